@@ -1,0 +1,160 @@
+//! A bundle: what a user wrote in `build-vars.yml`, checked. No defaults are applied here; that is `plan`'s work.
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use crate::diagnostic::Place;
+
+/// `images/*` or `os/*`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Kind {
+    Image,
+    Os,
+}
+
+/// A definition as written and found sound. Paths of steps, scripts and tests are relative to `dir`; they exist and stay in it.
+#[derive(Debug, Clone)]
+pub struct Bundle {
+    /// The factory tree: the directory that holds `images/` and `os/`. Absolute.
+    pub tree: PathBuf,
+    /// The bundle's directory (`bundle.path` if given). Absolute.
+    pub dir: PathBuf,
+    /// `images/bundle-nginx`, `os/debian-12`, or the path as given for a bundle outside the tree.
+    pub label: String,
+    pub kind: Kind,
+    /// `bundle.name`: image name prefix and family.
+    pub name: String,
+    pub base: Option<Base>,
+    pub source: Option<Source>,
+    pub properties: BTreeMap<String, String>,
+    /// `bundle_target_name`
+    pub target_name: Option<String>,
+    /// `vm_flavor`
+    pub flavor: Option<String>,
+    pub test_flavor: Option<String>,
+    /// `final_glance_options`, parsed.
+    pub glance: GlanceOptions,
+    /// As written; empty when the key is absent (plan then takes `ansible/bootstrap.yml` if there is one).
+    pub steps: Vec<Step>,
+    /// `ansible/bootstrap.yml` exists.
+    pub has_bootstrap: bool,
+    pub ssh_user: Option<String>,
+    pub tests: Tests,
+    pub network: Vec<String>,
+    pub security_groups: Vec<String>,
+    pub floating_network: Option<String>,
+    pub availability_zone: Option<String>,
+    pub volume: Option<Volume>,
+    pub machine: MachineWish,
+    pub timeouts: Timeouts,
+    pub tags: Vec<String>,
+    pub visibility: Option<Visibility>,
+    pub members: Vec<String>,
+    pub keep: Option<u32>,
+    /// Parts of tidy that the bundle switches off (see [`TIDY_PARTS`]).
+    pub tidy_off: Vec<String>,
+    /// `vars`: free values for templates.
+    pub vars: serde_json::Map<String, serde_json::Value>,
+    /// `output/*.j2`, relative to `dir`, sorted.
+    pub templates: Vec<PathBuf>,
+    /// Everything in build-vars.yml, for templates; text stays text.
+    pub as_written: serde_json::Value,
+    /// Where keys stand (`"bundle.img_base"`), for findings that only a cloud can make.
+    pub places: BTreeMap<String, Place>,
+}
+
+/// `bundle.img_base`
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Base {
+    /// `os/<name>` of this tree.
+    Os(String),
+    /// ID, exact image name or family; which one, only a cloud can tell.
+    Image(String),
+}
+
+/// `source` of an `os/` definition.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Source {
+    /// An executable of the bundle that writes a disk image to `$OUT`.
+    Script(PathBuf),
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub struct Step {
+    pub name: Option<String>,
+    pub action: Action,
+    pub timeout: Option<Duration>,
+    pub retries: u32,
+    pub env: BTreeMap<String, String>,
+    pub sudo: bool,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub enum Action {
+    Ansible { playbook: PathBuf, extra_vars: serde_json::Map<String, serde_json::Value>, tags: Vec<String> },
+    /// One script text; a list of lines is joined, and runs under `sh -e`.
+    Shell { text: String },
+    Script { path: PathBuf },
+    Upload { src: PathBuf, dest: String },
+    Reboot,
+}
+
+/// `tests`: which checks run. Files in `tests/` are checks of the bundle.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Tests {
+    /// Executables under `tests/`, relative to the bundle, sorted.
+    pub files: Vec<PathBuf>,
+    /// `tests.skip`: IDs of checks that are left out.
+    pub skip: Vec<String>,
+    /// `tests.timeout` of each check.
+    pub timeout: Option<Duration>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Volume {
+    pub size_gb: Option<u64>,
+    pub kind: Option<String>,
+}
+
+/// `machine` (local machine).
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct MachineWish {
+    pub cpus: Option<u32>,
+    pub ram_mb: Option<u64>,
+    pub disk_gb: Option<u64>,
+}
+
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Timeouts {
+    pub boot: Option<Duration>,
+    pub ssh: Option<Duration>,
+    pub step: Option<Duration>,
+    pub capture: Option<Duration>,
+    pub upload: Option<Duration>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Visibility {
+    Private,
+    Shared,
+    Community,
+    Public,
+}
+
+/// The old CLI words of `final_glance_options`.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct GlanceOptions {
+    pub min_disk_gb: Option<u64>,
+    pub min_ram_mb: Option<u64>,
+    pub properties: BTreeMap<String, String>,
+    pub tags: Vec<String>,
+    pub visibility: Option<Visibility>,
+    pub protected: Option<bool>,
+    pub hidden: Option<bool>,
+}
+
+/// What tidy does, part by part; `tidy: {logs: false}` switches one off.
+pub const TIDY_PARTS: &[&str] =
+    &["build-key", "host-keys", "machine-id", "cloud-init", "logs", "histories", "packages", "leases", "temp", "random-seed", "trim"];
