@@ -1,0 +1,58 @@
+//! Stopping a run from outside. A create is never raced against this: cancellation is looked at between requests and inside waits.
+use std::future::Future;
+use std::time::Duration;
+
+use tokio_util::sync::CancellationToken;
+
+/// Two levels: the first signal asks for an orderly end, the second one for a fast one.
+#[derive(Clone, Default)]
+pub struct Cancel {
+    orderly: CancellationToken,
+    fast: CancellationToken,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("stopped by a signal")]
+pub struct Cancelled;
+
+impl Cancel {
+    /// The first call asks for an orderly end, any later one for a fast one.
+    pub fn signal(&self) {
+        if self.orderly.is_cancelled() {
+            self.fast.cancel();
+        }
+        self.orderly.cancel();
+    }
+
+    pub fn is_fast(&self) -> bool {
+        self.fast.is_cancelled()
+    }
+
+    pub fn check(&self) -> Result<(), Cancelled> {
+        if self.orderly.is_cancelled() { Err(Cancelled) } else { Ok(()) }
+    }
+
+    /// Waits for `work`, which must be safe to drop, or for cancellation.
+    pub async fn or<T>(&self, work: impl Future<Output = T>) -> Result<T, Cancelled> {
+        tokio::select! {
+            biased;
+            () = self.orderly.cancelled() => Err(Cancelled),
+            done = work => Ok(done),
+        }
+    }
+
+    /// The pause of a polling wait.
+    pub async fn pause(&self, time: Duration) -> Result<(), Cancelled> {
+        self.or(tokio::time::sleep(time)).await
+    }
+
+    /// Resolves at the second signal.
+    pub async fn fast(&self) {
+        self.fast.cancelled().await;
+    }
+
+    /// For the way home: not cancelled by the first signal, cancelled by the second.
+    pub fn for_unwind(&self) -> Cancel {
+        Cancel { orderly: self.fast.clone(), fast: self.fast.clone() }
+    }
+}

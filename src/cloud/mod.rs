@@ -1,0 +1,160 @@
+//! What the factory asks of a cloud, in the factory's words. QEMU on this machine ([`local`]) is one, an OpenStack is another.
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::time::Duration;
+
+use async_trait::async_trait;
+
+use crate::cancel::{Cancel, Cancelled};
+use crate::event::Events;
+use crate::image::{Image, Visibility};
+use crate::plan::{CloudFacts, Wanted};
+
+pub mod ledger;
+pub mod local;
+pub mod memory;
+
+use ledger::{Entry, Ledger, LedgerError};
+
+/// A machine to be booted.
+#[derive(Debug, Clone)]
+pub struct BootSpec {
+    /// Run it belongs to, and its owner tag.
+    pub run: String,
+    /// Name and hostname; carries the run id, at most 63 characters.
+    pub name: String,
+    /// ID of the image it boots from, published or staged.
+    pub image: String,
+    pub cpus: u32,
+    pub ram_mb: u64,
+    /// Size of its disk; at least the image's virtual size.
+    pub disk_gb: u64,
+    /// cloud-init user-data.
+    pub user_data: String,
+}
+
+/// A machine that was booted. Its power is on; nothing is said about SSH yet.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Machine {
+    pub name: String,
+    /// What the cloud knows it by.
+    pub id: String,
+    /// Where its SSH is reached.
+    pub host: String,
+    pub port: u16,
+}
+
+/// What a look at a machine from outside tells.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Power {
+    On,
+    /// Powered off; by itself or because it was asked to.
+    Off,
+    /// It is there but does not run: paused, internal error. The text says what was seen.
+    Stuck(String),
+    /// Not there any more. The text says what was seen.
+    Gone(String),
+}
+
+/// What an image is given when it is published: all in one write.
+#[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize)]
+pub struct Publication {
+    pub name: String,
+    pub family: String,
+    pub properties: BTreeMap<String, String>,
+    pub tags: Vec<String>,
+    /// `None`: what the disk needs.
+    pub min_disk_gb: Option<u64>,
+    pub min_ram_mb: u64,
+    pub visibility: Visibility,
+    pub members: Vec<String>,
+    pub protected: bool,
+    pub hidden: bool,
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum CloudError {
+    /// The cloud said no; it was not done.
+    #[error("{what}: {reason}")]
+    Refused { what: String, reason: String, hint: Option<String> },
+    /// A wait ran into its deadline.
+    #[error("{what}: not done after {after:?}")]
+    Deadline { what: String, after: Duration },
+    #[error("{what}: {source}")]
+    Io { what: String, source: std::io::Error },
+    #[error(transparent)]
+    Ledger(#[from] LedgerError),
+    #[error(transparent)]
+    Cancelled(#[from] Cancelled),
+}
+
+impl CloudError {
+    pub fn refused(what: impl Into<String>, reason: impl Into<String>) -> Self {
+        Self::Refused { what: what.into(), reason: reason.into(), hint: None }
+    }
+
+    #[must_use]
+    pub fn hint(mut self, text: impl Into<String>) -> Self {
+        if let Self::Refused { hint, .. } = &mut self {
+            *hint = Some(text.into());
+        }
+        self
+    }
+
+    /// For `map_err`: an I/O error with what was being done ("write /x/y").
+    pub fn io(what: impl Into<String>) -> impl FnOnce(std::io::Error) -> Self {
+        let what = what.into();
+        move |source| Self::Io { what, source }
+    }
+}
+
+/// Everything a call needs besides its subject: the ledger that owns what it makes, where to tell of progress, when to stop.
+#[derive(Clone)]
+pub struct Cx {
+    pub ledger: Ledger,
+    pub events: Events,
+    pub cancel: Cancel,
+}
+
+/// A place where machines boot and images are kept.
+///
+/// What a call creates, it creates through [`Ledger::own`]. Every wait inside has a deadline and ends on `cx.cancel`.
+#[async_trait]
+pub trait Cloud: Send + Sync {
+    /// `local`, or the name of the OpenStack cloud.
+    fn name(&self) -> &str;
+
+    /// Reads only. What is missing is a fact too, and not an error.
+    async fn facts(&self, wanted: &Wanted, cx: &Cx) -> Result<CloudFacts, CloudError>;
+
+    /// Takes a disk image file in as a staged image called `name`.
+    async fn import(&self, cx: &Cx, run: &str, name: &str, file: &Path, deadline: Duration) -> Result<Image, CloudError>;
+
+    async fn boot(&self, cx: &Cx, spec: &BootSpec, deadline: Duration) -> Result<Machine, CloudError>;
+
+    async fn power(&self, machine: &Machine) -> Result<Power, CloudError>;
+
+    /// The serial console so far (its end, where a cloud keeps only that).
+    async fn console(&self, machine: &Machine) -> Result<String, CloudError>;
+
+    /// Asks the machine to shut itself down and waits until it is off.
+    async fn shutdown(&self, cx: &Cx, machine: &Machine, deadline: Duration) -> Result<(), CloudError>;
+
+    /// Makes a staged image called `name` from the disk of a machine that is off.
+    async fn capture(&self, cx: &Cx, run: &str, machine: &Machine, name: &str, deadline: Duration) -> Result<Image, CloudError>;
+
+    /// Turns a staged image into the published one, in one write, and returns it as read back.
+    async fn publish(&self, cx: &Cx, staged: &Image, publication: &Publication) -> Result<Image, CloudError>;
+
+    /// Deletes a thing of a run. What is not there is deleted: success. Never touches a thing whose owner is another.
+    async fn delete(&self, run: &str, thing: &Entry) -> Result<(), CloudError>;
+
+    /// What the cloud shows as made by `run` and not published, newest first: found by owner tags, without the ledger.
+    async fn owned(&self, run: &str) -> Result<Vec<Entry>, CloudError>;
+
+    /// Runs that own something here.
+    async fn runs(&self) -> Result<Vec<String>, CloudError>;
+
+    /// Images of the factory, newest first; staged ones too.
+    async fn images(&self) -> Result<Vec<Image>, CloudError>;
+}

@@ -1,0 +1,240 @@
+//! The one door for subprocesses: each has a deadline, its own process group, and the marks by which `sweep` finds it.
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+use std::os::unix::process::ExitStatusExt;
+use std::path::{Path, PathBuf};
+use std::process::{ExitStatus, Stdio};
+use std::time::Duration;
+
+use tokio::io::{AsyncBufReadExt, AsyncRead, BufReader};
+use tokio::process::Child;
+
+use crate::cancel::{Cancel, Cancelled};
+
+/// In the environment of every process that a run starts, and so of all their children: the run's ID.
+/// It is the owner tag of a process; `sweep` ends nothing that does not carry it.
+pub const RUN_MARK: &str = "IMAGE_FACTORY_RUN";
+/// Name of the process in the ledger, for one whose PID was lost.
+pub const PROCESS_MARK: &str = "IMAGE_FACTORY_PROCESS";
+
+/// How long a process group has between TERM and KILL.
+const GRACE: Duration = Duration::from_secs(5);
+
+/// A program to run. Its standard input is empty.
+#[derive(Debug, Clone)]
+pub struct Cmd {
+    pub program: OsString,
+    pub args: Vec<OsString>,
+    pub env: BTreeMap<String, String>,
+    /// Variables taken away.
+    pub env_remove: Vec<String>,
+    pub dir: Option<PathBuf>,
+    pub deadline: Duration,
+}
+
+impl Cmd {
+    pub fn new(program: impl Into<OsString>, deadline: Duration) -> Self {
+        Self { program: program.into(), args: Vec::new(), env: BTreeMap::new(), env_remove: Vec::new(), dir: None, deadline }
+    }
+
+    #[must_use]
+    pub fn arg(mut self, arg: impl Into<OsString>) -> Self {
+        self.args.push(arg.into());
+        self
+    }
+
+    #[must_use]
+    pub fn args<A: Into<OsString>>(mut self, args: impl IntoIterator<Item = A>) -> Self {
+        self.args.extend(args.into_iter().map(Into::into));
+        self
+    }
+
+    #[must_use]
+    pub fn env(mut self, key: impl Into<String>, value: impl Into<String>) -> Self {
+        self.env.insert(key.into(), value.into());
+        self
+    }
+
+    /// Marks the process as made by `run`.
+    #[must_use]
+    pub fn mark(self, run: &str) -> Self {
+        self.env(RUN_MARK, run)
+    }
+
+    #[must_use]
+    pub fn dir(mut self, dir: impl Into<PathBuf>) -> Self {
+        self.dir = Some(dir.into());
+        self
+    }
+
+    fn name(&self) -> String {
+        Path::new(&self.program).file_name().unwrap_or(&self.program).to_string_lossy().into_owned()
+    }
+
+    fn build(&self) -> tokio::process::Command {
+        let mut command = tokio::process::Command::new(&self.program);
+        command.args(&self.args).envs(&self.env).stdin(Stdio::null()).process_group(0);
+        for key in &self.env_remove {
+            command.env_remove(key);
+        }
+        if let Some(dir) = &self.dir {
+            command.current_dir(dir);
+        }
+        command
+    }
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum ExecError {
+    #[error("{program} is not installed")]
+    Missing { program: String },
+    #[error("cannot start {program}: {source}")]
+    Start { program: String, source: std::io::Error },
+    #[error("{program}: not done after {after:?}, killed")]
+    Deadline { program: String, after: Duration },
+    #[error("{program}: {status}{}", tail(.output))]
+    Failed { program: String, status: String, output: String },
+    #[error(transparent)]
+    Cancelled(#[from] Cancelled),
+}
+
+fn tail(output: &str) -> String {
+    let lines: Vec<&str> = output.lines().filter(|l| !l.trim().is_empty()).collect();
+    let last = lines[lines.len().saturating_sub(5)..].join("; ");
+    if last.is_empty() { String::new() } else { format!(": {last}") }
+}
+
+/// `exit code 3`, `killed by signal 9`.
+pub fn status_text(status: ExitStatus) -> String {
+    match (status.code(), status.signal()) {
+        (Some(code), _) => format!("exit code {code}"),
+        (None, Some(signal)) => format!("killed by signal {signal}"),
+        _ => status.to_string(),
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Stream {
+    Stdout,
+    Stderr,
+}
+
+/// Ends the process group if the future that waits for it is dropped.
+struct Group(Option<i32>);
+
+impl Group {
+    fn signal(&self, signal: i32) {
+        if let Some(pgid) = self.0 {
+            // SAFETY: plain system call; the group is one we made and whose leader we have not reaped yet.
+            unsafe { libc::kill(-pgid, signal) };
+        }
+    }
+
+    async fn end(&mut self, child: &mut Child) {
+        self.signal(libc::SIGTERM);
+        if tokio::time::timeout(GRACE, child.wait()).await.is_err() {
+            self.signal(libc::SIGKILL);
+            let _ = child.wait().await;
+        } else {
+            // The leader is gone; what it left in its group goes too.
+            self.signal(libc::SIGKILL);
+        }
+        self.0 = None;
+    }
+}
+
+impl Drop for Group {
+    fn drop(&mut self) {
+        self.signal(libc::SIGKILL);
+    }
+}
+
+/// Runs to the end; every line of both streams goes to `on_line` as it comes. The status is the caller's to judge.
+pub async fn run(cmd: &Cmd, cancel: &Cancel, mut on_line: impl FnMut(Stream, &str) + Send) -> Result<ExitStatus, ExecError> {
+    let mut child = start(cmd.build().stdout(Stdio::piped()).stderr(Stdio::piped()), cmd)?;
+    let mut group = Group(child.id().map(|id| id as i32));
+    let (out, err) = (child.stdout.take().expect("piped"), child.stderr.take().expect("piped"));
+    let (tx, mut rx) = tokio::sync::mpsc::channel::<(Stream, String)>(256);
+    tokio::spawn(lines(out, Stream::Stdout, tx.clone()));
+    tokio::spawn(lines(err, Stream::Stderr, tx));
+    let work = async {
+        let mut status = None;
+        // A grandchild (an SSH master, say) may hold the pipes open after the child ended: its output is not waited for long.
+        loop {
+            tokio::select! {
+                biased;
+                line = rx.recv() => match line {
+                    Some((stream, text)) => on_line(stream, &text),
+                    None => break,
+                },
+                ended = child.wait(), if status.is_none() => status = Some(ended),
+                () = tokio::time::sleep(Duration::from_millis(300)), if status.is_some() => break,
+            }
+        }
+        match status {
+            Some(status) => status,
+            None => child.wait().await,
+        }
+    };
+    let ended = tokio::select! {
+        ended = tokio::time::timeout(cmd.deadline, work) => ended.map_err(|_| ExecError::Deadline { program: cmd.name(), after: cmd.deadline }),
+        stopped = cancel.or(std::future::pending::<()>()) => Err(stopped.map_or_else(ExecError::Cancelled, |()| unreachable!("pending"))),
+    };
+    match ended {
+        Ok(status) => {
+            group.0 = None;
+            status.map_err(|source| ExecError::Start { program: cmd.name(), source })
+        }
+        Err(e) => {
+            group.end(&mut child).await;
+            Err(e)
+        }
+    }
+}
+
+/// Runs a short tool to the end and gives its standard output; anything but exit code 0 is an error with what it said.
+pub async fn output(cmd: &Cmd, cancel: &Cancel) -> Result<String, ExecError> {
+    let (mut out, mut err) = (String::new(), String::new());
+    let status = run(cmd, cancel, |stream, line| {
+        let to = if stream == Stream::Stdout { &mut out } else { &mut err };
+        to.push_str(line);
+        to.push('\n');
+    })
+    .await?;
+    if status.success() {
+        return Ok(out);
+    }
+    let said = if err.trim().is_empty() { out } else { err };
+    Err(ExecError::Failed { program: cmd.name(), status: status_text(status), output: said })
+}
+
+/// Starts a process that outlives the call (QEMU), with both streams going to `log`. The deadline of `cmd` is not used.
+pub fn spawn(cmd: &Cmd, log: &std::fs::File) -> Result<Child, ExecError> {
+    let dup = || log.try_clone().map(Stdio::from).map_err(|source| ExecError::Start { program: cmd.name(), source });
+    let (out, err) = (dup()?, dup()?);
+    start(cmd.build().stdout(out).stderr(err), cmd)
+}
+
+fn start(command: &mut tokio::process::Command, cmd: &Cmd) -> Result<Child, ExecError> {
+    command.spawn().map_err(|source| match source.kind() {
+        std::io::ErrorKind::NotFound if cmd.dir.as_ref().is_none_or(|d| d.is_dir()) => ExecError::Missing { program: cmd.name() },
+        _ => ExecError::Start { program: cmd.name(), source },
+    })
+}
+
+async fn lines(from: impl AsyncRead + Unpin, stream: Stream, to: tokio::sync::mpsc::Sender<(Stream, String)>) {
+    let mut reader = BufReader::new(from);
+    let mut raw = Vec::new();
+    loop {
+        raw.clear();
+        match reader.read_until(b'\n', &mut raw).await {
+            Ok(0) | Err(_) => return,
+            Ok(_) => {
+                let text = String::from_utf8_lossy(&raw);
+                if to.send((stream, text.trim_end_matches(['\n', '\r']).to_owned())).await.is_err() {
+                    return;
+                }
+            }
+        }
+    }
+}

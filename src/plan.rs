@@ -1,0 +1,444 @@
+//! `plan(Bundle, Facts, run id, now) -> Plan`: pure, and the only place where defaults are applied.
+//! `build` makes no choice that is not in the plan.
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use crate::bundle::{Action, Base, Bundle, Source, TIDY_PARTS};
+use crate::diagnostic::{Diagnostic, Place};
+use crate::image::{self, Image, Visibility};
+
+/// What a plan wants to know of a cloud.
+#[derive(Debug, Clone, Default)]
+pub struct Wanted {
+    /// The base as written: ID, exact name or family; `os/<name>` asks for the family of that definition.
+    pub base: Option<String>,
+    /// Name the new image will have.
+    pub image_name: String,
+}
+
+/// What a cloud said.
+#[derive(Debug, Clone, PartialEq)]
+pub struct CloudFacts {
+    pub base: BaseFact,
+    /// IDs of published images that have the wanted name already.
+    pub name_taken_by: Vec<String>,
+    /// How machines run here, for the first lines of a build ("QEMU 7.2, software emulation: /dev/kvm is missing").
+    pub how: String,
+    /// Most CPUs and MiB of RAM one machine can have; `None`: not known.
+    pub max_cpus: Option<u32>,
+    pub max_ram_mb: Option<u64>,
+    /// Bytes free where disks are kept.
+    pub free_bytes: Option<u64>,
+    /// What the cloud lacks to do its work at all ("qemu-system-x86_64 is not installed"), each with a hint.
+    pub lacks: Vec<(String, String)>,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub enum BaseFact {
+    /// Not asked for.
+    None,
+    Found(Box<Image>),
+    /// Names that are near.
+    Missing { near: Vec<String> },
+    /// Several images have that exact name.
+    Ambiguous(Vec<Image>),
+}
+
+/// What this machine, which runs the steps, said.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct HostFacts {
+    /// Version line of `ansible-playbook`; `None`: not installed.
+    pub ansible: Option<String>,
+    /// Commit of the tree, with `-dirty` if it has changes; `None`: not a git tree.
+    pub commit: Option<String>,
+    /// Names a template may use that are not in build-vars.yml were checked; what failed.
+    pub template_problems: Vec<Diagnostic>,
+}
+
+#[derive(Debug, Clone)]
+pub struct Facts {
+    pub cloud_name: String,
+    pub cloud: CloudFacts,
+    pub host: HostFacts,
+}
+
+/// What will be done, with every default applied. Times are seconds, sizes say their unit.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Plan {
+    pub run: String,
+    pub at: Timestamp,
+    /// `images/bundle-nginx`
+    pub bundle: String,
+    pub bundle_dir: PathBuf,
+    pub family: String,
+    pub image_name: String,
+    pub cloud: String,
+    /// What the cloud says of how machines run there.
+    pub how: String,
+    pub origin: Origin,
+    /// `None`: nothing to provision, the source is the image.
+    pub builder: Option<MachinePlan>,
+    pub ssh_user: String,
+    pub steps: Vec<StepPlan>,
+    /// Parts of tidy, in order.
+    pub tidy: Vec<String>,
+    pub smoke: SmokePlan,
+    pub publish: PublishPlan,
+    /// Relative to the bundle.
+    pub templates: Vec<PathBuf>,
+    pub timeouts: TimeoutPlan,
+    pub commit: Option<String>,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Origin {
+    Base(Box<Image>),
+    /// An executable of the bundle that writes a disk image.
+    Script(PathBuf),
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct MachinePlan {
+    /// Name and hostname.
+    pub name: String,
+    pub cpus: u32,
+    pub ram_mb: u64,
+    /// `None`: the image's own size, known only when the source was built.
+    pub disk_gb: Option<u64>,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct StepPlan {
+    pub name: String,
+    pub action: ActionPlan,
+    pub timeout: u64,
+    pub retries: u32,
+    pub env: BTreeMap<String, String>,
+    pub sudo: bool,
+}
+
+/// Paths are relative to the bundle.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ActionPlan {
+    Ansible { playbook: PathBuf, extra_vars: serde_json::Map<String, serde_json::Value>, tags: Vec<String> },
+    Shell { text: String },
+    Script { path: PathBuf },
+    Upload { src: PathBuf, dest: String },
+    Reboot,
+}
+
+/// Two machines boot from the captured image: the first is tested, the second proves that identities differ.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct SmokePlan {
+    pub first: MachinePlan,
+    pub second: MachinePlan,
+    /// How much larger than the image their disks are, so that growing can be seen.
+    pub grow_gb: u64,
+    /// Relative to the bundle.
+    pub tests: Vec<PathBuf>,
+    pub skip: Vec<String>,
+    /// Seconds for one check.
+    pub check_timeout: u64,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct PublishPlan {
+    pub properties: BTreeMap<String, String>,
+    pub tags: Vec<String>,
+    /// `None`: what the disk needs.
+    pub min_disk_gb: Option<u64>,
+    pub min_ram_mb: u64,
+    pub visibility: Visibility,
+    pub members: Vec<String>,
+    pub protected: bool,
+    pub hidden: bool,
+}
+
+/// Seconds.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct TimeoutPlan {
+    /// From the request to power-on.
+    pub boot: u64,
+    /// From power-on to SSH and to the end of cloud-init.
+    pub ssh: u64,
+    pub capture: u64,
+    pub upload: u64,
+    /// Orderly stop.
+    pub shutdown: u64,
+    /// A source script.
+    pub source: u64,
+}
+
+const BOOT: u64 = 300;
+const SSH: u64 = 900;
+const STEP: u64 = 3600;
+const CAPTURE: u64 = 1800;
+const UPLOAD: u64 = 3600;
+const SHUTDOWN: u64 = 180;
+const SOURCE: u64 = 3600;
+const CHECK: u64 = 180;
+/// Disk of a builder whose bundle asks for none, unless the base needs more.
+const DISK_GB: u64 = 4;
+const RAM_MB: u64 = 1024;
+const CPUS: u32 = 2;
+
+pub const GIB: u64 = 1 << 30;
+
+/// Name of the image: `bundle_target_name`, or `<bundle.name>-YYYY-MM-DDHHMM` in UTC as the ancestor had it.
+pub fn image_name(bundle: &Bundle, now: Timestamp) -> String {
+    bundle.target_name.clone().unwrap_or_else(|| format!("{}-{}", bundle.name, now.strftime("%Y-%m-%d%H%M")))
+}
+
+/// The run's ID: time to the second and 24 random bits.
+pub fn run_id(now: Timestamp, random: u32) -> String {
+    format!("{}-{:06x}", now.strftime("%Y%m%d-%H%M%S"), random & 0xff_ffff)
+}
+
+pub fn plan(bundle: &Bundle, facts: &Facts, run: &str, now: Timestamp) -> Result<Plan, Vec<Diagnostic>> {
+    let mut wrong = Vec::new();
+    let place = |key: &str| bundle.places.get(key).cloned();
+    for (what, hint) in &facts.cloud.lacks {
+        wrong.push(Diagnostic::error(None, what.clone()).hint(hint.clone()));
+    }
+    let image_name = image_name(bundle, now);
+    if bundle.target_name.is_some()
+        && let Some(id) = facts.cloud.name_taken_by.first()
+    {
+        wrong.push(
+            Diagnostic::error(place("bundle_target_name"), format!("image name `{image_name}` is taken by {id}"))
+                .hint("choose another `bundle_target_name`, or leave it out for a name with the time in it"),
+        );
+    }
+    let origin = origin(bundle, &facts.cloud, &mut wrong);
+    let steps = steps(bundle, &mut wrong);
+    if steps.iter().any(|s| matches!(s.action, ActionPlan::Ansible { .. })) && facts.host.ansible.is_none() {
+        wrong.push(Diagnostic::error(None, "ansible-playbook is not installed").hint("run `make deps`, or install ansible-core"));
+    }
+    wrong.extend(facts.host.template_problems.iter().cloned());
+
+    let base = match &origin {
+        Some(Origin::Base(image)) => Some(image.as_ref()),
+        _ => None,
+    };
+    let needs_builder = base.is_some() || !steps.is_empty();
+    let mut machine = |role: &str| machine(bundle, &facts.cloud, run, role, base);
+    let builder = needs_builder.then(|| machine("builder"));
+    let (first, second) = (machine("smoke-a"), machine("smoke-b"));
+    too_large(bundle, &facts.cloud, &first, base, &mut wrong);
+
+    let ssh_user = bundle
+        .ssh_user
+        .clone()
+        .or_else(|| base.and_then(|b| b.properties.get(image::ADMIN_USER).cloned()))
+        .or_else(|| bundle.properties.get(image::ADMIN_USER).cloned())
+        .unwrap_or_else(|| "debian".into());
+
+    let publish = publish(bundle, base, run, facts.host.commit.as_deref());
+    let (Some(origin), true) = (origin, wrong.iter().all(|d| !d.is_error())) else {
+        wrong.sort_by(|a, b| a.place.cmp(&b.place));
+        return Err(wrong);
+    };
+    Ok(Plan {
+        run: run.into(),
+        at: now,
+        bundle: bundle.label.clone(),
+        bundle_dir: bundle.dir.clone(),
+        family: bundle.name.clone(),
+        image_name,
+        cloud: facts.cloud_name.clone(),
+        how: facts.cloud.how.clone(),
+        origin,
+        builder,
+        ssh_user,
+        steps,
+        tidy: TIDY_PARTS.iter().filter(|p| !bundle.tidy_off.iter().any(|off| off == *p)).map(|p| (*p).into()).collect(),
+        smoke: SmokePlan {
+            first,
+            second,
+            grow_gb: 1,
+            tests: bundle.tests.files.clone(),
+            skip: bundle.tests.skip.clone(),
+            check_timeout: secs(bundle.tests.timeout, CHECK),
+        },
+        publish,
+        templates: bundle.templates.clone(),
+        timeouts: TimeoutPlan {
+            boot: secs(bundle.timeouts.boot, BOOT),
+            ssh: secs(bundle.timeouts.ssh, SSH),
+            capture: secs(bundle.timeouts.capture, CAPTURE),
+            upload: secs(bundle.timeouts.upload, UPLOAD),
+            shutdown: SHUTDOWN,
+            source: SOURCE,
+        },
+        commit: facts.host.commit.clone(),
+    })
+}
+
+fn secs(given: Option<Duration>, default: u64) -> u64 {
+    given.map_or(default, |d| d.as_secs().max(1))
+}
+
+fn origin(bundle: &Bundle, facts: &CloudFacts, wrong: &mut Vec<Diagnostic>) -> Option<Origin> {
+    let at: Option<Place> = bundle.places.get("bundle.img_base").cloned();
+    if let Some(Source::Script(path)) = &bundle.source {
+        return Some(Origin::Script(path.clone()));
+    }
+    let asked = match &bundle.base {
+        Some(Base::Os(name)) => format!("os/{name}"),
+        Some(Base::Image(name)) => name.clone(),
+        None => return None,
+    };
+    match &facts.base {
+        BaseFact::Found(image) => return Some(Origin::Base(image.clone())),
+        BaseFact::Missing { near } => {
+            let hint = if near.is_empty() {
+                "`image-factory image list` shows what there is; `os/<name>` names a definition of this tree".into()
+            } else {
+                format!("did you mean {}?", near.iter().map(|n| format!("`{n}`")).collect::<Vec<_>>().join(" or "))
+            };
+            wrong.push(Diagnostic::error(at, format!("base image `{asked}` does not exist")).hint(hint));
+        }
+        BaseFact::Ambiguous(images) => {
+            let ids = images.iter().map(|i| format!("{} ({})", i.id, i.created)).collect::<Vec<_>>().join(", ");
+            wrong.push(
+                Diagnostic::error(at, format!("{} images are called `{asked}`", images.len()))
+                    .hint(format!("name one by its ID: {ids}")),
+            );
+        }
+        BaseFact::None => wrong.push(Diagnostic::error(at, format!("base image `{asked}` was not looked up"))),
+    }
+    None
+}
+
+fn steps(bundle: &Bundle, wrong: &mut Vec<Diagnostic>) -> Vec<StepPlan> {
+    let default = secs(bundle.timeouts.step, STEP);
+    let bootstrap = PathBuf::from("ansible/bootstrap.yml");
+    if bundle.steps.is_empty() {
+        if bundle.has_bootstrap {
+            return vec![StepPlan {
+                name: "ansible/bootstrap.yml".into(),
+                action: ActionPlan::Ansible { playbook: bootstrap, extra_vars: Default::default(), tags: Vec::new() },
+                timeout: default,
+                retries: 0,
+                env: BTreeMap::new(),
+                sudo: false,
+            }];
+        }
+        if bundle.source.is_none() {
+            let file = bundle.places.get("bundle").map(|p| Place { line: 0, column: 0, ..p.clone() });
+            wrong.push(
+                Diagnostic::error(file, "nothing to do: no `steps`, and no ansible/bootstrap.yml")
+                    .hint("write ansible/bootstrap.yml, or list `steps`"),
+            );
+        }
+    }
+    let plan = |step: &crate::bundle::Step| {
+        let (name, action) = match &step.action {
+            Action::Ansible { playbook, extra_vars, tags } => (
+                playbook.display().to_string(),
+                ActionPlan::Ansible { playbook: playbook.clone(), extra_vars: extra_vars.clone(), tags: tags.clone() },
+            ),
+            Action::Shell { text } => (first_words(text), ActionPlan::Shell { text: text.clone() }),
+            Action::Script { path } => (path.display().to_string(), ActionPlan::Script { path: path.clone() }),
+            Action::Upload { src, dest } => {
+                (format!("upload {} to {dest}", src.display()), ActionPlan::Upload { src: src.clone(), dest: dest.clone() })
+            }
+            Action::Reboot => ("reboot".into(), ActionPlan::Reboot),
+        };
+        StepPlan {
+            name: step.name.clone().unwrap_or(name),
+            action,
+            timeout: secs(step.timeout, if matches!(step.action, Action::Upload { .. }) { secs(bundle.timeouts.upload, UPLOAD) } else { default }),
+            retries: step.retries,
+            env: step.env.clone(),
+            sudo: step.sudo,
+        }
+    };
+    bundle.steps.iter().map(plan).collect()
+}
+
+/// A shell step without a name is called after its first line.
+fn first_words(text: &str) -> String {
+    let line = text.lines().map(str::trim).find(|l| !l.is_empty() && !l.starts_with('#')).unwrap_or("shell");
+    let short: String = line.chars().take(50).collect();
+    if short.len() < line.len() { format!("{short}…") } else { short }
+}
+
+fn machine(bundle: &Bundle, facts: &CloudFacts, run: &str, role: &str, base: Option<&Image>) -> MachinePlan {
+    let wish = &bundle.machine;
+    MachinePlan {
+        name: format!("factory-{run}-{role}"),
+        cpus: wish.cpus.unwrap_or_else(|| CPUS.min(facts.max_cpus.unwrap_or(CPUS)).max(1)),
+        ram_mb: wish.ram_mb.unwrap_or_else(|| RAM_MB.max(base.map_or(0, |b| b.min_ram_mb))),
+        disk_gb: wish.disk_gb.or_else(|| base.map(|b| DISK_GB.max(b.virtual_size.div_ceil(GIB)).max(b.min_disk_gb))),
+    }
+}
+
+fn too_large(bundle: &Bundle, facts: &CloudFacts, machine: &MachinePlan, base: Option<&Image>, wrong: &mut Vec<Diagnostic>) {
+    let place = |key: &str| bundle.places.get(key).or_else(|| bundle.places.get("machine")).cloned();
+    if let Some(max) = facts.max_ram_mb.filter(|max| machine.ram_mb > *max) {
+        wrong.push(
+            Diagnostic::error(place("machine.ram"), format!("a machine with {} MiB RAM does not fit: {max} MiB are free", machine.ram_mb))
+                .hint("lower `machine.ram`"),
+        );
+    }
+    if let (Some(disk), Some(base)) = (machine.disk_gb, base)
+        && disk < base.virtual_size.div_ceil(GIB).max(base.min_disk_gb)
+    {
+        let need = base.virtual_size.div_ceil(GIB).max(base.min_disk_gb);
+        wrong.push(
+            Diagnostic::error(place("machine.disk"), format!("a disk of {disk} GiB is too small for base `{}`", base.name))
+                .hint(format!("`machine.disk: {need}` or more")),
+        );
+    }
+    // Overlay, captured image and two smoke overlays hold at most the used part several times; a fifth of it all is a fair floor.
+    let floor = 2 * GIB;
+    if let Some(free) = facts.free_bytes.filter(|free| *free < floor) {
+        wrong.push(
+            Diagnostic::error(None, format!("only {} MiB are free where images are kept", free >> 20))
+                .hint("free some space, or set IMAGE_FACTORY_HOME to a larger disk"),
+        );
+    }
+}
+
+fn publish(bundle: &Bundle, base: Option<&Image>, run: &str, commit: Option<&str>) -> PublishPlan {
+    let glance = &bundle.glance;
+    let mut properties = BTreeMap::new();
+    // What a machine needs to boot is inherited; what says where a base came from is not.
+    for (key, value) in base.iter().flat_map(|b| &b.properties) {
+        if key.starts_with("hw_") || (key.starts_with("os_") && !key.starts_with("os_glance_") && !key.starts_with("os_hash")) {
+            properties.insert(key.clone(), value.clone());
+        }
+    }
+    properties.extend(bundle.properties.clone());
+    properties.extend(glance.properties.clone());
+    properties.insert(image::FAMILY.into(), bundle.name.clone());
+    properties.insert(image::RUN.into(), run.into());
+    properties.insert(image::STATE.into(), image::State::Active.name().into());
+    match base {
+        Some(b) => properties.insert(image::BASE.into(), format!("{}@sha512:{}", b.id, b.checksum)),
+        None => properties.remove(image::BASE),
+    };
+    match commit {
+        Some(c) => properties.insert(image::COMMIT.into(), c.into()),
+        None => properties.remove(image::COMMIT),
+    };
+    let mut tags = bundle.tags.clone();
+    tags.extend(glance.tags.iter().filter(|t| !bundle.tags.contains(t)).cloned());
+    PublishPlan {
+        properties,
+        tags,
+        min_disk_gb: glance.min_disk_gb,
+        min_ram_mb: glance.min_ram_mb.unwrap_or(0),
+        visibility: bundle.visibility.or(glance.visibility).unwrap_or(Visibility::Private),
+        members: bundle.members.clone(),
+        protected: glance.protected.unwrap_or(false),
+        hidden: glance.hidden.unwrap_or(false),
+    }
+}
