@@ -120,6 +120,7 @@ pub enum Stream {
 }
 
 /// Ends the process group if the future that waits for it is dropped.
+#[derive(Debug)]
 struct Group(Option<i32>);
 
 impl Group {
@@ -149,47 +150,68 @@ impl Drop for Group {
     }
 }
 
-/// Runs to the end; every line of both streams goes to `on_line` as it comes. The status is the caller's to judge.
-pub async fn run(cmd: &Cmd, cancel: &Cancel, mut on_line: impl FnMut(Stream, &str) + Send) -> Result<ExitStatus, ExecError> {
-    let mut child = start(cmd.build().stdout(Stdio::piped()).stderr(Stdio::piped()), cmd)?;
-    let mut group = Group(child.id().map(|id| id as i32));
-    let (out, err) = (child.stdout.take().expect("piped"), child.stderr.take().expect("piped"));
-    let (tx, mut rx) = tokio::sync::mpsc::channel::<(Stream, String)>(256);
-    tokio::spawn(lines(out, Stream::Stdout, tx.clone()));
-    tokio::spawn(lines(err, Stream::Stderr, tx));
-    let work = async {
-        let mut status = None;
-        // A grandchild (an SSH master, say) may hold the pipes open after the child ended: its output is not waited for long.
-        loop {
-            tokio::select! {
-                biased;
-                line = rx.recv() => match line {
-                    Some((stream, text)) => on_line(stream, &text),
-                    None => break,
-                },
-                ended = child.wait(), if status.is_none() => status = Some(ended),
-                () = tokio::time::sleep(Duration::from_millis(300)), if status.is_some() => break,
-            }
-        }
-        match status {
-            Some(status) => status,
-            None => child.wait().await,
-        }
-    };
-    let ended = tokio::select! {
-        ended = tokio::time::timeout(cmd.deadline, work) => ended.map_err(|_| ExecError::Deadline { program: cmd.name(), after: cmd.deadline }),
-        stopped = cancel.or(std::future::pending::<()>()) => Err(stopped.map_or_else(ExecError::Cancelled, |()| unreachable!("pending"))),
-    };
-    match ended {
-        Ok(status) => {
-            group.0 = None;
-            status.map_err(|source| ExecError::Start { program: cmd.name(), source })
-        }
-        Err(e) => {
-            group.end(&mut child).await;
-            Err(e)
-        }
+/// A process that runs, with its group.
+pub struct Started {
+    child: Child,
+    group: Group,
+    program: String,
+    deadline: Duration,
+}
+
+/// Starts a program whose lines are then read by [`Started::wait`]. Dropped before its end, its whole group is killed.
+pub fn start(cmd: &Cmd) -> Result<Started, ExecError> {
+    let child = spawn_child(cmd.build().stdout(Stdio::piped()).stderr(Stdio::piped()), cmd)?;
+    let group = Group(child.id().map(|id| id as i32));
+    Ok(Started { child, group, program: cmd.name(), deadline: cmd.deadline })
+}
+
+impl Started {
+    pub fn pid(&self) -> Option<u32> {
+        self.child.id()
     }
+
+    /// Waits for the end; every line of both streams goes to `on_line` as it comes. The status is the caller's to judge.
+    pub async fn wait(mut self, cancel: &Cancel, mut on_line: impl FnMut(Stream, &str) + Send) -> Result<ExitStatus, ExecError> {
+        let (out, err) = (self.child.stdout.take().expect("piped"), self.child.stderr.take().expect("piped"));
+        let (tx, mut rx) = tokio::sync::mpsc::channel::<(Stream, String)>(256);
+        tokio::spawn(lines(out, Stream::Stdout, tx.clone()));
+        tokio::spawn(lines(err, Stream::Stderr, tx));
+        let child = &mut self.child;
+        let work = async {
+            let mut status = None;
+            // A grandchild (an SSH master, say) may hold the pipes open after the child ended: its output is not waited for long.
+            loop {
+                tokio::select! {
+                    biased;
+                    line = rx.recv() => match line {
+                        Some((stream, text)) => on_line(stream, &text),
+                        None => break,
+                    },
+                    ended = child.wait(), if status.is_none() => status = Some(ended),
+                    () = tokio::time::sleep(Duration::from_millis(300)), if status.is_some() => break,
+                }
+            }
+            match status {
+                Some(status) => status,
+                None => child.wait().await,
+            }
+        };
+        let ended = match cancel.or(tokio::time::timeout(self.deadline, work)).await {
+            Ok(Ok(status)) => status.map_err(|source| ExecError::Start { program: self.program.clone(), source }),
+            Ok(Err(_)) => Err(ExecError::Deadline { program: self.program.clone(), after: self.deadline }),
+            Err(stopped) => Err(stopped.into()),
+        };
+        match &ended {
+            Ok(_) => self.group.0 = None,
+            Err(_) => self.group.end(&mut self.child).await,
+        }
+        ended
+    }
+}
+
+/// Runs to the end; see [`Started::wait`].
+pub async fn run(cmd: &Cmd, cancel: &Cancel, on_line: impl FnMut(Stream, &str) + Send) -> Result<ExitStatus, ExecError> {
+    start(cmd)?.wait(cancel, on_line).await
 }
 
 /// Runs a short tool to the end and gives its standard output; anything but exit code 0 is an error with what it said.
@@ -212,10 +234,10 @@ pub async fn output(cmd: &Cmd, cancel: &Cancel) -> Result<String, ExecError> {
 pub fn spawn(cmd: &Cmd, log: &std::fs::File) -> Result<Child, ExecError> {
     let dup = || log.try_clone().map(Stdio::from).map_err(|source| ExecError::Start { program: cmd.name(), source });
     let (out, err) = (dup()?, dup()?);
-    start(cmd.build().stdout(out).stderr(err), cmd)
+    spawn_child(cmd.build().stdout(out).stderr(err), cmd)
 }
 
-fn start(command: &mut tokio::process::Command, cmd: &Cmd) -> Result<Child, ExecError> {
+fn spawn_child(command: &mut tokio::process::Command, cmd: &Cmd) -> Result<Child, ExecError> {
     command.spawn().map_err(|source| match source.kind() {
         std::io::ErrorKind::NotFound if cmd.dir.as_ref().is_none_or(|d| d.is_dir()) => ExecError::Missing { program: cmd.name() },
         _ => ExecError::Start { program: cmd.name(), source },

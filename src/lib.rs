@@ -1,6 +1,14 @@
 //! The image factory: a bundle becomes a tested, published image.
 //!
-//! Modules in the order in which data flows; each imports only from those above it.
+//! ```text
+//! images/X/build-vars.yml ─ bundle ─▶ Bundle ─┐
+//!                                             ├─ plan ─▶ Plan ─ build ─▶ Image ─ output ─▶ templates, reports
+//! cloud (reads only) ─────── facts ─▶ Facts ──┘            │    └▶ Event ─▶ cli::show, log
+//!                                                          ▼
+//!                                                   cloud::ledger ◀─▶ sweep
+//! ```
+//!
+//! Modules in the order in which data flows; each imports only from those above it (a test holds this).
 pub mod diagnostic;
 pub mod cancel;
 pub mod event;
@@ -10,3 +18,10 @@ pub mod image;
 pub mod plan;
 pub mod cloud;
 pub mod remote;
+pub mod ansible;
+pub mod build;
+pub mod output;
+pub mod log;
+pub mod run;
+pub mod sweep;
+pub mod cli;

@@ -1,1 +1,6 @@
-fn main() {}
+//! Parse, dispatch, exit code.
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    image_factory::cli::main()
+}

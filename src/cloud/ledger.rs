@@ -82,7 +82,7 @@ pub struct Ledger(Arc<Mutex<Book>>);
 
 struct Book {
     path: PathBuf,
-    file: File,
+    file: Option<File>,
     next: u64,
     open: BTreeMap<u64, Entry>,
 }
@@ -126,7 +126,12 @@ impl Ledger {
             file.set_len(whole as u64).map_err(io)?;
         }
         file.sync_all().map_err(io)?;
-        Ok(Self(Arc::new(Mutex::new(Book { path: path.into(), file, next, open }))))
+        Ok(Self(Arc::new(Mutex::new(Book { path: path.into(), file: Some(file), next, open }))))
+    }
+
+    /// A ledger of nothing, for calls that only read; to own with it is an error.
+    pub fn none() -> Self {
+        Self(Arc::new(Mutex::new(Book { path: "(none)".into(), file: None, next: 0, open: BTreeMap::new() })))
     }
 
     /// Writes the intent, runs the one create, writes its ID. On an error the entry stays: the thing may be there all the same.
@@ -162,6 +167,11 @@ impl Ledger {
         self.close(|e| e.seq == seq, |seq| Record::Gone { seq })
     }
 
+    /// The same for the thing of this kind with this ID.
+    pub fn gone_by_id(&self, kind: Kind, id: &str) -> Result<(), LedgerError> {
+        self.close(|e| e.kind == kind && e.id.as_deref() == Some(id), |seq| Record::Gone { seq })
+    }
+
     fn close(&self, which: impl Fn(&Entry) -> bool, record: impl Fn(u64) -> Record) -> Result<(), LedgerError> {
         let mut book = self.book();
         let found: Vec<u64> = book.open.values().filter(|e| which(e)).map(|e| e.seq).collect();
@@ -186,9 +196,8 @@ impl Book {
     fn write(&mut self, record: &Record) -> Result<(), LedgerError> {
         let mut line = serde_json::to_string(record).expect("a record is plain data");
         line.push('\n');
-        self.file
-            .write_all(line.as_bytes())
-            .and_then(|()| self.file.sync_data())
-            .map_err(|source| LedgerError::Io { path: self.path.clone(), source })
+        let io = |source| LedgerError::Io { path: self.path.clone(), source };
+        let mut file = self.file.as_ref().ok_or_else(|| io(std::io::Error::other("this run only reads")))?;
+        file.write_all(line.as_bytes()).and_then(|()| file.sync_data()).map_err(io)
     }
 }

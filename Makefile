@@ -1,0 +1,51 @@
+# The factory's commands. `make` alone says what there is.
+BIN = $${CARGO_TARGET_DIR:-target}/release/image-factory
+
+.DEFAULT_GOAL := help
+.PHONY: help build-images build-os validate test check reference deps clean purge
+
+help: ## Say what there is
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | awk -F'\t' '{ printf "  make %-14s %s\n", $$1, $$2 }'
+	@printf '\n  make build-images bundle=NAME [ARGS="--keep-on-failure -v"]\n  make build-os os=NAME\n'
+
+build-images: deps ## Build bundles: bundle=NAME, or bundle="A B"
+	@test -n "$(bundle)" || { echo 'usage: make build-images bundle=NAME   (a directory under images/)' >&2; exit 2; }
+	@cargo build --release --quiet --locked
+	@exec $(BIN) build $(addprefix images/,$(bundle)) $(ARGS)
+
+build-os: deps ## Build operating-system images: os=NAME
+	@test -n "$(os)" || { echo 'usage: make build-os os=NAME   (a directory under os/)' >&2; exit 2; }
+	@cargo build --release --quiet --locked
+	@exec $(BIN) build $(addprefix os/,$(os)) $(ARGS)
+
+validate: ## Check every bundle of this tree, offline
+	@setup/dependencies build
+	@cargo build --release --quiet --locked
+	@exec $(BIN) validate $(ARGS)
+
+test: ## All tests, real virtual machines included (about a quarter of an hour)
+	@setup/dependencies build run test
+	cargo test --locked
+	cargo test --locked --test vm -- --ignored --test-threads=1
+
+check: ## Formatting and linters
+	@setup/dependencies build
+	cargo fmt --check
+	cargo clippy --locked --all-targets -- -D warnings
+	test-tools/lint-shell
+
+reference: ## Write CLI.md anew
+	@cargo run --release --quiet --locked -- reference > CLI.md
+
+deps: ## Install what is missing on this machine (Debian, Ubuntu)
+	@setup/dependencies build run
+
+clean: ## Remove what builds wrote into this tree; images in the store stay
+	rm -rf images/target os/target build.latest.log packer.latest.log
+	cargo clean --quiet
+
+purge: clean ## Also remove the image store of this user; asks first
+	@dir="$${IMAGE_FACTORY_HOME:-$${XDG_DATA_HOME:-$$HOME/.local/share}/image-factory}"; \
+	if [ ! -d "$$dir" ]; then echo "no image store in $$dir"; exit 0; fi; \
+	if [ "$(YES)" != 1 ]; then printf 'remove all images in %s? [y/N] ' "$$dir"; read -r answer; [ "$$answer" = y ] || exit 1; fi; \
+	rm -rf "$$dir"

@@ -1,0 +1,31 @@
+//! A subprocess of a run: in the ledger before it starts, out of it when it ended.
+use std::process::ExitStatus;
+
+use crate::cloud::Cx;
+use crate::cloud::ledger::{Kind, LedgerError, Made};
+use crate::exec::{self, Cmd, ExecError, Stream, process};
+
+#[derive(Debug, thiserror::Error)]
+pub(super) enum ChildError {
+    #[error(transparent)]
+    Exec(#[from] ExecError),
+    #[error(transparent)]
+    Ledger(#[from] LedgerError),
+}
+
+/// Runs to the end. `name` is the process's in the ledger, `cmd` must carry the run's mark.
+pub(super) async fn run(cx: &Cx, name: &str, cmd: &Cmd, on_line: impl FnMut(Stream, &str) + Send) -> Result<ExitStatus, ChildError> {
+    let cmd = cmd.clone().env(exec::PROCESS_MARK, name);
+    let (started, id) = cx
+        .ledger
+        .own(Kind::Process, name, || async {
+            let started = exec::start(&cmd)?;
+            let id = started.pid().map(process::id).unwrap_or_default();
+            Ok::<_, ChildError>(Made { id: id.clone(), value: (started, id) })
+        })
+        .await?;
+    let ended = started.wait(&cx.cancel, on_line).await;
+    // Ended or killed, it is gone; a child that refused to start keeps its entry, which costs nothing.
+    cx.ledger.gone_by_id(Kind::Process, &id)?;
+    Ok(ended?)
+}

@@ -1,0 +1,241 @@
+//! A machine from power-on to "ready": SSH answers with the pinned key, cloud-init is done.
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use ssh_key::{PrivateKey, PublicKey};
+
+use super::{BuildError, Opened, Site, cloud_init, console};
+use crate::cloud::{BootSpec, Machine, Power};
+use crate::image::Image;
+use crate::plan::{GIB, MachinePlan};
+use crate::remote::{Command, Exit, Remote, RemoteError, Stream, Target, keys};
+
+/// A machine that is up and logged in to.
+pub struct Running {
+    pub machine: Machine,
+    pub target: Target,
+    pub remote: Arc<dyn Remote>,
+}
+
+/// What must differ between two machines of one image.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Identity {
+    pub machine: String,
+    pub machine_id: String,
+    /// In OpenSSH's one-line form, without comments.
+    pub host_keys: Vec<String>,
+}
+
+impl Running {
+    pub(super) fn login_key(&self) -> Arc<PrivateKey> {
+        self.target.key.clone()
+    }
+
+    /// Writes the login key and the pinned host key where `ssh` finds them, and gives the command line of a login.
+    pub(super) fn opened(&self, site: &Site<'_>) -> Result<Opened, BuildError> {
+        let files = SshFiles::write(site, self)?;
+        let mut ssh = vec!["ssh".to_owned()];
+        ssh.extend(files.options());
+        ssh.extend(["-p".into(), self.target.port.to_string(), format!("{}@{}", self.target.user, self.target.host)]);
+        Ok(Opened { machine: self.machine.name.clone(), ssh })
+    }
+
+    pub(super) async fn identity(&self) -> Result<Identity, BuildError> {
+        let text = say(&*self.remote, "cat /etc/machine-id", Duration::from_secs(60)).await.map_err(|reason| BuildError::NotReady {
+            machine: self.machine.name.clone(),
+            reason: format!("cannot read its machine-id: {reason}"),
+            console: Vec::new(),
+        })?;
+        Ok(Identity {
+            machine: self.machine.name.clone(),
+            machine_id: text.trim().to_owned(),
+            host_keys: self.target.host_keys.iter().map(plain_key).collect(),
+        })
+    }
+}
+
+/// A public key without its comment.
+pub(super) fn plain_key(key: &PublicKey) -> String {
+    let mut key = key.clone();
+    key.set_comment("");
+    key.to_openssh().unwrap_or_default()
+}
+
+/// The files with which the `ssh` program reaches a machine as strictly as we do.
+pub(super) struct SshFiles {
+    pub key: std::path::PathBuf,
+    pub known_hosts: std::path::PathBuf,
+}
+
+impl SshFiles {
+    pub(super) fn write(site: &Site<'_>, running: &Running) -> Result<Self, BuildError> {
+        let name = |suffix: &str| site.scratch.join(format!("{}.{suffix}", running.machine.name));
+        let files = Self { key: name("key"), known_hosts: name("known_hosts") };
+        let known: String =
+            running.target.host_keys.iter().map(|k| keys::known_hosts_line(&running.target.host, running.target.port, k) + "\n").collect();
+        write_private(&files.key, keys::private_text(&running.target.key).as_bytes())?;
+        write_private(&files.known_hosts, known.as_bytes())?;
+        Ok(files)
+    }
+
+    /// Options of `ssh` that pin the host key, offer one key and read nobody's configuration.
+    pub(super) fn options(&self) -> Vec<String> {
+        let mut words = vec!["-F".into(), "none".into()];
+        for option in [
+            "StrictHostKeyChecking=yes".into(),
+            format!("UserKnownHostsFile={}", self.known_hosts.display()),
+            "GlobalKnownHostsFile=none".into(),
+            "UpdateHostKeys=no".into(),
+            format!("IdentityFile={}", self.key.display()),
+            "IdentitiesOnly=yes".into(),
+            "IdentityAgent=none".into(),
+            "PasswordAuthentication=no".into(),
+            "KbdInteractiveAuthentication=no".into(),
+            "ServerAliveInterval=10".into(),
+            "ServerAliveCountMax=3".into(),
+            "LogLevel=ERROR".into(),
+        ] {
+            words.push("-o".into());
+            words.push(option);
+        }
+        words
+    }
+}
+
+fn write_private(path: &std::path::Path, text: &[u8]) -> Result<(), BuildError> {
+    use std::io::Write;
+    use std::os::unix::fs::OpenOptionsExt;
+    let io = |source| BuildError::Io { path: path.into(), source };
+    let mut file = std::fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(path).map_err(io)?;
+    file.write_all(text).map_err(io)
+}
+
+pub(super) async fn boot_builder(site: &Site<'_>, wanted: &MachinePlan, base: &Image) -> Result<Running, BuildError> {
+    let login = Arc::new(keys::generate(&format!("factory build key {}", site.plan.run)));
+    let host = keys::generate(&format!("factory host key {}", site.plan.run));
+    let user_data = cloud_init::builder_user_data(login.public_key(), &host);
+    let machine = boot(site, wanted, base, user_data, 0).await?;
+    let target = Target {
+        host: machine.host.clone(),
+        port: machine.port,
+        user: site.plan.ssh_user.clone(),
+        key: login,
+        host_keys: vec![host.public_key().clone()],
+    };
+    let deadline = Instant::now() + Duration::from_secs(site.plan.timeouts.ssh);
+    let remote = reach(site, &machine, &target, deadline).await?;
+    let running = Running { machine, target, remote };
+    cloud_init_done(site, &running, deadline).await?;
+    Ok(running)
+}
+
+/// Power on. `grow_gb` is added to the disk the image needs.
+pub(super) async fn boot(site: &Site<'_>, wanted: &MachinePlan, image: &Image, user_data: String, grow_gb: u64) -> Result<Machine, BuildError> {
+    let needs = image.virtual_size.div_ceil(GIB);
+    let spec = BootSpec {
+        run: site.plan.run.clone(),
+        name: wanted.name.clone(),
+        image: image.id.clone(),
+        cpus: wanted.cpus,
+        ram_mb: wanted.ram_mb,
+        disk_gb: if grow_gb > 0 { needs + grow_gb } else { wanted.disk_gb.unwrap_or(needs) },
+        user_data,
+    };
+    site.cx.events.doing(format!("booting {}", spec.name));
+    Ok(site.cloud.boot(site.cx, &spec, Duration::from_secs(site.plan.timeouts.boot)).await?)
+}
+
+/// Tries SSH until it answers. Every failure may be the machine's youth, so the last one is told only at the deadline;
+/// a machine that is off, stuck or in trouble on its console ends the wait at once.
+pub(super) async fn reach(site: &Site<'_>, machine: &Machine, target: &Target, deadline: Instant) -> Result<Arc<dyn Remote>, BuildError> {
+    site.cx.events.doing(format!("waiting for SSH of {}", machine.name));
+    let mut pause = Duration::from_millis(250);
+    loop {
+        let left = deadline.saturating_duration_since(Instant::now());
+        let attempt = site.connect.connect(target, left.min(Duration::from_secs(15)).max(Duration::from_secs(1)));
+        let error = match site.cx.cancel.or(attempt).await? {
+            Ok(remote) => return Ok(remote),
+            Err(e) => e,
+        };
+        trouble(site, machine).await?;
+        if Instant::now() > deadline {
+            let reason = format!("SSH not ready after {} s: {error}", site.plan.timeouts.ssh);
+            return Err(not_ready(site, machine, reason).await);
+        }
+        site.cx.cancel.pause(pause).await?;
+        pause = (pause * 2).min(Duration::from_secs(1));
+    }
+}
+
+/// An error if the machine will not get any further.
+pub(super) async fn trouble(site: &Site<'_>, machine: &Machine) -> Result<(), BuildError> {
+    let reason = match site.cloud.power(machine).await {
+        Ok(Power::On) | Err(_) => match site.cloud.console(machine).await.ok().and_then(|text| console::trouble(&text)) {
+            Some(seen) => format!("its console says: {seen}"),
+            None => return Ok(()),
+        },
+        Ok(Power::Off) => "it powered itself off".into(),
+        Ok(Power::Gone(why)) => format!("it is gone: {why}"),
+        Ok(Power::Stuck(why)) => format!("it does not run: {why}"),
+    };
+    Err(not_ready(site, machine, reason).await)
+}
+
+pub(super) async fn not_ready(site: &Site<'_>, machine: &Machine, reason: String) -> BuildError {
+    let console = console_tail(site, machine).await;
+    for line in &console {
+        site.cx.events.output("console", line);
+    }
+    BuildError::NotReady { machine: machine.name.clone(), reason, console }
+}
+
+pub(super) async fn console_tail(site: &Site<'_>, machine: &Machine) -> Vec<String> {
+    site.cloud.console(machine).await.map(|text| console::tail(&text, 30)).unwrap_or_default()
+}
+
+/// Waits for cloud-init to end, and asks how it went. An image without cloud-init has nothing to wait for.
+pub(super) async fn cloud_init_done(site: &Site<'_>, running: &Running, deadline: Instant) -> Result<(), BuildError> {
+    site.cx.events.doing(format!("waiting for cloud-init of {}", running.machine.name));
+    let left = deadline.saturating_duration_since(Instant::now()).max(Duration::from_secs(10));
+    let script = "command -v cloud-init >/dev/null || exit 0\ncloud-init status --wait --long || [ $? -eq 2 ]\n";
+    let waited = site.cx.cancel.or(say(&*running.remote, script, left)).await?;
+    match waited {
+        Ok(_) => Ok(()),
+        Err(reason) => Err(not_ready(site, &running.machine, format!("cloud-init did not end well: {reason}")).await),
+    }
+}
+
+/// Runs a short script and gives its standard output; anything but exit code 0 is an error with what it said.
+pub(super) async fn say(remote: &dyn Remote, script: &str, deadline: Duration) -> Result<String, String> {
+    let said = Arc::new(std::sync::Mutex::new((Vec::new(), Vec::new())));
+    let keep = said.clone();
+    let command = Command { script: script.into(), args: Vec::new(), env: Default::default(), sudo: false, deadline };
+    let exit = remote
+        .exec(
+            command,
+            Box::new(move |stream, bytes| {
+                let mut said = keep.lock().expect("plain pushes do not panic");
+                if stream == Stream::Stdout { said.0.extend_from_slice(bytes) } else { said.1.extend_from_slice(bytes) }
+            }),
+        )
+        .await
+        .map_err(|e: RemoteError| e.to_string())?;
+    let said = said.lock().expect("plain pushes do not panic");
+    let (out, err) = (String::from_utf8_lossy(&said.0).into_owned(), String::from_utf8_lossy(&said.1));
+    match exit {
+        Exit::Code(0) => Ok(out),
+        Exit::Code(code) => Err(format!("exit code {code}: {}", format!("{out}{err}").trim().replace('\n', "; "))),
+        Exit::Signal(name) => Err(format!("killed by SIG{name}")),
+    }
+}
+
+/// Orderly stop, then the disk becomes a staged image.
+pub(super) async fn capture(site: &Site<'_>, builder: Running) -> Result<Image, BuildError> {
+    let Running { machine, remote, .. } = builder;
+    drop(remote);
+    site.cx.events.doing(format!("shutting {} down", machine.name));
+    site.cloud.shutdown(site.cx, &machine, Duration::from_secs(site.plan.timeouts.shutdown)).await?;
+    site.cx.events.doing("capturing the disk");
+    let name = format!("{}-staged", site.plan.run);
+    Ok(site.cloud.capture(site.cx, &site.plan.run, &machine, &name, Duration::from_secs(site.plan.timeouts.capture)).await?)
+}

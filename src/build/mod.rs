@@ -1,0 +1,239 @@
+//! The straight line from a plan to an image: source, boot, provision, tidy, capture, smoke, publish; and the one road home.
+use std::future::Future;
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use crate::cancel::Cancelled;
+use crate::cloud::ledger::{Leak, LedgerError};
+use crate::cloud::{Cloud, CloudError, Cx, Publication};
+use crate::event::{Check, Event, Stage, seconds};
+use crate::exec::ExecError;
+use crate::image::Image;
+use crate::plan::Plan;
+use crate::remote::{Connect, RemoteError};
+
+pub mod checks;
+mod child;
+pub mod cloud_init;
+pub mod console;
+mod machine;
+mod provision;
+mod smoke;
+mod source;
+pub mod tidy;
+mod undo;
+mod watch;
+
+pub use machine::Running;
+pub use undo::delete;
+
+/// Everything a build works with.
+pub struct Site<'a> {
+    pub cloud: &'a dyn Cloud,
+    pub connect: &'a dyn Connect,
+    pub cx: &'a Cx,
+    pub plan: &'a Plan,
+    /// Where SSH keys, inventory and sockets of this run go: short path, only this user may look in.
+    pub scratch: PathBuf,
+    /// Where large files of this run go.
+    pub work: PathBuf,
+    pub until: Until<'a>,
+    /// Leave the machine of a failed build up.
+    pub keep_on_failure: bool,
+}
+
+/// How far the line is walked.
+#[derive(Clone, Copy)]
+pub enum Until<'a> {
+    /// To the published image.
+    Published,
+    /// To the provisioned builder, which is handed over; what is returned ends the build.
+    Provisioned(&'a dyn Interactive),
+}
+
+/// Takes a provisioned builder, for `image-factory shell`. `failed` tells what stopped the steps.
+#[async_trait::async_trait]
+pub trait Interactive: Send + Sync {
+    async fn open(&self, builder: &Opened, failed: Option<&BuildError>);
+}
+
+/// How a person gets into a machine that is up.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+pub struct Opened {
+    pub machine: String,
+    /// Program and arguments of an interactive login, host key pinned.
+    pub ssh: Vec<String>,
+}
+
+/// What a build came to. Cleaning up never hides the cause.
+pub struct Outcome {
+    pub result: Result<Built, BuildError>,
+    pub leaks: Vec<Leak>,
+    /// Machine left up on purpose.
+    pub kept: Option<Opened>,
+}
+
+/// What a build that went well gives.
+#[derive(Debug)]
+pub enum Built {
+    Image(Box<Image>),
+    /// `shell` was left; no image was asked for.
+    ShellEnded,
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum BuildError {
+    #[error(transparent)]
+    Cloud(#[from] CloudError),
+    /// The machine came up but not far enough to be used; `console` is its last lines.
+    #[error("{machine}: {reason}")]
+    NotReady { machine: String, reason: String, console: Vec<String> },
+    #[error("source {script}: {reason}")]
+    Source { script: String, reason: String },
+    #[error("step {}, {name}: {reason}", index + 1)]
+    Step { index: usize, name: String, reason: String },
+    #[error("step {}, {name}: {source}", index + 1)]
+    StepRemote { index: usize, name: String, source: RemoteError },
+    /// The builder died, froze or left the network during a stage.
+    #[error("the builder was lost: {reason}")]
+    BuilderLost { reason: String, console: Vec<String> },
+    #[error("tidy: {0}")]
+    Tidy(String),
+    #[error("{} of {} smoke checks failed: {}", failed.len(), of, failed.iter().map(|c| format!("{} ({})", c.id, c.reason)).collect::<Vec<_>>().join(", "))]
+    Smoke { failed: Vec<Check>, of: usize },
+    #[error("cannot write {path}: {source}")]
+    Io { path: PathBuf, source: std::io::Error },
+    #[error(transparent)]
+    Cancelled(#[from] Cancelled),
+}
+
+impl From<LedgerError> for BuildError {
+    fn from(e: LedgerError) -> Self {
+        Self::Cloud(e.into())
+    }
+}
+
+impl BuildError {
+    /// An orderly stop on a signal, and not a failure, however deep it was noticed.
+    pub fn is_cancelled(&self) -> bool {
+        matches!(self, Self::Cancelled(_) | Self::Cloud(CloudError::Cancelled(_)))
+    }
+}
+
+impl Site<'_> {
+    /// Runs one stage and tells of its begin, end and time.
+    async fn stage<T>(&self, stage: Stage, work: impl Future<Output = Result<T, BuildError>>) -> Result<T, BuildError> {
+        self.cx.cancel.check()?;
+        let begin = Instant::now();
+        self.cx.events.emit(Event::StageStarted { stage });
+        let result = work.await;
+        let seconds = seconds(begin.elapsed());
+        self.cx.events.emit(match &result {
+            Ok(_) => Event::StageDone { stage, seconds },
+            Err(e) => Event::StageFailed { stage, seconds, error: e.to_string() },
+        });
+        result
+    }
+}
+
+/// Walks the line, then the road home: the same one for success and failure.
+pub async fn build(site: &Site<'_>) -> Outcome {
+    let mut up = None;
+    let result = line(site, &mut up).await;
+    let keep = site.keep_on_failure && matches!(&result, Err(e) if !e.is_cancelled());
+    if let (true, Some(opened)) = (keep, up) {
+        return Outcome { result, leaks: Vec::new(), kept: Some(opened) };
+    }
+    drop(up);
+    let leaks = unwind(site).await;
+    Outcome { result, leaks, kept: None }
+}
+
+/// The line itself. `up` is set as long as a machine is up that a person could open after a failure.
+async fn line(site: &Site<'_>, up: &mut Option<Opened>) -> Result<Built, BuildError> {
+    let plan = site.plan;
+    let base = source::image(site).await?;
+    let mut identities = Vec::new();
+    let image = match &plan.builder {
+        Some(wanted) => {
+            let mut builder = site.stage(Stage::Boot, machine::boot_builder(site, wanted, &base)).await?;
+            *up = Some(builder.opened(site)?);
+            let provisioned = site.stage(Stage::Provision, provision::steps(site, &mut builder)).await;
+            if let Until::Provisioned(person) = site.until {
+                let opened = builder.opened(site)?;
+                person.open(&opened, provisioned.as_ref().err()).await;
+                return provisioned.map(|()| Built::ShellEnded);
+            }
+            provisioned?;
+            identities.push(builder.identity().await?);
+            let build_key = builder.login_key();
+            site.stage(Stage::Tidy, provision::tidy(site, &builder)).await?;
+            let captured = site.stage(Stage::Capture, machine::capture(site, builder)).await?;
+            *up = None;
+            site.stage(Stage::Smoke, smoke::test(site, &captured, &identities, Some(build_key), up)).await?;
+            captured
+        }
+        None => {
+            site.stage(Stage::Smoke, smoke::test(site, &base, &identities, None, up)).await?;
+            base
+        }
+    };
+    let published = site.stage(Stage::Publish, publish(site, &image)).await?;
+    Ok(Built::Image(Box::new(published)))
+}
+
+async fn publish(site: &Site<'_>, staged: &Image) -> Result<Image, BuildError> {
+    let (plan, wanted) = (site.plan, &site.plan.publish);
+    let publication = Publication {
+        name: plan.image_name.clone(),
+        family: plan.family.clone(),
+        properties: wanted.properties.clone(),
+        tags: wanted.tags.clone(),
+        min_disk_gb: wanted.min_disk_gb,
+        min_ram_mb: wanted.min_ram_mb,
+        visibility: wanted.visibility,
+        members: wanted.members.clone(),
+        protected: wanted.protected,
+        hidden: wanted.hidden,
+    };
+    let image = site.cloud.publish(site.cx, staged, &publication).await?;
+    site.cx.ledger.keep(crate::cloud::ledger::Kind::Image, &image.id)?;
+    Ok(image)
+}
+
+/// How long a single deletion may take before it is called a leak.
+const DELETE: Duration = Duration::from_secs(120);
+
+/// Deletes what the ledger holds, newest first, past failures. What could not be deleted is returned and stays in the ledger.
+pub async fn unwind(site: &Site<'_>) -> Vec<Leak> {
+    let entries = site.cx.ledger.entries();
+    if entries.is_empty() {
+        return Vec::new();
+    }
+    let begin = Instant::now();
+    site.cx.events.emit(Event::StageStarted { stage: Stage::Unwind });
+    let mut leaks = Vec::new();
+    for entry in entries {
+        let done = match tokio::time::timeout(DELETE, undo::delete(site.cloud, &site.plan.run, &entry)).await {
+            Ok(done) => done.and_then(|()| site.cx.ledger.gone(entry.seq).map_err(CloudError::from)).map_err(|e| e.to_string()),
+            Err(_) => Err(format!("not deleted after {DELETE:?}")),
+        };
+        if let Err(reason) = done {
+            leaks.push(Leak { entry, reason });
+        }
+    }
+    let seconds = seconds(begin.elapsed());
+    site.cx.events.emit(match leaks.len() {
+        0 => Event::StageDone { stage: Stage::Unwind, seconds },
+        n => Event::StageFailed { stage: Stage::Unwind, seconds, error: format!("{n} things could not be deleted") },
+    });
+    leaks
+}
+
+/// What went wrong with a program, as a sentence for a step or source.
+fn exec_reason(e: ExecError) -> Result<String, BuildError> {
+    match e {
+        ExecError::Cancelled(c) => Err(c.into()),
+        other => Ok(other.to_string()),
+    }
+}

@@ -1,0 +1,326 @@
+//! The steps of a bundle on the builder, one after the other, each with a deadline and under watch; then tidy.
+use std::path::Path;
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use super::machine::{self, Running, SshFiles};
+use super::{BuildError, Site, child, exec_reason, tidy as tidy_script, watch};
+use crate::ansible;
+use crate::event::{Event, Events, seconds};
+use crate::exec::{self, Cmd};
+use crate::plan::{ActionPlan, StepPlan};
+use crate::remote::{Command, Exit, OnOutput, RemoteError, Stream};
+
+pub(super) async fn steps(site: &Site<'_>, builder: &mut Running) -> Result<(), BuildError> {
+    let all = &site.plan.steps;
+    for (index, step) in all.iter().enumerate() {
+        site.cx.cancel.check()?;
+        let begin = Instant::now();
+        site.cx.events.emit(Event::StepStarted { index, of: all.len(), name: step.name.clone() });
+        let result = with_retries(site, builder, index, step).await;
+        let seconds = seconds(begin.elapsed());
+        site.cx.events.emit(match &result {
+            Ok(()) => Event::StepDone { index, seconds },
+            Err(e) => Event::StepFailed { index, seconds, error: e.to_string() },
+        });
+        result?;
+    }
+    stop_ssh_masters(site).await;
+    Ok(())
+}
+
+async fn with_retries(site: &Site<'_>, builder: &mut Running, index: usize, step: &StepPlan) -> Result<(), BuildError> {
+    let mut left = step.retries;
+    loop {
+        let error = match watched(site, builder, index, step).await {
+            Ok(()) => return Ok(()),
+            Err(e) => e,
+        };
+        let may_pass = matches!(error, BuildError::Step { .. } | BuildError::StepRemote { .. });
+        if left == 0 || !may_pass {
+            return Err(error);
+        }
+        left -= 1;
+        site.cx.events.warn(format!("{error}; trying again ({left} more after this)"));
+        if matches!(error, BuildError::StepRemote { source: RemoteError::Lost(_), .. }) {
+            builder.remote = machine::reach(site, &builder.machine, &builder.target, Instant::now() + Duration::from_secs(60)).await?;
+        }
+    }
+}
+
+/// One run of a step, which ends too when the builder is lost or the run is stopped.
+async fn watched(site: &Site<'_>, builder: &mut Running, index: usize, step: &StepPlan) -> Result<(), BuildError> {
+    if matches!(step.action, ActionPlan::Reboot) {
+        return reboot(site, builder, index, step).await;
+    }
+    let builder = &*builder;
+    let lost = tokio::select! {
+        // A step that ended and a machine that was lost at the same instant: the step's own word counts.
+        biased;
+        done = site.cx.cancel.or(run(site, builder, index, step)) => match done? {
+            // The session broke: whether the machine is lost too is a better answer than "connection reset".
+            Err(e @ BuildError::StepRemote { source: RemoteError::Lost(_), .. }) => {
+                match tokio::time::timeout(Duration::from_secs(45), watch::lost(site, &builder.machine, &builder.target)).await {
+                    Ok(reason) => reason,
+                    Err(_) => return Err(e),
+                }
+            }
+            done => return done,
+        },
+        reason = watch::lost(site, &builder.machine, &builder.target) => reason,
+    };
+    let console = machine::console_tail(site, &builder.machine).await;
+    for line in &console {
+        site.cx.events.output("console", line);
+    }
+    Err(BuildError::BuilderLost { reason: lost, console })
+}
+
+async fn run(site: &Site<'_>, builder: &Running, index: usize, step: &StepPlan) -> Result<(), BuildError> {
+    let dir = &site.plan.bundle_dir;
+    let limit = Duration::from_secs(step.timeout);
+    let failed = |reason: String| BuildError::Step { index, name: step.name.clone(), reason };
+    let lost = |source: RemoteError| BuildError::StepRemote { index, name: step.name.clone(), source };
+    match &step.action {
+        ActionPlan::Ansible { playbook, extra_vars, tags } => {
+            ansible_playbook(site, builder, index, step, playbook, extra_vars, tags).await
+        }
+        ActionPlan::Shell { text } => shell(site, builder, "shell", step, text.clone()).await.map_err(lost)?.map_err(failed),
+        ActionPlan::Script { path } => {
+            let path = dir.join(path);
+            let text = std::fs::read_to_string(&path).map_err(|source| BuildError::Io { path, source })?;
+            shell(site, builder, "script", step, text).await.map_err(lost)?.map_err(failed)
+        }
+        ActionPlan::Upload { src, dest } => {
+            let events = site.cx.events.clone();
+            let progress = Box::new(move |done, of| events.emit(Event::Progress { done, of, unit: "bytes".into() }));
+            builder.remote.put(&dir.join(src), dest, step.sudo, limit, progress).await.map_err(lost)
+        }
+        ActionPlan::Reboot => unreachable!("handled above"),
+    }
+}
+
+/// Outer error: the connection. Inner error: what the script itself came to.
+async fn shell(site: &Site<'_>, builder: &Running, source: &'static str, step: &StepPlan, script: String) -> Result<Result<(), String>, RemoteError> {
+    let mut env = factory_env(site);
+    env.extend(step.env.clone());
+    let command = Command { script, args: Vec::new(), env, sudo: step.sudo, deadline: Duration::from_secs(step.timeout) };
+    let last = LastLines::default();
+    let exit = builder.remote.exec(command, lines_to(site.cx.events.clone(), source, last.clone())).await?;
+    Ok(match exit {
+        Exit::Code(0) => Ok(()),
+        Exit::Code(code) => Err(last.reason(format!("exit code {code}"))),
+        Exit::Signal(name) => Err(last.reason(format!("killed by SIG{name}"))),
+    })
+}
+
+/// What scripts and playbooks may know of the run.
+fn factory_env(site: &Site<'_>) -> std::collections::BTreeMap<String, String> {
+    let plan = site.plan;
+    [("FACTORY_RUN", plan.run.clone()), ("FACTORY_BUNDLE", plan.family.clone()), ("FACTORY_IMAGE_NAME", plan.image_name.clone())]
+        .map(|(k, v)| (k.to_owned(), v))
+        .into()
+}
+
+/// The last lines that were printed, for error texts.
+#[derive(Clone, Default)]
+pub(super) struct LastLines(Arc<Mutex<std::collections::VecDeque<String>>>);
+
+impl LastLines {
+    pub(super) fn push(&self, line: &str) {
+        let mut lines = self.0.lock().expect("pushes do not panic");
+        if lines.len() == 400 {
+            lines.pop_front();
+        }
+        lines.push_back(line.to_owned());
+    }
+
+    pub(super) fn all(&self) -> Vec<String> {
+        self.0.lock().expect("pushes do not panic").iter().cloned().collect()
+    }
+
+    /// `what`, with the last line that says something.
+    pub(super) fn reason(&self, what: String) -> String {
+        match self.all().iter().rev().find(|l| !l.trim().is_empty()) {
+            Some(line) => format!("{what}: {}", line.trim()),
+            None => what,
+        }
+    }
+}
+
+/// Cuts the two streams into lines and sends them to the events.
+pub(super) fn lines_to(events: Events, source: &'static str, last: LastLines) -> OnOutput {
+    let mut rest = [Vec::new(), Vec::new()];
+    let mut line = move |text: &[u8]| {
+        let text = String::from_utf8_lossy(text);
+        last.push(&text);
+        events.output(source, text.trim_end_matches('\r'));
+    };
+    struct Cut<F: FnMut(&[u8])>([Vec<u8>; 2], F);
+    impl<F: FnMut(&[u8])> Drop for Cut<F> {
+        // What came without a line end at the very end.
+        fn drop(&mut self) {
+            for rest in &self.0 {
+                if !rest.is_empty() {
+                    (self.1)(rest);
+                }
+            }
+        }
+    }
+    let mut cut = Cut([std::mem::take(&mut rest[0]), std::mem::take(&mut rest[1])], move |t: &[u8]| line(t));
+    Box::new(move |stream, bytes| {
+        let index = usize::from(stream == Stream::Stderr);
+        cut.0[index].extend_from_slice(bytes);
+        while let Some(end) = cut.0[index].iter().position(|b| *b == b'\n') {
+            let text: Vec<u8> = cut.0[index].drain(..=end).collect();
+            (cut.1)(&text[..end]);
+        }
+    })
+}
+
+async fn ansible_playbook(
+    site: &Site<'_>,
+    builder: &Running,
+    index: usize,
+    step: &StepPlan,
+    playbook: &Path,
+    extra_vars: &serde_json::Map<String, serde_json::Value>,
+    tags: &[String],
+) -> Result<(), BuildError> {
+    let cmd = ansible_command(site, builder, step, playbook, extra_vars, tags)?;
+    let failed = |reason: String| BuildError::Step { index, name: step.name.clone(), reason };
+    let last = LastLines::default();
+    let (events, keep) = (site.cx.events.clone(), last.clone());
+    let name = format!("{} ansible-playbook {index}", site.plan.run);
+    let status = child::run(site.cx, &name, &cmd, move |_, line| {
+        keep.push(line);
+        events.output("ansible", line);
+    })
+    .await;
+    match status {
+        Ok(status) if status.success() => {
+            // Ansible calls it a success when no host matched: nothing was done, and that is not what was asked for.
+            match last.all().iter().any(|l| l.contains("no hosts matched")) && !last.all().iter().any(|l| l.starts_with("TASK [")) {
+                true => Err(failed("no play matched the builder; use `hosts: local` or `hosts: all`".into())),
+                false => Ok(()),
+            }
+        }
+        Ok(status) => Err(failed(match ansible::failure(&last.all()) {
+            Some(f) => f.to_string(),
+            None => last.reason(exec::status_text(status)),
+        })),
+        Err(child::ChildError::Exec(e)) => Err(failed(exec_reason(e)?)),
+        Err(child::ChildError::Ledger(e)) => Err(e.into()),
+    }
+}
+
+/// The real `ansible-playbook`, over the system's `ssh`, as strict as our own sessions: pinned host key, one key, nobody's config.
+fn ansible_command(
+    site: &Site<'_>,
+    builder: &Running,
+    step: &StepPlan,
+    playbook: &Path,
+    extra_vars: &serde_json::Map<String, serde_json::Value>,
+    tags: &[String],
+) -> Result<Cmd, BuildError> {
+    let files = SshFiles::write(site, builder)?;
+    let write = |name: &str, text: String| {
+        let path = site.scratch.join(name);
+        std::fs::write(&path, text).map_err(|source| BuildError::Io { path: path.clone(), source }).map(|()| path)
+    };
+    let target = &builder.target;
+    // The host is in `local`, the group the ancestor's playbooks name, and in `all`.
+    let inventory = write(
+        "inventory",
+        format!("[local]\n{} ansible_host={} ansible_port={} ansible_user={}\n", builder.machine.name, target.host, target.port, target.user),
+    )?;
+    let mut options = files.options();
+    options.extend(["-o".into(), "ControlMaster=auto".into(), "-o".into(), "ControlPersist=60s".into()]);
+    // Short names: a socket's path has at most 108 bytes.
+    let control = site.scratch.join("cm-%C");
+    let mut cmd = Cmd::new("ansible-playbook", Duration::from_secs(step.timeout))
+        .dir(&site.plan.bundle_dir)
+        .mark(&site.plan.run)
+        .env("ANSIBLE_PIPELINING", "True")
+        .env("ANSIBLE_SSH_ARGS", options.join(" "))
+        .env("ANSIBLE_SSH_CONTROL_PATH", control.to_string_lossy().replace('%', "%%").replace("%%C", "%%C"))
+        .env("ANSIBLE_HOST_KEY_CHECKING", "True")
+        .env("ANSIBLE_LOCAL_TEMP", site.scratch.join("ansible").to_string_lossy())
+        .env("ANSIBLE_NOCOLOR", "1")
+        .env("ANSIBLE_RETRY_FILES_ENABLED", "False")
+        .env("ANSIBLE_PYTHON_INTERPRETER", "auto_silent")
+        .env("ANSIBLE_STDOUT_CALLBACK", "default")
+        .env("PYTHONUNBUFFERED", "1")
+        .arg("-i")
+        .arg(inventory.as_os_str())
+        .arg(playbook.as_os_str());
+    // These belong to the caller's own Python, not to the distribution's that runs Ansible.
+    cmd.env_remove = ["PYTHONPATH", "PYTHONHOME", "PYTHONDONTWRITEBYTECODE", "ANSIBLE_FORCE_COLOR", "ANSIBLE_CONFIG"].map(str::to_owned).into();
+    cmd.env.extend(factory_env(site));
+    cmd.env.extend(step.env.clone());
+    if !extra_vars.is_empty() {
+        let path = write("extra-vars.json", serde_json::Value::Object(extra_vars.clone()).to_string())?;
+        cmd = cmd.arg("--extra-vars").arg(format!("@{}", path.display()));
+    }
+    if !tags.is_empty() {
+        cmd = cmd.arg("--tags").arg(tags.join(","));
+    }
+    Ok(cmd)
+}
+
+/// Ansible leaves its SSH masters behind for a minute; the builder is about to be tidied.
+async fn stop_ssh_masters(site: &Site<'_>) {
+    let Ok(dir) = std::fs::read_dir(&site.scratch) else { return };
+    for socket in dir.flatten().filter(|f| f.file_name().to_string_lossy().starts_with("cm-")) {
+        let cmd = Cmd::new("ssh", Duration::from_secs(5))
+            .mark(&site.plan.run)
+            .args(["-F", "none", "-O", "exit", "-o"])
+            .arg(format!("ControlPath={}", socket.path().display()))
+            .arg("builder");
+        // A master that is gone already is what we want.
+        let _ = exec::output(&cmd, &site.cx.cancel).await;
+    }
+}
+
+/// Restarts the machine and waits until another boot of it answers.
+async fn reboot(site: &Site<'_>, builder: &mut Running, index: usize, step: &StepPlan) -> Result<(), BuildError> {
+    const BOOT_ID: &str = "cat /proc/sys/kernel/random/boot_id";
+    let failed = |reason: String| BuildError::Step { index, name: step.name.clone(), reason };
+    let deadline = Instant::now() + Duration::from_secs(step.timeout);
+    let short = Duration::from_secs(60);
+    let before = site.cx.cancel.or(machine::say(&*builder.remote, BOOT_ID, short)).await?.map_err(failed)?;
+    // The answer may or may not arrive before the connection goes down: only the new boot ID counts.
+    let command = "sudo -n systemctl reboot || sudo -n shutdown -r now";
+    let said = site.cx.cancel.or(machine::say(&*builder.remote, command, short)).await?;
+    if let Err(reason) = &said
+        && reason.starts_with("exit code")
+    {
+        return Err(failed(reason.clone()));
+    }
+    stop_ssh_masters(site).await;
+    loop {
+        builder.remote = machine::reach(site, &builder.machine, &builder.target, deadline).await?;
+        match site.cx.cancel.or(machine::say(&*builder.remote, BOOT_ID, Duration::from_secs(20))).await? {
+            Ok(now) if now != before => break,
+            // Still the old boot on its way down, or the connection went with it.
+            _ if Instant::now() < deadline => site.cx.cancel.pause(Duration::from_millis(500)).await?,
+            _ => return Err(failed(format!("the machine did not restart within {} s", step.timeout))),
+        }
+    }
+    machine::cloud_init_done(site, builder, deadline).await
+}
+
+/// Runs the tidy script: the last thing that is done on a builder.
+pub(super) async fn tidy(site: &Site<'_>, builder: &Running) -> Result<(), BuildError> {
+    let script = tidy_script::script(&site.plan.tidy, builder.target.key.public_key());
+    let command = Command { script, args: Vec::new(), env: Default::default(), sudo: true, deadline: Duration::from_secs(600) };
+    let last = LastLines::default();
+    let exit = site.cx.cancel.or(builder.remote.exec(command, lines_to(site.cx.events.clone(), "tidy", last.clone()))).await?;
+    match exit {
+        Ok(Exit::Code(0)) => Ok(()),
+        Ok(Exit::Code(code)) => Err(BuildError::Tidy(last.reason(format!("exit code {code}")))),
+        Ok(Exit::Signal(name)) => Err(BuildError::Tidy(last.reason(format!("killed by SIG{name}")))),
+        Err(e) => Err(BuildError::Tidy(e.to_string())),
+    }
+}
+

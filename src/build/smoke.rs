@@ -1,0 +1,234 @@
+//! The captured image boots as two new machines: the first is tested, the second proves that identities differ.
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use ssh_key::PrivateKey;
+
+use super::machine::{self, Identity, Running, plain_key};
+use super::provision::{LastLines, lines_to};
+use super::{BuildError, Opened, Site, checks, cloud_init, console};
+use crate::cloud::Machine;
+use crate::event::{Check, Event, Verdict, seconds};
+use crate::image::Image;
+use crate::plan::{GIB, MachinePlan};
+use crate::remote::{Command, Exit, RemoteError, Target, keys};
+
+/// A check that ends with this code was skipped (as automake has it).
+const SKIP: i32 = 77;
+/// What one check may print into the reports.
+const OUTPUT_LIMIT: usize = 64 << 10;
+
+/// Boots `image` twice and runs the checks. `earlier` are identities that must not be seen again, `build_key` one that must not open.
+pub(super) async fn test(
+    site: &Site<'_>,
+    image: &Image,
+    earlier: &[Identity],
+    build_key: Option<Arc<PrivateKey>>,
+    up: &mut Option<Opened>,
+) -> Result<(), BuildError> {
+    let smoke = &site.plan.smoke;
+    let mut results = Results { site, all: Vec::new() };
+    let begin = Instant::now();
+    let (first, second) = tokio::join!(boot(site, &smoke.first, image), boot(site, &smoke.second, image));
+    let (first, second) = match (first, second) {
+        (Ok(first), Ok(second)) => (first, second),
+        (Err(e), _) | (_, Err(e)) if e.is_cancelled() => return Err(e),
+        // A cloud that refuses to boot says nothing of the image.
+        (Err(BuildError::Cloud(e)), _) | (_, Err(BuildError::Cloud(e))) => return Err(e.into()),
+        (Err(e), _) | (_, Err(e)) => {
+            results.add("boots", begin, Verdict::Failed, e.to_string(), String::new());
+            return results.verdict();
+        }
+    };
+    *up = Some(first.opened(site)?);
+    results.add("boots", begin, Verdict::Passed, format!("to cloud-init's end in {:.0} s", begin.elapsed().as_secs_f64()), String::new());
+    results.add("ssh", begin, Verdict::Passed, format!("{} logged in with a new key", first.target.user), String::new());
+
+    identities(site, &first, &second, earlier, &mut results).await?;
+    if let Some(key) = build_key {
+        for running in [&first, &second] {
+            build_key_refused(running, &key, &mut results).await;
+        }
+    }
+    let disk_bytes = (image.virtual_size.div_ceil(GIB) + smoke.grow_gb) * GIB;
+    for check in checks::builtin() {
+        site.cx.cancel.check()?;
+        one(site, &first, &mut results, check.id, check.script.to_owned(), check.sudo, disk_bytes).await?;
+    }
+    for path in &smoke.tests {
+        site.cx.cancel.check()?;
+        let file = site.plan.bundle_dir.join(path);
+        let text = std::fs::read_to_string(&file).map_err(|source| BuildError::Io { path: file.clone(), source })?;
+        one(site, &first, &mut results, &path.display().to_string(), text, false, disk_bytes).await?;
+    }
+    results.verdict()
+}
+
+/// Collects results and tells of each as it comes.
+struct Results<'a> {
+    site: &'a Site<'a>,
+    all: Vec<Check>,
+}
+
+impl Results<'_> {
+    fn skipped(&self, id: &str) -> bool {
+        self.site.plan.smoke.skip.iter().any(|s| s == id)
+    }
+
+    fn add(&mut self, id: &str, begin: Instant, verdict: Verdict, reason: String, output: String) {
+        let check = if self.skipped(id) {
+            Check { id: id.into(), verdict: Verdict::Skipped, seconds: 0.0, reason: "switched off by the bundle".into(), output: String::new() }
+        } else {
+            Check { id: id.into(), verdict, seconds: seconds(begin.elapsed()), reason, output }
+        };
+        self.site.cx.events.emit(Event::Check(check.clone()));
+        self.all.push(check);
+    }
+
+    fn verdict(self) -> Result<(), BuildError> {
+        let of = self.all.len();
+        let failed: Vec<Check> = self.all.into_iter().filter(|c| c.verdict == Verdict::Failed).collect();
+        if failed.is_empty() { Ok(()) } else { Err(BuildError::Smoke { failed, of }) }
+    }
+}
+
+/// A machine whose host keys the image made by itself: they are read from its console, which only the cloud can write, and pinned.
+async fn boot(site: &Site<'_>, wanted: &MachinePlan, image: &Image) -> Result<Running, BuildError> {
+    let login = Arc::new(keys::generate(&format!("factory smoke key {}", site.plan.run)));
+    let user_data = cloud_init::smoke_user_data(login.public_key());
+    let machine = machine::boot(site, wanted, image, user_data, site.plan.smoke.grow_gb).await?;
+    let deadline = Instant::now() + Duration::from_secs(site.plan.timeouts.ssh);
+    let host_keys = host_keys(site, &machine, deadline).await?;
+    let target =
+        Target { host: machine.host.clone(), port: machine.port, user: site.plan.ssh_user.clone(), key: login, host_keys };
+    let remote = machine::reach(site, &machine, &target, deadline).await?;
+    let running = Running { machine, target, remote };
+    machine::cloud_init_done(site, &running, deadline).await?;
+    Ok(running)
+}
+
+async fn host_keys(site: &Site<'_>, machine: &Machine, deadline: Instant) -> Result<Vec<ssh_key::PublicKey>, BuildError> {
+    site.cx.events.doing(format!("waiting for the host keys of {} on its console", machine.name));
+    loop {
+        let keys = console::host_keys(&site.cloud.console(machine).await?);
+        if !keys.is_empty() {
+            return Ok(keys);
+        }
+        machine::trouble(site, machine).await?;
+        if Instant::now() > deadline {
+            let reason = format!("no host keys on its console after {} s: cloud-init did not get there", site.plan.timeouts.ssh);
+            return Err(machine::not_ready(site, machine, reason).await);
+        }
+        site.cx.cancel.pause(Duration::from_millis(500)).await?;
+    }
+}
+
+/// Two machines of one image, and the builder it came from, share neither host key nor machine-id.
+async fn identities(
+    site: &Site<'_>,
+    first: &Running,
+    second: &Running,
+    earlier: &[Identity],
+    results: &mut Results<'_>,
+) -> Result<(), BuildError> {
+    let begin = Instant::now();
+    let (a, b) = site.cx.cancel.or(async { tokio::join!(first.identity(), second.identity()) }).await?;
+    let mut seen: Vec<Identity> = earlier.to_vec();
+    seen.extend([a?, b?]);
+    let mut keys_twice = Vec::new();
+    let mut ids_twice = Vec::new();
+    for (i, one) in seen.iter().enumerate() {
+        if one.machine_id.len() != 32 || !one.machine_id.bytes().all(|c| c.is_ascii_hexdigit()) {
+            ids_twice.push(format!("{} has no valid machine-id (`{}`)", one.machine, one.machine_id));
+        }
+        for other in &seen[..i] {
+            if let Some(key) = one.host_keys.iter().find(|k| other.host_keys.contains(k)) {
+                let kind = key.split(' ').next().unwrap_or_default();
+                keys_twice.push(format!("{} and {} have the same {kind} host key", other.machine, one.machine));
+            }
+            if one.machine_id == other.machine_id {
+                ids_twice.push(format!("{} and {} have the same machine-id {}", other.machine, one.machine, one.machine_id));
+            }
+        }
+    }
+    let mut say = |id: &str, trouble: Vec<String>, well: &str| {
+        let verdict = if trouble.is_empty() { Verdict::Passed } else { Verdict::Failed };
+        let reason = if trouble.is_empty() { format!("{well} ({} machines)", seen.len()) } else { trouble.join("; ") };
+        results.add(id, begin, verdict, reason, String::new());
+    };
+    say("host-keys-unique", keys_twice, "all differ");
+    say("machine-id-unique", ids_twice, "all differ");
+    Ok(())
+}
+
+/// The key of the builder must open no machine of the image.
+async fn build_key_refused(running: &Running, key: &Arc<PrivateKey>, results: &mut Results<'_>) {
+    let begin = Instant::now();
+    let mut open = Vec::new();
+    let mut unclear = None;
+    for user in [running.target.user.as_str(), "root"] {
+        let target = Target { user: user.into(), key: key.clone(), ..running.target.clone() };
+        match results.site.connect.connect(&target, Duration::from_secs(30)).await {
+            Ok(_) => open.push(user.to_owned()),
+            Err(RemoteError::Refused { .. }) => {}
+            Err(e) => unclear = Some(e.to_string()),
+        }
+    }
+    let name = &running.machine.name;
+    let (verdict, reason) = match (open.is_empty(), unclear) {
+        (false, _) => (Verdict::Failed, format!("the build key opens {} on {name}", open.join(" and "))),
+        (true, Some(e)) => (Verdict::Failed, format!("could not be tried on {name}: {e}")),
+        (true, None) => (Verdict::Passed, format!("refused by {name}")),
+    };
+    results.add("build-key-refused", begin, verdict, reason, String::new());
+}
+
+/// Runs one check in the machine. The last line of its standard output is the reason.
+async fn one(
+    site: &Site<'_>,
+    running: &Running,
+    results: &mut Results<'_>,
+    id: &str,
+    script: String,
+    sudo: bool,
+    disk_bytes: u64,
+) -> Result<(), BuildError> {
+    let begin = Instant::now();
+    if results.skipped(id) {
+        results.add(id, begin, Verdict::Skipped, String::new(), String::new());
+        return Ok(());
+    }
+    site.cx.events.doing(format!("check {id}"));
+    let plan = site.plan;
+    let env = [
+        ("FACTORY_HOSTNAME", running.machine.name.clone()),
+        ("FACTORY_USER", running.target.user.clone()),
+        ("FACTORY_DISK_BYTES", disk_bytes.to_string()),
+        ("FACTORY_NOW", jiff::Timestamp::now().as_second().to_string()),
+        ("FACTORY_DNS_NAME", DNS_NAME.to_owned()),
+        ("FACTORY_BUILDER", plan.builder.as_ref().map(|b| b.name.clone()).unwrap_or_default()),
+        ("FACTORY_BUNDLE", plan.family.clone()),
+        ("FACTORY_IMAGE_NAME", plan.image_name.clone()),
+    ];
+    let env = env.into_iter().map(|(k, v)| (k.to_owned(), v)).collect();
+    let limit = Duration::from_secs(plan.smoke.check_timeout);
+    let last = LastLines::default();
+    let command = Command { script, args: Vec::new(), env, sudo, deadline: limit };
+    let exit = site.cx.cancel.or(running.remote.exec(command, lines_to(site.cx.events.clone(), "check", last.clone()))).await?;
+    let lines = last.all();
+    let reason = lines.iter().rev().find(|l| !l.trim().is_empty()).map(|l| l.trim().to_owned()).unwrap_or_default();
+    let (verdict, reason) = match exit {
+        Ok(Exit::Code(0)) => (Verdict::Passed, reason),
+        Ok(Exit::Code(SKIP)) => (Verdict::Skipped, reason),
+        Ok(Exit::Code(code)) => (Verdict::Failed, if reason.is_empty() { format!("exit code {code}") } else { reason }),
+        Ok(Exit::Signal(name)) => (Verdict::Failed, format!("killed by SIG{name}")),
+        Err(e) => (Verdict::Failed, e.to_string()),
+    };
+    let mut output = lines.join("\n");
+    if output.len() > OUTPUT_LIMIT {
+        let cut = (output.len() - OUTPUT_LIMIT..output.len()).find(|i| output.is_char_boundary(*i)).unwrap_or(output.len());
+        output.drain(..cut);
+    }
+    results.add(id, begin, verdict, reason, output);
+    Ok(())
+}

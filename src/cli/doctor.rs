@@ -1,0 +1,59 @@
+//! `image-factory doctor`: what this machine lacks, and the command that mends it.
+use std::process::ExitCode;
+use std::time::Duration;
+
+use super::{Context, Failure, out};
+use crate::cloud::ledger::Ledger;
+use crate::cloud::{Cloud, Cx};
+use crate::event::Events;
+use crate::exec::{self, Cmd};
+use crate::plan::Wanted;
+use crate::run;
+
+/// Program, argument that prints its version, what it is for.
+const PROGRAMS: &[(&str, &str, &str)] = &[
+    ("qemu-system-x86_64", "--version", "machines of the local cloud"),
+    ("qemu-img", "--version", "disks of the local cloud"),
+    ("ansible-playbook", "--version", "`ansible` steps"),
+    ("ssh", "-V", "`ansible` steps and `shell`"),
+    ("mmdebstrap", "--version", "os/debian-12"),
+    ("git", "--version", "the commit in image properties"),
+];
+
+pub async fn run(context: &Context) -> Result<ExitCode, Failure> {
+    let mut lacking = 0;
+    let mut line = |ok: bool, what: &str, text: &str| {
+        lacking += usize::from(!ok);
+        out(&format!("{}  {what:<20} {text}", if ok { "ok     " } else { "MISSING" }));
+    };
+    for (program, flag, purpose) in PROGRAMS {
+        let cmd = Cmd::new(*program, Duration::from_secs(20)).arg(*flag);
+        let mut first = None;
+        let ran = exec::run(&cmd, &context.cancel, |_, text| {
+            first.get_or_insert_with(|| text.to_owned());
+        })
+        .await;
+        match ran {
+            Ok(_) => line(true, program, &first.unwrap_or_default()),
+            Err(e) => line(false, program, &format!("{e}; it is for {purpose}; `make deps` installs it")),
+        }
+    }
+    match context.cloud() {
+        Ok((cloud, why)) => {
+            let cx = Cx { ledger: Ledger::none(), events: Events::default(), cancel: context.cancel.clone() };
+            let facts = cloud.facts(&Wanted::default(), &cx).await?;
+            line(true, "cloud", why.strip_prefix("cloud: ").unwrap_or(&why));
+            line(true, "machines", &facts.how);
+            if let Some(ram) = facts.max_ram_mb {
+                line(ram >= 3072, "memory", &format!("{ram} MiB free; a build boots two machines of 1024 MiB at once"));
+            }
+            if let Some(free) = facts.free_bytes {
+                line(free >> 30 >= 8, "disk", &format!("{} GiB free in {}; 8 are comfortable", free >> 30, context.home.data.display()));
+            }
+        }
+        Err(_) => line(false, "cloud", "only the local cloud is supported by this version; unset OS_CLOUD and OS_AUTH_URL, or say --cloud local"),
+    }
+    let dead = run::indexed(&context.home).map_or(0, |runs| runs.iter().filter(|r| r.lock.is_some() && !r.kept).count());
+    line(dead == 0, "runs", &if dead == 0 { "no dead run owns anything".into() } else { format!("{dead} dead runs own things; `image-factory sweep` removes them") });
+    Ok(ExitCode::from(if lacking == 0 { 0 } else { 20 }))
+}

@@ -1,0 +1,155 @@
+//! From an error to what a person reads and the exit code a job sees.
+use std::process::ExitCode;
+
+use crate::build::BuildError;
+use crate::cloud::CloudError;
+use crate::diagnostic::Diagnostic;
+use crate::run::{Ended, RunError};
+
+pub const HELP: &str = "\
+Exit codes:
+  0    done
+  2    usage: the command line is wrong
+  10   the bundle is wrong; nothing was created
+  20   the cloud or this machine refused
+  30   provisioning failed
+  40   a smoke test failed; nothing was published
+  50   built, but something was left behind: `image-factory sweep` removes it
+  60   failed, and something was left behind
+  130  stopped by a signal, and cleaned up
+
+Environment:
+  IMAGE_FACTORY_HOME    image store and work files [default: $XDG_DATA_HOME/image-factory]
+  IMAGE_FACTORY_ACCEL   as --accel
+  OS_CLOUD, OS_AUTH_URL name a cloud, as --cloud does
+  NO_COLOR, CI          no colours; no progress bars";
+
+const BUNDLE: u8 = 10;
+const CLOUD: u8 = 20;
+const PROVISION: u8 = 30;
+const SMOKE: u8 = 40;
+const BUILT_WITH_LEAKS: u8 = 50;
+const FAILED_WITH_LEAKS: u8 = 60;
+const STOPPED: u8 = 130;
+
+/// An error on its way out.
+#[derive(Debug)]
+pub struct Failure {
+    code: u8,
+    lines: Vec<String>,
+    hint: Option<String>,
+}
+
+impl Failure {
+    fn new(code: u8, text: impl Into<String>) -> Self {
+        Self { code, lines: vec![format!("error: {}", text.into())], hint: None }
+    }
+
+    pub fn usage(text: impl Into<String>) -> Self {
+        Self::new(2, text)
+    }
+
+    pub fn cloud(text: impl Into<String>) -> Self {
+        Self::new(CLOUD, text)
+    }
+
+    /// This machine does not do what it should.
+    pub fn host(text: impl Into<String>) -> Self {
+        Self::new(CLOUD, text)
+    }
+
+    pub fn bundle(diagnostics: Vec<Diagnostic>) -> Self {
+        let errors = diagnostics.iter().filter(|d| d.is_error()).count();
+        let mut lines: Vec<String> = diagnostics.iter().map(ToString::to_string).collect();
+        if errors > 1 {
+            lines.push(format!("{errors} errors; nothing was created"));
+        }
+        Self { code: BUNDLE, lines, hint: None }
+    }
+
+    #[must_use]
+    pub fn hint(mut self, hint: impl Into<String>) -> Self {
+        self.hint = Some(hint.into());
+        self
+    }
+
+    pub fn report(self) -> ExitCode {
+        for line in &self.lines {
+            super::err(line);
+        }
+        if let Some(hint) = &self.hint {
+            super::err(&format!("    hint: {hint}"));
+        }
+        ExitCode::from(self.code)
+    }
+}
+
+impl From<CloudError> for Failure {
+    fn from(e: CloudError) -> Self {
+        let hint = cloud_hint(&e);
+        let code = if matches!(e, CloudError::Cancelled(_)) { STOPPED } else { CLOUD };
+        Self { hint, ..Self::new(code, e.to_string()) }
+    }
+}
+
+impl From<RunError> for Failure {
+    fn from(e: RunError) -> Self {
+        let (code, hint) = (run_code(&e), run_hint(&e));
+        match e {
+            RunError::Bad(diagnostics) => Self::bundle(diagnostics),
+            e => Self { hint, ..Self::new(code, e.to_string()) },
+        }
+    }
+}
+
+/// The exit code of a run.
+pub fn code(ended: &Ended) -> u8 {
+    match (&ended.result, ended.leaks.is_empty()) {
+        (Ok(_), true) => 0,
+        (Ok(_), false) => BUILT_WITH_LEAKS,
+        (Err(_), false) => FAILED_WITH_LEAKS,
+        (Err(e), true) => run_code(e),
+    }
+}
+
+fn run_code(e: &RunError) -> u8 {
+    match e {
+        RunError::Bad(_) => BUNDLE,
+        RunError::Cloud(CloudError::Cancelled(_)) => STOPPED,
+        RunError::Cloud(_) | RunError::Io { .. } | RunError::Output(_) => CLOUD,
+        RunError::Build(e) if e.is_cancelled() => STOPPED,
+        RunError::Build(e) => match e {
+            BuildError::Cloud(_) | BuildError::NotReady { .. } | BuildError::Io { .. } | BuildError::Cancelled(_) => CLOUD,
+            BuildError::Source { .. }
+            | BuildError::Step { .. }
+            | BuildError::StepRemote { .. }
+            | BuildError::BuilderLost { .. }
+            | BuildError::Tidy(_) => PROVISION,
+            BuildError::Smoke { .. } => SMOKE,
+        },
+        RunError::Base { source, .. } => run_code(source),
+    }
+}
+
+/// What a person can do about it.
+pub fn run_hint(e: &RunError) -> Option<String> {
+    match e {
+        RunError::Cloud(e) | RunError::Build(BuildError::Cloud(e)) => cloud_hint(e),
+        RunError::Build(BuildError::Step { .. } | BuildError::StepRemote { .. }) => {
+            Some("`image-factory shell BUNDLE` opens the builder as the step left it; --keep-on-failure leaves it up".into())
+        }
+        RunError::Build(BuildError::Smoke { .. }) => Some("--keep-on-failure leaves the tested machine up".into()),
+        RunError::Build(BuildError::NotReady { console, .. }) if console.is_empty() => {
+            Some("its console is empty: does the image boot at all, and write to a serial console?".into())
+        }
+        RunError::Base { source, .. } => run_hint(source),
+        _ => None,
+    }
+}
+
+fn cloud_hint(e: &CloudError) -> Option<String> {
+    match e {
+        CloudError::Refused { hint, .. } => hint.clone(),
+        _ => None,
+    }
+}

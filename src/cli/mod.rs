@@ -1,0 +1,270 @@
+//! The command line: the only part that reads the environment, listens to signals and prints.
+use std::io::IsTerminal;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+use crate::bundle::{self, Bundle};
+use crate::cancel::Cancel;
+use crate::cloud::local::{Accel, Local, LocalConfig};
+use crate::diagnostic::Diagnostic;
+use crate::run::Home;
+
+mod build;
+mod doctor;
+pub mod exit;
+mod image;
+mod plan;
+mod reference;
+mod run;
+mod shell;
+pub mod show;
+mod sweep;
+mod validate;
+
+use exit::Failure;
+
+/// OpenStack-native image factory: a bundle becomes a tested, published image.
+///
+/// A bundle is a directory under `images/` (or `os/`, for operating systems) with a `build-vars.yml`. `build` boots a
+/// machine from its base image, runs its steps over SSH, captures it, boots the captured image, tests it, publishes it
+/// and renders the bundle's templates with the new image's ID. Without a cloud it does so on this machine, with QEMU.
+#[derive(Parser)]
+#[command(name = "image-factory", version, max_term_width = 110, after_long_help = exit::HELP)]
+pub struct Cli {
+    #[command(flatten)]
+    pub common: Common,
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// Options that every command takes.
+#[derive(clap::Args, Clone)]
+pub struct Common {
+    /// Cloud to build on: `local` (QEMU on this machine), or the name of an OpenStack in clouds.yaml
+    #[arg(long, global = true, value_name = "NAME")]
+    pub cloud: Option<String>,
+    /// How machines of the local cloud run their code
+    #[arg(long, global = true, value_enum, default_value = "auto", env = "IMAGE_FACTORY_ACCEL")]
+    pub accel: AccelArg,
+    /// Factory tree: the directory that holds `images/` and `os/` [default: the nearest above the current one]
+    #[arg(long, global = true, value_name = "DIR")]
+    pub tree: Option<PathBuf>,
+    /// How progress is shown
+    #[arg(long, global = true, value_enum, default_value = "auto")]
+    pub progress: show::Progress,
+    /// Machine-readable output, where the command has one
+    #[arg(long, global = true)]
+    pub json: bool,
+    /// Show the output of what runs, too
+    #[arg(short, long, global = true, action = clap::ArgAction::Count)]
+    pub verbose: u8,
+    /// Show only warnings, errors and the result
+    #[arg(short, long, global = true, conflicts_with = "verbose")]
+    pub quiet: bool,
+}
+
+#[derive(clap::ValueEnum, Clone, Copy, PartialEq, Eq)]
+pub enum AccelArg {
+    /// KVM if a probe shows that it works, else software emulation
+    Auto,
+    /// Software emulation
+    Tcg,
+    /// KVM, without a probe
+    Kvm,
+}
+
+#[derive(Subcommand)]
+pub enum Command {
+    /// Build bundles, one after the other: base first, if it is missing
+    Build(build::Args),
+    /// Check bundles offline, and say everything that is wrong at once
+    Validate(validate::Args),
+    /// Show what a build would do; nothing is created
+    Plan(plan::Args),
+    /// Provision a builder and open it at an interactive prompt; it is removed afterwards
+    Shell(shell::Args),
+    /// Look at images
+    #[command(subcommand)]
+    Image(image::Command),
+    /// Look at runs
+    #[command(subcommand)]
+    Run(run::Command),
+    /// Remove what dead runs left behind; live ones are not touched
+    Sweep(sweep::Args),
+    /// Say what this machine lacks, and the command that mends it
+    Doctor,
+    /// Print completions for a shell
+    Completions {
+        /// For example `image-factory completions bash > /etc/bash_completion.d/image-factory`
+        shell: clap_complete::Shell,
+    },
+    /// Print the command-line reference, as in CLI.md
+    #[command(hide = true)]
+    Reference,
+}
+
+/// What a command works with: options, environment and a way to be stopped.
+pub struct Context {
+    pub common: Common,
+    pub home: Home,
+    pub cancel: Cancel,
+    pub terminal: show::Terminal,
+}
+
+/// Parses the command line, runs the command, and gives the exit code of `exit::HELP`.
+pub fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let context = match Context::new(cli.common) {
+        Ok(context) => context,
+        Err(failure) => return failure.report(),
+    };
+    let runtime = match tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(e) => return Failure::host(format!("cannot start: {e}")).report(),
+    };
+    let done = runtime.block_on(async {
+        context.listen_to_signals();
+        dispatch(&context, cli.command).await
+    });
+    // A thread that still reads from a dead machine must not hold the exit up.
+    runtime.shutdown_background();
+    match done {
+        Ok(code) => code,
+        Err(failure) => failure.report(),
+    }
+}
+
+async fn dispatch(context: &Context, command: Command) -> Result<ExitCode, Failure> {
+    match command {
+        Command::Build(args) => build::run(context, &args).await,
+        Command::Validate(args) => validate::run(context, &args),
+        Command::Plan(args) => plan::run(context, &args).await,
+        Command::Shell(args) => shell::run(context, &args).await,
+        Command::Image(command) => image::run(context, &command).await,
+        Command::Run(command) => run::run(context, &command),
+        Command::Sweep(args) => sweep::run(context, &args).await,
+        Command::Doctor => doctor::run(context).await,
+        Command::Completions { shell } => {
+            clap_complete::generate(shell, &mut <Cli as clap::CommandFactory>::command(), "image-factory", &mut std::io::stdout());
+            Ok(ExitCode::SUCCESS)
+        }
+        Command::Reference => {
+            out(&reference::text());
+            Ok(ExitCode::SUCCESS)
+        }
+    }
+}
+
+impl Context {
+    fn new(common: Common) -> Result<Self, Failure> {
+        let set = |name: &str| std::env::var_os(name).filter(|v| !v.is_empty()).map(PathBuf::from);
+        let data = set("IMAGE_FACTORY_HOME")
+            .or_else(|| set("XDG_DATA_HOME").map(|d| d.join("image-factory")))
+            .or_else(|| set("HOME").map(|d| d.join(".local/share/image-factory")))
+            .ok_or_else(|| Failure::usage("neither IMAGE_FACTORY_HOME nor HOME is set"))?;
+        let data = std::path::absolute(&data).map_err(|e| Failure::usage(format!("{}: {e}", data.display())))?;
+        // SAFETY: plain system call without arguments.
+        let uid = unsafe { libc::getuid() };
+        // Socket paths are limited to 108 bytes; a long XDG_RUNTIME_DIR is no use.
+        let runtime = set("XDG_RUNTIME_DIR")
+            .filter(|d| d.is_dir() && d.as_os_str().len() < 32)
+            .map_or_else(|| PathBuf::from(format!("/tmp/image-factory-{uid}")), |d| d.join("image-factory"));
+        let has = |name: &str| std::env::var_os(name).is_some_and(|v| !v.is_empty());
+        let terminal = show::Terminal {
+            stderr: std::io::stderr().is_terminal(),
+            no_color: has("NO_COLOR"),
+            ci: has("CI"),
+            dumb: std::env::var_os("TERM").is_some_and(|t| t == "dumb"),
+        };
+        Ok(Self { common, home: Home { data, runtime }, cancel: Cancel::default(), terminal })
+    }
+
+    /// INT, TERM and HUP ask for an orderly end; the second one for a fast one.
+    fn listen_to_signals(&self) {
+        use tokio::signal::unix::{SignalKind, signal};
+        for kind in [SignalKind::interrupt(), SignalKind::terminate(), SignalKind::hangup()] {
+            let Ok(mut stream) = signal(kind) else { continue };
+            let cancel = self.cancel.clone();
+            tokio::spawn(async move {
+                while stream.recv().await.is_some() {
+                    cancel.signal();
+                }
+            });
+        }
+    }
+
+    pub fn tree(&self) -> Result<PathBuf, Failure> {
+        let start = match &self.common.tree {
+            Some(dir) => dir.canonicalize().map_err(|e| Failure::usage(format!("--tree {}: {e}", dir.display())))?,
+            None => std::env::current_dir().map_err(|e| Failure::host(format!("current directory: {e}")))?,
+        };
+        bundle::find_tree(&start).ok_or_else(|| {
+            Failure::usage(format!("{} is in no factory tree", start.display()))
+                .hint("a factory tree holds `images/` or `os/`; go into one, or name it with --tree")
+        })
+    }
+
+    /// The cloud, and a line that says which and why.
+    pub fn cloud(&self) -> Result<(Local, String), Failure> {
+        let set = |name: &'static str| std::env::var(name).ok().filter(|v| !v.is_empty()).map(|v| (name, v));
+        let (name, why) = match (&self.common.cloud, set("OS_CLOUD").or_else(|| set("OS_AUTH_URL"))) {
+            (Some(name), _) => (name.clone(), "--cloud".to_owned()),
+            (None, Some((variable, value))) => (value, format!("{variable} is set")),
+            (None, None) => ("local".to_owned(), "no --cloud, OS_CLOUD or OS_AUTH_URL".to_owned()),
+        };
+        if name != "local" {
+            return Err(Failure::cloud(format!("cloud {name} ({why}): this version builds on the local cloud only"))
+                .hint("`--cloud local` builds on this machine with QEMU"));
+        }
+        let accel = match self.common.accel {
+            AccelArg::Auto => Accel::Auto,
+            AccelArg::Tcg => Accel::Tcg,
+            AccelArg::Kvm => Accel::Kvm,
+        };
+        let config = LocalConfig { home: self.home.data.clone(), runtime: self.home.runtime.clone(), accel };
+        Ok((Local::new(config), format!("cloud: local ({why})")))
+    }
+
+    /// Finds and loads bundles; what is wrong with any of them is said together.
+    pub fn load(&self, names: &[String]) -> Result<Vec<Bundle>, Failure> {
+        let tree = self.tree()?;
+        let (mut bundles, mut wrong) = (Vec::new(), Vec::new());
+        for name in names {
+            match bundle::find(&tree, name).map_err(|d| vec![d]).and_then(|dir| bundle::load(&tree, &dir)) {
+                Ok(loaded) => {
+                    self.show_diagnostics(&loaded.warnings);
+                    bundles.push(loaded.bundle);
+                }
+                Err(diagnostics) => wrong.extend(diagnostics),
+            }
+        }
+        let all: Vec<Bundle> = bundle::all(&tree).iter().filter_map(|dir| bundle::load(&tree, dir).ok()).map(|l| l.bundle).collect();
+        let mine = |d: &Diagnostic| d.place.as_ref().is_some_and(|p| bundles.iter().any(|b| b.places.values().any(|q| q.file == p.file)));
+        wrong.extend(bundle::check_bases(&all.iter().collect::<Vec<_>>()).into_iter().filter(mine));
+        if wrong.iter().any(Diagnostic::is_error) { Err(Failure::bundle(wrong)) } else { Ok(bundles) }
+    }
+
+    pub fn verbosity(&self) -> i8 {
+        if self.common.quiet { -1 } else { i8::try_from(self.common.verbose).unwrap_or(i8::MAX) }
+    }
+
+    pub fn show_diagnostics(&self, diagnostics: &[Diagnostic]) {
+        for diagnostic in diagnostics {
+            err(&diagnostic.to_string());
+        }
+    }
+}
+
+/// A line on standard output. A reader that went away (`| head`) is not an error.
+pub fn out(text: &str) {
+    use std::io::Write;
+    let _ = writeln!(std::io::stdout(), "{}", text.trim_end_matches('\n'));
+}
+
+/// A line on standard error.
+pub fn err(text: &str) {
+    use std::io::Write;
+    let _ = writeln!(std::io::stderr(), "{}", text.trim_end_matches('\n'));
+}

@@ -1,0 +1,99 @@
+//! `image-factory plan`
+use std::fmt::Write;
+use std::process::ExitCode;
+
+use jiff::Timestamp;
+
+use super::{Context, Failure, err, out, show};
+use crate::cloud::Cx;
+use crate::cloud::ledger::Ledger;
+use crate::event::Events;
+use crate::plan::{ActionPlan, Origin, Plan, run_id};
+use crate::remote::ssh::Ssh;
+use crate::run::{self, Setup};
+
+#[derive(clap::Args)]
+pub struct Args {
+    /// As `build` takes it
+    bundle: String,
+}
+
+pub async fn run(context: &Context, args: &Args) -> Result<ExitCode, Failure> {
+    let bundles = context.load(std::slice::from_ref(&args.bundle))?;
+    let (cloud, line) = context.cloud()?;
+    if !context.common.quiet && !context.common.json {
+        err(&line);
+    }
+    let show = || show::sink(context.common.progress, context.verbosity(), &context.terminal);
+    let setup = Setup {
+        cloud: &cloud,
+        connect: &Ssh,
+        home: &context.home,
+        cancel: &context.cancel,
+        show: &show,
+        keep_on_failure: false,
+        person: None,
+    };
+    let cx = Cx { ledger: Ledger::none(), events: Events::default(), cancel: context.cancel.clone() };
+    let now = Timestamp::now();
+    for bundle in &bundles {
+        let plan = run::make_plan(&setup, bundle, &run_id(now, 0), now, &cx).await?;
+        if context.common.json {
+            out(&serde_json::to_string_pretty(&plan).expect("a plan is plain data"));
+        } else {
+            out(&text(&plan));
+        }
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// A plan as a person reads it.
+fn text(plan: &Plan) -> String {
+    let mut text = String::new();
+    let mut line = |key: &str, value: String| {
+        let _ = writeln!(text, "{key:<11}{value}");
+    };
+    line("bundle", plan.bundle.clone());
+    line("image", format!("{} (family {})", plan.image_name, plan.family));
+    line("cloud", format!("{}: {}", plan.cloud, plan.how));
+    match &plan.origin {
+        Origin::Base(base) => line("base", format!("{} {}", base.name, base.id)),
+        Origin::Script(script) => line("source", format!("script {}", script.display())),
+    }
+    match &plan.builder {
+        Some(m) => {
+            let disk = m.disk_gb.map_or("as the source's".into(), |gb| format!("{gb} GiB"));
+            line("builder", format!("{} CPUs, {} MiB RAM, disk {disk}, login {}", m.cpus, m.ram_mb, plan.ssh_user));
+        }
+        None => line("builder", "none: the source is the image".into()),
+    }
+    for (index, step) in plan.steps.iter().enumerate() {
+        let kind = match step.action {
+            ActionPlan::Ansible { .. } => "ansible",
+            ActionPlan::Shell { .. } => "shell",
+            ActionPlan::Script { .. } => "script",
+            ActionPlan::Upload { .. } => "upload",
+            ActionPlan::Reboot => "reboot",
+        };
+        let sudo = if step.sudo { ", as root" } else { "" };
+        line(if index == 0 { "steps" } else { "" }, format!("{}. {kind}: {} (at most {} s{sudo})", index + 1, step.name, step.timeout));
+    }
+    if plan.builder.is_some() {
+        line("tidy", plan.tidy.join(", "));
+    }
+    let tests = plan.smoke.tests.iter().map(|t| t.display().to_string()).collect::<Vec<_>>();
+    line("smoke", format!("built-in checks{}{}", if tests.is_empty() { "" } else { ", " }, tests.join(", ")));
+    if !plan.smoke.skip.is_empty() {
+        line("", format!("without {}", plan.smoke.skip.join(", ")));
+    }
+    for (index, (key, value)) in plan.publish.properties.iter().enumerate() {
+        line(if index == 0 { "properties" } else { "" }, format!("{key}={value}"));
+    }
+    if !plan.publish.tags.is_empty() {
+        line("tags", plan.publish.tags.join(", "));
+    }
+    for (index, template) in plan.templates.iter().enumerate() {
+        line(if index == 0 { "templates" } else { "" }, template.display().to_string());
+    }
+    text
+}

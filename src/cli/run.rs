@@ -1,0 +1,90 @@
+//! `image-factory run`
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use super::{Context, Failure, out};
+use crate::run::{self, Record};
+
+#[derive(clap::Subcommand)]
+pub enum Command {
+    /// List the runs of this tree, oldest first
+    List,
+    /// Show one run: its ID, or the end of it [default: the latest]
+    Show { run: Option<String> },
+    /// Print the log of one run [default: the latest]
+    Log { run: Option<String> },
+}
+
+pub fn run(context: &Context, command: &Command) -> Result<ExitCode, Failure> {
+    let dirs = run::directories(&context.tree()?);
+    match command {
+        Command::List => list(context, &dirs),
+        Command::Show { run } => show(context, find(&dirs, run.as_deref())?)?,
+        Command::Log { run } => {
+            let path = find(&dirs, run.as_deref())?.join("build.log");
+            let text = std::fs::read_to_string(&path).map_err(|e| Failure::host(format!("{}: {e}", path.display())))?;
+            out(&text);
+        }
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn find<'a>(dirs: &'a [PathBuf], wanted: Option<&str>) -> Result<&'a Path, Failure> {
+    let name = |d: &PathBuf| d.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    let mut fits = dirs.iter().rev().filter(|d| wanted.is_none_or(|w| name(d).ends_with(w)));
+    fits.next().map(PathBuf::as_path).ok_or_else(|| match wanted {
+        Some(w) => Failure::usage(format!("no run `{w}`")).hint("`image-factory run list` shows what there is"),
+        None => Failure::usage("no run yet"),
+    })
+}
+
+fn list(context: &Context, dirs: &[PathBuf]) {
+    let mut rows = Vec::new();
+    for dir in dirs {
+        let Some(plan) = run::read_plan(dir) else { continue };
+        rows.push((plan, run::read_record(dir)));
+    }
+    if context.common.json {
+        let rows: Vec<_> = rows
+            .iter()
+            .map(|(plan, record)| serde_json::json!({"run": plan.run, "bundle": plan.bundle, "image_name": plan.image_name, "result": record}))
+            .collect();
+        out(&serde_json::to_string_pretty(&rows).expect("records are plain data"));
+        return;
+    }
+    out(&format!("{:<22}  {:<24}  {:<8}  {:>7}  IMAGE", "RUN", "BUNDLE", "OUTCOME", "SECONDS"));
+    for (plan, record) in rows {
+        let (outcome, seconds) = record.as_ref().map_or(("unended", String::new()), |r| (r.outcome.as_str(), format!("{:.0}", r.seconds)));
+        let image = record.as_ref().and_then(|r| r.image.as_ref()).map_or("-".into(), |i| format!("{} {}", i.name, i.id));
+        out(&format!("{:<22}  {:<24}  {outcome:<8}  {seconds:>7}  {image}", plan.run, plan.bundle));
+    }
+}
+
+fn show(context: &Context, dir: &Path) -> Result<(), Failure> {
+    let plan = run::read_plan(dir).ok_or_else(|| Failure::host(format!("{}: no readable plan.json", dir.display())))?;
+    let record: Option<Record> = run::read_record(dir);
+    if context.common.json {
+        out(&serde_json::to_string_pretty(&serde_json::json!({"plan": plan, "result": record})).expect("records are plain data"));
+        return Ok(());
+    }
+    out(&format!("run       {}\nbundle    {}\ncloud     {}\nstarted   {}\ndirectory {}", plan.run, plan.bundle, plan.cloud, plan.at, dir.display()));
+    match record {
+        None => out("outcome   unended: it is running, or it died"),
+        Some(r) => {
+            out(&format!("outcome   {} after {:.1} s", r.outcome, r.seconds));
+            if let Some(e) = r.error {
+                out(&format!("error     {e}"));
+            }
+            if let Some(i) = r.image {
+                out(&format!("image     {} {}", i.name, i.id));
+            }
+            if let Some(kept) = r.kept {
+                out(&format!("left up   {}: {}", kept.machine, kept.ssh.join(" ")));
+            }
+            for leak in r.leaks {
+                out(&format!("leaked    {} {}: {}", leak.entry.kind.name(), leak.entry.name, leak.reason));
+            }
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,57 @@
+//! `image-factory shell`: the builder, provisioned so far, at an interactive prompt.
+use std::process::{ExitCode, Stdio};
+
+use async_trait::async_trait;
+
+use super::{Context, Failure, build, err, exit, show};
+use crate::build::{BuildError, Interactive, Opened};
+use crate::remote::ssh::Ssh;
+use crate::run::{self, Setup};
+
+#[derive(clap::Args)]
+pub struct Args {
+    /// As `build` takes it
+    bundle: String,
+}
+
+pub async fn run(context: &Context, args: &Args) -> Result<ExitCode, Failure> {
+    let bundles = context.load(std::slice::from_ref(&args.bundle))?;
+    let (cloud, line) = context.cloud()?;
+    err(&line);
+    let show = || show::sink(context.common.progress, context.verbosity(), &context.terminal);
+    let setup = Setup {
+        cloud: &cloud,
+        connect: &Ssh,
+        home: &context.home,
+        cancel: &context.cancel,
+        show: &show,
+        keep_on_failure: false,
+        person: Some(&Prompt),
+    };
+    let mut code = 0;
+    for bundle in &bundles {
+        let ended = run::run(&setup, bundle).await;
+        code = exit::code(&ended);
+        build::tell(bundle, ended);
+    }
+    Ok(ExitCode::from(code))
+}
+
+/// Hands the terminal to `ssh`.
+struct Prompt;
+
+#[async_trait]
+impl Interactive for Prompt {
+    async fn open(&self, builder: &Opened, failed: Option<&BuildError>) {
+        match failed {
+            Some(e) => err(&format!("{e}\nThis is the builder as that left it. `exit` removes it.")),
+            None => err("This is the provisioned builder. `exit` removes it."),
+        }
+        let Some((program, args)) = builder.ssh.split_first() else { return };
+        // It shares our terminal and process group, so that the keyboard is its own while it runs.
+        let status = tokio::process::Command::new(program).args(args).stdin(Stdio::inherit()).status().await;
+        if let Err(e) = status {
+            err(&format!("error: cannot start {program}: {e}"));
+        }
+    }
+}

@@ -1,0 +1,453 @@
+//! One run of one bundle: facts, plan, run directory, build, outputs. What is here when it ends is the record of the run.
+//!
+//! Run directory: `plan.json`, `ledger.jsonl`, `events.jsonl`, `build.log`, `result.json`, and `lock`, held while the run lives.
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use crate::build::{self, BuildError, Built, Interactive, Opened, Outcome, Site, Until};
+use crate::bundle::{self, Base, Bundle};
+use crate::cancel::Cancel;
+use crate::cloud::ledger::{Kind, Leak, Ledger, Made};
+use crate::cloud::{Cloud, CloudError, Cx};
+use crate::diagnostic::Diagnostic;
+use crate::event::{Event, Events, FinishedImage, Sink, Stage, seconds};
+use crate::exec::{self, Cmd};
+use crate::image::Image;
+use crate::log;
+use crate::output;
+use crate::plan::{self, BaseFact, Facts, HostFacts, Plan, Wanted};
+use crate::remote::Connect;
+
+/// Where the factory keeps what outlives a run, on this machine.
+#[derive(Debug, Clone)]
+pub struct Home {
+    /// Image store, index of runs, work files.
+    pub data: PathBuf,
+    /// Short directory for sockets and keys; only this user may look in.
+    pub runtime: PathBuf,
+}
+
+impl Home {
+    fn index(&self) -> PathBuf {
+        self.data.join("runs")
+    }
+}
+
+/// What a run needs from its caller.
+pub struct Setup<'a> {
+    pub cloud: &'a dyn Cloud,
+    pub connect: &'a dyn Connect,
+    pub home: &'a Home,
+    pub cancel: &'a Cancel,
+    /// Makes the sink that shows a run to the person who started it.
+    pub show: &'a (dyn Fn() -> Box<dyn Sink> + Send + Sync),
+    pub keep_on_failure: bool,
+    /// Set for `shell`.
+    pub person: Option<&'a dyn Interactive>,
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum RunError {
+    /// What is wrong with the bundle or with what it asks for; nothing was created.
+    #[error("{}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))]
+    Bad(Vec<Diagnostic>),
+    #[error(transparent)]
+    Cloud(#[from] CloudError),
+    #[error(transparent)]
+    Build(#[from] BuildError),
+    #[error("cannot write {path}: {source}")]
+    Io { path: PathBuf, source: std::io::Error },
+    #[error("the image is published, but its outputs could not be written: {0}")]
+    Output(String),
+    /// The base that had to be built first was not.
+    #[error("base {base}: {source}")]
+    Base { base: String, source: Box<RunError> },
+}
+
+/// How a run ended.
+pub struct Ended {
+    pub result: Result<Option<Image>, RunError>,
+    pub leaks: Vec<Leak>,
+    pub kept: Option<Opened>,
+    /// `None`: it was not begun.
+    pub dir: Option<PathBuf>,
+}
+
+impl Ended {
+    fn not_begun(error: impl Into<RunError>) -> Self {
+        Self { result: Err(error.into()), leaks: Vec::new(), kept: None, dir: None }
+    }
+}
+
+/// `result.json`
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Record {
+    pub run: String,
+    pub bundle: String,
+    pub cloud: String,
+    pub started: Timestamp,
+    pub seconds: f64,
+    /// `built`, `failed`, `stopped`, `ended` (a shell that was left)
+    pub outcome: String,
+    pub image: Option<Image>,
+    pub error: Option<String>,
+    pub leaks: Vec<Leak>,
+    pub kept: Option<Opened>,
+}
+
+/// Where the outputs of a bundle go: `images/target/<bundle>`, `os/target/<os>`.
+pub fn target_dir(bundle: &Bundle) -> PathBuf {
+    let name = bundle.label.rsplit('/').next().unwrap_or(&bundle.name);
+    let of_label = bundle.tree.join(&bundle.label);
+    let home = of_label.parent().map_or_else(|| bundle.tree.clone(), Path::to_path_buf);
+    home.join("target").join(name)
+}
+
+/// Facts and plan: reads only. `Err` holds everything that is wrong, at once.
+pub async fn make_plan(setup: &Setup<'_>, bundle: &Bundle, run: &str, now: Timestamp, cx: &Cx) -> Result<Plan, RunError> {
+    let wanted = Wanted { base: base_name(bundle)?, image_name: plan::image_name(bundle, now) };
+    let (cloud, host) = tokio::join!(setup.cloud.facts(&wanted, cx), host_facts(bundle, &cx.cancel));
+    let facts = Facts { cloud_name: setup.cloud.name().into(), cloud: cloud?, host };
+    plan::plan(bundle, &facts, run, now).map_err(RunError::Bad)
+}
+
+/// The base as the cloud knows it: an `os/<name>` of the tree is known by its family.
+fn base_name(bundle: &Bundle) -> Result<Option<String>, RunError> {
+    match &bundle.base {
+        None => Ok(None),
+        Some(Base::Image(name)) => Ok(Some(name.clone())),
+        Some(Base::Os(name)) => {
+            let loaded = bundle::load(&bundle.tree, &bundle.tree.join("os").join(name)).map_err(RunError::Bad)?;
+            Ok(Some(loaded.bundle.name))
+        }
+    }
+}
+
+async fn host_facts(bundle: &Bundle, cancel: &Cancel) -> HostFacts {
+    let limit = Duration::from_secs(20);
+    let ansible = exec::output(&Cmd::new("ansible-playbook", limit).arg("--version"), cancel);
+    let git = |args: &[&str]| Cmd::new("git", limit).dir(&bundle.dir).args(args.iter().map(|a| (*a).to_owned()));
+    let (head, dirty) = (git(&["rev-parse", "HEAD"]), git(&["status", "--porcelain", "--untracked-files=normal", "--", "."]));
+    let (ansible, head, dirty) = tokio::join!(ansible, exec::output(&head, cancel), exec::output(&dirty, cancel));
+    let commit = head.ok().map(|head| {
+        let mark = if dirty.is_ok_and(|d| d.trim().is_empty()) { "" } else { "-dirty" };
+        format!("{}{mark}", head.trim())
+    });
+    HostFacts {
+        ansible: ansible.ok().and_then(|text| text.lines().next().map(str::to_owned)),
+        commit,
+        template_problems: output::templates::check(bundle),
+    }
+}
+
+/// Builds a bundle. A base `os/<name>` that is missing is built first.
+pub async fn run(setup: &Setup<'_>, bundle: &Bundle) -> Ended {
+    match base_first(setup, bundle).await {
+        Ok(None) => one(setup, bundle).await,
+        Ok(Some(ended)) => ended,
+        Err(e) => Ended::not_begun(e),
+    }
+}
+
+/// Builds the missing base; `Some` is how that ended, if not well.
+async fn base_first(setup: &Setup<'_>, bundle: &Bundle) -> Result<Option<Ended>, RunError> {
+    let Some(Base::Os(name)) = &bundle.base else { return Ok(None) };
+    let label = format!("os/{name}");
+    let base = bundle::load(&bundle.tree, &bundle.tree.join(&label)).map_err(RunError::Bad)?.bundle;
+    let cx = reading(setup);
+    let wanted = Wanted { base: Some(base.name.clone()), image_name: String::new() };
+    let facts = setup.cloud.facts(&wanted, &cx).await?;
+    if !matches!(facts.base, BaseFact::Missing { .. }) || !facts.lacks.is_empty() {
+        return Ok(None);
+    }
+    // What is wrong with the bundle itself is said before minutes are spent on its base.
+    let problems = output::templates::check(bundle);
+    if problems.iter().any(Diagnostic::is_error) {
+        return Err(RunError::Bad(problems));
+    }
+    let mut show = (setup.show)();
+    let text = format!("base {label} of {} is missing: building it first", bundle.label);
+    show.take(&crate::event::Stamped { at: Timestamp::now(), event: Event::Note { text } });
+    drop(show);
+    let base_setup = Setup { person: None, ..*setup };
+    let ended = Box::pin(run(&base_setup, &base)).await;
+    match ended.result {
+        Ok(_) if ended.leaks.is_empty() => Ok(None),
+        Ok(image) => Ok(Some(Ended { result: Ok(image), ..ended })),
+        Err(e) => Ok(Some(Ended { result: Err(RunError::Base { base: label, source: Box::new(e) }), ..ended })),
+    }
+}
+
+/// A context for calls that only read.
+fn reading(setup: &Setup<'_>) -> Cx {
+    Cx { ledger: Ledger::none(), events: Events::default(), cancel: setup.cancel.clone() }
+}
+
+async fn one(setup: &Setup<'_>, bundle: &Bundle) -> Ended {
+    let (begin, now) = (Instant::now(), Timestamp::now());
+    let run = plan::run_id(now, uuid::Uuid::new_v4().as_u128() as u32);
+    let events = Events::default();
+    events.add((setup.show)());
+    let recorder = log::Recorder::default();
+    events.add(Box::new(recorder.clone()));
+    events.emit(Event::Started {
+        run: run.clone(),
+        bundle: bundle.label.clone(),
+        image_name: plan::image_name(bundle, now),
+        cloud: setup.cloud.name().into(),
+    });
+    events.emit(Event::StageStarted { stage: Stage::Plan });
+    let cx = Cx { events: events.clone(), ..reading(setup) };
+    let plan = match make_plan(setup, bundle, &run, now, &cx).await {
+        Ok(plan) => plan,
+        Err(e) => return Ended::not_begun(e),
+    };
+    events.note(&plan.how);
+    events.emit(Event::StageDone { stage: Stage::Plan, seconds: seconds(begin.elapsed()) });
+
+    let dir = match RunDir::create(setup.home, &target_dir(bundle), &plan) {
+        Ok(dir) => dir,
+        Err(e) => return Ended::not_begun(e),
+    };
+    let ledger = match dir.begin(&events, &recorder) {
+        Ok(ledger) => ledger,
+        Err(e) => return Ended::not_begun(e),
+    };
+    let cx = Cx { ledger, events: events.clone(), cancel: setup.cancel.clone() };
+    let outcome = build_in(setup, &plan, &cx).await;
+    finish(setup, bundle, &plan, &dir, &cx, &recorder, outcome, begin).await
+}
+
+async fn build_in(setup: &Setup<'_>, plan: &Plan, cx: &Cx) -> Outcome {
+    let scratch = setup.home.runtime.join(&plan.run);
+    let work = setup.home.data.join("work").join(&plan.run);
+    let site = Site {
+        cloud: setup.cloud,
+        connect: setup.connect,
+        cx,
+        plan,
+        scratch: scratch.clone(),
+        work: work.clone(),
+        until: setup.person.map_or(Until::Published, Until::Provisioned),
+        keep_on_failure: setup.keep_on_failure,
+    };
+    for dir in [&work, &scratch] {
+        if let Err(e) = own_directory(&cx.ledger, dir).await {
+            return Outcome { result: Err(e), leaks: build::unwind(&site).await, kept: None };
+        }
+    }
+    build::build(&site).await
+}
+
+async fn own_directory(ledger: &Ledger, dir: &Path) -> Result<(), BuildError> {
+    use std::os::unix::fs::DirBuilderExt;
+    let name = dir.to_string_lossy().into_owned();
+    ledger
+        .own(Kind::Directory, &name, || async {
+            let parents = dir.parent().map_or(Ok(()), |p| fs::DirBuilder::new().recursive(true).mode(0o700).create(p));
+            parents
+                .and_then(|()| fs::DirBuilder::new().mode(0o700).create(dir))
+                .map_err(|source| BuildError::Io { path: dir.into(), source })?;
+            Ok(Made { id: name.clone(), value: () })
+        })
+        .await
+}
+
+#[allow(clippy::too_many_arguments)]
+async fn finish(
+    setup: &Setup<'_>,
+    bundle: &Bundle,
+    plan: &Plan,
+    dir: &RunDir,
+    cx: &Cx,
+    recorder: &log::Recorder,
+    outcome: Outcome,
+    begin: Instant,
+) -> Ended {
+    let Outcome { result, leaks, kept } = outcome;
+    let (mut result, image) = match result {
+        Ok(Built::Image(image)) => (Ok(()), Some(*image)),
+        Ok(Built::ShellEnded) => (Ok(()), None),
+        Err(e) => (Err(RunError::Build(e)), None),
+    };
+    let target = target_dir(bundle);
+    if let Some(image) = &image {
+        let rendered = Instant::now();
+        cx.events.emit(Event::StageStarted { stage: Stage::Output });
+        let written = output::write_templates(&target, bundle, plan, image);
+        let seconds = seconds(rendered.elapsed());
+        cx.events.emit(match &written {
+            Ok(()) => Event::StageDone { stage: Stage::Output, seconds },
+            Err(e) => Event::StageFailed { stage: Stage::Output, seconds, error: e.clone() },
+        });
+        if let Err(e) = written {
+            result = Err(RunError::Output(e));
+        }
+    }
+    let stopped = matches!(&result, Err(RunError::Build(e)) if e.is_cancelled());
+    let word = match (&result, stopped) {
+        (Ok(()), _) if setup.person.is_some() => "ended",
+        (Ok(()), _) => "built",
+        (Err(_), true) => "stopped",
+        (Err(_), false) => "failed",
+    };
+    let total = seconds(begin.elapsed());
+    let error = result.as_ref().err().map(ToString::to_string);
+    cx.events.emit(Event::Finished {
+        outcome: word.into(),
+        seconds: total,
+        image: image.as_ref().map(|i| FinishedImage { id: i.id.clone(), name: i.name.clone() }),
+        error: error.clone(),
+        leaks: leaks.iter().map(|l| format!("{} {}: {}", l.entry.kind.name(), l.entry.name, l.reason)).collect(),
+    });
+    let record = Record {
+        run: plan.run.clone(),
+        bundle: plan.bundle.clone(),
+        cloud: plan.cloud.clone(),
+        started: plan.at,
+        seconds: total,
+        outcome: word.into(),
+        image: image.clone(),
+        error,
+        leaks: leaks.clone(),
+        kept: kept.clone(),
+    };
+    let written = dir.record(&record).and_then(|()| {
+        output::write_reports(&target, &bundle.tree, &dir.log(), bundle, plan, &recorder.events(), image.as_ref()).map_err(|e| RunError::Output(e))
+    });
+    if let (Ok(()), Err(e)) = (&result, written) {
+        result = Err(e);
+    }
+    if leaks.is_empty() && kept.is_none() {
+        dir.forget();
+    }
+    Ended { result: result.map(|()| image), leaks, kept, dir: Some(dir.path.clone()) }
+}
+
+/// A run directory with its lock held, and its entry in the index by which `sweep` finds it.
+struct RunDir {
+    path: PathBuf,
+    index: PathBuf,
+    _lock: File,
+}
+
+impl RunDir {
+    /// Made in this order: lock, index entry. A run that died in between owns nothing yet.
+    fn create(home: &Home, target: &Path, plan: &Plan) -> Result<Self, RunError> {
+        let io = |path: &Path| {
+            let path = path.to_owned();
+            move |source| RunError::Io { path, source }
+        };
+        let path = target.join("runs").join(&plan.run);
+        fs::create_dir_all(&path).map_err(io(&path))?;
+        let lock_path = path.join("lock");
+        let lock = File::create(&lock_path).map_err(io(&lock_path))?;
+        lock.try_lock().map_err(|e| RunError::Io { path: lock_path, source: e.into() })?;
+        let index = home.index().join(&plan.run);
+        fs::create_dir_all(home.index()).map_err(io(&home.index()))?;
+        std::os::unix::fs::symlink(&path, &index).map_err(io(&index))?;
+        File::open(home.index()).and_then(|d| d.sync_all()).map_err(io(&index))?;
+        let text = serde_json::to_string_pretty(plan).expect("a plan is plain data");
+        fs::write(path.join("plan.json"), text).map_err(io(&path))?;
+        Ok(Self { path, index, _lock: lock })
+    }
+
+    fn log(&self) -> PathBuf {
+        self.path.join("build.log")
+    }
+
+    /// Opens the ledger; from here on every event, the earlier ones included, goes to the log and to `events.jsonl`.
+    fn begin(&self, events: &Events, recorder: &log::Recorder) -> Result<Ledger, RunError> {
+        let io = |source| RunError::Io { path: self.path.clone(), source };
+        let mut sinks: Vec<Box<dyn Sink>> = vec![
+            Box::new(log::LogFile::create(&self.log()).map_err(io)?),
+            Box::new(log::EventFile::create(&self.path.join("events.jsonl")).map_err(io)?),
+        ];
+        for sink in &mut sinks {
+            recorder.events().iter().for_each(|e| sink.take(e));
+        }
+        sinks.into_iter().for_each(|s| events.add(s));
+        Ledger::open(&self.path.join("ledger.jsonl")).map_err(|e| RunError::Cloud(e.into()))
+    }
+
+    fn record(&self, record: &Record) -> Result<(), RunError> {
+        let path = self.path.join("result.json");
+        let text = serde_json::to_string_pretty(record).expect("a record is plain data");
+        fs::write(&path, text).map_err(|source| RunError::Io { path, source })
+    }
+
+    /// Nothing is owned any more: `sweep` need not know of this run.
+    fn forget(&self) {
+        // An entry that stays costs `sweep` one look.
+        let _ = fs::remove_file(&self.index);
+    }
+}
+
+/// A run in the index.
+pub struct Indexed {
+    pub run: String,
+    /// Where the run directory is, or was.
+    pub dir: PathBuf,
+    index: PathBuf,
+    /// Held: the run is dead and nobody else sweeps it. `None`: it is alive.
+    pub lock: Option<File>,
+    /// Its machine was left up on purpose.
+    pub kept: bool,
+}
+
+impl Indexed {
+    pub fn forget(&self) {
+        let _ = fs::remove_file(&self.index);
+    }
+}
+
+/// Runs that may own something, oldest first.
+pub fn indexed(home: &Home) -> std::io::Result<Vec<Indexed>> {
+    let mut runs = Vec::new();
+    let entries = match fs::read_dir(home.index()) {
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(runs),
+        entries => entries?,
+    };
+    for entry in entries {
+        let index = entry?.path();
+        let Ok(dir) = fs::read_link(&index) else { continue };
+        let lock = match File::options().write(true).open(dir.join("lock")) {
+            // The directory was removed by hand: nobody can hold its lock.
+            Err(e) if e.kind() == std::io::ErrorKind::NotFound => Some(File::open(home.index())?),
+            Err(e) => return Err(e),
+            Ok(file) => file.try_lock().is_ok().then_some(file),
+        };
+        let kept = read_record(&dir).is_some_and(|r| r.kept.is_some());
+        let run = index.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        runs.push(Indexed { run, dir, index, lock, kept });
+    }
+    runs.sort_by(|a, b| a.run.cmp(&b.run));
+    Ok(runs)
+}
+
+/// `result.json` of a run directory; `None` while it runs or if it died.
+pub fn read_record(dir: &Path) -> Option<Record> {
+    serde_json::from_str(&fs::read_to_string(dir.join("result.json")).ok()?).ok()
+}
+
+/// `plan.json` of a run directory.
+pub fn read_plan(dir: &Path) -> Option<Plan> {
+    serde_json::from_str(&fs::read_to_string(dir.join("plan.json")).ok()?).ok()
+}
+
+/// Run directories below a factory tree, oldest first.
+pub fn directories(tree: &Path) -> Vec<PathBuf> {
+    let list = |dir: PathBuf| fs::read_dir(dir).into_iter().flatten().flatten().map(|e| e.path());
+    let mut dirs: Vec<PathBuf> = ["images", "os"]
+        .iter()
+        .flat_map(|kind| list(tree.join(kind).join("target")))
+        .flat_map(|bundle| list(bundle.join("runs")))
+        .filter(|d| d.join("plan.json").is_file())
+        .collect();
+    dirs.sort_by(|a, b| a.file_name().cmp(&b.file_name()));
+    dirs
+}
