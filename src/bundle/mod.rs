@@ -1,9 +1,31 @@
 //! A bundle: what a user wrote in `build-vars.yml`, checked. No defaults are applied here; that is `plan`'s work.
+//!
+//! Source text -> [`yaml`] tree with places -> [`decode`] typed values, findings collected -> [`load()`] a [`Bundle`].
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::diagnostic::Place;
+
+mod bases;
+mod decode;
+mod files;
+mod glance_options;
+mod image;
+mod keys;
+mod load;
+mod quantity;
+mod scalar;
+mod steps;
+mod syntax;
+#[cfg(test)]
+mod tests;
+mod tree;
+mod yaml;
+
+pub use bases::check_bases;
+pub use load::{Loaded, load};
+pub use tree::{all, base_of, find, find_tree};
 
 /// `images/*` or `os/*`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
@@ -60,7 +82,7 @@ pub struct Bundle {
     pub templates: Vec<PathBuf>,
     /// Everything in build-vars.yml, for templates; text stays text.
     pub as_written: serde_json::Value,
-    /// Where keys stand (`"bundle.img_base"`), for findings that only a cloud can make.
+    /// Where keys stand (`"bundle.img_base"`, `"steps[1].timeout"`; steps count from 1), for findings that only a cloud can make.
     pub places: BTreeMap<String, Place>,
 }
 
@@ -85,8 +107,10 @@ pub struct Step {
     pub name: Option<String>,
     pub action: Action,
     pub timeout: Option<Duration>,
+    /// Further attempts after the first; 0 when not written.
     pub retries: u32,
     pub env: BTreeMap<String, String>,
+    /// `sudo: true`; false when not written.
     pub sudo: bool,
 }
 

@@ -1,0 +1,65 @@
+//! Bundles built on bundles: a base that is not there, and circles.
+use super::{Base, Bundle, keys, tree};
+use crate::diagnostic::{Diagnostic, Place};
+
+/// Findings on `bundle.img_base` that need more than one bundle to see: an `os/<name>` that is not in the tree, and circles, each
+/// reported once, at the first of its bundles.
+pub fn check_bases(bundles: &[&Bundle]) -> Vec<Diagnostic> {
+    let mut findings: Vec<Diagnostic> = bundles.iter().filter_map(|bundle| missing(bundle)).collect();
+    let bases: Vec<Option<usize>> = bundles.iter().map(|bundle| base_among(bundles, bundle)).collect();
+    // Every bundle has one base, so a walk from each either ends or runs into a circle.
+    let mut done = vec![false; bundles.len()];
+    for start in 0..bundles.len() {
+        let mut walk = Vec::new();
+        let mut at = Some(start);
+        while let Some(here) = at.filter(|here| !done[*here]) {
+            done[here] = true;
+            walk.push(here);
+            at = bases[here];
+        }
+        if let Some(first) = at.and_then(|at| walk.iter().position(|w| *w == at)) {
+            findings.push(circle(bundles, &walk[first..]));
+        }
+    }
+    findings.sort_by(|a, b| a.place.cmp(&b.place));
+    findings
+}
+
+fn missing(bundle: &Bundle) -> Option<Diagnostic> {
+    let Some(Base::Os(name)) = &bundle.base else { return None };
+    if tree::base_of(&bundle.tree, bundle).is_some() {
+        return None;
+    }
+    let there: Vec<String> = tree::all(&bundle.tree)
+        .iter()
+        .filter_map(|dir| dir.strip_prefix(bundle.tree.join("os")).ok())
+        .map(|dir| dir.display().to_string())
+        .collect();
+    let finding = Diagnostic::error(place(bundle), format!("the base os/{name} is not in this tree"));
+    Some(match keys::nearest(name, there.iter().map(String::as_str)) {
+        Some(near) => finding.hint(format!("did you mean os/{near}?")),
+        None if there.is_empty() => finding.hint("os/ holds no definition at all"),
+        None => finding.hint(format!("os/ holds {}", there.join(", "))),
+    })
+}
+
+/// A family name may be another bundle's; a bundle that bears the name of its own base takes an image of the cloud's.
+fn base_among(bundles: &[&Bundle], bundle: &Bundle) -> Option<usize> {
+    match bundle.base.as_ref()? {
+        Base::Os(name) => bundles.iter().position(|other| other.label == format!("os/{name}")),
+        Base::Image(name) if *name == bundle.name => None,
+        Base::Image(name) => bundles.iter().position(|other| other.name == *name),
+    }
+}
+
+fn circle(bundles: &[&Bundle], walk: &[usize]) -> Diagnostic {
+    let least = (0..walk.len()).min_by_key(|at| &bundles[walk[*at]].label).unwrap_or(0);
+    let mut labels: Vec<&str> = walk.iter().cycle().skip(least).take(walk.len()).map(|at| bundles[*at].label.as_str()).collect();
+    labels.push(labels[0]);
+    let message = format!("bases run in a circle: {}", labels.join(" -> "));
+    Diagnostic::error(place(bundles[walk[least]]), message).hint("one of them needs a base that is already there")
+}
+
+fn place(bundle: &Bundle) -> Option<Place> {
+    bundle.places.get("bundle.img_base").cloned()
+}

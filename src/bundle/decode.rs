@@ -1,0 +1,295 @@
+//! Typed values out of the YAML tree. Every reader says what is wrong and goes on, so that one pass finds everything.
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use serde_json::{Map, Value as Json};
+
+use super::keys::{self, Typing};
+use super::yaml::{Entry, Node, Spot, Value};
+use super::{quantity, scalar};
+use crate::diagnostic::{Diagnostic, Place};
+
+/// Glance keeps names, tags and property keys in columns of this width (characters).
+pub(super) const GLANCE_WIDTH: usize = 255;
+
+/// What has been found so far in one file.
+pub(super) struct Reader {
+    pub file: PathBuf,
+    pub findings: Vec<Diagnostic>,
+    pub places: BTreeMap<String, Place>,
+}
+
+/// A map whose keys are known to be known.
+pub(super) struct Fields<'n> {
+    pub path: String,
+    pub spot: Spot,
+    pub entries: &'n [Entry],
+}
+
+/// A value, and how messages call it.
+pub(super) struct Field<'n> {
+    pub path: String,
+    pub key: Spot,
+    pub node: &'n Node,
+}
+
+impl<'n> Fields<'n> {
+    pub fn get(&self, key: &str) -> Option<Field<'n>> {
+        self.entries.iter().find(|e| e.key == key).map(|e| Field { path: join(&self.path, key), key: e.spot, node: &e.value })
+    }
+
+    /// Absent keys and wrong values both give `None`; the latter have been reported.
+    pub fn read<T>(&self, key: &str, reader: impl FnOnce(&Field<'n>) -> Option<T>) -> Option<T> {
+        self.get(key).and_then(|field| reader(&field))
+    }
+
+    pub fn all(&self) -> impl Iterator<Item = (&'n str, Field<'n>)> + use<'n> {
+        let path = self.path.clone();
+        self.entries.iter().map(move |e| (e.key.as_str(), Field { path: join(&path, &e.key), key: e.spot, node: &e.value }))
+    }
+}
+
+fn join(path: &str, key: &str) -> String {
+    if path.is_empty() { key.to_owned() } else { format!("{path}.{key}") }
+}
+
+impl Reader {
+    pub fn error(&mut self, spot: Spot, message: impl Into<String>, hint: &str) {
+        let finding = Diagnostic::error(spot.place(&self.file), message);
+        self.findings.push(if hint.is_empty() { finding } else { finding.hint(hint) });
+    }
+
+    pub fn warn(&mut self, spot: Spot, message: impl Into<String>, hint: &str) {
+        self.findings.push(Diagnostic::warning(spot.place(&self.file), message).hint(hint));
+    }
+
+    fn wrong(&mut self, field: &Field, wanted: &str, hint: &str) {
+        let message = match field.node.value {
+            Value::Null => format!("`{}` has no value", field.path),
+            _ => format!("`{}` must be {wanted}, not {}", field.path, field.node.what()),
+        };
+        self.error(field.node.spot, message, hint);
+    }
+
+    /// A map with any keys.
+    pub fn map<'n>(&mut self, field: &Field<'n>) -> Option<Fields<'n>> {
+        let Value::Map(entries) = &field.node.value else {
+            self.wrong(field, "a map", "");
+            return None;
+        };
+        let fields = Fields { path: field.path.clone(), spot: field.key, entries };
+        for (_, inner) in fields.all() {
+            self.places.insert(inner.path, inner.key.place(&self.file));
+        }
+        Some(fields)
+    }
+
+    /// A map with these keys only.
+    pub fn fields<'n>(&mut self, field: &Field<'n>, valid: &[&str]) -> Option<Fields<'n>> {
+        let fields = self.map(field)?;
+        for entry in fields.entries.iter().filter(|e| !valid.contains(&e.key.as_str())) {
+            let whose = if field.path.is_empty() { String::new() } else { format!(" in `{}`", field.path) };
+            self.error(entry.spot, format!("unknown key `{}`{whose}", entry.key), &keys::advice(&field.path, &entry.key, valid));
+        }
+        Some(fields)
+    }
+
+    /// Text as written: commands and the like, where `true` is the program of that name. May span lines, is not blank.
+    pub fn source_text(&mut self, field: &Field) -> Option<String> {
+        match &field.node.value {
+            Value::Scalar { text, .. } if text.contains('\0') => self.error(field.node.spot, format!("`{}` holds a NUL character", field.path), ""),
+            Value::Scalar { text, .. } if text.trim().is_empty() => self.error(field.node.spot, format!("`{}` is empty", field.path), ""),
+            Value::Scalar { text, .. } => return Some(text.clone()),
+            _ => self.wrong(field, "text", ""),
+        }
+        None
+    }
+
+    /// Text as written, maybe empty; draws a warning where Ansible would have read something else.
+    pub fn text(&mut self, field: &Field) -> Option<String> {
+        let Value::Scalar { text, plain } = &field.node.value else {
+            let hint = if matches!(field.node.value, Value::Null) { "give it one, or leave the key out; `\"\"` is the empty text" } else { "" };
+            self.wrong(field, "text", hint);
+            return None;
+        };
+        if text.contains('\0') {
+            self.error(field.node.spot, format!("`{}` holds a NUL character", field.path), "");
+            return None;
+        }
+        if let Some(printed) = plain.then(|| scalar::printed(text)).flatten() {
+            let message = format!("`{}` stays the text `{text}`; Ansible would have made `{printed}` of it", field.path);
+            self.warn(field.node.spot, message, &format!("quotes make it plain: \"{text}\""));
+        }
+        if text.contains("{{") || text.contains("{%") {
+            let message = format!("`{}` is taken as it stands: build-vars.yml is not a template", field.path);
+            self.warn(field.node.spot, message, "write the value itself");
+        }
+        Some(text.clone())
+    }
+
+    /// Text on one line that is not empty and at most `GLANCE_WIDTH` characters long.
+    pub fn word(&mut self, field: &Field) -> Option<String> {
+        let text = self.text(field)?;
+        let length = text.chars().count();
+        let trouble = if text.trim().is_empty() {
+            "is empty".into()
+        } else if text.chars().any(char::is_control) {
+            "must be one line without control characters".into()
+        } else if length > GLANCE_WIDTH {
+            format!("has {length} characters; at most {GLANCE_WIDTH} are possible")
+        } else {
+            return Some(text);
+        };
+        self.error(field.node.spot, format!("`{}` {trouble}", field.path), "");
+        None
+    }
+
+    /// One of `words`; gives its index.
+    pub fn one_of(&mut self, field: &Field, words: &[&str]) -> Option<usize> {
+        let text = self.word(field)?;
+        let found = words.iter().position(|w| *w == text);
+        if found.is_none() {
+            let hint = match keys::nearest(&text, words.iter().copied()) {
+                Some(near) => format!("did you mean `{near}`?"),
+                None => String::new(),
+            };
+            self.error(field.node.spot, format!("`{}` must be one of {}, not `{text}`", field.path, words.join(", ")), &hint);
+        }
+        found
+    }
+
+    /// A whole number of at least `least`, decimal, unquoted.
+    pub fn whole<T: TryFrom<u64>>(&mut self, field: &Field, least: u64) -> Option<T> {
+        let found = match &field.node.value {
+            Value::Scalar { text, plain: true } => decimal(text).filter(|n| *n >= least).and_then(|n| T::try_from(n).ok()),
+            _ => None,
+        };
+        if found.is_none() {
+            let wanted = if least == 0 { "a whole number".to_owned() } else { format!("a whole number from {least} up") };
+            self.wrong(field, &wanted, number_hint(field.node));
+        }
+        found
+    }
+
+    pub fn truth(&mut self, field: &Field) -> Option<bool> {
+        if let Value::Scalar { text, plain: true } = &field.node.value
+            && let scalar::Plain::Bool(truth) = scalar::resolve(text)
+        {
+            return Some(truth);
+        }
+        self.wrong(field, "true or false", "");
+        None
+    }
+
+    pub fn duration(&mut self, field: &Field) -> Option<Duration> {
+        let found = match &field.node.value {
+            Value::Scalar { text, .. } => quantity::duration(text),
+            _ => None,
+        };
+        if found.is_none() {
+            self.wrong(field, "a duration", "like 90s, 10m, 1h30m, or whole seconds");
+        }
+        found
+    }
+
+    /// In units of `unit` MiB.
+    pub fn size(&mut self, field: &Field, unit: u64) -> Option<u64> {
+        let found = match &field.node.value {
+            Value::Scalar { text, .. } => quantity::size_in(unit, text),
+            _ => None,
+        };
+        if found.is_none() {
+            self.wrong(field, "a size", if unit == 1 { "like 512M, 2G, or whole MiB" } else { "like 10G, or whole GiB" });
+        }
+        found
+    }
+
+    pub fn list<'n>(&mut self, field: &Field<'n>) -> Option<Vec<Field<'n>>> {
+        let Value::List(items) = &field.node.value else {
+            self.wrong(field, "a list", "");
+            return None;
+        };
+        Some(items.iter().enumerate().map(|(i, node)| Field { path: format!("{}[{}]", field.path, i + 1), key: node.spot, node }).collect())
+    }
+
+    /// A list of words, none of them twice.
+    pub fn words(&mut self, field: &Field) -> Option<Vec<String>> {
+        let mut words = Vec::new();
+        for item in self.list(field)? {
+            let Some(word) = self.word(&item) else { continue };
+            if words.contains(&word) {
+                self.error(item.node.spot, format!("`{word}` is twice in `{}`", field.path), "");
+            } else {
+                words.push(word);
+            }
+        }
+        Some(words)
+    }
+
+    pub fn word_or_words(&mut self, field: &Field) -> Option<Vec<String>> {
+        match &field.node.value {
+            Value::Scalar { .. } => self.word(field).map(|word| vec![word]),
+            Value::List(_) => self.words(field),
+            _ => {
+                self.wrong(field, "text or a list", "");
+                None
+            }
+        }
+    }
+
+    /// A map of free values, typed as Ansible types them.
+    pub fn free(&mut self, field: &Field) -> Option<Map<String, Json>> {
+        let fields = self.map(field)?;
+        Some(fields.all().map(|(key, field)| (key.to_owned(), self.free_value(field.node))).collect())
+    }
+
+    fn free_value(&mut self, node: &Node) -> Json {
+        match &node.value {
+            Value::Scalar { text, plain: true } => scalar::json(text).unwrap_or_else(|| {
+                self.error(node.spot, format!("`{text}` is not a finite number"), "put it in quotes if it is text");
+                Json::Null
+            }),
+            Value::List(items) => items.iter().map(|item| self.free_value(item)).collect(),
+            Value::Map(entries) => Json::Object(entries.iter().map(|e| (e.key.clone(), self.free_value(&e.value))).collect()),
+            _ => as_written(node, &mut vec!["vars"]),
+        }
+    }
+}
+
+fn decimal(text: &str) -> Option<u64> {
+    let sound = text == "0" || (!text.starts_with('0') && text.bytes().all(|b| b.is_ascii_digit()));
+    sound.then(|| text.parse().ok()).flatten()
+}
+
+fn number_hint(node: &Node) -> &'static str {
+    match &node.value {
+        Value::Scalar { text, plain: false } if decimal(text).is_some() => "without the quotes",
+        Value::Scalar { text, plain: true } if text.starts_with('0') && text.len() > 1 => "without the leading 0",
+        _ => "",
+    }
+}
+
+/// The whole file as JSON, for templates: text stays text, typed keys have their types. `path` holds the keys down to `node`.
+pub(super) fn as_written<'n>(node: &'n Node, path: &mut Vec<&'n str>) -> Json {
+    match &node.value {
+        Value::Null => Json::Null,
+        Value::List(items) => items.iter().map(|item| as_written(item, path)).collect(),
+        Value::Map(entries) => {
+            let mut map = Map::new();
+            for entry in entries {
+                path.push(&entry.key);
+                map.insert(entry.key.clone(), as_written(&entry.value, path));
+                path.pop();
+            }
+            Json::Object(map)
+        }
+        Value::Scalar { text, plain: false } => text.as_str().into(),
+        Value::Scalar { text, plain: true } => match (keys::typing(path), scalar::resolve(text)) {
+            (Typing::Free, _) => scalar::json(text).unwrap_or_default(),
+            (Typing::Typed, scalar::Plain::Bool(truth)) => truth.into(),
+            (Typing::Typed, _) => decimal(text).map_or_else(|| text.as_str().into(), Json::from),
+            (Typing::Text, _) => text.as_str().into(),
+        },
+    }
+}

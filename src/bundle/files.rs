@@ -1,0 +1,193 @@
+//! Files that a bundle names: they exist, stay in the bundle, and are what they are used as.
+//! A bundle may come from a stranger's repository; a path or link out of it could carry the build host's secrets into an image.
+use std::fs;
+use std::io::ErrorKind;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Component, Path, PathBuf};
+
+use serde::de::IgnoredAny;
+
+use super::keys;
+
+/// Playbooks longer than this are no playbooks.
+const MAX_PLAYBOOK: u64 = 16 << 20;
+
+#[derive(Debug)]
+pub(super) struct Trouble {
+    pub message: String,
+    /// May be empty.
+    pub hint: String,
+}
+
+fn trouble<T>(message: impl Into<String>, hint: impl Into<String>) -> Result<T, Trouble> {
+    Err(Trouble { message: message.into(), hint: hint.into() })
+}
+
+/// A readable file. All these give the path relative to `dir`, without `.` and `..`.
+pub(super) fn file(dir: &Path, text: &str) -> Result<PathBuf, Trouble> {
+    let path = inside(dir, text)?;
+    if !dir.join(&path).is_file() {
+        return trouble(format!("`{text}` is not a file"), "");
+    }
+    match fs::File::open(dir.join(&path)) {
+        Ok(_) => Ok(path),
+        Err(error) => trouble(format!("`{text}` cannot be read: {error}"), ""),
+    }
+}
+
+pub(super) fn script(dir: &Path, text: &str) -> Result<PathBuf, Trouble> {
+    let path = file(dir, text)?;
+    match fs::metadata(dir.join(&path)) {
+        Ok(meta) if meta.len() == 0 => trouble(format!("`{text}` is empty"), ""),
+        _ => Ok(path),
+    }
+}
+
+pub(super) fn executable(dir: &Path, text: &str) -> Result<PathBuf, Trouble> {
+    let path = script(dir, text)?;
+    if !is_executable(&dir.join(&path)) {
+        return trouble(format!("`{text}` is not executable"), format!("chmod +x {}", path.display()));
+    }
+    Ok(path)
+}
+
+/// A file, or a directory whose links stay in the bundle.
+pub(super) fn upload(dir: &Path, text: &str) -> Result<PathBuf, Trouble> {
+    let path = inside(dir, text)?;
+    let full = dir.join(&path);
+    if full.is_file() {
+        return file(dir, text);
+    }
+    if !full.is_dir() {
+        return trouble(format!("`{text}` is neither a file nor a directory"), "");
+    }
+    for entry in walkdir::WalkDir::new(&full) {
+        let entry = match entry {
+            Ok(entry) => entry,
+            Err(error) => return trouble(format!("`{text}` cannot be read: {error}"), ""),
+        };
+        if entry.path_is_symlink() {
+            let link = entry.path().strip_prefix(dir).unwrap_or(entry.path());
+            inside(dir, &link.to_string_lossy())?;
+        }
+    }
+    Ok(path)
+}
+
+/// Checked first as written, then as the file system resolves it.
+pub(super) fn inside(dir: &Path, text: &str) -> Result<PathBuf, Trouble> {
+    let mut path = PathBuf::new();
+    for part in Path::new(text).components() {
+        let left = match part {
+            Component::CurDir => true,
+            Component::Normal(name) => {
+                path.push(name);
+                true
+            }
+            Component::ParentDir => path.pop(),
+            Component::RootDir | Component::Prefix(_) => {
+                return trouble(format!("`{text}` is an absolute path"), "paths are relative to the bundle's directory");
+            }
+        };
+        if !left {
+            return trouble(format!("`{text}` leaves the bundle"), "what a bundle needs lies in its directory");
+        }
+    }
+    let full = dir.join(&path);
+    // `..` behind a link goes elsewhere than it reads; resolve what was written, not only what it was simplified to.
+    match (dir.canonicalize(), full.canonicalize(), dir.join(text).canonicalize()) {
+        (Ok(home), Ok(real), Ok(written)) if real.starts_with(&home) && written == real => Ok(path),
+        (Ok(_), Ok(_), Ok(_)) => trouble(format!("`{text}` leads out of the bundle"), "a symbolic link in it points elsewhere"),
+        (_, Err(error), _) if error.kind() == ErrorKind::NotFound => {
+            let message = match full.is_symlink() {
+                true => format!("`{text}` is a link to nowhere"),
+                false => format!("`{text}` does not exist"),
+            };
+            trouble(message, near(dir, &path))
+        }
+        (Err(error), ..) | (_, Err(error), _) | (.., Err(error)) => trouble(format!("`{text}` cannot be read: {error}"), ""),
+    }
+}
+
+/// A file of the same directory with nearly that name, or one of that name elsewhere in the bundle.
+fn near(dir: &Path, path: &Path) -> String {
+    let Some(name) = path.file_name().map(|n| n.to_string_lossy().into_owned()) else { return String::new() };
+    let parent = path.parent().unwrap_or(Path::new(""));
+    let beside = names(&dir.join(parent));
+    if let Some(found) = keys::nearest(&name, beside.iter().map(String::as_str)) {
+        return format!("did you mean `{}`?", parent.join(found).display());
+    }
+    // Bounded: a bundle may carry a whole source tree.
+    let elsewhere = walkdir::WalkDir::new(dir).max_depth(4).into_iter().flatten().take(1000).find(|e| e.file_name().to_string_lossy() == name);
+    match elsewhere.as_ref().and_then(|e| e.path().strip_prefix(dir).ok()) {
+        Some(found) => format!("there is `{}`", found.display()),
+        None => "paths are relative to the bundle's directory".into(),
+    }
+}
+
+/// Of a directory, sorted; none if it cannot be read.
+fn names(dir: &Path) -> Vec<String> {
+    let mut names: Vec<String> = fs::read_dir(dir).into_iter().flatten().flatten().map(|e| e.file_name().to_string_lossy().into_owned()).collect();
+    names.sort();
+    names
+}
+
+fn is_executable(path: &Path) -> bool {
+    fs::metadata(path).is_ok_and(|meta| meta.permissions().mode() & 0o111 != 0)
+}
+
+/// The checks under `tests/`, sorted; directories there hold data of the checks, and notes and hidden files are no checks.
+pub(super) fn checks(dir: &Path) -> Vec<Result<PathBuf, (PathBuf, Trouble)>> {
+    let mut found = Vec::new();
+    for name in names(&dir.join("tests")) {
+        let path = Path::new("tests").join(&name);
+        if name.starts_with('.') || name.starts_with("README") || name.ends_with('~') || dir.join(&path).is_dir() {
+            continue;
+        }
+        let text = path.to_string_lossy().into_owned();
+        found.push(executable(dir, &text).map_err(|mut trouble| {
+            if trouble.hint.starts_with("chmod") {
+                trouble.hint.push_str("; data of a check goes into a directory below tests/");
+            }
+            (path, trouble)
+        }));
+    }
+    found
+}
+
+/// `output/*.j2`, sorted.
+pub(super) fn templates(dir: &Path) -> Vec<Result<PathBuf, (PathBuf, Trouble)>> {
+    let names = names(&dir.join("output")).into_iter().filter(|name| name.ends_with(".j2") && !name.starts_with('.'));
+    names
+        .map(|name| Path::new("output").join(name))
+        .filter(|path| !dir.join(path).is_dir())
+        .map(|path| file(dir, &path.to_string_lossy()).map_err(|trouble| (path, trouble)))
+        .collect()
+}
+
+/// The file is YAML with a list at the top. Else what is wrong, line and column (0 where there are none).
+/// Keys given twice and tags pass: Ansible takes both, and libyaml, which reads here, is what Ansible reads with.
+pub(super) fn playbook(path: &Path) -> Result<(), (Trouble, usize, usize)> {
+    let whole = |message: String| Err((Trouble { message, hint: String::new() }, 0, 0));
+    match fs::metadata(path) {
+        Ok(meta) if meta.len() > MAX_PLAYBOOK => return whole("too long for a playbook".into()),
+        _ => {}
+    }
+    let text = match fs::read_to_string(path) {
+        Ok(text) => text,
+        Err(error) => return whole(format!("cannot be read: {error}")),
+    };
+    let Err(error) = serde_yaml::from_str::<Vec<IgnoredAny>>(&text) else { return Ok(()) };
+    let (line, column) = error.location().map_or((0, 0), |at| (at.line(), at.column()));
+    let message = error.to_string();
+    let message = message.split(" at line ").next().unwrap_or_default();
+    let empty = text.lines().all(|l| l.trim().is_empty() || l.starts_with('#') || l.trim() == "---");
+    let (message, hint) = if empty {
+        ("this playbook is empty".to_owned(), "a list of plays")
+    } else if message.starts_with("invalid type") {
+        ("a playbook is a list of plays".to_owned(), "it starts with `- hosts: all`")
+    } else {
+        (format!("not valid YAML: {message}"), "")
+    };
+    Err((Trouble { message, hint: hint.into() }, line, column))
+}

@@ -1,0 +1,237 @@
+//! What a bundle says of its image and of the machine that it is built on: all keys but `steps` and `source`.
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use super::decode::{Field, Fields, GLANCE_WIDTH, Reader};
+use super::{Base, GlanceOptions, MachineWish, TIDY_PARTS, Tests, Timeouts, Visibility, Volume, files, glance_options, keys};
+use crate::diagnostic::{Diagnostic, Place};
+
+/// Attributes of an image that Glance keeps itself; as properties they are refused (Image API v2, `image-update`).
+const GLANCE_OWN: &[&str] = &[
+    "id", "name", "owner", "status", "visibility", "protected", "tags", "checksum", "size", "virtual_size", "min_disk", "min_ram", "disk_format",
+    "container_format", "created_at", "updated_at", "file", "self", "schema", "direct_url", "locations", "stores", "os_hidden", "os_hash_algo",
+    "os_hash_value",
+];
+
+/// The map `bundle`.
+#[derive(Default)]
+pub(super) struct Named {
+    pub name: Option<String>,
+    pub base: Option<Base>,
+    pub properties: BTreeMap<String, String>,
+}
+
+impl Visibility {
+    pub(super) const WORDS: &'static [&'static str] = &["private", "shared", "community", "public"];
+    const ALL: [Self; 4] = [Self::Private, Self::Shared, Self::Community, Self::Public];
+
+    pub(super) fn from_word(word: &str) -> Option<Self> {
+        Self::WORDS.iter().position(|w| *w == word).map(|index| Self::ALL[index])
+    }
+
+    pub(super) fn word(self) -> &'static str {
+        Self::WORDS[self as usize]
+    }
+}
+
+/// Why this cannot be the key of a property: message and hint.
+pub(super) fn property_trouble(key: &str) -> Option<(String, &'static str)> {
+    if key.is_empty() || key.chars().any(char::is_control) {
+        Some(("a property needs a key of one line".into(), ""))
+    } else if key.chars().count() > GLANCE_WIDTH {
+        Some((format!("the key of a property has at most {GLANCE_WIDTH} characters"), ""))
+    } else if key.starts_with("os_glance_") {
+        Some((format!("`{key}` is reserved by Glance"), "keys that start with `os_glance_` belong to Glance"))
+    } else if GLANCE_OWN.contains(&key) {
+        let hint = match key {
+            "min_disk" | "min_ram" | "protected" | "os_hidden" => "see `final_glance_options`",
+            "visibility" | "tags" => "it is a key of its own at the top level",
+            "name" => "see `bundle_target_name`",
+            _ => "Glance sets it",
+        };
+        Some((format!("`{key}` is an attribute of every image and cannot be a property"), hint))
+    } else {
+        None
+    }
+}
+
+/// `sourced`: the definition has a `source`, so it needs no base.
+pub(super) fn named(reader: &mut Reader, top: &Fields, sourced: bool) -> Named {
+    let Some(field) = top.get("bundle") else {
+        reader.error(top.spot, "`bundle` is missing", "bundle:\n            name: my-image\n            img_base: os/debian-12");
+        return Named::default();
+    };
+    let Some(bundle) = reader.fields(&field, keys::BUNDLE) else { return Named::default() };
+    let name = bundle.read("name", |f| image_prefix(reader, f));
+    if bundle.get("name").is_none() {
+        reader.error(bundle.spot, "`bundle.name` is missing", "the prefix of the image's name");
+    }
+    let base = bundle.read("img_base", |f| base(reader, f));
+    match bundle.get("img_base") {
+        Some(field) if sourced => {
+            reader.error(field.key, "`bundle.img_base` and `source` exclude each other", "an image is made from a base or from a source");
+        }
+        None if !sourced => {
+            let hint = "the ID, exact name or family of an image, or os/<name> of this tree";
+            reader.error(bundle.spot, "`bundle.img_base` is missing", hint);
+        }
+        _ => {}
+    }
+    let properties = bundle.read("properties", |f| properties(reader, f)).unwrap_or_default();
+    Named { name, base, properties }
+}
+
+/// It becomes file names, host names and the family's name, so it is kept plain.
+fn image_prefix(reader: &mut Reader, field: &Field) -> Option<String> {
+    let name = reader.word(field)?;
+    let plain = name.starts_with(|c: char| c.is_ascii_alphanumeric())
+        && name.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-'));
+    if !plain {
+        let hint = "letters, digits, `.`, `_` and `-`; a letter or digit first";
+        reader.error(field.node.spot, format!("`bundle.name` cannot be `{name}`"), hint);
+        return None;
+    }
+    // `-YYYY-MM-DDHHMM` follows.
+    if name.len() > GLANCE_WIDTH - 16 {
+        let hint = format!("Glance takes {GLANCE_WIDTH}, and the date is added");
+        reader.error(field.node.spot, format!("`bundle.name` has {} characters; at most {} are possible", name.len(), GLANCE_WIDTH - 16), &hint);
+        return None;
+    }
+    Some(name)
+}
+
+fn base(reader: &mut Reader, field: &Field) -> Option<Base> {
+    let text = reader.word(field)?;
+    let Some(name) = text.strip_prefix("os/") else { return Some(Base::Image(text)) };
+    let name = name.trim_end_matches('/');
+    if name.is_empty() || name.contains('/') || name.starts_with('.') {
+        reader.error(field.node.spot, format!("`{text}` names no directory of os/"), "os/<name>");
+        return None;
+    }
+    Some(Base::Os(name.to_owned()))
+}
+
+fn properties(reader: &mut Reader, field: &Field) -> Option<BTreeMap<String, String>> {
+    let mut properties = BTreeMap::new();
+    for (key, value) in reader.map(field)?.all() {
+        if let Some((message, hint)) = property_trouble(key) {
+            reader.error(value.key, message, hint);
+        }
+        if let Some(text) = reader.text(&value) {
+            properties.insert(key.to_owned(), text);
+        }
+    }
+    Some(properties)
+}
+
+/// `bundle_target_name`: an image name, and part of the log's file name.
+pub(super) fn target_name(reader: &mut Reader, field: &Field) -> Option<String> {
+    let name = reader.word(field)?;
+    if name.contains('/') || name.starts_with('.') || name.trim() != name {
+        let hint = "no `/`, no dot in front, no blanks around";
+        reader.error(field.node.spot, format!("`bundle_target_name` cannot be `{name}`: it becomes part of a file name"), hint);
+        return None;
+    }
+    Some(name)
+}
+
+pub(super) fn glance(reader: &mut Reader, field: &Field) -> Option<GlanceOptions> {
+    let text = reader.text(field)?;
+    let (options, troubles) = glance_options::parse(&text);
+    for (message, hint) in troubles {
+        reader.error(field.node.spot, format!("`final_glance_options`: {message}"), &hint);
+    }
+    Some(options)
+}
+
+pub(super) fn visibility(reader: &mut Reader, field: &Field, glance: &GlanceOptions) -> Option<Visibility> {
+    let visibility = reader.one_of(field, Visibility::WORDS).map(|index| Visibility::ALL[index])?;
+    if let Some(other) = glance.visibility.filter(|other| *other != visibility) {
+        let message = format!("`visibility` is {}, but `final_glance_options` says {}", visibility.word(), other.word());
+        reader.error(field.node.spot, message, "say it once");
+    }
+    Some(visibility)
+}
+
+/// Project IDs that the image is shared with.
+pub(super) fn members(reader: &mut Reader, field: &Field, visibility: Option<Visibility>) -> Option<Vec<String>> {
+    let members = reader.words(field)?;
+    if let Some(other) = visibility.filter(|v| *v != Visibility::Shared && !members.is_empty()) {
+        reader.error(field.key, format!("only shared images have members; this one is {}", other.word()), "visibility: shared");
+    }
+    Some(members)
+}
+
+pub(super) fn ssh_user(reader: &mut Reader, field: &Field) -> Option<String> {
+    let user = reader.word(field)?;
+    let plain = !user.starts_with('-') && user.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-'));
+    if !plain {
+        reader.error(field.node.spot, format!("`ssh_user` cannot be `{user}`"), "letters, digits, `.`, `_` and `-`");
+        return None;
+    }
+    Some(user)
+}
+
+pub(super) fn volume(reader: &mut Reader, field: &Field) -> Option<Volume> {
+    let volume = reader.fields(field, keys::VOLUME)?;
+    Some(Volume { size_gb: volume.read("size", |f| reader.size(f, 1024)), kind: volume.read("type", |f| reader.word(f)) })
+}
+
+pub(super) fn machine(reader: &mut Reader, field: &Field) -> Option<MachineWish> {
+    let machine = reader.fields(field, keys::MACHINE)?;
+    Some(MachineWish {
+        cpus: machine.read("cpus", |f| reader.whole(f, 1)),
+        ram_mb: machine.read("ram", |f| reader.size(f, 1)),
+        disk_gb: machine.read("disk", |f| reader.size(f, 1024)),
+    })
+}
+
+pub(super) fn timeouts(reader: &mut Reader, field: &Field) -> Option<Timeouts> {
+    let timeouts = reader.fields(field, keys::TIMEOUTS)?;
+    let mut read = |key| timeouts.read(key, |f| reader.duration(f));
+    Some(Timeouts { boot: read("boot"), ssh: read("ssh"), step: read("step"), capture: read("capture"), upload: read("upload") })
+}
+
+/// The parts that are switched off, named as in [`TIDY_PARTS`].
+pub(super) fn tidy_off(reader: &mut Reader, field: &Field) -> Option<Vec<String>> {
+    let mut seen: Vec<&str> = Vec::new();
+    let mut off = Vec::new();
+    for (key, value) in reader.map(field)?.all() {
+        let Some(part) = TIDY_PARTS.iter().copied().find(|part| *part == key.replace('_', "-")) else {
+            reader.error(value.key, format!("unknown key `{key}` in `tidy`"), &keys::advice("tidy", key, TIDY_PARTS));
+            continue;
+        };
+        if seen.contains(&part) {
+            reader.error(value.key, format!("`{part}` is given twice"), "`-` and `_` are the same here");
+        }
+        seen.push(part);
+        if reader.truth(&value) != Some(false) {
+            continue;
+        }
+        if part == "build-key" {
+            let message = "`tidy.build-key` cannot be switched off";
+            reader.error(value.node.spot, message, "who holds the key of the build could log in to every machine of the image");
+        } else {
+            off.push(part.to_owned());
+        }
+    }
+    Some(off)
+}
+
+pub(super) fn tests(reader: &mut Reader, field: Option<&Field>, dir: &Path, shown: &Path) -> Tests {
+    let mut tests = Tests::default();
+    if let Some(fields) = field.and_then(|f| reader.fields(f, keys::TESTS)) {
+        tests.skip = fields.read("skip", |f| reader.words(f)).unwrap_or_default();
+        tests.timeout = fields.read("timeout", |f| reader.duration(f));
+    }
+    for found in files::checks(dir) {
+        match found {
+            Ok(file) => tests.files.push(file),
+            Err((file, trouble)) => {
+                let place = Place { file: shown.join(file), line: 0, column: 0 };
+                reader.findings.push(Diagnostic::error(place, trouble.message).hint(trouble.hint));
+            }
+        }
+    }
+    tests
+}

@@ -1,0 +1,71 @@
+//! The keys of build-vars.yml: which map may hold which, and where values are typed rather than text.
+//! The contract is `formats.md` §1; the order is the one in which messages list them.
+
+pub(super) const TOP: &[&str] = &[
+    "bundle", "source", "bundle_target_name", "vm_flavor", "final_glance_options", "packer_file", "steps", "ssh_user", "tests", "network",
+    "security_groups", "floating_network", "availability_zone", "volume", "machine", "timeouts", "tags", "visibility", "members", "keep", "tidy",
+    "test_flavor", "vars",
+];
+pub(super) const BUNDLE: &[&str] = &["name", "img_base", "path", "properties"];
+pub(super) const SOURCE: &[&str] = &["script"];
+/// Of `source`, in the contract and not in this version.
+pub(super) const SOURCE_LATER: &[&str] = &["url", "sha256", "sha512", "checksum_url", "format"];
+pub(super) const ACTIONS: &[&str] = &["ansible", "shell", "script", "upload", "reboot"];
+pub(super) const STEP: &[&str] =
+    &["ansible", "shell", "script", "upload", "reboot", "name", "timeout", "retries", "env", "sudo", "extra_vars", "tags"];
+pub(super) const UPLOAD: &[&str] = &["src", "dest"];
+pub(super) const TESTS: &[&str] = &["skip", "timeout"];
+pub(super) const VOLUME: &[&str] = &["size", "type"];
+pub(super) const MACHINE: &[&str] = &["cpus", "ram", "disk"];
+pub(super) const TIMEOUTS: &[&str] = &["boot", "ssh", "step", "capture", "upload"];
+
+/// How a scalar stands in `Bundle::as_written`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Typing {
+    /// `1.10` is "1.10".
+    Text,
+    /// A whole number or a truth value, where it is written as one.
+    Typed,
+    /// As Ansible types it.
+    Free,
+}
+
+/// `path` without list indices: `["steps", "retries"]`.
+pub(super) fn typing(path: &[&str]) -> Typing {
+    match path {
+        ["vars", ..] | ["steps", "extra_vars", ..] => Typing::Free,
+        ["keep"] | ["volume", "size"] | ["machine" | "timeouts" | "tidy", _] | ["tests", "timeout"] => Typing::Typed,
+        ["steps", "timeout" | "retries" | "sudo" | "reboot"] => Typing::Typed,
+        _ => Typing::Text,
+    }
+}
+
+/// What to say of a key that a map does not know.
+pub(super) fn advice(parent: &str, key: &str, valid: &[&str]) -> String {
+    let top = parent.is_empty();
+    if let Some(near) = nearest(key, valid.iter().copied()) {
+        return format!("did you mean `{near}`?");
+    }
+    if top && BUNDLE.contains(&key) {
+        return format!("`{key}` belongs under `bundle:`");
+    }
+    if !top && TOP.contains(&key) {
+        return format!("`{key}` belongs at the top level");
+    }
+    match top {
+        true => "free variables for templates go under `vars:`".into(),
+        false => format!("known here: {}", valid.join(", ")),
+    }
+}
+
+/// The word that was probably meant, if one is near enough.
+pub(super) fn nearest<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+    let plain = |s: &str| s.to_lowercase().replace('-', "_");
+    let word = plain(word);
+    known
+        .into_iter()
+        .map(|k| (strsim::normalized_damerau_levenshtein(&word, &plain(k)), k))
+        .filter(|(nearness, _)| *nearness >= 0.6)
+        .max_by(|a, b| a.0.total_cmp(&b.0))
+        .map(|(_, k)| k)
+}

@@ -1,0 +1,185 @@
+//! `build-vars.yml` -> [`Bundle`], or everything that is wrong with it.
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use super::decode::{self, Field, Reader};
+use super::yaml::{Node, Spot, Value};
+use super::{Bundle, Kind, files, image, keys, steps, syntax, tree};
+use crate::diagnostic::{Diagnostic, Place};
+
+/// Settings longer than this are none.
+const MAX_BYTES: u64 = 1 << 20;
+const FILE: &str = tree::SETTINGS;
+
+/// A sound bundle, and what its writer should know all the same.
+#[derive(Debug)]
+pub struct Loaded {
+    pub bundle: Bundle,
+    pub warnings: Vec<Diagnostic>,
+}
+
+/// Reads the definition in `dir`, which may lie outside of `tree` (then it is an OS image if its parent directory is named `os` or
+/// it has a `source`). The error holds all findings, warnings too, sorted by place.
+pub fn load(tree: &Path, dir: &Path) -> Result<Loaded, Vec<Diagnostic>> {
+    let (tree, home) = (absolute(tree), absolute(dir));
+    let label = match home.strip_prefix(&tree) {
+        Ok(inner) if inner.components().count() > 0 => inner.to_owned(),
+        _ => dir.to_owned(),
+    };
+    let file = label.join(FILE);
+    let text = settings(&home, &label, &file).map_err(|finding| vec![finding])?;
+    let read = syntax::read(&file, &text);
+    let mut reader = Reader { file, findings: read.findings, places: BTreeMap::new() };
+    let bundle = read.root.and_then(|root| bundle(&mut reader, tree, home, &label, &root));
+    let mut findings = reader.findings;
+    findings.sort_by(|a, b| (&a.place, a.severity, &a.message).cmp(&(&b.place, b.severity, &b.message)));
+    // An aliased value is read wherever it is used, and would be found wrong as often.
+    findings.dedup();
+    match bundle {
+        Some(bundle) if !findings.iter().any(Diagnostic::is_error) => Ok(Loaded { bundle, warnings: findings }),
+        _ => Err(findings),
+    }
+}
+
+/// With links resolved where possible, so that a bundle is known to lie in its tree whichever way it was reached.
+fn absolute(path: &Path) -> PathBuf {
+    path.canonicalize().or_else(|_| std::path::absolute(path)).unwrap_or_else(|_| path.to_owned())
+}
+
+fn settings(home: &Path, label: &Path, file: &Path) -> Result<String, Diagnostic> {
+    let place = |line, column| Place { file: file.to_owned(), line, column };
+    let path = home.join(FILE);
+    let shown = if label.as_os_str().is_empty() { "this directory".into() } else { label.display().to_string() };
+    let bytes = match fs::metadata(&path) {
+        Ok(meta) if !meta.is_file() => return Err(Diagnostic::error(place(0, 0), format!("{FILE} is not a file"))),
+        Ok(meta) if meta.len() > MAX_BYTES => return Err(Diagnostic::error(place(0, 0), "too long for a file of settings (more than 1 MiB)")),
+        _ => fs::read(&path),
+    };
+    match bytes {
+        Ok(bytes) => String::from_utf8(bytes).map_err(|error| {
+            let sound = String::from_utf8_lossy(&error.as_bytes()[..error.utf8_error().valid_up_to()]).into_owned();
+            let last = sound.rsplit('\n').next().unwrap_or_default();
+            let place = place(sound.matches('\n').count() + 1, last.chars().count() + 1);
+            Diagnostic::error(place, "not UTF-8").hint("save the file as UTF-8")
+        }),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Err(match home.is_dir() {
+            false => Diagnostic::error(place(0, 0), format!("there is no directory {shown}")),
+            true => {
+                let finding = Diagnostic::error(place(0, 0), format!("{shown} has no {FILE}"));
+                match ["build-vars.yaml", "build_vars.yml", "build-vars.json"].into_iter().find(|name| home.join(name).exists()) {
+                    Some(other) => finding.hint(format!("rename {other} to {FILE}")),
+                    None => finding.hint("it holds at least `bundle: {name: ..., img_base: ...}`"),
+                }
+            }
+        }),
+        Err(error) => Err(Diagnostic::error(place(0, 0), format!("cannot be read: {error}"))),
+    }
+}
+
+fn bundle(reader: &mut Reader, tree: PathBuf, home: PathBuf, label: &Path, root: &Node) -> Option<Bundle> {
+    let start = Spot { line: 0, column: 0 };
+    let empty = Node { spot: start, value: Value::Map(Vec::new()) };
+    let root = match &root.value {
+        Value::Null => &empty,
+        Value::Map(_) => root,
+        _ => {
+            let message = format!("build-vars.yml must be a map, not {}", root.what());
+            reader.error(root.spot, message, "lines of `key: value`");
+            return None;
+        }
+    };
+    let top = reader.fields(&Field { path: String::new(), key: start, node: root }, keys::TOP)?;
+    let kind = kind(&tree, &home, top.get("source").is_some());
+    let named = image::named(reader, &top, top.get("source").is_some());
+    let path = top.get("bundle").and_then(|f| match &f.node.value {
+        Value::Map(_) => reader.map(&f)?.read("path", |f| directory(reader, f, &tree, &home)),
+        _ => None,
+    });
+    let dir = path.unwrap_or(home);
+    let shown = dir.strip_prefix(&tree).map_or_else(|_| if dir.ends_with(label) { label.to_owned() } else { dir.clone() }, Path::to_owned);
+
+    if let Some(field) = top.get("packer_file") {
+        reader.error(field.key, "`packer_file` is not supported yet by this version", "say what it does in `steps`");
+    }
+    let steps = top.read("steps", |f| steps::steps(reader, f, &dir, &shown));
+    let has_bootstrap = dir.join("ansible/bootstrap.yml").is_file();
+    if has_bootstrap && top.get("steps").is_none() {
+        match files::file(&dir, "ansible/bootstrap.yml") {
+            Ok(path) => steps::check_playbook(reader, &dir, &path, &shown),
+            Err(trouble) => reader.findings.push(outside(&shown, Path::new("ansible/bootstrap.yml"), trouble)),
+        }
+    }
+    let glance = top.read("final_glance_options", |f| image::glance(reader, f)).unwrap_or_default();
+    let visibility = top.read("visibility", |f| image::visibility(reader, f, &glance));
+    let mut templates = Vec::new();
+    for found in files::templates(&dir) {
+        match found {
+            Ok(path) => templates.push(path),
+            Err((path, trouble)) => reader.findings.push(outside(&shown, &path, trouble)),
+        }
+    }
+    Some(Bundle {
+        source: top.read("source", |f| steps::source(reader, f, kind, &dir)),
+        target_name: top.read("bundle_target_name", |f| image::target_name(reader, f)),
+        flavor: top.read("vm_flavor", |f| reader.word(f)),
+        test_flavor: top.read("test_flavor", |f| reader.word(f)),
+        ssh_user: top.read("ssh_user", |f| image::ssh_user(reader, f)),
+        tests: image::tests(reader, top.get("tests").as_ref(), &dir, &shown),
+        network: top.read("network", |f| reader.word_or_words(f)).unwrap_or_default(),
+        security_groups: top.read("security_groups", |f| reader.word_or_words(f)).unwrap_or_default(),
+        floating_network: top.read("floating_network", |f| reader.word(f)),
+        availability_zone: top.read("availability_zone", |f| reader.word(f)),
+        volume: top.read("volume", |f| image::volume(reader, f)),
+        machine: top.read("machine", |f| image::machine(reader, f)).unwrap_or_default(),
+        timeouts: top.read("timeouts", |f| image::timeouts(reader, f)).unwrap_or_default(),
+        tags: top.read("tags", |f| reader.words(f)).unwrap_or_default(),
+        members: top.read("members", |f| image::members(reader, f, visibility.or(glance.visibility))).unwrap_or_default(),
+        keep: top.read("keep", |f| reader.whole(f, 1)),
+        tidy_off: top.read("tidy", |f| image::tidy_off(reader, f)).unwrap_or_default(),
+        vars: top.read("vars", |f| reader.free(f)).unwrap_or_default(),
+        as_written: decode::as_written(root, &mut Vec::new()),
+        places: reader.places.clone(),
+        label: label.display().to_string(),
+        name: named.name.unwrap_or_default(),
+        base: named.base,
+        properties: named.properties,
+        steps: steps.unwrap_or_default(),
+        tree,
+        dir,
+        kind,
+        glance,
+        visibility,
+        templates,
+        has_bootstrap,
+    })
+}
+
+fn kind(tree: &Path, home: &Path, sourced: bool) -> Kind {
+    let inner = home.strip_prefix(tree).ok().filter(|inner| inner.components().count() > 1);
+    let first = inner.and_then(|inner| inner.iter().next()).and_then(|name| name.to_str());
+    let parent = home.parent().and_then(Path::file_name).and_then(|name| name.to_str());
+    match (first, parent) {
+        (Some("os"), _) => Kind::Os,
+        (Some("images"), _) => Kind::Image,
+        (_, Some("os")) => Kind::Os,
+        _ if sourced => Kind::Os,
+        _ => Kind::Image,
+    }
+}
+
+/// `bundle.path`: from the definition's directory, or from the tree.
+fn directory(reader: &mut Reader, field: &Field, tree: &Path, home: &Path) -> Option<PathBuf> {
+    let text = reader.word(field)?;
+    let found = [home, tree].into_iter().map(|from| from.join(&text)).find(|dir| dir.is_dir());
+    if found.is_none() {
+        let message = format!("`bundle.path`: there is no directory `{text}`");
+        reader.error(field.node.spot, message, "it is relative to build-vars.yml or to the factory tree, and may be left out");
+    }
+    found.map(|dir| absolute(&dir))
+}
+
+fn outside(shown: &Path, file: &Path, trouble: files::Trouble) -> Diagnostic {
+    let finding = Diagnostic::error(Place { file: shown.join(file), line: 0, column: 0 }, trouble.message);
+    if trouble.hint.is_empty() { finding } else { finding.hint(trouble.hint) }
+}

@@ -1,0 +1,157 @@
+//! `steps` and `source`: what runs, and the files it needs.
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use super::decode::{Field, Fields, Reader};
+use super::{Action, Kind, Source, Step, files, keys};
+use crate::diagnostic::{Diagnostic, Place};
+
+/// `dir` is where the files are; `shown` is how places name that directory.
+pub(super) fn steps(reader: &mut Reader, field: &Field, dir: &Path, shown: &Path) -> Option<Vec<Step>> {
+    let items = reader.list(field)?;
+    Some(items.iter().filter_map(|item| step(reader, item, dir, shown)).collect())
+}
+
+fn step(reader: &mut Reader, field: &Field, dir: &Path, shown: &Path) -> Option<Step> {
+    let step = reader.fields(field, keys::STEP)?;
+    let actions: Vec<&str> = step.all().map(|(key, _)| key).filter(|key| keys::ACTIONS.contains(key)).collect();
+    if actions.is_empty() {
+        reader.error(step.spot, "this step does nothing", &format!("a step has one of {}", keys::ACTIONS.join(", ")));
+    }
+    for second in actions.iter().skip(1).filter_map(|key| step.get(key)) {
+        let which = second.path.rsplit('.').next().unwrap_or_default().to_owned();
+        reader.error(second.key, format!("a step does one thing: `{which}` beside `{}`", actions[0]), "make it a step of its own");
+    }
+    if !actions.contains(&"ansible") {
+        for key in ["extra_vars", "tags"] {
+            if let Some(field) = step.get(key) {
+                reader.error(field.key, format!("`{key}` goes with `ansible` only"), if key == "tags" { "" } else { "see `env`" });
+            }
+        }
+    }
+    let extra_vars = step.read("extra_vars", |f| reader.free(f)).unwrap_or_default();
+    let tags = step.read("tags", |f| reader.word_or_words(f)).unwrap_or_default();
+    // Every action is read, for its findings; with more than one the bundle is refused anyway.
+    let ansible = step.read("ansible", |f| playbook(reader, f, dir, shown));
+    let shell = step.read("shell", |f| shell(reader, f));
+    let script = step.read("script", |f| path(reader, f, dir, files::script));
+    let upload = step.read("upload", |f| upload(reader, f, dir));
+    let reboot = step.read("reboot", |f| reboot(reader, f));
+    let name = step.read("name", |f| reader.word(f));
+    let timeout = step.read("timeout", |f| reader.duration(f));
+    let retries = step.read("retries", |f| reader.whole(f, 0)).unwrap_or(0);
+    let env = step.read("env", |f| environment(reader, f)).unwrap_or_default();
+    let sudo = step.read("sudo", |f| reader.truth(f)).unwrap_or(false);
+    let action = ansible
+        .map(|playbook| Action::Ansible { playbook, extra_vars, tags })
+        .or(shell)
+        .or(script.map(|path| Action::Script { path }))
+        .or(upload)
+        .or(reboot)?;
+    Some(Step { name, action, timeout, retries, env, sudo })
+}
+
+fn path(reader: &mut Reader, field: &Field, dir: &Path, check: fn(&Path, &str) -> Result<PathBuf, files::Trouble>) -> Option<PathBuf> {
+    let text = reader.word(field)?;
+    match check(dir, &text) {
+        Ok(path) => Some(path),
+        Err(trouble) => {
+            reader.error(field.node.spot, trouble.message, &trouble.hint);
+            None
+        }
+    }
+}
+
+fn playbook(reader: &mut Reader, field: &Field, dir: &Path, shown: &Path) -> Option<PathBuf> {
+    let path = path(reader, field, dir, files::file)?;
+    check_playbook(reader, dir, &path, shown);
+    Some(path)
+}
+
+/// Findings stand in the playbook itself.
+pub(super) fn check_playbook(reader: &mut Reader, dir: &Path, path: &Path, shown: &Path) {
+    if let Err((trouble, line, column)) = files::playbook(&dir.join(path)) {
+        let place = Place { file: shown.join(path), line, column };
+        let finding = Diagnostic::error(place, trouble.message);
+        reader.findings.push(if trouble.hint.is_empty() { finding } else { finding.hint(trouble.hint) });
+    }
+}
+
+fn shell(reader: &mut Reader, field: &Field) -> Option<Action> {
+    let text = match reader_list(reader, field) {
+        Some(lines) => {
+            if lines.is_empty() {
+                reader.error(field.node.spot, format!("`{}` is empty", field.path), "");
+            }
+            let lines: Vec<String> = lines.iter().filter_map(|line| reader.source_text(line)).collect();
+            lines.join("\n")
+        }
+        None => reader.source_text(field)?,
+    };
+    Some(Action::Shell { text })
+}
+
+fn reader_list<'n>(reader: &mut Reader, field: &Field<'n>) -> Option<Vec<Field<'n>>> {
+    matches!(field.node.value, super::yaml::Value::List(_)).then(|| reader.list(field)).flatten()
+}
+
+fn upload(reader: &mut Reader, field: &Field, dir: &Path) -> Option<Action> {
+    let upload = reader.fields(field, keys::UPLOAD)?;
+    for key in keys::UPLOAD {
+        required(reader, &upload, key);
+    }
+    let src = upload.read("src", |f| path(reader, f, dir, files::upload));
+    let dest = upload.read("dest", |f| reader.word(f));
+    Some(Action::Upload { src: src?, dest: dest? })
+}
+
+fn required(reader: &mut Reader, fields: &Fields, key: &str) {
+    if fields.get(key).is_none() {
+        reader.error(fields.spot, format!("`{}.{key}` is missing", fields.path), "");
+    }
+}
+
+fn reboot(reader: &mut Reader, field: &Field) -> Option<Action> {
+    if reader.truth(field)? {
+        return Some(Action::Reboot);
+    }
+    reader.error(field.node.spot, "`reboot: false` does nothing", "leave the step out");
+    None
+}
+
+fn environment(reader: &mut Reader, field: &Field) -> Option<BTreeMap<String, String>> {
+    let mut env = BTreeMap::new();
+    for (name, value) in reader.map(field)?.all() {
+        let sound = !name.starts_with(|c: char| c.is_ascii_digit()) && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_');
+        if !sound || name.is_empty() {
+            reader.error(value.key, format!("`{name}` is no name of an environment variable"), "letters, digits and `_`; no digit first");
+        }
+        if let Some(text) = reader.text(&value) {
+            env.insert(name.to_owned(), text);
+        }
+    }
+    Some(env)
+}
+
+/// `source` of an `os/` definition.
+pub(super) fn source(reader: &mut Reader, field: &Field, kind: Kind, dir: &Path) -> Option<Source> {
+    if kind == Kind::Image {
+        let hint = "an image of images/ is built on a base: `bundle.img_base`; what is made from scratch lives in os/";
+        reader.error(field.key, "`source` is for definitions in os/ only", hint);
+    }
+    let mut valid = keys::SOURCE.to_vec();
+    valid.extend(keys::SOURCE_LATER);
+    let source = reader.fields(field, &valid)?;
+    for later in keys::SOURCE_LATER.iter().filter_map(|key| source.get(key)) {
+        let message = if later.path == "source.url" {
+            "`url` sources are not supported yet by this version".to_owned()
+        } else {
+            format!("`{}` goes with `url` sources, which are not supported yet by this version", later.path)
+        };
+        reader.error(later.key, message, "`source.script` can download the image");
+    }
+    if source.entries.is_empty() {
+        required(reader, &source, "script");
+    }
+    source.read("script", |f| path(reader, f, dir, files::executable)).map(Source::Script)
+}

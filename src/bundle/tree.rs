@@ -1,0 +1,95 @@
+//! The factory tree: `images/` and `os/`, and the bundles in them.
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use super::{Base, Bundle, keys};
+use crate::diagnostic::Diagnostic;
+
+pub(super) const SETTINGS: &str = "build-vars.yml";
+const HALVES: [&str; 2] = ["images", "os"];
+/// More names than this do not help who mistyped one.
+const SHOWN: usize = 12;
+
+/// The nearest directory, from `start` upwards, that holds `images/` or `os/`.
+pub fn find_tree(start: &Path) -> Option<PathBuf> {
+    let start = std::path::absolute(start).ok()?;
+    let tree = start.ancestors().find(|dir| HALVES.iter().any(|half| dir.join(half).is_dir()))?;
+    Some(tree.to_owned())
+}
+
+/// Every directory under `images/` and `os/` with a build-vars.yml, sorted; `target` holds what builds leave.
+pub fn all(tree: &Path) -> Vec<PathBuf> {
+    let mut found: Vec<PathBuf> = HALVES
+        .iter()
+        .flat_map(|half| fs::read_dir(tree.join(half)).into_iter().flatten().flatten())
+        .filter(|entry| entry.file_name() != "target")
+        .map(|entry| entry.path())
+        .filter(|dir| dir.join(SETTINGS).is_file())
+        .collect();
+    found.sort();
+    found
+}
+
+/// The directory meant by `images/X`, `os/Y`, the bare name of either, or a path to a directory.
+pub fn find(tree: &Path, name: &str) -> Result<PathBuf, Diagnostic> {
+    let plain = name.trim_end_matches('/');
+    let plain = plain.strip_prefix("./").unwrap_or(plain);
+    let in_half = |name: &str| !name.is_empty() && !name.contains('/') && !name.starts_with('.') && name != "target";
+    let (half, rest) = plain.split_once('/').unwrap_or(("", plain));
+    if HALVES.contains(&half) && in_half(rest) && tree.join(plain).is_dir() {
+        return Ok(tree.join(plain));
+    }
+    if in_half(plain) {
+        let mut found = HALVES.iter().map(|half| tree.join(half).join(plain)).filter(|dir| dir.is_dir());
+        match (found.next(), found.next()) {
+            (Some(_), Some(_)) => {
+                let message = format!("`{plain}` is both images/{plain} and os/{plain}");
+                return Err(Diagnostic::error(None, message).hint("give it with its directory"));
+            }
+            (Some(dir), None) => return Ok(dir),
+            _ => {}
+        }
+    }
+    let path = Path::new(name);
+    if path.is_dir() {
+        return Ok(path.to_owned());
+    }
+    match path.parent() {
+        Some(dir) if path.is_file() && path.ends_with(SETTINGS) => {
+            Ok(if dir.as_os_str().is_empty() { PathBuf::from(".") } else { dir.to_owned() })
+        }
+        _ => Err(unknown(tree, plain)),
+    }
+}
+
+fn unknown(tree: &Path, name: &str) -> Diagnostic {
+    let labels: Vec<String> = all(tree).iter().filter_map(|dir| dir.strip_prefix(tree).ok()).map(|dir| dir.display().to_string()).collect();
+    let finding = Diagnostic::error(None, format!("there is no bundle `{name}`"));
+    if labels.is_empty() {
+        return finding.hint(format!("neither images/ nor os/ of {} holds a directory with a {SETTINGS}", tree.display()));
+    }
+    let mut list = labels[..labels.len().min(SHOWN)].join(", ");
+    if labels.len() > SHOWN {
+        list.push_str(&format!(" and {} more", labels.len() - SHOWN));
+    }
+    // Typed with or without its directory.
+    let near = if name.contains('/') {
+        keys::nearest(name, labels.iter().map(String::as_str))
+    } else {
+        let bare = |label: &str| label.rsplit('/').next().unwrap_or_default().to_owned();
+        let names: Vec<String> = labels.iter().map(|label| bare(label)).collect();
+        let near = keys::nearest(name, names.iter().map(String::as_str)).map(str::to_owned);
+        labels.iter().find(|label| near.as_ref() == Some(&bare(label))).map(String::as_str)
+    };
+    match near {
+        Some(near) => finding.hint(format!("did you mean {near}? there are {list}")),
+        None => finding.hint(format!("there are {list}")),
+    }
+}
+
+/// Where an `os/<name>` base lies; `None` for other bases, and when it is not in the tree.
+pub fn base_of(tree: &Path, bundle: &Bundle) -> Option<PathBuf> {
+    let Some(Base::Os(name)) = &bundle.base else { return None };
+    let dir = tree.join("os").join(name);
+    dir.join(SETTINGS).is_file().then_some(dir)
+}

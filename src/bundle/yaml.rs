@@ -1,0 +1,288 @@
+//! A YAML tree that remembers where every key and value stands and how it was written.
+//!
+//! serde would tell of the first mistake only, and without its place; a bundle is to be checked whole. So the tree is built from
+//! parser events, and what can be said without knowing the keys (a key given twice, a tag) is said here.
+use std::collections::{HashMap, HashSet};
+use std::path::Path;
+
+use saphyr_parser::{Event, Marker, Parser, ScalarStyle, Span, StrInput, Tag};
+
+use super::syntax;
+use crate::diagnostic::{Diagnostic, Place};
+
+/// Deeper than any sane bundle; keeps the recursion here and in the readers well inside a thread's stack.
+const MAX_DEPTH: usize = 64;
+/// Nodes that aliases and merges may add: a few lines of "billion laughs" must not fill the memory.
+const MAX_ALIASED: usize = 20_000;
+
+/// Line and column, both from 1, columns in characters.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(super) struct Spot {
+    pub line: usize,
+    pub column: usize,
+}
+
+#[derive(Debug, Clone)]
+pub(super) struct Node {
+    pub spot: Spot,
+    pub value: Value,
+}
+
+#[derive(Debug, Clone)]
+pub(super) enum Value {
+    /// Nothing at all, `~` or `null`.
+    Null,
+    /// `plain` is false for quoted and block scalars, which are text whatever they look like.
+    Scalar { text: String, plain: bool },
+    List(Vec<Node>),
+    Map(Vec<Entry>),
+}
+
+#[derive(Debug, Clone)]
+pub(super) struct Entry {
+    pub key: String,
+    pub spot: Spot,
+    pub value: Node,
+}
+
+/// What one pass over the text gave. `suspects` are lines whose colon stands on the wrong side of the space, though the text parses.
+pub(super) struct Tree {
+    pub root: Node,
+    pub findings: Vec<Diagnostic>,
+    pub suspects: Vec<usize>,
+}
+
+/// Why the text is no YAML at all.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Bad {
+    pub spot: Spot,
+    pub message: String,
+    pub hint: Option<&'static str>,
+}
+
+impl Spot {
+    pub fn place(self, file: &Path) -> Place {
+        Place { file: file.to_owned(), line: self.line, column: self.column }
+    }
+}
+
+impl From<Marker> for Spot {
+    fn from(marker: Marker) -> Self {
+        Self { line: marker.line(), column: marker.col() + 1 }
+    }
+}
+
+impl Node {
+    /// For messages: what stands here instead of what should.
+    pub fn what(&self) -> String {
+        match &self.value {
+            Value::Null => "nothing".into(),
+            Value::List(_) => "a list".into(),
+            Value::Map(_) => "a map".into(),
+            Value::Scalar { text, .. } if text.chars().count() > 40 || text.contains('\n') => "a long text".into(),
+            Value::Scalar { text, plain: true } => format!("`{text}`"),
+            Value::Scalar { text, plain: false } => format!("the text {text:?}"),
+        }
+    }
+
+    fn weight(&self) -> usize {
+        1 + match &self.value {
+            Value::Null | Value::Scalar { .. } => 0,
+            Value::List(items) => items.iter().map(Self::weight).sum(),
+            Value::Map(entries) => entries.iter().map(|e| e.value.weight()).sum(),
+        }
+    }
+}
+
+/// One document. `lines` are the source lines, for what the events do not tell.
+pub(super) fn parse(file: &Path, text: &str) -> Result<Tree, Bad> {
+    let mut builder = Builder {
+        parser: Parser::new_from_str(text),
+        lines: text.lines().collect(),
+        file,
+        anchors: HashMap::new(),
+        aliased: 0,
+        findings: Vec::new(),
+        suspects: Vec::new(),
+    };
+    let root = builder.document()?;
+    Ok(Tree { root, findings: builder.findings, suspects: builder.suspects })
+}
+
+struct Builder<'s> {
+    parser: Parser<'s, StrInput<'s>>,
+    lines: Vec<&'s str>,
+    file: &'s Path,
+    anchors: HashMap<usize, Node>,
+    aliased: usize,
+    findings: Vec<Diagnostic>,
+    suspects: Vec<usize>,
+}
+
+impl<'s> Builder<'s> {
+    fn next(&mut self) -> Result<(Event<'s>, Span), Bad> {
+        match self.parser.next_event() {
+            Some(Ok(event)) => Ok(event),
+            Some(Err(error)) => Err(Bad { spot: (*error.marker()).into(), message: error.info().to_owned(), hint: None }),
+            None => Ok((Event::StreamEnd, Span::default())),
+        }
+    }
+
+    fn document(&mut self) -> Result<Node, Bad> {
+        let mut root = None;
+        loop {
+            let (event, span) = self.next()?;
+            match event {
+                Event::StreamEnd => break,
+                Event::Nothing | Event::StreamStart | Event::DocumentStart(_) | Event::DocumentEnd => {}
+                _ if root.is_some() => {
+                    let message = "a second YAML document starts here".into();
+                    return Err(Bad { spot: span.start.into(), message, hint: Some("one file describes one bundle: drop the `---` between") });
+                }
+                event => root = Some(self.node(event, span, 0)?),
+            }
+        }
+        Ok(root.unwrap_or(Node { spot: Spot { line: 0, column: 0 }, value: Value::Null }))
+    }
+
+    fn node(&mut self, event: Event<'s>, span: Span, depth: usize) -> Result<Node, Bad> {
+        let spot: Spot = span.start.into();
+        if depth > MAX_DEPTH {
+            return Err(Bad { spot, message: format!("nested deeper than {MAX_DEPTH} levels"), hint: None });
+        }
+        let (anchor, value) = match event {
+            Event::Alias(id) => return self.alias(id, spot),
+            Event::Scalar(text, style, anchor, tag) => {
+                self.refuse_tag(tag.as_deref(), spot);
+                let plain = style == ScalarStyle::Plain;
+                if plain {
+                    self.suspect(span);
+                }
+                let null = plain && matches!(text.as_ref(), "" | "~" | "null" | "Null" | "NULL");
+                (anchor, if null { Value::Null } else { Value::Scalar { text: text.into_owned(), plain } })
+            }
+            Event::SequenceStart(anchor, tag) => {
+                self.refuse_tag(tag.as_deref(), spot);
+                (anchor, self.list(depth)?)
+            }
+            Event::MappingStart(anchor, tag) => {
+                self.refuse_tag(tag.as_deref(), spot);
+                (anchor, self.map(depth)?)
+            }
+            _ => return Err(Bad { spot, message: "unexpected end of the document".into(), hint: None }),
+        };
+        let node = Node { spot, value };
+        if anchor > 0 {
+            self.anchors.insert(anchor, node.clone());
+        }
+        Ok(node)
+    }
+
+    fn list(&mut self, depth: usize) -> Result<Value, Bad> {
+        let mut items = Vec::new();
+        loop {
+            match self.next()? {
+                (Event::SequenceEnd, _) => return Ok(Value::List(items)),
+                (event, span) => items.push(self.node(event, span, depth + 1)?),
+            }
+        }
+    }
+
+    fn map(&mut self, depth: usize) -> Result<Value, Bad> {
+        let mut entries: Vec<Entry> = Vec::new();
+        let mut seen: HashMap<String, usize> = HashMap::new();
+        let mut merges = Vec::new();
+        loop {
+            let (event, span) = self.next()?;
+            if event == Event::MappingEnd {
+                break;
+            }
+            let key = self.node(event, span, depth + 1)?;
+            let (event, value_span) = self.next()?;
+            let nothing = value_span.is_empty();
+            let mut value = self.node(event, value_span, depth + 1)?;
+            if nothing && matches!(value.value, Value::Null) {
+                value.spot = key.spot; // the parser puts "nothing" where the next thing starts
+            }
+            let (name, plain) = match key.value {
+                Value::Scalar { text, plain } => (text, plain),
+                Value::Null => ("null".into(), true),
+                Value::List(_) | Value::Map(_) => {
+                    let hint = "a value that starts with `{` or `[` needs quotes";
+                    self.findings.push(Diagnostic::error(key.spot.place(self.file), "a key must be text").hint(hint));
+                    continue;
+                }
+            };
+            if plain && let Some(colon) = syntax::misplaced_colon(&name) && matches!(value.value, Value::Null) {
+                // `{hw_rng_model :virtio}`: in a flow map the whole becomes a key.
+                self.findings.push(colon.diagnostic(key.spot.place(self.file)));
+            } else if plain && name == "<<" {
+                merges.push(value);
+            } else if let Some(first) = seen.get(&name) {
+                let place = key.spot.place(self.file);
+                self.findings.push(Diagnostic::error(place, format!("`{name}` is given twice")).hint(format!("first given in line {first}")));
+            } else {
+                seen.insert(name.clone(), key.spot.line);
+                entries.push(Entry { key: name, spot: key.spot, value });
+            }
+        }
+        for merge in merges {
+            self.merge(&mut entries, merge);
+        }
+        Ok(Value::Map(entries))
+    }
+
+    /// `<<`: keys of other maps, where the map has none of its own; the first of several maps wins.
+    fn merge(&mut self, entries: &mut Vec<Entry>, from: Node) {
+        let maps = match from.value {
+            Value::List(items) => items,
+            _ => vec![from],
+        };
+        let mut own: HashSet<String> = entries.iter().map(|e| e.key.clone()).collect();
+        for map in maps {
+            let Value::Map(more) = map.value else {
+                let message = format!("`<<` takes a map or a list of maps, not {}", map.what());
+                self.findings.push(Diagnostic::error(map.spot.place(self.file), message).hint("`<<: *anchor`"));
+                continue;
+            };
+            entries.extend(more.into_iter().filter(|e| own.insert(e.key.clone())));
+        }
+    }
+
+    fn alias(&mut self, id: usize, spot: Spot) -> Result<Node, Bad> {
+        let Some(node) = self.anchors.get(&id) else {
+            return Err(Bad { spot, message: "this alias stands inside the thing it names".into(), hint: None });
+        };
+        self.aliased += node.weight();
+        if self.aliased > MAX_ALIASED {
+            return Err(Bad { spot, message: format!("aliases blow the file up to more than {MAX_ALIASED} values"), hint: None });
+        }
+        Ok(node.clone())
+    }
+
+    fn refuse_tag(&mut self, tag: Option<&Tag>, spot: Spot) {
+        let Some(tag) = tag else { return };
+        let core = tag.is_yaml_core_schema();
+        let name = format!("{}{}", if core { "!!" } else { tag.handle.as_str() }, tag.suffix);
+        let hint = match name.as_str() {
+            "!!str" => "a value in quotes is text",
+            "!vault" => "secrets come from the environment, not from build-vars.yml",
+            _ => "leave it out",
+        };
+        self.findings.push(Diagnostic::error(spot.place(self.file), format!("YAML tags are not supported here: `{name}`")).hint(hint));
+    }
+
+    /// A plain scalar swallows `hw_rng_model :virtio` when the line continues a value, or opens a block of its own.
+    fn suspect(&mut self, span: Span) {
+        let (first, last) = (span.start.line(), span.end.line());
+        for number in first..=last {
+            let Some(line) = self.lines.get(number.wrapping_sub(1)) else { continue };
+            // What follows a key on its own line is a value (`shell: echo :x`).
+            let opens = number > first || line.chars().take(span.start.col()).all(char::is_whitespace);
+            let inside = number < last || span.end.col() > 0;
+            if opens && inside && syntax::misplaced_colon(line).is_some() && !self.suspects.contains(&number) {
+                self.suspects.push(number);
+            }
+        }
+    }
+}
