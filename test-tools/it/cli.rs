@@ -1,0 +1,84 @@
+//! The command line without a machine: bad input, plans, empty stores.
+use super::support::Factory;
+
+const GOOD: &str = "bundle:\n  name: x\n  img_base: some-image\n";
+const PLAYBOOK: &str = "- hosts: local\n  tasks: []\n";
+
+fn good() -> Factory {
+    Factory::new().bundle("images/x", GOOD).file("images/x/ansible/bootstrap.yml", PLAYBOOK)
+}
+
+#[test]
+fn a_wrong_bundle_is_told_whole_and_nothing_is_created() {
+    let factory = Factory::new()
+        .bundle("images/x", "bundle:\n  name: [1]\n  img_bse: os/none\nstepps: []\nmachine: {ram: much}\n")
+        .file("images/x/output/a.yml.j2", "id: {{ result_img_idd }}\n");
+    let before = factory.listing();
+    let ran = factory.run(&["build", "images/x"]).exits(10);
+    for (place, word) in [("build-vars.yml:2:9:", "name"), (":3:3:", "img_bse"), (":4:1:", "stepps"), (":5:16:", "ram")] {
+        assert!(ran.err.lines().any(|l| l.contains(place) && l.contains(word)), "{place} {word}\n{}", ran.err);
+    }
+    assert_eq!(before, factory.listing());
+}
+
+#[test]
+fn an_undefined_template_variable_stops_a_build_before_it_begins() {
+    let factory = good().file("images/x/output/a.yml.j2", "a: 1\nid: {{ result_img_idd }}\n");
+    let before = factory.listing();
+    factory.run(&["build", "images/x"]).exits(10).says("images/x/output/a.yml.j2:2:").says("result_img_idd").says("result_img_id");
+    assert_eq!(before, factory.listing());
+}
+
+#[test]
+fn a_base_that_does_not_exist_is_told_with_its_place() {
+    let factory = good();
+    factory.run(&["build", "images/x"]).exits(10).says("images/x/build-vars.yml:3:13: error: base image `some-image` does not exist");
+    assert!(!factory.tree().join("images/target").exists());
+}
+
+#[test]
+fn a_circle_of_bases_is_told() {
+    let factory = Factory::new()
+        .bundle("images/a", "bundle: {name: a, img_base: b}\n")
+        .bundle("images/b", "bundle: {name: b, img_base: a}\n")
+        .file("images/a/ansible/bootstrap.yml", PLAYBOOK)
+        .file("images/b/ansible/bootstrap.yml", PLAYBOOK);
+    factory.run(&["validate"]).exits(10).says("circle");
+    factory.run(&["build", "images/a"]).exits(10).says("circle");
+}
+
+#[test]
+fn validate_counts_and_is_silent_about_what_is_sound() {
+    good().run(&["validate"]).exits(0).says("1 bundle checked: 0 errors, 0 warnings");
+}
+
+#[test]
+fn an_unknown_bundle_is_told_with_what_is_near() {
+    good().bundle("images/bundle-nginx", GOOD).run(&["build", "bundle-ngin"]).exits(10).says("bundle-nginx");
+}
+
+#[test]
+fn an_openstack_cloud_is_an_error_and_not_a_fallback() {
+    good().run(&["--cloud", "mine", "build", "images/x"]).exits(20).says("local cloud only");
+}
+
+#[test]
+fn usage_errors_exit_with_2() {
+    good().run(&["build"]).exits(2);
+    good().run(&["frobnicate"]).exits(2);
+    Factory::new().run(&["run", "show", "nothing"]).exits(2);
+}
+
+#[test]
+fn an_empty_store_lists_nothing_and_sweeps_nothing() {
+    let factory = good();
+    factory.run(&["image", "list"]).exits(0).says("NAME");
+    factory.run(&["image", "show", "x"]).exits(20).says("no image `x`");
+    factory.run(&["sweep"]).exits(0).says("nothing to sweep");
+    factory.run(&["run", "list"]).exits(0).says("OUTCOME");
+}
+
+#[test]
+fn completions_are_printed() {
+    good().run(&["completions", "bash"]).exits(0).says("image-factory");
+}
