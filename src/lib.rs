@@ -4,9 +4,12 @@
 pub mod diagnostic;
 pub mod cancel;
 pub mod event;
+pub mod log;
 pub mod exec;
 pub mod bundle;
 pub mod image;
 pub mod plan;
 pub mod cloud;
 pub mod remote;
+pub mod ansible;
+pub mod cli;
