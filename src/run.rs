@@ -365,7 +365,7 @@ impl RunDir {
         let io = |source| RunError::Io { path: self.path.clone(), source };
         let mut sinks: Vec<Box<dyn Sink>> = vec![
             Box::new(log::LogFile::create(&self.log()).map_err(io)?),
-            Box::new(log::EventFile::create(&self.path.join("events.jsonl")).map_err(io)?),
+            Box::new(log::EventFile::open(&self.path.join("events.jsonl")).map_err(io)?),
         ];
         for sink in &mut sinks {
             recorder.events().iter().for_each(|e| sink.take(e));

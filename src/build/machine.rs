@@ -111,8 +111,8 @@ fn write_private(path: &std::path::Path, text: &[u8]) -> Result<(), BuildError> 
 }
 
 pub(super) async fn boot_builder(site: &Site<'_>, wanted: &MachinePlan, base: &Image) -> Result<Running, BuildError> {
-    let login = Arc::new(keys::generate(&format!("factory build key {}", site.plan.run)));
-    let host = keys::generate(&format!("factory host key {}", site.plan.run));
+    let login = Arc::new(keys::generate_key(&format!("factory build key {}", site.plan.run)));
+    let host = keys::generate_key(&format!("factory host key {}", site.plan.run));
     let user_data = cloud_init::builder_user_data(login.public_key(), &host);
     let machine = boot(site, wanted, base, user_data, 0).await?;
     let target = Target {

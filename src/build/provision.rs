@@ -200,7 +200,7 @@ async fn ansible_playbook(
     match status {
         Ok(status) if status.success() => {
             // Ansible calls it a success when no host matched: nothing was done, and that is not what was asked for.
-            match last.all().iter().any(|l| l.contains("no hosts matched")) && !last.all().iter().any(|l| l.starts_with("TASK [")) {
+            match ansible::matched_no_hosts(&last.all()) {
                 true => Err(failed("no play matched the builder; use `hosts: local` or `hosts: all`".into())),
                 false => Ok(()),
             }

@@ -94,7 +94,7 @@ impl Results<'_> {
 
 /// A machine whose host keys the image made by itself: they are read from its console, which only the cloud can write, and pinned.
 async fn boot(site: &Site<'_>, wanted: &MachinePlan, image: &Image) -> Result<Running, BuildError> {
-    let login = Arc::new(keys::generate(&format!("factory smoke key {}", site.plan.run)));
+    let login = Arc::new(keys::generate_key(&format!("factory smoke key {}", site.plan.run)));
     let user_data = cloud_init::smoke_user_data(login.public_key());
     let machine = machine::boot(site, wanted, image, user_data, site.plan.smoke.grow_gb).await?;
     let deadline = Instant::now() + Duration::from_secs(site.plan.timeouts.ssh);

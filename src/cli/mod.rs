@@ -1,5 +1,4 @@
 //! The command line: the only part that reads the environment, listens to signals and prints.
-use std::io::IsTerminal;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -171,13 +170,7 @@ impl Context {
         let runtime = set("XDG_RUNTIME_DIR")
             .filter(|d| d.is_dir() && d.as_os_str().len() < 32)
             .map_or_else(|| PathBuf::from(format!("/tmp/image-factory-{uid}")), |d| d.join("image-factory"));
-        let has = |name: &str| std::env::var_os(name).is_some_and(|v| !v.is_empty());
-        let terminal = show::Terminal {
-            stderr: std::io::stderr().is_terminal(),
-            no_color: has("NO_COLOR"),
-            ci: has("CI"),
-            dumb: std::env::var_os("TERM").is_some_and(|t| t == "dumb"),
-        };
+        let terminal = show::Terminal::of_stderr(|name| std::env::var(name).ok());
         Ok(Self { common, home: Home { data, runtime }, cancel: Cancel::default(), terminal })
     }
 

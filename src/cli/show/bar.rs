@@ -1,0 +1,234 @@
+//! For a person at a terminal: what is finished stands as lines, what runs is one live line below them.
+//!
+//! [`Story`] words it and knows no terminal; [`Bar`] draws it. indicatif only redraws the live line: it would print
+//! nothing at all without a terminal, which [`super::sink`] sees to.
+use std::fmt::Write as _;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use console::{Term, measure_text_width, truncate_str};
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressState, ProgressStyle};
+use jiff::Timestamp;
+
+use super::current::{Current, seconds_between};
+use super::{Paint, TAIL};
+use crate::event::{Check, Event, Sink, Stage, Stamped, Verdict};
+use crate::log::words;
+
+const FRAMES: [&str; 10] = ["⠋", "⠙", "⠹", "⠸", "⠼", "⠴", "⠦", "⠧", "⠇", "⠏"];
+/// How often the live line is drawn, and its spinner turns.
+const TICK: Duration = Duration::from_millis(100);
+/// Rows that one long line of a failed step's output may take; the log file has the whole.
+const ROWS: usize = 3;
+
+/// Draws the run on standard error.
+pub struct Bar {
+    term: Term,
+    line: ProgressBar,
+    /// Shared with the thread that draws. Not to be held while `line` is called: it locks the other way round.
+    story: Arc<Mutex<Story>>,
+}
+
+impl Bar {
+    pub fn new(paint: Paint, verbosity: i8) -> Self {
+        let term = Term::stderr();
+        let story = Arc::new(Mutex::new(Story::new(paint, verbosity)));
+        let (told, size) = (Arc::clone(&story), term.clone());
+        let live = move |_: &ProgressState, out: &mut dyn std::fmt::Write| {
+            let width = usize::from(size.size().1);
+            if let Ok(story) = told.lock() {
+                let _ = out.write_str(&story.live(Timestamp::now(), width));
+            }
+        };
+        let style = ProgressStyle::with_template("{live}").expect("the template is constant").with_key("live", live);
+        let line = ProgressBar::with_draw_target(None, ProgressDrawTarget::term(Term::buffered_stderr(), 20)).with_style(style);
+        line.enable_steady_tick(TICK);
+        Self { term, line, story }
+    }
+}
+
+impl Sink for Bar {
+    fn take(&mut self, event: &Stamped) {
+        let width = usize::from(self.term.size().1);
+        let lines = self.story.lock().expect("the drawing thread panicked").take(event, width);
+        if matches!(event.event, Event::Finished { .. }) {
+            self.line.finish_and_clear();
+            let _ = self.term.write_line(&lines.join("\n"));
+        } else if !lines.is_empty() {
+            self.line.println(lines.join("\n"));
+        }
+        // Output and progress are not drawn as they come: the next tick shows the last of them.
+    }
+}
+
+impl Drop for Bar {
+    fn drop(&mut self) {
+        self.line.finish_and_clear();
+    }
+}
+
+/// What is said of a run, in lines.
+pub(super) struct Story {
+    paint: Paint,
+    verbose: bool,
+    current: Current,
+    /// The stage's name stands above its steps or checks.
+    headed: bool,
+}
+
+impl Story {
+    pub fn new(paint: Paint, verbosity: i8) -> Self {
+        Self { paint, verbose: verbosity >= 1, current: Current::default(), headed: false }
+    }
+
+    /// The lines that `stamped` adds above the live one.
+    pub fn take(&mut self, stamped: &Stamped, width: usize) -> Vec<String> {
+        let paint = self.paint;
+        let mut out = Vec::new();
+        match &stamped.event {
+            Event::Started { run, bundle, image_name, cloud } => {
+                out.push(format!("{}: building image {} on {cloud}", paint.bold(bundle), paint.bold(image_name)));
+                out.push(paint.dim(format!("  run {run}")));
+            }
+            Event::StageStarted { .. } => self.headed = false,
+            Event::StageDone { stage, seconds } => out.push(self.stage(&paint.good("✓"), *stage, *seconds)),
+            Event::StageFailed { stage, seconds, error } => {
+                // Of a failed step the lines stand there already.
+                out.extend(self.tail(width));
+                out.push(self.stage(&paint.bad("✗"), *stage, *seconds));
+                out.extend(self.error(error, "    "));
+            }
+            Event::StepDone { seconds, .. } => {
+                self.head(&mut out);
+                out.push(self.step(&paint.good("✓"), *seconds));
+            }
+            Event::StepFailed { seconds, error, .. } => {
+                self.head(&mut out);
+                out.push(self.step(&paint.bad("✗"), *seconds));
+                out.extend(self.tail(width));
+                out.extend(self.error(error, "        "));
+            }
+            Event::Output { source, line } if self.verbose => {
+                let line = format!("{} | {}", words::shown(source), words::shown(line));
+                out.push(paint.dim(format!("      {}", line.trim_end())));
+            }
+            Event::Note { text } => out.extend(text.lines().map(|line| format!("  {}", words::shown(line)))),
+            Event::Warning { text } => {
+                for (number, line) in text.lines().map(words::shown).enumerate() {
+                    out.push(if number == 0 { format!("  {} {line}", paint.warn("warning:")) } else { format!("    {line}") });
+                }
+            }
+            Event::Check(check) => {
+                self.head(&mut out);
+                self.check(check, width, &mut out);
+            }
+            Event::Finished { image, error, leaks, .. } => {
+                out.push(String::new());
+                let error = error.as_deref().unwrap_or_default();
+                out.extend(self.error(error, ""));
+                out.extend(leaks.iter().map(|leak| format!("{} {}", paint.warn("left behind:"), words::shown(leak))));
+                let last = words::final_line(&stamped.event).expect("the event is Finished");
+                out.push(paint.bold(if image.is_some() && error.is_empty() { paint.good(last) } else { paint.bad(last) }));
+            }
+            _ => {}
+        }
+        self.current.take(stamped);
+        out
+    }
+
+    /// The live line at `now`, at most `width - 1` columns: a terminal that wraps in the last one would scroll.
+    pub fn live(&self, now: Timestamp, width: usize) -> String {
+        let Some((stage, began)) = self.current.stage else { return String::new() };
+        let since = self.current.since().unwrap_or(began);
+        let frame = FRAMES[(now.as_millisecond().unsigned_abs() / 100) as usize % FRAMES.len()];
+        let took = words::running(seconds_between(since, now));
+        let mut line = format!("  {} {:<10} {took:>7} ", self.paint.good(frame), stage.name());
+        let mut gap = " ";
+        let mut say = |text: &str| {
+            let _ = write!(line, "{gap}{text}");
+            gap = " · ";
+        };
+        if let Some((done, of, unit)) = &self.current.progress {
+            let (full, rest) = gauge(*done, *of);
+            say(&format!("{}{} {}", self.paint.good(full), self.paint.dim(rest), words::amount(*done, *of, unit)));
+        }
+        if let Some(step) = &self.current.step {
+            let count = if step.of > 1 { format!("{}/{} ", step.index + 1, step.of) } else { String::new() };
+            say(&format!("{count}{}", step.name));
+        }
+        if !self.current.doing.is_empty() {
+            say(&self.current.doing);
+        }
+        if !self.current.last.is_empty() {
+            say(&self.paint.dim(&self.current.last));
+        }
+        truncate_str(&line, width.saturating_sub(1), "…").into_owned()
+    }
+
+    /// `  • provision`, once, before the first line that belongs under it.
+    fn head(&mut self, out: &mut Vec<String>) {
+        if let (false, Some((stage, _))) = (self.headed, self.current.stage) {
+            self.headed = true;
+            out.push(self.paint.dim(format!("  • {}", stage.name())));
+        }
+    }
+
+    /// `  ✓ boot        47.3 s`
+    fn stage(&self, mark: &str, stage: Stage, seconds: f64) -> String {
+        format!("  {mark} {:<10} {:>7}", stage.name(), words::duration(seconds))
+    }
+
+    /// `      ✓         47.3 s  ansible/bootstrap.yml`, the times in the stages' column.
+    fn step(&self, mark: &str, seconds: f64) -> String {
+        let name = self.current.step.as_ref().map_or("", |step| &step.name);
+        self.row(mark, &words::duration(seconds), name)
+    }
+
+    fn row(&self, mark: &str, took: &str, text: &str) -> String {
+        format!("      {mark} {took:>14}  {text}").trim_end().to_owned()
+    }
+
+    fn check(&self, check: &Check, width: usize, out: &mut Vec<String>) {
+        let paint = self.paint;
+        let (mark, took) = match check.verdict {
+            Verdict::Passed => (paint.good("✓"), words::duration(check.seconds)),
+            Verdict::Failed => (paint.bad("✗"), words::duration(check.seconds)),
+            Verdict::Skipped => (paint.dim("-"), paint.dim("skipped")),
+        };
+        // Padded by hand: colours have no width.
+        let took = format!("{}{took}", " ".repeat(14usize.saturating_sub(measure_text_width(&took))));
+        let line = self.row(&mark, &took, &words::shown(&check.id));
+        let reason = check.reason.lines().map(words::shown).collect::<Vec<_>>().join(" ");
+        match check.verdict {
+            _ if reason.is_empty() => out.push(line),
+            // Why it failed is read; what was seen of the others may be cut.
+            Verdict::Failed => out.push(format!("{line}  {}", paint.bad(reason))),
+            _ => out.push(truncate_str(&format!("{line}  {}", paint.dim(reason)), width.saturating_sub(1), "…").into_owned()),
+        }
+        if check.verdict == Verdict::Failed {
+            let lines: Vec<_> = check.output.lines().map(words::shown).filter(|line| !line.trim().is_empty()).collect();
+            out.extend(lines.iter().rev().take(TAIL).rev().map(|line| self.quote(line, width)));
+        }
+    }
+
+    fn tail(&self, width: usize) -> Vec<String> {
+        self.current.tail().map(|line| self.quote(line, width)).collect()
+    }
+
+    /// A line of foreign output, set apart. Cut at some rows: one Ansible result can fill a screen.
+    fn quote(&self, line: &str, width: usize) -> String {
+        let bar = self.paint.dim("│");
+        truncate_str(&format!("        {bar} {line}"), (width * ROWS).saturating_sub(1), "…").into_owned()
+    }
+
+    fn error(&mut self, error: &str, indent: &str) -> Vec<String> {
+        let paint = self.paint;
+        self.current.untold(error).into_iter().map(|line| format!("{indent}{}", paint.bad(line))).collect()
+    }
+}
+
+/// A gauge of 16 columns: what is full of it, and the rest.
+fn gauge(done: u64, of: u64) -> (String, String) {
+    let full = (words::percent(done, of) * 16 / 100) as usize;
+    ("━".repeat(full), "─".repeat(16 - full))
+}

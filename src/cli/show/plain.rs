@@ -1,0 +1,232 @@
+//! Lines for a CI log: each with the time since the run began, at least one in 30 seconds.
+use std::io::Write;
+use std::sync::{Arc, Condvar, Mutex};
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
+
+use jiff::Timestamp;
+
+use super::current::{Current, seconds_between};
+use super::{HEARTBEAT, Paint};
+use crate::event::{Event, Sink, Stamped, Verdict};
+use crate::log::words;
+
+/// A tail line longer than this is cut; the log file has the whole.
+const CUT: usize = 400;
+
+/// How often the heart beats, and by which clock.
+#[derive(Clone, Copy)]
+pub struct Pace {
+    pub interval: Duration,
+    pub now: fn() -> Timestamp,
+}
+
+impl Default for Pace {
+    fn default() -> Self {
+        Self { interval: HEARTBEAT, now: Timestamp::now }
+    }
+}
+
+/// Shows a run as lines. Quiet (`verbosity` -1): only warnings, errors and the final line, and no heartbeat.
+pub struct Plain {
+    shared: Arc<Shared>,
+    heart: Option<JoinHandle<()>>,
+}
+
+struct Shared {
+    teller: Mutex<Teller>,
+    /// Wakes the heart to let it end.
+    end: Condvar,
+}
+
+struct Teller {
+    out: Box<dyn Write + Send>,
+    paint: Paint,
+    verbosity: i8,
+    current: Current,
+    began: Option<Timestamp>,
+    /// When the last line was written, for the heartbeat.
+    told: Instant,
+    ended: bool,
+}
+
+impl Plain {
+    pub fn new(out: Box<dyn Write + Send>, paint: Paint, verbosity: i8, pace: Pace) -> Self {
+        let teller = Teller { out, paint, verbosity, current: Current::default(), began: None, told: Instant::now(), ended: false };
+        let shared = Arc::new(Shared { teller: Mutex::new(teller), end: Condvar::new() });
+        let heart = (verbosity >= 0).then(|| {
+            let shared = Arc::clone(&shared);
+            thread::spawn(move || shared.beat(pace))
+        });
+        Self { shared, heart }
+    }
+}
+
+impl Sink for Plain {
+    fn take(&mut self, event: &Stamped) {
+        self.shared.teller.lock().expect("the heartbeat panicked").take(event);
+    }
+}
+
+impl Drop for Plain {
+    fn drop(&mut self) {
+        if let Ok(mut teller) = self.shared.teller.lock() {
+            teller.ended = true;
+        }
+        self.shared.end.notify_all();
+        if let Some(heart) = self.heart.take() {
+            let _ = heart.join();
+        }
+    }
+}
+
+impl Shared {
+    /// The heart: says what runs whenever nothing was written for `pace.interval`, until the sink ends.
+    fn beat(&self, pace: Pace) {
+        let mut teller = self.teller.lock().expect("the sink panicked");
+        while !teller.ended {
+            let quiet = teller.told.elapsed();
+            if let Some(rest) = pace.interval.checked_sub(quiet).filter(|rest| !rest.is_zero()) {
+                teller = self.end.wait_timeout(teller, rest).expect("the sink panicked").0;
+            } else {
+                teller.heartbeat((pace.now)());
+                teller.told = Instant::now(); // also when there was nothing to say
+            }
+        }
+    }
+}
+
+impl Teller {
+    fn take(&mut self, stamped: &Stamped) {
+        let Stamped { at, event } = stamped;
+        let at = *at;
+        self.began.get_or_insert(at);
+        let normal = self.verbosity >= 0;
+        let verbose = self.verbosity >= 1;
+        let stage = self.current.stage.map_or("", |(stage, _)| stage.name());
+        match event {
+            Event::Started { run, bundle, image_name, cloud } if normal => {
+                self.line(at, &format!("{bundle}: building image {image_name} on {cloud}, run {run}"));
+            }
+            Event::StageStarted { stage } if normal => self.line(at, &self.paint.bold(stage.name())),
+            Event::StageDone { stage, seconds } if normal => {
+                self.line(at, &format!("{} done, {}", stage.name(), words::duration(*seconds)));
+            }
+            Event::StageFailed { stage, seconds, error } => {
+                self.failure(at, &format!("{} failed after {}", stage.name(), words::duration(*seconds)), error);
+            }
+            Event::StepStarted { index, of, name } if normal => {
+                self.line(at, &format!("{stage} {}/{of}: {}", index + 1, words::shown(name)));
+            }
+            Event::StepDone { index, seconds } if normal => {
+                self.line(at, &format!("{stage} {} done, {}", self.step(*index), words::duration(*seconds)));
+            }
+            Event::StepFailed { index, seconds, error } => {
+                let name = self.current.step.as_ref().map(|step| format!(": {}", step.name)).unwrap_or_default();
+                let what = format!("{stage} {}{name} failed after {}", self.step(*index), words::duration(*seconds));
+                self.failure(at, &what, error);
+            }
+            Event::Doing { what } if verbose => self.line(at, &format!("{stage}: {}", words::shown(what))),
+            Event::Output { source, line } if verbose => {
+                self.line(at, &format!("{} | {}", words::shown(source), words::shown(line)));
+            }
+            Event::Note { text } if normal => self.text(at, "", text),
+            Event::Warning { text } => self.text(at, &self.paint.warn("warning: "), text),
+            Event::Check(check) if normal || check.verdict == Verdict::Failed => {
+                let word = match check.verdict {
+                    Verdict::Passed => self.paint.good("passed"),
+                    Verdict::Failed => self.paint.bad("failed"),
+                    Verdict::Skipped => self.paint.dim("skipped"),
+                };
+                let colon = if check.reason.is_empty() { "" } else { ": " };
+                let head = format!("check {} {word}, {}{colon}", words::shown(&check.id), words::duration(check.seconds));
+                self.text(at, &head, &check.reason);
+                if check.verdict == Verdict::Failed {
+                    let lines: Vec<_> = check.output.lines().map(words::shown).filter(|line| !line.trim().is_empty()).collect();
+                    self.tail(lines.iter().rev().take(super::TAIL).rev());
+                }
+            }
+            Event::Finished { image, error, leaks, .. } => {
+                for line in error.iter().flat_map(|error| self.current.untold(error)).collect::<Vec<_>>() {
+                    self.raw(&self.paint.bad(line));
+                }
+                for leak in leaks {
+                    self.raw(&format!("{} {}", self.paint.warn("left behind:"), words::shown(leak)));
+                }
+                let last = words::final_line(event).expect("the event is Finished");
+                self.raw(&if image.is_some() && error.is_none() { self.paint.good(last) } else { self.paint.bad(last) });
+            }
+            _ => {}
+        }
+        self.current.take(stamped);
+    }
+
+    /// `1/3`, or `1` if the step's start was not seen.
+    fn step(&self, index: usize) -> String {
+        match &self.current.step {
+            Some(step) => format!("{}/{}", index + 1, step.of),
+            None => (index + 1).to_string(),
+        }
+    }
+
+    /// The end of the output first, the error last: what is read first in a log is its end.
+    fn failure(&mut self, at: Timestamp, what: &str, error: &str) {
+        let tail: Vec<String> = self.current.tail().cloned().collect();
+        self.tail(tail.iter());
+        let error = self.current.untold(error);
+        if let [only] = &error[..] {
+            self.line(at, &self.paint.bad(format!("{what}: {only}")));
+            return;
+        }
+        self.line(at, &self.paint.bad(what));
+        for line in error {
+            self.raw(&format!("        {}", self.paint.bad(line)));
+        }
+    }
+
+    fn tail<'a>(&mut self, lines: impl Iterator<Item = &'a String>) {
+        for line in lines {
+            self.raw(&format!("        | {}", console::truncate_str(line, CUT, "…")));
+        }
+    }
+
+    fn heartbeat(&mut self, now: Timestamp) {
+        let (Some((stage, _)), Some(since)) = (self.current.stage, self.current.since()) else { return };
+        let mut text = format!("… {}: ", stage.name());
+        for part in [self.current.what(), &self.current.doing] {
+            // Of a stage without steps the two are the same.
+            if !part.is_empty() && !text.ends_with(&format!("{part}, ")) {
+                text.push_str(&format!("{part}, "));
+            }
+        }
+        text.push_str(&words::running(seconds_between(since, now)));
+        if let Some((done, of, unit)) = &self.current.progress {
+            text.push_str(&format!(", {}", words::amount(*done, *of, unit)));
+        }
+        if !self.current.last.is_empty() {
+            text.push_str(&format!(", last: {}", console::truncate_str(&self.current.last, 120, "…")));
+        }
+        self.line(now, &self.paint.dim(text));
+    }
+
+    /// A text of one or more lines, the first with time and prefix, the others below it. Colours are the prefix's.
+    fn text(&mut self, at: Timestamp, prefix: &str, text: &str) {
+        let mut lines = text.lines().map(words::shown);
+        self.line(at, &format!("{prefix}{}", lines.next().unwrap_or_default()));
+        for line in lines {
+            self.raw(&format!("        {line}"));
+        }
+    }
+
+    fn line(&mut self, at: Timestamp, text: &str) {
+        let s = seconds_between(self.began.unwrap_or(at), at) as u64;
+        self.raw(&format!("[{:02}:{:02}] {text}", s / 60, s % 60));
+    }
+
+    /// Writes and flushes one line. A reader that went away does not stop the build.
+    fn raw(&mut self, line: &str) {
+        let line = format!("{}\n", line.trim_end());
+        let _ = self.out.write_all(line.as_bytes()).and_then(|()| self.out.flush());
+        self.told = Instant::now();
+    }
+}

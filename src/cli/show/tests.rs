@@ -1,0 +1,1 @@
+//! The sinks, line by line.

@@ -1,0 +1,200 @@
+//! What is kept of a run: the log file that people read, `events.jsonl` that programs read, and the record in memory
+//! from which the reports are made.
+//!
+//! A sink has nobody to tell that the disk is full, and a build must not fail over its log: write errors are passed over.
+use std::collections::VecDeque;
+use std::fmt::Write as _;
+use std::fs::{File, OpenOptions, Permissions};
+use std::io::{self, Write};
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
+use std::path::Path;
+use std::sync::{Arc, Mutex};
+
+use jiff::Timestamp;
+
+use crate::event::{Check, Event, Sink, Stamped, Verdict};
+
+pub mod words;
+
+/// `build.<image name>.log`: every event with its time (UTC), stages under a rule (`==== boot ====`).
+/// The last line is [`words::final_line`], bare, as the terminal shows it.
+pub struct LogFile(File);
+
+impl LogFile {
+    /// Begins the file anew, readable for all: CI archives it under another user.
+    pub fn create(path: &Path) -> io::Result<Self> {
+        let file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o644).open(path)?;
+        file.set_permissions(Permissions::from_mode(0o644))?; // whatever the umask says
+        Ok(Self(file))
+    }
+}
+
+impl Sink for LogFile {
+    fn take(&mut self, event: &Stamped) {
+        // One write per event: complete lines are there for `tail -f`, and after a kill.
+        let _ = self.0.write_all(entry(event).as_bytes());
+    }
+}
+
+/// The lines of one event.
+fn entry(Stamped { at, event }: &Stamped) -> String {
+    let mut out = String::new();
+    match event {
+        Event::Started { run, bundle, image_name, cloud } => {
+            lines(&mut out, *at, "", &format!("{bundle}: building image {image_name} on {cloud}, run {run}"));
+        }
+        Event::StageStarted { stage } => rule(&mut out, *at, stage.name()),
+        Event::StageDone { stage, seconds } => rule(&mut out, *at, &format!("{} done, {}", stage.name(), words::duration(*seconds))),
+        Event::StageFailed { stage, seconds, error } => {
+            lines(&mut out, *at, "error: ", error);
+            rule(&mut out, *at, &format!("{} FAILED, {}", stage.name(), words::duration(*seconds)));
+        }
+        Event::StepStarted { index, of, name } => lines(&mut out, *at, "---- ", &format!("step {} of {of}: {name}", index + 1)),
+        Event::StepDone { index, seconds } => {
+            lines(&mut out, *at, "---- ", &format!("step {} done, {}", index + 1, words::duration(*seconds)));
+        }
+        Event::StepFailed { index, seconds, error } => {
+            lines(&mut out, *at, "error: ", error);
+            lines(&mut out, *at, "---- ", &format!("step {} FAILED, {}", index + 1, words::duration(*seconds)));
+        }
+        Event::Doing { what } => lines(&mut out, *at, "", what),
+        Event::Progress { done, of, unit } => lines(&mut out, *at, "", &words::amount(*done, *of, unit)),
+        Event::Output { source, line } => lines(&mut out, *at, &format!("{} | ", words::clean(source)), line),
+        Event::Note { text } => lines(&mut out, *at, "note: ", text),
+        Event::Warning { text } => lines(&mut out, *at, "warning: ", text),
+        Event::Check(check) => {
+            lines(&mut out, *at, "", &check_line(check));
+            if !check.output.is_empty() {
+                lines(&mut out, *at, &format!("{} | ", words::clean(&check.id)), &check.output);
+            }
+        }
+        Event::Finished { outcome, seconds, error, leaks, .. } => {
+            rule(&mut out, *at, &format!("{}, {}", words::clean(outcome), words::duration(*seconds)));
+            if let Some(error) = error {
+                lines(&mut out, *at, "error: ", error);
+            }
+            for leak in leaks {
+                lines(&mut out, *at, "left behind: ", leak);
+            }
+            out.push_str(&words::final_line(event).expect("the event is Finished"));
+            out.push('\n');
+        }
+    }
+    out
+}
+
+fn check_line(Check { id, verdict, seconds, reason, .. }: &Check) -> String {
+    let word = match verdict {
+        Verdict::Passed => "passed",
+        Verdict::Failed => "FAILED",
+        Verdict::Skipped => "skipped",
+    };
+    let colon = if reason.is_empty() { "" } else { ": " };
+    format!("check {id} {word}, {}{colon}{reason}", words::duration(*seconds))
+}
+
+fn rule(out: &mut String, at: Timestamp, text: &str) {
+    lines(out, at, "", &format!("==== {text} {}", "=".repeat(70usize.saturating_sub(text.chars().count()))));
+}
+
+/// Each line of `text` with time and prefix, so that none can pass for an entry of ours.
+fn lines(out: &mut String, at: Timestamp, prefix: &str, text: &str) {
+    let at = at.strftime("%Y-%m-%dT%H:%M:%S%.3fZ");
+    let text = if text.is_empty() { "\n" } else { text };
+    for line in text.split_inclusive('\n') {
+        let line = format!("{prefix}{}", words::clean(line));
+        let _ = writeln!(out, "{at} {}", line.trim_end());
+    }
+}
+
+/// `events.jsonl`: one [`Stamped`] per line, appended, so that a run that goes on under another process stays one file.
+pub struct EventFile(File);
+
+impl EventFile {
+    pub fn open(path: &Path) -> io::Result<Self> {
+        Ok(Self(OpenOptions::new().append(true).create(true).open(path)?))
+    }
+}
+
+impl Sink for EventFile {
+    fn take(&mut self, event: &Stamped) {
+        let _ = self.0.write_all(json_line(event).as_bytes());
+    }
+}
+
+/// An event as one line of JSON, with its newline.
+pub fn json_line(event: &Stamped) -> String {
+    let mut line = serde_json::to_string(event).expect("events are plain data");
+    line.push('\n');
+    line
+}
+
+/// Lines of output that a [`Recorder`] keeps: enough for a report's log tail, and a bound for a build that babbles.
+const OUTPUT_KEPT: usize = 2000;
+
+/// Keeps the events of a run in memory, for the reports. Clones share the record: one is the sink, one is asked.
+#[derive(Clone, Default)]
+pub struct Recorder(Arc<Mutex<Record>>);
+
+/// Output lines apart from the rest, so that dropping the oldest is cheap; numbers tell the common order.
+#[derive(Default)]
+struct Record {
+    count: u64,
+    events: Vec<(u64, Stamped)>,
+    output: VecDeque<(u64, Stamped)>,
+}
+
+impl Recorder {
+    /// All events so far in their order, except: of output only the last 2000 lines, of progress in a row only the last.
+    pub fn events(&self) -> Vec<Stamped> {
+        let record = self.0.lock().expect("a sink panicked");
+        let mut all: Vec<_> = record.events.iter().chain(&record.output).collect();
+        all.sort_by_key(|(number, _)| *number);
+        all.into_iter().map(|(_, event)| event.clone()).collect()
+    }
+
+    /// The last `count` lines of output that are kept, oldest first; of one source if given.
+    pub fn output(&self, source: Option<&str>, count: usize) -> Vec<String> {
+        let record = self.0.lock().expect("a sink panicked");
+        let mut last: Vec<String> = record
+            .output
+            .iter()
+            .rev()
+            .filter_map(|(_, stamped)| match &stamped.event {
+                Event::Output { source: from, line } if source.is_none_or(|s| s == from) => Some(line.clone()),
+                _ => None,
+            })
+            .take(count)
+            .collect();
+        last.reverse();
+        last
+    }
+}
+
+impl Sink for Recorder {
+    fn take(&mut self, event: &Stamped) {
+        let mut record = self.0.lock().expect("a sink panicked");
+        record.count += 1;
+        let entry = (record.count, event.clone());
+        match &event.event {
+            Event::Output { .. } => {
+                if record.output.len() == OUTPUT_KEPT {
+                    record.output.pop_front();
+                }
+                record.output.push_back(entry);
+            }
+            Event::Progress { .. } => {
+                if let Some(last) = record.events.last_mut().filter(|(_, e)| matches!(e.event, Event::Progress { .. })) {
+                    *last = entry;
+                } else {
+                    record.events.push(entry);
+                }
+            }
+            _ => record.events.push(entry),
+        }
+    }
+}
+
+#[cfg(test)]
+#[path = "log/tests.rs"]
+mod tests;

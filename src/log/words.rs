@@ -1,0 +1,154 @@
+//! How things are worded wherever a person reads them: times, amounts, foreign text, and the last line of a build.
+use std::fmt::Write;
+
+use crate::event::Event;
+
+/// A finished span: `47.3 s`, `1m30s`, `1h02m`.
+pub fn duration(seconds: f64) -> String {
+    if seconds < 59.95 { format!("{seconds:.1} s") } else { whole(seconds.round() as u64) }
+}
+
+/// A span that still grows, in whole seconds, so that it does not dance: `12s`, `1m30s`, `1h02m`.
+pub fn running(seconds: f64) -> String {
+    whole(seconds as u64)
+}
+
+fn whole(s: u64) -> String {
+    match s {
+        0..60 => format!("{s}s"),
+        60..3600 => format!("{}m{:02}s", s / 60, s % 60),
+        _ => format!("{}h{:02}m", s / 3600, s % 3600 / 60),
+    }
+}
+
+/// Progress in words: `1.2 of 3.4 GiB`, `35 %`, `3 of 7 files`.
+pub fn amount(done: u64, of: u64, unit: &str) -> String {
+    match unit {
+        "bytes" => {
+            // Both in the unit of the whole: a number that changes its unit while it grows is hard to read.
+            let (name, size) = [("GiB", 1u64 << 30), ("MiB", 1 << 20), ("KiB", 1 << 10)]
+                .into_iter()
+                .find(|(_, size)| of.max(done) >= *size)
+                .unwrap_or(("B", 1));
+            let part = |n: u64| n as f64 / size as f64;
+            match (size, of) {
+                (1, _) => format!("{done} of {of} B"),
+                (_, 0) => format!("{:.1} {name}", part(done)),
+                _ => format!("{:.1} of {:.1} {name}", part(done), part(of)),
+            }
+        }
+        "percent" => format!("{} %", percent(done, of)),
+        _ if of == 0 => format!("{done} {unit}"),
+        _ => format!("{done} of {of} {unit}"),
+    }
+}
+
+/// 0 to 100; an unknown whole counts as nothing done.
+pub fn percent(done: u64, of: u64) -> u64 {
+    (u128::from(done.min(of)) * 100).checked_div(u128::from(of)).unwrap_or(0) as u64
+}
+
+/// `text` as one line that is safe to show and to keep: no escape sequences, control characters made visible
+/// (`␍`, `␀`), characters that reorder text spelled out. Tabs stay.
+pub fn clean(text: &str) -> String {
+    let text = console::strip_ansi_codes(text.trim_end_matches(['\r', '\n']));
+    let mut out = String::with_capacity(text.len());
+    for c in text.chars() {
+        match c {
+            '\t' => out.push(c),
+            '\0'..='\x1f' => out.push(char::from_u32(0x2400 + c as u32).expect("the control pictures mirror 0..=1f")),
+            '\x7f' => out.push('␡'),
+            '\u{80}'..='\u{9f}' | '\u{200e}' | '\u{200f}' | '\u{2028}' | '\u{2029}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' => {
+                let _ = write!(out, "\\u{{{:x}}}", c as u32);
+            }
+            _ => out.push(c),
+        }
+    }
+    out
+}
+
+/// [`clean`] for a screen: of text that overwrites itself (`10 %␍20 %`) the last state, tabs as blanks.
+pub fn shown(line: &str) -> String {
+    let line = line.trim_end_matches(['\r', '\n']);
+    let last = line.rsplit('\r').find(|part| !part.trim().is_empty()).unwrap_or("");
+    clean(last).replace('\t', "    ").trim_end().to_owned()
+}
+
+/// First line of `text` that says something.
+pub fn first_line(text: &str) -> String {
+    text.lines().map(clean).find(|line| !line.trim().is_empty()).map(|line| line.trim().to_owned()).unwrap_or_default()
+}
+
+/// The last line of a run, the same on the terminal, in a CI log and in the log file. `None` for any event but
+/// [`Event::Finished`].
+pub fn final_line(event: &Event) -> Option<String> {
+    let Event::Finished { outcome, seconds, image, error, leaks } = event else { return None };
+    let took = duration(*seconds);
+    let mut line = match (image, error) {
+        (Some(image), None) => format!("image {} ({}) is published, built in {took}", image.name, image.id),
+        (Some(image), Some(error)) => {
+            format!("image {} ({}) is published, but the build failed after {took}: {}", image.name, image.id, first_line(error))
+        }
+        (None, Some(error)) => {
+            let how = if ["stopped", "cancelled", "interrupted"].contains(&outcome.as_str()) { outcome } else { "failed" };
+            format!("build {how} after {took}, nothing is published: {}", first_line(error))
+        }
+        (None, None) => format!("{outcome} in {took}, nothing is published"),
+    };
+    match leaks.len() {
+        0 => {}
+        1 => line.push_str("; 1 thing is left behind, `image-factory sweep` removes it"),
+        n => line.push_str(&format!("; {n} things are left behind, `image-factory sweep` removes them")),
+    }
+    Some(clean(&line))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::event::FinishedImage;
+
+    fn finished(outcome: &str, image: bool, error: Option<&str>, leaks: &[&str]) -> String {
+        let image = image.then(|| FinishedImage { id: "0193c0de".into(), name: "nginx-2026-11-20-2331".into() });
+        let leaks = leaks.iter().map(|l| (*l).to_owned()).collect();
+        final_line(&Event::Finished { outcome: outcome.into(), seconds: 372.2, image, error: error.map(Into::into), leaks }).unwrap()
+    }
+
+    #[test]
+    fn the_last_line_names_image_and_id_or_the_cause() {
+        assert_eq!(finished("built", true, None, &[]), "image nginx-2026-11-20-2331 (0193c0de) is published, built in 6m12s");
+        assert_eq!(
+            finished("built", true, None, &["server x"]),
+            "image nginx-2026-11-20-2331 (0193c0de) is published, built in 6m12s; 1 thing is left behind, `image-factory sweep` removes it"
+        );
+        assert_eq!(
+            finished("failed", false, Some("no valid host was found\nhint: smaller flavor"), &[]),
+            "build failed after 6m12s, nothing is published: no valid host was found"
+        );
+        assert_eq!(finished("stopped", false, Some("interrupted"), &["a", "b"]).split("; ").nth(1).unwrap(),
+            "2 things are left behind, `image-factory sweep` removes them");
+        assert_eq!(
+            finished("failed", true, Some("output/x.j2:3: undefined"), &[]),
+            "image nginx-2026-11-20-2331 (0193c0de) is published, but the build failed after 6m12s: output/x.j2:3: undefined"
+        );
+    }
+
+    #[test]
+    fn times_and_amounts() {
+        assert_eq!([0.04, 47.31, 59.96, 90.0, 3725.0].map(duration), ["0.0 s", "47.3 s", "1m00s", "1m30s", "1h02m"]);
+        assert_eq!([0.9, 59.9, 90.0].map(running), ["0s", "59s", "1m30s"]);
+        assert_eq!(amount(1 << 30, 3 << 30, "bytes"), "1.0 of 3.0 GiB");
+        assert_eq!(amount(1 << 20, 0, "bytes"), "1.0 MiB");
+        assert_eq!(amount(35, 100, "percent"), "35 %");
+        assert_eq!(percent(u64::MAX, u64::MAX), 100);
+        assert_eq!(percent(5, 0), 0);
+    }
+
+    #[test]
+    fn foreign_text_cannot_steer_the_terminal() {
+        assert_eq!(clean("\x1b[31mred\x1b[0m\x1b]0;title\x07 end\r\n"), "red end");
+        assert_eq!(clean("a\x08b\x1b\0c\td\u{9b}31m\u{202e}x"), "a␈b␛␀c\td\\u{9b}31m\\u{202e}x");
+        assert_eq!(shown("10 %\r20 %\r"), "20 %");
+        assert_eq!(shown("a\tb  "), "a    b");
+    }
+}
