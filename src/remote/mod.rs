@@ -7,6 +7,9 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 
+pub mod keys;
+pub mod ssh;
+
 /// How to reach a machine, and which host key it must show.
 #[derive(Clone)]
 pub struct Target {
@@ -60,6 +63,9 @@ pub enum RemoteError {
     Lost(String),
     #[error("not done after {0:?}")]
     Deadline(Duration),
+    /// Refused before anything was sent.
+    #[error("the command cannot be sent: {0}")]
+    Command(String),
     #[error("{path}: {reason}")]
     Transfer { path: String, reason: String },
 }

@@ -1,0 +1,53 @@
+//! SSH keys of a run: made in memory, written as the texts other programs want (cloud-init, `ssh`, Ansible).
+use rand_core::OsRng;
+use ssh_key::private::Ed25519Keypair;
+use ssh_key::{LineEnding, PrivateKey, PublicKey};
+use zeroize::Zeroizing;
+
+/// A fresh ed25519 key. The comment is what `authorized_keys` and `ssh-add -l` show.
+pub fn generate_key(comment: &str) -> PrivateKey {
+    let mut key = PrivateKey::from(Ed25519Keypair::random(&mut OsRng));
+    key.set_comment(comment);
+    key
+}
+
+/// The private key as `ssh -i` and cloud-init's `ssh_keys` read it; wiped when dropped.
+pub fn private_text(key: &PrivateKey) -> Result<Zeroizing<String>, ssh_key::Error> {
+    key.to_openssh(LineEnding::LF)
+}
+
+/// `ssh-ed25519 AAAA... comment`, without a newline: a line of `authorized_keys`.
+pub fn public_line(key: &PublicKey) -> Result<String, ssh_key::Error> {
+    key.to_openssh()
+}
+
+/// A line for `known_hosts`, without a newline. OpenSSH writes the port only where it is not 22.
+pub fn known_hosts_line(host: &str, port: u16, key: &PublicKey) -> Result<String, ssh_key::Error> {
+    let place = if port == 22 { host.to_owned() } else { format!("[{host}]:{port}") };
+    // A comment is not part of the format there, and ours may hold spaces.
+    let bare = PublicKey::new(key.key_data().clone(), "");
+    Ok(format!("{place} {}", bare.to_openssh()?.trim_end()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn texts_read_back() {
+        let key = generate_key("run 7");
+        let back = PrivateKey::from_openssh(private_text(&key).unwrap().as_bytes()).unwrap();
+        assert_eq!(back.public_key(), key.public_key());
+        let line = public_line(key.public_key()).unwrap();
+        assert!(line.starts_with("ssh-ed25519 ") && line.ends_with(" run 7"), "{line}");
+    }
+
+    #[test]
+    fn known_hosts_names_only_odd_ports() {
+        let key = generate_key("x");
+        let line = |port| known_hosts_line("10.0.0.5", port, key.public_key()).unwrap();
+        assert!(line(22).starts_with("10.0.0.5 ssh-ed25519 AAAA"));
+        assert!(line(2222).starts_with("[10.0.0.5]:2222 ssh-ed25519 AAAA"));
+        assert!(!line(22).ends_with('x') || line(22).split(' ').count() == 3);
+    }
+}

@@ -1,0 +1,227 @@
+//! A channel of a session, as libssh2 has it: every call may say "not yet".
+//!
+//! Why not `ssh2::Channel`: it cannot tell whether the server sent an exit status at all (libssh2 says 0 for none, so a
+//! lost command would look like a success), and its `Drop` gives up on a half-sent packet, after which the whole session
+//! can send nothing any more. All `unsafe` of the module is in this file.
+use std::cell::Cell;
+use std::ffi::{CStr, c_char, c_int, c_void};
+use std::ptr::null_mut;
+use std::rc::Rc;
+use std::task::Poll;
+
+use libssh2_sys as raw;
+
+/// Both sides of a channel may have this much in flight; libssh2's own default for a session.
+const WINDOW: u32 = 2 << 20;
+const PACKET: u32 = 32 << 10;
+
+/// Why a call failed.
+#[derive(Debug, Clone)]
+pub(super) struct Broken {
+    code: c_int,
+    pub(super) text: String,
+}
+
+impl Broken {
+    /// The server said no to this one request; the session itself is well.
+    pub(super) fn is_refusal(&self) -> bool {
+        matches!(self.code, raw::LIBSSH2_ERROR_CHANNEL_FAILURE | raw::LIBSSH2_ERROR_CHANNEL_REQUEST_DENIED)
+    }
+}
+
+pub(super) type Step<T> = Poll<Result<T, Broken>>;
+
+type Generic = unsafe extern "C" fn();
+
+// In the C header of libssh2 1.11.2, not yet in libssh2-sys.
+unsafe extern "C" {
+    fn libssh2_channel_has_exit_status(channel: *mut raw::LIBSSH2_CHANNEL) -> c_int;
+    fn libssh2_session_callback_set2(session: *mut raw::LIBSSH2_SESSION, kind: c_int, callback: Option<Generic>) -> Option<Generic>;
+}
+const CALLBACK_RECV: c_int = 6;
+
+thread_local! {
+    /// Bytes this thread's session took from its socket.
+    static RECEIVED: Cell<u64> = const { Cell::new(0) };
+}
+
+/// libssh2's own receive, counting: any call on any channel takes whatever is on the socket, also what is meant for
+/// another channel. Only the count tells that something came while a quiet pass was under way (and poll would sleep on it).
+unsafe extern "C" fn receive(socket: c_int, buffer: *mut c_void, length: usize, flags: c_int, _: *mut *mut c_void) -> isize {
+    // SAFETY: libssh2 gives a buffer of `length` bytes.
+    let n = unsafe { libc::recv(socket, buffer, length, flags) };
+    if n < 0 {
+        return match std::io::Error::last_os_error().raw_os_error() {
+            Some(libc::EINTR) | None => -(libc::EAGAIN as isize),
+            Some(e) => -(e as isize),
+        };
+    }
+    RECEIVED.set(RECEIVED.get() + n as u64);
+    n
+}
+
+/// A logged-in, non-blocking session, for use by one thread.
+pub(super) struct Wire {
+    raw: *mut raw::LIBSSH2_SESSION,
+    // Keeps `raw` alive.
+    session: ssh2::Session,
+    outbound: Cell<bool>,
+}
+
+impl Wire {
+    pub(super) fn new(session: ssh2::Session) -> Wire {
+        session.set_blocking(false);
+        let raw = {
+            let mut guard = session.raw();
+            &raw mut *guard
+        };
+        // SAFETY: `receive` has the signature of LIBSSH2_RECV_FUNC; libssh2 calls it as such for this kind.
+        unsafe {
+            type Receive = unsafe extern "C" fn(c_int, *mut c_void, usize, c_int, *mut *mut c_void) -> isize;
+            libssh2_session_callback_set2(raw, CALLBACK_RECV, Some(std::mem::transmute::<Receive, Generic>(receive)));
+        }
+        Wire { raw, session, outbound: Cell::new(false) }
+    }
+
+    /// Bytes taken from the socket so far.
+    pub(super) fn received(&self) -> u64 {
+        RECEIVED.get()
+    }
+
+    /// Whether a call since the last time wanted to send and could not.
+    pub(super) fn take_outbound(&self) -> bool {
+        self.outbound.take()
+    }
+
+    /// Says goodbye and frees what is left, waiting at most a second for it.
+    pub(super) fn leave(self) {
+        self.session.set_timeout(1000);
+        self.session.set_blocking(true);
+        let _ = self.session.disconnect(None, "done", None);
+    }
+
+    /// Libssh2 knows one opening at a time, and hands its result to whoever asks next.
+    pub(super) fn open(self: &Rc<Wire>) -> Step<Channel> {
+        // SAFETY: the session is alive; "session" is copied by libssh2.
+        let raw = unsafe { raw::libssh2_channel_open_ex(self.raw, c"session".as_ptr(), 7, WINDOW, PACKET, std::ptr::null(), 0) };
+        if !raw.is_null() {
+            return Poll::Ready(Ok(Channel { raw, wire: self.clone(), read_pending: false, write_pending: false }));
+        }
+        // SAFETY: as above.
+        let code = unsafe { raw::libssh2_session_last_errno(self.raw) };
+        self.step(code as isize).map_ok(|_| unreachable!("no channel and no error"))
+    }
+
+    /// Turns a return code into a step, and notes whether the socket has to take more before the next try.
+    fn step(&self, code: isize) -> Step<usize> {
+        if code >= 0 {
+            return Poll::Ready(Ok(code as usize));
+        }
+        if code as c_int == raw::LIBSSH2_ERROR_EAGAIN {
+            if self.blocked_outbound() {
+                self.outbound.set(true);
+            }
+            return Poll::Pending;
+        }
+        let mut text: *mut c_char = null_mut();
+        // SAFETY: the text stays libssh2's (`want_buf` 0) and is copied before the next call.
+        let text = unsafe {
+            raw::libssh2_session_last_error(self.raw, &raw mut text, null_mut(), 0);
+            if text.is_null() { String::new() } else { CStr::from_ptr(text).to_string_lossy().into_owned() }
+        };
+        Poll::Ready(Err(Broken { code: code as c_int, text: format!("{text} (libssh2 {code})") }))
+    }
+
+    fn blocked_outbound(&self) -> bool {
+        // SAFETY: the session is alive.
+        unsafe { raw::libssh2_session_block_directions(self.raw) & raw::LIBSSH2_SESSION_BLOCK_OUTBOUND != 0 }
+    }
+}
+
+/// Must be [freed](Channel::free); one that is only dropped lives until its session ends.
+pub(super) struct Channel {
+    raw: *mut raw::LIBSSH2_CHANNEL,
+    wire: Rc<Wire>,
+    read_pending: bool,
+    write_pending: bool,
+}
+
+// SAFETY (all of them): `raw` came from this live session and is freed only by `free`, which takes `self`'s last use.
+impl Channel {
+    /// Starts a command. To be called again with the same text while pending.
+    pub(super) fn exec(&mut self, command: &CStr) -> Step<()> {
+        let length = command.to_bytes().len() as u32;
+        let code = unsafe { raw::libssh2_channel_process_startup(self.raw, c"exec".as_ptr(), 4, command.as_ptr(), length) };
+        self.wire.step(code as isize).map_ok(drop)
+    }
+
+    /// Reads standard output (0) or standard error (1). `Ready(0)` is the end, or nothing of this stream for now.
+    pub(super) fn read(&mut self, stream: c_int, buffer: &mut [u8]) -> Step<usize> {
+        let code = unsafe { raw::libssh2_channel_read_ex(self.raw, stream, buffer.as_mut_ptr().cast(), buffer.len()) };
+        let step = self.wire.step(code);
+        // A window update half sent: nothing else gets out before a second read has finished it.
+        self.read_pending = step.is_pending() && self.wire.blocked_outbound();
+        step
+    }
+
+    /// Sends one packet's worth. While pending, call again with the same bytes.
+    pub(super) fn write(&mut self, data: &[u8]) -> Step<usize> {
+        let code = unsafe { raw::libssh2_channel_write_ex(self.raw, 0, data.as_ptr().cast(), data.len()) };
+        let step = self.wire.step(code);
+        self.write_pending = step.is_pending() && self.wire.blocked_outbound();
+        step
+    }
+
+    /// Whether a packet may be half out, so that [`write`](Channel::write) must be called on.
+    pub(super) fn write_pending(&self) -> bool {
+        self.write_pending
+    }
+
+    pub(super) fn send_eof(&mut self) -> Step<()> {
+        self.wire.step(unsafe { raw::libssh2_channel_send_eof(self.raw) } as isize).map_ok(drop)
+    }
+
+    /// The far side will send nothing more, and all it sent was read.
+    pub(super) fn eof(&self) -> bool {
+        unsafe { raw::libssh2_channel_eof(self.raw) == 1 }
+    }
+
+    /// Waits for the far side's close, which comes after any exit status. Only after [`eof`](Channel::eof).
+    pub(super) fn closed(&mut self) -> Step<()> {
+        self.wire.step(unsafe { raw::libssh2_channel_wait_closed(self.raw) } as isize).map_ok(drop)
+    }
+
+    /// The exit status, if the server sent one.
+    pub(super) fn exit_status(&self) -> Option<i32> {
+        unsafe { (libssh2_channel_has_exit_status(self.raw) == 1).then(|| raw::libssh2_channel_get_exit_status(self.raw)) }
+    }
+
+    /// The name (without `SIG`) of the signal that ended the command, if the server sent one.
+    pub(super) fn exit_signal(&self) -> Option<String> {
+        let mut name: *mut c_char = null_mut();
+        let mut length = 0;
+        unsafe {
+            let (p, q) = (&raw mut name, &raw mut length);
+            let rc = raw::libssh2_channel_get_exit_signal(self.raw, p, q, null_mut(), null_mut(), null_mut(), null_mut());
+            if rc != 0 || name.is_null() {
+                return None;
+            }
+            let text = String::from_utf8_lossy(std::slice::from_raw_parts(name.cast(), length)).into_owned();
+            raw::libssh2_free(self.wire.raw, name.cast());
+            Some(text)
+        }
+    }
+
+    /// Closes and frees; to be called until it is ready, with `scratch` for what is still coming in.
+    /// The channel is gone then and must be forgotten.
+    pub(super) fn free(&mut self, scratch: &mut [u8]) -> Poll<()> {
+        if self.read_pending {
+            let _ = self.read(0, scratch);
+            if self.read_pending {
+                return Poll::Pending;
+            }
+        }
+        // Frees as soon as the close was exchanged, or at once if the connection is gone.
+        self.wire.step(unsafe { raw::libssh2_channel_free(self.raw) } as isize).map(drop)
+    }
+}

@@ -1,0 +1,116 @@
+//! The thread that owns a session. libssh2 lets one thread at a time into a session anyway; one that serves all channels
+//! in turns, and sleeps in `poll` when none can go on, makes commands run side by side.
+use std::net::{Shutdown, TcpStream};
+use std::os::fd::AsRawFd;
+use std::rc::Rc;
+use std::sync::mpsc::{Receiver, TryRecvError};
+use std::sync::{Arc, OnceLock};
+use std::time::{Duration, Instant};
+
+use super::channel::{Broken, Wire};
+use super::job::{GRACE, Job, Task, Turn};
+use super::wake::Sleeper;
+
+/// Bounds what one look at the world may miss; no progress depends on it.
+const LOOK: Duration = Duration::from_secs(5);
+
+/// Serves `tasks` until their sender is gone and all is put away, or the connection is lost; `gone` says why, then.
+pub(super) fn serve(session: ssh2::Session, socket: &TcpStream, tasks: &Receiver<Task>, sleeper: Sleeper, gone: &Arc<OnceLock<String>>) {
+    let mut session = Session {
+        wire: Rc::new(Wire::new(session)),
+        jobs: Vec::new(),
+        buffer: vec![0; 128 << 10],
+        opening: false,
+        refused: false,
+    };
+    let lost = session.run(socket, tasks, sleeper);
+    if let Err(error) = &lost {
+        let _ = gone.set(error.text.clone());
+        // What is freed below must not wait for a peer that will not answer.
+        let _ = socket.shutdown(Shutdown::Both);
+    }
+    let why = lost.err().map_or_else(|| "the session was closed".into(), |error| error.text);
+    session.jobs.drain(..).for_each(|job| job.abandon(&why));
+    // Tasks that came too late; their senders learn it from the dropped reply.
+    while tasks.try_recv().is_ok() {}
+    if let Ok(wire) = Rc::try_unwrap(session.wire) {
+        wire.leave();
+    }
+}
+
+struct Session {
+    wire: Rc<Wire>,
+    jobs: Vec<Job>,
+    buffer: Vec<u8>,
+    opening: bool,
+    refused: bool,
+}
+
+impl Session {
+    fn run(&mut self, socket: &TcpStream, tasks: &Receiver<Task>, mut sleeper: Sleeper) -> Result<(), Broken> {
+        let mut last_call = None;
+        loop {
+            sleeper.clear();
+            loop {
+                match tasks.try_recv() {
+                    Ok(task) => self.jobs.push(Job::new(task)),
+                    Err(TryRecvError::Empty) => break,
+                    Err(TryRecvError::Disconnected) => {
+                        last_call.get_or_insert_with(|| Instant::now() + GRACE + LOOK);
+                        break;
+                    }
+                }
+            }
+            while self.turn()? {}
+            let now = Instant::now();
+            if last_call.is_some_and(|end| self.jobs.is_empty() || now >= end) {
+                return Ok(());
+            }
+            let next = self.jobs.iter().filter_map(Job::next_look).min();
+            let wait = next.map_or(LOOK, |next| next.saturating_duration_since(now).min(LOOK));
+            self.sleep(socket, &sleeper, wait);
+        }
+    }
+
+    /// Lets every job go on once. Whether another turn is due at once.
+    fn turn(&mut self) -> Result<bool, Broken> {
+        let before = self.wire.received();
+        let now = Instant::now();
+        let open = self.jobs.iter().filter(|job| job.has_channel()).count();
+        let mut turn = Turn {
+            wire: &self.wire,
+            buffer: &mut self.buffer,
+            moved: false,
+            opening: &mut self.opening,
+            open,
+            refused: &mut self.refused,
+        };
+        let mut killers = Vec::new();
+        for job in &mut self.jobs {
+            job.judge(now);
+            killers.extend(job.take_killer());
+            job.advance(&mut turn)?;
+        }
+        // A call for one channel takes in what is meant for all: who had his turn before it must look again.
+        let again = turn.moved || !killers.is_empty() || self.wire.received() != before;
+        self.jobs.retain(|job| !job.is_over());
+        if self.jobs.iter().filter(|job| job.has_channel()).count() < open {
+            self.refused = false;
+        }
+        // In front: brief, and the others can wait.
+        self.jobs.splice(..0, killers.into_iter().map(Job::new));
+        Ok(again)
+    }
+
+    fn sleep(&self, socket: &TcpStream, sleeper: &Sleeper, wait: Duration) {
+        let outbound = if self.wire.take_outbound() { libc::POLLOUT } else { 0 };
+        let mut fds = [
+            libc::pollfd { fd: socket.as_raw_fd(), events: libc::POLLIN | outbound, revents: 0 },
+            libc::pollfd { fd: sleeper.fd(), events: libc::POLLIN, revents: 0 },
+        ];
+        // Rounded up, or a deadline would be waited for in a spin.
+        let ms = wait.as_millis() as libc::c_int + 1;
+        // SAFETY: two valid entries. An error (EINTR) is a wake-up like any other.
+        unsafe { libc::poll(fds.as_mut_ptr(), 2, ms) };
+    }
+}
