@@ -1,9 +1,7 @@
 //! Removes what dead runs left behind: their ledgers are reconciled with what is seen to carry their mark.
 //! A run that is alive holds its lock and is not touched.
-use crate::build;
 use crate::cloud::ledger::{Entry, Kind, Leak, Ledger};
 use crate::cloud::{Cloud, CloudError};
-use crate::exec::process;
 use crate::run::{self, Home, Indexed};
 
 /// What was done about one run.
@@ -48,32 +46,27 @@ pub async fn sweep(cloud: &dyn Cloud, home: &Home, only: Option<&str>, dry_run: 
 async fn one(cloud: &dyn Cloud, run: &Indexed, dry_run: bool, report: &mut Swept) -> Result<(), CloudError> {
     let path = run.dir.join("ledger.jsonl");
     let ledger = if path.is_file() { Some(Ledger::open(&path)?) } else { None };
-    let mut things: Vec<Entry> = Vec::new();
-    // Processes first, by their mark: a build tool that lives on would make new things while we remove the old.
-    things.extend(process::owned(&run.run));
-    things.extend(ledger.iter().flat_map(Ledger::entries));
-    for seen in cloud.owned(&run.run).await? {
-        if !things.iter().any(|t| t.kind == seen.kind && (t.id == seen.id && t.id.is_some() || t.name == seen.name)) {
-            things.push(seen);
-        }
-    }
+    let listed = ledger.as_ref().map(Ledger::entries).unwrap_or_default();
+    // What is seen goes first, processes before all: a build tool that lives on would make new things while the old are removed.
+    let mut things = cloud.owned(&run.run).await?;
+    let seen = things.len();
+    let same = |a: &Entry, b: &Entry| a.kind == b.kind && (a.id.is_some() && a.id == b.id || a.name == b.name);
+    things.extend(listed.iter().filter(|l| !things.iter().any(|t| same(l, t))).cloned());
     if dry_run {
+        things.truncate(seen);
         report.things = things;
         return Ok(());
     }
-    for thing in things {
-        match build::delete(cloud, &run.run, &thing).await {
-            Ok(()) => {
-                if let Some(ledger) = &ledger
-                    && thing.seq != process::UNLISTED
-                {
-                    ledger.gone(thing.seq)?;
-                }
-                // The ledger names things that were deleted already, or never made; what is told is what was there.
-                report.things.push(thing);
-            }
+    for (index, thing) in things.into_iter().enumerate() {
+        match cloud.delete(&run.run, &thing).await {
+            // The ledger also names things that were deleted already, or never made; what is told is what was there.
+            Ok(()) if index < seen => report.things.push(thing),
+            Ok(()) => {}
             Err(e) => report.leaks.push(Leak { entry: thing, reason: e.to_string() }),
         }
+    }
+    if let Some(ledger) = ledger.filter(|_| report.leaks.is_empty()) {
+        listed.iter().try_for_each(|entry| ledger.gone(entry.seq))?;
     }
     if report.leaks.is_empty() {
         run.forget();

@@ -3,7 +3,8 @@ use std::process::ExitStatus;
 
 use crate::cloud::Cx;
 use crate::cloud::ledger::{Kind, LedgerError, Made};
-use crate::exec::{self, Cmd, ExecError, Stream, process};
+use crate::exec::process::Proc;
+use crate::exec::{self, Cmd, ExecError, Stream};
 
 #[derive(Debug, thiserror::Error)]
 pub(super) enum ChildError {
@@ -20,7 +21,8 @@ pub(super) async fn run(cx: &Cx, name: &str, cmd: &Cmd, on_line: impl FnMut(Stre
         .ledger
         .own(Kind::Process, name, || async {
             let started = exec::start(&cmd)?;
-            let id = started.pid().map(process::id).unwrap_or_default();
+            let proc = started.pid().and_then(|pid| Proc::of(pid as i32));
+            let id = proc.map(|p| p.to_string()).unwrap_or_default();
             Ok::<_, ChildError>(Made { id: id.clone(), value: (started, id) })
         })
         .await?;

@@ -54,11 +54,13 @@ impl Running {
     }
 }
 
+const ENCODES: &str = "a key that was made or parsed can be written";
+
 /// A public key without its comment.
 pub(super) fn plain_key(key: &PublicKey) -> String {
     let mut key = key.clone();
     key.set_comment("");
-    key.to_openssh().unwrap_or_default()
+    key.to_openssh().expect(ENCODES)
 }
 
 /// The files with which the `ssh` program reaches a machine as strictly as we do.
@@ -72,8 +74,8 @@ impl SshFiles {
         let name = |suffix: &str| site.scratch.join(format!("{}.{suffix}", running.machine.name));
         let files = Self { key: name("key"), known_hosts: name("known_hosts") };
         let known: String =
-            running.target.host_keys.iter().map(|k| keys::known_hosts_line(&running.target.host, running.target.port, k) + "\n").collect();
-        write_private(&files.key, keys::private_text(&running.target.key).as_bytes())?;
+            running.target.host_keys.iter().map(|k| keys::known_hosts_line(&running.target.host, running.target.port, k).expect(ENCODES) + "\n").collect();
+        write_private(&files.key, keys::private_text(&running.target.key).expect(ENCODES).as_bytes())?;
         write_private(&files.known_hosts, known.as_bytes())?;
         Ok(files)
     }

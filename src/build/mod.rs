@@ -21,11 +21,9 @@ mod provision;
 mod smoke;
 mod source;
 pub mod tidy;
-mod undo;
 mod watch;
 
 pub use machine::Running;
-pub use undo::delete;
 
 /// Everything a build works with.
 pub struct Site<'a> {
@@ -214,7 +212,7 @@ pub async fn unwind(site: &Site<'_>) -> Vec<Leak> {
     site.cx.events.emit(Event::StageStarted { stage: Stage::Unwind });
     let mut leaks = Vec::new();
     for entry in entries {
-        let done = match tokio::time::timeout(DELETE, undo::delete(site.cloud, &site.plan.run, &entry)).await {
+        let done = match tokio::time::timeout(DELETE, site.cloud.delete(&site.plan.run, &entry)).await {
             Ok(done) => done.and_then(|()| site.cx.ledger.gone(entry.seq).map_err(CloudError::from)).map_err(|e| e.to_string()),
             Err(_) => Err(format!("not deleted after {DELETE:?}")),
         };

@@ -11,6 +11,9 @@ use crate::exec::{self, Cmd};
 use crate::plan::{ActionPlan, StepPlan};
 use crate::remote::{Command, Exit, OnOutput, RemoteError, Stream};
 
+/// Of Ansible's `ssh`, in the run's scratch directory.
+const CONTROL_SOCKET: &str = "cm";
+
 pub(super) async fn steps(site: &Site<'_>, builder: &mut Running) -> Result<(), BuildError> {
     let all = &site.plan.steps;
     for (index, step) in all.iter().enumerate() {
@@ -25,7 +28,7 @@ pub(super) async fn steps(site: &Site<'_>, builder: &mut Running) -> Result<(), 
         });
         result?;
     }
-    stop_ssh_masters(site).await;
+    stop_ssh_master(site).await;
     Ok(())
 }
 
@@ -235,15 +238,17 @@ fn ansible_command(
         format!("[local]\n{} ansible_host={} ansible_port={} ansible_user={}\n", builder.machine.name, target.host, target.port, target.user),
     )?;
     let mut options = files.options();
-    options.extend(["-o".into(), "ControlMaster=auto".into(), "-o".into(), "ControlPersist=60s".into()]);
-    // Short names: a socket's path has at most 108 bytes.
-    let control = site.scratch.join("cm-%C");
+    // A name this short, because a socket's path has at most 108 bytes; in a directory of the run, because `sweep` knows a
+    // master by it (OpenSSH writes its title over the environment, and the run's mark is lost).
+    let control = format!("ControlPath={}", site.scratch.join(CONTROL_SOCKET).display());
+    for option in ["ControlMaster=auto", "ControlPersist=60s", &control] {
+        options.extend(["-o".into(), option.into()]);
+    }
     let mut cmd = Cmd::new("ansible-playbook", Duration::from_secs(step.timeout))
         .dir(&site.plan.bundle_dir)
         .mark(&site.plan.run)
         .env("ANSIBLE_PIPELINING", "True")
         .env("ANSIBLE_SSH_ARGS", options.join(" "))
-        .env("ANSIBLE_SSH_CONTROL_PATH", control.to_string_lossy().replace('%', "%%").replace("%%C", "%%C"))
         .env("ANSIBLE_HOST_KEY_CHECKING", "True")
         .env("ANSIBLE_LOCAL_TEMP", site.scratch.join("ansible").to_string_lossy())
         .env("ANSIBLE_NOCOLOR", "1")
@@ -268,14 +273,14 @@ fn ansible_command(
     Ok(cmd)
 }
 
-/// Ansible leaves its SSH masters behind for a minute; the builder is about to be tidied.
-async fn stop_ssh_masters(site: &Site<'_>) {
-    let Ok(dir) = std::fs::read_dir(&site.scratch) else { return };
-    for socket in dir.flatten().filter(|f| f.file_name().to_string_lossy().starts_with("cm-")) {
+/// Ansible leaves an SSH master behind for a minute; the builder is about to be tidied.
+async fn stop_ssh_master(site: &Site<'_>) {
+    let socket = site.scratch.join(CONTROL_SOCKET);
+    if socket.exists() {
         let cmd = Cmd::new("ssh", Duration::from_secs(5))
             .mark(&site.plan.run)
             .args(["-F", "none", "-O", "exit", "-o"])
-            .arg(format!("ControlPath={}", socket.path().display()))
+            .arg(format!("ControlPath={}", socket.display()))
             .arg("builder");
         // A master that is gone already is what we want.
         let _ = exec::output(&cmd, &site.cx.cancel).await;
@@ -297,7 +302,7 @@ async fn reboot(site: &Site<'_>, builder: &mut Running, index: usize, step: &Ste
     {
         return Err(failed(reason.clone()));
     }
-    stop_ssh_masters(site).await;
+    stop_ssh_master(site).await;
     loop {
         builder.remote = machine::reach(site, &builder.machine, &builder.target, deadline).await?;
         match site.cx.cancel.or(machine::say(&*builder.remote, BOOT_ID, Duration::from_secs(20))).await? {
