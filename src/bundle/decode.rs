@@ -7,11 +7,12 @@ use serde_json::{Map, Value as Json};
 
 use super::keys::{self, Typing};
 use super::yaml::{Entry, Node, Spot, Value};
-use super::{quantity, scalar};
+use super::{files, quantity, scalar, syntax};
 use crate::diagnostic::{Diagnostic, Place};
 
 /// Glance keeps names, tags and property keys in columns of this width (characters).
 pub(super) const GLANCE_WIDTH: usize = 255;
+const A_MAP: &str = "a map";
 
 /// What has been found so far in one file.
 pub(super) struct Reader {
@@ -39,6 +40,12 @@ impl<'n> Fields<'n> {
         self.entries.iter().find(|e| e.key == key).map(|e| Field { path: join(&self.path, key), key: e.spot, node: &e.value })
     }
 
+    /// Not there, and not mistyped either: then the unknown key has been reported, with what was meant.
+    pub fn lacks(&self, key: &str, valid: &[&str]) -> bool {
+        let meant = |e: &Entry| !valid.contains(&e.key.as_str()) && keys::nearest(&e.key, valid.iter().copied()) == Some(key);
+        !self.entries.iter().any(|e| e.key == key || meant(e))
+    }
+
     /// Absent keys and wrong values both give `None`; the latter have been reported.
     pub fn read<T>(&self, key: &str, reader: impl FnOnce(&Field<'n>) -> Option<T>) -> Option<T> {
         self.get(key).and_then(|field| reader(&field))
@@ -64,7 +71,20 @@ impl Reader {
         self.findings.push(Diagnostic::warning(spot.place(&self.file), message).hint(hint));
     }
 
+    /// In another file of the bundle; line 0 stands for the whole file.
+    pub fn file_error(&mut self, file: PathBuf, (line, column): (usize, usize), trouble: files::Trouble) {
+        let finding = Diagnostic::error(Place { file, line, column }, trouble.message);
+        self.findings.push(if trouble.hint.is_empty() { finding } else { finding.hint(trouble.hint) });
+    }
+
     fn wrong(&mut self, field: &Field, wanted: &str, hint: &str) {
+        if wanted == A_MAP
+            && let Value::Scalar { text, plain: true } = &field.node.value
+            && let Some(colon) = syntax::misplaced_colon(text)
+        {
+            self.findings.push(colon.diagnostic(field.node.spot.place(&self.file)));
+            return;
+        }
         let message = match field.node.value {
             Value::Null => format!("`{}` has no value", field.path),
             _ => format!("`{}` must be {wanted}, not {}", field.path, field.node.what()),
@@ -75,7 +95,7 @@ impl Reader {
     /// A map with any keys.
     pub fn map<'n>(&mut self, field: &Field<'n>) -> Option<Fields<'n>> {
         let Value::Map(entries) = &field.node.value else {
-            self.wrong(field, "a map", "");
+            self.wrong(field, A_MAP, "");
             return None;
         };
         let fields = Fields { path: field.path.clone(), spot: field.key, entries };

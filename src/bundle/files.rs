@@ -99,13 +99,13 @@ pub(super) fn inside(dir: &Path, text: &str) -> Result<PathBuf, Trouble> {
         (Ok(home), Ok(real), Ok(written)) if real.starts_with(&home) && written == real => Ok(path),
         (Ok(_), Ok(_), Ok(_)) => trouble(format!("`{text}` leads out of the bundle"), "a symbolic link in it points elsewhere"),
         (_, Err(error), _) if error.kind() == ErrorKind::NotFound => {
-            let message = match full.is_symlink() {
-                true => format!("`{text}` is a link to nowhere"),
-                false => format!("`{text}` does not exist"),
-            };
-            trouble(message, near(dir, &path))
+            if full.is_symlink() {
+                return trouble(format!("`{text}` is a link to nowhere"), "");
+            }
+            trouble(format!("`{text}` does not exist"), near(dir, &path))
         }
-        (Err(error), ..) | (_, Err(error), _) | (.., Err(error)) => trouble(format!("`{text}` cannot be read: {error}"), ""),
+        (Ok(_), Ok(_), Err(_)) => trouble(format!("`{text}` leads out of the bundle"), "`..` behind a symbolic link goes elsewhere than it reads"),
+        (Err(error), ..) | (_, Err(error), _) => trouble(format!("`{text}` cannot be read: {error}"), ""),
     }
 }
 
@@ -177,17 +177,17 @@ pub(super) fn playbook(path: &Path) -> Result<(), (Trouble, usize, usize)> {
         Ok(text) => text,
         Err(error) => return whole(format!("cannot be read: {error}")),
     };
+    if text.lines().all(|line| line.trim().is_empty() || line.starts_with('#') || line.trim_end() == "---") {
+        return Err((Trouble { message: "this playbook is empty".into(), hint: "a playbook is a list of plays".into() }, 0, 0));
+    }
     let Err(error) = serde_yaml::from_str::<Vec<IgnoredAny>>(&text) else { return Ok(()) };
     let (line, column) = error.location().map_or((0, 0), |at| (at.line(), at.column()));
     let message = error.to_string();
     let message = message.split(" at line ").next().unwrap_or_default();
-    let empty = text.lines().all(|l| l.trim().is_empty() || l.starts_with('#') || l.trim() == "---");
-    let (message, hint) = if empty {
-        ("this playbook is empty".to_owned(), "a list of plays")
-    } else if message.starts_with("invalid type") {
-        ("a playbook is a list of plays".to_owned(), "it starts with `- hosts: all`")
-    } else {
-        (format!("not valid YAML: {message}"), "")
+    let (message, hint) = match message {
+        _ if message.starts_with("invalid type") => ("a playbook is a list of plays".to_owned(), "it starts with `- hosts: all`"),
+        _ if message.contains("more than one document") => ("a playbook is one YAML document".to_owned(), "drop the second `---`"),
+        _ => (format!("not valid YAML: {message}"), ""),
     };
     Err((Trouble { message, hint: hint.into() }, line, column))
 }

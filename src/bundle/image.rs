@@ -4,7 +4,6 @@ use std::path::Path;
 
 use super::decode::{Field, Fields, GLANCE_WIDTH, Reader};
 use super::{Base, GlanceOptions, MachineWish, TIDY_PARTS, Tests, Timeouts, Visibility, Volume, files, glance_options, keys};
-use crate::diagnostic::{Diagnostic, Place};
 
 /// Attributes of an image that Glance keeps itself; as properties they are refused (Image API v2, `image-update`).
 const GLANCE_OWN: &[&str] = &[
@@ -58,12 +57,15 @@ pub(super) fn property_trouble(key: &str) -> Option<(String, &'static str)> {
 /// `sourced`: the definition has a `source`, so it needs no base.
 pub(super) fn named(reader: &mut Reader, top: &Fields, sourced: bool) -> Named {
     let Some(field) = top.get("bundle") else {
-        reader.error(top.spot, "`bundle` is missing", "bundle:\n            name: my-image\n            img_base: os/debian-12");
+        if !top.lacks("bundle", keys::TOP) {
+            return Named::default();
+        }
+        reader.error(top.spot, "`bundle` is missing", "`bundle: {name: my-image, img_base: os/debian-12}`");
         return Named::default();
     };
     let Some(bundle) = reader.fields(&field, keys::BUNDLE) else { return Named::default() };
     let name = bundle.read("name", |f| image_prefix(reader, f));
-    if bundle.get("name").is_none() {
+    if bundle.lacks("name", keys::BUNDLE) {
         reader.error(bundle.spot, "`bundle.name` is missing", "the prefix of the image's name");
     }
     let base = bundle.read("img_base", |f| base(reader, f));
@@ -71,7 +73,7 @@ pub(super) fn named(reader: &mut Reader, top: &Fields, sourced: bool) -> Named {
         Some(field) if sourced => {
             reader.error(field.key, "`bundle.img_base` and `source` exclude each other", "an image is made from a base or from a source");
         }
-        None if !sourced => {
+        None if !sourced && bundle.lacks("img_base", keys::BUNDLE) => {
             let hint = "the ID, exact name or family of an image, or os/<name> of this tree";
             reader.error(bundle.spot, "`bundle.img_base` is missing", hint);
         }
@@ -227,10 +229,7 @@ pub(super) fn tests(reader: &mut Reader, field: Option<&Field>, dir: &Path, show
     for found in files::checks(dir) {
         match found {
             Ok(file) => tests.files.push(file),
-            Err((file, trouble)) => {
-                let place = Place { file: shown.join(file), line: 0, column: 0 };
-                reader.findings.push(Diagnostic::error(place, trouble.message).hint(trouble.hint));
-            }
+            Err((file, trouble)) => reader.file_error(shown.join(file), (0, 0), trouble),
         }
     }
     tests

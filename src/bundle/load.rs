@@ -107,7 +107,7 @@ fn bundle(reader: &mut Reader, tree: PathBuf, home: PathBuf, label: &Path, root:
     if has_bootstrap && top.get("steps").is_none() {
         match files::file(&dir, "ansible/bootstrap.yml") {
             Ok(path) => steps::check_playbook(reader, &dir, &path, &shown),
-            Err(trouble) => reader.findings.push(outside(&shown, Path::new("ansible/bootstrap.yml"), trouble)),
+            Err(trouble) => reader.file_error(shown.join("ansible/bootstrap.yml"), (0, 0), trouble),
         }
     }
     let glance = top.read("final_glance_options", |f| image::glance(reader, f)).unwrap_or_default();
@@ -116,7 +116,7 @@ fn bundle(reader: &mut Reader, tree: PathBuf, home: PathBuf, label: &Path, root:
     for found in files::templates(&dir) {
         match found {
             Ok(path) => templates.push(path),
-            Err((path, trouble)) => reader.findings.push(outside(&shown, &path, trouble)),
+            Err((path, trouble)) => reader.file_error(shown.join(path), (0, 0), trouble),
         }
     }
     Some(Bundle {
@@ -177,9 +177,4 @@ fn directory(reader: &mut Reader, field: &Field, tree: &Path, home: &Path) -> Op
         reader.error(field.node.spot, message, "it is relative to build-vars.yml or to the factory tree, and may be left out");
     }
     found.map(|dir| absolute(&dir))
-}
-
-fn outside(shown: &Path, file: &Path, trouble: files::Trouble) -> Diagnostic {
-    let finding = Diagnostic::error(Place { file: shown.join(file), line: 0, column: 0 }, trouble.message);
-    if trouble.hint.is_empty() { finding } else { finding.hint(trouble.hint) }
 }

@@ -3,8 +3,8 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use super::decode::{Field, Fields, Reader};
+use super::yaml::Value;
 use super::{Action, Kind, Source, Step, files, keys};
-use crate::diagnostic::{Diagnostic, Place};
 
 /// `dir` is where the files are; `shown` is how places name that directory.
 pub(super) fn steps(reader: &mut Reader, field: &Field, dir: &Path, shown: &Path) -> Option<Vec<Step>> {
@@ -71,33 +71,22 @@ fn playbook(reader: &mut Reader, field: &Field, dir: &Path, shown: &Path) -> Opt
 /// Findings stand in the playbook itself.
 pub(super) fn check_playbook(reader: &mut Reader, dir: &Path, path: &Path, shown: &Path) {
     if let Err((trouble, line, column)) = files::playbook(&dir.join(path)) {
-        let place = Place { file: shown.join(path), line, column };
-        let finding = Diagnostic::error(place, trouble.message);
-        reader.findings.push(if trouble.hint.is_empty() { finding } else { finding.hint(trouble.hint) });
+        reader.file_error(shown.join(path), (line, column), trouble);
     }
 }
 
 fn shell(reader: &mut Reader, field: &Field) -> Option<Action> {
-    let text = match reader_list(reader, field) {
-        Some(lines) => {
-            if lines.is_empty() {
-                reader.error(field.node.spot, format!("`{}` is empty", field.path), "");
-            }
-            let lines: Vec<String> = lines.iter().filter_map(|line| reader.source_text(line)).collect();
-            lines.join("\n")
-        }
-        None => reader.source_text(field)?,
-    };
-    Some(Action::Shell { text })
-}
-
-fn reader_list<'n>(reader: &mut Reader, field: &Field<'n>) -> Option<Vec<Field<'n>>> {
-    matches!(field.node.value, super::yaml::Value::List(_)).then(|| reader.list(field)).flatten()
+    let Value::List(items) = &field.node.value else { return reader.source_text(field).map(|text| Action::Shell { text }) };
+    if items.is_empty() {
+        reader.error(field.node.spot, format!("`{}` is empty", field.path), "");
+    }
+    let lines: Vec<String> = reader.list(field)?.iter().filter_map(|line| reader.source_text(line)).collect();
+    Some(Action::Shell { text: lines.join("\n") })
 }
 
 fn upload(reader: &mut Reader, field: &Field, dir: &Path) -> Option<Action> {
     let upload = reader.fields(field, keys::UPLOAD)?;
-    for key in keys::UPLOAD {
+    for key in keys::UPLOAD.iter().filter(|key| upload.lacks(key, keys::UPLOAD)) {
         required(reader, &upload, key);
     }
     let src = upload.read("src", |f| path(reader, f, dir, files::upload));
@@ -106,9 +95,7 @@ fn upload(reader: &mut Reader, field: &Field, dir: &Path) -> Option<Action> {
 }
 
 fn required(reader: &mut Reader, fields: &Fields, key: &str) {
-    if fields.get(key).is_none() {
-        reader.error(fields.spot, format!("`{}.{key}` is missing", fields.path), "");
-    }
+    reader.error(fields.spot, format!("`{}.{key}` is missing", fields.path), "");
 }
 
 fn reboot(reader: &mut Reader, field: &Field) -> Option<Action> {

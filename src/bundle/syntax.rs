@@ -29,7 +29,7 @@ pub(super) fn read(file: &Path, text: &str) -> Read {
     let mut findings = Vec::new();
     let mut mended: Vec<usize> = Vec::new();
     loop {
-        let culprits = match yaml::parse(file, &text) {
+        let lines = match yaml::parse(file, &text) {
             Ok(tree) if tree.suspects.iter().all(|line| mended.contains(line)) => {
                 findings.extend(tree.findings);
                 return Read { root: Some(tree.root), findings };
@@ -37,15 +37,15 @@ pub(super) fn read(file: &Path, text: &str) -> Read {
             Ok(tree) => tree.suspects,
             // Mended, the line still does not fit (its indentation, say): what is wrong with it has been said.
             Err(bad) if mended.contains(&bad.spot.line) => return Read { root: None, findings },
-            Err(bad) => match culprit(file, &text, &bad) {
-                Some(line) => vec![line],
-                None => {
+            Err(bad) => match culprits(file, &text, &bad) {
+                lines if lines.is_empty() => {
                     findings.push(explain(file, &text, &bad));
                     return Read { root: None, findings };
                 }
+                lines => lines,
             },
         };
-        for line in culprits.into_iter().filter(|line| !mended.contains(line)).collect::<Vec<_>>() {
+        for line in lines.into_iter().filter(|line| !mended.contains(line)).collect::<Vec<_>>() {
             if let Some(colon) = text.lines().nth(line - 1).and_then(misplaced_colon) {
                 findings.push(colon.diagnostic(Place { file: file.to_owned(), line, column: colon.indent + 1 }));
             }
@@ -91,83 +91,96 @@ fn mend(text: &str, number: usize) -> String {
     out
 }
 
-/// The line with a misplaced colon that makes the parser stumble. The parser notices at the next token, so the lines before
-/// count too; a line which, mended, leaves the error as it is was innocent (it may belong to a block of text).
-fn culprit(file: &Path, text: &str, bad: &Bad) -> Option<usize> {
+/// The lines with a misplaced colon that make the parser stumble. It notices at the next token, so lines before count too, with
+/// nothing else in between; lines which, mended, leave the error as it is were innocent (they may belong to a block of text).
+fn culprits(file: &Path, text: &str, bad: &Bad) -> Vec<usize> {
     let lines: Vec<&str> = text.lines().collect();
-    let mut number = bad.spot.line.min(lines.len());
-    let first = number;
-    while number > 0 {
+    let first = bad.spot.line.min(lines.len());
+    let mut found = Vec::new();
+    for number in (1..=first).rev() {
         let line = lines[number - 1].trim_start();
-        if misplaced_colon(lines[number - 1]).is_some() {
-            return match yaml::parse(file, &mend(text, number)) {
-                Err(again) if again == *bad => None,
-                _ => Some(number),
-            };
+        if misplaced_colon(line).is_some() {
+            found.push(number);
+        } else if number < first && !line.is_empty() && !line.starts_with('#') {
+            break;
         }
-        if number < first && !line.is_empty() && !line.starts_with('#') {
-            return None;
-        }
-        number -= 1;
     }
-    None
+    let mended = found.iter().fold(text.to_owned(), |text, number| mend(&text, *number));
+    match yaml::parse(file, &mended) {
+        Err(again) if again == *bad => Vec::new(),
+        _ => found,
+    }
 }
 
 fn explain(file: &Path, text: &str, bad: &Bad) -> Diagnostic {
-    let mut spot = bad.spot;
-    if let Some((line, column)) = tab(text, spot.line) {
-        let place = Place { file: file.to_owned(), line, column };
-        return Diagnostic::error(place, "a tab in the indentation").hint("YAML is indented with spaces only");
+    let at = |line, column| Place { file: file.to_owned(), line, column };
+    if let Some((line, column)) = tab(text, bad) {
+        return Diagnostic::error(at(line, column), "a tab in the indentation").hint("YAML is indented with spaces only");
     }
-    if bad.message == "simple key expect ':'" {
-        spot = keyless(text, spot);
-        let line = text.lines().nth(spot.line.saturating_sub(1)).unwrap_or_default().trim();
-        let hint = match line.split_once(':') {
-            Some((key, value)) if !key.contains(' ') && !value.is_empty() => format!("write `{key}: {value}`"),
-            _ => "every line of a map is `key: value`; a long value goes on with deeper indentation".into(),
-        };
-        return Diagnostic::error(spot.place(file), "this line has no `key: `").hint(hint);
+    let keyless = bad.message == "simple key expect ':'";
+    let no_place_for_key = bad.message == "mapping values are not allowed in this context";
+    if (keyless || no_place_for_key) && let Some((line, column, key, value)) = tight_colon(text, bad.spot.line) {
+        return Diagnostic::error(at(line, column), format!("`{key}:{value}` has no space after its colon")).hint(format!("write `{key}: {value}`"));
+    }
+    if keyless {
+        let hint = "every line of a map is `key: value`; a long value goes on with deeper indentation";
+        return Diagnostic::error(last_written(text, bad.spot).place(file), "this line has no `key: `").hint(hint);
     }
     let (message, hint) = match bad.message.as_str() {
-        "mapping values are not allowed in this context" => {
-            ("a `: ` where no key can stand", Some("put a value that holds `: ` in quotes, and check the indentation of this line and the one above"))
+        _ if no_place_for_key => {
+            ("a `: ` where no key can stand", "put a value that holds `: ` in quotes, and check the indentation of this line and the one above")
         }
         "while parsing a block mapping, did not find expected key" => {
-            ("this line does not fit the map above it", Some("check its indentation, and the quotes in the line above"))
+            ("this line does not fit the map above it", "check its indentation, and the quotes in the line above")
         }
-        "while parsing node, found unknown anchor" => ("this alias names no anchor", Some("`&name` must stand before `*name`")),
-        message if message.contains("quoted scalar") && message.contains("end of stream") => ("a quote is opened and never closed", None),
-        message => (message, bad.hint),
+        "while parsing a block collection, did not find expected '-' indicator" => {
+            ("this line does not fit the list above it", "check its indentation; every item starts with `- `")
+        }
+        "while parsing a flow mapping, did not find expected ',' or '}'" => ("a `{` is not closed, or a comma is missing", "before this place"),
+        "while parsing a flow sequence, expected ',' or ']'" => ("a `[` is not closed, or a comma is missing", "before this place"),
+        "while parsing node, found unknown anchor" => ("this alias names no anchor", "`&name` must stand before `*name`"),
+        "invalid trailing content after double-quoted scalar" => ("something stands after the closing quote", "quotes go around the whole value"),
+        message if message.contains("quoted scalar") && message.contains("end of stream") => {
+            ("a quote is opened and never closed", "a value that holds `'` goes in `\"`")
+        }
+        message if message.starts_with("unexpected character") => ("a value cannot start with this character", "put it in quotes"),
+        message => match bad.hint {
+            Some(hint) => (message, hint),
+            None => return Diagnostic::error(bad.spot.place(file), format!("not valid YAML: {message}")),
+        },
     };
-    let known = message != bad.message || bad.hint.is_some();
-    let message = if known { message.to_owned() } else { format!("not valid YAML: {message}") };
-    let finding = Diagnostic::error(spot.place(file), message);
-    match hint {
-        Some(hint) => finding.hint(hint),
-        None => finding,
-    }
+    Diagnostic::error(bad.spot.place(file), message).hint(hint)
 }
 
-/// A tab in the indentation of the line or of the one before it (where a parser may have read on).
-fn tab(text: &str, number: usize) -> Option<(usize, usize)> {
-    [number, number.saturating_sub(1)].into_iter().filter(|n| *n > 0).find_map(|n| {
+/// A tab in the indentation of the line, or of its neighbours: the parser may have read on, or look ahead.
+fn tab(text: &str, bad: &Bad) -> Option<(usize, usize)> {
+    let number = bad.spot.line;
+    let next = if bad.message.contains("tab") { number + 1 } else { number };
+    [number, next, number.saturating_sub(1)].into_iter().filter(|n| *n > 0).find_map(|n| {
         let line = text.lines().nth(n - 1)?;
         let indent = &line[..line.len() - line.trim_start().len()];
         indent.find('\t').map(|at| (n, indent[..at].chars().count() + 1))
     })
 }
 
-/// The parser reports a key without colon where it gave up; the key is the last line with something on it before that.
-fn keyless(text: &str, at: yaml::Spot) -> yaml::Spot {
+/// `key:value` in this line or the one before (its value then swallowed this line's key): line, column, key, value.
+fn tight_colon(text: &str, number: usize) -> Option<(usize, usize, &str, &str)> {
+    [number, number.saturating_sub(1)].into_iter().filter(|n| *n > 0).find_map(|n| {
+        let line = text.lines().nth(n - 1)?;
+        let body = line.trim_start();
+        let (key, value) = body.split_once(':')?;
+        let named = !key.is_empty() && key.chars().all(|c| c.is_alphanumeric() || matches!(c, '_' | '-' | '.'));
+        let tight = value.starts_with(|c: char| !c.is_whitespace() && c != '/') && !value.contains(": ");
+        (named && tight).then(|| (n, line.chars().count() - body.chars().count() + 1, key, value.split(" #").next().unwrap_or_default().trim_end()))
+    })
+}
+
+/// The parser reports a key without colon where it gave up; the key is the last line with something on it up to there.
+fn last_written(text: &str, at: yaml::Spot) -> yaml::Spot {
     let lines: Vec<&str> = text.lines().collect();
-    let blank = |line: &str| line.trim().is_empty() || line.trim_start().starts_with('#');
-    let here = lines.get(at.line.wrapping_sub(1)).map(|l| l.chars().take(at.column - 1).any(|c| !c.is_whitespace()));
-    let last = if here == Some(true) { at.line } else { at.line.saturating_sub(1) };
-    for number in (1..=last.min(lines.len())).rev() {
-        let line = lines[number - 1];
-        if !blank(line) {
-            return yaml::Spot { line: number, column: line.chars().take_while(|c| c.is_whitespace()).count() + 1 };
-        }
-    }
-    at
+    let here = lines.get(at.line.wrapping_sub(1)).is_some_and(|l| l.chars().take(at.column - 1).any(|c| !c.is_whitespace()));
+    let last = if here { at.line } else { at.line.saturating_sub(1) };
+    let written = |line: &str| !line.trim().is_empty() && !line.trim_start().starts_with('#');
+    let found = (1..=last.min(lines.len())).rev().find(|number| written(lines[number - 1]));
+    found.map_or(at, |line| yaml::Spot { line, column: lines[line - 1].chars().take_while(|c| c.is_whitespace()).count() + 1 })
 }

@@ -51,7 +51,8 @@ pub fn find(tree: &Path, name: &str) -> Result<PathBuf, Diagnostic> {
         }
     }
     let path = Path::new(name);
-    if path.is_dir() {
+    let built = plain == "target" || (HALVES.contains(&half) && rest == "target");
+    if !built && path.is_dir() {
         return Ok(path.to_owned());
     }
     match path.parent() {
@@ -72,15 +73,11 @@ fn unknown(tree: &Path, name: &str) -> Diagnostic {
     if labels.len() > SHOWN {
         list.push_str(&format!(" and {} more", labels.len() - SHOWN));
     }
-    // Typed with or without its directory.
-    let near = if name.contains('/') {
-        keys::nearest(name, labels.iter().map(String::as_str))
-    } else {
-        let bare = |label: &str| label.rsplit('/').next().unwrap_or_default().to_owned();
-        let names: Vec<String> = labels.iter().map(|label| bare(label)).collect();
-        let near = keys::nearest(name, names.iter().map(String::as_str)).map(str::to_owned);
-        labels.iter().find(|label| near.as_ref() == Some(&bare(label))).map(String::as_str)
-    };
+    // Typed with or without its directory, or with the wrong one.
+    let bare = |label: &'_ str| label.rsplit('/').next().unwrap_or_default().to_owned();
+    let names: Vec<String> = labels.iter().map(|label| bare(label)).collect();
+    let wanted = bare(name);
+    let near = keys::nearest(&wanted, names.iter().map(String::as_str)).and_then(|near| labels.iter().find(|label| bare(label) == near));
     match near {
         Some(near) => finding.hint(format!("did you mean {near}? there are {list}")),
         None => finding.hint(format!("there are {list}")),

@@ -148,7 +148,7 @@ impl<'s> Builder<'s> {
     fn node(&mut self, event: Event<'s>, span: Span, depth: usize) -> Result<Node, Bad> {
         let spot: Spot = span.start.into();
         if depth > MAX_DEPTH {
-            return Err(Bad { spot, message: format!("nested deeper than {MAX_DEPTH} levels"), hint: None });
+            return Err(Bad { spot, message: format!("nested deeper than {MAX_DEPTH} levels"), hint: Some("no bundle needs that") });
         }
         let (anchor, value) = match event {
             Event::Alias(id) => return self.alias(id, spot),
@@ -251,11 +251,11 @@ impl<'s> Builder<'s> {
 
     fn alias(&mut self, id: usize, spot: Spot) -> Result<Node, Bad> {
         let Some(node) = self.anchors.get(&id) else {
-            return Err(Bad { spot, message: "this alias stands inside the thing it names".into(), hint: None });
+            return Err(Bad { spot, message: "this alias stands inside the thing it names".into(), hint: Some("an alias repeats something that ends before it") });
         };
         self.aliased += node.weight();
         if self.aliased > MAX_ALIASED {
-            return Err(Bad { spot, message: format!("aliases blow the file up to more than {MAX_ALIASED} values"), hint: None });
+            return Err(Bad { spot, message: format!("aliases blow the file up to more than {MAX_ALIASED} values"), hint: Some("write the values out") });
         }
         Ok(node.clone())
     }
