@@ -1,0 +1,104 @@
+//! A real OpenSSH server of our own on the loopback: private keys, private port, gone with its guard.
+use std::io::Read;
+use std::net::{TcpListener, TcpStream};
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use image_factory::remote::{Target, keys};
+
+const SSHD: &str = "/usr/sbin/sshd";
+
+/// What the tests know of sudo: `-n`, and that the command is a child of it and no group leader. The machine that runs
+/// the tests need not have sudo, nor let this user use it.
+const SUDO: &str = "#!/bin/sh\n[ \"$1\" = -n ] || exit 1\nshift\nFAKE_SUDO=yes \"$@\"\nexit $?\n";
+
+pub struct Sshd {
+    child: Child,
+    pub dir: tempfile::TempDir,
+    pub target: Target,
+}
+
+impl Sshd {
+    /// # Panics
+    /// Without OpenSSH's server: a suite that skips in silence proves nothing.
+    pub fn start() -> Sshd {
+        assert!(Path::new(SSHD).exists(), "{SSHD} is missing: run setup, or `apt-get install openssh-server`");
+        let dir = tempfile::Builder::new().prefix("sshd-").tempdir().unwrap();
+        let at = |name: &str| dir.path().join(name);
+        let (host, user) = (keys::generate_key("host"), keys::generate_key("user"));
+        std::fs::write(at("host"), keys::private_text(&host).unwrap().as_bytes()).unwrap();
+        std::fs::write(at("user"), keys::private_text(&user).unwrap().as_bytes()).unwrap();
+        std::fs::write(at("authorized"), keys::public_line(user.public_key()).unwrap()).unwrap();
+        for name in ["host", "user"] {
+            std::fs::set_permissions(at(name), PermissionsExt::from_mode(0o600)).unwrap();
+        }
+        std::fs::create_dir(at("bin")).unwrap();
+        std::fs::write(at("bin/sudo"), SUDO).unwrap();
+        std::fs::set_permissions(at("bin/sudo"), PermissionsExt::from_mode(0o755)).unwrap();
+
+        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        let known = keys::known_hosts_line("127.0.0.1", port, host.public_key()).unwrap();
+        std::fs::write(at("known_hosts"), known + "\n").unwrap();
+        let config = format!(
+            "Port {port}\nListenAddress 127.0.0.1\nHostKey {d}/host\nAuthorizedKeysFile {d}/authorized\nPidFile none\n\
+             UsePAM no\nStrictModes no\nPasswordAuthentication no\nPermitRootLogin yes\nMaxStartups 100\nPrintMotd no\n\
+             Subsystem sftp internal-sftp\nSetEnv PATH={d}/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin\n",
+            d = dir.path().display()
+        );
+        std::fs::write(at("config"), config).unwrap();
+        // SAFETY: no preconditions.
+        if unsafe { libc::geteuid() } == 0 {
+            // Privilege separation wants it; an init would have made it.
+            std::fs::create_dir_all("/run/sshd").unwrap();
+        }
+        let log = std::fs::File::create(at("log")).unwrap();
+        let child = Command::new(SSHD)
+            .args(["-D", "-e", "-f"])
+            .arg(at("config"))
+            .stdin(Stdio::null())
+            .stderr(log)
+            .spawn()
+            .unwrap();
+        let target = Target {
+            host: "127.0.0.1".into(),
+            port,
+            user: user_name(),
+            key: Arc::new(user),
+            host_keys: vec![host.public_key().clone()],
+        };
+        let mut sshd = Sshd { child, dir, target };
+        sshd.wait();
+        sshd
+    }
+
+    fn wait(&mut self) {
+        let end = Instant::now() + Duration::from_secs(10);
+        loop {
+            if let Ok(mut socket) = TcpStream::connect(("127.0.0.1", self.target.port)) {
+                let mut banner = [0; 4];
+                if socket.read_exact(&mut banner).is_ok() && &banner == b"SSH-" {
+                    return;
+                }
+            }
+            let log = || std::fs::read_to_string(self.dir.path().join("log")).unwrap_or_default();
+            assert!(self.child.try_wait().unwrap().is_none(), "sshd ended: {}", log());
+            assert!(Instant::now() < end, "sshd does not answer: {}", log());
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    }
+}
+
+impl Drop for Sshd {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn user_name() -> String {
+    let out = Command::new("id").arg("-un").output().unwrap();
+    String::from_utf8(out.stdout).unwrap().trim().to_owned()
+}
