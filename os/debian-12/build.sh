@@ -67,7 +67,6 @@ else
     security=${security:-$mirror-security}
 fi
 case $mirror$security in *@*) die "the mirror's address contains a password, which would end up in the image: set MIRROR" ;; esac
-components='main non-free-firmware'
 
 # A frozen mirror has release files past their date. Whoever told apt to take them here meant that for the guests too:
 # they have the same sources.
@@ -93,32 +92,43 @@ packages=(
 uuid=$(cat /proc/sys/kernel/random/uuid)
 
 # The files of this bundle, owned by root whoever has checked them out.
-mkdir "$work/files"
-cp -R "$here/files/." "$work/files"
+cp -R "$here/files" "$work/files"
 echo "UUID=$uuid / ext4 rw,discard,errors=remount-ro 0 1" >"$work/files/etc/fstab"
-tar -C "$work/files" --sort=name --owner=0 --group=0 --numeric-owner --mode=u=rwX,go=rX -cf "$work/files.tar" .
+tar -C "$work/files" --owner=0 --group=0 --numeric-owner --mode=u=rwX,go=rX -cf "$work/files.tar" .
 install -m 755 "$here/configure.sh" "$work/configure.sh"
 printf '%s\n' "$uuid" >"$work/uuid"
 
+# Documentation of these packages is left out, and configure.sh removes the rule again: what users install later is complete.
+# Not mmdebstrap's --dpkgopt: that sends every archive it unpacks through a filter that takes 15 s.
+cat >"$work/no-docs.sh" <<'END'
+#!/bin/sh
+set -eu
+mkdir -p "$1/etc/dpkg/dpkg.cfg.d"
+cat >"$1/etc/dpkg/dpkg.cfg.d/90-no-docs" <<'CFG'
+path-exclude=/usr/share/man/*
+path-exclude=/usr/share/info/*
+path-exclude=/usr/share/locale/*
+path-include=/usr/share/locale/locale.alias
+path-exclude=/usr/share/doc/*
+path-include=/usr/share/doc/*/copyright
+CFG
+rm -rf "$1"/usr/share/man/* "$1"/usr/share/info/* "$1"/usr/share/locale/*
+find "$1/usr/share/doc" ! -type d ! -name copyright -delete
+END
+chmod 755 "$work/no-docs.sh"
+
 say "Debian $release from $mirror and $security"
-# The files go in before the packages that read them, so that there is one initramfs to make and not two.
-# Documentation of these packages is left out; what users install later is complete (configure.sh removes the setting).
-mmdebstrap --verbose --mode="$mode" --variant=apt --include="${packages[*]}" \
+# The hook directory makes /bin a link from the start; Debian's package for that does it late, slowly, and brings Perl along.
+# INITRD=No: configure.sh makes the initramfs, once, when everything is there; the kernel package and a trigger would both.
+INITRD=No mmdebstrap --mode="$mode" --variant=apt --include="${packages[*]}" \
     "${apt_options[@]}" \
-    --dpkgopt='path-exclude=/usr/share/man/*' \
-    --dpkgopt='path-exclude=/usr/share/info/*' \
-    --dpkgopt='path-exclude=/usr/share/locale/*' \
-    --dpkgopt='path-include=/usr/share/locale/locale.alias' \
-    --dpkgopt='path-exclude=/usr/share/doc/*' \
-    --dpkgopt='path-include=/usr/share/doc/*/copyright' \
-    --dpkgopt='force-confold' \
-    --essential-hook="tar-in $work/files.tar /" \
-    --customize-hook="echo packages unpacked >&2" \
+    --hook-dir=/usr/share/mmdebstrap/hooks/merged-usr \
+    --extract-hook="$work/no-docs.sh" \
     --customize-hook="$work/configure.sh" \
     "$release" "$work/root" \
-    "deb $mirror $release $components" \
-    "deb $mirror $release-updates $components" \
-    "deb $security $release-security $components"
+    "deb $mirror $release main" \
+    "deb $mirror $release-updates main" \
+    "deb $security $release-security main"
 say "root file system: $(inside du -sm --one-file-system "$work/root" | cut -f1) MB"
 
 # --- the disk -----------------------------------------------------------------------------------------------------------
@@ -129,8 +139,7 @@ echo "start=$first_sector, type=83, bootable" | sfdisk -q --label dos "$raw"
 
 # Features by name: GRUB of Debian 12 cannot read all that a newer mke2fs turns on by itself. Everything is initialised here,
 # so that a kernel thread does not do so during the first boot.
-truncate -s 0 "$work/mke2fs.conf"
-inside env MKE2FS_CONFIG="$work/mke2fs.conf" mke2fs -q -F -t ext4 -b 4096 -I 256 -i 16384 -m 1 -L root -U "$uuid" \
+inside mke2fs -q -F -t ext4 -b 4096 -I 256 -i 16384 -m 1 -L root -U "$uuid" \
     -O none,has_journal,ext_attr,resize_inode,dir_index,filetype,extent,64bit,flex_bg,sparse_super,large_file,huge_file,dir_nlink,extra_isize,metadata_csum \
     -E offset=$((first_sector * 512)),lazy_itable_init=0,lazy_journal_init=0 \
     -d "$work/root" "$raw" $((disk_mb * 1024 - first_sector / 2))k
@@ -143,6 +152,7 @@ dd if="$grub/boot.img" of="$raw" bs=440 count=1 conv=notrunc status=none
 dd if="$grub/core.img" of="$raw" bs=512 seek=1 conv=notrunc status=none
 say "disk: $disk_mb MB, $(du -m "$raw" | cut -f1) MB used"
 
-qemu-img convert -c -O qcow2 -o compat=1.1 "$raw" "$OUT.part"
+# Compressed in parallel and written as it comes; zlib, which every QEMU and Glance reads.
+qemu-img convert -c -W -m 8 -O qcow2 -o compat=1.1 "$raw" "$OUT.part"
 mv "$OUT.part" "$OUT"
 say "image: $(du -m "$OUT" | cut -f1) MB"

@@ -5,6 +5,7 @@ root=$1
 uuid=$(cat "$(dirname "$0")/uuid")
 in_root() { chroot "$root" "$@"; }
 
+tar -C "$root" -xf "$(dirname "$0")/files.tar"
 echo debian >"$root/etc/hostname"
 printf '127.0.0.1\tlocalhost\n::1\t\tlocalhost ip6-localhost ip6-loopback\n' >"$root/etc/hosts"
 echo LANG=C.UTF-8 >"$root/etc/default/locale"
@@ -12,7 +13,7 @@ echo LANG=C.UTF-8 >"$root/etc/default/locale"
 # Nothing that has to be this machine's own: no host keys, no machine id (empty, not absent: see systemd-firstboot below).
 rm -f "$root"/etc/ssh/ssh_host_*
 : >"$root/etc/machine-id"
-rm -f "$root/etc/dpkg/dpkg.cfg.d/99mmdebstrap"
+rm -f "$root/etc/dpkg/dpkg.cfg.d/90-no-docs"
 in_root passwd -q -l root
 
 ln -sf ../run/systemd/resolve/stub-resolv.conf "$root/etc/resolv.conf"
@@ -23,6 +24,8 @@ in_root systemctl --quiet enable systemd-networkd systemd-resolved systemd-times
 # systemd-firstboot: with a machine-id that is missing it asks a question on the console and waits for ever.
 in_root systemctl --quiet mask apt-daily.timer apt-daily-upgrade.timer dpkg-db-backup.timer \
     e2scrub_all.timer e2scrub_reap.service fstrim.timer systemd-firstboot.service
+
+in_root update-initramfs -c -k all
 
 # --- GRUB: what grub-install would do, for a disk that is not there yet ---------------------------------------------------
 
