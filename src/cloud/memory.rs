@@ -1,1 +1,361 @@
-//! placeholder
+//! A cloud in memory, for tests of everything that uses one: machines are on at once, and any one call can be made to fail.
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::{Mutex, MutexGuard};
+use std::time::Duration;
+
+use async_trait::async_trait;
+
+use super::ledger::{Entry, Kind, Made};
+use super::{BootSpec, Cloud, CloudError, Cx, Machine, Power, Publication};
+use crate::image::{self, Image, State, Visibility};
+use crate::plan::{BaseFact, CloudFacts, GIB, Wanted};
+
+/// How a call fails.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fault {
+    /// Nothing is done.
+    Refuse,
+    /// It is done, and the answer is lost.
+    LoseReply,
+}
+
+#[derive(Default)]
+pub struct Memory(Mutex<World>);
+
+#[derive(Default)]
+struct World {
+    /// Mutating calls so far.
+    calls: usize,
+    fault: Option<(usize, Fault)>,
+    made: u64,
+    machines: BTreeMap<String, Booted>,
+    images: BTreeMap<String, Image>,
+    host_keys: Vec<String>,
+    lacks: Vec<(String, String)>,
+}
+
+struct Booted {
+    run: String,
+    name: String,
+    power: Power,
+    disk_gb: u64,
+}
+
+impl Memory {
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Lets the mutating call number `call` (from 1) fail: import, boot, shutdown, capture, publish and delete count.
+    pub fn fail_at(&self, call: usize, fault: Fault) {
+        self.world().fault = Some((call, fault));
+    }
+
+    /// Mutating calls so far.
+    pub fn calls(&self) -> usize {
+        self.world().calls
+    }
+
+    /// A published image that is there from the start.
+    pub fn add_image(&self, name: &str, family: &str) -> Image {
+        let mut world = self.world();
+        let mut image = world.image("", name, 2 * GIB);
+        image.family = family.into();
+        image.state = State::Active;
+        image.properties = [(image::STATE.into(), "active".into())].into();
+        world.images.insert(image.id.clone(), image.clone());
+        image
+    }
+
+    /// Lines such as `ssh-ed25519 AAAA… root@host`, which the console of every machine shows as its host keys.
+    pub fn set_host_keys(&self, keys: Vec<String>) {
+        self.world().host_keys = keys;
+    }
+
+    pub fn set_lacks(&self, lacks: Vec<(String, String)>) {
+        self.world().lacks = lacks;
+    }
+
+    /// Lets a machine be seen in another state.
+    pub fn set_power(&self, name: &str, power: Power) {
+        self.world().machines.values_mut().filter(|m| m.name == name).for_each(|m| m.power = power.clone());
+    }
+
+    /// What there is, one line for each thing with its owner: to be compared before and after.
+    pub fn snapshot(&self) -> Vec<String> {
+        let world = self.world();
+        let machines = world.machines.iter().map(|(id, m)| format!("machine {id} {} of {}", m.name, m.run));
+        let images = world.images.values();
+        let images = images.map(|i| format!("image {} {} {} of {}", i.id, i.name, i.state.name(), owner(i).unwrap_or("nobody")));
+        machines.chain(images).collect()
+    }
+
+    fn world(&self) -> MutexGuard<'_, World> {
+        self.0.lock().expect("a test panicked in here")
+    }
+
+    /// One mutating call: counted, and failing if it is its turn.
+    fn mutate<T>(&self, what: &str, work: impl FnOnce(&mut World) -> Result<T, CloudError>) -> Result<T, CloudError> {
+        let mut world = self.world();
+        world.calls += 1;
+        let fault = world.fault.filter(|(call, _)| *call == world.calls).map(|(_, fault)| fault);
+        if fault == Some(Fault::Refuse) {
+            return Err(CloudError::refused(what, "refused, as the test asked for"));
+        }
+        let done = work(&mut world)?;
+        match fault {
+            Some(_) => Err(CloudError::refused(what, "reply lost, as the test asked for")),
+            None => Ok(done),
+        }
+    }
+
+    /// A mutating call that makes an image.
+    async fn make(
+        &self, cx: &Cx, run: &str, name: &str, what: &str, virtual_size: impl FnOnce(&World) -> Result<u64, CloudError>,
+    ) -> Result<Image, CloudError> {
+        cx.cancel.check()?;
+        let create = || async {
+            self.mutate(what, |world| {
+                let size = virtual_size(world)?;
+                let image = world.image(run, name, size);
+                world.images.insert(image.id.clone(), image.clone());
+                Ok(Made { id: image.id.clone(), value: image })
+            })
+        };
+        cx.ledger.own(Kind::Image, name, create).await
+    }
+}
+
+impl World {
+    fn id(&mut self) -> String {
+        self.made += 1;
+        uuid::Uuid::from_u128(u128::from(self.made)).to_string()
+    }
+
+    fn image(&mut self, run: &str, name: &str, virtual_size: u64) -> Image {
+        Image {
+            id: self.id(),
+            name: name.into(),
+            family: String::new(),
+            state: State::Building,
+            created: jiff::Timestamp::now(),
+            size: virtual_size / 10,
+            virtual_size,
+            checksum: format!("{:0128x}", self.made),
+            properties: [(image::RUN.into(), run.into()), (image::STATE.into(), "building".into())].into(),
+            tags: Vec::new(),
+            min_disk_gb: virtual_size.div_ceil(GIB),
+            min_ram_mb: 0,
+            visibility: Visibility::Private,
+            protected: false,
+            hidden: false,
+        }
+    }
+
+    fn machine(&mut self, machine: &Machine) -> Result<&mut Booted, CloudError> {
+        let missing = || CloudError::refused(format!("machine {}", machine.name), "does not exist");
+        self.machines.get_mut(&machine.id).ok_or_else(missing)
+    }
+}
+
+fn owner(image: &Image) -> Option<&str> {
+    image.properties.get(image::RUN).map(String::as_str)
+}
+
+fn staged_by(image: &Image, run: &str) -> bool {
+    image.state == State::Building && owner(image) == Some(run)
+}
+
+#[async_trait]
+impl Cloud for Memory {
+    fn name(&self) -> &str {
+        "memory"
+    }
+
+    async fn facts(&self, wanted: &Wanted, _: &Cx) -> Result<CloudFacts, CloudError> {
+        let images: Vec<Image> = self.images().await?.into_iter().filter(|i| i.state != State::Building).collect();
+        let base = wanted.base.as_deref().map_or(BaseFact::None, |base| {
+            let family = base.strip_prefix("os/").unwrap_or(base);
+            let found = images.iter().find(|i| i.id == base || i.name == base || i.family == family);
+            found.map_or(BaseFact::Missing { near: Vec::new() }, |i| BaseFact::Found(Box::new(i.clone())))
+        });
+        Ok(CloudFacts {
+            base,
+            name_taken_by: images.iter().filter(|i| i.name == wanted.image_name).map(|i| i.id.clone()).collect(),
+            how: "in memory".into(),
+            max_cpus: None,
+            max_ram_mb: None,
+            free_bytes: None,
+            lacks: self.world().lacks.clone(),
+        })
+    }
+
+    async fn import(&self, cx: &Cx, run: &str, name: &str, file: &Path, _: Duration) -> Result<Image, CloudError> {
+        let size = file.metadata().map_err(CloudError::io(format!("read {}", file.display())))?.len();
+        self.make(cx, run, name, "import", |_| Ok(size)).await
+    }
+
+    async fn boot(&self, cx: &Cx, spec: &BootSpec, _: Duration) -> Result<Machine, CloudError> {
+        cx.cancel.check()?;
+        let create = || async {
+            self.mutate("boot", |world| {
+                if !world.images.contains_key(&spec.image) {
+                    return Err(CloudError::refused(format!("image {}", spec.image), "does not exist"));
+                }
+                let id = world.id();
+                let booted = Booted { run: spec.run.clone(), name: spec.name.clone(), power: Power::On, disk_gb: spec.disk_gb };
+                world.machines.insert(id.clone(), booted);
+                let machine = Machine { name: spec.name.clone(), id: id.clone(), host: "127.0.0.1".into(), port: 22 };
+                Ok(Made { id, value: machine })
+            })
+        };
+        cx.ledger.own(Kind::Machine, &spec.name, create).await
+    }
+
+    async fn power(&self, machine: &Machine) -> Result<Power, CloudError> {
+        Ok(self.world().machines.get(&machine.id).map_or(Power::Gone("deleted".into()), |m| m.power.clone()))
+    }
+
+    async fn console(&self, machine: &Machine) -> Result<String, CloudError> {
+        let keys = self.world().host_keys.join("\n");
+        Ok(format!(
+            "[    0.000000] Linux version 6.1.0-memory\n-----BEGIN SSH HOST KEY KEYS-----\n{keys}\n-----END SSH HOST KEY KEYS-----\n\
+             Cloud-init v. 22.4.2 finished\n\n{} login: ",
+            machine.name
+        ))
+    }
+
+    async fn shutdown(&self, cx: &Cx, machine: &Machine, _: Duration) -> Result<(), CloudError> {
+        cx.cancel.check()?;
+        self.mutate("shutdown", |world| {
+            world.machine(machine)?.power = Power::Off;
+            Ok(())
+        })
+    }
+
+    async fn capture(&self, cx: &Cx, run: &str, machine: &Machine, name: &str, _: Duration) -> Result<Image, CloudError> {
+        let disk = {
+            let mut world = self.world();
+            let booted = world.machine(machine)?;
+            if booted.power != Power::Off {
+                return Err(CloudError::refused(format!("capture {}", machine.name), "it is not off"));
+            }
+            booted.disk_gb * GIB
+        };
+        self.make(cx, run, name, "capture", |_| Ok(disk)).await
+    }
+
+    async fn publish(&self, _: &Cx, staged: &Image, publication: &Publication) -> Result<Image, CloudError> {
+        self.mutate("publish", |world| {
+            let missing = || CloudError::refused(format!("image {}", staged.id), "does not exist");
+            let image = world.images.get_mut(&staged.id).ok_or_else(missing)?;
+            let publication = publication.clone();
+            image.state = State::Active;
+            image.min_disk_gb = publication.min_disk_gb.unwrap_or(image.virtual_size.div_ceil(GIB));
+            (image.name, image.family) = (publication.name, publication.family);
+            (image.properties, image.tags) = (publication.properties, publication.tags);
+            image.min_ram_mb = publication.min_ram_mb;
+            image.visibility = publication.visibility;
+            (image.protected, image.hidden) = (publication.protected, publication.hidden);
+            Ok(image.clone())
+        })
+    }
+
+    async fn delete(&self, run: &str, thing: &Entry) -> Result<(), CloudError> {
+        self.mutate("delete", |world| {
+            let foreign = || Err(CloudError::refused(format!("delete {} {}", thing.kind.name(), thing.name), format!("it is not of run {run}")));
+            match (thing.kind, &thing.id) {
+                (Kind::Machine, Some(id)) if world.machines.get(id).is_some_and(|m| m.run != run) => return foreign(),
+                (Kind::Machine, Some(id)) => drop(world.machines.remove(id)),
+                (Kind::Machine, None) => world.machines.retain(|_, m| m.run != run || m.name != thing.name),
+                (Kind::Image, Some(id)) => match world.images.get(id) {
+                    Some(image) if owner(image) != Some(run) => return foreign(),
+                    Some(image) if image.state == State::Building => drop(world.images.remove(id)),
+                    _ => {}
+                },
+                (Kind::Image, None) => world.images.retain(|_, i| !staged_by(i, run) || i.name != thing.name),
+                (Kind::Directory | Kind::Process, _) => {}
+            }
+            Ok(())
+        })
+    }
+
+    async fn owned(&self, run: &str) -> Result<Vec<Entry>, CloudError> {
+        let world = self.world();
+        let machines = world.machines.iter().filter(|(_, m)| m.run == run).map(|(id, m)| (Kind::Machine, &m.name, id));
+        let images = world.images.values().filter(|i| staged_by(i, run)).map(|i| (Kind::Image, &i.name, &i.id));
+        let mut found: Vec<Entry> = machines
+            .chain(images)
+            .map(|(kind, name, id)| Entry { seq: uuid_number(id), kind, name: name.clone(), id: Some(id.clone()) })
+            .collect();
+        found.sort_by_key(|e| std::cmp::Reverse(e.seq));
+        Ok(found)
+    }
+
+    async fn runs(&self) -> Result<Vec<String>, CloudError> {
+        let world = self.world();
+        let staged = world.images.values().filter(|i| i.state == State::Building).filter_map(owner);
+        let mut runs: Vec<String> = world.machines.values().map(|m| m.run.as_str()).chain(staged).map(str::to_owned).collect();
+        runs.sort();
+        runs.dedup();
+        Ok(runs)
+    }
+
+    async fn images(&self) -> Result<Vec<Image>, CloudError> {
+        let mut images: Vec<Image> = self.world().images.values().cloned().collect();
+        images.sort_by(|a, b| b.id.cmp(&a.id));
+        Ok(images)
+    }
+}
+
+/// IDs count upwards, so that they tell what is newer.
+fn uuid_number(id: &str) -> u64 {
+    uuid::Uuid::try_parse(id).map_or(0, |u| u.as_u128() as u64)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cloud::contract;
+    use crate::cloud::ledger::Ledger;
+
+    #[tokio::test]
+    async fn keeps_the_contract() {
+        let dir = tempfile::tempdir().unwrap();
+        let disk = dir.path().join("disk.img");
+        std::fs::write(&disk, vec![0; 1 << 20]).unwrap();
+        contract::check(&Memory::new(), dir.path(), &disk).await;
+    }
+
+    /// Refused or served without a reply: either way the ledger's entry leads back to where we were.
+    #[tokio::test]
+    async fn faults_are_where_they_were_asked_for() {
+        for fault in [Fault::Refuse, Fault::LoseReply] {
+            let dir = tempfile::tempdir().unwrap();
+            let ledger = Ledger::open(&dir.path().join("ledger.jsonl")).unwrap();
+            let cx = Cx { ledger, events: Default::default(), cancel: Default::default() };
+            let cloud = Memory::new();
+            let base = cloud.add_image("base-1", "base");
+            let before = cloud.snapshot();
+            cloud.fail_at(1, fault);
+            let spec = BootSpec {
+                run: "r1".into(),
+                name: "factory-r1-builder".into(),
+                image: base.id,
+                cpus: 1,
+                ram_mb: 1,
+                disk_gb: 1,
+                user_data: String::new(),
+            };
+            assert!(cloud.boot(&cx, &spec, Duration::ZERO).await.is_err());
+            assert_eq!(cloud.snapshot().len(), before.len() + usize::from(fault == Fault::LoseReply));
+            for entry in cx.ledger.entries() {
+                assert_eq!(entry.id, None);
+                cloud.delete("r1", &entry).await.unwrap();
+            }
+            assert_eq!(cloud.snapshot(), before);
+            assert_eq!(cloud.calls(), 2);
+        }
+    }
+}

@@ -10,8 +10,11 @@ use crate::event::Events;
 use crate::image::{Image, Visibility};
 use crate::plan::{CloudFacts, Wanted};
 
+#[doc(hidden)]
+pub mod contract;
 pub mod ledger;
 pub mod local;
+#[doc(hidden)]
 pub mod memory;
 
 use ledger::{Entry, Ledger, LedgerError};

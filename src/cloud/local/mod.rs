@@ -1,1 +1,183 @@
-//! placeholder
+//! The cloud that is this machine: QEMU, and a directory of images. Same words as any other cloud.
+//!
+//! [`boot`] brings a machine up, [`power`] looks at it and has it stop, [`capture`] makes an image of it in [`staging`],
+//! [`store`] keeps images, [`owned`] finds and deletes what runs left. [`machine`] says where it all lies.
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use async_trait::async_trait;
+
+use super::ledger::Entry;
+use super::{BootSpec, Cloud, CloudError, Cx, Machine, Power, Publication};
+use crate::cancel::{Cancel, Cancelled};
+use crate::image::{self, Image, State};
+use crate::plan::{BaseFact, CloudFacts, GIB, Wanted};
+
+mod accel;
+mod boot;
+mod capture;
+mod facts;
+mod machine;
+mod owned;
+mod power;
+mod process;
+mod qcow2;
+mod qmp;
+mod seed;
+mod staging;
+mod store;
+
+pub use accel::Accel;
+pub use store::Store;
+
+/// Of a console no more than its end is of use, in bytes.
+const CONSOLE_END: u64 = 1 << 20;
+
+#[derive(Debug, Clone)]
+pub struct LocalConfig {
+    /// Images, and the disks of machines while they run (`~/.local/share/image-factory`). Absolute.
+    pub home: PathBuf,
+    /// Sockets: a short path, this user's alone (`/run/user/1000/image-factory`). Absolute; made if it is not there.
+    pub runtime: PathBuf,
+    pub accel: Accel,
+}
+
+pub struct Local {
+    config: LocalConfig,
+    layout: machine::Layout,
+    store: Store,
+    turns: power::Turns,
+    qemu: tokio::sync::OnceCell<Qemu>,
+}
+
+/// What was found out about QEMU, once.
+struct Qemu {
+    version: Option<String>,
+    accel: accel::Choice,
+}
+
+impl Local {
+    /// Touches nothing; directories are made when they are needed.
+    pub fn new(config: LocalConfig) -> Self {
+        Self {
+            layout: machine::Layout::new(&config.home, &config.runtime),
+            store: Store::new(&config.home),
+            turns: Default::default(),
+            qemu: Default::default(),
+            config,
+        }
+    }
+
+    pub fn store(&self) -> &Store {
+        &self.store
+    }
+
+    async fn qemu(&self, cancel: &Cancel) -> Result<&Qemu, Cancelled> {
+        let look = || async {
+            let version = facts::qemu_version(cancel).await?;
+            let known = version.as_deref().unwrap_or_default();
+            let accel = accel::choose(self.config.accel, known, &self.config.home.join("cache"), cancel).await?;
+            Ok(Qemu { version, accel })
+        };
+        self.qemu.get_or_try_init(look).await
+    }
+}
+
+#[async_trait]
+impl Cloud for Local {
+    fn name(&self) -> &str {
+        "local"
+    }
+
+    async fn facts(&self, wanted: &Wanted, cx: &Cx) -> Result<CloudFacts, CloudError> {
+        let qemu = self.qemu(&cx.cancel).await?;
+        Ok(CloudFacts {
+            base: wanted.base.as_deref().map_or(Ok(BaseFact::None), |base| self.store.find(base))?,
+            name_taken_by: self.store.named(&wanted.image_name)?.into_iter().map(|i| i.id).collect(),
+            how: facts::how(qemu.version.as_deref(), &qemu.accel),
+            max_cpus: facts::cpus(),
+            max_ram_mb: facts::ram_mb(),
+            free_bytes: facts::free_bytes(&self.config.home),
+            lacks: facts::lacks(qemu.version.as_deref(), &cx.cancel).await?,
+        })
+    }
+
+    async fn import(&self, cx: &Cx, run: &str, name: &str, file: &Path, deadline: Duration) -> Result<Image, CloudError> {
+        capture::file(cx, &self.layout, &self.store, file, &capture::Order { run, name, deadline }).await
+    }
+
+    async fn boot(&self, cx: &Cx, spec: &BootSpec, deadline: Duration) -> Result<Machine, CloudError> {
+        let accel = &self.qemu(&cx.cancel).await?.accel;
+        boot::boot(cx, &self.layout, &self.store, accel, spec, deadline).await
+    }
+
+    async fn power(&self, machine: &Machine) -> Result<Power, CloudError> {
+        power::power(&self.turns, &self.layout.place_of(machine)?).await
+    }
+
+    async fn console(&self, machine: &Machine) -> Result<String, CloudError> {
+        let path = self.layout.place_of(machine)?.file(machine::CONSOLE);
+        end_of(&path).map_err(CloudError::io(format!("read {}", path.display())))
+    }
+
+    async fn shutdown(&self, cx: &Cx, machine: &Machine, deadline: Duration) -> Result<(), CloudError> {
+        power::shutdown(cx, &self.turns, &self.layout.place_of(machine)?, machine, deadline).await
+    }
+
+    async fn capture(&self, cx: &Cx, run: &str, machine: &Machine, name: &str, deadline: Duration) -> Result<Image, CloudError> {
+        capture::machine(cx, &self.layout, &self.store, &self.turns, machine, &capture::Order { run, name, deadline }).await
+    }
+
+    /// `members` mean nothing here: the store has no projects.
+    async fn publish(&self, _: &Cx, staged: &Image, publication: &Publication) -> Result<Image, CloudError> {
+        let now = self.store.need(&staged.id)?;
+        let state = match publication.properties.get(image::STATE).map(String::as_str) {
+            Some("deprecated") => State::Deprecated,
+            _ => State::Active,
+        };
+        self.store.update(&Image {
+            name: publication.name.clone(),
+            family: publication.family.clone(),
+            state,
+            properties: publication.properties.clone(),
+            tags: publication.tags.clone(),
+            min_disk_gb: publication.min_disk_gb.unwrap_or_else(|| now.virtual_size.div_ceil(GIB)),
+            min_ram_mb: publication.min_ram_mb,
+            visibility: publication.visibility,
+            protected: publication.protected,
+            hidden: publication.hidden,
+            ..now
+        })
+    }
+
+    async fn delete(&self, run: &str, thing: &Entry) -> Result<(), CloudError> {
+        owned::delete(&self.layout, &self.store, run, thing).await
+    }
+
+    async fn owned(&self, run: &str) -> Result<Vec<Entry>, CloudError> {
+        owned::owned(&self.layout, &self.store, run)
+    }
+
+    async fn runs(&self) -> Result<Vec<String>, CloudError> {
+        owned::runs(&self.layout, &self.store)
+    }
+
+    async fn images(&self) -> Result<Vec<Image>, CloudError> {
+        self.store.list()
+    }
+}
+
+/// The end of a text file; nothing if it is not there.
+fn end_of(path: &Path) -> std::io::Result<String> {
+    use std::io::{Read, Seek, SeekFrom};
+    let mut file = match std::fs::File::open(path) {
+        Ok(file) => file,
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(String::new()),
+        Err(e) => return Err(e),
+    };
+    let size = file.metadata()?.len();
+    file.seek(SeekFrom::Start(size.saturating_sub(CONSOLE_END)))?;
+    let mut end = Vec::new();
+    file.read_to_end(&mut end)?;
+    Ok(String::from_utf8_lossy(&end).into_owned())
+}

@@ -1,0 +1,157 @@
+//! What every [`Cloud`] must hold to, as checks that run on any of them. They panic with what is wrong.
+//!
+//! - shutdown, publish and delete may be repeated; absent is deleted;
+//! - a machine that is on is not captured;
+//! - a published image is no run's any more: deleting its entry leaves it;
+//! - a run's things are found by owner without its ledger, and deleted by name where the ID was lost;
+//! - another run's things are not deleted, neither by ID nor by name.
+use std::path::Path;
+use std::time::Duration;
+
+use super::ledger::{Entry, Ledger};
+use super::{BootSpec, Cloud, Cx, Machine, Power, Publication};
+use crate::image::{self, Image, State, Visibility};
+use crate::plan::{BaseFact, Wanted};
+
+const DEADLINE: Duration = Duration::from_secs(300);
+
+/// Runs all checks. `disk` is an image file whose machine powers itself off when asked to; `dir` takes the ledgers.
+/// One published image is left behind, and returned: no call of a cloud deletes those.
+pub async fn check(cloud: &dyn Cloud, dir: &Path, disk: &Path) -> Image {
+    let published = life(cloud, &Run::new(dir, "life"), disk).await;
+    lost_ledger(cloud, &Run::new(dir, "lost"), &published).await;
+    strangers(cloud, &Run::new(dir, "one"), &Run::new(dir, "two"), disk).await;
+    published
+}
+
+struct Run {
+    id: String,
+    cx: Cx,
+}
+
+impl Run {
+    fn new(dir: &Path, role: &str) -> Self {
+        let random = uuid::Uuid::new_v4().simple().to_string();
+        let id = format!("contract-{role}-{}", &random[..6]);
+        let ledger = Ledger::open(&dir.join(format!("{id}.jsonl"))).expect("open a ledger");
+        Self { id, cx: Cx { ledger, events: Default::default(), cancel: Default::default() } }
+    }
+
+    async fn boot(&self, cloud: &dyn Cloud, role: &str, image: &Image) -> Machine {
+        let spec = BootSpec {
+            run: self.id.clone(),
+            name: format!("factory-{}-{role}", self.id),
+            image: image.id.clone(),
+            cpus: 1,
+            ram_mb: 128,
+            disk_gb: 1,
+            user_data: "#cloud-config\n{}\n".into(),
+        };
+        let machine = cloud.boot(&self.cx, &spec, DEADLINE).await.expect("boot");
+        assert_eq!(machine.name, spec.name);
+        assert_eq!(cloud.power(&machine).await.expect("power"), Power::On);
+        machine
+    }
+
+    async fn delete_all(&self, cloud: &dyn Cloud, entries: &[Entry]) {
+        for entry in entries.iter().chain(entries) {
+            cloud.delete(&self.id, entry).await.unwrap_or_else(|e| panic!("delete {entry:?}, perhaps again: {e}"));
+        }
+    }
+
+    async fn assert_owns_nothing(&self, cloud: &dyn Cloud) {
+        assert_eq!(cloud.owned(&self.id).await.expect("owned"), []);
+        assert!(!cloud.runs().await.expect("runs").contains(&self.id), "{} is still listed as a run", self.id);
+    }
+}
+
+/// From a file to a published image, every verb once and where it must be possible twice.
+async fn life(cloud: &dyn Cloud, run: &Run, disk: &Path) -> Image {
+    let staged = cloud.import(&run.cx, &run.id, &format!("staged-{}", run.id), disk, DEADLINE).await.expect("import");
+    assert_eq!(staged.state, State::Building);
+    assert_eq!(staged.properties.get(image::RUN), Some(&run.id));
+    assert!(staged.checksum.len() == 128 && staged.size > 0 && staged.virtual_size > 0, "{staged:?}");
+
+    let machine = run.boot(cloud, "m", &staged).await;
+    let name = format!("captured-{}", run.id);
+    assert!(cloud.capture(&run.cx, &run.id, &machine, &name, DEADLINE).await.is_err(), "a machine that is on was captured");
+    for _ in 0..2 {
+        cloud.shutdown(&run.cx, &machine, DEADLINE).await.expect("shutdown");
+        assert_eq!(cloud.power(&machine).await.expect("power"), Power::Off);
+    }
+    cloud.console(&machine).await.expect("console");
+    let captured = cloud.capture(&run.cx, &run.id, &machine, &name, DEADLINE).await.expect("capture");
+    assert_eq!((captured.name.as_str(), captured.state), (name.as_str(), State::Building));
+
+    let publication = publication(run);
+    let published = cloud.publish(&run.cx, &captured, &publication).await.expect("publish");
+    assert_eq!(cloud.publish(&run.cx, &captured, &publication).await.expect("publish again"), published);
+    assert_eq!((&published.id, &published.checksum), (&captured.id, &captured.checksum), "publishing changed the image");
+    assert_eq!((&published.name, published.state), (&publication.name, State::Active));
+    assert_eq!(published.properties.get(image::COMMIT).map(String::as_str), Some("1.10"));
+    assert!(cloud.images().await.expect("images").contains(&published));
+    for base in [&published.id, &published.name, &published.family] {
+        let wanted = Wanted { base: Some(base.clone()), image_name: published.name.clone() };
+        let facts = cloud.facts(&wanted, &run.cx).await.expect("facts");
+        assert_eq!(facts.base, BaseFact::Found(Box::new(published.clone())));
+        assert_eq!(facts.name_taken_by, [published.id.clone()]);
+    }
+
+    // The ledger has not heard that the image is kept: it was published all the same, and stays.
+    run.delete_all(cloud, &run.cx.ledger.entries()).await;
+    assert!(matches!(cloud.power(&machine).await.expect("power"), Power::Gone(_)));
+    run.assert_owns_nothing(cloud).await;
+    let images = cloud.images().await.expect("images");
+    assert!(images.contains(&published) && images.iter().all(|i| i.id != staged.id));
+    published
+}
+
+fn publication(run: &Run) -> Publication {
+    let property = |key: &str, value: &str| (key.to_owned(), value.to_owned());
+    Publication {
+        name: format!("published-{}", run.id),
+        family: format!("family-{}", run.id),
+        properties: [
+            property(image::RUN, &run.id),
+            property(image::STATE, "active"),
+            property(image::FAMILY, &format!("family-{}", run.id)),
+            property(image::COMMIT, "1.10"),
+        ]
+        .into(),
+        tags: vec!["contract".into()],
+        min_disk_gb: None,
+        min_ram_mb: 64,
+        visibility: Visibility::Private,
+        members: Vec::new(),
+        protected: false,
+        hidden: false,
+    }
+}
+
+/// Everything is found by its owner, and goes, while the ledger is not asked.
+async fn lost_ledger(cloud: &dyn Cloud, run: &Run, base: &Image) {
+    let machine = run.boot(cloud, "m", base).await;
+    assert!(cloud.runs().await.expect("runs").contains(&run.id));
+    let owned = cloud.owned(&run.id).await.expect("owned");
+    assert!(!owned.is_empty());
+    run.delete_all(cloud, &owned).await;
+    assert!(matches!(cloud.power(&machine).await.expect("power"), Power::Gone(_)));
+    run.assert_owns_nothing(cloud).await;
+}
+
+/// One run asks for the deletion of another's things; then their owner does, knowing their names alone.
+async fn strangers(cloud: &dyn Cloud, one: &Run, two: &Run, disk: &Path) {
+    let staged = cloud.import(&one.cx, &one.id, &format!("staged-{}", one.id), disk, DEADLINE).await.expect("import");
+    let machine = one.boot(cloud, "m", &staged).await;
+    let entries = one.cx.ledger.entries();
+    let nameless: Vec<Entry> = entries.iter().map(|e| Entry { id: None, ..e.clone() }).collect();
+    for entry in entries.iter().chain(&nameless) {
+        // By name it may find nothing of its own and say so with success; what counts is that all is there.
+        let _ = cloud.delete(&two.id, entry).await;
+    }
+    assert_eq!(cloud.power(&machine).await.expect("power"), Power::On, "another run's machine was deleted");
+    assert!(cloud.images().await.expect("images").contains(&staged), "another run's image was deleted");
+    one.delete_all(cloud, &nameless).await;
+    one.assert_owns_nothing(cloud).await;
+    two.assert_owns_nothing(cloud).await;
+}

@@ -1,0 +1,160 @@
+//! Machines come up: an overlay on the image's disk, a config drive, QEMU.
+use std::fs::File;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+use tokio::process::Child;
+
+use super::accel::Choice;
+use super::machine::{CONSOLE, LOG, Layout, OVERLAY, Place, Record, SEED, convert_error};
+use super::process::Proc;
+use super::qmp::Qmp;
+use super::seed::Seed;
+use super::store::Store;
+use crate::cloud::ledger::{Kind, Made};
+use crate::cloud::{BootSpec, CloudError, Cx, Machine};
+use crate::exec::{self, Cmd, PROCESS_MARK};
+
+pub async fn boot(
+    cx: &Cx, layout: &Layout, store: &Store, accel: &Choice, spec: &BootSpec, deadline: Duration,
+) -> Result<Machine, CloudError> {
+    let until = Instant::now() + deadline;
+    let what = format!("boot {}", spec.name);
+    let image = store.need(&spec.image)?;
+    let place = layout.place(&spec.run, &spec.name)?;
+    layout.secure_runtime()?;
+    layout.make(cx, &place.dir).await?;
+    layout.make(cx, &place.sockets).await?;
+    overlay(cx, spec, &store.disk(&image.id), &place).await?;
+    // A new identity for each machine: with a known one cloud-init and systemd take it for an earlier boot of another.
+    let uuid = uuid::Uuid::new_v4().to_string();
+    let seed = Seed { uuid: &uuid, name: &spec.name, user_data: &spec.user_data };
+    seed.write(&place.file(SEED)).map_err(CloudError::io(format!("write {}", place.file(SEED).display())))?;
+
+    cx.cancel.check()?;
+    let cmd = command(spec, &place, accel, &uuid);
+    let start = || async {
+        let log = File::create(place.file(LOG)).map_err(CloudError::io("make QEMU's log"))?;
+        let child = exec::spawn(&cmd, &log).map_err(convert_error(&what))?;
+        let proc = child.id().and_then(|pid| Proc::of(pid as i32));
+        let proc = proc.ok_or_else(|| CloudError::refused(&what, "QEMU was gone at once"))?;
+        Ok::<_, CloudError>(Made { id: proc.to_string(), value: (child, proc) })
+    };
+    let (mut child, proc) = cx.ledger.own(Kind::Process, &spec.name, start).await?;
+    let mut qmp = answering(cx, &mut child, &place, &what, until, deadline).await?;
+    reap(child, &place);
+    let port = forwarded_port(&mut qmp).await.map_err(|why| CloudError::refused(&what, why))?;
+    place.write(&Record { uuid, process: proc.to_string(), port, off: false })?;
+    Ok(Machine { name: spec.name.clone(), id: format!("{}/{}", spec.run, spec.name), host: "127.0.0.1".into(), port })
+}
+
+/// What the machine writes goes here; the image below it stays as it is, and is shared.
+async fn overlay(cx: &Cx, spec: &BootSpec, base: &Path, place: &Place) -> Result<(), CloudError> {
+    let cmd = Cmd::new("qemu-img", Duration::from_secs(60))
+        .args(["create", "-q", "-f", "qcow2", "-F", "qcow2", "-b"])
+        .arg(base)
+        .args([OVERLAY.to_owned(), format!("{}G", spec.disk_gb)])
+        .dir(&place.dir)
+        .mark(&spec.run);
+    exec::output(&cmd, &cx.cancel).await.map(drop).map_err(convert_error(format!("make the disk of {}", spec.name)))
+}
+
+/// The machine: Nova's (`pc`, virtio, serial console), so that an image which boots here boots there.
+fn command(spec: &BootSpec, place: &Place, accel: &Choice, uuid: &str) -> Cmd {
+    // Host and guest flushes cost more than all else under a package manager; if this host crashes, the run is lost anyway.
+    let cache = json!({ "no-flush": true });
+    let disk = json!({
+        "node-name": "disk", "driver": "qcow2", "discard": "unmap", "detect-zeroes": "unmap", "cache": cache,
+        "file": { "driver": "file", "filename": OVERLAY, "discard": "unmap", "cache": cache },
+    });
+    let seed = json!({
+        "node-name": "seed", "driver": "raw", "read-only": true, "file": { "driver": "file", "filename": SEED, "read-only": true },
+    });
+    // In QEMU's option lists a comma is written twice.
+    let socket = place.qmp().display().to_string().replace(',', ",,");
+    Cmd::new("qemu-system-x86_64", Duration::MAX)
+        .args(["-nodefaults", "-no-user-config", "-display", "none", "-machine", "pc"])
+        .args(accel.args())
+        .args(["-name", &spec.name, "-uuid", uuid, "-smp", &spec.cpus.to_string(), "-m", &spec.ram_mb.to_string()])
+        // A guest that breaks out of QEMU starts no programs here.
+        .args(["-sandbox", "on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny"])
+        // After an orderly power-off QEMU stays, and says so (`shutdown`); a QEMU that is not there has crashed or was killed.
+        .arg("-no-shutdown")
+        .args(["-blockdev", &disk.to_string(), "-device", "virtio-blk-pci,drive=disk,bootindex=0"])
+        .args(["-blockdev", &seed.to_string(), "-device", "virtio-blk-pci,drive=seed"])
+        // QEMU takes a free port itself (0), so that no other process can come between. No IPv6: where this host has none,
+        // every connection of the guest would try it in vain first.
+        .args(["-netdev", "user,id=net,ipv6=off,hostfwd=tcp:127.0.0.1:0-:22"])
+        .args(["-device", &format!("virtio-net-pci,netdev=net,mac={}", mac())])
+        .args(["-device", "virtio-rng-pci", "-device", "pvpanic"])
+        .args(["-serial", &format!("file:{CONSOLE}")])
+        .args(["-qmp", &format!("unix:{socket},server=on,wait=off")])
+        .dir(&place.dir)
+        .mark(&spec.run)
+        .env(PROCESS_MARK, &spec.name)
+}
+
+/// A random address in QEMU's range.
+fn mac() -> String {
+    let [a, b, c, ..] = uuid::Uuid::new_v4().into_bytes();
+    format!("52:54:00:{a:02x}:{b:02x}:{c:02x}")
+}
+
+/// Waits until QEMU answers on its socket. If it ended instead, what it said is the reason.
+async fn answering(
+    cx: &Cx, child: &mut Child, place: &Place, what: &str, until: Instant, deadline: Duration,
+) -> Result<Qmp, CloudError> {
+    loop {
+        if let Ok(qmp) = Qmp::connect(&place.qmp(), Duration::from_secs(10)).await {
+            return Ok(qmp);
+        }
+        if let Ok(Some(status)) = child.try_wait() {
+            return Err(CloudError::refused(what, format!("QEMU ended ({}): {}", exec::status_text(status), place.last_words())));
+        }
+        if Instant::now() >= until {
+            return Err(CloudError::Deadline { what: what.into(), after: deadline });
+        }
+        cx.cancel.pause(Duration::from_millis(50)).await?;
+    }
+}
+
+/// Reads QEMU's exit status when it comes, and writes it where a reader of its log finds it.
+fn reap(mut child: Child, place: &Place) {
+    let log = place.file(LOG);
+    tokio::spawn(async move {
+        use std::io::Write;
+        if let Ok(status) = child.wait().await
+            && let Ok(mut log) = File::options().append(true).open(log)
+        {
+            let _ = writeln!(log, "QEMU ended: {}", exec::status_text(status));
+        }
+    });
+}
+
+/// The port on 127.0.0.1 that leads to the machine's port 22, as QEMU shows it:
+/// `TCP[HOST_FORWARD]  11       127.0.0.1 37889       10.0.2.15    22     0     0`.
+async fn forwarded_port(qmp: &mut Qmp) -> Result<u16, String> {
+    let ask = json!({ "command-line": "info usernet" });
+    let answer = qmp.execute("human-monitor-command", ask, Duration::from_secs(10)).await.map_err(|e| e.to_string())?;
+    let text = answer.as_str().map(str::to_owned).unwrap_or_else(|| Value::to_string(&answer));
+    port_in(&text).ok_or_else(|| format!("QEMU shows no forwarded port: {}", text.trim()))
+}
+
+fn port_in(usernet: &str) -> Option<u16> {
+    let line = usernet.lines().find(|l| l.trim_start().starts_with("TCP[HOST_FORWARD]"))?;
+    line.split_ascii_whitespace().nth(3)?.parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_port_is_read() {
+        let text = "Hub -1 (net):\r\n  Protocol[State]    FD  Source Address  Port   Dest. Address  Port RecvQ SendQ\r\n  \
+                    TCP[HOST_FORWARD]  11       127.0.0.1 37889       10.0.2.15    22     0     0\r\n";
+        assert_eq!(port_in(text), Some(37889));
+        assert_eq!(port_in("nothing"), None);
+    }
+}

@@ -1,0 +1,47 @@
+//! A machine's disk, or a file, becomes a staged image.
+use std::path::Path;
+use std::time::Duration;
+
+use super::machine::{Layout, OVERLAY, Place};
+use super::power::{self, Turns};
+use super::qcow2::{self, Format};
+use super::staging::Staging;
+use super::store::Store;
+use crate::cloud::{CloudError, Cx, Machine, Power};
+use crate::image::Image;
+
+/// What a capture is of, and what it is to be called.
+pub struct Order<'a> {
+    pub run: &'a str,
+    pub name: &'a str,
+    pub deadline: Duration,
+}
+
+pub async fn machine(
+    cx: &Cx, layout: &Layout, store: &Store, turns: &Turns, machine: &Machine, order: &Order<'_>,
+) -> Result<Image, CloudError> {
+    let place: Place = layout.place_of(machine)?;
+    let what = format!("capture {}", machine.name);
+    match power::power(turns, &place).await? {
+        Power::Off => power::end(turns, &place).await?,
+        // Its disk is as it was in the middle of something: not what an image is made of.
+        Power::On | Power::Stuck(_) => return Err(CloudError::refused(what, "it is not off").hint("shut it down first")),
+        Power::Gone(why) => return Err(CloudError::refused(what, why)),
+    }
+    cx.events.doing("converting the disk");
+    let staging = Staging::begin(cx, layout, order.run, order.name, order.deadline).await?;
+    staging.convert(&place.file(OVERLAY), "qcow2").await?;
+    staging.finish(store).await
+}
+
+pub async fn file(cx: &Cx, layout: &Layout, store: &Store, file: &Path, order: &Order<'_>) -> Result<Image, CloudError> {
+    let format = qcow2::inspect(file).map_err(|why| CloudError::refused(file.display().to_string(), why))?;
+    cx.events.doing(format!("taking {} in", file.display()));
+    let staging = Staging::begin(cx, layout, order.run, order.name, order.deadline).await?;
+    match format {
+        Format::Qcow2 { plain: true, .. } => staging.copy(file).await?,
+        Format::Qcow2 { plain: false, .. } => staging.convert(file, "qcow2").await?,
+        Format::Raw { .. } => staging.convert(file, "raw").await?,
+    }
+    staging.finish(store).await
+}

@@ -1,0 +1,78 @@
+//! What this machine can do, and what it lacks.
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
+use std::time::Duration;
+
+use super::accel::Choice;
+use crate::cancel::Cancel;
+use crate::exec::{self, Cmd, ExecError};
+
+/// Version of QEMU ("7.2.22"); `None`: it is not installed or does not start.
+pub async fn qemu_version(cancel: &Cancel) -> Result<Option<String>, crate::cancel::Cancelled> {
+    let said = say_version("qemu-system-x86_64", cancel).await?;
+    // QEMU emulator version 7.2.22 (Debian 1:7.2+dfsg-7+deb12u18)
+    let version = |s: String| s.split_ascii_whitespace().skip_while(|w| *w != "version").nth(1).map(str::to_owned);
+    Ok(said.and_then(version))
+}
+
+async fn say_version(program: &str, cancel: &Cancel) -> Result<Option<String>, crate::cancel::Cancelled> {
+    match exec::output(&Cmd::new(program, Duration::from_secs(20)).arg("--version"), cancel).await {
+        Ok(said) => Ok(Some(said)),
+        Err(ExecError::Cancelled(c)) => Err(c),
+        Err(_) => Ok(None),
+    }
+}
+
+/// Programs that are missing, each with what to do.
+pub async fn lacks(qemu: Option<&str>, cancel: &Cancel) -> Result<Vec<(String, String)>, crate::cancel::Cancelled> {
+    let hint = |package: &str| format!("run `make deps`, or install {package}");
+    let mut lacks = Vec::new();
+    if qemu.is_none() {
+        lacks.push(("qemu-system-x86_64 is not installed".into(), hint("qemu-system-x86")));
+    }
+    if say_version("qemu-img", cancel).await?.is_none() {
+        lacks.push(("qemu-img is not installed".into(), hint("qemu-utils")));
+    }
+    Ok(lacks)
+}
+
+pub fn how(qemu: Option<&str>, accel: &Choice) -> String {
+    format!("QEMU {}, {}", qemu.unwrap_or("(not installed)"), accel.text())
+}
+
+pub fn cpus() -> Option<u32> {
+    std::thread::available_parallelism().ok().map(|n| n.get() as u32)
+}
+
+/// MiB of RAM that can be taken without swapping: `MemAvailable` of /proc/meminfo.
+pub fn ram_mb() -> Option<u64> {
+    let text = std::fs::read_to_string("/proc/meminfo").ok()?;
+    let line = text.lines().find_map(|l| l.strip_prefix("MemAvailable:"))?;
+    line.split_ascii_whitespace().next()?.parse::<u64>().ok().map(|kib| kib >> 10)
+}
+
+/// Bytes free for this user where `path` is, or will be.
+pub fn free_bytes(path: &Path) -> Option<u64> {
+    let there = path.ancestors().find(|p| p.exists())?;
+    let name = std::ffi::CString::new(there.as_os_str().as_bytes()).ok()?;
+    let mut stat = std::mem::MaybeUninit::<libc::statvfs>::uninit();
+    // SAFETY: `name` ends with a zero byte, `stat` has room for the answer and is read only if the call filled it.
+    let stat = unsafe {
+        if libc::statvfs(name.as_ptr(), stat.as_mut_ptr()) != 0 {
+            return None;
+        }
+        stat.assume_init()
+    };
+    Some(stat.f_bavail * stat.f_frsize)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn this_machine_has_something() {
+        assert!(cpus().unwrap() > 0 && ram_mb().unwrap() > 0);
+        assert!(free_bytes(Path::new("/tmp/not/there/yet")).unwrap() > 0);
+    }
+}

@@ -1,0 +1,218 @@
+//! Where a machine of this host keeps its things, and what is written down of it. A machine is its directories, its process
+//! and `machine.json`; nothing of it is held in memory, so that another process can look after it as well.
+use std::fs::{self, DirBuilder};
+use std::io;
+use std::os::unix::fs::{DirBuilderExt, MetadataExt};
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+use super::process::Proc;
+use super::store;
+use crate::cloud::ledger::{Kind, Made};
+use crate::cloud::{CloudError, Cx, Machine};
+use crate::exec::ExecError;
+
+/// Longest path of a unix socket: `sun_path` less its final zero.
+const SOCKET_PATH: usize = 107;
+
+/// The directories that runs write to: `home/work/<run>/…` for disks and logs, `runtime/<run>/…` for sockets.
+#[derive(Debug, Clone)]
+pub struct Layout {
+    work: PathBuf,
+    runtime: PathBuf,
+}
+
+impl Layout {
+    pub fn new(home: &Path, runtime: &Path) -> Self {
+        Self { work: home.join("work"), runtime: runtime.into() }
+    }
+
+    /// `home/work/<run>`.
+    pub fn work(&self, run: &str) -> Result<PathBuf, CloudError> {
+        Ok(self.work.join(component(run)?))
+    }
+
+    /// Where both kinds of a run's things lie.
+    pub fn of_run(&self, run: &str) -> Result<[PathBuf; 2], CloudError> {
+        Ok([self.work(run)?, self.runtime.join(component(run)?)])
+    }
+
+    /// Runs that have a directory here.
+    pub fn runs(&self) -> Vec<String> {
+        let dirs = [&self.work, &self.runtime].into_iter().filter_map(|d| fs::read_dir(d).ok()).flatten().flatten();
+        dirs.filter(|e| e.path().is_dir()).filter_map(|e| e.file_name().into_string().ok()).collect()
+    }
+
+    /// Makes a directory of a run, for this user alone, and lets the run own it.
+    pub async fn make(&self, cx: &Cx, dir: &Path) -> Result<(), CloudError> {
+        let made = || async {
+            let parent = dir.parent().unwrap_or(dir);
+            builder(true)
+                .create(parent)
+                .and_then(|()| builder(false).create(dir))
+                .map_err(CloudError::io(format!("make {}", dir.display())))?;
+            let name = dir.display().to_string();
+            Ok::<_, CloudError>(Made { id: name, value: () })
+        };
+        cx.ledger.own(Kind::Directory, &dir.display().to_string(), made).await
+    }
+
+    /// Others must not reach the sockets: a QMP socket is full power over the machine and, through it, over this account.
+    pub fn secure_runtime(&self) -> Result<(), CloudError> {
+        let what = format!("directory for sockets {}", self.runtime.display());
+        builder(true).create(&self.runtime).map_err(CloudError::io(what.clone()))?;
+        let meta = fs::symlink_metadata(&self.runtime).map_err(CloudError::io(what.clone()))?;
+        // SAFETY: plain system call without arguments.
+        let me = unsafe { libc::geteuid() };
+        if !meta.is_dir() || meta.uid() != me || meta.mode() & 0o077 != 0 {
+            return Err(CloudError::refused(what, "must be a directory of this user alone (mode 0700)")
+                .hint("remove it, or set XDG_RUNTIME_DIR to a directory of yours"));
+        }
+        Ok(())
+    }
+
+    pub fn place(&self, run: &str, name: &str) -> Result<Place, CloudError> {
+        let [work, runtime] = self.of_run(run)?;
+        let name = component(name)?;
+        // The path is short of room, and the run is in it already.
+        let short = name.strip_prefix(&format!("factory-{run}-")).unwrap_or(name);
+        let place = Place { dir: work.join(name), sockets: runtime.join(short) };
+        let length = place.qmp().as_os_str().len();
+        if length > SOCKET_PATH {
+            return Err(CloudError::refused(
+                format!("machine {name}"),
+                format!("its socket {} would have a path of {length} bytes, {SOCKET_PATH} are possible", place.qmp().display()),
+            )
+            .hint("set XDG_RUNTIME_DIR to a directory with a shorter path"));
+        }
+        Ok(place)
+    }
+
+    pub fn place_of(&self, machine: &Machine) -> Result<Place, CloudError> {
+        let (run, name) = machine
+            .id
+            .split_once('/')
+            .ok_or_else(|| CloudError::refused(format!("machine {}", machine.id), "is not a machine of this host"))?;
+        self.place(run, name)
+    }
+}
+
+/// What a run or a machine is called becomes a directory: it must be one name, and not a hidden one.
+fn component(name: &str) -> Result<&str, CloudError> {
+    let good = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
+    if name.is_empty() || name.starts_with('.') || !name.chars().all(good) {
+        return Err(CloudError::refused(format!("name `{name}`"), "must be letters, digits, `-`, `_` and `.`, and not begin with `.`"));
+    }
+    Ok(name)
+}
+
+fn builder(recursive: bool) -> DirBuilder {
+    let mut builder = DirBuilder::new();
+    builder.recursive(recursive).mode(0o700);
+    builder
+}
+
+/// Directories of one machine.
+#[derive(Debug, Clone)]
+pub struct Place {
+    pub dir: PathBuf,
+    pub sockets: PathBuf,
+}
+
+/// Names within [`Place::dir`], where QEMU is started: its arguments need no paths, and no escapes for what is in a path.
+pub const OVERLAY: &str = "overlay.qcow2";
+pub const SEED: &str = "seed.img";
+pub const CONSOLE: &str = "console.log";
+pub const LOG: &str = "qemu.log";
+
+impl Place {
+    pub fn qmp(&self) -> PathBuf {
+        self.sockets.join("qmp.sock")
+    }
+
+    pub fn file(&self, name: &str) -> PathBuf {
+        self.dir.join(name)
+    }
+
+    /// `None`: no machine was started here, or it is deleted.
+    pub fn record(&self) -> Result<Option<Record>, CloudError> {
+        let path = self.file("machine.json");
+        match fs::read(&path) {
+            Ok(text) => serde_json::from_slice(&text).map(Some).map_err(|e| CloudError::refused(path.display().to_string(), e.to_string())),
+            Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(e) => Err(CloudError::io(format!("read {}", path.display()))(e)),
+        }
+    }
+
+    pub fn write(&self, record: &Record) -> Result<(), CloudError> {
+        let text = serde_json::to_vec_pretty(record).expect("a record is plain data");
+        let path = self.file("machine.json");
+        store::replace(&path, &text).map_err(CloudError::io(format!("write {}", path.display())))
+    }
+
+    /// The last lines of what QEMU said, in one.
+    pub fn last_words(&self) -> String {
+        let text = fs::read(self.file(LOG)).unwrap_or_default();
+        let text = String::from_utf8_lossy(&text).into_owned();
+        let lines: Vec<&str> = text.lines().map(str::trim).filter(|l| !l.is_empty()).collect();
+        if lines.is_empty() { "it said nothing".into() } else { lines[lines.len().saturating_sub(5)..].join("; ") }
+    }
+}
+
+/// `machine.json`: what there is to know of a machine that was started.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Record {
+    pub uuid: String,
+    /// `pid:start time` of QEMU.
+    pub process: String,
+    pub port: u16,
+    /// An orderly power-off was seen. Only then is a machine without a process off, and not gone.
+    pub off: bool,
+}
+
+impl Record {
+    /// Its process; one that cannot be read is one that does not exist.
+    pub fn proc(&self) -> Proc {
+        self.process.parse().unwrap_or(Proc { pid: i32::MAX, start: 0 })
+    }
+}
+
+/// For `map_err` on a tool that was run.
+pub fn convert_error(what: impl Into<String>) -> impl FnOnce(ExecError) -> CloudError {
+    let what = what.into();
+    move |error| match error {
+        ExecError::Cancelled(c) => c.into(),
+        ExecError::Deadline { after, .. } => CloudError::Deadline { what, after },
+        ExecError::Missing { .. } => CloudError::refused(what, error.to_string()).hint("run `make deps`"),
+        other => CloudError::refused(what, other.to_string()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_stay_where_they_belong() {
+        let layout = Layout::new(Path::new("/h"), Path::new("/r"));
+        let place = layout.place("r1", "factory-r1-builder").unwrap();
+        assert_eq!(place.dir, Path::new("/h/work/r1/factory-r1-builder"));
+        assert_eq!(place.qmp(), Path::new("/r/r1/builder/qmp.sock"));
+        for bad in ["", "..", "a/b", ".x", "a b", "a,b"] {
+            assert!(layout.place(bad, "m").is_err() && layout.place("r", bad).is_err(), "{bad}");
+        }
+        let long = layout.place("r1", &"m".repeat(120)).unwrap_err();
+        assert!(long.to_string().contains("107"), "{long}");
+    }
+
+    #[test]
+    fn sockets_are_this_users_alone() {
+        use std::os::unix::fs::PermissionsExt;
+        let dir = tempfile::tempdir().unwrap();
+        let layout = Layout::new(dir.path(), &dir.path().join("run"));
+        layout.secure_runtime().unwrap();
+        fs::set_permissions(dir.path().join("run"), fs::Permissions::from_mode(0o755)).unwrap();
+        assert!(layout.secure_runtime().is_err());
+    }
+}

@@ -1,0 +1,220 @@
+//! Processes of this machine. One is named by its PID and start time, so that a PID used again is never taken for it, and
+//! found by the marks in its environment, so that one whose PID was lost is found all the same. Source: proc(5).
+use std::fmt;
+use std::io;
+use std::os::unix::fs::MetadataExt;
+use std::path::PathBuf;
+use std::str::FromStr;
+use std::time::{Duration, Instant};
+
+use crate::exec::RUN_MARK;
+
+/// `pid:start`, where `start` is field 22 of /proc/PID/stat: clock ticks from the machine's boot to the process's start.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Proc {
+    pub pid: i32,
+    pub start: u64,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum State {
+    Alive,
+    /// Stopped by a signal or a debugger: it is there and does nothing.
+    Stopped,
+    /// Not there, or only its exit status waits to be read.
+    Gone,
+}
+
+impl fmt::Display for Proc {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}", self.pid, self.start)
+    }
+}
+
+impl FromStr for Proc {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let parsed = text.split_once(':').and_then(|(pid, start)| Some(Self { pid: pid.parse().ok()?, start: start.parse().ok()? }));
+        // 0 and negative numbers mean groups to kill(2): never let one through.
+        parsed.filter(|p| p.pid > 1).ok_or_else(|| format!("`{text}` is not a process (`pid:start time`)"))
+    }
+}
+
+impl Proc {
+    /// The process that has this PID now.
+    pub fn of(pid: i32) -> Option<Self> {
+        stat(pid).map(|(_, start, _)| Self { pid, start })
+    }
+
+    pub fn state(self) -> State {
+        match stat(self.pid) {
+            Some((state, start, _)) if start == self.start => match state {
+                'Z' | 'X' => State::Gone,
+                'T' | 't' => State::Stopped,
+                _ => State::Alive,
+            },
+            _ => State::Gone,
+        }
+    }
+
+    /// A variable of the environment it was started with; `None` as well if it is another user's.
+    pub fn env(self, key: &str) -> Option<String> {
+        let raw = std::fs::read(self.file("environ")).ok()?;
+        raw.split(|b| *b == 0).find_map(|pair| {
+            let value = pair.strip_prefix(key.as_bytes())?.strip_prefix(b"=")?;
+            Some(String::from_utf8_lossy(value).into_owned())
+        })
+    }
+
+    /// Made by this run: it carries the mark, or is an SSH master that does so by its title.
+    pub fn is_of(self, run: &str) -> bool {
+        match self.env(RUN_MARK) {
+            Some(mark) => mark == run,
+            None => mux_of(&self.title(), run),
+        }
+    }
+
+    /// What to call it.
+    pub fn title(self) -> String {
+        let raw = std::fs::read(self.file("cmdline")).unwrap_or_default();
+        let args: Vec<_> = raw.split(|b| *b == 0).filter(|a| !a.is_empty()).map(String::from_utf8_lossy).collect();
+        args.join(" ")
+    }
+
+    /// Ends it: TERM, and after `grace` KILL. `Ok` means that it is gone.
+    pub async fn end(self, grace: Duration) -> io::Result<()> {
+        // A stopped process does not hear TERM.
+        let first = if self.state() == State::Stopped { libc::SIGKILL } else { libc::SIGTERM };
+        for (signal, patience) in [(first, grace), (libc::SIGKILL, Duration::from_secs(10))] {
+            self.signal(signal)?;
+            if self.gone_within(patience).await {
+                return Ok(());
+            }
+        }
+        Err(io::Error::other(format!("process {} is still there after SIGKILL", self.pid)))
+    }
+
+    pub async fn gone_within(self, patience: Duration) -> bool {
+        let until = Instant::now() + patience;
+        while self.state() != State::Gone {
+            if Instant::now() >= until {
+                return false;
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        true
+    }
+
+    fn signal(self, signal: i32) -> io::Result<()> {
+        if self.state() == State::Gone {
+            return Ok(());
+        }
+        // SAFETY: plain system call. PIDs are given out in turn, so that this one, alive a moment ago, is not another's yet.
+        if unsafe { libc::kill(self.pid, signal) } == 0 {
+            return Ok(());
+        }
+        match io::Error::last_os_error() {
+            e if e.raw_os_error() == Some(libc::ESRCH) => Ok(()),
+            e => Err(e),
+        }
+    }
+
+    fn file(self, name: &str) -> PathBuf {
+        PathBuf::from(format!("/proc/{}/{name}", self.pid))
+    }
+}
+
+/// State, start time and parent. The program's name (in brackets) may hold anything, brackets and spaces too.
+fn stat(pid: i32) -> Option<(char, u64, i32)> {
+    let text = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    let rest: Vec<&str> = text[text.rfind(')')? + 1..].split_ascii_whitespace().collect();
+    Some((rest.first()?.chars().next()?, rest.get(19)?.parse().ok()?, rest.get(1)?.parse().ok()?))
+}
+
+/// OpenSSH writes the title of a ControlPersist master over its environment, and the mark is lost with it. The title names
+/// the control socket; if that lies in a directory of the run, so does the master.
+fn mux_of(title: &str, run: &str) -> bool {
+    title
+        .strip_prefix("ssh: ")
+        .and_then(|rest| rest.trim_end().strip_suffix(" [mux]"))
+        .is_some_and(|path| path.split('/').any(|part| part == run))
+}
+
+/// All processes of this user that live, without the caller and its ancestors: a run does not end those that end it.
+pub fn ours() -> Vec<Proc> {
+    // SAFETY: plain system call without arguments.
+    let me = unsafe { libc::geteuid() };
+    let mut kin = Vec::new();
+    let mut next = std::process::id() as i32;
+    while next > 0 && !kin.contains(&next) {
+        kin.push(next);
+        next = stat(next).map_or(0, |(_, _, parent)| parent);
+    }
+    let Ok(list) = std::fs::read_dir("/proc") else { return Vec::new() };
+    list.flatten()
+        .filter(|entry| entry.metadata().is_ok_and(|m| m.uid() == me))
+        .filter_map(|entry| entry.file_name().to_str()?.parse().ok())
+        .filter(|pid| !kin.contains(pid))
+        .filter_map(Proc::of)
+        .filter(|p| p.state() != State::Gone)
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::exec::PROCESS_MARK;
+
+    fn sleeper(run: &str) -> std::process::Child {
+        std::process::Command::new("sleep").arg("60").env(RUN_MARK, run).env(PROCESS_MARK, "nap").spawn().unwrap()
+    }
+
+    #[tokio::test]
+    async fn is_found_by_its_mark_and_ended() {
+        let run = format!("test-{}", uuid::Uuid::new_v4());
+        let mut child = sleeper(&run);
+        // The mark is there once the child has become `sleep`.
+        let found = loop {
+            if let Some(found) = ours().into_iter().find(|p| p.is_of(&run)) {
+                break found;
+            }
+        };
+        assert_eq!(found.pid, child.id() as i32);
+        assert_eq!(found.env(PROCESS_MARK).as_deref(), Some("nap"));
+        assert!(!found.is_of("another"));
+        found.end(Duration::from_secs(5)).await.unwrap();
+        assert_eq!(found.state(), State::Gone);
+        child.wait().unwrap();
+        found.end(Duration::from_secs(5)).await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_stopped_one_is_seen_and_ended() {
+        let mut child = sleeper("stopped");
+        let proc = Proc::of(child.id() as i32).unwrap();
+        proc.signal(libc::SIGSTOP).unwrap();
+        while proc.state() != State::Stopped {}
+        proc.end(Duration::from_secs(5)).await.unwrap();
+        child.wait().unwrap();
+    }
+
+    #[test]
+    fn a_reused_pid_is_another_process() {
+        let me = Proc::of(std::process::id() as i32).unwrap();
+        assert_eq!(me.state(), State::Alive);
+        assert_eq!(me.to_string().parse::<Proc>().unwrap(), me);
+        assert_eq!(Proc { start: me.start + 1, ..me }.state(), State::Gone);
+        assert!(!ours().contains(&me));
+        for bad in ["", "12", "0:5", "-1:5", "1:5", "x:y"] {
+            assert!(bad.parse::<Proc>().is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_master_is_found_by_its_socket() {
+        assert!(mux_of("ssh: /run/user/0/image-factory/r1/cp-abc [mux]", "r1"));
+        assert!(!mux_of("ssh: /run/user/0/image-factory/r10/cp-abc [mux]", "r1"));
+        assert!(!mux_of("ssh -o ControlPath=/x/r1/cp host", "r1"));
+    }
+}

@@ -1,0 +1,260 @@
+//! The local image store: `images/<id>/{disk.qcow2, image.json}`. A directory comes there whole, by one rename; image.json
+//! changes by one rename: nobody sees half an image or half a change.
+use std::fs::{self, File};
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+
+use crate::cloud::CloudError;
+use crate::image::{self, Image, State};
+use crate::plan::BaseFact;
+
+#[derive(Debug, Clone)]
+pub struct Store {
+    dir: PathBuf,
+}
+
+impl Store {
+    /// The store in `home`; made when the first image comes.
+    pub fn new(home: &Path) -> Self {
+        Self { dir: home.join("images") }
+    }
+
+    /// The disk of an image: qcow2 without a backing file.
+    pub fn disk(&self, id: &str) -> PathBuf {
+        self.dir.join(id).join("disk.qcow2")
+    }
+
+    /// All images, newest first, staged ones too. A directory without image.json is none.
+    pub fn list(&self) -> Result<Vec<Image>, CloudError> {
+        let entries = match fs::read_dir(&self.dir) {
+            Ok(entries) => entries,
+            Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+            Err(e) => return Err(CloudError::io(format!("read {}", self.dir.display()))(e)),
+        };
+        let ids = entries.flatten().filter_map(|e| e.file_name().into_string().ok());
+        let mut images = ids.filter_map(|id| self.get(&id).transpose()).collect::<Result<Vec<_>, _>>()?;
+        images.sort_by(|a, b| (b.created, &b.id).cmp(&(a.created, &a.id)));
+        Ok(images)
+    }
+
+    /// The image with this ID. `Ok(None)`: there is none.
+    pub fn get(&self, id: &str) -> Result<Option<Image>, CloudError> {
+        // An ID is a path component here: what is not one of ours never becomes a path.
+        if uuid::Uuid::try_parse(id).is_err() {
+            return Ok(None);
+        }
+        let path = self.dir.join(id).join("image.json");
+        let text = match fs::read(&path) {
+            Ok(text) => text,
+            Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(e) => return Err(CloudError::io(format!("read {}", path.display()))(e)),
+        };
+        serde_json::from_slice(&text).map(Some).map_err(|e| {
+            CloudError::refused(format!("image {id}"), format!("{}: {e}", path.display()))
+                .hint(format!("remove {} if the image is of no more use", self.dir.join(id).display()))
+        })
+    }
+
+    /// Like [`get`](Self::get), with an error for an image that is not there.
+    pub fn need(&self, id: &str) -> Result<Image, CloudError> {
+        self.get(id)?.ok_or_else(|| {
+            CloudError::refused(format!("image {id}"), "does not exist").hint("`image-factory image list` shows what there is")
+        })
+    }
+
+    /// Published images with exactly this name, newest first.
+    pub fn named(&self, name: &str) -> Result<Vec<Image>, CloudError> {
+        Ok(self.list()?.into_iter().filter(|i| i.state != State::Building && i.name == name).collect())
+    }
+
+    /// What a bundle means by its base: an ID, an exact name, or the newest active image of a family (`os/<family>` is
+    /// only that). Hidden images are found by ID and name.
+    pub fn find(&self, wanted: &str) -> Result<BaseFact, CloudError> {
+        let images: Vec<Image> = self.list()?.into_iter().filter(|i| i.state != State::Building).collect();
+        let os = wanted.strip_prefix("os/");
+        if os.is_none() {
+            let by_id = images.iter().position(|i| i.id == wanted);
+            let named: Vec<&Image> = images.iter().filter(|i| i.name == wanted).collect();
+            match (by_id, &named[..]) {
+                (Some(index), _) => return Ok(BaseFact::Found(Box::new(images[index].clone()))),
+                (None, [one]) => return Ok(BaseFact::Found(Box::new((*one).clone()))),
+                (None, [_, ..]) => return Ok(BaseFact::Ambiguous(named.into_iter().cloned().collect())),
+                (None, []) => {}
+            }
+        }
+        let family = os.unwrap_or(wanted);
+        match images.iter().find(|i| i.family == family && i.state == State::Active && !i.hidden) {
+            Some(image) => Ok(BaseFact::Found(Box::new(image.clone()))),
+            None => Ok(BaseFact::Missing { near: near(wanted, &images) }),
+        }
+    }
+
+    /// Takes a finished directory `staged` with disk.qcow2 and image.json in as the image `id`: one rename.
+    pub fn take(&self, staged: &Path, id: &str) -> io::Result<()> {
+        fs::create_dir_all(&self.dir)?;
+        sync_dir(staged)?;
+        fs::rename(staged, self.dir.join(id))?;
+        sync_dir(&self.dir)
+    }
+
+    /// Writes the image's description in one step and reads it back.
+    pub fn update(&self, image: &Image) -> Result<Image, CloudError> {
+        write_description(&self.dir.join(&image.id), image).map_err(CloudError::io(format!("write image {}", image.id)))?;
+        self.need(&image.id)
+    }
+
+    /// Removes an image. The description goes first: what is left after a crash is no image.
+    pub fn remove(&self, id: &str) -> Result<(), CloudError> {
+        let dir = self.dir.join(id);
+        let gone = |done: io::Result<()>| match done {
+            Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(()),
+            other => other,
+        };
+        gone(fs::remove_file(dir.join("image.json")))
+            .and_then(|()| gone(fs::remove_dir_all(&dir)))
+            .map_err(CloudError::io(format!("remove image {id}")))
+    }
+
+    /// The directory `images/<id>` is there, but holds no description.
+    pub fn is_debris(&self, id: &str) -> bool {
+        uuid::Uuid::try_parse(id).is_ok() && self.dir.join(id).is_dir() && !self.dir.join(id).join("image.json").exists()
+    }
+}
+
+/// The run that made an image.
+pub fn run_of(image: &Image) -> Option<&str> {
+    image.properties.get(image::RUN).map(String::as_str)
+}
+
+/// Writes `image.json` into `dir`, in one step and to the disk. The state is a property too, as it is in Glance.
+pub fn write_description(dir: &Path, image: &Image) -> io::Result<()> {
+    let mut image = image.clone();
+    image.properties.insert(image::STATE.into(), image.state.name().into());
+    let mut text = serde_json::to_vec_pretty(&image)?;
+    text.push(b'\n');
+    replace(&dir.join("image.json"), &text)
+}
+
+/// Replaces a file in one step: written beside it, synced, renamed.
+pub fn replace(path: &Path, content: &[u8]) -> io::Result<()> {
+    let dir = path.parent().unwrap_or(Path::new("."));
+    let mut new = tempfile::Builder::new().prefix(".new-").permissions(permissions()).tempfile_in(dir)?;
+    new.write_all(content)?;
+    new.as_file().sync_all()?;
+    new.persist(path).map_err(|e| e.error)?;
+    sync_dir(dir)
+}
+
+/// As any other file: a temporary file's 0600 would hide images from the other users of a shared store.
+fn permissions() -> fs::Permissions {
+    std::os::unix::fs::PermissionsExt::from_mode(0o644)
+}
+
+fn sync_dir(dir: &Path) -> io::Result<()> {
+    File::open(dir)?.sync_all()
+}
+
+/// Names and families that look like what was asked for, nearest first, at most three.
+fn near(wanted: &str, images: &[Image]) -> Vec<String> {
+    let mut scored: Vec<(f64, &str)> = images
+        .iter()
+        .filter(|i| i.state == State::Active && !i.hidden)
+        .flat_map(|i| [i.family.as_str(), i.name.as_str()])
+        .filter(|name| !name.is_empty())
+        .map(|name| (strsim::jaro_winkler(wanted.strip_prefix("os/").unwrap_or(wanted), name), name))
+        .filter(|(score, _)| *score > 0.8)
+        .collect();
+    scored.sort_by(|a, b| b.0.total_cmp(&a.0));
+    let mut names: Vec<String> = Vec::new();
+    for (_, name) in scored {
+        if !names.iter().any(|n| n == name) && names.len() < 3 {
+            names.push(name.into());
+        }
+    }
+    names
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::image::Visibility;
+
+    fn put(store: &Store, name: &str, family: &str, state: State, age: i64) -> Image {
+        let image = Image {
+            id: uuid::Uuid::new_v4().to_string(),
+            name: name.into(),
+            family: family.into(),
+            state,
+            created: jiff::Timestamp::from_second(1_700_000_000 - age).unwrap(),
+            size: 1,
+            virtual_size: 1 << 30,
+            checksum: String::new(),
+            properties: Default::default(),
+            tags: Vec::new(),
+            min_disk_gb: 1,
+            min_ram_mb: 0,
+            visibility: Visibility::Private,
+            protected: false,
+            hidden: false,
+        };
+        let staged = store.dir.parent().unwrap().join("staged");
+        fs::create_dir(&staged).unwrap();
+        fs::write(staged.join("disk.qcow2"), "disk").unwrap();
+        write_description(&staged, &image).unwrap();
+        store.take(&staged, &image.id).unwrap();
+        store.need(&image.id).unwrap()
+    }
+
+    #[test]
+    fn finds_by_id_name_and_family() {
+        let home = tempfile::tempdir().unwrap();
+        let store = Store::new(home.path());
+        assert_eq!(store.list().unwrap(), []);
+        let old = put(&store, "web-1", "web", State::Active, 30);
+        let new = put(&store, "web-2", "web", State::Active, 20);
+        put(&store, "web-3", "web", State::Deprecated, 10);
+        let staged = put(&store, "web-4", "web", State::Building, 0);
+        put(&store, "twin", "a", State::Active, 5);
+        put(&store, "twin", "a", State::Active, 6);
+        let found = |wanted: &str| match store.find(wanted).unwrap() {
+            BaseFact::Found(image) => image.id,
+            other => format!("{other:?}"),
+        };
+        assert_eq!(found(&old.id), old.id);
+        assert_eq!(found("web-1"), old.id);
+        assert_eq!(found("web"), new.id);
+        assert_eq!(found("os/web"), new.id);
+        assert!(matches!(store.find("twin").unwrap(), BaseFact::Ambiguous(two) if two.len() == 2));
+        assert_eq!(store.find("wep").unwrap(), BaseFact::Missing { near: vec!["web".into()] });
+        // Nobody may use a staged image by chance; `os/` never means a name.
+        assert!(matches!(store.find(&staged.id).unwrap(), BaseFact::Missing { .. }));
+        assert!(matches!(store.find("os/web-1").unwrap(), BaseFact::Missing { .. }));
+        assert_eq!(store.list().unwrap()[0].id, staged.id);
+    }
+
+    #[test]
+    fn changes_are_whole_and_removal_repeats() {
+        let home = tempfile::tempdir().unwrap();
+        let store = Store::new(home.path());
+        let mut image = put(&store, "x", "f", State::Building, 0);
+        image.state = State::Active;
+        let back = store.update(&image).unwrap();
+        assert_eq!(back.properties[image::STATE], "active");
+        let files: Vec<_> = fs::read_dir(store.dir.join(&image.id)).unwrap().flatten().map(|e| e.file_name()).collect();
+        assert_eq!(files.len(), 2, "{files:?}");
+        assert_eq!(store.get("../staged").unwrap(), None);
+        for _ in 0..2 {
+            store.remove(&image.id).unwrap();
+            assert!(!store.disk(&image.id).exists());
+        }
+    }
+
+    #[test]
+    fn a_broken_description_is_named() {
+        let home = tempfile::tempdir().unwrap();
+        let store = Store::new(home.path());
+        let image = put(&store, "x", "f", State::Active, 0);
+        fs::write(store.dir.join(&image.id).join("image.json"), "{").unwrap();
+        assert!(store.list().unwrap_err().to_string().contains("image.json"));
+    }
+}

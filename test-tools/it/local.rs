@@ -1,0 +1,174 @@
+//! QEMU as a cloud: the contract with a machine of one boot sector, which needs a second or so, and ways in which machines fail.
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use image_factory::cloud::ledger::{Kind, Ledger};
+use image_factory::cloud::local::{Accel, Local, LocalConfig};
+use image_factory::cloud::{BootSpec, Cloud, CloudError, Cx, Machine, Power, contract};
+
+struct Bench {
+    dir: tempfile::TempDir,
+    cloud: Local,
+    cx: Cx,
+}
+
+const SOON: Duration = Duration::from_secs(60);
+
+fn bench() -> Option<Bench> {
+    if std::process::Command::new("qemu-system-x86_64").arg("--version").output().is_err() {
+        eprintln!("skipped: qemu-system-x86_64 is not installed");
+        return None;
+    }
+    let dir = tempfile::Builder::new().prefix("if").tempdir().unwrap();
+    let config = LocalConfig { home: dir.path().join("home"), runtime: dir.path().join("run"), accel: Accel::Tcg };
+    let ledger = Ledger::open(&dir.path().join("ledger.jsonl")).unwrap();
+    let cx = Cx { ledger, events: Default::default(), cancel: Default::default() };
+    Some(Bench { cloud: Local::new(config), cx, dir })
+}
+
+impl Bench {
+    /// A disk whose boot sector writes "READY" to the serial port, waits for the ACPI power button and powers off.
+    fn tiny_disk(&self) -> PathBuf {
+        #[rustfmt::skip]
+        const CODE: &[u8] = &[
+            0xfa, 0x31, 0xc0, 0x8e, 0xd8,       // cli; ds = 0
+            0xbe, 0x36, 0x7c,                   // si = text
+            0xac, 0x84, 0xc0, 0x74, 0x06,       // next: al = [si++]; if it is 0, on to `wait`
+            0xba, 0xf8, 0x03, 0xee, 0xeb, 0xf5, // COM1 = al; jmp next
+            0xba, 0x02, 0x06, 0xb8, 0x00, 0x01, 0xef, // PM1_EN (0x602): power button
+            0xba, 0x00, 0x06, 0xed, 0xf6, 0xc4, 0x01, 0x75, 0x02, 0xeb, 0xf5, // wait until PM1_STS (0x600) shows it
+            0xba, 0x04, 0x06, 0xb8, 0x00, 0x20, 0xef, // PM1_CNT (0x604): sleep, type S5
+            0xf4, 0xeb, 0xfd,                   // hlt for ever
+        ];
+        let mut disk = vec![0; 1 << 20];
+        disk[..CODE.len()].copy_from_slice(CODE);
+        disk[0x36..0x3e].copy_from_slice(b"READY\r\n\0");
+        disk[510..512].copy_from_slice(&[0x55, 0xaa]);
+        let path = self.dir.path().join("tiny.img");
+        std::fs::write(&path, disk).unwrap();
+        path
+    }
+
+    async fn boot(&self, run: &str) -> Machine {
+        let image = self.cloud.import(&self.cx, run, "staged", &self.tiny_disk(), SOON).await.unwrap();
+        self.cloud.boot(&self.cx, &spec(run, &image.id, 64), SOON).await.unwrap()
+    }
+
+    /// As the end of every run does it; nothing may be left.
+    async fn unwind(&self, run: &str) {
+        for entry in self.cx.ledger.entries() {
+            self.cloud.delete(run, &entry).await.unwrap();
+            self.cx.ledger.gone(entry.seq).unwrap();
+        }
+        assert_eq!(self.cloud.owned(run).await.unwrap(), []);
+        assert_eq!(self.cloud.images().await.unwrap(), []);
+        for dir in ["home/work", "run"] {
+            assert_eq!(std::fs::read_dir(self.dir.path().join(dir)).unwrap().count(), 0, "{dir} is not empty");
+        }
+    }
+
+    fn qemu(&self) -> i32 {
+        let process = self.cx.ledger.entries().into_iter().find(|e| e.kind == Kind::Process).unwrap();
+        process.id.unwrap().split(':').next().unwrap().parse().unwrap()
+    }
+}
+
+fn spec(run: &str, image: &str, ram_mb: u64) -> BootSpec {
+    let name = format!("factory-{run}-m");
+    BootSpec { run: run.into(), name, image: image.into(), cpus: 1, ram_mb, disk_gb: 1, user_data: "#cloud-config\n".into() }
+}
+
+fn signal(pid: i32, signal: i32) {
+    // SAFETY: plain system call on a QEMU that this test started.
+    assert_eq!(unsafe { libc::kill(pid, signal) }, 0);
+}
+
+fn run_id() -> String {
+    format!("it-{}", &uuid::Uuid::new_v4().simple().to_string()[..8])
+}
+
+#[tokio::test]
+async fn contract_holds() {
+    let Some(bench) = bench() else { return };
+    contract::check(&bench.cloud, bench.dir.path(), &bench.tiny_disk()).await;
+}
+
+#[tokio::test]
+async fn a_killed_qemu_is_gone_and_a_stopped_one_is_stuck() {
+    let Some(bench) = bench() else { return };
+    let run = run_id();
+    let machine = bench.boot(&run).await;
+    let pid = bench.qemu();
+    signal(pid, libc::SIGSTOP);
+    wait_for(&bench, &machine, |p| matches!(p, Power::Stuck(why) if why.contains("stopped by a signal"))).await;
+    signal(pid, libc::SIGCONT);
+    wait_for(&bench, &machine, |p| *p == Power::On).await;
+    signal(pid, libc::SIGKILL);
+    wait_for(&bench, &machine, |p| matches!(p, Power::Gone(why) if why.contains("killed by signal 9"))).await;
+    let refused = bench.cloud.capture(&bench.cx, &run, &machine, "x", SOON).await.unwrap_err();
+    assert!(refused.to_string().contains("killed by signal 9"), "{refused}");
+    bench.unwind(&run).await;
+}
+
+async fn wait_for(bench: &Bench, machine: &Machine, wanted: impl Fn(&Power) -> bool) {
+    let mut seen = None;
+    for _ in 0..100 {
+        let power = bench.cloud.power(machine).await.unwrap();
+        if wanted(&power) {
+            return;
+        }
+        seen = Some(power);
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    panic!("last seen: {seen:?}");
+}
+
+#[tokio::test]
+async fn a_guest_that_powers_itself_off_is_off() {
+    let Some(bench) = bench() else { return };
+    let run = run_id();
+    let machine = bench.boot(&run).await;
+    for _ in 0..100 {
+        if bench.cloud.console(&machine).await.unwrap().contains("READY") {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    bench.cloud.shutdown(&bench.cx, &machine, SOON).await.unwrap();
+    // QEMU has ended; only what was written down says that this was an orderly end.
+    assert_eq!(bench.cloud.power(&machine).await.unwrap(), Power::Off);
+    bench.unwind(&run).await;
+}
+
+#[tokio::test]
+async fn a_qemu_that_does_not_start_says_why() {
+    let Some(bench) = bench() else { return };
+    let run = run_id();
+    let image = bench.cloud.import(&bench.cx, &run, "staged", &bench.tiny_disk(), SOON).await.unwrap();
+    let error = bench.cloud.boot(&bench.cx, &spec(&run, &image.id, 1 << 40), SOON).await.unwrap_err();
+    assert!(matches!(error, CloudError::Refused { .. }) && error.to_string().contains("qemu-system-x86_64: "), "{error}");
+    bench.unwind(&run).await;
+}
+
+#[tokio::test]
+async fn files_that_are_no_images_are_refused() {
+    let Some(bench) = bench() else { return };
+    let file = |content: &[u8]| {
+        let path: PathBuf = bench.dir.path().join("file");
+        std::fs::write(&path, content).unwrap();
+        path
+    };
+    let page = file(b"<html>404</html>");
+    let refused = bench.cloud.import(&bench.cx, "r", "x", &page, SOON).await.unwrap_err();
+    assert!(refused.to_string().contains("neither a qcow2"), "{refused}");
+    let backed = bench.dir.path().join("backed.qcow2");
+    let made = std::process::Command::new("qemu-img")
+        .args(["create", "-q", "-f", "qcow2", "-F", "raw", "-b"])
+        .args([Path::new("/etc/passwd"), &backed])
+        .arg("1G")
+        .status();
+    assert!(made.unwrap().success());
+    let refused = bench.cloud.import(&bench.cx, "r", "x", &backed, SOON).await.unwrap_err();
+    assert!(refused.to_string().contains("backing file"), "{refused}");
+    assert_eq!(bench.cx.ledger.entries(), [], "nothing was made");
+}
