@@ -72,6 +72,7 @@ pub fn find_word(text: &str, word: &str) -> Option<usize> {
 pub fn message(kind: ErrorKind, detail: &str) -> String {
     match kind {
         ErrorKind::SyntaxError => format!("template syntax: {detail}"),
+        ErrorKind::UnknownFunction => format!("function {detail}"),
         ErrorKind::UndefinedError => "something in this expression is undefined".into(),
         _ => detail.to_string(),
     }
@@ -79,7 +80,6 @@ pub fn message(kind: ErrorKind, detail: &str) -> String {
 
 /// What to do about it, where that is known.
 pub fn for_error(kind: ErrorKind, detail: &str, snippet: &str) -> Option<String> {
-    let quoted = || detail.split(['`', '\'', '"']).next_back().filter(|s| !s.is_empty());
     let word = detail.split_whitespace().nth(1).unwrap_or_default();
     match kind {
         ErrorKind::UnknownFilter => Some(match nearest(word, filters::NAMES.iter().copied()) {
@@ -92,8 +92,11 @@ pub fn for_error(kind: ErrorKind, detail: &str, snippet: &str) -> Option<String>
             Some("write `{{ \"…\" | format(x) }}`".into())
         }
         ErrorKind::TemplateNotFound => Some("only files under `output/` can be included".into()),
-        ErrorKind::SyntaxError if quoted().is_some() && detail.contains("unexpected character") => {
+        ErrorKind::SyntaxError if detail.contains("unexpected character") => {
             Some("only Jinja can stand between the braces; `{% raw %}…{% endraw %}` keeps braces as they are".into())
+        }
+        ErrorKind::SyntaxError if detail.contains("end of input") && detail.contains("variable block") => {
+            Some("`{{ … }}` is not closed".into())
         }
         ErrorKind::SyntaxError if detail.contains("end of input") => Some("a `{% … %}` block is not closed".into()),
         _ => None,

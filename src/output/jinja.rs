@@ -78,20 +78,21 @@ fn overrides(header: &str) -> Result<Whitespace, String> {
     let mut w = Whitespace::default();
     for pair in header.split(',').map(str::trim).filter(|p| !p.is_empty()) {
         let (key, value) = pair.split_once(':').ok_or_else(|| format!("`{pair}` in the `#jinja2:` line is not `option: value`"))?;
+        let key = key.trim();
+        if !["trim_blocks", "lstrip_blocks", "keep_trailing_newline"].contains(&key) {
+            return Err(format!(
+                "the `#jinja2:` line sets `{key}`, which is not supported; trim_blocks, lstrip_blocks and keep_trailing_newline are"
+            ));
+        }
         let on = match value.trim().to_ascii_lowercase().as_str() {
             "true" | "yes" | "1" => true,
             "false" | "no" | "0" => false,
             other => return Err(format!("`{other}` in the `#jinja2:` line is neither True nor False")),
         };
-        match key.trim() {
+        match key {
             "trim_blocks" => w.trim_blocks = on,
             "lstrip_blocks" => w.lstrip_blocks = on,
-            "keep_trailing_newline" => w.keep_trailing_newline = on,
-            other => {
-                return Err(format!(
-                    "the `#jinja2:` line sets `{other}`, which is not supported; trim_blocks, lstrip_blocks and keep_trailing_newline are"
-                ));
-            }
+            _ => w.keep_trailing_newline = on,
         }
     }
     Ok(w)

@@ -28,6 +28,10 @@ pub fn check(bundle: &Bundle) -> Vec<Diagnostic> {
     if bundle.templates.is_empty() {
         return Vec::new();
     }
+    rendered_for_check(bundle).err().unwrap_or_default()
+}
+
+pub(super) fn rendered_for_check(bundle: &Bundle) -> Result<Vec<Rendered>, Vec<Diagnostic>> {
     let stand_in = |key: &str| {
         match key {
             "result_img_id" => "00000000-0000-4000-8000-000000000000",
@@ -39,7 +43,7 @@ pub fn check(bundle: &Bundle) -> Vec<Diagnostic> {
         }
         .to_string()
     };
-    all(bundle, &variables(bundle, RESULTS.map(|key| (key, stand_in(key))))).err().unwrap_or_default()
+    all(bundle, &variables(bundle, RESULTS.map(|key| (key, stand_in(key)))))
 }
 
 /// Renders all templates for `image`; what is wrong with any of them comes back all at once.
@@ -131,7 +135,7 @@ impl Template<'_> {
 
     fn attempt(&self, env: &Environment<'_>, source: &Source) -> Result<String, Vec<Diagnostic>> {
         let name = self.path.to_string_lossy();
-        let template = env.template_from_named_str(&name, &source.text).map_err(|e| vec![self.finding(&e, source)])?;
+        let template = env.template_from_named_str(&name, &source.text).map_err(|e| vec![self.finding(innermost(&e), source)])?;
         let names = Names::new(self.variables);
         let mut wrong: Vec<Diagnostic> = Vec::new();
         let mut last: Option<(String, Shape)> = None;
@@ -141,10 +145,11 @@ impl Template<'_> {
                 Ok(_) => return Err(wrong),
                 Err(error) => error,
             };
+            let error = innermost(&error);
             if error.kind() == ErrorKind::UndefinedError
-                && let Some(name) = culprit(env, &names, &error, &source.text)
+                && let Some(name) = culprit(env, &names, error, &source.text)
             {
-                wrong.push(self.undefined(&name, &error, source));
+                wrong.push(self.undefined(&name, error, source));
                 names.assume(&name, Shape::Anything);
                 last = Some((name, Shape::Anything));
                 continue;
@@ -157,7 +162,7 @@ impl Template<'_> {
                     last = Some((name, shape));
                 }
                 _ => {
-                    wrong.push(self.finding(&error, source));
+                    wrong.push(self.finding(error, source));
                     return Err(wrong);
                 }
             }
@@ -169,23 +174,17 @@ impl Template<'_> {
         let place = match self.elsewhere(error) {
             Some(place) => place,
             None => {
-                let range = error.range().unwrap_or(0..0);
-                let inside = source.text.get(range.clone()).unwrap_or_default();
+                let (start, inside) = tag_around(&source.text, error);
                 let word = name.rsplit('.').next().unwrap_or(name);
-                let at = range.start + inside.find(name).or_else(|| hints::find_word(inside, word)).unwrap_or(0);
-                self.at(source, at, error)
+                let found = hints::find_word(inside, name).or_else(|| hints::find_word(inside, word));
+                self.at(source, found.map_or_else(|| error.range().map_or(0, |r| r.start), |at| start + at), error)
             }
         };
         let hint = hints::for_name(name, self.variables);
         Diagnostic::error(place, format!("`{name}` is undefined")).hint(hint)
     }
 
-    fn finding(&self, error: &Error, source: &Source) -> Diagnostic {
-        let mut cause = error;
-        // An error in an included file is wrapped in one that names the including line.
-        while let Some(inner) = std::error::Error::source(cause).and_then(|e| e.downcast_ref::<Error>()) {
-            cause = inner;
-        }
+    fn finding(&self, cause: &Error, source: &Source) -> Diagnostic {
         let place = match self.elsewhere(cause) {
             Some(place) => place,
             None => self.at(source, cause.range().map_or(0, |r| r.start), cause),
@@ -243,7 +242,22 @@ fn lasting(kind: ErrorKind) -> bool {
 /// Which of the names looked up in vain the error speaks of: the latest one that stands in the failing expression.
 fn culprit(env: &Environment<'_>, names: &Names, error: &Error, text: &str) -> Option<String> {
     let missing: Vec<String> = names.missing().into_iter().filter(|n| !env.globals().any(|(g, _)| g == n)).collect();
-    let inside = error.range().and_then(|r| text.get(r)).unwrap_or_default();
-    let stands = |name: &&String| hints::find_word(inside, name.rsplit('.').next().unwrap_or(name)).is_some();
-    missing.iter().find(stands).or_else(|| missing.first()).cloned()
+    let stands_in = |inside: &str, name: &str| hints::find_word(inside, name.rsplit('.').next().unwrap_or(name)).is_some();
+    // The range may be the failing filter alone; then the name is in the same tag.
+    let (range, tag) = (error.range().and_then(|r| text.get(r)).unwrap_or_default(), tag_around(text, error).1);
+    let stands = missing.iter().find(|n| stands_in(range, n)).or_else(|| missing.iter().find(|n| stands_in(tag, n)));
+    stands.or_else(|| missing.first()).cloned()
+}
+
+/// The text from the start of the tag the error is in up to the error's end, and where that starts.
+fn tag_around<'a>(text: &'a str, error: &Error) -> (usize, &'a str) {
+    let range = error.range().unwrap_or(0..0);
+    let before = text.get(..range.start).unwrap_or_default();
+    let start = before.rfind("{{").into_iter().chain(before.rfind("{%")).max().unwrap_or(range.start);
+    (start, text.get(start..range.end).unwrap_or_default())
+}
+
+/// An error in an included file is wrapped in one that names the including line.
+fn innermost(error: &Error) -> &Error {
+    std::error::Error::source(error).and_then(|e| e.downcast_ref::<Error>()).map_or(error, innermost)
 }

@@ -22,12 +22,12 @@ pub fn add(env: &mut Environment<'static>) {
     env.add_filter("combine", combine);
     env.add_filter("flatten", flatten);
     env.add_filter("dict2items", |map: &Value| {
-        let item = |(key, value)| Value::from_iter([("key", key), ("value", value)]);
+        let item = |(key, value)| Value::from_pairs([("key", key), ("value", value)]);
         Ok::<_, Error>(Value::from(pairs(map)?.into_iter().map(item).collect::<Vec<_>>()))
     });
     env.add_filter("items2dict", |items: &Value| {
         let pair = |v: Value| Ok((v.get_attr("key")?, v.get_attr("value")?));
-        list(items)?.into_iter().map(pair).collect::<Result<Vec<_>, Error>>().map(Value::from_iter)
+        list(items)?.into_iter().map(pair).collect::<Result<Vec<_>, Error>>().map(Value::from_pairs)
     });
 }
 
@@ -68,7 +68,7 @@ fn combine(first: &Value, others: Rest<Value>, kwargs: Kwargs) -> Result<Value, 
             merge(&mut merged, pairs(map)?, recursive)?;
         }
     }
-    Ok(Value::from_iter(merged))
+    Ok(Value::from_pairs(merged))
 }
 
 fn merge(into: &mut Vec<(Value, Value)>, from: Vec<(Value, Value)>, recursive: bool) -> Result<(), Error> {
@@ -77,7 +77,7 @@ fn merge(into: &mut Vec<(Value, Value)>, from: Vec<(Value, Value)>, recursive: b
             Some((_, old)) if recursive && old.kind() == ValueKind::Map && value.kind() == ValueKind::Map => {
                 let mut both = pairs(old)?;
                 merge(&mut both, pairs(&value)?, true)?;
-                *old = Value::from_iter(both);
+                *old = Value::from_pairs(both);
             }
             Some((_, old)) => *old = value,
             None => into.push((key, value)),

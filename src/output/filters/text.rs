@@ -1,6 +1,6 @@
 //! Filters on text: regular expressions, paths, encodings, quoting.
 use base64ct::{Base64, Encoding};
-use minijinja::value::{Kwargs, Rest, Value};
+use minijinja::value::{Kwargs, Rest, Tuple, Value};
 use minijinja::{Environment, Error};
 use regex::{Captures, Regex, RegexBuilder};
 use sha2::Digest;
@@ -65,7 +65,7 @@ fn splitext(path: &str) -> Value {
     let name = path.rfind('/').map_or(0, |at| at + 1);
     let body = name + path[name..].len() - path[name..].trim_start_matches('.').len();
     let dot = path[body..].rfind('.').map_or(path.len(), |at| body + at);
-    Value::from(vec![Value::from(&path[..dot]), Value::from(&path[dot..])])
+    Tuple::from([Value::from(&path[..dot]), Value::from(&path[dot..])]).into()
 }
 
 fn center(value: &Value, width: Option<usize>) -> Result<String, Error> {
@@ -158,7 +158,7 @@ fn regex_findall(value: &Value, wanted: &str, kwargs: Kwargs) -> Result<Value, E
     let found = regex.captures_iter(&text).map(|c| match c.len() {
         1 => group(&c, 0),
         2 => group(&c, 1),
-        n => Value::from((1..n).map(|i| group(&c, i)).collect::<Vec<_>>()),
+        n => Tuple::from((1..n).map(|i| group(&c, i)).collect::<Vec<_>>()).into(),
     });
     Ok(Value::from(found.collect::<Vec<_>>()))
 }
