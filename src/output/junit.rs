@@ -1,0 +1,75 @@
+//! `junit.xml`: one suite per bundle; every stage, step and smoke check is a test case.
+use std::time::Duration;
+
+use quick_junit::{NonSuccessKind, Report, SerializeError, TestCase, TestCaseStatus, TestSuite};
+
+use super::record::{OUTPUT_BYTES, Record, State, tail_of};
+use crate::event::Verdict;
+
+/// The XML text.
+pub fn xml(record: &Record) -> Result<String, SerializeError> {
+    let mut suite = TestSuite::new(record.bundle.as_str());
+    for (key, value) in [
+        ("run", record.run.as_str()),
+        ("cloud", &record.cloud),
+        ("image.name", &record.image_name),
+        ("image.id", record.image.as_ref().map_or("", |i| &i.id)),
+        ("outcome", &record.outcome),
+    ] {
+        suite.add_property((key, value));
+    }
+    // Jenkins takes what stands before the last dot for the package.
+    let class = |kind: &str| format!("{}.{kind}", record.bundle.replace(['/', '.'], "_"));
+    for s in &record.stages {
+        let output = if s.state == State::Failed { log(record) } else { String::new() };
+        suite.add_test_case(case(&class("stage"), s.name, s.seconds, s.state, s.error.as_deref(), &output));
+    }
+    for (at, s) in record.steps.iter().enumerate() {
+        let name = format!("{:02} {}", at + 1, s.name);
+        let reason = if s.state == State::Skipped { Some("not reached") } else { s.error.as_deref() };
+        suite.add_test_case(case(&class("step"), &name, s.seconds, s.state, reason, &s.output));
+    }
+    for c in &record.checks {
+        let state = match c.verdict {
+            Verdict::Passed => State::Passed,
+            Verdict::Failed => State::Failed,
+            Verdict::Skipped => State::Skipped,
+        };
+        let reason = (state != State::Passed).then_some(c.reason.as_str());
+        suite.add_test_case(case(&class("smoke"), &c.id, c.seconds, state, reason, &c.output));
+    }
+    suite.set_time(duration(record.seconds));
+    let mut report = Report::new("image-factory");
+    report.set_time(duration(record.seconds)).add_test_suite(suite);
+    report.to_string()
+}
+
+fn case(class: &str, name: &str, seconds: f64, state: State, message: Option<&str>, output: &str) -> TestCase {
+    let output = tail_of(output, OUTPUT_BYTES);
+    let mut status = match state {
+        State::Passed | State::Running => TestCaseStatus::success(),
+        State::Failed => TestCaseStatus::non_success(NonSuccessKind::Failure),
+        State::Skipped => TestCaseStatus::skipped(),
+    };
+    if let Some(message) = message {
+        // An attribute shows badly with line ends in it; the whole text goes into the element.
+        status.set_message(message.lines().next().unwrap_or_default());
+        if state == State::Failed {
+            status.set_description(tail_of(message, OUTPUT_BYTES));
+        }
+    }
+    let mut case = TestCase::new(name, status);
+    case.set_classname(class).set_time(duration(seconds));
+    if !output.is_empty() {
+        case.set_system_out(output);
+    }
+    case
+}
+
+fn log(record: &Record) -> String {
+    record.log_tail.iter().map(|l| format!("{}: {}\n", l.source, l.line)).collect()
+}
+
+fn duration(seconds: f64) -> Duration {
+    Duration::try_from_secs_f64(seconds).unwrap_or_default()
+}

@@ -1,0 +1,29 @@
+//! What a build leaves for people and machines: rendered templates, JUnit, properties, manifest, report page.
+//! All of it follows from (bundle, plan, events, image); only [`write`](fn@write) touches the disk.
+pub mod filters;
+mod hints;
+pub mod jinja;
+pub mod junit;
+pub mod manifest;
+mod names;
+pub mod properties;
+pub mod record;
+mod rendered_form;
+pub mod report;
+pub mod templates;
+#[cfg(test)]
+mod tests;
+mod write;
+
+pub use record::Record;
+pub use templates::{Rendered, check, render};
+pub use write::{Built, OutputError, write};
+
+/// Lower-case hex.
+fn hex(bytes: &[u8]) -> String {
+    use std::fmt::Write;
+    bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut out, b| {
+        write!(out, "{b:02x}").expect("a String takes everything");
+        out
+    })
+}

@@ -1,0 +1,52 @@
+//! `image.properties`: KEY=value lines for Jenkins' EnvInject plugin, which reads them as Java properties.
+use std::fmt::Write;
+
+use super::record::Record;
+
+/// A failed build has no `IMAGE_ID`, so that a job downstream cannot take an older image for its result.
+pub fn text(record: &Record) -> String {
+    let mut out = String::new();
+    let mut line = |key: &str, value: &str| writeln!(out, "{key}={}", escaped(value)).expect("a String takes everything");
+    line("RESULT", if record.is_success() { "success" } else { "failed" });
+    line("OUTCOME", &record.outcome);
+    if let Some(image) = &record.image {
+        line("IMAGE_ID", &image.id);
+        line("IMAGE_NAME", &image.name);
+        line("IMAGE_CHECKSUM", &image.checksum);
+        line("IMAGE_SIZE", &image.size.to_string());
+    }
+    line("IMAGE_FAMILY", &record.family);
+    if let Some(base) = &record.base {
+        line("BASE_ID", &base.id);
+        line("BASE_NAME", &base.name);
+    }
+    line("BUNDLE", &record.bundle);
+    line("CLOUD", &record.cloud);
+    line("RUN_ID", &record.run);
+    line("GIT_COMMIT", record.commit.as_deref().unwrap_or_default());
+    line("BUILD_SECONDS", &format!("{:.0}", record.seconds));
+    out
+}
+
+/// A value as Java properties want it: one line, ASCII. `$` is written as a code too, because EnvInject expands `$NAME`
+/// before it reads the properties; so is a space at either end, which would be cut off.
+fn escaped(value: &str) -> String {
+    let last = value.chars().count().saturating_sub(1);
+    let mut out = String::with_capacity(value.len());
+    for (at, c) in value.chars().enumerate() {
+        match c {
+            '\\' => out.push_str("\\\\"),
+            '\n' => out.push_str("\\n"),
+            '\r' => out.push_str("\\r"),
+            '\t' => out.push_str("\\t"),
+            ' ' if at == 0 || at == last => out.push_str("\\u0020"),
+            ' '..='~' if c != '$' => out.push(c),
+            _ => {
+                for unit in c.encode_utf16(&mut [0; 2]) {
+                    write!(out, "\\u{unit:04x}").expect("a String takes everything");
+                }
+            }
+        }
+    }
+    out
+}

@@ -1,0 +1,122 @@
+//! Record, JUnit, properties, manifest, and how they get onto the disk.
+use insta::assert_snapshot;
+
+use super::{bundle, events, image, plan};
+use crate::output::manifest::Inputs;
+use crate::output::{Built, Record, junit, properties, write};
+
+fn record(fail: bool) -> Record {
+    let image = image();
+    Record::new(&plan(), &events(fail), (!fail).then_some(&image))
+}
+
+#[test]
+fn record_folds_the_events() {
+    let r = record(false);
+    let stages: Vec<String> = r.stages.iter().map(|s| format!("{} +{} {}s", s.name, s.offset, s.seconds)).collect();
+    assert_snapshot!(stages.join("\n"), @"");
+    assert_snapshot!(format!("{} {:?} own {:.1} s, {:.1} %", r.outcome, r.error, r.own_seconds, r.own_percent), @"");
+    assert!(r.is_success() && r.steps.iter().all(|s| s.attempts == 1) && r.steps[0].output.starts_with("TASK [nginx"));
+}
+
+#[test]
+fn record_of_a_run_that_has_not_ended() {
+    let (image, mut events) = (image(), events(false));
+    let output = events.iter().position(|e| serde_json::to_string(e).unwrap().contains(r#""stage":"output""#)).unwrap();
+    events.truncate(output + 1);
+    let r = Record::new(&plan(), &events, Some(&image));
+    assert_eq!((r.outcome.as_str(), r.is_success()), ("built", true));
+    let r = Record::new(&plan(), &events[..8], None);
+    assert_eq!((r.outcome.as_str(), r.is_success()), ("failed", false));
+    let r = Record::new(&plan(), &[], None);
+    assert_eq!((r.seconds, r.own_percent), (0.0, 0.0));
+}
+
+#[test]
+fn junit_is_xml_with_every_case() {
+    let xml = junit::xml(&record(true)).unwrap();
+    let mut reader = quick_xml::Reader::from_str(&xml);
+    let (mut cases, mut failures) = (0, 0);
+    loop {
+        match reader.read_event().unwrap() {
+            quick_xml::events::Event::Start(e) | quick_xml::events::Event::Empty(e) => match e.name().as_ref() {
+                b"testcase" => cases += 1,
+                b"failure" => failures += 1,
+                _ => {}
+            },
+            quick_xml::events::Event::Eof => break,
+            _ => {}
+        }
+    }
+    assert_eq!((cases, failures), (7 + 3 + 5, 2));
+    assert!(xml.contains(r#"classname="images_bundle-nginx.smoke""#) && xml.contains(r#"<skipped message="switched off"#), "{xml}");
+}
+
+#[test]
+fn junit_output_is_bounded() {
+    let mut r = record(true);
+    r.checks[4].output = "é".repeat(200_000);
+    assert!(junit::xml(&r).unwrap().len() < 100_000);
+}
+
+#[test]
+fn properties_for_jenkins() {
+    assert_snapshot!(properties::text(&record(false)), @"");
+    let mut r = record(true);
+    r.bundle = " a\\b $HOME\nIMAGE_ID=evil é ".into();
+    assert_snapshot!(properties::text(&r), @"");
+}
+
+#[test]
+fn written_and_written_again() {
+    let tree = tempfile::tempdir().unwrap();
+    let bundle = bundle(tree.path(), &[("x.heat.yml.j2", "image: {{ result_img_id }}\n"), ("sub/y.txt.j2", "{{ build_date }} {{ run_id }}")]);
+    let (image, plan, events) = (image(), plan(), events(false));
+    let log = tree.path().join("build.log");
+    std::fs::write(&log, "the log\n").unwrap();
+    let dir = tree.path().join("images/target/demo");
+    std::fs::create_dir_all(dir.join("output/old")).unwrap();
+    std::fs::write(dir.join("output/old/stale.yml"), "old").unwrap();
+    let built = Built { bundle: &bundle, plan: &plan, events: &events, image: Some(&image), log: Some(&log) };
+    let files = write(&dir, tree.path(), &built).unwrap();
+    let names: Vec<String> = files.iter().map(|f| f.strip_prefix(tree.path()).unwrap().display().to_string()).collect();
+    assert_snapshot!(names.join("\n"), @"");
+    let read = |name: &str| std::fs::read_to_string(dir.join(name)).unwrap();
+    assert_eq!(read("output/x.heat.yml"), "image: 0c8e1f7a-3d52-4a7e-9f64-5a2b8d1c6e90\n");
+    assert_eq!(read("output/sub/y.txt"), "2026-11-20T23:15:01Z 20261120-231501-a1b2c3");
+    assert!(!dir.join("output/old").exists());
+    let manifest: serde_json::Value = serde_json::from_str(&read("manifest.json")).unwrap();
+    assert_eq!(manifest["outputs"][0]["path"], "output/x.heat.yml");
+    assert_eq!(manifest["inputs"]["files"].as_array().unwrap().len(), 2);
+
+    // A failed build leaves the older image's templates, and no ID Jenkins could take for its own.
+    let failed = super::events(true);
+    write(&dir, tree.path(), &Built { events: &failed, image: None, ..built }).unwrap();
+    assert!(dir.join("output/x.heat.yml").exists());
+    let properties = read("image.properties");
+    assert!(properties.starts_with("RESULT=failed\n") && !properties.contains("IMAGE_ID"));
+    assert!(std::fs::read_dir(&dir).unwrap().all(|e| !e.unwrap().file_name().to_string_lossy().starts_with(".new-")));
+}
+
+#[test]
+fn one_bad_output_does_not_keep_the_others_back() {
+    let tree = tempfile::tempdir().unwrap();
+    let bundle = bundle(tree.path(), &[("x.yml.j2", "{{ nope }}")]);
+    let (image, plan, events) = (image(), plan(), events(false));
+    let missing = tree.path().join("no.log");
+    let built = Built { bundle: &bundle, plan: &plan, events: &events, image: Some(&image), log: Some(&missing) };
+    let errors = write(&tree.path().join("t"), tree.path(), &built).unwrap_err();
+    let text = errors.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n").replace(&tree.path().display().to_string(), "<tree>");
+    assert_snapshot!(text, @"");
+    assert!(tree.path().join("t/report.html").exists());
+}
+
+#[test]
+fn digest_of_a_definition_is_what_sha256sum_gives() {
+    let tree = tempfile::tempdir().unwrap();
+    let bundle = bundle(tree.path(), &[("b.j2", "b"), ("a.j2", "a")]);
+    let inputs = Inputs::read(&bundle.dir).unwrap();
+    let shell = "find . -type f | LC_ALL=C sort | xargs sha256sum | sha256sum";
+    let out = std::process::Command::new("sh").args(["-c", shell]).current_dir(&bundle.dir).output().unwrap();
+    assert_eq!(String::from_utf8(out.stdout).unwrap().split(' ').next().unwrap(), inputs.sha256);
+}

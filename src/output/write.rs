@@ -1,0 +1,137 @@
+//! The outputs of a build, put where formats.md §4 has them. Every file appears whole or not at all.
+use std::collections::BTreeSet;
+use std::fs;
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+
+use super::manifest::{Inputs, Manifest};
+use super::record::Record;
+use super::{junit, properties, report, templates};
+use crate::bundle::Bundle;
+use crate::diagnostic::Diagnostic;
+use crate::event::Stamped;
+use crate::image::Image;
+use crate::plan::Plan;
+
+/// What the outputs are made from.
+#[derive(Debug, Clone, Copy)]
+pub struct Built<'a> {
+    pub bundle: &'a Bundle,
+    pub plan: &'a Plan,
+    pub events: &'a [Stamped],
+    /// The published image; `None`: nothing was published.
+    pub image: Option<&'a Image>,
+    /// The log of this build, `build.<image name>.log`.
+    pub log: Option<&'a Path>,
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum OutputError {
+    #[error("{doing} {path}: {source}")]
+    Io { doing: &'static str, path: PathBuf, source: io::Error },
+    /// The image is published; these templates could not be rendered for it.
+    #[error("{} in the templates: {}", count(.0.len()), .0.first().map(ToString::to_string).unwrap_or_default())]
+    Templates(Vec<Diagnostic>),
+    #[error("cannot make {path}: {reason}")]
+    Junit { path: PathBuf, reason: String },
+}
+
+fn count(n: usize) -> String {
+    if n == 1 { "an error".into() } else { format!("{n} errors") }
+}
+
+/// Names under which the root keeps a copy of the last log; jobs from before this factory archive the second.
+const LATEST: [&str; 2] = ["build.latest.log", "packer.latest.log"];
+
+/// Writes everything into `dir` (`images/target/<bundle>`), and the copies of the log into `root` (the tree).
+///
+/// One output that cannot be written does not keep the others back: all errors come back together. Ok: the files written.
+/// It may be called again with more events; the files are then replaced.
+pub fn write(dir: &Path, root: &Path, built: &Built) -> Result<Vec<PathBuf>, Vec<OutputError>> {
+    let record = Record::new(built.plan, built.events, built.image);
+    let (mut files, mut errors) = (Vec::new(), Vec::new());
+    let mut put = |path: PathBuf, text: &[u8], errors: &mut Vec<OutputError>| match place(&path, text) {
+        Ok(()) => files.push(path),
+        Err(error) => errors.push(error),
+    };
+    let mut rendered = Vec::new();
+    if let Some(image) = built.image {
+        match templates::render(built.bundle, built.plan, image) {
+            Ok(done) => rendered = done,
+            Err(found) => errors.push(OutputError::Templates(found)),
+        }
+    }
+    for r in &rendered {
+        put(dir.join("output").join(&r.path), r.text.as_bytes(), &mut errors);
+    }
+    if !rendered.is_empty() {
+        clear_stale(&dir.join("output"), &rendered.iter().map(|r| r.path.as_path()).collect(), &mut errors);
+    }
+    put(dir.join("image.properties"), properties::text(&record).as_bytes(), &mut errors);
+    match junit::xml(&record) {
+        Ok(xml) => put(dir.join("junit.xml"), xml.as_bytes(), &mut errors),
+        Err(e) => errors.push(OutputError::Junit { path: dir.join("junit.xml"), reason: e.to_string() }),
+    }
+    let inputs = Inputs::read(&built.bundle.dir).unwrap_or_else(|(path, source)| {
+        errors.push(OutputError::Io { doing: "cannot read", path, source });
+        Inputs::default()
+    });
+    put(dir.join("manifest.json"), Manifest::new(&record, &inputs, &rendered).json().as_bytes(), &mut errors);
+    put(dir.join("report.html"), report::html(&record).as_bytes(), &mut errors);
+    if let Some(log) = built.log {
+        for name in LATEST {
+            match copy(log, &root.join(name)) {
+                Ok(()) => files.push(root.join(name)),
+                Err(error) => errors.push(error),
+            }
+        }
+    }
+    if errors.is_empty() { Ok(files) } else { Err(errors) }
+}
+
+/// Removes what an earlier build rendered and this one did not: a template that is gone must not go on being deployed.
+fn clear_stale(output: &Path, kept: &BTreeSet<&Path>, errors: &mut Vec<OutputError>) {
+    for entry in walkdir::WalkDir::new(output).contents_first(true).into_iter().flatten().filter(|e| e.depth() > 0) {
+        let inside = entry.path().strip_prefix(output).unwrap_or(entry.path());
+        let gone = if entry.file_type().is_dir() {
+            // Only empty ones can be removed, which is what is wanted.
+            let _ = fs::remove_dir(entry.path());
+            Ok(())
+        } else if kept.contains(inside) {
+            Ok(())
+        } else {
+            fs::remove_file(entry.path())
+        };
+        if let Err(source) = gone {
+            errors.push(OutputError::Io { doing: "cannot remove", path: entry.path().into(), source });
+        }
+    }
+}
+
+fn place(path: &Path, text: &[u8]) -> Result<(), OutputError> {
+    fill(path, |file| file.write_all(text))
+}
+
+fn copy(from: &Path, to: &Path) -> Result<(), OutputError> {
+    let mut source = fs::File::open(from).map_err(|source| OutputError::Io { doing: "cannot read", path: from.into(), source })?;
+    fill(to, |file| io::copy(&mut source, file).map(drop))
+}
+
+/// A new file beside the old one, then renamed over it.
+fn fill(path: &Path, write: impl FnOnce(&mut fs::File) -> io::Result<()>) -> Result<(), OutputError> {
+    let dir = path.parent().unwrap_or(Path::new("."));
+    let attempt = || {
+        fs::create_dir_all(dir)?;
+        let mut new = tempfile::Builder::new().prefix(".new-").permissions(readable()).tempfile_in(dir)?;
+        write(new.as_file_mut())?;
+        new.persist(path).map_err(|e| e.error)?;
+        Ok(())
+    };
+    attempt().map_err(|source| OutputError::Io { doing: "cannot write", path: path.into(), source })
+}
+
+/// As any file one writes (less the umask): the job that archives it may be another user.
+fn readable() -> fs::Permissions {
+    use std::os::unix::fs::PermissionsExt;
+    fs::Permissions::from_mode(0o666)
+}
