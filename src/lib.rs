@@ -10,3 +10,4 @@ pub mod image;
 pub mod plan;
 pub mod cloud;
 pub mod remote;
+pub mod build;
