@@ -1,0 +1,111 @@
+//! The user data that machines are born with: who may log in, and which host key they show.
+//!
+//! JSON is YAML, so `#cloud-config` with a JSON body needs no quoting rules of our own. Only keys that cloud-init has
+//! known for ten years are used: an image decides which version reads them.
+use serde_json::{Value, json};
+use ssh_key::{LineEnding, PrivateKey, PublicKey};
+
+/// User data of a builder: `login` opens the default user, and `host` is the only host key the machine has.
+///
+/// Nothing is said about passwords. `ssh_pwauth`, whatever its value, makes cloud-init write a file into
+/// `sshd_config.d` that would be captured and win over what the bundle says in `sshd_config`. No account gets a password here:
+/// cloud-init locks the default user's, and the base's is none of our making.
+///
+/// # Panics
+/// If `host` is encrypted; host keys never are.
+pub fn builder_user_data(login: &PublicKey, host: &PrivateKey) -> String {
+    let private = host.to_openssh(LineEnding::LF).expect("a host key is a plain ed25519 key");
+    cloud_config(json!({
+        "ssh_authorized_keys": [openssh(login)],
+        "disable_root": true,
+        // With `ssh_keys` cloud-init generates none; with `ssh_deletekeys` those of a base that came with some are gone.
+        "ssh_deletekeys": true,
+        "ssh_keys": { "ed25519_private": private.as_str(), "ed25519_public": openssh(host.public_key()) },
+        // What gets installed is the bundle's business, and an upgrade at boot holds apt's lock while the first step starts.
+        "package_update": false,
+        "package_upgrade": false,
+        "growpart": { "mode": "auto", "devices": ["/"] },
+        "resize_rootfs": true,
+    }))
+}
+
+/// User data of a machine that is booted from a captured image: only the login key. It makes its own host keys, and
+/// prints them on its console, from where [`super::console::host_keys`] takes them.
+pub fn smoke_user_data(login: &PublicKey) -> String {
+    cloud_config(json!({
+        "ssh_authorized_keys": [openssh(login)],
+        // Host keys that were left in the image shall show, not be replaced by cloud-init before anyone looks.
+        "ssh_deletekeys": false,
+        // The console is how the factory learns the keys, so images that keep them off it say so to no avail.
+        "ssh": { "emit_keys_to_console": true },
+        "ssh_key_console_blacklist": [],
+    }))
+}
+
+fn cloud_config(settings: Value) -> String {
+    // Pretty: people read it when a machine does not come up.
+    format!("#cloud-config\n{settings:#}\n")
+}
+
+fn openssh(key: &PublicKey) -> String {
+    key.to_openssh().expect("an ed25519 key can be written")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use ssh_key::Algorithm;
+    use ssh_key::rand_core::OsRng;
+
+    fn key(comment: &str) -> PrivateKey {
+        let mut key = PrivateKey::random(&mut OsRng, Algorithm::Ed25519).unwrap();
+        key.set_comment(comment);
+        key
+    }
+
+    /// As cloud-init reads it: a marker line, then YAML.
+    fn read(user_data: &str) -> serde_yaml::Value {
+        let body = user_data.strip_prefix("#cloud-config\n").expect("the first line says what it is");
+        serde_yaml::from_str(body).unwrap()
+    }
+
+    #[test]
+    fn a_builder_gets_both_keys_unchanged() {
+        let (login, host) = (key("factory \"quoted\" # x"), key("host"));
+        let data = read(&builder_user_data(login.public_key(), &host));
+        let line = data["ssh_authorized_keys"][0].as_str().unwrap();
+        assert_eq!(PublicKey::from_openssh(line).unwrap(), *login.public_key());
+        let private = PrivateKey::from_openssh(data["ssh_keys"]["ed25519_private"].as_str().unwrap()).unwrap();
+        assert_eq!(private.key_data(), host.key_data());
+        let public = data["ssh_keys"]["ed25519_public"].as_str().unwrap();
+        assert_eq!(PublicKey::from_openssh(public).unwrap(), *host.public_key());
+        assert_eq!(data["package_upgrade"].as_bool(), Some(false));
+    }
+
+    #[test]
+    fn a_smoke_machine_gets_no_host_key() {
+        let login = key("smoke");
+        let data = read(&smoke_user_data(login.public_key()));
+        assert_eq!(data["ssh_authorized_keys"].as_sequence().unwrap().len(), 1);
+        assert!(data.get("ssh_keys").is_none());
+        assert_eq!(data["ssh_deletekeys"].as_bool(), Some(false));
+    }
+
+    /// Not a test: writes user data and keys for trials with real machines into `$TRIAL`.
+    #[test]
+    #[ignore = "for trials by hand"]
+    fn trial() {
+        let dir = std::path::PathBuf::from(std::env::var_os("TRIAL").unwrap());
+        let (login, host) = (key("factory-build"), key("factory-host"));
+        let write = |name: &str, text: &str| std::fs::write(dir.join(name), text).unwrap();
+        write("login", &login.to_openssh(LineEnding::LF).unwrap());
+        write("login.pub", &login.public_key().to_openssh().unwrap());
+        write("host.pub", &host.public_key().to_openssh().unwrap());
+        write("builder.user_data", &builder_user_data(login.public_key(), &host));
+        let smoke = key("factory-smoke");
+        write("smoke", &smoke.to_openssh(LineEnding::LF).unwrap());
+        write("smoke.user_data", &smoke_user_data(smoke.public_key()));
+        let parts: Vec<String> = crate::bundle::TIDY_PARTS.iter().map(|p| (*p).into()).collect();
+        write("tidy.sh", &super::super::tidy::script(&parts, login.public_key()));
+    }
+}
