@@ -74,9 +74,13 @@ pub fn matched_no_hosts(lines: &[impl AsRef<str>]) -> bool {
     lines.iter().any(|line| line == "skipping: no hosts matched") && !lines.iter().any(|line| heading(line).is_some())
 }
 
-/// `line` as a person wants to see it at the end of a failed step: a result is cut down to its message, stars go.
+/// `line` as a person wants to see it at the end of a failed step: a result is cut down to its message, stars go, of
+/// the recap nothing stays.
 pub fn brief(line: &str) -> String {
     let line = words::shown(line);
+    if line.starts_with("PLAY RECAP") || (line.contains(" unreachable=") && line.contains(" rescued=")) {
+        return String::new();
+    }
     let one = [line];
     match result(&one) {
         Some(failure) if one[0].ends_with('}') => {
@@ -109,7 +113,7 @@ fn result(lines: &[String]) -> Option<Failure> {
         text.push('}');
     }
     let message = match serde_json::from_str(&text) {
-        Ok(Value::Object(result)) => message(&result),
+        Ok(Value::Object(result)) if !result.is_empty() => message(&result),
         _ => loose_message(&text).unwrap_or_else(|| head.trim_start_matches([':', ' ']).to_owned()),
     };
     Some(Failure { task: None, host: Some(host.split(" -> ").next().unwrap_or(host).to_owned()), item, message })
@@ -253,7 +257,7 @@ mod tests {
         assert_eq!((failure.task, failure.host.as_deref(), failure.message.as_str()), (None, Some("h"), "No \"x\""));
         assert_eq!(super::failure(&["fatal: [h]: UNREACHABLE!"]).unwrap().message, "UNREACHABLE!");
         assert_eq!(super::failure(&["all is well"]), None);
-        assert_eq!(super::failure::<&str>(&[]), None);
+        assert_eq!(super::failure(&[""; 0]), None);
     }
 
     #[test]
@@ -261,6 +265,7 @@ mod tests {
         let failed = sample!("stderr").into_iter().find(|line| line.starts_with("fatal:")).unwrap();
         assert_eq!(brief(failed), "fatal: [localhost]: FAILED! => non-zero return code (3): E: broken [x]");
         assert_eq!(brief("TASK [x] *******"), "TASK [x]");
+        assert_eq!(sample!("stderr").iter().rev().map(|line| brief(line)).find(|line| !line.is_empty()), Some(brief(failed)));
         assert_eq!(brief("fatal: [localhost]: FAILED! => {"), "fatal: [localhost]: FAILED! => {");
     }
 }

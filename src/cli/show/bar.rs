@@ -93,31 +93,25 @@ impl Story {
             Event::StageStarted { .. } => self.headed = false,
             Event::StageDone { stage, seconds } => out.push(self.stage(&paint.good("✓"), *stage, *seconds)),
             Event::StageFailed { stage, seconds, error } => {
-                // Of a failed step the lines stand there already.
-                out.extend(self.tail(width));
                 out.push(self.stage(&paint.bad("✗"), *stage, *seconds));
-                out.extend(self.error(error, "    "));
+                out.extend(self.tail(width)); // none where a step failed: they stand there already
+                out.extend(self.error(error, "    ", width));
             }
+            Event::StepStarted { .. } => self.head(&mut out),
             Event::StepDone { seconds, .. } => {
-                self.head(&mut out);
                 out.push(self.step(&paint.good("✓"), *seconds));
             }
             Event::StepFailed { seconds, error, .. } => {
-                self.head(&mut out);
                 out.push(self.step(&paint.bad("✗"), *seconds));
                 out.extend(self.tail(width));
-                out.extend(self.error(error, "        "));
+                out.extend(self.error(error, "        ", width));
             }
             Event::Output { source, line } if self.verbose => {
                 let line = format!("{} | {}", words::shown(source), words::shown(line));
                 out.push(paint.dim(format!("      {}", line.trim_end())));
             }
-            Event::Note { text } => out.extend(text.lines().map(|line| format!("  {}", words::shown(line)))),
-            Event::Warning { text } => {
-                for (number, line) in text.lines().map(words::shown).enumerate() {
-                    out.push(if number == 0 { format!("  {} {line}", paint.warn("warning:")) } else { format!("    {line}") });
-                }
-            }
+            Event::Note { text } => self.remark("", text, width, &mut out),
+            Event::Warning { text } => self.remark(&paint.warn("warning: "), text, width, &mut out),
             Event::Check(check) => {
                 self.head(&mut out);
                 self.check(check, width, &mut out);
@@ -125,7 +119,7 @@ impl Story {
             Event::Finished { image, error, leaks, .. } => {
                 out.push(String::new());
                 let error = error.as_deref().unwrap_or_default();
-                out.extend(self.error(error, ""));
+                out.extend(self.error(error, "", width));
                 out.extend(leaks.iter().map(|leak| format!("{} {}", paint.warn("left behind:"), words::shown(leak))));
                 let last = words::final_line(&stamped.event).expect("the event is Finished");
                 out.push(paint.bold(if image.is_some() && error.is_empty() { paint.good(last) } else { paint.bad(last) }));
@@ -162,7 +156,7 @@ impl Story {
         if !self.current.last.is_empty() {
             say(&self.paint.dim(&self.current.last));
         }
-        truncate_str(&line, width.saturating_sub(1), "…").into_owned()
+        cut(&line, width)
     }
 
     /// `  • provision`, once, before the first line that belongs under it.
@@ -202,29 +196,73 @@ impl Story {
         match check.verdict {
             _ if reason.is_empty() => out.push(line),
             // Why it failed is read; what was seen of the others may be cut.
-            Verdict::Failed => out.push(format!("{line}  {}", paint.bad(reason))),
-            _ => out.push(truncate_str(&format!("{line}  {}", paint.dim(reason)), width.saturating_sub(1), "…").into_owned()),
+            Verdict::Failed => {
+                out.push(line);
+                out.extend(fold(&reason, "        ", width).map(|line| paint.bad(line)));
+            }
+            _ => out.push(cut(&format!("{line}  {}", paint.dim(reason)), width)),
         }
         if check.verdict == Verdict::Failed {
             let lines: Vec<_> = check.output.lines().map(words::shown).filter(|line| !line.trim().is_empty()).collect();
-            out.extend(lines.iter().rev().take(TAIL).rev().map(|line| self.quote(line, width)));
+            out.extend(lines.iter().rev().take(TAIL).rev().flat_map(|line| self.quote(line, width)));
         }
     }
 
     fn tail(&self, width: usize) -> Vec<String> {
-        self.current.tail().map(|line| self.quote(line, width)).collect()
+        self.current.tail().flat_map(|line| self.quote(line, width)).collect()
     }
 
     /// A line of foreign output, set apart. Cut at some rows: one Ansible result can fill a screen.
-    fn quote(&self, line: &str, width: usize) -> String {
-        let bar = self.paint.dim("│");
-        truncate_str(&format!("        {bar} {line}"), (width * ROWS).saturating_sub(1), "…").into_owned()
+    fn quote(&self, line: &str, width: usize) -> Vec<String> {
+        let paint = self.paint;
+        let mut rows: Vec<String> = fold(line, "", width.saturating_sub(10)).collect();
+        if rows.len() > ROWS {
+            rows.truncate(ROWS);
+            rows[ROWS - 1].push('…');
+        }
+        let failed = ["fatal: ", "failed: ", "ERROR! "].iter().any(|mark| line.starts_with(mark));
+        let said = |row: String| if failed { paint.bad(row) } else { row };
+        rows.into_iter().map(|row| format!("        {} {}", paint.dim("│"), said(row))).collect()
     }
 
-    fn error(&mut self, error: &str, indent: &str) -> Vec<String> {
-        let paint = self.paint;
-        self.current.untold(error).into_iter().map(|line| format!("{indent}{}", paint.bad(line))).collect()
+    /// A note or warning, where the lines of its stage stand.
+    fn remark(&self, prefix: &str, text: &str, width: usize, out: &mut Vec<String>) {
+        let indent = if self.headed { "      " } else { "  " };
+        for (number, line) in text.lines().map(words::shown).enumerate() {
+            let (prefix, indent) = if number == 0 { (prefix, indent.to_owned()) } else { ("", format!("{indent}  ")) };
+            // Folded with the prefix in place, for it takes room.
+            out.extend(fold(&format!("{prefix}{line}"), &indent, width));
+        }
     }
+
+    fn error(&mut self, error: &str, indent: &str, width: usize) -> Vec<String> {
+        let paint = self.paint;
+        self.current.untold(error).iter().flat_map(|line| fold(line, indent, width)).map(|line| paint.bad(line)).collect()
+    }
+}
+
+/// At most `width - 1` columns of `text`.
+fn cut(text: &str, width: usize) -> String {
+    if width < 2 { String::new() } else { truncate_str(text, width - 1, "…").into_owned() }
+}
+
+/// `text` broken between words into rows of less than `width` columns, indented. A longer word stays whole: a path that
+/// the terminal wraps can still be copied.
+fn fold(text: &str, indent: &str, width: usize) -> impl Iterator<Item = String> {
+    let mut rows = vec![indent.to_owned()];
+    let mut empty = true;
+    for word in text.split(' ') {
+        let row = rows.last_mut().expect("there is always a row");
+        if empty {
+            row.push_str(word);
+        } else if measure_text_width(row) + 1 + measure_text_width(word) < width {
+            let _ = write!(row, " {word}");
+        } else {
+            rows.push(format!("{indent}{word}"));
+        }
+        empty = false;
+    }
+    rows.into_iter()
 }
 
 /// A gauge of 16 columns: what is full of it, and the rest.
