@@ -11,6 +11,8 @@ use tokio::process::Child;
 
 use crate::cancel::{Cancel, Cancelled};
 
+pub mod process;
+
 /// In the environment of every process that a run starts, and so of all their children: the run's ID.
 /// It is the owner tag of a process; `sweep` ends nothing that does not carry it.
 pub const RUN_MARK: &str = "IMAGE_FACTORY_RUN";

@@ -227,7 +227,7 @@ pub fn plan(bundle: &Bundle, facts: &Facts, run: &str, now: Timestamp) -> Result
         _ => None,
     };
     let needs_builder = base.is_some() || !steps.is_empty();
-    let mut machine = |role: &str| machine(bundle, &facts.cloud, run, role, base);
+    let machine = |role: &str| machine(bundle, &facts.cloud, run, role, base);
     let builder = needs_builder.then(|| machine("builder"));
     let (first, second) = (machine("smoke-a"), machine("smoke-b"));
     too_large(bundle, &facts.cloud, &first, base, &mut wrong);

@@ -129,10 +129,10 @@ fn base_name(bundle: &Bundle) -> Result<Option<String>, RunError> {
 
 async fn host_facts(bundle: &Bundle, cancel: &Cancel) -> HostFacts {
     let limit = Duration::from_secs(20);
-    let ansible = exec::output(&Cmd::new("ansible-playbook", limit).arg("--version"), cancel);
+    let ansible = Cmd::new("ansible-playbook", limit).arg("--version");
     let git = |args: &[&str]| Cmd::new("git", limit).dir(&bundle.dir).args(args.iter().map(|a| (*a).to_owned()));
     let (head, dirty) = (git(&["rev-parse", "HEAD"]), git(&["status", "--porcelain", "--untracked-files=normal", "--", "."]));
-    let (ansible, head, dirty) = tokio::join!(ansible, exec::output(&head, cancel), exec::output(&dirty, cancel));
+    let (ansible, head, dirty) = tokio::join!(exec::output(&ansible, cancel), exec::output(&head, cancel), exec::output(&dirty, cancel));
     let commit = head.ok().map(|head| {
         let mark = if dirty.is_ok_and(|d| d.trim().is_empty()) { "" } else { "-dirty" };
         format!("{}{mark}", head.trim())
@@ -275,10 +275,15 @@ async fn finish(
         Err(e) => (Err(RunError::Build(e)), None),
     };
     let target = target_dir(bundle);
-    if let Some(image) = &image {
+    let write = |log: Option<&Path>| {
+        let built = output::Built { bundle, plan, events: &recorder.events(), image: image.as_ref(), log };
+        let lines = |errors: Vec<output::OutputError>| errors.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ");
+        output::write(&target, &bundle.tree, &built).map(drop).map_err(lines)
+    };
+    if image.is_some() {
         let rendered = Instant::now();
         cx.events.emit(Event::StageStarted { stage: Stage::Output });
-        let written = output::write_templates(&target, bundle, plan, image);
+        let written = write(None);
         let seconds = seconds(rendered.elapsed());
         cx.events.emit(match &written {
             Ok(()) => Event::StageDone { stage: Stage::Output, seconds },
@@ -316,9 +321,8 @@ async fn finish(
         leaks: leaks.clone(),
         kept: kept.clone(),
     };
-    let written = dir.record(&record).and_then(|()| {
-        output::write_reports(&target, &bundle.tree, &dir.log(), bundle, plan, &recorder.events(), image.as_ref()).map_err(|e| RunError::Output(e))
-    });
+    // Again, now that the end is known: reports tell of it, and the log is whole.
+    let written = dir.record(&record).and_then(|()| write(Some(&dir.log())).map_err(RunError::Output));
     if let (Ok(()), Err(e)) = (&result, written) {
         result = Err(e);
     }

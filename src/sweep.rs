@@ -51,7 +51,8 @@ async fn one(cloud: &dyn Cloud, run: &Indexed, dry_run: bool, report: &mut Swept
     let mut things = cloud.owned(&run.run).await?;
     let seen = things.len();
     let same = |a: &Entry, b: &Entry| a.kind == b.kind && (a.id.is_some() && a.id == b.id || a.name == b.name);
-    things.extend(listed.iter().filter(|l| !things.iter().any(|t| same(l, t))).cloned());
+    let unseen: Vec<Entry> = listed.iter().filter(|l| !things.iter().any(|t| same(l, t))).cloned().collect();
+    things.extend(unseen);
     if dry_run {
         things.truncate(seen);
         report.things = things;

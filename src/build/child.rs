@@ -22,7 +22,7 @@ pub(super) async fn run(cx: &Cx, name: &str, cmd: &Cmd, on_line: impl FnMut(Stre
         .own(Kind::Process, name, || async {
             let started = exec::start(&cmd)?;
             let proc = started.pid().and_then(|pid| Proc::of(pid as i32));
-            let id = proc.map(|p| p.to_string()).unwrap_or_default();
+            let id: String = proc.map(|p| p.to_string()).unwrap_or_default();
             Ok::<_, ChildError>(Made { id: id.clone(), value: (started, id) })
         })
         .await?;

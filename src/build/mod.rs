@@ -56,7 +56,7 @@ pub trait Interactive: Send + Sync {
 }
 
 /// How a person gets into a machine that is up.
-#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Opened {
     pub machine: String,
     /// Program and arguments of an interactive login, host key pinned.
@@ -139,10 +139,9 @@ pub async fn build(site: &Site<'_>) -> Outcome {
     let mut up = None;
     let result = line(site, &mut up).await;
     let keep = site.keep_on_failure && matches!(&result, Err(e) if !e.is_cancelled());
-    if let (true, Some(opened)) = (keep, up) {
-        return Outcome { result, leaks: Vec::new(), kept: Some(opened) };
+    if keep && up.is_some() {
+        return Outcome { result, leaks: Vec::new(), kept: up };
     }
-    drop(up);
     let leaks = unwind(site).await;
     Outcome { result, leaks, kept: None }
 }

@@ -154,7 +154,7 @@ impl LastLines {
 /// Cuts the two streams into lines and sends them to the events.
 pub(super) fn lines_to(events: Events, source: &'static str, last: LastLines) -> OnOutput {
     let mut rest = [Vec::new(), Vec::new()];
-    let mut line = move |text: &[u8]| {
+    let line = move |text: &[u8]| {
         let text = String::from_utf8_lossy(text);
         last.push(&text);
         events.output(source, text.trim_end_matches('\r'));

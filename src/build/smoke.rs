@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use ssh_key::PrivateKey;
 
-use super::machine::{self, Identity, Running, plain_key};
+use super::machine::{self, Identity, Running};
 use super::provision::{LastLines, lines_to};
 use super::{BuildError, Opened, Site, checks, cloud_init, console};
 use crate::cloud::Machine;
@@ -205,7 +205,6 @@ async fn one(
         ("FACTORY_USER", running.target.user.clone()),
         ("FACTORY_DISK_BYTES", disk_bytes.to_string()),
         ("FACTORY_NOW", jiff::Timestamp::now().as_second().to_string()),
-        ("FACTORY_DNS_NAME", DNS_NAME.to_owned()),
         ("FACTORY_BUILDER", plan.builder.as_ref().map(|b| b.name.clone()).unwrap_or_default()),
         ("FACTORY_BUNDLE", plan.family.clone()),
         ("FACTORY_IMAGE_NAME", plan.image_name.clone()),

@@ -8,7 +8,7 @@ use tokio::process::Child;
 
 use super::accel::Choice;
 use super::machine::{CONSOLE, LOG, Layout, OVERLAY, Place, Record, SEED, convert_error};
-use super::process::Proc;
+use crate::exec::process::Proc;
 use super::qmp::Qmp;
 use super::seed::Seed;
 use super::store::Store;

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use super::process::Proc;
+use crate::exec::process::Proc;
 use super::store;
 use crate::cloud::ledger::{Kind, Made};
 use crate::cloud::{CloudError, Cx, Machine};

@@ -20,7 +20,6 @@ mod facts;
 mod machine;
 mod owned;
 mod power;
-mod process;
 mod qcow2;
 mod qmp;
 mod seed;

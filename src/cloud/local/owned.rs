@@ -7,7 +7,7 @@ use std::path::{Component, Path};
 use std::time::Duration;
 
 use super::machine::Layout;
-use super::process::{self, Proc, State};
+use crate::exec::process::{self, Proc, State};
 use super::store::{self, Store};
 use crate::cloud::CloudError;
 use crate::cloud::ledger::{Entry, Kind};

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 
 use super::machine::{Place, Record};
-use super::process::State;
+use crate::exec::process::State;
 use super::qmp::{Qmp, QmpError};
 use crate::cloud::{CloudError, Cx, Machine, Power};
 

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::{Duration, Instant};
 
-use crate::exec::RUN_MARK;
+use super::RUN_MARK;
 
 /// `pid:start`, where `start` is field 22 of /proc/PID/stat: clock ticks from the machine's boot to the process's start.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
