@@ -1,5 +1,5 @@
 //! Replays a made-up run through a sink, to look at it: `cargo run --example show-demo -- [--fail boot|step|check|leak]
-//! [--progress bar|plain|json] [--speed N] [-v|-q] [--log FILE]`.
+//! [--progress bar|plain|json] [--speed N] [--runs N] [-v|-q] [--log FILE]`.
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
@@ -22,6 +22,9 @@ struct Args {
     verbose: bool,
     #[arg(short)]
     quiet: bool,
+    /// So many runs in a row, through the same sink.
+    #[arg(long, default_value_t = 1)]
+    runs: usize,
     #[arg(long)]
     log: Option<std::path::PathBuf>,
 }
@@ -44,32 +47,38 @@ fn main() -> ExitCode {
         events.add(Box::new(LogFile::create(path).expect("the log can be written")));
     }
     let replay = Replay { events, speed: args.speed, fail: args.fail.unwrap_or_default() };
-    let began = Instant::now();
-    let name = "bundle-nginx-2026-11-20-2331".to_owned();
-    replay.events.emit(Event::Started {
-        run: "0193c0de-8a5f-7c41-9d57-3f0b8e6f2a11".into(),
-        bundle: "nginx".into(),
-        image_name: name.clone(),
-        cloud: "local".into(),
-    });
-    let result = replay.run();
-    let _ = replay.stage(Stage::Unwind, |r| {
-        r.wait(1.5);
-        Ok(())
-    });
-    let leaks = if replay.fail == "leak" { vec!["port factory-0193c0de-port: 409 in use".to_owned()] } else { Vec::new() };
-    let image = result.is_ok().then(|| FinishedImage { id: "0193c0e1-77aa-7b02-8c11-5d2f9a0e4b6c".into(), name });
-    replay.events.emit(Event::Finished {
-        outcome: if result.is_ok() { "built" } else { "failed" }.into(),
-        seconds: seconds(began.elapsed()),
-        image,
-        error: result.as_ref().err().cloned(),
-        leaks,
-    });
-    if result.is_ok() { ExitCode::SUCCESS } else { ExitCode::from(30) }
+    let results: Vec<_> = (0..args.runs).map(|_| replay.whole()).collect();
+    if results.iter().all(Result::is_ok) { ExitCode::SUCCESS } else { ExitCode::from(30) }
 }
 
 impl Replay {
+    /// A run from its first event to its last.
+    fn whole(&self) -> Result<(), Failed> {
+        let began = Instant::now();
+        let name = "bundle-nginx-2026-11-20-2331".to_owned();
+        self.events.emit(Event::Started {
+            run: "0193c0de-8a5f-7c41-9d57-3f0b8e6f2a11".into(),
+            bundle: "nginx".into(),
+            image_name: name.clone(),
+            cloud: "local".into(),
+        });
+        let result = self.run();
+        let _ = self.stage(Stage::Unwind, |r| {
+            r.wait(1.5);
+            Ok(())
+        });
+        let leaks = if self.fail == "leak" { vec!["port factory-0193c0de-port: 409 in use".to_owned()] } else { Vec::new() };
+        let image = result.is_ok().then(|| FinishedImage { id: "0193c0e1-77aa-7b02-8c11-5d2f9a0e4b6c".into(), name });
+        self.events.emit(Event::Finished {
+            outcome: if result.is_ok() { "built" } else { "failed" }.into(),
+            seconds: seconds(began.elapsed()),
+            image,
+            error: result.as_ref().err().cloned(),
+            leaks,
+        });
+        result
+    }
+
     fn wait(&self, seconds: f64) {
         std::thread::sleep(Duration::from_secs_f64(seconds / self.speed));
     }

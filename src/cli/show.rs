@@ -123,6 +123,15 @@ impl Paint {
         self.with("2", text)
     }
 
+    /// The final line: green only if all is well.
+    fn verdict(self, line: String, built: bool, clean: bool) -> String {
+        match (built, clean) {
+            (true, true) => self.with("1;32", line),
+            (true, false) => self.with("1;33", line),
+            (false, _) => self.with("1;31", line),
+        }
+    }
+
     fn bold(self, text: impl AsRef<str>) -> String {
         self.with("1", text)
     }

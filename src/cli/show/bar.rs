@@ -50,12 +50,18 @@ impl Bar {
 impl Sink for Bar {
     fn take(&mut self, event: &Stamped) {
         let width = usize::from(self.term.size().1);
+        if matches!(event.event, Event::Started { .. }) && self.line.is_finished() {
+            self.line.reset(); // one command, several bundles
+            self.line.enable_steady_tick(TICK);
+        }
         let lines = self.story.lock().expect("the drawing thread panicked").take(event, width);
         if matches!(event.event, Event::Finished { .. }) {
             self.line.finish_and_clear();
             let _ = self.term.write_line(&lines.join("\n"));
         } else if !lines.is_empty() {
-            self.line.println(lines.join("\n"));
+            // Not `println`: it pads lines with blanks to the full width instead of ending them, and a terminal that
+            // is made wider, or copied from, joins them.
+            self.line.suspend(|| self.term.write_line(&lines.join("\n"))).unwrap_or_default();
         }
         // Output and progress are not drawn as they come: the next tick shows the last of them.
     }
@@ -87,6 +93,7 @@ impl Story {
         let mut out = Vec::new();
         match &stamped.event {
             Event::Started { run, bundle, image_name, cloud } => {
+                self.current = Current::default();
                 out.push(format!("{}: building image {} on {cloud}", paint.bold(bundle), paint.bold(image_name)));
                 out.push(paint.dim(format!("  run {run}")));
             }
@@ -99,7 +106,7 @@ impl Story {
             }
             Event::StepStarted { .. } => self.head(&mut out),
             Event::StepDone { seconds, .. } => {
-                out.push(self.step(&paint.good("✓"), *seconds));
+                out.push(cut(&self.step(&paint.good("✓"), *seconds), width));
             }
             Event::StepFailed { seconds, error, .. } => {
                 out.push(self.step(&paint.bad("✗"), *seconds));
@@ -122,7 +129,7 @@ impl Story {
                 out.extend(self.error(error, "", width));
                 out.extend(leaks.iter().map(|leak| format!("{} {}", paint.warn("left behind:"), words::shown(leak))));
                 let last = words::final_line(&stamped.event).expect("the event is Finished");
-                out.push(paint.bold(if image.is_some() && error.is_empty() { paint.good(last) } else { paint.bad(last) }));
+                out.push(paint.verdict(last, image.is_some() && error.is_empty(), leaks.is_empty()));
             }
             _ => {}
         }

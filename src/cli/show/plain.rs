@@ -100,6 +100,11 @@ impl Teller {
     fn take(&mut self, stamped: &Stamped) {
         let Stamped { at, event } = stamped;
         let at = *at;
+        if matches!(event, Event::Started { .. }) {
+            // One command, several bundles: each begins anew.
+            self.began = None;
+            self.current = Current::default();
+        }
         self.began.get_or_insert(at);
         let normal = self.verbosity >= 0;
         let verbose = self.verbosity >= 1;
@@ -154,7 +159,7 @@ impl Teller {
                     self.raw(&format!("{} {}", self.paint.warn("left behind:"), words::shown(leak)));
                 }
                 let last = words::final_line(event).expect("the event is Finished");
-                self.raw(&if image.is_some() && error.is_none() { self.paint.good(last) } else { self.paint.bad(last) });
+                self.raw(&self.paint.verdict(last, image.is_some() && error.is_none(), leaks.is_empty()));
             }
             _ => {}
         }

@@ -170,6 +170,13 @@ fn quiet_says_only_what_is_wrong_and_how_it_ended() {
 }
 
 #[test]
+fn a_second_run_begins_anew() {
+    let mut twice = failure();
+    twice.extend(failure().into_iter().map(|event| Stamped { at: event.at + jiff::SignedDuration::from_secs(500), ..event }));
+    assert_eq!(plain(&twice, 0), plain(&failure(), 0).repeat(2));
+}
+
+#[test]
 fn verbose_has_the_output_too() {
     let text = plain(&success(), 1);
     assert!(text.contains("[00:50] ansible | TASK [install nginx] **********\n[00:50] ansible |\n"), "{text}");
