@@ -84,7 +84,12 @@ fn all(bundle: &Bundle, variables: &Map<String, Json>) -> Result<Vec<Rendered>, 
                 let inside = path.strip_prefix("output").unwrap_or(path);
                 done.push(Rendered { path: inside.with_extension(""), text });
             }
-            Err(found) => wrong.extend(found),
+            // A value of build-vars.yml that two templates use is wrong once.
+            Err(found) => found.into_iter().for_each(|d| {
+                if !wrong.contains(&d) {
+                    wrong.push(d);
+                }
+            }),
         }
     }
     if wrong.is_empty() { Ok(done) } else { Err(wrong) }

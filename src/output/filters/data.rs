@@ -102,9 +102,7 @@ fn quoted(text: &str, ascii: bool, out: &mut String) {
         return out.push_str(&plain);
     }
     for c in plain.chars() {
-        if c.is_ascii() && c != '\u{7f}' {
-            out.push(c);
-        } else if c == '\u{7f}' {
+        if c.is_ascii() {
             out.push(c);
         } else {
             for unit in c.encode_utf16(&mut [0; 2]) {

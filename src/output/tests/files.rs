@@ -14,8 +14,18 @@ fn record(fail: bool) -> Record {
 fn record_folds_the_events() {
     let r = record(false);
     let stages: Vec<String> = r.stages.iter().map(|s| format!("{} +{} {}s", s.name, s.offset, s.seconds)).collect();
-    assert_snapshot!(stages.join("\n"), @"");
-    assert_snapshot!(format!("{} {:?} own {:.1} s, {:.1} %", r.outcome, r.error, r.own_seconds, r.own_percent), @"");
+    assert_snapshot!(stages.join("\n"), @"
+    plan +0 0.4s
+    boot +0.4 21.3s
+    provision +21.7 67.6s
+    tidy +89.3 2.1s
+    capture +91.399 38.2s
+    smoke +129.6 51.4s
+    publish +180.999 0.3s
+    output +181.299 0.1s
+    unwind +181.399 1.2s
+    ");
+    assert_snapshot!(format!("{} {:?} own {:.1} s, {:.1} %", r.outcome, r.error, r.own_seconds, r.own_percent), @"built None own 4.5 s, 2.5 %");
     assert!(r.is_success() && r.steps.iter().all(|s| s.attempts == 1) && r.steps[0].output.starts_with("TASK [nginx"));
 }
 
@@ -61,10 +71,36 @@ fn junit_output_is_bounded() {
 
 #[test]
 fn properties_for_jenkins() {
-    assert_snapshot!(properties::text(&record(false)), @"");
+    assert_snapshot!(properties::text(&record(false)), @"
+    RESULT=success
+    OUTCOME=built
+    IMAGE_ID=0c8e1f7a-3d52-4a7e-9f64-5a2b8d1c6e90
+    IMAGE_NAME=bundle-nginx-2026-11-20-2315
+    IMAGE_CHECKSUM=abababababababababababababababababababababababababababababababababababababababababababababababababababababababababababababababab
+    IMAGE_SIZE=641728512
+    IMAGE_FAMILY=bundle-nginx
+    BASE_ID=6f1c2a7e-0b1d-4c55-9a38-2d7f0c9e1b44
+    BASE_NAME=debian-12-2026-11-01-0400
+    BUNDLE=images/bundle-nginx
+    CLOUD=local
+    RUN_ID=20261120-231501-a1b2c3
+    GIT_COMMIT=52da0ba1c7e94e6d8f0a
+    BUILD_SECONDS=183
+    ");
     let mut r = record(true);
     r.bundle = " a\\b $HOME\nIMAGE_ID=evil é ".into();
-    assert_snapshot!(properties::text(&r), @"");
+    assert_snapshot!(properties::text(&r), @r"
+    RESULT=failed
+    OUTCOME=failed
+    IMAGE_FAMILY=bundle-nginx
+    BASE_ID=6f1c2a7e-0b1d-4c55-9a38-2d7f0c9e1b44
+    BASE_NAME=debian-12-2026-11-01-0400
+    BUNDLE=\u0020a\\b \u0024HOME\nIMAGE_ID=evil \u00e9\u0020
+    CLOUD=local
+    RUN_ID=20261120-231501-a1b2c3
+    GIT_COMMIT=52da0ba1c7e94e6d8f0a
+    BUILD_SECONDS=172
+    ");
 }
 
 #[test]
@@ -80,7 +116,16 @@ fn written_and_written_again() {
     let built = Built { bundle: &bundle, plan: &plan, events: &events, image: Some(&image), log: Some(&log) };
     let files = write(&dir, tree.path(), &built).unwrap();
     let names: Vec<String> = files.iter().map(|f| f.strip_prefix(tree.path()).unwrap().display().to_string()).collect();
-    assert_snapshot!(names.join("\n"), @"");
+    assert_snapshot!(names.join("\n"), @"
+    images/target/demo/output/x.heat.yml
+    images/target/demo/output/sub/y.txt
+    images/target/demo/image.properties
+    images/target/demo/junit.xml
+    images/target/demo/manifest.json
+    images/target/demo/report.html
+    build.latest.log
+    packer.latest.log
+    ");
     let read = |name: &str| std::fs::read_to_string(dir.join(name)).unwrap();
     assert_eq!(read("output/x.heat.yml"), "image: 0c8e1f7a-3d52-4a7e-9f64-5a2b8d1c6e90\n");
     assert_eq!(read("output/sub/y.txt"), "2026-11-20T23:15:01Z 20261120-231501-a1b2c3");
@@ -107,7 +152,12 @@ fn one_bad_output_does_not_keep_the_others_back() {
     let built = Built { bundle: &bundle, plan: &plan, events: &events, image: Some(&image), log: Some(&missing) };
     let errors = write(&tree.path().join("t"), tree.path(), &built).unwrap_err();
     let text = errors.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n").replace(&tree.path().display().to_string(), "<tree>");
-    assert_snapshot!(text, @"");
+    assert_snapshot!(text, @"
+    an error in the templates: images/demo/output/x.yml.j2:1:4: error: `nope` is undefined
+        hint: did you mean `none`?
+    cannot read <tree>/no.log: No such file or directory (os error 2)
+    cannot read <tree>/no.log: No such file or directory (os error 2)
+    ");
     assert!(tree.path().join("t/report.html").exists());
 }
 
