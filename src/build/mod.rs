@@ -8,7 +8,7 @@ use crate::cloud::ledger::{Leak, LedgerError};
 use crate::cloud::{Cloud, CloudError, Cx, Publication};
 use crate::event::{Check, Event, Stage, seconds};
 use crate::exec::ExecError;
-use crate::image::Image;
+use crate::image::{Image, State};
 use crate::plan::Plan;
 use crate::remote::{Connect, RemoteError};
 
@@ -20,6 +20,8 @@ mod machine;
 mod provision;
 mod smoke;
 mod source;
+#[cfg(test)]
+mod tests;
 pub mod tidy;
 mod watch;
 
@@ -193,7 +195,14 @@ async fn publish(site: &Site<'_>, staged: &Image) -> Result<Image, BuildError> {
         protected: wanted.protected,
         hidden: wanted.hidden,
     };
-    let image = site.cloud.publish(site.cx, staged, &publication).await?;
+    let image = match site.cloud.publish(site.cx, staged, &publication).await {
+        Ok(image) => image,
+        // The write may have been done and its answer lost: what the cloud shows counts.
+        Err(e) => match site.cloud.images().await.unwrap_or_default().into_iter().find(|i| i.id == staged.id && i.state == State::Active) {
+            Some(image) => image,
+            None => return Err(e.into()),
+        },
+    };
     site.cx.ledger.keep(crate::cloud::ledger::Kind::Image, &image.id)?;
     Ok(image)
 }

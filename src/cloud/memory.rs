@@ -40,6 +40,8 @@ struct Booted {
     name: String,
     power: Power,
     disk_gb: u64,
+    /// As its console shows it; each machine has its own unless the test says otherwise.
+    host_key: String,
 }
 
 impl Memory {
@@ -68,7 +70,7 @@ impl Memory {
         image
     }
 
-    /// Lines such as `ssh-ed25519 AAAA… root@host`, which the console of every machine shows as its host keys.
+    /// Lines such as `ssh-ed25519 AAAA… root@host`, which the console of every machine shows in place of its own.
     pub fn set_host_keys(&self, keys: Vec<String>) {
         self.world().host_keys = keys;
     }
@@ -204,9 +206,11 @@ impl Cloud for Memory {
                     return Err(CloudError::refused(format!("image {}", spec.image), "does not exist"));
                 }
                 let id = world.id();
-                let booted = Booted { run: spec.run.clone(), name: spec.name.clone(), power: Power::On, disk_gb: spec.disk_gb };
+                let host_key = ssh_key::PrivateKey::random(&mut rand_core::OsRng, ssh_key::Algorithm::Ed25519).expect("random numbers");
+                let host_key = host_key.public_key().to_openssh().expect("a fresh key encodes");
+                let booted = Booted { run: spec.run.clone(), name: spec.name.clone(), power: Power::On, disk_gb: spec.disk_gb, host_key };
                 world.machines.insert(id.clone(), booted);
-                let machine = Machine { name: spec.name.clone(), id: id.clone(), host: "127.0.0.1".into(), port: 22 };
+                let machine = Machine { name: spec.name.clone(), id: id.clone(), host: "memory".into(), port: world.made as u16 };
                 Ok(Made { id, value: machine })
             })
         };
@@ -218,7 +222,9 @@ impl Cloud for Memory {
     }
 
     async fn console(&self, machine: &Machine) -> Result<String, CloudError> {
-        let keys = self.world().host_keys.join("\n");
+        let world = self.world();
+        let own = world.machines.get(&machine.id).map(|m| m.host_key.clone()).into_iter().collect();
+        let keys = if world.host_keys.is_empty() { own } else { world.host_keys.clone() }.join("\n");
         Ok(format!(
             "[    0.000000] Linux version 6.1.0-memory\n-----BEGIN SSH HOST KEY KEYS-----\n{keys}\n-----END SSH HOST KEY KEYS-----\n\
              Cloud-init v. 22.4.2 finished\n\n{} login: ",
