@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use image_factory::cloud::ledger::{Kind, Ledger};
 use image_factory::cloud::local::{Accel, Local, LocalConfig};
+use image_factory::plan::{BaseFact, Wanted};
 use image_factory::cloud::{BootSpec, Cloud, CloudError, Cx, Machine, Power, contract};
 
 struct Bench {
@@ -171,4 +172,69 @@ async fn files_that_are_no_images_are_refused() {
     let refused = bench.cloud.import(&bench.cx, "r", "x", &backed, SOON).await.unwrap_err();
     assert!(refused.to_string().contains("backing file"), "{refused}");
     assert_eq!(bench.cx.ledger.entries(), [], "nothing was made");
+}
+
+/// KVM is tried once and the result remembered; whatever it is, it is said with its reason.
+#[tokio::test]
+async fn facts_say_how_machines_run() {
+    let Some(bench) = bench() else { return };
+    let home = bench.dir.path().join("home");
+    let config = LocalConfig { home: home.clone(), runtime: bench.dir.path().join("run"), accel: Accel::Auto };
+    let wanted = Wanted { base: Some("os/none".into()), image_name: "x".into() };
+    let first = Local::new(config.clone()).facts(&wanted, &bench.cx).await.unwrap();
+    eprintln!("{}", first.how);
+    assert!(first.how.starts_with("QEMU ") && first.how.contains(": "), "{}", first.how);
+    assert_eq!((first.lacks.len(), &first.base), (0, &BaseFact::Missing { near: Vec::new() }));
+    let at = std::time::Instant::now();
+    assert_eq!(Local::new(config).facts(&wanted, &bench.cx).await.unwrap().how, first.how);
+    assert!(!home.join("cache/kvm.json").exists() || at.elapsed() < Duration::from_secs(4), "tried again");
+}
+
+/// The whole way with a real guest: SSH by the config drive, orderly stop, capture, and the captured image lives.
+#[tokio::test]
+#[ignore = "needs minutes, and a Debian cloud image in FACTORY_IT_DISK"]
+async fn a_real_image_lives() {
+    let Some(bench) = bench() else { return };
+    let Ok(disk) = std::env::var("FACTORY_IT_DISK") else { return };
+    let run = run_id();
+    let key = bench.dir.path().join("key");
+    let made = std::process::Command::new("ssh-keygen").args(["-q", "-t", "ed25519", "-N", "", "-f"]).arg(&key).status();
+    assert!(made.unwrap().success());
+    let public = std::fs::read_to_string(key.with_extension("pub")).unwrap();
+    let user_data = format!("#cloud-config\nssh_authorized_keys:\n  - {public}");
+    let mut image = bench.cloud.import(&bench.cx, &run, "base", Path::new(&disk), SOON).await.unwrap();
+    let mut ids = Vec::new();
+    for round in ["builder", "smoke"] {
+        let at = std::time::Instant::now();
+        let lap = |what: &str| eprintln!("{:7.1} s {round}: {what}", at.elapsed().as_secs_f64());
+        let name = format!("factory-{run}-{round}");
+        let spec = BootSpec { name, ram_mb: 1024, cpus: 2, disk_gb: 4, user_data: user_data.clone(), ..spec(&run, &image.id, 0) };
+        let machine = bench.cloud.boot(&bench.cx, &spec, SOON).await.unwrap();
+        lap("powered on");
+        let id = loop {
+            assert!(at.elapsed() < Duration::from_secs(1200), "{}", bench.cloud.console(&machine).await.unwrap());
+            let asked = tokio::process::Command::new("ssh")
+                .args(["-o", "StrictHostKeyChecking=no", "-o", "UserKnownHostsFile=/dev/null", "-o", "ConnectTimeout=5", "-i"])
+                .arg(&key)
+                .args(["-p", &machine.port.to_string(), "debian@127.0.0.1", "hostname; cat /etc/machine-id; df -h / | tail -1; nproc"])
+                .output();
+            let said = asked.await.unwrap();
+            if said.status.success() {
+                break String::from_utf8_lossy(&said.stdout).into_owned();
+            }
+            tokio::time::sleep(Duration::from_secs(1)).await;
+        };
+        lap(&format!("SSH: {}", id.replace('\n', " ")));
+        ids.push(id);
+        bench.cloud.shutdown(&bench.cx, &machine, Duration::from_secs(180)).await.unwrap();
+        lap("off");
+        if let Ok(keep) = std::env::var("FACTORY_IT_KEEP") {
+            let overlay = bench.dir.path().join(format!("home/work/{run}/{}/overlay.qcow2", machine.name));
+            let flat = std::process::Command::new("qemu-img").args(["convert", "-O", "qcow2"]).arg(overlay).arg(keep).status();
+            assert!(flat.unwrap().success());
+        }
+        image = bench.cloud.capture(&bench.cx, &run, &machine, round, Duration::from_secs(600)).await.unwrap();
+        lap(&format!("captured {} MiB", image.size >> 20));
+    }
+    bench.unwind(&run).await;
 }
