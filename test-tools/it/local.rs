@@ -16,11 +16,14 @@ struct Bench {
 const SOON: Duration = Duration::from_secs(60);
 
 fn bench() -> Option<Bench> {
+    bench_in(tempfile::Builder::new().prefix("if").tempdir().unwrap())
+}
+
+fn bench_in(dir: tempfile::TempDir) -> Option<Bench> {
     if std::process::Command::new("qemu-system-x86_64").arg("--version").output().is_err() {
         eprintln!("skipped: qemu-system-x86_64 is not installed");
         return None;
     }
-    let dir = tempfile::Builder::new().prefix("if").tempdir().unwrap();
     let config = LocalConfig { home: dir.path().join("home"), runtime: dir.path().join("run"), accel: Accel::Tcg };
     let ledger = Ledger::open(&dir.path().join("ledger.jsonl")).unwrap();
     let cx = Cx { ledger, events: Default::default(), cancel: Default::default() };
@@ -172,6 +175,72 @@ async fn files_that_are_no_images_are_refused() {
     let refused = bench.cloud.import(&bench.cx, "r", "x", &backed, SOON).await.unwrap_err();
     assert!(refused.to_string().contains("backing file"), "{refused}");
     assert_eq!(bench.cx.ledger.entries(), [], "nothing was made");
+}
+
+const VICTIM: &str = "FACTORY_IT_VICTIM";
+
+/// Not a test of its own: the factory that [`a_killed_factory_leaves_nothing`] kills.
+#[tokio::test]
+async fn victim() {
+    let Ok(dir) = std::env::var(VICTIM) else { return };
+    let run = victim_run(Path::new(&dir));
+    // In a directory of the parent's, which is not removed when this process ends.
+    let mut dir = tempfile::Builder::new().prefix("v").tempdir_in(dir).unwrap();
+    dir.disable_cleanup(true);
+    let Some(bench) = bench_in(dir) else { return };
+    let machine = bench.boot(&run).await;
+    std::fs::write(bench.dir.path().join("machine"), format!("{}\n{}\n", machine.id, machine.port)).unwrap();
+    tokio::time::sleep(SOON).await;
+}
+
+fn victim_run(dir: &Path) -> String {
+    format!("victim-{}", dir.file_name().unwrap().display())
+}
+
+/// The machine lives on (`--keep-on-failure` counts on that), and another process finds and removes all of it, by the
+/// ledger as well as without.
+#[tokio::test]
+async fn a_killed_factory_leaves_nothing() {
+    for by_ledger in [true, false] {
+        let outer = tempfile::Builder::new().prefix("if").tempdir().unwrap();
+        let run = victim_run(outer.path());
+        if bench_in(tempfile::tempdir_in(&outer).unwrap()).is_none() {
+            return;
+        }
+        let mut victim = std::process::Command::new(std::env::current_exe().unwrap())
+            .args(["--exact", "local::victim"])
+            .env(VICTIM, outer.path())
+            .stdout(std::process::Stdio::null())
+            .spawn()
+            .unwrap();
+        let text = loop {
+            tokio::time::sleep(Duration::from_millis(100)).await;
+            assert_eq!(victim.try_wait().unwrap(), None);
+            let dirs = std::fs::read_dir(&outer).unwrap().flatten().map(|d| d.path());
+            if let Some(text) = dirs.filter_map(|d| std::fs::read_to_string(d.join("machine")).ok()).find(|t| t.lines().count() == 2) {
+                break text;
+            }
+        };
+        victim.kill().unwrap();
+        victim.wait().unwrap();
+        let dir = std::fs::read_dir(&outer).unwrap().flatten().map(|d| d.path()).find(|d| d.join("machine").exists()).unwrap();
+        let config = LocalConfig { home: dir.join("home"), runtime: dir.join("run"), accel: Accel::Tcg };
+        let cloud = Local::new(config);
+        let mut lines = text.lines();
+        let id = lines.next().unwrap().to_owned();
+        let machine = Machine { name: "m".into(), id, host: "127.0.0.1".into(), port: lines.next().unwrap().parse().unwrap() };
+        assert_eq!(cloud.power(&machine).await.unwrap(), Power::On);
+        assert!(std::net::TcpStream::connect(("127.0.0.1", machine.port)).is_ok());
+        assert!(cloud.runs().await.unwrap().contains(&run));
+        let ledger = Ledger::open(&dir.join("ledger.jsonl")).unwrap().entries();
+        let found = cloud.owned(&run).await.unwrap();
+        for entry in if by_ledger { ledger } else { found } {
+            cloud.delete(&run, &entry).await.unwrap();
+        }
+        assert_eq!(cloud.owned(&run).await.unwrap(), []);
+        assert!(matches!(cloud.power(&machine).await.unwrap(), Power::Gone(_)));
+        assert_eq!(std::fs::read_dir(dir.join("home/work")).unwrap().count(), 0);
+    }
 }
 
 /// KVM is tried once and the result remembered; whatever it is, it is said with its reason.
