@@ -94,7 +94,7 @@ async fn life(cloud: &dyn Cloud, run: &Run, disk: &Path) -> Image {
         let wanted = Wanted { base: Some(base.clone()), image_name: published.name.clone() };
         let facts = cloud.facts(&wanted, &run.cx).await.expect("facts");
         assert_eq!(facts.base, BaseFact::Found(Box::new(published.clone())));
-        assert_eq!(facts.name_taken_by, [published.id.clone()]);
+        assert_eq!(facts.name_taken_by, std::slice::from_ref(&published.id));
     }
 
     // The ledger has not heard that the image is kept: it was published all the same, and stays.

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use image_factory::cloud::ledger::{Kind, Ledger};
 use image_factory::cloud::local::{Accel, Local, LocalConfig};
+use image_factory::plan::{BaseFact, Wanted};
 use image_factory::cloud::{BootSpec, Cloud, CloudError, Cx, Machine, Power, contract};
 
 struct Bench {
@@ -15,11 +16,14 @@ struct Bench {
 const SOON: Duration = Duration::from_secs(60);
 
 fn bench() -> Option<Bench> {
+    bench_in(tempfile::Builder::new().prefix("if").tempdir().unwrap())
+}
+
+fn bench_in(dir: tempfile::TempDir) -> Option<Bench> {
     if std::process::Command::new("qemu-system-x86_64").arg("--version").output().is_err() {
         eprintln!("skipped: qemu-system-x86_64 is not installed");
         return None;
     }
-    let dir = tempfile::Builder::new().prefix("if").tempdir().unwrap();
     let config = LocalConfig { home: dir.path().join("home"), runtime: dir.path().join("run"), accel: Accel::Tcg };
     let ledger = Ledger::open(&dir.path().join("ledger.jsonl")).unwrap();
     let cx = Cx { ledger, events: Default::default(), cancel: Default::default() };
@@ -171,4 +175,135 @@ async fn files_that_are_no_images_are_refused() {
     let refused = bench.cloud.import(&bench.cx, "r", "x", &backed, SOON).await.unwrap_err();
     assert!(refused.to_string().contains("backing file"), "{refused}");
     assert_eq!(bench.cx.ledger.entries(), [], "nothing was made");
+}
+
+const VICTIM: &str = "FACTORY_IT_VICTIM";
+
+/// Not a test of its own: the factory that [`a_killed_factory_leaves_nothing`] kills.
+#[tokio::test]
+async fn victim() {
+    let Ok(dir) = std::env::var(VICTIM) else { return };
+    let run = victim_run(Path::new(&dir));
+    // In a directory of the parent's, which is not removed when this process ends.
+    let mut dir = tempfile::Builder::new().prefix("v").tempdir_in(dir).unwrap();
+    dir.disable_cleanup(true);
+    let Some(bench) = bench_in(dir) else { return };
+    let machine = bench.boot(&run).await;
+    std::fs::write(bench.dir.path().join("machine"), format!("{}\n{}\n", machine.id, machine.port)).unwrap();
+    tokio::time::sleep(SOON).await;
+}
+
+fn victim_run(dir: &Path) -> String {
+    format!("victim-{}", dir.file_name().unwrap().display())
+}
+
+/// The machine lives on (`--keep-on-failure` counts on that), and another process finds and removes all of it, by the
+/// ledger as well as without.
+#[tokio::test]
+async fn a_killed_factory_leaves_nothing() {
+    for by_ledger in [true, false] {
+        let outer = tempfile::Builder::new().prefix("if").tempdir().unwrap();
+        let run = victim_run(outer.path());
+        if bench_in(tempfile::tempdir_in(&outer).unwrap()).is_none() {
+            return;
+        }
+        let mut victim = std::process::Command::new(std::env::current_exe().unwrap())
+            .args(["--exact", "local::victim"])
+            .env(VICTIM, outer.path())
+            .stdout(std::process::Stdio::null())
+            .spawn()
+            .unwrap();
+        let text = loop {
+            tokio::time::sleep(Duration::from_millis(100)).await;
+            assert_eq!(victim.try_wait().unwrap(), None);
+            let dirs = std::fs::read_dir(&outer).unwrap().flatten().map(|d| d.path());
+            if let Some(text) = dirs.filter_map(|d| std::fs::read_to_string(d.join("machine")).ok()).find(|t| t.lines().count() == 2) {
+                break text;
+            }
+        };
+        victim.kill().unwrap();
+        victim.wait().unwrap();
+        let dir = std::fs::read_dir(&outer).unwrap().flatten().map(|d| d.path()).find(|d| d.join("machine").exists()).unwrap();
+        let config = LocalConfig { home: dir.join("home"), runtime: dir.join("run"), accel: Accel::Tcg };
+        let cloud = Local::new(config);
+        let mut lines = text.lines();
+        let id = lines.next().unwrap().to_owned();
+        let machine = Machine { name: "m".into(), id, host: "127.0.0.1".into(), port: lines.next().unwrap().parse().unwrap() };
+        assert_eq!(cloud.power(&machine).await.unwrap(), Power::On);
+        assert!(std::net::TcpStream::connect(("127.0.0.1", machine.port)).is_ok());
+        assert!(cloud.runs().await.unwrap().contains(&run));
+        let ledger = Ledger::open(&dir.join("ledger.jsonl")).unwrap().entries();
+        let found = cloud.owned(&run).await.unwrap();
+        for entry in if by_ledger { ledger } else { found } {
+            cloud.delete(&run, &entry).await.unwrap();
+        }
+        assert_eq!(cloud.owned(&run).await.unwrap(), []);
+        assert!(matches!(cloud.power(&machine).await.unwrap(), Power::Gone(_)));
+        assert_eq!(std::fs::read_dir(dir.join("home/work")).unwrap().count(), 0);
+    }
+}
+
+/// KVM is tried once and the result remembered; whatever it is, it is said with its reason.
+#[tokio::test]
+async fn facts_say_how_machines_run() {
+    let Some(bench) = bench() else { return };
+    let home = bench.dir.path().join("home");
+    let config = LocalConfig { home: home.clone(), runtime: bench.dir.path().join("run"), accel: Accel::Auto };
+    let wanted = Wanted { base: Some("os/none".into()), image_name: "x".into() };
+    let first = Local::new(config.clone()).facts(&wanted, &bench.cx).await.unwrap();
+    eprintln!("{}", first.how);
+    assert!(first.how.starts_with("QEMU ") && first.how.contains(": "), "{}", first.how);
+    assert_eq!((first.lacks.len(), &first.base), (0, &BaseFact::Missing { near: Vec::new() }));
+    let at = std::time::Instant::now();
+    assert_eq!(Local::new(config).facts(&wanted, &bench.cx).await.unwrap().how, first.how);
+    assert!(!home.join("cache/kvm.json").exists() || at.elapsed() < Duration::from_secs(4), "tried again");
+}
+
+/// The whole way with a real guest: SSH by the config drive, orderly stop, capture, and the captured image lives.
+#[tokio::test]
+#[ignore = "needs minutes, and a Debian cloud image in FACTORY_IT_DISK"]
+async fn a_real_image_lives() {
+    let Some(bench) = bench() else { return };
+    let Ok(disk) = std::env::var("FACTORY_IT_DISK") else { return };
+    let run = run_id();
+    let key = bench.dir.path().join("key");
+    let made = std::process::Command::new("ssh-keygen").args(["-q", "-t", "ed25519", "-N", "", "-f"]).arg(&key).status();
+    assert!(made.unwrap().success());
+    let public = std::fs::read_to_string(key.with_extension("pub")).unwrap();
+    let user_data = format!("#cloud-config\nssh_authorized_keys:\n  - {public}");
+    let mut image = bench.cloud.import(&bench.cx, &run, "base", Path::new(&disk), SOON).await.unwrap();
+    let mut ids = Vec::new();
+    for round in ["builder", "smoke"] {
+        let at = std::time::Instant::now();
+        let lap = |what: &str| eprintln!("{:7.1} s {round}: {what}", at.elapsed().as_secs_f64());
+        let name = format!("factory-{run}-{round}");
+        let spec = BootSpec { name, ram_mb: 1024, cpus: 2, disk_gb: 4, user_data: user_data.clone(), ..spec(&run, &image.id, 0) };
+        let machine = bench.cloud.boot(&bench.cx, &spec, SOON).await.unwrap();
+        lap("powered on");
+        let id = loop {
+            assert!(at.elapsed() < Duration::from_secs(1200), "{}", bench.cloud.console(&machine).await.unwrap());
+            let asked = tokio::process::Command::new("ssh")
+                .args(["-o", "StrictHostKeyChecking=no", "-o", "UserKnownHostsFile=/dev/null", "-o", "ConnectTimeout=5", "-i"])
+                .arg(&key)
+                .args(["-p", &machine.port.to_string(), "debian@127.0.0.1", "hostname; cat /etc/machine-id; df -h / | tail -1; nproc"])
+                .output();
+            let said = asked.await.unwrap();
+            if said.status.success() {
+                break String::from_utf8_lossy(&said.stdout).into_owned();
+            }
+            tokio::time::sleep(Duration::from_secs(1)).await;
+        };
+        lap(&format!("SSH: {}", id.replace('\n', " ")));
+        ids.push(id);
+        bench.cloud.shutdown(&bench.cx, &machine, Duration::from_secs(180)).await.unwrap();
+        lap("off");
+        if let Ok(keep) = std::env::var("FACTORY_IT_KEEP") {
+            let overlay = bench.dir.path().join(format!("home/work/{run}/{}/overlay.qcow2", machine.name));
+            let flat = std::process::Command::new("qemu-img").args(["convert", "-O", "qcow2"]).arg(overlay).arg(keep).status();
+            assert!(flat.unwrap().success());
+        }
+        image = bench.cloud.capture(&bench.cx, &run, &machine, round, Duration::from_secs(600)).await.unwrap();
+        lap(&format!("captured {} MiB", image.size >> 20));
+    }
+    bench.unwind(&run).await;
 }

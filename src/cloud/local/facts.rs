@@ -23,12 +23,25 @@ async fn say_version(program: &str, cancel: &Cancel) -> Result<Option<String>, c
     }
 }
 
+/// The first that reads and writes qcow2 images compressed with zstd, as the store has them.
+const OLDEST: (u32, u32) = (5, 1);
+
+/// Major and minor number of a version.
+fn number(version: &str) -> (u32, u32) {
+    let mut numbers = version.split('.').map(|n| n.parse().unwrap_or(0));
+    (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0))
+}
+
 /// Programs that are missing, each with what to do.
 pub async fn lacks(qemu: Option<&str>, cancel: &Cancel) -> Result<Vec<(String, String)>, crate::cancel::Cancelled> {
     let hint = |package: &str| format!("run `make deps`, or install {package}");
     let mut lacks = Vec::new();
-    if qemu.is_none() {
-        lacks.push(("qemu-system-x86_64 is not installed".into(), hint("qemu-system-x86")));
+    match qemu {
+        None => lacks.push(("qemu-system-x86_64 is not installed".into(), hint("qemu-system-x86"))),
+        Some(version) if number(version) < OLDEST => {
+            lacks.push((format!("QEMU {version} is too old: {}.{} or newer is needed", OLDEST.0, OLDEST.1), hint("a newer qemu-system-x86")));
+        }
+        Some(_) => {}
     }
     if say_version("qemu-img", cancel).await?.is_none() {
         lacks.push(("qemu-img is not installed".into(), hint("qemu-utils")));
@@ -69,6 +82,11 @@ pub fn free_bytes(path: &Path) -> Option<u64> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn versions_compare_as_numbers() {
+        assert!(number("4.2.1") < OLDEST && number("10.0.2") >= OLDEST && number("5.1") >= OLDEST);
+    }
 
     #[test]
     fn this_machine_has_something() {

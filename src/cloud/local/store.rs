@@ -92,6 +92,8 @@ impl Store {
     /// Takes a finished directory `staged` with disk.qcow2 and image.json in as the image `id`: one rename.
     pub fn take(&self, staged: &Path, id: &str) -> io::Result<()> {
         fs::create_dir_all(&self.dir)?;
+        // It was the run's alone; an image may be read by whoever may enter the store.
+        fs::set_permissions(staged, permissions(0o755))?;
         sync_dir(staged)?;
         fs::rename(staged, self.dir.join(id))?;
         sync_dir(&self.dir)
@@ -138,16 +140,15 @@ pub fn write_description(dir: &Path, image: &Image) -> io::Result<()> {
 /// Replaces a file in one step: written beside it, synced, renamed.
 pub fn replace(path: &Path, content: &[u8]) -> io::Result<()> {
     let dir = path.parent().unwrap_or(Path::new("."));
-    let mut new = tempfile::Builder::new().prefix(".new-").permissions(permissions()).tempfile_in(dir)?;
+    let mut new = tempfile::Builder::new().prefix(".new-").permissions(permissions(0o644)).tempfile_in(dir)?;
     new.write_all(content)?;
     new.as_file().sync_all()?;
     new.persist(path).map_err(|e| e.error)?;
     sync_dir(dir)
 }
 
-/// As any other file: a temporary file's 0600 would hide images from the other users of a shared store.
-fn permissions() -> fs::Permissions {
-    std::os::unix::fs::PermissionsExt::from_mode(0o644)
+fn permissions(mode: u32) -> fs::Permissions {
+    std::os::unix::fs::PermissionsExt::from_mode(mode)
 }
 
 fn sync_dir(dir: &Path) -> io::Result<()> {
