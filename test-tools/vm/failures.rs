@@ -1,0 +1,129 @@
+//! What goes wrong with machines and with the factory itself, done to real ones.
+#![allow(clippy::disallowed_methods)] // signals are sent with `kill`
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use super::support::{Factory, Running};
+
+const BOOT: Duration = Duration::from_secs(600);
+
+/// A bundle with one shell step.
+fn shell(name: &str, step: &str) -> Factory {
+    let vars = format!("bundle:\n  name: {name}\n  img_base: os/debian-12\nsteps:\n  - name: the step\n    sudo: true\n    shell: |\n      {step}\n");
+    Factory::new(name).file(&format!("images/{name}/build-vars.yml"), &vars).with_base()
+}
+
+/// PID of the machine whose name ends with `role`.
+fn qemu(factory: &Factory, role: &str) -> String {
+    let home = factory.home().display().to_string();
+    let is_it = |pid: &str| {
+        let read = |name: &str| std::fs::read(format!("/proc/{pid}/{name}")).map(|b| String::from_utf8_lossy(&b).into_owned()).unwrap_or_default();
+        read("environ").contains(&home) && read("cmdline").contains("qemu-system") && read("cmdline").contains(&format!("-{role}"))
+    };
+    let all = std::fs::read_dir("/proc").unwrap().flatten();
+    all.filter_map(|e| e.file_name().into_string().ok()).find(|pid| is_it(pid)).expect("the machine's QEMU is not there")
+}
+
+fn signal(pid: &str, name: &str) {
+    assert!(Command::new("kill").args([name, pid]).status().unwrap().success());
+}
+
+fn leaves_nothing(factory: &Factory, family: &str) {
+    assert_eq!(factory.images(family), Vec::<serde_json::Value>::new(), "something was published");
+    assert_eq!(factory.left(), Vec::<String>::new());
+}
+
+#[test]
+#[ignore = "boots machines: `make test-failures`"]
+fn an_image_with_a_failed_unit_is_not_published() {
+    let unit = "printf '[Service]\\nType=oneshot\\nExecStart=/bin/false\\n[Install]\\nWantedBy=multi-user.target\\n' > /etc/systemd/system/broken.service && systemctl enable broken.service";
+    let factory = shell("broken", unit);
+    let (code, said) = factory.run(&["build", "images/broken"]);
+    assert_eq!(code, 40);
+    assert!(said.contains("failed-units") && said.contains("broken.service"));
+    leaves_nothing(&factory, "broken");
+}
+
+/// During an Ansible step, which by itself would wait for ever.
+#[test]
+#[ignore = "boots a machine: `make test-failures`"]
+fn a_builder_that_freezes_is_named_within_a_minute() {
+    let factory = Factory::new("frozen")
+        .file("images/frozen/build-vars.yml", "bundle:\n  name: frozen\n  img_base: os/debian-12\nsteps:\n  - ansible: ansible/wait.yml\n")
+        .file(
+            "images/frozen/ansible/wait.yml",
+            "- hosts: local\n  gather_facts: false\n  tasks:\n    - name: wait long\n      command: sleep 3000\n",
+        )
+        .with_base();
+    let mut build = factory.start(&["-v", "build", "images/frozen"]);
+    build.until("TASK [wait long]", BOOT);
+    let pid = qemu(&factory, "builder");
+    signal(&pid, "-STOP");
+    named_within_a_minute(&mut build);
+    leaves_nothing(&factory, "frozen");
+}
+
+#[test]
+#[ignore = "boots a machine: `make test-failures`"]
+fn a_builder_that_loses_its_network_is_named_within_a_minute() {
+    // The machine itself cuts the line, and nothing outside shows it.
+    let factory = shell("cut", "ip link set eth0 down; sleep 3000");
+    let mut build = factory.start(&["-v", "build", "images/cut"]);
+    build.until("the step", BOOT);
+    named_within_a_minute(&mut build);
+    leaves_nothing(&factory, "cut");
+}
+
+fn named_within_a_minute(build: &mut Running) {
+    let begin = Instant::now();
+    build.until("the builder was lost", Duration::from_secs(60));
+    println!("named after {:?}", begin.elapsed());
+    assert_eq!(build.end(Duration::from_secs(60)), 30);
+}
+
+#[test]
+#[ignore = "boots a machine: `make test-failures`"]
+fn a_signal_unwinds_in_order() {
+    let factory = shell("stopped", "sleep 3000");
+    let mut build = factory.start(&["build", "images/stopped"]);
+    build.until("the step", BOOT);
+    build.signal("-TERM");
+    assert_eq!(build.end(Duration::from_secs(60)), 130);
+    leaves_nothing(&factory, "stopped");
+}
+
+#[test]
+#[ignore = "boots a machine: `make test-failures`"]
+fn sweep_clears_what_a_killed_factory_left_and_touches_no_live_run() {
+    let factory = shell("killed", "sleep 3000");
+    let mut live = factory.start(&["build", "images/killed"]);
+    live.until("the step", BOOT);
+    let mut dead = factory.command(&["build", "images/killed"]).spawn().unwrap();
+    std::thread::sleep(Duration::from_secs(8));
+    dead.kill().unwrap();
+    dead.wait().unwrap();
+    let (code, said) = factory.run(&["sweep"]);
+    assert_eq!(code, 0);
+    assert!(said.contains("alive, left alone") && said.contains("removed process"), "{said}");
+    assert!(live.child.try_wait().unwrap().is_none() && !qemu(&factory, "builder").is_empty());
+    live.child.kill().unwrap();
+    live.child.wait().unwrap();
+    assert_eq!(factory.run(&["sweep"]).0, 0);
+    leaves_nothing(&factory, "killed");
+}
+
+#[test]
+#[ignore = "boots a machine: `make test-failures`"]
+fn a_kept_machine_can_be_opened_and_swept_by_name() {
+    let factory = shell("kept", "exit 3");
+    let (code, said) = factory.run(&["build", "images/kept", "--keep-on-failure"]);
+    assert_eq!(code, 30);
+    let open = said.lines().find_map(|l| l.split("Open it:").nth(1)).expect("no command to open it").trim().to_owned();
+    let words: Vec<&str> = open.split(' ').collect();
+    let opened = Command::new(words[0]).args(&words[1..]).arg("id -un").output().unwrap();
+    assert_eq!(String::from_utf8_lossy(&opened.stdout).trim(), "debian", "{}", String::from_utf8_lossy(&opened.stderr));
+    assert!(factory.run(&["sweep"]).1.contains("left up on purpose"));
+    let run = said.lines().find_map(|l| l.split("sweep --run ").nth(1)).unwrap().trim().to_owned();
+    assert_eq!(factory.run(&["sweep", "--run", &run]).0, 0);
+    leaves_nothing(&factory, "kept");
+}

@@ -1,0 +1,154 @@
+//! A copy of the tree with the real definitions, a home of its own, and the program run in it.
+#![allow(clippy::disallowed_methods)] // the program under test is started as a user does
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use assert_cmd::cargo::CommandCargoExt;
+
+pub struct Factory {
+    root: PathBuf,
+}
+
+impl Factory {
+    /// `name` sets the tree apart; the home, with the base image in it, is shared.
+    pub fn new(name: &str) -> Self {
+        let root = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("vm");
+        let this = Self { root: root.join(name) };
+        let _ = std::fs::remove_dir_all(&this.root);
+        let from = Path::new(env!("CARGO_MANIFEST_DIR"));
+        for definition in ["os/debian-12", "images/bundle-nginx"] {
+            copy(&from.join(definition), &this.tree().join(definition));
+        }
+        this
+    }
+
+    pub fn tree(&self) -> PathBuf {
+        self.root.join("tree")
+    }
+
+    pub fn home(&self) -> PathBuf {
+        self.root.parent().unwrap().join("home")
+    }
+
+    pub fn file(self, path: &str, text: &str) -> Self {
+        let path = self.tree().join(path);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(path, text).unwrap();
+        self
+    }
+
+    pub fn command(&self, args: &[&str]) -> Command {
+        let mut command = Command::cargo_bin("image-factory").unwrap();
+        command.args(args).current_dir(self.tree()).env("IMAGE_FACTORY_HOME", self.home()).env("CI", "true");
+        for variable in ["OS_CLOUD", "OS_AUTH_URL", "IMAGE_FACTORY_ACCEL"] {
+            command.env_remove(variable);
+        }
+        command
+    }
+
+    /// Runs to the end; what it says is shown as it comes (a test runner shows it when the test fails), and returned.
+    pub fn run(&self, args: &[&str]) -> (i32, String) {
+        let out = self.command(args).stdout(Stdio::piped()).stderr(Stdio::piped()).output().unwrap();
+        let said = format!("{}{}", String::from_utf8_lossy(&out.stdout), String::from_utf8_lossy(&out.stderr));
+        println!("$ image-factory {}\n{said}", args.join(" "));
+        (out.status.code().unwrap_or(-1), said)
+    }
+
+    /// Builds the base image, if this home has none yet.
+    pub fn with_base(self) -> Self {
+        let (_, images) = self.run(&["image", "list", "debian-12"]);
+        if !images.contains("active") {
+            assert_eq!(self.run(&["build", "os/debian-12"]).0, 0);
+        }
+        self
+    }
+
+    /// Starts a build in the background, its words in a file.
+    pub fn start(&self, args: &[&str]) -> Running {
+        let log = self.root.join("said.log");
+        let file = std::fs::File::create(&log).unwrap();
+        let child = self.command(args).stdout(file.try_clone().unwrap()).stderr(file).spawn().unwrap();
+        Running { child, log }
+    }
+
+    /// Whatever a run may leave: work files, index entries, staged images, marked processes.
+    pub fn left(&self) -> Vec<String> {
+        let list = |dir: PathBuf| std::fs::read_dir(dir).into_iter().flatten().flatten().map(|e| e.path().display().to_string());
+        let mut left: Vec<String> = list(self.home().join("work")).chain(list(self.home().join("runs"))).collect();
+        let images = self.command(&["image", "list", "--json"]).output().unwrap().stdout;
+        let images: Vec<serde_json::Value> = serde_json::from_slice(&images).unwrap();
+        left.extend(images.iter().filter(|i| i["state"] == "building").map(|i| format!("staged image {i}")));
+        let home = self.home().display().to_string();
+        for process in std::fs::read_dir("/proc").unwrap().flatten() {
+            let read = |name: &str| String::from_utf8_lossy(&std::fs::read(process.path().join(name)).unwrap_or_default()).into_owned();
+            let environ = read("environ");
+            if environ.contains("IMAGE_FACTORY_RUN=") && environ.contains(&home) {
+                left.push(format!("process {}", read("cmdline").replace('\0', " ")));
+            }
+        }
+        left
+    }
+
+    pub fn images(&self, family: &str) -> Vec<serde_json::Value> {
+        let out = self.command(&["image", "list", "--json", family]).output().unwrap().stdout;
+        serde_json::from_slice(&out).unwrap()
+    }
+}
+
+pub struct Running {
+    pub child: Child,
+    log: PathBuf,
+}
+
+impl Running {
+    pub fn said(&self) -> String {
+        std::fs::read_to_string(&self.log).unwrap_or_default()
+    }
+
+    /// Waits until it said `text`.
+    pub fn until(&mut self, text: &str, limit: Duration) {
+        let begin = Instant::now();
+        while !self.said().contains(text) {
+            assert!(begin.elapsed() < limit, "`{text}` was not said in {limit:?}:\n{}", self.said());
+            assert!(self.child.try_wait().unwrap().is_none(), "ended before `{text}`:\n{}", self.said());
+            std::thread::sleep(Duration::from_millis(100));
+        }
+    }
+
+    pub fn signal(&self, name: &str) {
+        assert!(Command::new("kill").args([name, &self.child.id().to_string()]).status().unwrap().success());
+    }
+
+    /// The exit code, -1 for a signal.
+    pub fn end(&mut self, limit: Duration) -> i32 {
+        let begin = Instant::now();
+        loop {
+            if let Some(status) = self.child.try_wait().unwrap() {
+                println!("{}", self.said());
+                return status.code().unwrap_or(-1);
+            }
+            assert!(begin.elapsed() < limit, "still running after {limit:?}:\n{}", self.said());
+            std::thread::sleep(Duration::from_millis(100));
+        }
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn copy(from: &Path, to: &Path) {
+    for entry in walkdir::WalkDir::new(from) {
+        let entry = entry.unwrap();
+        let target = to.join(entry.path().strip_prefix(from).unwrap());
+        if entry.file_type().is_dir() {
+            std::fs::create_dir_all(&target).unwrap();
+        } else {
+            std::fs::copy(entry.path(), &target).unwrap();
+        }
+    }
+}
