@@ -2,7 +2,7 @@
 BIN = $${CARGO_TARGET_DIR:-target}/release/image-factory
 
 .DEFAULT_GOAL := help
-.PHONY: help build-images build-os validate test test-failures check reference deps clean purge
+.PHONY: help build-images build-os validate test test-failures test-moments check reference deps clean purge
 
 help: ## Say what there is
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | awk -F'\t' '{ printf "  make %-14s %s\n", $$1, $$2 }'
@@ -31,6 +31,10 @@ test: ## All tests, real virtual machines included (about a quarter of an hour)
 test-failures: ## What goes wrong, done to real machines (about ten minutes)
 	@setup/dependencies build run test
 	cargo test --locked --test vm -- --ignored --test-threads=1 failures
+
+test-moments: ## kill -9 at twelve moments of a build, then sweep (about half an hour)
+	@setup/dependencies build run test
+	cargo test --locked --test vm -- --ignored --nocapture --test-threads=1 moments
 
 check: ## Formatting and linters
 	@setup/dependencies build

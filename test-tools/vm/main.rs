@@ -3,4 +3,5 @@
 //! `make test` runs `main_job`, `make test-failures` runs `failures`. They share one home, so that the base image is built once.
 mod failures;
 mod main_job;
+mod moments;
 mod support;
