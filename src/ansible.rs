@@ -133,7 +133,8 @@ fn message(result: &Map<String, Value>) -> String {
     }
     let msg = text("msg");
     // These say only that there is a cause; the cause is what the program wrote last.
-    let empty = msg.is_empty() || ["non-zero return code", "MODULE FAILURE", "The module failed to execute"].iter().any(|m| msg.starts_with(m));
+    let empty =
+        msg.is_empty() || ["non-zero return code", "MODULE FAILURE", "The module failed to execute"].iter().any(|m| msg.starts_with(m));
     if !empty {
         return with_place(msg);
     }

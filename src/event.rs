@@ -52,27 +52,71 @@ impl Stage {
 #[serde(tag = "event", rename_all = "snake_case")]
 pub enum Event {
     /// First event of a run.
-    Started { run: String, bundle: String, image_name: String, cloud: String },
-    StageStarted { stage: Stage },
-    StageDone { stage: Stage, seconds: f64 },
-    StageFailed { stage: Stage, seconds: f64, error: String },
+    Started {
+        run: String,
+        bundle: String,
+        image_name: String,
+        cloud: String,
+    },
+    StageStarted {
+        stage: Stage,
+    },
+    StageDone {
+        stage: Stage,
+        seconds: f64,
+    },
+    StageFailed {
+        stage: Stage,
+        seconds: f64,
+        error: String,
+    },
     /// A step of the bundle (`index` counts from 0).
-    StepStarted { index: usize, of: usize, name: String },
-    StepDone { index: usize, seconds: f64 },
-    StepFailed { index: usize, seconds: f64, error: String },
+    StepStarted {
+        index: usize,
+        of: usize,
+        name: String,
+    },
+    StepDone {
+        index: usize,
+        seconds: f64,
+    },
+    StepFailed {
+        index: usize,
+        seconds: f64,
+        error: String,
+    },
     /// What the stage waits for or does just now, in a few words ("waiting for SSH").
-    Doing { what: String },
+    Doing {
+        what: String,
+    },
     /// `done` of `of` in `unit` ("bytes", "percent").
-    Progress { done: u64, of: u64, unit: String },
+    Progress {
+        done: u64,
+        of: u64,
+        unit: String,
+    },
     /// One line of output of something we run; `source` names it ("ansible", "shell", "console", "tidy").
-    Output { source: String, line: String },
+    Output {
+        source: String,
+        line: String,
+    },
     /// A line for the reader ("base os/debian-12 is missing: building it first").
-    Note { text: String },
-    Warning { text: String },
+    Note {
+        text: String,
+    },
+    Warning {
+        text: String,
+    },
     /// A smoke check of the captured image.
     Check(Check),
     /// Last event of a run. `image` is there when one was published.
-    Finished { outcome: String, seconds: f64, image: Option<FinishedImage>, error: Option<String>, leaks: Vec<String> },
+    Finished {
+        outcome: String,
+        seconds: f64,
+        image: Option<FinishedImage>,
+        error: Option<String>,
+        leaks: Vec<String>,
+    },
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

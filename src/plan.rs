@@ -43,7 +43,9 @@ pub enum BaseFact {
     None,
     Found(Box<Image>),
     /// Names that are near.
-    Missing { near: Vec<String> },
+    Missing {
+        near: Vec<String>,
+    },
     /// Several images have that exact name.
     Ambiguous(Vec<Image>),
 }
@@ -206,14 +208,17 @@ pub fn plan(bundle: &Bundle, facts: &Facts, run: &str, now: Timestamp) -> Result
     for (what, hint) in &facts.cloud.lacks {
         wrong.push(Diagnostic::error(None, what.clone()).hint(hint.clone()));
     }
-    let image_name = image_name(bundle, now);
-    if bundle.target_name.is_some()
-        && let Some(id) = facts.cloud.name_taken_by.first()
-    {
-        wrong.push(
-            Diagnostic::error(place("bundle_target_name"), format!("image name `{image_name}` is taken by {id}"))
-                .hint("choose another `bundle_target_name`, or leave it out for a name with the time in it"),
-        );
+    let mut image_name = image_name(bundle, now);
+    if let Some(id) = facts.cloud.name_taken_by.first() {
+        if bundle.target_name.is_none() {
+            // Two builds within a minute: both are wanted.
+            image_name = format!("{image_name}-{}", run.rsplit('-').next().unwrap_or(run));
+        } else {
+            wrong.push(
+                Diagnostic::error(place("bundle_target_name"), format!("image name `{image_name}` is taken by {id}"))
+                    .hint("choose another `bundle_target_name`, or leave it out for a name with the time in it"),
+            );
+        }
     }
     let origin = origin(bundle, &facts.cloud, &mut wrong);
     let steps = steps(bundle, &mut wrong);
@@ -307,8 +312,7 @@ fn origin(bundle: &Bundle, facts: &CloudFacts, wrong: &mut Vec<Diagnostic>) -> O
         BaseFact::Ambiguous(images) => {
             let ids = images.iter().map(|i| format!("{} ({})", i.id, i.created)).collect::<Vec<_>>().join(", ");
             wrong.push(
-                Diagnostic::error(at, format!("{} images are called `{asked}`", images.len()))
-                    .hint(format!("name one by its ID: {ids}")),
+                Diagnostic::error(at, format!("{} images are called `{asked}`", images.len())).hint(format!("name one by its ID: {ids}")),
             );
         }
         BaseFact::None => wrong.push(Diagnostic::error(at, format!("base image `{asked}` was not looked up"))),
@@ -354,7 +358,10 @@ fn steps(bundle: &Bundle, wrong: &mut Vec<Diagnostic>) -> Vec<StepPlan> {
         StepPlan {
             name: step.name.clone().unwrap_or(name),
             action,
-            timeout: secs(step.timeout, if matches!(step.action, Action::Upload { .. }) { secs(bundle.timeouts.upload, UPLOAD) } else { default }),
+            timeout: secs(
+                step.timeout,
+                if matches!(step.action, Action::Upload { .. }) { secs(bundle.timeouts.upload, UPLOAD) } else { default },
+            ),
             retries: step.retries,
             env: step.env.clone(),
             sudo: step.sudo,

@@ -151,7 +151,10 @@ impl Replay {
         self.step(0, "ansible/bootstrap.yml", |r| {
             let sample = include_str!("ansible-output/stderr.out");
             for n in 1..12 {
-                r.events.output("ansible", format!("TASK [nginx : install part {n} of the web server, of which there are many] {}", "*".repeat(60)));
+                r.events.output(
+                    "ansible",
+                    format!("TASK [nginx : install part {n} of the web server, of which there are many] {}", "*".repeat(60)),
+                );
                 r.wait(0.4);
                 r.events.output("ansible", "\x1b[0;33mchanged: [builder] => (item=日本語のとても長い名前のパッケージ)\x1b[0m");
                 r.events.output("ansible", "");
@@ -187,7 +190,11 @@ impl Replay {
             ("tests/page", if failing { Verdict::Failed } else { Verdict::Passed }, if failing { "expected 200, got 404" } else { "" }),
         ] {
             self.wait(0.7);
-            let output = if verdict == Verdict::Failed { "curl -fsS http://localhost/\ncurl: (22) The requested URL returned error: 404\n" } else { "" };
+            let output = if verdict == Verdict::Failed {
+                "curl -fsS http://localhost/\ncurl: (22) The requested URL returned error: 404\n"
+            } else {
+                ""
+            };
             let (id, reason, output) = (id.into(), reason.into(), output.into());
             self.events.emit(Event::Check(Check { id, verdict, seconds: 0.7, reason, output }));
         }

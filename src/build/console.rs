@@ -61,17 +61,17 @@ fn without_kernel(block: &str) -> String {
 fn kernel_stamp(line: &str) -> Option<usize> {
     line.match_indices('[').map(|(at, _)| at).find(|&at| {
         line[at + 1..].split_once(']').is_some_and(|(stamp, _)| {
-            stamp.trim_start().split_once('.').is_some_and(|(s, us)| {
-                !s.is_empty() && us.len() == 6 && s.bytes().chain(us.bytes()).all(|b| b.is_ascii_digit())
-            })
+            stamp
+                .trim_start()
+                .split_once('.')
+                .is_some_and(|(s, us)| !s.is_empty() && us.len() == 6 && s.bytes().chain(us.bytes()).all(|b| b.is_ascii_digit()))
         })
     })
 }
 
 /// The last `lines` lines that have something to read in them, without terminal control.
 pub fn tail(console: &str, lines: usize) -> Vec<String> {
-    let mut tail: Vec<String> =
-        console.rsplit(['\n', '\r']).map(printable).filter(|line| !line.is_empty()).take(lines).collect();
+    let mut tail: Vec<String> = console.rsplit(['\n', '\r']).map(printable).filter(|line| !line.is_empty()).take(lines).collect();
     tail.reverse();
     tail
 }

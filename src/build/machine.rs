@@ -73,8 +73,12 @@ impl SshFiles {
     pub(super) fn write(site: &Site<'_>, running: &Running) -> Result<Self, BuildError> {
         let name = |suffix: &str| site.scratch.join(format!("{}.{suffix}", running.machine.name));
         let files = Self { key: name("key"), known_hosts: name("known_hosts") };
-        let known: String =
-            running.target.host_keys.iter().map(|k| keys::known_hosts_line(&running.target.host, running.target.port, k).expect(ENCODES) + "\n").collect();
+        let known: String = running
+            .target
+            .host_keys
+            .iter()
+            .map(|k| keys::known_hosts_line(&running.target.host, running.target.port, k).expect(ENCODES) + "\n")
+            .collect();
         write_private(&files.key, keys::private_text(&running.target.key).expect(ENCODES).as_bytes())?;
         write_private(&files.known_hosts, known.as_bytes())?;
         Ok(files)
@@ -132,7 +136,13 @@ pub(super) async fn boot_builder(site: &Site<'_>, wanted: &MachinePlan, base: &I
 }
 
 /// Power on. `grow_gb` is added to the disk the image needs.
-pub(super) async fn boot(site: &Site<'_>, wanted: &MachinePlan, image: &Image, user_data: String, grow_gb: u64) -> Result<Machine, BuildError> {
+pub(super) async fn boot(
+    site: &Site<'_>,
+    wanted: &MachinePlan,
+    image: &Image,
+    user_data: String,
+    grow_gb: u64,
+) -> Result<Machine, BuildError> {
     let needs = image.virtual_size.div_ceil(GIB);
     let spec = BootSpec {
         run: site.plan.run.clone(),

@@ -210,7 +210,8 @@ async fn publish(site: &Site<'_>, staged: &Image) -> Result<Image, BuildError> {
 /// How long a single deletion may take before it is called a leak.
 const DELETE: Duration = Duration::from_secs(120);
 
-/// Deletes what the ledger holds, newest first, past failures. What could not be deleted is returned and stays in the ledger.
+/// Deletes what the ledger holds, newest first, past failures. What could not be deleted is returned and stays in the ledger;
+/// so is the rest after a second signal, for `sweep`.
 pub async fn unwind(site: &Site<'_>) -> Vec<Leak> {
     let entries = site.cx.ledger.entries();
     if entries.is_empty() {
@@ -220,9 +221,11 @@ pub async fn unwind(site: &Site<'_>) -> Vec<Leak> {
     site.cx.events.emit(Event::StageStarted { stage: Stage::Unwind });
     let mut leaks = Vec::new();
     for entry in entries {
-        let done = match tokio::time::timeout(DELETE, site.cloud.delete(&site.plan.run, &entry)).await {
-            Ok(done) => done.and_then(|()| site.cx.ledger.gone(entry.seq).map_err(CloudError::from)).map_err(|e| e.to_string()),
-            Err(_) => Err(format!("not deleted after {DELETE:?}")),
+        let deleted = site.cx.cancel.for_unwind().or(tokio::time::timeout(DELETE, site.cloud.delete(&site.plan.run, &entry))).await;
+        let done = match deleted {
+            Ok(Ok(done)) => done.and_then(|()| site.cx.ledger.gone(entry.seq).map_err(CloudError::from)).map_err(|e| e.to_string()),
+            Ok(Err(_)) => Err(format!("not deleted after {DELETE:?}")),
+            Err(_) => Err("a second signal ended the clean-up".into()),
         };
         if let Err(reason) = done {
             leaks.push(Leak { entry, reason });

@@ -15,6 +15,12 @@ use crate::remote::{Command, Exit, OnOutput, RemoteError, Stream};
 const CONTROL_SOCKET: &str = "cm";
 
 pub(super) async fn steps(site: &Site<'_>, builder: &mut Running) -> Result<(), BuildError> {
+    let done = all(site, builder).await;
+    stop_ssh_master(site).await;
+    done
+}
+
+async fn all(site: &Site<'_>, builder: &mut Running) -> Result<(), BuildError> {
     let all = &site.plan.steps;
     for (index, step) in all.iter().enumerate() {
         site.cx.cancel.check()?;
@@ -28,7 +34,6 @@ pub(super) async fn steps(site: &Site<'_>, builder: &mut Running) -> Result<(), 
         });
         result?;
     }
-    stop_ssh_master(site).await;
     Ok(())
 }
 
@@ -96,7 +101,13 @@ async fn run(site: &Site<'_>, builder: &Running, index: usize, step: &StepPlan) 
         }
         ActionPlan::Upload { src, dest } => {
             let events = site.cx.events.clone();
-            let progress = Box::new(move |done, of| events.emit(Event::Progress { done, of, unit: "bytes".into() }));
+            let mut told = Instant::now();
+            let progress = Box::new(move |done, of| {
+                if told.elapsed() > Duration::from_secs(1) || done == of {
+                    told = Instant::now();
+                    events.emit(Event::Progress { done, of, unit: "bytes".into() });
+                }
+            });
             builder.remote.put(&dir.join(src), dest, step.sudo, limit, progress).await.map_err(lost)
         }
         ActionPlan::Reboot => unreachable!("handled above"),
@@ -104,7 +115,13 @@ async fn run(site: &Site<'_>, builder: &Running, index: usize, step: &StepPlan) 
 }
 
 /// Outer error: the connection. Inner error: what the script itself came to.
-async fn shell(site: &Site<'_>, builder: &Running, source: &'static str, step: &StepPlan, script: String) -> Result<Result<(), String>, RemoteError> {
+async fn shell(
+    site: &Site<'_>,
+    builder: &Running,
+    source: &'static str,
+    step: &StepPlan,
+    script: String,
+) -> Result<Result<(), String>, RemoteError> {
     let mut env = factory_env(site);
     env.extend(step.env.clone());
     let command = Command { script, args: Vec::new(), env, sudo: step.sudo, deadline: Duration::from_secs(step.timeout) };
@@ -235,7 +252,10 @@ fn ansible_command(
     // The host is in `local`, the group the ancestor's playbooks name, and in `all`.
     let inventory = write(
         "inventory",
-        format!("[local]\n{} ansible_host={} ansible_port={} ansible_user={}\n", builder.machine.name, target.host, target.port, target.user),
+        format!(
+            "[local]\n{} ansible_host={} ansible_port={} ansible_user={}\n",
+            builder.machine.name, target.host, target.port, target.user
+        ),
     )?;
     let mut options = files.options();
     // A name this short, because a socket's path has at most 108 bytes; in a directory of the run, because `sweep` knows a
@@ -260,7 +280,8 @@ fn ansible_command(
         .arg(inventory.as_os_str())
         .arg(playbook.as_os_str());
     // These belong to the caller's own Python, not to the distribution's that runs Ansible.
-    cmd.env_remove = ["PYTHONPATH", "PYTHONHOME", "PYTHONDONTWRITEBYTECODE", "ANSIBLE_FORCE_COLOR", "ANSIBLE_CONFIG"].map(str::to_owned).into();
+    cmd.env_remove =
+        ["PYTHONPATH", "PYTHONHOME", "PYTHONDONTWRITEBYTECODE", "ANSIBLE_FORCE_COLOR", "ANSIBLE_CONFIG"].map(str::to_owned).into();
     cmd.env.extend(factory_env(site));
     cmd.env.extend(step.env.clone());
     if !extra_vars.is_empty() {
@@ -283,7 +304,7 @@ async fn stop_ssh_master(site: &Site<'_>) {
             .arg(format!("ControlPath={}", socket.display()))
             .arg("builder");
         // A master that is gone already is what we want.
-        let _ = exec::output(&cmd, &site.cx.cancel).await;
+        let _ = exec::output(&cmd, &site.cx.cancel.for_unwind()).await;
     }
 }
 
@@ -328,4 +349,3 @@ pub(super) async fn tidy(site: &Site<'_>, builder: &Running) -> Result<(), Build
         Err(e) => Err(BuildError::Tidy(e.to_string())),
     }
 }
-

@@ -2,9 +2,9 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use ssh_key::PrivateKey;
+use ssh_key::{PrivateKey, PublicKey};
 
-use super::machine::{self, Identity, Running};
+use super::machine::{self, Identity, Running, plain_key};
 use super::provision::{LastLines, lines_to};
 use super::{BuildError, Opened, Site, checks, cloud_init, console};
 use crate::cloud::Machine;
@@ -45,21 +45,22 @@ pub(super) async fn test(
     results.add("ssh", begin, Verdict::Passed, format!("{} logged in with a new key", first.target.user), String::new());
 
     identities(site, &first, &second, earlier, &mut results).await?;
-    if let Some(key) = build_key {
+    if let Some(key) = &build_key {
         for running in [&first, &second] {
-            build_key_refused(running, &key, &mut results).await;
+            build_key_refused(running, key, &mut results).await;
         }
     }
+    let build_key = build_key.as_ref().map(|k| k.public_key());
     let disk_bytes = (image.virtual_size.div_ceil(GIB) + smoke.grow_gb) * GIB;
     for check in checks::builtin() {
         site.cx.cancel.check()?;
-        one(site, &first, &mut results, check.id, check.script.to_owned(), check.sudo, disk_bytes).await?;
+        one(site, &first, &mut results, check.id, check.script.to_owned(), check.sudo, disk_bytes, build_key).await?;
     }
     for path in &smoke.tests {
         site.cx.cancel.check()?;
         let file = site.plan.bundle_dir.join(path);
         let text = std::fs::read_to_string(&file).map_err(|source| BuildError::Io { path: file.clone(), source })?;
-        one(site, &first, &mut results, &path.display().to_string(), text, false, disk_bytes).await?;
+        one(site, &first, &mut results, &path.display().to_string(), text, false, disk_bytes, build_key).await?;
     }
     results.verdict()
 }
@@ -77,7 +78,13 @@ impl Results<'_> {
 
     fn add(&mut self, id: &str, begin: Instant, verdict: Verdict, reason: String, output: String) {
         let check = if self.skipped(id) {
-            Check { id: id.into(), verdict: Verdict::Skipped, seconds: 0.0, reason: "switched off by the bundle".into(), output: String::new() }
+            Check {
+                id: id.into(),
+                verdict: Verdict::Skipped,
+                seconds: 0.0,
+                reason: "switched off by the bundle".into(),
+                output: String::new(),
+            }
         } else {
             Check { id: id.into(), verdict, seconds: seconds(begin.elapsed()), reason, output }
         };
@@ -99,8 +106,7 @@ async fn boot(site: &Site<'_>, wanted: &MachinePlan, image: &Image) -> Result<Ru
     let machine = machine::boot(site, wanted, image, user_data, site.plan.smoke.grow_gb).await?;
     let deadline = Instant::now() + Duration::from_secs(site.plan.timeouts.ssh);
     let host_keys = host_keys(site, &machine, deadline).await?;
-    let target =
-        Target { host: machine.host.clone(), port: machine.port, user: site.plan.ssh_user.clone(), key: login, host_keys };
+    let target = Target { host: machine.host.clone(), port: machine.port, user: site.plan.ssh_user.clone(), key: login, host_keys };
     let remote = machine::reach(site, &machine, &target, deadline).await?;
     let running = Running { machine, target, remote };
     machine::cloud_init_done(site, &running, deadline).await?;
@@ -192,6 +198,7 @@ async fn one(
     script: String,
     sudo: bool,
     disk_bytes: u64,
+    build_key: Option<&PublicKey>,
 ) -> Result<(), BuildError> {
     let begin = Instant::now();
     if results.skipped(id) {
@@ -205,7 +212,9 @@ async fn one(
         ("FACTORY_USER", running.target.user.clone()),
         ("FACTORY_DISK_BYTES", disk_bytes.to_string()),
         ("FACTORY_NOW", jiff::Timestamp::now().as_second().to_string()),
-        ("FACTORY_BUILDER", plan.builder.as_ref().map(|b| b.name.clone()).unwrap_or_default()),
+        ("FACTORY_RUN_BUILDER", plan.builder.as_ref().map(|b| b.name.clone()).unwrap_or_default()),
+        ("FACTORY_BUILD_KEY", build_key.map(plain_key).unwrap_or_default()),
+        ("FACTORY_TIDY", plan.tidy.join(" ")),
         ("FACTORY_BUNDLE", plan.family.clone()),
         ("FACTORY_IMAGE_NAME", plan.image_name.clone()),
     ];

@@ -169,7 +169,12 @@ impl World {
 
     fn failed_checks(&self) -> Vec<String> {
         let seen = self.seen.0.lock().unwrap();
-        seen.iter().filter_map(|e| match e { Event::Check(c) if c.verdict == Verdict::Failed => Some(c.id.clone()), _ => None }).collect()
+        seen.iter()
+            .filter_map(|e| match e {
+                Event::Check(c) if c.verdict == Verdict::Failed => Some(c.id.clone()),
+                _ => None,
+            })
+            .collect()
     }
 }
 

@@ -118,7 +118,9 @@ impl Reader {
     /// Text as written: commands and the like, where `true` is the program of that name. May span lines, is not blank.
     pub fn source_text(&mut self, field: &Field) -> Option<String> {
         match &field.node.value {
-            Value::Scalar { text, .. } if text.contains('\0') => self.error(field.node.spot, format!("`{}` holds a NUL character", field.path), ""),
+            Value::Scalar { text, .. } if text.contains('\0') => {
+                self.error(field.node.spot, format!("`{}` holds a NUL character", field.path), "")
+            }
             Value::Scalar { text, .. } if text.trim().is_empty() => self.error(field.node.spot, format!("`{}` is empty", field.path), ""),
             Value::Scalar { text, .. } => return Some(text.clone()),
             _ => self.wrong(field, "text", ""),
@@ -129,7 +131,8 @@ impl Reader {
     /// Text as written, maybe empty; draws a warning where Ansible would have read something else.
     pub fn text(&mut self, field: &Field) -> Option<String> {
         let Value::Scalar { text, plain } = &field.node.value else {
-            let hint = if matches!(field.node.value, Value::Null) { "give it one, or leave the key out; `\"\"` is the empty text" } else { "" };
+            let hint =
+                if matches!(field.node.value, Value::Null) { "give it one, or leave the key out; `\"\"` is the empty text" } else { "" };
             self.wrong(field, "text", hint);
             return None;
         };

@@ -104,7 +104,9 @@ pub(super) fn inside(dir: &Path, text: &str) -> Result<PathBuf, Trouble> {
             }
             trouble(format!("`{text}` does not exist"), near(dir, &path))
         }
-        (Ok(_), Ok(_), Err(_)) => trouble(format!("`{text}` leads out of the bundle"), "`..` behind a symbolic link goes elsewhere than it reads"),
+        (Ok(_), Ok(_), Err(_)) => {
+            trouble(format!("`{text}` leads out of the bundle"), "`..` behind a symbolic link goes elsewhere than it reads")
+        }
         (Err(error), ..) | (_, Err(error), _) => trouble(format!("`{text}` cannot be read: {error}"), ""),
     }
 }
@@ -118,7 +120,8 @@ fn near(dir: &Path, path: &Path) -> String {
         return format!("did you mean `{}`?", parent.join(found).display());
     }
     // Bounded: a bundle may carry a whole source tree.
-    let elsewhere = walkdir::WalkDir::new(dir).max_depth(4).into_iter().flatten().take(1000).find(|e| e.file_name().to_string_lossy() == name);
+    let elsewhere =
+        walkdir::WalkDir::new(dir).max_depth(4).into_iter().flatten().take(1000).find(|e| e.file_name().to_string_lossy() == name);
     match elsewhere.as_ref().and_then(|e| e.path().strip_prefix(dir).ok()) {
         Some(found) => format!("there is `{}`", found.display()),
         None => "paths are relative to the bundle's directory".into(),
@@ -127,7 +130,8 @@ fn near(dir: &Path, path: &Path) -> String {
 
 /// Of a directory, sorted; none if it cannot be read.
 fn names(dir: &Path) -> Vec<String> {
-    let mut names: Vec<String> = fs::read_dir(dir).into_iter().flatten().flatten().map(|e| e.file_name().to_string_lossy().into_owned()).collect();
+    let mut names: Vec<String> =
+        fs::read_dir(dir).into_iter().flatten().flatten().map(|e| e.file_name().to_string_lossy().into_owned()).collect();
     names.sort();
     names
 }

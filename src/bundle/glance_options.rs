@@ -5,8 +5,22 @@ use super::keys::nearest;
 use super::{GlanceOptions, Visibility};
 
 const OPTIONS: &[&str] = &[
-    "--min-disk", "--min-ram", "--property", "--tag", "--private", "--public", "--shared", "--community", "--visibility", "--is-public", "--protected",
-    "--unprotected", "--is-protected", "--hidden", "--unhidden", "--is-hidden",
+    "--min-disk",
+    "--min-ram",
+    "--property",
+    "--tag",
+    "--private",
+    "--public",
+    "--shared",
+    "--community",
+    "--visibility",
+    "--is-public",
+    "--protected",
+    "--unprotected",
+    "--is-protected",
+    "--hidden",
+    "--unhidden",
+    "--is-hidden",
 ];
 /// Options of the same commands that are not the bundle's to set.
 const OURS: &[(&str, &str)] = &[
@@ -136,8 +150,7 @@ impl Reading {
     }
 
     fn flag(&mut self, hidden: bool, value: bool) {
-        let (slot, name) =
-            if hidden { (&mut self.options.hidden, "hidden") } else { (&mut self.options.protected, "protected") };
+        let (slot, name) = if hidden { (&mut self.options.hidden, "hidden") } else { (&mut self.options.protected, "protected") };
         if slot.replace(value).is_some_and(|before| before != value) {
             self.trouble(format!("the options say both that the image is {name} and that it is not"), "");
         }
@@ -225,15 +238,16 @@ mod tests {
 
     #[test]
     fn reads_the_words_of_the_contract() {
-        let (options, troubles) = parse(
-            "--min-disk 20 --min-ram=512 --property k=v --property 'x=a b=c' --tag t --tag t --public --protected --hidden true",
-        );
+        let (options, troubles) =
+            parse("--min-disk 20 --min-ram=512 --property k=v --property 'x=a b=c' --tag t --tag t --public --protected --hidden true");
         assert_eq!(troubles, []);
         assert_eq!((options.min_disk_gb, options.min_ram_mb), (Some(20), Some(512)));
         assert_eq!(options.properties.into_iter().collect::<Vec<_>>(), [("k".into(), "v".into()), ("x".into(), "a b=c".into())]);
         assert_eq!(options.tags, ["t"]);
         assert_eq!((options.visibility, options.protected, options.hidden), (Some(Visibility::Public), Some(true), Some(true)));
-        for (text, visibility) in [("--private", Visibility::Private), ("--shared", Visibility::Shared), ("--community", Visibility::Community)] {
+        for (text, visibility) in
+            [("--private", Visibility::Private), ("--shared", Visibility::Shared), ("--community", Visibility::Community)]
+        {
             assert_eq!(parse(text).0.visibility, Some(visibility));
         }
         let (options, troubles) = parse("--is-public False --is-protected=False --unhidden");

@@ -7,8 +7,30 @@ use super::{Base, GlanceOptions, MachineWish, TIDY_PARTS, Tests, Timeouts, Visib
 
 /// Attributes of an image that Glance keeps itself; as properties they are refused (Image API v2, `image-update`).
 const GLANCE_OWN: &[&str] = &[
-    "id", "name", "owner", "status", "visibility", "protected", "tags", "checksum", "size", "virtual_size", "min_disk", "min_ram", "disk_format",
-    "container_format", "created_at", "updated_at", "file", "self", "schema", "direct_url", "locations", "stores", "os_hidden", "os_hash_algo",
+    "id",
+    "name",
+    "owner",
+    "status",
+    "visibility",
+    "protected",
+    "tags",
+    "checksum",
+    "size",
+    "virtual_size",
+    "min_disk",
+    "min_ram",
+    "disk_format",
+    "container_format",
+    "created_at",
+    "updated_at",
+    "file",
+    "self",
+    "schema",
+    "direct_url",
+    "locations",
+    "stores",
+    "os_hidden",
+    "os_hash_algo",
     "os_hash_value",
 ];
 
@@ -96,7 +118,11 @@ fn image_prefix(reader: &mut Reader, field: &Field) -> Option<String> {
     // `-YYYY-MM-DDHHMM` follows.
     if name.len() > GLANCE_WIDTH - 16 {
         let hint = format!("Glance takes {GLANCE_WIDTH}, and the date is added");
-        reader.error(field.node.spot, format!("`bundle.name` has {} characters; at most {} are possible", name.len(), GLANCE_WIDTH - 16), &hint);
+        reader.error(
+            field.node.spot,
+            format!("`bundle.name` has {} characters; at most {} are possible", name.len(), GLANCE_WIDTH - 16),
+            &hint,
+        );
         return None;
     }
     Some(name)

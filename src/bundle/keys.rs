@@ -2,9 +2,29 @@
 //! The contract is `formats.md` §1; the order is the one in which messages list them.
 
 pub(super) const TOP: &[&str] = &[
-    "bundle", "source", "bundle_target_name", "vm_flavor", "final_glance_options", "packer_file", "steps", "ssh_user", "tests", "network",
-    "security_groups", "floating_network", "availability_zone", "volume", "machine", "timeouts", "tags", "visibility", "members", "keep", "tidy",
-    "test_flavor", "vars",
+    "bundle",
+    "source",
+    "bundle_target_name",
+    "vm_flavor",
+    "final_glance_options",
+    "packer_file",
+    "steps",
+    "ssh_user",
+    "tests",
+    "network",
+    "security_groups",
+    "floating_network",
+    "availability_zone",
+    "volume",
+    "machine",
+    "timeouts",
+    "tags",
+    "visibility",
+    "members",
+    "keep",
+    "tidy",
+    "test_flavor",
+    "vars",
 ];
 pub(super) const BUNDLE: &[&str] = &["name", "img_base", "path", "properties"];
 pub(super) const SOURCE: &[&str] = &["script"];

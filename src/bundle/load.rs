@@ -53,7 +53,9 @@ fn settings(home: &Path, label: &Path, file: &Path) -> Result<String, Diagnostic
     let shown = if label.as_os_str().is_empty() { "this directory".into() } else { label.display().to_string() };
     let bytes = match fs::metadata(&path) {
         Ok(meta) if !meta.is_file() => return Err(Diagnostic::error(place(0, 0), format!("{FILE} is not a file"))),
-        Ok(meta) if meta.len() > MAX_BYTES => return Err(Diagnostic::error(place(0, 0), "too long for a file of settings (more than 1 MiB)")),
+        Ok(meta) if meta.len() > MAX_BYTES => {
+            return Err(Diagnostic::error(place(0, 0), "too long for a file of settings (more than 1 MiB)"));
+        }
         _ => fs::read(&path),
     };
     match bytes {

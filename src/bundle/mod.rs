@@ -116,11 +116,22 @@ pub struct Step {
 
 #[derive(Debug, Clone, PartialEq)]
 pub enum Action {
-    Ansible { playbook: PathBuf, extra_vars: serde_json::Map<String, serde_json::Value>, tags: Vec<String> },
+    Ansible {
+        playbook: PathBuf,
+        extra_vars: serde_json::Map<String, serde_json::Value>,
+        tags: Vec<String>,
+    },
     /// One script text; a list of lines is joined, and runs under `sh -e`.
-    Shell { text: String },
-    Script { path: PathBuf },
-    Upload { src: PathBuf, dest: String },
+    Shell {
+        text: String,
+    },
+    Script {
+        path: PathBuf,
+    },
+    Upload {
+        src: PathBuf,
+        dest: String,
+    },
     Reboot,
 }
 

@@ -62,7 +62,8 @@ mod tests {
         for (text, seconds) in cases {
             assert_eq!(duration(text), Some(Duration::from_secs(seconds)), "{text}");
         }
-        for text in ["", "0", "0s", "m", "10 m", "-5", "1.5h", "1:30", "30m1h", "1m1m", "1h30", "5d", "99999999999999999999", "9999999999"] {
+        for text in ["", "0", "0s", "m", "10 m", "-5", "1.5h", "1:30", "30m1h", "1m1m", "1h30", "5d", "99999999999999999999", "9999999999"]
+        {
             assert_eq!(duration(text), None, "{text}");
         }
     }

@@ -10,7 +10,9 @@ pub(super) enum Plain {
     Int(i128),
     Float(f64),
     /// A point in time: Python prints it otherwise than it is written, unless it is written as Python prints it.
-    Time { same: bool },
+    Time {
+        same: bool,
+    },
     Text,
 }
 
@@ -122,7 +124,8 @@ fn float(text: &str) -> Option<f64> {
         None => (fraction, None),
     };
     // YAML 1.1 wants a sign in the exponent: `1.0e3` is text.
-    let exponent_fits = exponent.is_none_or(|e| e.strip_prefix(['+', '-']).is_some_and(|d| !d.is_empty() && d.bytes().all(|b| b.is_ascii_digit())));
+    let exponent_fits =
+        exponent.is_none_or(|e| e.strip_prefix(['+', '-']).is_some_and(|d| !d.is_empty() && d.bytes().all(|b| b.is_ascii_digit())));
     let digits_fit = digits.is_empty() || only(digits, |c| c.is_ascii_digit());
     let whole_fits = if whole.is_empty() {
         body.len() == text.len() && digits.starts_with(|c: char| c.is_ascii_digit())
@@ -146,7 +149,8 @@ fn time(text: &str) -> Option<bool> {
     }
     let (date, clock) = text.split_once(['T', 't', ' ', '\t'])?;
     let mut date = date.split('-').map(|part| (part.len(), part.bytes().all(|b| b.is_ascii_digit())));
-    let date_fits = matches!((date.next(), date.next(), date.next(), date.next()), (Some((4, true)), Some((1 | 2, true)), Some((1 | 2, true)), None));
+    let date_fits =
+        matches!((date.next(), date.next(), date.next(), date.next()), (Some((4, true)), Some((1 | 2, true)), Some((1 | 2, true)), None));
     let clock = clock.trim_start().as_bytes();
     let clock_fits = clock.len() > 6 && (shape("00:00:00", clock.get(..8).unwrap_or_default()) || shape("0:00:00", &clock[..7]));
     (date_fits && clock_fits).then_some(false)
@@ -178,18 +182,75 @@ mod tests {
     #[test]
     fn prints_as_python_does() {
         let cases = [
-            ("yes", "True"), ("Off", "False"), ("true", "True"), ("1.10", "1.1"), ("0755", "493"), ("016", "14"), ("1_000", "1000"),
-            ("1:30", "90"), ("-1:30", "-90"), ("1:30.5", "90.5"), ("0x1F", "31"), ("0b101", "5"), ("+5", "5"), ("1.", "1.0"),
-            (".5", "0.5"), ("1.5e+3", "1500.0"), ("1.0e+20", "1e+20"), ("0.00001", "1e-05"), (".inf", "inf"), ("-.INF", "-inf"),
-            (".nan", "nan"), ("2018-02-26T10:00:00Z", "a date and time"), ("08.5", "8.5"), ("12:30:45", "45045"), ("1__0", "10"),
+            ("yes", "True"),
+            ("Off", "False"),
+            ("true", "True"),
+            ("1.10", "1.1"),
+            ("0755", "493"),
+            ("016", "14"),
+            ("1_000", "1000"),
+            ("1:30", "90"),
+            ("-1:30", "-90"),
+            ("1:30.5", "90.5"),
+            ("0x1F", "31"),
+            ("0b101", "5"),
+            ("+5", "5"),
+            ("1.", "1.0"),
+            (".5", "0.5"),
+            ("1.5e+3", "1500.0"),
+            ("1.0e+20", "1e+20"),
+            ("0.00001", "1e-05"),
+            (".inf", "inf"),
+            ("-.INF", "-inf"),
+            (".nan", "nan"),
+            ("2018-02-26T10:00:00Z", "a date and time"),
+            ("08.5", "8.5"),
+            ("12:30:45", "45045"),
+            ("1__0", "10"),
         ];
         for (text, expected) in cases {
             assert_eq!(printed(text).as_deref(), Some(expected), "{text}");
         }
         let same = [
-            "y", "n", "08", "0o755", "1e3", "12e03", "1.0e3", "2018-02-26", "2018-02-26 10:00:00", "virtio", "1", "-7", "0", "1.5", "1:60",
-            "1.2.3", "0b", "0x", "_1", "-", "+", ".", "..", "1:", ":1", "", "~", "null", "22.04-lts", "0.5", "01:30", "+.5", "1-2", "tRue", "é",
-            "10.0.0.1", "aa:bb:cc", "-.5", "+.nan",
+            "y",
+            "n",
+            "08",
+            "0o755",
+            "1e3",
+            "12e03",
+            "1.0e3",
+            "2018-02-26",
+            "2018-02-26 10:00:00",
+            "virtio",
+            "1",
+            "-7",
+            "0",
+            "1.5",
+            "1:60",
+            "1.2.3",
+            "0b",
+            "0x",
+            "_1",
+            "-",
+            "+",
+            ".",
+            "..",
+            "1:",
+            ":1",
+            "",
+            "~",
+            "null",
+            "22.04-lts",
+            "0.5",
+            "01:30",
+            "+.5",
+            "1-2",
+            "tRue",
+            "é",
+            "10.0.0.1",
+            "aa:bb:cc",
+            "-.5",
+            "+.nan",
         ];
         for text in same {
             assert_eq!(printed(text), None, "{text}");

@@ -73,7 +73,8 @@ impl MisplacedColon<'_> {
     pub fn diagnostic(&self, place: Place) -> Diagnostic {
         let value = self.value.split(" #").next().unwrap_or_default().trim_end();
         let (key, gap) = (self.key, self.gap);
-        Diagnostic::error(place, format!("`{key}{gap}:{value}` has its colon on the wrong side of the space")).hint(format!("write `{key}: {value}`"))
+        Diagnostic::error(place, format!("`{key}{gap}:{value}` has its colon on the wrong side of the space"))
+            .hint(format!("write `{key}: {value}`"))
     }
 }
 
@@ -119,27 +120,35 @@ fn explain(file: &Path, text: &str, bad: &Bad) -> Diagnostic {
     }
     let keyless = bad.message == "simple key expect ':'";
     let no_place_for_key = bad.message == "mapping values are not allowed in this context";
-    if (keyless || no_place_for_key) && let Some((line, column, key, value)) = tight_colon(text, bad.spot.line) {
-        return Diagnostic::error(at(line, column), format!("`{key}:{value}` has no space after its colon")).hint(format!("write `{key}: {value}`"));
+    if (keyless || no_place_for_key)
+        && let Some((line, column, key, value)) = tight_colon(text, bad.spot.line)
+    {
+        return Diagnostic::error(at(line, column), format!("`{key}:{value}` has no space after its colon"))
+            .hint(format!("write `{key}: {value}`"));
     }
     if keyless {
         let hint = "every line of a map is `key: value`; a long value goes on with deeper indentation";
         return Diagnostic::error(last_written(text, bad.spot).place(file), "this line has no `key: `").hint(hint);
     }
     let (message, hint) = match bad.message.as_str() {
-        _ if no_place_for_key => {
-            ("a `: ` where no key can stand", "put a value that holds `: ` in quotes, and check the indentation of this line and the one above")
-        }
+        _ if no_place_for_key => (
+            "a `: ` where no key can stand",
+            "put a value that holds `: ` in quotes, and check the indentation of this line and the one above",
+        ),
         "while parsing a block mapping, did not find expected key" => {
             ("this line does not fit the map above it", "check its indentation, and the quotes in the line above")
         }
         "while parsing a block collection, did not find expected '-' indicator" => {
             ("this line does not fit the list above it", "check its indentation; every item starts with `- `")
         }
-        "while parsing a flow mapping, did not find expected ',' or '}'" => ("a `{` is not closed, or a comma is missing", "before this place"),
+        "while parsing a flow mapping, did not find expected ',' or '}'" => {
+            ("a `{` is not closed, or a comma is missing", "before this place")
+        }
         "while parsing a flow sequence, expected ',' or ']'" => ("a `[` is not closed, or a comma is missing", "before this place"),
         "while parsing node, found unknown anchor" => ("this alias names no anchor", "`&name` must stand before `*name`"),
-        "invalid trailing content after double-quoted scalar" => ("something stands after the closing quote", "quotes go around the whole value"),
+        "invalid trailing content after double-quoted scalar" => {
+            ("something stands after the closing quote", "quotes go around the whole value")
+        }
         message if message.contains("quoted scalar") && message.contains("end of stream") => {
             ("a quote is opened and never closed", "a value that holds `'` goes in `\"`")
         }
@@ -171,7 +180,8 @@ fn tight_colon(text: &str, number: usize) -> Option<(usize, usize, &str, &str)> 
         let (key, value) = body.split_once(':')?;
         let named = !key.is_empty() && key.chars().all(|c| c.is_alphanumeric() || matches!(c, '_' | '-' | '.'));
         let tight = value.starts_with(|c: char| !c.is_whitespace() && c != '/') && !value.contains(": ");
-        (named && tight).then(|| (n, line.chars().count() - body.chars().count() + 1, key, value.split(" #").next().unwrap_or_default().trim_end()))
+        (named && tight)
+            .then(|| (n, line.chars().count() - body.chars().count() + 1, key, value.split(" #").next().unwrap_or_default().trim_end()))
     })
 }
 

@@ -33,7 +33,10 @@ pub(super) enum Value {
     /// Nothing at all, `~` or `null`.
     Null,
     /// `plain` is false for quoted and block scalars, which are text whatever they look like.
-    Scalar { text: String, plain: bool },
+    Scalar {
+        text: String,
+        plain: bool,
+    },
     List(Vec<Node>),
     Map(Vec<Entry>),
 }
@@ -137,7 +140,11 @@ impl<'s> Builder<'s> {
                 Event::Nothing | Event::StreamStart | Event::DocumentStart(_) | Event::DocumentEnd => {}
                 _ if root.is_some() => {
                     let message = "a second YAML document starts here".into();
-                    return Err(Bad { spot: span.start.into(), message, hint: Some("one file describes one bundle: drop the `---` between") });
+                    return Err(Bad {
+                        spot: span.start.into(),
+                        message,
+                        hint: Some("one file describes one bundle: drop the `---` between"),
+                    });
                 }
                 event => root = Some(self.node(event, span, 0)?),
             }
@@ -213,14 +220,18 @@ impl<'s> Builder<'s> {
                     continue;
                 }
             };
-            if plain && let Some(colon) = syntax::misplaced_colon(&name) && matches!(value.value, Value::Null) {
+            if plain
+                && let Some(colon) = syntax::misplaced_colon(&name)
+                && matches!(value.value, Value::Null)
+            {
                 // `{hw_rng_model :virtio}`: in a flow map the whole becomes a key.
                 self.findings.push(colon.diagnostic(key.spot.place(self.file)));
             } else if plain && name == "<<" {
                 merges.push(value);
             } else if let Some(first) = seen.get(&name) {
                 let place = key.spot.place(self.file);
-                self.findings.push(Diagnostic::error(place, format!("`{name}` is given twice")).hint(format!("first given in line {first}")));
+                self.findings
+                    .push(Diagnostic::error(place, format!("`{name}` is given twice")).hint(format!("first given in line {first}")));
             } else {
                 seen.insert(name.clone(), key.spot.line);
                 entries.push(Entry { key: name, spot: key.spot, value });
@@ -251,11 +262,19 @@ impl<'s> Builder<'s> {
 
     fn alias(&mut self, id: usize, spot: Spot) -> Result<Node, Bad> {
         let Some(node) = self.anchors.get(&id) else {
-            return Err(Bad { spot, message: "this alias stands inside the thing it names".into(), hint: Some("an alias repeats something that ends before it") });
+            return Err(Bad {
+                spot,
+                message: "this alias stands inside the thing it names".into(),
+                hint: Some("an alias repeats something that ends before it"),
+            });
         };
         self.aliased += node.weight();
         if self.aliased > MAX_ALIASED {
-            return Err(Bad { spot, message: format!("aliases blow the file up to more than {MAX_ALIASED} values"), hint: Some("write the values out") });
+            return Err(Bad {
+                spot,
+                message: format!("aliases blow the file up to more than {MAX_ALIASED} values"),
+                hint: Some("write the values out"),
+            });
         }
         Ok(node.clone())
     }

@@ -51,9 +51,19 @@ pub async fn run(context: &Context) -> Result<ExitCode, Failure> {
                 line(free >> 30 >= 8, "disk", &format!("{} GiB free in {}; 8 are comfortable", free >> 30, context.home.data.display()));
             }
         }
-        Err(_) => line(false, "cloud", "only the local cloud is supported by this version; unset OS_CLOUD and OS_AUTH_URL, or say --cloud local"),
+        Err(_) => {
+            line(false, "cloud", "only the local cloud is supported by this version; unset OS_CLOUD and OS_AUTH_URL, or say --cloud local")
+        }
     }
     let dead = run::indexed(&context.home).map_or(0, |runs| runs.iter().filter(|r| r.lock.is_some() && !r.kept).count());
-    line(dead == 0, "runs", &if dead == 0 { "no dead run owns anything".into() } else { format!("{dead} dead runs own things; `image-factory sweep` removes them") });
+    line(
+        dead == 0,
+        "runs",
+        &if dead == 0 {
+            "no dead run owns anything".into()
+        } else {
+            format!("{dead} dead runs own things; `image-factory sweep` removes them")
+        },
+    );
     Ok(ExitCode::from(if lacking == 0 { 0 } else { 20 }))
 }

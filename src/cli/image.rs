@@ -29,9 +29,8 @@ pub async fn run(context: &Context, command: &Command) -> Result<ExitCode, Failu
             }
         }
         Command::Show { image } => {
-            let found = find(&images, image).ok_or_else(|| {
-                Failure::cloud(format!("no image `{image}`")).hint("`image-factory image list` shows what there is")
-            })?;
+            let found = find(&images, image)
+                .ok_or_else(|| Failure::cloud(format!("no image `{image}`")).hint("`image-factory image list` shows what there is"))?;
             if context.common.json { out(&json(found)) } else { out(&details(found)) }
         }
     }

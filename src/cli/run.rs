@@ -67,7 +67,14 @@ fn show(context: &Context, dir: &Path) -> Result<(), Failure> {
         out(&serde_json::to_string_pretty(&serde_json::json!({"plan": plan, "result": record})).expect("records are plain data"));
         return Ok(());
     }
-    out(&format!("run       {}\nbundle    {}\ncloud     {}\nstarted   {}\ndirectory {}", plan.run, plan.bundle, plan.cloud, plan.at, dir.display()));
+    out(&format!(
+        "run       {}\nbundle    {}\ncloud     {}\nstarted   {}\ndirectory {}",
+        plan.run,
+        plan.bundle,
+        plan.cloud,
+        plan.at,
+        dir.display()
+    ));
     match record {
         None => out("outcome   unended: it is running, or it died"),
         Some(r) => {

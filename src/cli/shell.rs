@@ -48,6 +48,7 @@ impl Interactive for Prompt {
             None => err("This is the provisioned builder. `exit` removes it."),
         }
         let Some((program, args)) = builder.ssh.split_first() else { return };
+        #[allow(clippy::disallowed_methods)] // the one process that is not `exec`'s: it has the terminal, and ends when its user wants
         // It shares our terminal and process group, so that the keyboard is its own while it runs.
         let status = tokio::process::Command::new(program).args(args).stdin(Stdio::inherit()).status().await;
         if let Err(e) = status {

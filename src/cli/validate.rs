@@ -51,7 +51,12 @@ pub fn run(context: &Context, args: &Args) -> Result<ExitCode, Failure> {
     } else {
         context.show_diagnostics(&found);
         if !context.common.quiet {
-            err(&format!("{} checked: {}, {}", count(dirs.len(), "bundle"), count(errors, "error"), count(found.len() - errors, "warning")));
+            err(&format!(
+                "{} checked: {}, {}",
+                count(dirs.len(), "bundle"),
+                count(errors, "error"),
+                count(found.len() - errors, "warning")
+            ));
         }
     }
     Ok(ExitCode::from(if errors == 0 { 0 } else { 10 }))

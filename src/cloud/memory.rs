@@ -114,7 +114,12 @@ impl Memory {
 
     /// A mutating call that makes an image.
     async fn make(
-        &self, cx: &Cx, run: &str, name: &str, what: &str, virtual_size: impl FnOnce(&World) -> Result<u64, CloudError>,
+        &self,
+        cx: &Cx,
+        run: &str,
+        name: &str,
+        what: &str,
+        virtual_size: impl FnOnce(&World) -> Result<u64, CloudError>,
     ) -> Result<Image, CloudError> {
         cx.cancel.check()?;
         let create = || async {
@@ -270,7 +275,8 @@ impl Cloud for Memory {
 
     async fn delete(&self, run: &str, thing: &Entry) -> Result<(), CloudError> {
         self.mutate("delete", |world| {
-            let foreign = || Err(CloudError::refused(format!("delete {} {}", thing.kind.name(), thing.name), format!("it is not of run {run}")));
+            let foreign =
+                || Err(CloudError::refused(format!("delete {} {}", thing.kind.name(), thing.name), format!("it is not of run {run}")));
             match (thing.kind, &thing.id) {
                 (Kind::Machine, Some(id)) if world.machines.get(id).is_some_and(|m| m.run != run) => return foreign(),
                 (Kind::Machine, Some(id)) => drop(world.machines.remove(id)),

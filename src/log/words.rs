@@ -125,8 +125,10 @@ mod tests {
             finished("failed", false, Some("no valid host was found\nhint: smaller flavor"), &[]),
             "build failed after 6m12s, nothing is published: no valid host was found"
         );
-        assert_eq!(finished("stopped", false, Some("interrupted"), &["a", "b"]).split("; ").nth(1).unwrap(),
-            "2 things are left behind, `image-factory sweep` removes them");
+        assert_eq!(
+            finished("stopped", false, Some("interrupted"), &["a", "b"]).split("; ").nth(1).unwrap(),
+            "2 things are left behind, `image-factory sweep` removes them"
+        );
         assert_eq!(
             finished("failed", true, Some("output/x.j2:3: undefined"), &[]),
             "image nginx-2026-11-20-2331 (0193c0de) is published, but the build failed after 6m12s: output/x.j2:3: undefined"

@@ -63,9 +63,7 @@ pub fn nearest<'a>(word: &str, names: impl Iterator<Item = &'a str>) -> Option<&
 /// Byte offset of `word` in `text` as a whole word.
 pub fn find_word(text: &str, word: &str) -> Option<usize> {
     let part = |c: char| c.is_alphanumeric() || c == '_';
-    text.match_indices(word)
-        .find(|(at, _)| !text[..*at].ends_with(part) && !text[at + word.len()..].starts_with(part))
-        .map(|(at, _)| at)
+    text.match_indices(word).find(|(at, _)| !text[..*at].ends_with(part) && !text[at + word.len()..].starts_with(part)).map(|(at, _)| at)
 }
 
 /// The message for an error other than an undefined variable.
@@ -88,9 +86,7 @@ pub fn for_error(kind: ErrorKind, detail: &str, snippet: &str) -> Option<String>
         }),
         ErrorKind::UnknownMethod if detail.contains("append") => Some("write `{% set xs = xs + [x] %}`".into()),
         ErrorKind::UnknownMethod => Some("this method is not supported; there may be a filter for it".into()),
-        ErrorKind::InvalidOperation if detail.contains('%') && snippet.contains('%') => {
-            Some("write `{{ \"…\" | format(x) }}`".into())
-        }
+        ErrorKind::InvalidOperation if detail.contains('%') && snippet.contains('%') => Some("write `{{ \"…\" | format(x) }}`".into()),
         ErrorKind::TemplateNotFound => Some("only files under `output/` can be included".into()),
         ErrorKind::SyntaxError if detail.contains("unexpected character") => {
             Some("only Jinja can stand between the braces; `{% raw %}…{% endraw %}` keeps braces as they are".into())

@@ -140,11 +140,7 @@ impl<'a> Manifest<'a> {
             inputs,
             stages: record.stages.iter().map(|s| Timing { name: s.name, seconds: s.seconds, state: s.state }).collect(),
             steps: record.steps.iter().map(|s| Timing { name: &s.name, seconds: s.seconds, state: s.state }).collect(),
-            tests: record
-                .checks
-                .iter()
-                .map(|c| Test { id: &c.id, verdict: c.verdict, seconds: c.seconds, reason: &c.reason })
-                .collect(),
+            tests: record.checks.iter().map(|c| Test { id: &c.id, verdict: c.verdict, seconds: c.seconds, reason: &c.reason }).collect(),
             outputs: rendered
                 .iter()
                 .map(|r| File { path: Path::new("output").join(&r.path), sha256: hex(&Sha256::digest(&r.text)) })

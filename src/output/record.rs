@@ -109,9 +109,7 @@ impl Record {
     pub fn new(plan: &Plan, events: &[Stamped], image: Option<&Image>) -> Self {
         let started = events.first().map_or(plan.at, |e| e.at);
         let base = match &plan.origin {
-            Origin::Base(b) => {
-                Some(BaseRecord { id: b.id.clone(), name: b.name.clone(), digest: format!("sha512:{}", b.checksum) })
-            }
+            Origin::Base(b) => Some(BaseRecord { id: b.id.clone(), name: b.name.clone(), digest: format!("sha512:{}", b.checksum) }),
             Origin::Script(_) => None,
         };
         let mut record = Self {

@@ -17,9 +17,11 @@ pub fn problem(path: &Path, text: &str) -> Option<Problem> {
         "yml" | "yaml" => serde_yaml::Deserializer::from_str(text)
             .find_map(|document| serde_yaml::Value::deserialize(document).err())
             .map(|e| Problem { form: "YAML", line: e.location().map_or(0, |l| l.line()), reason: e.to_string() }),
-        "json" => serde_json::from_str::<serde::de::IgnoredAny>(text)
-            .err()
-            .map(|e| Problem { form: "JSON", line: e.line(), reason: e.to_string() }),
+        "json" => serde_json::from_str::<serde::de::IgnoredAny>(text).err().map(|e| Problem {
+            form: "JSON",
+            line: e.line(),
+            reason: e.to_string(),
+        }),
         _ => None,
     }
 }
@@ -49,7 +51,9 @@ impl Problem {
         let bad = self.culprit(text);
         let agrees = |line: &str| {
             let fixed = line.split("{{").next().unwrap_or(line);
-            !fixed.trim().is_empty() && !fixed.contains("{%") && if fixed.len() == line.len() { bad == line } else { bad.starts_with(fixed) }
+            !fixed.trim().is_empty()
+                && !fixed.contains("{%")
+                && if fixed.len() == line.len() { bad == line } else { bad.starts_with(fixed) }
         };
         let mut lines = template.lines().enumerate().filter(|(_, line)| agrees(line)).map(|(at, _)| at + 1);
         lines.next().filter(|_| lines.next().is_none())

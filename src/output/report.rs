@@ -76,7 +76,11 @@ fn duration(seconds: f64) -> String {
 /// `03:05` after the start.
 fn clock(seconds: f64) -> String {
     let whole = seconds as u64;
-    if whole < 3600 { format!("{:02}:{:02}", whole / 60, whole % 60) } else { format!("{}:{:02}:{:02}", whole / 3600, whole % 3600 / 60, whole % 60) }
+    if whole < 3600 {
+        format!("{:02}:{:02}", whole / 60, whole % 60)
+    } else {
+        format!("{}:{:02}:{:02}", whole / 3600, whole % 3600 / 60, whole % 60)
+    }
 }
 
 fn bytes(n: u64) -> String {

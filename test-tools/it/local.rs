@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use image_factory::cloud::ledger::{Kind, Ledger};
 use image_factory::cloud::local::{Accel, Local, LocalConfig};
-use image_factory::plan::{BaseFact, Wanted};
 use image_factory::cloud::{BootSpec, Cloud, CloudError, Cx, Machine, Power, contract};
+use image_factory::plan::{BaseFact, Wanted};
 
 struct Bench {
     dir: tempfile::TempDir,

@@ -55,20 +55,9 @@ impl Sshd {
             std::fs::create_dir_all("/run/sshd").unwrap();
         }
         let log = std::fs::File::create(at("log")).unwrap();
-        let child = Command::new(SSHD)
-            .args(["-D", "-e", "-f"])
-            .arg(at("config"))
-            .stdin(Stdio::null())
-            .stderr(log)
-            .spawn()
-            .unwrap();
-        let target = Target {
-            host: "127.0.0.1".into(),
-            port,
-            user: user_name(),
-            key: Arc::new(user),
-            host_keys: vec![host.public_key().clone()],
-        };
+        let child = Command::new(SSHD).args(["-D", "-e", "-f"]).arg(at("config")).stdin(Stdio::null()).stderr(log).spawn().unwrap();
+        let target =
+            Target { host: "127.0.0.1".into(), port, user: user_name(), key: Arc::new(user), host_keys: vec![host.public_key().clone()] };
         let mut sshd = Sshd { child, dir, target };
         sshd.wait();
         sshd

@@ -9,7 +9,9 @@ const BOOT: Duration = Duration::from_secs(600);
 
 /// A bundle with one shell step.
 fn shell(name: &str, step: &str) -> Factory {
-    let vars = format!("bundle:\n  name: {name}\n  img_base: os/debian-12\nsteps:\n  - name: the step\n    sudo: true\n    shell: |\n      {step}\n");
+    let vars = format!(
+        "bundle:\n  name: {name}\n  img_base: os/debian-12\nsteps:\n  - name: the step\n    sudo: true\n    shell: |\n      {step}\n"
+    );
     Factory::new(name).file(&format!("images/{name}/build-vars.yml"), &vars).with_base()
 }
 
@@ -17,7 +19,8 @@ fn shell(name: &str, step: &str) -> Factory {
 fn qemu(factory: &Factory, role: &str) -> String {
     let home = factory.home().display().to_string();
     let is_it = |pid: &str| {
-        let read = |name: &str| std::fs::read(format!("/proc/{pid}/{name}")).map(|b| String::from_utf8_lossy(&b).into_owned()).unwrap_or_default();
+        let read =
+            |name: &str| std::fs::read(format!("/proc/{pid}/{name}")).map(|b| String::from_utf8_lossy(&b).into_owned()).unwrap_or_default();
         read("environ").contains(&home) && read("cmdline").contains("qemu-system") && read("cmdline").contains(&format!("-{role}"))
     };
     let all = std::fs::read_dir("/proc").unwrap().flatten();

@@ -39,7 +39,10 @@ fn twelve_of_twelve_are_clean() {
         let left = factory.left();
         let published = factory.images("moments").len() - before;
         let removed = said.lines().filter(|l| l.contains("removed")).count();
-        println!("moment {:>2}: {text:?} + {after} ms: {there} things before sweep, {removed} removed, left {left:?}, published {published}", number + 1);
+        println!(
+            "moment {:>2}: {text:?} + {after} ms: {there} things before sweep, {removed} removed, left {left:?}, published {published}",
+            number + 1
+        );
         if code != 0 || !left.is_empty() || (published > 0 && number + 1 < MOMENTS.len()) {
             dirty.push(number + 1);
         }

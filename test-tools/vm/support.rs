@@ -77,7 +77,9 @@ impl Factory {
         let list = |dir: PathBuf| std::fs::read_dir(dir).into_iter().flatten().flatten().map(|e| e.path().display().to_string());
         let mut left: Vec<String> = list(self.home().join("work")).chain(list(self.home().join("runs"))).collect();
         let runtime = std::env::var("XDG_RUNTIME_DIR").map(|d| PathBuf::from(d).join("image-factory")).unwrap_or_default();
-        for run in walkdir::WalkDir::new(self.tree()).into_iter().flatten().filter(|e| e.path().parent().is_some_and(|p| p.ends_with("runs"))) {
+        for run in
+            walkdir::WalkDir::new(self.tree()).into_iter().flatten().filter(|e| e.path().parent().is_some_and(|p| p.ends_with("runs")))
+        {
             let of_run = [runtime.clone(), PathBuf::from("/tmp/image-factory-0")].map(|d| d.join(run.file_name()));
             left.extend(of_run.iter().filter(|d| d.exists()).map(|d| d.display().to_string()));
         }

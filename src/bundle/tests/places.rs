@@ -129,7 +129,10 @@ fn playbooks_are_looked_into() {
 #[test]
 fn files_stay_in_the_bundle() {
     let tree = Tree::new();
-    tree.write("outside/secret", "s").write("images/x/scripts/a.sh", "ls\n").write("images/x/scripts/empty.sh", "").write("images/x/data/f", "f");
+    tree.write("outside/secret", "s")
+        .write("images/x/scripts/a.sh", "ls\n")
+        .write("images/x/scripts/empty.sh", "")
+        .write("images/x/data/f", "f");
     let link = |to: &str, from: &str| std::os::unix::fs::symlink(to, tree.path().join("images/x").join(from)).unwrap();
     link("../../outside/secret", "link");
     link("nowhere", "dangling");

@@ -70,15 +70,24 @@ steps:
     assert_eq!((b.label.as_str(), b.kind, b.name.as_str()), ("images/bundle-nginx", Kind::Image, "bundle-nginx"));
     assert_eq!((&b.base, &b.source), (&Some(Base::Os("debian-12".into())), &None));
     assert_eq!(b.properties, [("empty", ""), ("img_os", "Debian"), ("version", "1.10")].map(|(k, v)| (k.into(), v.into())).into());
-    assert_eq!((b.target_name.as_deref(), b.flavor.as_deref(), b.test_flavor.as_deref()), (Some("nginx of today"), Some("16"), Some("small")));
+    assert_eq!(
+        (b.target_name.as_deref(), b.flavor.as_deref(), b.test_flavor.as_deref()),
+        (Some("nginx of today"), Some("16"), Some("small"))
+    );
     assert_eq!((b.glance.min_disk_gb, b.glance.properties.len()), (Some(20), 1));
-    assert_eq!((b.ssh_user.as_deref(), b.floating_network.as_deref(), b.availability_zone.as_deref()), (Some("debian"), Some("public"), Some("nova")));
+    assert_eq!(
+        (b.ssh_user.as_deref(), b.floating_network.as_deref(), b.availability_zone.as_deref()),
+        (Some("debian"), Some("public"), Some("nova"))
+    );
     assert_eq!((b.network, b.security_groups), (vec!["net-1".to_owned()], vec!["a".to_owned(), "b".to_owned()]));
     assert_eq!(b.volume, Some(Volume { size_gb: Some(20), kind: Some("ssd".into()) }));
     assert_eq!(b.machine, MachineWish { cpus: Some(4), ram_mb: Some(2048), disk_gb: Some(20) });
     let s = |n| Some(Duration::from_secs(n));
     assert_eq!(b.timeouts, Timeouts { boot: s(90), ssh: s(120), step: s(5400), capture: s(600), upload: s(3600) });
-    assert_eq!((b.tags, b.visibility, b.members, b.keep), (vec!["web".to_owned()], Some(Visibility::Shared), vec!["0a1b2c".to_owned()], Some(3)));
+    assert_eq!(
+        (b.tags, b.visibility, b.members, b.keep),
+        (vec!["web".to_owned()], Some(Visibility::Shared), vec!["0a1b2c".to_owned()], Some(3))
+    );
     assert_eq!(b.tidy_off, ["machine-id", "logs"]);
     assert_eq!(b.tests, Tests { files: paths(&["tests/10-http"]), skip: vec!["ssh-keys".into()], timeout: s(30) });
     assert_eq!(b.templates, paths(&["output/a.j2", "output/b.heat.yml.j2"]));
@@ -100,8 +109,14 @@ steps:
     let place = |key: &str| (b.places[key].line, b.places[key].column);
     assert_eq!((place("bundle.img_base"), place("keep"), place("steps[1].retries")), ((4, 3), (21, 1), (30, 5)));
     let written = &b.as_written;
-    assert_eq!(written["bundle"], json!({"name": "bundle-nginx", "img_base": "os/debian-12", "properties": {"img_os": "Debian", "version": "1.10", "empty": ""}}));
-    assert_eq!((&written["vm_flavor"], &written["keep"], &written["machine"]), (&json!("16"), &json!(3), &json!({"cpus": 4, "ram": "2G", "disk": 20})));
+    assert_eq!(
+        written["bundle"],
+        json!({"name": "bundle-nginx", "img_base": "os/debian-12", "properties": {"img_os": "Debian", "version": "1.10", "empty": ""}})
+    );
+    assert_eq!(
+        (&written["vm_flavor"], &written["keep"], &written["machine"]),
+        (&json!("16"), &json!(3), &json!({"cpus": 4, "ram": "2G", "disk": 20}))
+    );
     assert_eq!((&written["vars"], &written["tidy"]["trim"], &written["timeouts"]["boot"]), (&vars, &json!(true), &json!(90)));
     assert_eq!((&written["steps"][0]["retries"], &written["steps"][0]["extra_vars"]["debug"]), (&json!(2), &json!(true)));
     assert_eq!((&written["steps"][1]["shell"], &written["steps"][5]["reboot"]), (&json!(["apt-get update", "true"]), &json!(true)));
@@ -131,7 +146,9 @@ fn where_a_bundle_lives() {
         tree.write(&format!("{dir}/build-vars.yml"), sourced).executable(&format!("{dir}/make.sh"), "#!/bin/sh\n");
     }
     tree.write("far/plain/build-vars.yml", super::MINIMAL).write("far/os/based/build-vars.yml", super::MINIMAL);
-    for (dir, kind) in [("os/d", Kind::Os), ("far/os/d", Kind::Os), ("far/d", Kind::Os), ("far/plain", Kind::Image), ("far/os/based", Kind::Os)] {
+    for (dir, kind) in
+        [("os/d", Kind::Os), ("far/os/d", Kind::Os), ("far/d", Kind::Os), ("far/plain", Kind::Image), ("far/os/based", Kind::Os)]
+    {
         assert_eq!(tree.bundle(dir).kind, kind, "{dir}");
     }
     assert_eq!(tree.bundle("os/d").source, Some(Source::Script("make.sh".into())));

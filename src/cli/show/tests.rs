@@ -88,7 +88,10 @@ fn failure() -> Vec<Stamped> {
         at(61.0, Event::StageFailed { stage: Stage::Provision, seconds: 13.7, error: stage.clone() }),
         at(61.0, Event::StageStarted { stage: Stage::Unwind }),
         at(62.0, Event::StageDone { stage: Stage::Unwind, seconds: 1.0 }),
-        at(62.0, Event::Finished { outcome: "failed".into(), seconds: 62.0, image: None, error: Some(stage), leaks: vec!["port p1".into()] }),
+        at(
+            62.0,
+            Event::Finished { outcome: "failed".into(), seconds: 62.0, image: None, error: Some(stage), leaks: vec!["port p1".into()] },
+        ),
     ]);
     events
 }

@@ -65,11 +65,14 @@ pub async fn choose(wish: Accel, version: &str, cache: &Path, cancel: &Cancel) -
     }
     // Not remembered: a user may be let in at any time.
     if let Err(e) = fs::File::options().read(true).write(true).open("/dev/kvm") {
-        return Ok(Choice::new(false, match e.kind() {
-            std::io::ErrorKind::NotFound => "/dev/kvm is missing".into(),
-            std::io::ErrorKind::PermissionDenied => "/dev/kvm is not open to this user (group kvm)".into(),
-            _ => format!("/dev/kvm: {e}"),
-        }));
+        return Ok(Choice::new(
+            false,
+            match e.kind() {
+                std::io::ErrorKind::NotFound => "/dev/kvm is missing".into(),
+                std::io::ErrorKind::PermissionDenied => "/dev/kvm is not open to this user (group kvm)".into(),
+                _ => format!("/dev/kvm: {e}"),
+            },
+        ));
     }
     let boot = fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
     let (key, file) = (format!("{} {version}", boot.trim()), cache.join("kvm.json"));

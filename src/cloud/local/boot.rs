@@ -8,16 +8,21 @@ use tokio::process::Child;
 
 use super::accel::Choice;
 use super::machine::{CONSOLE, LOG, Layout, OVERLAY, Place, Record, SEED, convert_error};
-use crate::exec::process::Proc;
 use super::qmp::Qmp;
 use super::seed::Seed;
 use super::store::Store;
 use crate::cloud::ledger::{Kind, Made};
 use crate::cloud::{BootSpec, CloudError, Cx, Machine};
+use crate::exec::process::Proc;
 use crate::exec::{self, Cmd, PROCESS_MARK};
 
 pub async fn boot(
-    cx: &Cx, layout: &Layout, store: &Store, accel: &Choice, spec: &BootSpec, deadline: Duration,
+    cx: &Cx,
+    layout: &Layout,
+    store: &Store,
+    accel: &Choice,
+    spec: &BootSpec,
+    deadline: Duration,
 ) -> Result<Machine, CloudError> {
     let until = Instant::now() + deadline;
     let what = format!("boot {}", spec.name);
@@ -102,9 +107,7 @@ fn mac() -> String {
 }
 
 /// Waits until QEMU answers on its socket. If it ended instead, what it said is the reason.
-async fn answering(
-    cx: &Cx, child: &mut Child, place: &Place, what: &str, until: Instant, deadline: Duration,
-) -> Result<Qmp, CloudError> {
+async fn answering(cx: &Cx, child: &mut Child, place: &Place, what: &str, until: Instant, deadline: Duration) -> Result<Qmp, CloudError> {
     loop {
         if let Ok(qmp) = Qmp::connect(&place.qmp(), Duration::from_secs(10)).await {
             return Ok(qmp);

@@ -18,7 +18,12 @@ pub struct Order<'a> {
 }
 
 pub async fn machine(
-    cx: &Cx, layout: &Layout, store: &Store, turns: &Turns, machine: &Machine, order: &Order<'_>,
+    cx: &Cx,
+    layout: &Layout,
+    store: &Store,
+    turns: &Turns,
+    machine: &Machine,
+    order: &Order<'_>,
 ) -> Result<Image, CloudError> {
     let place: Place = layout.place_of(machine)?;
     let what = format!("capture {}", machine.name);

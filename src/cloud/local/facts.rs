@@ -39,7 +39,10 @@ pub async fn lacks(qemu: Option<&str>, cancel: &Cancel) -> Result<Vec<(String, S
     match qemu {
         None => lacks.push(("qemu-system-x86_64 is not installed".into(), hint("qemu-system-x86"))),
         Some(version) if number(version) < OLDEST => {
-            lacks.push((format!("QEMU {version} is too old: {}.{} or newer is needed", OLDEST.0, OLDEST.1), hint("a newer qemu-system-x86")));
+            lacks.push((
+                format!("QEMU {version} is too old: {}.{} or newer is needed", OLDEST.0, OLDEST.1),
+                hint("a newer qemu-system-x86"),
+            ));
         }
         Some(_) => {}
     }

@@ -7,11 +7,11 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use crate::exec::process::Proc;
 use super::store;
 use crate::cloud::ledger::{Kind, Made};
 use crate::cloud::{CloudError, Cx, Machine};
 use crate::exec::ExecError;
+use crate::exec::process::Proc;
 
 /// Longest path of a unix socket: `sun_path` less its final zero.
 const SOCKET_PATH: usize = 107;

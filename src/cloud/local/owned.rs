@@ -7,10 +7,10 @@ use std::path::{Component, Path};
 use std::time::Duration;
 
 use super::machine::Layout;
-use crate::exec::process::{self, Proc, State};
 use super::store::{self, Store};
 use crate::cloud::CloudError;
 use crate::cloud::ledger::{Entry, Kind};
+use crate::exec::process::{self, Proc, State};
 use crate::exec::{PROCESS_MARK, RUN_MARK};
 use crate::image;
 

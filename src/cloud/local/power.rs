@@ -7,9 +7,9 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 
 use super::machine::{Place, Record};
-use crate::exec::process::State;
 use super::qmp::{Qmp, QmpError};
 use crate::cloud::{CloudError, Cx, Machine, Power};
+use crate::exec::process::State;
 
 /// QEMU answers in milliseconds; when software emulation has taken all CPUs, in a second.
 const ANSWER: Duration = Duration::from_secs(5);

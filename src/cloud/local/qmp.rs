@@ -113,8 +113,13 @@ mod tests {
     #[tokio::test]
     async fn answers_are_told_from_events() {
         let (_dir, path, task) = server(&[
-            HELLO, "<", r#"{"return": {}, "id": 1}"#, "<",
-            r#"{"event": "STOP", "timestamp": {}}"#, r#"{"return": {"status": "running"}, "id": 2}"#, "<",
+            HELLO,
+            "<",
+            r#"{"return": {}, "id": 1}"#,
+            "<",
+            r#"{"event": "STOP", "timestamp": {}}"#,
+            r#"{"return": {"status": "running"}, "id": 2}"#,
+            "<",
             r#"{"error": {"class": "GenericError", "desc": "no such thing"}, "id": 3}"#,
         ]);
         let mut qmp = Qmp::connect(&path, SOON).await.unwrap();

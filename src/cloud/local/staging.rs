@@ -50,12 +50,8 @@ impl<'a> Staging<'a> {
     /// Writes all of `source`, backing files included, as one standalone disk.
     pub async fn convert(&self, source: &Path, format: &str) -> Result<(), CloudError> {
         let what = format!("convert {}", source.display());
-        let cmd = Cmd::new("qemu-img", self.left())
-            .args(["convert", "-f", format])
-            .args(CONVERT)
-            .arg(source)
-            .arg(self.disk())
-            .mark(self.run);
+        let cmd =
+            Cmd::new("qemu-img", self.left()).args(["convert", "-f", format]).args(CONVERT).arg(source).arg(self.disk()).mark(self.run);
         exec::output(&cmd, &self.cx.cancel).await.map(drop).map_err(convert_error(what))
     }
 
@@ -64,17 +60,19 @@ impl<'a> Staging<'a> {
         let check = Cmd::new("qemu-img", self.left()).args(["check", "-q", "-f", "qcow2"]).arg(source).mark(self.run);
         exec::output(&check, &self.cx.cancel).await.map_err(convert_error(format!("check {}", source.display())))?;
         let (from, to, stop) = (source.to_path_buf(), self.disk(), self.stop());
-        stop.clone().blocking(format!("copy {}", source.display()), move || {
-            let mut new = File::create_new(&to)?;
-            stop.pump(&from, |chunk| new.write_all(chunk))
-        })
-        .await
+        stop.clone()
+            .blocking(format!("copy {}", source.display()), move || {
+                let mut new = File::create_new(&to)?;
+                stop.pump(&from, |chunk| new.write_all(chunk))
+            })
+            .await
     }
 
     /// Describes the disk, syncs it all and puts it into the store as a staged image.
     pub async fn finish(self, store: &Store) -> Result<Image, CloudError> {
         let disk = self.disk();
-        let Format::Qcow2 { virtual_size, .. } = qcow2::inspect(&disk).map_err(|why| CloudError::refused(disk.display().to_string(), why))?
+        let Format::Qcow2 { virtual_size, .. } =
+            qcow2::inspect(&disk).map_err(|why| CloudError::refused(disk.display().to_string(), why))?
         else {
             return Err(CloudError::refused(disk.display().to_string(), "is not the qcow2 image it was made to be"));
         };
@@ -109,18 +107,19 @@ impl<'a> Staging<'a> {
 
     async fn digest(&self) -> Result<(u64, String), CloudError> {
         let (disk, stop) = (self.disk(), self.stop());
-        stop.clone().blocking(format!("checksum of {}", disk.display()), move || {
-            // qemu-img and the machine before it wrote without syncing: here is where it must be on the disk.
-            File::open(&disk)?.sync_all()?;
-            let (mut sum, mut size) = (Sha512::new(), 0);
-            stop.pump(&disk, |chunk| {
-                sum.update(chunk);
-                size += chunk.len() as u64;
-                Ok(())
-            })?;
-            Ok((size, sum.finalize().iter().map(|b| format!("{b:02x}")).collect()))
-        })
-        .await
+        stop.clone()
+            .blocking(format!("checksum of {}", disk.display()), move || {
+                // qemu-img and the machine before it wrote without syncing: here is where it must be on the disk.
+                File::open(&disk)?.sync_all()?;
+                let (mut sum, mut size) = (Sha512::new(), 0);
+                stop.pump(&disk, |chunk| {
+                    sum.update(chunk);
+                    size += chunk.len() as u64;
+                    Ok(())
+                })?;
+                Ok((size, sum.finalize().iter().map(|b| format!("{b:02x}")).collect()))
+            })
+            .await
     }
 
     fn left(&self) -> Duration {

@@ -110,8 +110,7 @@ fn inline(value: &Json, style: Style, out: &mut String) {
             write!(out, "[{}]", parts.join(", ")).expect("a String takes everything");
         }
         Json::Object(map) => {
-            let parts: Vec<String> =
-                entries(map, style).into_iter().map(|(k, v)| format!("{}: {}", scalar(k), piece(v, style))).collect();
+            let parts: Vec<String> = entries(map, style).into_iter().map(|(k, v)| format!("{}: {}", scalar(k), piece(v, style))).collect();
             write!(out, "{{{}}}", parts.join(", ")).expect("a String takes everything");
         }
     }
@@ -149,7 +148,8 @@ fn means_something(text: &str) -> bool {
         return !matches!(text, "y" | "n" | "Y" | "N");
     }
     let body = lower.trim_start_matches(['-', '+']);
-    let numeric = body.starts_with(|c: char| c.is_ascii_digit() || c == '.') && body.chars().all(|c| c.is_ascii_hexdigit() || "._:xobet+- ".contains(c));
+    let numeric = body.starts_with(|c: char| c.is_ascii_digit() || c == '.')
+        && body.chars().all(|c| c.is_ascii_hexdigit() || "._:xobet+- ".contains(c));
     numeric && (body.contains(|c: char| c.is_ascii_digit()) || matches!(body, ".inf" | ".nan")) && !uuid_like(body) && !is_version(body)
         || matches!(body, ".inf" | ".nan")
 }

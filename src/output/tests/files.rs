@@ -106,7 +106,8 @@ fn properties_for_jenkins() {
 #[test]
 fn written_and_written_again() {
     let tree = tempfile::tempdir().unwrap();
-    let bundle = bundle(tree.path(), &[("x.heat.yml.j2", "image: {{ result_img_id }}\n"), ("sub/y.txt.j2", "{{ build_date }} {{ run_id }}")]);
+    let bundle =
+        bundle(tree.path(), &[("x.heat.yml.j2", "image: {{ result_img_id }}\n"), ("sub/y.txt.j2", "{{ build_date }} {{ run_id }}")]);
     let (image, plan, events) = (image(), plan(), events(false));
     let log = tree.path().join("build.log");
     std::fs::write(&log, "the log\n").unwrap();

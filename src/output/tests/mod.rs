@@ -64,7 +64,10 @@ pub fn bundle(tree: &Path, templates: &[(&str, &str)]) -> Bundle {
 pub fn image() -> Image {
     let properties = [
         ("cw_os", "Debian"),
-        ("factory_base", "6f1c2a7e-0b1d-4c55-9a38-2d7f0c9e1b44@sha512:9b71d224bd62f3785d96d46ad3ea3d73319bfbc2890caadae2dff72519673ca72323c3d99ba5c11d7c7acc6e14b8c5da0c4663475c2e5c3adef46f73bcdec043"),
+        (
+            "factory_base",
+            "6f1c2a7e-0b1d-4c55-9a38-2d7f0c9e1b44@sha512:9b71d224bd62f3785d96d46ad3ea3d73319bfbc2890caadae2dff72519673ca72323c3d99ba5c11d7c7acc6e14b8c5da0c4663475c2e5c3adef46f73bcdec043",
+        ),
         ("factory_commit", "52da0ba1c7e94e6d8f0a"),
         ("factory_family", "bundle-nginx"),
         ("factory_run", "20261120-231501-a1b2c3"),
@@ -92,14 +95,8 @@ pub fn image() -> Image {
 
 pub fn plan() -> Plan {
     let machine = |name: &str| MachinePlan { name: name.into(), cpus: 2, ram_mb: 1024, disk_gb: Some(4) };
-    let step = |name: &str| StepPlan {
-        name: name.into(),
-        action: ActionPlan::Reboot,
-        timeout: 60,
-        retries: 0,
-        env: BTreeMap::new(),
-        sudo: false,
-    };
+    let step =
+        |name: &str| StepPlan { name: name.into(), action: ActionPlan::Reboot, timeout: 60, retries: 0, env: BTreeMap::new(), sudo: false };
     let mut base = image();
     base.name = "debian-12-2026-11-01-0400".into();
     base.id = "6f1c2a7e-0b1d-4c55-9a38-2d7f0c9e1b44".into();
@@ -135,7 +132,8 @@ pub fn plan() -> Plan {
 }
 
 /// Log lines no page, XML or terminal should trust.
-pub const HOSTILE: &str = "</pre><script>alert('x')</script> ]]> &amp; \u{1b}[31mred\u{1b}[0m \u{1b}]0;title\u{7} \u{0}nul \u{202e}evil {{ 7 * 7 }}";
+pub const HOSTILE: &str =
+    "</pre><script>alert('x')</script> ]]> &amp; \u{1b}[31mred\u{1b}[0m \u{1b}]0;title\u{7} \u{0}nul \u{202e}evil {{ 7 * 7 }}";
 
 /// A run of 184.6 s, to its end; `fail`: the smoke test fails.
 pub fn events(fail: bool) -> Vec<Stamped> {
@@ -185,12 +183,30 @@ pub fn events(fail: bool) -> Vec<Stamped> {
     emit(0.2, check("disk-grows", Verdict::Passed, 0.2, "4.0 GiB, was 3.0 GiB", ""));
     emit(0.2, check("ipv6", Verdict::Skipped, 0.0, "switched off in tests.skip", ""));
     if fail {
-        emit(9.0, check("tests/page", Verdict::Failed, 9.0, "exit status 22", &format!("curl: (22) The requested URL returned error: 502\n{HOSTILE}\nhttp://{}\n", "long".repeat(80))));
+        emit(
+            9.0,
+            check(
+                "tests/page",
+                Verdict::Failed,
+                9.0,
+                "exit status 22",
+                &format!("curl: (22) The requested URL returned error: 502\n{HOSTILE}\nhttp://{}\n", "long".repeat(80)),
+            ),
+        );
         let error = "smoke check tests/page failed: exit status 22\ncurl: (22) The requested URL returned error: 502";
         emit(0.5, Event::StageFailed { stage: Stage::Smoke, seconds: 40.3, error: error.into() });
         emit(0.0, stage(Stage::Unwind));
         emit(1.4, done(Stage::Unwind, 1.4));
-        emit(0.3, Event::Finished { outcome: "failed".into(), seconds: 171.6, image: None, error: Some(error.into()), leaks: vec!["machine factory-20261120-231501-a1b2c3-smoke-b (pid 4711)".into()] });
+        emit(
+            0.3,
+            Event::Finished {
+                outcome: "failed".into(),
+                seconds: 171.6,
+                image: None,
+                error: Some(error.into()),
+                leaks: vec!["machine factory-20261120-231501-a1b2c3-smoke-b (pid 4711)".into()],
+            },
+        );
         return out;
     }
     emit(0.6, check("tests/page", Verdict::Passed, 0.6, "200 OK", "HTTP/1.1 200 OK\nServer: nginx\n"));

@@ -76,7 +76,10 @@ fn heat_template() {
 fn every_undefined_name_of_every_template_at_once() {
     let found = findings(&[
         ("a.yml.j2", "image: {{ result_img_idd }}\nname: {{ bundle.nam }}\n\nfoo: {{ foo | upper }}\nown: {{ x | default('fine') }}\n"),
-        ("sub/b.txt.j2", "é {{ bundle.name }} {{ img_base }} {{ name.first }}\n{% for z in zonez %}{{ z }}{% endfor %}\n{{ ansible_date_time.iso8601 }}"),
+        (
+            "sub/b.txt.j2",
+            "é {{ bundle.name }} {{ img_base }} {{ name.first }}\n{% for z in zonez %}{{ z }}{% endfor %}\n{{ ansible_date_time.iso8601 }}",
+        ),
     ]);
     assert_snapshot!(found, @"
     images/demo/output/a.yml.j2:1:11: error: `result_img_idd` is undefined
@@ -154,7 +157,8 @@ fn the_result_must_be_what_its_name_says() {
 #[test]
 fn included_files_and_values_from_build_vars_name_themselves() {
     let tree = tempfile::tempdir().unwrap();
-    let mut bundle = bundle(tree.path(), &[("a.txt.j2", "{% include 'part.txt' %}"), ("b.txt.j2", "{{ vars.bad }}"), ("c.txt.j2", "{{ vars.me }}")]);
+    let mut bundle =
+        bundle(tree.path(), &[("a.txt.j2", "{% include 'part.txt' %}"), ("b.txt.j2", "{{ vars.bad }}"), ("c.txt.j2", "{{ vars.me }}")]);
     std::fs::write(bundle.dir.join("output/part.txt"), "x\n{{ prt }}").unwrap();
     bundle.as_written["vars"]["bad"] = "{{ prt }}".into();
     bundle.as_written["vars"]["me"] = "{{ vars.me }}".into();
@@ -172,7 +176,8 @@ fn included_files_and_values_from_build_vars_name_themselves() {
 #[test]
 fn two_hundred_bundles_are_checked_in_no_time() {
     let tree = tempfile::tempdir().unwrap();
-    let heat = "resources:\n  server:\n    properties:\n      image: {{ result_img_id }}\n".to_string() + &"# {{ bundle.name }}\n".repeat(40);
+    let heat =
+        "resources:\n  server:\n    properties:\n      image: {{ result_img_id }}\n".to_string() + &"# {{ bundle.name }}\n".repeat(40);
     let bundle = bundle(tree.path(), &[("x.heat.yml.j2", &heat), ("y.yml.j2", "name: {{ bundle.name }}\n")]);
     templates::check(&bundle);
     // The best of some rounds: the others measure the neighbours.

@@ -338,7 +338,11 @@ impl Job {
                 taken += n;
                 moved = true;
                 let (output, mute) = (&mut self.output, self.doom.is_some());
-                let mut give = |data: &[u8]| if !mute { output(stream, data) };
+                let mut give = |data: &[u8]| {
+                    if !mute {
+                        output(stream, data)
+                    }
+                };
                 match (&mut self.preface, stream) {
                     (Some(preface), Stream::Stdout) => preface.pass(&buffer[..n], &mut give),
                     _ => give(&buffer[..n]),

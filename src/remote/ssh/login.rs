@@ -70,9 +70,8 @@ fn tune(socket: &TcpStream) -> std::io::Result<()> {
     ];
     for (level, name, value) in options {
         // SAFETY: these options take one int.
-        let rc = unsafe {
-            libc::setsockopt(socket.as_raw_fd(), level, name, (&raw const value).cast(), size_of_val(&value) as libc::socklen_t)
-        };
+        let rc =
+            unsafe { libc::setsockopt(socket.as_raw_fd(), level, name, (&raw const value).cast(), size_of_val(&value) as libc::socklen_t) };
         if rc != 0 {
             return Err(std::io::Error::last_os_error());
         }

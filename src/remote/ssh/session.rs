@@ -16,13 +16,8 @@ const LOOK: Duration = Duration::from_secs(5);
 
 /// Serves `tasks` until their sender is gone and all is put away, or the connection is lost; `gone` says why, then.
 pub(super) fn serve(session: ssh2::Session, socket: &TcpStream, tasks: &Receiver<Task>, sleeper: Sleeper, gone: &Arc<OnceLock<String>>) {
-    let mut session = Session {
-        wire: Rc::new(Wire::new(session)),
-        jobs: Vec::new(),
-        buffer: vec![0; 128 << 10],
-        opening: false,
-        refused: false,
-    };
+    let mut session =
+        Session { wire: Rc::new(Wire::new(session)), jobs: Vec::new(), buffer: vec![0; 128 << 10], opening: false, refused: false };
     let lost = session.run(socket, tasks, sleeper);
     if let Err(error) = &lost {
         let _ = gone.set(error.text.clone());
@@ -77,14 +72,8 @@ impl Session {
         let before = self.wire.received();
         let now = Instant::now();
         let open = self.jobs.iter().filter(|job| job.has_channel()).count();
-        let mut turn = Turn {
-            wire: &self.wire,
-            buffer: &mut self.buffer,
-            moved: false,
-            opening: &mut self.opening,
-            open,
-            refused: &mut self.refused,
-        };
+        let mut turn =
+            Turn { wire: &self.wire, buffer: &mut self.buffer, moved: false, opening: &mut self.opening, open, refused: &mut self.refused };
         let mut killers = Vec::new();
         for job in &mut self.jobs {
             job.judge(now);
