@@ -1,1 +1,233 @@
-//! x
+//! What the serial console tells: the host keys of a machine, and why one did not come up.
+use ssh_key::PublicKey;
+
+const BEGIN: &str = "-----BEGIN SSH HOST KEY KEYS-----";
+const END: &str = "-----END SSH HOST KEY KEYS-----";
+
+/// The host keys that cloud-init printed: those of the last complete block, for a log may hold several boots. Keys of kinds
+/// that we cannot read (ECDSA) are left out; empty when there is no block yet.
+pub fn host_keys(console: &str) -> Vec<PublicKey> {
+    let mut found = Vec::new();
+    let mut rest = console;
+    while let Some(begin) = rest.find(BEGIN) {
+        rest = &rest[begin + BEGIN.len()..];
+        let Some(end) = rest.find(END) else { break };
+        // A block that a power-off cut short has no end; the end found is that of a later one.
+        let block = &rest[..end];
+        let block = block.rfind(BEGIN).map_or(block, |again| &block[again + BEGIN.len()..]);
+        found = keys_of(block);
+        rest = &rest[end + END.len()..];
+    }
+    found
+}
+
+fn keys_of(block: &str) -> Vec<PublicKey> {
+    let mut keys: Vec<PublicKey> = Vec::new();
+    let whole = without_kernel(block);
+    for line in block.lines().chain(whole.lines()) {
+        let mut words = line.split_whitespace();
+        // Whatever a logger puts before it, the key begins with the name of its kind.
+        while let Some(word) = words.next() {
+            if !word.starts_with("ssh-") && !word.starts_with("ecdsa-") {
+                continue;
+            }
+            if let Some(key) = words.clone().next().and_then(|blob| PublicKey::from_openssh(&format!("{word} {blob}")).ok())
+                && !keys.iter().any(|k| k.key_data() == key.key_data())
+            {
+                keys.push(key);
+            }
+            break;
+        }
+    }
+    keys
+}
+
+/// A kernel message that came in the middle of a line is cut out, and the two halves are joined.
+fn without_kernel(block: &str) -> String {
+    let mut text = String::with_capacity(block.len());
+    for line in block.lines() {
+        match kernel_stamp(line) {
+            Some(at) => text.push_str(&line[..at]),
+            None => {
+                text.push_str(line);
+                text.push('\n');
+            }
+        }
+    }
+    text
+}
+
+/// Where `[   12.345678]` stands in a line.
+fn kernel_stamp(line: &str) -> Option<usize> {
+    line.match_indices('[').map(|(at, _)| at).find(|&at| {
+        line[at + 1..].split_once(']').is_some_and(|(stamp, _)| {
+            stamp.trim_start().split_once('.').is_some_and(|(s, us)| {
+                !s.is_empty() && us.len() == 6 && s.bytes().chain(us.bytes()).all(|b| b.is_ascii_digit())
+            })
+        })
+    })
+}
+
+/// The last `lines` lines that have something to read in them, without terminal control.
+pub fn tail(console: &str, lines: usize) -> Vec<String> {
+    let mut tail: Vec<String> =
+        console.rsplit(['\n', '\r']).map(printable).filter(|line| !line.is_empty()).take(lines).collect();
+    tail.reverse();
+    tail
+}
+
+/// Without escape sequences and control characters.
+fn printable(line: &str) -> String {
+    let mut text = String::new();
+    let mut chars = line.chars();
+    while let Some(c) = chars.next() {
+        match c {
+            '\t' => text.push(' '),
+            '\x1b' => match chars.next() {
+                // CSI: parameters, then one final character.
+                Some('[') => {
+                    let _ = chars.find(|c| ('@'..='~').contains(c));
+                }
+                // Designation of a character set has one more.
+                Some('(' | ')' | '#') => {
+                    chars.next();
+                }
+                _ => {}
+            },
+            c if c.is_control() || c == '\u{fffd}' => {}
+            c => text.push(c),
+        }
+    }
+    text.trim().to_string()
+}
+
+/// What a machine says that will not come up by itself, and what that means.
+const TROUBLE: &[(&str, &str)] = &[
+    ("Kernel panic - not syncing", "the kernel panicked"),
+    ("Press any key to proceed", "systemd-firstboot waits for a key: /etc/machine-id is missing in the image (it has to be there, empty)"),
+    ("You are in emergency mode", "the system stopped in emergency mode"),
+    ("Cannot open access to console, the root account is locked", "the system stopped in emergency mode"),
+    ("Give root password for maintenance", "the system stopped in emergency mode"),
+    ("Entering emergency mode", "the initramfs did not find the root file system"),
+    ("Dropping to a shell!", "the initramfs did not find the root file system"),
+    ("(initramfs)", "the initramfs did not find the root file system"),
+    ("grub rescue>", "GRUB did not find the rest of itself"),
+    ("No bootable device", "the disk is not bootable"),
+];
+
+/// One line for the error message if the present boot, the last of the log, came to an end that waiting does not mend.
+pub fn trouble(console: &str) -> Option<String> {
+    // Firmware, then kernel: whichever began last begins the present boot.
+    let begin = ["SeaBIOS (version", "] Linux version "].iter().filter_map(|m| console.rfind(m)).max().unwrap_or(0);
+    let boot = &console[begin..];
+    let (at, mark, meaning) =
+        TROUBLE.iter().filter_map(|(mark, meaning)| boot.find(mark).map(|at| (at, *mark, *meaning))).min_by_key(|(at, ..)| *at)?;
+    let cause = match mark {
+        "Press any key to proceed" => return Some(meaning.into()),
+        "Kernel panic - not syncing" => None,
+        // Why it gave up stands on a line before; the first such is the cause of the rest.
+        _ => boot[..at + mark.len()].split(['\n', '\r']).map(printable).find(|line| CAUSES.iter().any(|c| line.contains(c))),
+    };
+    let cause = cause.unwrap_or_else(|| {
+        let line = boot[at..].split(['\n', '\r']).next().unwrap_or_default();
+        printable(line).trim_start_matches("Kernel panic - not syncing: ").into()
+    });
+    Some(format!("{meaning}: {cause}"))
+}
+
+const CAUSES: &[&str] = &["Failed to ", "does not exist", "Timed out waiting for device", "error: "];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SMOKE: &str = include_str!("../../test-tools/fixtures/console/debian-12-smoke.log");
+    const KEY: &str = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIF/fexocCJznRJIBSv4pfpCTLxteCkS3LJSIMSyxsjDp";
+    const OTHER: &str = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIA42Kz+dC59coqKdYyEO5Iv4KoU3VMmQ2Zzm1Ex10Vj3";
+
+    fn keys(console: &str) -> Vec<String> {
+        host_keys(console).iter().map(|k| k.to_openssh().unwrap()).collect()
+    }
+
+    #[test]
+    fn keys_of_a_real_console() {
+        // The ECDSA key beside it is of a kind that `ssh-key` reads only with a feature that we have no other use for.
+        assert_eq!(keys(SMOKE), [KEY]);
+    }
+
+    #[test]
+    fn nothing_before_the_block_is_complete() {
+        let end = SMOKE.find(END).unwrap();
+        assert!(keys(&SMOKE[..end]).is_empty());
+        assert!(keys("").is_empty());
+    }
+
+    #[test]
+    fn the_last_complete_block_counts() {
+        let other = SMOKE.replace(KEY, OTHER);
+        let cut = &SMOKE[..SMOKE.find(END).unwrap() - 40];
+        assert_eq!(keys(&format!("{SMOKE}{other}")), [OTHER]);
+        assert_eq!(keys(&format!("{other}{cut}")), [OTHER], "a block that has no end yet");
+        assert_eq!(keys(&format!("{cut}{other}")), [OTHER], "a block that never got its end");
+    }
+
+    #[test]
+    fn noise_in_the_block() {
+        let loud = SMOKE.replace("AAAAIF/fexoc", "AAAAIF/[  640.350754] virtio_net virtio0 eth0: renamed\r\nfexoc");
+        assert_eq!(keys(&loud), [KEY], "a kernel message in the middle of the key");
+        let loud = SMOKE.replace(KEY, &format!("[   40.123456] cloud-init[430]: {KEY}"));
+        assert_eq!(keys(&loud), [KEY], "a prefix");
+        let loud = SMOKE.replace(KEY, &format!("[   40.123456] random: crng init done\r\n{KEY}"));
+        assert_eq!(keys(&loud), [KEY], "a kernel message on its own line");
+        let broken = SMOKE.replace("AAAAIF/fexoc", "AAAAIF/f xoc");
+        assert!(keys(&broken).is_empty(), "no key is better than half of one");
+    }
+
+    #[test]
+    fn the_tail_is_printable() {
+        assert_eq!(
+            tail("\x1b[H\x1b[J[\x1b[0;32m  OK  \x1b[0m] Started \x1b[0;1;39mx\x1b[0m.\r\r\n\r\n\x07b\tc\r\n\x1b(Bd", 3),
+            ["[  OK  ] Started x.", "b c", "d"]
+        );
+        assert_eq!(tail(SMOKE, 2)[0], END);
+        assert!(tail("", 5).is_empty());
+    }
+
+    #[test]
+    fn trouble_in_real_consoles() {
+        let fixture = |text: &str| trouble(text).unwrap_or_default();
+        assert_eq!(
+            fixture(include_str!("../../test-tools/fixtures/console/kernel-panic.log")),
+            "the kernel panicked: VFS: Unable to mount root fs on unknown-block(0,0)"
+        );
+        assert_eq!(
+            fixture(include_str!("../../test-tools/fixtures/console/no-bootable-device.log")),
+            "the disk is not bootable: No bootable device."
+        );
+        assert_eq!(
+            fixture(include_str!("../../test-tools/fixtures/console/grub-rescue.log")),
+            "GRUB did not find the rest of itself: error: unknown filesystem."
+        );
+        assert_eq!(trouble(SMOKE), None);
+    }
+
+    #[test]
+    fn trouble_in_words() {
+        let firstboot = "Welcome to your new installation of Debian GNU/Linux 12!\r\n\r\n-- Press any key to proceed --";
+        assert!(trouble(firstboot).unwrap().starts_with("systemd-firstboot waits"));
+        let emergency = "[\x1b[0;1;31mFAILED\x1b[0m] Failed to mount \x1b[0;1;39mdata.mount\x1b[0m - /data.\r\r\nYou are in emergency mode. After";
+        assert_eq!(trouble(emergency).unwrap(), "the system stopped in emergency mode: [FAILED] Failed to mount data.mount - /data.");
+        let initramfs = "ALERT!  UUID=1-2 does not exist.  Dropping to a shell!\r\n\r\n(initramfs) ";
+        assert_eq!(
+            trouble(initramfs).unwrap(),
+            "the initramfs did not find the root file system: ALERT!  UUID=1-2 does not exist.  Dropping to a shell!"
+        );
+    }
+
+    #[test]
+    fn trouble_of_an_earlier_boot_is_over() {
+        let panic = include_str!("../../test-tools/fixtures/console/kernel-panic.log");
+        assert_eq!(trouble(&format!("{panic}{SMOKE}")), None);
+        assert!(trouble(&format!("{SMOKE}{panic}")).is_some());
+    }
+}

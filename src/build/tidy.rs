@@ -15,5 +15,41 @@ pub fn script(parts: &[String], build_key: &PublicKey) -> String {
     let line = build_key.to_openssh().expect("an ed25519 key can be written");
     let blob = line.split(' ').nth(1).expect("algorithm, then base64");
     // Names of parts and base64 have nothing in them that a quoted string could end at.
-    format!("#!/bin/sh\nPARTS='{}'\nBUILD_KEY='{blob}'\n{SCRIPT}", parts.join(" "))
+    format!("PARTS='{}'\nBUILD_KEY='{blob}'\n{SCRIPT}", parts.join(" "))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::bundle::TIDY_PARTS;
+
+    const KEY: &str = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIEVtJ2/PtdEMhsU1MMDHUAu0Z/fw1uvPO2YroQhaRgtC it's-mine";
+
+    #[test]
+    fn every_part_is_there() {
+        for part in TIDY_PARTS {
+            assert!(SCRIPT.contains(&format!("\non {part} && {{ ")), "tidy.sh does not know `{part}`");
+        }
+        assert_eq!(SCRIPT.matches("\non ").count(), TIDY_PARTS.len(), "tidy.sh has parts that TIDY_PARTS lacks");
+    }
+
+    #[test]
+    fn parts_and_key_are_told_and_the_keys_comment_is_not() {
+        let key = PublicKey::from_openssh(KEY).unwrap();
+        let script = script(&["logs".into(), "trim".into()], &key);
+        assert!(script.starts_with(
+            "PARTS='logs trim'\nBUILD_KEY='AAAAC3NzaC1lZDI1NTE5AAAAIEVtJ2/PtdEMhsU1MMDHUAu0Z/fw1uvPO2YroQhaRgtC'\n"
+        ));
+        assert!(!script.contains("it's-mine"));
+    }
+
+    /// Runs for real with nothing switched on: the frame of the script is sound, and does nothing by itself.
+    #[test]
+    fn no_parts_do_nothing() {
+        let key = PublicKey::from_openssh(KEY).unwrap();
+        let out = std::process::Command::new("sh").args(["-e", "-c", &script(&[], &key)]).output().unwrap();
+        assert!(out.status.success(), "{out:?}");
+        assert_eq!(out.stdout, b"");
+        assert_eq!(out.stderr, b"");
+    }
 }

@@ -1,3 +1,4 @@
+#!/bin/sh
 # Removes from a builder what must not be in an image. Runs as root, in the factory's own SSH session, as the last thing
 # before the machine is powered off. Debian, Ubuntu and the Red Hat family.
 #
@@ -266,8 +267,9 @@ machine_id() {
 # --- last: what is written all the time ----------------------------------------------------------------------------------
 
 logs() {
-    # They have a last word at shutdown; they say it now. auditd lets nobody but a signal stop it.
-    systemctl --quiet stop syslog.socket rsyslog.service syslog-ng.service systemd-update-utmp.service sysstat.service 2>/dev/null
+    # They have a last word at shutdown; they say it now. auditd lets nobody but a signal stop it. (wtmp does get the record of
+    # the shutdown itself: systemd writes it whatever one stops.)
+    systemctl --quiet stop syslog.socket rsyslog.service syslog-ng.service sysstat.service 2>/dev/null
     if [ -r /run/auditd.pid ] && read -r pid </run/auditd.pid; then
         kill -TERM "$pid" 2>/dev/null
     fi

@@ -1,0 +1,127 @@
+#!/bin/sh
+# Nothing of the builder is left in the image. Looks, and changes nothing.
+#
+# FACTORY_BUILD_KEY    the build key, as it stands in authorized_keys or its base64 alone
+# FACTORY_RUN_BUILDER  the builder's name
+# FACTORY_TIDY         the parts of tidy that were on; unset: all
+count=0
+first=
+left() {
+    count=$((count + 1))
+    first=${first:-$1}
+    echo "left: $1"
+}
+on() {
+    case " ${FACTORY_TIDY-$1} " in
+        *" $1 "*) return 0 ;;
+        *) return 1 ;;
+    esac
+}
+# Text $1 in file $2?
+has() {
+    [ -f "$2" ] && [ -r "$2" ] || return 1
+    while IFS= read -r line || [ -n "$line" ]; do
+        case $line in *"$1"*) return 0 ;; esac
+    done <"$2"
+    return 1
+}
+# Files below the given directories that were there before this machine first booted, with something in them. The inode's change
+# time is asked: apt gives its lists the dates of the mirror.
+older() {
+    dirs=
+    for dir; do
+        [ ! -e "$dir" ] || dirs="$dirs $dir"
+    done
+    # shellcheck disable=SC2086
+    [ -z "$dirs" ] || find $dirs -type f -size +0 ! -newerct "@$born" 2>/dev/null
+}
+each() {
+    while IFS= read -r file; do
+        [ -z "$file" ] || left "$1 $file"
+    done <<END
+$2
+END
+}
+
+# When this machine came into being, by its own clock. This boot: written before the root file system is, so before all that
+# the machine itself has put there. If it has booted again since, what is known is the birth of its cloud-init instance,
+# which comes some seconds into the first boot.
+present=$(readlink /var/lib/cloud/instance)
+birth=$(stat -L -c %W /var/lib/cloud/instance 2>/dev/null || echo 0)
+born=$(stat -c %Y /run/cloud-init/.ds-identify.result 2>/dev/null || sed -n 's/^btime //p' /proc/stat)
+again=
+if [ "$birth" -gt 0 ] && [ "$birth" -lt "$born" ]; then
+    born=$birth
+    again=yes
+fi
+
+key=${FACTORY_BUILD_KEY#ssh-* }
+key=${key%% *}
+homes=
+while IFS=: read -r _ _ _ _ _ home _; do
+    [ -d "$home" ] && [ "$home" != / ] && case " $homes " in *" $home "*) ;; *) homes="$homes $home" ;; esac
+done </etc/passwd
+for home in $homes; do
+    if [ -n "$key" ] && on build-key; then
+        for file in "$home/.ssh/authorized_keys" "$home/.ssh/authorized_keys2"; do
+            has "$key" "$file" && left "the build key in $file"
+        done
+    fi
+    on histories || continue
+    for name in .bash_history .zsh_history .sh_history .ash_history .python_history .lesshst .viminfo .mysql_history \
+        .psql_history .sqlite_history .local/share/fish/fish_history; do
+        [ -s "$home/$name" ] && left "history $home/$name"
+    done
+done
+if [ -n "$key" ] && on build-key; then
+    for file in /etc/ssh/authorized_keys /etc/ssh/authorized_keys/* /etc/ssh/authorized_keys.d/*; do
+        has "$key" "$file" && left "the build key in $file"
+    done
+fi
+
+if on cloud-init; then
+    if [ -n "$FACTORY_RUN_BUILDER" ]; then
+        for file in /etc/hostname /etc/hosts /etc/mailname; do
+            has "$FACTORY_RUN_BUILDER" "$file" && left "the builder's name in $file"
+        done
+    fi
+    for dir in /var/lib/cloud/instances/*; do
+        [ -d "$dir" ] && [ "${dir##*/}" != "${present##*/}" ] && left "cloud-init instance $dir"
+    done
+fi
+
+if on host-keys; then
+    each "host key" "$(older /etc/ssh/ssh_host_*_key)"
+fi
+if on packages; then
+    each "package cache" "$(older /var/lib/apt/lists /var/cache/apt/archives /var/cache/dnf /var/cache/yum /var/cache/libdnf5)"
+fi
+if on leases; then
+    each "lease" "$(older /var/lib/dhcp /var/lib/dhclient /var/lib/dhcpcd /var/lib/NetworkManager/*.lease)"
+fi
+if on temp; then
+    each "temporary file" "$(older /tmp /var/tmp)"
+fi
+if on random-seed && [ -z "$again" ]; then
+    # Every boot writes into the file that is there; its birth tells whether it came with the image. 0: the file system does
+    # not know.
+    seed=$(stat -c %W /var/lib/systemd/random-seed 2>/dev/null || echo 0)
+    [ "$seed" -gt 0 ] && [ "$seed" -lt "$born" ] && left "random seed /var/lib/systemd/random-seed"
+fi
+if on logs; then
+    # journalctl shows but what is under the present machine ID.
+    read -r id </etc/machine-id
+    for dir in /var/log/journal/*; do
+        case ${dir##*/} in "$id" | "$id".* | '*') ;; *) left "journal of another machine $dir" ;; esac
+    done
+    [ -n "$again" ] || boots=$(journalctl --list-boots --quiet --no-pager 2>/dev/null | grep -c '^ *-\{0,1\}[0-9]')
+    [ "${boots:-1}" -gt 1 ] && left "journal of $boots boots"
+    # Time of last change of what is in the file. wtmp has the record of the shutdown, which no one can prevent.
+    each "log" "$(find /var/log -path /var/log/journal -prune -o -type f -size +0 ! -name wtmp ! -newermt "@$born" -print 2>/dev/null)"
+fi
+
+if [ "$count" -gt 0 ]; then
+    echo "$count left over from the build: $first"
+    exit 1
+fi
+echo "nothing of the builder is left"
