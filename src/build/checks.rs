@@ -36,19 +36,14 @@ pub fn builtin() -> &'static [CheckDef] {
     const {
         &[
             CheckDef { id: "cloud-init", what: "cloud-init has ended without errors", script: script!("cloud-init"), sudo: false },
-            CheckDef { id: "failed-units", what: "the system is up and no unit has failed", script: script!("failed-units"), sudo: false },
+            CheckDef { id: "failed-units", what: "the system is up and no unit has failed", script: script!("failed-units"), sudo: true },
             CheckDef { id: "sudo", what: "the default user has sudo without a password", script: script!("sudo"), sudo: false },
             CheckDef { id: "root-login", what: "root cannot log in by password", script: script!("root-login"), sudo: true },
             CheckDef { id: "hostname", what: "the machine has the name the cloud gave it", script: script!("hostname"), sudo: false },
             CheckDef { id: "machine-id", what: "the machine has an ID of its own", script: script!("machine-id"), sudo: false },
             CheckDef { id: "clock", what: "the clock is right", script: script!("clock"), sudo: false },
             CheckDef { id: "dns", what: "names resolve", script: script!("dns"), sudo: false },
-            CheckDef {
-                id: "disk-size",
-                what: "the root file system has grown to the size of the disk",
-                script: script!("disk-size"),
-                sudo: true,
-            },
+            CheckDef { id: "disk-size", what: "the root file system has grown to the size of the disk", script: script!("disk-size"), sudo: true },
             CheckDef { id: "leftovers", what: "nothing of the builder is left in the image", script: script!("leftovers"), sudo: true },
         ]
     }
@@ -118,6 +113,14 @@ mod tests {
         let out = script("clock", "export FACTORY_NOW=$(($(date +%s) + 3600))");
         assert_eq!(out.status.code(), Some(1));
         assert!(last_line(&out).ends_with("s slow"), "{out:?}");
+
+        // Fake sudo: says what a real one says where the machine's name does not resolve.
+        let fake = |said: &str| format!("sudo() {{ {said}; }}");
+        let out = script("sudo", &fake("echo 'sudo: unable to resolve host x: Name or service not known' >&2; echo 0"));
+        assert_eq!(out.status.code(), Some(1));
+        assert!(last_line(&out).starts_with("sudo cannot resolve the machine's own name"), "{out:?}");
+        let out = script("sudo", &fake("echo 0"));
+        assert!(out.status.success(), "{out:?}");
 
         let out = script("dns", "");
         assert_eq!(out.status.code(), Some(SKIP));

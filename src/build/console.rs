@@ -61,17 +61,17 @@ fn without_kernel(block: &str) -> String {
 fn kernel_stamp(line: &str) -> Option<usize> {
     line.match_indices('[').map(|(at, _)| at).find(|&at| {
         line[at + 1..].split_once(']').is_some_and(|(stamp, _)| {
-            stamp
-                .trim_start()
-                .split_once('.')
-                .is_some_and(|(s, us)| !s.is_empty() && us.len() == 6 && s.bytes().chain(us.bytes()).all(|b| b.is_ascii_digit()))
+            stamp.trim_start().split_once('.').is_some_and(|(s, us)| {
+                !s.is_empty() && us.len() == 6 && s.bytes().chain(us.bytes()).all(|b| b.is_ascii_digit())
+            })
         })
     })
 }
 
 /// The last `lines` lines that have something to read in them, without terminal control.
 pub fn tail(console: &str, lines: usize) -> Vec<String> {
-    let mut tail: Vec<String> = console.rsplit(['\n', '\r']).map(printable).filter(|line| !line.is_empty()).take(lines).collect();
+    let mut tail: Vec<String> =
+        console.rsplit(['\n', '\r']).map(printable).filter(|line| !line.is_empty()).take(lines).collect();
     tail.reverse();
     tail
 }
@@ -113,7 +113,6 @@ const TROUBLE: &[(&str, &str)] = &[
     ("(initramfs)", "the initramfs did not find the root file system"),
     ("grub rescue>", "GRUB did not find the rest of itself"),
     ("No bootable device", "the disk is not bootable"),
-    ("Boot failed: not a bootable disk", "the disk is not bootable"),
 ];
 
 /// One line for the error message if the present boot, the last of the log, came to an end that waiting does not mend.
@@ -123,16 +122,112 @@ pub fn trouble(console: &str) -> Option<String> {
     let boot = &console[begin..];
     let (at, mark, meaning) =
         TROUBLE.iter().filter_map(|(mark, meaning)| boot.find(mark).map(|at| (at, *mark, *meaning))).min_by_key(|(at, ..)| *at)?;
-    let line = printable(boot[at..].split(['\n', '\r']).next().unwrap_or_default());
-    // systemd says on lines of its own why it gave up; the first is the cause of the rest.
-    let cause = boot[..at]
-        .split(['\n', '\r'])
-        .map(printable)
-        .find(|line| line.contains("Failed to ") || line.contains("does not exist") || line.contains("Timed out waiting for device"))
-        .filter(|_| !mark.starts_with("Kernel") && !mark.starts_with("Press"));
-    Some(match cause {
-        Some(cause) => format!("{meaning}: {cause}"),
-        None if mark.starts_with("Press") => meaning.into(),
-        None => format!("{meaning}: {line}"),
-    })
+    let cause = match mark {
+        "Press any key to proceed" => return Some(meaning.into()),
+        "Kernel panic - not syncing" => None,
+        // Why it gave up stands on a line before; the first such is the cause of the rest.
+        _ => boot[..at + mark.len()].split(['\n', '\r']).map(printable).find(|line| CAUSES.iter().any(|c| line.contains(c))),
+    };
+    let cause = cause.unwrap_or_else(|| {
+        let line = boot[at..].split(['\n', '\r']).next().unwrap_or_default();
+        printable(line).trim_start_matches("Kernel panic - not syncing: ").into()
+    });
+    Some(format!("{meaning}: {cause}"))
+}
+
+const CAUSES: &[&str] = &["Failed to ", "does not exist", "Timed out waiting for device", "error: "];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SMOKE: &str = include_str!("../../test-tools/fixtures/console/debian-12-smoke.log");
+    const KEY: &str = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIF/fexocCJznRJIBSv4pfpCTLxteCkS3LJSIMSyxsjDp";
+    const OTHER: &str = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIA42Kz+dC59coqKdYyEO5Iv4KoU3VMmQ2Zzm1Ex10Vj3";
+
+    fn keys(console: &str) -> Vec<String> {
+        host_keys(console).iter().map(|k| k.to_openssh().unwrap()).collect()
+    }
+
+    #[test]
+    fn keys_of_a_real_console() {
+        // The ECDSA key beside it is of a kind that `ssh-key` reads only with a feature that we have no other use for.
+        assert_eq!(keys(SMOKE), [KEY]);
+    }
+
+    #[test]
+    fn nothing_before_the_block_is_complete() {
+        let end = SMOKE.find(END).unwrap();
+        assert!(keys(&SMOKE[..end]).is_empty());
+        assert!(keys("").is_empty());
+    }
+
+    #[test]
+    fn the_last_complete_block_counts() {
+        let other = SMOKE.replace(KEY, OTHER);
+        let cut = &SMOKE[..SMOKE.find(END).unwrap() - 40];
+        assert_eq!(keys(&format!("{SMOKE}{other}")), [OTHER]);
+        assert_eq!(keys(&format!("{other}{cut}")), [OTHER], "a block that has no end yet");
+        assert_eq!(keys(&format!("{cut}{other}")), [OTHER], "a block that never got its end");
+    }
+
+    #[test]
+    fn noise_in_the_block() {
+        let loud = SMOKE.replace("AAAAIF/fexoc", "AAAAIF/[  640.350754] virtio_net virtio0 eth0: renamed\r\nfexoc");
+        assert_eq!(keys(&loud), [KEY], "a kernel message in the middle of the key");
+        let loud = SMOKE.replace(KEY, &format!("[   40.123456] cloud-init[430]: {KEY}"));
+        assert_eq!(keys(&loud), [KEY], "a prefix");
+        let loud = SMOKE.replace(KEY, &format!("[   40.123456] random: crng init done\r\n{KEY}"));
+        assert_eq!(keys(&loud), [KEY], "a kernel message on its own line");
+        let broken = SMOKE.replace("AAAAIF/fexoc", "AAAAIF/f xoc");
+        assert!(keys(&broken).is_empty(), "no key is better than half of one");
+    }
+
+    #[test]
+    fn the_tail_is_printable() {
+        assert_eq!(
+            tail("\x1b[H\x1b[J[\x1b[0;32m  OK  \x1b[0m] Started \x1b[0;1;39mx\x1b[0m.\r\r\n\r\n\x07b\tc\r\n\x1b(Bd", 3),
+            ["[  OK  ] Started x.", "b c", "d"]
+        );
+        assert_eq!(tail(SMOKE, 2)[0], END);
+        assert!(tail("", 5).is_empty());
+    }
+
+    #[test]
+    fn trouble_in_real_consoles() {
+        let fixture = |text: &str| trouble(text).unwrap_or_default();
+        assert_eq!(
+            fixture(include_str!("../../test-tools/fixtures/console/kernel-panic.log")),
+            "the kernel panicked: VFS: Unable to mount root fs on unknown-block(0,0)"
+        );
+        assert_eq!(
+            fixture(include_str!("../../test-tools/fixtures/console/no-bootable-device.log")),
+            "the disk is not bootable: No bootable device."
+        );
+        assert_eq!(
+            fixture(include_str!("../../test-tools/fixtures/console/grub-rescue.log")),
+            "GRUB did not find the rest of itself: error: unknown filesystem."
+        );
+        assert_eq!(trouble(SMOKE), None);
+    }
+
+    #[test]
+    fn trouble_in_words() {
+        let firstboot = "Welcome to your new installation of Debian GNU/Linux 12!\r\n\r\n-- Press any key to proceed --";
+        assert!(trouble(firstboot).unwrap().starts_with("systemd-firstboot waits"));
+        let emergency = "[\x1b[0;1;31mFAILED\x1b[0m] Failed to mount \x1b[0;1;39mdata.mount\x1b[0m - /data.\r\r\nYou are in emergency mode. After";
+        assert_eq!(trouble(emergency).unwrap(), "the system stopped in emergency mode: [FAILED] Failed to mount data.mount - /data.");
+        let initramfs = "ALERT!  UUID=1-2 does not exist.  Dropping to a shell!\r\n\r\n(initramfs) ";
+        assert_eq!(
+            trouble(initramfs).unwrap(),
+            "the initramfs did not find the root file system: ALERT!  UUID=1-2 does not exist.  Dropping to a shell!"
+        );
+    }
+
+    #[test]
+    fn trouble_of_an_earlier_boot_is_over() {
+        let panic = include_str!("../../test-tools/fixtures/console/kernel-panic.log");
+        assert_eq!(trouble(&format!("{panic}{SMOKE}")), None);
+        assert!(trouble(&format!("{SMOKE}{panic}")).is_some());
+    }
 }

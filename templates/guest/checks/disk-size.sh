@@ -1,10 +1,11 @@
 #!/bin/sh
 # The root file system has grown to the size of the machine's disk.
 # Three sizes have to meet: the disk is what was asked for, the partition goes to its end, the file system fills that.
-number=$(findmnt -n -o MAJ:MIN /)
-name=$(findmnt -n -o SOURCE /)
+# shellcheck disable=SC2046
+set -- $(findmnt -n -r -o MAJ:MIN,SOURCE /)
+number=$1 name=$2
 name=${name%%\[*}
-node=/sys/dev/block/${number# }
+node=/sys/dev/block/$number
 [ -d "$node" ] || node=/sys/class/block/$(basename "$(readlink -f "$name")") # btrfs has a device number of its own
 if [ ! -d "$node" ]; then
     echo "the root file system is on $name, which is no disk"

@@ -117,7 +117,7 @@ if on logs; then
     [ -n "$again" ] || boots=$(journalctl --list-boots --quiet --no-pager 2>/dev/null | grep -c '^ *-\{0,1\}[0-9]')
     [ "${boots:-1}" -gt 1 ] && left "journal of $boots boots"
     # Time of last change of what is in the file. wtmp has the record of the shutdown, which no one can prevent.
-    each "log" "$(find /var/log -type f -size +0 ! -name wtmp ! -newermt "@$born" 2>/dev/null)"
+    each "log" "$(find /var/log -path /var/log/journal -prune -o -type f -size +0 ! -name wtmp ! -newermt "@$born" -print 2>/dev/null)"
 fi
 
 if [ "$count" -gt 0 ]; then
