@@ -43,7 +43,12 @@ pub fn builtin() -> &'static [CheckDef] {
             CheckDef { id: "machine-id", what: "the machine has an ID of its own", script: script!("machine-id"), sudo: false },
             CheckDef { id: "clock", what: "the clock is right", script: script!("clock"), sudo: false },
             CheckDef { id: "dns", what: "names resolve", script: script!("dns"), sudo: false },
-            CheckDef { id: "disk-size", what: "the root file system has grown to the size of the disk", script: script!("disk-size"), sudo: true },
+            CheckDef {
+                id: "disk-size",
+                what: "the root file system has grown to the size of the disk",
+                script: script!("disk-size"),
+                sudo: true,
+            },
             CheckDef { id: "leftovers", what: "nothing of the builder is left in the image", script: script!("leftovers"), sudo: true },
         ]
     }

@@ -61,17 +61,17 @@ fn without_kernel(block: &str) -> String {
 fn kernel_stamp(line: &str) -> Option<usize> {
     line.match_indices('[').map(|(at, _)| at).find(|&at| {
         line[at + 1..].split_once(']').is_some_and(|(stamp, _)| {
-            stamp.trim_start().split_once('.').is_some_and(|(s, us)| {
-                !s.is_empty() && us.len() == 6 && s.bytes().chain(us.bytes()).all(|b| b.is_ascii_digit())
-            })
+            stamp
+                .trim_start()
+                .split_once('.')
+                .is_some_and(|(s, us)| !s.is_empty() && us.len() == 6 && s.bytes().chain(us.bytes()).all(|b| b.is_ascii_digit()))
         })
     })
 }
 
 /// The last `lines` lines that have something to read in them, without terminal control.
 pub fn tail(console: &str, lines: usize) -> Vec<String> {
-    let mut tail: Vec<String> =
-        console.rsplit(['\n', '\r']).map(printable).filter(|line| !line.is_empty()).take(lines).collect();
+    let mut tail: Vec<String> = console.rsplit(['\n', '\r']).map(printable).filter(|line| !line.is_empty()).take(lines).collect();
     tail.reverse();
     tail
 }
@@ -215,7 +215,8 @@ mod tests {
     fn trouble_in_words() {
         let firstboot = "Welcome to your new installation of Debian GNU/Linux 12!\r\n\r\n-- Press any key to proceed --";
         assert!(trouble(firstboot).unwrap().starts_with("systemd-firstboot waits"));
-        let emergency = "[\x1b[0;1;31mFAILED\x1b[0m] Failed to mount \x1b[0;1;39mdata.mount\x1b[0m - /data.\r\r\nYou are in emergency mode. After";
+        let emergency =
+            "[\x1b[0;1;31mFAILED\x1b[0m] Failed to mount \x1b[0;1;39mdata.mount\x1b[0m - /data.\r\r\nYou are in emergency mode. After";
         assert_eq!(trouble(emergency).unwrap(), "the system stopped in emergency mode: [FAILED] Failed to mount data.mount - /data.");
         let initramfs = "ALERT!  UUID=1-2 does not exist.  Dropping to a shell!\r\n\r\n(initramfs) ";
         assert_eq!(

@@ -37,9 +37,9 @@ mod tests {
     fn parts_and_key_are_told_and_the_keys_comment_is_not() {
         let key = PublicKey::from_openssh(KEY).unwrap();
         let script = script(&["logs".into(), "trim".into()], &key);
-        assert!(script.starts_with(
-            "PARTS='logs trim'\nBUILD_KEY='AAAAC3NzaC1lZDI1NTE5AAAAIEVtJ2/PtdEMhsU1MMDHUAu0Z/fw1uvPO2YroQhaRgtC'\n"
-        ));
+        assert!(
+            script.starts_with("PARTS='logs trim'\nBUILD_KEY='AAAAC3NzaC1lZDI1NTE5AAAAIEVtJ2/PtdEMhsU1MMDHUAu0Z/fw1uvPO2YroQhaRgtC'\n")
+        );
         assert!(!script.contains("it's-mine"));
     }
 

@@ -32,7 +32,6 @@ impl Factory {
         self
     }
 
-
     pub fn bundle(self, dir: &str, vars: &str) -> Self {
         self.file(&format!("{dir}/build-vars.yml"), vars)
     }

@@ -1,5 +1,10 @@
 #!/bin/sh
 # Names resolve.
+# Unless one is given, the name is that of the host where the machine gets its packages: the one name it surely needs.
+if [ -z "$FACTORY_DNS_NAME" ]; then
+    FACTORY_DNS_NAME=$(cat /etc/apt/sources.list /etc/apt/sources.list.d/* /etc/yum.repos.d/*.repo 2>/dev/null |
+        sed -n '/^[[:space:]]*#/d; s|.*https\{0,1\}://\([^/:[:space:]]*\).*|\1|p' | head -n 1)
+fi
 if [ -z "$FACTORY_DNS_NAME" ]; then
     echo "there is no name to resolve"
     exit 77
