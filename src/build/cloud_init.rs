@@ -90,22 +90,4 @@ mod tests {
         assert!(data.get("ssh_keys").is_none());
         assert_eq!(data["ssh_deletekeys"].as_bool(), Some(false));
     }
-
-    /// Not a test: writes user data and keys for trials with real machines into `$TRIAL`.
-    #[test]
-    #[ignore = "for trials by hand"]
-    fn trial() {
-        let dir = std::path::PathBuf::from(std::env::var_os("TRIAL").unwrap());
-        let (login, host) = (key("factory-build"), key("factory-host"));
-        let write = |name: &str, text: &str| std::fs::write(dir.join(name), text).unwrap();
-        write("login", &login.to_openssh(LineEnding::LF).unwrap());
-        write("login.pub", &login.public_key().to_openssh().unwrap());
-        write("host.pub", &host.public_key().to_openssh().unwrap());
-        write("builder.user_data", &builder_user_data(login.public_key(), &host));
-        let smoke = key("factory-smoke");
-        write("smoke", &smoke.to_openssh(LineEnding::LF).unwrap());
-        write("smoke.user_data", &smoke_user_data(smoke.public_key()));
-        let parts: Vec<String> = crate::bundle::TIDY_PARTS.iter().map(|p| (*p).into()).collect();
-        write("tidy.sh", &super::super::tidy::script(&parts, login.public_key()));
-    }
 }

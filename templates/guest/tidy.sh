@@ -146,17 +146,20 @@ cloud_init() {
     builder_name
     # By hand what `cloud-init clean --logs --seed` does in seconds of Python, and without what it does too much: it takes
     # scripts/per-boot and its like, where a bundle may have put something.
+    #
+    # 90-cloud-init-users is written again for the default user of every instance, and only then wanted. The session that
+    # runs this is root already.
+    network_config
+    # shellcheck disable=SC2086
     rm -rf /var/lib/cloud/instance /var/lib/cloud/instances /var/lib/cloud/data /var/lib/cloud/sem /var/lib/cloud/handlers \
-        /var/lib/cloud/seed /var/log/cloud-init.log /var/log/cloud-init-output.log || return 1
+        /var/lib/cloud/seed /var/log/cloud-init.log /var/log/cloud-init-output.log /etc/sudoers.d/90-cloud-init-users \
+        $files || return 1
     for hook in /etc/cloud/clean.d/*; do
         if [ -f "$hook" ] && [ -x "$hook" ] && ! "$hook"; then
             echo "$hook failed" >&2
             return 1
         fi
     done
-    network_config || return 1
-    # Rights of the default user, whom every instance makes anew. The session that runs this is root already.
-    rm -f /etc/sudoers.d/90-cloud-init-users || return 1
     # Disks which this machine had and others will not have.
     if has 'comment=cloudconfig' /etc/fstab; then
         sed -i '/comment=cloudconfig/d' /etc/fstab || return 1
@@ -195,11 +198,12 @@ forget_name() {
 }
 
 # Network configuration is written per instance, for the builder's MAC address. It is rewritten at the first boot of another,
-# unless that one finds no data source: then it would sit there without a network, which is worse than the default.
+# unless that one finds no data source: then it would sit there without a network, which is worse than the default. Into $files.
 network_config() {
     if grep -qsE '^[^#]*config: *["'\'']?disabled' /etc/cloud/cloud.cfg /etc/cloud/cloud.cfg.d/*.cfg; then
         # Whoever forbids cloud-init to write it owns the files, whatever they are called.
         said='done; network configuration kept, for cloud-init may not write it'
+        files=
         return 0
     fi
     existing /etc/netplan/50-cloud-init.yaml /etc/network/interfaces.d/50-cloud-init* \
@@ -212,8 +216,6 @@ network_config() {
             files="$files $file"
         fi
     done
-    # shellcheck disable=SC2086
-    [ -z "$files" ] || rm -f -- $files
 }
 
 # Only our line, from every file in which sshd may look for it.
@@ -223,12 +225,16 @@ build_key() {
         for file in "$home/.ssh/authorized_keys" "$home/.ssh/authorized_keys2"; do
             without_key "$file" || return 1
         done
-        # cloud-init has made the directory for our key.
-        [ ! -d "$home/.ssh" ] || rmdir -- "$home/.ssh" 2>/dev/null
     done
     for file in /etc/ssh/authorized_keys /etc/ssh/authorized_keys/* /etc/ssh/authorized_keys.d/*; do
         without_key "$file" || return 1
     done
+    set --
+    for home in $homes; do
+        [ ! -d "$home/.ssh" ] || set -- "$@" "$home/.ssh"
+    done
+    # Those that cloud-init made for our key alone are empty now; the others do not go.
+    [ $# -eq 0 ] || rmdir -- "$@" 2>/dev/null
     said="removed $lines times"
 }
 
