@@ -45,7 +45,7 @@ pub struct Common {
     #[arg(long, global = true, value_name = "NAME")]
     pub cloud: Option<String>,
     /// How machines of the local cloud run their code
-    #[arg(long, global = true, value_enum, default_value = "auto", env = "IMAGE_FACTORY_ACCEL")]
+    #[arg(long, global = true, value_enum, default_value = "auto", env = "IMAGE_FACTORY_ACCEL", hide_env_values = true)]
     pub accel: AccelArg,
     /// Factory tree: the directory that holds `images/` and `os/` [default: the nearest above the current one]
     #[arg(long, global = true, value_name = "DIR")]
