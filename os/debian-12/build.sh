@@ -40,14 +40,14 @@ else
 fi
 
 cleanup() {
-    [ ! -e "$work/root" ] || inside rm -rf --one-file-system "$work/root" || true
+    [ ! -e "$work/root" ] || inside find "$work/root" -xdev -mindepth 1 -delete || true
     rm -rf "$work" "$OUT.part"
 }
 work=$(mktemp -d)
 trap cleanup EXIT
 trap 'exit 130' INT
 trap 'exit 143' TERM HUP
-chmod 755 "$work" # those subordinate ids have to pass
+chmod 711 "$work" # those subordinate ids have to pass
 
 # --- where packages come from -------------------------------------------------------------------------------------------
 
@@ -133,7 +133,9 @@ say "root file system: $(inside du -sm --one-file-system "$work/root" | cut -f1)
 
 # --- the disk -----------------------------------------------------------------------------------------------------------
 
-raw=$work/disk.raw
+raw=$(mktemp "$work/disk.XXXXXXXXXXXX")
+# In a user namespace mke2fs is somebody else; nobody besides can know the file's name, in a directory that cannot be listed.
+[ "$mode" = root ] || chmod 666 "$raw"
 truncate -s "${disk_mb}M" "$raw"
 echo "start=$first_sector, type=83, bootable" | sfdisk -q --label dos "$raw"
 
