@@ -270,6 +270,8 @@ fn ansible_command(
         .env("ANSIBLE_PIPELINING", "True")
         .env("ANSIBLE_SSH_ARGS", options.join(" "))
         .env("ANSIBLE_HOST_KEY_CHECKING", "True")
+        // Of a connection, and of sudo's prompt: the default of 10 s is not enough for an emulated machine on a busy host.
+        .env("ANSIBLE_TIMEOUT", "60")
         .env("ANSIBLE_LOCAL_TEMP", site.scratch.join("ansible").to_string_lossy())
         .env("ANSIBLE_NOCOLOR", "1")
         .env("ANSIBLE_RETRY_FILES_ENABLED", "False")
