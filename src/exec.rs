@@ -262,3 +262,66 @@ async fn lines(from: impl AsyncRead + Unpin, stream: Stream, to: tokio::sync::mp
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn sh(script: &str, deadline: Duration) -> Cmd {
+        Cmd::new("sh", deadline).arg("-c").arg(script)
+    }
+
+    const LONG: Duration = Duration::from_secs(30);
+
+    #[tokio::test]
+    async fn both_streams_and_the_code_are_told() {
+        let mut lines = Vec::new();
+        let status = run(&sh("echo out; echo err >&2; printf rest; exit 3", LONG), &Cancel::default(), |s, l| lines.push((s, l.to_owned()))).await;
+        assert_eq!(status_text(status.unwrap()), "exit code 3");
+        for line in [(Stream::Stdout, "out"), (Stream::Stderr, "err"), (Stream::Stdout, "rest")] {
+            assert!(lines.contains(&(line.0, line.1.to_owned())), "{lines:?}");
+        }
+    }
+
+    #[tokio::test]
+    async fn the_deadline_ends_the_whole_group() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("pid");
+        let script = format!("(trap '' TERM; echo $$ > {0}; sleep 60) & sh -c 'echo $$ > {0}.2; sleep 60'", file.display());
+        let begin = std::time::Instant::now();
+        let ended = run(&sh(&script, Duration::from_millis(500)), &Cancel::default(), |_, _| ()).await;
+        assert!(matches!(ended, Err(ExecError::Deadline { .. })), "{ended:?}");
+        assert!(begin.elapsed() < Duration::from_secs(15));
+        let pid: i32 = std::fs::read_to_string(dir.path().join("pid.2")).unwrap().trim().parse().unwrap();
+        let gone = |p: process::Proc| p.state() == process::State::Gone;
+        assert!(process::Proc::of(pid).is_none_or(gone), "a grandchild lives");
+    }
+
+    #[tokio::test]
+    async fn cancelling_ends_it() {
+        let cancel = Cancel::default();
+        let stop = cancel.clone();
+        tokio::spawn(async move {
+            tokio::time::sleep(Duration::from_millis(200)).await;
+            stop.signal();
+        });
+        let ended = run(&sh("sleep 60", LONG), &cancel, |_, _| ()).await;
+        assert!(matches!(ended, Err(ExecError::Cancelled(_))), "{ended:?}");
+    }
+
+    /// An SSH master in the background holds the pipes of the `ssh` that started it.
+    #[tokio::test]
+    async fn a_grandchild_that_holds_the_pipes_is_not_waited_for() {
+        let begin = std::time::Instant::now();
+        let status = run(&sh("echo told; sleep 20 & exit 0", LONG), &Cancel::default(), |_, _| ()).await.unwrap();
+        assert!(status.success() && begin.elapsed() < Duration::from_secs(10));
+    }
+
+    #[tokio::test]
+    async fn a_failure_carries_what_was_said_and_a_missing_program_is_named() {
+        let failed = output(&sh("echo why >&2; exit 1", LONG), &Cancel::default()).await.unwrap_err();
+        assert_eq!(failed.to_string(), "sh: exit code 1: why");
+        let missing = output(&Cmd::new("no-such-program", LONG), &Cancel::default()).await.unwrap_err();
+        assert_eq!(missing.to_string(), "no-such-program is not installed");
+    }
+}

@@ -201,3 +201,88 @@ impl Book {
         file.write_all(line.as_bytes()).and_then(|()| file.sync_data()).map_err(io)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    type Result<T> = std::result::Result<T, LedgerError>;
+
+    async fn own(ledger: &Ledger, name: &str, id: Option<&str>) {
+        let create = || async {
+            match id {
+                Some(id) => Ok(Made { id: id.into(), value: () }),
+                None => Err(LedgerError::Io { path: "reply".into(), source: std::io::Error::other("lost") }),
+            }
+        };
+        let _: Result<()> = ledger.own(Kind::Image, name, create).await;
+    }
+
+    #[tokio::test]
+    async fn what_was_written_is_read_back_newest_first() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("l");
+        let ledger = Ledger::open(&path).unwrap();
+        own(&ledger, "a", Some("1")).await;
+        own(&ledger, "b", None).await;
+        own(&ledger, "c", Some("3")).await;
+        own(&ledger, "d", Some("4")).await;
+        ledger.keep(Kind::Image, "3").unwrap();
+        ledger.gone_by_id(Kind::Image, "4").unwrap();
+        let expected = vec![
+            Entry { seq: 1, kind: Kind::Image, name: "b".into(), id: None },
+            Entry { seq: 0, kind: Kind::Image, name: "a".into(), id: Some("1".into()) },
+        ];
+        assert_eq!(ledger.entries(), expected);
+        assert_eq!(Ledger::open(&path).unwrap().entries(), expected);
+    }
+
+    /// The intent is on disk while the create runs: a crash there loses nothing.
+    #[tokio::test]
+    async fn the_intent_is_written_before_the_create_runs() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("l");
+        let ledger = Ledger::open(&path).unwrap();
+        let _: Result<()> = ledger
+            .own(Kind::Machine, "m", || async {
+                let seen = Ledger::open(&path).unwrap().entries();
+                assert_eq!(seen, [Entry { seq: 0, kind: Kind::Machine, name: "m".into(), id: None }]);
+                Ok(Made { id: "x".into(), value: () })
+            })
+            .await;
+    }
+
+    /// Wherever a crash cuts the file, what remains is a ledger that owns at least what was answered by then.
+    #[tokio::test]
+    async fn a_ledger_cut_anywhere_is_readable() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("l");
+        let ledger = Ledger::open(&path).unwrap();
+        own(&ledger, "a", Some("1")).await;
+        own(&ledger, "b", Some("2")).await;
+        let whole = std::fs::read(&path).unwrap();
+        for cut in 0..=whole.len() {
+            let path = dir.path().join("cut");
+            std::fs::write(&path, &whole[..cut]).unwrap();
+            let again = Ledger::open(&path).unwrap();
+            let lines = whole[..cut].iter().filter(|b| **b == b'\n').count();
+            assert_eq!(again.entries().len(), [0, 1, 1, 2, 2][lines], "cut at {cut}");
+            own(&again, "c", Some("3")).await;
+            assert!(Ledger::open(&path).unwrap().entries().iter().any(|e| e.name == "c"), "cut at {cut}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_ledger_of_nothing_owns_nothing() {
+        let made: Result<()> = Ledger::none().own(Kind::Image, "x", || async { panic!("nothing may be created") }).await;
+        assert!(made.is_err());
+    }
+
+    #[test]
+    fn a_line_that_is_no_record_is_told_with_its_number() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("l");
+        std::fs::write(&path, "{\"record\":\"gone\",\"seq\":1}\nnonsense\n").unwrap();
+        assert!(Ledger::open(&path).err().unwrap().to_string().contains(":2: "));
+    }
+}
