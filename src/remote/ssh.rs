@@ -41,7 +41,7 @@ impl Connect for Ssh {
         let (tell, told) = oneshot::channel();
         let gone = Arc::new(OnceLock::new());
         let (why, to) = (gone.clone(), target.clone());
-        let thread = std::thread::Builder::new().name("ssh".into()).spawn(move || match login::login(&to, deadline) {
+        let thread = std::thread::Builder::new().name("ssh-session".into()).spawn(move || match login::login(&to, deadline) {
             Err(error) => drop(tell.send(Err(error))),
             Ok((session, socket)) => {
                 // The key is not needed any longer, here.

@@ -42,10 +42,12 @@ impl Sshd {
         let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
         let known = keys::known_hosts_line("127.0.0.1", port, host.public_key()).unwrap();
         std::fs::write(at("known_hosts"), known + "\n").unwrap();
+        // A home without a .bashrc: what the user who runs this has there is neither to be tested nor to be measured.
         let config = format!(
             "Port {port}\nListenAddress 127.0.0.1\nHostKey {d}/host\nAuthorizedKeysFile {d}/authorized\nPidFile none\n\
              UsePAM no\nStrictModes no\nPasswordAuthentication no\nPermitRootLogin yes\nMaxStartups 100\nPrintMotd no\n\
-             Subsystem sftp internal-sftp\nSetEnv PATH={d}/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin\n",
+             Subsystem sftp /usr/lib/openssh/sftp-server\n\
+             SetEnv HOME={d} PATH={d}/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin\n",
             d = dir.path().display()
         );
         std::fs::write(at("config"), config).unwrap();

@@ -12,7 +12,8 @@ use crate::remote::{RemoteError, Target};
 const SILENCE: Duration = Duration::from_secs(60);
 
 /// Cheapest first where it counts: on a guest without AES instructions (QEMU TCG) ChaCha20 costs a fraction of AES.
-/// It is also what OpenSSH prefers itself.
+/// It is also what OpenSSH prefers itself, and the cheapest here: libssh2 feeds AES to OpenSSL block by block
+/// (processor time of a 200 MB upload: ChaCha20 1.0, AES-128-GCM 1.3, AES-128-CTR 1.6).
 const CIPHERS: &str = "chacha20-poly1305@openssh.com,aes128-gcm@openssh.com,aes256-gcm@openssh.com,aes128-ctr,aes192-ctr,aes256-ctr";
 
 pub(super) fn login(target: &Target, deadline: Duration) -> Result<(Session, TcpStream), RemoteError> {
