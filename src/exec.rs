@@ -276,7 +276,8 @@ mod tests {
     #[tokio::test]
     async fn both_streams_and_the_code_are_told() {
         let mut lines = Vec::new();
-        let status = run(&sh("echo out; echo err >&2; printf rest; exit 3", LONG), &Cancel::default(), |s, l| lines.push((s, l.to_owned()))).await;
+        let status =
+            run(&sh("echo out; echo err >&2; printf rest; exit 3", LONG), &Cancel::default(), |s, l| lines.push((s, l.to_owned()))).await;
         assert_eq!(status_text(status.unwrap()), "exit code 3");
         for line in [(Stream::Stdout, "out"), (Stream::Stderr, "err"), (Stream::Stdout, "rest")] {
             assert!(lines.contains(&(line.0, line.1.to_owned())), "{lines:?}");

@@ -464,9 +464,15 @@ mod tests {
             size: 1,
             virtual_size: 2 * GIB,
             checksum: "abc".into(),
-            properties: [("hw_rng_model", "virtio"), ("os_admin_user", "debian"), ("factory_commit", "old"), ("os_glance_x", "y"), ("other", "z")]
-                .map(|(k, v)| (k.to_owned(), v.to_owned()))
-                .into(),
+            properties: [
+                ("hw_rng_model", "virtio"),
+                ("os_admin_user", "debian"),
+                ("factory_commit", "old"),
+                ("os_glance_x", "y"),
+                ("other", "z"),
+            ]
+            .map(|(k, v)| (k.to_owned(), v.to_owned()))
+            .into(),
             tags: Vec::new(),
             min_disk_gb: 2,
             min_ram_mb: 0,
@@ -520,7 +526,10 @@ mod tests {
         assert_eq!(plan.ssh_user, "debian");
         assert_eq!(plan.steps.iter().map(|s| s.name.as_str()).collect::<Vec<_>>(), ["ansible/bootstrap.yml"]);
         let builder = plan.builder.as_ref().unwrap();
-        assert_eq!((builder.name.as_str(), builder.cpus, builder.ram_mb, builder.disk_gb), ("factory-20261120-233145-abcdef-builder", 2, 1024, Some(4)));
+        assert_eq!(
+            (builder.name.as_str(), builder.cpus, builder.ram_mb, builder.disk_gb),
+            ("factory-20261120-233145-abcdef-builder", 2, 1024, Some(4))
+        );
         assert!(builder.name.len() <= 63);
         assert_eq!(plan.tidy.len(), TIDY_PARTS.len());
         insta::assert_json_snapshot!(plan.publish.properties, @r#"
@@ -540,7 +549,9 @@ mod tests {
 
     #[test]
     fn a_bundle_wins_over_its_base() {
-        let vars = format!("{LEAST}  properties: {{hw_rng_model: none}}\nmachine: {{disk: 10, ram: 2G, cpus: 1}}\nssh_user: admin\ntidy: {{logs: false}}\n");
+        let vars = format!(
+            "{LEAST}  properties: {{hw_rng_model: none}}\nmachine: {{disk: 10, ram: 2G, cpus: 1}}\nssh_user: admin\ntidy: {{logs: false}}\n"
+        );
         let plan = plan(&bundle(&vars), &facts(), "r-1", at()).unwrap();
         assert_eq!((plan.publish.properties["hw_rng_model"].as_str(), plan.ssh_user.as_str()), ("none", "admin"));
         assert_eq!(plan.builder.as_ref().unwrap().disk_gb, Some(10));
@@ -556,7 +567,13 @@ mod tests {
             f.host.ansible = None;
         });
         assert_eq!(told.len(), 5, "{told:#?}");
-        for text in ["qemu-img is not installed", "ansible-playbook is not installed", "base image `debian-12` does not exist", "65536 MiB RAM", "free"] {
+        for text in [
+            "qemu-img is not installed",
+            "ansible-playbook is not installed",
+            "base image `debian-12` does not exist",
+            "65536 MiB RAM",
+            "free",
+        ] {
             assert!(told.iter().any(|t| t.contains(text)), "{text}: {told:#?}");
         }
     }
