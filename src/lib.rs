@@ -9,19 +9,19 @@
 //! ```
 //!
 //! Modules in the order in which data flows; each imports only from those above it (a test holds this).
+pub mod diagnostic;
+pub mod cancel;
+pub mod event;
+pub mod log;
+pub mod exec;
+pub mod bundle;
+pub mod image;
+pub mod plan;
+pub mod cloud;
+pub mod remote;
 pub mod ansible;
 pub mod build;
-pub mod bundle;
-pub mod cancel;
-pub mod cli;
-pub mod cloud;
-pub mod diagnostic;
-pub mod event;
-pub mod exec;
-pub mod image;
-pub mod log;
 pub mod output;
-pub mod plan;
-pub mod remote;
 pub mod run;
 pub mod sweep;
+pub mod cli;

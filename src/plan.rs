@@ -57,8 +57,6 @@ pub struct HostFacts {
     pub ansible: Option<String>,
     /// Commit of the tree, with `-dirty` if it has changes; `None`: not a git tree.
     pub commit: Option<String>,
-    /// Names a template may use that are not in build-vars.yml were checked; what failed.
-    pub template_problems: Vec<Diagnostic>,
 }
 
 #[derive(Debug, Clone)]
@@ -225,7 +223,6 @@ pub fn plan(bundle: &Bundle, facts: &Facts, run: &str, now: Timestamp) -> Result
     if steps.iter().any(|s| matches!(s.action, ActionPlan::Ansible { .. })) && facts.host.ansible.is_none() {
         wrong.push(Diagnostic::error(None, "ansible-playbook is not installed").hint("run `make deps`, or install ansible-core"));
     }
-    wrong.extend(facts.host.template_problems.iter().cloned());
 
     let base = match &origin {
         Some(Origin::Base(image)) => Some(image.as_ref()),
@@ -494,7 +491,7 @@ mod tests {
                 free_bytes: Some(50 * GIB),
                 lacks: Vec::new(),
             },
-            host: HostFacts { ansible: Some("ansible-playbook 2.14".into()), commit: Some("c0ffee".into()), template_problems: Vec::new() },
+            host: HostFacts { ansible: Some("ansible-playbook 2.14".into()), commit: Some("c0ffee".into()) },
         }
     }
 

@@ -137,11 +137,7 @@ async fn host_facts(bundle: &Bundle, cancel: &Cancel) -> HostFacts {
         let mark = if dirty.is_ok_and(|d| d.trim().is_empty()) { "" } else { "-dirty" };
         format!("{}{mark}", head.trim())
     });
-    HostFacts {
-        ansible: ansible.ok().and_then(|text| text.lines().next().map(str::to_owned)),
-        commit,
-        template_problems: output::templates::check(bundle),
-    }
+    HostFacts { ansible: ansible.ok().and_then(|text| text.lines().next().map(str::to_owned)), commit }
 }
 
 /// Builds a bundle. A base `os/<name>` that is missing is built first.
@@ -163,11 +159,6 @@ async fn base_first(setup: &Setup<'_>, bundle: &Bundle) -> Result<Option<Ended>,
     let facts = setup.cloud.facts(&wanted, &cx).await?;
     if !matches!(facts.base, BaseFact::Missing { .. }) || !facts.lacks.is_empty() {
         return Ok(None);
-    }
-    // What is wrong with the bundle itself is said before minutes are spent on its base.
-    let problems = output::templates::check(bundle);
-    if problems.iter().any(Diagnostic::is_error) {
-        return Err(RunError::Bad(problems));
     }
     let mut show = (setup.show)();
     let text = format!("base {label} of {} is missing: building it first", bundle.label);

@@ -127,8 +127,9 @@ mod tests {
         let out = script("sudo", &fake("echo 0"));
         assert!(out.status.success(), "{out:?}");
 
-        let out = script("dns", "");
-        assert_eq!(out.status.code(), Some(SKIP));
+        // A machine without package sources and without a name to try has nothing to say.
+        let out = script("dns", "cat() { :; }");
+        assert_eq!(out.status.code(), Some(SKIP), "{out:?}");
         let out = script("dns", "export FACTORY_DNS_NAME=localhost");
         assert!(out.status.success(), "{out:?}");
     }

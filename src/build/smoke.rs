@@ -13,8 +13,6 @@ use crate::image::Image;
 use crate::plan::{GIB, MachinePlan};
 use crate::remote::{Command, Exit, RemoteError, Target, keys};
 
-/// A check that ends with this code was skipped (as automake has it).
-const SKIP: i32 = 77;
 /// What one check may print into the reports.
 const OUTPUT_LIMIT: usize = 64 << 10;
 
@@ -227,7 +225,7 @@ async fn one(
     let reason = lines.iter().rev().find(|l| !l.trim().is_empty()).map(|l| l.trim().to_owned()).unwrap_or_default();
     let (verdict, reason) = match exit {
         Ok(Exit::Code(0)) => (Verdict::Passed, reason),
-        Ok(Exit::Code(SKIP)) => (Verdict::Skipped, reason),
+        Ok(Exit::Code(checks::SKIP)) => (Verdict::Skipped, reason),
         Ok(Exit::Code(code)) => (Verdict::Failed, if reason.is_empty() { format!("exit code {code}") } else { reason }),
         Ok(Exit::Signal(name)) => (Verdict::Failed, format!("killed by SIG{name}")),
         Err(e) => (Verdict::Failed, e.to_string()),

@@ -8,6 +8,7 @@ use crate::bundle::{self, Bundle};
 use crate::cancel::Cancel;
 use crate::cloud::local::{Accel, Local, LocalConfig};
 use crate::diagnostic::Diagnostic;
+use crate::output;
 use crate::run::Home;
 
 mod build;
@@ -228,6 +229,7 @@ impl Context {
             match bundle::find(&tree, name).map_err(|d| vec![d]).and_then(|dir| bundle::load(&tree, &dir)) {
                 Ok(loaded) => {
                     self.show_diagnostics(&loaded.warnings);
+                    wrong.extend(output::templates::check(&loaded.bundle));
                     bundles.push(loaded.bundle);
                 }
                 Err(diagnostics) => wrong.extend(diagnostics),

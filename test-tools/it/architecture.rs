@@ -7,6 +7,7 @@ fn sources() -> Vec<(PathBuf, String)> {
         .into_iter()
         .flatten()
         .filter(|e| e.path().extension().is_some_and(|x| x == "rs"))
+        .filter(|e| !e.path().components().any(|c| ["tests", "tests.rs"].map(std::ffi::OsStr::new).contains(&c.as_os_str())))
         .map(|e| (e.path().strip_prefix(env!("CARGO_MANIFEST_DIR")).unwrap().to_owned(), fs::read_to_string(e.path()).unwrap()))
         .collect()
 }

@@ -52,8 +52,10 @@ pub async fn lacks(qemu: Option<&str>, cancel: &Cancel) -> Result<Vec<(String, S
     Ok(lacks)
 }
 
-pub fn how(qemu: Option<&str>, accel: &Choice) -> String {
-    format!("QEMU {}, {}", qemu.unwrap_or("(not installed)"), accel.text())
+/// `accel`: `None` where it was not looked into.
+pub fn how(qemu: Option<&str>, accel: Option<&Choice>) -> String {
+    let accel = accel.map(|a| format!(", {}", a.text())).unwrap_or_default();
+    format!("QEMU {}{accel}", qemu.unwrap_or("(not installed)"))
 }
 
 pub fn cpus() -> Option<u32> {

@@ -46,13 +46,9 @@ pub struct Local {
     layout: machine::Layout,
     store: Store,
     turns: power::Turns,
-    qemu: tokio::sync::OnceCell<Qemu>,
-}
-
-/// What was found out about QEMU, once.
-struct Qemu {
-    version: Option<String>,
-    accel: accel::Choice,
+    /// Found out once.
+    version: tokio::sync::OnceCell<Option<String>>,
+    accel: tokio::sync::OnceCell<accel::Choice>,
 }
 
 impl Local {
@@ -62,7 +58,8 @@ impl Local {
             layout: machine::Layout::new(&config.home, &config.runtime),
             store: Store::new(&config.home),
             turns: Default::default(),
-            qemu: Default::default(),
+            version: Default::default(),
+            accel: Default::default(),
             config,
         }
     }
@@ -71,14 +68,16 @@ impl Local {
         &self.store
     }
 
-    async fn qemu(&self, cancel: &Cancel) -> Result<&Qemu, Cancelled> {
-        let look = || async {
-            let version = facts::qemu_version(cancel).await?;
-            let known = version.as_deref().unwrap_or_default();
-            let accel = accel::choose(self.config.accel, known, &self.config.home.join("cache"), cancel).await?;
-            Ok(Qemu { version, accel })
-        };
-        self.qemu.get_or_try_init(look).await
+    /// Version of QEMU; `None`: it is not installed.
+    async fn version(&self, cancel: &Cancel) -> Result<Option<&str>, Cancelled> {
+        Ok(self.version.get_or_try_init(|| facts::qemu_version(cancel)).await?.as_deref())
+    }
+
+    /// How machines run here. The first answer on a host may take seconds: KVM is tried out.
+    async fn accel(&self, cancel: &Cancel) -> Result<&accel::Choice, Cancelled> {
+        let version = self.version(cancel).await?.unwrap_or_default();
+        let cache = self.config.home.join("cache");
+        self.accel.get_or_try_init(|| accel::choose(self.config.accel, version, &cache, cancel)).await
     }
 }
 
@@ -89,15 +88,21 @@ impl Cloud for Local {
     }
 
     async fn facts(&self, wanted: &Wanted, cx: &Cx) -> Result<CloudFacts, CloudError> {
-        let qemu = self.qemu(&cx.cancel).await?;
+        let base = wanted.base.as_deref().map_or(Ok(BaseFact::None), |base| self.store.find(base))?;
+        let version = self.version(&cx.cancel).await?;
+        // What cannot be built anyway is told at once, and without the traces of a trial.
+        let how = match base {
+            BaseFact::Missing { .. } | BaseFact::Ambiguous(_) => facts::how(version, None),
+            _ => facts::how(version, Some(self.accel(&cx.cancel).await?)),
+        };
         Ok(CloudFacts {
-            base: wanted.base.as_deref().map_or(Ok(BaseFact::None), |base| self.store.find(base))?,
+            base,
             name_taken_by: self.store.named(&wanted.image_name)?.into_iter().map(|i| i.id).collect(),
-            how: facts::how(qemu.version.as_deref(), &qemu.accel),
+            how,
             max_cpus: facts::cpus(),
             max_ram_mb: facts::ram_mb(),
             free_bytes: facts::free_bytes(&self.config.home),
-            lacks: facts::lacks(qemu.version.as_deref(), &cx.cancel).await?,
+            lacks: facts::lacks(version, &cx.cancel).await?,
         })
     }
 
@@ -106,7 +111,7 @@ impl Cloud for Local {
     }
 
     async fn boot(&self, cx: &Cx, spec: &BootSpec, deadline: Duration) -> Result<Machine, CloudError> {
-        let accel = &self.qemu(&cx.cancel).await?.accel;
+        let accel = self.accel(&cx.cancel).await?;
         boot::boot(cx, &self.layout, &self.store, accel, spec, deadline).await
     }
 
