@@ -41,11 +41,14 @@ exec 4>&- </dev/null
 eval "$e"
 exec "$@""#;
 
+/// PIPE is trapped because of a lost connection: the complaint about it goes to nobody, and would end the shell before it
+/// has cleaned up.
+///
 /// $1 the file, $2 its directory ("" for none), $3 the temporary name beside it.
 const FILE: &str = r#"if [ -d "$1" ]; then echo "is a directory" >&2; exit 1; fi
 if [ "$2" ]; then mkdir -p "$2" || exit; fi
 trap 'rm -f "$3"' EXIT
-trap 'exit 1' HUP INT TERM
+trap 'exit 1' HUP INT PIPE TERM
 umask 077
 cat >"$3" || exit
 [ "$(wc -c <"$3")" -eq @SIZE@ ] || { echo "did not arrive whole" >&2; exit 1; }
@@ -59,7 +62,7 @@ else
 if [ "$2" ]; then mkdir -p "$2" || exit; fi
 o=$3
 trap 'rm -rf "$3"' EXIT
-trap 'exit 1' HUP INT TERM
+trap 'exit 1' HUP INT PIPE TERM
 mkdir "$o" || exit
 fi
 tar -xpomf - -C "$o" || { head -c 65536 /dev/zero >"$o/.@ID@"; rm -f "$o/.@ID@"; exit 1; }
