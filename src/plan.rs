@@ -231,7 +231,8 @@ pub fn plan(bundle: &Bundle, facts: &Facts, run: &str, now: Timestamp) -> Result
     let needs_builder = base.is_some() || !steps.is_empty();
     let machine = |role: &str| machine(bundle, &facts.cloud, run, role, base);
     let builder = needs_builder.then(|| machine("builder"));
-    let (first, second) = (machine("smoke-a"), machine("smoke-b"));
+    // The second has no checks to run, only to boot.
+    let (first, second) = (machine("smoke-a"), MachinePlan { cpus: 1, ..machine("smoke-b") });
     too_large(bundle, &facts.cloud, &first, base, &mut wrong);
 
     let ssh_user = bundle
