@@ -49,16 +49,16 @@ pub(super) async fn test(
         }
     }
     let build_key = build_key.as_ref().map(|k| k.public_key());
-    let disk_bytes = (image.virtual_size.div_ceil(GIB) + smoke.grow_gb) * GIB;
+    let tested = Tested { running: &first, build_key, disk_bytes: (image.virtual_size.div_ceil(GIB) + smoke.grow_gb) * GIB };
     for check in checks::builtin() {
         site.cx.cancel.check()?;
-        one(site, &first, &mut results, check.id, check.script.to_owned(), check.sudo, disk_bytes, build_key).await?;
+        one(site, &tested, &mut results, check.id, check.script.to_owned(), check.sudo).await?;
     }
     for path in &smoke.tests {
         site.cx.cancel.check()?;
         let file = site.plan.bundle_dir.join(path);
         let text = std::fs::read_to_string(&file).map_err(|source| BuildError::Io { path: file.clone(), source })?;
-        one(site, &first, &mut results, &path.display().to_string(), text, false, disk_bytes, build_key).await?;
+        one(site, &tested, &mut results, &path.display().to_string(), text, false).await?;
     }
     results.verdict()
 }
@@ -187,16 +187,21 @@ async fn build_key_refused(running: &Running, key: &Arc<PrivateKey>, results: &m
     results.add("build-key-refused", begin, verdict, reason, String::new());
 }
 
+/// The machine that the checks run in, and what they are told of it.
+struct Tested<'a> {
+    running: &'a Running,
+    build_key: Option<&'a PublicKey>,
+    disk_bytes: u64,
+}
+
 /// Runs one check in the machine. The last line of its standard output is the reason.
 async fn one(
     site: &Site<'_>,
-    running: &Running,
+    tested: &Tested<'_>,
     results: &mut Results<'_>,
     id: &str,
     script: String,
     sudo: bool,
-    disk_bytes: u64,
-    build_key: Option<&PublicKey>,
 ) -> Result<(), BuildError> {
     let begin = Instant::now();
     if results.skipped(id) {
@@ -204,14 +209,14 @@ async fn one(
         return Ok(());
     }
     site.cx.events.doing(format!("check {id}"));
-    let plan = site.plan;
+    let (plan, running) = (site.plan, tested.running);
     let env = [
         ("FACTORY_HOSTNAME", running.machine.name.clone()),
         ("FACTORY_USER", running.target.user.clone()),
-        ("FACTORY_DISK_BYTES", disk_bytes.to_string()),
+        ("FACTORY_DISK_BYTES", tested.disk_bytes.to_string()),
         ("FACTORY_NOW", jiff::Timestamp::now().as_second().to_string()),
         ("FACTORY_RUN_BUILDER", plan.builder.as_ref().map(|b| b.name.clone()).unwrap_or_default()),
-        ("FACTORY_BUILD_KEY", build_key.map(plain_key).unwrap_or_default()),
+        ("FACTORY_BUILD_KEY", tested.build_key.map(plain_key).unwrap_or_default()),
         ("FACTORY_TIDY", plan.tidy.join(" ")),
         ("FACTORY_BUNDLE", plan.family.clone()),
         ("FACTORY_IMAGE_NAME", plan.image_name.clone()),

@@ -10,4 +10,4 @@ for playbook in *.yml missing.yml; do
     esac
     ansible-playbook "$@" "$playbook" 2>&1 | sed "s|$PWD|/bundle/ansible|g" > "${playbook%.yml}.out"
 done
-ANSIBLE_NOCOLOR= ANSIBLE_FORCE_COLOR=1 ansible-playbook -c local -i localhost, failed.yml > colour.out 2>&1
+ANSIBLE_NOCOLOR="" ANSIBLE_FORCE_COLOR=1 ansible-playbook -c local -i localhost, failed.yml > colour.out 2>&1

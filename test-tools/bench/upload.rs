@@ -1,5 +1,6 @@
 //! How long our upload takes, and how long `scp -r` takes to the same machine, in turns; and what one command costs.
 //! Started by `test-tools/bench/upload`, which explains the environment.
+#![allow(clippy::disallowed_methods)] // the programs it is measured against
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::{Command as Program, Stdio};

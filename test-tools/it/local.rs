@@ -15,19 +15,17 @@ struct Bench {
 
 const SOON: Duration = Duration::from_secs(60);
 
-fn bench() -> Option<Bench> {
+fn bench() -> Bench {
     bench_in(tempfile::Builder::new().prefix("if").tempdir().unwrap())
 }
 
-fn bench_in(dir: tempfile::TempDir) -> Option<Bench> {
-    if std::process::Command::new("qemu-system-x86_64").arg("--version").output().is_err() {
-        eprintln!("skipped: qemu-system-x86_64 is not installed");
-        return None;
-    }
+fn bench_in(dir: tempfile::TempDir) -> Bench {
+    let qemu = std::process::Command::new("qemu-system-x86_64").arg("--version").output();
+    assert!(qemu.is_ok(), "qemu-system-x86_64 is not installed: run `setup/dependencies run`");
     let config = LocalConfig { home: dir.path().join("home"), runtime: dir.path().join("run"), accel: Accel::Tcg };
     let ledger = Ledger::open(&dir.path().join("ledger.jsonl")).unwrap();
     let cx = Cx { ledger, events: Default::default(), cancel: Default::default() };
-    Some(Bench { cloud: Local::new(config), cx, dir })
+    Bench { cloud: Local::new(config), cx, dir }
 }
 
 impl Bench {
@@ -93,13 +91,13 @@ fn run_id() -> String {
 
 #[tokio::test]
 async fn contract_holds() {
-    let Some(bench) = bench() else { return };
+    let bench = bench();
     contract::check(&bench.cloud, bench.dir.path(), &bench.tiny_disk()).await;
 }
 
 #[tokio::test]
 async fn a_killed_qemu_is_gone_and_a_stopped_one_is_stuck() {
-    let Some(bench) = bench() else { return };
+    let bench = bench();
     let run = run_id();
     let machine = bench.boot(&run).await;
     let pid = bench.qemu();
@@ -129,7 +127,7 @@ async fn wait_for(bench: &Bench, machine: &Machine, wanted: impl Fn(&Power) -> b
 
 #[tokio::test]
 async fn a_guest_that_powers_itself_off_is_off() {
-    let Some(bench) = bench() else { return };
+    let bench = bench();
     let run = run_id();
     let machine = bench.boot(&run).await;
     for _ in 0..100 {
@@ -146,7 +144,7 @@ async fn a_guest_that_powers_itself_off_is_off() {
 
 #[tokio::test]
 async fn a_qemu_that_does_not_start_says_why() {
-    let Some(bench) = bench() else { return };
+    let bench = bench();
     let run = run_id();
     let image = bench.cloud.import(&bench.cx, &run, "staged", &bench.tiny_disk(), SOON).await.unwrap();
     let error = bench.cloud.boot(&bench.cx, &spec(&run, &image.id, 1 << 40), SOON).await.unwrap_err();
@@ -156,7 +154,7 @@ async fn a_qemu_that_does_not_start_says_why() {
 
 #[tokio::test]
 async fn files_that_are_no_images_are_refused() {
-    let Some(bench) = bench() else { return };
+    let bench = bench();
     let file = |content: &[u8]| {
         let path: PathBuf = bench.dir.path().join("file");
         std::fs::write(&path, content).unwrap();
@@ -187,7 +185,7 @@ async fn victim() {
     // In a directory of the parent's, which is not removed when this process ends.
     let mut dir = tempfile::Builder::new().prefix("v").tempdir_in(dir).unwrap();
     dir.disable_cleanup(true);
-    let Some(bench) = bench_in(dir) else { return };
+    let bench = bench_in(dir);
     let machine = bench.boot(&run).await;
     std::fs::write(bench.dir.path().join("machine"), format!("{}\n{}\n", machine.id, machine.port)).unwrap();
     tokio::time::sleep(SOON).await;
@@ -204,9 +202,6 @@ async fn a_killed_factory_leaves_nothing() {
     for by_ledger in [true, false] {
         let outer = tempfile::Builder::new().prefix("if").tempdir().unwrap();
         let run = victim_run(outer.path());
-        if bench_in(tempfile::tempdir_in(&outer).unwrap()).is_none() {
-            return;
-        }
         let mut victim = std::process::Command::new(std::env::current_exe().unwrap())
             .args(["--exact", "local::victim"])
             .env(VICTIM, outer.path())
@@ -246,14 +241,17 @@ async fn a_killed_factory_leaves_nothing() {
 /// KVM is tried once and the result remembered; whatever it is, it is said with its reason.
 #[tokio::test]
 async fn facts_say_how_machines_run() {
-    let Some(bench) = bench() else { return };
+    let bench = bench();
     let home = bench.dir.path().join("home");
     let config = LocalConfig { home: home.clone(), runtime: bench.dir.path().join("run"), accel: Accel::Auto };
-    let wanted = Wanted { base: Some("os/none".into()), image_name: "x".into() };
+    let wanted = Wanted { base: None, image_name: "x".into() };
     let first = Local::new(config.clone()).facts(&wanted, &bench.cx).await.unwrap();
     eprintln!("{}", first.how);
     assert!(first.how.starts_with("QEMU ") && first.how.contains(": "), "{}", first.how);
-    assert_eq!((first.lacks.len(), &first.base), (0, &BaseFact::Missing { near: Vec::new() }));
+    assert_eq!((first.lacks.len(), &first.base), (0, &BaseFact::None));
+    let missing = Wanted { base: Some("os/none".into()), image_name: "x".into() };
+    let missing = Local::new(config.clone()).facts(&missing, &bench.cx).await.unwrap();
+    assert_eq!(missing.base, BaseFact::Missing { near: Vec::new() });
     let at = std::time::Instant::now();
     assert_eq!(Local::new(config).facts(&wanted, &bench.cx).await.unwrap().how, first.how);
     assert!(!home.join("cache/kvm.json").exists() || at.elapsed() < Duration::from_secs(4), "tried again");
@@ -263,7 +261,7 @@ async fn facts_say_how_machines_run() {
 #[tokio::test]
 #[ignore = "needs minutes, and a Debian cloud image in FACTORY_IT_DISK"]
 async fn a_real_image_lives() {
-    let Some(bench) = bench() else { return };
+    let bench = bench();
     let Ok(disk) = std::env::var("FACTORY_IT_DISK") else { return };
     let run = run_id();
     let key = bench.dir.path().join("key");

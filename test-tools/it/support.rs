@@ -36,7 +36,6 @@ impl Factory {
         self.file(&format!("{dir}/build-vars.yml"), vars)
     }
 
-    #[allow(clippy::disallowed_methods)] // the program under test is started as a user does
     pub fn run(&self, args: &[&str]) -> Ran {
         let mut command = std::process::Command::cargo_bin("image-factory").unwrap();
         command.args(args).current_dir(self.tree()).env("IMAGE_FACTORY_HOME", self.home()).env("CI", "true");

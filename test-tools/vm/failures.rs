@@ -1,5 +1,4 @@
 //! What goes wrong with machines and with the factory itself, done to real ones.
-#![allow(clippy::disallowed_methods)] // signals are sent with `kill`
 use std::process::Command;
 use std::time::{Duration, Instant};
 

@@ -1,5 +1,4 @@
 //! The main job: bundle-nginx from nothing to a tested image, and what must hold of it.
-#![allow(clippy::disallowed_methods)] // a plain QEMU, started as a user would
 use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::path::Path;

@@ -1,5 +1,4 @@
 //! A copy of the tree with the real definitions, a home of its own, and the program run in it.
-#![allow(clippy::disallowed_methods)] // the program under test is started as a user does
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
