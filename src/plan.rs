@@ -325,7 +325,7 @@ fn steps(bundle: &Bundle, wrong: &mut Vec<Diagnostic>) -> Vec<StepPlan> {
         if bundle.has_bootstrap {
             return vec![StepPlan {
                 name: "ansible/bootstrap.yml".into(),
-                action: ActionPlan::Ansible { playbook: bootstrap, extra_vars: Default::default(), tags: Vec::new() },
+                action: ActionPlan::Ansible { playbook: bootstrap, extra_vars: bundle.vars.clone(), tags: Vec::new() },
                 timeout: default,
                 retries: 0,
                 env: BTreeMap::new(),
@@ -340,11 +340,13 @@ fn steps(bundle: &Bundle, wrong: &mut Vec<Diagnostic>) -> Vec<StepPlan> {
             );
         }
     }
+    // The bundle's own values; what a step says of itself wins.
+    let with_vars = |extra: &serde_json::Map<String, serde_json::Value>| bundle.vars.clone().into_iter().chain(extra.clone()).collect();
     let plan = |step: &crate::bundle::Step| {
         let (name, action) = match &step.action {
             Action::Ansible { playbook, extra_vars, tags } => (
                 playbook.display().to_string(),
-                ActionPlan::Ansible { playbook: playbook.clone(), extra_vars: extra_vars.clone(), tags: tags.clone() },
+                ActionPlan::Ansible { playbook: playbook.clone(), extra_vars: with_vars(extra_vars), tags: tags.clone() },
             ),
             Action::Shell { text } => (first_words(text), ActionPlan::Shell { text: text.clone() }),
             Action::Script { path } => (path.display().to_string(), ActionPlan::Script { path: path.clone() }),
@@ -554,6 +556,14 @@ mod tests {
         assert_eq!((plan.publish.properties["hw_rng_model"].as_str(), plan.ssh_user.as_str()), ("none", "admin"));
         assert_eq!(plan.builder.as_ref().unwrap().disk_gb, Some(10));
         assert!(!plan.tidy.contains(&"logs".to_owned()));
+    }
+
+    #[test]
+    fn playbooks_are_given_the_vars_of_the_bundle() {
+        let vars = format!("{LEAST}vars: {{a: 1, b: 2}}\nsteps:\n  - ansible: ansible/bootstrap.yml\n    extra_vars: {{b: 3}}\n");
+        let plan = plan(&bundle(&vars), &facts(), "r", at()).unwrap();
+        let ActionPlan::Ansible { extra_vars, .. } = &plan.steps[0].action else { panic!() };
+        assert_eq!(serde_json::to_value(extra_vars).unwrap(), serde_json::json!({"a": 1, "b": 3}));
     }
 
     #[test]
