@@ -4,6 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use super::decode::{self, Field, Reader};
+use super::overrides::Override;
 use super::yaml::{Node, Spot, Value};
 use super::{Bundle, Kind, files, image, keys, steps, syntax, tree};
 use crate::diagnostic::{Diagnostic, Place};
@@ -22,6 +23,11 @@ pub struct Loaded {
 /// Reads the definition in `dir`, which may lie outside of `tree` (then it is an OS image if its parent directory is named `os` or
 /// it has a `source`). The error holds all findings, warnings too, sorted by place.
 pub fn load(tree: &Path, dir: &Path) -> Result<Loaded, Vec<Diagnostic>> {
+    load_with(tree, dir, &[])
+}
+
+/// The same, with values from elsewhere put over those of the file.
+pub fn load_with(tree: &Path, dir: &Path, overrides: &[Override]) -> Result<Loaded, Vec<Diagnostic>> {
     let (tree, home) = (absolute(tree), absolute(dir));
     let label = match home.strip_prefix(&tree) {
         Ok(inner) if inner.components().count() > 0 => inner.to_owned(),
@@ -31,7 +37,11 @@ pub fn load(tree: &Path, dir: &Path) -> Result<Loaded, Vec<Diagnostic>> {
     let text = settings(&home, &label, &file).map_err(|finding| vec![finding])?;
     let read = syntax::read(&file, &text);
     let mut reader = Reader { file, findings: read.findings, places: BTreeMap::new() };
-    let bundle = read.root.and_then(|root| bundle(&mut reader, tree, home, &label, &root));
+    let root = read.root.map(|mut root| {
+        overrides.iter().for_each(|o| o.apply(&mut root));
+        root
+    });
+    let bundle = root.and_then(|root| bundle(&mut reader, tree, home, &label, &root));
     let mut findings = reader.findings;
     findings.sort_by(|a, b| (&a.place, a.severity, &a.message).cmp(&(&b.place, b.severity, &b.message)));
     // An aliased value is read wherever it is used, and would be found wrong as often.

@@ -14,6 +14,7 @@ mod glance_options;
 mod image;
 mod keys;
 mod load;
+mod overrides;
 mod quantity;
 mod scalar;
 mod steps;
@@ -24,7 +25,8 @@ mod tree;
 mod yaml;
 
 pub use bases::check_bases;
-pub use load::{Loaded, load};
+pub use load::{Loaded, load, load_with};
+pub use overrides::Override;
 pub use tree::{all, base_of, find, find_tree};
 
 /// `images/*` or `os/*`.

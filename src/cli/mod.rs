@@ -51,6 +51,9 @@ pub struct Common {
     /// Factory tree: the directory that holds `images/` and `os/` [default: the nearest above the current one]
     #[arg(long, global = true, value_name = "DIR")]
     pub tree: Option<PathBuf>,
+    /// A value of build-vars.yml, over what is written there; may be given often. For example `--set machine.ram=2G`
+    #[arg(long = "set", global = true, value_name = "KEY=VALUE")]
+    pub sets: Vec<String>,
     /// How progress is shown
     #[arg(long, global = true, value_enum, default_value = "auto")]
     pub progress: show::Progress,
@@ -225,8 +228,9 @@ impl Context {
     pub fn load(&self, names: &[String]) -> Result<Vec<Bundle>, Failure> {
         let tree = self.tree()?;
         let (mut bundles, mut wrong) = (Vec::new(), Vec::new());
+        let sets = self.overrides()?;
         for name in names {
-            match bundle::find(&tree, name).map_err(|d| vec![d]).and_then(|dir| bundle::load(&tree, &dir)) {
+            match bundle::find(&tree, name).map_err(|d| vec![d]).and_then(|dir| bundle::load_with(&tree, &dir, &sets)) {
                 Ok(loaded) => {
                     self.show_diagnostics(&loaded.warnings);
                     wrong.extend(output::templates::check(&loaded.bundle));
@@ -239,6 +243,11 @@ impl Context {
         let mine = |d: &Diagnostic| d.place.as_ref().is_some_and(|p| bundles.iter().any(|b| b.places.values().any(|q| q.file == p.file)));
         wrong.extend(bundle::check_bases(&all.iter().collect::<Vec<_>>()).into_iter().filter(mine));
         if wrong.iter().any(Diagnostic::is_error) { Err(Failure::bundle(wrong)) } else { Ok(bundles) }
+    }
+
+    /// What `--set` says, for the bundles that are named; a base that is built first is built as written.
+    pub fn overrides(&self) -> Result<Vec<bundle::Override>, Failure> {
+        self.common.sets.iter().map(|s| bundle::Override::parse(s).map_err(|d| Failure::bundle(vec![d]))).collect()
     }
 
     pub fn verbosity(&self) -> i8 {

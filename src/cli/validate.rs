@@ -27,8 +27,9 @@ pub fn run(context: &Context, args: &Args) -> Result<ExitCode, Failure> {
         }
     }
     let mut bundles = Vec::new();
+    let sets = context.overrides()?;
     for dir in &dirs {
-        match bundle::load(&tree, dir) {
+        match bundle::load_with(&tree, dir, &sets) {
             Ok(loaded) => {
                 found.extend(loaded.warnings);
                 found.extend(output::templates::check(&loaded.bundle));

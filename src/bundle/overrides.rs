@@ -1,0 +1,98 @@
+//! `--set machine.ram=2G`: a value of build-vars.yml given on the command line, which wins.
+use std::path::Path;
+
+use super::syntax;
+use super::yaml::{Entry, Node, Spot, Value};
+use crate::diagnostic::Diagnostic;
+
+/// A key and its value, not yet known to fit any bundle.
+#[derive(Debug, Clone)]
+pub struct Override {
+    keys: Vec<String>,
+    value: Node,
+}
+
+/// Line 0: not in the file.
+const SPOT: Spot = Spot { line: 0, column: 0 };
+
+impl Override {
+    /// Reads `key.key=value`; the value is YAML (`[a, b]` is a list).
+    pub fn parse(text: &str) -> Result<Self, Diagnostic> {
+        let wrong = |what: &str| Diagnostic::error(None, format!("--set {text}: {what}")).hint("for example --set machine.ram=2G");
+        let (keys, value) = text.split_once('=').ok_or_else(|| wrong("there is no `=`"))?;
+        let keys: Vec<String> = keys.split('.').map(|k| k.trim().to_owned()).collect();
+        if keys.iter().any(String::is_empty) {
+            return Err(wrong("a key is empty"));
+        }
+        let read = syntax::read(Path::new("--set"), value);
+        match read.root {
+            Some(mut value) if read.findings.is_empty() => {
+                anywhere(&mut value);
+                Ok(Self { keys, value })
+            }
+            _ => Err(read.findings.into_iter().next().unwrap_or_else(|| wrong("the value is no YAML"))),
+        }
+    }
+
+    /// Puts the value in; maps on the way are made where they are missing, and replace what is no map.
+    pub(super) fn apply(&self, root: &mut Node) {
+        let mut node = root;
+        for key in &self.keys {
+            if !matches!(node.value, Value::Map(_)) {
+                node.value = Value::Map(Vec::new());
+            }
+            let Value::Map(entries) = &mut node.value else { unreachable!("made a map above") };
+            let index = entries.iter().position(|e| e.key == *key).unwrap_or_else(|| {
+                entries.push(Entry { key: key.clone(), spot: SPOT, value: Node { spot: SPOT, value: Value::Null } });
+                entries.len() - 1
+            });
+            node = &mut entries[index].value;
+        }
+        *node = self.value.clone();
+    }
+}
+
+/// Places in the value mean nothing in the file.
+fn anywhere(node: &mut Node) {
+    node.spot = SPOT;
+    match &mut node.value {
+        Value::List(nodes) => nodes.iter_mut().for_each(anywhere),
+        Value::Map(entries) => entries.iter_mut().for_each(|e| {
+            e.spot = SPOT;
+            anywhere(&mut e.value);
+        }),
+        Value::Null | Value::Scalar { .. } => {}
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn load(sets: &[&str]) -> Result<super::super::Bundle, Vec<String>> {
+        let tree = tempfile::tempdir().unwrap();
+        let dir = tree.path().join("images/x");
+        std::fs::create_dir_all(&dir).unwrap();
+        std::fs::write(dir.join("build-vars.yml"), "bundle: {name: x, img_base: b}\nmachine: {ram: 1G}\nsteps:\n  - shell: true\n")
+            .unwrap();
+        let sets: Vec<Override> = sets.iter().map(|s| Override::parse(s).unwrap()).collect();
+        let told = |ds: Vec<Diagnostic>| ds.iter().map(ToString::to_string).collect();
+        super::super::load_with(tree.path(), &dir, &sets).map(|l| l.bundle).map_err(told)
+    }
+
+    #[test]
+    fn a_set_value_wins_and_is_checked_like_any_other() {
+        let bundle = load(&["machine.ram=2G", "machine.cpus=1", "tags=[a, b]", "bundle.properties.v=1.10"]).unwrap();
+        assert_eq!((bundle.machine.ram_mb, bundle.machine.cpus), (Some(2048), Some(1)));
+        assert_eq!((bundle.tags.len(), bundle.properties["v"].as_str()), (2, "1.10"));
+        let told = load(&["machine.rum=2G"]).unwrap_err();
+        assert!(told[0].contains("rum") && told[0].contains("ram"), "{told:?}");
+    }
+
+    #[test]
+    fn what_cannot_be_read_is_told() {
+        for bad in ["x", "=1", "a..b=1", "a=[1"] {
+            assert!(Override::parse(bad).is_err(), "{bad}");
+        }
+    }
+}
