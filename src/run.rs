@@ -327,6 +327,8 @@ async fn finish(
 struct RunDir {
     path: PathBuf,
     index: PathBuf,
+    /// `build.<image name>.log` beside the other outputs: the same file as the run's `build.log`.
+    shown: PathBuf,
     _lock: File,
 }
 
@@ -348,7 +350,8 @@ impl RunDir {
         File::open(home.index()).and_then(|d| d.sync_all()).map_err(io(&index))?;
         let text = serde_json::to_string_pretty(plan).expect("a plan is plain data");
         fs::write(path.join("plan.json"), text).map_err(io(&path))?;
-        Ok(Self { path, index, _lock: lock })
+        let shown = target.join(format!("build.{}.log", plan.image_name));
+        Ok(Self { path, index, shown, _lock: lock })
     }
 
     fn log(&self) -> PathBuf {
@@ -362,6 +365,9 @@ impl RunDir {
             Box::new(log::LogFile::create(&self.log()).map_err(io)?),
             Box::new(log::EventFile::open(&self.path.join("events.jsonl")).map_err(io)?),
         ];
+        // A build of that name a moment ago, whose log stays in its own run directory.
+        let _ = fs::remove_file(&self.shown);
+        fs::hard_link(self.log(), &self.shown).map_err(|source| RunError::Io { path: self.shown.clone(), source })?;
         for sink in &mut sinks {
             recorder.events().iter().for_each(|e| sink.take(e));
         }
