@@ -87,7 +87,7 @@ pub struct Plan {
     /// Parts of tidy, in order.
     pub tidy: Vec<String>,
     pub smoke: SmokePlan,
-    pub publish: PublishPlan,
+    pub publish: Publication,
     /// Relative to the bundle.
     pub templates: Vec<PathBuf>,
     pub timeouts: TimeoutPlan,
@@ -147,8 +147,11 @@ pub struct SmokePlan {
     pub check_timeout: u64,
 }
 
+/// What an image is given when it is published: all in one write.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct PublishPlan {
+pub struct Publication {
+    pub name: String,
+    pub family: String,
     pub properties: BTreeMap<String, String>,
     pub tags: Vec<String>,
     /// `None`: what the disk needs.
@@ -242,7 +245,7 @@ pub fn plan(bundle: &Bundle, facts: &Facts, run: &str, now: Timestamp) -> Result
         .or_else(|| bundle.properties.get(image::ADMIN_USER).cloned())
         .unwrap_or_else(|| "debian".into());
 
-    let publish = publish(bundle, base, run, facts.host.commit.as_deref());
+    let publish = publish(bundle, base, &image_name, run, facts.host.commit.as_deref());
     let (Some(origin), true) = (origin, wrong.iter().all(|d| !d.is_error())) else {
         wrong.sort_by(|a, b| a.place.cmp(&b.place));
         return Err(wrong);
@@ -414,7 +417,7 @@ fn too_large(bundle: &Bundle, facts: &CloudFacts, machine: &MachinePlan, base: O
     }
 }
 
-fn publish(bundle: &Bundle, base: Option<&Image>, run: &str, commit: Option<&str>) -> PublishPlan {
+fn publish(bundle: &Bundle, base: Option<&Image>, name: &str, run: &str, commit: Option<&str>) -> Publication {
     let glance = &bundle.glance;
     let mut properties = BTreeMap::new();
     // What a machine needs to boot is inherited; what says where a base came from is not.
@@ -438,7 +441,9 @@ fn publish(bundle: &Bundle, base: Option<&Image>, run: &str, commit: Option<&str
     };
     let mut tags = bundle.tags.clone();
     tags.extend(glance.tags.iter().filter(|t| !bundle.tags.contains(t)).cloned());
-    PublishPlan {
+    Publication {
+        name: name.into(),
+        family: bundle.name.clone(),
         properties,
         tags,
         min_disk_gb: glance.min_disk_gb,

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use crate::cancel::Cancelled;
 use crate::cloud::ledger::{Leak, LedgerError};
-use crate::cloud::{Cloud, CloudError, Cx, Publication};
+use crate::cloud::{Cloud, CloudError, Cx};
 use crate::event::{Check, Event, Stage, seconds};
 use crate::exec::ExecError;
 use crate::image::{Image, State};
@@ -182,20 +182,7 @@ async fn line(site: &Site<'_>, up: &mut Option<Opened>) -> Result<Built, BuildEr
 }
 
 async fn publish(site: &Site<'_>, staged: &Image) -> Result<Image, BuildError> {
-    let (plan, wanted) = (site.plan, &site.plan.publish);
-    let publication = Publication {
-        name: plan.image_name.clone(),
-        family: plan.family.clone(),
-        properties: wanted.properties.clone(),
-        tags: wanted.tags.clone(),
-        min_disk_gb: wanted.min_disk_gb,
-        min_ram_mb: wanted.min_ram_mb,
-        visibility: wanted.visibility,
-        members: wanted.members.clone(),
-        protected: wanted.protected,
-        hidden: wanted.hidden,
-    };
-    let image = match site.cloud.publish(site.cx, staged, &publication).await {
+    let image = match site.cloud.publish(site.cx, staged, &site.plan.publish).await {
         Ok(image) => image,
         // The write may have been done and its answer lost: what the cloud shows counts.
         Err(e) => match site.cloud.images().await.unwrap_or_default().into_iter().find(|i| i.id == staged.id && i.state == State::Active) {

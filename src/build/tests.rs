@@ -132,7 +132,9 @@ impl World {
                 skip: Vec::new(),
                 check_timeout: 60,
             },
-            publish: PublishPlan {
+            publish: Publication {
+                name: "x-1".into(),
+                family: "x".into(),
                 properties: [("k".into(), "v".into())].into(),
                 tags: Vec::new(),
                 min_disk_gb: None,

@@ -1,9 +1,8 @@
 //! `image-factory build`
 use std::process::ExitCode;
 
-use super::{Context, Failure, err, exit, show};
+use super::{Context, Failure, err, exit};
 use crate::bundle::Bundle;
-use crate::remote::ssh::Ssh;
 use crate::run::{self, Ended, Setup};
 
 #[derive(clap::Args)]
@@ -22,16 +21,8 @@ pub async fn run(context: &Context, args: &Args) -> Result<ExitCode, Failure> {
     if !context.common.quiet {
         err(&line);
     }
-    let show = || show::sink(context.common.progress, context.verbosity(), &context.terminal);
-    let setup = Setup {
-        cloud: &cloud,
-        connect: &Ssh,
-        home: &context.home,
-        cancel: &context.cancel,
-        show: &show,
-        keep_on_failure: args.keep_on_failure,
-        person: None,
-    };
+    let show = context.show();
+    let setup = Setup { keep_on_failure: args.keep_on_failure, ..context.setup(&cloud, &show) };
     let mut code = 0;
     for bundle in &bundles {
         let ended = run::run(&setup, bundle).await;

@@ -8,8 +8,10 @@ use crate::bundle::{self, Bundle};
 use crate::cancel::Cancel;
 use crate::cloud::local::{Accel, Local, LocalConfig};
 use crate::diagnostic::Diagnostic;
+use crate::event::Sink;
 use crate::output;
-use crate::run::Home;
+use crate::remote::ssh::Ssh;
+use crate::run::{Home, Setup};
 
 mod build;
 mod doctor;
@@ -222,6 +224,15 @@ impl Context {
         };
         let config = LocalConfig { home: self.home.data.clone(), runtime: self.home.runtime.clone(), accel };
         Ok((Local::new(config), format!("cloud: local ({why})")))
+    }
+
+    /// Makes the sink for each run.
+    pub fn show(&self) -> impl Fn() -> Box<dyn Sink> + Send + Sync + '_ {
+        || show::sink(self.common.progress, self.verbosity(), &self.terminal)
+    }
+
+    pub fn setup<'a>(&'a self, cloud: &'a Local, show: &'a (dyn Fn() -> Box<dyn Sink> + Send + Sync)) -> Setup<'a> {
+        Setup { cloud, connect: &Ssh, home: &self.home, cancel: &self.cancel, show, keep_on_failure: false, person: None }
     }
 
     /// Finds and loads bundles; what is wrong with any of them is said together.

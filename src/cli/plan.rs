@@ -4,13 +4,12 @@ use std::process::ExitCode;
 
 use jiff::Timestamp;
 
-use super::{Context, Failure, err, out, show};
+use super::{Context, Failure, err, out};
 use crate::cloud::Cx;
 use crate::cloud::ledger::Ledger;
 use crate::event::Events;
 use crate::plan::{ActionPlan, Origin, Plan, run_id};
-use crate::remote::ssh::Ssh;
-use crate::run::{self, Setup};
+use crate::run;
 
 #[derive(clap::Args)]
 pub struct Args {
@@ -24,16 +23,8 @@ pub async fn run(context: &Context, args: &Args) -> Result<ExitCode, Failure> {
     if !context.common.quiet && !context.common.json {
         err(&line);
     }
-    let show = || show::sink(context.common.progress, context.verbosity(), &context.terminal);
-    let setup = Setup {
-        cloud: &cloud,
-        connect: &Ssh,
-        home: &context.home,
-        cancel: &context.cancel,
-        show: &show,
-        keep_on_failure: false,
-        person: None,
-    };
+    let show = context.show();
+    let setup = context.setup(&cloud, &show);
     let cx = Cx { ledger: Ledger::none(), events: Events::default(), cancel: context.cancel.clone() };
     let now = Timestamp::now();
     for bundle in &bundles {

@@ -3,9 +3,8 @@ use std::process::{ExitCode, Stdio};
 
 use async_trait::async_trait;
 
-use super::{Context, Failure, build, err, exit, show};
+use super::{Context, Failure, build, err, exit};
 use crate::build::{BuildError, Interactive, Opened};
-use crate::remote::ssh::Ssh;
 use crate::run::{self, Setup};
 
 #[derive(clap::Args)]
@@ -18,16 +17,8 @@ pub async fn run(context: &Context, args: &Args) -> Result<ExitCode, Failure> {
     let bundles = context.load(std::slice::from_ref(&args.bundle))?;
     let (cloud, line) = context.cloud()?;
     err(&line);
-    let show = || show::sink(context.common.progress, context.verbosity(), &context.terminal);
-    let setup = Setup {
-        cloud: &cloud,
-        connect: &Ssh,
-        home: &context.home,
-        cancel: &context.cancel,
-        show: &show,
-        keep_on_failure: false,
-        person: Some(&Prompt),
-    };
+    let show = context.show();
+    let setup = Setup { person: Some(&Prompt), ..context.setup(&cloud, &show) };
     let mut code = 0;
     for bundle in &bundles {
         let ended = run::run(&setup, bundle).await;

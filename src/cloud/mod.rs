@@ -1,5 +1,4 @@
 //! What the factory asks of a cloud, in the factory's words. QEMU on this machine ([`local`]) is one, an OpenStack is another.
-use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::Duration;
 
@@ -7,7 +6,8 @@ use async_trait::async_trait;
 
 use crate::cancel::{Cancel, Cancelled};
 use crate::event::Events;
-use crate::image::{Image, Visibility};
+use crate::image::Image;
+pub use crate::plan::Publication;
 use crate::plan::{CloudFacts, Wanted};
 
 #[doc(hidden)]
@@ -57,22 +57,6 @@ pub enum Power {
     Stuck(String),
     /// Not there any more. The text says what was seen.
     Gone(String),
-}
-
-/// What an image is given when it is published: all in one write.
-#[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize)]
-pub struct Publication {
-    pub name: String,
-    pub family: String,
-    pub properties: BTreeMap<String, String>,
-    pub tags: Vec<String>,
-    /// `None`: what the disk needs.
-    pub min_disk_gb: Option<u64>,
-    pub min_ram_mb: u64,
-    pub visibility: Visibility,
-    pub members: Vec<String>,
-    pub protected: bool,
-    pub hidden: bool,
 }
 
 #[derive(Debug, thiserror::Error)]

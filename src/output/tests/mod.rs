@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use crate::bundle::{Bundle, GlanceOptions, Kind, MachineWish, Tests, Timeouts};
 use crate::event::{Check, Event, Stage, Stamped, Verdict};
 use crate::image::{Image, State, Visibility};
-use crate::plan::{ActionPlan, MachinePlan, Origin, Plan, PublishPlan, SmokePlan, StepPlan, TimeoutPlan};
+use crate::plan::{ActionPlan, MachinePlan, Origin, Plan, Publication, SmokePlan, StepPlan, TimeoutPlan};
 
 mod files;
 mod filters;
@@ -115,7 +115,9 @@ pub fn plan() -> Plan {
         steps: vec![step("ansible/bootstrap.yml"), step("apt-get install -y nginx-extras"), step("reboot")],
         tidy: vec![],
         smoke: SmokePlan { first: machine("a"), second: machine("b"), grow_gb: 1, tests: vec![], skip: vec![], check_timeout: 60 },
-        publish: PublishPlan {
+        publish: Publication {
+            name: "nginx".into(),
+            family: "nginx".into(),
             properties: BTreeMap::new(),
             tags: vec![],
             min_disk_gb: None,
