@@ -215,7 +215,7 @@ async fn one(setup: &Setup<'_>, bundle: &Bundle) -> Ended {
 
 async fn build_in(setup: &Setup<'_>, plan: &Plan, cx: &Cx) -> Outcome {
     let scratch = setup.home.runtime.join(&plan.run);
-    let work = setup.home.data.join("work").join(&plan.run);
+    let work = setup.home.data.join("building").join(&plan.run);
     let site = Site {
         cloud: setup.cloud,
         connect: setup.connect,

@@ -64,7 +64,7 @@ impl Bench {
         }
         assert_eq!(self.cloud.owned(run).await.unwrap(), []);
         assert_eq!(self.cloud.images().await.unwrap(), []);
-        for dir in ["home/work", "run"] {
+        for dir in ["home/building", "run"] {
             assert_eq!(std::fs::read_dir(self.dir.path().join(dir)).unwrap().count(), 0, "{dir} is not empty");
         }
     }
@@ -234,7 +234,7 @@ async fn a_killed_factory_leaves_nothing() {
         }
         assert_eq!(cloud.owned(&run).await.unwrap(), []);
         assert!(matches!(cloud.power(&machine).await.unwrap(), Power::Gone(_)));
-        assert_eq!(std::fs::read_dir(dir.join("home/work")).unwrap().count(), 0);
+        assert_eq!(std::fs::read_dir(dir.join("home/building")).unwrap().count(), 0);
     }
 }
 
@@ -296,7 +296,7 @@ async fn a_real_image_lives() {
         bench.cloud.shutdown(&bench.cx, &machine, Duration::from_secs(180)).await.unwrap();
         lap("off");
         if let Ok(keep) = std::env::var("FACTORY_IT_KEEP") {
-            let overlay = bench.dir.path().join(format!("home/work/{run}/{}/overlay.qcow2", machine.name));
+            let overlay = bench.dir.path().join(format!("home/building/{run}/{}/overlay.qcow2", machine.name));
             let flat = std::process::Command::new("qemu-img").args(["convert", "-O", "qcow2"]).arg(overlay).arg(keep).status();
             assert!(flat.unwrap().success());
         }

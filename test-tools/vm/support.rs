@@ -74,7 +74,7 @@ impl Factory {
     /// Whatever a run may leave: work files, index entries, staged images, marked processes.
     pub fn left(&self) -> Vec<String> {
         let list = |dir: PathBuf| std::fs::read_dir(dir).into_iter().flatten().flatten().map(|e| e.path().display().to_string());
-        let mut left: Vec<String> = list(self.home().join("work")).chain(list(self.home().join("runs"))).collect();
+        let mut left: Vec<String> = list(self.home().join("building")).chain(list(self.home().join("runs"))).collect();
         let runtime = std::env::var("XDG_RUNTIME_DIR").map(|d| PathBuf::from(d).join("image-factory")).unwrap_or_default();
         for run in
             walkdir::WalkDir::new(self.tree()).into_iter().flatten().filter(|e| e.path().parent().is_some_and(|p| p.ends_with("runs")))

@@ -16,7 +16,7 @@ use crate::exec::process::Proc;
 /// Longest path of a unix socket: `sun_path` less its final zero.
 const SOCKET_PATH: usize = 107;
 
-/// The directories that runs write to: `home/work/<run>/…` for disks and logs, `runtime/<run>/…` for sockets.
+/// The directories that runs write to: `home/building/<run>/…` for disks and logs, `runtime/<run>/…` for sockets.
 #[derive(Debug, Clone)]
 pub struct Layout {
     work: PathBuf,
@@ -25,10 +25,10 @@ pub struct Layout {
 
 impl Layout {
     pub fn new(home: &Path, runtime: &Path) -> Self {
-        Self { work: home.join("work"), runtime: runtime.into() }
+        Self { work: home.join("building"), runtime: runtime.into() }
     }
 
-    /// `home/work/<run>`.
+    /// `home/building/<run>`.
     pub fn work(&self, run: &str) -> Result<PathBuf, CloudError> {
         Ok(self.work.join(component(run)?))
     }
@@ -197,7 +197,7 @@ mod tests {
     fn names_stay_where_they_belong() {
         let layout = Layout::new(Path::new("/h"), Path::new("/r"));
         let place = layout.place("r1", "factory-r1-builder").unwrap();
-        assert_eq!(place.dir, Path::new("/h/work/r1/factory-r1-builder"));
+        assert_eq!(place.dir, Path::new("/h/building/r1/factory-r1-builder"));
         assert_eq!(place.qmp(), Path::new("/r/r1/builder/qmp.sock"));
         for bad in ["", "..", "a/b", ".x", "a b", "a,b"] {
             assert!(layout.place(bad, "m").is_err() && layout.place("r", bad).is_err(), "{bad}");

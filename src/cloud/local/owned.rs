@@ -133,10 +133,10 @@ mod tests {
             fs::create_dir_all(&dir).unwrap();
             dir
         };
-        let mine = dir("work/r1/m");
+        let mine = dir("building/r1/m");
         let outside = dir("elsewhere");
         std::os::unix::fs::symlink(&outside, mine.join("link")).unwrap();
-        for other in [dir("work/r2/m"), dir("work"), outside.clone(), dir("work/r1").join("../r2/m"), dir("images/x")] {
+        for other in [dir("building/r2/m"), dir("building"), outside.clone(), dir("building/r1").join("../r2/m"), dir("images/x")] {
             let thing = entry(Kind::Directory, &other.display().to_string(), None);
             assert!(delete(&layout, &store, "r1", &thing).await.is_err(), "{}", other.display());
             assert!(other.exists());
