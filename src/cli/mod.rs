@@ -1,6 +1,8 @@
 //! The command line: the only part that reads the environment, listens to signals and prints.
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
 
 use clap::{Parser, Subcommand};
 
@@ -180,15 +182,20 @@ impl Context {
         Ok(Self { common, home: Home { data, runtime }, cancel: Cancel::default(), terminal })
     }
 
-    /// INT, TERM and HUP ask for an orderly end; the second one for a fast one.
+    /// INT, TERM and HUP ask for an orderly end; a second one for a fast one. Jenkins and terminals that are closed send
+    /// several at once and mean one: what comes within a second of the last is the same.
     fn listen_to_signals(&self) {
         use tokio::signal::unix::{SignalKind, signal};
+        let last: Arc<Mutex<Option<Instant>>> = Arc::default();
         for kind in [SignalKind::interrupt(), SignalKind::terminate(), SignalKind::hangup()] {
             let Ok(mut stream) = signal(kind) else { continue };
-            let cancel = self.cancel.clone();
+            let (cancel, last) = (self.cancel.clone(), last.clone());
             tokio::spawn(async move {
                 while stream.recv().await.is_some() {
-                    cancel.signal();
+                    let before = last.lock().expect("nothing panics in here").replace(Instant::now());
+                    if before.is_none_or(|at| at.elapsed() > Duration::from_secs(1)) {
+                        cancel.signal();
+                    }
                 }
             });
         }

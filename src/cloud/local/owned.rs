@@ -145,7 +145,7 @@ mod tests {
         let thing = entry(Kind::Directory, &mine.display().to_string(), None);
         for _ in 0..2 {
             delete(&layout, &store, "r1", &thing).await.unwrap();
-            assert!(!home.path().join("work/r1").exists() && outside.exists());
+            assert!(!home.path().join("building/r1").exists() && outside.exists());
         }
     }
 
