@@ -76,7 +76,7 @@ fn serves_the_page(disk: &Path) {
     qemu.wait().unwrap();
     let page = page.expect("the page was not served within ten minutes");
     println!("served after {:?}:\n{page}", begin.elapsed());
-    assert!(page.contains("bundle-nginx"), "{page}");
+    assert!(page.contains("Built by the image factory"), "{page}");
 }
 
 fn fetch(port: u16) -> Option<String> {
