@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use ssh_key::{PrivateKey, PublicKey};
 
-use super::{BuildError, Opened, Site, cloud_init, console};
+use super::{BuildError, Opened, Site, cloud_init, console, watch};
 use crate::cloud::{BootSpec, Machine, Power};
 use crate::image::Image;
 use crate::plan::{GIB, MachinePlan};
@@ -15,6 +15,7 @@ pub struct Running {
     pub machine: Machine,
     pub target: Target,
     pub remote: Arc<dyn Remote>,
+    pub(super) watch: watch::Session,
 }
 
 /// What must differ between two machines of one image.
@@ -130,7 +131,7 @@ pub(super) async fn boot_builder(site: &Site<'_>, wanted: &MachinePlan, base: &I
     };
     let deadline = Instant::now() + Duration::from_secs(site.plan.timeouts.ssh);
     let remote = reach(site, &machine, &target, deadline).await?;
-    let running = Running { machine, target, remote };
+    let running = Running { machine, target, remote, watch: Default::default() };
     cloud_init_done(site, &running, deadline).await?;
     Ok(running)
 }

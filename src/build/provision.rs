@@ -68,14 +68,14 @@ async fn watched(site: &Site<'_>, builder: &mut Running, index: usize, step: &St
         done = site.cx.cancel.or(run(site, builder, index, step)) => match done? {
             // The session broke: whether the machine is lost too is a better answer than "connection reset".
             Err(e @ BuildError::StepRemote { source: RemoteError::Lost(_), .. }) => {
-                match tokio::time::timeout(Duration::from_secs(45), watch::lost(site, &builder.machine, &builder.target)).await {
+                match tokio::time::timeout(Duration::from_secs(45), watch::lost(site, builder)).await {
                     Ok(reason) => reason,
                     Err(_) => return Err(e),
                 }
             }
             done => return done,
         },
-        reason = watch::lost(site, &builder.machine, &builder.target) => reason,
+        reason = watch::lost(site, builder) => reason,
     };
     let console = machine::console_tail(site, &builder.machine).await;
     for line in &console {
@@ -207,7 +207,7 @@ async fn ansible_playbook(
     extra_vars: &serde_json::Map<String, serde_json::Value>,
     tags: &[String],
 ) -> Result<(), BuildError> {
-    let cmd = ansible_command(site, builder, step, playbook, extra_vars, tags)?;
+    let cmd = ansible_command(site, builder, step, playbook, extra_vars, tags).await?;
     let failed = |reason: String| BuildError::Step { index, name: step.name.clone(), reason };
     let last = LastLines::default();
     let (events, keep) = (site.cx.events.clone(), last.clone());
@@ -235,7 +235,7 @@ async fn ansible_playbook(
 }
 
 /// The real `ansible-playbook`, over the system's `ssh`, as strict as our own sessions: pinned host key, one key, nobody's config.
-fn ansible_command(
+async fn ansible_command(
     site: &Site<'_>,
     builder: &Running,
     step: &StepPlan,
@@ -249,11 +249,17 @@ fn ansible_command(
         std::fs::write(&path, text).map_err(|source| BuildError::Io { path: path.clone(), source }).map(|()| path)
     };
     let target = &builder.target;
+    // The interpreter is looked up over the session that is open anyway; Ansible's own discovery takes it two logins and a start
+    // of Python in every playbook. Where there is none by that name, Ansible looks for itself.
+    let python = match site.cx.cancel.or(machine::say(&*builder.remote, "command -v python3", Duration::from_secs(60))).await? {
+        Ok(path) => path.trim().to_owned(),
+        Err(_) => "auto_silent".to_owned(),
+    };
     // The host is in `local`, the group the ancestor's playbooks name, and in `all`.
     let inventory = write(
         "inventory",
         format!(
-            "[local]\n{} ansible_host={} ansible_port={} ansible_user={}\n",
+            "[local]\n{} ansible_host={} ansible_port={} ansible_user={} ansible_python_interpreter={python}\n",
             builder.machine.name, target.host, target.port, target.user
         ),
     )?;
@@ -275,7 +281,6 @@ fn ansible_command(
         .env("ANSIBLE_LOCAL_TEMP", site.scratch.join("ansible").to_string_lossy())
         .env("ANSIBLE_NOCOLOR", "1")
         .env("ANSIBLE_RETRY_FILES_ENABLED", "False")
-        .env("ANSIBLE_PYTHON_INTERPRETER", "auto_silent")
         .env("ANSIBLE_STDOUT_CALLBACK", "default")
         .env("PYTHONUNBUFFERED", "1")
         .arg("-i")

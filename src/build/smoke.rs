@@ -104,7 +104,7 @@ async fn boot(site: &Site<'_>, wanted: &MachinePlan, image: &Image) -> Result<Ru
     let host_keys = host_keys(site, &machine, deadline).await?;
     let target = Target { host: machine.host.clone(), port: machine.port, user: site.plan.ssh_user.clone(), key: login, host_keys };
     let remote = machine::reach(site, &machine, &target, deadline).await?;
-    let running = Running { machine, target, remote };
+    let running = Running { machine, target, remote, watch: Default::default() };
     machine::cloud_init_done(site, &running, deadline).await?;
     Ok(running)
 }

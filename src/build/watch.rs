@@ -4,25 +4,30 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::Site;
-use crate::cloud::{Machine, Power};
+use super::machine::Running;
+use crate::cloud::Power;
 use crate::remote::{Remote, RemoteError, Target};
 
-/// Pause between two looks.
+/// A session of the watch's own: an upload that fills the other one must not look like silence. It is kept from step to step,
+/// because a login costs an emulated machine a second or more of its time.
+pub(super) type Session = tokio::sync::Mutex<Option<Arc<dyn Remote>>>;
+
+/// Pause between two looks from outside, which cost the machine nothing.
 const LOOK: Duration = Duration::from_secs(5);
+/// Pause between two questions over SSH, while it answers.
+const ASK: Duration = Duration::from_secs(10);
 /// One question over SSH may take this long.
 const ANSWER: Duration = Duration::from_secs(12);
-/// Without an answer for this long, the machine is lost. With `LOOK` and two `ANSWER`s it stays under a minute.
+/// Without an answer for this long, the machine is lost. With the pauses and one more `ANSWER` it stays under a minute.
 const SILENCE: Duration = Duration::from_secs(30);
 
 /// Waits until the machine is lost and says why. Safe to drop.
-pub(super) async fn lost(site: &Site<'_>, machine: &Machine, target: &Target) -> String {
-    // A session of its own: an upload that fills the other one must not look like silence.
-    let mut session: Option<Arc<dyn Remote>> = None;
+pub(super) async fn lost(site: &Site<'_>, running: &Running) -> String {
     let mut answered = Instant::now();
     let mut stuck = 0;
     loop {
         tokio::time::sleep(LOOK).await;
-        match site.cloud.power(machine).await {
+        match site.cloud.power(&running.machine).await {
             Ok(Power::On) => stuck = 0,
             Ok(Power::Off) => return "it was powered off".into(),
             Ok(Power::Gone(why)) => return format!("it is gone: {why}"),
@@ -36,10 +41,14 @@ pub(super) async fn lost(site: &Site<'_>, machine: &Machine, target: &Target) ->
             // The cloud's API is away; the machine itself may be well.
             Err(_) => {}
         }
-        match ask(site, target, &mut session).await {
+        if answered.elapsed() < ASK {
+            continue;
+        }
+        let mut session = running.watch.lock().await;
+        match ask(site, &running.target, &mut session).await {
             Ok(()) => answered = Instant::now(),
             Err(e) => {
-                session = None;
+                *session = None;
                 if answered.elapsed() > SILENCE {
                     return format!("its power is on, but it has not answered over SSH for {} s: {e}", answered.elapsed().as_secs());
                 }
