@@ -1,9 +1,11 @@
 //! What a run left on this host, found without its ledger, and deleting it. The owner tag is: for a process the mark in its
 //! environment, for a directory the run's name in its path, for a staged image its `factory_run`.
 use std::collections::BTreeSet;
+use std::ffi::OsString;
 use std::fs;
 use std::io;
-use std::path::{Component, Path};
+use std::os::unix::ffi::OsStringExt;
+use std::path::{Component, Path, PathBuf};
 use std::time::Duration;
 
 use super::machine::Layout;
@@ -16,6 +18,8 @@ use crate::image;
 
 /// Between TERM and KILL.
 const GRACE: Duration = Duration::from_secs(5);
+/// Between the loss of a killed process's memory and its end.
+const LAST_BREATH: Duration = Duration::from_secs(5);
 
 /// Deletes a thing of `run`. Absent is success, and so is an image that was published meanwhile: it is no run's any more.
 pub async fn delete(layout: &Layout, store: &Store, run: &str, thing: &Entry) -> Result<(), CloudError> {
@@ -44,7 +48,8 @@ async fn end(run: &str, thing: &Entry) -> Result<(), CloudError> {
         if proc.state() == State::Gone {
             continue;
         }
-        if !proc.is_of(run) {
+        // A process on its way out has lost its environment already, and the mark with it: it is given the time to be gone.
+        if !proc.is_of(run) && !proc.gone_within(LAST_BREATH).await {
             return Err(foreign(format!("process {} ({})", thing.name, proc.pid), run));
         }
         proc.end(GRACE).await.map_err(CloudError::io(format!("end process {} ({})", thing.name, proc.pid)))?;
@@ -58,6 +63,7 @@ fn remove(layout: &Layout, run: &str, dir: &Path) -> Result<(), CloudError> {
     let Some(root) = roots.iter().find(|root| plain && dir.starts_with(root)) else {
         return Err(foreign(dir.display(), run));
     };
+    unmount_below(dir).map_err(CloudError::io(format!("unmount what is mounted below {}", dir.display())))?;
     match fs::remove_dir_all(dir) {
         Ok(()) => {}
         Err(e) if e.kind() == io::ErrorKind::NotFound => {}
@@ -66,6 +72,36 @@ fn remove(layout: &Layout, run: &str, dir: &Path) -> Result<(), CloudError> {
     // The last one takes the run's own directory along; as long as it holds something, this fails and is meant to.
     let _ = fs::remove_dir(root);
     Ok(())
+}
+
+/// A source script that was killed may have left mounts (/dev, say) below its directory: removing must not go through them.
+fn unmount_below(dir: &Path) -> io::Result<()> {
+    use std::os::unix::ffi::OsStrExt;
+    let Ok(dir) = dir.canonicalize() else { return Ok(()) };
+    let table = fs::read_to_string("/proc/self/mountinfo")?;
+    // The fifth field is the mount point, with blanks as `\040`; later mounts lie on or below earlier ones.
+    let points = table.lines().rev().filter_map(|line| line.split(' ').nth(4)).map(unescape);
+    for point in points.filter(|p| p.starts_with(&dir)) {
+        let path = std::ffi::CString::new(point.as_os_str().as_bytes()).map_err(io::Error::other)?;
+        // SAFETY: plain system call on a string that outlives it.
+        if unsafe { libc::umount2(path.as_ptr(), libc::MNT_DETACH | libc::UMOUNT_NOFOLLOW) } != 0 {
+            return Err(io::Error::last_os_error());
+        }
+    }
+    Ok(())
+}
+
+/// Undoes the octal escapes of mountinfo. Source: proc(5).
+fn unescape(field: &str) -> PathBuf {
+    let (mut bytes, mut rest) = (Vec::new(), field.as_bytes());
+    while let Some((first, after)) = rest.split_first() {
+        let octal = after.get(..3).and_then(|d| u8::from_str_radix(std::str::from_utf8(d).ok()?, 8).ok());
+        match (first, octal) {
+            (b'\\', Some(byte)) => (bytes.push(byte), rest = &after[3..]),
+            _ => (bytes.push(*first), rest = after),
+        };
+    }
+    PathBuf::from(OsString::from_vec(bytes))
 }
 
 fn discard(store: &Store, run: &str, thing: &Entry) -> Result<(), CloudError> {
@@ -147,6 +183,27 @@ mod tests {
             delete(&layout, &store, "r1", &thing).await.unwrap();
             assert!(!home.path().join("building/r1").exists() && outside.exists());
         }
+    }
+
+    #[test]
+    fn mount_points_are_read_as_the_kernel_writes_them() {
+        assert_eq!(unescape("/a\\040b\\134c"), Path::new("/a b\\c"));
+        assert_eq!(unescape("/plain\\x"), Path::new("/plain\\x"));
+    }
+
+    /// Only root may mount; for others there is nothing to be checked.
+    #[tokio::test]
+    async fn nothing_behind_a_mount_is_removed() {
+        let home = tempfile::tempdir().unwrap();
+        let (layout, store) = (Layout::new(home.path(), &home.path().join("run")), Store::new(home.path()));
+        let (mine, behind) = (home.path().join("building/r1/m"), home.path().join("behind"));
+        fs::create_dir_all(mine.join("a b")).unwrap();
+        fs::create_dir_all(&behind).unwrap();
+        fs::write(behind.join("file"), "").unwrap();
+        let mounted = std::process::Command::new("mount").arg("--bind").arg(&behind).arg(mine.join("a b")).output();
+        let mounted = mounted.is_ok_and(|o| o.status.success());
+        delete(&layout, &store, "r1", &entry(Kind::Directory, &mine.display().to_string(), None)).await.unwrap();
+        assert!(!mine.exists() && behind.join("file").exists(), "mounted: {mounted}");
     }
 
     #[tokio::test]
