@@ -46,15 +46,22 @@ pub struct Setup<'a> {
     /// Makes the sink that shows a run to the person who started it.
     pub show: &'a (dyn Fn() -> Box<dyn Sink> + Send + Sync),
     pub keep_on_failure: bool,
+    /// Test captured images before they are published.
+    pub smoke: bool,
+    /// Have rendered Heat templates checked by the cloud's Heat.
+    pub check_templates: bool,
     /// Set for `shell`.
     pub person: Option<&'a dyn Interactive>,
 }
 
 #[derive(Debug, thiserror::Error)]
 pub enum RunError {
-    /// What is wrong with the bundle or with what it asks for; nothing was created.
+    /// What is wrong with the bundle; nothing was created.
     #[error("{}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))]
     Bad(Vec<Diagnostic>),
+    /// What the bundle asks for and the cloud or this machine does not have; nothing was created.
+    #[error("{}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))]
+    Refused(Vec<Diagnostic>),
     #[error(transparent)]
     Cloud(#[from] CloudError),
     #[error(transparent)]
@@ -109,10 +116,14 @@ pub fn target_dir(bundle: &Bundle) -> PathBuf {
 
 /// Facts and plan: reads only. `Err` holds everything that is wrong, at once.
 pub async fn make_plan(setup: &Setup<'_>, bundle: &Bundle, run: &str, now: Timestamp, cx: &Cx) -> Result<Plan, RunError> {
-    let wanted = Wanted { base: base_name(bundle)?, image_name: plan::image_name(bundle, now) };
+    let wanted =
+        Wanted { base: base_name(bundle)?, image_name: plan::image_name(bundle, now), base_only: false, volumes: bundle.volume.is_some() };
     let (cloud, host) = tokio::join!(setup.cloud.facts(&wanted, cx), host_facts(bundle, &cx.cancel));
     let facts = Facts { cloud_name: setup.cloud.name().into(), cloud: cloud?, host };
-    plan::plan(bundle, &facts, run, now).map_err(RunError::Bad)
+    plan::plan(bundle, &facts, run, now, setup.smoke).map_err(|unfit| match unfit.refuses {
+        true => RunError::Refused(unfit.wrong),
+        false => RunError::Bad(unfit.wrong),
+    })
 }
 
 /// The base as the cloud knows it: an `os/<name>` of the tree is known by its family.
@@ -155,7 +166,7 @@ async fn base_first(setup: &Setup<'_>, bundle: &Bundle) -> Result<Option<Ended>,
     let label = format!("os/{name}");
     let base = bundle::load(&bundle.tree, &bundle.tree.join(&label)).map_err(RunError::Bad)?.bundle;
     let cx = reading(setup);
-    let wanted = Wanted { base: Some(base.name.clone()), image_name: String::new() };
+    let wanted = Wanted { base: Some(base.name.clone()), base_only: true, ..Wanted::default() };
     let facts = setup.cloud.facts(&wanted, &cx).await?;
     if !matches!(facts.base, BaseFact::Missing { .. }) || !facts.lacks.is_empty() {
         return Ok(None);
@@ -274,7 +285,10 @@ async fn finish(
     if image.is_some() {
         let rendered = Instant::now();
         cx.events.emit(Event::StageStarted { stage: Stage::Output });
-        let written = write(None);
+        let written = match write(None) {
+            Ok(()) => heat_accepts(setup, bundle, plan, cx, image.as_ref()).await,
+            failed => failed,
+        };
         let seconds = seconds(rendered.elapsed());
         cx.events.emit(match &written {
             Ok(()) => Event::StageDone { stage: Stage::Output, seconds },
@@ -321,6 +335,24 @@ async fn finish(
         dir.forget();
     }
     Ended { result: result.map(|()| image), leaks, kept, dir: Some(dir.path.clone()) }
+}
+
+/// Has every rendered Heat template checked, where the cloud has a Heat.
+async fn heat_accepts(setup: &Setup<'_>, bundle: &Bundle, plan: &Plan, cx: &Cx, image: Option<&Image>) -> Result<(), String> {
+    let Some(image) = image.filter(|_| setup.check_templates) else { return Ok(()) };
+    let rendered = output::templates::render(bundle, plan, image).unwrap_or_default();
+    let mut wrong = Vec::new();
+    for template in rendered.iter().filter(|t| t.text.contains("heat_template_version")) {
+        let shown = template.path.display();
+        match setup.cloud.check_template(&template.text, cx).await {
+            Ok(None) => return Ok(()),
+            Ok(Some(Ok(()))) => cx.events.note(format!("{shown}: Heat finds it valid")),
+            Ok(Some(Err(reason))) => wrong.push(format!("{shown}: Heat refuses it: {reason}")),
+            // The template may be well; that nobody looked is worth a line, not a failed build.
+            Err(e) => cx.events.warn(format!("{shown}: not checked by Heat: {e}")),
+        }
+    }
+    if wrong.is_empty() { Ok(()) } else { Err(wrong.join("; ")) }
 }
 
 /// A run directory with its lock held, and its entry in the index by which `sweep` finds it.

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use ssh_key::{PrivateKey, PublicKey};
 
 use super::{BuildError, Opened, Site, cloud_init, console, watch};
-use crate::cloud::{BootSpec, Machine, Power};
+use crate::cloud::{BootPlace, BootSpec, Machine, Power};
 use crate::image::Image;
 use crate::plan::{GIB, MachinePlan};
 use crate::remote::{Command, Exit, Remote, RemoteError, Stream, Target, keys};
@@ -144,18 +144,25 @@ pub(super) async fn boot(
     user_data: String,
     grow_gb: u64,
 ) -> Result<Machine, BuildError> {
-    let needs = image.virtual_size.div_ceil(GIB);
+    let place = wanted.flavor.as_ref().zip(site.plan.site.as_ref());
     let spec = BootSpec {
         run: site.plan.run.clone(),
         name: wanted.name.clone(),
         image: image.id.clone(),
         cpus: wanted.cpus,
         ram_mb: wanted.ram_mb,
-        disk_gb: if grow_gb > 0 { needs + grow_gb } else { wanted.disk_gb.unwrap_or(needs) },
+        disk_gb: disk_gb(wanted, image, grow_gb),
         user_data,
+        place: place.map(|(flavor, site)| BootPlace { flavor: flavor.clone(), site: site.clone() }),
     };
     site.cx.events.doing(format!("booting {}", spec.name));
     Ok(site.cloud.boot(site.cx, &spec, Duration::from_secs(site.plan.timeouts.boot)).await?)
+}
+
+/// Size of a machine's disk.
+pub(super) fn disk_gb(wanted: &MachinePlan, image: &Image, grow_gb: u64) -> u64 {
+    let needs = image.virtual_size.div_ceil(GIB);
+    if grow_gb > 0 { needs + grow_gb } else { wanted.disk_gb.unwrap_or(needs) }
 }
 
 /// Tries SSH until it answers. Every failure may be the machine's youth, so the last one is told only at the deadline;
@@ -163,6 +170,7 @@ pub(super) async fn boot(
 pub(super) async fn reach(site: &Site<'_>, machine: &Machine, target: &Target, deadline: Instant) -> Result<Arc<dyn Remote>, BuildError> {
     site.cx.events.doing(format!("waiting for SSH of {}", machine.name));
     let mut pause = Duration::from_millis(250);
+    let mut looked = Instant::now();
     loop {
         let left = deadline.saturating_duration_since(Instant::now());
         let attempt = site.connect.connect(target, left.min(Duration::from_secs(15)).max(Duration::from_secs(1)));
@@ -170,7 +178,10 @@ pub(super) async fn reach(site: &Site<'_>, machine: &Machine, target: &Target, d
             Ok(remote) => return Ok(remote),
             Err(e) => e,
         };
-        trouble(site, machine).await?;
+        if looked.elapsed() >= site.cloud.pace() {
+            trouble(site, machine).await?;
+            looked = Instant::now();
+        }
         if Instant::now() > deadline {
             let reason = format!("SSH not ready after {} s: {error}", site.plan.timeouts.ssh);
             return Err(not_ready(site, machine, reason).await);

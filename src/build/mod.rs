@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use crate::cancel::Cancelled;
-use crate::cloud::ledger::{Leak, LedgerError};
+use crate::cloud::ledger::{Entry, Kind, Leak, LedgerError};
 use crate::cloud::{Cloud, CloudError, Cx};
 use crate::event::{Check, Event, Stage, seconds};
 use crate::exec::ExecError;
@@ -167,18 +167,35 @@ async fn line(site: &Site<'_>, up: &mut Option<Opened>) -> Result<Built, BuildEr
             identities.push(builder.identity().await?);
             let build_key = builder.login_key();
             site.stage(Stage::Tidy, provision::tidy(site, &builder)).await?;
+            let name = builder.machine.name.clone();
             let captured = site.stage(Stage::Capture, machine::capture(site, builder)).await?;
             *up = None;
-            site.stage(Stage::Smoke, smoke::test(site, &captured, &identities, Some(build_key), up)).await?;
+            retire(site, &name).await;
+            if let Some(smoke) = &plan.smoke {
+                site.stage(Stage::Smoke, smoke::test(site, smoke, &captured, &identities, Some(build_key), up)).await?;
+            }
             captured
         }
         None => {
-            site.stage(Stage::Smoke, smoke::test(site, &base, &identities, None, up)).await?;
+            if let Some(smoke) = &plan.smoke {
+                site.stage(Stage::Smoke, smoke::test(site, smoke, &base, &identities, None, up)).await?;
+            }
             base
         }
     };
     let published = site.stage(Stage::Publish, publish(site, &image)).await?;
     Ok(Built::Image(Box::new(published)))
+}
+
+/// A builder that has done its work gives back what it holds of the project's quota before the next machines come up.
+/// What cannot be deleted now is deleted on the way home.
+async fn retire(site: &Site<'_>, machine: &str) {
+    let of_it = |e: &&Entry| e.name == machine && matches!(e.kind, Kind::Machine | Kind::Address | Kind::Volume);
+    for entry in site.cx.ledger.entries().iter().filter(of_it) {
+        if let Ok(Ok(())) = tokio::time::timeout(DELETE, site.cloud.delete(&site.plan.run, entry)).await {
+            let _ = site.cx.ledger.gone(entry.seq);
+        }
+    }
 }
 
 async fn publish(site: &Site<'_>, staged: &Image) -> Result<Image, BuildError> {
@@ -190,7 +207,7 @@ async fn publish(site: &Site<'_>, staged: &Image) -> Result<Image, BuildError> {
             None => return Err(e.into()),
         },
     };
-    site.cx.ledger.keep(crate::cloud::ledger::Kind::Image, &image.id)?;
+    site.cx.ledger.keep(Kind::Image, &image.id)?;
     Ok(image)
 }
 

@@ -10,7 +10,7 @@ use super::{BuildError, Opened, Site, checks, cloud_init, console};
 use crate::cloud::Machine;
 use crate::event::{Check, Event, Verdict, seconds};
 use crate::image::Image;
-use crate::plan::{GIB, MachinePlan};
+use crate::plan::{GIB, MachinePlan, SmokePlan};
 use crate::remote::{Command, Exit, RemoteError, Target, keys};
 
 /// What one check may print into the reports.
@@ -19,15 +19,15 @@ const OUTPUT_LIMIT: usize = 64 << 10;
 /// Boots `image` twice and runs the checks. `earlier` are identities that must not be seen again, `build_key` one that must not open.
 pub(super) async fn test(
     site: &Site<'_>,
+    smoke: &SmokePlan,
     image: &Image,
     earlier: &[Identity],
     build_key: Option<Arc<PrivateKey>>,
     up: &mut Option<Opened>,
 ) -> Result<(), BuildError> {
-    let smoke = &site.plan.smoke;
-    let mut results = Results { site, all: Vec::new() };
+    let mut results = Results { site, smoke, all: Vec::new() };
     let begin = Instant::now();
-    let (first, second) = tokio::join!(boot(site, &smoke.first, image), boot(site, &smoke.second, image));
+    let (first, second) = tokio::join!(boot(site, smoke, &smoke.first, image), boot(site, smoke, &smoke.second, image));
     let (first, second) = match (first, second) {
         (Ok(first), Ok(second)) => (first, second),
         (Err(e), _) | (_, Err(e)) if e.is_cancelled() => return Err(e),
@@ -47,7 +47,7 @@ pub(super) async fn test(
         build_key_refused([&first, &second], key, &mut results).await;
     }
     let build_key = build_key.as_ref().map(|k| k.public_key());
-    let tested = Tested { running: &first, build_key, disk_bytes: (image.virtual_size.div_ceil(GIB) + smoke.grow_gb) * GIB };
+    let tested = Tested { running: &first, build_key, disk_bytes: machine::disk_gb(&smoke.first, image, smoke.grow_gb) * GIB };
     for check in checks::builtin() {
         site.cx.cancel.check()?;
         one(site, &tested, &mut results, check.id, check.script.to_owned(), check.sudo).await?;
@@ -64,12 +64,13 @@ pub(super) async fn test(
 /// Collects results and tells of each as it comes.
 struct Results<'a> {
     site: &'a Site<'a>,
+    smoke: &'a SmokePlan,
     all: Vec<Check>,
 }
 
 impl Results<'_> {
     fn skipped(&self, id: &str) -> bool {
-        self.site.plan.smoke.skip.iter().any(|s| s == id)
+        self.smoke.skip.iter().any(|s| s == id)
     }
 
     fn add(&mut self, id: &str, begin: Instant, verdict: Verdict, reason: String, output: String) {
@@ -96,10 +97,10 @@ impl Results<'_> {
 }
 
 /// A machine whose host keys the image made by itself: they are read from its console, which only the cloud can write, and pinned.
-async fn boot(site: &Site<'_>, wanted: &MachinePlan, image: &Image) -> Result<Running, BuildError> {
+async fn boot(site: &Site<'_>, smoke: &SmokePlan, wanted: &MachinePlan, image: &Image) -> Result<Running, BuildError> {
     let login = Arc::new(keys::generate_key(&format!("factory smoke key {}", site.plan.run)));
     let user_data = cloud_init::smoke_user_data(login.public_key());
-    let machine = machine::boot(site, wanted, image, user_data, site.plan.smoke.grow_gb).await?;
+    let machine = machine::boot(site, wanted, image, user_data, smoke.grow_gb).await?;
     let deadline = Instant::now() + Duration::from_secs(site.plan.timeouts.ssh);
     let host_keys = host_keys(site, &machine, deadline).await?;
     let target = Target { host: machine.host.clone(), port: machine.port, user: site.plan.ssh_user.clone(), key: login, host_keys };
@@ -121,7 +122,7 @@ async fn host_keys(site: &Site<'_>, machine: &Machine, deadline: Instant) -> Res
             let reason = format!("no host keys on its console after {} s: cloud-init did not get there", site.plan.timeouts.ssh);
             return Err(machine::not_ready(site, machine, reason).await);
         }
-        site.cx.cancel.pause(Duration::from_millis(500)).await?;
+        site.cx.cancel.pause(site.cloud.pace()).await?;
     }
 }
 
@@ -220,7 +221,7 @@ async fn one(
         ("FACTORY_IMAGE_NAME", plan.image_name.clone()),
     ];
     let env = env.into_iter().map(|(k, v)| (k.to_owned(), v)).collect();
-    let limit = Duration::from_secs(plan.smoke.check_timeout);
+    let limit = Duration::from_secs(results.smoke.check_timeout);
     let last = LastLines::default();
     let command = Command { script, args: Vec::new(), env, sudo, deadline: limit };
     let exit = site.cx.cancel.or(running.remote.exec(command, lines_to(site.cx.events.clone(), "check", last.clone()))).await?;

@@ -102,7 +102,7 @@ impl World {
 
     fn plan(&self) -> Plan {
         let base = futures_base(&self.cloud);
-        let machine = |role: &str| MachinePlan { name: format!("factory-r1-{role}"), cpus: 1, ram_mb: 512, disk_gb: Some(4) };
+        let machine = |role: &str| MachinePlan { name: format!("factory-r1-{role}"), cpus: 1, ram_mb: 512, disk_gb: Some(4), flavor: None };
         Plan {
             run: "r1".into(),
             at: Timestamp::UNIX_EPOCH,
@@ -112,6 +112,7 @@ impl World {
             image_name: "x-1".into(),
             cloud: "memory".into(),
             how: String::new(),
+            site: None,
             origin: Origin::Base(Box::new(base)),
             builder: Some(machine("builder")),
             ssh_user: "debian".into(),
@@ -124,14 +125,14 @@ impl World {
                 sudo: false,
             }],
             tidy: vec!["logs".into()],
-            smoke: SmokePlan {
+            smoke: Some(SmokePlan {
                 first: machine("smoke-a"),
                 second: machine("smoke-b"),
                 grow_gb: 1,
                 tests: Vec::new(),
                 skip: Vec::new(),
                 check_timeout: 60,
-            },
+            }),
             publish: Publication {
                 name: "x-1".into(),
                 family: "x".into(),

@@ -12,8 +12,6 @@ use crate::remote::{Remote, RemoteError, Target};
 /// because a login costs an emulated machine a second or more of its time.
 pub(super) type Session = tokio::sync::Mutex<Option<Arc<dyn Remote>>>;
 
-/// Pause between two looks from outside, which cost the machine nothing.
-const LOOK: Duration = Duration::from_secs(5);
 /// Pause between two questions over SSH, while it answers.
 const ASK: Duration = Duration::from_secs(10);
 /// One question over SSH may take this long.
@@ -25,9 +23,13 @@ const SILENCE: Duration = Duration::from_secs(30);
 pub(super) async fn lost(site: &Site<'_>, running: &Running) -> String {
     let mut answered = Instant::now();
     let mut stuck = 0;
+    let look = site.cloud.watch_pace();
     loop {
-        tokio::time::sleep(LOOK).await;
-        match site.cloud.power(&running.machine).await {
+        tokio::time::sleep(look.unwrap_or(ASK).min(ASK)).await;
+        let silent = answered.elapsed() > ASK + ASK;
+        // Where looking tells nothing more, it is left at asking, as long as there are answers.
+        let power = if look.is_some() || silent { site.cloud.power(&running.machine).await } else { Ok(Power::On) };
+        match power {
             Ok(Power::On) => stuck = 0,
             Ok(Power::Off) => return "it was powered off".into(),
             Ok(Power::Gone(why)) => return format!("it is gone: {why}"),

@@ -167,6 +167,16 @@ fn bundle(reader: &mut Reader, tree: PathBuf, home: PathBuf, label: &Path, root:
     })
 }
 
+/// A definition must do something: steps, a playbook where the default one lies, or a source.
+pub fn check_work(bundle: &Bundle) -> Option<Diagnostic> {
+    if !bundle.steps.is_empty() || bundle.has_bootstrap || bundle.source.is_some() {
+        return None;
+    }
+    let file = bundle.places.get("bundle").map(|p| Place { line: 0, column: 0, ..p.clone() });
+    let finding = Diagnostic::error(file, "nothing to do: no `steps`, and no ansible/bootstrap.yml");
+    Some(finding.hint("write ansible/bootstrap.yml, or list `steps`"))
+}
+
 fn kind(tree: &Path, home: &Path, sourced: bool) -> Kind {
     let inner = home.strip_prefix(tree).ok().filter(|inner| inner.components().count() > 1);
     let first = inner.and_then(|inner| inner.iter().next()).and_then(|name| name.to_str());

@@ -25,7 +25,7 @@ mod tree;
 mod yaml;
 
 pub use bases::check_bases;
-pub use load::{Loaded, load, load_with};
+pub use load::{Loaded, check_work, load, load_with};
 pub use overrides::Override;
 pub use tree::{all, base_of, find, find_tree};
 

@@ -13,6 +13,12 @@ pub struct Args {
     /// Leave the machine of a failed build up, and print the command that opens it
     #[arg(long)]
     keep_on_failure: bool,
+    /// Publish without booting the captured image: nobody knows whether it works
+    #[arg(long)]
+    no_smoke: bool,
+    /// Do not have rendered Heat templates checked by the cloud's Heat
+    #[arg(long)]
+    no_heat_validate: bool,
 }
 
 pub async fn run(context: &Context, args: &Args) -> Result<ExitCode, Failure> {
@@ -22,7 +28,12 @@ pub async fn run(context: &Context, args: &Args) -> Result<ExitCode, Failure> {
         err(&line);
     }
     let show = context.show();
-    let setup = Setup { keep_on_failure: args.keep_on_failure, ..context.setup(&cloud, &show) };
+    let setup = Setup {
+        keep_on_failure: args.keep_on_failure,
+        smoke: !args.no_smoke,
+        check_templates: !args.no_heat_validate,
+        ..context.setup(&*cloud, &show)
+    };
     let mut code = 0;
     for bundle in &bundles {
         let ended = run::run(&setup, bundle).await;

@@ -3,8 +3,8 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use super::{Context, Failure, out};
+use crate::cloud::Cx;
 use crate::cloud::ledger::Ledger;
-use crate::cloud::{Cloud, Cx};
 use crate::event::Events;
 use crate::exec::{self, Cmd};
 use crate::plan::Wanted;

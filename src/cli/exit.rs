@@ -97,6 +97,7 @@ impl From<RunError> for Failure {
         let (code, hint) = (run_code(&e), run_hint(&e));
         match e {
             RunError::Bad(diagnostics) => Self::bundle(diagnostics),
+            RunError::Refused(diagnostics) => Self { code: CLOUD, ..Self::bundle(diagnostics) },
             e => Self { hint, ..Self::new(code, e.to_string()) },
         }
     }
@@ -116,7 +117,7 @@ fn run_code(e: &RunError) -> u8 {
     match e {
         RunError::Bad(_) => BUNDLE,
         RunError::Cloud(CloudError::Cancelled(_)) => STOPPED,
-        RunError::Cloud(_) | RunError::Io { .. } | RunError::Output(_) => CLOUD,
+        RunError::Cloud(_) | RunError::Refused(_) | RunError::Io { .. } | RunError::Output(_) => CLOUD,
         RunError::Build(e) if e.is_cancelled() => STOPPED,
         RunError::Build(e) => match e {
             BuildError::Cloud(_) | BuildError::NotReady { .. } | BuildError::Io { .. } | BuildError::Cancelled(_) => CLOUD,

@@ -2,7 +2,6 @@
 use std::process::ExitCode;
 
 use super::{Context, Failure, out};
-use crate::cloud::Cloud;
 use crate::image::{Image, State};
 
 #[derive(clap::Subcommand)]

@@ -8,6 +8,7 @@ use clap::{Parser, Subcommand};
 
 use crate::bundle::{self, Bundle};
 use crate::cancel::Cancel;
+use crate::cloud::Cloud;
 use crate::cloud::local::{Accel, Local, LocalConfig};
 use crate::diagnostic::Diagnostic;
 use crate::event::Sink;
@@ -213,7 +214,7 @@ impl Context {
     }
 
     /// The cloud, and a line that says which and why.
-    pub fn cloud(&self) -> Result<(Local, String), Failure> {
+    pub fn cloud(&self) -> Result<(Box<dyn Cloud>, String), Failure> {
         let set = |name: &'static str| std::env::var(name).ok().filter(|v| !v.is_empty()).map(|v| (name, v));
         let (name, why) = match (&self.common.cloud, set("OS_CLOUD").or_else(|| set("OS_AUTH_URL"))) {
             (Some(name), _) => (name.clone(), "--cloud".to_owned()),
@@ -230,7 +231,7 @@ impl Context {
             AccelArg::Kvm => Accel::Kvm,
         };
         let config = LocalConfig { home: self.home.data.clone(), runtime: self.home.runtime.clone(), accel };
-        Ok((Local::new(config), format!("cloud: local ({why})")))
+        Ok((Box::new(Local::new(config)), format!("cloud: local ({why})")))
     }
 
     /// Makes the sink for each run.
@@ -238,8 +239,18 @@ impl Context {
         || show::sink(self.common.progress, self.verbosity(), &self.terminal)
     }
 
-    pub fn setup<'a>(&'a self, cloud: &'a Local, show: &'a (dyn Fn() -> Box<dyn Sink> + Send + Sync)) -> Setup<'a> {
-        Setup { cloud, connect: &Ssh, home: &self.home, cancel: &self.cancel, show, keep_on_failure: false, person: None }
+    pub fn setup<'a>(&'a self, cloud: &'a dyn Cloud, show: &'a (dyn Fn() -> Box<dyn Sink> + Send + Sync)) -> Setup<'a> {
+        Setup {
+            cloud,
+            connect: &Ssh,
+            home: &self.home,
+            cancel: &self.cancel,
+            show,
+            keep_on_failure: false,
+            smoke: true,
+            check_templates: true,
+            person: None,
+        }
     }
 
     /// Finds and loads bundles; what is wrong with any of them is said together.
@@ -252,6 +263,7 @@ impl Context {
                 Ok(loaded) => {
                     self.show_diagnostics(&loaded.warnings);
                     wrong.extend(output::templates::check(&loaded.bundle));
+                    wrong.extend(bundle::check_work(&loaded.bundle));
                     bundles.push(loaded.bundle);
                 }
                 Err(diagnostics) => wrong.extend(diagnostics),

@@ -8,7 +8,7 @@ use super::{Context, Failure, err, out};
 use crate::cloud::Cx;
 use crate::cloud::ledger::Ledger;
 use crate::event::Events;
-use crate::plan::{ActionPlan, Origin, Plan, run_id};
+use crate::plan::{ActionPlan, Named, Origin, Plan, Security, run_id};
 use crate::run;
 
 #[derive(clap::Args)]
@@ -24,7 +24,7 @@ pub async fn run(context: &Context, args: &Args) -> Result<ExitCode, Failure> {
         err(&line);
     }
     let show = context.show();
-    let setup = context.setup(&cloud, &show);
+    let setup = context.setup(&*cloud, &show);
     let cx = Cx { ledger: Ledger::none(), events: Events::default(), cancel: context.cancel.clone() };
     let now = Timestamp::now();
     for bundle in &bundles {
@@ -54,9 +54,28 @@ fn text(plan: &Plan) -> String {
     match &plan.builder {
         Some(m) => {
             let disk = m.disk_gb.map_or("as the source's".into(), |gb| format!("{gb} GiB"));
-            line("builder", format!("{} CPUs, {} MiB RAM, disk {disk}, login {}", m.cpus, m.ram_mb, plan.ssh_user));
+            let flavor = m.flavor.as_ref().map_or(String::new(), |f| format!("flavor {}: ", f.name));
+            line("builder", format!("{flavor}{} CPUs, {} MiB RAM, disk {disk}, login {}", m.cpus, m.ram_mb, plan.ssh_user));
         }
         None => line("builder", "none: the source is the image".into()),
+    }
+    if let Some(site) = &plan.site {
+        let names = |all: &[Named]| all.iter().map(|n| n.name.as_str()).collect::<Vec<_>>().join(", ");
+        let floating = site.floating_network.as_ref().map_or(String::new(), |f| format!(", floating IP of {}", f.name));
+        line("network", format!("{}{floating}", names(&site.networks)));
+        line(
+            "security",
+            match &site.security {
+                Security::Groups(groups) => names(groups),
+                Security::Temporary { ssh_from } => format!("a group of the run's own: SSH from {}", ssh_from.join(", ")),
+            },
+        );
+        if let Some(volume) = &site.volume {
+            line("volume", format!("{} GiB{}", volume.size_gb, volume.kind.as_ref().map_or(String::new(), |k| format!(", type {k}"))));
+        }
+        if let Some(zone) = &site.zone {
+            line("zone", zone.clone());
+        }
     }
     for (index, step) in plan.steps.iter().enumerate() {
         let kind = match step.action {
@@ -72,10 +91,15 @@ fn text(plan: &Plan) -> String {
     if plan.builder.is_some() {
         line("tidy", plan.tidy.join(", "));
     }
-    let tests = plan.smoke.tests.iter().map(|t| t.display().to_string()).collect::<Vec<_>>();
-    line("smoke", format!("built-in checks{}{}", if tests.is_empty() { "" } else { ", " }, tests.join(", ")));
-    if !plan.smoke.skip.is_empty() {
-        line("", format!("without {}", plan.smoke.skip.join(", ")));
+    match &plan.smoke {
+        None => line("smoke", "none: the image is published untested".into()),
+        Some(smoke) => {
+            let tests = smoke.tests.iter().map(|t| t.display().to_string()).collect::<Vec<_>>();
+            line("smoke", format!("built-in checks{}{}", if tests.is_empty() { "" } else { ", " }, tests.join(", ")));
+            if !smoke.skip.is_empty() {
+                line("", format!("without {}", smoke.skip.join(", ")));
+            }
+        }
     }
     for (index, (key, value)) in plan.publish.properties.iter().enumerate() {
         line(if index == 0 { "properties" } else { "" }, format!("{key}={value}"));

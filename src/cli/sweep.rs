@@ -16,7 +16,7 @@ pub struct Args {
 
 pub async fn run(context: &Context, args: &Args) -> Result<ExitCode, Failure> {
     let (cloud, _) = context.cloud()?;
-    let swept = sweep::sweep(&cloud, &context.home, args.run.as_deref(), args.dry_run).await?;
+    let swept = sweep::sweep(&*cloud, &context.home, args.run.as_deref(), args.dry_run).await?;
     if let (Some(run), true) = (&args.run, swept.is_empty()) {
         return Err(Failure::usage(format!("run {run} owns nothing")));
     }
@@ -28,6 +28,15 @@ pub async fn run(context: &Context, args: &Args) -> Result<ExitCode, Failure> {
             match report.state {
                 State::Alive => out(&format!("{}: alive, left alone", report.run)),
                 State::Kept => out(&format!("{}: left up on purpose; `sweep --run {}` removes it", report.run, report.run)),
+                State::Elsewhere => {
+                    out(&format!("{}: built on {}; `--cloud {}` removes what it left there", report.run, report.cloud, report.cloud))
+                }
+                State::Stranger => {
+                    out(&format!(
+                        "{}: has things here, and was not begun on this machine; `sweep --run {}` removes them",
+                        report.run, report.run
+                    ));
+                }
                 State::Dead => {
                     for thing in &report.things {
                         out(&format!("{}: {verb} {}", report.run, sweep::name(thing)));

@@ -33,6 +33,7 @@ pub fn run(context: &Context, args: &Args) -> Result<ExitCode, Failure> {
             Ok(loaded) => {
                 found.extend(loaded.warnings);
                 found.extend(output::templates::check(&loaded.bundle));
+                found.extend(bundle::check_work(&loaded.bundle));
                 bundles.push(loaded.bundle);
             }
             Err(diagnostics) => found.extend(diagnostics),

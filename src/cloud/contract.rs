@@ -9,32 +9,33 @@ use std::path::Path;
 use std::time::Duration;
 
 use super::ledger::{Entry, Ledger};
-use super::{BootSpec, Cloud, Cx, Machine, Power, Publication};
+use super::{BootPlace, BootSpec, Cloud, Cx, Machine, Power, Publication};
 use crate::image::{self, Image, State, Visibility};
 use crate::plan::{BaseFact, Wanted};
 
 const DEADLINE: Duration = Duration::from_secs(300);
 
 /// Runs all checks. `disk` is an image file whose machine powers itself off when asked to; `dir` takes the ledgers.
-/// One published image is left behind, and returned: no call of a cloud deletes those.
-pub async fn check(cloud: &dyn Cloud, dir: &Path, disk: &Path) -> Image {
-    let published = life(cloud, &Run::new(dir, "life"), disk).await;
-    lost_ledger(cloud, &Run::new(dir, "lost"), &published).await;
-    strangers(cloud, &Run::new(dir, "one"), &Run::new(dir, "two"), disk).await;
+/// `place` is where machines go, on a cloud that wants to know. One published image is left behind, and returned: no call of a cloud deletes those.
+pub async fn check(cloud: &dyn Cloud, dir: &Path, disk: &Path, place: Option<&BootPlace>) -> Image {
+    let published = life(cloud, &Run::new(dir, "life", place), disk).await;
+    lost_ledger(cloud, &Run::new(dir, "lost", place), &published).await;
+    strangers(cloud, &Run::new(dir, "one", place), &Run::new(dir, "two", place), disk).await;
     published
 }
 
 struct Run {
     id: String,
     cx: Cx,
+    place: Option<BootPlace>,
 }
 
 impl Run {
-    fn new(dir: &Path, role: &str) -> Self {
+    fn new(dir: &Path, role: &str, place: Option<&BootPlace>) -> Self {
         let random = uuid::Uuid::new_v4().simple().to_string();
         let id = format!("contract-{role}-{}", &random[..6]);
         let ledger = Ledger::open(&dir.join(format!("{id}.jsonl"))).expect("open a ledger");
-        Self { id, cx: Cx { ledger, events: Default::default(), cancel: Default::default() } }
+        Self { id, cx: Cx { ledger, events: Default::default(), cancel: Default::default() }, place: place.cloned() }
     }
 
     async fn boot(&self, cloud: &dyn Cloud, role: &str, image: &Image) -> Machine {
@@ -46,6 +47,7 @@ impl Run {
             ram_mb: 128,
             disk_gb: 1,
             user_data: "#cloud-config\n{}\n".into(),
+            place: self.place.clone(),
         };
         let machine = cloud.boot(&self.cx, &spec, DEADLINE).await.expect("boot");
         assert_eq!(machine.name, spec.name);
@@ -91,7 +93,7 @@ async fn life(cloud: &dyn Cloud, run: &Run, disk: &Path) -> Image {
     assert_eq!(published.properties.get(image::COMMIT).map(String::as_str), Some("1.10"));
     assert!(cloud.images().await.expect("images").contains(&published));
     for base in [&published.id, &published.name, &published.family] {
-        let wanted = Wanted { base: Some(base.clone()), image_name: published.name.clone() };
+        let wanted = Wanted { base: Some(base.clone()), image_name: published.name.clone(), ..Wanted::default() };
         let facts = cloud.facts(&wanted, &run.cx).await.expect("facts");
         assert_eq!(facts.base, BaseFact::Found(Box::new(published.clone())));
         assert_eq!(facts.name_taken_by, std::slice::from_ref(&published.id));

@@ -21,6 +21,11 @@ pub enum Kind {
     Process,
     /// A machine of the cloud.
     Machine,
+    /// A disk that a machine boots from.
+    Volume,
+    /// A floating IP.
+    Address,
+    SecurityGroup,
     /// A staged image.
     Image,
 }
@@ -31,6 +36,9 @@ impl Kind {
             Kind::Directory => "directory",
             Kind::Process => "process",
             Kind::Machine => "machine",
+            Kind::Volume => "volume",
+            Kind::Address => "floating IP",
+            Kind::SecurityGroup => "security group",
             Kind::Image => "image",
         }
     }

@@ -195,6 +195,7 @@ impl Cloud for Memory {
             max_ram_mb: None,
             free_bytes: None,
             lacks: self.world().lacks.clone(),
+            site: None,
         })
     }
 
@@ -224,6 +225,14 @@ impl Cloud for Memory {
 
     async fn power(&self, machine: &Machine) -> Result<Power, CloudError> {
         Ok(self.world().machines.get(&machine.id).map_or(Power::Gone("deleted".into()), |m| m.power.clone()))
+    }
+
+    fn pace(&self) -> Duration {
+        Duration::from_millis(10)
+    }
+
+    fn watch_pace(&self) -> Option<Duration> {
+        Some(Duration::from_secs(5))
     }
 
     async fn console(&self, machine: &Machine) -> Result<String, CloudError> {
@@ -287,7 +296,7 @@ impl Cloud for Memory {
                     _ => {}
                 },
                 (Kind::Image, None) => world.images.retain(|_, i| !staged_by(i, run) || i.name != thing.name),
-                (Kind::Directory | Kind::Process, _) => {}
+                _ => {}
             }
             Ok(())
         })
@@ -319,6 +328,10 @@ impl Cloud for Memory {
         images.sort_by(|a, b| b.id.cmp(&a.id));
         Ok(images)
     }
+
+    async fn check_template(&self, _: &str, _: &Cx) -> Result<Option<Result<(), String>>, CloudError> {
+        Ok(None)
+    }
 }
 
 /// IDs count upwards, so that they tell what is newer.
@@ -337,7 +350,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let disk = dir.path().join("disk.img");
         std::fs::write(&disk, vec![0; 1 << 20]).unwrap();
-        contract::check(&Memory::new(), dir.path(), &disk).await;
+        contract::check(&Memory::new(), dir.path(), &disk, None).await;
     }
 
     /// Refused or served without a reply: either way the ledger's entry leads back to where we were.
@@ -359,6 +372,7 @@ mod tests {
                 ram_mb: 1,
                 disk_gb: 1,
                 user_data: String::new(),
+                place: None,
             };
             assert!(cloud.boot(&cx, &spec, Duration::ZERO).await.is_err());
             assert_eq!(cloud.snapshot().len(), before.len() + usize::from(fault == Fault::LoseReply));

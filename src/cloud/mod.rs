@@ -8,10 +8,11 @@ use crate::cancel::{Cancel, Cancelled};
 use crate::event::Events;
 use crate::image::Image;
 pub use crate::plan::Publication;
-use crate::plan::{CloudFacts, Wanted};
+use crate::plan::{CloudFacts, Named, SitePlan, Wanted};
 
 #[doc(hidden)]
 pub mod contract;
+pub mod host;
 pub mod ledger;
 pub mod local;
 #[doc(hidden)]
@@ -34,6 +35,15 @@ pub struct BootSpec {
     pub disk_gb: u64,
     /// cloud-init user-data.
     pub user_data: String,
+    /// Where it goes, on a cloud that offers a choice; CPUs, RAM and disk are then the flavor's.
+    pub place: Option<BootPlace>,
+}
+
+/// Where a machine goes, on a cloud that offers a choice.
+#[derive(Debug, Clone)]
+pub struct BootPlace {
+    pub flavor: Named,
+    pub site: SitePlan,
 }
 
 /// A machine that was booted. Its power is on; nothing is said about SSH yet.
@@ -121,6 +131,12 @@ pub trait Cloud: Send + Sync {
 
     async fn power(&self, machine: &Machine) -> Result<Power, CloudError>;
 
+    /// The shortest pause between two looks at a machine (`power`, `console`) that a good guest of this cloud takes.
+    fn pace(&self) -> Duration;
+
+    /// How often a machine that answers over SSH is looked at all the same; `None`: a look tells nothing more.
+    fn watch_pace(&self) -> Option<Duration>;
+
     /// The serial console so far (its end, where a cloud keeps only that).
     async fn console(&self, machine: &Machine) -> Result<String, CloudError>;
 
@@ -144,4 +160,7 @@ pub trait Cloud: Send + Sync {
 
     /// Images of the factory, newest first; staged ones too.
     async fn images(&self) -> Result<Vec<Image>, CloudError>;
+
+    /// Has a Heat template checked by the cloud's Heat; `None` where there is none, else what is wrong with it, if anything.
+    async fn check_template(&self, template: &str, cx: &Cx) -> Result<Option<Result<(), String>>, CloudError>;
 }

@@ -77,7 +77,7 @@ impl Bench {
 
 fn spec(run: &str, image: &str, ram_mb: u64) -> BootSpec {
     let name = format!("factory-{run}-m");
-    BootSpec { run: run.into(), name, image: image.into(), cpus: 1, ram_mb, disk_gb: 1, user_data: "#cloud-config\n".into() }
+    BootSpec { run: run.into(), name, image: image.into(), cpus: 1, ram_mb, disk_gb: 1, user_data: "#cloud-config\n".into(), place: None }
 }
 
 fn signal(pid: i32, signal: i32) {
@@ -92,7 +92,7 @@ fn run_id() -> String {
 #[tokio::test]
 async fn contract_holds() {
     let bench = bench();
-    contract::check(&bench.cloud, bench.dir.path(), &bench.tiny_disk()).await;
+    contract::check(&bench.cloud, bench.dir.path(), &bench.tiny_disk(), None).await;
 }
 
 #[tokio::test]
@@ -244,12 +244,12 @@ async fn facts_say_how_machines_run() {
     let bench = bench();
     let home = bench.dir.path().join("home");
     let config = LocalConfig { home: home.clone(), runtime: bench.dir.path().join("run"), accel: Accel::Auto };
-    let wanted = Wanted { base: None, image_name: "x".into() };
+    let wanted = Wanted { base: None, image_name: "x".into(), ..Wanted::default() };
     let first = Local::new(config.clone()).facts(&wanted, &bench.cx).await.unwrap();
     eprintln!("{}", first.how);
     assert!(first.how.starts_with("QEMU ") && first.how.contains(": "), "{}", first.how);
     assert_eq!((first.lacks.len(), &first.base), (0, &BaseFact::None));
-    let missing = Wanted { base: Some("os/none".into()), image_name: "x".into() };
+    let missing = Wanted { base: Some("os/none".into()), image_name: "x".into(), ..Wanted::default() };
     let missing = Local::new(config.clone()).facts(&missing, &bench.cx).await.unwrap();
     assert_eq!(missing.base, BaseFact::Missing { near: Vec::new() });
     let at = std::time::Instant::now();

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use super::store;
+use crate::cloud::host::{Host, component};
 use crate::cloud::ledger::{Kind, Made};
 use crate::cloud::{CloudError, Cx, Machine};
 use crate::exec::ExecError;
@@ -16,34 +17,11 @@ use crate::exec::process::Proc;
 /// Longest path of a unix socket: `sun_path` less its final zero.
 const SOCKET_PATH: usize = 107;
 
-/// The directories that runs write to: `home/building/<run>/…` for disks and logs, `runtime/<run>/…` for sockets.
+/// The directories of this host's runs, and of the machines in them.
 #[derive(Debug, Clone)]
-pub struct Layout {
-    work: PathBuf,
-    runtime: PathBuf,
-}
+pub struct Layout(pub Host);
 
 impl Layout {
-    pub fn new(home: &Path, runtime: &Path) -> Self {
-        Self { work: home.join("building"), runtime: runtime.into() }
-    }
-
-    /// `home/building/<run>`.
-    pub fn work(&self, run: &str) -> Result<PathBuf, CloudError> {
-        Ok(self.work.join(component(run)?))
-    }
-
-    /// Where both kinds of a run's things lie.
-    pub fn of_run(&self, run: &str) -> Result<[PathBuf; 2], CloudError> {
-        Ok([self.work(run)?, self.runtime.join(component(run)?)])
-    }
-
-    /// Runs that have a directory here.
-    pub fn runs(&self) -> Vec<String> {
-        let dirs = [&self.work, &self.runtime].into_iter().filter_map(|d| fs::read_dir(d).ok()).flatten().flatten();
-        dirs.filter(|e| e.path().is_dir()).filter_map(|e| e.file_name().into_string().ok()).collect()
-    }
-
     /// Makes a directory of a run, for this user alone, and lets the run own it.
     pub async fn make(&self, cx: &Cx, dir: &Path) -> Result<(), CloudError> {
         let made = || async {
@@ -60,9 +38,9 @@ impl Layout {
 
     /// Others must not reach the sockets: a QMP socket is full power over the machine and, through it, over this account.
     pub fn secure_runtime(&self) -> Result<(), CloudError> {
-        let what = format!("directory for sockets {}", self.runtime.display());
-        builder(true).create(&self.runtime).map_err(CloudError::io(what.clone()))?;
-        let meta = fs::symlink_metadata(&self.runtime).map_err(CloudError::io(what.clone()))?;
+        let what = format!("directory for sockets {}", self.0.runtime.display());
+        builder(true).create(&self.0.runtime).map_err(CloudError::io(what.clone()))?;
+        let meta = fs::symlink_metadata(&self.0.runtime).map_err(CloudError::io(what.clone()))?;
         // SAFETY: plain system call without arguments.
         let me = unsafe { libc::geteuid() };
         if !meta.is_dir() || meta.uid() != me || meta.mode() & 0o077 != 0 {
@@ -73,7 +51,7 @@ impl Layout {
     }
 
     pub fn place(&self, run: &str, name: &str) -> Result<Place, CloudError> {
-        let [work, runtime] = self.of_run(run)?;
+        let [work, runtime] = self.0.of_run(run)?;
         let name = component(name)?;
         // The path is short of room, and the run is in it already.
         let short = name.strip_prefix(&format!("factory-{run}-")).unwrap_or(name);
@@ -96,15 +74,6 @@ impl Layout {
             .ok_or_else(|| CloudError::refused(format!("machine {}", machine.id), "is not a machine of this host"))?;
         self.place(run, name)
     }
-}
-
-/// What a run or a machine is called becomes a directory: it must be one name, and not a hidden one.
-fn component(name: &str) -> Result<&str, CloudError> {
-    let good = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
-    if name.is_empty() || name.starts_with('.') || !name.chars().all(good) {
-        return Err(CloudError::refused(format!("name `{name}`"), "must be letters, digits, `-`, `_` and `.`, and not begin with `.`"));
-    }
-    Ok(name)
 }
 
 fn builder(recursive: bool) -> DirBuilder {
@@ -195,7 +164,7 @@ mod tests {
 
     #[test]
     fn names_stay_where_they_belong() {
-        let layout = Layout::new(Path::new("/h"), Path::new("/r"));
+        let layout = Layout(Host::new(Path::new("/h"), Path::new("/r")));
         let place = layout.place("r1", "factory-r1-builder").unwrap();
         assert_eq!(place.dir, Path::new("/h/building/r1/factory-r1-builder"));
         assert_eq!(place.qmp(), Path::new("/r/r1/builder/qmp.sock"));
@@ -210,7 +179,7 @@ mod tests {
     fn sockets_are_this_users_alone() {
         use std::os::unix::fs::PermissionsExt;
         let dir = tempfile::tempdir().unwrap();
-        let layout = Layout::new(dir.path(), &dir.path().join("run"));
+        let layout = Layout(Host::new(dir.path(), &dir.path().join("run")));
         layout.secure_runtime().unwrap();
         fs::set_permissions(dir.path().join("run"), fs::Permissions::from_mode(0o755)).unwrap();
         assert!(layout.secure_runtime().is_err());

@@ -7,7 +7,8 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 
-use super::ledger::Entry;
+use super::host::{self, Host};
+use super::ledger::{Entry, Kind};
 use super::{BootSpec, Cloud, CloudError, Cx, Machine, Power, Publication};
 use crate::cancel::{Cancel, Cancelled};
 use crate::image::{self, Image, State};
@@ -55,7 +56,7 @@ impl Local {
     /// Touches nothing; directories are made when they are needed.
     pub fn new(config: LocalConfig) -> Self {
         Self {
-            layout: machine::Layout::new(&config.home, &config.runtime),
+            layout: machine::Layout(Host::new(&config.home, &config.runtime)),
             store: Store::new(&config.home),
             turns: Default::default(),
             version: Default::default(),
@@ -103,6 +104,7 @@ impl Cloud for Local {
             max_ram_mb: facts::ram_mb(),
             free_bytes: facts::free_bytes(&self.config.home),
             lacks: facts::lacks(version, &cx.cancel).await?,
+            site: None,
         })
     }
 
@@ -117,6 +119,15 @@ impl Cloud for Local {
 
     async fn power(&self, machine: &Machine) -> Result<Power, CloudError> {
         power::power(&self.turns, &self.layout.place_of(machine)?).await
+    }
+
+    fn pace(&self) -> Duration {
+        Duration::from_millis(500)
+    }
+
+    /// QEMU knows of a machine that was stopped or died before SSH does.
+    fn watch_pace(&self) -> Option<Duration> {
+        Some(Duration::from_secs(5))
     }
 
     async fn console(&self, machine: &Machine) -> Result<String, CloudError> {
@@ -155,19 +166,32 @@ impl Cloud for Local {
     }
 
     async fn delete(&self, run: &str, thing: &Entry) -> Result<(), CloudError> {
-        owned::delete(&self.layout, &self.store, run, thing).await
+        match thing.kind {
+            Kind::Image => owned::discard(&self.store, run, thing),
+            _ => self.layout.0.delete(run, thing).await,
+        }
     }
 
     async fn owned(&self, run: &str) -> Result<Vec<Entry>, CloudError> {
-        owned::owned(&self.layout, &self.store, run)
+        // Processes first, and directories last: they hold what the others use.
+        let (mut found, dirs): (Vec<_>, Vec<_>) = self.layout.0.owned(run)?.into_iter().partition(|(kind, ..)| *kind == Kind::Process);
+        found.extend(owned::staged(&self.store, run)?);
+        found.extend(dirs);
+        Ok(host::entries(found))
     }
 
     async fn runs(&self) -> Result<Vec<String>, CloudError> {
-        owned::runs(&self.layout, &self.store)
+        let mut runs = self.layout.0.runs();
+        runs.extend(owned::runs(&self.store)?);
+        Ok(runs.into_iter().collect())
     }
 
     async fn images(&self) -> Result<Vec<Image>, CloudError> {
         self.store.list()
+    }
+
+    async fn check_template(&self, _: &str, _: &Cx) -> Result<Option<Result<(), String>>, CloudError> {
+        Ok(None)
     }
 }
 

@@ -38,7 +38,7 @@ pub struct Staging<'a> {
 impl<'a> Staging<'a> {
     pub async fn begin(cx: &'a Cx, layout: &Layout, run: &'a str, name: &'a str, deadline: Duration) -> Result<Self, CloudError> {
         let id = uuid::Uuid::new_v4().to_string();
-        let dir = layout.work(run)?.join(format!("image-{id}"));
+        let dir = layout.0.work(run)?.join(format!("image-{id}"));
         layout.make(cx, &dir).await?;
         Ok(Self { cx, run, name, id, dir, until: Instant::now() + deadline, deadline })
     }

@@ -94,7 +94,7 @@ pub fn image() -> Image {
 }
 
 pub fn plan() -> Plan {
-    let machine = |name: &str| MachinePlan { name: name.into(), cpus: 2, ram_mb: 1024, disk_gb: Some(4) };
+    let machine = |name: &str| MachinePlan { name: name.into(), cpus: 2, ram_mb: 1024, disk_gb: Some(4), flavor: None };
     let step =
         |name: &str| StepPlan { name: name.into(), action: ActionPlan::Reboot, timeout: 60, retries: 0, env: BTreeMap::new(), sudo: false };
     let mut base = image();
@@ -109,12 +109,13 @@ pub fn plan() -> Plan {
         image_name: "bundle-nginx-2026-11-20-2315".into(),
         cloud: "local".into(),
         how: "QEMU 7.2, hardware acceleration (KVM)".into(),
+        site: None,
         origin: Origin::Base(Box::new(base)),
         builder: Some(machine("builder")),
         ssh_user: "debian".into(),
         steps: vec![step("ansible/bootstrap.yml"), step("apt-get install -y nginx-extras"), step("reboot")],
         tidy: vec![],
-        smoke: SmokePlan { first: machine("a"), second: machine("b"), grow_gb: 1, tests: vec![], skip: vec![], check_timeout: 60 },
+        smoke: Some(SmokePlan { first: machine("a"), second: machine("b"), grow_gb: 1, tests: vec![], skip: vec![], check_timeout: 60 }),
         publish: Publication {
             name: "nginx".into(),
             family: "nginx".into(),

@@ -11,60 +11,14 @@ use crate::bundle::{Action, Base, Bundle, Source, TIDY_PARTS};
 use crate::diagnostic::{Diagnostic, Place};
 use crate::image::{self, Image, Visibility};
 
-/// What a plan wants to know of a cloud.
-#[derive(Debug, Clone, Default)]
-pub struct Wanted {
-    /// The base as written: ID, exact name or family; `os/<name>` asks for the family of that definition.
-    pub base: Option<String>,
-    /// Name the new image will have.
-    pub image_name: String,
-}
+mod facts;
+mod site;
+#[cfg(test)]
+mod site_tests;
 
-/// What a cloud said.
-#[derive(Debug, Clone, PartialEq)]
-pub struct CloudFacts {
-    pub base: BaseFact,
-    /// IDs of published images that have the wanted name already.
-    pub name_taken_by: Vec<String>,
-    /// How machines run here, for the first lines of a build ("QEMU 7.2, software emulation: /dev/kvm is missing").
-    pub how: String,
-    /// Most CPUs and MiB of RAM one machine can have; `None`: not known.
-    pub max_cpus: Option<u32>,
-    pub max_ram_mb: Option<u64>,
-    /// Bytes free where disks are kept.
-    pub free_bytes: Option<u64>,
-    /// What the cloud lacks to do its work at all ("qemu-system-x86_64 is not installed"), each with a hint.
-    pub lacks: Vec<(String, String)>,
-}
-
-#[derive(Debug, Clone, PartialEq)]
-pub enum BaseFact {
-    /// Not asked for.
-    None,
-    Found(Box<Image>),
-    /// Names that are near.
-    Missing {
-        near: Vec<String>,
-    },
-    /// Several images have that exact name.
-    Ambiguous(Vec<Image>),
-}
-
-/// What this machine, which runs the steps, said.
-#[derive(Debug, Clone, Default, PartialEq)]
-pub struct HostFacts {
-    /// Version line of `ansible-playbook`; `None`: not installed.
-    pub ansible: Option<String>,
-    /// Commit of the tree, with `-dirty` if it has changes; `None`: not a git tree.
-    pub commit: Option<String>,
-}
-
-#[derive(Debug, Clone)]
-pub struct Facts {
-    pub cloud_name: String,
-    pub cloud: CloudFacts,
-    pub host: HostFacts,
-}
+pub use facts::{BaseFact, CloudFacts, Facts, Flavor, HostFacts, Named, Network, Room, SiteDefaults, SiteFacts, Wanted};
+use site::{Needs, Peak};
+pub use site::{Security, SitePlan, VolumePlan};
 
 /// What will be done, with every default applied. Times are seconds, sizes say their unit.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -79,6 +33,8 @@ pub struct Plan {
     pub cloud: String,
     /// What the cloud says of how machines run there.
     pub how: String,
+    /// Where machines go; `None` on a cloud that offers no choice.
+    pub site: Option<SitePlan>,
     pub origin: Origin,
     /// `None`: nothing to provision, the source is the image.
     pub builder: Option<MachinePlan>,
@@ -86,7 +42,8 @@ pub struct Plan {
     pub steps: Vec<StepPlan>,
     /// Parts of tidy, in order.
     pub tidy: Vec<String>,
-    pub smoke: SmokePlan,
+    /// `None`: the image is published untested, as was asked for.
+    pub smoke: Option<SmokePlan>,
     pub publish: Publication,
     /// Relative to the bundle.
     pub templates: Vec<PathBuf>,
@@ -110,6 +67,8 @@ pub struct MachinePlan {
     pub ram_mb: u64,
     /// `None`: the image's own size, known only when the source was built.
     pub disk_gb: Option<u64>,
+    /// On a cloud that has flavors; CPUs, RAM and disk are then the flavor's.
+    pub flavor: Option<Named>,
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -203,11 +162,20 @@ pub fn run_id(now: Timestamp, random: u32) -> String {
     format!("{}-{:06x}", now.strftime("%Y%m%d-%H%M%S"), random & 0xff_ffff)
 }
 
-pub fn plan(bundle: &Bundle, facts: &Facts, run: &str, now: Timestamp) -> Result<Plan, Vec<Diagnostic>> {
-    let mut wrong = Vec::new();
+/// What keeps a plan from being made, all of it.
+#[derive(Debug)]
+pub struct Unfit {
+    pub wrong: Vec<Diagnostic>,
+    /// The cloud or this machine lacks something; otherwise it is all the bundle's.
+    pub refuses: bool,
+}
+
+/// `smoke`: the captured image is to be tested before it is published.
+pub fn plan(bundle: &Bundle, facts: &Facts, run: &str, now: Timestamp, smoke: bool) -> Result<Plan, Unfit> {
+    let (mut wrong, mut refused) = (Vec::new(), Vec::new());
     let place = |key: &str| bundle.places.get(key).cloned();
     for (what, hint) in &facts.cloud.lacks {
-        wrong.push(Diagnostic::error(None, what.clone()).hint(hint.clone()));
+        refused.push(Diagnostic::error(None, what.clone()).hint(hint.clone()));
     }
     let mut image_name = image_name(bundle, now);
     if let Some(id) = facts.cloud.name_taken_by.first() {
@@ -222,9 +190,9 @@ pub fn plan(bundle: &Bundle, facts: &Facts, run: &str, now: Timestamp) -> Result
         }
     }
     let origin = origin(bundle, &facts.cloud, &mut wrong);
-    let steps = steps(bundle, &mut wrong);
+    let steps = steps(bundle);
     if steps.iter().any(|s| matches!(s.action, ActionPlan::Ansible { .. })) && facts.host.ansible.is_none() {
-        wrong.push(Diagnostic::error(None, "ansible-playbook is not installed").hint("run `make deps`, or install ansible-core"));
+        refused.push(Diagnostic::error(None, "ansible-playbook is not installed").hint("run `make deps`, or install ansible-core"));
     }
 
     let base = match &origin {
@@ -232,11 +200,11 @@ pub fn plan(bundle: &Bundle, facts: &Facts, run: &str, now: Timestamp) -> Result
         _ => None,
     };
     let needs_builder = base.is_some() || !steps.is_empty();
-    let machine = |role: &str| machine(bundle, &facts.cloud, run, role, base);
-    let builder = needs_builder.then(|| machine("builder"));
-    // The second has no checks to run, only to boot.
-    let (first, second) = (machine("smoke-a"), MachinePlan { cpus: 1, ..machine("smoke-b") });
-    too_large(bundle, &facts.cloud, &first, base, &mut wrong);
+    let Machines { builder, first, second, site, grow_gb } = match &facts.cloud.site {
+        Some(site) => in_a_project(bundle, site, run, base, &mut refused),
+        None => on_this_machine(bundle, &facts.cloud, run, base, &mut refused),
+    };
+    let builder = needs_builder.then_some(builder);
 
     let ssh_user = bundle
         .ssh_user
@@ -246,9 +214,11 @@ pub fn plan(bundle: &Bundle, facts: &Facts, run: &str, now: Timestamp) -> Result
         .unwrap_or_else(|| "debian".into());
 
     let publish = publish(bundle, base, &image_name, run, facts.host.commit.as_deref());
-    let (Some(origin), true) = (origin, wrong.iter().all(|d| !d.is_error())) else {
+    let refuses = !refused.is_empty();
+    wrong.append(&mut refused);
+    let (Some(origin), true) = (origin, wrong.is_empty()) else {
         wrong.sort_by(|a, b| a.place.cmp(&b.place));
-        return Err(wrong);
+        return Err(Unfit { wrong, refuses });
     };
     Ok(Plan {
         run: run.into(),
@@ -259,19 +229,20 @@ pub fn plan(bundle: &Bundle, facts: &Facts, run: &str, now: Timestamp) -> Result
         image_name,
         cloud: facts.cloud_name.clone(),
         how: facts.cloud.how.clone(),
+        site,
         origin,
         builder,
         ssh_user,
         steps,
         tidy: TIDY_PARTS.iter().filter(|p| !bundle.tidy_off.iter().any(|off| off == *p)).map(|p| (*p).into()).collect(),
-        smoke: SmokePlan {
+        smoke: smoke.then(|| SmokePlan {
             first,
             second,
-            grow_gb: 1,
+            grow_gb,
             tests: bundle.tests.files.clone(),
             skip: bundle.tests.skip.clone(),
             check_timeout: secs(bundle.tests.timeout, CHECK),
-        },
+        }),
         publish,
         templates: bundle.templates.clone(),
         timeouts: TimeoutPlan {
@@ -321,27 +292,18 @@ fn origin(bundle: &Bundle, facts: &CloudFacts, wrong: &mut Vec<Diagnostic>) -> O
     None
 }
 
-fn steps(bundle: &Bundle, wrong: &mut Vec<Diagnostic>) -> Vec<StepPlan> {
+fn steps(bundle: &Bundle) -> Vec<StepPlan> {
     let default = secs(bundle.timeouts.step, STEP);
     let bootstrap = PathBuf::from("ansible/bootstrap.yml");
-    if bundle.steps.is_empty() {
-        if bundle.has_bootstrap {
-            return vec![StepPlan {
-                name: "ansible/bootstrap.yml".into(),
-                action: ActionPlan::Ansible { playbook: bootstrap, extra_vars: bundle.vars.clone(), tags: Vec::new() },
-                timeout: default,
-                retries: 0,
-                env: BTreeMap::new(),
-                sudo: false,
-            }];
-        }
-        if bundle.source.is_none() {
-            let file = bundle.places.get("bundle").map(|p| Place { line: 0, column: 0, ..p.clone() });
-            wrong.push(
-                Diagnostic::error(file, "nothing to do: no `steps`, and no ansible/bootstrap.yml")
-                    .hint("write ansible/bootstrap.yml, or list `steps`"),
-            );
-        }
+    if bundle.steps.is_empty() && bundle.has_bootstrap {
+        return vec![StepPlan {
+            name: "ansible/bootstrap.yml".into(),
+            action: ActionPlan::Ansible { playbook: bootstrap, extra_vars: bundle.vars.clone(), tags: Vec::new() },
+            timeout: default,
+            retries: 0,
+            env: BTreeMap::new(),
+            sudo: false,
+        }];
     }
     // The bundle's own values; what a step says of itself wins.
     let with_vars = |extra: &serde_json::Map<String, serde_json::Value>| bundle.vars.clone().into_iter().chain(extra.clone()).collect();
@@ -380,13 +342,76 @@ fn first_words(text: &str) -> String {
     if short.len() < line.len() { format!("{short}…") } else { short }
 }
 
-fn machine(bundle: &Bundle, facts: &CloudFacts, run: &str, role: &str, base: Option<&Image>) -> MachinePlan {
+/// The machines of a run.
+struct Machines {
+    builder: MachinePlan,
+    first: MachinePlan,
+    second: MachinePlan,
+    site: Option<SitePlan>,
+    grow_gb: u64,
+}
+
+/// GiB that the base asks a disk to have.
+fn base_disk(base: Option<&Image>) -> u64 {
+    base.map_or(0, |b| b.virtual_size.div_ceil(GIB).max(b.min_disk_gb))
+}
+
+fn name(run: &str, role: &str) -> String {
+    format!("factory-{run}-{role}")
+}
+
+/// Machines of the size the bundle says.
+fn on_this_machine(bundle: &Bundle, facts: &CloudFacts, run: &str, base: Option<&Image>, wrong: &mut Vec<Diagnostic>) -> Machines {
     let wish = &bundle.machine;
-    MachinePlan {
-        name: format!("factory-{run}-{role}"),
+    let machine = |role: &str| MachinePlan {
+        name: name(run, role),
         cpus: wish.cpus.unwrap_or_else(|| CPUS.min(facts.max_cpus.unwrap_or(CPUS)).max(1)),
         ram_mb: wish.ram_mb.unwrap_or_else(|| RAM_MB.max(base.map_or(0, |b| b.min_ram_mb))),
-        disk_gb: wish.disk_gb.or_else(|| base.map(|b| DISK_GB.max(b.virtual_size.div_ceil(GIB)).max(b.min_disk_gb))),
+        disk_gb: wish.disk_gb.or_else(|| base.map(|_| DISK_GB.max(base_disk(base)))),
+        flavor: None,
+    };
+    // The second has no checks to run, only to boot.
+    let (first, second) = (machine("smoke-a"), MachinePlan { cpus: 1, ..machine("smoke-b") });
+    too_large(bundle, facts, &first, base, wrong);
+    Machines { builder: machine("builder"), first, second, site: None, grow_gb: 1 }
+}
+
+/// Machines of the flavors there are. The disk of a machine is the flavor's, or the volume's.
+fn in_a_project(bundle: &Bundle, facts: &SiteFacts, run: &str, base: Option<&Image>, wrong: &mut Vec<Diagnostic>) -> Machines {
+    let wish = &bundle.machine;
+    let disk_gb = base_disk(base).max(wish.disk_gb.unwrap_or(if base.is_some() { 0 } else { DISK_GB }));
+    let base_ram = base.map_or(0, |b| b.min_ram_mb);
+    // A flavor that is named may have less than a comfortable machine; one that we choose may not.
+    let least = Needs { cpus: wish.cpus.unwrap_or(1), ram_mb: wish.ram_mb.unwrap_or(base_ram), disk_gb };
+    let comfortable = Needs { ram_mb: wish.ram_mb.unwrap_or_else(|| RAM_MB.max(base_ram)), ..least };
+    let needs = |asked: Option<&str>| if asked.is_some() { least } else { comfortable };
+
+    let asked = bundle.flavor.as_deref();
+    let flavor = site::flavor(bundle, facts, "vm_flavor", asked, needs(asked), wrong);
+    // A captured disk is as large as the builder's, and asks its machines for as much.
+    let captured = Needs { cpus: 1, ram_mb: base_ram, disk_gb: flavor.as_ref().map_or(disk_gb, |f| f.disk_gb.max(disk_gb)) };
+    let test_flavor = match bundle.test_flavor.as_deref() {
+        Some(asked) => site::flavor(bundle, facts, "test_flavor", Some(asked), captured, wrong),
+        None => flavor.clone(),
+    };
+    let plan = site::site(bundle, facts, disk_gb, wrong);
+    if let Some(f) = &test_flavor {
+        let peak = Peak { machines: 2, cores: 2 * u64::from(f.cpus), ram_mb: 2 * f.ram_mb };
+        site::room(&facts.room, &plan, &peak, wrong);
+    }
+    let machine = |role: &str, flavor: &Option<Flavor>| MachinePlan {
+        name: name(run, role),
+        cpus: flavor.as_ref().map_or(0, |f| f.cpus),
+        ram_mb: flavor.as_ref().map_or(0, |f| f.ram_mb),
+        disk_gb: plan.volume.as_ref().map(|v| v.size_gb).or(flavor.as_ref().map(|f| f.disk_gb).filter(|gb| *gb > 0)),
+        flavor: flavor.as_ref().map(|f| Named { id: f.id.clone(), name: f.name.clone() }),
+    };
+    Machines {
+        builder: machine("builder", &flavor),
+        first: machine("smoke-a", &test_flavor),
+        second: machine("smoke-b", &test_flavor),
+        site: Some(plan),
+        grow_gb: 0,
     }
 }
 
@@ -399,9 +424,9 @@ fn too_large(bundle: &Bundle, facts: &CloudFacts, machine: &MachinePlan, base: O
         );
     }
     if let (Some(disk), Some(base)) = (machine.disk_gb, base)
-        && disk < base.virtual_size.div_ceil(GIB).max(base.min_disk_gb)
+        && disk < base_disk(Some(base))
     {
-        let need = base.virtual_size.div_ceil(GIB).max(base.min_disk_gb);
+        let need = base_disk(Some(base));
         wrong.push(
             Diagnostic::error(place("machine.disk"), format!("a disk of {disk} GiB is too small for base `{}`", base.name))
                 .hint(format!("`machine.disk: {need}` or more")),
@@ -498,6 +523,7 @@ mod tests {
                 max_ram_mb: Some(4096),
                 free_bytes: Some(50 * GIB),
                 lacks: Vec::new(),
+                site: None,
             },
             host: HostFacts { ansible: Some("ansible-playbook 2.14".into()), commit: Some("c0ffee".into()) },
         }
@@ -519,14 +545,14 @@ mod tests {
     fn errors(vars: &str, change: impl FnOnce(&mut Facts)) -> Vec<String> {
         let mut facts = facts();
         change(&mut facts);
-        plan(&bundle(vars), &facts, "20261120-233145-abcdef", at()).unwrap_err().iter().map(|d| d.message.clone()).collect()
+        plan(&bundle(vars), &facts, "20261120-233145-abcdef", at(), true).unwrap_err().wrong.iter().map(|d| d.message.clone()).collect()
     }
 
     const LEAST: &str = "bundle:\n  name: x\n  img_base: debian-12\n";
 
     #[test]
     fn the_least_bundle_gets_every_default() {
-        let plan = plan(&bundle(LEAST), &facts(), "20261120-233145-abcdef", at()).unwrap();
+        let plan = plan(&bundle(LEAST), &facts(), "20261120-233145-abcdef", at(), true).unwrap();
         assert_eq!(plan.image_name, "x-2026-11-202331");
         assert_eq!(plan.ssh_user, "debian");
         assert_eq!(plan.steps.iter().map(|s| s.name.as_str()).collect::<Vec<_>>(), ["ansible/bootstrap.yml"]);
@@ -557,7 +583,7 @@ mod tests {
         let vars = format!(
             "{LEAST}  properties: {{hw_rng_model: none}}\nmachine: {{disk: 10, ram: 2G, cpus: 1}}\nssh_user: admin\ntidy: {{logs: false}}\n"
         );
-        let plan = plan(&bundle(&vars), &facts(), "r-1", at()).unwrap();
+        let plan = plan(&bundle(&vars), &facts(), "r-1", at(), true).unwrap();
         assert_eq!((plan.publish.properties["hw_rng_model"].as_str(), plan.ssh_user.as_str()), ("none", "admin"));
         assert_eq!(plan.builder.as_ref().unwrap().disk_gb, Some(10));
         assert!(!plan.tidy.contains(&"logs".to_owned()));
@@ -566,7 +592,7 @@ mod tests {
     #[test]
     fn playbooks_are_given_the_vars_of_the_bundle() {
         let vars = format!("{LEAST}vars: {{a: 1, b: 2}}\nsteps:\n  - ansible: ansible/bootstrap.yml\n    extra_vars: {{b: 3}}\n");
-        let plan = plan(&bundle(&vars), &facts(), "r", at()).unwrap();
+        let plan = plan(&bundle(&vars), &facts(), "r", at(), true).unwrap();
         let ActionPlan::Ansible { extra_vars, .. } = &plan.steps[0].action else { panic!() };
         assert_eq!(serde_json::to_value(extra_vars).unwrap(), serde_json::json!({"a": 1, "b": 3}));
     }
@@ -595,7 +621,7 @@ mod tests {
     fn an_ambiguous_base_lists_the_candidates() {
         let mut facts = facts();
         facts.cloud.base = BaseFact::Ambiguous(vec![image(), Image { id: "b2".into(), ..image() }]);
-        let told = plan(&bundle(LEAST), &facts, "r", at()).unwrap_err();
+        let told = plan(&bundle(LEAST), &facts, "r", at(), true).unwrap_err().wrong;
         let hint = told[0].hint.clone().unwrap();
         assert!(hint.contains("b1") && hint.contains("b2"), "{hint}");
         assert_eq!(told[0].place.as_ref().unwrap().line, 3);
@@ -612,6 +638,6 @@ mod tests {
         assert!(errors(&format!("bundle_target_name: mine\n{LEAST}"), taken)[0].contains("`mine` is taken by i9"));
         let mut facts = facts();
         taken(&mut facts);
-        assert_eq!(plan(&bundle(LEAST), &facts, "20261120-233145-abcdef", at()).unwrap().image_name, "x-2026-11-202331-abcdef");
+        assert_eq!(plan(&bundle(LEAST), &facts, "20261120-233145-abcdef", at(), true).unwrap().image_name, "x-2026-11-202331-abcdef");
     }
 }

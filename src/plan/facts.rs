@@ -1,0 +1,130 @@
+//! What a plan wants to know, and what it was told: of the cloud, and of the machine that runs the steps.
+use serde::{Deserialize, Serialize};
+
+use crate::image::Image;
+
+/// What a plan wants to know of a cloud.
+#[derive(Debug, Clone, Default)]
+pub struct Wanted {
+    /// The base as written: ID, exact name or family; `os/<name>` asks for the family of that definition.
+    pub base: Option<String>,
+    /// Name the new image will have.
+    pub image_name: String,
+    /// The base alone is asked for: quotas, flavors and networks are left out.
+    pub base_only: bool,
+    /// Machines boot from volumes.
+    pub volumes: bool,
+}
+
+/// What a cloud said.
+#[derive(Debug, Clone, PartialEq)]
+pub struct CloudFacts {
+    pub base: BaseFact,
+    /// IDs of published images that have the wanted name already.
+    pub name_taken_by: Vec<String>,
+    /// How machines run here, for the first lines of a build ("QEMU 7.2, software emulation: /dev/kvm is missing").
+    pub how: String,
+    /// Most CPUs and MiB of RAM one machine can have; `None`: not known.
+    pub max_cpus: Option<u32>,
+    pub max_ram_mb: Option<u64>,
+    /// Bytes free where disks are kept.
+    pub free_bytes: Option<u64>,
+    /// What the cloud lacks to do its work at all ("qemu-system-x86_64 is not installed"), each with a hint.
+    pub lacks: Vec<(String, String)>,
+    /// What there is to choose from; `None` on a cloud where machines are what the bundle says, as on this machine.
+    pub site: Option<SiteFacts>,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub enum BaseFact {
+    /// Not asked for.
+    None,
+    Found(Box<Image>),
+    /// Names that are near.
+    Missing {
+        near: Vec<String>,
+    },
+    /// Several images have that exact name.
+    Ambiguous(Vec<Image>),
+}
+
+/// An OpenStack project, as far as machines are concerned.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct SiteFacts {
+    pub flavors: Vec<Flavor>,
+    pub networks: Vec<Network>,
+    pub security_groups: Vec<Named>,
+    pub zones: Vec<String>,
+    /// `None`: no block storage, or not asked for.
+    pub volume_types: Option<Vec<String>>,
+    pub room: Room,
+    /// What the environment of the factory says, where a bundle is silent (`FACTORY_NETWORK_ID` and its like).
+    pub defaults: SiteDefaults,
+    /// From where this machine's SSH comes, as CIDRs.
+    pub ssh_from: Vec<String>,
+}
+
+/// IDs or names.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct SiteDefaults {
+    pub networks: Vec<String>,
+    pub security_groups: Vec<String>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Named {
+    pub id: String,
+    pub name: String,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Flavor {
+    pub id: String,
+    pub name: String,
+    pub cpus: u32,
+    pub ram_mb: u64,
+    /// 0: as large as the image.
+    pub disk_gb: u64,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Network {
+    pub id: String,
+    pub name: String,
+    /// Floating IPs come from it.
+    pub external: bool,
+    pub shared: bool,
+    /// Of the project itself.
+    pub own: bool,
+    /// This machine has an address in it, so that what is in it is reached directly.
+    pub near: bool,
+}
+
+/// What the project may still have of a thing; `None`: without limit, or not known.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Room {
+    pub servers: Option<u64>,
+    pub cores: Option<u64>,
+    pub ram_mb: Option<u64>,
+    pub floating_ips: Option<u64>,
+    pub security_groups: Option<u64>,
+    pub volumes: Option<u64>,
+    pub volume_gb: Option<u64>,
+    pub images: Option<u64>,
+}
+
+/// What this machine, which runs the steps, said.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct HostFacts {
+    /// Version line of `ansible-playbook`; `None`: not installed.
+    pub ansible: Option<String>,
+    /// Commit of the tree, with `-dirty` if it has changes; `None`: not a git tree.
+    pub commit: Option<String>,
+}
+
+#[derive(Debug, Clone)]
+pub struct Facts {
+    pub cloud_name: String,
+    pub cloud: CloudFacts,
+    pub host: HostFacts,
+}
