@@ -41,9 +41,20 @@ pub async fn run(context: &Context) -> Result<ExitCode, Failure> {
     match context.cloud() {
         Ok((cloud, why)) => {
             let cx = Cx { ledger: Ledger::none(), events: Events::default(), cancel: context.cancel.clone() };
-            let facts = cloud.facts(&Wanted::default(), &cx).await?;
-            line(true, "cloud", why.strip_prefix("cloud: ").unwrap_or(&why));
+            let facts = match cloud.facts(&Wanted::default(), &cx).await.map_err(Failure::from) {
+                Ok(facts) => {
+                    line(true, "cloud", why.strip_prefix("cloud: ").unwrap_or(&why));
+                    facts
+                }
+                Err(failure) => {
+                    line(false, "cloud", &failure.to_string());
+                    return Ok(ExitCode::from(20));
+                }
+            };
             line(true, "machines", &facts.how);
+            for (what, hint) in &facts.lacks {
+                line(false, "cloud", &format!("{what}; {hint}"));
+            }
             if let Some(ram) = facts.max_ram_mb {
                 line(ram >= 3072, "memory", &format!("{ram} MiB free; a build boots two machines of 1024 MiB at once"));
             }
@@ -51,9 +62,7 @@ pub async fn run(context: &Context) -> Result<ExitCode, Failure> {
                 line(free >> 30 >= 8, "disk", &format!("{} GiB free in {}; 8 are comfortable", free >> 30, context.home.data.display()));
             }
         }
-        Err(_) => {
-            line(false, "cloud", "only the local cloud is supported by this version; unset OS_CLOUD and OS_AUTH_URL, or say --cloud local")
-        }
+        Err(failure) => line(false, "cloud", &failure.to_string()),
     }
     let dead = run::indexed(&context.home).map_or(0, |runs| runs.iter().filter(|r| r.lock.is_some() && !r.kept).count());
     line(

@@ -21,7 +21,11 @@ Exit codes:
 Environment:
   IMAGE_FACTORY_HOME    image store and work files [default: $XDG_DATA_HOME/image-factory]
   IMAGE_FACTORY_ACCEL   as --accel
-  OS_CLOUD, OS_AUTH_URL name a cloud, as --cloud does
+  OS_CLOUD, OS_AUTH_URL name a cloud, as --cloud does; clouds.yaml and OS_* say how to log in
+  FACTORY_NETWORK_ID    network of machines, where a bundle names none
+  FACTORY_SECURITY_GROUP_ID, FACTORY_SECURITY_GROUP_NAME
+                        their security groups; without any, a run makes one that admits SSH from here
+  FACTORY_SSH_FROM      CIDRs from which that one admits SSH [default: this machine's address]
   NO_COLOR, CI          no colours; no progress bars";
 
 const BUNDLE: u8 = 10;
@@ -81,6 +85,18 @@ impl Failure {
             super::err(&format!("    hint: {hint}"));
         }
         ExitCode::from(self.code)
+    }
+}
+
+/// In one line.
+impl std::fmt::Display for Failure {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let text = self.lines.join("; ");
+        write!(f, "{}", text.strip_prefix("error: ").unwrap_or(&text))?;
+        if let Some(hint) = &self.hint {
+            write!(f, "; {hint}")?;
+        }
+        Ok(())
     }
 }
 

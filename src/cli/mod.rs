@@ -1,4 +1,5 @@
 //! The command line: the only part that reads the environment, listens to signals and prints.
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::{Arc, Mutex};
@@ -10,9 +11,11 @@ use crate::bundle::{self, Bundle};
 use crate::cancel::Cancel;
 use crate::cloud::Cloud;
 use crate::cloud::local::{Accel, Local, LocalConfig};
+use crate::cloud::openstack::{self, OpenStack};
 use crate::diagnostic::Diagnostic;
 use crate::event::Sink;
 use crate::output;
+use crate::plan::SiteDefaults;
 use crate::remote::ssh::Ssh;
 use crate::run::{Home, Setup};
 
@@ -222,8 +225,9 @@ impl Context {
             (None, None) => ("local".to_owned(), "no --cloud, OS_CLOUD or OS_AUTH_URL".to_owned()),
         };
         if name != "local" {
-            return Err(Failure::cloud(format!("cloud {name} ({why}): this version builds on the local cloud only"))
-                .hint("`--cloud local` builds on this machine with QEMU"));
+            // A URL is no name in clouds.yaml: then the environment says it all.
+            let named = self.common.cloud.clone().or_else(|| set("OS_CLOUD").map(|(_, value)| value));
+            return Ok((Box::new(self.openstack(named.as_deref())?), format!("cloud: {name} ({why})")));
         }
         let accel = match self.common.accel {
             AccelArg::Auto => Accel::Auto,
@@ -232,6 +236,33 @@ impl Context {
         };
         let config = LocalConfig { home: self.home.data.clone(), runtime: self.home.runtime.clone(), accel };
         Ok((Box::new(Local::new(config)), format!("cloud: local ({why})")))
+    }
+
+    fn openstack(&self, named: Option<&str>) -> Result<OpenStack, Failure> {
+        let env: BTreeMap<String, String> = std::env::vars().filter(|(key, _)| key.starts_with("OS_")).collect();
+        let set = |name: &str| std::env::var(name).ok().filter(|v| !v.is_empty());
+        let config_home = set("XDG_CONFIG_HOME").or_else(|| set("HOME").map(|h| format!("{h}/.config"))).unwrap_or_default();
+        let dirs = [PathBuf::from("."), PathBuf::from(config_home).join("openstack"), PathBuf::from("/etc/openstack")];
+        let login = openstack::login::login(named, &env, &dirs).map_err(|e| {
+            let failure = Failure::cloud(e.to_string());
+            if let Some(hint) = e.hint { failure.hint(hint) } else { failure }
+        })?;
+        if !self.common.quiet {
+            login.warnings.iter().for_each(|warning| err(&format!("warning: {warning}")));
+        }
+        let words = |name: &str| -> Vec<String> {
+            set(name).map(|v| v.split([',', ' ']).filter(|w| !w.is_empty()).map(str::to_owned).collect()).unwrap_or_default()
+        };
+        let (ids, names) = (words("FACTORY_SECURITY_GROUP_ID"), words("FACTORY_SECURITY_GROUP_NAME"));
+        let config = openstack::Config {
+            login,
+            home: self.home.data.clone(),
+            runtime: self.home.runtime.clone(),
+            defaults: SiteDefaults { networks: words("FACTORY_NETWORK_ID"), security_groups: if ids.is_empty() { names } else { ids } },
+            owner: std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default().trim().to_owned(),
+            ssh_from: words("FACTORY_SSH_FROM"),
+        };
+        Ok(OpenStack::new(config)?)
     }
 
     /// Makes the sink for each run.

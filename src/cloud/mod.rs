@@ -17,6 +17,7 @@ pub mod ledger;
 pub mod local;
 #[doc(hidden)]
 pub mod memory;
+pub mod openstack;
 
 use ledger::{Entry, Ledger, LedgerError};
 

@@ -1,0 +1,267 @@
+//! A server, from the request to ACTIVE, and the address at which its SSH is reached.
+use std::time::Duration;
+
+use base64ct::{Base64, Encoding};
+use serde_json::json;
+
+use super::nova::{self, Server};
+use super::owned::PREFIX;
+use super::{OpenStack, cinder, description, neutron, poll};
+use crate::cloud::ledger::{Kind, Made};
+use crate::cloud::{BootPlace, BootSpec, CloudError, Cx, Machine};
+use crate::plan::{Named, Room, Security};
+
+/// Pause between two looks at a server that is being built.
+const LOOK: Duration = Duration::from_secs(3);
+const SSH: u16 = 22;
+
+pub async fn boot(cloud: &OpenStack, cx: &Cx, spec: &BootSpec, deadline: Duration) -> Result<Machine, CloudError> {
+    let place = spec.place.as_ref().ok_or_else(|| CloudError::refused(format!("boot {}", spec.name), "no flavor and network are named"))?;
+    let until = std::time::Instant::now() + deadline;
+    let left = || until.saturating_duration_since(std::time::Instant::now());
+    let groups = groups(cloud, cx, spec, place).await?;
+    let volume = volume(cloud, cx, spec, place, left()).await?;
+    let body = body(cloud, spec, place, &groups, volume.as_deref());
+    let server = match active(cloud, cx, spec, &body, left()).await? {
+        Ok(server) => server,
+        Err(failed) if failed.is_of_scheduler() => {
+            // A host may have been full for a moment, or the scheduler's view of it old: once more, elsewhere perhaps.
+            cx.events.warn(format!("{}: {}; trying once more", spec.name, failed.reason));
+            super::owned::delete_server(cloud, &spec.run, &failed.id).await?;
+            cx.ledger.gone_by_id(Kind::Machine, &failed.id)?;
+            match active(cloud, cx, spec, &body, left()).await? {
+                Ok(server) => server,
+                Err(failed) => return Err(explain(cloud, cx, spec, failed).await),
+            }
+        }
+        Err(failed) => return Err(explain(cloud, cx, spec, failed).await),
+    };
+    let host = match &place.site.floating_network {
+        Some(network) => floating(cloud, cx, spec, place, &server, network).await?,
+        None => fixed(place, &server)
+            .ok_or_else(|| CloudError::refused(format!("boot {}", spec.name), "Nova gave it no address on the networks it was put on"))?,
+    };
+    Ok(Machine { name: spec.name.clone(), id: server.id, host, port: SSH })
+}
+
+/// The content of `server` in the create request.
+fn body(cloud: &OpenStack, spec: &BootSpec, place: &BootPlace, groups: &[Named], volume: Option<&str>) -> serde_json::Value {
+    let mut body = json!({
+        "name": spec.name,
+        "flavorRef": place.flavor.id,
+        "user_data": Base64::encode_string(spec.user_data.as_bytes()),
+        "config_drive": true,
+        "metadata": cloud.marks(&spec.run),
+        "networks": place.site.networks.iter().map(|n| json!({ "uuid": n.id })).collect::<Vec<_>>(),
+        "security_groups": groups.iter().map(nova::group).collect::<Vec<_>>(),
+    });
+    match volume {
+        None => body["imageRef"] = json!(spec.image),
+        Some(volume) => {
+            body["block_device_mapping_v2"] = json!([{
+                "boot_index": 0, "uuid": volume, "source_type": "volume", "destination_type": "volume", "delete_on_termination": false,
+            }]);
+        }
+    }
+    if let Some(zone) = &place.site.zone {
+        body["availability_zone"] = json!(zone);
+    }
+    body
+}
+
+/// The groups that are named, or the run's own, made with its first machine.
+async fn groups(cloud: &OpenStack, cx: &Cx, spec: &BootSpec, place: &BootPlace) -> Result<Vec<Named>, CloudError> {
+    let ssh_from = match &place.site.security {
+        Security::Groups(groups) => return Ok(groups.clone()),
+        Security::Temporary { ssh_from } => ssh_from,
+    };
+    let name = format!("{PREFIX}{}-ssh", spec.run);
+    // Machines that boot side by side wait here for the one that makes it.
+    let mut known = cloud.group.lock().await;
+    if let Some(id) = known.get(&spec.run) {
+        return Ok(vec![Named { id: id.clone(), name }]);
+    }
+    cx.cancel.check()?;
+    let create = || async {
+        let group = neutron::create_group(&cloud.api, &name, &description(&spec.run), &cx.cancel).await?;
+        Ok::<_, CloudError>(Made { id: group.id.clone(), value: group.id })
+    };
+    let id = cx.ledger.own(Kind::SecurityGroup, &name, create).await?;
+    for cidr in ssh_from {
+        neutron::admit_ssh(&cloud.api, &id, cidr, &cx.cancel).await?;
+    }
+    tag(cloud, cx, "security-groups", &id).await;
+    known.insert(spec.run.clone(), id.clone());
+    Ok(vec![Named { id, name }])
+}
+
+/// A courtesy to people who look at lists; a cloud without tags is no worse a cloud.
+async fn tag(cloud: &OpenStack, cx: &Cx, kind: &str, id: &str) {
+    let _ = neutron::tag(&cloud.api, kind, id, &["image-factory"], &cx.cancel).await;
+}
+
+/// The volume that it boots from, if it does.
+async fn volume(cloud: &OpenStack, cx: &Cx, spec: &BootSpec, place: &BootPlace, deadline: Duration) -> Result<Option<String>, CloudError> {
+    let Some(wanted) = &place.site.volume else { return Ok(None) };
+    let wanted = crate::plan::VolumePlan { size_gb: wanted.size_gb.max(spec.disk_gb), ..wanted.clone() };
+    cx.cancel.check()?;
+    let (zone, marks) = (place.site.zone.as_deref(), cloud.marks(&spec.run));
+    let create = || async {
+        let id = cinder::create(&cloud.api, &spec.name, &wanted, &spec.image, zone, &marks, &cx.cancel).await?;
+        Ok::<_, CloudError>(Made { id: id.clone(), value: id })
+    };
+    let id = cx.ledger.own(Kind::Volume, &spec.name, create).await?;
+    let what = format!("make volume {}", spec.name);
+    let ready = || async {
+        let seen = cinder::volume(&cloud.api, &id, &cx.cancel).await?;
+        match seen.as_ref().map(|v| v.status.as_str()) {
+            Some("available") => Ok(Some(())),
+            Some(status) if status.starts_with("error") => {
+                Err(CloudError::refused(&what, format!("Cinder says {status}")).hint("cinder-volume's log has the reason"))
+            }
+            Some(_) => Ok(None),
+            None => Err(CloudError::refused(&what, "it is gone")),
+        }
+    };
+    poll(&cx.cancel, &what, deadline, LOOK, ready).await?;
+    Ok(Some(id))
+}
+
+/// A server that came up in ERROR.
+struct Failed {
+    id: String,
+    reason: String,
+}
+
+impl Failed {
+    fn is_of_scheduler(&self) -> bool {
+        self.reason.contains("No valid host") || self.reason.contains("Exceeded maximum number of retries")
+    }
+}
+
+/// One create, and the wait for ACTIVE. Outer error: the cloud. Inner error: the server.
+async fn active(
+    cloud: &OpenStack,
+    cx: &Cx,
+    spec: &BootSpec,
+    body: &serde_json::Value,
+    deadline: Duration,
+) -> Result<Result<Server, Failed>, CloudError> {
+    cx.cancel.check()?;
+    let create = || async {
+        let id = nova::create(&cloud.api, &spec.name, body, &cx.cancel).await?;
+        Ok::<_, CloudError>(Made { id: id.clone(), value: id })
+    };
+    let id = cx.ledger.own(Kind::Machine, &spec.name, create).await?;
+    let look = || async {
+        let server = nova::server(&cloud.api, &id, &cx.cancel).await?;
+        let server = server.ok_or_else(|| CloudError::refused(format!("boot {}", spec.name), "it is gone: somebody deleted it"))?;
+        Ok(match server.status.as_str() {
+            "ACTIVE" => Some(Ok(server)),
+            "ERROR" => Some(Err(Failed { reason: server.fault(), id: server.id })),
+            _ => None,
+        })
+    };
+    poll(&cx.cancel, &format!("boot {}", spec.name), deadline, LOOK, look).await
+}
+
+/// Nova's fault, the end of the console, and what the quota leaves.
+async fn explain(cloud: &OpenStack, cx: &Cx, spec: &BootSpec, failed: Failed) -> CloudError {
+    let console = nova::console(&cloud.api, &failed.id, &cx.cancel).await.unwrap_or_default();
+    for line in console.lines().rev().take(30).collect::<Vec<_>>().into_iter().rev() {
+        cx.events.output("console", line);
+    }
+    let error = CloudError::refused(format!("boot {}", spec.name), format!("Nova says ERROR: {}", failed.reason));
+    let Ok(Room { servers, cores, ram_mb, .. }) = nova::room(&cloud.api, &cx.cancel).await else { return error };
+    let text = |left: Option<u64>, what: &str| left.map(|n| format!("{n} {what}"));
+    let left: Vec<String> = [text(servers, "servers"), text(cores, "cores"), text(ram_mb, "MiB of RAM")].into_iter().flatten().collect();
+    if left.is_empty() { error } else { error.hint(format!("the quota leaves {}; an administrator sees more", left.join(", "))) }
+}
+
+/// The address on the networks that were asked for, in their order; IPv4 first.
+fn fixed(place: &BootPlace, server: &Server) -> Option<String> {
+    let of = |network: &Named| server.addresses.get(&network.name).into_iter().flatten();
+    let on_ours = || place.site.networks.iter().flat_map(of);
+    let any = || server.addresses.values().flatten();
+    let is_fixed = |a: &&nova::Address| a.kind.as_deref() != Some("floating");
+    let v4 = |a: &&nova::Address| a.version != 6;
+    let found = on_ours().filter(is_fixed).find(v4).or_else(|| on_ours().find(is_fixed)).or_else(|| any().find(is_fixed));
+    found.map(|a| a.addr.clone())
+}
+
+/// Takes a floating IP for the first of its ports that has a way there.
+async fn floating(
+    cloud: &OpenStack,
+    cx: &Cx,
+    spec: &BootSpec,
+    place: &BootPlace,
+    server: &Server,
+    network: &Named,
+) -> Result<String, CloudError> {
+    let mut ports = neutron::ports(&cloud.api, &server.id, &cx.cancel).await?;
+    let rank = |port: &neutron::Port| place.site.networks.iter().position(|n| n.id == port.network_id).unwrap_or(usize::MAX);
+    ports.sort_by_key(rank);
+    let mut refused = None;
+    for port in &ports {
+        cx.cancel.check()?;
+        let create = || async {
+            let ip = neutron::create_floating_ip(&cloud.api, network, &port.id, &description(&spec.run), &cx.cancel).await?;
+            Ok::<_, CloudError>(Made { id: ip.id.clone(), value: ip })
+        };
+        // A port without a router is told with 404, and nothing is made.
+        match cx.ledger.own(Kind::Address, &spec.name, create).await {
+            Ok(ip) => {
+                tag(cloud, cx, "floatingips", &ip.id).await;
+                return Ok(ip.floating_ip_address);
+            }
+            Err(e) if ports.len() > 1 => refused = Some(e),
+            Err(e) => return Err(e),
+        }
+    }
+    let none = || CloudError::refused(format!("boot {}", spec.name), "Nova gave it no port for a floating IP");
+    Err(refused.unwrap_or_else(none))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::plan::SitePlan;
+
+    fn place(networks: &[&str]) -> BootPlace {
+        let named = |n: &&str| Named { id: format!("id-{n}"), name: (*n).into() };
+        let site = SitePlan {
+            networks: networks.iter().map(named).collect(),
+            floating_network: None,
+            security: Security::Groups(Vec::new()),
+            zone: None,
+            volume: None,
+        };
+        BootPlace { flavor: named(&"f"), site }
+    }
+
+    fn server(addresses: serde_json::Value) -> Server {
+        serde_json::from_value(json!({ "id": "s", "addresses": addresses })).unwrap()
+    }
+
+    #[test]
+    fn the_address_is_the_first_networks_and_ipv4_where_there_is_one() {
+        let both = server(json!({
+            "b": [{ "addr": "10.2.0.4", "version": 4 }],
+            "a": [{ "addr": "2001:db8::4", "version": 6 }, { "addr": "192.0.2.4", "version": 4, "OS-EXT-IPS:type": "fixed" }],
+        }));
+        assert_eq!(fixed(&place(&["a", "b"]), &both).as_deref(), Some("192.0.2.4"));
+        assert_eq!(fixed(&place(&["b", "a"]), &both).as_deref(), Some("10.2.0.4"));
+        let v6 = server(json!({ "a": [{ "addr": "2001:db8::4", "version": 6 }] }));
+        assert_eq!(fixed(&place(&["a"]), &v6).as_deref(), Some("2001:db8::4"));
+        // The name on the network may be another's than the one we know it by.
+        assert_eq!(fixed(&place(&["z"]), &v6).as_deref(), Some("2001:db8::4"));
+        assert_eq!(fixed(&place(&["a"]), &server(json!({}))), None);
+    }
+
+    #[test]
+    fn a_full_cloud_is_told_from_a_bad_request() {
+        let failed = |reason: &str| Failed { id: String::new(), reason: reason.into() };
+        assert!(failed("No valid host was found. There are not enough hosts available.").is_of_scheduler());
+        assert!(!failed("Flavor's disk is too small for requested image.").is_of_scheduler());
+    }
+}

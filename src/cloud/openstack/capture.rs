@@ -1,0 +1,186 @@
+//! How a staged image comes to be: from the disk of a server that is off, from its boot volume, or from a file.
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
+use std::time::Duration;
+
+use super::glance::{self, Patch, Record};
+use super::{OpenStack, cinder, nova, owned, poll};
+use crate::cloud::ledger::{Kind, Made};
+use crate::cloud::{CloudError, Cx, Machine};
+use crate::event::Event;
+use crate::exec::{self, Cmd, ExecError};
+use crate::image::{self, Image, State};
+
+/// Pause between two looks at an image in the making.
+const LOOK: Duration = Duration::from_secs(3);
+
+/// Looks at an image that is queued while its server is idle, before it is given up.
+const STUCK: u32 = 8;
+
+pub async fn machine(
+    cloud: &OpenStack,
+    cx: &Cx,
+    run: &str,
+    machine: &Machine,
+    name: &str,
+    deadline: Duration,
+) -> Result<Image, CloudError> {
+    let what = format!("capture {}", machine.name);
+    let server = nova::server(&cloud.api, &machine.id, &cx.cancel).await?;
+    let server = server.ok_or_else(|| CloudError::refused(&what, "it is gone"))?;
+    if server.status != "SHUTOFF" {
+        return Err(CloudError::refused(&what, format!("it is not off: Nova says {}", server.status)));
+    }
+    cx.cancel.check()?;
+    let id = match server.boot_volume() {
+        None => {
+            // What the image inherits from its base says things that are not true of it: ours are written over it at birth.
+            let mut metadata = cloud.marks(run);
+            metadata.insert(image::STATE.into(), State::Building.name().into());
+            metadata.insert(image::FAMILY.into(), String::new());
+            let create = || async {
+                let id = nova::create_image(&cloud.api, &server.id, name, &metadata, &cx.cancel).await?;
+                Ok::<_, CloudError>(Made { id: id.clone(), value: id })
+            };
+            cx.ledger.own(Kind::Image, name, create).await?
+        }
+        Some(volume) => volume_image(cloud, cx, run, machine, volume, name, deadline).await?,
+    };
+    let record = finished(cloud, cx, &id, &what, deadline, Some(&server.id)).await?;
+    Ok(record.image())
+}
+
+/// A volume is uploaded only when nothing uses it, so its server goes first.
+async fn volume_image(
+    cloud: &OpenStack,
+    cx: &Cx,
+    run: &str,
+    machine: &Machine,
+    volume: &str,
+    name: &str,
+    deadline: Duration,
+) -> Result<String, CloudError> {
+    owned::delete_server(cloud, run, &machine.id).await?;
+    cx.ledger.gone_by_id(Kind::Machine, &machine.id)?;
+    let free = || async {
+        let seen = cinder::volume(&cloud.api, volume, &cx.cancel).await?;
+        Ok(seen.filter(|v| v.status == "available").map(drop))
+    };
+    poll(&cx.cancel, &format!("free volume {volume}"), deadline, LOOK, free).await?;
+    let create = || async {
+        let id = cinder::upload(&cloud.api, volume, name, &cx.cancel).await?;
+        Ok::<_, CloudError>(Made { id: id.clone(), value: id })
+    };
+    let id = cx.ledger.own(Kind::Image, name, create).await?;
+    // Cinder sets no properties of ours; until now the name alone says whose it is.
+    mark(cloud, cx, run, &id).await?;
+    Ok(id)
+}
+
+async fn mark(cloud: &OpenStack, cx: &Cx, run: &str, id: &str) -> Result<(), CloudError> {
+    let mut patch = Patch::default();
+    for (key, value) in cloud.marks(run) {
+        patch.set(&key, value);
+    }
+    patch.set(image::STATE, State::Building.name());
+    patch.set(image::FAMILY, "");
+    glance::patch(&cloud.api, id, &patch, &cx.cancel).await?;
+    Ok(())
+}
+
+/// Waits until the image has its content. `server`: the one it is made of, whose work ends first or fails.
+async fn finished(
+    cloud: &OpenStack,
+    cx: &Cx,
+    id: &str,
+    what: &str,
+    deadline: Duration,
+    server: Option<&str>,
+) -> Result<Record, CloudError> {
+    let idle_looks = AtomicU32::new(0);
+    let look = || async {
+        let Some(record) = glance::image(&cloud.api, id, &cx.cancel).await? else {
+            return Err(CloudError::refused(what, format!("image {id} is gone: Nova deletes one that it cannot make")));
+        };
+        match record.status() {
+            "active" if record.size() > 0 => return Ok(Some(record)),
+            "active" => return Err(CloudError::refused(what, format!("image {id} is active and empty"))),
+            status @ ("killed" | "deleted" | "pending_delete" | "deactivated") => {
+                return Err(CloudError::refused(what, format!("image {id} is {status}")));
+            }
+            "queued" => {}
+            // `saving` and `importing` are work in progress.
+            _ => idle_looks.store(0, Relaxed),
+        }
+        if record.status() == "queued"
+            && let Some(server) = server
+            && nova::server(&cloud.api, server, &cx.cancel).await?.is_none_or(|s| s.task_state.is_none())
+        {
+            if idle_looks.fetch_add(1, Relaxed) + 1 >= STUCK {
+                let reason = format!("image {id} is still queued, and nobody works on it");
+                return Err(CloudError::refused(what, reason).hint("nova-compute's log has the reason"));
+            }
+        }
+        Ok(None)
+    };
+    let record = poll(&cx.cancel, what, deadline, LOOK, look).await?;
+    // The image may be there before Nova is done with the server.
+    let idle = || async {
+        let Some(server) = server else { return Ok(Some(())) };
+        let seen = nova::server(&cloud.api, server, &cx.cancel).await?;
+        Ok(seen.is_none_or(|s| s.task_state.is_none()).then_some(()))
+    };
+    poll(&cx.cancel, what, deadline, LOOK, idle).await?;
+    Ok(record)
+}
+
+pub async fn file(cloud: &OpenStack, cx: &Cx, run: &str, name: &str, file: &Path, deadline: Duration) -> Result<Image, CloudError> {
+    let file = as_qcow2(cloud, cx, run, file, deadline).await?;
+    cx.cancel.check()?;
+    let mut properties = cloud.marks(run);
+    properties.insert(image::STATE.into(), State::Building.name().into());
+    let create = || async {
+        let id = glance::create(&cloud.api, name, &properties, &cx.cancel).await?;
+        Ok::<_, CloudError>(Made { id: id.clone(), value: id })
+    };
+    let id = cx.ledger.own(Kind::Image, name, create).await?;
+    let events = cx.events.clone();
+    let told = std::sync::Mutex::new(std::time::Instant::now());
+    let progress = move |done, of| {
+        let mut told = told.lock().expect("nothing in here panics");
+        if told.elapsed() > Duration::from_secs(1) || done == of {
+            *told = std::time::Instant::now();
+            events.emit(Event::Progress { done, of, unit: "bytes".into() });
+        }
+    };
+    glance::upload(&cloud.api, &id, &file, deadline, progress, &cx.cancel).await?;
+    Ok(finished(cloud, cx, &id, &format!("upload {name}"), deadline, None).await?.image())
+}
+
+/// Images are kept as qcow2. What is none is converted first, compressed so that every Nova since 2013 can read it.
+async fn as_qcow2(cloud: &OpenStack, cx: &Cx, run: &str, file: &Path, deadline: Duration) -> Result<PathBuf, CloudError> {
+    let what = format!("look at {}", file.display());
+    let tool = |args: &[&str]| Cmd::new("qemu-img", deadline).args(args.iter().copied()).arg(file).mark(run);
+    let told = exec::output(&tool(&["info", "--output=json"]), &cx.cancel).await.map_err(|e| tool_error(&what, e))?;
+    let info: serde_json::Value = serde_json::from_str(&told).map_err(|e| CloudError::refused(&what, e.to_string()))?;
+    if let Some(backing) = info["backing-filename"].as_str() {
+        return Err(CloudError::refused(&what, format!("it needs another file, {backing}")).hint("write a standalone image to $OUT"));
+    }
+    if info["format"] == "qcow2" {
+        exec::output(&tool(&["check", "-q", "-f", "qcow2"]), &cx.cancel).await.map_err(|e| tool_error(&what, e))?;
+        return Ok(file.to_owned());
+    }
+    let to = cloud.host.work(run)?.join("upload.qcow2");
+    let format = info["format"].as_str().unwrap_or("raw").to_owned();
+    let cmd = tool(&["convert", "-c", "-W", "-m", "2", "-f", &format, "-O", "qcow2"]).arg(&to);
+    exec::output(&cmd, &cx.cancel).await.map_err(|e| tool_error(&format!("convert {}", file.display()), e))?;
+    Ok(to)
+}
+
+fn tool_error(what: &str, error: ExecError) -> CloudError {
+    match error {
+        ExecError::Cancelled(c) => c.into(),
+        ExecError::Deadline { after, .. } => CloudError::Deadline { what: what.into(), after },
+        other => CloudError::refused(what, other.to_string()),
+    }
+}

@@ -1,0 +1,97 @@
+//! Cinder, as far as the factory needs it: volumes that machines boot from. Source: the Block Storage API v3 reference.
+use std::collections::BTreeMap;
+
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use super::api::{Api, ApiError, Service};
+use super::nova::{absent_is_fine, room_left};
+use crate::cancel::Cancel;
+use crate::plan::{Room, VolumePlan};
+
+#[derive(Debug, Clone, Deserialize)]
+pub struct Volume {
+    pub id: String,
+    #[serde(default)]
+    pub name: Option<String>,
+    #[serde(default)]
+    pub status: String,
+    #[serde(default)]
+    pub metadata: BTreeMap<String, String>,
+}
+
+#[derive(Deserialize)]
+struct One {
+    volume: Volume,
+}
+
+/// `None`: it is not there.
+pub async fn volume(api: &Api, id: &str, cancel: &Cancel) -> Result<Option<Volume>, ApiError> {
+    match api.get(Service::Volume, &["volumes", id]).what(format!("look at volume {id}")).fetch::<One>(cancel).await {
+        Ok(one) => Ok(Some(one.volume)),
+        Err(e) if e.status() == Some(404) => Ok(None),
+        Err(e) => Err(e),
+    }
+}
+
+pub async fn volumes(api: &Api, cancel: &Cancel) -> Result<Vec<Volume>, ApiError> {
+    #[derive(Deserialize)]
+    struct Many {
+        volumes: Vec<Volume>,
+    }
+    Ok(api.get(Service::Volume, &["volumes", "detail"]).what("list volumes").fetch::<Many>(cancel).await?.volumes)
+}
+
+/// Sends one create of a volume with the content of an image; returns the ID.
+pub async fn create(
+    api: &Api,
+    name: &str,
+    wanted: &VolumePlan,
+    image: &str,
+    zone: Option<&str>,
+    metadata: &BTreeMap<String, String>,
+    cancel: &Cancel,
+) -> Result<String, ApiError> {
+    let mut body = json!({ "name": name, "size": wanted.size_gb, "imageRef": image, "metadata": metadata });
+    if let Some(kind) = &wanted.kind {
+        body["volume_type"] = json!(kind);
+    }
+    if let Some(zone) = zone {
+        body["availability_zone"] = json!(zone);
+    }
+    let call = api.post(Service::Volume, &["volumes"]).json(&json!({ "volume": body }));
+    Ok(call.what(format!("create volume {name}")).fetch::<One>(cancel).await?.volume.id)
+}
+
+/// Sends one upload of a volume to Glance; returns the image's ID.
+pub async fn upload(api: &Api, id: &str, image: &str, cancel: &Cancel) -> Result<String, ApiError> {
+    let what = format!("upload volume {id} as image {image}");
+    let body =
+        json!({ "os-volume_upload_image": { "image_name": image, "disk_format": "qcow2", "container_format": "bare", "force": false } });
+    let answer: Value = api.post(Service::Volume, &["volumes", id, "action"]).json(&body).what(what.clone()).fetch(cancel).await?;
+    let id = answer["os-volume_upload_image"]["image_id"].as_str();
+    id.map(str::to_owned).ok_or_else(|| ApiError::bad_answer(what, "no image ID"))
+}
+
+pub async fn delete(api: &Api, id: &str, cancel: &Cancel) -> Result<(), ApiError> {
+    absent_is_fine(api.delete(Service::Volume, &["volumes", id]).what(format!("delete volume {id}")).send(cancel).await.map(drop))
+}
+
+/// Names of the volume types.
+pub async fn types(api: &Api, cancel: &Cancel) -> Result<Vec<String>, ApiError> {
+    let answer: Value = api.get(Service::Volume, &["types"]).what("list volume types").fetch(cancel).await?;
+    let all = answer["volume_types"].as_array().cloned().unwrap_or_default();
+    Ok(all.iter().filter_map(|t| t["name"].as_str().map(str::to_owned)).collect())
+}
+
+/// Volumes and GiB that the project may still have.
+pub async fn room(api: &Api, cancel: &Cancel) -> Result<Room, ApiError> {
+    let answer: Value = api.get(Service::Volume, &["limits"]).what("read the limits of volumes").fetch(cancel).await?;
+    let limits = &answer["limits"]["absolute"];
+    let left = |most: &str, used: &str| room_left(limits[most].as_i64(), limits[used].as_i64());
+    Ok(Room {
+        volumes: left("maxTotalVolumes", "totalVolumesUsed"),
+        volume_gb: left("maxTotalVolumeGigabytes", "totalGigabytesUsed"),
+        ..Room::default()
+    })
+}

@@ -1,0 +1,195 @@
+//! What a request came to when it came to nothing: status, request ID and the service's own words are kept.
+use std::fmt;
+use std::time::Duration;
+
+use serde_json::Value;
+
+use crate::cancel::Cancelled;
+
+#[derive(Debug)]
+pub enum ApiError {
+    /// The service answered, and said no.
+    Refused {
+        what: String,
+        status: u16,
+        request_id: Option<String>,
+        message: String,
+    },
+    /// No answer. `sent`: the request may have been read and acted upon.
+    Unreachable {
+        what: String,
+        host: String,
+        reason: String,
+        sent: bool,
+    },
+    TimedOut {
+        what: String,
+        host: String,
+        after: Duration,
+    },
+    /// Keystone let us not in.
+    Login {
+        reason: String,
+        hint: &'static str,
+    },
+    NotInCatalog {
+        what: String,
+        service: &'static str,
+        region: Option<String>,
+        interface: String,
+        has: Vec<String>,
+    },
+    /// An answer that makes no sense.
+    BadAnswer {
+        what: String,
+        reason: String,
+    },
+    Cancelled(Cancelled),
+}
+
+impl ApiError {
+    pub fn bad_answer(what: impl Into<String>, reason: impl Into<String>) -> Self {
+        Self::BadAnswer { what: what.into(), reason: reason.into() }
+    }
+
+    pub fn status(&self) -> Option<u16> {
+        if let Self::Refused { status, .. } = self { Some(*status) } else { None }
+    }
+
+    /// What was being done.
+    pub fn what(&self) -> &str {
+        match self {
+            Self::Refused { what, .. }
+            | Self::Unreachable { what, .. }
+            | Self::TimedOut { what, .. }
+            | Self::NotInCatalog { what, .. }
+            | Self::BadAnswer { what, .. } => what,
+            Self::Login { .. } => "log in",
+            Self::Cancelled(_) => "",
+        }
+    }
+
+    pub fn reason(&self) -> String {
+        match self {
+            Self::Refused { status, request_id, message, .. } => {
+                let id = request_id.as_ref().map_or(String::new(), |id| format!(", request {id}"));
+                format!("{message} (HTTP {status}{id})")
+            }
+            Self::Unreachable { host, reason, .. } => format!("{host} is not reached: {reason}"),
+            Self::TimedOut { host, after, .. } => format!("{host} has not answered within {} s", after.as_secs()),
+            Self::Login { reason, .. } => reason.clone(),
+            Self::NotInCatalog { service, region, interface, has, .. } => {
+                let region = region.as_ref().map_or(String::new(), |r| format!(" in region {r}"));
+                format!("the service catalog has no {interface} endpoint of `{service}`{region}; it has: {}", has.join(", "))
+            }
+            Self::BadAnswer { reason, .. } => format!("the answer makes no sense: {reason}"),
+            Self::Cancelled(c) => c.to_string(),
+        }
+    }
+
+    pub fn hint(&self) -> Option<String> {
+        Some(match self {
+            Self::Refused { status: 401, .. } => "the login was accepted and the token is not: are the clocks right?".into(),
+            Self::Refused { status: 403, .. } => "this user may not do that here; an administrator can tell which role is missing".into(),
+            Self::Refused { status: 413, .. } => "the project's quota is used up".into(),
+            Self::Unreachable { .. } | Self::TimedOut { .. } => {
+                "is the network, the VPN or the proxy (HTTPS_PROXY, NO_PROXY) as it should be?".into()
+            }
+            Self::Login { hint, .. } => (*hint).into(),
+            Self::NotInCatalog { .. } => {
+                "are OS_REGION_NAME and OS_INTERFACE right? `X_endpoint_override` in clouds.yaml names a URL".into()
+            }
+            _ => return None,
+        })
+    }
+
+    /// The request may have taken effect all the same.
+    pub fn in_doubt(&self) -> bool {
+        match self {
+            Self::Refused { status, .. } => *status >= 500,
+            Self::Unreachable { sent, .. } => *sent,
+            Self::TimedOut { .. } | Self::BadAnswer { .. } => true,
+            Self::Login { .. } | Self::NotInCatalog { .. } | Self::Cancelled(_) => false,
+        }
+    }
+}
+
+impl fmt::Display for ApiError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Cancelled(c) => c.fmt(f),
+            _ => write!(f, "{}: {}", self.what(), self.reason()),
+        }
+    }
+}
+
+impl std::error::Error for ApiError {}
+
+impl From<Cancelled> for ApiError {
+    fn from(c: Cancelled) -> Self {
+        Self::Cancelled(c)
+    }
+}
+
+/// What a service says of its refusal, whichever of their shapes it has: `{"badRequest": {"message": …}}` of Nova and Cinder,
+/// `{"NeutronError": {"message": …}}`, `{"error": {"message": …}}` of Keystone and Heat, a page of HTML of Glance.
+pub fn message(body: &[u8]) -> String {
+    let text = String::from_utf8_lossy(body);
+    let found = serde_json::from_str::<Value>(&text).ok().and_then(|v| in_json(&v));
+    let plain = found.unwrap_or_else(|| without_tags(&text));
+    let line = plain.split_whitespace().collect::<Vec<_>>().join(" ");
+    let short: String = line.chars().take(600).collect();
+    if short.is_empty() { "no reason is given".into() } else { short }
+}
+
+fn in_json(value: &Value) -> Option<String> {
+    let map = value.as_object()?;
+    let text = |key: &str| map.get(key).and_then(Value::as_str).filter(|t| !t.is_empty()).map(str::to_owned);
+    let nested = || map.values().find_map(in_json);
+    text("message").or_else(|| text("faultstring")).or_else(nested).or_else(|| text("explanation")).or_else(|| text("title"))
+}
+
+fn without_tags(html: &str) -> String {
+    let mut out = String::new();
+    let mut within = false;
+    for c in html.chars() {
+        match c {
+            '<' => within = true,
+            '>' if within => {
+                within = false;
+                out.push(' ');
+            }
+            c if !within => out.push(c),
+            _ => {}
+        }
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_services_words_are_found() {
+        for (body, words) in [
+            (r#"{"badRequest": {"code": 400, "message": "Flavor's disk is too small."}}"#, "Flavor's disk is too small."),
+            (r#"{"NeutronError": {"type": "X", "message": "Quota exceeded", "detail": ""}}"#, "Quota exceeded"),
+            (
+                r#"{"error": {"code": 401, "message": "The request you have made requires authentication.", "title": "Unauthorized"}}"#,
+                "The request you have made requires authentication.",
+            ),
+            (
+                r#"{"code": 400, "error": {"message": "The template is bad", "type": "E"}, "explanation": "generic", "title": "Bad Request"}"#,
+                "The template is bad",
+            ),
+            (
+                "<html><head><title>403 Forbidden</title></head><body><h1>403 Forbidden</h1>You may <b>not</b>.<br /></body></html>",
+                "403 Forbidden 403 Forbidden You may not .",
+            ),
+            ("", "no reason is given"),
+        ] {
+            assert_eq!(message(body.as_bytes()), words);
+        }
+    }
+}

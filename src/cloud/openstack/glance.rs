@@ -1,0 +1,268 @@
+//! Glance, as far as the factory needs it, and its images in the factory's words. Source: the Image API v2 reference.
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+use std::time::Duration;
+
+use serde_json::{Map, Value, json};
+
+use super::api::{Api, ApiError, Service};
+use super::nova::{absent_is_fine, room_left};
+use crate::cancel::Cancel;
+use crate::image::{self, Image, State, Visibility};
+use crate::plan::GIB;
+
+/// Keys of an image that are not custom properties. Source: `/v2/schemas/image`.
+const OWN_KEYS: &[&str] = &[
+    "checksum",
+    "container_format",
+    "created_at",
+    "direct_url",
+    "disk_format",
+    "file",
+    "id",
+    "locations",
+    "min_disk",
+    "min_ram",
+    "name",
+    "os_hash_algo",
+    "os_hash_value",
+    "os_hidden",
+    "owner",
+    "protected",
+    "schema",
+    "self",
+    "size",
+    "status",
+    "stores",
+    "tags",
+    "updated_at",
+    "virtual_size",
+    "visibility",
+];
+
+/// An image as Glance shows it.
+#[derive(Debug, Clone)]
+pub struct Record(Map<String, Value>);
+
+impl Record {
+    fn text(&self, key: &str) -> &str {
+        self.0.get(key).and_then(Value::as_str).unwrap_or_default()
+    }
+
+    fn number(&self, key: &str) -> Option<u64> {
+        self.0.get(key).and_then(Value::as_u64)
+    }
+
+    pub fn id(&self) -> &str {
+        self.text("id")
+    }
+
+    pub fn name(&self) -> &str {
+        self.text("name")
+    }
+
+    /// `queued`, `saving`, `active`, `killed`, `deleted` and what later versions add.
+    pub fn status(&self) -> &str {
+        self.text("status")
+    }
+
+    pub fn size(&self) -> u64 {
+        self.number("size").unwrap_or(0)
+    }
+
+    pub fn owner(&self) -> &str {
+        self.text("owner")
+    }
+
+    pub fn property(&self, key: &str) -> Option<&str> {
+        self.0.get(key).and_then(Value::as_str)
+    }
+
+    /// Custom properties; those that are no text are not ours to judge.
+    pub fn properties(&self) -> BTreeMap<String, String> {
+        let custom = self.0.iter().filter(|(key, _)| !OWN_KEYS.contains(&key.as_str()));
+        custom.filter_map(|(key, value)| Some((key.clone(), value.as_str()?.to_owned()))).collect()
+    }
+
+    pub fn tags(&self) -> BTreeSet<String> {
+        let tags = self.0.get("tags").and_then(Value::as_array).into_iter().flatten();
+        tags.filter_map(|t| t.as_str().map(str::to_owned)).collect()
+    }
+
+    pub fn visibility(&self) -> Visibility {
+        match self.text("visibility") {
+            "public" => Visibility::Public,
+            "shared" => Visibility::Shared,
+            "community" => Visibility::Community,
+            _ => Visibility::Private,
+        }
+    }
+
+    pub fn flag(&self, key: &str) -> bool {
+        self.0.get(key).and_then(Value::as_bool).unwrap_or(false)
+    }
+
+    pub fn min_disk_gb(&self) -> u64 {
+        self.number("min_disk").unwrap_or(0)
+    }
+
+    pub fn min_ram_mb(&self) -> u64 {
+        self.number("min_ram").unwrap_or(0)
+    }
+
+    /// In the factory's words. An image without `factory_state` was made by others, and is in use.
+    pub fn image(&self) -> Image {
+        let state = match self.property(image::STATE) {
+            Some("building") => State::Building,
+            _ if self.status() != "active" => State::Building,
+            Some("deprecated") => State::Deprecated,
+            _ => State::Active,
+        };
+        let created = self.text("created_at").parse().unwrap_or(jiff::Timestamp::UNIX_EPOCH);
+        let sum = if self.text("os_hash_algo") == "sha512" { self.text("os_hash_value") } else { "" };
+        Image {
+            id: self.id().into(),
+            name: self.name().into(),
+            family: self.property(image::FAMILY).unwrap_or_default().into(),
+            state,
+            created,
+            size: self.size(),
+            // Old clouds do not look into what they are given.
+            virtual_size: self.number("virtual_size").unwrap_or_else(|| (self.min_disk_gb() * GIB).max(self.size())),
+            checksum: sum.into(),
+            properties: self.properties(),
+            tags: self.tags().into_iter().collect(),
+            min_disk_gb: self.min_disk_gb(),
+            min_ram_mb: self.min_ram_mb(),
+            visibility: self.visibility(),
+            protected: self.flag("protected"),
+            hidden: self.flag("os_hidden"),
+        }
+    }
+}
+
+/// `None`: it is not there, or not for us to see.
+pub async fn image(api: &Api, id: &str, cancel: &Cancel) -> Result<Option<Record>, ApiError> {
+    match api.get(Service::Image, &["images", id]).what(format!("look at image {id}")).fetch(cancel).await {
+        Ok(record) => Ok(Some(Record(record))),
+        Err(e) if e.status() == Some(404) => Ok(None),
+        Err(e) => Err(e),
+    }
+}
+
+/// All images that match, newest first; Glance gives them in pages.
+pub async fn images(api: &Api, query: &[(&str, String)], cancel: &Cancel) -> Result<Vec<Record>, ApiError> {
+    const PAGE: usize = 200;
+    let mut found: Vec<Record> = Vec::new();
+    loop {
+        let mut call = api.get(Service::Image, &["images"]).query("sort", "created_at:desc").query("limit", PAGE.to_string());
+        for (key, value) in query {
+            call = call.query(key, value);
+        }
+        if let Some(last) = found.last() {
+            call = call.query("marker", last.id());
+        }
+        let mut answer: Map<String, Value> = call.what("list images").fetch(cancel).await?;
+        let Some(Value::Array(page)) = answer.remove("images") else {
+            return Err(ApiError::bad_answer("list images", "no `images` in it"));
+        };
+        let whole = page.len() == PAGE;
+        found.extend(page.into_iter().filter_map(|i| if let Value::Object(map) = i { Some(Record(map)) } else { None }));
+        if !whole {
+            return Ok(found);
+        }
+    }
+}
+
+/// Sends one create of an image without content; returns the ID.
+pub async fn create(api: &Api, name: &str, properties: &BTreeMap<String, String>, cancel: &Cancel) -> Result<String, ApiError> {
+    let mut body = json!({ "name": name, "disk_format": "qcow2", "container_format": "bare", "visibility": "private" });
+    for (key, value) in properties {
+        body[key] = json!(value);
+    }
+    let what = format!("create image {name}");
+    let record: Map<String, Value> = api.post(Service::Image, &["images"]).json(&body).what(what.clone()).fetch(cancel).await?;
+    let id = record.get("id").and_then(Value::as_str);
+    id.map(str::to_owned).ok_or_else(|| ApiError::bad_answer(what, "no ID"))
+}
+
+/// Sends the content of an image.
+pub async fn upload(
+    api: &Api,
+    id: &str,
+    file: &Path,
+    deadline: Duration,
+    progress: impl Fn(u64, u64) + Send + Sync + 'static,
+    cancel: &Cancel,
+) -> Result<(), ApiError> {
+    let call = api.put(Service::Image, &["images", id, "file"]).file(file, progress).timeout(deadline);
+    call.what(format!("upload image {id}")).send(cancel).await.map(drop)
+}
+
+/// One change of an image, whole or not at all. Source: the JSON patch of Glance's v2.1, a subset of RFC 6902.
+#[derive(Debug, Default)]
+pub struct Patch(Vec<Value>);
+
+impl Patch {
+    /// Sets a key, whether it is there or not.
+    pub fn set(&mut self, key: &str, value: impl Into<Value>) {
+        self.0.push(json!({ "op": "add", "path": pointer(key), "value": value.into() }));
+    }
+
+    /// Replaces the value of a key that every image has.
+    pub fn replace(&mut self, key: &str, value: impl Into<Value>) {
+        self.0.push(json!({ "op": "replace", "path": pointer(key), "value": value.into() }));
+    }
+
+    pub fn remove(&mut self, key: &str) {
+        self.0.push(json!({ "op": "remove", "path": pointer(key) }));
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+}
+
+/// RFC 6901.
+fn pointer(key: &str) -> String {
+    format!("/{}", key.replace('~', "~0").replace('/', "~1"))
+}
+
+pub async fn patch(api: &Api, id: &str, patch: &Patch, cancel: &Cancel) -> Result<Record, ApiError> {
+    // With any other type Glance answers 415.
+    const TYPE: &str = "application/openstack-images-v2.1-json-patch";
+    let body = serde_json::to_vec(&patch.0).expect("JSON can be written");
+    let call = api.patch(Service::Image, &["images", id]).body(TYPE, body);
+    call.what(format!("change image {id}")).fetch(cancel).await.map(Record)
+}
+
+/// Lets a project see a shared image; one that may already is no error.
+pub async fn add_member(api: &Api, id: &str, project: &str, cancel: &Cancel) -> Result<(), ApiError> {
+    let call = api.post(Service::Image, &["images", id, "members"]).json(&json!({ "member": project }));
+    match call.what(format!("share image {id} with project {project}")).send(cancel).await {
+        Err(e) if e.status() == Some(409) => Ok(()),
+        done => done.map(drop),
+    }
+}
+
+pub async fn members(api: &Api, id: &str, cancel: &Cancel) -> Result<BTreeSet<String>, ApiError> {
+    let answer: Value =
+        api.get(Service::Image, &["images", id, "members"]).what(format!("list members of image {id}")).fetch(cancel).await?;
+    let all = answer["members"].as_array().cloned().unwrap_or_default();
+    Ok(all.iter().filter_map(|m| m["member_id"].as_str().map(str::to_owned)).collect())
+}
+
+pub async fn delete(api: &Api, id: &str, cancel: &Cancel) -> Result<(), ApiError> {
+    absent_is_fine(api.delete(Service::Image, &["images", id]).what(format!("delete image {id}")).send(cancel).await.map(drop))
+}
+
+/// Images that the project may still have; `None` on clouds without such a limit, or from before there were any.
+pub async fn room(api: &Api, cancel: &Cancel) -> Result<Option<u64>, ApiError> {
+    let answer: Value = match api.get(Service::Image, &["info", "usage"]).what("read the limits of images").fetch(cancel).await {
+        Ok(answer) => answer,
+        Err(e) if matches!(e.status(), Some(403 | 404)) => return Ok(None),
+        Err(e) => return Err(e),
+    };
+    let count = &answer["usage"]["image_count_total"];
+    Ok(room_left(count["limit"].as_i64(), count["usage"].as_i64()))
+}

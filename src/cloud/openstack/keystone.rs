@@ -1,0 +1,278 @@
+//! Tokens and the service catalog. One login at a time, renewed before it ends; no secret leaves the body of that request.
+//! Source: the Identity API v3 reference.
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use async_trait::async_trait;
+use openstack::auth::AuthType;
+use openstack::{EndpointFilters, Error, ErrorKind};
+use reqwest::{Client, RequestBuilder, Url};
+use serde_json::{Value, json};
+
+use super::error::{ApiError, message};
+use super::login::{Domain, Login, Method, Secret, Who};
+
+/// A token with less life left is not used for a request that may take as long.
+const LEAST: Duration = Duration::from_secs(120);
+const TIMEOUT: Duration = Duration::from_secs(30);
+
+/// What a login gave.
+pub struct Token {
+    value: Secret,
+    /// Catalog type, interface, region, URL.
+    endpoints: Vec<Endpoint>,
+    pub project: String,
+    /// "user demo, project demo"
+    pub who: String,
+    /// Reckoned from when it came: this machine's clock may be wrong, but not its speed.
+    until: Instant,
+}
+
+struct Endpoint {
+    service: String,
+    interface: String,
+    region: Option<String>,
+    url: Url,
+}
+
+/// Shares one login between all who send requests.
+#[derive(Clone)]
+pub struct Keystone(Arc<Inner>);
+
+struct Inner {
+    login: Login,
+    client: Client,
+    token: tokio::sync::Mutex<Option<Arc<Token>>>,
+    requests: AtomicU64,
+    /// Between two attempts at a login.
+    pause: Duration,
+}
+
+impl fmt::Debug for Keystone {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Keystone({})", self.0.login.auth_url)
+    }
+}
+
+impl Keystone {
+    pub fn new(login: Login, client: Client, pause: Duration) -> Self {
+        Self(Arc::new(Inner { login, client, token: Default::default(), requests: AtomicU64::new(0), pause }))
+    }
+
+    pub fn login(&self) -> &Login {
+        &self.0.login
+    }
+
+    pub fn count(&self) {
+        self.0.requests.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Requests sent so far, logins included.
+    pub fn requests(&self) -> u64 {
+        self.0.requests.load(Ordering::Relaxed)
+    }
+
+    /// The token there is, or a new one.
+    pub async fn token(&self) -> Result<Arc<Token>, ApiError> {
+        let mut known = self.0.token.lock().await;
+        if let Some(token) = known.as_ref().filter(|t| t.until.saturating_duration_since(Instant::now()) > LEAST) {
+            return Ok(token.clone());
+        }
+        let token = Arc::new(self.log_in().await?);
+        *known = Some(token.clone());
+        Ok(token)
+    }
+
+    /// A service did not take this token: the next request logs in anew, if nobody has by then.
+    pub async fn forget(&self, refused: &Arc<Token>) {
+        let mut known = self.0.token.lock().await;
+        if known.as_ref().is_some_and(|t| Arc::ptr_eq(t, refused)) {
+            *known = None;
+        }
+    }
+
+    /// One login; a service that is away for a moment is asked again. A refused connection is told at once.
+    async fn log_in(&self) -> Result<Token, ApiError> {
+        let mut left = 2;
+        loop {
+            let error = match self.ask().await {
+                Ok(token) => return Ok(token),
+                Err(e) => e,
+            };
+            let passing = matches!(error.status(), Some(429 | 502..=504)) || matches!(error, ApiError::Unreachable { sent: true, .. });
+            if left == 0 || !passing {
+                return Err(error);
+            }
+            left -= 1;
+            tokio::time::sleep(self.0.pause).await;
+        }
+    }
+
+    async fn ask(&self) -> Result<Token, ApiError> {
+        let login = &self.0.login;
+        let host = login.auth_url.host_str().unwrap_or_default().to_owned();
+        let what = "log in";
+        let mut url = login.auth_url.clone();
+        url.path_segments_mut().expect("an http URL has a path").extend(["auth", "tokens"]);
+        self.count();
+        let answer = self.0.client.post(url).json(&body(login)).timeout(TIMEOUT).send().await;
+        let answer = answer.map_err(|e| super::api::transport(what, &host, TIMEOUT, &e))?;
+        let status = answer.status().as_u16();
+        let subject = answer.headers().get("x-subject-token").and_then(|t| t.to_str().ok()).map(Secret::new);
+        let request_id = answer.headers().get("x-openstack-request-id").and_then(|t| t.to_str().ok()).map(str::to_owned);
+        let bytes = answer.bytes().await.map_err(|e| super::api::transport(what, &host, TIMEOUT, &e))?;
+        match (status, subject) {
+            (200 | 201, Some(value)) => {
+                let body: Value = serde_json::from_slice(&bytes).map_err(|e| ApiError::bad_answer(what, e.to_string()))?;
+                Ok(read(value, &body["token"]))
+            }
+            (401 | 403, _) => Err(ApiError::Login {
+                reason: format!("{} refuses {}: {} (HTTP {status})", login.auth_url, asked(login), message(&bytes)),
+                hint: "are user, password, project and their domains right? clouds.yaml or the OS_* variables have them",
+            }),
+            (404 | 300, _) => Err(ApiError::Login {
+                reason: format!("{} is no Identity v3 service (HTTP {status})", login.auth_url),
+                hint: "the URL ends with /v3, after what the cloud puts before it (/identity, :5000)",
+            }),
+            (200..=299, None) => Err(ApiError::bad_answer(what, "no token in it")),
+            _ => Err(ApiError::Refused { what: what.into(), status, request_id, message: message(&bytes) }),
+        }
+    }
+
+    /// Catalog types there are, for texts.
+    pub fn services(token: &Token) -> Vec<String> {
+        let all: std::collections::BTreeSet<String> = token.endpoints.iter().map(|e| e.service.clone()).collect();
+        all.into_iter().collect()
+    }
+
+    /// The URL of a service, as overridden or from the catalog.
+    pub fn endpoint(&self, token: &Token, service: &str) -> Option<Url> {
+        let login = &self.0.login;
+        if let Some(url) = login.overrides.get(service) {
+            return Some(url.clone());
+        }
+        let fits = |e: &&Endpoint| {
+            e.service == service
+                && e.interface == login.interface
+                && (login.region.is_none() || e.region == login.region || e.region.is_none())
+        };
+        token.endpoints.iter().find(fits).map(|e| e.url.clone())
+    }
+}
+
+impl Token {
+    pub fn expose(&self) -> &str {
+        self.value.expose()
+    }
+}
+
+/// Whom the error is about.
+fn asked(login: &Login) -> String {
+    let name = |who: &Who| match who {
+        Who::Id(id) => id.clone(),
+        Who::Name { name, .. } => name.clone(),
+    };
+    let project = login.project.as_ref().map_or(String::new(), |p| format!(" in project {}", name(p)));
+    match &login.method {
+        Method::Password { user, .. } => format!("user {}{project}", name(user)),
+        Method::AppCredential { id: Some(id), .. } => format!("application credential {id}"),
+        Method::AppCredential { name: Some((credential, _)), .. } => format!("application credential {credential}"),
+        Method::AppCredential { .. } => "the application credential".into(),
+        Method::Token(_) => format!("the token{project}"),
+    }
+}
+
+fn domain(domain: &Domain) -> Value {
+    match domain {
+        Domain::Id(id) => json!({ "id": id }),
+        Domain::Name(name) => json!({ "name": name }),
+    }
+}
+
+fn who(who: &Who) -> Value {
+    match who {
+        Who::Id(id) => json!({ "id": id }),
+        Who::Name { name, domain: of } => json!({ "name": name, "domain": domain(of) }),
+    }
+}
+
+fn body(login: &Login) -> Value {
+    let identity = match &login.method {
+        Method::Password { user, password } => {
+            let mut user = who(user);
+            user["password"] = json!(password.expose());
+            json!({ "methods": ["password"], "password": { "user": user } })
+        }
+        Method::AppCredential { id, name, secret } => {
+            let mut credential = json!({ "secret": secret.expose() });
+            if let Some(id) = id {
+                credential["id"] = json!(id);
+            }
+            if let Some((name, user)) = name {
+                credential["name"] = json!(name);
+                credential["user"] = who(user);
+            }
+            json!({ "methods": ["application_credential"], "application_credential": credential })
+        }
+        Method::Token(token) => json!({ "methods": ["token"], "token": { "id": token.expose() } }),
+    };
+    let mut auth = json!({ "identity": identity });
+    if let Some(project) = &login.project {
+        auth["scope"] = json!({ "project": who(project) });
+    }
+    json!({ "auth": auth })
+}
+
+fn read(value: Secret, token: &Value) -> Token {
+    let text = |value: &Value| value.as_str().map(str::to_owned);
+    let time = |key: &str| token[key].as_str().and_then(|t| t.parse::<jiff::Timestamp>().ok());
+    // Both by the same clock, which need not be ours.
+    let life = time("expires_at").zip(time("issued_at")).and_then(|(end, begin)| Duration::try_from(end.duration_since(begin)).ok());
+    let mut endpoints = Vec::new();
+    for service in token["catalog"].as_array().into_iter().flatten() {
+        for endpoint in service["endpoints"].as_array().into_iter().flatten() {
+            // A catalog may hold what is broken; as long as nobody needs it, it does no harm.
+            let (Some(kind), Some(interface)) = (text(&service["type"]), text(&endpoint["interface"])) else { continue };
+            let Some(url) = endpoint["url"].as_str().and_then(|u| Url::parse(u).ok()).filter(Url::has_host) else { continue };
+            let region = text(&endpoint["region_id"]).or_else(|| text(&endpoint["region"]));
+            endpoints.push(Endpoint { service: kind, interface, region, url });
+        }
+    }
+    let name = |what: &str| token[what]["name"].as_str().or(token[what]["id"].as_str()).unwrap_or("?").to_owned();
+    Token {
+        value,
+        endpoints,
+        project: text(&token["project"]["id"]).unwrap_or_default(),
+        who: format!("user {}, project {}", name("user"), name("project")),
+        until: Instant::now() + life.unwrap_or(Duration::from_secs(3600)),
+    }
+}
+
+fn foreign(e: &ApiError) -> Error {
+    let kind = match e {
+        ApiError::Login { .. } => ErrorKind::AuthenticationFailed,
+        _ => ErrorKind::ProtocolError,
+    };
+    Error::new(kind, e.to_string())
+}
+
+/// The session of the `openstack` crate asks us for tokens and endpoints while it finds out which versions a service has.
+#[async_trait]
+impl AuthType for Keystone {
+    async fn authenticate(&self, _: &Client, request: RequestBuilder) -> Result<RequestBuilder, Error> {
+        self.count();
+        let token = self.token().await.map_err(|e| foreign(&e))?;
+        Ok(request.header("x-auth-token", token.expose()))
+    }
+
+    async fn get_endpoint(&self, _: &Client, service: &str, _: &EndpointFilters) -> Result<Url, Error> {
+        let token = self.token().await.map_err(|e| foreign(&e))?;
+        self.endpoint(&token, service).ok_or_else(|| Error::new(ErrorKind::EndpointNotFound, format!("no endpoint of {service}")))
+    }
+
+    async fn refresh(&self, _: &Client) -> Result<(), Error> {
+        self.token().await.map(drop).map_err(|e| foreign(&e))
+    }
+}

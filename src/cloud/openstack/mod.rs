@@ -1,0 +1,194 @@
+//! The cloud that is an OpenStack project. Same words as any other cloud, and the same file names where they fit.
+//!
+//! [`login`] says who we are and where, [`keystone`] gets tokens, [`api`] sends requests; [`nova`], [`glance`], [`neutron`],
+//! [`cinder`] and [`heat`] are the calls that are made. On them stand [`facts`], [`boot`], [`power`], [`capture`],
+//! [`publish`] and [`owned`], the factory's verbs.
+use std::collections::BTreeMap;
+use std::future::Future;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use async_trait::async_trait;
+
+use super::host::Host;
+use super::ledger::Entry;
+use super::{BootSpec, Cloud, CloudError, Cx, Machine, Power, Publication};
+use crate::cancel::Cancel;
+use crate::image::Image;
+use crate::plan::{CloudFacts, SiteDefaults, Wanted};
+
+pub mod api;
+mod boot;
+mod capture;
+mod cinder;
+mod clouds_yaml;
+mod error;
+mod facts;
+mod glance;
+mod heat;
+mod keystone;
+pub mod login;
+mod neutron;
+mod nova;
+mod owned;
+mod power;
+mod publish;
+
+use api::{Api, ApiError, Service};
+
+/// In the metadata of servers and volumes, beside the run: the machine that runs the factory.
+const OWNER: &str = "factory_owner";
+
+pub struct Config {
+    pub login: login::Login,
+    /// Where runs have their things on this machine.
+    pub home: PathBuf,
+    pub runtime: PathBuf,
+    /// What the environment says where bundles are silent.
+    pub defaults: SiteDefaults,
+    /// Who made it, for people who look at the cloud's lists: name of this machine.
+    pub owner: String,
+    /// From where this machine's SSH comes, as CIDRs; empty: found out.
+    pub ssh_from: Vec<String>,
+}
+
+pub struct OpenStack {
+    api: Api,
+    host: Host,
+    defaults: SiteDefaults,
+    owner: String,
+    ssh_from: Vec<String>,
+    /// ID of the run's own security group, made with its first machine.
+    group: tokio::sync::Mutex<BTreeMap<String, String>>,
+}
+
+impl OpenStack {
+    /// Sends nothing; the first call logs in.
+    pub fn new(config: Config) -> Result<Self, CloudError> {
+        let Config { login, home, runtime, defaults, owner, ssh_from } = config;
+        Ok(Self { api: Api::new(login)?, host: Host::new(&home, &runtime), defaults, owner, ssh_from, group: Default::default() })
+    }
+
+    /// What marks a server, a volume or a staged image as made by `run`.
+    fn marks(&self, run: &str) -> BTreeMap<String, String> {
+        [(crate::image::RUN.into(), run.into()), (OWNER.into(), self.owner.clone())].into()
+    }
+}
+
+/// The mark of things that have a description and no metadata.
+fn description(run: &str) -> String {
+    format!("image-factory run {run}")
+}
+
+fn run_of_description(text: Option<&str>) -> Option<&str> {
+    text?.strip_prefix("image-factory run ")
+}
+
+impl From<ApiError> for CloudError {
+    fn from(e: ApiError) -> Self {
+        match e {
+            ApiError::Cancelled(c) => c.into(),
+            e => {
+                let hint = e.hint();
+                Self::Refused { what: e.what().to_owned(), reason: e.reason(), hint }
+            }
+        }
+    }
+}
+
+/// A wait that polls: `look` gives `Some` when there is something to give. The pause grows a little, to `longest`.
+async fn poll<T, F>(
+    cancel: &Cancel,
+    what: &str,
+    deadline: Duration,
+    longest: Duration,
+    mut look: impl FnMut() -> F,
+) -> Result<T, CloudError>
+where
+    F: Future<Output = Result<Option<T>, CloudError>>,
+{
+    let until = std::time::Instant::now() + deadline;
+    let mut pause = Duration::from_millis(700);
+    loop {
+        if let Some(found) = look().await? {
+            return Ok(found);
+        }
+        if std::time::Instant::now() >= until {
+            return Err(CloudError::Deadline { what: what.to_owned(), after: deadline });
+        }
+        cancel.pause(pause).await?;
+        pause = (pause * 3 / 2).min(longest);
+    }
+}
+
+#[async_trait]
+impl Cloud for OpenStack {
+    fn name(&self) -> &str {
+        self.api.name()
+    }
+
+    async fn facts(&self, wanted: &Wanted, cx: &Cx) -> Result<CloudFacts, CloudError> {
+        facts::facts(self, wanted, cx).await
+    }
+
+    async fn import(&self, cx: &Cx, run: &str, name: &str, file: &Path, deadline: Duration) -> Result<Image, CloudError> {
+        capture::file(self, cx, run, name, file, deadline).await
+    }
+
+    async fn boot(&self, cx: &Cx, spec: &BootSpec, deadline: Duration) -> Result<Machine, CloudError> {
+        boot::boot(self, cx, spec, deadline).await
+    }
+
+    async fn power(&self, machine: &Machine) -> Result<Power, CloudError> {
+        power::power(self, &machine.id).await
+    }
+
+    /// One look costs the cloud a request.
+    fn pace(&self) -> Duration {
+        Duration::from_secs(5)
+    }
+
+    /// A machine that answers is on; Nova would not know better.
+    fn watch_pace(&self) -> Option<Duration> {
+        None
+    }
+
+    async fn console(&self, machine: &Machine) -> Result<String, CloudError> {
+        Ok(nova::console(&self.api, &machine.id, &Cancel::default()).await?)
+    }
+
+    async fn shutdown(&self, cx: &Cx, machine: &Machine, deadline: Duration) -> Result<(), CloudError> {
+        power::shutdown(self, cx, machine, deadline).await
+    }
+
+    async fn capture(&self, cx: &Cx, run: &str, machine: &Machine, name: &str, deadline: Duration) -> Result<Image, CloudError> {
+        capture::machine(self, cx, run, machine, name, deadline).await
+    }
+
+    async fn publish(&self, cx: &Cx, staged: &Image, publication: &Publication) -> Result<Image, CloudError> {
+        publish::publish(self, cx, staged, publication).await
+    }
+
+    async fn delete(&self, run: &str, thing: &Entry) -> Result<(), CloudError> {
+        owned::delete(self, run, thing).await
+    }
+
+    async fn owned(&self, run: &str) -> Result<Vec<Entry>, CloudError> {
+        owned::owned(self, run).await
+    }
+
+    async fn runs(&self) -> Result<Vec<String>, CloudError> {
+        owned::runs(self).await
+    }
+
+    async fn images(&self) -> Result<Vec<Image>, CloudError> {
+        facts::images(self, &Cancel::default()).await
+    }
+
+    async fn check_template(&self, template: &str, cx: &Cx) -> Result<Option<Result<(), String>>, CloudError> {
+        if !self.api.has(Service::Orchestration, &cx.cancel).await? {
+            return Ok(None);
+        }
+        Ok(Some(heat::validate(&self.api, template, &cx.cancel).await?))
+    }
+}

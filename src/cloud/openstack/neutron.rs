@@ -1,0 +1,194 @@
+//! Neutron, as far as the factory needs it: networks, security groups, floating IPs, quotas.
+//! Source: the Networking API v2.0 reference.
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use super::api::{Api, ApiError, Service};
+use super::nova::{absent_is_fine, room_left};
+use crate::cancel::Cancel;
+use crate::plan::{Named, Room};
+
+#[derive(Debug, Clone, Deserialize)]
+pub struct Network {
+    pub id: String,
+    #[serde(default)]
+    pub name: String,
+    #[serde(default)]
+    pub shared: bool,
+    #[serde(rename = "router:external", default)]
+    pub external: bool,
+    #[serde(default)]
+    tenant_id: Option<String>,
+    #[serde(default)]
+    project_id: Option<String>,
+}
+
+impl Network {
+    /// Old clouds know the project by its old word alone.
+    pub fn owner(&self) -> Option<&str> {
+        self.project_id.as_deref().or(self.tenant_id.as_deref())
+    }
+}
+
+#[derive(Debug, Clone, Deserialize)]
+pub struct Subnet {
+    pub network_id: String,
+    pub cidr: String,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+pub struct Group {
+    pub id: String,
+    #[serde(default)]
+    pub name: String,
+    /// `null` where a client wrote none.
+    #[serde(default)]
+    pub description: Option<String>,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+pub struct FloatingIp {
+    pub id: String,
+    pub floating_ip_address: String,
+    #[serde(default)]
+    pub description: Option<String>,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+pub struct Port {
+    pub id: String,
+    pub network_id: String,
+}
+
+/// A list under its name; Neutron pages only where it is told to.
+async fn list<T: serde::de::DeserializeOwned>(
+    api: &Api,
+    what: &'static str,
+    query: &[(&str, &str)],
+    cancel: &Cancel,
+) -> Result<Vec<T>, ApiError> {
+    let mut call = api.get(Service::Network, &[what]);
+    for (key, value) in query {
+        call = call.query(key, *value);
+    }
+    let shown = format!("list {}", what.replace('-', " "));
+    let mut answer: Value = call.what(shown.clone()).fetch(cancel).await?;
+    let items = answer[what.replace('-', "_")].take();
+    let what = if what == "floatingips" { answer["floatingips"].take() } else { Value::Null };
+    serde_json::from_value(if items.is_null() { what } else { items }).map_err(|e| ApiError::bad_answer(shown, e.to_string()))
+}
+
+pub async fn networks(api: &Api, cancel: &Cancel) -> Result<Vec<Network>, ApiError> {
+    list(api, "networks", &[], cancel).await
+}
+
+pub async fn subnets(api: &Api, cancel: &Cancel) -> Result<Vec<Subnet>, ApiError> {
+    list(api, "subnets", &[], cancel).await
+}
+
+/// Those of the project, whoever else's an administrator may see.
+pub async fn groups(api: &Api, project: &str, cancel: &Cancel) -> Result<Vec<Group>, ApiError> {
+    list(api, "security-groups", &[("project_id", project), ("fields", "id"), ("fields", "name"), ("fields", "description")], cancel).await
+}
+
+pub async fn floating_ips(api: &Api, project: &str, cancel: &Cancel) -> Result<Vec<FloatingIp>, ApiError> {
+    list(api, "floatingips", &[("project_id", project)], cancel).await
+}
+
+pub async fn ports(api: &Api, server: &str, cancel: &Cancel) -> Result<Vec<Port>, ApiError> {
+    list(api, "ports", &[("device_id", server)], cancel).await
+}
+
+async fn one<T: serde::de::DeserializeOwned>(api: &Api, path: [&str; 2], key: &str, cancel: &Cancel) -> Result<Option<T>, ApiError> {
+    let what = format!("look at {} {}", key.replace('_', " "), path[1]);
+    let answer: Value = match api.get(Service::Network, &[path[0], path[1]]).what(what.clone()).fetch(cancel).await {
+        Ok(answer) => answer,
+        Err(e) if e.status() == Some(404) => return Ok(None),
+        Err(e) => return Err(e),
+    };
+    serde_json::from_value(answer[key].clone()).map(Some).map_err(|e| ApiError::bad_answer(what, e.to_string()))
+}
+
+pub async fn group(api: &Api, id: &str, cancel: &Cancel) -> Result<Option<Group>, ApiError> {
+    one(api, ["security-groups", id], "security_group", cancel).await
+}
+
+pub async fn floating_ip(api: &Api, id: &str, cancel: &Cancel) -> Result<Option<FloatingIp>, ApiError> {
+    one(api, ["floatingips", id], "floatingip", cancel).await
+}
+
+async fn create<T: serde::de::DeserializeOwned>(
+    api: &Api,
+    path: &str,
+    key: &str,
+    what: String,
+    body: Value,
+    cancel: &Cancel,
+) -> Result<T, ApiError> {
+    let mut answer: Value = api.post(Service::Network, &[path]).json(&json!({ key: body })).what(what.clone()).fetch(cancel).await?;
+    serde_json::from_value(answer[key].take()).map_err(|e| ApiError::bad_answer(what, e.to_string()))
+}
+
+pub async fn create_group(api: &Api, name: &str, description: &str, cancel: &Cancel) -> Result<Group, ApiError> {
+    let body = json!({ "name": name, "description": description });
+    create(api, "security-groups", "security_group", format!("create security group {name}"), body, cancel).await
+}
+
+/// Admits SSH from a CIDR of either family.
+pub async fn admit_ssh(api: &Api, group: &str, cidr: &str, cancel: &Cancel) -> Result<(), ApiError> {
+    let body = json!({
+        "security_group_id": group,
+        "direction": "ingress",
+        "ethertype": if cidr.contains(':') { "IPv6" } else { "IPv4" },
+        "protocol": "tcp",
+        "port_range_min": 22,
+        "port_range_max": 22,
+        "remote_ip_prefix": cidr,
+    });
+    let what = format!("admit SSH from {cidr}");
+    create::<Value>(api, "security-group-rules", "security_group_rule", what, body, cancel).await.map(drop)
+}
+
+pub async fn create_floating_ip(
+    api: &Api,
+    network: &Named,
+    port: &str,
+    description: &str,
+    cancel: &Cancel,
+) -> Result<FloatingIp, ApiError> {
+    let body = json!({ "floating_network_id": network.id, "port_id": port, "description": description });
+    create(api, "floatingips", "floatingip", format!("take a floating IP of {}", network.name), body, cancel).await
+}
+
+/// Tags say whose a thing is to those who look at lists; the description is what deletion goes by.
+pub async fn tag(api: &Api, kind: &str, id: &str, tags: &[&str], cancel: &Cancel) -> Result<(), ApiError> {
+    let call = api.put(Service::Network, &[kind, id, "tags"]).json(&json!({ "tags": tags }));
+    call.what(format!("tag {kind} {id}")).send(cancel).await.map(drop)
+}
+
+pub async fn delete_group(api: &Api, id: &str, cancel: &Cancel) -> Result<(), ApiError> {
+    let call = api.delete(Service::Network, &["security-groups", id]).what(format!("delete security group {id}"));
+    absent_is_fine(call.send(cancel).await.map(drop))
+}
+
+pub async fn delete_floating_ip(api: &Api, id: &str, cancel: &Cancel) -> Result<(), ApiError> {
+    let call = api.delete(Service::Network, &["floatingips", id]).what(format!("give floating IP {id} back"));
+    absent_is_fine(call.send(cancel).await.map(drop))
+}
+
+/// Floating IPs and security groups that the project may still have.
+pub async fn room(api: &Api, project: &str, cancel: &Cancel) -> Result<Room, ApiError> {
+    let call = api.get(Service::Network, &["quotas", project, "details.json"]).what("read the quotas of networks");
+    let answer: Value = match call.fetch(cancel).await {
+        Ok(answer) => answer,
+        // Clouds may keep them from members, or lack the extension.
+        Err(e) if matches!(e.status(), Some(403 | 404 | 501)) => return Ok(Room::default()),
+        Err(e) => return Err(e),
+    };
+    let left = |key: &str| {
+        let quota = &answer["quota"][key];
+        let used = quota["used"].as_i64().unwrap_or(0) + quota["reserved"].as_i64().unwrap_or(0);
+        room_left(quota["limit"].as_i64(), Some(used))
+    };
+    Ok(Room { floating_ips: left("floatingip"), security_groups: left("security_group"), ..Room::default() })
+}

@@ -1,0 +1,222 @@
+//! Nova, as far as the factory needs it. Answers are read tolerantly: clouds leave fields out, and add states.
+//! Source: the Compute API reference, microversion 2.1 unless a call says otherwise.
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use super::api::{Api, ApiError, Service};
+use crate::cancel::Cancel;
+use crate::plan::{Flavor, Named, Room};
+
+/// Microversion from which `createImage` answers with the image's ID; before, only its `Location` header has it.
+const IMAGE_ID: (u16, u16) = (2, 45);
+
+#[derive(Debug, Clone, Deserialize)]
+pub struct Server {
+    pub id: String,
+    #[serde(default)]
+    pub name: String,
+    #[serde(default)]
+    pub status: String,
+    #[serde(default)]
+    pub metadata: BTreeMap<String, String>,
+    pub fault: Option<Fault>,
+    #[serde(default)]
+    pub addresses: BTreeMap<String, Vec<Address>>,
+    #[serde(rename = "OS-EXT-STS:task_state")]
+    pub task_state: Option<String>,
+    #[serde(rename = "OS-EXT-STS:power_state")]
+    pub power_state: Option<u32>,
+    /// A map for a server that boots from an image, an empty text for one that boots from a volume.
+    #[serde(default)]
+    image: Value,
+    #[serde(rename = "os-extended-volumes:volumes_attached", default)]
+    volumes: Vec<Attached>,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+pub struct Fault {
+    #[serde(default)]
+    pub message: String,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+pub struct Address {
+    pub addr: String,
+    #[serde(default)]
+    pub version: u8,
+    #[serde(rename = "OS-EXT-IPS:type")]
+    pub kind: Option<String>,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+struct Attached {
+    id: String,
+}
+
+impl Server {
+    /// Volume that it boots from; `None`: it boots from an image.
+    pub fn boot_volume(&self) -> Option<&str> {
+        if self.image.is_object() { None } else { self.volumes.first().map(|v| v.id.as_str()) }
+    }
+
+    /// Why it is in ERROR.
+    pub fn fault(&self) -> String {
+        self.fault.as_ref().map_or_else(|| "Nova gives no reason".to_owned(), |f| f.message.clone())
+    }
+}
+
+#[derive(Deserialize)]
+struct One {
+    server: Server,
+}
+
+#[derive(Deserialize)]
+struct Many {
+    servers: Vec<Server>,
+}
+
+/// `None`: it is not there.
+pub async fn server(api: &Api, id: &str, cancel: &Cancel) -> Result<Option<Server>, ApiError> {
+    match api.get(Service::Compute, &["servers", id]).what(format!("look at server {id}")).fetch::<One>(cancel).await {
+        Ok(one) => Ok(Some(one.server)),
+        Err(e) if e.status() == Some(404) => Ok(None),
+        Err(e) => Err(e),
+    }
+}
+
+/// Servers whose name begins with `prefix`. Names of the factory hold no letter that a pattern gives a meaning to.
+pub async fn servers(api: &Api, prefix: &str, cancel: &Cancel) -> Result<Vec<Server>, ApiError> {
+    let call = api.get(Service::Compute, &["servers", "detail"]).query("name", format!("^{prefix}"));
+    let many = call.what("list servers").fetch::<Many>(cancel).await?;
+    Ok(many.servers.into_iter().filter(|s| s.name.starts_with(prefix)).collect())
+}
+
+/// Sends one create; `body` is the content of `server`. Returns the ID.
+pub async fn create(api: &Api, name: &str, body: &Value, cancel: &Cancel) -> Result<String, ApiError> {
+    #[derive(Deserialize)]
+    struct Born {
+        server: Id,
+    }
+    #[derive(Deserialize)]
+    struct Id {
+        id: String,
+    }
+    let call = api.post(Service::Compute, &["servers"]).json(&json!({ "server": body }));
+    Ok(call.what(format!("create server {name}")).timeout(Duration::from_secs(120)).fetch::<Born>(cancel).await?.server.id)
+}
+
+/// What is not there is deleted.
+pub async fn delete(api: &Api, id: &str, cancel: &Cancel) -> Result<(), ApiError> {
+    absent_is_fine(api.delete(Service::Compute, &["servers", id]).what(format!("delete server {id}")).send(cancel).await.map(drop))
+}
+
+pub fn absent_is_fine(done: Result<(), ApiError>) -> Result<(), ApiError> {
+    match done {
+        Err(e) if e.status() == Some(404) => Ok(()),
+        done => done,
+    }
+}
+
+/// Asks the guest to power off. One that is off or about to be is not asked again.
+pub async fn stop(api: &Api, id: &str, cancel: &Cancel) -> Result<(), ApiError> {
+    let call = api.post(Service::Compute, &["servers", id, "action"]).json(&json!({ "os-stop": null })).idempotent();
+    match call.what(format!("stop server {id}")).send(cancel).await {
+        Err(e) if e.status() == Some(409) => Ok(()),
+        done => done.map(drop),
+    }
+}
+
+/// The serial console; empty while there is none.
+pub async fn console(api: &Api, id: &str, cancel: &Cancel) -> Result<String, ApiError> {
+    #[derive(Deserialize)]
+    struct Log {
+        output: Option<String>,
+    }
+    let call = api.post(Service::Compute, &["servers", id, "action"]).json(&json!({ "os-getConsoleOutput": {} })).idempotent();
+    match call.what(format!("read the console of server {id}")).fetch::<Log>(cancel).await {
+        Ok(log) => Ok(log.output.unwrap_or_default()),
+        // Not scheduled yet, or gone.
+        Err(e) if matches!(e.status(), Some(404 | 409)) => Ok(String::new()),
+        Err(e) => Err(e),
+    }
+}
+
+/// Sends one `createImage`; returns the image's ID. `metadata` become properties of the image, over those it inherits.
+pub async fn create_image(
+    api: &Api,
+    server: &str,
+    name: &str,
+    metadata: &BTreeMap<String, String>,
+    cancel: &Cancel,
+) -> Result<String, ApiError> {
+    #[derive(Deserialize)]
+    struct Born {
+        image_id: String,
+    }
+    let what = format!("create image {name} of server {server}");
+    let call = api.post(Service::Compute, &["servers", server, "action"]);
+    let call = call.json(&json!({ "createImage": { "name": name, "metadata": metadata } })).timeout(Duration::from_secs(120));
+    let modern = api.version(Service::Compute, cancel).await?.is_some_and(|(_, newest)| (newest.0, newest.1) >= IMAGE_ID);
+    if modern {
+        return Ok(call.microversion(IMAGE_ID.0, IMAGE_ID.1).what(what).fetch::<Born>(cancel).await?.image_id);
+    }
+    let answer = call.what(what.clone()).send(cancel).await?;
+    let place = answer.headers.get("location").and_then(|l| l.to_str().ok()).unwrap_or_default();
+    match place.trim_end_matches('/').rsplit('/').next().filter(|id| !id.is_empty()) {
+        Some(id) => Ok(id.to_owned()),
+        None => Err(ApiError::bad_answer(what, "no Location header with the image's ID")),
+    }
+}
+
+pub async fn flavors(api: &Api, cancel: &Cancel) -> Result<Vec<Flavor>, ApiError> {
+    #[derive(Deserialize)]
+    struct Many {
+        flavors: Vec<One>,
+    }
+    #[derive(Deserialize)]
+    struct One {
+        id: String,
+        name: String,
+        vcpus: u32,
+        ram: u64,
+        disk: u64,
+    }
+    let many = api.get(Service::Compute, &["flavors", "detail"]).what("list flavors").fetch::<Many>(cancel).await?;
+    let flavor = |f: One| Flavor { id: f.id, name: f.name, cpus: f.vcpus, ram_mb: f.ram, disk_gb: f.disk };
+    Ok(many.flavors.into_iter().map(flavor).collect())
+}
+
+/// Names of the zones in which servers can be; empty where the cloud does not tell.
+pub async fn zones(api: &Api, cancel: &Cancel) -> Result<Vec<String>, ApiError> {
+    let answer: Value = api.get(Service::Compute, &["os-availability-zone"]).what("list availability zones").fetch(cancel).await?;
+    let all = answer["availabilityZoneInfo"].as_array().cloned().unwrap_or_default();
+    let usable = all.iter().filter(|z| z["zoneState"]["available"] != json!(false));
+    Ok(usable.filter_map(|z| z["zoneName"].as_str().map(str::to_owned)).collect())
+}
+
+/// Servers, cores and RAM that the project may still have.
+pub async fn room(api: &Api, cancel: &Cancel) -> Result<Room, ApiError> {
+    let answer: Value = api.get(Service::Compute, &["limits"]).what("read the limits of servers").fetch(cancel).await?;
+    let limits = &answer["limits"]["absolute"];
+    let left = |most: &str, used: &str| room_left(limits[most].as_i64(), limits[used].as_i64());
+    Ok(Room {
+        servers: left("maxTotalInstances", "totalInstancesUsed"),
+        cores: left("maxTotalCores", "totalCoresUsed"),
+        ram_mb: left("maxTotalRAMSize", "totalRAMUsed"),
+        ..Room::default()
+    })
+}
+
+/// `None`: no limit (OpenStack writes -1), or not told.
+pub fn room_left(most: Option<i64>, used: Option<i64>) -> Option<u64> {
+    let most = most.filter(|m| *m >= 0)?;
+    Some(u64::try_from(most - used.unwrap_or(0)).unwrap_or(0))
+}
+
+/// The cloud's word for a group on a server.
+pub fn group(named: &Named) -> Value {
+    json!({ "name": named.id })
+}

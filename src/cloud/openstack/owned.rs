@@ -1,0 +1,208 @@
+//! What a run left in the project, found without its ledger, and deleting it. The owner tag is: for servers, volumes and
+//! images `factory_run`, for security groups and floating IPs their description. A name alone is never enough.
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use super::glance::{self, Record};
+use super::{Api, CloudError, OpenStack, Service, cinder, description, neutron, nova, poll, run_of_description};
+use crate::cancel::Cancel;
+use crate::cloud::host::{self, Found, foreign};
+use crate::cloud::ledger::{Entry, Kind};
+use crate::image;
+
+/// All names of the factory in a project begin with this; the run follows.
+pub const PREFIX: &str = "factory-";
+/// Until a thing is gone that was told to go. The caller has a deadline of its own.
+const GONE: Duration = Duration::from_secs(110);
+const LOOK: Duration = Duration::from_secs(3);
+/// Between two looks for a thing whose create was not answered: the cloud may still be at it.
+const AGAIN: Duration = Duration::from_secs(4);
+
+pub async fn delete(cloud: &OpenStack, run: &str, thing: &Entry) -> Result<(), CloudError> {
+    if matches!(thing.kind, Kind::Process | Kind::Directory) {
+        return cloud.host.delete(run, thing).await;
+    }
+    let ids = match &thing.id {
+        Some(id) => vec![id.clone()],
+        None => lost(cloud, run, thing).await?,
+    };
+    for id in &ids {
+        match thing.kind {
+            Kind::Machine => delete_server(cloud, run, id).await?,
+            Kind::Volume => delete_volume(cloud, run, id).await?,
+            Kind::Address => give_back(cloud, run, id).await?,
+            Kind::SecurityGroup => delete_group(cloud, run, id).await?,
+            Kind::Image => discard(cloud, run, id, &thing.name).await?,
+            Kind::Process | Kind::Directory => {}
+        }
+    }
+    Ok(())
+}
+
+/// IDs of things whose create was sent and never answered.
+async fn lost(cloud: &OpenStack, run: &str, thing: &Entry) -> Result<Vec<String>, CloudError> {
+    let find = || async {
+        let found = of_kind(cloud, run, thing.kind).await?;
+        let of_it = |(_, name, _): &Found| thing.kind == Kind::Address || *name == thing.name;
+        Ok::<Vec<String>, CloudError>(found.into_iter().filter(of_it).filter_map(|(_, _, id)| id).collect())
+    };
+    let ids = find().await?;
+    if !ids.is_empty() {
+        return Ok(ids);
+    }
+    tokio::time::sleep(AGAIN).await;
+    find().await
+}
+
+pub async fn delete_server(cloud: &OpenStack, run: &str, id: &str) -> Result<(), CloudError> {
+    let cancel = Cancel::default();
+    let Some(server) = nova::server(&cloud.api, id, &cancel).await? else { return Ok(()) };
+    if server.metadata.get(image::RUN).map(String::as_str) != Some(run) {
+        return Err(foreign(format!("server {id}"), run));
+    }
+    nova::delete(&cloud.api, id, &cancel).await?;
+    let gone = || async {
+        let seen = nova::server(&cloud.api, id, &cancel).await?;
+        Ok(seen.is_none_or(|s| matches!(s.status.as_str(), "DELETED" | "SOFT_DELETED")).then_some(()))
+    };
+    poll(&cancel, &format!("delete server {id}"), GONE, LOOK, gone).await
+}
+
+async fn delete_volume(cloud: &OpenStack, run: &str, id: &str) -> Result<(), CloudError> {
+    let cancel = Cancel::default();
+    let Some(volume) = cinder::volume(&cloud.api, id, &cancel).await? else { return Ok(()) };
+    if volume.metadata.get(image::RUN).map(String::as_str) != Some(run) {
+        return Err(foreign(format!("volume {id}"), run));
+    }
+    let gone = || async {
+        let Some(volume) = cinder::volume(&cloud.api, id, &cancel).await? else { return Ok(Some(())) };
+        // Its server lets go of it a moment after it is gone itself; until then Cinder says no.
+        match cinder::delete(&cloud.api, id, &cancel).await {
+            Err(e) if !matches!(e.status(), Some(400 | 409)) => Err(e.into()),
+            Err(e) if volume.status == "error_deleting" => Err(e.into()),
+            _ => Ok(None),
+        }
+    };
+    poll(&cancel, &format!("delete volume {id}"), GONE, LOOK, gone).await
+}
+
+async fn give_back(cloud: &OpenStack, run: &str, id: &str) -> Result<(), CloudError> {
+    let cancel = Cancel::default();
+    let Some(ip) = neutron::floating_ip(&cloud.api, id, &cancel).await? else { return Ok(()) };
+    if ip.description.as_deref() != Some(&description(run)) {
+        return Err(foreign(format!("floating IP {}", ip.floating_ip_address), run));
+    }
+    Ok(neutron::delete_floating_ip(&cloud.api, id, &cancel).await?)
+}
+
+async fn delete_group(cloud: &OpenStack, run: &str, id: &str) -> Result<(), CloudError> {
+    let cancel = Cancel::default();
+    cloud.group.lock().await.retain(|_, known| known != id);
+    let Some(group) = neutron::group(&cloud.api, id, &cancel).await? else { return Ok(()) };
+    if group.description.as_deref() != Some(&description(run)) {
+        return Err(foreign(format!("security group {}", group.name), run));
+    }
+    let gone = || async {
+        match neutron::delete_group(&cloud.api, id, &cancel).await {
+            Ok(()) => Ok(Some(())),
+            // A port of a server that is just gone still has it.
+            Err(e) if e.status() == Some(409) => Ok(None),
+            Err(e) => Err(e.into()),
+        }
+    };
+    poll(&cancel, &format!("delete security group {}", group.name), GONE, LOOK, gone).await
+}
+
+async fn discard(cloud: &OpenStack, run: &str, id: &str, name: &str) -> Result<(), CloudError> {
+    let cancel = Cancel::default();
+    let Some(record) = glance::image(&cloud.api, id, &cancel).await? else { return Ok(()) };
+    if !is_staged(&record, run) {
+        // Published meanwhile: it is no run's any more.
+        let published = record.property(image::RUN) == Some(run) && record.property(image::STATE) != Some("building");
+        return if published { Ok(()) } else { Err(foreign(format!("image {name} ({id})"), run)) };
+    }
+    let gone = || async {
+        match glance::delete(&cloud.api, id, &cancel).await {
+            Ok(()) => Ok(Some(())),
+            // In use by a server that goes away.
+            Err(e) if e.status() == Some(409) => Ok(None),
+            Err(e) => Err(e.into()),
+        }
+    };
+    poll(&cancel, &format!("delete image {name}"), GONE, LOOK, gone).await
+}
+
+/// By its properties; or, where Cinder made it and nobody could mark it yet, by the run in its name.
+fn is_staged(record: &Record, run: &str) -> bool {
+    let marked = record.property(image::RUN) == Some(run) && record.property(image::STATE) == Some("building");
+    let unmarked = record.property(image::RUN) != Some(run) && record.name() == staged_name(run);
+    marked || unmarked && record.property(image::STATE) != Some("active") || unmarked && record.status() != "active"
+}
+
+fn staged_name(run: &str) -> String {
+    format!("{run}-staged")
+}
+
+/// What `run` has of a kind.
+async fn of_kind(cloud: &OpenStack, run: &str, kind: Kind) -> Result<Vec<Found>, CloudError> {
+    let (api, cancel) = (&cloud.api, Cancel::default());
+    let is_of = |metadata: &std::collections::BTreeMap<String, String>| metadata.get(image::RUN).map(String::as_str) == Some(run);
+    let ours = description(run);
+    Ok(match kind {
+        Kind::Machine => {
+            let all = nova::servers(api, &format!("{PREFIX}{run}-"), &cancel).await?;
+            all.into_iter().filter(|s| is_of(&s.metadata)).map(|s| (kind, s.name, Some(s.id))).collect()
+        }
+        Kind::Volume if api.has(Service::Volume, &cancel).await? => {
+            let all = cinder::volumes(api, &cancel).await?;
+            all.into_iter().filter(|v| is_of(&v.metadata)).map(|v| (kind, v.name.unwrap_or_default(), Some(v.id))).collect()
+        }
+        Kind::Address => {
+            let all = neutron::floating_ips(api, &project(api, &cancel).await?, &cancel).await?;
+            let of_it = all.into_iter().filter(|f| f.description.as_deref() == Some(&ours));
+            of_it.map(|f| (kind, f.floating_ip_address, Some(f.id))).collect()
+        }
+        Kind::SecurityGroup => {
+            let all = neutron::groups(api, &project(api, &cancel).await?, &cancel).await?;
+            all.into_iter().filter(|g| g.description.as_deref() == Some(&ours)).map(|g| (kind, g.name, Some(g.id))).collect()
+        }
+        Kind::Image => {
+            let mut all = glance::images(api, &[(image::RUN, run.to_owned())], &cancel).await?;
+            all.extend(glance::images(api, &[("name", staged_name(run))], &cancel).await?);
+            let mut seen = BTreeSet::new();
+            all.retain(|i| is_staged(i, run) && seen.insert(i.id().to_owned()));
+            all.into_iter().map(|i| (kind, i.name().to_owned(), Some(i.id().to_owned()))).collect()
+        }
+        Kind::Volume | Kind::Process | Kind::Directory => Vec::new(),
+    })
+}
+
+async fn project(api: &Api, cancel: &Cancel) -> Result<String, CloudError> {
+    Ok(api.project(cancel).await?)
+}
+
+/// In the order in which they can be deleted: what runs first, what it uses afterwards.
+pub async fn owned(cloud: &OpenStack, run: &str) -> Result<Vec<Entry>, CloudError> {
+    let (mut found, dirs): (Vec<_>, Vec<_>) = cloud.host.owned(run)?.into_iter().partition(|(kind, ..)| *kind == Kind::Process);
+    for kind in [Kind::Machine, Kind::Address, Kind::SecurityGroup, Kind::Volume, Kind::Image] {
+        found.extend(of_kind(cloud, run, kind).await?);
+    }
+    found.extend(dirs);
+    Ok(host::entries(found))
+}
+
+pub async fn runs(cloud: &OpenStack) -> Result<Vec<String>, CloudError> {
+    let (api, cancel) = (&cloud.api, Cancel::default());
+    let project = project(api, &cancel).await?;
+    let mut runs = cloud.host.runs();
+    runs.extend(nova::servers(api, PREFIX, &cancel).await?.into_iter().filter_map(|mut s| s.metadata.remove(image::RUN)));
+    let text = |d: Option<String>| run_of_description(d.as_deref()).map(str::to_owned);
+    runs.extend(neutron::floating_ips(api, &project, &cancel).await?.into_iter().filter_map(|f| text(f.description)));
+    runs.extend(neutron::groups(api, &project, &cancel).await?.into_iter().filter_map(|g| text(g.description)));
+    if api.has(Service::Volume, &cancel).await? {
+        runs.extend(cinder::volumes(api, &cancel).await?.into_iter().filter_map(|mut v| v.metadata.remove(image::RUN)));
+    }
+    let staged = glance::images(api, &[(image::STATE, "building".to_owned())], &cancel).await?;
+    runs.extend(staged.iter().filter(|i| i.owner() == project).filter_map(|i| i.property(image::RUN).map(str::to_owned)));
+    Ok(runs.into_iter().collect())
+}

@@ -1,0 +1,111 @@
+//! Promotion: one change of the staged image makes it the published one. Then it is read back and compared.
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde_json::json;
+
+use super::OpenStack;
+use super::glance::{self, Patch, Record};
+use crate::cloud::{CloudError, Cx, Publication};
+use crate::image::{Image, Visibility};
+use crate::plan::GIB;
+
+pub async fn publish(cloud: &OpenStack, cx: &Cx, staged: &Image, publication: &Publication) -> Result<Image, CloudError> {
+    let what = format!("publish {}", publication.name);
+    let before = glance::image(&cloud.api, &staged.id, &cx.cancel).await?;
+    let before = before.ok_or_else(|| CloudError::refused(&what, format!("image {} is gone", staged.id)))?;
+    let change = change(&before, publication);
+    if !change.is_empty() {
+        glance::patch(&cloud.api, &staged.id, &change, &cx.cancel).await?;
+    }
+    for project in &publication.members {
+        glance::add_member(&cloud.api, &staged.id, project, &cx.cancel).await?;
+    }
+    let after = glance::image(&cloud.api, &staged.id, &cx.cancel).await?;
+    let after = after.ok_or_else(|| CloudError::refused(&what, "it is gone after it was published"))?;
+    let mut wrong = differences(&after, publication);
+    if !publication.members.is_empty() {
+        let members = glance::members(&cloud.api, &staged.id, &cx.cancel).await?;
+        wrong.extend(publication.members.iter().filter(|m| !members.contains(*m)).map(|m| format!("it is not shared with project {m}")));
+    }
+    if !wrong.is_empty() {
+        return Err(CloudError::refused(&what, format!("Glance took the change, and shows something else: {}", wrong.join("; "))));
+    }
+    Ok(after.image())
+}
+
+/// Glance writes and guards these by itself.
+fn is_glances(key: &str) -> bool {
+    key.starts_with("os_glance_") || key.starts_with("os_hash_")
+}
+
+fn min_disk(record: &Record, publication: &Publication) -> u64 {
+    let virtual_size = record.image().virtual_size;
+    publication.min_disk_gb.unwrap_or_else(|| virtual_size.div_ceil(GIB))
+}
+
+fn word(visibility: Visibility) -> &'static str {
+    match visibility {
+        Visibility::Private => "private",
+        Visibility::Shared => "shared",
+        Visibility::Community => "community",
+        Visibility::Public => "public",
+    }
+}
+
+/// From what there is to what is wanted. Properties that nobody asked for go: a snapshot inherits those of its base.
+fn change(now: &Record, wanted: &Publication) -> Patch {
+    let mut patch = Patch::default();
+    let properties = now.properties();
+    for key in properties.keys().filter(|key| !wanted.properties.contains_key(*key) && !is_glances(key)) {
+        patch.remove(key);
+    }
+    for (key, value) in wanted.properties.iter().filter(|(key, value)| properties.get(*key) != Some(value)) {
+        patch.set(key, value.as_str());
+    }
+    if now.name() != wanted.name {
+        patch.replace("name", wanted.name.as_str());
+    }
+    let tags: BTreeSet<String> = wanted.tags.iter().cloned().collect();
+    if now.tags() != tags {
+        patch.replace("tags", json!(tags));
+    }
+    if now.min_disk_gb() != min_disk(now, wanted) {
+        patch.replace("min_disk", min_disk(now, wanted));
+    }
+    if now.min_ram_mb() != wanted.min_ram_mb {
+        patch.replace("min_ram", wanted.min_ram_mb);
+    }
+    if now.flag("os_hidden") != wanted.hidden {
+        patch.replace("os_hidden", wanted.hidden);
+    }
+    if now.visibility() != wanted.visibility {
+        patch.replace("visibility", word(wanted.visibility));
+    }
+    if now.flag("protected") != wanted.protected {
+        patch.replace("protected", wanted.protected);
+    }
+    patch
+}
+
+fn differences(now: &Record, wanted: &Publication) -> Vec<String> {
+    let mut wrong = Vec::new();
+    let mut compare = |what: &str, shown: String, asked: String| {
+        if shown != asked {
+            wrong.push(format!("{what} is `{shown}`, not `{asked}`"));
+        }
+    };
+    compare("its name", now.name().into(), wanted.name.clone());
+    compare("min_disk", now.min_disk_gb().to_string(), min_disk(now, wanted).to_string());
+    compare("min_ram", now.min_ram_mb().to_string(), wanted.min_ram_mb.to_string());
+    compare("its visibility", word(now.visibility()).into(), word(wanted.visibility).into());
+    compare("protected", now.flag("protected").to_string(), wanted.protected.to_string());
+    compare("hidden", now.flag("os_hidden").to_string(), wanted.hidden.to_string());
+    let list = |tags: BTreeSet<String>| tags.into_iter().collect::<Vec<_>>().join(", ");
+    compare("the tags", list(now.tags()), list(wanted.tags.iter().cloned().collect()));
+    let shown: BTreeMap<String, String> = now.properties().into_iter().filter(|(key, _)| !is_glances(key)).collect();
+    for key in shown.keys().chain(wanted.properties.keys()).collect::<BTreeSet<_>>() {
+        let text = |map: &BTreeMap<String, String>| map.get(key).cloned().unwrap_or_else(|| "(absent)".into());
+        compare(&format!("property {key}"), text(&shown), text(&wanted.properties));
+    }
+    wrong
+}
