@@ -33,6 +33,8 @@ mod nova;
 mod owned;
 mod power;
 mod publish;
+#[cfg(test)]
+mod tests;
 
 use api::{Api, ApiError, Service};
 

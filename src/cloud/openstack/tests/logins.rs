@@ -1,0 +1,112 @@
+//! clouds.yaml and `OS_*`.
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use super::super::login::{Domain, Login, LoginError, Method, Who, login};
+
+fn env(pairs: &[(&str, &str)]) -> BTreeMap<String, String> {
+    pairs.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect()
+}
+
+/// Files of a directory, and the login of a cloud in them.
+fn of_files(files: &[(&str, &str)], cloud: &str, variables: &[(&str, &str)]) -> Result<Login, LoginError> {
+    let dir = tempfile::tempdir().unwrap();
+    for (name, text) in files {
+        std::fs::write(dir.path().join(name), text).unwrap();
+    }
+    login(Some(cloud), &env(variables), &[PathBuf::from("/nowhere"), dir.path().to_owned()])
+}
+
+const LEAST: &[(&str, &str)] = &[("OS_AUTH_URL", "https://k:5000"), ("OS_USERNAME", "u"), ("OS_PASSWORD", "p"), ("OS_PROJECT_NAME", "t")];
+
+fn of_env(more: &[(&str, &str)]) -> Result<Login, LoginError> {
+    login(None, &env(&[LEAST, more].concat()), &[])
+}
+
+#[test]
+fn the_environment_says_it_all() {
+    let login = of_env(&[]).unwrap();
+    assert_eq!((login.name.as_str(), login.auth_url.as_str(), login.interface.as_str()), ("k", "https://k:5000/v3", "public"));
+    assert_eq!(login.project, Some(Who::Name { name: "t".into(), domain: Domain::Id("default".into()) }));
+    assert!(login.warnings.is_empty());
+
+    let more = [
+        ("OS_USER_DOMAIN_ID", "d1"),
+        ("OS_ENDPOINT_TYPE", "internalURL"),
+        ("OS_INSECURE", "true"),
+        ("OS_REGION_NAME", ""),
+        ("OS_COMPUTE_ENDPOINT_OVERRIDE", "https://n/v2.1"),
+        ("OS_AUTH_TYPE", "v3password"),
+    ];
+    let login = of_env(&more).unwrap();
+    let Method::Password { user, .. } = &login.method else { panic!() };
+    assert_eq!(*user, Who::Name { name: "u".into(), domain: Domain::Id("d1".into()) });
+    assert_eq!((login.interface.as_str(), login.region.as_deref()), ("internal", None));
+    assert!(login.tls.insecure && login.warnings[0].contains("not checked"));
+    assert_eq!(login.overrides["compute"].as_str(), "https://n/v2.1");
+
+    let old = env(&[("OS_AUTH_URL", "http://k/identity/v3/"), ("OS_USERNAME", "u"), ("OS_PASSWORD", "p"), ("OS_TENANT_NAME", "t")]);
+    assert_eq!(login_ok(&old).auth_url.as_str(), "http://k/identity/v3");
+}
+
+fn login_ok(env: &BTreeMap<String, String>) -> Login {
+    login(None, env, &[]).unwrap()
+}
+
+#[test]
+fn application_credentials_and_tokens_are_inferred() {
+    let credential =
+        env(&[("OS_AUTH_URL", "https://k/v3"), ("OS_APPLICATION_CREDENTIAL_ID", "c"), ("OS_APPLICATION_CREDENTIAL_SECRET", "s")]);
+    let login = login_ok(&credential);
+    assert!(matches!(&login.method, Method::AppCredential { id: Some(id), .. } if id == "c") && login.project.is_none());
+    let token = env(&[("OS_AUTH_URL", "https://k/v3"), ("OS_TOKEN", "t"), ("OS_PROJECT_ID", "p")]);
+    assert!(matches!(login_ok(&token).method, Method::Token(_)));
+}
+
+#[test]
+fn everything_that_is_wrong_is_told_at_once() {
+    let error = login(None, &env(&[("OS_AUTH_URL", "http://k/v2.0"), ("OS_INTERFACE", "outside"), ("OS_USERNAME", "")]), &[]).unwrap_err();
+    let told = error.to_string();
+    for text in ["Identity v2.0", "`outside`", "`username` (OS_USERNAME) is missing", "`password` (OS_PASSWORD)", "`project_name`"] {
+        assert!(told.contains(text), "{text}: {told}");
+    }
+    assert!(of_env(&[("OS_SYSTEM_SCOPE", "all")]).unwrap_err().to_string().contains("system_scope"));
+    assert!(of_env(&[("OS_AUTH_TYPE", "v3oidcpassword")]).unwrap_err().to_string().contains("`oidcpassword` is not supported"));
+    assert!(of_env(&[("OS_AUTH_URL", "not a url")]).unwrap_err().to_string().contains("no URL"));
+}
+
+const CLOUDS: &str = "clouds:\n  dev:\n    profile: vendor\n    auth: {username: u, project_id: p1}\n    verify: false\n    image_endpoint_override: http://g:9292\n  other: {}\n";
+const PUBLIC: &str =
+    "public-clouds:\n  vendor:\n    region_name: r1\n    auth: {auth_url: https://vendor/v3, username: nobody, user_domain_name: dom}\n";
+
+#[test]
+fn profiles_and_secrets_are_laid_over_one_another() {
+    let secure = "clouds:\n  dev:\n    auth: {password: 12345}\n";
+    let login = of_files(&[("clouds.yaml", CLOUDS), ("clouds-public.yaml", PUBLIC), ("secure.yaml", secure)], "dev", &[]).unwrap();
+    assert_eq!((login.name.as_str(), login.auth_url.as_str(), login.region.as_deref()), ("dev", "https://vendor/v3", Some("r1")));
+    let Method::Password { user, password } = &login.method else { panic!() };
+    assert_eq!(*user, Who::Name { name: "u".into(), domain: Domain::Name("dom".into()) });
+    assert_eq!(password.expose(), "12345");
+    assert!(login.tls.insecure && login.overrides.contains_key("image"));
+}
+
+#[test]
+fn the_environment_fills_in_secrets_and_nothing_of_another_cloud() {
+    let files = [("clouds.yml", CLOUDS), ("clouds-public.yaml", PUBLIC)];
+    let variables = [("OS_PASSWORD", "from-env"), ("OS_USERNAME", "another"), ("OS_PROJECT_NAME", "another"), ("OS_AUTH_URL", "http://x")];
+    let login = of_files(&files, "dev", &variables).unwrap();
+    let Method::Password { user, password } = &login.method else { panic!() };
+    assert!(matches!(user, Who::Name { name, .. } if name == "u") && password.expose() == "from-env");
+    assert_eq!(login.project, Some(Who::Id("p1".into())));
+}
+
+#[test]
+fn what_is_wrong_with_the_files_is_told_with_a_hint() {
+    let missing = login(Some("dev"), &env(&[]), &[PathBuf::from("/nowhere")]).unwrap_err();
+    assert!(missing.to_string().contains("no clouds.yaml") && missing.hint.unwrap().contains("/nowhere"));
+    let near = of_files(&[("clouds.yaml", CLOUDS)], "devv", &[]).unwrap_err();
+    assert_eq!(near.hint.as_deref(), Some("did you mean `dev`?"));
+    let broken = of_files(&[("clouds.yaml", "clouds: [\n  s3cr3t: {")], "dev", &[]).unwrap_err().to_string();
+    assert!(broken.contains("is not YAML") && !broken.contains("s3cr3t"), "{broken}");
+    assert!(of_files(&[("clouds.yaml", CLOUDS)], "dev", &[]).unwrap_err().to_string().contains("profile `vendor`"));
+}
