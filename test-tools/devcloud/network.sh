@@ -9,13 +9,16 @@ network_up() {
     ip addr replace "$ip/24" dev ext-host
     ip link set ext-host up
     ip link set ext-phys up
-    # The way out for guests, which fetch packages. Only there: packets that a bridge forwards pass these rules too.
     sysctl -q -w net.ipv4.ip_forward=1
-    nat -C 2>/dev/null || nat -A
+    way_out -C 2>/dev/null || way_out -A
 }
 
-nat() {
-    iptables -t nat "$1" POSTROUTING -s "$public" -o "$(ip route show default | awk '{ print $5; exit }')" -j MASQUERADE
+# The way out for guests, which fetch packages. The kernel shows a packet to these rules twice: when Neutron's bridge forwards it,
+# and when this machine routes it. Only the second may rewrite it, so the first is tracked apart, in a zone of its own.
+way_out() {
+    iptables -t raw "$1" PREROUTING -i brq+ -j CT --zone 4000 &&
+        iptables -t nat "$1" POSTROUTING -m physdev --physdev-is-bridged -j ACCEPT &&
+        iptables -t nat "$1" POSTROUTING -s "$public" ! -o ext-host -j MASQUERADE
 }
 
 # The resolver that guests are told of: this machine's own, if it is one that guests can reach.
@@ -30,7 +33,7 @@ network_remove() {
         ip link delete "$name" 2>/dev/null || true
     done
     ip link delete ext-host 2>/dev/null || true
-    nat -D 2>/dev/null || true
+    way_out -D 2>/dev/null || true
     # Neutron's chains, and what jumps to them; other people's rules stay.
     local table
     for table in raw mangle nat filter; do

@@ -115,11 +115,10 @@ async fn finished(
         if record.status() == "queued"
             && let Some(server) = server
             && nova::server(&cloud.api, server, &cx.cancel).await?.is_none_or(|s| s.task_state.is_none())
+            && idle_looks.fetch_add(1, Relaxed) + 1 >= STUCK
         {
-            if idle_looks.fetch_add(1, Relaxed) + 1 >= STUCK {
-                let reason = format!("image {id} is still queued, and nobody works on it");
-                return Err(CloudError::refused(what, reason).hint("nova-compute's log has the reason"));
-            }
+            let reason = format!("image {id} is still queued, and nobody works on it");
+            return Err(CloudError::refused(what, reason).hint("nova-compute's log has the reason"));
         }
         Ok(None)
     };

@@ -223,7 +223,7 @@ pub async fn images(cloud: &OpenStack, cancel: &Cancel) -> Result<Vec<Image>, Cl
     let (mut all, hidden) = tokio::try_join!(glance::images(&cloud.api, &shown, cancel), glance::images(&cloud.api, &hidden, cancel))?;
     all.extend(hidden.into_iter().filter(|i| i.flag("os_hidden")));
     let mut images: Vec<Image> = all.iter().filter(|i| i.property(image::RUN).is_some()).map(Record::image).collect();
-    images.sort_by(|a, b| b.created.cmp(&a.created));
+    images.sort_by_key(|image| std::cmp::Reverse(image.created));
     images.dedup_by(|a, b| a.id == b.id);
     Ok(images)
 }
