@@ -9,7 +9,8 @@ network_up() {
     ip addr replace "$ip/24" dev ext-host
     ip link set ext-host up
     ip link set ext-phys up
-    sysctl -q -w net.ipv4.ip_forward=1
+    # Neutron's bridge is an interface of this machine too; it must not answer for the address at the end of the cable.
+    sysctl -q -w net.ipv4.ip_forward=1 net.ipv4.conf.all.arp_ignore=1
     way_out -C 2>/dev/null || way_out -A
 }
 
@@ -33,6 +34,7 @@ network_remove() {
         ip link delete "$name" 2>/dev/null || true
     done
     ip link delete ext-host 2>/dev/null || true
+    sysctl -q -w net.ipv4.conf.all.arp_ignore=0
     way_out -D 2>/dev/null || true
     # Neutron's chains, and what jumps to them; other people's rules stay.
     local table

@@ -58,9 +58,21 @@ fn an_unknown_bundle_is_told_with_what_is_near() {
     good().bundle("images/bundle-nginx", GOOD).run(&["build", "bundle-ngin"]).exits(10).says("bundle-nginx");
 }
 
+/// The cloud that was asked for, or an error: never the local one instead.
 #[test]
-fn an_openstack_cloud_is_an_error_and_not_a_fallback() {
-    good().run(&["--cloud", "mine", "build", "images/x"]).exits(20).says("local cloud only");
+fn a_cloud_that_is_not_to_be_had_is_told_and_nothing_is_created() {
+    let factory = good();
+    let before = factory.listing();
+    factory.run(&["--cloud", "mine", "build", "images/x"]).exits(20).says("cloud mine: cannot read").says("clouds.yaml");
+    assert_eq!(before, factory.listing());
+
+    let clouds = "clouds:\n  other: {auth: {auth_url: 'http://127.0.0.1:9/v3', username: u, password: p4ss, project_name: p}}\n";
+    let factory = good().file("../clouds.yaml", clouds);
+    let before = factory.listing();
+    factory.run(&["--cloud", "mine", "build", "images/x"]).exits(20).says("has no such cloud").says("there are: other");
+    let ran = factory.run(&["--cloud", "other", "-vv", "build", "images/x"]).exits(20).says("127.0.0.1 is not reached");
+    assert!(!ran.err.contains("p4ss") && !ran.out.contains("p4ss"), "{}", ran.err);
+    assert_eq!(before, factory.listing());
 }
 
 #[test]

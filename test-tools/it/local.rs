@@ -7,6 +7,8 @@ use image_factory::cloud::local::{Accel, Local, LocalConfig};
 use image_factory::cloud::{BootSpec, Cloud, CloudError, Cx, Machine, Power, contract};
 use image_factory::plan::{BaseFact, Wanted};
 
+use super::tiny_disk::tiny_disk;
+
 struct Bench {
     dir: tempfile::TempDir,
     cloud: Local,
@@ -29,26 +31,8 @@ fn bench_in(dir: tempfile::TempDir) -> Bench {
 }
 
 impl Bench {
-    /// A disk whose boot sector writes "READY" to the serial port, waits for the ACPI power button and powers off.
     fn tiny_disk(&self) -> PathBuf {
-        #[rustfmt::skip]
-        const CODE: &[u8] = &[
-            0xfa, 0x31, 0xc0, 0x8e, 0xd8,       // cli; ds = 0
-            0xbe, 0x36, 0x7c,                   // si = text
-            0xac, 0x84, 0xc0, 0x74, 0x06,       // next: al = [si++]; if it is 0, on to `wait`
-            0xba, 0xf8, 0x03, 0xee, 0xeb, 0xf5, // COM1 = al; jmp next
-            0xba, 0x02, 0x06, 0xb8, 0x00, 0x01, 0xef, // PM1_EN (0x602): power button
-            0xba, 0x00, 0x06, 0xed, 0xf6, 0xc4, 0x01, 0x75, 0x02, 0xeb, 0xf5, // wait until PM1_STS (0x600) shows it
-            0xba, 0x04, 0x06, 0xb8, 0x00, 0x20, 0xef, // PM1_CNT (0x604): sleep, type S5
-            0xf4, 0xeb, 0xfd,                   // hlt for ever
-        ];
-        let mut disk = vec![0; 1 << 20];
-        disk[..CODE.len()].copy_from_slice(CODE);
-        disk[0x36..0x3e].copy_from_slice(b"READY\r\n\0");
-        disk[510..512].copy_from_slice(&[0x55, 0xaa]);
-        let path = self.dir.path().join("tiny.img");
-        std::fs::write(&path, disk).unwrap();
-        path
+        tiny_disk(self.dir.path())
     }
 
     async fn boot(&self, run: &str) -> Machine {

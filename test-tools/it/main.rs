@@ -7,3 +7,5 @@ mod local;
 mod remote;
 mod sshd;
 mod support;
+#[path = "../tiny_disk.rs"]
+mod tiny_disk;

@@ -39,9 +39,13 @@ impl Factory {
     pub fn run(&self, args: &[&str]) -> Ran {
         let mut command = std::process::Command::cargo_bin("image-factory").unwrap();
         command.args(args).current_dir(self.tree()).env("IMAGE_FACTORY_HOME", self.home()).env("CI", "true");
-        for variable in ["OS_CLOUD", "OS_AUTH_URL", "IMAGE_FACTORY_ACCEL"] {
-            command.env_remove(variable);
+        for (variable, _) in std::env::vars_os() {
+            let name = variable.to_string_lossy();
+            if name.starts_with("OS_") || name.starts_with("FACTORY_") || name == "IMAGE_FACTORY_ACCEL" {
+                command.env_remove(&variable);
+            }
         }
+        command.env("OS_CLIENT_CONFIG_FILE", self.dir.path().join("clouds.yaml"));
         Ran::of(command.output().unwrap())
     }
 

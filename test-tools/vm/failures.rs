@@ -2,7 +2,7 @@
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use super::support::{Factory, Running};
+use super::factory::{Factory, Running};
 
 const BOOT: Duration = Duration::from_secs(600);
 

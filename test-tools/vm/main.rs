@@ -6,4 +6,5 @@
 mod failures;
 mod main_job;
 mod moments;
-mod support;
+#[allow(dead_code)] // shared with the tests of OpenStack
+mod factory;

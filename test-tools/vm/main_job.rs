@@ -5,7 +5,7 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use super::support::Factory;
+use super::factory::Factory;
 
 #[test]
 #[ignore = "boots machines for minutes: `make test`"]

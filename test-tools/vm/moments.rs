@@ -3,7 +3,7 @@
 //! Half an hour of machine time, so neither `make test` nor `make test-failures` runs it: `make test-moments`.
 use std::time::Duration;
 
-use super::support::Factory;
+use super::factory::Factory;
 
 /// What is waited for in the words of a verbose build, and how long after it the factory is killed.
 const MOMENTS: [(&str, u64); 12] = [

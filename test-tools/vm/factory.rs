@@ -7,13 +7,14 @@ use assert_cmd::cargo::CommandCargoExt;
 
 pub struct Factory {
     root: PathBuf,
+    env: Vec<(String, String)>,
 }
 
 impl Factory {
     /// `name` sets the tree apart; the home, with the base image in it, is shared.
     pub fn new(name: &str) -> Self {
         let root = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("vm");
-        let this = Self { root: root.join(name) };
+        let this = Self { root: root.join(name), env: Vec::new() };
         let _ = std::fs::remove_dir_all(&this.root);
         let from = Path::new(env!("CARGO_MANIFEST_DIR"));
         for definition in ["os/debian-12", "images/bundle-nginx"] {
@@ -37,12 +38,23 @@ impl Factory {
         self
     }
 
+    /// For every call of the program, in place of what this process was given.
+    pub fn env(mut self, name: &str, value: impl Into<String>) -> Self {
+        self.env.push((name.into(), value.into()));
+        self
+    }
+
     pub fn command(&self, args: &[&str]) -> Command {
         let mut command = Command::cargo_bin("image-factory").unwrap();
-        command.args(args).current_dir(self.tree()).env("IMAGE_FACTORY_HOME", self.home()).env("CI", "true");
-        for variable in ["OS_CLOUD", "OS_AUTH_URL", "IMAGE_FACTORY_ACCEL"] {
-            command.env_remove(variable);
+        command.args(args).current_dir(self.tree());
+        for (variable, _) in std::env::vars_os() {
+            let name = variable.to_string_lossy();
+            if name.starts_with("OS_") || name.starts_with("FACTORY_") || name == "IMAGE_FACTORY_ACCEL" {
+                command.env_remove(&variable);
+            }
         }
+        command.env("IMAGE_FACTORY_HOME", self.home()).env("CI", "true");
+        command.envs(self.env.iter().map(|(name, value)| (name, value)));
         command
     }
 

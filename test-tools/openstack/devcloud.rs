@@ -1,0 +1,56 @@
+//! The cloud that `test-tools/devcloud/up` made, and what its administrator sees there.
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+pub const IP: &str = "172.24.4.1";
+
+fn state() -> PathBuf {
+    std::env::var("DEVCLOUD").map_or_else(|_| PathBuf::from("/var/lib/devcloud"), PathBuf::from)
+}
+
+/// With a user and the administrator in it: `devcloud`, `devcloud-admin`.
+pub fn clouds_yaml() -> PathBuf {
+    let path = state().join("clouds.yaml");
+    assert!(path.exists(), "devcloud is not up: run `FACTORY_DEVCLOUD=yes test-tools/devcloud/up`");
+    path
+}
+
+/// All that users made, of all projects, one line each. Floating IPs, ports and the rest come and go here alone.
+pub fn listing() -> Vec<String> {
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("test-tools/devcloud/listing");
+    succeed(&mut Command::new(script)).lines().map(str::to_owned).collect()
+}
+
+/// What came, and what went, since `before`.
+pub fn changes(before: &[String]) -> Vec<String> {
+    let after = listing();
+    let came = after.iter().filter(|l| !before.contains(l)).map(|l| format!("+ {l}"));
+    let went = before.iter().filter(|l| !after.contains(l)).map(|l| format!("- {l}"));
+    came.chain(went).collect()
+}
+
+/// Debian's client, as another program than ours. Its output, without the newline at its end.
+pub fn openstack(cloud: &str, args: &[&str]) -> String {
+    let mut command = Command::new("/usr/bin/openstack");
+    command.env("OS_CLIENT_CONFIG_FILE", clouds_yaml()).env("OS_CLOUD", cloud).env_remove("PYTHONDONTWRITEBYTECODE").args(args);
+    succeed(&mut command).trim().to_owned()
+}
+
+pub fn json(cloud: &str, args: &[&str]) -> serde_json::Value {
+    serde_json::from_str(&openstack(cloud, &[args, &["-f", "json"]].concat())).unwrap()
+}
+
+/// A call of Debian's client that sets things right again, whatever comes between: the cloud's name, and the words.
+pub struct Undo<'a>(pub &'a str, pub &'a [&'a str]);
+
+impl Drop for Undo<'_> {
+    fn drop(&mut self) {
+        openstack(self.0, self.1);
+    }
+}
+
+fn succeed(command: &mut Command) -> String {
+    let out = command.output().unwrap();
+    assert!(out.status.success(), "{command:?}: {}\n{}", out.status, String::from_utf8_lossy(&out.stderr));
+    String::from_utf8(out.stdout).unwrap()
+}

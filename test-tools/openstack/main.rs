@@ -1,0 +1,14 @@
+//! A real OpenStack, made by `test-tools/devcloud/up`. All ignored by a plain `cargo test`: `make test-openstack` runs all but
+//! `moments`, which `make test-openstack-moments` runs.
+#![allow(clippy::disallowed_methods)] // tests start the program and its tools as a user does
+
+mod contract;
+mod devcloud;
+#[allow(dead_code)] // shared with the tests of local machines, which use more of it
+#[path = "../vm/factory.rs"]
+mod factory;
+mod main_job;
+mod moments;
+mod refusals;
+#[path = "../tiny_disk.rs"]
+mod tiny_disk;
