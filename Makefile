@@ -2,10 +2,10 @@
 BIN = $${CARGO_TARGET_DIR:-target}/release/image-factory
 
 .DEFAULT_GOAL := help
-.PHONY: help build-images build-os validate test test-failures test-moments check reference deps clean purge
+.PHONY: help build-images build-os validate test test-failures test-moments test-openstack test-openstack-moments check reference deps clean purge
 
 help: ## Say what there is
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | awk -F'\t' '{ printf "  make %-14s %s\n", $$1, $$2 }'
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | awk -F'\t' '{ printf "  make %-22s %s\n", $$1, $$2 }'
 	@printf '\n  make build-images bundle=NAME [ARGS="--keep-on-failure -v"]\n  make build-os os=NAME\n'
 
 build-images: deps ## Build bundles: bundle=NAME, or bundle="A B"
@@ -35,6 +35,16 @@ test-failures: ## What goes wrong, done to real machines (about ten minutes)
 test-moments: ## kill -9 at twelve moments of a build, then sweep (about half an hour)
 	@setup/dependencies build run test
 	cargo test --locked --test vm -- --ignored --nocapture --test-threads=1 moments
+
+test-openstack: ## OpenStack tests, on a devcloud it brings up on this machine (FACTORY_DEVCLOUD=yes)
+	@test-tools/devcloud/up
+	@setup/dependencies build run test
+	cargo test --locked --test openstack -- --ignored --nocapture --test-threads=1 --skip moments
+
+test-openstack-moments: ## The same as test-moments, on devcloud
+	@test-tools/devcloud/up
+	@setup/dependencies build run test
+	cargo test --locked --test openstack -- --ignored --nocapture --test-threads=1 moments
 
 check: ## Formatting and linters
 	@setup/dependencies build

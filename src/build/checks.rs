@@ -36,6 +36,7 @@ pub fn builtin() -> &'static [CheckDef] {
     const {
         &[
             CheckDef { id: "cloud-init", what: "cloud-init has ended without errors", script: script!("cloud-init"), sudo: false },
+            CheckDef { id: "metadata", what: "config drive or metadata service is reached", script: script!("metadata"), sudo: true },
             CheckDef { id: "failed-units", what: "the system is up and no unit has failed", script: script!("failed-units"), sudo: true },
             CheckDef { id: "sudo", what: "the default user has sudo without a password", script: script!("sudo"), sudo: false },
             CheckDef { id: "root-login", what: "root cannot log in by password", script: script!("root-login"), sudo: true },

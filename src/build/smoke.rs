@@ -41,7 +41,7 @@ pub(super) async fn test(
     *up = Some(first.opened(site)?);
     results.add("boots", begin, Verdict::Passed, format!("to cloud-init's end in {:.0} s", begin.elapsed().as_secs_f64()), String::new());
     results.add("ssh", begin, Verdict::Passed, format!("{} logged in with a new key", first.target.user), String::new());
-
+    has_console(&first, &mut results).await?;
     identities(site, &first, &second, earlier, &mut results).await?;
     if let Some(key) = &build_key {
         build_key_refused([&first, &second], key, &mut results).await;
@@ -124,6 +124,19 @@ async fn host_keys(site: &Site<'_>, machine: &Machine, deadline: Instant) -> Res
         }
         site.cx.cancel.pause(site.cloud.pace()).await?;
     }
+}
+
+/// Who has to find out later why a machine does not come up has the console and nothing else.
+async fn has_console(running: &Running, results: &mut Results<'_>) -> Result<(), BuildError> {
+    let begin = Instant::now();
+    let text = results.site.cloud.console(&running.machine).await?;
+    let lines = text.lines().filter(|l| !l.trim().is_empty()).count();
+    let (verdict, reason) = match lines {
+        0 => (Verdict::Failed, "nothing was written to the serial console".to_owned()),
+        n => (Verdict::Passed, format!("{n} lines")),
+    };
+    results.add("console", begin, verdict, reason, String::new());
+    Ok(())
 }
 
 /// Two machines of one image, and the builder it came from, share neither host key nor machine-id.

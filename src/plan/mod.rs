@@ -442,12 +442,16 @@ fn too_large(bundle: &Bundle, facts: &CloudFacts, machine: &MachinePlan, base: O
     }
 }
 
+/// Properties by which Nova chooses a host and boots, besides `hw_*` and `os_*`.
+const BOOTS_BY: [&str; 6] = ["architecture", "hypervisor_type", "vm_mode", "kernel_id", "ramdisk_id", "img_config_drive"];
+
 fn publish(bundle: &Bundle, base: Option<&Image>, name: &str, run: &str, commit: Option<&str>) -> Publication {
     let glance = &bundle.glance;
     let mut properties = BTreeMap::new();
     // What a machine needs to boot is inherited; what says where a base came from is not.
     for (key, value) in base.iter().flat_map(|b| &b.properties) {
-        if key.starts_with("hw_") || (key.starts_with("os_") && !key.starts_with("os_glance_") && !key.starts_with("os_hash")) {
+        let of_os = key.starts_with("os_") && !key.starts_with("os_glance_") && !key.starts_with("os_hash");
+        if key.starts_with("hw_") || of_os || BOOTS_BY.contains(&key.as_str()) {
             properties.insert(key.clone(), value.clone());
         }
     }
@@ -495,6 +499,7 @@ mod tests {
             virtual_size: 2 * GIB,
             checksum: "abc".into(),
             properties: [
+                ("architecture", "x86_64"),
                 ("hw_rng_model", "virtio"),
                 ("os_admin_user", "debian"),
                 ("factory_commit", "old"),
@@ -565,6 +570,7 @@ mod tests {
         assert_eq!(plan.tidy.len(), TIDY_PARTS.len());
         insta::assert_json_snapshot!(plan.publish.properties, @r#"
         {
+          "architecture": "x86_64",
           "factory_base": "b1@sha512:abc",
           "factory_commit": "c0ffee",
           "factory_family": "x",

@@ -61,6 +61,20 @@ polling_interval = 1
 firewall_driver = iptables
 enable_ipset = true
 END
+    # Debian 12's ebtables cannot delete a rule with --among-src, and the agent would try again for ever, doing nothing else.
+    config /usr/local/sbin/ebtables root:root 755 <<'END'
+#!/bin/sh
+# of devcloud: deletes by number what cannot be deleted by its words
+case "$*" in
+    '-t nat --concurrent -D '*' --among-src '*) ;;
+    *) exec /usr/sbin/ebtables "$@" ;;
+esac
+chain=$5
+shift 5
+number=$(/usr/sbin/ebtables -t nat -L "$chain" --Ln | sed -n "s/^ *\([0-9][0-9]*\)\.* $* *\$/\1/p" | head -n 1)
+[ -n "$number" ] || exit 0
+exec /usr/sbin/ebtables -t nat --concurrent -D "$chain" "$number"
+END
     config $etc/dhcp_agent.ini root:neutron 640 <<END
 [DEFAULT]
 interface_driver = linuxbridge
