@@ -3,14 +3,15 @@
 //! name in its path.
 use std::collections::BTreeSet;
 use std::ffi::OsString;
-use std::fs;
+use std::fs::{self, DirBuilder};
 use std::io;
 use std::os::unix::ffi::OsStringExt;
+use std::os::unix::fs::DirBuilderExt;
 use std::path::{Component, Path, PathBuf};
 use std::time::Duration;
 
-use super::CloudError;
-use super::ledger::{Entry, Kind};
+use super::ledger::{Entry, Kind, Made};
+use super::{CloudError, Cx};
 use crate::exec::process::{self, Proc, State};
 use crate::exec::{PROCESS_MARK, RUN_MARK};
 
@@ -36,6 +37,13 @@ pub fn entries(found: Vec<Found>) -> Vec<Entry> {
     found.into_iter().enumerate().map(entry).collect()
 }
 
+/// Of directories that nobody else may look into.
+pub fn builder(recursive: bool) -> DirBuilder {
+    let mut builder = DirBuilder::new();
+    builder.recursive(recursive).mode(0o700);
+    builder
+}
+
 impl Host {
     pub fn new(home: &Path, runtime: &Path) -> Self {
         Self { work: home.join("building"), runtime: runtime.into() }
@@ -44,6 +52,20 @@ impl Host {
     /// `home/building/<run>`.
     pub fn work(&self, run: &str) -> Result<PathBuf, CloudError> {
         Ok(self.work.join(component(run)?))
+    }
+
+    /// Makes a directory of a run, for this user alone, and lets the run own it.
+    pub async fn make(&self, cx: &Cx, dir: &Path) -> Result<(), CloudError> {
+        let made = || async {
+            let parent = dir.parent().unwrap_or(dir);
+            builder(true)
+                .create(parent)
+                .and_then(|()| builder(false).create(dir))
+                .map_err(CloudError::io(format!("make {}", dir.display())))?;
+            let name = dir.display().to_string();
+            Ok::<_, CloudError>(Made { id: name, value: () })
+        };
+        cx.ledger.own(Kind::Directory, &dir.display().to_string(), made).await
     }
 
     /// Where both kinds of a run's things lie.

@@ -18,7 +18,7 @@ pub fn clouds_yaml() -> PathBuf {
 /// All that users made, of all projects, one line each. Floating IPs, ports and the rest come and go here alone.
 pub fn listing() -> Vec<String> {
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("test-tools/devcloud/listing");
-    succeed(&mut Command::new(script)).lines().map(str::to_owned).collect()
+    ran(&mut Command::new(script)).unwrap().lines().map(str::to_owned).collect()
 }
 
 /// What came, and what went, since `before`.
@@ -30,10 +30,15 @@ pub fn changes(before: &[String]) -> Vec<String> {
 }
 
 /// Debian's client, as another program than ours. Its output, without the newline at its end.
+#[track_caller]
 pub fn openstack(cloud: &str, args: &[&str]) -> String {
+    try_openstack(cloud, args).unwrap_or_else(|e| panic!("{e}"))
+}
+
+fn try_openstack(cloud: &str, args: &[&str]) -> Result<String, String> {
     let mut command = Command::new("/usr/bin/openstack");
     command.env("OS_CLIENT_CONFIG_FILE", clouds_yaml()).env("OS_CLOUD", cloud).env_remove("PYTHONDONTWRITEBYTECODE").args(args);
-    succeed(&mut command).trim().to_owned()
+    ran(&mut command)
 }
 
 pub fn json(cloud: &str, args: &[&str]) -> serde_json::Value {
@@ -45,12 +50,17 @@ pub struct Undo<'a>(pub &'a str, pub &'a [&'a str]);
 
 impl Drop for Undo<'_> {
     fn drop(&mut self) {
-        openstack(self.0, self.1);
+        match try_openstack(self.0, self.1) {
+            Err(e) if std::thread::panicking() => eprintln!("not undone: {e}"),
+            undone => drop(undone.unwrap()),
+        }
     }
 }
 
-fn succeed(command: &mut Command) -> String {
-    let out = command.output().unwrap();
-    assert!(out.status.success(), "{command:?}: {}\n{}", out.status, String::from_utf8_lossy(&out.stderr));
-    String::from_utf8(out.stdout).unwrap()
+fn ran(command: &mut Command) -> Result<String, String> {
+    let out = command.output().map_err(|e| format!("{command:?}: {e}"))?;
+    match out.status.success() {
+        true => Ok(String::from_utf8_lossy(&out.stdout).trim().to_owned()),
+        false => Err(format!("{command:?}: {}\n{}", out.status, String::from_utf8_lossy(&out.stderr))),
+    }
 }

@@ -29,8 +29,8 @@ pub async fn boot(
     let image = store.need(&spec.image)?;
     let place = layout.place(&spec.run, &spec.name)?;
     layout.secure_runtime()?;
-    layout.make(cx, &place.dir).await?;
-    layout.make(cx, &place.sockets).await?;
+    layout.0.make(cx, &place.dir).await?;
+    layout.0.make(cx, &place.sockets).await?;
     overlay(cx, spec, &store.disk(&image.id), &place).await?;
     // A new identity for each machine: with a known one cloud-init and systemd take it for an earlier boot of another.
     let uuid = uuid::Uuid::new_v4().to_string();

@@ -1,16 +1,15 @@
 //! Where a machine of this host keeps its things, and what is written down of it. A machine is its directories, its process
 //! and `machine.json`; nothing of it is held in memory, so that another process can look after it as well.
-use std::fs::{self, DirBuilder};
+use std::fs;
 use std::io;
-use std::os::unix::fs::{DirBuilderExt, MetadataExt};
-use std::path::{Path, PathBuf};
+use std::os::unix::fs::MetadataExt;
+use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
 use super::store;
-use crate::cloud::host::{Host, component};
-use crate::cloud::ledger::{Kind, Made};
-use crate::cloud::{CloudError, Cx, Machine};
+use crate::cloud::host::{Host, builder, component};
+use crate::cloud::{CloudError, Machine};
 use crate::exec::ExecError;
 use crate::exec::process::Proc;
 
@@ -22,20 +21,6 @@ const SOCKET_PATH: usize = 107;
 pub struct Layout(pub Host);
 
 impl Layout {
-    /// Makes a directory of a run, for this user alone, and lets the run own it.
-    pub async fn make(&self, cx: &Cx, dir: &Path) -> Result<(), CloudError> {
-        let made = || async {
-            let parent = dir.parent().unwrap_or(dir);
-            builder(true)
-                .create(parent)
-                .and_then(|()| builder(false).create(dir))
-                .map_err(CloudError::io(format!("make {}", dir.display())))?;
-            let name = dir.display().to_string();
-            Ok::<_, CloudError>(Made { id: name, value: () })
-        };
-        cx.ledger.own(Kind::Directory, &dir.display().to_string(), made).await
-    }
-
     /// Others must not reach the sockets: a QMP socket is full power over the machine and, through it, over this account.
     pub fn secure_runtime(&self) -> Result<(), CloudError> {
         let what = format!("directory for sockets {}", self.0.runtime.display());
@@ -74,12 +59,6 @@ impl Layout {
             .ok_or_else(|| CloudError::refused(format!("machine {}", machine.id), "is not a machine of this host"))?;
         self.place(run, name)
     }
-}
-
-fn builder(recursive: bool) -> DirBuilder {
-    let mut builder = DirBuilder::new();
-    builder.recursive(recursive).mode(0o700);
-    builder
 }
 
 /// Directories of one machine.
@@ -160,6 +139,8 @@ pub fn convert_error(what: impl Into<String>) -> impl FnOnce(ExecError) -> Cloud
 
 #[cfg(test)]
 mod tests {
+    use std::path::Path;
+
     use super::*;
 
     #[test]

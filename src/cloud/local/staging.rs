@@ -39,7 +39,7 @@ impl<'a> Staging<'a> {
     pub async fn begin(cx: &'a Cx, layout: &Layout, run: &'a str, name: &'a str, deadline: Duration) -> Result<Self, CloudError> {
         let id = uuid::Uuid::new_v4().to_string();
         let dir = layout.0.work(run)?.join(format!("image-{id}"));
-        layout.make(cx, &dir).await?;
+        layout.0.make(cx, &dir).await?;
         Ok(Self { cx, run, name, id, dir, until: Instant::now() + deadline, deadline })
     }
 

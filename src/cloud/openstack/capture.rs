@@ -169,7 +169,9 @@ async fn as_qcow2(cloud: &OpenStack, cx: &Cx, run: &str, file: &Path, deadline: 
         exec::output(&tool(&["check", "-q", "-f", "qcow2"]), &cx.cancel).await.map_err(|e| tool_error(&what, e))?;
         return Ok(file.to_owned());
     }
-    let to = cloud.host.work(run)?.join("upload.qcow2");
+    let dir = cloud.host.work(run)?.join("upload");
+    cloud.host.make(cx, &dir).await?;
+    let to = dir.join("image.qcow2");
     let format = info["format"].as_str().unwrap_or("raw").to_owned();
     let cmd = tool(&["convert", "-c", "-W", "-m", "2", "-f", &format, "-O", "qcow2"]).arg(&to);
     exec::output(&cmd, &cx.cancel).await.map_err(|e| tool_error(&format!("convert {}", file.display()), e))?;

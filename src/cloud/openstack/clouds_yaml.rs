@@ -28,11 +28,11 @@ impl Entry {
 /// The entry of a cloud, and the files that were read.
 pub fn find(name: &str, env: &BTreeMap<&str, &str>, dirs: &[PathBuf]) -> Result<(Entry, String), LoginError> {
     let wrong = |what: String, hint: Option<String>| LoginError { cloud: name.to_owned(), wrong: vec![what], hint };
-    let file = |variable: &str, stem: &str| match env.get(variable) {
+    let file = |variable: &str, stem: &str, dirs: &[PathBuf]| match env.get(variable) {
         Some(path) => Some(PathBuf::from(path)),
         None => dirs.iter().flat_map(|d| ["yaml", "yml"].map(|x| d.join(format!("{stem}.{x}")))).find(|p| p.is_file()),
     };
-    let Some(clouds) = file("OS_CLIENT_CONFIG_FILE", "clouds") else {
+    let Some(clouds) = file("OS_CLIENT_CONFIG_FILE", "clouds", dirs) else {
         let places: Vec<String> = dirs.iter().map(|d| d.display().to_string()).collect();
         return Err(wrong(
             "there is no clouds.yaml".into(),
@@ -59,14 +59,16 @@ pub fn find(name: &str, env: &BTreeMap<&str, &str>, dirs: &[PathBuf]) -> Result<
         };
         return Err(wrong(format!("{files} has no such cloud"), Some(hint)));
     };
-    if let Some(secure) = file("OS_CLIENT_SECURE_FILE", "secure") {
+    // The other two are looked for beside it first.
+    let dirs: Vec<PathBuf> = clouds.parent().map(Path::to_owned).into_iter().chain(dirs.iter().cloned()).collect();
+    if let Some(secure) = file("OS_CLIENT_SECURE_FILE", "secure", &dirs) {
         if let Some(secrets) = read(&secure, "clouds")?.get(name).and_then(Value::as_mapping) {
             merge(&mut entry, secrets);
         }
         files = format!("{files} and {}", secure.display());
     }
     if let Some(profile) = entry.get("profile").or_else(|| entry.get("cloud")).and_then(Value::as_str).map(str::to_owned) {
-        let public = file("OS_CLIENT_VENDOR_FILE", "clouds-public");
+        let public = file("OS_CLIENT_VENDOR_FILE", "clouds-public", &dirs);
         let vendors = public.as_deref().map_or_else(|| Ok(Mapping::new()), |path| read(path, "public-clouds"))?;
         let Some(vendor) = vendors.get(&profile).and_then(Value::as_mapping) else {
             return Err(wrong(format!("its profile `{profile}` is in no clouds-public.yaml"), None));

@@ -167,8 +167,10 @@ impl Reader<'_> {
             self.wrong.push("`system_scope` is set: images belong to projects, so log in to one".into());
         }
         let auth_url = self.auth_url();
-        let method = self.method();
-        let project = self.project(&method);
+        let kind = self.kind();
+        let method = self.method(&kind);
+        // An application credential is of one project, and names none.
+        let project = if kind == "applicationcredential" { None } else { self.project() };
         let interface = self.interface();
         let mut warnings = Vec::new();
         let tls = self.tls(&mut warnings);
@@ -239,7 +241,8 @@ impl Reader<'_> {
         found
     }
 
-    fn method(&mut self) -> Option<Method> {
+    /// `password`, `applicationcredential`, `token`, or what else is asked for.
+    fn kind(&self) -> String {
         let asked = self.get(&["auth_type"]).map(|t| t.to_lowercase());
         let has = |key: &str| self.get(&[key]).is_some();
         let inferred = if has("application_credential_id") || has("application_credential_name") {
@@ -250,7 +253,11 @@ impl Reader<'_> {
             "password"
         };
         let asked = asked.as_deref().map(|t| t.strip_prefix("v3").unwrap_or(t));
-        match asked.unwrap_or(inferred) {
+        asked.unwrap_or(inferred).to_owned()
+    }
+
+    fn method(&mut self, kind: &str) -> Option<Method> {
+        match kind {
             "password" => {
                 let (user, password) = (self.user(), self.secret("password"));
                 Some(Method::Password { user: user?, password: password? })
@@ -284,10 +291,7 @@ impl Reader<'_> {
         }
     }
 
-    fn project(&mut self, method: &Option<Method>) -> Option<Who> {
-        if matches!(method, Some(Method::AppCredential { .. })) {
-            return None;
-        }
+    fn project(&mut self) -> Option<Who> {
         if let Some(id) = self.get(&["project_id", "tenant_id"]) {
             return Some(Who::Id(id));
         }

@@ -91,6 +91,20 @@ fn profiles_and_secrets_are_laid_over_one_another() {
 }
 
 #[test]
+fn secrets_lie_beside_the_file_that_is_named() {
+    let dir = tempfile::tempdir().unwrap();
+    let clouds = "clouds:\n  dev:\n    auth_type: v3applicationcredential\n    auth: {auth_url: http://k, application_credential_id: c}\n";
+    std::fs::write(dir.path().join("clouds.yaml"), clouds).unwrap();
+    let named = dir.path().join("clouds.yaml").display().to_string();
+    let variables = env(&[("OS_CLIENT_CONFIG_FILE", &named)]);
+    let wrong = login(Some("dev"), &variables, &[]).unwrap_err().wrong;
+    assert_eq!(wrong, ["`application_credential_secret` (OS_APPLICATION_CREDENTIAL_SECRET) is missing"]);
+    std::fs::write(dir.path().join("secure.yaml"), "clouds:\n  dev:\n    auth: {application_credential_secret: s}\n").unwrap();
+    let login = login(Some("dev"), &variables, &[]).unwrap();
+    assert!(matches!(login.method, Method::AppCredential { id: Some(id), .. } if id == "c"));
+}
+
+#[test]
 fn the_environment_fills_in_secrets_and_nothing_of_another_cloud() {
     let files = [("clouds.yml", CLOUDS), ("clouds-public.yaml", PUBLIC)];
     let variables = [("OS_PASSWORD", "from-env"), ("OS_USERNAME", "another"), ("OS_PROJECT_NAME", "another"), ("OS_AUTH_URL", "http://x")];
