@@ -14,13 +14,16 @@ if [ -n "$drive" ]; then
 else
     echo "no config drive"
 fi
+# Clouds that give a drive may have no service, and a network that swallows the question.
+limit=20
+[ -z "$found" ] || limit=3
 url=http://169.254.169.254/openstack/latest/meta_data.json
 if command -v curl >/dev/null; then
-    data=$(curl -s -m 20 "$url")
+    data=$(curl -s -m "$limit" "$url")
 elif command -v wget >/dev/null; then
-    data=$(wget -q -T 20 -t 1 -O - "$url")
+    data=$(wget -q -T "$limit" -t 1 -O - "$url")
 else
-    data=$(python3 -c 'import sys, urllib.request as r; print(r.urlopen(sys.argv[1], timeout=20).read().decode())' "$url" 2>/dev/null)
+    data=$(python3 -c 'import sys, urllib.request as r; print(r.urlopen(sys.argv[1], timeout=float(sys.argv[2])).read().decode())' "$url" "$limit" 2>/dev/null)
 fi
 case $data in
     *'"uuid"'*) found="${found:+$found and }metadata service" ;;
