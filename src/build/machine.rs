@@ -221,7 +221,7 @@ pub(super) async fn console_tail(site: &Site<'_>, machine: &Machine) -> Vec<Stri
 pub(super) async fn cloud_init_done(site: &Site<'_>, running: &Running, deadline: Instant) -> Result<(), BuildError> {
     site.cx.events.doing(format!("waiting for cloud-init of {}", running.machine.name));
     let left = deadline.saturating_duration_since(Instant::now()).max(Duration::from_secs(10));
-    let script = "command -v cloud-init >/dev/null || exit 0\ncloud-init status --wait --long || [ $? -eq 2 ]\n";
+    let script = include_str!("../../templates/guest/cloud-init-done.sh");
     let waited = site.cx.cancel.or(say(&*running.remote, script, left)).await?;
     match waited {
         Ok(_) => Ok(()),
