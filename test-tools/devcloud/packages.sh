@@ -27,7 +27,7 @@ install_packages() {
     nothing_starts
     apt-get update -q >"$logs/apt.log" 2>&1
     # A qemu-utils from backports breaks the release's own QEMU: all of QEMU comes from the release.
-    version=$(apt-cache madison qemu-utils | awk '$5 ~ "^[a-z]+/main$" && !found { found = $3 } END { print found }')
+    version=$(apt-cache madison qemu-utils | awk -F' *[|] *' '$3 ~ " [a-z]+/main " && !found { found = $2 } END { print found }')
     missing=${missing/ qemu-utils/}
     # shellcheck disable=SC2086  # a list
     apt-get install -q -y --allow-downgrades --no-install-recommends -o Dpkg::Options::=--force-confdef \

@@ -12,7 +12,7 @@ use super::factory::Factory;
 #[ignore = "wants devcloud, boots machines for minutes: `make test-openstack`"]
 fn bundle_nginx_becomes_a_tested_image_and_a_stack() {
     let login = Login::new();
-    let factory = login.of(Factory::new("openstack"));
+    let factory = login.of(Factory::new("openstack").apart());
     let before = devcloud::listing();
     let watch = PsWatch::start(login.secret.clone());
     let (code, said) = factory.run(&["-vv", "build", "images/bundle-nginx"]);

@@ -29,6 +29,7 @@ fn twelve_of_twelve_are_clean() {
     let vars = "bundle:\n  name: moments\n  img_base: os/debian-12\nsteps:\n  - name: the step\n    shell: echo in the machine; sleep 5\n";
     let clouds = devcloud::clouds_yaml().display().to_string();
     let factory = Factory::new("openstack-moments")
+        .apart()
         .env("OS_CLIENT_CONFIG_FILE", clouds)
         .env("OS_CLOUD", "devcloud")
         .file("images/moments/build-vars.yml", vars)

@@ -38,6 +38,7 @@ fn are_clear_and_create_nothing() {
     let mine = devcloud::clouds_yaml();
     let mine = mine.to_str().unwrap();
     let factory = Factory::new("refusals")
+        .apart()
         .file("images/roomy/build-vars.yml", ROOMY)
         .file("images/lost/build-vars.yml", &format!("{ROOMY}network: nowhere\nsecurity_groups: [nobody]\nvm_flavor: m1.smal\n"))
         .file("images/tight/build-vars.yml", &format!("{ROOMY}vm_flavor: m1.nano\n"))

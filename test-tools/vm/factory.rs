@@ -7,6 +7,7 @@ use assert_cmd::cargo::CommandCargoExt;
 
 pub struct Factory {
     root: PathBuf,
+    home: PathBuf,
     env: Vec<(String, String)>,
 }
 
@@ -14,7 +15,7 @@ impl Factory {
     /// `name` sets the tree apart; the home, with the base image in it, is shared.
     pub fn new(name: &str) -> Self {
         let root = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("vm");
-        let this = Self { root: root.join(name), env: Vec::new() };
+        let this = Self { root: root.join(name), home: root.join("home"), env: Vec::new() };
         let _ = std::fs::remove_dir_all(&this.root);
         let from = Path::new(env!("CARGO_MANIFEST_DIR"));
         for definition in ["os/debian-12", "images/bundle-nginx"] {
@@ -28,13 +29,19 @@ impl Factory {
     }
 
     pub fn home(&self) -> PathBuf {
-        self.root.parent().unwrap().join("home")
+        self.home.clone()
     }
 
     pub fn file(self, path: &str, text: &str) -> Self {
         let path = self.tree().join(path);
         std::fs::create_dir_all(path.parent().unwrap()).unwrap();
         std::fs::write(path, text).unwrap();
+        self
+    }
+
+    /// A home that it shares with no other: images of an OpenStack are not in it anyway.
+    pub fn apart(mut self) -> Self {
+        self.home = self.root.join("home");
         self
     }
 
