@@ -116,8 +116,14 @@ pub fn target_dir(bundle: &Bundle) -> PathBuf {
 
 /// Facts and plan: reads only. `Err` holds everything that is wrong, at once.
 pub async fn make_plan(setup: &Setup<'_>, bundle: &Bundle, run: &str, now: Timestamp, cx: &Cx) -> Result<Plan, RunError> {
-    let wanted =
-        Wanted { base: base_name(bundle)?, image_name: plan::image_name(bundle, now), base_only: false, volumes: bundle.volume.is_some() };
+    let wanted = Wanted {
+        base: base_name(bundle)?,
+        image_name: plan::image_name(bundle, now),
+        base_is_family: matches!(bundle.base, Some(Base::Os(_))),
+        base_only: false,
+        volumes: bundle.volume.is_some(),
+        zones: bundle.availability_zone.is_some(),
+    };
     let (cloud, host) = tokio::join!(setup.cloud.facts(&wanted, cx), host_facts(bundle, &cx.cancel));
     let facts = Facts { cloud_name: setup.cloud.name().into(), cloud: cloud?, host };
     plan::plan(bundle, &facts, run, now, setup.smoke).map_err(|unfit| match unfit.refuses {
@@ -166,7 +172,7 @@ async fn base_first(setup: &Setup<'_>, bundle: &Bundle) -> Result<Option<Ended>,
     let label = format!("os/{name}");
     let base = bundle::load(&bundle.tree, &bundle.tree.join(&label)).map_err(RunError::Bad)?.bundle;
     let cx = reading(setup);
-    let wanted = Wanted { base: Some(base.name.clone()), base_only: true, ..Wanted::default() };
+    let wanted = Wanted { base: Some(base.name.clone()), base_is_family: true, base_only: true, ..Wanted::default() };
     let facts = setup.cloud.facts(&wanted, &cx).await?;
     if !matches!(facts.base, BaseFact::Missing { .. }) || !facts.lacks.is_empty() {
         return Ok(None);

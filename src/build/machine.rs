@@ -165,6 +165,9 @@ pub(super) fn disk_gb(wanted: &MachinePlan, image: &Image, grow_gb: u64) -> u64 
     if grow_gb > 0 { needs + grow_gb } else { wanted.disk_gb.unwrap_or(needs) }
 }
 
+/// While SSH is tried, the cloud is looked at that many times as seldom as where it alone can tell.
+const SELDOM: u32 = 18;
+
 /// Tries SSH until it answers. Every failure may be the machine's youth, so the last one is told only at the deadline;
 /// a machine that is off, stuck or in trouble on its console ends the wait at once.
 pub(super) async fn reach(site: &Site<'_>, machine: &Machine, target: &Target, deadline: Instant) -> Result<Arc<dyn Remote>, BuildError> {
@@ -178,7 +181,7 @@ pub(super) async fn reach(site: &Site<'_>, machine: &Machine, target: &Target, d
             Ok(remote) => return Ok(remote),
             Err(e) => e,
         };
-        if looked.elapsed() >= site.cloud.pace() {
+        if looked.elapsed() >= site.cloud.pace() * SELDOM {
             trouble(site, machine).await?;
             looked = Instant::now();
         }

@@ -6,14 +6,18 @@ use crate::image::Image;
 /// What a plan wants to know of a cloud.
 #[derive(Debug, Clone, Default)]
 pub struct Wanted {
-    /// The base as written: ID, exact name or family; `os/<name>` asks for the family of that definition.
+    /// The base as written: ID, exact name or family.
     pub base: Option<String>,
+    /// The base is a definition of the tree, known by its family alone.
+    pub base_is_family: bool,
     /// Name the new image will have.
     pub image_name: String,
     /// The base alone is asked for: quotas, flavors and networks are left out.
     pub base_only: bool,
     /// Machines boot from volumes.
     pub volumes: bool,
+    /// An availability zone is named.
+    pub zones: bool,
 }
 
 /// What a cloud said.
@@ -54,6 +58,7 @@ pub struct SiteFacts {
     pub flavors: Vec<Flavor>,
     pub networks: Vec<Network>,
     pub security_groups: Vec<Named>,
+    /// Empty if not asked for.
     pub zones: Vec<String>,
     /// `None`: no block storage, or not asked for.
     pub volume_types: Option<Vec<String>>,

@@ -57,8 +57,8 @@ impl Service {
 #[derive(Debug, Clone, Copy)]
 struct Kind {
     name: &'static str,
-    /// Its URL in the catalog may lack the version, which is then found out. Those of Heat and Cinder have it, and the project.
-    discovered: bool,
+    /// What goes before the path.
+    version: Option<&'static str>,
 }
 
 impl ServiceType for Kind {
@@ -67,8 +67,14 @@ impl ServiceType for Kind {
     }
 
     fn version_discovery_supported(&self) -> bool {
-        self.discovered
+        self.name == Service::Compute.types()[0]
     }
+}
+
+/// Whether a URL ends in a version, as `/v2.0`.
+fn has_version(url: &Url) -> bool {
+    let last = url.path_segments().and_then(|mut parts| parts.rfind(|p| !p.is_empty()));
+    last.and_then(|p| p.strip_prefix('v')).is_some_and(|v| v.starts_with(|c: char| c.is_ascii_digit()))
 }
 
 pub struct Api {
@@ -147,8 +153,15 @@ impl Api {
     }
 
     fn kind(&self, token: &Token, service: Service) -> Option<Kind> {
-        let name = service.types().iter().find(|name| self.keystone.endpoint(token, name).is_some())?;
-        Some(Kind { name, discovered: !matches!(service, Service::Volume | Service::Orchestration) })
+        let (name, url) = service.types().iter().find_map(|name| Some((*name, self.keystone.endpoint(token, name)?)))?;
+        // The URLs of Heat and Cinder in the catalog have version and project. Nova's is found out, with its microversions. These
+        // two have had one version for ten years; to ask them for it, as for Nova's, would be a request each.
+        let version = match service {
+            Service::Image => Some("v2"),
+            Service::Network => Some("v2.0"),
+            Service::Compute | Service::Volume | Service::Orchestration => None,
+        };
+        Some(Kind { name, version: version.filter(|_| !has_version(&url)) })
     }
 
     fn need(&self, token: &Token, service: Service, what: &str) -> Result<Kind, ApiError> {
@@ -189,7 +202,7 @@ impl Api {
 
     async fn url(&self, kind: Kind, path: &[String], what: &str, cancel: &Cancel) -> Result<Url, ApiError> {
         let ask = |session: Arc<Session>| {
-            let path = path.to_vec();
+            let path: Vec<String> = kind.version.map(str::to_owned).into_iter().chain(path.iter().cloned()).collect();
             async move { session.get_endpoint(kind, path).await }
         };
         self.discovered(cancel, what, ask).await

@@ -11,8 +11,6 @@ use crate::cloud::ledger::{Kind, Made};
 use crate::cloud::{BootPlace, BootSpec, CloudError, Cx, Machine};
 use crate::plan::{Named, Room, Security};
 
-/// Pause between two looks at a server that is being built.
-const LOOK: Duration = Duration::from_secs(3);
 const SSH: u16 = 22;
 
 pub async fn boot(cloud: &OpenStack, cx: &Cx, spec: &BootSpec, deadline: Duration) -> Result<Machine, CloudError> {
@@ -123,7 +121,7 @@ async fn volume(cloud: &OpenStack, cx: &Cx, spec: &BootSpec, place: &BootPlace, 
             None => Err(CloudError::refused(&what, "it is gone")),
         }
     };
-    poll(&cx.cancel, &what, deadline, LOOK, ready).await?;
+    poll(&cx.cancel, &what, deadline, Duration::from_secs(1), ready).await?;
     Ok(Some(id))
 }
 
@@ -162,7 +160,8 @@ async fn active(
             _ => None,
         })
     };
-    poll(&cx.cancel, &format!("boot {}", spec.name), deadline, LOOK, look).await
+    // No cloud makes a server faster.
+    poll(&cx.cancel, &format!("boot {}", spec.name), deadline, Duration::from_secs(4), look).await
 }
 
 /// Nova's fault, the end of the console, and what the quota leaves.

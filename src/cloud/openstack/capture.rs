@@ -11,10 +11,7 @@ use crate::event::Event;
 use crate::exec::{self, Cmd, ExecError};
 use crate::image::{self, Image, State};
 
-/// Pause between two looks at an image in the making.
-const LOOK: Duration = Duration::from_secs(3);
-
-/// Looks at an image that is queued while its server is idle, before it is given up.
+/// Looks at an image that is queued, before its server is asked whether it still works on it.
 const STUCK: u32 = 8;
 
 pub async fn machine(
@@ -26,8 +23,14 @@ pub async fn machine(
     deadline: Duration,
 ) -> Result<Image, CloudError> {
     let what = format!("capture {}", machine.name);
-    let server = nova::server(&cloud.api, &machine.id, &cx.cancel).await?;
-    let server = server.ok_or_else(|| CloudError::refused(&what, "it is gone"))?;
+    let seen = cloud.seen.off.lock().expect("plain assignments do not panic").take().filter(|s| s.id == machine.id);
+    let server = match seen {
+        Some(server) => server,
+        None => {
+            let server = nova::server(&cloud.api, &machine.id, &cx.cancel).await?;
+            server.ok_or_else(|| CloudError::refused(&what, "it is gone"))?
+        }
+    };
     if server.status != "SHUTOFF" {
         return Err(CloudError::refused(&what, format!("it is not off: Nova says {}", server.status)));
     }
@@ -66,7 +69,7 @@ async fn volume_image(
         let seen = cinder::volume(&cloud.api, volume, &cx.cancel).await?;
         Ok(seen.filter(|v| v.status == "available").map(drop))
     };
-    poll(&cx.cancel, &format!("free volume {volume}"), deadline, LOOK, free).await?;
+    poll(&cx.cancel, &format!("free volume {volume}"), deadline, Duration::ZERO, free).await?;
     let create = || async {
         let id = cinder::upload(&cloud.api, volume, name, &cx.cancel).await?;
         Ok::<_, CloudError>(Made { id: id.clone(), value: id })
@@ -97,7 +100,7 @@ async fn finished(
     deadline: Duration,
     server: Option<&str>,
 ) -> Result<Record, CloudError> {
-    let idle_looks = AtomicU32::new(0);
+    let queued_looks = AtomicU32::new(0);
     let look = || async {
         let Some(record) = glance::image(&cloud.api, id, &cx.cancel).await? else {
             return Err(CloudError::refused(what, format!("image {id} is gone: Nova deletes one that it cannot make")));
@@ -110,26 +113,26 @@ async fn finished(
             }
             "queued" => {}
             // `saving` and `importing` are work in progress.
-            _ => idle_looks.store(0, Relaxed),
+            _ => queued_looks.store(0, Relaxed),
         }
         if record.status() == "queued"
+            && queued_looks.fetch_add(1, Relaxed) + 1 >= STUCK
             && let Some(server) = server
             && nova::server(&cloud.api, server, &cx.cancel).await?.is_none_or(|s| s.task_state.is_none())
-            && idle_looks.fetch_add(1, Relaxed) + 1 >= STUCK
         {
             let reason = format!("image {id} is still queued, and nobody works on it");
             return Err(CloudError::refused(what, reason).hint("nova-compute's log has the reason"));
         }
         Ok(None)
     };
-    let record = poll(&cx.cancel, what, deadline, LOOK, look).await?;
+    let record = poll(&cx.cancel, what, deadline, Duration::from_secs(3), look).await?;
     // The image may be there before Nova is done with the server.
     let idle = || async {
         let Some(server) = server else { return Ok(Some(())) };
         let seen = nova::server(&cloud.api, server, &cx.cancel).await?;
         Ok(seen.is_none_or(|s| s.task_state.is_none()).then_some(()))
     };
-    poll(&cx.cancel, what, deadline, LOOK, idle).await?;
+    poll(&cx.cancel, what, deadline, Duration::ZERO, idle).await?;
     Ok(record)
 }
 

@@ -17,9 +17,13 @@ pub async fn facts(cloud: &OpenStack, wanted: &Wanted, cx: &Cx) -> Result<CloudF
     if !lacks.is_empty() {
         return Ok(CloudFacts { lacks, ..nothing(BaseFact::None) });
     }
-    let base = async { base(cloud, wanted.base.as_deref(), &project, cancel).await };
+    let base = async { base(cloud, wanted, &project, cancel).await };
     if wanted.base_only {
-        return Ok(nothing(base.await?));
+        let base = base.await?;
+        if let (BaseFact::Found(image), Some(name)) = (&base, &wanted.base) {
+            *cloud.seen.base.lock().expect("plain assignments do not panic") = Some((name.clone(), (**image).clone()));
+        }
+        return Ok(nothing(base));
     }
     let site = site(cloud, wanted, &project, cancel);
     let taken = async {
@@ -72,19 +76,24 @@ async fn named(cloud: &OpenStack, name: &str, cancel: &Cancel) -> Result<Vec<Rec
 
 /// By ID, exact name, or family (its newest that is active). Those of others are not taken for a family's: anyone may call
 /// an image what he likes.
-async fn base(cloud: &OpenStack, wanted: Option<&str>, project: &str, cancel: &Cancel) -> Result<BaseFact, CloudError> {
-    let Some(wanted) = wanted else { return Ok(BaseFact::None) };
-    if uuid::Uuid::parse_str(wanted).is_ok()
-        && let Some(found) = glance::image(&cloud.api, wanted, cancel).await?
-    {
-        return Ok(BaseFact::Found(Box::new(found.image())));
+async fn base(cloud: &OpenStack, facts: &Wanted, project: &str, cancel: &Cancel) -> Result<BaseFact, CloudError> {
+    let Some(wanted) = facts.base.as_deref() else { return Ok(BaseFact::None) };
+    if let Some((_, image)) = cloud.seen.base.lock().expect("plain assignments do not panic").take_if(|(name, _)| name == wanted) {
+        return Ok(BaseFact::Found(Box::new(image)));
     }
-    let usable = |i: &Record| i.status() == "active" && i.property(image::STATE) != Some("building");
-    let mut by_name: Vec<Image> = named(cloud, wanted, cancel).await?.iter().filter(|i| usable(i)).map(Record::image).collect();
-    match by_name.len() {
-        0 => {}
-        1 => return Ok(BaseFact::Found(Box::new(by_name.remove(0)))),
-        _ => return Ok(BaseFact::Ambiguous(by_name)),
+    if !facts.base_is_family {
+        if uuid::Uuid::parse_str(wanted).is_ok()
+            && let Some(found) = glance::image(&cloud.api, wanted, cancel).await?
+        {
+            return Ok(BaseFact::Found(Box::new(found.image())));
+        }
+        let usable = |i: &Record| i.status() == "active" && i.property(image::STATE) != Some("building");
+        let mut by_name: Vec<Image> = named(cloud, wanted, cancel).await?.iter().filter(|i| usable(i)).map(Record::image).collect();
+        match by_name.len() {
+            0 => {}
+            1 => return Ok(BaseFact::Found(Box::new(by_name.remove(0)))),
+            _ => return Ok(BaseFact::Ambiguous(by_name)),
+        }
     }
     let query = [(image::FAMILY, wanted.to_owned()), (image::STATE, "active".to_owned()), ("status", "active".to_owned())];
     let family = glance::images(&cloud.api, &query, cancel).await?;
@@ -121,7 +130,7 @@ async fn site(cloud: &OpenStack, wanted: &Wanted, project: &str, cancel: &Cancel
         neutron::networks(api, cancel),
         neutron::subnets(api, cancel),
         neutron::groups(api, project, cancel),
-        nova::zones(api, cancel),
+        async { if wanted.zones { nova::zones(api, cancel).await } else { Ok(Vec::new()) } },
         nova::room(api, cancel),
         neutron::room(api, project, cancel),
         glance::room(api, cancel),

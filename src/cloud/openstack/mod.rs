@@ -60,15 +60,33 @@ pub struct OpenStack {
     defaults: SiteDefaults,
     owner: String,
     ssh_from: Vec<String>,
+    seen: Seen,
     /// ID of the run's own security group, made with its first machine.
     group: tokio::sync::Mutex<BTreeMap<String, String>>,
+}
+
+/// What one verb has just seen, for the next one, which would look at the same thing again at once. Taken out when it is used.
+#[derive(Default)]
+struct Seen {
+    /// By the name that was asked for.
+    base: std::sync::Mutex<Option<(String, Image)>>,
+    /// A server that was shut down.
+    off: std::sync::Mutex<Option<nova::Server>>,
 }
 
 impl OpenStack {
     /// Sends nothing; the first call logs in.
     pub fn new(config: Config) -> Result<Self, CloudError> {
         let Config { login, home, runtime, defaults, owner, ssh_from } = config;
-        Ok(Self { api: Api::new(login)?, host: Host::new(&home, &runtime), defaults, owner, ssh_from, group: Default::default() })
+        Ok(Self {
+            api: Api::new(login)?,
+            host: Host::new(&home, &runtime),
+            defaults,
+            owner,
+            ssh_from,
+            seen: Seen::default(),
+            group: Default::default(),
+        })
     }
 
     /// What marks a server, a volume or a staged image as made by `run`.
@@ -98,19 +116,15 @@ impl From<ApiError> for CloudError {
     }
 }
 
-/// A wait that polls: `look` gives `Some` when there is something to give. The pause grows a little, to `longest`.
-async fn poll<T, F>(
-    cancel: &Cancel,
-    what: &str,
-    deadline: Duration,
-    longest: Duration,
-    mut look: impl FnMut() -> F,
-) -> Result<T, CloudError>
+/// A wait that polls: `look` gives `Some` when there is something to give. It is asked for the first time after `first`, before which
+/// there is nothing to be seen; then every [`LOOK`], and more seldom the longer it takes: each look costs the cloud a request.
+async fn poll<T, F>(cancel: &Cancel, what: &str, deadline: Duration, first: Duration, mut look: impl FnMut() -> F) -> Result<T, CloudError>
 where
     F: Future<Output = Result<Option<T>, CloudError>>,
 {
     let until = std::time::Instant::now() + deadline;
-    let mut pause = Duration::from_millis(700);
+    cancel.pause(first.min(deadline)).await?;
+    let mut pause = LOOK;
     loop {
         if let Some(found) = look().await? {
             return Ok(found);
@@ -119,9 +133,12 @@ where
             return Err(CloudError::Deadline { what: what.to_owned(), after: deadline });
         }
         cancel.pause(pause).await?;
-        pause = (pause * 3 / 2).min(longest);
+        pause = (pause * 6 / 5).min(LOOK * 3);
     }
 }
+
+/// Between two looks at something in the making.
+const LOOK: Duration = Duration::from_millis(2500);
 
 #[async_trait]
 impl Cloud for OpenStack {

@@ -14,7 +14,6 @@ use crate::image;
 pub const PREFIX: &str = "factory-";
 /// Until a thing is gone that was told to go. The caller has a deadline of its own.
 const GONE: Duration = Duration::from_secs(110);
-const LOOK: Duration = Duration::from_secs(3);
 /// Between two looks for a thing whose create was not answered: the cloud may still be at it.
 const AGAIN: Duration = Duration::from_secs(4);
 
@@ -65,7 +64,7 @@ pub async fn delete_server(cloud: &OpenStack, run: &str, id: &str) -> Result<(),
         let seen = nova::server(&cloud.api, id, &cancel).await?;
         Ok(seen.is_none_or(|s| matches!(s.status.as_str(), "DELETED" | "SOFT_DELETED")).then_some(()))
     };
-    poll(&cancel, &format!("delete server {id}"), GONE, LOOK, gone).await
+    poll(&cancel, &format!("delete server {id}"), GONE, Duration::from_secs(2), gone).await
 }
 
 async fn delete_volume(cloud: &OpenStack, run: &str, id: &str) -> Result<(), CloudError> {
@@ -83,7 +82,7 @@ async fn delete_volume(cloud: &OpenStack, run: &str, id: &str) -> Result<(), Clo
             _ => Ok(None),
         }
     };
-    poll(&cancel, &format!("delete volume {id}"), GONE, LOOK, gone).await
+    poll(&cancel, &format!("delete volume {id}"), GONE, Duration::ZERO, gone).await
 }
 
 async fn give_back(cloud: &OpenStack, run: &str, id: &str) -> Result<(), CloudError> {
@@ -110,7 +109,7 @@ async fn delete_group(cloud: &OpenStack, run: &str, id: &str) -> Result<(), Clou
             Err(e) => Err(e.into()),
         }
     };
-    poll(&cancel, &format!("delete security group {}", group.name), GONE, LOOK, gone).await
+    poll(&cancel, &format!("delete security group {}", group.name), GONE, Duration::ZERO, gone).await
 }
 
 async fn discard(cloud: &OpenStack, run: &str, id: &str, name: &str) -> Result<(), CloudError> {
@@ -129,7 +128,7 @@ async fn discard(cloud: &OpenStack, run: &str, id: &str, name: &str) -> Result<(
             Err(e) => Err(e.into()),
         }
     };
-    poll(&cancel, &format!("delete image {name}"), GONE, LOOK, gone).await
+    poll(&cancel, &format!("delete image {name}"), GONE, Duration::ZERO, gone).await
 }
 
 /// By its properties; or, where Cinder made it and nobody could mark it yet, by the run in its name.

@@ -35,18 +35,16 @@ pub async fn shutdown(cloud: &OpenStack, cx: &Cx, machine: &Machine, deadline: D
             return Err(CloudError::refused(&what, "it is gone"));
         };
         Ok(match judge(&server) {
-            Power::Off if server.task_state.is_none() => Some(Power::Off),
+            Power::Off if server.task_state.is_none() => Some(server),
             Power::Stuck(why) => return Err(CloudError::refused(&what, why)),
             _ => None,
         })
     };
-    if look().await?.is_some() {
-        return Ok(());
-    }
+    // Of one that is off already Nova says so.
     nova::stop(&cloud.api, &machine.id, &cx.cancel).await?;
-    // No guest is down within a second or two: looks before that are wasted.
-    cx.cancel.pause(Duration::from_secs(3).min(deadline)).await?;
-    poll(&cx.cancel, &what, deadline, Duration::from_secs(3), look).await.map(drop)
+    poll(&cx.cancel, &what, deadline, Duration::from_secs(5), look)
+        .await
+        .map(|server| *cloud.seen.off.lock().expect("plain assignments do not panic") = Some(server))
 }
 
 #[cfg(test)]
