@@ -48,6 +48,8 @@ pub fn smoke_user_data(login: &PublicKey) -> String {
         // The console is how the factory learns the keys, so images that keep them off it say so to no avail.
         "ssh": { "emit_keys_to_console": true },
         "ssh_key_console_blacklist": [],
+        // The check `runcmd` looks for it.
+        "runcmd": ["touch /run/image-factory-runcmd"],
     }))
 }
 

@@ -36,7 +36,8 @@ pub async fn run(context: &Context, command: &Command) -> Result<ExitCode, Failu
     Ok(ExitCode::SUCCESS)
 }
 
-fn find<'a>(images: &'a [Image], wanted: &str) -> Option<&'a Image> {
+/// By ID, exact name, or family: its newest active one.
+pub fn find<'a>(images: &'a [Image], wanted: &str) -> Option<&'a Image> {
     let by = |test: &dyn Fn(&&Image) -> bool| images.iter().find(test);
     by(&|i| i.id == wanted).or_else(|| by(&|i| i.name == wanted)).or_else(|| by(&|i| i.family == wanted && i.state == State::Active))
 }
