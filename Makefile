@@ -2,7 +2,7 @@
 BIN = $${CARGO_TARGET_DIR:-target}/release/image-factory
 
 .DEFAULT_GOAL := help
-.PHONY: help build-images build-os validate test test-failures test-moments test-openstack test-openstack-moments check reference deps clean purge
+.PHONY: help build-images build-os validate test test-failures test-os test-moments test-openstack test-os-openstack test-openstack-moments check reference deps clean purge
 
 help: ## Say what there is
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | awk -F'\t' '{ printf "  make %-22s %s\n", $$1, $$2 }'
@@ -32,6 +32,10 @@ test-failures: ## What goes wrong, done to real machines (about ten minutes)
 	@setup/dependencies build run test
 	cargo test --locked --test vm -- --ignored --test-threads=1 failures
 
+test-os: ## os/debian-12 with all its checks, and images that must not pass (about a quarter of an hour)
+	@setup/dependencies build run test
+	cargo test --locked --test vm -- --ignored --nocapture --test-threads=1 os_local
+
 test-moments: ## kill -9 at twelve moments of a build, then sweep (about half an hour)
 	@setup/dependencies build run test
 	cargo test --locked --test vm -- --ignored --nocapture --test-threads=1 moments
@@ -39,7 +43,12 @@ test-moments: ## kill -9 at twelve moments of a build, then sweep (about half an
 test-openstack: ## OpenStack tests, on a devcloud it brings up on this machine (FACTORY_DEVCLOUD=yes)
 	@test-tools/devcloud/up
 	@setup/dependencies build run test
-	cargo test --locked --test openstack -- --ignored --nocapture --test-threads=1 --skip moments
+	cargo test --locked --test openstack -- --ignored --nocapture --test-threads=1 --skip moments --skip os_images
+
+test-os-openstack: ## The same as test-os, on devcloud
+	@test-tools/devcloud/up
+	@setup/dependencies build run test
+	cargo test --locked --test openstack -- --ignored --nocapture --test-threads=1 os_images
 
 test-openstack-moments: ## The same as test-moments, on devcloud
 	@test-tools/devcloud/up

@@ -9,6 +9,9 @@ mod devcloud;
 mod factory;
 mod main_job;
 mod moments;
+mod os_images;
+#[path = "../vm/os_job.rs"]
+mod os_job;
 mod refusals;
 #[path = "../tiny_disk.rs"]
 mod tiny_disk;

@@ -21,7 +21,15 @@ impl Factory {
         for definition in ["os/debian-12", "images/bundle-nginx"] {
             copy(&from.join(definition), &this.tree().join(definition));
         }
-        this
+        let vars = std::fs::read_to_string(from.join("os/debian-12/build-vars.yml")).unwrap();
+        let quick = "tests:\n  skip: [package-update, cloud-init-package, reboot-soft, reboot-hard, rescue, snapshot]\n";
+        this.file("os/debian-12/build-vars.yml", &format!("{vars}\n{quick}"))
+    }
+
+    /// With the base as it is, all its checks on: they take minutes, and most tests are about something else.
+    pub fn whole(self) -> Self {
+        let vars = std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("os/debian-12/build-vars.yml")).unwrap();
+        self.file("os/debian-12/build-vars.yml", &vars)
     }
 
     pub fn tree(&self) -> PathBuf {
