@@ -240,6 +240,7 @@ async fn build_in(setup: &Setup<'_>, plan: &Plan, cx: &Cx) -> Outcome {
         plan,
         scratch: scratch.clone(),
         work: work.clone(),
+        downloads: setup.home.data.join("cache/downloads"),
         until: setup.person.map_or(Until::Published, Until::Provisioned),
         keep_on_failure: setup.keep_on_failure,
     };

@@ -164,6 +164,7 @@ impl World {
             plan: &plan,
             scratch: self.dir.path().into(),
             work: self.dir.path().into(),
+            downloads: self.dir.path().join("downloads"),
             until: Until::Published,
             keep_on_failure: false,
         };
@@ -301,6 +302,7 @@ async fn a_builder_that_powers_off_in_mid_step_is_named() {
         plan: &plan,
         scratch: world.dir.path().into(),
         work: world.dir.path().into(),
+        downloads: world.dir.path().join("downloads"),
         until: Until::Published,
         keep_on_failure: false,
     };
