@@ -105,7 +105,7 @@ fn values_that_cannot_be() {
             hint: what needs a login is to be fetched beforehand: name the file by its path
     ");
     insta::assert_snapshot!(said("{url: ../../secret.img}"), @r"
-        2:15: error: `../../secret.img` leads out of the bundle
+        2:15: error: `../../secret.img` leaves the bundle
             hint: what a bundle needs lies in its directory
     ");
     insta::assert_snapshot!(said("{url: /no/such/disk.img, sha256: [a]}"), @r"
