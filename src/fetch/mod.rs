@@ -154,7 +154,6 @@ impl FetchError {
 pub struct Fetch {
     cache: PathBuf,
     patience: Patience,
-    client: reqwest::Client,
 }
 
 /// Where a file is that was wished for, and its checksum if there was one to compare.
@@ -169,8 +168,8 @@ pub struct Fetched {
 
 impl Fetch {
     /// `cache`: `<home>/cache/downloads`; made when it is needed. Connects to nothing.
-    pub fn new(cache: &Path, patience: Patience) -> Result<Self, FetchError> {
-        Ok(Self { client: download::client(&patience)?, cache: cache.into(), patience })
+    pub fn new(cache: &Path, patience: Patience) -> Self {
+        Self { cache: cache.into(), patience }
     }
 
     pub async fn get(&self, wish: &Wish, job: &Job) -> Result<Fetched, FetchError> {
@@ -198,7 +197,8 @@ impl Fetch {
             return Ok(Fetched { file: slot.whole(), digest: Some(wanted), was_here: true });
         }
         job.events.doing(format!("downloading {shown}"));
-        download::Download { client: &self.client, patience: &self.patience, url, shown, wanted: &wanted, slot: &slot }.run(job).await?;
+        let client = download::client(&self.patience)?;
+        download::Download { client: &client, patience: &self.patience, url, shown, wanted: &wanted, slot: &slot }.run(job).await?;
         Ok(Fetched { file: slot.whole(), digest: Some(wanted), was_here: false })
     }
 
@@ -206,7 +206,7 @@ impl Fetch {
     async fn listed(&self, of: &Place, list: &Place, job: &Job) -> Result<Digest, FetchError> {
         job.events.doing(format!("looking {} up in {list}", of.name()));
         let text = match list {
-            Place::Url(url) => download::text(&self.client, &self.patience, url, list, job).await?,
+            Place::Url(url) => download::text(&download::client(&self.patience)?, &self.patience, url, list, job).await?,
             Place::File(path) => std::fs::read(path).map_err(FetchError::io("read", path))?,
         };
         let found = sums::find(&String::from_utf8_lossy(&text), &of.name(), &list.name());

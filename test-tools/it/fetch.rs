@@ -74,7 +74,7 @@ impl Bench {
     fn patient(&self, idle: Duration) -> Build {
         let ms = Duration::from_millis;
         let patience = Patience { connect: ms(2000), idle, tries: 4, pause: ms(2), longest: ms(50) };
-        let fetch = Fetch::new(&self.cache(), patience).unwrap();
+        let fetch = Fetch::new(&self.cache(), patience);
         Build { fetch, cancel: Cancel::default(), seen: Seen::default(), deadline: Duration::from_secs(60) }
     }
 
