@@ -1,7 +1,7 @@
 //! Gets an image from elsewhere, and hands it over only if it is what it should be.
 //!
 //! A [`Wish`] says from where and what checksum. [`Fetch::get`] finds the checksum in a publisher's list if need be ([`sums`]), looks
-//! into the [`cache`], and downloads what is not there ([`download`]), written and hashed by [`part`] on the way. [`unpack`] opens
+//! into the [`cache`], and downloads what is not there ([`download`], over [`http`]), written and hashed by [`part`] on the way. [`unpack`] opens
 //! what is compressed. Files of this machine are hashed where they lie.
 //!
 //! The cache is a directory of files named by their checksum (`sha256-3a52…`), shared by all builds of a home. A file has that name
@@ -17,6 +17,7 @@ use crate::event::Events;
 
 mod cache;
 mod download;
+mod http;
 mod part;
 mod place;
 mod sums;
@@ -197,7 +198,7 @@ impl Fetch {
             return Ok(Fetched { file: slot.whole(), digest: Some(wanted), was_here: true });
         }
         job.events.doing(format!("downloading {shown}"));
-        let client = download::client(&self.patience)?;
+        let client = http::client(&self.patience)?;
         download::Download { client: &client, patience: &self.patience, url, shown, wanted: &wanted, slot: &slot }.run(job).await?;
         Ok(Fetched { file: slot.whole(), digest: Some(wanted), was_here: false })
     }
@@ -206,7 +207,7 @@ impl Fetch {
     async fn listed(&self, of: &Place, list: &Place, job: &Job) -> Result<Digest, FetchError> {
         job.events.doing(format!("looking {} up in {list}", of.name()));
         let text = match list {
-            Place::Url(url) => download::text(&download::client(&self.patience)?, &self.patience, url, list, job).await?,
+            Place::Url(url) => http::text(&http::client(&self.patience)?, &self.patience, url, list, job).await?,
             Place::File(path) => std::fs::read(path).map_err(FetchError::io("read", path))?,
         };
         let found = sums::find(&String::from_utf8_lossy(&text), &of.name(), &list.name());
