@@ -43,11 +43,8 @@ impl Download<'_> {
 
     async fn whole(&self, job: &Job) -> Result<Whole, FetchError> {
         let note = self.slot.note().filter(|n| n.url == self.url && n.validator.is_some());
-        let mut state = State {
-            part: Part::open(&self.slot.part(), note.is_some(), self.wanted.algorithm)?,
-            validator: note.as_ref().and_then(|n| n.validator.clone()),
-            pieced: false,
-        };
+        let part = Part::open(&self.slot.part(), note.is_some(), self.wanted.algorithm)?;
+        let mut state = State { pieced: part.length() > 0, part, validator: note.and_then(|n| n.validator) };
         if state.part.length() > 0 {
             job.events.note(format!("{}: going on after {} MiB of an earlier build", self.shown.name(), state.part.length() >> 20));
         }

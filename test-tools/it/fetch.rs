@@ -479,15 +479,19 @@ async fn a_part_that_is_not_the_beginning_costs_one_more_download() {
     let wanted = sha256(&whole);
     let served = whole.clone();
     let server = Server::start(move |r, s| serve(r, s, &served, "\"a\"", usize::MAX));
-    for (note, asked) in [
-        (format!("{{\"url\":\"{}\",\"validator\":\"\\\"a\\\"\",\"size\":null}}", server.url("x")), &[Some(MIB), None][..]),
-        ("{\"url\":\"http://elsewhere/x\",\"validator\":\"\\\"a\\\"\",\"size\":null}".into(), &[None]),
-        ("cut o".into(), &[None]),
+    let known = format!("{{\"url\":\"{}\",\"validator\":\"\\\"a\\\"\",\"size\":null}}", server.url("x"));
+    let elsewhere = known.replace("127.0.0.1", "elsewhere");
+    let all = whole.len();
+    for (length, note, asked) in [
+        (MIB, known.as_str(), &[Some(MIB), None][..]),
+        (all, &known, &[Some(all), None]),
+        (MIB, &elsewhere, &[None]),
+        (MIB, "cut o", &[None]),
     ] {
         let bench = Bench::new_with_cache();
         let before = server.seen().len();
-        std::fs::write(bench.path(&wanted, ".part"), vec![0; MIB]).unwrap();
-        std::fs::write(bench.path(&wanted, ".json"), &note).unwrap();
+        std::fs::write(bench.path(&wanted, ".part"), vec![0; length]).unwrap();
+        std::fs::write(bench.path(&wanted, ".json"), note).unwrap();
         is(bench.build().url(server.url("x"), &wanted).await, &whole);
         assert_eq!(starts(&server.seen()[before..]), asked, "{note}");
     }
