@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 pub enum Stage {
     /// Read the cloud, make the plan. Nothing is created.
     Plan,
-    /// Get a source image (`source.script`) and take it in.
+    /// Get a source image (`source.url`), or have it made (`source.script`), and take it in.
     Source,
     /// Builder up, SSH answers, cloud-init done.
     Boot,

@@ -32,11 +32,45 @@ pub struct Cmd {
     pub env_remove: Vec<String>,
     pub dir: Option<PathBuf>,
     pub deadline: Duration,
+    pub limits: Limits,
+}
+
+/// What the kernel holds a program and its children to, each process by itself; for tools that read what strangers made. Beyond
+/// the one an allocation fails, beyond the other the process is killed (`killed by signal 24`). Source: setrlimit(2).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Limits {
+    /// Bytes of memory that it may map.
+    pub address_space: Option<u64>,
+    /// Time of the processor, not of the clock.
+    pub cpu: Option<Duration>,
+}
+
+impl Limits {
+    /// Called between fork and exec, where only plain system calls are allowed.
+    fn set(self) -> std::io::Result<()> {
+        let limits = [(libc::RLIMIT_AS, self.address_space), (libc::RLIMIT_CPU, self.cpu.map(|d| d.as_secs().max(1)))];
+        for (what, most) in limits.into_iter().filter_map(|(what, most)| Some((what, most?))) {
+            let limit = libc::rlimit { rlim_cur: most, rlim_max: most };
+            // SAFETY: plain system call; `limit` lives until it returns.
+            if unsafe { libc::setrlimit(what, &limit) } != 0 {
+                return Err(std::io::Error::last_os_error());
+            }
+        }
+        Ok(())
+    }
 }
 
 impl Cmd {
     pub fn new(program: impl Into<OsString>, deadline: Duration) -> Self {
-        Self { program: program.into(), args: Vec::new(), env: BTreeMap::new(), env_remove: Vec::new(), dir: None, deadline }
+        Self {
+            program: program.into(),
+            args: Vec::new(),
+            env: BTreeMap::new(),
+            env_remove: Vec::new(),
+            dir: None,
+            deadline,
+            limits: Limits::default(),
+        }
     }
 
     #[must_use]
@@ -69,6 +103,12 @@ impl Cmd {
         self
     }
 
+    #[must_use]
+    pub fn limits(mut self, limits: Limits) -> Self {
+        self.limits = limits;
+        self
+    }
+
     fn name(&self) -> String {
         Path::new(&self.program).file_name().unwrap_or(&self.program).to_string_lossy().into_owned()
     }
@@ -82,6 +122,11 @@ impl Cmd {
         }
         if let Some(dir) = &self.dir {
             command.current_dir(dir);
+        }
+        let limits = self.limits;
+        if limits != Limits::default() {
+            // SAFETY: `set` makes system calls and allocates nothing.
+            unsafe { command.pre_exec(move || limits.set()) };
         }
         command
     }
@@ -318,6 +363,16 @@ mod tests {
         let begin = std::time::Instant::now();
         let status = run(&sh("echo told; sleep 20 & exit 0", LONG), &Cancel::default(), |_, _| ()).await.unwrap();
         assert!(status.success() && begin.elapsed() < Duration::from_secs(10));
+    }
+
+    #[tokio::test]
+    async fn limits_hold() {
+        let cpu = Limits { cpu: Some(Duration::from_secs(1)), ..Limits::default() };
+        let ended = run(&sh("while :; do :; done", LONG).limits(cpu), &Cancel::default(), |_, _| ()).await;
+        assert!(["killed by signal 24", "killed by signal 9"].contains(&status_text(ended.unwrap()).as_str()));
+        let space = Limits { address_space: Some(1 << 30), ..Limits::default() };
+        let told = output(&sh("ulimit -v; ulimit -t", LONG).limits(space), &Cancel::default()).await.unwrap();
+        assert_eq!(told, "1048576\nunlimited\n");
     }
 
     #[tokio::test]

@@ -248,6 +248,7 @@ async fn build_in(setup: &Setup<'_>, plan: &Plan, cx: &Cx) -> Outcome {
             Some(person) => Until::Provisioned(person),
             None => Until::Published,
         },
+        downloads: setup.home.data.join("cache/downloads"),
         keep_on_failure: setup.keep_on_failure,
     };
     for dir in [&work, &scratch] {

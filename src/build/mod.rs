@@ -8,6 +8,7 @@ use crate::cloud::ledger::{Entry, Kind, Leak, LedgerError};
 use crate::cloud::{Cloud, CloudError, Cx};
 use crate::event::{Check, Event, Stage, seconds};
 use crate::exec::ExecError;
+use crate::fetch::FetchError;
 use crate::image::{Image, State};
 use crate::plan::Plan;
 use crate::remote::{Connect, RemoteError};
@@ -37,6 +38,8 @@ pub struct Site<'a> {
     pub scratch: PathBuf,
     /// Where large files of this run go.
     pub work: PathBuf,
+    /// Where downloads are kept, for all runs.
+    pub downloads: PathBuf,
     pub until: Until<'a>,
     /// Leave the machine of a failed build up.
     pub keep_on_failure: bool,
@@ -94,6 +97,8 @@ pub enum BuildError {
     NotReady { machine: String, reason: String, console: Vec<String> },
     #[error("source {script}: {reason}")]
     Source { script: String, reason: String },
+    #[error("source: {0}")]
+    Fetch(FetchError),
     #[error("step {}, {name}: {reason}", index + 1)]
     Step { index: usize, name: String, reason: String },
     #[error("step {}, {name}: {source}", index + 1)]
@@ -114,6 +119,15 @@ pub enum BuildError {
 impl From<LedgerError> for BuildError {
     fn from(e: LedgerError) -> Self {
         Self::Cloud(e.into())
+    }
+}
+
+impl From<FetchError> for BuildError {
+    fn from(e: FetchError) -> Self {
+        match e {
+            FetchError::Cancelled(c) => Self::Cancelled(c),
+            e => Self::Fetch(e),
+        }
     }
 }
 

@@ -1,11 +1,14 @@
-//! Where a build starts: the base image, or an image that a source script of the bundle writes.
-use std::path::Path;
+//! Where a build starts: the base image, an image that a source script of the bundle writes, or one that is got from elsewhere.
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::{BuildError, Site, child, exec_reason};
+use crate::cloud::CloudError;
 use crate::cloud::ledger::{Kind, Made};
+use crate::disk::{self, Format};
 use crate::event::Stage;
 use crate::exec::{self, Cmd};
+use crate::fetch::{Fetch, Job, Patience, Wish, unpack};
 use crate::image::Image;
 use crate::plan::Origin;
 
@@ -13,18 +16,51 @@ pub(super) async fn image(site: &Site<'_>) -> Result<Image, BuildError> {
     match &site.plan.origin {
         Origin::Base(image) => Ok(image.as_ref().clone()),
         Origin::Script(script) => site.stage(Stage::Source, from_script(site, script)).await,
+        Origin::Url { wish, format } => site.stage(Stage::Source, from_elsewhere(site, wish, *format)).await,
     }
+}
+
+/// Large files of this stage.
+async fn own_directory(site: &Site<'_>) -> Result<PathBuf, BuildError> {
+    let dir = site.work.join("source");
+    let made = || async {
+        std::fs::create_dir_all(&dir).map_err(|source| BuildError::Io { path: dir.clone(), source })?;
+        Ok::<_, BuildError>(Made { id: dir.to_string_lossy().into_owned(), value: () })
+    };
+    site.cx.ledger.own(Kind::Directory, &dir.to_string_lossy(), made).await?;
+    Ok(dir)
+}
+
+async fn from_elsewhere(site: &Site<'_>, wish: &Wish, format: Option<Format>) -> Result<Image, BuildError> {
+    let (cx, plan) = (site.cx, site.plan);
+    let job = Job::new(&cx.events, &cx.cancel, Duration::from_secs(plan.timeouts.source));
+    let got = Fetch::new(&site.downloads, Patience::default()).get(wish, &job).await?;
+    if let Some(digest) = &got.digest {
+        cx.events.note(format!("source {}: {digest}", wish.from));
+    }
+    let file = match unpack::packing(&got.file)? {
+        None => got.file,
+        Some(packing) => {
+            let out = own_directory(site).await?.join("disk.img");
+            cx.events.doing(format!("unpacking {}", wish.from.name()));
+            unpack::unpack(&got.file, packing, &out, &job).await?;
+            out
+        }
+    };
+    // Names what the user knows; the cloud looks again, and knows the file by where it lies.
+    disk::inspect_as(&file, format).map_err(|why| CloudError::refused(wish.from.to_string(), why))?;
+    take_in(site, &file).await
+}
+
+async fn take_in(site: &Site<'_>, file: &Path) -> Result<Image, BuildError> {
+    site.cx.events.doing("taking the image in");
+    let staged = format!("{}-staged-source", site.plan.run);
+    Ok(site.cloud.import(site.cx, &site.plan.run, &staged, file, Duration::from_secs(site.plan.timeouts.upload)).await?)
 }
 
 async fn from_script(site: &Site<'_>, script: &Path) -> Result<Image, BuildError> {
     let (cx, plan) = (site.cx, site.plan);
-    let dir = site.work.join("source");
-    cx.ledger
-        .own(Kind::Directory, &dir.to_string_lossy(), || async {
-            std::fs::create_dir_all(&dir).map_err(|source| BuildError::Io { path: dir.clone(), source })?;
-            Ok::<_, BuildError>(Made { id: dir.to_string_lossy().into_owned(), value: () })
-        })
-        .await?;
+    let dir = own_directory(site).await?;
     let out = dir.join("disk.img");
     let limit = Duration::from_secs(plan.timeouts.source);
     let cmd = Cmd::new(plan.bundle_dir.join(script), limit)
@@ -48,7 +84,5 @@ async fn from_script(site: &Site<'_>, script: &Path) -> Result<Image, BuildError
     if !out.is_file() {
         return Err(failed("it ended well but wrote no file to $OUT".into()));
     }
-    cx.events.doing("taking the image in");
-    let staged = format!("{}-staged-source", plan.run);
-    Ok(site.cloud.import(cx, &plan.run, &staged, &out, Duration::from_secs(plan.timeouts.upload)).await?)
+    take_in(site, &out).await
 }

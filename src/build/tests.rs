@@ -11,7 +11,10 @@ use super::*;
 use crate::cancel::Cancel;
 use crate::cloud::ledger::Ledger;
 use crate::cloud::memory::{Fault, Memory};
+use crate::digest::{Algorithm, Digest, Hasher};
+use crate::disk::Format;
 use crate::event::{Events, Sink, Stamped, Verdict};
+use crate::fetch::{Place, Sum, Wish};
 use crate::plan::*;
 use crate::remote::{Command, Exit, OnOutput, OnProgress, Remote, Stream, Target};
 
@@ -164,11 +167,14 @@ impl World {
     }
 
     async fn build(&self) -> Outcome {
+        self.build_plan(self.plan()).await
+    }
+
+    async fn build_plan(&self, plan: Plan) -> Outcome {
         let ledger = Ledger::open(&self.dir.path().join("ledger.jsonl")).unwrap();
         let events = Events::default();
         events.add(Box::new(self.seen.clone()));
         let cx = Cx { ledger, events, cancel: self.cancel.clone() };
-        let plan = self.plan();
         let site = Site {
             cloud: &self.cloud,
             connect: &self.fake,
@@ -176,6 +182,7 @@ impl World {
             plan: &plan,
             scratch: self.dir.path().into(),
             work: self.dir.path().into(),
+            downloads: self.dir.path().join("downloads"),
             until: Until::Published,
             keep_on_failure: false,
         };
@@ -354,6 +361,7 @@ async fn a_builder_that_powers_off_in_mid_step_is_named() {
         plan: &plan,
         scratch: world.dir.path().into(),
         work: world.dir.path().into(),
+        downloads: world.dir.path().join("downloads"),
         until: Until::Published,
         keep_on_failure: false,
     };
@@ -373,4 +381,48 @@ async fn a_signal_in_mid_step_unwinds_everything() {
     let outcome = world.build().await;
     assert!(outcome.result.unwrap_err().is_cancelled() && outcome.leaks.is_empty());
     assert_eq!(before, world.cloud.snapshot());
+}
+
+/// A packed disk of this machine, with its checksum: unpacked, looked into, taken in, and published without a builder.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_source_from_elsewhere_becomes_the_image_only_if_it_is_right() {
+    use std::io::Write;
+    let mut disk = vec![0; 1 << 20];
+    disk[510..512].copy_from_slice(&[0x55, 0xaa]);
+    let mut packed = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+    packed.write_all(&disk).unwrap();
+    let packed = packed.finish().unwrap();
+    let mut hasher = Hasher::new(Algorithm::Sha256);
+    hasher.update(&packed);
+    let right = hasher.finish();
+    let wrong = Digest { hex: "0".repeat(64), ..right.clone() };
+
+    for (digest, format, told) in [
+        (&right, None, ""),
+        (&right, Some(Format::Raw), ""),
+        (&right, Some(Format::Qcow2), "disk.raw.gz: is raw, and not qcow2 as `source.format` says"),
+        (&wrong, None, "disk.raw.gz is not what it should be"),
+    ] {
+        let world = World::new();
+        let before = world.cloud.snapshot();
+        let file = world.dir.path().join("disk.raw.gz");
+        std::fs::write(&file, &packed).unwrap();
+        let wish = Wish { from: Place::File(file), sum: Some(Sum::Given(digest.clone())) };
+        let plan = Plan { origin: Origin::Url { wish, format }, builder: None, steps: Vec::new(), ..world.plan() };
+        let outcome = world.build_plan(plan).await;
+        match outcome.result {
+            Ok(Built::Image(image)) => {
+                assert_eq!((told, image.size, image.name.as_str()), ("", (1 << 20) / 10, "x-1"));
+                assert!(
+                    world.seen.0.lock().unwrap().iter().any(|e| matches!(e, Event::Note { text } if text.ends_with(&right.to_string())))
+                );
+            }
+            Ok(other) => panic!("{other:?}"),
+            Err(e) => {
+                assert!(!told.is_empty() && e.to_string().contains(told), "{e}");
+                assert_eq!(before, world.cloud.snapshot());
+            }
+        }
+        assert!(outcome.leaks.is_empty());
+    }
 }

@@ -27,9 +27,9 @@ pub(super) const TOP: &[&str] = &[
     "vars",
 ];
 pub(super) const BUNDLE: &[&str] = &["name", "img_base", "path", "properties"];
-pub(super) const SOURCE: &[&str] = &["script"];
-/// Of `source`, in the contract and not in this version.
-pub(super) const SOURCE_LATER: &[&str] = &["url", "sha256", "sha512", "checksum_url", "format"];
+pub(super) const SOURCE: &[&str] = &["url", "sha256", "sha512", "checksum_url", "format", "script"];
+/// Of `source`: how a download is known to be right; one of them.
+pub(super) const CHECKSUMS: &[&str] = &["sha256", "sha512", "checksum_url"];
 pub(super) const ACTIONS: &[&str] = &["ansible", "shell", "script", "upload", "reboot"];
 pub(super) const STEP: &[&str] =
     &["ansible", "shell", "script", "upload", "reboot", "name", "timeout", "retries", "env", "sudo", "extra_vars", "tags"];

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use super::decode::{self, Field, Reader};
 use super::overrides::Override;
 use super::yaml::{Node, Spot, Value};
-use super::{Bundle, Kind, checks, files, image, keys, steps, syntax, tree};
+use super::{Bundle, Kind, checks, files, image, keys, source, steps, syntax, tree};
 use crate::diagnostic::{Diagnostic, Place};
 
 /// Settings longer than this are none.
@@ -132,7 +132,7 @@ fn bundle(reader: &mut Reader, tree: PathBuf, home: PathBuf, label: &Path, root:
         }
     }
     Some(Bundle {
-        source: top.read("source", |f| steps::source(reader, f, kind, &dir)),
+        source: top.read("source", |f| source::source(reader, f, kind, &dir)),
         target_name: top.read("bundle_target_name", |f| image::target_name(reader, f)),
         flavor: top.read("vm_flavor", |f| reader.word(f)),
         test_flavor: top.read("test_flavor", |f| reader.word(f)),

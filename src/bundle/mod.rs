@@ -6,6 +6,8 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::diagnostic::Place;
+use crate::disk::Format;
+use crate::fetch::Wish;
 
 mod bases;
 mod checks;
@@ -18,6 +20,7 @@ mod load;
 mod overrides;
 mod quantity;
 mod scalar;
+mod source;
 mod steps;
 mod syntax;
 #[cfg(test)]
@@ -122,6 +125,8 @@ pub enum Base {
 pub enum Source {
     /// An executable of the bundle that writes a disk image to `$OUT`.
     Script(PathBuf),
+    /// A disk image from elsewhere; paths in it are absolute. What comes over the network has a checksum.
+    Url { wish: Wish, format: Option<Format> },
 }
 
 #[derive(Debug, Clone, PartialEq)]

@@ -1,10 +1,10 @@
-//! `steps` and `source`: what runs, and the files it needs.
+//! `steps`: what runs, and the files it needs.
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use super::decode::{Field, Fields, Reader};
 use super::yaml::Value;
-use super::{Action, Kind, Source, Step, files, keys};
+use super::{Action, Step, files, keys};
 
 /// `dir` is where the files are; `shown` is how places name that directory.
 pub(super) fn steps(reader: &mut Reader, field: &Field, dir: &Path, shown: &Path) -> Option<Vec<Step>> {
@@ -51,7 +51,12 @@ fn step(reader: &mut Reader, field: &Field, dir: &Path, shown: &Path) -> Option<
     Some(Step { name, action, timeout, retries, env, sudo })
 }
 
-fn path(reader: &mut Reader, field: &Field, dir: &Path, check: fn(&Path, &str) -> Result<PathBuf, files::Trouble>) -> Option<PathBuf> {
+pub(super) fn path(
+    reader: &mut Reader,
+    field: &Field,
+    dir: &Path,
+    check: fn(&Path, &str) -> Result<PathBuf, files::Trouble>,
+) -> Option<PathBuf> {
     let text = reader.word(field)?;
     match check(dir, &text) {
         Ok(path) => Some(path),
@@ -118,27 +123,4 @@ fn environment(reader: &mut Reader, field: &Field) -> Option<BTreeMap<String, St
         }
     }
     Some(env)
-}
-
-/// `source` of an `os/` definition.
-pub(super) fn source(reader: &mut Reader, field: &Field, kind: Kind, dir: &Path) -> Option<Source> {
-    if kind == Kind::Image {
-        let hint = "an image of images/ is built on a base: `bundle.img_base`; what is made from scratch lives in os/";
-        reader.error(field.key, "`source` is for definitions in os/ only", hint);
-    }
-    let mut valid = keys::SOURCE.to_vec();
-    valid.extend(keys::SOURCE_LATER);
-    let source = reader.fields(field, &valid)?;
-    for later in keys::SOURCE_LATER.iter().filter_map(|key| source.get(key)) {
-        let message = if later.path == "source.url" {
-            "`url` sources are not supported yet by this version".to_owned()
-        } else {
-            format!("`{}` goes with `url` sources, which are not supported yet by this version", later.path)
-        };
-        reader.error(later.key, message, "`source.script` can download the image");
-    }
-    if source.entries.is_empty() {
-        required(reader, &source, "script");
-    }
-    source.read("script", |f| path(reader, f, dir, files::executable)).map(Source::Script)
 }

@@ -138,6 +138,7 @@ fn run_code(e: &RunError) -> u8 {
         RunError::Build(e) => match e {
             BuildError::Cloud(_) | BuildError::NotReady { .. } | BuildError::Io { .. } | BuildError::Cancelled(_) => CLOUD,
             BuildError::Source { .. }
+            | BuildError::Fetch(_)
             | BuildError::Step { .. }
             | BuildError::StepRemote { .. }
             | BuildError::BuilderLost { .. }
@@ -155,6 +156,7 @@ pub fn run_hint(e: &RunError) -> Option<String> {
         RunError::Build(BuildError::Step { .. } | BuildError::StepRemote { .. }) => {
             Some("`image-factory shell BUNDLE` opens the builder as the step left it; --keep-on-failure leaves it up".into())
         }
+        RunError::Build(BuildError::Fetch(e)) => e.hint().map(str::to_owned),
         RunError::Build(BuildError::Smoke { .. }) => Some("--keep-on-failure leaves the tested machine up".into()),
         RunError::Build(BuildError::NotReady { console, .. }) if console.is_empty() => {
             Some("its console is empty: does the image boot at all, and write to a serial console?".into())

@@ -8,6 +8,7 @@ use super::{Context, Failure, err, out};
 use crate::cloud::Cx;
 use crate::cloud::ledger::Ledger;
 use crate::event::Events;
+use crate::fetch::Sum;
 use crate::plan::{ActionPlan, Named, Origin, Plan, Security, run_id};
 use crate::run;
 
@@ -50,6 +51,18 @@ fn text(plan: &Plan) -> String {
     match &plan.origin {
         Origin::Base(base) => line("base", format!("{} {}", base.name, base.id)),
         Origin::Script(script) => line("source", format!("script {}", script.display())),
+        Origin::Url { wish, format } => {
+            let format = format.map_or(String::new(), |f| format!(", must be {}", f.name()));
+            line("source", format!("{}{format}", wish.from));
+            line(
+                "checksum",
+                match &wish.sum {
+                    Some(Sum::Given(digest)) => format!("{} {}", digest.algorithm.name(), digest.hex),
+                    Some(Sum::List(list)) => format!("of `{}` in {list}", wish.from.name()),
+                    None => "none: the file is of this machine".into(),
+                },
+            );
+        }
     }
     match &plan.builder {
         Some(m) => {

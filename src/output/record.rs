@@ -35,7 +35,7 @@ pub struct Record {
     pub leaks: Vec<String>,
     /// The published image; `None`: nothing was published.
     pub image: Option<Image>,
-    /// `None`: made by a source script.
+    /// `None`: made by a source script, or got from elsewhere.
     pub base: Option<BaseRecord>,
     pub stages: Vec<StageRecord>,
     pub steps: Vec<StepRecord>,
@@ -110,7 +110,7 @@ impl Record {
         let started = events.first().map_or(plan.at, |e| e.at);
         let base = match &plan.origin {
             Origin::Base(b) => Some(BaseRecord { id: b.id.clone(), name: b.name.clone(), digest: format!("sha512:{}", b.checksum) }),
-            Origin::Script(_) => None,
+            Origin::Script(_) | Origin::Url { .. } => None,
         };
         let mut record = Self {
             run: plan.run.clone(),

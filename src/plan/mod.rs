@@ -11,6 +11,8 @@ use serde::{Deserialize, Serialize};
 use crate::bundle;
 use crate::bundle::{Action, Base, Bundle, Source, TIDY_PARTS};
 use crate::diagnostic::{Diagnostic, Place};
+use crate::disk::Format;
+use crate::fetch::Wish;
 use crate::image::{self, Image, Visibility};
 
 mod facts;
@@ -59,6 +61,11 @@ pub enum Origin {
     Base(Box<Image>),
     /// An executable of the bundle that writes a disk image.
     Script(PathBuf),
+    /// A disk image from elsewhere. `format`: what it must be; `None`: what it is.
+    Url {
+        wish: Wish,
+        format: Option<Format>,
+    },
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -161,7 +168,7 @@ pub struct TimeoutPlan {
     pub upload: u64,
     /// Orderly stop.
     pub shutdown: u64,
-    /// A source script.
+    /// A source script; or a download and its unpacking.
     pub source: u64,
 }
 
@@ -305,8 +312,10 @@ fn secs(given: Option<Duration>, default: u64) -> u64 {
 
 fn origin(bundle: &Bundle, facts: &CloudFacts, wrong: &mut Vec<Diagnostic>) -> Option<Origin> {
     let at: Option<Place> = bundle.places.get("bundle.img_base").cloned();
-    if let Some(Source::Script(path)) = &bundle.source {
-        return Some(Origin::Script(path.clone()));
+    match &bundle.source {
+        Some(Source::Script(path)) => return Some(Origin::Script(path.clone())),
+        Some(Source::Url { wish, format }) => return Some(Origin::Url { wish: wish.clone(), format: *format }),
+        None => {}
     }
     let asked = match &bundle.base {
         Some(Base::Os(name)) => format!("os/{name}"),

@@ -53,6 +53,27 @@ fn validate_counts_and_is_silent_about_what_is_sound() {
     good().run(&["validate"]).exits(0).says("1 bundle checked: 0 errors, 0 warnings");
 }
 
+/// Neither looks at the network: nobody listens at that address.
+#[test]
+fn a_source_from_elsewhere_is_planned_with_its_checksum() {
+    let sum = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
+    let with = |more: &str| {
+        Factory::new().bundle("os/d", &format!("bundle: {{name: d}}\nsource: {{url: 'https://127.0.0.1:1/d.qcow2.xz', {more}}}\n"))
+    };
+    let factory = with(&format!("sha256: {sum}, format: qcow2"));
+    factory.run(&["validate"]).exits(0);
+    let plan = factory.run(&["plan", "os/d"]).exits(0);
+    let plan =
+        plan.says("https://127.0.0.1:1/d.qcow2.xz, must be qcow2").says(&format!("sha256 {sum}")).says("none: the source is the image");
+    assert!(!plan.out.contains("base "), "{}", plan.out);
+    let listed = with("checksum_url: https://127.0.0.1:1/SHA256SUMS");
+    listed.run(&["plan", "os/d"]).exits(0).says("of `d.qcow2.xz` in https://127.0.0.1:1/SHA256SUMS");
+    let json = listed.run(&["plan", "os/d", "--json"]).exits(0);
+    let plan: serde_json::Value = serde_json::from_str(&json.out).unwrap();
+    assert_eq!(plan["origin"]["url"]["wish"]["sum"]["list"]["url"], "https://127.0.0.1:1/SHA256SUMS");
+    with("format: raw").run(&["plan", "os/d"]).exits(10).says("os/d/build-vars.yml:2:10: error: `source.url` has no checksum");
+}
+
 #[test]
 fn an_unknown_bundle_is_told_with_what_is_near() {
     good().bundle("images/bundle-nginx", GOOD).run(&["build", "bundle-ngin"]).exits(10).says("bundle-nginx");

@@ -2,7 +2,10 @@
 #![allow(clippy::disallowed_methods)] // tests start the program and its tools as a user does
 
 mod architecture;
+mod checksums;
 mod cli;
+mod fetch;
+mod http;
 mod local;
 mod remote;
 mod sshd;

@@ -288,26 +288,3 @@ fn limits_of_names() {
         said_more,
     );
 }
-
-#[test]
-fn sources() {
-    let tree = super::Tree::new();
-    tree.write("os/d/build-vars.yml", "bundle: {name: d, img_base: y}\nsource: {url: u, sha256: s, script: no.sh}\n");
-    insta::assert_snapshot!(super::said_in(&tree, "os/d"), @r"
-        1:19: error: `bundle.img_base` and `source` exclude each other
-            hint: an image is made from a base or from a source
-        2:10: error: `url` sources are not supported yet by this version
-            hint: `source.script` can download the image
-        2:18: error: `source.sha256` goes with `url` sources, which are not supported yet by this version
-            hint: `source.script` can download the image
-        2:37: error: `no.sh` does not exist
-            hint: paths are relative to the bundle's directory
-    ");
-    tree.write("os/d/build-vars.yml", "bundle: {name: d}\nsource: {script: a.sh}\n").write("os/d/a.sh", "#!/bin/sh\n");
-    insta::assert_snapshot!(super::said_in(&tree, "os/d"), @r"
-        2:18: error: `a.sh` is not executable
-            hint: chmod +x a.sh
-    ");
-    tree.write("os/d/build-vars.yml", "bundle: {name: d}\nsource: {}\n");
-    insta::assert_snapshot!(super::said_in(&tree, "os/d"), @r"2:1: error: `source.script` is missing");
-}

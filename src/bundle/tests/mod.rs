@@ -9,6 +9,7 @@ use crate::diagnostic::Diagnostic;
 mod keys;
 mod places;
 mod sound;
+mod source;
 mod trees;
 mod yaml;
 

@@ -4,10 +4,10 @@ use std::time::Duration;
 
 use super::machine::{Layout, OVERLAY, Place};
 use super::power::{self, Turns};
-use super::qcow2::{self, Format};
 use super::staging::Staging;
 use super::store::Store;
 use crate::cloud::{CloudError, Cx, Machine, Power};
+use crate::disk::{self, Format};
 use crate::image::Image;
 
 /// What a capture is of, and what it is to be called.
@@ -35,18 +35,17 @@ pub async fn machine(
     }
     cx.events.doing("converting the disk");
     let staging = Staging::begin(cx, layout, order.run, order.name, order.deadline).await?;
-    staging.convert(&place.file(OVERLAY), "qcow2").await?;
+    staging.convert(&place.file(OVERLAY), Format::Qcow2).await?;
     staging.finish(store).await
 }
 
 pub async fn file(cx: &Cx, layout: &Layout, store: &Store, file: &Path, order: &Order<'_>) -> Result<Image, CloudError> {
-    let format = qcow2::inspect(file).map_err(|why| CloudError::refused(file.display().to_string(), why))?;
+    let disk = disk::inspect(file).map_err(|why| CloudError::refused(file.display().to_string(), why))?;
     cx.events.doing(format!("taking {} in", file.display()));
     let staging = Staging::begin(cx, layout, order.run, order.name, order.deadline).await?;
-    match format {
-        Format::Qcow2 { plain: true, .. } => staging.copy(file).await?,
-        Format::Qcow2 { plain: false, .. } => staging.convert(file, "qcow2").await?,
-        Format::Raw { .. } => staging.convert(file, "raw").await?,
+    match disk.format {
+        Format::Qcow2 if disk.plain => staging.copy(file).await?,
+        format => staging.convert(file, format).await?,
     }
     staging.finish(store).await
 }

@@ -1,6 +1,4 @@
 //! What this machine can do, and what it lacks.
-use std::os::unix::ffi::OsStrExt;
-use std::path::Path;
 use std::time::Duration;
 
 use super::accel::Choice;
@@ -69,21 +67,6 @@ pub fn ram_mb() -> Option<u64> {
     line.split_ascii_whitespace().next()?.parse::<u64>().ok().map(|kib| kib >> 10)
 }
 
-/// Bytes free for this user where `path` is, or will be.
-pub fn free_bytes(path: &Path) -> Option<u64> {
-    let there = path.ancestors().find(|p| p.exists())?;
-    let name = std::ffi::CString::new(there.as_os_str().as_bytes()).ok()?;
-    let mut stat = std::mem::MaybeUninit::<libc::statvfs>::uninit();
-    // SAFETY: `name` ends with a zero byte, `stat` has room for the answer and is read only if the call filled it.
-    let stat = unsafe {
-        if libc::statvfs(name.as_ptr(), stat.as_mut_ptr()) != 0 {
-            return None;
-        }
-        stat.assume_init()
-    };
-    Some(stat.f_bavail * stat.f_frsize)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -96,6 +79,5 @@ mod tests {
     #[test]
     fn this_machine_has_something() {
         assert!(cpus().unwrap() > 0 && ram_mb().unwrap() > 0);
-        assert!(free_bytes(Path::new("/tmp/not/there/yet")).unwrap() > 0);
     }
 }

@@ -11,6 +11,7 @@ use super::host::{self, Host};
 use super::ledger::{Entry, Kind};
 use super::{BootSpec, Cloud, CloudError, Cx, Disk, Machine, Power, Publication, Reboot};
 use crate::cancel::{Cancel, Cancelled};
+use crate::disk;
 use crate::image::{self, Image, State};
 use crate::plan::{BaseFact, CloudFacts, GIB, Wanted};
 
@@ -22,7 +23,6 @@ mod facts;
 mod machine;
 mod owned;
 mod power;
-mod qcow2;
 mod qmp;
 mod seed;
 mod staging;
@@ -103,7 +103,7 @@ impl Cloud for Local {
             how,
             max_cpus: facts::cpus(),
             max_ram_mb: facts::ram_mb(),
-            free_bytes: facts::free_bytes(&self.config.home),
+            free_bytes: disk::free_bytes(&self.config.home),
             lacks: facts::lacks(version, &cx.cancel).await?,
             site: None,
         })

@@ -5,15 +5,14 @@ use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use sha2::{Digest, Sha512};
-
 use super::machine::{Layout, convert_error};
-use super::qcow2::{self, Format};
 use super::store::{self, Store};
 use crate::cancel::{Cancel, Cancelled};
 use crate::cloud::ledger::{Kind, Made};
 use crate::cloud::{CloudError, Cx};
-use crate::exec::{self, Cmd};
+use crate::digest::{Algorithm, Hasher};
+use crate::disk::{self, Disk, Format};
+use crate::exec;
 use crate::image::{self, Image, State, Visibility};
 use crate::plan::GIB;
 
@@ -48,16 +47,14 @@ impl<'a> Staging<'a> {
     }
 
     /// Writes all of `source`, backing files included, as one standalone disk.
-    pub async fn convert(&self, source: &Path, format: &str) -> Result<(), CloudError> {
-        let what = format!("convert {}", source.display());
-        let cmd =
-            Cmd::new("qemu-img", self.left()).args(["convert", "-f", format]).args(CONVERT).arg(source).arg(self.disk()).mark(self.run);
-        exec::output(&cmd, &self.cx.cancel).await.map(drop).map_err(convert_error(what))
+    pub async fn convert(&self, source: &Path, format: Format) -> Result<(), CloudError> {
+        let cmd = disk::convert(source, format, CONVERT, &self.disk(), self.left()).mark(self.run);
+        exec::output(&cmd, &self.cx.cancel).await.map(drop).map_err(convert_error(format!("convert {}", source.display())))
     }
 
-    /// Takes a file as it is, after a look at whether its tables are sound: a download may have been cut off.
+    /// Takes a file as it is, after a look at whether its tables are sound.
     pub async fn copy(&self, source: &Path) -> Result<(), CloudError> {
-        let check = Cmd::new("qemu-img", self.left()).args(["check", "-q", "-f", "qcow2"]).arg(source).mark(self.run);
+        let check = disk::check(source, self.left()).mark(self.run);
         exec::output(&check, &self.cx.cancel).await.map_err(convert_error(format!("check {}", source.display())))?;
         let (from, to, stop) = (source.to_path_buf(), self.disk(), self.stop());
         stop.clone()
@@ -71,11 +68,8 @@ impl<'a> Staging<'a> {
     /// Describes the disk, syncs it all and puts it into the store as a staged image.
     pub async fn finish(self, store: &Store) -> Result<Image, CloudError> {
         let disk = self.disk();
-        let Format::Qcow2 { virtual_size, .. } =
-            qcow2::inspect(&disk).map_err(|why| CloudError::refused(disk.display().to_string(), why))?
-        else {
-            return Err(CloudError::refused(disk.display().to_string(), "is not the qcow2 image it was made to be"));
-        };
+        let Disk { virtual_size, .. } =
+            disk::inspect_as(&disk, Some(Format::Qcow2)).map_err(|why| CloudError::refused(disk.display().to_string(), why))?;
         self.cx.events.doing("syncing the image and taking its checksum");
         let (size, checksum) = self.digest().await?;
         let image = Image {
@@ -111,13 +105,13 @@ impl<'a> Staging<'a> {
             .blocking(format!("checksum of {}", disk.display()), move || {
                 // qemu-img and the machine before it wrote without syncing: here is where it must be on the disk.
                 File::open(&disk)?.sync_all()?;
-                let (mut sum, mut size) = (Sha512::new(), 0);
+                let (mut sum, mut size) = (Hasher::new(Algorithm::Sha512), 0);
                 stop.pump(&disk, |chunk| {
                     sum.update(chunk);
                     size += chunk.len() as u64;
                     Ok(())
                 })?;
-                Ok((size, sum.finalize().iter().map(|b| format!("{b:02x}")).collect()))
+                Ok((size, sum.finish().hex))
             })
             .await
     }

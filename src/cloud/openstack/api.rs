@@ -3,12 +3,12 @@
 //! What may be repeated is repeated when the service was away or busy. A POST is, only when it surely had no effect: the
 //! connection was refused, or the answer was 401 or 429.
 use std::future::Future;
+use std::io::Read;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use bytes::Bytes;
-use futures_util::TryStreamExt;
 use openstack::ErrorKind;
 use openstack::session::{ServiceType, Session};
 use rand_core::{OsRng, RngCore};
@@ -23,6 +23,7 @@ use super::error::message;
 use super::keystone::{Keystone, Token};
 use super::login::Login;
 use crate::cancel::Cancel;
+use crate::digest::{Algorithm, Digest, Hasher};
 
 /// Most attempts at one call.
 const ATTEMPTS: u32 = 5;
@@ -91,6 +92,8 @@ pub struct Answer {
     pub status: u16,
     pub headers: HeaderMap,
     pub body: Bytes,
+    /// sha512 of the file that was sent, if one was.
+    pub sent: Option<Digest>,
 }
 
 impl Api {
@@ -415,14 +418,15 @@ impl Call<'_> {
         let transport = |e: reqwest::Error| (transport(&self.what, &host, self.timeout, &e), None);
         let mut request = self.api.client.request(self.method.clone(), url).timeout(self.timeout).query(&self.query);
         request = request.headers(self.headers.clone()).header("x-auth-token", token.expose());
+        let mut sent = None;
         request = match &self.content {
             Content::None => request,
             Content::Bytes(bytes) => request.body(bytes.clone()),
             Content::File(path, progress) => {
-                let (length, body) = file(path, progress)
-                    .await
+                let file = Upload::begin(path, progress)
                     .map_err(|e| (ApiError::bad_answer(&self.what, format!("cannot read {}: {e}", path.display())), None))?;
-                request.header(reqwest::header::CONTENT_LENGTH, length).body(body)
+                sent = Some(file.digest);
+                request.header(reqwest::header::CONTENT_LENGTH, file.length).body(file.body)
             }
         };
         self.api.keystone.count();
@@ -430,7 +434,8 @@ impl Call<'_> {
         let (status, headers) = (answer.status().as_u16(), answer.headers().clone());
         let body = answer.bytes().await.map_err(transport)?;
         if status < 400 {
-            return Ok(Answer { status, headers, body });
+            let sent = sent.and_then(|digest| digest.get().cloned());
+            return Ok(Answer { status, headers, body, sent });
         }
         let text = |name: &str| headers.get(name).and_then(|v| v.to_str().ok()).map(str::to_owned);
         let request_id = text("x-openstack-request-id").or_else(|| text("x-compute-request-id"));
@@ -439,16 +444,45 @@ impl Call<'_> {
     }
 }
 
-/// The body of an upload, and its length.
-async fn file(path: &Path, progress: &OnProgress) -> std::io::Result<(u64, reqwest::Body)> {
-    let file = tokio::fs::File::open(path).await?;
-    let of = file.metadata().await?.len();
-    let (mut done, progress) = (0, progress.clone());
-    let frames = tokio_util::io::ReaderStream::with_capacity(file, 256 << 10).inspect_ok(move |bytes: &Bytes| {
-        done += bytes.len() as u64;
-        progress(done, of);
-    });
-    Ok((of, reqwest::Body::wrap_stream(frames)))
+/// A file on its way out.
+struct Upload {
+    length: u64,
+    body: reqwest::Body,
+    /// Set when all of it was handed over; `None` if the service answered before that.
+    digest: Arc<OnceLock<Digest>>,
+}
+
+impl Upload {
+    /// Read and hashed on a thread of its own, so that the connection waits for neither.
+    fn begin(path: &Path, progress: &OnProgress) -> std::io::Result<Self> {
+        const CHUNK: usize = 512 << 10;
+        let mut file = std::fs::File::open(path)?;
+        let length = file.metadata()?.len();
+        let digest = Arc::new(OnceLock::new());
+        let (to, mut from) = tokio::sync::mpsc::channel::<std::io::Result<Bytes>>(4);
+        let (made, progress) = (digest.clone(), progress.clone());
+        tokio::task::spawn_blocking(move || {
+            let (mut hasher, mut done) = (Hasher::new(Algorithm::Sha512), 0);
+            while done < length {
+                let mut chunk = Vec::with_capacity(CHUNK);
+                let read = file.by_ref().take(CHUNK as u64).read_to_end(&mut chunk);
+                hasher.update(&chunk);
+                done += chunk.len() as u64;
+                // Known before the last bytes go, and so before any answer to them.
+                if done >= length {
+                    let _ = made.set(hasher.clone().finish());
+                }
+                let ended = read.is_err() || chunk.is_empty();
+                // Nobody takes it: the request has ended.
+                if to.blocking_send(read.map(|_| chunk.into())).is_err() || ended {
+                    return;
+                }
+                progress(done, length);
+            }
+        });
+        let body = reqwest::Body::wrap_stream(futures_util::stream::poll_fn(move |cx| from.poll_recv(cx)));
+        Ok(Self { length, body, digest })
+    }
 }
 
 /// `Retry-After`: seconds, or a date.

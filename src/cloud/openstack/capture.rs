@@ -7,8 +7,9 @@ use super::glance::{self, Patch, Record};
 use super::{OpenStack, cinder, nova, owned, poll};
 use crate::cloud::ledger::{Kind, Made};
 use crate::cloud::{CloudError, Cx, Machine};
+use crate::disk::{self, Format};
 use crate::event::Event;
-use crate::exec::{self, Cmd, ExecError};
+use crate::exec::{self, ExecError};
 use crate::image::{self, Image, State};
 
 /// Looks at an image that is queued, before its server is asked whether it still works on it.
@@ -125,7 +126,9 @@ async fn finished(
         }
         Ok(None)
     };
-    let record = poll(&cx.cancel, what, deadline, Duration::from_secs(3), look).await?;
+    // Of a machine there is nothing to be seen at first; an upload is over when it was answered.
+    let first = if server.is_some() { Duration::from_secs(3) } else { Duration::ZERO };
+    let record = poll(&cx.cancel, what, deadline, first, look).await?;
     // The image may be there before Nova is done with the server.
     let idle = || async {
         let Some(server) = server else { return Ok(Some(())) };
@@ -155,28 +158,34 @@ pub async fn file(cloud: &OpenStack, cx: &Cx, run: &str, name: &str, file: &Path
             events.emit(Event::Progress { done, of, unit: "bytes".into() });
         }
     };
-    glance::upload(&cloud.api, &id, &file, deadline, progress, &cx.cancel).await?;
-    Ok(finished(cloud, cx, &id, &format!("upload {name}"), deadline, None).await?.image())
+    let sent = glance::upload(&cloud.api, &id, &file, deadline, progress, &cx.cancel).await?;
+    let what = format!("upload {name}");
+    let record = finished(cloud, cx, &id, &what, deadline, None).await?;
+    match (sent, record.sha512()) {
+        (Some(sent), Some(kept)) if sent != kept => {
+            let reason = format!("image {id} is not what was sent: Glance has {kept}, sent was {sent}");
+            return Err(CloudError::refused(what, reason).hint("the connection or the image store damaged it: try again"));
+        }
+        (Some(_), Some(_)) => {}
+        _ => cx.events.note(format!("Glance tells no sha512 of image {id}: what it took was not compared with what was sent")),
+    }
+    Ok(record.image())
 }
 
-/// Images are kept as qcow2. What is none is converted first, compressed so that every Nova since 2013 can read it.
+/// Images are kept as qcow2. What is none is converted first, compressed so that every Nova since 2013 can read it; so is one with
+/// internal snapshots.
 async fn as_qcow2(cloud: &OpenStack, cx: &Cx, run: &str, file: &Path, deadline: Duration) -> Result<PathBuf, CloudError> {
-    let what = format!("look at {}", file.display());
-    let tool = |args: &[&str]| Cmd::new("qemu-img", deadline).args(args.iter().copied()).arg(file).mark(run);
-    let told = exec::output(&tool(&["info", "--output=json"]), &cx.cancel).await.map_err(|e| tool_error(&what, e))?;
-    let info: serde_json::Value = serde_json::from_str(&told).map_err(|e| CloudError::refused(&what, e.to_string()))?;
-    if let Some(backing) = info["backing-filename"].as_str() {
-        return Err(CloudError::refused(&what, format!("it needs another file, {backing}")).hint("write a standalone image to $OUT"));
-    }
-    if info["format"] == "qcow2" {
-        exec::output(&tool(&["check", "-q", "-f", "qcow2"]), &cx.cancel).await.map_err(|e| tool_error(&what, e))?;
+    let disk = disk::inspect(file).map_err(|why| CloudError::refused(file.display().to_string(), why))?;
+    if disk.format == Format::Qcow2 && disk.plain {
+        let check = disk::check(file, deadline).mark(run);
+        exec::output(&check, &cx.cancel).await.map_err(|e| tool_error(&format!("check {}", file.display()), e))?;
         return Ok(file.to_owned());
     }
     let dir = cloud.host.work(run)?.join("upload");
     cloud.host.make(cx, &dir).await?;
     let to = dir.join("image.qcow2");
-    let format = info["format"].as_str().unwrap_or("raw").to_owned();
-    let cmd = tool(&["convert", "-c", "-W", "-m", "2", "-f", &format, "-O", "qcow2"]).arg(&to);
+    cx.events.doing(format!("converting {}", file.display()));
+    let cmd = disk::convert(file, disk.format, &["-c", "-W", "-m", "2", "-O", "qcow2"], &to, deadline).mark(run);
     exec::output(&cmd, &cx.cancel).await.map_err(|e| tool_error(&format!("convert {}", file.display()), e))?;
     Ok(to)
 }

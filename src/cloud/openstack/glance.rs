@@ -8,6 +8,7 @@ use serde_json::{Map, Value, json};
 use super::api::{Api, ApiError, Service};
 use super::nova::{absent_is_fine, room_left};
 use crate::cancel::Cancel;
+use crate::digest::{Algorithm, Digest};
 use crate::image::{self, Image, State, Visibility};
 use crate::plan::GIB;
 
@@ -70,6 +71,11 @@ impl Record {
         self.number("size").unwrap_or(0)
     }
 
+    /// Of the content, as Glance took it; `None` on clouds that are set to another algorithm, or were made before there was one.
+    pub fn sha512(&self) -> Option<Digest> {
+        (self.text("os_hash_algo") == "sha512").then(|| Digest::parse(Algorithm::Sha512, self.text("os_hash_value"))).flatten()
+    }
+
     pub fn owner(&self) -> &str {
         self.text("owner")
     }
@@ -119,7 +125,7 @@ impl Record {
             _ => State::Active,
         };
         let created = self.text("created_at").parse().unwrap_or(jiff::Timestamp::UNIX_EPOCH);
-        let sum = if self.text("os_hash_algo") == "sha512" { self.text("os_hash_value") } else { "" };
+        let sum = self.sha512().map(|d| d.hex).unwrap_or_default();
         Image {
             id: self.id().into(),
             name: self.name().into(),
@@ -129,7 +135,7 @@ impl Record {
             size: self.size(),
             // Old clouds do not look into what they are given.
             virtual_size: self.number("virtual_size").unwrap_or_else(|| (self.min_disk_gb() * GIB).max(self.size())),
-            checksum: sum.into(),
+            checksum: sum,
             properties: self.properties(),
             tags: self.tags().into_iter().collect(),
             min_disk_gb: self.min_disk_gb(),
@@ -186,7 +192,7 @@ pub async fn create(api: &Api, name: &str, properties: &BTreeMap<String, String>
     id.map(str::to_owned).ok_or_else(|| ApiError::bad_answer(what, "no ID"))
 }
 
-/// Sends the content of an image.
+/// Sends the content of an image; tells the sha512 of what was sent. `None`: Glance answered before it had read it all.
 pub async fn upload(
     api: &Api,
     id: &str,
@@ -194,9 +200,9 @@ pub async fn upload(
     deadline: Duration,
     progress: impl Fn(u64, u64) + Send + Sync + 'static,
     cancel: &Cancel,
-) -> Result<(), ApiError> {
+) -> Result<Option<Digest>, ApiError> {
     let call = api.put(Service::Image, &["images", id, "file"]).file(file, progress).timeout(deadline);
-    call.what(format!("upload image {id}")).send(cancel).await.map(drop)
+    Ok(call.what(format!("upload image {id}")).send(cancel).await?.sent)
 }
 
 /// One change of an image, whole or not at all. Source: the JSON patch of Glance's v2.1, a subset of RFC 6902.

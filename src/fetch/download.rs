@@ -1,0 +1,211 @@
+//! A download over HTTP: one request after another until all is there, each going on where the one before ended.
+//! Source: RFC 9110 (ranges in section 14, `If-Range` in 13.1.5).
+use std::time::{Duration, Instant};
+
+use reqwest::{Client, Response, StatusCode, header};
+
+use super::cache::{Note, Slot};
+use super::http::{Failed, Tries, content_range, refused, transport, validator};
+use super::part::{Part, Progress};
+use super::{FetchError, Job, Patience, Place};
+use crate::digest::Digest;
+use crate::disk;
+
+/// Bytes a second below which a connection counts as stalled.
+const CRAWL: f64 = 1024.0;
+
+pub struct Download<'a> {
+    pub client: &'a Client,
+    pub patience: &'a Patience,
+    pub url: &'a str,
+    pub shown: &'a Place,
+    pub wanted: &'a Digest,
+    pub slot: &'a Slot,
+}
+
+impl Download<'_> {
+    /// Ends with the file in the cache, or with an error and nothing of it, but for a part that a later build can go on with.
+    pub async fn run(&self, job: &Job) -> Result<(), FetchError> {
+        let mut again = true;
+        loop {
+            let Whole { got, bytes, pieced } = self.whole(job).await?;
+            if got == *self.wanted {
+                return self.slot.adopt(self.url, bytes);
+            }
+            self.slot.drop_all()?;
+            if !(pieced && again) {
+                return Err(FetchError::Checksum { from: self.shown.to_string(), bytes, got, wanted: self.wanted.clone() });
+            }
+            again = false;
+            job.events.note(format!("{}: what was put together from pieces is not the file; it is downloaded in one", self.shown.name()));
+        }
+    }
+
+    async fn whole(&self, job: &Job) -> Result<Whole, FetchError> {
+        let note = self.slot.note().filter(|n| n.url == self.url && n.validator.is_some());
+        let part = Part::open(&self.slot.part(), note.is_some(), self.wanted.algorithm)?;
+        let mut state = State { pieced: part.length() > 0, part, validator: note.and_then(|n| n.validator) };
+        if state.part.length() > 0 {
+            job.events.note(format!("{}: going on after {} MiB of an earlier build", self.shown.name(), state.part.length() >> 20));
+        }
+        let mut tries = Tries::new(self.patience, self.shown);
+        let mut furthest = state.part.length();
+        let failed = loop {
+            let Err(failed) = self.attempt(&mut state, job).await else { break None };
+            let progressed = state.part.length() > furthest;
+            furthest = furthest.max(state.part.length());
+            if let Err(e) = tries.next(failed, progressed, job).await {
+                break Some(e);
+            }
+        };
+        let State { part, validator, pieced } = state;
+        let error = match failed {
+            Some(error) => {
+                let length = part.close().await;
+                let resumable = matches!(error, FetchError::GaveUp { .. } | FetchError::Deadline { .. } | FetchError::Cancelled(_));
+                if resumable && validator.is_some() && length > 0 {
+                    job.events.note(format!("{}: {} MiB are kept for the next build", self.shown.name(), length >> 20));
+                    return Err(error);
+                }
+                error
+            }
+            None => match part.finish().await {
+                Ok((got, bytes)) => return Ok(Whole { got, bytes, pieced }),
+                Err(error) => error,
+            },
+        };
+        self.slot.drop_all()?;
+        Err(error)
+    }
+
+    /// One request, and all of its body.
+    async fn attempt(&self, state: &mut State, job: &Job) -> Result<(), Failed> {
+        let begin = state.part.length();
+        let mut request = self.client.get(self.url).header(header::ACCEPT_ENCODING, "identity");
+        match &state.validator {
+            Some(validator) if begin > 0 => {
+                request = request.header(header::RANGE, format!("bytes={begin}-")).header(header::IF_RANGE, validator);
+            }
+            _ if begin > 0 => state.part.anew().await?,
+            _ => {}
+        }
+        let response = job.wait(self.shown, request.send()).await?.map_err(|e| self.failed(&e))?;
+        let total = self.begun(&response, state).await?;
+        let Some(total) = total else { return Ok(()) };
+        if let Some(total) = total {
+            self.fits(total, state.part.length())?;
+        }
+        state.pieced |= state.part.length() > 0;
+        self.body(response, total, state, job).await
+    }
+
+    /// What the answer's head says: the length of the whole, if it says one; `None` if nothing is missing any more.
+    async fn begun(&self, response: &Response, state: &mut State) -> Result<Option<Option<u64>>, Failed> {
+        let begin = state.part.length();
+        let headers = response.headers();
+        match response.status() {
+            StatusCode::PARTIAL_CONTENT => {
+                let range = content_range(headers);
+                // A tag and a date cannot be compared.
+                let tag = |validator: &str| validator.starts_with('"');
+                let same = match (&state.validator, validator(headers)) {
+                    (Some(known), Some(now)) => *known == now || tag(known) != tag(&now),
+                    _ => true,
+                };
+                match range {
+                    Some((Some(first), total)) if first == begin && begin > 0 && same => Ok(Some(total)),
+                    _ => {
+                        state.forget().await?;
+                        Err(Failed::Again("the server went on with something else than was begun".into(), Some(Duration::ZERO)))
+                    }
+                }
+            }
+            // Also where a range was asked for: the file has changed, or the server knows no ranges.
+            StatusCode::OK => {
+                if begin > 0 {
+                    state.part.anew().await?;
+                }
+                state.validator = validator(headers);
+                let size = response.content_length();
+                self.slot.write(&Note { url: self.url.into(), validator: state.validator.clone(), size })?;
+                Ok(Some(size))
+            }
+            StatusCode::RANGE_NOT_SATISFIABLE if begin > 0 => match content_range(headers) {
+                Some((None, Some(total))) if total == begin => Ok(None),
+                _ => {
+                    state.forget().await?;
+                    Err(Failed::Again("the server has less than was begun".into(), Some(Duration::ZERO)))
+                }
+            },
+            status => Err(refused(status, headers, self.shown)),
+        }
+    }
+
+    async fn body(&self, mut response: Response, total: Option<u64>, state: &mut State, job: &Job) -> Result<(), Failed> {
+        let mut progress = Progress::new(job);
+        let (mut since, mut came) = (Instant::now(), 0);
+        loop {
+            let chunk = job.wait(self.shown, response.chunk()).await?.map_err(|e| self.failed(&e))?;
+            let Some(chunk) = chunk else { break };
+            came += chunk.len();
+            if since.elapsed() >= self.patience.idle {
+                if (came as f64) < CRAWL * since.elapsed().as_secs_f64() {
+                    return Err(Failed::Again(format!("the server stalls: {came} bytes in {:?}", self.patience.idle), None));
+                }
+                (since, came) = (Instant::now(), 0);
+            }
+            state.part.push(chunk).await?;
+            let length = state.part.length();
+            if length > disk::LARGEST {
+                self.fits(length, length)?;
+            }
+            progress.tell(length, total.unwrap_or(0));
+        }
+        match total.filter(|total| *total != state.part.length()) {
+            None => Ok(()),
+            Some(total) => {
+                let length = state.part.length();
+                if length > total {
+                    state.forget().await?;
+                }
+                Err(Failed::Again(format!("the server said {total} bytes and sent {length}"), None))
+            }
+        }
+    }
+
+    fn fits(&self, total: u64, have: u64) -> Result<(), FetchError> {
+        let too_large = |reason: String| Err(FetchError::TooLarge { what: self.shown.to_string(), bytes: total, reason });
+        if total > disk::LARGEST {
+            return too_large(format!("at most {} are taken", disk::LARGEST));
+        }
+        match disk::free_bytes(&self.slot.part()) {
+            Some(free) if total.saturating_sub(have) > free => too_large(format!("only {free} are free where downloads are kept")),
+            _ => Ok(()),
+        }
+    }
+
+    fn failed(&self, e: &reqwest::Error) -> Failed {
+        transport(e, self.shown, self.patience)
+    }
+}
+
+/// What was downloaded, right or not.
+struct Whole {
+    got: Digest,
+    bytes: u64,
+    /// From more than one answer.
+    pieced: bool,
+}
+
+struct State {
+    part: Part,
+    validator: Option<String>,
+    pieced: bool,
+}
+
+impl State {
+    async fn forget(&mut self) -> Result<(), FetchError> {
+        self.validator = None;
+        self.part.anew().await
+    }
+}

@@ -1,0 +1,203 @@
+//! What every request has: a client, errors told apart, patience, and what is read off headers.
+//! Source: RFC 9110 (`Content-Range` in 14.4, validators in 8.8, `Retry-After` in 10.2.3).
+use std::time::Duration;
+
+use rand_core::{OsRng, RngCore};
+use reqwest::header::{self, HeaderMap};
+use reqwest::{Client, StatusCode, redirect};
+
+use super::{FetchError, Job, Patience, Place};
+
+/// Longer lists of checksums are none.
+const LONGEST_LIST: usize = 4 << 20;
+const REDIRECTS: usize = 10;
+
+/// Proxies are those of the environment.
+pub fn client(patience: &Patience) -> Result<Client, FetchError> {
+    let policy = redirect::Policy::custom(|attempt| {
+        let left_https = attempt.previous().last().is_some_and(|p| p.scheme() == "https") && attempt.url().scheme() != "https";
+        if left_https {
+            attempt.error("it redirects from https to http")
+        } else if attempt.previous().len() > REDIRECTS {
+            attempt.error("it redirects too often")
+        } else {
+            attempt.follow()
+        }
+    });
+    Client::builder()
+        .user_agent(concat!("image-factory/", env!("CARGO_PKG_VERSION")))
+        .connect_timeout(patience.connect)
+        .read_timeout(patience.idle)
+        .tcp_keepalive(Duration::from_secs(30))
+        .redirect(policy)
+        .build()
+        .map_err(|e| FetchError::Client(innermost(&e)))
+}
+
+/// Why one attempt failed.
+pub enum Failed {
+    /// Another may do better, after the pause that the server asks for.
+    Again(String, Option<Duration>),
+    For(FetchError),
+}
+
+impl From<FetchError> for Failed {
+    fn from(e: FetchError) -> Self {
+        Self::For(e)
+    }
+}
+
+/// Attempts in a row that brought nothing new.
+pub struct Tries<'a> {
+    patience: &'a Patience,
+    shown: &'a Place,
+    fruitless: u32,
+}
+
+impl<'a> Tries<'a> {
+    pub fn new(patience: &'a Patience, shown: &'a Place) -> Self {
+        Self { patience, shown, fruitless: 0 }
+    }
+
+    /// Waits before the next attempt, or ends the matter.
+    pub async fn next(&mut self, failed: Failed, progressed: bool, job: &Job) -> Result<(), FetchError> {
+        let (reason, asked) = match failed {
+            Failed::Again(reason, asked) => (reason, asked),
+            Failed::For(error) => return Err(error),
+        };
+        self.fruitless = if progressed { 1 } else { self.fruitless + 1 };
+        if self.fruitless >= self.patience.tries {
+            return Err(FetchError::GaveUp { url: self.shown.to_string(), tries: self.fruitless, reason });
+        }
+        let doubled = self.patience.pause * 2u32.pow((self.fruitless - 1).min(10));
+        let pause = match asked {
+            Some(asked) => asked.min(self.patience.longest),
+            // By chance, so that builds which failed together do not come back together.
+            None => doubled.min(self.patience.longest).mul_f64(0.5 + 0.5 * f64::from(OsRng.next_u32()) / f64::from(u32::MAX)),
+        };
+        job.events.note(format!("{}: {reason}; trying again", self.shown.name()));
+        job.wait(self.shown, tokio::time::sleep(pause)).await
+    }
+}
+
+/// A short text, whole or not at all.
+pub async fn text(client: &Client, patience: &Patience, url: &str, shown: &Place, job: &Job) -> Result<Vec<u8>, FetchError> {
+    let mut tries = Tries::new(patience, shown);
+    loop {
+        let attempt = async {
+            let mut response = client.get(url).send().await.map_err(|e| transport(&e, shown, patience))?;
+            if response.status() != StatusCode::OK {
+                return Err(refused(response.status(), response.headers(), shown));
+            }
+            let mut text = Vec::new();
+            while let Some(chunk) = response.chunk().await.map_err(|e| transport(&e, shown, patience))? {
+                text.extend_from_slice(&chunk);
+                if text.len() > LONGEST_LIST {
+                    let reason = "a list of checksums is shorter".into();
+                    return Err(FetchError::TooLarge { what: shown.to_string(), bytes: text.len() as u64, reason }.into());
+                }
+            }
+            Ok(text)
+        };
+        match job.wait(shown, attempt).await? {
+            Ok(text) => return Ok(text),
+            Err(failed) => tries.next(failed, false, job).await?,
+        }
+    }
+}
+
+pub fn refused(status: StatusCode, headers: &HeaderMap, shown: &Place) -> Failed {
+    match status {
+        StatusCode::TOO_MANY_REQUESTS | StatusCode::REQUEST_TIMEOUT => {}
+        status if status.is_server_error() => {}
+        status => return FetchError::Refused { url: shown.to_string(), status: status.as_u16() }.into(),
+    }
+    let asked = headers.get(header::RETRY_AFTER).and_then(|v| v.to_str().ok()).and_then(retry_after);
+    Failed::Again(format!("the server says {}", status.as_u16()), asked)
+}
+
+/// Seconds, or a date.
+fn retry_after(text: &str) -> Option<Duration> {
+    if let Ok(seconds) = text.trim().parse() {
+        return Some(Duration::from_secs(seconds));
+    }
+    let at = jiff::fmt::rfc2822::parse(text.trim()).ok()?.timestamp();
+    Some(Duration::from_secs(at.duration_since(jiff::Timestamp::now()).as_secs().max(0).unsigned_abs()))
+}
+
+pub fn transport(e: &reqwest::Error, shown: &Place, patience: &Patience) -> Failed {
+    let reason = innermost(e);
+    if e.is_redirect() || e.is_builder() || reason.contains("certificate") {
+        return FetchError::Unusable { url: shown.to_string(), reason }.into();
+    }
+    Failed::Again(
+        match () {
+            () if e.is_connect() => format!("no connection: {reason}"),
+            () if e.is_timeout() => format!("the server stalls: nothing came for {:?}", patience.idle),
+            () => format!("the connection was cut: {reason}"),
+        },
+        None,
+    )
+}
+
+/// The cause lies at the end of the chain: "connection refused", "certificate verify failed".
+fn innermost(e: &dyn std::error::Error) -> String {
+    let mut cause = e;
+    while let Some(next) = cause.source() {
+        cause = next;
+    }
+    cause.to_string()
+}
+
+/// By which a server can tell whether its file is still the same: a weak `ETag` says nothing about bytes.
+pub fn validator(headers: &HeaderMap) -> Option<String> {
+    let text = |name| headers.get(name).and_then(|v| v.to_str().ok()).map(str::to_owned);
+    text(header::ETAG).filter(|tag| tag.starts_with('"')).or_else(|| text(header::LAST_MODIFIED))
+}
+
+/// First byte, and length of the whole: `bytes 5-9/10`, `bytes 5-9/*`, `bytes */10`.
+pub fn content_range(headers: &HeaderMap) -> Option<(Option<u64>, Option<u64>)> {
+    let text = headers.get(header::CONTENT_RANGE)?.to_str().ok()?;
+    let (range, total) = text.trim().strip_prefix("bytes ")?.split_once('/')?;
+    let first = range.split_once('-').and_then(|(first, _)| first.trim().parse().ok());
+    if first.is_none() && range.trim() != "*" {
+        return None;
+    }
+    Some((first, total.trim().parse().ok()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn headers(pairs: &[(header::HeaderName, &str)]) -> HeaderMap {
+        pairs.iter().map(|(name, value)| (name.clone(), value.parse().unwrap())).collect()
+    }
+
+    #[test]
+    fn ranges_as_servers_write_them() {
+        let said = |text| content_range(&headers(&[(header::CONTENT_RANGE, text)]));
+        assert_eq!(said("bytes 5-9/10"), Some((Some(5), Some(10))));
+        assert_eq!(said("bytes 5-9/*"), Some((Some(5), None)));
+        assert_eq!(said("bytes */10"), Some((None, Some(10))));
+        for bad in ["bytes x-9/10", "5-9/10", "bytes 5-9", ""] {
+            assert_eq!(said(bad), None, "{bad}");
+        }
+    }
+
+    #[test]
+    fn only_what_vouches_for_bytes_is_a_validator() {
+        let date = "Sat, 21 Nov 2026 10:00:00 GMT";
+        let both = headers(&[(header::ETAG, "\"a\""), (header::LAST_MODIFIED, date)]);
+        assert_eq!(validator(&both).as_deref(), Some("\"a\""));
+        assert_eq!(validator(&headers(&[(header::ETAG, "W/\"a\""), (header::LAST_MODIFIED, date)])).as_deref(), Some(date));
+        assert_eq!(validator(&headers(&[(header::ETAG, "W/\"a\"")])), None);
+    }
+
+    #[test]
+    fn pauses_that_servers_ask_for() {
+        assert_eq!(retry_after(" 7 "), Some(Duration::from_secs(7)));
+        assert_eq!(retry_after("Sat, 21 Nov 2020 10:00:00 GMT"), Some(Duration::ZERO));
+        assert_eq!(retry_after("soon"), None);
+    }
+}

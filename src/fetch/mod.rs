@@ -1,0 +1,216 @@
+//! Gets an image from elsewhere, and hands it over only if it is what it should be.
+//!
+//! A [`Wish`] says from where and what checksum. [`Fetch::get`] finds the checksum in a publisher's list if need be ([`sums`]), looks
+//! into the [`cache`], and downloads what is not there ([`download`], over [`http`]), written and hashed by [`part`] on the way. [`unpack`] opens
+//! what is compressed. Files of this machine are hashed where they lie.
+//!
+//! The cache is a directory of files named by their checksum (`sha256-3a52…`), shared by all builds of a home. A file has that name
+//! only when it was read to its end and has that checksum. It may be emptied at any time when no build runs.
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use serde::{Deserialize, Serialize};
+
+use crate::cancel::{Cancel, Cancelled};
+use crate::digest::Digest;
+use crate::event::Events;
+
+mod cache;
+mod download;
+mod http;
+mod part;
+mod place;
+mod sums;
+pub mod unpack;
+
+pub use place::{Place, PlaceError};
+pub use sums::{SumsError, find as find_sum};
+
+/// What is to be got, and how it is known to be right.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Wish {
+    pub from: Place,
+    /// Of the file as it is served, before it is unpacked.
+    pub sum: Option<Sum>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Sum {
+    Given(Digest),
+    /// A list of the publisher's, in which the file is looked up by the last part of its URL.
+    List(Place),
+}
+
+/// How long a server is borne with.
+#[derive(Debug, Clone)]
+pub struct Patience {
+    pub connect: Duration,
+    /// Without a byte, or with less than 1 KiB a second for so long, a connection is given up.
+    pub idle: Duration,
+    /// Attempts in a row that bring nothing new.
+    pub tries: u32,
+    /// Before the second attempt; doubled for each further one.
+    pub pause: Duration,
+    /// Longest pause, and the longest that a server may ask for.
+    pub longest: Duration,
+}
+
+impl Default for Patience {
+    fn default() -> Self {
+        let seconds = Duration::from_secs;
+        Self { connect: seconds(15), idle: seconds(30), tries: 6, pause: seconds(1), longest: seconds(60) }
+    }
+}
+
+/// What work on files and connections needs besides its subject.
+#[derive(Clone)]
+pub struct Job {
+    pub events: Events,
+    pub cancel: Cancel,
+    until: Instant,
+    deadline: Duration,
+}
+
+impl Job {
+    pub fn new(events: &Events, cancel: &Cancel, deadline: Duration) -> Self {
+        Self { events: events.clone(), cancel: cancel.clone(), until: Instant::now() + deadline, deadline }
+    }
+
+    /// Waits for `work`, which must be safe to drop, as long as the run and the deadline allow.
+    async fn wait<T>(&self, what: impl std::fmt::Display, work: impl Future<Output = T>) -> Result<T, FetchError> {
+        match self.cancel.or(tokio::time::timeout_at(self.until.into(), work)).await? {
+            Ok(done) => Ok(done),
+            Err(_) => Err(FetchError::Deadline { what: what.to_string(), after: self.deadline }),
+        }
+    }
+
+    /// The same question for work on a thread of its own, to be asked between two chunks.
+    fn check(&self, what: impl std::fmt::Display) -> Result<(), FetchError> {
+        self.cancel.check()?;
+        match Instant::now() < self.until {
+            true => Ok(()),
+            false => Err(FetchError::Deadline { what: what.to_string(), after: self.deadline }),
+        }
+    }
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum FetchError {
+    /// The server said no, and will say no again.
+    #[error("{url}: the server says {status}")]
+    Refused { url: String, status: u16 },
+    #[error("{url}: {reason} ({tries} attempts in a row brought nothing new)")]
+    GaveUp { url: String, tries: u32, reason: String },
+    /// It cannot be asked for at all: a redirect to nowhere, from https to http, in a circle.
+    #[error("{url}: {reason}")]
+    Unusable { url: String, reason: String },
+    #[error("{from} is not what it should be: the {bytes} bytes that came have {got}, wanted is {wanted}")]
+    Checksum { from: String, bytes: u64, got: Digest, wanted: Digest },
+    #[error("checksum list {list}: {source}")]
+    Sums { list: String, source: SumsError },
+    #[error("{what} is too large: {bytes} bytes, and {reason}")]
+    TooLarge { what: String, bytes: u64, reason: String },
+    /// What was written so far has been removed.
+    #[error("the disk is full: cannot write {path}")]
+    Full { path: PathBuf },
+    #[error("cannot {doing} {path}: {source}")]
+    Io { doing: &'static str, path: PathBuf, source: std::io::Error },
+    #[error("{what}: cannot be unpacked: {reason}")]
+    Packed { what: String, reason: String },
+    #[error("{what}: not done after {after:?}")]
+    Deadline { what: String, after: Duration },
+    #[error("no connection can be set up: {0}")]
+    Client(String),
+    #[error(transparent)]
+    Cancelled(#[from] Cancelled),
+}
+
+impl FetchError {
+    /// For `map_err`. A full disk is told as such.
+    fn io(doing: &'static str, path: &Path) -> impl FnOnce(std::io::Error) -> Self {
+        let path = path.to_owned();
+        move |source| match source.kind() {
+            std::io::ErrorKind::StorageFull | std::io::ErrorKind::QuotaExceeded => Self::Full { path },
+            _ => Self::Io { doing, path, source },
+        }
+    }
+
+    /// What a person can do about it.
+    pub fn hint(&self) -> Option<&'static str> {
+        Some(match self {
+            Self::Refused { status: 404 | 410, .. } => "publishers remove old images: look for the address of a newer one",
+            Self::Refused { status: 401 | 403, .. } => "what needs a login is to be fetched beforehand: name the file by its path",
+            Self::GaveUp { .. } | Self::Deadline { .. } => "the next build goes on where this one ended, if the server allows it",
+            Self::Checksum { .. } => {
+                "an image that changes under its address (`latest`) needs `checksum_url`; otherwise somebody changed it, or the connection did"
+            }
+            Self::Full { .. } | Self::TooLarge { .. } => "free some space, or set IMAGE_FACTORY_HOME to a larger disk",
+            _ => return None,
+        })
+    }
+}
+
+/// Fetches for all builds of a home.
+pub struct Fetch {
+    cache: PathBuf,
+    patience: Patience,
+}
+
+/// Where a file is that was wished for, and its checksum if there was one to compare.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Fetched {
+    /// In the cache or where it always was: not to be changed.
+    pub file: PathBuf,
+    pub digest: Option<Digest>,
+    /// No byte of it was downloaded.
+    pub was_here: bool,
+}
+
+impl Fetch {
+    /// `cache`: `<home>/cache/downloads`; made when it is needed. Connects to nothing.
+    pub fn new(cache: &Path, patience: Patience) -> Self {
+        Self { cache: cache.into(), patience }
+    }
+
+    pub async fn get(&self, wish: &Wish, job: &Job) -> Result<Fetched, FetchError> {
+        let wanted = match &wish.sum {
+            None => None,
+            Some(Sum::Given(digest)) => Some(digest.clone()),
+            Some(Sum::List(list)) => Some(self.listed(&wish.from, list, job).await?),
+        };
+        match (&wish.from, wanted) {
+            (Place::File(path), None) => Ok(Fetched { file: path.clone(), digest: None, was_here: true }),
+            (Place::File(path), Some(wanted)) => {
+                job.events.doing(format!("taking the checksum of {}", path.display()));
+                part::verify(path, &wanted, job).await?;
+                Ok(Fetched { file: path.clone(), digest: Some(wanted), was_here: true })
+            }
+            (Place::Url(url), Some(wanted)) => self.through_cache(url, &wish.from, wanted, job).await,
+            (Place::Url(_), None) => Err(FetchError::Unusable { url: wish.from.to_string(), reason: "it has no checksum".into() }),
+        }
+    }
+
+    async fn through_cache(&self, url: &str, shown: &Place, wanted: Digest, job: &Job) -> Result<Fetched, FetchError> {
+        let slot = cache::Slot::take(&self.cache, &wanted, job).await?;
+        if slot.holds(job).await? {
+            job.events.note(format!("{} is in the cache: {}", shown.name(), slot.whole().display()));
+            return Ok(Fetched { file: slot.whole(), digest: Some(wanted), was_here: true });
+        }
+        job.events.doing(format!("downloading {shown}"));
+        let client = http::client(&self.patience)?;
+        download::Download { client: &client, patience: &self.patience, url, shown, wanted: &wanted, slot: &slot }.run(job).await?;
+        Ok(Fetched { file: slot.whole(), digest: Some(wanted), was_here: false })
+    }
+
+    /// The checksum of a file in a publisher's list.
+    async fn listed(&self, of: &Place, list: &Place, job: &Job) -> Result<Digest, FetchError> {
+        job.events.doing(format!("looking {} up in {list}", of.name()));
+        let text = match list {
+            Place::Url(url) => http::text(&http::client(&self.patience)?, &self.patience, url, list, job).await?,
+            Place::File(path) => std::fs::read(path).map_err(FetchError::io("read", path))?,
+        };
+        let found = sums::find(&String::from_utf8_lossy(&text), &of.name(), &list.name());
+        found.map_err(|source| FetchError::Sums { list: list.to_string(), source })
+    }
+}

@@ -1,0 +1,246 @@
+//! What is compressed with xz, gzip or zstd is unpacked into a file of the run. What it is compressed with is told by its first
+//! bytes. A small file may unpack to one that no disk holds: what is written is bounded, and blocks of zeros become holes.
+use std::fs::File;
+use std::io::{self, BufReader, Read, Seek, SeekFrom, Write};
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+
+use tokio::task::spawn_blocking;
+
+use super::part::Progress;
+use super::{FetchError, Job};
+use crate::disk;
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Packing {
+    Xz,
+    Gzip,
+    Zstd,
+}
+
+/// Most bytes that a file may unpack to, holes included.
+pub const LARGEST: u64 = 1 << 40;
+/// Memory that a decoder may take: xz -9 needs 65 MiB, zstd 128 MiB unless it was told `--long`.
+const MEMORY: u64 = 256 << 20;
+const ZSTD_WINDOW_LOG: u32 = 27;
+/// What stays free of a disk: others write to it as well.
+const SPARE: u64 = 1 << 30;
+const BLOCK: usize = 64 << 10;
+
+/// `None`: it is not compressed in a way that is known here.
+pub fn packing(path: &Path) -> Result<Option<Packing>, FetchError> {
+    let mut head = Vec::new();
+    let read = File::open(path).and_then(|file| file.take(6).read_to_end(&mut head));
+    read.map_err(FetchError::io("read", path))?;
+    let known = [(Packing::Xz, &b"\xfd7zXZ\0"[..]), (Packing::Gzip, b"\x1f\x8b"), (Packing::Zstd, b"\x28\xb5\x2f\xfd")];
+    Ok(known.into_iter().find(|(_, magic)| head.starts_with(magic)).map(|(packing, _)| packing))
+}
+
+/// Unpacks `from` to the new file `to`, which is removed if that fails.
+pub async fn unpack(from: &Path, packing: Packing, to: &Path, job: &Job) -> Result<(), FetchError> {
+    // A disk that cannot be asked is full soon enough.
+    let free = disk::free_bytes(to).unwrap_or(u64::MAX);
+    let room = Room { virtually: LARGEST, really: free.saturating_sub(SPARE.min(free / 10)) };
+    unpack_into(from, packing, to, room, job).await
+}
+
+/// How much may come out.
+#[derive(Clone, Copy)]
+struct Room {
+    virtually: u64,
+    /// Without holes.
+    really: u64,
+}
+
+async fn unpack_into(from: &Path, packing: Packing, to: &Path, room: Room, job: &Job) -> Result<(), FetchError> {
+    let (source, target, on) = (from.to_owned(), to.to_owned(), job.clone());
+    let work = move || {
+        let new = File::create_new(&target).map_err(FetchError::io("write", &target))?;
+        let done = pump(&source, packing, new, &target, room, &on);
+        if done.is_err() {
+            let _ = std::fs::remove_file(&target); // it lies in a directory that the run owns, in any case
+        }
+        done
+    };
+    spawn_blocking(work).await.unwrap_or_else(|e| Err(FetchError::io("write", to)(io::Error::other(e))))
+}
+
+fn pump(from: &Path, packing: Packing, mut to: File, target: &Path, room: Room, job: &Job) -> Result<(), FetchError> {
+    let open = File::open(from).and_then(|file| Ok((file.metadata()?.len(), file)));
+    let (of, file) = open.map_err(FetchError::io("read", from))?;
+    let taken = Arc::new(AtomicU64::new(0));
+    let packed = |reason: String| FetchError::Packed { what: from.display().to_string(), reason };
+    let mut decoder =
+        decoder(BufReader::with_capacity(1 << 20, Counted(file, taken.clone())), packing).map_err(|e| packed(e.to_string()))?;
+    let too_large = |bytes, reason: String| Err(FetchError::TooLarge { what: format!("{}, unpacked,", from.display()), bytes, reason });
+    let mut progress = Progress::new(job);
+    let (mut length, mut written) = (0u64, 0u64);
+    let mut block = vec![0; BLOCK];
+    loop {
+        job.check(from.display())?;
+        let filled = fill(&mut *decoder, &mut block).map_err(|e| packed(e.to_string()))?;
+        let data = &block[..filled];
+        length += filled as u64;
+        if length > room.virtually {
+            return too_large(length, format!("at most {} are taken", room.virtually));
+        }
+        let done = if data.iter().all(|b| *b == 0) {
+            to.seek(SeekFrom::Current(filled as i64)).map(drop)
+        } else {
+            written += filled as u64;
+            if written > room.really {
+                return too_large(written, format!("only {} are free", room.really));
+            }
+            to.write_all(data)
+        };
+        done.map_err(FetchError::io("write", target))?;
+        progress.tell(taken.load(Relaxed), of);
+        if filled < BLOCK {
+            break;
+        }
+    }
+    // A hole at the end is none until the length is set.
+    to.set_len(length).map_err(FetchError::io("write", target))
+}
+
+fn decoder<'a>(from: BufReader<Counted>, packing: Packing) -> io::Result<Box<dyn Read + 'a>> {
+    Ok(match packing {
+        Packing::Xz => {
+            let stream = liblzma::stream::Stream::new_stream_decoder(MEMORY, liblzma::stream::CONCATENATED)?;
+            Box::new(liblzma::bufread::XzDecoder::new_stream(from, stream))
+        }
+        Packing::Gzip => Box::new(flate2::bufread::MultiGzDecoder::new(from)),
+        Packing::Zstd => {
+            let mut decoder = zstd::Decoder::with_buffer(from)?;
+            decoder.window_log_max(ZSTD_WINDOW_LOG)?;
+            Box::new(decoder)
+        }
+    })
+}
+
+/// As much as the block holds, less only at the end.
+fn fill(from: &mut dyn Read, block: &mut [u8]) -> io::Result<usize> {
+    let mut filled = 0;
+    while filled < block.len() {
+        match from.read(&mut block[filled..]) {
+            Ok(0) => break,
+            Ok(n) => filled += n,
+            Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
+            Err(e) => return Err(e),
+        }
+    }
+    Ok(filled)
+}
+
+/// Tells how much was read.
+struct Counted(File, Arc<AtomicU64>);
+
+impl Read for Counted {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let n = self.0.read(buffer)?;
+        self.1.fetch_add(n as u64, Relaxed);
+        Ok(n)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::MetadataExt;
+
+    use super::*;
+    use crate::cancel::Cancel;
+    use crate::event::Events;
+
+    const PLENTY: Room = Room { virtually: LARGEST, really: LARGEST };
+
+    fn job() -> Job {
+        Job::new(&Events::default(), &Cancel::default(), std::time::Duration::from_secs(60))
+    }
+
+    /// Four MiB of nothing between two lines, and an odd length.
+    fn content() -> Vec<u8> {
+        [b"begin".to_vec(), vec![0; 4 << 20], b"end".to_vec(), vec![0; 1000]].concat()
+    }
+
+    fn packed(packing: Packing, content: &[u8]) -> Vec<u8> {
+        match packing {
+            Packing::Xz => liblzma::encode_all(content, 6).unwrap(),
+            Packing::Zstd => zstd::encode_all(content, 3).unwrap(),
+            Packing::Gzip => {
+                let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+                encoder.write_all(content).unwrap();
+                encoder.finish().unwrap()
+            }
+        }
+    }
+
+    const ALL: [Packing; 3] = [Packing::Xz, Packing::Gzip, Packing::Zstd];
+
+    #[tokio::test]
+    async fn what_was_packed_comes_out_with_holes() {
+        let dir = tempfile::tempdir().unwrap();
+        let (from, to) = (dir.path().join("from"), dir.path().join("to"));
+        for kind in ALL {
+            // Two streams one after another are one file, as each of the programs has it.
+            std::fs::write(&from, [packed(kind, &content()), packed(kind, b"more")].concat()).unwrap();
+            assert_eq!(packing(&from).unwrap(), Some(kind));
+            unpack_into(&from, kind, &to, PLENTY, &job()).await.unwrap();
+            assert!(std::fs::read(&to).unwrap() == [content(), b"more".to_vec()].concat(), "{kind:?}");
+            assert!(to.metadata().unwrap().blocks() * 512 < 1 << 20, "{kind:?} has no holes");
+            std::fs::remove_file(&to).unwrap();
+        }
+        std::fs::write(&from, "plain").unwrap();
+        assert_eq!(packing(&from).unwrap(), None);
+    }
+
+    #[tokio::test]
+    async fn damage_is_told_and_nothing_stays() {
+        let dir = tempfile::tempdir().unwrap();
+        let (from, to) = (dir.path().join("from"), dir.path().join("to"));
+        for kind in ALL {
+            let noise: Vec<u8> = (0..100_000u32).flat_map(|n| n.wrapping_mul(0x9e37_79b9).to_le_bytes()).collect();
+            let whole = packed(kind, &noise);
+            let mut changed = whole.clone();
+            changed[whole.len() / 2] ^= 0x55;
+            for (what, bytes) in [("cut", &whole[..whole.len() / 2]), ("changed", &changed[..])] {
+                std::fs::write(&from, bytes).unwrap();
+                let said = unpack_into(&from, kind, &to, PLENTY, &job()).await;
+                // zstd's default has no checksum of its content: what is changed there the checksum of the whole file tells.
+                assert!(
+                    matches!(said, Err(FetchError::Packed { .. })) || (kind, what) == (Packing::Zstd, "changed"),
+                    "{kind:?} {what}: {said:?}"
+                );
+                assert!(said.is_ok() || !to.exists(), "{kind:?} {what}");
+                let _ = std::fs::remove_file(&to);
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn bombs_are_refused() {
+        let dir = tempfile::tempdir().unwrap();
+        let (from, to) = (dir.path().join("from"), dir.path().join("to"));
+        for kind in ALL {
+            std::fs::write(&from, packed(kind, &content())).unwrap();
+            let small = Room { virtually: 1 << 20, ..PLENTY };
+            let said = unpack_into(&from, kind, &to, small, &job()).await.unwrap_err();
+            assert!(said.to_string().contains("at most 1048576 are taken") && !to.exists(), "{said}");
+            std::fs::write(&from, packed(kind, &vec![1; 2 << 20])).unwrap();
+            let full = Room { really: 1 << 20, ..PLENTY };
+            let said = unpack_into(&from, kind, &to, full, &job()).await.unwrap_err();
+            assert!(said.to_string().contains("only 1048576 are free") && !to.exists(), "{said}");
+        }
+    }
+
+    #[tokio::test]
+    async fn it_ends_when_the_run_does() {
+        let dir = tempfile::tempdir().unwrap();
+        let (from, to) = (dir.path().join("from"), dir.path().join("to"));
+        std::fs::write(&from, packed(Packing::Gzip, &content())).unwrap();
+        let job = job();
+        job.cancel.signal();
+        assert!(matches!(unpack_into(&from, Packing::Gzip, &to, PLENTY, &job).await, Err(FetchError::Cancelled(_))));
+        assert!(!to.exists());
+    }
+}
