@@ -74,7 +74,7 @@ fn the_server_admits_ssh_only_and_the_secret_is_hidden() {
     assert_eq!(template["parameters"]["application_credential_secret"]["hidden"], Value::from(true));
     let config = &template["resources"]["server_config"]["properties"]["cloud_config"];
     let files = config["write_files"].as_sequence().unwrap();
-    let credential = files.iter().find(|f| f["path"] == Value::from("/etc/image-factory/clouds.yaml")).unwrap();
+    let credential = files.iter().find(|f| f["path"] == "/etc/image-factory/clouds.yaml").unwrap();
     assert_eq!((&credential["owner"], &credential["permissions"]), (&Value::from("root:root"), &Value::from("0600")));
     assert!(!serde_yaml::to_string(config).unwrap().to_lowercase().contains("password"));
 }
@@ -93,7 +93,7 @@ fn the_jobs_are_xml_and_hand_their_parameters_to_the_script() {
                     names.push(String::from_utf8(e.name().as_ref().to_vec()).unwrap());
                 }
                 Event::End(_) => depth -= 1,
-                Event::Text(e) => words.push_str(&String::from_utf8(e.to_vec()).unwrap()),
+                Event::Text(e) => words.push_str(std::str::from_utf8(&e).unwrap()),
                 Event::Eof => break,
                 _ => {}
             }
