@@ -2,7 +2,7 @@
 BIN = $${CARGO_TARGET_DIR:-target}/release/image-factory
 
 .DEFAULT_GOAL := help
-.PHONY: help build-images build-os validate test test-failures test-os test-moments test-openstack test-os-openstack test-openstack-moments check reference deps clean purge
+.PHONY: help build-images build-os create create-undo validate test test-failures test-os test-moments test-openstack test-os-openstack test-openstack-moments check reference deps clean purge
 
 help: ## Say what there is
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | awk -F'\t' '{ printf "  make %-22s %s\n", $$1, $$2 }'
@@ -17,6 +17,14 @@ build-os: deps ## Build operating-system images: os=NAME
 	@test -n "$(os)" || { echo 'usage: make build-os os=NAME   (a directory under os/)' >&2; exit 2; }
 	@cargo build --release --quiet --locked
 	@exec $(BIN) build $(addprefix os/,$(os)) $(ARGS)
+
+create: ## Create a factory server on your OpenStack: Heat stack, Jenkins; asks first (settings: setup/create)
+	@setup/dependencies stack
+	@setup/create
+
+create-undo: ## Delete that server, its stack and its credential; asks first
+	@setup/dependencies stack
+	@setup/create undo
 
 validate: ## Check every bundle of this tree, offline
 	@setup/dependencies build

@@ -8,6 +8,7 @@ use sha2::{Digest, Sha256};
 use super::hex;
 use super::record::{BaseRecord, Record, State};
 use super::templates::Rendered;
+use crate::bundle::Bundle;
 use crate::event::Verdict;
 use crate::image::Image;
 
@@ -77,6 +78,20 @@ pub struct Inputs {
 }
 
 impl Inputs {
+    /// The definition: its directory, and its build-vars.yml where `bundle.path` leads to another directory.
+    pub fn of(bundle: &Bundle) -> Result<Self, (PathBuf, io::Error)> {
+        let mut inputs = Self::read(&bundle.dir)?;
+        let settings = Path::new(&bundle.label).join("build-vars.yml");
+        let full = bundle.tree.join(&settings);
+        // Paths of the directory's own files have no label before them, so these two never meet.
+        if full.parent() != Some(&bundle.dir) && full.is_file() {
+            let sha256 = digest(&full).map_err(|e| (full, e))?;
+            inputs.files.push(File { path: settings, sha256 });
+            inputs = Self::new(inputs.files);
+        }
+        Ok(inputs)
+    }
+
     /// Hashes every file under `dir`. Of a symbolic link the target's name is hashed, so that nothing outside is read.
     pub fn read(dir: &Path) -> Result<Self, (PathBuf, io::Error)> {
         let mut files = Vec::new();
@@ -98,12 +113,16 @@ impl Inputs {
             let path = entry.path().strip_prefix(dir).unwrap_or(entry.path()).to_path_buf();
             files.push(File { path, sha256 });
         }
+        Ok(Self::new(files))
+    }
+
+    fn new(mut files: Vec<File>) -> Self {
         files.sort_by(|a, b| a.path.as_os_str().cmp(b.path.as_os_str()));
         let mut all = Sha256::new();
         for file in &files {
             all.update(format!("{}  ./{}\n", file.sha256, file.path.display()));
         }
-        Ok(Self { sha256: hex(&all.finalize()), files })
+        Self { sha256: hex(&all.finalize()), files }
     }
 }
 

@@ -72,7 +72,7 @@ pub fn write(dir: &Path, root: &Path, built: &Built) -> Result<Vec<PathBuf>, Vec
         Ok(xml) => put(dir.join("junit.xml"), xml.as_bytes(), &mut errors),
         Err(e) => errors.push(OutputError::Junit { path: dir.join("junit.xml"), reason: e.to_string() }),
     }
-    let inputs = Inputs::read(&built.bundle.dir).unwrap_or_else(|(path, source)| {
+    let inputs = Inputs::of(built.bundle).unwrap_or_else(|(path, source)| {
         errors.push(OutputError::Io { doing: "cannot read", path, source });
         Inputs::default()
     });

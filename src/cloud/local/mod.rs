@@ -18,12 +18,12 @@ use crate::plan::{BaseFact, CloudFacts, GIB, Wanted};
 mod accel;
 mod boot;
 mod capture;
-mod disk;
 mod facts;
 mod machine;
 mod owned;
 mod power;
 mod qmp;
+mod second_disk;
 mod seed;
 mod staging;
 mod store;
@@ -197,11 +197,11 @@ impl Cloud for Local {
     }
 
     async fn attach(&self, cx: &Cx, run: &str, machine: &Machine, size_gb: u64, _: Duration) -> Result<Disk, CloudError> {
-        disk::attach(cx, &self.turns, &self.layout.place_of(machine)?, run, machine, size_gb).await
+        second_disk::attach(cx, &self.turns, &self.layout.place_of(machine)?, run, machine, size_gb).await
     }
 
     async fn detach(&self, cx: &Cx, _: &str, machine: &Machine, disk: &Disk, deadline: Duration) -> Result<(), CloudError> {
-        disk::detach(cx, &self.turns, &self.layout.place_of(machine)?, machine, disk, deadline).await
+        second_disk::detach(cx, &self.turns, &self.layout.place_of(machine)?, machine, disk, deadline).await
     }
 
     async fn rescue(&self, _: &Cx, machine: &Machine, _: Duration) -> Result<(), CloudError> {

@@ -22,7 +22,6 @@ mod boot;
 mod capture;
 mod cinder;
 mod clouds_yaml;
-mod disk;
 mod error;
 mod facts;
 mod glance;
@@ -34,6 +33,7 @@ mod nova;
 mod owned;
 mod power;
 mod publish;
+mod second_disk;
 #[cfg(test)]
 mod tests;
 
@@ -210,11 +210,11 @@ impl Cloud for OpenStack {
     }
 
     async fn attach(&self, cx: &Cx, run: &str, machine: &Machine, size_gb: u64, deadline: Duration) -> Result<Disk, CloudError> {
-        disk::attach(self, cx, run, machine, size_gb, deadline).await
+        second_disk::attach(self, cx, run, machine, size_gb, deadline).await
     }
 
     async fn detach(&self, cx: &Cx, run: &str, machine: &Machine, disk: &Disk, deadline: Duration) -> Result<(), CloudError> {
-        disk::detach(self, cx, run, machine, disk, deadline).await
+        second_disk::detach(self, cx, run, machine, disk, deadline).await
     }
 
     async fn rescue(&self, cx: &Cx, machine: &Machine, deadline: Duration) -> Result<(), CloudError> {

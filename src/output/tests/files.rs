@@ -171,3 +171,22 @@ fn digest_of_a_definition_is_what_sha256sum_gives() {
     let out = std::process::Command::new("sh").args(["-c", shell]).current_dir(&bundle.dir).output().unwrap();
     assert_eq!(String::from_utf8(out.stdout).unwrap().split(' ').next().unwrap(), inputs.sha256);
 }
+
+/// Definitions may share a directory; what is their own counts too.
+#[test]
+fn settings_that_lie_apart_from_the_directory_are_part_of_the_digest() {
+    let tree = tempfile::tempdir().unwrap();
+    let write = |path: &str, text: &str| {
+        std::fs::create_dir_all(tree.path().join(path).parent().unwrap()).unwrap();
+        std::fs::write(tree.path().join(path), text).unwrap();
+    };
+    write("os/families/f/ansible/bootstrap.yml", "- hosts: local\n  tasks: []\n");
+    let inputs = |ram: &str| {
+        write("images/a/build-vars.yml", &format!("bundle: {{name: a, img_base: b, path: os/families/f}}\nmachine: {{ram: {ram}}}\n"));
+        Inputs::of(&crate::bundle::load(tree.path(), &tree.path().join("images/a")).unwrap().bundle).unwrap()
+    };
+    let (one, two) = (inputs("1G"), inputs("2G"));
+    let paths: Vec<_> = one.files.iter().map(|f| f.path.display().to_string()).collect();
+    assert_eq!(paths, ["ansible/bootstrap.yml", "images/a/build-vars.yml"]);
+    assert_ne!(one.sha256, two.sha256);
+}
