@@ -18,6 +18,7 @@ pub mod log;
 pub mod exec;
 pub mod bundle;
 pub mod image;
+pub mod family;
 pub mod plan;
 pub mod cloud;
 pub mod remote;

@@ -11,6 +11,7 @@ use super::login::{self, Login};
 mod logins;
 mod requests;
 mod secrets;
+mod standing;
 
 pub const PASSWORD: &str = "tr0ub4dor-password";
 pub const TOKEN: &str = "gAAAA-token";
