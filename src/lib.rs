@@ -25,6 +25,8 @@ pub mod remote;
 pub mod ansible;
 pub mod build;
 pub mod output;
+pub mod prune;
 pub mod run;
+pub mod lineage;
 pub mod sweep;
 pub mod cli;

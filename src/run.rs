@@ -16,10 +16,12 @@ use crate::cloud::{Cloud, CloudError, Cx};
 use crate::diagnostic::Diagnostic;
 use crate::event::{Event, Events, FinishedImage, Sink, Stage, seconds};
 use crate::exec::{self, Cmd};
+use crate::family::{Fate, Policy};
 use crate::image::Image;
 use crate::log;
 use crate::output;
 use crate::plan::{self, BaseFact, Facts, HostFacts, Plan, Wanted};
+use crate::prune;
 use crate::remote::Connect;
 
 /// Where the factory keeps what outlives a run, on this machine.
@@ -133,7 +135,7 @@ pub async fn make_plan(setup: &Setup<'_>, bundle: &Bundle, run: &str, now: Times
 }
 
 /// The base as the cloud knows it: an `os/<name>` of the tree is known by its family.
-fn base_name(bundle: &Bundle) -> Result<Option<String>, RunError> {
+pub fn base_name(bundle: &Bundle) -> Result<Option<String>, RunError> {
     match &bundle.base {
         None => Ok(None),
         Some(Base::Image(name)) => Ok(Some(name.clone())),
@@ -154,7 +156,9 @@ async fn host_facts(bundle: &Bundle, cancel: &Cancel) -> HostFacts {
         let mark = if dirty.is_ok_and(|d| d.trim().is_empty()) { "" } else { "-dirty" };
         format!("{}{mark}", head.trim())
     });
-    HostFacts { ansible: ansible.ok().and_then(|text| text.lines().next().map(str::to_owned)), commit }
+    // A file that cannot be read is told of where it is used.
+    let inputs = bundle::inputs(bundle).ok();
+    HostFacts { ansible: ansible.ok().and_then(|text| text.lines().next().map(str::to_owned)), commit, inputs }
 }
 
 /// Builds a bundle. A base `os/<name>` that is missing is built first.
@@ -215,6 +219,7 @@ async fn one(setup: &Setup<'_>, bundle: &Bundle) -> Ended {
         Err(e) => return Ended::not_begun(e),
     };
     events.note(&plan.how);
+    plan.warnings().into_iter().for_each(|w| events.warn(w));
     events.emit(Event::StageDone { stage: Stage::Plan, seconds: seconds(begin.elapsed()) });
 
     let dir = match RunDir::create(setup.home, &target_dir(bundle), &plan) {
@@ -304,6 +309,9 @@ async fn finish(
             result = Err(RunError::Output(e));
         }
     }
+    if let (Ok(()), Some(_), Some(keep)) = (&result, &image, plan.keep) {
+        prune_family(setup, plan, keep, cx).await;
+    }
     let stopped = matches!(&result, Err(RunError::Build(e)) if e.is_cancelled());
     let word = match (&result, stopped) {
         (Ok(()), _) if setup.person.is_some() => "ended",
@@ -341,6 +349,21 @@ async fn finish(
         dir.forget();
     }
     Ended { result: result.map(|()| image), leaks, kept, dir: Some(dir.path.clone()) }
+}
+
+/// Keeps the family at the size its bundle says. The image is published whatever becomes of older ones, so that nothing in here
+/// fails a build.
+async fn prune_family(setup: &Setup<'_>, plan: &Plan, keep: u32, cx: &Cx) {
+    let families = [(plan.family.clone(), Policy { keep, at_once: false })];
+    match prune::prune(setup.cloud, cx, &families, false).await {
+        Err(e) => cx.events.warn(format!("family {} is not pruned: {e}", plan.family)),
+        Ok(done) => {
+            for pruned in done.iter().filter(|p| p.fate != Fate::Keep) {
+                let text = format!("keep {keep}: {}", pruned.text(false));
+                if pruned.error.is_some() { cx.events.warn(text) } else { cx.events.note(text) }
+            }
+        }
+    }
 }
 
 /// Has every rendered Heat template checked, where the cloud has a Heat.

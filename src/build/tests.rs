@@ -148,6 +148,7 @@ impl World {
             templates: Vec::new(),
             timeouts: TimeoutPlan { boot: 5, ssh: 5, capture: 5, upload: 5, shutdown: 5, source: 5 },
             commit: None,
+            keep: None,
         }
     }
 
@@ -171,10 +172,14 @@ impl World {
     }
 
     fn failed_checks(&self) -> Vec<String> {
+        self.checks(Verdict::Failed)
+    }
+
+    fn checks(&self, verdict: Verdict) -> Vec<String> {
         let seen = self.seen.0.lock().unwrap();
         seen.iter()
             .filter_map(|e| match e {
-                Event::Check(c) if c.verdict == Verdict::Failed => Some(c.id.clone()),
+                Event::Check(c) if c.verdict == verdict => Some(c.id.clone()),
                 _ => None,
             })
             .collect()
@@ -194,6 +199,9 @@ async fn what_exists_after_a_build_is_the_image() {
     let Ok(Built::Image(image)) = outcome.result else { panic!("{:?}", outcome.result) };
     assert!(outcome.leaks.is_empty());
     assert_eq!((image.name.as_str(), image.state, image.properties["k"].as_str()), ("x-1", crate::image::State::Active, "v"));
+    let passed = world.checks(Verdict::Passed).len();
+    assert!(passed > 5);
+    assert_eq!(image.properties[crate::image::TESTS], format!("{passed} passed"));
     let after: Vec<_> = world.cloud.snapshot().into_iter().filter(|l| !before.contains(l)).collect();
     assert_eq!(after.len(), 1, "{after:?}");
 }

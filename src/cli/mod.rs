@@ -96,7 +96,7 @@ pub enum Command {
     Plan(plan::Args),
     /// Provision a builder and open it at an interactive prompt; it is removed afterwards
     Shell(shell::Args),
-    /// Look at images
+    /// Look at images, roll back, deprecate, prune
     #[command(subcommand)]
     Image(image::Command),
     /// Look at runs
