@@ -28,5 +28,6 @@ pub mod output;
 pub mod prune;
 pub mod run;
 pub mod lineage;
+pub mod batch;
 pub mod sweep;
 pub mod cli;

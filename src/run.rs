@@ -39,14 +39,16 @@ impl Home {
     }
 }
 
+pub type Show<'a> = dyn Fn(&str) -> Box<dyn Sink> + Send + Sync + 'a;
+
 /// What a run needs from its caller.
 pub struct Setup<'a> {
     pub cloud: &'a dyn Cloud,
     pub connect: &'a dyn Connect,
     pub home: &'a Home,
     pub cancel: &'a Cancel,
-    /// Makes the sink that shows a run to the person who started it.
-    pub show: &'a (dyn Fn() -> Box<dyn Sink> + Send + Sync),
+    /// Makes the sink that shows a run to the person who started it, from the bundle's label.
+    pub show: &'a Show<'a>,
     pub keep_on_failure: bool,
     /// Test captured images before they are published.
     pub smoke: bool,
@@ -181,7 +183,7 @@ async fn base_first(setup: &Setup<'_>, bundle: &Bundle) -> Result<Option<Ended>,
     if !matches!(facts.base, BaseFact::Missing { .. }) || !facts.lacks.is_empty() {
         return Ok(None);
     }
-    let mut show = (setup.show)();
+    let mut show = (setup.show)(&label);
     let text = format!("base {label} of {} is missing: building it first", bundle.label);
     show.take(&crate::event::Stamped { at: Timestamp::now(), event: Event::Note { text } });
     drop(show);
@@ -203,7 +205,7 @@ async fn one(setup: &Setup<'_>, bundle: &Bundle) -> Ended {
     let (begin, now) = (Instant::now(), Timestamp::now());
     let run = plan::run_id(now, uuid::Uuid::new_v4().as_u128() as u32);
     let events = Events::default();
-    events.add((setup.show)());
+    events.add((setup.show)(&bundle.label));
     let recorder = log::Recorder::default();
     events.add(Box::new(recorder.clone()));
     events.emit(Event::Started {

@@ -179,6 +179,7 @@ async fn afterlife(cloud: &dyn Cloud, run: &Run, disk: &Path) {
         cloud.discard(&run.cx, &published).await.expect("discard, perhaps again");
         assert!(cloud.images().await.expect("images").iter().all(|i| i.id != published.id));
     }
+    run.delete_all(cloud, &run.cx.ledger.entries()).await;
     run.assert_owns_nothing(cloud).await;
 }
 

@@ -3,6 +3,7 @@
 
 mod architecture;
 mod cli;
+mod family;
 mod local;
 mod remote;
 mod sshd;

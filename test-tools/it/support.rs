@@ -32,6 +32,14 @@ impl Factory {
         self
     }
 
+    /// The same, executable.
+    pub fn script(self, path: &str, text: &str) -> Self {
+        use std::os::unix::fs::PermissionsExt;
+        let this = self.file(path, text);
+        std::fs::set_permissions(this.tree().join(path), std::fs::Permissions::from_mode(0o755)).unwrap();
+        this
+    }
+
     pub fn bundle(self, dir: &str, vars: &str) -> Self {
         self.file(&format!("{dir}/build-vars.yml"), vars)
     }
