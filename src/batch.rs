@@ -1,4 +1,5 @@
 //! Several bundles in one go: bases first, independent ones side by side, each base once. And which of them need it.
+use std::collections::BTreeSet;
 use std::time::Instant;
 
 use futures_util::StreamExt;
@@ -25,8 +26,8 @@ pub struct Job {
 }
 
 /// What became of a job.
-pub enum Fate {
-    Ended(Ended, f64),
+pub enum End {
+    Ended(Box<Ended>, f64),
     /// The base it would have been built on was not built; label of that base.
     BaseFailed(String),
     /// A signal came before its turn.
@@ -42,27 +43,29 @@ pub async fn jobs(setup: &Setup<'_>, named: Vec<Bundle>) -> Result<(Vec<Job>, Ve
             bundles.push(bundle);
         }
     }
-    let mut notes = Vec::new();
+    let (mut notes, mut there) = (Vec::new(), BTreeSet::new());
     let mut looked = 0;
     while looked < bundles.len() {
-        if let Some(base) = missing_base(setup, &bundles, &bundles[looked]).await? {
-            notes.push(format!("base {} of {} is missing: building it first", base.label, bundles[looked].label));
+        let bundle = &bundles[looked];
+        looked += 1;
+        let Some(Base::Os(name)) = &bundle.base else { continue };
+        let label = format!("os/{name}");
+        if bundles.iter().any(|b| b.label == label) || !there.insert(label.clone()) {
+            continue;
+        }
+        if let Some(base) = if_missing(setup, bundle, &label).await? {
+            notes.push(format!("base {label} of {} is missing: building it first", bundle.label));
             bundles.push(base);
         }
-        looked += 1;
     }
     let all: Vec<&Bundle> = bundles.iter().collect();
     let bases: Vec<Option<usize>> = all.iter().map(|b| bundle::base_among(&all, b)).collect();
     Ok((bundles.into_iter().zip(bases).map(|(bundle, base)| Job { bundle, base }).collect(), notes))
 }
 
-async fn missing_base(setup: &Setup<'_>, bundles: &[Bundle], bundle: &Bundle) -> Result<Option<Bundle>, RunError> {
-    let Some(Base::Os(name)) = &bundle.base else { return Ok(None) };
-    let label = format!("os/{name}");
-    if bundles.iter().any(|b| b.label == label) {
-        return Ok(None);
-    }
-    let base = bundle::load(&bundle.tree, &bundle.tree.join(&label)).map_err(RunError::Bad)?.bundle;
+/// The definition of the base `label`, if no image of it is there.
+async fn if_missing(setup: &Setup<'_>, bundle: &Bundle, label: &str) -> Result<Option<Bundle>, RunError> {
+    let base = bundle::load(&bundle.tree, &bundle.tree.join(label)).map_err(RunError::Bad)?.bundle;
     let cx = Cx { ledger: Ledger::none(), events: Events::default(), cancel: setup.cancel.clone() };
     let wanted = Wanted { base: Some(base.name.clone()), base_is_family: true, base_only: true, ..Wanted::default() };
     let facts = setup.cloud.facts(&wanted, &cx).await?;
@@ -73,7 +76,7 @@ async fn missing_base(setup: &Setup<'_>, bundles: &[Bundle], bundle: &Bundle) ->
 
 /// Runs the jobs, at most `at_once` side by side, and hands over what became of each as soon as it is known. After a signal no job
 /// is begun; those that run come home by themselves.
-pub async fn run(setup: &Setup<'_>, jobs: &[Job], at_once: usize, mut on_end: impl FnMut(usize, Fate)) {
+pub async fn run(setup: &Setup<'_>, jobs: &[Job], at_once: usize, mut on_end: impl FnMut(usize, End)) {
     let mut schedule = Schedule::new(jobs.iter().map(|j| j.base).collect(), at_once);
     let mut running = FuturesUnordered::new();
     loop {
@@ -89,13 +92,13 @@ pub async fn run(setup: &Setup<'_>, jobs: &[Job], at_once: usize, mut on_end: im
         let Some((index, ended, seconds)) = running.next().await else { break };
         let skipped = schedule.ended(index, ended.result.is_ok());
         let stopped = setup.cancel.check().is_err();
-        on_end(index, Fate::Ended(ended, seconds));
+        on_end(index, End::Ended(Box::new(ended), seconds));
         for other in skipped {
             let base = jobs[other].base.map(|b| jobs[b].bundle.label.clone()).unwrap_or_default();
-            on_end(other, if stopped { Fate::NotBegun } else { Fate::BaseFailed(base) });
+            on_end(other, if stopped { End::NotBegun } else { End::BaseFailed(base) });
         }
     }
-    schedule.waiting().into_iter().for_each(|index| on_end(index, Fate::NotBegun));
+    schedule.waiting().into_iter().for_each(|index| on_end(index, End::NotBegun));
 }
 
 /// Whether a definition has to be built again.

@@ -1,4 +1,6 @@
 //! What `family::prune` decides, done: images beyond those that are kept are hidden, and deleted by a later prune.
+use std::collections::BTreeMap;
+
 use jiff::Timestamp;
 use serde::Serialize;
 
@@ -35,16 +37,24 @@ impl Pruned {
 }
 
 /// Prunes families, each by its own policy. What one image refuses does not keep the others back; an error is one that kept all
-/// from being looked at, or a signal.
-pub async fn prune(cloud: &dyn Cloud, cx: &Cx, families: &[(String, Policy)], dry_run: bool) -> Result<Vec<Pruned>, CloudError> {
+/// from being looked at, or a signal. `building` are bases of builds under way, which may have no machine yet: by ID a sentence.
+pub async fn prune(
+    cloud: &dyn Cloud,
+    cx: &Cx,
+    families: &[(String, Policy)],
+    building: &BTreeMap<String, String>,
+    dry_run: bool,
+) -> Result<Vec<Pruned>, CloudError> {
     let mut all = cloud.images().await?;
     let mut done = Vec::new();
     for (family, policy) in families {
         // Only of those that may be deleted does it matter who uses them.
-        let nobody = Default::default();
-        let first = family::prune(&all, family, *policy, &nobody);
+        let first = family::prune(&all, family, *policy, building);
         let asked: Vec<Image> = first.iter().filter(|v| v.fate == Fate::Delete).map(|v| v.image.clone()).collect();
-        let uses = if asked.is_empty() { nobody } else { cloud.uses(&asked).await? };
+        let mut uses = building.clone();
+        if !asked.is_empty() {
+            uses.extend(cloud.uses(&asked).await?);
+        }
         let mut gone = Vec::new();
         for verdict in family::prune(&all, family, *policy, &uses) {
             let image = verdict.image;
@@ -110,7 +120,7 @@ mod tests {
 
     async fn keep(cloud: &Memory, cx: &Cx, keep: u32, at_once: bool, dry_run: bool) -> Vec<String> {
         let families = [("web".to_owned(), Policy { keep, at_once })];
-        prune(cloud, cx, &families, dry_run).await.unwrap().iter().map(|p| p.text(dry_run)).collect()
+        prune(cloud, cx, &families, &BTreeMap::new(), dry_run).await.unwrap().iter().map(|p| p.text(dry_run)).collect()
     }
 
     #[tokio::test]
@@ -158,6 +168,16 @@ mod tests {
         assert_eq!(state(&cloud).await, "3");
     }
 
+    #[tokio::test]
+    async fn the_base_of_a_build_under_way_stays() {
+        let (cloud, cx, _dir) = world(2);
+        let base = cloud.images().await.unwrap().into_iter().find(|i| i.name == "web-1").unwrap();
+        let families = [("web".to_owned(), Policy { keep: 1, at_once: true })];
+        let building = [(base.id, "run r builds on it".to_owned())].into();
+        let done = prune(&cloud, &cx, &families, &building, false).await.unwrap();
+        assert_eq!((state(&cloud).await.as_str(), done[1].why.contains("run r builds on it")), ("1h 2", true), "{done:?}");
+    }
+
     /// Whatever call fails, and however: the others are done, the next prune ends it, and what is kept is there all the time.
     #[tokio::test]
     async fn a_fault_at_every_call_is_told_and_mended_by_the_next() {
@@ -168,7 +188,7 @@ mod tests {
                 let mut failed = 0;
                 for _ in 0..3 {
                     let families = [("web".to_owned(), Policy { keep: 2, at_once: false })];
-                    let done = prune(&cloud, &cx, &families, false).await.unwrap();
+                    let done = prune(&cloud, &cx, &families, &BTreeMap::new(), false).await.unwrap();
                     failed += done.iter().filter(|p| p.error.is_some()).count();
                     let state = state(&cloud).await;
                     assert!(state.ends_with("3 4"), "call {call} {fault:?}: {state}");

@@ -1,6 +1,7 @@
 //! One run of one bundle: facts, plan, run directory, build, outputs. What is here when it ends is the record of the run.
 //!
 //! Run directory: `plan.json`, `ledger.jsonl`, `events.jsonl`, `build.log`, `result.json`, and `lock`, held while the run lives.
+use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -20,7 +21,7 @@ use crate::family::{Fate, Policy};
 use crate::image::Image;
 use crate::log;
 use crate::output;
-use crate::plan::{self, BaseFact, Facts, HostFacts, Plan, Wanted};
+use crate::plan::{self, BaseFact, Facts, HostFacts, Origin, Plan, Wanted};
 use crate::prune;
 use crate::remote::Connect;
 
@@ -357,7 +358,11 @@ async fn finish(
 /// fails a build.
 async fn prune_family(setup: &Setup<'_>, plan: &Plan, keep: u32, cx: &Cx) {
     let families = [(plan.family.clone(), Policy { keep, at_once: false })];
-    match prune::prune(setup.cloud, cx, &families, false).await {
+    let building = match bases_of_live_runs(setup.home) {
+        Ok(building) => building,
+        Err(e) => return cx.events.warn(format!("family {} is not pruned: the index of runs cannot be read: {e}", plan.family)),
+    };
+    match prune::prune(setup.cloud, cx, &families, &building, false).await {
         Err(e) => cx.events.warn(format!("family {} is not pruned: {e}", plan.family)),
         Ok(done) => {
             for pruned in done.iter().filter(|p| p.fate != Fate::Keep) {
@@ -491,6 +496,16 @@ pub fn indexed(home: &Home) -> std::io::Result<Vec<Indexed>> {
     }
     runs.sort_by(|a, b| a.run.cmp(&b.run));
     Ok(runs)
+}
+
+/// What the runs of this machine that are alive build on, whatever the cloud: IDs, each with a sentence that says so.
+pub fn bases_of_live_runs(home: &Home) -> std::io::Result<BTreeMap<String, String>> {
+    let alive = indexed(home)?.into_iter().filter(|r| r.lock.is_none());
+    let base = |r: Indexed| match read_plan(&r.dir)?.origin {
+        Origin::Base(image) => Some((image.id, format!("run {} builds on it", r.run))),
+        _ => None,
+    };
+    Ok(alive.filter_map(base).collect())
 }
 
 /// `result.json` of a run directory; `None` while it runs or if it died.

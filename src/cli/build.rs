@@ -2,7 +2,7 @@
 use std::process::ExitCode;
 
 use super::{Context, Failure, err, exit, out, show};
-use crate::batch::{self, Fate, Job, Need};
+use crate::batch::{self, End, Job, Need};
 use crate::bundle::{self, Bundle};
 use crate::cloud::Cloud;
 use crate::log::words;
@@ -133,11 +133,11 @@ struct Row {
 async fn several(context: &Context, setup: &Setup<'_>, jobs: &[Job], at_once: usize) -> u8 {
     let mut rows: Vec<Option<Row>> = jobs.iter().map(|_| None).collect();
     let mut untold = Vec::new();
-    batch::run(setup, jobs, at_once, |index, fate| {
-        rows[index] = Some(row(&fate));
-        if let Fate::Ended(ended, _) = fate {
+    batch::run(setup, jobs, at_once, |index, end| {
+        rows[index] = Some(row(&end));
+        if let End::Ended(ended, _) = end {
             match at_once {
-                1 => tell(&jobs[index].bundle, ended),
+                1 => tell(&jobs[index].bundle, *ended),
                 // Live lines of others are being drawn.
                 _ => untold.push((index, ended)),
             }
@@ -145,7 +145,7 @@ async fn several(context: &Context, setup: &Setup<'_>, jobs: &[Job], at_once: us
     })
     .await;
     for (index, ended) in untold {
-        tell(&jobs[index].bundle, ended);
+        tell(&jobs[index].bundle, *ended);
     }
     let rows: Vec<(&Job, Row)> = jobs.iter().zip(rows).filter_map(|(job, row)| Some((job, row?))).collect();
     if context.common.json {
@@ -164,9 +164,9 @@ async fn several(context: &Context, setup: &Setup<'_>, jobs: &[Job], at_once: us
     exit::worst(rows.iter().map(|(_, r)| r.code).chain(stopped))
 }
 
-fn row(fate: &Fate) -> Row {
-    match fate {
-        Fate::Ended(ended, seconds) => {
+fn row(end: &End) -> Row {
+    match end {
+        End::Ended(ended, seconds) => {
             let code = exit::code(ended);
             let outcome = match (&ended.result, code) {
                 (Ok(_), 0) => "built".to_owned(),
@@ -177,8 +177,8 @@ fn row(fate: &Fate) -> Row {
             let image = ended.result.as_ref().ok().and_then(|i| i.as_ref()).map(|i| (i.name.clone(), i.id.clone()));
             Row { outcome, seconds: Some(*seconds), image, code }
         }
-        Fate::BaseFailed(base) => Row { outcome: format!("skipped: base {base} failed"), seconds: None, image: None, code: 0 },
-        Fate::NotBegun => Row { outcome: "not begun".into(), seconds: None, image: None, code: 0 },
+        End::BaseFailed(base) => Row { outcome: format!("skipped: base {base} failed"), seconds: None, image: None, code: 0 },
+        End::NotBegun => Row { outcome: "not begun".into(), seconds: None, image: None, code: 0 },
     }
 }
 

@@ -11,6 +11,7 @@ use std::io::{self, IsTerminal};
 use std::time::Duration;
 
 use crate::event::Sink;
+use crate::run::Show;
 
 mod bar;
 mod board;
@@ -101,7 +102,7 @@ pub fn sink(mode: Progress, verbosity: i8, terminal: &Terminal) -> Box<dyn Sink>
 }
 
 /// Sinks for runs side by side, from the label of a bundle: a live line each; elsewhere lines that begin with the label.
-pub fn side_by_side(mode: Progress, verbosity: i8, terminal: &Terminal) -> Box<dyn Fn(&str) -> Box<dyn Sink> + Send + Sync> {
+pub fn side_by_side(mode: Progress, verbosity: i8, terminal: &Terminal) -> Box<Show<'static>> {
     let paint = Paint(terminal.has_colours());
     let live = verbosity >= 0 && terminal.is_live();
     let barred = mode == Progress::Bar || mode == Progress::Auto && !terminal.is_ci();

@@ -238,7 +238,7 @@ fn stale_is_what_would_be_built_otherwise_now() {
     let images = [old.clone(), new.clone(), made.clone()];
     assert_eq!(newer_base(&images, &made).unwrap().id, "b2");
     assert_eq!(newer_base(&images, &old), None);
-    assert_eq!(newer_base(&[made.clone()], &made), None, "a base that is gone has no family");
+    assert_eq!(newer_base(std::slice::from_ref(&made), &made), None, "a base that is gone has no family");
 }
 
 /// Or a nightly rebuild would bring back by morning what was rolled back in the evening.

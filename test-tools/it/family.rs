@@ -65,7 +65,7 @@ fn a_family_is_rolled_back_and_forth() {
     assert_eq!(shown(&factory, "tiny")["id"], json!(first), "the family's name means the one before");
     factory.run(&["image", "rollback", "tiny"]).exits(20).says("nothing to go back to");
 
-    factory.run(&["image", "deprecate", "--undo", &second]).exits(0).says("is active now").says(&format!("tiny: current is")).says(&second);
+    factory.run(&["image", "deprecate", "--undo", &second]).exits(0).says("is active now").says("tiny: current is").says(&second);
     factory.run(&["image", "deprecate", "--undo", &second]).exits(0).says("is active already");
     factory.run(&["image", "deprecate", "tiny", "--dry-run"]).exits(0).says(&second).says("would become deprecated");
     assert_eq!(states(&factory, "tiny"), "active active");
@@ -247,4 +247,32 @@ fn a_base_that_two_need_is_built_once() {
     assert!(ran.err.lines().any(|l| l.starts_with("os/tiny   built")) && ran.err.contains("images/b  failed (20)"), "{}", ran.err);
     assert_eq!(ids(&factory, "tiny").len(), 1);
     factory.run(&["sweep"]).exits(0).says("nothing to sweep");
+}
+
+/// One signal: what runs is stopped in order, what waits is not begun, nothing is left.
+#[test]
+fn a_signal_stops_all() {
+    let hang = |name: &str| format!("#!/bin/sh\ntouch {name}.begun\nsleep 60\n");
+    let mut factory = tree();
+    for name in ["x", "y"] {
+        factory = with_os(factory, name, "");
+        let begun = factory.tree().join(name).display().to_string();
+        factory = factory.script(&format!("os/{name}/build.sh"), &hang(&begun));
+    }
+    let mut command = factory.command(&["build", "--no-smoke", "os/x", "os/y", "os/tiny", "--jobs", "2"]);
+    let child = command.stdout(std::process::Stdio::piped()).stderr(std::process::Stdio::piped()).spawn().unwrap();
+    let begin = std::time::Instant::now();
+    while !["x.begun", "y.begun"].iter().all(|f| factory.tree().join(f).exists()) {
+        assert!(begin.elapsed().as_secs() < 60, "the two were not begun side by side");
+        std::thread::sleep(std::time::Duration::from_millis(50));
+    }
+    // SAFETY: plain system call on a process that this test started.
+    assert_eq!(unsafe { libc::kill(child.id() as i32, libc::SIGINT) }, 0);
+    let ran = Ran::of(child.wait_with_output().unwrap()).exits(130);
+    for line in ["os/x     stopped", "os/y     stopped", "os/tiny  not begun"] {
+        assert!(ran.err.lines().any(|l| l.starts_with(line)), "`{line}` is not in\n{}", ran.err);
+    }
+    assert!(begin.elapsed().as_secs() < 60);
+    factory.run(&["sweep"]).exits(0).says("nothing to sweep");
+    assert!(images(&factory, "tiny").is_empty());
 }

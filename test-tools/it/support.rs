@@ -45,6 +45,10 @@ impl Factory {
     }
 
     pub fn run(&self, args: &[&str]) -> Ran {
+        Ran::of(self.command(args).output().unwrap())
+    }
+
+    pub fn command(&self, args: &[&str]) -> std::process::Command {
         let mut command = std::process::Command::cargo_bin("image-factory").unwrap();
         command.args(args).current_dir(self.tree()).env("IMAGE_FACTORY_HOME", self.home()).env("CI", "true");
         for (variable, _) in std::env::vars_os() {
@@ -54,7 +58,7 @@ impl Factory {
             }
         }
         command.env("OS_CLIENT_CONFIG_FILE", self.dir.path().join("clouds.yaml"));
-        Ran::of(command.output().unwrap())
+        command
     }
 
     /// Everything below the temporary directory, with sizes: to show that nothing was created.
@@ -76,7 +80,7 @@ pub struct Ran {
 }
 
 impl Ran {
-    fn of(output: Output) -> Self {
+    pub fn of(output: Output) -> Self {
         Self {
             code: output.status.code().unwrap_or(-1),
             out: String::from_utf8_lossy(&output.stdout).into_owned(),

@@ -8,6 +8,7 @@ use crate::cloud::{Cloud, Cx};
 use crate::event::Events;
 use crate::family::{self, Fate, Policy};
 use crate::prune;
+use crate::run;
 
 #[derive(clap::Args)]
 pub struct Args {
@@ -28,7 +29,8 @@ pub struct Args {
 pub async fn run(context: &Context, cloud: &dyn Cloud, args: &Args) -> Result<ExitCode, Failure> {
     let families = policies(context, cloud, args).await?;
     let cx = Cx { ledger: Ledger::none(), events: Events::default(), cancel: context.cancel.clone() };
-    let done = prune::prune(cloud, &cx, &families, args.dry_run).await?;
+    let building = run::bases_of_live_runs(&context.home).map_err(|e| Failure::host(format!("cannot read the index of runs: {e}")))?;
+    let done = prune::prune(cloud, &cx, &families, &building, args.dry_run).await?;
     if context.common.json {
         out(&json(&done));
     } else {

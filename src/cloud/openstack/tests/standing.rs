@@ -13,6 +13,8 @@ const IMAGE: &str = "/image/v2/images/i1";
 const SERVERS: &str = "/compute/v2.1/servers/detail";
 const VOLUMES: &str = "/volume/v3/p1/volumes/detail";
 
+type Change = fn(&mut Value);
+
 /// As Glance shows it; `change` makes it another.
 fn record(change: impl FnOnce(&mut Value)) -> Value {
     let mut record = json!({
@@ -111,7 +113,7 @@ async fn what_stands_so_already_is_not_written() {
     glance(&server, there.clone(), there.clone(), 200).await;
     let (cloud, cx) = openstack(&server);
     cloud.set_standing(&cx, &image(&there), &DEPRECATED).await.unwrap();
-    assert_eq!(patches(&server).await, [json!(0); 0]);
+    assert!(patches(&server).await.is_empty());
 }
 
 /// The answer is an error, the change was made: what Glance shows counts. It was not made: the error is told.
@@ -135,7 +137,7 @@ async fn a_lost_answer_is_looked_after() {
 
 #[tokio::test]
 async fn what_is_not_ours_is_neither_changed_nor_deleted() {
-    let strange: [(&str, fn(&mut Value)); 4] = [
+    let strange: [(&str, Change); 4] = [
         ("another project", |r| r["owner"] = json!("p2")),
         ("no run of the factory", |r| drop(r.as_object_mut().unwrap().remove("factory_run"))),
         ("staged", |r| r["factory_state"] = json!("building")),
@@ -221,7 +223,7 @@ async fn who_uses_an_open_image_cannot_be_seen() {
 
 #[tokio::test]
 async fn an_image_is_deleted_only_if_nobody_uses_it() {
-    let cases: [(&str, Value, fn(&mut Value)); 3] = [
+    let cases: [(&str, Value, Change); 3] = [
         ("server name-s1 uses it", json!({ "id": "i1" }), |_| ()),
         ("protected", json!(""), |r| r["protected"] = json!(true)),
         ("", json!({ "id": "i2" }), |_| ()),
