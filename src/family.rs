@@ -34,6 +34,11 @@ fn is_current(images: &[Image], image: &Image) -> bool {
     current(images, &image.family).is_some_and(|c| c.id == image.id)
 }
 
+/// The newest one that is deprecated: what a rollback left behind.
+pub fn deprecated<'a>(images: &'a [Image], family: &str) -> Option<&'a Image> {
+    of(images, family).into_iter().find(|i| i.state == State::Deprecated)
+}
+
 /// Families that have a published image, sorted.
 pub fn all(images: &[Image]) -> Vec<&str> {
     let named = images.iter().filter(|i| i.state != State::Building && !i.family.is_empty()).map(|i| i.family.as_str());

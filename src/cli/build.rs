@@ -53,7 +53,7 @@ pub async fn run(context: &Context, args: &Args) -> Result<ExitCode, Failure> {
         err(&line);
     }
     if args.stale {
-        bundles = stale(context, &*cloud, bundles, named).await?;
+        bundles = stale(context, &*cloud, bundles, named, args.dry_run).await?;
         if bundles.is_empty() || args.dry_run {
             return Ok(ExitCode::SUCCESS);
         }
@@ -91,7 +91,7 @@ fn all(context: &Context) -> Result<Vec<String>, Failure> {
 }
 
 /// Of `bundles` those that are stale; says of each what it is.
-async fn stale(context: &Context, cloud: &dyn Cloud, bundles: Vec<Bundle>, named: bool) -> Result<Vec<Bundle>, Failure> {
+async fn stale(context: &Context, cloud: &dyn Cloud, bundles: Vec<Bundle>, named: bool, dry_run: bool) -> Result<Vec<Bundle>, Failure> {
     let needs = batch::needs(cloud, &bundles, named).await?;
     let mut chosen = Vec::new();
     let mut rows = Vec::new();
@@ -107,15 +107,17 @@ async fn stale(context: &Context, cloud: &dyn Cloud, bundles: Vec<Bundle>, named
             chosen.push(bundle);
         }
     }
-    if context.common.json {
+    // One document on standard output: what was built, or this where nothing is.
+    if context.common.json && (dry_run || chosen.is_empty()) {
         let rows: Vec<_> = rows.iter().map(|(label, word, why)| serde_json::json!({"bundle": label, "state": word, "why": why})).collect();
         out(&serde_json::to_string_pretty(&rows).expect("rows are plain data"));
     } else {
+        let say = if context.common.json { err } else { out };
         for (label, word, why) in &rows {
-            out(&format!("{label}: {word}{}{why}", if why.is_empty() { "" } else { ": " }));
+            say(&format!("{label}: {word}{}{why}", if why.is_empty() { "" } else { ": " }));
         }
         if chosen.is_empty() {
-            out("nothing is stale");
+            say("nothing is stale");
         }
     }
     Ok(chosen)

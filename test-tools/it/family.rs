@@ -67,6 +67,8 @@ fn a_family_is_rolled_back_and_forth() {
 
     factory.run(&["image", "deprecate", "--undo", &second]).exits(0).says("is active now").says("tiny: current is").says(&second);
     factory.run(&["image", "deprecate", "--undo", &second]).exits(0).says("is active already");
+    factory.run(&["image", "rollback", "tiny"]).exits(0);
+    factory.run(&["image", "deprecate", "--undo", "tiny"]).exits(0).says(&second).says("is active now");
     factory.run(&["image", "deprecate", "tiny", "--dry-run"]).exits(0).says(&second).says("would become deprecated");
     assert_eq!(states(&factory, "tiny"), "active active");
     factory.run(&["image", "deprecate", &first]).exits(0);

@@ -18,7 +18,7 @@ pub struct Rollback {
 
 #[derive(clap::Args)]
 pub struct Deprecate {
-    /// ID, exact name, or family (its current image)
+    /// ID, exact name, or family (its current image; with --undo the newest that is deprecated)
     image: String,
     /// Make it active again, and show it if a prune hid it
     #[arg(long)]
@@ -74,7 +74,9 @@ pub async fn rollback(context: &Context, cloud: &dyn Cloud, args: &Rollback) -> 
 
 pub async fn deprecate(context: &Context, cloud: &dyn Cloud, args: &Deprecate) -> Result<(), Failure> {
     let mut images = cloud.images().await?;
-    let image = find(&images, &args.image)?.clone();
+    let by_family = args.undo && images.iter().all(|i| i.id != args.image && i.name != args.image);
+    let undone = if by_family { family::deprecated(&images, &args.image) } else { None };
+    let image = undone.map_or_else(|| find(&images, &args.image), Ok)?.clone();
     let before = family::current(&images, &image.family).cloned();
     let standing = match args.undo {
         false => Standing { state: State::Deprecated, ..image.standing() },
