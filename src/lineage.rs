@@ -106,16 +106,18 @@ pub async fn now(cloud: &dyn Cloud, images: &[Image], bundle: &Bundle) -> Result
     let mut now = now_among(images, bundle);
     if now.base.is_none()
         && let Some(Base::Image(name)) = &bundle.base
+        && *name != bundle.name
     {
         now.base = looked_up(cloud, name, false).await?;
     }
     Ok(now)
 }
 
-/// The same from `images` alone.
+/// The same from `images` alone. A bundle that is built on its own last image would be stale as soon as it is built: its base is
+/// not compared.
 pub fn now_among(images: &[Image], bundle: &Bundle) -> Now {
     let family = matches!(bundle.base, Some(Base::Os(_)));
-    let base = run::base_name(bundle).ok().flatten();
+    let base = run::base_name(bundle).ok().flatten().filter(|name| family || *name != bundle.name);
     Now { inputs: bundle::inputs(bundle).ok(), base: base.and_then(|name| family::resolve(images, &name, family)).cloned() }
 }
 
@@ -145,4 +147,63 @@ fn tests_of_run(tree: &Path, run: &str) -> Option<String> {
     let words = ["passed", "failed", "skipped"];
     let told: Vec<String> = count.iter().zip(words).filter(|(n, _)| **n > 0).map(|(n, word)| format!("{n} {word}")).collect();
     if told.is_empty() { None } else { Some(told.join(", ")) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cloud::memory::Memory;
+
+    fn bundle(tree: &Path, label: &str, vars: &str) -> Bundle {
+        std::fs::create_dir_all(tree.join(label)).unwrap();
+        std::fs::write(tree.join(label).join("build-vars.yml"), vars).unwrap();
+        bundle::load(tree, &tree.join(label)).unwrap().bundle
+    }
+
+    #[tokio::test]
+    async fn a_base_is_what_the_definition_means_now() {
+        let tree = tempfile::tempdir().unwrap();
+        let cloud = Memory::new();
+        let (old, new) = (cloud.add_image("base-1", "base"), cloud.add_image("base-2", "base"));
+        let images = cloud.images().await.unwrap();
+        let base = |vars: &str| bundle(tree.path(), "images/x", &format!("bundle: {{name: x, img_base: {vars}}}\n"));
+        for (written, meant) in [("base", &new), ("base-1", &old), (old.id.as_str(), &old)] {
+            let now = now(&cloud, &images, &base(written)).await.unwrap();
+            assert_eq!(now.base.as_ref(), Some(meant), "{written}");
+            assert_eq!(now.inputs.unwrap().len(), 64);
+        }
+        // One that is not the factory's is asked for.
+        assert_eq!(now(&cloud, &[], &base("base-1")).await.unwrap().base, Some(old));
+        assert_eq!(now(&cloud, &images, &base("none")).await.unwrap().base, None);
+        bundle(tree.path(), "os/b", "bundle: {name: base, img_base: other}\n");
+        assert_eq!(now(&cloud, &images, &base("os/b")).await.unwrap().base, Some(new));
+    }
+
+    #[tokio::test]
+    async fn what_is_built_on_its_own_last_image_is_not_stale_for_it() {
+        let tree = tempfile::tempdir().unwrap();
+        let cloud = Memory::new();
+        cloud.add_image("x-1", "x");
+        let images = cloud.images().await.unwrap();
+        let own = bundle(tree.path(), "images/x", "bundle: {name: x, img_base: x}\n");
+        assert_eq!(now(&cloud, &images, &own).await.unwrap().base, None);
+    }
+
+    #[test]
+    fn tests_are_counted_from_the_record_of_a_run() {
+        let tree = tempfile::tempdir().unwrap();
+        let dir = tree.path().join("images/target/x/runs/r1");
+        std::fs::create_dir_all(&dir).unwrap();
+        assert_eq!(tests_of_run(tree.path(), "r1"), None);
+        std::fs::write(dir.join("plan.json"), "{}").unwrap();
+        let line = |verdict: &str| {
+            format!(
+                "{{\"at\":\"2026-11-21T10:00:00Z\",\"event\":\"check\",\"id\":\"a\",\"verdict\":\"{verdict}\",\"seconds\":1.0,\"reason\":\"\"}}\n"
+            )
+        };
+        let events = [line("passed"), line("skipped"), line("passed"), "{\"at\": cut off".into()].concat();
+        std::fs::write(dir.join("events.jsonl"), events).unwrap();
+        assert_eq!(tests_of_run(tree.path(), "r1").as_deref(), Some("2 passed, 1 skipped"));
+        assert_eq!(tests_of_run(tree.path(), "1"), None);
+    }
 }

@@ -179,3 +179,18 @@ fn cloud_hint(e: &CloudError) -> Option<String> {
         _ => None,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn of_several_runs_the_worst_counts() {
+        assert_eq!(worst([]), 0);
+        assert_eq!(worst([0, 50, 0]), 50);
+        assert_eq!(worst([50, 10]), 10, "one that was not built is worse than one that left something");
+        assert_eq!(worst([40, 30, 20]), 40);
+        assert_eq!(worst([40, 60]), 60);
+        assert_eq!(worst([60, 130, 0]), 130);
+    }
+}

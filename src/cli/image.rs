@@ -71,7 +71,7 @@ pub async fn run(context: &Context, command: &Command) -> Result<ExitCode, Failu
 }
 
 /// The one image that is meant.
-fn find<'a>(images: &'a [Image], wanted: &str) -> Result<&'a Image, Failure> {
+pub fn find<'a>(images: &'a [Image], wanted: &str) -> Result<&'a Image, Failure> {
     match &family::find(images, wanted)[..] {
         [one] => Ok(one),
         [] => Err(Failure::cloud(format!("no image `{wanted}`")).hint("`image-factory image list` shows what there is")),
