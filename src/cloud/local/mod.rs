@@ -16,6 +16,7 @@ use crate::image::{self, Image, Standing, State};
 use crate::plan::{BaseFact, CloudFacts, GIB, Wanted};
 
 mod accel;
+mod backing;
 mod boot;
 mod capture;
 mod facts;

@@ -1,8 +1,8 @@
 //! Published images after their builds: who uses them, their standing, and their end.
 use std::collections::BTreeMap;
 
+use super::backing::backing;
 use super::machine::{Layout, OVERLAY};
-use super::qcow2;
 use super::store::Store;
 use crate::cloud::{self, CloudError};
 use crate::image::{Image, Standing};
@@ -15,7 +15,7 @@ pub fn uses(layout: &Layout, images: &[Image]) -> Result<BTreeMap<String, String
         let Ok(work) = layout.0.work(&run) else { continue };
         for machine in std::fs::read_dir(work).into_iter().flatten().flatten() {
             let overlay = machine.path().join(OVERLAY);
-            let below = qcow2::backing(&overlay).map_err(CloudError::io(format!("read {}", overlay.display())))?;
+            let below = backing(&overlay).map_err(CloudError::io(format!("read {}", overlay.display())))?;
             let id = below.as_deref().and_then(|disk| disk.parent()?.file_name()?.to_str());
             if let Some(image) = images.iter().find(|i| Some(i.id.as_str()) == id) {
                 users.entry(image.id.clone()).or_default().push(format!("machine {}", machine.file_name().display()));
