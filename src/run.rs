@@ -55,6 +55,8 @@ pub struct Setup<'a> {
     pub smoke: bool,
     /// Have rendered Heat templates checked by the cloud's Heat.
     pub check_templates: bool,
+    /// Nothing is built: the base is what is tested.
+    pub test_only: bool,
     /// Set for `shell`.
     pub person: Option<&'a dyn Interactive>,
 }
@@ -103,7 +105,7 @@ pub struct Record {
     pub cloud: String,
     pub started: Timestamp,
     pub seconds: f64,
-    /// `built`, `failed`, `stopped`, `ended` (a shell that was left)
+    /// `built`, `failed`, `stopped`, `ended` (a shell that was left), `tested` and `rejected` (an image that was there)
     pub outcome: String,
     pub image: Option<Image>,
     pub error: Option<String>,
@@ -131,10 +133,11 @@ pub async fn make_plan(setup: &Setup<'_>, bundle: &Bundle, run: &str, now: Times
     };
     let (cloud, host) = tokio::join!(setup.cloud.facts(&wanted, cx), host_facts(bundle, &cx.cancel));
     let facts = Facts { cloud_name: setup.cloud.name().into(), cloud: cloud?, host };
-    plan::plan(bundle, &facts, run, now, setup.smoke).map_err(|unfit| match unfit.refuses {
+    let plan = plan::plan(bundle, &facts, run, now, setup.smoke).map_err(|unfit| match unfit.refuses {
         true => RunError::Refused(unfit.wrong),
         false => RunError::Bad(unfit.wrong),
-    })
+    })?;
+    Ok(if setup.test_only { plan.testing() } else { plan })
 }
 
 /// The base as the cloud knows it: an `os/<name>` of the tree is known by its family.
@@ -248,7 +251,11 @@ async fn build_in(setup: &Setup<'_>, plan: &Plan, cx: &Cx) -> Outcome {
         plan,
         scratch: scratch.clone(),
         work: work.clone(),
-        until: setup.person.map_or(Until::Published, Until::Provisioned),
+        until: match setup.person {
+            _ if setup.test_only => Until::Tested,
+            Some(person) => Until::Provisioned(person),
+            None => Until::Published,
+        },
         keep_on_failure: setup.keep_on_failure,
     };
     for dir in [&work, &scratch] {
@@ -287,7 +294,7 @@ async fn finish(
     let Outcome { result, leaks, kept } = outcome;
     let (mut result, image) = match result {
         Ok(Built::Image(image)) => (Ok(()), Some(*image)),
-        Ok(Built::ShellEnded) => (Ok(()), None),
+        Ok(Built::ShellEnded | Built::Tested) => (Ok(()), None),
         Err(e) => (Err(RunError::Build(e)), None),
     };
     let target = target_dir(bundle);
@@ -318,8 +325,10 @@ async fn finish(
     let stopped = matches!(&result, Err(RunError::Build(e)) if e.is_cancelled());
     let word = match (&result, stopped) {
         (Ok(()), _) if setup.person.is_some() => "ended",
+        (Ok(()), _) if setup.test_only => "tested",
         (Ok(()), _) => "built",
         (Err(_), true) => "stopped",
+        (Err(RunError::Build(BuildError::Smoke { .. })), _) if setup.test_only => "rejected",
         (Err(_), false) => "failed",
     };
     let total = seconds(begin.elapsed());

@@ -7,21 +7,26 @@
 //! Environment, all of it optional: `FACTORY_HOSTNAME` (the machine's name), `FACTORY_USER` (the default user),
 //! `FACTORY_DISK_BYTES` (size of the machine's disk), `FACTORY_NOW` (seconds since 1970 on the factory when the check was
 //! started), `FACTORY_DNS_NAME` (a name that has to resolve), `FACTORY_BUILD_KEY` (public key in OpenSSH format),
-//! `FACTORY_RUN_BUILDER` (name of the builder), `FACTORY_TIDY` (parts of tidy that were on, separated by blanks).
+//! `FACTORY_RUN_BUILDER` (name of the builder), `FACTORY_TIDY` (parts of tidy that were on, separated by blanks),
+//! `FACTORY_PACKAGE` (what cloud-init is to install), `FACTORY_BUNDLE`, `FACTORY_IMAGE_NAME`.
 
 /// Exit code of a check that does not apply.
 pub const SKIP: i32 = 77;
 
-/// A check as the factory carries it.
+/// Seconds that a check may take unless it, or the bundle, says otherwise.
+pub const LIMIT: u64 = 180;
+/// Where packages are fetched.
+const SLOW: u64 = 900;
+
+/// The script of a check that [`crate::bundle::CHECKS`] describes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct CheckDef {
-    /// Stable; what `tests.skip` names.
     pub id: &'static str,
-    /// What is checked, in one line for people.
-    pub what: &'static str,
     pub script: &'static str,
     /// Runs as root; the others run as the default user.
     pub sudo: bool,
+    /// Seconds that it may take.
+    pub limit: u64,
 }
 
 /// The session may run scripts under `sh -e`, and a locale of the image may translate what is compared.
@@ -31,26 +36,41 @@ macro_rules! script {
     };
 }
 
-/// In the order in which they run: the first two wait for the machine to be up, so that the others find it settled.
+/// As the default user, or as root.
+macro_rules! check {
+    (user $name:literal) => {
+        CheckDef { id: $name, script: script!($name), sudo: false, limit: LIMIT }
+    };
+    (root $name:literal) => {
+        CheckDef { id: $name, script: script!($name), sudo: true, limit: LIMIT }
+    };
+    (root $name:literal $limit:ident) => {
+        CheckDef { id: $name, script: script!($name), sudo: true, limit: $limit }
+    };
+}
+
+/// In the order in which they run: the first ones wait for the machine to be up, so that the others find it settled; the last ones
+/// change it.
 pub fn builtin() -> &'static [CheckDef] {
     const {
         &[
-            CheckDef { id: "cloud-init", what: "cloud-init has ended without errors", script: script!("cloud-init"), sudo: false },
-            CheckDef { id: "metadata", what: "config drive or metadata service is reached", script: script!("metadata"), sudo: true },
-            CheckDef { id: "failed-units", what: "the system is up and no unit has failed", script: script!("failed-units"), sudo: true },
-            CheckDef { id: "sudo", what: "the default user has sudo without a password", script: script!("sudo"), sudo: false },
-            CheckDef { id: "root-login", what: "root cannot log in by password", script: script!("root-login"), sudo: true },
-            CheckDef { id: "hostname", what: "the machine has the name the cloud gave it", script: script!("hostname"), sudo: false },
-            CheckDef { id: "machine-id", what: "the machine has an ID of its own", script: script!("machine-id"), sudo: false },
-            CheckDef { id: "clock", what: "the clock is right", script: script!("clock"), sudo: false },
-            CheckDef { id: "dns", what: "names resolve", script: script!("dns"), sudo: false },
-            CheckDef {
-                id: "disk-size",
-                what: "the root file system has grown to the size of the disk",
-                script: script!("disk-size"),
-                sudo: true,
-            },
-            CheckDef { id: "leftovers", what: "nothing of the builder is left in the image", script: script!("leftovers"), sudo: true },
+            check!(user "cloud-init"),
+            check!(user "runcmd"),
+            check!(root "metadata"),
+            check!(root "failed-units"),
+            check!(user "sudo"),
+            check!(root "root-login"),
+            check!(user "hostname"),
+            check!(user "local-names"),
+            check!(user "machine-id"),
+            check!(user "clock"),
+            check!(user "entropy"),
+            check!(user "dns"),
+            check!(root "disk-size"),
+            check!(root "auth-log"),
+            check!(root "leftovers"),
+            check!(root "package-update" SLOW),
+            check!(root "cloud-init-package" SLOW),
         ]
     }
 }
@@ -65,12 +85,12 @@ mod tests {
     }
 
     #[test]
-    fn ids_are_unique_and_plain() {
+    fn bundles_can_name_every_check() {
         let mut ids: Vec<_> = builtin().iter().map(|c| c.id).collect();
+        assert!(ids.iter().all(|id| crate::bundle::CHECKS.iter().any(|known| known.id == *id)));
         ids.sort();
         ids.dedup();
         assert_eq!(ids.len(), builtin().len());
-        assert!(ids.iter().all(|id| id.bytes().all(|b| b.is_ascii_lowercase() || b == b'-')));
     }
 
     /// Every script of the directory is in the table, and `sh` can read it.
@@ -88,7 +108,7 @@ mod tests {
     #[test]
     fn shellcheck_is_content() {
         let Ok(out) = Command::new("sh")
-            .args(["-c", "command -v shellcheck >/dev/null || exit 127; shellcheck templates/guest/*.sh templates/guest/checks/*.sh"])
+            .args(["-c", "command -v shellcheck >/dev/null || exit 127; shellcheck templates/guest/*.sh templates/guest/*/*.sh"])
             .current_dir(env!("CARGO_MANIFEST_DIR"))
             .output()
         else {

@@ -5,6 +5,11 @@
 use serde_json::{Value, json};
 use ssh_key::{LineEnding, PrivateKey, PublicKey};
 
+/// On a builder dpkg does not wait for the disk after each file: a builder that crashes is thrown away, and the disk of one that
+/// does not is captured after an orderly shutdown. `tidy.sh` removes the file, the check `leftovers` looks for it.
+const DPKG_DIR: &str = "/etc/dpkg/dpkg.cfg.d";
+const DPKG_FILE: &str = "image-factory-builder";
+
 /// User data of a builder: `login` opens the default user, and `host` is the only host key the machine has.
 ///
 /// Nothing is said about passwords. `ssh_pwauth`, whatever its value, makes cloud-init write a file into
@@ -24,6 +29,10 @@ pub fn builder_user_data(login: &PublicKey, host: &PrivateKey) -> String {
         // What gets installed is the bundle's business, and an upgrade at boot holds apt's lock while the first step starts.
         "package_update": false,
         "package_upgrade": false,
+        // The host key is known here; to print it takes an emulated machine seconds.
+        "ssh": { "emit_keys_to_console": false },
+        "no_ssh_fingerprints": true,
+        "bootcmd": [format!("if [ -d {DPKG_DIR} ]; then echo force-unsafe-io >{DPKG_DIR}/{DPKG_FILE}; fi")],
         "growpart": { "mode": "auto", "devices": ["/"] },
         "resize_rootfs": true,
     }))
@@ -39,6 +48,8 @@ pub fn smoke_user_data(login: &PublicKey) -> String {
         // The console is how the factory learns the keys, so images that keep them off it say so to no avail.
         "ssh": { "emit_keys_to_console": true },
         "ssh_key_console_blacklist": [],
+        // The check `runcmd` looks for it.
+        "runcmd": ["touch /run/image-factory-runcmd"],
     }))
 }
 
@@ -80,6 +91,12 @@ mod tests {
         let public = data["ssh_keys"]["ed25519_public"].as_str().unwrap();
         assert_eq!(PublicKey::from_openssh(public).unwrap(), *host.public_key());
         assert_eq!(data["package_upgrade"].as_bool(), Some(false));
+        // What is written here and nowhere else has to go, and to be looked for.
+        let file = format!("{DPKG_DIR}/{DPKG_FILE}");
+        assert!(data["bootcmd"][0].as_str().unwrap().ends_with(&format!(">{file}; fi")));
+        for script in [include_str!("../../templates/guest/tidy.sh"), include_str!("../../templates/guest/checks/leftovers.sh")] {
+            assert!(script.contains(&file));
+        }
     }
 
     #[test]

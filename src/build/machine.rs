@@ -234,9 +234,17 @@ pub(super) async fn cloud_init_done(site: &Site<'_>, running: &Running, deadline
 
 /// Runs a short script and gives its standard output; anything but exit code 0 is an error with what it said.
 pub(super) async fn say(remote: &dyn Remote, script: &str, deadline: Duration) -> Result<String, String> {
+    said(remote, script, false, deadline).await
+}
+
+pub(super) async fn say_as_root(remote: &dyn Remote, script: &str, deadline: Duration) -> Result<String, String> {
+    said(remote, script, true, deadline).await
+}
+
+async fn said(remote: &dyn Remote, script: &str, sudo: bool, deadline: Duration) -> Result<String, String> {
     let said = Arc::new(std::sync::Mutex::new((Vec::new(), Vec::new())));
     let keep = said.clone();
-    let command = Command { script: script.into(), args: Vec::new(), env: Default::default(), sudo: false, deadline };
+    let command = Command { script: script.into(), args: Vec::new(), env: Default::default(), sudo, deadline };
     let exit = remote
         .exec(
             command,

@@ -48,6 +48,8 @@ pub struct Site<'a> {
 pub enum Until<'a> {
     /// To the published image.
     Published,
+    /// To the verdict on an image that is there already.
+    Tested,
     /// To the provisioned builder, which is handed over; what is returned ends the build.
     Provisioned(&'a dyn Interactive),
 }
@@ -80,6 +82,8 @@ pub enum Built {
     Image(Box<Image>),
     /// `shell` was left; no image was asked for.
     ShellEnded,
+    /// The image passed its checks; it is what it was.
+    Tested,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -186,6 +190,9 @@ async fn line(site: &Site<'_>, up: &mut Option<Opened>) -> Result<Built, BuildEr
             base
         }
     };
+    if matches!(site.until, Until::Tested) {
+        return Ok(Built::Tested);
+    }
     let published = site.stage(Stage::Publish, publish(site, &image, tally.text())).await?;
     Ok(Built::Image(Box::new(published)))
 }
@@ -245,10 +252,12 @@ async fn publish(site: &Site<'_>, staged: &Image, tests: String) -> Result<Image
 /// How long a single deletion may take before it is called a leak.
 const DELETE: Duration = Duration::from_secs(120);
 
-/// Deletes what the ledger holds, newest first, past failures. What could not be deleted is returned and stays in the ledger;
+/// Deletes what the ledger holds, machines first and then newest first, past failures. What could not be deleted is returned and stays in the ledger;
 /// so is the rest after a second signal, for `sweep`.
 pub async fn unwind(site: &Site<'_>) -> Vec<Leak> {
-    let entries = site.cx.ledger.entries();
+    let mut entries = site.cx.ledger.entries();
+    // A disk that was given to a machine can go when that is gone.
+    entries.sort_by_key(|e| e.kind != Kind::Machine);
     if entries.is_empty() {
         return Vec::new();
     }

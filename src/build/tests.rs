@@ -28,6 +28,12 @@ struct Answers {
     build_key_opens: bool,
     /// The key that the first machine was logged in to with.
     first_key: Option<String>,
+    /// The same boot ID at every question, as of a machine that does not boot again.
+    never_reboots: bool,
+    /// Boot IDs told so far.
+    boots: u32,
+    /// Root is let in, and is root.
+    root_opens: bool,
     /// Cancels the run when a script contains the text.
     stop_at: Option<(String, Cancel)>,
 }
@@ -40,8 +46,9 @@ impl Connect for Fake {
         let mut answers = self.0.lock().unwrap();
         let key = target.key.public_key().to_openssh().unwrap();
         let first = answers.first_key.get_or_insert_with(|| key.clone()).clone();
-        let foreign = target.user == "root" || (key == first && target.port > 3);
-        if foreign && !answers.build_key_opens {
+        let root = target.user == "root" && !answers.root_opens;
+        let foreign = key == first && target.port > 3 && !answers.build_key_opens;
+        if root || foreign {
             return Err(RemoteError::Refused { user: target.user.clone(), host: target.host.clone(), port: target.port });
         }
         Ok(Arc::new(FakeRemote(self.clone(), target.port)))
@@ -51,7 +58,7 @@ impl Connect for Fake {
 #[async_trait]
 impl Remote for FakeRemote {
     async fn exec(&self, command: Command, mut output: OnOutput) -> Result<Exit, RemoteError> {
-        let answers = self.0.0.lock().unwrap();
+        let mut answers = self.0.0.lock().unwrap();
         if let Some((text, cancel)) = &answers.stop_at
             && command.script.contains(text.as_str())
         {
@@ -60,6 +67,11 @@ impl Remote for FakeRemote {
         if command.script.contains("/etc/machine-id") && !command.sudo {
             let id = if answers.same_machine_id { 7 } else { self.1 };
             output(Stream::Stdout, format!("{id:032x}\n").as_bytes());
+        } else if command.script.contains("boot_id") {
+            answers.boots += u32::from(!answers.never_reboots);
+            output(Stream::Stdout, format!("{}\n", answers.boots).as_bytes());
+        } else if command.script == "id -u" {
+            output(Stream::Stdout, b"0\n");
         } else {
             output(Stream::Stdout, b"all is well\n");
         }
@@ -86,6 +98,8 @@ impl Sink for Seen {
 }
 
 struct World {
+    /// Checks besides those that a bundle has on.
+    add: &'static [&'static str],
     cloud: Memory,
     fake: Fake,
     cancel: Cancel,
@@ -97,7 +111,7 @@ impl World {
     fn new() -> Self {
         let cloud = Memory::new();
         cloud.add_image("base", "base");
-        Self { cloud, fake: Fake::default(), cancel: Cancel::default(), seen: Seen::default(), dir: tempfile::tempdir().unwrap() }
+        Self { add: &[], cloud, fake: Fake::default(), cancel: Cancel::default(), seen: Seen::default(), dir: tempfile::tempdir().unwrap() }
     }
 
     fn plan(&self) -> Plan {
@@ -125,13 +139,11 @@ impl World {
                 sudo: false,
             }],
             tidy: vec!["logs".into()],
-            smoke: Some(SmokePlan {
-                first: machine("smoke-a"),
-                second: machine("smoke-b"),
-                grow_gb: 1,
-                tests: Vec::new(),
-                skip: Vec::new(),
-                check_timeout: 60,
+            smoke: Some({
+                let mut smoke = SmokePlan::of_test(machine("smoke-a"), machine("smoke-b"));
+                smoke.checks.extend(self.add.iter().map(|id| (*id).to_owned()));
+                smoke.other = Some(machine("smoke-c"));
+                smoke
             }),
             publish: Publication {
                 name: "x-1".into(),
@@ -172,14 +184,15 @@ impl World {
     }
 
     fn failed_checks(&self) -> Vec<String> {
-        self.checks(Verdict::Failed)
+        self.checks(Verdict::Failed).into_iter().map(|(id, _)| id).collect()
     }
 
-    fn checks(&self, verdict: Verdict) -> Vec<String> {
+    /// IDs and reasons of the checks that ended so.
+    fn checks(&self, verdict: Verdict) -> Vec<(String, String)> {
         let seen = self.seen.0.lock().unwrap();
         seen.iter()
             .filter_map(|e| match e {
-                Event::Check(c) if c.verdict == verdict => Some(c.id.clone()),
+                Event::Check(c) if c.verdict == verdict => Some((c.id.clone(), c.reason.clone())),
                 _ => None,
             })
             .collect()
@@ -201,7 +214,9 @@ async fn what_exists_after_a_build_is_the_image() {
     assert_eq!((image.name.as_str(), image.state, image.properties["k"].as_str()), ("x-1", crate::image::State::Active, "v"));
     let passed = world.checks(Verdict::Passed).len();
     assert!(passed > 5);
-    assert_eq!(image.properties[crate::image::TESTS], format!("{passed} passed"));
+    let skipped = world.checks(Verdict::Skipped).len();
+    let skipped = if skipped == 0 { String::new() } else { format!(", {skipped} skipped") };
+    assert_eq!(image.properties[crate::image::TESTS], format!("{passed} passed{skipped}"));
     let after: Vec<_> = world.cloud.snapshot().into_iter().filter(|l| !before.contains(l)).collect();
     assert_eq!(after.len(), 1, "{after:?}");
 }
@@ -274,6 +289,42 @@ async fn a_build_key_that_opens_the_image_is_noticed() {
     world.fake.0.lock().unwrap().build_key_opens = true;
     assert!(matches!(world.build().await.result, Err(BuildError::Smoke { .. })));
     assert_eq!(world.failed_checks(), ["build-key-refused"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_root_that_gets_a_shell_is_noticed() {
+    let world = World::new();
+    world.fake.0.lock().unwrap().root_opens = true;
+    assert!(matches!(world.build().await.result, Err(BuildError::Smoke { .. })));
+    assert_eq!(world.failed_checks(), ["root-ssh"]);
+}
+
+const TRIALS: &[&str] = &["screen", "volume", "reboot-soft", "reboot-hard", "rescue", "snapshot"];
+
+/// What the cloud cannot do is skipped and says why; what it can do is done, and nothing of it is left.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_second_machine_is_put_through_what_the_cloud_can_do() {
+    let world = World { add: TRIALS, ..World::new() };
+    let before = world.cloud.snapshot();
+    let outcome = world.build().await;
+    assert!(matches!(outcome.result, Ok(Built::Image(_))), "{:?}", outcome.result);
+    assert!(outcome.leaks.is_empty());
+    let skipped = world.checks(Verdict::Skipped);
+    assert_eq!(skipped.iter().map(|(id, _)| id.as_str()).collect::<Vec<_>>(), ["screen", "volume", "rescue"]);
+    assert!(skipped.iter().all(|(_, why)| why.contains("in memory")), "{skipped:?}");
+    let passed: Vec<String> = world.checks(Verdict::Passed).into_iter().map(|(id, _)| id).collect();
+    assert!(["reboot-soft", "reboot-hard", "snapshot"].iter().all(|id| passed.iter().any(|p| p == id)), "{passed:?}");
+    let left: Vec<_> = world.cloud.snapshot().into_iter().filter(|l| !before.contains(l)).collect();
+    assert_eq!(left.len(), 1, "{left:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_machine_that_does_not_come_back_fails_and_is_tried_no_further() {
+    let world = World { add: TRIALS, ..World::new() };
+    world.fake.0.lock().unwrap().never_reboots = true;
+    assert!(matches!(world.build().await.result, Err(BuildError::Smoke { .. })));
+    assert_eq!(world.checks(Verdict::Failed), [("reboot-soft".to_owned(), "it did not boot again within 5 s".to_owned())]);
+    assert!(!world.checks(Verdict::Passed).iter().any(|(id, _)| id == "snapshot"));
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -1,9 +1,8 @@
 //! What a bundle says of its image and of the machine that it is built on: all keys but `steps` and `source`.
 use std::collections::BTreeMap;
-use std::path::Path;
 
 use super::decode::{Field, Fields, GLANCE_WIDTH, Reader};
-use super::{Base, GlanceOptions, MachineWish, TIDY_PARTS, Tests, Timeouts, Visibility, Volume, files, glance_options, keys};
+use super::{Base, GlanceOptions, MachineWish, TIDY_PARTS, Timeouts, Visibility, Volume, glance_options, keys};
 
 /// Attributes of an image that Glance keeps itself; as properties they are refused (Image API v2, `image-update`).
 const GLANCE_OWN: &[&str] = &[
@@ -244,19 +243,4 @@ pub(super) fn tidy_off(reader: &mut Reader, field: &Field) -> Option<Vec<String>
         }
     }
     Some(off)
-}
-
-pub(super) fn tests(reader: &mut Reader, field: Option<&Field>, dir: &Path, shown: &Path) -> Tests {
-    let mut tests = Tests::default();
-    if let Some(fields) = field.and_then(|f| reader.fields(f, keys::TESTS)) {
-        tests.skip = fields.read("skip", |f| reader.words(f)).unwrap_or_default();
-        tests.timeout = fields.read("timeout", |f| reader.duration(f));
-    }
-    for found in files::checks(dir) {
-        match found {
-            Ok(file) => tests.files.push(file),
-            Err((file, trouble)) => reader.file_error(shown.join(file), (0, 0), trouble),
-        }
-    }
-    tests
 }

@@ -34,7 +34,7 @@ pub(super) const ACTIONS: &[&str] = &["ansible", "shell", "script", "upload", "r
 pub(super) const STEP: &[&str] =
     &["ansible", "shell", "script", "upload", "reboot", "name", "timeout", "retries", "env", "sudo", "extra_vars", "tags"];
 pub(super) const UPLOAD: &[&str] = &["src", "dest"];
-pub(super) const TESTS: &[&str] = &["skip", "timeout"];
+pub(super) const TESTS: &[&str] = &["skip", "only", "add", "timeout", "dns_name", "package", "volume_size"];
 pub(super) const VOLUME: &[&str] = &["size", "type"];
 pub(super) const MACHINE: &[&str] = &["cpus", "ram", "disk"];
 pub(super) const TIMEOUTS: &[&str] = &["boot", "ssh", "step", "capture", "upload"];
@@ -54,7 +54,7 @@ pub(super) enum Typing {
 pub(super) fn typing(path: &[&str]) -> Typing {
     match path {
         ["vars", ..] | ["steps", "extra_vars", ..] => Typing::Free,
-        ["keep"] | ["volume", "size"] | ["machine" | "timeouts" | "tidy", _] | ["tests", "timeout"] => Typing::Typed,
+        ["keep"] | ["volume", "size"] | ["machine" | "timeouts" | "tidy", _] | ["tests", "timeout" | "volume_size"] => Typing::Typed,
         ["steps", "timeout" | "retries" | "sudo" | "reboot"] => Typing::Typed,
         _ => Typing::Text,
     }

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use super::decode::{self, Field, Reader};
 use super::overrides::Override;
 use super::yaml::{Node, Spot, Value};
-use super::{Bundle, Kind, files, image, keys, steps, syntax, tree};
+use super::{Bundle, Kind, checks, files, image, keys, steps, syntax, tree};
 use crate::diagnostic::{Diagnostic, Place};
 
 /// Settings longer than this are none.
@@ -137,7 +137,7 @@ fn bundle(reader: &mut Reader, tree: PathBuf, home: PathBuf, label: &Path, root:
         flavor: top.read("vm_flavor", |f| reader.word(f)),
         test_flavor: top.read("test_flavor", |f| reader.word(f)),
         ssh_user: top.read("ssh_user", |f| image::ssh_user(reader, f)),
-        tests: image::tests(reader, top.get("tests").as_ref(), &dir, &shown),
+        tests: checks::tests(reader, top.get("tests").as_ref(), &dir, &shown),
         network: top.read("network", |f| reader.word_or_words(f)).unwrap_or_default(),
         security_groups: top.read("security_groups", |f| reader.word_or_words(f)).unwrap_or_default(),
         floating_network: top.read("floating_network", |f| reader.word(f)),

@@ -8,6 +8,7 @@ use std::time::Duration;
 use crate::diagnostic::Place;
 
 mod bases;
+mod checks;
 mod decode;
 mod files;
 mod glance_options;
@@ -26,6 +27,7 @@ mod tree;
 mod yaml;
 
 pub use bases::{base_among, check_bases};
+pub use checks::{ByDefault, CHECKS, KnownCheck};
 pub use inputs::{InputFile, files, inputs};
 pub use load::{Loaded, check_work, load, load_with};
 pub use overrides::Override;
@@ -90,6 +92,24 @@ pub struct Bundle {
     pub places: BTreeMap<String, Place>,
 }
 
+impl Bundle {
+    /// The same definition with nothing to make: the image `id` is tested as it is, as this one's would be.
+    #[must_use]
+    pub fn testing(self, id: &str) -> Self {
+        let base = Some(Base::Image(id.to_owned()));
+        Self {
+            label: format!("{}-test", self.label),
+            base,
+            source: None,
+            steps: Vec::new(),
+            has_bootstrap: false,
+            templates: Vec::new(),
+            target_name: None,
+            ..self
+        }
+    }
+}
+
 /// `bundle.img_base`
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Base {
@@ -144,10 +164,20 @@ pub enum Action {
 pub struct Tests {
     /// Executables under `tests/`, relative to the bundle, sorted.
     pub files: Vec<PathBuf>,
-    /// `tests.skip`: IDs of checks that are left out.
+    /// IDs of checks that are left out.
     pub skip: Vec<String>,
-    /// `tests.timeout` of each check.
+    /// All that run, if it is said.
+    pub only: Option<Vec<String>>,
+    /// What runs besides those that are on by default.
+    pub add: Vec<String>,
+    /// Of each check.
     pub timeout: Option<Duration>,
+    /// What has to resolve; else the host where the machine gets its packages.
+    pub dns_name: Option<String>,
+    /// What cloud-init is to install.
+    pub package: Option<String>,
+    /// `tests.volume_size`
+    pub volume_gb: Option<u64>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]

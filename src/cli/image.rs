@@ -71,10 +71,16 @@ pub async fn run(context: &Context, command: &Command) -> Result<ExitCode, Failu
 }
 
 /// The one image that is meant.
-pub fn find<'a>(images: &'a [Image], wanted: &str) -> Result<&'a Image, Failure> {
+fn need<'a>(images: &'a [Image], wanted: &str) -> Result<&'a Image, Failure> {
+    let missing = || Failure::cloud(format!("no image `{wanted}`")).hint("`image-factory image list` shows what there is");
+    find(images, wanted)?.ok_or_else(missing)
+}
+
+/// By ID, exact name, or family: its current one. An error where several have the name.
+pub fn find<'a>(images: &'a [Image], wanted: &str) -> Result<Option<&'a Image>, Failure> {
     match &family::find(images, wanted)[..] {
-        [one] => Ok(one),
-        [] => Err(Failure::cloud(format!("no image `{wanted}`")).hint("`image-factory image list` shows what there is")),
+        [one] => Ok(Some(one)),
+        [] => Ok(None),
         several => {
             let ids = several.iter().map(|i| i.id.as_str()).collect::<Vec<_>>().join(", ");
             Err(Failure::cloud(format!("{} images are called `{wanted}`", several.len())).hint(format!("name one by its ID: {ids}")))

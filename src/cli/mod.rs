@@ -29,6 +29,7 @@ mod run;
 mod shell;
 pub mod show;
 mod sweep;
+mod test;
 mod validate;
 
 use exit::Failure;
@@ -100,6 +101,8 @@ pub enum Command {
     Plan(plan::Args),
     /// Provision a builder and open it at an interactive prompt; it is removed afterwards
     Shell(shell::Args),
+    /// Boot an image and run the smoke checks on it
+    Test(test::Args),
     /// Look at images, roll back, deprecate, prune
     #[command(subcommand)]
     Image(image::Command),
@@ -157,6 +160,7 @@ async fn dispatch(context: &Context, command: Command) -> Result<ExitCode, Failu
         Command::Validate(args) => validate::run(context, &args),
         Command::Plan(args) => plan::run(context, &args).await,
         Command::Shell(args) => shell::run(context, &args).await,
+        Command::Test(args) => test::run(context, &args).await,
         Command::Image(command) => image::run(context, &command).await,
         Command::Run(command) => run::run(context, &command),
         Command::Sweep(args) => sweep::run(context, &args).await,
@@ -284,6 +288,7 @@ impl Context {
             keep_on_failure: false,
             smoke: true,
             check_templates: true,
+            test_only: false,
             person: None,
         }
     }

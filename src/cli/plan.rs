@@ -97,8 +97,8 @@ fn text(plan: &Plan) -> String {
     match &plan.smoke {
         None => line("smoke", "none: the image is published untested".into()),
         Some(smoke) => {
-            let tests = smoke.tests.iter().map(|t| t.display().to_string()).collect::<Vec<_>>();
-            line("smoke", format!("built-in checks{}{}", if tests.is_empty() { "" } else { ", " }, tests.join(", ")));
+            let own = smoke.tests.iter().map(|t| t.display().to_string());
+            line("smoke", smoke.checks.iter().cloned().chain(own).collect::<Vec<_>>().join(", "));
             if !smoke.skip.is_empty() {
                 line("", format!("without {}", smoke.skip.join(", ")));
             }

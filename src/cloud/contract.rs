@@ -3,6 +3,7 @@
 //! - shutdown, publish and delete may be repeated; absent is deleted;
 //! - a machine that is on is not captured;
 //! - a published image is no run's any more: deleting its entry leaves it;
+//! - a machine that was given a disk, and rebooted, goes like any other, and its disk with it;
 //! - a run's things are found by owner without its ledger, and deleted by name where the ID was lost;
 //! - another run's things are not deleted, neither by ID nor by name;
 //! - a published image changes its standing and back, and a family means an active one that is not hidden;
@@ -11,7 +12,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use super::ledger::{Entry, Ledger};
-use super::{BootPlace, BootSpec, Cloud, Cx, Machine, Power, Publication};
+use super::{BootPlace, BootSpec, Cloud, CloudError, Cx, Machine, Power, Publication, Reboot};
 use crate::image::{self, Image, Standing, State, Visibility};
 use crate::plan::{BaseFact, Wanted};
 
@@ -136,6 +137,12 @@ fn publication(run: &Run) -> Publication {
 /// Everything is found by its owner, and goes, while the ledger is not asked.
 async fn lost_ledger(cloud: &dyn Cloud, run: &Run, base: &Image) {
     let machine = run.boot(cloud, "m", base).await;
+    match cloud.attach(&run.cx, &run.id, &machine, 1, DEADLINE).await {
+        Ok(_) | Err(CloudError::Unable { .. }) => {}
+        Err(e) => panic!("attach: {e}"),
+    }
+    cloud.reboot(&run.cx, &machine, Reboot::Hard, DEADLINE).await.expect("reboot");
+    assert_eq!(cloud.power(&machine).await.expect("power"), Power::On);
     assert!(cloud.runs().await.expect("runs").contains(&run.id));
     let owned = cloud.owned(&run.id).await.expect("owned");
     assert!(!owned.is_empty());

@@ -7,7 +7,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 
 use super::ledger::{Entry, Kind, Made};
-use super::{BootSpec, Cloud, CloudError, Cx, Machine, Power, Publication};
+use super::{BootSpec, Cloud, CloudError, Cx, Disk, Machine, Power, Publication, Reboot};
 use crate::image::{self, Image, Standing, State, Visibility};
 use crate::plan::{BaseFact, CloudFacts, GIB, Wanted};
 
@@ -349,6 +349,31 @@ impl Cloud for Memory {
         let mut images: Vec<Image> = self.world().images.values().cloned().collect();
         images.sort_by(|a, b| b.id.cmp(&a.id));
         Ok(images)
+    }
+
+    async fn reboot(&self, cx: &Cx, machine: &Machine, _: Reboot, _: Duration) -> Result<(), CloudError> {
+        cx.cancel.check()?;
+        self.mutate("reboot", |world| world.machine(machine).map(|m| m.power = Power::On))
+    }
+
+    async fn attach(&self, _: &Cx, _: &str, machine: &Machine, _: u64, _: Duration) -> Result<Disk, CloudError> {
+        Err(CloudError::unable(format!("attach a disk to {}", machine.name), "there are no disks in memory"))
+    }
+
+    async fn detach(&self, _: &Cx, _: &str, machine: &Machine, _: &Disk, _: Duration) -> Result<(), CloudError> {
+        Err(CloudError::unable(format!("detach the disk of {}", machine.name), "there are no disks in memory"))
+    }
+
+    async fn rescue(&self, _: &Cx, machine: &Machine, _: Duration) -> Result<(), CloudError> {
+        Err(CloudError::unable(format!("rescue {}", machine.name), "there are no disks in memory"))
+    }
+
+    async fn unrescue(&self, _: &Cx, machine: &Machine, _: Duration) -> Result<(), CloudError> {
+        Err(CloudError::unable(format!("rescue {}", machine.name), "there are no disks in memory"))
+    }
+
+    async fn screen(&self, machine: &Machine) -> Result<String, CloudError> {
+        Err(CloudError::unable(format!("screen of {}", machine.name), "there is no screen in memory"))
     }
 
     async fn check_template(&self, _: &str, _: &Cx) -> Result<Option<Result<(), String>>, CloudError> {

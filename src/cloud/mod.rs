@@ -71,11 +71,32 @@ pub enum Power {
     Gone(String),
 }
 
+/// How a machine is made to boot again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Reboot {
+    /// The guest is asked to go down by itself.
+    Orderly,
+    /// The power goes off and on.
+    Hard,
+}
+
+/// A disk that a running machine was given.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Disk {
+    /// What the cloud knows it by.
+    pub id: String,
+    /// Begin of the serial number that the guest sees.
+    pub serial: String,
+}
+
 #[derive(Debug, thiserror::Error)]
 pub enum CloudError {
     /// The cloud said no; it was not done.
     #[error("{what}: {reason}")]
     Refused { what: String, reason: String, hint: Option<String> },
+    /// This cloud has no such thing; nothing was tried.
+    #[error("{what}: {reason}")]
+    Unable { what: String, reason: String },
     /// A wait ran into its deadline.
     #[error("{what}: not done after {after:?}")]
     Deadline { what: String, after: Duration },
@@ -90,6 +111,10 @@ pub enum CloudError {
 impl CloudError {
     pub fn refused(what: impl Into<String>, reason: impl Into<String>) -> Self {
         Self::Refused { what: what.into(), reason: reason.into(), hint: None }
+    }
+
+    pub fn unable(what: impl Into<String>, reason: impl Into<String>) -> Self {
+        Self::Unable { what: what.into(), reason: reason.into() }
     }
 
     #[must_use]
@@ -162,6 +187,24 @@ pub trait Cloud: Send + Sync {
 
     /// Images of the factory, newest first; staged ones too.
     async fn images(&self) -> Result<Vec<Image>, CloudError>;
+
+    /// Has a machine boot again; returns when the cloud has done its part.
+    async fn reboot(&self, cx: &Cx, machine: &Machine, how: Reboot, deadline: Duration) -> Result<(), CloudError>;
+
+    /// Gives a running machine an empty disk.
+    async fn attach(&self, cx: &Cx, run: &str, machine: &Machine, size_gb: u64, deadline: Duration) -> Result<Disk, CloudError>;
+
+    /// Takes a disk away from its machine and deletes it.
+    async fn detach(&self, cx: &Cx, run: &str, machine: &Machine, disk: &Disk, deadline: Duration) -> Result<(), CloudError>;
+
+    /// Boots a machine from a fresh disk of its image, with its own as the second.
+    async fn rescue(&self, cx: &Cx, machine: &Machine, deadline: Duration) -> Result<(), CloudError>;
+
+    /// Ends what `rescue` began: the machine boots from its own disk.
+    async fn unrescue(&self, cx: &Cx, machine: &Machine, deadline: Duration) -> Result<(), CloudError>;
+
+    /// Where the screen of a machine is seen in a browser. The address lets in whoever has it, so it is shown to nobody.
+    async fn screen(&self, machine: &Machine) -> Result<String, CloudError>;
 
     /// Has a Heat template checked by the cloud's Heat; `None` where there is none, else what is wrong with it, if anything.
     async fn check_template(&self, template: &str, cx: &Cx) -> Result<Option<Result<(), String>>, CloudError>;

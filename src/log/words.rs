@@ -89,6 +89,8 @@ pub fn final_line(event: &Event) -> Option<String> {
         (Some(image), Some(error)) => {
             format!("image {} ({}) is published, but the build failed after {took}: {}", image.name, image.id, first_line(error))
         }
+        (None, Some(error)) if outcome == "rejected" => format!("the image is rejected after {took}: {}", first_line(error)),
+        (None, None) if outcome == "tested" => format!("the image passed all its checks, tested in {took}"),
         (None, Some(error)) => {
             let how = if ["stopped", "cancelled", "interrupted"].contains(&outcome.as_str()) { outcome } else { "failed" };
             format!("build {how} after {took}, nothing is published: {}", first_line(error))

@@ -7,6 +7,8 @@ use std::time::Duration;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+#[cfg(test)]
+use crate::bundle;
 use crate::bundle::{Action, Base, Bundle, Source, TIDY_PARTS};
 use crate::diagnostic::{Diagnostic, Place};
 use crate::image::{self, Image, Visibility};
@@ -114,11 +116,37 @@ pub struct SmokePlan {
     pub second: MachinePlan,
     /// How much larger than the image their disks are, so that growing can be seen.
     pub grow_gb: u64,
-    /// Relative to the bundle.
+    /// Of another size than the two, for an image of the second; `None`: there is none.
+    pub other: Option<MachinePlan>,
+    /// Built-in checks that run.
+    pub checks: Vec<String>,
+    /// The bundle's own that run, relative to it.
     pub tests: Vec<PathBuf>,
+    /// Left out because the bundle says so.
     pub skip: Vec<String>,
-    /// Seconds for one check.
-    pub check_timeout: u64,
+    /// Seconds for one check; `None`: each has its own.
+    pub check_timeout: Option<u64>,
+    /// What has to resolve; `None`: the host where the machine gets its packages.
+    pub dns_name: Option<String>,
+    /// What cloud-init is to install.
+    pub package: String,
+    /// Size of the volume that is attached.
+    pub volume_gb: u64,
+}
+
+impl SmokePlan {
+    /// With the checks of a bundle.
+    #[cfg(test)]
+    pub fn of_test(first: MachinePlan, second: MachinePlan) -> Self {
+        let checks = bundle::Tests::default().chosen(bundle::Kind::Image).into_iter().map(str::to_owned).collect();
+        let (tests, skip) = (Vec::new(), Vec::new());
+        let package = PACKAGE.into();
+        Self { first, second, grow_gb: 1, other: None, checks, tests, skip, check_timeout: Some(60), dns_name: None, package, volume_gb: 1 }
+    }
+
+    pub fn has(&self, id: &str) -> bool {
+        self.checks.iter().any(|c| c == id)
+    }
 }
 
 /// What an image is given when it is published: all in one write.
@@ -159,7 +187,8 @@ const CAPTURE: u64 = 1800;
 const UPLOAD: u64 = 3600;
 const SHUTDOWN: u64 = 180;
 const SOURCE: u64 = 3600;
-const CHECK: u64 = 180;
+/// Small, and called so wherever there are packages.
+const PACKAGE: &str = "tree";
 /// Disk of a builder whose bundle asks for none, unless the base needs more.
 const DISK_GB: u64 = 4;
 const RAM_MB: u64 = 1024;
@@ -215,7 +244,7 @@ pub fn plan(bundle: &Bundle, facts: &Facts, run: &str, now: Timestamp, smoke: bo
         _ => None,
     };
     let needs_builder = base.is_some() || !steps.is_empty();
-    let Machines { builder, first, second, site, grow_gb } = match &facts.cloud.site {
+    let Machines { builder, first, second, other, site, grow_gb } = match &facts.cloud.site {
         Some(site) => in_a_project(bundle, site, run, base, &mut refused),
         None => on_this_machine(bundle, &facts.cloud, run, base, &mut refused),
     };
@@ -251,12 +280,17 @@ pub fn plan(bundle: &Bundle, facts: &Facts, run: &str, now: Timestamp, smoke: bo
         steps,
         tidy: TIDY_PARTS.iter().filter(|p| !bundle.tidy_off.iter().any(|off| off == *p)).map(|p| (*p).into()).collect(),
         smoke: smoke.then(|| SmokePlan {
+            other: other.filter(|_| bundle.tests.chosen(bundle.kind).contains(&"snapshot")),
             first,
             second,
             grow_gb,
-            tests: bundle.tests.files.clone(),
+            checks: bundle.tests.chosen(bundle.kind).into_iter().map(str::to_owned).collect(),
+            tests: bundle.tests.own(),
             skip: bundle.tests.skip.clone(),
-            check_timeout: secs(bundle.tests.timeout, CHECK),
+            check_timeout: bundle.tests.timeout.map(|t| t.as_secs().max(1)),
+            dns_name: bundle.tests.dns_name.clone(),
+            package: bundle.tests.package.clone().unwrap_or_else(|| PACKAGE.into()),
+            volume_gb: bundle.tests.volume_gb.unwrap_or(1),
         }),
         publish,
         templates: bundle.templates.clone(),
@@ -271,6 +305,14 @@ pub fn plan(bundle: &Bundle, facts: &Facts, run: &str, now: Timestamp, smoke: bo
         commit: facts.host.commit.clone(),
         keep: bundle.keep,
     })
+}
+
+impl Plan {
+    /// The same without anything that makes an image: the one that is there is tested as it is.
+    #[must_use]
+    pub fn testing(self) -> Self {
+        Self { builder: None, steps: Vec::new(), templates: Vec::new(), ..self }
+    }
 }
 
 fn secs(given: Option<Duration>, default: u64) -> u64 {
@@ -363,6 +405,7 @@ struct Machines {
     builder: MachinePlan,
     first: MachinePlan,
     second: MachinePlan,
+    other: Option<MachinePlan>,
     site: Option<SitePlan>,
     grow_gb: u64,
 }
@@ -388,8 +431,11 @@ fn on_this_machine(bundle: &Bundle, facts: &CloudFacts, run: &str, base: Option<
     };
     // The second has no checks to run, only to boot.
     let (first, second) = (machine("smoke-a"), MachinePlan { cpus: 1, ..machine("smoke-b") });
+    // As large a disk as the image of a smoke machine asks for.
+    let larger = MachinePlan { cpus: 2, ram_mb: first.ram_mb + first.ram_mb / 2, disk_gb: None, ..machine("smoke-c") };
+    let other = facts.max_ram_mb.is_none_or(|max| larger.ram_mb <= max).then_some(larger);
     too_large(bundle, facts, &first, base, wrong);
-    Machines { builder: machine("builder"), first, second, site: None, grow_gb: 1 }
+    Machines { builder: machine("builder"), first, second, other, site: None, grow_gb: 1 }
 }
 
 /// Machines of the flavors there are. The disk of a machine is the flavor's, or the volume's.
@@ -410,6 +456,11 @@ fn in_a_project(bundle: &Bundle, facts: &SiteFacts, run: &str, base: Option<&Ima
         Some(asked) => site::flavor(bundle, facts, "test_flavor", Some(asked), captured, wrong),
         None => flavor.clone(),
     };
+    // An image of a smoke machine asks for as large a disk as that has. Of those with room for it the next one.
+    let other = test_flavor.as_ref().and_then(|tested| {
+        let fits = |f: &&Flavor| f.id != tested.id && (f.disk_gb == 0 || f.disk_gb >= tested.disk_gb) && f.ram_mb >= tested.ram_mb;
+        facts.flavors.iter().filter(fits).min_by_key(|f| (f.ram_mb, f.cpus, f.disk_gb)).cloned()
+    });
     let plan = site::site(bundle, facts, disk_gb, wrong);
     if let Some(f) = &test_flavor {
         let peak = Peak { machines: 2, cores: 2 * u64::from(f.cpus), ram_mb: 2 * f.ram_mb };
@@ -426,6 +477,7 @@ fn in_a_project(bundle: &Bundle, facts: &SiteFacts, run: &str, base: Option<&Ima
         builder: machine("builder", &flavor),
         first: machine("smoke-a", &test_flavor),
         second: machine("smoke-b", &test_flavor),
+        other: other.is_some().then(|| machine("smoke-c", &other)),
         site: Some(plan),
         grow_gb: 0,
     }

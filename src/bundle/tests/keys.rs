@@ -99,6 +99,11 @@ fn wrong_types_and_values() {
                 "tests: {skip: a, timeout: 1d}",
                 "2:15: error: `tests.skip` must be a list, not `a` | 2:27: error: `tests.timeout` must be a duration, not `1d`",
             ),
+            (
+                "tests: {skip: [dsn], add: [rescue, dns], only: [ssh, dns]}",
+                "2:16: error: there is no check `dsn` | 2:22: error: `tests.add` adds to what is on by default, and `tests.only` says all there is",
+            ),
+            ("tests: {package: -y}", "2:18: error: `tests.package` cannot be `-y`"),
             ("network: {a: b}", "2:10: error: `network` must be text or a list, not a map"),
             ("network: [a, a, [b]]", "2:14: error: `a` is twice in `network` | 2:17: error: `network[3]` must be text, not a list"),
             ("security_groups: ", "2:1: error: `security_groups` has no value"),

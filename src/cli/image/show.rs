@@ -1,5 +1,5 @@
 //! `image-factory image show`
-use super::{definitions, find, json};
+use super::{definitions, json, need};
 use crate::cli::{Context, Failure, out};
 use crate::cloud::Cloud;
 use crate::image::Image;
@@ -7,7 +7,7 @@ use crate::lineage::{self, Lineage};
 
 pub async fn run(context: &Context, cloud: &dyn Cloud, wanted: &str) -> Result<(), Failure> {
     let images = cloud.images().await?;
-    let image = find(&images, wanted)?;
+    let image = need(&images, wanted)?;
     let tree = context.tree().ok();
     let lineage = lineage::lineage(cloud, &images, image, tree.as_deref(), &definitions(context)).await?;
     if context.common.json {

@@ -1,5 +1,5 @@
 //! `image-factory image rollback` and `deprecate`: one write each.
-use super::{find, json, label};
+use super::{json, label, need};
 use crate::cli::{Context, Failure, err, out};
 use crate::cloud::ledger::Ledger;
 use crate::cloud::{Cloud, Cx};
@@ -76,7 +76,7 @@ pub async fn deprecate(context: &Context, cloud: &dyn Cloud, args: &Deprecate) -
     let mut images = cloud.images().await?;
     let by_family = args.undo && images.iter().all(|i| i.id != args.image && i.name != args.image);
     let undone = if by_family { family::deprecated(&images, &args.image) } else { None };
-    let image = undone.map_or_else(|| find(&images, &args.image), Ok)?.clone();
+    let image = undone.map_or_else(|| need(&images, &args.image), Ok)?.clone();
     let before = family::current(&images, &image.family).cloned();
     let standing = match args.undo {
         false => Standing { state: State::Deprecated, ..image.standing() },

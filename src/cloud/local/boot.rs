@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use tokio::process::Child;
 
 use super::accel::Choice;
-use super::machine::{CONSOLE, LOG, Layout, OVERLAY, Place, Record, SEED, convert_error};
+use super::machine::{CONSOLE, Hardware, LOG, Layout, OVERLAY, Place, Record, SEED, convert_error};
 use super::qmp::Qmp;
 use super::seed::Seed;
 use super::store::Store;
@@ -25,7 +25,6 @@ pub async fn boot(
     deadline: Duration,
 ) -> Result<Machine, CloudError> {
     let until = Instant::now() + deadline;
-    let what = format!("boot {}", spec.name);
     let image = store.need(&spec.image)?;
     let place = layout.place(&spec.run, &spec.name)?;
     layout.secure_runtime()?;
@@ -36,22 +35,50 @@ pub async fn boot(
     let uuid = uuid::Uuid::new_v4().to_string();
     let seed = Seed { uuid: &uuid, name: &spec.name, user_data: &spec.user_data };
     seed.write(&place.file(SEED)).map_err(CloudError::io(format!("write {}", place.file(SEED).display())))?;
+    let hardware = Hardware { cpus: spec.cpus, ram_mb: spec.ram_mb, uuid, mac: mac() };
+    let port = power_on(cx, &place, accel, &spec.run, &spec.name, &hardware, 0, until, deadline).await?;
+    Ok(Machine { name: spec.name.clone(), id: format!("{}/{}", spec.run, spec.name), host: "127.0.0.1".into(), port })
+}
 
+/// Power on after power off: another QEMU on the same disks, at the same port. One QEMU that boots a second time is slow under
+/// software emulation: what it translated for the first boot is in the way of the second.
+pub async fn again(cx: &Cx, place: &Place, accel: &Choice, machine: &Machine, deadline: Duration) -> Result<(), CloudError> {
+    let until = Instant::now() + deadline;
+    let gone = || CloudError::refused(format!("boot {}", machine.name), "nothing is known of it here");
+    let record = place.record()?.ok_or_else(gone)?;
+    let run = machine.id.split('/').next().unwrap_or_default();
+    power_on(cx, place, accel, run, &machine.name, &record.hardware, record.port, until, deadline).await.map(drop)
+}
+
+/// Starts QEMU and notes it down; returns the port at which SSH is reached. `port` 0: a free one.
+#[allow(clippy::too_many_arguments)]
+async fn power_on(
+    cx: &Cx,
+    place: &Place,
+    accel: &Choice,
+    run: &str,
+    name: &str,
+    hardware: &Hardware,
+    port: u16,
+    until: Instant,
+    deadline: Duration,
+) -> Result<u16, CloudError> {
     cx.cancel.check()?;
-    let cmd = command(spec, &place, accel, &uuid);
+    let what = format!("boot {name}");
+    let cmd = command(run, name, hardware, place, accel, port);
     let start = || async {
-        let log = File::create(place.file(LOG)).map_err(CloudError::io("make QEMU's log"))?;
+        let log = File::options().create(true).append(true).open(place.file(LOG)).map_err(CloudError::io("make QEMU's log"))?;
         let child = exec::spawn(&cmd, &log).map_err(convert_error(&what))?;
         let proc = child.id().and_then(|pid| Proc::of(pid as i32));
         let proc = proc.ok_or_else(|| CloudError::refused(&what, "QEMU was gone at once"))?;
         Ok::<_, CloudError>(Made { id: proc.to_string(), value: (child, proc) })
     };
-    let (mut child, proc) = cx.ledger.own(Kind::Process, &spec.name, start).await?;
-    let mut qmp = answering(cx, &mut child, &place, &what, until, deadline).await?;
-    reap(child, &place);
+    let (mut child, proc) = cx.ledger.own(Kind::Process, name, start).await?;
+    let mut qmp = answering(cx, &mut child, place, &what, until, deadline).await?;
+    reap(child, place);
     let port = forwarded_port(&mut qmp).await.map_err(|why| CloudError::refused(&what, why))?;
-    place.write(&Record { uuid, process: proc.to_string(), port, off: false })?;
-    Ok(Machine { name: spec.name.clone(), id: format!("{}/{}", spec.run, spec.name), host: "127.0.0.1".into(), port })
+    place.write(&Record { hardware: hardware.clone(), process: proc.to_string(), port, off: false })?;
+    Ok(port)
 }
 
 /// What the machine writes goes here; the image below it stays as it is, and is shared.
@@ -66,7 +93,7 @@ async fn overlay(cx: &Cx, spec: &BootSpec, base: &Path, place: &Place) -> Result
 }
 
 /// The machine: Nova's (`pc`, virtio, serial console), so that an image which boots here boots there.
-fn command(spec: &BootSpec, place: &Place, accel: &Choice, uuid: &str) -> Cmd {
+fn command(run: &str, name: &str, hardware: &Hardware, place: &Place, accel: &Choice, port: u16) -> Cmd {
     // Host and guest flushes cost more than all else under a package manager; if this host crashes, the run is lost anyway.
     let cache = json!({ "no-flush": true });
     let disk = json!({
@@ -81,7 +108,7 @@ fn command(spec: &BootSpec, place: &Place, accel: &Choice, uuid: &str) -> Cmd {
     Cmd::new("qemu-system-x86_64", Duration::MAX)
         .args(["-nodefaults", "-no-user-config", "-display", "none", "-machine", "pc"])
         .args(accel.args())
-        .args(["-name", &spec.name, "-uuid", uuid, "-smp", &spec.cpus.to_string(), "-m", &spec.ram_mb.to_string()])
+        .args(["-name", name, "-uuid", &hardware.uuid, "-smp", &hardware.cpus.to_string(), "-m", &hardware.ram_mb.to_string()])
         // A guest that breaks out of QEMU starts no programs here.
         .args(["-sandbox", "on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny"])
         // After an orderly power-off QEMU stays, and says so (`shutdown`); a QEMU that is not there has crashed or was killed.
@@ -90,14 +117,14 @@ fn command(spec: &BootSpec, place: &Place, accel: &Choice, uuid: &str) -> Cmd {
         .args(["-blockdev", &seed.to_string(), "-device", "virtio-blk-pci,drive=seed"])
         // QEMU takes a free port itself (0), so that no other process can come between. No IPv6: where this host has none,
         // every connection of the guest would try it in vain first.
-        .args(["-netdev", "user,id=net,ipv6=off,hostfwd=tcp:127.0.0.1:0-:22"])
-        .args(["-device", &format!("virtio-net-pci,netdev=net,mac={}", mac())])
+        .args(["-netdev", &format!("user,id=net,ipv6=off,hostfwd=tcp:127.0.0.1:{port}-:22")])
+        .args(["-device", &format!("virtio-net-pci,netdev=net,mac={}", hardware.mac)])
         .args(["-device", "virtio-rng-pci", "-device", "pvpanic"])
-        .args(["-serial", &format!("file:{CONSOLE}")])
+        .args(["-chardev", &format!("file,id=console,path={CONSOLE},append=on"), "-serial", "chardev:console"])
         .args(["-qmp", &format!("unix:{socket},server=on,wait=off")])
         .dir(&place.dir)
-        .mark(&spec.run)
-        .env(PROCESS_MARK, &spec.name)
+        .mark(run)
+        .env(PROCESS_MARK, name)
 }
 
 /// A random address in QEMU's range.

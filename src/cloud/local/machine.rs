@@ -111,12 +111,21 @@ impl Place {
 /// `machine.json`: what there is to know of a machine that was started.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Record {
-    pub uuid: String,
+    pub hardware: Hardware,
     /// `pid:start time` of QEMU.
     pub process: String,
     pub port: u16,
     /// An orderly power-off was seen. Only then is a machine without a process off, and not gone.
     pub off: bool,
+}
+
+/// What stays when the power goes off and on.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Hardware {
+    pub cpus: u32,
+    pub ram_mb: u64,
+    pub uuid: String,
+    pub mac: String,
 }
 
 impl Record {

@@ -10,7 +10,7 @@ use async_trait::async_trait;
 
 use super::host::{self, Host};
 use super::ledger::{Entry, Kind};
-use super::{BootSpec, Cloud, CloudError, Cx, Machine, Power, Publication};
+use super::{BootSpec, Cloud, CloudError, Cx, Disk, Machine, Power, Publication, Reboot};
 use crate::cancel::{Cancel, Cancelled};
 use crate::image::{self, Image, Standing, State};
 use crate::plan::{BaseFact, CloudFacts, GIB, Wanted};
@@ -19,6 +19,7 @@ mod accel;
 mod backing;
 mod boot;
 mod capture;
+mod disk;
 mod facts;
 mod machine;
 mod owned;
@@ -192,6 +193,31 @@ impl Cloud for Local {
 
     async fn images(&self) -> Result<Vec<Image>, CloudError> {
         self.store.list()
+    }
+
+    async fn reboot(&self, cx: &Cx, machine: &Machine, how: Reboot, deadline: Duration) -> Result<(), CloudError> {
+        let (place, accel) = (self.layout.place_of(machine)?, self.accel(&cx.cancel).await?);
+        power::reboot(cx, &self.turns, &place, accel, machine, how, deadline).await
+    }
+
+    async fn attach(&self, cx: &Cx, run: &str, machine: &Machine, size_gb: u64, _: Duration) -> Result<Disk, CloudError> {
+        disk::attach(cx, &self.turns, &self.layout.place_of(machine)?, run, machine, size_gb).await
+    }
+
+    async fn detach(&self, cx: &Cx, _: &str, machine: &Machine, disk: &Disk, deadline: Duration) -> Result<(), CloudError> {
+        disk::detach(cx, &self.turns, &self.layout.place_of(machine)?, machine, disk, deadline).await
+    }
+
+    async fn rescue(&self, _: &Cx, machine: &Machine, _: Duration) -> Result<(), CloudError> {
+        Err(CloudError::unable(format!("rescue {}", machine.name), "QEMU on this machine has no rescue mode"))
+    }
+
+    async fn unrescue(&self, cx: &Cx, machine: &Machine, deadline: Duration) -> Result<(), CloudError> {
+        self.rescue(cx, machine, deadline).await
+    }
+
+    async fn screen(&self, machine: &Machine) -> Result<String, CloudError> {
+        Err(CloudError::unable(format!("screen of {}", machine.name), "machines of this host have a serial console and no screen"))
     }
 
     async fn check_template(&self, _: &str, _: &Cx) -> Result<Option<Result<(), String>>, CloudError> {

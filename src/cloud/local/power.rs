@@ -6,9 +6,11 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
+use super::accel::Choice;
 use super::machine::{Place, Record};
 use super::qmp::{Qmp, QmpError};
-use crate::cloud::{CloudError, Cx, Machine, Power};
+use crate::cloud::ledger::Kind;
+use crate::cloud::{CloudError, Cx, Machine, Power, Reboot};
 use crate::exec::process::State;
 
 /// QEMU answers in milliseconds; when software emulation has taken all CPUs, in a second.
@@ -25,10 +27,15 @@ pub struct Turns(Arc<Mutex<HashMap<PathBuf, Arc<tokio::sync::Mutex<()>>>>>);
 impl Turns {
     /// Connects, runs one command, disconnects.
     pub async fn ask(&self, place: &Place, command: &str) -> Result<Value, QmpError> {
+        self.tell(place, command, json!({})).await
+    }
+
+    /// The same with arguments.
+    pub async fn tell(&self, place: &Place, command: &str, arguments: Value) -> Result<Value, QmpError> {
         let turn = self.0.lock().expect("held for a look-up only").entry(place.qmp()).or_default().clone();
         let _mine = turn.lock().await;
         let mut qmp = Qmp::connect(&place.qmp(), ANSWER).await?;
-        qmp.execute(command, json!({}), ANSWER).await
+        qmp.execute(command, arguments, ANSWER).await
     }
 }
 
@@ -68,14 +75,41 @@ async fn ended(place: &Place) -> String {
     format!("QEMU is not there any more: {}", place.last_words())
 }
 
-/// Presses the power button until the machine is off, then ends QEMU.
+/// Has the machine power itself off, then ends QEMU.
 pub async fn shutdown(cx: &Cx, turns: &Turns, place: &Place, machine: &Machine, deadline: Duration) -> Result<(), CloudError> {
+    powered_off(cx, turns, place, machine, deadline).await?;
+    end(turns, place).await
+}
+
+/// As Nova reboots: the power goes off, asked for or not, and on again.
+pub async fn reboot(
+    cx: &Cx,
+    turns: &Turns,
+    place: &Place,
+    accel: &Choice,
+    machine: &Machine,
+    how: Reboot,
+    deadline: Duration,
+) -> Result<(), CloudError> {
+    if how == Reboot::Orderly {
+        powered_off(cx, turns, place, machine, deadline).await?;
+    }
+    let ended = place.record()?.map(|record| record.process);
+    end(turns, place).await?;
+    if let Some(process) = ended {
+        cx.ledger.gone_by_id(Kind::Process, &process)?;
+    }
+    super::boot::again(cx, place, accel, machine, deadline).await
+}
+
+/// Presses the power button until the machine is off. QEMU stays.
+async fn powered_off(cx: &Cx, turns: &Turns, place: &Place, machine: &Machine, deadline: Duration) -> Result<(), CloudError> {
     let what = format!("shut {} down", machine.name);
     let until = Instant::now() + deadline;
     let (mut pressed, mut stuck_since) = (None::<Instant>, None::<Instant>);
     loop {
         match power(turns, place).await? {
-            Power::Off => return end(turns, place).await,
+            Power::Off => return Ok(()),
             Power::Gone(why) => return Err(CloudError::refused(what, why)),
             Power::Stuck(why) if stuck_since.get_or_insert_with(Instant::now).elapsed() > STUCK => {
                 return Err(CloudError::refused(what, why));

@@ -105,7 +105,7 @@ async fn volume(cloud: &OpenStack, cx: &Cx, spec: &BootSpec, place: &BootPlace, 
     cx.cancel.check()?;
     let (zone, marks) = (place.site.zone.as_deref(), cloud.marks(&spec.run));
     let create = || async {
-        let id = cinder::create(&cloud.api, &spec.name, &wanted, &spec.image, zone, &marks, &cx.cancel).await?;
+        let id = cinder::create(&cloud.api, &spec.name, &wanted, Some(&spec.image), zone, &marks, &cx.cancel).await?;
         Ok::<_, CloudError>(Made { id: id.clone(), value: id })
     };
     let id = cx.ledger.own(Kind::Volume, &spec.name, create).await?;

@@ -72,17 +72,20 @@ pub async fn volumes(api: &Api, cancel: &Cancel) -> Result<Vec<Volume>, ApiError
     }
 }
 
-/// Sends one create of a volume with the content of an image; returns the ID.
+/// Sends one create of a volume, empty or with the content of an image; returns the ID.
 pub async fn create(
     api: &Api,
     name: &str,
     wanted: &VolumePlan,
-    image: &str,
+    image: Option<&str>,
     zone: Option<&str>,
     metadata: &BTreeMap<String, String>,
     cancel: &Cancel,
 ) -> Result<String, ApiError> {
-    let mut body = json!({ "name": name, "size": wanted.size_gb, "imageRef": image, "metadata": metadata });
+    let mut body = json!({ "name": name, "size": wanted.size_gb, "metadata": metadata });
+    if let Some(image) = image {
+        body["imageRef"] = json!(image);
+    }
     if let Some(kind) = &wanted.kind {
         body["volume_type"] = json!(kind);
     }

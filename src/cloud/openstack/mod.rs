@@ -12,7 +12,7 @@ use async_trait::async_trait;
 
 use super::host::Host;
 use super::ledger::Entry;
-use super::{BootSpec, Cloud, CloudError, Cx, Machine, Power, Publication};
+use super::{BootSpec, Cloud, CloudError, Cx, Disk, Machine, Power, Publication, Reboot};
 use crate::cancel::Cancel;
 use crate::image::{Image, Standing};
 use crate::plan::{CloudFacts, SiteDefaults, Wanted};
@@ -22,6 +22,7 @@ mod boot;
 mod capture;
 mod cinder;
 mod clouds_yaml;
+mod disk;
 mod error;
 mod facts;
 mod glance;
@@ -203,6 +204,30 @@ impl Cloud for OpenStack {
 
     async fn images(&self) -> Result<Vec<Image>, CloudError> {
         facts::images(self, &Cancel::default()).await
+    }
+
+    async fn reboot(&self, cx: &Cx, machine: &Machine, how: Reboot, deadline: Duration) -> Result<(), CloudError> {
+        power::reboot(self, cx, machine, how, deadline).await
+    }
+
+    async fn attach(&self, cx: &Cx, run: &str, machine: &Machine, size_gb: u64, deadline: Duration) -> Result<Disk, CloudError> {
+        disk::attach(self, cx, run, machine, size_gb, deadline).await
+    }
+
+    async fn detach(&self, cx: &Cx, run: &str, machine: &Machine, disk: &Disk, deadline: Duration) -> Result<(), CloudError> {
+        disk::detach(self, cx, run, machine, disk, deadline).await
+    }
+
+    async fn rescue(&self, cx: &Cx, machine: &Machine, deadline: Duration) -> Result<(), CloudError> {
+        power::rescue(self, cx, machine, deadline).await
+    }
+
+    async fn unrescue(&self, cx: &Cx, machine: &Machine, deadline: Duration) -> Result<(), CloudError> {
+        power::unrescue(self, cx, machine, deadline).await
+    }
+
+    async fn screen(&self, machine: &Machine) -> Result<String, CloudError> {
+        power::screen(self, machine).await
     }
 
     async fn check_template(&self, template: &str, cx: &Cx) -> Result<Option<Result<(), String>>, CloudError> {

@@ -161,6 +161,37 @@ pub async fn stop(api: &Api, id: &str, cancel: &Cancel) -> Result<(), ApiError> 
     }
 }
 
+/// Sends one action of a server; `body` is its name and arguments.
+pub async fn act(api: &Api, id: &str, what: &str, body: &Value, cancel: &Cancel) -> Result<(), ApiError> {
+    let call = api.post(Service::Compute, &["servers", id, "action"]).json(body);
+    call.what(format!("{what} server {id}")).timeout(Duration::from_secs(120)).send(cancel).await.map(drop)
+}
+
+/// Sends one request that gives a server a volume.
+pub async fn attach(api: &Api, id: &str, volume: &str, cancel: &Cancel) -> Result<(), ApiError> {
+    let call = api.post(Service::Compute, &["servers", id, "os-volume_attachments"]);
+    let call = call.json(&json!({ "volumeAttachment": { "volumeId": volume } })).timeout(Duration::from_secs(120));
+    call.what(format!("attach volume {volume} to server {id}")).send(cancel).await.map(drop)
+}
+
+/// Takes a volume away from a server; one that it has not is away.
+pub async fn detach(api: &Api, id: &str, volume: &str, cancel: &Cancel) -> Result<(), ApiError> {
+    let call = api.delete(Service::Compute, &["servers", id, "os-volume_attachments", volume]);
+    absent_is_fine(call.what(format!("detach volume {volume} from server {id}")).send(cancel).await.map(drop))
+}
+
+/// Microversion of consoles with a protocol and a type.
+const CONSOLES: (u16, u16) = (2, 6);
+
+/// The address of a console in a browser. Each holds a token, so one that is made is of use to whoever knows it.
+pub async fn screen(api: &Api, id: &str, protocol: &str, kind: &str, cancel: &Cancel) -> Result<String, ApiError> {
+    let what = format!("ask for a {kind} console of server {id}");
+    let call = api.post(Service::Compute, &["servers", id, "remote-consoles"]).microversion(CONSOLES.0, CONSOLES.1);
+    let call = call.json(&json!({ "remote_console": { "protocol": protocol, "type": kind } }));
+    let answer: Value = call.what(what.clone()).fetch(cancel).await?;
+    answer["remote_console"]["url"].as_str().map(str::to_owned).ok_or_else(|| ApiError::bad_answer(what, "no address"))
+}
+
 /// The serial console; empty while there is none.
 pub async fn console(api: &Api, id: &str, cancel: &Cancel) -> Result<String, ApiError> {
     #[derive(Deserialize)]

@@ -67,7 +67,7 @@ pub async fn delete_server(cloud: &OpenStack, run: &str, id: &str) -> Result<(),
     poll(&cancel, &format!("delete server {id}"), GONE, Duration::from_secs(2), gone).await
 }
 
-async fn delete_volume(cloud: &OpenStack, run: &str, id: &str) -> Result<(), CloudError> {
+pub async fn delete_volume(cloud: &OpenStack, run: &str, id: &str) -> Result<(), CloudError> {
     let cancel = Cancel::default();
     let Some(volume) = cinder::volume(&cloud.api, id, &cancel).await? else { return Ok(()) };
     if volume.metadata.get(image::RUN).map(String::as_str) != Some(run) {

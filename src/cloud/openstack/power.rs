@@ -1,10 +1,12 @@
 //! Whether a server is on, and having it stop.
 use std::time::Duration;
 
+use serde_json::json;
+
 use super::nova::{self, Server};
 use super::{OpenStack, poll};
 use crate::cancel::Cancel;
-use crate::cloud::{CloudError, Cx, Machine, Power};
+use crate::cloud::{CloudError, Cx, Machine, Power, Reboot};
 
 pub async fn power(cloud: &OpenStack, id: &str) -> Result<Power, CloudError> {
     let server = nova::server(&cloud.api, id, &Cancel::default()).await?;
@@ -21,9 +23,7 @@ fn judge(server: &Server) -> Power {
         "ACTIVE" if server.power_state == Some(SHUTDOWN) => Power::Off,
         "ERROR" => Power::Stuck(format!("Nova says ERROR: {}", server.fault())),
         "DELETED" | "SOFT_DELETED" => Power::Gone("it was deleted".into()),
-        "PAUSED" | "SUSPENDED" | "SHELVED" | "SHELVED_OFFLOADED" | "RESCUE" | "UNKNOWN" => {
-            Power::Stuck(format!("Nova says {}", server.status))
-        }
+        "PAUSED" | "SUSPENDED" | "SHELVED" | "SHELVED_OFFLOADED" | "UNKNOWN" => Power::Stuck(format!("Nova says {}", server.status)),
         _ => Power::On,
     }
 }
@@ -45,6 +45,58 @@ pub async fn shutdown(cloud: &OpenStack, cx: &Cx, machine: &Machine, deadline: D
     poll(&cx.cancel, &what, deadline, Duration::from_secs(5), look)
         .await
         .map(|server| *cloud.seen.off.lock().expect("plain assignments do not panic") = Some(server))
+}
+
+pub async fn reboot(cloud: &OpenStack, cx: &Cx, machine: &Machine, how: Reboot, deadline: Duration) -> Result<(), CloudError> {
+    let kind = if how == Reboot::Hard { "HARD" } else { "SOFT" };
+    nova::act(&cloud.api, &machine.id, "reboot", &json!({ "reboot": { "type": kind } }), &cx.cancel).await?;
+    comes_to(cloud, cx, machine, "reboot", "ACTIVE", deadline).await
+}
+
+pub async fn rescue(cloud: &OpenStack, cx: &Cx, machine: &Machine, deadline: Duration) -> Result<(), CloudError> {
+    match nova::act(&cloud.api, &machine.id, "rescue", &json!({ "rescue": {} }), &cx.cancel).await {
+        // Servers of volumes before Nova 21; hypervisors that cannot; policy.
+        Err(e) if matches!(e.status(), Some(400 | 403 | 501)) => {
+            return Err(CloudError::unable(format!("rescue {}", machine.name), e.reason()));
+        }
+        done => done?,
+    }
+    comes_to(cloud, cx, machine, "rescue", "RESCUE", deadline).await
+}
+
+pub async fn unrescue(cloud: &OpenStack, cx: &Cx, machine: &Machine, deadline: Duration) -> Result<(), CloudError> {
+    nova::act(&cloud.api, &machine.id, "unrescue", &json!({ "unrescue": null }), &cx.cancel).await?;
+    comes_to(cloud, cx, machine, "unrescue", "ACTIVE", deadline).await
+}
+
+/// Waits until Nova is done with an action.
+async fn comes_to(cloud: &OpenStack, cx: &Cx, machine: &Machine, doing: &str, status: &str, deadline: Duration) -> Result<(), CloudError> {
+    let what = format!("{doing} {}", machine.name);
+    let look = || async {
+        let Some(server) = nova::server(&cloud.api, &machine.id, &cx.cancel).await? else {
+            return Err(CloudError::refused(&what, "it is gone"));
+        };
+        match server.status.as_str() {
+            "ERROR" => Err(CloudError::refused(&what, format!("Nova says ERROR: {}", server.fault()))),
+            now if now == status && server.task_state.is_none() => Ok(Some(())),
+            _ => Ok(None),
+        }
+    };
+    poll(&cx.cancel, &what, deadline, Duration::from_secs(2), look).await
+}
+
+/// The screen: noVNC, or what else the cloud offers.
+pub async fn screen(cloud: &OpenStack, machine: &Machine) -> Result<String, CloudError> {
+    let mut refused = String::new();
+    for (protocol, kind) in [("vnc", "novnc"), ("spice", "spice-html5"), ("mks", "webmks")] {
+        match nova::screen(&cloud.api, &machine.id, protocol, kind, &Cancel::default()).await {
+            Ok(url) => return Ok(url),
+            // What a cloud does not offer it refuses in one of these ways.
+            Err(e) if matches!(e.status(), Some(400 | 404 | 409 | 501)) => refused = e.reason(),
+            Err(e) => return Err(e.into()),
+        }
+    }
+    Err(CloudError::unable(format!("screen of {}", machine.name), format!("the cloud offers neither VNC nor SPICE nor MKS: {refused}")))
 }
 
 #[cfg(test)]

@@ -115,7 +115,7 @@ pub fn plan() -> Plan {
         ssh_user: "debian".into(),
         steps: vec![step("ansible/bootstrap.yml"), step("apt-get install -y nginx-extras"), step("reboot")],
         tidy: vec![],
-        smoke: Some(SmokePlan { first: machine("a"), second: machine("b"), grow_gb: 1, tests: vec![], skip: vec![], check_timeout: 60 }),
+        smoke: Some(SmokePlan::of_test(machine("a"), machine("b"))),
         publish: Publication {
             name: "nginx".into(),
             family: "nginx".into(),

@@ -23,6 +23,11 @@ pub(super) struct Broken {
 }
 
 impl Broken {
+    /// The other side ended the connection while nothing was going on.
+    pub(super) fn closed() -> Self {
+        Self { code: raw::LIBSSH2_ERROR_SOCKET_DISCONNECT, text: "the machine closed the connection".into() }
+    }
+
     /// The server said no to this one request; the session itself is well.
     pub(super) fn is_refusal(&self) -> bool {
         matches!(self.code, raw::LIBSSH2_ERROR_CHANNEL_FAILURE | raw::LIBSSH2_ERROR_CHANNEL_REQUEST_DENIED)

@@ -63,7 +63,7 @@ impl Session {
             }
             let next = self.jobs.iter().filter_map(Job::next_look).min();
             let wait = next.map_or(LOOK, |next| next.saturating_duration_since(now).min(LOOK));
-            self.sleep(socket, &sleeper, wait);
+            self.sleep(socket, &sleeper, wait)?;
         }
     }
 
@@ -91,15 +91,22 @@ impl Session {
         Ok(again)
     }
 
-    fn sleep(&self, socket: &TcpStream, sleeper: &Sleeper, wait: Duration) {
+    /// An idle session leaves what comes in where it is, as nobody would take it, and hears of the end of the connection alone.
+    fn sleep(&self, socket: &TcpStream, sleeper: &Sleeper, wait: Duration) -> Result<(), Broken> {
         let outbound = if self.wire.take_outbound() { libc::POLLOUT } else { 0 };
+        let idle = self.jobs.is_empty();
+        let inbound = if idle { libc::POLLRDHUP } else { libc::POLLIN };
         let mut fds = [
-            libc::pollfd { fd: socket.as_raw_fd(), events: libc::POLLIN | outbound, revents: 0 },
+            libc::pollfd { fd: socket.as_raw_fd(), events: inbound | outbound, revents: 0 },
             libc::pollfd { fd: sleeper.fd(), events: libc::POLLIN, revents: 0 },
         ];
         // Rounded up, or a deadline would be waited for in a spin.
         let ms = wait.as_millis() as libc::c_int + 1;
         // SAFETY: two valid entries. An error (EINTR) is a wake-up like any other.
-        unsafe { libc::poll(fds.as_mut_ptr(), 2, ms) };
+        let woken = unsafe { libc::poll(fds.as_mut_ptr(), 2, ms) };
+        if woken > 0 && idle && fds[0].revents & (libc::POLLRDHUP | libc::POLLHUP | libc::POLLERR) != 0 {
+            return Err(Broken::closed());
+        }
+        Ok(())
     }
 }

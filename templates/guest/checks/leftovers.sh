@@ -79,6 +79,9 @@ if [ -n "$key" ] && on build-key; then
     done
 fi
 
+# The builder's alone: dpkg without its syncs.
+[ ! -e /etc/dpkg/dpkg.cfg.d/image-factory-builder ] || left "/etc/dpkg/dpkg.cfg.d/image-factory-builder"
+
 if on cloud-init; then
     if [ -n "$FACTORY_RUN_BUILDER" ]; then
         for file in /etc/hostname /etc/hosts /etc/mailname; do

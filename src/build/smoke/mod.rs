@@ -1,0 +1,138 @@
+//! The captured image boots as two new machines. The first is tested from inside; the second proves that identities differ, and is
+//! put through what could break a machine.
+//!
+//! [`outside`] looks at them from here, [`inside`] runs scripts in the first, [`trials`] is the second's lot.
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use ssh_key::PrivateKey;
+
+use super::machine::{self, Identity, Running};
+use super::{BuildError, Opened, Site, cloud_init, console};
+use crate::cloud::Machine;
+use crate::event::{Check, Event, Verdict, seconds};
+use crate::image::Image;
+use crate::plan::{GIB, MachinePlan, SmokePlan};
+use crate::remote::{Target, keys};
+
+mod inside;
+mod outside;
+mod trials;
+
+/// Boots `image` twice and runs the checks. `earlier` are identities that must not be seen again, `build_key` one that must not open.
+pub(super) async fn test(
+    site: &Site<'_>,
+    smoke: &SmokePlan,
+    image: &Image,
+    earlier: &[Identity],
+    build_key: Option<Arc<PrivateKey>>,
+    up: &mut Option<Opened>,
+) -> Result<(), BuildError> {
+    let results = Results { site, smoke, all: Mutex::default() };
+    results.left_out();
+    let begin = Instant::now();
+    let (first, second) = tokio::join!(boot(site, smoke, &smoke.first, image), boot(site, smoke, &smoke.second, image));
+    let (first, second) = match (first, second) {
+        (Ok(first), Ok(second)) => (first, second),
+        (Err(e), _) | (_, Err(e)) if e.is_cancelled() => return Err(e),
+        // A cloud that refuses to boot says nothing of the image.
+        (Err(BuildError::Cloud(e)), _) | (_, Err(BuildError::Cloud(e))) => return Err(e.into()),
+        (Err(e), _) | (_, Err(e)) => {
+            results.always("boots", begin, Verdict::Failed, e.to_string(), String::new());
+            return results.verdict();
+        }
+    };
+    *up = Some(first.opened(site)?);
+    results.add("boots", begin, Verdict::Passed, format!("to cloud-init's end in {:.0} s", begin.elapsed().as_secs_f64()), String::new());
+    results.add("ssh", begin, Verdict::Passed, format!("{} logged in with a new key", first.target.user), String::new());
+    outside::has_console(&first, &results).await?;
+    outside::identities(site, &first, &second, earlier, &results).await?;
+    if let Some(key) = &build_key {
+        outside::build_key_refused([&first, &second], key, &results).await;
+    }
+    outside::root_ssh(&first, &results).await?;
+    let build_key = build_key.as_ref().map(|k| k.public_key());
+    let tested = inside::Tested { running: &first, build_key, disk_bytes: machine::disk_gb(&smoke.first, image, smoke.grow_gb) * GIB };
+    let (checked, tried) = tokio::join!(inside::all(site, &tested, &results), trials::all(site, second, &results));
+    checked.and(tried)?;
+    results.verdict()
+}
+
+/// Collects results and tells of each as it comes.
+struct Results<'a> {
+    site: &'a Site<'a>,
+    smoke: &'a SmokePlan,
+    all: Mutex<Vec<Check>>,
+}
+
+impl Results<'_> {
+    /// Tells of what the bundle switched off.
+    fn left_out(&self) {
+        for id in &self.smoke.skip {
+            self.put(Check {
+                id: id.clone(),
+                verdict: Verdict::Skipped,
+                seconds: 0.0,
+                reason: "switched off by the bundle".into(),
+                output: String::new(),
+            });
+        }
+    }
+
+    fn wants(&self, id: &str) -> bool {
+        self.smoke.has(id)
+    }
+
+    /// The result of a check, if it is on.
+    fn add(&self, id: &str, begin: Instant, verdict: Verdict, reason: String, output: String) {
+        if self.wants(id) {
+            self.always(id, begin, verdict, reason, output);
+        }
+    }
+
+    fn always(&self, id: &str, begin: Instant, verdict: Verdict, reason: String, output: String) {
+        self.put(Check { id: id.into(), verdict, seconds: seconds(begin.elapsed()), reason, output });
+    }
+
+    fn put(&self, check: Check) {
+        self.site.cx.events.emit(Event::Check(check.clone()));
+        self.all.lock().expect("plain pushes do not panic").push(check);
+    }
+
+    fn verdict(self) -> Result<(), BuildError> {
+        let all = self.all.into_inner().expect("plain pushes do not panic");
+        let of = all.len();
+        let failed: Vec<Check> = all.into_iter().filter(|c| c.verdict == Verdict::Failed).collect();
+        if failed.is_empty() { Ok(()) } else { Err(BuildError::Smoke { failed, of }) }
+    }
+}
+
+/// A machine whose host keys the image made by itself: they are read from its console, which only the cloud can write, and pinned.
+async fn boot(site: &Site<'_>, smoke: &SmokePlan, wanted: &MachinePlan, image: &Image) -> Result<Running, BuildError> {
+    let login = Arc::new(keys::generate_key(&format!("factory smoke key {}", site.plan.run)));
+    let user_data = cloud_init::smoke_user_data(login.public_key());
+    let machine = machine::boot(site, wanted, image, user_data, smoke.grow_gb).await?;
+    let deadline = Instant::now() + Duration::from_secs(site.plan.timeouts.ssh);
+    let host_keys = host_keys(site, &machine, deadline).await?;
+    let target = Target { host: machine.host.clone(), port: machine.port, user: site.plan.ssh_user.clone(), key: login, host_keys };
+    let remote = machine::reach(site, &machine, &target, deadline).await?;
+    let running = Running { machine, target, remote, watch: Default::default() };
+    machine::cloud_init_done(site, &running, deadline).await?;
+    Ok(running)
+}
+
+async fn host_keys(site: &Site<'_>, machine: &Machine, deadline: Instant) -> Result<Vec<ssh_key::PublicKey>, BuildError> {
+    site.cx.events.doing(format!("waiting for the host keys of {} on its console", machine.name));
+    loop {
+        let keys = console::host_keys(&site.cloud.console(machine).await?);
+        if !keys.is_empty() {
+            return Ok(keys);
+        }
+        machine::trouble(site, machine).await?;
+        if Instant::now() > deadline {
+            let reason = format!("no host keys on its console after {} s: cloud-init did not get there", site.plan.timeouts.ssh);
+            return Err(machine::not_ready(site, machine, reason).await);
+        }
+        site.cx.cancel.pause(site.cloud.pace()).await?;
+    }
+}

@@ -1,0 +1,233 @@
+//! What the second machine is put through: reboots, a volume, its screen, rescue mode, and an image of itself on a machine of another
+//! size. Each is a check of its own; one that the cloud cannot do is skipped, with its reason.
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use super::Results;
+use crate::build::machine::{self, Running, say, say_as_root};
+use crate::build::{BuildError, Site, cloud_init, console};
+use crate::cloud::{CloudError, Reboot};
+use crate::event::Verdict;
+use crate::plan::MachinePlan;
+use crate::remote::{Target, keys};
+
+/// For a short script.
+const SCRIPT: Duration = Duration::from_secs(180);
+/// For a volume to come and to go.
+const VOLUME: Duration = Duration::from_secs(240);
+
+/// Why a trial did not end well.
+enum Failed {
+    /// The cloud cannot do it.
+    Unable(String),
+    Failed(String),
+    /// The run ends here.
+    Stop(BuildError),
+}
+
+impl From<CloudError> for Failed {
+    fn from(e: CloudError) -> Self {
+        match e {
+            CloudError::Unable { reason, .. } => Self::Unable(reason),
+            CloudError::Cancelled(_) | CloudError::Ledger(_) => Self::Stop(e.into()),
+            e => Self::Failed(e.to_string()),
+        }
+    }
+}
+
+impl From<BuildError> for Failed {
+    fn from(e: BuildError) -> Self {
+        match e {
+            BuildError::Cloud(e) => e.into(),
+            BuildError::Cancelled(_) => Self::Stop(e),
+            e => Self::Failed(e.to_string()),
+        }
+    }
+}
+
+impl From<crate::cancel::Cancelled> for Failed {
+    fn from(e: crate::cancel::Cancelled) -> Self {
+        Self::Stop(e.into())
+    }
+}
+
+impl From<String> for Failed {
+    fn from(text: String) -> Self {
+        Self::Failed(text)
+    }
+}
+
+/// All trials that are on. The machine is used up by them.
+pub(super) async fn all(site: &Site<'_>, second: Running, results: &Results<'_>) -> Result<(), BuildError> {
+    let mut lot = Lot { site, second };
+    for id in ["screen", "volume", "reboot-soft", "reboot-hard", "rescue", "snapshot"] {
+        if !results.wants(id) {
+            continue;
+        }
+        site.cx.cancel.check()?;
+        site.cx.events.doing(format!("check {id}"));
+        let begin = Instant::now();
+        let tried = match id {
+            "screen" => lot.screen().await,
+            "volume" => lot.volume(results.smoke.volume_gb).await,
+            "reboot-soft" => lot.reboot(Reboot::Orderly).await,
+            "reboot-hard" => lot.reboot(Reboot::Hard).await,
+            "rescue" => lot.rescue().await,
+            _ => lot.snapshot(results.smoke.other.as_ref()).await,
+        };
+        let (verdict, reason) = match tried {
+            Ok(seen) => (Verdict::Passed, seen),
+            Err(Failed::Unable(why)) => (Verdict::Skipped, why),
+            Err(Failed::Failed(why)) => (Verdict::Failed, why),
+            Err(Failed::Stop(e)) => return Err(e),
+        };
+        results.add(id, begin, verdict, reason, String::new());
+        if verdict == Verdict::Failed {
+            // What comes after it would be tried on a machine of which nobody knows in what state it is.
+            break;
+        }
+    }
+    Ok(())
+}
+
+struct Lot<'a> {
+    site: &'a Site<'a>,
+    second: Running,
+}
+
+impl Lot<'_> {
+    fn deadline(&self) -> Instant {
+        Instant::now() + Duration::from_secs(self.site.plan.timeouts.ssh)
+    }
+
+    fn action_time(&self) -> Duration {
+        Duration::from_secs(self.site.plan.timeouts.boot)
+    }
+
+    async fn said(&self, script: &str) -> Result<String, Failed> {
+        Ok(self.site.cx.cancel.or(say(&*self.second.remote, script, SCRIPT)).await??.trim().to_owned())
+    }
+
+    async fn said_as_root(&self, script: &str) -> Result<String, Failed> {
+        Ok(self.site.cx.cancel.or(say_as_root(&*self.second.remote, script, SCRIPT)).await??.trim().to_owned())
+    }
+
+    /// Tells one boot from the next.
+    async fn boot_id(&self) -> Result<String, Failed> {
+        self.said("cat /proc/sys/kernel/random/boot_id").await
+    }
+
+    async fn screen(&mut self) -> Result<String, Failed> {
+        let url = self.site.cloud.screen(&self.second.machine).await?;
+        // With the address comes the right to use it; where it leads is enough.
+        let place: String = url.split(['?', '#']).next().unwrap_or_default().chars().take(200).collect();
+        if place.starts_with("http") || place.starts_with("ws") { Ok(place) } else { Err(format!("`{place}` is no address").into()) }
+    }
+
+    async fn reboot(&mut self, how: Reboot) -> Result<String, Failed> {
+        let before = self.boot_id().await?;
+        let begin = Instant::now();
+        self.site.cloud.reboot(self.site.cx, &self.second.machine, how, self.action_time()).await?;
+        self.back(&before).await?;
+        let seconds = begin.elapsed().as_secs();
+        let state = self.said(include_str!("../../../templates/guest/trials/settled.sh")).await?;
+        Ok(format!("back after {seconds} s, with the same host keys; {state}"))
+    }
+
+    /// Waits for another boot than `before` to let us in, with the same host keys.
+    async fn back(&mut self, before: &str) -> Result<(), Failed> {
+        let deadline = self.deadline();
+        loop {
+            self.second.remote = machine::reach(self.site, &self.second.machine, &self.second.target, deadline).await?;
+            // It may be going down still, and then has no answer.
+            if let Ok(now) = self.boot_id().await
+                && now != before
+            {
+                return Ok(());
+            }
+            if Instant::now() > deadline {
+                return Err(format!("it did not boot again within {} s", self.site.plan.timeouts.ssh).into());
+            }
+            self.site.cx.cancel.pause(self.site.cloud.pace()).await?;
+        }
+    }
+
+    async fn volume(&mut self, size_gb: u64) -> Result<String, Failed> {
+        let (cloud, cx, run) = (self.site.cloud, self.site.cx, &self.site.plan.run);
+        let disk = cloud.attach(cx, run, &self.second.machine, size_gb, VOLUME).await?;
+        let script = |text: &str| format!("SERIAL={}\nGB={size_gb}\n{text}", disk.serial);
+        let used = self.said_as_root(&script(include_str!("../../../templates/guest/trials/volume-use.sh"))).await;
+        let detached = cloud.detach(cx, run, &self.second.machine, &disk, VOLUME).await;
+        let used = used?;
+        detached?;
+        self.said_as_root(&script(include_str!("../../../templates/guest/trials/volume-gone.sh"))).await?;
+        Ok(used)
+    }
+
+    async fn rescue(&mut self) -> Result<String, Failed> {
+        let (site, before) = (self.site, self.boot_id().await?);
+        let token = format!("TOKEN={}\n", site.plan.run);
+        let mark = include_str!("../../../templates/guest/trials/rescue-mark.sh");
+        self.said_as_root(&format!("{token}{mark}")).await?;
+        site.cloud.rescue(site.cx, &self.second.machine, self.action_time()).await?;
+        let rescued = self.rescued(&before).await?;
+        let find = include_str!("../../../templates/guest/trials/rescue-find.sh");
+        let found = site.cx.cancel.or(say_as_root(&*rescued.remote, &format!("{token}{find}"), SCRIPT)).await?;
+        drop(rescued);
+        site.cloud.unrescue(site.cx, &self.second.machine, self.action_time()).await?;
+        self.back(&before).await?;
+        Ok(format!("{}, and back", found?.trim()))
+    }
+
+    /// The rescue system. It comes from a fresh disk, so it has host keys of its own, which its console shows.
+    async fn rescued(&self, before: &str) -> Result<Running, Failed> {
+        let (site, own, deadline) = (self.site, &self.second, self.deadline());
+        loop {
+            let shown = console::host_keys(&site.cloud.console(&own.machine).await?);
+            let target = Target { host_keys: shown, ..own.target.clone() };
+            if !target.host_keys.is_empty() && target.host_keys != own.target.host_keys {
+                let remote = machine::reach(site, &own.machine, &target, deadline).await?;
+                return Ok(Running { machine: own.machine.clone(), target, remote, watch: Default::default() });
+            }
+            if let Ok(session) = site.cx.cancel.or(site.connect.connect(&own.target, Duration::from_secs(15))).await?
+                && let Ok(now) = say(&*session, "cat /proc/sys/kernel/random/boot_id", SCRIPT).await
+                && now.trim() != before
+            {
+                let why = "in rescue mode the machine runs from the very disk that is to be rescued: both disks have a file system of \
+                           the same UUID or label, and the kernel is told its root by that";
+                return Err(why.to_owned().into());
+            }
+            if Instant::now() > deadline {
+                return Err(format!("no rescue system within {} s", site.plan.timeouts.ssh).into());
+            }
+            site.cx.cancel.pause(site.cloud.pace()).await?;
+        }
+    }
+
+    async fn snapshot(&mut self, other: Option<&MachinePlan>) -> Result<String, Failed> {
+        let Some(other) = other else { return Err(Failed::Unable("there is no other size of machine that it fits".into())) };
+        let (site, plan) = (self.site, self.site.plan);
+        let (cx, run, machine) = (site.cx, &plan.run, &self.second.machine);
+        site.cloud.shutdown(cx, machine, Duration::from_secs(plan.timeouts.shutdown)).await?;
+        let name = format!("{run}-snapshot");
+        let image = site.cloud.capture(cx, run, machine, &name, Duration::from_secs(plan.timeouts.capture)).await?;
+        // It is used up, and holds part of the quota.
+        crate::build::retire(site, &machine.name).await;
+        let login = Arc::new(keys::generate_key(&format!("factory snapshot key {run}")));
+        let host = keys::generate_key(&format!("factory snapshot host key {run}"));
+        let begin = Instant::now();
+        let booted = machine::boot(site, other, &image, cloud_init::builder_user_data(login.public_key(), &host), 0).await?;
+        let target = Target {
+            host: booted.host.clone(),
+            port: booted.port,
+            user: plan.ssh_user.clone(),
+            key: login,
+            host_keys: vec![host.public_key().clone()],
+        };
+        let remote = machine::reach(site, &booted, &target, self.deadline()).await?;
+        let size = include_str!("../../../templates/guest/trials/size.sh");
+        let size = cx.cancel.or(say(&*remote, size, SCRIPT)).await??;
+        let flavor = other.flavor.as_ref().map(|f| format!("{}: ", f.name)).unwrap_or_default();
+        Ok(format!("boots in {} s on {flavor}{}", begin.elapsed().as_secs(), size.trim()))
+    }
+}

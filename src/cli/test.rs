@@ -1,0 +1,81 @@
+//! `image-factory test`: the smoke checks, on an image that is there.
+use std::process::ExitCode;
+
+use super::{Context, Failure, build, err, exit};
+use crate::bundle::{self, Bundle, Kind};
+use crate::image::Image;
+use crate::run::{self, Setup};
+
+/// Boots an image as two new machines, runs the smoke checks on them and removes them again. The image stays as it is.
+///
+/// An image that a definition of this tree makes (by its family) is tested as that definition says: its own checks in `tests/`,
+/// its network, flavor and user. Of any other image all built-in checks run; `--set` says what a build-vars.yml would:
+///
+///     image-factory test debian-12
+///     image-factory test 3f1c… --set ssh_user=ubuntu --set tests.skip=[package-update]
+///
+/// Exit code 40: a check failed. Reports go to images/target/NAME-test/.
+#[derive(clap::Args)]
+pub struct Args {
+    /// ID, exact name, or family (its newest active image)
+    image: String,
+    /// The definition whose `tests`, network and user count [default: the one that makes images of this family]
+    #[arg(long, value_name = "BUNDLE")]
+    bundle: Option<String>,
+    /// Leave the machines of a failed test up, and print the command that opens one
+    #[arg(long)]
+    keep_on_failure: bool,
+}
+
+pub async fn run(context: &Context, args: &Args) -> Result<ExitCode, Failure> {
+    let (cloud, line) = context.cloud()?;
+    if !context.common.quiet {
+        err(&line);
+    }
+    let images = cloud.images().await?;
+    let image = super::image::find(&images, &args.image)?;
+    // An image that is not the factory's is found by the cloud itself, or named as missing there.
+    let id = image.map_or(args.image.as_str(), |i| i.id.as_str());
+    let (bundle, _dir) = match definition(context, args, image)? {
+        Some(bundle) => (bundle, None),
+        None => made_up(context, image.map_or(&args.image, |i| &i.name), id).map(|(bundle, dir)| (bundle, Some(dir)))?,
+    };
+    let bundle = bundle.testing(id);
+    let show = context.show();
+    let setup = Setup { test_only: true, keep_on_failure: args.keep_on_failure, ..context.setup(&*cloud, &show) };
+    let ended = run::run(&setup, &bundle).await;
+    let code = exit::code(&ended);
+    build::tell(&bundle, ended);
+    Ok(ExitCode::from(code))
+}
+
+/// The definition that is named, or the one that makes such images.
+fn definition(context: &Context, args: &Args, image: Option<&Image>) -> Result<Option<Bundle>, Failure> {
+    if let Some(named) = &args.bundle {
+        let bundles = context.load(std::slice::from_ref(named))?;
+        return Ok(bundles.into_iter().next());
+    }
+    let family = image.map(|i| i.family.as_str()).filter(|f| !f.is_empty());
+    if let (Some(family), Ok(tree)) = (family, context.tree()) {
+        let sets = context.overrides()?;
+        let mut makers = bundle::all(&tree).into_iter().filter(|dir| bundle::load(&tree, dir).is_ok_and(|l| l.bundle.name == family));
+        if let Some(dir) = makers.next() {
+            return bundle::load_with(&tree, &dir, &sets).map(|l| Some(l.bundle)).map_err(Failure::bundle);
+        }
+    }
+    Ok(None)
+}
+
+/// A definition of an image that none is known of: with what `--set` says, in a directory of its own, which has to stay for as long.
+fn made_up(context: &Context, name: &str, id: &str) -> Result<(Bundle, tempfile::TempDir), Failure> {
+    let dir = tempfile::tempdir().map_err(|e| Failure::host(format!("cannot make a directory: {e}")))?;
+    let here = std::env::current_dir().map_err(|e| Failure::host(format!("current directory: {e}")))?;
+    let plain = |c: char| if c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-') { c } else { '-' };
+    let name: String = name.chars().map(plain).take(200).collect();
+    let text = serde_json::json!({ "bundle": { "name": name.trim_start_matches(['.', '_', '-']), "img_base": id } }).to_string();
+    let path = dir.path().join("build-vars.yml");
+    std::fs::write(&path, text).map_err(|e| Failure::host(format!("cannot write {}: {e}", path.display())))?;
+    let loaded = bundle::load_with(&here, dir.path(), &context.overrides()?).map_err(Failure::bundle)?;
+    // Of a system that nobody here knows, all that can be tested is.
+    Ok((Bundle { label: format!("images/{name}"), kind: Kind::Os, ..loaded.bundle }, dir))
+}

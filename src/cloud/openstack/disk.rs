@@ -1,0 +1,52 @@
+//! A second disk for a server that runs: a volume of Cinder's.
+use std::time::Duration;
+
+use super::{OpenStack, Service, cinder, nova, owned, poll};
+use crate::cloud::ledger::{Kind, Made};
+use crate::cloud::{CloudError, Cx, Disk, Machine};
+use crate::plan::VolumePlan;
+
+pub async fn attach(
+    cloud: &OpenStack,
+    cx: &Cx,
+    run: &str,
+    machine: &Machine,
+    size_gb: u64,
+    deadline: Duration,
+) -> Result<Disk, CloudError> {
+    if !cloud.api.has(Service::Volume, &cx.cancel).await? {
+        return Err(CloudError::unable(format!("attach a volume to {}", machine.name), "this cloud has no block storage"));
+    }
+    cx.cancel.check()?;
+    let (name, marks) = (format!("{}-disk", machine.name), cloud.marks(run));
+    let wanted = VolumePlan { size_gb, kind: None };
+    let create = || async {
+        let id = cinder::create(&cloud.api, &name, &wanted, None, None, &marks, &cx.cancel).await?;
+        Ok::<_, CloudError>(Made { id: id.clone(), value: id })
+    };
+    let id = cx.ledger.own(Kind::Volume, &name, create).await?;
+    comes_to(cloud, cx, &id, &format!("make volume {name}"), "available", deadline).await?;
+    nova::attach(&cloud.api, &machine.id, &id, &cx.cancel).await?;
+    comes_to(cloud, cx, &id, &format!("attach volume {name}"), "in-use", deadline).await?;
+    // Of a serial number the guest sees 20 characters.
+    Ok(Disk { serial: id.chars().take(20).collect(), id })
+}
+
+pub async fn detach(cloud: &OpenStack, cx: &Cx, run: &str, machine: &Machine, disk: &Disk, deadline: Duration) -> Result<(), CloudError> {
+    nova::detach(&cloud.api, &machine.id, &disk.id, &cx.cancel).await?;
+    comes_to(cloud, cx, &disk.id, &format!("detach the volume of {}", machine.name), "available", deadline).await?;
+    owned::delete_volume(cloud, run, &disk.id).await?;
+    Ok(cx.ledger.gone_by_id(Kind::Volume, &disk.id)?)
+}
+
+async fn comes_to(cloud: &OpenStack, cx: &Cx, id: &str, what: &str, status: &str, deadline: Duration) -> Result<(), CloudError> {
+    let look = || async {
+        match cinder::volume(&cloud.api, id, &cx.cancel).await?.as_ref().map(|v| v.status.as_str()) {
+            Some(now) if now == status => Ok(Some(())),
+            Some(now) if now.starts_with("error") => Err(CloudError::refused(what, format!("Cinder says {now}"))),
+            Some(_) => Ok(None),
+            None => Err(CloudError::refused(what, "it is gone")),
+        }
+    };
+    poll(&cx.cancel, what, deadline, Duration::from_secs(1), look).await
+}
