@@ -1,6 +1,7 @@
 //! One run of one bundle: facts, plan, run directory, build, outputs. What is here when it ends is the record of the run.
 //!
 //! Run directory: `plan.json`, `ledger.jsonl`, `events.jsonl`, `build.log`, `result.json`, and `lock`, held while the run lives.
+use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -16,10 +17,12 @@ use crate::cloud::{Cloud, CloudError, Cx};
 use crate::diagnostic::Diagnostic;
 use crate::event::{Event, Events, FinishedImage, Sink, Stage, seconds};
 use crate::exec::{self, Cmd};
+use crate::family::{Fate, Policy};
 use crate::image::Image;
 use crate::log;
 use crate::output;
-use crate::plan::{self, BaseFact, Facts, HostFacts, Plan, Wanted};
+use crate::plan::{self, BaseFact, Facts, HostFacts, Origin, Plan, Wanted};
+use crate::prune;
 use crate::remote::Connect;
 
 /// Where the factory keeps what outlives a run, on this machine.
@@ -37,14 +40,16 @@ impl Home {
     }
 }
 
+pub type Show<'a> = dyn Fn(&str) -> Box<dyn Sink> + Send + Sync + 'a;
+
 /// What a run needs from its caller.
 pub struct Setup<'a> {
     pub cloud: &'a dyn Cloud,
     pub connect: &'a dyn Connect,
     pub home: &'a Home,
     pub cancel: &'a Cancel,
-    /// Makes the sink that shows a run to the person who started it.
-    pub show: &'a (dyn Fn() -> Box<dyn Sink> + Send + Sync),
+    /// Makes the sink that shows a run to the person who started it, from the bundle's label.
+    pub show: &'a Show<'a>,
     pub keep_on_failure: bool,
     /// Test captured images before they are published.
     pub smoke: bool,
@@ -136,7 +141,7 @@ pub async fn make_plan(setup: &Setup<'_>, bundle: &Bundle, run: &str, now: Times
 }
 
 /// The base as the cloud knows it: an `os/<name>` of the tree is known by its family.
-fn base_name(bundle: &Bundle) -> Result<Option<String>, RunError> {
+pub fn base_name(bundle: &Bundle) -> Result<Option<String>, RunError> {
     match &bundle.base {
         None => Ok(None),
         Some(Base::Image(name)) => Ok(Some(name.clone())),
@@ -157,7 +162,9 @@ async fn host_facts(bundle: &Bundle, cancel: &Cancel) -> HostFacts {
         let mark = if dirty.is_ok_and(|d| d.trim().is_empty()) { "" } else { "-dirty" };
         format!("{}{mark}", head.trim())
     });
-    HostFacts { ansible: ansible.ok().and_then(|text| text.lines().next().map(str::to_owned)), commit }
+    // A file that cannot be read is told of where it is used.
+    let inputs = bundle::inputs(bundle).ok();
+    HostFacts { ansible: ansible.ok().and_then(|text| text.lines().next().map(str::to_owned)), commit, inputs }
 }
 
 /// Builds a bundle. A base `os/<name>` that is missing is built first.
@@ -180,7 +187,7 @@ async fn base_first(setup: &Setup<'_>, bundle: &Bundle) -> Result<Option<Ended>,
     if !matches!(facts.base, BaseFact::Missing { .. }) || !facts.lacks.is_empty() {
         return Ok(None);
     }
-    let mut show = (setup.show)();
+    let mut show = (setup.show)(&label);
     let text = format!("base {label} of {} is missing: building it first", bundle.label);
     show.take(&crate::event::Stamped { at: Timestamp::now(), event: Event::Note { text } });
     drop(show);
@@ -202,7 +209,7 @@ async fn one(setup: &Setup<'_>, bundle: &Bundle) -> Ended {
     let (begin, now) = (Instant::now(), Timestamp::now());
     let run = plan::run_id(now, uuid::Uuid::new_v4().as_u128() as u32);
     let events = Events::default();
-    events.add((setup.show)());
+    events.add((setup.show)(&bundle.label));
     let recorder = log::Recorder::default();
     events.add(Box::new(recorder.clone()));
     events.emit(Event::Started {
@@ -218,6 +225,7 @@ async fn one(setup: &Setup<'_>, bundle: &Bundle) -> Ended {
         Err(e) => return Ended::not_begun(e),
     };
     events.note(&plan.how);
+    plan.warnings().into_iter().for_each(|w| events.warn(w));
     events.emit(Event::StageDone { stage: Stage::Plan, seconds: seconds(begin.elapsed()) });
 
     let dir = match RunDir::create(setup.home, &target_dir(bundle), &plan) {
@@ -312,6 +320,9 @@ async fn finish(
             result = Err(RunError::Output(e));
         }
     }
+    if let (Ok(()), Some(_), Some(keep)) = (&result, &image, plan.keep) {
+        prune_family(setup, plan, keep, cx).await;
+    }
     let stopped = matches!(&result, Err(RunError::Build(e)) if e.is_cancelled());
     let word = match (&result, stopped) {
         (Ok(()), _) if setup.person.is_some() => "ended",
@@ -351,6 +362,25 @@ async fn finish(
         dir.forget();
     }
     Ended { result: result.map(|()| image), leaks, kept, dir: Some(dir.path.clone()) }
+}
+
+/// Keeps the family at the size its bundle says. The image is published whatever becomes of older ones, so that nothing in here
+/// fails a build.
+async fn prune_family(setup: &Setup<'_>, plan: &Plan, keep: u32, cx: &Cx) {
+    let families = [(plan.family.clone(), Policy { keep, at_once: false })];
+    let building = match bases_of_live_runs(setup.home) {
+        Ok(building) => building,
+        Err(e) => return cx.events.warn(format!("family {} is not pruned: the index of runs cannot be read: {e}", plan.family)),
+    };
+    match prune::prune(setup.cloud, cx, &families, &building, false).await {
+        Err(e) => cx.events.warn(format!("family {} is not pruned: {e}", plan.family)),
+        Ok(done) => {
+            for pruned in done.iter().filter(|p| p.fate != Fate::Keep) {
+                let text = format!("keep {keep}: {}", pruned.text(false));
+                if pruned.error.is_some() { cx.events.warn(text) } else { cx.events.note(text) }
+            }
+        }
+    }
 }
 
 /// Has every rendered Heat template checked, where the cloud has a Heat.
@@ -476,6 +506,16 @@ pub fn indexed(home: &Home) -> std::io::Result<Vec<Indexed>> {
     }
     runs.sort_by(|a, b| a.run.cmp(&b.run));
     Ok(runs)
+}
+
+/// What the runs of this machine that are alive build on, whatever the cloud: IDs, each with a sentence that says so.
+pub fn bases_of_live_runs(home: &Home) -> std::io::Result<BTreeMap<String, String>> {
+    let alive = indexed(home)?.into_iter().filter(|r| r.lock.is_none());
+    let base = |r: Indexed| match read_plan(&r.dir)?.origin {
+        Origin::Base(image) => Some((image.id, format!("run {} builds on it", r.run))),
+        _ => None,
+    };
+    Ok(alive.filter_map(base).collect())
 }
 
 /// `result.json` of a run directory; `None` while it runs or if it died.

@@ -163,6 +163,7 @@ impl World {
             templates: Vec::new(),
             timeouts: TimeoutPlan { boot: 5, ssh: 5, capture: 5, upload: 5, shutdown: 5, source: 5 },
             commit: None,
+            keep: None,
         }
     }
 
@@ -218,6 +219,11 @@ async fn what_exists_after_a_build_is_the_image() {
     let Ok(Built::Image(image)) = outcome.result else { panic!("{:?}", outcome.result) };
     assert!(outcome.leaks.is_empty());
     assert_eq!((image.name.as_str(), image.state, image.properties["k"].as_str()), ("x-1", crate::image::State::Active, "v"));
+    let passed = world.checks(Verdict::Passed).len();
+    assert!(passed > 5);
+    let skipped = world.checks(Verdict::Skipped).len();
+    let skipped = if skipped == 0 { String::new() } else { format!(", {skipped} skipped") };
+    assert_eq!(image.properties[crate::image::TESTS], format!("{passed} passed{skipped}"));
     let after: Vec<_> = world.cloud.snapshot().into_iter().filter(|l| !before.contains(l)).collect();
     assert_eq!(after.len(), 1, "{after:?}");
 }

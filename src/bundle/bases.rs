@@ -43,8 +43,9 @@ fn missing(bundle: &Bundle) -> Option<Diagnostic> {
     })
 }
 
-/// A family name may be another bundle's; a bundle that bears the name of its own base takes an image of the cloud's.
-fn base_among(bundles: &[&Bundle], bundle: &Bundle) -> Option<usize> {
+/// Which of `bundles` makes the base of `bundle`. A family name may be another bundle's; a bundle that bears the name of its own
+/// base takes an image of the cloud's.
+pub fn base_among(bundles: &[&Bundle], bundle: &Bundle) -> Option<usize> {
     match bundle.base.as_ref()? {
         Base::Os(name) => bundles.iter().position(|other| other.label == format!("os/{name}")),
         Base::Image(name) if *name == bundle.name => None,

@@ -15,6 +15,7 @@ mod decode;
 mod files;
 mod glance_options;
 mod image;
+mod inputs;
 mod keys;
 mod load;
 mod overrides;
@@ -28,8 +29,9 @@ mod tests;
 mod tree;
 mod yaml;
 
-pub use bases::check_bases;
+pub use bases::{base_among, check_bases};
 pub use checks::{ByDefault, CHECKS, KnownCheck};
+pub use inputs::{InputFile, files, inputs};
 pub use load::{Loaded, check_work, load, load_with};
 pub use overrides::Override;
 pub use tree::{all, base_of, find, find_tree};

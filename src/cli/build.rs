@@ -1,15 +1,39 @@
 //! `image-factory build`
 use std::process::ExitCode;
 
-use super::{Context, Failure, err, exit};
-use crate::bundle::Bundle;
-use crate::run::{self, Ended, Setup};
+use super::{Context, Failure, err, exit, out, show};
+use crate::batch::{self, End, Job, Need};
+use crate::bundle::{self, Bundle};
+use crate::cloud::Cloud;
+use crate::log::words;
+use crate::run::{self, Ended, Setup, Show};
+
+pub const EXAMPLES: &str = "\
+Examples:
+  image-factory build images/bundle-nginx
+  image-factory build os/debian-12 bundle-a bundle-b --jobs 2
+  image-factory build --stale --dry-run     which images are no longer what a build would give, and why
+  image-factory build --stale --jobs 2      builds those anew, bases first";
 
 #[derive(clap::Args)]
 pub struct Args {
     /// `images/X`, `os/Y`, the bare name of one, or a path
-    #[arg(required = true, value_name = "BUNDLE")]
+    #[arg(required_unless_present = "stale", value_name = "BUNDLE")]
     bundles: Vec<String>,
+    /// Build only what is stale: its definition changed, or its base has another current image, or is built anew
+    ///
+    /// Without BUNDLE every definition of the tree is looked at that has an active image; one that was never built is built only if
+    /// it is named. What was rolled back is not built from the very same again.
+    #[arg(long)]
+    stale: bool,
+    /// With --stale: say what is stale and why, and build nothing
+    #[arg(long, requires = "stale")]
+    dry_run: bool,
+    /// So many bundles side by side
+    ///
+    /// One, because quotas and the RAM of this machine are checked for each build by itself.
+    #[arg(short, long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=64))]
+    jobs: u32,
     /// Leave the machine of a failed build up, and print the command that opens it
     #[arg(long)]
     keep_on_failure: bool,
@@ -22,29 +46,155 @@ pub struct Args {
 }
 
 pub async fn run(context: &Context, args: &Args) -> Result<ExitCode, Failure> {
-    let bundles = context.load(&args.bundles)?;
+    let named = !args.bundles.is_empty();
+    let mut bundles = context.load(&if named { args.bundles.clone() } else { all(context)? })?;
     let (cloud, line) = context.cloud()?;
     if !context.common.quiet {
         err(&line);
     }
-    let show = context.show();
+    if args.stale {
+        bundles = stale(context, &*cloud, bundles, named, args.dry_run).await?;
+        if bundles.is_empty() || args.dry_run {
+            return Ok(ExitCode::SUCCESS);
+        }
+    }
+    let at_once = args.jobs as usize;
+    let one_by_one = context.show();
+    let together = show::side_by_side(context.common.progress, context.verbosity(), &context.terminal);
+    let show: &Show<'_> = if at_once == 1 { &one_by_one } else { &*together };
     let setup = Setup {
         keep_on_failure: args.keep_on_failure,
         smoke: !args.no_smoke,
         check_templates: !args.no_heat_validate,
-        ..context.setup(&*cloud, &show)
+        ..context.setup(&*cloud, show)
     };
-    let mut code = 0;
-    for bundle in &bundles {
+    if let ([bundle], false) = (&bundles[..], args.stale) {
+        let setup = Setup { show: &one_by_one, ..setup };
         let ended = run::run(&setup, bundle).await;
-        let this = exit::code(&ended);
+        let code = exit::code(&ended);
         tell(bundle, ended);
-        code = if code == 0 { this } else { code };
-        if context.cancel.check().is_err() {
-            break;
+        return Ok(ExitCode::from(code));
+    }
+    let (jobs, notes) = batch::jobs(&setup, bundles).await?;
+    if !context.common.quiet {
+        notes.iter().for_each(|note| err(note));
+    }
+    Ok(ExitCode::from(several(context, &setup, &jobs, at_once).await))
+}
+
+/// Labels of all definitions.
+fn all(context: &Context) -> Result<Vec<String>, Failure> {
+    let tree = context.tree()?;
+    let labels: Vec<String> =
+        bundle::all(&tree).iter().filter_map(|d| d.strip_prefix(&tree).ok()).map(|d| d.display().to_string()).collect();
+    if labels.is_empty() { Err(Failure::usage(format!("{} holds no definition", tree.display()))) } else { Ok(labels) }
+}
+
+/// Of `bundles` those that are stale; says of each what it is.
+async fn stale(context: &Context, cloud: &dyn Cloud, bundles: Vec<Bundle>, named: bool, dry_run: bool) -> Result<Vec<Bundle>, Failure> {
+    let needs = batch::needs(cloud, &bundles, named).await?;
+    let mut chosen = Vec::new();
+    let mut rows = Vec::new();
+    for (bundle, need) in bundles.into_iter().zip(needs) {
+        let (word, why) = match &need {
+            Need::Stale(why) => ("stale", why.join("; ")),
+            Need::Fresh => ("up to date", String::new()),
+            Need::NeverBuilt => ("never built", "name it to have it built".into()),
+            Need::RolledBack(image) => ("rolled back", format!("{image} was made of the very same, and is deprecated")),
+        };
+        rows.push((bundle.label.clone(), word, why));
+        if matches!(need, Need::Stale(_)) {
+            chosen.push(bundle);
         }
     }
-    Ok(ExitCode::from(code))
+    // One document on standard output: what was built, or this where nothing is.
+    if context.common.json && (dry_run || chosen.is_empty()) {
+        let rows: Vec<_> = rows.iter().map(|(label, word, why)| serde_json::json!({"bundle": label, "state": word, "why": why})).collect();
+        out(&serde_json::to_string_pretty(&rows).expect("rows are plain data"));
+    } else {
+        let say = if context.common.json { err } else { out };
+        for (label, word, why) in &rows {
+            say(&format!("{label}: {word}{}{why}", if why.is_empty() { "" } else { ": " }));
+        }
+        if chosen.is_empty() {
+            say("nothing is stale");
+        }
+    }
+    Ok(chosen)
+}
+
+/// A line of the table.
+struct Row {
+    outcome: String,
+    seconds: Option<f64>,
+    /// Name and ID.
+    image: Option<(String, String)>,
+    code: u8,
+}
+
+async fn several(context: &Context, setup: &Setup<'_>, jobs: &[Job], at_once: usize) -> u8 {
+    let mut rows: Vec<Option<Row>> = jobs.iter().map(|_| None).collect();
+    let mut untold = Vec::new();
+    batch::run(setup, jobs, at_once, |index, end| {
+        rows[index] = Some(row(&end));
+        if let End::Ended(ended, _) = end {
+            match at_once {
+                1 => tell(&jobs[index].bundle, *ended),
+                // Live lines of others are being drawn.
+                _ => untold.push((index, ended)),
+            }
+        }
+    })
+    .await;
+    for (index, ended) in untold {
+        tell(&jobs[index].bundle, *ended);
+    }
+    let rows: Vec<(&Job, Row)> = jobs.iter().zip(rows).filter_map(|(job, row)| Some((job, row?))).collect();
+    if context.common.json {
+        let rows: Vec<_> = rows
+            .iter()
+            .map(|(job, r)| {
+                let image = r.image.as_ref().map(|(name, id)| serde_json::json!({"id": id, "name": name}));
+                serde_json::json!({"bundle": job.bundle.label, "outcome": r.outcome, "seconds": r.seconds, "image": image, "code": r.code})
+            })
+            .collect();
+        out(&serde_json::to_string_pretty(&rows).expect("rows are plain data"));
+    } else {
+        err(&format!("\n{}", table(&rows)));
+    }
+    let stopped = context.cancel.check().is_err().then_some(exit::STOPPED);
+    exit::worst(rows.iter().map(|(_, r)| r.code).chain(stopped))
+}
+
+fn row(end: &End) -> Row {
+    match end {
+        End::Ended(ended, seconds) => {
+            let code = exit::code(ended);
+            let outcome = match (&ended.result, code) {
+                (Ok(_), 0) => "built".to_owned(),
+                (Ok(_), _) => "built, leaks".to_owned(),
+                (Err(_), exit::STOPPED) => "stopped".to_owned(),
+                (Err(_), code) => format!("failed ({code})"),
+            };
+            let image = ended.result.as_ref().ok().and_then(|i| i.as_ref()).map(|i| (i.name.clone(), i.id.clone()));
+            Row { outcome, seconds: Some(*seconds), image, code }
+        }
+        End::BaseFailed(base) => Row { outcome: format!("skipped: base {base} failed"), seconds: None, image: None, code: 0 },
+        End::NotBegun => Row { outcome: "not begun".into(), seconds: None, image: None, code: 0 },
+    }
+}
+
+fn table(rows: &[(&Job, Row)]) -> String {
+    let widest = |of: &dyn Fn(&(&Job, Row)) -> usize, head: &str| rows.iter().map(of).max().unwrap_or(0).max(head.len());
+    let bundle = widest(&|(job, _)| job.bundle.label.len(), "BUNDLE");
+    let outcome = widest(&|(_, r)| r.outcome.len(), "OUTCOME");
+    let mut lines = vec![format!("{:<bundle$}  {:<outcome$}  {:>8}  IMAGE", "BUNDLE", "OUTCOME", "TIME")];
+    for (job, r) in rows {
+        let time = r.seconds.map(words::duration).unwrap_or_else(|| "-".into());
+        let image = r.image.as_ref().map_or("-".to_owned(), |(name, id)| format!("{name} {id}"));
+        lines.push(format!("{:<bundle$}  {:<outcome$}  {time:>8}  {image}", job.bundle.label, r.outcome));
+    }
+    lines.join("\n")
 }
 
 /// What a person needs to know after the last line of the run itself.

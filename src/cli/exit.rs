@@ -17,6 +17,7 @@ Exit codes:
   50   built, but something was left behind: `image-factory sweep` removes it
   60   failed, and something was left behind
   130  stopped by a signal, and cleaned up
+Of several bundles the worst counts: 130, then 60, 40, 30, 20, 10, 50.
 
 Environment:
   IMAGE_FACTORY_HOME    image store and work files [default: $XDG_DATA_HOME/image-factory]
@@ -34,7 +35,7 @@ const PROVISION: u8 = 30;
 const SMOKE: u8 = 40;
 const BUILT_WITH_LEAKS: u8 = 50;
 const FAILED_WITH_LEAKS: u8 = 60;
-const STOPPED: u8 = 130;
+pub const STOPPED: u8 = 130;
 
 /// An error on its way out.
 #[derive(Debug)]
@@ -129,6 +130,14 @@ pub fn code(ended: &Ended) -> u8 {
     }
 }
 
+/// From well to worst: built though something is left, not built, not built and something is left, stopped.
+const BY_BADNESS: [u8; 8] = [0, BUILT_WITH_LEAKS, BUNDLE, CLOUD, PROVISION, SMOKE, FAILED_WITH_LEAKS, STOPPED];
+
+/// The exit code of several runs.
+pub fn worst(codes: impl IntoIterator<Item = u8>) -> u8 {
+    codes.into_iter().max_by_key(|code| BY_BADNESS.iter().position(|c| c == code).unwrap_or(BY_BADNESS.len())).unwrap_or(0)
+}
+
 fn run_code(e: &RunError) -> u8 {
     match e {
         RunError::Bad(_) => BUNDLE,
@@ -170,5 +179,20 @@ fn cloud_hint(e: &CloudError) -> Option<String> {
     match e {
         CloudError::Refused { hint, .. } => hint.clone(),
         _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn of_several_runs_the_worst_counts() {
+        assert_eq!(worst([]), 0);
+        assert_eq!(worst([0, 50, 0]), 50);
+        assert_eq!(worst([50, 10]), 10, "one that was not built is worse than one that left something");
+        assert_eq!(worst([40, 30, 20]), 40);
+        assert_eq!(worst([40, 60]), 60);
+        assert_eq!(worst([60, 130, 0]), 130);
     }
 }

@@ -2,75 +2,131 @@
 use std::process::ExitCode;
 
 use super::{Context, Failure, out};
+use crate::bundle::{self, Bundle};
+use crate::family;
 use crate::image::{Image, State};
+use crate::lineage;
+
+mod prune;
+mod show;
+mod standing;
 
 #[derive(clap::Subcommand)]
 pub enum Command {
     /// List images, newest first
+    ///
+    /// NOTE tells which image the name of a family means (`current`), which of these are no longer what a build would give
+    /// (`stale`; `image show` says why), and what is hidden.
     List {
         /// Only images of this family
         family: Option<String>,
     },
-    /// Show one image: by ID, exact name, or family (its newest)
+    /// Show one image and its lineage: by ID, exact name, or family (its current one)
+    ///
+    /// Lineage is: the image it was built from, and whether that is still what it was; those built from it; the commit and the
+    /// digest of the definition; what its smoke checks came to; and whether it is stale: its base has a newer image, or its
+    /// definition in this tree has changed.
     Show { image: String },
+    /// Make the image before the current one the current one of its family again
+    ///
+    /// One write: the current image becomes deprecated, and the newest that is still active is what the family's name means. Stacks
+    /// and servers that run go on running. `image deprecate --undo` takes it back.
+    #[command(after_help = "Examples:\n  image-factory image rollback bundle-nginx --dry-run\n  image-factory image rollback bundle-nginx")]
+    Rollback(standing::Rollback),
+    /// Deprecate an image: its family means it no more; by its ID and name it can still be used
+    #[command(
+        after_help = "Examples:\n  image-factory image deprecate bundle-nginx-2026-11-20-2331\n  image-factory image deprecate bundle-nginx --dry-run\n  image-factory image deprecate --undo bundle-nginx-2026-11-20-2331"
+    )]
+    Deprecate(standing::Deprecate),
+    /// Keep the newest images of families; hide older ones, and delete those that an earlier prune hid
+    ///
+    /// How many are kept is `keep` of the family's definition in this tree, or --keep. What is older than the last one kept is
+    /// deprecated and hidden first; the next prune deletes it. Never deleted is an image that a server, a volume, a machine of a
+    /// build or a current image built from it still needs, that is protected, that other projects may use, or that no run of the
+    /// factory made. A build of a bundle that says `keep` prunes its family by itself.
+    #[command(
+        after_help = "Examples:\n  image-factory image prune --dry-run             what would become of each image of this tree's families\n  image-factory image prune bundle-nginx --keep 3\n  image-factory image prune bundle-nginx --now    deletes at once, without hiding first"
+    )]
+    Prune(prune::Args),
 }
 
 pub async fn run(context: &Context, command: &Command) -> Result<ExitCode, Failure> {
     let (cloud, _) = context.cloud()?;
-    let images = cloud.images().await?;
     match command {
         Command::List { family } => {
+            let images = cloud.images().await?;
             let listed: Vec<&Image> = images.iter().filter(|i| family.as_ref().is_none_or(|f| *f == i.family)).collect();
             if context.common.json {
                 out(&json(&listed));
             } else {
-                out(&table(&listed));
+                out(&table(&images, &listed, &definitions(context)));
             }
         }
-        Command::Show { image } => {
-            let found = find(&images, image)
-                .ok_or_else(|| Failure::cloud(format!("no image `{image}`")).hint("`image-factory image list` shows what there is"))?;
-            if context.common.json { out(&json(found)) } else { out(&details(found)) }
-        }
+        Command::Show { image } => show::run(context, &*cloud, image).await?,
+        Command::Rollback(args) => standing::rollback(context, &*cloud, args).await?,
+        Command::Deprecate(args) => standing::deprecate(context, &*cloud, args).await?,
+        Command::Prune(args) => return prune::run(context, &*cloud, args).await,
     }
     Ok(ExitCode::SUCCESS)
 }
 
-/// By ID, exact name, or family: its newest active one.
-pub fn find<'a>(images: &'a [Image], wanted: &str) -> Option<&'a Image> {
-    let by = |test: &dyn Fn(&&Image) -> bool| images.iter().find(test);
-    by(&|i| i.id == wanted).or_else(|| by(&|i| i.name == wanted)).or_else(|| by(&|i| i.family == wanted && i.state == State::Active))
+/// The one image that is meant.
+fn need<'a>(images: &'a [Image], wanted: &str) -> Result<&'a Image, Failure> {
+    let missing = || Failure::cloud(format!("no image `{wanted}`")).hint("`image-factory image list` shows what there is");
+    find(images, wanted)?.ok_or_else(missing)
+}
+
+/// By ID, exact name, or family: its current one. An error where several have the name.
+pub fn find<'a>(images: &'a [Image], wanted: &str) -> Result<Option<&'a Image>, Failure> {
+    match &family::find(images, wanted)[..] {
+        [one] => Ok(Some(one)),
+        [] => Ok(None),
+        several => {
+            let ids = several.iter().map(|i| i.id.as_str()).collect::<Vec<_>>().join(", ");
+            Err(Failure::cloud(format!("{} images are called `{wanted}`", several.len())).hint(format!("name one by its ID: {ids}")))
+        }
+    }
+}
+
+/// The definitions of the tree we are in, as far as they are sound; none outside of one.
+fn definitions(context: &Context) -> Vec<Bundle> {
+    let Ok(tree) = context.tree() else { return Vec::new() };
+    bundle::all(&tree).iter().filter_map(|dir| bundle::load(&tree, dir).ok()).map(|l| l.bundle).collect()
 }
 
 fn json(value: &impl serde::Serialize) -> String {
     serde_json::to_string_pretty(value).expect("images are plain data")
 }
 
-fn table(images: &[&Image]) -> String {
-    let name = images.iter().map(|i| i.name.len()).max().unwrap_or(0).max("NAME".len());
-    let mut lines = vec![format!("{:<36}  {:<name$}  {:<10}  {:>9}  CREATED", "ID", "NAME", "STATE", "SIZE")];
-    for i in images {
-        let created = i.created.strftime("%Y-%m-%d %H:%M");
-        lines.push(format!("{:<36}  {:<name$}  {:<10}  {:>5} MiB  {created}", i.id, i.name, i.state.name(), i.size >> 20));
+/// `web-2026-11-20-2331 (0193c0de)`
+fn label(image: &Image) -> String {
+    format!("{} ({})", image.name, image.id)
+}
+
+fn table(images: &[Image], listed: &[&Image], bundles: &[Bundle]) -> String {
+    let name = listed.iter().map(|i| i.name.len()).max().unwrap_or(0).max("NAME".len());
+    let mut lines = vec![format!("{:<36}  {:<name$}  {:<10}  {:>9}  {:<16}  NOTE", "ID", "NAME", "STATE", "SIZE", "CREATED")];
+    for i in listed {
+        let (created, note) = (i.created.strftime("%Y-%m-%d %H:%M"), note(images, i, bundles));
+        let line = format!("{:<36}  {:<name$}  {:<10}  {:>5} MiB  {created}  {note}", i.id, i.name, i.state.name(), i.size >> 20);
+        lines.push(line.trim_end().to_owned());
     }
     lines.join("\n")
 }
 
-fn details(i: &Image) -> String {
-    let mut lines = vec![
-        format!("id          {}", i.id),
-        format!("name        {}", i.name),
-        format!("family      {}", i.family),
-        format!("state       {}", i.state.name()),
-        format!("created     {}", i.created),
-        format!("size        {} bytes, disk {} bytes", i.size, i.virtual_size),
-        format!("sha512      {}", i.checksum),
-        format!("needs       {} GiB disk, {} MiB RAM", i.min_disk_gb, i.min_ram_mb),
-        format!("visibility  {:?}", i.visibility).to_lowercase(),
-    ];
-    if !i.tags.is_empty() {
-        lines.push(format!("tags        {}", i.tags.join(", ")));
+fn note(images: &[Image], image: &Image, bundles: &[Bundle]) -> String {
+    if let Some(at) = image.hidden_at().filter(|_| image.hidden) {
+        return format!("hidden {}", at.strftime("%Y-%m-%d"));
     }
-    lines.extend(i.properties.iter().map(|(k, v)| format!("property    {k}={v}")));
-    lines.join("\n")
+    if image.hidden {
+        return "hidden".into();
+    }
+    if image.state != State::Active || family::current(images, &image.family).is_none_or(|c| c.id != image.id) {
+        return String::new();
+    }
+    let now = match lineage::definition_of(bundles, image) {
+        Some(bundle) => lineage::now_among(images, bundle),
+        None => family::Now { inputs: None, base: family::newer_base(images, image).cloned() },
+    };
+    if family::stale(image, &now).is_empty() { "current".into() } else { "current, stale".into() }
 }

@@ -17,7 +17,7 @@ use crate::event::Sink;
 use crate::output;
 use crate::plan::SiteDefaults;
 use crate::remote::ssh::Ssh;
-use crate::run::{Home, Setup};
+use crate::run::{Home, Setup, Show};
 
 mod build;
 mod doctor;
@@ -89,7 +89,11 @@ pub enum AccelArg {
 
 #[derive(Subcommand)]
 pub enum Command {
-    /// Build bundles, one after the other: base first, if it is missing
+    /// Build bundles: bases first, if they are missing or named too
+    ///
+    /// Several bundles are built one after the other, or side by side with --jobs. One whose base was not built is left out. At the
+    /// end a table tells what became of each; the exit code is the worst of theirs.
+    #[command(after_help = build::EXAMPLES)]
     Build(build::Args),
     /// Check bundles offline, and say everything that is wrong at once
     Validate(validate::Args),
@@ -99,7 +103,7 @@ pub enum Command {
     Shell(shell::Args),
     /// Boot an image and run the smoke checks on it
     Test(test::Args),
-    /// Look at images
+    /// Look at images, roll back, deprecate, prune
     #[command(subcommand)]
     Image(image::Command),
     /// Look at runs
@@ -270,11 +274,11 @@ impl Context {
     }
 
     /// Makes the sink for each run.
-    pub fn show(&self) -> impl Fn() -> Box<dyn Sink> + Send + Sync + '_ {
-        || show::sink(self.common.progress, self.verbosity(), &self.terminal)
+    pub fn show(&self) -> impl Fn(&str) -> Box<dyn Sink> + Send + Sync + '_ {
+        |_| show::sink(self.common.progress, self.verbosity(), &self.terminal)
     }
 
-    pub fn setup<'a>(&'a self, cloud: &'a dyn Cloud, show: &'a (dyn Fn() -> Box<dyn Sink> + Send + Sync)) -> Setup<'a> {
+    pub fn setup<'a>(&'a self, cloud: &'a dyn Cloud, show: &'a Show<'a>) -> Setup<'a> {
         Setup {
             cloud,
             connect: &Ssh,

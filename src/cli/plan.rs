@@ -72,6 +72,9 @@ fn text(plan: &Plan) -> String {
         }
         None => line("builder", "none: the source is the image".into()),
     }
+    for warning in plan.warnings() {
+        line("warning", warning);
+    }
     if let Some(site) = &plan.site {
         let names = |all: &[Named]| all.iter().map(|n| n.name.as_str()).collect::<Vec<_>>().join(", ");
         let floating = site.floating_network.as_ref().map_or(String::new(), |f| format!(", floating IP of {}", f.name));
@@ -119,6 +122,9 @@ fn text(plan: &Plan) -> String {
     }
     if !plan.publish.tags.is_empty() {
         line("tags", plan.publish.tags.join(", "));
+    }
+    if let Some(keep) = plan.keep {
+        line("keep", format!("the newest {keep} of family {}; older ones are hidden, and deleted by the prune after that", plan.family));
     }
     for (index, template) in plan.templates.iter().enumerate() {
         line(if index == 0 { "templates" } else { "" }, template.display().to_string());

@@ -4,13 +4,17 @@
 //! - `plain`: lines only, with a heartbeat. For CI logs; also what quiet runs use.
 //! - `json`: the events themselves, on standard output. For programs.
 //!
+//! Runs side by side have a live line each ([`side_by_side`]).
+//!
 //! A sink shows until it is dropped; dropping it ends its thread and clears its live line.
 use std::io::{self, IsTerminal};
 use std::time::Duration;
 
 use crate::event::Sink;
+use crate::run::Show;
 
 mod bar;
+mod board;
 mod current;
 mod json;
 mod plain;
@@ -94,6 +98,24 @@ pub fn sink(mode: Progress, verbosity: i8, terminal: &Terminal) -> Box<dyn Sink>
         Progress::Bar if live => Box::new(bar::Bar::new(paint, verbosity)),
         Progress::Auto if live && !terminal.is_ci() => Box::new(bar::Bar::new(paint, verbosity)),
         _ => Box::new(Plain::new(Box::new(io::stderr()), paint, verbosity, plain::Pace::default())),
+    }
+}
+
+/// Sinks for runs side by side, from the label of a bundle: a live line each; elsewhere lines that begin with the label.
+pub fn side_by_side(mode: Progress, verbosity: i8, terminal: &Terminal) -> Box<Show<'static>> {
+    let paint = Paint(terminal.has_colours());
+    let live = verbosity >= 0 && terminal.is_live();
+    let barred = mode == Progress::Bar || mode == Progress::Auto && !terminal.is_ci();
+    match mode {
+        Progress::Json => Box::new(|label| Box::new(Json::of(label, io::stdout()))),
+        _ if live && barred => {
+            let board = board::Board::new(paint, verbosity);
+            Box::new(move |label| Box::new(board.lane(label)))
+        }
+        _ => Box::new(move |label| {
+            let out = Box::new(plain::Labelled::new(label, io::stderr()));
+            Box::new(Plain::new(out, paint, verbosity, plain::Pace::default()))
+        }),
     }
 }
 

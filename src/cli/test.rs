@@ -33,7 +33,7 @@ pub async fn run(context: &Context, args: &Args) -> Result<ExitCode, Failure> {
         err(&line);
     }
     let images = cloud.images().await?;
-    let image = super::image::find(&images, &args.image);
+    let image = super::image::find(&images, &args.image)?;
     // An image that is not the factory's is found by the cloud itself, or named as missing there.
     let id = image.map_or(args.image.as_str(), |i| i.id.as_str());
     let (bundle, _dir) = match definition(context, args, image)? {

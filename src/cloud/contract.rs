@@ -5,23 +5,26 @@
 //! - a published image is no run's any more: deleting its entry leaves it;
 //! - a machine that was given a disk, and rebooted, goes like any other, and its disk with it;
 //! - a run's things are found by owner without its ledger, and deleted by name where the ID was lost;
-//! - another run's things are not deleted, neither by ID nor by name.
+//! - another run's things are not deleted, neither by ID nor by name;
+//! - a published image changes its standing and back, and a family means an active one that is not hidden;
+//! - one that a machine was made from is known as used, and is not discarded; nor is a staged one.
 use std::path::Path;
 use std::time::Duration;
 
 use super::ledger::{Entry, Ledger};
 use super::{BootPlace, BootSpec, Cloud, CloudError, Cx, Machine, Power, Publication, Reboot};
-use crate::image::{self, Image, State, Visibility};
+use crate::image::{self, Image, Standing, State, Visibility};
 use crate::plan::{BaseFact, Wanted};
 
 const DEADLINE: Duration = Duration::from_secs(300);
 
 /// Runs all checks. `disk` is an image file whose machine powers itself off when asked to; `dir` takes the ledgers.
-/// `place` is where machines go, on a cloud that wants to know. One published image is left behind, and returned: no call of a cloud deletes those.
+/// `place` is where machines go, on a cloud that wants to know. One published image is left behind, and returned.
 pub async fn check(cloud: &dyn Cloud, dir: &Path, disk: &Path, place: Option<&BootPlace>) -> Image {
     let published = life(cloud, &Run::new(dir, "life", place), disk).await;
     lost_ledger(cloud, &Run::new(dir, "lost", place), &published).await;
     strangers(cloud, &Run::new(dir, "one", place), &Run::new(dir, "two", place), disk).await;
+    afterlife(cloud, &Run::new(dir, "after", place), disk).await;
     published
 }
 
@@ -143,8 +146,47 @@ async fn lost_ledger(cloud: &dyn Cloud, run: &Run, base: &Image) {
     assert!(cloud.runs().await.expect("runs").contains(&run.id));
     let owned = cloud.owned(&run.id).await.expect("owned");
     assert!(!owned.is_empty());
+    let uses = cloud.uses(std::slice::from_ref(base)).await.expect("uses");
+    assert!(uses.get(&base.id).is_some_and(|who| who.contains(&run.id)), "a machine of it was not seen: {uses:?}");
+    assert!(cloud.discard(&run.cx, base).await.is_err(), "an image was deleted that a machine uses");
+    assert!(cloud.images().await.expect("images").contains(base));
     run.delete_all(cloud, &owned).await;
     assert!(matches!(cloud.power(&machine).await.expect("power"), Power::Gone(_)));
+    run.assert_owns_nothing(cloud).await;
+    assert!(cloud.uses(std::slice::from_ref(base)).await.expect("uses").is_empty(), "it counts as used by a machine that is gone");
+}
+
+/// Published, deprecated, hidden, active again, deleted.
+async fn afterlife(cloud: &dyn Cloud, run: &Run, disk: &Path) {
+    let staged = cloud.import(&run.cx, &run.id, &format!("staged-{}", run.id), disk, DEADLINE).await.expect("import");
+    let deprecated = Standing { state: State::Deprecated, hidden: false, hidden_at: None };
+    assert!(cloud.set_standing(&run.cx, &staged, &deprecated).await.is_err(), "a staged image was given a standing");
+    assert!(cloud.discard(&run.cx, &staged).await.is_err(), "a staged image was discarded");
+    let published = cloud.publish(&run.cx, &staged, &publication(run)).await.expect("publish");
+    let base = async |name: &str| {
+        let wanted = Wanted { base: Some(name.to_owned()), base_only: true, ..Wanted::default() };
+        cloud.facts(&wanted, &run.cx).await.expect("facts").base
+    };
+    let now = jiff::Timestamp::from_second(1_800_000_000).expect("a time");
+    for to in [deprecated, Standing { state: State::Deprecated, hidden: true, hidden_at: Some(now) }] {
+        for _ in 0..2 {
+            let seen = cloud.set_standing(&run.cx, &published, &to).await.expect("set the standing, perhaps again");
+            assert_eq!(seen.standing(), to);
+            let same = Image { properties: published.properties.clone(), ..published.clone() };
+            assert_eq!((&seen.id, &seen.name, &seen.tags, &seen.checksum), (&same.id, &same.name, &same.tags, &same.checksum));
+            assert!(cloud.images().await.expect("images").contains(&seen), "it is not listed as it is");
+        }
+        assert!(matches!(base(&published.family).await, BaseFact::Missing { .. }), "a family means an image that is {to:?}");
+        assert!(matches!(base(&published.id).await, BaseFact::Found(i) if i.standing() == to), "by its ID it is not found as {to:?}");
+    }
+    let back = cloud.set_standing(&run.cx, &published, &published.standing()).await.expect("make it active again");
+    assert_eq!(back, published, "it is not what it was");
+    assert!(matches!(base(&published.family).await, BaseFact::Found(i) if *i == published));
+    for _ in 0..2 {
+        cloud.discard(&run.cx, &published).await.expect("discard, perhaps again");
+        assert!(cloud.images().await.expect("images").iter().all(|i| i.id != published.id));
+    }
+    run.delete_all(cloud, &run.cx.ledger.entries()).await;
     run.assert_owns_nothing(cloud).await;
 }
 

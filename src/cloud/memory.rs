@@ -8,7 +8,7 @@ use async_trait::async_trait;
 
 use super::ledger::{Entry, Kind, Made};
 use super::{BootSpec, Cloud, CloudError, Cx, Disk, Machine, Power, Publication, Reboot};
-use crate::image::{self, Image, State, Visibility};
+use crate::image::{self, Image, Standing, State, Visibility};
 use crate::plan::{BaseFact, CloudFacts, GIB, Wanted};
 
 /// How a call fails.
@@ -38,6 +38,7 @@ struct World {
 struct Booted {
     run: String,
     name: String,
+    image: String,
     power: Power,
     disk_gb: u64,
     /// As its console shows it; each machine has its own unless the test says otherwise.
@@ -49,7 +50,8 @@ impl Memory {
         Self::default()
     }
 
-    /// Lets the mutating call number `call` (from 1) fail: import, boot, shutdown, capture, publish and delete count.
+    /// Lets the mutating call number `call` (from 1) fail: import, boot, shutdown, capture, publish, delete, set_standing
+    /// and discard count.
     pub fn fail_at(&self, call: usize, fault: Fault) {
         self.world().fault = Some((call, fault));
     }
@@ -68,6 +70,11 @@ impl Memory {
         image.properties = [(image::STATE.into(), "active".into())].into();
         world.images.insert(image.id.clone(), image.clone());
         image
+    }
+
+    /// Puts an image there, whatever its state.
+    pub fn put(&self, image: Image) {
+        self.world().images.insert(image.id.clone(), image);
     }
 
     /// Lines such as `ssh-ed25519 AAAA… root@host`, which the console of every machine shows in place of its own.
@@ -160,6 +167,14 @@ impl World {
         }
     }
 
+    fn uses(&self, images: &[Image]) -> BTreeMap<String, String> {
+        let mut users: BTreeMap<String, Vec<String>> = BTreeMap::new();
+        for machine in self.machines.values().filter(|m| images.iter().any(|i| i.id == m.image)) {
+            users.entry(machine.image.clone()).or_default().push(format!("machine {}", machine.name));
+        }
+        super::sentences(users)
+    }
+
     fn machine(&mut self, machine: &Machine) -> Result<&mut Booted, CloudError> {
         let missing = || CloudError::refused(format!("machine {}", machine.name), "does not exist");
         self.machines.get_mut(&machine.id).ok_or_else(missing)
@@ -184,7 +199,7 @@ impl Cloud for Memory {
         let images: Vec<Image> = self.images().await?.into_iter().filter(|i| i.state != State::Building).collect();
         let base = wanted.base.as_deref().map_or(BaseFact::None, |base| {
             let family = base.strip_prefix("os/").unwrap_or(base);
-            let found = images.iter().find(|i| i.id == base || i.name == base || i.family == family);
+            let found = images.iter().find(|i| i.id == base || i.name == base).or_else(|| crate::family::current(&images, family));
             found.map_or(BaseFact::Missing { near: Vec::new() }, |i| BaseFact::Found(Box::new(i.clone())))
         });
         Ok(CloudFacts {
@@ -214,7 +229,14 @@ impl Cloud for Memory {
                 let id = world.id();
                 let host_key = ssh_key::PrivateKey::random(&mut rand_core::OsRng, ssh_key::Algorithm::Ed25519).expect("random numbers");
                 let host_key = host_key.public_key().to_openssh().expect("a fresh key encodes");
-                let booted = Booted { run: spec.run.clone(), name: spec.name.clone(), power: Power::On, disk_gb: spec.disk_gb, host_key };
+                let booted = Booted {
+                    run: spec.run.clone(),
+                    name: spec.name.clone(),
+                    image: spec.image.clone(),
+                    power: Power::On,
+                    disk_gb: spec.disk_gb,
+                    host_key,
+                };
                 world.machines.insert(id.clone(), booted);
                 let machine = Machine { name: spec.name.clone(), id: id.clone(), host: "memory".into(), port: world.made as u16 };
                 Ok(Made { id, value: machine })
@@ -356,6 +378,37 @@ impl Cloud for Memory {
 
     async fn check_template(&self, _: &str, _: &Cx) -> Result<Option<Result<(), String>>, CloudError> {
         Ok(None)
+    }
+
+    async fn set_standing(&self, _: &Cx, image: &Image, to: &Standing) -> Result<Image, CloudError> {
+        self.mutate("set_standing", |world| {
+            let what = format!("change image {}", image.name);
+            let image = world.images.get_mut(&image.id).ok_or_else(|| CloudError::refused(&what, "does not exist"))?;
+            if let Some(why) = super::untouchable(image) {
+                return Err(CloudError::refused(what, why));
+            }
+            image.stand(to);
+            Ok(image.clone())
+        })
+    }
+
+    async fn uses(&self, images: &[Image]) -> Result<BTreeMap<String, String>, CloudError> {
+        Ok(self.world().uses(images))
+    }
+
+    async fn discard(&self, _: &Cx, image: &Image) -> Result<(), CloudError> {
+        self.mutate("discard", |world| {
+            let Some(there) = world.images.get(&image.id) else { return Ok(()) };
+            let used = world.uses(std::slice::from_ref(there)).remove(&image.id);
+            let protected = there.protected.then(|| "it is protected".to_owned());
+            match super::untouchable(there).map(str::to_owned).or(protected).or(used) {
+                Some(why) => Err(CloudError::refused(format!("delete image {}", there.name), why)),
+                None => {
+                    world.images.remove(&image.id);
+                    Ok(())
+                }
+            }
+        })
     }
 }
 

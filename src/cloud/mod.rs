@@ -1,4 +1,5 @@
 //! What the factory asks of a cloud, in the factory's words. QEMU on this machine ([`local`]) is one, an OpenStack is another.
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::Duration;
 
@@ -6,7 +7,7 @@ use async_trait::async_trait;
 
 use crate::cancel::{Cancel, Cancelled};
 use crate::event::Events;
-use crate::image::Image;
+use crate::image::{Image, Standing};
 pub use crate::plan::Publication;
 use crate::plan::{CloudFacts, Named, SitePlan, Wanted};
 
@@ -207,4 +208,33 @@ pub trait Cloud: Send + Sync {
 
     /// Has a Heat template checked by the cloud's Heat; `None` where there is none, else what is wrong with it, if anything.
     async fn check_template(&self, template: &str, cx: &Cx) -> Result<Option<Result<(), String>>, CloudError>;
+
+    /// Gives a published image of ours another standing, in one write, and returns it as read back.
+    async fn set_standing(&self, cx: &Cx, image: &Image, to: &Standing) -> Result<Image, CloudError>;
+
+    /// Which of these images somebody uses, by ID, with a sentence that says who: machines and volumes made from them, builds under
+    /// way. What cannot be seen (machines of other projects) counts as used.
+    async fn uses(&self, images: &[Image]) -> Result<BTreeMap<String, String>, CloudError>;
+
+    /// Deletes a published image. Absent is success. One that no run of the factory made, that is protected, staged or used is refused.
+    async fn discard(&self, cx: &Cx, image: &Image) -> Result<(), CloudError>;
+}
+
+/// From users to one sentence for each image that has any.
+fn sentences(users: BTreeMap<String, Vec<String>>) -> BTreeMap<String, String> {
+    let sentence = |names: Vec<String>| match &names[..] {
+        [one] => format!("{one} uses it"),
+        [one, others @ ..] => format!("{one} and {} more use it", others.len()),
+        [] => "somebody uses it".to_owned(),
+    };
+    users.into_iter().map(|(id, names)| (id, sentence(names))).collect()
+}
+
+/// Why a published image may not be changed or deleted, from what is seen of it alone.
+fn untouchable(image: &Image) -> Option<&'static str> {
+    match image.state {
+        crate::image::State::Building => Some("it is staged: its run publishes or removes it"),
+        _ if !image.is_ours() => Some("no run of the factory made it"),
+        _ => None,
+    }
 }

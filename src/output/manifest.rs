@@ -1,6 +1,6 @@
 //! `manifest.json`: what was built, from what, by what, and how it went; for machines.
-use std::io::{self, Read};
-use std::path::{Path, PathBuf};
+use std::io;
+use std::path::PathBuf;
 
 use serde::Serialize;
 use sha2::{Digest, Sha256};
@@ -8,7 +8,7 @@ use sha2::{Digest, Sha256};
 use super::hex;
 use super::record::{BaseRecord, Record, State};
 use super::templates::Rendered;
-use crate::bundle::Bundle;
+use crate::bundle::{self, Bundle};
 use crate::event::Verdict;
 use crate::image::Image;
 
@@ -80,60 +80,13 @@ pub struct Inputs {
 impl Inputs {
     /// The definition: its directory, and its build-vars.yml where `bundle.path` leads to another directory.
     pub fn of(bundle: &Bundle) -> Result<Self, (PathBuf, io::Error)> {
-        let mut inputs = Self::read(&bundle.dir)?;
-        let settings = Path::new(&bundle.label).join("build-vars.yml");
-        let full = bundle.tree.join(&settings);
-        // Paths of the directory's own files have no label before them, so these two never meet.
-        if full.parent() != Some(&bundle.dir) && full.is_file() {
-            let sha256 = digest(&full).map_err(|e| (full, e))?;
-            inputs.files.push(File { path: settings, sha256 });
-            inputs = Self::new(inputs.files);
-        }
-        Ok(inputs)
-    }
-
-    /// Hashes every file under `dir`. Of a symbolic link the target's name is hashed, so that nothing outside is read.
-    pub fn read(dir: &Path) -> Result<Self, (PathBuf, io::Error)> {
-        let mut files = Vec::new();
-        let walk = walkdir::WalkDir::new(dir).into_iter().filter_entry(|e| e.depth() == 0 || e.file_name() != ".git");
-        for entry in walk {
-            let entry = entry.map_err(|e| {
-                let path = e.path().unwrap_or(dir).to_path_buf();
-                (path, e.into_io_error().unwrap_or_else(|| io::Error::other("a loop of links")))
-            })?;
-            let failed = |e| (entry.path().to_path_buf(), e);
-            let sha256 = if entry.file_type().is_file() {
-                digest(entry.path()).map_err(failed)?
-            } else if entry.file_type().is_symlink() {
-                let target = std::fs::read_link(entry.path()).map_err(failed)?;
-                hex(&Sha256::digest(target.as_os_str().as_encoded_bytes()))
-            } else {
-                continue;
-            };
-            let path = entry.path().strip_prefix(dir).unwrap_or(entry.path()).to_path_buf();
-            files.push(File { path, sha256 });
-        }
-        Ok(Self::new(files))
-    }
-
-    fn new(mut files: Vec<File>) -> Self {
-        files.sort_by(|a, b| a.path.as_os_str().cmp(b.path.as_os_str()));
+        let of_all = bundle::files(bundle)?.into_iter().map(|f| File { path: f.path, sha256: f.sha256 });
+        let files: Vec<File> = of_all.collect();
         let mut all = Sha256::new();
         for file in &files {
             all.update(format!("{}  ./{}\n", file.sha256, file.path.display()));
         }
-        Self { sha256: hex(&all.finalize()), files }
-    }
-}
-
-fn digest(path: &Path) -> io::Result<String> {
-    let mut file = std::fs::File::open(path)?;
-    let (mut hash, mut buffer) = (Sha256::new(), vec![0; 64 << 10]);
-    loop {
-        match file.read(&mut buffer)? {
-            0 => return Ok(hex(&hash.finalize())),
-            n => hash.update(&buffer[..n]),
-        }
+        Ok(Self { sha256: hex(&all.finalize()), files })
     }
 }
 

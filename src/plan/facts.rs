@@ -125,6 +125,8 @@ pub struct HostFacts {
     pub ansible: Option<String>,
     /// Commit of the tree, with `-dirty` if it has changes; `None`: not a git tree.
     pub commit: Option<String>,
+    /// Digest of the definition's files; `None`: they cannot be read.
+    pub inputs: Option<String>,
 }
 
 #[derive(Debug, Clone)]

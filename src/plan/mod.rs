@@ -53,6 +53,21 @@ pub struct Plan {
     pub templates: Vec<PathBuf>,
     pub timeouts: TimeoutPlan,
     pub commit: Option<String>,
+    /// How many images of the family stay after this one is published; `None`: all.
+    #[serde(default)]
+    pub keep: Option<u32>,
+}
+
+impl Plan {
+    /// What the reader should know although it keeps nothing from being built.
+    pub fn warnings(&self) -> Vec<String> {
+        match &self.origin {
+            Origin::Base(base) if base.state == image::State::Deprecated => {
+                vec![format!("base image {} ({}) is deprecated; a family's name means its newest active image", base.name, base.id)]
+            }
+            _ => Vec::new(),
+        }
+    }
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -249,7 +264,7 @@ pub fn plan(bundle: &Bundle, facts: &Facts, run: &str, now: Timestamp, smoke: bo
         .or_else(|| bundle.properties.get(image::ADMIN_USER).cloned())
         .unwrap_or_else(|| "debian".into());
 
-    let publish = publish(bundle, base, &image_name, run, facts.host.commit.as_deref());
+    let publish = publish(bundle, base, &image_name, run, &facts.host);
     let refuses = !refused.is_empty();
     wrong.append(&mut refused);
     let (Some(origin), true) = (origin, wrong.is_empty()) else {
@@ -295,6 +310,7 @@ pub fn plan(bundle: &Bundle, facts: &Facts, run: &str, now: Timestamp, smoke: bo
             source: SOURCE,
         },
         commit: facts.host.commit.clone(),
+        keep: bundle.keep,
     })
 }
 
@@ -506,7 +522,7 @@ fn too_large(bundle: &Bundle, facts: &CloudFacts, machine: &MachinePlan, base: O
 /// Properties by which Nova chooses a host and boots, besides `hw_*` and `os_*`.
 const BOOTS_BY: [&str; 6] = ["architecture", "hypervisor_type", "vm_mode", "kernel_id", "ramdisk_id", "img_config_drive"];
 
-fn publish(bundle: &Bundle, base: Option<&Image>, name: &str, run: &str, commit: Option<&str>) -> Publication {
+fn publish(bundle: &Bundle, base: Option<&Image>, name: &str, run: &str, host: &HostFacts) -> Publication {
     let glance = &bundle.glance;
     let mut properties = BTreeMap::new();
     // What a machine needs to boot is inherited; what says where a base came from is not.
@@ -521,14 +537,18 @@ fn publish(bundle: &Bundle, base: Option<&Image>, name: &str, run: &str, commit:
     properties.insert(image::FAMILY.into(), bundle.name.clone());
     properties.insert(image::RUN.into(), run.into());
     properties.insert(image::STATE.into(), image::State::Active.name().into());
-    match base {
-        Some(b) => properties.insert(image::BASE.into(), format!("{}@sha512:{}", b.id, b.checksum)),
-        None => properties.remove(image::BASE),
-    };
-    match commit {
-        Some(c) => properties.insert(image::COMMIT.into(), c.into()),
-        None => properties.remove(image::COMMIT),
-    };
+    properties.insert(image::DEFINITION.into(), bundle.label.clone());
+    let base = base.map(|b| format!("{}@sha512:{}", b.id, b.checksum));
+    // Absent rather than another's: these may have come in with the bundle's own properties.
+    for (key, value) in [(image::BASE, base), (image::COMMIT, host.commit.clone()), (image::INPUTS, host.inputs.clone())] {
+        match value {
+            Some(value) => properties.insert(key.into(), value),
+            None => properties.remove(key),
+        };
+    }
+    for key in [image::TESTS, image::HIDDEN_AT] {
+        properties.remove(key);
+    }
     let mut tags = bundle.tags.clone();
     tags.extend(glance.tags.iter().filter(|t| !bundle.tags.contains(t)).cloned());
     Publication {
@@ -591,7 +611,7 @@ mod tests {
                 lacks: Vec::new(),
                 site: None,
             },
-            host: HostFacts { ansible: Some("ansible-playbook 2.14".into()), commit: Some("c0ffee".into()) },
+            host: HostFacts { ansible: Some("ansible-playbook 2.14".into()), commit: Some("c0ffee".into()), inputs: Some("d1d1".into()) },
         }
     }
 
@@ -634,7 +654,9 @@ mod tests {
           "architecture": "x86_64",
           "factory_base": "b1@sha512:abc",
           "factory_commit": "c0ffee",
+          "factory_definition": "images/x",
           "factory_family": "x",
+          "factory_inputs": "d1d1",
           "factory_run": "20261120-233145-abcdef",
           "factory_state": "active",
           "hw_rng_model": "virtio",
@@ -643,6 +665,25 @@ mod tests {
         "#);
         let back: Plan = serde_json::from_str(&serde_json::to_string(&plan).unwrap()).unwrap();
         assert_eq!(back, plan);
+    }
+
+    #[test]
+    fn a_deprecated_base_draws_a_warning() {
+        let mut facts = facts();
+        assert_eq!(plan(&bundle(LEAST), &facts, "r", at(), true).unwrap().warnings(), [""; 0]);
+        facts.cloud.base = BaseFact::Found(Box::new(Image { state: image::State::Deprecated, ..image() }));
+        let told = plan(&bundle(LEAST), &facts, "r", at(), true).unwrap().warnings();
+        assert!(told[0].contains("debian-12 (b1) is deprecated"), "{told:?}");
+    }
+
+    #[test]
+    fn where_an_image_comes_from_is_not_a_bundles_to_say() {
+        let vars =
+            format!("{LEAST}  properties: {{factory_inputs: mine, factory_commit: mine, factory_tests: all, factory_hidden_at: now}}\n");
+        let mut facts = facts();
+        facts.host = HostFacts { ansible: facts.host.ansible, ..HostFacts::default() };
+        let properties = plan(&bundle(&vars), &facts, "r", at(), true).unwrap().publish.properties;
+        assert!(properties.values().all(|v| !["mine", "all", "now"].contains(&v.as_str())), "{properties:?}");
     }
 
     #[test]

@@ -5,6 +5,7 @@
 mod architecture;
 mod checksums;
 mod cli;
+mod family;
 mod fetch;
 mod http;
 mod local;

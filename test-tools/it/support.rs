@@ -32,11 +32,23 @@ impl Factory {
         self
     }
 
+    /// The same, executable.
+    pub fn script(self, path: &str, text: &str) -> Self {
+        use std::os::unix::fs::PermissionsExt;
+        let this = self.file(path, text);
+        std::fs::set_permissions(this.tree().join(path), std::fs::Permissions::from_mode(0o755)).unwrap();
+        this
+    }
+
     pub fn bundle(self, dir: &str, vars: &str) -> Self {
         self.file(&format!("{dir}/build-vars.yml"), vars)
     }
 
     pub fn run(&self, args: &[&str]) -> Ran {
+        Ran::of(self.command(args).output().unwrap())
+    }
+
+    pub fn command(&self, args: &[&str]) -> std::process::Command {
         let mut command = std::process::Command::cargo_bin("image-factory").unwrap();
         command.args(args).current_dir(self.tree()).env("IMAGE_FACTORY_HOME", self.home()).env("CI", "true");
         for (variable, _) in std::env::vars_os() {
@@ -46,7 +58,7 @@ impl Factory {
             }
         }
         command.env("OS_CLIENT_CONFIG_FILE", self.dir.path().join("clouds.yaml"));
-        Ran::of(command.output().unwrap())
+        command
     }
 
     /// Everything below the temporary directory, with sizes: to show that nothing was created.
@@ -68,7 +80,7 @@ pub struct Ran {
 }
 
 impl Ran {
-    fn of(output: Output) -> Self {
+    pub fn of(output: Output) -> Self {
         Self {
             code: output.status.code().unwrap_or(-1),
             out: String::from_utf8_lossy(&output.stdout).into_owned(),

@@ -7,6 +7,7 @@ mod devcloud;
 #[allow(dead_code)] // shared with the tests of local machines, which use more of it
 #[path = "../vm/factory.rs"]
 mod factory;
+mod lifecycle;
 mod main_job;
 mod moments;
 mod os_images;

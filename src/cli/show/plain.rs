@@ -33,6 +33,29 @@ pub struct Plain {
     heart: Option<JoinHandle<()>>,
 }
 
+/// Puts the label of a bundle before each line, for runs side by side. Lines come whole, and go whole.
+pub struct Labelled<W> {
+    head: String,
+    out: W,
+}
+
+impl<W> Labelled<W> {
+    pub fn new(label: &str, out: W) -> Self {
+        Self { head: format!("{label}: "), out }
+    }
+}
+
+impl<W: Write> Write for Labelled<W> {
+    fn write(&mut self, line: &[u8]) -> std::io::Result<usize> {
+        self.out.write_all(&[self.head.as_bytes(), line].concat())?;
+        Ok(line.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        self.out.flush()
+    }
+}
+
 struct Shared {
     teller: Mutex<Teller>,
     /// Wakes the heart to let it end.

@@ -1,7 +1,8 @@
 //! The cloud that is this machine: QEMU, and a directory of images. Same words as any other cloud.
 //!
 //! [`boot`] brings a machine up, [`power`] looks at it and has it stop, [`capture`] makes an image of it in [`staging`],
-//! [`store`] keeps images, [`owned`] finds and deletes what runs left. [`machine`] says where it all lies.
+//! [`store`] keeps images, [`standing`] changes and deletes published ones, [`owned`] finds and deletes what runs left. [`machine`] says where it all lies.
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -12,10 +13,11 @@ use super::ledger::{Entry, Kind};
 use super::{BootSpec, Cloud, CloudError, Cx, Disk, Machine, Power, Publication, Reboot};
 use crate::cancel::{Cancel, Cancelled};
 use crate::disk;
-use crate::image::{self, Image, State};
+use crate::image::{self, Image, Standing, State};
 use crate::plan::{BaseFact, CloudFacts, GIB, Wanted};
 
 mod accel;
+mod backing;
 mod boot;
 mod capture;
 mod facts;
@@ -26,6 +28,7 @@ mod qmp;
 mod second_disk;
 mod seed;
 mod staging;
+mod standing;
 mod store;
 
 pub use accel::Accel;
@@ -94,6 +97,7 @@ impl Cloud for Local {
         let version = self.version(&cx.cancel).await?;
         // What cannot be built anyway is told at once, and without the traces of a trial.
         let how = match base {
+            _ if wanted.base_only => facts::how(version, None),
             BaseFact::Missing { .. } | BaseFact::Ambiguous(_) => facts::how(version, None),
             _ => facts::how(version, Some(self.accel(&cx.cancel).await?)),
         };
@@ -218,6 +222,18 @@ impl Cloud for Local {
 
     async fn check_template(&self, _: &str, _: &Cx) -> Result<Option<Result<(), String>>, CloudError> {
         Ok(None)
+    }
+
+    async fn set_standing(&self, _: &Cx, image: &Image, to: &Standing) -> Result<Image, CloudError> {
+        standing::set(&self.store, &image.id, to)
+    }
+
+    async fn uses(&self, images: &[Image]) -> Result<BTreeMap<String, String>, CloudError> {
+        standing::uses(&self.layout, images)
+    }
+
+    async fn discard(&self, _: &Cx, image: &Image) -> Result<(), CloudError> {
+        standing::discard(&self.store, &self.layout, &image.id)
     }
 }
 

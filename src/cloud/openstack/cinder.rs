@@ -5,7 +5,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::api::{Api, ApiError, Service};
-use super::nova::{absent_is_fine, room_left};
+use super::nova::{PAGE, absent_is_fine, has_next, room_left};
 use crate::cancel::Cancel;
 use crate::plan::{Room, VolumePlan};
 
@@ -18,6 +18,21 @@ pub struct Volume {
     pub status: String,
     #[serde(default)]
     pub metadata: BTreeMap<String, String>,
+    /// Of a volume that was made from an image: that image's properties as they were, and its `image_id`.
+    #[serde(default)]
+    volume_image_metadata: Value,
+}
+
+impl Volume {
+    /// Image that it was made from.
+    pub fn image(&self) -> Option<&str> {
+        self.volume_image_metadata["image_id"].as_str()
+    }
+
+    /// What people know it by.
+    pub fn label(&self) -> &str {
+        self.name.as_deref().filter(|n| !n.is_empty()).unwrap_or(&self.id)
+    }
 }
 
 #[derive(Deserialize)]
@@ -34,12 +49,27 @@ pub async fn volume(api: &Api, id: &str, cancel: &Cancel) -> Result<Option<Volum
     }
 }
 
+/// All volumes of the project; Cinder gives them in pages, as Nova its servers.
 pub async fn volumes(api: &Api, cancel: &Cancel) -> Result<Vec<Volume>, ApiError> {
     #[derive(Deserialize)]
     struct Many {
         volumes: Vec<Volume>,
+        #[serde(default, rename = "volumes_links")]
+        links: Vec<Value>,
     }
-    Ok(api.get(Service::Volume, &["volumes", "detail"]).what("list volumes").fetch::<Many>(cancel).await?.volumes)
+    let mut found: Vec<Volume> = Vec::new();
+    loop {
+        let mut call = api.get(Service::Volume, &["volumes", "detail"]).query("limit", PAGE.to_string());
+        if let Some(last) = found.last() {
+            call = call.query("marker", &last.id);
+        }
+        let page = call.what("list volumes").fetch::<Many>(cancel).await?;
+        let more = has_next(&page.links, page.volumes.len());
+        found.extend(page.volumes);
+        if !more {
+            return Ok(found);
+        }
+    }
 }
 
 /// Sends one create of a volume, empty or with the content of an image; returns the ID.

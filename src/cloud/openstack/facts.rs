@@ -1,5 +1,6 @@
 //! What the project has, and what it may still have: read side by side, nothing is created.
 use std::net::{IpAddr, ToSocketAddrs, UdpSocket};
+use std::time::{Duration, Instant};
 
 use super::api::Service;
 use super::glance::{self, Record};
@@ -8,6 +9,9 @@ use crate::cancel::Cancel;
 use crate::cloud::{CloudError, Cx};
 use crate::image::{self, Image};
 use crate::plan::{BaseFact, CloudFacts, Network, Room, SiteFacts, Wanted};
+
+/// So long what was seen of a base is taken for what is.
+const JUST_NOW: Duration = Duration::from_secs(10);
 
 pub async fn facts(cloud: &OpenStack, wanted: &Wanted, cx: &Cx) -> Result<CloudFacts, CloudError> {
     let cancel = &cx.cancel;
@@ -21,7 +25,7 @@ pub async fn facts(cloud: &OpenStack, wanted: &Wanted, cx: &Cx) -> Result<CloudF
     if wanted.base_only {
         let base = base.await?;
         if let (BaseFact::Found(image), Some(name)) = (&base, &wanted.base) {
-            *cloud.seen.base.lock().expect("plain assignments do not panic") = Some((name.clone(), (**image).clone()));
+            *cloud.seen.base.lock().expect("plain assignments do not panic") = Some((name.clone(), (**image).clone(), Instant::now()));
         }
         return Ok(nothing(base));
     }
@@ -78,7 +82,8 @@ async fn named(cloud: &OpenStack, name: &str, cancel: &Cancel) -> Result<Vec<Rec
 /// an image what he likes.
 async fn base(cloud: &OpenStack, facts: &Wanted, project: &str, cancel: &Cancel) -> Result<BaseFact, CloudError> {
     let Some(wanted) = facts.base.as_deref() else { return Ok(BaseFact::None) };
-    if let Some((_, image)) = cloud.seen.base.lock().expect("plain assignments do not panic").take_if(|(name, _)| name == wanted) {
+    let seen = cloud.seen.base.lock().expect("plain assignments do not panic").take_if(|(name, ..)| name == wanted);
+    if let Some((_, image, _)) = seen.filter(|(.., at)| !facts.base_only && at.elapsed() < JUST_NOW) {
         return Ok(BaseFact::Found(Box::new(image)));
     }
     if !facts.base_is_family {

@@ -46,6 +46,11 @@ const OWN_KEYS: &[&str] = &[
 pub struct Record(Map<String, Value>);
 
 impl Record {
+    #[cfg(test)]
+    pub fn of(map: Map<String, Value>) -> Self {
+        Self(map)
+    }
+
     fn text(&self, key: &str) -> &str {
         self.0.get(key).and_then(Value::as_str).unwrap_or_default()
     }

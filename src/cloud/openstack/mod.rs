@@ -2,7 +2,7 @@
 //!
 //! [`login`] says who we are and where, [`keystone`] gets tokens, [`api`] sends requests; [`nova`], [`glance`], [`neutron`],
 //! [`cinder`] and [`heat`] are the calls that are made. On them stand [`facts`], [`boot`], [`power`], [`capture`],
-//! [`publish`] and [`owned`], the factory's verbs.
+//! [`publish`], [`standing`] and [`owned`], the factory's verbs.
 use std::collections::BTreeMap;
 use std::future::Future;
 use std::path::{Path, PathBuf};
@@ -14,7 +14,7 @@ use super::host::Host;
 use super::ledger::Entry;
 use super::{BootSpec, Cloud, CloudError, Cx, Disk, Machine, Power, Publication, Reboot};
 use crate::cancel::Cancel;
-use crate::image::Image;
+use crate::image::{Image, Standing};
 use crate::plan::{CloudFacts, SiteDefaults, Wanted};
 
 pub mod api;
@@ -34,6 +34,7 @@ mod owned;
 mod power;
 mod publish;
 mod second_disk;
+mod standing;
 #[cfg(test)]
 mod tests;
 
@@ -69,8 +70,8 @@ pub struct OpenStack {
 /// What one verb has just seen, for the next one, which would look at the same thing again at once. Taken out when it is used.
 #[derive(Default)]
 struct Seen {
-    /// By the name that was asked for.
-    base: std::sync::Mutex<Option<(String, Image)>>,
+    /// By the name that was asked for, and when. It is of use for the next look only: another build may publish a newer one.
+    base: std::sync::Mutex<Option<(String, Image, std::time::Instant)>>,
     /// A server that was shut down.
     off: std::sync::Mutex<Option<nova::Server>>,
 }
@@ -234,5 +235,17 @@ impl Cloud for OpenStack {
             return Ok(None);
         }
         Ok(Some(heat::validate(&self.api, template, &cx.cancel).await?))
+    }
+
+    async fn set_standing(&self, cx: &Cx, image: &Image, to: &Standing) -> Result<Image, CloudError> {
+        standing::set(self, cx, image, to).await
+    }
+
+    async fn uses(&self, images: &[Image]) -> Result<BTreeMap<String, String>, CloudError> {
+        standing::uses(self, images).await
+    }
+
+    async fn discard(&self, cx: &Cx, image: &Image) -> Result<(), CloudError> {
+        standing::discard(self, cx, image).await
     }
 }

@@ -62,6 +62,11 @@ impl Server {
         if self.image.is_object() { None } else { self.volumes.first().map(|v| v.id.as_str()) }
     }
 
+    /// Image that it boots from.
+    pub fn image(&self) -> Option<&str> {
+        self.image["id"].as_str()
+    }
+
     /// Why it is in ERROR.
     pub fn fault(&self) -> String {
         self.fault.as_ref().map_or_else(|| "Nova gives no reason".to_owned(), |f| f.message.clone())
@@ -76,6 +81,16 @@ struct One {
 #[derive(Deserialize)]
 struct Many {
     servers: Vec<Server>,
+    #[serde(default, rename = "servers_links")]
+    links: Vec<Value>,
+}
+
+/// What a service gives at once; its operator may have made that less.
+pub const PAGE: usize = 500;
+
+/// More is to come after a page of `count`. Source: the Compute and Block Storage API guides, paginated collections.
+pub fn has_next(links: &[Value], count: usize) -> bool {
+    count > 0 && (count >= PAGE || links.iter().any(|l| l["rel"] == "next"))
 }
 
 /// `None`: it is not there.
@@ -92,6 +107,23 @@ pub async fn servers(api: &Api, prefix: &str, cancel: &Cancel) -> Result<Vec<Ser
     let call = api.get(Service::Compute, &["servers", "detail"]).query("name", format!("^{prefix}"));
     let many = call.what("list servers").fetch::<Many>(cancel).await?;
     Ok(many.servers.into_iter().filter(|s| s.name.starts_with(prefix)).collect())
+}
+
+/// All servers of the project; Nova gives them in pages.
+pub async fn all_servers(api: &Api, cancel: &Cancel) -> Result<Vec<Server>, ApiError> {
+    let mut found: Vec<Server> = Vec::new();
+    loop {
+        let mut call = api.get(Service::Compute, &["servers", "detail"]).query("limit", PAGE.to_string());
+        if let Some(last) = found.last() {
+            call = call.query("marker", &last.id);
+        }
+        let page = call.what("list servers").fetch::<Many>(cancel).await?;
+        let more = has_next(&page.links, page.servers.len());
+        found.extend(page.servers);
+        if !more {
+            return Ok(found);
+        }
+    }
 }
 
 /// Sends one create; `body` is the content of `server`. Returns the ID.

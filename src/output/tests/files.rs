@@ -166,7 +166,7 @@ fn one_bad_output_does_not_keep_the_others_back() {
 fn digest_of_a_definition_is_what_sha256sum_gives() {
     let tree = tempfile::tempdir().unwrap();
     let bundle = bundle(tree.path(), &[("b.j2", "b"), ("a.j2", "a")]);
-    let inputs = Inputs::read(&bundle.dir).unwrap();
+    let inputs = Inputs::of(&bundle).unwrap();
     let shell = "find . -type f | LC_ALL=C sort | xargs sha256sum | sha256sum";
     let out = std::process::Command::new("sh").args(["-c", shell]).current_dir(&bundle.dir).output().unwrap();
     assert_eq!(String::from_utf8(out.stdout).unwrap().split(' ').next().unwrap(), inputs.sha256);

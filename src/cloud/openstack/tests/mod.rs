@@ -12,6 +12,7 @@ mod logins;
 mod requests;
 mod secrets;
 mod uploads;
+mod standing;
 
 pub const PASSWORD: &str = "tr0ub4dor-password";
 pub const TOKEN: &str = "gAAAA-token";

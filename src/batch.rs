@@ -1,0 +1,168 @@
+//! Several bundles in one go: bases first, independent ones side by side, each base once. And which of them need it.
+use std::collections::BTreeSet;
+use std::time::Instant;
+
+use futures_util::StreamExt;
+use futures_util::stream::FuturesUnordered;
+
+use crate::bundle::{self, Base, Bundle};
+use crate::cloud::ledger::Ledger;
+use crate::cloud::{Cloud, CloudError, Cx};
+use crate::event::Events;
+use crate::family;
+use crate::lineage;
+use crate::plan::{BaseFact, Wanted};
+use crate::run::{self, Ended, RunError, Setup};
+
+mod schedule;
+use schedule::Schedule;
+
+/// A bundle of a batch.
+#[derive(Debug)]
+pub struct Job {
+    pub bundle: Bundle,
+    /// The job that builds its base.
+    pub base: Option<usize>,
+}
+
+/// What became of a job.
+pub enum End {
+    Ended(Box<Ended>, f64),
+    /// The base it would have been built on was not built; label of that base.
+    BaseFailed(String),
+    /// A signal came before its turn.
+    NotBegun,
+}
+
+/// The jobs of these bundles, each once. A base `os/<name>` of the tree that is missing in the cloud becomes a job of its own, so
+/// that two bundles which both need it do not both build it. With them come notes on what was added.
+pub async fn jobs(setup: &Setup<'_>, named: Vec<Bundle>) -> Result<(Vec<Job>, Vec<String>), RunError> {
+    let mut bundles: Vec<Bundle> = Vec::new();
+    for bundle in named {
+        if bundles.iter().all(|b| b.label != bundle.label) {
+            bundles.push(bundle);
+        }
+    }
+    let (mut notes, mut there) = (Vec::new(), BTreeSet::new());
+    let mut looked = 0;
+    while looked < bundles.len() {
+        let bundle = &bundles[looked];
+        looked += 1;
+        let Some(Base::Os(name)) = &bundle.base else { continue };
+        let label = format!("os/{name}");
+        if bundles.iter().any(|b| b.label == label) || !there.insert(label.clone()) {
+            continue;
+        }
+        if let Some(base) = if_missing(setup, bundle, &label).await? {
+            notes.push(format!("base {label} of {} is missing: building it first", bundle.label));
+            bundles.push(base);
+        }
+    }
+    let all: Vec<&Bundle> = bundles.iter().collect();
+    let bases: Vec<Option<usize>> = all.iter().map(|b| bundle::base_among(&all, b)).collect();
+    Ok((bundles.into_iter().zip(bases).map(|(bundle, base)| Job { bundle, base }).collect(), notes))
+}
+
+/// The definition of the base `label`, if no image of it is there.
+async fn if_missing(setup: &Setup<'_>, bundle: &Bundle, label: &str) -> Result<Option<Bundle>, RunError> {
+    let base = bundle::load(&bundle.tree, &bundle.tree.join(label)).map_err(RunError::Bad)?.bundle;
+    let cx = Cx { ledger: Ledger::none(), events: Events::default(), cancel: setup.cancel.clone() };
+    let wanted = Wanted { base: Some(base.name.clone()), base_is_family: true, base_only: true, ..Wanted::default() };
+    let facts = setup.cloud.facts(&wanted, &cx).await?;
+    // What a cloud lacks at all, each run tells by itself.
+    let missing = matches!(facts.base, BaseFact::Missing { .. }) && facts.lacks.is_empty();
+    Ok(missing.then_some(base))
+}
+
+/// Runs the jobs, at most `at_once` side by side, and hands over what became of each as soon as it is known. After a signal no job
+/// is begun; those that run come home by themselves.
+pub async fn run(setup: &Setup<'_>, jobs: &[Job], at_once: usize, mut on_end: impl FnMut(usize, End)) {
+    let mut schedule = Schedule::new(jobs.iter().map(|j| j.base).collect(), at_once);
+    let mut running = FuturesUnordered::new();
+    loop {
+        while setup.cancel.check().is_ok()
+            && let Some(index) = schedule.next()
+        {
+            running.push(async move {
+                let begin = Instant::now();
+                let ended = run::run(setup, &jobs[index].bundle).await;
+                (index, ended, begin.elapsed().as_secs_f64())
+            });
+        }
+        let Some((index, ended, seconds)) = running.next().await else { break };
+        let skipped = schedule.ended(index, ended.result.is_ok());
+        let stopped = setup.cancel.check().is_err();
+        on_end(index, End::Ended(Box::new(ended), seconds));
+        for other in skipped {
+            let base = jobs[other].base.map(|b| jobs[b].bundle.label.clone()).unwrap_or_default();
+            on_end(other, if stopped { End::NotBegun } else { End::BaseFailed(base) });
+        }
+    }
+    schedule.waiting().into_iter().for_each(|index| on_end(index, End::NotBegun));
+}
+
+/// Whether a definition has to be built again.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Need {
+    /// Why.
+    Stale(Vec<String>),
+    Fresh,
+    /// No image of it is active.
+    NeverBuilt,
+    /// The very same was built, and deprecated since: the name of that image.
+    RolledBack(String),
+}
+
+/// What each of `bundles` needs. `named`: they were asked for by name, and one that was never built is to be built then; of a whole
+/// tree only what is in use is kept up to date.
+pub async fn needs(cloud: &dyn Cloud, bundles: &[Bundle], named: bool) -> Result<Vec<Need>, CloudError> {
+    let images = cloud.images().await?;
+    let mut needs = Vec::new();
+    for bundle in bundles {
+        let Some(image) = family::current(&images, &bundle.name) else {
+            needs.push(if named { Need::Stale(vec!["it was never built".into()]) } else { Need::NeverBuilt });
+            continue;
+        };
+        let now = lineage::now(cloud, &images, bundle).await?;
+        let why = family::stale(image, &now);
+        needs.push(match family::rolled_back(&images, image, &now) {
+            _ if why.is_empty() => Need::Fresh,
+            Some(same) => Need::RolledBack(same.name.clone()),
+            None => Need::Stale(why),
+        });
+    }
+    let all: Vec<&Bundle> = bundles.iter().collect();
+    let bases: Vec<Option<(usize, &str)>> =
+        all.iter().map(|b| bundle::base_among(&all, b).map(|base| (base, all[base].label.as_str()))).collect();
+    spread(&mut needs, &bases);
+    Ok(needs)
+}
+
+/// What stands on something that is rebuilt is rebuilt as well.
+fn spread(needs: &mut [Need], bases: &[Option<(usize, &str)>]) {
+    // A chain of bases is no longer than the list.
+    for _ in 0..needs.len() {
+        for index in 0..needs.len() {
+            let Some((base, label)) = bases[index] else { continue };
+            if matches!(needs[base], Need::Stale(_)) && matches!(needs[index], Need::Fresh | Need::RolledBack(_)) {
+                needs[index] = Need::Stale(vec![format!("its base {label} is rebuilt")]);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_stands_on_something_stale_is_stale() {
+        let changed = || Need::Stale(vec!["its definition changed".into()]);
+        let mut needs = [Need::Fresh, Need::Fresh, changed(), Need::NeverBuilt, Need::RolledBack("x".into()), Need::Fresh];
+        // 0 on 1 on 2; 3 and 4 on 2; 5 on none.
+        let bases = [Some((1, "os/b")), Some((2, "os/c")), None, Some((2, "os/c")), Some((2, "os/c")), None];
+        spread(&mut needs, &bases);
+        let rebuilt = |base: &str| Need::Stale(vec![format!("its base {base} is rebuilt")]);
+        assert_eq!(needs, [rebuilt("os/b"), rebuilt("os/c"), changed(), Need::NeverBuilt, rebuilt("os/c"), Need::Fresh]);
+    }
+}

@@ -1,0 +1,163 @@
+//! What a definition is made of: its files and their digests. Two builds of the same digest were told the same.
+use std::fs::File;
+use std::io::{self, Read};
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+
+use sha2::{Digest, Sha256};
+
+use super::Bundle;
+use super::tree::SETTINGS;
+
+/// One file of a definition.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct InputFile {
+    /// Relative to the bundle's directory.
+    pub path: PathBuf,
+    /// Hex. Of a symbolic link the target's name is hashed, so that nothing outside is read.
+    pub sha256: String,
+    /// `-`, `x` for an executable, `l` for a link.
+    pub mode: char,
+}
+
+/// Every file of a definition, ordered by path: those of its directory, but for `target` (what builds leave) and `.git`; and its
+/// build-vars.yml where `bundle.path` leads to another directory. The error names the place.
+pub fn files(bundle: &Bundle) -> Result<Vec<InputFile>, (PathBuf, io::Error)> {
+    let mut files = below(&bundle.dir)?;
+    let label = Path::new(&bundle.label).join(SETTINGS);
+    let settings = bundle.tree.join(&label);
+    // Paths of the directory's own files have no label before them, so these two never meet.
+    if settings.is_file() && settings.parent() != Some(&bundle.dir) {
+        let sha256 = File::open(&settings).and_then(digest).map_err(|e| (settings, e))?;
+        files.push(InputFile { path: label, sha256, mode: '-' });
+    }
+    files.sort_by(|a, b| a.path.as_os_str().cmp(b.path.as_os_str()));
+    Ok(files)
+}
+
+fn below(dir: &Path) -> Result<Vec<InputFile>, (PathBuf, io::Error)> {
+    let left_out = |e: &walkdir::DirEntry| e.file_name() == ".git" || e.depth() == 1 && e.file_name() == "target";
+    let mut files = Vec::new();
+    for entry in walkdir::WalkDir::new(dir).into_iter().filter_entry(|e| e.depth() == 0 || !left_out(e)) {
+        let entry = entry.map_err(|e| {
+            let path = e.path().unwrap_or(dir).to_path_buf();
+            (path, e.into_io_error().unwrap_or_else(|| io::Error::other("a loop of links")))
+        })?;
+        let path = entry.path().strip_prefix(dir).unwrap_or(entry.path()).to_path_buf();
+        let read = || {
+            if entry.file_type().is_file() {
+                let file = File::open(entry.path())?;
+                let mode = if file.metadata()?.permissions().mode() & 0o111 == 0 { '-' } else { 'x' };
+                Ok(Some((digest(file)?, mode)))
+            } else if entry.file_type().is_symlink() {
+                let target = std::fs::read_link(entry.path())?;
+                Ok(Some((hex(&Sha256::digest(target.as_os_str().as_encoded_bytes())), 'l')))
+            } else {
+                Ok(None)
+            }
+        };
+        match read() {
+            Ok(Some((sha256, mode))) => files.push(InputFile { path, sha256, mode }),
+            Ok(None) => {}
+            Err(e) => return Err((entry.path().to_path_buf(), e)),
+        }
+    }
+    Ok(files)
+}
+
+/// One digest over all that a definition says: paths, contents, and whether a file may be executed (the rest of a mode differs
+/// from checkout to checkout). SHA-256 of lines `<sha256> <mode> ./<path>`, in hex. Values of `--set` are not in it.
+pub fn inputs(bundle: &Bundle) -> Result<String, (PathBuf, io::Error)> {
+    let mut all = Sha256::new();
+    for file in files(bundle)? {
+        all.update(format!("{} {} ./{}\n", file.sha256, file.mode, file.path.display()));
+    }
+    Ok(hex(&all.finalize()))
+}
+
+fn digest(mut file: File) -> io::Result<String> {
+    let (mut hash, mut buffer) = (Sha256::new(), vec![0; 64 << 10]);
+    loop {
+        match file.read(&mut buffer)? {
+            0 => return Ok(hex(&hash.finalize())),
+            n => hash.update(&buffer[..n]),
+        }
+    }
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|b| format!("{b:02x}")).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+
+    const VARS: &str = "bundle: {name: x, img_base: b}\n";
+
+    fn tree() -> (tempfile::TempDir, Bundle) {
+        let tree = tempfile::tempdir().unwrap();
+        let dir = tree.path().join("images/x");
+        fs::create_dir_all(dir.join("ansible")).unwrap();
+        fs::write(dir.join("build-vars.yml"), VARS).unwrap();
+        fs::write(dir.join("ansible/bootstrap.yml"), "- hosts: local\n").unwrap();
+        let bundle = crate::bundle::load(tree.path(), &dir).unwrap().bundle;
+        (tree, bundle)
+    }
+
+    #[test]
+    fn whatever_a_definition_says_is_in_its_digest() {
+        let (_tree, bundle) = tree();
+        let file = |name: &str| bundle.dir.join(name);
+        let mut seen = vec![inputs(&bundle).unwrap()];
+        assert_eq!(seen[0].len(), 64);
+        let mut differs = |what: &str| {
+            let now = inputs(&bundle).unwrap();
+            assert!(!seen.contains(&now), "{what}");
+            seen.push(now);
+        };
+        fs::write(file("ansible/bootstrap.yml"), "- hosts: all\n").unwrap();
+        differs("content");
+        fs::set_permissions(file("ansible/bootstrap.yml"), fs::Permissions::from_mode(0o755)).unwrap();
+        differs("mode");
+        fs::rename(file("ansible/bootstrap.yml"), file("ansible/other.yml")).unwrap();
+        differs("name");
+        std::os::unix::fs::symlink("other.yml", file("ansible/bootstrap.yml")).unwrap();
+        differs("link");
+        fs::write(file("build-vars.yml"), format!("{VARS}\n")).unwrap();
+        differs("settings");
+        fs::write(file("empty"), "").unwrap();
+        differs("an empty file");
+    }
+
+    #[test]
+    fn what_is_no_part_of_a_definition_is_not() {
+        let (_tree, bundle) = tree();
+        let before = inputs(&bundle).unwrap();
+        for dir in ["target/runs", ".git", "emptydir"] {
+            fs::create_dir_all(bundle.dir.join(dir)).unwrap();
+        }
+        fs::write(bundle.dir.join("target/runs/log"), "x").unwrap();
+        fs::write(bundle.dir.join(".git/HEAD"), "x").unwrap();
+        fs::set_permissions(bundle.dir.join("build-vars.yml"), fs::Permissions::from_mode(0o600)).unwrap();
+        assert_eq!(inputs(&bundle).unwrap(), before);
+        fs::create_dir_all(bundle.dir.join("files/target")).unwrap();
+        fs::write(bundle.dir.join("files/target/x"), "x").unwrap();
+        assert_ne!(inputs(&bundle).unwrap(), before, "a directory of that name further down is the bundle's");
+    }
+
+    #[test]
+    fn settings_that_lie_elsewhere_count() {
+        let (tree, _) = tree();
+        let dir = tree.path().join("images/y");
+        fs::create_dir_all(&dir).unwrap();
+        let vars = "bundle: {name: y, img_base: b, path: images/x}\n";
+        fs::write(dir.join("build-vars.yml"), vars).unwrap();
+        let bundle = crate::bundle::load(tree.path(), &dir).unwrap().bundle;
+        let before = inputs(&bundle).unwrap();
+        fs::write(dir.join("build-vars.yml"), format!("{vars}# more\n")).unwrap();
+        assert_ne!(inputs(&bundle).unwrap(), before);
+    }
+}

@@ -1,0 +1,85 @@
+//! `image-factory image prune`
+use std::process::ExitCode;
+
+use super::{definitions, json};
+use crate::cli::{Context, Failure, err, out};
+use crate::cloud::ledger::Ledger;
+use crate::cloud::{Cloud, Cx};
+use crate::event::Events;
+use crate::family::{self, Fate, Policy};
+use crate::prune;
+use crate::run;
+
+#[derive(clap::Args)]
+pub struct Args {
+    /// Families to prune [default: those whose definitions in this tree say `keep`; with --keep, all]
+    #[arg(value_name = "FAMILY")]
+    families: Vec<String>,
+    /// Keep so many of the newest active images, whatever the definitions say
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    keep: Option<u32>,
+    /// Delete what is beyond at once, instead of hiding it until the next prune
+    #[arg(long)]
+    now: bool,
+    /// Say what would become of each image, and do nothing
+    #[arg(long)]
+    dry_run: bool,
+}
+
+pub async fn run(context: &Context, cloud: &dyn Cloud, args: &Args) -> Result<ExitCode, Failure> {
+    let families = policies(context, cloud, args).await?;
+    let cx = Cx { ledger: Ledger::none(), events: Events::default(), cancel: context.cancel.clone() };
+    let building = run::bases_of_live_runs(&context.home).map_err(|e| Failure::host(format!("cannot read the index of runs: {e}")))?;
+    let done = prune::prune(cloud, &cx, &families, &building, args.dry_run).await?;
+    if context.common.json {
+        out(&json(&done));
+    } else {
+        for (family, policy) in &families {
+            let of_it: Vec<_> = done.iter().filter(|p| p.family == *family).collect();
+            out(&format!("{family}: {} published, {} of the newest are kept", of_it.len(), policy.keep));
+            for pruned in of_it.iter().filter(|p| p.error.is_none()) {
+                out(&format!("  {}", pruned.text(args.dry_run)));
+            }
+        }
+        if done.iter().all(|p| matches!(p.fate, Fate::Keep | Fate::Spare)) {
+            out("nothing to prune");
+        }
+    }
+    let failed: Vec<_> = done.iter().filter(|p| p.error.is_some()).collect();
+    for pruned in &failed {
+        err(&format!("error: {}: {}", pruned.family, pruned.text(args.dry_run)));
+    }
+    Ok(ExitCode::from(if failed.is_empty() { 0 } else { 20 }))
+}
+
+/// Which families, and how many of each stay.
+async fn policies(context: &Context, cloud: &dyn Cloud, args: &Args) -> Result<Vec<(String, Policy)>, Failure> {
+    let bundles = definitions(context);
+    let images = cloud.images().await?;
+    let known = family::all(&images);
+    let keep = |family: &str| args.keep.or_else(|| bundles.iter().find(|b| b.name == family).and_then(|b| b.keep));
+    let policy = |keep: u32| Policy { keep, at_once: args.now };
+    if args.families.is_empty() {
+        let chosen: Vec<_> = known.iter().filter_map(|f| Some(((*f).to_owned(), policy(keep(f)?)))).collect();
+        if chosen.is_empty() && !known.is_empty() {
+            return Err(Failure::usage("no definition of this tree says how many images to `keep`")
+                .hint("write `keep: 3` into build-vars.yml, or give --keep 3"));
+        }
+        return Ok(chosen);
+    }
+    let mut chosen = Vec::new();
+    for family in &args.families {
+        if !known.contains(&family.as_str()) {
+            let hint = if known.is_empty() { "there is none at all".to_owned() } else { format!("there are: {}", known.join(", ")) };
+            return Err(Failure::cloud(format!("no family `{family}`")).hint(hint));
+        }
+        let keep = keep(family).ok_or_else(|| {
+            Failure::usage(format!("how many images of {family} are to be kept is not known"))
+                .hint("write `keep: 3` into its build-vars.yml, or give --keep 3")
+        })?;
+        if !chosen.iter().any(|(f, _)| f == family) {
+            chosen.push((family.clone(), policy(keep)));
+        }
+    }
+    Ok(chosen)
+}

@@ -1,0 +1,110 @@
+//! Published images after their builds: who uses them, their standing, and their end.
+use std::collections::BTreeMap;
+
+use serde_json::json;
+
+use super::glance::{self, Patch, Record};
+use super::{OpenStack, cinder, nova};
+use crate::cancel::Cancel;
+use crate::cloud::openstack::api::Service;
+use crate::cloud::{self, CloudError, Cx};
+use crate::image::{self, Image, Standing, Visibility};
+
+/// The image as Glance shows it now, if it is one that may be changed: this project's, published, made by a run of the factory.
+async fn ours(cloud: &OpenStack, image: &Image, what: &str, cancel: &Cancel) -> Result<Option<Record>, CloudError> {
+    let Some(record) = glance::image(&cloud.api, &image.id, cancel).await? else { return Ok(None) };
+    if record.owner() != cloud.api.project(cancel).await? {
+        return Err(CloudError::refused(what, "it belongs to another project"));
+    }
+    match cloud::untouchable(&record.image()) {
+        Some(why) => Err(CloudError::refused(what, why)),
+        None => Ok(Some(record)),
+    }
+}
+
+/// One change, read back.
+pub async fn set(cloud: &OpenStack, cx: &Cx, image: &Image, to: &Standing) -> Result<Image, CloudError> {
+    let what = format!("change image {}", image.name);
+    let gone = || CloudError::refused(&what, format!("image {} is gone", image.id));
+    let now = ours(cloud, image, &what, &cx.cancel).await?.ok_or_else(gone)?;
+    let patch = change(&now, to);
+    if patch.is_empty() {
+        return Ok(now.image());
+    }
+    let done = glance::patch(&cloud.api, &image.id, &patch, &cx.cancel).await;
+    // Whether or not an answer came: what Glance shows counts. It may be asked even when a signal came meanwhile.
+    let after = glance::image(&cloud.api, &image.id, &Cancel::default()).await?.ok_or_else(gone)?.image();
+    match done {
+        _ if after.standing() == *to => Ok(after),
+        Err(e) => Err(e.into()),
+        Ok(_) => Err(CloudError::refused(&what, format!("Glance took the change, and shows something else: {:?}", after.standing()))),
+    }
+}
+
+fn change(now: &Record, to: &Standing) -> Patch {
+    let mut patch = Patch::default();
+    if now.property(image::STATE) != Some(to.state.name()) {
+        patch.set(image::STATE, to.state.name());
+    }
+    if now.flag("os_hidden") != to.hidden {
+        patch.replace("os_hidden", json!(to.hidden));
+    }
+    match (now.property(image::HIDDEN_AT), to.hidden_at.map(|at| at.to_string())) {
+        (Some(_), None) => patch.remove(image::HIDDEN_AT),
+        (had, Some(at)) if had != Some(&at) => patch.set(image::HIDDEN_AT, at),
+        _ => {}
+    }
+    patch
+}
+
+/// Servers that boot from an image and volumes that were made from it, of this project. The machines of others are not to be seen,
+/// so an image that others may use counts as used.
+pub async fn uses(cloud: &OpenStack, images: &[Image]) -> Result<BTreeMap<String, String>, CloudError> {
+    let (api, cancel) = (&cloud.api, Cancel::default());
+    if images.is_empty() {
+        return Ok(BTreeMap::new());
+    }
+    let volumes = async {
+        match api.has(Service::Volume, &cancel).await? {
+            true => cinder::volumes(api, &cancel).await,
+            false => Ok(Vec::new()),
+        }
+    };
+    let (servers, volumes) = tokio::try_join!(nova::all_servers(api, &cancel), volumes)?;
+    let mut users: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    let servers = servers.iter().filter_map(|s| Some((s.image()?, format!("server {}", s.name))));
+    let volumes = volumes.iter().filter_map(|v| Some((v.image()?, format!("volume {}", v.label()))));
+    for (id, user) in servers.chain(volumes).filter(|(id, _)| images.iter().any(|i| i.id == *id)) {
+        users.entry(id.to_owned()).or_default().push(user);
+    }
+    let mut uses = cloud::sentences(users);
+    for image in images {
+        if uses.contains_key(&image.id) {
+            continue;
+        }
+        let open = match image.visibility {
+            Visibility::Private => None,
+            // Glance calls an image shared before anybody is named.
+            Visibility::Shared => (!glance::members(api, &image.id, &cancel).await?.is_empty()).then_some("shared"),
+            Visibility::Community => Some("a community image"),
+            Visibility::Public => Some("public"),
+        };
+        if let Some(word) = open {
+            uses.insert(image.id.clone(), format!("it is {word}: who uses it in other projects cannot be seen"));
+        }
+    }
+    Ok(uses)
+}
+
+pub async fn discard(cloud: &OpenStack, cx: &Cx, image: &Image) -> Result<(), CloudError> {
+    let what = format!("delete image {}", image.name);
+    let Some(now) = ours(cloud, image, &what, &cx.cancel).await? else { return Ok(()) };
+    let now = now.image();
+    if now.protected {
+        return Err(CloudError::refused(what, "it is protected"));
+    }
+    if let Some(user) = uses(cloud, std::slice::from_ref(&now)).await?.remove(&now.id) {
+        return Err(CloudError::refused(what, user));
+    }
+    Ok(glance::delete(&cloud.api, &now.id, &cx.cancel).await?)
+}

@@ -1,0 +1,259 @@
+//! Every decision, on families made by hand.
+use super::*;
+use crate::image::Visibility;
+
+/// `created` orders them; newest has the largest.
+fn image(id: &str, family: &str, created: i64, state: State) -> Image {
+    Image {
+        id: id.into(),
+        name: format!("{family}-{created}"),
+        family: family.into(),
+        state,
+        created: jiff::Timestamp::from_second(created).unwrap(),
+        size: 1,
+        virtual_size: 1,
+        checksum: format!("sum-of-{id}"),
+        properties: [(image::RUN.to_owned(), "r".to_owned())].into(),
+        tags: Vec::new(),
+        min_disk_gb: 1,
+        min_ram_mb: 0,
+        visibility: Visibility::Private,
+        protected: false,
+        hidden: false,
+    }
+}
+
+fn hidden(mut image: Image) -> Image {
+    (image.state, image.hidden) = (State::Deprecated, true);
+    image.properties.insert(image::HIDDEN_AT.into(), "2026-11-20T10:00:00Z".into());
+    image
+}
+
+fn child(mut image: Image, base: &Image) -> Image {
+    image.properties.insert(image::BASE.into(), format!("{}@sha512:{}", base.id, base.checksum));
+    image
+}
+
+fn with(mut image: Image, key: &str, value: &str) -> Image {
+    image.properties.insert(key.into(), value.into());
+    image
+}
+
+fn fates(images: &[Image], keep: u32, at_once: bool, uses: &[(&str, &str)]) -> Vec<(String, Fate)> {
+    let uses = uses.iter().map(|(id, who)| ((*id).to_owned(), (*who).to_owned())).collect();
+    let verdicts = prune(images, "f", Policy { keep, at_once }, &uses);
+    assert!(verdicts.iter().all(|v| !v.why.is_empty()), "{verdicts:?}");
+    verdicts.into_iter().map(|v| (v.image.id.clone(), v.fate)).collect()
+}
+
+fn expect(list: &[(&str, Fate)]) -> Vec<(String, Fate)> {
+    list.iter().map(|(id, fate)| ((*id).to_owned(), *fate)).collect()
+}
+
+use Fate::{Delete, Hide, Keep, Spare};
+use State::{Active, Building, Deprecated};
+
+#[test]
+fn the_newest_active_one_is_current() {
+    let images = [
+        image("a", "f", 1, Active),
+        image("c", "f", 3, Active),
+        image("b", "f", 2, Active),
+        image("d", "f", 4, Deprecated),
+        image("e", "f", 5, Building),
+        Image { hidden: true, ..image("g", "f", 6, Active) },
+        image("x", "other", 9, Active),
+    ];
+    assert_eq!(current(&images, "f").unwrap().id, "c");
+    assert_eq!(before(&images, "f").unwrap().id, "b");
+    assert_eq!(deprecated(&images, "f").unwrap().id, "d");
+    assert_eq!(current(&images, "none"), None);
+    assert_eq!(before(&images, "other"), None);
+    assert_eq!(all(&images), ["f", "other"]);
+}
+
+/// Images of the same second: both sides of a comparison must agree on which is newer.
+#[test]
+fn of_one_age_the_larger_id_is_newer() {
+    let images = [image("b", "f", 1, Active), image("a", "f", 1, Active)];
+    assert_eq!((current(&images, "f").unwrap().id.as_str(), before(&images, "f").unwrap().id.as_str()), ("b", "a"));
+}
+
+#[test]
+fn an_image_is_found_by_id_then_name_then_family() {
+    let images = [
+        image("a", "f", 1, Active),
+        image("b", "f", 2, Deprecated),
+        image("c", "g", 3, Deprecated),
+        image("s", "f", 4, Building),
+        Image { name: "twin".into(), ..image("t1", "h", 1, Active) },
+        Image { name: "twin".into(), ..image("t2", "h", 2, Active) },
+    ];
+    let ids = |wanted: &str| find(&images, wanted).into_iter().map(|i| i.id.as_str()).collect::<Vec<_>>();
+    assert_eq!(ids("b"), ["b"]);
+    assert_eq!(ids("f-1"), ["a"]);
+    assert_eq!(ids("f"), ["a"], "a family means its current image");
+    assert_eq!(ids("g"), ["c"], "or its newest, where none is active");
+    assert_eq!(ids("twin"), ["t1", "t2"]);
+    assert_eq!(ids("s"), ["s"], "a staged image is found by its ID alone");
+    assert_eq!(ids("f-4"), [""; 0]);
+}
+
+#[test]
+fn what_is_beyond_is_hidden_first_and_deleted_by_a_later_prune() {
+    let images = [
+        image("a", "f", 1, Active),
+        image("b", "f", 2, Active),
+        image("c", "f", 3, Active),
+        hidden(image("0", "f", 0, Active)),
+        image("x", "other", 0, Active),
+    ];
+    assert_eq!(fates(&images, 2, false, &[]), expect(&[("c", Keep), ("b", Keep), ("a", Hide), ("0", Delete)]));
+    assert_eq!(fates(&images, 2, true, &[]), expect(&[("c", Keep), ("b", Keep), ("a", Delete), ("0", Delete)]));
+    assert_eq!(fates(&images, 9, true, &[]), expect(&[("c", Keep), ("b", Keep), ("a", Keep), ("0", Keep)]));
+}
+
+/// The one image that a family means is never taken away, whatever is asked for.
+#[test]
+fn the_current_image_always_stays() {
+    let images = [image("a", "f", 1, Active)];
+    for at_once in [false, true] {
+        assert_eq!(fates(&images, 0, at_once, &[]), expect(&[("a", Keep)]));
+    }
+}
+
+#[test]
+fn after_a_rollback_the_bad_one_stays_until_it_is_old() {
+    let rolled_back = [image("a", "f", 1, Active), image("b", "f", 2, Active), image("c", "f", 3, Deprecated)];
+    assert_eq!(fates(&rolled_back, 2, false, &[]), expect(&[("c", Keep), ("b", Keep), ("a", Keep)]));
+    assert_eq!(fates(&rolled_back, 1, false, &[]), expect(&[("c", Keep), ("b", Keep), ("a", Hide)]));
+    let later = [image("d", "f", 4, Active), image("e", "f", 5, Active)];
+    let images: Vec<Image> = rolled_back.into_iter().chain(later).collect();
+    assert_eq!(fates(&images, 2, false, &[]), expect(&[("e", Keep), ("d", Keep), ("c", Hide), ("b", Hide), ("a", Hide)]));
+}
+
+/// With fewer active images than are to be kept, the hidden ones are what one could go back to.
+#[test]
+fn nothing_is_deleted_while_there_are_too_few() {
+    let images = [hidden(image("a", "f", 1, Active)), image("b", "f", 2, Active), image("c", "f", 3, Deprecated)];
+    assert_eq!(fates(&images, 2, true, &[]), expect(&[("c", Keep), ("b", Keep), ("a", Keep)]));
+}
+
+#[test]
+fn what_is_used_is_hidden_and_not_deleted() {
+    let images = [image("c", "f", 3, Active), image("b", "f", 2, Active), hidden(image("a", "f", 1, Active))];
+    let uses = [("a", "server web uses it"), ("b", "volume v uses it"), ("c", "server x uses it")];
+    assert_eq!(fates(&images, 1, false, &uses), expect(&[("c", Keep), ("b", Hide), ("a", Spare)]));
+    assert_eq!(fates(&images, 1, true, &uses), expect(&[("c", Keep), ("b", Hide), ("a", Spare)]));
+    let map = uses.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect();
+    let verdicts = prune(&images, "f", Policy { keep: 1, at_once: true }, &map);
+    assert!(verdicts[1].why.contains("volume v") && verdicts[2].why == "server web uses it", "{verdicts:?}");
+}
+
+#[test]
+fn the_base_of_a_current_image_is_not_deleted() {
+    let base = hidden(image("a", "f", 1, Active));
+    let old = child(image("k1", "kid", 5, Active), &base);
+    let images = [base.clone(), image("b", "f", 2, Active), old.clone()];
+    assert_eq!(fates(&images, 1, false, &[]), expect(&[("b", Keep), ("a", Spare)]));
+    // A younger child of another base took its place.
+    let images = [base, images[1].clone(), old, child(image("k2", "kid", 6, Active), &images[1])];
+    assert_eq!(fates(&images, 1, false, &[]), expect(&[("b", Keep), ("a", Delete)]));
+}
+
+#[test]
+fn what_is_protected_or_not_ours_is_spared() {
+    let strange = |id: &str, created| Image { properties: BTreeMap::new(), ..image(id, "f", created, Active) };
+    let images = [
+        image("z", "f", 9, Active),
+        Image { protected: true, ..hidden(image("a", "f", 1, Active)) },
+        Image { protected: true, ..image("b", "f", 2, Active) },
+        strange("c", 3),
+        Image { hidden: true, state: Deprecated, ..strange("d", 4) },
+        Image { hidden: true, ..image("e", "f", 5, Active) },
+        Image { hidden: true, ..image("g", "f", 6, Deprecated) },
+        image("s", "f", 7, Building),
+    ];
+    for at_once in [false, true] {
+        let told = fates(&images, 1, at_once, &[]);
+        assert_eq!(told[0].1, Keep);
+        assert_eq!(told.len(), 7, "a staged image is its run's alone: {told:?}");
+        assert!(told[1..].iter().all(|(_, fate)| *fate == Spare), "{told:?}");
+    }
+}
+
+/// All families of up to five images, in every mixture of states: what must never happen does not.
+#[test]
+fn no_mixture_loses_what_must_stay() {
+    let kinds: [fn(&str, i64) -> Image; 5] = [
+        |id, at| image(id, "f", at, Active),
+        |id, at| image(id, "f", at, Deprecated),
+        |id, at| hidden(image(id, "f", at, Active)),
+        |id, at| Image { protected: true, ..hidden(image(id, "f", at, Active)) },
+        |id, at| Image { hidden: true, ..image(id, "f", at, Active) },
+    ];
+    let ids = ["a", "b", "c", "d", "e"];
+    for mixture in 0..5usize.pow(5) {
+        let images: Vec<Image> = (0..5).map(|n| kinds[mixture / 5usize.pow(n as u32) % 5](ids[n], n as i64)).collect();
+        for (keep, at_once) in [(1, false), (1, true), (2, false), (2, true), (3, false)] {
+            let verdicts = prune(&images, "f", Policy { keep, at_once }, &[("b".to_owned(), "server s uses it".to_owned())].into());
+            assert_eq!(verdicts.len(), 5);
+            let kept = verdicts.iter().filter(|v| v.fate == Keep && v.image.state == Active && !v.image.hidden).count();
+            let actives = images.iter().filter(|i| i.state == Active && !i.hidden).count();
+            assert_eq!(kept, actives.min(keep as usize), "{verdicts:?}");
+            for v in &verdicts {
+                let touched = matches!(v.fate, Hide | Delete);
+                assert!(!(touched && v.image.protected), "{v:?}");
+                assert!(!(v.fate == Delete && v.image.id == "b"), "{v:?}");
+                assert!(v.fate != Delete || at_once || v.image.hidden_at().is_some(), "{v:?}");
+                assert!(!touched || current(&images, "f").is_some_and(|c| c.age_key() > v.image.age_key()), "{v:?}");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_base_is_resolved_as_a_bundle_means_it() {
+    let images = [image("a", "f", 1, Active), image("b", "f", 2, Active), image("c", "f", 3, Deprecated)];
+    let id = |base: &str, family| resolve(&images, base, family).map(|i| i.id.as_str());
+    assert_eq!((id("f", true), id("f", false)), (Some("b"), Some("b")));
+    assert_eq!((id("a", false), id("f-1", false), id("f-3", false)), (Some("a"), Some("a"), Some("c")));
+    assert_eq!((id("f-1", true), id("none", false)), (None, None));
+    // A family of which nothing is active has no image to build from.
+    let images = [image("c", "f", 3, Deprecated)];
+    assert_eq!(resolve(&images, "f", false), None);
+    assert_eq!(resolve(&images, "c", false).unwrap().id, "c");
+}
+
+#[test]
+fn stale_is_what_would_be_built_otherwise_now() {
+    let (old, new) = (image("b1", "base", 1, Active), image("b2", "base", 2, Active));
+    let made = with(child(image("k", "kid", 3, Active), &old), image::INPUTS, "d1");
+    let now = |inputs: Option<&str>, base: Option<&Image>| Now { inputs: inputs.map(Into::into), base: base.cloned() };
+    assert_eq!(stale(&made, &now(Some("d1"), Some(&old))), [""; 0]);
+    assert_eq!(stale(&made, &now(None, None)), [""; 0]);
+    assert_eq!(stale(&made, &now(Some("d1"), Some(&new))), ["its base is now base-2"]);
+    assert_eq!(stale(&made, &now(Some("d2"), Some(&new))), ["its base is now base-2", "its definition changed"]);
+    // Made before digests were kept: nobody knows.
+    assert_eq!(stale(&child(image("k", "kid", 3, Active), &old), &now(Some("d2"), None)), [""; 0]);
+    let images = [old.clone(), new.clone(), made.clone()];
+    assert_eq!(newer_base(&images, &made).unwrap().id, "b2");
+    assert_eq!(newer_base(&images, &old), None);
+    assert_eq!(newer_base(std::slice::from_ref(&made), &made), None, "a base that is gone has no family");
+}
+
+/// Or a nightly rebuild would bring back by morning what was rolled back in the evening.
+#[test]
+fn what_was_rolled_back_is_not_built_again_from_the_same() {
+    let base = image("b1", "base", 1, Active);
+    let good = with(child(image("k1", "kid", 3, Active), &base), image::INPUTS, "d1");
+    let bad = with(child(image("k2", "kid", 4, Deprecated), &base), image::INPUTS, "d2");
+    let images = [base.clone(), good.clone(), bad];
+    let now = Now { inputs: Some("d2".into()), base: Some(base.clone()) };
+    assert_eq!(stale(&good, &now), ["its definition changed"]);
+    assert_eq!(rolled_back(&images, &good, &now).unwrap().id, "k2");
+    let mended = Now { inputs: Some("d3".into()), ..now.clone() };
+    assert_eq!(rolled_back(&images, &good, &mended), None);
+    let rebased = Now { base: Some(image("b2", "base", 2, Active)), ..now };
+    assert_eq!(rolled_back(&images, &good, &rebased), None);
+}

@@ -1,0 +1,280 @@
+//! The life of images after their builds, and several builds in one go, as a user calls them. The images are real: definitions
+//! whose script writes a disk, taken in and published without a machine (`--no-smoke`).
+use serde_json::{Value, json};
+
+use super::support::{Factory, Ran};
+use super::tiny_disk::tiny_disk;
+
+/// `os/<name>`, whose images need no machine.
+fn with_os(factory: Factory, name: &str, more: &str) -> Factory {
+    let disk = tiny_disk(&factory.tree());
+    let vars = format!("bundle: {{name: {name}}}\nsource: {{script: build.sh}}\n{more}");
+    let script = format!("#!/bin/sh\nset -e\necho \"made {name}\"\ncp {} \"$OUT\"\n", disk.display());
+    factory.bundle(&format!("os/{name}"), &vars).script(&format!("os/{name}/build.sh"), &script)
+}
+
+fn tree() -> Factory {
+    with_os(Factory::new(), "tiny", "")
+}
+
+fn build(factory: &Factory, args: &[&str]) -> Ran {
+    factory.run(&[&["--accel", "tcg", "build", "--no-smoke"], args].concat())
+}
+
+/// Of a family, newest first.
+fn images(factory: &Factory, family: &str) -> Vec<Value> {
+    serde_json::from_str(&factory.run(&["image", "list", family, "--json"]).exits(0).out).unwrap()
+}
+
+fn ids(factory: &Factory, family: &str) -> Vec<String> {
+    images(factory, family).iter().map(|i| i["id"].as_str().unwrap().to_owned()).collect()
+}
+
+/// "active deprecated,hidden"
+fn states(factory: &Factory, family: &str) -> String {
+    let word = |i: &Value| format!("{}{}", i["state"].as_str().unwrap(), if i["hidden"] == true { ",hidden" } else { "" });
+    images(factory, family).iter().map(word).collect::<Vec<_>>().join(" ")
+}
+
+fn shown(factory: &Factory, image: &str) -> Value {
+    serde_json::from_str(&factory.run(&["image", "show", image, "--json"]).exits(0).out).unwrap()
+}
+
+#[test]
+fn a_family_is_rolled_back_and_forth() {
+    let factory = tree();
+    factory.run(&["image", "rollback", "tiny"]).exits(20).says("no family `tiny`");
+    build(&factory, &["os/tiny"]).exits(0);
+    let first = ids(&factory, "tiny")[0].clone();
+    factory.run(&["image", "rollback", "tiny"]).exits(20).says("there is nothing to go back to").says(&first);
+    build(&factory, &["os/tiny"]).exits(0);
+    let second = ids(&factory, "tiny")[0].clone();
+    assert_ne!(first, second);
+
+    let before = factory.listing();
+    factory
+        .run(&["image", "rollback", "tiny", "--dry-run"])
+        .exits(0)
+        .says(&format!("({second}), which would become deprecated"))
+        .says(&first);
+    assert_eq!(before, factory.listing());
+    assert_eq!(states(&factory, "tiny"), "active active");
+    let done: Value = serde_json::from_str(&factory.run(&["image", "rollback", "tiny", "--json"]).exits(0).out).unwrap();
+    assert_eq!((&done["was"]["id"], &done["now"]["id"]), (&json!(second), &json!(first)));
+    assert_eq!(states(&factory, "tiny"), "deprecated active");
+    assert_eq!(shown(&factory, "tiny")["id"], json!(first), "the family's name means the one before");
+    factory.run(&["image", "rollback", "tiny"]).exits(20).says("nothing to go back to");
+
+    factory.run(&["image", "deprecate", "--undo", &second]).exits(0).says("is active now").says("tiny: current is").says(&second);
+    factory.run(&["image", "deprecate", "--undo", &second]).exits(0).says("is active already");
+    factory.run(&["image", "rollback", "tiny"]).exits(0);
+    factory.run(&["image", "deprecate", "--undo", "tiny"]).exits(0).says(&second).says("is active now");
+    factory.run(&["image", "deprecate", "tiny", "--dry-run"]).exits(0).says(&second).says("would become deprecated");
+    assert_eq!(states(&factory, "tiny"), "active active");
+    factory.run(&["image", "deprecate", &first]).exits(0);
+    factory.run(&["image", "deprecate", "tiny"]).exits(0).says("no active image is left");
+    assert_eq!(states(&factory, "tiny"), "deprecated deprecated");
+    factory.run(&["image", "rollback", "tiny"]).exits(20).says("has no active image");
+    factory.run(&["image", "deprecate", "nothing"]).exits(20).says("no image `nothing`");
+}
+
+#[test]
+fn what_is_beyond_is_hidden_and_then_deleted() {
+    let factory = tree();
+    for _ in 0..3 {
+        build(&factory, &["os/tiny"]).exits(0);
+    }
+    let all = ids(&factory, "tiny");
+    factory.run(&["image", "prune", "tiny"]).exits(2).says("how many images of tiny are to be kept is not known").says("--keep 3");
+    factory.run(&["image", "prune"]).exits(2).says("`keep`");
+    factory.run(&["image", "prune", "tin", "--keep", "1"]).exits(20).says("no family `tin`").says("tiny");
+    factory.run(&["image", "prune", "tiny", "--keep", "0"]).exits(2);
+    let before = factory.listing();
+    factory.run(&["image", "prune", "--keep", "2", "--dry-run"]).exits(0).says("would hide").says("(beyond the newest 2)");
+    factory.run(&["image", "prune", "--keep", "2", "--now", "--dry-run"]).exits(0).says("would delete");
+    assert_eq!(before, factory.listing());
+
+    factory.run(&["image", "prune", "tiny", "--keep", "2"]).exits(0).says("hides");
+    assert_eq!(states(&factory, "tiny"), "active active deprecated,hidden");
+    factory.run(&["image", "list"]).exits(0).says("current").says("hidden 20");
+    // Brought back before the next one comes.
+    factory.run(&["image", "deprecate", "--undo", &all[2]]).exits(0);
+    assert_eq!(states(&factory, "tiny"), "active active active");
+    assert!(shown(&factory, &all[2])["properties"].get("factory_hidden_at").is_none());
+    factory.run(&["image", "prune", "tiny", "--keep", "2"]).exits(0);
+    let done: Value = serde_json::from_str(&factory.run(&["image", "prune", "tiny", "--keep", "2", "--json"]).exits(0).out).unwrap();
+    assert_eq!((&done[2]["id"], &done[2]["fate"], &done[2]["error"]), (&json!(all[2]), &json!("delete"), &Value::Null));
+    assert_eq!(ids(&factory, "tiny"), all[..2]);
+    factory.run(&["image", "prune", "tiny", "--keep", "2"]).exits(0).says("nothing to prune");
+    factory.run(&["image", "prune", "tiny", "--keep", "1", "--now"]).exits(0).says("deletes");
+    assert_eq!(ids(&factory, "tiny"), all[..1]);
+    assert!(!factory.home().join("images").join(&all[1]).exists());
+}
+
+#[test]
+fn a_build_prunes_its_own_family() {
+    let factory = with_os(tree(), "other", "keep: 1\n");
+    let factory = with_os(factory, "tiny", "keep: 1\n");
+    for _ in 0..2 {
+        build(&factory, &["os/other"]).exits(0);
+        build(&factory, &["os/tiny"]).exits(0);
+    }
+    assert_eq!(states(&factory, "tiny"), "active deprecated,hidden");
+    let ran = build(&factory, &["os/tiny"]).exits(0).says("keep 1: hides tiny-").says("keep 1: deletes tiny-");
+    assert!(!ran.err.contains("hides other"), "{}", ran.err);
+    assert_eq!(states(&factory, "tiny"), "active deprecated,hidden");
+    assert_eq!(states(&factory, "other"), "active deprecated,hidden");
+}
+
+/// An image that the factory did not make, or that is protected, outlives every prune.
+#[test]
+fn what_is_not_ours_stays() {
+    let factory = tree();
+    for _ in 0..4 {
+        build(&factory, &["os/tiny"]).exits(0);
+    }
+    let all = ids(&factory, "tiny");
+    let change = |id: &str, work: &dyn Fn(&mut Value)| {
+        let path = factory.home().join("images").join(id).join("image.json");
+        let mut image: Value = serde_json::from_slice(&std::fs::read(&path).unwrap()).unwrap();
+        work(&mut image);
+        std::fs::write(path, image.to_string()).unwrap();
+    };
+    change(&all[1], &|i| drop(i["properties"].as_object_mut().unwrap().remove("factory_run")));
+    change(&all[2], &|i| i["protected"] = json!(true));
+    for _ in 0..3 {
+        factory
+            .run(&["image", "prune", "tiny", "--keep", "1", "--now"])
+            .exits(0)
+            .says("no run of the factory made it")
+            .says("it is protected");
+    }
+    assert_eq!(ids(&factory, "tiny"), all[..3]);
+    factory.run(&["image", "deprecate", &all[1]]).exits(20).says("no run of the factory made it");
+}
+
+#[test]
+fn what_is_stale_is_told_and_built() {
+    let factory = with_os(tree(), "other", "");
+    factory.run(&["build", "--stale", "--dry-run"]).exits(0).says("os/tiny: never built").says("nothing is stale");
+    factory.run(&["build", "--stale", "--dry-run", "os/tiny"]).exits(0).says("os/tiny: stale: it was never built");
+    factory.run(&["build", "--dry-run", "os/tiny"]).exits(2);
+    build(&factory, &["--stale", "os/tiny"]).exits(0).says("os/tiny  built");
+    build(&factory, &["os/other"]).exits(0);
+    build(&factory, &["--stale"]).exits(0).says("os/tiny: up to date").says("os/other: up to date").says("nothing is stale");
+
+    let first = shown(&factory, "tiny");
+    assert_eq!(first["lineage"]["stale"], json!([]));
+    assert_eq!((&first["lineage"]["definition"], &first["lineage"]["tests"]), (&json!("os/tiny"), &json!("untested")));
+    assert_eq!(first["lineage"]["inputs"].as_str().unwrap().len(), 64);
+    let factory = factory.file("os/tiny/notes", "more");
+    assert_eq!(shown(&factory, "tiny")["lineage"]["stale"], json!(["its definition changed"]));
+    factory.run(&["image", "list"]).exits(0).says("current, stale");
+    factory.run(&["image", "show", "tiny"]).exits(0).says("stale       yes: its definition changed");
+    let ran = build(&factory, &["--stale"]).exits(0).says("os/tiny: stale: its definition changed").says("os/other: up to date");
+    assert_eq!(ran.err.matches("is published").count(), 1, "{}", ran.err);
+    assert_eq!((ids(&factory, "tiny").len(), ids(&factory, "other").len()), (2, 1));
+
+    // The new one is bad: it is not built from the very same again, whatever runs at night.
+    factory.run(&["image", "rollback", "tiny"]).exits(0);
+    build(&factory, &["--stale"]).exits(0).says("os/tiny: rolled back").says("nothing is stale");
+    let factory = factory.file("os/tiny/notes", "mended");
+    build(&factory, &["--stale"]).exits(0).says("os/tiny: stale");
+    assert_eq!(states(&factory, "tiny"), "active deprecated active");
+}
+
+/// An image of a base, in the store by hand: lineage without a machine.
+#[test]
+fn lineage_names_base_and_children() {
+    let factory = tree().bundle("images/web", "bundle: {name: web, img_base: os/tiny}\nsteps: [{shell: 'true'}]\n");
+    build(&factory, &["os/tiny"]).exits(0);
+    let base = images(&factory, "tiny")[0].clone();
+    let child = |id: &str, checksum: &str| {
+        let mut child = base.clone();
+        (child["id"], child["name"], child["family"]) = (json!(id), json!(format!("web-{checksum}")), json!("web"));
+        let base = format!("{}@sha512:{checksum}", base["id"].as_str().unwrap());
+        child["properties"] = json!({"factory_run": "r", "factory_state": "active", "factory_family": "web", "factory_base": base, "factory_commit": "c0ffee"});
+        let dir = factory.home().join("images").join(id);
+        std::fs::create_dir_all(&dir).unwrap();
+        std::fs::write(dir.join("image.json"), child.to_string()).unwrap();
+    };
+    let (good, bad) = ("00000000-0000-4000-8000-000000000001", "00000000-0000-4000-8000-000000000002");
+    child(good, base["checksum"].as_str().unwrap());
+    child(bad, "0");
+    factory.run(&["image", "show", good]).exits(0).says("content as it was").says("commit      c0ffee").says("stale       no");
+    factory.run(&["image", "show", bad]).exits(0).says("CONTENT DIFFERS");
+    assert_eq!(shown(&factory, "tiny")["lineage"]["children"].as_array().unwrap().len(), 2);
+
+    build(&factory, &["os/tiny"]).exits(0);
+    let newer = images(&factory, "tiny")[0]["name"].as_str().unwrap().to_owned();
+    factory.run(&["image", "show", good]).exits(0).says(&format!("its base is now {newer}"));
+    factory.run(&["build", "--stale", "--dry-run"]).exits(0).says("images/web: stale: its base is now").says("os/tiny: up to date");
+    // The base of a current image is hidden, and not deleted.
+    for _ in 0..2 {
+        factory.run(&["image", "prune", "tiny", "--keep", "1", "--now"]).exits(0).says("was built from it, and is current");
+    }
+    assert_eq!(states(&factory, "tiny"), "active deprecated,hidden");
+}
+
+#[test]
+fn several_are_built_side_by_side_and_one_table_tells_of_them() {
+    let factory = with_os(with_os(tree(), "other", ""), "broken", "")
+        .script("os/broken/build.sh", "#!/bin/sh\necho no such luck >&2\nexit 7\n")
+        .bundle("images/web", "bundle: {name: web, img_base: os/broken}\nsteps: [{shell: 'true'}]\n");
+    let ran = build(&factory, &["images/web", "os/tiny", "os/broken", "os/other", "--jobs", "3"]).exits(30);
+    for line in ["images/web  skipped: base os/broken failed", "os/broken   failed (30)", "os/tiny     built", "os/other    built"] {
+        assert!(ran.err.lines().any(|l| l.starts_with(line)), "`{line}` is not in\n{}", ran.err);
+    }
+    assert!(ran.err.lines().any(|l| l.starts_with("os/tiny: [00:")) && ran.err.contains("os/broken: "), "{}", ran.err);
+    assert_eq!((ids(&factory, "tiny").len(), ids(&factory, "other").len(), ids(&factory, "web").len()), (1, 1, 0));
+
+    let ran = build(&factory, &["os/tiny", "os/other", "os/tiny", "--json", "--progress", "json", "--jobs", "2"]).exits(0);
+    let events: Vec<Value> =
+        ran.out.lines().filter_map(|l| serde_json::from_str(l).ok()).filter(|e: &Value| e.get("event").is_some()).collect();
+    assert!(!events.is_empty() && events.iter().all(|e| e["bundle"].as_str().is_some_and(|b| b.starts_with("os/"))), "{}", ran.out);
+    let table = &ran.out[ran.out.find("\n[").unwrap()..];
+    let table: Vec<Value> = serde_json::from_str(table).unwrap();
+    assert_eq!(table.iter().map(|r| r["outcome"].as_str().unwrap()).collect::<Vec<_>>(), ["built", "built"], "named twice is built once");
+}
+
+/// Both machines fail to come up, there is no system in them; what counts is what was done for them.
+#[test]
+fn a_base_that_two_need_is_built_once() {
+    let web = |name: &str| {
+        format!("bundle: {{name: {name}, img_base: os/tiny}}\nsteps: [{{shell: 'true'}}]\nmachine: {{ram: 64M}}\ntimeouts: {{ssh: 2s}}\n")
+    };
+    let factory = tree().bundle("images/a", &web("a")).bundle("images/b", &web("b"));
+    let ran = build(&factory, &["images/a", "images/b", "--jobs", "2"]).exits(20);
+    assert_eq!(ran.err.matches("is missing: building it first").count(), 1, "{}", ran.err);
+    assert!(ran.err.lines().any(|l| l.starts_with("os/tiny   built")) && ran.err.contains("images/b  failed (20)"), "{}", ran.err);
+    assert_eq!(ids(&factory, "tiny").len(), 1);
+    factory.run(&["sweep"]).exits(0).says("nothing to sweep");
+}
+
+/// One signal: what runs is stopped in order, what waits is not begun, nothing is left.
+#[test]
+fn a_signal_stops_all() {
+    let hang = |name: &str| format!("#!/bin/sh\ntouch {name}.begun\nsleep 60\n");
+    let mut factory = tree();
+    for name in ["x", "y"] {
+        factory = with_os(factory, name, "");
+        let begun = factory.tree().join(name).display().to_string();
+        factory = factory.script(&format!("os/{name}/build.sh"), &hang(&begun));
+    }
+    let mut command = factory.command(&["build", "--no-smoke", "os/x", "os/y", "os/tiny", "--jobs", "2"]);
+    let child = command.stdout(std::process::Stdio::piped()).stderr(std::process::Stdio::piped()).spawn().unwrap();
+    let begin = std::time::Instant::now();
+    while !["x.begun", "y.begun"].iter().all(|f| factory.tree().join(f).exists()) {
+        assert!(begin.elapsed().as_secs() < 60, "the two were not begun side by side");
+        std::thread::sleep(std::time::Duration::from_millis(50));
+    }
+    // SAFETY: plain system call on a process that this test started.
+    assert_eq!(unsafe { libc::kill(child.id() as i32, libc::SIGINT) }, 0);
+    let ran = Ran::of(child.wait_with_output().unwrap()).exits(130);
+    for line in ["os/x     stopped", "os/y     stopped", "os/tiny  not begun"] {
+        assert!(ran.err.lines().any(|l| l.starts_with(line)), "`{line}` is not in\n{}", ran.err);
+    }
+    assert!(begin.elapsed().as_secs() < 60);
+    factory.run(&["sweep"]).exits(0).says("nothing to sweep");
+    assert!(images(&factory, "tiny").is_empty());
+}
