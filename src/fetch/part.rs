@@ -4,6 +4,8 @@ use std::fs::{File, OpenOptions};
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::os::fd::AsRawFd;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -36,6 +38,14 @@ pub struct Part {
     to: Option<[Sender<Bit>; 2]>,
     writer: Option<JoinHandle<io::Result<File>>>,
     hasher: Option<JoinHandle<io::Result<Digest>>>,
+    /// Nobody waits for the digest any more. Closed channels do not say so: at the end they are closed while it is still reading.
+    given_up: Arc<AtomicBool>,
+}
+
+impl Drop for Part {
+    fn drop(&mut self) {
+        self.given_up.store(true, Relaxed);
+    }
 }
 
 impl Part {
@@ -49,6 +59,8 @@ impl Part {
         let (file, before, length) = open().map_err(FetchError::io("open", path))?;
         let (write, written) = channel(QUEUE);
         let (hash, hashed) = channel(QUEUE);
+        let given_up = Arc::new(AtomicBool::new(false));
+        let stop = given_up.clone();
         Ok(Self {
             path: path.into(),
             length,
@@ -56,7 +68,8 @@ impl Part {
             batched: 0,
             to: Some([write, hash]),
             writer: Some(spawn_blocking(move || write_all(file, written))),
-            hasher: Some(spawn_blocking(move || hash_all(before, hashed, algorithm))),
+            hasher: Some(spawn_blocking(move || hash_all(before, hashed, algorithm, &stop))),
+            given_up,
         })
     }
 
@@ -147,14 +160,13 @@ fn write_all(mut file: File, mut from: Receiver<Bit>) -> io::Result<File> {
 }
 
 /// `before`: what was there already.
-fn hash_all(mut before: impl Read, mut from: Receiver<Bit>, algorithm: Algorithm) -> io::Result<Digest> {
+fn hash_all(mut before: impl Read, mut from: Receiver<Bit>, algorithm: Algorithm, given_up: &AtomicBool) -> io::Result<Digest> {
     let mut hasher = Hasher::new(algorithm);
     let mut chunk = vec![0; 1 << 20];
     loop {
         match before.read(&mut chunk)? {
             0 => break,
-            // Nobody waits for the digest any more.
-            _ if from.is_closed() && from.is_empty() => return Err(io::ErrorKind::Interrupted.into()),
+            _ if given_up.load(Relaxed) => return Err(io::ErrorKind::Interrupted.into()),
             n => hasher.update(&chunk[..n]),
         }
     }
