@@ -1,6 +1,6 @@
 //! `manifest.json`: what was built, from what, by what, and how it went; for machines.
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 use sha2::{Digest, Sha256};

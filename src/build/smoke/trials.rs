@@ -20,7 +20,7 @@ const VOLUME: Duration = Duration::from_secs(240);
 enum Failed {
     /// The cloud cannot do it.
     Unable(String),
-    Failed(String),
+    Bad(String),
     /// The run ends here.
     Stop(BuildError),
 }
@@ -30,7 +30,7 @@ impl From<CloudError> for Failed {
         match e {
             CloudError::Unable { reason, .. } => Self::Unable(reason),
             CloudError::Cancelled(_) | CloudError::Ledger(_) => Self::Stop(e.into()),
-            e => Self::Failed(e.to_string()),
+            e => Self::Bad(e.to_string()),
         }
     }
 }
@@ -40,7 +40,7 @@ impl From<BuildError> for Failed {
         match e {
             BuildError::Cloud(e) => e.into(),
             BuildError::Cancelled(_) => Self::Stop(e),
-            e => Self::Failed(e.to_string()),
+            e => Self::Bad(e.to_string()),
         }
     }
 }
@@ -53,7 +53,7 @@ impl From<crate::cancel::Cancelled> for Failed {
 
 impl From<String> for Failed {
     fn from(text: String) -> Self {
-        Self::Failed(text)
+        Self::Bad(text)
     }
 }
 
@@ -78,7 +78,7 @@ pub(super) async fn all(site: &Site<'_>, second: Running, results: &Results<'_>)
         let (verdict, reason) = match tried {
             Ok(seen) => (Verdict::Passed, seen),
             Err(Failed::Unable(why)) => (Verdict::Skipped, why),
-            Err(Failed::Failed(why)) => (Verdict::Failed, why),
+            Err(Failed::Bad(why)) => (Verdict::Failed, why),
             Err(Failed::Stop(e)) => return Err(e),
         };
         results.add(id, begin, verdict, reason, String::new());
