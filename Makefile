@@ -2,7 +2,7 @@
 BIN = $${CARGO_TARGET_DIR:-target}/release/image-factory
 
 .DEFAULT_GOAL := help
-.PHONY: help build-images build-os create create-undo validate test test-failures test-os test-moments test-openstack test-os-openstack test-openstack-moments check reference deps clean purge
+.PHONY: help build-images build-os create create-undo validate test test-failures test-os test-moments test-openstack test-os-openstack test-lifecycle test-openstack-moments check reference deps clean purge
 
 help: ## Say what there is
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | awk -F'\t' '{ printf "  make %-22s %s\n", $$1, $$2 }'
@@ -51,7 +51,12 @@ test-moments: ## kill -9 at twelve moments of a build, then sweep (about half an
 test-openstack: ## OpenStack tests, on a devcloud it brings up on this machine (FACTORY_DEVCLOUD=yes)
 	@test-tools/devcloud/up
 	@setup/dependencies build run test
-	cargo test --locked --test openstack -- --ignored --nocapture --test-threads=1 --skip moments --skip os_images
+	cargo test --locked --test openstack -- --ignored --nocapture --test-threads=1 --skip moments --skip os_images --skip lifecycle
+
+test-lifecycle: ## Rollback, prune and stale rebuilds on devcloud (about half an hour)
+	@test-tools/devcloud/up
+	@setup/dependencies build run test
+	cargo test --locked --test openstack -- --ignored --nocapture --test-threads=1 lifecycle
 
 test-os-openstack: ## The same as test-os, on devcloud
 	@test-tools/devcloud/up

@@ -125,6 +125,8 @@ pub struct SmokePlan {
     pub grow_gb: u64,
     /// Of another size than the two, for an image of the second; `None`: there is none.
     pub other: Option<MachinePlan>,
+    /// The image's default user: where a bundle gives it another than its base has, that is in its properties.
+    pub user: String,
     /// Built-in checks that run.
     pub checks: Vec<String>,
     /// The bundle's own that run, relative to it.
@@ -147,8 +149,21 @@ impl SmokePlan {
     pub fn of_test(first: MachinePlan, second: MachinePlan) -> Self {
         let checks = bundle::Tests::default().chosen(bundle::Kind::Image).into_iter().map(str::to_owned).collect();
         let (tests, skip) = (Vec::new(), Vec::new());
-        let package = PACKAGE.into();
-        Self { first, second, grow_gb: 1, other: None, checks, tests, skip, check_timeout: Some(60), dns_name: None, package, volume_gb: 1 }
+        let (package, user) = (PACKAGE.into(), "debian".into());
+        Self {
+            first,
+            second,
+            grow_gb: 1,
+            other: None,
+            user,
+            checks,
+            tests,
+            skip,
+            check_timeout: Some(60),
+            dns_name: None,
+            package,
+            volume_gb: 1,
+        }
     }
 
     pub fn has(&self, id: &str) -> bool {
@@ -264,6 +279,7 @@ pub fn plan(bundle: &Bundle, facts: &Facts, run: &str, now: Timestamp, smoke: bo
         .or_else(|| bundle.properties.get(image::ADMIN_USER).cloned())
         .unwrap_or_else(|| "debian".into());
 
+    let user = bundle.properties.get(image::ADMIN_USER).unwrap_or(&ssh_user).clone();
     let publish = publish(bundle, base, &image_name, run, &facts.host);
     let refuses = !refused.is_empty();
     wrong.append(&mut refused);
@@ -287,6 +303,7 @@ pub fn plan(bundle: &Bundle, facts: &Facts, run: &str, now: Timestamp, smoke: bo
         steps,
         tidy: TIDY_PARTS.iter().filter(|p| !bundle.tidy_off.iter().any(|off| off == *p)).map(|p| (*p).into()).collect(),
         smoke: smoke.then(|| SmokePlan {
+            user,
             other: other.filter(|_| bundle.tests.chosen(bundle.kind).contains(&"snapshot")),
             first,
             second,

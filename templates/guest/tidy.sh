@@ -69,11 +69,13 @@ packages() {
     # A timer that fires now would download the lists again behind our back. Units that do not exist are no matter.
     systemctl --quiet stop apt-daily.timer apt-daily-upgrade.timer apt-daily.service dnf-makecache.timer \
         dnf-makecache.service dnf5-makecache.timer packagekit.service 2>/dev/null
-    existing /var/lib/apt/lists /var/cache/apt /var/cache/dnf /var/cache/yum /var/cache/libdnf5 /var/cache/zypp
+    existing /var/lib/apt/lists /var/lib/apt/periodic /var/cache/apt /var/cache/dnf /var/cache/yum /var/cache/libdnf5 /var/cache/zypp
     [ -n "$found" ] || return 0
     # Files only: apt has directories with an owner of their own in there.
     # shellcheck disable=SC2086
-    find $found -type f -delete
+    find $found -type f -delete || return 1
+    # By this date Ansible tells how old the lists are, and would leave them alone though there are none.
+    [ ! -d /var/lib/apt/lists ] || touch -d @0 /var/lib/apt/lists
 }
 
 histories() {

@@ -41,7 +41,7 @@ fn runs(factory: &Factory, args: &[&str], says: &[&str]) -> String {
 }
 
 #[test]
-#[ignore = "wants devcloud, boots machines for minutes: `make test-openstack`"]
+#[ignore = "wants devcloud, boots machines for minutes: `make test-lifecycle`"]
 fn lifecycle() {
     let factory = Factory::new("lifecycle")
         .apart()

@@ -1,5 +1,5 @@
 //! A real OpenStack, made by `test-tools/devcloud/up`. All ignored by a plain `cargo test`: `make test-openstack` runs all but
-//! `moments`, which `make test-openstack-moments` runs.
+//! `os_images`, `lifecycle` and `moments`, which have targets of their own.
 #![allow(clippy::disallowed_methods)] // tests start the program and its tools as a user does
 
 mod contract;

@@ -114,7 +114,7 @@ async fn boot(site: &Site<'_>, smoke: &SmokePlan, wanted: &MachinePlan, image: &
     let machine = machine::boot(site, wanted, image, user_data, smoke.grow_gb).await?;
     let deadline = Instant::now() + Duration::from_secs(site.plan.timeouts.ssh);
     let host_keys = host_keys(site, &machine, deadline).await?;
-    let target = Target { host: machine.host.clone(), port: machine.port, user: site.plan.ssh_user.clone(), key: login, host_keys };
+    let target = Target { host: machine.host.clone(), port: machine.port, user: smoke.user.clone(), key: login, host_keys };
     let remote = machine::reach(site, &machine, &target, deadline).await?;
     let running = Running { machine, target, remote, watch: Default::default() };
     machine::cloud_init_done(site, &running, deadline).await?;

@@ -220,7 +220,7 @@ impl Lot<'_> {
         let target = Target {
             host: booted.host.clone(),
             port: booted.port,
-            user: plan.ssh_user.clone(),
+            user: self.second.target.user.clone(),
             key: login,
             host_keys: vec![host.public_key().clone()],
         };
