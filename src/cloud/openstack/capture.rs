@@ -1,7 +1,7 @@
 //! How a staged image comes to be: from the disk of a server that is off, from its boot volume, or from a file.
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::glance::{self, Patch, Record};
 use super::{OpenStack, cinder, nova, owned, poll};
@@ -11,6 +11,8 @@ use crate::disk::{self, Format};
 use crate::event::Event;
 use crate::exec::{self, ExecError};
 use crate::image::{self, Image, State};
+
+const PLAIN: &str = "plain assignments do not panic";
 
 /// Looks at an image that is queued, before its server is asked whether it still works on it.
 const STUCK: u32 = 8;
@@ -24,7 +26,7 @@ pub async fn machine(
     deadline: Duration,
 ) -> Result<Image, CloudError> {
     let what = format!("capture {}", machine.name);
-    let seen = cloud.seen.off.lock().expect("plain assignments do not panic").take().filter(|s| s.id == machine.id);
+    let seen = cloud.seen.off.lock().expect(PLAIN).take().filter(|s| s.id == machine.id);
     let server = match seen {
         Some(server) => server,
         None => {
@@ -51,7 +53,9 @@ pub async fn machine(
         Some(volume) => volume_image(cloud, cx, run, machine, volume, name, deadline).await?,
     };
     let record = finished(cloud, cx, &id, &what, deadline, Some(&server.id)).await?;
-    Ok(record.image())
+    let image = record.image();
+    *cloud.seen.staged.lock().expect(PLAIN) = Some((record, Instant::now()));
+    Ok(image)
 }
 
 /// A volume is uploaded only when nothing uses it, so its server goes first.
@@ -132,8 +136,13 @@ async fn finished(
     // The image may be there before Nova is done with the server.
     let idle = || async {
         let Some(server) = server else { return Ok(Some(())) };
-        let seen = nova::server(&cloud.api, server, &cx.cancel).await?;
-        Ok(seen.is_none_or(|s| s.task_state.is_none()).then_some(()))
+        match nova::server(&cloud.api, server, &cx.cancel).await? {
+            Some(seen) if seen.task_state.is_some() => Ok(None),
+            seen => {
+                *cloud.seen.captured.lock().expect(PLAIN) = seen;
+                Ok(Some(()))
+            }
+        }
     };
     poll(&cx.cancel, what, deadline, Duration::ZERO, idle).await?;
     Ok(record)

@@ -1,17 +1,14 @@
 //! What the project has, and what it may still have: read side by side, nothing is created.
 use std::net::{IpAddr, ToSocketAddrs, UdpSocket};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use super::api::Service;
 use super::glance::{self, Record};
-use super::{OpenStack, cinder, neutron, nova};
+use super::{JUST_NOW, OpenStack, cinder, neutron, nova};
 use crate::cancel::Cancel;
 use crate::cloud::{CloudError, Cx};
 use crate::image::{self, Image};
 use crate::plan::{BaseFact, CloudFacts, Network, Room, SiteFacts, Wanted};
-
-/// So long what was seen of a base is taken for what is.
-const JUST_NOW: Duration = Duration::from_secs(10);
 
 pub async fn facts(cloud: &OpenStack, wanted: &Wanted, cx: &Cx) -> Result<CloudFacts, CloudError> {
     let cancel = &cx.cancel;

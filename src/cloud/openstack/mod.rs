@@ -74,7 +74,14 @@ struct Seen {
     base: std::sync::Mutex<Option<(String, Image, std::time::Instant)>>,
     /// A server that was shut down.
     off: std::sync::Mutex<Option<nova::Server>>,
+    /// A server that was captured; whose it is stands in it.
+    captured: std::sync::Mutex<Option<nova::Server>>,
+    /// A staged image, and when.
+    staged: std::sync::Mutex<Option<(glance::Record, std::time::Instant)>>,
 }
+
+/// So old may be what was seen of a thing that others can change.
+const JUST_NOW: Duration = Duration::from_secs(10);
 
 impl OpenStack {
     /// Sends nothing; the first call logs in.

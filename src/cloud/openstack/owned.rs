@@ -55,7 +55,9 @@ async fn lost(cloud: &OpenStack, run: &str, thing: &Entry) -> Result<Vec<String>
 
 pub async fn delete_server(cloud: &OpenStack, run: &str, id: &str) -> Result<(), CloudError> {
     let cancel = Cancel::default();
-    let Some(server) = nova::server(&cloud.api, id, &cancel).await? else { return Ok(()) };
+    let captured = cloud.seen.captured.lock().expect("plain assignments do not panic").take_if(|s| s.id == id);
+    let seen = if captured.is_some() { captured } else { nova::server(&cloud.api, id, &cancel).await? };
+    let Some(server) = seen else { return Ok(()) };
     if server.metadata.get(image::RUN).map(String::as_str) != Some(run) {
         return Err(foreign(format!("server {id}"), run));
     }
