@@ -76,6 +76,8 @@ struct Seen {
     off: std::sync::Mutex<Option<nova::Server>>,
     /// A server that was captured; whose it is stands in it.
     captured: std::sync::Mutex<Option<nova::Server>>,
+    /// Floating IPs that were made here, by ID, and their runs.
+    addresses: std::sync::Mutex<BTreeMap<String, String>>,
     /// A staged image, and when.
     staged: std::sync::Mutex<Option<(glance::Record, std::time::Instant)>>,
 }
