@@ -40,8 +40,8 @@ pub async fn boot(
     Ok(Machine { name: spec.name.clone(), id: format!("{}/{}", spec.run, spec.name), host: "127.0.0.1".into(), port })
 }
 
-/// Power on after power off: another QEMU on the same disks, at the same port. One QEMU that boots a second time is slow under
-/// software emulation: what it translated for the first boot is in the way of the second.
+/// Power on after power off: another QEMU on the same disks, at the same port. One QEMU that booted a second time was seen
+/// to need more than 15 minutes for its kernel under software emulation; probably the translations of the first boot are in the way.
 pub async fn again(cx: &Cx, place: &Place, accel: &Choice, machine: &Machine, deadline: Duration) -> Result<(), CloudError> {
     let until = Instant::now() + deadline;
     let gone = || CloudError::refused(format!("boot {}", machine.name), "nothing is known of it here");
