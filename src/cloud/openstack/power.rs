@@ -88,7 +88,7 @@ async fn comes_to(cloud: &OpenStack, cx: &Cx, machine: &Machine, doing: &str, st
 /// The screen: noVNC, or what else the cloud offers.
 pub async fn screen(cloud: &OpenStack, machine: &Machine) -> Result<String, CloudError> {
     let mut refused = String::new();
-    for (protocol, kind) in [("vnc", "novnc"), ("spice", "spice-html5"), ("mks", "webmks")] {
+    for (protocol, kind) in [("vnc", "novnc"), ("spice", "spice-html5")] {
         match nova::screen(&cloud.api, &machine.id, protocol, kind, &Cancel::default()).await {
             Ok(url) => return Ok(url),
             // What a cloud does not offer it refuses in one of these ways.
@@ -96,7 +96,7 @@ pub async fn screen(cloud: &OpenStack, machine: &Machine) -> Result<String, Clou
             Err(e) => return Err(e.into()),
         }
     }
-    Err(CloudError::unable(format!("screen of {}", machine.name), format!("the cloud offers neither VNC nor SPICE nor MKS: {refused}")))
+    Err(CloudError::unable(format!("screen of {}", machine.name), format!("the cloud offers neither VNC nor SPICE: {refused}")))
 }
 
 #[cfg(test)]
