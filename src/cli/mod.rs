@@ -102,6 +102,11 @@ pub enum Command {
     /// Provision a builder and open it at an interactive prompt; it is removed afterwards
     Shell(shell::Args),
     /// Boot an image and run the smoke checks on it
+    ///
+    /// It boots as two new machines, which are removed again; the image stays as it is. One that a definition of this tree makes (by
+    /// its family) is tested as that definition says: its own checks in tests/, its network, flavor and user. Of any other image
+    /// all built-in checks run; --set says what a build-vars.yml would.
+    #[command(after_help = test::EXAMPLES)]
     Test(test::Args),
     /// Look at images, roll back, deprecate, prune
     #[command(subcommand)]

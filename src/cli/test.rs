@@ -6,15 +6,13 @@ use crate::bundle::{self, Bundle, Kind};
 use crate::image::Image;
 use crate::run::{self, Setup};
 
-/// Boots an image as two new machines, runs the smoke checks on them and removes them again. The image stays as it is.
-///
-/// An image that a definition of this tree makes (by its family) is tested as that definition says: its own checks in `tests/`,
-/// its network, flavor and user. Of any other image all built-in checks run; `--set` says what a build-vars.yml would:
-///
-///     image-factory test debian-12
-///     image-factory test 3f1c… --set ssh_user=ubuntu --set tests.skip=[package-update]
-///
-/// Exit code 40: a check failed. Reports go to images/target/NAME-test/.
+pub const EXAMPLES: &str = "\
+Examples:
+  image-factory test debian-12
+  image-factory test 3f1c70a2-… --set ssh_user=ubuntu --set tests.skip=[package-update]
+
+Exit code 40: a check failed. Reports go to images/target/NAME-test/.";
+
 #[derive(clap::Args)]
 pub struct Args {
     /// ID, exact name, or family (its newest active image)
