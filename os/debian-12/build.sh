@@ -87,6 +87,8 @@ packages=(
     ca-certificates apt-utils curl
     # cloud
     cloud-init cloud-guest-utils fdisk openssh-server sudo python3 qemu-guest-agent
+    # Ansible's module for packages, which otherwise installs it on every builder
+    python3-apt
 )
 
 uuid=$(cat /proc/sys/kernel/random/uuid)

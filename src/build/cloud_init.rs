@@ -5,10 +5,17 @@
 use serde_json::{Value, json};
 use ssh_key::{LineEnding, PrivateKey, PublicKey};
 
-/// On a builder dpkg does not wait for the disk after each file: a builder that crashes is thrown away, and the disk of one that
-/// does not is captured after an orderly shutdown. `tidy.sh` removes the file, the check `leftovers` looks for it.
-const DPKG_DIR: &str = "/etc/dpkg/dpkg.cfg.d";
-const DPKG_FILE: &str = "image-factory-builder";
+/// What makes package managers faster on a builder: directory of settings, and the setting. `tidy.sh` removes the files, the check
+/// `leftovers` looks for them.
+const FASTER: [(&str, &str); 2] = [
+    // dpkg does not wait for the disk after each file: a builder that crashes is thrown away, and the disk of one that does not is
+    // captured after an orderly shutdown.
+    ("/etc/dpkg/dpkg.cfg.d", "force-unsafe-io"),
+    // Package lists as .gz, which a processor unpacks several times as fast as .xz. Those of another form are taken where a mirror has
+    // no other, and what the image says of it goes first.
+    ("/etc/apt/apt.conf.d", "Acquire::CompressionTypes::Order:: \"gz\";"),
+];
+const FASTER_FILE: &str = "image-factory-builder";
 
 /// User data of a builder: `login` opens the default user, and `host` is the only host key the machine has.
 ///
@@ -32,7 +39,7 @@ pub fn builder_user_data(login: &PublicKey, host: &PrivateKey) -> String {
         // The host key is known here; to print it takes an emulated machine seconds.
         "ssh": { "emit_keys_to_console": false },
         "no_ssh_fingerprints": true,
-        "bootcmd": [format!("if [ -d {DPKG_DIR} ]; then echo force-unsafe-io >{DPKG_DIR}/{DPKG_FILE}; fi")],
+        "bootcmd": FASTER.map(|(dir, setting)| format!("if [ -d {dir} ]; then echo '{setting}' >{dir}/{FASTER_FILE}; fi")),
         "growpart": { "mode": "auto", "devices": ["/"] },
         "resize_rootfs": true,
     }))
@@ -92,10 +99,12 @@ mod tests {
         assert_eq!(PublicKey::from_openssh(public).unwrap(), *host.public_key());
         assert_eq!(data["package_upgrade"].as_bool(), Some(false));
         // What is written here and nowhere else has to go, and to be looked for.
-        let file = format!("{DPKG_DIR}/{DPKG_FILE}");
-        assert!(data["bootcmd"][0].as_str().unwrap().ends_with(&format!(">{file}; fi")));
-        for script in [include_str!("../../templates/guest/tidy.sh"), include_str!("../../templates/guest/checks/leftovers.sh")] {
-            assert!(script.contains(&file));
+        for (index, (dir, _)) in FASTER.iter().enumerate() {
+            let file = format!("{dir}/{FASTER_FILE}");
+            assert!(data["bootcmd"][index].as_str().unwrap().ends_with(&format!(">{file}; fi")));
+            for script in [include_str!("../../templates/guest/tidy.sh"), include_str!("../../templates/guest/checks/leftovers.sh")] {
+                assert!(script.contains(&file));
+            }
         }
     }
 

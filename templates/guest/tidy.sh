@@ -308,7 +308,7 @@ trim() {
 }
 
 # What the factory itself made faster on a builder, whatever parts are on.
-rm -f /etc/dpkg/dpkg.cfg.d/image-factory-builder || exit 1
+rm -f /etc/dpkg/dpkg.cfg.d/image-factory-builder /etc/apt/apt.conf.d/image-factory-builder || exit 1
 
 # The key and the default user's rights go late: until then, whoever looks into a failure can still log in.
 on packages && { packages; end $?; }

@@ -80,7 +80,9 @@ if [ -n "$key" ] && on build-key; then
 fi
 
 # The builder's alone: dpkg without its syncs.
-[ ! -e /etc/dpkg/dpkg.cfg.d/image-factory-builder ] || left "/etc/dpkg/dpkg.cfg.d/image-factory-builder"
+for file in /etc/dpkg/dpkg.cfg.d/image-factory-builder /etc/apt/apt.conf.d/image-factory-builder; do
+    [ ! -e "$file" ] || left "$file"
+done
 
 if on cloud-init; then
     if [ -n "$FACTORY_RUN_BUILDER" ]; then
