@@ -6,12 +6,9 @@ use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
 
 use crate::bundle::{self, Base, Bundle};
-use crate::cloud::ledger::Ledger;
-use crate::cloud::{Cloud, CloudError, Cx};
-use crate::event::Events;
+use crate::cloud::{Cloud, CloudError};
 use crate::family;
 use crate::lineage;
-use crate::plan::{BaseFact, Wanted};
 use crate::run::{self, Ended, RunError, Setup};
 
 mod schedule;
@@ -53,7 +50,7 @@ pub async fn jobs(setup: &Setup<'_>, named: Vec<Bundle>) -> Result<(Vec<Job>, Ve
         if bundles.iter().any(|b| b.label == label) || !there.insert(label.clone()) {
             continue;
         }
-        if let Some(base) = if_missing(setup, bundle, &label).await? {
+        if let Some(base) = run::missing_base(setup, bundle).await? {
             notes.push(format!("base {label} of {} is missing: building it first", bundle.label));
             bundles.push(base);
         }
@@ -61,17 +58,6 @@ pub async fn jobs(setup: &Setup<'_>, named: Vec<Bundle>) -> Result<(Vec<Job>, Ve
     let all: Vec<&Bundle> = bundles.iter().collect();
     let bases: Vec<Option<usize>> = all.iter().map(|b| bundle::base_among(&all, b)).collect();
     Ok((bundles.into_iter().zip(bases).map(|(bundle, base)| Job { bundle, base }).collect(), notes))
-}
-
-/// The definition of the base `label`, if no image of it is there.
-async fn if_missing(setup: &Setup<'_>, bundle: &Bundle, label: &str) -> Result<Option<Bundle>, RunError> {
-    let base = bundle::load(&bundle.tree, &bundle.tree.join(label)).map_err(RunError::Bad)?.bundle;
-    let cx = Cx { ledger: Ledger::none(), events: Events::default(), cancel: setup.cancel.clone() };
-    let wanted = Wanted { base: Some(base.name.clone()), base_is_family: true, base_only: true, ..Wanted::default() };
-    let facts = setup.cloud.facts(&wanted, &cx).await?;
-    // What a cloud lacks at all, each run tells by itself.
-    let missing = matches!(facts.base, BaseFact::Missing { .. }) && facts.lacks.is_empty();
-    Ok(missing.then_some(base))
 }
 
 /// Runs the jobs, at most `at_once` side by side, and hands over what became of each as soon as it is known. After a signal no job

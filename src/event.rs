@@ -1,5 +1,6 @@
 //! What happens in a run, as data. The build emits, sinks show: terminal, log file, `events.jsonl`, report.
 //! Nothing but `cli` (and later `service`) prints.
+use std::fmt;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -145,6 +146,37 @@ pub enum Verdict {
     Passed,
     Failed,
     Skipped,
+}
+
+/// How many checks came to what.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+pub struct Tally {
+    pub passed: usize,
+    pub failed: usize,
+    pub skipped: usize,
+}
+
+impl<'a> FromIterator<&'a Check> for Tally {
+    fn from_iter<T: IntoIterator<Item = &'a Check>>(checks: T) -> Self {
+        let mut tally = Self::default();
+        for check in checks {
+            *match check.verdict {
+                Verdict::Passed => &mut tally.passed,
+                Verdict::Failed => &mut tally.failed,
+                Verdict::Skipped => &mut tally.skipped,
+            } += 1;
+        }
+        tally
+    }
+}
+
+/// `27 passed, 1 skipped`; of no check at all, `untested`.
+impl fmt::Display for Tally {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let parts = [(self.passed, "passed"), (self.failed, "failed"), (self.skipped, "skipped")];
+        let told: Vec<String> = parts.iter().filter(|(n, _)| *n > 0).map(|(n, word)| format!("{n} {word}")).collect();
+        f.write_str(if told.is_empty() { "untested".into() } else { told.join(", ") }.as_str())
+    }
 }
 
 /// An event with its time: what `events.jsonl` holds, one per line.

@@ -59,6 +59,28 @@ pub struct Image {
 }
 
 impl Image {
+    /// An active image with nothing special about it.
+    #[cfg(test)]
+    pub fn of_test(id: &str, name: &str, family: &str) -> Self {
+        Self {
+            id: id.into(),
+            name: name.into(),
+            family: family.into(),
+            state: State::Active,
+            created: jiff::Timestamp::UNIX_EPOCH,
+            size: 1,
+            virtual_size: 1 << 30,
+            checksum: String::new(),
+            properties: BTreeMap::new(),
+            tags: Vec::new(),
+            min_disk_gb: 1,
+            min_ram_mb: 0,
+            visibility: Visibility::Private,
+            protected: false,
+            hidden: false,
+        }
+    }
+
     pub fn standing(&self) -> Standing {
         Standing { state: self.state, hidden: self.hidden, hidden_at: self.hidden_at() }
     }

@@ -6,7 +6,7 @@ use serde::Serialize;
 use crate::bundle::{self, Base, Bundle};
 use crate::cloud::ledger::Ledger;
 use crate::cloud::{Cloud, CloudError, Cx};
-use crate::event::{Event, Events, Stamped, Verdict};
+use crate::event::{Check, Event, Events, Stamped, Tally};
 use crate::family::{self, Now};
 use crate::image::{self, Image, State};
 use crate::plan::{BaseFact, Wanted};
@@ -134,19 +134,12 @@ async fn looked_up(cloud: &dyn Cloud, name: &str, family: bool) -> Result<Option
 fn tests_of_run(tree: &Path, run: &str) -> Option<String> {
     let dir = run::directories(tree).into_iter().find(|d| d.file_name().is_some_and(|n| n == run))?;
     let text = std::fs::read_to_string(dir.join("events.jsonl")).ok()?;
-    let mut count = [0; 3];
-    for event in text.lines().filter_map(|line| serde_json::from_str::<Stamped>(line).ok()) {
-        if let Event::Check(check) = event.event {
-            count[match check.verdict {
-                Verdict::Passed => 0,
-                Verdict::Failed => 1,
-                Verdict::Skipped => 2,
-            }] += 1;
-        }
-    }
-    let words = ["passed", "failed", "skipped"];
-    let told: Vec<String> = count.iter().zip(words).filter(|(n, _)| **n > 0).map(|(n, word)| format!("{n} {word}")).collect();
-    if told.is_empty() { None } else { Some(told.join(", ")) }
+    let check = |line: &str| match serde_json::from_str::<Stamped>(line).ok()?.event {
+        Event::Check(check) => Some(check),
+        _ => None,
+    };
+    let checks: Vec<Check> = text.lines().filter_map(check).collect();
+    (!checks.is_empty()).then(|| checks.iter().collect::<Tally>().to_string())
 }
 
 #[cfg(test)]

@@ -1,13 +1,11 @@
 //! One run of one bundle: facts, plan, run directory, build, outputs. What is here when it ends is the record of the run.
 //!
 //! Run directory: `plan.json`, `ledger.jsonl`, `events.jsonl`, `build.log`, `result.json`, and `lock`, held while the run lives.
-use std::collections::BTreeMap;
-use std::fs::{self, File};
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
-use serde::{Deserialize, Serialize};
 
 use crate::build::{self, BuildError, Built, Interactive, Opened, Outcome, Site, Until};
 use crate::bundle::{self, Base, Bundle};
@@ -21,9 +19,14 @@ use crate::family::{Fate, Policy};
 use crate::image::Image;
 use crate::log;
 use crate::output;
-use crate::plan::{self, BaseFact, Facts, HostFacts, Origin, Plan, Wanted};
+use crate::plan::{self, BaseFact, Facts, HostFacts, Plan, Wanted};
 use crate::prune;
 use crate::remote::Connect;
+
+mod dir;
+
+use dir::RunDir;
+pub use dir::{Indexed, Record, bases_of_live_runs, directories, indexed, read_plan, read_record};
 
 /// Where the factory keeps what outlives a run, on this machine.
 #[derive(Debug, Clone)]
@@ -97,22 +100,6 @@ impl Ended {
     }
 }
 
-/// `result.json`
-#[derive(Debug, Clone, Serialize, Deserialize)]
-pub struct Record {
-    pub run: String,
-    pub bundle: String,
-    pub cloud: String,
-    pub started: Timestamp,
-    pub seconds: f64,
-    /// `built`, `failed`, `stopped`, `ended` (a shell that was left), `tested` and `rejected` (an image that was there)
-    pub outcome: String,
-    pub image: Option<Image>,
-    pub error: Option<String>,
-    pub leaks: Vec<Leak>,
-    pub kept: Option<Opened>,
-}
-
 /// Where the outputs of a bundle go: `images/target/<bundle>`, `os/target/<os>`.
 pub fn target_dir(bundle: &Bundle) -> PathBuf {
     let name = bundle.label.rsplit('/').next().unwrap_or(&bundle.name);
@@ -178,15 +165,8 @@ pub async fn run(setup: &Setup<'_>, bundle: &Bundle) -> Ended {
 
 /// Builds the missing base; `Some` is how that ended, if not well.
 async fn base_first(setup: &Setup<'_>, bundle: &Bundle) -> Result<Option<Ended>, RunError> {
-    let Some(Base::Os(name)) = &bundle.base else { return Ok(None) };
-    let label = format!("os/{name}");
-    let base = bundle::load(&bundle.tree, &bundle.tree.join(&label)).map_err(RunError::Bad)?.bundle;
-    let cx = reading(setup);
-    let wanted = Wanted { base: Some(base.name.clone()), base_is_family: true, base_only: true, ..Wanted::default() };
-    let facts = setup.cloud.facts(&wanted, &cx).await?;
-    if !matches!(facts.base, BaseFact::Missing { .. }) || !facts.lacks.is_empty() {
-        return Ok(None);
-    }
+    let Some(base) = missing_base(setup, bundle).await? else { return Ok(None) };
+    let label = base.label.clone();
     let mut show = (setup.show)(&label);
     let text = format!("base {label} of {} is missing: building it first", bundle.label);
     show.take(&crate::event::Stamped { at: Timestamp::now(), event: Event::Note { text } });
@@ -198,6 +178,17 @@ async fn base_first(setup: &Setup<'_>, bundle: &Bundle) -> Result<Option<Ended>,
         Ok(image) => Ok(Some(Ended { result: Ok(image), ..ended })),
         Err(e) => Ok(Some(Ended { result: Err(RunError::Base { base: label, source: Box::new(e) }), ..ended })),
     }
+}
+
+/// The definition of the base `os/<name>`, if the cloud has no image of it.
+pub async fn missing_base(setup: &Setup<'_>, bundle: &Bundle) -> Result<Option<Bundle>, RunError> {
+    let Some(Base::Os(name)) = &bundle.base else { return Ok(None) };
+    let base = bundle::load(&bundle.tree, &bundle.tree.join("os").join(name)).map_err(RunError::Bad)?.bundle;
+    let wanted = Wanted { base: Some(base.name.clone()), base_is_family: true, base_only: true, ..Wanted::default() };
+    let facts = setup.cloud.facts(&wanted, &reading(setup)).await?;
+    // What a cloud lacks at all, each run tells by itself.
+    let missing = matches!(facts.base, BaseFact::Missing { .. }) && facts.lacks.is_empty();
+    Ok(missing.then_some(base))
 }
 
 /// A context for calls that only read.
@@ -399,144 +390,4 @@ async fn heat_accepts(setup: &Setup<'_>, bundle: &Bundle, plan: &Plan, cx: &Cx, 
         }
     }
     if wrong.is_empty() { Ok(()) } else { Err(wrong.join("; ")) }
-}
-
-/// A run directory with its lock held, and its entry in the index by which `sweep` finds it.
-struct RunDir {
-    path: PathBuf,
-    index: PathBuf,
-    /// `build.<image name>.log` beside the other outputs: the same file as the run's `build.log`.
-    shown: PathBuf,
-    _lock: File,
-}
-
-impl RunDir {
-    /// Made in this order: lock, index entry. A run that died in between owns nothing yet.
-    fn create(home: &Home, target: &Path, plan: &Plan) -> Result<Self, RunError> {
-        let io = |path: &Path| {
-            let path = path.to_owned();
-            move |source| RunError::Io { path, source }
-        };
-        let path = target.join("runs").join(&plan.run);
-        fs::create_dir_all(&path).map_err(io(&path))?;
-        let lock_path = path.join("lock");
-        let lock = File::create(&lock_path).map_err(io(&lock_path))?;
-        lock.try_lock().map_err(|e| RunError::Io { path: lock_path, source: e.into() })?;
-        let index = home.index().join(&plan.run);
-        fs::create_dir_all(home.index()).map_err(io(&home.index()))?;
-        std::os::unix::fs::symlink(&path, &index).map_err(io(&index))?;
-        File::open(home.index()).and_then(|d| d.sync_all()).map_err(io(&index))?;
-        let text = serde_json::to_string_pretty(plan).expect("a plan is plain data");
-        fs::write(path.join("plan.json"), text).map_err(io(&path))?;
-        let shown = target.join(format!("build.{}.log", plan.image_name));
-        Ok(Self { path, index, shown, _lock: lock })
-    }
-
-    fn log(&self) -> PathBuf {
-        self.path.join("build.log")
-    }
-
-    /// Opens the ledger; from here on every event, the earlier ones included, goes to the log and to `events.jsonl`.
-    fn begin(&self, events: &Events, recorder: &log::Recorder) -> Result<Ledger, RunError> {
-        let io = |source| RunError::Io { path: self.path.clone(), source };
-        let mut sinks: Vec<Box<dyn Sink>> = vec![
-            Box::new(log::LogFile::create(&self.log()).map_err(io)?),
-            Box::new(log::EventFile::open(&self.path.join("events.jsonl")).map_err(io)?),
-        ];
-        // A build of that name a moment ago, whose log stays in its own run directory.
-        let _ = fs::remove_file(&self.shown);
-        fs::hard_link(self.log(), &self.shown).map_err(|source| RunError::Io { path: self.shown.clone(), source })?;
-        for sink in &mut sinks {
-            recorder.events().iter().for_each(|e| sink.take(e));
-        }
-        sinks.into_iter().for_each(|s| events.add(s));
-        Ledger::open(&self.path.join("ledger.jsonl")).map_err(|e| RunError::Cloud(e.into()))
-    }
-
-    fn record(&self, record: &Record) -> Result<(), RunError> {
-        let path = self.path.join("result.json");
-        let text = serde_json::to_string_pretty(record).expect("a record is plain data");
-        fs::write(&path, text).map_err(|source| RunError::Io { path, source })
-    }
-
-    /// Nothing is owned any more: `sweep` need not know of this run.
-    fn forget(&self) {
-        // An entry that stays costs `sweep` one look.
-        let _ = fs::remove_file(&self.index);
-    }
-}
-
-/// A run in the index.
-pub struct Indexed {
-    pub run: String,
-    /// Where the run directory is, or was.
-    pub dir: PathBuf,
-    index: PathBuf,
-    /// Held: the run is dead and nobody else sweeps it. `None`: it is alive.
-    pub lock: Option<File>,
-    /// Its machine was left up on purpose.
-    pub kept: bool,
-}
-
-impl Indexed {
-    pub fn forget(&self) {
-        let _ = fs::remove_file(&self.index);
-    }
-}
-
-/// Runs that may own something, oldest first.
-pub fn indexed(home: &Home) -> std::io::Result<Vec<Indexed>> {
-    let mut runs = Vec::new();
-    let entries = match fs::read_dir(home.index()) {
-        Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(runs),
-        entries => entries?,
-    };
-    for entry in entries {
-        let index = entry?.path();
-        let Ok(dir) = fs::read_link(&index) else { continue };
-        let lock = match File::options().write(true).open(dir.join("lock")) {
-            // The directory was removed by hand: nobody can hold its lock.
-            Err(e) if e.kind() == std::io::ErrorKind::NotFound => Some(File::open(home.index())?),
-            Err(e) => return Err(e),
-            Ok(file) => file.try_lock().is_ok().then_some(file),
-        };
-        let kept = read_record(&dir).is_some_and(|r| r.kept.is_some());
-        let run = index.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        runs.push(Indexed { run, dir, index, lock, kept });
-    }
-    runs.sort_by(|a, b| a.run.cmp(&b.run));
-    Ok(runs)
-}
-
-/// What the runs of this machine that are alive build on, whatever the cloud: IDs, each with a sentence that says so.
-pub fn bases_of_live_runs(home: &Home) -> std::io::Result<BTreeMap<String, String>> {
-    let alive = indexed(home)?.into_iter().filter(|r| r.lock.is_none());
-    let base = |r: Indexed| match read_plan(&r.dir)?.origin {
-        Origin::Base(image) => Some((image.id, format!("run {} builds on it", r.run))),
-        _ => None,
-    };
-    Ok(alive.filter_map(base).collect())
-}
-
-/// `result.json` of a run directory; `None` while it runs or if it died.
-pub fn read_record(dir: &Path) -> Option<Record> {
-    serde_json::from_str(&fs::read_to_string(dir.join("result.json")).ok()?).ok()
-}
-
-/// `plan.json` of a run directory.
-pub fn read_plan(dir: &Path) -> Option<Plan> {
-    serde_json::from_str(&fs::read_to_string(dir.join("plan.json")).ok()?).ok()
-}
-
-/// Run directories below a factory tree, oldest first.
-pub fn directories(tree: &Path) -> Vec<PathBuf> {
-    let list = |dir: PathBuf| fs::read_dir(dir).into_iter().flatten().flatten().map(|e| e.path());
-    let mut dirs: Vec<PathBuf> = ["images", "os"]
-        .iter()
-        .flat_map(|kind| list(tree.join(kind).join("target")))
-        .flat_map(|bundle| list(bundle.join("runs")))
-        .filter(|d| d.join("plan.json").is_file())
-        .collect();
-    dirs.sort_by(|a, b| a.file_name().cmp(&b.file_name()));
-    dirs
 }

@@ -242,6 +242,21 @@ pub(super) async fn say_as_root(remote: &dyn Remote, script: &str, deadline: Dur
 }
 
 async fn said(remote: &dyn Remote, script: &str, sudo: bool, deadline: Duration) -> Result<String, String> {
+    let (exit, out, err) = answer(remote, script, sudo, deadline).await.map_err(|e| e.to_string())?;
+    match exit {
+        Exit::Code(0) => Ok(out),
+        Exit::Code(code) => Err(format!("exit code {code}: {}", format!("{out}{err}").trim().replace('\n', "; "))),
+        Exit::Signal(name) => Err(format!("killed by SIG{name}")),
+    }
+}
+
+/// Runs a short script: how it ended on the machine, its standard output, its standard error.
+pub(super) async fn answer(
+    remote: &dyn Remote,
+    script: &str,
+    sudo: bool,
+    deadline: Duration,
+) -> Result<(Exit, String, String), RemoteError> {
     let said = Arc::new(std::sync::Mutex::new((Vec::new(), Vec::new())));
     let keep = said.clone();
     let command = Command { script: script.into(), args: Vec::new(), env: Default::default(), sudo, deadline };
@@ -253,15 +268,9 @@ async fn said(remote: &dyn Remote, script: &str, sudo: bool, deadline: Duration)
                 if stream == Stream::Stdout { said.0.extend_from_slice(bytes) } else { said.1.extend_from_slice(bytes) }
             }),
         )
-        .await
-        .map_err(|e: RemoteError| e.to_string())?;
+        .await?;
     let said = said.lock().expect("plain pushes do not panic");
-    let (out, err) = (String::from_utf8_lossy(&said.0).into_owned(), String::from_utf8_lossy(&said.1));
-    match exit {
-        Exit::Code(0) => Ok(out),
-        Exit::Code(code) => Err(format!("exit code {code}: {}", format!("{out}{err}").trim().replace('\n', "; "))),
-        Exit::Signal(name) => Err(format!("killed by SIG{name}")),
-    }
+    Ok((exit, String::from_utf8_lossy(&said.0).into_owned(), String::from_utf8_lossy(&said.1).into_owned()))
 }
 
 /// Orderly stop, then the disk becomes a staged image.

@@ -1,13 +1,12 @@
 //! The straight line from a plan to an image: source, boot, provision, tidy, capture, smoke, publish; and the one road home.
 use std::future::Future;
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use crate::cancel::Cancelled;
 use crate::cloud::ledger::{Entry, Kind, Leak, LedgerError};
 use crate::cloud::{Cloud, CloudError, Cx};
-use crate::event::{Check, Event, Sink, Stage, Stamped, Verdict, seconds};
+use crate::event::{Check, Event, Stage, Tally, seconds};
 use crate::exec::ExecError;
 use crate::fetch::FetchError;
 use crate::image::{self, Image, State};
@@ -170,8 +169,7 @@ pub async fn build(site: &Site<'_>) -> Outcome {
 /// The line itself. `up` is set as long as a machine is up that a person could open after a failure.
 async fn line(site: &Site<'_>, up: &mut Option<Opened>) -> Result<Built, BuildError> {
     let plan = site.plan;
-    let tally = Tally::default();
-    site.cx.events.add(Box::new(tally.clone()));
+    let mut tally = Tally::default();
     let base = source::image(site).await?;
     let mut identities = Vec::new();
     let image = match &plan.builder {
@@ -193,13 +191,13 @@ async fn line(site: &Site<'_>, up: &mut Option<Opened>) -> Result<Built, BuildEr
             *up = None;
             retire(site, &name).await;
             if let Some(smoke) = &plan.smoke {
-                site.stage(Stage::Smoke, smoke::test(site, smoke, &captured, &identities, Some(build_key), up)).await?;
+                tally = site.stage(Stage::Smoke, smoke::test(site, smoke, &captured, &identities, Some(build_key), up)).await?;
             }
             captured
         }
         None => {
             if let Some(smoke) = &plan.smoke {
-                site.stage(Stage::Smoke, smoke::test(site, smoke, &base, &identities, None, up)).await?;
+                tally = site.stage(Stage::Smoke, smoke::test(site, smoke, &base, &identities, None, up)).await?;
             }
             base
         }
@@ -207,34 +205,8 @@ async fn line(site: &Site<'_>, up: &mut Option<Opened>) -> Result<Built, BuildEr
     if matches!(site.until, Until::Tested) {
         return Ok(Built::Tested);
     }
-    let published = site.stage(Stage::Publish, publish(site, &image, tally.text())).await?;
+    let published = site.stage(Stage::Publish, publish(site, &image, tally)).await?;
     Ok(Built::Image(Box::new(published)))
-}
-
-/// Counts the checks as their results are told.
-#[derive(Clone, Default)]
-struct Tally(Arc<Mutex<(usize, usize)>>);
-
-impl Sink for Tally {
-    fn take(&mut self, event: &Stamped) {
-        let mut count = self.0.lock().expect("plain additions do not panic");
-        match &event.event {
-            Event::Check(check) if check.verdict == Verdict::Passed => count.0 += 1,
-            Event::Check(check) if check.verdict == Verdict::Skipped => count.1 += 1,
-            _ => {}
-        }
-    }
-}
-
-impl Tally {
-    /// Of an image that is published: none has failed.
-    fn text(&self) -> String {
-        match *self.0.lock().expect("plain additions do not panic") {
-            (0, 0) => "untested".into(),
-            (passed, 0) => format!("{passed} passed"),
-            (passed, skipped) => format!("{passed} passed, {skipped} skipped"),
-        }
-    }
 }
 
 /// A builder that has done its work gives back what it holds of the project's quota before the next machines come up.
@@ -248,9 +220,9 @@ async fn retire(site: &Site<'_>, machine: &str) {
     }
 }
 
-async fn publish(site: &Site<'_>, staged: &Image, tests: String) -> Result<Image, BuildError> {
+async fn publish(site: &Site<'_>, staged: &Image, tests: Tally) -> Result<Image, BuildError> {
     let mut publication = site.plan.publish.clone();
-    publication.properties.insert(image::TESTS.into(), tests);
+    publication.properties.insert(image::TESTS.into(), tests.to_string());
     let image = match site.cloud.publish(site.cx, staged, &publication).await {
         Ok(image) => image,
         // The write may have been done and its answer lost: what the cloud shows counts.

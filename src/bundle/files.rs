@@ -149,12 +149,21 @@ pub(super) fn checks(dir: &Path) -> Vec<Result<PathBuf, (PathBuf, Trouble)>> {
             continue;
         }
         let text = path.to_string_lossy().into_owned();
-        found.push(executable(dir, &text).map_err(|mut trouble| {
+        let checked = executable(dir, &text).map_err(|mut trouble| {
             if trouble.hint.starts_with("chmod") {
                 trouble.hint.push_str("; data of a check goes into a directory below tests/");
             }
-            (path, trouble)
-        }));
+            trouble
+        });
+        let checked = checked.and_then(|path| match fs::read_to_string(dir.join(&path)) {
+            Ok(_) => Ok(path),
+            Err(_) => Err(Trouble {
+                message: format!("`{text}` is no text"),
+                hint: "a check is a script; a program goes into a directory below tests/, and a script that runs on the factory calls it"
+                    .into(),
+            }),
+        });
+        found.push(checked.map_err(|trouble| (path, trouble)));
     }
     found
 }

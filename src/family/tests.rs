@@ -1,25 +1,14 @@
 //! Every decision, on families made by hand.
 use super::*;
-use crate::image::Visibility;
 
 /// `created` orders them; newest has the largest.
 fn image(id: &str, family: &str, created: i64, state: State) -> Image {
     Image {
-        id: id.into(),
-        name: format!("{family}-{created}"),
-        family: family.into(),
         state,
         created: jiff::Timestamp::from_second(created).unwrap(),
-        size: 1,
-        virtual_size: 1,
         checksum: format!("sum-of-{id}"),
         properties: [(image::RUN.to_owned(), "r".to_owned())].into(),
-        tags: Vec::new(),
-        min_disk_gb: 1,
-        min_ram_mb: 0,
-        visibility: Visibility::Private,
-        protected: false,
-        hidden: false,
+        ..Image::of_test(id, &format!("{family}-{created}"), family)
     }
 }
 

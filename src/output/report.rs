@@ -7,6 +7,7 @@ use minijinja::{AutoEscape, Environment, UndefinedBehavior};
 use serde::Serialize;
 
 use super::record::Record;
+use crate::event::Tally;
 
 const PAGE: &str = include_str!("../../templates/report.html.j2");
 
@@ -32,9 +33,7 @@ struct Page<'a> {
     /// Left and width of each stage's bar, percent of the whole.
     bars: Vec<(f64, f64, f64)>,
     failed_stage: Option<&'a str>,
-    passed: usize,
-    failed: usize,
-    skipped: usize,
+    tally: Tally,
     version: &'a str,
 }
 
@@ -47,15 +46,12 @@ pub fn html(record: &Record) -> String {
         // A stage of no time is still a mark one can see.
         (left, share(s.seconds).max(0.4).min(100.0 - left), share(s.seconds))
     };
-    let count = |wanted| record.checks.iter().filter(|c| c.verdict == wanted).count();
     let page = Page {
         r: record,
         ok: record.is_success(),
         bars: record.stages.iter().map(bar).collect(),
         failed_stage: record.stages.iter().find(|s| s.error.is_some()).map(|s| s.name),
-        passed: count(crate::event::Verdict::Passed),
-        failed: count(crate::event::Verdict::Failed),
-        skipped: count(crate::event::Verdict::Skipped),
+        tally: record.checks.iter().collect(),
         version: env!("CARGO_PKG_VERSION"),
     };
     let template = ENV.get_template("report.html").expect("it was added");

@@ -199,14 +199,19 @@ async fn without_a_validator_it_begins_again_and_keeps_nothing() {
     assert_eq!(starts(&server.seen()), [None; 5]);
 }
 
+/// Sends nothing after the first MiB of the first answer.
+fn stalls_once(whole: &[u8]) -> Server {
+    let whole = whole.to_vec();
+    Server::start(move |r, s| {
+        serve(r, s, &whole, "\"a\"", if r.number == 0 { MIB } else { usize::MAX });
+        hang(s);
+    })
+}
+
 #[tokio::test]
 async fn a_stall_is_noticed_and_the_next_connection_goes_on() {
     let whole = content(0);
-    let served = whole.clone();
-    let server = Server::start(move |r, s| {
-        serve(r, s, &served, "\"a\"", if r.number == 0 { MIB } else { usize::MAX });
-        hang(s);
-    });
+    let server = stalls_once(&whole);
     let bench = Bench::new();
     let build = bench.patient(STALL);
     is(build.url(server.url("x"), &sha256(&whole)).await, &whole);
@@ -240,11 +245,7 @@ async fn a_server_that_crawls_is_given_up() {
 #[tokio::test]
 async fn the_deadline_ends_it_and_what_came_is_kept() {
     let whole = content(0);
-    let served = whole.clone();
-    let server = Server::start(move |r, s| {
-        serve(r, s, &served, "\"a\"", if r.number == 0 { MIB } else { usize::MAX });
-        hang(s);
-    });
+    let server = stalls_once(&whole);
     let bench = Bench::new();
     let build = Build { deadline: Duration::from_millis(1500), ..bench.build() };
     let error = build.url(server.url("x"), &sha256(&whole)).await.unwrap_err();

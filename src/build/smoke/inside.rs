@@ -35,13 +35,11 @@ pub(super) async fn all(site: &Site<'_>, tested: &Tested<'_>, results: &Results<
     for path in &results.smoke.tests {
         let file = site.plan.bundle_dir.join(path);
         let id = path.display().to_string();
-        let bytes = std::fs::read(&file).map_err(|source| BuildError::Io { path: file.clone(), source })?;
-        match String::from_utf8(bytes) {
-            Ok(text) if !text.lines().take(10).any(|line| line.trim() == OUTSIDE) => {
-                remote(site, tested, results, &id, text, false, limit).await?;
-            }
-            // A program that is no text is one of this machine.
-            _ => here(site, tested, results, &id, &file, limit).await?,
+        let text = std::fs::read_to_string(&file).map_err(|source| BuildError::Io { path: file.clone(), source })?;
+        if text.lines().take(10).any(|line| line.trim() == OUTSIDE) {
+            here(site, tested, results, &id, &file, limit).await?;
+        } else {
+            remote(site, tested, results, &id, text, false, limit).await?;
         }
     }
     Ok(())

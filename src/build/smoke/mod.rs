@@ -10,7 +10,7 @@ use ssh_key::PrivateKey;
 use super::machine::{self, Identity, Running};
 use super::{BuildError, Opened, Site, cloud_init, console};
 use crate::cloud::Machine;
-use crate::event::{Check, Event, Verdict, seconds};
+use crate::event::{Check, Event, Tally, Verdict, seconds};
 use crate::image::Image;
 use crate::plan::{GIB, MachinePlan, SmokePlan};
 use crate::remote::{Target, keys};
@@ -19,7 +19,7 @@ mod inside;
 mod outside;
 mod trials;
 
-/// Boots `image` twice and runs the checks. `earlier` are identities that must not be seen again, `build_key` one that must not open.
+/// Boots `image` twice and runs the checks; what they came to if none failed. `earlier` are identities that must not be seen again, `build_key` one that must not open.
 pub(super) async fn test(
     site: &Site<'_>,
     smoke: &SmokePlan,
@@ -27,7 +27,7 @@ pub(super) async fn test(
     earlier: &[Identity],
     build_key: Option<Arc<PrivateKey>>,
     up: &mut Option<Opened>,
-) -> Result<(), BuildError> {
+) -> Result<Tally, BuildError> {
     let results = Results { site, smoke, all: Mutex::default() };
     results.left_out();
     let begin = Instant::now();
@@ -48,7 +48,7 @@ pub(super) async fn test(
     outside::has_console(&first, &results).await?;
     outside::identities(site, &first, &second, earlier, &results).await?;
     if let Some(key) = &build_key {
-        outside::build_key_refused([&first, &second], key, &results).await;
+        outside::build_key_refused([&first, &second], key, &results).await?;
     }
     outside::root_ssh(&first, &results).await?;
     let build_key = build_key.as_ref().map(|k| k.public_key());
@@ -99,11 +99,11 @@ impl Results<'_> {
         self.all.lock().expect("plain pushes do not panic").push(check);
     }
 
-    fn verdict(self) -> Result<(), BuildError> {
+    fn verdict(self) -> Result<Tally, BuildError> {
         let all = self.all.into_inner().expect("plain pushes do not panic");
-        let of = all.len();
+        let (tally, of) = (all.iter().collect(), all.len());
         let failed: Vec<Check> = all.into_iter().filter(|c| c.verdict == Verdict::Failed).collect();
-        if failed.is_empty() { Ok(()) } else { Err(BuildError::Smoke { failed, of }) }
+        if failed.is_empty() { Ok(tally) } else { Err(BuildError::Smoke { failed, of }) }
     }
 }
 

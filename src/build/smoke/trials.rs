@@ -60,11 +60,14 @@ impl From<String> for Failed {
 /// All trials that are on. The machine is used up by them.
 pub(super) async fn all(site: &Site<'_>, second: Running, results: &Results<'_>) -> Result<(), BuildError> {
     let mut lot = Lot { site, second };
-    for id in ["screen", "volume", "reboot-soft", "reboot-hard", "rescue", "snapshot"] {
-        if !results.wants(id) {
+    let mut broken = None;
+    for id in ["screen", "volume", "reboot-soft", "reboot-hard", "rescue", "snapshot"].into_iter().filter(|id| results.wants(id)) {
+        site.cx.cancel.check()?;
+        if let Some(before) = broken {
+            // It would be tried on a machine of which nobody knows in what state it is.
+            results.add(id, Instant::now(), Verdict::Skipped, format!("not tried, because {before} failed"), String::new());
             continue;
         }
-        site.cx.cancel.check()?;
         site.cx.events.doing(format!("check {id}"));
         let begin = Instant::now();
         let tried = match id {
@@ -82,10 +85,7 @@ pub(super) async fn all(site: &Site<'_>, second: Running, results: &Results<'_>)
             Err(Failed::Stop(e)) => return Err(e),
         };
         results.add(id, begin, verdict, reason, String::new());
-        if verdict == Verdict::Failed {
-            // What comes after it would be tried on a machine of which nobody knows in what state it is.
-            break;
-        }
+        broken = (verdict == Verdict::Failed).then_some(id);
     }
     Ok(())
 }

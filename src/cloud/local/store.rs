@@ -178,25 +178,12 @@ fn near(wanted: &str, images: &[Image]) -> Vec<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::image::Visibility;
 
     fn put(store: &Store, name: &str, family: &str, state: State, age: i64) -> Image {
         let image = Image {
-            id: uuid::Uuid::new_v4().to_string(),
-            name: name.into(),
-            family: family.into(),
             state,
             created: jiff::Timestamp::from_second(1_700_000_000 - age).unwrap(),
-            size: 1,
-            virtual_size: 1 << 30,
-            checksum: String::new(),
-            properties: Default::default(),
-            tags: Vec::new(),
-            min_disk_gb: 1,
-            min_ram_mb: 0,
-            visibility: Visibility::Private,
-            protected: false,
-            hidden: false,
+            ..Image::of_test(&uuid::Uuid::new_v4().to_string(), name, family)
         };
         let staged = store.dir.parent().unwrap().join("staged");
         fs::create_dir(&staged).unwrap();

@@ -210,7 +210,7 @@ async fn floating(
         // A port without a router is told with 404, and nothing is made.
         match cx.ledger.own(Kind::Address, &spec.name, create).await {
             Ok(ip) => {
-                cloud.seen.addresses.lock().expect("plain inserts do not panic").insert(ip.id.clone(), spec.run.clone());
+                cloud.seen.made_address(&ip.id, &spec.run);
                 tag(cloud, cx, "floatingips", &ip.id).await;
                 return Ok(ip.floating_ip_address);
             }

@@ -1,7 +1,7 @@
 //! How a staged image comes to be: from the disk of a server that is off, from its boot volume, or from a file.
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use super::glance::{self, Patch, Record};
 use super::{OpenStack, cinder, nova, owned, poll};
@@ -11,8 +11,6 @@ use crate::disk::{self, Format};
 use crate::event::Event;
 use crate::exec::{self, ExecError};
 use crate::image::{self, Image, State};
-
-const PLAIN: &str = "plain assignments do not panic";
 
 /// Looks at an image that is queued, before its server is asked whether it still works on it.
 const STUCK: u32 = 8;
@@ -26,7 +24,7 @@ pub async fn machine(
     deadline: Duration,
 ) -> Result<Image, CloudError> {
     let what = format!("capture {}", machine.name);
-    let seen = cloud.seen.off.lock().expect(PLAIN).take().filter(|s| s.id == machine.id);
+    let seen = cloud.seen.off.take(|s| s.id == machine.id);
     let server = match seen {
         Some(server) => server,
         None => {
@@ -54,7 +52,7 @@ pub async fn machine(
     };
     let record = finished(cloud, cx, &id, &what, deadline, Some(&server.id)).await?;
     let image = record.image();
-    *cloud.seen.staged.lock().expect(PLAIN) = Some((record, Instant::now()));
+    cloud.seen.staged.put(record);
     Ok(image)
 }
 
@@ -139,7 +137,7 @@ async fn finished(
         match nova::server(&cloud.api, server, &cx.cancel).await? {
             Some(seen) if seen.task_state.is_some() => Ok(None),
             seen => {
-                *cloud.seen.captured.lock().expect(PLAIN) = seen;
+                seen.into_iter().for_each(|server| cloud.seen.captured.put(server));
                 Ok(Some(()))
             }
         }

@@ -1,10 +1,9 @@
 //! What the project has, and what it may still have: read side by side, nothing is created.
 use std::net::{IpAddr, ToSocketAddrs, UdpSocket};
-use std::time::Instant;
 
 use super::api::Service;
 use super::glance::{self, Record};
-use super::{JUST_NOW, OpenStack, cinder, neutron, nova};
+use super::{OpenStack, cinder, neutron, nova};
 use crate::cancel::Cancel;
 use crate::cloud::{CloudError, Cx};
 use crate::image::{self, Image};
@@ -22,7 +21,7 @@ pub async fn facts(cloud: &OpenStack, wanted: &Wanted, cx: &Cx) -> Result<CloudF
     if wanted.base_only {
         let base = base.await?;
         if let (BaseFact::Found(image), Some(name)) = (&base, &wanted.base) {
-            *cloud.seen.base.lock().expect("plain assignments do not panic") = Some((name.clone(), (**image).clone(), Instant::now()));
+            cloud.seen.base.put((name.clone(), (**image).clone()));
         }
         return Ok(nothing(base));
     }
@@ -79,8 +78,9 @@ async fn named(cloud: &OpenStack, name: &str, cancel: &Cancel) -> Result<Vec<Rec
 /// an image what he likes.
 async fn base(cloud: &OpenStack, facts: &Wanted, project: &str, cancel: &Cancel) -> Result<BaseFact, CloudError> {
     let Some(wanted) = facts.base.as_deref() else { return Ok(BaseFact::None) };
-    let seen = cloud.seen.base.lock().expect("plain assignments do not panic").take_if(|(name, ..)| name == wanted);
-    if let Some((_, image, _)) = seen.filter(|(.., at)| !facts.base_only && at.elapsed() < JUST_NOW) {
+    // Of use for the next look only: another build may publish a newer one.
+    let seen = cloud.seen.base.take_fresh(|(name, _)| name == wanted);
+    if let Some((_, image)) = seen.filter(|_| !facts.base_only) {
         return Ok(BaseFact::Found(Box::new(image)));
     }
     if !facts.base_is_family {

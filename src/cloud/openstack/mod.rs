@@ -34,11 +34,13 @@ mod owned;
 mod power;
 mod publish;
 mod second_disk;
+mod seen;
 mod standing;
 #[cfg(test)]
 mod tests;
 
 use api::{Api, ApiError, Service};
+use seen::Seen;
 
 /// In the metadata of servers and volumes, beside the run: the machine that runs the factory.
 const OWNER: &str = "factory_owner";
@@ -66,24 +68,6 @@ pub struct OpenStack {
     /// ID of the run's own security group, made with its first machine.
     group: tokio::sync::Mutex<BTreeMap<String, String>>,
 }
-
-/// What one verb has just seen, for the next one, which would look at the same thing again at once. Taken out when it is used.
-#[derive(Default)]
-struct Seen {
-    /// By the name that was asked for, and when. It is of use for the next look only: another build may publish a newer one.
-    base: std::sync::Mutex<Option<(String, Image, std::time::Instant)>>,
-    /// A server that was shut down.
-    off: std::sync::Mutex<Option<nova::Server>>,
-    /// A server that was captured; whose it is stands in it.
-    captured: std::sync::Mutex<Option<nova::Server>>,
-    /// Floating IPs that were made here, by ID, and their runs.
-    addresses: std::sync::Mutex<BTreeMap<String, String>>,
-    /// A staged image, and when.
-    staged: std::sync::Mutex<Option<(glance::Record, std::time::Instant)>>,
-}
-
-/// So old may be what was seen of a thing that others can change.
-const JUST_NOW: Duration = Duration::from_secs(10);
 
 impl OpenStack {
     /// Sends nothing; the first call logs in.

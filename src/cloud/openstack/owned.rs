@@ -55,7 +55,7 @@ async fn lost(cloud: &OpenStack, run: &str, thing: &Entry) -> Result<Vec<String>
 
 pub async fn delete_server(cloud: &OpenStack, run: &str, id: &str) -> Result<(), CloudError> {
     let cancel = Cancel::default();
-    let captured = cloud.seen.captured.lock().expect("plain assignments do not panic").take_if(|s| s.id == id);
+    let captured = cloud.seen.captured.take(|s| s.id == id);
     let seen = if captured.is_some() { captured } else { nova::server(&cloud.api, id, &cancel).await? };
     let Some(server) = seen else { return Ok(()) };
     if server.metadata.get(image::RUN).map(String::as_str) != Some(run) {
@@ -89,7 +89,7 @@ pub async fn delete_volume(cloud: &OpenStack, run: &str, id: &str) -> Result<(),
 
 async fn give_back(cloud: &OpenStack, run: &str, id: &str) -> Result<(), CloudError> {
     let cancel = Cancel::default();
-    let made_here = cloud.seen.addresses.lock().expect("plain removals do not panic").remove(id);
+    let made_here = cloud.seen.take_address(id);
     if made_here.as_deref() != Some(run) {
         let Some(ip) = neutron::floating_ip(&cloud.api, id, &cancel).await? else { return Ok(()) };
         if ip.description.as_deref() != Some(&description(run)) {

@@ -42,9 +42,7 @@ pub async fn shutdown(cloud: &OpenStack, cx: &Cx, machine: &Machine, deadline: D
     };
     // Of one that is off already Nova says so.
     nova::stop(&cloud.api, &machine.id, &cx.cancel).await?;
-    poll(&cx.cancel, &what, deadline, Duration::from_secs(5), look)
-        .await
-        .map(|server| *cloud.seen.off.lock().expect("plain assignments do not panic") = Some(server))
+    poll(&cx.cancel, &what, deadline, Duration::from_secs(5), look).await.map(|server| cloud.seen.off.put(server))
 }
 
 pub async fn reboot(cloud: &OpenStack, cx: &Cx, machine: &Machine, how: Reboot, deadline: Duration) -> Result<(), CloudError> {

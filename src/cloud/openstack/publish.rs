@@ -3,17 +3,16 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::json;
 
+use super::OpenStack;
 use super::glance::{self, Patch, Record};
-use super::{JUST_NOW, OpenStack};
 use crate::cloud::{CloudError, Cx, Publication};
 use crate::image::{Image, Visibility};
 use crate::plan::GIB;
 
 pub async fn publish(cloud: &OpenStack, cx: &Cx, staged: &Image, publication: &Publication) -> Result<Image, CloudError> {
     let what = format!("publish {}", publication.name);
-    let seen = cloud.seen.staged.lock().expect("plain assignments do not panic").take();
-    let before = match seen.filter(|(record, at)| record.id() == staged.id && at.elapsed() < JUST_NOW) {
-        Some((record, _)) => Some(record),
+    let before = match cloud.seen.staged.take_fresh(|record| record.id() == staged.id) {
+        Some(record) => Some(record),
         None => glance::image(&cloud.api, &staged.id, &cx.cancel).await?,
     };
     let before = before.ok_or_else(|| CloudError::refused(&what, format!("image {} is gone", staged.id)))?;

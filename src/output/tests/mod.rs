@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use crate::bundle::{Bundle, GlanceOptions, Kind, MachineWish, Tests, Timeouts};
 use crate::event::{Check, Event, Stage, Stamped, Verdict};
-use crate::image::{Image, State, Visibility};
+use crate::image::{Image, Visibility};
 use crate::plan::{ActionPlan, MachinePlan, Origin, Plan, Publication, SmokePlan, StepPlan, TimeoutPlan};
 
 mod files;
@@ -75,21 +75,14 @@ pub fn image() -> Image {
         ("hw_rng_model", "virtio"),
     ];
     Image {
-        id: "0c8e1f7a-3d52-4a7e-9f64-5a2b8d1c6e90".into(),
-        name: "bundle-nginx-2026-11-20-2315".into(),
-        family: "bundle-nginx".into(),
-        state: State::Active,
         created: "2026-11-20T23:18:01Z".parse().unwrap(),
         size: 612 << 20,
         virtual_size: 4 << 30,
         checksum: "ab".repeat(64),
         properties: properties.map(|(k, v)| (k.to_string(), v.to_string())).into(),
-        tags: vec![],
         min_disk_gb: 4,
         min_ram_mb: 512,
-        visibility: Visibility::Private,
-        protected: false,
-        hidden: false,
+        ..Image::of_test("0c8e1f7a-3d52-4a7e-9f64-5a2b8d1c6e90", "bundle-nginx-2026-11-20-2315", "bundle-nginx")
     }
 }
 

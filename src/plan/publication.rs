@@ -1,0 +1,70 @@
+//! What a published image is called and carries.
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use super::facts::HostFacts;
+use crate::bundle::Bundle;
+use crate::image::{self, Image, Visibility};
+
+/// What an image is given when it is published: all in one write.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Publication {
+    pub name: String,
+    pub family: String,
+    pub properties: BTreeMap<String, String>,
+    pub tags: Vec<String>,
+    /// `None`: what the disk needs.
+    pub min_disk_gb: Option<u64>,
+    pub min_ram_mb: u64,
+    pub visibility: Visibility,
+    pub members: Vec<String>,
+    pub protected: bool,
+    pub hidden: bool,
+}
+
+/// Properties by which Nova chooses a host and boots, besides `hw_*` and `os_*`.
+const BOOTS_BY: [&str; 6] = ["architecture", "hypervisor_type", "vm_mode", "kernel_id", "ramdisk_id", "img_config_drive"];
+
+pub(super) fn publication(bundle: &Bundle, base: Option<&Image>, name: &str, run: &str, host: &HostFacts) -> Publication {
+    let glance = &bundle.glance;
+    let mut properties = BTreeMap::new();
+    // What a machine needs to boot is inherited; what says where a base came from is not.
+    for (key, value) in base.iter().flat_map(|b| &b.properties) {
+        let of_os = key.starts_with("os_") && !key.starts_with("os_glance_") && !key.starts_with("os_hash");
+        if key.starts_with("hw_") || of_os || BOOTS_BY.contains(&key.as_str()) {
+            properties.insert(key.clone(), value.clone());
+        }
+    }
+    properties.extend(bundle.properties.clone());
+    properties.extend(glance.properties.clone());
+    properties.insert(image::FAMILY.into(), bundle.name.clone());
+    properties.insert(image::RUN.into(), run.into());
+    properties.insert(image::STATE.into(), image::State::Active.name().into());
+    properties.insert(image::DEFINITION.into(), bundle.label.clone());
+    let base = base.map(|b| format!("{}@sha512:{}", b.id, b.checksum));
+    // Absent rather than another's: these may have come in with the bundle's own properties.
+    for (key, value) in [(image::BASE, base), (image::COMMIT, host.commit.clone()), (image::INPUTS, host.inputs.clone())] {
+        match value {
+            Some(value) => properties.insert(key.into(), value),
+            None => properties.remove(key),
+        };
+    }
+    for key in [image::TESTS, image::HIDDEN_AT] {
+        properties.remove(key);
+    }
+    let mut tags = bundle.tags.clone();
+    tags.extend(glance.tags.iter().filter(|t| !bundle.tags.contains(t)).cloned());
+    Publication {
+        name: name.into(),
+        family: bundle.name.clone(),
+        properties,
+        tags,
+        min_disk_gb: glance.min_disk_gb,
+        min_ram_mb: glance.min_ram_mb.unwrap_or(0),
+        visibility: bundle.visibility.or(glance.visibility).unwrap_or(Visibility::Private),
+        members: bundle.members.clone(),
+        protected: glance.protected.unwrap_or(false),
+        hidden: glance.hidden.unwrap_or(false),
+    }
+}

@@ -1,0 +1,167 @@
+//! Defaults, what is missing, what is inherited.
+use super::*;
+
+fn image() -> Image {
+    Image {
+        virtual_size: 2 * GIB,
+        checksum: "abc".into(),
+        properties: [
+            ("architecture", "x86_64"),
+            ("hw_rng_model", "virtio"),
+            ("os_admin_user", "debian"),
+            ("factory_commit", "old"),
+            ("os_glance_x", "y"),
+            ("other", "z"),
+        ]
+        .map(|(k, v)| (k.to_owned(), v.to_owned()))
+        .into(),
+        min_disk_gb: 2,
+        ..Image::of_test("b1", "debian-12", "debian-12")
+    }
+}
+
+fn facts() -> Facts {
+    Facts {
+        cloud_name: "local".into(),
+        cloud: CloudFacts {
+            base: BaseFact::Found(Box::new(image())),
+            name_taken_by: Vec::new(),
+            how: "tested".into(),
+            max_cpus: Some(2),
+            max_ram_mb: Some(4096),
+            free_bytes: Some(50 * GIB),
+            lacks: Vec::new(),
+            site: None,
+        },
+        host: HostFacts { ansible: Some("ansible-playbook 2.14".into()), commit: Some("c0ffee".into()), inputs: Some("d1d1".into()) },
+    }
+}
+
+fn bundle(vars: &str) -> Bundle {
+    let tree = tempfile::tempdir().unwrap();
+    let dir = tree.path().join("images/x");
+    std::fs::create_dir_all(dir.join("ansible")).unwrap();
+    std::fs::write(dir.join("build-vars.yml"), vars).unwrap();
+    std::fs::write(dir.join("ansible/bootstrap.yml"), "- hosts: local\n").unwrap();
+    crate::bundle::load(tree.path(), &dir).unwrap().bundle
+}
+
+fn at() -> Timestamp {
+    "2026-11-20T23:31:45Z".parse().unwrap()
+}
+
+fn errors(vars: &str, change: impl FnOnce(&mut Facts)) -> Vec<String> {
+    let mut facts = facts();
+    change(&mut facts);
+    plan(&bundle(vars), &facts, "20261120-233145-abcdef", at(), true).unwrap_err().wrong.iter().map(|d| d.message.clone()).collect()
+}
+
+const LEAST: &str = "bundle:\n  name: x\n  img_base: debian-12\n";
+
+#[test]
+fn the_least_bundle_gets_every_default() {
+    let plan = plan(&bundle(LEAST), &facts(), "20261120-233145-abcdef", at(), true).unwrap();
+    assert_eq!(plan.image_name, "x-2026-11-202331");
+    assert_eq!(plan.ssh_user, "debian");
+    assert_eq!(plan.steps.iter().map(|s| s.name.as_str()).collect::<Vec<_>>(), ["ansible/bootstrap.yml"]);
+    let builder = plan.builder.as_ref().unwrap();
+    assert_eq!(
+        (builder.name.as_str(), builder.cpus, builder.ram_mb, builder.disk_gb),
+        ("factory-20261120-233145-abcdef-builder", 2, 1024, Some(4))
+    );
+    assert!(builder.name.len() <= 63);
+    assert_eq!(plan.tidy.len(), TIDY_PARTS.len());
+    insta::assert_json_snapshot!(plan.publish.properties, @r#"
+    {
+      "architecture": "x86_64",
+      "factory_base": "b1@sha512:abc",
+      "factory_commit": "c0ffee",
+      "factory_definition": "images/x",
+      "factory_family": "x",
+      "factory_inputs": "d1d1",
+      "factory_run": "20261120-233145-abcdef",
+      "factory_state": "active",
+      "hw_rng_model": "virtio",
+      "os_admin_user": "debian"
+    }
+    "#);
+    let back: Plan = serde_json::from_str(&serde_json::to_string(&plan).unwrap()).unwrap();
+    assert_eq!(back, plan);
+}
+
+#[test]
+fn a_deprecated_base_draws_a_warning() {
+    let mut facts = facts();
+    assert_eq!(plan(&bundle(LEAST), &facts, "r", at(), true).unwrap().warnings(), [""; 0]);
+    facts.cloud.base = BaseFact::Found(Box::new(Image { state: image::State::Deprecated, ..image() }));
+    let told = plan(&bundle(LEAST), &facts, "r", at(), true).unwrap().warnings();
+    assert!(told[0].contains("debian-12 (b1) is deprecated"), "{told:?}");
+}
+
+#[test]
+fn where_an_image_comes_from_is_not_a_bundles_to_say() {
+    let vars = format!("{LEAST}  properties: {{factory_inputs: mine, factory_commit: mine, factory_tests: all, factory_hidden_at: now}}\n");
+    let mut facts = facts();
+    facts.host = HostFacts { ansible: facts.host.ansible, ..HostFacts::default() };
+    let properties = plan(&bundle(&vars), &facts, "r", at(), true).unwrap().publish.properties;
+    assert!(properties.values().all(|v| !["mine", "all", "now"].contains(&v.as_str())), "{properties:?}");
+}
+
+#[test]
+fn a_bundle_wins_over_its_base() {
+    let vars = format!(
+        "{LEAST}  properties: {{hw_rng_model: none}}\nmachine: {{disk: 10, ram: 2G, cpus: 1}}\nssh_user: admin\ntidy: {{logs: false}}\n"
+    );
+    let plan = plan(&bundle(&vars), &facts(), "r-1", at(), true).unwrap();
+    assert_eq!((plan.publish.properties["hw_rng_model"].as_str(), plan.ssh_user.as_str()), ("none", "admin"));
+    assert_eq!(plan.builder.as_ref().unwrap().disk_gb, Some(10));
+    assert!(!plan.tidy.contains(&"logs".to_owned()));
+}
+
+#[test]
+fn playbooks_are_given_the_vars_of_the_bundle() {
+    let vars = format!("{LEAST}vars: {{a: 1, b: 2}}\nsteps:\n  - ansible: ansible/bootstrap.yml\n    extra_vars: {{b: 3}}\n");
+    let plan = plan(&bundle(&vars), &facts(), "r", at(), true).unwrap();
+    let ActionPlan::Ansible { extra_vars, .. } = &plan.steps[0].action else { panic!() };
+    assert_eq!(serde_json::to_value(extra_vars).unwrap(), serde_json::json!({"a": 1, "b": 3}));
+}
+
+#[test]
+fn all_that_is_missing_is_told_at_once() {
+    let told = errors(&format!("{LEAST}machine: {{ram: 64G}}\n"), |f| {
+        f.cloud.base = BaseFact::Missing { near: vec!["debian-13".into()] };
+        f.cloud.lacks = vec![("qemu-img is not installed".into(), "run `make deps`".into())];
+        f.cloud.free_bytes = Some(0);
+        f.host.ansible = None;
+    });
+    assert_eq!(told.len(), 5, "{told:#?}");
+    for text in
+        ["qemu-img is not installed", "ansible-playbook is not installed", "base image `debian-12` does not exist", "65536 MiB RAM", "free"]
+    {
+        assert!(told.iter().any(|t| t.contains(text)), "{text}: {told:#?}");
+    }
+}
+
+#[test]
+fn an_ambiguous_base_lists_the_candidates() {
+    let mut facts = facts();
+    facts.cloud.base = BaseFact::Ambiguous(vec![image(), Image { id: "b2".into(), ..image() }]);
+    let told = plan(&bundle(LEAST), &facts, "r", at(), true).unwrap_err().wrong;
+    let hint = told[0].hint.clone().unwrap();
+    assert!(hint.contains("b1") && hint.contains("b2"), "{hint}");
+    assert_eq!(told[0].place.as_ref().unwrap().line, 3);
+}
+
+#[test]
+fn a_disk_smaller_than_the_base_is_an_error() {
+    assert!(errors(&format!("{LEAST}machine: {{disk: 1}}\n"), |_| ())[0].contains("too small"));
+}
+
+#[test]
+fn a_name_that_is_taken_is_an_error_only_where_it_was_chosen() {
+    let taken = |f: &mut Facts| f.cloud.name_taken_by = vec!["i9".into()];
+    assert!(errors(&format!("bundle_target_name: mine\n{LEAST}"), taken)[0].contains("`mine` is taken by i9"));
+    let mut facts = facts();
+    taken(&mut facts);
+    assert_eq!(plan(&bundle(LEAST), &facts, "20261120-233145-abcdef", at(), true).unwrap().image_name, "x-2026-11-202331-abcdef");
+}
