@@ -3,9 +3,8 @@
 //! What may be repeated is repeated when the service was away or busy. A POST is, only when it surely had no effect: the
 //! connection was refused, or the answer was 401 or 429.
 use std::future::Future;
-use std::io::Read;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -22,8 +21,9 @@ pub use super::error::ApiError;
 use super::error::message;
 use super::keystone::{Keystone, Token};
 use super::login::Login;
+use super::upload::Upload;
 use crate::cancel::Cancel;
-use crate::digest::{Algorithm, Digest, Hasher};
+use crate::digest::Digest;
 
 /// Most attempts at one call.
 const ATTEMPTS: u32 = 5;
@@ -288,7 +288,7 @@ fn client(login: &Login) -> Result<Client, ApiError> {
     builder.build().map_err(|e| wrong(format!("TLS: {e}")))
 }
 
-type OnProgress = Arc<dyn Fn(u64, u64) + Send + Sync>;
+pub(super) type OnProgress = Arc<dyn Fn(u64, u64) + Send + Sync>;
 
 enum Content {
     None,
@@ -441,47 +441,6 @@ impl Call<'_> {
         let request_id = text("x-openstack-request-id").or_else(|| text("x-compute-request-id"));
         let error = ApiError::Refused { what: self.what.clone(), status, request_id, message: message(&body) };
         Err((error, text("retry-after").and_then(|t| seconds(&t))))
-    }
-}
-
-/// A file on its way out.
-struct Upload {
-    length: u64,
-    body: reqwest::Body,
-    /// Set when all of it was handed over; `None` if the service answered before that.
-    digest: Arc<OnceLock<Digest>>,
-}
-
-impl Upload {
-    /// Read and hashed on a thread of its own, so that the connection waits for neither.
-    fn begin(path: &Path, progress: &OnProgress) -> std::io::Result<Self> {
-        const CHUNK: usize = 512 << 10;
-        let mut file = std::fs::File::open(path)?;
-        let length = file.metadata()?.len();
-        let digest = Arc::new(OnceLock::new());
-        let (to, mut from) = tokio::sync::mpsc::channel::<std::io::Result<Bytes>>(4);
-        let (made, progress) = (digest.clone(), progress.clone());
-        tokio::task::spawn_blocking(move || {
-            let (mut hasher, mut done) = (Hasher::new(Algorithm::Sha512), 0);
-            while done < length {
-                let mut chunk = Vec::with_capacity(CHUNK);
-                let read = file.by_ref().take(CHUNK as u64).read_to_end(&mut chunk);
-                hasher.update(&chunk);
-                done += chunk.len() as u64;
-                // Known before the last bytes go, and so before any answer to them.
-                if done >= length {
-                    let _ = made.set(hasher.clone().finish());
-                }
-                let ended = read.is_err() || chunk.is_empty();
-                // Nobody takes it: the request has ended.
-                if to.blocking_send(read.map(|_| chunk.into())).is_err() || ended {
-                    return;
-                }
-                progress(done, length);
-            }
-        });
-        let body = reqwest::Body::wrap_stream(futures_util::stream::poll_fn(move |cx| from.poll_recv(cx)));
-        Ok(Self { length, body, digest })
     }
 }
 

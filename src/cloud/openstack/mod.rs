@@ -36,6 +36,7 @@ mod publish;
 mod second_disk;
 mod seen;
 mod standing;
+mod upload;
 #[cfg(test)]
 mod tests;
 
