@@ -17,6 +17,7 @@ pub mod event;
 pub mod log;
 pub mod exec;
 pub mod digest;
+pub mod http;
 pub mod disk;
 pub mod fetch;
 pub mod bundle;

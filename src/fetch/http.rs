@@ -1,5 +1,5 @@
 //! What every request has: a client, errors told apart, patience, and what is read off headers.
-//! Source: RFC 9110 (`Content-Range` in 14.4, validators in 8.8, `Retry-After` in 10.2.3).
+//! Source: RFC 9110 (`Content-Range` in 14.4, validators in 8.8).
 use std::time::Duration;
 
 use rand_core::{OsRng, RngCore};
@@ -7,6 +7,7 @@ use reqwest::header::{self, HeaderMap};
 use reqwest::{Client, StatusCode, redirect};
 
 use super::{FetchError, Job, Patience, Place};
+use crate::http::{innermost, retry_after};
 
 /// Longer lists of checksums are none.
 const LONGEST_LIST: usize = 4 << 20;
@@ -116,15 +117,6 @@ pub fn refused(status: StatusCode, headers: &HeaderMap, shown: &Place) -> Failed
     Failed::Again(format!("the server says {}", status.as_u16()), asked)
 }
 
-/// Seconds, or a date.
-fn retry_after(text: &str) -> Option<Duration> {
-    if let Ok(seconds) = text.trim().parse() {
-        return Some(Duration::from_secs(seconds));
-    }
-    let at = jiff::fmt::rfc2822::parse(text.trim()).ok()?.timestamp();
-    Some(Duration::from_secs(at.duration_since(jiff::Timestamp::now()).as_secs().max(0).unsigned_abs()))
-}
-
 pub fn transport(e: &reqwest::Error, shown: &Place, patience: &Patience) -> Failed {
     let reason = innermost(e);
     if e.is_redirect() || e.is_builder() || reason.contains("certificate") {
@@ -138,15 +130,6 @@ pub fn transport(e: &reqwest::Error, shown: &Place, patience: &Patience) -> Fail
         },
         None,
     )
-}
-
-/// The cause lies at the end of the chain: "connection refused", "certificate verify failed".
-fn innermost(e: &dyn std::error::Error) -> String {
-    let mut cause = e;
-    while let Some(next) = cause.source() {
-        cause = next;
-    }
-    cause.to_string()
 }
 
 /// By which a server can tell whether its file is still the same: a weak `ETag` says nothing about bytes.
@@ -192,12 +175,5 @@ mod tests {
         assert_eq!(validator(&both).as_deref(), Some("\"a\""));
         assert_eq!(validator(&headers(&[(header::ETAG, "W/\"a\""), (header::LAST_MODIFIED, date)])).as_deref(), Some(date));
         assert_eq!(validator(&headers(&[(header::ETAG, "W/\"a\"")])), None);
-    }
-
-    #[test]
-    fn pauses_that_servers_ask_for() {
-        assert_eq!(retry_after(" 7 "), Some(Duration::from_secs(7)));
-        assert_eq!(retry_after("Sat, 21 Nov 2020 10:00:00 GMT"), Some(Duration::ZERO));
-        assert_eq!(retry_after("soon"), None);
     }
 }

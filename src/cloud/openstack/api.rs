@@ -24,6 +24,7 @@ use super::login::Login;
 use super::upload::Upload;
 use crate::cancel::Cancel;
 use crate::digest::Digest;
+use crate::http::{innermost, retry_after};
 
 /// Most attempts at one call.
 const ATTEMPTS: u32 = 5;
@@ -440,16 +441,9 @@ impl Call<'_> {
         let text = |name: &str| headers.get(name).and_then(|v| v.to_str().ok()).map(str::to_owned);
         let request_id = text("x-openstack-request-id").or_else(|| text("x-compute-request-id"));
         let error = ApiError::Refused { what: self.what.clone(), status, request_id, message: message(&body) };
-        Err((error, text("retry-after").and_then(|t| seconds(&t))))
+        let asked = text("retry-after").and_then(|t| retry_after(&t));
+        Err((error, asked.map(|pause| u32::try_from(pause.as_secs()).unwrap_or(LONGEST))))
     }
-}
-
-/// `Retry-After`: seconds, or a date.
-fn seconds(text: &str) -> Option<u32> {
-    text.trim().parse().ok().or_else(|| {
-        let at = jiff::fmt::rfc2822::parse(text.trim()).ok()?.timestamp();
-        u32::try_from(at.duration_since(jiff::Timestamp::now()).as_secs().max(0)).ok()
-    })
 }
 
 /// What kept an answer from coming. The words of the HTTP library may hold the URL, which holds no secret.
@@ -457,10 +451,5 @@ pub(super) fn transport(what: &str, host: &str, after: Duration, e: &reqwest::Er
     if e.is_timeout() && !e.is_connect() {
         return ApiError::TimedOut { what: what.to_owned(), host: host.to_owned(), after };
     }
-    // The cause lies at the end of the chain: "connection refused", "certificate verify failed".
-    let mut cause: &dyn std::error::Error = e;
-    while let Some(next) = cause.source() {
-        cause = next;
-    }
-    ApiError::Unreachable { what: what.to_owned(), host: host.to_owned(), reason: cause.to_string(), sent: !e.is_connect() }
+    ApiError::Unreachable { what: what.to_owned(), host: host.to_owned(), reason: innermost(e), sent: !e.is_connect() }
 }
