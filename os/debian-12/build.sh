@@ -131,6 +131,8 @@ INITRD=No mmdebstrap --mode="$mode" --variant=apt --include="${packages[*]}" \
     "deb $mirror $release main" \
     "deb $mirror $release-updates main" \
     "deb $security $release-security main"
+# By this date Ansible tells how old the package lists are, and would leave them alone though there are none.
+inside touch -d @0 "$work/root/var/lib/apt/lists"
 say "root file system: $(inside du -sm --one-file-system "$work/root" | cut -f1) MB"
 
 # --- the disk -----------------------------------------------------------------------------------------------------------
