@@ -216,7 +216,14 @@ pub(super) fn machine(reader: &mut Reader, field: &Field) -> Option<MachineWish>
 pub(super) fn timeouts(reader: &mut Reader, field: &Field) -> Option<Timeouts> {
     let timeouts = reader.fields(field, keys::TIMEOUTS)?;
     let mut read = |key| timeouts.read(key, |f| reader.duration(f));
-    Some(Timeouts { boot: read("boot"), ssh: read("ssh"), step: read("step"), capture: read("capture"), upload: read("upload") })
+    Some(Timeouts {
+        source: read("source"),
+        boot: read("boot"),
+        ssh: read("ssh"),
+        step: read("step"),
+        capture: read("capture"),
+        upload: read("upload"),
+    })
 }
 
 /// The parts that are switched off, named as in [`TIDY_PARTS`].

@@ -37,7 +37,7 @@ pub(super) const UPLOAD: &[&str] = &["src", "dest"];
 pub(super) const TESTS: &[&str] = &["skip", "only", "add", "timeout", "dns_name", "package", "volume_size"];
 pub(super) const VOLUME: &[&str] = &["size", "type"];
 pub(super) const MACHINE: &[&str] = &["cpus", "ram", "disk"];
-pub(super) const TIMEOUTS: &[&str] = &["boot", "ssh", "step", "capture", "upload"];
+pub(super) const TIMEOUTS: &[&str] = &["source", "boot", "ssh", "step", "capture", "upload"];
 
 /// How a scalar stands in `Bundle::as_written`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

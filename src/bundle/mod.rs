@@ -201,6 +201,7 @@ pub struct MachineWish {
 
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Timeouts {
+    pub source: Option<Duration>,
     pub boot: Option<Duration>,
     pub ssh: Option<Duration>,
     pub step: Option<Duration>,

@@ -298,7 +298,7 @@ pub fn plan(bundle: &Bundle, facts: &Facts, run: &str, now: Timestamp, smoke: bo
             capture: secs(bundle.timeouts.capture, CAPTURE),
             upload: secs(bundle.timeouts.upload, UPLOAD),
             shutdown: SHUTDOWN,
-            source: SOURCE,
+            source: secs(bundle.timeouts.source, SOURCE),
         },
         commit: facts.host.commit.clone(),
         keep: bundle.keep,

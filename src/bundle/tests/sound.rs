@@ -27,7 +27,7 @@ floating_network: public
 availability_zone: nova
 volume: {size: 20G, type: ssd}
 machine: {cpus: 4, ram: 2G, disk: 20}
-timeouts: {boot: 90, ssh: 2m, step: 1h30m, capture: "10m", upload: 1h}
+timeouts: {source: 2h, boot: 90, ssh: 2m, step: 1h30m, capture: "10m", upload: 1h}
 tags: [web]
 visibility: shared
 members: [0a1b2c]
@@ -83,7 +83,7 @@ steps:
     assert_eq!(b.volume, Some(Volume { size_gb: Some(20), kind: Some("ssd".into()) }));
     assert_eq!(b.machine, MachineWish { cpus: Some(4), ram_mb: Some(2048), disk_gb: Some(20) });
     let s = |n| Some(Duration::from_secs(n));
-    assert_eq!(b.timeouts, Timeouts { boot: s(90), ssh: s(120), step: s(5400), capture: s(600), upload: s(3600) });
+    assert_eq!(b.timeouts, Timeouts { source: s(7200), boot: s(90), ssh: s(120), step: s(5400), capture: s(600), upload: s(3600) });
     assert_eq!(
         (b.tags, b.visibility, b.members, b.keep),
         (vec!["web".to_owned()], Some(Visibility::Shared), vec!["0a1b2c".to_owned()], Some(3))
