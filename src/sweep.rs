@@ -31,6 +31,12 @@ pub enum State {
     Dead,
 }
 
+/// What a person types to be rid of one run, machines that were left up on purpose included. The cloud is named: what is set in
+/// the environment may be another one by then.
+pub fn command(cloud: &str, run: &str) -> String {
+    format!("image-factory sweep --cloud {cloud} --run {run}")
+}
+
 /// Looks at every run of the index, or at `only` that one.
 pub async fn sweep(cloud: &dyn Cloud, home: &Home, only: Option<&str>, dry_run: bool) -> Result<Vec<Swept>, CloudError> {
     let runs = run::indexed(home).map_err(CloudError::io(format!("read the index of runs in {}", home.data.display())))?;

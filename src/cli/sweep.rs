@@ -27,14 +27,18 @@ pub async fn run(context: &Context, args: &Args) -> Result<ExitCode, Failure> {
         for report in &swept {
             match report.state {
                 State::Alive => out(&format!("{}: alive, left alone", report.run)),
-                State::Kept => out(&format!("{}: left up on purpose; `sweep --run {}` removes it", report.run, report.run)),
+                State::Kept => {
+                    out(&format!("{}: left up on purpose; `{}` removes it", report.run, sweep::command(&report.cloud, &report.run)));
+                }
                 State::Elsewhere => {
-                    out(&format!("{}: built on {}; `--cloud {}` removes what it left there", report.run, report.cloud, report.cloud))
+                    let command = sweep::command(&report.cloud, &report.run);
+                    out(&format!("{}: built on {}; `{command}` removes what it left there", report.run, report.cloud));
                 }
                 State::Stranger => {
                     out(&format!(
-                        "{}: has things here, and was not begun on this machine; `sweep --run {}` removes them",
-                        report.run, report.run
+                        "{}: has things here, and was not begun on this machine; `{}` removes them",
+                        report.run,
+                        sweep::command(&report.cloud, &report.run)
                     ));
                 }
                 State::Dead => {

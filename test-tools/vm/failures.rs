@@ -125,7 +125,7 @@ fn a_kept_machine_can_be_opened_and_swept_by_name() {
     let opened = Command::new(words[0]).args(&words[1..]).arg("id -un").output().unwrap();
     assert_eq!(String::from_utf8_lossy(&opened.stdout).trim(), "debian", "{}", String::from_utf8_lossy(&opened.stderr));
     assert!(factory.run(&["sweep"]).1.contains("left up on purpose"));
-    let run = said.lines().find_map(|l| l.split("sweep --run ").nth(1)).unwrap().trim().to_owned();
+    let run = said.lines().find_map(|l| l.split(" --run ").nth(1)).unwrap().trim().to_owned();
     assert_eq!(factory.run(&["sweep", "--run", &run]).0, 0);
     leaves_nothing(&factory, "kept");
 }
