@@ -209,6 +209,7 @@ impl Cloud {
             "CACERT",
             "OS_CACERT",
             "ROLE",
+            "DNS_SERVERS",
         ] {
             command.env_remove(name);
         }
@@ -224,7 +225,7 @@ fn create_asks_first_and_keeps_the_secret_out_of_arguments_and_files() {
     assert_eq!(unasked.status.code(), Some(1), "{}", said(&unasked));
     assert!(said(&unasked).contains("YES=1") && !cloud.path("credential").exists());
 
-    let created = cloud.create(&[], &[("YES", "1")]);
+    let created = cloud.create(&[], &[("YES", "1"), ("DNS_SERVERS", "192.0.2.53,2001:db8::53")]);
     assert!(created.status.success(), "{}", said(&created));
     assert!(said(&created).contains("ssh for tunnel"), "{}", said(&created));
     let asked = fs::read_to_string(cloud.path("asked")).unwrap();
@@ -238,6 +239,7 @@ fn create_asks_first_and_keeps_the_secret_out_of_arguments_and_files() {
     assert_eq!(given["application_credential_secret"], Value::from("TOP-secret_1"));
     assert_eq!(given["image"], Value::from("debian-12-2026-11-20-1000"));
     assert_eq!(given["auth_url"], Value::from("http://192.0.2.1:5000/v3"));
+    assert_eq!(given["dns_servers"], Value::from("192.0.2.53,2001:db8::53"));
     assert!(keys(given).is_subset(&keys(&template()["parameters"])));
     let whole = template();
     let needed = whole["parameters"].as_mapping().unwrap().iter().filter(|(_, p)| p.get("default").is_none());
@@ -262,9 +264,11 @@ fn create_leaves_no_credential_where_there_is_no_stack() {
     let refused = cloud.create(&[], &[("YES", "1")]);
     assert_eq!(refused.status.code(), Some(1), "{}", said(&refused));
     assert!(!cloud.path("credential").exists(), "{}", said(&refused));
-    for bad in ["https://me:secret@git.example.org/f.git", "/srv/f.git"] {
-        let refused = cloud.create(&[], &[("YES", "1"), ("GIT_URL", bad)]);
-        assert!(said(&refused).contains("GIT_URL") && !cloud.path("credential").exists(), "{bad}: {}", said(&refused));
+    for (setting, bad) in
+        [("GIT_URL", "https://me:secret@git.example.org/f.git"), ("GIT_URL", "/srv/f.git"), ("DNS_SERVERS", "192.0.2.53\", \"x\": \"")]
+    {
+        let refused = cloud.create(&[], &[("YES", "1"), (setting, bad)]);
+        assert!(said(&refused).contains(setting) && !cloud.path("credential").exists(), "{bad}: {}", said(&refused));
     }
 }
 
