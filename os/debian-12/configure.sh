@@ -16,6 +16,10 @@ rm -f "$root"/etc/ssh/ssh_host_*
 rm -f "$root/etc/dpkg/dpkg.cfg.d/90-no-docs"
 in_root passwd -q -l root
 
+# With the keyring named, apt hands it to gpgv; without, it first merges every key it trusts, in a shell script, for each source:
+# 11 of the 26 s of apt-get update on an emulated processor.
+sed -i 's#^deb #deb [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] #' "$root/etc/apt/sources.list"
+
 ln -sf ../run/systemd/resolve/stub-resolv.conf "$root/etc/resolv.conf"
 in_root systemctl --quiet enable systemd-networkd systemd-resolved systemd-timesyncd
 
