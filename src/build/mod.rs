@@ -183,7 +183,9 @@ async fn line(site: &Site<'_>, up: &mut Option<Opened>) -> Result<Built, BuildEr
                 return provisioned.map(|()| Built::ShellEnded);
             }
             provisioned?;
-            identities.push(builder.identity().await?);
+            if plan.smoke.is_some() {
+                identities.push(builder.identity().await?);
+            }
             let build_key = builder.login_key();
             site.stage(Stage::Tidy, provision::tidy(site, &builder)).await?;
             let name = builder.machine.name.clone();
