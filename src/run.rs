@@ -89,9 +89,16 @@ pub enum RunError {
 pub struct Ended {
     pub result: Result<Option<Image>, RunError>,
     pub leaks: Vec<Leak>,
-    pub kept: Option<Opened>,
+    pub kept: Option<Kept>,
     /// `None`: it was not begun.
     pub dir: Option<PathBuf>,
+}
+
+/// A machine that was left up on purpose, and what `sweep` needs to know to remove it.
+pub struct Kept {
+    pub opened: Opened,
+    pub run: String,
+    pub cloud: String,
 }
 
 impl Ended {
@@ -352,6 +359,7 @@ async fn finish(
     if leaks.is_empty() && kept.is_none() {
         dir.forget();
     }
+    let kept = kept.map(|opened| Kept { opened, run: record.run, cloud: record.cloud });
     Ended { result: result.map(|()| image), leaks, kept, dir: Some(dir.path.clone()) }
 }
 

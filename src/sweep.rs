@@ -32,9 +32,17 @@ pub enum State {
 }
 
 /// What a person types to be rid of one run, machines that were left up on purpose included. The cloud is named: what is set in
-/// the environment may be another one by then.
+/// the environment may be another one by then. One of `OS_*` variables alone has a URL for a name, and no entry to name.
 pub fn command(cloud: &str, run: &str) -> String {
-    format!("image-factory sweep --cloud {cloud} --run {run}")
+    match of_environment(cloud) {
+        true => format!("image-factory sweep --run {run}"),
+        false => format!("image-factory sweep --cloud {cloud} --run {run}"),
+    }
+}
+
+/// Whether `OS_*` variables alone say which cloud this is.
+pub fn of_environment(cloud: &str) -> bool {
+    cloud.contains("://")
 }
 
 /// Looks at every run of the index, or at `only` that one.
@@ -109,5 +117,16 @@ pub fn name(thing: &Entry) -> String {
     match (thing.kind, &thing.id) {
         (Kind::Process, Some(id)) => format!("process {} ({})", id.split(':').next().unwrap_or(id), thing.name),
         (kind, _) => format!("{} {}", kind.name(), thing.name),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_command_names_a_cloud_that_has_a_name() {
+        assert_eq!(command("local", "r"), "image-factory sweep --cloud local --run r");
+        assert_eq!(command("https://keystone:5000/v3", "r"), "image-factory sweep --run r");
     }
 }

@@ -6,7 +6,7 @@ use crate::batch::{self, End, Job, Need};
 use crate::bundle::{self, Bundle};
 use crate::cloud::Cloud;
 use crate::log::words;
-use crate::run::{self, Ended, Setup, Show};
+use crate::run::{self, Ended, Kept, Setup, Show};
 use crate::sweep;
 
 pub const EXAMPLES: &str = "\
@@ -218,11 +218,9 @@ pub fn tell(bundle: &Bundle, ended: Ended) {
     if !leaks.is_empty() {
         err("    hint: `image-factory sweep` tries again");
     }
-    if let (Some(kept), Some(dir)) = (&kept, &dir) {
-        let id = dir.file_name().unwrap_or_default().to_string_lossy();
-        err(&format!("{} is still up. Open it:    {}", kept.machine, kept.ssh.join(" ")));
-        let cloud = run::read_plan(dir).map_or_else(|| "local".to_owned(), |plan| plan.cloud);
-        err(&format!("Remove it when done:        {}", sweep::command(&cloud, &id)));
+    if let Some(Kept { opened, run, cloud }) = &kept {
+        err(&format!("{} is still up. Open it:    {}", opened.machine, opened.ssh.join(" ")));
+        err(&format!("Remove it when done:        {}", sweep::command(cloud, run)));
     }
     if let Some(dir) = &dir {
         let shown = dir.strip_prefix(&bundle.tree).unwrap_or(dir);

@@ -32,7 +32,8 @@ pub async fn run(context: &Context, args: &Args) -> Result<ExitCode, Failure> {
                 }
                 State::Elsewhere => {
                     let command = sweep::command(&report.cloud, &report.run);
-                    out(&format!("{}: built on {}; `{command}` removes what it left there", report.run, report.cloud));
+                    let with = if sweep::of_environment(&report.cloud) { " with its OS_* variables set" } else { "" };
+                    out(&format!("{}: built on {}; `{command}`{with} removes what it left there", report.run, report.cloud));
                 }
                 State::Stranger => {
                     out(&format!(

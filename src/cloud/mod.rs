@@ -145,7 +145,7 @@ pub struct Cx {
 /// What a call creates, it creates through [`Ledger::own`]. Every wait inside has a deadline and ends on `cx.cancel`.
 #[async_trait]
 pub trait Cloud: Send + Sync {
-    /// `local`, or the name of the OpenStack cloud.
+    /// `local`, or the OpenStack cloud's name in clouds.yaml; its URL where the environment alone says which it is.
     fn name(&self) -> &str;
 
     /// Reads only. What is missing is a fact too, and not an error.

@@ -125,7 +125,8 @@ fn a_kept_machine_can_be_opened_and_swept_by_name() {
     let opened = Command::new(words[0]).args(&words[1..]).arg("id -un").output().unwrap();
     assert_eq!(String::from_utf8_lossy(&opened.stdout).trim(), "debian", "{}", String::from_utf8_lossy(&opened.stderr));
     assert!(factory.run(&["sweep"]).1.contains("left up on purpose"));
-    let run = said.lines().find_map(|l| l.split(" --run ").nth(1)).unwrap().trim().to_owned();
-    assert_eq!(factory.run(&["sweep", "--run", &run]).0, 0);
+    let remove = said.lines().find_map(|l| l.split("Remove it when done:").nth(1)).expect("no command to remove it");
+    let words: Vec<&str> = remove.split_whitespace().collect();
+    assert_eq!((words[0], factory.run(&words[1..]).0), ("image-factory", 0));
     leaves_nothing(&factory, "kept");
 }

@@ -72,7 +72,7 @@ pub struct Tls {
 
 #[derive(Debug, Clone)]
 pub struct Login {
-    /// Of clouds.yaml, or the host of the URL.
+    /// Of clouds.yaml; without an entry there, the URL.
     pub name: String,
     /// With `/v3`, without a slash at its end.
     pub auth_url: Url,
@@ -177,7 +177,7 @@ impl Reader<'_> {
         let overrides = self.overrides();
         let auth_url = auth_url?;
         Some(Login {
-            name: cloud.map_or_else(|| auth_url.host_str().unwrap_or("openstack").to_owned(), str::to_owned),
+            name: cloud.map_or_else(|| auth_url.to_string(), str::to_owned),
             auth_url,
             method: method?,
             project,
@@ -201,6 +201,12 @@ impl Reader<'_> {
         }
         let whole = if text.ends_with("/v3") { text.to_owned() } else { format!("{text}/v3") };
         match Url::parse(&whole) {
+            // It is shown and written down.
+            Ok(url) if url.password().is_some() || !url.username().is_empty() => {
+                self.wrong
+                    .push(format!("{} has a login in it; OS_USERNAME and OS_PASSWORD are the places for that", Self::word("auth_url")));
+                None
+            }
             Ok(url) if matches!(url.scheme(), "http" | "https") && url.has_host() => Some(url),
             _ => {
                 self.wrong.push(format!("{}: `{text}` is no URL", Self::word("auth_url")));

@@ -26,7 +26,10 @@ fn of_env(more: &[(&str, &str)]) -> Result<Login, LoginError> {
 #[test]
 fn the_environment_says_it_all() {
     let login = of_env(&[]).unwrap();
-    assert_eq!((login.name.as_str(), login.auth_url.as_str(), login.interface.as_str()), ("k", "https://k:5000/v3", "public"));
+    assert_eq!(
+        (login.name.as_str(), login.auth_url.as_str(), login.interface.as_str()),
+        ("https://k:5000/v3", "https://k:5000/v3", "public")
+    );
     assert_eq!(login.project, Some(Who::Name { name: "t".into(), domain: Domain::Id("default".into()) }));
     assert!(login.warnings.is_empty());
 
@@ -73,6 +76,8 @@ fn everything_that_is_wrong_is_told_at_once() {
     assert!(of_env(&[("OS_SYSTEM_SCOPE", "all")]).unwrap_err().to_string().contains("system_scope"));
     assert!(of_env(&[("OS_AUTH_TYPE", "v3oidcpassword")]).unwrap_err().to_string().contains("`oidcpassword` is not supported"));
     assert!(of_env(&[("OS_AUTH_URL", "not a url")]).unwrap_err().to_string().contains("no URL"));
+    let told = of_env(&[("OS_AUTH_URL", "https://me:hush@k")]).unwrap_err().to_string();
+    assert!(told.contains("has a login in it") && !told.contains("hush"), "{told}");
 }
 
 const CLOUDS: &str = "clouds:\n  dev:\n    profile: vendor\n    auth: {username: u, project_id: p1}\n    verify: false\n    image_endpoint_override: http://g:9292\n  other: {}\n";
