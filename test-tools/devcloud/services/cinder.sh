@@ -8,8 +8,8 @@ cinder_config() {
     if [ ! -e /sbin/mount.nfs ]; then
         config /sbin/mount.nfs root:root 755 <<'END'
 #!/bin/sh
-# of devcloud: 127.0.0.1:/dir is mounted by binding /dir
-exec /bin/mount --bind "${1#*:}" "$2"
+# of devcloud: 127.0.0.1:/dir is mounted by binding /dir; what is mounted already, before Nova was stopped, is
+mountpoint -q "$2" || exec /bin/mount --bind "${1#*:}" "$2"
 END
     fi
     echo 127.0.0.1:/srv/cinder | config /etc/cinder/nfs_shares root:cinder 640
