@@ -18,7 +18,11 @@ in_root passwd -q -l root
 
 # With the keyring named, apt hands it to gpgv; without, it first merges every key it trusts, in a shell script, for each source:
 # 11 of the 26 s of apt-get update on an emulated processor.
-sed -i 's#^deb #deb [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] #' "$root/etc/apt/sources.list"
+sed -i 's#^deb \([^[]\)#deb [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] \1#' "$root/etc/apt/sources.list"
+grep -q '^deb .signed-by=' "$root/etc/apt/sources.list" || {
+    echo "no source in sources.list that a keyring could be named for" >&2
+    exit 1
+}
 
 ln -sf ../run/systemd/resolve/stub-resolv.conf "$root/etc/resolv.conf"
 in_root systemctl --quiet enable systemd-networkd systemd-resolved systemd-timesyncd

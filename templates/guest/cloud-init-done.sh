@@ -3,13 +3,10 @@
 # What `cloud-init status --wait` would say is read from the files it looks at: a call of it is seconds of Python on a slow
 # machine, taken from cloud-init itself. So it is called only where there is something to tell.
 command -v cloud-init >/dev/null || exit 0
-# So is a process for each pause: bash, which nearly every image has, waits without one.
 over='[ -s /run/cloud-init/result.json ] || [ -e /run/cloud-init/disabled ]'
-if command -v bash >/dev/null; then
-    bash -c "exec 9<> <(:); until $over; do read -rt 0.5 -u 9; done"
-else
-    until eval "$over"; do sleep 0.5; done
-fi
+# So is a process for each pause. bash, which nearly every image has, waits without one; the loop below has the last word.
+! command -v bash >/dev/null || bash -c "exec 9<> <(:) && until $over; do read -rt 0.5 -u 9; done"
+until eval "$over"; do sleep 0.5; done
 [ -e /run/cloud-init/result.json ] || exit 0
 case $(tr -d ' \n' </run/cloud-init/result.json) in
     *'"errors":[]'*) exit 0 ;;
