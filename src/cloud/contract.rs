@@ -73,13 +73,13 @@ impl Run {
 
 /// From a file to a published image, every verb once and where it must be possible twice.
 async fn life(cloud: &dyn Cloud, run: &Run, disk: &Path) -> Image {
-    let staged = cloud.import(&run.cx, &run.id, &format!("staged-{}", run.id), disk, DEADLINE).await.expect("import");
+    let staged = cloud.import(&run.cx, &run.id, &format!("{}-staged-source", run.id), disk, DEADLINE).await.expect("import");
     assert_eq!(staged.state, State::Building);
     assert_eq!(staged.properties.get(image::RUN), Some(&run.id));
     assert!(staged.checksum.len() == 128 && staged.size > 0 && staged.virtual_size > 0, "{staged:?}");
 
     let machine = run.boot(cloud, "m", &staged).await;
-    let name = format!("captured-{}", run.id);
+    let name = format!("{}-staged", run.id);
     assert!(cloud.capture(&run.cx, &run.id, &machine, &name, DEADLINE).await.is_err(), "a machine that is on was captured");
     for _ in 0..2 {
         cloud.shutdown(&run.cx, &machine, DEADLINE).await.expect("shutdown");
@@ -158,7 +158,7 @@ async fn lost_ledger(cloud: &dyn Cloud, run: &Run, base: &Image) {
 
 /// Published, deprecated, hidden, active again, deleted.
 async fn afterlife(cloud: &dyn Cloud, run: &Run, disk: &Path) {
-    let staged = cloud.import(&run.cx, &run.id, &format!("staged-{}", run.id), disk, DEADLINE).await.expect("import");
+    let staged = cloud.import(&run.cx, &run.id, &format!("{}-staged-source", run.id), disk, DEADLINE).await.expect("import");
     let deprecated = Standing { state: State::Deprecated, hidden: false, hidden_at: None };
     assert!(cloud.set_standing(&run.cx, &staged, &deprecated).await.is_err(), "a staged image was given a standing");
     assert!(cloud.discard(&run.cx, &staged).await.is_err(), "a staged image was discarded");
@@ -192,7 +192,7 @@ async fn afterlife(cloud: &dyn Cloud, run: &Run, disk: &Path) {
 
 /// One run asks for the deletion of another's things; then their owner does, knowing their names alone.
 async fn strangers(cloud: &dyn Cloud, one: &Run, two: &Run, disk: &Path) {
-    let staged = cloud.import(&one.cx, &one.id, &format!("staged-{}", one.id), disk, DEADLINE).await.expect("import");
+    let staged = cloud.import(&one.cx, &one.id, &format!("{}-staged-source", one.id), disk, DEADLINE).await.expect("import");
     let machine = one.boot(cloud, "m", &staged).await;
     let entries = one.cx.ledger.entries();
     let nameless: Vec<Entry> = entries.iter().map(|e| Entry { id: None, ..e.clone() }).collect();

@@ -1,5 +1,6 @@
-//! What a run left in the project, found without its ledger, and deleting it. The owner tag is: for servers, volumes and
-//! images `factory_run`, for security groups and floating IPs their description. A name alone is never enough.
+//! What a run left in the project, found without its ledger, and deleting it. The owner tag is: for servers and volumes
+//! `factory_run` and a name that has the run in it, for staged images `factory_run` and the name that the run gives (properties of
+//! images are copied, names are not), for security groups and floating IPs their description.
 use std::collections::BTreeSet;
 use std::time::Duration;
 
@@ -8,7 +9,7 @@ use super::{Api, CloudError, OpenStack, Service, cinder, description, neutron, n
 use crate::cancel::Cancel;
 use crate::cloud::host::{self, Found, foreign};
 use crate::cloud::ledger::{Entry, Kind};
-use crate::image;
+use crate::image::{self, Image};
 
 /// All names of the factory in a project begin with this; the run follows.
 pub const PREFIX: &str = "factory-";
@@ -72,7 +73,7 @@ pub async fn delete_server(cloud: &OpenStack, run: &str, id: &str) -> Result<(),
 pub async fn delete_volume(cloud: &OpenStack, run: &str, id: &str) -> Result<(), CloudError> {
     let cancel = Cancel::default();
     let Some(volume) = cinder::volume(&cloud.api, id, &cancel).await? else { return Ok(()) };
-    if volume.metadata.get(image::RUN).map(String::as_str) != Some(run) {
+    if !is_volume_of(&volume, run) {
         return Err(foreign(format!("volume {id}"), run));
     }
     let gone = || async {
@@ -85,6 +86,12 @@ pub async fn delete_volume(cloud: &OpenStack, run: &str, id: &str) -> Result<(),
         }
     };
     poll(&cancel, &format!("delete volume {id}"), GONE, Duration::ZERO, gone).await
+}
+
+/// A volume that was restored from a backup has the metadata of that, and a name of its own.
+fn is_volume_of(volume: &cinder::Volume, run: &str) -> bool {
+    let named = volume.name.as_deref().is_some_and(|name| name.starts_with(&format!("{PREFIX}{run}-")));
+    named && volume.metadata.get(image::RUN).map(String::as_str) == Some(run)
 }
 
 async fn give_back(cloud: &OpenStack, run: &str, id: &str) -> Result<(), CloudError> {
@@ -120,9 +127,10 @@ async fn delete_group(cloud: &OpenStack, run: &str, id: &str) -> Result<(), Clou
 async fn discard(cloud: &OpenStack, run: &str, id: &str, name: &str) -> Result<(), CloudError> {
     let cancel = Cancel::default();
     let Some(record) = glance::image(&cloud.api, id, &cancel).await? else { return Ok(()) };
-    if !is_staged(&record, run) {
+    let image = record.image(&project(&cloud.api, &cancel).await?);
+    if !is_staged(&record, &image, run) {
         // Published meanwhile: it is no run's any more.
-        let published = record.property(image::RUN) == Some(run) && record.property(image::STATE) != Some("building");
+        let published = image.properties.get(image::RUN).is_some_and(|r| r == run) && image.is_ours();
         return if published { Ok(()) } else { Err(foreign(format!("image {name} ({id})"), run)) };
     }
     let gone = || async {
@@ -136,15 +144,16 @@ async fn discard(cloud: &OpenStack, run: &str, id: &str, name: &str) -> Result<(
     poll(&cancel, &format!("delete image {name}"), GONE, Duration::ZERO, gone).await
 }
 
-/// By its properties; or, where Cinder made it and nobody could mark it yet, by the run in its name.
-fn is_staged(record: &Record, run: &str) -> bool {
-    let marked = record.property(image::RUN) == Some(run) && record.property(image::STATE) == Some("building");
-    let unmarked = record.property(image::RUN) != Some(run) && record.name() == staged_name(run);
-    marked || unmarked && record.property(image::STATE) != Some("active") || unmarked && record.status() != "active"
-}
-
-fn staged_name(run: &str) -> String {
-    format!("{run}-staged")
+/// By its marks and its name; or, where Cinder made it and nobody could mark it yet, by its name, where nothing else speaks for
+/// another maker: it has the properties of the volume's image, if any.
+fn is_staged(record: &Record, image: &Image, run: &str) -> bool {
+    let unmarked = || {
+        let born_staged = matches!(record.property(image::STATE), Some("building"));
+        image.stranger.is_none() && image::is_staged_name(record.name(), run) && !born_staged && !image.is_ours()
+    };
+    // Nova makes no image without these marks: one that has its own, and not ours, was made by a person.
+    let of_nova = record.property("image_type").is_some() || record.property("instance_uuid").is_some();
+    image.is_staged_by(run) || unmarked() && !of_nova
 }
 
 /// What `run` has of a kind.
@@ -159,7 +168,7 @@ async fn of_kind(cloud: &OpenStack, run: &str, kind: Kind) -> Result<Vec<Found>,
         }
         Kind::Volume if api.has(Service::Volume, &cancel).await? => {
             let all = cinder::volumes(api, &cancel).await?;
-            all.into_iter().filter(|v| is_of(&v.metadata)).map(|v| (kind, v.name.unwrap_or_default(), Some(v.id))).collect()
+            all.into_iter().filter(|v| is_volume_of(v, run)).map(|v| (kind, v.name.unwrap_or_default(), Some(v.id))).collect()
         }
         Kind::Address => {
             let all = neutron::floating_ips(api, &project(api, &cancel).await?, &cancel).await?;
@@ -171,10 +180,13 @@ async fn of_kind(cloud: &OpenStack, run: &str, kind: Kind) -> Result<Vec<Found>,
             all.into_iter().filter(|g| g.description.as_deref() == Some(&ours)).map(|g| (kind, g.name, Some(g.id))).collect()
         }
         Kind::Image => {
-            let mut all = glance::images(api, &[(image::RUN, run.to_owned())], &cancel).await?;
-            all.extend(glance::images(api, &[("name", staged_name(run))], &cancel).await?);
+            let (mut all, project) = (glance::images(api, &[(image::RUN, run.to_owned())], &cancel).await?, project(api, &cancel).await?);
+            // Of volumes, and nobody could mark them yet.
+            for end in [image::STAGED, image::SNAPSHOT] {
+                all.extend(glance::images(api, &[("name", format!("{run}{end}"))], &cancel).await?);
+            }
             let mut seen = BTreeSet::new();
-            all.retain(|i| is_staged(i, run) && seen.insert(i.id().to_owned()));
+            all.retain(|i| is_staged(i, &i.image(&project), run) && seen.insert(i.id().to_owned()));
             all.into_iter().map(|i| (kind, i.name().to_owned(), Some(i.id().to_owned()))).collect()
         }
         Kind::Volume | Kind::Process | Kind::Directory => Vec::new(),
@@ -207,6 +219,9 @@ pub async fn runs(cloud: &OpenStack) -> Result<Vec<String>, CloudError> {
         runs.extend(cinder::volumes(api, &cancel).await?.into_iter().filter_map(|mut v| v.metadata.remove(image::RUN)));
     }
     let staged = glance::images(api, &[(image::STATE, "building".to_owned())], &cancel).await?;
-    runs.extend(staged.iter().filter(|i| i.owner() == project).filter_map(|i| i.property(image::RUN).map(str::to_owned)));
+    runs.extend(staged.iter().filter_map(|i| {
+        let run = i.property(image::RUN)?;
+        i.image(&project).is_staged_by(run).then(|| run.to_owned())
+    }));
     Ok(runs.into_iter().collect())
 }

@@ -28,7 +28,7 @@ fn record(change: impl FnOnce(&mut Value)) -> Value {
 
 fn image(record: &Value) -> Image {
     let Value::Object(map) = record.clone() else { panic!() };
-    super::super::glance::Record::of(map).image()
+    super::super::glance::Record::of(map).image("p1")
 }
 
 fn openstack(server: &MockServer) -> (OpenStack, Cx) {
