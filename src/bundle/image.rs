@@ -62,9 +62,7 @@ fn reserved(key: &str) -> Option<&'static str> {
         "image_type" | "instance_uuid" | "base_image_ref" | "block_device_mapping" | "bdm_v2" => {
             Some("Nova writes it on snapshots of servers: an image that has it is not taken for the factory's")
         }
-        _ if key.starts_with("factory_") => {
-            Some("keys that start with `factory_` are the factory's: images prove by them who made them")
-        }
+        _ if key.starts_with("factory_") => Some("keys that start with `factory_` are the factory's: images prove by them who made them"),
         _ => None,
     }
 }

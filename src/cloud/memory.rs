@@ -454,7 +454,15 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let disk = dir.path().join("disk.img");
         std::fs::write(&disk, vec![0; 1 << 20]).unwrap();
-        contract::check(&Memory::new(), dir.path(), &disk, None).await;
+        let cloud = Memory::new();
+        contract::check(&cloud, dir.path(), &disk, None).await;
+        // A copy under the very name, in the very state.
+        let copy = async |of: &Image| {
+            let id = uuid::Uuid::new_v4().to_string();
+            cloud.put(Image { id: id.clone(), ..of.clone() });
+            id
+        };
+        contract::copies(&cloud, dir.path(), &disk, copy).await;
     }
 
     /// Refused or served without a reply: either way the ledger's entry leads back to where we were.

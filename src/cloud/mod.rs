@@ -243,10 +243,9 @@ fn untouchable(image: &Image) -> Option<String> {
         Provenance::Ours | Provenance::Legacy if image.state == State::Building => {
             Some("it is staged: its run publishes or removes it".to_owned())
         }
-        Provenance::Legacy => Some(format!(
-            "it was published before images proved whose they are (`image-factory image adopt {}` mends it)",
-            image.id
-        )),
+        Provenance::Legacy => {
+            Some(format!("it was published before images proved whose they are (`image-factory image adopt {}` mends it)", image.id))
+        }
         Provenance::Ours => None,
     }
 }

@@ -6,7 +6,8 @@ use super::{IMAGE_ID, Image, RUN, STATE, State};
 /// Who made an image, as far as it proves that itself.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Provenance {
-    /// A run of the factory made it: `factory_image_id` is its own ID. Of a staged one: its name is one that its run gives.
+    /// A run of the factory made it: `factory_image_id` is its own ID. Of a staged one whose ID is not written yet: its name
+    /// is one that its run gives.
     Ours,
     /// Published before images said so about themselves, and nothing speaks against it. Found by its family, where that has no
     /// active image with a proof; never changed or deleted until `image adopt`.
@@ -35,16 +36,8 @@ pub const SNAPSHOT: &str = "-snapshot";
 const OF_A_SNAPSHOT: [&str; 4] = ["instance_uuid", "base_image_ref", "block_device_mapping", "bdm_v2"];
 
 /// What else is on an image that Nova, Cinder or a person made; publication takes it off, later tools may put it on.
-const OF_OTHERS: [&str; 8] = [
-    "boot_roles",
-    "owner_user_name",
-    "owner_project_name",
-    "owner_id",
-    "user_id",
-    "image_location",
-    "image_state",
-    "signature_verified",
-];
+const OF_OTHERS: [&str; 8] =
+    ["boot_roles", "owner_user_name", "owner_project_name", "owner_id", "user_id", "image_location", "image_state", "signature_verified"];
 
 impl Image {
     pub fn provenance(&self) -> Provenance {
@@ -57,9 +50,11 @@ impl Image {
             return foreign("no run of the factory made it");
         }
         if self.state == State::Building {
-            return match self.names_itself() || is_staged_name(&self.name, run) {
-                true => Provenance::Ours,
-                false => foreign("it has the properties of a staged image, and not its name: a snapshot or a copy"),
+            // Its ID is written when it is known; until then there is the name.
+            return match self.text(IMAGE_ID) {
+                id if same_id(id, &self.id) => Provenance::Ours,
+                "" if is_staged_name(&self.name, run) => Provenance::Ours,
+                _ => foreign("it has the properties of a staged image, and neither its ID nor its name: a snapshot or a copy"),
             };
         }
         if self.has_marks_of_a_snapshot() {
@@ -90,10 +85,6 @@ impl Image {
 
     fn text(&self, key: &str) -> &str {
         self.properties.get(key).map(String::as_str).unwrap_or_default()
-    }
-
-    fn names_itself(&self) -> bool {
-        same_id(self.text(IMAGE_ID), &self.id)
     }
 
     fn has_marks_of_a_snapshot(&self) -> bool {

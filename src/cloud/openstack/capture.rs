@@ -10,7 +10,7 @@ use crate::cloud::{CloudError, Cx, Machine};
 use crate::disk::{self, Format};
 use crate::event::Event;
 use crate::exec::{self, ExecError};
-use crate::image::Image;
+use crate::image::{self, Image};
 
 /// Looks at an image that is queued, before its server is asked whether it still works on it.
 const STUCK: u32 = 8;
@@ -47,7 +47,8 @@ pub async fn machine(
         }
         Some(volume) => volume_image(cloud, cx, run, machine, volume, name, deadline).await?,
     };
-    let record = finished(cloud, cx, &id, &what, deadline, Some(&server.id)).await?;
+    finished(cloud, cx, &id, &what, deadline, Some(&server.id)).await?;
+    let record = name_itself(cloud, cx, &id).await?;
     let image = record.image(&cloud.api.project(&cx.cancel).await?);
     cloud.seen.staged.put(record);
     Ok(image)
@@ -73,7 +74,8 @@ async fn volume_image(
     // Cinder copies what it knows of the volume's image to the new one: this run's marks are there from its birth then.
     let known = cinder::describe_image(&cloud.api, volume, &cloud.staged_marks(run), &cx.cancel).await?;
     if !known {
-        cx.events.note(format!("Cinder lets nobody change the image properties of volume {volume}: image {name} is marked after its birth"));
+        cx.events
+            .note(format!("Cinder lets nobody change the image properties of volume {volume}: image {name} is marked after its birth"));
     }
     let create = || async {
         let id = cinder::upload(&cloud.api, volume, name, &cx.cancel).await?;
@@ -83,6 +85,13 @@ async fn volume_image(
     // Where Cinder did not take the marks, the image has had its base's properties until now, and its own name.
     mark(cloud, cx, run, &id).await?;
     Ok(id)
+}
+
+/// From here on it proves by its own ID that it is the one that was staged; its name alone could be a copy's.
+async fn name_itself(cloud: &OpenStack, cx: &Cx, id: &str) -> Result<Record, CloudError> {
+    let mut patch = Patch::default();
+    patch.set(image::IMAGE_ID, id);
+    Ok(glance::patch(&cloud.api, id, &patch, &cx.cancel).await?)
 }
 
 async fn mark(cloud: &OpenStack, cx: &Cx, run: &str, id: &str) -> Result<(), CloudError> {
@@ -175,6 +184,7 @@ pub async fn file(cloud: &OpenStack, cx: &Cx, run: &str, name: &str, file: &Path
         (Some(_), Some(_)) => {}
         _ => cx.events.note(format!("Glance tells no sha512 of image {id}: what it took was not compared with what was sent")),
     }
+    let record = name_itself(cloud, cx, &id).await?;
     Ok(record.image(&cloud.api.project(&cx.cancel).await?))
 }
 

@@ -98,12 +98,7 @@ pub async fn create(
 
 /// Sets properties in what Cinder knows of the image that a volume was made from, and gives to images that are made of the volume. `false`:
 /// the cloud does not let us.
-pub async fn describe_image(
-    api: &Api,
-    id: &str,
-    properties: &BTreeMap<String, String>,
-    cancel: &Cancel,
-) -> Result<bool, ApiError> {
+pub async fn describe_image(api: &Api, id: &str, properties: &BTreeMap<String, String>, cancel: &Cancel) -> Result<bool, ApiError> {
     let body = json!({ "os-set_image_metadata": { "metadata": properties } });
     let call = api.post(Service::Volume, &["volumes", id, "action"]).json(&body);
     match call.what(format!("describe the image of volume {id}")).send(cancel).await {

@@ -1,10 +1,9 @@
 //! What a run left in the project, found without its ledger, and deleting it. The owner tag is: for servers and volumes
 //! `factory_run` and a name that has the run in it, for staged images `factory_run` and the name that the run gives (properties of
 //! images are copied, names are not), for security groups and floating IPs their description.
-use std::collections::BTreeSet;
 use std::time::Duration;
 
-use super::glance::{self, Record};
+use super::glance;
 use super::{Api, CloudError, OpenStack, Service, cinder, description, neutron, nova, poll, run_of_description};
 use crate::cancel::Cancel;
 use crate::cloud::host::{self, Found, foreign};
@@ -42,7 +41,10 @@ pub async fn delete(cloud: &OpenStack, run: &str, thing: &Entry) -> Result<(), C
 /// IDs of things whose create was sent and never answered.
 async fn lost(cloud: &OpenStack, run: &str, thing: &Entry) -> Result<Vec<String>, CloudError> {
     let find = || async {
-        let found = of_kind(cloud, run, thing.kind).await?;
+        let mut found = of_kind(cloud, run, thing.kind).await?;
+        if thing.kind == Kind::Image {
+            found.extend(unmarked(cloud, run, &thing.name).await?);
+        }
         let of_it = |(_, name, _): &Found| thing.kind == Kind::Address || *name == thing.name;
         Ok::<Vec<String>, CloudError>(found.into_iter().filter(of_it).filter_map(|(_, _, id)| id).collect())
     };
@@ -128,7 +130,7 @@ async fn discard(cloud: &OpenStack, run: &str, id: &str, name: &str) -> Result<(
     let cancel = Cancel::default();
     let Some(record) = glance::image(&cloud.api, id, &cancel).await? else { return Ok(()) };
     let image = record.image(&project(&cloud.api, &cancel).await?);
-    if !is_staged(&record, &image, run) {
+    if !image.is_staged_by(run) && !is_unmarked(&image, run) {
         // Published meanwhile: it is no run's any more.
         let published = image.properties.get(image::RUN).is_some_and(|r| r == run) && image.is_ours();
         return if published { Ok(()) } else { Err(foreign(format!("image {name} ({id})"), run)) };
@@ -144,16 +146,23 @@ async fn discard(cloud: &OpenStack, run: &str, id: &str, name: &str) -> Result<(
     poll(&cancel, &format!("delete image {name}"), GONE, Duration::ZERO, gone).await
 }
 
-/// By its marks and its name; or, where Cinder made it and nobody could mark it yet, by its name, where nothing else speaks for
-/// another maker: it has the properties of the volume's image, if any.
-fn is_staged(record: &Record, image: &Image, run: &str) -> bool {
-    let unmarked = || {
-        let born_staged = matches!(record.property(image::STATE), Some("building"));
-        image.stranger.is_none() && image::is_staged_name(record.name(), run) && !born_staged && !image.is_ours()
-    };
-    // Nova makes no image without these marks: one that has its own, and not ours, was made by a person.
-    let of_nova = record.property("image_type").is_some() || record.property("instance_uuid").is_some();
-    image.is_staged_by(run) || unmarked() && !of_nova
+/// Images that the run had made, as its ledger says, and could not mark: Cinder made them, with the properties of the volume's image.
+async fn unmarked(cloud: &OpenStack, run: &str, name: &str) -> Result<Vec<Found>, CloudError> {
+    let (api, cancel) = (&cloud.api, Cancel::default());
+    let project = project(api, &cancel).await?;
+    let all = glance::images(api, &[("name", name.to_owned())], &cancel).await?;
+    let of_run = all.iter().map(|i| i.image(&project)).filter(|i| is_unmarked(i, run));
+    Ok(of_run.map(|i| (Kind::Image, i.name, Some(i.id))).collect())
+}
+
+/// It has a name that the run gives, and nothing else speaks for another maker. The ledger has to speak for this one: this alone
+/// deletes nothing.
+fn is_unmarked(image: &Image, run: &str) -> bool {
+    let has = |key: &str| image.properties.contains_key(key);
+    let staged = image.properties.get(image::STATE).is_some_and(|state| state == "building");
+    // Nova makes no snapshot without these, and Cinder none with them.
+    let of_nova = has("image_type") || has("instance_uuid");
+    image.stranger.is_none() && image::is_staged_name(&image.name, run) && !staged && !of_nova && !image.is_ours()
 }
 
 /// What `run` has of a kind.
@@ -180,14 +189,10 @@ async fn of_kind(cloud: &OpenStack, run: &str, kind: Kind) -> Result<Vec<Found>,
             all.into_iter().filter(|g| g.description.as_deref() == Some(&ours)).map(|g| (kind, g.name, Some(g.id))).collect()
         }
         Kind::Image => {
-            let (mut all, project) = (glance::images(api, &[(image::RUN, run.to_owned())], &cancel).await?, project(api, &cancel).await?);
-            // Of volumes, and nobody could mark them yet.
-            for end in [image::STAGED, image::SNAPSHOT] {
-                all.extend(glance::images(api, &[("name", format!("{run}{end}"))], &cancel).await?);
-            }
-            let mut seen = BTreeSet::new();
-            all.retain(|i| is_staged(i, &i.image(&project), run) && seen.insert(i.id().to_owned()));
-            all.into_iter().map(|i| (kind, i.name().to_owned(), Some(i.id().to_owned()))).collect()
+            let project = project(api, &cancel).await?;
+            let all = glance::images(api, &[(image::RUN, run.to_owned())], &cancel).await?;
+            let staged = all.iter().map(|i| i.image(&project)).filter(|i| i.is_staged_by(run));
+            staged.map(|i| (kind, i.name, Some(i.id))).collect()
         }
         Kind::Volume | Kind::Process | Kind::Directory => Vec::new(),
     })

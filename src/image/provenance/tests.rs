@@ -71,11 +71,15 @@ fn a_staged_image_has_a_name_of_its_run() {
         assert!(image.is_staged_by(RUN_ID) && !image.is_staged_by("another") && !image.counts(), "{end}");
     }
     assert!(staged("any", &[(IMAGE_ID, ID)]).is_staged_by(RUN_ID), "where IDs are known at birth, the ID will do");
-    for name in ["backup", &format!("factory-{RUN_ID}-smoke-a"), &format!("{RUN_ID}-staged-backup"), &format!("my-{RUN_ID}-staged"), "-staged", ""] {
+    for name in
+        ["backup", &format!("factory-{RUN_ID}-smoke-a"), &format!("{RUN_ID}-staged-backup"), &format!("my-{RUN_ID}-staged"), "-staged", ""]
+    {
         let image = staged(name, &[]);
         assert!(!image.is_staged_by(RUN_ID) && matches!(image.provenance(), Provenance::Foreign(_)), "{name}");
     }
     let name = format!("{RUN_ID}-staged");
+    let copied = staged(&name, &[(IMAGE_ID, "another")]);
+    assert!(!copied.is_staged_by(RUN_ID) && !copied.is_ours(), "a copy under the very name");
     let alien = Image { stranger: Some("another's".into()), ..staged(&name, &[]) };
     assert!(!alien.is_staged_by(RUN_ID));
     assert!(!staged(&name, &[(STATE, "active")]).is_staged_by(RUN_ID), "published, and not in Glance's state `active` for a while");
@@ -89,11 +93,9 @@ fn the_tag_goes_with_what_a_family_may_mean() {
     image.prove(jiff::Timestamp::UNIX_EPOCH);
     assert_eq!(image.tags, ["b", "factory-published"]);
     let stand = |image: &mut Image, state, hidden| image.stand(&crate::image::Standing { state, hidden, hidden_at: None });
-    for (state, hidden, tags) in [
-        (State::Deprecated, false, &["b"][..]),
-        (State::Active, true, &["b"]),
-        (State::Active, false, &["b", "factory-published"]),
-    ] {
+    for (state, hidden, tags) in
+        [(State::Deprecated, false, &["b"][..]), (State::Active, true, &["b"]), (State::Active, false, &["b", "factory-published"])]
+    {
         stand(&mut image, state, hidden);
         assert_eq!(image.tags, tags);
     }
