@@ -7,8 +7,8 @@ use wiremock::{Mock, MockServer, Request, ResponseTemplate};
 
 use super::standing::{SERVERS, VOLUMES, image, openstack, patches, record};
 use super::{asked, cloud};
-use crate::cloud::ledger::{Entry, Kind};
-use crate::cloud::{Cloud, Machine, Publication};
+use crate::cloud::ledger::{Entry, Kind, Ledger};
+use crate::cloud::{Cloud, Cx, Machine, Publication};
 use crate::family::{self, Policy};
 use crate::image::{Image, Provenance, Standing, State};
 use crate::plan::{BaseFact, Wanted};
@@ -332,7 +332,9 @@ async fn a_volume_is_marked_before_it_is_uploaded() {
             }
         };
         Mock::given(method("POST")).and(path(action)).respond_with(act).mount(&server).await;
-        let (cloud, cx) = openstack(&server);
+        let dir = tempfile::tempdir().unwrap();
+        let (cloud, reading) = openstack(&server);
+        let cx = Cx { ledger: Ledger::open(&dir.path().join("ledger")).unwrap(), ..reading };
         let machine = Machine { name: "b".into(), id: "b1".into(), host: String::new(), port: 22 };
         cloud.capture(&cx, RUN, &machine, &name, std::time::Duration::from_secs(60)).await.unwrap();
         let all = server.received_requests().await.unwrap();

@@ -58,6 +58,7 @@ pub fn token(server: &MockServer, seconds: i64) -> Value {
         "catalog": [
             endpoint("image", format!("{uri}/image"), json!("RegionOne")),
             endpoint("compute", format!("{uri}/compute/v2.1"), Value::Null),
+            endpoint("network", format!("{uri}/network"), json!("RegionOne")),
             endpoint("volumev3", format!("{uri}/volume/v3/p1"), json!("RegionOne")),
             json!({ "type": "broken" }),
         ],
