@@ -4,14 +4,14 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
-use crate::image::{self, Image, State};
+use crate::image::{self, Image, Provenance, State};
 
 #[cfg(test)]
 mod tests;
 
-/// Published images of a family, newest first.
+/// Published images of a family, newest first. What is not ours is not there, whatever it carries.
 fn of<'a>(images: &'a [Image], family: &str) -> Vec<&'a Image> {
-    let mut found: Vec<&Image> = images.iter().filter(|i| i.family == family && i.state != State::Building).collect();
+    let mut found: Vec<&Image> = images.iter().filter(|i| i.family == family && i.counts()).collect();
     found.sort_by(|a, b| b.age_key().cmp(&a.age_key()));
     found
 }
@@ -41,17 +41,72 @@ pub fn deprecated<'a>(images: &'a [Image], family: &str) -> Option<&'a Image> {
 
 /// Families that have a published image, sorted.
 pub fn all(images: &[Image]) -> Vec<&str> {
-    let named = images.iter().filter(|i| i.state != State::Building && !i.family.is_empty()).map(|i| i.family.as_str());
+    let named = images.iter().filter(|i| i.counts() && !i.family.is_empty()).map(|i| i.family.as_str());
     named.collect::<std::collections::BTreeSet<_>>().into_iter().collect()
 }
 
-/// What a name means: an ID, an exact name, or a family. Several images may have one name; the caller tells them apart.
-pub fn find<'a>(images: &'a [Image], wanted: &str) -> Vec<&'a Image> {
+/// When the image `id` of a family is published: now, and after every image of the family that is there, so that no clock that was
+/// set back hides it behind an older one. One that was published already keeps its time. To the second.
+pub fn published_at(images: &[Image], family: &str, id: &str, now: jiff::Timestamp) -> jiff::Timestamp {
+    let proven = || of(images, family).into_iter().filter(|i| i.is_ours());
+    if let Some(at) = proven().find(|i| i.id == id).and_then(Image::published_at) {
+        return at;
+    }
+    let newest = proven().map(|i| i.age_key().1.as_second()).max();
+    let second = newest.map_or(now.as_second(), |newest| now.as_second().max(newest + 1));
+    jiff::Timestamp::from_second(second).unwrap_or(now)
+}
+
+/// What a base's name means.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Meaning<'a> {
+    One(&'a Image),
+    /// Several have that exact name.
+    Several(Vec<&'a Image>),
+    /// Nothing that the factory would take for it: these, which are not ours, have the name or the properties of such a family.
+    Doubtful(Vec<&'a Image>),
+    Nothing,
+}
+
+/// What `wanted` means as a base: an ID, whatever it is of; the exact name of one of ours; a family's current image; the exact name
+/// of another. A family comes before an exact name of what is not ours, and a copy is never meant by the family whose properties
+/// it carries: a name is anybody's to give. `family_only`: neither IDs nor exact names are looked for.
+pub fn meaning<'a>(images: &'a [Image], wanted: &str, family_only: bool) -> Meaning<'a> {
     let published = || images.iter().filter(|i| i.state != State::Building);
+    if let Some(one) = published().find(|i| i.id == wanted).filter(|_| !family_only) {
+        return Meaning::One(one);
+    }
+    let named: Vec<&Image> = published().filter(|i| !family_only && i.name == wanted).collect();
+    let (ours, others): (Vec<&Image>, Vec<&Image>) = named.into_iter().partition(|i| i.counts());
+    match ours[..] {
+        [one] => return Meaning::One(one),
+        [_, _, ..] => return Meaning::Several(ours),
+        [] => {}
+    }
+    if let Some(current) = current(images, wanted) {
+        return Meaning::One(current);
+    }
+    let claims: Vec<&Image> = published().filter(|i| i.family == wanted).collect();
+    if !claims.is_empty() && !wanted.is_empty() {
+        let strange = claims.into_iter().filter(|i| !i.counts());
+        let named = others.into_iter().filter(|i| i.family != wanted);
+        let doubtful: Vec<&Image> = strange.chain(named).collect();
+        return if doubtful.is_empty() { Meaning::Nothing } else { Meaning::Doubtful(doubtful) };
+    }
+    match others[..] {
+        [] => Meaning::Nothing,
+        [one] => Meaning::One(one),
+        [_, _, ..] => Meaning::Several(others),
+    }
+}
+
+/// What a name means to a command: an ID, whatever it is of; or, of ours, an exact name, or a family. Several images may have one
+/// name; the caller tells them apart.
+pub fn find<'a>(images: &'a [Image], wanted: &str) -> Vec<&'a Image> {
     if let Some(one) = images.iter().find(|i| i.id == wanted) {
         return vec![one];
     }
-    let named: Vec<&Image> = published().filter(|i| i.name == wanted).collect();
+    let named: Vec<&Image> = images.iter().filter(|i| i.counts() && i.name == wanted).collect();
     if !named.is_empty() {
         return named;
     }
@@ -91,12 +146,15 @@ pub struct Policy {
 /// by ID of what is used who uses it ("server web uses it").
 ///
 /// Only what is older than the last one kept is touched: first hidden, and deleted by a later prune. A newer one that was
-/// deprecated (a rollback) stays as it is, for it may become active again.
+/// deprecated (a rollback) stays as it is, for it may become active again. Images without a proof are spared, and do not count
+/// as kept.
 pub fn prune<'a>(images: &'a [Image], family: &str, policy: Policy, uses: &BTreeMap<String, String>) -> Vec<Verdict<'a>> {
     let keep = policy.keep.max(1);
     let mut kept = 0;
     let judge = |image: &'a Image| {
-        let (fate, why) = if kept == keep {
+        let (fate, why) = if image.provenance() == Provenance::Legacy {
+            (Fate::Spare, "published before images proved whose they are: `image adopt` lets it be pruned".to_owned())
+        } else if kept == keep {
             beyond(images, image, policy, uses)
         } else if image.hidden {
             (Fate::Keep, "hidden, and newer than the last one that is kept".to_owned())
@@ -113,9 +171,6 @@ pub fn prune<'a>(images: &'a [Image], family: &str, policy: Policy, uses: &BTree
 
 fn beyond(images: &[Image], image: &Image, policy: Policy, uses: &BTreeMap<String, String>) -> (Fate, String) {
     let hidden_at = image.hidden_at().filter(|_| image.hidden && image.state == State::Deprecated);
-    if !image.is_ours() {
-        return (Fate::Spare, "no run of the factory made it".into());
-    }
     if image.protected {
         return (Fate::Spare, "it is protected".into());
     }
@@ -149,19 +204,16 @@ pub struct Now {
 
 /// What `base` means now: an ID, the one image of that name, or the current one of the family.
 pub fn resolve<'a>(images: &'a [Image], base: &str, is_family: bool) -> Option<&'a Image> {
-    let named = if is_family { Vec::new() } else { find(images, base) };
-    match &named[..] {
-        [] => current(images, base),
-        [one] if one.id == base || one.name == base => Some(one),
-        [one] => current(images, &one.family),
-        _ => None,
+    match meaning(images, base, is_family) {
+        Meaning::One(image) => Some(image),
+        Meaning::Several(_) | Meaning::Doubtful(_) | Meaning::Nothing => None,
     }
 }
 
 /// The current image of the family that this image's base is of: what to compare with where no definition is at hand.
 pub fn newer_base<'a>(images: &'a [Image], image: &Image) -> Option<&'a Image> {
     let (id, _) = image.base()?;
-    let base = images.iter().find(|i| i.id == id && !i.family.is_empty())?;
+    let base = images.iter().find(|i| i.id == id && i.counts() && !i.family.is_empty())?;
     current(images, &base.family)
 }
 

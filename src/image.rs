@@ -5,6 +5,10 @@ use serde::{Deserialize, Serialize};
 
 pub use crate::bundle::Visibility;
 
+mod provenance;
+
+pub use provenance::{Provenance, SNAPSHOT, STAGED, STAGED_SOURCE, is_staged_name, tell_copies};
+
 /// Life of an image: `building` (staged, nobody may use it), `active`, `deprecated`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -35,6 +39,13 @@ pub struct Standing {
     pub hidden_at: Option<jiff::Timestamp>,
 }
 
+impl Standing {
+    /// Other clients find it by its tag.
+    pub fn is_listed(&self) -> bool {
+        self.state == State::Active && !self.hidden
+    }
+}
+
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Image {
     pub id: String,
@@ -56,10 +67,14 @@ pub struct Image {
     pub visibility: Visibility,
     pub protected: bool,
     pub hidden: bool,
+    /// Why it is not ours whatever its properties say: what the store knows of it. Another project owns it, or its directory was
+    /// copied.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stranger: Option<String>,
 }
 
 impl Image {
-    /// An active image with nothing special about it.
+    /// An active image of the factory's with nothing special about it.
     #[cfg(test)]
     pub fn of_test(id: &str, name: &str, family: &str) -> Self {
         Self {
@@ -71,13 +86,20 @@ impl Image {
             size: 1,
             virtual_size: 1 << 30,
             checksum: String::new(),
-            properties: BTreeMap::new(),
+            properties: [
+                (IMAGE_ID.to_owned(), id.to_owned()),
+                (RUN.to_owned(), format!("run-of-{id}")),
+                (STATE.to_owned(), "active".to_owned()),
+                (FAMILY.to_owned(), family.to_owned()),
+            ]
+            .into(),
             tags: Vec::new(),
             min_disk_gb: 1,
             min_ram_mb: 0,
             visibility: Visibility::Private,
             protected: false,
             hidden: false,
+            stranger: None,
         }
     }
 
@@ -93,6 +115,14 @@ impl Image {
             Some(at) => self.properties.insert(HIDDEN_AT.into(), at.to_string()),
             None => self.properties.remove(HIDDEN_AT),
         };
+        self.tags = with_mark(std::mem::take(&mut self.tags), to.is_listed());
+    }
+
+    /// Takes on what proves that it is ours, as one that was published at `at`.
+    pub fn prove(&mut self, at: jiff::Timestamp) {
+        self.properties.insert(IMAGE_ID.into(), self.id.clone());
+        self.properties.insert(PUBLISHED_AT.into(), at.to_string());
+        self.tags = with_mark(std::mem::take(&mut self.tags), self.standing().is_listed());
     }
 
     /// When a prune hid it.
@@ -100,22 +130,45 @@ impl Image {
         self.properties.get(HIDDEN_AT)?.parse().ok()
     }
 
-    /// A run of the factory made it. What others made is never changed or deleted.
-    pub fn is_ours(&self) -> bool {
-        self.properties.get(RUN).is_some_and(|run| !run.is_empty())
-    }
-
     /// ID and sha512 of the image it was built from; `None`: from a source.
     pub fn base(&self) -> Option<(&str, &str)> {
         self.properties.get(BASE)?.split_once("@sha512:")
     }
 
-    /// Orders images by age.
-    pub fn age_key(&self) -> (jiff::Timestamp, &str) {
-        (self.created, &self.id)
+    /// When it was published; `None`: it does not say, or what no later image could follow.
+    pub fn published_at(&self) -> Option<jiff::Timestamp> {
+        let at = self.properties.get(PUBLISHED_AT)?.parse::<jiff::Timestamp>().ok()?;
+        (at.as_second() < LAST_SECOND).then_some(at)
+    }
+
+    /// Orders the images of a family. Each one is published after all that were there, whatever clocks say; one without a proof comes
+    /// before all with one.
+    pub fn age_key(&self) -> (bool, jiff::Timestamp, &str) {
+        let proven = self.is_ours();
+        let at = self.published_at().filter(|_| proven).unwrap_or(self.created);
+        (proven, at, &self.id)
     }
 }
 
+/// 2900-01-01. A date from then on was not written by a publication.
+const LAST_SECOND: i64 = 29_348_006_400;
+
+/// The tags of an image, with the factory's own only where others may take it for what its family means.
+pub fn with_mark(mut tags: Vec<String>, listed: bool) -> Vec<String> {
+    tags.retain(|tag| tag != TAG);
+    if listed {
+        tags.push(TAG.into());
+    }
+    tags
+}
+
+/// Tag of published images that are active and not hidden. Nova and Cinder copy properties and no tags, so that other clients
+/// can tell: `openstack image list --tag factory-published --property factory_family=web`.
+pub const TAG: &str = "factory-published";
+/// The image's own ID, written when it is published: properties count only where it agrees.
+pub const IMAGE_ID: &str = "factory_image_id";
+/// When it was published: RFC 3339, and later than that of each image of its family that was there.
+pub const PUBLISHED_AT: &str = "factory_published_at";
 /// Property of an image that names its default user, as OpenStack's metadata definitions call it.
 pub const ADMIN_USER: &str = "os_admin_user";
 pub const FAMILY: &str = "factory_family";

@@ -65,7 +65,7 @@ pub async fn lineage(
         Some((id, sha512)) => Some(ancestor(cloud, images, id, sha512).await?),
         None => None,
     };
-    let children = images.iter().filter(|i| i.state != State::Building && i.base().is_some_and(|(id, _)| id == image.id));
+    let children = images.iter().filter(|i| i.counts() && i.base().is_some_and(|(id, _)| id == image.id));
     let text = |key: &str| image.properties.get(key).cloned();
     Ok(Lineage {
         current: family::current(images, &image.family).is_some_and(|c| c.id == image.id),

@@ -92,15 +92,15 @@ mod tests {
     use crate::cloud::BootSpec;
     use crate::cloud::ledger::Ledger;
     use crate::cloud::memory::{Fault, Memory};
-    use crate::image;
 
     fn world(count: i64) -> (Memory, Cx, tempfile::TempDir) {
         let dir = tempfile::tempdir().unwrap();
         let cloud = Memory::new();
         for n in 1..=count {
             let made = cloud.add_image(&format!("web-{n}"), "web");
-            let properties = [(image::RUN.to_owned(), format!("r{n}")), (image::STATE.to_owned(), "active".to_owned())].into();
-            cloud.put(Image { properties, created: Timestamp::from_second(n).unwrap(), ..made });
+            let mut image = Image { created: Timestamp::from_second(n).unwrap(), ..made };
+            image.prove(image.created);
+            cloud.put(image);
         }
         let ledger = Ledger::open(&dir.path().join("ledger")).unwrap();
         (cloud, Cx { ledger, events: Default::default(), cancel: Default::default() }, dir)
@@ -139,6 +139,33 @@ mod tests {
         assert_eq!(state(&cloud).await, "4");
         keep(&cloud, &cx, 1, true, false).await;
         assert_eq!(state(&cloud).await, "4");
+    }
+
+    /// A snapshot and a copy that carry all that the newest image does, newer than that: neither counts, and neither is touched.
+    #[tokio::test]
+    async fn what_carries_the_properties_of_an_image_is_let_alone() {
+        let (cloud, cx, _dir) = world(2);
+        let newest = cloud.images().await.unwrap().into_iter().find(|i| i.name == "web-2").unwrap();
+        let strange = |id: &str, key: Option<&str>| {
+            let mut copy =
+                Image { id: id.into(), name: format!("web-{id}"), created: Timestamp::from_second(9).unwrap(), ..newest.clone() };
+            copy.properties.extend(key.map(|key| (key.to_owned(), "snapshot".to_owned())));
+            copy
+        };
+        let foreign = [strange("x", None), strange("y", Some("image_type"))];
+        foreign.iter().for_each(|image| cloud.put(image.clone()));
+        for at_once in [false, true] {
+            for _ in 0..2 {
+                assert_eq!(keep(&cloud, &cx, 2, at_once, false).await.len(), 2);
+            }
+        }
+        assert_eq!((state(&cloud).await.as_str(), cloud.calls()), ("1 2 x y", 0), "two are kept, and there are two");
+        for _ in 0..3 {
+            keep(&cloud, &cx, 1, true, false).await;
+            assert_eq!(state(&cloud).await, "2 x y");
+        }
+        let there = cloud.images().await.unwrap();
+        assert!(foreign.iter().all(|image| there.contains(image)), "{there:?}");
     }
 
     #[tokio::test]

@@ -194,7 +194,7 @@ pub async fn missing_base(setup: &Setup<'_>, bundle: &Bundle) -> Result<Option<B
     let wanted = Wanted { base: Some(base.name.clone()), base_is_family: true, base_only: true, ..Wanted::default() };
     let facts = setup.cloud.facts(&wanted, &reading(setup)).await?;
     // What a cloud lacks at all, each run tells by itself.
-    let missing = matches!(facts.base, BaseFact::Missing { .. }) && facts.lacks.is_empty();
+    let missing = matches!(facts.base, BaseFact::Missing { .. } | BaseFact::Doubtful(_)) && facts.lacks.is_empty();
     Ok(missing.then_some(base))
 }
 

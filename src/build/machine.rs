@@ -6,7 +6,7 @@ use ssh_key::{PrivateKey, PublicKey};
 
 use super::{BuildError, Opened, Site, cloud_init, console, watch};
 use crate::cloud::{BootPlace, BootSpec, Machine, Power};
-use crate::image::Image;
+use crate::image::{self, Image};
 use crate::plan::{GIB, MachinePlan};
 use crate::remote::{Command, Exit, Remote, RemoteError, Stream, Target, keys};
 
@@ -280,6 +280,6 @@ pub(super) async fn capture(site: &Site<'_>, builder: Running) -> Result<Image, 
     site.cx.events.doing(format!("shutting {} down", machine.name));
     site.cloud.shutdown(site.cx, &machine, Duration::from_secs(site.plan.timeouts.shutdown)).await?;
     site.cx.events.doing("capturing the disk");
-    let name = format!("{}-staged", site.plan.run);
+    let name = format!("{}{}", site.plan.run, image::STAGED);
     Ok(site.cloud.capture(site.cx, &site.plan.run, &machine, &name, Duration::from_secs(site.plan.timeouts.capture)).await?)
 }

@@ -227,11 +227,17 @@ async fn publish(site: &Site<'_>, staged: &Image, tests: Tally) -> Result<Image,
     publication.properties.insert(image::TESTS.into(), tests.to_string());
     let image = match site.cloud.publish(site.cx, staged, &publication).await {
         Ok(image) => image,
-        // The write may have been done and its answer lost: what the cloud shows counts.
-        Err(e) => match site.cloud.images().await.unwrap_or_default().into_iter().find(|i| i.id == staged.id && i.state == State::Active) {
-            Some(image) => image,
-            None => return Err(e.into()),
-        },
+        // The write may have been done and its answer lost: what the cloud shows counts, if it proves itself.
+        Err(e) => {
+            let published = |i: &Image| {
+                let of_run = i.properties.get(image::RUN) == Some(&site.plan.run);
+                i.id == staged.id && i.state == State::Active && i.is_ours() && of_run
+            };
+            match site.cloud.images().await.unwrap_or_default().into_iter().find(published) {
+                Some(image) => image,
+                None => return Err(e.into()),
+            }
+        }
     };
     site.cx.ledger.keep(Kind::Image, &image.id)?;
     Ok(image)

@@ -9,7 +9,7 @@ use crate::disk::{self, Format};
 use crate::event::Stage;
 use crate::exec::{self, Cmd};
 use crate::fetch::{Fetch, Job, Patience, Wish, unpack};
-use crate::image::Image;
+use crate::image::{self, Image};
 use crate::plan::Origin;
 
 pub(super) async fn image(site: &Site<'_>) -> Result<Image, BuildError> {
@@ -54,7 +54,7 @@ async fn from_elsewhere(site: &Site<'_>, wish: &Wish, format: Option<Format>) ->
 
 async fn take_in(site: &Site<'_>, file: &Path) -> Result<Image, BuildError> {
     site.cx.events.doing("taking the image in");
-    let staged = format!("{}-staged-source", site.plan.run);
+    let staged = format!("{}{}", site.plan.run, image::STAGED_SOURCE);
     Ok(site.cloud.import(site.cx, &site.plan.run, &staged, file, Duration::from_secs(site.plan.timeouts.upload)).await?)
 }
 

@@ -151,7 +151,7 @@ impl World {
             publish: Publication {
                 name: "x-1".into(),
                 family: "x".into(),
-                properties: [("k".into(), "v".into())].into(),
+                properties: [("k".into(), "v".into()), (crate::image::RUN.into(), "r1".into())].into(),
                 tags: Vec::new(),
                 min_disk_gb: None,
                 min_ram_mb: 0,

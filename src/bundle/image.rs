@@ -54,6 +54,19 @@ impl Visibility {
     }
 }
 
+/// Why a bundle may not set this property: it is what an image proves by who made it.
+fn reserved(key: &str) -> Option<&'static str> {
+    // Glance's database may compare keys without case.
+    let key = key.to_ascii_lowercase();
+    match key.as_str() {
+        "image_type" | "instance_uuid" | "base_image_ref" | "block_device_mapping" | "bdm_v2" => {
+            Some("Nova writes it on snapshots of servers: an image that has it is not taken for the factory's")
+        }
+        _ if key.starts_with("factory_") => Some("keys that start with `factory_` are the factory's: images prove by them who made them"),
+        _ => None,
+    }
+}
+
 /// Why this cannot be the key of a property: message and hint.
 pub(super) fn property_trouble(key: &str) -> Option<(String, &'static str)> {
     if key.is_empty() || key.chars().any(char::is_control) {
@@ -62,6 +75,8 @@ pub(super) fn property_trouble(key: &str) -> Option<(String, &'static str)> {
         Some((format!("the key of a property has at most {GLANCE_WIDTH} characters"), ""))
     } else if key.starts_with("os_glance_") {
         Some((format!("`{key}` is reserved by Glance"), "keys that start with `os_glance_` belong to Glance"))
+    } else if let Some(why) = reserved(key) {
+        Some((format!("`{key}` is not a bundle's to set"), why))
     } else if GLANCE_OWN.contains(&key) {
         let hint = match key {
             "min_disk" | "min_ram" | "protected" | "os_hidden" => "see `final_glance_options`",

@@ -4,9 +4,10 @@ use std::process::ExitCode;
 use super::{Context, Failure, out};
 use crate::bundle::{self, Bundle};
 use crate::family;
-use crate::image::{Image, State};
+use crate::image::{Image, Provenance, State};
 use crate::lineage;
 
+mod adopt;
 mod prune;
 mod show;
 mod standing;
@@ -16,7 +17,9 @@ pub enum Command {
     /// List images, newest first
     ///
     /// NOTE tells which image the name of a family means (`current`), which of these are no longer what a build would give
-    /// (`stale`; `image show` says why), and what is hidden.
+    /// (`stale`; `image show` says why), what is hidden, and what was published before images proved whose they are (`legacy`).
+    /// STATE is `foreign` for what carries the properties of such an image without being one: a snapshot or a copy. It is nobody's
+    /// current image, and never changed or deleted.
     List {
         /// Only images of this family
         family: Option<String>,
@@ -38,12 +41,21 @@ pub enum Command {
         after_help = "Examples:\n  image-factory image deprecate bundle-nginx-2026-11-20-2331\n  image-factory image deprecate bundle-nginx --dry-run\n  image-factory image deprecate --undo bundle-nginx-2026-11-20-2331"
     )]
     Deprecate(standing::Deprecate),
+    /// Give images that were published before images proved whose they are that proof
+    ///
+    /// Such an image (`legacy` in the list) is found by its family, where that has no active image with a proof, and is never hidden
+    /// or deleted. A copy or a snapshot of it looks the same in some cases: look at what is shown before you adopt it. One write for
+    /// each; what is a snapshot, a copy, or another project's is refused.
+    #[command(
+        after_help = "Examples:\n  image-factory image adopt bundle-nginx-2026-11-20-2331 --dry-run\n  image-factory image adopt bundle-nginx-2026-11-20-2331"
+    )]
+    Adopt(adopt::Args),
     /// Keep the newest images of families; hide older ones, and delete those that an earlier prune hid
     ///
     /// How many are kept is `keep` of the family's definition in this tree, or --keep. What is older than the last one kept is
     /// deprecated and hidden first; the next prune deletes it. Never deleted is an image that a server, a volume, a machine of a
-    /// build or a current image built from it still needs, that is protected, that other projects may use, or that no run of the
-    /// factory made. A build of a bundle that says `keep` prunes its family by itself.
+    /// build or a current image built from it still needs, that is protected, that other projects may use, or that does not prove
+    /// that a run of the factory published it. A build of a bundle that says `keep` prunes its family by itself.
     #[command(
         after_help = "Examples:\n  image-factory image prune --dry-run             what would become of each image of this tree's families\n  image-factory image prune bundle-nginx --keep 3\n  image-factory image prune bundle-nginx --now    deletes at once, without hiding first"
     )]
@@ -57,7 +69,7 @@ pub async fn run(context: &Context, command: &Command) -> Result<ExitCode, Failu
             let images = cloud.images().await?;
             let listed: Vec<&Image> = images.iter().filter(|i| family.as_ref().is_none_or(|f| *f == i.family)).collect();
             if context.common.json {
-                out(&json(&listed));
+                out(&json(&listed.iter().map(|image| value(image)).collect::<Vec<_>>()));
             } else {
                 out(&table(&images, &listed, &definitions(context)));
             }
@@ -65,6 +77,7 @@ pub async fn run(context: &Context, command: &Command) -> Result<ExitCode, Failu
         Command::Show { image } => show::run(context, &*cloud, image).await?,
         Command::Rollback(args) => standing::rollback(context, &*cloud, args).await?,
         Command::Deprecate(args) => standing::deprecate(context, &*cloud, args).await?,
+        Command::Adopt(args) => adopt::run(context, &*cloud, args).await?,
         Command::Prune(args) => return prune::run(context, &*cloud, args).await,
     }
     Ok(ExitCode::SUCCESS)
@@ -72,8 +85,26 @@ pub async fn run(context: &Context, command: &Command) -> Result<ExitCode, Failu
 
 /// The one image that is meant.
 fn need<'a>(images: &'a [Image], wanted: &str) -> Result<&'a Image, Failure> {
-    let missing = || Failure::cloud(format!("no image `{wanted}`")).hint("`image-factory image list` shows what there is");
+    let missing = || {
+        let strange = images.iter().find(|i| (i.name == wanted || i.family == wanted) && !i.counts() && i.state != State::Building);
+        let hint = match strange.map(|i| (i, i.provenance())) {
+            Some((i, Provenance::Foreign(why))) => format!("{} is foreign: {why}; if you mean it, name it by its ID", label(i)),
+            _ => "`image-factory image list` shows what there is".to_owned(),
+        };
+        Failure::cloud(format!("no image `{wanted}`")).hint(hint)
+    };
     find(images, wanted)?.ok_or_else(missing)
+}
+
+/// An image with what it proves: `provenance` is `ours`, `legacy` or `foreign`, and `foreign` says why.
+fn value(image: &Image) -> serde_json::Value {
+    let mut value = serde_json::to_value(image).expect("images are plain data");
+    let provenance = image.provenance();
+    value["provenance"] = provenance.word().into();
+    if let Provenance::Foreign(why) = provenance {
+        value["foreign"] = why.into();
+    }
+    value
 }
 
 /// By ID, exact name, or family: its current one. An error where several have the name.
@@ -108,13 +139,23 @@ fn table(images: &[Image], listed: &[&Image], bundles: &[Bundle]) -> String {
     let mut lines = vec![format!("{:<36}  {:<name$}  {:<10}  {:>9}  {:<16}  NOTE", "ID", "NAME", "STATE", "SIZE", "CREATED")];
     for i in listed {
         let (created, note) = (i.created.strftime("%Y-%m-%d %H:%M"), note(images, i, bundles));
-        let line = format!("{:<36}  {:<name$}  {:<10}  {:>5} MiB  {created}  {note}", i.id, i.name, i.state.name(), i.size >> 20);
+        let state = if matches!(i.provenance(), Provenance::Foreign(_)) { "foreign" } else { i.state.name() };
+        let line = format!("{:<36}  {:<name$}  {state:<10}  {:>5} MiB  {created}  {note}", i.id, i.name, i.size >> 20);
         lines.push(line.trim_end().to_owned());
     }
     lines.join("\n")
 }
 
 fn note(images: &[Image], image: &Image, bundles: &[Bundle]) -> String {
+    match image.provenance() {
+        Provenance::Foreign(why) => return why,
+        Provenance::Legacy => return ["legacy", &standing_note(images, image, bundles)].join(", ").trim_end_matches(", ").to_owned(),
+        Provenance::Ours => {}
+    }
+    standing_note(images, image, bundles)
+}
+
+fn standing_note(images: &[Image], image: &Image, bundles: &[Bundle]) -> String {
     if let Some(at) = image.hidden_at().filter(|_| image.hidden) {
         return format!("hidden {}", at.strftime("%Y-%m-%d"));
     }

@@ -7,12 +7,15 @@
 //! - a run's things are found by owner without its ledger, and deleted by name where the ID was lost;
 //! - another run's things are not deleted, neither by ID nor by name;
 //! - a published image changes its standing and back, and a family means an active one that is not hidden;
-//! - one that a machine was made from is known as used, and is not discarded; nor is a staged one.
+//! - one that a machine was made from is known as used, and is not discarded; nor is a staged one;
+//! - a published image proves by its own ID that it was published; a copy that carries all its properties is listed, is never
+//!   meant, and is neither changed nor deleted ([`copies`]).
 use std::path::Path;
 use std::time::Duration;
 
-use super::ledger::{Entry, Ledger};
+use super::ledger::{Entry, Kind, Ledger};
 use super::{BootPlace, BootSpec, Cloud, CloudError, Cx, Machine, Power, Publication, Reboot};
+use crate::family;
 use crate::image::{self, Image, Standing, State, Visibility};
 use crate::plan::{BaseFact, Wanted};
 
@@ -73,13 +76,13 @@ impl Run {
 
 /// From a file to a published image, every verb once and where it must be possible twice.
 async fn life(cloud: &dyn Cloud, run: &Run, disk: &Path) -> Image {
-    let staged = cloud.import(&run.cx, &run.id, &format!("staged-{}", run.id), disk, DEADLINE).await.expect("import");
+    let staged = cloud.import(&run.cx, &run.id, &format!("{}-staged-source", run.id), disk, DEADLINE).await.expect("import");
     assert_eq!(staged.state, State::Building);
     assert_eq!(staged.properties.get(image::RUN), Some(&run.id));
     assert!(staged.checksum.len() == 128 && staged.size > 0 && staged.virtual_size > 0, "{staged:?}");
 
     let machine = run.boot(cloud, "m", &staged).await;
-    let name = format!("captured-{}", run.id);
+    let name = format!("{}-staged", run.id);
     assert!(cloud.capture(&run.cx, &run.id, &machine, &name, DEADLINE).await.is_err(), "a machine that is on was captured");
     for _ in 0..2 {
         cloud.shutdown(&run.cx, &machine, DEADLINE).await.expect("shutdown");
@@ -95,6 +98,9 @@ async fn life(cloud: &dyn Cloud, run: &Run, disk: &Path) -> Image {
     assert_eq!((&published.id, &published.checksum), (&captured.id, &captured.checksum), "publishing changed the image");
     assert_eq!((&published.name, published.state), (&publication.name, State::Active));
     assert_eq!(published.properties.get(image::COMMIT).map(String::as_str), Some("1.10"));
+    assert!(published.is_ours() && published.properties.get(image::IMAGE_ID) == Some(&published.id), "{published:?}");
+    assert!(published.published_at().is_some() && published.tags == ["contract", image::TAG], "{published:?}");
+    assert_eq!(cloud.adopt(&run.cx, &published).await.expect("adopt one that has its proof"), published);
     assert!(cloud.images().await.expect("images").contains(&published));
     for base in [&published.id, &published.name, &published.family] {
         let wanted = Wanted { base: Some(base.clone()), image_name: published.name.clone(), ..Wanted::default() };
@@ -158,7 +164,7 @@ async fn lost_ledger(cloud: &dyn Cloud, run: &Run, base: &Image) {
 
 /// Published, deprecated, hidden, active again, deleted.
 async fn afterlife(cloud: &dyn Cloud, run: &Run, disk: &Path) {
-    let staged = cloud.import(&run.cx, &run.id, &format!("staged-{}", run.id), disk, DEADLINE).await.expect("import");
+    let staged = cloud.import(&run.cx, &run.id, &format!("{}-staged-source", run.id), disk, DEADLINE).await.expect("import");
     let deprecated = Standing { state: State::Deprecated, hidden: false, hidden_at: None };
     assert!(cloud.set_standing(&run.cx, &staged, &deprecated).await.is_err(), "a staged image was given a standing");
     assert!(cloud.discard(&run.cx, &staged).await.is_err(), "a staged image was discarded");
@@ -172,8 +178,8 @@ async fn afterlife(cloud: &dyn Cloud, run: &Run, disk: &Path) {
         for _ in 0..2 {
             let seen = cloud.set_standing(&run.cx, &published, &to).await.expect("set the standing, perhaps again");
             assert_eq!(seen.standing(), to);
-            let same = Image { properties: published.properties.clone(), ..published.clone() };
-            assert_eq!((&seen.id, &seen.name, &seen.tags, &seen.checksum), (&same.id, &same.name, &same.tags, &same.checksum));
+            assert_eq!((&seen.id, &seen.name, &seen.checksum), (&published.id, &published.name, &published.checksum));
+            assert_eq!(seen.tags, ["contract"], "other clients would take it for what its family means");
             assert!(cloud.images().await.expect("images").contains(&seen), "it is not listed as it is");
         }
         assert!(matches!(base(&published.family).await, BaseFact::Missing { .. }), "a family means an image that is {to:?}");
@@ -190,9 +196,69 @@ async fn afterlife(cloud: &dyn Cloud, run: &Run, disk: &Path) {
     run.assert_owns_nothing(cloud).await;
 }
 
+/// What a person made of an image by copying it, properties and all, stays what it is. `copy` makes one and gives its ID; these IDs
+/// are returned, for the caller to delete.
+pub async fn copies(cloud: &dyn Cloud, dir: &Path, disk: &Path, copy: impl AsyncFn(&Image) -> String) -> [String; 2] {
+    let run = Run::new(dir, "copies", None);
+    let staged = cloud.import(&run.cx, &run.id, &format!("{}-staged", run.id), disk, DEADLINE).await.expect("import");
+    let of_staged = copy(&staged).await;
+    is_let_alone(cloud, &run, &of_staged).await;
+    assert!(cloud.owned(&run.id).await.expect("owned").iter().any(|e| e.id.as_ref() == Some(&staged.id)), "its own image is not found");
+    let stolen = Image { id: of_staged.clone(), ..staged.clone() };
+    assert!(cloud.publish(&run.cx, &stolen, &publication(&run)).await.is_err(), "a copy of a staged image was published");
+
+    let published = cloud.publish(&run.cx, &staged, &publication(&run)).await.expect("publish");
+    let of_published = copy(&published).await;
+    for id in [&of_staged, &of_published] {
+        is_let_alone(cloud, &run, id).await;
+    }
+    let images = cloud.images().await.expect("images");
+    assert_eq!(family::current(&images, &published.family), Some(&published), "the copy is current");
+    assert_eq!(family::before(&images, &published.family), None, "the copy would be current after a rollback");
+    let policy = family::Policy { keep: 1, at_once: true };
+    assert_eq!(family::prune(&images, &published.family, policy, &Default::default()).len(), 1, "the copy is pruned, or counts");
+    let wanted = Wanted { base: Some(published.family.clone()), ..Wanted::default() };
+    let base = || async { cloud.facts(&Wanted { base_only: true, ..wanted.clone() }, &run.cx).await.expect("facts").base };
+    assert_eq!(base().await, BaseFact::Found(Box::new(published.clone())));
+    cloud.discard(&run.cx, &published).await.expect("discard");
+    let meant = base().await;
+    assert!(!matches!(meant, BaseFact::Found(_)), "with the image gone, its family means the copy: {meant:?}");
+    run.delete_all(cloud, &run.cx.ledger.entries()).await;
+    for id in [&of_staged, &of_published] {
+        is_let_alone(cloud, &run, id).await;
+    }
+    run.assert_owns_nothing(cloud).await;
+    [of_staged, of_published]
+}
+
+/// The image is foreign, and whatever is tried leaves it as it is.
+async fn is_let_alone(cloud: &dyn Cloud, run: &Run, id: &str) {
+    let seen = async || {
+        let images = cloud.images().await.expect("images");
+        images.into_iter().find(|i| i.id == id).unwrap_or_else(|| panic!("copy {id} is not there"))
+    };
+    let before = seen().await;
+    assert!(matches!(before.provenance(), image::Provenance::Foreign(_)), "{before:?}");
+    let hidden = Standing { state: State::Deprecated, hidden: true, hidden_at: None };
+    assert!(cloud.set_standing(&run.cx, &before, &hidden).await.is_err(), "a copy was hidden");
+    assert!(cloud.discard(&run.cx, &before).await.is_err(), "a copy was discarded");
+    assert!(cloud.adopt(&run.cx, &before).await.is_err(), "a copy was adopted");
+    assert!(!cloud.owned(&run.id).await.expect("owned").iter().any(|e| e.id.as_deref() == Some(id)), "a copy is a run's");
+    let entry = Entry { seq: 1, kind: Kind::Image, name: before.name.clone(), id: Some(id.to_owned()) };
+    for entry in [entry.clone(), Entry { id: None, ..entry }] {
+        // By name the run's own is found, where that is the same; so what is asked for is another's.
+        let other = format!("{}-other", run.id);
+        let _ = cloud.delete(&other, &entry).await;
+        if entry.id.is_some() {
+            let _ = cloud.delete(&run.id, &entry).await;
+        }
+    }
+    assert_eq!(seen().await, before, "a copy was changed");
+}
+
 /// One run asks for the deletion of another's things; then their owner does, knowing their names alone.
 async fn strangers(cloud: &dyn Cloud, one: &Run, two: &Run, disk: &Path) {
-    let staged = cloud.import(&one.cx, &one.id, &format!("staged-{}", one.id), disk, DEADLINE).await.expect("import");
+    let staged = cloud.import(&one.cx, &one.id, &format!("{}-staged-source", one.id), disk, DEADLINE).await.expect("import");
     let machine = one.boot(cloud, "m", &staged).await;
     let entries = one.cx.ledger.entries();
     let nameless: Vec<Entry> = entries.iter().map(|e| Entry { id: None, ..e.clone() }).collect();

@@ -8,6 +8,7 @@ use async_trait::async_trait;
 
 use super::ledger::{Entry, Kind, Made};
 use super::{BootSpec, Cloud, CloudError, Cx, Disk, Machine, Power, Publication, Reboot};
+use crate::family;
 use crate::image::{self, Image, Standing, State, Visibility};
 use crate::plan::{BaseFact, CloudFacts, GIB, Wanted};
 
@@ -67,7 +68,13 @@ impl Memory {
         let mut image = world.image("", name, 2 * GIB);
         image.family = family.into();
         image.state = State::Active;
-        image.properties = [(image::STATE.into(), "active".into())].into();
+        image.properties = [
+            (image::STATE.into(), "active".into()),
+            (image::FAMILY.into(), family.into()),
+            (image::RUN.into(), format!("run-of-{}", image.id)),
+        ]
+        .into();
+        image.prove(image.created);
         world.images.insert(image.id.clone(), image.clone());
         image
     }
@@ -148,8 +155,10 @@ impl World {
     }
 
     fn image(&mut self, run: &str, name: &str, virtual_size: u64) -> Image {
+        let id = self.id();
+        let own = [(image::RUN, run), (image::STATE, State::Building.name()), (image::IMAGE_ID, &id)];
         Image {
-            id: self.id(),
+            id: id.clone(),
             name: name.into(),
             family: String::new(),
             state: State::Building,
@@ -157,13 +166,14 @@ impl World {
             size: virtual_size / 10,
             virtual_size,
             checksum: format!("{:0128x}", self.made),
-            properties: [(image::RUN.into(), run.into()), (image::STATE.into(), "building".into())].into(),
+            properties: own.map(|(key, value)| (key.to_owned(), value.to_owned())).into(),
             tags: Vec::new(),
             min_disk_gb: virtual_size.div_ceil(GIB),
             min_ram_mb: 0,
             visibility: Visibility::Private,
             protected: false,
             hidden: false,
+            stranger: None,
         }
     }
 
@@ -185,10 +195,6 @@ fn owner(image: &Image) -> Option<&str> {
     image.properties.get(image::RUN).map(String::as_str)
 }
 
-fn staged_by(image: &Image, run: &str) -> bool {
-    image.state == State::Building && owner(image) == Some(run)
-}
-
 #[async_trait]
 impl Cloud for Memory {
     fn name(&self) -> &str {
@@ -198,9 +204,8 @@ impl Cloud for Memory {
     async fn facts(&self, wanted: &Wanted, _: &Cx) -> Result<CloudFacts, CloudError> {
         let images: Vec<Image> = self.images().await?.into_iter().filter(|i| i.state != State::Building).collect();
         let base = wanted.base.as_deref().map_or(BaseFact::None, |base| {
-            let family = base.strip_prefix("os/").unwrap_or(base);
-            let found = images.iter().find(|i| i.id == base || i.name == base).or_else(|| crate::family::current(&images, family));
-            found.map_or(BaseFact::Missing { near: Vec::new() }, |i| BaseFact::Found(Box::new(i.clone())))
+            let family = base.strip_prefix("os/");
+            super::base_among(&images, family.unwrap_or(base), wanted.base_is_family || family.is_some(), Vec::new)
         });
         Ok(CloudFacts {
             base,
@@ -291,8 +296,13 @@ impl Cloud for Memory {
     async fn publish(&self, _: &Cx, staged: &Image, publication: &Publication) -> Result<Image, CloudError> {
         self.mutate("publish", |world| {
             let missing = || CloudError::refused(format!("image {}", staged.id), "does not exist");
+            let there: Vec<Image> = world.images.values().cloned().collect();
             let image = world.images.get_mut(&staged.id).ok_or_else(missing)?;
-            let publication = publication.clone();
+            if let Some(why) = super::unpublishable(image, publication) {
+                return Err(CloudError::refused(format!("publish {}", publication.name), why));
+            }
+            let at = family::published_at(&there, &publication.family, &image.id, jiff::Timestamp::now());
+            let publication = publication.proven(&image.id, at);
             image.state = State::Active;
             image.min_disk_gb = publication.min_disk_gb.unwrap_or(image.virtual_size.div_ceil(GIB));
             (image.name, image.family) = (publication.name, publication.family);
@@ -313,11 +323,13 @@ impl Cloud for Memory {
                 (Kind::Machine, Some(id)) => drop(world.machines.remove(id)),
                 (Kind::Machine, None) => world.machines.retain(|_, m| m.run != run || m.name != thing.name),
                 (Kind::Image, Some(id)) => match world.images.get(id) {
-                    Some(image) if owner(image) != Some(run) => return foreign(),
-                    Some(image) if image.state == State::Building => drop(world.images.remove(id)),
-                    _ => {}
+                    Some(image) if image.is_staged_by(run) => drop(world.images.remove(id)),
+                    // Published meanwhile: it is no run's any more.
+                    Some(image) if owner(image) == Some(run) && image.is_ours() => {}
+                    Some(_) => return foreign(),
+                    None => {}
                 },
-                (Kind::Image, None) => world.images.retain(|_, i| !staged_by(i, run) || i.name != thing.name),
+                (Kind::Image, None) => world.images.retain(|_, i| !i.is_staged_by(run) || i.name != thing.name),
                 _ => {}
             }
             Ok(())
@@ -327,7 +339,7 @@ impl Cloud for Memory {
     async fn owned(&self, run: &str) -> Result<Vec<Entry>, CloudError> {
         let world = self.world();
         let machines = world.machines.iter().filter(|(_, m)| m.run == run).map(|(id, m)| (Kind::Machine, &m.name, id));
-        let images = world.images.values().filter(|i| staged_by(i, run)).map(|i| (Kind::Image, &i.name, &i.id));
+        let images = world.images.values().filter(|i| i.is_staged_by(run)).map(|i| (Kind::Image, &i.name, &i.id));
         let mut found: Vec<Entry> = machines
             .chain(images)
             .map(|(kind, name, id)| Entry { seq: uuid_number(id), kind, name: name.clone(), id: Some(id.clone()) })
@@ -338,7 +350,7 @@ impl Cloud for Memory {
 
     async fn runs(&self) -> Result<Vec<String>, CloudError> {
         let world = self.world();
-        let staged = world.images.values().filter(|i| i.state == State::Building).filter_map(owner);
+        let staged = world.images.values().filter_map(|i| owner(i).filter(|run| i.is_staged_by(run)));
         let mut runs: Vec<String> = world.machines.values().map(|m| m.run.as_str()).chain(staged).map(str::to_owned).collect();
         runs.sort();
         runs.dedup();
@@ -348,6 +360,7 @@ impl Cloud for Memory {
     async fn images(&self) -> Result<Vec<Image>, CloudError> {
         let mut images: Vec<Image> = self.world().images.values().cloned().collect();
         images.sort_by(|a, b| b.id.cmp(&a.id));
+        image::tell_copies(&mut images);
         Ok(images)
     }
 
@@ -392,6 +405,19 @@ impl Cloud for Memory {
         })
     }
 
+    async fn adopt(&self, _: &Cx, image: &Image) -> Result<Image, CloudError> {
+        self.mutate("adopt", |world| {
+            let what = format!("adopt image {}", image.name);
+            let image = world.images.get_mut(&image.id).ok_or_else(|| CloudError::refused(&what, "does not exist"))?;
+            match super::unadoptable(image) {
+                Some(why) => return Err(CloudError::refused(what, why)),
+                None if !image.is_ours() => image.prove(image.created),
+                None => {}
+            }
+            Ok(image.clone())
+        })
+    }
+
     async fn uses(&self, images: &[Image]) -> Result<BTreeMap<String, String>, CloudError> {
         Ok(self.world().uses(images))
     }
@@ -401,7 +427,7 @@ impl Cloud for Memory {
             let Some(there) = world.images.get(&image.id) else { return Ok(()) };
             let used = world.uses(std::slice::from_ref(there)).remove(&image.id);
             let protected = there.protected.then(|| "it is protected".to_owned());
-            match super::untouchable(there).map(str::to_owned).or(protected).or(used) {
+            match super::untouchable(there).or(protected).or(used) {
                 Some(why) => Err(CloudError::refused(format!("delete image {}", there.name), why)),
                 None => {
                     world.images.remove(&image.id);
@@ -428,7 +454,15 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let disk = dir.path().join("disk.img");
         std::fs::write(&disk, vec![0; 1 << 20]).unwrap();
-        contract::check(&Memory::new(), dir.path(), &disk, None).await;
+        let cloud = Memory::new();
+        contract::check(&cloud, dir.path(), &disk, None).await;
+        // A copy under the very name, in the very state.
+        let copy = async |of: &Image| {
+            let id = uuid::Uuid::new_v4().to_string();
+            cloud.put(Image { id: id.clone(), ..of.clone() });
+            id
+        };
+        contract::copies(&cloud, dir.path(), &disk, copy).await;
     }
 
     /// Refused or served without a reply: either way the ledger's entry leads back to where we were.

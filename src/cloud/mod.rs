@@ -7,9 +7,10 @@ use async_trait::async_trait;
 
 use crate::cancel::{Cancel, Cancelled};
 use crate::event::Events;
-use crate::image::{Image, Standing};
+use crate::family::{self, Meaning};
+use crate::image::{self, Image, Provenance, Standing, State};
 pub use crate::plan::Publication;
-use crate::plan::{CloudFacts, Named, SitePlan, Wanted};
+use crate::plan::{BaseFact, CloudFacts, Named, SitePlan, Wanted};
 
 #[doc(hidden)]
 pub mod contract;
@@ -173,7 +174,8 @@ pub trait Cloud: Send + Sync {
     /// Makes a staged image called `name` from the disk of a machine that is off.
     async fn capture(&self, cx: &Cx, run: &str, machine: &Machine, name: &str, deadline: Duration) -> Result<Image, CloudError>;
 
-    /// Turns a staged image into the published one, in one write, and returns it as read back.
+    /// Turns a staged image of the publication's run into the published one, in one write, and returns it as read back: with what
+    /// [`Publication::proven`] adds, at the time that [`family::published_at`] gives.
     async fn publish(&self, cx: &Cx, staged: &Image, publication: &Publication) -> Result<Image, CloudError>;
 
     /// Deletes a thing of a run. What is not there is deleted: success. Never touches a thing whose owner is another.
@@ -185,7 +187,7 @@ pub trait Cloud: Send + Sync {
     /// Runs that own something here.
     async fn runs(&self) -> Result<Vec<String>, CloudError>;
 
-    /// Images of the factory, newest first; staged ones too.
+    /// Images of the factory, newest first; staged ones too, and such as carry its properties without being its.
     async fn images(&self) -> Result<Vec<Image>, CloudError>;
 
     /// Has a machine boot again; returns when the cloud has done its part.
@@ -212,6 +214,10 @@ pub trait Cloud: Send + Sync {
     /// Gives a published image of ours another standing, in one write, and returns it as read back.
     async fn set_standing(&self, cx: &Cx, image: &Image, to: &Standing) -> Result<Image, CloudError>;
 
+    /// Gives a published image that has no proof the one that publication writes today, in one write, and returns it as read back. One
+    /// that has it is left as it is; what speaks against it is refused.
+    async fn adopt(&self, cx: &Cx, image: &Image) -> Result<Image, CloudError>;
+
     /// Which of these images somebody uses, by ID, with a sentence that says who: machines and volumes made from them, builds under
     /// way. What cannot be seen (machines of other projects) counts as used.
     async fn uses(&self, images: &[Image]) -> Result<BTreeMap<String, String>, CloudError>;
@@ -231,10 +237,46 @@ fn sentences(users: BTreeMap<String, Vec<String>>) -> BTreeMap<String, String> {
 }
 
 /// Why a published image may not be changed or deleted, from what is seen of it alone.
-fn untouchable(image: &Image) -> Option<&'static str> {
-    match image.state {
-        crate::image::State::Building => Some("it is staged: its run publishes or removes it"),
-        _ if !image.is_ours() => Some("no run of the factory made it"),
-        _ => None,
+fn untouchable(image: &Image) -> Option<String> {
+    match image.provenance() {
+        Provenance::Foreign(why) => Some(why),
+        Provenance::Ours | Provenance::Legacy if image.state == State::Building => {
+            Some("it is staged: its run publishes or removes it".to_owned())
+        }
+        Provenance::Legacy => {
+            Some(format!("it was published before images proved whose they are (`image-factory image adopt {}` mends it)", image.id))
+        }
+        Provenance::Ours => None,
+    }
+}
+
+/// Why this is no image that the publication's run may publish. One that it published is published again.
+fn unpublishable(image: &Image, publication: &Publication) -> Option<String> {
+    let run = publication.properties.get(image::RUN).map(String::as_str).unwrap_or_default();
+    let published = image.state != State::Building && image.is_ours();
+    let of_run = image.properties.get(image::RUN).is_some_and(|r| r == run);
+    match image.is_staged_by(run) || published && of_run {
+        true => None,
+        false => Some(format!("image {} is none that run {run} staged", image.id)),
+    }
+}
+
+/// Why an image is given no proof; `None`: it lacks one alone.
+fn unadoptable(image: &Image) -> Option<String> {
+    match image.provenance() {
+        Provenance::Foreign(why) => Some(why),
+        Provenance::Ours | Provenance::Legacy if image.state == State::Building => Some("it is staged".to_owned()),
+        Provenance::Ours | Provenance::Legacy => None,
+    }
+}
+
+/// What a base's name means among `images`.
+fn base_among(images: &[Image], wanted: &str, family_only: bool, near: impl FnOnce() -> Vec<String>) -> BaseFact {
+    let owned = |images: Vec<&Image>| images.into_iter().cloned().collect();
+    match family::meaning(images, wanted, family_only) {
+        Meaning::One(image) => BaseFact::Found(Box::new(image.clone())),
+        Meaning::Several(images) => BaseFact::Ambiguous(owned(images)),
+        Meaning::Doubtful(images) => BaseFact::Doubtful(owned(images)),
+        Meaning::Nothing => BaseFact::Missing { near: near() },
     }
 }

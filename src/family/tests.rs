@@ -7,7 +7,6 @@ fn image(id: &str, family: &str, created: i64, state: State) -> Image {
         state,
         created: jiff::Timestamp::from_second(created).unwrap(),
         checksum: format!("sum-of-{id}"),
-        properties: [(image::RUN.to_owned(), "r".to_owned())].into(),
         ..Image::of_test(id, &format!("{family}-{created}"), family)
     }
 }
@@ -25,6 +24,11 @@ fn child(mut image: Image, base: &Image) -> Image {
 
 fn with(mut image: Image, key: &str, value: &str) -> Image {
     image.properties.insert(key.into(), value.into());
+    image
+}
+
+fn without(mut image: Image, key: &str) -> Image {
+    image.properties.remove(key);
     image
 }
 
@@ -152,21 +156,25 @@ fn the_base_of_a_current_image_is_not_deleted() {
 
 #[test]
 fn what_is_protected_or_not_ours_is_spared() {
-    let strange = |id: &str, created| Image { properties: BTreeMap::new(), ..image(id, "f", created, Active) };
+    let legacy = |id: &str, created| without(image(id, "f", created, Active), image::IMAGE_ID);
     let images = [
         image("z", "f", 9, Active),
         Image { protected: true, ..hidden(image("a", "f", 1, Active)) },
         Image { protected: true, ..image("b", "f", 2, Active) },
-        strange("c", 3),
-        Image { hidden: true, state: Deprecated, ..strange("d", 4) },
+        legacy("c", 3),
+        Image { hidden: true, state: Deprecated, ..legacy("d", 4) },
         Image { hidden: true, ..image("e", "f", 5, Active) },
         Image { hidden: true, ..image("g", "f", 6, Deprecated) },
         image("s", "f", 7, Building),
+        without(image("t", "f", 10, Active), image::RUN),
+        with(image("u", "f", 11, Active), image::IMAGE_ID, "z"),
+        with(image("v", "f", 12, Active), "image_type", "snapshot"),
+        Image { stranger: Some("another's".into()), ..image("w", "f", 13, Active) },
     ];
     for at_once in [false, true] {
         let told = fates(&images, 1, at_once, &[]);
         assert_eq!(told[0].1, Keep);
-        assert_eq!(told.len(), 7, "a staged image is its run's alone: {told:?}");
+        assert_eq!(told.len(), 7, "a staged image is its run's alone, and what is not ours is not there: {told:?}");
         assert!(told[1..].iter().all(|(_, fate)| *fate == Spare), "{told:?}");
     }
 }
@@ -245,4 +253,127 @@ fn what_was_rolled_back_is_not_built_again_from_the_same() {
     assert_eq!(rolled_back(&images, &good, &mended), None);
     let rebased = Now { base: Some(image("b2", "base", 2, Active)), ..now };
     assert_eq!(rolled_back(&images, &good, &rebased), None);
+}
+
+fn copy(of: &Image, id: &str, created: i64) -> Image {
+    Image { id: id.into(), created: jiff::Timestamp::from_second(created).unwrap(), ..of.clone() }
+}
+
+/// Nova, Cinder and people copy properties: none of that is of the family.
+#[test]
+fn what_carries_a_familys_properties_is_not_of_it() {
+    let real = image("a", "f", 1, Active);
+    let strange = [
+        copy(&real, "b", 9),
+        with(copy(&real, "b", 9), "image_type", "snapshot"),
+        with(with(copy(&real, "b", 9), image::IMAGE_ID, "b"), "base_image_ref", "a"),
+        with(without(copy(&real, "b", 9), image::IMAGE_ID), "instance_uuid", "s"),
+        with(without(copy(&real, "b", 9), image::IMAGE_ID), "owner_specified.openstack.md5", ""),
+        with(copy(&real, "b", 9), image::IMAGE_ID, ""),
+        Image { stranger: Some("another's".into()), ..image("b", "f", 9, Active) },
+    ];
+    for other in strange {
+        let other = Image { name: "notes".into(), ..other };
+        let mut images = vec![real.clone(), other.clone()];
+        image::tell_copies(&mut images);
+        assert_eq!(current(&images, "f").unwrap().id, "a", "{other:?}");
+        assert_eq!(before(&images, "f"), None, "{other:?}");
+        assert_eq!(fates(&images, 1, true, &[]), expect(&[("a", Keep)]), "{other:?}");
+        assert_eq!(find(&images, "notes"), Vec::<&Image>::new(), "{other:?}");
+        assert_eq!(find(&images, "b").len(), 1, "{other:?}");
+        assert_eq!(published_at(&images, "f", "c", jiff::Timestamp::UNIX_EPOCH).as_second(), 2, "{other:?}");
+        // Even alone it is not taken for the family, nor where it has its very name.
+        for name in ["notes", "f"] {
+            let mut alone = vec![real.clone(), Image { name: name.into(), ..other.clone() }];
+            alone[0].stand(&crate::image::Standing { state: Deprecated, hidden: false, hidden_at: None });
+            image::tell_copies(&mut alone);
+            assert_eq!((current(&alone, "f"), all(&alone)), (None, vec!["f"]), "{other:?}");
+            for family in [false, true] {
+                let meant = meaning(&alone, "f", family);
+                assert!(matches!(&meant, Meaning::Doubtful(one) if one[0].id == "b"), "{other:?}: {meant:?}");
+            }
+        }
+    }
+}
+
+/// Of several of one run without a proof, the first is the one that it published.
+#[test]
+fn a_copy_of_what_has_no_proof_is_told_by_its_run() {
+    let first = without(image("a", "f", 1, Active), image::IMAGE_ID);
+    let mut images = vec![copy(&first, "b", 9), first.clone(), without(image("c", "f", 5, Active), image::IMAGE_ID)];
+    assert_eq!(current(&images, "f").unwrap().id, "b");
+    image::tell_copies(&mut images);
+    assert_eq!(current(&images, "f").unwrap().id, "c");
+    assert!(matches!(images[0].provenance(), Provenance::Foreign(why) if why.contains("published image a")));
+    // One that has its proof, whenever it was made, is the run's image.
+    let mut images = vec![first.clone(), copy(&image("a", "f", 1, Active), "d", 9)];
+    images[1].prove(jiff::Timestamp::UNIX_EPOCH);
+    image::tell_copies(&mut images);
+    assert_eq!(images.iter().map(Image::is_ours).collect::<Vec<_>>(), [false, true]);
+    assert!(!images[0].counts());
+}
+
+/// A proof outranks age: what has none is current only where nothing has one.
+#[test]
+fn a_proof_comes_before_age() {
+    let legacy = without(image("a", "f", 9, Active), image::IMAGE_ID);
+    let images = [legacy.clone(), image("b", "f", 1, Active)];
+    assert_eq!((current(&images, "f").unwrap().id.as_str(), before(&images, "f").unwrap().id.as_str()), ("b", "a"));
+    assert_eq!(current(std::slice::from_ref(&legacy), "f").unwrap().id, "a");
+    assert_eq!(fates(&images, 2, true, &[]), expect(&[("b", Keep), ("a", Spare)]));
+}
+
+/// A clock that went back, here or at Glance, hides no new image; nor does one that was far ahead for a day.
+#[test]
+fn each_image_is_published_after_all_that_are_there() {
+    let at = |text: &str| text.parse::<jiff::Timestamp>().unwrap();
+    let published = |id: &str, created: i64, when: &str| with(image(id, "f", created, Active), image::PUBLISHED_AT, when);
+    let mut images = vec![published("a", 900, "2026-11-20T10:00:00Z")];
+    for (id, now, then) in [
+        ("b", "2026-11-21T10:00:00.7Z", "2026-11-21T10:00:00Z"),
+        ("c", "2001-01-01T00:00:00Z", "2026-11-21T10:00:01Z"),
+        ("d", "2899-01-01T00:00:00Z", "2899-01-01T00:00:00Z"),
+        ("e", "2026-11-22T10:00:00Z", "2899-01-01T00:00:01Z"),
+    ] {
+        let when = published_at(&images, "f", id, at(now));
+        assert_eq!(when, at(then), "{id}");
+        // Glance's clock goes back all the time.
+        images.push(published(id, 900 - images.len() as i64, then));
+        assert_eq!(published_at(&images, "f", id, at("2030-01-01T00:00:00Z")), when, "one that is published keeps its time");
+        assert_eq!(current(&images, "f").unwrap().id, id);
+    }
+    // A date that nothing could follow, or that is none, is not believed.
+    for nonsense in ["9999-12-30T00:00:00Z", "2900-01-01T00:00:00Z", "soon", ""] {
+        let images = [published("x", 5, nonsense), published("y", 6, "1970-01-01T00:00:07Z")];
+        assert_eq!(current(&images, "f").unwrap().id, "y", "{nonsense}");
+        assert_eq!(published_at(&images, "f", "z", at("1970-01-01T00:00:00Z")).as_second(), 8, "{nonsense}");
+    }
+}
+
+#[test]
+fn a_family_comes_before_the_exact_name_of_a_stranger() {
+    let stranger = |name: &str| {
+        let others = Image { stranger: Some("it belongs to another project".into()), ..image("s", "other", 9, Active) };
+        Image { name: name.into(), properties: BTreeMap::new(), ..others }
+    };
+    let mine = |name: &str| Image { stranger: None, ..stranger(name) };
+    let meant = |images: &[Image], name: &str, family| match meaning(images, name, family) {
+        Meaning::One(image) => image.id.clone(),
+        other => format!("{other:?}"),
+    };
+    for other in [stranger("f"), mine("f")] {
+        assert_eq!(meant(&[image("a", "f", 1, Active), other], "f", false), "a");
+    }
+    // By its own name, or its ID, it is asked for.
+    let images = [image("a", "f", 1, Active), stranger("golden"), Image { id: "t".into(), ..stranger("twin") }];
+    assert_eq!((meant(&images, "golden", false), meant(&images, "t", false)), ("s".into(), "t".into()));
+    assert_eq!(meaning(&images, "golden", true), Meaning::Nothing);
+    assert_eq!(meaning(&[stranger("twin"), images[2].clone()], "twin", false), Meaning::Several(vec![&stranger("twin"), &images[2]]));
+    // An image of ours has its exact name before any family.
+    let named = Image { name: "f".into(), ..image("n", "g", 1, Active) };
+    assert_eq!(meant(&[image("a", "f", 1, Active), named, stranger("f")], "f", false), "n");
+    // Another project's public family is listed with its IDs, not taken.
+    let public = Image { stranger: Some("another's".into()), ..image("p", "f", 1, Active) };
+    assert!(matches!(meaning(std::slice::from_ref(&public), "f", false), Meaning::Doubtful(one) if one[0].id == "p"));
+    assert_eq!(meant(std::slice::from_ref(&public), "f-1", false), "p", "its exact name says enough");
 }

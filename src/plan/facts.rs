@@ -50,6 +50,8 @@ pub enum BaseFact {
     },
     /// Several images have that exact name.
     Ambiguous(Vec<Image>),
+    /// None that the name may mean; these have it, or properties of such a family, and are not this factory's.
+    Doubtful(Vec<Image>),
 }
 
 /// An OpenStack project, as far as machines are concerned.

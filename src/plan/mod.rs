@@ -13,7 +13,7 @@ use crate::bundle::{Action, Base, Bundle, Source, TIDY_PARTS};
 use crate::diagnostic::{Diagnostic, Place};
 use crate::disk::Format;
 use crate::fetch::Wish;
-use crate::image::{self, Image};
+use crate::image::{self, Image, Provenance};
 
 mod facts;
 mod machines;
@@ -67,12 +67,23 @@ pub struct Plan {
 impl Plan {
     /// What the reader should know although it keeps nothing from being built.
     pub fn warnings(&self) -> Vec<String> {
-        match &self.origin {
-            Origin::Base(base) if base.state == image::State::Deprecated => {
-                vec![format!("base image {} ({}) is deprecated; a family's name means its newest active image", base.name, base.id)]
-            }
-            _ => Vec::new(),
+        let Origin::Base(base) = &self.origin else { return Vec::new() };
+        let mut told = Vec::new();
+        let image = format!("base image {} ({})", base.name, base.id);
+        if base.state == image::State::Deprecated {
+            told.push(format!("{image} is deprecated; a family's name means its newest active image"));
         }
+        match base.provenance() {
+            Provenance::Legacy => told.push(format!(
+                "{image} was published before images proved whose they are; `image-factory image adopt {}` mends it",
+                base.id
+            )),
+            Provenance::Foreign(why) if base.properties.contains_key(image::FAMILY) => {
+                told.push(format!("{image} has properties of this factory, and is not its image: {why}"));
+            }
+            Provenance::Foreign(_) | Provenance::Ours => {}
+        }
+        told
     }
 }
 
@@ -345,9 +356,21 @@ fn origin(bundle: &Bundle, facts: &CloudFacts, wrong: &mut Vec<Diagnostic>) -> O
                 Diagnostic::error(at, format!("{} images are called `{asked}`", images.len())).hint(format!("name one by its ID: {ids}")),
             );
         }
+        BaseFact::Doubtful(images) => wrong.push(doubtful(at, &asked, images)),
         BaseFact::None => wrong.push(Diagnostic::error(at, format!("base image `{asked}` was not looked up"))),
     }
     None
+}
+
+/// A name is anybody's to give, and properties are copied: what a person means he says by an ID.
+fn doubtful(at: Option<Place>, asked: &str, images: &[Image]) -> Diagnostic {
+    let told = |i: &Image| match i.provenance() {
+        Provenance::Foreign(why) => format!("{} ({}): {why}", i.id, i.name),
+        Provenance::Ours | Provenance::Legacy => format!("{} ({})", i.id, i.name),
+    };
+    let all = images.iter().take(5).map(told).collect::<Vec<_>>().join("; ");
+    let message = format!("no image of this factory is meant by `{asked}`; of other people's there is {all}");
+    Diagnostic::error(at, message).hint("if one of them is meant, write its ID as the base")
 }
 
 fn steps(bundle: &Bundle) -> Vec<StepPlan> {

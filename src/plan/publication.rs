@@ -23,6 +23,20 @@ pub struct Publication {
     pub hidden: bool,
 }
 
+impl Publication {
+    /// With what only the store can say: the image's own ID, by which it proves that it was published, when that is, and the tag for
+    /// other clients. They go in the same write as all the rest.
+    #[must_use]
+    pub fn proven(&self, id: &str, at: jiff::Timestamp) -> Self {
+        let deprecated = self.properties.get(image::STATE).is_some_and(|s| s == image::State::Deprecated.name());
+        let mut properties = self.properties.clone();
+        properties.insert(image::IMAGE_ID.into(), id.into());
+        properties.insert(image::PUBLISHED_AT.into(), at.to_string());
+        let tags = image::with_mark(self.tags.clone(), !self.hidden && !deprecated);
+        Self { properties, tags, ..self.clone() }
+    }
+}
+
 /// Properties by which Nova chooses a host and boots, besides `hw_*` and `os_*`.
 const BOOTS_BY: [&str; 6] = ["architecture", "hypervisor_type", "vm_mode", "kernel_id", "ramdisk_id", "img_config_drive"];
 
@@ -50,7 +64,7 @@ pub(super) fn publication(bundle: &Bundle, base: Option<&Image>, name: &str, run
             None => properties.remove(key),
         };
     }
-    for key in [image::TESTS, image::HIDDEN_AT] {
+    for key in [image::TESTS, image::HIDDEN_AT, image::IMAGE_ID, image::PUBLISHED_AT] {
         properties.remove(key);
     }
     let mut tags = bundle.tags.clone();

@@ -38,12 +38,17 @@ fn facts() -> Facts {
 }
 
 fn bundle(vars: &str) -> Bundle {
+    load(vars).1.unwrap()
+}
+
+fn load(vars: &str) -> (tempfile::TempDir, Result<Bundle, Vec<crate::diagnostic::Diagnostic>>) {
     let tree = tempfile::tempdir().unwrap();
     let dir = tree.path().join("images/x");
     std::fs::create_dir_all(dir.join("ansible")).unwrap();
     std::fs::write(dir.join("build-vars.yml"), vars).unwrap();
     std::fs::write(dir.join("ansible/bootstrap.yml"), "- hosts: local\n").unwrap();
-    crate::bundle::load(tree.path(), &dir).unwrap().bundle
+    let loaded = crate::bundle::load(tree.path(), &dir).map(|loaded| loaded.bundle);
+    (tree, loaded)
 }
 
 fn at() -> Timestamp {
@@ -99,12 +104,40 @@ fn a_deprecated_base_draws_a_warning() {
 }
 
 #[test]
-fn where_an_image_comes_from_is_not_a_bundles_to_say() {
-    let vars = format!("{LEAST}  properties: {{factory_inputs: mine, factory_commit: mine, factory_tests: all, factory_hidden_at: now}}\n");
+fn a_base_without_a_proof_draws_a_warning() {
+    let proven = Image { properties: Image::of_test("b1", "x", "debian-12").properties, ..image() };
+    let mut legacy = proven.clone();
+    legacy.properties.remove(image::IMAGE_ID);
+    let mut copy = proven.clone();
+    copy.properties.insert(image::IMAGE_ID.into(), "other".into());
+    let told = |base: &Image| {
+        let mut facts = facts();
+        facts.cloud.base = BaseFact::Found(Box::new(base.clone()));
+        plan(&bundle(LEAST), &facts, "r", at(), true).unwrap().warnings().join("\n")
+    };
+    assert_eq!(told(&proven), "");
+    assert!(told(&legacy).contains("image adopt b1"), "{}", told(&legacy));
+    assert!(told(&copy).contains("is not its image") && told(&copy).contains("other"), "{}", told(&copy));
+}
+
+#[test]
+fn what_may_be_meant_and_is_not_ours_is_listed_with_its_ids() {
     let mut facts = facts();
-    facts.host = HostFacts { ansible: facts.host.ansible, ..HostFacts::default() };
-    let properties = plan(&bundle(&vars), &facts, "r", at(), true).unwrap().publish.properties;
-    assert!(properties.values().all(|v| !["mine", "all", "now"].contains(&v.as_str())), "{properties:?}");
+    let mut copy = Image::of_test("b2", "notes", "debian-12");
+    copy.properties.insert(image::IMAGE_ID.into(), "b1".into());
+    facts.cloud.base = BaseFact::Doubtful(vec![copy]);
+    let wrong = plan(&bundle(LEAST), &facts, "r", at(), true).unwrap_err();
+    let told = format!("{wrong:?}");
+    assert!(told.contains("b2 (notes): its properties are those of image b1") && told.contains("write its ID"), "{told}");
+}
+
+#[test]
+fn where_an_image_comes_from_is_not_a_bundles_to_say() {
+    for key in ["factory_inputs", "factory_image_id", "FACTORY_RUN", "image_type"] {
+        let (_tree, loaded) = load(&format!("{LEAST}  properties: {{{key}: mine}}\n"));
+        let wrong = format!("{:?}", loaded.unwrap_err());
+        assert!(wrong.contains("is not a bundle's to set"), "{wrong}");
+    }
 }
 
 #[test]

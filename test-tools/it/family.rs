@@ -143,14 +143,88 @@ fn what_is_not_ours_stays() {
     change(&all[1], &|i| drop(i["properties"].as_object_mut().unwrap().remove("factory_run")));
     change(&all[2], &|i| i["protected"] = json!(true));
     for _ in 0..3 {
-        factory
-            .run(&["image", "prune", "tiny", "--keep", "1", "--now"])
-            .exits(0)
-            .says("no run of the factory made it")
-            .says("it is protected");
+        factory.run(&["image", "prune", "tiny", "--keep", "1", "--now"]).exits(0).says("it is protected");
     }
     assert_eq!(ids(&factory, "tiny"), all[..3]);
     factory.run(&["image", "deprecate", &all[1]]).exits(20).says("no run of the factory made it");
+}
+
+/// A copy of the newest image, as a person makes one by hand: listed as what it is, and never anything else.
+#[test]
+fn a_copy_is_listed_as_foreign_and_let_alone() {
+    let factory =
+        with_os(tree(), "tiny", "keep: 1\n").bundle("images/web", "bundle: {name: web, img_base: os/tiny}\nsteps: [{shell: 'true'}]\n");
+    build(&factory, &["os/tiny"]).exits(0);
+    let real = ids(&factory, "tiny")[0].clone();
+    let copy = "ffffffff-0000-4000-8000-000000000001";
+    let (from, to) = (factory.home().join("images").join(&real), factory.home().join("images").join(copy));
+    std::fs::create_dir(&to).unwrap();
+    std::fs::copy(from.join("disk.qcow2"), to.join("disk.qcow2")).unwrap();
+    let text = std::fs::read_to_string(from.join("image.json")).unwrap();
+    let mut image: Value = serde_json::from_str(&text).unwrap();
+    (image["id"], image["name"], image["created"]) = (json!(copy), json!("notes"), json!("2031-01-01T00:00:00Z"));
+    std::fs::write(to.join("image.json"), image.to_string()).unwrap();
+
+    let listed = factory.run(&["image", "list"]).exits(0).says("foreign").says(&format!("those of image {real}")).out;
+    assert!(listed.lines().any(|l| l.starts_with(copy) && l.contains("  foreign  ")), "{listed}");
+    assert!(listed.lines().any(|l| l.starts_with(&real) && l.ends_with("current")), "{listed}");
+    let shown = shown(&factory, copy);
+    assert_eq!((&shown["provenance"], &shown["lineage"]["current"]), (&json!("foreign"), &json!(false)));
+    factory.run(&["image", "show", copy]).exits(0).says("provenance  foreign: ");
+    for args in [&["image", "deprecate", copy][..], &["image", "adopt", copy], &["image", "deprecate", "--undo", copy]] {
+        factory.run(args).exits(20).says("it is a copy");
+    }
+    factory.run(&["image", "deprecate", "notes"]).exits(20).says("no image `notes`").says("name it by its ID");
+    factory.run(&["plan", "images/web"]).exits(0).says(&real);
+    let before = factory.listing();
+    for _ in 0..3 {
+        factory.run(&["image", "prune", "tiny", "--keep", "1", "--now"]).exits(0).says("nothing to prune");
+    }
+    factory.run(&["sweep"]).exits(0).says("nothing to sweep");
+    assert_eq!(before, factory.listing());
+    // Two more builds with `keep: 1`: the first is hidden, and deleted.
+    for _ in 0..2 {
+        build(&factory, &["os/tiny"]).exits(0);
+    }
+    assert_eq!(states(&factory, "tiny"), "active active deprecated,hidden");
+    assert!(to.join("disk.qcow2").exists() && !from.exists());
+    assert_eq!(serde_json::from_slice::<Value>(&std::fs::read(to.join("image.json")).unwrap()).unwrap(), image);
+}
+
+/// Published by a factory from before there was a proof: found and said to be so, let alone by prunes, and mended by `adopt`.
+#[test]
+fn what_was_published_before_is_adopted() {
+    let factory = tree();
+    for _ in 0..2 {
+        build(&factory, &["os/tiny"]).exits(0);
+    }
+    let all = ids(&factory, "tiny");
+    for id in &all {
+        let path = factory.home().join("images").join(id).join("image.json");
+        let mut image: Value = serde_json::from_slice(&std::fs::read(&path).unwrap()).unwrap();
+        for key in ["factory_image_id", "factory_published_at"] {
+            assert!(image["properties"].as_object_mut().unwrap().remove(key).is_some());
+        }
+        image["tags"] = json!([]);
+        std::fs::write(path, image.to_string()).unwrap();
+    }
+    factory.run(&["image", "list"]).exits(0).says("legacy, current");
+    assert_eq!(shown(&factory, "tiny")["id"], json!(all[0]));
+    factory.run(&["image", "prune", "tiny", "--keep", "1", "--now"]).exits(0).says("`image adopt`").says("nothing to prune");
+    factory.run(&["image", "deprecate", &all[0]]).exits(20).says(&format!("image adopt {}", all[0]));
+    factory.run(&["image", "adopt", "tiny"]).exits(2).says("is a family");
+    factory.run(&["image", "adopt", &all[0], "--dry-run"]).exits(0).says("would be adopted").says("definition  os/tiny");
+    assert_eq!(shown(&factory, &all[0])["provenance"], json!("legacy"));
+    // The older one alone has a proof: it is what the family means, until the other has one as well.
+    factory.run(&["image", "adopt", &all[1]]).exits(0).says("is adopted");
+    assert_eq!(
+        (shown(&factory, "tiny")["id"].clone(), shown(&factory, &all[1])["tags"].clone()),
+        (json!(all[1]), json!(["factory-published"]))
+    );
+    factory.run(&["image", "adopt", &all[0], &all[1]]).exits(0).says("has its proof already");
+    assert_eq!(shown(&factory, "tiny")["id"], json!(all[0]));
+    factory.run(&["image", "prune", "tiny", "--keep", "1", "--now"]).exits(0).says("deletes");
+    assert_eq!(ids(&factory, "tiny"), all[..1]);
 }
 
 #[test]
@@ -193,7 +267,8 @@ fn lineage_names_base_and_children() {
         let mut child = base.clone();
         (child["id"], child["name"], child["family"]) = (json!(id), json!(format!("web-{checksum}")), json!("web"));
         let base = format!("{}@sha512:{checksum}", base["id"].as_str().unwrap());
-        child["properties"] = json!({"factory_run": "r", "factory_state": "active", "factory_family": "web", "factory_base": base, "factory_commit": "c0ffee"});
+        child["properties"] = json!({"factory_run": format!("r-{id}"), "factory_state": "active", "factory_family": "web", "factory_base": base,
+            "factory_commit": "c0ffee", "factory_image_id": id});
         let dir = factory.home().join("images").join(id);
         std::fs::create_dir_all(&dir).unwrap();
         std::fs::write(dir.join("image.json"), child.to_string()).unwrap();

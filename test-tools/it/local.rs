@@ -79,6 +79,32 @@ async fn contract_holds() {
     contract::check(&bench.cloud, bench.dir.path(), &bench.tiny_disk(), None).await;
 }
 
+/// Copied by hand, as `cp -r` does it; with the ID mended in the description, too.
+#[tokio::test]
+async fn copies_of_a_directory_are_let_alone() {
+    for mended in [false, true] {
+        let bench = bench();
+        let images = bench.dir.path().join("home/images");
+        let copy = async |of: &image_factory::image::Image| {
+            let id = uuid::Uuid::new_v4().to_string();
+            let (from, to) = (images.join(&of.id), images.join(&id));
+            std::fs::create_dir(&to).unwrap();
+            for file in ["disk.qcow2", "image.json"] {
+                std::fs::copy(from.join(file), to.join(file)).unwrap();
+            }
+            if mended {
+                let text = std::fs::read_to_string(to.join("image.json")).unwrap();
+                let own = format!("\"id\": \"{}\"", of.id);
+                assert!(text.contains(&own), "{text}");
+                std::fs::write(to.join("image.json"), text.replace(&own, &format!("\"id\": \"{id}\""))).unwrap();
+            }
+            id
+        };
+        let copies = contract::copies(&bench.cloud, bench.dir.path(), &bench.tiny_disk(), copy).await;
+        assert!(copies.iter().all(|id| images.join(id).join("disk.qcow2").exists()));
+    }
+}
+
 #[tokio::test]
 async fn a_killed_qemu_is_gone_and_a_stopped_one_is_stuck() {
     let bench = bench();

@@ -41,6 +41,8 @@ async fn holds(volume: Option<VolumePlan>) {
     let disk = tiny_disk(dir.path());
     let checked = contract::check(&cloud, dir.path(), &disk, Some(&place));
     let published = tokio::time::timeout(Duration::from_secs(900), checked).await.expect("not done after a quarter of an hour");
+    let copies = contract::copies(&cloud, dir.path(), &disk, async |of| devcloud::copy_of_image(dir.path(), &of.id)).await;
+    copies.iter().for_each(|id| drop(devcloud::openstack("devcloud", &["image", "delete", id])));
     devcloud::openstack("devcloud", &["image", "delete", &published.id]);
     assert_eq!(devcloud::changes(&before), [""; 0]);
 }

@@ -45,6 +45,20 @@ pub fn json(cloud: &str, args: &[&str]) -> serde_json::Value {
     serde_json::from_str(&openstack(cloud, &[args, &["-f", "json"]].concat())).unwrap()
 }
 
+/// A copy as a person makes one: its content, its name and each of its properties; `dir` takes the file. The new ID.
+pub fn copy_of_image(dir: &Path, id: &str) -> String {
+    let file = dir.join(format!("{id}.qcow2")).display().to_string();
+    let shown = json("devcloud", &["image", "show", id]);
+    openstack("devcloud", &["image", "save", "--file", &file, id]);
+    let properties = shown["properties"].as_object().unwrap().iter();
+    let own = properties.filter(|(key, _)| !key.starts_with("os_hash") && *key != "os_hidden" && !key.starts_with("stores"));
+    let own: Vec<String> = own.filter_map(|(key, value)| Some(format!("{key}={}", value.as_str()?))).collect();
+    let mut args = vec!["image", "create", "--private", "--disk-format", "qcow2", "--file", &file];
+    own.iter().for_each(|property| args.extend(["--property", property]));
+    args.push(shown["name"].as_str().unwrap());
+    json("devcloud", &args)["id"].as_str().unwrap().to_owned()
+}
+
 /// A call of Debian's client that sets things right again, whatever comes between: the cloud's name, and the words.
 pub struct Undo<'a>(pub &'a str, pub &'a [&'a str]);
 

@@ -4,6 +4,7 @@
 
 mod contract;
 mod devcloud;
+mod foreign;
 #[allow(dead_code)] // shared with the tests of local machines, which use more of it
 #[path = "../vm/factory.rs"]
 mod factory;

@@ -209,7 +209,7 @@ impl Lot<'_> {
         let (site, plan) = (self.site, self.site.plan);
         let (cx, run, machine) = (site.cx, &plan.run, &self.second.machine);
         site.cloud.shutdown(cx, machine, Duration::from_secs(plan.timeouts.shutdown)).await?;
-        let name = format!("{run}-snapshot");
+        let name = format!("{run}{}", crate::image::SNAPSHOT);
         let image = site.cloud.capture(cx, run, machine, &name, Duration::from_secs(plan.timeouts.capture)).await?;
         // It is used up, and holds part of the quota.
         crate::build::retire(site, &machine.name).await;

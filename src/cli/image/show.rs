@@ -1,8 +1,8 @@
 //! `image-factory image show`
-use super::{definitions, json, need};
+use super::{definitions, json, need, value};
 use crate::cli::{Context, Failure, out};
 use crate::cloud::Cloud;
-use crate::image::Image;
+use crate::image::{Image, Provenance};
 use crate::lineage::{self, Lineage};
 
 pub async fn run(context: &Context, cloud: &dyn Cloud, wanted: &str) -> Result<(), Failure> {
@@ -11,7 +11,7 @@ pub async fn run(context: &Context, cloud: &dyn Cloud, wanted: &str) -> Result<(
     let tree = context.tree().ok();
     let lineage = lineage::lineage(cloud, &images, image, tree.as_deref(), &definitions(context)).await?;
     if context.common.json {
-        let mut value = serde_json::to_value(image).expect("images are plain data");
+        let mut value = value(image);
         value["lineage"] = serde_json::to_value(&lineage).expect("lineage is plain data");
         out(&json(&value));
     } else {
@@ -33,6 +33,17 @@ fn details(i: &Image, l: &Lineage) -> String {
     };
     line("state", format!("{}{}{hidden}", i.state.name(), if l.current { ", current" } else { "" }));
     line("created", i.created.to_string());
+    match i.provenance() {
+        Provenance::Ours => line("provenance", "ours: it says that it was published under its own ID".into()),
+        Provenance::Legacy => line(
+            "provenance",
+            format!("legacy: published before images proved whose they are; `image-factory image adopt {}` mends it", i.id),
+        ),
+        Provenance::Foreign(why) => line("provenance", format!("foreign: {why}; it is never changed, and no family means it")),
+    }
+    if let Some(at) = i.published_at() {
+        line("published", at.to_string());
+    }
     line("size", format!("{} bytes, disk {} bytes", i.size, i.virtual_size));
     line("sha512", i.checksum.clone());
     line("needs", format!("{} GiB disk, {} MiB RAM", i.min_disk_gb, i.min_ram_mb));

@@ -28,7 +28,7 @@ pub struct Deprecate {
     dry_run: bool,
 }
 
-fn writing(context: &Context) -> Cx {
+pub(super) fn writing(context: &Context) -> Cx {
     Cx { ledger: Ledger::none(), events: Events::default(), cancel: context.cancel.clone() }
 }
 

@@ -13,6 +13,7 @@ use super::ledger::{Entry, Kind};
 use super::{BootSpec, Cloud, CloudError, Cx, Disk, Machine, Power, Publication, Reboot};
 use crate::cancel::{Cancel, Cancelled};
 use crate::disk;
+use crate::family;
 use crate::image::{self, Image, Standing, State};
 use crate::plan::{BaseFact, CloudFacts, GIB, Wanted};
 
@@ -98,7 +99,7 @@ impl Cloud for Local {
         // What cannot be built anyway is told at once, and without the traces of a trial.
         let how = match base {
             _ if wanted.base_only => facts::how(version, None),
-            BaseFact::Missing { .. } | BaseFact::Ambiguous(_) => facts::how(version, None),
+            BaseFact::Missing { .. } | BaseFact::Ambiguous(_) | BaseFact::Doubtful(_) => facts::how(version, None),
             _ => facts::how(version, Some(self.accel(&cx.cancel).await?)),
         };
         Ok(CloudFacts {
@@ -151,16 +152,21 @@ impl Cloud for Local {
     /// `members` mean nothing here: the store has no projects.
     async fn publish(&self, _: &Cx, staged: &Image, publication: &Publication) -> Result<Image, CloudError> {
         let now = self.store.need(&staged.id)?;
+        if let Some(why) = super::unpublishable(&now, publication) {
+            return Err(CloudError::refused(format!("publish {}", publication.name), why));
+        }
+        let at = family::published_at(&self.store.list()?, &publication.family, &now.id, jiff::Timestamp::now());
+        let publication = publication.proven(&now.id, at);
         let state = match publication.properties.get(image::STATE).map(String::as_str) {
             Some("deprecated") => State::Deprecated,
             _ => State::Active,
         };
         self.store.update(&Image {
-            name: publication.name.clone(),
-            family: publication.family.clone(),
+            name: publication.name,
+            family: publication.family,
             state,
-            properties: publication.properties.clone(),
-            tags: publication.tags.clone(),
+            properties: publication.properties,
+            tags: publication.tags,
             min_disk_gb: publication.min_disk_gb.unwrap_or_else(|| now.virtual_size.div_ceil(GIB)),
             min_ram_mb: publication.min_ram_mb,
             visibility: publication.visibility,
@@ -226,6 +232,10 @@ impl Cloud for Local {
 
     async fn set_standing(&self, _: &Cx, image: &Image, to: &Standing) -> Result<Image, CloudError> {
         standing::set(&self.store, &image.id, to)
+    }
+
+    async fn adopt(&self, _: &Cx, image: &Image) -> Result<Image, CloudError> {
+        standing::adopt(&self.store, &image.id)
     }
 
     async fn uses(&self, images: &[Image]) -> Result<BTreeMap<String, String>, CloudError> {

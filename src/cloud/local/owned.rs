@@ -1,24 +1,25 @@
-//! Images that a run staged and did not publish, found without its ledger by their `factory_run`, and deleted. What else
+//! Images that a run staged and did not publish, found without its ledger by their `factory_run` and their own ID, and deleted. What else
 //! a run leaves, this host keeps ([`crate::cloud::host`]): here a machine is a process and directories.
 use super::store::{self, Store};
 use crate::cloud::CloudError;
 use crate::cloud::host::{Found, foreign};
 use crate::cloud::ledger::{Entry, Kind};
-use crate::image;
+use crate::image::Image;
 
 /// Deletes a staged image of `run`. Absent is success, and so is an image that was published meanwhile: it is no run's any more.
 pub fn discard(store: &Store, run: &str, thing: &Entry) -> Result<(), CloudError> {
-    let of_run = |i: &image::Image| store::run_of(i) == Some(run);
     let ids = match &thing.id {
         // What a crash in the middle of a removal left; the ledger knows its ID, so it was this run's.
         Some(id) if store.is_debris(id) => vec![id.clone()],
         Some(id) => match store.get(id)? {
-            Some(image) if !of_run(&image) => return Err(foreign(format!("image {id}"), run)),
-            Some(image) if image.state == image::State::Building => vec![image.id],
+            Some(image) if image.is_staged_by(run) => vec![image.id],
+            Some(image) if store::run_of(&image) != Some(run) || !image.is_ours() => {
+                return Err(foreign(format!("image {id}"), run));
+            }
             _ => Vec::new(),
         },
         None => {
-            let lost = |i: &image::Image| i.state == image::State::Building && of_run(i) && i.name == thing.name;
+            let lost = |i: &Image| i.is_staged_by(run) && i.name == thing.name;
             store.list()?.into_iter().filter(lost).map(|i| i.id).collect()
         }
     };
@@ -27,12 +28,12 @@ pub fn discard(store: &Store, run: &str, thing: &Entry) -> Result<(), CloudError
 
 /// Staged images of `run`.
 pub fn staged(store: &Store, run: &str) -> Result<Vec<Found>, CloudError> {
-    let of_run = |i: &image::Image| i.state == image::State::Building && store::run_of(i) == Some(run);
-    Ok(store.list()?.into_iter().filter(of_run).map(|i| (Kind::Image, i.name, Some(i.id))).collect())
+    Ok(store.list()?.into_iter().filter(|i| i.is_staged_by(run)).map(|i| (Kind::Image, i.name, Some(i.id))).collect())
 }
 
 /// Runs that staged an image.
 pub fn runs(store: &Store) -> Result<Vec<String>, CloudError> {
-    let staged = store.list()?.into_iter().filter(|i| i.state == image::State::Building);
-    Ok(staged.filter_map(|i| store::run_of(&i).map(str::to_owned)).collect())
+    let all = store.list()?;
+    let staged = all.iter().filter_map(|i| store::run_of(i).filter(|run| i.is_staged_by(run)));
+    Ok(staged.map(str::to_owned).collect())
 }

@@ -81,13 +81,14 @@ impl<'a> Staging<'a> {
             size,
             virtual_size,
             checksum,
-            properties: [(image::RUN.into(), self.run.into())].into(),
+            properties: [(image::RUN.into(), self.run.into()), (image::IMAGE_ID.into(), self.id.clone())].into(),
             tags: Vec::new(),
             min_disk_gb: virtual_size.div_ceil(GIB),
             min_ram_mb: 0,
             visibility: Visibility::Private,
             protected: false,
             hidden: false,
+            stranger: None,
         };
         store::write_description(&self.dir, &image).map_err(CloudError::io(format!("describe image {}", self.id)))?;
         self.cx.cancel.check()?;

@@ -34,10 +34,22 @@ pub fn set(store: &Store, id: &str, to: &Standing) -> Result<Image, CloudError> 
     store.update(&image)
 }
 
+pub fn adopt(store: &Store, id: &str) -> Result<Image, CloudError> {
+    let mut image = store.need(id)?;
+    if let Some(why) = cloud::unadoptable(&image) {
+        return Err(CloudError::refused(format!("adopt image {}", image.name), why));
+    }
+    if image.is_ours() {
+        return Ok(image);
+    }
+    image.prove(image.created);
+    store.update(&image)
+}
+
 pub fn discard(store: &Store, layout: &Layout, id: &str) -> Result<(), CloudError> {
     let Some(image) = store.get(id)? else { return Ok(()) };
     let why = match cloud::untouchable(&image) {
-        Some(why) => Some(why.to_owned()),
+        Some(why) => Some(why),
         None if image.protected => Some("it is protected".to_owned()),
         None => uses(layout, std::slice::from_ref(&image))?.remove(id),
     };

@@ -4,7 +4,7 @@ use std::fs::{self, File};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
-use crate::cloud::CloudError;
+use crate::cloud::{self, CloudError};
 use crate::image::{self, Image, State};
 use crate::plan::BaseFact;
 
@@ -34,6 +34,7 @@ impl Store {
         let ids = entries.flatten().filter_map(|e| e.file_name().into_string().ok());
         let mut images = ids.filter_map(|id| self.get(&id).transpose()).collect::<Result<Vec<_>, _>>()?;
         images.sort_by(|a, b| (b.created, &b.id).cmp(&(a.created, &a.id)));
+        image::tell_copies(&mut images);
         Ok(images)
     }
 
@@ -49,10 +50,13 @@ impl Store {
             Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(None),
             Err(e) => return Err(CloudError::io(format!("read {}", path.display()))(e)),
         };
-        serde_json::from_slice(&text).map(Some).map_err(|e| {
+        let image: Image = serde_json::from_slice(&text).map_err(|e| {
             CloudError::refused(format!("image {id}"), format!("{}: {e}", path.display()))
                 .hint(format!("remove {} if the image is of no more use", self.dir.join(id).display()))
-        })
+        })?;
+        // What the directory is called is the ID: a copy of a directory has a description that speaks of another.
+        let stranger = (image.id != id).then(|| format!("its description is that of image {}: its directory is a copy", image.id));
+        Ok(Some(Image { id: id.into(), stranger, ..image }))
     }
 
     /// Like [`get`](Self::get), with an error for an image that is not there.
@@ -67,26 +71,11 @@ impl Store {
         Ok(self.list()?.into_iter().filter(|i| i.state != State::Building && i.name == name).collect())
     }
 
-    /// What a bundle means by its base: an ID, an exact name, or the newest active image of a family (`os/<family>` is
-    /// only that). Hidden images are found by ID and name.
+    /// What a bundle means by its base; `os/<family>` is the family alone. Hidden images are found by ID and name.
     pub fn find(&self, wanted: &str) -> Result<BaseFact, CloudError> {
         let images: Vec<Image> = self.list()?.into_iter().filter(|i| i.state != State::Building).collect();
-        let os = wanted.strip_prefix("os/");
-        if os.is_none() {
-            let by_id = images.iter().position(|i| i.id == wanted);
-            let named: Vec<&Image> = images.iter().filter(|i| i.name == wanted).collect();
-            match (by_id, &named[..]) {
-                (Some(index), _) => return Ok(BaseFact::Found(Box::new(images[index].clone()))),
-                (None, [one]) => return Ok(BaseFact::Found(Box::new((*one).clone()))),
-                (None, [_, ..]) => return Ok(BaseFact::Ambiguous(named.into_iter().cloned().collect())),
-                (None, []) => {}
-            }
-        }
-        let family = os.unwrap_or(wanted);
-        match images.iter().find(|i| i.family == family && i.state == State::Active && !i.hidden) {
-            Some(image) => Ok(BaseFact::Found(Box::new(image.clone()))),
-            None => Ok(BaseFact::Missing { near: near(wanted, &images) }),
-        }
+        let family = wanted.strip_prefix("os/");
+        Ok(cloud::base_among(&images, family.unwrap_or(wanted), family.is_some(), || near(wanted, &images)))
     }
 
     /// Takes a finished directory `staged` with disk.qcow2 and image.json in as the image `id`: one rename.
@@ -101,6 +90,7 @@ impl Store {
 
     /// Writes the image's description in one step and reads it back.
     pub fn update(&self, image: &Image) -> Result<Image, CloudError> {
+        let image = &Image { stranger: None, ..image.clone() };
         write_description(&self.dir.join(&image.id), image).map_err(CloudError::io(format!("write image {}", image.id)))?;
         self.need(&image.id)
     }
@@ -159,7 +149,7 @@ fn sync_dir(dir: &Path) -> io::Result<()> {
 fn near(wanted: &str, images: &[Image]) -> Vec<String> {
     let mut scored: Vec<(f64, &str)> = images
         .iter()
-        .filter(|i| i.state == State::Active && !i.hidden)
+        .filter(|i| i.state == State::Active && !i.hidden && i.counts())
         .flat_map(|i| [i.family.as_str(), i.name.as_str()])
         .filter(|name| !name.is_empty())
         .map(|name| (strsim::jaro_winkler(wanted.strip_prefix("os/").unwrap_or(wanted), name), name))

@@ -10,7 +10,7 @@ use crate::cloud::{CloudError, Cx, Machine};
 use crate::disk::{self, Format};
 use crate::event::Event;
 use crate::exec::{self, ExecError};
-use crate::image::{self, Image, State};
+use crate::image::{self, Image};
 
 /// Looks at an image that is queued, before its server is asked whether it still works on it.
 const STUCK: u32 = 8;
@@ -38,10 +38,7 @@ pub async fn machine(
     cx.cancel.check()?;
     let id = match server.boot_volume() {
         None => {
-            // What the image inherits from its base says things that are not true of it: ours are written over it at birth.
-            let mut metadata = cloud.marks(run);
-            metadata.insert(image::STATE.into(), State::Building.name().into());
-            metadata.insert(image::FAMILY.into(), String::new());
+            let metadata = cloud.staged_marks(run);
             let create = || async {
                 let id = nova::create_image(&cloud.api, &server.id, name, &metadata, &cx.cancel).await?;
                 Ok::<_, CloudError>(Made { id: id.clone(), value: id })
@@ -50,8 +47,9 @@ pub async fn machine(
         }
         Some(volume) => volume_image(cloud, cx, run, machine, volume, name, deadline).await?,
     };
-    let record = finished(cloud, cx, &id, &what, deadline, Some(&server.id)).await?;
-    let image = record.image();
+    finished(cloud, cx, &id, &what, deadline, Some(&server.id)).await?;
+    let record = name_itself(cloud, cx, &id).await?;
+    let image = record.image(&cloud.api.project(&cx.cancel).await?);
     cloud.seen.staged.put(record);
     Ok(image)
 }
@@ -73,23 +71,34 @@ async fn volume_image(
         Ok(seen.filter(|v| v.status == "available").map(drop))
     };
     poll(&cx.cancel, &format!("free volume {volume}"), deadline, Duration::ZERO, free).await?;
+    // Cinder copies what it knows of the volume's image to the new one: this run's marks are there from its birth then.
+    let known = cinder::describe_image(&cloud.api, volume, &cloud.staged_marks(run), &cx.cancel).await?;
+    if !known {
+        cx.events
+            .note(format!("Cinder lets nobody change the image properties of volume {volume}: image {name} is marked after its birth"));
+    }
     let create = || async {
         let id = cinder::upload(&cloud.api, volume, name, &cx.cancel).await?;
         Ok::<_, CloudError>(Made { id: id.clone(), value: id })
     };
     let id = cx.ledger.own(Kind::Image, name, create).await?;
-    // Cinder sets no properties of ours; until now the name alone says whose it is.
+    // Where Cinder did not take the marks, the image has had its base's properties until now, and its own name.
     mark(cloud, cx, run, &id).await?;
     Ok(id)
 }
 
+/// From here on it proves by its own ID that it is the one that was staged; its name alone could be a copy's.
+async fn name_itself(cloud: &OpenStack, cx: &Cx, id: &str) -> Result<Record, CloudError> {
+    let mut patch = Patch::default();
+    patch.set(image::IMAGE_ID, id);
+    Ok(glance::patch(&cloud.api, id, &patch, &cx.cancel).await?)
+}
+
 async fn mark(cloud: &OpenStack, cx: &Cx, run: &str, id: &str) -> Result<(), CloudError> {
     let mut patch = Patch::default();
-    for (key, value) in cloud.marks(run) {
+    for (key, value) in cloud.staged_marks(run) {
         patch.set(&key, value);
     }
-    patch.set(image::STATE, State::Building.name());
-    patch.set(image::FAMILY, "");
     glance::patch(&cloud.api, id, &patch, &cx.cancel).await?;
     Ok(())
 }
@@ -149,8 +158,7 @@ async fn finished(
 pub async fn file(cloud: &OpenStack, cx: &Cx, run: &str, name: &str, file: &Path, deadline: Duration) -> Result<Image, CloudError> {
     let file = as_qcow2(cloud, cx, run, file, deadline).await?;
     cx.cancel.check()?;
-    let mut properties = cloud.marks(run);
-    properties.insert(image::STATE.into(), State::Building.name().into());
+    let properties = cloud.staged_marks(run);
     let create = || async {
         let id = glance::create(&cloud.api, name, &properties, &cx.cancel).await?;
         Ok::<_, CloudError>(Made { id: id.clone(), value: id })
@@ -176,7 +184,8 @@ pub async fn file(cloud: &OpenStack, cx: &Cx, run: &str, name: &str, file: &Path
         (Some(_), Some(_)) => {}
         _ => cx.events.note(format!("Glance tells no sha512 of image {id}: what it took was not compared with what was sent")),
     }
-    Ok(record.image())
+    let record = name_itself(cloud, cx, &id).await?;
+    Ok(record.image(&cloud.api.project(&cx.cancel).await?))
 }
 
 /// Images are kept as qcow2. What is none is converted first, compressed so that every Nova since 2013 can read it; so is one with

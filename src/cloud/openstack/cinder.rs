@@ -96,6 +96,19 @@ pub async fn create(
     Ok(call.what(format!("create volume {name}")).fetch::<One>(cancel).await?.volume.id)
 }
 
+/// Sets properties in what Cinder knows of the image that a volume was made from, and gives to images that are made of the volume. `false`:
+/// the cloud does not let us.
+pub async fn describe_image(api: &Api, id: &str, properties: &BTreeMap<String, String>, cancel: &Cancel) -> Result<bool, ApiError> {
+    let body = json!({ "os-set_image_metadata": { "metadata": properties } });
+    let call = api.post(Service::Volume, &["volumes", id, "action"]).json(&body);
+    match call.what(format!("describe the image of volume {id}")).send(cancel).await {
+        Ok(_) => Ok(true),
+        // By policy, or from before there was such a call.
+        Err(e) if matches!(e.status(), Some(400 | 403 | 404)) => Ok(false),
+        Err(e) => Err(e),
+    }
+}
+
 /// Sends one upload of a volume to Glance; returns the image's ID.
 pub async fn upload(api: &Api, id: &str, image: &str, cancel: &Cancel) -> Result<String, ApiError> {
     let what = format!("upload volume {id} as image {image}");

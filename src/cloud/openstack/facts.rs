@@ -5,7 +5,7 @@ use super::api::Service;
 use super::glance::{self, Record};
 use super::{OpenStack, cinder, neutron, nova};
 use crate::cancel::Cancel;
-use crate::cloud::{CloudError, Cx};
+use crate::cloud::{self, CloudError, Cx};
 use crate::image::{self, Image};
 use crate::plan::{BaseFact, CloudFacts, Network, Room, SiteFacts, Wanted};
 
@@ -74,8 +74,7 @@ async fn named(cloud: &OpenStack, name: &str, cancel: &Cancel) -> Result<Vec<Rec
     Ok(glance::images(&cloud.api, &[("name", name.to_owned())], cancel).await?)
 }
 
-/// By ID, exact name, or family (its newest that is active). Those of others are not taken for a family's: anyone may call
-/// an image what he likes.
+/// What [`family::meaning`] says of all that a name may mean: images of others are among these, for who asks by ID or exact name.
 async fn base(cloud: &OpenStack, facts: &Wanted, project: &str, cancel: &Cancel) -> Result<BaseFact, CloudError> {
     let Some(wanted) = facts.base.as_deref() else { return Ok(BaseFact::None) };
     // Of use for the next look only: another build may publish a newer one.
@@ -83,39 +82,52 @@ async fn base(cloud: &OpenStack, facts: &Wanted, project: &str, cancel: &Cancel)
     if let Some((_, image)) = seen.filter(|_| !facts.base_only) {
         return Ok(BaseFact::Found(Box::new(image)));
     }
-    if !facts.base_is_family {
-        if uuid::Uuid::parse_str(wanted).is_ok()
-            && let Some(found) = glance::image(&cloud.api, wanted, cancel).await?
-        {
-            return Ok(BaseFact::Found(Box::new(found.image())));
-        }
-        let usable = |i: &Record| i.status() == "active" && i.property(image::STATE) != Some("building");
-        let mut by_name: Vec<Image> = named(cloud, wanted, cancel).await?.iter().filter(|i| usable(i)).map(Record::image).collect();
-        match by_name.len() {
-            0 => {}
-            1 => return Ok(BaseFact::Found(Box::new(by_name.remove(0)))),
-            _ => return Ok(BaseFact::Ambiguous(by_name)),
-        }
+    if !facts.base_is_family
+        && uuid::Uuid::parse_str(wanted).is_ok()
+        && let Some(found) = glance::image(&cloud.api, wanted, cancel).await?
+    {
+        return Ok(BaseFact::Found(Box::new(found.image(project))));
     }
-    let query = [(image::FAMILY, wanted.to_owned()), (image::STATE, "active".to_owned()), ("status", "active".to_owned())];
-    let family = glance::images(&cloud.api, &query, cancel).await?;
-    let trusted = |i: &&Record| i.owner() == project || i.visibility() == image::Visibility::Public;
-    if let Some(newest) = family.iter().find(trusted) {
-        return Ok(BaseFact::Found(Box::new(newest.image())));
+    let by_name = async {
+        match facts.base_is_family {
+            true => Ok(Vec::new()),
+            false => named(cloud, wanted, cancel).await,
+        }
+    };
+    let by_family = async { of_family(cloud, wanted, cancel).await };
+    let (by_name, by_family) = tokio::try_join!(by_name, by_family)?;
+    let usable = |i: &&Record| i.status() == "active" && i.property(image::STATE) != Some("building");
+    let mut images: Vec<Image> = by_family.iter().chain(&by_name).filter(usable).map(|i| i.image(project)).collect();
+    let mut ids = std::collections::BTreeSet::new();
+    images.retain(|i| ids.insert(i.id.clone()));
+    image::tell_copies(&mut images);
+    match cloud::base_among(&images, wanted, facts.base_is_family, Vec::new) {
+        BaseFact::Missing { .. } => Ok(BaseFact::Missing { near: near(cloud, wanted, project, cancel).await? }),
+        found => Ok(found),
     }
+}
+
+/// All that carry a family's name, whoever made them.
+pub async fn of_family(cloud: &OpenStack, family: &str, cancel: &Cancel) -> Result<Vec<Record>, CloudError> {
+    let query = [(image::FAMILY, family.to_owned()), ("status", "active".to_owned())];
+    Ok(glance::images(&cloud.api, &query, cancel).await?)
+}
+
+/// Names and families that look like `wanted`.
+async fn near(cloud: &OpenStack, wanted: &str, project: &str, cancel: &Cancel) -> Result<Vec<String>, CloudError> {
     let all = glance::images(&cloud.api, &[("status", "active".to_owned())], cancel).await?;
     let mut near: Vec<String> = all
         .iter()
-        .flat_map(|i| [Some(i.name()), i.property(image::FAMILY)])
+        .map(|i| i.image(project))
+        .flat_map(|i| [i.counts().then_some(i.family), Some(i.name)])
         .flatten()
         .filter(|n| !n.is_empty())
-        .map(str::to_owned)
         .collect();
     near.retain(|n| strsim::jaro_winkler(n, wanted) > 0.85);
     near.sort();
     near.dedup();
     near.truncate(3);
-    Ok(BaseFact::Missing { near })
+    Ok(near)
 }
 
 async fn site(cloud: &OpenStack, wanted: &Wanted, project: &str, cancel: &Cancel) -> Result<SiteFacts, CloudError> {
@@ -226,16 +238,17 @@ fn is_private(ip: IpAddr) -> bool {
     }
 }
 
-/// Images of the factory in this project, newest first; staged and hidden ones too.
+/// Images of this project that are the factory's or have its properties, newest first; staged and hidden ones too.
 pub async fn images(cloud: &OpenStack, cancel: &Cancel) -> Result<Vec<Image>, CloudError> {
     let project = cloud.api.project(cancel).await?;
-    let owner = ("owner", project);
+    let owner = ("owner", project.clone());
     let (shown, hidden) = ([owner.clone()], [owner, ("os_hidden", "true".to_owned())]);
     let (mut all, hidden) = tokio::try_join!(glance::images(&cloud.api, &shown, cancel), glance::images(&cloud.api, &hidden, cancel))?;
     all.extend(hidden.into_iter().filter(|i| i.flag("os_hidden")));
-    let mut images: Vec<Image> = all.iter().filter(|i| i.property(image::RUN).is_some()).map(Record::image).collect();
-    images.sort_by_key(|image| std::cmp::Reverse(image.created));
+    let mut images: Vec<Image> = all.iter().filter(|i| i.has_marks()).map(|i| i.image(&project)).collect();
+    images.sort_by(|a, b| (b.created, &b.id).cmp(&(a.created, &a.id)));
     images.dedup_by(|a, b| a.id == b.id);
+    image::tell_copies(&mut images);
     Ok(images)
 }
 

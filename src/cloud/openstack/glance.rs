@@ -121,8 +121,8 @@ impl Record {
         self.number("min_ram").unwrap_or(0)
     }
 
-    /// In the factory's words. An image without `factory_state` was made by others, and is in use.
-    pub fn image(&self) -> Image {
+    /// In the factory's words, as `project` sees it. An image without `factory_state` was made by others, and is in use.
+    pub fn image(&self, project: &str) -> Image {
         let state = match self.property(image::STATE) {
             Some("building") => State::Building,
             _ if self.status() != "active" => State::Building,
@@ -138,8 +138,7 @@ impl Record {
             state,
             created,
             size: self.size(),
-            // Old clouds do not look into what they are given.
-            virtual_size: self.number("virtual_size").unwrap_or_else(|| (self.min_disk_gb() * GIB).max(self.size())),
+            virtual_size: self.virtual_size(),
             checksum: sum,
             properties: self.properties(),
             tags: self.tags().into_iter().collect(),
@@ -148,7 +147,22 @@ impl Record {
             visibility: self.visibility(),
             protected: self.flag("protected"),
             hidden: self.flag("os_hidden"),
+            stranger: (self.owner() != project).then(|| match self.owner() {
+                "" => "it belongs to no project".to_owned(),
+                owner => format!("it belongs to another project, {owner}"),
+            }),
         }
+    }
+
+    /// Bytes of the disk that a machine sees.
+    pub fn virtual_size(&self) -> u64 {
+        // Old clouds do not look into what they are given.
+        self.number("virtual_size").unwrap_or_else(|| (self.min_disk_gb() * GIB).max(self.size()))
+    }
+
+    /// It has properties of the factory's, its own or another's.
+    pub fn has_marks(&self) -> bool {
+        self.0.keys().any(|key| key.starts_with("factory_"))
     }
 }
 

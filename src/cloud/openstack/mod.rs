@@ -14,7 +14,7 @@ use super::host::Host;
 use super::ledger::Entry;
 use super::{BootSpec, Cloud, CloudError, Cx, Disk, Machine, Power, Publication, Reboot};
 use crate::cancel::Cancel;
-use crate::image::{Image, Standing};
+use crate::image::{self, Image, Standing};
 use crate::plan::{CloudFacts, SiteDefaults, Wanted};
 
 pub mod api;
@@ -85,9 +85,20 @@ impl OpenStack {
         })
     }
 
-    /// What marks a server, a volume or a staged image as made by `run`.
+    /// What marks a server or a volume as made by `run`.
     fn marks(&self, run: &str) -> BTreeMap<String, String> {
-        [(crate::image::RUN.into(), run.into()), (OWNER.into(), self.owner.clone())].into()
+        [(image::RUN.into(), run.into()), (OWNER.into(), self.owner.clone())].into()
+    }
+
+    /// What marks an image as staged by `run`. It is written over what an image inherits from its base: the family and the proof of
+    /// that are not true of it.
+    fn staged_marks(&self, run: &str) -> BTreeMap<String, String> {
+        let mut marks = self.marks(run);
+        marks.insert(image::STATE.into(), image::State::Building.name().into());
+        for key in [image::FAMILY, image::IMAGE_ID] {
+            marks.insert(key.into(), String::new());
+        }
+        marks
     }
 }
 
@@ -233,6 +244,10 @@ impl Cloud for OpenStack {
 
     async fn set_standing(&self, cx: &Cx, image: &Image, to: &Standing) -> Result<Image, CloudError> {
         standing::set(self, cx, image, to).await
+    }
+
+    async fn adopt(&self, cx: &Cx, image: &Image) -> Result<Image, CloudError> {
+        standing::adopt(self, cx, image).await
     }
 
     async fn uses(&self, images: &[Image]) -> Result<BTreeMap<String, String>, CloudError> {

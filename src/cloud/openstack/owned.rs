@@ -1,14 +1,14 @@
-//! What a run left in the project, found without its ledger, and deleting it. The owner tag is: for servers, volumes and
-//! images `factory_run`, for security groups and floating IPs their description. A name alone is never enough.
-use std::collections::BTreeSet;
+//! What a run left in the project, found without its ledger, and deleting it. The owner tag is: for servers and volumes
+//! `factory_run` and a name that has the run in it, for staged images `factory_run` and the name that the run gives (properties of
+//! images are copied, names are not), for security groups and floating IPs their description.
 use std::time::Duration;
 
-use super::glance::{self, Record};
+use super::glance;
 use super::{Api, CloudError, OpenStack, Service, cinder, description, neutron, nova, poll, run_of_description};
 use crate::cancel::Cancel;
 use crate::cloud::host::{self, Found, foreign};
 use crate::cloud::ledger::{Entry, Kind};
-use crate::image;
+use crate::image::{self, Image};
 
 /// All names of the factory in a project begin with this; the run follows.
 pub const PREFIX: &str = "factory-";
@@ -41,7 +41,10 @@ pub async fn delete(cloud: &OpenStack, run: &str, thing: &Entry) -> Result<(), C
 /// IDs of things whose create was sent and never answered.
 async fn lost(cloud: &OpenStack, run: &str, thing: &Entry) -> Result<Vec<String>, CloudError> {
     let find = || async {
-        let found = of_kind(cloud, run, thing.kind).await?;
+        let mut found = of_kind(cloud, run, thing.kind).await?;
+        if thing.kind == Kind::Image {
+            found.extend(unmarked(cloud, run, &thing.name).await?);
+        }
         let of_it = |(_, name, _): &Found| thing.kind == Kind::Address || *name == thing.name;
         Ok::<Vec<String>, CloudError>(found.into_iter().filter(of_it).filter_map(|(_, _, id)| id).collect())
     };
@@ -72,7 +75,7 @@ pub async fn delete_server(cloud: &OpenStack, run: &str, id: &str) -> Result<(),
 pub async fn delete_volume(cloud: &OpenStack, run: &str, id: &str) -> Result<(), CloudError> {
     let cancel = Cancel::default();
     let Some(volume) = cinder::volume(&cloud.api, id, &cancel).await? else { return Ok(()) };
-    if volume.metadata.get(image::RUN).map(String::as_str) != Some(run) {
+    if !is_volume_of(&volume, run) {
         return Err(foreign(format!("volume {id}"), run));
     }
     let gone = || async {
@@ -85,6 +88,12 @@ pub async fn delete_volume(cloud: &OpenStack, run: &str, id: &str) -> Result<(),
         }
     };
     poll(&cancel, &format!("delete volume {id}"), GONE, Duration::ZERO, gone).await
+}
+
+/// A volume that was restored from a backup has the metadata of that, and a name of its own.
+fn is_volume_of(volume: &cinder::Volume, run: &str) -> bool {
+    let named = volume.name.as_deref().is_some_and(|name| name.starts_with(&format!("{PREFIX}{run}-")));
+    named && volume.metadata.get(image::RUN).map(String::as_str) == Some(run)
 }
 
 async fn give_back(cloud: &OpenStack, run: &str, id: &str) -> Result<(), CloudError> {
@@ -120,9 +129,10 @@ async fn delete_group(cloud: &OpenStack, run: &str, id: &str) -> Result<(), Clou
 async fn discard(cloud: &OpenStack, run: &str, id: &str, name: &str) -> Result<(), CloudError> {
     let cancel = Cancel::default();
     let Some(record) = glance::image(&cloud.api, id, &cancel).await? else { return Ok(()) };
-    if !is_staged(&record, run) {
+    let image = record.image(&project(&cloud.api, &cancel).await?);
+    if !image.is_staged_by(run) && !is_unmarked(&image, run) {
         // Published meanwhile: it is no run's any more.
-        let published = record.property(image::RUN) == Some(run) && record.property(image::STATE) != Some("building");
+        let published = image.properties.get(image::RUN).is_some_and(|r| r == run) && image.is_ours();
         return if published { Ok(()) } else { Err(foreign(format!("image {name} ({id})"), run)) };
     }
     let gone = || async {
@@ -136,15 +146,23 @@ async fn discard(cloud: &OpenStack, run: &str, id: &str, name: &str) -> Result<(
     poll(&cancel, &format!("delete image {name}"), GONE, Duration::ZERO, gone).await
 }
 
-/// By its properties; or, where Cinder made it and nobody could mark it yet, by the run in its name.
-fn is_staged(record: &Record, run: &str) -> bool {
-    let marked = record.property(image::RUN) == Some(run) && record.property(image::STATE) == Some("building");
-    let unmarked = record.property(image::RUN) != Some(run) && record.name() == staged_name(run);
-    marked || unmarked && record.property(image::STATE) != Some("active") || unmarked && record.status() != "active"
+/// Images that the run had made, as its ledger says, and could not mark: Cinder made them, with the properties of the volume's image.
+async fn unmarked(cloud: &OpenStack, run: &str, name: &str) -> Result<Vec<Found>, CloudError> {
+    let (api, cancel) = (&cloud.api, Cancel::default());
+    let project = project(api, &cancel).await?;
+    let all = glance::images(api, &[("name", name.to_owned())], &cancel).await?;
+    let of_run = all.iter().map(|i| i.image(&project)).filter(|i| is_unmarked(i, run));
+    Ok(of_run.map(|i| (Kind::Image, i.name, Some(i.id))).collect())
 }
 
-fn staged_name(run: &str) -> String {
-    format!("{run}-staged")
+/// It has a name that the run gives, and nothing else speaks for another maker. The ledger has to speak for this one: this alone
+/// deletes nothing.
+fn is_unmarked(image: &Image, run: &str) -> bool {
+    let has = |key: &str| image.properties.contains_key(key);
+    let staged = image.properties.get(image::STATE).is_some_and(|state| state == "building");
+    // Nova makes no snapshot without these, and Cinder none with them.
+    let of_nova = has("image_type") || has("instance_uuid");
+    image.stranger.is_none() && image::is_staged_name(&image.name, run) && !staged && !of_nova && !image.is_ours()
 }
 
 /// What `run` has of a kind.
@@ -159,7 +177,7 @@ async fn of_kind(cloud: &OpenStack, run: &str, kind: Kind) -> Result<Vec<Found>,
         }
         Kind::Volume if api.has(Service::Volume, &cancel).await? => {
             let all = cinder::volumes(api, &cancel).await?;
-            all.into_iter().filter(|v| is_of(&v.metadata)).map(|v| (kind, v.name.unwrap_or_default(), Some(v.id))).collect()
+            all.into_iter().filter(|v| is_volume_of(v, run)).map(|v| (kind, v.name.unwrap_or_default(), Some(v.id))).collect()
         }
         Kind::Address => {
             let all = neutron::floating_ips(api, &project(api, &cancel).await?, &cancel).await?;
@@ -171,11 +189,10 @@ async fn of_kind(cloud: &OpenStack, run: &str, kind: Kind) -> Result<Vec<Found>,
             all.into_iter().filter(|g| g.description.as_deref() == Some(&ours)).map(|g| (kind, g.name, Some(g.id))).collect()
         }
         Kind::Image => {
-            let mut all = glance::images(api, &[(image::RUN, run.to_owned())], &cancel).await?;
-            all.extend(glance::images(api, &[("name", staged_name(run))], &cancel).await?);
-            let mut seen = BTreeSet::new();
-            all.retain(|i| is_staged(i, run) && seen.insert(i.id().to_owned()));
-            all.into_iter().map(|i| (kind, i.name().to_owned(), Some(i.id().to_owned()))).collect()
+            let project = project(api, &cancel).await?;
+            let all = glance::images(api, &[(image::RUN, run.to_owned())], &cancel).await?;
+            let staged = all.iter().map(|i| i.image(&project)).filter(|i| i.is_staged_by(run));
+            staged.map(|i| (kind, i.name, Some(i.id))).collect()
         }
         Kind::Volume | Kind::Process | Kind::Directory => Vec::new(),
     })
@@ -207,6 +224,9 @@ pub async fn runs(cloud: &OpenStack) -> Result<Vec<String>, CloudError> {
         runs.extend(cinder::volumes(api, &cancel).await?.into_iter().filter_map(|mut v| v.metadata.remove(image::RUN)));
     }
     let staged = glance::images(api, &[(image::STATE, "building".to_owned())], &cancel).await?;
-    runs.extend(staged.iter().filter(|i| i.owner() == project).filter_map(|i| i.property(image::RUN).map(str::to_owned)));
+    runs.extend(staged.iter().filter_map(|i| {
+        let run = i.property(image::RUN)?;
+        i.image(&project).is_staged_by(run).then(|| run.to_owned())
+    }));
     Ok(runs.into_iter().collect())
 }

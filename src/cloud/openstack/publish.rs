@@ -3,9 +3,10 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::json;
 
-use super::OpenStack;
 use super::glance::{self, Patch, Record};
-use crate::cloud::{CloudError, Cx, Publication};
+use super::{OpenStack, facts};
+use crate::cloud::{self, CloudError, Cx, Publication};
+use crate::family;
 use crate::image::{Image, Visibility};
 use crate::plan::GIB;
 
@@ -16,6 +17,15 @@ pub async fn publish(cloud: &OpenStack, cx: &Cx, staged: &Image, publication: &P
         None => glance::image(&cloud.api, &staged.id, &cx.cancel).await?,
     };
     let before = before.ok_or_else(|| CloudError::refused(&what, format!("image {} is gone", staged.id)))?;
+    let project = cloud.api.project(&cx.cancel).await?;
+    let now = before.image(&project);
+    if let Some(why) = cloud::unpublishable(&now, publication) {
+        return Err(CloudError::refused(&what, why));
+    }
+    let family = facts::of_family(cloud, &publication.family, &cx.cancel).await?;
+    let family: Vec<Image> = family.iter().chain([&before]).map(|record| record.image(&project)).collect();
+    let at = family::published_at(&family, &publication.family, &now.id, jiff::Timestamp::now());
+    let publication = &publication.proven(&now.id, at);
     let change = change(&before, publication);
     if !change.is_empty() {
         glance::patch(&cloud.api, &staged.id, &change, &cx.cancel).await?;
@@ -33,7 +43,7 @@ pub async fn publish(cloud: &OpenStack, cx: &Cx, staged: &Image, publication: &P
     if !wrong.is_empty() {
         return Err(CloudError::refused(&what, format!("Glance took the change, and shows something else: {}", wrong.join("; "))));
     }
-    Ok(after.image())
+    Ok(after.image(&project))
 }
 
 /// Glance writes and guards these by itself.
@@ -42,8 +52,7 @@ fn is_glances(key: &str) -> bool {
 }
 
 fn min_disk(record: &Record, publication: &Publication) -> u64 {
-    let virtual_size = record.image().virtual_size;
-    publication.min_disk_gb.unwrap_or_else(|| virtual_size.div_ceil(GIB))
+    publication.min_disk_gb.unwrap_or_else(|| record.virtual_size().div_ceil(GIB))
 }
 
 fn word(visibility: Visibility) -> &'static str {

@@ -1,5 +1,5 @@
 //! Published images after their builds: who uses them, their standing, and their end.
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::json;
 
@@ -10,13 +10,10 @@ use crate::cloud::openstack::api::Service;
 use crate::cloud::{self, CloudError, Cx};
 use crate::image::{self, Image, Standing, Visibility};
 
-/// The image as Glance shows it now, if it is one that may be changed: this project's, published, made by a run of the factory.
+/// The image as Glance shows it now, if it is one that may be changed: this project's, published, and proven to be.
 async fn ours(cloud: &OpenStack, image: &Image, what: &str, cancel: &Cancel) -> Result<Option<Record>, CloudError> {
     let Some(record) = glance::image(&cloud.api, &image.id, cancel).await? else { return Ok(None) };
-    if record.owner() != cloud.api.project(cancel).await? {
-        return Err(CloudError::refused(what, "it belongs to another project"));
-    }
-    match cloud::untouchable(&record.image()) {
+    match cloud::untouchable(&record.image(&cloud.api.project(cancel).await?)) {
         Some(why) => Err(CloudError::refused(what, why)),
         None => Ok(Some(record)),
     }
@@ -28,16 +25,55 @@ pub async fn set(cloud: &OpenStack, cx: &Cx, image: &Image, to: &Standing) -> Re
     let gone = || CloudError::refused(&what, format!("image {} is gone", image.id));
     let now = ours(cloud, image, &what, &cx.cancel).await?.ok_or_else(gone)?;
     let patch = change(&now, to);
+    let project = cloud.api.project(&cx.cancel).await?;
     if patch.is_empty() {
-        return Ok(now.image());
+        return Ok(now.image(&project));
     }
     let done = glance::patch(&cloud.api, &image.id, &patch, &cx.cancel).await;
     // Whether or not an answer came: what Glance shows counts. It may be asked even when a signal came meanwhile.
-    let after = glance::image(&cloud.api, &image.id, &Cancel::default()).await?.ok_or_else(gone)?.image();
+    let after = glance::image(&cloud.api, &image.id, &Cancel::default()).await?.ok_or_else(gone)?;
+    let left = change(&after, to);
     match done {
-        _ if after.standing() == *to => Ok(after),
+        _ if left.is_empty() => Ok(after.image(&project)),
         Err(e) => Err(e.into()),
-        Ok(_) => Err(CloudError::refused(&what, format!("Glance took the change, and shows something else: {:?}", after.standing()))),
+        Ok(_) => Err(CloudError::refused(&what, format!("Glance took the change, and shows something else: {left:?} is not done"))),
+    }
+}
+
+/// Gives one that has no proof the proof.
+pub async fn adopt(cloud: &OpenStack, cx: &Cx, image: &Image) -> Result<Image, CloudError> {
+    let what = format!("adopt image {}", image.name);
+    let gone = || CloudError::refused(&what, format!("image {} is gone", image.id));
+    let project = cloud.api.project(&cx.cancel).await?;
+    let now = glance::image(&cloud.api, &image.id, &cx.cancel).await?.ok_or_else(gone)?;
+    let mut adopted = now.image(&project);
+    if let Some(why) = cloud::unadoptable(&adopted) {
+        return Err(CloudError::refused(&what, why));
+    }
+    if adopted.is_ours() {
+        return Ok(adopted);
+    }
+    adopted.prove(adopted.created);
+    let mut patch = Patch::default();
+    for key in [image::IMAGE_ID, image::PUBLISHED_AT] {
+        patch.set(key, adopted.properties[key].as_str());
+    }
+    tag(&now, adopted.standing().is_listed(), &mut patch);
+    let done = glance::patch(&cloud.api, &image.id, &patch, &cx.cancel).await;
+    let after = glance::image(&cloud.api, &image.id, &Cancel::default()).await?.ok_or_else(gone)?.image(&project);
+    match done {
+        _ if after.is_ours() => Ok(after),
+        Err(e) => Err(e.into()),
+        Ok(_) => Err(CloudError::refused(&what, "Glance took the change, and shows the image as it was")),
+    }
+}
+
+/// The mark for other clients.
+fn tag(now: &Record, listed: bool, patch: &mut Patch) {
+    let had = now.tags();
+    let tags: BTreeSet<String> = image::with_mark(had.iter().cloned().collect(), listed).into_iter().collect();
+    if tags != had {
+        patch.replace("tags", json!(tags));
     }
 }
 
@@ -54,6 +90,7 @@ fn change(now: &Record, to: &Standing) -> Patch {
         (had, Some(at)) if had != Some(&at) => patch.set(image::HIDDEN_AT, at),
         _ => {}
     }
+    tag(now, to.is_listed(), &mut patch);
     patch
 }
 
@@ -99,7 +136,7 @@ pub async fn uses(cloud: &OpenStack, images: &[Image]) -> Result<BTreeMap<String
 pub async fn discard(cloud: &OpenStack, cx: &Cx, image: &Image) -> Result<(), CloudError> {
     let what = format!("delete image {}", image.name);
     let Some(now) = ours(cloud, image, &what, &cx.cancel).await? else { return Ok(()) };
-    let now = now.image();
+    let now = now.image(&cloud.api.project(&cx.cancel).await?);
     if now.protected {
         return Err(CloudError::refused(what, "it is protected"));
     }

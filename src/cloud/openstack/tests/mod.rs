@@ -8,6 +8,7 @@ use wiremock::{Mock, MockServer, ResponseTemplate};
 use super::api::Api;
 use super::login::{self, Login};
 
+mod foreign;
 mod logins;
 mod requests;
 mod secrets;
@@ -57,6 +58,7 @@ pub fn token(server: &MockServer, seconds: i64) -> Value {
         "catalog": [
             endpoint("image", format!("{uri}/image"), json!("RegionOne")),
             endpoint("compute", format!("{uri}/compute/v2.1"), Value::Null),
+            endpoint("network", format!("{uri}/network"), json!("RegionOne")),
             endpoint("volumev3", format!("{uri}/volume/v3/p1"), json!("RegionOne")),
             json!({ "type": "broken" }),
         ],

@@ -9,29 +9,30 @@ use crate::cloud::ledger::Ledger;
 use crate::cloud::{Cloud, Cx};
 use crate::image::{Image, Standing, State};
 
-const IMAGE: &str = "/image/v2/images/i1";
-const SERVERS: &str = "/compute/v2.1/servers/detail";
-const VOLUMES: &str = "/volume/v3/p1/volumes/detail";
+pub const IMAGE: &str = "/image/v2/images/i1";
+pub const SERVERS: &str = "/compute/v2.1/servers/detail";
+pub const VOLUMES: &str = "/volume/v3/p1/volumes/detail";
 
 type Change = fn(&mut Value);
 
 /// As Glance shows it; `change` makes it another.
-fn record(change: impl FnOnce(&mut Value)) -> Value {
+pub fn record(change: impl FnOnce(&mut Value)) -> Value {
     let mut record = json!({
         "id": "i1", "name": "web-1", "status": "active", "owner": "p1", "visibility": "private", "os_hidden": false, "protected": false,
-        "min_disk": 1, "min_ram": 0, "size": 7, "virtual_size": 1 << 30, "os_hash_algo": "sha512", "os_hash_value": "ab", "tags": [],
+        "min_disk": 1, "min_ram": 0, "size": 7, "virtual_size": 1 << 30, "os_hash_algo": "sha512", "os_hash_value": "ab", "tags": ["factory-published"],
         "created_at": "2026-11-20T10:00:00Z", "factory_run": "r1", "factory_state": "active", "factory_family": "web",
+        "factory_image_id": "i1",
     });
     change(&mut record);
     record
 }
 
-fn image(record: &Value) -> Image {
+pub fn image(record: &Value) -> Image {
     let Value::Object(map) = record.clone() else { panic!() };
-    super::super::glance::Record::of(map).image()
+    super::super::glance::Record::of(map).image("p1")
 }
 
-fn openstack(server: &MockServer) -> (OpenStack, Cx) {
+pub fn openstack(server: &MockServer) -> (OpenStack, Cx) {
     let home = std::path::PathBuf::from("/nonexistent");
     let config = Config {
         login: login_of(server),
@@ -45,6 +46,10 @@ fn openstack(server: &MockServer) -> (OpenStack, Cx) {
     (OpenStack::new(config).unwrap(), cx)
 }
 
+fn deprecated(record: &mut Value) {
+    (record["factory_state"], record["tags"]) = (json!("deprecated"), json!([]));
+}
+
 /// Shows `before` until a PATCH came, `after` from then on.
 async fn glance(server: &MockServer, before: Value, after: Value, patched: u16) {
     let ok = |body: &Value| ResponseTemplate::new(200).set_body_json(body);
@@ -55,7 +60,7 @@ async fn glance(server: &MockServer, before: Value, after: Value, patched: u16) 
     Mock::given(method("PATCH")).and(path(IMAGE)).respond_with(answer).mount(server).await;
 }
 
-async fn patches(server: &MockServer) -> Vec<Value> {
+pub async fn patches(server: &MockServer) -> Vec<Value> {
     let all: Vec<Request> = server.received_requests().await.unwrap();
     all.iter().filter(|r| r.method.as_str() == "PATCH").map(|r| serde_json::from_slice(&r.body).unwrap()).collect()
 }
@@ -70,17 +75,21 @@ const AT: &str = "2026-11-21T10:00:00Z";
 #[tokio::test]
 async fn another_standing_is_one_patch() {
     let server = cloud().await;
-    let after = record(|r| r["factory_state"] = json!("deprecated"));
-    glance(&server, record(|_| ()), after, 200).await;
+    glance(&server, record(|_| ()), record(deprecated), 200).await;
     let (cloud, cx) = openstack(&server);
     let seen = cloud.set_standing(&cx, &image(&record(|_| ())), &DEPRECATED).await.unwrap();
     assert_eq!(seen.state, State::Deprecated);
-    assert_eq!(patches(&server).await, [json!([{ "op": "add", "path": "/factory_state", "value": "deprecated" }])]);
+    let wanted = json!([
+        { "op": "add", "path": "/factory_state", "value": "deprecated" },
+        { "op": "replace", "path": "/tags", "value": [] },
+    ]);
+    assert_eq!(patches(&server).await, [wanted]);
     assert_eq!(asked(&server, "GET", IMAGE).await, 2);
 
     // Hidden, and back.
     let hide = |r: &mut Value| {
-        (r["factory_state"], r["os_hidden"], r["factory_hidden_at"]) = (json!("deprecated"), json!(true), json!(AT));
+        deprecated(r);
+        (r["os_hidden"], r["factory_hidden_at"]) = (json!(true), json!(AT));
     };
     let server = super::cloud().await;
     glance(&server, record(|_| ()), record(hide), 200).await;
@@ -90,6 +99,7 @@ async fn another_standing_is_one_patch() {
         { "op": "add", "path": "/factory_state", "value": "deprecated" },
         { "op": "replace", "path": "/os_hidden", "value": true },
         { "op": "add", "path": "/factory_hidden_at", "value": AT },
+        { "op": "replace", "path": "/tags", "value": [] },
     ]);
     assert_eq!(patches(&server).await, [wanted]);
 
@@ -102,6 +112,7 @@ async fn another_standing_is_one_patch() {
         { "op": "add", "path": "/factory_state", "value": "active" },
         { "op": "replace", "path": "/os_hidden", "value": false },
         { "op": "remove", "path": "/factory_hidden_at" },
+        { "op": "replace", "path": "/tags", "value": ["factory-published"] },
     ]);
     assert_eq!(patches(&server).await, [wanted]);
 }
@@ -109,7 +120,7 @@ async fn another_standing_is_one_patch() {
 #[tokio::test]
 async fn what_stands_so_already_is_not_written() {
     let server = cloud().await;
-    let there = record(|r| r["factory_state"] = json!("deprecated"));
+    let there = record(deprecated);
     glance(&server, there.clone(), there.clone(), 200).await;
     let (cloud, cx) = openstack(&server);
     cloud.set_standing(&cx, &image(&there), &DEPRECATED).await.unwrap();
@@ -121,7 +132,7 @@ async fn what_stands_so_already_is_not_written() {
 async fn a_lost_answer_is_looked_after() {
     for made in [true, false] {
         let server = cloud().await;
-        let after = if made { record(|r| r["factory_state"] = json!("deprecated")) } else { record(|_| ()) };
+        let after = if made { record(deprecated) } else { record(|_| ()) };
         glance(&server, record(|_| ()), after, 409).await;
         let (cloud, cx) = openstack(&server);
         let done = cloud.set_standing(&cx, &image(&record(|_| ())), &DEPRECATED).await;
@@ -137,7 +148,11 @@ async fn a_lost_answer_is_looked_after() {
 
 #[tokio::test]
 async fn what_is_not_ours_is_neither_changed_nor_deleted() {
-    let strange: [(&str, Change); 4] = [
+    let strange: [(&str, Change); 8] = [
+        ("those of image i0", |r| r["factory_image_id"] = json!("i0")),
+        ("snapshot of a server", |r| r["image_type"] = json!("snapshot")),
+        ("snapshot of a server", |r| r["instance_uuid"] = json!("s1")),
+        ("image adopt i1", |r| drop(r.as_object_mut().unwrap().remove("factory_image_id"))),
         ("another project", |r| r["owner"] = json!("p2")),
         ("no run of the factory", |r| drop(r.as_object_mut().unwrap().remove("factory_run"))),
         ("staged", |r| r["factory_state"] = json!("building")),

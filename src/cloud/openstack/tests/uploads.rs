@@ -58,7 +58,8 @@ impl Bench {
         record.as_object_mut().unwrap().extend(told.as_object().unwrap().clone());
         answers(&self.server, "POST", "/image/v2/images", 201, json!({ "id": "i1" })).await;
         answers(&self.server, "PUT", "/image/v2/images/i1/file", 204, Value::Null).await;
-        answers(&self.server, "GET", "/image/v2/images/i1", 200, record).await;
+        answers(&self.server, "GET", "/image/v2/images/i1", 200, record.clone()).await;
+        answers(&self.server, "PATCH", "/image/v2/images/i1", 200, record).await;
         let config = Config {
             login: login_of(&self.server),
             home: self.dir.path().join("home"),
