@@ -9,6 +9,7 @@ use super::api::Api;
 use super::login::{self, Login};
 
 mod logins;
+mod redirects;
 mod requests;
 mod secrets;
 mod uploads;
