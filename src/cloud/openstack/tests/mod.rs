@@ -35,7 +35,7 @@ pub fn env(server: &MockServer) -> BTreeMap<String, String> {
 }
 
 pub fn login_of(server: &MockServer) -> Login {
-    login::login(None, &env(server), &[]).unwrap()
+    login::login(None, &env(server), &login::Places::default()).unwrap()
 }
 
 pub fn token(server: &MockServer, seconds: i64) -> Value {
