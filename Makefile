@@ -81,11 +81,16 @@ deps: ## Install what is missing on this machine (Debian, Ubuntu)
 	@setup/dependencies build run
 
 clean: ## Remove what builds wrote into this tree; images in the store stay
+	@home="$${IMAGE_FACTORY_HOME:-$${XDG_DATA_HOME:-$$HOME/.local/share}/image-factory}"; \
+	if ls -A "$$home/runs" 2>/dev/null | grep -qv '^\.'; then \
+	echo "runs own things, or live; that is on record in $$home/runs, and stays: \`image-factory sweep\` tells"; fi
 	rm -rf images/target os/target build.latest.log packer.latest.log
 	cargo clean --quiet
 
-purge: clean ## Also remove the image store of this user; asks first
+purge: clean ## Also remove the image store of this user; asks first, and not while runs own anything
 	@dir="$${IMAGE_FACTORY_HOME:-$${XDG_DATA_HOME:-$$HOME/.local/share}/image-factory}"; \
 	if [ ! -d "$$dir" ]; then echo "no image store in $$dir"; exit 0; fi; \
+	if ls -A "$$dir/runs" 2>/dev/null | grep -qv '^\.'; then \
+	echo "not removed: $$dir/runs tells what runs own; \`image-factory sweep\` first" >&2; exit 1; fi; \
 	if [ "$(YES)" != 1 ]; then printf 'remove all images in %s? [y/N] ' "$$dir"; read -r answer; [ "$$answer" = y ] || exit 1; fi; \
 	rm -rf "$$dir"

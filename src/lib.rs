@@ -18,6 +18,7 @@ pub mod log;
 pub mod exec;
 pub mod digest;
 pub mod http;
+pub mod durable;
 pub mod disk;
 pub mod fetch;
 pub mod bundle;

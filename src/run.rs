@@ -1,6 +1,6 @@
 //! One run of one bundle: facts, plan, run directory, build, outputs. What is here when it ends is the record of the run.
 //!
-//! Run directory: `plan.json`, `ledger.jsonl`, `events.jsonl`, `build.log`, `result.json`, and `lock`, held while the run lives.
+//! What a run owns is written down under the factory's home; its log and copies of the rest lie in the workspace (`dir`).
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -13,6 +13,7 @@ use crate::cancel::Cancel;
 use crate::cloud::ledger::{Kind, Leak, Ledger, Made};
 use crate::cloud::{Cloud, CloudError, Cx};
 use crate::diagnostic::Diagnostic;
+use crate::durable::{self, Others};
 use crate::event::{Event, Events, FinishedImage, Sink, Stage, seconds};
 use crate::exec::{self, Cmd};
 use crate::family::{Fate, Policy};
@@ -24,9 +25,13 @@ use crate::prune;
 use crate::remote::Connect;
 
 mod dir;
+mod index;
+#[cfg(test)]
+mod tests;
 
 use dir::RunDir;
-pub use dir::{Indexed, Record, bases_of_live_runs, directories, indexed, read_plan, read_record};
+pub use dir::{Record, directories, read_plan, read_record};
+pub use index::{Indexed, Life, bases_of_live_runs, indexed, tidy};
 
 /// Where the factory keeps what outlives a run, on this machine.
 #[derive(Debug, Clone)]
@@ -40,6 +45,32 @@ pub struct Home {
 impl Home {
     fn index(&self) -> PathBuf {
         self.data.join("runs")
+    }
+
+    /// Looks at what is there, and makes nothing: both directories are of this user alone, so that nobody else has a hand in
+    /// what is written below them.
+    pub fn check(&self) -> Result<(), CloudError> {
+        self.look(durable::check_private)
+    }
+
+    /// The same, and makes what is not there.
+    pub fn secure(&self) -> Result<(), CloudError> {
+        self.look(durable::private_dir)
+    }
+
+    fn look(&self, how: impl Fn(&Path, Others) -> std::io::Result<()>) -> Result<(), CloudError> {
+        // A store on a larger disk may be linked to; where the link leads is what is looked at.
+        let data = self.data.canonicalize().unwrap_or_else(|_| self.data.clone());
+        for (dir, others, variable) in [(&data, Others::Look, "IMAGE_FACTORY_HOME"), (&self.runtime, Others::Nothing, "XDG_RUNTIME_DIR")] {
+            match how(dir, others) {
+                Err(e) if e.kind() == std::io::ErrorKind::NotFound => {}
+                looked => looked.map_err(|e| {
+                    CloudError::refused(format!("use directory {}", dir.display()), e.to_string())
+                        .hint(format!("remove it, or set {variable} to a directory of yours"))
+                })?,
+            }
+        }
+        Ok(())
     }
 }
 
@@ -226,13 +257,17 @@ async fn one(setup: &Setup<'_>, bundle: &Bundle) -> Ended {
     plan.warnings().into_iter().for_each(|w| events.warn(w));
     events.emit(Event::StageDone { stage: Stage::Plan, seconds: seconds(begin.elapsed()) });
 
-    let dir = match RunDir::create(setup.home, &target_dir(bundle), &plan) {
+    let secured = setup.home.secure().map_err(RunError::from);
+    let mut dir = match secured.and_then(|()| RunDir::create(setup.home, &target_dir(bundle), &plan)) {
         Ok(dir) => dir,
         Err(e) => return Ended::not_begun(e),
     };
     let ledger = match dir.begin(&events, &recorder) {
         Ok(ledger) => ledger,
-        Err(e) => return Ended::not_begun(e),
+        Err(e) => {
+            dir.forget();
+            return Ended::not_begun(e);
+        }
     };
     let cx = Cx { ledger, events: events.clone(), cancel: setup.cancel.clone() };
     let outcome = build_in(setup, &plan, &cx).await;

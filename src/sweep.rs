@@ -1,8 +1,9 @@
 //! Removes what dead runs left behind: their ledgers are reconciled with what is seen to carry their mark.
-//! A run that is alive holds its lock and is not touched.
-use crate::cloud::ledger::{Entry, Kind, Leak, Ledger};
+//! A run that is alive holds its lock and is not touched. One whose record is damaged is in no other's way, and what bears its
+//! mark is found all the same.
+use crate::cloud::ledger::{Entry, Kind, Leak, Ledger, Told};
 use crate::cloud::{Cloud, CloudError};
-use crate::run::{self, Home, Indexed};
+use crate::run::{self, Home, Indexed, Life};
 
 /// What was done about one run.
 #[derive(Debug, serde::Serialize)]
@@ -14,6 +15,10 @@ pub struct Swept {
     /// Removed, or what would be.
     pub things: Vec<Entry>,
     pub leaks: Vec<Leak>,
+    /// What a person has to know of its record: that it is damaged, and where it was put.
+    pub notes: Vec<String>,
+    /// The sweep of this run came to nothing.
+    pub error: Option<String>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
@@ -28,6 +33,8 @@ pub enum State {
     /// It owns things on this cloud, and this machine knows nothing of it: another machine's, alive or dead. Removed only when
     /// asked for by name.
     Stranger,
+    /// Its record does not tell whether it is alive, or where it built (`notes` say why): removed only when asked for by name.
+    Unclear,
     Dead,
 }
 
@@ -45,29 +52,25 @@ pub fn of_environment(cloud: &str) -> bool {
     cloud.contains("://")
 }
 
-/// Looks at every run of the index, or at `only` that one.
+/// Looks at every run of the index, or at `only` that one. An error is one that all runs would meet.
 pub async fn sweep(cloud: &dyn Cloud, home: &Home, only: Option<&str>, dry_run: bool) -> Result<Vec<Swept>, CloudError> {
-    let runs = run::indexed(home).map_err(CloudError::io(format!("read the index of runs in {}", home.data.display())))?;
+    let what = format!("read the index of runs in {}", home.data.display());
+    let runs = run::indexed(home).map_err(CloudError::io(what))?;
+    if !dry_run {
+        run::tidy(home);
+    }
     let mut swept = Vec::new();
     let asked_for = |run: &str| only.is_none_or(|o| o == run);
-    let new = |run: &str, state| Swept { run: run.to_owned(), state, cloud: String::new(), things: Vec::new(), leaks: Vec::new() };
     for indexed in runs.iter().filter(|r| asked_for(&r.run)) {
-        // Without a plan nothing was created.
-        let its_cloud = run::read_plan(&indexed.dir).map_or_else(|| cloud.name().to_owned(), |p| p.cloud);
-        let state = match (&indexed.lock, indexed.kept) {
-            (None, _) => State::Alive,
-            _ if its_cloud != cloud.name() => State::Elsewhere,
-            (_, true) if only.is_none() => State::Kept,
-            _ => State::Dead,
-        };
-        let mut report = Swept { cloud: its_cloud, ..new(&indexed.run, state) };
-        if state == State::Dead {
+        let mut report = of_index(indexed, cloud.name(), only.is_some());
+        if report.state == State::Dead {
             one(cloud, Some(indexed), dry_run, &mut report).await?;
         }
         swept.push(report);
     }
     for run in cloud.runs().await?.iter().filter(|r| asked_for(r) && !runs.iter().any(|i| i.run == **r)) {
-        let mut report = Swept { cloud: cloud.name().into(), ..new(run, if only.is_some() { State::Dead } else { State::Stranger }) };
+        let state = if only.is_some() { State::Dead } else { State::Stranger };
+        let mut report = report(run, state, cloud.name().into());
         if report.state == State::Dead {
             one(cloud, None, dry_run, &mut report).await?;
         }
@@ -76,40 +79,97 @@ pub async fn sweep(cloud: &dyn Cloud, home: &Home, only: Option<&str>, dry_run: 
     Ok(swept)
 }
 
-/// `index`: the run's entry, if this machine has one.
-async fn one(cloud: &dyn Cloud, index: Option<&Indexed>, dry_run: bool, report: &mut Swept) -> Result<(), CloudError> {
-    let run = report.run.clone();
-    let ledger = match index.map(|i| i.dir.join("ledger.jsonl")).filter(|path| path.is_file()) {
-        Some(path) => Some(Ledger::open(&path)?),
-        None => None,
+fn report(run: &str, state: State, cloud: String) -> Swept {
+    let run = run.to_owned();
+    Swept { run, state, cloud, things: Vec::new(), leaks: Vec::new(), notes: Vec::new(), error: None }
+}
+
+/// What the index tells of a run. `named`: a person asked for it.
+fn of_index(indexed: &Indexed, cloud: &str, named: bool) -> Swept {
+    let mut notes = Vec::new();
+    if let Life::Unknown(why) = &indexed.life {
+        notes.push(why.clone());
+    }
+    if indexed.cloud.is_none() {
+        let text = "neither plan.json nor ledger.jsonl tells where it built; each cloud finds what bears its mark there";
+        notes.push(text.into());
+    }
+    let state = match (&indexed.life, &indexed.cloud) {
+        (Life::Alive, _) => State::Alive,
+        (_, Some(its)) if its != cloud => State::Elsewhere,
+        (Life::Unknown(_), _) | (_, None) if !named => State::Unclear,
+        _ if indexed.kept && !named => State::Kept,
+        _ => State::Dead,
     };
-    let listed = ledger.as_ref().map(Ledger::entries).unwrap_or_default();
+    Swept { notes, ..report(&indexed.run, state, indexed.cloud.clone().unwrap_or_default()) }
+}
+
+/// `index`: the run's entry, if this machine has one. A signal ends it; what else goes wrong is this run's alone.
+async fn one(cloud: &dyn Cloud, index: Option<&Indexed>, dry_run: bool, report: &mut Swept) -> Result<(), CloudError> {
+    let listed = index.map(|index| listed(index, &mut report.notes)).unwrap_or_default();
+    match remove(cloud, &listed, dry_run, report).await {
+        Err(CloudError::Cancelled(c)) => return Err(CloudError::Cancelled(c)),
+        Err(e) => report.error = Some(e.to_string()),
+        Ok(()) => {}
+    }
+    if let Some(index) = index.filter(|_| !dry_run && report.leaks.is_empty() && report.error.is_none()) {
+        close(index, &listed, report);
+    }
+    Ok(())
+}
+
+/// What the run's ledger says that it owns, as far as it can be read.
+fn listed(index: &Indexed, notes: &mut Vec<String>) -> Vec<Entry> {
+    match Told::read(&index.ledger()) {
+        Ok(told) => {
+            let damage = told.damage.iter().map(|d| format!("ledger {}: {d}", index.ledger().display()));
+            notes.extend(damage);
+            told.entries()
+        }
+        Err(e) => {
+            notes.push(e.to_string());
+            Vec::new()
+        }
+    }
+}
+
+async fn remove(cloud: &dyn Cloud, listed: &[Entry], dry_run: bool, report: &mut Swept) -> Result<(), CloudError> {
+    let run = report.run.clone();
     // What is seen goes first, processes before all: a build tool that lives on would make new things while the old are removed.
     let mut things = cloud.owned(&run).await?;
+    if dry_run {
+        report.things = things;
+        return Ok(());
+    }
     let seen = things.len();
     let same = |a: &Entry, b: &Entry| a.kind == b.kind && (a.id.is_some() && a.id == b.id || a.name == b.name);
     let unseen: Vec<Entry> = listed.iter().filter(|l| !things.iter().any(|t| same(l, t))).cloned().collect();
     things.extend(unseen);
-    if dry_run {
-        things.truncate(seen);
-        report.things = things;
-        return Ok(());
-    }
     for (index, thing) in things.into_iter().enumerate() {
         match cloud.delete(&run, &thing).await {
             // The ledger also names things that were deleted already, or never made; what is told is what was there.
             Ok(()) if index < seen => report.things.push(thing),
             Ok(()) => {}
+            Err(CloudError::Cancelled(c)) => return Err(CloudError::Cancelled(c)),
             Err(e) => report.leaks.push(Leak { entry: thing, reason: e.to_string() }),
         }
     }
-    if let Some(ledger) = ledger.filter(|_| report.leaks.is_empty()) {
-        listed.iter().try_for_each(|entry| ledger.gone(entry.seq))?;
-    }
-    if let Some(index) = index.filter(|_| report.leaks.is_empty()) {
-        index.forget();
-    }
     Ok(())
+}
+
+/// Everything that was found is removed. A record that could not be read whole is kept for a person.
+fn close(index: &Indexed, listed: &[Entry], report: &mut Swept) {
+    // Whoever reads that ledger later is told that nothing is left. It may be too damaged to be written to.
+    if let Some(ledger) = Some(listed).filter(|l| !l.is_empty()).and_then(|_| Ledger::open(&index.ledger()).ok()) {
+        let _ = listed.iter().try_for_each(|entry| ledger.gone(entry.seq));
+    }
+    if report.notes.is_empty() {
+        return index.forget();
+    }
+    report.notes.push(match index.set_aside() {
+        Ok(place) => format!("its record is set aside, in {}", place.display()),
+        Err(e) => format!("its record cannot be set aside: {e}"),
+    });
 }
 
 /// A word for people: `process 123 (builder)`.

@@ -64,7 +64,7 @@ pub async fn run(context: &Context) -> Result<ExitCode, Failure> {
         }
         Err(failure) => line(false, "cloud", &failure.to_string()),
     }
-    let dead = run::indexed(&context.home).map_or(0, |runs| runs.iter().filter(|r| r.lock.is_some() && !r.kept).count());
+    let dead = run::indexed(&context.home).map_or(0, |runs| runs.iter().filter(|r| r.is_dead() && !r.kept).count());
     line(
         dead == 0,
         "runs",

@@ -1,5 +1,4 @@
 //! The command line: the only part that reads the environment, listens to signals and prints.
-use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::{Arc, Mutex};
@@ -20,9 +19,11 @@ use crate::remote::ssh::Ssh;
 use crate::run::{Home, Setup, Show};
 
 mod build;
+mod clouds;
 mod doctor;
 pub mod exit;
 mod image;
+mod places;
 mod plan;
 mod reference;
 mod run;
@@ -54,6 +55,9 @@ pub struct Common {
     /// Cloud to build on: `local` (QEMU on this machine), or the name of an OpenStack in clouds.yaml
     #[arg(long, global = true, value_name = "NAME")]
     pub cloud: Option<String>,
+    /// The clouds.yaml to use, wherever it lies; one in a factory tree is not read otherwise
+    #[arg(long, global = true, value_name = "FILE")]
+    pub clouds_file: Option<PathBuf>,
     /// How machines of the local cloud run their code
     #[arg(long, global = true, value_enum, default_value = "auto", env = "IMAGE_FACTORY_ACCEL", hide_env_values = true)]
     pub accel: AccelArg,
@@ -183,20 +187,9 @@ async fn dispatch(context: &Context, command: Command) -> Result<ExitCode, Failu
 
 impl Context {
     fn new(common: Common) -> Result<Self, Failure> {
-        let set = |name: &str| std::env::var_os(name).filter(|v| !v.is_empty()).map(PathBuf::from);
-        let data = set("IMAGE_FACTORY_HOME")
-            .or_else(|| set("XDG_DATA_HOME").map(|d| d.join("image-factory")))
-            .or_else(|| set("HOME").map(|d| d.join(".local/share/image-factory")))
-            .ok_or_else(|| Failure::usage("neither IMAGE_FACTORY_HOME nor HOME is set"))?;
-        let data = std::path::absolute(&data).map_err(|e| Failure::usage(format!("{}: {e}", data.display())))?;
-        // SAFETY: plain system call without arguments.
-        let uid = unsafe { libc::getuid() };
-        // Socket paths are limited to 108 bytes; a long XDG_RUNTIME_DIR is no use.
-        let runtime = set("XDG_RUNTIME_DIR")
-            .filter(|d| d.is_dir() && d.as_os_str().len() < 32)
-            .map_or_else(|| PathBuf::from(format!("/tmp/image-factory-{uid}")), |d| d.join("image-factory"));
+        let home = places::home(!common.quiet)?;
         let terminal = show::Terminal::of_stderr(|name| std::env::var(name).ok());
-        Ok(Self { common, home: Home { data, runtime }, cancel: Cancel::default(), terminal })
+        Ok(Self { common, home, cancel: Cancel::default(), terminal })
     }
 
     /// INT, TERM and HUP ask for an orderly end; a second one for a fast one. Jenkins and terminals that are closed send
@@ -229,8 +222,9 @@ impl Context {
         })
     }
 
-    /// The cloud, and a line that says which and why.
+    /// The cloud, and a line that says which and why. Whatever is done there may be written down below our directories.
     pub fn cloud(&self) -> Result<(Box<dyn Cloud>, String), Failure> {
+        self.home.check()?;
         let set = |name: &'static str| std::env::var(name).ok().filter(|v| !v.is_empty()).map(|v| (name, v));
         let (name, why) = match (&self.common.cloud, set("OS_CLOUD").or_else(|| set("OS_AUTH_URL"))) {
             (Some(name), _) => (name.clone(), "--cloud".to_owned()),
@@ -252,14 +246,8 @@ impl Context {
     }
 
     fn openstack(&self, named: Option<&str>) -> Result<OpenStack, Failure> {
-        let env: BTreeMap<String, String> = std::env::vars().filter(|(key, _)| key.starts_with("OS_")).collect();
         let set = |name: &str| std::env::var(name).ok().filter(|v| !v.is_empty());
-        let config_home = set("XDG_CONFIG_HOME").or_else(|| set("HOME").map(|h| format!("{h}/.config"))).unwrap_or_default();
-        let dirs = [PathBuf::from("."), PathBuf::from(config_home).join("openstack"), PathBuf::from("/etc/openstack")];
-        let login = openstack::login::login(named, &env, &dirs).map_err(|e| {
-            let failure = Failure::cloud(e.to_string());
-            if let Some(hint) = e.hint { failure.hint(hint) } else { failure }
-        })?;
+        let login = clouds::login(&self.common, named)?;
         if !self.common.quiet {
             login.warnings.iter().for_each(|warning| err(&format!("warning: {warning}")));
         }

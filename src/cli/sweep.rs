@@ -2,7 +2,7 @@
 use std::process::ExitCode;
 
 use super::{Context, Failure, err, out};
-use crate::sweep::{self, State};
+use crate::sweep::{self, State, Swept};
 
 #[derive(clap::Args)]
 pub struct Args {
@@ -24,38 +24,45 @@ pub async fn run(context: &Context, args: &Args) -> Result<ExitCode, Failure> {
         out(&serde_json::to_string_pretty(&swept).expect("reports are plain data"));
     } else {
         let verb = if args.dry_run { "would remove" } else { "removed" };
-        for report in &swept {
-            match report.state {
-                State::Alive => out(&format!("{}: alive, left alone", report.run)),
-                State::Kept => {
-                    out(&format!("{}: left up on purpose; `{}` removes it", report.run, sweep::command(&report.cloud, &report.run)));
-                }
-                State::Elsewhere => {
-                    let command = sweep::command(&report.cloud, &report.run);
-                    let with = if sweep::of_environment(&report.cloud) { " with its OS_* variables set" } else { "" };
-                    out(&format!("{}: built on {}; `{command}`{with} removes what it left there", report.run, report.cloud));
-                }
-                State::Stranger => {
-                    out(&format!(
-                        "{}: has things here, and was not begun on this machine; `{}` removes them",
-                        report.run,
-                        sweep::command(&report.cloud, &report.run)
-                    ));
-                }
-                State::Dead => {
-                    for thing in &report.things {
-                        out(&format!("{}: {verb} {}", report.run, sweep::name(thing)));
-                    }
-                    for leak in &report.leaks {
-                        err(&format!("{}: cannot remove {}: {}", report.run, sweep::name(&leak.entry), leak.reason));
-                    }
-                }
-            }
-        }
+        swept.iter().for_each(|report| tell(report, verb));
         if swept.iter().all(|r| r.state != State::Dead) {
             out("nothing to sweep");
         }
     }
-    let clean = swept.iter().all(|r| r.leaks.is_empty());
+    let clean = swept.iter().all(|r| r.leaks.is_empty() && r.error.is_none());
     Ok(ExitCode::from(if clean { 0 } else { 60 }))
+}
+
+fn tell(report: &Swept, verb: &str) {
+    let run = &report.run;
+    // An unclear one's cloud is not known: the one that was asked is as good as any.
+    let command =
+        if report.cloud.is_empty() { format!("image-factory sweep --cloud NAME --run {run}") } else { sweep::command(&report.cloud, run) };
+    report.notes.iter().for_each(|note| err(&format!("warning: {run}: {note}")));
+    match report.state {
+        State::Alive => out(&format!("{run}: alive, left alone")),
+        State::Kept => out(&format!("{run}: left up on purpose; `{command}` removes it")),
+        State::Elsewhere => {
+            let with = if sweep::of_environment(&report.cloud) { " with its OS_* variables set" } else { "" };
+            let text = format!("{run}: built on {}; `{command}`{with} removes what it left there", report.cloud);
+            out(&text);
+        }
+        State::Stranger => {
+            out(&format!("{run}: has things here, and was not begun on this machine; `{command}` removes them"));
+        }
+        State::Unclear => {
+            out(&format!("{run}: its record is damaged, left alone; if it is dead, `{command}` removes what it left there"));
+        }
+        State::Dead => {
+            for thing in &report.things {
+                out(&format!("{run}: {verb} {}", sweep::name(thing)));
+            }
+            for leak in &report.leaks {
+                err(&format!("{run}: cannot remove {}: {}", sweep::name(&leak.entry), leak.reason));
+            }
+            if let Some(error) = &report.error {
+                err(&format!("error: {run}: {error}"));
+            }
+        }
+    }
 }

@@ -2,14 +2,26 @@
 //!
 //! One JSON record a line, each synced to disk before the call goes on. `own` writes an intent, runs one create, writes
 //! the ID. A create whose reply was lost keeps its entry with the name alone; deletion finds the thing by name and owner.
+//!
+//! What a full disk or a power cut left of a record is told of (`damage`) and passed over: what the other lines own is
+//! owned all the same.
 use std::collections::BTreeMap;
-use std::fs::{File, OpenOptions};
+use std::fs::File;
 use std::future::Future;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
 use serde::{Deserialize, Serialize};
+
+use crate::durable;
+
+/// A run writes some dozens of lines; what is longer than this many bytes no run wrote.
+const LONGEST: u64 = 64 << 20;
+/// As many places of damage are told of, and that there are more.
+const TOLD: usize = 8;
+/// Every record begins so.
+const BEGIN: &[u8] = b"{\"record\":";
 
 /// What kinds of things a run may own.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -57,18 +69,34 @@ pub struct Entry {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "record", rename_all = "lowercase")]
 enum Record {
-    Intent { seq: u64, kind: Kind, name: String, at: String },
-    Made { seq: u64, id: String },
-    Gone { seq: u64 },
-    Kept { seq: u64 },
+    /// The first one: whose ledger it is, and at which cloud its things are.
+    Run {
+        run: String,
+        cloud: String,
+    },
+    Intent {
+        seq: u64,
+        kind: Kind,
+        name: String,
+        at: String,
+    },
+    Made {
+        seq: u64,
+        id: String,
+    },
+    Gone {
+        seq: u64,
+    },
+    Kept {
+        seq: u64,
+    },
 }
 
 #[derive(Debug, thiserror::Error)]
-pub enum LedgerError {
-    #[error("ledger {path}: {source}")]
-    Io { path: PathBuf, source: std::io::Error },
-    #[error("ledger {path}:{line}: {reason}")]
-    Broken { path: PathBuf, line: usize, reason: String },
+#[error("ledger {path}: {source}")]
+pub struct LedgerError {
+    pub path: PathBuf,
+    pub source: std::io::Error,
 }
 
 /// What a create gives back: the cloud's ID for the ledger, and a value for the caller.
@@ -91,55 +119,127 @@ pub struct Ledger(Arc<Mutex<Book>>);
 struct Book {
     path: PathBuf,
     file: Option<File>,
+    /// Of what is written and synced, in bytes.
+    length: u64,
+    /// What lies behind that could not be taken off: the next record begins on a new line.
+    ragged: bool,
+    told: Told,
+}
+
+/// What a ledger says.
+#[derive(Debug, Default)]
+pub struct Told {
+    /// Of its first record; absent in ledgers of older versions.
+    pub cloud: Option<String>,
+    /// One sentence for each place that is no record.
+    pub damage: Vec<String>,
     next: u64,
     open: BTreeMap<u64, Entry>,
 }
 
-impl Ledger {
-    /// Opens the ledger at `path`, made if it is not there. A last line that was cut off by a crash is dropped:
-    /// nothing was sent on its strength, because a record is synced before its create is.
-    pub fn open(path: &Path) -> Result<Self, LedgerError> {
-        let io = |source| LedgerError::Io { path: path.into(), source };
-        let text = match std::fs::read_to_string(path) {
-            Ok(text) => text,
-            Err(e) if e.kind() == std::io::ErrorKind::NotFound => String::new(),
-            Err(e) => return Err(io(e)),
+impl Told {
+    /// What is owned and neither deleted nor kept, newest first.
+    pub fn entries(&self) -> Vec<Entry> {
+        self.open.values().rev().cloned().collect()
+    }
+
+    /// Reads a ledger and leaves it as it is.
+    pub fn read(path: &Path) -> Result<Self, LedgerError> {
+        Self::begin(path).map(|(told, _)| told).map_err(|source| LedgerError { path: path.into(), source })
+    }
+
+    /// With the length of all whole lines.
+    fn begin(path: &Path) -> std::io::Result<(Self, u64)> {
+        let (text, whole) = match durable::read_begin(path, LONGEST) {
+            Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(Default::default()),
+            read => read?,
         };
-        let whole = text.rfind('\n').map_or(0, |end| end + 1);
-        let mut open = BTreeMap::new();
-        let mut next = 0;
-        for (index, line) in text[..whole].lines().enumerate() {
-            let record = serde_json::from_str(line).map_err(|e| LedgerError::Broken {
-                path: path.into(),
-                line: index + 1,
-                reason: e.to_string(),
-            })?;
-            match record {
-                Record::Intent { seq, kind, name, .. } => {
-                    next = seq + 1;
-                    open.insert(seq, Entry { seq, kind, name, id: None });
-                }
-                Record::Made { seq, id } => {
-                    if let Some(entry) = open.get_mut(&seq) {
-                        entry.id = Some(id);
-                    }
-                }
-                Record::Gone { seq } | Record::Kept { seq } => {
-                    open.remove(&seq);
-                }
+        let mut told = Self::default();
+        let end = text.iter().rposition(|b| *b == b'\n').map_or(0, |end| end + 1);
+        for (index, line) in text[..end].split_inclusive(|b| *b == b'\n').enumerate() {
+            told.line(index + 1, line);
+        }
+        if !whole {
+            told.damaged(format!("what comes after {LONGEST} bytes is not read"));
+            return Ok((told, u64::MAX));
+        }
+        Ok((told, end as u64))
+    }
+
+    fn line(&mut self, number: usize, line: &[u8]) {
+        if line.trim_ascii().is_empty() {
+            return;
+        }
+        let error = match serde_json::from_slice(line) {
+            Ok(record) => return self.take(number, record),
+            Err(e) => e,
+        };
+        self.damaged(format!("line {number} is no record: {error}"));
+        // A record that came after a torn one lies on the same line. Within a name, quotes would be escaped.
+        let last = line.windows(BEGIN.len()).rposition(|w| w == BEGIN).filter(|at| *at > 0);
+        if let Some(record) = last.and_then(|at| serde_json::from_slice(&line[at..]).ok()) {
+            self.take(number, record);
+        }
+    }
+
+    fn take(&mut self, number: usize, record: Record) {
+        let (Record::Intent { seq, .. } | Record::Made { seq, .. } | Record::Gone { seq } | Record::Kept { seq }) = &record else {
+            if let Record::Run { cloud, .. } = record {
+                self.cloud.get_or_insert(cloud);
             }
+            return;
+        };
+        self.next = self.next.max(seq.saturating_add(1));
+        match record {
+            Record::Intent { seq, kind, name, .. } => {
+                self.open.insert(seq, Entry { seq, kind, name, id: None });
+            }
+            Record::Made { seq, id } => match self.open.get_mut(&seq) {
+                Some(entry) => entry.id = Some(id),
+                None => self.damaged(format!("line {number} gives an ID, {id}, to what no line before it names")),
+            },
+            Record::Gone { seq } | Record::Kept { seq } => drop(self.open.remove(&seq)),
+            Record::Run { .. } => {}
         }
-        let file = OpenOptions::new().create(true).append(true).open(path).map_err(io)?;
-        if whole < text.len() {
-            file.set_len(whole as u64).map_err(io)?;
+    }
+
+    fn damaged(&mut self, what: String) {
+        match self.damage.len() {
+            TOLD => self.damage.push("and more".into()),
+            n if n < TOLD => self.damage.push(what.chars().take(300).collect()),
+            _ => {}
         }
-        file.sync_all().map_err(io)?;
-        Ok(Self(Arc::new(Mutex::new(Book { path: path.into(), file: Some(file), next, open }))))
+    }
+}
+
+impl Ledger {
+    /// Opens the ledger at `path`, made if it is not there. A last line that was cut off by a crash is dropped: nothing
+    /// was sent on its strength, because a record is synced before its create is.
+    pub fn open(path: &Path) -> Result<Self, LedgerError> {
+        let open = || {
+            let (told, length) = Told::begin(path)?;
+            let file = durable::open_to_append(path)?;
+            let length = length.min(file.metadata()?.len());
+            let mut book = Book { path: path.into(), file: None, length, ragged: false, told };
+            book.cut(&file);
+            file.sync_all()?;
+            book.file = Some(file);
+            Ok(Self(Arc::new(Mutex::new(book))))
+        };
+        open().map_err(|source| LedgerError { path: path.into(), source })
+    }
+
+    /// The first record of a run's ledger.
+    pub fn begin(&self, run: &str, cloud: &str) -> Result<(), LedgerError> {
+        let mut book = self.book();
+        book.write(&Record::Run { run: run.into(), cloud: cloud.into() })?;
+        book.told.cloud = Some(cloud.into());
+        Ok(())
     }
 
     /// A ledger of nothing, for calls that only read; to own with it is an error.
     pub fn none() -> Self {
-        Self(Arc::new(Mutex::new(Book { path: "(none)".into(), file: None, next: 0, open: BTreeMap::new() })))
+        Self(Arc::new(Mutex::new(Book { path: "(none)".into(), file: None, length: 0, ragged: false, told: Told::default() })))
     }
 
     /// Writes the intent, runs the one create, writes its ID. On an error the entry stays: the thing may be there all the same.
@@ -150,16 +250,16 @@ impl Ledger {
     {
         let seq = {
             let mut book = self.book();
-            let seq = book.next;
+            let seq = book.told.next;
             book.write(&Record::Intent { seq, kind, name: name.into(), at: jiff::Timestamp::now().to_string() })?;
-            book.next += 1;
-            book.open.insert(seq, Entry { seq, kind, name: name.into(), id: None });
+            book.told.next = seq.saturating_add(1);
+            book.told.open.insert(seq, Entry { seq, kind, name: name.into(), id: None });
             seq
         };
         let made = create().await?;
         let mut book = self.book();
         book.write(&Record::Made { seq, id: made.id.clone() })?;
-        if let Some(entry) = book.open.get_mut(&seq) {
+        if let Some(entry) = book.told.open.get_mut(&seq) {
             entry.id = Some(made.id);
         }
         Ok(made.value)
@@ -182,17 +282,17 @@ impl Ledger {
 
     fn close(&self, which: impl Fn(&Entry) -> bool, record: impl Fn(u64) -> Record) -> Result<(), LedgerError> {
         let mut book = self.book();
-        let found: Vec<u64> = book.open.values().filter(|e| which(e)).map(|e| e.seq).collect();
+        let found: Vec<u64> = book.told.open.values().filter(|e| which(e)).map(|e| e.seq).collect();
         for seq in found {
             book.write(&record(seq))?;
-            book.open.remove(&seq);
+            book.told.open.remove(&seq);
         }
         Ok(())
     }
 
     /// What is owned and neither deleted nor kept, newest first.
     pub fn entries(&self) -> Vec<Entry> {
-        self.book().open.values().rev().cloned().collect()
+        self.book().told.entries()
     }
 
     fn book(&self) -> std::sync::MutexGuard<'_, Book> {
@@ -204,9 +304,30 @@ impl Book {
     fn write(&mut self, record: &Record) -> Result<(), LedgerError> {
         let mut line = serde_json::to_string(record).expect("a record is plain data");
         line.push('\n');
-        let io = |source| LedgerError::Io { path: self.path.clone(), source };
-        let mut file = self.file.as_ref().ok_or_else(|| io(std::io::Error::other("this run only reads")))?;
-        file.write_all(line.as_bytes()).and_then(|()| file.sync_data()).map_err(io)
+        if self.ragged {
+            line.insert(0, '\n');
+        }
+        let io = |source| LedgerError { path: self.path.clone(), source };
+        let Some(mut file) = self.file.take() else { return Err(io(std::io::Error::other("this run only reads"))) };
+        let written = file.write_all(line.as_bytes()).and_then(|()| file.sync_data()).map_err(io);
+        match &written {
+            Ok(()) => (self.length, self.ragged) = (self.length + line.len() as u64, false),
+            // A disk that is full, say. What there is of the record must not be in the way of the next.
+            Err(_) => self.cut(&file),
+        }
+        self.file = Some(file);
+        written
+    }
+
+    /// Takes off what is not a whole record.
+    fn cut(&mut self, file: &File) {
+        match file.metadata().map(|m| m.len()) {
+            Ok(length) if length == self.length => self.ragged = false,
+            _ => self.ragged = file.set_len(self.length).is_err(),
+        }
+        if self.ragged {
+            self.length = file.metadata().map_or(self.length, |m| m.len());
+        }
     }
 }
 
@@ -220,7 +341,7 @@ mod tests {
         let create = || async {
             match id {
                 Some(id) => Ok(Made { id: id.into(), value: () }),
-                None => Err(LedgerError::Io { path: "reply".into(), source: std::io::Error::other("lost") }),
+                None => Err(LedgerError { path: "reply".into(), source: std::io::Error::other("lost") }),
             }
         };
         let _: Result<()> = ledger.own(Kind::Image, name, create).await;
@@ -286,11 +407,119 @@ mod tests {
         assert!(made.is_err());
     }
 
-    #[test]
-    fn a_line_that_is_no_record_is_told_with_its_number() {
+    /// What was torn off by a full disk or a power cut is told of, and hides nothing that comes after it.
+    #[tokio::test]
+    async fn damage_in_the_middle_hides_nothing_else() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("l");
-        std::fs::write(&path, "{\"record\":\"gone\",\"seq\":1}\nnonsense\n").unwrap();
-        assert!(Ledger::open(&path).err().unwrap().to_string().contains(":2: "));
+        let ledger = Ledger::open(&path).unwrap();
+        ledger.begin("r", "somewhere").unwrap();
+        for (name, id) in [("a", "1"), ("b", "2"), ("c", "3")] {
+            own(&ledger, name, Some(id)).await;
+        }
+        let text = std::fs::read_to_string(&path).unwrap();
+        let lines: Vec<&str> = text.lines().collect();
+        let names = |text: &[u8]| {
+            std::fs::write(&path, text).unwrap();
+            let told = Told::read(&path).unwrap();
+            let names: Vec<String> = told.entries().into_iter().map(|e| e.name).collect();
+            (names.join(" "), told)
+        };
+        // The intent of `b`, cut anywhere, with the next record on its line or on the next.
+        for cut in 1..lines[3].len() {
+            for glue in ["", "\n"] {
+                let torn = format!("{}{glue}", &lines[3][..cut]);
+                let whole = [lines[..3].join("\n"), torn + &lines[4..].join("\n")].join("\n") + "\n";
+                let (found, told) = names(whole.as_bytes());
+                assert_eq!(found, "c a", "{whole}");
+                assert!(told.damage.len() >= 2 && told.damage[1].contains("an ID, 2"), "{:?}", told.damage);
+                assert_eq!(told.cloud.as_deref(), Some("somewhere"));
+            }
+        }
+        for junk in [&b"\0\0\0\0\0"[..], b"\xff\xfe", b"nonsense", b"[1]", b"{}", b"{\"record\":\"odd\"}", b"\0\n\n"] {
+            let whole = [lines[..5].join("\n").as_bytes(), b"\n", junk, lines[5..].join("\n").as_bytes(), b"\n"].concat();
+            let (found, told) = names(&whole);
+            assert_eq!(found, "c b a");
+            assert!(told.damage[0].contains("line 6 is no record"), "{:?}", told.damage);
+            own(&Ledger::open(&path).unwrap(), "d", Some("4")).await;
+            assert_eq!(
+                Told::read(&path).unwrap().entries()[0],
+                Entry { id: Some("4".into()), name: "d".into(), seq: 3, kind: Kind::Image }
+            );
+        }
+    }
+
+    #[tokio::test]
+    async fn damage_is_told_in_few_words_and_no_number_is_given_twice() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("l");
+        std::fs::write(&path, "x\n".repeat(100_000) + "{\"record\":\"gone\",\"seq\":18446744073709551615}\n").unwrap();
+        assert_eq!(Told::read(&path).unwrap().damage.len(), TOLD + 1);
+        own(&Ledger::open(&path).unwrap(), "a", Some("1")).await;
+        std::fs::write(&path, "{\"record\":\"made\",\"seq\":7,\"id\":\"i\"}\n").unwrap();
+        let ledger = Ledger::open(&path).unwrap();
+        own(&ledger, "a", None).await;
+        assert_eq!(ledger.entries()[0].seq, 8);
+    }
+
+    #[test]
+    fn what_is_no_file_or_too_long_is_an_end_and_no_wait() {
+        let dir = tempfile::tempdir().unwrap();
+        let fifo = dir.path().join("fifo");
+        assert!(std::process::Command::new("mkfifo").arg(&fifo).status().unwrap().success());
+        assert!(Ledger::open(&fifo).is_err() && Told::read(&fifo).is_err() && Ledger::open(dir.path()).is_err());
+        let long = dir.path().join("long");
+        File::create(&long).unwrap().set_len(LONGEST * 1000).unwrap();
+        assert!(Told::read(&long).unwrap().damage.iter().any(|d| d.contains("is not read")));
+    }
+
+    /// The disk has room for a record and a half (a limit on file sizes is a full disk to a program), and later for more.
+    #[tokio::test]
+    async fn a_full_disk_lets_nothing_be_made_and_leaves_the_ledger_whole() {
+        let dir = tempfile::tempdir().unwrap();
+        let inner = "cloud::ledger::tests::in_little_room";
+        let test = std::env::current_exe().unwrap();
+        let script = r#"trap '' XFSZ; ulimit -S -f 1 && exec "$0" --exact "$1" --ignored"#;
+        let ran = std::process::Command::new("sh")
+            .args(["-c", script])
+            .args([test.as_os_str(), inner.as_ref()])
+            .env("LEDGER_ROOM", dir.path())
+            .output()
+            .unwrap();
+        let said = String::from_utf8_lossy(&ran.stdout).into_owned() + &String::from_utf8_lossy(&ran.stderr);
+        assert!(ran.status.success() && said.contains("1 passed"), "{said}");
+    }
+
+    #[tokio::test]
+    #[ignore = "started by the test above, with a limit on file sizes"]
+    async fn in_little_room() {
+        let path = PathBuf::from(std::env::var_os("LEDGER_ROOM").unwrap()).join("l");
+        let ledger = Ledger::open(&path).unwrap();
+        let made = std::sync::atomic::AtomicU32::new(0);
+        let own = async |name: &str| -> Result<()> {
+            let create = || async {
+                made.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+                Ok(Made { id: "id".into(), value: () })
+            };
+            ledger.own(Kind::Image, name, create).await
+        };
+        own("first").await.unwrap();
+        // More than the 512 or 1024 bytes there are.
+        let long = "x".repeat(900);
+        assert!(own(&long).await.is_err());
+        own("small").await.unwrap_or(());
+        // SAFETY: plain system call on a structure of our own.
+        let freed = unsafe {
+            let mut limit = std::mem::zeroed::<libc::rlimit>();
+            libc::getrlimit(libc::RLIMIT_FSIZE, &raw mut limit);
+            limit.rlim_cur = limit.rlim_max;
+            libc::setrlimit(libc::RLIMIT_FSIZE, &raw const limit)
+        };
+        assert_eq!(freed, 0);
+        own("last").await.unwrap();
+        let told = Told::read(&path).unwrap();
+        assert_eq!(told.damage, Vec::<String>::new());
+        assert_eq!(told.entries(), ledger.entries());
+        assert!(told.entries().iter().all(|e| e.name != long) && made.into_inner() <= 3);
     }
 }

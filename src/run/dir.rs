@@ -1,6 +1,8 @@
-//! Run directories, and the index by which `sweep` finds those that may own something.
-use std::collections::BTreeMap;
+//! The two directories of a run. What it owns is written down under the factory's home, `<home>/runs/<run>/`, where nobody
+//! tidies up: `lock` (held while it lives), `plan.json`, `ledger.jsonl`, and `result.json` if something is left. What
+//! people read lies in the workspace, `images/target/<bundle>/runs/<run>/`: events and log, and copies of the rest.
 use std::fs::{self, File};
+use std::io;
 use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
@@ -9,10 +11,21 @@ use serde::{Deserialize, Serialize};
 use super::{Home, RunError};
 use crate::build::Opened;
 use crate::cloud::ledger::{Leak, Ledger};
+use crate::durable::{self, Others};
 use crate::event::{Events, Sink};
 use crate::image::Image;
 use crate::log;
-use crate::plan::{Origin, Plan};
+use crate::plan::Plan;
+
+/// Of plans and results: what is longer no run wrote, in bytes.
+const LONGEST: u64 = 64 << 20;
+pub(super) const LOCK: &str = "lock";
+pub(super) const PLAN: &str = "plan.json";
+pub(super) const RESULT: &str = "result.json";
+pub(super) const LEDGER: &str = "ledger.jsonl";
+/// Directories on their way in and out: nothing is owned by what is in them.
+pub(super) const COMING: &str = ".coming-";
+pub(super) const GOING: &str = ".going-";
 
 /// `result.json`
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -30,131 +43,143 @@ pub struct Record {
     pub kept: Option<Opened>,
 }
 
-/// A run directory with its lock held, and its entry in the index by which `sweep` finds it.
+/// Both directories of a run, with its lock held.
 pub(super) struct RunDir {
+    /// In the workspace.
     pub path: PathBuf,
-    index: PathBuf,
+    /// Under the factory's home.
+    owned: PathBuf,
     /// `build.<image name>.log` beside the other outputs: the same file as the run's `build.log`.
     shown: PathBuf,
+    plan: Vec<u8>,
+    ledger: Ledger,
+    /// Log and events, open: they are there for the end of the run even if somebody empties the workspace meanwhile.
+    written: Vec<(PathBuf, File)>,
     _lock: File,
 }
 
+fn io(path: &Path) -> impl FnOnce(io::Error) -> RunError {
+    let path = path.to_owned();
+    move |source| RunError::Io { path, source }
+}
+
 impl RunDir {
-    /// Made in this order: lock, index entry. A run that died in between owns nothing yet.
+    /// The record under the home is made whole beside its place, synced, and moved there: a crash at any moment leaves it whole
+    /// or absent. The workspace comes after it.
     pub fn create(home: &Home, target: &Path, plan: &Plan) -> Result<Self, RunError> {
-        let io = |path: &Path| {
-            let path = path.to_owned();
-            move |source| RunError::Io { path, source }
-        };
+        let index = home.index();
+        durable::private_dir(&index, Others::Nothing).map_err(io(&index))?;
+        let text = serde_json::to_vec_pretty(plan).expect("a plan is plain data");
+        let (coming, owned) = (index.join(format!("{COMING}{}", plan.run)), index.join(&plan.run));
+        let lock = Self::begin_record(&coming, &text, plan).map_err(io(&coming))?;
+        fs::rename(&coming, &owned).and_then(|()| durable::sync_dir(&index)).map_err(io(&owned))?;
         let path = target.join("runs").join(&plan.run);
-        fs::create_dir_all(&path).map_err(io(&path))?;
-        let lock_path = path.join("lock");
-        let lock = File::create(&lock_path).map_err(io(&lock_path))?;
-        lock.try_lock().map_err(|e| RunError::Io { path: lock_path, source: e.into() })?;
-        let index = home.index().join(&plan.run);
-        fs::create_dir_all(home.index()).map_err(io(&home.index()))?;
-        std::os::unix::fs::symlink(&path, &index).map_err(io(&index))?;
-        File::open(home.index()).and_then(|d| d.sync_all()).map_err(io(&index))?;
-        let text = serde_json::to_string_pretty(plan).expect("a plan is plain data");
-        fs::write(path.join("plan.json"), text).map_err(io(&path))?;
+        let ledger = Ledger::open(&owned.join(LEDGER)).map_err(|e| RunError::Cloud(e.into()))?;
         let shown = target.join(format!("build.{}.log", plan.image_name));
-        Ok(Self { path, index, shown, _lock: lock })
+        let this = Self { path, owned, shown, plan: text, ledger, written: Vec::new(), _lock: lock };
+        match this.copy_plan() {
+            Ok(()) => Ok(this),
+            Err(e) => {
+                this.forget();
+                Err(e)
+            }
+        }
+    }
+
+    fn begin_record(dir: &Path, text: &[u8], plan: &Plan) -> io::Result<File> {
+        use std::os::unix::fs::DirBuilderExt;
+        fs::DirBuilder::new().mode(0o700).create(dir)?;
+        let lock = durable::open_to_append(&dir.join(LOCK))?;
+        lock.try_lock()?;
+        let ledger = Ledger::open(&dir.join(LEDGER)).map_err(|e| e.source)?;
+        ledger.begin(&plan.run, &plan.cloud).map_err(|e| e.source)?;
+        // Syncs the directory, too: lock and ledger were made before.
+        durable::replace(&dir.join(PLAN), text)?;
+        Ok(lock)
+    }
+
+    fn copy_plan(&self) -> Result<(), RunError> {
+        fs::create_dir_all(&self.path).map_err(io(&self.path))?;
+        fs::write(self.path.join(PLAN), &self.plan).map_err(io(&self.path))
     }
 
     pub fn log(&self) -> PathBuf {
         self.path.join("build.log")
     }
 
-    /// Opens the ledger; from here on every event, the earlier ones included, goes to the log and to `events.jsonl`.
-    pub fn begin(&self, events: &Events, recorder: &log::Recorder) -> Result<Ledger, RunError> {
-        let io = |source| RunError::Io { path: self.path.clone(), source };
-        let mut sinks: Vec<Box<dyn Sink>> = vec![
-            Box::new(log::LogFile::create(&self.log()).map_err(io)?),
-            Box::new(log::EventFile::open(&self.path.join("events.jsonl")).map_err(io)?),
-        ];
-        // A build of that name a moment ago, whose log stays in its own run directory.
-        let _ = fs::remove_file(&self.shown);
-        fs::hard_link(self.log(), &self.shown).map_err(|source| RunError::Io { path: self.shown.clone(), source })?;
+    /// From here on every event, the earlier ones included, goes to the log and to `events.jsonl`.
+    pub fn begin(&mut self, events: &Events, recorder: &log::Recorder) -> Result<Ledger, RunError> {
+        let (log, lines) = (self.log(), self.path.join("events.jsonl"));
+        let mut sinks: Vec<Box<dyn Sink>> =
+            vec![Box::new(log::LogFile::create(&log).map_err(io(&log))?), Box::new(log::EventFile::open(&lines).map_err(io(&lines))?)];
+        for path in [log, lines] {
+            let file = durable::open(&path).map_err(io(&path))?;
+            self.written.push((path, file));
+        }
+        self.show_log()?;
         for sink in &mut sinks {
             recorder.events().iter().for_each(|e| sink.take(e));
         }
         sinks.into_iter().for_each(|s| events.add(s));
-        Ledger::open(&self.path.join("ledger.jsonl")).map_err(|e| RunError::Cloud(e.into()))
+        Ok(self.ledger.clone())
     }
 
+    fn show_log(&self) -> Result<(), RunError> {
+        // A build of that name a moment ago, whose log stays in its own run directory.
+        let _ = fs::remove_file(&self.shown);
+        fs::hard_link(self.log(), &self.shown).map_err(io(&self.shown))
+    }
+
+    /// Writes the result down: first where `sweep` looks, then where people do.
     pub fn record(&self, record: &Record) -> Result<(), RunError> {
-        let path = self.path.join("result.json");
-        let text = serde_json::to_string_pretty(record).expect("a record is plain data");
-        fs::write(&path, text).map_err(|source| RunError::Io { path, source })
+        let text = serde_json::to_vec_pretty(record).expect("a record is plain data");
+        let owned = self.owned.join(RESULT);
+        durable::replace(&owned, &text).map_err(io(&owned))?;
+        self.restore()?;
+        let path = self.path.join(RESULT);
+        fs::write(&path, &text).map_err(io(&path))?;
+        let ledger = self.path.join(LEDGER);
+        fs::copy(self.owned.join(LEDGER), &ledger).map(drop).map_err(io(&ledger))
+    }
+
+    /// Somebody may have emptied the workspace while we built (`make clean`).
+    fn restore(&self) -> Result<(), RunError> {
+        use std::io::Seek;
+        if !self.path.join(PLAN).exists() {
+            self.copy_plan()?;
+        }
+        for (path, file) in self.written.iter().filter(|(path, _)| !path.exists()) {
+            let mut from = file;
+            let copied = from.rewind().and_then(|()| io::copy(&mut from, &mut File::create_new(path)?));
+            copied.map_err(io(path))?;
+        }
+        if self.shown.exists() { Ok(()) } else { self.show_log() }
     }
 
     /// Nothing is owned any more: `sweep` need not know of this run.
     pub fn forget(&self) {
-        // An entry that stays costs `sweep` one look.
-        let _ = fs::remove_file(&self.index);
+        // A record that stays costs `sweep` one look.
+        let _ = remove(&self.owned);
     }
 }
 
-/// A run in the index.
-pub struct Indexed {
-    pub run: String,
-    /// Where the run directory is, or was.
-    pub dir: PathBuf,
-    index: PathBuf,
-    /// Held: the run is dead and nobody else sweeps it. `None`: it is alive.
-    pub lock: Option<File>,
-    /// Its machine was left up on purpose.
-    pub kept: bool,
-}
-
-impl Indexed {
-    pub fn forget(&self) {
-        let _ = fs::remove_file(&self.index);
-    }
-}
-
-/// Runs that may own something, oldest first.
-pub fn indexed(home: &Home) -> std::io::Result<Vec<Indexed>> {
-    let mut runs = Vec::new();
-    let entries = match fs::read_dir(home.index()) {
-        Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(runs),
-        entries => entries?,
-    };
-    for entry in entries {
-        let index = entry?.path();
-        let Ok(dir) = fs::read_link(&index) else { continue };
-        let lock = match File::options().write(true).open(dir.join("lock")) {
-            // The directory was removed by hand: nobody can hold its lock.
-            Err(e) if e.kind() == std::io::ErrorKind::NotFound => Some(File::open(home.index())?),
-            Err(e) => return Err(e),
-            Ok(file) => file.try_lock().is_ok().then_some(file),
-        };
-        let kept = read_record(&dir).is_some_and(|r| r.kept.is_some());
-        let run = index.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        runs.push(Indexed { run, dir, index, lock, kept });
-    }
-    runs.sort_by(|a, b| a.run.cmp(&b.run));
-    Ok(runs)
-}
-
-/// What the runs of this machine that are alive build on, whatever the cloud: IDs, each with a sentence that says so.
-pub fn bases_of_live_runs(home: &Home) -> std::io::Result<BTreeMap<String, String>> {
-    let alive = indexed(home)?.into_iter().filter(|r| r.lock.is_none());
-    let base = |r: Indexed| match read_plan(&r.dir)?.origin {
-        Origin::Base(image) => Some((image.id, format!("run {} builds on it", r.run))),
-        _ => None,
-    };
-    Ok(alive.filter_map(base).collect())
+/// Takes a run's record away, so that a crash leaves it whole or none.
+pub(super) fn remove(record: &Path) -> io::Result<()> {
+    let (Some(index), Some(run)) = (record.parent(), record.file_name()) else { return Ok(()) };
+    let going = index.join(format!("{GOING}{}", run.to_string_lossy()));
+    fs::rename(record, &going)?;
+    durable::sync_dir(index)?;
+    fs::remove_dir_all(&going)
 }
 
 /// `result.json` of a run directory; `None` while it runs or if it died.
 pub fn read_record(dir: &Path) -> Option<Record> {
-    serde_json::from_str(&fs::read_to_string(dir.join("result.json")).ok()?).ok()
+    serde_json::from_slice(&durable::read(&dir.join(RESULT), LONGEST).ok()?).ok()
 }
 
 /// `plan.json` of a run directory.
 pub fn read_plan(dir: &Path) -> Option<Plan> {
-    serde_json::from_str(&fs::read_to_string(dir.join("plan.json")).ok()?).ok()
+    serde_json::from_slice(&durable::read(&dir.join(PLAN), LONGEST).ok()?).ok()
 }
 
 /// Run directories below a factory tree, oldest first.
@@ -164,7 +189,7 @@ pub fn directories(tree: &Path) -> Vec<PathBuf> {
         .iter()
         .flat_map(|kind| list(tree.join(kind).join("target")))
         .flat_map(|bundle| list(bundle.join("runs")))
-        .filter(|d| d.join("plan.json").is_file())
+        .filter(|d| d.join(PLAN).is_file())
         .collect();
     dirs.sort_by(|a, b| a.file_name().cmp(&b.file_name()));
     dirs

@@ -50,7 +50,7 @@ async fn main() {
     let disk = disk(dir.path(), megabytes);
     let env = std::env::vars().collect();
     let config = Config {
-        login: login::login(Some(&name), &env, &[]).unwrap(),
+        login: login::login(Some(&name), &env, &login::Places::default()).unwrap(),
         home: dir.path().join("home"),
         runtime: dir.path().join("run"),
         defaults: Default::default(),

@@ -12,6 +12,7 @@ mod local;
 mod remote;
 mod setup;
 mod sshd;
+mod state;
 mod support;
 #[path = "../tiny_disk.rs"]
 mod tiny_disk;

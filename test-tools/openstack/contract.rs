@@ -14,7 +14,7 @@ async fn holds(volume: Option<VolumePlan>) {
     let dir = tempfile::tempdir().unwrap();
     let env = [("OS_CLIENT_CONFIG_FILE".to_owned(), devcloud::clouds_yaml().display().to_string())].into();
     let cloud = OpenStack::new(Config {
-        login: login::login(Some("devcloud"), &env, &[]).unwrap(),
+        login: login::login(Some("devcloud"), &env, &login::Places::default()).unwrap(),
         home: dir.path().join("home"),
         runtime: dir.path().join("run"),
         defaults: Default::default(),

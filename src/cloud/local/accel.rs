@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use super::store::replace;
 use crate::cancel::Cancel;
+use crate::cloud::host::builder;
 use crate::exec::{self, Cmd, ExecError};
 
 /// What the user asks for.
@@ -100,7 +101,8 @@ enum Failure {
 const VALUE: u8 = 0x55;
 
 async fn trial(cache: &Path, cancel: &Cancel) -> Result<(), Failure> {
-    fs::create_dir_all(cache)
+    builder(true)
+        .create(cache)
         .and_then(|()| replace(&cache.join("trial.img"), &sector()))
         .map_err(|e| Failure::Why(format!("a trial machine could not be written to {}: {e}", cache.display())))?;
     // `timeout` ends the machine even if we are killed in these seconds: no ledger knows of it.

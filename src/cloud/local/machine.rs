@@ -2,14 +2,14 @@
 //! and `machine.json`; nothing of it is held in memory, so that another process can look after it as well.
 use std::fs;
 use std::io;
-use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
 use super::store;
-use crate::cloud::host::{Host, builder, component};
+use crate::cloud::host::{Host, component};
 use crate::cloud::{CloudError, Machine};
+use crate::durable;
 use crate::exec::ExecError;
 use crate::exec::process::Proc;
 
@@ -23,16 +23,11 @@ pub struct Layout(pub Host);
 impl Layout {
     /// Others must not reach the sockets: a QMP socket is full power over the machine and, through it, over this account.
     pub fn secure_runtime(&self) -> Result<(), CloudError> {
-        let what = format!("directory for sockets {}", self.0.runtime.display());
-        builder(true).create(&self.0.runtime).map_err(CloudError::io(what.clone()))?;
-        let meta = fs::symlink_metadata(&self.0.runtime).map_err(CloudError::io(what.clone()))?;
-        // SAFETY: plain system call without arguments.
-        let me = unsafe { libc::geteuid() };
-        if !meta.is_dir() || meta.uid() != me || meta.mode() & 0o077 != 0 {
-            return Err(CloudError::refused(what, "must be a directory of this user alone (mode 0700)")
-                .hint("remove it, or set XDG_RUNTIME_DIR to a directory of yours"));
-        }
-        Ok(())
+        let runtime = &self.0.runtime;
+        durable::private_dir(runtime, durable::Others::Nothing).map_err(|e| {
+            CloudError::refused(format!("use directory {} for sockets", runtime.display()), e.to_string())
+                .hint("remove it, or set XDG_RUNTIME_DIR to a directory of yours")
+        })
     }
 
     pub fn place(&self, run: &str, name: &str) -> Result<Place, CloudError> {
@@ -172,6 +167,10 @@ mod tests {
         let layout = Layout(Host::new(dir.path(), &dir.path().join("run")));
         layout.secure_runtime().unwrap();
         fs::set_permissions(dir.path().join("run"), fs::Permissions::from_mode(0o755)).unwrap();
+        layout.secure_runtime().unwrap();
+        assert_eq!(fs::metadata(dir.path().join("run")).unwrap().permissions().mode() & 0o777, 0o700);
+        fs::rename(dir.path().join("run"), dir.path().join("other")).unwrap();
+        std::os::unix::fs::symlink(dir.path().join("other"), dir.path().join("run")).unwrap();
         assert!(layout.secure_runtime().is_err());
     }
 }

@@ -1,10 +1,10 @@
 //! Requests to the services: token, endpoint, timeout, retries, and errors that say what happened.
 //!
 //! What may be repeated is repeated when the service was away or busy. A POST is, only when it surely had no effect: the
-//! connection was refused, or the answer was 401 or 429.
+//! connection was refused, or the answer was 401 or 429. Where a token may go is `redirect`'s to say.
 use std::future::Future;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -21,6 +21,7 @@ pub use super::error::ApiError;
 use super::error::message;
 use super::keystone::{Keystone, Token};
 use super::login::Login;
+use super::redirect::{self, Hops, Step};
 use super::upload::Upload;
 use crate::cancel::Cancel;
 use crate::digest::Digest;
@@ -81,8 +82,13 @@ fn has_version(url: &Url) -> bool {
 
 pub struct Api {
     keystone: Keystone,
+    /// Follows no redirect: [`Call::once`] does, where that is safe.
     client: Client,
     session: OnceCell<Arc<Session>>,
+    /// The session's client, for GETs.
+    reader: Client,
+    /// Where the session was sent elsewhere, which its own errors do not tell.
+    led_away: redirect::Refused,
     /// What a second is to pauses; tests have shorter ones.
     second: Duration,
 }
@@ -104,8 +110,11 @@ impl Api {
     }
 
     pub(super) fn with_pauses(login: Login, second: Duration) -> Result<Self, ApiError> {
-        let client = client(&login)?;
-        Ok(Self { keystone: Keystone::new(login, client.clone(), second / 2), client, session: OnceCell::new(), second })
+        let client = client(&login, reqwest::redirect::Policy::none())?;
+        let keystone = Keystone::new(login, client.clone(), second / 2);
+        let led_away = redirect::Refused::default();
+        let reader = self::client(keystone.login(), led_away.policy())?;
+        Ok(Self { keystone, client, session: OnceCell::new(), reader, led_away, second })
     }
 
     pub fn name(&self) -> &str {
@@ -184,7 +193,7 @@ impl Api {
     where
         F: Future<Output = Result<T, openstack::Error>>,
     {
-        let begin = || async { Session::new_with_client(self.client.clone(), self.keystone.clone()).await.map(Arc::new) };
+        let begin = || async { Session::new_with_client(self.reader.clone(), self.keystone.clone()).await.map(Arc::new) };
         let mut attempt = 0;
         loop {
             let asked = async {
@@ -195,6 +204,9 @@ impl Api {
                 Ok(found) => return Ok(found),
                 Err(e) => e,
             };
+            if let Some(to) = self.led_away.take() {
+                return Err(ApiError::Redirected { what: what.to_owned(), to });
+            }
             attempt += 1;
             let lasting = matches!(error.kind(), ErrorKind::AuthenticationFailed | ErrorKind::EndpointNotFound | ErrorKind::InvalidInput);
             if lasting || attempt >= ATTEMPTS {
@@ -204,12 +216,18 @@ impl Api {
         }
     }
 
+    /// What a service says of its own address counts within the origin that the catalog, or an override, names.
     async fn url(&self, kind: Kind, path: &[String], what: &str, cancel: &Cancel) -> Result<Url, ApiError> {
         let ask = |session: Arc<Session>| {
             let path: Vec<String> = kind.version.map(str::to_owned).into_iter().chain(path.iter().cloned()).collect();
             async move { session.get_endpoint(kind, path).await }
         };
-        self.discovered(cancel, what, ask).await
+        let found = self.discovered(cancel, what, ask).await?;
+        let token = self.token(cancel).await?;
+        match self.keystone.endpoint(&token, kind.name) {
+            Some(listed) if listed.origin() != found.origin() => Ok(redirect::at_home(listed, &found, path)),
+            _ => Ok(found),
+        }
     }
 
     /// Before the next attempt: what the service asks for, or twice as long at most as the time before, and by chance.
@@ -259,13 +277,14 @@ impl Api {
 }
 
 /// No read timeout: it would run while we upload. Every request has a timeout of its own.
-fn client(login: &Login) -> Result<Client, ApiError> {
+fn client(login: &Login, redirects: reqwest::redirect::Policy) -> Result<Client, ApiError> {
     let wrong = |reason: String| ApiError::Login { reason, hint: "OS_CACERT, OS_CERT and OS_KEY name files in PEM form" };
     let mut builder = Client::builder()
         .user_agent(concat!("image-factory/", env!("CARGO_PKG_VERSION")))
         .connect_timeout(Duration::from_secs(10))
         .timeout(TIMEOUT)
         .tcp_keepalive(Duration::from_secs(30))
+        .redirect(redirects)
         .danger_accept_invalid_certs(login.tls.insecure);
     let read = |path: &Path| std::fs::read(path).map_err(|e| wrong(format!("cannot read {}: {e}", path.display())));
     if let Some(path) = &login.tls.cacert {
@@ -296,6 +315,9 @@ enum Content {
     Bytes(Bytes),
     File(PathBuf, OnProgress),
 }
+
+/// Of the file that is sent, if one is.
+type Sent = Option<Arc<OnceLock<Digest>>>;
 
 /// A request in the making.
 #[must_use]
@@ -417,21 +439,17 @@ impl Call<'_> {
     async fn once(&self, token: &Token, url: Url) -> Result<Answer, (ApiError, Option<u32>)> {
         let host = url.host_str().unwrap_or_default().to_owned();
         let transport = |e: reqwest::Error| (transport(&self.what, &host, self.timeout, &e), None);
-        let mut request = self.api.client.request(self.method.clone(), url).timeout(self.timeout).query(&self.query);
-        request = request.headers(self.headers.clone()).header("x-auth-token", token.expose());
-        let mut sent = None;
-        request = match &self.content {
-            Content::None => request,
-            Content::Bytes(bytes) => request.body(bytes.clone()),
-            Content::File(path, progress) => {
-                let file = Upload::begin(path, progress)
-                    .map_err(|e| (ApiError::bad_answer(&self.what, format!("cannot read {}: {e}", path.display())), None))?;
-                sent = Some(file.digest);
-                request.header(reqwest::header::CONTENT_LENGTH, file.length).body(file.body)
+        let mut hops = Hops::new(self.with_query(url));
+        let (answer, sent) = loop {
+            let (request, sent) = self.request(token, hops.url()).map_err(|e| (e, None))?;
+            self.api.keystone.count();
+            let answer = request.send().await.map_err(transport)?;
+            match hops.step(&answer, &self.method) {
+                Step::Answered => break (answer, sent),
+                Step::Again => {}
+                Step::Refused(to) => return Err((ApiError::Redirected { what: self.what.clone(), to }, None)),
             }
         };
-        self.api.keystone.count();
-        let answer = request.send().await.map_err(transport)?;
         let (status, headers) = (answer.status().as_u16(), answer.headers().clone());
         let body = answer.bytes().await.map_err(transport)?;
         if status < 400 {
@@ -443,6 +461,31 @@ impl Call<'_> {
         let error = ApiError::Refused { what: self.what.clone(), status, request_id, message: message(&body) };
         let asked = text("retry-after").and_then(|t| retry_after(&t));
         Err((error, asked.map(|pause| u32::try_from(pause.as_secs()).unwrap_or(LONGEST))))
+    }
+}
+
+impl Call<'_> {
+    fn with_query(&self, mut url: Url) -> Url {
+        if !self.query.is_empty() {
+            url.query_pairs_mut().extend_pairs(&self.query);
+        }
+        url
+    }
+
+    /// The request, and the digest of the file that goes with it.
+    fn request(&self, token: &Token, url: &Url) -> Result<(reqwest::RequestBuilder, Sent), ApiError> {
+        let request = self.api.client.request(self.method.clone(), url.clone()).timeout(self.timeout);
+        let request = request.headers(self.headers.clone()).header("x-auth-token", token.expose());
+        match &self.content {
+            Content::None => Ok((request, None)),
+            Content::Bytes(bytes) => Ok((request.body(bytes.clone()), None)),
+            Content::File(path, progress) => {
+                let file = Upload::begin(path, progress)
+                    .map_err(|e| ApiError::bad_answer(&self.what, format!("cannot read {}: {e}", path.display())))?;
+                let request = request.header(reqwest::header::CONTENT_LENGTH, file.length).body(file.body);
+                Ok((request, Some(file.digest)))
+            }
+        }
     }
 }
 

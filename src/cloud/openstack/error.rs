@@ -39,6 +39,11 @@ pub enum ApiError {
         interface: String,
         has: Vec<String>,
     },
+    /// The answer was to ask elsewhere, where neither token nor password may go. It is an address, or what there is of one.
+    Redirected {
+        what: String,
+        to: String,
+    },
     /// An answer that makes no sense.
     BadAnswer {
         what: String,
@@ -63,6 +68,7 @@ impl ApiError {
             | Self::Unreachable { what, .. }
             | Self::TimedOut { what, .. }
             | Self::NotInCatalog { what, .. }
+            | Self::Redirected { what, .. }
             | Self::BadAnswer { what, .. } => what,
             Self::Login { .. } => "log in",
             Self::Cancelled(_) => "",
@@ -82,6 +88,9 @@ impl ApiError {
                 let region = region.as_ref().map_or(String::new(), |r| format!(" in region {r}"));
                 format!("the service catalog has no {interface} endpoint of `{service}`{region}; it has: {}", has.join(", "))
             }
+            Self::Redirected { to, .. } => {
+                format!("the answer is a redirect to {to}, which is not followed: what logs us in stays with us")
+            }
             Self::BadAnswer { reason, .. } => format!("the answer makes no sense: {reason}"),
             Self::Cancelled(c) => c.to_string(),
         }
@@ -99,6 +108,9 @@ impl ApiError {
             Self::NotInCatalog { .. } => {
                 "are OS_REGION_NAME and OS_INTERFACE right? `X_endpoint_override` in clouds.yaml names a URL".into()
             }
+            Self::Redirected { .. } => {
+                "if that address is right, it belongs into auth_url, the service catalog or `X_endpoint_override`".into()
+            }
             _ => return None,
         })
     }
@@ -109,7 +121,8 @@ impl ApiError {
             Self::Refused { status, .. } => *status >= 500,
             Self::Unreachable { sent, .. } => *sent,
             Self::TimedOut { .. } | Self::BadAnswer { .. } => true,
-            Self::Login { .. } | Self::NotInCatalog { .. } | Self::Cancelled(_) => false,
+            // A redirect of a write says that it was not done here.
+            Self::Login { .. } | Self::NotInCatalog { .. } | Self::Redirected { .. } | Self::Cancelled(_) => false,
         }
     }
 }

@@ -13,6 +13,7 @@ use serde_json::{Value, json};
 
 use super::error::{ApiError, message};
 use super::login::{Domain, Login, Method, Secret, Who};
+use super::redirect::{Hops, Step};
 
 /// A token with less life left is not used for a request that may take as long.
 const LEAST: Duration = Duration::from_secs(120);
@@ -116,9 +117,17 @@ impl Keystone {
         let what = "log in";
         let mut url = login.auth_url.clone();
         url.path_segments_mut().expect("an http URL has a path").extend(["auth", "tokens"]);
-        self.count();
-        let answer = self.0.client.post(url).json(&body(login)).timeout(TIMEOUT).send().await;
-        let answer = answer.map_err(|e| super::api::transport(what, &host, TIMEOUT, &e))?;
+        let mut hops = Hops::new(url);
+        let answer = loop {
+            self.count();
+            let answer = self.0.client.post(hops.url().clone()).json(&body(login)).timeout(TIMEOUT).send().await;
+            let answer = answer.map_err(|e| super::api::transport(what, &host, TIMEOUT, &e))?;
+            match hops.step(&answer, &reqwest::Method::POST) {
+                Step::Answered => break answer,
+                Step::Again => {}
+                Step::Refused(to) => return Err(ApiError::Redirected { what: what.into(), to }),
+            }
+        };
         let status = answer.status().as_u16();
         let subject = answer.headers().get("x-subject-token").and_then(|t| t.to_str().ok()).map(Secret::new);
         let request_id = answer.headers().get("x-openstack-request-id").and_then(|t| t.to_str().ok()).map(str::to_owned);

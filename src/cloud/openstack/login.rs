@@ -10,7 +10,8 @@ use std::path::PathBuf;
 use reqwest::Url;
 use zeroize::Zeroizing;
 
-use super::clouds_yaml::{self, Entry};
+pub use super::clouds_yaml::Places;
+use super::clouds_yaml::{self, Entry, Found};
 
 /// Text that is shown to nobody: printing it prints nothing of it, and it is wiped when dropped.
 #[derive(Clone)]
@@ -107,19 +108,18 @@ const SERVICES: &[(&str, &[&str])] = &[
     ("orchestration", &["orchestration"]),
 ];
 
-/// `cloud`: its name in clouds.yaml; `None`: the environment alone. `env`: the environment. `dirs`: where clouds.yaml is
-/// looked for, in this order.
-pub fn login(cloud: Option<&str>, env: &BTreeMap<String, String>, dirs: &[PathBuf]) -> Result<Login, LoginError> {
+/// `cloud`: its name in clouds.yaml; `None`: the environment alone. `env`: the environment.
+pub fn login(cloud: Option<&str>, env: &BTreeMap<String, String>, places: &Places) -> Result<Login, LoginError> {
     let env: BTreeMap<&str, &str> = env.iter().filter(|(_, v)| !v.is_empty()).map(|(k, v)| (k.as_str(), v.as_str())).collect();
-    let (entry, files) = match cloud {
-        None => (Entry::default(), String::new()),
-        Some(name) => clouds_yaml::find(name, &env, dirs)?,
+    let Found { entry, files, warnings } = match cloud {
+        None => Found { entry: Entry::default(), files: String::new(), warnings: Vec::new() },
+        Some(name) => clouds_yaml::find(name, &env, places)?,
     };
     let mut reader = Reader { entry, env, wrong: Vec::new(), files };
     let made = reader.login(cloud);
     let named = cloud.map_or_else(|| "of the environment".to_owned(), str::to_owned);
     match made {
-        Some(login) if reader.wrong.is_empty() => Ok(login),
+        Some(login) if reader.wrong.is_empty() => Ok(Login { warnings: [warnings, login.warnings].concat(), ..login }),
         _ => {
             let hint = match cloud {
                 Some(_) => format!("its entry is in {}; OS_PASSWORD and its like fill in secrets that it leaves out", reader.files),

@@ -33,6 +33,7 @@ mod nova;
 mod owned;
 mod power;
 mod publish;
+mod redirect;
 mod second_disk;
 mod seen;
 mod standing;

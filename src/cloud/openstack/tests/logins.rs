@@ -1,11 +1,15 @@
 //! clouds.yaml and `OS_*`.
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
-use super::super::login::{Domain, Login, LoginError, Method, Who, login};
+use super::super::login::{Domain, Login, LoginError, Method, Places, Who, login};
 
 fn env(pairs: &[(&str, &str)]) -> BTreeMap<String, String> {
     pairs.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect()
+}
+
+fn at(config: &[&Path]) -> Places {
+    Places { config: config.iter().map(PathBuf::from).collect(), ..Places::default() }
 }
 
 /// Files of a directory, and the login of a cloud in them.
@@ -14,13 +18,13 @@ fn of_files(files: &[(&str, &str)], cloud: &str, variables: &[(&str, &str)]) -> 
     for (name, text) in files {
         std::fs::write(dir.path().join(name), text).unwrap();
     }
-    login(Some(cloud), &env(variables), &[PathBuf::from("/nowhere"), dir.path().to_owned()])
+    login(Some(cloud), &env(variables), &at(&[Path::new("/nowhere"), dir.path()]))
 }
 
 const LEAST: &[(&str, &str)] = &[("OS_AUTH_URL", "https://k:5000"), ("OS_USERNAME", "u"), ("OS_PASSWORD", "p"), ("OS_PROJECT_NAME", "t")];
 
 fn of_env(more: &[(&str, &str)]) -> Result<Login, LoginError> {
-    login(None, &env(&[LEAST, more].concat()), &[])
+    login(None, &env(&[LEAST, more].concat()), &Places::default())
 }
 
 #[test]
@@ -53,7 +57,7 @@ fn the_environment_says_it_all() {
 }
 
 fn login_ok(env: &BTreeMap<String, String>) -> Login {
-    login(None, env, &[]).unwrap()
+    login(None, env, &Places::default()).unwrap()
 }
 
 #[test]
@@ -68,7 +72,9 @@ fn application_credentials_and_tokens_are_inferred() {
 
 #[test]
 fn everything_that_is_wrong_is_told_at_once() {
-    let error = login(None, &env(&[("OS_AUTH_URL", "http://k/v2.0"), ("OS_INTERFACE", "outside"), ("OS_USERNAME", "")]), &[]).unwrap_err();
+    let error =
+        login(None, &env(&[("OS_AUTH_URL", "http://k/v2.0"), ("OS_INTERFACE", "outside"), ("OS_USERNAME", "")]), &Places::default())
+            .unwrap_err();
     let told = error.to_string();
     for text in ["Identity v2.0", "`outside`", "`username` (OS_USERNAME) is missing", "`password` (OS_PASSWORD)", "`project_name`"] {
         assert!(told.contains(text), "{text}: {told}");
@@ -102,10 +108,10 @@ fn secrets_lie_beside_the_file_that_is_named() {
     std::fs::write(dir.path().join("clouds.yaml"), clouds).unwrap();
     let named = dir.path().join("clouds.yaml").display().to_string();
     let variables = env(&[("OS_CLIENT_CONFIG_FILE", &named)]);
-    let wrong = login(Some("dev"), &variables, &[]).unwrap_err().wrong;
+    let wrong = login(Some("dev"), &variables, &Places::default()).unwrap_err().wrong;
     assert_eq!(wrong, ["`application_credential_secret` (OS_APPLICATION_CREDENTIAL_SECRET) is missing"]);
     std::fs::write(dir.path().join("secure.yaml"), "clouds:\n  dev:\n    auth: {application_credential_secret: s}\n").unwrap();
-    let login = login(Some("dev"), &variables, &[]).unwrap();
+    let login = login(Some("dev"), &variables, &Places::default()).unwrap();
     assert!(matches!(login.method, Method::AppCredential { id: Some(id), .. } if id == "c"));
 }
 
@@ -121,11 +127,93 @@ fn the_environment_fills_in_secrets_and_nothing_of_another_cloud() {
 
 #[test]
 fn what_is_wrong_with_the_files_is_told_with_a_hint() {
-    let missing = login(Some("dev"), &env(&[]), &[PathBuf::from("/nowhere")]).unwrap_err();
+    let missing = login(Some("dev"), &env(&[]), &at(&[Path::new("/nowhere")])).unwrap_err();
     assert!(missing.to_string().contains("no clouds.yaml") && missing.hint.unwrap().contains("/nowhere"));
     let near = of_files(&[("clouds.yaml", CLOUDS)], "devv", &[]).unwrap_err();
     assert_eq!(near.hint.as_deref(), Some("did you mean `dev`?"));
     let broken = of_files(&[("clouds.yaml", "clouds: [\n  s3cr3t: {")], "dev", &[]).unwrap_err().to_string();
     assert!(broken.contains("is not YAML") && !broken.contains("s3cr3t"), "{broken}");
     assert!(of_files(&[("clouds.yaml", CLOUDS)], "dev", &[]).unwrap_err().to_string().contains("profile `vendor`"));
+}
+
+const TRAP: &str = "clouds:\n  mine:\n    auth: {auth_url: 'http://trap', username: u, project_id: p}\n";
+const TRUE: &str = "clouds:\n  mine:\n    auth: {auth_url: 'https://true', username: u, project_id: p}\n";
+const HUSH: &str = "clouds:\n  mine:\n    auth: {password: hush}\n";
+
+/// `here/` and `config/`, as the current directory and the one below the home.
+fn two(here: &[(&str, &str)], config: &[(&str, &str)]) -> (tempfile::TempDir, Places) {
+    let dir = tempfile::tempdir().unwrap();
+    for (name, files) in [("here", here), ("config", config)] {
+        std::fs::create_dir(dir.path().join(name)).unwrap();
+        for (file, text) in files {
+            std::fs::write(dir.path().join(name).join(file), text).unwrap();
+        }
+    }
+    let (here, config) = (dir.path().join("here"), vec![dir.path().join("config")]);
+    (dir, Places { here: Some(here), config, ..Places::default() })
+}
+
+fn url(places: &Places, variables: &[(&str, &str)]) -> Result<String, LoginError> {
+    login(Some("mine"), &env(variables), places).map(|l| l.auth_url.to_string())
+}
+
+#[test]
+fn a_file_of_a_tree_is_passed_over_unless_it_is_named() {
+    let (dir, mut places) = two(&[("clouds.yaml", TRAP)], &[("clouds.yaml", TRUE), ("secure.yaml", HUSH)]);
+    places.distrusted = vec![dir.path().join("here")];
+    let found = login(Some("mine"), &env(&[]), &places).unwrap();
+    assert_eq!(found.auth_url.as_str(), "https://true/v3");
+    assert!(found.warnings[0].contains("is not read") && found.warnings[0].contains("--clouds-file"), "{:?}", found.warnings);
+    let file = dir.path().join("here/clouds.yaml").display().to_string();
+    let named = [("OS_CLIENT_CONFIG_FILE", file.as_str()), ("OS_PASSWORD", "asked-for")];
+    assert_eq!(url(&places, &named).unwrap(), "http://trap/v3");
+
+    // A link in or out of the tree, a tree above, and nothing else there is.
+    let config = dir.path().join("config/clouds.yaml");
+    std::fs::remove_file(&config).unwrap();
+    std::os::unix::fs::symlink(dir.path().join("here/clouds.yaml"), &config).unwrap();
+    let none = url(&places, &[("OS_PASSWORD", "p")]).unwrap_err();
+    assert!(none.to_string().contains("no clouds.yaml") && none.hint.unwrap().contains("is not read"));
+    places.distrusted = vec![dir.path().to_owned()];
+    assert!(url(&places, &[("OS_PASSWORD", "p")]).is_err());
+
+    // A current directory around a tree: not what lies in it, but what lies below, as ~/.config does.
+    let (dir, mut places) = two(&[("clouds.yaml", TRAP)], &[("clouds.yaml", TRUE), ("secure.yaml", HUSH)]);
+    places.around = true;
+    std::fs::rename(dir.path().join("config"), dir.path().join("here/config")).unwrap();
+    places.config = vec![dir.path().join("here/config")];
+    assert_eq!(url(&places, &[]).unwrap(), "https://true/v3");
+}
+
+#[test]
+fn a_secret_goes_with_the_file_it_lies_beside() {
+    let (dir, places) = two(&[("clouds.yaml", TRAP)], &[("clouds.yaml", TRUE), ("secure.yaml", HUSH)]);
+    let wrong = url(&places, &[]).unwrap_err();
+    assert_eq!(wrong.wrong, ["`password` (OS_PASSWORD) is missing"]);
+    let secure = dir.path().join("config/secure.yaml").display().to_string();
+    assert_eq!(url(&places, &[("OS_CLIENT_SECURE_FILE", &secure)]).unwrap(), "http://trap/v3");
+    // The other way round: a profile, or a secure.yaml with an address, of another directory.
+    let profile = "public-clouds:\n  v:\n    auth: {auth_url: 'http://trap'}\n";
+    let mine = "clouds:\n  mine:\n    profile: v\n    auth: {username: u, project_id: p, password: hush}\n";
+    let (_dir, places) = two(&[("clouds-public.yaml", profile), ("secure.yaml", TRAP)], &[("clouds.yaml", mine)]);
+    assert!(url(&places, &[]).unwrap_err().to_string().contains("profile `v` is in no clouds-public.yaml beside"));
+    let (_dir, places) = two(&[("secure.yaml", TRAP)], &[("clouds.yaml", TRUE), ("secure.yaml", HUSH)]);
+    assert_eq!(url(&places, &[]).unwrap(), "https://true/v3");
+}
+
+#[test]
+fn a_file_that_others_can_write_is_passed_over() {
+    use std::os::unix::fs::PermissionsExt;
+    let open = |path: &Path, mode| std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).unwrap();
+    let files = (&[("clouds.yaml", TRAP)][..], &[("clouds.yaml", TRUE), ("secure.yaml", HUSH)][..]);
+    let (dir, places) = two(files.0, files.1);
+    open(&dir.path().join("here/clouds.yaml"), 0o666);
+    assert_eq!(url(&places, &[]).unwrap(), "https://true/v3");
+    let (dir, places) = two(files.0, files.1);
+    open(&dir.path().join("here"), 0o777);
+    assert_eq!(url(&places, &[]).unwrap(), "https://true/v3");
+    let (dir, places) = two(files.0, files.1);
+    if std::os::unix::fs::chown(dir.path().join("here/clouds.yaml"), Some(12345), None).is_ok() {
+        assert_eq!(url(&places, &[]).unwrap(), "https://true/v3");
+    }
 }

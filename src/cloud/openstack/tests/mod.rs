@@ -10,6 +10,7 @@ use super::login::{self, Login};
 
 mod foreign;
 mod logins;
+mod redirects;
 mod requests;
 mod secrets;
 mod uploads;
@@ -35,7 +36,7 @@ pub fn env(server: &MockServer) -> BTreeMap<String, String> {
 }
 
 pub fn login_of(server: &MockServer) -> Login {
-    login::login(None, &env(server), &[]).unwrap()
+    login::login(None, &env(server), &login::Places::default()).unwrap()
 }
 
 pub fn token(server: &MockServer, seconds: i64) -> Value {

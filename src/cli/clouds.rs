@@ -1,0 +1,58 @@
+//! How we log in: which clouds.yaml the environment and the options mean, and which they cannot mean.
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use super::{Common, Failure};
+use crate::bundle;
+use crate::cloud::openstack::login::{self, Login, Places};
+
+/// `named`: a cloud of clouds.yaml; `None`: `OS_*` says it all.
+pub fn login(common: &Common, named: Option<&str>) -> Result<Login, Failure> {
+    let mut env: BTreeMap<String, String> = std::env::vars().filter(|(key, _)| key.starts_with("OS_")).collect();
+    if let Some(file) = &common.clouds_file {
+        let file = file.to_str().ok_or_else(|| Failure::usage("--clouds-file: the name is not UTF-8"))?;
+        env.insert("OS_CLIENT_CONFIG_FILE".into(), file.into());
+    }
+    login::login(named, &env, &places(common)).map_err(|e| {
+        let failure = Failure::cloud(e.to_string());
+        if let Some(hint) = e.hint { failure.hint(hint) } else { failure }
+    })
+}
+
+fn places(common: &Common) -> Places {
+    let set = |name: &str| std::env::var(name).ok().filter(|v| !v.is_empty());
+    // An empty path would mean the current directory.
+    let home = set("XDG_CONFIG_HOME").or_else(|| set("HOME").map(|h| format!("{h}/.config")));
+    let config = home.map(|h| Path::new(&h).join("openstack")).into_iter().chain([PathBuf::from("/etc/openstack")]);
+    let here = std::env::current_dir().ok();
+    let trees = [here.as_deref(), common.tree.as_deref()].map(|start| bundle::find_tree(&start?.canonicalize().ok()?));
+    let trees: Vec<PathBuf> = trees.into_iter().flatten().collect();
+    // Who writes the tree writes what is around it in its repository.
+    let around = here.as_deref().is_some_and(|here| trees.iter().any(|tree| around(here, tree)));
+    Places { here, around, config: config.collect(), distrusted: trees }
+}
+
+/// Whether `here` holds the tree, or is in one repository with it.
+fn around(here: &Path, tree: &Path) -> bool {
+    let Ok(here) = here.canonicalize() else { return true };
+    let repository = tree.ancestors().find(|dir| dir.join(".git").exists());
+    tree.starts_with(&here) || repository.is_some_and(|repository| here.starts_with(repository))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_around_a_tree_is_of_the_same_hand() {
+        let dir = tempfile::tempdir().unwrap();
+        let at = |name: &str| dir.path().canonicalize().unwrap().join(name);
+        for name in ["repo/.git", "repo/factory/images", "repo/docs", "other"] {
+            std::fs::create_dir_all(at(name)).unwrap();
+        }
+        let tree = at("repo/factory");
+        for (here, wanted) in [("repo", true), ("repo/docs", true), ("repo/factory/images", true), ("other", false), ("", true)] {
+            assert_eq!(around(&at(here), &tree), wanted, "{here}");
+        }
+    }
+}

@@ -1,0 +1,106 @@
+//! Where tokens and passwords may go: to the origin (scheme, host and port) that clouds.yaml, `OS_*` or the service catalog
+//! names, and to no other that an answer names. A method stays what it is: a DELETE that became a GET deleted nothing.
+use std::sync::{Arc, Mutex};
+
+use reqwest::header::LOCATION;
+use reqwest::redirect::Policy;
+use reqwest::{Method, Response, StatusCode, Url};
+
+/// Services answer so to a missing slash; more than a few are a circle.
+const MOST: usize = 5;
+
+/// One request on its way.
+pub struct Hops {
+    url: Url,
+    left: usize,
+}
+
+pub enum Step {
+    Answered,
+    /// The same again, at the new [`Hops::url`].
+    Again,
+    /// To there it does not go; the address, or what there is of one.
+    Refused(String),
+}
+
+impl Hops {
+    pub fn new(url: Url) -> Self {
+        Self { url, left: MOST }
+    }
+
+    pub fn url(&self) -> &Url {
+        &self.url
+    }
+
+    pub fn step(&mut self, answer: &Response, method: &Method) -> Step {
+        let status = answer.status();
+        if !is_redirect(status) {
+            return Step::Answered;
+        }
+        let to = answer.headers().get(LOCATION).map(|to| String::from_utf8_lossy(to.as_bytes()).into_owned());
+        let Some(url) = to.as_ref().and_then(|to| self.url.join(to).ok()) else {
+            return Step::Refused(format!("{} (HTTP {})", to.unwrap_or("nowhere".into()), status.as_u16()));
+        };
+        let keeps_method = matches!(status.as_u16(), 307 | 308) || matches!(*method, Method::GET | Method::HEAD);
+        if self.left == 0 || !keeps_method || url.origin() != self.url.origin() {
+            return Step::Refused(format!("{} (HTTP {})", shown(&url), status.as_u16()));
+        }
+        self.left -= 1;
+        self.url = url;
+        Step::Again
+    }
+}
+
+/// 300 is none: services list their versions with it.
+fn is_redirect(status: StatusCode) -> bool {
+    matches!(status.as_u16(), 301..=303 | 305 | 307 | 308)
+}
+
+/// A query may hold what is nobody's business.
+fn shown(url: &Url) -> String {
+    let mut url = url.clone();
+    url.set_query(None);
+    url.set_fragment(None);
+    url.into()
+}
+
+/// Where a client that follows redirects by itself was not allowed to follow one: its own errors do not tell.
+#[derive(Clone, Default)]
+pub struct Refused(Arc<Mutex<Option<String>>>);
+
+impl Refused {
+    /// For a client that only sends GETs: within the origin they are followed.
+    pub fn policy(&self) -> Policy {
+        let refused = self.0.clone();
+        Policy::custom(move |attempt| {
+            let from = attempt.previous().last().map(Url::origin);
+            if from.is_some_and(|from| from == attempt.url().origin()) && attempt.previous().len() <= MOST {
+                return attempt.follow();
+            }
+            let to = format!("{} (HTTP {})", shown(attempt.url()), attempt.status().as_u16());
+            *refused.lock().expect("nothing panics under this lock") = Some(to);
+            attempt.error("a redirect to another origin")
+        })
+    }
+
+    /// The last one since it was asked.
+    pub fn take(&self) -> Option<String> {
+        self.0.lock().expect("nothing panics under this lock").take()
+    }
+}
+
+/// The URL of `path` where a service says that it lives at another origin than the one `listed` in the catalog: in there. The
+/// version is the one that was `found` out, if the catalog has none.
+pub fn at_home(listed: Url, found: &Url, path: &[String]) -> Url {
+    let mut url = listed;
+    let segments =
+        |url: &Url| -> Vec<String> { url.path_segments().into_iter().flatten().filter(|s| !s.is_empty()).map(str::to_owned).collect() };
+    let version = |s: &String| s.strip_prefix('v').is_some_and(|v| v.starts_with(|c: char| c.is_ascii_digit()));
+    let told = segments(found);
+    let told = told.iter().rev().skip(path.len()).find(|s| version(s)).cloned();
+    let told = told.filter(|_| !segments(&url).last().is_some_and(version));
+    if let Ok(mut parts) = url.path_segments_mut() {
+        parts.pop_if_empty().extend(told).extend(path);
+    }
+    url
+}

@@ -1,0 +1,192 @@
+//! Files that must outlive a crash, and are read whatever has become of them since: replaced in one step, synced with the
+//! directory that names them, and read up to a bound, regular files only.
+use std::fs::{self, DirBuilder, File, OpenOptions};
+use std::io::{self, Read, Write};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
+use std::path::Path;
+
+/// Opens a regular file for reading. A FIFO in its place does not block, a link is not followed.
+pub fn open(path: &Path) -> io::Result<File> {
+    regular(OpenOptions::new().read(true).custom_flags(libc::O_NONBLOCK | libc::O_NOFOLLOW).open(path)?)
+}
+
+/// The same, for writing to its end; made (0600) if it is not there.
+pub fn open_to_append(path: &Path) -> io::Result<File> {
+    let mut options = OpenOptions::new();
+    options.create(true).append(true).mode(0o600);
+    regular(options.custom_flags(libc::O_NONBLOCK | libc::O_NOFOLLOW).open(path)?)
+}
+
+fn regular(file: File) -> io::Result<File> {
+    match file.metadata()?.is_file() {
+        true => Ok(file),
+        false => Err(io::Error::other("is no regular file")),
+    }
+}
+
+/// The content of a regular file of at most `limit` bytes; a longer one is an error.
+pub fn read(path: &Path, limit: u64) -> io::Result<Vec<u8>> {
+    let (content, whole) = read_begin(path, limit)?;
+    match whole {
+        true => Ok(content),
+        false => Err(io::Error::other(format!("is longer than {limit} bytes"))),
+    }
+}
+
+/// The first `limit` bytes of a regular file, and whether that is all of it.
+pub fn read_begin(path: &Path, limit: u64) -> io::Result<(Vec<u8>, bool)> {
+    let mut content = Vec::new();
+    open(path)?.take(limit + 1).read_to_end(&mut content)?;
+    let whole = content.len() as u64 <= limit;
+    content.truncate(usize::try_from(limit).unwrap_or(usize::MAX));
+    Ok((content, whole))
+}
+
+/// Replaces a file in one step: after a crash it is the old one or the new one, whole.
+pub fn replace(path: &Path, content: &[u8]) -> io::Result<()> {
+    let dir = path.parent().unwrap_or(Path::new("."));
+    let mut new = tempfile::Builder::new().prefix(".new-").tempfile_in(dir)?;
+    new.write_all(content)?;
+    new.as_file().sync_all()?;
+    new.persist(path).map_err(|e| e.error)?;
+    sync_dir(dir)
+}
+
+/// Names that were made in or taken from `dir` are on disk when this returns.
+pub fn sync_dir(dir: &Path) -> io::Result<()> {
+    File::open(dir)?.sync_all()
+}
+
+/// Makes a directory with those above it, for this user alone, and says which owner and mode `dir` has to have: it is ours
+/// and no link, and nobody else may write there (`others`: nor read). What is ours and too open is closed.
+pub fn private_dir(dir: &Path, others: Others) -> io::Result<()> {
+    match DirBuilder::new().recursive(true).mode(0o700).create(dir) {
+        // A link to nowhere, or a file.
+        Err(e) if e.kind() == io::ErrorKind::AlreadyExists => {}
+        made => made?,
+    }
+    check_private(dir, others)
+}
+
+/// What users other than the owner may do in a directory.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Others {
+    Nothing,
+    Look,
+}
+
+/// As [`private_dir`], of one that is there. One that is absent is an error.
+pub fn check_private(dir: &Path, others: Others) -> io::Result<()> {
+    let meta = fs::symlink_metadata(dir)?;
+    let wrong = |reason: String| Err(io::Error::new(io::ErrorKind::PermissionDenied, reason));
+    // SAFETY: plain system call without arguments.
+    let me = unsafe { libc::geteuid() };
+    if !meta.is_dir() {
+        return wrong("is no directory".into());
+    }
+    if meta.uid() != me {
+        return wrong(format!("belongs to user {} and not to this one ({me})", meta.uid()));
+    }
+    replaceable_by_others(dir, me)?;
+    let open = if others == Others::Nothing { 0o077 } else { 0o022 };
+    if meta.mode() & open != 0 {
+        fs::set_permissions(dir, fs::Permissions::from_mode(meta.mode() & 0o7777 & !open))?;
+    }
+    Ok(())
+}
+
+/// Whoever may rename in a directory above could put another one in its place.
+fn replaceable_by_others(dir: &Path, me: u32) -> io::Result<()> {
+    let dir = dir.canonicalize()?;
+    for above in dir.ancestors().skip(1).filter(|a| a.parent().is_some()) {
+        let meta = fs::symlink_metadata(above)?;
+        let sticky = meta.mode() & 0o1000 != 0;
+        let anybody = meta.mode() & 0o002 != 0 && !sticky;
+        let somebody = ![0, me].contains(&meta.uid()) && !nobody(meta.uid());
+        if anybody || somebody {
+            let who = if anybody { "anybody".to_owned() } else { format!("user {}", meta.uid()) };
+            let reason = format!("may be replaced by {who}, who can write to {}", above.display());
+            return Err(io::Error::new(io::ErrorKind::PermissionDenied, reason));
+        }
+    }
+    Ok(())
+}
+
+/// Owner that a user namespace shows for all whom it does not know, the machine's root among them.
+fn nobody(uid: u32) -> bool {
+    let whole = fs::read_to_string("/proc/self/uid_map").is_ok_and(|map| map.split_whitespace().eq(["0", "0", "4294967295"]));
+    !whole && fs::read_to_string("/proc/sys/kernel/overflowuid").is_ok_and(|n| n.trim() == uid.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn mode(path: &Path) -> u32 {
+        fs::symlink_metadata(path).unwrap().mode() & 0o7777
+    }
+
+    #[test]
+    fn what_is_ours_and_too_open_is_closed() {
+        let dir = tempfile::tempdir().unwrap();
+        let (open, new) = (dir.path().join("open"), dir.path().join("a/b"));
+        fs::create_dir(&open).unwrap();
+        fs::set_permissions(&open, PermissionsExt::from_mode(0o777)).unwrap();
+        private_dir(&open, Others::Look).unwrap();
+        assert_eq!(mode(&open), 0o755);
+        private_dir(&open, Others::Nothing).unwrap();
+        private_dir(&new, Others::Nothing).unwrap();
+        assert_eq!((mode(&open), mode(&new), mode(&dir.path().join("a"))), (0o700, 0o700, 0o700));
+    }
+
+    #[test]
+    fn what_others_made_or_may_replace_is_refused() {
+        let dir = tempfile::tempdir().unwrap();
+        let at = |name: &str| dir.path().join(name);
+        fs::create_dir(at("real")).unwrap();
+        std::os::unix::fs::symlink(at("real"), at("link")).unwrap();
+        std::os::unix::fs::symlink(at("nowhere"), at("dangling")).unwrap();
+        fs::write(at("file"), "").unwrap();
+        for name in ["link", "dangling", "file"] {
+            let wrong = private_dir(&at(name), Others::Nothing).unwrap_err().to_string();
+            assert!(wrong.contains("is no directory"), "{name}: {wrong}");
+        }
+        assert!(!at("nowhere").exists());
+        fs::create_dir(at("shared")).unwrap();
+        fs::set_permissions(at("shared"), PermissionsExt::from_mode(0o777)).unwrap();
+        let wrong = private_dir(&at("shared/mine"), Others::Nothing).unwrap_err().to_string();
+        assert!(wrong.contains("may be replaced by anybody"), "{wrong}");
+        fs::set_permissions(at("shared"), PermissionsExt::from_mode(0o1777)).unwrap();
+        private_dir(&at("shared/mine"), Others::Nothing).unwrap();
+    }
+
+    /// Only root can give a directory away; others see what root made.
+    #[test]
+    fn a_directory_of_another_user_is_refused() {
+        let dir = tempfile::tempdir().unwrap();
+        let given = std::os::unix::fs::chown(dir.path(), Some(12345), None).is_ok();
+        let foreign = if given { dir.path() } else { Path::new("/usr") };
+        for others in [Others::Nothing, Others::Look] {
+            let wrong = private_dir(foreign, others).unwrap_err().to_string();
+            assert!(wrong.contains("belongs to user"), "{wrong}");
+        }
+        if given {
+            let below = private_dir(&dir.path().join("mine"), Others::Nothing).unwrap_err().to_string();
+            assert!(below.contains("may be replaced by user 12345"), "{below}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_file_is_not_waited_for() {
+        let dir = tempfile::tempdir().unwrap();
+        let fifo = dir.path().join("fifo");
+        let name = std::ffi::CString::new(fifo.to_str().unwrap()).unwrap();
+        // SAFETY: plain system call on a string that outlives it.
+        assert_eq!(unsafe { libc::mkfifo(name.as_ptr(), 0o600) }, 0);
+        assert!(read(&fifo, 10).is_err() && open_to_append(&fifo).is_err() && read(dir.path(), 10).is_err());
+        fs::write(dir.path().join("f"), "0123456789").unwrap();
+        assert_eq!(read(&dir.path().join("f"), 10).unwrap(), b"0123456789");
+        assert!(read(&dir.path().join("f"), 9).is_err());
+        assert_eq!(read_begin(&dir.path().join("f"), 9).unwrap(), (b"012345678".to_vec(), false));
+    }
+}

@@ -1,0 +1,221 @@
+//! The index of runs, with entries of every kind that should not be there beside good ones.
+use std::fs::{self, File};
+use std::os::unix::fs::symlink;
+use std::path::{Path, PathBuf};
+
+use super::dir::{COMING, GOING, LEDGER, LOCK};
+use super::*;
+use crate::cloud::ledger::{LedgerError, Made};
+use crate::cloud::memory::Memory;
+use crate::sweep::{self, State};
+
+struct World {
+    dir: tempfile::TempDir,
+    home: Home,
+}
+
+impl World {
+    fn new() -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let home = Home { data: dir.path().join("home"), runtime: dir.path().join("run") };
+        home.secure().unwrap();
+        fs::create_dir(home.index()).unwrap();
+        Self { dir, home }
+    }
+
+    fn at(&self, name: &str) -> PathBuf {
+        self.home.index().join(name)
+    }
+
+    /// A record as a run makes it, but for its plan.
+    fn record(&self, dir: &Path, cloud: &str) -> Ledger {
+        fs::create_dir_all(dir).unwrap();
+        File::create(dir.join(LOCK)).unwrap();
+        let ledger = Ledger::open(&dir.join(LEDGER)).unwrap();
+        ledger.begin(&dir.file_name().unwrap().to_string_lossy(), cloud).unwrap();
+        ledger
+    }
+
+    fn life(&self, run: &str) -> String {
+        let all = indexed(&self.home).unwrap();
+        match all.iter().find(|r| r.run == run).map(|r| &r.life) {
+            None => "absent".into(),
+            Some(Life::Unknown(why)) => format!("unknown: {why}"),
+            Some(Life::Alive) => "alive".into(),
+            Some(Life::Dead(_)) => "dead".into(),
+        }
+    }
+
+    async fn sweep(&self, cloud: &Memory, only: Option<&str>) -> Vec<(String, State)> {
+        let swept = sweep::sweep(cloud, &self.home, only, false).await.unwrap();
+        swept.into_iter().map(|s| (s.run, s.state)).collect()
+    }
+}
+
+fn fifo(path: &Path) {
+    assert!(std::process::Command::new("mkfifo").arg(path).status().unwrap().success());
+}
+
+async fn owns(ledger: &Ledger, name: &str) {
+    let create = || async { Ok::<_, LedgerError>(Made { id: format!("id-{name}"), value: () }) };
+    ledger.own(Kind::Image, name, create).await.unwrap();
+}
+
+/// Entries that make no sense, each with what is said of it.
+fn odd(world: &World) -> Vec<(&'static str, &'static str)> {
+    File::create(world.at("a-file")).unwrap();
+    fifo(&world.at("a-fifo"));
+    world.record(&world.at("no-lock"), "memory");
+    fs::remove_file(world.at("no-lock").join(LOCK)).unwrap();
+    world.record(&world.at("lock-dir"), "memory");
+    fs::remove_file(world.at("lock-dir").join(LOCK)).unwrap();
+    fs::create_dir(world.at("lock-dir").join(LOCK)).unwrap();
+    world.record(&world.at("lock-fifo"), "memory");
+    fs::remove_file(world.at("lock-fifo").join(LOCK)).unwrap();
+    fifo(&world.at("lock-fifo").join(LOCK));
+    symlink(world.dir.path().join("wiped"), world.at("old-wiped")).unwrap();
+    symlink(world.at("loop"), world.at("loop")).unwrap();
+    let name: &std::ffi::OsStr = std::os::unix::ffi::OsStrExt::from_bytes(b"odd-\xff");
+    File::create(world.home.index().join(name)).unwrap();
+    let mut all = vec![
+        ("a-file", "is no directory"),
+        ("a-fifo", "is no directory"),
+        ("no-lock", "lock cannot be opened"),
+        ("lock-dir", "lock cannot be opened"),
+        ("lock-fifo", "lock"),
+        ("old-wiped", "is gone, and what it wrote down with it"),
+        ("loop", "unknown"),
+        ("odd-\u{fffd}", "is no directory"),
+    ];
+    world.record(&world.at("foreign"), "memory");
+    if std::os::unix::fs::chown(world.at("foreign"), Some(12345), None).is_ok() {
+        all.push(("foreign", "belongs to user 12345"));
+    }
+    all
+}
+
+#[tokio::test]
+async fn what_makes_no_sense_is_told_and_stops_no_other() {
+    let world = World::new();
+    let odd = odd(&world);
+    world.record(&world.at("a-dead"), "memory");
+    world.record(&world.at("z-dead"), "memory");
+    for (run, why) in &odd {
+        let life = world.life(run);
+        assert!(life.starts_with("unknown: ") && life.contains(why), "{run}: {life}");
+    }
+    assert_eq!(bases_of_live_runs(&world.home).unwrap().len(), 0);
+    let swept = world.sweep(&Memory::new(), None).await;
+    for (run, state) in &swept {
+        let wanted = if run.ends_with("dead") { State::Dead } else { State::Unclear };
+        assert_eq!(*state, wanted, "{run}");
+    }
+    assert_eq!(swept.len(), 2 + odd.len() + usize::from(!swept.iter().any(|(r, _)| r == "foreign")));
+    assert!(!world.at("a-dead").exists() && !world.at("z-dead").exists());
+    for (run, _) in odd.iter().filter(|(run, _)| run.is_ascii()) {
+        assert!(fs::symlink_metadata(world.at(run)).is_ok(), "{run} is still there");
+        world.sweep(&Memory::new(), Some(run)).await;
+        assert_eq!(world.life(run), "absent", "{run}, asked for by name");
+        let aside = fs::read_dir(world.at(".aside")).unwrap().flatten();
+        assert_eq!(aside.filter(|e| e.file_name().to_string_lossy().starts_with(run)).count(), 1, "{run}");
+    }
+}
+
+#[tokio::test]
+async fn locks_tell_the_living_from_the_dead_in_both_layouts() {
+    let world = World::new();
+    world.record(&world.at("new"), "memory");
+    let workspace = world.dir.path().join("tree/images/target/x/runs/old");
+    world.record(&workspace, "memory");
+    symlink(&workspace, world.at("old")).unwrap();
+    for (run, dir) in [("new", world.at("new")), ("old", workspace.clone())] {
+        let held = File::options().write(true).open(dir.join(LOCK)).unwrap();
+        held.try_lock().unwrap();
+        assert_eq!(world.life(run), "alive");
+        world.sweep(&Memory::new(), Some(run)).await;
+        assert_eq!(world.life(run), "alive", "not even by name");
+        drop(held);
+        assert_eq!(world.life(run), "dead");
+        world.sweep(&Memory::new(), Some(run)).await;
+        assert_eq!(world.life(run), "absent");
+    }
+    assert!(workspace.join(LEDGER).is_file(), "the workspace is its owner's");
+}
+
+/// A sweep of another cloud would find nothing of it, and must not take that for the end of it.
+#[tokio::test]
+async fn a_run_of_another_cloud_or_of_an_unknown_one_is_not_forgotten() {
+    let world = World::new();
+    world.record(&world.at("elsewhere"), "https://another");
+    let torn = [("empty", ""), ("torn", "{\"record\":\"ru"), ("zeros", "\0\0\0\0\n")];
+    for (run, text) in torn {
+        world.record(&world.at(run), "x");
+        fs::write(world.at(run).join(LEDGER), text).unwrap();
+        fs::write(world.at(run).join("plan.json"), text).unwrap();
+    }
+    let swept = world.sweep(&Memory::new(), None).await;
+    let unclear = torn.map(|(run, _)| (run.to_owned(), State::Unclear));
+    assert_eq!(swept, [&[("elsewhere".to_owned(), State::Elsewhere)][..], &unclear].concat());
+    for run in ["elsewhere", "empty", "torn", "zeros"] {
+        assert_eq!(world.life(run), "dead", "{run}");
+    }
+    assert_eq!(world.sweep(&Memory::new(), Some("elsewhere")).await[0].1, State::Elsewhere);
+    assert_eq!(world.life("elsewhere"), "dead");
+}
+
+#[tokio::test]
+async fn what_a_damaged_ledger_still_tells_is_removed_and_the_record_set_aside() {
+    let world = World::new();
+    let name = Memory::new().name().to_owned();
+    let ledger = world.record(&world.at("r"), &name);
+    owns(&ledger, "one").await;
+    owns(&ledger, "two").await;
+    let text = fs::read_to_string(world.at("r").join(LEDGER)).unwrap();
+    fs::write(world.at("r").join(LEDGER), text.replace("\"name\":\"one\"", "\"na")).unwrap();
+    world.record(&world.at("s"), &name);
+    fs::remove_file(world.at("s").join(LEDGER)).unwrap();
+    fifo(&world.at("s").join(LEDGER));
+    let swept = sweep::sweep(&Memory::new(), &world.home, None, true).await.unwrap();
+    assert!(swept[0].notes[0].contains("line 2 is no record") && world.at("r").exists());
+    let swept = sweep::sweep(&Memory::new(), &world.home, None, false).await.unwrap();
+    assert!(swept[0].notes.last().unwrap().contains("set aside"), "{swept:?}");
+    assert_eq!((world.life("r").as_str(), swept[1].state), ("absent", State::Unclear));
+}
+
+#[test]
+fn what_was_killed_while_it_came_or_went_is_cleared_away() {
+    let world = World::new();
+    for name in [format!("{COMING}a"), format!("{GOING}b"), format!("{COMING}alive")] {
+        world.record(&world.at(&name), "memory");
+    }
+    let held = File::open(world.at(&format!("{COMING}alive")).join(LOCK)).unwrap();
+    held.try_lock().unwrap();
+    assert_eq!(indexed(&world.home).unwrap().len(), 0);
+    tidy(&world.home);
+    let left: Vec<_> = fs::read_dir(world.home.index()).unwrap().flatten().map(|e| e.file_name()).collect();
+    assert_eq!(left, [format!("{COMING}alive").as_str()]);
+}
+
+/// Whether its workspace is there or not: the record under the home says it.
+#[tokio::test]
+async fn a_machine_that_was_left_up_is_kept_until_it_is_asked_for() {
+    let world = World::new();
+    world.record(&world.at("r"), "memory");
+    let opened = Opened { machine: "m".into(), ssh: vec!["ssh".into()] };
+    let record = Record {
+        run: "r".into(),
+        bundle: "images/x".into(),
+        cloud: "memory".into(),
+        started: Timestamp::now(),
+        seconds: 1.0,
+        outcome: "failed".into(),
+        image: None,
+        error: None,
+        leaks: Vec::new(),
+        kept: Some(opened),
+    };
+    fs::write(world.at("r").join("result.json"), serde_json::to_vec(&record).unwrap()).unwrap();
+    assert_eq!(world.sweep(&Memory::new(), None).await, [("r".to_owned(), State::Kept)]);
+    assert_eq!(world.sweep(&Memory::new(), Some("r")).await, [("r".to_owned(), State::Dead)]);
+    assert_eq!(world.life("r"), "absent");
+}
