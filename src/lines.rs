@@ -2,7 +2,7 @@
 //! takes no more memory than one of [`LINE`] bytes, and every byte is looked at once.
 
 /// Bytes kept of one line. What comes after them is counted, and said.
-pub const LINE: usize = 8 << 10;
+pub const LINE: usize = 16 << 10;
 
 /// One stream. Give it what comes ([`take`](Lines::take)), and at its end [`end`](Lines::end).
 #[derive(Debug, Default)]
@@ -59,9 +59,52 @@ impl Lines {
     }
 }
 
+/// `text`, or as much of its beginning as `most` bytes hold, with a mark.
+pub fn cut(text: &str, most: usize) -> String {
+    if text.len() <= most {
+        return text.to_owned();
+    }
+    let end = (0..=most).rev().find(|at| text.is_char_boundary(*at)).unwrap_or(0);
+    format!("{}… [cut, {} bytes more]", &text[..end], text.len() - end)
+}
+
+/// Where `mark` first stands in `bytes`. Every byte is looked at once, but for those that look like the mark's first.
+pub fn find(bytes: &[u8], mark: &[u8]) -> Option<usize> {
+    let first = mark.first()?;
+    let mut from = 0;
+    while let Some(at) = bytes[from..].iter().position(|b| b == first) {
+        if bytes[from + at..].starts_with(mark) {
+            return Some(from + at);
+        }
+        from += at + 1;
+    }
+    None
+}
+
+/// The end of `text`, at most `most` bytes of it.
+pub fn end_of(text: &str, most: usize) -> &str {
+    let from = text.len().saturating_sub(most);
+    let from = (from..=text.len()).find(|at| text.is_char_boundary(*at)).unwrap_or(text.len());
+    &text[from..]
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn marks_are_found() {
+        for (bytes, mark, at) in [("aab", "ab", Some(1)), ("aa", "ab", None), ("", "a", None), ("ab", "ab", Some(0)), ("xxa", "ab", None)] {
+            assert_eq!(find(bytes.as_bytes(), mark.as_bytes()), at, "{bytes} {mark}");
+        }
+    }
+
+    #[test]
+    fn texts_are_cut_between_characters() {
+        assert_eq!(cut("\u{e9}\u{e9}", 4), "\u{e9}\u{e9}");
+        assert_eq!(cut("\u{e9}\u{e9}", 3), "\u{e9}… [cut, 2 bytes more]");
+        assert_eq!((end_of("a\u{e9}", 2), end_of("a\u{e9}", 1), end_of("a", 9)), ("\u{e9}", "", "a"));
+    }
 
     fn lines(pieces: &[&[u8]]) -> Vec<String> {
         let (mut lines, mut got) = (Lines::default(), Vec::new());
