@@ -259,14 +259,14 @@ mod tests {
     /// Each look ends in time whatever the console is made of; one of a megabyte of `[` took the old parser many minutes.
     #[test]
     fn a_hostile_console_is_read_in_time() {
-        let size = 5 << 20;
+        let size = 512 << 10;
         for unit in
             ["[", "[    1.23456", "\x1b[", "\x1b]", BEGIN, END, "ssh-ed25519 ", "ssh-ed25519 AAAA\n", "\n", "(initramfs)", "\u{202e}"]
         {
             for (before, after) in [("", ""), (BEGIN, END), ("] Linux version ", "Dropping to a shell!")] {
                 let console = format!("{before}{}{after}", unit.repeat(size / unit.len()));
                 let begin = std::time::Instant::now();
-                (host_keys(&console), tail(&console, 30), trouble(&console));
+                let _ = (host_keys(&console), tail(&console, 30), trouble(&console));
                 assert!(begin.elapsed() < std::time::Duration::from_secs(20), "{unit:?} {before:?}: {:?}", begin.elapsed());
             }
         }
@@ -304,7 +304,7 @@ mod tests {
                 let blob = key.split(' ').nth(1).unwrap();
                 assert!(console.contains(blob) || without_kernel(console).contains(blob), "{console:?} {key}");
             }
-            (tail(console, 3), trouble(console));
+            let _ = (tail(console, 3), trouble(console));
         }
     }
 }

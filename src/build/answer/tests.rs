@@ -6,10 +6,13 @@ use async_trait::async_trait;
 use super::*;
 use crate::remote::{OnOutput, OnProgress};
 
+/// What a machine prints, from the script that it was sent.
+type Saying = dyn Fn(&str) -> Vec<u8> + Send + Sync;
+
 /// A machine that runs scripts on this one, with `before` printed by its login script; or one that says what it likes.
 enum Guest {
     Runs { before: &'static str },
-    Says(Box<dyn Fn(&str) -> Vec<u8> + Send + Sync>),
+    Says(Box<Saying>),
 }
 
 #[async_trait]
