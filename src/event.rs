@@ -187,7 +187,7 @@ pub struct Stamped {
     pub event: Event,
 }
 
-/// Takes events as they come. Must not block for long: the build waits for it.
+/// Takes events as they come. Must never wait for a reader (a terminal, a pipe): the build and the signals wait for it.
 pub trait Sink: Send {
     fn take(&mut self, event: &Stamped);
 }

@@ -14,25 +14,33 @@ use jiff::Timestamp;
 
 use crate::event::{Check, Event, Sink, Stamped, Verdict};
 
+pub mod budget;
 pub mod words;
 
+use budget::{Budget, OUTPUT};
+
 /// `build.<image name>.log`: every event with its time (UTC), stages under a rule (`==== boot ====`).
-/// The last line is [`words::final_line`], bare, as the terminal shows it.
-pub struct LogFile(File);
+/// The last line is [`words::final_line`], bare, as the terminal shows it. Of output it holds [`budget::OUTPUT`] bytes.
+pub struct LogFile(File, Budget);
 
 impl LogFile {
     /// Begins the file anew, readable for all: CI archives it under another user.
     pub fn create(path: &Path) -> io::Result<Self> {
         let file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o644).open(path)?;
         file.set_permissions(Permissions::from_mode(0o644))?; // whatever the umask says
-        Ok(Self(file))
+        Ok(Self(file, Budget::default()))
     }
 }
 
 impl Sink for LogFile {
     fn take(&mut self, event: &Stamped) {
-        // One write per event: complete lines are there for `tail -f`, and after a kill.
-        let _ = self.0.write_all(entry(event).as_bytes());
+        let file = &mut self.0;
+        self.1.pass(event, &mut |event| {
+            let entry = entry(event);
+            // One write per event: complete lines are there for `tail -f`, and after a kill.
+            let _ = file.write_all(entry.as_bytes());
+            entry.len()
+        });
     }
 }
 
@@ -108,17 +116,25 @@ fn lines(out: &mut String, at: Timestamp, prefix: &str, text: &str) {
 }
 
 /// `events.jsonl`: one [`Stamped`] per line, appended, so that a run that goes on under another process stays one file.
-pub struct EventFile(File);
+/// Of output it holds [`budget::OUTPUT`] bytes.
+pub struct EventFile(File, Budget);
 
 impl EventFile {
     pub fn open(path: &Path) -> io::Result<Self> {
-        Ok(Self(OpenOptions::new().append(true).create(true).open(path)?))
+        let file = OpenOptions::new().append(true).create(true).open(path)?;
+        let used = file.metadata()?.len();
+        Ok(Self(file, Budget::new(OUTPUT.saturating_sub(used))))
     }
 }
 
 impl Sink for EventFile {
     fn take(&mut self, event: &Stamped) {
-        let _ = self.0.write_all(json_line(event).as_bytes());
+        let file = &mut self.0;
+        self.1.pass(event, &mut |event| {
+            let line = json_line(event);
+            let _ = file.write_all(line.as_bytes());
+            line.len()
+        });
     }
 }
 
@@ -131,6 +147,8 @@ pub fn json_line(event: &Stamped) -> String {
 
 /// Lines of output that a [`Recorder`] keeps: enough for a report's log tail, and a bound for a build that babbles.
 const OUTPUT_KEPT: usize = 2000;
+/// Bytes of them.
+const OUTPUT_BYTES: usize = 4 << 20;
 
 /// Keeps the events of a run in memory, for the reports. Clones share the record: one is the sink, one is asked.
 #[derive(Clone, Default)]
@@ -142,10 +160,24 @@ struct Record {
     count: u64,
     events: Vec<(u64, Stamped)>,
     output: VecDeque<(u64, Stamped)>,
+    /// Bytes of the lines in `output`.
+    bytes: usize,
+}
+
+impl Record {
+    fn keep(&mut self, entry: (u64, Stamped)) {
+        let size = |(_, stamped): &(u64, Stamped)| if let Event::Output { line, .. } = &stamped.event { line.len() } else { 0 };
+        self.bytes += size(&entry);
+        self.output.push_back(entry);
+        while self.output.len() > OUTPUT_KEPT || self.bytes > OUTPUT_BYTES {
+            let Some(first) = self.output.pop_front() else { break };
+            self.bytes -= size(&first);
+        }
+    }
 }
 
 impl Recorder {
-    /// All events so far in their order, except: of output only the last 2000 lines, of progress in a row only the last.
+    /// All events so far in their order, except: of output only the last 2000 lines (4 MiB), of progress in a row only the last.
     pub fn events(&self) -> Vec<Stamped> {
         let record = self.0.lock().expect("a sink panicked");
         let mut all: Vec<_> = record.events.iter().chain(&record.output).collect();
@@ -177,12 +209,7 @@ impl Sink for Recorder {
         record.count += 1;
         let entry = (record.count, event.clone());
         match &event.event {
-            Event::Output { .. } => {
-                if record.output.len() == OUTPUT_KEPT {
-                    record.output.pop_front();
-                }
-                record.output.push_back(entry);
-            }
+            Event::Output { .. } => record.keep(entry),
             Event::Progress { .. } => {
                 if let Some(last) = record.events.last_mut().filter(|(_, e)| matches!(e.event, Event::Progress { .. })) {
                     *last = entry;

@@ -1,5 +1,20 @@
 //! What the serial console tells: the host keys of a machine, and why one did not come up.
+//!
+//! The machine writes it, and may be hostile: only its end counts ([`RECENT`]), every byte of that is looked at a fixed number
+//! of times, and what is taken out of it has bounds of its own.
 use ssh_key::PublicKey;
+
+use crate::lines;
+use crate::log::words;
+
+/// Bytes of a console that are looked at.
+const RECENT: usize = 4 << 20;
+/// Bytes of a block of host keys that are looked at; an honest one has some 2 KiB, and a few messages of the kernel.
+const BLOCK: usize = 64 << 10;
+/// Host keys taken from a block; OpenSSH makes four at most.
+const KEYS: usize = 16;
+/// Bytes of a line that is shown.
+const SHOWN: usize = 1000;
 
 const BEGIN: &str = "-----BEGIN SSH HOST KEY KEYS-----";
 const END: &str = "-----END SSH HOST KEY KEYS-----";
@@ -7,24 +22,22 @@ const END: &str = "-----END SSH HOST KEY KEYS-----";
 /// The host keys that cloud-init printed: those of the last complete block, for a log may hold several boots. Keys of kinds
 /// that we cannot read (ECDSA) are left out; empty when there is no block yet.
 pub fn host_keys(console: &str) -> Vec<PublicKey> {
-    let mut found = Vec::new();
-    let mut rest = console;
-    while let Some(begin) = rest.find(BEGIN) {
-        rest = &rest[begin + BEGIN.len()..];
-        let Some(end) = rest.find(END) else { break };
-        // A block that a power-off cut short has no end; the end found is that of a later one.
-        let block = &rest[..end];
-        let block = block.rfind(BEGIN).map_or(block, |again| &block[again + BEGIN.len()..]);
-        found = keys_of(block);
-        rest = &rest[end + END.len()..];
-    }
-    found
+    let console = lines::end_of(console, RECENT);
+    // A block that a power-off cut short has no end; the end found is that of a later one, with a begin of its own.
+    let Some(begin) = console.rfind(END).and_then(|end| console[..end].rfind(BEGIN)) else { return Vec::new() };
+    let block = &console[begin + BEGIN.len()..];
+    let block = &block[..block.find(END).unwrap_or(0)];
+    let short = (0..=block.len().min(BLOCK)).rev().find(|at| block.is_char_boundary(*at)).unwrap_or(0);
+    keys_of(&block[..short])
 }
 
 fn keys_of(block: &str) -> Vec<PublicKey> {
     let mut keys: Vec<PublicKey> = Vec::new();
     let whole = without_kernel(block);
     for line in block.lines().chain(whole.lines()) {
+        if keys.len() == KEYS {
+            break;
+        }
         let mut words = line.split_whitespace();
         // Whatever a logger puts before it, the key begins with the name of its kind.
         while let Some(word) = words.next() {
@@ -59,24 +72,31 @@ fn without_kernel(block: &str) -> String {
 
 /// Where `[   12.345678]` stands in a line.
 fn kernel_stamp(line: &str) -> Option<usize> {
-    line.match_indices('[').map(|(at, _)| at).find(|&at| {
-        line[at + 1..].split_once(']').is_some_and(|(stamp, _)| {
-            stamp
-                .trim_start()
-                .split_once('.')
-                .is_some_and(|(s, us)| !s.is_empty() && us.len() == 6 && s.bytes().chain(us.bytes()).all(|b| b.is_ascii_digit()))
-        })
-    })
+    line.match_indices('[').map(|(at, _)| at).find(|at| begins_with_stamp(&line.as_bytes()[at + 1..]))
 }
 
-/// The last `lines` lines that have something to read in them, without terminal control.
-pub fn tail(console: &str, lines: usize) -> Vec<String> {
-    let mut tail: Vec<String> = console.rsplit(['\n', '\r']).map(printable).filter(|line| !line.is_empty()).take(lines).collect();
+/// `   12.345678]`: blanks, seconds, six digits. Looks at no more than what a stamp can be long, whatever follows.
+fn begins_with_stamp(text: &[u8]) -> bool {
+    const BLANKS: usize = 16;
+    const SECONDS: usize = 16;
+    let blanks = text.iter().take(BLANKS).take_while(|b| **b == b' ').count();
+    let text = &text[blanks..];
+    let seconds = text.iter().take(SECONDS).take_while(|b| b.is_ascii_digit()).count();
+    seconds > 0
+        && matches!(&text[seconds..], [b'.', micros @ .., ] if micros.len() > 6
+            && micros[..6].iter().all(u8::is_ascii_digit)
+            && micros[6] == b']')
+}
+
+/// The last `count` lines that have something to read in them, without terminal control.
+pub fn tail(console: &str, count: usize) -> Vec<String> {
+    let console = lines::end_of(console, RECENT);
+    let mut tail: Vec<String> = console.rsplit(['\n', '\r']).map(printable).filter(|line| !line.is_empty()).take(count).collect();
     tail.reverse();
     tail
 }
 
-/// Without escape sequences and control characters.
+/// Without escape sequences, control characters and what reorders text; cut if it is long.
 fn printable(line: &str) -> String {
     let mut text = String::new();
     let mut chars = line.chars();
@@ -98,7 +118,7 @@ fn printable(line: &str) -> String {
             c => text.push(c),
         }
     }
-    text.trim().to_string()
+    lines::cut(&words::clean(text.trim()), SHOWN)
 }
 
 /// What a machine says that will not come up by itself, and what that means.
@@ -117,6 +137,7 @@ const TROUBLE: &[(&str, &str)] = &[
 
 /// One line for the error message if the present boot, the last of the log, came to an end that waiting does not mend.
 pub fn trouble(console: &str) -> Option<String> {
+    let console = lines::end_of(console, RECENT);
     // Firmware, then kernel: whichever began last begins the present boot.
     let begin = ["SeaBIOS (version", "] Linux version "].iter().filter_map(|m| console.rfind(m)).max().unwrap_or(0);
     let boot = &console[begin..];
@@ -233,5 +254,57 @@ mod tests {
         let panic = include_str!("../../test-tools/fixtures/console/kernel-panic.log");
         assert_eq!(trouble(&format!("{panic}{SMOKE}")), None);
         assert!(trouble(&format!("{SMOKE}{panic}")).is_some());
+    }
+
+    /// Each look ends in time whatever the console is made of; one of a megabyte of `[` took the old parser many minutes.
+    #[test]
+    fn a_hostile_console_is_read_in_time() {
+        let size = 512 << 10;
+        for unit in
+            ["[", "[    1.23456", "\x1b[", "\x1b]", BEGIN, END, "ssh-ed25519 ", "ssh-ed25519 AAAA\n", "\n", "(initramfs)", "\u{202e}"]
+        {
+            for (before, after) in [("", ""), (BEGIN, END), ("] Linux version ", "Dropping to a shell!")] {
+                let console = format!("{before}{}{after}", unit.repeat(size / unit.len()));
+                let begin = std::time::Instant::now();
+                let _ = (host_keys(&console), tail(&console, 30), trouble(&console));
+                assert!(begin.elapsed() < std::time::Duration::from_secs(20), "{unit:?} {before:?}: {:?}", begin.elapsed());
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_taken_out_is_bounded() {
+        let many: String = (0..100).map(|_| crate::remote::keys::generate_key("x").public_key().to_openssh().unwrap() + "\n").collect();
+        assert_eq!(host_keys(&format!("{BEGIN}\n{many}{END}")).len(), KEYS);
+        let far = format!("{BEGIN}\n{}\n{KEY}\n{END}", "x".repeat(BLOCK));
+        assert!(host_keys(&far).is_empty(), "a key behind more than a block");
+        let old = format!("{SMOKE}{}", "x".repeat(RECENT));
+        assert!(host_keys(&old).is_empty(), "only the end of a console counts");
+        assert!(tail(&"x".repeat(1 << 20), 30)[0].len() < SHOWN + 100);
+        assert!(trouble(&format!("Kernel panic - not syncing: {}", "x".repeat(1 << 20))).unwrap().len() < SHOWN + 100);
+        let reordered = tail("\u{202e}evil\u{2066}", 1).remove(0);
+        assert!(reordered.contains("evil") && !reordered.contains(['\u{202e}', '\u{2066}']), "{reordered}");
+    }
+
+    /// Whatever comes: no panic, and no key that was not there whole.
+    #[test]
+    fn anything_may_come() {
+        let mut seed = 0x2545_f491_4f6c_dd1du64;
+        let mut random = move |below: usize| {
+            seed ^= seed << 13;
+            seed ^= seed >> 7;
+            seed ^= seed << 17;
+            (seed % below as u64) as usize
+        };
+        let parts = [BEGIN, END, KEY, OTHER, "\r\n", "[   12.345678] x", "[", "]", "\x1b[31m", "\u{e9}", "] Linux version ", "(initramfs)"];
+        for _ in 0..20_000 {
+            let console: String = (0..random(14)).map(|_| parts[random(parts.len())]).collect();
+            let console = lines::end_of(&console, random(200));
+            for key in keys(console) {
+                let blob = key.split(' ').nth(1).unwrap();
+                assert!(console.contains(blob) || without_kernel(console).contains(blob), "{console:?} {key}");
+            }
+            let _ = (tail(console, 3), trouble(console));
+        }
     }
 }

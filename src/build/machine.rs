@@ -4,11 +4,12 @@ use std::time::{Duration, Instant};
 
 use ssh_key::{PrivateKey, PublicKey};
 
+use super::answer::{self, NoAnswer, say};
 use super::{BuildError, Opened, Site, cloud_init, console, watch};
 use crate::cloud::{BootPlace, BootSpec, Machine, Power};
 use crate::image::{self, Image};
 use crate::plan::{GIB, MachinePlan};
-use crate::remote::{Command, Exit, Remote, RemoteError, Stream, Target, keys};
+use crate::remote::{Remote, Target, keys};
 
 /// A machine that is up and logged in to.
 pub struct Running {
@@ -22,7 +23,8 @@ pub struct Running {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Identity {
     pub machine: String,
-    pub machine_id: String,
+    /// 32 hexadecimal digits, or what it has instead.
+    pub machine_id: Result<String, String>,
     /// In OpenSSH's one-line form, without comments.
     pub host_keys: Vec<String>,
 }
@@ -42,16 +44,15 @@ impl Running {
     }
 
     pub(super) async fn identity(&self) -> Result<Identity, BuildError> {
-        let text = say(&*self.remote, "cat /etc/machine-id", Duration::from_secs(60)).await.map_err(|reason| BuildError::NotReady {
-            machine: self.machine.name.clone(),
-            reason: format!("cannot read its machine-id: {reason}"),
-            console: Vec::new(),
-        })?;
-        Ok(Identity {
-            machine: self.machine.name.clone(),
-            machine_id: text.trim().to_owned(),
-            host_keys: self.target.host_keys.iter().map(plain_key).collect(),
-        })
+        let machine_id = match answer::machine_id(&*self.remote, Duration::from_secs(60)).await {
+            Ok(id) => Ok(id),
+            Err(NoAnswer::Strange { said, .. }) => Err(said),
+            Err(reason) => {
+                let (machine, reason) = (self.machine.name.clone(), format!("cannot read its machine-id: {reason}"));
+                return Err(BuildError::NotReady { machine, reason, console: Vec::new() });
+            }
+        };
+        Ok(Identity { machine: self.machine.name.clone(), machine_id, host_keys: self.target.host_keys.iter().map(plain_key).collect() })
     }
 }
 
@@ -109,7 +110,7 @@ impl SshFiles {
     }
 }
 
-fn write_private(path: &std::path::Path, text: &[u8]) -> Result<(), BuildError> {
+pub(super) fn write_private(path: &std::path::Path, text: &[u8]) -> Result<(), BuildError> {
     use std::io::Write;
     use std::os::unix::fs::OpenOptionsExt;
     let io = |source| BuildError::Io { path: path.into(), source };
@@ -230,47 +231,6 @@ pub(super) async fn cloud_init_done(site: &Site<'_>, running: &Running, deadline
         Ok(_) => Ok(()),
         Err(reason) => Err(not_ready(site, &running.machine, format!("cloud-init did not end well: {reason}")).await),
     }
-}
-
-/// Runs a short script and gives its standard output; anything but exit code 0 is an error with what it said.
-pub(super) async fn say(remote: &dyn Remote, script: &str, deadline: Duration) -> Result<String, String> {
-    said(remote, script, false, deadline).await
-}
-
-pub(super) async fn say_as_root(remote: &dyn Remote, script: &str, deadline: Duration) -> Result<String, String> {
-    said(remote, script, true, deadline).await
-}
-
-async fn said(remote: &dyn Remote, script: &str, sudo: bool, deadline: Duration) -> Result<String, String> {
-    let (exit, out, err) = answer(remote, script, sudo, deadline).await.map_err(|e| e.to_string())?;
-    match exit {
-        Exit::Code(0) => Ok(out),
-        Exit::Code(code) => Err(format!("exit code {code}: {}", format!("{out}{err}").trim().replace('\n', "; "))),
-        Exit::Signal(name) => Err(format!("killed by SIG{name}")),
-    }
-}
-
-/// Runs a short script: how it ended on the machine, its standard output, its standard error.
-pub(super) async fn answer(
-    remote: &dyn Remote,
-    script: &str,
-    sudo: bool,
-    deadline: Duration,
-) -> Result<(Exit, String, String), RemoteError> {
-    let said = Arc::new(std::sync::Mutex::new((Vec::new(), Vec::new())));
-    let keep = said.clone();
-    let command = Command { script: script.into(), args: Vec::new(), env: Default::default(), sudo, deadline };
-    let exit = remote
-        .exec(
-            command,
-            Box::new(move |stream, bytes| {
-                let mut said = keep.lock().expect("plain pushes do not panic");
-                if stream == Stream::Stdout { said.0.extend_from_slice(bytes) } else { said.1.extend_from_slice(bytes) }
-            }),
-        )
-        .await?;
-    let said = said.lock().expect("plain pushes do not panic");
-    Ok((exit, String::from_utf8_lossy(&said.0).into_owned(), String::from_utf8_lossy(&said.1).into_owned()))
 }
 
 /// Orderly stop, then the disk becomes a staged image.

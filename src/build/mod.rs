@@ -13,10 +13,13 @@ use crate::image::{self, Image, State};
 use crate::plan::Plan;
 use crate::remote::{Connect, RemoteError};
 
+mod answer;
 pub mod checks;
 mod child;
 pub mod cloud_init;
 pub mod console;
+mod heard;
+mod inventory;
 mod machine;
 mod provision;
 mod smoke;

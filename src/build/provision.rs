@@ -1,15 +1,16 @@
 //! The steps of a bundle on the builder, one after the other, each with a deadline and under watch; then tidy.
 use std::path::Path;
-use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
+use super::answer::{self, NoAnswer, exit_text};
+use super::heard::{LastLines, REASON, lines_to};
 use super::machine::{self, Running, SshFiles};
-use super::{BuildError, Site, child, exec_reason, tidy as tidy_script, watch};
-use crate::ansible;
-use crate::event::{Event, Events, seconds};
+use super::{BuildError, Site, child, exec_reason, inventory, tidy as tidy_script, watch};
+use crate::event::{Event, seconds};
 use crate::exec::{self, Cmd};
 use crate::plan::{ActionPlan, StepPlan};
-use crate::remote::{Command, Exit, OnOutput, RemoteError, Stream};
+use crate::remote::{Command, Exit, RemoteError};
+use crate::{ansible, lines};
 
 /// Of Ansible's `ssh`, in the run's scratch directory.
 const CONTROL_SOCKET: &str = "cm";
@@ -129,8 +130,7 @@ async fn shell(
     let exit = builder.remote.exec(command, lines_to(site.cx.events.clone(), source, last.clone())).await?;
     Ok(match exit {
         Exit::Code(0) => Ok(()),
-        Exit::Code(code) => Err(last.reason(format!("exit code {code}"))),
-        Exit::Signal(name) => Err(last.reason(format!("killed by SIG{name}"))),
+        exit => Err(last.reason(exit_text(&exit))),
     })
 }
 
@@ -142,62 +142,6 @@ fn factory_env(site: &Site<'_>) -> std::collections::BTreeMap<String, String> {
         .into()
 }
 
-/// The last lines that were printed, for error texts.
-#[derive(Clone, Default)]
-pub(super) struct LastLines(Arc<Mutex<std::collections::VecDeque<String>>>);
-
-impl LastLines {
-    pub(super) fn push(&self, line: &str) {
-        let mut lines = self.0.lock().expect("pushes do not panic");
-        if lines.len() == 400 {
-            lines.pop_front();
-        }
-        lines.push_back(line.to_owned());
-    }
-
-    pub(super) fn all(&self) -> Vec<String> {
-        self.0.lock().expect("pushes do not panic").iter().cloned().collect()
-    }
-
-    /// `what`, with the last line that says something.
-    pub(super) fn reason(&self, what: String) -> String {
-        match self.all().iter().rev().find(|l| !l.trim().is_empty()) {
-            Some(line) => format!("{what}: {}", line.trim()),
-            None => what,
-        }
-    }
-}
-
-/// Cuts the two streams into lines and sends them to the events.
-pub(super) fn lines_to(events: Events, source: &'static str, last: LastLines) -> OnOutput {
-    let mut rest = [Vec::new(), Vec::new()];
-    let line = move |text: &[u8]| {
-        let text = String::from_utf8_lossy(text);
-        last.push(&text);
-        events.output(source, text.trim_end_matches('\r'));
-    };
-    struct Cut<F: FnMut(&[u8])>([Vec<u8>; 2], F);
-    impl<F: FnMut(&[u8])> Drop for Cut<F> {
-        // What came without a line end at the very end.
-        fn drop(&mut self) {
-            for rest in &self.0 {
-                if !rest.is_empty() {
-                    (self.1)(rest);
-                }
-            }
-        }
-    }
-    let mut cut = Cut([std::mem::take(&mut rest[0]), std::mem::take(&mut rest[1])], move |t: &[u8]| line(t));
-    Box::new(move |stream, bytes| {
-        let index = usize::from(stream == Stream::Stderr);
-        cut.0[index].extend_from_slice(bytes);
-        while let Some(end) = cut.0[index].iter().position(|b| *b == b'\n') {
-            let text: Vec<u8> = cut.0[index].drain(..=end).collect();
-            (cut.1)(&text[..end]);
-        }
-    })
-}
-
 async fn ansible_playbook(
     site: &Site<'_>,
     builder: &Running,
@@ -207,8 +151,9 @@ async fn ansible_playbook(
     extra_vars: &serde_json::Map<String, serde_json::Value>,
     tags: &[String],
 ) -> Result<(), BuildError> {
-    let cmd = ansible_command(site, builder, step, playbook, extra_vars, tags).await?;
     let failed = |reason: String| BuildError::Step { index, name: step.name.clone(), reason };
+    let inventory = inventory::write(site, builder).await?.map_err(failed)?;
+    let cmd = ansible_command(site, builder, step, playbook, extra_vars, tags, &inventory)?;
     let last = LastLines::default();
     let (events, keep) = (site.cx.events.clone(), last.clone());
     let name = format!("{} ansible-playbook {index}", site.plan.run);
@@ -226,7 +171,7 @@ async fn ansible_playbook(
             }
         }
         Ok(status) => Err(failed(match ansible::failure(&last.all()) {
-            Some(f) => f.to_string(),
+            Some(f) => lines::cut(&f.to_string(), 8 * REASON),
             None => last.reason(exec::status_text(status)),
         })),
         Err(child::ChildError::Exec(e)) => Err(failed(exec_reason(e)?)),
@@ -235,34 +180,20 @@ async fn ansible_playbook(
 }
 
 /// The real `ansible-playbook`, over the system's `ssh`, as strict as our own sessions: pinned host key, one key, nobody's config.
-async fn ansible_command(
+fn ansible_command(
     site: &Site<'_>,
     builder: &Running,
     step: &StepPlan,
     playbook: &Path,
     extra_vars: &serde_json::Map<String, serde_json::Value>,
     tags: &[String],
+    inventory: &Path,
 ) -> Result<Cmd, BuildError> {
     let files = SshFiles::write(site, builder)?;
     let write = |name: &str, text: String| {
         let path = site.scratch.join(name);
         std::fs::write(&path, text).map_err(|source| BuildError::Io { path: path.clone(), source }).map(|()| path)
     };
-    let target = &builder.target;
-    // The interpreter is looked up over the session that is open anyway; Ansible's own discovery takes it two logins and a start
-    // of Python in every playbook. Where there is none by that name, Ansible looks for itself.
-    let python = match site.cx.cancel.or(machine::say(&*builder.remote, "command -v python3", Duration::from_secs(60))).await? {
-        Ok(path) => path.trim().to_owned(),
-        Err(_) => "auto_silent".to_owned(),
-    };
-    // The host is in `local`, the group the ancestor's playbooks name, and in `all`.
-    let inventory = write(
-        "inventory",
-        format!(
-            "[local]\n{} ansible_host={} ansible_port={} ansible_user={} ansible_python_interpreter={python}\n",
-            builder.machine.name, target.host, target.port, target.user
-        ),
-    )?;
     let mut options = files.options();
     // A name this short, because a socket's path has at most 108 bytes; in a directory of the run, because `sweep` knows a
     // master by it (OpenSSH writes its title over the environment, and the run's mark is lost).
@@ -280,6 +211,7 @@ async fn ansible_command(
         .env("ANSIBLE_TIMEOUT", "60")
         .env("ANSIBLE_LOCAL_TEMP", site.scratch.join("ansible").to_string_lossy())
         .env("ANSIBLE_NOCOLOR", "1")
+        .env("ANSIBLE_INVENTORY_ENABLED", "yaml")
         .env("ANSIBLE_RETRY_FILES_ENABLED", "False")
         .env("ANSIBLE_STDOUT_CALLBACK", "default")
         .env("PYTHONUNBUFFERED", "1")
@@ -317,27 +249,28 @@ async fn stop_ssh_master(site: &Site<'_>) {
 
 /// Restarts the machine and waits until another boot of it answers.
 async fn reboot(site: &Site<'_>, builder: &mut Running, index: usize, step: &StepPlan) -> Result<(), BuildError> {
-    const BOOT_ID: &str = "cat /proc/sys/kernel/random/boot_id";
-    let failed = |reason: String| BuildError::Step { index, name: step.name.clone(), reason };
+    let failed = |reason: NoAnswer| BuildError::Step { index, name: step.name.clone(), reason: reason.to_string() };
     let deadline = Instant::now() + Duration::from_secs(step.timeout);
     let short = Duration::from_secs(60);
-    let before = site.cx.cancel.or(machine::say(&*builder.remote, BOOT_ID, short)).await?.map_err(failed)?;
+    let before = site.cx.cancel.or(answer::boot_id(&*builder.remote, short)).await?.map_err(failed)?;
     // The answer may or may not arrive before the connection goes down: only the new boot ID counts.
     let command = "sudo -n systemctl reboot || sudo -n shutdown -r now";
-    let said = site.cx.cancel.or(machine::say(&*builder.remote, command, short)).await?;
-    if let Err(reason) = &said
-        && reason.starts_with("exit code")
+    if let Err(refused @ NoAnswer::Exit { exit: Exit::Code(_), .. }) =
+        site.cx.cancel.or(answer::say(&*builder.remote, command, short)).await?
     {
-        return Err(failed(reason.clone()));
+        return Err(failed(refused));
     }
     stop_ssh_master(site).await;
     loop {
         builder.remote = machine::reach(site, &builder.machine, &builder.target, deadline).await?;
-        match site.cx.cancel.or(machine::say(&*builder.remote, BOOT_ID, Duration::from_secs(20))).await? {
+        match site.cx.cancel.or(answer::boot_id(&*builder.remote, Duration::from_secs(20))).await? {
             Ok(now) if now != before => break,
             // Still the old boot on its way down, or the connection went with it.
             _ if Instant::now() < deadline => site.cx.cancel.pause(Duration::from_millis(500)).await?,
-            _ => return Err(failed(format!("the machine did not restart within {} s", step.timeout))),
+            _ => {
+                let reason = format!("the machine did not restart within {} s", step.timeout);
+                return Err(BuildError::Step { index, name: step.name.clone(), reason });
+            }
         }
     }
     machine::cloud_init_done(site, builder, deadline).await
@@ -351,8 +284,7 @@ pub(super) async fn tidy(site: &Site<'_>, builder: &Running) -> Result<(), Build
     let exit = site.cx.cancel.or(builder.remote.exec(command, lines_to(site.cx.events.clone(), "tidy", last.clone()))).await?;
     match exit {
         Ok(Exit::Code(0)) => Ok(()),
-        Ok(Exit::Code(code)) => Err(BuildError::Tidy(last.reason(format!("exit code {code}")))),
-        Ok(Exit::Signal(name)) => Err(BuildError::Tidy(last.reason(format!("killed by SIG{name}")))),
+        Ok(exit) => Err(BuildError::Tidy(last.reason(exit_text(&exit)))),
         Err(e) => Err(BuildError::Tidy(e.to_string())),
     }
 }

@@ -43,6 +43,12 @@ struct Answers {
 
 struct FakeRemote(Fake, u16);
 
+/// What a machine prints that runs `script`: of a question the answer between its marks.
+fn answer(script: &str, text: &str) -> String {
+    let marks = script.split_once("trap 'printf \"\\036").and_then(|(_, rest)| rest.split_once(' '));
+    marks.map_or(text.to_owned(), |(id, _)| format!("\x1e{id} answer\n{text}\x1e{id} end\n"))
+}
+
 #[async_trait]
 impl Connect for Fake {
     async fn connect(&self, target: &Target, _: Duration) -> Result<Arc<dyn Remote>, RemoteError> {
@@ -69,14 +75,15 @@ impl Remote for FakeRemote {
         }
         if command.script.contains("/etc/machine-id") && !command.sudo {
             let id = if answers.same_machine_id { 7 } else { self.1 };
-            output(Stream::Stdout, format!("{id:032x}\n").as_bytes());
+            output(Stream::Stdout, answer(&command.script, &format!("{id:032x}\n")).as_bytes());
         } else if command.script.contains("boot_id") {
             answers.boots += u32::from(!answers.never_reboots);
-            output(Stream::Stdout, format!("{}\n", answers.boots).as_bytes());
-        } else if command.script == "id -u" {
-            output(Stream::Stdout, b"0\n");
+            let id = format!("00000000-0000-4000-8000-{:012x}\n", answers.boots);
+            output(Stream::Stdout, answer(&command.script, &id).as_bytes());
+        } else if command.script.ends_with("\nid -u") {
+            output(Stream::Stdout, answer(&command.script, "0\n").as_bytes());
         } else {
-            output(Stream::Stdout, b"all is well\n");
+            output(Stream::Stdout, answer(&command.script, "all is well\n").as_bytes());
         }
         let code = answers.exits.iter().find(|(text, _)| command.script.contains(text.as_str())).map_or(0, |(_, code)| *code);
         Ok(Exit::Code(code))
@@ -164,6 +171,7 @@ impl World {
             timeouts: TimeoutPlan { boot: 5, ssh: 5, capture: 5, upload: 5, shutdown: 5, source: 5 },
             commit: None,
             keep: None,
+            ansible: None,
         }
     }
 

@@ -330,8 +330,7 @@ pub fn out(text: &str) {
     let _ = writeln!(std::io::stdout(), "{}", text.trim_end_matches('\n'));
 }
 
-/// A line on standard error.
+/// A line on standard error. A reader that does not read is not waited for.
 pub fn err(text: &str) {
-    use std::io::Write;
-    let _ = writeln!(std::io::stderr(), "{}", text.trim_end_matches('\n'));
+    show::patient::stderr(format!("{}\n", text.trim_end_matches('\n')).as_bytes());
 }

@@ -13,10 +13,12 @@ use std::time::Duration;
 use crate::event::Sink;
 use crate::run::Show;
 
+mod apart;
 mod bar;
 mod board;
 mod current;
 mod json;
+pub(super) mod patient;
 mod plain;
 
 pub use json::Json;
@@ -93,12 +95,18 @@ impl Terminal {
 pub fn sink(mode: Progress, verbosity: i8, terminal: &Terminal) -> Box<dyn Sink> {
     let paint = Paint(terminal.has_colours());
     let live = verbosity >= 0 && terminal.is_live();
-    match mode {
+    let sink: Box<dyn Sink> = match mode {
         Progress::Json => Box::new(Json::new(io::stdout())),
         Progress::Bar if live => Box::new(bar::Bar::new(paint, verbosity)),
         Progress::Auto if live && !terminal.is_ci() => Box::new(bar::Bar::new(paint, verbosity)),
         _ => Box::new(Plain::new(Box::new(io::stderr()), paint, verbosity, plain::Pace::default())),
-    }
+    };
+    apart(mode, verbosity, sink)
+}
+
+/// The sink on a thread of its own, for its reader may stop reading.
+fn apart(mode: Progress, verbosity: i8, sink: Box<dyn Sink>) -> Box<dyn Sink> {
+    Box::new(apart::Apart::new(sink, mode == Progress::Json || verbosity > 0))
 }
 
 /// Sinks for runs side by side, from the label of a bundle: a live line each; elsewhere lines that begin with the label.
@@ -107,14 +115,14 @@ pub fn side_by_side(mode: Progress, verbosity: i8, terminal: &Terminal) -> Box<S
     let live = verbosity >= 0 && terminal.is_live();
     let barred = mode == Progress::Bar || mode == Progress::Auto && !terminal.is_ci();
     match mode {
-        Progress::Json => Box::new(|label| Box::new(Json::of(label, io::stdout()))),
+        Progress::Json => Box::new(move |label| apart(mode, verbosity, Box::new(Json::of(label, io::stdout())))),
         _ if live && barred => {
             let board = board::Board::new(paint, verbosity);
-            Box::new(move |label| Box::new(board.lane(label)))
+            Box::new(move |label| apart(mode, verbosity, Box::new(board.lane(label))))
         }
         _ => Box::new(move |label| {
             let out = Box::new(plain::Labelled::new(label, io::stderr()));
-            Box::new(Plain::new(out, paint, verbosity, plain::Pace::default()))
+            apart(mode, verbosity, Box::new(Plain::new(out, paint, verbosity, plain::Pace::default())))
         }),
     }
 }

@@ -98,3 +98,45 @@ fn the_recorder_bounds_output_and_keeps_the_order() {
     assert_eq!(recorder.output(Some("ansible"), 2), ["2009", "last"]);
     assert!(recorder.output(Some("shell"), 2).is_empty());
 }
+
+/// The old records grew with whatever a machine said.
+#[test]
+fn records_are_bounded_and_say_what_was_left_out() {
+    let dir = tempfile::tempdir().unwrap();
+    let (log_path, events_path) = (dir.path().join("build.log"), dir.path().join("events.jsonl"));
+    let (mut log, mut events) = (LogFile::create(&log_path).unwrap(), EventFile::open(&events_path).unwrap());
+    (log.1, events.1) = (Budget::new(10_000), Budget::new(10_000));
+    let recorder = Recorder::default();
+    let finished =
+        Event::Finished { outcome: "failed".into(), seconds: 1.0, image: None, error: Some("exit code 1".into()), leaks: vec![] };
+    let warned = Event::Warning { text: "a warning of ours".into() };
+    let line = "x".repeat(900);
+    let all = (0..20_000).map(|_| output(&line)).chain([warned, finished.clone()]);
+    for event in all.map(|event| at(0, event)) {
+        log.take(&event);
+        events.take(&event);
+        recorder.clone().take(&event);
+    }
+    for path in [&log_path, &events_path] {
+        let text = fs::read_to_string(path).unwrap();
+        assert!(text.len() < 13_000, "{}", text.len());
+        assert_eq!(text.matches("from here on it is left out").count(), 1);
+        assert!(text.contains("lines of output (") && text.contains("a warning of ours") && text.contains("exit code 1"), "{text}");
+    }
+    assert_eq!(fs::read_to_string(&log_path).unwrap().lines().last().unwrap(), words::final_line(&finished).unwrap());
+    let kept: usize = recorder.output(None, usize::MAX).iter().map(String::len).sum();
+    assert!(kept <= OUTPUT_BYTES, "{kept}");
+    (0..5000).for_each(|_| recorder.clone().take(&at(0, output(&"y".repeat(100_000)))));
+    assert!(recorder.output(None, usize::MAX).iter().map(String::len).sum::<usize>() <= OUTPUT_BYTES);
+}
+
+/// A run that goes on under another process stays within one budget.
+#[test]
+fn what_an_event_file_holds_already_counts() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("events.jsonl");
+    File::create(&path).unwrap().set_len(budget::OUTPUT).unwrap();
+    EventFile::open(&path).unwrap().take(&at(0, output("no more")));
+    let text = fs::read(&path).unwrap();
+    assert!(String::from_utf8_lossy(&text[budget::OUTPUT as usize..]).contains("left out"));
+}

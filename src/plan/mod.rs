@@ -14,6 +14,7 @@ use crate::diagnostic::{Diagnostic, Place};
 use crate::disk::Format;
 use crate::fetch::Wish;
 use crate::image::{self, Image, Provenance};
+use crate::lines;
 
 mod facts;
 mod machines;
@@ -62,6 +63,9 @@ pub struct Plan {
     /// How many images of the family stay after this one is published; `None`: all.
     #[serde(default)]
     pub keep: Option<u32>,
+    /// First line of `ansible-playbook --version` on this machine.
+    #[serde(default)]
+    pub ansible: Option<String>,
 }
 
 impl Plan {
@@ -265,6 +269,16 @@ pub fn plan(bundle: &Bundle, facts: &Facts, run: &str, now: Timestamp, smoke: bo
         .unwrap_or_else(|| "debian".into());
 
     let user = bundle.properties.get(image::ADMIN_USER).unwrap_or(&ssh_user).clone();
+    // What an image says becomes an argument of `ssh`.
+    if let Some(odd) = [&ssh_user, &user].into_iter().find(|user| !is_user_name(user)) {
+        wrong.push(
+            Diagnostic::error(
+                None,
+                format!("`{}` is no name of a user, but the property `{}` says it is", lines::cut(odd, 100), image::ADMIN_USER),
+            )
+            .hint("name the user of the base image with `ssh_user`: letters, digits, `.`, `_` and `-`"),
+        );
+    }
     let publish = publication::publication(bundle, base, &image_name, run, &facts.host);
     let refuses = !refused.is_empty();
     wrong.append(&mut refused);
@@ -313,6 +327,7 @@ pub fn plan(bundle: &Bundle, facts: &Facts, run: &str, now: Timestamp, smoke: bo
         },
         commit: facts.host.commit.clone(),
         keep: bundle.keep,
+        ansible: facts.host.ansible.clone(),
     })
 }
 
@@ -322,6 +337,12 @@ impl Plan {
     pub fn testing(self) -> Self {
         Self { builder: None, steps: Vec::new(), templates: Vec::new(), ..self }
     }
+}
+
+/// Letters, digits, `.`, `_` and `-`, and no option.
+fn is_user_name(name: &str) -> bool {
+    let allowed = |b: u8| b.is_ascii_alphanumeric() || b"._-".contains(&b);
+    !name.is_empty() && name.len() <= 64 && !name.starts_with('-') && name.bytes().all(allowed)
 }
 
 fn secs(given: Option<Duration>, default: u64) -> u64 {

@@ -198,3 +198,15 @@ fn a_name_that_is_taken_is_an_error_only_where_it_was_chosen() {
     taken(&mut facts);
     assert_eq!(plan(&bundle(LEAST), &facts, "20261120-233145-abcdef", at(), true).unwrap().image_name, "x-2026-11-202331-abcdef");
 }
+
+/// The user becomes an argument of `ssh` and a line of Ansible's inventory.
+#[test]
+fn the_user_that_an_image_names_is_a_name() {
+    for bad in ["-oProxyCommand=id", "a b", "{{ lookup('pipe', 'id') }}", "", "a\nb", "r\u{f6}\u{f6}t"] {
+        let said = errors(LEAST, |f| {
+            let BaseFact::Found(base) = &mut f.cloud.base else { unreachable!("the facts have a base") };
+            base.properties.insert(image::ADMIN_USER.into(), bad.into());
+        });
+        assert!(said.len() == 1 && said[0].ends_with("is no name of a user, but the property `os_admin_user` says it is"), "{said:?}");
+    }
+}

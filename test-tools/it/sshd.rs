@@ -25,6 +25,11 @@ impl Sshd {
     /// # Panics
     /// Without OpenSSH's server: a suite that skips in silence proves nothing.
     pub fn start() -> Sshd {
+        Sshd::start_with(&[])
+    }
+
+    /// With more lines of configuration; `@DIR@` in them is the server's directory.
+    pub fn start_with(lines: &[&str]) -> Sshd {
         assert!(Path::new(SSHD).exists(), "{SSHD} is missing: run setup, or `apt-get install openssh-server`");
         let dir = tempfile::Builder::new().prefix("sshd-").tempdir().unwrap();
         let at = |name: &str| dir.path().join(name);
@@ -50,7 +55,8 @@ impl Sshd {
              SetEnv HOME={d} PATH={d}/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin\n",
             d = dir.path().display()
         );
-        std::fs::write(at("config"), config).unwrap();
+        let lines = lines.join("\n").replace("@DIR@", &dir.path().display().to_string());
+        std::fs::write(at("config"), config + &lines + "\n").unwrap();
         // SAFETY: no preconditions.
         if unsafe { libc::geteuid() } == 0 {
             // Privilege separation wants it; an init would have made it.

@@ -6,11 +6,13 @@ use std::time::{Duration, Instant};
 use ssh_key::PublicKey;
 
 use super::Results;
+use crate::build::answer::exit_text;
+use crate::build::heard::{LastLines, REASON, lines_to};
 use crate::build::machine::{Running, SshFiles, plain_key};
-use crate::build::provision::{LastLines, lines_to};
 use crate::build::{BuildError, Site, checks, child};
 use crate::event::Verdict;
 use crate::exec::Cmd;
+use crate::lines;
 use crate::remote::{Command, Exit};
 
 /// What one check may print into the reports.
@@ -82,7 +84,7 @@ async fn remote(
     let exit = site.cx.cancel.or(tested.running.remote.exec(command, lines_to(site.cx.events.clone(), "check", last.clone()))).await?;
     let ended = match exit {
         Ok(Exit::Code(code)) => Ok(code),
-        Ok(Exit::Signal(name)) => Err(format!("killed by SIG{name}")),
+        Ok(exit @ Exit::Signal(_)) => Err(exit_text(&exit)),
         Err(e) => Err(e.to_string()),
     };
     judge(results, id, begin, ended, &last.all());
@@ -131,18 +133,14 @@ async fn here(
 }
 
 /// Tells how a check ended: its exit code, or why there is none.
-fn judge(results: &Results<'_>, id: &str, begin: Instant, ended: Result<i32, String>, lines: &[String]) {
-    let reason = lines.iter().rev().find(|l| !l.trim().is_empty()).map(|l| l.trim().to_owned()).unwrap_or_default();
+fn judge(results: &Results<'_>, id: &str, begin: Instant, ended: Result<i32, String>, said: &[String]) {
+    let reason = said.iter().rev().find(|l| !l.trim().is_empty()).map(|l| lines::cut(l.trim(), REASON)).unwrap_or_default();
     let (verdict, reason) = match ended {
         Ok(0) => (Verdict::Passed, reason),
         Ok(checks::SKIP) => (Verdict::Skipped, reason),
         Ok(code) => (Verdict::Failed, if reason.is_empty() { format!("exit code {code}") } else { reason }),
         Err(why) => (Verdict::Failed, why),
     };
-    let mut output = lines.join("\n");
-    if output.len() > OUTPUT_LIMIT {
-        let cut = (output.len() - OUTPUT_LIMIT..output.len()).find(|i| output.is_char_boundary(*i)).unwrap_or(output.len());
-        output.drain(..cut);
-    }
+    let output = lines::end_of(&said.join("\n"), OUTPUT_LIMIT).to_owned();
     results.always(id, begin, verdict, reason, output);
 }

@@ -7,11 +7,13 @@ use std::time::{Duration, Instant};
 
 use ssh_key::PrivateKey;
 
+use super::heard::REASON;
 use super::machine::{self, Identity, Running};
 use super::{BuildError, Opened, Site, cloud_init, console};
 use crate::cloud::Machine;
 use crate::event::{Check, Event, Tally, Verdict, seconds};
 use crate::image::Image;
+use crate::lines;
 use crate::plan::{GIB, MachinePlan, SmokePlan};
 use crate::remote::{Target, keys};
 
@@ -91,6 +93,7 @@ impl Results<'_> {
     }
 
     fn always(&self, id: &str, begin: Instant, verdict: Verdict, reason: String, output: String) {
+        let reason = lines::cut(&reason, REASON);
         self.put(Check { id: id.into(), verdict, seconds: seconds(begin.elapsed()), reason, output });
     }
 

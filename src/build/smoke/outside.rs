@@ -5,7 +5,8 @@ use std::time::{Duration, Instant};
 use ssh_key::PrivateKey;
 
 use super::Results;
-use crate::build::machine::{self, Identity, Running};
+use crate::build::answer::{self, Question, Told};
+use crate::build::machine::{Identity, Running};
 use crate::build::{BuildError, Site};
 use crate::event::Verdict;
 use crate::remote::{Exit, RemoteError, Target};
@@ -44,16 +45,16 @@ pub(super) async fn identities(
     let mut keys_twice = Vec::new();
     let mut ids_twice = Vec::new();
     for (i, one) in seen.iter().enumerate() {
-        if one.machine_id.len() != 32 || !one.machine_id.bytes().all(|c| c.is_ascii_hexdigit()) {
-            ids_twice.push(format!("{} has no valid machine-id (`{}`)", one.machine, one.machine_id));
+        if let Err(said) = &one.machine_id {
+            ids_twice.push(format!("{} has no valid machine-id (`{said}`)", one.machine));
         }
         for other in &seen[..i] {
             if let Some(key) = one.host_keys.iter().find(|k| other.host_keys.contains(k)) {
                 let kind = key.split(' ').next().unwrap_or_default();
                 keys_twice.push(format!("{} and {} have the same {kind} host key", other.machine, one.machine));
             }
-            if one.machine_id == other.machine_id {
-                ids_twice.push(format!("{} and {} have the same machine-id {}", other.machine, one.machine, one.machine_id));
+            if let (Ok(id), true) = (&one.machine_id, one.machine_id == other.machine_id) {
+                ids_twice.push(format!("{} and {} have the same machine-id {id}", other.machine, one.machine));
             }
         }
     }
@@ -93,6 +94,8 @@ pub(super) async fn build_key_refused(machines: [&Running; 2], key: &Arc<Private
     Ok(())
 }
 
+const ID: Question<'static> = Question { script: "id -u", sudo: false, deadline: Duration::from_secs(60), most: 4 << 10 };
+
 /// Nobody gets a shell as root, not with the key of the default user either. cloud-init lets such a key in to be told whom to log in
 /// as instead: that is no shell.
 pub(super) async fn root_ssh(first: &Running, results: &Results<'_>) -> Result<(), BuildError> {
@@ -105,12 +108,11 @@ pub(super) async fn root_ssh(first: &Running, results: &Results<'_>) -> Result<(
     let (verdict, reason) = match cancel.or(results.site.connect.connect(&target, Duration::from_secs(60))).await? {
         Err(RemoteError::Refused { .. }) => (Verdict::Passed, "the key is refused".to_owned()),
         Err(e) => (Verdict::Failed, format!("it could not be tried: {e}")),
-        Ok(session) => match cancel.or(machine::answer(&*session, "id -u", false, Duration::from_secs(60))).await? {
-            Ok((_, said, _)) if said.lines().any(|line| line.trim() == "0") => {
-                (Verdict::Failed, format!("the key of {} opens a shell as root", first.target.user))
-            }
-            Ok((Exit::Code(1..), ..)) => (Verdict::Passed, "the key is answered with a word and no shell".to_owned()),
-            Ok((exit, ..)) => (Verdict::Failed, format!("as root `id -u` gives nothing and ends with {exit:?}")),
+        Ok(session) => match cancel.or(answer::ask(&*session, &ID)).await? {
+            // It ran our script; whatever it says of itself, that is a shell.
+            Ok(Told { answer: Some(_), .. }) => (Verdict::Failed, format!("the key of {} opens a shell as root", first.target.user)),
+            Ok(Told { exit: Exit::Code(1..), .. }) => (Verdict::Passed, "the key is answered with a word and no shell".to_owned()),
+            Ok(told) => (Verdict::Failed, format!("as root `id -u` gives nothing and ends with {}", answer::exit_text(&told.exit))),
             // Neither opened nor refused proves nothing.
             Err(e) => (Verdict::Failed, format!("whether root gets a shell could not be seen: {e}")),
         },

@@ -4,10 +4,12 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::Results;
-use crate::build::machine::{self, Running, say, say_as_root};
+use crate::build::answer::{self, BootId, NoAnswer, say, say_as_root};
+use crate::build::machine::{self, Running};
 use crate::build::{BuildError, Site, cloud_init, console};
 use crate::cloud::{CloudError, Reboot};
 use crate::event::Verdict;
+use crate::log::words;
 use crate::plan::MachinePlan;
 use crate::remote::{Target, keys};
 
@@ -48,6 +50,12 @@ impl From<BuildError> for Failed {
 impl From<crate::cancel::Cancelled> for Failed {
     fn from(e: crate::cancel::Cancelled) -> Self {
         Self::Stop(e.into())
+    }
+}
+
+impl From<NoAnswer> for Failed {
+    fn from(e: NoAnswer) -> Self {
+        Self::Bad(e.to_string())
     }
 }
 
@@ -105,16 +113,15 @@ impl Lot<'_> {
     }
 
     async fn said(&self, script: &str) -> Result<String, Failed> {
-        Ok(self.site.cx.cancel.or(say(&*self.second.remote, script, SCRIPT)).await??.trim().to_owned())
+        Ok(words::first_line(&self.site.cx.cancel.or(say(&*self.second.remote, script, SCRIPT)).await??))
     }
 
     async fn said_as_root(&self, script: &str) -> Result<String, Failed> {
-        Ok(self.site.cx.cancel.or(say_as_root(&*self.second.remote, script, SCRIPT)).await??.trim().to_owned())
+        Ok(words::first_line(&self.site.cx.cancel.or(say_as_root(&*self.second.remote, script, SCRIPT)).await??))
     }
 
-    /// Tells one boot from the next.
-    async fn boot_id(&self) -> Result<String, Failed> {
-        self.said("cat /proc/sys/kernel/random/boot_id").await
+    async fn boot_id(&self) -> Result<BootId, Failed> {
+        Ok(self.site.cx.cancel.or(answer::boot_id(&*self.second.remote, SCRIPT)).await??)
     }
 
     async fn screen(&mut self) -> Result<String, Failed> {
@@ -135,13 +142,13 @@ impl Lot<'_> {
     }
 
     /// Waits for another boot than `before` to let us in, with the same host keys.
-    async fn back(&mut self, before: &str) -> Result<(), Failed> {
+    async fn back(&mut self, before: &BootId) -> Result<(), Failed> {
         let deadline = self.deadline();
         loop {
             self.second.remote = machine::reach(self.site, &self.second.machine, &self.second.target, deadline).await?;
             // It may be going down still, and then has no answer.
             if let Ok(now) = self.boot_id().await
-                && now != before
+                && now != *before
             {
                 return Ok(());
             }
@@ -176,11 +183,11 @@ impl Lot<'_> {
         drop(rescued);
         site.cloud.unrescue(site.cx, &self.second.machine, self.action_time()).await?;
         self.back(&before).await?;
-        Ok(format!("{}, and back", found?.trim()))
+        Ok(format!("{}, and back", words::first_line(&found?)))
     }
 
     /// The rescue system. It comes from a fresh disk, so it has host keys of its own, which its console shows.
-    async fn rescued(&self, before: &str) -> Result<Running, Failed> {
+    async fn rescued(&self, before: &BootId) -> Result<Running, Failed> {
         let (site, own, deadline) = (self.site, &self.second, self.deadline());
         loop {
             let shown = console::host_keys(&site.cloud.console(&own.machine).await?);
@@ -190,8 +197,8 @@ impl Lot<'_> {
                 return Ok(Running { machine: own.machine.clone(), target, remote, watch: Default::default() });
             }
             if let Ok(session) = site.cx.cancel.or(site.connect.connect(&own.target, Duration::from_secs(15))).await?
-                && let Ok(now) = say(&*session, "cat /proc/sys/kernel/random/boot_id", SCRIPT).await
-                && now.trim() != before
+                && let Ok(now) = answer::boot_id(&*session, SCRIPT).await
+                && now != *before
             {
                 let why = "in rescue mode the machine runs from the very disk that is to be rescued: both disks have a file system of \
                            the same UUID or label, and the kernel is told its root by that";
@@ -228,6 +235,6 @@ impl Lot<'_> {
         let size = include_str!("../../../templates/guest/trials/size.sh");
         let size = cx.cancel.or(say(&*remote, size, SCRIPT)).await??;
         let flavor = other.flavor.as_ref().map(|f| format!("{}: ", f.name)).unwrap_or_default();
-        Ok(format!("boots in {} s on {flavor}{}", begin.elapsed().as_secs(), size.trim()))
+        Ok(format!("boots in {} s on {flavor}{}", begin.elapsed().as_secs(), words::first_line(&size)))
     }
 }

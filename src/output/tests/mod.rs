@@ -125,6 +125,7 @@ pub fn plan() -> Plan {
         timeouts: TimeoutPlan { boot: 1, ssh: 1, capture: 1, upload: 1, shutdown: 1, source: 1 },
         commit: Some("52da0ba1c7e94e6d8f0a".into()),
         keep: None,
+        ansible: None,
     }
 }
 

@@ -65,6 +65,12 @@ unsafe extern "C" fn receive(socket: c_int, buffer: *mut c_void, length: usize, 
     n
 }
 
+/// The name is the machine's own word: capitals and digits, as RFC 4254 has them; any other becomes `UNKNOWN`.
+fn signal_name(said: &[u8]) -> String {
+    let sound = (1..=16).contains(&said.len()) && said.iter().all(|b| b.is_ascii_uppercase() || b.is_ascii_digit());
+    if sound { String::from_utf8_lossy(said).into_owned() } else { "UNKNOWN".into() }
+}
+
 /// A logged-in, non-blocking session, for use by one thread.
 pub(super) struct Wire {
     raw: *mut raw::LIBSSH2_SESSION,
@@ -211,7 +217,7 @@ impl Channel {
             if rc != 0 || name.is_null() {
                 return None;
             }
-            let text = String::from_utf8_lossy(std::slice::from_raw_parts(name.cast(), length)).into_owned();
+            let text = signal_name(std::slice::from_raw_parts(name.cast(), length));
             raw::libssh2_free(self.wire.raw, name.cast());
             Some(text)
         }
@@ -228,5 +234,18 @@ impl Channel {
         }
         // Frees as soon as the close was exchanged, or at once if the connection is gone.
         self.wire.step(unsafe { raw::libssh2_channel_free(self.raw) } as isize).map(drop)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn signals_have_a_grammar() {
+        assert_eq!((signal_name(b"TERM"), signal_name(b"USR1")), ("TERM".to_owned(), "USR1".to_owned()));
+        for bad in [&b""[..], b"\x1b[2J", b"TERM@example.com", b"term", &[b'A'; 17]] {
+            assert_eq!(signal_name(bad), "UNKNOWN");
+        }
     }
 }

@@ -189,6 +189,8 @@ impl Job {
     /// The caller gets its answer; the channel is put away after it.
     fn answer(&mut self) {
         let verdict = self.verdict.take().unwrap_or_else(|| Err(RemoteError::Lost("no answer".into())));
+        // First the output ends, so that who gets the answer has heard all that was said, a last line without an end too.
+        self.output = Box::new(|_, _| {});
         if let Some(reply) = self.reply.take() {
             let _ = reply.send(verdict);
         }

@@ -109,8 +109,11 @@ fn check_host_key(session: &Session, target: &Target) -> Result<(), RemoteError>
         return Ok(());
     }
     let shown = match PublicKey::from_bytes(shown) {
-        Ok(key) => format!("{} {}", key.algorithm(), key.fingerprint(HashAlg::Sha256)),
-        Err(_) => "of an unknown kind".into(),
+        // The name of any other kind is the machine's own word.
+        Ok(key) if !matches!(key.algorithm(), Algorithm::Other(_)) => {
+            format!("{} {}", key.algorithm(), key.fingerprint(HashAlg::Sha256))
+        }
+        _ => "of an unknown kind".into(),
     };
     Err(RemoteError::HostKey { host: target.host.clone(), port: target.port, shown })
 }

@@ -1,19 +1,24 @@
 //! Reads the [preface](super::shell) off a command's standard output; all else passes through untouched.
 use super::shell::MARK;
+use crate::lines;
 
 /// More than this before the preface is not a login script's greeting; it is let go.
 const HELD: usize = 64 << 10;
+/// The preface itself is two numbers. A longer one is none of ours, and names no groups.
+const NUMBERS: usize = 64;
 
 pub(super) struct Preface {
     mark: Vec<u8>,
     held: Vec<u8>,
+    /// Where in `held` the mark stands.
+    marked: Option<usize>,
     groups: Option<Vec<i32>>,
 }
 
 impl Preface {
     pub(super) fn new(id: &str) -> Preface {
         let mark = [&[MARK], id.as_bytes(), b" "].concat();
-        Preface { mark, held: Vec::new(), groups: None }
+        Preface { mark, held: Vec::new(), marked: None, groups: None }
     }
 
     /// The process groups of the command, once it has told.
@@ -21,13 +26,18 @@ impl Preface {
         self.groups.as_deref()
     }
 
-    /// Takes what came and gives on what is output.
+    /// Takes what came and gives on what is output. Holds at most [`HELD`] bytes and a piece, whatever comes.
     pub(super) fn pass(&mut self, data: &[u8], output: &mut dyn FnMut(&[u8])) {
         if self.groups.is_some() {
             return output(data);
         }
+        // The mark may have begun in what is held.
+        let from = if self.marked.is_some() { 0 } else { self.held.len().saturating_sub(self.mark.len() - 1) };
         self.held.extend_from_slice(data);
-        let Some(at) = self.held.windows(self.mark.len()).position(|window| window == self.mark) else {
+        if self.marked.is_none() {
+            self.marked = lines::find(&self.held[from..], &self.mark).map(|at| from + at);
+        }
+        let Some(at) = self.marked else {
             if self.held.len() > HELD {
                 let rest = self.held.split_off(self.held.len() - self.mark.len());
                 output(&std::mem::replace(&mut self.held, rest));
@@ -35,15 +45,21 @@ impl Preface {
             return;
         };
         let tail = at + self.mark.len();
-        let Some(end) = self.held[tail..].iter().position(|b| *b == b'\n') else { return };
-        let mut groups: Vec<i32> = String::from_utf8_lossy(&self.held[tail..tail + end])
+        let line = &self.held[tail..];
+        let (numbers, rest) = match line.iter().take(NUMBERS).position(|b| *b == b'\n') {
+            Some(end) => (&line[..end], tail + end + 1),
+            None if line.len() >= NUMBERS => (&line[..0], tail),
+            None => return,
+        };
+        let mut groups: Vec<i32> = String::from_utf8_lossy(numbers)
             .split_ascii_whitespace()
             .filter_map(|word| word.parse().ok())
             .filter(|group| *group > 1) // -1 and 0 would mean "everybody" to kill
+            .take(2)
             .collect();
         groups.dedup();
         self.groups = Some(groups);
-        for part in [&self.held[..at], &self.held[tail + end + 1..]] {
+        for part in [&self.held[..at], &self.held[rest..]] {
             if !part.is_empty() {
                 output(part);
             }
@@ -78,5 +94,27 @@ mod tests {
         let mut preface = Preface::new("abc");
         preface.pass(b"\x1eabc 0 -1 1\n", &mut |_| {});
         assert_eq!(preface.groups(), Some(&[][..]));
+    }
+
+    /// The old one held on for ever.
+    #[test]
+    fn a_preface_without_an_end_is_let_go() {
+        for before in ["", "motd\n"] {
+            let (mut preface, mut got) = (Preface::new("abc"), 0);
+            preface.pass(format!("{before}\x1eabc 41").as_bytes(), &mut |data| got += data.len());
+            for _ in 0..1000 {
+                preface.pass(&[b'7'; 1000], &mut |data| got += data.len());
+                assert!(preface.held.capacity() < 2 * HELD);
+            }
+            assert_eq!(preface.groups(), Some(&[][..]));
+            assert!(got > 1_000_000);
+        }
+    }
+
+    #[test]
+    fn never_names_more_than_two() {
+        let mut preface = Preface::new("abc");
+        preface.pass(b"\x1eabc 2 3 4 5\n", &mut |_| {});
+        assert_eq!(preface.groups(), Some(&[2, 3][..]));
     }
 }

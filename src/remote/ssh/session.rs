@@ -14,6 +14,9 @@ use super::wake::Sleeper;
 /// Bounds what one look at the world may miss; no progress depends on it.
 const LOOK: Duration = Duration::from_secs(5);
 
+/// Turns between two looks at the tasks, while there is something to do.
+const TURNS: usize = 16;
+
 /// Serves `tasks` until their sender is gone and all is put away, or the connection is lost; `gone` says why, then.
 pub(super) fn serve(session: ssh2::Session, socket: &TcpStream, tasks: &Receiver<Task>, sleeper: Sleeper, gone: &Arc<OnceLock<String>>) {
     let mut session =
@@ -56,10 +59,20 @@ impl Session {
                     }
                 }
             }
-            while self.turn()? {}
+            // A machine that never stops talking keeps neither new tasks waiting nor the end of the session.
+            let mut busy = true;
+            for _ in 0..TURNS {
+                busy = self.turn()?;
+                if !busy {
+                    break;
+                }
+            }
             let now = Instant::now();
             if last_call.is_some_and(|end| self.jobs.is_empty() || now >= end) {
                 return Ok(());
+            }
+            if busy {
+                continue;
             }
             let next = self.jobs.iter().filter_map(Job::next_look).min();
             let wait = next.map_or(LOOK, |next| next.saturating_duration_since(now).min(LOOK));

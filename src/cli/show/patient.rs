@@ -1,0 +1,76 @@
+//! Writes that give up on a reader who does not read, so that a command ends though its terminal is stopped or its pipe full.
+use std::os::fd::RawFd;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+/// How long a reader may take nothing.
+const PATIENCE: Duration = Duration::from_secs(2);
+/// What a pipe that is ready takes in one write without making it wait (PIPE_BUF).
+const PIECE: usize = 4096;
+
+/// Somebody had to be given up on: from then on what cannot be written at once is not.
+static STUCK: AtomicBool = AtomicBool::new(false);
+
+/// Writes to standard error, past Rust's lock, which a write that hangs may hold. Whether all of it was taken.
+pub(in crate::cli) fn stderr(text: &[u8]) -> bool {
+    let patience = if STUCK.load(Ordering::Relaxed) { Duration::ZERO } else { PATIENCE };
+    let taken = write(libc::STDERR_FILENO, text, patience);
+    STUCK.store(!taken, Ordering::Relaxed);
+    taken
+}
+
+fn write(fd: RawFd, mut text: &[u8], patience: Duration) -> bool {
+    let mut end = Instant::now() + patience;
+    while !text.is_empty() {
+        let left = end.saturating_duration_since(Instant::now());
+        let mut poll = libc::pollfd { fd, events: libc::POLLOUT, revents: 0 };
+        // SAFETY: one valid entry.
+        match unsafe { libc::poll(&raw mut poll, 1, left.as_millis() as libc::c_int) } {
+            0 => return false,
+            -1 if interrupted() && !left.is_zero() => continue,
+            -1 => return false,
+            _ => {}
+        }
+        let piece = &text[..text.len().min(PIECE)];
+        // SAFETY: the bytes are valid for the call.
+        let written = unsafe { libc::write(fd, piece.as_ptr().cast(), piece.len()) };
+        match usize::try_from(written) {
+            Ok(n) => {
+                text = &text[n..];
+                end = Instant::now() + patience;
+            }
+            Err(_) if interrupted() => {}
+            // A reader that went away is not an error of ours.
+            Err(_) => return true,
+        }
+    }
+    true
+}
+
+fn interrupted() -> bool {
+    matches!(std::io::Error::last_os_error().kind(), std::io::ErrorKind::Interrupted | std::io::ErrorKind::WouldBlock)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::fd::AsRawFd;
+
+    use super::*;
+
+    #[test]
+    fn a_full_pipe_is_given_up_on_and_one_that_is_read_is_not() {
+        use std::io::Read;
+        let (mut reader, writer) = std::io::pipe().unwrap();
+        let begin = Instant::now();
+        assert!(!write(writer.as_raw_fd(), &[b'x'; 1 << 20], Duration::from_millis(200)));
+        assert!(begin.elapsed() < Duration::from_secs(10));
+        let read = std::thread::spawn(move || {
+            let mut all = Vec::new();
+            reader.read_to_end(&mut all).unwrap();
+            all.len()
+        });
+        assert!(write(writer.as_raw_fd(), &[b'y'; 1 << 20], Duration::from_secs(10)));
+        drop(writer);
+        assert!(read.join().unwrap() > 1 << 20);
+    }
+}
