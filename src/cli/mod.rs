@@ -336,14 +336,14 @@ impl Context {
     }
 }
 
-/// A line on standard output. A reader that went away (`| head`) is not an error.
+/// A line on standard output, safe for a terminal. A reader that went away (`| head`) is not an error.
 pub fn out(text: &str) {
     use std::io::Write;
-    let _ = writeln!(std::io::stdout(), "{}", text.trim_end_matches('\n'));
+    let _ = writeln!(std::io::stdout(), "{}", crate::text::block(text.trim_end_matches('\n')));
 }
 
-/// A line on standard error.
+/// A line on standard error, safe for a terminal.
 pub fn err(text: &str) {
     use std::io::Write;
-    let _ = writeln!(std::io::stderr(), "{}", text.trim_end_matches('\n'));
+    let _ = writeln!(std::io::stderr(), "{}", crate::text::block(text.trim_end_matches('\n')));
 }
