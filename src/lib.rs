@@ -13,6 +13,7 @@
 
 pub mod diagnostic;
 pub mod cancel;
+pub mod lines;
 pub mod event;
 pub mod log;
 pub mod exec;
