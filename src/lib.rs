@@ -15,6 +15,7 @@ pub mod text;
 pub mod reading;
 pub mod diagnostic;
 pub mod cancel;
+pub mod lines;
 pub mod event;
 pub mod log;
 pub mod exec;

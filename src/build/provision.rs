@@ -286,9 +286,6 @@ async fn ansible_command(
         .arg("-i")
         .arg(inventory.as_os_str())
         .arg(playbook.as_os_str());
-    // These belong to the caller's own Python, not to the distribution's that runs Ansible.
-    cmd.env_remove =
-        ["PYTHONPATH", "PYTHONHOME", "PYTHONDONTWRITEBYTECODE", "ANSIBLE_FORCE_COLOR", "ANSIBLE_CONFIG"].map(str::to_owned).into();
     cmd.env.extend(factory_env(site));
     cmd.env.extend(step.env.clone());
     if !extra_vars.is_empty() {

@@ -1,0 +1,111 @@
+//! A stream of bytes, cut into lines of bounded length. Whoever writes the stream may be hostile: a line without an end
+//! takes no more memory than one of [`LINE`] bytes, and every byte is looked at once.
+
+/// Bytes kept of one line. What comes after them is counted, and said.
+pub const LINE: usize = 8 << 10;
+
+/// One stream. Give it what comes ([`take`](Lines::take)), and at its end [`end`](Lines::end).
+#[derive(Debug, Default)]
+pub struct Lines {
+    held: Vec<u8>,
+    /// Bytes of the present line that were not kept.
+    cut: u64,
+}
+
+impl Lines {
+    /// Gives on every line that `bytes` completes, without its line end (`\n` or `\r\n`). Bytes that are no UTF-8 become
+    /// U+FFFD.
+    pub fn take(&mut self, bytes: &[u8], line: &mut dyn FnMut(&str)) {
+        for piece in bytes.split_inclusive(|b| *b == b'\n') {
+            match piece.strip_suffix(b"\n") {
+                Some(last) => {
+                    self.hold(last);
+                    self.give(line);
+                }
+                None => self.hold(piece),
+            }
+        }
+    }
+
+    /// The stream has ended: gives on what came without a line end.
+    pub fn end(&mut self, line: &mut dyn FnMut(&str)) {
+        if !self.held.is_empty() {
+            self.give(line);
+        }
+    }
+
+    fn hold(&mut self, bytes: &[u8]) {
+        let room = LINE - self.held.len();
+        let kept = bytes.len().min(room);
+        self.held.extend_from_slice(&bytes[..kept]);
+        self.cut += (bytes.len() - kept) as u64;
+    }
+
+    fn give(&mut self, line: &mut dyn FnMut(&str)) {
+        let cut = std::mem::take(&mut self.cut);
+        let mut bytes = &self.held[..];
+        if cut > 0 {
+            // Half a character is not shown as a broken one.
+            if let Err(e) = std::str::from_utf8(bytes)
+                && e.error_len().is_none()
+            {
+                bytes = &bytes[..e.valid_up_to()];
+            }
+            line(&format!("{}… [cut, {cut} bytes more]", String::from_utf8_lossy(bytes)));
+        } else {
+            line(&String::from_utf8_lossy(bytes.strip_suffix(b"\r").unwrap_or(bytes)));
+        }
+        self.held.clear();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn lines(pieces: &[&[u8]]) -> Vec<String> {
+        let (mut lines, mut got) = (Lines::default(), Vec::new());
+        for piece in pieces {
+            lines.take(piece, &mut |line| got.push(line.to_owned()));
+        }
+        lines.end(&mut |line| got.push(line.to_owned()));
+        got
+    }
+
+    #[test]
+    fn lines_come_whole_however_the_stream_is_cut() {
+        let all = "one\r\ntwo\n\n\u{e9}t\u{e9}\nrest".as_bytes();
+        for cut in 0..all.len() {
+            assert_eq!(lines(&[&all[..cut], &all[cut..]]), ["one", "two", "", "\u{e9}t\u{e9}", "rest"]);
+        }
+        assert_eq!(lines(&[b"a\n"]), ["a"]);
+        assert_eq!(lines(&[b"\xff\n"]), ["\u{fffd}"]);
+    }
+
+    #[test]
+    fn a_long_line_is_cut_and_says_so() {
+        let long = [vec![b'x'; LINE + 10], b"\nnext\n".to_vec()].concat();
+        let got = lines(&[&long]);
+        assert_eq!(got[0], format!("{}… [cut, 10 bytes more]", "x".repeat(LINE)));
+        assert_eq!(got[1], "next");
+        let full = [vec![b'x'; LINE], b"\n".to_vec()].concat();
+        assert_eq!(lines(&[&full])[0].len(), LINE, "one that just fits is whole");
+        let split = [vec![b'x'; LINE - 1], "\u{e9}\n".as_bytes().to_vec()].concat();
+        assert!(!lines(&[&split])[0].contains('\u{fffd}'), "no half character");
+    }
+
+    /// The old splitter kept all of it, and searched it from its start for each piece.
+    #[test]
+    fn a_stream_without_a_line_end_takes_constant_memory_and_linear_time() {
+        let (mut lines, piece) = (Lines::default(), vec![b'x'; 32 << 10]);
+        let begin = std::time::Instant::now();
+        for _ in 0..(1 << 11) {
+            lines.take(&piece, &mut |_| panic!("there is no line"));
+        }
+        assert!(lines.held.capacity() <= 2 * LINE, "{}", lines.held.capacity());
+        let mut got = String::new();
+        lines.end(&mut |line| got = line.to_owned());
+        assert!(got.ends_with(&format!("[cut, {} bytes more]", (1u64 << 26) - LINE as u64)), "{}", got.len());
+        assert!(begin.elapsed() < std::time::Duration::from_secs(20), "{:?}", begin.elapsed());
+    }
+}
