@@ -90,7 +90,7 @@ async fn run(site: &Site<'_>, builder: &Running, index: usize, step: &StepPlan) 
     let failed = |reason: String| BuildError::Step { index, name: step.name.clone(), reason };
     let lost = |source: RemoteError| BuildError::StepRemote { index, name: step.name.clone(), source };
     match &step.action {
-        ActionPlan::Ansible { playbook, extra_vars, tags } => {
+        ActionPlan::Ansible { playbook, extra_vars, tags, .. } => {
             ansible_playbook(site, builder, index, step, playbook, extra_vars, tags).await
         }
         ActionPlan::Shell { text } => shell(site, builder, "shell", step, text.clone()).await.map_err(lost)?.map_err(failed),
