@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use crate::text;
 
 /// A spot in a file. `line` and `column` count from 1, columns in characters; line 0 means the file as a whole.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, serde::Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, serde::Serialize, serde::Deserialize)]
 pub struct Place {
     /// As the user would type it: relative to the factory tree where the file lies in it.
     pub file: PathBuf,
@@ -13,7 +13,7 @@ pub struct Place {
     pub column: usize,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, serde::Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Severity {
     Error,
@@ -21,7 +21,7 @@ pub enum Severity {
 }
 
 /// One finding. Printed as `file:line:column: error: message`, the hint on a line of its own.
-#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Diagnostic {
     pub severity: Severity,
     pub place: Option<Place>,

@@ -19,6 +19,7 @@ pub mod lines;
 pub mod event;
 pub mod log;
 pub mod exec;
+pub mod git;
 pub mod digest;
 pub mod http;
 pub mod disk;
