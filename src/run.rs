@@ -164,7 +164,8 @@ pub fn base_name(bundle: &Bundle) -> Result<Option<String>, RunError> {
 }
 
 async fn host_facts(bundle: &Bundle, cancel: &Cancel) -> HostFacts {
-    let ansible = Cmd::new("ansible-playbook", Duration::from_secs(20)).arg("--version");
+    // Not in the tree: Ansible reads the ansible.cfg of the directory where it is called.
+    let ansible = Cmd::new("ansible-playbook", Duration::from_secs(20)).arg("--version").dir("/");
     let settings = bundle.tree.join(&bundle.label);
     let dirs = [bundle.dir.as_path(), &settings];
     let commit = git::commit(&bundle.tree, &dirs, cancel);
@@ -317,9 +318,11 @@ async fn finish(
     let target = target_dir(bundle);
     let rendered = match &image {
         // The image is published: only a second signal leaves its templates out.
-        Some(image) => setup.templates.render(bundle, plan, image, &cx.cancel.for_unwind()).await.unwrap_or_else(|stopped| {
-            Err(vec![Diagnostic::error(None, format!("templates are not rendered: {stopped}"))])
-        }),
+        Some(image) => setup
+            .templates
+            .render(bundle, plan, image, &cx.cancel.for_unwind())
+            .await
+            .unwrap_or_else(|stopped| Err(vec![Diagnostic::error(None, format!("templates are not rendered: {stopped}"))])),
         None => Ok(Vec::new()),
     };
     let write = |log: Option<&Path>| {

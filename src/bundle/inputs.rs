@@ -51,6 +51,10 @@ fn relative(dir: &Path, path: &Path) -> PathBuf {
 }
 
 fn read(path: &Path) -> io::Result<(String, char)> {
+    if path.is_symlink() {
+        let target = std::fs::read_link(path)?;
+        return Ok((hex(&Sha256::digest(target.as_os_str().as_encoded_bytes())), 'l'));
+    }
     let file = reading::open(path)?;
     let mode = if file.metadata()?.permissions().mode() & 0o111 == 0 { '-' } else { 'x' };
     Ok((digest(file)?, mode))
@@ -65,20 +69,9 @@ fn below(dir: &Path) -> Result<Vec<InputFile>, (PathBuf, io::Error)> {
             (path, e.into_io_error().unwrap_or_else(|| io::Error::other("a loop of links")))
         })?;
         let path = entry.path().strip_prefix(dir).unwrap_or(entry.path()).to_path_buf();
-        let read = || {
-            if entry.file_type().is_file() {
-                self::read(entry.path()).map(Some)
-            } else if entry.file_type().is_symlink() {
-                let target = std::fs::read_link(entry.path())?;
-                Ok(Some((hex(&Sha256::digest(target.as_os_str().as_encoded_bytes())), 'l')))
-            } else {
-                Ok(None)
-            }
-        };
-        match read() {
-            Ok(Some((sha256, mode))) => files.push(InputFile { path, sha256, mode }),
-            Ok(None) => {}
-            Err(e) => return Err((entry.path().to_path_buf(), e)),
+        if entry.file_type().is_file() || entry.path_is_symlink() {
+            let (sha256, mode) = read(entry.path()).map_err(|e| (entry.path().to_path_buf(), e))?;
+            files.push(InputFile { path, sha256, mode });
         }
     }
     Ok(files)

@@ -94,7 +94,7 @@ pub(super) fn wrong(tree: &Path, dir: &Path) -> Vec<(PathBuf, Trouble)> {
     found
 }
 
-/// Files of the tree that links of the bundle bring in, each once: absolute paths, without those that are links themselves.
+/// Files of the tree that links of the bundle bring in, and the links among them, each once: absolute paths.
 pub(super) fn brought_in(tree: &Path, dir: &Path) -> Vec<PathBuf> {
     let bounds = Bounds::new(tree, dir);
     let mut files = BTreeSet::new();
@@ -110,6 +110,9 @@ pub(super) fn brought_in(tree: &Path, dir: &Path) -> Vec<PathBuf> {
             if entry.path_is_symlink() {
                 if let Leads::Beside(real) = bounds.leads(entry.path()) {
                     left.push(real);
+                }
+                if !own {
+                    files.insert(entry.into_path());
                 }
             } else if !own && entry.file_type().is_file() {
                 files.insert(entry.into_path());

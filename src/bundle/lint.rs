@@ -35,6 +35,8 @@ pub(super) fn playbook(dir: &Path, playbook: &Path, shown: &Path) -> Vec<Diagnos
     for start in [beside, Path::new("roles")] {
         lint.below(start);
     }
+    // An alias is read wherever it is used.
+    lint.found.dedup();
     lint.found
 }
 

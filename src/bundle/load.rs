@@ -4,15 +4,17 @@ use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use super::decode::{self, Field, Reader};
+use super::links::{self, Bounds, Leads};
 use super::overrides::Override;
 use super::yaml::{Node, Spot, Value};
-use super::links::{self, Bounds, Leads};
 use super::{Bundle, Kind, checks, files, image, keys, source, steps, syntax, tree};
 use crate::diagnostic::{Diagnostic, Place};
 use crate::reading;
 
 /// Settings longer than this are none.
 const MAX_BYTES: u64 = 1 << 20;
+/// Of one bundle; more are counted only.
+const MOST_FINDINGS: usize = 500;
 const FILE: &str = tree::SETTINGS;
 
 /// A sound bundle, and what its writer should know all the same.
@@ -38,7 +40,8 @@ pub fn load_with(tree: &Path, dir: &Path, overrides: &[Override]) -> Result<Load
     let file = label.join(FILE);
     let lies_in = |dir: &Path| std::path::absolute(dir).is_ok_and(|dir| dir.starts_with(&tree));
     if lies_in(dir) && !home.starts_with(&tree) {
-        let finding = Diagnostic::error(Place { file: dir.to_owned(), line: 0, column: 0 }, "this directory is a link that leads out of the tree");
+        let finding =
+            Diagnostic::error(Place { file: dir.to_owned(), line: 0, column: 0 }, "this directory is a link that leads out of the tree");
         return Err(vec![finding.hint("a definition lies in the tree; one that lies elsewhere is named by its own path")]);
     }
     let text = settings(&tree, &home, &label, &file).map_err(|finding| vec![finding])?;
@@ -53,6 +56,10 @@ pub fn load_with(tree: &Path, dir: &Path, overrides: &[Override]) -> Result<Load
     findings.sort_by(|a, b| (&a.place, a.severity, &a.message).cmp(&(&b.place, b.severity, &b.message)));
     // An aliased value is read wherever it is used, and would be found wrong as often.
     findings.dedup();
+    if let Some(more) = findings.len().checked_sub(MOST_FINDINGS).filter(|more| *more > 0) {
+        findings.truncate(MOST_FINDINGS);
+        findings.push(Diagnostic::error(Place { file: label.join(FILE), line: 0, column: 0 }, format!("and {more} findings more")));
+    }
     match bundle {
         Some(bundle) if !findings.iter().any(Diagnostic::is_error) => Ok(Loaded { bundle, warnings: findings }),
         _ => Err(findings),

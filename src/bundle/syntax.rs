@@ -108,7 +108,7 @@ fn culprits(file: &Path, text: &str, bad: &Bad) -> Vec<usize> {
     let mut found = Vec::new();
     for number in (1..=first).rev() {
         let line = lines[number - 1].trim_start();
-        if misplaced_colon(line).is_some() {
+        if misplaced_colon(line).is_some() && found.len() <= MOST_MENDED {
             found.push(number);
         } else if number < first && !line.is_empty() && !line.starts_with('#') {
             break;

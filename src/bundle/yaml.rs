@@ -15,6 +15,8 @@ const MAX_DEPTH: usize = 64;
 /// Nodes that aliases and merges may add: a few lines of "billion laughs" must not fill the memory.
 const MAX_ALIASED: usize = 20_000;
 
+/// Lines with a colon on the wrong side; of more than this nobody reads.
+const MOST_SUSPECTS: usize = 100;
 /// Nodes that anchors hold, one inside the other counted as often.
 const MAX_ANCHORED: usize = 200_000;
 
@@ -327,7 +329,10 @@ impl<'s> Builder<'s> {
     /// A plain scalar swallows `hw_rng_model :virtio` when the line continues a value, or opens a block of its own.
     fn suspect(&mut self, span: Span) {
         let (first, last) = (span.start.line(), span.end.line());
-        for number in first..=last {
+        if self.suspects.len() > MOST_SUSPECTS {
+            return;
+        }
+        for number in (first..=last).take(MOST_SUSPECTS) {
             let Some(line) = self.lines.get(number.wrapping_sub(1)) else { continue };
             // What follows a key on its own line is a value (`shell: echo :x`).
             let opens = number > first || line.chars().take(span.start.col()).all(char::is_whitespace);

@@ -109,7 +109,7 @@ async fn nothing_that_a_repository_brings_is_run() {
     assert_eq!(asked(tree.path()).await, Some(format!("{}-dirty", head.trim())));
     assert!(!mark.exists());
     // The traps are real: git itself steps into one.
-    let _ = Command::new("git").current_dir(&bare).args(["status", "-s"]).output();
+    let _ = Command::new("git").current_dir(tree.path()).args(["status", "-s"]).output();
     assert!(mark.exists(), "the test's own trap does not work");
 }
 

@@ -176,8 +176,8 @@ impl io::Write for Bounded {
 impl Template<'_> {
     fn render(&self) -> Result<String, Vec<Diagnostic>> {
         let whole = |message: String| vec![Diagnostic::error(self.place(0, 0), message)];
-        let bytes = reading::bytes(&self.job.dir.join(self.path), MAX_TEMPLATE)
-            .map_err(|e| whole(format!("cannot read the template: {e}")))?;
+        let bytes =
+            reading::bytes(&self.job.dir.join(self.path), MAX_TEMPLATE).map_err(|e| whole(format!("cannot read the template: {e}")))?;
         let written = String::from_utf8(bytes).map_err(|_| whole("the template is not UTF-8".into()))?;
         let source = jinja::prepare(&written).map_err(|why| vec![Diagnostic::error(self.place(1, 1), why)])?;
         let own;
@@ -300,7 +300,8 @@ impl Template<'_> {
 
 /// Errors that no value of a variable would mend.
 fn lasting(kind: ErrorKind) -> bool {
-    matches!(kind, ErrorKind::OutOfFuel | ErrorKind::WriteFailure) || matches!(kind, ErrorKind::UnknownFilter | ErrorKind::UnknownTest | ErrorKind::UnknownFunction | ErrorKind::TemplateNotFound)
+    matches!(kind, ErrorKind::OutOfFuel | ErrorKind::WriteFailure)
+        || matches!(kind, ErrorKind::UnknownFilter | ErrorKind::UnknownTest | ErrorKind::UnknownFunction | ErrorKind::TemplateNotFound)
 }
 
 /// Which of the names looked up in vain the error speaks of: the latest one that stands in the failing expression.

@@ -111,9 +111,16 @@ pub enum ActionPlan {
         #[serde(default, skip_serializing_if = "std::ops::Not::not")]
         local: bool,
     },
-    Shell { text: String },
-    Script { path: PathBuf },
-    Upload { src: PathBuf, dest: String },
+    Shell {
+        text: String,
+    },
+    Script {
+        path: PathBuf,
+    },
+    Upload {
+        src: PathBuf,
+        dest: String,
+    },
     Reboot,
 }
 
@@ -376,12 +383,7 @@ fn steps(bundle: &Bundle) -> Vec<StepPlan> {
         let (name, action) = match &step.action {
             Action::Ansible { playbook, extra_vars, tags, local } => (
                 playbook.display().to_string(),
-                ActionPlan::Ansible {
-                    playbook: playbook.clone(),
-                    extra_vars: with_vars(extra_vars),
-                    tags: tags.clone(),
-                    local: *local,
-                },
+                ActionPlan::Ansible { playbook: playbook.clone(), extra_vars: with_vars(extra_vars), tags: tags.clone(), local: *local },
             ),
             Action::Shell { text } => (first_words(text), ActionPlan::Shell { text: text.clone() }),
             Action::Script { path } => (path.display().to_string(), ActionPlan::Script { path: path.clone() }),

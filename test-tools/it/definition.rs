@@ -22,7 +22,8 @@ fn nested() -> String {
 
 fn bombs() -> Vec<(&'static str, String, String)> {
     let t = |name: &'static str, template: &str| (name, GOOD.to_owned(), template.to_owned());
-    let doubled = "{% set ns = namespace(x='xxxxxxxx') %}{% for i in range(40) %}{% set ns.x = ns.x ~ ns.x %}{% endfor %}{{ ns.x | length }}";
+    let doubled =
+        "{% set ns = namespace(x='xxxxxxxx') %}{% for i in range(40) %}{% set ns.x = ns.x ~ ns.x %}{% endfor %}{{ ns.x | length }}";
     let lists = "{% set ns = namespace(x=[1]) %}{% for i in range(40) %}{% set ns.x = ns.x + ns.x %}{% endfor %}{{ ns.x | list | length }}";
     vec![
         t("loops in loops", &("{% for a in range(9999) %}".repeat(4) + "." + &"{% endfor %}".repeat(4))),
@@ -34,8 +35,14 @@ fn bombs() -> Vec<(&'static str, String, String)> {
         t("a long output", "{% for a in range(9999) %}{{ 'x' | center(1000) }}{% endfor %}"),
         t("a macro that calls itself", "{% macro m(n) %}{{ m(n) }}{{ m(n) }}{% endmacro %}{{ m(1) }}"),
         t("a file that includes itself", "{% include 'bomb.txt.j2' %}{% include 'bomb.txt.j2' %}"),
-        t("replacements", "{% set ns = namespace(x='a') %}{% for i in range(40) %}{% set ns.x = ns.x | replace('a', 'aaaaaaaa') %}{% endfor %}"),
-        t("a regular expression", "{% set s = 'a' * 3000000 %}{% for i in range(999) %}{{ s | regex_replace('(a*)*b', 'x') | length }}{% endfor %}"),
+        t(
+            "replacements",
+            "{% set ns = namespace(x='a') %}{% for i in range(40) %}{% set ns.x = ns.x | replace('a', 'aaaaaaaa') %}{% endfor %}",
+        ),
+        t(
+            "a regular expression",
+            "{% set s = 'a' * 3000000 %}{% for i in range(999) %}{{ s | regex_replace('(a*)*b', 'x') | length }}{% endfor %}",
+        ),
         t("a sort of much", "{% for i in range(9999) %}{{ range(99999) | list | sort(reverse=true) | first }}{% endfor %}"),
         t("braces", &"{{ ((((((((((".repeat(9000)),
         ("values that name each other", nested(), "{{ v0 }}".into()),
@@ -132,7 +139,8 @@ fn fifo(path: &Path) {
 /// Whatever a bundle names: a FIFO is not waited for, and a file of ten gigabytes that takes no room is not read.
 #[test]
 fn odd_files_hold_nobody_up() {
-    let names = ["build-vars.yml", "ansible/bootstrap.yml", "output/a.txt.j2", "tests/check", "scripts/s", "ansible.cfg", "roles/r/tasks/main.yml"];
+    let names =
+        ["build-vars.yml", "ansible/bootstrap.yml", "output/a.txt.j2", "tests/check", "scripts/s", "ansible.cfg", "roles/r/tasks/main.yml"];
     for name in names {
         for kind in ["fifo", "sparse", "device"] {
             let factory = good().bundle("images/x", &format!("{GOOD}steps: [{{ansible: ansible/bootstrap.yml}}, {{script: scripts/s}}]\n"));
@@ -160,8 +168,11 @@ fn nothing_outside_of_the_definition_is_read() {
     let outside = tempfile::tempdir().unwrap();
     std::fs::write(outside.path().join("secret"), format!("{secret}\n: [\n")).unwrap();
     let target = outside.path().join("secret");
-    for link in ["output/inc", "output/a.json.j2", "ansible/bootstrap.yml", "build-vars.yml", "tests/a", "roles/r/tasks/main.yml", "any", "output"] {
-        let factory = good().file("images/x/output/x.json.j2", "{% include 'inc' %}\n").file("images/x/output/y.json.j2", "{% include 'secret' %}\n");
+    for link in
+        ["output/inc", "output/a.json.j2", "ansible/bootstrap.yml", "build-vars.yml", "tests/a", "roles/r/tasks/main.yml", "any", "output"]
+    {
+        let factory =
+            good().file("images/x/output/x.json.j2", "{% include 'inc' %}\n").file("images/x/output/y.json.j2", "{% include 'secret' %}\n");
         let path = factory.tree().join("images/x").join(link);
         std::fs::create_dir_all(path.parent().unwrap()).unwrap();
         let (target, _) = (if link == "output" { outside.path() } else { &target }, std::fs::remove_file(&path));
@@ -233,7 +244,14 @@ fn findings_cannot_steer_the_terminal() {
         .file("images/x/output/a.yml.j2", &format!("{evil}: {{{{ nope }}}}\n{{{{ '{evil}' | nofilter }}}}"))
         .file(&format!("images/x/tests/{evil}\n"), "x");
     let safe = |text: &str| text.chars().all(|c| !(c.is_control() && c != '\n' && c != '\t') && c != '\u{202e}');
-    for args in [&["validate"][..], &["validate", "--json"], &["plan", "images/x"], &["build", evil], &["image", "show", evil], &["run", "show", evil]] {
+    for args in [
+        &["validate"][..],
+        &["validate", "--json"],
+        &["plan", "images/x"],
+        &["build", evil],
+        &["image", "show", evil],
+        &["run", "show", evil],
+    ] {
         let Ran { out, err, .. } = factory.run(args);
         assert!(safe(&out) && safe(&err), "{args:?}\n{out:?}\n{err:?}");
         assert!(out.len() + err.len() > 40, "{args:?} says something");
@@ -242,13 +260,20 @@ fn findings_cannot_steer_the_terminal() {
 
 #[test]
 fn local_plays_need_the_owner() {
-    let site = |ansible: &str| good().bundle("images/x", &format!("{GOOD}steps: [{{ansible: {ansible}}}]\n")).file("images/x/a.yml", "- hosts: localhost\n");
-    site("a.yml").run(&["validate"]).exits(10).says("images/x/a.yml:1:10: error: this runs on the factory: `hosts: localhost`").says("hosts: all");
+    let site = |ansible: &str| {
+        good().bundle("images/x", &format!("{GOOD}steps: [{{ansible: {ansible}}}]\n")).file("images/x/a.yml", "- hosts: localhost\n")
+    };
+    site("a.yml")
+        .run(&["validate"])
+        .exits(10)
+        .says("images/x/a.yml:1:10: error: this runs on the factory: `hosts: localhost`")
+        .says("hosts: all");
     let asked = site("{playbook: a.yml, local: true}");
     asked.run(&["validate"]).exits(10).says("images/x/build-vars.yml:4:").says("which its owner does not allow");
     asked.run(&["plan", "images/x"]).exits(10).says("its owner does not allow");
     let sound = good().bundle("images/x", &format!("{GOOD}steps: [{{ansible: {{playbook: ansible/bootstrap.yml}}}}]\n"));
     sound.run(&["validate"]).exits(0);
-    let env = good().bundle("images/x", &format!("{GOOD}steps:\n- ansible: ansible/bootstrap.yml\n  env: {{ANSIBLE_SSH_ARGS: -F x, MIRROR: y}}\n"));
+    let env = good()
+        .bundle("images/x", &format!("{GOOD}steps:\n- ansible: ansible/bootstrap.yml\n  env: {{ANSIBLE_SSH_ARGS: -F x, MIRROR: y}}\n"));
     env.run(&["validate"]).exits(10).says("images/x/build-vars.yml:6:9: error: `ANSIBLE_SSH_ARGS` cannot be set").says("1 error,");
 }

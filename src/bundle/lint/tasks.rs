@@ -15,8 +15,17 @@ const TASK_LISTS: [&str; 8] = ["tasks", "pre_tasks", "post_tasks", "handlers", "
 const READERS: [&str; 6] = ["copy", "template", "unarchive", "script", "patch", "synchronize"];
 /// Words and modules whose value, or its `file`, `dir` or `name`, is a file of the factory.
 const FILES: [&str; 11] = [
-    "import_playbook", "include_tasks", "import_tasks", "include", "include_vars", "vars_files", "roles", "role", "include_role",
-    "import_role", "tasks_from",
+    "import_playbook",
+    "include_tasks",
+    "import_tasks",
+    "include",
+    "include_vars",
+    "vars_files",
+    "roles",
+    "role",
+    "include_role",
+    "import_role",
+    "tasks_from",
 ];
 const LOOPS: [&str; 4] = ["with_file", "with_fileglob", "with_first_found", "with_template"];
 
@@ -218,8 +227,11 @@ impl<'a> Reader<'a> {
             }
             Value::Map(entries) => {
                 // On the machine, where that is said with a plain yes; what is worked out is not believed.
-                let remote = entries.iter().any(|e| {
-                    e.key == "remote_src" && scalar(&e.value).is_some_and(|v| ["true", "yes", "on", "1"].contains(&v.to_lowercase().as_str()))
+                let says = |e: &Entry, words: &[&str]| scalar(&e.value).is_some_and(|v| words.contains(&v.to_lowercase().as_str()));
+                let remote = entries.iter().any(|e| match e.key.as_str() {
+                    "remote_src" => says(e, &["true", "yes", "on", "1"]),
+                    "copy" => says(e, &["false", "no", "off", "0"]),
+                    _ => false,
                 });
                 let named = |e: &&Entry| e.key == key || (module == "script" && e.key == "cmd");
                 for entry in entries.iter().filter(named).filter(|_| !remote) {

@@ -50,7 +50,7 @@ fn what_runs_on_the_factory_is_found() {
         ("- hosts: localhost[0]\n".into(), "1:10"),
         ("- hosts: \"{{ h | default('localhost') }}\"\n".into(), "1:10"),
         ("- hosts: all\n  hosts: localhost\n".into(), "2:10"),
-        ("- &p {hosts: localhost}\n- <<: *p\n".into(), "1:13"),
+        ("- &p {hosts: localhost}\n- <<: *p\n".into(), "1:14"),
         (play("connection: local"), "2:3"),
         (play("connection: ansible.builtin.local"), "2:3"),
         (play("vars: {ansible_connection: local}"), "2:10"),
