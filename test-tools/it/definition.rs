@@ -50,6 +50,7 @@ fn bombs() -> Vec<(&'static str, String, String)> {
 }
 
 /// Runs the program: what it said, its exit code, and the peak memory of it and of its children in KiB.
+#[allow(clippy::zombie_processes)] // `wait4` waits for it
 fn measured(factory: &Factory, args: &[&str]) -> (String, i32, i64) {
     let said = tempfile::NamedTempFile::new().unwrap();
     let mut command = factory.command(args);
