@@ -2,8 +2,10 @@
 use std::fmt;
 use std::path::PathBuf;
 
+use crate::text;
+
 /// A spot in a file. `line` and `column` count from 1, columns in characters; line 0 means the file as a whole.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, serde::Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, serde::Serialize, serde::Deserialize)]
 pub struct Place {
     /// As the user would type it: relative to the factory tree where the file lies in it.
     pub file: PathBuf,
@@ -11,7 +13,7 @@ pub struct Place {
     pub column: usize,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, serde::Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Severity {
     Error,
@@ -19,7 +21,7 @@ pub enum Severity {
 }
 
 /// One finding. Printed as `file:line:column: error: message`, the hint on a line of its own.
-#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Diagnostic {
     pub severity: Severity,
     pub place: Option<Place>,
@@ -49,7 +51,7 @@ impl Diagnostic {
 
 impl fmt::Display for Place {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}", self.file.display())?;
+        write!(f, "{}", text::clipped(&self.file.to_string_lossy(), text::LINE))?;
         if self.line > 0 {
             write!(f, ":{}:{}", self.line, self.column)?;
         }
@@ -63,10 +65,23 @@ impl fmt::Display for Diagnostic {
             write!(f, "{place}: ")?;
         }
         let word = if self.is_error() { "error" } else { "warning" };
-        write!(f, "{word}: {}", self.message)?;
+        write!(f, "{word}: {}", text::clipped(&self.message, text::LINE))?;
         if let Some(hint) = &self.hint {
-            write!(f, "\n    hint: {hint}")?;
+            write!(f, "\n    hint: {}", text::clipped(hint, text::LINE))?;
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_finding_is_its_own_lines_and_no_others() {
+        let place = Place { file: "a\u{1b}[2J\nb".into(), line: 1, column: 2 };
+        let found = Diagnostic::error(place, "key `\u{1b}]0;x\u{7}k\u{202e}`\nb.yml: error: forged").hint("a\nb");
+        assert_eq!(found.to_string(), "a␊b:1:2: error: key `k\\u202e`␊b.yml: error: forged\n    hint: a␊b");
+        assert!(Diagnostic::error(None, "x".repeat(1 << 20)).to_string().len() < 3 * text::LINE);
     }
 }

@@ -1,16 +1,20 @@
 //! The one door for subprocesses: each has a deadline, its own process group, and the marks by which `sweep` finds it.
 use std::collections::BTreeMap;
 use std::ffi::OsString;
+use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::{ExitStatus, Stdio};
+use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::io::{AsyncBufReadExt, AsyncRead, BufReader};
+use tokio::io::{AsyncRead, AsyncReadExt};
 use tokio::process::Child;
 
 use crate::cancel::{Cancel, Cancelled};
+use crate::lines::Lines;
 
+pub mod env;
 pub mod process;
 
 /// In the environment of every process that a run starts, and so of all their children: the run's ID.
@@ -23,16 +27,25 @@ pub const PROCESS_MARK: &str = "IMAGE_FACTORY_PROCESS";
 const GRACE: Duration = Duration::from_secs(5);
 
 /// A program to run. Its standard input is empty.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Cmd {
     pub program: OsString,
     pub args: Vec<OsString>,
     pub env: BTreeMap<String, String>,
-    /// Variables taken away.
-    pub env_remove: Vec<String>,
+    /// The program gets nothing of the factory's own environment and keyring, `env` only.
+    pub bare: bool,
+    /// An open file that the program gets under the same number.
+    pub handed: Option<Arc<OwnedFd>>,
     pub dir: Option<PathBuf>,
     pub deadline: Duration,
     pub limits: Limits,
+}
+
+/// Without the environment: an owner may let a secret into it.
+impl std::fmt::Debug for Cmd {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Cmd").field("program", &self.program).field("args", &self.args).field("dir", &self.dir).finish_non_exhaustive()
+    }
 }
 
 /// What the kernel holds a program and its children to, each process by itself; for tools that read what strangers made. Beyond
@@ -66,7 +79,8 @@ impl Cmd {
             program: program.into(),
             args: Vec::new(),
             env: BTreeMap::new(),
-            env_remove: Vec::new(),
+            bare: false,
+            handed: None,
             dir: None,
             deadline,
             limits: Limits::default(),
@@ -116,9 +130,16 @@ impl Cmd {
     fn build(&self) -> tokio::process::Command {
         #[allow(clippy::disallowed_methods)] // this is the door
         let mut command = tokio::process::Command::new(&self.program);
-        command.args(&self.args).envs(&self.env).stdin(Stdio::null()).process_group(0);
-        for key in &self.env_remove {
-            command.env_remove(key);
+        command.args(&self.args).stdin(Stdio::null()).process_group(0);
+        if self.bare {
+            command.env_clear();
+            // SAFETY: one system call. A kernel without keyrings refuses, and there is nothing to be left behind then.
+            unsafe { command.pre_exec(leave_keyring) };
+        }
+        command.envs(&self.env);
+        if let Some(file) = self.handed.clone() {
+            // SAFETY: one system call, on a file that the closure keeps open.
+            unsafe { command.pre_exec(move || keep_open(&file)) };
         }
         if let Some(dir) = &self.dir {
             command.current_dir(dir);
@@ -132,6 +153,23 @@ impl Cmd {
     }
 }
 
+/// Joins a new, empty session keyring: tickets and secrets of the user's session stay with it. Source: keyctl(2).
+fn leave_keyring() -> std::io::Result<()> {
+    const KEYCTL_JOIN_SESSION_KEYRING: libc::c_long = 1;
+    // SAFETY: plain system call; a null name asks for an anonymous keyring.
+    unsafe { libc::syscall(libc::SYS_keyctl, KEYCTL_JOIN_SESSION_KEYRING, std::ptr::null::<libc::c_char>()) };
+    Ok(())
+}
+
+/// Lets a file, which is closed at exec as all of ours are, through to this one program.
+fn keep_open(file: &OwnedFd) -> std::io::Result<()> {
+    // SAFETY: plain system call on an open file.
+    match unsafe { libc::fcntl(file.as_raw_fd(), libc::F_SETFD, 0) } {
+        -1 => Err(std::io::Error::last_os_error()),
+        _ => Ok(()),
+    }
+}
+
 #[derive(Debug, thiserror::Error)]
 pub enum ExecError {
     #[error("{program} is not installed")]
@@ -140,6 +178,8 @@ pub enum ExecError {
     Start { program: String, source: std::io::Error },
     #[error("{program}: not done after {after:?}, killed")]
     Deadline { program: String, after: Duration },
+    #[error("{program}: said more than {} MiB, killed", OUTPUT >> 20)]
+    Babbles { program: String },
     #[error("{program}: {status}{}", tail(.output))]
     Failed { program: String, status: String, output: String },
     #[error(transparent)]
@@ -227,16 +267,23 @@ impl Started {
         let child = &mut self.child;
         let work = async {
             let mut status = None;
-            // A grandchild (an SSH master, say) may hold the pipes open after the child ended: its output is not waited for long.
+            let mut until = None;
+            // A grandchild (an SSH master, say) may hold the pipes open after the child ended: its output is not waited for long,
+            // and what it says without end not heard for long.
             loop {
                 tokio::select! {
-                    biased;
                     line = rx.recv() => match line {
                         Some((stream, text)) => on_line(stream, &text),
                         None => break,
                     },
-                    ended = child.wait(), if status.is_none() => status = Some(ended),
+                    ended = child.wait(), if status.is_none() => {
+                        status = Some(ended);
+                        until = Some(tokio::time::Instant::now() + GRACE);
+                    }
                     () = tokio::time::sleep(Duration::from_millis(300)), if status.is_some() => break,
+                }
+                if until.is_some_and(|until| until < tokio::time::Instant::now()) {
+                    break;
                 }
             }
             match status {
@@ -250,7 +297,11 @@ impl Started {
             Err(stopped) => Err(stopped.into()),
         };
         match &ended {
-            Ok(_) => self.group.0 = None,
+            // The leader ended by itself; what it left in its group does not outlive it.
+            Ok(_) => {
+                self.group.signal(libc::SIGKILL);
+                self.group.0 = None;
+            }
             Err(_) => self.group.end(&mut self.child).await,
         }
         ended
@@ -262,15 +313,28 @@ pub async fn run(cmd: &Cmd, cancel: &Cancel, on_line: impl FnMut(Stream, &str) +
     start(cmd)?.wait(cancel, on_line).await
 }
 
-/// Runs a short tool to the end and gives its standard output; anything but exit code 0 is an error with what it said.
+/// Bytes of one stream that [`output`] takes.
+const OUTPUT: usize = 16 << 20;
+
+/// Runs a short tool to the end and gives its standard output; anything but exit code 0 is an error with what it said. One that
+/// says more than 16 MiB on one stream is killed, and an error.
 pub async fn output(cmd: &Cmd, cancel: &Cancel) -> Result<String, ExecError> {
     let (mut out, mut err) = (String::new(), String::new());
-    let status = run(cmd, cancel, |stream, line| {
+    let full = tokio::sync::Notify::new();
+    let work = run(cmd, cancel, |stream, line| {
         let to = if stream == Stream::Stdout { &mut out } else { &mut err };
+        if to.len() + line.len() >= OUTPUT {
+            full.notify_one();
+            return;
+        }
         to.push_str(line);
         to.push('\n');
-    })
-    .await?;
+    });
+    let status = tokio::select! {
+        status = work => status?,
+        // Dropped, its group is killed.
+        () = full.notified() => return Err(ExecError::Babbles { program: cmd.name() }),
+    };
     if status.success() {
         return Ok(out);
     }
@@ -292,19 +356,22 @@ fn spawn_child(command: &mut tokio::process::Command, cmd: &Cmd) -> Result<Child
     })
 }
 
-async fn lines(from: impl AsyncRead + Unpin, stream: Stream, to: tokio::sync::mpsc::Sender<(Stream, String)>) {
-    let mut reader = BufReader::new(from);
-    let mut raw = Vec::new();
+async fn lines(mut from: impl AsyncRead + Unpin, stream: Stream, to: tokio::sync::mpsc::Sender<(Stream, String)>) {
+    let (mut lines, mut buffer) = (Lines::default(), vec![0; 16 << 10]);
     loop {
-        raw.clear();
-        match reader.read_until(b'\n', &mut raw).await {
-            Ok(0) | Err(_) => return,
-            Ok(_) => {
-                let text = String::from_utf8_lossy(&raw);
-                if to.send((stream, text.trim_end_matches(['\n', '\r']).to_owned())).await.is_err() {
-                    return;
-                }
+        let mut whole = Vec::new();
+        let count = from.read(&mut buffer).await.unwrap_or(0);
+        match count {
+            0 => lines.end(&mut |line| whole.push(line.to_owned())),
+            n => lines.take(&buffer[..n], &mut |line| whole.push(line.to_owned())),
+        }
+        for line in whole {
+            if to.send((stream, line)).await.is_err() {
+                return;
             }
+        }
+        if count == 0 {
+            return;
         }
     }
 }
@@ -363,6 +430,41 @@ mod tests {
         let begin = std::time::Instant::now();
         let status = run(&sh("echo told; sleep 20 & exit 0", LONG), &Cancel::default(), |_, _| ()).await.unwrap();
         assert!(status.success() && begin.elapsed() < Duration::from_secs(10));
+    }
+
+    #[tokio::test]
+    async fn what_a_program_leaves_in_its_group_ends_with_it() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("pid");
+        let script = format!("sleep 60 >/dev/null 2>&1 & echo $! > {}", file.display());
+        assert!(run(&sh(&script, LONG), &Cancel::default(), |_, _| ()).await.unwrap().success());
+        let pid: i32 = std::fs::read_to_string(file).unwrap().trim().parse().unwrap();
+        if let Some(left) = process::Proc::of(pid) {
+            assert!(left.gone_within(Duration::from_secs(5)).await, "what the script left behind lives");
+        }
+    }
+
+    #[tokio::test]
+    async fn lines_and_outputs_have_bounds() {
+        let mut longest = 0;
+        let script = "head -c 64000000 /dev/zero | tr '\\0' x; echo; echo end";
+        let status = run(&sh(script, LONG), &Cancel::default(), |_, line| longest = longest.max(line.len())).await;
+        assert!(status.unwrap().success());
+        assert!(longest < crate::lines::LINE + 100, "a line of {longest} bytes");
+        let begin = std::time::Instant::now();
+        let endless = output(&sh("yes", LONG), &Cancel::default()).await.unwrap_err();
+        assert_eq!(endless.to_string(), "sh: said more than 16 MiB, killed");
+        assert!(begin.elapsed() < LONG);
+    }
+
+    #[tokio::test]
+    async fn a_bare_program_gets_its_own_environment_only() {
+        let cmd = Cmd { bare: true, ..sh("env", LONG).env("PATH", "/usr/bin:/bin").env("A", "1") };
+        let told = output(&cmd, &Cancel::default()).await.unwrap();
+        let mut names: Vec<&str> = told.lines().filter_map(|l| l.split('=').next()).filter(|n| !["PWD", "_", "SHLVL"].contains(n)).collect();
+        names.sort_unstable();
+        assert_eq!(names, ["A", "PATH"], "{told}");
+        assert!(!format!("{:?}", cmd.env("B", "secret")).contains("secret"));
     }
 
     #[tokio::test]

@@ -11,12 +11,15 @@
 //! Modules in the order in which data flows; each imports only from those above it (a test holds this).
 #![cfg_attr(test, allow(clippy::disallowed_methods))] // tests start helpers of their own
 
+pub mod text;
+pub mod reading;
 pub mod diagnostic;
 pub mod cancel;
 pub mod lines;
 pub mod event;
 pub mod log;
 pub mod exec;
+pub mod git;
 pub mod digest;
 pub mod http;
 pub mod durable;

@@ -140,9 +140,8 @@ impl Sink for EventFile {
 
 /// An event as one line of JSON, with its newline.
 pub fn json_line(event: &Stamped) -> String {
-    let mut line = serde_json::to_string(event).expect("events are plain data");
-    line.push('\n');
-    line
+    let line = serde_json::to_string(event).expect("events are plain data");
+    format!("{}\n", crate::text::json(&line))
 }
 
 /// Lines of output that a [`Recorder`] keeps: enough for a report's log tail, and a bound for a build that babbles.

@@ -12,11 +12,12 @@ use crate::bundle::{self, Base, Bundle};
 use crate::cancel::Cancel;
 use crate::cloud::ledger::{Kind, Leak, Ledger, Made};
 use crate::cloud::{Cloud, CloudError, Cx};
-use crate::diagnostic::Diagnostic;
+use crate::diagnostic::{Diagnostic, Place};
 use crate::durable::{self, Others};
 use crate::event::{Event, Events, FinishedImage, Sink, Stage, seconds};
 use crate::exec::{self, Cmd};
 use crate::family::{Fate, Policy};
+use crate::git;
 use crate::image::Image;
 use crate::log;
 use crate::output;
@@ -89,6 +90,7 @@ pub struct Setup<'a> {
     pub smoke: bool,
     /// Have rendered Heat templates checked by the cloud's Heat.
     pub check_templates: bool,
+    pub templates: &'a output::Renderer,
     /// Nothing is built: the base is what is tested.
     pub test_only: bool,
     /// Set for `shell`.
@@ -146,6 +148,21 @@ pub fn target_dir(bundle: &Bundle) -> PathBuf {
     home.join("target").join(name)
 }
 
+/// A tree may bring a link in the place of `target`: then outputs would be written, and old ones removed, where it leads.
+fn target_in_tree(bundle: &Bundle) -> Result<(), RunError> {
+    let target = target_dir(bundle);
+    let home = target.parent().and_then(Path::parent).unwrap_or(&bundle.tree).canonicalize();
+    let there = target.ancestors().take(2).find_map(|dir| dir.canonicalize().ok());
+    match (home, there) {
+        (Ok(home), Some(there)) if !there.starts_with(&home) => {
+            let place = Place { file: target, line: 0, column: 0 };
+            let finding = Diagnostic::error(place, format!("outputs would go to {}: a link leads out of the tree", there.display()));
+            Err(RunError::Refused(vec![finding.hint("remove the link; another disk can be mounted there")]))
+        }
+        _ => Ok(()),
+    }
+}
+
 /// Facts and plan: reads only. `Err` holds everything that is wrong, at once.
 pub async fn make_plan(setup: &Setup<'_>, bundle: &Bundle, run: &str, now: Timestamp, cx: &Cx) -> Result<Plan, RunError> {
     let wanted = Wanted {
@@ -178,17 +195,16 @@ pub fn base_name(bundle: &Bundle) -> Result<Option<String>, RunError> {
 }
 
 async fn host_facts(bundle: &Bundle, cancel: &Cancel) -> HostFacts {
-    let limit = Duration::from_secs(20);
-    let ansible = Cmd::new("ansible-playbook", limit).arg("--version");
-    let git = |args: &[&str]| Cmd::new("git", limit).dir(&bundle.dir).args(args.iter().map(|a| (*a).to_owned()));
-    let (head, dirty) = (git(&["rev-parse", "HEAD"]), git(&["status", "--porcelain", "--untracked-files=normal", "--", "."]));
-    let (ansible, head, dirty) = tokio::join!(exec::output(&ansible, cancel), exec::output(&head, cancel), exec::output(&dirty, cancel));
-    let commit = head.ok().map(|head| {
-        let mark = if dirty.is_ok_and(|d| d.trim().is_empty()) { "" } else { "-dirty" };
-        format!("{}{mark}", head.trim())
-    });
-    // A file that cannot be read is told of where it is used.
-    let inputs = bundle::inputs(bundle).ok();
+    // Not in the tree: Ansible reads the ansible.cfg of the directory where it is called.
+    let ansible = Cmd::new("ansible-playbook", Duration::from_secs(20)).arg("--version").dir("/");
+    let settings = bundle.tree.join(&bundle.label);
+    let dirs = [bundle.dir.as_path(), &settings];
+    let commit = git::commit(&bundle.tree, &dirs, cancel);
+    // Files may be large; a signal does not wait for them. One that cannot be read is told of where it is used.
+    let definition = bundle.clone();
+    let inputs = cancel.or(tokio::task::spawn_blocking(move || bundle::inputs(&definition).ok()));
+    let (ansible, commit, inputs) = tokio::join!(exec::output(&ansible, cancel), commit, inputs);
+    let inputs = inputs.ok().and_then(Result::ok).flatten();
     HostFacts { ansible: ansible.ok().and_then(|text| text.lines().next().map(str::to_owned)), commit, inputs }
 }
 
@@ -257,8 +273,8 @@ async fn one(setup: &Setup<'_>, bundle: &Bundle) -> Ended {
     plan.warnings().into_iter().for_each(|w| events.warn(w));
     events.emit(Event::StageDone { stage: Stage::Plan, seconds: seconds(begin.elapsed()) });
 
-    let secured = setup.home.secure().map_err(RunError::from);
-    let mut dir = match secured.and_then(|()| RunDir::create(setup.home, &target_dir(bundle), &plan)) {
+    let ready = target_in_tree(bundle).and_then(|()| Ok(setup.home.secure()?));
+    let mut dir = match ready.and_then(|()| RunDir::create(setup.home, &target_dir(bundle), &plan)) {
         Ok(dir) => dir,
         Err(e) => return Ended::not_begun(e),
     };
@@ -332,19 +348,28 @@ async fn finish(
         Err(e) => (Err(RunError::Build(e)), None),
     };
     let target = target_dir(bundle);
+    let rendered = match &image {
+        // The image is published: only a second signal leaves its templates out.
+        Some(image) => setup
+            .templates
+            .render(bundle, plan, image, &cx.cancel.for_unwind())
+            .await
+            .unwrap_or_else(|stopped| Err(vec![Diagnostic::error(None, format!("templates are not rendered: {stopped}"))])),
+        None => Ok(Vec::new()),
+    };
     let write = |log: Option<&Path>| {
-        let built = output::Built { bundle, plan, events: &recorder.events(), image: image.as_ref(), log };
+        let built = output::Built { bundle, plan, events: &recorder.events(), image: image.as_ref(), templates: &rendered, log };
         let lines = |errors: Vec<output::OutputError>| errors.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ");
         output::write(&target, &bundle.tree, &built).map(drop).map_err(lines)
     };
     if image.is_some() {
-        let rendered = Instant::now();
+        let began = Instant::now();
         cx.events.emit(Event::StageStarted { stage: Stage::Output });
         let written = match write(None) {
-            Ok(()) => heat_accepts(setup, bundle, plan, cx, image.as_ref()).await,
+            Ok(()) => heat_accepts(setup, cx, rendered.as_deref().unwrap_or_default()).await,
             failed => failed,
         };
-        let seconds = seconds(rendered.elapsed());
+        let seconds = seconds(began.elapsed());
         cx.events.emit(match &written {
             Ok(()) => Event::StageDone { stage: Stage::Output, seconds },
             Err(e) => Event::StageFailed { stage: Stage::Output, seconds, error: e.clone() },
@@ -418,9 +443,8 @@ async fn prune_family(setup: &Setup<'_>, plan: &Plan, keep: u32, cx: &Cx) {
 }
 
 /// Has every rendered Heat template checked, where the cloud has a Heat.
-async fn heat_accepts(setup: &Setup<'_>, bundle: &Bundle, plan: &Plan, cx: &Cx, image: Option<&Image>) -> Result<(), String> {
-    let Some(image) = image.filter(|_| setup.check_templates) else { return Ok(()) };
-    let rendered = output::templates::render(bundle, plan, image).unwrap_or_default();
+async fn heat_accepts(setup: &Setup<'_>, cx: &Cx, rendered: &[output::Rendered]) -> Result<(), String> {
+    let rendered = if setup.check_templates { rendered } else { &[] };
     let mut wrong = Vec::new();
     for template in rendered.iter().filter(|t| t.text.contains("heat_template_version")) {
         let shown = template.path.display();

@@ -91,7 +91,7 @@ async fn run(site: &Site<'_>, builder: &Running, index: usize, step: &StepPlan) 
     let failed = |reason: String| BuildError::Step { index, name: step.name.clone(), reason };
     let lost = |source: RemoteError| BuildError::StepRemote { index, name: step.name.clone(), source };
     match &step.action {
-        ActionPlan::Ansible { playbook, extra_vars, tags } => {
+        ActionPlan::Ansible { playbook, extra_vars, tags, .. } => {
             ansible_playbook(site, builder, index, step, playbook, extra_vars, tags).await
         }
         ActionPlan::Shell { text } => shell(site, builder, "shell", step, text.clone()).await.map_err(lost)?.map_err(failed),
@@ -218,9 +218,6 @@ fn ansible_command(
         .arg("-i")
         .arg(inventory.as_os_str())
         .arg(playbook.as_os_str());
-    // These belong to the caller's own Python, not to the distribution's that runs Ansible.
-    cmd.env_remove =
-        ["PYTHONPATH", "PYTHONHOME", "PYTHONDONTWRITEBYTECODE", "ANSIBLE_FORCE_COLOR", "ANSIBLE_CONFIG"].map(str::to_owned).into();
     cmd.env.extend(factory_env(site));
     cmd.env.extend(step.env.clone());
     if !extra_vars.is_empty() {

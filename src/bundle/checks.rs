@@ -1,4 +1,5 @@
 //! `tests`: which checks a captured image has to pass. The checks themselves are `build`'s; here is what a bundle may say of them.
+use std::collections::HashSet;
 use std::path::Path;
 
 use super::decode::{Field, Reader};
@@ -95,9 +96,10 @@ pub(super) fn tests(reader: &mut Reader, field: Option<&Field>, dir: &Path, show
 /// A list of checks that exist.
 fn known(reader: &mut Reader, field: &Field, ids: &[&str]) -> Option<Vec<String>> {
     let named = reader.words(field)?;
+    let sound: HashSet<&String> = named.iter().collect();
     for item in reader.list(field)? {
         let Value::Scalar { text: id, .. } = &item.node.value else { continue };
-        if ids.contains(&id.as_str()) || !named.contains(id) {
+        if ids.contains(&id.as_str()) || !sound.contains(id) {
             continue;
         }
         let hint = match keys::nearest(id, ids.iter().copied()) {

@@ -1,5 +1,5 @@
 //! Typed values out of the YAML tree. Every reader says what is wrong and goes on, so that one pass finds everything.
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -238,10 +238,10 @@ impl Reader {
 
     /// A list of words, none of them twice.
     pub fn words(&mut self, field: &Field) -> Option<Vec<String>> {
-        let mut words = Vec::new();
+        let (mut words, mut seen) = (Vec::new(), HashSet::new());
         for item in self.list(field)? {
             let Some(word) = self.word(&item) else { continue };
-            if words.contains(&word) {
+            if !seen.insert(word.clone()) {
                 self.error(item.node.spot, format!("`{word}` is twice in `{}`", field.path), "");
             } else {
                 words.push(word);

@@ -8,9 +8,12 @@ use std::path::{Component, Path, PathBuf};
 use serde::de::IgnoredAny;
 
 use super::keys;
+use crate::reading;
 
 /// Playbooks longer than this are no playbooks.
-const MAX_PLAYBOOK: u64 = 16 << 20;
+pub(super) const MAX_PLAYBOOK: u64 = 4 << 20;
+/// Checks longer than this are no scripts.
+const MAX_CHECK: u64 = 4 << 20;
 
 #[derive(Debug)]
 pub(super) struct Trouble {
@@ -29,7 +32,7 @@ pub(super) fn file(dir: &Path, text: &str) -> Result<PathBuf, Trouble> {
     if !dir.join(&path).is_file() {
         return trouble(format!("`{text}` is not a file"), "");
     }
-    match fs::File::open(dir.join(&path)) {
+    match reading::open(&dir.join(&path)) {
         Ok(_) => Ok(path),
         Err(error) => trouble(format!("`{text}` cannot be read: {error}"), ""),
     }
@@ -69,6 +72,9 @@ pub(super) fn upload(dir: &Path, text: &str) -> Result<PathBuf, Trouble> {
         if entry.path_is_symlink() {
             let link = entry.path().strip_prefix(dir).unwrap_or(entry.path());
             inside(dir, &link.to_string_lossy())?;
+        } else if !entry.file_type().is_file() && !entry.file_type().is_dir() {
+            let path = entry.path().strip_prefix(dir).unwrap_or(entry.path());
+            return trouble(format!("`{}` is neither a file nor a directory", path.display()), "");
         }
     }
     Ok(path)
@@ -109,6 +115,16 @@ pub(super) fn inside(dir: &Path, text: &str) -> Result<PathBuf, Trouble> {
         }
         (Err(error), ..) | (_, Err(error), _) => trouble(format!("`{text}` cannot be read: {error}"), ""),
     }
+}
+
+/// The text of a file below `dir`, for templates that include it: links may not lead out of `dir`. `None`: there is no such file.
+/// The error is for people.
+pub fn included(dir: &Path, name: &str, most: u64) -> Result<Option<String>, String> {
+    if !dir.join(name).exists() {
+        return Ok(None);
+    }
+    let path = inside(dir, name).map_err(|trouble| trouble.message)?;
+    reading::text(&dir.join(path), most).map(Some).map_err(|e| format!("`{name}` cannot be read: {e}"))
 }
 
 /// A file of the same directory with nearly that name, or one of that name elsewhere in the bundle.
@@ -155,8 +171,9 @@ pub(super) fn checks(dir: &Path) -> Vec<Result<PathBuf, (PathBuf, Trouble)>> {
             }
             trouble
         });
-        let checked = checked.and_then(|path| match fs::read_to_string(dir.join(&path)) {
+        let checked = checked.and_then(|path| match reading::text(&dir.join(&path), MAX_CHECK) {
             Ok(_) => Ok(path),
+            Err(e) if e.kind() == ErrorKind::FileTooLarge => trouble(format!("`{text}` is too long for a script (more than 4 MiB)"), ""),
             Err(_) => Err(Trouble {
                 message: format!("`{text}` is no text"),
                 hint: "a check is a script; a program goes into a directory below tests/, and a script that runs on the factory calls it"
@@ -182,12 +199,9 @@ pub(super) fn templates(dir: &Path) -> Vec<Result<PathBuf, (PathBuf, Trouble)>> 
 /// Keys given twice and tags pass: Ansible takes both, and libyaml, which reads here, is what Ansible reads with.
 pub(super) fn playbook(path: &Path) -> Result<(), (Trouble, usize, usize)> {
     let whole = |message: String| Err((Trouble { message, hint: String::new() }, 0, 0));
-    match fs::metadata(path) {
-        Ok(meta) if meta.len() > MAX_PLAYBOOK => return whole("too long for a playbook".into()),
-        _ => {}
-    }
-    let text = match fs::read_to_string(path) {
+    let text = match reading::text(path, MAX_PLAYBOOK) {
         Ok(text) => text,
+        Err(error) if error.kind() == ErrorKind::FileTooLarge => return whole("too long for a playbook (more than 4 MiB)".into()),
         Err(error) => return whole(format!("cannot be read: {error}")),
     };
     if text.lines().all(|line| line.trim().is_empty() || line.starts_with('#') || line.trim_end() == "---") {

@@ -6,15 +6,17 @@ use std::path::{Path, PathBuf};
 
 use sha2::{Digest, Sha256};
 
-use super::Bundle;
 use super::tree::SETTINGS;
+use super::{Bundle, links};
+use crate::reading;
 
 /// One file of a definition.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct InputFile {
-    /// Relative to the bundle's directory.
+    /// Relative to the bundle's directory. `../../shared/f` came in by a link, whose own entry is there too.
     pub path: PathBuf,
-    /// Hex. Of a symbolic link the target's name is hashed, so that nothing outside is read.
+    /// Hex. Of a symbolic link the target's name is hashed; what it brings in from the tree has entries of its own, and what lies
+    /// outside of the tree is never read.
     pub sha256: String,
     /// `-`, `x` for an executable, `l` for a link.
     pub mode: char,
@@ -28,11 +30,34 @@ pub fn files(bundle: &Bundle) -> Result<Vec<InputFile>, (PathBuf, io::Error)> {
     let settings = bundle.tree.join(&label);
     // Paths of the directory's own files have no label before them, so these two never meet.
     if settings.is_file() && settings.parent() != Some(&bundle.dir) {
-        let sha256 = File::open(&settings).and_then(digest).map_err(|e| (settings, e))?;
+        let sha256 = reading::open(&settings).and_then(digest).map_err(|e| (settings, e))?;
         files.push(InputFile { path: label, sha256, mode: '-' });
+    }
+    let bundle_dir = bundle.dir.canonicalize().unwrap_or_else(|_| bundle.dir.clone());
+    for path in links::brought_in(&bundle.tree, &bundle.dir) {
+        let (sha256, mode) = read(&path).map_err(|e| (path.clone(), e))?;
+        files.push(InputFile { path: relative(&bundle_dir, &path), sha256, mode });
     }
     files.sort_by(|a, b| a.path.as_os_str().cmp(b.path.as_os_str()));
     Ok(files)
+}
+
+/// `../../shared/f`, from `dir` to `path`.
+fn relative(dir: &Path, path: &Path) -> PathBuf {
+    let up = dir.ancestors().take_while(|above| !path.starts_with(above)).count();
+    let common = dir.ancestors().nth(up).unwrap_or(dir);
+    let ups = std::iter::repeat_n("..", up).collect::<PathBuf>();
+    ups.join(path.strip_prefix(common).unwrap_or(path))
+}
+
+fn read(path: &Path) -> io::Result<(String, char)> {
+    if path.is_symlink() {
+        let target = std::fs::read_link(path)?;
+        return Ok((hex(&Sha256::digest(target.as_os_str().as_encoded_bytes())), 'l'));
+    }
+    let file = reading::open(path)?;
+    let mode = if file.metadata()?.permissions().mode() & 0o111 == 0 { '-' } else { 'x' };
+    Ok((digest(file)?, mode))
 }
 
 fn below(dir: &Path) -> Result<Vec<InputFile>, (PathBuf, io::Error)> {
@@ -44,22 +69,9 @@ fn below(dir: &Path) -> Result<Vec<InputFile>, (PathBuf, io::Error)> {
             (path, e.into_io_error().unwrap_or_else(|| io::Error::other("a loop of links")))
         })?;
         let path = entry.path().strip_prefix(dir).unwrap_or(entry.path()).to_path_buf();
-        let read = || {
-            if entry.file_type().is_file() {
-                let file = File::open(entry.path())?;
-                let mode = if file.metadata()?.permissions().mode() & 0o111 == 0 { '-' } else { 'x' };
-                Ok(Some((digest(file)?, mode)))
-            } else if entry.file_type().is_symlink() {
-                let target = std::fs::read_link(entry.path())?;
-                Ok(Some((hex(&Sha256::digest(target.as_os_str().as_encoded_bytes())), 'l')))
-            } else {
-                Ok(None)
-            }
-        };
-        match read() {
-            Ok(Some((sha256, mode))) => files.push(InputFile { path, sha256, mode }),
-            Ok(None) => {}
-            Err(e) => return Err((entry.path().to_path_buf(), e)),
+        if entry.file_type().is_file() || entry.path_is_symlink() {
+            let (sha256, mode) = read(entry.path()).map_err(|e| (entry.path().to_path_buf(), e))?;
+            files.push(InputFile { path, sha256, mode });
         }
     }
     Ok(files)
@@ -130,6 +142,43 @@ mod tests {
         differs("settings");
         fs::write(file("empty"), "").unwrap();
         differs("an empty file");
+    }
+
+    /// A role that several definitions share, behind a link: changed, and the digest stayed as it was.
+    #[test]
+    fn what_a_link_brings_in_counts() {
+        let (tree, bundle) = tree();
+        let shared = tree.path().join("shared/roles");
+        fs::create_dir_all(shared.join("web/tasks")).unwrap();
+        fs::write(shared.join("web/tasks/main.yml"), "- ping:\n").unwrap();
+        let plain = files(&bundle).unwrap();
+        std::os::unix::fs::symlink("../../../shared/roles", bundle.dir.join("ansible/roles")).unwrap();
+        let linked = files(&bundle).unwrap();
+        let added: Vec<_> = linked.iter().filter(|f| !plain.contains(f)).map(|f| (f.path.to_str().unwrap(), f.mode)).collect();
+        assert_eq!(added, [("../../shared/roles/web/tasks/main.yml", '-'), ("ansible/roles", 'l')]);
+        let mut seen = vec![inputs(&bundle).unwrap()];
+        let mut differs = |what: &str| {
+            let now = inputs(&bundle).unwrap();
+            assert!(!seen.contains(&now), "{what}");
+            seen.push(now);
+        };
+        fs::write(shared.join("web/tasks/main.yml"), "- reboot:\n").unwrap();
+        differs("a file behind a link to a directory");
+        fs::create_dir(tree.path().join("more")).unwrap();
+        fs::write(tree.path().join("more/f"), "1").unwrap();
+        std::os::unix::fs::symlink("../../more", shared.join("more")).unwrap();
+        differs("a link behind a link");
+        fs::write(tree.path().join("more/f"), "2").unwrap();
+        differs("what that one leads to");
+        std::os::unix::fs::symlink("..", tree.path().join("more/loop")).unwrap();
+        std::os::unix::fs::symlink("loop2", tree.path().join("more/loop2")).unwrap();
+        differs("loops of links end");
+        let outside = tempfile::tempdir().unwrap();
+        fs::write(outside.path().join("secret"), "1").unwrap();
+        std::os::unix::fs::symlink(outside.path(), bundle.dir.join("out")).unwrap();
+        let before = files(&bundle).unwrap();
+        fs::write(outside.path().join("secret"), "2").unwrap();
+        assert_eq!(files(&bundle).unwrap(), before, "what lies outside is not read");
     }
 
     #[test]

@@ -33,6 +33,8 @@ pub(super) const CHECKSUMS: &[&str] = &["sha256", "sha512", "checksum_url"];
 pub(super) const ACTIONS: &[&str] = &["ansible", "shell", "script", "upload", "reboot"];
 pub(super) const STEP: &[&str] =
     &["ansible", "shell", "script", "upload", "reboot", "name", "timeout", "retries", "env", "sudo", "extra_vars", "tags"];
+/// Of a step's `ansible`, where it is a map.
+pub(super) const ANSIBLE: &[&str] = &["playbook", "local"];
 pub(super) const UPLOAD: &[&str] = &["src", "dest"];
 pub(super) const TESTS: &[&str] = &["skip", "only", "add", "timeout", "dns_name", "package", "volume_size"];
 pub(super) const VOLUME: &[&str] = &["size", "type"];
@@ -55,7 +57,7 @@ pub(super) fn typing(path: &[&str]) -> Typing {
     match path {
         ["vars", ..] | ["steps", "extra_vars", ..] => Typing::Free,
         ["keep"] | ["volume", "size"] | ["machine" | "timeouts" | "tidy", _] | ["tests", "timeout" | "volume_size"] => Typing::Typed,
-        ["steps", "timeout" | "retries" | "sudo" | "reboot"] => Typing::Typed,
+        ["steps", "timeout" | "retries" | "sudo" | "reboot"] | ["steps", "ansible", "local"] => Typing::Typed,
         _ => Typing::Text,
     }
 }
@@ -78,12 +80,17 @@ pub(super) fn advice(parent: &str, key: &str, valid: &[&str]) -> String {
     }
 }
 
+/// Bytes of a word that is compared with others.
+const LONGEST: usize = 100;
+
 /// The word that was probably meant, if one is near enough.
 pub(super) fn nearest<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let plain = |s: &str| s.to_lowercase().replace('-', "_");
-    let word = plain(word);
+    // Nearness costs as much as both words are long, in time and in memory.
+    let word = plain(Some(word).filter(|word| word.len() <= LONGEST)?);
     known
         .into_iter()
+        .filter(|k| k.len() <= LONGEST)
         .map(|k| (strsim::normalized_damerau_levenshtein(&word, &plain(k)), k))
         .filter(|(nearness, _)| *nearness >= 0.6)
         .max_by(|a, b| a.0.total_cmp(&b.0))

@@ -1,16 +1,20 @@
 //! `build-vars.yml` -> [`Bundle`], or everything that is wrong with it.
 use std::collections::BTreeMap;
-use std::fs;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use super::decode::{self, Field, Reader};
+use super::links::{self, Bounds, Leads};
 use super::overrides::Override;
 use super::yaml::{Node, Spot, Value};
 use super::{Bundle, Kind, checks, files, image, keys, source, steps, syntax, tree};
 use crate::diagnostic::{Diagnostic, Place};
+use crate::reading;
 
 /// Settings longer than this are none.
 const MAX_BYTES: u64 = 1 << 20;
+/// Of one bundle; more are counted only.
+const MOST_FINDINGS: usize = 500;
 const FILE: &str = tree::SETTINGS;
 
 /// A sound bundle, and what its writer should know all the same.
@@ -34,7 +38,13 @@ pub fn load_with(tree: &Path, dir: &Path, overrides: &[Override]) -> Result<Load
         _ => dir.to_owned(),
     };
     let file = label.join(FILE);
-    let text = settings(&home, &label, &file).map_err(|finding| vec![finding])?;
+    let lies_in = |dir: &Path| std::path::absolute(dir).is_ok_and(|dir| dir.starts_with(&tree));
+    if lies_in(dir) && !home.starts_with(&tree) {
+        let finding =
+            Diagnostic::error(Place { file: dir.to_owned(), line: 0, column: 0 }, "this directory is a link that leads out of the tree");
+        return Err(vec![finding.hint("a definition lies in the tree; one that lies elsewhere is named by its own path")]);
+    }
+    let text = settings(&tree, &home, &label, &file).map_err(|finding| vec![finding])?;
     let read = syntax::read(&file, &text);
     let mut reader = Reader { file, findings: read.findings, places: BTreeMap::new() };
     let root = read.root.map(|mut root| {
@@ -46,6 +56,10 @@ pub fn load_with(tree: &Path, dir: &Path, overrides: &[Override]) -> Result<Load
     findings.sort_by(|a, b| (&a.place, a.severity, &a.message).cmp(&(&b.place, b.severity, &b.message)));
     // An aliased value is read wherever it is used, and would be found wrong as often.
     findings.dedup();
+    if let Some(more) = findings.len().checked_sub(MOST_FINDINGS).filter(|more| *more > 0) {
+        findings.truncate(MOST_FINDINGS);
+        findings.push(Diagnostic::error(Place { file: label.join(FILE), line: 0, column: 0 }, format!("and {more} findings more")));
+    }
     match bundle {
         Some(bundle) if !findings.iter().any(Diagnostic::is_error) => Ok(Loaded { bundle, warnings: findings }),
         _ => Err(findings),
@@ -57,25 +71,26 @@ fn absolute(path: &Path) -> PathBuf {
     path.canonicalize().or_else(|_| std::path::absolute(path)).unwrap_or_else(|_| path.to_owned())
 }
 
-fn settings(home: &Path, label: &Path, file: &Path) -> Result<String, Diagnostic> {
+fn settings(tree: &Path, home: &Path, label: &Path, file: &Path) -> Result<String, Diagnostic> {
     let place = |line, column| Place { file: file.to_owned(), line, column };
     let path = home.join(FILE);
     let shown = if label.as_os_str().is_empty() { "this directory".into() } else { label.display().to_string() };
-    let bytes = match fs::metadata(&path) {
-        Ok(meta) if !meta.is_file() => return Err(Diagnostic::error(place(0, 0), format!("{FILE} is not a file"))),
-        Ok(meta) if meta.len() > MAX_BYTES => {
-            return Err(Diagnostic::error(place(0, 0), "too long for a file of settings (more than 1 MiB)"));
-        }
-        _ => fs::read(&path),
-    };
-    match bytes {
+    if path.is_symlink() && matches!(Bounds::new(tree, home).leads(&path), Leads::Out) {
+        let finding = Diagnostic::error(place(0, 0), format!("{FILE} is a link that leads out of the tree"));
+        return Err(finding.hint("what a bundle needs lies in its directory"));
+    }
+    match reading::bytes(&path, MAX_BYTES) {
         Ok(bytes) => String::from_utf8(bytes).map_err(|error| {
             let sound = String::from_utf8_lossy(&error.as_bytes()[..error.utf8_error().valid_up_to()]).into_owned();
             let last = sound.rsplit('\n').next().unwrap_or_default();
             let place = place(sound.matches('\n').count() + 1, last.chars().count() + 1);
             Diagnostic::error(place, "not UTF-8").hint("save the file as UTF-8")
         }),
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Err(match home.is_dir() {
+        Err(error) if error.kind() == ErrorKind::InvalidInput => Err(Diagnostic::error(place(0, 0), format!("{FILE} is not a file"))),
+        Err(error) if error.kind() == ErrorKind::FileTooLarge => {
+            Err(Diagnostic::error(place(0, 0), "too long for a file of settings (more than 1 MiB)"))
+        }
+        Err(error) if error.kind() == ErrorKind::NotFound => Err(match home.is_dir() {
             false => Diagnostic::error(place(0, 0), format!("there is no directory {shown}")),
             true => {
                 let finding = Diagnostic::error(place(0, 0), format!("{shown} has no {FILE}"));
@@ -122,6 +137,9 @@ fn bundle(reader: &mut Reader, tree: PathBuf, home: PathBuf, label: &Path, root:
             Err(trouble) => reader.file_error(shown.join("ansible/bootstrap.yml"), (0, 0), trouble),
         }
     }
+    for (path, trouble) in links::wrong(&tree, &dir) {
+        reader.file_error(shown.join(path), (0, 0), trouble);
+    }
     let glance = top.read("final_glance_options", |f| image::glance(reader, f)).unwrap_or_default();
     let visibility = top.read("visibility", |f| image::visibility(reader, f, &glance));
     let mut templates = Vec::new();
@@ -149,7 +167,7 @@ fn bundle(reader: &mut Reader, tree: PathBuf, home: PathBuf, label: &Path, root:
         members: top.read("members", |f| image::members(reader, f, visibility.or(glance.visibility))).unwrap_or_default(),
         keep: top.read("keep", |f| reader.whole(f, 1)),
         tidy_off: top.read("tidy", |f| image::tidy_off(reader, f)).unwrap_or_default(),
-        vars: top.read("vars", |f| reader.free(f)).unwrap_or_default(),
+        vars: top.read("vars", |f| steps::variables(reader, f)).unwrap_or_default(),
         as_written: decode::as_written(root, &mut Vec::new()),
         places: reader.places.clone(),
         label: label.display().to_string(),
@@ -198,5 +216,12 @@ fn directory(reader: &mut Reader, field: &Field, tree: &Path, home: &Path) -> Op
         let message = format!("`bundle.path`: there is no directory `{text}`");
         reader.error(field.node.spot, message, "it is relative to build-vars.yml or to the factory tree, and may be left out");
     }
-    found.map(|dir| absolute(&dir))
+    let found = absolute(&found?);
+    // A tree's definitions share directories of the tree; one that lies in no tree has its own.
+    let bound = if home.starts_with(tree) { tree } else { home };
+    if found.starts_with(bound) && (bound == home || found != tree) {
+        return Some(found);
+    }
+    reader.error(field.node.spot, format!("`bundle.path`: `{text}` leads out of the factory tree"), "what a bundle needs lies in the tree");
+    None
 }

@@ -17,6 +17,8 @@ mod glance_options;
 mod image;
 mod inputs;
 mod keys;
+mod links;
+mod lint;
 mod load;
 mod overrides;
 mod quantity;
@@ -31,7 +33,9 @@ mod yaml;
 
 pub use bases::{base_among, check_bases};
 pub use checks::{ByDefault, CHECKS, KnownCheck};
+pub use files::included;
 pub use inputs::{InputFile, files, inputs};
+pub use lint::on_factory;
 pub use load::{Loaded, check_work, load, load_with};
 pub use overrides::Override;
 pub use tree::{all, base_of, find, find_tree};
@@ -149,6 +153,8 @@ pub enum Action {
         playbook: PathBuf,
         extra_vars: serde_json::Map<String, serde_json::Value>,
         tags: Vec<String>,
+        /// It asks to run plays on the factory too; whether it may is the owner's to say.
+        local: bool,
     },
     /// One script text; a list of lines is joined, and runs under `sh -e`.
     Shell {

@@ -4,7 +4,8 @@ use std::path::{Path, PathBuf};
 
 use super::decode::{Field, Fields, Reader};
 use super::yaml::Value;
-use super::{Action, Step, files, keys};
+use super::{Action, Step, files, keys, lint};
+use crate::exec::env;
 
 /// `dir` is where the files are; `shown` is how places name that directory.
 pub(super) fn steps(reader: &mut Reader, field: &Field, dir: &Path, shown: &Path) -> Option<Vec<Step>> {
@@ -29,7 +30,7 @@ fn step(reader: &mut Reader, field: &Field, dir: &Path, shown: &Path) -> Option<
             }
         }
     }
-    let extra_vars = step.read("extra_vars", |f| reader.free(f)).unwrap_or_default();
+    let extra_vars = step.read("extra_vars", |f| variables(reader, f)).unwrap_or_default();
     let tags = step.read("tags", |f| reader.word_or_words(f)).unwrap_or_default();
     // Every action is read, for its findings; with more than one the bundle is refused anyway.
     let ansible = step.read("ansible", |f| playbook(reader, f, dir, shown));
@@ -40,10 +41,10 @@ fn step(reader: &mut Reader, field: &Field, dir: &Path, shown: &Path) -> Option<
     let name = step.read("name", |f| reader.word(f));
     let timeout = step.read("timeout", |f| reader.duration(f));
     let retries = step.read("retries", |f| reader.whole(f, 0)).unwrap_or(0);
-    let env = step.read("env", |f| environment(reader, f)).unwrap_or_default();
+    let env = step.read("env", |f| environment(reader, f, actions.contains(&"ansible"))).unwrap_or_default();
     let sudo = step.read("sudo", |f| reader.truth(f)).unwrap_or(false);
     let action = ansible
-        .map(|playbook| Action::Ansible { playbook, extra_vars, tags })
+        .map(|(playbook, local)| Action::Ansible { playbook, extra_vars, tags, local })
         .or(shell)
         .or(script.map(|path| Action::Script { path }))
         .or(upload)
@@ -67,14 +68,33 @@ pub(super) fn path(
     }
 }
 
-fn playbook(reader: &mut Reader, field: &Field, dir: &Path, shown: &Path) -> Option<PathBuf> {
-    let path = path(reader, field, dir, files::file)?;
-    check_playbook(reader, dir, &path, shown);
-    Some(path)
+/// `ansible: path`, or `ansible: {playbook: path, local: true}`.
+fn playbook(reader: &mut Reader, field: &Field, dir: &Path, shown: &Path) -> Option<(PathBuf, bool)> {
+    if !matches!(field.node.value, Value::Map(_)) {
+        let path = path(reader, field, dir, files::file)?;
+        check_playbook(reader, dir, &path, shown);
+        return Some((path, false));
+    }
+    let fields = reader.fields(field, keys::ANSIBLE)?;
+    if fields.lacks("playbook", keys::ANSIBLE) {
+        required(reader, &fields, "playbook");
+    }
+    let local = fields.read("local", |f| reader.truth(f)).unwrap_or(false);
+    let path = fields.read("playbook", |f| path(reader, f, dir, files::file))?;
+    match local {
+        true => read_playbook(reader, dir, &path, shown),
+        false => check_playbook(reader, dir, &path, shown),
+    }
+    Some((path, local))
 }
 
-/// Findings stand in the playbook itself.
+/// Findings stand in the playbook itself, and in what it brings along.
 pub(super) fn check_playbook(reader: &mut Reader, dir: &Path, path: &Path, shown: &Path) {
+    read_playbook(reader, dir, path, shown);
+    reader.findings.extend(lint::playbook(dir, path, shown));
+}
+
+fn read_playbook(reader: &mut Reader, dir: &Path, path: &Path, shown: &Path) {
     if let Err((trouble, line, column)) = files::playbook(&dir.join(path)) {
         reader.file_error(shown.join(path), (line, column), trouble);
     }
@@ -111,12 +131,26 @@ fn reboot(reader: &mut Reader, field: &Field) -> Option<Action> {
     None
 }
 
-fn environment(reader: &mut Reader, field: &Field) -> Option<BTreeMap<String, String>> {
+/// Variables for playbooks: typed as Ansible types them; those that switch off what protects the factory are refused.
+pub(super) fn variables(reader: &mut Reader, field: &Field) -> Option<serde_json::Map<String, serde_json::Value>> {
+    for (name, value) in reader.map(field)?.all() {
+        let why = lint::variable(name).or_else(|| (name == "ansible_connection").then_some("the builder is reached by SSH"));
+        if let Some(why) = why {
+            reader.error(value.key, format!("`{name}` cannot be set: {why}"), "leave it out");
+        }
+    }
+    reader.free(field)
+}
+
+/// `on_factory`: the step's program runs there.
+fn environment(reader: &mut Reader, field: &Field, on_factory: bool) -> Option<BTreeMap<String, String>> {
     let mut env = BTreeMap::new();
     for (name, value) in reader.map(field)?.all() {
         let sound = !name.starts_with(|c: char| c.is_ascii_digit()) && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_');
         if !sound || name.is_empty() {
             reader.error(value.key, format!("`{name}` is no name of an environment variable"), "letters, digits and `_`; no digit first");
+        } else if let Some(why) = env::reserved(name).filter(|_| on_factory) {
+            reader.error(value.key, format!("`{name}` cannot be set: {why}"), "leave it out");
         }
         if let Some(text) = reader.text(&value) {
             env.insert(name.to_owned(), text);

@@ -22,6 +22,9 @@ pub(super) struct MisplacedColon<'l> {
     indent: usize,
 }
 
+/// Each is read again with all of the text.
+const MOST_MENDED: usize = 50;
+
 /// Reads `text`; lines with a misplaced colon are reported, mended and read again (the mended line is as long as the old one,
 /// so every place stays true).
 pub(super) fn read(file: &Path, text: &str) -> Read {
@@ -45,7 +48,12 @@ pub(super) fn read(file: &Path, text: &str) -> Read {
                 lines => lines,
             },
         };
-        for line in lines.into_iter().filter(|line| !mended.contains(line)).collect::<Vec<_>>() {
+        let lines: Vec<usize> = lines.into_iter().filter(|line| !mended.contains(line)).collect();
+        if mended.len() + lines.len() > MOST_MENDED {
+            findings.push(Diagnostic::error(Place { file: file.to_owned(), line: lines[0], column: 1 }, "and more of the kind"));
+            return Read { root: None, findings };
+        }
+        for line in lines {
             if let Some(colon) = text.lines().nth(line - 1).and_then(misplaced_colon) {
                 findings.push(colon.diagnostic(Place { file: file.to_owned(), line, column: colon.indent + 1 }));
             }
@@ -100,7 +108,7 @@ fn culprits(file: &Path, text: &str, bad: &Bad) -> Vec<usize> {
     let mut found = Vec::new();
     for number in (1..=first).rev() {
         let line = lines[number - 1].trim_start();
-        if misplaced_colon(line).is_some() {
+        if misplaced_colon(line).is_some() && found.len() <= MOST_MENDED {
             found.push(number);
         } else if number < first && !line.is_empty() && !line.starts_with('#') {
             break;

@@ -15,6 +15,11 @@ const MAX_DEPTH: usize = 64;
 /// Nodes that aliases and merges may add: a few lines of "billion laughs" must not fill the memory.
 const MAX_ALIASED: usize = 20_000;
 
+/// Lines with a colon on the wrong side; of more than this nobody reads.
+const MOST_SUSPECTS: usize = 100;
+/// Nodes that anchors hold, one inside the other counted as often.
+const MAX_ANCHORED: usize = 200_000;
+
 /// Line and column, both from 1, columns in characters.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) struct Spot {
@@ -88,11 +93,13 @@ impl Node {
         }
     }
 
+    /// In values; a long text weighs as many short ones.
     fn weight(&self) -> usize {
         1 + match &self.value {
-            Value::Null | Value::Scalar { .. } => 0,
+            Value::Null => 0,
+            Value::Scalar { text, .. } => text.len() / 64,
             Value::List(items) => items.iter().map(Self::weight).sum(),
-            Value::Map(entries) => entries.iter().map(|e| e.value.weight()).sum(),
+            Value::Map(entries) => entries.iter().map(|e| e.key.len() / 64 + e.value.weight()).sum(),
         }
     }
 }
@@ -103,8 +110,10 @@ pub(super) fn parse(file: &Path, text: &str) -> Result<Tree, Bad> {
         parser: Parser::new_from_str(text),
         lines: text.lines().collect(),
         file,
+        lenient: false,
         anchors: HashMap::new(),
         aliased: 0,
+        anchored: 0,
         findings: Vec::new(),
         suspects: Vec::new(),
     };
@@ -112,12 +121,30 @@ pub(super) fn parse(file: &Path, text: &str) -> Result<Tree, Bad> {
     Ok(Tree { root, findings: builder.findings, suspects: builder.suspects })
 }
 
+/// A file of Ansible's, which may have tags and keys that are given twice; of those every value is in the tree.
+pub(super) fn parse_leniently(file: &Path, text: &str) -> Result<Node, Bad> {
+    let mut builder = Builder {
+        parser: Parser::new_from_str(text),
+        lines: Vec::new(),
+        file,
+        lenient: true,
+        anchors: HashMap::new(),
+        aliased: 0,
+        anchored: 0,
+        findings: Vec::new(),
+        suspects: Vec::new(),
+    };
+    builder.document()
+}
+
 struct Builder<'s> {
     parser: Parser<'s, StrInput<'s>>,
     lines: Vec<&'s str>,
     file: &'s Path,
+    lenient: bool,
     anchors: HashMap<usize, Node>,
     aliased: usize,
+    anchored: usize,
     findings: Vec<Diagnostic>,
     suspects: Vec<usize>,
 }
@@ -180,6 +207,14 @@ impl<'s> Builder<'s> {
         };
         let node = Node { spot, value };
         if anchor > 0 {
+            self.anchored += node.weight();
+            if self.anchored > MAX_ANCHORED {
+                return Err(Bad {
+                    spot,
+                    message: format!("anchors, one inside the other, hold more than {MAX_ANCHORED} values"),
+                    hint: Some("an anchor stands at what is repeated"),
+                });
+            }
             self.anchors.insert(anchor, node.clone());
         }
         Ok(node)
@@ -228,7 +263,7 @@ impl<'s> Builder<'s> {
                 self.findings.push(colon.diagnostic(key.spot.place(self.file)));
             } else if plain && name == "<<" {
                 merges.push(value);
-            } else if let Some(first) = seen.get(&name) {
+            } else if let Some(first) = seen.get(&name).filter(|_| !self.lenient) {
                 let place = key.spot.place(self.file);
                 self.findings
                     .push(Diagnostic::error(place, format!("`{name}` is given twice")).hint(format!("first given in line {first}")));
@@ -237,19 +272,19 @@ impl<'s> Builder<'s> {
                 entries.push(Entry { key: name, spot: key.spot, value });
             }
         }
+        let mut own: HashSet<String> = entries.iter().filter(|_| !merges.is_empty()).map(|e| e.key.clone()).collect();
         for merge in merges {
-            self.merge(&mut entries, merge);
+            self.merge(&mut entries, &mut own, merge);
         }
         Ok(Value::Map(entries))
     }
 
-    /// `<<`: keys of other maps, where the map has none of its own; the first of several maps wins.
-    fn merge(&mut self, entries: &mut Vec<Entry>, from: Node) {
+    /// `<<`: keys of other maps, where the map has none of its own (`own`); the first of several maps wins.
+    fn merge(&mut self, entries: &mut Vec<Entry>, own: &mut HashSet<String>, from: Node) {
         let maps = match from.value {
             Value::List(items) => items,
             _ => vec![from],
         };
-        let mut own: HashSet<String> = entries.iter().map(|e| e.key.clone()).collect();
         for map in maps {
             let Value::Map(more) = map.value else {
                 let message = format!("`<<` takes a map or a list of maps, not {}", map.what());
@@ -294,7 +329,10 @@ impl<'s> Builder<'s> {
     /// A plain scalar swallows `hw_rng_model :virtio` when the line continues a value, or opens a block of its own.
     fn suspect(&mut self, span: Span) {
         let (first, last) = (span.start.line(), span.end.line());
-        for number in first..=last {
+        if self.suspects.len() > MOST_SUSPECTS {
+            return;
+        }
+        for number in (first..=last).take(MOST_SUSPECTS) {
             let Some(line) = self.lines.get(number.wrapping_sub(1)) else { continue };
             // What follows a key on its own line is a value (`shell: echo :x`).
             let opens = number > first || line.chars().take(span.start.col()).all(char::is_whitespace);

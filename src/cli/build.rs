@@ -48,7 +48,7 @@ pub struct Args {
 
 pub async fn run(context: &Context, args: &Args) -> Result<ExitCode, Failure> {
     let named = !args.bundles.is_empty();
-    let mut bundles = context.load(&if named { args.bundles.clone() } else { all(context)? })?;
+    let mut bundles = context.load(&if named { args.bundles.clone() } else { all(context)? }).await?;
     let (cloud, line) = context.cloud()?;
     if !context.common.quiet {
         err(&line);

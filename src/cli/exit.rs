@@ -2,6 +2,7 @@
 use std::process::ExitCode;
 
 use crate::build::BuildError;
+use crate::cancel::Cancelled;
 use crate::cloud::CloudError;
 use crate::diagnostic::Diagnostic;
 use crate::run::{Ended, RunError};
@@ -98,6 +99,12 @@ impl std::fmt::Display for Failure {
             write!(f, "; {hint}")?;
         }
         Ok(())
+    }
+}
+
+impl From<Cancelled> for Failure {
+    fn from(stopped: Cancelled) -> Self {
+        Self::new(STOPPED, stopped.to_string())
     }
 }
 

@@ -130,6 +130,9 @@ pub enum Command {
     /// Print the command-line reference, as in CLI.md
     #[command(hide = true)]
     Reference,
+    /// Render templates for the process that started this one, within the bounds of this one
+    #[command(hide = true)]
+    RenderTemplates { file: i32 },
 }
 
 /// What a command works with: options, environment and a way to be stopped.
@@ -138,11 +141,20 @@ pub struct Context {
     pub home: Home,
     pub cancel: Cancel,
     pub terminal: show::Terminal,
+    /// Renders templates: this program again, with `render-templates`.
+    pub templates: output::Renderer,
 }
 
 /// Parses the command line, runs the command, and gives the exit code of `exit::HELP`.
 pub fn main() -> ExitCode {
     let cli = Cli::parse();
+    if let Command::RenderTemplates { file } = cli.command {
+        // Before anything else is set up: signals end it, and it needs neither a home nor a runtime.
+        return match output::serve(file) {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(why) => Failure::host(why).report(),
+        };
+    }
     let context = match Context::new(cli.common) {
         Ok(context) => context,
         Err(failure) => return failure.report(),
@@ -166,7 +178,7 @@ pub fn main() -> ExitCode {
 async fn dispatch(context: &Context, command: Command) -> Result<ExitCode, Failure> {
     match command {
         Command::Build(args) => build::run(context, &args).await,
-        Command::Validate(args) => validate::run(context, &args),
+        Command::Validate(args) => validate::run(context, &args).await,
         Command::Plan(args) => plan::run(context, &args).await,
         Command::Shell(args) => shell::run(context, &args).await,
         Command::Test(args) => test::run(context, &args).await,
@@ -182,6 +194,7 @@ async fn dispatch(context: &Context, command: Command) -> Result<ExitCode, Failu
             out(&reference::text());
             Ok(ExitCode::SUCCESS)
         }
+        Command::RenderTemplates { .. } => unreachable!("it was done before"),
     }
 }
 
@@ -189,7 +202,8 @@ impl Context {
     fn new(common: Common) -> Result<Self, Failure> {
         let home = places::home(!common.quiet)?;
         let terminal = show::Terminal::of_stderr(|name| std::env::var(name).ok());
-        Ok(Self { common, home, cancel: Cancel::default(), terminal })
+        let templates = output::Renderer::new("/proc/self/exe", "render-templates");
+        Ok(Self { common, home, cancel: Cancel::default(), terminal, templates })
     }
 
     /// INT, TERM and HUP ask for an orderly end; a second one for a fast one. Jenkins and terminals that are closed send
@@ -281,28 +295,45 @@ impl Context {
             keep_on_failure: false,
             smoke: true,
             check_templates: true,
+            templates: &self.templates,
             test_only: false,
             person: None,
         }
     }
 
-    /// Finds and loads bundles; what is wrong with any of them is said together.
-    pub fn load(&self, names: &[String]) -> Result<Vec<Bundle>, Failure> {
-        let tree = self.tree()?;
-        let (mut bundles, mut wrong) = (Vec::new(), Vec::new());
-        let sets = self.overrides()?;
-        for name in names {
-            match bundle::find(&tree, name).map_err(|d| vec![d]).and_then(|dir| bundle::load_with(&tree, &dir, &sets)) {
-                Ok(loaded) => {
-                    self.show_diagnostics(&loaded.warnings);
-                    wrong.extend(output::templates::check(&loaded.bundle));
-                    wrong.extend(bundle::check_work(&loaded.bundle));
-                    bundles.push(loaded.bundle);
-                }
-                Err(diagnostics) => wrong.extend(diagnostics),
-            }
+    /// Does what reads files, on a thread that a signal may leave: a slow disk or a huge definition holds nobody up.
+    pub async fn reading<T: Send + 'static>(&self, work: impl FnOnce() -> T + Send + 'static) -> Result<T, Failure> {
+        match self.cancel.or(tokio::task::spawn_blocking(work)).await? {
+            Ok(done) => Ok(done),
+            Err(panicked) => std::panic::resume_unwind(panicked.into_panic()),
         }
-        let all: Vec<Bundle> = bundle::all(&tree).iter().filter_map(|dir| bundle::load(&tree, dir).ok()).map(|l| l.bundle).collect();
+    }
+
+    /// Whether the owner of this machine lets this definition run plays on it.
+    pub fn allows_local(&self, _: &Bundle) -> bool {
+        false
+    }
+
+    /// Finds and loads bundles; what is wrong with any of them is said together.
+    pub async fn load(&self, names: &[String]) -> Result<Vec<Bundle>, Failure> {
+        let (tree, sets, names) = (self.tree()?, self.overrides()?, names.to_vec());
+        let (loaded, mut wrong, all) = self
+            .reading(move || {
+                let found = names.iter().map(|name| bundle::find(&tree, name).map_err(|d| vec![d]));
+                let loaded = found.map(|dir| dir.and_then(|dir| bundle::load_with(&tree, &dir, &sets)));
+                let (loaded, wrong): (Vec<_>, Vec<_>) = loaded.partition(Result::is_ok);
+                let all = bundle::all(&tree).iter().filter_map(|dir| bundle::load(&tree, dir).ok()).map(|l| l.bundle).collect::<Vec<_>>();
+                let loaded: Vec<_> = loaded.into_iter().flatten().collect();
+                (loaded, wrong.into_iter().filter_map(Result::err).flatten().collect::<Vec<_>>(), all)
+            })
+            .await?;
+        loaded.iter().for_each(|one| self.show_diagnostics(&one.warnings));
+        let bundles: Vec<Bundle> = loaded.into_iter().map(|one| one.bundle).collect();
+        wrong.extend(self.templates.check(&bundles.iter().collect::<Vec<_>>(), &self.cancel).await?.into_iter().flatten());
+        for bundle in &bundles {
+            wrong.extend(bundle::on_factory(bundle, self.allows_local(bundle)));
+            wrong.extend(bundle::check_work(bundle));
+        }
         let mine = |d: &Diagnostic| d.place.as_ref().is_some_and(|p| bundles.iter().any(|b| b.places.values().any(|q| q.file == p.file)));
         wrong.extend(bundle::check_bases(&all.iter().collect::<Vec<_>>()).into_iter().filter(mine));
         if wrong.iter().any(Diagnostic::is_error) { Err(Failure::bundle(wrong)) } else { Ok(bundles) }
@@ -324,13 +355,14 @@ impl Context {
     }
 }
 
-/// A line on standard output. A reader that went away (`| head`) is not an error.
+/// A line on standard output, safe for a terminal. A reader that went away (`| head`) is not an error.
 pub fn out(text: &str) {
     use std::io::Write;
-    let _ = writeln!(std::io::stdout(), "{}", text.trim_end_matches('\n'));
+    let _ = writeln!(std::io::stdout(), "{}", crate::text::block(text.trim_end_matches('\n')));
 }
 
-/// A line on standard error. A reader that does not read is not waited for.
+/// A line on standard error, safe for a terminal. A reader that does not read is not waited for.
 pub fn err(text: &str) {
-    show::patient::stderr(format!("{}\n", text.trim_end_matches('\n')).as_bytes());
+    let text = crate::text::block(text.trim_end_matches('\n'));
+    show::patient::stderr(format!("{text}\n").as_bytes());
 }

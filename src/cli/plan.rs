@@ -19,7 +19,7 @@ pub struct Args {
 }
 
 pub async fn run(context: &Context, args: &Args) -> Result<ExitCode, Failure> {
-    let bundles = context.load(std::slice::from_ref(&args.bundle))?;
+    let bundles = context.load(std::slice::from_ref(&args.bundle)).await?;
     let (cloud, line) = context.cloud()?;
     if !context.common.quiet && !context.common.json {
         err(&line);

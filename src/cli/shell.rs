@@ -14,7 +14,7 @@ pub struct Args {
 }
 
 pub async fn run(context: &Context, args: &Args) -> Result<ExitCode, Failure> {
-    let bundles = context.load(std::slice::from_ref(&args.bundle))?;
+    let bundles = context.load(std::slice::from_ref(&args.bundle)).await?;
     let (cloud, line) = context.cloud()?;
     err(&line);
     let show = context.show();

@@ -34,7 +34,7 @@ pub async fn run(context: &Context, args: &Args) -> Result<ExitCode, Failure> {
     let image = super::image::find(&images, &args.image)?;
     // An image that is not the factory's is found by the cloud itself, or named as missing there.
     let id = image.map_or(args.image.as_str(), |i| i.id.as_str());
-    let (bundle, _dir) = match definition(context, args, image)? {
+    let (bundle, _dir) = match definition(context, args, image).await? {
         Some(bundle) => (bundle, None),
         None => made_up(context, image.map_or(&args.image, |i| &i.name), id).map(|(bundle, dir)| (bundle, Some(dir)))?,
     };
@@ -48,9 +48,9 @@ pub async fn run(context: &Context, args: &Args) -> Result<ExitCode, Failure> {
 }
 
 /// The definition that is named, or the one that makes such images.
-fn definition(context: &Context, args: &Args, image: Option<&Image>) -> Result<Option<Bundle>, Failure> {
+async fn definition(context: &Context, args: &Args, image: Option<&Image>) -> Result<Option<Bundle>, Failure> {
     if let Some(named) = &args.bundle {
-        let bundles = context.load(std::slice::from_ref(named))?;
+        let bundles = context.load(std::slice::from_ref(named)).await?;
         return Ok(bundles.into_iter().next());
     }
     let family = image.map(|i| i.family.as_str()).filter(|f| !f.is_empty());

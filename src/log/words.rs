@@ -1,5 +1,5 @@
 //! How things are worded wherever a person reads them: times, amounts, foreign text, and the last line of a build.
-use std::fmt::Write;
+pub use crate::text::{clean, first_line, shown};
 
 use crate::event::Event;
 
@@ -46,37 +46,6 @@ pub fn amount(done: u64, of: u64, unit: &str) -> String {
 /// 0 to 100; an unknown whole counts as nothing done.
 pub fn percent(done: u64, of: u64) -> u64 {
     (u128::from(done.min(of)) * 100).checked_div(u128::from(of)).unwrap_or(0) as u64
-}
-
-/// `text` as one line that is safe to show and to keep: no escape sequences, control characters made visible
-/// (`␍`, `␀`), characters that reorder text spelled out. Tabs stay.
-pub fn clean(text: &str) -> String {
-    let text = console::strip_ansi_codes(text.trim_end_matches(['\r', '\n']));
-    let mut out = String::with_capacity(text.len());
-    for c in text.chars() {
-        match c {
-            '\t' => out.push(c),
-            '\0'..='\x1f' => out.push(char::from_u32(0x2400 + c as u32).expect("the control pictures mirror 0..=1f")),
-            '\x7f' => out.push('␡'),
-            '\u{80}'..='\u{9f}' | '\u{200e}' | '\u{200f}' | '\u{2028}' | '\u{2029}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' => {
-                let _ = write!(out, "\\u{{{:x}}}", c as u32);
-            }
-            _ => out.push(c),
-        }
-    }
-    out
-}
-
-/// [`clean`] for a screen: of text that overwrites itself (`10 %␍20 %`) the last state, tabs as blanks.
-pub fn shown(line: &str) -> String {
-    let line = line.trim_end_matches(['\r', '\n']);
-    let last = line.rsplit('\r').find(|part| !part.trim().is_empty()).unwrap_or("");
-    clean(last).replace('\t', "    ").trim_end().to_owned()
-}
-
-/// First line of `text` that says something.
-pub fn first_line(text: &str) -> String {
-    text.lines().map(clean).find(|line| !line.trim().is_empty()).map(|line| line.trim().to_owned()).unwrap_or_default()
 }
 
 /// The last line of a run, the same on the terminal, in a CI log and in the log file. `None` for any event but
@@ -146,13 +115,5 @@ mod tests {
         assert_eq!(amount(35, 100, "percent"), "35 %");
         assert_eq!(percent(u64::MAX, u64::MAX), 100);
         assert_eq!(percent(5, 0), 0);
-    }
-
-    #[test]
-    fn foreign_text_cannot_steer_the_terminal() {
-        assert_eq!(clean("\x1b[31mred\x1b[0m\x1b]0;title\x07 end\r\n"), "red end");
-        assert_eq!(clean("a\x08b\x1b\0c\td\u{9b}31m\u{85}\u{202e}x"), "a␈b␛␀c\td\\u{85}\\u{202e}x");
-        assert_eq!(shown("10 %\r20 %\r"), "20 %");
-        assert_eq!(shown("a\tb  "), "a    b");
     }
 }

@@ -53,7 +53,10 @@ fn list(names: &[String]) -> String {
 
 /// The name most like `word`, if one is like it at all.
 pub fn nearest<'a>(word: &str, names: impl Iterator<Item = &'a str>) -> Option<&'a str> {
+    // Nearness costs as much as both words are long, in time and in memory.
+    let short = |name: &&str| name.len() <= 100;
     names
+        .filter(|n| short(n) && short(&word))
         .map(|n| (strsim::damerau_levenshtein(word, n), n))
         .filter(|(distance, n)| *distance <= word.len().max(n.len()) / 3)
         .min_by_key(|(distance, _)| *distance)
@@ -71,6 +74,9 @@ pub fn message(kind: ErrorKind, detail: &str) -> String {
     match kind {
         ErrorKind::SyntaxError => format!("template syntax: {detail}"),
         ErrorKind::UnknownFunction => format!("function {detail}"),
+        ErrorKind::OutOfFuel if detail.starts_with("values of") => detail.to_string(),
+        ErrorKind::OutOfFuel => format!("does not come to an end: more than {} steps of rendering", super::jinja::FUEL),
+        ErrorKind::WriteFailure => format!("renders to more than {} MiB", super::templates::MAX_OUTPUT >> 20),
         ErrorKind::UndefinedError => "something in this expression is undefined".into(),
         _ => detail.to_string(),
     }
@@ -87,6 +93,7 @@ pub fn for_error(kind: ErrorKind, detail: &str, snippet: &str) -> Option<String>
         ErrorKind::UnknownMethod if detail.contains("append") => Some("write `{% set xs = xs + [x] %}`".into()),
         ErrorKind::UnknownMethod => Some("this method is not supported; there may be a filter for it".into()),
         ErrorKind::InvalidOperation if detail.contains('%') && snippet.contains('%') => Some("write `{{ \"…\" | format(x) }}`".into()),
+        ErrorKind::OutOfFuel | ErrorKind::WriteFailure => Some("look at loops in loops, and at what includes or calls itself".into()),
         ErrorKind::TemplateNotFound => Some("only files under `output/` can be included".into()),
         ErrorKind::SyntaxError if detail.contains("unexpected character") => {
             Some("only Jinja can stand between the braces; `{% raw %}…{% endraw %}` keeps braces as they are".into())

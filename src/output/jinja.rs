@@ -7,11 +7,16 @@ use minijinja::{AutoEscape, Environment, UndefinedBehavior, escape_formatter};
 
 use super::filters;
 
+/// Instructions of minijinja's in one render: a list of ten thousand entries takes a tenth of it.
+pub const FUEL: u64 = 2_000_000;
+
 /// The environment all templates start from. It is cloned, which is cheap, when one needs a loader or other whitespace rules.
 pub static ANSIBLE: LazyLock<Environment<'static>> = LazyLock::new(|| {
     let mut env = Environment::new();
     env.set_syntax(syntax(Whitespace::default()));
     env.set_undefined_behavior(UndefinedBehavior::Strict);
+    env.set_fuel(Some(FUEL));
+    env.set_recursion_limit(200);
     // The default goes by the name: in `x.yml.j2` it would put JSON quotes around everything.
     env.set_auto_escape_callback(|_| AutoEscape::None);
     env.set_unknown_method_callback(minijinja_contrib::pycompat::unknown_method_callback);

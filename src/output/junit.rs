@@ -5,10 +5,11 @@ use quick_junit::{NonSuccessKind, Report, SerializeError, TestCase, TestCaseStat
 
 use super::record::{OUTPUT_BYTES, Record, State, tail_of};
 use crate::event::Verdict;
+use crate::text;
 
 /// The XML text.
 pub fn xml(record: &Record) -> Result<String, SerializeError> {
-    let mut suite = TestSuite::new(record.bundle.as_str());
+    let mut suite = TestSuite::new(text::clean(&record.bundle));
     for (key, value) in [
         ("run", record.run.as_str()),
         ("cloud", &record.cloud),
@@ -16,7 +17,7 @@ pub fn xml(record: &Record) -> Result<String, SerializeError> {
         ("image.id", record.image.as_ref().map_or("", |i| &i.id)),
         ("outcome", &record.outcome),
     ] {
-        suite.add_property((key, value));
+        suite.add_property((key, text::clean(value).as_str()));
     }
     // Jenkins takes what stands before the last dot for the package.
     let class = |kind: &str| format!("{}.{kind}", record.bundle.replace(['/', '.'], "_"));
@@ -45,7 +46,7 @@ pub fn xml(record: &Record) -> Result<String, SerializeError> {
 }
 
 fn case(class: &str, name: &str, seconds: f64, state: State, message: Option<&str>, output: &str) -> TestCase {
-    let output = tail_of(output, OUTPUT_BYTES);
+    let output = text::block(tail_of(output, OUTPUT_BYTES));
     let mut status = match state {
         State::Passed | State::Running => TestCaseStatus::success(),
         State::Failed => TestCaseStatus::non_success(NonSuccessKind::Failure),
@@ -53,12 +54,12 @@ fn case(class: &str, name: &str, seconds: f64, state: State, message: Option<&st
     };
     if let Some(message) = message {
         // An attribute shows badly with line ends in it; the whole text goes into the element.
-        status.set_message(message.lines().next().unwrap_or_default());
+        status.set_message(text::first_line(message));
         if state == State::Failed {
-            status.set_description(tail_of(message, OUTPUT_BYTES));
+            status.set_description(text::block(tail_of(message, OUTPUT_BYTES)));
         }
     }
-    let mut case = TestCase::new(name, status);
+    let mut case = TestCase::new(text::clean(name), status);
     case.set_classname(class).set_time(duration(seconds));
     if !output.is_empty() {
         case.set_system_out(output);

@@ -121,6 +121,7 @@ impl<'a> Manifest<'a> {
     }
 
     pub fn json(&self) -> String {
-        serde_json::to_string_pretty(self).expect("a manifest holds nothing that JSON lacks") + "\n"
+        let text = serde_json::to_string_pretty(self).expect("a manifest holds nothing that JSON lacks");
+        crate::text::json(&text).into_owned() + "\n"
     }
 }

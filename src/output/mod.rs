@@ -9,6 +9,7 @@ mod names;
 pub mod properties;
 pub mod record;
 mod rendered_form;
+mod renderer;
 pub mod report;
 pub mod templates;
 #[cfg(test)]
@@ -16,7 +17,8 @@ mod tests;
 mod write;
 
 pub use record::Record;
-pub use templates::{Rendered, check, render};
+pub use renderer::{Renderer, serve};
+pub use templates::{Job, Rendered};
 pub use write::{Built, OutputError, write};
 
 /// Lower-case hex.

@@ -14,6 +14,8 @@ use super::jinja;
 
 /// Text in build-vars.yml may itself be Jinja, as in Ansible; so deep it may go.
 const DEPTH: usize = 20;
+/// So many such texts may be rendered for one template: ten that name each other ten times each would be ten billion.
+const EXPANSIONS: usize = 10_000;
 
 #[derive(Debug, Default)]
 struct Memory {
@@ -22,6 +24,7 @@ struct Memory {
     /// Paths that were found undefined, with the shape they are assumed to have.
     assumed: Mutex<BTreeMap<String, Shape>>,
     depth: AtomicUsize,
+    expansions: AtomicUsize,
     root: OnceLock<Weak<Node>>,
 }
 
@@ -135,7 +138,10 @@ impl Memory {
     fn expand(&self, path: &str, text: &str) -> Result<String, Error> {
         let root = self.root.get().and_then(Weak::upgrade).expect("the root lives as long as a render");
         let depth = self.depth.fetch_add(1, Ordering::Relaxed);
-        let out = if depth >= DEPTH {
+        let out = if self.expansions.fetch_add(1, Ordering::Relaxed) >= EXPANSIONS {
+            let why = format!("values of build-vars.yml name each other more than {EXPANSIONS} times, `{path}` among them");
+            Err(Error::new(ErrorKind::OutOfFuel, why))
+        } else if depth >= DEPTH {
             Err(Error::new(ErrorKind::InvalidOperation, format!("the value of `{path}` refers to itself")))
         } else {
             jinja::ANSIBLE.render_named_str(&format!("{EXPANDED}{path}"), text, Value::from_dyn_object(root))
@@ -163,6 +169,7 @@ impl Names {
 
     /// The context for one render. Forgets what earlier renders missed, keeps what is assumed.
     pub fn context(&self) -> Value {
+        self.memory().expansions.store(0, Ordering::Relaxed);
         self.memory().missing.lock().expect("no panic while locked").clear();
         Value::from_dyn_object(self.root.clone())
     }

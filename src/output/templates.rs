@@ -1,19 +1,23 @@
 //! The templates of a bundle, `output/*.j2`: checked offline, rendered for a published image.
+use std::collections::BTreeMap;
+use std::io;
 use std::path::{Component, Path, PathBuf};
 
 use minijinja::{Environment, Error, ErrorKind};
+use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value as Json};
 
 use super::jinja::{self, Source};
 use super::names::{EXPANDED, Names, Shape};
 use super::{hints, rendered_form};
-use crate::bundle::Bundle;
+use crate::bundle::{self, Bundle};
 use crate::diagnostic::{Diagnostic, Place};
 use crate::image::Image;
 use crate::plan::Plan;
+use crate::reading;
 
 /// A rendered template.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Rendered {
     /// Relative to `output/`, without `.j2`.
     pub path: PathBuf,
@@ -22,42 +26,104 @@ pub struct Rendered {
 
 /// So many findings in one template are enough; it also ends a render that makes no headway.
 const MOST: usize = 100;
+/// Bytes of a template, and of a file that one includes.
+const MAX_TEMPLATE: u64 = 1 << 20;
+/// Bytes that one template renders to.
+pub(super) const MAX_OUTPUT: usize = 4 << 20;
 
-/// Renders every template with stand-ins for what only a build knows, and says what is wrong with them, all at once.
-pub fn check(bundle: &Bundle) -> Vec<Diagnostic> {
-    if bundle.templates.is_empty() {
-        return Vec::new();
+/// The templates of a bundle with all they need, as plain data: it crosses to the process that renders.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Job {
+    tree: PathBuf,
+    dir: PathBuf,
+    /// `output/*.j2`, relative to `dir`.
+    templates: Vec<PathBuf>,
+    /// Where the keys of build-vars.yml stand.
+    places: BTreeMap<String, Place>,
+    variables: Map<String, Json>,
+}
+
+impl Job {
+    /// With stand-ins for what only a build knows.
+    pub fn to_check(bundle: &Bundle) -> Self {
+        let stand_in = |key: &str| {
+            match key {
+                "result_img_id" => "00000000-0000-4000-8000-000000000000",
+                "result_img_checksum" => "0000000000000000000000000000000000000000000000000000000000000000",
+                "run_id" => "20000101-000000-000000",
+                "build_date" => "2000-01-01T00:00:00Z",
+                "git_commit" => "0000000000000000000000000000000000000000",
+                _ => bundle.target_name.as_deref().unwrap_or(&bundle.name),
+            }
+            .to_string()
+        };
+        Self::new(bundle, RESULTS.map(|key| (key, stand_in(key))))
     }
-    rendered_for_check(bundle).err().unwrap_or_default()
-}
 
-pub(super) fn rendered_for_check(bundle: &Bundle) -> Result<Vec<Rendered>, Vec<Diagnostic>> {
-    let stand_in = |key: &str| {
-        match key {
-            "result_img_id" => "00000000-0000-4000-8000-000000000000",
-            "result_img_checksum" => "0000000000000000000000000000000000000000000000000000000000000000",
-            "run_id" => "20000101-000000-000000",
-            "build_date" => "2000-01-01T00:00:00Z",
-            "git_commit" => "0000000000000000000000000000000000000000",
-            _ => bundle.target_name.as_deref().unwrap_or(&bundle.name),
+    /// For `image`.
+    pub fn for_image(bundle: &Bundle, plan: &Plan, image: &Image) -> Self {
+        let result = |key: &str| match key {
+            "result_img_id" => image.id.clone(),
+            "result_img_checksum" => image.checksum.clone(),
+            "result_img_name" => image.name.clone(),
+            "run_id" => plan.run.clone(),
+            "build_date" => plan.at.strftime("%Y-%m-%dT%H:%M:%SZ").to_string(),
+            "git_commit" => plan.commit.clone().unwrap_or_default(),
+            _ => plan.image_name.clone(),
+        };
+        Self::new(bundle, RESULTS.map(|key| (key, result(key))))
+    }
+
+    fn new(bundle: &Bundle, results: [(&str, String); 7]) -> Self {
+        Self {
+            tree: bundle.tree.clone(),
+            dir: bundle.dir.clone(),
+            templates: bundle.templates.clone(),
+            places: bundle.places.clone(),
+            variables: variables(bundle, results),
         }
-        .to_string()
-    };
-    all(bundle, &variables(bundle, RESULTS.map(|key| (key, stand_in(key)))))
-}
+    }
 
-/// Renders all templates for `image`; what is wrong with any of them comes back all at once.
-pub fn render(bundle: &Bundle, plan: &Plan, image: &Image) -> Result<Vec<Rendered>, Vec<Diagnostic>> {
-    let result = |key: &str| match key {
-        "result_img_id" => image.id.clone(),
-        "result_img_checksum" => image.checksum.clone(),
-        "result_img_name" => image.name.clone(),
-        "run_id" => plan.run.clone(),
-        "build_date" => plan.at.strftime("%Y-%m-%dT%H:%M:%SZ").to_string(),
-        "git_commit" => plan.commit.clone().unwrap_or_default(),
-        _ => plan.image_name.clone(),
-    };
-    all(bundle, &variables(bundle, RESULTS.map(|key| (key, result(key)))))
+    pub fn is_empty(&self) -> bool {
+        self.templates.is_empty()
+    }
+
+    /// A finding about the template of this number as a whole.
+    pub fn finding(&self, template: usize, message: impl Into<String>) -> Diagnostic {
+        let path = self.templates.get(template).map_or(Path::new("output"), PathBuf::as_path);
+        Diagnostic::error(Place { file: self.shown(path), line: 0, column: 0 }, message)
+    }
+
+    /// A path of the bundle as the user would type it.
+    fn shown(&self, path: &Path) -> PathBuf {
+        let full = self.dir.join(path);
+        full.strip_prefix(&self.tree).map(Path::to_path_buf).unwrap_or(full)
+    }
+
+    /// Renders all templates in this process; what is wrong with any of them comes back all at once. Before each, `begin` is told
+    /// its number. Nothing but [`super::Renderer`] may call it with what a stranger wrote: memory is not bounded here.
+    pub fn render(&self, mut begin: impl FnMut(usize)) -> Result<Vec<Rendered>, Vec<Diagnostic>> {
+        let mut env = jinja::ANSIBLE.clone();
+        let dir = self.dir.clone();
+        env.set_loader(move |name| include(&dir, name));
+        let (mut done, mut wrong) = (Vec::new(), Vec::new());
+        for (number, path) in self.templates.iter().enumerate() {
+            begin(number);
+            match (Template { job: self, path, env: &env }).render() {
+                Ok(text) => {
+                    let inside = path.strip_prefix("output").unwrap_or(path);
+                    done.push(Rendered { path: inside.with_extension(""), text });
+                }
+                // A value of build-vars.yml that two templates use is wrong once.
+                Err(found) => found.into_iter().for_each(|d| {
+                    if !wrong.contains(&d) {
+                        wrong.push(d);
+                    }
+                }),
+            }
+        }
+        if wrong.is_empty() { Ok(done) } else { Err(wrong) }
+    }
 }
 
 /// What a build adds to build-vars.yml.
@@ -72,49 +138,46 @@ fn variables(bundle: &Bundle, results: [(&str, String); 7]) -> Map<String, Json>
     all
 }
 
-fn all(bundle: &Bundle, variables: &Map<String, Json>) -> Result<Vec<Rendered>, Vec<Diagnostic>> {
-    let mut env = jinja::ANSIBLE.clone();
-    let beside = bundle.dir.join("output");
-    env.set_loader(move |name| include(&beside, name));
-    let (mut done, mut wrong) = (Vec::new(), Vec::new());
-    for path in &bundle.templates {
-        let template = Template { bundle, path, env: &env, variables };
-        match template.render() {
-            Ok(text) => {
-                let inside = path.strip_prefix("output").unwrap_or(path);
-                done.push(Rendered { path: inside.with_extension(""), text });
-            }
-            // A value of build-vars.yml that two templates use is wrong once.
-            Err(found) => found.into_iter().for_each(|d| {
-                if !wrong.contains(&d) {
-                    wrong.push(d);
-                }
-            }),
-        }
-    }
-    if wrong.is_empty() { Ok(done) } else { Err(wrong) }
-}
-
 /// `{% include %}` and `{% import %}` reach files under `output/`, nothing else.
-fn include(beside: &Path, name: &str) -> Result<Option<String>, Error> {
-    let inside = Path::new(name).components().all(|c| matches!(c, Component::Normal(_)));
-    let Some(text) = inside.then(|| std::fs::read_to_string(beside.join(name)).ok()).flatten() else { return Ok(None) };
+fn include(bundle: &Path, name: &str) -> Result<Option<String>, Error> {
+    if !Path::new(name).components().all(|c| matches!(c, Component::Normal(_))) {
+        return Ok(None);
+    }
+    let within = format!("output/{name}");
+    let text = bundle::included(bundle, &within, MAX_TEMPLATE).map_err(|why| Error::new(ErrorKind::InvalidOperation, why))?;
+    let Some(text) = text else { return Ok(None) };
     jinja::prepare(&text).map(|s| Some(s.text)).map_err(|why| Error::new(ErrorKind::SyntaxError, why))
 }
 
 struct Template<'a> {
-    bundle: &'a Bundle,
+    job: &'a Job,
     /// Relative to the bundle.
     path: &'a Path,
     env: &'a Environment<'static>,
-    variables: &'a Map<String, Json>,
+}
+
+/// Takes a rendered text up to its bound.
+struct Bounded(Vec<u8>);
+
+impl io::Write for Bounded {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        if self.0.len() + bytes.len() > MAX_OUTPUT {
+            return Err(io::ErrorKind::FileTooLarge.into());
+        }
+        self.0.extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
 }
 
 impl Template<'_> {
     fn render(&self) -> Result<String, Vec<Diagnostic>> {
         let whole = |message: String| vec![Diagnostic::error(self.place(0, 0), message)];
-        let file = self.bundle.dir.join(self.path);
-        let bytes = std::fs::read(&file).map_err(|e| whole(format!("cannot read the template: {e}")))?;
+        let bytes =
+            reading::bytes(&self.job.dir.join(self.path), MAX_TEMPLATE).map_err(|e| whole(format!("cannot read the template: {e}")))?;
         let written = String::from_utf8(bytes).map_err(|_| whole("the template is not UTF-8".into()))?;
         let source = jinja::prepare(&written).map_err(|why| vec![Diagnostic::error(self.place(1, 1), why)])?;
         let own;
@@ -141,12 +204,14 @@ impl Template<'_> {
     fn attempt(&self, env: &Environment<'_>, source: &Source) -> Result<String, Vec<Diagnostic>> {
         let name = self.path.to_string_lossy();
         let template = env.template_from_named_str(&name, &source.text).map_err(|e| vec![self.finding(innermost(&e), source)])?;
-        let names = Names::new(self.variables);
+        let names = Names::new(&self.job.variables);
         let mut wrong: Vec<Diagnostic> = Vec::new();
         let mut last: Option<(String, Shape)> = None;
         while wrong.len() < MOST {
-            let error = match template.render(names.context()) {
-                Ok(text) if wrong.is_empty() => return Ok(text),
+            let mut out = Bounded(Vec::new());
+            let rendered = template.render_captured_to(names.context(), &mut out).map(drop);
+            let error = match rendered {
+                Ok(()) if wrong.is_empty() => return Ok(String::from_utf8(out.0).expect("minijinja writes text")),
                 Ok(_) => return Err(wrong),
                 Err(error) => error,
             };
@@ -185,7 +250,7 @@ impl Template<'_> {
                 self.at(source, found.map_or_else(|| error.range().map_or(0, |r| r.start), |at| start + at), error)
             }
         };
-        let hint = hints::for_name(name, self.variables);
+        let hint = hints::for_name(name, &self.job.variables);
         Diagnostic::error(place, format!("`{name}` is undefined")).hint(hint)
     }
 
@@ -207,13 +272,13 @@ impl Template<'_> {
     fn elsewhere(&self, error: &Error) -> Option<Place> {
         let name = error.name()?;
         if let Some(key) = name.strip_prefix(EXPANDED) {
-            let file = self.shown(Path::new("build-vars.yml"));
-            return Some(self.bundle.places.get(key).cloned().unwrap_or(Place { file, line: 0, column: 0 }));
+            let file = self.job.shown(Path::new("build-vars.yml"));
+            return Some(self.job.places.get(key).cloned().unwrap_or(Place { file, line: 0, column: 0 }));
         }
         if Path::new(name) == self.path {
             return None;
         }
-        let file = self.shown(&Path::new("output").join(name));
+        let file = self.job.shown(&Path::new("output").join(name));
         Some(Place { file, line: error.line().unwrap_or(0), column: 1 })
     }
 
@@ -229,19 +294,14 @@ impl Template<'_> {
     }
 
     fn place(&self, line: usize, column: usize) -> Place {
-        Place { file: self.shown(self.path), line, column }
-    }
-
-    /// A path of the bundle as the user would type it.
-    fn shown(&self, path: &Path) -> PathBuf {
-        let full = self.bundle.dir.join(path);
-        full.strip_prefix(&self.bundle.tree).map(Path::to_path_buf).unwrap_or(full)
+        Place { file: self.job.shown(self.path), line, column }
     }
 }
 
 /// Errors that no value of a variable would mend.
 fn lasting(kind: ErrorKind) -> bool {
-    matches!(kind, ErrorKind::UnknownFilter | ErrorKind::UnknownTest | ErrorKind::UnknownFunction | ErrorKind::TemplateNotFound)
+    matches!(kind, ErrorKind::OutOfFuel | ErrorKind::WriteFailure)
+        || matches!(kind, ErrorKind::UnknownFilter | ErrorKind::UnknownTest | ErrorKind::UnknownFunction | ErrorKind::TemplateNotFound)
 }
 
 /// Which of the names looked up in vain the error speaks of: the latest one that stands in the failing expression.

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use super::manifest::{Inputs, Manifest};
 use super::record::Record;
-use super::{junit, properties, report, templates};
+use super::{Rendered, junit, properties, report};
 use crate::bundle::Bundle;
 use crate::diagnostic::Diagnostic;
 use crate::event::Stamped;
@@ -21,6 +21,8 @@ pub struct Built<'a> {
     pub events: &'a [Stamped],
     /// The published image; `None`: nothing was published.
     pub image: Option<&'a Image>,
+    /// The templates of `image`, rendered, or what is wrong with them.
+    pub templates: &'a Result<Vec<Rendered>, Vec<Diagnostic>>,
     /// The log of this build, `build.<image name>.log`.
     pub log: Option<&'a Path>,
 }
@@ -54,14 +56,18 @@ pub fn write(dir: &Path, root: &Path, built: &Built) -> Result<Vec<PathBuf>, Vec
         Ok(()) => files.push(path),
         Err(error) => errors.push(error),
     };
-    let mut rendered = Vec::new();
-    if let Some(image) = built.image {
-        match templates::render(built.bundle, built.plan, image) {
-            Ok(done) => rendered = done,
-            Err(found) => errors.push(OutputError::Templates(found)),
+    let rendered: &[Rendered] = match built.templates {
+        Ok(done) => done,
+        Err(found) => {
+            errors.push(OutputError::Templates(found.clone()));
+            &[]
         }
+    };
+    if let Err(error) = own_directories(&dir.join("output"), rendered.iter().filter_map(|r| r.path.parent())) {
+        errors.push(error);
+        return Err(errors);
     }
-    for r in &rendered {
+    for r in rendered {
         put(dir.join("output").join(&r.path), r.text.as_bytes(), &mut errors);
     }
     if !rendered.is_empty() {
@@ -76,7 +82,7 @@ pub fn write(dir: &Path, root: &Path, built: &Built) -> Result<Vec<PathBuf>, Vec
         errors.push(OutputError::Io { doing: "cannot read", path, source });
         Inputs::default()
     });
-    put(dir.join("manifest.json"), Manifest::new(&record, &inputs, &rendered).json().as_bytes(), &mut errors);
+    put(dir.join("manifest.json"), Manifest::new(&record, &inputs, rendered).json().as_bytes(), &mut errors);
     put(dir.join("report.html"), report::html(&record).as_bytes(), &mut errors);
     if let Some(log) = built.log {
         for name in LATEST {
@@ -87,6 +93,19 @@ pub fn write(dir: &Path, root: &Path, built: &Built) -> Result<Vec<PathBuf>, Vec
         }
     }
     if errors.is_empty() { Ok(files) } else { Err(errors) }
+}
+
+/// A link in the place of a directory would have us write, and remove, where it leads. It is taken away; what it leads to stays as
+/// it is. `dirs` are at or below `output`.
+fn own_directories<'a>(output: &Path, dirs: impl Iterator<Item = &'a Path>) -> Result<(), OutputError> {
+    let below = dirs.flat_map(Path::ancestors).map(|dir| output.join(dir)).collect::<BTreeSet<_>>();
+    // The shortest come first: what lies behind a link is not looked at.
+    for dir in std::iter::once(output.to_owned()).chain(below) {
+        if dir.is_symlink() {
+            fs::remove_file(&dir).map_err(|source| OutputError::Io { doing: "cannot remove the link", path: dir, source })?;
+        }
+    }
+    Ok(())
 }
 
 /// Removes what an earlier build rendered and this one did not: a template that is gone must not go on being deployed.

@@ -118,10 +118,24 @@ pub struct StepPlan {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum ActionPlan {
-    Ansible { playbook: PathBuf, extra_vars: serde_json::Map<String, serde_json::Value>, tags: Vec<String> },
-    Shell { text: String },
-    Script { path: PathBuf },
-    Upload { src: PathBuf, dest: String },
+    Ansible {
+        playbook: PathBuf,
+        extra_vars: serde_json::Map<String, serde_json::Value>,
+        tags: Vec<String>,
+        /// The bundle asks to run plays on the factory; without the owner's leave that is refused before the plan.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        local: bool,
+    },
+    Shell {
+        text: String,
+    },
+    Script {
+        path: PathBuf,
+    },
+    Upload {
+        src: PathBuf,
+        dest: String,
+    },
     Reboot,
 }
 
@@ -400,7 +414,7 @@ fn steps(bundle: &Bundle) -> Vec<StepPlan> {
     if bundle.steps.is_empty() && bundle.has_bootstrap {
         return vec![StepPlan {
             name: "ansible/bootstrap.yml".into(),
-            action: ActionPlan::Ansible { playbook: bootstrap, extra_vars: bundle.vars.clone(), tags: Vec::new() },
+            action: ActionPlan::Ansible { playbook: bootstrap, extra_vars: bundle.vars.clone(), tags: Vec::new(), local: false },
             timeout: default,
             retries: 0,
             env: BTreeMap::new(),
@@ -411,9 +425,9 @@ fn steps(bundle: &Bundle) -> Vec<StepPlan> {
     let with_vars = |extra: &serde_json::Map<String, serde_json::Value>| bundle.vars.clone().into_iter().chain(extra.clone()).collect();
     let plan = |step: &crate::bundle::Step| {
         let (name, action) = match &step.action {
-            Action::Ansible { playbook, extra_vars, tags } => (
+            Action::Ansible { playbook, extra_vars, tags, local } => (
                 playbook.display().to_string(),
-                ActionPlan::Ansible { playbook: playbook.clone(), extra_vars: with_vars(extra_vars), tags: tags.clone() },
+                ActionPlan::Ansible { playbook: playbook.clone(), extra_vars: with_vars(extra_vars), tags: tags.clone(), local: *local },
             ),
             Action::Shell { text } => (first_words(text), ActionPlan::Shell { text: text.clone() }),
             Action::Script { path } => (path.display().to_string(), ActionPlan::Script { path: path.clone() }),

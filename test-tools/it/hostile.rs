@@ -236,7 +236,7 @@ async fn a_machine_that_greets_is_understood() {
 
 fn playbook(dir: &Path) -> Vec<StepPlan> {
     std::fs::write(dir.join("play.yml"), "- hosts: all\n  gather_facts: false\n  tasks: [{raw: echo}]\n").unwrap();
-    let action = ActionPlan::Ansible { playbook: "play.yml".into(), extra_vars: Default::default(), tags: Vec::new() };
+    let action = ActionPlan::Ansible { playbook: "play.yml".into(), extra_vars: Default::default(), tags: Vec::new(), local: false };
     vec![step(action)]
 }
 

@@ -5,6 +5,7 @@
 mod architecture;
 mod checksums;
 mod cli;
+mod definition;
 mod family;
 mod fetch;
 mod hostile;

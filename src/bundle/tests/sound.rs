@@ -99,7 +99,10 @@ steps:
     assert_eq!((site.name.as_deref(), site.retries, site.timeout, site.sudo), (Some("site"), 2, s(1800), true));
     assert_eq!(site.env, [("A", "1"), ("B", "b c")].map(|(k, v)| (k.into(), v.into())).into());
     let extra_vars = json!({"debug": true, "name": "1"}).as_object().unwrap().clone();
-    assert_eq!(site.action, Action::Ansible { playbook: "ansible/site.yml".into(), extra_vars, tags: vec!["a".into(), "b".into()] });
+    assert_eq!(
+        site.action,
+        Action::Ansible { playbook: "ansible/site.yml".into(), extra_vars, tags: vec!["a".into(), "b".into()], local: false }
+    );
     let plain = |action| Step { name: None, action, timeout: None, retries: 0, env: Default::default(), sudo: false };
     assert_eq!(b.steps[1], plain(Action::Shell { text: "apt-get update\ntrue".into() }));
     assert_eq!(b.steps[2], plain(Action::Shell { text: "set -x\nls\n".into() }));

@@ -29,7 +29,7 @@ impl<W: Write + Send> Sink for Json<W> {
             Some(bundle) => {
                 let mut value = serde_json::to_value(event).expect("events are plain data");
                 value["bundle"] = bundle.clone().into();
-                format!("{value}\n")
+                format!("{}\n", crate::text::json(&value.to_string()))
             }
         };
         let _ = self.out.write_all(line.as_bytes()).and_then(|()| self.out.flush());

@@ -7,6 +7,8 @@ use serde_json::Value as Json;
 
 use super::{defined, refuse, text_of, yaml};
 
+const MAX_INDENT: usize = 64;
+
 pub fn add(env: &mut Environment<'static>) {
     env.add_filter("to_json", |v: &Value, k: Kwargs| to_json(v, None, false, &k));
     env.add_filter("to_nice_json", |v: &Value, k: Kwargs| to_json(v, Some(4), true, &k));
@@ -29,6 +31,9 @@ fn plain(value: &Value) -> Result<Json, Error> {
 
 fn to_json(value: &Value, indent: Option<usize>, sorted: bool, kwargs: &Kwargs) -> Result<String, Error> {
     let indent = kwargs.get::<Option<usize>>("indent")?.or(indent);
+    if indent.is_some_and(|n| n > MAX_INDENT) {
+        return Err(refuse(format!("an indentation of more than {MAX_INDENT} columns")));
+    }
     let sorted = kwargs.get::<Option<bool>>("sort_keys")?.unwrap_or(sorted);
     let ascii = kwargs.get::<Option<bool>>("ensure_ascii")?.unwrap_or(true);
     kwargs.assert_all_used()?;

@@ -3,7 +3,7 @@ use insta::assert_snapshot;
 
 use super::{bundle, events, image, plan};
 use crate::output::manifest::Inputs;
-use crate::output::{Built, Record, junit, properties, write};
+use crate::output::{Built, Job, Record, junit, properties, write};
 
 fn record(fail: bool) -> Record {
     let image = image();
@@ -109,12 +109,13 @@ fn written_and_written_again() {
     let bundle =
         bundle(tree.path(), &[("x.heat.yml.j2", "image: {{ result_img_id }}\n"), ("sub/y.txt.j2", "{{ build_date }} {{ run_id }}")]);
     let (image, plan, events) = (image(), plan(), events(false));
+    let templates = Job::for_image(&bundle, &plan, &image).render(|_| ());
     let log = tree.path().join("build.log");
     std::fs::write(&log, "the log\n").unwrap();
     let dir = tree.path().join("images/target/demo");
     std::fs::create_dir_all(dir.join("output/old")).unwrap();
     std::fs::write(dir.join("output/old/stale.yml"), "old").unwrap();
-    let built = Built { bundle: &bundle, plan: &plan, events: &events, image: Some(&image), log: Some(&log) };
+    let built = Built { bundle: &bundle, plan: &plan, events: &events, image: Some(&image), templates: &templates, log: Some(&log) };
     let files = write(&dir, tree.path(), &built).unwrap();
     let names: Vec<String> = files.iter().map(|f| f.strip_prefix(tree.path()).unwrap().display().to_string()).collect();
     assert_snapshot!(names.join("\n"), @"
@@ -137,11 +138,41 @@ fn written_and_written_again() {
 
     // A failed build leaves the older image's templates, and no ID Jenkins could take for its own.
     let failed = super::events(true);
-    write(&dir, tree.path(), &Built { events: &failed, image: None, ..built }).unwrap();
+    write(&dir, tree.path(), &Built { events: &failed, image: None, templates: &Ok(Vec::new()), ..built }).unwrap();
     assert!(dir.join("output/x.heat.yml").exists());
     let properties = read("image.properties");
     assert!(properties.starts_with("RESULT=failed\n") && !properties.contains("IMAGE_ID"));
     assert!(std::fs::read_dir(&dir).unwrap().all(|e| !e.unwrap().file_name().to_string_lossy().starts_with(".new-")));
+}
+
+/// `output` replaced by a link to somebody's directory: everything in it that was not rendered was removed.
+#[test]
+fn a_link_in_the_place_of_output_leads_nowhere() {
+    let tree = tempfile::tempdir().unwrap();
+    let bundle = bundle(tree.path(), &[("x.txt.j2", "x"), ("sub/y.txt.j2", "y")]);
+    let (image, plan, events) = (image(), plan(), events(false));
+    let templates = Job::for_image(&bundle, &plan, &image).render(|_| ());
+    let built = Built { bundle: &bundle, plan: &plan, events: &events, image: Some(&image), templates: &templates, log: None };
+    let dir = tree.path().join("images/target/demo");
+    let foreign = tree.path().join("foreign");
+    std::fs::create_dir_all(foreign.join("sub")).unwrap();
+    std::fs::create_dir_all(&dir).unwrap();
+    for name in ["kept", "sub/kept"] {
+        std::fs::write(foreign.join(name), "mine").unwrap();
+    }
+    let listing = || walkdir::WalkDir::new(&foreign).sort_by_file_name().into_iter().map(|e| e.unwrap().into_path()).collect::<Vec<_>>();
+    let before = listing();
+    std::os::unix::fs::symlink(&foreign, dir.join("output")).unwrap();
+    write(&dir, tree.path(), &built).unwrap();
+    assert_eq!(listing(), before);
+    std::fs::remove_dir_all(dir.join("output/sub")).unwrap();
+    std::os::unix::fs::symlink(foreign.join("sub"), dir.join("output/sub")).unwrap();
+    std::fs::remove_file(dir.join("image.properties")).unwrap();
+    std::os::unix::fs::symlink(foreign.join("kept"), dir.join("image.properties")).unwrap();
+    write(&dir, tree.path(), &built).unwrap();
+    assert_eq!(listing(), before);
+    assert_eq!(std::fs::read_to_string(foreign.join("kept")).unwrap(), "mine", "a file is replaced, not written through a link");
+    assert_eq!(std::fs::read_to_string(dir.join("output/sub/y.txt")).unwrap(), "y");
 }
 
 #[test]
@@ -149,8 +180,9 @@ fn one_bad_output_does_not_keep_the_others_back() {
     let tree = tempfile::tempdir().unwrap();
     let bundle = bundle(tree.path(), &[("x.yml.j2", "{{ nope }}")]);
     let (image, plan, events) = (image(), plan(), events(false));
+    let templates = Job::for_image(&bundle, &plan, &image).render(|_| ());
     let missing = tree.path().join("no.log");
-    let built = Built { bundle: &bundle, plan: &plan, events: &events, image: Some(&image), log: Some(&missing) };
+    let built = Built { bundle: &bundle, plan: &plan, events: &events, image: Some(&image), templates: &templates, log: Some(&missing) };
     let errors = write(&tree.path().join("t"), tree.path(), &built).unwrap_err();
     let text = errors.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n").replace(&tree.path().display().to_string(), "<tree>");
     assert_snapshot!(text, @"

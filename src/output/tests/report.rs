@@ -1,6 +1,6 @@
 //! The report page: nothing from a build gets into it unescaped.
 use super::{HOSTILE, events, image, plan};
-use crate::output::{Record, report};
+use crate::output::{Record, junit, report};
 
 fn page(fail: bool) -> String {
     let image = image();
@@ -35,8 +35,13 @@ fn every_text_of_a_build_is_escaped() {
     let mut image = image();
     image.id = HOSTILE.into();
     image.properties.insert(HOSTILE.into(), HOSTILE.into());
-    let html = report::html(&Record::new(&plan, &events(false), Some(&image)));
+    let record = Record::new(&plan, &events(false), Some(&image));
+    let html = report::html(&record);
     assert!(!html.contains("<script"));
+    // Neither page nor JUnit steers a terminal, or turns text around.
+    for text in [html, junit::xml(&record).unwrap()] {
+        assert_eq!(text.chars().find(|c| crate::text::is_hidden(*c) || (c.is_control() && *c != '\n')), None);
+    }
 }
 
 #[test]

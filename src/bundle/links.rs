@@ -1,0 +1,123 @@
+//! Symbolic links of a definition: where they lead. Inside the bundle a link is a name; to elsewhere in the factory tree it
+//! brings files in, which then belong to the definition; out of the tree it could bring in the secrets of the host.
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::{Component, Path, PathBuf};
+
+use super::files::Trouble;
+
+/// Where a link leads.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Leads {
+    /// Into the bundle, or to nothing, where nothing outside would do.
+    Inside,
+    /// To this file or directory of the tree, beside the bundle.
+    Beside(PathBuf),
+    /// To a directory of the tree in which the bundle lies itself.
+    Around,
+    Out,
+}
+
+/// The places between which links may lead.
+pub(super) struct Bounds {
+    bundle: PathBuf,
+    /// `None`: the bundle lies in no tree.
+    tree: Option<PathBuf>,
+}
+
+impl Bounds {
+    pub fn new(tree: &Path, dir: &Path) -> Self {
+        let real = |path: &Path| path.canonicalize().unwrap_or_else(|_| path.to_owned());
+        let (tree, bundle) = (real(tree), real(dir));
+        Self { tree: bundle.starts_with(&tree).then_some(tree), bundle }
+    }
+
+    /// Of `link`, which is one.
+    pub fn leads(&self, link: &Path) -> Leads {
+        let Ok(real) = link.canonicalize() else { return self.leads_if_it_led(link) };
+        match &self.tree {
+            _ if real.starts_with(&self.bundle) => Leads::Inside,
+            _ if self.bundle.starts_with(&real) => Leads::Around,
+            Some(tree) if real.starts_with(tree) => Leads::Beside(real),
+            _ => Leads::Out,
+        }
+    }
+
+    /// There is nothing yet; what counts is where it would be.
+    fn leads_if_it_led(&self, link: &Path) -> Leads {
+        let parent = link.parent().and_then(|p| p.canonicalize().ok()).unwrap_or_default();
+        let mut at = parent.clone();
+        for part in fs::read_link(link).unwrap_or_default().components() {
+            match part {
+                Component::ParentDir => _ = at.pop(),
+                Component::CurDir => {}
+                Component::RootDir | Component::Prefix(_) => at = PathBuf::from("/"),
+                Component::Normal(name) => at.push(name),
+            }
+        }
+        let bound = self.tree.as_ref().unwrap_or(&self.bundle);
+        if at.starts_with(bound) { Leads::Inside } else { Leads::Out }
+    }
+
+    fn name(&self) -> &'static str {
+        if self.tree.is_some() { "factory tree" } else { "bundle" }
+    }
+}
+
+/// Links that may not be: with their path, relative to `dir` where they lie in it. Those of what links bring in count too.
+pub(super) fn wrong(tree: &Path, dir: &Path) -> Vec<(PathBuf, Trouble)> {
+    let bounds = Bounds::new(tree, dir);
+    let mut found = Vec::new();
+    let (mut left, mut seen) = (vec![bounds.bundle.clone()], BTreeSet::new());
+    while let Some(place) = left.pop() {
+        if !seen.insert(place.clone()) {
+            continue;
+        }
+        for entry in walkdir::WalkDir::new(&place).into_iter().flatten().filter(|e| e.path_is_symlink()) {
+            let shown = entry.path().strip_prefix(&bounds.bundle).unwrap_or(entry.path()).to_owned();
+            let (message, hint) = match bounds.leads(entry.path()) {
+                Leads::Inside => continue,
+                Leads::Beside(real) => {
+                    left.push(real);
+                    continue;
+                }
+                Leads::Around => ("leads to a directory that the bundle lies in", "link the directory that is needed"),
+                Leads::Out => ("", "a symbolic link in it points elsewhere; a copy may lie in the bundle"),
+            };
+            let message = match message {
+                "" => format!("`{}` leads out of the {}", shown.display(), bounds.name()),
+                _ => format!("`{}` {message}", shown.display()),
+            };
+            found.push((shown, Trouble { message, hint: hint.into() }));
+        }
+    }
+    found
+}
+
+/// Files of the tree that links of the bundle bring in, and the links among them, each once: absolute paths.
+pub(super) fn brought_in(tree: &Path, dir: &Path) -> Vec<PathBuf> {
+    let bounds = Bounds::new(tree, dir);
+    let mut files = BTreeSet::new();
+    let (mut left, mut seen) = (vec![bounds.bundle.clone()], BTreeSet::new());
+    while let Some(place) = left.pop() {
+        if !seen.insert(place.clone()) {
+            continue;
+        }
+        let own = place == bounds.bundle;
+        let left_out = |e: &walkdir::DirEntry| e.file_name() == ".git" || own && e.depth() == 1 && e.file_name() == "target";
+        let entries = walkdir::WalkDir::new(&place).into_iter().filter_entry(|e| e.depth() == 0 || !left_out(e));
+        for entry in entries.flatten() {
+            if entry.path_is_symlink() {
+                if let Leads::Beside(real) = bounds.leads(entry.path()) {
+                    left.push(real);
+                }
+                if !own {
+                    files.insert(entry.into_path());
+                }
+            } else if !own && entry.file_type().is_file() {
+                files.insert(entry.into_path());
+            }
+        }
+    }
+    files.into_iter().collect()
+}

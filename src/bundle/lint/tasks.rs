@@ -1,0 +1,261 @@
+//! Plays, blocks and tasks, as far as their words decide where they run and what they read.
+use std::path::{Path, PathBuf};
+use std::sync::LazyLock;
+
+use regex::Regex;
+
+use super::super::yaml::{Entry, Node, Spot, Value};
+use super::ASK;
+use super::names::{self, Meaning};
+use super::settings::assigned;
+use crate::diagnostic::Diagnostic;
+
+const TASK_LISTS: [&str; 8] = ["tasks", "pre_tasks", "post_tasks", "handlers", "block", "rescue", "always", "dependencies"];
+/// Modules that read `src` on the factory, unless `remote_src` says otherwise.
+const READERS: [&str; 6] = ["copy", "template", "unarchive", "script", "patch", "synchronize"];
+/// Words and modules whose value, or its `file`, `dir` or `name`, is a file of the factory.
+const FILES: [&str; 11] = [
+    "import_playbook",
+    "include_tasks",
+    "import_tasks",
+    "include",
+    "include_vars",
+    "vars_files",
+    "roles",
+    "role",
+    "include_role",
+    "import_role",
+    "tasks_from",
+];
+const LOOPS: [&str; 4] = ["with_file", "with_fileglob", "with_first_found", "with_template"];
+
+/// `lookup('file', '/etc/passwd')`
+static LOOKUP: LazyLock<Regex> = LazyLock::new(|| {
+    let kinds = "file|fileglob|template|unvault|ini|csvfile|first_found|password";
+    let text = format!(r#"(?:lookup|query|q)\s*\(\s*['"](?:ansible\.\w+\.)?(?:{kinds})['"]\s*,\s*['"]([^'"]*)['"]"#);
+    Regex::new(&text).expect("the pattern is fixed")
+});
+/// `src=/etc/passwd` of a module's one-line form.
+static SRC: LazyLock<Regex> = LazyLock::new(|| Regex::new(r#"(?:^|\s)(src|dest|file|dir)=['"]?([^\s'"]+)"#).expect("the pattern is fixed"));
+
+/// Reads one file.
+pub struct Reader<'a> {
+    file: &'a Path,
+    /// Its directory, relative to the bundle.
+    beside: &'a Path,
+    pub found: Vec<Diagnostic>,
+    /// Files of tasks, plays and variables that it names.
+    pub named: Vec<PathBuf>,
+}
+
+fn scalar(node: &Node) -> Option<&str> {
+    match &node.value {
+        Value::Scalar { text, .. } => Some(text),
+        _ => None,
+    }
+}
+
+/// Of a text or a list of texts, each with its place.
+fn words(node: &Node) -> Vec<(&str, Spot)> {
+    match &node.value {
+        Value::Scalar { text, .. } => vec![(text, node.spot)],
+        Value::List(items) => items.iter().flat_map(words).collect(),
+        Value::Map(entries) => {
+            let keys = ["file", "dir", "name", "role", "src", "tasks_from"];
+            entries.iter().filter(|e| keys.contains(&e.key.as_str())).flat_map(|e| words(&e.value)).collect()
+        }
+        Value::Null => Vec::new(),
+    }
+}
+
+/// Without the collection of what Ansible itself brings.
+fn short(key: &str) -> &str {
+    let known = ["ansible.builtin.", "ansible.legacy.", "ansible.posix."];
+    known.iter().find_map(|prefix| key.strip_prefix(prefix)).unwrap_or(key)
+}
+
+impl<'a> Reader<'a> {
+    pub fn new(file: &'a Path, beside: &'a Path) -> Self {
+        Self { file, beside, found: Vec::new(), named: Vec::new() }
+    }
+
+    pub fn document(&mut self, root: &Node) {
+        self.anywhere(root);
+        match &root.value {
+            Value::List(items) => items.iter().for_each(|item| self.item(item)),
+            Value::Map(entries) => self.lists(entries),
+            _ => {}
+        }
+    }
+
+    fn error(&mut self, spot: Spot, message: String) {
+        self.found.push(Diagnostic::error(spot.place(self.file), message).hint(ASK));
+    }
+
+    fn judge(&mut self, meaning: &Meaning, spot: Spot, written: &str) {
+        match meaning {
+            Meaning::Builder => {}
+            Meaning::Factory => self.error(spot, format!("this runs on the factory: `{written}`")),
+            Meaning::Unknown => {
+                let message = format!("where this runs is known at the run only: `{written}`");
+                self.found.push(Diagnostic::warning(spot.place(self.file), message).hint("on the factory it would fail"));
+            }
+        }
+    }
+
+    /// What means the same wherever it stands.
+    fn anywhere(&mut self, node: &Node) {
+        match &node.value {
+            Value::Map(entries) => {
+                for entry in entries {
+                    self.variable(entry);
+                    self.anywhere(&entry.value);
+                }
+            }
+            Value::List(items) => items.iter().for_each(|item| self.anywhere(item)),
+            Value::Scalar { text, .. } => {
+                for (_, message) in assigned(text) {
+                    self.error(node.spot, message);
+                }
+                let paths: Vec<String> = LOOKUP.captures_iter(text).map(|c| c[1].to_owned()).collect();
+                for path in paths.iter().filter(|path| names::leaves(self.beside, path)) {
+                    self.error(node.spot, format!("a file of the factory is read: `{path}`"));
+                }
+            }
+            Value::Null => {}
+        }
+    }
+
+    fn variable(&mut self, entry: &Entry) {
+        if let Some(why) = names::variable(&entry.key) {
+            let finding = Diagnostic::error(entry.spot.place(self.file), format!("`{}` cannot be set: {why}", entry.key));
+            self.found.push(finding.hint("leave it out"));
+        } else if let ("ansible_connection", Some(text)) = (entry.key.as_str(), scalar(&entry.value)) {
+            self.judge(&names::connection(text), entry.spot, &format!("ansible_connection: {text}"));
+        }
+    }
+
+    fn lists(&mut self, entries: &[Entry]) {
+        for entry in entries.iter().filter(|e| TASK_LISTS.contains(&e.key.as_str())) {
+            if let Value::List(items) = &entry.value.value {
+                items.iter().for_each(|item| self.item(item));
+            }
+        }
+    }
+
+    /// A play, a block or a task.
+    fn item(&mut self, node: &Node) {
+        let Value::Map(entries) = &node.value else { return };
+        for entry in entries {
+            self.word(entry, entries);
+        }
+        self.lists(entries);
+    }
+
+    fn word(&mut self, entry: &Entry, around: &[Entry]) {
+        let (key, value) = (short(&entry.key), &entry.value);
+        match key {
+            "hosts" => {
+                for (text, _) in words(value) {
+                    self.judge(&names::pattern(text), value.spot, &format!("hosts: {text}"));
+                }
+            }
+            "delegate_to" => {
+                let text = scalar(value).unwrap_or_default();
+                self.judge(&names::delegate(text), entry.spot, &format!("delegate_to: {text}"));
+            }
+            "local_action" => self.error(entry.spot, "this runs on the factory: `local_action`".into()),
+            "connection" => {
+                let text = scalar(value).unwrap_or_default();
+                self.judge(&names::connection(text), entry.spot, &format!("connection: {text}"));
+            }
+            "action" => self.action(value),
+            _ if LOOPS.contains(&key) => self.files(value),
+            _ if FILES.contains(&key) => {
+                self.files(value);
+                let literal = words(value).into_iter().map(|(text, _)| text).filter(|text| !text.contains("{{"));
+                self.named.extend(literal.map(PathBuf::from));
+                self.applied(value, around);
+            }
+            _ => self.module(key, value),
+        }
+    }
+
+    /// `apply` of an include: words of a task for all that are included; `args` beside a task: arguments of its module.
+    fn applied(&mut self, value: &Node, around: &[Entry]) {
+        let inner = |entries: &[Entry], key: &str| entries.iter().find(|e| e.key == key).map(|e| e.value.clone());
+        let own = if let Value::Map(entries) = &value.value { inner(entries, "apply") } else { None };
+        for node in own.into_iter().chain(inner(around, "args").and_then(|args| match &args.value {
+            Value::Map(entries) => inner(entries, "apply"),
+            _ => None,
+        })) {
+            self.item(&node);
+        }
+    }
+
+    /// `action: copy src=/etc/passwd`, or a map with `module`.
+    fn action(&mut self, value: &Node) {
+        match &value.value {
+            Value::Scalar { text, plain } => {
+                let (module, rest) = text.trim().split_once(char::is_whitespace).unwrap_or((text, ""));
+                let rest = Value::Scalar { text: rest.to_owned(), plain: *plain };
+                self.module(short(module), &Node { spot: value.spot, value: rest });
+            }
+            Value::Map(entries) => {
+                if let Some(module) = entries.iter().find(|e| e.key == "module").and_then(|e| scalar(&e.value)) {
+                    self.module(short(module.split_whitespace().next().unwrap_or_default()), value);
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn module(&mut self, module: &str, value: &Node) {
+        let reads = READERS.contains(&module);
+        if !reads && module != "fetch" {
+            return;
+        }
+        let key = if reads { "src" } else { "dest" };
+        let mut paths = Vec::new();
+        match &value.value {
+            Value::Scalar { text, .. } => {
+                let remote = text.contains("remote_src=");
+                paths.extend(SRC.captures_iter(text).filter(|c| &c[1] == key && !remote).map(|c| (c[2].to_owned(), value.spot)));
+                if module == "script" {
+                    paths.extend(text.split_whitespace().next().map(|first| (first.to_owned(), value.spot)));
+                }
+            }
+            Value::Map(entries) => {
+                // On the machine, where that is said with a plain yes; what is worked out is not believed.
+                let says = |e: &Entry, words: &[&str]| scalar(&e.value).is_some_and(|v| words.contains(&v.to_lowercase().as_str()));
+                let remote = entries.iter().any(|e| match e.key.as_str() {
+                    "remote_src" => says(e, &["true", "yes", "on", "1"]),
+                    "copy" => says(e, &["false", "no", "off", "0"]),
+                    _ => false,
+                });
+                let named = |e: &&Entry| e.key == key || (module == "script" && e.key == "cmd");
+                for entry in entries.iter().filter(named).filter(|_| !remote) {
+                    paths.extend(scalar(&entry.value).map(|text| (text.to_owned(), entry.value.spot)));
+                }
+            }
+            _ => {}
+        }
+        let what = if reads { "read" } else { "written" };
+        for (path, spot) in paths.into_iter().filter(|(path, _)| names::leaves(self.beside, path)) {
+            self.outside(spot, &path, what);
+        }
+    }
+
+    fn files(&mut self, value: &Node) {
+        let outside: Vec<(String, Spot)> =
+            words(value).into_iter().filter(|(text, _)| names::leaves(self.beside, text)).map(|(t, s)| (t.to_owned(), s)).collect();
+        for (path, spot) in outside {
+            self.outside(spot, &path, "read");
+        }
+    }
+
+    fn outside(&mut self, spot: Spot, path: &str, what: &str) {
+        let finding = Diagnostic::error(spot.place(self.file), format!("a file outside of the bundle is {what} on the factory: `{path}`"));
+        self.found.push(finding.hint("what a bundle needs lies in its directory; a link in it may lead to what the tree shares"));
+    }
+}

@@ -1,0 +1,65 @@
+//! Reading what others wrote: regular files only, of bounded size, opened without waiting.
+//!
+//! A FIFO has no end and may never begin, a device may act on being opened, and a sparse file costs its maker nothing.
+use std::fs::{File, OpenOptions};
+use std::io::{self, Read};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
+
+/// Opens a regular file. Anything else is an error, and opening it neither waits nor has an effect.
+pub fn open(path: &Path) -> io::Result<File> {
+    // Looked at first, for opening a device may act; looked at again, for it may have been exchanged.
+    regular(&std::fs::metadata(path)?)?;
+    let file = OpenOptions::new().read(true).custom_flags(libc::O_NONBLOCK | libc::O_NOCTTY).open(path)?;
+    regular(&file.metadata()?)?;
+    Ok(file)
+}
+
+fn regular(meta: &std::fs::Metadata) -> io::Result<()> {
+    if meta.is_file() { Ok(()) } else { Err(io::Error::new(io::ErrorKind::InvalidInput, "not a regular file")) }
+}
+
+/// The whole of a regular file of at most `most` bytes.
+pub fn bytes(path: &Path, most: u64) -> io::Result<Vec<u8>> {
+    let file = open(path)?;
+    let too_long = || io::Error::new(io::ErrorKind::FileTooLarge, format!("longer than {most} bytes"));
+    if file.metadata()?.len() > most {
+        return Err(too_long());
+    }
+    let mut bytes = Vec::new();
+    // It may grow while it is read.
+    file.take(most + 1).read_to_end(&mut bytes)?;
+    if bytes.len() as u64 > most { Err(too_long()) } else { Ok(bytes) }
+}
+
+/// [`bytes`] as text.
+pub fn text(path: &Path, most: u64) -> io::Result<String> {
+    String::from_utf8(bytes(path, most)?).map_err(|_| io::Error::new(io::ErrorKind::InvalidData, "not UTF-8"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_regular_files_of_bounded_size_are_read() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = |name: &str| dir.path().join(name);
+        let fifo = std::ffi::CString::new(path("fifo").to_str().unwrap()).unwrap();
+        // SAFETY: plain system call with a string that lives until it returns.
+        assert_eq!(unsafe { libc::mkfifo(fifo.as_ptr(), 0o600) }, 0);
+        let socket = std::os::unix::net::UnixListener::bind(path("socket")).unwrap();
+        std::os::unix::fs::symlink("fifo", path("link")).unwrap();
+        File::create(path("sparse")).unwrap().set_len(10 << 30).unwrap();
+        std::fs::write(path("sound"), "abc").unwrap();
+        for name in ["fifo", "socket", "link", "."] {
+            assert_eq!(open(&path(name)).unwrap_err().kind(), io::ErrorKind::InvalidInput, "{name}");
+        }
+        drop(socket);
+        assert!(open(Path::new("/dev/zero")).is_err());
+        assert_eq!(bytes(&path("sparse"), 1 << 20).unwrap_err().kind(), io::ErrorKind::FileTooLarge);
+        assert_eq!((text(&path("sound"), 3).unwrap(), text(&path("sound"), 2).is_err()), ("abc".into(), true));
+        // A file of the kernel's says that its length is 0.
+        assert!(bytes(Path::new("/proc/self/status"), 64).is_err());
+    }
+}
