@@ -237,7 +237,7 @@ fn sentences(users: BTreeMap<String, Vec<String>>) -> BTreeMap<String, String> {
 }
 
 /// Why a published image may not be changed or deleted, from what is seen of it alone.
-fn untouchable(image: &Image) -> Option<String> {
+pub fn untouchable(image: &Image) -> Option<String> {
     match image.provenance() {
         Provenance::Foreign(why) => Some(why),
         Provenance::Ours | Provenance::Legacy if image.state == State::Building => {

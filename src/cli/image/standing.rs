@@ -2,7 +2,7 @@
 use super::{json, label, need};
 use crate::cli::{Context, Failure, err, out};
 use crate::cloud::ledger::Ledger;
-use crate::cloud::{Cloud, Cx};
+use crate::cloud::{Cloud, Cx, untouchable};
 use crate::event::Events;
 use crate::family;
 use crate::image::{Image, Standing, State};
@@ -32,6 +32,14 @@ pub(super) fn writing(context: &Context) -> Cx {
     Cx { ledger: Ledger::none(), events: Events::default(), cancel: context.cancel.clone() }
 }
 
+/// The cloud refuses what is not ours; so does a dry run, and a change to what the image is already.
+fn may_change(image: &Image) -> Result<(), Failure> {
+    match untouchable(image) {
+        Some(why) => Err(Failure::cloud(format!("{} is not changed: {why}", label(image)))),
+        None => Ok(()),
+    }
+}
+
 fn brief(image: Option<&Image>) -> serde_json::Value {
     image.map_or(serde_json::Value::Null, |i| serde_json::json!({"id": i.id, "name": i.name, "state": i.state}))
 }
@@ -48,6 +56,7 @@ pub async fn rollback(context: &Context, cloud: &dyn Cloud, args: &Rollback) -> 
         Failure::cloud(format!("family {family} has no active image before {}: there is nothing to go back to", label(was)))
             .hint("`image list` shows deprecated ones; `image deprecate --undo` makes one active again")
     })?;
+    may_change(was)?;
     let mut now = before.clone();
     if !args.dry_run {
         let standing = Standing { state: State::Deprecated, ..was.standing() };
@@ -77,6 +86,7 @@ pub async fn deprecate(context: &Context, cloud: &dyn Cloud, args: &Deprecate) -
     let by_family = args.undo && images.iter().all(|i| i.id != args.image && i.name != args.image);
     let undone = if by_family { family::deprecated(&images, &args.image) } else { None };
     let image = undone.map_or_else(|| need(&images, &args.image), Ok)?.clone();
+    may_change(&image)?;
     let before = family::current(&images, &image.family).cloned();
     let standing = match args.undo {
         false => Standing { state: State::Deprecated, ..image.standing() },

@@ -157,7 +157,7 @@ async fn endpoints_are_of_the_region_and_the_interface() {
     assert_eq!(api.version(Service::Compute, &cancel).await.unwrap(), Some(((2, 1), (2, 93))));
     let missing = api.post(Service::Orchestration, &["validate"]).what("validate").send(&cancel).await.unwrap_err();
     assert!(missing.to_string().contains("no public endpoint of `orchestration` in region RegionOne"), "{missing}");
-    assert!(missing.to_string().contains("compute, image, volumev3"), "{missing}");
+    assert!(missing.to_string().contains("compute, image, network, volumev3"), "{missing}");
 }
 
 #[tokio::test]
