@@ -2,7 +2,7 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::process::ExitCode;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::time::{Duration, Instant};
 
 use clap::{Parser, Subcommand};
@@ -17,7 +17,9 @@ use crate::event::Sink;
 use crate::output;
 use crate::plan::SiteDefaults;
 use crate::remote::ssh::Ssh;
-use crate::run::{Home, Setup, Show};
+use crate::run::{Home, RunError, Setup, Show};
+use crate::settings;
+use crate::wall::{self, Wall};
 
 mod build;
 mod doctor;
@@ -134,10 +136,25 @@ pub struct Context {
     pub home: Home,
     pub cancel: Cancel,
     pub terminal: show::Terminal,
+    wall: OnceLock<Wall>,
+}
+
+/// `$XDG_CONFIG_HOME`, or what it stands for.
+fn config_home() -> Option<PathBuf> {
+    let set = |name: &str| std::env::var_os(name).filter(|v| !v.is_empty()).map(PathBuf::from);
+    set("XDG_CONFIG_HOME").or_else(|| set("HOME").map(|home| home.join(".config"))).filter(|dir| dir.is_absolute())
+}
+
+/// No core dump of this process, and no debugger of another of this user's: its memory holds passwords and tokens. What it
+/// starts is not affected.
+fn keep_memory_private() {
+    // SAFETY: plain system call.
+    unsafe { libc::prctl(libc::PR_SET_DUMPABLE, 0, 0, 0, 0) };
 }
 
 /// Parses the command line, runs the command, and gives the exit code of `exit::HELP`.
 pub fn main() -> ExitCode {
+    keep_memory_private();
     let cli = Cli::parse();
     let context = match Context::new(cli.common) {
         Ok(context) => context,
@@ -196,7 +213,7 @@ impl Context {
             .filter(|d| d.is_dir() && d.as_os_str().len() < 32)
             .map_or_else(|| PathBuf::from(format!("/tmp/image-factory-{uid}")), |d| d.join("image-factory"));
         let terminal = show::Terminal::of_stderr(|name| std::env::var(name).ok());
-        Ok(Self { common, home: Home { data, runtime }, cancel: Cancel::default(), terminal })
+        Ok(Self { common, home: Home { data, runtime }, cancel: Cancel::default(), terminal, wall: OnceLock::new() })
     }
 
     /// INT, TERM and HUP ask for an orderly end; a second one for a fast one. Jenkins and terminals that are closed send
@@ -283,10 +300,11 @@ impl Context {
         |_| show::sink(self.common.progress, self.verbosity(), &self.terminal)
     }
 
-    pub fn setup<'a>(&'a self, cloud: &'a dyn Cloud, show: &'a Show<'a>) -> Setup<'a> {
-        Setup {
+    pub fn setup<'a>(&'a self, cloud: &'a dyn Cloud, show: &'a Show<'a>) -> Result<Setup<'a>, Failure> {
+        Ok(Setup {
             cloud,
             connect: &Ssh,
+            wall: self.wall()?,
             home: &self.home,
             cancel: &self.cancel,
             show,
@@ -295,7 +313,32 @@ impl Context {
             check_templates: true,
             test_only: false,
             person: None,
+        })
+    }
+
+    /// Where the owner's settings are looked for; later files win.
+    pub fn settings_files() -> Vec<PathBuf> {
+        let config = config_home().map(|dir| dir.join("image-factory"));
+        [Some(PathBuf::from("/etc/image-factory")), config].into_iter().flatten().map(|dir| dir.join("config.yml")).collect()
+    }
+
+    /// The wall, made from the owner's settings.
+    pub fn wall(&self) -> Result<&Wall, Failure> {
+        if let Some(wall) = self.wall.get() {
+            return Ok(wall);
         }
+        let tree = self.tree().ok();
+        // SAFETY: plain system call without arguments.
+        let user = unsafe { libc::getuid() };
+        let settings =
+            settings::load(&Self::settings_files(), tree.as_deref(), user).map_err(|found| Failure::from(RunError::Refused(found)))?;
+        // What is no text is no variable that anybody needs, and would not go into a plan.
+        let env = std::env::vars_os().filter_map(|(n, v)| Some((n.into_string().ok()?, v.into_string().ok()?))).collect();
+        let home = std::env::var_os("HOME").filter(|v| !v.is_empty()).map(PathBuf::from);
+        let mut hidden = vec![self.home.data.clone(), self.home.runtime.clone(), "/etc/image-factory".into(), "/etc/openstack".into()];
+        hidden.extend(config_home().into_iter().flat_map(|dir| [dir.join("openstack"), dir.join("image-factory")]));
+        let wall = Wall::new(wall::Config { settings, env, home, hidden });
+        Ok(self.wall.get_or_init(|| wall))
     }
 
     /// Finds and loads bundles; what is wrong with any of them is said together.

@@ -15,3 +15,4 @@ mod sshd;
 mod support;
 #[path = "../tiny_disk.rs"]
 mod tiny_disk;
+mod wall;
