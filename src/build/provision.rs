@@ -279,22 +279,23 @@ async fn ansible_command(
     }
     let options = options.join(" ");
     let pins = write("pins.json", pins(&options).to_string())?;
-    let mut cmd = Cmd::new("ansible-playbook", Duration::from_secs(step.timeout)).dir(&site.plan.bundle_dir);
-    cmd.env.extend(step.env.clone());
-    cmd.env.extend(factory_env(site));
-    // After the step's own, which cannot change these (`wall` refuses them before the run begins).
-    let mut cmd = cmd
-        .mark(&site.plan.run)
+    let mut cmd = Cmd::new("ansible-playbook", Duration::from_secs(step.timeout))
+        .dir(&site.plan.bundle_dir)
         .env("ANSIBLE_PIPELINING", "True")
-        .env("ANSIBLE_SSH_ARGS", options)
-        .env("ANSIBLE_HOST_KEY_CHECKING", "True")
         // Of a connection, and of sudo's prompt: the default of 10 s is not enough for an emulated machine on a busy host.
         .env("ANSIBLE_TIMEOUT", "60")
-        .env("ANSIBLE_LOCAL_TEMP", room.join("ansible").to_string_lossy())
         .env("ANSIBLE_NOCOLOR", "1")
         .env("ANSIBLE_RETRY_FILES_ENABLED", "False")
         .env("ANSIBLE_STDOUT_CALLBACK", "default")
-        .env("PYTHONUNBUFFERED", "1")
+        .env("PYTHONUNBUFFERED", "1");
+    cmd.env.extend(factory_env(site));
+    cmd.env.extend(step.env.clone());
+    // After the step's own, which cannot change these (`wall` refuses them before the run begins).
+    let mut cmd = cmd
+        .mark(&site.plan.run)
+        .env("ANSIBLE_SSH_ARGS", options)
+        .env("ANSIBLE_HOST_KEY_CHECKING", "True")
+        .env("ANSIBLE_LOCAL_TEMP", room.join("ansible").to_string_lossy())
         .arg("-i")
         .arg(inventory.as_os_str())
         .arg(playbook.as_os_str());

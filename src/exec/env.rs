@@ -28,9 +28,7 @@ const ANSIBLE: &[&str] = &[
     "ANSIBLE_REMOTE_PORT",
     "ANSIBLE_INVENTORY",
     "ANSIBLE_LOCAL_TEMP",
-    "ANSIBLE_STDOUT_CALLBACK",
-    "ANSIBLE_NOCOLOR",
-    "ANSIBLE_FORCE_COLOR",
+    "ANSIBLE_INVENTORY_ENABLED",
 ];
 
 /// The same as variables of Ansible, which a step's `extra_vars` could set. Sources: the options of ansible.builtin.ssh and

@@ -191,11 +191,11 @@ async fn what_a_step_sets_is_set() {
                 .to_owned(),
         ),
     ];
-    let env = [("ANSIBLE_CONFIG", "other.cfg"), ("PYTHONPATH", "/usr/share/none"), ("MINE", "1")];
+    let env = [("ANSIBLE_CONFIG", "other.cfg"), ("ANSIBLE_TIMEOUT", "77"), ("PYTHONPATH", "/usr/share/none"), ("MINE", "1")];
     let env = env.map(|(n, v)| (n.to_owned(), v.to_owned())).into();
     let (done, heard) = world_with(&files).play(env).await;
     done.unwrap_or_else(|e| panic!("{e}\n{heard}"));
-    for word in ["PYTHONPATH=/usr/share/none", "MINE=1", "forks 7"] {
+    for word in ["PYTHONPATH=/usr/share/none", "ANSIBLE_TIMEOUT=77", "MINE=1", "forks 7"] {
         assert!(heard.contains(word), "`{word}` is not in\n{heard}");
     }
 }
