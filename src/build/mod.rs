@@ -7,7 +7,7 @@ use crate::cancel::Cancelled;
 use crate::cloud::ledger::{Entry, Kind, Leak, LedgerError};
 use crate::cloud::{Cloud, CloudError, Cx};
 use crate::event::{Check, Event, Stage, Tally, seconds};
-use crate::exec::{ExecError, process};
+use crate::exec::{self, ExecError, process};
 use crate::fetch::FetchError;
 use crate::image::{self, Image, State};
 use crate::plan::Plan;
@@ -290,9 +290,11 @@ pub async fn unwind(site: &Site<'_>) -> Vec<Leak> {
 /// Ends what carries the run's mark and stands in no ledger: what a step or a script left running and no wall ended. Machines
 /// are the cloud's to end. What does not end is returned.
 async fn end_processes(site: &Site<'_>) -> Vec<Leak> {
-    let known: Vec<String> = site.cx.ledger.entries().into_iter().filter_map(|e| e.id).collect();
+    let entries = site.cx.ledger.entries();
+    let called = |p: &process::Proc, name: &str| p.env(exec::PROCESS_MARK).as_deref() == Some(name);
+    let known = |p: &process::Proc| entries.iter().any(|e| e.id == Some(p.to_string()) || called(p, &e.name));
     let mut leaks = Vec::new();
-    let left = process::ours().into_iter().filter(|p| p.is_of(&site.plan.run) && !known.contains(&p.to_string()));
+    let left = process::ours().into_iter().filter(|p| p.is_of(&site.plan.run) && !known(p));
     for proc in left {
         if proc.state() != process::State::Gone
             && let Err(e) = proc.end(Duration::from_secs(5)).await
