@@ -138,7 +138,7 @@ impl Cmd {
         }
         command.envs(&self.env);
         if let Some(file) = self.handed.clone() {
-            // SAFETY: one system call, on a file that the closure keeps open.
+            // SAFETY: system calls only, on a file that the closure keeps open.
             unsafe { command.pre_exec(move || keep_open(&file)) };
         }
         if let Some(dir) = &self.dir {
@@ -163,11 +163,10 @@ fn leave_keyring() -> std::io::Result<()> {
 
 /// Lets a file, which is closed at exec as all of ours are, through to this one program.
 fn keep_open(file: &OwnedFd) -> std::io::Result<()> {
-    // SAFETY: plain system call on an open file.
-    match unsafe { libc::fcntl(file.as_raw_fd(), libc::F_SETFD, 0) } {
-        -1 => Err(std::io::Error::last_os_error()),
-        _ => Ok(()),
-    }
+    let number = file.as_raw_fd();
+    // SAFETY: plain system calls on an open file. It is read from its begin, the second time too.
+    let ready = unsafe { libc::lseek(number, 0, libc::SEEK_SET) >= 0 && libc::fcntl(number, libc::F_SETFD, 0) >= 0 };
+    if ready { Ok(()) } else { Err(std::io::Error::last_os_error()) }
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -461,7 +460,8 @@ mod tests {
     async fn a_bare_program_gets_its_own_environment_only() {
         let cmd = Cmd { bare: true, ..sh("env", LONG).env("PATH", "/usr/bin:/bin").env("A", "1") };
         let told = output(&cmd, &Cancel::default()).await.unwrap();
-        let mut names: Vec<&str> = told.lines().filter_map(|l| l.split('=').next()).filter(|n| !["PWD", "_", "SHLVL"].contains(n)).collect();
+        let mut names: Vec<&str> =
+            told.lines().filter_map(|l| l.split('=').next()).filter(|n| !["PWD", "_", "SHLVL"].contains(n)).collect();
         names.sort_unstable();
         assert_eq!(names, ["A", "PATH"], "{told}");
         assert!(!format!("{:?}", cmd.env("B", "secret")).contains("secret"));

@@ -11,6 +11,9 @@
 //! Modules in the order in which data flows; each imports only from those above it (a test holds this).
 #![cfg_attr(test, allow(clippy::disallowed_methods))] // tests start helpers of their own
 
+#[cfg(test)]
+extern crate self as image_factory; // fixtures of `test-tools` are used by unit tests too
+
 pub mod text;
 pub mod reading;
 pub mod diagnostic;
@@ -26,9 +29,11 @@ pub mod durable;
 pub mod disk;
 pub mod fetch;
 pub mod bundle;
+pub mod settings;
 pub mod image;
 pub mod family;
 pub mod plan;
+pub mod wall;
 pub mod cloud;
 pub mod remote;
 pub mod ansible;

@@ -24,6 +24,7 @@ use crate::output;
 use crate::plan::{self, BaseFact, Facts, HostFacts, Plan, Wanted};
 use crate::prune;
 use crate::remote::Connect;
+use crate::wall::Wall;
 
 mod dir;
 mod index;
@@ -81,6 +82,7 @@ pub type Show<'a> = dyn Fn(&str) -> Box<dyn Sink> + Send + Sync + 'a;
 pub struct Setup<'a> {
     pub cloud: &'a dyn Cloud,
     pub connect: &'a dyn Connect,
+    pub wall: &'a Wall,
     pub home: &'a Home,
     pub cancel: &'a Cancel,
     /// Makes the sink that shows a run to the person who started it, from the bundle's label.
@@ -179,7 +181,13 @@ pub async fn make_plan(setup: &Setup<'_>, bundle: &Bundle, run: &str, now: Times
         true => RunError::Refused(unfit.wrong),
         false => RunError::Bad(unfit.wrong),
     })?;
-    Ok(if setup.test_only { plan.testing() } else { plan })
+    let plan = if setup.test_only { plan.testing() } else { plan };
+    let unfit = setup.wall.unfit(&plan, &cx.cancel).await.map_err(CloudError::from)?;
+    match (unfit.wrong.is_empty(), unfit.refuses) {
+        (true, _) => Ok(plan),
+        (false, true) => Err(RunError::Refused(unfit.wrong)),
+        (false, false) => Err(RunError::Bad(unfit.wrong)),
+    }
 }
 
 /// The base as the cloud knows it: an `os/<name>` of the tree is known by its family.
@@ -271,6 +279,10 @@ async fn one(setup: &Setup<'_>, bundle: &Bundle) -> Ended {
     };
     events.note(&plan.how);
     plan.warnings().into_iter().for_each(|w| events.warn(w));
+    match setup.wall.lines(&plan, &cx.cancel).await {
+        Ok(lines) => lines.into_iter().for_each(|(warning, text)| if warning { events.warn(text) } else { events.note(text) }),
+        Err(e) => return Ended::not_begun(CloudError::from(e)),
+    }
     events.emit(Event::StageDone { stage: Stage::Plan, seconds: seconds(begin.elapsed()) });
 
     let ready = target_in_tree(bundle).and_then(|()| Ok(setup.home.secure()?));
@@ -298,6 +310,7 @@ async fn build_in(setup: &Setup<'_>, plan: &Plan, cx: &Cx) -> Outcome {
         connect: setup.connect,
         cx,
         plan,
+        wall: setup.wall,
         scratch: scratch.clone(),
         work: work.clone(),
         until: match setup.person {

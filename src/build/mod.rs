@@ -7,11 +7,12 @@ use crate::cancel::Cancelled;
 use crate::cloud::ledger::{Entry, Kind, Leak, LedgerError};
 use crate::cloud::{Cloud, CloudError, Cx};
 use crate::event::{Check, Event, Stage, Tally, seconds};
-use crate::exec::ExecError;
+use crate::exec::{self, ExecError, process};
 use crate::fetch::FetchError;
 use crate::image::{self, Image, State};
 use crate::plan::Plan;
 use crate::remote::{Connect, RemoteError};
+use crate::wall::{Wall, WallError};
 
 mod answer;
 pub mod checks;
@@ -37,6 +38,8 @@ pub struct Site<'a> {
     pub connect: &'a dyn Connect,
     pub cx: &'a Cx,
     pub plan: &'a Plan,
+    /// Around everything that the definition brings.
+    pub wall: &'a Wall,
     /// Where SSH keys, inventory and sockets of this run go: short path, only this user may look in.
     pub scratch: PathBuf,
     /// Where large files of this run go.
@@ -109,6 +112,9 @@ pub enum BuildError {
     /// The builder died, froze or left the network during a stage.
     #[error("the builder was lost: {reason}")]
     BuilderLost { reason: String, console: Vec<String> },
+    /// What the definition brings could not be started behind the wall.
+    #[error("wall: {0}")]
+    Wall(String),
     #[error("tidy: {0}")]
     Tidy(String),
     #[error("{} of {} smoke checks failed: {}", failed.len(), of, failed.iter().map(|c| format!("{} ({})", c.id, c.reason)).collect::<Vec<_>>().join(", "))]
@@ -130,6 +136,15 @@ impl From<FetchError> for BuildError {
         match e {
             FetchError::Cancelled(c) => Self::Cancelled(c),
             e => Self::Fetch(e),
+        }
+    }
+}
+
+impl From<WallError> for BuildError {
+    fn from(e: WallError) -> Self {
+        match e {
+            WallError::Cancelled(c) => Self::Cancelled(c),
+            e => Self::Wall(e.to_string()),
         }
     }
 }
@@ -252,15 +267,16 @@ const DELETE: Duration = Duration::from_secs(120);
 /// Deletes what the ledger holds, machines first and then newest first, past failures. What could not be deleted is returned and stays in the ledger;
 /// so is the rest after a second signal, for `sweep`.
 pub async fn unwind(site: &Site<'_>) -> Vec<Leak> {
+    let outlived = end_processes(site).await;
     let mut entries = site.cx.ledger.entries();
     // A disk that was given to a machine can go when that is gone.
     entries.sort_by_key(|e| e.kind != Kind::Machine);
     if entries.is_empty() {
-        return Vec::new();
+        return outlived;
     }
     let begin = Instant::now();
     site.cx.events.emit(Event::StageStarted { stage: Stage::Unwind });
-    let mut leaks = Vec::new();
+    let mut leaks = outlived;
     for entry in entries {
         let deleted = site.cx.cancel.for_unwind().or(tokio::time::timeout(DELETE, site.cloud.delete(&site.plan.run, &entry))).await;
         let done = match deleted {
@@ -277,6 +293,25 @@ pub async fn unwind(site: &Site<'_>) -> Vec<Leak> {
         0 => Event::StageDone { stage: Stage::Unwind, seconds },
         n => Event::StageFailed { stage: Stage::Unwind, seconds, error: format!("{n} things could not be deleted") },
     });
+    leaks
+}
+
+/// Ends what carries the run's mark and stands in no ledger: what a step or a script left running and no wall ended. Machines
+/// are the cloud's to end. What does not end is returned.
+async fn end_processes(site: &Site<'_>) -> Vec<Leak> {
+    let entries = site.cx.ledger.entries();
+    let called = |p: &process::Proc, name: &str| p.env(exec::PROCESS_MARK).as_deref() == Some(name);
+    let known = |p: &process::Proc| entries.iter().any(|e| e.id == Some(p.to_string()) || called(p, &e.name));
+    let mut leaks = Vec::new();
+    let left = process::ours().into_iter().filter(|p| p.is_of(&site.plan.run) && !known(p));
+    for proc in left {
+        if proc.state() != process::State::Gone
+            && let Err(e) = proc.end(Duration::from_secs(5)).await
+        {
+            let entry = Entry { seq: u64::MAX, kind: Kind::Process, name: proc.title(), id: Some(proc.to_string()) };
+            leaks.push(Leak { entry, reason: e.to_string() });
+        }
+    }
     leaks
 }
 

@@ -10,9 +10,15 @@ use crate::event::{Event, seconds};
 use crate::exec::{self, Cmd};
 use crate::plan::{ActionPlan, StepPlan};
 use crate::remote::{Command, Exit, RemoteError};
+use crate::wall::Room;
 use crate::{ansible, lines};
 
-/// Of Ansible's `ssh`, in the run's scratch directory.
+#[cfg(test)]
+mod tests;
+
+/// In the run's scratch directory: where what the definition brings may write.
+pub(super) const ROOM: &str = "room";
+/// Of Ansible's `ssh`, in the room.
 const CONTROL_SOCKET: &str = "cm";
 
 pub(super) async fn steps(site: &Site<'_>, builder: &mut Running) -> Result<(), BuildError> {
@@ -153,7 +159,7 @@ async fn ansible_playbook(
 ) -> Result<(), BuildError> {
     let failed = |reason: String| BuildError::Step { index, name: step.name.clone(), reason };
     let inventory = inventory::write(site, builder).await?.map_err(failed)?;
-    let cmd = ansible_command(site, builder, step, playbook, extra_vars, tags, &inventory)?;
+    let cmd = ansible_command(site, builder, step, playbook, extra_vars, tags, &inventory).await?;
     let last = LastLines::default();
     let (events, keep) = (site.cx.events.clone(), last.clone());
     let name = format!("{} ansible-playbook {index}", site.plan.run);
@@ -180,7 +186,7 @@ async fn ansible_playbook(
 }
 
 /// The real `ansible-playbook`, over the system's `ssh`, as strict as our own sessions: pinned host key, one key, nobody's config.
-fn ansible_command(
+async fn ansible_command(
     site: &Site<'_>,
     builder: &Running,
     step: &StepPlan,
@@ -197,42 +203,68 @@ fn ansible_command(
     let mut options = files.options();
     // A name this short, because a socket's path has at most 108 bytes; in a directory of the run, because `sweep` knows a
     // master by it (OpenSSH writes its title over the environment, and the run's mark is lost).
-    let control = format!("ControlPath={}", site.scratch.join(CONTROL_SOCKET).display());
+    let room = site.scratch.join(ROOM);
+    let control = format!("ControlPath={}", room.join(CONTROL_SOCKET).display());
     for option in ["ControlMaster=auto", "ControlPersist=60s", &control] {
         options.extend(["-o".into(), option.into()]);
     }
+    let options = options.join(" ");
+    let pins = write("pins.json", pins(&options).to_string())?;
     let mut cmd = Cmd::new("ansible-playbook", Duration::from_secs(step.timeout))
         .dir(&site.plan.bundle_dir)
-        .mark(&site.plan.run)
         .env("ANSIBLE_PIPELINING", "True")
-        .env("ANSIBLE_SSH_ARGS", options.join(" "))
-        .env("ANSIBLE_HOST_KEY_CHECKING", "True")
         // Of a connection, and of sudo's prompt: the default of 10 s is not enough for an emulated machine on a busy host.
         .env("ANSIBLE_TIMEOUT", "60")
-        .env("ANSIBLE_LOCAL_TEMP", site.scratch.join("ansible").to_string_lossy())
         .env("ANSIBLE_NOCOLOR", "1")
-        .env("ANSIBLE_INVENTORY_ENABLED", "yaml")
         .env("ANSIBLE_RETRY_FILES_ENABLED", "False")
         .env("ANSIBLE_STDOUT_CALLBACK", "default")
-        .env("PYTHONUNBUFFERED", "1")
+        .env("PYTHONUNBUFFERED", "1");
+    cmd.env.extend(factory_env(site));
+    cmd.env.extend(step.env.clone());
+    // After the step's own, which cannot change these (`wall` refuses them before the run begins).
+    let mut cmd = cmd
+        .mark(&site.plan.run)
+        .env("ANSIBLE_SSH_ARGS", options)
+        .env("ANSIBLE_HOST_KEY_CHECKING", "True")
+        .env("ANSIBLE_INVENTORY_ENABLED", "yaml")
+        .env("ANSIBLE_LOCAL_TEMP", room.join("ansible").to_string_lossy())
         .arg("-i")
         .arg(inventory.as_os_str())
         .arg(playbook.as_os_str());
-    cmd.env.extend(factory_env(site));
-    cmd.env.extend(step.env.clone());
+    let mut read = vec![files.key, files.known_hosts, inventory.to_owned(), pins.clone()];
     if !extra_vars.is_empty() {
         let path = write("extra-vars.json", serde_json::Value::Object(extra_vars.clone()).to_string())?;
         cmd = cmd.arg("--extra-vars").arg(format!("@{}", path.display()));
+        read.push(path);
     }
+    // Of several the last one counts, and over all other variables.
+    cmd = cmd.arg("--extra-vars").arg(format!("@{}", pins.display()));
     if !tags.is_empty() {
         cmd = cmd.arg("--tags").arg(tags.join(","));
     }
-    Ok(cmd)
+    let room = Room { plan: site.plan, dir: &room, read, source: false };
+    Ok(site.wall.around(cmd, &room, &site.cx.cancel).await?)
+}
+
+/// What no variable of a playbook, inventory or role may change: how the machine's key is checked.
+fn pins(options: &str) -> serde_json::Value {
+    serde_json::json!({
+        "ansible_ssh_args": options,
+        "ansible_ssh_common_args": "",
+        "ansible_ssh_extra_args": "",
+        "ansible_sftp_extra_args": "",
+        "ansible_scp_extra_args": "",
+        "ansible_ssh_executable": "ssh",
+        "ansible_host_key_checking": true,
+        "ansible_ssh_host_key_checking": true,
+        "ansible_paramiko_host_key_checking": true,
+        "ansible_paramiko_host_key_auto_add": false,
+    })
 }
 
 /// Ansible leaves an SSH master behind for a minute; the builder is about to be tidied.
 async fn stop_ssh_master(site: &Site<'_>) {
-    let socket = site.scratch.join(CONTROL_SOCKET);
+    let socket = site.scratch.join(ROOM).join(CONTROL_SOCKET);
     if socket.exists() {
         let cmd = Cmd::new("ssh", Duration::from_secs(5))
             .mark(&site.plan.run)

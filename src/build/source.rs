@@ -11,6 +11,7 @@ use crate::exec::{self, Cmd};
 use crate::fetch::{Fetch, Job, Patience, Wish, unpack};
 use crate::image::{self, Image};
 use crate::plan::Origin;
+use crate::wall::Room;
 
 pub(super) async fn image(site: &Site<'_>) -> Result<Image, BuildError> {
     match &site.plan.origin {
@@ -70,6 +71,8 @@ async fn from_script(site: &Site<'_>, script: &Path) -> Result<Image, BuildError
         .env("TMPDIR", dir.to_string_lossy())
         .env("FACTORY_RUN", &plan.run)
         .env("FACTORY_IMAGE_NAME", &plan.image_name);
+    let room = Room { plan, dir: &dir, read: Vec::new(), source: true };
+    let cmd = site.wall.around(cmd, &room, &cx.cancel).await?;
     cx.events.doing(format!("running {}", script.display()));
     let failed = |reason: String| BuildError::Source { script: script.display().to_string(), reason };
     let events = cx.events.clone();

@@ -98,6 +98,12 @@ impl Remote for FakeRemote {
     }
 }
 
+/// What is built in here brings nothing that a wall would be for; `test-tools/it/wall.rs` has what does.
+fn no_wall() -> Wall {
+    let settings = crate::settings::Settings { wall: crate::settings::Mode::Off, ..Default::default() };
+    Wall::new(crate::wall::Config { settings, env: BTreeMap::new(), home: None, hidden: Vec::new() })
+}
+
 #[derive(Clone, Default)]
 struct Seen(Arc<Mutex<Vec<Event>>>);
 
@@ -170,6 +176,7 @@ impl World {
             templates: Vec::new(),
             timeouts: TimeoutPlan { boot: 5, ssh: 5, capture: 5, upload: 5, shutdown: 5, source: 5 },
             commit: None,
+            asks: Default::default(),
             keep: None,
             ansible: None,
         }
@@ -189,6 +196,7 @@ impl World {
             connect: &self.fake,
             cx: &cx,
             plan: &plan,
+            wall: &no_wall(),
             scratch: self.dir.path().into(),
             work: self.dir.path().into(),
             downloads: self.dir.path().join("downloads"),
@@ -375,6 +383,7 @@ async fn a_builder_that_powers_off_in_mid_step_is_named() {
         connect: &Hang(world.fake.clone()),
         cx: &cx,
         plan: &plan,
+        wall: &no_wall(),
         scratch: world.dir.path().into(),
         work: world.dir.path().into(),
         downloads: world.dir.path().join("downloads"),

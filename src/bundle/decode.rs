@@ -15,21 +15,21 @@ pub(super) const GLANCE_WIDTH: usize = 255;
 const A_MAP: &str = "a map";
 
 /// What has been found so far in one file.
-pub(super) struct Reader {
+pub(crate) struct Reader {
     pub file: PathBuf,
     pub findings: Vec<Diagnostic>,
     pub places: BTreeMap<String, Place>,
 }
 
 /// A map whose keys are known to be known.
-pub(super) struct Fields<'n> {
+pub(crate) struct Fields<'n> {
     pub path: String,
     pub spot: Spot,
     pub entries: &'n [Entry],
 }
 
 /// A value, and how messages call it.
-pub(super) struct Field<'n> {
+pub(crate) struct Field<'n> {
     pub path: String,
     pub key: Spot,
     pub node: &'n Node,
@@ -72,7 +72,7 @@ impl Reader {
     }
 
     /// In another file of the bundle; line 0 stands for the whole file.
-    pub fn file_error(&mut self, file: PathBuf, (line, column): (usize, usize), trouble: files::Trouble) {
+    pub(super) fn file_error(&mut self, file: PathBuf, (line, column): (usize, usize), trouble: files::Trouble) {
         let finding = Diagnostic::error(Place { file, line, column }, trouble.message);
         self.findings.push(if trouble.hint.is_empty() { finding } else { finding.hint(trouble.hint) });
     }

@@ -22,12 +22,13 @@ pub(super) const TOP: &[&str] = &[
     "visibility",
     "members",
     "keep",
+    "pass_env",
     "tidy",
     "test_flavor",
     "vars",
 ];
 pub(super) const BUNDLE: &[&str] = &["name", "img_base", "path", "properties"];
-pub(super) const SOURCE: &[&str] = &["url", "sha256", "sha512", "checksum_url", "format", "script"];
+pub(super) const SOURCE: &[&str] = &["url", "sha256", "sha512", "checksum_url", "format", "script", "wall"];
 /// Of `source`: how a download is known to be right; one of them.
 pub(super) const CHECKSUMS: &[&str] = &["sha256", "sha512", "checksum_url"];
 pub(super) const ACTIONS: &[&str] = &["ansible", "shell", "script", "upload", "reboot"];

@@ -3,11 +3,11 @@ use std::collections::BTreeMap;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
-use super::decode::{self, Field, Reader};
+use super::decode::{self, Field, Fields, Reader};
 use super::links::{self, Bounds, Leads};
 use super::overrides::Override;
 use super::yaml::{Node, Spot, Value};
-use super::{Bundle, Kind, checks, files, image, keys, source, steps, syntax, tree};
+use super::{Asks, Bundle, Kind, checks, files, image, keys, source, steps, syntax, tree};
 use crate::diagnostic::{Diagnostic, Place};
 use crate::reading;
 
@@ -123,6 +123,7 @@ fn bundle(reader: &mut Reader, tree: PathBuf, home: PathBuf, label: &Path, root:
         Value::Map(_) => reader.map(&f)?.read("path", |f| directory(reader, f, &tree, &home)),
         _ => None,
     });
+    let definition = home.clone();
     let dir = path.unwrap_or(home);
     let shown = dir.strip_prefix(&tree).map_or_else(|_| if dir.ends_with(label) { label.to_owned() } else { dir.clone() }, Path::to_owned);
 
@@ -166,6 +167,7 @@ fn bundle(reader: &mut Reader, tree: PathBuf, home: PathBuf, label: &Path, root:
         tags: top.read("tags", |f| reader.words(f)).unwrap_or_default(),
         members: top.read("members", |f| image::members(reader, f, visibility.or(glance.visibility))).unwrap_or_default(),
         keep: top.read("keep", |f| reader.whole(f, 1)),
+        asks: Asks { tree: tree.clone(), definition, env: pass_env(reader, &top), unwalled: source::unwalled(reader, &top) },
         tidy_off: top.read("tidy", |f| image::tidy_off(reader, f)).unwrap_or_default(),
         vars: top.read("vars", |f| steps::variables(reader, f)).unwrap_or_default(),
         as_written: decode::as_written(root, &mut Vec::new()),
@@ -206,6 +208,22 @@ fn kind(tree: &Path, home: &Path, sourced: bool) -> Kind {
         _ if sourced => Kind::Os,
         _ => Kind::Image,
     }
+}
+
+/// `pass_env`: variables of the factory's environment that the definition asks for.
+fn pass_env(reader: &mut Reader, top: &Fields) -> Vec<String> {
+    let Some(field) = top.get("pass_env") else { return Vec::new() };
+    let names = reader.words(&field).unwrap_or_default();
+    let first = |c: char| c.is_ascii_alphabetic() || c == '_';
+    for name in &names {
+        let named = name.starts_with(first) && name.chars().all(|c| first(c) || c.is_ascii_digit());
+        if !named {
+            reader.error(field.node.spot, format!("`{name}` in `pass_env` is no name of a variable"), "like `OS_CLOUD`");
+        } else if crate::exec::env::reserved(name).is_some() {
+            reader.error(field.node.spot, format!("`{name}` in `pass_env` is the factory's own"), "leave it out");
+        }
+    }
+    names
 }
 
 /// `bundle.path`: from the definition's directory, or from the tree.

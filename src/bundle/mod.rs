@@ -11,7 +11,7 @@ use crate::fetch::Wish;
 
 mod bases;
 mod checks;
-mod decode;
+pub(crate) mod decode;
 mod files;
 mod glance_options;
 mod image;
@@ -25,11 +25,11 @@ mod quantity;
 mod scalar;
 mod source;
 mod steps;
-mod syntax;
+pub(crate) mod syntax;
 #[cfg(test)]
 mod tests;
 mod tree;
-mod yaml;
+pub(crate) mod yaml;
 
 pub use bases::{base_among, check_bases};
 pub use checks::{ByDefault, CHECKS, KnownCheck};
@@ -89,6 +89,8 @@ pub struct Bundle {
     pub keep: Option<u32>,
     /// Parts of tidy that the bundle switches off (see [`TIDY_PARTS`]).
     pub tidy_off: Vec<String>,
+    /// What it needs of the factory itself.
+    pub asks: Asks,
     /// `vars`: free values for templates.
     pub vars: serde_json::Map<String, serde_json::Value>,
     /// `output/*.j2`, relative to `dir`, sorted.
@@ -115,6 +117,19 @@ impl Bundle {
             ..self
         }
     }
+}
+
+/// What a definition needs of the factory itself, and where it lies. Whether it gets it is the owner's to say.
+#[derive(Debug, Clone, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct Asks {
+    /// As [`Bundle::tree`].
+    pub tree: PathBuf,
+    /// The directory of build-vars.yml, which is not always [`Bundle::dir`]. Absolute.
+    pub definition: PathBuf,
+    /// `pass_env`: names of variables of the factory's environment.
+    pub env: Vec<String>,
+    /// `source.wall: none`
+    pub unwalled: bool,
 }
 
 /// `bundle.img_base`
@@ -234,6 +249,11 @@ pub struct GlanceOptions {
     pub visibility: Option<Visibility>,
     pub protected: Option<bool>,
     pub hidden: Option<bool>,
+}
+
+/// The key that was probably meant.
+pub(crate) fn nearest_key<'k>(key: &str, known: &[&'k str]) -> Option<&'k str> {
+    keys::nearest(key, known.iter().copied())
 }
 
 /// What tidy does, part by part; `tidy: {logs: false}` switches one off.

@@ -3,6 +3,7 @@ use std::fs::File;
 use std::path::Path;
 
 use super::decode::{Field, Fields, Reader};
+use super::yaml::Value;
 use super::{Kind, Source, files, keys, steps};
 use crate::digest::{Algorithm, Digest};
 use crate::disk::Format;
@@ -16,6 +17,10 @@ pub(super) fn source(reader: &mut Reader, field: &Field, kind: Kind, dir: &Path)
     let source = reader.fields(field, keys::SOURCE)?;
     // All keys are read, for their findings; where they exclude each other the bundle is refused anyway.
     let script = source.read("script", |f| steps::path(reader, f, dir, files::executable));
+    // What it is, [`unwalled`] reads.
+    if let (Some(wall), None) = (source.get("wall"), source.get("script")) {
+        reader.error(wall.key, "`source.wall` goes with `source.script` only", "");
+    }
     let from = source.read("url", |f| place(reader, f, dir));
     let format = source.read("format", |f| reader.one_of(f, &Format::NAMES));
     let format = format.map(|index| [Format::Qcow2, Format::Raw][index]);
@@ -36,6 +41,14 @@ pub(super) fn source(reader: &mut Reader, field: &Field, kind: Kind, dir: &Path)
     }
     let sum = sha256.or(sha512).map(Sum::Given).or(list.map(Sum::List));
     script.map(Source::Script).or(from.map(|from| Source::Url { wish: Wish { from, sum }, format }))
+}
+
+/// `source.wall: none`: the script needs what no wall lets it have.
+pub(super) fn unwalled(reader: &mut Reader, top: &Fields) -> bool {
+    let Some(Field { node, path, .. }) = top.get("source") else { return false };
+    let Value::Map(entries) = &node.value else { return false };
+    let source = Fields { path, spot: node.spot, entries };
+    source.read("wall", |f| reader.one_of(f, &["none"])).is_some()
 }
 
 fn sum_key<'n>(source: &Fields<'n>) -> Option<Field<'n>> {

@@ -6,7 +6,7 @@ use super::yaml::{self, Bad, Node};
 use crate::diagnostic::{Diagnostic, Place};
 
 /// A tree as far as there is one, and what is wrong with the text.
-pub(super) struct Read {
+pub(crate) struct Read {
     pub root: Option<Node>,
     pub findings: Vec<Diagnostic>,
 }
@@ -27,7 +27,7 @@ const MOST_MENDED: usize = 50;
 
 /// Reads `text`; lines with a misplaced colon are reported, mended and read again (the mended line is as long as the old one,
 /// so every place stays true).
-pub(super) fn read(file: &Path, text: &str) -> Read {
+pub(crate) fn read(file: &Path, text: &str) -> Read {
     let mut text = text.to_owned();
     let mut findings = Vec::new();
     let mut mended: Vec<usize> = Vec::new();

@@ -22,19 +22,19 @@ const MAX_ANCHORED: usize = 200_000;
 
 /// Line and column, both from 1, columns in characters.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub(super) struct Spot {
+pub(crate) struct Spot {
     pub line: usize,
     pub column: usize,
 }
 
 #[derive(Debug, Clone)]
-pub(super) struct Node {
+pub(crate) struct Node {
     pub spot: Spot,
     pub value: Value,
 }
 
 #[derive(Debug, Clone)]
-pub(super) enum Value {
+pub(crate) enum Value {
     /// Nothing at all, `~` or `null`.
     Null,
     /// `plain` is false for quoted and block scalars, which are text whatever they look like.
@@ -47,7 +47,7 @@ pub(super) enum Value {
 }
 
 #[derive(Debug, Clone)]
-pub(super) struct Entry {
+pub(crate) struct Entry {
     pub key: String,
     pub spot: Spot,
     pub value: Node,

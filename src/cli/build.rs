@@ -67,7 +67,7 @@ pub async fn run(context: &Context, args: &Args) -> Result<ExitCode, Failure> {
         keep_on_failure: args.keep_on_failure,
         smoke: !args.no_smoke,
         check_templates: !args.no_heat_validate,
-        ..context.setup(&*cloud, show)
+        ..context.setup(&*cloud, show)?
     };
     if let ([bundle], false) = (&bundles[..], args.stale) {
         let setup = Setup { show: &one_by_one, ..setup };

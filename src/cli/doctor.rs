@@ -16,6 +16,7 @@ const PROGRAMS: &[(&str, &str, &str)] = &[
     ("qemu-img", "--version", "disks of the local cloud"),
     ("ansible-playbook", "--version", "`ansible` steps"),
     ("ssh", "-V", "`ansible` steps and `shell`"),
+    ("bwrap", "--version", "the wall around what definitions bring"),
     ("mmdebstrap", "--version", "os/debian-12"),
     ("git", "--version", "the commit in image properties"),
 ];
@@ -37,6 +38,25 @@ pub async fn run(context: &Context) -> Result<ExitCode, Failure> {
             Ok(_) => line(true, program, &first.unwrap_or_default()),
             Err(e) => line(false, program, &format!("{e}; it is for {purpose}; `make deps` installs it")),
         }
+    }
+    match context.wall() {
+        Ok(wall) => {
+            let (well, text) = wall.summary(&context.cancel).await.map_err(crate::cloud::CloudError::from)?;
+            line(well, "wall", &text);
+            for file in Context::settings_files() {
+                let keys: Vec<&str> = wall.settings().from.iter().filter(|(_, from)| **from == file).map(|(key, _)| key.as_str()).collect();
+                let text = match (file.exists(), keys.is_empty()) {
+                    (false, _) => "not there".into(),
+                    (true, true) => "nothing of it is in force".into(),
+                    (true, false) => format!("in force: {}", keys.join(", ")),
+                };
+                line(true, "owner's settings", &format!("{}: {text}", file.display()));
+            }
+            for rule in &wall.settings().allow {
+                line(true, "allowed", &rule.to_string());
+            }
+        }
+        Err(failure) => line(false, "owner's settings", &failure.to_string()),
     }
     match context.cloud() {
         Ok((cloud, why)) => {

@@ -152,7 +152,9 @@ fn run_code(e: &RunError) -> u8 {
         RunError::Cloud(_) | RunError::Refused(_) | RunError::Io { .. } | RunError::Output(_) => CLOUD,
         RunError::Build(e) if e.is_cancelled() => STOPPED,
         RunError::Build(e) => match e {
-            BuildError::Cloud(_) | BuildError::NotReady { .. } | BuildError::Io { .. } | BuildError::Cancelled(_) => CLOUD,
+            BuildError::Cloud(_) | BuildError::NotReady { .. } | BuildError::Io { .. } | BuildError::Wall(_) | BuildError::Cancelled(_) => {
+                CLOUD
+            }
             BuildError::Source { .. }
             | BuildError::Fetch(_)
             | BuildError::Step { .. }

@@ -1,7 +1,7 @@
 //! The command line: the only part that reads the environment, listens to signals and prints.
 use std::path::PathBuf;
 use std::process::ExitCode;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::time::{Duration, Instant};
 
 use clap::{Parser, Subcommand};
@@ -16,7 +16,9 @@ use crate::event::Sink;
 use crate::output;
 use crate::plan::SiteDefaults;
 use crate::remote::ssh::Ssh;
-use crate::run::{Home, Setup, Show};
+use crate::run::{Home, RunError, Setup, Show};
+use crate::settings;
+use crate::wall::{self, Wall};
 
 mod build;
 mod clouds;
@@ -143,10 +145,25 @@ pub struct Context {
     pub terminal: show::Terminal,
     /// Renders templates: this program again, with `render-templates`.
     pub templates: output::Renderer,
+    wall: OnceLock<Wall>,
+}
+
+/// `$XDG_CONFIG_HOME`, or what it stands for.
+fn config_home() -> Option<PathBuf> {
+    let set = |name: &str| std::env::var_os(name).filter(|v| !v.is_empty()).map(PathBuf::from);
+    set("XDG_CONFIG_HOME").or_else(|| set("HOME").map(|home| home.join(".config"))).filter(|dir| dir.is_absolute())
+}
+
+/// No core dump of this process, and no debugger of another of this user's: its memory holds passwords and tokens. What it
+/// starts is not affected.
+fn keep_memory_private() {
+    // SAFETY: plain system call.
+    unsafe { libc::prctl(libc::PR_SET_DUMPABLE, 0, 0, 0, 0) };
 }
 
 /// Parses the command line, runs the command, and gives the exit code of `exit::HELP`.
 pub fn main() -> ExitCode {
+    keep_memory_private();
     let cli = Cli::parse();
     if let Command::RenderTemplates { file } = cli.command {
         // Before anything else is set up: signals end it, and it needs neither a home nor a runtime.
@@ -203,7 +220,7 @@ impl Context {
         let home = places::home(!common.quiet)?;
         let terminal = show::Terminal::of_stderr(|name| std::env::var(name).ok());
         let templates = output::Renderer::new("/proc/self/exe", "render-templates");
-        Ok(Self { common, home, cancel: Cancel::default(), terminal, templates })
+        Ok(Self { common, home, cancel: Cancel::default(), terminal, templates, wall: OnceLock::new() })
     }
 
     /// INT, TERM and HUP ask for an orderly end; a second one for a fast one. Jenkins and terminals that are closed send
@@ -285,10 +302,11 @@ impl Context {
         |_| show::sink(self.common.progress, self.verbosity(), &self.terminal)
     }
 
-    pub fn setup<'a>(&'a self, cloud: &'a dyn Cloud, show: &'a Show<'a>) -> Setup<'a> {
-        Setup {
+    pub fn setup<'a>(&'a self, cloud: &'a dyn Cloud, show: &'a Show<'a>) -> Result<Setup<'a>, Failure> {
+        Ok(Setup {
             cloud,
             connect: &Ssh,
+            wall: self.wall()?,
             home: &self.home,
             cancel: &self.cancel,
             show,
@@ -298,7 +316,32 @@ impl Context {
             templates: &self.templates,
             test_only: false,
             person: None,
+        })
+    }
+
+    /// Where the owner's settings are looked for; later files win.
+    pub fn settings_files() -> Vec<PathBuf> {
+        let config = config_home().map(|dir| dir.join("image-factory"));
+        [Some(PathBuf::from("/etc/image-factory")), config].into_iter().flatten().map(|dir| dir.join("config.yml")).collect()
+    }
+
+    /// The wall, made from the owner's settings.
+    pub fn wall(&self) -> Result<&Wall, Failure> {
+        if let Some(wall) = self.wall.get() {
+            return Ok(wall);
         }
+        let tree = self.tree().ok();
+        // SAFETY: plain system call without arguments.
+        let user = unsafe { libc::getuid() };
+        let settings =
+            settings::load(&Self::settings_files(), tree.as_deref(), user).map_err(|found| Failure::from(RunError::Refused(found)))?;
+        // What is no text is no variable that anybody needs, and would not go into a plan.
+        let env = std::env::vars_os().filter_map(|(n, v)| Some((n.into_string().ok()?, v.into_string().ok()?))).collect();
+        let home = std::env::var_os("HOME").filter(|v| !v.is_empty()).map(PathBuf::from);
+        let mut hidden = vec![self.home.data.clone(), self.home.runtime.clone(), "/etc/image-factory".into(), "/etc/openstack".into()];
+        hidden.extend(config_home().into_iter().flat_map(|dir| [dir.join("openstack"), dir.join("image-factory")]));
+        let wall = Wall::new(wall::Config { settings, env, home, hidden });
+        Ok(self.wall.get_or_init(|| wall))
     }
 
     /// Does what reads files, on a thread that a signal may leave: a slow disk or a huge definition holds nobody up.
@@ -310,8 +353,8 @@ impl Context {
     }
 
     /// Whether the owner of this machine lets this definition run plays on it.
-    pub fn allows_local(&self, _: &Bundle) -> bool {
-        false
+    pub fn allows_local(&self, bundle: &Bundle) -> Result<bool, Failure> {
+        Ok(self.wall()?.settings().allows_local(&bundle.label, &bundle.asks))
     }
 
     /// Finds and loads bundles; what is wrong with any of them is said together.
@@ -331,7 +374,7 @@ impl Context {
         let bundles: Vec<Bundle> = loaded.into_iter().map(|one| one.bundle).collect();
         wrong.extend(self.templates.check(&bundles.iter().collect::<Vec<_>>(), &self.cancel).await?.into_iter().flatten());
         for bundle in &bundles {
-            wrong.extend(bundle::on_factory(bundle, self.allows_local(bundle)));
+            wrong.extend(bundle::on_factory(bundle, self.allows_local(bundle)?));
             wrong.extend(bundle::check_work(bundle));
         }
         let mine = |d: &Diagnostic| d.place.as_ref().is_some_and(|p| bundles.iter().any(|b| b.places.values().any(|q| q.file == p.file)));

@@ -25,7 +25,7 @@ pub async fn run(context: &Context, args: &Args) -> Result<ExitCode, Failure> {
         err(&line);
     }
     let show = context.show();
-    let setup = context.setup(&*cloud, &show);
+    let setup = context.setup(&*cloud, &show)?;
     let cx = Cx { ledger: Ledger::none(), events: Events::default(), cancel: context.cancel.clone() };
     let now = Timestamp::now();
     for bundle in &bundles {

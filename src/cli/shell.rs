@@ -18,7 +18,7 @@ pub async fn run(context: &Context, args: &Args) -> Result<ExitCode, Failure> {
     let (cloud, line) = context.cloud()?;
     err(&line);
     let show = context.show();
-    let setup = Setup { person: Some(&Prompt), ..context.setup(&*cloud, &show) };
+    let setup = Setup { person: Some(&Prompt), ..context.setup(&*cloud, &show)? };
     let mut code = 0;
     for bundle in &bundles {
         let ended = run::run(&setup, bundle).await;

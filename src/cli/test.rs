@@ -40,7 +40,7 @@ pub async fn run(context: &Context, args: &Args) -> Result<ExitCode, Failure> {
     };
     let bundle = bundle.testing(id);
     let show = context.show();
-    let setup = Setup { test_only: true, keep_on_failure: args.keep_on_failure, ..context.setup(&*cloud, &show) };
+    let setup = Setup { test_only: true, keep_on_failure: args.keep_on_failure, ..context.setup(&*cloud, &show)? };
     let ended = run::run(&setup, &bundle).await;
     let code = exit::code(&ended);
     build::tell(&bundle, ended);

@@ -1,30 +1,53 @@
 //! What of the environment reaches programs that a definition brings: an allow-list, and names that a definition cannot set.
 
 /// Passed on as they are: where programs are, language and time, and who signs what is downloaded.
-const PASSED: &[&str] = &[
-    "PATH", "LANG", "LANGUAGE", "TERM", "TZ", "USER", "LOGNAME", "SSL_CERT_FILE", "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE",
-    "CURL_CA_BUNDLE",
-];
+const PASSED: &[&str] =
+    &["PATH", "LANG", "LANGUAGE", "TERM", "TZ", "USER", "LOGNAME", "SSL_CERT_FILE", "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"];
 
 /// Addresses of proxies. One with a password in it is a secret.
 const PROXIES: &[&str] = &["http_proxy", "https_proxy", "ftp_proxy", "all_proxy", "no_proxy"];
 
 /// Set for Ansible by the factory; with any of them a definition could send `ssh` elsewhere or have it trust anybody.
 const ANSIBLE: &[&str] = &[
-    "ANSIBLE_HOST_KEY_CHECKING", "ANSIBLE_SSH_HOST_KEY_CHECKING", "ANSIBLE_SSH_ARGS", "ANSIBLE_SSH_COMMON_ARGS",
-    "ANSIBLE_SSH_EXTRA_ARGS", "ANSIBLE_SCP_EXTRA_ARGS", "ANSIBLE_SFTP_EXTRA_ARGS", "ANSIBLE_SSH_EXECUTABLE",
-    "ANSIBLE_SCP_EXECUTABLE", "ANSIBLE_SFTP_EXECUTABLE", "ANSIBLE_SSH_CONTROL_PATH", "ANSIBLE_SSH_CONTROL_PATH_DIR",
-    "ANSIBLE_SSH_AGENT", "ANSIBLE_TRANSPORT", "ANSIBLE_PRIVATE_KEY_FILE", "ANSIBLE_REMOTE_USER", "ANSIBLE_REMOTE_PORT",
-    "ANSIBLE_INVENTORY", "ANSIBLE_LOCAL_TEMP", "ANSIBLE_STDOUT_CALLBACK", "ANSIBLE_NOCOLOR", "ANSIBLE_FORCE_COLOR",
+    "ANSIBLE_HOST_KEY_CHECKING",
+    "ANSIBLE_SSH_HOST_KEY_CHECKING",
+    "ANSIBLE_SSH_ARGS",
+    "ANSIBLE_SSH_COMMON_ARGS",
+    "ANSIBLE_SSH_EXTRA_ARGS",
+    "ANSIBLE_SCP_EXTRA_ARGS",
+    "ANSIBLE_SFTP_EXTRA_ARGS",
+    "ANSIBLE_SSH_EXECUTABLE",
+    "ANSIBLE_SCP_EXECUTABLE",
+    "ANSIBLE_SFTP_EXECUTABLE",
+    "ANSIBLE_SSH_CONTROL_PATH",
+    "ANSIBLE_SSH_CONTROL_PATH_DIR",
+    "ANSIBLE_SSH_AGENT",
+    "ANSIBLE_TRANSPORT",
+    "ANSIBLE_PRIVATE_KEY_FILE",
+    "ANSIBLE_REMOTE_USER",
+    "ANSIBLE_REMOTE_PORT",
+    "ANSIBLE_INVENTORY",
+    "ANSIBLE_LOCAL_TEMP",
+    "ANSIBLE_INVENTORY_ENABLED",
 ];
 
 /// The same as variables of Ansible, which a step's `extra_vars` could set. Sources: the options of ansible.builtin.ssh and
 /// of ansible.builtin.paramiko_ssh.
 const VARIABLES: &[&str] = &[
-    "ansible_ssh_args", "ansible_ssh_common_args", "ansible_ssh_extra_args", "ansible_sftp_extra_args",
-    "ansible_scp_extra_args", "ansible_ssh_executable", "ansible_scp_executable", "ansible_sftp_executable",
-    "ansible_host_key_checking", "ansible_ssh_host_key_checking", "ansible_paramiko_host_key_checking",
-    "ansible_paramiko_host_key_auto_add", "ansible_control_path", "ansible_control_path_dir",
+    "ansible_ssh_args",
+    "ansible_ssh_common_args",
+    "ansible_ssh_extra_args",
+    "ansible_sftp_extra_args",
+    "ansible_scp_extra_args",
+    "ansible_ssh_executable",
+    "ansible_scp_executable",
+    "ansible_sftp_executable",
+    "ansible_host_key_checking",
+    "ansible_ssh_host_key_checking",
+    "ansible_paramiko_host_key_checking",
+    "ansible_paramiko_host_key_auto_add",
+    "ansible_control_path",
+    "ansible_control_path_dir",
 ];
 
 /// Whether `name` of the factory's own environment reaches what a definition brings, without being asked for.
@@ -59,9 +82,7 @@ pub fn reserved(name: &str) -> Option<&'static str> {
     if upper.starts_with("SSH_") {
         return Some("keys of the factory's user are none of a definition's");
     }
-    let pins = ANSIBLE.contains(&upper.as_str())
-        || upper.starts_with("ANSIBLE_PARAMIKO_")
-        || upper.starts_with("ANSIBLE_LIBSSH_");
+    let pins = ANSIBLE.contains(&upper.as_str()) || upper.starts_with("ANSIBLE_PARAMIKO_") || upper.starts_with("ANSIBLE_LIBSSH_");
     pins.then_some("the factory sets it: host keys are always checked, and with the run's own key only")
 }
 

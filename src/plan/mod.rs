@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 #[cfg(test)]
 use crate::bundle;
-use crate::bundle::{Action, Base, Bundle, Source, TIDY_PARTS};
+use crate::bundle::{Action, Asks, Base, Bundle, Source, TIDY_PARTS};
 use crate::diagnostic::{Diagnostic, Place};
 use crate::disk::Format;
 use crate::fetch::Wish;
@@ -60,6 +60,9 @@ pub struct Plan {
     pub templates: Vec<PathBuf>,
     pub timeouts: TimeoutPlan,
     pub commit: Option<String>,
+    /// What the definition needs of the factory itself.
+    #[serde(default)]
+    pub asks: Asks,
     /// How many images of the family stay after this one is published; `None`: all.
     #[serde(default)]
     pub keep: Option<u32>,
@@ -340,6 +343,7 @@ pub fn plan(bundle: &Bundle, facts: &Facts, run: &str, now: Timestamp, smoke: bo
             source: secs(bundle.timeouts.source, SOURCE),
         },
         commit: facts.host.commit.clone(),
+        asks: bundle.asks.clone(),
         keep: bundle.keep,
         ansible: facts.host.ansible.clone(),
     })

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use image_factory::build::{Site, Until, build};
+use image_factory::bundle::Asks;
 use image_factory::cancel::Cancel;
 use image_factory::cloud::ledger::Ledger;
 use image_factory::cloud::memory::Memory;
@@ -19,6 +20,8 @@ use image_factory::log::{EventFile, LogFile, Recorder};
 use image_factory::plan::{ActionPlan, MachinePlan, Origin, Plan, Publication, StepPlan, TimeoutPlan};
 use image_factory::remote::ssh::Ssh;
 use image_factory::remote::{Connect, Remote, RemoteError, Target};
+use image_factory::settings::Settings;
+use image_factory::wall::{Config, Wall};
 
 use crate::sshd::Sshd;
 
@@ -163,6 +166,7 @@ fn plan(cloud: &Memory, dir: &Path, steps: Vec<StepPlan>) -> Plan {
         templates: Vec::new(),
         timeouts: TimeoutPlan { boot: 5, ssh: 15, capture: 5, upload: 5, shutdown: 5, source: 5 },
         commit: None,
+        asks: Asks { definition: dir.into(), ..Asks::default() },
         keep: None,
         ansible: Some("ansible-playbook [core 2.14.18]".into()),
     }
@@ -182,6 +186,8 @@ async fn build_on(hostile: &Hostile, dir: &Path, steps: Vec<StepPlan>) -> (Resul
     events.add(Box::new(Recorder::default()));
     events.add(Box::new(warnings.clone()));
     let cx = Cx { ledger: Ledger::open(&dir.join("ledger.jsonl")).unwrap(), events: events.clone(), cancel: Cancel::default() };
+    let env = [("PATH".to_owned(), std::env::var("PATH").unwrap())].into();
+    let wall = Wall::new(Config { settings: Settings::default(), env, home: None, hidden: Vec::new() });
     let site = Site {
         cloud: &cloud as &dyn Cloud,
         connect: &ToHostile(hostile.sshd.target.clone()),
@@ -192,6 +198,7 @@ async fn build_on(hostile: &Hostile, dir: &Path, steps: Vec<StepPlan>) -> (Resul
         downloads: dir.join("downloads"),
         until: Until::Published,
         keep_on_failure: false,
+        wall: &wall,
     };
     let result = build(&site).await.result.map(drop).map_err(|e| e.to_string());
     let error = result.as_ref().err().cloned();

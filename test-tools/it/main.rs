@@ -19,3 +19,4 @@ mod state;
 mod support;
 #[path = "../tiny_disk.rs"]
 mod tiny_disk;
+mod wall;

@@ -9,11 +9,13 @@ use super::Results;
 use crate::build::answer::exit_text;
 use crate::build::heard::{LastLines, REASON, lines_to};
 use crate::build::machine::{Running, SshFiles, plain_key};
+use crate::build::provision::ROOM;
 use crate::build::{BuildError, Site, checks, child};
 use crate::event::Verdict;
 use crate::exec::Cmd;
 use crate::lines;
 use crate::remote::{Command, Exit};
+use crate::wall::Room;
 
 /// What one check may print into the reports.
 const OUTPUT_LIMIT: usize = 64 << 10;
@@ -116,6 +118,9 @@ async fn here(
     // `ssh -F "$FACTORY_SSH_CONFIG" machine` logs in, host key pinned.
     cmd = cmd.env("FACTORY_HOST", &target.host).env("FACTORY_PORT", target.port.to_string());
     cmd = cmd.env("FACTORY_SSH_CONFIG", config.to_string_lossy());
+    let room = site.scratch.join(ROOM);
+    let room = Room { plan: site.plan, dir: &room, read: vec![config, files.key, files.known_hosts], source: false };
+    let cmd = site.wall.around(cmd, &room, &site.cx.cancel).await?;
     let last = LastLines::default();
     let name = format!("{} {id}", site.plan.run);
     let status = child::run(site.cx, &name, &cmd, |_, line| {

@@ -2,7 +2,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use crate::bundle::{Bundle, GlanceOptions, Kind, MachineWish, Tests, Timeouts};
+use crate::bundle::{Asks, Bundle, GlanceOptions, Kind, MachineWish, Tests, Timeouts};
 use crate::event::{Check, Event, Stage, Stamped, Verdict};
 use crate::image::{Image, Visibility};
 use crate::plan::{ActionPlan, MachinePlan, Origin, Plan, Publication, SmokePlan, StepPlan, TimeoutPlan};
@@ -54,6 +54,7 @@ pub fn bundle(tree: &Path, templates: &[(&str, &str)]) -> Bundle {
         members: Vec::new(),
         keep: None,
         tidy_off: Vec::new(),
+        asks: Asks::default(),
         vars: as_written["vars"].as_object().unwrap().clone(),
         templates: templates.iter().map(|(name, _)| PathBuf::from("output").join(name)).collect(),
         as_written,
@@ -124,6 +125,7 @@ pub fn plan() -> Plan {
         templates: vec![],
         timeouts: TimeoutPlan { boot: 1, ssh: 1, capture: 1, upload: 1, shutdown: 1, source: 1 },
         commit: Some("52da0ba1c7e94e6d8f0a".into()),
+        asks: Asks::default(),
         keep: None,
         ansible: None,
     }

@@ -1,0 +1,184 @@
+//! The owner's settings: what a definition may not grant itself. They lie outside of every factory tree, in files that
+//! nobody but root or this user can write.
+use std::collections::BTreeMap;
+use std::fs;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use crate::bundle::Asks;
+use crate::bundle::decode::Reader;
+use crate::bundle::syntax;
+use crate::diagnostic::{Diagnostic, Place};
+
+mod read;
+#[cfg(test)]
+mod tests;
+
+/// Longer files are no settings.
+const MAX_BYTES: u64 = 1 << 20;
+
+/// Whether what a definition brings runs behind a wall on this machine.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Mode {
+    /// Where the machine can; elsewhere without, and that is said.
+    #[default]
+    Auto,
+    /// Or not at all.
+    Required,
+    Off,
+}
+
+/// What definitions with this label may do.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Rule {
+    /// `images/x`; `*` stands for anything but `/`.
+    pub definition: String,
+    /// In this factory tree only.
+    pub tree: Option<PathBuf>,
+    /// Its plays may run on the factory.
+    pub local: bool,
+    /// Variables of the factory's environment that it gets where it asks for them.
+    pub env: Vec<String>,
+    /// Its source script may run without the wall.
+    pub unwalled: bool,
+}
+
+/// What Ansible is shown besides its installation. Paths are absolute.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct AnsibleSettings {
+    pub vault_password_file: Option<PathBuf>,
+    pub collections: Vec<PathBuf>,
+    pub roles: Vec<PathBuf>,
+}
+
+/// Of each process that a definition brings.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct LimitSettings {
+    /// MiB of memory that it may map.
+    pub memory_mb: Option<u64>,
+    /// Time of the processor.
+    pub cpu: Option<Duration>,
+}
+
+/// All files together; a key of a later file takes the place of the same key of an earlier one.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Settings {
+    pub wall: Mode,
+    pub allow: Vec<Rule>,
+    pub ansible: AnsibleSettings,
+    pub limits: LimitSettings,
+    /// Shown to everything that definitions bring, to be read only. Absolute.
+    pub read_only: Vec<PathBuf>,
+    /// Which file each key in force is from.
+    pub from: BTreeMap<String, PathBuf>,
+}
+
+impl Mode {
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Auto => "auto",
+            Self::Required => "required",
+            Self::Off => "off",
+        }
+    }
+}
+
+impl Rule {
+    fn is_for(&self, label: &str, tree: &Path) -> bool {
+        self.tree.as_deref().is_none_or(|wanted| wanted == tree) && matches(&self.definition, label)
+    }
+}
+
+/// `images/x: plays on the factory, OS_CLOUD`
+impl std::fmt::Display for Rule {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}", self.definition)?;
+        if let Some(tree) = &self.tree {
+            write!(f, " in {}", tree.display())?;
+        }
+        let local = self.local.then(|| "plays on the factory".to_owned());
+        let unwalled = self.unwalled.then(|| "its source script without the wall".to_owned());
+        let may: Vec<String> = local.into_iter().chain(unwalled).chain(self.env.iter().cloned()).collect();
+        write!(f, ": {}", if may.is_empty() { "nothing".into() } else { may.join(", ") })
+    }
+}
+
+impl Settings {
+    fn rules<'s>(&'s self, label: &'s str, asks: &'s Asks) -> impl Iterator<Item = &'s Rule> {
+        self.allow.iter().filter(move |rule| rule.is_for(label, &asks.tree))
+    }
+
+    /// Plays of this definition may run on the factory.
+    pub fn allows_local(&self, label: &str, asks: &Asks) -> bool {
+        self.rules(label, asks).any(|rule| rule.local)
+    }
+
+    pub fn allows_unwalled(&self, label: &str, asks: &Asks) -> bool {
+        self.rules(label, asks).any(|rule| rule.unwalled)
+    }
+
+    pub fn allows_env(&self, label: &str, asks: &Asks, name: &str) -> bool {
+        self.rules(label, asks).any(|rule| rule.env.iter().any(|allowed| allowed == name))
+    }
+}
+
+/// `*` is any number of characters but `/`.
+fn matches(pattern: &str, text: &str) -> bool {
+    match pattern.split_once('*') {
+        None => pattern == text,
+        Some((head, rest)) => text.strip_prefix(head).is_some_and(|text| {
+            let ends = text.char_indices().map(|(at, _)| at).chain([text.len()]);
+            ends.take_while(|at| !text[..*at].contains('/')).any(|at| matches(rest, &text[at..]))
+        }),
+    }
+}
+
+/// Reads what there is of `files`, in this order. `tree` is the factory tree that is worked with: no file may lie in it. `user`
+/// is the user's number. The error holds all findings of all files.
+pub fn load(files: &[PathBuf], tree: Option<&Path>, user: u32) -> Result<Settings, Vec<Diagnostic>> {
+    let (mut settings, mut findings) = (Settings::default(), Vec::new());
+    for file in files {
+        match text(file, tree, user) {
+            Ok(None) => {}
+            Ok(Some(text)) => {
+                let parsed = syntax::read(file, &text);
+                let mut reader = Reader { file: file.clone(), findings: parsed.findings, places: BTreeMap::new() };
+                if let Some(root) = &parsed.root {
+                    read::over(&mut settings, &mut reader, root);
+                }
+                findings.append(&mut reader.findings);
+            }
+            Err(finding) => findings.push(finding),
+        }
+    }
+    findings.sort_by(|a, b| (&a.place, a.severity, &a.message).cmp(&(&b.place, b.severity, &b.message)));
+    if findings.iter().any(Diagnostic::is_error) { Err(findings) } else { Ok(settings) }
+}
+
+/// `None`: there is no such file.
+fn text(file: &Path, tree: Option<&Path>, user: u32) -> Result<Option<String>, Diagnostic> {
+    let wrong = |message: String| Diagnostic::error(Place { file: file.into(), line: 0, column: 0 }, message);
+    let io = |e: std::io::Error| wrong(format!("cannot be read: {e}"));
+    let real = match file.canonicalize() {
+        Ok(real) => real,
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+        Err(e) => return Err(io(e)),
+    };
+    if tree.and_then(|tree| tree.canonicalize().ok()).is_some_and(|tree| real.starts_with(tree)) {
+        let finding = wrong("the owner's settings lie in the factory tree, where anybody who writes definitions could write them".into());
+        return Err(finding.hint("move the file, or set XDG_CONFIG_HOME to a directory outside of the tree"));
+    }
+    let meta = fs::metadata(&real).map_err(io)?;
+    if !meta.is_file() || meta.len() > MAX_BYTES {
+        return Err(wrong("is no file of settings".into()));
+    }
+    for path in [&*real, real.parent().unwrap_or(Path::new("/"))] {
+        let meta = fs::metadata(path).map_err(io)?;
+        if ![0, user].contains(&meta.uid()) || meta.mode() & 0o022 != 0 {
+            let message = format!("others can write {}: it is not believed", path.display());
+            return Err(wrong(message).hint(format!("chown it to yourself or root, and `chmod go-w {}`", path.display())));
+        }
+    }
+    fs::read_to_string(&real).map(Some).map_err(io)
+}

@@ -1,0 +1,87 @@
+//! The owner's settings out of their YAML tree: every key known, every value of its type, all that is wrong said at once.
+use std::path::{Path, PathBuf};
+
+use super::{AnsibleSettings, LimitSettings, Mode, Rule, Settings};
+use crate::bundle::decode::{Field, Fields, Reader};
+use crate::bundle::yaml::{Node, Spot, Value};
+
+const TOP: &[&str] = &["wall", "allow", "ansible", "read_only", "limits"];
+const RULE: &[&str] = &["definition", "tree", "local", "env", "unwalled"];
+const ANSIBLE: &[&str] = &["vault_password_file", "collections", "roles"];
+const LIMITS: &[&str] = &["memory", "cpu"];
+const MODES: [Mode; 3] = [Mode::Auto, Mode::Required, Mode::Off];
+
+/// Puts what `root` says over `settings`.
+pub(super) fn over(settings: &mut Settings, reader: &mut Reader, root: &Node) {
+    if matches!(root.value, Value::Null) {
+        return;
+    }
+    let start = Spot { line: 0, column: 0 };
+    let field = Field { path: String::new(), key: start, node: root };
+    let Some(top) = known(reader, &field, TOP) else { return };
+    if let Some(mode) = top.read("wall", |f| reader.one_of(f, &MODES.map(Mode::name))) {
+        settings.wall = MODES[mode];
+    }
+    if let Some(rules) = top.read("allow", |f| reader.list(f)) {
+        settings.allow = rules.iter().filter_map(|f| rule(reader, f)).collect();
+    }
+    if let Some(ansible) = top.read("ansible", |f| known(reader, f, ANSIBLE)) {
+        settings.ansible = AnsibleSettings {
+            vault_password_file: ansible.read("vault_password_file", |f| path(reader, f)),
+            collections: ansible.read("collections", |f| paths(reader, f)).unwrap_or_default(),
+            roles: ansible.read("roles", |f| paths(reader, f)).unwrap_or_default(),
+        };
+    }
+    if let Some(read_only) = top.read("read_only", |f| paths(reader, f)) {
+        settings.read_only = read_only;
+    }
+    if let Some(limits) = top.read("limits", |f| known(reader, f, LIMITS)) {
+        settings.limits =
+            LimitSettings { memory_mb: limits.read("memory", |f| reader.size(f, 1)), cpu: limits.read("cpu", |f| reader.duration(f)) };
+    }
+    for (key, _) in top.all() {
+        settings.from.insert(key.to_owned(), reader.file.clone());
+    }
+}
+
+/// As [`Reader::fields`], in the words of this file.
+fn known<'n>(reader: &mut Reader, field: &Field<'n>, valid: &[&str]) -> Option<Fields<'n>> {
+    let fields = reader.map(field)?;
+    for entry in fields.entries.iter().filter(|e| !valid.contains(&e.key.as_str())) {
+        let whose = if field.path.is_empty() { String::new() } else { format!(" in `{}`", field.path) };
+        let hint = match crate::bundle::nearest_key(&entry.key, valid) {
+            Some(near) => format!("did you mean `{near}`?"),
+            None => format!("known here: {}", valid.join(", ")),
+        };
+        reader.error(entry.spot, format!("unknown key `{}`{whose}", entry.key), &hint);
+    }
+    Some(fields)
+}
+
+fn rule(reader: &mut Reader, field: &Field) -> Option<Rule> {
+    let fields = known(reader, field, RULE)?;
+    if fields.get("definition").is_none() {
+        reader.error(field.key, format!("`{}` has no `definition`", field.path), "like `images/x`, or `images/*`");
+    }
+    Some(Rule {
+        definition: fields.read("definition", |f| reader.word(f))?,
+        tree: fields.read("tree", |f| path(reader, f)),
+        local: fields.read("local", |f| reader.truth(f)).unwrap_or_default(),
+        env: fields.read("env", |f| reader.words(f)).unwrap_or_default(),
+        unwalled: fields.read("unwalled", |f| reader.truth(f)).unwrap_or_default(),
+    })
+}
+
+fn paths(reader: &mut Reader, field: &Field) -> Option<Vec<PathBuf>> {
+    let items = reader.list(field)?;
+    Some(items.iter().filter_map(|item| path(reader, item)).collect())
+}
+
+fn path(reader: &mut Reader, field: &Field) -> Option<PathBuf> {
+    let text = reader.word(field)?;
+    if !Path::new(&text).is_absolute() {
+        reader.error(field.node.spot, format!("`{}` must be an absolute path, not `{text}`", field.path), "it begins with `/`");
+        return None;
+    }
+    Some(text.into())
+}

@@ -1,0 +1,103 @@
+//! Files of settings, sound and unsound, and where they may lie.
+use std::os::unix::fs::PermissionsExt;
+
+use super::*;
+
+fn me() -> u32 {
+    // SAFETY: plain system call without arguments.
+    unsafe { libc::getuid() }
+}
+
+fn file(dir: &Path, name: &str, text: &str) -> PathBuf {
+    let file = dir.join(name);
+    fs::write(&file, text).unwrap();
+    fs::set_permissions(&file, PermissionsExt::from_mode(0o644)).unwrap();
+    file
+}
+
+fn findings(text: &str) -> Vec<String> {
+    let dir = tempfile::tempdir().unwrap();
+    let file = file(dir.path(), "config.yml", text);
+    let found = load(&[file], None, me()).unwrap_err();
+    found.iter().map(|d| d.to_string().replace(&format!("{}/", dir.path().display()), "")).collect()
+}
+
+#[test]
+fn a_later_file_wins_key_by_key() {
+    let dir = tempfile::tempdir().unwrap();
+    let all = "wall: required\nread_only: [/srv/tools]\nlimits: {memory: 4G, cpu: 1h}\n\
+               allow:\n- {definition: 'images/*', local: true}\n- {definition: os/x, tree: /t, unwalled: true, env: [OS_CLOUD]}\n";
+    let (first, second) = (file(dir.path(), "a", all), file(dir.path(), "b", "wall: auto\nansible: {roles: [/r]}\n"));
+    let settings = load(&[first.clone(), dir.path().join("none"), second.clone()], None, me()).unwrap();
+    assert_eq!(settings.wall, Mode::Auto);
+    assert_eq!(settings.read_only, [PathBuf::from("/srv/tools")]);
+    assert_eq!(settings.ansible.roles, [PathBuf::from("/r")]);
+    assert_eq!(settings.limits.memory_mb, Some(4096));
+    assert_eq!((&settings.from["wall"], &settings.from["allow"]), (&second, &first));
+    let here = Asks { tree: "/t".into(), ..Asks::default() };
+    let there = Asks { tree: "/u".into(), ..Asks::default() };
+    assert!(settings.allows_local("images/x", &there) && !settings.allows_local("os/x", &there));
+    assert!(settings.allows_unwalled("os/x", &here) && !settings.allows_unwalled("os/x", &there));
+    assert!(settings.allows_env("os/x", &here, "OS_CLOUD") && !settings.allows_env("os/x", &here, "OS_PASSWORD"));
+}
+
+#[test]
+fn everything_wrong_is_said_with_its_place() {
+    let found =
+        findings("wal: off\nwall: on\nread_only: tools\nallow:\n- {local: true}\n- {definition: x, unwaled: true}\nread_only: [tools]\n");
+    let text = found.join("\n");
+    for part in [
+        "config.yml:1:1: error: unknown key `wal`\n    hint: did you mean `wall`?",
+        "config.yml:2:7: error: `wall` must be one of auto, required, off",
+        "config.yml:3:12: error: `read_only` must be a list",
+        "`allow[1]` has no `definition`",
+        "did you mean `unwalled`?",
+    ] {
+        assert!(text.contains(part), "{part}\n{text}");
+    }
+    assert!(findings("read_only: [tools]").join("").contains("must be an absolute path"));
+    assert!(findings("- x").join("").contains("must be a map"));
+    assert!(load(&[], None, me()).unwrap() == Settings::default());
+}
+
+#[test]
+fn nothing_in_a_tree_and_nothing_that_others_can_write_is_believed() {
+    let dir = tempfile::tempdir().unwrap();
+    let tree = dir.path().join("tree");
+    fs::create_dir(&tree).unwrap();
+    let inside = file(&tree, "config.yml", "wall: off\n");
+    let link = dir.path().join("link.yml");
+    std::os::unix::fs::symlink(&inside, &link).unwrap();
+    for file in [&inside, &link] {
+        let found = load(std::slice::from_ref(file), Some(&tree), me()).unwrap_err();
+        assert!(found[0].message.contains("lie in the factory tree"), "{found:?}");
+    }
+    let open = file(dir.path(), "open.yml", "wall: off\n");
+    fs::set_permissions(&open, PermissionsExt::from_mode(0o666)).unwrap();
+    assert!(load(&[open], None, me()).unwrap_err()[0].message.contains("others can write"));
+    let shared = dir.path().join("shared");
+    fs::create_dir(&shared).unwrap();
+    let within = file(&shared, "config.yml", "wall: off\n");
+    fs::set_permissions(&shared, PermissionsExt::from_mode(0o777)).unwrap();
+    assert!(load(std::slice::from_ref(&within), None, me()).unwrap_err()[0].message.contains("others can write"));
+    let another = file(dir.path(), "another.yml", "wall: off\n");
+    // Whoever is neither root nor the owner.
+    if me() != 0 {
+        assert!(load(&[another], None, me() + 1).is_err());
+    }
+}
+
+#[test]
+fn a_star_stays_in_its_directory() {
+    for (pattern, text, fits) in [
+        ("images/*", "images/x", true),
+        ("images/*", "images/x/y", false),
+        ("*", "images/x", false),
+        ("images/a*c", "images/abc", true),
+        ("images/a*c", "images/abd", false),
+        ("images/x", "images/xy", false),
+        ("*/*", "os/é", true),
+    ] {
+        assert_eq!(matches(pattern, text), fits, "{pattern} {text}");
+    }
+}

@@ -1,0 +1,279 @@
+//! The wall around what definitions bring: playbooks, source scripts and checks run in namespaces of their own (bubblewrap),
+//! where they see the system, their definition and the room they work in, and no home, store, ledger or other run. The
+//! network is the machine's: Ansible has to reach the guest.
+use std::collections::BTreeMap;
+use std::io::Write;
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
+use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::OnceCell;
+
+use crate::cancel::{Cancel, Cancelled};
+use crate::exec::{self, Cmd, Limits, env};
+use crate::plan::Plan;
+use crate::settings::{Mode, Settings};
+
+mod definition;
+mod installation;
+mod mounts;
+mod say;
+mod shipped;
+#[cfg(test)]
+mod tests;
+
+use installation::{Installation, Surroundings};
+use mounts::Mounts;
+pub use say::Unfit;
+#[cfg(test)]
+pub(crate) use tests::plan as example_plan;
+
+const BWRAP: &str = "bwrap";
+const ANSIBLE: &str = "ansible-playbook";
+
+/// What the wall is made from. It has no `Debug`: `env` is the factory's own, secrets included.
+pub struct Config {
+    pub settings: Settings,
+    pub env: BTreeMap<String, String>,
+    /// Of the user whom the factory runs as.
+    pub home: Option<PathBuf>,
+    /// Never seen from behind the wall, wherever they lie: the store, the runs' directories.
+    pub hidden: Vec<PathBuf>,
+}
+
+/// The wall of this machine. What it finds out about the machine it finds out once.
+pub struct Wall {
+    config: Config,
+    standing: OnceCell<Standing>,
+    ansible: OnceCell<Installation>,
+}
+
+/// Whether there is a wall.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Standing {
+    /// `nested`: whoever is behind it can make namespaces too, because bubblewrap is older than 0.8.
+    Up { version: String, nested: bool },
+    /// The owner does not want it.
+    Off,
+    /// This machine does not have what it takes.
+    Lacking { reason: String, hint: String },
+}
+
+/// A place to work in: what may be written, and what may be read besides the definition.
+pub struct Room<'r> {
+    pub plan: &'r Plan,
+    /// Is made if it is not there. In it are the home and the temporary directory.
+    pub dir: &'r Path,
+    pub read: Vec<PathBuf>,
+    /// The definition's source script, which may have asked to do without a wall.
+    pub source: bool,
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum WallError {
+    #[error("{0}")]
+    Refused(String),
+    #[error("cannot make {path}: {source}")]
+    Io { path: PathBuf, source: std::io::Error },
+    #[error(transparent)]
+    Cancelled(#[from] Cancelled),
+}
+
+impl Wall {
+    pub fn new(config: Config) -> Self {
+        Self { config, standing: OnceCell::new(), ansible: OnceCell::new() }
+    }
+
+    pub fn settings(&self) -> &Settings {
+        &self.config.settings
+    }
+
+    /// The wall is tried, once in the life of this process: that a program is there says little about namespaces.
+    pub async fn standing(&self, cancel: &Cancel) -> Result<&Standing, Cancelled> {
+        self.standing
+            .get_or_try_init(|| async {
+                match self.config.settings.wall {
+                    Mode::Off => Ok(Standing::Off),
+                    Mode::Auto | Mode::Required => self.tried(cancel).await,
+                }
+            })
+            .await
+    }
+
+    async fn tried(&self, cancel: &Cancel) -> Result<Standing, Cancelled> {
+        let lacking = |reason: String, hint: &str| Standing::Lacking { reason, hint: hint.into() };
+        let Some(bwrap) = find(BWRAP, self.path()) else {
+            return Ok(lacking("bubblewrap is not installed".into(), "`make deps`, or apt-get install bubblewrap"));
+        };
+        let mut why = String::new();
+        for nested in [false, true] {
+            let mut mounts = Mounts::system(nested);
+            mounts.set_env("PATH", "/usr/bin:/bin");
+            let cmd = Cmd::new(&bwrap, Duration::from_secs(20)).args(["--args"]);
+            let cmd = match with_options(cmd, mounts) {
+                Ok(cmd) => cmd.args(["--", "/usr/bin/true"]),
+                Err(e) => return Ok(lacking(format!("its options cannot be handed over: {e}"), "")),
+            };
+            match exec::output(&Cmd { bare: true, ..cmd }, cancel).await {
+                Ok(_) => {
+                    let asked = Cmd::new(&bwrap, Duration::from_secs(20)).arg("--version");
+                    let version = exec::output(&asked, cancel).await.unwrap_or_default().trim().to_owned();
+                    return Ok(Standing::Up { version, nested });
+                }
+                Err(exec::ExecError::Cancelled(c)) => return Err(c),
+                Err(e) => why = e.to_string(),
+            }
+        }
+        Ok(lacking(format!("no namespaces: {why}"), say::NO_NAMESPACES))
+    }
+
+    fn path(&self) -> &str {
+        self.config.env.get("PATH").map_or("/usr/local/bin:/usr/bin:/bin", String::as_str)
+    }
+
+    /// `cmd` as it is to be started: behind the wall where there is one, and with no more of the factory's environment than
+    /// the definition gets. What `cmd` sets itself is set.
+    pub async fn around(&self, cmd: Cmd, room: &Room<'_>, cancel: &Cancel) -> Result<Cmd, WallError> {
+        let standing = self.standing(cancel).await?;
+        let (home, temp) = (room.dir.join("home"), room.dir.join("tmp"));
+        for dir in [room.dir, &home, &temp] {
+            private_directory(dir)?;
+        }
+        let mut env = self.env(room.plan);
+        env.insert("HOME".into(), home.display().to_string());
+        env.insert("TMPDIR".into(), temp.display().to_string());
+        let ansible = match Path::new(&cmd.program) == Path::new(ANSIBLE) {
+            true => Some(self.ansible(cancel).await?),
+            false => None,
+        };
+        if let Some(file) = ansible.and(self.config.settings.ansible.vault_password_file.as_ref()) {
+            env.insert("ANSIBLE_VAULT_PASSWORD_FILE".into(), file.display().to_string());
+        }
+        if let Some(base) = ansible.and_then(|a| a.user_base.clone()) {
+            env.insert("PYTHONUSERBASE".into(), base);
+        }
+        env.extend(cmd.env.clone());
+        let program = ansible.map_or_else(|| PathBuf::from(&cmd.program), |a| a.program.clone());
+        let limits = self.limits();
+        let Standing::Up { nested, .. } = standing else {
+            return Ok(Cmd { program: program.into(), env, bare: true, limits, ..cmd });
+        };
+        if room.source && self.lets_out(room.plan) {
+            return Ok(Cmd { program: program.into(), env, bare: true, limits, ..cmd });
+        }
+        let mut mounts = Mounts::system(*nested);
+        mounts.writable_at(&temp, Path::new("/tmp"));
+        self.definition(&mut mounts, room)?;
+        mounts.writable(room.dir);
+        room.read.iter().for_each(|path| mounts.read_only(path));
+        if let Some(ansible) = ansible {
+            self.show_ansible(&mut mounts, ansible, &home);
+        }
+        if let Some(dir) = &cmd.dir {
+            mounts.start_in(dir);
+        }
+        env.iter().for_each(|(name, value)| mounts.set_env(name, value));
+        let marks = [exec::RUN_MARK, exec::PROCESS_MARK].into_iter();
+        let outside = marks.filter_map(|name| Some((name.to_owned(), env.get(name)?.clone()))).collect();
+        let bwrap = find(BWRAP, self.path()).unwrap_or_else(|| BWRAP.into());
+        let walled = Cmd { program: bwrap.into(), args: vec!["--args".into()], env: outside, bare: true, limits, dir: None, ..cmd.clone() };
+        let walled = with_options(walled, mounts).map_err(|source| WallError::Io { path: "the wall's options".into(), source })?;
+        Ok(walled.arg("--").arg(program).args(cmd.args))
+    }
+
+    /// Of the factory's environment: what passes by itself, and what is asked for and allowed.
+    fn env(&self, plan: &Plan) -> BTreeMap<String, String> {
+        let gets = |name: &String, value: &String| env::passes(name, value) || self.grants(plan, name);
+        let mut env: BTreeMap<_, _> = self.config.env.iter().filter(|(n, v)| gets(n, v)).map(|(n, v)| (n.clone(), v.clone())).collect();
+        env.entry("PATH".into()).or_insert_with(|| self.path().to_owned());
+        env
+    }
+
+    fn grants(&self, plan: &Plan, name: &str) -> bool {
+        let asked = plan.asks.env.iter().any(|asked| asked == name);
+        asked
+            && (self.config.settings.allows_env(&plan.bundle, &plan.asks, name) || (shipped::ENV.contains(&name) && self.is_shipped(plan)))
+    }
+
+    fn lets_out(&self, plan: &Plan) -> bool {
+        plan.asks.unwalled && (self.config.settings.allows_unwalled(&plan.bundle, &plan.asks) || self.is_shipped(plan))
+    }
+
+    fn is_shipped(&self, plan: &Plan) -> bool {
+        plan.bundle == shipped::DEFINITION && shipped::is_ours(&plan.bundle_dir)
+    }
+
+    fn limits(&self) -> Limits {
+        let wanted = self.config.settings.limits;
+        Limits { address_space: wanted.memory_mb.map(|mb| mb << 20), cpu: wanted.cpu }
+    }
+
+    /// The definition and what the owner shows to all, without what is hidden, wherever that lies.
+    fn definition(&self, mounts: &mut Mounts, room: &Room<'_>) -> Result<(), WallError> {
+        let plan = room.plan;
+        let found = definition::places(&plan.asks, &plan.bundle_dir, self.config.home.as_deref());
+        let mut shown = found.map_err(|finding| WallError::Refused(finding.message))?;
+        shown.extend(self.config.settings.read_only.iter().filter(|path| path.exists()).cloned());
+        shown.iter().for_each(|path| mounts.read_only(path));
+        let targets = ["images/target", "os/target"].map(|dir| plan.asks.tree.join(dir));
+        for hidden in self.config.hidden.iter().chain(&targets).filter_map(|path| path.canonicalize().ok()) {
+            if shown.iter().any(|path| hidden.starts_with(path)) {
+                mounts.hide(&hidden);
+            }
+        }
+        Ok(())
+    }
+
+    fn show_ansible(&self, mounts: &mut Mounts, ansible: &Installation, home: &Path) {
+        let settings = &self.config.settings.ansible;
+        let named = settings.collections.iter().chain(&settings.roles).chain(&settings.vault_password_file);
+        ansible.paths.iter().chain(named.filter(|path| path.exists())).for_each(|path| mounts.read_only(path));
+        // Where Ansible looks for them by itself: in a home.
+        for name in ["collections", "roles"] {
+            let inner = Path::new(".ansible").join(name);
+            if let Some(dir) = self.config.home.as_ref().map(|h| h.join(&inner)).filter(|dir| dir.is_dir()) {
+                mounts.read_only_at(&dir, &home.join(&inner));
+            }
+        }
+    }
+
+    async fn ansible(&self, cancel: &Cancel) -> Result<&Installation, WallError> {
+        let asked = Surroundings { path: self.path(), home: self.config.home.as_deref() };
+        let look = || async {
+            match installation::of_ansible(&asked, cancel).await {
+                Ok(found) => Ok(found),
+                Err(_) if cancel.check().is_err() => Err(WallError::Cancelled(Cancelled)),
+                Err(why) => Err(WallError::Refused(why)),
+            }
+        };
+        self.ansible.get_or_try_init(look).await
+    }
+}
+
+/// A program by its name, along `path`.
+fn find(name: &str, path: &str) -> Option<PathBuf> {
+    let runs = |file: &PathBuf| file.metadata().is_ok_and(|m| m.is_file() && m.permissions().mode() & 0o111 != 0);
+    path.split(':').filter(|dir| dir.starts_with('/')).map(|dir| Path::new(dir).join(name)).find(runs)
+}
+
+fn private_directory(dir: &Path) -> Result<(), WallError> {
+    let io = |source| WallError::Io { path: dir.into(), source };
+    std::fs::DirBuilder::new().recursive(true).mode(0o700).create(dir).map_err(io)
+}
+
+/// Hands the options over in memory, for an environment may hold what no list of processes should show. The number of the
+/// file is the next argument.
+fn with_options(cmd: Cmd, mounts: Mounts) -> std::io::Result<Cmd> {
+    // SAFETY: plain system call; the name is a constant with its NUL.
+    let file = unsafe { libc::memfd_create(c"wall".as_ptr(), libc::MFD_CLOEXEC) };
+    if file < 0 {
+        return Err(std::io::Error::last_os_error());
+    }
+    // SAFETY: the file was opened above and is nobody else's.
+    let file = unsafe { OwnedFd::from_raw_fd(file) };
+    std::fs::File::from(file.try_clone()?).write_all(&mounts.text())?;
+    let cmd = cmd.arg(file.as_raw_fd().to_string());
+    Ok(Cmd { handed: Some(Arc::new(file)), ..cmd })
+}

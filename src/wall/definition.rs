@@ -1,0 +1,111 @@
+//! Which directories are a definition's: its own, the one that it names (`bundle.path`), and what links in them lead to
+//! inside the factory tree. What is wider than a definition is refused: a directory that holds the tree, or the user's home.
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+
+use crate::bundle::Asks;
+use crate::diagnostic::Diagnostic;
+
+/// Entries that are looked at for links.
+const MANY: usize = 20_000;
+/// Names that are never a definition's, though they may lie in a tree: git's settings can hold passwords.
+const NEVER: &[&str] = &[".git", "clouds.yaml", "clouds-public.yaml", "secure.yaml"];
+
+/// The directories, each once. `home`: the user's.
+pub(super) fn places(asks: &Asks, bundle_dir: &Path, home: Option<&Path>) -> Result<Vec<PathBuf>, Diagnostic> {
+    let tree = real(&asks.tree);
+    let definition = if asks.definition.as_os_str().is_empty() { bundle_dir } else { &asks.definition };
+    let (definition, named) = (real(definition), real(bundle_dir));
+    let mut places = BTreeSet::new();
+    for dir in [&definition, &named] {
+        if let Some(what) = too_wide(dir, &tree, home) {
+            let finding = Diagnostic::error(None, format!("the definition's directory {} holds {what}", dir.display()));
+            return Err(finding.hint("a definition is shown to its playbooks whole: give it a directory of its own"));
+        }
+        places.insert(dir.clone());
+    }
+    if named != definition && !named.starts_with(&tree) && !named.starts_with(&definition) {
+        let finding = Diagnostic::error(None, format!("`bundle.path` leads out of the factory tree: {}", named.display()));
+        return Err(finding.hint("a definition may name a directory of its tree"));
+    }
+    let mut left: Vec<PathBuf> = places.iter().cloned().collect();
+    let mut seen = 0;
+    while let Some(dir) = left.pop() {
+        for entry in walkdir::WalkDir::new(&dir).into_iter().filter_map(Result::ok) {
+            seen += 1;
+            if seen > MANY {
+                break;
+            }
+            let Some(target) = entry.path_is_symlink().then(|| entry.path().canonicalize().ok()).flatten() else { continue };
+            let known = places.iter().any(|place| target.starts_with(place));
+            if !known && may_show(&target, &tree) && too_wide(&target, &tree, home).is_none() {
+                places.insert(target.clone());
+                left.push(target);
+            }
+        }
+    }
+    Ok(places.into_iter().collect())
+}
+
+fn may_show(target: &Path, tree: &Path) -> bool {
+    let Ok(inner) = target.strip_prefix(tree) else { return false };
+    !tree.as_os_str().is_empty() && !inner.iter().any(|name| NEVER.iter().any(|never| name == *never))
+}
+
+fn too_wide(dir: &Path, tree: &Path, home: Option<&Path>) -> Option<&'static str> {
+    let holds = |inner: &Path| !inner.as_os_str().is_empty() && real(inner).starts_with(dir);
+    match home {
+        _ if dir == Path::new("/") => Some("this whole machine"),
+        Some(home) if holds(home) => Some("the home of the factory's user"),
+        _ if holds(tree) && ["images", "os"].iter().any(|half| tree.join(half).is_dir()) => Some("the whole factory tree"),
+        _ => None,
+    }
+}
+
+fn real(path: &Path) -> PathBuf {
+    path.canonicalize().unwrap_or_else(|_| path.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::symlink;
+
+    use super::*;
+
+    fn world() -> (tempfile::TempDir, PathBuf) {
+        let dir = tempfile::tempdir().unwrap();
+        let root = dir.path().canonicalize().unwrap();
+        for path in ["tree/images/x", "tree/images/target/x", "tree/shared/role", "tree/.git", "secrets", "home"] {
+            std::fs::create_dir_all(root.join(path)).unwrap();
+        }
+        (dir, root)
+    }
+
+    fn of(root: &Path, definition: &str, named: &str) -> Result<Vec<String>, String> {
+        let asks = Asks { tree: root.join("tree"), definition: root.join(definition), ..Asks::default() };
+        let found = places(&asks, &root.join(named), Some(&root.join("home"))).map_err(|d| d.message)?;
+        Ok(found.iter().map(|p| p.strip_prefix(root).unwrap().display().to_string()).collect())
+    }
+
+    #[test]
+    fn links_are_followed_inside_the_tree_only() {
+        let (_dir, root) = world();
+        for (name, target) in [("roles", "tree/shared"), ("out", "secrets"), ("git", "tree/.git"), ("all", "tree"), ("up", "")] {
+            symlink(root.join(target), root.join("tree/images/x").join(name)).unwrap();
+        }
+        symlink(root.join("secrets"), root.join("tree/shared/role/more")).unwrap();
+        assert_eq!(of(&root, "tree/images/x", "tree/images/x").unwrap(), ["tree/images/x", "tree/shared"]);
+        assert_eq!(of(&root, "tree/images/x", "tree/shared").unwrap(), ["tree/images/x", "tree/shared"]);
+    }
+
+    #[test]
+    fn what_is_wider_than_a_definition_is_refused() {
+        let (_dir, root) = world();
+        for (named, why) in [("secrets", "leads out"), ("home", "home"), ("", "home"), ("tree", "tree")] {
+            let said = of(&root, "tree/images/x", named).unwrap_err();
+            assert!(said.contains(why), "{named}: {said}");
+        }
+        assert!(of(&root, "tree", "tree").is_err());
+        assert_eq!(of(&root, "secrets", "secrets").unwrap(), ["secrets"], "a definition may lie outside of a tree");
+    }
+}

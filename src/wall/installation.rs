@@ -1,0 +1,107 @@
+//! Where Ansible lies on this machine: below /usr, or in a virtual environment, of pipx, pip --user, pyenv or uv, which may all
+//! be in a home that is not shown. Python itself is asked, and shown is what it says and nothing beside it.
+use std::collections::BTreeSet;
+use std::fs;
+use std::io::Read;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use super::find;
+use crate::cancel::Cancel;
+use crate::exec::{self, Cmd};
+
+/// What has to be shown so that `ansible-playbook` runs.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(super) struct Installation {
+    /// The script itself: links resolved, no version manager's stand-in.
+    pub program: PathBuf,
+    /// Directories and files outside of /usr, to be read.
+    pub paths: Vec<PathBuf>,
+    /// Where Python finds what was installed with `pip --user`, which goes by a home else.
+    pub user_base: Option<String>,
+}
+
+const ASK: &str = "import sys, site\n\
+    for p in [sys.executable, sys.prefix, sys.exec_prefix, sys.base_prefix, sys.base_exec_prefix] + sys.path: print(p)\n\
+    print('base ' + site.getuserbase() if site.ENABLE_USER_SITE else 'none')";
+
+/// The user's home is never shown whole.
+pub(super) async fn of_ansible(env: &Surroundings<'_>, cancel: &Cancel) -> Result<Installation, String> {
+    let mut program = find("ansible-playbook", env.path).ok_or("ansible-playbook is not installed")?;
+    let mut python = interpreter(&program, env.path);
+    if python.is_none() {
+        // A stand-in of pyenv or asdf, a script in another language: Ansible says where it really is.
+        let cmd = env.cmd(&program).arg("--version").env("ANSIBLE_CONFIG", "/dev/null");
+        let said = exec::output(&cmd, cancel).await.map_err(|e| e.to_string())?;
+        let real = said.lines().find_map(|l| l.trim().strip_prefix("executable location = "));
+        program = real.map(PathBuf::from).ok_or("`ansible-playbook --version` does not say where it is")?;
+        python = interpreter(&program, env.path);
+    }
+    let python = python.ok_or_else(|| format!("{} is no Python script", program.display()))?;
+    let said = exec::output(&env.cmd(&python).arg("-c").arg(ASK), cancel).await.map_err(|e| e.to_string())?;
+    let mut paths = BTreeSet::new();
+    hops(&python, &mut paths);
+    paths.insert(program.clone());
+    let (told, last) = said.trim_end().rsplit_once('\n').unwrap_or_default();
+    for path in told.lines().map(PathBuf::from).filter(|p| p.is_absolute()) {
+        hops(&path, &mut paths);
+    }
+    let visible = |p: &PathBuf| !["/usr", "/bin", "/lib", "/lib64"].iter().any(|dir| p.starts_with(dir));
+    let narrow = |p: &PathBuf| p.exists() && p.parent().is_some() && env.home.is_none_or(|home| !home.starts_with(p));
+    let mut shown: Vec<PathBuf> = Vec::new();
+    // What lies in a directory that is shown is seen with it; the set is sorted, so that directories come first.
+    for path in paths.into_iter().filter(|p| visible(p) && narrow(p)) {
+        if !shown.iter().any(|dir| path.starts_with(dir)) {
+            shown.push(path);
+        }
+    }
+    Ok(Installation { program, paths: shown, user_base: last.strip_prefix("base ").map(str::to_owned) })
+}
+
+/// The surroundings of the questions.
+pub(super) struct Surroundings<'a> {
+    pub path: &'a str,
+    pub home: Option<&'a Path>,
+}
+
+impl Surroundings<'_> {
+    fn cmd(&self, program: &Path) -> Cmd {
+        let home = self.home.unwrap_or(Path::new("/nonexistent")).to_string_lossy().into_owned();
+        let cmd = Cmd::new(program, Duration::from_secs(60)).dir("/").env("PATH", self.path).env("HOME", home);
+        Cmd { bare: true, ..cmd }
+    }
+}
+
+/// The Python that a script names in its first line.
+fn interpreter(script: &Path, path: &str) -> Option<PathBuf> {
+    let mut head = [0; 512];
+    let count = fs::File::open(script).ok()?.read(&mut head).ok()?;
+    let line = String::from_utf8_lossy(&head[..count]).lines().next()?.strip_prefix("#!")?.trim().to_owned();
+    let mut words = line.split_ascii_whitespace();
+    let first = PathBuf::from(words.next()?);
+    let python = match first.file_name()?.to_str()? {
+        "env" => find(words.find(|w| !w.starts_with('-') && !w.contains('='))?, path)?,
+        _ => first,
+    };
+    // A version manager's stand-in for Python is a script as well.
+    let is_python = python.file_name()?.to_str()?.starts_with("python") && !is_script(&python);
+    is_python.then_some(python)
+}
+
+fn is_script(path: &Path) -> bool {
+    let mut head = [0; 2];
+    fs::File::open(path).and_then(|mut f| f.read_exact(&mut head)).is_ok() && &head == b"#!"
+}
+
+/// A path and what it leads to, link by link.
+fn hops(path: &Path, into: &mut BTreeSet<PathBuf>) {
+    let mut at = path.to_owned();
+    for _ in 0..16 {
+        into.insert(at.clone());
+        match fs::read_link(&at) {
+            Ok(target) => at = at.parent().unwrap_or(Path::new("/")).join(target),
+            Err(_) => break,
+        }
+    }
+    into.extend(path.canonicalize());
+}

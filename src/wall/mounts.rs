@@ -1,0 +1,200 @@
+//! What is seen from behind the wall, as options of bubblewrap: the system and a definition to be read, a room to write in,
+//! and nothing else. Later options lie over earlier ones.
+use std::ffi::{OsStr, OsString};
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+
+/// Namespaces of its own but for the network, no capabilities, no terminal, and an end with the factory's.
+const APART: &[&str] = &[
+    "--unshare-user",
+    "--unshare-ipc",
+    "--unshare-pid",
+    "--unshare-uts",
+    "--unshare-cgroup-try",
+    "--die-with-parent",
+    "--new-session",
+    "--cap-drop",
+    "ALL",
+    "--clearenv",
+];
+
+/// Of the root directory, where a system has them: directories or links into /usr.
+const SYSTEM: &[&str] = &["bin", "sbin", "lib", "lib32", "lib64", "libx32"];
+
+/// Of /etc: how names, users, time, certificates and libraries are found. Whatever else lies there may be anybody's secret.
+const ETC: &[&str] = &[
+    "alternatives",
+    "ansible",
+    "bash.bashrc",
+    "ca-certificates",
+    "ca-certificates.conf",
+    "crypto-policies",
+    "debian_version",
+    "ethertypes",
+    "fedora-release",
+    "gai.conf",
+    "gnutls",
+    "group",
+    "host.conf",
+    "hostname",
+    "hosts",
+    "inputrc",
+    "ld.so.cache",
+    "ld.so.conf",
+    "ld.so.conf.d",
+    "locale.alias",
+    "locale.conf",
+    "localtime",
+    "login.defs",
+    "lsb-release",
+    "magic",
+    "magic.mime",
+    "mime.types",
+    "mke2fs.conf",
+    "networks",
+    "nsswitch.conf",
+    "os-release",
+    "passwd",
+    "perl",
+    "pki",
+    "protocols",
+    "python3",
+    "redhat-release",
+    "resolv.conf",
+    "rpc",
+    "services",
+    "ssl",
+    "subgid",
+    "subuid",
+    "terminfo",
+    "timezone",
+    "xattr.conf",
+];
+
+/// Entries of one directory of /etc that are looked at.
+const MANY: usize = 10_000;
+
+/// Options of bubblewrap, in their order.
+#[derive(Default)]
+pub(super) struct Mounts(Vec<OsString>);
+
+impl Mounts {
+    /// Namespaces and the system.
+    pub(super) fn system(nested: bool) -> Self {
+        let mut mounts = Self::default();
+        mounts.0.extend(APART.iter().map(OsString::from));
+        if !nested {
+            mounts.0.push("--disable-userns".into());
+        }
+        mounts.read_only(Path::new("/usr"));
+        for name in SYSTEM {
+            let path = Path::new("/").join(name);
+            match fs::read_link(&path) {
+                Ok(target) => mounts.add("--symlink", [target.as_os_str(), path.as_os_str()]),
+                Err(_) if path.is_dir() => mounts.read_only(&path),
+                Err(_) => {}
+            }
+        }
+        for name in ETC {
+            mounts.etc(&Path::new("/etc").join(name));
+        }
+        mounts.add("--proc", ["/proc"]);
+        mounts.cover_kernel();
+        mounts.add("--dev", ["/dev"]);
+        mounts.add("--tmpfs", ["/run"]);
+        mounts
+    }
+
+    /// Of /proc, all that is not a process is closed to writers. The kernel lets root's number write its settings whatever
+    /// capabilities it has, and root behind the wall has root's number; bubblewrap 0.8 covers directories only that
+    /// access(2) calls writable, which /proc/sys is not.
+    fn cover_kernel(&mut self) {
+        let entries = fs::read_dir("/proc").into_iter().flatten().flatten();
+        for entry in entries.filter(|e| !e.file_name().as_encoded_bytes().iter().all(u8::is_ascii_digit)) {
+            let Ok(meta) = fs::symlink_metadata(entry.path()) else { continue };
+            let writable = meta.is_file() && meta.permissions().mode() & 0o222 != 0;
+            if meta.is_dir() || writable {
+                self.read_only(&entry.path());
+            }
+        }
+    }
+
+    /// The content of what a link of /etc leads to is put in the link's place: resolv.conf's, say, lies in /run.
+    fn etc(&mut self, path: &Path) {
+        let Ok(real) = path.canonicalize() else { return };
+        if !readable_by_all(&real) {
+            return;
+        }
+        self.add("--ro-bind", [real.as_os_str(), path.as_os_str()]);
+        if real.is_dir() {
+            self.mask_private(&real, path);
+        }
+    }
+
+    /// Hides what not everybody may read. That matters to root, who is root's owner in there as well, and to members of
+    /// groups.
+    fn mask_private(&mut self, real: &Path, shown: &Path) {
+        let walk = walkdir::WalkDir::new(real).min_depth(1).into_iter();
+        let mut masked: Vec<PathBuf> = Vec::new();
+        for entry in walk.filter_map(Result::ok).take(MANY) {
+            let kind = entry.file_type();
+            let inside = masked.iter().any(|dir| entry.path().starts_with(dir));
+            if kind.is_symlink() || inside || readable_by_all(entry.path()) {
+                continue;
+            }
+            let at = shown.join(entry.path().strip_prefix(real).unwrap_or(entry.path()));
+            masked.push(entry.path().to_owned());
+            match kind.is_dir() {
+                true => self.hide(&at),
+                false => self.add("--ro-bind", [OsStr::new("/dev/null"), at.as_os_str()]),
+            }
+        }
+    }
+
+    pub(super) fn read_only(&mut self, path: &Path) {
+        self.add("--ro-bind", [path.as_os_str(), path.as_os_str()]);
+    }
+
+    pub(super) fn read_only_at(&mut self, path: &Path, shown: &Path) {
+        self.add("--ro-bind", [path.as_os_str(), shown.as_os_str()]);
+    }
+
+    pub(super) fn writable(&mut self, path: &Path) {
+        self.add("--bind", [path.as_os_str(), path.as_os_str()]);
+    }
+
+    pub(super) fn writable_at(&mut self, path: &Path, shown: &Path) {
+        self.add("--bind", [path.as_os_str(), shown.as_os_str()]);
+    }
+
+    /// An empty directory in the place of one.
+    pub(super) fn hide(&mut self, path: &Path) {
+        self.add("--tmpfs", [path.as_os_str()]);
+    }
+
+    pub(super) fn set_env(&mut self, name: &str, value: &str) {
+        self.add("--setenv", [name, value]);
+    }
+
+    pub(super) fn start_in(&mut self, dir: &Path) {
+        self.add("--chdir", [dir.as_os_str()]);
+    }
+
+    /// As bubblewrap reads them from a file. The root directory, made in memory, is closed at the end.
+    pub(super) fn text(mut self) -> Vec<u8> {
+        use std::os::unix::ffi::OsStrExt;
+        self.add("--remount-ro", ["/"]);
+        self.0.iter().flat_map(|word| [word.as_bytes(), b"\0"].concat()).collect()
+    }
+
+    fn add<W: AsRef<OsStr>>(&mut self, option: &str, words: impl IntoIterator<Item = W>) {
+        self.0.push(option.into());
+        self.0.extend(words.into_iter().map(|word| word.as_ref().to_owned()));
+    }
+}
+
+fn readable_by_all(path: &Path) -> bool {
+    let needed = if path.is_dir() { 0o005 } else { 0o004 };
+    fs::metadata(path).is_ok_and(|meta| meta.permissions().mode() & needed == needed)
+}

@@ -1,0 +1,120 @@
+//! What is said of the wall before a run: what a definition asks for and does not get, and what there is no wall for.
+use super::{Standing, Wall, definition, shipped};
+use crate::cancel::{Cancel, Cancelled};
+use crate::diagnostic::Diagnostic;
+use crate::exec::env;
+use crate::plan::{ActionPlan, Origin, Plan, StepPlan};
+use crate::settings::Mode;
+
+pub(super) const NO_NAMESPACES: &str = "user namespaces are needed: on Ubuntu 23.10 and later AppArmor keeps them from ordinary users \
+     (`sysctl kernel.apparmor_restrict_unprivileged_userns=0`, or a profile for /usr/bin/bwrap); in a container it has to allow \
+     them (seccomp, `--security-opt`)";
+
+/// Why a plan is not carried out.
+#[derive(Debug, Default)]
+pub struct Unfit {
+    pub wrong: Vec<Diagnostic>,
+    /// It is the owner's or this machine's matter; otherwise the definition's.
+    pub refuses: bool,
+}
+
+impl Wall {
+    /// What keeps a plan from being carried out here, all of it; empty if nothing does.
+    pub async fn unfit(&self, plan: &Plan, cancel: &Cancel) -> Result<Unfit, Cancelled> {
+        let mut wrong = reserved(plan);
+        wrong.extend(definition::places(&plan.asks, &plan.bundle_dir, self.config.home.as_deref()).err());
+        let mut refused = self.not_granted(plan);
+        refused.extend(self.not_local(plan));
+        let standing = self.standing(cancel).await?;
+        if let (Mode::Required, Standing::Lacking { reason, hint }) = (self.config.settings.wall, standing) {
+            let finding = Diagnostic::error(None, format!("the owner's settings require the wall, and this machine has none: {reason}"));
+            refused.push(finding.hint(hint.clone()));
+        }
+        let wants_out = plan.asks.unwalled && matches!(plan.origin, Origin::Script(_));
+        if wants_out && matches!(standing, Standing::Up { .. }) && !self.lets_out(plan) {
+            let message = format!("the source script of {} asks to run without the wall, which nobody has allowed", plan.bundle);
+            let why = match plan.bundle == shipped::DEFINITION {
+                true => "it is not the one that this program was built with; build it anew if you changed it, or allow it",
+                false => "allow it",
+            };
+            refused.push(Diagnostic::error(None, message).hint(format!("{why} in {}", rule(plan, "unwalled: true"))));
+        }
+        let refuses = !refused.is_empty();
+        wrong.append(&mut refused);
+        Ok(Unfit { wrong, refuses })
+    }
+
+    /// Steps that ask for the factory itself. `validate` says the same with the place; a base that is built first comes this way.
+    fn not_local(&self, plan: &Plan) -> Option<Diagnostic> {
+        let asks = |step: &StepPlan| matches!(step.action, ActionPlan::Ansible { local: true, .. });
+        if !plan.steps.iter().any(asks) || self.config.settings.allows_local(&plan.bundle, &plan.asks) {
+            return None;
+        }
+        let message = format!("{} asks to run plays on the factory itself, which nobody has allowed", plan.bundle);
+        Some(Diagnostic::error(None, message).hint(format!("allow it in {}", rule(plan, "local: true"))))
+    }
+
+    fn not_granted(&self, plan: &Plan) -> Vec<Diagnostic> {
+        let asked = plan.asks.env.iter().filter(|name| self.config.env.contains_key(*name) && !self.grants(plan, name));
+        asked
+            .map(|name| {
+                let message = format!("{} asks for {name} of the factory's environment, which nobody has allowed", plan.bundle);
+                Diagnostic::error(None, message).hint(format!("allow it in {}, or unset it", rule(plan, &format!("env: [{name}]"))))
+            })
+            .collect()
+    }
+
+    /// For the first lines of a run: (is a warning, text).
+    pub async fn lines(&self, plan: &Plan, cancel: &Cancel) -> Result<Vec<(bool, String)>, Cancelled> {
+        let mut lines = Vec::new();
+        let without = "what the definition brings runs as the factory's user, and can read what that can";
+        match self.standing(cancel).await? {
+            Standing::Up { .. } => {}
+            Standing::Off => lines.push((true, format!("wall: off, as the owner's settings say; {without}"))),
+            Standing::Lacking { reason, .. } => lines.push((true, format!("wall: none ({reason}); {without}"))),
+        }
+        if matches!(plan.origin, Origin::Script(_)) && self.lets_out(plan) {
+            lines.push((false, format!("wall: the source script of {} runs without it, as is allowed", plan.bundle)));
+        }
+        for name in self.config.env.keys().filter(|name| self.grants(plan, name)) {
+            lines.push((false, format!("{name} of the factory's environment is passed on, as is asked for and allowed")));
+        }
+        let kept = self.config.env.iter().filter(|(n, v)| env::is_proxy(n) && env::holds_password(v) && !self.grants(plan, n));
+        for (name, _) in kept {
+            lines.push((true, format!("{name} holds a password and is not passed on; `pass_env: [{name}]` asks for it")));
+        }
+        Ok(lines)
+    }
+
+    /// In one line, for `doctor`: whether all is well, and what there is.
+    pub async fn summary(&self, cancel: &Cancel) -> Result<(bool, String), Cancelled> {
+        let mode = self.config.settings.wall.name();
+        Ok(match self.standing(cancel).await? {
+            Standing::Up { version, nested: false } => (true, format!("{mode}: {version}")),
+            Standing::Up { version, nested: true } => {
+                (true, format!("{mode}: {version}, which lets namespaces be made behind it; 0.8 does not"))
+            }
+            Standing::Off => (true, "off: definitions run as this user, and can read what it can".into()),
+            Standing::Lacking { reason, hint } => (false, format!("{mode}: {reason}; {hint}")),
+        })
+    }
+}
+
+fn rule(plan: &Plan, what: &str) -> String {
+    format!("/etc/image-factory/config.yml: `allow: [{{definition: {}, {what}}}]`", plan.bundle)
+}
+
+/// What steps with a playbook set that would switch off what protects the factory.
+fn reserved(plan: &Plan) -> Vec<Diagnostic> {
+    let mut wrong = Vec::new();
+    for (index, step) in plan.steps.iter().enumerate() {
+        let ActionPlan::Ansible { extra_vars, .. } = &step.action else { continue };
+        let variables = step.env.keys().filter_map(|name| Some((format!("env.{name}"), env::reserved(name)?)));
+        let extra = extra_vars.keys().filter_map(|name| Some((format!("extra_vars.{name}"), env::reserved_variable(name)?)));
+        for (what, why) in variables.chain(extra) {
+            let message = format!("step {}, {}: `{what}` cannot be set: {why}", index + 1, step.name);
+            wrong.push(Diagnostic::error(None, message).hint("leave it out"));
+        }
+    }
+    wrong
+}

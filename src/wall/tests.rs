@@ -1,0 +1,185 @@
+//! What a definition is refused before a run, and what a program behind the wall gets; `test-tools/it/wall.rs` has the whole.
+use super::*;
+use crate::bundle::Asks;
+use crate::plan::{ActionPlan, Origin, Publication, StepPlan, TimeoutPlan};
+use crate::settings::Rule;
+
+/// Of a definition `images/x` that lies in `dir`, and in no tree.
+pub(crate) fn plan(dir: &Path) -> Plan {
+    Plan {
+        run: format!("test-{}", uuid::Uuid::new_v4()),
+        at: jiff::Timestamp::UNIX_EPOCH,
+        bundle: "images/x".into(),
+        bundle_dir: dir.into(),
+        family: "x".into(),
+        image_name: "x-1".into(),
+        cloud: "memory".into(),
+        how: String::new(),
+        site: None,
+        origin: Origin::Script("build.sh".into()),
+        builder: None,
+        ssh_user: "debian".into(),
+        steps: Vec::new(),
+        tidy: Vec::new(),
+        smoke: None,
+        publish: Publication {
+            name: "x-1".into(),
+            family: "x".into(),
+            properties: BTreeMap::new(),
+            tags: Vec::new(),
+            min_disk_gb: None,
+            min_ram_mb: 0,
+            visibility: crate::image::Visibility::Private,
+            members: Vec::new(),
+            protected: false,
+            hidden: false,
+        },
+        templates: Vec::new(),
+        timeouts: TimeoutPlan { boot: 5, ssh: 5, capture: 5, upload: 5, shutdown: 5, source: 5 },
+        commit: None,
+        ansible: None,
+        asks: Asks { definition: dir.into(), ..Asks::default() },
+        keep: None,
+    }
+}
+
+fn wall(settings: Settings, env: &[(&str, &str)]) -> Wall {
+    let path = [("PATH", "/usr/sbin:/usr/bin:/sbin:/bin")];
+    let env = path.iter().chain(env).map(|(n, v)| ((*n).to_owned(), (*v).to_owned())).collect();
+    Wall::new(Config { settings, env, home: None, hidden: Vec::new() })
+}
+
+async fn said(wall: &Wall, plan: &Plan) -> (Vec<String>, bool) {
+    let unfit = wall.unfit(plan, &Cancel::default()).await.unwrap();
+    (unfit.wrong.iter().map(ToString::to_string).collect(), unfit.refuses)
+}
+
+#[tokio::test]
+async fn a_step_cannot_set_what_protects_the_factory() {
+    let dir = tempfile::tempdir().unwrap();
+    let step = |name: &str, variable: Option<&str>| StepPlan {
+        name: "s".into(),
+        action: ActionPlan::Ansible {
+            playbook: "p.yml".into(),
+            extra_vars: variable.into_iter().map(|v| (v.to_owned(), "x".into())).collect(),
+            tags: Vec::new(),
+            local: false,
+        },
+        timeout: 5,
+        retries: 0,
+        env: [(name.to_owned(), "x".to_owned())].into(),
+        sudo: false,
+    };
+    let names = ["ANSIBLE_SSH_ARGS", "ANSIBLE_HOST_KEY_CHECKING", "IMAGE_FACTORY_RUN", "PATH", "LD_PRELOAD"];
+    let steps = names.iter().map(|name| step(name, None)).chain([step("FINE", Some("ansible_ssh_common_args"))]).collect();
+    let (said_of, refuses) = said(&wall(Settings::default(), &[]), &Plan { steps, ..plan(dir.path()) }).await;
+    assert_eq!((said_of.len(), refuses), (6, false), "{said_of:#?}");
+    let fine = ["ANSIBLE_CONFIG", "PYTHONPATH"].map(|name| step(name, Some("port"))).into();
+    assert!(said(&wall(Settings::default(), &[]), &Plan { steps: fine, ..plan(dir.path()) }).await.0.is_empty());
+}
+
+#[tokio::test]
+async fn the_environment_is_asked_for_and_allowed_by_name() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut plan = plan(dir.path());
+    plan.asks.env = vec!["OS_CLOUD".into()];
+    let env = [("OS_CLOUD", "mine"), ("OS_PASSWORD", "s3cret"), ("http_proxy", "http://u:s3cret@p")];
+    let (refused, refuses) = said(&wall(Settings::default(), &env), &plan).await;
+    assert!(refuses && refused[0].contains("asks for OS_CLOUD") && refused[0].contains("env: [OS_CLOUD]"), "{refused:?}");
+    let rule = Rule { definition: "images/*".into(), env: vec!["OS_CLOUD".into(), "OS_PASSWORD".into()], ..Rule::default() };
+    let allowed = wall(Settings { allow: vec![rule], ..Settings::default() }, &env);
+    assert!(said(&allowed, &plan).await.0.is_empty());
+    let room = tempfile::tempdir().unwrap();
+    let room = Room { plan: &plan, dir: room.path(), read: Vec::new(), source: false };
+    let cmd = Cmd::new("/usr/bin/env", Duration::from_secs(20)).env("OWN", "1");
+    let cmd = allowed.around(cmd, &room, &Cancel::default()).await.unwrap();
+    assert!(!format!("{cmd:?}").contains("mine"), "values are in no argument: {cmd:?}");
+    let told = exec::output(&cmd, &Cancel::default()).await.unwrap();
+    assert!(told.contains("OS_CLOUD=mine\n") && told.contains("OWN=1\n") && !told.contains("s3cret"), "{told}");
+    let lines = allowed.lines(&plan, &Cancel::default()).await.unwrap();
+    assert!(lines.iter().any(|(warning, text)| *warning && text.contains("http_proxy holds a password")), "{lines:?}");
+}
+
+/// A base that is built first was not validated with what the owner allows: its run asks.
+#[tokio::test]
+async fn plays_on_the_factory_are_the_owners_to_allow() {
+    let dir = tempfile::tempdir().unwrap();
+    let action = ActionPlan::Ansible { playbook: "p.yml".into(), extra_vars: Default::default(), tags: Vec::new(), local: true };
+    let step = StepPlan { name: "s".into(), action, timeout: 5, retries: 0, env: BTreeMap::new(), sudo: false };
+    let plan = Plan { steps: vec![step], ..plan(dir.path()) };
+    let (refused, refuses) = said(&wall(Settings::default(), &[]), &plan).await;
+    assert!(refuses && refused.len() == 1 && refused[0].contains("local: true"), "{refused:?}");
+    let rule = Rule { definition: "images/x".into(), local: true, ..Rule::default() };
+    let allowed = wall(Settings { allow: vec![rule], ..Settings::default() }, &[]);
+    assert!(said(&allowed, &plan).await.0.is_empty());
+}
+
+#[tokio::test]
+async fn a_name_does_not_make_a_definition_the_shipped_one() {
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::write(dir.path().join("build.sh"), "#!/bin/sh\n").unwrap();
+    let mut plan = plan(dir.path());
+    plan.bundle = "os/debian-12".into();
+    plan.asks.unwalled = true;
+    plan.asks.env = vec!["MIRROR".into()];
+    let env = [("MIRROR", "http://x")];
+    let (refused, refuses) = said(&wall(Settings::default(), &env), &plan).await;
+    assert_eq!((refused.len(), refuses), (2, true), "{refused:?}");
+    assert!(refused[1].contains("build it anew if you changed it") && refused[1].contains("unwalled: true"), "{refused:?}");
+    plan.bundle_dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("os/debian-12");
+    plan.asks.definition = plan.bundle_dir.clone();
+    assert!(said(&wall(Settings::default(), &env), &plan).await.0.is_empty());
+    plan.bundle = "os/another".into();
+    assert!(said(&wall(Settings::default(), &env), &plan).await.1);
+}
+
+#[tokio::test]
+async fn required_means_required() {
+    let dir = tempfile::tempdir().unwrap();
+    let required = Settings { wall: Mode::Required, ..Settings::default() };
+    let env = BTreeMap::from([("PATH".to_owned(), dir.path().display().to_string())]);
+    let without = Wall::new(Config { settings: required, env, home: None, hidden: Vec::new() });
+    let (refused, refuses) = said(&without, &plan(dir.path())).await;
+    assert!(refuses && refused[0].contains("bubblewrap is not installed"), "{refused:?}");
+    assert!(!without.summary(&Cancel::default()).await.unwrap().0);
+}
+
+/// In a virtual environment in a home, and as pip --user puts it: the home is not seen, and Ansible runs.
+#[tokio::test]
+async fn ansible_runs_from_a_home_that_is_not_seen() {
+    use std::process::Command;
+    let dir = tempfile::tempdir().unwrap();
+    let home = dir.path().join("home");
+    std::fs::create_dir_all(home.join(".local/bin")).unwrap();
+    std::fs::write(home.join("secret"), "s3cret").unwrap();
+    let venv = home.join("venv");
+    let made = Command::new("/usr/bin/python3").args(["-m", "venv", "--without-pip", "--system-site-packages"]).arg(&venv).status();
+    assert!(made.unwrap().success());
+    let script = std::fs::read_to_string("/usr/bin/ansible-playbook").unwrap();
+    let body = script.split_once('\n').unwrap().1;
+    let put = |path: PathBuf, python: &str| {
+        std::fs::write(&path, format!("#!{python}\n{body}")).unwrap();
+        std::fs::set_permissions(&path, PermissionsExt::from_mode(0o755)).unwrap();
+        path
+    };
+    let in_venv = put(venv.join("bin/ansible-playbook"), &venv.join("bin/python").display().to_string());
+    let of_user = put(home.join(".local/bin/ansible-playbook"), "/usr/bin/python3");
+    let plan = plan(dir.path());
+    for program in [in_venv, of_user] {
+        let path = format!("{}:/usr/bin:/bin", program.parent().unwrap().display());
+        let config =
+            Config { settings: Settings::default(), env: [("PATH".to_owned(), path)].into(), home: Some(home.clone()), hidden: Vec::new() };
+        let wall = Wall::new(config);
+        let definition = tempfile::tempdir().unwrap();
+        let plan = Plan { bundle_dir: definition.path().into(), asks: Asks::default(), ..plan.clone() };
+        let room = tempfile::tempdir().unwrap();
+        let room = Room { plan: &plan, dir: room.path(), read: Vec::new(), source: false };
+        let cmd = Cmd::new(ANSIBLE, Duration::from_secs(60)).arg("--version");
+        let told = exec::output(&wall.around(cmd, &room, &Cancel::default()).await.unwrap(), &Cancel::default()).await.unwrap();
+        assert!(told.contains("core") && told.contains(&program.display().to_string()), "{told}");
+        let look =
+            Cmd::new("/bin/sh", Duration::from_secs(20)).args(["-c".to_owned(), format!("cat {}/secret || echo unseen", home.display())]);
+        let told = exec::output(&wall.around(look, &room, &Cancel::default()).await.unwrap(), &Cancel::default()).await.unwrap();
+        assert_eq!(told, "unseen\n");
+    }
+}
