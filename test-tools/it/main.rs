@@ -11,6 +11,8 @@ mod http;
 mod local;
 mod remote;
 mod setup;
+#[path = "../small_disk.rs"]
+mod small_disk;
 mod sshd;
 mod support;
 #[path = "../tiny_disk.rs"]
