@@ -22,6 +22,7 @@ use crate::run::{Home, Setup, Show};
 mod build;
 mod doctor;
 pub mod exit;
+mod guest_wire;
 mod image;
 mod plan;
 mod reference;
@@ -126,6 +127,9 @@ pub enum Command {
     /// Print the command-line reference, as in CLI.md
     #[command(hide = true)]
     Reference,
+    /// Carry the frames of a machine of the local cloud
+    #[command(hide = true)]
+    GuestWire(guest_wire::Args),
 }
 
 /// What a command works with: options, environment and a way to be stopped.
@@ -139,6 +143,9 @@ pub struct Context {
 /// Parses the command line, runs the command, and gives the exit code of `exit::HELP`.
 pub fn main() -> ExitCode {
     let cli = Cli::parse();
+    if let Command::GuestWire(args) = cli.command {
+        return guest_wire::run(args).unwrap_or_else(|failure| failure.report());
+    }
     let context = match Context::new(cli.common) {
         Ok(context) => context,
         Err(failure) => return failure.report(),
@@ -174,6 +181,7 @@ async fn dispatch(context: &Context, command: Command) -> Result<ExitCode, Failu
             clap_complete::generate(shell, &mut <Cli as clap::CommandFactory>::command(), "image-factory", &mut std::io::stdout());
             Ok(ExitCode::SUCCESS)
         }
+        Command::GuestWire(args) => guest_wire::run(args),
         Command::Reference => {
             out(&reference::text());
             Ok(ExitCode::SUCCESS)
@@ -247,7 +255,8 @@ impl Context {
             AccelArg::Tcg => Accel::Tcg,
             AccelArg::Kvm => Accel::Kvm,
         };
-        let config = LocalConfig { home: self.home.data.clone(), runtime: self.home.runtime.clone(), accel };
+        let config =
+            LocalConfig { home: self.home.data.clone(), runtime: self.home.runtime.clone(), accel, program: std::env::current_exe().ok() };
         Ok((Box::new(Local::new(config)), format!("cloud: local ({why})")))
     }
 
