@@ -2,7 +2,7 @@
 BIN = $${CARGO_TARGET_DIR:-target}/release/image-factory
 
 .DEFAULT_GOAL := help
-.PHONY: help build-images build-os create create-undo validate test test-failures test-os test-moments test-openstack test-os-openstack test-lifecycle test-openstack-moments check reference deps clean purge
+.PHONY: help build-images build-os create create-undo validate test test-failures test-guest-network test-os test-moments test-openstack test-os-openstack test-lifecycle test-openstack-moments check reference deps clean purge
 
 help: ## Say what there is
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | awk -F'\t' '{ printf "  make %-22s %s\n", $$1, $$2 }'
@@ -39,6 +39,11 @@ test: ## All tests, real virtual machines included (about a quarter of an hour)
 test-failures: ## What goes wrong, done to real machines (about ten minutes)
 	@setup/dependencies build run test
 	cargo test --locked --test vm -- --ignored --test-threads=1 failures
+
+test-guest-network: ## What a hostile guest reaches of this machine (a minute)
+	@setup/dependencies build run test
+	cargo build --locked
+	cargo test --locked --lib -- --ignored --nocapture --test-threads=1 guest_network
 
 test-os: ## os/debian-12 with all its checks, and images that must not pass (about a quarter of an hour)
 	@setup/dependencies build run test

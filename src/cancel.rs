@@ -51,6 +51,11 @@ impl Cancel {
         self.fast.cancelled().await;
     }
 
+    /// For one run of several: stopped with all of them, and by itself.
+    pub fn child(&self) -> Cancel {
+        Cancel { orderly: self.orderly.child_token(), fast: self.fast.child_token() }
+    }
+
     /// For the way home: not cancelled by the first signal, cancelled by the second.
     pub fn for_unwind(&self) -> Cancel {
         Cancel { orderly: self.fast.clone(), fast: self.fast.clone() }

@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 use crate::exec::{Cmd, Limits};
 
 #[cfg(test)]
-mod tests;
+pub mod tests;
 
 /// Formats that are taken as they are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -197,20 +197,46 @@ const CHECK_CPU: Duration = Duration::from_secs(300);
 /// Has the tables of a qcow2 looked through: a download may have been cut off. Paths are absolute here and below, as
 /// `qemu-img` takes what looks like `nbd:` for a protocol.
 pub fn check(file: &Path, deadline: Duration) -> Cmd {
-    let limits = Limits { address_space: Some(ADDRESS_SPACE), cpu: Some(CHECK_CPU) };
+    let limits = Limits { address_space: Some(ADDRESS_SPACE), cpu: Some(CHECK_CPU), file_size: Some(0) };
     Cmd::new("qemu-img", deadline).args(["check", "-q", "-f", "qcow2"]).arg(file).limits(limits)
 }
 
 /// Has an image written anew. `format` is what it is: `qemu-img` never guesses. To compress a large one takes its time, so the
-/// deadline alone bounds that.
+/// deadline alone bounds that. A small image may say that it holds much: what is written leaves the disk its floor.
 pub fn convert(from: &Path, format: Format, how: &[&str], to: &Path, deadline: Duration) -> Cmd {
-    let limits = Limits { address_space: Some(ADDRESS_SPACE), cpu: None };
+    let limits = Limits { address_space: Some(ADDRESS_SPACE), cpu: None, file_size: room(to) };
     let cmd = Cmd::new("qemu-img", deadline).args(["convert", "-f", format.name()]).args(how.iter().copied());
     cmd.arg(from).arg(to).limits(limits)
 }
 
+/// What a file system holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Space {
+    /// Bytes free for this user.
+    pub free: u64,
+    pub total: u64,
+}
+
+const MIB: u64 = 1 << 20;
+
+/// Bytes of a file system of `total` bytes that no stranger's data may take: the factory's own records lie there too.
+/// A fiftieth, at least 1 GiB and at most 4 GiB; of a file system below 10 GiB a tenth.
+pub fn floor(total: u64) -> u64 {
+    (total / 50).clamp(1024 * MIB, 4096 * MIB).min(total / 10)
+}
+
+/// Bytes that may still be written where `path` is, or will be, until its floor is reached. `None`: it cannot be asked.
+pub fn room(path: &Path) -> Option<u64> {
+    space(path).map(|space| space.free.saturating_sub(floor(space.total)))
+}
+
 /// Bytes free for this user where `path` is, or will be.
 pub fn free_bytes(path: &Path) -> Option<u64> {
+    space(path).map(|space| space.free)
+}
+
+/// What the file system holds on which `path` is, or will be.
+pub fn space(path: &Path) -> Option<Space> {
     let there = path.ancestors().find(|p| p.exists())?;
     let name = std::ffi::CString::new(there.as_os_str().as_bytes()).ok()?;
     let mut stat = std::mem::MaybeUninit::<libc::statvfs>::uninit();
@@ -221,5 +247,5 @@ pub fn free_bytes(path: &Path) -> Option<u64> {
         }
         stat.assume_init()
     };
-    Some(stat.f_bavail * stat.f_frsize)
+    Some(Space { free: stat.f_bavail * stat.f_frsize, total: stat.f_blocks * stat.f_frsize })
 }

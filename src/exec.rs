@@ -39,6 +39,8 @@ pub struct Cmd {
     pub dir: Option<PathBuf>,
     pub deadline: Duration,
     pub limits: Limits,
+    /// Open files that the program gets, under the numbers they have here. They must stay open until it is started.
+    pub inherit: Vec<i32>,
 }
 
 /// Without the environment: an owner may let a secret into it.
@@ -56,12 +58,15 @@ pub struct Limits {
     pub address_space: Option<u64>,
     /// Time of the processor, not of the clock.
     pub cpu: Option<Duration>,
+    /// Bytes of the longest file that it may write; beyond that it is killed (`killed by signal 25`).
+    pub file_size: Option<u64>,
 }
 
 impl Limits {
     /// Called between fork and exec, where only plain system calls are allowed.
     fn set(self) -> std::io::Result<()> {
-        let limits = [(libc::RLIMIT_AS, self.address_space), (libc::RLIMIT_CPU, self.cpu.map(|d| d.as_secs().max(1)))];
+        let cpu = self.cpu.map(|d| d.as_secs().max(1));
+        let limits = [(libc::RLIMIT_AS, self.address_space), (libc::RLIMIT_CPU, cpu), (libc::RLIMIT_FSIZE, self.file_size)];
         for (what, most) in limits.into_iter().filter_map(|(what, most)| Some((what, most?))) {
             let limit = libc::rlimit { rlim_cur: most, rlim_max: most };
             // SAFETY: plain system call; `limit` lives until it returns.
@@ -84,6 +89,7 @@ impl Cmd {
             dir: None,
             deadline,
             limits: Limits::default(),
+            inherit: Vec::new(),
         }
     }
 
@@ -123,6 +129,13 @@ impl Cmd {
         self
     }
 
+    /// Hands an open file on; see [`Cmd::inherit`].
+    #[must_use]
+    pub fn inherit(mut self, file: &impl std::os::fd::AsRawFd) -> Self {
+        self.inherit.push(file.as_raw_fd());
+        self
+    }
+
     fn name(&self) -> String {
         Path::new(&self.program).file_name().unwrap_or(&self.program).to_string_lossy().into_owned()
     }
@@ -148,6 +161,15 @@ impl Cmd {
         if limits != Limits::default() {
             // SAFETY: `set` makes system calls and allocates nothing.
             unsafe { command.pre_exec(move || limits.set()) };
+        }
+        for fd in self.inherit.iter().copied() {
+            // Only in the child: what other threads start meanwhile gets none of it.
+            let keep = move || match unsafe { libc::fcntl(fd, libc::F_SETFD, 0) } {
+                0 => Ok(()),
+                _ => Err(std::io::Error::last_os_error()),
+            };
+            // SAFETY: one system call, which allocates nothing.
+            unsafe { command.pre_exec(keep) };
         }
         command
     }

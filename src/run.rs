@@ -297,7 +297,7 @@ async fn one(setup: &Setup<'_>, bundle: &Bundle) -> Ended {
             return Ended::not_begun(e);
         }
     };
-    let cx = Cx { ledger, events: events.clone(), cancel: setup.cancel.clone() };
+    let cx = Cx { ledger, events: events.clone(), cancel: setup.cancel.child() };
     let outcome = build_in(setup, &plan, &cx).await;
     finish(setup, bundle, &plan, &dir, &cx, &recorder, outcome, begin).await
 }

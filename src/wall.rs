@@ -207,7 +207,7 @@ impl Wall {
 
     fn limits(&self) -> Limits {
         let wanted = self.config.settings.limits;
-        Limits { address_space: wanted.memory_mb.map(|mb| mb << 20), cpu: wanted.cpu }
+        Limits { address_space: wanted.memory_mb.map(|mb| mb << 20), cpu: wanted.cpu, ..Limits::default() }
     }
 
     /// The definition and what the owner shows to all, without what is hidden, wherever that lies.

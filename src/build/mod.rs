@@ -25,6 +25,7 @@ mod machine;
 mod provision;
 mod smoke;
 mod source;
+pub mod space;
 #[cfg(test)]
 mod tests;
 pub mod tidy;
@@ -122,6 +123,8 @@ pub enum BuildError {
     #[error("cannot write {path}: {source}")]
     Io { path: PathBuf, source: std::io::Error },
     #[error(transparent)]
+    Space(space::Short),
+    #[error(transparent)]
     Cancelled(#[from] Cancelled),
 }
 
@@ -162,7 +165,7 @@ impl Site<'_> {
         self.cx.cancel.check()?;
         let begin = Instant::now();
         self.cx.events.emit(Event::StageStarted { stage });
-        let result = work.await;
+        let result = space::watched(self, work).await;
         let seconds = seconds(begin.elapsed());
         self.cx.events.emit(match &result {
             Ok(_) => Event::StageDone { stage, seconds },
@@ -176,7 +179,8 @@ impl Site<'_> {
 pub async fn build(site: &Site<'_>) -> Outcome {
     let mut up = None;
     let result = line(site, &mut up).await;
-    let keep = site.keep_on_failure && matches!(&result, Err(e) if !e.is_cancelled());
+    // A machine that filled the disk is not left to it.
+    let keep = site.keep_on_failure && matches!(&result, Err(e) if !e.is_cancelled() && !matches!(e, BuildError::Space(_)));
     if keep && up.is_some() {
         return Outcome { result, leaks: Vec::new(), kept: up };
     }
@@ -197,7 +201,11 @@ async fn line(site: &Site<'_>, up: &mut Option<Opened>) -> Result<Built, BuildEr
             let provisioned = site.stage(Stage::Provision, provision::steps(site, &mut builder)).await;
             if let Until::Provisioned(person) = site.until {
                 let opened = builder.opened(site)?;
-                person.open(&opened, provisioned.as_ref().err()).await;
+                let open = async {
+                    person.open(&opened, provisioned.as_ref().err()).await;
+                    Ok(())
+                };
+                space::watched(site, open).await?;
                 return provisioned.map(|()| Built::ShellEnded);
             }
             provisioned?;

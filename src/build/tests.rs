@@ -352,30 +352,34 @@ async fn a_machine_that_does_not_come_back_fails_and_is_tried_no_further() {
     assert!(later.iter().all(|one| skipped.contains(one)), "{skipped:?}");
 }
 
+/// A machine on which a step never ends.
+struct Hang(Fake);
+
+struct HangRemote(Arc<dyn Remote>);
+
+#[async_trait]
+impl Connect for Hang {
+    async fn connect(&self, target: &Target, limit: Duration) -> Result<Arc<dyn Remote>, RemoteError> {
+        Ok(Arc::new(HangRemote(self.0.connect(target, limit).await?)))
+    }
+}
+
+#[async_trait]
+impl Remote for HangRemote {
+    async fn exec(&self, command: Command, output: OnOutput) -> Result<Exit, RemoteError> {
+        if command.script.contains("install-it") { std::future::pending().await } else { self.0.exec(command, output).await }
+    }
+    async fn put(&self, a: &Path, b: &str, c: bool, d: Duration, e: OnProgress) -> Result<(), RemoteError> {
+        self.0.put(a, b, c, d, e).await
+    }
+    async fn ping(&self, limit: Duration) -> Result<(), RemoteError> {
+        self.0.ping(limit).await
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_builder_that_powers_off_in_mid_step_is_named() {
     let world = World::new();
-    // The step never ends; the watch must.
-    struct Hang(Fake);
-    struct HangRemote(Arc<dyn Remote>);
-    #[async_trait]
-    impl Connect for Hang {
-        async fn connect(&self, target: &Target, limit: Duration) -> Result<Arc<dyn Remote>, RemoteError> {
-            Ok(Arc::new(HangRemote(self.0.connect(target, limit).await?)))
-        }
-    }
-    #[async_trait]
-    impl Remote for HangRemote {
-        async fn exec(&self, command: Command, output: OnOutput) -> Result<Exit, RemoteError> {
-            if command.script.contains("install-it") { std::future::pending().await } else { self.0.exec(command, output).await }
-        }
-        async fn put(&self, a: &Path, b: &str, c: bool, d: Duration, e: OnProgress) -> Result<(), RemoteError> {
-            self.0.put(a, b, c, d, e).await
-        }
-        async fn ping(&self, limit: Duration) -> Result<(), RemoteError> {
-            self.0.ping(limit).await
-        }
-    }
     let plan = world.plan();
     let cx = Cx { ledger: Ledger::open(&world.dir.path().join("l")).unwrap(), events: Events::default(), cancel: Cancel::default() };
     let site = Site {
@@ -396,6 +400,49 @@ async fn a_builder_that_powers_off_in_mid_step_is_named() {
     };
     let (outcome, ()) = tokio::join!(build(&site), off);
     assert_eq!(outcome.result.unwrap_err().to_string(), "the builder was lost: it is gone: killed");
+}
+
+/// A guest or a script that fills the disk: the run ends before the ledger cannot be written, and everything is unwound.
+#[test]
+fn a_disk_that_gets_full_ends_the_run() {
+    crate::disk::tests::small_disk::on_small_disk(64, |dir| {
+        let runtime = tokio::runtime::Runtime::new().unwrap();
+        runtime.block_on(fill(dir));
+    });
+}
+
+async fn fill(dir: &std::path::Path) {
+    let world = World::new();
+    let before = world.cloud.snapshot();
+    let plan = world.plan();
+    let all = Cancel::default();
+    let cx = Cx { ledger: Ledger::open(&dir.join("l")).unwrap(), events: Events::default(), cancel: all.child() };
+    let site = Site {
+        cloud: &world.cloud,
+        connect: &Hang(world.fake.clone()),
+        cx: &cx,
+        plan: &plan,
+        scratch: world.dir.path().into(),
+        work: dir.into(),
+        downloads: dir.join("downloads"),
+        until: Until::Published,
+        keep_on_failure: true,
+        wall: &no_wall(),
+    };
+    let filling = async {
+        tokio::time::sleep(Duration::from_millis(300)).await;
+        std::fs::write(dir.join("overlay"), vec![1; 60 << 20]).unwrap();
+    };
+    let begin = std::time::Instant::now();
+    let (outcome, ()) = tokio::join!(build(&site), filling);
+    let error = outcome.result.unwrap_err();
+    let said = error.to_string();
+    assert!(said.contains("nearly full") && said.contains("overlay with 60 MiB"), "{said}");
+    assert!(!error.is_cancelled() && outcome.kept.is_none() && outcome.leaks.is_empty(), "{:?}", outcome.leaks);
+    assert!(begin.elapsed() < Duration::from_secs(10), "{:?}", begin.elapsed());
+    assert_eq!(world.cloud.snapshot(), before);
+    assert_eq!(cx.ledger.entries(), [], "the ledger was written to the end");
+    assert!(all.check().is_ok(), "other runs go on");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -14,6 +14,7 @@ use crate::run;
 const PROGRAMS: &[(&str, &str, &str)] = &[
     ("qemu-system-x86_64", "--version", "machines of the local cloud"),
     ("qemu-img", "--version", "disks of the local cloud"),
+    ("passt", "--version", "keeping machines of the local cloud from this host's services"),
     ("ansible-playbook", "--version", "`ansible` steps"),
     ("ssh", "-V", "`ansible` steps and `shell`"),
     ("bwrap", "--version", "the wall around what definitions bring"),

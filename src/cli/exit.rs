@@ -152,9 +152,12 @@ fn run_code(e: &RunError) -> u8 {
         RunError::Cloud(_) | RunError::Refused(_) | RunError::Io { .. } | RunError::Output(_) => CLOUD,
         RunError::Build(e) if e.is_cancelled() => STOPPED,
         RunError::Build(e) => match e {
-            BuildError::Cloud(_) | BuildError::NotReady { .. } | BuildError::Io { .. } | BuildError::Wall(_) | BuildError::Cancelled(_) => {
-                CLOUD
-            }
+            BuildError::Cloud(_)
+            | BuildError::NotReady { .. }
+            | BuildError::Io { .. }
+            | BuildError::Wall(_)
+            | BuildError::Space(_)
+            | BuildError::Cancelled(_) => CLOUD,
             BuildError::Source { .. }
             | BuildError::Fetch(_)
             | BuildError::Step { .. }
@@ -173,6 +176,9 @@ pub fn run_hint(e: &RunError) -> Option<String> {
         RunError::Cloud(e) | RunError::Build(BuildError::Cloud(e)) => cloud_hint(e),
         RunError::Build(BuildError::Step { .. } | BuildError::StepRemote { .. }) => {
             Some("`image-factory shell BUNDLE` opens the builder as the step left it; --keep-on-failure leaves it up".into())
+        }
+        RunError::Build(BuildError::Space(_)) => {
+            Some("free some space, or set IMAGE_FACTORY_HOME to a larger disk; `image-factory image prune` removes old images".into())
         }
         RunError::Build(BuildError::Fetch(e)) => e.hint().map(str::to_owned),
         RunError::Build(BuildError::Smoke { .. }) => Some("--keep-on-failure leaves the tested machine up".into()),

@@ -24,6 +24,7 @@ mod build;
 mod clouds;
 mod doctor;
 pub mod exit;
+mod guest_wire;
 mod image;
 mod places;
 mod plan;
@@ -135,6 +136,9 @@ pub enum Command {
     /// Render templates for the process that started this one, within the bounds of this one
     #[command(hide = true)]
     RenderTemplates { file: i32 },
+    /// Carry the frames of a machine of the local cloud
+    #[command(hide = true)]
+    GuestWire(guest_wire::Args),
 }
 
 /// What a command works with: options, environment and a way to be stopped.
@@ -163,8 +167,12 @@ fn keep_memory_private() {
 
 /// Parses the command line, runs the command, and gives the exit code of `exit::HELP`.
 pub fn main() -> ExitCode {
-    keep_memory_private();
     let cli = Cli::parse();
+    if let Command::GuestWire(args) = cli.command {
+        // It holds no secret, and has to be found by the mark in its environment, which nobody could read of a private process.
+        return guest_wire::run(args).unwrap_or_else(|failure| failure.report());
+    }
+    keep_memory_private();
     if let Command::RenderTemplates { file } = cli.command {
         // Before anything else is set up: signals end it, and it needs neither a home nor a runtime.
         return match output::serve(file) {
@@ -207,6 +215,7 @@ async fn dispatch(context: &Context, command: Command) -> Result<ExitCode, Failu
             clap_complete::generate(shell, &mut <Cli as clap::CommandFactory>::command(), "image-factory", &mut std::io::stdout());
             Ok(ExitCode::SUCCESS)
         }
+        Command::GuestWire(_) => unreachable!("it was done before"),
         Command::Reference => {
             out(&reference::text());
             Ok(ExitCode::SUCCESS)
@@ -272,7 +281,8 @@ impl Context {
             AccelArg::Tcg => Accel::Tcg,
             AccelArg::Kvm => Accel::Kvm,
         };
-        let config = LocalConfig { home: self.home.data.clone(), runtime: self.home.runtime.clone(), accel };
+        let config =
+            LocalConfig { home: self.home.data.clone(), runtime: self.home.runtime.clone(), accel, program: std::env::current_exe().ok() };
         Ok((Box::new(Local::new(config)), format!("cloud: local ({why})")))
     }
 

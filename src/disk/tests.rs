@@ -145,3 +145,35 @@ fn images_of_qemu_img_pass() {
 fn this_machine_has_room() {
     assert!(free_bytes(Path::new("/tmp/not/there/yet")).unwrap() > 0);
 }
+
+#[path = "../../test-tools/small_disk.rs"]
+pub mod small_disk;
+
+#[test]
+fn a_floor_is_kept_of_every_disk() {
+    const GIB: u64 = 1 << 30;
+    assert_eq!(floor(GIB), GIB / 10);
+    assert_eq!(floor(20 * GIB), GIB);
+    assert_eq!(floor(100 * GIB), 2 * GIB);
+    assert_eq!(floor(10_000 * GIB), 4 * GIB);
+    small_disk::on_small_disk(64, |dir| {
+        let before = space(dir).unwrap();
+        assert_eq!(before.total, 64 << 20);
+        std::fs::write(dir.join("x"), vec![1; 60 << 20]).unwrap();
+        assert!(room(dir) == Some(0) && space(dir).unwrap().free < floor(before.total));
+    });
+}
+
+/// Ones that do not compress, said to be 60 MiB, to a disk of 64 of which 6.4 are the factory's own.
+#[test]
+fn an_image_is_not_written_beyond_the_floor() {
+    small_disk::on_small_disk(64, |dir| {
+        let from = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(from.path(), vec![7; 62 << 20]).unwrap();
+        let cmd = convert(from.path(), Format::Raw, &["-O", "raw"], &dir.join("to"), Duration::from_secs(60));
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        let said = runtime.block_on(crate::exec::output(&cmd, &crate::cancel::Cancel::default())).unwrap_err().to_string();
+        assert!(said.contains("killed by signal 25") || said.contains("File too large"), "{said}");
+        assert!(space(dir).unwrap().free >= floor(64 << 20) - (1 << 20));
+    });
+}

@@ -13,6 +13,10 @@ use crate::disk;
 
 /// Bytes a second below which a connection counts as stalled.
 const CRAWL: f64 = 1024.0;
+/// Most bytes of a file of which no server says how long it is.
+const UNTOLD: u64 = 64 << 30;
+/// Bytes between two looks at what is free: others write to the disk meanwhile.
+const LOOK: u64 = 8 << 20;
 
 pub struct Download<'a> {
     pub client: &'a Client,
@@ -144,6 +148,7 @@ impl Download<'_> {
     async fn body(&self, mut response: Response, total: Option<u64>, state: &mut State, job: &Job) -> Result<(), Failed> {
         let mut progress = Progress::new(job);
         let (mut since, mut came) = (Instant::now(), 0);
+        let mut looked = state.part.length();
         loop {
             let chunk = job.wait(self.shown, response.chunk()).await?.map_err(|e| self.failed(&e))?;
             let Some(chunk) = chunk else { break };
@@ -156,7 +161,16 @@ impl Download<'_> {
             }
             state.part.push(chunk).await?;
             let length = state.part.length();
-            if length > disk::LARGEST {
+            match total {
+                // Not a byte more than was promised gets to the disk's account.
+                Some(total) if length > total => break,
+                None if length > UNTOLD => {
+                    return Err(self.too_large(length, format!("at most {UNTOLD} are taken of what has no length")).into());
+                }
+                _ => {}
+            }
+            if length - looked >= LOOK {
+                looked = length;
                 self.fits(length, length)?;
             }
             progress.tell(length, total.unwrap_or(0));
@@ -173,15 +187,21 @@ impl Download<'_> {
         }
     }
 
+    /// Whether `total` bytes, of which `have` are here, leave the disk its floor.
     fn fits(&self, total: u64, have: u64) -> Result<(), FetchError> {
-        let too_large = |reason: String| Err(FetchError::TooLarge { what: self.shown.to_string(), bytes: total, reason });
         if total > disk::LARGEST {
-            return too_large(format!("at most {} are taken", disk::LARGEST));
+            return Err(self.too_large(total, format!("at most {} are taken", disk::LARGEST)));
         }
-        match disk::free_bytes(&self.slot.part()) {
-            Some(free) if total.saturating_sub(have) > free => too_large(format!("only {free} are free where downloads are kept")),
+        match disk::room(&self.slot.part()) {
+            Some(room) if total.saturating_sub(have) > room || room == 0 => {
+                Err(self.too_large(total, format!("only {room} more may be written where downloads are kept")))
+            }
             _ => Ok(()),
         }
+    }
+
+    fn too_large(&self, bytes: u64, reason: String) -> FetchError {
+        FetchError::TooLarge { what: self.shown.to_string(), bytes, reason }
     }
 
     fn failed(&self, e: &reqwest::Error) -> Failed {

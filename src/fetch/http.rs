@@ -10,7 +10,7 @@ use super::{FetchError, Job, Patience, Place};
 use crate::http::{innermost, retry_after};
 
 /// Longer lists of checksums are none.
-const LONGEST_LIST: usize = 4 << 20;
+pub const LONGEST_LIST: usize = 4 << 20;
 const REDIRECTS: usize = 10;
 
 /// Proxies are those of the environment.
@@ -31,6 +31,8 @@ pub fn client(patience: &Patience) -> Result<Client, FetchError> {
         .read_timeout(patience.idle)
         .tcp_keepalive(Duration::from_secs(30))
         .redirect(policy)
+        // A URL's query may hold a key, and would go to whom the server redirects to.
+        .referer(false)
         .build()
         .map_err(|e| FetchError::Client(innermost(&e)))
 }

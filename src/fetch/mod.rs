@@ -208,9 +208,33 @@ impl Fetch {
         job.events.doing(format!("looking {} up in {list}", of.name()));
         let text = match list {
             Place::Url(url) => http::text(&http::client(&self.patience)?, &self.patience, url, list, job).await?,
-            Place::File(path) => std::fs::read(path).map_err(FetchError::io("read", path))?,
+            Place::File(path) => read_list(path)?,
         };
         let found = sums::find(&String::from_utf8_lossy(&text), &of.name(), &list.name());
         found.map_err(|source| FetchError::Sums { list: list.to_string(), source })
+    }
+}
+
+/// A list that lies on this machine: a plain file, and no longer than a list is.
+fn read_list(path: &Path) -> Result<Vec<u8>, FetchError> {
+    use std::io::Read;
+    use std::os::unix::fs::OpenOptionsExt;
+    let open = || {
+        // A pipe that nobody writes to is not waited for.
+        let file = std::fs::File::options().read(true).custom_flags(libc::O_NONBLOCK).open(path)?;
+        match file.metadata()?.is_file() {
+            true => Ok(file),
+            false => Err(std::io::Error::other("it is no plain file")),
+        }
+    };
+    let mut text = Vec::new();
+    let file = open().map_err(FetchError::io("read", path))?;
+    file.take(http::LONGEST_LIST as u64 + 1).read_to_end(&mut text).map_err(FetchError::io("read", path))?;
+    match text.len() {
+        0..=http::LONGEST_LIST => Ok(text),
+        bytes => {
+            let reason = "a list of checksums is shorter".into();
+            Err(FetchError::TooLarge { what: path.display().to_string(), bytes: bytes as u64, reason })
+        }
     }
 }

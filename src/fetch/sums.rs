@@ -3,6 +3,9 @@
 //! holds one bare checksum. The signature is not verified: who cares takes the list over https.
 use crate::digest::{Algorithm, Digest};
 
+/// Bytes of the longest name of a file.
+const LONGEST_NAME: usize = 255;
+
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum SumsError {
     #[error("`{name}` is not in it{}", instead(.near))]
@@ -55,7 +58,9 @@ pub fn find(text: &str, name: &str, list: &str) -> Result<Digest, SumsError> {
         (Some(digest), _) => Ok(digest.clone()),
         (None, Some(Entry { value: Value::Weak(kind), .. })) => Err(SumsError::Weak { name: name.into(), kind }),
         _ => {
-            let names = entries.iter().filter_map(|e| e.name);
+            // The comparison takes memory by the product of both lengths, and the name is shown.
+            let plain = |n: &&str| n.len() <= LONGEST_NAME && n.bytes().all(|b| b.is_ascii_graphic());
+            let names = entries.iter().filter_map(|e| e.name).filter(plain);
             let nearness = |n: &str| strsim::normalized_damerau_levenshtein(n, name);
             let near = names.filter(|n| nearness(n) >= 0.6).max_by(|a, b| nearness(a).total_cmp(&nearness(b)));
             Err(SumsError::NotListed { name: name.into(), near: near.map(str::to_owned) })
@@ -140,6 +145,18 @@ mod tests {
         let dated = format!("# x-20261101.qcow2: 5 bytes\nSHA256 (x-20261101.qcow2) = {A}\n");
         assert_eq!(find(&dated, "x.qcow2", "x.qcow2.CHECKSUM").unwrap().hex, A);
         assert!(matches!(find(&dated, "x.qcow2", "CHECKSUM"), Err(SumsError::NotListed { .. })));
+    }
+
+    /// Names that are compared cost memory by their length; the whole list is 4 MiB at most.
+    #[test]
+    fn a_hostile_name_is_neither_compared_nor_shown() {
+        let long = "x".repeat(4 << 20);
+        let begin = std::time::Instant::now();
+        for name in [&long[..], "x.qcow\u{1b}[2J", "x.qco\u{202e}w"] {
+            let said = found(&format!("{A}  {name}\n{B}  y\n")).unwrap_err().to_string();
+            assert_eq!(said, "`x.qcow2` is not in it");
+        }
+        assert!(begin.elapsed().as_secs() < 2, "{:?}", begin.elapsed());
     }
 
     #[test]

@@ -24,8 +24,8 @@ pub const LARGEST: u64 = 1 << 40;
 /// Memory that a decoder may take: xz -9 needs 65 MiB, zstd 128 MiB unless it was told `--long`.
 const MEMORY: u64 = 256 << 20;
 const ZSTD_WINDOW_LOG: u32 = 27;
-/// What stays free of a disk: others write to it as well.
-const SPARE: u64 = 1 << 30;
+/// Bytes between two looks at what is free: others write to the disk as well.
+const LOOK: u64 = 8 << 20;
 const BLOCK: usize = 64 << 10;
 
 /// `None`: it is not compressed in a way that is known here.
@@ -40,8 +40,7 @@ pub fn packing(path: &Path) -> Result<Option<Packing>, FetchError> {
 /// Unpacks `from` to the new file `to`, which is removed if that fails.
 pub async fn unpack(from: &Path, packing: Packing, to: &Path, job: &Job) -> Result<(), FetchError> {
     // A disk that cannot be asked is full soon enough.
-    let free = disk::free_bytes(to).unwrap_or(u64::MAX);
-    let room = Room { virtually: LARGEST, really: free.saturating_sub(SPARE.min(free / 10)) };
+    let room = Room { virtually: LARGEST, really: disk::room(to).unwrap_or(u64::MAX) };
     unpack_into(from, packing, to, room, job).await
 }
 
@@ -75,7 +74,7 @@ fn pump(from: &Path, packing: Packing, mut to: File, target: &Path, room: Room, 
         decoder(BufReader::with_capacity(1 << 20, Counted(file, taken.clone())), packing).map_err(|e| packed(e.to_string()))?;
     let too_large = |bytes, reason: String| Err(FetchError::TooLarge { what: format!("{}, unpacked,", from.display()), bytes, reason });
     let mut progress = Progress::new(job);
-    let (mut length, mut written) = (0u64, 0u64);
+    let (mut length, mut written, mut looked) = (0u64, 0u64, 0u64);
     let mut block = vec![0; BLOCK];
     loop {
         job.check(from.display())?;
@@ -89,8 +88,12 @@ fn pump(from: &Path, packing: Packing, mut to: File, target: &Path, room: Room, 
             to.seek(SeekFrom::Current(filled as i64)).map(drop)
         } else {
             written += filled as u64;
-            if written > room.really {
-                return too_large(written, format!("only {} are free", room.really));
+            let look = written - looked >= LOOK;
+            if look {
+                looked = written;
+            }
+            if written > room.really || look && disk::room(target) == Some(0) {
+                return too_large(written, format!("only {} may be written", room.really));
             }
             to.write_all(data)
         };
@@ -229,7 +232,7 @@ mod tests {
             std::fs::write(&from, packed(kind, &vec![1; 2 << 20])).unwrap();
             let full = Room { really: 1 << 20, ..PLENTY };
             let said = unpack_into(&from, kind, &to, full, &job()).await.unwrap_err();
-            assert!(said.to_string().contains("only 1048576 are free") && !to.exists(), "{said}");
+            assert!(said.to_string().contains("only 1048576 may be written") && !to.exists(), "{said}");
         }
     }
 

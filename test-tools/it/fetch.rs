@@ -12,6 +12,7 @@ use image_factory::fetch::{Fetch, FetchError, Fetched, Job, Patience, Place, Sum
 use super::http::{Request, Server, hang, say, serve};
 
 mod cache;
+mod full;
 
 const MIB: usize = 1 << 20;
 /// For servers that are silent on purpose; a busy machine is silent now and then.

@@ -9,6 +9,8 @@ pub struct Request {
     /// First byte of `Range: bytes=<first>-`.
     pub from: Option<usize>,
     pub if_range: Option<String>,
+    /// All of the head.
+    pub head: String,
     /// Counts from 0, over all paths.
     pub number: usize,
 }
@@ -69,6 +71,7 @@ fn read(stream: &mut TcpStream) -> Option<Request> {
         path: text.split(' ').nth(1)?.to_owned(),
         from: header("range").map(|r| r.trim_start_matches("bytes=").trim_end_matches('-').parse().unwrap()),
         if_range: header("if-range"),
+        head: text.clone(),
         number: 0,
     })
 }

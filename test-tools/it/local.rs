@@ -15,6 +15,10 @@ struct Bench {
     cx: Cx,
 }
 
+fn program() -> Option<PathBuf> {
+    Some(env!("CARGO_BIN_EXE_image-factory").into())
+}
+
 const SOON: Duration = Duration::from_secs(60);
 
 fn bench() -> Bench {
@@ -24,7 +28,7 @@ fn bench() -> Bench {
 fn bench_in(dir: tempfile::TempDir) -> Bench {
     let qemu = std::process::Command::new("qemu-system-x86_64").arg("--version").output();
     assert!(qemu.is_ok(), "qemu-system-x86_64 is not installed: run `setup/dependencies run`");
-    let config = LocalConfig { home: dir.path().join("home"), runtime: dir.path().join("run"), accel: Accel::Tcg };
+    let config = LocalConfig { home: dir.path().join("home"), runtime: dir.path().join("run"), accel: Accel::Tcg, program: program() };
     let ledger = Ledger::open(&dir.path().join("ledger.jsonl")).unwrap();
     let cx = Cx { ledger, events: Default::default(), cancel: Default::default() };
     Bench { cloud: Local::new(config), cx, dir }
@@ -229,7 +233,7 @@ async fn a_killed_factory_leaves_nothing() {
         victim.kill().unwrap();
         victim.wait().unwrap();
         let dir = std::fs::read_dir(&outer).unwrap().flatten().map(|d| d.path()).find(|d| d.join("machine").exists()).unwrap();
-        let config = LocalConfig { home: dir.join("home"), runtime: dir.join("run"), accel: Accel::Tcg };
+        let config = LocalConfig { home: dir.join("home"), runtime: dir.join("run"), accel: Accel::Tcg, program: program() };
         let cloud = Local::new(config);
         let mut lines = text.lines();
         let id = lines.next().unwrap().to_owned();
@@ -253,7 +257,7 @@ async fn a_killed_factory_leaves_nothing() {
 async fn facts_say_how_machines_run() {
     let bench = bench();
     let home = bench.dir.path().join("home");
-    let config = LocalConfig { home: home.clone(), runtime: bench.dir.path().join("run"), accel: Accel::Auto };
+    let config = LocalConfig { home: home.clone(), runtime: bench.dir.path().join("run"), accel: Accel::Auto, program: program() };
     let wanted = Wanted { base: None, image_name: "x".into(), ..Wanted::default() };
     let first = Local::new(config.clone()).facts(&wanted, &bench.cx).await.unwrap();
     eprintln!("{}", first.how);

@@ -14,6 +14,8 @@ mod local;
 mod remote;
 mod reader;
 mod setup;
+#[path = "../small_disk.rs"]
+mod small_disk;
 mod sshd;
 mod state;
 mod support;

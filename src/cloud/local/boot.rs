@@ -7,7 +7,9 @@ use serde_json::{Value, json};
 use tokio::process::Child;
 
 use super::accel::Choice;
+use super::growth;
 use super::machine::{CONSOLE, Hardware, LOG, Layout, OVERLAY, Place, Record, SEED, convert_error};
+use super::network::{self, Network, Reach};
 use super::qmp::Qmp;
 use super::seed::Seed;
 use super::store::Store;
@@ -16,11 +18,17 @@ use crate::cloud::{BootSpec, CloudError, Cx, Machine};
 use crate::exec::process::Proc;
 use crate::exec::{self, Cmd, PROCESS_MARK};
 
+/// What this host gives all its machines.
+pub struct Means<'a> {
+    pub accel: &'a Choice,
+    pub reach: &'a Reach,
+}
+
 pub async fn boot(
     cx: &Cx,
     layout: &Layout,
     store: &Store,
-    accel: &Choice,
+    host: &Means<'_>,
     spec: &BootSpec,
     deadline: Duration,
 ) -> Result<Machine, CloudError> {
@@ -36,18 +44,18 @@ pub async fn boot(
     let seed = Seed { uuid: &uuid, name: &spec.name, user_data: &spec.user_data };
     seed.write(&place.file(SEED)).map_err(CloudError::io(format!("write {}", place.file(SEED).display())))?;
     let hardware = Hardware { cpus: spec.cpus, ram_mb: spec.ram_mb, uuid, mac: mac() };
-    let port = power_on(cx, &place, accel, &spec.run, &spec.name, &hardware, 0, until, deadline).await?;
+    let port = power_on(cx, &place, host, &spec.run, &spec.name, &hardware, 0, until, deadline).await?;
     Ok(Machine { name: spec.name.clone(), id: format!("{}/{}", spec.run, spec.name), host: "127.0.0.1".into(), port })
 }
 
 /// Power on after power off: another QEMU on the same disks, at the same port. One QEMU that booted a second time was seen
 /// to need more than 15 minutes for its kernel under software emulation; probably the translations of the first boot are in the way.
-pub async fn again(cx: &Cx, place: &Place, accel: &Choice, machine: &Machine, deadline: Duration) -> Result<(), CloudError> {
+pub async fn again(cx: &Cx, place: &Place, host: &Means<'_>, machine: &Machine, deadline: Duration) -> Result<(), CloudError> {
     let until = Instant::now() + deadline;
     let gone = || CloudError::refused(format!("boot {}", machine.name), "nothing is known of it here");
     let record = place.record()?.ok_or_else(gone)?;
     let run = machine.id.split('/').next().unwrap_or_default();
-    power_on(cx, place, accel, run, &machine.name, &record.hardware, record.port, until, deadline).await.map(drop)
+    power_on(cx, place, host, run, &machine.name, &record.hardware, record.port, until, deadline).await.map(drop)
 }
 
 /// Starts QEMU and notes it down; returns the port at which SSH is reached. `port` 0: a free one.
@@ -55,7 +63,7 @@ pub async fn again(cx: &Cx, place: &Place, accel: &Choice, machine: &Machine, de
 async fn power_on(
     cx: &Cx,
     place: &Place,
-    accel: &Choice,
+    host: &Means<'_>,
     run: &str,
     name: &str,
     hardware: &Hardware,
@@ -65,7 +73,8 @@ async fn power_on(
 ) -> Result<u16, CloudError> {
     cx.cancel.check()?;
     let what = format!("boot {name}");
-    let cmd = command(run, name, hardware, place, accel, port);
+    let network = network::start(cx, host.reach, place, run, name, port).await?;
+    let cmd = command(run, name, hardware, place, host.accel, &network);
     let start = || async {
         let log = File::options().create(true).append(true).open(place.file(LOG)).map_err(CloudError::io("make QEMU's log"))?;
         let child = exec::spawn(&cmd, &log).map_err(convert_error(&what))?;
@@ -74,10 +83,17 @@ async fn power_on(
         Ok::<_, CloudError>(Made { id: proc.to_string(), value: (child, proc) })
     };
     let (mut child, proc) = cx.ledger.own(Kind::Process, name, start).await?;
+    // From here on QEMU alone holds its end: when it ends, so does what carries its network.
+    let Network { end, port, processes, .. } = network;
+    drop(end);
+    tokio::spawn(growth::bound_while(proc, place.growing()));
     let mut qmp = answering(cx, &mut child, place, &what, until, deadline).await?;
     reap(child, place);
-    let port = forwarded_port(&mut qmp).await.map_err(|why| CloudError::refused(&what, why))?;
-    place.write(&Record { hardware: hardware.clone(), process: proc.to_string(), port, off: false })?;
+    let port = match port {
+        Some(port) => port,
+        None => forwarded_port(&mut qmp).await.map_err(|why| CloudError::refused(&what, why))?,
+    };
+    place.write(&Record { hardware: hardware.clone(), process: proc.to_string(), port, network: processes, off: false })?;
     Ok(port)
 }
 
@@ -93,7 +109,7 @@ async fn overlay(cx: &Cx, spec: &BootSpec, base: &Path, place: &Place) -> Result
 }
 
 /// The machine: Nova's (`pc`, virtio, serial console), so that an image which boots here boots there.
-fn command(run: &str, name: &str, hardware: &Hardware, place: &Place, accel: &Choice, port: u16) -> Cmd {
+pub fn command(run: &str, name: &str, hardware: &Hardware, place: &Place, accel: &Choice, network: &Network) -> Cmd {
     // Host and guest flushes cost more than all else under a package manager; if this host crashes, the run is lost anyway.
     let cache = json!({ "no-flush": true });
     let disk = json!({
@@ -105,7 +121,7 @@ fn command(run: &str, name: &str, hardware: &Hardware, place: &Place, accel: &Ch
     });
     // In QEMU's option lists a comma is written twice.
     let socket = place.qmp().display().to_string().replace(',', ",,");
-    Cmd::new("qemu-system-x86_64", Duration::MAX)
+    let cmd = Cmd::new("qemu-system-x86_64", Duration::MAX)
         .args(["-nodefaults", "-no-user-config", "-display", "none", "-machine", "pc"])
         .args(accel.args())
         .args(["-name", name, "-uuid", &hardware.uuid, "-smp", &hardware.cpus.to_string(), "-m", &hardware.ram_mb.to_string()])
@@ -115,16 +131,18 @@ fn command(run: &str, name: &str, hardware: &Hardware, place: &Place, accel: &Ch
         .arg("-no-shutdown")
         .args(["-blockdev", &disk.to_string(), "-device", "virtio-blk-pci,drive=disk,bootindex=0"])
         .args(["-blockdev", &seed.to_string(), "-device", "virtio-blk-pci,drive=seed"])
-        // QEMU takes a free port itself (0), so that no other process can come between. No IPv6: where this host has none,
-        // every connection of the guest would try it in vain first.
-        .args(["-netdev", &format!("user,id=net,ipv6=off,hostfwd=tcp:127.0.0.1:{port}-:22")])
+        .args(["-netdev", &network.option])
         .args(["-device", &format!("virtio-net-pci,netdev=net,mac={}", hardware.mac)])
         .args(["-device", "virtio-rng-pci", "-device", "pvpanic"])
         .args(["-chardev", &format!("file,id=console,path={CONSOLE},append=on"), "-serial", "chardev:console"])
         .args(["-qmp", &format!("unix:{socket},server=on,wait=off")])
         .dir(&place.dir)
         .mark(run)
-        .env(PROCESS_MARK, name)
+        .env(PROCESS_MARK, name);
+    match &network.end {
+        Some(end) => cmd.inherit(end),
+        None => cmd,
+    }
 }
 
 /// A random address in QEMU's range.

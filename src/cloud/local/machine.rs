@@ -78,6 +78,11 @@ impl Place {
         self.dir.join(name)
     }
 
+    /// Files that grow by what the guest does.
+    pub fn growing(&self) -> Vec<PathBuf> {
+        [CONSOLE, LOG, super::network::LOG].map(|name| self.file(name)).into()
+    }
+
     /// `None`: no machine was started here, or it is deleted.
     pub fn record(&self) -> Result<Option<Record>, CloudError> {
         let path = self.file("machine.json");
@@ -96,8 +101,12 @@ impl Place {
 
     /// The last lines of what QEMU said, in one.
     pub fn last_words(&self) -> String {
-        let text = fs::read(self.file(LOG)).unwrap_or_default();
-        let text = String::from_utf8_lossy(&text).into_owned();
+        self.last_words_in(LOG)
+    }
+
+    /// The same of another log of this machine.
+    pub fn last_words_in(&self, log: &str) -> String {
+        let text = super::growth::end_of(&self.file(log)).unwrap_or_default();
         let lines: Vec<&str> = text.lines().map(str::trim).filter(|l| !l.is_empty()).collect();
         if lines.is_empty() { "it said nothing".into() } else { lines[lines.len().saturating_sub(5)..].join("; ") }
     }
@@ -110,6 +119,9 @@ pub struct Record {
     /// `pid:start time` of QEMU.
     pub process: String,
     pub port: u16,
+    /// The same of what carries its network; they end when QEMU does.
+    #[serde(default)]
+    pub network: Vec<String>,
     /// An orderly power-off was seen. Only then is a machine without a process off, and not gone.
     pub off: bool,
 }

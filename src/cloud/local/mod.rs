@@ -22,7 +22,9 @@ mod backing;
 mod boot;
 mod capture;
 mod facts;
+mod growth;
 mod machine;
+mod network;
 mod owned;
 mod power;
 mod qmp;
@@ -31,12 +33,11 @@ mod seed;
 mod staging;
 mod standing;
 mod store;
+mod wire;
 
 pub use accel::Accel;
 pub use store::Store;
-
-/// Of a console no more than its end is of use, in bytes.
-const CONSOLE_END: u64 = 1 << 20;
+pub use wire::carry;
 
 #[derive(Debug, Clone)]
 pub struct LocalConfig {
@@ -45,6 +46,8 @@ pub struct LocalConfig {
     /// Sockets: a short path, this user's alone (`/run/user/1000/image-factory`). Absolute; made if it is not there.
     pub runtime: PathBuf,
     pub accel: Accel,
+    /// Path of image-factory itself, which keeps guests from this host's services (`guest-wire`). `None`: they are not.
+    pub program: Option<PathBuf>,
 }
 
 pub struct Local {
@@ -55,6 +58,7 @@ pub struct Local {
     /// Found out once.
     version: tokio::sync::OnceCell<Option<String>>,
     accel: tokio::sync::OnceCell<accel::Choice>,
+    reach: tokio::sync::OnceCell<network::Reach>,
 }
 
 impl Local {
@@ -66,6 +70,7 @@ impl Local {
             turns: Default::default(),
             version: Default::default(),
             accel: Default::default(),
+            reach: Default::default(),
             config,
         }
     }
@@ -85,6 +90,15 @@ impl Local {
         let cache = self.config.home.join("cache");
         self.accel.get_or_try_init(|| accel::choose(self.config.accel, version, &cache, cancel)).await
     }
+
+    /// What guests reach of this host.
+    async fn reach(&self, cancel: &Cancel) -> Result<&network::Reach, Cancelled> {
+        self.reach.get_or_try_init(|| network::reach(self.config.program.as_deref(), cancel)).await
+    }
+
+    async fn means(&self, cancel: &Cancel) -> Result<boot::Means<'_>, Cancelled> {
+        Ok(boot::Means { accel: self.accel(cancel).await?, reach: self.reach(cancel).await? })
+    }
 }
 
 #[async_trait]
@@ -100,7 +114,10 @@ impl Cloud for Local {
         let how = match base {
             _ if wanted.base_only => facts::how(version, None),
             BaseFact::Missing { .. } | BaseFact::Ambiguous(_) | BaseFact::Doubtful(_) => facts::how(version, None),
-            _ => facts::how(version, Some(self.accel(&cx.cancel).await?)),
+            _ => {
+                let how = facts::how(version, Some(self.accel(&cx.cancel).await?));
+                format!("{how}; {}", self.reach(&cx.cancel).await?.text())
+            }
         };
         Ok(CloudFacts {
             base,
@@ -119,8 +136,8 @@ impl Cloud for Local {
     }
 
     async fn boot(&self, cx: &Cx, spec: &BootSpec, deadline: Duration) -> Result<Machine, CloudError> {
-        let accel = self.accel(&cx.cancel).await?;
-        boot::boot(cx, &self.layout, &self.store, accel, spec, deadline).await
+        let host = self.means(&cx.cancel).await?;
+        boot::boot(cx, &self.layout, &self.store, &host, spec, deadline).await
     }
 
     async fn power(&self, machine: &Machine) -> Result<Power, CloudError> {
@@ -138,7 +155,7 @@ impl Cloud for Local {
 
     async fn console(&self, machine: &Machine) -> Result<String, CloudError> {
         let path = self.layout.place_of(machine)?.file(machine::CONSOLE);
-        end_of(&path).map_err(CloudError::io(format!("read {}", path.display())))
+        growth::end_of(&path).map_err(CloudError::io(format!("read {}", path.display())))
     }
 
     async fn shutdown(&self, cx: &Cx, machine: &Machine, deadline: Duration) -> Result<(), CloudError> {
@@ -202,8 +219,8 @@ impl Cloud for Local {
     }
 
     async fn reboot(&self, cx: &Cx, machine: &Machine, how: Reboot, deadline: Duration) -> Result<(), CloudError> {
-        let (place, accel) = (self.layout.place_of(machine)?, self.accel(&cx.cancel).await?);
-        power::reboot(cx, &self.turns, &place, accel, machine, how, deadline).await
+        let (place, host) = (self.layout.place_of(machine)?, self.means(&cx.cancel).await?);
+        power::reboot(cx, &self.turns, &place, &host, machine, how, deadline).await
     }
 
     async fn attach(&self, cx: &Cx, run: &str, machine: &Machine, size_gb: u64, _: Duration) -> Result<Disk, CloudError> {
@@ -245,19 +262,4 @@ impl Cloud for Local {
     async fn discard(&self, _: &Cx, image: &Image) -> Result<(), CloudError> {
         standing::discard(&self.store, &self.layout, &image.id)
     }
-}
-
-/// The end of a text file; nothing if it is not there.
-fn end_of(path: &Path) -> std::io::Result<String> {
-    use std::io::{Read, Seek, SeekFrom};
-    let mut file = match std::fs::File::open(path) {
-        Ok(file) => file,
-        Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(String::new()),
-        Err(e) => return Err(e),
-    };
-    let size = file.metadata()?.len();
-    file.seek(SeekFrom::Start(size.saturating_sub(CONSOLE_END)))?;
-    let mut end = Vec::new();
-    file.read_to_end(&mut end)?;
-    Ok(String::from_utf8_lossy(&end).into_owned())
 }

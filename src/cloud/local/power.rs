@@ -6,12 +6,12 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
-use super::accel::Choice;
+use super::boot::Means;
 use super::machine::{Place, Record};
 use super::qmp::{Qmp, QmpError};
 use crate::cloud::ledger::Kind;
 use crate::cloud::{CloudError, Cx, Machine, Power, Reboot};
-use crate::exec::process::State;
+use crate::exec::process::{Proc, State};
 
 /// QEMU answers in milliseconds; when software emulation has taken all CPUs, in a second.
 const ANSWER: Duration = Duration::from_secs(5);
@@ -86,7 +86,7 @@ pub async fn reboot(
     cx: &Cx,
     turns: &Turns,
     place: &Place,
-    accel: &Choice,
+    host: &Means<'_>,
     machine: &Machine,
     how: Reboot,
     deadline: Duration,
@@ -94,12 +94,12 @@ pub async fn reboot(
     if how == Reboot::Orderly {
         powered_off(cx, turns, place, machine, deadline).await?;
     }
-    let ended = place.record()?.map(|record| record.process);
+    let ended = place.record()?.map(|record| [vec![record.process], record.network].concat());
     end(turns, place).await?;
-    if let Some(process) = ended {
+    for process in ended.unwrap_or_default() {
         cx.ledger.gone_by_id(Kind::Process, &process)?;
     }
-    super::boot::again(cx, place, accel, machine, deadline).await
+    super::boot::again(cx, place, host, machine, deadline).await
 }
 
 /// Presses the power button until the machine is off. QEMU stays.
@@ -134,7 +134,7 @@ async fn powered_off(cx: &Cx, turns: &Turns, place: &Place, machine: &Machine, d
 /// Ends the QEMU of a machine that is off: it still holds the disk.
 pub async fn end(turns: &Turns, place: &Place) -> Result<(), CloudError> {
     let Some(record) = place.record()? else { return Ok(()) };
-    let proc = record.proc();
+    let (proc, network) = (record.proc(), record.network.clone());
     if proc.state() == State::Gone {
         return Ok(());
     }
@@ -143,6 +143,11 @@ pub async fn end(turns: &Turns, place: &Place) -> Result<(), CloudError> {
     let _ = turns.ask(place, "quit").await;
     if !proc.gone_within(ANSWER).await {
         proc.end(ANSWER).await.map_err(CloudError::io("end QEMU"))?;
+    }
+    for proc in network.iter().filter_map(|process| process.parse::<Proc>().ok()) {
+        if !proc.gone_within(ANSWER).await {
+            proc.end(ANSWER).await.map_err(CloudError::io("end the network of a machine"))?;
+        }
     }
     Ok(())
 }

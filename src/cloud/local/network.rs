@@ -1,0 +1,218 @@
+//! How a machine reaches the world, and is reached: by `passt` behind a [`super::wire`] that keeps it from this host.
+//!
+//! QEMU, the wire and `passt` hang on each other by two pairs of sockets that nobody else holds: when QEMU ends, for
+//! whatever reason, so do the others. Where that cannot be had ([`closed`] says why) QEMU's own user network is used,
+//! by which a guest reaches all services of this host, and the run says so.
+use std::fs::{self, File};
+use std::net::Ipv4Addr;
+use std::os::fd::AsRawFd;
+use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use tokio::net::TcpSocket;
+use tokio::process::Child;
+
+use super::machine::Place;
+use crate::cancel::{Cancel, Cancelled};
+use crate::cloud::ledger::{Kind, Made};
+use crate::cloud::{CloudError, Cx};
+use crate::exec::process::Proc;
+use crate::exec::{self, Cmd, PROCESS_MARK};
+
+#[cfg(test)]
+mod tests;
+
+/// Words of `passt` and the wire, beside QEMU's log.
+pub const LOG: &str = "network.log";
+/// `passt` listens within milliseconds.
+const START: Duration = Duration::from_secs(20);
+/// As QEMU's user network has it, so that a guest finds the same whatever carries it.
+const ADDRESSES: [&str; 6] = ["-a", "10.0.2.15", "-n", "255.255.255.0", "-g", "10.0.2.2"];
+
+/// The network of one start of a machine.
+pub struct Network {
+    /// For `-netdev`.
+    pub option: String,
+    /// QEMU's end of the wire; it inherits that.
+    pub end: Option<UnixStream>,
+    /// Leads to the guest's port 22. `None`: QEMU says it.
+    pub port: Option<u16>,
+    /// `pid:start time` of the processes that carry it.
+    pub processes: Vec<String>,
+}
+
+impl Network {
+    /// QEMU's own. It takes a free port itself (0), so that no other process can come between. No IPv6: where this host
+    /// has none, every connection of the guest would try it in vain first.
+    fn of_qemu(port: u16, restrict: bool) -> Self {
+        let restrict = if restrict { ",restrict=on" } else { "" };
+        let option = format!("user,id=net,ipv6=off{restrict},hostfwd=tcp:127.0.0.1:{port}-:22");
+        Self { option, end: None, port: None, processes: Vec::new() }
+    }
+}
+
+/// What a closed network is made with.
+#[derive(Debug, Clone)]
+pub struct Means {
+    /// This program, which is the wire too.
+    program: PathBuf,
+    resolvers: Vec<Ipv4Addr>,
+}
+
+/// How guests are kept from this host.
+#[derive(Debug, Clone)]
+pub enum Reach {
+    /// By [`super::wire`].
+    Closed(Means),
+    /// This host has no route to anywhere: guests get no network at all.
+    Nowhere,
+    /// They are not, and why.
+    Open(String),
+}
+
+impl Reach {
+    /// For `doctor` and the first lines of a run.
+    pub fn text(&self) -> String {
+        match self {
+            Self::Closed(_) => "guests cannot reach this host".into(),
+            Self::Nowhere => "guests have no network (this host has no default route)".into(),
+            Self::Open(why) => format!("GUESTS CAN REACH SERVICES OF THIS HOST ({why})"),
+        }
+    }
+}
+
+/// Finds out what can be had on this host. `program`: path of the running image-factory.
+pub async fn reach(program: Option<&Path>, cancel: &Cancel) -> Result<Reach, Cancelled> {
+    if !fs::read_to_string("/proc/net/route").is_ok_and(|table| has_default(&table)) {
+        return Ok(Reach::Nowhere);
+    }
+    let Some(program) = program else {
+        return Ok(Reach::Open("the path of this program is not known".into()));
+    };
+    let version = Cmd::new("passt", Duration::from_secs(20)).arg("--version");
+    if let Err(e) = exec::output(&version, cancel).await {
+        cancel.check()?;
+        return Ok(Reach::Open(format!("{e}: run `make deps`, or install passt")));
+    }
+    let resolvers = resolvers(|path| fs::read_to_string(path).ok());
+    if resolvers.is_empty() {
+        let why = "its resolver is on the loopback, and /run/systemd/resolve/resolv.conf names no other";
+        return Ok(Reach::Open(why.into()));
+    }
+    Ok(Reach::Closed(Means { program: program.into(), resolvers }))
+}
+
+/// Interface, destination and mask of a default route: `eth0 00000000 0100000A 0003 0 0 0 00000000 …`.
+fn has_default(table: &str) -> bool {
+    table.lines().skip(1).any(|line| {
+        let fields: Vec<&str> = line.split_ascii_whitespace().collect();
+        fields.get(1) == Some(&"00000000") && fields.get(7) == Some(&"00000000")
+    })
+}
+
+/// Resolvers that a guest can ask. Where systemd-resolved stands in for them on the loopback, it says elsewhere for whom.
+fn resolvers(read: impl Fn(&str) -> Option<String>) -> Vec<Ipv4Addr> {
+    let named = |path: &&str| -> Vec<Ipv4Addr> {
+        let text = read(path).unwrap_or_default();
+        let named = text.lines().filter_map(|l| l.trim().strip_prefix("nameserver")?.trim().parse::<Ipv4Addr>().ok());
+        named.filter(|address| !address.is_loopback() && !address.is_unspecified()).take(3).collect()
+    };
+    ["/etc/resolv.conf", "/run/systemd/resolve/resolv.conf"].iter().map(named).find(|all| !all.is_empty()).unwrap_or_default()
+}
+
+/// Gets a network ready for a machine whose SSH is to be reached at `port` of 127.0.0.1 (0: a free one).
+pub async fn start(cx: &Cx, reach: &Reach, place: &Place, run: &str, name: &str, port: u16) -> Result<Network, CloudError> {
+    let why = match reach {
+        Reach::Nowhere => return Ok(Network::of_qemu(port, true)),
+        Reach::Open(why) => why.clone(),
+        Reach::Closed(means) => match carried(cx, means, place, run, name, port).await {
+            Ok(network) => return Ok(network),
+            Err(CloudError::Cancelled(c)) => return Err(c.into()),
+            Err(e) => e.to_string(),
+        },
+    };
+    cx.events.warn(format!("{name} can reach services of this host, those on its loopback too: {why}"));
+    Ok(Network::of_qemu(port, false))
+}
+
+async fn carried(cx: &Cx, means: &Means, place: &Place, run: &str, name: &str, port: u16) -> Result<Network, CloudError> {
+    let what = format!("network of {name}");
+    let io = || CloudError::io(what.clone());
+    let log = File::options().create(true).append(true).open(place.file(LOG)).map_err(io())?;
+    let held = hold(port).map_err(io())?;
+    let port = held.local_addr().map_err(io())?.port();
+    let (end, guest) = UnixStream::pair().map_err(io())?;
+    let (world, outside) = UnixStream::pair().map_err(io())?;
+    let mark = |cmd: Cmd, part: &str| cmd.mark(run).env(PROCESS_MARK, format!("{name}-{part}"));
+    let passt = Cmd::new("passt", Duration::MAX)
+        .args(["-f", "-q", "-4", "--no-map-gw", "-u", "none", "-t", &format!("127.0.0.1/{port}:22")])
+        .args(ADDRESSES)
+        .args(means.resolvers.iter().flat_map(|r| ["-D".to_owned(), r.to_string()]))
+        .args(["--fd", &outside.as_raw_fd().to_string()])
+        .inherit(&outside);
+    let wire = Cmd::new(&means.program, Duration::MAX)
+        .args(["guest-wire", "--guest", &guest.as_raw_fd().to_string(), "--world", &world.as_raw_fd().to_string()])
+        .args(means.resolvers.iter().flat_map(|r| ["--resolver".to_owned(), r.to_string()]))
+        .args(place.growing().into_iter().flat_map(|file| ["--bound".into(), file.into_os_string()]))
+        .inherit(&guest)
+        .inherit(&world);
+    let (mut child, first) = begin(cx, &mark(passt, "passt"), &log, &what).await?;
+    listening(cx, &mut child, port, place, &what).await?;
+    reap(child);
+    let (child, second) = begin(cx, &mark(wire, "wire"), &log, &what).await?;
+    reap(child);
+    let option = format!("socket,id=net,fd={}", end.as_raw_fd());
+    Ok(Network { option, end: Some(end), port: Some(port), processes: vec![second.to_string(), first.to_string()] })
+}
+
+/// Takes a port without listening at it: nobody is given it by chance before `passt` listens there.
+fn hold(port: u16) -> std::io::Result<TcpSocket> {
+    let socket = TcpSocket::new_v4()?;
+    socket.set_reuseaddr(true)?;
+    socket.bind((Ipv4Addr::LOCALHOST, port).into())?;
+    Ok(socket)
+}
+
+async fn begin(cx: &Cx, cmd: &Cmd, log: &File, what: &str) -> Result<(Child, Proc), CloudError> {
+    let name = cmd.env.get(PROCESS_MARK).cloned().unwrap_or_default();
+    let start = || async {
+        let child = exec::spawn(cmd, log).map_err(super::machine::convert_error(what))?;
+        let proc = child.id().and_then(|pid| Proc::of(pid as i32));
+        let proc = proc.ok_or_else(|| CloudError::refused(what, "a process was gone at once"))?;
+        Ok::<_, CloudError>(Made { id: proc.to_string(), value: (child, proc) })
+    };
+    cx.ledger.own(Kind::Process, &name, start).await
+}
+
+/// Waits until `passt` listens. If it ended instead, what it said is the reason.
+async fn listening(cx: &Cx, child: &mut Child, port: u16, place: &Place, what: &str) -> Result<(), CloudError> {
+    let until = Instant::now() + START;
+    loop {
+        if let Ok(Some(status)) = child.try_wait() {
+            let said = format!("passt ended ({}): {}", exec::status_text(status), place.last_words_in(LOG));
+            return Err(CloudError::refused(what, said));
+        }
+        if fs::read_to_string("/proc/net/tcp").is_ok_and(|table| listens(&table, port)) {
+            return Ok(());
+        }
+        if Instant::now() >= until {
+            return Err(CloudError::Deadline { what: what.into(), after: START });
+        }
+        cx.cancel.pause(Duration::from_millis(20)).await?;
+    }
+}
+
+/// `0: 0100007F:1E8E 00000000:0000 0A …`: state 0A is LISTEN. Source: proc(5).
+fn listens(table: &str, port: u16) -> bool {
+    let at = format!("0100007F:{port:04X}");
+    table.lines().any(|line| {
+        let fields: Vec<&str> = line.split_ascii_whitespace().collect();
+        fields.get(1) == Some(&at.as_str()) && fields.get(3) == Some(&"0A")
+    })
+}
+
+/// Reads the exit status when it comes, so that no zombie stays.
+fn reap(mut child: Child) {
+    tokio::spawn(async move { child.wait().await });
+}

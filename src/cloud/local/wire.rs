@@ -1,0 +1,170 @@
+//! The wire between a machine and `passt`: frames of the guest that would end at this host are dropped.
+//!
+//! QEMU's own user network and `passt` both open sockets on this host for whatever address a guest names. Their
+//! options close only the address by which the host is offered (10.0.2.2): a guest that sends frames to 127.0.0.1
+//! itself was seen to reach the host's loopback through `passt --no-map-gw` (version 2023-03). Here every frame is
+//! looked at before `passt` gets it. Frames for the guest pass unseen.
+//!
+//! On both sides a frame follows its length, 32 bits, big endian (QEMU: `net/socket.c`).
+use std::io::{self, Read, Write};
+use std::net::Ipv4Addr;
+use std::os::unix::net::UnixStream;
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use super::growth;
+
+#[cfg(test)]
+mod tests;
+
+/// QEMU's `NET_BUFSIZE` is 4 KiB + 64 KiB. A longer frame means that the other side is not QEMU.
+const LONGEST: usize = 80 << 10;
+const BUFFER: usize = 256 << 10;
+/// This host's addresses are read again after this: interfaces come and go.
+const FRESH: Duration = Duration::from_secs(5);
+
+const ETHERNET: usize = 14;
+const IPV4: [u8; 2] = [0x08, 0x00];
+const ARP: [u8; 2] = [0x08, 0x06];
+const TCP: u8 = 6;
+const UDP: u8 = 17;
+const DNS: u16 = 53;
+const DHCP: u16 = 67;
+
+/// Decides for each frame of a guest whether it may leave.
+#[derive(Debug, Clone, Default)]
+pub struct Filter {
+    /// Addresses of this host's interfaces.
+    pub own: Vec<Ipv4Addr>,
+    /// Resolvers: port 53 of theirs is open wherever they are.
+    pub resolvers: Vec<Ipv4Addr>,
+}
+
+impl Filter {
+    /// Passes ARP, and IPv4 to addresses that are neither this host's nor of the link alone. All else is dropped:
+    /// IPv6, VLANs, broadcasts but those of DHCP, the metadata service of a cloud that this host is a machine of.
+    pub fn passes(&self, frame: &[u8]) -> bool {
+        match frame.get(12..ETHERNET) {
+            Some(kind) if kind == ARP => true,
+            Some(kind) if kind == IPV4 => self.packet_passes(&frame[ETHERNET..]),
+            _ => false,
+        }
+    }
+
+    fn packet_passes(&self, packet: &[u8]) -> bool {
+        let Some(header) = packet.get(..20) else { return false };
+        if header[0] >> 4 != 4 || header[0] & 15 < 5 {
+            return false;
+        }
+        let to = Ipv4Addr::new(header[16], header[17], header[18], header[19]);
+        let port = port(packet);
+        if to.is_broadcast() {
+            return port == Some((UDP, DHCP));
+        }
+        let asks = matches!(port, Some((_, DNS))) && self.resolvers.contains(&to);
+        asks || !(is_local(to) || self.own.contains(&to))
+    }
+}
+
+/// Loopback, "this host", link-local (where clouds have their metadata), multicast and reserved.
+fn is_local(to: Ipv4Addr) -> bool {
+    to.is_loopback() || to.octets()[0] == 0 || to.is_link_local() || to.octets()[0] >= 224
+}
+
+/// Protocol and destination port of a packet that is no fragment.
+fn port(packet: &[u8]) -> Option<(u8, u16)> {
+    let fragment = u16::from_be_bytes([packet[6], packet[7]]) & 0x3fff != 0;
+    let at = usize::from(packet[0] & 15) * 4 + 2;
+    let protocol = packet[9];
+    let port = packet.get(at..at + 2).filter(|_| !fragment && matches!(protocol, TCP | UDP))?;
+    Some((protocol, u16::from_be_bytes([port[0], port[1]])))
+}
+
+/// Carries frames until one side closes, and keeps `files` small. `guest` leads to QEMU, `world` to `passt`.
+///
+/// # Errors
+///
+/// A side that could not be read or written, or that sent what is no frame.
+pub fn carry(guest: UnixStream, world: UnixStream, resolvers: Vec<Ipv4Addr>, files: Vec<PathBuf>) -> io::Result<()> {
+    // The factory may be gone, where a machine was kept; this lasts as long as the machine. It ends with the process.
+    std::thread::spawn(move || {
+        loop {
+            files.iter().for_each(|file| drop(growth::bound(file)));
+            std::thread::sleep(growth::LOOK);
+        }
+    });
+    let (mut from_world, mut to_guest) = (world.try_clone()?, guest.try_clone()?);
+    let back = std::thread::spawn(move || {
+        let done = io::copy(&mut from_world, &mut to_guest).map(drop);
+        // Ends the other direction, which waits for the guest.
+        let _ = to_guest.shutdown(std::net::Shutdown::Both);
+        done
+    });
+    let out = outward(&guest, &world, Filter { own: Vec::new(), resolvers });
+    let _ = world.shutdown(std::net::Shutdown::Both);
+    let back = back.join().unwrap_or_else(|_| Err(io::Error::other("the thread that carries frames in")));
+    out.and(back)
+}
+
+fn outward(mut guest: &UnixStream, mut world: &UnixStream, mut filter: Filter) -> io::Result<()> {
+    let (mut buffer, mut filled) = (vec![0; BUFFER], 0);
+    let mut read = None::<Instant>;
+    loop {
+        let came = match guest.read(&mut buffer[filled..]) {
+            Ok(0) => return Ok(()),
+            Ok(came) => came,
+            Err(e) if e.kind() == io::ErrorKind::Interrupted => continue,
+            Err(e) => return Err(e),
+        };
+        filled += came;
+        if read.is_none_or(|at| at.elapsed() > FRESH) {
+            (filter.own, read) = (own_addresses()?, Some(Instant::now()));
+        }
+        let (passed, taken) = sift(&mut buffer[..filled], &filter)?;
+        world.write_all(&buffer[..passed])?;
+        buffer.copy_within(taken..filled, 0);
+        filled -= taken;
+    }
+}
+
+/// Moves the frames that pass to the front. Returns how many bytes these are, and how many were looked at: what is
+/// left after them is the beginning of a frame.
+fn sift(buffer: &mut [u8], filter: &Filter) -> io::Result<(usize, usize)> {
+    let (mut passed, mut taken) = (0, 0);
+    while let Some(length) = buffer.get(taken..taken + 4) {
+        let length = u32::from_be_bytes(length.try_into().expect("four bytes")) as usize;
+        if length > LONGEST {
+            return Err(io::Error::new(io::ErrorKind::InvalidData, format!("a frame of {length} bytes")));
+        }
+        let end = taken + 4 + length;
+        let Some(frame) = buffer.get(taken + 4..end) else { break };
+        if filter.passes(frame) {
+            buffer.copy_within(taken..end, passed);
+            passed += 4 + length;
+        }
+        taken = end;
+    }
+    Ok((passed, taken))
+}
+
+/// IPv4 addresses of all interfaces of this host. Source: getifaddrs(3).
+fn own_addresses() -> io::Result<Vec<Ipv4Addr>> {
+    let mut first = std::ptr::null_mut();
+    // SAFETY: fills `first` with a list that is freed below.
+    if unsafe { libc::getifaddrs(&mut first) } != 0 {
+        return Err(io::Error::last_os_error());
+    }
+    let (mut found, mut at) = (Vec::new(), first);
+    // SAFETY: the list ends with null; an address of family AF_INET is a `sockaddr_in`.
+    unsafe {
+        while let Some(interface) = at.as_ref() {
+            if let Some(address) = interface.ifa_addr.as_ref().filter(|a| i32::from(a.sa_family) == libc::AF_INET) {
+                let address = std::ptr::from_ref(address).cast::<libc::sockaddr_in>().read_unaligned();
+                found.push(Ipv4Addr::from(u32::from_be(address.sin_addr.s_addr)));
+            }
+            at = interface.ifa_next;
+        }
+        libc::freeifaddrs(first);
+    }
+    Ok(found)
+}
