@@ -5,13 +5,16 @@
 mod architecture;
 mod checksums;
 mod cli;
+mod crash;
 mod family;
 mod fetch;
+mod fuzz;
 mod http;
 mod local;
 mod remote;
 mod setup;
 mod sshd;
+mod supply;
 mod support;
 #[path = "../tiny_disk.rs"]
 mod tiny_disk;
