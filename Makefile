@@ -2,7 +2,9 @@
 BIN = $${CARGO_TARGET_DIR:-target}/release/image-factory
 
 .DEFAULT_GOAL := help
-.PHONY: help build-images build-os create create-undo validate test test-failures test-guest-network test-os test-moments test-openstack test-os-openstack test-lifecycle test-openstack-moments check reference deps clean purge
+.PHONY: help build-images build-os create create-undo validate test test-failures test-guest-network test-hostile test-os \
+	test-moments test-openstack test-os-openstack test-lifecycle test-openstack-moments test-crash fuzz fuzz-guided audit \
+	check reference deps clean purge
 
 help: ## Say what there is
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | awk -F'\t' '{ printf "  make %-22s %s\n", $$1, $$2 }'
@@ -36,9 +38,17 @@ test: ## All tests, real virtual machines included (about a quarter of an hour)
 	cargo test --locked
 	cargo test --locked --test vm -- --ignored --test-threads=1 main_job
 
-test-failures: ## What goes wrong, done to real machines (about ten minutes)
+test-crash: ## kill -9 at every event and ledger record of a build, then sweep; boot sectors for machines (some minutes)
+	@setup/dependencies build run test
+	cargo test --locked --test it -- --include-ignored --nocapture crash::
+
+test-failures: ## What goes wrong, done to real machines (about seven minutes)
 	@setup/dependencies build run test
 	cargo test --locked --test vm -- --ignored --test-threads=1 failures
+
+test-hostile: ## A machine that streams and answers without end, by gigabytes (a few minutes)
+	@setup/dependencies build run test
+	cargo test --locked --test it hostile:: -- --ignored --nocapture --test-threads=1 --skip hostile::child
 
 test-guest-network: ## What a hostile guest reaches of this machine (a minute)
 	@setup/dependencies build run test
@@ -72,6 +82,19 @@ test-openstack-moments: ## The same as test-moments, on devcloud
 	@test-tools/devcloud/up
 	@setup/dependencies build run test
 	cargo test --locked --test openstack -- --ignored --nocapture --test-threads=1 moments
+
+fuzz: ## The parsers of what strangers write, fed with changed files of fuzz/corpus: SECONDS=60 in all
+	@setup/dependencies build run test
+	FACTORY_FUZZ_SECONDS=$(or $(SECONDS),60) cargo test --locked --test it -- --nocapture --test-threads=1 fuzz::
+
+fuzz-guided: ## The same by cargo-fuzz, with a nightly toolchain: SECONDS=600 for each, TARGETS="console ledger"
+	@setup/dependencies build
+	cargo build --locked
+	FACTORY_PROGRAM=$${CARGO_TARGET_DIR:-$(CURDIR)/target}/debug/image-factory test-tools/fuzz-guided $(or $(SECONDS),600) $(TARGETS)
+
+audit: ## Dependencies: bans, licences, sources; advisories if their database can be had (installs cargo-deny into target/)
+	@setup/dependencies build
+	@test-tools/audit
 
 check: ## Formatting and linters
 	@setup/dependencies build

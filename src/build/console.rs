@@ -114,7 +114,7 @@ fn printable(line: &str) -> String {
                 }
                 _ => {}
             },
-            c if c.is_control() || c == '\u{fffd}' => {}
+            c if c.is_control() || matches!(c, '\u{fffd}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}') => {}
             c => text.push(c),
         }
     }

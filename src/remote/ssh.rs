@@ -188,3 +188,14 @@ fn place(dest: &str, src: &Path) -> String {
         _ => dest.to_owned(),
     }
 }
+/// What of a standard output that comes in `pieces` is the command's own; `id` is the mark of the
+/// call. A door for `fuzz/`.
+#[doc(hidden)]
+pub fn output_of(id: &str, pieces: &[&[u8]]) -> Vec<u8> {
+    let (mut preface, mut output) = (preface::Preface::new(id), Vec::new());
+    for piece in pieces {
+        preface.pass(piece, &mut |data| output.extend_from_slice(data));
+    }
+    output.extend(preface.rest());
+    output
+}

@@ -9,6 +9,8 @@ mod definition;
 mod family;
 mod fetch;
 mod hostile;
+mod crash;
+mod fuzz;
 mod http;
 mod local;
 mod remote;
@@ -18,6 +20,7 @@ mod setup;
 mod small_disk;
 mod sshd;
 mod state;
+mod supply;
 mod support;
 #[path = "../tiny_disk.rs"]
 mod tiny_disk;

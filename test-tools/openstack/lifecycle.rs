@@ -2,6 +2,7 @@
 //! and after, as administrator.
 use serde_json::Value;
 
+use super::base;
 use super::devcloud::{self, Undo};
 use super::factory::Factory;
 
@@ -49,8 +50,8 @@ fn lifecycle() {
         .env("OS_CLOUD", "devcloud")
         .file("os/life-os/build-vars.yml", OS)
         .file("images/life-a/build-vars.yml", &bundle("life-a"))
-        .file("images/life-b/build-vars.yml", &bundle("life-b"))
-        .with_base();
+        .file("images/life-b/build-vars.yml", &bundle("life-b"));
+    let factory = base::published(factory);
     let before = devcloud::listing();
 
     // The base that both need is built once, and first.

@@ -2,6 +2,7 @@
 //! `os_images`, `lifecycle` and `moments`, which have targets of their own.
 #![allow(clippy::disallowed_methods)] // tests start the program and its tools as a user does
 
+mod base;
 mod contract;
 mod devcloud;
 mod foreign;

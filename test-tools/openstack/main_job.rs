@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
+use super::base;
 use super::devcloud::{self, IP, Undo};
 use super::factory::Factory;
 
@@ -14,6 +15,7 @@ fn bundle_nginx_becomes_a_tested_image_and_a_stack() {
     let login = Login::new();
     let factory = login.of(Factory::new("openstack").apart());
     let before = devcloud::listing();
+    let factory = base::published(factory);
     let watch = PsWatch::start(login.secret.clone());
     let (code, said) = factory.run(&["-vv", "build", "images/bundle-nginx"]);
     let seen = watch.end();

@@ -1,4 +1,5 @@
 //! [`os_job`](super::os_job) on devcloud, whose Nova has no screens; before and after, its administrator sees the same but for the image.
+use super::base;
 use super::devcloud;
 use super::factory::Factory;
 use super::os_job;
@@ -24,7 +25,7 @@ fn debian_12_passes_every_check() {
 #[test]
 #[ignore = "wants devcloud, boots machines for minutes: `make test-os-openstack`"]
 fn an_image_that_is_there_is_tested() {
-    let factory = factory("test-openstack").with_base();
+    let factory = base::published(factory("test-openstack"));
     let before = devcloud::listing();
     os_job::an_image_that_is_there_is_tested(&factory);
     assert_eq!(devcloud::changes(&before), [""; 0]);
@@ -33,7 +34,7 @@ fn an_image_that_is_there_is_tested() {
 #[test]
 #[ignore = "wants devcloud, boots machines for minutes: `make test-os-openstack`"]
 fn broken_images_are_refused() {
-    let factory = factory("broken-openstack").with_base();
+    let factory = base::published(factory("broken-openstack"));
     let before = devcloud::listing();
     os_job::broken_images_are_refused(factory);
     assert_eq!(devcloud::changes(&before), [""; 0]);

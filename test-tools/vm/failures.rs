@@ -1,4 +1,5 @@
-//! What goes wrong with machines and with the factory itself, done to real ones.
+//! What goes wrong with machines and with the factory itself, done to real ones: what a boot sector cannot play.
+//! Crashes, and a sweep beside a live run, are in `test-tools/it/crash`, with machines that boot in no time.
 use std::process::Command;
 use std::time::{Duration, Instant};
 
@@ -92,26 +93,6 @@ fn a_signal_unwinds_in_order() {
     build.signal("-TERM");
     assert_eq!(build.end(Duration::from_secs(60)), 130);
     leaves_nothing(&factory, "stopped");
-}
-
-#[test]
-#[ignore = "boots a machine: `make test-failures`"]
-fn sweep_clears_what_a_killed_factory_left_and_touches_no_live_run() {
-    let factory = shell("killed", "sleep 3000");
-    let mut live = factory.start(&["build", "images/killed"]);
-    live.until("the step", BOOT);
-    let mut dead = factory.command(&["build", "images/killed"]).spawn().unwrap();
-    std::thread::sleep(Duration::from_secs(8));
-    dead.kill().unwrap();
-    dead.wait().unwrap();
-    let (code, said) = factory.run(&["sweep"]);
-    assert_eq!(code, 0);
-    assert!(said.contains("alive, left alone") && said.contains("removed process"), "{said}");
-    assert!(live.child.try_wait().unwrap().is_none() && !qemu(&factory, "builder").is_empty());
-    live.child.kill().unwrap();
-    live.child.wait().unwrap();
-    assert_eq!(factory.run(&["sweep"]).0, 0);
-    leaves_nothing(&factory, "killed");
 }
 
 #[test]

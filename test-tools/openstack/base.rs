@@ -1,0 +1,36 @@
+//! The base image of these tests: the disk that the tests of local machines made and tested is
+//! uploaded, where there is one.
+//!
+//! So one CI run makes it once, and its definition's checks have passed on the same bytes.
+//! `os_images` is about making it here.
+use std::path::Path;
+
+use super::factory::Factory;
+
+const SOURCE: &str = "source:\n  script: build.sh\n";
+
+/// `os/debian-12` as the local store has it: its disk and checksum.
+fn local() -> Option<(String, String)> {
+    let factory = Factory::new("base-of-local");
+    let image = factory.images("debian-12").into_iter().find(|i| i["state"] == "active")?;
+    let disk = factory.home().join("images").join(image["id"].as_str()?).join("disk.qcow2");
+    Some((disk.display().to_string(), image["checksum"].as_str()?.to_owned()))
+}
+
+/// With the base published; without its smoke checks if it is the tested file of the local store.
+pub fn published(factory: Factory) -> Factory {
+    if factory.images("debian-12").iter().any(|i| i["state"] == "active") {
+        return factory;
+    }
+    let Some((disk, sha512)) = local() else {
+        println!("the local store has no debian-12: it is made here, by its script");
+        return factory.with_base();
+    };
+    let written = Path::new(env!("CARGO_MANIFEST_DIR")).join("os/debian-12/build-vars.yml");
+    let vars = std::fs::read_to_string(written).unwrap();
+    assert!(vars.contains(SOURCE), "os/debian-12 has another source now");
+    let from_disk = format!("source:\n  url: {disk}\n  sha512: {sha512}\n  format: qcow2\n");
+    let factory = factory.file("os/debian-12/build-vars.yml", &vars.replace(SOURCE, &from_disk));
+    assert_eq!(factory.run(&["build", "--no-smoke", "os/debian-12"]).0, 0);
+    factory
+}
