@@ -6,8 +6,11 @@ mod definition;
 mod machine;
 mod records;
 
+/// Panics where what must hold of these bytes does not.
+pub type Target = fn(&[u8]);
+
 /// A name, and the function. `corpus/<name>` has what it starts from.
-pub const TARGETS: [(&str, fn(&[u8])); 8] = [
+pub const TARGETS: [(&str, Target); 8] = [
     ("build_vars", definition::build_vars),
     ("template", definition::template),
     ("qcow2", machine::qcow2),

@@ -20,7 +20,7 @@ pub fn xml(record: &Record) -> Result<String, SerializeError> {
         suite.add_property((key, text::clean(value).as_str()));
     }
     // Jenkins takes what stands before the last dot for the package.
-    let class = |kind: &str| format!("{}.{kind}", record.bundle.replace(['/', '.'], "_"));
+    let class = |kind: &str| format!("{}.{kind}", text::clean(&record.bundle).replace(['/', '.'], "_"));
     for s in &record.stages {
         let output = if s.state == State::Failed { log(record) } else { String::new() };
         suite.add_test_case(case(&class("stage"), s.name, s.seconds, s.state, s.error.as_deref(), &output));

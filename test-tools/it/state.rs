@@ -10,18 +10,16 @@ use std::time::{Duration, Instant};
 use super::support::{Factory, Ran};
 use super::tiny_disk::tiny_disk;
 
-/// `os/slow`, whose script waits for the file `go` in the tree.
+/// `os/slow`, whose script waits for the file `go` beside it.
 fn slow() -> Factory {
     let factory = Factory::new();
-    let disk = tiny_disk(&factory.tree());
-    let wait = factory.tree().join("go");
-    let script = format!(
-        "#!/bin/sh\necho waiting\nwhile [ ! -e {} ]; do [ -e \"$0\" ] || exit 1; sleep 0.1; done\necho went on\ncp {} \"$OUT\"\n",
-        wait.display(),
-        disk.display()
-    );
+    let dir = factory.tree().join("os/slow");
+    std::fs::create_dir_all(&dir).unwrap();
+    tiny_disk(&dir);
+    let script = "#!/bin/sh\necho waiting\nwhile [ ! -e go ]; do [ -e \"$0\" ] || exit 1; sleep 0.1; done\n\
+                  echo went on\ncp tiny.img \"$OUT\"\n";
     let vars = "bundle: {name: slow}\nsource: {script: build.sh}\n";
-    factory.bundle("os/slow", vars).script("os/slow/build.sh", &script)
+    factory.bundle("os/slow", vars).script("os/slow/build.sh", script)
 }
 
 fn begin(factory: &Factory) -> (Child, String) {
@@ -62,7 +60,7 @@ fn a_run_whose_workspace_is_emptied_is_alive_and_ends_well() {
     let (child, run) = begin(&factory);
     clean(&factory);
     factory.run(&["sweep"]).exits(0).says(&format!("{run}: alive, left alone"));
-    std::fs::write(factory.tree().join("go"), "").unwrap();
+    std::fs::write(factory.tree().join("os/slow/go"), "").unwrap();
     Ran::of(child.wait_with_output().unwrap()).exits(0);
     let dir = factory.tree().join("os/target/slow/runs").join(&run);
     let log = std::fs::read_to_string(dir.join("build.log")).unwrap();
@@ -105,7 +103,7 @@ fn a_damaged_record_beside_it_stops_neither_sweep_nor_build() {
     let swept = factory.run(&["sweep"]).exits(0).says("removed process").says("is no record").says("set aside");
     let swept = swept.says("a-file: its record is damaged, left alone").says("/nowhere is gone");
     assert!(!swept.out.contains("nothing to sweep"), "{}", swept.out);
-    std::fs::write(factory.tree().join("go"), "").unwrap();
+    std::fs::write(factory.tree().join("os/slow/go"), "").unwrap();
     factory.run(&["--accel", "tcg", "build", "--no-smoke", "os/slow"]).exits(0);
     factory.run(&["image", "prune", "slow", "--keep", "1"]).exits(0);
     assert_eq!(names(&index).len(), 3, "a-file, old, .aside");
@@ -115,7 +113,7 @@ fn a_damaged_record_beside_it_stops_neither_sweep_nor_build() {
 #[test]
 fn intents_reach_the_disk_before_what_they_announce() {
     let factory = slow();
-    std::fs::write(factory.tree().join("go"), "").unwrap();
+    std::fs::write(factory.tree().join("os/slow/go"), "").unwrap();
     let trace = factory.tree().join("../trace");
     let program = factory.command(&[]).get_program().to_owned();
     let mut strace = std::process::Command::new("strace");
@@ -164,7 +162,7 @@ fn with_runtime(factory: &Factory, dir: &Path, args: &[&str]) -> Ran {
 #[test]
 fn a_runtime_directory_that_is_not_ours_alone_is_refused_by_every_command() {
     let factory = slow();
-    std::fs::write(factory.tree().join("go"), "").unwrap();
+    std::fs::write(factory.tree().join("os/slow/go"), "").unwrap();
     let build: &[&str] = &["--accel", "tcg", "build", "--no-smoke", "os/slow"];
     let commands: [&[&str]; 5] = [build, &["plan", "os/slow"], &["sweep"], &["test", "slow"], &["shell", "os/slow"]];
     let refused = |dir: &Path, why: &str| {
