@@ -341,9 +341,7 @@ fn a_signal_stops_all() {
     let mut command = factory.command(&["build", "--no-smoke", "os/x", "os/y", "os/tiny", "--jobs", "2"]);
     let child = command.stdout(std::process::Stdio::piped()).stderr(std::process::Stdio::piped()).spawn().unwrap();
     let begin = std::time::Instant::now();
-    let began = |file: &str| {
-        walkdir::WalkDir::new(factory.home().join("building")).into_iter().flatten().any(|e| e.file_name() == file)
-    };
+    let began = |file: &str| walkdir::WalkDir::new(factory.home().join("building")).into_iter().flatten().any(|e| e.file_name() == file);
     while !["x.begun", "y.begun"].iter().all(|file| began(file)) {
         assert!(begin.elapsed().as_secs() < 60, "the two were not begun side by side");
         std::thread::sleep(std::time::Duration::from_millis(50));

@@ -154,7 +154,7 @@ fn plan(cloud: &Memory, dir: &Path, steps: Vec<StepPlan>) -> Plan {
         publish: Publication {
             name: "x-1".into(),
             family: "x".into(),
-            properties: Default::default(),
+            properties: [(image_factory::image::RUN.to_owned(), "r1".to_owned())].into(),
             tags: Vec::new(),
             min_disk_gb: None,
             min_ram_mb: 0,

@@ -82,9 +82,9 @@ fn what_a_killed_run_owned_is_found_though_its_workspace_is_gone() {
     clean(&factory);
     let building = factory.home().join("building").join(&run);
     assert!(building.is_dir());
-    factory.run(&["sweep", "--dry-run"]).exits(0).says("would remove process");
+    factory.run(&["sweep", "--dry-run"]).exits(0).says("would remove directory");
     assert!(building.is_dir());
-    factory.run(&["sweep"]).exits(0).says("removed process").says("removed directory");
+    factory.run(&["sweep"]).exits(0).says("removed directory");
     assert!(!building.exists());
     assert_eq!(runs(&factory), [""; 0]);
 }
@@ -100,7 +100,7 @@ fn a_damaged_record_beside_it_stops_neither_sweep_nor_build() {
     std::os::unix::fs::symlink("/nowhere", index.join("old")).unwrap();
     let mut ledger = std::fs::OpenOptions::new().append(true).open(index.join(&run).join("ledger.jsonl")).unwrap();
     ledger.write_all(b"{\"record\":\"int{\"record\":\"gone\",\"seq\":77}\n").unwrap();
-    let swept = factory.run(&["sweep"]).exits(0).says("removed process").says("is no record").says("set aside");
+    let swept = factory.run(&["sweep"]).exits(0).says("is no record").says("set aside");
     let swept = swept.says("a-file: its record is damaged, left alone").says("/nowhere is gone");
     assert!(!swept.out.contains("nothing to sweep"), "{}", swept.out);
     std::fs::write(factory.tree().join("os/slow/go"), "").unwrap();
