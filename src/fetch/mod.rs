@@ -34,6 +34,18 @@ pub struct Wish {
     pub sum: Option<Sum>,
 }
 
+impl Wish {
+    /// Files of this machine that are read for it.
+    pub fn files(&self) -> Vec<&Path> {
+        let list = match &self.sum {
+            Some(Sum::List(place)) => Some(place),
+            _ => None,
+        };
+        let named = [Some(&self.from), list].into_iter().flatten();
+        named.filter_map(|place| if let Place::File(path) = place { Some(path.as_path()) } else { None }).collect()
+    }
+}
+
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Sum {

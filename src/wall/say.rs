@@ -1,4 +1,6 @@
 //! What is said of the wall before a run: what a definition asks for and does not get, and what there is no wall for.
+use std::path::{Path, PathBuf};
+
 use super::{Standing, Wall, definition, shipped};
 use crate::cancel::{Cancel, Cancelled};
 use crate::diagnostic::Diagnostic;
@@ -25,6 +27,7 @@ impl Wall {
         wrong.extend(definition::places(&plan.asks, &plan.bundle_dir, self.config.home.as_deref()).err());
         let mut refused = self.not_granted(plan);
         refused.extend(self.not_local(plan));
+        refused.extend(self.not_readable(plan));
         let standing = self.standing(cancel).await?;
         if let (Mode::Required, Standing::Lacking { reason, hint }) = (self.config.settings.wall, standing) {
             let finding = Diagnostic::error(None, format!("the owner's settings require the wall, and this machine has none: {reason}"));
@@ -52,6 +55,27 @@ impl Wall {
         }
         let message = format!("{} asks to run plays on the factory itself, which nobody has allowed", plan.bundle);
         Some(Diagnostic::error(None, message).hint(format!("allow it in {}", rule(plan, "local: true"))))
+    }
+
+    /// Files that `source` names by their path. The factory reads them as its own user and makes an image of them, so that
+    /// they lie in the tree, or where the owner lets definitions read. What is not there is told of where it is read.
+    fn not_readable(&self, plan: &Plan) -> Vec<Diagnostic> {
+        let Origin::Url { wish, .. } = &plan.origin else { return Vec::new() };
+        let real = |paths: Vec<PathBuf>| paths.into_iter().filter_map(|p| p.canonicalize().ok()).collect::<Vec<_>>();
+        let tree = [plan.asks.tree.clone(), plan.asks.definition.clone(), plan.bundle_dir.clone()];
+        let tree = real(tree.into_iter().filter(|dir| !dir.as_os_str().is_empty()).collect());
+        let (hidden, shown) = (real(self.config.hidden.clone()), real(self.config.settings.read_only.clone()));
+        let below = |path: &Path, dirs: &[PathBuf]| dirs.iter().any(|dir| path.starts_with(dir));
+        let files = wish.files().into_iter().filter_map(|path| Some((path, path.canonicalize().ok()?)));
+        let outside = files.filter(|(_, real)| !below(real, &shown) && (!below(real, &tree) || below(real, &hidden)));
+        outside
+            .map(|(path, _)| {
+                let message = format!("{} reads {}, which lies outside the tree", plan.bundle, path.display());
+                let dir = path.parent().unwrap_or(path).display();
+                Diagnostic::error(None, message)
+                    .hint(format!("put it beside the definition, or allow it in /etc/image-factory/config.yml: `read_only: [{dir}]`"))
+            })
+            .collect()
     }
 
     fn not_granted(&self, plan: &Plan) -> Vec<Diagnostic> {

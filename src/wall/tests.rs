@@ -100,6 +100,34 @@ async fn the_environment_is_asked_for_and_allowed_by_name() {
     assert!(lines.iter().any(|(warning, text)| *warning && text.contains("http_proxy holds a password")), "{lines:?}");
 }
 
+/// A definition of a stranger's would make an image of any file that the factory may read.
+#[tokio::test]
+async fn a_source_lies_in_the_tree_or_where_the_owner_says() {
+    use crate::fetch::{Place, Sum, Wish};
+    let (tree, away) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let (within, without, link) = (tree.path().join("disk"), away.path().join("disk"), tree.path().join("link"));
+    for file in [&within, &without] {
+        std::fs::write(file, "x").unwrap();
+    }
+    std::os::unix::fs::symlink(&without, &link).unwrap();
+    let of = |from: &Path, list: Option<&Path>| {
+        let sum = list.map(|path| Sum::List(Place::File(path.into())));
+        let origin = Origin::Url { wish: Wish { from: Place::File(from.into()), sum }, format: None };
+        Plan { origin, ..plan(tree.path()) }
+    };
+    let strict = wall(Settings::default(), &[]);
+    assert!(said(&strict, &of(&within, None)).await.0.is_empty());
+    for plan in [of(&without, None), of(&link, None), of(&within, Some(&without)), of(&within.join("../../").join(&without), None)] {
+        let (refused, refuses) = said(&strict, &plan).await;
+        assert!(refuses && refused.len() == 1 && refused[0].contains("outside the tree"), "{refused:?}");
+    }
+    let open = wall(Settings { read_only: vec![away.path().into()], ..Settings::default() }, &[]);
+    assert!(said(&open, &of(&link, Some(&without))).await.0.is_empty());
+    let env = strict.config.env.clone();
+    let hides = Wall::new(Config { settings: Settings::default(), env, home: None, hidden: vec![within.clone()] });
+    assert_eq!(said(&hides, &of(&within, None)).await.0.len(), 1, "the store may lie in the tree");
+}
+
 /// A base that is built first was not validated with what the owner allows: its run asks.
 #[tokio::test]
 async fn plays_on_the_factory_are_the_owners_to_allow() {

@@ -31,6 +31,12 @@ pub fn published(factory: Factory) -> Factory {
     assert!(vars.contains(SOURCE), "os/debian-12 has another source now");
     let from_disk = format!("source:\n  url: {disk}\n  sha512: {sha512}\n  format: qcow2\n");
     let factory = factory.file("os/debian-12/build-vars.yml", &vars.replace(SOURCE, &from_disk));
+    // A file outside the tree is the owner's to show.
+    let config = factory.tree().with_file_name("config");
+    std::fs::create_dir_all(config.join("image-factory")).unwrap();
+    let store = Path::new(&disk).parent().unwrap().display();
+    std::fs::write(config.join("image-factory/config.yml"), format!("read_only: ['{store}']\n")).unwrap();
+    let factory = factory.env("XDG_CONFIG_HOME", config.display().to_string());
     assert_eq!(factory.run(&["build", "--no-smoke", "os/debian-12"]).0, 0);
     factory
 }
