@@ -47,7 +47,9 @@ pub async fn machine(
         }
         Some(volume) => volume_image(cloud, cx, run, machine, volume, name, deadline).await?,
     };
-    finished(cloud, cx, &id, &what, deadline, Some(&server.id)).await?;
+    // The server of a volume went before its upload began, and tells nothing of how that goes.
+    let at_work = server.boot_volume().is_none().then_some(server.id.as_str());
+    finished(cloud, cx, &id, &what, deadline, at_work).await?;
     let record = name_itself(cloud, cx, &id).await?;
     let image = record.image(&cloud.api.project(&cx.cancel).await?);
     cloud.seen.staged.put(record);
