@@ -13,11 +13,12 @@ use tokio::sync::OnceCell;
 
 use crate::cancel::{Cancel, Cancelled};
 use crate::exec::{self, Cmd, Limits, env};
-use crate::plan::Plan;
+use crate::plan::{Origin, Plan};
 use crate::settings::{Mode, Settings};
 
 mod definition;
 mod installation;
+mod legible;
 mod mounts;
 mod say;
 mod shipped;
@@ -138,7 +139,8 @@ impl Wall {
     pub async fn around(&self, cmd: Cmd, room: &Room<'_>, cancel: &Cancel) -> Result<Cmd, WallError> {
         let standing = self.standing(cancel).await?;
         let (home, temp) = (room.dir.join("home"), room.dir.join("tmp"));
-        for dir in [room.dir, &home, &temp] {
+        fresh_directory(room.dir)?;
+        for dir in [&home, &temp] {
             private_directory(dir)?;
         }
         let mut env = self.env(room.plan);
@@ -202,7 +204,9 @@ impl Wall {
     }
 
     fn is_shipped(&self, plan: &Plan) -> bool {
-        plan.bundle == shipped::DEFINITION && shipped::is_ours(&plan.bundle_dir)
+        // The script is named by build-vars.yml, which a stranger may change: it has to be one of the files compared.
+        let Origin::Script(script) = &plan.origin else { return false };
+        plan.bundle == shipped::DEFINITION && shipped::is_ours(&plan.bundle_dir, script)
     }
 
     fn limits(&self) -> Limits {
@@ -215,13 +219,36 @@ impl Wall {
         let plan = room.plan;
         let found = definition::places(&plan.asks, &plan.bundle_dir, self.config.home.as_deref());
         let mut shown = found.map_err(|finding| WallError::Refused(finding.message))?;
+        let targets = ["images/target", "os/target"].map(|dir| plan.asks.tree.join(dir));
+        let hidden: Vec<PathBuf> = self.config.hidden.iter().chain(&targets).filter_map(|path| path.canonicalize().ok()).collect();
+        if let Some(place) = shown.iter().find(|place| hidden.iter().any(|hidden| place.starts_with(hidden))) {
+            let what = format!("{} leads to {}, which no definition is shown", plan.bundle, place.display());
+            return Err(WallError::Refused(what));
+        }
+        self.copied(&mut shown, mounts, room)?;
         shown.extend(self.config.settings.read_only.iter().filter(|path| path.exists()).cloned());
         shown.iter().for_each(|path| mounts.read_only(path));
-        let targets = ["images/target", "os/target"].map(|dir| plan.asks.tree.join(dir));
-        for hidden in self.config.hidden.iter().chain(&targets).filter_map(|path| path.canonicalize().ok()) {
-            if shown.iter().any(|path| hidden.starts_with(path)) {
-                mounts.hide(&hidden);
+        for hidden in hidden.iter().filter(|hidden| shown.iter().any(|path| hidden.starts_with(path))) {
+            mounts.hide(hidden);
+        }
+        Ok(())
+    }
+
+    /// Shows copies of what this user, once behind the wall, may not read, and leaves the rest in `shown`.
+    fn copied(&self, shown: &mut Vec<PathBuf>, mounts: &mut Mounts, room: &Room<'_>) -> Result<(), WallError> {
+        // SAFETY: plain system call without arguments.
+        let me = unsafe { libc::geteuid() };
+        let Some(beside) = room.dir.parent().filter(|_| me == 0) else { return Ok(()) };
+        let closed: Vec<PathBuf> = shown.iter().filter(|place| place.is_dir() && !legible::is_open(place, me)).cloned().collect();
+        shown.retain(|place| !closed.contains(place));
+        for (number, place) in closed.iter().enumerate() {
+            let to = beside.join(format!("shown-{number}"));
+            let io = |source| WallError::Io { path: place.clone(), source };
+            match std::fs::remove_dir_all(&to) {
+                Err(source) if source.kind() != std::io::ErrorKind::NotFound => return Err(io(source)),
+                _ => legible::copy(place, &to).map_err(io)?,
             }
+            mounts.read_only_at(&to, place);
         }
         Ok(())
     }
@@ -258,9 +285,19 @@ fn find(name: &str, path: &str) -> Option<PathBuf> {
     path.split(':').filter(|dir| dir.starts_with('/')).map(|dir| Path::new(dir).join(name)).find(runs)
 }
 
+/// Each program finds an empty room: what one left in it, a link above all, is nothing that the next is to follow, nor we.
+/// The directory around it cannot be written to from behind the wall.
+fn fresh_directory(dir: &Path) -> Result<(), WallError> {
+    match std::fs::remove_dir_all(dir) {
+        Err(source) if source.kind() != std::io::ErrorKind::NotFound => Err(WallError::Io { path: dir.into(), source }),
+        _ => private_directory(dir),
+    }
+}
+
+/// Made anew: one that is there, or a link, is an error.
 fn private_directory(dir: &Path) -> Result<(), WallError> {
     let io = |source| WallError::Io { path: dir.into(), source };
-    std::fs::DirBuilder::new().recursive(true).mode(0o700).create(dir).map_err(io)
+    std::fs::DirBuilder::new().mode(0o700).create(dir).map_err(io)
 }
 
 /// Hands the options over in memory, for an environment may hold what no list of processes should show. The number of the

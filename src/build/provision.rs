@@ -1,4 +1,5 @@
 //! The steps of a bundle on the builder, one after the other, each with a deadline and under watch; then tidy.
+use std::os::unix::fs::FileTypeExt;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -265,7 +266,9 @@ fn pins(options: &str) -> serde_json::Value {
 /// Ansible leaves an SSH master behind for a minute; the builder is about to be tidied.
 async fn stop_ssh_master(site: &Site<'_>) {
     let socket = site.scratch.join(ROOM).join(CONTROL_SOCKET);
-    if socket.exists() {
+    // Of the room, where a playbook may have put a link to another's.
+    let own = std::fs::symlink_metadata(&socket).is_ok_and(|meta| meta.file_type().is_socket());
+    if own {
         let cmd = Cmd::new("ssh", Duration::from_secs(5))
             .mark(&site.plan.run)
             .args(["-F", "none", "-O", "exit", "-o"])

@@ -59,6 +59,17 @@ async fn take_in(site: &Site<'_>, file: &Path) -> Result<Image, BuildError> {
     Ok(site.cloud.import(site.cx, &site.plan.run, &staged, file, Duration::from_secs(site.plan.timeouts.upload)).await?)
 }
 
+/// What the script wrote is a file of its own: a link would have the factory publish a file of this machine's.
+fn plain_file(out: &Path) -> Result<(), String> {
+    use std::os::unix::fs::MetadataExt;
+    match std::fs::symlink_metadata(out) {
+        Ok(meta) if meta.is_file() && meta.nlink() == 1 => Ok(()),
+        Ok(meta) if meta.is_file() => Err("$OUT has a second name: it has to be a file of its own".into()),
+        Ok(_) => Err("$OUT is no plain file: it has to be one, and no link".into()),
+        Err(_) => Err("it ended well but wrote no file to $OUT".into()),
+    }
+}
+
 async fn from_script(site: &Site<'_>, script: &Path) -> Result<Image, BuildError> {
     let (cx, plan) = (site.cx, site.plan);
     let dir = own_directory(site).await?;
@@ -84,8 +95,6 @@ async fn from_script(site: &Site<'_>, script: &Path) -> Result<Image, BuildError
         Err(child::ChildError::Exec(e)) => return Err(failed(exec_reason(e)?)),
         Err(child::ChildError::Ledger(e)) => return Err(e.into()),
     }
-    if !out.is_file() {
-        return Err(failed("it ended well but wrote no file to $OUT".into()));
-    }
+    plain_file(&out).map_err(failed)?;
     take_in(site, &out).await
 }

@@ -72,20 +72,26 @@ const ETC: &[&str] = &[
     "xattr.conf",
 ];
 
+/// Of memory, for what programs put there by habit.
+const RUN_BYTES: &str = "16777216";
 /// Entries of one directory of /etc that are looked at.
 const MANY: usize = 10_000;
 
 /// Options of bubblewrap, in their order.
 #[derive(Default)]
-pub(super) struct Mounts(Vec<OsString>);
+pub(super) struct Mounts {
+    words: Vec<OsString>,
+    /// bubblewrap knows `--size`: 0.8 does.
+    sizes: bool,
+}
 
 impl Mounts {
     /// Namespaces and the system.
     pub(super) fn system(nested: bool) -> Self {
-        let mut mounts = Self::default();
-        mounts.0.extend(APART.iter().map(OsString::from));
+        let mut mounts = Self { sizes: !nested, ..Self::default() };
+        mounts.words.extend(APART.iter().map(OsString::from));
         if !nested {
-            mounts.0.push("--disable-userns".into());
+            mounts.words.push("--disable-userns".into());
         }
         mounts.read_only(Path::new("/usr"));
         for name in SYSTEM {
@@ -102,6 +108,7 @@ impl Mounts {
         mounts.add("--proc", ["/proc"]);
         mounts.cover_kernel();
         mounts.add("--dev", ["/dev"]);
+        mounts.size(RUN_BYTES);
         mounts.add("--tmpfs", ["/run"]);
         mounts
     }
@@ -170,7 +177,15 @@ impl Mounts {
 
     /// An empty directory in the place of one.
     pub(super) fn hide(&mut self, path: &Path) {
+        self.size("65536");
         self.add("--tmpfs", [path.as_os_str()]);
+    }
+
+    /// Of the next directory in memory, in bytes.
+    fn size(&mut self, bytes: &str) {
+        if self.sizes {
+            self.add("--size", [bytes]);
+        }
     }
 
     pub(super) fn set_env(&mut self, name: &str, value: &str) {
@@ -185,12 +200,12 @@ impl Mounts {
     pub(super) fn text(mut self) -> Vec<u8> {
         use std::os::unix::ffi::OsStrExt;
         self.add("--remount-ro", ["/"]);
-        self.0.iter().flat_map(|word| [word.as_bytes(), b"\0"].concat()).collect()
+        self.words.iter().flat_map(|word| [word.as_bytes(), b"\0"].concat()).collect()
     }
 
     fn add<W: AsRef<OsStr>>(&mut self, option: &str, words: impl IntoIterator<Item = W>) {
-        self.0.push(option.into());
-        self.0.extend(words.into_iter().map(|word| word.as_ref().to_owned()));
+        self.words.push(option.into());
+        self.words.extend(words.into_iter().map(|word| word.as_ref().to_owned()));
     }
 }
 

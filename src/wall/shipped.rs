@@ -12,9 +12,15 @@ pub(super) const ENV: &[&str] = &["MIRROR", "SECURITY_MIRROR", "DISK_MB"];
 /// Neither the script nor anything that it starts reads these; what runs of them runs behind the wall.
 const ASIDE: &[&str] = &["build-vars.yml", "tests", "output", "ansible"];
 
+/// What is run of it. build-vars.yml says which file that is, and is not compared.
+const SCRIPT: &str = "build.sh";
+
 /// Whether `dir` holds the definition as it was when this program was made: the same files with the same content, and no
-/// link.
-pub(super) fn is_ours(dir: &Path) -> bool {
+/// link; and whether `script` is what it runs.
+pub(super) fn is_ours(dir: &Path, script: &Path) -> bool {
+    if script != Path::new(SCRIPT) {
+        return false;
+    }
     let aside = |path: &Path| path.iter().next().is_some_and(|first| ASIDE.iter().any(|name| first == *name));
     let known: BTreeSet<&Path> = FILES.iter().map(|(name, _)| Path::new(*name)).filter(|path| !aside(path)).collect();
     let mut found = 0;
@@ -41,7 +47,11 @@ mod tests {
     #[test]
     fn a_change_of_anything_that_runs_makes_it_a_strangers() {
         let ours = Path::new(env!("CARGO_MANIFEST_DIR")).join(DEFINITION);
+        let is_ours = |dir: &Path| is_ours(dir, Path::new(SCRIPT));
         assert!(is_ours(&ours));
+        for other in ["tests/build.sh", "configure.sh", "./build.sh/../tests/x", ""] {
+            assert!(!super::is_ours(&ours, Path::new(other)), "{other}");
+        }
         let copy = tempfile::tempdir().unwrap();
         let copied = std::process::Command::new("cp").arg("-R").arg(ours.join(".")).arg(copy.path()).status().unwrap();
         assert!(copied.success() && is_ours(copy.path()));

@@ -211,3 +211,28 @@ async fn ansible_runs_from_a_home_that_is_not_seen() {
         assert_eq!(told, "unseen\n");
     }
 }
+
+/// A link in the place of a directory of the room would be followed when the next program's room is made.
+#[tokio::test]
+async fn a_room_is_empty_for_each_program() {
+    let (dir, scratch, away) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let plan = plan(dir.path());
+    let wall = wall(Settings::default(), &[]);
+    let at = scratch.path().join("room");
+    std::fs::write(away.path().join("secret"), "s3cret").unwrap();
+    let run = |script: String| {
+        let room = Room { plan: &plan, dir: &at, read: Vec::new(), source: false };
+        let (wall, cancel) = (&wall, Cancel::default());
+        async move {
+            let cmd = Cmd::new("/bin/sh", Duration::from_secs(20)).args(["-c", &script]);
+            exec::output(&wall.around(cmd, &room, &cancel).await.unwrap(), &cancel).await.unwrap()
+        }
+    };
+    for name in ["tmp", "home"] {
+        let away = away.path().display();
+        run(format!("cd ${{HOME%/home}} && mv {name} x && ln -s {away} {name} && ln -s {away} other")).await;
+        let seen = run("cat /tmp/secret ~/secret 2>&1; ls ${HOME%/home}; touch /tmp/was-here ~/was-here".to_owned()).await;
+        assert!(!seen.contains("s3cret") && !seen.contains("other"), "{seen}");
+    }
+    assert!(!away.path().join("was-here").exists());
+}

@@ -207,3 +207,54 @@ fn the_factory_leaves_no_core() {
         eprintln!("this machine writes no cores at all: nothing was shown");
     }
 }
+
+/// What the factory publishes is what the script wrote, and no file that it named.
+#[test]
+fn a_disk_that_is_a_link_is_none() {
+    for made in ["ln -s /usr/bin/env \"$OUT\"", "echo x >\"$OUT.x\"; ln \"$OUT.x\" \"$OUT\"", "mkfifo \"$OUT\"", "mkdir \"$OUT\""] {
+        build(&script(&format!("{made}\n"))).exits(30).says("$OUT ");
+    }
+}
+
+/// A build-vars.yml that names another file as the script does not run it as the shipped definition's.
+#[test]
+fn a_shipped_name_runs_no_other_script() {
+    use std::process::Command;
+    let factory = Factory::new();
+    let from = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("os/debian-12");
+    let copied = Command::new("cp").arg("-R").arg(from).arg(factory.tree().join("os")).status().unwrap();
+    assert!(copied.success());
+    let vars = "bundle: {name: debian-12}\nsource: {script: tests/evil.sh, wall: none}\n";
+    let factory = factory.bundle("os/debian-12", vars).script("os/debian-12/tests/evil.sh", "#!/bin/sh\necho RAN\nexit 1\n");
+    let ran = factory.run(&["--accel", "tcg", "build", "os/debian-12"]).exits(20).says("which nobody has allowed");
+    assert!(!ran.err.contains("RAN"), "{}", ran.err);
+}
+
+/// What is hidden is hidden however deep below it a link leads.
+#[test]
+fn a_link_below_what_is_hidden_shows_nothing() {
+    let factory = script("cat \"$(dirname \"$0\")/peek/\"*; exit 1\n").file("os/target/y/runs/build.log", SECRET);
+    let link = factory.tree().join("os/x/peek");
+    std::os::unix::fs::symlink("../target/y/runs", link).unwrap();
+    let ran = build(&factory);
+    assert!(!ran.err.contains(SECRET) && !ran.out.contains(SECRET), "{}", ran.err);
+    assert!(ran.err.contains("which no definition is shown"), "{}", ran.err);
+}
+
+/// Root behind the wall has no privileges: a tree that only its owner may read is shown as a copy.
+#[test]
+fn root_builds_in_a_tree_of_another_user() {
+    // SAFETY: plain system call without arguments.
+    if unsafe { libc::geteuid() } != 0 {
+        println!("NOT CHECKED: only root has trees of others to build in");
+        return;
+    }
+    let factory = script("cat \"$(dirname \"$0\")/own\"; exit 1\n").file("os/x/own", "legible");
+    let changed = std::process::Command::new("chown").args(["-R", "12345"]).arg(factory.tree().join("os")).status().unwrap();
+    assert!(changed.success());
+    for path in ["os/x/own", "os/x/build.sh", "os"] {
+        use std::os::unix::fs::PermissionsExt;
+        std::fs::set_permissions(factory.tree().join(path), std::fs::Permissions::from_mode(0o700)).unwrap();
+    }
+    build(&factory).exits(30).says("legible");
+}
