@@ -219,8 +219,12 @@ impl Wall {
         shown.iter().for_each(|path| mounts.read_only(path));
         let targets = ["images/target", "os/target"].map(|dir| plan.asks.tree.join(dir));
         for hidden in self.config.hidden.iter().chain(&targets).filter_map(|path| path.canonicalize().ok()) {
-            if shown.iter().any(|path| hidden.starts_with(path)) {
-                mounts.hide(&hidden);
+            // By every name: a link that is shown is a place of its own there.
+            for path in &shown {
+                let real = path.canonicalize().unwrap_or_else(|_| path.clone());
+                if let Ok(inner) = hidden.strip_prefix(&real) {
+                    mounts.hide(&path.join(inner));
+                }
             }
         }
         Ok(())

@@ -211,3 +211,39 @@ async fn ansible_runs_from_a_home_that_is_not_seen() {
         assert_eq!(told, "unseen\n");
     }
 }
+
+/// What a shell says behind the wall, in the definition's directory.
+async fn shell(wall: &Wall, plan: &Plan, script: &str) -> String {
+    let room = tempfile::tempdir().unwrap();
+    let room = Room { plan, dir: room.path(), read: Vec::new(), source: false };
+    let cmd = Cmd::new("/bin/sh", Duration::from_secs(20)).args(["-c", script]).dir(&plan.bundle_dir);
+    let cmd = wall.around(cmd, &room, &Cancel::default()).await.unwrap();
+    exec::output(&cmd, &Cancel::default()).await.unwrap()
+}
+
+/// `current -> v2` beside a definition that has a link to `current`, or to what is in it.
+#[tokio::test]
+async fn a_link_that_leads_to_a_link_is_followed_behind_the_wall() {
+    use std::os::unix::fs::symlink;
+    let dir = tempfile::tempdir().unwrap();
+    let tree = dir.path().canonicalize().unwrap();
+    for path in ["images/x", "shared/v2/role", "shared/v2/target", "images/target/y"] {
+        std::fs::create_dir_all(tree.join(path)).unwrap();
+    }
+    for path in ["shared/v2/f", "shared/v2/role/f", "images/target/y/secret"] {
+        std::fs::write(tree.join(path), "seen\n").unwrap();
+    }
+    let links = [("whole", "../../shared/current"), ("part", "../../shared/current/role"), ("half", "../../shared/images")];
+    for (name, target) in links {
+        symlink(target, tree.join("images/x").join(name)).unwrap();
+    }
+    symlink("v2", tree.join("shared/current")).unwrap();
+    symlink("../images", tree.join("shared/images")).unwrap();
+    let mut plan = plan(&tree.join("images/x"));
+    plan.asks.tree = tree.clone();
+    let said = shell(&wall(Settings::default(), &[]), &plan, "cat whole/f part/f; cat half/target/y/secret || echo hidden").await;
+    assert_eq!(said, "seen\nseen\nhidden\n");
+    std::fs::remove_file(tree.join("images/x/whole")).unwrap();
+    let said = shell(&wall(Settings::default(), &[]), &plan, "cat part/f; ls ../../shared/current").await;
+    assert_eq!(said, "seen\nrole\n");
+}
