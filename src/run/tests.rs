@@ -219,3 +219,24 @@ async fn a_machine_that_was_left_up_is_kept_until_it_is_asked_for() {
     assert_eq!(world.sweep(&Memory::new(), Some("r")).await, [("r".to_owned(), State::Dead)]);
     assert_eq!(world.life("r"), "absent");
 }
+
+/// Of a tree with `images/x`, and where it lies.
+fn bundle_in(tree: &Path) -> Bundle {
+    let dir = tree.join("images/x");
+    fs::create_dir_all(&dir).unwrap();
+    fs::write(dir.join("build-vars.yml"), "bundle: {name: x, img_base: b}\n").unwrap();
+    bundle::load(tree, &dir).unwrap().bundle
+}
+
+#[test]
+fn no_link_in_the_place_of_outputs_leads_out_of_the_tree() {
+    for link in ["images/target", "images/target/x", "images/target/x/runs"] {
+        let (tree, away) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let bundle = bundle_in(tree.path());
+        let place = tree.path().join(link);
+        fs::create_dir_all(place.parent().unwrap()).unwrap();
+        assert!(target_in_tree(&bundle).is_ok(), "{link}");
+        symlink(away.path(), &place).unwrap();
+        assert!(matches!(target_in_tree(&bundle), Err(RunError::Refused(_))), "{link}");
+    }
+}
