@@ -166,6 +166,7 @@ impl Wall {
         let mut mounts = Mounts::system(*nested);
         mounts.writable_at(&temp, Path::new("/tmp"));
         self.definition(&mut mounts, room)?;
+        self.certificates().iter().for_each(|path| mounts.read_only(path));
         mounts.writable(room.dir);
         room.read.iter().for_each(|path| mounts.read_only(path));
         if let Some(ansible) = ansible {
@@ -228,6 +229,18 @@ impl Wall {
             }
         }
         Ok(())
+    }
+
+    /// What the owner's environment names, but for what the system has anyway and what would show what is hidden.
+    fn certificates(&self) -> Vec<PathBuf> {
+        let named = env::CERTIFICATES.iter().filter_map(|name| self.config.env.get(*name));
+        let closed: Vec<PathBuf> = self.config.hidden.iter().chain(&self.config.home).filter_map(|path| path.canonicalize().ok()).collect();
+        let fits = |path: &PathBuf| {
+            let system = ["/usr", "/etc/ssl", "/etc/pki", "/proc", "/dev"].iter().any(|dir| path.starts_with(dir));
+            let wide = |real: PathBuf| real.parent().is_none() || closed.iter().any(|hidden| hidden.starts_with(&real));
+            path.is_absolute() && !system && path.canonicalize().is_ok_and(|real| !wide(real))
+        };
+        named.flat_map(|paths| paths.split(':')).map(PathBuf::from).filter(fits).collect()
     }
 
     fn show_ansible(&self, mounts: &mut Mounts, ansible: &Installation, home: &Path) {

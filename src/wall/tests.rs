@@ -247,3 +247,25 @@ async fn a_link_that_leads_to_a_link_is_followed_behind_the_wall() {
     let said = shell(&wall(Settings::default(), &[]), &plan, "cat part/f; ls ../../shared/current").await;
     assert_eq!(said, "seen\nrole\n");
 }
+
+#[tokio::test]
+async fn certificates_that_the_environment_names_are_seen() {
+    let (definition, away) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let (file, certs) = (away.path().join("ca.pem"), away.path().join("certs"));
+    std::fs::create_dir(&certs).unwrap();
+    for path in [&file, &certs.join("a"), &away.path().join("secret")] {
+        std::fs::write(path, "seen\n").unwrap();
+    }
+    let path = |path: &Path| path.display().to_string();
+    let dirs = format!("/nonexistent:{}", path(&certs));
+    let env = [("SSL_CERT_FILE", path(&file)), ("SSL_CERT_DIR", dirs), ("CURL_CA_BUNDLE", path(&away.path().join("none")))];
+    let env: Vec<(&str, &str)> = env.iter().map(|(n, v)| (*n, v.as_str())).collect();
+    let look = format!("cat $SSL_CERT_FILE ${{SSL_CERT_DIR#*:}}/a; cat {}/secret || echo hidden", away.path().display());
+    assert_eq!(shell(&wall(Settings::default(), &env), &plan(definition.path()), &look).await, "seen\nseen\nhidden\n");
+    // A directory that holds what is hidden is none of certificates.
+    let all = path(away.path());
+    let hides = wall(Settings::default(), &[("SSL_CERT_DIR", &all)]);
+    let hides = Wall { config: Config { hidden: vec![certs], ..hides.config }, ..hides };
+    let look = format!("cat {all}/secret || echo hidden");
+    assert_eq!(shell(&hides, &plan(definition.path()), &look).await, "hidden\n");
+}
