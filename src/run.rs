@@ -208,7 +208,8 @@ async fn host_facts(bundle: &Bundle, cancel: &Cancel) -> HostFacts {
     // Not in the tree: Ansible reads the ansible.cfg of the directory where it is called.
     let ansible = Cmd::new("ansible-playbook", Duration::from_secs(20)).arg("--version").dir("/");
     let settings = bundle.tree.join(&bundle.label);
-    let dirs = [bundle.dir.as_path(), &settings];
+    let linked = bundle::linked(bundle);
+    let dirs: Vec<&Path> = [bundle.dir.as_path(), &settings].into_iter().chain(linked.iter().map(PathBuf::as_path)).collect();
     let commit = git::commit(&bundle.tree, &dirs, cancel);
     // Files may be large; a signal does not wait for them. One that cannot be read is told of where it is used.
     let definition = bundle.clone();

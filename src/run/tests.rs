@@ -240,3 +240,21 @@ fn no_link_in_the_place_of_outputs_leads_out_of_the_tree() {
         assert!(matches!(target_in_tree(&bundle), Err(RunError::Refused(_))), "{link}");
     }
 }
+
+#[tokio::test]
+async fn a_change_of_what_a_link_brings_in_is_one_of_the_definition() {
+    let tree = tempfile::tempdir().unwrap();
+    let root = tree.path().canonicalize().unwrap();
+    let bundle = bundle_in(&root);
+    fs::create_dir_all(root.join("shared/web")).unwrap();
+    fs::write(root.join("shared/web/f"), "1").unwrap();
+    symlink("../../shared/web", root.join("images/x/web")).unwrap();
+    for words in ["init -q", "add .", "-c user.name=n -c user.email=e commit -qm a"] {
+        let git = std::process::Command::new("git").current_dir(&root).args(words.split(' ')).status();
+        assert!(git.unwrap().success(), "{words}");
+    }
+    let commit = || async { host_facts(&bundle, &Cancel::default()).await.commit.unwrap() };
+    assert!(!commit().await.ends_with("-dirty"));
+    fs::remove_file(root.join("shared/web/f")).unwrap();
+    assert!(commit().await.ends_with("-dirty"));
+}
