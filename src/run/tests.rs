@@ -258,3 +258,11 @@ async fn a_change_of_what_a_link_brings_in_is_one_of_the_definition() {
     fs::remove_file(root.join("shared/web/f")).unwrap();
     assert!(commit().await.ends_with("-dirty"));
 }
+
+#[test]
+fn a_base_that_is_there_and_not_ours_is_not_called_missing() {
+    let said = [BaseFact::Missing { near: Vec::new() }, BaseFact::Doubtful(Vec::new()), BaseFact::Ambiguous(Vec::new())];
+    let said = said.each_ref().map(lacking);
+    assert_eq!(said[0], Some("is missing"));
+    assert!(said[1].is_some_and(|why| !why.contains("missing")) && said[2].is_none());
+}
