@@ -56,6 +56,12 @@ fn fifo(path: &Path) {
     assert!(std::process::Command::new("mkfifo").arg(path).status().unwrap().success());
 }
 
+/// As if it lay there for an hour.
+fn old(dir: &Path) {
+    let hour = std::time::SystemTime::now() - std::time::Duration::from_secs(3600);
+    File::open(dir).unwrap().set_modified(hour).unwrap();
+}
+
 async fn owns(ledger: &Ledger, name: &str) {
     let create = || async { Ok::<_, LedgerError>(Made { id: format!("id-{name}"), value: () }) };
     ledger.own(Kind::Image, name, create).await.unwrap();
@@ -191,9 +197,13 @@ fn what_was_killed_while_it_came_or_went_is_cleared_away() {
     let held = File::open(world.at(&format!("{COMING}alive")).join(LOCK)).unwrap();
     held.try_lock().unwrap();
     assert_eq!(indexed(&world.home).unwrap().len(), 0);
+    old(&world.at(&format!("{COMING}a")));
+    world.record(&world.at(&format!("{COMING}new")), "memory");
     tidy(&world.home);
-    let left: Vec<_> = fs::read_dir(world.home.index()).unwrap().flatten().map(|e| e.file_name()).collect();
-    assert_eq!(left, [format!("{COMING}alive").as_str()]);
+    let mut left: Vec<_> = fs::read_dir(world.home.index()).unwrap().flatten().map(|e| e.file_name()).collect();
+    left.sort();
+    // Who makes the new one may not have its lock yet.
+    assert_eq!(left, [format!("{COMING}alive").as_str(), format!("{COMING}new").as_str()]);
 }
 
 /// Whether its workspace is there or not: the record under the home says it.
