@@ -50,8 +50,8 @@ pub async fn jobs(setup: &Setup<'_>, named: Vec<Bundle>) -> Result<(Vec<Job>, Ve
         if bundles.iter().any(|b| b.label == label) || !there.insert(label.clone()) {
             continue;
         }
-        if let Some(base) = run::missing_base(setup, bundle).await? {
-            notes.push(format!("base {label} of {} is missing: building it first", bundle.label));
+        if let Some((base, why)) = run::missing_base(setup, bundle).await? {
+            notes.push(format!("base {label} of {} {why}: building it first", bundle.label));
             bundles.push(base);
         }
     }

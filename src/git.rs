@@ -123,8 +123,11 @@ fn ours(repository: &Repository) -> io::Result<tempfile::TempDir> {
     for name in shared.chain(["index".into()]) {
         match reading::open(&repository.own.join(&name)) {
             Ok(file) => {
+                // git looks into files that are as new as its index: they may have changed since.
+                let time = file.metadata()?.modified()?;
                 let mut copy = fs::File::create(dir.path().join(&name))?;
                 io::copy(&mut io::Read::take(file, MAX_INDEX), &mut copy)?;
+                copy.set_modified(time)?;
             }
             Err(e) if e.kind() == io::ErrorKind::NotFound => {}
             Err(e) => return Err(e),

@@ -6,9 +6,11 @@ use serde::Serialize;
 use crate::bundle::{self, Base, Bundle};
 use crate::cloud::ledger::Ledger;
 use crate::cloud::{Cloud, CloudError, Cx};
+use crate::durable;
 use crate::event::{Check, Event, Events, Stamped, Tally};
 use crate::family::{self, Now};
 use crate::image::{self, Image, State};
+use crate::log::budget::LONGEST;
 use crate::plan::{BaseFact, Wanted};
 use crate::run;
 
@@ -133,7 +135,7 @@ async fn looked_up(cloud: &dyn Cloud, name: &str, family: bool) -> Result<Option
 /// What the checks of a run came to, from its record in the tree.
 fn tests_of_run(tree: &Path, run: &str) -> Option<String> {
     let dir = run::directories(tree).into_iter().find(|d| d.file_name().is_some_and(|n| n == run))?;
-    let text = std::fs::read_to_string(dir.join("events.jsonl")).ok()?;
+    let text = String::from_utf8(durable::read(&dir.join("events.jsonl"), LONGEST).ok()?).ok()?;
     let check = |line: &str| match serde_json::from_str::<Stamped>(line).ok()?.event {
         Event::Check(check) => Some(check),
         _ => None,
@@ -198,5 +200,15 @@ mod tests {
         std::fs::write(dir.join("events.jsonl"), events).unwrap();
         assert_eq!(tests_of_run(tree.path(), "r1").as_deref(), Some("2 passed, 1 skipped"));
         assert_eq!(tests_of_run(tree.path(), "1"), None);
+    }
+
+    #[test]
+    fn a_record_that_is_no_file_holds_nobody_up() {
+        let tree = tempfile::tempdir().unwrap();
+        let dir = tree.path().join("images/target/x/runs/r1");
+        std::fs::create_dir_all(&dir).unwrap();
+        std::fs::write(dir.join("plan.json"), "{}").unwrap();
+        assert!(std::process::Command::new("mkfifo").arg(dir.join("events.jsonl")).status().unwrap().success());
+        assert_eq!(tests_of_run(tree.path(), "r1"), None);
     }
 }

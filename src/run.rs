@@ -154,14 +154,16 @@ pub fn target_dir(bundle: &Bundle) -> PathBuf {
 fn target_in_tree(bundle: &Bundle) -> Result<(), RunError> {
     let target = target_dir(bundle);
     let home = target.parent().and_then(Path::parent).unwrap_or(&bundle.tree).canonicalize();
-    let there = target.ancestors().take(2).find_map(|dir| dir.canonicalize().ok());
-    match (home, there) {
-        (Ok(home), Some(there)) if !there.starts_with(&home) => {
+    let Ok(home) = home else { return Ok(()) };
+    let runs = target.join("runs");
+    let mut there = runs.ancestors().take(3).filter_map(|dir| dir.canonicalize().ok());
+    match there.find(|dir| !dir.starts_with(&home)) {
+        Some(there) => {
             let place = Place { file: target, line: 0, column: 0 };
             let finding = Diagnostic::error(place, format!("outputs would go to {}: a link leads out of the tree", there.display()));
             Err(RunError::Refused(vec![finding.hint("remove the link; another disk can be mounted there")]))
         }
-        _ => Ok(()),
+        None => Ok(()),
     }
 }
 
@@ -206,7 +208,8 @@ async fn host_facts(bundle: &Bundle, cancel: &Cancel) -> HostFacts {
     // Not in the tree: Ansible reads the ansible.cfg of the directory where it is called.
     let ansible = Cmd::new("ansible-playbook", Duration::from_secs(20)).arg("--version").dir("/");
     let settings = bundle.tree.join(&bundle.label);
-    let dirs = [bundle.dir.as_path(), &settings];
+    let linked = bundle::linked(bundle);
+    let dirs: Vec<&Path> = [bundle.dir.as_path(), &settings].into_iter().chain(linked.iter().map(PathBuf::as_path)).collect();
     let commit = git::commit(&bundle.tree, &dirs, cancel);
     // Files may be large; a signal does not wait for them. One that cannot be read is told of where it is used.
     let definition = bundle.clone();
@@ -225,12 +228,12 @@ pub async fn run(setup: &Setup<'_>, bundle: &Bundle) -> Ended {
     }
 }
 
-/// Builds the missing base; `Some` is how that ended, if not well.
+/// Builds the base that is wanted first; `Some` is how that ended, if not well.
 async fn base_first(setup: &Setup<'_>, bundle: &Bundle) -> Result<Option<Ended>, RunError> {
-    let Some(base) = missing_base(setup, bundle).await? else { return Ok(None) };
+    let Some((base, why)) = missing_base(setup, bundle).await? else { return Ok(None) };
     let label = base.label.clone();
     let mut show = (setup.show)(&label);
-    let text = format!("base {label} of {} is missing: building it first", bundle.label);
+    let text = format!("base {label} of {} {why}: building it first", bundle.label);
     show.take(&crate::event::Stamped { at: Timestamp::now(), event: Event::Note { text } });
     drop(show);
     let base_setup = Setup { person: None, ..*setup };
@@ -242,15 +245,23 @@ async fn base_first(setup: &Setup<'_>, bundle: &Bundle) -> Result<Option<Ended>,
     }
 }
 
-/// The definition of the base `os/<name>`, if the cloud has no image of it.
-pub async fn missing_base(setup: &Setup<'_>, bundle: &Bundle) -> Result<Option<Bundle>, RunError> {
+/// The definition of the base `os/<name>`, if the cloud has no image of it that is this factory's, and how that is said.
+pub async fn missing_base(setup: &Setup<'_>, bundle: &Bundle) -> Result<Option<(Bundle, &'static str)>, RunError> {
     let Some(Base::Os(name)) = &bundle.base else { return Ok(None) };
     let base = bundle::load(&bundle.tree, &bundle.tree.join("os").join(name)).map_err(RunError::Bad)?.bundle;
     let wanted = Wanted { base: Some(base.name.clone()), base_is_family: true, base_only: true, ..Wanted::default() };
     let facts = setup.cloud.facts(&wanted, &reading(setup)).await?;
     // What a cloud lacks at all, each run tells by itself.
-    let missing = matches!(facts.base, BaseFact::Missing { .. } | BaseFact::Doubtful(_)) && facts.lacks.is_empty();
-    Ok(missing.then_some(base))
+    let why = lacking(&facts.base).filter(|_| facts.lacks.is_empty());
+    Ok(why.map(|why| (base, why)))
+}
+
+fn lacking(base: &BaseFact) -> Option<&'static str> {
+    match base {
+        BaseFact::Missing { .. } => Some("is missing"),
+        BaseFact::Doubtful(_) => Some("is there, but nothing proves that it is this factory's"),
+        BaseFact::None | BaseFact::Found(_) | BaseFact::Ambiguous(_) => None,
+    }
 }
 
 /// A context for calls that only read.

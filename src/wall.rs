@@ -168,6 +168,7 @@ impl Wall {
         let mut mounts = Mounts::system(*nested);
         mounts.writable_at(&temp, Path::new("/tmp"));
         self.definition(&mut mounts, room)?;
+        self.certificates().iter().for_each(|path| mounts.read_only(path));
         mounts.writable(room.dir);
         room.read.iter().for_each(|path| mounts.read_only(path));
         if let Some(ansible) = ansible {
@@ -221,15 +222,18 @@ impl Wall {
         let mut shown = found.map_err(|finding| WallError::Refused(finding.message))?;
         let targets = ["images/target", "os/target"].map(|dir| plan.asks.tree.join(dir));
         let hidden: Vec<PathBuf> = self.config.hidden.iter().chain(&targets).filter_map(|path| path.canonicalize().ok()).collect();
-        if let Some(place) = shown.iter().find(|place| hidden.iter().any(|hidden| place.starts_with(hidden))) {
+        if let Some(place) = shown.iter().find(|place| hidden.iter().any(|hidden| real(place).starts_with(hidden))) {
             let what = format!("{} leads to {}, which no definition is shown", plan.bundle, place.display());
             return Err(WallError::Refused(what));
         }
         self.copied(&mut shown, mounts, room)?;
         shown.extend(self.config.settings.read_only.iter().filter(|path| path.exists()).cloned());
         shown.iter().for_each(|path| mounts.read_only(path));
-        for hidden in hidden.iter().filter(|hidden| shown.iter().any(|path| hidden.starts_with(path))) {
-            mounts.hide(hidden);
+        // By every name: a link that is shown is a place of its own there.
+        for (hidden, path) in hidden.iter().flat_map(|hidden| shown.iter().map(move |path| (hidden, path))) {
+            if let Ok(inner) = hidden.strip_prefix(real(path)) {
+                mounts.hide(&path.join(inner));
+            }
         }
         Ok(())
     }
@@ -251,6 +255,18 @@ impl Wall {
             mounts.read_only_at(&to, place);
         }
         Ok(())
+    }
+
+    /// What the owner's environment names, but for what the system has anyway and what would show what is hidden.
+    fn certificates(&self) -> Vec<PathBuf> {
+        let named = env::CERTIFICATES.iter().filter_map(|name| self.config.env.get(*name));
+        let closed: Vec<PathBuf> = self.config.hidden.iter().chain(&self.config.home).filter_map(|path| path.canonicalize().ok()).collect();
+        let fits = |path: &PathBuf| {
+            let system = ["/usr", "/etc/ssl", "/etc/pki", "/proc", "/dev"].iter().any(|dir| path.starts_with(dir));
+            let wide = |real: PathBuf| real.parent().is_none() || closed.iter().any(|hidden| hidden.starts_with(&real));
+            path.is_absolute() && !system && path.canonicalize().is_ok_and(|real| !wide(real))
+        };
+        named.flat_map(|paths| paths.split(':')).map(PathBuf::from).filter(fits).collect()
     }
 
     fn show_ansible(&self, mounts: &mut Mounts, ansible: &Installation, home: &Path) {
@@ -277,6 +293,10 @@ impl Wall {
         };
         self.ansible.get_or_try_init(look).await
     }
+}
+
+fn real(path: &Path) -> PathBuf {
+    path.canonicalize().unwrap_or_else(|_| path.to_owned())
 }
 
 /// A program by its name, along `path`.

@@ -34,12 +34,17 @@ pub fn files(bundle: &Bundle) -> Result<Vec<InputFile>, (PathBuf, io::Error)> {
         files.push(InputFile { path: label, sha256, mode: '-' });
     }
     let bundle_dir = bundle.dir.canonicalize().unwrap_or_else(|_| bundle.dir.clone());
-    for path in links::brought_in(&bundle.tree, &bundle.dir) {
+    for path in links::brought_in(&bundle.tree, &bundle.dir).files {
         let (sha256, mode) = read(&path).map_err(|e| (path.clone(), e))?;
         files.push(InputFile { path: relative(&bundle_dir, &path), sha256, mode });
     }
     files.sort_by(|a, b| a.path.as_os_str().cmp(b.path.as_os_str()));
     Ok(files)
+}
+
+/// Places of the tree that links of a definition bring into it.
+pub fn linked(bundle: &Bundle) -> Vec<PathBuf> {
+    links::brought_in(&bundle.tree, &bundle.dir).places
 }
 
 /// `../../shared/f`, from `dir` to `path`.

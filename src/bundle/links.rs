@@ -94,8 +94,15 @@ pub(super) fn wrong(tree: &Path, dir: &Path) -> Vec<(PathBuf, Trouble)> {
     found
 }
 
-/// Files of the tree that links of the bundle bring in, and the links among them, each once: absolute paths.
-pub(super) fn brought_in(tree: &Path, dir: &Path) -> Vec<PathBuf> {
+/// What links of the bundle bring in from the tree: absolute paths, each once.
+pub(super) struct Brought {
+    /// Files, and the links among them.
+    pub files: Vec<PathBuf>,
+    /// Files and directories that links lead to.
+    pub places: Vec<PathBuf>,
+}
+
+pub(super) fn brought_in(tree: &Path, dir: &Path) -> Brought {
     let bounds = Bounds::new(tree, dir);
     let mut files = BTreeSet::new();
     let (mut left, mut seen) = (vec![bounds.bundle.clone()], BTreeSet::new());
@@ -119,5 +126,6 @@ pub(super) fn brought_in(tree: &Path, dir: &Path) -> Vec<PathBuf> {
             }
         }
     }
-    files.into_iter().collect()
+    seen.remove(&bounds.bundle);
+    Brought { files: files.into_iter().collect(), places: seen.into_iter().collect() }
 }

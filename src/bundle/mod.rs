@@ -34,7 +34,7 @@ pub(crate) mod yaml;
 pub use bases::{base_among, check_bases};
 pub use checks::{ByDefault, CHECKS, KnownCheck};
 pub use files::included;
-pub use inputs::{InputFile, files, inputs};
+pub use inputs::{InputFile, files, inputs, linked};
 pub use lint::on_factory;
 pub use load::{Loaded, check_work, load, load_with};
 pub use overrides::Override;

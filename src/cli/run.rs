@@ -3,6 +3,8 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use super::{Context, Failure, out};
+use crate::durable;
+use crate::log::budget::LONGEST;
 use crate::run::{self, Record};
 
 #[derive(clap::Subcommand)]
@@ -22,8 +24,8 @@ pub fn run(context: &Context, command: &Command) -> Result<ExitCode, Failure> {
         Command::Show { run } => show(context, find(&dirs, run.as_deref())?)?,
         Command::Log { run } => {
             let path = find(&dirs, run.as_deref())?.join("build.log");
-            let text = std::fs::read_to_string(&path).map_err(|e| Failure::host(format!("{}: {e}", path.display())))?;
-            out(&text);
+            let text = durable::read(&path, LONGEST).map_err(|e| Failure::host(format!("{}: {e}", path.display())))?;
+            out(&String::from_utf8_lossy(&text));
         }
     }
     Ok(ExitCode::SUCCESS)

@@ -1,8 +1,10 @@
 //! What of the environment reaches programs that a definition brings: an allow-list, and names that a definition cannot set.
 
-/// Passed on as they are: where programs are, language and time, and who signs what is downloaded.
-const PASSED: &[&str] =
-    &["PATH", "LANG", "LANGUAGE", "TERM", "TZ", "USER", "LOGNAME", "SSL_CERT_FILE", "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"];
+/// Passed on as they are: where programs are, language and time.
+const PASSED: &[&str] = &["PATH", "LANG", "LANGUAGE", "TERM", "TZ", "USER", "LOGNAME"];
+
+/// Passed on with the files that they name: who signs what is downloaded. Directories may be several, with `:` between.
+pub const CERTIFICATES: &[&str] = &["SSL_CERT_FILE", "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"];
 
 /// Addresses of proxies. One with a password in it is a secret.
 const PROXIES: &[&str] = &["http_proxy", "https_proxy", "ftp_proxy", "all_proxy", "no_proxy"];
@@ -52,7 +54,7 @@ const VARIABLES: &[&str] = &[
 
 /// Whether `name` of the factory's own environment reaches what a definition brings, without being asked for.
 pub fn passes(name: &str, value: &str) -> bool {
-    let known = PASSED.contains(&name) || name.starts_with("LC_");
+    let known = PASSED.contains(&name) || CERTIFICATES.contains(&name) || name.starts_with("LC_");
     known || (is_proxy(name) && !holds_password(value))
 }
 

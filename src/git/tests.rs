@@ -134,3 +134,15 @@ async fn what_is_odd_has_no_commit() {
     let outside = tempfile::tempdir().unwrap();
     assert_eq!(commit(other.path(), &[outside.path()], &Cancel::default()).await, None, "a bundle that lies elsewhere");
 }
+
+/// git compares the content of files that are as new as the index, which may have changed within a tick of the clock.
+#[test]
+fn the_copy_of_the_index_is_as_old_as_the_index() {
+    let tree = Tree::new(&["init", "-q"]);
+    let index = tree.path().join(".git/index");
+    let hour = std::time::SystemTime::now() - Duration::from_secs(3600);
+    fs::File::options().write(true).open(&index).unwrap().set_modified(hour).unwrap();
+    let ours = ours(&find(tree.path()).unwrap()).unwrap();
+    let time = |path: &Path| fs::metadata(path).unwrap().modified().unwrap();
+    assert_eq!(time(&ours.path().join("index")), time(&index));
+}

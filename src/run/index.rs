@@ -7,6 +7,7 @@ use std::fs::{self, File, TryLockError};
 use std::io;
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use super::Home;
 use super::dir::{COMING, GOING, LEDGER, LOCK, read_plan, read_record, remove};
@@ -16,6 +17,9 @@ use crate::plan::Origin;
 
 /// Where records are put that are no use any more, and that a person may want to look at.
 const ASIDE: &str = ".aside";
+
+/// A record is made in less.
+const MOMENT: Duration = Duration::from_secs(60);
 
 /// Whether somebody works on a run.
 #[derive(Debug)]
@@ -158,11 +162,17 @@ pub fn indexed(home: &Home) -> io::Result<Vec<Indexed>> {
 pub fn tidy(home: &Home) {
     for entry in fs::read_dir(home.index()).into_iter().flatten().flatten() {
         let name = entry.file_name().to_string_lossy().into_owned();
-        let half_made = name.starts_with(COMING) && matches!(lock(&entry.path()), Ok(Some(Life::Dead(_))));
+        let half_made = name.starts_with(COMING) && is_old(&entry.path()) && matches!(lock(&entry.path()), Ok(Some(Life::Dead(_))));
         if half_made || name.starts_with(GOING) {
             let _ = fs::remove_dir_all(entry.path());
         }
     }
+}
+
+/// Whoever makes a record takes its lock a moment later, and must find it free.
+fn is_old(dir: &Path) -> bool {
+    let age = fs::symlink_metadata(dir).and_then(|meta| meta.modified()).map(|at| at.elapsed().unwrap_or_default());
+    age.is_ok_and(|age| age > MOMENT)
 }
 
 /// What the runs of this machine that are alive, or may be, build on, whatever the cloud: IDs, each with a sentence that

@@ -56,6 +56,12 @@ fn fifo(path: &Path) {
     assert!(std::process::Command::new("mkfifo").arg(path).status().unwrap().success());
 }
 
+/// As if it lay there for an hour.
+fn old(dir: &Path) {
+    let hour = std::time::SystemTime::now() - std::time::Duration::from_secs(3600);
+    File::open(dir).unwrap().set_modified(hour).unwrap();
+}
+
 async fn owns(ledger: &Ledger, name: &str) {
     let create = || async { Ok::<_, LedgerError>(Made { id: format!("id-{name}"), value: () }) };
     ledger.own(Kind::Image, name, create).await.unwrap();
@@ -191,9 +197,13 @@ fn what_was_killed_while_it_came_or_went_is_cleared_away() {
     let held = File::open(world.at(&format!("{COMING}alive")).join(LOCK)).unwrap();
     held.try_lock().unwrap();
     assert_eq!(indexed(&world.home).unwrap().len(), 0);
+    old(&world.at(&format!("{COMING}a")));
+    world.record(&world.at(&format!("{COMING}new")), "memory");
     tidy(&world.home);
-    let left: Vec<_> = fs::read_dir(world.home.index()).unwrap().flatten().map(|e| e.file_name()).collect();
-    assert_eq!(left, [format!("{COMING}alive").as_str()]);
+    let mut left: Vec<_> = fs::read_dir(world.home.index()).unwrap().flatten().map(|e| e.file_name()).collect();
+    left.sort();
+    // Who makes the new one may not have its lock yet.
+    assert_eq!(left, [format!("{COMING}alive").as_str(), format!("{COMING}new").as_str()]);
 }
 
 /// Whether its workspace is there or not: the record under the home says it.
@@ -218,4 +228,51 @@ async fn a_machine_that_was_left_up_is_kept_until_it_is_asked_for() {
     assert_eq!(world.sweep(&Memory::new(), None).await, [("r".to_owned(), State::Kept)]);
     assert_eq!(world.sweep(&Memory::new(), Some("r")).await, [("r".to_owned(), State::Dead)]);
     assert_eq!(world.life("r"), "absent");
+}
+
+/// Of a tree with `images/x`, and where it lies.
+fn bundle_in(tree: &Path) -> Bundle {
+    let dir = tree.join("images/x");
+    fs::create_dir_all(&dir).unwrap();
+    fs::write(dir.join("build-vars.yml"), "bundle: {name: x, img_base: b}\n").unwrap();
+    bundle::load(tree, &dir).unwrap().bundle
+}
+
+#[test]
+fn no_link_in_the_place_of_outputs_leads_out_of_the_tree() {
+    for link in ["images/target", "images/target/x", "images/target/x/runs"] {
+        let (tree, away) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let bundle = bundle_in(tree.path());
+        let place = tree.path().join(link);
+        fs::create_dir_all(place.parent().unwrap()).unwrap();
+        assert!(target_in_tree(&bundle).is_ok(), "{link}");
+        symlink(away.path(), &place).unwrap();
+        assert!(matches!(target_in_tree(&bundle), Err(RunError::Refused(_))), "{link}");
+    }
+}
+
+#[tokio::test]
+async fn a_change_of_what_a_link_brings_in_is_one_of_the_definition() {
+    let tree = tempfile::tempdir().unwrap();
+    let root = tree.path().canonicalize().unwrap();
+    let bundle = bundle_in(&root);
+    fs::create_dir_all(root.join("shared/web")).unwrap();
+    fs::write(root.join("shared/web/f"), "1").unwrap();
+    symlink("../../shared/web", root.join("images/x/web")).unwrap();
+    for words in ["init -q", "add .", "-c user.name=n -c user.email=e commit -qm a"] {
+        let git = std::process::Command::new("git").current_dir(&root).args(words.split(' ')).status();
+        assert!(git.unwrap().success(), "{words}");
+    }
+    let commit = || async { host_facts(&bundle, &Cancel::default()).await.commit.unwrap() };
+    assert!(!commit().await.ends_with("-dirty"));
+    fs::remove_file(root.join("shared/web/f")).unwrap();
+    assert!(commit().await.ends_with("-dirty"));
+}
+
+#[test]
+fn a_base_that_is_there_and_not_ours_is_not_called_missing() {
+    let said = [BaseFact::Missing { near: Vec::new() }, BaseFact::Doubtful(Vec::new()), BaseFact::Ambiguous(Vec::new())];
+    let said = said.each_ref().map(lacking);
+    assert_eq!(said[0], Some("is missing"));
+    assert!(said[1].is_some_and(|why| !why.contains("missing")) && said[2].is_none());
 }

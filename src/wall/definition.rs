@@ -1,7 +1,7 @@
 //! Which directories are a definition's: its own, the one that it names (`bundle.path`), and what links in them lead to
-//! inside the factory tree. What is wider than a definition is refused: a directory that holds the tree, or the user's home.
+//! inside the factory tree, by every name on the way there. What is wider than a definition is refused: a directory that holds the tree, or the user's home.
 use std::collections::BTreeSet;
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 
 use crate::bundle::Asks;
 use crate::diagnostic::Diagnostic;
@@ -11,7 +11,7 @@ const MANY: usize = 20_000;
 /// Names that are never a definition's, though they may lie in a tree: git's settings can hold passwords.
 const NEVER: &[&str] = &[".git", "clouds.yaml", "clouds-public.yaml", "secure.yaml"];
 
-/// The directories, each once. `home`: the user's.
+/// The directories, each once; of one that links lead to, the links too. `home`: the user's.
 pub(super) fn places(asks: &Asks, bundle_dir: &Path, home: Option<&Path>) -> Result<Vec<PathBuf>, Diagnostic> {
     let tree = real(&asks.tree);
     let definition = if asks.definition.as_os_str().is_empty() { bundle_dir } else { &asks.definition };
@@ -29,7 +29,7 @@ pub(super) fn places(asks: &Asks, bundle_dir: &Path, home: Option<&Path>) -> Res
         return Err(finding.hint("a definition may name a directory of its tree"));
     }
     let mut left: Vec<PathBuf> = places.iter().cloned().collect();
-    let mut seen = 0;
+    let (mut seen, mut names) = (0, BTreeSet::new());
     while let Some(dir) = left.pop() {
         for entry in walkdir::WalkDir::new(&dir).into_iter().filter_map(Result::ok) {
             seen += 1;
@@ -37,6 +37,9 @@ pub(super) fn places(asks: &Asks, bundle_dir: &Path, home: Option<&Path>) -> Res
                 break;
             }
             let Some(target) = entry.path_is_symlink().then(|| entry.path().canonicalize().ok()).flatten() else { continue };
+            if may_show(&target, &tree) && too_wide(&target, &tree, home).is_none() {
+                names.extend(hops(entry.path()).into_iter().filter(|name| may_show(name, &tree)));
+            }
             let known = places.iter().any(|place| target.starts_with(place));
             if !known && may_show(&target, &tree) && too_wide(&target, &tree, home).is_none() {
                 places.insert(target.clone());
@@ -44,7 +47,34 @@ pub(super) fn places(asks: &Asks, bundle_dir: &Path, home: Option<&Path>) -> Res
             }
         }
     }
-    Ok(places.into_iter().collect())
+    let mut shown: Vec<PathBuf> = places.into_iter().collect();
+    // Sorted: what lies in another comes after it, and is seen with it.
+    for name in names {
+        if !shown.iter().any(|place| name.starts_with(place)) {
+            shown.push(name);
+        }
+    }
+    Ok(shown)
+}
+
+/// The names by which a link comes to its target. Of two links in a row the second may lie where nothing else is shown.
+fn hops(link: &Path) -> Vec<PathBuf> {
+    let (mut at, mut names) = (link.to_owned(), Vec::new());
+    for _ in 0..16 {
+        let (Ok(target), Some(Ok(dir))) = (std::fs::read_link(&at), at.parent().map(Path::canonicalize)) else { break };
+        at = joined(dir, &target);
+        names.push(at.clone());
+    }
+    names
+}
+
+/// `..` leads out of the directory that the name before it means.
+fn joined(dir: PathBuf, target: &Path) -> PathBuf {
+    target.components().fold(dir, |at, part| match part {
+        Component::ParentDir => real(&at).parent().map_or_else(|| PathBuf::from("/"), Path::to_owned),
+        Component::CurDir => at,
+        part => at.join(part),
+    })
 }
 
 fn may_show(target: &Path, tree: &Path) -> bool {

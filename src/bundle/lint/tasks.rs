@@ -46,6 +46,8 @@ pub struct Reader<'a> {
     pub found: Vec<Diagnostic>,
     /// Files of tasks, plays and variables that it names.
     pub named: Vec<PathBuf>,
+    /// It names such a file in words that are worked out at the run.
+    pub worked_out: bool,
 }
 
 fn scalar(node: &Node) -> Option<&str> {
@@ -76,7 +78,7 @@ fn short(key: &str) -> &str {
 
 impl<'a> Reader<'a> {
     pub fn new(file: &'a Path, beside: &'a Path) -> Self {
-        Self { file, beside, found: Vec::new(), named: Vec::new() }
+        Self { file, beside, found: Vec::new(), named: Vec::new(), worked_out: false }
     }
 
     pub fn document(&mut self, root: &Node) {
@@ -173,8 +175,12 @@ impl<'a> Reader<'a> {
             _ if LOOPS.contains(&key) => self.files(value),
             _ if FILES.contains(&key) => {
                 self.files(value);
-                let literal = words(value).into_iter().map(|(text, _)| text).filter(|text| !text.contains("{{"));
-                self.named.extend(literal.map(PathBuf::from));
+                for (text, _) in words(value) {
+                    match text.contains("{{") {
+                        true => self.worked_out = true,
+                        false => self.named.push(PathBuf::from(text)),
+                    }
+                }
                 self.applied(value, around);
             }
             _ => self.module(key, value),

@@ -129,3 +129,32 @@ fn files_beside_the_playbook_and_roles_are_looked_into() {
     let found = with(sound, &[("ansible/roles/web/tasks/main.yml", "- a: [\n")]);
     assert!(found.len() == 1 && found[0].contains("main.yml: warning: not checked"), "{found:?}");
 }
+
+/// A role as Galaxy delivers it has plays of its own trials, and a directory of playbooks has more than the one.
+#[test]
+fn what_no_step_runs_is_no_error() {
+    let (sound, local) = ("- hosts: all\n  roles: [web]\n", "- hosts: localhost\n");
+    let trials = [
+        "ansible/roles/web/tests/test.yml",
+        "ansible/roles/web/molecule/default/converge.yml",
+        "roles/web/.github/workflows/ci.yml",
+        "ansible/collections/ansible_collections/a/b/tests/integration/x/tasks/main.yml",
+    ];
+    for file in trials {
+        assert_eq!(with(sound, &[(file, local)]), [""; 0], "{file}");
+    }
+    for file in ["ansible/other.yml", "ansible/playbooks/x.yml"] {
+        let found = with(sound, &[(file, local)]);
+        assert!(found.len() == 1 && found[0].starts_with(&format!("{file}:1:10: warning: ")), "{found:?}");
+        // Named by a role that is read later, or in words that may be any file's.
+        let by_role = format!("- include_tasks: ../../../{}\n", file.strip_prefix("ansible/").unwrap());
+        let found = with(sound, &[(file, local), ("ansible/roles/web/tasks/main.yml", &by_role)]);
+        assert!(found.iter().any(|f| f.contains(":1:10: error: ")), "{found:?}");
+        let found = with("- import_playbook: '{{ x }}.yml'\n", &[(file, local)]);
+        assert!(found.iter().any(|f| f.contains(":1:10: error: ")), "{found:?}");
+    }
+    let task = "- {ping: , delegate_to: localhost}\n";
+    for file in ["roles/tests/tasks/main.yml", "roles/molecule/tasks/main.yml", "roles/web/tasks/tests/x.yml"] {
+        assert!(with(sound, &[(file, task)])[0].contains("error: "), "{file}");
+    }
+}
