@@ -200,6 +200,10 @@ async fn line(site: &Site<'_>, up: &mut Option<Opened>) -> Result<Built, BuildEr
             *up = Some(builder.opened(site)?);
             let provisioned = site.stage(Stage::Provision, provision::steps(site, &mut builder)).await;
             if let Until::Provisioned(person) = site.until {
+                // The run is at its end: there is nothing to open any more.
+                if let Err(short @ BuildError::Space(_)) = provisioned {
+                    return Err(short);
+                }
                 let opened = builder.opened(site)?;
                 let open = async {
                     person.open(&opened, provisioned.as_ref().err()).await;

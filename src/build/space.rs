@@ -36,7 +36,7 @@ pub struct Short {
 /// Does `work`, and ends the run when the disk gets short meanwhile.
 ///
 /// `work` is not dropped, for it may be in the middle of a create: the processes that write are ended, the run's own
-/// cancellation is signalled, and `work` ends at its next look at that.
+/// cancellation is asked for, and `work` ends at its next look at that.
 pub(super) async fn watched<T>(site: &Site<'_>, work: impl Future<Output = Result<T, BuildError>>) -> Result<T, BuildError> {
     let dirs = [site.work.as_path(), site.downloads.as_path()];
     tokio::pin!(work);
@@ -45,7 +45,7 @@ pub(super) async fn watched<T>(site: &Site<'_>, work: impl Future<Output = Resul
         short = getting_short(&dirs) => short,
         done = &mut work => return done,
     };
-    site.cx.cancel.signal();
+    site.cx.cancel.orderly();
     for entry in site.cx.ledger.entries().iter().filter(|e| e.kind == Kind::Process) {
         if let Some(proc) = entry.id.as_ref().and_then(|id| id.parse::<Proc>().ok()).filter(|p| p.is_of(&site.plan.run)) {
             // One that stays is met again on the way home.
