@@ -405,33 +405,78 @@ async fn a_builder_that_powers_off_in_mid_step_is_named() {
 /// A guest or a script that fills the disk: the run ends before the ledger cannot be written, and everything is unwound.
 #[test]
 fn a_disk_that_gets_full_ends_the_run() {
-    crate::disk::tests::small_disk::on_small_disk(64, |dir| {
-        let runtime = tokio::runtime::Runtime::new().unwrap();
-        runtime.block_on(fill(dir));
+    on_small_disk(async |dir| fill(dir, Until::Published).await);
+}
+
+/// `shell` ends as a build does: its prompt is not opened, and one signal is no second one for it.
+#[test]
+fn a_disk_that_gets_full_before_the_prompt_leaves_nothing() {
+    on_small_disk(async |dir| fill(dir, Until::Provisioned(&Nobody)).await);
+}
+
+fn on_small_disk(test: impl AsyncFnOnce(&Path) + Send) {
+    crate::disk::tests::small_disk::on_small_disk(64, |dir| tokio::runtime::Runtime::new().unwrap().block_on(test(dir)));
+}
+
+/// Nothing is left of a disk of 64 MiB.
+fn fill_up(dir: &Path) {
+    std::fs::write(dir.join("overlay"), vec![1; 60 << 20]).unwrap();
+}
+
+struct Nobody;
+
+#[async_trait]
+impl Interactive for Nobody {
+    async fn open(&self, _: &Opened, _: Option<&BuildError>) {
+        panic!("a prompt on a full disk");
+    }
+}
+
+/// The write of a publication is not taken back by ending the run: it is told.
+#[test]
+fn what_was_published_is_told_though_the_disk_got_full() {
+    on_small_disk(async |dir| {
+        let (world, wall) = (World::new(), no_wall());
+        let cx = Cx { ledger: Ledger::open(&dir.join("l")).unwrap(), events: Events::default(), cancel: Cancel::default() };
+        let (connect, plan) = (Hang(world.fake.clone()), world.plan());
+        let site = Site { work: dir.into(), ..site(&world, &connect, &plan, &cx, &wall) };
+        let publishing = async {
+            fill_up(dir);
+            tokio::time::sleep(Duration::from_millis(1200)).await;
+            Ok("published")
+        };
+        assert_eq!(site.stage(Stage::Publish, publishing).await.unwrap(), "published");
+        assert!(cx.cancel.check().is_ok());
     });
 }
 
-async fn fill(dir: &std::path::Path) {
+/// Of a build to its end, on machines that `connect` reaches.
+fn site<'a>(world: &'a World, connect: &'a Hang, plan: &'a Plan, cx: &'a Cx, wall: &'a Wall) -> Site<'a> {
+    Site {
+        cloud: &world.cloud,
+        connect,
+        cx,
+        plan,
+        wall,
+        scratch: world.dir.path().into(),
+        work: world.dir.path().into(),
+        downloads: world.dir.path().join("downloads"),
+        until: Until::Published,
+        keep_on_failure: true,
+    }
+}
+
+async fn fill(dir: &Path, until: Until<'_>) {
     let world = World::new();
     let before = world.cloud.snapshot();
     let plan = world.plan();
     let all = Cancel::default();
     let cx = Cx { ledger: Ledger::open(&dir.join("l")).unwrap(), events: Events::default(), cancel: all.child() };
-    let site = Site {
-        cloud: &world.cloud,
-        connect: &Hang(world.fake.clone()),
-        cx: &cx,
-        plan: &plan,
-        scratch: world.dir.path().into(),
-        work: dir.into(),
-        downloads: dir.join("downloads"),
-        until: Until::Published,
-        keep_on_failure: true,
-        wall: &no_wall(),
-    };
+    let (connect, wall) = (Hang(world.fake.clone()), no_wall());
+    let site = Site { work: dir.into(), downloads: dir.join("downloads"), until, ..site(&world, &connect, &plan, &cx, &wall) };
     let filling = async {
         tokio::time::sleep(Duration::from_millis(300)).await;
-        std::fs::write(dir.join("overlay"), vec![1; 60 << 20]).unwrap();
+        fill_up(dir);
     };
     let begin = std::time::Instant::now();
     let (outcome, ()) = tokio::join!(build(&site), filling);
@@ -442,7 +487,7 @@ async fn fill(dir: &std::path::Path) {
     assert!(begin.elapsed() < Duration::from_secs(10), "{:?}", begin.elapsed());
     assert_eq!(world.cloud.snapshot(), before);
     assert_eq!(cx.ledger.entries(), [], "the ledger was written to the end");
-    assert!(all.check().is_ok(), "other runs go on");
+    assert!(all.check().is_ok() && !cx.cancel.is_fast(), "other runs go on");
 }
 
 #[tokio::test(flavor = "multi_thread")]
