@@ -168,7 +168,7 @@ impl Site<'_> {
         let result = match stage {
             // One short write. What it did counts, whatever became of the disk meanwhile: the image is what everybody gets.
             Stage::Publish => work.await,
-            _ => space::watched(self, work).await,
+            _ => space::watched(self, stage, work).await,
         };
         let seconds = seconds(begin.elapsed());
         self.cx.events.emit(match &result {
@@ -213,7 +213,7 @@ async fn line(site: &Site<'_>, up: &mut Option<Opened>) -> Result<Built, BuildEr
                     person.open(&opened, provisioned.as_ref().err()).await;
                     Ok(())
                 };
-                space::watched(site, open).await?;
+                space::watched(site, Stage::Provision, open).await?;
                 return provisioned.map(|()| Built::ShellEnded);
             }
             provisioned?;

@@ -450,8 +450,32 @@ fn what_was_published_is_told_though_the_disk_got_full() {
     });
 }
 
+/// The cloud in memory is elsewhere: none but the run's own files and its source are a reason to
+/// end it.
+#[test]
+fn a_disk_that_others_fill_ends_no_run_elsewhere() {
+    on_small_disk(async |dir| {
+        let (world, wall) = (World::new(), no_wall());
+        let (connect, plan, own) = (world.fake.clone(), world.plan(), dir.join("own"));
+        std::fs::create_dir(&own).unwrap();
+        for (stage, filled, ends) in [(Stage::Capture, dir, false), (Stage::Source, dir, true), (Stage::Provision, &own, true)] {
+            let cx = Cx { ledger: Ledger::none(), events: Events::default(), cancel: Cancel::default() };
+            let site = Site { work: own.clone(), ..site(&world, &connect, &plan, &cx, &wall) };
+            let filling = async {
+                tokio::time::sleep(Duration::from_millis(200)).await;
+                fill_up(filled);
+                tokio::time::sleep(Duration::from_millis(1800)).await;
+                Ok(())
+            };
+            let result = site.stage(stage, filling).await;
+            assert_eq!(matches!(result, Err(BuildError::Space(_))), ends, "{stage:?}: {result:?}");
+            std::fs::remove_file(filled.join("overlay")).unwrap();
+        }
+    });
+}
+
 /// Of a build to its end, on machines that `connect` reaches.
-fn site<'a>(world: &'a World, connect: &'a Hang, plan: &'a Plan, cx: &'a Cx, wall: &'a Wall) -> Site<'a> {
+fn site<'a>(world: &'a World, connect: &'a dyn Connect, plan: &'a Plan, cx: &'a Cx, wall: &'a Wall) -> Site<'a> {
     Site {
         cloud: &world.cloud,
         connect,
