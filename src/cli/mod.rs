@@ -268,7 +268,10 @@ impl Context {
 
     /// The cloud, and a line that says which and why. Whatever is done there may be written down below our directories.
     pub fn cloud(&self) -> Result<(Box<dyn Cloud>, String), Failure> {
-        self.home.check()?;
+        let open = self.home.check()?;
+        if !self.common.quiet {
+            open.iter().for_each(|one| err(&format!("warning: {one}")));
+        }
         let set = |name: &'static str| std::env::var(name).ok().filter(|v| !v.is_empty()).map(|v| (name, v));
         let (name, why) = match (&self.common.cloud, set("OS_CLOUD").or_else(|| set("OS_AUTH_URL"))) {
             (Some(name), _) => (name.clone(), "--cloud".to_owned()),
