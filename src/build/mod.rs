@@ -186,7 +186,9 @@ pub async fn build(site: &Site<'_>) -> Outcome {
     // A machine that filled the disk is not left to it.
     let keep = site.keep_on_failure && matches!(&result, Err(e) if !e.is_cancelled() && !matches!(e, BuildError::Space(_)));
     if keep && up.is_some() {
-        return Outcome { result, leaks: Vec::new(), kept: up };
+        // The machine and what carries it stand in the ledger; what a script left running is of no
+        // use to anybody.
+        return Outcome { result, leaks: end_processes(site).await, kept: up };
     }
     let leaks = unwind(site).await;
     Outcome { result, leaks, kept: None }

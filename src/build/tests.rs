@@ -402,6 +402,23 @@ async fn a_builder_that_powers_off_in_mid_step_is_named() {
     assert_eq!(outcome.result.unwrap_err().to_string(), "the builder was lost: it is gone: killed");
 }
 
+/// What a script leaves running goes with a build that fails, though its machine stays.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_machine_that_is_kept_keeps_nothing_else() {
+    let (world, wall) = (World::new(), no_wall());
+    world.fake.0.lock().unwrap().exits.push(("install-it".into(), 3));
+    let plan = Plan { run: "r-kept".into(), ..world.plan() };
+    let cx = Cx { ledger: Ledger::open(&world.dir.path().join("l")).unwrap(), events: Events::default(), cancel: Cancel::default() };
+    let mut left = std::process::Command::new("sleep").arg("60").env(exec::RUN_MARK, &plan.run).spawn().unwrap();
+    let connect = world.fake.clone();
+    let outcome = build(&site(&world, &connect, &plan, &cx, &wall)).await;
+    let ended = left.try_wait().unwrap();
+    let _ = left.kill();
+    left.wait().unwrap();
+    assert!(outcome.kept.is_some() && outcome.leaks.is_empty(), "{:?}", outcome.leaks);
+    assert!(ended.is_some(), "it still runs");
+}
+
 /// A guest or a script that fills the disk: the run ends before the ledger cannot be written, and everything is unwound.
 #[test]
 fn a_disk_that_gets_full_ends_the_run() {
