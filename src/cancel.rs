@@ -1,5 +1,7 @@
 //! Stopping a run from outside. A create is never raced against this: cancellation is looked at between requests and inside waits.
 use std::future::Future;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
@@ -9,6 +11,8 @@ use tokio_util::sync::CancellationToken;
 pub struct Cancel {
     orderly: CancellationToken,
     fast: CancellationToken,
+    /// A first signal came.
+    signalled: Arc<AtomicBool>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -18,9 +22,14 @@ pub struct Cancelled;
 impl Cancel {
     /// The first call asks for an orderly end, any later one for a fast one.
     pub fn signal(&self) {
-        if self.orderly.is_cancelled() {
+        if self.signalled.swap(true, Ordering::SeqCst) {
             self.fast.cancel();
         }
+        self.orderly.cancel();
+    }
+
+    /// Asks for an orderly end, and is no signal: neither this nor the first signal after it makes the end a fast one.
+    pub fn orderly(&self) {
         self.orderly.cancel();
     }
 
@@ -53,11 +62,36 @@ impl Cancel {
 
     /// For one run of several: stopped with all of them, and by itself.
     pub fn child(&self) -> Cancel {
-        Cancel { orderly: self.orderly.child_token(), fast: self.fast.child_token() }
+        Cancel { orderly: self.orderly.child_token(), fast: self.fast.child_token(), signalled: Arc::default() }
     }
 
     /// For the way home: not cancelled by the first signal, cancelled by the second.
     pub fn for_unwind(&self) -> Cancel {
-        Cancel { orderly: self.fast.clone(), fast: self.fast.clone() }
+        Cancel { orderly: self.fast.clone(), fast: self.fast.clone(), signalled: Arc::default() }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_signals_make_an_end_a_fast_one() {
+        let all = Cancel::default();
+        let run = all.child();
+        run.orderly();
+        run.orderly();
+        assert!(run.check().is_err() && !run.is_fast() && all.check().is_ok());
+        all.signal();
+        run.orderly();
+        assert!(!run.is_fast(), "one signal");
+        all.signal();
+        assert!(run.is_fast() && run.for_unwind().check().is_err());
+        let alone = Cancel::default();
+        alone.orderly();
+        alone.signal();
+        assert!(!alone.is_fast(), "one signal after the disk got short");
+        alone.signal();
+        assert!(alone.is_fast());
     }
 }

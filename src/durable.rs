@@ -65,7 +65,11 @@ pub fn private_dir(dir: &Path, others: Others) -> io::Result<()> {
         Err(e) if e.kind() == io::ErrorKind::AlreadyExists => {}
         made => made?,
     }
-    check_private(dir, others)
+    if !check_private(dir, others)? {
+        let mode = fs::symlink_metadata(dir)?.mode() & 0o7777;
+        fs::set_permissions(dir, fs::Permissions::from_mode(mode & !others.must_not()))?;
+    }
+    Ok(())
 }
 
 /// What users other than the owner may do in a directory.
@@ -75,8 +79,16 @@ pub enum Others {
     Look,
 }
 
-/// As [`private_dir`], of one that is there. One that is absent is an error.
-pub fn check_private(dir: &Path, others: Others) -> io::Result<()> {
+impl Others {
+    /// Bits of a mode.
+    fn must_not(self) -> u32 {
+        if self == Others::Nothing { 0o077 } else { 0o022 }
+    }
+}
+
+/// As [`private_dir`], of one that is there, and changes nothing: whether it is as closed as it has
+/// to be. One that is absent is an error.
+pub fn check_private(dir: &Path, others: Others) -> io::Result<bool> {
     let meta = fs::symlink_metadata(dir)?;
     let wrong = |reason: String| Err(io::Error::new(io::ErrorKind::PermissionDenied, reason));
     // SAFETY: plain system call without arguments.
@@ -88,11 +100,7 @@ pub fn check_private(dir: &Path, others: Others) -> io::Result<()> {
         return wrong(format!("belongs to user {} and not to this one ({me})", meta.uid()));
     }
     replaceable_by_others(dir, me)?;
-    let open = if others == Others::Nothing { 0o077 } else { 0o022 };
-    if meta.mode() & open != 0 {
-        fs::set_permissions(dir, fs::Permissions::from_mode(meta.mode() & 0o7777 & !open))?;
-    }
-    Ok(())
+    Ok(meta.mode() & others.must_not() == 0)
 }
 
 /// Whoever may rename in a directory above could put another one in its place.
@@ -132,7 +140,10 @@ mod tests {
         let (open, new) = (dir.path().join("open"), dir.path().join("a/b"));
         fs::create_dir(&open).unwrap();
         fs::set_permissions(&open, PermissionsExt::from_mode(0o777)).unwrap();
+        assert!(!check_private(&open, Others::Look).unwrap());
+        assert_eq!(mode(&open), 0o777, "a look changes nothing");
         private_dir(&open, Others::Look).unwrap();
+        assert!(check_private(&open, Others::Look).unwrap() && !check_private(&open, Others::Nothing).unwrap());
         assert_eq!(mode(&open), 0o755);
         private_dir(&open, Others::Nothing).unwrap();
         private_dir(&new, Others::Nothing).unwrap();

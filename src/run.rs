@@ -50,9 +50,17 @@ impl Home {
     }
 
     /// Looks at what is there, and makes nothing: both directories are of this user alone, so that nobody else has a hand in
-    /// what is written below them.
-    pub fn check(&self) -> Result<(), CloudError> {
-        self.look(durable::check_private)
+    /// what is written below them. What is ours and open to others all the same is told, for
+    /// [`Home::secure`] closes it.
+    pub fn check(&self) -> Result<Vec<String>, CloudError> {
+        let mut open = Vec::new();
+        self.look(|dir, others| {
+            if !durable::check_private(dir, others)? {
+                open.push(format!("{} is open to other users; a build closes it", dir.display()));
+            }
+            Ok(())
+        })?;
+        Ok(open)
     }
 
     /// The same, and makes what is not there.
@@ -60,7 +68,7 @@ impl Home {
         self.look(durable::private_dir)
     }
 
-    fn look(&self, how: impl Fn(&Path, Others) -> std::io::Result<()>) -> Result<(), CloudError> {
+    fn look(&self, mut how: impl FnMut(&Path, Others) -> std::io::Result<()>) -> Result<(), CloudError> {
         // A store on a larger disk may be linked to; where the link leads is what is looked at.
         let data = self.data.canonicalize().unwrap_or_else(|_| self.data.clone());
         for (dir, others, variable) in [(&data, Others::Look, "IMAGE_FACTORY_HOME"), (&self.runtime, Others::Nothing, "XDG_RUNTIME_DIR")] {

@@ -165,7 +165,11 @@ impl Site<'_> {
         self.cx.cancel.check()?;
         let begin = Instant::now();
         self.cx.events.emit(Event::StageStarted { stage });
-        let result = space::watched(self, work).await;
+        let result = match stage {
+            // One short write. What it did counts, whatever became of the disk meanwhile: the image is what everybody gets.
+            Stage::Publish => work.await,
+            _ => space::watched(self, stage, work).await,
+        };
         let seconds = seconds(begin.elapsed());
         self.cx.events.emit(match &result {
             Ok(_) => Event::StageDone { stage, seconds },
@@ -182,7 +186,9 @@ pub async fn build(site: &Site<'_>) -> Outcome {
     // A machine that filled the disk is not left to it.
     let keep = site.keep_on_failure && matches!(&result, Err(e) if !e.is_cancelled() && !matches!(e, BuildError::Space(_)));
     if keep && up.is_some() {
-        return Outcome { result, leaks: Vec::new(), kept: up };
+        // The machine and what carries it stand in the ledger; what a script left running is of no
+        // use to anybody.
+        return Outcome { result, leaks: end_processes(site).await, kept: up };
     }
     let leaks = unwind(site).await;
     Outcome { result, leaks, kept: None }
@@ -200,12 +206,16 @@ async fn line(site: &Site<'_>, up: &mut Option<Opened>) -> Result<Built, BuildEr
             *up = Some(builder.opened(site)?);
             let provisioned = site.stage(Stage::Provision, provision::steps(site, &mut builder)).await;
             if let Until::Provisioned(person) = site.until {
+                // The run is at its end: there is nothing to open any more.
+                if let Err(short @ BuildError::Space(_)) = provisioned {
+                    return Err(short);
+                }
                 let opened = builder.opened(site)?;
                 let open = async {
                     person.open(&opened, provisioned.as_ref().err()).await;
                     Ok(())
                 };
-                space::watched(site, open).await?;
+                space::watched(site, Stage::Provision, open).await?;
                 return provisioned.map(|()| Built::ShellEnded);
             }
             provisioned?;

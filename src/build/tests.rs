@@ -402,36 +402,122 @@ async fn a_builder_that_powers_off_in_mid_step_is_named() {
     assert_eq!(outcome.result.unwrap_err().to_string(), "the builder was lost: it is gone: killed");
 }
 
+/// What a script leaves running goes with a build that fails, though its machine stays.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_machine_that_is_kept_keeps_nothing_else() {
+    let (world, wall) = (World::new(), no_wall());
+    world.fake.0.lock().unwrap().exits.push(("install-it".into(), 3));
+    let plan = Plan { run: "r-kept".into(), ..world.plan() };
+    let cx = Cx { ledger: Ledger::open(&world.dir.path().join("l")).unwrap(), events: Events::default(), cancel: Cancel::default() };
+    let mut left = std::process::Command::new("sleep").arg("60").env(exec::RUN_MARK, &plan.run).spawn().unwrap();
+    let connect = world.fake.clone();
+    let outcome = build(&site(&world, &connect, &plan, &cx, &wall)).await;
+    let ended = left.try_wait().unwrap();
+    let _ = left.kill();
+    left.wait().unwrap();
+    assert!(outcome.kept.is_some() && outcome.leaks.is_empty(), "{:?}", outcome.leaks);
+    assert!(ended.is_some(), "it still runs");
+}
+
 /// A guest or a script that fills the disk: the run ends before the ledger cannot be written, and everything is unwound.
 #[test]
 fn a_disk_that_gets_full_ends_the_run() {
-    crate::disk::tests::small_disk::on_small_disk(64, |dir| {
-        let runtime = tokio::runtime::Runtime::new().unwrap();
-        runtime.block_on(fill(dir));
+    on_small_disk(async |dir| fill(dir, Until::Published).await);
+}
+
+/// `shell` ends as a build does: its prompt is not opened, and one signal is no second one for it.
+#[test]
+fn a_disk_that_gets_full_before_the_prompt_leaves_nothing() {
+    on_small_disk(async |dir| fill(dir, Until::Provisioned(&Nobody)).await);
+}
+
+fn on_small_disk(test: impl AsyncFnOnce(&Path) + Send) {
+    crate::disk::tests::small_disk::on_small_disk(64, |dir| tokio::runtime::Runtime::new().unwrap().block_on(test(dir)));
+}
+
+/// Nothing is left of a disk of 64 MiB.
+fn fill_up(dir: &Path) {
+    std::fs::write(dir.join("overlay"), vec![1; 60 << 20]).unwrap();
+}
+
+struct Nobody;
+
+#[async_trait]
+impl Interactive for Nobody {
+    async fn open(&self, _: &Opened, _: Option<&BuildError>) {
+        panic!("a prompt on a full disk");
+    }
+}
+
+/// The write of a publication is not taken back by ending the run: it is told.
+#[test]
+fn what_was_published_is_told_though_the_disk_got_full() {
+    on_small_disk(async |dir| {
+        let (world, wall) = (World::new(), no_wall());
+        let cx = Cx { ledger: Ledger::open(&dir.join("l")).unwrap(), events: Events::default(), cancel: Cancel::default() };
+        let (connect, plan) = (Hang(world.fake.clone()), world.plan());
+        let site = Site { work: dir.into(), ..site(&world, &connect, &plan, &cx, &wall) };
+        let publishing = async {
+            fill_up(dir);
+            tokio::time::sleep(Duration::from_millis(1200)).await;
+            Ok("published")
+        };
+        assert_eq!(site.stage(Stage::Publish, publishing).await.unwrap(), "published");
+        assert!(cx.cancel.check().is_ok());
     });
 }
 
-async fn fill(dir: &std::path::Path) {
+/// The cloud in memory is elsewhere: none but the run's own files and its source are a reason to
+/// end it.
+#[test]
+fn a_disk_that_others_fill_ends_no_run_elsewhere() {
+    on_small_disk(async |dir| {
+        let (world, wall) = (World::new(), no_wall());
+        let (connect, plan, own) = (world.fake.clone(), world.plan(), dir.join("own"));
+        std::fs::create_dir(&own).unwrap();
+        for (stage, filled, ends) in [(Stage::Capture, dir, false), (Stage::Source, dir, true), (Stage::Provision, &own, true)] {
+            let cx = Cx { ledger: Ledger::none(), events: Events::default(), cancel: Cancel::default() };
+            let site = Site { work: own.clone(), ..site(&world, &connect, &plan, &cx, &wall) };
+            let filling = async {
+                tokio::time::sleep(Duration::from_millis(200)).await;
+                fill_up(filled);
+                tokio::time::sleep(Duration::from_millis(1800)).await;
+                Ok(())
+            };
+            let result = site.stage(stage, filling).await;
+            assert_eq!(matches!(result, Err(BuildError::Space(_))), ends, "{stage:?}: {result:?}");
+            std::fs::remove_file(filled.join("overlay")).unwrap();
+        }
+    });
+}
+
+/// Of a build to its end, on machines that `connect` reaches.
+fn site<'a>(world: &'a World, connect: &'a dyn Connect, plan: &'a Plan, cx: &'a Cx, wall: &'a Wall) -> Site<'a> {
+    Site {
+        cloud: &world.cloud,
+        connect,
+        cx,
+        plan,
+        wall,
+        scratch: world.dir.path().into(),
+        work: world.dir.path().into(),
+        downloads: world.dir.path().join("downloads"),
+        until: Until::Published,
+        keep_on_failure: true,
+    }
+}
+
+async fn fill(dir: &Path, until: Until<'_>) {
     let world = World::new();
     let before = world.cloud.snapshot();
     let plan = world.plan();
     let all = Cancel::default();
     let cx = Cx { ledger: Ledger::open(&dir.join("l")).unwrap(), events: Events::default(), cancel: all.child() };
-    let site = Site {
-        cloud: &world.cloud,
-        connect: &Hang(world.fake.clone()),
-        cx: &cx,
-        plan: &plan,
-        scratch: world.dir.path().into(),
-        work: dir.into(),
-        downloads: dir.join("downloads"),
-        until: Until::Published,
-        keep_on_failure: true,
-        wall: &no_wall(),
-    };
+    let (connect, wall) = (Hang(world.fake.clone()), no_wall());
+    let site = Site { work: dir.into(), downloads: dir.join("downloads"), until, ..site(&world, &connect, &plan, &cx, &wall) };
     let filling = async {
         tokio::time::sleep(Duration::from_millis(300)).await;
-        std::fs::write(dir.join("overlay"), vec![1; 60 << 20]).unwrap();
+        fill_up(dir);
     };
     let begin = std::time::Instant::now();
     let (outcome, ()) = tokio::join!(build(&site), filling);
@@ -442,7 +528,7 @@ async fn fill(dir: &std::path::Path) {
     assert!(begin.elapsed() < Duration::from_secs(10), "{:?}", begin.elapsed());
     assert_eq!(world.cloud.snapshot(), before);
     assert_eq!(cx.ledger.entries(), [], "the ledger was written to the end");
-    assert!(all.check().is_ok(), "other runs go on");
+    assert!(all.check().is_ok() && !cx.cancel.is_fast(), "other runs go on");
 }
 
 #[tokio::test(flavor = "multi_thread")]

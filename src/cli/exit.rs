@@ -177,6 +177,9 @@ pub fn run_hint(e: &RunError) -> Option<String> {
         RunError::Build(BuildError::Step { .. } | BuildError::StepRemote { .. }) => {
             Some("`image-factory shell BUNDLE` opens the builder as the step left it; --keep-on-failure leaves it up".into())
         }
+        RunError::Build(BuildError::Space(short)) if !short.images => {
+            Some("free some space on this machine, or set IMAGE_FACTORY_HOME to a larger disk".into())
+        }
         RunError::Build(BuildError::Space(_)) => {
             Some("free some space, or set IMAGE_FACTORY_HOME to a larger disk; `image-factory image prune` removes old images".into())
         }

@@ -195,6 +195,7 @@ pub fn main() -> ExitCode {
     // A thread that still reads from a dead machine must not hold the exit up.
     runtime.shutdown_background();
     match done {
+        Ok(_) if show::patient::was_cut() => ExitCode::from(exit::STOPPED),
         Ok(code) => code,
         Err(failure) => failure.report(),
     }
@@ -212,7 +213,9 @@ async fn dispatch(context: &Context, command: Command) -> Result<ExitCode, Failu
         Command::Sweep(args) => sweep::run(context, &args).await,
         Command::Doctor => doctor::run(context).await,
         Command::Completions { shell } => {
-            clap_complete::generate(shell, &mut <Cli as clap::CommandFactory>::command(), "image-factory", &mut std::io::stdout());
+            let mut script = Vec::new();
+            clap_complete::generate(shell, &mut <Cli as clap::CommandFactory>::command(), "image-factory", &mut script);
+            show::patient::stdout(&script);
             Ok(ExitCode::SUCCESS)
         }
         Command::GuestWire(_) => unreachable!("it was done before"),
@@ -236,6 +239,7 @@ impl Context {
     /// several at once and mean one: what comes within a second of the last is the same.
     fn listen_to_signals(&self) {
         use tokio::signal::unix::{SignalKind, signal};
+        show::patient::stopped_by(&self.cancel);
         let last: Arc<Mutex<Option<Instant>>> = Arc::default();
         for kind in [SignalKind::interrupt(), SignalKind::terminate(), SignalKind::hangup()] {
             let Ok(mut stream) = signal(kind) else { continue };
@@ -264,7 +268,10 @@ impl Context {
 
     /// The cloud, and a line that says which and why. Whatever is done there may be written down below our directories.
     pub fn cloud(&self) -> Result<(Box<dyn Cloud>, String), Failure> {
-        self.home.check()?;
+        let open = self.home.check()?;
+        if !self.common.quiet {
+            open.iter().for_each(|one| err(&format!("warning: {one}")));
+        }
         let set = |name: &'static str| std::env::var(name).ok().filter(|v| !v.is_empty()).map(|v| (name, v));
         let (name, why) = match (&self.common.cloud, set("OS_CLOUD").or_else(|| set("OS_AUTH_URL"))) {
             (Some(name), _) => (name.clone(), "--cloud".to_owned()),
@@ -408,10 +415,11 @@ impl Context {
     }
 }
 
-/// A line on standard output, safe for a terminal. A reader that went away (`| head`) is not an error.
+/// A line on standard output, safe for a terminal. A reader that went away (`| head`) is not an
+/// error; one that does not read is waited for until a signal comes.
 pub fn out(text: &str) {
-    use std::io::Write;
-    let _ = writeln!(std::io::stdout(), "{}", crate::text::block(text.trim_end_matches('\n')));
+    let text = crate::text::block(text.trim_end_matches('\n'));
+    show::patient::stdout(format!("{text}\n").as_bytes());
 }
 
 /// A line on standard error, safe for a terminal. A reader that does not read is not waited for.

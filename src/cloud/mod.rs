@@ -149,6 +149,11 @@ pub trait Cloud: Send + Sync {
     /// `local`, or the OpenStack cloud's name in clouds.yaml; its URL where the environment alone says which it is.
     fn name(&self) -> &str;
 
+    /// Its machines and images take space of this machine's disk.
+    fn is_here(&self) -> bool {
+        false
+    }
+
     /// Reads only. What is missing is a fact too, and not an error.
     async fn facts(&self, wanted: &Wanted, cx: &Cx) -> Result<CloudFacts, CloudError>;
 

@@ -1,25 +1,63 @@
 //! Writes that give up on a reader who does not read, so that a command ends though its terminal is stopped or its pipe full.
 use std::os::fd::RawFd;
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
+
+use crate::cancel::Cancel;
 
 /// How long a reader may take nothing.
 const PATIENCE: Duration = Duration::from_secs(2);
 /// What a pipe that is ready takes in one write without making it wait (PIPE_BUF).
 const PIECE: usize = 4096;
 
+/// Between two looks whether the program was stopped, while its result is waited to be read.
+const LOOK: Duration = Duration::from_millis(100);
+
 /// Somebody had to be given up on: from then on what cannot be written at once is not.
 static STUCK: AtomicBool = AtomicBool::new(false);
+/// What stops the program.
+static CANCEL: OnceLock<Cancel> = OnceLock::new();
+/// Standard output did not get all of what it was to get.
+static CUT: AtomicBool = AtomicBool::new(false);
 
 /// Writes to standard error, past Rust's lock, which a write that hangs may hold. Whether all of it was taken.
-pub(in crate::cli) fn stderr(text: &[u8]) -> bool {
+pub(in crate::cli) fn stderr(mut text: &[u8]) -> bool {
     let patience = if STUCK.load(Ordering::Relaxed) { Duration::ZERO } else { PATIENCE };
-    let taken = write(libc::STDERR_FILENO, text, patience);
+    let taken = write(libc::STDERR_FILENO, &mut text, patience);
     STUCK.store(!taken, Ordering::Relaxed);
     taken
 }
 
-fn write(fd: RawFd, mut text: &[u8], patience: Duration) -> bool {
+/// Writes to standard output, past Rust's lock as well. Its reader is waited for, for this is what
+/// was asked for; until what [`stopped_by`] names stops the program.
+pub(in crate::cli) fn stdout(text: &[u8]) {
+    let stopped = || CANCEL.get().is_some_and(|cancel| cancel.check().is_err());
+    if !write_until(libc::STDOUT_FILENO, text, stopped) {
+        CUT.store(true, Ordering::Relaxed);
+    }
+}
+
+pub(in crate::cli) fn stopped_by(cancel: &Cancel) {
+    let _ = CANCEL.set(cancel.clone());
+}
+
+/// The program was stopped while standard output was waited for.
+pub(in crate::cli) fn was_cut() -> bool {
+    CUT.load(Ordering::Relaxed)
+}
+
+fn write_until(fd: RawFd, mut text: &[u8], stopped: impl Fn() -> bool) -> bool {
+    while !write(fd, &mut text, LOOK) {
+        if stopped() {
+            return false;
+        }
+    }
+    true
+}
+
+/// `text` is then what was not taken.
+fn write(fd: RawFd, text: &mut &[u8], patience: Duration) -> bool {
     let mut end = Instant::now() + patience;
     while !text.is_empty() {
         let left = end.saturating_duration_since(Instant::now());
@@ -36,7 +74,7 @@ fn write(fd: RawFd, mut text: &[u8], patience: Duration) -> bool {
         let written = unsafe { libc::write(fd, piece.as_ptr().cast(), piece.len()) };
         match usize::try_from(written) {
             Ok(n) => {
-                text = &text[n..];
+                *text = &text[n..];
                 end = Instant::now() + patience;
             }
             Err(_) if interrupted() => {}
@@ -62,15 +100,30 @@ mod tests {
         use std::io::Read;
         let (mut reader, writer) = std::io::pipe().unwrap();
         let begin = Instant::now();
-        assert!(!write(writer.as_raw_fd(), &[b'x'; 1 << 20], Duration::from_millis(200)));
+        assert!(!write(writer.as_raw_fd(), &mut &[b'x'; 1 << 20][..], Duration::from_millis(200)));
         assert!(begin.elapsed() < Duration::from_secs(10));
         let read = std::thread::spawn(move || {
             let mut all = Vec::new();
             reader.read_to_end(&mut all).unwrap();
             all.len()
         });
-        assert!(write(writer.as_raw_fd(), &[b'y'; 1 << 20], Duration::from_secs(10)));
+        assert!(write(writer.as_raw_fd(), &mut &[b'y'; 1 << 20][..], Duration::from_secs(10)));
         drop(writer);
         assert!(read.join().unwrap() > 1 << 20);
+    }
+    #[test]
+    fn a_reader_that_does_not_read_is_waited_for_until_the_program_is_stopped() {
+        let (reader, writer) = std::io::pipe().unwrap();
+        let (begin, cancel) = (Instant::now(), Cancel::default());
+        let stop = cancel.clone();
+        let stopper = std::thread::spawn(move || {
+            std::thread::sleep(Duration::from_millis(500));
+            stop.signal();
+        });
+        assert!(!write_until(writer.as_raw_fd(), &[b'x'; 1 << 20], || cancel.check().is_err()));
+        assert!((500..10_000).contains(&begin.elapsed().as_millis()));
+        stopper.join().unwrap();
+        drop(reader);
+        assert!(write_until(writer.as_raw_fd(), b"nobody is there", || false), "gone is not stopped");
     }
 }

@@ -107,6 +107,10 @@ impl Cloud for Local {
         "local"
     }
 
+    fn is_here(&self) -> bool {
+        true
+    }
+
     async fn facts(&self, wanted: &Wanted, cx: &Cx) -> Result<CloudFacts, CloudError> {
         let base = wanted.base.as_deref().map_or(Ok(BaseFact::None), |base| self.store.find(base))?;
         let version = self.version(&cx.cancel).await?;

@@ -4,7 +4,8 @@
 //! whatever reason, so do the others. Where that cannot be had ([`closed`] says why) QEMU's own user network is used,
 //! by which a guest reaches all services of this host, and the run says so.
 use std::fs::{self, File};
-use std::net::Ipv4Addr;
+use std::future::Future;
+use std::net::{IpAddr, Ipv4Addr};
 use std::os::fd::AsRawFd;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
@@ -27,6 +28,8 @@ mod tests;
 pub const LOG: &str = "network.log";
 /// `passt` listens within milliseconds.
 const START: Duration = Duration::from_secs(20);
+/// Before the second attempt: what the first one started ends meanwhile, and lets go of its port.
+const AGAIN: Duration = Duration::from_secs(1);
 /// As QEMU's user network has it, so that a guest finds the same whatever carries it.
 const ADDRESSES: [&str; 6] = ["-a", "10.0.2.15", "-n", "255.255.255.0", "-g", "10.0.2.2"];
 
@@ -65,7 +68,7 @@ pub struct Means {
 pub enum Reach {
     /// By [`super::wire`].
     Closed(Means),
-    /// This host has no route to anywhere: guests get no network at all.
+    /// This host has no IPv4 route to anywhere: guests get no network at all.
     Nowhere,
     /// They are not, and why.
     Open(String),
@@ -76,7 +79,7 @@ impl Reach {
     pub fn text(&self) -> String {
         match self {
             Self::Closed(_) => "guests cannot reach this host".into(),
-            Self::Nowhere => "guests have no network (this host has no default route)".into(),
+            Self::Nowhere => "guests have no network (this host has no IPv4 route but to itself)".into(),
             Self::Open(why) => format!("GUESTS CAN REACH SERVICES OF THIS HOST ({why})"),
         }
     }
@@ -84,7 +87,7 @@ impl Reach {
 
 /// Finds out what can be had on this host. `program`: path of the running image-factory.
 pub async fn reach(program: Option<&Path>, cancel: &Cancel) -> Result<Reach, Cancelled> {
-    if !fs::read_to_string("/proc/net/route").is_ok_and(|table| has_default(&table)) {
+    if !fs::read_to_string("/proc/net/route").is_ok_and(|table| leads_out(&table)) {
         return Ok(Reach::Nowhere);
     }
     let Some(program) = program else {
@@ -97,28 +100,46 @@ pub async fn reach(program: Option<&Path>, cancel: &Cancel) -> Result<Reach, Can
     }
     let resolvers = resolvers(|path| fs::read_to_string(path).ok());
     if resolvers.is_empty() {
-        let why = "its resolver is on the loopback, and /run/systemd/resolve/resolv.conf names no other";
-        return Ok(Reach::Open(why.into()));
+        return Ok(Reach::Open(no_resolver(&fs::read_to_string(ETC).unwrap_or_default()).into()));
     }
     Ok(Reach::Closed(Means { program: program.into(), resolvers }))
 }
 
-/// Interface, destination and mask of a default route: `eth0 00000000 0100000A 0003 0 0 0 00000000 …`.
-fn has_default(table: &str) -> bool {
-    table.lines().skip(1).any(|line| {
-        let fields: Vec<&str> = line.split_ascii_whitespace().collect();
-        fields.get(1) == Some(&"00000000") && fields.get(7) == Some(&"00000000")
-    })
+/// Whether a route leads out of this host, be it to a neighbour alone. An interface (`*`: what is
+/// sent there is refused) is the first word: `eth0 00000000 0100000A 0003 0 0 0 00000000 …`.
+fn leads_out(table: &str) -> bool {
+    table.lines().skip(1).filter_map(|line| line.split_ascii_whitespace().next()).any(|interface| !["lo", "*"].contains(&interface))
+}
+
+/// Where this host looks for its resolvers.
+const ETC: &str = "/etc/resolv.conf";
+/// For whom systemd-resolved stands in on the loopback.
+const SYSTEMD: &str = "/run/systemd/resolve/resolv.conf";
+
+/// Of the text of a resolv.conf.
+fn nameservers(text: &str) -> impl Iterator<Item = IpAddr> + '_ {
+    text.lines().filter_map(|line| line.trim().strip_prefix("nameserver")?.trim().parse().ok())
+}
+
+/// Why there is no resolver that a guest can ask, from the text of [`ETC`].
+fn no_resolver(etc: &str) -> &'static str {
+    if nameservers(etc).next().is_none() {
+        return "/etc/resolv.conf names no resolver";
+    }
+    match nameservers(etc).any(|address| address.is_ipv4() || address.is_loopback()) {
+        true => "its resolver is on the loopback, and /run/systemd/resolve/resolv.conf names no other",
+        false => "/etc/resolv.conf names resolvers by IPv6 alone, and guests have IPv4 alone",
+    }
 }
 
 /// Resolvers that a guest can ask. Where systemd-resolved stands in for them on the loopback, it says elsewhere for whom.
 fn resolvers(read: impl Fn(&str) -> Option<String>) -> Vec<Ipv4Addr> {
     let named = |path: &&str| -> Vec<Ipv4Addr> {
         let text = read(path).unwrap_or_default();
-        let named = text.lines().filter_map(|l| l.trim().strip_prefix("nameserver")?.trim().parse::<Ipv4Addr>().ok());
+        let named = nameservers(&text).filter_map(|address| if let IpAddr::V4(v4) = address { Some(v4) } else { None });
         named.filter(|address| !address.is_loopback() && !address.is_unspecified()).take(3).collect()
     };
-    ["/etc/resolv.conf", "/run/systemd/resolve/resolv.conf"].iter().map(named).find(|all| !all.is_empty()).unwrap_or_default()
+    [ETC, SYSTEMD].iter().map(named).find(|all| !all.is_empty()).unwrap_or_default()
 }
 
 /// Gets a network ready for a machine whose SSH is to be reached at `port` of 127.0.0.1 (0: a free one).
@@ -126,7 +147,7 @@ pub async fn start(cx: &Cx, reach: &Reach, place: &Place, run: &str, name: &str,
     let why = match reach {
         Reach::Nowhere => return Ok(Network::of_qemu(port, true)),
         Reach::Open(why) => why.clone(),
-        Reach::Closed(means) => match carried(cx, means, place, run, name, port).await {
+        Reach::Closed(means) => match twice(&cx.cancel, || carried(cx, means, place, run, name, port)).await {
             Ok(network) => return Ok(network),
             Err(CloudError::Cancelled(c)) => return Err(c.into()),
             Err(e) => e.to_string(),
@@ -134,6 +155,22 @@ pub async fn start(cx: &Cx, reach: &Reach, place: &Place, run: &str, name: &str,
     };
     cx.events.warn(format!("{name} can reach services of this host, those on its loopback too: {why}"));
     Ok(Network::of_qemu(port, false))
+}
+
+/// A port that is not free again yet, or a host that is slow for a moment, is no reason to let a
+/// guest reach this host.
+async fn twice<T, F>(cancel: &Cancel, attempt: impl Fn() -> F) -> Result<T, CloudError>
+where
+    F: Future<Output = Result<T, CloudError>>,
+{
+    match attempt().await {
+        Ok(done) => Ok(done),
+        Err(CloudError::Cancelled(c)) => Err(c.into()),
+        Err(_) => {
+            cancel.pause(AGAIN).await?;
+            attempt().await
+        }
+    }
 }
 
 async fn carried(cx: &Cx, means: &Means, place: &Place, run: &str, name: &str, port: u16) -> Result<Network, CloudError> {
