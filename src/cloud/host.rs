@@ -11,7 +11,7 @@ use std::path::{Component, Path, PathBuf};
 use std::time::Duration;
 
 use super::ledger::{Entry, Kind, Made};
-use super::{CloudError, Cx};
+use super::{CloudError, Cx, removal};
 use crate::exec::process::{self, Proc, State};
 use crate::exec::{PROCESS_MARK, RUN_MARK};
 
@@ -110,11 +110,7 @@ impl Host {
             return Err(foreign(dir.display(), run));
         };
         unmount_below(dir).map_err(CloudError::io(format!("unmount what is mounted below {}", dir.display())))?;
-        match fs::remove_dir_all(dir) {
-            Ok(()) => {}
-            Err(e) if e.kind() == io::ErrorKind::NotFound => {}
-            Err(e) => return Err(CloudError::io(format!("remove {}", dir.display()))(e)),
-        }
+        removal::remove(dir).map_err(CloudError::io(format!("remove {}", dir.display())))?;
         // The last one takes the run's own directory along; as long as it holds something, this fails and is meant to.
         let _ = fs::remove_dir(root);
         Ok(())
