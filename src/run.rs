@@ -10,7 +10,7 @@ use jiff::Timestamp;
 use crate::build::{self, BuildError, Built, Interactive, Opened, Outcome, Site, Until};
 use crate::bundle::{self, Base, Bundle};
 use crate::cancel::Cancel;
-use crate::cloud::ledger::{Kind, Leak, Ledger, Made};
+use crate::cloud::ledger::{self, Kind, Leak, Ledger, Made};
 use crate::cloud::{Cloud, CloudError, Cx};
 use crate::diagnostic::{Diagnostic, Place};
 use crate::durable::{self, Others};
@@ -46,7 +46,7 @@ pub struct Home {
 
 impl Home {
     fn index(&self) -> PathBuf {
-        self.data.join("runs")
+        self.data.join(ledger::RUNS)
     }
 
     /// Looks at what is there, and makes nothing: both directories are of this user alone, so that nobody else has a hand in

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{Home, RunError};
 use crate::build::Opened;
-use crate::cloud::ledger::{Leak, Ledger};
+use crate::cloud::ledger::{self, Leak, Ledger};
 use crate::durable::{self, Others};
 use crate::event::{Events, Sink};
 use crate::image::Image;
@@ -22,7 +22,7 @@ const LONGEST: u64 = 64 << 20;
 pub(super) const LOCK: &str = "lock";
 pub(super) const PLAN: &str = "plan.json";
 pub(super) const RESULT: &str = "result.json";
-pub(super) const LEDGER: &str = "ledger.jsonl";
+pub(super) const LEDGER: &str = ledger::FILE;
 /// Directories on their way in and out: nothing is owned by what is in them.
 pub(super) const COMING: &str = ".coming-";
 pub(super) const GOING: &str = ".going-";
@@ -71,7 +71,7 @@ impl RunDir {
         durable::private_dir(&index, Others::Nothing).map_err(io(&index))?;
         let text = serde_json::to_vec_pretty(plan).expect("a plan is plain data");
         let (coming, owned) = (index.join(format!("{COMING}{}", plan.run)), index.join(&plan.run));
-        let lock = Self::begin_record(&coming, &text, plan).map_err(io(&coming))?;
+        let lock = Self::begin_record(&coming, &text, plan, &home.runtime).map_err(io(&coming))?;
         fs::rename(&coming, &owned).and_then(|()| durable::sync_dir(&index)).map_err(io(&owned))?;
         let path = target.join("runs").join(&plan.run);
         let ledger = Ledger::open(&owned.join(LEDGER)).map_err(|e| RunError::Cloud(e.into()))?;
@@ -86,13 +86,13 @@ impl RunDir {
         }
     }
 
-    fn begin_record(dir: &Path, text: &[u8], plan: &Plan) -> io::Result<File> {
+    fn begin_record(dir: &Path, text: &[u8], plan: &Plan, runtime: &Path) -> io::Result<File> {
         use std::os::unix::fs::DirBuilderExt;
         fs::DirBuilder::new().mode(0o700).create(dir)?;
         let lock = durable::open_to_append(&dir.join(LOCK))?;
         lock.try_lock()?;
         let ledger = Ledger::open(&dir.join(LEDGER)).map_err(|e| e.source)?;
-        ledger.begin(&plan.run, &plan.cloud).map_err(|e| e.source)?;
+        ledger.begin(&plan.run, &plan.cloud, runtime).map_err(|e| e.source)?;
         // Syncs the directory, too: lock and ledger were made before.
         durable::replace(&dir.join(PLAN), text)?;
         Ok(lock)

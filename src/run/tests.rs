@@ -32,7 +32,7 @@ impl World {
         fs::create_dir_all(dir).unwrap();
         File::create(dir.join(LOCK)).unwrap();
         let ledger = Ledger::open(&dir.join(LEDGER)).unwrap();
-        ledger.begin(&dir.file_name().unwrap().to_string_lossy(), cloud).unwrap();
+        ledger.begin(&dir.file_name().unwrap().to_string_lossy(), cloud, &self.home.runtime).unwrap();
         ledger
     }
 
