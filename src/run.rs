@@ -33,7 +33,7 @@ mod tests;
 
 use dir::RunDir;
 pub use dir::{Record, directories, read_plan, read_record};
-pub use index::{Indexed, Life, bases_of_live_runs, indexed, tidy};
+pub use index::{Indexed, Life, bases_of_live_runs, indexed, life_elsewhere, tidy};
 
 /// Where the factory keeps what outlives a run, on this machine.
 #[derive(Debug, Clone)]
@@ -326,7 +326,20 @@ async fn build_in(setup: &Setup<'_>, plan: &Plan, cx: &Cx) -> Outcome {
             return Outcome { result: Err(e), leaks: build::unwind(&site).await, kept: None };
         }
     }
-    build::build(&site).await
+    // Held while it lives, for factories with another home, which do not see the lock in ours.
+    let held = match hold(&scratch) {
+        Ok(held) => held,
+        Err(e) => return Outcome { result: Err(e), leaks: build::unwind(&site).await, kept: None },
+    };
+    let outcome = build::build(&site).await;
+    drop(held);
+    outcome
+}
+
+fn hold(dir: &Path) -> Result<fs::File, BuildError> {
+    let path = dir.join(dir::LOCK);
+    let held = durable::open_to_append(&path).and_then(|lock| lock.try_lock().map(|()| lock).map_err(Into::into));
+    held.map_err(|source| BuildError::Io { path, source })
 }
 
 async fn own_directory(ledger: &Ledger, dir: &Path) -> Result<(), BuildError> {

@@ -142,6 +142,27 @@ async fn locks_tell_the_living_from_the_dead_in_both_layouts() {
     assert!(workspace.join(LEDGER).is_file(), "the workspace is its owner's");
 }
 
+/// Of the same user, with the same runtime directory.
+#[tokio::test]
+async fn a_live_run_of_another_home_is_no_stranger() {
+    let world = World::new();
+    let cloud = Memory::new();
+    let mut staged = cloud.add_image("theirs-staged", "");
+    staged.state = crate::image::State::Building;
+    staged.properties = [(crate::image::STATE.into(), "building".into()), (crate::image::RUN.into(), "theirs".into())].into();
+    cloud.put(staged);
+    let dir = world.home.runtime.join("theirs");
+    fs::create_dir(&dir).unwrap();
+    let held = hold(&dir).unwrap();
+    assert!(hold(&dir).is_err());
+    for only in [None, Some("theirs")] {
+        assert_eq!(world.sweep(&cloud, only).await, [("theirs".to_owned(), State::Alive)]);
+    }
+    drop(held);
+    assert_eq!(world.sweep(&cloud, None).await, [("theirs".to_owned(), State::Stranger)]);
+    assert_eq!(world.sweep(&cloud, Some("theirs")).await, [("theirs".to_owned(), State::Dead)]);
+}
+
 /// A sweep of another cloud would find nothing of it, and must not take that for the end of it.
 #[tokio::test]
 async fn a_run_of_another_cloud_or_of_an_unknown_one_is_not_forgotten() {
