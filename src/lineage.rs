@@ -133,7 +133,7 @@ async fn looked_up(cloud: &dyn Cloud, name: &str, family: bool) -> Result<Option
 /// What the checks of a run came to, from its record in the tree.
 fn tests_of_run(tree: &Path, run: &str) -> Option<String> {
     let dir = run::directories(tree).into_iter().find(|d| d.file_name().is_some_and(|n| n == run))?;
-    let text = std::fs::read_to_string(dir.join("events.jsonl")).ok()?;
+    let text = run::read_text(&dir, "events.jsonl").ok()?;
     let check = |line: &str| match serde_json::from_str::<Stamped>(line).ok()?.event {
         Event::Check(check) => Some(check),
         _ => None,

@@ -32,7 +32,7 @@ mod index;
 mod tests;
 
 use dir::RunDir;
-pub use dir::{Record, directories, read_plan, read_record};
+pub use dir::{Record, directories, read_plan, read_record, read_text};
 pub use index::{Indexed, Life, bases_of_live_runs, indexed, life_elsewhere, tidy};
 
 /// Where the factory keeps what outlives a run, on this machine.

@@ -5,6 +5,8 @@ use std::process::ExitCode;
 use super::{Context, Failure, out};
 use crate::run::{self, Record};
 
+const LOG: &str = "build.log";
+
 #[derive(clap::Subcommand)]
 pub enum Command {
     /// List the runs of this tree, oldest first
@@ -21,8 +23,8 @@ pub fn run(context: &Context, command: &Command) -> Result<ExitCode, Failure> {
         Command::List => list(context, &dirs),
         Command::Show { run } => show(context, find(&dirs, run.as_deref())?)?,
         Command::Log { run } => {
-            let path = find(&dirs, run.as_deref())?.join("build.log");
-            let text = std::fs::read_to_string(&path).map_err(|e| Failure::host(format!("{}: {e}", path.display())))?;
+            let dir = find(&dirs, run.as_deref())?;
+            let text = run::read_text(dir, LOG).map_err(|e| Failure::host(format!("{}: {e}", dir.join(LOG).display())))?;
             out(&text);
         }
     }

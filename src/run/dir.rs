@@ -182,15 +182,25 @@ pub fn read_plan(dir: &Path) -> Option<Plan> {
     serde_json::from_slice(&durable::read(&dir.join(PLAN), LONGEST).ok()?).ok()
 }
 
-/// Run directories below a factory tree, oldest first.
+/// A text of a run directory, `build.log` or `events.jsonl`. A tree may bring anything of that name: no link is followed, and
+/// nothing is waited for.
+pub fn read_text(dir: &Path, name: &str) -> io::Result<String> {
+    // What is said besides output of machines is little.
+    let bytes = durable::read(&dir.join(name), 2 * log::budget::OUTPUT)?;
+    String::from_utf8(bytes).map_err(|_| io::Error::new(io::ErrorKind::InvalidData, "is no UTF-8"))
+}
+
+/// Run directories below a factory tree, oldest first. Where a link leads out of it, there are none.
 pub fn directories(tree: &Path) -> Vec<PathBuf> {
     let list = |dir: PathBuf| fs::read_dir(dir).into_iter().flatten().flatten().map(|e| e.path());
-    let mut dirs: Vec<PathBuf> = ["images", "os"]
-        .iter()
-        .flat_map(|kind| list(tree.join(kind).join("target")))
-        .flat_map(|bundle| list(bundle.join("runs")))
-        .filter(|d| d.join(PLAN).is_file())
-        .collect();
+    let is_file = |path: PathBuf| fs::symlink_metadata(path).is_ok_and(|m| m.is_file());
+    let of_kind = |kind: &str| {
+        let home = tree.join(kind);
+        let within = home.canonicalize().ok();
+        let in_tree = move |d: &PathBuf| d.canonicalize().ok().zip(within.as_ref()).is_some_and(|(d, within)| d.starts_with(within));
+        list(home.join("target")).flat_map(move |bundle| list(bundle.join("runs"))).filter(in_tree)
+    };
+    let mut dirs: Vec<PathBuf> = ["images", "os"].into_iter().flat_map(of_kind).filter(|d| is_file(d.join(PLAN))).collect();
     dirs.sort_by(|a, b| a.file_name().cmp(&b.file_name()));
     dirs
 }

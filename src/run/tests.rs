@@ -240,3 +240,35 @@ async fn a_machine_that_was_left_up_is_kept_until_it_is_asked_for() {
     assert_eq!(world.sweep(&Memory::new(), Some("r")).await, [("r".to_owned(), State::Dead)]);
     assert_eq!(world.life("r"), "absent");
 }
+
+/// A tree may bring links and FIFOs in the place of what runs write.
+#[test]
+fn nothing_outside_of_the_tree_is_read_as_the_record_of_a_run() {
+    let dir = tempfile::tempdir().unwrap();
+    let (tree, secret) = (dir.path().join("tree"), dir.path().join("secret"));
+    fs::write(&secret, "secret").unwrap();
+    let run = |name: &str| {
+        let run = tree.join("os/target/zz/runs").join(name);
+        fs::create_dir_all(&run).unwrap();
+        fs::write(run.join("plan.json"), "{}").unwrap();
+        run
+    };
+    let (good, linked, stuck, planless) = (run("1"), run("2"), run("3"), run("4"));
+    fs::write(good.join("build.log"), "said").unwrap();
+    symlink(&secret, linked.join("build.log")).unwrap();
+    fifo(&stuck.join("build.log"));
+    File::create(stuck.join("events.jsonl")).unwrap().set_len(10 << 30).unwrap();
+    fs::rename(planless.join("plan.json"), dir.path().join("plan.json")).unwrap();
+    symlink(dir.path().join("plan.json"), planless.join("plan.json")).unwrap();
+    assert_eq!(read_text(&good, "build.log").unwrap(), "said");
+    for (run, name) in [(&linked, "build.log"), (&stuck, "build.log"), (&stuck, "events.jsonl"), (&good, "none")] {
+        assert!(read_text(run, name).is_err(), "{} {name}", run.display());
+    }
+    // Directories themselves may be links.
+    fs::create_dir_all(dir.path().join("away/runs/9")).unwrap();
+    fs::write(dir.path().join("away/runs/9/plan.json"), "{}").unwrap();
+    fs::create_dir_all(tree.join("images/target/x/runs")).unwrap();
+    symlink(dir.path().join("away"), tree.join("images/target/away")).unwrap();
+    symlink(dir.path().join("away/runs/9"), tree.join("images/target/x/runs/9")).unwrap();
+    assert_eq!(directories(&tree), [good, linked, stuck]);
+}
