@@ -6,11 +6,9 @@ use serde::Serialize;
 use crate::bundle::{self, Base, Bundle};
 use crate::cloud::ledger::Ledger;
 use crate::cloud::{Cloud, CloudError, Cx};
-use crate::durable;
 use crate::event::{Check, Event, Events, Stamped, Tally};
 use crate::family::{self, Now};
 use crate::image::{self, Image, State};
-use crate::log::budget::LONGEST;
 use crate::plan::{BaseFact, Wanted};
 use crate::run;
 
@@ -135,7 +133,7 @@ async fn looked_up(cloud: &dyn Cloud, name: &str, family: bool) -> Result<Option
 /// What the checks of a run came to, from its record in the tree.
 fn tests_of_run(tree: &Path, run: &str) -> Option<String> {
     let dir = run::directories(tree).into_iter().find(|d| d.file_name().is_some_and(|n| n == run))?;
-    let text = String::from_utf8(durable::read(&dir.join("events.jsonl"), LONGEST).ok()?).ok()?;
+    let text = run::read_text(&dir, "events.jsonl").ok()?;
     let check = |line: &str| match serde_json::from_str::<Stamped>(line).ok()?.event {
         Event::Check(check) => Some(check),
         _ => None,

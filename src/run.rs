@@ -10,7 +10,7 @@ use jiff::Timestamp;
 use crate::build::{self, BuildError, Built, Interactive, Opened, Outcome, Site, Until};
 use crate::bundle::{self, Base, Bundle};
 use crate::cancel::Cancel;
-use crate::cloud::ledger::{Kind, Leak, Ledger, Made};
+use crate::cloud::ledger::{self, Kind, Leak, Ledger, Made};
 use crate::cloud::{Cloud, CloudError, Cx};
 use crate::diagnostic::{Diagnostic, Place};
 use crate::durable::{self, Others};
@@ -32,8 +32,8 @@ mod index;
 mod tests;
 
 use dir::RunDir;
-pub use dir::{Record, directories, read_plan, read_record};
-pub use index::{Indexed, Life, bases_of_live_runs, indexed, tidy};
+pub use dir::{Record, directories, read_plan, read_record, read_text};
+pub use index::{Indexed, Life, bases_of_live_runs, indexed, life_elsewhere, tidy};
 
 /// Where the factory keeps what outlives a run, on this machine.
 #[derive(Debug, Clone)]
@@ -46,7 +46,7 @@ pub struct Home {
 
 impl Home {
     fn index(&self) -> PathBuf {
-        self.data.join("runs")
+        self.data.join(ledger::RUNS)
     }
 
     /// Looks at what is there, and makes nothing: both directories are of this user alone, so that nobody else has a hand in
@@ -345,7 +345,20 @@ async fn build_in(setup: &Setup<'_>, plan: &Plan, cx: &Cx) -> Outcome {
             return Outcome { result: Err(e), leaks: build::unwind(&site).await, kept: None };
         }
     }
-    build::build(&site).await
+    // Held while it lives, for factories with another home, which do not see the lock in ours.
+    let held = match hold(&scratch) {
+        Ok(held) => held,
+        Err(e) => return Outcome { result: Err(e), leaks: build::unwind(&site).await, kept: None },
+    };
+    let outcome = build::build(&site).await;
+    drop(held);
+    outcome
+}
+
+fn hold(dir: &Path) -> Result<fs::File, BuildError> {
+    let path = dir.join(dir::LOCK);
+    let held = durable::open_to_append(&path).and_then(|lock| lock.try_lock().map(|()| lock).map_err(Into::into));
+    held.map_err(|source| BuildError::Io { path, source })
 }
 
 async fn own_directory(ledger: &Ledger, dir: &Path) -> Result<(), BuildError> {

@@ -30,8 +30,8 @@ pub enum State {
     Kept,
     /// It built on another cloud, which has to be named for its things to be found.
     Elsewhere,
-    /// It owns things on this cloud, and this machine knows nothing of it: another machine's, alive or dead. Removed only when
-    /// asked for by name.
+    /// It owns things on this cloud, and this home knows nothing of it: another machine's or another home's, dead for all that
+    /// can be seen from here. Removed only when asked for by name.
     Stranger,
     /// Its record does not tell whether it is alive, or where it built (`notes` say why): removed only when asked for by name.
     Unclear,
@@ -69,7 +69,13 @@ pub async fn sweep(cloud: &dyn Cloud, home: &Home, only: Option<&str>, dry_run: 
         swept.push(report);
     }
     for run in cloud.runs().await?.iter().filter(|r| asked_for(r) && !runs.iter().any(|i| i.run == **r)) {
-        let state = if only.is_some() { State::Dead } else { State::Stranger };
+        // Its lock is held meanwhile.
+        let life = run::life_elsewhere(home, run);
+        let state = match &life {
+            Some(Life::Alive) => State::Alive,
+            _ if only.is_some() => State::Dead,
+            _ => State::Stranger,
+        };
         let mut report = report(run, state, cloud.name().into());
         if report.state == State::Dead {
             one(cloud, None, dry_run, &mut report).await?;

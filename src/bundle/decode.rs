@@ -35,6 +35,9 @@ pub(crate) struct Field<'n> {
     pub node: &'n Node,
 }
 
+/// Unknown keys of one map for which the nearest known one is looked up.
+const ADVISED: usize = 500;
+
 impl<'n> Fields<'n> {
     pub fn get(&self, key: &str) -> Option<Field<'n>> {
         self.entries.iter().find(|e| e.key == key).map(|e| Field { path: join(&self.path, key), key: e.spot, node: &e.value })
@@ -43,7 +46,7 @@ impl<'n> Fields<'n> {
     /// Not there, and not mistyped either: then the unknown key has been reported, with what was meant.
     pub fn lacks(&self, key: &str, valid: &[&str]) -> bool {
         let meant = |e: &Entry| !valid.contains(&e.key.as_str()) && keys::nearest(&e.key, valid.iter().copied()) == Some(key);
-        !self.entries.iter().any(|e| e.key == key || meant(e))
+        !self.entries.iter().any(|e| e.key == key) && !self.entries.iter().take(ADVISED).any(meant)
     }
 
     /// Absent keys and wrong values both give `None`; the latter have been reported.
@@ -108,9 +111,11 @@ impl Reader {
     /// A map with these keys only.
     pub fn fields<'n>(&mut self, field: &Field<'n>, valid: &[&str]) -> Option<Fields<'n>> {
         let fields = self.map(field)?;
-        for entry in fields.entries.iter().filter(|e| !valid.contains(&e.key.as_str())) {
+        for (index, entry) in fields.entries.iter().filter(|e| !valid.contains(&e.key.as_str())).enumerate() {
+            // More findings than are printed need no advice, which costs more than all else.
+            let advice = if index < ADVISED { keys::advice(&field.path, &entry.key, valid) } else { String::new() };
             let whose = if field.path.is_empty() { String::new() } else { format!(" in `{}`", field.path) };
-            self.error(entry.spot, format!("unknown key `{}`{whose}", entry.key), &keys::advice(&field.path, &entry.key, valid));
+            self.error(entry.spot, format!("unknown key `{}`{whose}", entry.key), &advice);
         }
         Some(fields)
     }

@@ -3,9 +3,9 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use super::{Context, Failure, out};
-use crate::durable;
-use crate::log::budget::LONGEST;
 use crate::run::{self, Record};
+
+const LOG: &str = "build.log";
 
 #[derive(clap::Subcommand)]
 pub enum Command {
@@ -23,9 +23,9 @@ pub fn run(context: &Context, command: &Command) -> Result<ExitCode, Failure> {
         Command::List => list(context, &dirs),
         Command::Show { run } => show(context, find(&dirs, run.as_deref())?)?,
         Command::Log { run } => {
-            let path = find(&dirs, run.as_deref())?.join("build.log");
-            let text = durable::read(&path, LONGEST).map_err(|e| Failure::host(format!("{}: {e}", path.display())))?;
-            out(&String::from_utf8_lossy(&text));
+            let dir = find(&dirs, run.as_deref())?;
+            let text = run::read_text(dir, LOG).map_err(|e| Failure::host(format!("{}: {e}", dir.join(LOG).display())))?;
+            out(&text);
         }
     }
     Ok(ExitCode::SUCCESS)

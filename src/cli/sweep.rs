@@ -48,7 +48,7 @@ fn tell(report: &Swept, verb: &str) {
             out(&text);
         }
         State::Stranger => {
-            out(&format!("{run}: has things here, and was not begun on this machine; `{command}` removes them"));
+            out(&format!("{run}: has things here, and is not in this home's index; if it is dead, `{command}` removes them"));
         }
         State::Unclear => {
             out(&format!("{run}: its record is damaged, left alone; if it is dead, `{command}` removes what it left there"));

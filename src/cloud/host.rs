@@ -10,8 +10,9 @@ use std::os::unix::fs::DirBuilderExt;
 use std::path::{Component, Path, PathBuf};
 use std::time::Duration;
 
-use super::ledger::{Entry, Kind, Made};
-use super::{CloudError, Cx};
+use super::ledger::{self, Entry, Kind, Made, Told};
+use super::{CloudError, Cx, removal};
+use crate::durable::{self, Others};
 use crate::exec::process::{self, Proc, State};
 use crate::exec::{PROCESS_MARK, RUN_MARK};
 
@@ -24,6 +25,8 @@ const LAST_BREATH: Duration = Duration::from_secs(5);
 #[derive(Debug, Clone)]
 pub struct Host {
     work: PathBuf,
+    /// Where runs write down what they own.
+    records: PathBuf,
     pub runtime: PathBuf,
 }
 
@@ -46,7 +49,7 @@ pub fn builder(recursive: bool) -> DirBuilder {
 
 impl Host {
     pub fn new(home: &Path, runtime: &Path) -> Self {
-        Self { work: home.join("building"), runtime: runtime.into() }
+        Self { work: home.join("building"), records: home.join(ledger::RUNS), runtime: runtime.into() }
     }
 
     /// `home/building/<run>`.
@@ -87,7 +90,7 @@ impl Host {
             let name = proc.env(PROCESS_MARK).unwrap_or_else(|| proc.title());
             found.push((Kind::Process, name, Some(proc.to_string())));
         }
-        for dir in self.of_run(run)?.iter().filter(|d| d.is_dir()) {
+        for dir in self.of_run(run)?.into_iter().chain(self.then(run)?).filter(|d| d.is_dir()) {
             let name = dir.display().to_string();
             found.push((Kind::Directory, name.clone(), Some(name)));
         }
@@ -103,18 +106,24 @@ impl Host {
         }
     }
 
+    /// Where the run had its sockets and keys, by its own record, if that is not where they would be today.
+    fn then(&self, run: &str) -> Result<Option<PathBuf>, CloudError> {
+        let record = self.records.join(component(run)?).join(ledger::FILE);
+        let told = Told::read(&record).ok().and_then(|told| told.runtime).filter(|then| *then != self.runtime);
+        // Nobody else may have put another one in its place since.
+        let ours = told.filter(|then| durable::check_private(then, Others::Nothing).is_ok());
+        Ok(ours.map(|then| then.join(run)))
+    }
+
     fn remove(&self, run: &str, dir: &Path) -> Result<(), CloudError> {
-        let roots = self.of_run(run)?;
+        let absent = fs::symlink_metadata(dir).is_err_and(|e| e.kind() == io::ErrorKind::NotFound);
+        let roots = self.of_run(run)?.into_iter().chain(self.then(run)?);
         let plain = dir.components().all(|c| matches!(c, Component::RootDir | Component::Normal(_)));
-        let Some(root) = roots.iter().find(|root| plain && dir.starts_with(root)) else {
-            return Err(foreign(dir.display(), run));
+        let Some(root) = roots.into_iter().find(|root| plain && dir.starts_with(root)) else {
+            return if absent { Ok(()) } else { Err(foreign(dir.display(), run)) };
         };
         unmount_below(dir).map_err(CloudError::io(format!("unmount what is mounted below {}", dir.display())))?;
-        match fs::remove_dir_all(dir) {
-            Ok(()) => {}
-            Err(e) if e.kind() == io::ErrorKind::NotFound => {}
-            Err(e) => return Err(CloudError::io(format!("remove {}", dir.display()))(e)),
-        }
+        removal::remove(dir).map_err(CloudError::io(format!("remove {}", dir.display())))?;
         // The last one takes the run's own directory along; as long as it holds something, this fails and is meant to.
         let _ = fs::remove_dir(root);
         Ok(())
@@ -217,6 +226,36 @@ mod tests {
             host.delete("r1", &thing).await.unwrap();
             assert!(!home.path().join("building/r1").exists() && outside.exists());
         }
+    }
+
+    #[tokio::test]
+    async fn the_runtime_directory_may_have_been_another() {
+        let dir = tempfile::tempdir().unwrap();
+        let (home, then) = (dir.path().join("home"), dir.path().join("then"));
+        for made in [home.join("runs/r1"), then.join("r1"), then.join("r2"), dir.path().join("open/r1")] {
+            builder(true).create(made).unwrap();
+        }
+        let record = |runtime: &Path| {
+            let path = home.join("runs/r1").join(ledger::FILE);
+            let _ = fs::remove_file(&path);
+            ledger::Ledger::open(&path).unwrap().begin("r1", "local", runtime).unwrap();
+        };
+        record(&then);
+        let host = Host::new(&home, &dir.path().join("now"));
+        assert!(host.owned("r1").unwrap().iter().any(|(_, name, _)| Path::new(name) == then.join("r1")));
+        let thing = |path: PathBuf| entry(Kind::Directory, &path.display().to_string(), None);
+        host.delete("r1", &thing(then.join("r1"))).await.unwrap();
+        assert!(!then.join("r1").exists());
+        // What is not there is nobody's.
+        host.delete("r1", &thing(dir.path().join("logged-out/r1"))).await.unwrap();
+        for (run, other) in [("r1", then.join("r2")), ("r2", then.join("r2")), ("r1", then.clone())] {
+            assert!(host.delete(run, &thing(other.clone())).await.is_err() && other.exists(), "{}", other.display());
+        }
+        // Others may have put it there since.
+        std::os::unix::fs::symlink(dir.path().join("open"), dir.path().join("link")).unwrap();
+        record(&dir.path().join("link"));
+        assert!(host.delete("r1", &thing(dir.path().join("link/r1"))).await.is_err());
+        assert!(dir.path().join("open/r1").exists());
     }
 
     #[test]

@@ -18,6 +18,9 @@ use crate::durable;
 
 /// A run writes some dozens of lines; what is longer than this many bytes no run wrote.
 const LONGEST: u64 = 64 << 20;
+/// Of the directory in the factory's home that holds a directory for each run, and of the ledger in that.
+pub const RUNS: &str = "runs";
+pub const FILE: &str = "ledger.jsonl";
 /// As many places of damage are told of, and that there are more.
 const TOLD: usize = 8;
 /// Every record begins so.
@@ -69,10 +72,12 @@ pub struct Entry {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "record", rename_all = "lowercase")]
 enum Record {
-    /// The first one: whose ledger it is, and at which cloud its things are.
+    /// The first one: whose ledger it is, at which cloud its things are, and in which directory its sockets and keys.
     Run {
         run: String,
         cloud: String,
+        #[serde(default)]
+        runtime: Option<PathBuf>,
     },
     Intent {
         seq: u64,
@@ -131,6 +136,8 @@ struct Book {
 pub struct Told {
     /// Of its first record; absent in ledgers of older versions.
     pub cloud: Option<String>,
+    /// As `cloud`: the runtime directory that the run had, which may be another by now.
+    pub runtime: Option<PathBuf>,
     /// One sentence for each place that is no record.
     pub damage: Vec<String>,
     next: u64,
@@ -184,8 +191,9 @@ impl Told {
 
     fn take(&mut self, number: usize, record: Record) {
         let (Record::Intent { seq, .. } | Record::Made { seq, .. } | Record::Gone { seq } | Record::Kept { seq }) = &record else {
-            if let Record::Run { cloud, .. } = record {
+            if let Record::Run { cloud, runtime, .. } = record {
                 self.cloud.get_or_insert(cloud);
+                self.runtime = self.runtime.take().or(runtime);
             }
             return;
         };
@@ -230,10 +238,10 @@ impl Ledger {
     }
 
     /// The first record of a run's ledger.
-    pub fn begin(&self, run: &str, cloud: &str) -> Result<(), LedgerError> {
+    pub fn begin(&self, run: &str, cloud: &str, runtime: &Path) -> Result<(), LedgerError> {
         let mut book = self.book();
-        book.write(&Record::Run { run: run.into(), cloud: cloud.into() })?;
-        book.told.cloud = Some(cloud.into());
+        book.write(&Record::Run { run: run.into(), cloud: cloud.into(), runtime: Some(runtime.into()) })?;
+        (book.told.cloud, book.told.runtime) = (Some(cloud.into()), Some(runtime.into()));
         Ok(())
     }
 
@@ -413,7 +421,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("l");
         let ledger = Ledger::open(&path).unwrap();
-        ledger.begin("r", "somewhere").unwrap();
+        ledger.begin("r", "somewhere", Path::new("/run/here")).unwrap();
         for (name, id) in [("a", "1"), ("b", "2"), ("c", "3")] {
             own(&ledger, name, Some(id)).await;
         }

@@ -20,6 +20,7 @@ pub mod local;
 #[doc(hidden)]
 pub mod memory;
 pub mod openstack;
+mod removal;
 
 use ledger::{Entry, Ledger, LedgerError};
 

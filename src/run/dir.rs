@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{Home, RunError};
 use crate::build::Opened;
-use crate::cloud::ledger::{Leak, Ledger};
+use crate::cloud::ledger::{self, Leak, Ledger};
 use crate::durable::{self, Others};
 use crate::event::{Events, Sink};
 use crate::image::Image;
@@ -22,7 +22,7 @@ const LONGEST: u64 = 64 << 20;
 pub(super) const LOCK: &str = "lock";
 pub(super) const PLAN: &str = "plan.json";
 pub(super) const RESULT: &str = "result.json";
-pub(super) const LEDGER: &str = "ledger.jsonl";
+pub(super) const LEDGER: &str = ledger::FILE;
 /// Directories on their way in and out: nothing is owned by what is in them.
 pub(super) const COMING: &str = ".coming-";
 pub(super) const GOING: &str = ".going-";
@@ -71,7 +71,7 @@ impl RunDir {
         durable::private_dir(&index, Others::Nothing).map_err(io(&index))?;
         let text = serde_json::to_vec_pretty(plan).expect("a plan is plain data");
         let (coming, owned) = (index.join(format!("{COMING}{}", plan.run)), index.join(&plan.run));
-        let lock = Self::begin_record(&coming, &text, plan).map_err(io(&coming))?;
+        let lock = Self::begin_record(&coming, &text, plan, &home.runtime).map_err(io(&coming))?;
         fs::rename(&coming, &owned).and_then(|()| durable::sync_dir(&index)).map_err(io(&owned))?;
         let path = target.join("runs").join(&plan.run);
         let ledger = Ledger::open(&owned.join(LEDGER)).map_err(|e| RunError::Cloud(e.into()))?;
@@ -86,13 +86,13 @@ impl RunDir {
         }
     }
 
-    fn begin_record(dir: &Path, text: &[u8], plan: &Plan) -> io::Result<File> {
+    fn begin_record(dir: &Path, text: &[u8], plan: &Plan, runtime: &Path) -> io::Result<File> {
         use std::os::unix::fs::DirBuilderExt;
         fs::DirBuilder::new().mode(0o700).create(dir)?;
         let lock = durable::open_to_append(&dir.join(LOCK))?;
         lock.try_lock()?;
         let ledger = Ledger::open(&dir.join(LEDGER)).map_err(|e| e.source)?;
-        ledger.begin(&plan.run, &plan.cloud).map_err(|e| e.source)?;
+        ledger.begin(&plan.run, &plan.cloud, runtime).map_err(|e| e.source)?;
         // Syncs the directory, too: lock and ledger were made before.
         durable::replace(&dir.join(PLAN), text)?;
         Ok(lock)
@@ -182,15 +182,25 @@ pub fn read_plan(dir: &Path) -> Option<Plan> {
     serde_json::from_slice(&durable::read(&dir.join(PLAN), LONGEST).ok()?).ok()
 }
 
-/// Run directories below a factory tree, oldest first.
+/// A text of a run directory, `build.log` or `events.jsonl`. A tree may bring anything of that name: no link is followed, and
+/// nothing is waited for.
+pub fn read_text(dir: &Path, name: &str) -> io::Result<String> {
+    // What is said besides output of machines is little.
+    let bytes = durable::read(&dir.join(name), 2 * log::budget::OUTPUT)?;
+    String::from_utf8(bytes).map_err(|_| io::Error::new(io::ErrorKind::InvalidData, "is no UTF-8"))
+}
+
+/// Run directories below a factory tree, oldest first. Where a link leads out of it, there are none.
 pub fn directories(tree: &Path) -> Vec<PathBuf> {
     let list = |dir: PathBuf| fs::read_dir(dir).into_iter().flatten().flatten().map(|e| e.path());
-    let mut dirs: Vec<PathBuf> = ["images", "os"]
-        .iter()
-        .flat_map(|kind| list(tree.join(kind).join("target")))
-        .flat_map(|bundle| list(bundle.join("runs")))
-        .filter(|d| d.join(PLAN).is_file())
-        .collect();
+    let is_file = |path: PathBuf| fs::symlink_metadata(path).is_ok_and(|m| m.is_file());
+    let of_kind = |kind: &str| {
+        let home = tree.join(kind);
+        let within = home.canonicalize().ok();
+        let in_tree = move |d: &PathBuf| d.canonicalize().ok().zip(within.as_ref()).is_some_and(|(d, within)| d.starts_with(within));
+        list(home.join("target")).flat_map(move |bundle| list(bundle.join("runs"))).filter(in_tree)
+    };
+    let mut dirs: Vec<PathBuf> = ["images", "os"].into_iter().flat_map(of_kind).filter(|d| is_file(d.join(PLAN))).collect();
     dirs.sort_by(|a, b| a.file_name().cmp(&b.file_name()));
     dirs
 }

@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use super::Home;
 use super::dir::{COMING, GOING, LEDGER, LOCK, read_plan, read_record, remove};
+use crate::cloud::host::component;
 use crate::cloud::ledger::Told;
 use crate::durable;
 use crate::plan::Origin;
@@ -138,6 +139,13 @@ fn lock(dir: &Path) -> Result<Option<Life>, String> {
         Err(TryLockError::WouldBlock) => Ok(Some(Life::Alive)),
         Err(TryLockError::Error(e)) => Err(format!("its lock cannot be taken: {e}")),
     }
+}
+
+/// Of a run that this home knows nothing of: whether another home's factory, of this user, works on it. Each run holds a lock
+/// in its runtime directory, too. `None`: nothing tells.
+pub fn life_elsewhere(home: &Home, run: &str) -> Option<Life> {
+    let dir = home.runtime.join(component(run).ok()?);
+    lock(&dir).ok().flatten()
 }
 
 /// Runs that may own something, oldest first.

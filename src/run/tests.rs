@@ -32,7 +32,7 @@ impl World {
         fs::create_dir_all(dir).unwrap();
         File::create(dir.join(LOCK)).unwrap();
         let ledger = Ledger::open(&dir.join(LEDGER)).unwrap();
-        ledger.begin(&dir.file_name().unwrap().to_string_lossy(), cloud).unwrap();
+        ledger.begin(&dir.file_name().unwrap().to_string_lossy(), cloud, &self.home.runtime).unwrap();
         ledger
     }
 
@@ -146,6 +146,27 @@ async fn locks_tell_the_living_from_the_dead_in_both_layouts() {
         assert_eq!(world.life(run), "absent");
     }
     assert!(workspace.join(LEDGER).is_file(), "the workspace is its owner's");
+}
+
+/// Of the same user, with the same runtime directory.
+#[tokio::test]
+async fn a_live_run_of_another_home_is_no_stranger() {
+    let world = World::new();
+    let cloud = Memory::new();
+    let mut staged = cloud.add_image("theirs-staged", "");
+    staged.state = crate::image::State::Building;
+    staged.properties = [(crate::image::STATE.into(), "building".into()), (crate::image::RUN.into(), "theirs".into())].into();
+    cloud.put(staged);
+    let dir = world.home.runtime.join("theirs");
+    fs::create_dir(&dir).unwrap();
+    let held = hold(&dir).unwrap();
+    assert!(hold(&dir).is_err());
+    for only in [None, Some("theirs")] {
+        assert_eq!(world.sweep(&cloud, only).await, [("theirs".to_owned(), State::Alive)]);
+    }
+    drop(held);
+    assert_eq!(world.sweep(&cloud, None).await, [("theirs".to_owned(), State::Stranger)]);
+    assert_eq!(world.sweep(&cloud, Some("theirs")).await, [("theirs".to_owned(), State::Dead)]);
 }
 
 /// A sweep of another cloud would find nothing of it, and must not take that for the end of it.
@@ -275,4 +296,36 @@ fn a_base_that_is_there_and_not_ours_is_not_called_missing() {
     let said = said.each_ref().map(lacking);
     assert_eq!(said[0], Some("is missing"));
     assert!(said[1].is_some_and(|why| !why.contains("missing")) && said[2].is_none());
+}
+
+/// A tree may bring links and FIFOs in the place of what runs write.
+#[test]
+fn nothing_outside_of_the_tree_is_read_as_the_record_of_a_run() {
+    let dir = tempfile::tempdir().unwrap();
+    let (tree, secret) = (dir.path().join("tree"), dir.path().join("secret"));
+    fs::write(&secret, "secret").unwrap();
+    let run = |name: &str| {
+        let run = tree.join("os/target/zz/runs").join(name);
+        fs::create_dir_all(&run).unwrap();
+        fs::write(run.join("plan.json"), "{}").unwrap();
+        run
+    };
+    let (good, linked, stuck, planless) = (run("1"), run("2"), run("3"), run("4"));
+    fs::write(good.join("build.log"), "said").unwrap();
+    symlink(&secret, linked.join("build.log")).unwrap();
+    fifo(&stuck.join("build.log"));
+    File::create(stuck.join("events.jsonl")).unwrap().set_len(10 << 30).unwrap();
+    fs::rename(planless.join("plan.json"), dir.path().join("plan.json")).unwrap();
+    symlink(dir.path().join("plan.json"), planless.join("plan.json")).unwrap();
+    assert_eq!(read_text(&good, "build.log").unwrap(), "said");
+    for (run, name) in [(&linked, "build.log"), (&stuck, "build.log"), (&stuck, "events.jsonl"), (&good, "none")] {
+        assert!(read_text(run, name).is_err(), "{} {name}", run.display());
+    }
+    // Directories themselves may be links.
+    fs::create_dir_all(dir.path().join("away/runs/9")).unwrap();
+    fs::write(dir.path().join("away/runs/9/plan.json"), "{}").unwrap();
+    fs::create_dir_all(tree.join("images/target/x/runs")).unwrap();
+    symlink(dir.path().join("away"), tree.join("images/target/away")).unwrap();
+    symlink(dir.path().join("away/runs/9"), tree.join("images/target/x/runs/9")).unwrap();
+    assert_eq!(directories(&tree), [good, linked, stuck]);
 }

@@ -18,6 +18,7 @@ use serde_json::Value;
 use tokio::sync::OnceCell;
 
 pub use super::error::ApiError;
+use super::body;
 use super::error::message;
 use super::keystone::{Keystone, Token};
 use super::login::Login;
@@ -279,7 +280,7 @@ impl Api {
 /// No read timeout: it would run while we upload. Every request has a timeout of its own.
 fn client(login: &Login, redirects: reqwest::redirect::Policy) -> Result<Client, ApiError> {
     let wrong = |reason: String| ApiError::Login { reason, hint: "OS_CACERT, OS_CERT and OS_KEY name files in PEM form" };
-    let mut builder = Client::builder()
+    let mut builder = body::plain(Client::builder())
         .user_agent(concat!("image-factory/", env!("CARGO_PKG_VERSION")))
         .connect_timeout(Duration::from_secs(10))
         .timeout(TIMEOUT)
@@ -451,7 +452,7 @@ impl Call<'_> {
             }
         };
         let (status, headers) = (answer.status().as_u16(), answer.headers().clone());
-        let body = answer.bytes().await.map_err(transport)?;
+        let body = body::read(answer, &self.what, &host, self.timeout).await.map_err(|e| (e, None))?;
         if status < 400 {
             let sent = sent.and_then(|digest| digest.get().cloned());
             return Ok(Answer { status, headers, body, sent });

@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 
 use super::api::{Api, ApiError, Service};
 use super::nova::{PAGE, absent_is_fine, has_next, room_left};
+use super::pages::Pages;
 use crate::cancel::Cancel;
 use crate::plan::{Room, VolumePlan};
 
@@ -57,17 +58,13 @@ pub async fn volumes(api: &Api, cancel: &Cancel) -> Result<Vec<Volume>, ApiError
         #[serde(default, rename = "volumes_links")]
         links: Vec<Value>,
     }
-    let mut found: Vec<Volume> = Vec::new();
+    let mut pages = Pages::new("list volumes");
     loop {
-        let mut call = api.get(Service::Volume, &["volumes", "detail"]).query("limit", PAGE.to_string());
-        if let Some(last) = found.last() {
-            call = call.query("marker", &last.id);
-        }
-        let page = call.what("list volumes").fetch::<Many>(cancel).await?;
+        let call = api.get(Service::Volume, &["volumes", "detail"]).query("limit", PAGE.to_string());
+        let page: Many = pages.next(call, cancel).await?;
         let more = has_next(&page.links, page.volumes.len());
-        found.extend(page.volumes);
-        if !more {
-            return Ok(found);
+        if !pages.keep(page.volumes, more, |v| &v.id)? {
+            return Ok(pages.all());
         }
     }
 }

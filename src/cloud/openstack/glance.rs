@@ -7,6 +7,7 @@ use serde_json::{Map, Value, json};
 
 use super::api::{Api, ApiError, Service};
 use super::nova::{absent_is_fine, room_left};
+use super::pages::Pages;
 use crate::cancel::Cancel;
 use crate::digest::{Algorithm, Digest};
 use crate::image::{self, Image, State, Visibility};
@@ -178,23 +179,20 @@ pub async fn image(api: &Api, id: &str, cancel: &Cancel) -> Result<Option<Record
 /// All images that match, newest first; Glance gives them in pages.
 pub async fn images(api: &Api, query: &[(&str, String)], cancel: &Cancel) -> Result<Vec<Record>, ApiError> {
     const PAGE: usize = 200;
-    let mut found: Vec<Record> = Vec::new();
+    let mut pages = Pages::new("list images");
     loop {
         let mut call = api.get(Service::Image, &["images"]).query("sort", "created_at:desc").query("limit", PAGE.to_string());
         for (key, value) in query {
             call = call.query(key, value);
         }
-        if let Some(last) = found.last() {
-            call = call.query("marker", last.id());
-        }
-        let mut answer: Map<String, Value> = call.what("list images").fetch(cancel).await?;
+        let mut answer: Map<String, Value> = pages.next(call, cancel).await?;
         let Some(Value::Array(page)) = answer.remove("images") else {
             return Err(ApiError::bad_answer("list images", "no `images` in it"));
         };
         let whole = page.len() == PAGE;
-        found.extend(page.into_iter().filter_map(|i| if let Value::Object(map) = i { Some(Record(map)) } else { None }));
-        if !whole {
-            return Ok(found);
+        let records = page.into_iter().filter_map(|i| if let Value::Object(map) = i { Some(Record(map)) } else { None });
+        if !pages.keep(records.collect(), whole, Record::id)? {
+            return Ok(pages.all());
         }
     }
 }

@@ -11,6 +11,7 @@ use openstack::{EndpointFilters, Error, ErrorKind};
 use reqwest::{Client, RequestBuilder, Url};
 use serde_json::{Value, json};
 
+use super::body as answers;
 use super::error::{ApiError, message};
 use super::login::{Domain, Login, Method, Secret, Who};
 use super::redirect::{Hops, Step};
@@ -131,7 +132,7 @@ impl Keystone {
         let status = answer.status().as_u16();
         let subject = answer.headers().get("x-subject-token").and_then(|t| t.to_str().ok()).map(Secret::new);
         let request_id = answer.headers().get("x-openstack-request-id").and_then(|t| t.to_str().ok()).map(str::to_owned);
-        let bytes = answer.bytes().await.map_err(|e| super::api::transport(what, &host, TIMEOUT, &e))?;
+        let bytes = answers::read(answer, what, &host, TIMEOUT).await?;
         match (status, subject) {
             (200 | 201, Some(value)) => {
                 let body: Value = serde_json::from_slice(&bytes).map_err(|e| ApiError::bad_answer(what, e.to_string()))?;

@@ -18,6 +18,7 @@ use crate::image::{self, Image, Standing};
 use crate::plan::{CloudFacts, SiteDefaults, Wanted};
 
 pub mod api;
+mod body;
 mod boot;
 mod capture;
 mod cinder;
@@ -31,6 +32,7 @@ pub mod login;
 mod neutron;
 mod nova;
 mod owned;
+mod pages;
 mod power;
 mod publish;
 mod redirect;

@@ -7,6 +7,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::api::{Api, ApiError, Service};
+use super::pages::Pages;
 use crate::cancel::Cancel;
 use crate::plan::{Flavor, Named, Room};
 
@@ -111,17 +112,13 @@ pub async fn servers(api: &Api, prefix: &str, cancel: &Cancel) -> Result<Vec<Ser
 
 /// All servers of the project; Nova gives them in pages.
 pub async fn all_servers(api: &Api, cancel: &Cancel) -> Result<Vec<Server>, ApiError> {
-    let mut found: Vec<Server> = Vec::new();
+    let mut pages = Pages::new("list servers");
     loop {
-        let mut call = api.get(Service::Compute, &["servers", "detail"]).query("limit", PAGE.to_string());
-        if let Some(last) = found.last() {
-            call = call.query("marker", &last.id);
-        }
-        let page = call.what("list servers").fetch::<Many>(cancel).await?;
+        let call = api.get(Service::Compute, &["servers", "detail"]).query("limit", PAGE.to_string());
+        let page: Many = pages.next(call, cancel).await?;
         let more = has_next(&page.links, page.servers.len());
-        found.extend(page.servers);
-        if !more {
-            return Ok(found);
+        if !pages.keep(page.servers, more, |s| &s.id)? {
+            return Ok(pages.all());
         }
     }
 }

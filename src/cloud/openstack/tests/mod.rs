@@ -8,6 +8,7 @@ use wiremock::{Mock, MockServer, ResponseTemplate};
 use super::api::Api;
 use super::login::{self, Login};
 
+mod bounds;
 mod foreign;
 mod logins;
 mod redirects;
