@@ -17,8 +17,8 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 use tokio::sync::OnceCell;
 
-pub use super::error::ApiError;
 use super::body;
+pub use super::error::ApiError;
 use super::error::message;
 use super::keystone::{Keystone, Token};
 use super::login::Login;
