@@ -483,7 +483,8 @@ mod tests {
         assert!(status.unwrap().success());
         assert!(longest < crate::lines::LINE + 100, "a line of {longest} bytes");
         let begin = std::time::Instant::now();
-        let endless = output(&sh("yes", LONG), &Cancel::default()).await.unwrap_err();
+        // Long lines: eight million short ones take a debug build a quarter of a minute.
+        let endless = output(&sh("yes \"$(printf %1000s)\"", LONG), &Cancel::default()).await.unwrap_err();
         assert_eq!(endless.to_string(), "sh: said more than 16 MiB, killed");
         assert!(begin.elapsed() < LONG);
     }
