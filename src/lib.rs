@@ -26,6 +26,7 @@ pub mod git;
 pub mod digest;
 pub mod http;
 pub mod durable;
+pub mod lock;
 pub mod disk;
 pub mod fetch;
 pub mod bundle;

@@ -19,6 +19,7 @@ use crate::exec::{self, Cmd};
 use crate::family::{Fate, Policy};
 use crate::git;
 use crate::image::Image;
+use crate::lock::Held;
 use crate::log;
 use crate::output;
 use crate::plan::{self, BaseFact, Facts, HostFacts, Plan, Wanted};
@@ -355,9 +356,9 @@ async fn build_in(setup: &Setup<'_>, plan: &Plan, cx: &Cx) -> Outcome {
     outcome
 }
 
-fn hold(dir: &Path) -> Result<fs::File, BuildError> {
+fn hold(dir: &Path) -> Result<Held, BuildError> {
     let path = dir.join(dir::LOCK);
-    let held = durable::open_to_append(&path).and_then(|lock| lock.try_lock().map(|()| lock).map_err(Into::into));
+    let held = durable::open_to_append(&path).and_then(|lock| Held::take(lock).map_err(|(_, e)| e.into()));
     held.map_err(|source| BuildError::Io { path, source })
 }
 

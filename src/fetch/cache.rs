@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{FetchError, Job, part};
 use crate::digest::Digest;
+use crate::lock::Held;
 
 /// Between two looks at a lock that another build holds.
 const LOOK: Duration = Duration::from_millis(200);
@@ -28,7 +29,7 @@ pub struct Slot {
     dir: PathBuf,
     stem: String,
     wanted: Digest,
-    _lock: File,
+    _lock: Held,
 }
 
 impl Slot {
@@ -37,13 +38,13 @@ impl Slot {
         fs::create_dir_all(dir).map_err(FetchError::io("make", dir))?;
         let stem = format!("{}-{}", wanted.algorithm.name(), wanted.hex);
         let path = dir.join(format!("{stem}.lock"));
-        let lock = File::options().create(true).append(true).open(&path).map_err(FetchError::io("open", &path))?;
+        let mut lock = File::options().create(true).append(true).open(&path).map_err(FetchError::io("open", &path))?;
         let mut told = false;
         loop {
-            match lock.try_lock() {
-                Ok(()) => return Ok(Self { dir: dir.into(), stem, wanted: wanted.clone(), _lock: lock }),
-                Err(fs::TryLockError::WouldBlock) => {}
-                Err(fs::TryLockError::Error(e)) => return Err(FetchError::io("lock", &path)(e)),
+            match Held::take(lock) {
+                Ok(held) => return Ok(Self { dir: dir.into(), stem, wanted: wanted.clone(), _lock: held }),
+                Err((free, fs::TryLockError::WouldBlock)) => lock = free,
+                Err((_, fs::TryLockError::Error(e))) => return Err(FetchError::io("lock", &path)(e)),
             }
             if !told {
                 told = true;

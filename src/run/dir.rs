@@ -14,6 +14,7 @@ use crate::cloud::ledger::{self, Leak, Ledger};
 use crate::durable::{self, Others};
 use crate::event::{Events, Sink};
 use crate::image::Image;
+use crate::lock::Held;
 use crate::log;
 use crate::plan::Plan;
 
@@ -55,7 +56,7 @@ pub(super) struct RunDir {
     ledger: Ledger,
     /// Log and events, open: they are there for the end of the run even if somebody empties the workspace meanwhile.
     written: Vec<(PathBuf, File)>,
-    _lock: File,
+    _lock: Held,
 }
 
 fn io(path: &Path) -> impl FnOnce(io::Error) -> RunError {
@@ -86,11 +87,11 @@ impl RunDir {
         }
     }
 
-    fn begin_record(dir: &Path, text: &[u8], plan: &Plan, runtime: &Path) -> io::Result<File> {
+    fn begin_record(dir: &Path, text: &[u8], plan: &Plan, runtime: &Path) -> io::Result<Held> {
         use std::os::unix::fs::DirBuilderExt;
         fs::DirBuilder::new().mode(0o700).create(dir)?;
         let lock = durable::open_to_append(&dir.join(LOCK))?;
-        lock.try_lock()?;
+        let lock = Held::take(lock).map_err(|(_, e)| e)?;
         let ledger = Ledger::open(&dir.join(LEDGER)).map_err(|e| e.source)?;
         ledger.begin(&plan.run, &plan.cloud, runtime).map_err(|e| e.source)?;
         // Syncs the directory, too: lock and ledger were made before.

@@ -14,6 +14,7 @@ use super::dir::{COMING, GOING, LEDGER, LOCK, read_plan, read_record, remove};
 use crate::cloud::host::component;
 use crate::cloud::ledger::Told;
 use crate::durable;
+use crate::lock::Held;
 use crate::plan::Origin;
 
 /// Where records are put that are no use any more, and that a person may want to look at.
@@ -28,7 +29,7 @@ pub enum Life {
     /// Its lock is held by the run, or by another sweep.
     Alive,
     /// The lock is ours: it is dead, and nobody else sweeps it.
-    Dead(File),
+    Dead(Held),
     /// Nobody can tell, for this reason.
     Unknown(String),
 }
@@ -133,11 +134,11 @@ fn lock(dir: &Path) -> Result<Option<Life>, String> {
     if !file.metadata().is_ok_and(|m| m.is_file()) {
         return Err("its lock is no file".into());
     }
-    match file.try_lock() {
-        Ok(()) if file.metadata().is_ok_and(|m| m.nlink() == 0) => Ok(None),
-        Ok(()) => Ok(Some(Life::Dead(file))),
-        Err(TryLockError::WouldBlock) => Ok(Some(Life::Alive)),
-        Err(TryLockError::Error(e)) => Err(format!("its lock cannot be taken: {e}")),
+    match Held::take(file) {
+        Ok(held) if held.file().metadata().is_ok_and(|m| m.nlink() == 0) => Ok(None),
+        Ok(held) => Ok(Some(Life::Dead(held))),
+        Err((_, TryLockError::WouldBlock)) => Ok(Some(Life::Alive)),
+        Err((_, TryLockError::Error(e))) => Err(format!("its lock cannot be taken: {e}")),
     }
 }
 

@@ -135,8 +135,7 @@ async fn locks_tell_the_living_from_the_dead_in_both_layouts() {
     world.record(&workspace, "memory");
     symlink(&workspace, world.at("old")).unwrap();
     for (run, dir) in [("new", world.at("new")), ("old", workspace.clone())] {
-        let held = File::options().write(true).open(dir.join(LOCK)).unwrap();
-        held.try_lock().unwrap();
+        let held = Held::take(File::options().write(true).open(dir.join(LOCK)).unwrap()).unwrap();
         assert_eq!(world.life(run), "alive");
         world.sweep(&Memory::new(), Some(run)).await;
         assert_eq!(world.life(run), "alive", "not even by name");
@@ -215,8 +214,7 @@ fn what_was_killed_while_it_came_or_went_is_cleared_away() {
     for name in [format!("{COMING}a"), format!("{GOING}b"), format!("{COMING}alive")] {
         world.record(&world.at(&name), "memory");
     }
-    let held = File::open(world.at(&format!("{COMING}alive")).join(LOCK)).unwrap();
-    held.try_lock().unwrap();
+    let _held = Held::take(File::open(world.at(&format!("{COMING}alive")).join(LOCK)).unwrap()).unwrap();
     assert_eq!(indexed(&world.home).unwrap().len(), 0);
     old(&world.at(&format!("{COMING}a")));
     world.record(&world.at(&format!("{COMING}new")), "memory");
