@@ -20,6 +20,7 @@ use image_factory::log::{EventFile, LogFile, Recorder};
 use image_factory::plan::{ActionPlan, MachinePlan, Origin, Plan, Publication, StepPlan, TimeoutPlan};
 use image_factory::remote::ssh::Ssh;
 use image_factory::remote::{Connect, Remote, RemoteError, Target};
+use image_factory::run::{Ended, RunError};
 use image_factory::settings::Settings;
 use image_factory::wall::{Config, Wall};
 
@@ -178,6 +179,12 @@ fn step(action: ActionPlan) -> StepPlan {
 
 /// Builds on the hostile machine: how it ended, and what was warned of. Logs and scratch go to `dir`.
 async fn build_on(hostile: &Hostile, dir: &Path, steps: Vec<StepPlan>) -> (Result<(), String>, Vec<String>) {
+    let (ended, warned) = run_on(hostile, dir, steps).await;
+    (ended.result.map(drop).map_err(|e| e.to_string()), warned)
+}
+
+/// The same, as the command line gets it.
+async fn run_on(hostile: &Hostile, dir: &Path, steps: Vec<StepPlan>) -> (Ended, Vec<String>) {
     let cloud = Memory::new();
     let plan = plan(&cloud, dir, steps);
     let (events, warnings) = (Events::default(), Warnings::default());
@@ -200,11 +207,12 @@ async fn build_on(hostile: &Hostile, dir: &Path, steps: Vec<StepPlan>) -> (Resul
         keep_on_failure: false,
         wall: &wall,
     };
-    let result = build(&site).await.result.map(drop).map_err(|e| e.to_string());
-    let error = result.as_ref().err().cloned();
+    let outcome = build(&site).await;
+    let result = outcome.result.map(|_| None).map_err(RunError::Build);
+    let error = result.as_ref().err().map(ToString::to_string);
     events.emit(Event::Finished { outcome: "failed".into(), seconds: 1.0, image: None, error, leaks: vec![] });
     let warned = warnings.0.lock().unwrap().clone();
-    (result, warned)
+    (Ended { result, leaks: outcome.leaks, kept: None, dir: None }, warned)
 }
 
 fn shell(text: &str) -> Vec<StepPlan> {
@@ -285,7 +293,8 @@ async fn a_machine_that_closes_or_says_nothing_is_named() {
 async fn child() {
     let (Ok(mode), Ok(script)) = (std::env::var("HOSTILE_MODE"), std::env::var("HOSTILE_SCRIPT")) else { return };
     let (hostile, dir) = (Hostile::start(&mode), tempfile::tempdir().unwrap());
-    let (result, _) = build_on(&hostile, dir.path(), shell(&script)).await;
+    let (ended, _) = run_on(&hostile, dir.path(), shell(&script)).await;
+    let exit = image_factory::cli::exit::code(&ended);
     let status = std::fs::read_to_string("/proc/self/status").unwrap();
     let peak = status.lines().find_map(|l| l.strip_prefix("VmHWM:")).unwrap().trim().trim_end_matches(" kB").trim().to_owned();
     let size = |name: &str| std::fs::metadata(dir.path().join(name)).unwrap().len();
@@ -294,14 +303,14 @@ async fn child() {
     println!(
         "\nHOSTILE {}",
         serde_json::json!({
-            "error": result.err(), "peak_kb": peak.parse::<u64>().unwrap(),
+            "error": ended.result.err().map(|e| e.to_string()), "exit": exit, "peak_kb": peak.parse::<u64>().unwrap(),
             "log": size("build.log"), "events": size("events.jsonl"), "last": last,
         })
     );
 }
 
-/// Runs one case in a child: `(error, last line of the log)`, after the bounds were compared.
-fn cost(mode: &str, script: &str) -> (String, String) {
+/// Runs one case in a child: `(error, last line of the log)`, after the bounds and the exit code were compared.
+fn cost(mode: &str, script: &str, exit: u8) -> (String, String) {
     let begin = std::time::Instant::now();
     let out = std::process::Command::new(std::env::current_exe().unwrap())
         .args(["--exact", "hostile::child", "--ignored", "--nocapture"])
@@ -314,6 +323,7 @@ fn cost(mode: &str, script: &str) -> (String, String) {
     println!("{mode}: {line}, {:?}", begin.elapsed());
     let cost: serde_json::Value = serde_json::from_str(line).unwrap();
     assert!(cost["peak_kb"].as_u64().unwrap() <= 60 << 10, "{mode}: {line}");
+    assert_eq!(cost["exit"], exit, "{mode}: {line}");
     // What SECURITY.md names, and a line over it at most.
     for record in ["log", "events"] {
         assert!(cost[record].as_u64().unwrap() <= (64 << 20) + (1 << 20), "{mode}: {line}");
@@ -323,7 +333,7 @@ fn cost(mode: &str, script: &str) -> (String, String) {
 
 #[test]
 fn a_machine_that_answers_every_question_with_64_mb_exhausts_nothing() {
-    let (error, last) = cost("answers-64-mb", "echo done");
+    let (error, last) = cost("answers-64-mb", "echo done", 20);
     assert_eq!(error, "factory-r1-builder: cloud-init did not end well: it answered more than 65536 bytes");
     assert!(last.ends_with(&error), "{last}");
 }
@@ -331,13 +341,13 @@ fn a_machine_that_answers_every_question_with_64_mb_exhausts_nothing() {
 #[test]
 fn a_machine_that_babbles_in_place_of_our_shell_exhausts_nothing() {
     for mode in ["babbles", "half-a-preface"] {
-        let (error, _) = cost(mode, "echo done");
+        let (error, _) = cost(mode, "echo done", 20);
         assert!(error.contains("cloud-init did not end well: it did not run what it was asked to"), "{mode}: {error}");
     }
 }
 
 fn stream(bytes: u64) {
-    let (error, last) = cost("honest", &format!("head -c {bytes} /dev/zero | tr '\\0' x\nexit 3"));
+    let (error, last) = cost("honest", &format!("head -c {bytes} /dev/zero | tr '\\0' x\nexit 3"), 30);
     assert!(error.starts_with("step 1, it: exit code 3: xxxx") && error.len() < 4 << 10, "{error}");
     assert!(last.contains("exit code 3"), "{last}");
 }
@@ -356,7 +366,7 @@ fn a_step_that_streams_2_gb_without_a_line_end_exhausts_nothing() {
 #[test]
 #[ignore = "a minute or two: make test-hostile"]
 fn a_step_that_prints_2_gb_of_lines_exhausts_nothing() {
-    let (error, last) = cost("honest", "yes 'a line of no use to anybody, and many of them' | head -c 2147483648\nexit 3");
+    let (error, last) = cost("honest", "yes 'a line of no use to anybody, and many of them' | head -c 2147483648\nexit 3", 30);
     assert!(error.starts_with("step 1, it: exit code 3: a line"), "{error}");
     assert!(last.contains("exit code 3"), "{last}");
 }
