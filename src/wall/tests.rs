@@ -161,6 +161,22 @@ async fn a_name_does_not_make_a_definition_the_shipped_one() {
     assert!(said(&wall(Settings::default(), &env), &plan).await.1);
 }
 
+/// Two things refused are granted by one rule, which both findings name: two keys `allow` would be an error.
+#[tokio::test]
+async fn all_that_is_refused_is_granted_by_one_rule() {
+    let dir = tempfile::tempdir().unwrap();
+    let action = ActionPlan::Ansible { playbook: "p.yml".into(), extra_vars: Default::default(), tags: Vec::new(), local: true };
+    let step = StepPlan { name: "s".into(), action, timeout: 5, retries: 0, env: BTreeMap::new(), sudo: false };
+    let mut plan = Plan { steps: vec![step], ..plan(dir.path()) };
+    plan.asks.env = vec!["OS_CLOUD".into(), "A_TOKEN".into()];
+    let files = vec!["/etc/image-factory/config.yml".into(), "/home/u/.config/image-factory/config.yml".into()];
+    let settings = Settings { files, ..Settings::default() };
+    let env = [("OS_CLOUD", "mine"), ("A_TOKEN", "x")];
+    let (refused, _) = said(&wall(settings, &env), &plan).await;
+    let rule = "`allow: [{definition: images/x, local: true, env: [OS_CLOUD, A_TOKEN]}]` into /etc/image-factory/config.yml or /home/u/";
+    assert!(refused.len() == 3 && refused.iter().all(|finding| finding.contains(rule)), "{refused:#?}");
+}
+
 #[tokio::test]
 async fn required_means_required() {
     let dir = tempfile::tempdir().unwrap();
