@@ -74,6 +74,28 @@ pub fn matched_no_hosts(lines: &[impl AsRef<str>]) -> bool {
     lines.iter().any(|line| line == "skipping: no hosts matched") && !lines.iter().any(|line| heading(line).is_some())
 }
 
+/// What sudo, su and the like say where the kernel makes nobody another user: in namespaces of one user, as behind the wall.
+const NO_OTHER_USER: &[&str] = &[
+    "no new privileges",
+    "effective uid is not 0",
+    "must be owned by uid 0 and have the setuid bit set",
+    "sudo: PERM_",
+    "sudo: unable to change to",
+    "sudo: unable to set",
+    "sudo: no valid sudoers sources found",
+    "sudo: error initializing audit plugin",
+    "su: cannot set ",
+    "setresuid",
+    "setgroups: Operation not permitted",
+];
+
+/// Whether a task on the factory itself could not become another user (`become`). `local`: plays may run there.
+pub fn could_not_become(lines: &[impl AsRef<str>], local: bool) -> bool {
+    let says = |line: &str| NO_OTHER_USER.iter().any(|words| line.replace('\\', "").contains(words));
+    let here = |line: &str| line.contains("localhost") || line.contains("127.0.0.1");
+    lines.iter().map(|line| words::clean(line.as_ref())).any(|line| says(&line) && (local || here(&line)))
+}
+
 /// `line` as a person wants to see it at the end of a failed step: a result is cut down to its message, stars go, of
 /// the recap nothing stays.
 pub fn brief(line: &str) -> String {
@@ -191,6 +213,15 @@ mod tests {
         ($name:literal) => {
             include_str!(concat!("../test-tools/ansible-output/", $name, ".out")).lines().collect::<Vec<_>>()
         };
+    }
+
+    #[test]
+    fn a_become_on_the_factory_is_told_from_one_in_the_machine() {
+        let stderr = r#""module_stderr": "sudo: The \"no new privileges\" flag is set, which prevents sudo from running as root.\n"#;
+        let said = |host: &str| [format!("fatal: [{host}]: FAILED! => {{{stderr}\"}}")];
+        assert!(could_not_become(&said("builder -> localhost"), false) && could_not_become(&said("localhost"), false));
+        assert!(could_not_become(&said("builder"), true) && !could_not_become(&said("builder"), false));
+        assert!(!could_not_become(&["fatal: [localhost]: FAILED! => {\"msg\": \"no\"}"], true));
     }
 
     macro_rules! says {

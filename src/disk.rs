@@ -197,14 +197,14 @@ const CHECK_CPU: Duration = Duration::from_secs(300);
 /// Has the tables of a qcow2 looked through: a download may have been cut off. Paths are absolute here and below, as
 /// `qemu-img` takes what looks like `nbd:` for a protocol.
 pub fn check(file: &Path, deadline: Duration) -> Cmd {
-    let limits = Limits { address_space: Some(ADDRESS_SPACE), cpu: Some(CHECK_CPU), file_size: Some(0) };
+    let limits = Limits { address_space: Some(ADDRESS_SPACE), cpu: Some(CHECK_CPU), file_size: Some(0), ..Limits::default() };
     Cmd::new("qemu-img", deadline).args(["check", "-q", "-f", "qcow2"]).arg(file).limits(limits)
 }
 
 /// Has an image written anew. `format` is what it is: `qemu-img` never guesses. To compress a large one takes its time, so the
 /// deadline alone bounds that. A small image may say that it holds much: what is written leaves the disk its floor.
 pub fn convert(from: &Path, format: Format, how: &[&str], to: &Path, deadline: Duration) -> Cmd {
-    let limits = Limits { address_space: Some(ADDRESS_SPACE), cpu: None, file_size: room(to) };
+    let limits = Limits { address_space: Some(ADDRESS_SPACE), file_size: room(to), ..Limits::default() };
     let cmd = Cmd::new("qemu-img", deadline).args(["convert", "-f", format.name()]).args(how.iter().copied());
     cmd.arg(from).arg(to).limits(limits)
 }

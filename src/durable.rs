@@ -5,12 +5,12 @@ use std::io::{self, Read, Write};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::Path;
 
-/// Opens a regular file for reading. A FIFO in its place does not block, a link is not followed.
-pub fn open(path: &Path) -> io::Result<File> {
-    regular(OpenOptions::new().read(true).custom_flags(libc::O_NONBLOCK | libc::O_NOFOLLOW).open(path)?)
-}
+use crate::reading;
 
-/// The same, for writing to its end; made (0600) if it is not there.
+mod ours;
+pub use ours::only_ours;
+
+/// Opens a regular file for writing to its end; made (0600) if it is not there.
 pub fn open_to_append(path: &Path) -> io::Result<File> {
     let mut options = OpenOptions::new();
     options.create(true).append(true).mode(0o600);
@@ -24,28 +24,30 @@ fn regular(file: File) -> io::Result<File> {
     }
 }
 
-/// The content of a regular file of at most `limit` bytes; a longer one is an error.
+/// The content of a regular file, and no link, of at most `limit` bytes; a longer one is an error.
 pub fn read(path: &Path, limit: u64) -> io::Result<Vec<u8>> {
-    let (content, whole) = read_begin(path, limit)?;
-    match whole {
-        true => Ok(content),
-        false => Err(io::Error::other(format!("is longer than {limit} bytes"))),
-    }
+    reading::bytes_of(reading::open_itself(path)?, limit)
 }
 
 /// The first `limit` bytes of a regular file, and whether that is all of it.
 pub fn read_begin(path: &Path, limit: u64) -> io::Result<(Vec<u8>, bool)> {
     let mut content = Vec::new();
-    open(path)?.take(limit + 1).read_to_end(&mut content)?;
+    reading::open_itself(path)?.take(limit + 1).read_to_end(&mut content)?;
     let whole = content.len() as u64 <= limit;
     content.truncate(usize::try_from(limit).unwrap_or(usize::MAX));
     Ok((content, whole))
 }
 
-/// Replaces a file in one step: after a crash it is the old one or the new one, whole.
+/// Replaces a file in one step: after a crash it is the old one or the new one, whole, and this user's alone to read.
 pub fn replace(path: &Path, content: &[u8]) -> io::Result<()> {
+    replace_as(path, content, 0o600)
+}
+
+/// [`replace`], with these permissions.
+pub fn replace_as(path: &Path, content: &[u8], mode: u32) -> io::Result<()> {
     let dir = path.parent().unwrap_or(Path::new("."));
-    let mut new = tempfile::Builder::new().prefix(".new-").tempfile_in(dir)?;
+    let mode = fs::Permissions::from_mode(mode);
+    let mut new = tempfile::Builder::new().prefix(".new-").permissions(mode).tempfile_in(dir)?;
     new.write_all(content)?;
     new.as_file().sync_all()?;
     new.persist(path).map_err(|e| e.error)?;
@@ -99,31 +101,8 @@ pub fn check_private(dir: &Path, others: Others) -> io::Result<bool> {
     if meta.uid() != me {
         return wrong(format!("belongs to user {} and not to this one ({me})", meta.uid()));
     }
-    replaceable_by_others(dir, me)?;
+    ours::only_ours_to_replace(dir, me).map_err(|open| open.refused())?;
     Ok(meta.mode() & others.must_not() == 0)
-}
-
-/// Whoever may rename in a directory above could put another one in its place.
-fn replaceable_by_others(dir: &Path, me: u32) -> io::Result<()> {
-    let dir = dir.canonicalize()?;
-    for above in dir.ancestors().skip(1).filter(|a| a.parent().is_some()) {
-        let meta = fs::symlink_metadata(above)?;
-        let sticky = meta.mode() & 0o1000 != 0;
-        let anybody = meta.mode() & 0o002 != 0 && !sticky;
-        let somebody = ![0, me].contains(&meta.uid()) && !nobody(meta.uid());
-        if anybody || somebody {
-            let who = if anybody { "anybody".to_owned() } else { format!("user {}", meta.uid()) };
-            let reason = format!("may be replaced by {who}, who can write to {}", above.display());
-            return Err(io::Error::new(io::ErrorKind::PermissionDenied, reason));
-        }
-    }
-    Ok(())
-}
-
-/// Owner that a user namespace shows for all whom it does not know, the machine's root among them.
-fn nobody(uid: u32) -> bool {
-    let whole = fs::read_to_string("/proc/self/uid_map").is_ok_and(|map| map.split_whitespace().eq(["0", "0", "4294967295"]));
-    !whole && fs::read_to_string("/proc/sys/kernel/overflowuid").is_ok_and(|n| n.trim() == uid.to_string())
 }
 
 #[cfg(test)]
@@ -169,6 +148,42 @@ mod tests {
         assert!(wrong.contains("may be replaced by anybody"), "{wrong}");
         fs::set_permissions(at("shared"), PermissionsExt::from_mode(0o1777)).unwrap();
         private_dir(&at("shared/mine"), Others::Nothing).unwrap();
+    }
+
+    /// Only root can give a directory to a group that it is not in.
+    #[test]
+    fn groups_and_access_lists_count_as_others() {
+        let dir = tempfile::tempdir().unwrap();
+        let (shared, mine) = (dir.path().join("shared"), dir.path().join("shared/mine"));
+        fs::create_dir_all(&mine).unwrap();
+        let set = |mode| fs::set_permissions(&shared, fs::Permissions::from_mode(mode)).unwrap();
+        set(0o775);
+        if std::os::unix::fs::chown(&shared, None, Some(12345)).is_ok() {
+            let wrong = private_dir(&mine, Others::Nothing).unwrap_err().to_string();
+            assert!(wrong.contains("by group 12345, who can write to") && wrong.contains("`chmod go-w "), "{wrong}");
+            set(0o1775);
+            private_dir(&mine, Others::Nothing).unwrap();
+            set(0o755);
+            private_dir(&mine, Others::Nothing).unwrap();
+            std::os::unix::fs::chown(&shared, None, Some(0)).unwrap();
+            set(0o775);
+            private_dir(&mine, Others::Nothing).unwrap();
+        }
+        if list(&shared) {
+            set(0o775);
+            let wrong = private_dir(&mine, Others::Nothing).unwrap_err().to_string();
+            assert!(wrong.contains("access list") || wrong.contains("group"), "{wrong}");
+        }
+    }
+
+    /// Lets user 12345 write to `path`, by an access list: version 2; owner, user, group, mask, others. Source: acl(5).
+    fn list(path: &Path) -> bool {
+        let entries = [(1, 7, u32::MAX), (2, 7, 12345), (4, 5, u32::MAX), (0x10, 7, u32::MAX), (0x20, 5, u32::MAX)];
+        let entry = |(tag, may, who): (u16, u16, u32)| [&tag.to_le_bytes()[..], &may.to_le_bytes(), &who.to_le_bytes()].concat();
+        let value = [&2_u32.to_le_bytes()[..], &entries.map(entry).concat()].concat();
+        let path = std::ffi::CString::new(path.to_str().unwrap()).unwrap();
+        // SAFETY: plain system call on strings with their NUL and a buffer with its length.
+        unsafe { libc::setxattr(path.as_ptr(), c"system.posix_acl_access".as_ptr(), value.as_ptr().cast(), value.len(), 0) == 0 }
     }
 
     /// Only root can give a directory away; others see what root made.

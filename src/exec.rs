@@ -15,7 +15,10 @@ use crate::cancel::{Cancel, Cancelled};
 use crate::lines::Lines;
 
 pub mod env;
+pub mod joint;
 pub mod process;
+
+use joint::{Joint, Passed};
 
 /// In the environment of every process that a run starts, and so of all their children: the run's ID.
 /// It is the owner tag of a process; `sweep` ends nothing that does not carry it.
@@ -34,13 +37,15 @@ pub struct Cmd {
     pub env: BTreeMap<String, String>,
     /// The program gets nothing of the factory's own environment and keyring, `env` only.
     pub bare: bool,
-    /// An open file that the program gets under the same number.
-    pub handed: Option<Arc<OwnedFd>>,
+    /// Open files that the program gets, under the numbers they have here.
+    pub handed: Vec<Arc<OwnedFd>>,
     pub dir: Option<PathBuf>,
     pub deadline: Duration,
     pub limits: Limits,
-    /// Open files that the program gets, under the numbers they have here. They must stay open until it is started.
-    pub inherit: Vec<i32>,
+    /// On all its processes together.
+    pub joint: Option<Joint>,
+    /// What it is called where `program` is what it runs in.
+    pub called: Option<OsString>,
 }
 
 /// Without the environment: an owner may let a secret into it.
@@ -60,17 +65,31 @@ pub struct Limits {
     pub cpu: Option<Duration>,
     /// Bytes of the longest file that it may write; beyond that it is killed (`killed by signal 25`).
     pub file_size: Option<u64>,
+    /// Processes and threads that its user may have. The kernel holds root to none, unless root is one of a namespace.
+    pub processes: Option<u64>,
 }
 
 impl Limits {
     /// Called between fork and exec, where only plain system calls are allowed.
     fn set(self) -> std::io::Result<()> {
         let cpu = self.cpu.map(|d| d.as_secs().max(1));
-        let limits = [(libc::RLIMIT_AS, self.address_space), (libc::RLIMIT_CPU, cpu), (libc::RLIMIT_FSIZE, self.file_size)];
+        let limits = [
+            (libc::RLIMIT_AS, self.address_space),
+            (libc::RLIMIT_CPU, cpu),
+            (libc::RLIMIT_FSIZE, self.file_size),
+            (libc::RLIMIT_NPROC, self.processes),
+        ];
         for (what, most) in limits.into_iter().filter_map(|(what, most)| Some((what, most?))) {
-            let limit = libc::rlimit { rlim_cur: most, rlim_max: most };
-            // SAFETY: plain system call; `limit` lives until it returns.
-            if unsafe { libc::setrlimit(what, &limit) } != 0 {
+            let mut now = libc::rlimit { rlim_cur: most, rlim_max: most };
+            // What the factory itself is held to may be less, and is not to be raised.
+            // SAFETY: plain system calls; the limits live until they return.
+            let done = unsafe {
+                libc::getrlimit(what, &mut now) == 0 && {
+                    let most = most.min(now.rlim_max);
+                    libc::setrlimit(what, &libc::rlimit { rlim_cur: most, rlim_max: most }) == 0
+                }
+            };
+            if !done {
                 return Err(std::io::Error::last_os_error());
             }
         }
@@ -85,11 +104,12 @@ impl Cmd {
             args: Vec::new(),
             env: BTreeMap::new(),
             bare: false,
-            handed: None,
+            handed: Vec::new(),
             dir: None,
             deadline,
             limits: Limits::default(),
-            inherit: Vec::new(),
+            joint: None,
+            called: None,
         }
     }
 
@@ -129,15 +149,16 @@ impl Cmd {
         self
     }
 
-    /// Hands an open file on; see [`Cmd::inherit`].
+    /// Hands an open file on; see [`Cmd::handed`].
     #[must_use]
-    pub fn inherit(mut self, file: &impl std::os::fd::AsRawFd) -> Self {
-        self.inherit.push(file.as_raw_fd());
+    pub fn hand(mut self, file: Arc<OwnedFd>) -> Self {
+        self.handed.push(file);
         self
     }
 
     fn name(&self) -> String {
-        Path::new(&self.program).file_name().unwrap_or(&self.program).to_string_lossy().into_owned()
+        let program = self.called.as_ref().unwrap_or(&self.program);
+        Path::new(program).file_name().unwrap_or(program).to_string_lossy().into_owned()
     }
 
     fn build(&self) -> tokio::process::Command {
@@ -152,7 +173,7 @@ impl Cmd {
             unsafe { command.pre_exec(leave_keyring) };
         }
         command.envs(&self.env);
-        if let Some(file) = self.handed.clone() {
+        for file in self.handed.iter().cloned() {
             // SAFETY: system calls only, on a file that the closure keeps open.
             unsafe { command.pre_exec(move || keep_open(&file)) };
         }
@@ -164,14 +185,9 @@ impl Cmd {
             // SAFETY: `set` makes system calls and allocates nothing.
             unsafe { command.pre_exec(move || limits.set()) };
         }
-        for fd in self.inherit.iter().copied() {
-            // Only in the child: what other threads start meanwhile gets none of it.
-            let keep = move || match unsafe { libc::fcntl(fd, libc::F_SETFD, 0) } {
-                0 => Ok(()),
-                _ => Err(std::io::Error::last_os_error()),
-            };
-            // SAFETY: one system call, which allocates nothing.
-            unsafe { command.pre_exec(keep) };
+        if self.joint.is_some() {
+            // SAFETY: `goes_first` makes system calls and allocates nothing.
+            unsafe { command.pre_exec(joint::goes_first) };
         }
         command
     }
@@ -188,8 +204,11 @@ fn leave_keyring() -> std::io::Result<()> {
 /// Lets a file, which is closed at exec as all of ours are, through to this one program.
 fn keep_open(file: &OwnedFd) -> std::io::Result<()> {
     let number = file.as_raw_fd();
-    // SAFETY: plain system calls on an open file. It is read from its begin, the second time too.
-    let ready = unsafe { libc::lseek(number, 0, libc::SEEK_SET) >= 0 && libc::fcntl(number, libc::F_SETFD, 0) >= 0 };
+    // SAFETY: plain system calls on an open file. It is read from its begin, the second time too; a socket has none.
+    let ready = unsafe {
+        libc::lseek(number, 0, libc::SEEK_SET);
+        libc::fcntl(number, libc::F_SETFD, 0) >= 0
+    };
     if ready { Ok(()) } else { Err(std::io::Error::last_os_error()) }
 }
 
@@ -209,6 +228,8 @@ pub enum ExecError {
     Start { program: String, source: std::io::Error },
     #[error("{program}: not done after {after:?}, killed")]
     Deadline { program: String, after: Duration },
+    #[error("{program}: killed, for {passed}")]
+    Passed { program: String, passed: Passed },
     #[error("{program}: said more than {} MiB, killed", OUTPUT >> 20)]
     Babbles { program: String },
     #[error("{program}: {status}{}", tail(.output))]
@@ -275,13 +296,14 @@ pub struct Started {
     group: Group,
     program: String,
     deadline: Duration,
+    joint: Option<Joint>,
 }
 
 /// Starts a program whose lines are then read by [`Started::wait`]. Dropped before its end, its whole group is killed.
 pub fn start(cmd: &Cmd) -> Result<Started, ExecError> {
     let child = spawn_child(cmd.build().stdout(Stdio::piped()).stderr(Stdio::piped()), cmd)?;
     let group = Group(child.id().map(|id| id as i32));
-    Ok(Started { child, group, program: cmd.name(), deadline: cmd.deadline })
+    Ok(Started { child, group, program: cmd.name(), deadline: cmd.deadline, joint: cmd.joint })
 }
 
 impl Started {
@@ -295,6 +317,7 @@ impl Started {
         let (tx, mut rx) = tokio::sync::mpsc::channel::<(Stream, String)>(256);
         tokio::spawn(lines(out, Stream::Stdout, tx.clone()));
         tokio::spawn(lines(err, Stream::Stderr, tx));
+        let held = joint::passed(self.pid(), self.joint);
         let child = &mut self.child;
         let work = async {
             let mut status = None;
@@ -322,9 +345,20 @@ impl Started {
                 None => child.wait().await,
             }
         };
-        let ended = match cancel.or(tokio::time::timeout(self.deadline, work)).await {
-            Ok(Ok(status)) => status.map_err(|source| ExecError::Start { program: self.program.clone(), source }),
-            Ok(Err(_)) => Err(ExecError::Deadline { program: self.program.clone(), after: self.deadline }),
+        let work = async {
+            tokio::select! {
+                biased;
+                ended = tokio::time::timeout(self.deadline, work) => Ok(ended),
+                passed = held => Err(passed),
+            }
+        };
+        let ended = match cancel.or(work).await {
+            Ok(Err(passed)) => {
+                self.group.signal(libc::SIGKILL);
+                Err(ExecError::Passed { program: self.program.clone(), passed })
+            }
+            Ok(Ok(Ok(status))) => status.map_err(|source| ExecError::Start { program: self.program.clone(), source }),
+            Ok(Ok(Err(_))) => Err(ExecError::Deadline { program: self.program.clone(), after: self.deadline }),
             Err(stopped) => Err(stopped.into()),
         };
         match &ended {

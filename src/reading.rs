@@ -8,9 +8,18 @@ use std::path::Path;
 
 /// Opens a regular file. Anything else is an error, and opening it neither waits nor has an effect.
 pub fn open(path: &Path) -> io::Result<File> {
-    // Looked at first, for opening a device may act; looked at again, for it may have been exchanged.
-    regular(&std::fs::metadata(path)?)?;
-    let file = OpenOptions::new().read(true).custom_flags(libc::O_NONBLOCK | libc::O_NOCTTY).open(path)?;
+    opened(path, &std::fs::metadata(path)?, 0)
+}
+
+/// The same where a link is no regular file, whatever it leads to.
+pub fn open_itself(path: &Path) -> io::Result<File> {
+    opened(path, &std::fs::symlink_metadata(path)?, libc::O_NOFOLLOW)
+}
+
+/// Looked at before, for opening a device may act; looked at again, for it may have been exchanged.
+fn opened(path: &Path, before: &std::fs::Metadata, flags: i32) -> io::Result<File> {
+    regular(before)?;
+    let file = OpenOptions::new().read(true).custom_flags(libc::O_NONBLOCK | libc::O_NOCTTY | flags).open(path)?;
     regular(&file.metadata()?)?;
     Ok(file)
 }
@@ -21,7 +30,11 @@ fn regular(meta: &std::fs::Metadata) -> io::Result<()> {
 
 /// The whole of a regular file of at most `most` bytes.
 pub fn bytes(path: &Path, most: u64) -> io::Result<Vec<u8>> {
-    let file = open(path)?;
+    bytes_of(open(path)?, most)
+}
+
+/// [`bytes`] of an open file.
+pub fn bytes_of(file: File, most: u64) -> io::Result<Vec<u8>> {
     let too_long = || io::Error::new(io::ErrorKind::FileTooLarge, format!("longer than {most} bytes"));
     if file.metadata()?.len() > most {
         return Err(too_long());
@@ -55,6 +68,9 @@ mod tests {
         for name in ["fifo", "socket", "link", "."] {
             assert_eq!(open(&path(name)).unwrap_err().kind(), io::ErrorKind::InvalidInput, "{name}");
         }
+        std::os::unix::fs::symlink("sound", path("alias")).unwrap();
+        std::fs::write(path("sound"), "abc").unwrap();
+        assert!(open(&path("alias")).is_ok() && open_itself(&path("alias")).is_err() && open_itself(&path("sound")).is_ok());
         drop(socket);
         assert!(open(Path::new("/dev/zero")).is_err());
         assert_eq!(bytes(&path("sparse"), 1 << 20).unwrap_err().kind(), io::ErrorKind::FileTooLarge);

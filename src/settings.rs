@@ -2,7 +2,6 @@
 //! nobody but root or this user can write.
 use std::collections::BTreeMap;
 use std::fs;
-use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -10,6 +9,7 @@ use crate::bundle::Asks;
 use crate::bundle::decode::Reader;
 use crate::bundle::syntax;
 use crate::diagnostic::{Diagnostic, Place};
+use crate::durable;
 
 mod read;
 #[cfg(test)]
@@ -52,13 +52,17 @@ pub struct AnsibleSettings {
     pub roles: Vec<PathBuf>,
 }
 
-/// Of each process that a definition brings.
+/// Of what a definition brings: each process, and all of a step together.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct LimitSettings {
     /// MiB of memory that it may map.
     pub memory_mb: Option<u64>,
     /// Time of the processor.
     pub cpu: Option<Duration>,
+    /// Processes and threads at once.
+    pub processes: Option<u64>,
+    /// MiB of memory that all have together.
+    pub together_mb: Option<u64>,
 }
 
 /// All files together; a key of a later file takes the place of the same key of an earlier one.
@@ -72,6 +76,8 @@ pub struct Settings {
     pub read_only: Vec<PathBuf>,
     /// Which file each key in force is from.
     pub from: BTreeMap<String, PathBuf>,
+    /// Where they were looked for; later ones win.
+    pub files: Vec<PathBuf>,
 }
 
 impl Mode {
@@ -86,8 +92,18 @@ impl Mode {
 
 impl Rule {
     fn is_for(&self, label: &str, tree: &Path) -> bool {
-        self.tree.as_deref().is_none_or(|wanted| wanted == tree) && matches(&self.definition, label)
+        self.tree.as_deref().is_none_or(|wanted| real(wanted) == real(tree)) && matches(&self.definition, label)
     }
+
+    /// It is for a tree that is not there: it allows nothing.
+    pub fn is_for_nothing(&self) -> bool {
+        self.tree.as_ref().is_some_and(|tree| !tree.is_dir())
+    }
+}
+
+/// Two names of one directory, a link's and its own, are the same tree.
+fn real(path: &Path) -> PathBuf {
+    path.canonicalize().unwrap_or_else(|_| path.to_owned())
 }
 
 /// `images/x: plays on the factory, OS_CLOUD`
@@ -105,6 +121,17 @@ impl std::fmt::Display for Rule {
 }
 
 impl Settings {
+    /// What to do that `item` (`{definition: images/x, local: true}`) is in force as one of the list `key`. A key takes the place
+    /// of the same key of an earlier file, so that one that has it is to be added to.
+    pub fn how_to_add(&self, key: &str, item: &str) -> String {
+        if let Some(file) = self.from.get(key) {
+            return format!("add `{item}` to the list `{key}` in {}", file.display());
+        }
+        let files: Vec<String> = self.files.iter().map(|file| file.display().to_string()).collect();
+        let place = if files.is_empty() { "the owner's settings".to_owned() } else { files.join(" or ") };
+        format!("write `{key}: [{item}]` into {place}")
+    }
+
     fn rules<'s>(&'s self, label: &'s str, asks: &'s Asks) -> impl Iterator<Item = &'s Rule> {
         self.allow.iter().filter(move |rule| rule.is_for(label, &asks.tree))
     }
@@ -137,7 +164,7 @@ fn matches(pattern: &str, text: &str) -> bool {
 /// Reads what there is of `files`, in this order. `tree` is the factory tree that is worked with: no file may lie in it. `user`
 /// is the user's number. The error holds all findings of all files.
 pub fn load(files: &[PathBuf], tree: Option<&Path>, user: u32) -> Result<Settings, Vec<Diagnostic>> {
-    let (mut settings, mut findings) = (Settings::default(), Vec::new());
+    let (mut settings, mut findings) = (Settings { files: files.to_vec(), ..Settings::default() }, Vec::new());
     for file in files {
         match text(file, tree, user) {
             Ok(None) => {}
@@ -173,12 +200,6 @@ fn text(file: &Path, tree: Option<&Path>, user: u32) -> Result<Option<String>, D
     if !meta.is_file() || meta.len() > MAX_BYTES {
         return Err(wrong("is no file of settings".into()));
     }
-    for path in [&*real, real.parent().unwrap_or(Path::new("/"))] {
-        let meta = fs::metadata(path).map_err(io)?;
-        if ![0, user].contains(&meta.uid()) || meta.mode() & 0o022 != 0 {
-            let message = format!("others can write {}: it is not believed", path.display());
-            return Err(wrong(message).hint(format!("chown it to yourself or root, and `chmod go-w {}`", path.display())));
-        }
-    }
+    durable::only_ours(file, user).map_err(|open| wrong(format!("it is not believed: {open}")).hint(open.hint()))?;
     fs::read_to_string(&real).map(Some).map_err(io)
 }

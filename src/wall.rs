@@ -12,10 +12,12 @@ use std::time::Duration;
 use tokio::sync::OnceCell;
 
 use crate::cancel::{Cancel, Cancelled};
+use crate::exec::joint::{self, Joint};
 use crate::exec::{self, Cmd, Limits, env};
 use crate::plan::{Origin, Plan};
 use crate::settings::{Mode, Settings};
 
+mod calls;
 mod definition;
 mod installation;
 mod legible;
@@ -33,6 +35,8 @@ pub(crate) use tests::plan as example_plan;
 
 const BWRAP: &str = "bwrap";
 const ANSIBLE: &str = "ansible-playbook";
+/// Processes and threads of a step at once.
+const PROCESSES: u64 = 4096;
 
 /// What the wall is made from. It has no `Debug`: `env` is the factory's own, secrets included.
 pub struct Config {
@@ -112,7 +116,7 @@ impl Wall {
         for nested in [false, true] {
             let mut mounts = Mounts::system(nested);
             mounts.set_env("PATH", "/usr/bin:/bin");
-            let cmd = Cmd::new(&bwrap, Duration::from_secs(20)).args(["--args"]);
+            let cmd = Cmd::new(&bwrap, Duration::from_secs(20));
             let cmd = match with_options(cmd, mounts) {
                 Ok(cmd) => cmd.args(["--", "/usr/bin/true"]),
                 Err(e) => return Ok(lacking(format!("its options cannot be handed over: {e}"), "")),
@@ -181,7 +185,17 @@ impl Wall {
         let marks = [exec::RUN_MARK, exec::PROCESS_MARK].into_iter();
         let outside = marks.filter_map(|name| Some((name.to_owned(), env.get(name)?.clone()))).collect();
         let bwrap = find(BWRAP, self.path()).unwrap_or_else(|| BWRAP.into());
-        let walled = Cmd { program: bwrap.into(), args: vec!["--args".into()], env: outside, bare: true, limits, dir: None, ..cmd.clone() };
+        let walled = Cmd {
+            called: Some(cmd.program.clone()),
+            program: bwrap.into(),
+            args: Vec::new(),
+            env: outside,
+            bare: true,
+            limits: self.hard(),
+            joint: Some(self.joint()),
+            dir: None,
+            ..cmd.clone()
+        };
         let walled = with_options(walled, mounts).map_err(|source| WallError::Io { path: "the wall's options".into(), source })?;
         Ok(walled.arg("--").arg(program).args(cmd.args))
     }
@@ -213,6 +227,22 @@ impl Wall {
     fn limits(&self) -> Limits {
         let wanted = self.config.settings.limits;
         Limits { address_space: wanted.memory_mb.map(|mb| mb << 20), cpu: wanted.cpu, ..Limits::default() }
+    }
+
+    /// Of a step's processes together, where the owner says nothing: far above honest work, and what the machine bears.
+    fn joint(&self) -> Joint {
+        let wanted = self.config.settings.limits;
+        let most = || joint::machine_memory().map_or(u64::MAX, |all| all / 4 * 3);
+        Joint { processes: wanted.processes.unwrap_or(PROCESSES), memory: wanted.together_mb.map_or_else(most, |mb| mb << 20) }
+    }
+
+    /// The kernel's own limit, which counts all that this user has, holds what is faster than the count. It leaves room, for what
+    /// else the user does too: a step that passes the count ends with a reason, one that meets this limit fails somehow. Root
+    /// is held to none.
+    fn hard(&self) -> Limits {
+        // SAFETY: plain system call without arguments.
+        let me = unsafe { libc::geteuid() };
+        Limits { processes: Some(joint::of_user(me) + 2 * self.joint().processes + 1024), ..self.limits() }
     }
 
     /// The definition and what the owner shows to all, without what is hidden, wherever that lies.
@@ -321,16 +351,23 @@ fn private_directory(dir: &Path) -> Result<(), WallError> {
 }
 
 /// Hands the options over in memory, for an environment may hold what no list of processes should show. The number of the
-/// file is the next argument.
-fn with_options(cmd: Cmd, mounts: Mounts) -> std::io::Result<Cmd> {
-    // SAFETY: plain system call; the name is a constant with its NUL.
-    let file = unsafe { libc::memfd_create(c"wall".as_ptr(), libc::MFD_CLOEXEC) };
+/// file is an argument, and so is that of the calls that are refused.
+fn with_options(mut cmd: Cmd, mounts: Mounts) -> std::io::Result<Cmd> {
+    let options = [("--args", Some(in_memory(c"wall", &mounts.text())?)), ("--seccomp", calls::filter()?)];
+    for (option, file) in options.into_iter().filter_map(|(option, file)| Some((option, file?))) {
+        cmd = cmd.arg(option).arg(file.as_raw_fd().to_string()).hand(file);
+    }
+    Ok(cmd)
+}
+
+fn in_memory(name: &std::ffi::CStr, content: &[u8]) -> std::io::Result<Arc<OwnedFd>> {
+    // SAFETY: plain system call; the name has its NUL.
+    let file = unsafe { libc::memfd_create(name.as_ptr(), libc::MFD_CLOEXEC) };
     if file < 0 {
         return Err(std::io::Error::last_os_error());
     }
     // SAFETY: the file was opened above and is nobody else's.
     let file = unsafe { OwnedFd::from_raw_fd(file) };
-    std::fs::File::from(file.try_clone()?).write_all(&mounts.text())?;
-    let cmd = cmd.arg(file.as_raw_fd().to_string());
-    Ok(Cmd { handed: Some(Arc::new(file)), ..cmd })
+    std::fs::File::from(file.try_clone()?).write_all(content)?;
+    Ok(Arc::new(file))
 }

@@ -22,6 +22,10 @@ pub(super) const ROOM: &str = "room";
 /// Of Ansible's `ssh`, in the room.
 const CONTROL_SOCKET: &str = "cm";
 
+/// What Ansible does not say of a `become` on the factory.
+const NO_OTHER_USER: &str = "behind the wall a task on the factory cannot become another user (sudo, su): take `become` off it \
+     (`become: false`), or have the machine do it";
+
 pub(super) async fn steps(site: &Site<'_>, builder: &mut Running) -> Result<(), BuildError> {
     let done = all(site, builder).await;
     stop_ssh_master(site).await;
@@ -177,10 +181,17 @@ async fn ansible_playbook(
                 false => Ok(()),
             }
         }
-        Ok(status) => Err(failed(match ansible::failure(&last.all()) {
-            Some(f) => lines::cut(&f.to_string(), 8 * REASON),
-            None => last.reason(exec::status_text(status)),
-        })),
+        Ok(status) => {
+            let why = match ansible::failure(&last.all()) {
+                Some(f) => lines::cut(&f.to_string(), 8 * REASON),
+                None => last.reason(exec::status_text(status)),
+            };
+            let local = matches!(step.action, ActionPlan::Ansible { local: true, .. });
+            Err(failed(match cmd.joint.is_some() && ansible::could_not_become(&last.all(), local) {
+                true => format!("{why}; {NO_OTHER_USER}"),
+                false => why,
+            }))
+        }
         Err(child::ChildError::Exec(e)) => Err(failed(exec_reason(e)?)),
         Err(child::ChildError::Ledger(e)) => Err(e.into()),
     }

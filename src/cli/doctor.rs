@@ -54,7 +54,8 @@ pub async fn run(context: &Context) -> Result<ExitCode, Failure> {
                 line(true, "owner's settings", &format!("{}: {text}", file.display()));
             }
             for rule in &wall.settings().allow {
-                line(true, "allowed", &rule.to_string());
+                let nothing = if rule.is_for_nothing() { "; there is no such directory: it allows nothing" } else { "" };
+                line(!rule.is_for_nothing(), "allowed", &format!("{rule}{nothing}"));
             }
         }
         Err(failure) => line(false, "owner's settings", &failure.to_string()),

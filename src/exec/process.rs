@@ -44,12 +44,12 @@ impl FromStr for Proc {
 impl Proc {
     /// The process that has this PID now.
     pub fn of(pid: i32) -> Option<Self> {
-        stat(pid).map(|(_, start, _)| Self { pid, start })
+        Stat::of(pid).map(|stat| Self { pid, start: stat.start })
     }
 
     pub fn state(self) -> State {
-        match stat(self.pid) {
-            Some((state, start, _)) if start == self.start => match state {
+        match Stat::of(self.pid) {
+            Some(stat) if stat.start == self.start => match stat.state {
                 'Z' | 'X' => State::Gone,
                 'T' | 't' => State::Stopped,
                 _ => State::Alive,
@@ -125,11 +125,33 @@ impl Proc {
     }
 }
 
-/// State, start time and parent. The program's name (in brackets) may hold anything, brackets and spaces too.
-fn stat(pid: i32) -> Option<(char, u64, i32)> {
-    let text = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
-    let rest: Vec<&str> = text[text.rfind(')')? + 1..].split_ascii_whitespace().collect();
-    Some((rest.first()?.chars().next()?, rest.get(19)?.parse().ok()?, rest.get(1)?.parse().ok()?))
+/// What the kernel tells everybody of a process.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Stat {
+    pub(super) state: char,
+    pub(super) parent: i32,
+    pub(super) threads: u64,
+    start: u64,
+    /// Pages of memory that it has mapped and in use.
+    pub(super) pages: u64,
+}
+
+impl Stat {
+    /// The program's name (in brackets) may hold anything, brackets and spaces too.
+    pub(super) fn of(pid: i32) -> Option<Self> {
+        let text = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+        let rest: Vec<&str> = text[text.rfind(')')? + 1..].split_ascii_whitespace().collect();
+        let number = |at: usize| rest.get(at)?.parse::<u64>().ok();
+        let state = rest.first()?.chars().next()?;
+        let parent = rest.get(1)?.parse().ok()?;
+        Some(Self { state, parent, threads: number(17)?, start: number(19)?, pages: number(21)? })
+    }
+}
+
+/// PIDs of all processes of this machine.
+pub(super) fn pids() -> impl Iterator<Item = (i32, std::fs::DirEntry)> {
+    let entries = std::fs::read_dir("/proc").into_iter().flatten().flatten();
+    entries.filter_map(|entry| Some((entry.file_name().to_str()?.parse().ok()?, entry)))
 }
 
 /// OpenSSH writes the title of a ControlPersist master over its environment, and the mark is lost with it. The title names
@@ -149,12 +171,11 @@ pub fn ours() -> Vec<Proc> {
     let mut next = std::process::id() as i32;
     while next > 0 && !kin.contains(&next) {
         kin.push(next);
-        next = stat(next).map_or(0, |(_, _, parent)| parent);
+        next = Stat::of(next).map_or(0, |stat| stat.parent);
     }
-    let Ok(list) = std::fs::read_dir("/proc") else { return Vec::new() };
-    list.flatten()
-        .filter(|entry| entry.metadata().is_ok_and(|m| m.uid() == me))
-        .filter_map(|entry| entry.file_name().to_str()?.parse().ok())
+    pids()
+        .filter(|(_, entry)| entry.metadata().is_ok_and(|m| m.uid() == me))
+        .map(|(pid, _)| pid)
         .filter(|pid| !kin.contains(pid))
         .filter_map(Proc::of)
         .filter(|p| p.state() != State::Gone)

@@ -110,7 +110,7 @@ impl Renderer {
         };
         let mut cmd = Cmd::new(&self.program, DEADLINE).arg(&self.command).arg(file.as_raw_fd().to_string());
         cmd.bare = true;
-        cmd.handed = Some(file.clone());
+        cmd.handed.push(file.clone());
         let mut said = String::new();
         let ended = exec::run(&cmd, cancel, |_, line| {
             if said.len() < 1000 {

@@ -17,6 +17,7 @@ use crate::image::Image;
 use crate::lock::Held;
 use crate::log;
 use crate::plan::Plan;
+use crate::reading;
 
 /// Of plans and results: what is longer no run wrote, in bytes.
 const LONGEST: u64 = 64 << 20;
@@ -114,7 +115,7 @@ impl RunDir {
         let mut sinks: Vec<Box<dyn Sink>> =
             vec![Box::new(log::LogFile::create(&log).map_err(io(&log))?), Box::new(log::EventFile::open(&lines).map_err(io(&lines))?)];
         for path in [log, lines] {
-            let file = durable::open(&path).map_err(io(&path))?;
+            let file = reading::open_itself(&path).map_err(io(&path))?;
             self.written.push((path, file));
         }
         self.show_log()?;

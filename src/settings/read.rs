@@ -8,7 +8,7 @@ use crate::bundle::yaml::{Node, Spot, Value};
 const TOP: &[&str] = &["wall", "allow", "ansible", "read_only", "limits"];
 const RULE: &[&str] = &["definition", "tree", "local", "env", "unwalled"];
 const ANSIBLE: &[&str] = &["vault_password_file", "collections", "roles"];
-const LIMITS: &[&str] = &["memory", "cpu"];
+const LIMITS: &[&str] = &["memory", "cpu", "processes", "memory_together"];
 const MODES: [Mode; 3] = [Mode::Auto, Mode::Required, Mode::Off];
 
 /// Puts what `root` says over `settings`.
@@ -36,8 +36,13 @@ pub(super) fn over(settings: &mut Settings, reader: &mut Reader, root: &Node) {
         settings.read_only = read_only;
     }
     if let Some(limits) = top.read("limits", |f| known(reader, f, LIMITS)) {
-        settings.limits =
-            LimitSettings { memory_mb: limits.read("memory", |f| reader.size(f, 1)), cpu: limits.read("cpu", |f| reader.duration(f)) };
+        settings.limits = LimitSettings {
+            memory_mb: limits.read("memory", |f| reader.size(f, 1)),
+            cpu: limits.read("cpu", |f| reader.duration(f)),
+            // A shell that runs a program behind bubblewrap is a handful.
+            processes: limits.read("processes", |f| reader.whole(f, 16)),
+            together_mb: limits.read("memory_together", |f| reader.size(f, 1)),
+        };
     }
     for (key, _) in top.all() {
         settings.from.insert(key.to_owned(), reader.file.clone());

@@ -25,14 +25,15 @@ fn findings(text: &str) -> Vec<String> {
 #[test]
 fn a_later_file_wins_key_by_key() {
     let dir = tempfile::tempdir().unwrap();
-    let all = "wall: required\nread_only: [/srv/tools]\nlimits: {memory: 4G, cpu: 1h}\n\
+    let all = "wall: required\nread_only: [/srv/tools]\nlimits: {memory: 4G, cpu: 1h, processes: 50, memory_together: 2G}\n\
                allow:\n- {definition: 'images/*', local: true}\n- {definition: os/x, tree: /t, unwalled: true, env: [OS_CLOUD]}\n";
     let (first, second) = (file(dir.path(), "a", all), file(dir.path(), "b", "wall: auto\nansible: {roles: [/r]}\n"));
     let settings = load(&[first.clone(), dir.path().join("none"), second.clone()], None, me()).unwrap();
     assert_eq!(settings.wall, Mode::Auto);
     assert_eq!(settings.read_only, [PathBuf::from("/srv/tools")]);
     assert_eq!(settings.ansible.roles, [PathBuf::from("/r")]);
-    assert_eq!(settings.limits.memory_mb, Some(4096));
+    let limits = settings.limits;
+    assert_eq!((limits.memory_mb, limits.processes, limits.together_mb), (Some(4096), Some(50), Some(2048)));
     assert_eq!((&settings.from["wall"], &settings.from["allow"]), (&second, &first));
     let here = Asks { tree: "/t".into(), ..Asks::default() };
     let there = Asks { tree: "/u".into(), ..Asks::default() };
@@ -58,6 +59,39 @@ fn everything_wrong_is_said_with_its_place() {
     assert!(findings("read_only: [tools]").join("").contains("must be an absolute path"));
     assert!(findings("- x").join("").contains("must be a map"));
     assert!(load(&[], None, me()).unwrap() == Settings::default());
+    assert!(findings("limits: {processes: 4}").join("").contains("a whole number from 16 up"));
+}
+
+/// A tree is the same by the name of a link that leads to it.
+#[test]
+fn a_tree_is_known_by_each_of_its_names() {
+    let dir = tempfile::tempdir().unwrap();
+    let (tree, link) = (dir.path().join("tree"), dir.path().join("link"));
+    fs::create_dir(&tree).unwrap();
+    std::os::unix::fs::symlink("tree", &link).unwrap();
+    for (named, used) in [(&link, &tree), (&tree, &link), (&link, &link)] {
+        let text = format!("allow: [{{definition: images/x, local: true, tree: {}}}]\n", named.display());
+        let settings = load(&[file(dir.path(), "config.yml", &text)], None, me()).unwrap();
+        let asks = |tree: &Path| Asks { tree: tree.into(), ..Asks::default() };
+        assert!(settings.allows_local("images/x", &asks(used)), "{} {}", named.display(), used.display());
+        assert!(!settings.allows_local("images/x", &asks(dir.path())) && !settings.allow[0].is_for_nothing());
+    }
+    let gone = Rule { tree: Some(dir.path().join("gone")), ..Rule::default() };
+    assert!(gone.is_for_nothing());
+}
+
+/// What is to be written is one line of YAML that is in force as it stands.
+#[test]
+fn what_to_write_is_believed_as_it_is_said() {
+    let dir = tempfile::tempdir().unwrap();
+    let (first, second) = (dir.path().join("a.yml"), dir.path().join("b.yml"));
+    let none = load(&[first.clone(), second.clone()], None, me()).unwrap();
+    let how = none.how_to_add("allow", "{definition: images/x, local: true, env: [A]}");
+    assert!(how.ends_with(&format!("into {} or {}", first.display(), second.display())), "{how}");
+    let text = how.split('`').nth(1).unwrap();
+    let written = load(&[file(dir.path(), "a.yml", text), second], None, me()).unwrap();
+    assert!(written.allows_env("images/x", &Asks::default(), "A") && written.allows_local("images/x", &Asks::default()));
+    assert_eq!(written.how_to_add("allow", "{}"), format!("add `{{}}` to the list `allow` in {}", first.display()));
 }
 
 #[test]
@@ -74,12 +108,28 @@ fn nothing_in_a_tree_and_nothing_that_others_can_write_is_believed() {
     }
     let open = file(dir.path(), "open.yml", "wall: off\n");
     fs::set_permissions(&open, PermissionsExt::from_mode(0o666)).unwrap();
-    assert!(load(&[open], None, me()).unwrap_err()[0].message.contains("others can write"));
+    assert!(load(&[open], None, me()).unwrap_err()[0].message.contains("anybody can write to"));
     let shared = dir.path().join("shared");
     fs::create_dir(&shared).unwrap();
     let within = file(&shared, "config.yml", "wall: off\n");
     fs::set_permissions(&shared, PermissionsExt::from_mode(0o777)).unwrap();
-    assert!(load(std::slice::from_ref(&within), None, me()).unwrap_err()[0].message.contains("others can write"));
+    assert!(load(std::slice::from_ref(&within), None, me()).unwrap_err()[0].message.contains("anybody can write to"));
+    // Above the file's own directory, and where a link on the way lies.
+    let deep = shared.join("a/b");
+    fs::create_dir_all(&deep).unwrap();
+    let deep = file(&deep, "config.yml", "wall: off\n");
+    let hop = dir.path().join("hop.yml");
+    std::os::unix::fs::symlink(shared.join("a/b/../b/config.yml"), &hop).unwrap();
+    for file in [&deep, &hop] {
+        let found = load(std::slice::from_ref(file), None, me()).unwrap_err();
+        assert!(found[0].message.contains("anybody can write to") && found[0].message.contains("shared"), "{found:?}");
+        assert!(found[0].hint.as_ref().unwrap().contains("chmod go-w"), "{found:?}");
+    }
+    // As /tmp: nobody can replace what is ours there.
+    fs::set_permissions(&shared, PermissionsExt::from_mode(0o1777)).unwrap();
+    for file in [&within, &deep, &hop] {
+        assert_eq!(load(std::slice::from_ref(file), None, me()).unwrap().wall, Mode::Off);
+    }
     let another = file(dir.path(), "another.yml", "wall: off\n");
     // Whoever is neither root nor the owner.
     if me() != 0 {

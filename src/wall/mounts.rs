@@ -74,6 +74,8 @@ const ETC: &[&str] = &[
 
 /// Of memory, for what programs put there by habit.
 const RUN_BYTES: &str = "16777216";
+/// Of memory, for what processes share by a name.
+const SHARED_BYTES: &str = "67108864";
 /// Entries of one directory of /etc that are looked at.
 const MANY: usize = 10_000;
 
@@ -107,7 +109,12 @@ impl Mounts {
         }
         mounts.add("--proc", ["/proc"]);
         mounts.cover_kernel();
+        // Of the wall's own first process: with its memory open for writing, a program could keep it from ending.
+        mounts.hide(Path::new("/proc/1"));
         mounts.add("--dev", ["/dev"]);
+        mounts.size(SHARED_BYTES);
+        mounts.add("--tmpfs", ["/dev/shm"]);
+        mounts.add("--remount-ro", ["/dev"]);
         mounts.size(RUN_BYTES);
         mounts.add("--tmpfs", ["/run"]);
         mounts

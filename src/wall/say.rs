@@ -40,7 +40,7 @@ impl Wall {
                 true => "it is not the one that this program was built with; build it anew if you changed it, or allow it",
                 false => "allow it",
             };
-            refused.push(Diagnostic::error(None, message).hint(format!("{why} in {}", rule(plan, "unwalled: true"))));
+            refused.push(Diagnostic::error(None, message).hint(format!("{why}: {}", self.rule(plan))));
         }
         let refuses = !refused.is_empty();
         wrong.append(&mut refused);
@@ -49,12 +49,36 @@ impl Wall {
 
     /// Steps that ask for the factory itself. `validate` says the same with the place; a base that is built first comes this way.
     fn not_local(&self, plan: &Plan) -> Option<Diagnostic> {
-        let asks = |step: &StepPlan| matches!(step.action, ActionPlan::Ansible { local: true, .. });
-        if !plan.steps.iter().any(asks) || self.config.settings.allows_local(&plan.bundle, &plan.asks) {
+        if !wants_local(plan) || self.config.settings.allows_local(&plan.bundle, &plan.asks) {
             return None;
         }
         let message = format!("{} asks to run plays on the factory itself, which nobody has allowed", plan.bundle);
-        Some(Diagnostic::error(None, message).hint(format!("allow it in {}", rule(plan, "local: true"))))
+        Some(Diagnostic::error(None, message).hint(format!("allow it: {}", self.rule(plan))))
+    }
+
+    /// How the owner grants all that `plan` asks for and is not granted: one rule, whatever finding it is said with.
+    fn rule(&self, plan: &Plan) -> String {
+        let settings = &self.config.settings;
+        let mut rule = format!("definition: {}", quoted(&plan.bundle));
+        if wants_local(plan) && !settings.allows_local(&plan.bundle, &plan.asks) {
+            rule.push_str(", local: true");
+        }
+        if plan.asks.unwalled && matches!(plan.origin, Origin::Script(_)) && !self.lets_out(plan) {
+            rule.push_str(", unwalled: true");
+        }
+        let env: Vec<String> = self.refused_env(plan).map(|name| quoted(name)).collect();
+        if !env.is_empty() {
+            rule.push_str(&format!(", env: [{}]", env.join(", ")));
+        }
+        let idle = settings.allow.iter().find(|rule| rule.is_for_nothing() && rule.definition == plan.bundle);
+        let idle = idle
+            .and_then(|rule| rule.tree.as_ref())
+            .map(|tree| format!("; the one there is for {}, which is no directory", tree.display()));
+        format!("{}{}", settings.how_to_add("allow", &format!("{{{rule}}}")), idle.unwrap_or_default())
+    }
+
+    fn refused_env<'p>(&self, plan: &'p Plan) -> impl Iterator<Item = &'p String> {
+        plan.asks.env.iter().filter(|name| self.config.env.contains_key(*name) && !self.grants(plan, name))
     }
 
     /// Files that `source` names by their path. The factory reads them as its own user and makes an image of them, so that
@@ -71,19 +95,18 @@ impl Wall {
         outside
             .map(|(path, _)| {
                 let message = format!("{} reads {}, which lies outside the tree", plan.bundle, path.display());
-                let dir = path.parent().unwrap_or(path).display();
-                Diagnostic::error(None, message)
-                    .hint(format!("put it beside the definition, or allow it in /etc/image-factory/config.yml: `read_only: [{dir}]`"))
+                let dir = quoted(&path.parent().unwrap_or(path).to_string_lossy());
+                let allow = self.config.settings.how_to_add("read_only", &dir);
+                Diagnostic::error(None, message).hint(format!("put it beside the definition, or allow it: {allow}"))
             })
             .collect()
     }
 
     fn not_granted(&self, plan: &Plan) -> Vec<Diagnostic> {
-        let asked = plan.asks.env.iter().filter(|name| self.config.env.contains_key(*name) && !self.grants(plan, name));
-        asked
+        self.refused_env(plan)
             .map(|name| {
                 let message = format!("{} asks for {name} of the factory's environment, which nobody has allowed", plan.bundle);
-                Diagnostic::error(None, message).hint(format!("allow it in {}, or unset it", rule(plan, &format!("env: [{name}]"))))
+                Diagnostic::error(None, message).hint(format!("unset it, or allow it: {}", self.rule(plan)))
             })
             .collect()
     }
@@ -124,8 +147,19 @@ impl Wall {
     }
 }
 
-fn rule(plan: &Plan, what: &str) -> String {
-    format!("/etc/image-factory/config.yml: `allow: [{{definition: {}, {what}}}]`", plan.bundle)
+fn wants_local(plan: &Plan) -> bool {
+    let asks = |step: &StepPlan| matches!(step.action, ActionPlan::Ansible { local: true, .. });
+    plan.steps.iter().any(asks)
+}
+
+/// A word of YAML within brackets.
+fn quoted(word: &str) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "/_.-".contains(c);
+    let begins = word.starts_with(|c: char| c == '/' || c == '_' || c.is_ascii_alphabetic());
+    match begins && word.chars().all(plain) {
+        true => word.to_owned(),
+        false => format!("'{}'", word.replace('\'', "''")),
+    }
 }
 
 /// What steps with a playbook set that would switch off what protects the factory.

@@ -148,6 +148,16 @@ fn what_a_script_leaves_running_ends_with_it() {
     }
 }
 
+/// A step that has too many processes ends at once and with the reason, and so do they.
+#[test]
+fn a_script_that_multiplies_is_ended() {
+    let nap = nap();
+    let many = format!("for i in $(seq 150); do setsid sleep {nap} & done; sleep {nap}");
+    let factory = settings(script(&many), "limits: {processes: 60}\n");
+    build(&factory).exits(30).says("build.sh: killed, for it had").says("and 60 are allowed together");
+    assert_gone(&nap);
+}
+
 fn started(factory: &Factory, nap: &str) -> Child {
     let child = command(factory).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
     let end = Instant::now() + Duration::from_secs(60);

@@ -201,6 +201,16 @@ async fn what_a_step_sets_is_set() {
     }
 }
 
+/// Ansible tells of a failed module, and at most of a container; not that it is the wall.
+#[tokio::test]
+async fn a_become_on_the_factory_is_said_to_be_impossible() {
+    let play = "- hosts: all\n  gather_facts: false\n  tasks:\n  - command: id\n    delegate_to: localhost\n    become: true\n    \
+                become_user: daemon\n    vars: {ansible_connection: local, ansible_python_interpreter: /usr/bin/python3}\n";
+    let (done, heard) = World::new(&[("play.yml", play)]).play(BTreeMap::new()).await;
+    let said = done.unwrap_err().to_string();
+    assert!(said.contains("behind the wall a task on the factory cannot become another user"), "{said}\n{heard}");
+}
+
 /// A master of Ansible's `ssh` is used from task to task behind the wall too, and gone with the playbook.
 #[tokio::test]
 async fn connections_are_shared_within_a_playbook() {

@@ -85,7 +85,7 @@ async fn power_on(
     let (mut child, proc) = cx.ledger.own(Kind::Process, name, start).await?;
     // From here on QEMU alone holds its end: when it ends, so does what carries its network.
     let Network { end, port, processes, .. } = network;
-    drop(end);
+    drop((end, cmd));
     tokio::spawn(growth::bound_while(proc, place.growing()));
     let mut qmp = answering(cx, &mut child, place, &what, until, deadline).await?;
     reap(child, place);
@@ -140,7 +140,7 @@ pub fn command(run: &str, name: &str, hardware: &Hardware, place: &Place, accel:
         .mark(run)
         .env(PROCESS_MARK, name);
     match &network.end {
-        Some(end) => cmd.inherit(end),
+        Some(end) => cmd.hand(end.clone()),
         None => cmd,
     }
 }

@@ -6,9 +6,10 @@
 use std::fs::{self, File};
 use std::future::Future;
 use std::net::{IpAddr, Ipv4Addr};
-use std::os::fd::AsRawFd;
+use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use tokio::net::TcpSocket;
@@ -38,7 +39,7 @@ pub struct Network {
     /// For `-netdev`.
     pub option: String,
     /// QEMU's end of the wire; it inherits that.
-    pub end: Option<UnixStream>,
+    pub end: Option<Arc<OwnedFd>>,
     /// Leads to the guest's port 22. `None`: QEMU says it.
     pub port: Option<u16>,
     /// `pid:start time` of the processes that carry it.
@@ -179,21 +180,21 @@ async fn carried(cx: &Cx, means: &Means, place: &Place, run: &str, name: &str, p
     let log = File::options().create(true).append(true).open(place.file(LOG)).map_err(io())?;
     let held = hold(port).map_err(io())?;
     let port = held.local_addr().map_err(io())?.port();
-    let (end, guest) = UnixStream::pair().map_err(io())?;
-    let (world, outside) = UnixStream::pair().map_err(io())?;
+    let (end, guest) = pair().map_err(io())?;
+    let (world, outside) = pair().map_err(io())?;
     let mark = |cmd: Cmd, part: &str| cmd.mark(run).env(PROCESS_MARK, format!("{name}-{part}"));
     let passt = Cmd::new("passt", Duration::MAX)
         .args(["-f", "-q", "-4", "--no-map-gw", "-u", "none", "-t", &format!("127.0.0.1/{port}:22")])
         .args(ADDRESSES)
         .args(means.resolvers.iter().flat_map(|r| ["-D".to_owned(), r.to_string()]))
         .args(["--fd", &outside.as_raw_fd().to_string()])
-        .inherit(&outside);
+        .hand(outside);
     let wire = Cmd::new(&means.program, Duration::MAX)
         .args(["guest-wire", "--guest", &guest.as_raw_fd().to_string(), "--world", &world.as_raw_fd().to_string()])
         .args(means.resolvers.iter().flat_map(|r| ["--resolver".to_owned(), r.to_string()]))
         .args(place.growing().into_iter().flat_map(|file| ["--bound".into(), file.into_os_string()]))
-        .inherit(&guest)
-        .inherit(&world);
+        .hand(guest)
+        .hand(world);
     let (mut child, first) = begin(cx, &mark(passt, "passt"), &log, &what).await?;
     listening(cx, &mut child, port, place, &what).await?;
     reap(child);
@@ -201,6 +202,12 @@ async fn carried(cx: &Cx, means: &Means, place: &Place, run: &str, name: &str, p
     reap(child);
     let option = format!("socket,id=net,fd={}", end.as_raw_fd());
     Ok(Network { option, end: Some(end), port: Some(port), processes: vec![second.to_string(), first.to_string()] })
+}
+
+/// Two ends of a connection, each for one program.
+fn pair() -> std::io::Result<(Arc<OwnedFd>, Arc<OwnedFd>)> {
+    let (one, other) = UnixStream::pair()?;
+    Ok((Arc::new(one.into()), Arc::new(other.into())))
 }
 
 /// Takes a port without listening at it: nobody is given it by chance before `passt` listens there.

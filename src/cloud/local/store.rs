@@ -1,10 +1,11 @@
 //! The local image store: `images/<id>/{disk.qcow2, image.json}`. A directory comes there whole, by one rename; image.json
 //! changes by one rename: nobody sees half an image or half a change.
-use std::fs::{self, File};
-use std::io::{self, Write};
+use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
 
 use crate::cloud::{self, CloudError};
+use crate::durable::{self, sync_dir};
 use crate::image::{self, Image, State};
 use crate::plan::BaseFact;
 
@@ -127,22 +128,13 @@ pub fn write_description(dir: &Path, image: &Image) -> io::Result<()> {
     replace(&dir.join("image.json"), &text)
 }
 
-/// Replaces a file in one step: written beside it, synced, renamed.
+/// Replaces a file in one step. Others may read what the store says.
 pub fn replace(path: &Path, content: &[u8]) -> io::Result<()> {
-    let dir = path.parent().unwrap_or(Path::new("."));
-    let mut new = tempfile::Builder::new().prefix(".new-").permissions(permissions(0o644)).tempfile_in(dir)?;
-    new.write_all(content)?;
-    new.as_file().sync_all()?;
-    new.persist(path).map_err(|e| e.error)?;
-    sync_dir(dir)
+    durable::replace_as(path, content, 0o644)
 }
 
 fn permissions(mode: u32) -> fs::Permissions {
     std::os::unix::fs::PermissionsExt::from_mode(mode)
-}
-
-fn sync_dir(dir: &Path) -> io::Result<()> {
-    File::open(dir)?.sync_all()
 }
 
 /// Names and families that look like what was asked for, nearest first, at most three.

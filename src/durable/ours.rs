@@ -1,0 +1,222 @@
+//! Whether anybody but root and this user can change a file, or put another one in its place: by its own mode and owner,
+//! and by those of every directory and link on the way to it.
+use std::collections::VecDeque;
+use std::ffi::{CStr, CString, OsString};
+use std::fs::{self, Metadata};
+use std::io;
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Component, Path, PathBuf};
+
+/// As many as the kernel follows.
+const LINKS: usize = 40;
+
+/// Who can change what, and so what lies behind it.
+#[derive(Debug)]
+pub struct Open {
+    path: PathBuf,
+    who: Who,
+}
+
+#[derive(Debug)]
+enum Who {
+    Owner(u32),
+    Anybody,
+    Group(String),
+    /// Or a group: an access list makes the bits of the group the most that any of them has.
+    Listed,
+    Unknown(io::Error),
+}
+
+/// `anybody can write to /srv`
+impl std::fmt::Display for Open {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} can write to {}", self.who, self.path.display())
+    }
+}
+
+impl std::fmt::Display for Who {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Owner(uid) => write!(f, "user {uid}"),
+            Self::Anybody => f.write_str("anybody"),
+            Self::Group(name) => write!(f, "group {name}"),
+            Self::Listed => f.write_str("whoever its access list names"),
+            Self::Unknown(e) => write!(f, "an unknown user ({e})"),
+        }
+    }
+}
+
+impl Open {
+    /// The command that mends it.
+    pub fn hint(&self) -> String {
+        let path = self.path.display();
+        match self.who {
+            Who::Owner(_) => format!("`chown` {path} to yourself or root"),
+            Who::Anybody | Who::Group(_) | Who::Unknown(_) => format!("`chmod go-w {path}`"),
+            Who::Listed => format!("`setfacl -b {path} && chmod go-w {path}`"),
+        }
+    }
+
+    /// As an error of a file.
+    pub fn refused(&self) -> io::Error {
+        io::Error::new(
+            io::ErrorKind::PermissionDenied,
+            format!("may be replaced by {}, who can write to {}; {}", self.who, self.path.display(), self.hint()),
+        )
+    }
+}
+
+/// Nobody but root and `me` can change `file` or put another one there.
+pub fn only_ours(file: &Path, me: u32) -> Result<(), Open> {
+    let last = way(file, me)?;
+    let meta = looked_at(&last)?;
+    // Of a namespace's unknown users, root is one; what is to be believed says whose it is.
+    if ![0, me].contains(&meta.uid()) {
+        return Err(Open { path: last, who: Who::Owner(meta.uid()) });
+    }
+    check(&last, &meta, me)
+}
+
+/// The same of its name alone: what `path` itself lets others do is the caller's to judge.
+pub fn only_ours_to_replace(path: &Path, me: u32) -> Result<(), Open> {
+    way(path, me).map(drop)
+}
+
+/// Follows `path` as the kernel does, and checks each directory in which a name is looked up. Returns what it leads to.
+fn way(path: &Path, me: u32) -> Result<PathBuf, Open> {
+    let unknown = |path: &Path, e: io::Error| Open { path: path.into(), who: Who::Unknown(e) };
+    let path = std::path::absolute(path).map_err(|e| unknown(path, e))?;
+    let mut rest: VecDeque<OsString> = names(&path);
+    let (mut at, mut links) = (PathBuf::from("/"), 0);
+    while let Some(name) = rest.pop_front() {
+        if name == ".." {
+            at.pop();
+            continue;
+        }
+        // The root directory is the machine's own; a container may have it as it likes.
+        if at.parent().is_some() {
+            check(&at, &looked_at(&at)?, me)?;
+        }
+        let entry = at.join(&name);
+        let meta = looked_at(&entry)?;
+        if !owned(&meta, me) {
+            return Err(Open { path: entry, who: Who::Owner(meta.uid()) });
+        }
+        if !meta.is_symlink() {
+            at = entry;
+            continue;
+        }
+        links += 1;
+        let target = fs::read_link(&entry).map_err(|e| unknown(&entry, e))?;
+        if links > LINKS {
+            return Err(unknown(&entry, io::Error::other("too many links")));
+        }
+        if target.is_absolute() {
+            at = "/".into();
+        }
+        names(&target).into_iter().rev().for_each(|name| rest.push_front(name));
+    }
+    Ok(at)
+}
+
+fn names(path: &Path) -> VecDeque<OsString> {
+    path.components()
+        .filter_map(|part| match part {
+            Component::Normal(name) => Some(name.to_owned()),
+            Component::ParentDir => Some("..".into()),
+            _ => None,
+        })
+        .collect()
+}
+
+fn looked_at(path: &Path) -> Result<Metadata, Open> {
+    fs::symlink_metadata(path).map_err(|e| Open { path: path.into(), who: Who::Unknown(e) })
+}
+
+/// In a sticky directory only the owner of an entry can replace it, and that of each entry on the way is checked.
+fn check(path: &Path, meta: &Metadata, me: u32) -> Result<(), Open> {
+    let open = |who| Err(Open { path: path.into(), who });
+    let mode = meta.mode();
+    match () {
+        () if !owned(meta, me) => open(Who::Owner(meta.uid())),
+        () if meta.is_dir() && mode & 0o1000 != 0 => Ok(()),
+        () if mode & 0o002 != 0 => open(Who::Anybody),
+        () if mode & 0o020 == 0 => Ok(()),
+        () if has_list(path) => open(Who::Listed),
+        () if meta.gid() == 0 || private(meta.gid(), me) => Ok(()),
+        () => open(Who::Group(group(meta.gid()).map_or_else(|| meta.gid().to_string(), |g| g.name))),
+    }
+}
+
+fn owned(meta: &Metadata, me: u32) -> bool {
+    [0, me].contains(&meta.uid()) || nobody(meta.uid())
+}
+
+/// Owner that a user namespace shows for all whom it does not know, the machine's root among them.
+fn nobody(uid: u32) -> bool {
+    let whole = fs::read_to_string("/proc/self/uid_map").is_ok_and(|map| map.split_whitespace().eq(["0", "0", "4294967295"]));
+    !whole && fs::read_to_string("/proc/sys/kernel/overflowuid").is_ok_and(|n| n.trim() == uid.to_string())
+}
+
+fn has_list(path: &Path) -> bool {
+    let Ok(path) = CString::new(path.as_os_str().as_bytes()) else { return true };
+    // SAFETY: plain system call on strings with their NUL; it only asks for the length.
+    unsafe { libc::lgetxattr(path.as_ptr(), c"system.posix_acl_access".as_ptr(), std::ptr::null_mut(), 0) >= 0 }
+}
+
+struct Group {
+    name: String,
+    members: Vec<String>,
+}
+
+/// The user's own group, as distributions make one for each: of the user's name, with nobody else in it.
+fn private(gid: u32, me: u32) -> bool {
+    let Some((user, primary)) = user(me) else { return false };
+    let others = fs::read_to_string("/etc/passwd").unwrap_or_default().lines().any(|line| {
+        let fields: Vec<&str> = line.split(':').collect();
+        fields.get(3) == Some(&gid.to_string().as_str()) && fields.first() != Some(&user.as_str())
+    });
+    let own = |group: Group| group.name == user && group.members.iter().all(|member| *member == user || member == "root");
+    primary == gid && !others && group(gid).is_some_and(own)
+}
+
+/// Name and group.
+fn user(uid: u32) -> Option<(String, u32)> {
+    let mut buffer = vec![0; 64 << 10];
+    let (mut entry, mut found) = (std::mem::MaybeUninit::<libc::passwd>::uninit(), std::ptr::null_mut());
+    // SAFETY: the buffers live until the call returns, and longer than what `entry` points to is used.
+    let failed = unsafe { libc::getpwuid_r(uid, entry.as_mut_ptr(), buffer.as_mut_ptr(), buffer.len(), &mut found) };
+    if failed != 0 || found.is_null() {
+        return None;
+    }
+    // SAFETY: the call filled `entry`; its strings lie in `buffer`.
+    unsafe { Some((text((*found).pw_name), (*found).pw_gid)) }
+}
+
+fn group(gid: u32) -> Option<Group> {
+    let mut buffer = vec![0; 1 << 20];
+    let (mut entry, mut found) = (std::mem::MaybeUninit::<libc::group>::uninit(), std::ptr::null_mut());
+    // SAFETY: as above.
+    let failed = unsafe { libc::getgrgid_r(gid, entry.as_mut_ptr(), buffer.as_mut_ptr(), buffer.len(), &mut found) };
+    if failed != 0 || found.is_null() {
+        return None;
+    }
+    let mut members = Vec::new();
+    // SAFETY: the call filled `entry`; the list ends with a null.
+    unsafe {
+        let mut next = (*found).gr_mem;
+        while !(*next).is_null() {
+            members.push(text(*next));
+            next = next.add(1);
+        }
+        Some(Group { name: text((*found).gr_name), members })
+    }
+}
+
+/// # Safety
+/// `chars` is a string with its NUL.
+unsafe fn text(chars: *const libc::c_char) -> String {
+    // SAFETY: as the caller says.
+    unsafe { CStr::from_ptr(chars) }.to_string_lossy().into_owned()
+}
