@@ -18,7 +18,7 @@ const MOST_FINDINGS: usize = 500;
 const FILE: &str = tree::SETTINGS;
 
 /// A sound bundle, and what its writer should know all the same.
-#[derive(Debug)]
+#[derive(Debug, Clone, serde::Serialize, serde::Deserialize)]
 pub struct Loaded {
     pub bundle: Bundle,
     pub warnings: Vec<Diagnostic>,
