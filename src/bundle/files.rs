@@ -225,3 +225,9 @@ pub(super) fn playbook(path: &Path) -> Result<(), (Trouble, usize, usize)> {
     };
     Err((Trouble { message, hint: hint.into() }, line, column))
 }
+
+/// Whether libyaml, which Ansible reads with, finds that this is no YAML; a text that it gives up for its size may be some.
+pub(super) fn is_no_yaml(text: &str) -> bool {
+    let limits = ["recursion limit", "repetition limit"];
+    serde_yaml::from_str::<IgnoredAny>(text).is_err_and(|e| !limits.iter().any(|limit| e.to_string().contains(limit)))
+}
