@@ -14,6 +14,7 @@ use tokio::process::Child;
 use crate::cancel::{Cancel, Cancelled};
 use crate::lines::Lines;
 
+pub mod confined;
 pub mod env;
 pub mod joint;
 pub mod process;

@@ -1,10 +1,20 @@
 //! Reading what others wrote: regular files only, of bounded size, opened without waiting.
 //!
 //! A FIFO has no end and may never begin, a device may act on being opened, and a sparse file costs its maker nothing.
+use std::cell::RefCell;
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
+
+thread_local! {
+    static TOLD: RefCell<Option<Box<dyn Fn(&Path)>>> = const { RefCell::new(None) };
+}
+
+/// From now on `told` hears of every file that this thread is about to read.
+pub fn tell(told: impl Fn(&Path) + 'static) {
+    TOLD.with_borrow_mut(|slot| *slot = Some(Box::new(told)));
+}
 
 /// Opens a regular file. Anything else is an error, and opening it neither waits nor has an effect.
 pub fn open(path: &Path) -> io::Result<File> {
@@ -18,6 +28,7 @@ pub fn open_itself(path: &Path) -> io::Result<File> {
 
 /// Looked at before, for opening a device may act; looked at again, for it may have been exchanged.
 fn opened(path: &Path, before: &std::fs::Metadata, flags: i32) -> io::Result<File> {
+    TOLD.with_borrow(|told| told.iter().for_each(|told| told(path)));
     regular(before)?;
     let file = OpenOptions::new().read(true).custom_flags(libc::O_NONBLOCK | libc::O_NOCTTY | flags).open(path)?;
     regular(&file.metadata()?)?;

@@ -170,7 +170,7 @@ pub fn load(files: &[PathBuf], tree: Option<&Path>, user: u32) -> Result<Setting
             Ok(None) => {}
             Ok(Some(text)) => {
                 let parsed = syntax::read(file, &text);
-                let mut reader = Reader { file: file.clone(), findings: parsed.findings, places: BTreeMap::new() };
+                let mut reader = Reader::new(file.clone(), parsed.findings);
                 if let Some(root) = &parsed.root {
                     read::over(&mut settings, &mut reader, root);
                 }

@@ -7,7 +7,7 @@ use serde_json::{Map, Value as Json};
 
 use super::keys::{self, Typing};
 use super::yaml::{Entry, Node, Spot, Value};
-use super::{files, quantity, scalar, syntax};
+use super::{files, lint, quantity, scalar, syntax};
 use crate::diagnostic::{Diagnostic, Place};
 
 /// Glance keeps names, tags and property keys in columns of this width (characters).
@@ -19,6 +19,8 @@ pub(crate) struct Reader {
     pub file: PathBuf,
     pub findings: Vec<Diagnostic>,
     pub places: BTreeMap<String, Place>,
+    /// Playbooks and roles that were looked into.
+    pub(super) lint: lint::Cache,
 }
 
 /// A map whose keys are known to be known.
@@ -65,6 +67,10 @@ fn join(path: &str, key: &str) -> String {
 }
 
 impl Reader {
+    pub fn new(file: PathBuf, findings: Vec<Diagnostic>) -> Self {
+        Self { file, findings, places: BTreeMap::new(), lint: lint::Cache::default() }
+    }
+
     pub fn error(&mut self, spot: Spot, message: impl Into<String>, hint: &str) {
         let finding = Diagnostic::error(spot.place(&self.file), message);
         self.findings.push(if hint.is_empty() { finding } else { finding.hint(hint) });

@@ -7,7 +7,7 @@ use std::path::{Component, Path, PathBuf};
 
 use serde::de::IgnoredAny;
 
-use super::keys;
+use super::{keys, yaml};
 use crate::reading;
 
 /// Playbooks longer than this are no playbooks.
@@ -207,6 +207,13 @@ pub(super) fn playbook(path: &Path) -> Result<(), (Trouble, usize, usize)> {
     if text.lines().all(|line| line.trim().is_empty() || line.starts_with('#') || line.trim_end() == "---") {
         return Err((Trouble { message: "this playbook is empty".into(), hint: "a playbook is a list of plays".into() }, 0, 0));
     }
+    // libyaml takes time by the square of the depth, so that depth is looked at before.
+    if let Err(bad) = yaml::parse_leniently(path, &text)
+        && bad.limit
+    {
+        let hint = bad.hint.unwrap_or_default().to_owned();
+        return Err((Trouble { message: bad.message, hint }, bad.spot.line, bad.spot.column));
+    }
     let Err(error) = serde_yaml::from_str::<Vec<IgnoredAny>>(&text) else { return Ok(()) };
     let (line, column) = error.location().map_or((0, 0), |at| (at.line(), at.column()));
     let message = error.to_string();
@@ -217,4 +224,10 @@ pub(super) fn playbook(path: &Path) -> Result<(), (Trouble, usize, usize)> {
         _ => (format!("not valid YAML: {message}"), ""),
     };
     Err((Trouble { message, hint: hint.into() }, line, column))
+}
+
+/// Whether libyaml, which Ansible reads with, finds that this is no YAML; a text that it gives up for its size may be some.
+pub(super) fn is_no_yaml(text: &str) -> bool {
+    let limits = ["recursion limit", "repetition limit"];
+    serde_yaml::from_str::<IgnoredAny>(text).is_err_and(|e| !limits.iter().any(|limit| e.to_string().contains(limit)))
 }

@@ -2,23 +2,30 @@
 //!
 //! This is a lint, not a wall: it sees what is written out. What is worked out at run time, and lookups, filters and plugins, which
 //! run on the factory by nature, are held by the wall that `ansible-playbook` runs behind.
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
+use std::rc::Rc;
 
 use super::yaml::{self, Spot};
 use super::{Action, Bundle, files};
 use crate::diagnostic::{Diagnostic, Place, Severity};
 use crate::reading;
 
+mod environment;
+mod hosts;
 mod names;
 mod settings;
 mod tasks;
+mod worked;
 
 use tasks::Reader;
+pub(super) use worked::Given;
+use worked::{Open, Search};
 
 /// Files of playbooks and roles that are looked into; the rest is told of.
 const MOST: usize = 5000;
-const SKIPPED: [&str; 7] = ["files", "templates", "target", "output", ".git", ".github", "node_modules"];
+const SKIPPED: [&str; 6] = ["files", "target", "output", ".git", ".github", "node_modules"];
 /// Of a role or a collection: what its authors test it with, and no play of ours runs.
 const TRIALS: [&str; 2] = ["tests", "molecule"];
 /// Where Ansible takes files from without their being named.
@@ -29,13 +36,48 @@ pub(super) use names::variable;
 const ASK: &str = "`hosts: all` is the builder; a definition that has to run plays on the factory says \
     `ansible: {playbook: …, local: true}`, and the factory's owner must allow it";
 
-/// Findings on the step's playbook, on what lies beside it, and on the roles of the bundle. `dir` is the bundle's directory,
-/// `shown` how places name it.
-pub(super) fn playbook(dir: &Path, playbook: &Path, shown: &Path) -> Vec<Diagnostic> {
-    let mut lint = Lint { dir, shown, seen: BTreeSet::new(), found: Vec::new(), beside: Vec::new(), any: false };
+/// What is known of the files of one bundle, whichever of its steps they belong to.
+#[derive(Default)]
+pub(super) struct Cache {
+    looks: BTreeMap<PathBuf, Rc<Look>>,
+    /// Playbooks, and what they are given.
+    done: BTreeSet<(PathBuf, bool, String)>,
+}
+
+/// A playbook of a step.
+pub(super) struct Playbook<'a> {
+    /// The bundle's directory, and how places name it.
+    pub dir: &'a Path,
+    pub shown: &'a Path,
+    /// Relative to `dir`.
+    pub path: &'a Path,
+    pub given: Given,
+    /// It asks for the factory itself, and what runs there is no finding.
+    pub local: bool,
+}
+
+/// Findings on the step's playbook, on what lies beside it, and on the roles of the bundle. Of steps that are equal the first
+/// has them all.
+pub(super) fn playbook(cache: &mut Cache, playbook: &Playbook<'_>) -> Vec<Diagnostic> {
+    let Playbook { dir, shown, path, given, local } = playbook;
+    if !cache.done.insert((path.to_path_buf(), *local, given.key())) {
+        return Vec::new();
+    }
+    let mut lint = Lint {
+        dir,
+        shown,
+        given,
+        cache,
+        seen: BTreeSet::new(),
+        found: Vec::new(),
+        told: Vec::new(),
+        beside: Vec::new(),
+        open: Vec::new(),
+        any: false,
+    };
     lint.settings(Path::new("ansible.cfg"));
-    lint.yaml(playbook, Part::Main);
-    let beside = playbook.parent().unwrap_or(Path::new(""));
+    lint.yaml(path, Part::Main);
+    let beside = path.parent().unwrap_or(Path::new(""));
     for start in [beside, Path::new("roles")] {
         lint.below(start);
     }
@@ -44,9 +86,12 @@ pub(super) fn playbook(dir: &Path, playbook: &Path, shown: &Path) -> Vec<Diagnos
     for path in std::mem::take(&mut lint.beside) {
         lint.yaml(&path, part);
     }
+    lint.settle();
     // An alias is read wherever it is used.
     lint.found.dedup();
-    lint.found
+    let mut found = if *local { Vec::new() } else { lint.found };
+    found.extend(lint.told);
+    found
 }
 
 /// Findings on steps that ask for plays on the factory, where its owner does not allow that.
@@ -65,6 +110,11 @@ pub fn on_factory(bundle: &Bundle, allowed: bool) -> Vec<Diagnostic> {
     found
 }
 
+const WORKED_OUT: &str = "`hosts: all` is the builder; of a variable, all that this bundle sets it to has to be the builder, as in \
+    `{{ target | default('all') }}`; a definition that has to run plays on the factory says `ansible: {playbook: …, local: true}`";
+/// Of one template.
+const MOST_LOOKED_UP: usize = 20;
+
 /// What a file is to the step's playbook.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Part {
@@ -75,13 +125,36 @@ enum Part {
     Beside,
 }
 
+/// One file, read.
+enum Look {
+    Read {
+        found: Vec<Diagnostic>,
+        named: Vec<PathBuf>,
+        worked_out: bool,
+        open: Vec<Open>,
+        looked_up: Vec<(Spot, String)>,
+    },
+    /// Why not. `sure`: Ansible cannot read it either.
+    Not {
+        spot: Spot,
+        why: String,
+        sure: bool,
+    },
+}
+
 struct Lint<'a> {
     dir: &'a Path,
     shown: &'a Path,
+    given: &'a Given,
+    cache: &'a mut Cache,
     seen: BTreeSet<PathBuf>,
     found: Vec<Diagnostic>,
+    /// What is worth knowing wherever plays run.
+    told: Vec<Diagnostic>,
     /// Files that are looked into last, when it is known which of them are named.
     beside: Vec<PathBuf>,
+    /// What is worked out at the run, each with its file.
+    open: Vec<(PathBuf, Part, Open)>,
     /// What runs names a file in words that are worked out at the run.
     any: bool,
 }
@@ -93,14 +166,18 @@ impl Lint<'_> {
         let skipped = |e: &walkdir::DirEntry| {
             let name = e.file_name().to_string_lossy();
             let own = top && e.depth() == 1 && name == "tests";
-            e.depth() > 0 && (SKIPPED.contains(&name.as_ref()) || own || is_trial(e.path().strip_prefix(dir).unwrap_or(e.path())))
+            // A role may have any name.
+            let role = e.path().parent().is_some_and(|above| above.ends_with("roles"));
+            e.depth() > 0
+                && ((SKIPPED.contains(&name.as_ref()) && !role) || own || is_trial(e.path().strip_prefix(dir).unwrap_or(e.path())))
         };
         // Links that lead out of the tree are refused as such; others are followed, and loops of them end.
         let walk = walkdir::WalkDir::new(self.dir.join(start)).follow_links(true).sort_by_file_name();
-        for (count, entry) in walk.into_iter().filter_entry(|e| !skipped(e)).flatten().enumerate() {
-            if count >= MOST {
+        for entry in walk.into_iter().filter_entry(|e| !skipped(e)).flatten() {
+            if self.seen.len() + self.beside.len() >= MOST {
                 let message = format!("more than {MOST} files: the rest is not checked for plays that run on the factory");
-                return self.found.push(Diagnostic::warning(self.place(start, Spot { line: 0, column: 0 }), message));
+                let finding = Diagnostic::error(self.place(start, Spot { line: 0, column: 0 }), message);
+                return self.found.push(finding.hint("roles and playbooks of this bundle may be fewer, or lie in another bundle"));
             }
             let path = entry.path().strip_prefix(self.dir).unwrap_or(entry.path()).to_owned();
             if !entry.file_type().is_file() || path == Path::new(super::tree::SETTINGS) {
@@ -109,6 +186,11 @@ impl Lint<'_> {
             let name = entry.file_name().to_string_lossy().into_owned();
             let inside = |names: &[&str]| path.iter().any(|part| names.iter().any(|n| part == *n));
             let extension = path.extension().map(|x| x.to_string_lossy().into_owned()).unwrap_or_default();
+            let of_role = |dir: &Path| dir.parent().is_some_and(|above| above.ends_with("roles"));
+            if path.ancestors().any(|dir| dir.ends_with("templates") && !of_role(dir)) {
+                self.template(&path);
+                continue;
+            }
             match extension.as_str() {
                 "yml" | "yaml" | "json" if inside(&BY_PLACE) => self.yaml(&path, Part::Runs),
                 "yml" | "yaml" | "json" => self.beside.push(path),
@@ -122,42 +204,109 @@ impl Lint<'_> {
 
     /// A playbook, a file of tasks or one of variables: told by what is in it.
     fn yaml(&mut self, path: &Path, part: Part) {
-        if !self.seen.insert(path.to_owned()) {
-            return;
-        }
-        let (full, main) = (self.dir.join(path), part == Part::Main);
-        let text = match reading::text(&full, files::MAX_PLAYBOOK) {
-            Ok(text) => text,
-            // That the main one cannot be read is said elsewhere.
-            Err(_) if main => return,
-            Err(e) => return self.not_understood(path, &e.to_string()),
-        };
-        let file = self.shown.join(path);
-        match yaml::parse_leniently(&file, &text) {
-            Ok(root) => {
-                let beside = path.parent().unwrap_or(Path::new(""));
-                let mut reader = Reader::new(&file, beside);
-                reader.document(&root);
-                let Reader { found, named, .. } = reader;
-                // Roles work out names of their own files, which count by their place.
-                let of_role = path.iter().any(|part| part == "roles");
-                self.any |= part != Part::Beside && !of_role && reader.worked_out;
-                self.found.extend(found.into_iter().map(|finding| if part == Part::Beside { softened(finding) } else { finding }));
-                let next = if part == Part::Beside { Part::Beside } else { Part::Runs };
-                for named in named {
-                    if full.parent().is_some_and(|beside| beside.join(&named).is_file()) {
-                        self.yaml(&plain(&beside.join(&named)), next);
-                    }
-                }
+        // One that names the next, that the one after it: no call in a call for each.
+        let mut left = vec![(path.to_owned(), part)];
+        while let Some((path, part)) = left.pop() {
+            if self.seen.insert(path.clone()) {
+                left.extend(self.one(&path, part));
             }
-            Err(_) if main && files::playbook(&full).is_err() => {}
-            Err(bad) => self.not_understood(path, &bad.message),
         }
     }
 
-    fn not_understood(&mut self, path: &Path, why: &str) {
+    /// One file, and those that it names.
+    fn one(&mut self, path: &Path, part: Part) -> Vec<(PathBuf, Part)> {
+        let look = self.look(path);
+        let Look::Read { found, named, worked_out, open, looked_up } = &*look else {
+            if let Look::Not { spot, why, sure } = &*look {
+                self.not_read(path, part, (*spot, why.as_str(), *sure));
+            }
+            return Vec::new();
+        };
+        // Roles work out names of their own files, which count by their place.
+        let of_role = path.iter().any(|part| part == "roles");
+        self.any |= part != Part::Beside && !of_role && *worked_out;
+        let found = found.iter().cloned();
+        self.found.extend(found.map(|finding| if part == Part::Beside { softened(finding) } else { finding }));
+        self.open.extend(open.iter().map(|open| (path.to_owned(), part, open.clone())));
+        self.missing(path, looked_up);
+        let (beside, next) = (path.parent().unwrap_or(Path::new("")), if part == Part::Beside { part } else { Part::Runs });
+        let there = named.iter().filter(|named| self.dir.join(beside).join(named).is_file());
+        there.map(|named| (plain(&beside.join(named)), next)).collect()
+    }
+
+    /// Each file is read once, whoever names it.
+    fn look(&mut self, path: &Path) -> Rc<Look> {
+        if let Some(look) = self.cache.looks.get(path) {
+            return look.clone();
+        }
+        let look = Rc::new(look(&self.dir.join(path), &self.shown.join(path), path.parent().unwrap_or(Path::new(""))));
+        self.cache.looks.insert(path.to_owned(), look.clone());
+        look
+    }
+
+    fn not_read(&mut self, path: &Path, part: Part, (spot, why, sure): (Spot, &str, bool)) {
+        // That the main one cannot be read is said elsewhere.
+        if part == Part::Main && files::playbook(&self.dir.join(path)).is_err() {
+            return;
+        }
         let message = format!("not checked for plays that run on the factory: {why}");
-        self.found.push(Diagnostic::warning(self.place(path, Spot { line: 0, column: 0 }), message));
+        let place = self.place(path, spot);
+        self.found.push(match sure || part == Part::Beside {
+            true => Diagnostic::warning(place, message),
+            false => Diagnostic::error(place, message).hint(ASK),
+        });
+    }
+
+    /// What is worked out of variables is judged by all that the bundle gives them.
+    fn settle(&mut self) {
+        for (path, part, open) in std::mem::take(&mut self.open) {
+            if self.is_sound(&open) {
+                continue;
+            }
+            let message = format!("where this runs is known at the run only: `{}`", open.written);
+            let finding = Diagnostic::error(self.place(&path, open.spot), message).hint(WORKED_OUT);
+            self.found.push(if part == Part::Beside { softened(finding) } else { finding });
+        }
+    }
+
+    fn is_sound(&self, open: &Open) -> bool {
+        let Some(variable) = open.variable() else { return false };
+        let mut search = Search::new(open, &variable);
+        search.given(&self.given.variables);
+        for path in &self.seen {
+            let Ok(text) = reading::text(&self.dir.join(path), files::MAX_PLAYBOOK) else { continue };
+            match yaml::parse_leniently(path, &text) {
+                Ok(root) if !matches!(root.value, yaml::Value::Scalar { .. }) => search.tree(&root),
+                _ => search.text(&text),
+            }
+        }
+        search.is_sound()
+    }
+
+    /// Variables of the factory's environment that are looked up, and are empty behind the wall.
+    fn missing(&mut self, path: &Path, looked_up: &[(Spot, String)]) {
+        for (spot, name) in looked_up {
+            if environment::is_there(name) || self.given.env.contains(name) {
+                continue;
+            }
+            let message = format!("`{name}` of the factory's environment does not reach playbooks: this is an empty text");
+            let hint = format!("`env` of the step sets it; `pass_env: [{name}]` asks for the factory's, and its owner must allow it");
+            self.told.push(Diagnostic::warning(self.place(path, *spot), message).hint(hint));
+        }
+    }
+
+    /// Of Ansible's own templates only what they look up is of interest; they are rendered on the factory.
+    fn template(&mut self, path: &Path) {
+        if !self.seen.insert(path.to_owned()) {
+            return;
+        }
+        let Ok(text) = reading::text(&self.dir.join(path), files::MAX_PLAYBOOK) else { return };
+        let spots = environment::looked_up(&text).into_iter().map(|(at, name)| {
+            let line = text[..at].matches('\n').count() + 1;
+            let column = text[..at].rsplit('\n').next().unwrap_or_default().chars().count() + 1;
+            (Spot { line, column }, name.to_owned())
+        });
+        self.missing(path, &spots.take(MOST_LOOKED_UP).collect::<Vec<_>>());
     }
 
     fn settings(&mut self, path: &Path) {
@@ -172,6 +321,26 @@ impl Lint<'_> {
 
     fn place(&self, path: &Path, spot: Spot) -> Place {
         spot.place(&self.shown.join(path))
+    }
+}
+
+fn look(full: &Path, shown: &Path, beside: &Path) -> Look {
+    let start = Spot { line: 0, column: 0 };
+    let text = match reading::text(full, files::MAX_PLAYBOOK) {
+        Ok(text) => text,
+        Err(e) => return Look::Not { spot: start, why: e.to_string(), sure: e.kind() == ErrorKind::InvalidData },
+    };
+    match yaml::parse_leniently(shown, &text) {
+        Ok(root) => {
+            let mut reader = Reader::new(shown, beside);
+            reader.document(&root);
+            let Reader { found, named, worked_out, open, looked_up, .. } = reader;
+            Look::Read { found, named, worked_out, open, looked_up }
+        }
+        Err(bad) => {
+            let sure = !bad.limit && files::is_no_yaml(&text);
+            Look::Not { spot: if bad.limit { bad.spot } else { start }, why: bad.message, sure }
+        }
     }
 }
 

@@ -1,5 +1,4 @@
 //! `build-vars.yml` -> [`Bundle`], or everything that is wrong with it.
-use std::collections::BTreeMap;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
@@ -18,7 +17,7 @@ const MOST_FINDINGS: usize = 500;
 const FILE: &str = tree::SETTINGS;
 
 /// A sound bundle, and what its writer should know all the same.
-#[derive(Debug)]
+#[derive(Debug, Clone, serde::Serialize, serde::Deserialize)]
 pub struct Loaded {
     pub bundle: Bundle,
     pub warnings: Vec<Diagnostic>,
@@ -46,7 +45,7 @@ pub fn load_with(tree: &Path, dir: &Path, overrides: &[Override]) -> Result<Load
     }
     let text = settings(&tree, &home, &label, &file).map_err(|finding| vec![finding])?;
     let read = syntax::read(&file, &text);
-    let mut reader = Reader { file, findings: read.findings, places: BTreeMap::new() };
+    let mut reader = Reader::new(file, read.findings);
     let root = read.root.map(|mut root| {
         overrides.iter().for_each(|o| o.apply(&mut root));
         root
@@ -130,11 +129,14 @@ fn bundle(reader: &mut Reader, tree: PathBuf, home: PathBuf, label: &Path, root:
     if let Some(field) = top.get("packer_file") {
         reader.error(field.key, "`packer_file` is not supported yet by this version", "say what it does in `steps`");
     }
-    let steps = top.read("steps", |f| steps::steps(reader, f, &dir, &shown));
+    let env = pass_env(reader, &top);
+    let vars = top.read("vars", |f| steps::variables(reader, f)).unwrap_or_default();
+    let place = steps::Lies { dir: &dir, shown: &shown, pass_env: &env, vars: &vars };
+    let steps = top.read("steps", |f| steps::steps(reader, f, &place));
     let has_bootstrap = dir.join("ansible/bootstrap.yml").is_file();
     if has_bootstrap && top.get("steps").is_none() {
         match files::file(&dir, "ansible/bootstrap.yml") {
-            Ok(path) => steps::check_playbook(reader, &dir, &path, &shown),
+            Ok(path) => steps::check_playbook(reader, &place, &path, &steps::Gives::default()),
             Err(trouble) => reader.file_error(shown.join("ansible/bootstrap.yml"), (0, 0), trouble),
         }
     }
@@ -167,9 +169,9 @@ fn bundle(reader: &mut Reader, tree: PathBuf, home: PathBuf, label: &Path, root:
         tags: top.read("tags", |f| reader.words(f)).unwrap_or_default(),
         members: top.read("members", |f| image::members(reader, f, visibility.or(glance.visibility))).unwrap_or_default(),
         keep: top.read("keep", |f| reader.whole(f, 1)),
-        asks: Asks { tree: tree.clone(), definition, env: pass_env(reader, &top), unwalled: source::unwalled(reader, &top) },
+        asks: Asks { tree: tree.clone(), definition, env, unwalled: source::unwalled(reader, &top) },
         tidy_off: top.read("tidy", |f| image::tidy_off(reader, f)).unwrap_or_default(),
-        vars: top.read("vars", |f| steps::variables(reader, f)).unwrap_or_default(),
+        vars,
         as_written: decode::as_written(root, &mut Vec::new()),
         places: reader.places.clone(),
         label: label.display().to_string(),

@@ -20,6 +20,7 @@ mod keys;
 mod links;
 mod lint;
 mod load;
+mod loader;
 mod overrides;
 mod quantity;
 mod scalar;
@@ -37,11 +38,12 @@ pub use files::included;
 pub use inputs::{InputFile, files, inputs, linked};
 pub use lint::on_factory;
 pub use load::{Loaded, check_work, load, load_with};
+pub use loader::{Loader, Wanted, serve};
 pub use overrides::Override;
 pub use tree::{all, base_of, find, find_tree};
 
 /// `images/*` or `os/*`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Kind {
     Image,
@@ -49,7 +51,7 @@ pub enum Kind {
 }
 
 /// A definition as written and found sound. Paths of steps, scripts and tests are relative to `dir`; they exist and stay in it.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, serde::Serialize, serde::Deserialize)]
 pub struct Bundle {
     /// The factory tree: the directory that holds `images/` and `os/`. Absolute.
     pub tree: PathBuf,
@@ -133,7 +135,7 @@ pub struct Asks {
 }
 
 /// `bundle.img_base`
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub enum Base {
     /// `os/<name>` of this tree.
     Os(String),
@@ -142,7 +144,7 @@ pub enum Base {
 }
 
 /// `source` of an `os/` definition.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub enum Source {
     /// An executable of the bundle that writes a disk image to `$OUT`.
     Script(PathBuf),
@@ -150,7 +152,7 @@ pub enum Source {
     Url { wish: Wish, format: Option<Format> },
 }
 
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize)]
 pub struct Step {
     pub name: Option<String>,
     pub action: Action,
@@ -162,7 +164,7 @@ pub struct Step {
     pub sudo: bool,
 }
 
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize)]
 pub enum Action {
     Ansible {
         playbook: PathBuf,
@@ -186,7 +188,7 @@ pub enum Action {
 }
 
 /// `tests`: which checks run. Files in `tests/` are checks of the bundle.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Tests {
     /// Executables under `tests/`, relative to the bundle, sorted.
     pub files: Vec<PathBuf>,
@@ -206,21 +208,21 @@ pub struct Tests {
     pub volume_gb: Option<u64>,
 }
 
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Volume {
     pub size_gb: Option<u64>,
     pub kind: Option<String>,
 }
 
 /// `machine` (local machine).
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct MachineWish {
     pub cpus: Option<u32>,
     pub ram_mb: Option<u64>,
     pub disk_gb: Option<u64>,
 }
 
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Timeouts {
     pub source: Option<Duration>,
     pub boot: Option<Duration>,
@@ -240,7 +242,7 @@ pub enum Visibility {
 }
 
 /// The old CLI words of `final_glance_options`.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct GlanceOptions {
     pub min_disk_gb: Option<u64>,
     pub min_ram_mb: Option<u64>,

@@ -6,7 +6,7 @@ use super::yaml::{Entry, Node, Spot, Value};
 use crate::diagnostic::Diagnostic;
 
 /// A key and its value, not yet known to fit any bundle.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, serde::Serialize, serde::Deserialize)]
 pub struct Override {
     keys: Vec<String>,
     value: Node,

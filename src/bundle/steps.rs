@@ -7,13 +7,33 @@ use super::yaml::Value;
 use super::{Action, Step, files, keys, lint};
 use crate::exec::env;
 
-/// `dir` is where the files are; `shown` is how places name that directory.
-pub(super) fn steps(reader: &mut Reader, field: &Field, dir: &Path, shown: &Path) -> Option<Vec<Step>> {
-    let items = reader.list(field)?;
-    Some(items.iter().filter_map(|item| step(reader, item, dir, shown)).collect())
+/// What all steps of a bundle share.
+pub(super) struct Lies<'a> {
+    /// Where the files are, and how places name that directory.
+    pub dir: &'a Path,
+    pub shown: &'a Path,
+    /// Variables of the factory's environment that the bundle asks for.
+    pub pass_env: &'a [String],
+    pub vars: &'a Variables,
 }
 
-fn step(reader: &mut Reader, field: &Field, dir: &Path, shown: &Path) -> Option<Step> {
+pub(super) type Variables = serde_json::Map<String, serde_json::Value>;
+
+/// What a step gives its playbook.
+#[derive(Default)]
+pub(super) struct Gives<'a> {
+    pub local: bool,
+    pub env: Option<&'a BTreeMap<String, String>>,
+    pub extra_vars: Option<&'a Variables>,
+}
+
+pub(super) fn steps(reader: &mut Reader, field: &Field, lies: &Lies<'_>) -> Option<Vec<Step>> {
+    let items = reader.list(field)?;
+    Some(items.iter().filter_map(|item| step(reader, item, lies)).collect())
+}
+
+fn step(reader: &mut Reader, field: &Field, lies: &Lies<'_>) -> Option<Step> {
+    let dir = lies.dir;
     let step = reader.fields(field, keys::STEP)?;
     let actions: Vec<&str> = step.all().map(|(key, _)| key).filter(|key| keys::ACTIONS.contains(key)).collect();
     if actions.is_empty() {
@@ -32,8 +52,10 @@ fn step(reader: &mut Reader, field: &Field, dir: &Path, shown: &Path) -> Option<
     }
     let extra_vars = step.read("extra_vars", |f| variables(reader, f)).unwrap_or_default();
     let tags = step.read("tags", |f| reader.word_or_words(f)).unwrap_or_default();
+    let env = step.read("env", |f| environment(reader, f, actions.contains(&"ansible"))).unwrap_or_default();
+    let gives = Gives { local: false, env: Some(&env), extra_vars: Some(&extra_vars) };
     // Every action is read, for its findings; with more than one the bundle is refused anyway.
-    let ansible = step.read("ansible", |f| playbook(reader, f, dir, shown));
+    let ansible = step.read("ansible", |f| playbook(reader, f, lies, gives));
     let shell = step.read("shell", |f| shell(reader, f));
     let script = step.read("script", |f| path(reader, f, dir, files::script));
     let upload = step.read("upload", |f| upload(reader, f, dir));
@@ -41,7 +63,6 @@ fn step(reader: &mut Reader, field: &Field, dir: &Path, shown: &Path) -> Option<
     let name = step.read("name", |f| reader.word(f));
     let timeout = step.read("timeout", |f| reader.duration(f));
     let retries = step.read("retries", |f| reader.whole(f, 0)).unwrap_or(0);
-    let env = step.read("env", |f| environment(reader, f, actions.contains(&"ansible"))).unwrap_or_default();
     let sudo = step.read("sudo", |f| reader.truth(f)).unwrap_or(false);
     let action = ansible
         .map(|(playbook, local)| Action::Ansible { playbook, extra_vars, tags, local })
@@ -69,10 +90,10 @@ pub(super) fn path(
 }
 
 /// `ansible: path`, or `ansible: {playbook: path, local: true}`.
-fn playbook(reader: &mut Reader, field: &Field, dir: &Path, shown: &Path) -> Option<(PathBuf, bool)> {
+fn playbook(reader: &mut Reader, field: &Field, lies: &Lies<'_>, gives: Gives<'_>) -> Option<(PathBuf, bool)> {
     if !matches!(field.node.value, Value::Map(_)) {
-        let path = path(reader, field, dir, files::file)?;
-        check_playbook(reader, dir, &path, shown);
+        let path = path(reader, field, lies.dir, files::file)?;
+        check_playbook(reader, lies, &path, &gives);
         return Some((path, false));
     }
     let fields = reader.fields(field, keys::ANSIBLE)?;
@@ -80,24 +101,23 @@ fn playbook(reader: &mut Reader, field: &Field, dir: &Path, shown: &Path) -> Opt
         required(reader, &fields, "playbook");
     }
     let local = fields.read("local", |f| reader.truth(f)).unwrap_or(false);
-    let path = fields.read("playbook", |f| path(reader, f, dir, files::file))?;
-    match local {
-        true => read_playbook(reader, dir, &path, shown),
-        false => check_playbook(reader, dir, &path, shown),
-    }
+    let path = fields.read("playbook", |f| path(reader, f, lies.dir, files::file))?;
+    check_playbook(reader, lies, &path, &Gives { local, ..gives });
     Some((path, local))
 }
 
 /// Findings stand in the playbook itself, and in what it brings along.
-pub(super) fn check_playbook(reader: &mut Reader, dir: &Path, path: &Path, shown: &Path) {
-    read_playbook(reader, dir, path, shown);
-    reader.findings.extend(lint::playbook(dir, path, shown));
-}
-
-fn read_playbook(reader: &mut Reader, dir: &Path, path: &Path, shown: &Path) {
+pub(super) fn check_playbook(reader: &mut Reader, lies: &Lies<'_>, path: &Path, gives: &Gives<'_>) {
+    let Lies { dir, shown, .. } = *lies;
     if let Err((trouble, line, column)) = files::playbook(&dir.join(path)) {
         reader.file_error(shown.join(path), (line, column), trouble);
     }
+    let mut variables = lies.vars.clone();
+    variables.extend(gives.extra_vars.into_iter().flatten().map(|(name, value)| (name.clone(), value.clone())));
+    let env = gives.env.into_iter().flat_map(BTreeMap::keys).chain(lies.pass_env).cloned().collect();
+    let given = lint::Given { variables, env };
+    let found = lint::playbook(&mut reader.lint, &lint::Playbook { dir, shown, path, given, local: gives.local });
+    reader.findings.extend(found);
 }
 
 fn shell(reader: &mut Reader, field: &Field) -> Option<Action> {

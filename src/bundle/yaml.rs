@@ -21,19 +21,19 @@ const MOST_SUSPECTS: usize = 100;
 const MAX_ANCHORED: usize = 200_000;
 
 /// Line and column, both from 1, columns in characters.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
 pub(crate) struct Spot {
     pub line: usize,
     pub column: usize,
 }
 
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, serde::Serialize, serde::Deserialize)]
 pub(crate) struct Node {
     pub spot: Spot,
     pub value: Value,
 }
 
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, serde::Serialize, serde::Deserialize)]
 pub(crate) enum Value {
     /// Nothing at all, `~` or `null`.
     Null,
@@ -46,7 +46,7 @@ pub(crate) enum Value {
     Map(Vec<Entry>),
 }
 
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, serde::Serialize, serde::Deserialize)]
 pub(crate) struct Entry {
     pub key: String,
     pub spot: Spot,
@@ -66,6 +66,8 @@ pub(super) struct Bad {
     pub spot: Spot,
     pub message: String,
     pub hint: Option<&'static str>,
+    /// It may be YAML, and is more than is read here.
+    pub limit: bool,
 }
 
 impl Spot {
@@ -153,7 +155,7 @@ impl<'s> Builder<'s> {
     fn next(&mut self) -> Result<(Event<'s>, Span), Bad> {
         match self.parser.next_event() {
             Some(Ok(event)) => Ok(event),
-            Some(Err(error)) => Err(Bad { spot: (*error.marker()).into(), message: error.info().to_owned(), hint: None }),
+            Some(Err(error)) => Err(Bad { spot: (*error.marker()).into(), message: error.info().to_owned(), hint: None, limit: false }),
             None => Ok((Event::StreamEnd, Span::default())),
         }
     }
@@ -171,6 +173,7 @@ impl<'s> Builder<'s> {
                         spot: span.start.into(),
                         message,
                         hint: Some("one file describes one bundle: drop the `---` between"),
+                        limit: false,
                     });
                 }
                 event => root = Some(self.node(event, span, 0)?),
@@ -182,7 +185,14 @@ impl<'s> Builder<'s> {
     fn node(&mut self, event: Event<'s>, span: Span, depth: usize) -> Result<Node, Bad> {
         let spot: Spot = span.start.into();
         if depth > MAX_DEPTH {
-            return Err(Bad { spot, message: format!("nested deeper than {MAX_DEPTH} levels"), hint: Some("no bundle needs that") });
+            let message = format!("nested deeper than {MAX_DEPTH} levels");
+            return Err(Bad { spot, message, hint: Some("no bundle needs that"), limit: true });
+        }
+        if let (true, Event::Scalar(_, _, _, Some(tag))) = (self.lenient, &event)
+            && tag.is_yaml_core_schema()
+            && tag.suffix == "binary"
+        {
+            return Err(Bad { spot, message: "`!!binary` hides what it says".into(), hint: Some("write it out"), limit: true });
         }
         let (anchor, value) = match event {
             Event::Alias(id) => return self.alias(id, spot),
@@ -203,7 +213,7 @@ impl<'s> Builder<'s> {
                 self.refuse_tag(tag.as_deref(), spot);
                 (anchor, self.map(depth)?)
             }
-            _ => return Err(Bad { spot, message: "unexpected end of the document".into(), hint: None }),
+            _ => return Err(Bad { spot, message: "unexpected end of the document".into(), hint: None, limit: false }),
         };
         let node = Node { spot, value };
         if anchor > 0 {
@@ -213,6 +223,7 @@ impl<'s> Builder<'s> {
                     spot,
                     message: format!("anchors, one inside the other, hold more than {MAX_ANCHORED} values"),
                     hint: Some("an anchor stands at what is repeated"),
+                    limit: true,
                 });
             }
             self.anchors.insert(anchor, node.clone());
@@ -301,6 +312,7 @@ impl<'s> Builder<'s> {
                 spot,
                 message: "this alias stands inside the thing it names".into(),
                 hint: Some("an alias repeats something that ends before it"),
+                limit: true,
             });
         };
         self.aliased += node.weight();
@@ -309,6 +321,7 @@ impl<'s> Builder<'s> {
                 spot,
                 message: format!("aliases blow the file up to more than {MAX_ALIASED} values"),
                 hint: Some("write the values out"),
+                limit: true,
             });
         }
         Ok(node.clone())

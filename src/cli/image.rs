@@ -2,7 +2,7 @@
 use std::process::ExitCode;
 
 use super::{Context, Failure, out};
-use crate::bundle::{self, Bundle};
+use crate::bundle::Bundle;
 use crate::family;
 use crate::image::{Image, Provenance, State};
 use crate::lineage;
@@ -71,7 +71,7 @@ pub async fn run(context: &Context, command: &Command) -> Result<ExitCode, Failu
             if context.common.json {
                 out(&json(&listed.iter().map(|image| value(image)).collect::<Vec<_>>()));
             } else {
-                out(&table(&images, &listed, &definitions(context)));
+                out(&table(&images, &listed, &context.sound().await?));
             }
         }
         Command::Show { image } => show::run(context, &*cloud, image).await?,
@@ -117,12 +117,6 @@ pub fn find<'a>(images: &'a [Image], wanted: &str) -> Result<Option<&'a Image>, 
             Err(Failure::cloud(format!("{} images are called `{wanted}`", several.len())).hint(format!("name one by its ID: {ids}")))
         }
     }
-}
-
-/// The definitions of the tree we are in, as far as they are sound; none outside of one.
-fn definitions(context: &Context) -> Vec<Bundle> {
-    let Ok(tree) = context.tree() else { return Vec::new() };
-    bundle::all(&tree).iter().filter_map(|dir| bundle::load(&tree, dir).ok()).map(|l| l.bundle).collect()
 }
 
 fn json(value: &impl serde::Serialize) -> String {

@@ -1,12 +1,12 @@
 //! The command line: the only part that reads the environment, listens to signals and prints.
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::{Arc, Mutex, OnceLock};
 use std::time::{Duration, Instant};
 
 use clap::{Parser, Subcommand};
 
-use crate::bundle::{self, Bundle};
+use crate::bundle::{self, Bundle, Loaded, Wanted};
 use crate::cancel::Cancel;
 use crate::cloud::Cloud;
 use crate::cloud::local::{Accel, Local, LocalConfig};
@@ -136,10 +136,16 @@ pub enum Command {
     /// Render templates for the process that started this one, within the bounds of this one
     #[command(hide = true)]
     RenderTemplates { file: i32 },
+    /// Load definitions for the process that started this one, within the bounds of this one
+    #[command(hide = true)]
+    LoadDefinitions { file: i32 },
     /// Carry the frames of a machine of the local cloud
     #[command(hide = true)]
     GuestWire(guest_wire::Args),
 }
+
+/// A definition, or what is wrong with it.
+type Definition = Result<Loaded, Vec<Diagnostic>>;
 
 /// What a command works with: options, environment and a way to be stopped.
 pub struct Context {
@@ -149,6 +155,8 @@ pub struct Context {
     pub terminal: show::Terminal,
     /// Renders templates: this program again, with `render-templates`.
     pub templates: output::Renderer,
+    /// Loads definitions: this program again, with `load-definitions`.
+    definitions: bundle::Loader,
     wall: OnceLock<Wall>,
 }
 
@@ -173,12 +181,14 @@ pub fn main() -> ExitCode {
         return guest_wire::run(args).unwrap_or_else(|failure| failure.report());
     }
     keep_memory_private();
-    if let Command::RenderTemplates { file } = cli.command {
-        // Before anything else is set up: signals end it, and it needs neither a home nor a runtime.
-        return match output::serve(file) {
-            Ok(()) => ExitCode::SUCCESS,
-            Err(why) => Failure::host(why).report(),
-        };
+    // Before anything else is set up: signals end them, and they need neither a home nor a runtime.
+    let served = match cli.command {
+        Command::RenderTemplates { file } => Some(output::serve(file)),
+        Command::LoadDefinitions { file } => Some(bundle::serve(file)),
+        _ => None,
+    };
+    if let Some(served) = served {
+        return served.map_or_else(|why| Failure::host(why).report(), |()| ExitCode::SUCCESS);
     }
     let context = match Context::new(cli.common) {
         Ok(context) => context,
@@ -223,7 +233,7 @@ async fn dispatch(context: &Context, command: Command) -> Result<ExitCode, Failu
             out(&reference::text());
             Ok(ExitCode::SUCCESS)
         }
-        Command::RenderTemplates { .. } => unreachable!("it was done before"),
+        Command::RenderTemplates { .. } | Command::LoadDefinitions { .. } => unreachable!("it was done before"),
     }
 }
 
@@ -232,7 +242,8 @@ impl Context {
         let home = places::home(!common.quiet)?;
         let terminal = show::Terminal::of_stderr(|name| std::env::var(name).ok());
         let templates = output::Renderer::new("/proc/self/exe", "render-templates");
-        Ok(Self { common, home, cancel: Cancel::default(), terminal, templates, wall: OnceLock::new() })
+        let definitions = bundle::Loader::new("/proc/self/exe", "load-definitions");
+        Ok(Self { common, home, cancel: Cancel::default(), terminal, templates, definitions, wall: OnceLock::new() })
     }
 
     /// INT, TERM and HUP ask for an orderly end; a second one for a fast one. Jenkins and terminals that are closed send
@@ -374,21 +385,38 @@ impl Context {
         Ok(self.wall()?.settings().allows_local(&bundle.label, &bundle.asks))
     }
 
+    /// Definitions of `tree`: those that are meant get what `--set` says, the others are as written.
+    pub async fn definitions(&self, tree: &Path, meant: &[PathBuf], others: &[PathBuf]) -> Result<Vec<Definition>, Failure> {
+        let wanted = |dirs: &[PathBuf], overridden| dirs.iter().map(|dir| Wanted { dir: dir.clone(), overridden }).collect::<Vec<_>>();
+        let all = [wanted(meant, true), wanted(others, false)].concat();
+        Ok(self.definitions.load(tree, &all, &self.overrides()?, &self.cancel).await?)
+    }
+
+    /// All of the tree that are sound, as written; none outside of a tree.
+    pub async fn sound(&self) -> Result<Vec<Bundle>, Failure> {
+        let Ok(tree) = self.tree() else { return Ok(Vec::new()) };
+        let found = self.definitions(&tree, &[], &bundle::all(&tree)).await?;
+        Ok(found.into_iter().flatten().map(|loaded| loaded.bundle).collect())
+    }
+
     /// Finds and loads bundles; what is wrong with any of them is said together.
     pub async fn load(&self, names: &[String]) -> Result<Vec<Bundle>, Failure> {
-        let (tree, sets, names) = (self.tree()?, self.overrides()?, names.to_vec());
-        let (loaded, mut wrong, all) = self
-            .reading(move || {
-                let found = names.iter().map(|name| bundle::find(&tree, name).map_err(|d| vec![d]));
-                let loaded = found.map(|dir| dir.and_then(|dir| bundle::load_with(&tree, &dir, &sets)));
-                let (loaded, wrong): (Vec<_>, Vec<_>) = loaded.partition(Result::is_ok);
-                let all = bundle::all(&tree).iter().filter_map(|dir| bundle::load(&tree, dir).ok()).map(|l| l.bundle).collect::<Vec<_>>();
-                let loaded: Vec<_> = loaded.into_iter().flatten().collect();
-                (loaded, wrong.into_iter().filter_map(Result::err).flatten().collect::<Vec<_>>(), all)
-            })
-            .await?;
+        let (tree, names) = (self.tree()?, names.to_vec());
+        let look = tree.clone();
+        let (found, all) =
+            self.reading(move || (names.iter().map(|name| bundle::find(&look, name)).collect::<Vec<_>>(), bundle::all(&look))).await?;
+        let (dirs, unknown): (Vec<_>, Vec<_>) = found.into_iter().partition(Result::is_ok);
+        let dirs: Vec<PathBuf> = dirs.into_iter().flatten().collect();
+        let mut wrong: Vec<Diagnostic> = unknown.into_iter().filter_map(Result::err).collect();
+        let mut loaded = self.definitions(&tree, &dirs, &all).await?;
+        let others = loaded.split_off(dirs.len());
+        let (loaded, unsound): (Vec<_>, Vec<_>) = loaded.into_iter().partition(Result::is_ok);
+        wrong.extend(unsound.into_iter().filter_map(Result::err).flatten());
+        let loaded: Vec<_> = loaded.into_iter().flatten().collect();
         loaded.iter().for_each(|one| self.show_diagnostics(&one.warnings));
         let bundles: Vec<Bundle> = loaded.into_iter().map(|one| one.bundle).collect();
+        wrong.extend(unsound_bases(&tree, &bundles, &all, &others));
+        let all: Vec<Bundle> = others.into_iter().flatten().map(|one| one.bundle).collect();
         wrong.extend(self.templates.check(&bundles.iter().collect::<Vec<_>>(), &self.cancel).await?.into_iter().flatten());
         for bundle in &bundles {
             wrong.extend(bundle::on_factory(bundle, self.allows_local(bundle)?));
@@ -413,6 +441,22 @@ impl Context {
             err(&diagnostic.to_string());
         }
     }
+}
+
+/// What is wrong with the bases of the tree that a run of `bundles` would load, and build if they are missing. `all` are the
+/// directories of the tree's definitions, `loaded` what came of them.
+fn unsound_bases(tree: &Path, bundles: &[Bundle], all: &[PathBuf], loaded: &[Definition]) -> Vec<Diagnostic> {
+    let (mut found, mut seen) = (Vec::new(), Vec::new());
+    let mut left: Vec<PathBuf> = bundles.iter().filter_map(|bundle| bundle::base_of(tree, bundle)).collect();
+    while let Some(dir) = left.pop() {
+        let Some(at) = all.iter().position(|one| *one == dir).filter(|at| !seen.contains(at)) else { continue };
+        seen.push(at);
+        match &loaded[at] {
+            Ok(base) => left.extend(bundle::base_of(tree, &base.bundle)),
+            Err(wrong) => found.extend(wrong.iter().cloned()),
+        }
+    }
+    found
 }
 
 /// A line on standard output, safe for a terminal. A reader that went away (`| head`) is not an

@@ -55,10 +55,12 @@ async fn definition(context: &Context, args: &Args, image: Option<&Image>) -> Re
     }
     let family = image.map(|i| i.family.as_str()).filter(|f| !f.is_empty());
     if let (Some(family), Ok(tree)) = (family, context.tree()) {
-        let sets = context.overrides()?;
-        let mut makers = bundle::all(&tree).into_iter().filter(|dir| bundle::load(&tree, dir).is_ok_and(|l| l.bundle.name == family));
-        if let Some(dir) = makers.next() {
-            return bundle::load_with(&tree, &dir, &sets).map(|l| Some(l.bundle)).map_err(Failure::bundle);
+        let dirs = bundle::all(&tree);
+        let found = context.definitions(&tree, &[], &dirs).await?;
+        let maker = found.iter().position(|one| one.as_ref().is_ok_and(|loaded| loaded.bundle.name == family));
+        if let Some(dir) = maker.map(|at| dirs[at].clone()) {
+            let meant = context.definitions(&tree, &[dir], &[]).await?.into_iter().next();
+            return meant.transpose().map(|one| one.map(|loaded| loaded.bundle)).map_err(Failure::bundle);
         }
     }
     Ok(None)

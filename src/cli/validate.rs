@@ -3,7 +3,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use super::{Context, Failure, err, out};
-use crate::bundle::{self, Bundle, Override};
+use crate::bundle::{self, Bundle};
 use crate::diagnostic::Diagnostic;
 
 #[derive(clap::Args)]
@@ -26,8 +26,10 @@ struct Read {
 }
 
 pub async fn run(context: &Context, args: &Args) -> Result<ExitCode, Failure> {
-    let (tree, sets, names) = (context.tree()?, context.overrides()?, args.bundles.clone());
-    let read = context.reading(move || read(&tree, &names, &sets)).await?;
+    let (tree, names) = (context.tree()?, args.bundles.clone());
+    let look = tree.clone();
+    let found = context.reading(move || find(&look, &names)).await?;
+    let read = read(context, &tree, found).await?;
     let templates = context.templates.check(&read.bundles.iter().collect::<Vec<_>>(), &context.cancel).await?;
     let mut found = read.unsound;
     for ((bundle, own), wrong) in read.bundles.iter().zip(read.found).zip(templates) {
@@ -54,19 +56,35 @@ pub async fn run(context: &Context, args: &Args) -> Result<ExitCode, Failure> {
     Ok(ExitCode::from(if errors == 0 { 0 } else { 10 }))
 }
 
-fn read(tree: &Path, names: &[String], sets: &[Override]) -> Read {
-    let mut read = Read { dirs: Vec::new(), bundles: Vec::new(), found: Vec::new(), unsound: Vec::new(), bases: Vec::new() };
+/// Where definitions lie: those that are meant, the tree's others, and findings on names that mean none.
+struct Found {
+    meant: Vec<PathBuf>,
+    others: Vec<PathBuf>,
+    unknown: Vec<Diagnostic>,
+}
+
+fn find(tree: &Path, names: &[String]) -> Found {
+    let all = bundle::all(tree);
     if names.is_empty() {
-        read.dirs = bundle::all(tree);
+        return Found { meant: all, others: Vec::new(), unknown: Vec::new() };
     }
+    let (mut meant, mut unknown) = (Vec::new(), Vec::new());
     for name in names {
         match bundle::find(tree, name) {
-            Ok(dir) => read.dirs.push(dir),
-            Err(diagnostic) => read.unsound.push(diagnostic),
+            Ok(dir) => meant.push(dir),
+            Err(diagnostic) => unknown.push(diagnostic),
         }
     }
-    for dir in &read.dirs {
-        match bundle::load_with(tree, dir, sets) {
+    let others = all.into_iter().filter(|dir| !meant.contains(dir)).collect();
+    Found { meant, others, unknown }
+}
+
+async fn read(context: &Context, tree: &Path, found: Found) -> Result<Read, Failure> {
+    let mut loaded = context.definitions(tree, &found.meant, &found.others).await?;
+    let others = loaded.split_off(found.meant.len());
+    let mut read = Read { dirs: found.meant, bundles: Vec::new(), found: Vec::new(), unsound: found.unknown, bases: Vec::new() };
+    for one in loaded {
+        match one {
             Ok(loaded) => {
                 read.found.push(loaded.warnings);
                 read.bundles.push(loaded.bundle);
@@ -75,14 +93,11 @@ fn read(tree: &Path, names: &[String], sets: &[Override]) -> Read {
         }
     }
     // A base or a circle may lie in a definition that was not named.
-    let mut all = read.bundles.clone();
-    if !names.is_empty() {
-        let others = bundle::all(tree).into_iter().filter(|d| !read.dirs.contains(d));
-        all.extend(others.filter_map(|dir| bundle::load(tree, &dir).ok()).map(|l| l.bundle));
-    }
+    let others: Vec<Bundle> = others.into_iter().flatten().map(|one| one.bundle).collect();
     let named = |d: &Diagnostic| d.place.as_ref().is_none_or(|p| read.bundles.iter().any(|b| b.places.values().any(|q| q.file == p.file)));
-    read.bases = bundle::check_bases(&all.iter().collect::<Vec<_>>()).into_iter().filter(named).collect();
-    read
+    let all: Vec<&Bundle> = read.bundles.iter().chain(&others).collect();
+    read.bases = bundle::check_bases(&all).into_iter().filter(named).collect();
+    Ok(read)
 }
 
 fn count(n: usize, what: &str) -> String {

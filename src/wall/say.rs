@@ -130,7 +130,22 @@ impl Wall {
         for (name, _) in kept {
             lines.push((true, format!("{name} holds a password and is not passed on; `pass_env: [{name}]` asks for it")));
         }
+        lines.extend(self.dropped(plan).map(|text| (true, text)));
         Ok(lines)
+    }
+
+    /// Settings of Ansible's in the caller's environment, which playbooks do not get.
+    fn dropped(&self, plan: &Plan) -> Option<String> {
+        let plays = |step: &StepPlan| matches!(step.action, ActionPlan::Ansible { .. });
+        let kept = self.config.env.keys().filter(|name| name.starts_with("ANSIBLE_") && !self.grants(plan, name));
+        let names: Vec<&str> = kept.map(String::as_str).collect();
+        if names.is_empty() || !plan.steps.iter().any(plays) {
+            return None;
+        }
+        let names = names.join(", ");
+        Some(format!(
+            "{names} of the environment does not reach playbooks: an ansible.cfg of the bundle, `env` of a step or `pass_env` says the same"
+        ))
     }
 
     /// In one line, for `doctor`: whether all is well, and what there is.

@@ -142,6 +142,23 @@ async fn plays_on_the_factory_are_the_owners_to_allow() {
     assert!(said(&allowed, &plan).await.0.is_empty());
 }
 
+/// `ANSIBLE_FORKS=50 image-factory build` did as if nothing had been said, without a word.
+#[tokio::test]
+async fn settings_of_ansible_that_do_not_arrive_are_told_of() {
+    let dir = tempfile::tempdir().unwrap();
+    let action = ActionPlan::Ansible { playbook: "p.yml".into(), extra_vars: Default::default(), tags: Vec::new(), local: false };
+    let step = StepPlan { name: "s".into(), action, timeout: 5, retries: 0, env: BTreeMap::new(), sudo: false };
+    let env = [("ANSIBLE_FORKS", "50"), ("ANSIBLE_STDOUT_CALLBACK", "yaml"), ("OTHER", "x")];
+    let lines =
+        async |plan: &Plan| wall(Settings { wall: Mode::Off, ..Settings::default() }, &env).lines(plan, &Cancel::default()).await.unwrap();
+    let told = |lines: &[(bool, String)]| {
+        lines.iter().filter(|(warning, text)| *warning && text.starts_with("ANSIBLE_FORKS, ANSIBLE_STDOUT_CALLBACK of")).count()
+    };
+    let without = plan(dir.path());
+    assert_eq!(told(&lines(&without).await), 0, "no playbook, no word");
+    assert_eq!(told(&lines(&Plan { steps: vec![step], ..without }).await), 1);
+}
+
 #[tokio::test]
 async fn a_name_does_not_make_a_definition_the_shipped_one() {
     let dir = tempfile::tempdir().unwrap();

@@ -131,6 +131,47 @@ fn settings_that_are_made_to_cost_do_not() {
     }
 }
 
+/// Playbooks and roles that are made to cost: 50,000 brackets took libyaml twenty seconds. One budget holds for all that a
+/// definition has, whatever it is.
+#[test]
+fn playbooks_that_are_made_to_cost_do_not() {
+    let open = format!("- hosts: all\n  vars: {}", "[".repeat(50_000));
+    let behind_an_error = format!("- hosts: all\n\t- x: ]\n- {}", "[".repeat(1_500_000));
+    let steps: String = (0..10_000).map(|n| format!("- {{ansible: ansible/bootstrap.yml, extra_vars: {{a: {n}}}}}\n")).collect();
+    let steps = format!("{GOOD}steps:\n{steps}");
+    let tasks = format!("- hosts: all\n  tasks:\n{}", "  - {command: id, when: a, with_file: [a, b, c]}\n".repeat(60_000));
+    for (name, vars, playbook) in
+        [("depth", GOOD, &open), ("depth behind an error", GOOD, &behind_an_error), ("as many steps", &steps, &tasks)]
+    {
+        let factory = good().bundle("images/x", vars).file("images/x/ansible/bootstrap.yml", playbook).bundle("images/y", GOOD);
+        let factory = factory.file("images/y/ansible/bootstrap.yml", "- hosts: localhost\n");
+        for args in [&["validate"][..], &["plan", "images/x"]] {
+            let begin = Instant::now();
+            let (said, code, peak) = measured(&factory, args);
+            let took = begin.elapsed();
+            println!("{name}: {took:?}, {} MiB: {said}", peak >> 10);
+            assert_eq!(code, 10, "{name}: {said}");
+            assert_eq!(said.matches("images/x/").count(), 1, "one error with its place: {name}: {said}");
+            assert!(args[0] == "plan" || said.contains("images/y/ansible/bootstrap.yml:1:10: error: "), "the next is checked: {said}");
+            assert!(took < Duration::from_secs(20) && peak < 300 << 10, "{name}: {took:?}, {} MiB", peak >> 10);
+        }
+    }
+}
+
+/// Some hundred files that name each other are no attack.
+#[test]
+fn a_large_definition_is_sound() {
+    let names: String = (0..200).map(|n| format!("- include_tasks: t{n}.yml\n")).collect();
+    let task = "- name: install\n  apt: {name: [a, b], state: present}\n  register: done\n  until: done is success\n".repeat(20);
+    let roles: String = (0..200).map(|n| format!("  - r{n}\n")).collect();
+    let mut factory = good().file("images/x/ansible/bootstrap.yml", &format!("- hosts: all\n  roles:\n{roles}"));
+    for n in 0..200 {
+        factory = factory.file(&format!("images/x/roles/r{n}/tasks/main.yml"), &task);
+        factory = factory.file(&format!("images/x/roles/r0/tasks/t{n}.yml"), &names);
+    }
+    factory.run(&["validate"]).exits(0);
+}
+
 fn fifo(path: &Path) {
     let name = std::ffi::CString::new(path.to_str().unwrap()).unwrap();
     // SAFETY: plain system call with a string that lives until it returns.

@@ -1,10 +1,10 @@
 //! What in Ansible's words means the factory itself.
 use std::path::{Component, Path};
+use std::sync::LazyLock;
+
+use regex::Regex;
 
 use crate::exec::env;
-
-/// Hosts that Ansible makes up where no inventory names them, with a local connection. Source: ansible-core, `C.LOCALHOST`.
-const FACTORY: [&str; 3] = ["localhost", "127.0.0.1", "::1"];
 
 /// How what is written is to be taken.
 #[derive(Debug, PartialEq, Eq)]
@@ -15,32 +15,23 @@ pub enum Meaning {
     Unknown,
 }
 
-fn is_template(text: &str) -> bool {
+pub fn is_template(text: &str) -> bool {
     text.contains("{{") || text.contains("{%")
 }
 
-/// Of a pattern of hosts: parts that leave hosts out count for nothing.
-pub fn pattern(text: &str) -> Meaning {
-    if is_template(text) {
-        let named = FACTORY.iter().any(|name| text.contains(name));
-        return if named { Meaning::Factory } else { Meaning::Unknown };
-    }
-    // `::1` has the separator in it.
-    let text = text.replace("::1", "localhost");
-    let local = |part: &str| {
-        let part = part.trim();
-        let name = part.strip_prefix('&').unwrap_or(part).split('[').next().unwrap_or_default().trim();
-        FACTORY.contains(&name)
-    };
-    if text.split([',', ':', ';']).any(local) { Meaning::Factory } else { Meaning::Builder }
-}
+/// `{{ groups['all'][0] }}`, `{{ ansible_play_hosts | first }}`: machines of the inventory, in which there is the builder alone.
+static INVENTORY: LazyLock<Regex> = LazyLock::new(|| {
+    let all = r#"groups(?:\.all|\.ungrouped|\[['"](?:all|ungrouped)['"]\])|play_hosts|ansible_play_(?:hosts|batch|hosts_all)"#;
+    Regex::new(&format!(r"^\{{\{{(?:inventory_hostname|(?:{all})(?:\[-?[0-9]+\]|\|first|\|last))\}}\}}$")).expect("the pattern is fixed")
+});
 
 /// Of `delegate_to`: anything but the builder is made up, and reached from the factory with what its user may.
 pub fn delegate(text: &str) -> Meaning {
-    let bare: String = text.chars().filter(|c| !c.is_whitespace() && *c != '"' && *c != '\'').collect();
-    match bare.as_str() {
-        "local" | "{{inventory_hostname}}" => Meaning::Builder,
-        _ if is_template(text) && !FACTORY.iter().any(|name| text.contains(name)) => Meaning::Unknown,
+    let bare: String = text.chars().filter(|c| !c.is_whitespace()).collect();
+    match bare.trim_matches(['"', '\'']) {
+        "local" => Meaning::Builder,
+        bare if INVENTORY.is_match(bare) => Meaning::Builder,
+        _ if is_template(text) && !text.contains("localhost") && !text.contains("127.") && !text.contains("::1") => Meaning::Unknown,
         _ => Meaning::Factory,
     }
 }

@@ -1,10 +1,14 @@
 //! `ansible.cfg` and inventories, which are lines of `key = value`.
 use super::super::yaml::Spot;
+use super::hosts;
 use super::names::{self, Meaning};
 
 /// Settings of ansible.cfg that run programs on the factory. Source: ansible-core, `base.yml` and the options of ssh.
 const PROGRAMS: &[&str] =
     &["ssh_executable", "scp_executable", "sftp_executable", "ssh_common_args", "ssh_extra_args", "sftp_extra_args", "scp_extra_args"];
+
+/// Where Ansible's `ssh` goes, whatever the machine is called.
+pub const ADDRESSES: [&str; 2] = ["ansible_host", "ansible_ssh_host"];
 
 /// Places and messages.
 pub fn findings(text: &str) -> Vec<(Spot, String)> {
@@ -44,6 +48,8 @@ pub fn assigned(text: &str) -> Vec<(usize, String)> {
         let name = &text[at..end];
         if name == "ansible_connection" && names::connection(value) == Meaning::Factory {
             found.push((at, format!("what follows runs on the factory: `{name}={value}`")));
+        } else if ADDRESSES.contains(&name) && hosts::means_factory(value) {
+            found.push((at, format!("this leads to the factory: `{name}={value}`")));
         } else if let Some(why) = names::variable(name) {
             found.push((at, format!("`{name}` cannot be set: {why}")));
         }

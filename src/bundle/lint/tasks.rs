@@ -7,7 +7,9 @@ use regex::Regex;
 use super::super::yaml::{Entry, Node, Spot, Value};
 use super::ASK;
 use super::names::{self, Meaning};
-use super::settings::assigned;
+use super::settings::{ADDRESSES, assigned};
+use super::worked::Open;
+use super::{environment, hosts};
 use crate::diagnostic::Diagnostic;
 
 const TASK_LISTS: [&str; 8] = ["tasks", "pre_tasks", "post_tasks", "handlers", "block", "rescue", "always", "dependencies"];
@@ -37,6 +39,9 @@ static LOOKUP: LazyLock<Regex> = LazyLock::new(|| {
 });
 /// `src=/etc/passwd` of a module's one-line form.
 static SRC: LazyLock<Regex> = LazyLock::new(|| Regex::new(r#"(?:^|\s)(src|dest|file|dir)=['"]?([^\s'"]+)"#).expect("the pattern is fixed"));
+/// `name=localhost` of `add_host` in its one-line form.
+static HOST: LazyLock<Regex> =
+    LazyLock::new(|| Regex::new(r#"(?:^|\s)(?:name|hostname|host)=['"]?([^\s'"]+)"#).expect("the pattern is fixed"));
 
 /// Reads one file.
 pub struct Reader<'a> {
@@ -48,6 +53,10 @@ pub struct Reader<'a> {
     pub named: Vec<PathBuf>,
     /// It names such a file in words that are worked out at the run.
     pub worked_out: bool,
+    /// What is worked out at the run.
+    pub open: Vec<Open>,
+    /// Variables of the factory's environment that it looks up.
+    pub looked_up: Vec<(Spot, String)>,
 }
 
 fn scalar(node: &Node) -> Option<&str> {
@@ -78,7 +87,7 @@ fn short(key: &str) -> &str {
 
 impl<'a> Reader<'a> {
     pub fn new(file: &'a Path, beside: &'a Path) -> Self {
-        Self { file, beside, found: Vec::new(), named: Vec::new(), worked_out: false }
+        Self { file, beside, found: Vec::new(), named: Vec::new(), worked_out: false, open: Vec::new(), looked_up: Vec::new() }
     }
 
     pub fn document(&mut self, root: &Node) {
@@ -94,14 +103,12 @@ impl<'a> Reader<'a> {
         self.found.push(Diagnostic::error(spot.place(self.file), message).hint(ASK));
     }
 
-    fn judge(&mut self, meaning: &Meaning, spot: Spot, written: &str) {
-        match meaning {
+    fn judge(&mut self, judge: fn(&str) -> Meaning, (text, spot): (&str, Spot), word: &str) {
+        let written = format!("{word}: {text}");
+        match judge(text) {
             Meaning::Builder => {}
             Meaning::Factory => self.error(spot, format!("this runs on the factory: `{written}`")),
-            Meaning::Unknown => {
-                let message = format!("where this runs is known at the run only: `{written}`");
-                self.found.push(Diagnostic::warning(spot.place(self.file), message).hint("on the factory it would fail"));
-            }
+            Meaning::Unknown => self.open.push(Open { spot, written, text: text.to_owned(), judge }),
         }
     }
 
@@ -119,6 +126,8 @@ impl<'a> Reader<'a> {
                 for (_, message) in assigned(text) {
                     self.error(node.spot, message);
                 }
+                let names = environment::looked_up(text).into_iter().map(|(_, name)| (node.spot, name.to_owned()));
+                self.looked_up.extend(names);
                 let paths: Vec<String> = LOOKUP.captures_iter(text).map(|c| c[1].to_owned()).collect();
                 for path in paths.iter().filter(|path| names::leaves(self.beside, path)) {
                     self.error(node.spot, format!("a file of the factory is read: `{path}`"));
@@ -133,7 +142,11 @@ impl<'a> Reader<'a> {
             let finding = Diagnostic::error(entry.spot.place(self.file), format!("`{}` cannot be set: {why}", entry.key));
             self.found.push(finding.hint("leave it out"));
         } else if let ("ansible_connection", Some(text)) = (entry.key.as_str(), scalar(&entry.value)) {
-            self.judge(&names::connection(text), entry.spot, &format!("ansible_connection: {text}"));
+            self.judge(names::connection, (text, entry.spot), "ansible_connection");
+        } else if let (true, Some(text)) = (ADDRESSES.contains(&entry.key.as_str()), scalar(&entry.value))
+            && hosts::means_factory(text)
+        {
+            self.error(entry.spot, format!("this leads to the factory: `{}: {text}`", entry.key));
         }
     }
 
@@ -159,19 +172,21 @@ impl<'a> Reader<'a> {
         match key {
             "hosts" => {
                 for (text, _) in words(value) {
-                    self.judge(&names::pattern(text), value.spot, &format!("hosts: {text}"));
+                    self.judge(hosts::pattern, (text, value.spot), "hosts");
                 }
             }
             "delegate_to" => {
                 let text = scalar(value).unwrap_or_default();
-                self.judge(&names::delegate(text), entry.spot, &format!("delegate_to: {text}"));
+                self.judge(names::delegate, (text, entry.spot), "delegate_to");
             }
             "local_action" => self.error(entry.spot, "this runs on the factory: `local_action`".into()),
             "connection" => {
                 let text = scalar(value).unwrap_or_default();
-                self.judge(&names::connection(text), entry.spot, &format!("connection: {text}"));
+                self.judge(names::connection, (text, entry.spot), "connection");
             }
             "action" => self.action(value),
+            "add_host" => self.added(value),
+            "with_env" => self.looked_up.extend(words(value).into_iter().map(|(name, spot)| (spot, name.to_owned()))),
             _ if LOOPS.contains(&key) => self.files(value),
             _ if FILES.contains(&key) => {
                 self.files(value);
@@ -216,7 +231,25 @@ impl<'a> Reader<'a> {
         }
     }
 
+    /// Hosts that a play adds are reached from the factory, by SSH as the builder is.
+    fn added(&mut self, value: &Node) {
+        let names: Vec<(&str, Spot)> = match &value.value {
+            Value::Scalar { text, .. } => HOST.captures_iter(text).filter_map(|c| Some((c.get(1)?.as_str(), value.spot))).collect(),
+            Value::Map(entries) => {
+                let named = entries.iter().filter(|e| ["name", "hostname", "host"].contains(&e.key.as_str()));
+                named.flat_map(|e| words(&e.value)).collect()
+            }
+            _ => Vec::new(),
+        };
+        for (name, spot) in names.into_iter().filter(|(name, _)| hosts::means_factory(name)) {
+            self.error(spot, format!("this adds the factory to the hosts: `{name}`"));
+        }
+    }
+
     fn module(&mut self, module: &str, value: &Node) {
+        if module == "add_host" {
+            return self.added(value);
+        }
         let reads = READERS.contains(&module);
         if !reads && module != "fetch" {
             return;

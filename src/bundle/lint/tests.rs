@@ -11,7 +11,9 @@ fn with(playbook: &str, files: &[(&str, &str)]) -> Vec<String> {
         std::fs::create_dir_all(path.parent().unwrap()).unwrap();
         std::fs::write(path, text).unwrap();
     }
-    let found = super::playbook(dir.path(), Path::new("ansible/site.yml"), Path::new("images/x"));
+    let given = Given { variables: serde_json::from_str(r#"{"given": "all", "far": "localhost"}"#).unwrap(), env: vec!["MIRROR".into()] };
+    let (path, shown) = (Path::new("ansible/site.yml"), Path::new("images/x"));
+    let found = super::playbook(&mut Cache::default(), &Playbook { dir: dir.path(), shown, path, given, local: false });
     found.iter().map(|d| Diagnostic { hint: None, ..d.clone() }.to_string().replace("images/x/", "")).collect()
 }
 
@@ -94,12 +96,122 @@ fn what_runs_on_the_factory_is_found() {
     }
 }
 
+/// A name that is worked out is sound where all that the bundle gives it is; else it was a warning that nobody reads.
 #[test]
-fn what_is_known_at_the_run_only_is_a_warning() {
+fn what_is_known_at_the_run_only_is_an_error() {
     assert_eq!(
         said("- hosts: \"{{ where }}\"\n  tasks: [{ping: , delegate_to: '{{ where }}'}]\n"),
-        "ansible/site.yml:1:10: warning: where this runs is known at the run only: `hosts: {{ where }}`\n\
-         ansible/site.yml:2:20: warning: where this runs is known at the run only: `delegate_to: {{ where }}`"
+        "ansible/site.yml:1:10: error: where this runs is known at the run only: `hosts: {{ where }}`\n\
+         ansible/site.yml:2:20: error: where this runs is known at the run only: `delegate_to: {{ where }}`"
+    );
+    let hosts = |template: &str, more: &str| format!("- hosts: \"{template}\"\n{more}");
+    let sound = [
+        hosts("{{ target | default('all') }}", ""),
+        hosts("{{ given }}", ""),
+        hosts("{{ t | d('all', true) }}", "  vars: {t: local}\n"),
+        hosts("all", "  tasks:\n  - {ping: , delegate_to: \"{{ groups['all'][0] }}\"}\n"),
+        hosts("all", "  tasks:\n  - {ping: , delegate_to: '{{ to | default(inventory_hostname) }}'}\n"),
+    ];
+    for playbook in sound {
+        assert_eq!(said(&playbook), "", "{playbook}");
+    }
+    let wrong = [
+        hosts("{{ far }}", ""),
+        hosts("{{ t | default('all') }}", "  vars: {t: localhost}\n"),
+        hosts("{{ t | default('all') }}", "  vars: {t: \"{{ 'local' ~ 'host' }}\"}\n"),
+        hosts("{{ t | default('all') }}", "  tasks: [{set_fact: t=localhost}]\n"),
+        hosts("{{ t | default('all') }}", "  vars_prompt: [{name: t, default: x}]\n"),
+        hosts("{{ 'local' ~ 'host' }}", ""),
+        hosts("{% if true %}all{% endif %}", ""),
+        hosts("all", "  connection: '{{ c }}'\n"),
+    ];
+    for playbook in wrong {
+        assert!(said(&playbook).contains(": error: where this runs is known at the run only"), "{playbook}: {}", said(&playbook));
+    }
+}
+
+/// As Ansible splits and matches patterns; each of these was sound.
+#[test]
+fn every_spelling_of_the_factory_is_found() {
+    let patterns = [
+        "127.1.2.3",
+        "127.1",
+        "0x7f.1",
+        "0177.0.0.1",
+        "2130706433",
+        "0.0.0.0",
+        "'0:0:0:0:0:0:0:1'",
+        "'::ffff:127.0.0.1'",
+        "'[::1]:22'",
+        "ip6-localhost",
+        "localhost.localdomain",
+        "a.localhost",
+        "LOCALHOST",
+        "localhost.",
+        "'~localh.st'",
+        "'~(web|localhost)'",
+        "'local?ost'",
+        "'localhos[t]'",
+        "'localhos[!x]'",
+        "'local*'",
+        "'127.*'",
+        "'all:localhost'",
+        "'all localhost'",
+        "'web:&localhost'",
+        "'localhost[0:1]'",
+        "'x,127.0.0.2'",
+    ];
+    for pattern in patterns {
+        let found = said(&format!("- hosts: {pattern}\n"));
+        assert!(found.contains("error: this runs on the factory"), "{pattern}: {found}");
+    }
+    for pattern in ["'!all'", "'all:!*'", "'~(?!x)localhost'"] {
+        let found = said(&format!("- hosts: {pattern}\n"));
+        assert!(found.contains("error: where this runs is known at the run only"), "{pattern}: {found}");
+    }
+    let sound =
+        ["'*'", "'~.*'", "'web*'", "'db[0:2]'", "'all:!localhost'", "10.0.0.1", "'fe80::1'", "'~web[0-9]+'", "'web:db:&local'", "local"];
+    for pattern in sound {
+        assert_eq!(said(&format!("- hosts: {pattern}\n")), "", "{pattern}");
+    }
+    let tasks =
+        ["add_host: name=localhost", "add_host: {hostname: 127.0.1.1}", "set_fact: ansible_host=127.0.0.1", "action: add_host host=::1"];
+    for task in tasks {
+        let found = said(&format!("- hosts: all\n  tasks:\n  - {task}\n"));
+        assert!(found.contains("error: this"), "{task}: {found}");
+    }
+}
+
+/// Padding made of the refusal a warning.
+#[test]
+fn what_cannot_be_looked_into_is_refused() {
+    let deep = format!("- hosts: localhost\n  vars: {{a: {}{}}}\n", "[".repeat(70), "]".repeat(70));
+    let many = format!("- &a [{}]\n- [{}]\n- delegate_to: localhost\n", "x,".repeat(500), "*a,".repeat(50));
+    for text in [&deep, &many, &"- hosts: !!binary bG9jYWxob3N0\n".to_owned()] {
+        let found = with("- import_playbook: more.yml\n", &[("ansible/more.yml", text)]);
+        assert!(found.iter().any(|f| f.starts_with("ansible/more.yml:") && f.contains("error: not checked")), "{found:?}");
+        let found = with("- hosts: all\n", &[("ansible/more.yml", text)]);
+        assert!(found.iter().all(|f| f.contains("warning: not checked")) && found.len() == 1, "{found:?}");
+    }
+    let local = "- {ping: , delegate_to: localhost}\n";
+    for role in ["files", "templates", "target", "output"] {
+        let found = with("- hosts: all\n", &[(&format!("roles/{role}/tasks/main.yml"), local)]);
+        assert!(found.iter().any(|f| f.contains("error: this runs on the factory")), "{role}: {found:?}");
+    }
+}
+
+/// What is not passed behind the wall was an empty text, without a word.
+#[test]
+fn variables_of_the_environment_that_do_not_arrive_are_told_of() {
+    let playbook = "- hosts: all\n  vars: {a: \"{{ lookup('env', 'TOKEN') }}\", b: \"{{ q('ansible.builtin.env', 'HOME', 'MIRROR', 'LANG') }}\"}\n  \
+        tasks: [{debug: , with_env: [OTHER]}]\n";
+    let found = with(playbook, &[("roles/web/templates/x.j2", "one\n {{ lookup('env', \"SITE\") }}\n")]);
+    let told = |place: &str, name: &str| {
+        format!("{place}: warning: `{name}` of the factory's environment does not reach playbooks: this is an empty text")
+    };
+    assert_eq!(
+        found,
+        [told("ansible/site.yml:2:13", "TOKEN"), told("ansible/site.yml:3:32", "OTHER"), told("roles/web/templates/x.j2:2:20", "SITE")]
     );
 }
 

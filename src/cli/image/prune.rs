@@ -1,7 +1,7 @@
 //! `image-factory image prune`
 use std::process::ExitCode;
 
-use super::{definitions, json};
+use super::json;
 use crate::cli::{Context, Failure, err, out};
 use crate::cloud::ledger::Ledger;
 use crate::cloud::{Cloud, Cx};
@@ -54,7 +54,7 @@ pub async fn run(context: &Context, cloud: &dyn Cloud, args: &Args) -> Result<Ex
 
 /// Which families, and how many of each stay.
 async fn policies(context: &Context, cloud: &dyn Cloud, args: &Args) -> Result<Vec<(String, Policy)>, Failure> {
-    let bundles = definitions(context);
+    let bundles = context.sound().await?;
     let images = cloud.images().await?;
     let known = family::all(&images);
     let keep = |family: &str| args.keep.or_else(|| bundles.iter().find(|b| b.name == family).and_then(|b| b.keep));

@@ -1,5 +1,5 @@
 //! `image-factory image show`
-use super::{definitions, json, need, value};
+use super::{json, need, value};
 use crate::cli::{Context, Failure, out};
 use crate::cloud::Cloud;
 use crate::image::{Image, Provenance};
@@ -9,7 +9,7 @@ pub async fn run(context: &Context, cloud: &dyn Cloud, wanted: &str) -> Result<(
     let images = cloud.images().await?;
     let image = need(&images, wanted)?;
     let tree = context.tree().ok();
-    let lineage = lineage::lineage(cloud, &images, image, tree.as_deref(), &definitions(context)).await?;
+    let lineage = lineage::lineage(cloud, &images, image, tree.as_deref(), &context.sound().await?).await?;
     if context.common.json {
         let mut value = value(image);
         value["lineage"] = serde_json::to_value(&lineage).expect("lineage is plain data");

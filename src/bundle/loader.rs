@@ -1,0 +1,130 @@
+//! Definitions are loaded by a process of their own, under bounds of the kernel's ([`confined`]).
+//!
+//! Whatever a definition is made of, and whatever is read of it in times to come: it has one budget, in processor time and in
+//! memory. What took it all is told by the file that was read last.
+use std::io;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use super::{Loaded, Override, load_with};
+use crate::cancel::{Cancel, Cancelled};
+use crate::diagnostic::{Diagnostic, Place};
+use crate::exec::confined::{self, Answers, Bounds, Confined, End};
+use crate::reading;
+
+/// Of one definition. Honest ones of some hundred files take a tenth; what is built for tests is slower by as much.
+const BOUNDS: Bounds = Bounds { memory: 192 << 20, time: Duration::from_secs(if cfg!(debug_assertions) { 5 } else { 1 }) };
+/// For a process that waits instead of working, and for each definition.
+const DEADLINE: Duration = Duration::from_secs(60);
+const DEADLINE_EACH: Duration = Duration::from_secs(10);
+
+type Outcome = Result<Loaded, Vec<Diagnostic>>;
+
+/// A definition to be loaded, and whether values from elsewhere are put over its own.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Wanted {
+    pub dir: PathBuf,
+    pub overridden: bool,
+}
+
+#[derive(Serialize, Deserialize)]
+struct Question {
+    tree: PathBuf,
+    wanted: Vec<Wanted>,
+    overrides: Vec<Override>,
+}
+
+/// In the order in which things happen; numbers are those of `wanted`.
+#[derive(Serialize, Deserialize)]
+enum Answer {
+    Begun(usize),
+    /// This file comes next.
+    Reads(PathBuf),
+    Done(usize, Box<Outcome>),
+}
+
+/// Loads definitions, within bounds.
+#[derive(Debug, Clone)]
+pub struct Loader(Confined);
+
+impl Loader {
+    /// `program` called with `command` and a number calls [`serve`] with that number.
+    pub fn new(program: impl Into<PathBuf>, command: impl Into<String>) -> Self {
+        Self(Confined::new(program, command))
+    }
+
+    /// As [`load_with`], each by itself, in the order of `wanted`.
+    pub async fn load(&self, tree: &Path, wanted: &[Wanted], overrides: &[Override], cancel: &Cancel) -> Result<Vec<Outcome>, Cancelled> {
+        let mut outcomes: Vec<Option<Outcome>> = wanted.iter().map(|_| None).collect();
+        loop {
+            let open: Vec<usize> = (0..wanted.len()).filter(|at| outcomes[*at].is_none()).collect();
+            if open.is_empty() {
+                return Ok(outcomes.into_iter().flatten().collect());
+            }
+            let question = Question {
+                tree: tree.to_owned(),
+                wanted: open.iter().map(|at| wanted[*at].clone()).collect(),
+                overrides: overrides.to_vec(),
+            };
+            let deadline = DEADLINE + DEADLINE_EACH * u32::try_from(open.len()).unwrap_or(u32::MAX);
+            let (end, answers) = self.0.ask(&question, deadline, cancel).await?;
+            let (mut last, mut file) = (0, None);
+            for answer in answers {
+                match answer {
+                    Answer::Begun(number) => (last, file) = (number, None),
+                    Answer::Reads(path) => file = Some(path),
+                    Answer::Done(number, outcome) => {
+                        if let Some(at) = open.get(number) {
+                            outcomes[*at] = Some(*outcome);
+                        }
+                    }
+                }
+            }
+            // Each round ends with one less at least: the one that was being loaded when the process ended.
+            let without = |at: &usize| outcomes[*at].is_none();
+            let stuck = open.get(last).copied().filter(without).or_else(|| open.iter().copied().find(without));
+            if let Some(at) = stuck {
+                let file = file.unwrap_or_else(|| wanted[at].dir.join(super::tree::SETTINGS));
+                outcomes[at] = Some(Err(vec![finding(tree, &file, &end)]));
+            }
+        }
+    }
+}
+
+/// On the definition that was being loaded when the process ended, in the file that was read last.
+fn finding(tree: &Path, file: &Path, end: &End) -> Diagnostic {
+    let real = |path: &Path| path.canonicalize().unwrap_or_else(|_| path.to_owned());
+    let shown = real(file).strip_prefix(real(tree)).map_or_else(|_| file.to_owned(), Path::to_owned);
+    let message = match end {
+        End::Time => format!("checking this definition takes more than {} s of processor time", BOUNDS.time.as_secs()),
+        End::Memory => format!("checking this definition takes more than {} MiB of memory", BOUNDS.memory >> 20),
+        End::Well => "checking this definition ended without a result".into(),
+        End::Failed(why) => format!("checking this definition ended without a result: {why}"),
+    };
+    let finding = Diagnostic::error(Place { file: shown, line: 0, column: 0 }, message);
+    match end {
+        End::Time | End::Memory => finding.hint("this file was read last: look at how long and how deep it is, and at how many there are"),
+        _ => finding,
+    }
+}
+
+/// The process that loads: reads the question from the open file `number` and appends the answers. `Err`: why it cannot.
+pub fn serve(number: i32) -> Result<(), String> {
+    confined::serve(number, BOUNDS, answer)
+}
+
+fn answer(question: Question, answers: &Answers) -> io::Result<()> {
+    let told = answers.clone();
+    // A line that cannot be written is one place less in a finding.
+    reading::tell(move |path| _ = told.say(&Answer::Reads(path.to_owned())));
+    for (number, wanted) in question.wanted.iter().enumerate() {
+        answers.begin()?;
+        answers.say(&Answer::Begun(number))?;
+        let overrides = if wanted.overridden { &question.overrides[..] } else { &[] };
+        let outcome = load_with(&question.tree, &wanted.dir, overrides);
+        answers.say(&Answer::Done(number, Box::new(outcome)))?;
+    }
+    Ok(())
+}

@@ -1,0 +1,177 @@
+//! Work on what strangers wrote, in a process of its own: this program again, with nothing of the environment.
+//!
+//! The kernel bounds that process in memory, and in processor time for each job; whatever a job does, this process only sees
+//! the other end. Question and answers are lines of JSON in one file without a name.
+use std::fs::File;
+use std::io::{self, BufRead, BufReader, Read, Seek, SeekFrom, Write};
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use super::{Cmd, ExecError, run, status_text};
+use crate::cancel::{Cancel, Cancelled};
+
+const STACK: usize = 16 << 20;
+/// All that one process hands back.
+const MAX_RESULTS: u64 = 256 << 20;
+
+/// What one process gets.
+#[derive(Debug, Clone, Copy)]
+pub struct Bounds {
+    /// Bytes of memory, its stack included. What it maps of files (the program) is not in it.
+    pub memory: u64,
+    /// Processor time of each job.
+    pub time: Duration,
+}
+
+/// How the process ended.
+#[derive(Debug, PartialEq, Eq)]
+pub enum End {
+    Well,
+    /// A job took more than its time.
+    Time,
+    /// Or its stack was full.
+    Memory,
+    /// For people.
+    Failed(String),
+}
+
+/// The program, and the command that makes it call [`serve`] with the number that follows.
+#[derive(Debug, Clone)]
+pub struct Confined {
+    program: PathBuf,
+    command: String,
+}
+
+impl Confined {
+    pub fn new(program: impl Into<PathBuf>, command: impl Into<String>) -> Self {
+        Self { program: program.into(), command: command.into() }
+    }
+
+    /// One process: how it ended, and what it answered until then. `deadline` is for one that waits instead of working.
+    pub async fn ask<A: DeserializeOwned>(
+        &self,
+        question: &impl Serialize,
+        deadline: Duration,
+        cancel: &Cancel,
+    ) -> Result<(End, Vec<A>), Cancelled> {
+        let failed = |why: String| Ok((End::Failed(why), Vec::new()));
+        let asked = serde_json::to_vec(question).map_err(io::Error::from).and_then(|text| shared(&text));
+        let (file, length) = match asked {
+            Ok(shared) => shared,
+            Err(e) => return failed(e.to_string()),
+        };
+        let mut cmd = Cmd::new(&self.program, deadline).arg(&self.command).arg(file.as_raw_fd().to_string());
+        cmd.bare = true;
+        cmd.handed.push(file.clone());
+        let mut said = String::new();
+        let ended = run(&cmd, cancel, |_, line| {
+            if said.len() < 1000 {
+                said.push_str(line);
+            }
+        });
+        let end = match ended.await {
+            Ok(status) => end(status, &said),
+            Err(ExecError::Cancelled(stopped)) => return Err(stopped),
+            Err(e) => End::Failed(e.to_string()),
+        };
+        let answers = file.try_clone().map(File::from).and_then(|mut file| {
+            file.seek(SeekFrom::Start(length))?;
+            Ok(BufReader::new(file.take(MAX_RESULTS)))
+        });
+        let lines = answers.map(|answers| answers.lines().map_while(Result::ok).collect::<Vec<_>>()).unwrap_or_default();
+        Ok((end, lines.iter().map_while(|line| serde_json::from_str(line).ok()).collect()))
+    }
+}
+
+fn end(status: std::process::ExitStatus, said: &str) -> End {
+    use std::os::unix::process::ExitStatusExt;
+    match status.signal() {
+        _ if status.success() => End::Well,
+        Some(libc::SIGPROF | libc::SIGXCPU) => End::Time,
+        // Of an allocation that fails and of a stack that is full, Rust aborts.
+        Some(libc::SIGABRT | libc::SIGSEGV | libc::SIGBUS) => End::Memory,
+        _ => End::Failed(format!("{}: {said}", status_text(status))),
+    }
+}
+
+/// A file without a name that holds the question; the answers are appended to it.
+fn shared(question: &[u8]) -> io::Result<(Arc<OwnedFd>, u64)> {
+    let mut file = tempfile::tempfile()?;
+    file.write_all(question)?;
+    file.write_all(b"\n")?;
+    file.rewind()?;
+    Ok((Arc::new(file.into()), question.len() as u64 + 1))
+}
+
+/// Where the process that works answers.
+#[derive(Clone)]
+pub struct Answers {
+    file: Arc<File>,
+    time: Duration,
+}
+
+impl Answers {
+    /// A job begins: it has its time from now on.
+    pub fn begin(&self) -> io::Result<()> {
+        timer(self.time)
+    }
+
+    pub fn say(&self, answer: &impl Serialize) -> io::Result<()> {
+        let mut line = serde_json::to_vec(answer).map_err(io::Error::from)?;
+        line.push(b'\n');
+        (&*self.file).write_all(&line)
+    }
+}
+
+/// The process that works: reads the question from the open file `number` and has `work` answer it. `Err`: why it cannot.
+pub fn serve<Q: DeserializeOwned + Send + 'static>(
+    number: i32,
+    bounds: Bounds,
+    work: fn(Q, &Answers) -> io::Result<()>,
+) -> Result<(), String> {
+    let text = |e: io::Error| e.to_string();
+    bound(bounds.memory).map_err(text)?;
+    std::panic::set_hook(Box::new(|_| ()));
+    // SAFETY: the caller handed this file over to this process, and nothing else here has it. A number that is not open is an
+    // error at the first read.
+    let file = File::from(unsafe { OwnedFd::from_raw_fd(number) });
+    let mut question = String::new();
+    let mut reader = BufReader::new(file);
+    reader.read_line(&mut question).map_err(text)?;
+    let question: Q = serde_json::from_str(&question).map_err(|e| e.to_string())?;
+    let mut file = reader.into_inner();
+    file.seek(SeekFrom::End(0)).map_err(text)?;
+    let answers = Answers { file: Arc::new(file), time: bounds.time };
+    let worker = std::thread::Builder::new().stack_size(STACK).spawn(move || work(question, &answers));
+    worker.map_err(text)?.join().map_err(|_| "what was read made it give up; a number in it may be far too large".to_owned())?.map_err(text)
+}
+
+/// For all of this process's life.
+fn bound(memory: u64) -> io::Result<()> {
+    for (what, most) in [(libc::RLIMIT_DATA, memory), (libc::RLIMIT_CORE, 0), (libc::RLIMIT_FSIZE, 2 * MAX_RESULTS)] {
+        let limit = libc::rlimit { rlim_cur: most, rlim_max: most };
+        // SAFETY: plain system call; `limit` lives until it returns.
+        if unsafe { libc::setrlimit(what, &limit) } != 0 {
+            return Err(io::Error::last_os_error());
+        }
+    }
+    // SAFETY: plain system call; the default action of this signal ends the process.
+    unsafe { libc::signal(libc::SIGPROF, libc::SIG_DFL) };
+    Ok(())
+}
+
+/// The process is ended when it has worked that long from now on.
+fn timer(time: Duration) -> io::Result<()> {
+    let value = libc::timeval { tv_sec: time.as_secs() as libc::time_t, tv_usec: time.subsec_micros() as libc::suseconds_t };
+    let timer = libc::itimerval { it_interval: libc::timeval { tv_sec: 0, tv_usec: 0 }, it_value: value };
+    // SAFETY: plain system call; `timer` lives until it returns.
+    match unsafe { libc::setitimer(libc::ITIMER_PROF, &timer, std::ptr::null_mut()) } {
+        0 => Ok(()),
+        _ => Err(io::Error::last_os_error()),
+    }
+}
