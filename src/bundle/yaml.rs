@@ -70,6 +70,12 @@ pub(super) struct Bad {
     pub limit: bool,
 }
 
+impl Bad {
+    fn too_deep(spot: Spot) -> Self {
+        Self { spot, message: format!("nested deeper than {MAX_DEPTH} levels"), hint: Some("no bundle needs that"), limit: true }
+    }
+}
+
 impl Spot {
     pub fn place(self, file: &Path) -> Place {
         Place { file: file.to_owned(), line: self.line, column: self.column }
@@ -155,6 +161,8 @@ impl<'s> Builder<'s> {
     fn next(&mut self) -> Result<(Event<'s>, Span), Bad> {
         match self.parser.next_event() {
             Some(Ok(event)) => Ok(event),
+            // Its own bound on depth: it reads ahead, so that it may meet it before we count ours.
+            Some(Err(error)) if error.info() == "recursion limit exceeded" => Err(Bad::too_deep((*error.marker()).into())),
             Some(Err(error)) => Err(Bad { spot: (*error.marker()).into(), message: error.info().to_owned(), hint: None, limit: false }),
             None => Ok((Event::StreamEnd, Span::default())),
         }
@@ -185,8 +193,7 @@ impl<'s> Builder<'s> {
     fn node(&mut self, event: Event<'s>, span: Span, depth: usize) -> Result<Node, Bad> {
         let spot: Spot = span.start.into();
         if depth > MAX_DEPTH {
-            let message = format!("nested deeper than {MAX_DEPTH} levels");
-            return Err(Bad { spot, message, hint: Some("no bundle needs that"), limit: true });
+            return Err(Bad::too_deep(spot));
         }
         if let (true, Event::Scalar(_, _, _, Some(tag))) = (self.lenient, &event)
             && tag.is_yaml_core_schema()

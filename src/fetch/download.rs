@@ -6,7 +6,7 @@ use reqwest::{Client, Response, StatusCode, header};
 
 use super::cache::{Note, Slot};
 use super::http::{Failed, Tries, content_range, refused, transport, validator};
-use super::part::{Part, Progress};
+use super::part::{self, Part, Progress};
 use super::{FetchError, Job, Patience, Place};
 use crate::digest::Digest;
 use crate::disk;
@@ -171,7 +171,9 @@ impl Download<'_> {
             }
             if length - looked >= LOOK {
                 looked = length;
-                self.fits(length, length)?;
+                // What comes until the next look, and what waits for the disk.
+                let soon = length + LOOK + part::QUEUED;
+                self.fits(total.map_or(soon, |total| total.min(soon)), length)?;
             }
             progress.tell(length, total.unwrap_or(0));
         }

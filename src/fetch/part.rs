@@ -20,6 +20,8 @@ use crate::event::Event;
 const BATCH: usize = 512 << 10;
 /// Batches that may wait for the disk or the hash.
 const QUEUE: usize = 16;
+/// Bytes that may wait for the disk.
+pub const QUEUED: u64 = (BATCH * (QUEUE + 2)) as u64;
 /// Bytes after which the kernel is told to begin with writing them out, so that the sync at the end has little to do.
 const FLUSH: u64 = 32 << 20;
 

@@ -49,9 +49,19 @@ fn bombs() -> Vec<(&'static str, String, String)> {
     ]
 }
 
-/// Runs the program: what it said, its exit code, and the peak memory of it and of its children in KiB.
+/// What a run said, how it ended, and what it and its children took.
+struct Cost {
+    said: String,
+    code: i32,
+    /// Peak of memory.
+    mib: i64,
+    /// Processor time: on a loaded machine a clock tells nothing.
+    took: Duration,
+}
+
+/// Runs the program.
 #[allow(clippy::zombie_processes)] // `wait4` waits for it
-fn measured(factory: &Factory, args: &[&str]) -> (String, i32, i64) {
+fn measured(factory: &Factory, args: &[&str]) -> Cost {
     let said = tempfile::NamedTempFile::new().unwrap();
     let mut command = factory.command(args);
     let child = command.stdout(Stdio::null()).stderr(said.reopen().unwrap()).spawn().unwrap();
@@ -62,7 +72,13 @@ fn measured(factory: &Factory, args: &[&str]) -> (String, i32, i64) {
         assert_eq!(libc::wait4(child.id() as i32, &mut status, 0, &mut usage), child.id() as i32);
         usage
     };
-    (std::fs::read_to_string(said.path()).unwrap(), std::process::ExitStatus::from_raw(status).code().unwrap_or(-1), usage.ru_maxrss)
+    let seconds = |time: libc::timeval| Duration::new(time.tv_sec as u64, time.tv_usec as u32 * 1000);
+    Cost {
+        said: std::fs::read_to_string(said.path()).unwrap(),
+        code: std::process::ExitStatus::from_raw(status).code().unwrap_or(-1),
+        mib: usage.ru_maxrss >> 10,
+        took: seconds(usage.ru_utime) + seconds(usage.ru_stime),
+    }
 }
 
 /// A text of 2.6 GiB passed as sound, ten values ran without end, and an indentation aborted the program.
@@ -70,15 +86,12 @@ fn measured(factory: &Factory, args: &[&str]) -> (String, i32, i64) {
 fn template_bombs_are_refused_in_no_time_and_little_memory() {
     for (name, vars, template) in bombs() {
         let factory = good().bundle("images/x", &vars).file("images/x/output/bomb.txt.j2", &template);
-        let begin = Instant::now();
-        let (said, code, peak) = measured(&factory, &["validate"]);
-        let took = begin.elapsed();
-        println!("{name}: {took:?}, {} MiB: {}", peak >> 10, said.lines().next().unwrap_or_default());
+        let Cost { said, code, mib, took } = measured(&factory, &["validate"]);
+        println!("{name}: {took:?}, {mib} MiB: {}", said.lines().next().unwrap_or_default());
         assert_eq!(code, 10, "{name}: {said}");
         assert!(said.contains("images/x/output/bomb.txt.j2") || said.contains("images/x/build-vars.yml"), "{name}: {said}");
-        // Two seconds where the machine is its own; the bound on processor time is one.
-        assert!(took < Duration::from_secs(8), "{name}: {took:?}");
-        assert!(peak < 200 << 10, "{name}: {} MiB", peak >> 10);
+        // The bound is one second for the templates, and here, without optimisation, five for the rest.
+        assert!(took < Duration::from_secs(8) && mib < 200, "{name}: {took:?}, {mib} MiB");
         assert!(!said.contains("panicked") && said.len() < 20_000, "{name}: {said}");
     }
 }
@@ -122,12 +135,10 @@ fn settings_that_are_made_to_cost_do_not() {
     ];
     for (name, text) in cases {
         let factory = good().bundle("images/x", &text).file("images/x/ansible/bootstrap.yml", &text);
-        let begin = Instant::now();
-        let (said, code, peak) = measured(&factory, &["validate", "-q", "images/x"]);
-        let took = begin.elapsed();
-        println!("{name}: {took:?}, {} MiB, {} bytes", peak >> 10, said.len());
+        let Cost { said, code, mib, took } = measured(&factory, &["validate", "-q", "images/x"]);
+        println!("{name}: {took:?}, {mib} MiB, {} bytes", said.len());
         assert_eq!(code, 10, "{name}");
-        assert!(took < Duration::from_secs(20) && peak < 400 << 10, "{name}: {took:?}, {} MiB", peak >> 10);
+        assert!(took < Duration::from_secs(20) && mib < 400, "{name}: {took:?}, {mib} MiB");
     }
 }
 
@@ -146,14 +157,14 @@ fn playbooks_that_are_made_to_cost_do_not() {
         let factory = good().bundle("images/x", vars).file("images/x/ansible/bootstrap.yml", playbook).bundle("images/y", GOOD);
         let factory = factory.file("images/y/ansible/bootstrap.yml", "- hosts: localhost\n");
         for args in [&["validate"][..], &["plan", "images/x"]] {
-            let begin = Instant::now();
-            let (said, code, peak) = measured(&factory, args);
-            let took = begin.elapsed();
-            println!("{name}: {took:?}, {} MiB: {said}", peak >> 10);
+            let Cost { said, code, mib, took } = measured(&factory, args);
+            println!("{name}: {took:?}, {mib} MiB: {said}");
             assert_eq!(code, 10, "{name}: {said}");
             assert_eq!(said.matches("images/x/").count(), 1, "one error with its place: {name}: {said}");
             assert!(args[0] == "plan" || said.contains("images/y/ansible/bootstrap.yml:1:10: error: "), "the next is checked: {said}");
-            assert!(took < Duration::from_secs(20) && peak < 300 << 10, "{name}: {took:?}, {} MiB", peak >> 10);
+            // Depth is looked at before any reader that takes time by its square.
+            assert!(name != "depth" || said.contains("nested deeper than"), "{said}");
+            assert!(took < Duration::from_secs(12) && mib < 300, "{name}: {took:?}, {mib} MiB");
         }
     }
 }

@@ -41,12 +41,12 @@ fn fuzz(name: &'static str) {
     for input in corpus.iter() {
         tries(name, input.clone());
     }
-    while begin.elapsed() < limit {
+    // On a slow machine the corpus alone may take the time.
+    while begin.elapsed() < limit || tried == 0 {
         tries(name, change.of(&corpus, MOST));
         tried += 1;
     }
     println!("{name}: {} files, {tried} changes of them in {:.0} s, seed {seed}", corpus.len(), begin.elapsed().as_secs_f64());
-    assert!(tried > 0);
 }
 
 fn new_seed() -> u64 {

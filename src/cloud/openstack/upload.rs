@@ -37,11 +37,12 @@ impl Upload {
                     let _ = made.set(hasher.clone().finish());
                 }
                 let ended = read.is_err() || chunk.is_empty();
+                // Told before it goes, as an answer to the last bytes may end the request.
+                progress(done, length);
                 // Nobody takes it: the request has ended.
                 if to.blocking_send(read.map(|_| chunk.into())).is_err() || ended {
                     return;
                 }
-                progress(done, length);
             }
         });
         let body = reqwest::Body::wrap_stream(futures_util::stream::poll_fn(move |cx| from.poll_recv(cx)));
