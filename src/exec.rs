@@ -174,7 +174,8 @@ impl Cmd {
             unsafe { command.pre_exec(leave_keyring) };
         }
         command.envs(&self.env);
-        for file in self.handed.iter().cloned() {
+        for file in &self.handed {
+            let file = Arc::clone(file);
             // SAFETY: system calls only, on a file that the closure keeps open.
             unsafe { command.pre_exec(move || keep_open(&file)) };
         }

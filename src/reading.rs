@@ -7,8 +7,10 @@ use std::io::{self, Read};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
+type Told = Box<dyn Fn(&Path)>;
+
 thread_local! {
-    static TOLD: RefCell<Option<Box<dyn Fn(&Path)>>> = const { RefCell::new(None) };
+    static TOLD: RefCell<Option<Told>> = const { RefCell::new(None) };
 }
 
 /// From now on `told` hears of every file that this thread is about to read.

@@ -59,7 +59,7 @@ impl<'a> Search<'a> {
     }
 
     /// Whether every value it may have is one of the builder.
-    pub fn is_sound(self) -> bool {
+    pub fn is_sound(&self) -> bool {
         let default = self.variable.default.as_deref();
         let sound = |text: &str| text == "inventory_hostname" || (self.judge)(text) == Meaning::Builder;
         !self.bad && default.map_or(self.any, sound)
