@@ -54,7 +54,9 @@ pub(super) async fn test(
     }
     outside::root_ssh(&first, &results).await?;
     let build_key = build_key.as_ref().map(|k| k.public_key());
-    let tested = inside::Tested { running: &first, build_key, disk_bytes: machine::disk_gb(&smoke.first, image, smoke.grow_gb) * GIB };
+    let builder_id = earlier.first().and_then(|builder| builder.machine_id.as_deref().ok());
+    let disk_bytes = machine::disk_gb(&smoke.first, image, smoke.grow_gb) * GIB;
+    let tested = inside::Tested { running: &first, build_key, builder_id, disk_bytes };
     let (checked, tried) = tokio::join!(inside::all(site, &tested, &results), trials::all(site, second, &results));
     checked.and(tried)?;
     results.verdict()
