@@ -132,15 +132,22 @@ const TROUBLE: &[(&str, &str)] = &[
     ("Dropping to a shell!", "the initramfs did not find the root file system"),
     ("(initramfs)", "the initramfs did not find the root file system"),
     ("grub rescue>", "GRUB did not find the rest of itself"),
+    ("Minimal BASH-like line editing is supported", "GRUB stopped at its prompt: it found no configuration"),
+    ("You are in rescue mode", "the system stopped in rescue mode"),
+    ("No bootable option or device was found", "the disk is not bootable"),
     ("No bootable device", "the disk is not bootable"),
 ];
 
+/// The present boot: the last of the log. Firmware, then kernel: whichever began last begins it.
+fn present(console: &str) -> &str {
+    let console = lines::end_of(console, RECENT);
+    let begin = ["SeaBIOS (version", "] Linux version "].iter().filter_map(|m| console.rfind(m)).max().unwrap_or(0);
+    &console[begin..]
+}
+
 /// One line for the error message if the present boot, the last of the log, came to an end that waiting does not mend.
 pub fn trouble(console: &str) -> Option<String> {
-    let console = lines::end_of(console, RECENT);
-    // Firmware, then kernel: whichever began last begins the present boot.
-    let begin = ["SeaBIOS (version", "] Linux version "].iter().filter_map(|m| console.rfind(m)).max().unwrap_or(0);
-    let boot = &console[begin..];
+    let boot = present(console);
     let (at, mark, meaning) =
         TROUBLE.iter().filter_map(|(mark, meaning)| boot.find(mark).map(|at| (at, *mark, *meaning))).min_by_key(|(at, ..)| *at)?;
     let cause = match mark {
@@ -157,6 +164,48 @@ pub fn trouble(console: &str) -> Option<String> {
 }
 
 const CAUSES: &[&str] = &["Failed to ", "does not exist", "Timed out waiting for device", "error: "];
+
+/// Without one of these nobody gets in: units as systemd names them, by their file or by what they say they are.
+const NEEDED: &[(&str, &[&str])] = &[
+    ("sshd", &["ssh.service", "sshd.service", "ssh.socket", "sshd.socket", "OpenBSD Secure Shell server", "OpenSSH server daemon"]),
+    (
+        "the network",
+        &["networking.service", "systemd-networkd.service", "NetworkManager.service", "Raise network interfaces", "Network Manager"],
+    ),
+    ("cloud-init", &["cloud-init", "Cloud-init", "cloud-config.service", "cloud-final.service"]),
+];
+
+/// What systemd prints of a unit that did not start, and of one that did.
+const FAILED: &str = "Failed to start ";
+const STARTED: &[&str] = &["Started ", "Finished "];
+/// What cloud-init prints where it was not told who may log in.
+const NOBODY: &str = "DataSourceNone";
+
+/// Signs that the present boot will let nobody in, one line each: what is needed for a login and did not start, and has not since.
+/// Unlike [`trouble`] they may pass: a service is tried again.
+pub fn signs(console: &str) -> Vec<String> {
+    let mut signs: Vec<(&str, String)> = Vec::new();
+    for line in present(console).split(['\n', '\r']) {
+        let said = [FAILED, NOBODY, STARTED[0], STARTED[1]].iter().any(|word| line.contains(word));
+        if !said {
+            continue;
+        }
+        let line = printable(line);
+        let of = |unit: &str| NEEDED.iter().find(|(_, names)| names.iter().any(|n| unit.starts_with(n))).map(|(what, _)| *what);
+        if let Some((_, unit)) = line.split_once(FAILED) {
+            if let Some(what) = of(unit) {
+                signs.retain(|(before, _)| *before != what);
+                signs.push((what, format!("{what} did not start: {line}")));
+            }
+        } else if line.contains(NOBODY) {
+            signs.retain(|(before, _)| *before != NOBODY);
+            signs.push((NOBODY, format!("cloud-init found nothing that says who may log in: {line}")));
+        } else if let Some((_, unit)) = STARTED.iter().find_map(|word| line.split_once(word)) {
+            signs.retain(|(before, _)| of(unit) != Some(*before));
+        }
+    }
+    signs.into_iter().map(|(_, sign)| sign).collect()
+}
 
 #[cfg(test)]
 mod tests {
@@ -250,6 +299,27 @@ mod tests {
     }
 
     #[test]
+    fn signs_of_what_does_not_start() {
+        let failed = "[\x1b[0;1;31mFAILED\x1b[0m] Failed to start \x1b[0;1;39mssh.service\x1b[0m - OpenBSD Secure Shell server.\r\n\
+                      See 'systemctl status ssh.service' for details.\r\n";
+        let says = "sshd did not start: [FAILED] Failed to start ssh.service - OpenBSD Secure Shell server.";
+        assert_eq!(signs(failed), [says]);
+        assert_eq!(signs(&failed.repeat(5)), [says], "it is tried again and again");
+        assert_eq!(trouble(failed), None, "it may start yet");
+        let started = "[  OK  ] Started ssh.service - OpenBSD Secure Shell server.\r\n";
+        assert!(signs(&format!("{failed}{started}")).is_empty());
+        assert_eq!(signs(&format!("{started}{failed}")), [says]);
+        assert!(signs(&format!("{failed}[    0.000000] Linux version 6\r\n")).is_empty(), "of the boot before");
+        let old = "[FAILED] Failed to start OpenSSH server daemon.\n[FAILED] Failed to start Raise network interfaces.\n";
+        assert_eq!(signs(old).len(), 2);
+        assert_eq!(signs("[FAILED] Failed to start cloud-init-local.service - Cloud-init: Local Stage (pre-network).").len(), 1);
+        let none = "[   20.1] cloud-init[430]: Cloud-init v. 22.4.2 finished. Datasource DataSourceNone.  Up 20.10 seconds";
+        assert!(signs(none)[0].starts_with("cloud-init found nothing"));
+        assert!(signs("[FAILED] Failed to start apt-daily.service - Daily apt download activities.").is_empty());
+        assert!(signs(SMOKE).is_empty());
+    }
+
+    #[test]
     fn trouble_of_an_earlier_boot_is_over() {
         let panic = include_str!("../../test-tools/fixtures/console/kernel-panic.log");
         assert_eq!(trouble(&format!("{panic}{SMOKE}")), None);
@@ -260,13 +330,25 @@ mod tests {
     #[test]
     fn a_hostile_console_is_read_in_time() {
         let size = 512 << 10;
-        for unit in
-            ["[", "[    1.23456", "\x1b[", "\x1b]", BEGIN, END, "ssh-ed25519 ", "ssh-ed25519 AAAA\n", "\n", "(initramfs)", "\u{202e}"]
-        {
+        for unit in [
+            "[",
+            "[    1.23456",
+            "\x1b[",
+            "\x1b]",
+            FAILED,
+            "Failed to start ssh.service\n",
+            BEGIN,
+            END,
+            "ssh-ed25519 ",
+            "ssh-ed25519 AAAA\n",
+            "\n",
+            "(initramfs)",
+            "\u{202e}",
+        ] {
             for (before, after) in [("", ""), (BEGIN, END), ("] Linux version ", "Dropping to a shell!")] {
                 let console = format!("{before}{}{after}", unit.repeat(size / unit.len()));
                 let begin = std::time::Instant::now();
-                let _ = (host_keys(&console), tail(&console, 30), trouble(&console));
+                let _ = (host_keys(&console), tail(&console, 30), trouble(&console), signs(&console));
                 assert!(begin.elapsed() < std::time::Duration::from_secs(20), "{unit:?} {before:?}: {:?}", begin.elapsed());
             }
         }

@@ -1,0 +1,47 @@
+#!/bin/sh
+# Runs as root on a builder, before its first step: from here on nobody but the steps installs anything.
+#
+# LIMIT  seconds that the package manager is waited for
+#
+# Stopped is not disabled: in the image the timers are as they were.
+set +e
+export LC_ALL=C
+if command -v systemctl >/dev/null; then
+    systemctl --quiet stop apt-daily.timer apt-daily-upgrade.timer dnf-makecache.timer dnf-automatic.timer \
+        dnf-automatic-install.timer packagekit.service 2>/dev/null
+fi
+
+# Who holds a lock of apt or dpkg, into $holder: a PID. These are locks of fcntl, which flock(1) does not see; the kernel lists them by
+# inode.
+held() {
+    holder=
+    for lock in /var/lib/dpkg/lock-frontend /var/lib/dpkg/lock /var/lib/apt/lists/lock /var/cache/apt/archives/lock; do
+        [ -e "$lock" ] || continue
+        inode=$(stat -c %i "$lock") || continue
+        while read -r _ kind _ _ pid place _; do
+            case "$kind $place" in "POSIX "*":$inode" | "OFDLCK "*":$inode") ;; *) continue ;; esac
+            holder=$pid
+            return 0
+        done </proc/locks
+    done
+    return 1
+}
+
+name() {
+    { [ -r "/proc/$1/cmdline" ] && tr '\0' ' ' <"/proc/$1/cmdline"; } || echo "process $1"
+}
+
+begin=$(date +%s)
+who=
+while held; do
+    # A name, said when it is over: the one that began it.
+    who=${who:-$(name "$holder")}
+    waited=$(($(date +%s) - begin))
+    if [ "$waited" -ge "$LIMIT" ]; then
+        echo "held $waited $who"
+        exit 0
+    fi
+    sleep 2
+done
+[ -z "$who" ] || echo "waited $(($(date +%s) - begin)) $who"
+exit 0
