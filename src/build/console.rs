@@ -172,7 +172,10 @@ const NEEDED: &[(&str, &[&str])] = &[
         "the network",
         &["networking.service", "systemd-networkd.service", "NetworkManager.service", "Raise network interfaces", "Network Manager"],
     ),
-    ("cloud-init", &["cloud-init", "Cloud-init", "cloud-config.service", "cloud-final.service"]),
+    (
+        "cloud-init",
+        &["cloud-init-local", "cloud-init.service", "cloud-init-main", "cloud-init-network", "Initial cloud-init job", "Cloud-init: "],
+    ),
 ];
 
 /// What systemd prints of a unit that did not start, and of one that did.

@@ -5,15 +5,16 @@ use std::time::{Duration, Instant};
 use super::{BuildError, Site, console, machine};
 use crate::cloud::{Machine, Power};
 
-/// What may pass has this long to do so: systemd tries a service five times, cloud-init starts sshd again.
-const GRACE: Duration = Duration::from_secs(90);
+/// What may pass has until the console has been quiet for so long: systemd tries a service five times, cloud-init starts sshd again, and
+/// an emulated machine takes minutes to get to sshd after a network card failed that nobody needs.
+const GRACE: Duration = Duration::from_secs(120);
 
 /// What was seen so far.
 #[derive(Default)]
 pub(super) struct Signs {
     told: Vec<String>,
-    /// Since when something is wrong that may pass.
-    since: Option<Instant>,
+    /// The end of the console, and since when it is that.
+    end: Option<(Vec<String>, Instant)>,
 }
 
 impl Signs {
@@ -39,16 +40,16 @@ impl Signs {
         if let Some(seen) = console::trouble(text) {
             return Some(format!("its console says: {seen}"));
         }
+        let end = console::tail(text, 3);
+        if self.end.as_ref().is_none_or(|(before, _)| *before != end) {
+            self.end = Some((end, Instant::now()));
+        }
         let signs = console::signs(text);
-        let Some(first) = signs.first() else {
-            self.since = None;
-            return None;
-        };
         for sign in signs.iter().filter(|sign| !self.told.contains(sign)) {
             site.cx.events.warn(format!("the console of {} says: {sign}", machine.name));
         }
-        let since = *self.since.get_or_insert_with(Instant::now);
-        let over = (since.elapsed() >= grace).then(|| format!("its console says: {first}"));
+        let quiet = self.end.as_ref().is_some_and(|(_, since)| since.elapsed() >= grace);
+        let over = signs.first().filter(|_| quiet).map(|sign| format!("its console says: {sign}"));
         self.told = signs;
         over
     }
@@ -102,9 +103,16 @@ mod tests {
         assert_eq!(signs.read(&site, &machine, failed, GRACE), None);
         assert_eq!(signs.read(&site, &machine, &failed.repeat(2), GRACE), None);
         assert_eq!(warned.0.lock().unwrap().len(), 1);
-        // It starts after all: the next failure has its own time.
+        // It starts after all.
         assert_eq!(signs.read(&site, &machine, &format!("{failed}[  OK  ] Started ssh.service.\n"), Duration::ZERO), None);
-        let over = signs.read(&site, &machine, failed, Duration::ZERO).unwrap();
+        // A console on which something happens is not quiet, whatever its clock says.
+        let short = Duration::from_millis(300);
+        for line in 0..4 {
+            assert_eq!(signs.read(&site, &machine, &format!("{failed}{line}\n"), short), None);
+            std::thread::sleep(Duration::from_millis(100));
+        }
+        std::thread::sleep(short);
+        let over = signs.read(&site, &machine, &format!("{failed}3\n"), short).unwrap();
         assert!(over.starts_with("its console says: sshd did not start"), "{over}");
         // What is final is so at once.
         assert!(signs.read(&site, &machine, "[    1.000000] Kernel panic - not syncing: x\n", GRACE).is_some());

@@ -78,7 +78,7 @@ async fn with_machine(test: impl AsyncFnOnce(&Site<'_>, &Running, &Memory, &Mood
     cloud.look_every(Duration::from_millis(50));
     let events = Events::default();
     events.add(Box::new(told.clone()));
-    let cx = Cx { ledger: Ledger::none(), events, cancel: Cancel::default() };
+    let cx = Cx { ledger: Ledger::open(&dir.path().join("ledger.jsonl")).unwrap(), events, cancel: Cancel::default() };
     let plan = crate::wall::example_plan(dir.path());
     let settings = crate::settings::Settings { wall: crate::settings::Mode::Off, ..Default::default() };
     let wall = crate::wall::Wall::new(crate::wall::Config { settings, env: Default::default(), home: None, hidden: Vec::new() });
