@@ -112,7 +112,7 @@ cards() {
 # --- whom it was enrolled with -------------------------------------------------------------------------------------------
 
 subscription() {
-    existing /etc/pki/consumer/* /etc/pki/entitlement/* /var/lib/rhsm/* /etc/sysconfig/rhn/systemid /var/lib/yum/uuid \
+    existing /etc/pki/consumer/* /etc/pki/entitlement/* /var/lib/rhsm/cache/* /var/lib/rhsm/facts/* /etc/sysconfig/rhn/systemid /var/lib/yum/uuid \
         /etc/insights-client/machine-id /etc/insights-client/.registered /etc/insights-client/.lastupload \
         /var/lib/ubuntu-advantage/private/machine-token.json /var/lib/ubuntu-advantage/machine-token.json \
         /etc/zypp/credentials.d/SCCcredentials /etc/zypp/credentials.d/NCCcredentials

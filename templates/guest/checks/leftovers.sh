@@ -110,7 +110,7 @@ if on hardware; then
         each "a name of this machine's" "$(older /etc/iscsi/initiatorname.iscsi)"
 fi
 if on subscription; then
-    each "a subscription" "$(older /etc/pki/consumer /etc/pki/entitlement /var/lib/rhsm /etc/sysconfig/rhn/systemid /var/lib/yum/uuid \
+    each "a subscription" "$(older /etc/pki/consumer /etc/pki/entitlement /var/lib/rhsm/facts /etc/sysconfig/rhn/systemid /var/lib/yum/uuid \
         /etc/insights-client/machine-id /var/lib/ubuntu-advantage/private/machine-token.json /etc/zypp/credentials.d/SCCcredentials)"
 fi
 if on agents; then

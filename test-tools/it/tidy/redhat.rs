@@ -50,6 +50,7 @@ pub const FILES: &[File] = &[
     ("etc/pki/entitlement/1-key.pem", "c", Gone),
     ("etc/rhsm/rhsm.conf", "[server]\n", Kept),
     ("var/lib/rhsm/facts/facts.json", "{}", Gone),
+    ("var/lib/rhsm/productid.js", "{}", Kept),
     ("etc/insights-client/machine-id", "@ID@", Gone),
     ("etc/insights-client/insights-client.conf", "[insights-client]\n", Kept),
     ("var/lib/yum/uuid", "u", Gone),
