@@ -105,13 +105,24 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let lock = dir.path().join("lock");
         let file = std::fs::File::create(&lock).unwrap();
-        let script = format!("systemctl() {{ :; }}\nLIMIT=0\n{}", include_str!("../../templates/guest/ready.sh"))
-            .replace("/var/lib/dpkg/lock-frontend", &lock.display().to_string())
-            .replace("/var/lib/dpkg/lock ", "/nonexistent ")
-            .replace("/var/lib/apt/lists/lock", "/nonexistent")
-            .replace("/var/cache/apt/archives/lock", "/nonexistent");
-        let run = || String::from_utf8(std::process::Command::new("sh").args(["-c", &script]).output().unwrap().stdout).unwrap();
+        let script = format!(
+            "systemctl() {{ [ \"$1\" != is-active ] || echo $UNITS; }}\nLIMIT=0\n{}",
+            include_str!("../../templates/guest/ready.sh")
+        )
+        .replace("/var/lib/dpkg/lock-frontend", &lock.display().to_string())
+        .replace("/var/lib/dpkg/lock ", "/nonexistent ")
+        .replace("/var/lib/apt/lists/lock", "/nonexistent")
+        .replace("/var/cache/apt/archives/lock", "/nonexistent")
+        .replace("-d /var/lib/apt ", "-d /usr ");
+        let run_while = |units: &str| {
+            let out = std::process::Command::new("sh").args(["-c", &script]).env("UNITS", units).output().unwrap();
+            String::from_utf8(out.stdout).unwrap()
+        };
+        let run = || run_while("inactive inactive");
         assert_eq!(run(), "");
+        // It has not come to its lock yet.
+        let about_to = told(&run_while("inactive activating")).unwrap();
+        assert!(about_to.0 && about_to.2.contains("daily service"), "{about_to:?}");
         // SAFETY: all zero, but for its kind, is a lock of the whole file; the descriptor is open.
         let held = unsafe {
             let mut whole: libc::flock = std::mem::zeroed();

@@ -11,7 +11,7 @@ if command -v systemctl >/dev/null; then
         dnf-automatic-install.timer packagekit.service 2>/dev/null
 fi
 
-# Who holds a lock of apt or dpkg, into $holder: a PID. These are locks of fcntl, which flock(1) does not see; the kernel lists them by
+# Who holds a lock of apt or dpkg, or is about to, into $holder: a PID, or a unit. These are locks of fcntl, which flock(1) does not see; the kernel lists them by
 # inode.
 held() {
     holder=
@@ -24,10 +24,25 @@ held() {
             return 0
         done </proc/locks
     done
+    # Between its start and its lock it waits for the network.
+    if [ -d /var/lib/apt ] && command -v systemctl >/dev/null; then
+        for state in $(systemctl is-active apt-daily.service apt-daily-upgrade.service 2>/dev/null); do
+            case $state in activating | deactivating)
+                holder="apt's daily service"
+                return 0
+                ;;
+            esac
+        done
+    fi
     return 1
 }
 
 name() {
+    case $1 in *[!0-9]*)
+        echo "$1"
+        return
+        ;;
+    esac
     { [ -r "/proc/$1/cmdline" ] && tr '\0' ' ' <"/proc/$1/cmdline"; } || echo "process $1"
 }
 
