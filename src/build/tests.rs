@@ -424,7 +424,7 @@ async fn what_both_machines_do_is_told() {
     assert!(world.build_plan(plan).await.result.is_err());
     let seen = world.seen.0.lock().unwrap();
     let doing: Vec<&String> = seen.iter().filter_map(|e| if let Event::Doing { what } = e { Some(what) } else { None }).collect();
-    let both = |what: &&&String| what.contains("factory-r1-smoke-a") && what.contains("factory-r1-smoke-b");
+    let both = |what: &&&String| what.contains("smoke-a") && what.contains("smoke-b");
     assert!(doing.iter().any(|what| both(&what)), "{doing:?}");
 }
 

@@ -56,14 +56,19 @@ pub(super) async fn test(
     let builder_id = earlier.first().and_then(|builder| builder.machine_id.as_deref().ok());
     let disk_bytes = machine::disk_gb(&smoke.first, image, smoke.grow_gb) * GIB;
     let tested = inside::Tested { running: &first, build_key, builder_id, disk_bytes };
-    let abreast = Abreast::new(&site.cx.events);
-    let lane = || Cx { events: abreast.lane(), ..site.cx.clone() };
+    let abreast = abreast(site);
+    let lane = |wanted: &MachinePlan| Cx { events: abreast.lane(&wanted.name), ..site.cx.clone() };
     let (tested, results_of) = (&tested, &results);
-    let checks = in_lane(site, lane(), async |site: &Site<'_>| inside::all(site, tested, results_of).await);
-    let trials = in_lane(site, lane(), async |site: &Site<'_>| trials::all(site, second, results_of).await);
+    let checks = in_lane(site, lane(&smoke.first), async |site: &Site<'_>| inside::all(site, tested, results_of).await);
+    let trials = in_lane(site, lane(&smoke.second), async |site: &Site<'_>| trials::all(site, second, results_of).await);
     let (checked, tried) = tokio::join!(checks, trials);
     checked.and(tried)?;
     results.verdict()
+}
+
+/// The machines of a run are called `factory-<run>-<role>`; the role says which.
+fn abreast(site: &Site<'_>) -> Abreast {
+    Abreast::new(&site.cx.events, &format!("factory-{}-", site.plan.run))
 }
 
 /// What is done on one of the machines, told as such: its lane ends with it.
@@ -74,11 +79,11 @@ async fn in_lane<T>(site: &Site<'_>, cx: Cx, work: impl AsyncFnOnce(&Site<'_>) -
 /// Both machines, booted side by side. The first failure is the reason, and ends the wait for the other: it is not named only when
 /// that one is up.
 async fn both(site: &Site<'_>, smoke: &SmokePlan, image: &Image) -> Result<(Running, Running), BuildError> {
-    let abreast = Abreast::new(&site.cx.events);
+    let abreast = abreast(site);
     let stop = site.cx.cancel.child();
     let failed: Mutex<Option<BuildError>> = Mutex::default();
     let one = async |wanted: &MachinePlan| {
-        let cx = Cx { events: abreast.lane(), cancel: stop.clone(), ..site.cx.clone() };
+        let cx = Cx { events: abreast.lane(&wanted.name), cancel: stop.clone(), ..site.cx.clone() };
         boot(&site.with(&cx), smoke, wanted, image).await.map_err(|e| {
             failed.lock().expect("nothing panics with it").get_or_insert(e);
             stop.orderly();
