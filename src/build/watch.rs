@@ -68,10 +68,12 @@ pub(super) async fn lost(site: &Site<'_>, running: &Running, patience: Duration,
                 }
                 (answered, silent) = (Instant::now(), false);
             }
-            Err(e) if answered.elapsed() > patience => return mute(answered, &e),
-            Err(e) if answered.elapsed() > pace.silence => {
+            Err(e) if answered.elapsed() > pace.silence.min(patience) => {
                 if let Some(why) = told(site, running).await {
                     return why;
+                }
+                if answered.elapsed() > patience {
+                    return mute(answered, &e);
                 }
                 if !silent {
                     let limit = words::duration(patience.as_secs_f64());
