@@ -5,8 +5,9 @@ use std::time::{Duration, Instant};
 use ssh_key::{PrivateKey, PublicKey};
 
 use super::answer::{self, NoAnswer, say};
-use super::{BuildError, Opened, Site, cloud_init, console, watch};
-use crate::cloud::{BootPlace, BootSpec, Machine, Power};
+use super::signs::Signs;
+use super::{BuildError, Opened, Site, cloud_init, console, ready, watch};
+use crate::cloud::{BootPlace, BootSpec, Machine};
 use crate::image::{self, Image};
 use crate::plan::{GIB, MachinePlan};
 use crate::remote::{Remote, Target, keys};
@@ -134,6 +135,7 @@ pub(super) async fn boot_builder(site: &Site<'_>, wanted: &MachinePlan, base: &I
     let remote = reach(site, &machine, &target, deadline).await?;
     let running = Running { machine, target, remote, watch: Default::default() };
     cloud_init_done(site, &running, deadline).await?;
+    ready::builder(site, &running, deadline).await?;
     Ok(running)
 }
 
@@ -175,6 +177,7 @@ pub(super) async fn reach(site: &Site<'_>, machine: &Machine, target: &Target, d
     site.cx.events.doing(format!("waiting for SSH of {}", machine.name));
     let mut pause = Duration::from_millis(250);
     let mut looked = Instant::now();
+    let mut signs = Signs::default();
     loop {
         let left = deadline.saturating_duration_since(Instant::now());
         let attempt = site.connect.connect(target, left.min(Duration::from_secs(15)).max(Duration::from_secs(1)));
@@ -183,7 +186,7 @@ pub(super) async fn reach(site: &Site<'_>, machine: &Machine, target: &Target, d
             Err(e) => e,
         };
         if looked.elapsed() >= site.cloud.pace() * SELDOM {
-            trouble(site, machine).await?;
+            signs.look(site, machine).await?;
             looked = Instant::now();
         }
         if Instant::now() > deadline {
@@ -193,20 +196,6 @@ pub(super) async fn reach(site: &Site<'_>, machine: &Machine, target: &Target, d
         site.cx.cancel.pause(pause).await?;
         pause = (pause * 2).min(Duration::from_secs(1));
     }
-}
-
-/// An error if the machine will not get any further.
-pub(super) async fn trouble(site: &Site<'_>, machine: &Machine) -> Result<(), BuildError> {
-    let reason = match site.cloud.power(machine).await {
-        Ok(Power::On) | Err(_) => match site.cloud.console(machine).await.ok().and_then(|text| console::trouble(&text)) {
-            Some(seen) => format!("its console says: {seen}"),
-            None => return Ok(()),
-        },
-        Ok(Power::Off) => "it powered itself off".into(),
-        Ok(Power::Gone(why)) => format!("it is gone: {why}"),
-        Ok(Power::Stuck(why)) => format!("it does not run: {why}"),
-    };
-    Err(not_ready(site, machine, reason).await)
 }
 
 pub(super) async fn not_ready(site: &Site<'_>, machine: &Machine, reason: String) -> BuildError {
@@ -229,7 +218,11 @@ pub(super) async fn cloud_init_done(site: &Site<'_>, running: &Running, deadline
     let waited = site.cx.cancel.or(say(&*running.remote, script, left)).await?;
     match waited {
         Ok(_) => Ok(()),
-        Err(reason) => Err(not_ready(site, &running.machine, format!("cloud-init did not end well: {reason}")).await),
+        Err(error) => {
+            let reason = ready::riddle(&error, &running.target.user);
+            let reason = reason.unwrap_or_else(|| format!("cloud-init did not end well: {error}"));
+            Err(not_ready(site, &running.machine, reason).await)
+        }
     }
 }
 

@@ -23,6 +23,8 @@ mod heard;
 mod inventory;
 mod machine;
 mod provision;
+mod ready;
+mod signs;
 mod smoke;
 mod source;
 pub mod space;
@@ -159,7 +161,17 @@ impl BuildError {
     }
 }
 
-impl Site<'_> {
+impl<'a> Site<'a> {
+    /// The same, with events, or a way to stop, of its own.
+    fn with<'b>(&'b self, cx: &'b Cx) -> Site<'b>
+    where
+        'a: 'b,
+    {
+        let Site { cloud, connect, plan, wall, until, keep_on_failure, .. } = *self;
+        let (scratch, work, downloads) = (self.scratch.clone(), self.work.clone(), self.downloads.clone());
+        Site { cloud, connect, cx, plan, wall, scratch, work, downloads, until, keep_on_failure }
+    }
+
     /// Runs one stage and tells of its begin, end and time.
     async fn stage<T>(&self, stage: Stage, work: impl Future<Output = Result<T, BuildError>>) -> Result<T, BuildError> {
         self.cx.cancel.check()?;

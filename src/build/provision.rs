@@ -62,9 +62,7 @@ async fn with_retries(site: &Site<'_>, builder: &mut Running, index: usize, step
         }
         left -= 1;
         site.cx.events.warn(format!("{error}; trying again ({left} more after this)"));
-        if matches!(error, BuildError::StepRemote { source: RemoteError::Lost(_), .. }) {
-            builder.remote = machine::reach(site, &builder.machine, &builder.target, Instant::now() + Duration::from_secs(60)).await?;
-        }
+        settle(site, builder).await?;
     }
 }
 
@@ -73,27 +71,56 @@ async fn watched(site: &Site<'_>, builder: &mut Running, index: usize, step: &St
     if matches!(step.action, ActionPlan::Reboot) {
         return reboot(site, builder, index, step).await;
     }
-    let builder = &*builder;
+    let begin = Instant::now();
+    let patience = watch::patience(&step.action, Duration::from_secs(step.timeout));
     let lost = tokio::select! {
         // A step that ended and a machine that was lost at the same instant: the step's own word counts.
         biased;
         done = site.cx.cancel.or(run(site, builder, index, step)) => match done? {
-            // The session broke: whether the machine is lost too is a better answer than "connection reset".
-            Err(e @ BuildError::StepRemote { source: RemoteError::Lost(_), .. }) => {
-                match tokio::time::timeout(Duration::from_secs(45), watch::lost(site, builder)).await {
-                    Ok(reason) => reason,
-                    Err(_) => return Err(e),
+            Ok(()) => return settle(site, builder).await,
+            // Whether the machine is lost is a better answer than "connection reset" or "unreachable".
+            Err(e @ (BuildError::Step { .. } | BuildError::StepRemote { .. })) => {
+                match site.cx.cancel.or(watch::verdict(site, builder, watch::PACE)).await? {
+                    Some(reason) => format!("{reason} ({e})"),
+                    None => return Err(restarted(site, builder, begin, e).await),
                 }
             }
             done => return done,
         },
-        reason = watch::lost(site, builder) => reason,
+        reason = watch::lost(site, builder, patience, watch::PACE) => reason,
     };
     let console = machine::console_tail(site, &builder.machine).await;
     for line in &console {
         site.cx.events.output("console", line);
     }
     Err(BuildError::BuilderLost { reason: lost, console })
+}
+
+/// After a step that went well: our own session may have gone with a network or a machine that was restarted on purpose.
+async fn settle(site: &Site<'_>, builder: &mut Running) -> Result<(), BuildError> {
+    if site.cx.cancel.or(builder.remote.ping(watch::PACE.answer)).await?.is_ok() {
+        return Ok(());
+    }
+    site.cx.events.note(format!("the step took {} or its network away for a while: logging in again", builder.machine.name));
+    stop_ssh_master(site).await;
+    let deadline = Instant::now() + Duration::from_secs(site.plan.timeouts.ssh);
+    builder.remote = machine::reach(site, &builder.machine, &builder.target, deadline).await?;
+    machine::cloud_init_done(site, builder, deadline).await
+}
+
+/// What is said of a step whose session broke, where the machine answers: it may have restarted itself.
+async fn restarted(site: &Site<'_>, builder: &Running, begin: Instant, error: BuildError) -> BuildError {
+    let BuildError::StepRemote { index, name, source: RemoteError::Lost(_) } = &error else { return error };
+    let session = builder.watch.lock().await.clone();
+    let Some(session) = session else { return error };
+    let asked = site.cx.cancel.or(answer::say(&*session, "cut -d. -f1 /proc/uptime", watch::PACE.answer)).await;
+    match asked.ok().and_then(Result::ok).and_then(|up| up.trim().parse::<u64>().ok()) {
+        Some(up) if up < begin.elapsed().as_secs() => {
+            let reason = format!("the machine was restarted {up} s ago, and the step with it: a step `reboot: true` waits for that");
+            BuildError::Step { index: *index, name: name.clone(), reason }
+        }
+        _ => error,
+    }
 }
 
 async fn run(site: &Site<'_>, builder: &Running, index: usize, step: &StepPlan) -> Result<(), BuildError> {

@@ -152,6 +152,7 @@ fn bundle(reader: &mut Reader, tree: PathBuf, home: PathBuf, label: &Path, root:
             Err((path, trouble)) => reader.file_error(shown.join(path), (0, 0), trouble),
         }
     }
+    let tidy = top.read("tidy", |f| image::tidy(reader, f)).unwrap_or_default();
     Some(Bundle {
         source: top.read("source", |f| source::source(reader, f, kind, &dir)),
         target_name: top.read("bundle_target_name", |f| image::target_name(reader, f)),
@@ -170,7 +171,8 @@ fn bundle(reader: &mut Reader, tree: PathBuf, home: PathBuf, label: &Path, root:
         members: top.read("members", |f| image::members(reader, f, visibility.or(glance.visibility))).unwrap_or_default(),
         keep: top.read("keep", |f| reader.whole(f, 1)),
         asks: Asks { tree: tree.clone(), definition, env, unwalled: source::unwalled(reader, &top) },
-        tidy_off: top.read("tidy", |f| image::tidy_off(reader, f)).unwrap_or_default(),
+        tidy_off: tidy.off,
+        tidy_on: tidy.on,
         vars,
         as_written: decode::as_written(root, &mut Vec::new()),
         places: reader.places.clone(),

@@ -91,6 +91,8 @@ pub struct Bundle {
     pub keep: Option<u32>,
     /// Parts of tidy that the bundle switches off (see [`TIDY_PARTS`]).
     pub tidy_off: Vec<String>,
+    /// Parts of tidy that the bundle asks for (see [`TIDY_ASKED`]).
+    pub tidy_on: Vec<String>,
     /// What it needs of the factory itself.
     pub asks: Asks,
     /// `vars`: free values for templates.
@@ -259,5 +261,22 @@ pub(crate) fn nearest_key<'k>(key: &str, known: &[&'k str]) -> Option<&'k str> {
 }
 
 /// What tidy does, part by part; `tidy: {logs: false}` switches one off.
-pub const TIDY_PARTS: &[&str] =
-    &["build-key", "host-keys", "machine-id", "cloud-init", "logs", "histories", "packages", "leases", "temp", "random-seed", "trim"];
+pub const TIDY_PARTS: &[&str] = &[
+    "build-key",
+    "host-keys",
+    "machine-id",
+    "cloud-init",
+    "logs",
+    "histories",
+    "packages",
+    "leases",
+    "hardware",
+    "subscription",
+    "agents",
+    "temp",
+    "random-seed",
+    "trim",
+];
+
+/// What tidy does where a bundle asks for it: `tidy: {schedules: true}`. A bundle may have put there on purpose what these remove.
+pub const TIDY_ASKED: &[&str] = &["schedules", "user-ssh"];

@@ -34,6 +34,9 @@ struct World {
     images: BTreeMap<String, Image>,
     host_keys: Vec<String>,
     lacks: Vec<(String, String)>,
+    watch: Option<Duration>,
+    /// Of machines that are to come, by name.
+    consoles: BTreeMap<String, String>,
 }
 
 struct Booted {
@@ -42,6 +45,8 @@ struct Booted {
     image: String,
     power: Power,
     disk_gb: u64,
+    /// In place of an honest console.
+    console: Option<String>,
     /// As its console shows it; each machine has its own unless the test says otherwise.
     host_key: String,
 }
@@ -96,6 +101,18 @@ impl Memory {
     /// Lets a machine be seen in another state.
     pub fn set_power(&self, name: &str, power: Power) {
         self.world().machines.values_mut().filter(|m| m.name == name).for_each(|m| m.power = power.clone());
+    }
+
+    /// Lets a machine that is there, or will be, say something else on its console.
+    pub fn set_console(&self, name: &str, text: &str) {
+        let mut world = self.world();
+        world.consoles.insert(name.into(), text.into());
+        world.machines.values_mut().filter(|m| m.name == name).for_each(|m| m.console = Some(text.into()));
+    }
+
+    /// How often a machine that answers is looked at all the same.
+    pub fn look_every(&self, pace: Duration) {
+        self.world().watch = Some(pace);
     }
 
     /// What there is, one line for each thing with its owner: to be compared before and after.
@@ -240,6 +257,7 @@ impl Cloud for Memory {
                     image: spec.image.clone(),
                     power: Power::On,
                     disk_gb: spec.disk_gb,
+                    console: world.consoles.get(&spec.name).cloned(),
                     host_key,
                 };
                 world.machines.insert(id.clone(), booted);
@@ -259,11 +277,14 @@ impl Cloud for Memory {
     }
 
     fn watch_pace(&self) -> Option<Duration> {
-        Some(Duration::from_secs(5))
+        Some(self.world().watch.unwrap_or(Duration::from_secs(5)))
     }
 
     async fn console(&self, machine: &Machine) -> Result<String, CloudError> {
         let world = self.world();
+        if let Some(text) = world.machines.get(&machine.id).and_then(|m| m.console.clone()) {
+            return Ok(text);
+        }
         let own = world.machines.get(&machine.id).map(|m| m.host_key.clone()).into_iter().collect();
         let keys = if world.host_keys.is_empty() { own } else { world.host_keys.clone() }.join("\n");
         Ok(format!(

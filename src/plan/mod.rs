@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 #[cfg(test)]
 use crate::bundle;
-use crate::bundle::{Action, Asks, Base, Bundle, Source, TIDY_PARTS};
+use crate::bundle::{Action, Asks, Base, Bundle, Source, TIDY_ASKED, TIDY_PARTS};
 use crate::diagnostic::{Diagnostic, Place};
 use crate::disk::Format;
 use crate::fetch::Wish;
@@ -317,7 +317,7 @@ pub fn plan(bundle: &Bundle, facts: &Facts, run: &str, now: Timestamp, smoke: bo
         builder,
         ssh_user,
         steps,
-        tidy: TIDY_PARTS.iter().filter(|p| !bundle.tidy_off.iter().any(|off| off == *p)).map(|p| (*p).into()).collect(),
+        tidy: tidy_parts(bundle),
         smoke: smoke.then(|| SmokePlan {
             user,
             other: other.filter(|_| bundle.tests.chosen(bundle.kind).contains(&"snapshot")),
@@ -358,6 +358,13 @@ impl Plan {
 }
 
 /// Letters, digits, `.`, `_` and `-`, and no option.
+/// The parts of tidy that are on for a bundle.
+fn tidy_parts(bundle: &Bundle) -> Vec<String> {
+    let on = TIDY_PARTS.iter().filter(|part| !bundle.tidy_off.iter().any(|off| off == *part));
+    let asked = TIDY_ASKED.iter().filter(|part| bundle.tidy_on.iter().any(|on| on == *part));
+    on.chain(asked).map(|part| (*part).to_owned()).collect()
+}
+
 fn is_user_name(name: &str) -> bool {
     let allowed = |b: u8| b.is_ascii_alphanumeric() || b"._-".contains(&b);
     !name.is_empty() && name.len() <= 64 && !name.starts_with('-') && name.bytes().all(allowed)

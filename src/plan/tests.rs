@@ -143,12 +143,13 @@ fn where_an_image_comes_from_is_not_a_bundles_to_say() {
 #[test]
 fn a_bundle_wins_over_its_base() {
     let vars = format!(
-        "{LEAST}  properties: {{hw_rng_model: none}}\nmachine: {{disk: 10, ram: 2G, cpus: 1}}\nssh_user: admin\ntidy: {{logs: false}}\n"
+        "{LEAST}  properties: {{hw_rng_model: none}}\nmachine: {{disk: 10, ram: 2G, cpus: 1}}\nssh_user: admin\ntidy: {{logs: false, schedules: true}}\n"
     );
     let plan = plan(&bundle(&vars), &facts(), "r-1", at(), true).unwrap();
     assert_eq!((plan.publish.properties["hw_rng_model"].as_str(), plan.ssh_user.as_str()), ("none", "admin"));
     assert_eq!(plan.builder.as_ref().unwrap().disk_gb, Some(10));
-    assert!(!plan.tidy.contains(&"logs".to_owned()));
+    let has = |part: &str| plan.tidy.iter().any(|p| p == part);
+    assert!(!has("logs") && has("schedules") && !has("user-ssh"));
 }
 
 #[test]

@@ -9,6 +9,9 @@ use async_trait::async_trait;
 
 pub mod keys;
 pub mod ssh;
+#[cfg(test)]
+#[path = "../../test-tools/it/sshd.rs"]
+pub(crate) mod sshd;
 
 /// How to reach a machine, and which host key it must show.
 #[derive(Clone)]

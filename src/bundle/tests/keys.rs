@@ -219,6 +219,7 @@ fn every_key_given_twice() {
     twice("machine:", keys::MACHINE);
     twice("timeouts:", keys::TIMEOUTS);
     twice("tidy:", crate::bundle::TIDY_PARTS);
+    twice("tidy:", crate::bundle::TIDY_ASKED);
     twice("vars:", &["free"]);
     for key in keys::STEP {
         let said = said_more(&format!("steps:\n  - {key}: a\n    {key}: b\n"));

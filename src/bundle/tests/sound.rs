@@ -32,7 +32,7 @@ tags: [web]
 visibility: shared
 members: [0a1b2c]
 keep: 3
-tidy: {machine_id: no, logs: false, trim: on}
+tidy: {machine_id: no, logs: false, trim: on, user-ssh: true, schedules: false}
 tests: {skip: [dns], timeout: 30s}
 vars: {port: 80, mode: 0755, on: yes, text: "80", none: ~, day: 2018-02-26, list: [1.5, {a: b}]}
 steps:
@@ -88,7 +88,7 @@ steps:
         (b.tags, b.visibility, b.members, b.keep),
         (vec!["web".to_owned()], Some(Visibility::Shared), vec!["0a1b2c".to_owned()], Some(3))
     );
-    assert_eq!(b.tidy_off, ["machine-id", "logs"]);
+    assert_eq!((b.tidy_off.join(" "), b.tidy_on.join(" ")), ("machine-id logs".into(), "user-ssh".into()));
     assert_eq!(b.tests, Tests { files: paths(&["tests/10-http"]), skip: vec!["dns".into()], timeout: s(30), ..Default::default() });
     assert_eq!(b.templates, paths(&["output/a.j2", "output/b.heat.yml.j2"]));
     assert!(!b.has_bootstrap);

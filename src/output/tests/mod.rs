@@ -54,6 +54,7 @@ pub fn bundle(tree: &Path, templates: &[(&str, &str)]) -> Bundle {
         members: Vec::new(),
         keep: None,
         tidy_off: Vec::new(),
+        tidy_on: Vec::new(),
         asks: Asks::default(),
         vars: as_written["vars"].as_object().unwrap().clone(),
         templates: templates.iter().map(|(name, _)| PathBuf::from("output").join(name)).collect(),
