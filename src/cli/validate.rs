@@ -93,7 +93,8 @@ fn find(tree: &Path, names: &[String]) -> Found {
 async fn read(context: &Context, tree: &Path, found: Found) -> Result<Read, Failure> {
     let mut loaded = context.definitions(tree, &found.meant, &found.others).await?;
     let others = loaded.split_off(found.meant.len());
-    let mut read = Read { dirs: found.meant, bundles: Vec::new(), found: Vec::new(), unsound: found.unknown, bases: Vec::new(), passed: found.passed };
+    let mut read =
+        Read { dirs: found.meant, bundles: Vec::new(), found: Vec::new(), unsound: found.unknown, bases: Vec::new(), passed: found.passed };
     for one in loaded {
         match one {
             Ok(loaded) => {
