@@ -251,7 +251,7 @@ impl Plan {
             tags: publish.tags.clone(),
             min_disk_gb: publish.min_disk_gb.unwrap_or(0),
             min_ram_mb: publish.min_ram_mb,
-            visibility: publish.visibility.clone(),
+            visibility: publish.visibility,
             protected: publish.protected,
             hidden: publish.hidden,
             stranger: None,
