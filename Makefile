@@ -12,12 +12,12 @@ help: ## Say what there is
 
 build-images: deps ## Build bundles: bundle=NAME, or bundle="A B"
 	@test -n "$(bundle)" || { echo 'usage: make build-images bundle=NAME   (a directory under images/)' >&2; exit 2; }
-	@cargo build --release --quiet --locked
+	@setup/compile
 	@exec $(BIN) build $(addprefix images/,$(bundle)) $(ARGS)
 
 build-os: deps ## Build operating-system images: os=NAME
 	@test -n "$(os)" || { echo 'usage: make build-os os=NAME   (a directory under os/)' >&2; exit 2; }
-	@cargo build --release --quiet --locked
+	@setup/compile
 	@exec $(BIN) build $(addprefix os/,$(os)) $(ARGS)
 
 create: ## Create a factory server on your OpenStack: Heat stack, Jenkins; asks first (settings: setup/create)
@@ -30,7 +30,7 @@ create-undo: ## Delete that server, its stack and its credential; asks first
 
 validate: ## Check every bundle of this tree, offline
 	@setup/dependencies build
-	@cargo build --release --quiet --locked
+	@setup/compile
 	@exec $(BIN) validate $(ARGS)
 
 test: ## All tests, real virtual machines included (about a quarter of an hour)
@@ -103,7 +103,8 @@ check: ## Formatting and linters
 	test-tools/lint-shell
 
 reference: ## Write CLI.md anew
-	@cargo run --release --quiet --locked -- reference > CLI.md
+	@setup/compile
+	@$(BIN) reference > CLI.md
 
 deps: ## Install what is missing on this machine (Debian, Ubuntu)
 	@setup/dependencies build run
@@ -115,10 +116,11 @@ clean: ## Remove what builds wrote into this tree; images in the store stay
 	rm -rf images/target os/target build.latest.log packer.latest.log
 	cargo clean --quiet
 
-purge: clean ## Also remove the image store of this user; asks first, and not while runs own anything
+purge: ## Also remove the image store of this user; asks first, and not while runs own anything
 	@dir="$${IMAGE_FACTORY_HOME:-$${XDG_DATA_HOME:-$$HOME/.local/share}/image-factory}"; \
-	if [ ! -d "$$dir" ]; then echo "no image store in $$dir"; exit 0; fi; \
 	if ls -A "$$dir/runs" 2>/dev/null | grep -qv '^\.'; then \
-	echo "not removed: $$dir/runs tells what runs own; \`image-factory sweep\` first" >&2; exit 1; fi; \
-	if [ "$(YES)" != 1 ]; then printf 'remove all images in %s? [y/N] ' "$$dir"; read -r answer; [ "$$answer" = y ] || exit 1; fi; \
-	rm -rf "$$dir"
+	echo "nothing is removed: $$dir/runs tells what runs own; \`image-factory sweep\` first" >&2; exit 1; fi; \
+	if [ -d "$$dir" ] && [ "$(YES)" != 1 ]; then \
+	printf 'remove all images in %s, and what builds wrote into this tree? [y/N] ' "$$dir"; read -r answer; [ "$$answer" = y ] || exit 1; fi; \
+	$(MAKE) --no-print-directory clean && \
+	if [ -d "$$dir" ]; then rm -rf "$$dir"; else echo "no image store in $$dir"; fi

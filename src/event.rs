@@ -60,6 +60,9 @@ pub enum Event {
     Started {
         run: String,
         bundle: String,
+        /// What is done with the image: `building`, `testing`; `opening the builder of`.
+        #[serde(default)]
+        purpose: String,
         image_name: String,
         cloud: String,
     },

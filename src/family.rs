@@ -34,9 +34,9 @@ fn is_current(images: &[Image], image: &Image) -> bool {
     current(images, &image.family).is_some_and(|c| c.id == image.id)
 }
 
-/// The newest one that is deprecated: what a rollback left behind.
-pub fn deprecated<'a>(images: &'a [Image], family: &str) -> Option<&'a Image> {
-    of(images, family).into_iter().find(|i| i.state == State::Deprecated)
+/// Those that are deprecated, newest first. Nothing tells which of several became so last.
+pub fn deprecated<'a>(images: &'a [Image], family: &str) -> Vec<&'a Image> {
+    of(images, family).into_iter().filter(|i| i.state == State::Deprecated).collect()
 }
 
 /// Families that have a published image, sorted.

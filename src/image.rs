@@ -73,6 +73,9 @@ pub struct Image {
     pub stranger: Option<String>,
 }
 
+/// ID of an image that a plan builds upon and that a build would make first.
+pub const NOT_BUILT: &str = "(not built yet)";
+
 impl Image {
     /// An active image of the factory's with nothing special about it.
     #[cfg(test)]

@@ -34,6 +34,7 @@ pub mod settings;
 pub mod image;
 pub mod family;
 pub mod plan;
+pub mod ready;
 pub mod wall;
 pub mod cloud;
 pub mod remote;

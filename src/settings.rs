@@ -200,6 +200,6 @@ fn text(file: &Path, tree: Option<&Path>, user: u32) -> Result<Option<String>, D
     if !meta.is_file() || meta.len() > MAX_BYTES {
         return Err(wrong("is no file of settings".into()));
     }
-    durable::only_ours(file, user).map_err(|open| wrong(format!("it is not believed: {open}")).hint(open.hint()))?;
+    durable::only_ours(file, user).map_err(|open| wrong(format!("it is not used: {open}")).hint(open.hint()))?;
     fs::read_to_string(&real).map(Some).map_err(io)
 }

@@ -15,6 +15,7 @@ use crate::remote::{Connect, RemoteError};
 use crate::wall::{Wall, WallError};
 
 mod answer;
+mod cause;
 pub mod checks;
 mod child;
 pub mod cloud_init;

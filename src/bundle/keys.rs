@@ -72,6 +72,11 @@ pub(super) fn advice(parent: &str, key: &str, valid: &[&str]) -> String {
     if top && BUNDLE.contains(&key) {
         return format!("`{key}` belongs under `bundle:`");
     }
+    // In `ansible: {playbook: …}`.
+    let step = parent.strip_suffix(".ansible").filter(|step| step.starts_with("steps["));
+    if let (Some(step), true) = (step, STEP.contains(&key)) {
+        return format!("`{key}` belongs beside `ansible`, in `{step}` itself");
+    }
     if !top && TOP.contains(&key) {
         return format!("`{key}` belongs at the top level");
     }

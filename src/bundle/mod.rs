@@ -40,7 +40,7 @@ pub use lint::on_factory;
 pub use load::{Loaded, check_work, load, load_with};
 pub use loader::{Loader, Wanted, serve};
 pub use overrides::Override;
-pub use tree::{all, base_of, find, find_tree};
+pub use tree::{all, base_of, find, find_tree, is_beside};
 
 /// `images/*` or `os/*`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]

@@ -1,10 +1,13 @@
 //! From an error to what a person reads and the exit code a job sees.
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
 use std::process::ExitCode;
 
 use crate::build::BuildError;
 use crate::cancel::Cancelled;
 use crate::cloud::CloudError;
 use crate::diagnostic::Diagnostic;
+use crate::ready::user;
 use crate::run::{Ended, RunError};
 
 pub const HELP: &str = "\
@@ -188,9 +191,28 @@ pub fn run_hint(e: &RunError) -> Option<String> {
         RunError::Build(BuildError::NotReady { console, .. }) if console.is_empty() => {
             Some("its console is empty: does the image boot at all, and write to a serial console?".into())
         }
+        RunError::Io { path, source } | RunError::Build(BuildError::Io { path, source }) => io_hint(path, source),
         RunError::Base { source, .. } => run_hint(source),
         _ => None,
     }
+}
+
+fn io_hint(path: &Path, error: &std::io::Error) -> Option<String> {
+    match error.raw_os_error() {
+        Some(libc::ENOLCK | libc::ENOSYS | libc::EOPNOTSUPP) => Some(
+            "is this a file system without locks, as NFS can be? set IMAGE_FACTORY_HOME to a directory on a disk of this machine".into(),
+        ),
+        Some(libc::EACCES | libc::EPERM) => not_ours(path),
+        _ => None,
+    }
+}
+
+/// What was built once by root, in a tree of somebody else.
+fn not_ours(path: &Path) -> Option<String> {
+    let there = path.ancestors().find(|p| p.symlink_metadata().is_ok())?;
+    let (owner, me) = (there.metadata().ok()?.uid(), user::id());
+    let name = |id: u32| user::entry(id).map_or_else(|| id.to_string(), |entry| entry.name);
+    (owner != me).then(|| format!("{} belongs to {}: `sudo chown -R {} '{}'`", there.display(), name(owner), name(me), there.display()))
 }
 
 fn cloud_hint(e: &CloudError) -> Option<String> {

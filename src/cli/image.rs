@@ -36,7 +36,7 @@ pub enum Command {
     /// and servers that run go on running. `image deprecate --undo` takes it back.
     #[command(after_help = "Examples:\n  image-factory image rollback bundle-nginx --dry-run\n  image-factory image rollback bundle-nginx")]
     Rollback(standing::Rollback),
-    /// Deprecate an image: its family means it no more; by its ID and name it can still be used
+    /// Deprecate an image: the name of its family no longer means it; its ID and name still do
     #[command(
         after_help = "Examples:\n  image-factory image deprecate bundle-nginx-2026-11-20-2331\n  image-factory image deprecate bundle-nginx --dry-run\n  image-factory image deprecate --undo bundle-nginx-2026-11-20-2331"
     )]

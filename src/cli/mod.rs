@@ -32,6 +32,7 @@ mod reference;
 mod run;
 mod shell;
 pub mod show;
+mod surroundings;
 mod sweep;
 mod test;
 mod validate;
@@ -67,7 +68,7 @@ pub struct Common {
     /// Factory tree: the directory that holds `images/` and `os/` [default: the nearest above the current one]
     #[arg(long, global = true, value_name = "DIR")]
     pub tree: Option<PathBuf>,
-    /// A value of build-vars.yml, over what is written there; may be given often. For example `--set machine.ram=2G`
+    /// A value of build-vars.yml, over what is written there; can be repeated. For example `--set machine.ram=2G`
     #[arg(long = "set", global = true, value_name = "KEY=VALUE")]
     pub sets: Vec<String>,
     /// How progress is shown
@@ -107,6 +108,7 @@ pub enum Command {
     /// Show what a build would do; nothing is created
     Plan(plan::Args),
     /// Provision a builder and open it at an interactive prompt; it is removed afterwards
+    #[command(after_help = shell::CODES)]
     Shell(shell::Args),
     /// Boot an image and run the smoke checks on it
     ///
@@ -175,6 +177,7 @@ fn keep_memory_private() {
 
 /// Parses the command line, runs the command, and gives the exit code of `exit::HELP`.
 pub fn main() -> ExitCode {
+    surroundings::settle();
     let cli = Cli::parse();
     if let Command::GuestWire(args) = cli.command {
         // It holds no secret, and has to be found by the mark in its environment, which nobody could read of a private process.

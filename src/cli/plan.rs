@@ -9,7 +9,7 @@ use crate::cloud::Cx;
 use crate::cloud::ledger::Ledger;
 use crate::event::Events;
 use crate::fetch::Sum;
-use crate::plan::{ActionPlan, Named, Origin, Plan, Security, run_id};
+use crate::plan::{ActionPlan, Named, Origin, Plan, Security};
 use crate::run;
 
 #[derive(clap::Args)]
@@ -29,14 +29,27 @@ pub async fn run(context: &Context, args: &Args) -> Result<ExitCode, Failure> {
     let cx = Cx { ledger: Ledger::none(), events: Events::default(), cancel: context.cancel.clone() };
     let now = Timestamp::now();
     for bundle in &bundles {
-        let plan = run::make_plan(&setup, bundle, &run_id(now, 0), now, &cx).await?;
+        let plans = run::make_plans(&setup, bundle, now, &cx).await?;
+        let Some((plan, bases)) = plans.split_last() else { continue };
         if context.common.json {
-            out(&serde_json::to_string_pretty(&plan).expect("a plan is plain data"));
-        } else {
-            out(&text(&plan));
+            out(&serde_json::to_string_pretty(&value(plan, bases)).expect("a plan is plain data"));
+            continue;
         }
+        for base in bases {
+            out(&format!("{} is missing, and is built first:\n\n{}", base.bundle, text(base)));
+        }
+        out(&text(plan));
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// A plan, with those of the bases that would be built before it under `bases_first`.
+fn value(plan: &Plan, bases: &[Plan]) -> serde_json::Value {
+    let mut value = serde_json::to_value(plan).expect("a plan is plain data");
+    if !bases.is_empty() {
+        value["bases_first"] = serde_json::to_value(bases).expect("plans are plain data");
+    }
+    value
 }
 
 /// A plan as a person reads it.

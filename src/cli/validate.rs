@@ -23,6 +23,8 @@ struct Read {
     unsound: Vec<Diagnostic>,
     /// On several together.
     bases: Vec<Diagnostic>,
+    /// Named beside others, and no definition: what `images/*` brings along.
+    passed: Vec<String>,
 }
 
 pub async fn run(context: &Context, args: &Args) -> Result<ExitCode, Failure> {
@@ -44,6 +46,9 @@ pub async fn run(context: &Context, args: &Args) -> Result<ExitCode, Failure> {
         out(&serde_json::to_string_pretty(&found).expect("diagnostics are plain data"));
     } else {
         context.show_diagnostics(&found);
+        if !read.passed.is_empty() && !context.common.quiet {
+            err(&format!("passed over, no bundles: {}", read.passed.join(", ")));
+        }
         if !context.common.quiet {
             err(&format!(
                 "{} checked: {}, {}",
@@ -61,28 +66,35 @@ struct Found {
     meant: Vec<PathBuf>,
     others: Vec<PathBuf>,
     unknown: Vec<Diagnostic>,
+    /// Named beside others, and no bundle.
+    passed: Vec<String>,
 }
 
 fn find(tree: &Path, names: &[String]) -> Found {
     let all = bundle::all(tree);
     if names.is_empty() {
-        return Found { meant: all, others: Vec::new(), unknown: Vec::new() };
+        return Found { meant: all, others: Vec::new(), unknown: Vec::new(), passed: Vec::new() };
     }
-    let (mut meant, mut unknown) = (Vec::new(), Vec::new());
+    let (mut meant, mut unknown, mut passed) = (Vec::new(), Vec::new(), Vec::new());
     for name in names {
+        if names.len() > 1 && bundle::is_beside(tree, name) {
+            passed.push(name.clone());
+            continue;
+        }
         match bundle::find(tree, name) {
             Ok(dir) => meant.push(dir),
             Err(diagnostic) => unknown.push(diagnostic),
         }
     }
     let others = all.into_iter().filter(|dir| !meant.contains(dir)).collect();
-    Found { meant, others, unknown }
+    Found { meant, others, unknown, passed }
 }
 
 async fn read(context: &Context, tree: &Path, found: Found) -> Result<Read, Failure> {
     let mut loaded = context.definitions(tree, &found.meant, &found.others).await?;
     let others = loaded.split_off(found.meant.len());
-    let mut read = Read { dirs: found.meant, bundles: Vec::new(), found: Vec::new(), unsound: found.unknown, bases: Vec::new() };
+    let mut read =
+        Read { dirs: found.meant, bundles: Vec::new(), found: Vec::new(), unsound: found.unknown, bases: Vec::new(), passed: found.passed };
     for one in loaded {
         match one {
             Ok(loaded) => {

@@ -1,6 +1,7 @@
 //! What a plan wants to know, and what it was told: of the cloud, and of the machine that runs the steps.
 use serde::{Deserialize, Serialize};
 
+use crate::exec::probe::Lack;
 use crate::image::Image;
 
 /// What a plan wants to know of a cloud.
@@ -31,10 +32,10 @@ pub struct CloudFacts {
     /// Most CPUs and MiB of RAM one machine can have; `None`: not known.
     pub max_cpus: Option<u32>,
     pub max_ram_mb: Option<u64>,
-    /// Bytes free where disks are kept.
+    /// Bytes that runs may still write where disks are kept, without what is kept for the factory's own records.
     pub free_bytes: Option<u64>,
     /// What the cloud lacks to do its work at all ("qemu-system-x86_64 is not installed"), each with a hint.
-    pub lacks: Vec<(String, String)>,
+    pub lacks: Vec<Lack>,
     /// What there is to choose from; `None` on a cloud where machines are what the bundle says, as on this machine.
     pub site: Option<SiteFacts>,
 }
@@ -121,10 +122,10 @@ pub struct Room {
 }
 
 /// What this machine, which runs the steps, said.
-#[derive(Debug, Clone, Default, PartialEq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct HostFacts {
-    /// Version line of `ansible-playbook`; `None`: not installed.
-    pub ansible: Option<String>,
+    /// Version line of `ansible-playbook`, or why it does not run and a hint.
+    pub ansible: Result<String, Lack>,
     /// Commit of the tree, with `-dirty` if it has changes; `None`: not a git tree.
     pub commit: Option<String>,
     /// Digest of the definition's files; `None`: they cannot be read.

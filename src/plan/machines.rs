@@ -135,7 +135,7 @@ fn too_large(bundle: &Bundle, facts: &CloudFacts, machine: &MachinePlan, base: O
     let floor = 2 * GIB;
     if let Some(free) = facts.free_bytes.filter(|free| *free < floor) {
         wrong.push(
-            Diagnostic::error(None, format!("only {} MiB are free where images are kept", free >> 20))
+            Diagnostic::error(None, format!("only {} MiB are free for builds where images are kept", free >> 20))
                 .hint("free some space, or set IMAGE_FACTORY_HOME to a larger disk"),
         );
     }

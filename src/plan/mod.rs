@@ -234,6 +234,31 @@ pub fn run_id(now: Timestamp, random: u32) -> String {
     format!("{}-{:06x}", now.strftime("%Y%m%d-%H%M%S"), random & 0xff_ffff)
 }
 
+impl Plan {
+    /// The image that this plan would publish, as far as it is known before: for the plan of what is built on it.
+    pub fn expected(&self) -> Image {
+        let publish = &self.publish;
+        Image {
+            id: image::NOT_BUILT.into(),
+            name: publish.name.clone(),
+            family: publish.family.clone(),
+            state: image::State::Active,
+            created: self.at,
+            size: 0,
+            virtual_size: 0,
+            checksum: String::new(),
+            properties: publish.properties.clone(),
+            tags: publish.tags.clone(),
+            min_disk_gb: publish.min_disk_gb.unwrap_or(0),
+            min_ram_mb: publish.min_ram_mb,
+            visibility: publish.visibility,
+            protected: publish.protected,
+            hidden: publish.hidden,
+            stranger: None,
+        }
+    }
+}
+
 /// What keeps a plan from being made, all of it.
 #[derive(Debug)]
 pub struct Unfit {
@@ -263,8 +288,9 @@ pub fn plan(bundle: &Bundle, facts: &Facts, run: &str, now: Timestamp, smoke: bo
     }
     let origin = origin(bundle, &facts.cloud, &mut wrong);
     let steps = steps(bundle);
-    if steps.iter().any(|s| matches!(s.action, ActionPlan::Ansible { .. })) && facts.host.ansible.is_none() {
-        refused.push(Diagnostic::error(None, "ansible-playbook is not installed").hint("run `make deps`, or install ansible-core"));
+    let plays = steps.iter().any(|s| matches!(s.action, ActionPlan::Ansible { .. }));
+    if let (true, Err((what, hint))) = (plays, &facts.host.ansible) {
+        refused.push(Diagnostic::error(None, what.clone()).hint(hint.clone()));
     }
 
     let base = match &origin {
@@ -345,7 +371,7 @@ pub fn plan(bundle: &Bundle, facts: &Facts, run: &str, now: Timestamp, smoke: bo
         commit: facts.host.commit.clone(),
         asks: bundle.asks.clone(),
         keep: bundle.keep,
-        ansible: facts.host.ansible.clone(),
+        ansible: facts.host.ansible.clone().ok(),
     })
 }
 

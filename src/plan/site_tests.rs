@@ -56,7 +56,7 @@ fn try_plan(vars: &str, site: SiteFacts) -> Result<Plan, Unfit> {
             lacks: Vec::new(),
             site: Some(site),
         },
-        host: HostFacts { ansible: Some("2.14".into()), commit: None, inputs: None },
+        host: HostFacts { ansible: Ok("2.14".into()), commit: None, inputs: None },
     };
     plan(&bundle(vars), &facts, "r1", jiff::Timestamp::UNIX_EPOCH, true)
 }

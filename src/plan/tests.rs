@@ -33,7 +33,7 @@ fn facts() -> Facts {
             lacks: Vec::new(),
             site: None,
         },
-        host: HostFacts { ansible: Some("ansible-playbook 2.14".into()), commit: Some("c0ffee".into()), inputs: Some("d1d1".into()) },
+        host: HostFacts { ansible: Ok("ansible-playbook 2.14".into()), commit: Some("c0ffee".into()), inputs: Some("d1d1".into()) },
     }
 }
 
@@ -166,7 +166,7 @@ fn all_that_is_missing_is_told_at_once() {
         f.cloud.base = BaseFact::Missing { near: vec!["debian-13".into()] };
         f.cloud.lacks = vec![("qemu-img is not installed".into(), "run `make deps`".into())];
         f.cloud.free_bytes = Some(0);
-        f.host.ansible = None;
+        f.host.ansible = Err(("ansible-playbook is not installed".into(), "run `make deps`".into()));
     });
     assert_eq!(told.len(), 5, "{told:#?}");
     for text in

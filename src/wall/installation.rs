@@ -67,7 +67,7 @@ pub(super) struct Surroundings<'a> {
 impl Surroundings<'_> {
     fn cmd(&self, program: &Path) -> Cmd {
         let home = self.home.unwrap_or(Path::new("/nonexistent")).to_string_lossy().into_owned();
-        let cmd = Cmd::new(program, Duration::from_secs(60)).dir("/").env("PATH", self.path).env("HOME", home);
+        let cmd = Cmd::new(program, Duration::from_secs(60)).dir("/").env("PATH", self.path).env("HOME", home).env("LANG", "C.UTF-8");
         Cmd { bare: true, ..cmd }
     }
 }

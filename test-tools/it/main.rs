@@ -8,11 +8,15 @@ mod cli;
 mod definition;
 mod family;
 mod fetch;
+mod first;
 mod hostile;
 mod crash;
 mod fuzz;
 mod http;
 mod local;
+#[path = "../vm/ordinary.rs"]
+#[allow(dead_code)] // shared with the tests of virtual machines
+mod ordinary;
 mod remote;
 mod reader;
 mod setup;

@@ -12,7 +12,7 @@ fn shell(name: &str, step: &str) -> Factory {
     let vars = format!(
         "bundle:\n  name: {name}\n  img_base: os/debian-12\nsteps:\n  - name: the step\n    sudo: true\n    shell: |\n      {step}\n"
     );
-    Factory::new(name).file(&format!("images/{name}/build-vars.yml"), &vars).with_base()
+    Factory::ordinary(name).file(&format!("images/{name}/build-vars.yml"), &vars).with_base()
 }
 
 /// PID of the machine whose name ends with `role`.
@@ -51,7 +51,7 @@ fn an_image_with_a_failed_unit_is_not_published() {
 #[test]
 #[ignore = "boots a machine: `make test-failures`"]
 fn a_builder_that_freezes_is_named_within_a_minute() {
-    let factory = Factory::new("frozen")
+    let factory = Factory::ordinary("frozen")
         .file("images/frozen/build-vars.yml", "bundle:\n  name: frozen\n  img_base: os/debian-12\nsteps:\n  - ansible: ansible/wait.yml\n")
         .file(
             "images/frozen/ansible/wait.yml",

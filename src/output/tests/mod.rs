@@ -152,7 +152,16 @@ pub fn events(fail: bool) -> Vec<Stamped> {
     let check = |id: &str, verdict, seconds, reason: &str, output: &str| {
         Event::Check(Check { id: id.into(), verdict, seconds, reason: reason.into(), output: output.into() })
     };
-    emit(0.0, Event::Started { run: "r".into(), bundle: "images/bundle-nginx".into(), image_name: "n".into(), cloud: "local".into() });
+    emit(
+        0.0,
+        Event::Started {
+            run: "r".into(),
+            bundle: "images/bundle-nginx".into(),
+            purpose: "building".into(),
+            image_name: "n".into(),
+            cloud: "local".into(),
+        },
+    );
     emit(0.0, stage(Stage::Plan));
     emit(0.4, done(Stage::Plan, 0.4));
     emit(0.0, Event::Note { text: "cloud: local, because neither OS_CLOUD nor OS_AUTH_URL is set".into() });
