@@ -7,6 +7,8 @@ use serde_json::{Map, Value};
 
 use crate::log::words;
 
+pub mod syntax;
+
 /// Why a playbook failed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Failure {
@@ -72,6 +74,28 @@ pub fn failure(lines: &[impl AsRef<str>]) -> Option<Failure> {
 pub fn matched_no_hosts(lines: &[impl AsRef<str>]) -> bool {
     let lines: Vec<String> = lines.iter().map(|line| words::clean(line.as_ref())).collect();
     lines.iter().any(|line| line == "skipping: no hosts matched") && !lines.iter().any(|line| heading(line).is_some())
+}
+
+/// What sudo, su and the like say where the kernel makes nobody another user: in namespaces of one user, as behind the wall.
+const NO_OTHER_USER: &[&str] = &[
+    "no new privileges",
+    "effective uid is not 0",
+    "must be owned by uid 0 and have the setuid bit set",
+    "sudo: PERM_",
+    "sudo: unable to change to",
+    "sudo: unable to set",
+    "sudo: no valid sudoers sources found",
+    "sudo: error initializing audit plugin",
+    "su: cannot set ",
+    "setresuid",
+    "setgroups: Operation not permitted",
+];
+
+/// Whether a task on the factory itself could not become another user (`become`). `local`: plays may run there.
+pub fn could_not_become(lines: &[impl AsRef<str>], local: bool) -> bool {
+    let says = |line: &str| NO_OTHER_USER.iter().any(|words| line.replace('\\', "").contains(words));
+    let here = |line: &str| line.contains("localhost") || line.contains("127.0.0.1");
+    lines.iter().map(|line| words::clean(line.as_ref())).any(|line| says(&line) && (local || here(&line)))
 }
 
 /// `line` as a person wants to see it at the end of a failed step: a result is cut down to its message, stars go, of
@@ -229,6 +253,15 @@ mod tests {
         };
     }
 
+    #[test]
+    fn a_become_on_the_factory_is_told_from_one_in_the_machine() {
+        let stderr = r#""module_stderr": "sudo: The \"no new privileges\" flag is set, which prevents sudo from running as root.\n"#;
+        let said = |host: &str| [format!("fatal: [{host}]: FAILED! => {{{stderr}\"}}")];
+        assert!(could_not_become(&said("builder -> localhost"), false) && could_not_become(&said("localhost"), false));
+        assert!(could_not_become(&said("builder"), true) && !could_not_become(&said("builder"), false));
+        assert!(!could_not_become(&["fatal: [localhost]: FAILED! => {\"msg\": \"no\"}"], true));
+    }
+
     macro_rules! says {
         ($name:literal, $expected:literal) => {
             assert_eq!(failure(&sample!($name)).expect($name).to_string(), $expected);
@@ -283,7 +316,10 @@ mod tests {
     /// With 2.19 no reason was found at all for a playbook that Ansible refused.
     #[test]
     fn newer_ansibles_are_understood_too() {
-        says!("2.19/syntax", "syntax error: Colons in unquoted values must be followed by a non-space character (/bundle/ansible/syntax.yml:4:16)");
+        says!(
+            "2.19/syntax",
+            "syntax error: Colons in unquoted values must be followed by a non-space character (/bundle/ansible/syntax.yml:4:16)"
+        );
         says!(
             "2.19/module",
             "couldn't resolve module/action 'nosuchmodule_x'. This often indicates a misspelling, missing collection, or incorrect module path (/bundle/ansible/module.yml:3:7)"
@@ -302,7 +338,8 @@ mod tests {
     /// A failure that is ignored says `[ERROR]` since 2.19; what ends the run comes after it.
     #[test]
     fn what_was_ignored_is_no_refusal() {
-        let lines = ["[ERROR]: Task failed: Module failed: no", "...ignoring", "[ERROR]: the role 'x' was not found", "Origin: /a b.yml:2:11"];
+        let lines =
+            ["[ERROR]: Task failed: Module failed: no", "...ignoring", "[ERROR]: the role 'x' was not found", "Origin: /a b.yml:2:11"];
         let told = refused(&lines.map(str::to_owned)).unwrap();
         assert_eq!(told, Refusal { message: "the role 'x' was not found".into(), place: Some(("/a b.yml".into(), 2, 11)) });
         let missing = ["ERROR! Unable to retrieve file contents", "Could not find or access '/x.yml' on the Ansible Controller."];

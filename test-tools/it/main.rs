@@ -22,6 +22,7 @@ mod sshd;
 mod state;
 mod supply;
 mod support;
+mod syntax;
 #[path = "../tiny_disk.rs"]
 mod tiny_disk;
 mod wall;
