@@ -23,6 +23,7 @@ mod heard;
 mod inventory;
 mod machine;
 mod provision;
+mod required;
 mod smoke;
 mod source;
 pub mod space;
