@@ -28,7 +28,7 @@ create-undo: ## Delete that server, its stack and its credential; asks first
 	@setup/dependencies stack
 	@setup/create undo
 
-validate: ## Check every bundle of this tree, offline
+validate: ## Check every bundle of this tree (ARGS=--offline: run nothing for it)
 	@setup/dependencies build
 	@setup/compile
 	@exec $(BIN) validate $(ARGS)

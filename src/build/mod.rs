@@ -26,6 +26,7 @@ mod machine;
 mod provision;
 mod ready;
 mod signs;
+mod required;
 mod smoke;
 mod source;
 pub mod space;

@@ -1,12 +1,12 @@
 //! The steps of a bundle on the builder, one after the other, each with a deadline and under watch; then tidy.
 use std::os::unix::fs::FileTypeExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use super::answer::{self, NoAnswer, exit_text};
 use super::heard::{LastLines, REASON, lines_to};
 use super::machine::{self, Running, SshFiles};
-use super::{BuildError, Site, child, exec_reason, inventory, tidy as tidy_script, watch};
+use super::{BuildError, Site, child, exec_reason, inventory, required, tidy as tidy_script, watch};
 use crate::event::{Event, seconds};
 use crate::exec::{self, Cmd};
 use crate::plan::{ActionPlan, StepPlan};
@@ -191,7 +191,8 @@ async fn ansible_playbook(
 ) -> Result<(), BuildError> {
     let failed = |reason: String| BuildError::Step { index, name: step.name.clone(), reason };
     let inventory = inventory::write(site, builder).await?.map_err(failed)?;
-    let cmd = ansible_command(site, builder, step, playbook, extra_vars, tags, &inventory).await?;
+    let installed = required::install(site, index, step, playbook).await?.map_err(failed)?;
+    let cmd = ansible_command(site, builder, step, playbook, extra_vars, tags, &Given { inventory, installed }).await?;
     let last = LastLines::default();
     let (events, keep) = (site.cx.events.clone(), last.clone());
     let name = format!("{} ansible-playbook {index}", site.plan.run);
@@ -204,7 +205,7 @@ async fn ansible_playbook(
         Ok(status) if status.success() => {
             // Ansible calls it a success when no host matched: nothing was done, and that is not what was asked for.
             match ansible::matched_no_hosts(&last.all()) {
-                true => Err(failed("no play matched the builder; use `hosts: local` or `hosts: all`".into())),
+                true => Err(failed("no play matched the builder; use `hosts: all`, `local` or `default`".into())),
                 false => Ok(()),
             }
         }
@@ -224,6 +225,12 @@ async fn ansible_playbook(
     }
 }
 
+/// What the factory made for the step.
+struct Given {
+    inventory: PathBuf,
+    installed: required::Installed,
+}
+
 /// The real `ansible-playbook`, over the system's `ssh`, as strict as our own sessions: pinned host key, one key, nobody's config.
 async fn ansible_command(
     site: &Site<'_>,
@@ -232,8 +239,9 @@ async fn ansible_command(
     playbook: &Path,
     extra_vars: &serde_json::Map<String, serde_json::Value>,
     tags: &[String],
-    inventory: &Path,
+    given: &Given,
 ) -> Result<Cmd, BuildError> {
+    let Given { inventory, installed } = given;
     let files = SshFiles::write(site, builder)?;
     let write = |name: &str, text: String| {
         let path = site.scratch.join(name);
@@ -260,6 +268,7 @@ async fn ansible_command(
         .env("PYTHONUNBUFFERED", "1");
     cmd.env.extend(factory_env(site));
     cmd.env.extend(step.env.clone());
+    installed.add_to(&mut cmd.env, &site.plan.bundle_dir);
     // After the step's own, which cannot change these (`wall` refuses them before the run begins).
     let mut cmd = cmd
         .mark(&site.plan.run)
@@ -271,6 +280,7 @@ async fn ansible_command(
         .arg(inventory.as_os_str())
         .arg(playbook.as_os_str());
     let mut read = vec![files.key, files.known_hosts, inventory.to_owned(), pins.clone()];
+    read.extend(installed.directories());
     if !extra_vars.is_empty() {
         let path = write("extra-vars.json", serde_json::Value::Object(extra_vars.clone()).to_string())?;
         cmd = cmd.arg("--extra-vars").arg(format!("@{}", path.display()));

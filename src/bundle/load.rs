@@ -176,6 +176,7 @@ fn bundle(reader: &mut Reader, tree: PathBuf, home: PathBuf, label: &Path, root:
         vars,
         as_written: decode::as_written(root, &mut Vec::new()),
         places: reader.places.clone(),
+        needs: std::mem::take(&mut reader.needs),
         label: label.display().to_string(),
         name: named.name.unwrap_or_default(),
         base: named.base,

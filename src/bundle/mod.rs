@@ -22,6 +22,7 @@ mod lint;
 mod load;
 mod loader;
 mod overrides;
+mod playbooks;
 mod quantity;
 mod scalar;
 mod source;
@@ -40,6 +41,7 @@ pub use lint::on_factory;
 pub use load::{Loaded, check_work, load, load_with};
 pub use loader::{Loader, Wanted, serve};
 pub use overrides::Override;
+pub use playbooks::{Need, NeedKind, Requirements, requirements, search_paths};
 pub use tree::{all, base_of, find, find_tree, is_beside};
 
 /// `images/*` or `os/*`.
@@ -103,6 +105,8 @@ pub struct Bundle {
     pub as_written: serde_json::Value,
     /// Where keys stand (`"bundle.img_base"`, `"steps[1].timeout"`; steps count from 1), for findings that only a cloud can make.
     pub places: BTreeMap<String, Place>,
+    /// Roles and collections that playbooks take from elsewhere, and no `requirements.yml` names.
+    pub needs: Vec<Need>,
 }
 
 impl Bundle {

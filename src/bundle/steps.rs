@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use super::decode::{Field, Fields, Reader};
 use super::yaml::Value;
-use super::{Action, Step, files, keys, lint};
+use super::{Action, Step, files, keys, lint, playbooks};
 use crate::exec::env;
 
 /// What all steps of a bundle share.
@@ -57,7 +57,7 @@ fn step(reader: &mut Reader, field: &Field, lies: &Lies<'_>) -> Option<Step> {
     // Every action is read, for its findings; with more than one the bundle is refused anyway.
     let ansible = step.read("ansible", |f| playbook(reader, f, lies, gives));
     let shell = step.read("shell", |f| shell(reader, f));
-    let script = step.read("script", |f| path(reader, f, dir, files::script));
+    let script = step.read("script", |f| script(reader, f, dir, lies.shown));
     let upload = step.read("upload", |f| upload(reader, f, dir));
     let reboot = step.read("reboot", |f| reboot(reader, f));
     let name = step.read("name", |f| reader.word(f));
@@ -89,6 +89,15 @@ pub(super) fn path(
     }
 }
 
+/// `script`: sent to the machine as a text, and run there by its first line.
+fn script(reader: &mut Reader, field: &Field, dir: &Path, shown: &Path) -> Option<PathBuf> {
+    let path = path(reader, field, dir, files::script)?;
+    if let Err((trouble, line)) = files::is_script_text(&dir.join(&path)) {
+        reader.file_error(shown.join(&path), (line, usize::from(line > 0)), trouble);
+    }
+    Some(path)
+}
+
 /// `ansible: path`, or `ansible: {playbook: path, local: true}`.
 fn playbook(reader: &mut Reader, field: &Field, lies: &Lies<'_>, gives: Gives<'_>) -> Option<(PathBuf, bool)> {
     if !matches!(field.node.value, Value::Map(_)) {
@@ -109,7 +118,9 @@ fn playbook(reader: &mut Reader, field: &Field, lies: &Lies<'_>, gives: Gives<'_
 /// Findings stand in the playbook itself, and in what it brings along.
 pub(super) fn check_playbook(reader: &mut Reader, lies: &Lies<'_>, path: &Path, gives: &Gives<'_>) {
     let Lies { dir, shown, .. } = *lies;
-    if let Err((trouble, line, column)) = files::playbook(&dir.join(path)) {
+    let sound = files::playbook(&dir.join(path));
+    let review = sound.is_ok() && reader.reviewed.insert(path.to_owned());
+    if let Err((trouble, line, column)) = sound {
         reader.file_error(shown.join(path), (line, column), trouble);
     }
     let mut variables = lies.vars.clone();
@@ -118,6 +129,11 @@ pub(super) fn check_playbook(reader: &mut Reader, lies: &Lies<'_>, path: &Path, 
     let given = lint::Given { variables, env };
     let found = lint::playbook(&mut reader.lint, &lint::Playbook { dir, shown, path, given, local: gives.local });
     reader.findings.extend(found);
+    if review {
+        let review = playbooks::review(dir, path, shown);
+        reader.findings.extend(review.found);
+        reader.needs.extend(review.needs);
+    }
 }
 
 fn shell(reader: &mut Reader, field: &Field) -> Option<Action> {

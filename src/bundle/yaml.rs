@@ -129,10 +129,11 @@ pub(super) fn parse(file: &Path, text: &str) -> Result<Tree, Bad> {
     Ok(Tree { root, findings: builder.findings, suspects: builder.suspects })
 }
 
-/// A file of Ansible's, which may have tags and keys that are given twice; of those every value is in the tree.
+/// A file of Ansible's, which may have tags and keys that are given twice; of those every value is in the tree. A byte order mark
+/// before it counts for nothing.
 pub(super) fn parse_leniently(file: &Path, text: &str) -> Result<Node, Bad> {
     let mut builder = Builder {
-        parser: Parser::new_from_str(text),
+        parser: Parser::new_from_str(text.strip_prefix('\u{feff}').unwrap_or(text)),
         lines: Vec::new(),
         file,
         lenient: true,

@@ -34,6 +34,7 @@ mod shell;
 pub mod show;
 mod surroundings;
 mod sweep;
+mod syntax;
 mod test;
 mod validate;
 
@@ -103,7 +104,7 @@ pub enum Command {
     /// end a table tells what became of each; the exit code is the worst of theirs.
     #[command(after_help = build::EXAMPLES)]
     Build(build::Args),
-    /// Check bundles offline, and say everything that is wrong at once
+    /// Check bundles, and say everything that is wrong at once
     Validate(validate::Args),
     /// Show what a build would do; nothing is created
     Plan(plan::Args),
@@ -388,6 +389,28 @@ impl Context {
         Ok(self.wall()?.settings().allows_local(&bundle.label, &bundle.asks))
     }
 
+    /// What playbooks take from elsewhere and this machine does not have. Where it has no Ansible either, another one builds.
+    pub fn missing(&self, bundle: &Bundle) -> Result<Vec<Diagnostic>, Failure> {
+        let mut found = Vec::new();
+        for need in &bundle.needs {
+            let wall = self.wall()?;
+            if wall.has(need) {
+                continue;
+            }
+            let (what, list) = match need.kind {
+                bundle::NeedKind::Collection => ("collection", "collections"),
+                bundle::NeedKind::Role => ("role", "roles"),
+            };
+            let message = format!("the {what} `{}` is neither in the definition nor on this machine", need.name);
+            let finding = match wall.has_ansible() {
+                true => Diagnostic::error(need.place.clone(), message),
+                false => Diagnostic::warning(need.place.clone(), message),
+            };
+            found.push(finding.hint(format!("`{list}: [{}]` in a requirements.yml beside the playbook: the run installs it", need.name)));
+        }
+        Ok(found)
+    }
+
     /// Definitions of `tree`: those that are meant get what `--set` says, the others are as written.
     pub async fn definitions(&self, tree: &Path, meant: &[PathBuf], others: &[PathBuf]) -> Result<Vec<Definition>, Failure> {
         let wanted = |dirs: &[PathBuf], overridden| dirs.iter().map(|dir| Wanted { dir: dir.clone(), overridden }).collect::<Vec<_>>();
@@ -424,6 +447,7 @@ impl Context {
         for bundle in &bundles {
             wrong.extend(bundle::on_factory(bundle, self.allows_local(bundle)?));
             wrong.extend(bundle::check_work(bundle));
+            wrong.extend(self.missing(bundle)?);
         }
         let mine = |d: &Diagnostic| d.place.as_ref().is_some_and(|p| bundles.iter().any(|b| b.places.values().any(|q| q.file == p.file)));
         wrong.extend(bundle::check_bases(&all.iter().collect::<Vec<_>>()).into_iter().filter(mine));

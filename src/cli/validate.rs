@@ -2,7 +2,7 @@
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use super::{Context, Failure, err, out};
+use super::{Context, Failure, err, out, syntax};
 use crate::bundle::{self, Bundle};
 use crate::diagnostic::Diagnostic;
 
@@ -11,6 +11,9 @@ pub struct Args {
     /// Bundles to check, as `build` takes them [default: every one of the tree]
     #[arg(value_name = "BUNDLE")]
     bundles: Vec<String>,
+    /// Run nothing: leave out what `ansible-playbook --syntax-check` says of the playbooks
+    #[arg(long)]
+    offline: bool,
 }
 
 /// What was read, before templates are rendered.
@@ -39,8 +42,12 @@ pub async fn run(context: &Context, args: &Args) -> Result<ExitCode, Failure> {
         found.extend(wrong);
         found.extend(bundle::on_factory(bundle, context.allows_local(bundle)?));
         found.extend(bundle::check_work(bundle));
+        found.extend(context.missing(bundle)?);
     }
     found.extend(read.bases);
+    if !args.offline {
+        syntax::check(context, &read.bundles, &mut found).await?;
+    }
     let errors = found.iter().filter(|d| d.is_error()).count();
     if context.common.json {
         out(&serde_json::to_string_pretty(&found).expect("diagnostics are plain data"));

@@ -26,6 +26,7 @@ mod sshd;
 mod state;
 mod supply;
 mod support;
+mod syntax;
 mod tidy;
 #[path = "../tiny_disk.rs"]
 mod tiny_disk;

@@ -60,6 +60,7 @@ pub fn bundle(tree: &Path, templates: &[(&str, &str)]) -> Bundle {
         templates: templates.iter().map(|(name, _)| PathBuf::from("output").join(name)).collect(),
         as_written,
         places: BTreeMap::new(),
+        needs: Vec::new(),
     }
 }
 
