@@ -19,6 +19,7 @@ mod filters;
 mod format;
 mod globals;
 mod iterate;
+mod known;
 mod lex;
 mod number_format;
 mod numbers;
@@ -52,6 +53,9 @@ pub type Outcome = Result<String, Vec<Error>>;
 pub fn render(name: &str, source: &Source, variables: &Variables, load: &run::Load<'_>, most: usize) -> Outcome {
     let run = run::Run::new(variables.dict(), load);
     let text = run.template(name, source, most);
+    if text.starts_with("$ANSIBLE_VAULT") {
+        run.found(Error::refused("what starts with `$ANSIBLE_VAULT` is decrypted by Ansible, not written"));
+    }
     let findings = run.findings.take();
     if findings.is_empty() { Ok(text) } else { Err(findings.iter().map(|why| (**why).clone()).collect()) }
 }

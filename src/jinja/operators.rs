@@ -312,10 +312,13 @@ pub fn slice(value: &Value, parts: [Option<Value>; 3]) -> Result<Value> {
         }
         Value::Tuple(t) => Value::tuple(picked(t.len())?.into_iter().map(|at| t[at].clone()).collect()),
         Value::Bytes(b) => Value::Bytes(picked(b.len())?.into_iter().map(|at| b[at]).collect()),
-        Value::Range(..) => {
-            let all = super::iterate::items(value)?;
-            let _ = picked(all.len())?;
-            return Err(Error::refused("a slice of a range is not supported; write `| list` before it"));
+        Value::Range(start, stop, step) => {
+            let at = picked(super::value::range_len(*start, *stop, *step).min(1 << 22))?;
+            let each = step * at.get(1).map_or(1, |second| *second as i128 - at[0] as i128);
+            match (at.first(), at.last()) {
+                (Some(first), Some(last)) => Value::Range(start + step * *first as i128, start + step * *last as i128 + each, each),
+                _ => Value::Range(*start, *start, *step),
+            }
         }
         other => {
             let shown = show::text(&Value::from(other.kind()))?;

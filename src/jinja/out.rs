@@ -120,6 +120,8 @@ impl Out {
         let value = self.value_of(run)?;
         match &value {
             Value::Missing(why) => Err(why.clone()),
+            // A template of line ends alone is no template: Ansible leaves it as it is.
+            Value::None if source.chars().all(|c| c == '\n') => Ok(source.to_owned()),
             Value::None => Ok(String::new()),
             Value::Range(..) | Value::Omit | Value::Nothing | Value::Namespace(_) | Value::Loop(_) | Value::Module(_) => {
                 let kind = value.kind();

@@ -23,6 +23,7 @@ pub fn template(name: &Rc<str>, text: &str, syntax: &Syntax) -> Result<Body> {
     let tokens = lex::tokens(name, text, syntax)?;
     let mut parser = Parser { name, tokens, at: 0, depth: 0, uses: [false; 3] };
     let (body, _) = parser.body(&[])?;
+    super::known::check(name, &body)?;
     Ok(body)
 }
 

@@ -40,6 +40,7 @@ pub fn apply(_: &Run, name: &str, value: Value, args: &Args, _: &Rc<Scope>) -> R
         "defined" | "undefined" => {
             args.none("this test")?;
             let missing = match &value {
+                Value::Nothing => true,
                 Value::Missing(why) if why.kind == Kind::Undefined => true,
                 Value::Missing(why) => return Err(why.clone()),
                 _ => false,
@@ -76,8 +77,13 @@ pub fn apply(_: &Run, name: &str, value: Value, args: &Args, _: &Rc<Scope>) -> R
         }
         "all" | "any" => {
             args.none("this test")?;
-            let items = iterate::items(&value)?.iter().map(Value::truth).collect::<Result<Vec<_>>>()?;
-            Ok(if name == "all" { !items.contains(&false) } else { items.contains(&true) })
+            // It looks no further than it has to.
+            for item in iterate::items_even_missing(&value)? {
+                if item.truth()? == (name == "any") {
+                    return Ok(name == "any");
+                }
+            }
+            Ok(name == "all")
         }
         "uri" | "url" | "urn" => uri(name, &value, args),
         "vault_encrypted" => {

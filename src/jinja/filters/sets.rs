@@ -124,17 +124,18 @@ impl Table {
         if n == -1 { -2_i64 as u64 } else { n as i64 as u64 }
     }
 
-    /// Where `n` is, or where it would go.
+    /// Where `n` is, or where it would go: a place that was left comes before one that is new.
     fn place(&self, n: i128) -> usize {
-        let (hash, mask) = (Self::hash(n), self.mask());
+        let (hash, mask, mut left) = (Self::hash(n), self.mask(), None);
         let (mut perturb, mut at) = (hash, hash as usize & mask);
         loop {
             let last = if at + NEAR <= mask { at + NEAR } else { at };
             for slot in at..=last {
                 match self.slots[slot] {
-                    None => return slot,
+                    None => return left.unwrap_or(slot),
                     Some(Some(other)) if other == n => return slot,
-                    _ => {}
+                    Some(None) => left = left.or(Some(slot)),
+                    Some(Some(_)) => {}
                 }
             }
             perturb >>= 5;
@@ -143,16 +144,18 @@ impl Table {
     }
 
     fn has(&self, n: i128) -> bool {
-        self.slots[self.place(n)].is_some()
+        self.slots[self.place(n)].flatten().is_some()
     }
 
     fn add(&mut self, n: i128) {
         let at = self.place(n);
-        if self.slots[at].is_some() {
-            return;
+        match self.slots[at] {
+            Some(Some(_)) => return,
+            Some(None) => {}
+            None => self.fill += 1,
         }
         self.slots[at] = Some(Some(n));
-        (self.used, self.fill) = (self.used + 1, self.fill + 1);
+        self.used += 1;
         if self.fill * 5 >= self.mask() * 3 {
             self.resize(if self.used > 50_000 { self.used * 2 } else { self.used * 4 });
         }
@@ -160,7 +163,7 @@ impl Table {
 
     fn discard(&mut self, n: i128) -> bool {
         let at = self.place(n);
-        let there = self.slots[at].is_some();
+        let there = self.slots[at].flatten().is_some();
         if there {
             self.slots[at] = Some(None);
             self.used -= 1;
