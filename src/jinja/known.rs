@@ -2,7 +2,7 @@
 use std::rc::Rc;
 
 use super::ast::{Body, Call, Expr, Node, What};
-use super::error::{Error, Result};
+use super::error::Result;
 use super::{filters, tests_of};
 
 /// Looks at a whole template. In the branches of `{% if %}` and `a if b else c` an unknown name matters only when it is reached.
