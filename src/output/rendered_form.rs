@@ -128,7 +128,8 @@ struct Mapping {
 impl Mapping {
     /// Takes a key or a value; of a key that was there the line where it stood.
     fn next(&mut self, scalar: Option<String>, line: usize) -> Option<usize> {
-        let key = !std::mem::replace(&mut self.value, !self.value);
+        let key = !self.value;
+        self.value = key;
         let scalar = scalar.filter(|s| key && s != "<<")?;
         match self.keys.entry(scalar) {
             Entry::Occupied(known) => Some(*known.get()),
