@@ -21,9 +21,24 @@ pub enum Node {
     CallBlock(Expr, Rc<MacroNode>, usize),
     Block(Rc<BlockNode>),
     Extends(Expr, usize),
-    Include { what: Expr, missing_is_fine: bool, context: bool, at: usize },
-    Import { what: Expr, name: Rc<str>, context: bool, at: usize },
-    From { what: Expr, names: Vec<(Rc<str>, Rc<str>)>, context: bool, at: usize },
+    Include {
+        what: Expr,
+        missing_is_fine: bool,
+        context: bool,
+        at: usize,
+    },
+    Import {
+        what: Expr,
+        name: Rc<str>,
+        context: bool,
+        at: usize,
+    },
+    From {
+        what: Expr,
+        names: Vec<(Rc<str>, Rc<str>)>,
+        context: bool,
+        at: usize,
+    },
 }
 
 pub struct For {

@@ -67,9 +67,10 @@ fn lookup(args: &Args) -> Rc<Error> {
 }
 
 fn range(args: &Args) -> Result<Value> {
-    let numbers = args.positional.iter().map(|v| {
-        v.as_int().ok_or_else(|| Error::raised(format!("'{}' object cannot be interpreted as an integer", v.kind())))
-    });
+    let numbers = args
+        .positional
+        .iter()
+        .map(|v| v.as_int().ok_or_else(|| Error::raised(format!("'{}' object cannot be interpreted as an integer", v.kind()))));
     match numbers.collect::<Result<Vec<_>>>()?[..] {
         _ if !args.named.is_empty() => Err(Error::raised("range() takes no keyword arguments")),
         [stop] => Ok(Value::Range(0, stop, 1)),

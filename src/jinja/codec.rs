@@ -27,9 +27,7 @@ pub fn decode(bytes: &[u8], encoding: &str) -> Result<String> {
     match &*name(encoding) {
         "utf-8" | "utf8" => String::from_utf8(bytes.to_vec()).map_err(|_| wrong()),
         "ascii" | "us-ascii" if !bytes.is_ascii() => Err(wrong()),
-        "ascii" | "us-ascii" | "latin-1" | "latin1" | "iso-8859-1" | "iso8859-1" => {
-            Ok(bytes.iter().map(|b| char::from(*b)).collect())
-        }
+        "ascii" | "us-ascii" | "latin-1" | "latin1" | "iso-8859-1" | "iso8859-1" => Ok(bytes.iter().map(|b| char::from(*b)).collect()),
         "utf-16-le" | "utf-16le" => {
             let units: Vec<u16> = bytes.chunks(2).map(|c| u16::from(c[0]) | u16::from(*c.get(1).unwrap_or(&0)) << 8).collect();
             String::from_utf16(&units).map_err(|_| wrong())

@@ -165,9 +165,7 @@ fn one(value: &Value, text: &str) -> Result<String> {
         return super::time::strftime(value, text);
     }
     let spec = parsed(text)?;
-    let unknown = |letter: char| {
-        Err(Error::raised(format!("Unknown format code '{letter}' for object of type '{}'", value.kind())))
-    };
+    let unknown = |letter: char| Err(Error::raised(format!("Unknown format code '{letter}' for object of type '{}'", value.kind())));
     match (value, spec.letter) {
         (Value::Str(s) | Value::Markup(s), None | Some('s')) => {
             let text: String = s.chars().take(spec.digits.unwrap_or(usize::MAX)).collect();

@@ -1,8 +1,7 @@
 //! Names that are there without being set.
 use super::value::{Function, Value};
 
-const FUNCTIONS: &[&str] =
-    &["range", "dict", "lipsum", "cycler", "joiner", "namespace", "now", "undef", "lookup", "query", "q", "self"];
+const FUNCTIONS: &[&str] = &["range", "dict", "lipsum", "cycler", "joiner", "namespace", "now", "undef", "lookup", "query", "q", "self"];
 
 pub fn find(name: &str) -> Option<Value> {
     if name == "omit" {

@@ -24,8 +24,7 @@ pub enum Token {
 
 /// The longer ones first.
 const SIGNS: [&str; 26] = [
-    "//", "**", "==", "!=", ">=", "<=", "+", "-", "/", "*", "%", "~", "[", "]", "(", ")", "{", "}", ">", "<", "=", ".", ":", "|",
-    ",", ";",
+    "//", "**", "==", "!=", ">=", "<=", "+", "-", "/", "*", "%", "~", "[", "]", "(", ")", "{", "}", ">", "<", "=", ".", ":", "|", ",", ";",
 ];
 
 struct Lexer<'a> {
@@ -66,9 +65,7 @@ impl Lexer<'_> {
     fn next_tag(&self) -> Option<(usize, Tag, usize)> {
         let s = self.syntax;
         let marks = [(&s.comment.0, Tag::Comment), (&s.block.0, Tag::Block), (&s.variable.0, Tag::Variable)];
-        let found = marks.iter().filter_map(|(mark, tag)| {
-            self.rest().find(mark.as_str()).map(|at| (at, *tag, mark.len()))
-        });
+        let found = marks.iter().filter_map(|(mark, tag)| self.rest().find(mark.as_str()).map(|at| (at, *tag, mark.len())));
         found.min_by_key(|(at, _, length)| (*at, usize::MAX - length))
     }
 

@@ -3,8 +3,8 @@ use std::rc::Rc;
 
 use super::error::{Error, Kind, Result};
 use super::run::Run;
-use super::{show, source};
 use super::value::{Dict, Value};
+use super::{show, source};
 
 /// Pieces that become a text. One piece alone stays the value that it is: that is Ansible's native Jinja.
 pub struct Out {

@@ -200,10 +200,9 @@ impl Parser<'_> {
             "print" => Node::Output(self.tuple(true)?),
             other => {
                 return match other {
-                    "do" | "break" | "continue" | "debug" | "trans" => self.fail(
-                        at,
-                        format!("the tag `{other}` belongs to an extension of Jinja that Ansible does not load"),
-                    ),
+                    "do" | "break" | "continue" | "debug" | "trans" => {
+                        self.fail(at, format!("the tag `{other}` belongs to an extension of Jinja that Ansible does not load"))
+                    }
                     _ => self.fail(at, format!("unknown tag `{other}`")),
                 };
             }
@@ -381,9 +380,7 @@ impl Parser<'_> {
         }
         let mut names = Vec::new();
         let context = loop {
-            if (self.is_name("with") || self.is_name("without"))
-                && matches!(self.peek_after(), Token::Name(n) if **n == *"context")
-            {
+            if (self.is_name("with") || self.is_name("without")) && matches!(self.peek_after(), Token::Name(n) if **n == *"context") {
                 break self.context(false);
             }
             let place = self.here();

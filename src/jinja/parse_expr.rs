@@ -151,8 +151,7 @@ impl Parser<'_> {
     }
 
     fn product(&mut self) -> Result<Expr> {
-        const KNOWN: [(&str, Operator); 4] =
-            [("*", Operator::Mul), ("/", Operator::Div), ("//", Operator::FloorDiv), ("%", Operator::Mod)];
+        const KNOWN: [(&str, Operator); 4] = [("*", Operator::Mul), ("/", Operator::Div), ("//", Operator::FloorDiv), ("%", Operator::Mod)];
         let mut left = self.power()?;
         while let Some(how) = self.operator(&KNOWN) {
             let right = self.power()?;

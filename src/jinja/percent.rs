@@ -149,9 +149,9 @@ fn one(spec: &Spec, letter: char, value: &Value) -> Result<String> {
         'd' | 'i' | 'u' | 'x' | 'X' | 'o' => {
             let n = match value {
                 Value::Float(f) if "diu".contains(letter) && f.is_finite() => f.trunc() as i128,
-                other => other.as_int().ok_or_else(|| {
-                    Error::raised(format!("%{letter} format: an integer is required, not {}", other.kind()))
-                })?,
+                other => other
+                    .as_int()
+                    .ok_or_else(|| Error::raised(format!("%{letter} format: an integer is required, not {}", other.kind())))?,
             };
             let (mut body, mark) = numbers::whole(n.unsigned_abs(), letter, spec.has('#'));
             if let Some(digits) = spec.digits {

@@ -3,7 +3,7 @@ use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::rc::Rc;
 
-use super::ast::{Body, BlockNode, Call, Expr, For, MacroNode, Node, Target};
+use super::ast::{BlockNode, Body, Call, Expr, For, MacroNode, Node, Target};
 use super::error::{Error, Kind, Result};
 use super::iterate;
 use super::out::Out;
@@ -488,7 +488,9 @@ impl<'a> Run<'a> {
         }
         match caller {
             Some(caller) if uses_caller => scope.set(&"caller".into(), caller),
-            Some(_) => return Err(Error::raised(format!("macro `{}` was invoked with two values for the special caller argument", what.name))),
+            Some(_) => {
+                return Err(Error::raised(format!("macro `{}` was invoked with two values for the special caller argument", what.name)));
+            }
             None if uses_caller => {
                 let why = Error::undefined("caller", "no caller defined").at(&m.template, what.at);
                 scope.set(&"caller".into(), Value::Missing(why));

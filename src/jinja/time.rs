@@ -190,9 +190,8 @@ impl Default for Fields {
     }
 }
 
-const MONTHS: [&str; 12] = [
-    "january", "february", "march", "april", "may", "june", "july", "august", "september", "october", "november", "december",
-];
+const MONTHS: [&str; 12] =
+    ["january", "february", "march", "april", "may", "june", "july", "august", "september", "october", "november", "december"];
 
 impl Fields {
     /// Takes the field `code` off the text; `None`: it is not there.

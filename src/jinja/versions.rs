@@ -26,8 +26,12 @@ pub fn test(value: &Value, args: &Args) -> Result<bool> {
     let order = match &*kind {
         "loose" => loose(&x, &y).ok_or_else(|| failed("'<' not supported between instances of 'str' and 'int'"))?,
         "strict" => strict(&x).zip(strict(&y)).map(|(x, y)| x.cmp(&y)).ok_or_else(|| failed("invalid version number"))?,
-        "semver" | "semantic" => semantic(&x).zip(semantic(&y)).map(|(x, y)| x.cmp(&y)).ok_or_else(|| failed("invalid semantic version"))?,
-        "pep440" => return Err(Error::refused("`version` with version_type='pep440' is not supported; 'loose', 'strict' and 'semver' are")),
+        "semver" | "semantic" => {
+            semantic(&x).zip(semantic(&y)).map(|(x, y)| x.cmp(&y)).ok_or_else(|| failed("invalid semantic version"))?
+        }
+        "pep440" => {
+            return Err(Error::refused("`version` with version_type='pep440' is not supported; 'loose', 'strict' and 'semver' are"));
+        }
         other => return Err(Error::raised(format!("Invalid version type ({other})"))),
     };
     match &*operator {

@@ -3,9 +3,8 @@ use std::sync::LazyLock;
 
 use regex::Regex;
 
-static ID: LazyLock<Regex> = LazyLock::new(|| {
-    Regex::new("(?i)[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}").expect("it is a constant")
-});
+static ID: LazyLock<Regex> =
+    LazyLock::new(|| Regex::new("(?i)[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}").expect("it is a constant"));
 
 /// An ID, and the line of the rendered text that it stands in.
 #[derive(Debug, PartialEq, Eq)]

@@ -56,9 +56,7 @@ pub fn template_line(line: usize, text: &str, template: &str) -> Option<usize> {
     let made = text.lines().nth(line.wrapping_sub(1))?;
     let agrees = |line: &str| {
         let fixed = line.split("{{").next().unwrap_or(line);
-        !fixed.trim().is_empty()
-            && !fixed.contains("{%")
-            && if fixed.len() == line.len() { made == line } else { made.starts_with(fixed) }
+        !fixed.trim().is_empty() && !fixed.contains("{%") && if fixed.len() == line.len() { made == line } else { made.starts_with(fixed) }
     };
     let lines: Vec<(usize, &str)> = template.lines().enumerate().filter(|(_, line)| agrees(line)).collect();
     match lines[..] {
@@ -144,7 +142,10 @@ impl Mapping {
 impl Twice {
     pub fn message(&self) -> String {
         let key: String = self.key.chars().take(80).collect();
-        format!("renders to a mapping with `{key}` twice, in lines {} and {} of the result: Heat takes the later one", self.first, self.line)
+        format!(
+            "renders to a mapping with `{key}` twice, in lines {} and {} of the result: Heat takes the later one",
+            self.first, self.line
+        )
     }
 
     pub fn hint(&self) -> &'static str {

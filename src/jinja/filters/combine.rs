@@ -29,7 +29,11 @@ pub fn apply(value: &Value, args: &Args) -> Result<Value> {
 /// `high` over `low`.
 fn merged(low: &Value, high: &Value, recursive: bool, lists: &str) -> Result<Value> {
     let (Value::Dict(low_dict), Value::Dict(high_dict)) = (low, high) else {
-        return Err(Error::raised(format!("failed to combine variables, expected dicts but got a '{}' and a '{}'", low.kind(), high.kind())));
+        return Err(Error::raised(format!(
+            "failed to combine variables, expected dicts but got a '{}' and a '{}'",
+            low.kind(),
+            high.kind()
+        )));
     };
     let (l, h) = (low_dict.borrow(), high_dict.borrow());
     if l.is_empty() || operators::equal(low, high)? {

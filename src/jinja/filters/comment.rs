@@ -14,10 +14,8 @@ const STYLES: [(&str, &str, &str, &str); 5] = [
 ];
 
 pub fn apply(value: &Value, args: &Args) -> Result<Value> {
-    let b = args.bind(
-        "comment",
-        &["style", "newline", "beginning", "prefix", "prefix_count", "decoration", "postfix", "postfix_count", "end"],
-    )?;
+    let b = args
+        .bind("comment", &["style", "newline", "beginning", "prefix", "prefix_count", "decoration", "postfix", "postfix_count", "end"])?;
     if args.positional.len() > 1 {
         return Err(Error::raised("comment() takes from 1 to 2 positional arguments"));
     }

@@ -64,7 +64,10 @@ fn hashed(kind: &str, data: &[u8]) -> Result<String> {
         "sha256" => sha2::Sha256::digest(data).to_vec(),
         "sha384" => sha2::Sha384::digest(data).to_vec(),
         "sha512" => sha2::Sha512::digest(data).to_vec(),
-        other if ["blake2b", "blake2s", "sha3_224", "sha3_256", "sha3_384", "sha3_512", "sha512_256", "sm3", "ripemd160"].contains(&other) => {
+        other
+            if ["blake2b", "blake2s", "sha3_224", "sha3_256", "sha3_384", "sha3_512", "sha512_256", "sm3", "ripemd160"]
+                .contains(&other) =>
+        {
             return Err(Error::refused(format!("hash('{other}') is not supported; md5, sha1 and the SHA-2 family are")));
         }
         other => return Err(Error::raised(format!("unsupported hash type {other}"))),

@@ -45,7 +45,13 @@ pub fn apply(run: &Run, name: &str, value: &Value, args: &Args) -> Result<Value>
 
 /// Combinations in the order of their places, or permutations.
 fn picked(run: &Run, items: &[Value], size: usize, all_orders: bool) -> Result<Value> {
-    fn next(items: &[Value], size: usize, orders: bool, chosen: &mut Vec<usize>, out: &mut dyn FnMut(&[usize]) -> Result<()>) -> Result<()> {
+    fn next(
+        items: &[Value],
+        size: usize,
+        orders: bool,
+        chosen: &mut Vec<usize>,
+        out: &mut dyn FnMut(&[usize]) -> Result<()>,
+    ) -> Result<()> {
         if chosen.len() == size {
             return out(chosen);
         }
@@ -186,9 +192,7 @@ fn items2dict(value: &Value, args: &Args) -> Result<Value> {
         let Value::Dict(item) = item else { return Err(Error::raised("items2dict requires a list of dictionaries")) };
         let item = item.borrow();
         let (Some(k), Some(v)) = (item.text(&key), item.text(&name)) else {
-            return Err(Error::raised(format!(
-                "items2dict requires each dictionary in the list to contain the keys '{key}' and '{name}'"
-            )));
+            return Err(Error::raised(format!("items2dict requires each dictionary in the list to contain the keys '{key}' and '{name}'")));
         };
         if !out.set(k.clone(), v.clone()) {
             return Err(collections::unhashable(k));

@@ -96,7 +96,13 @@ fn write(value: &Value, style: &Style, level: usize, out: &mut String) -> Result
 fn float(f: f64) -> String {
     match f {
         f if f.is_nan() => "NaN".into(),
-        f if f.is_infinite() => if f > 0.0 { "Infinity".into() } else { "-Infinity".into() },
+        f if f.is_infinite() => {
+            if f > 0.0 {
+                "Infinity".into()
+            } else {
+                "-Infinity".into()
+            }
+        }
         f => show::float(f),
     }
 }
@@ -138,7 +144,13 @@ fn mapping(dict: &Dict, style: &Style, level: usize, out: &mut String) -> Result
         let text = match key {
             Value::Str(s) | Value::Markup(s) => s.to_string(),
             Value::None => "null".into(),
-            Value::Bool(b) => if *b { "true".into() } else { "false".into() },
+            Value::Bool(b) => {
+                if *b {
+                    "true".into()
+                } else {
+                    "false".into()
+                }
+            }
             Value::Float(f) => float(*f),
             Value::Int(n) => n.to_string(),
             other => return Err(Error::raised(format!("keys must be str, int, float, bool or None, not {}", other.kind()))),

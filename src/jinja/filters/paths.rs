@@ -10,7 +10,9 @@ pub fn apply(name: &str, value: &Value, args: &Args) -> Result<Value> {
         let parts: Vec<String> = match value {
             Value::Str(one) if name == "path_join" => vec![one.to_string()],
             Value::List(_) | Value::Tuple(_) => {
-                let text = |v: &Value| v.as_text().map(ToString::to_string).ok_or_else(|| Error::raised("expected str, bytes or os.PathLike object"));
+                let text = |v: &Value| {
+                    v.as_text().map(ToString::to_string).ok_or_else(|| Error::raised("expected str, bytes or os.PathLike object"))
+                };
                 iterate::items(value)?.iter().map(text).collect::<Result<_>>()?
             }
             other => return Err(Error::raised(format!("|{name} expects a sequence, got {} instead.", other.kind()))),
@@ -20,7 +22,8 @@ pub fn apply(name: &str, value: &Value, args: &Args) -> Result<Value> {
     let path = value.as_text().cloned().ok_or_else(|| Error::raised(format!("expected str, not {}", value.kind())))?;
     if name == "relpath" {
         let start = args.bind("relpath", &["start"])?.text("start")?;
-        let start = start.ok_or_else(|| Error::refused("`relpath` without a start is not supported: it would go by the directory of the run"))?;
+        let start =
+            start.ok_or_else(|| Error::refused("`relpath` without a start is not supported: it would go by the directory of the run"))?;
         return relative(&path, &start).map(Value::from);
     }
     args.none("this filter")?;
@@ -65,7 +68,13 @@ pub fn normal(path: &str) -> String {
     if path.is_empty() {
         return ".".into();
     }
-    let root = if path.starts_with("//") && !path.starts_with("///") { "//" } else if path.starts_with('/') { "/" } else { "" };
+    let root = if path.starts_with("//") && !path.starts_with("///") {
+        "//"
+    } else if path.starts_with('/') {
+        "/"
+    } else {
+        ""
+    };
     let mut parts: Vec<&str> = Vec::new();
     for part in path.split('/').filter(|p| !p.is_empty() && *p != ".") {
         match part {

@@ -85,7 +85,11 @@ fn in_order(name: &str, kept: Vec<Value>, a: &[Value], b: &[Value]) -> Vec<Value
             // `b` copied, each of `a` taken out or put in.
             let mut out = Table::of(&numbers(b)).copied();
             let first = Table::of(&numbers(a));
-            first.iter().for_each(|n| if !out.discard(n) { out.add(n) });
+            first.iter().for_each(|n| {
+                if !out.discard(n) {
+                    out.add(n)
+                }
+            });
             table = out;
         }
     }

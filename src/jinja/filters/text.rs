@@ -38,9 +38,9 @@ pub fn apply(name: &str, value: &Value, args: &Args) -> Result<Value> {
         "strftime" => {
             let b = args.bind("strftime", &["second", "utc"])?;
             let format = strict(name, value)?;
-            let second = b.some("second").ok_or_else(|| {
-                Error::refused("`strftime` of the present is not supported: `build_date` holds the time of the build")
-            })?;
+            let second = b
+                .some("second")
+                .ok_or_else(|| Error::refused("`strftime` of the present is not supported: `build_date` holds the time of the build"))?;
             if !b.truth("utc")? {
                 return Err(Error::refused("`strftime` without `utc=true` is not supported: it would go by the factory's time zone"));
             }

@@ -56,9 +56,8 @@ fn encode(value: &Value) -> Result<String> {
         }
         other => return Ok(quoted(&show::text(other)?, false)),
     };
-    let one = |(k, v): &(Value, Value)| -> Result<String> {
-        Ok(format!("{}={}", quoted(&show::text(k)?, true), quoted(&show::text(v)?, true)))
-    };
+    let one =
+        |(k, v): &(Value, Value)| -> Result<String> { Ok(format!("{}={}", quoted(&show::text(k)?, true), quoted(&show::text(v)?, true))) };
     Ok(pairs.iter().map(one).collect::<Result<Vec<_>>>()?.join("&"))
 }
 

@@ -18,7 +18,11 @@ enum Style {
 /// What is to be written: a representation of a value.
 enum Node {
     /// Text, and whether it means what it should when plain, and when quoted.
-    Scalar { text: String, plain: bool, style: Style },
+    Scalar {
+        text: String,
+        plain: bool,
+        style: Style,
+    },
     List(Vec<Node>, bool),
     Dict(Vec<(Node, Node)>, bool),
 }
@@ -33,8 +37,19 @@ struct Options {
 pub fn apply(name: &str, value: &Value, args: &Args) -> Result<Value> {
     let nice = name == "to_nice_yaml";
     let names: &[&str] = &[
-        "indent", "default_flow_style", "sort_keys", "width", "default_style", "explicit_start", "explicit_end", "allow_unicode",
-        "line_break", "canonical", "encoding", "version", "tags",
+        "indent",
+        "default_flow_style",
+        "sort_keys",
+        "width",
+        "default_style",
+        "explicit_start",
+        "explicit_end",
+        "allow_unicode",
+        "line_break",
+        "canonical",
+        "encoding",
+        "version",
+        "tags",
     ];
     let b = args.bind("this filter", names)?;
     for unusual in ["allow_unicode", "line_break", "canonical", "encoding", "version", "tags", "explicit_end"] {

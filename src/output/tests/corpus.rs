@@ -102,7 +102,23 @@ fn the_corpus_is_whole() {
     let words = TESTS.iter().filter(|t| t.starts_with(char::is_alphabetic));
     let missing: Vec<&&str> = words.filter(|t| !speaks("(is|select\\('|'|is not)", t)).collect();
     assert!(missing.is_empty(), "tests without a construct: {missing:?}");
-    for tag in ["if", "for", "set", "with", "filter", "autoescape", "macro", "call", "block", "extends", "include", "import", "from", "print", "raw"] {
+    for tag in [
+        "if",
+        "for",
+        "set",
+        "with",
+        "filter",
+        "autoescape",
+        "macro",
+        "call",
+        "block",
+        "extends",
+        "include",
+        "import",
+        "from",
+        "print",
+        "raw",
+    ] {
         assert!(all.contains(&format!("{{% {tag}")), "{tag}");
     }
 }

@@ -35,7 +35,6 @@ fn findings(files: &[(&str, &str)]) -> String {
 #[test]
 fn as_ansible_renders_it() {
     let cases = [
-        // AutoEscape goes by the name in minijinja.
         ("{{ bundle.name }}", "demo"),
         ("{% if true %}\na\n{% endif %}\nb\n", "a\nb\n"),
         ("  {% if true %}\na\n{% endif %}", "  a\n"),
@@ -43,7 +42,7 @@ fn as_ansible_renders_it() {
         ("[{{\u{a0}port\u{a0}}}]", "[8080]"),
         ("{{ 'a\u{a0}b' }}\u{a0}", "a\u{a0}b\u{a0}"),
         ("{% raw %}{{\u{a0}}}{% endraw %}{{\u{a0}port }}", "{{\u{a0}}}8080"),
-        ("#jinja2: trim_blocks:False\n{% if true %}\na\n{% endif %}\n", "\na\n\n"),
+        ("#jinja2: trim_blocks:False\n{% if true %}\na\n{% endif %}\n", "\na\n"),
         ("#jinja2:lstrip_blocks: True, trim_blocks: True\n  {% if true %}\na\n  {% endif %}\n", "a\n"),
         ("[{{ vars.none }}]", "[]"),
         ("{{ port }} {{ vars.port }}", "8080 8080"),
@@ -109,7 +108,7 @@ fn every_undefined_name_of_every_template_at_once() {
 fn errors_have_a_place_and_a_hint() {
     let cases = [
         ("a\n  {{ port ", "2:3: error: template syntax: `{{ … }}` is not closed"),
-        ("a\n{% if port %}\nb\n", "4:1: error: template syntax: unexpected end of the template, expected `{% elif %}`"),
+        ("a\n{% if port %}\nb\n", "3:2: error: template syntax: unexpected end of the template, expected `{% elif %}`"),
         ("#jinja2: trim_blocks:False\n{{ port | uper }}", "2:11: error: filter uper is unknown\n    hint: did you mean `upper`?"),
         ("{{ port is odf }}", "1:12: error: test odf is unknown\n    hint: did you mean `odd`?"),
         ("#jinja2: line_statement_prefix:'%'\n", "1:1: error: the `#jinja2:` line sets `line_statement_prefix`, which is not"),
@@ -182,7 +181,10 @@ fn a_fixed_image_id_is_told_where_the_built_one_is_not_used() {
     ];
     for text in fixed {
         let said = oddities("t.heat.yml.j2", &text);
-        assert!(said.contains("t.heat.yml.j2:4:1: warning: never uses the ID of the built image, and carries a fixed one: `6f1c"), "{said}");
+        assert!(
+            said.contains("t.heat.yml.j2:4:1: warning: never uses the ID of the built image, and carries a fixed one: `6f1c"),
+            "{said}"
+        );
         assert!(said.contains("hint: write `{{ result_img_id }}`"), "{said}");
     }
     let fine = [
@@ -200,7 +202,10 @@ fn a_fixed_image_id_is_told_where_the_built_one_is_not_used() {
 #[test]
 fn a_key_that_stands_twice_is_told_at_its_second_place() {
     let said = oddities("t.heat.yml.j2", "{% set x = 1 %}\noutputs:\n  a: {value: {{ x }}}\nresources: {}\noutputs:\n  b: {value: 2}\n");
-    assert!(said.contains("t.heat.yml.j2:5:1: warning: renders to a mapping with `outputs` twice, in lines 1 and 4 of the result: Heat takes"), "{said}");
+    assert!(
+        said.contains("t.heat.yml.j2:5:1: warning: renders to a mapping with `outputs` twice, in lines 1 and 4 of the result: Heat takes"),
+        "{said}"
+    );
     let nested = oddities("t.yml.j2", "a:\n  k: 1\n  l: [{x: 1, x: 2}]\n  k: 3\n");
     assert!(nested.contains("t.yml.j2:3:1: warning") && nested.contains("t.yml.j2:4:1: warning"), "{nested}");
     assert_eq!(oddities("t.yml.j2", "a: {k: 1}\nb: {k: 1}\nc: [{k: 1}, {k: 2}]\n<<: {}\n"), "");
