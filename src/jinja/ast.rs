@@ -10,7 +10,7 @@ pub enum Node {
     Text(Rc<str>),
     Output(Expr),
     If(Vec<(Expr, Body)>, Body),
-    For(Box<For>),
+    For(Rc<For>),
     Set(Target, Expr, usize),
     SetBlock(Target, Vec<Call>, Body, usize),
     With(Vec<(Target, Expr)>, Body, usize),

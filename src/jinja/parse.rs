@@ -235,7 +235,7 @@ impl Parser<'_> {
         self.block_end()?;
         let (body, end) = self.body(&["endfor", "else"])?;
         let otherwise = if &*end == "else" { self.inner("endfor")? } else { Vec::new() };
-        Ok(Node::For(Box::new(For { target, over, only_if, body, otherwise, recursive, at })))
+        Ok(Node::For(Rc::new(For { target, over, only_if, body, otherwise, recursive, at })))
     }
 
     /// Names to assign to, up to `=`, `%}`, or the name `end`.

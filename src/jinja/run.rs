@@ -54,7 +54,7 @@ pub struct Loop {
     pub depth: usize,
     pub changed: RefCell<Option<Vec<Value>>>,
     /// Of a recursive one: what it runs for other items, and where.
-    recursion: Option<(*const For, Rc<Scope>, Rc<Chain>)>,
+    recursion: Option<(Rc<For>, Rc<Scope>, Rc<Chain>)>,
 }
 
 impl Loop {
@@ -395,7 +395,7 @@ impl<'a> Run<'a> {
         Ok(())
     }
 
-    fn repeat(&self, f: &For, scope: &Rc<Scope>, chain: &Rc<Chain>, out: &mut Out) -> Result<()> {
+    fn repeat(&self, f: &Rc<For>, scope: &Rc<Scope>, chain: &Rc<Chain>, out: &mut Out) -> Result<()> {
         let over = self.eval(&f.over, scope).and_then(|value| self.place(f.over.at, iterate::items_even_missing(&value)));
         let items = match over {
             Err(why) if out.is_file() && !why.is_final() => {
@@ -408,7 +408,7 @@ impl<'a> Run<'a> {
     }
 
     /// The turns of a loop over `items`.
-    fn turns(&self, f: &For, items: Vec<Value>, (scope, chain): (&Rc<Scope>, &Rc<Chain>), depth: usize, out: &mut Out) -> Result<()> {
+    fn turns(&self, f: &Rc<For>, items: Vec<Value>, (scope, chain): (&Rc<Scope>, &Rc<Chain>), depth: usize, out: &mut Out) -> Result<()> {
         let items = match &f.only_if {
             None => items,
             Some(condition) => self.chosen(f, items, condition, scope)?,
@@ -416,7 +416,7 @@ impl<'a> Run<'a> {
         if items.is_empty() {
             return self.body(&f.otherwise, &Scope::inner(scope), chain, out);
         }
-        let recursion = f.recursive.then(|| (std::ptr::from_ref(f), scope.clone(), chain.clone()));
+        let recursion = f.recursive.then(|| (f.clone(), scope.clone(), chain.clone()));
         let state = Rc::new(Loop { items, at: Cell::new(0), depth, changed: RefCell::default(), recursion });
         let name: Rc<str> = "loop".into();
         for at in 0..state.items.len() {
@@ -449,8 +449,6 @@ impl<'a> Run<'a> {
         let Some((f, scope, chain)) = &state.recursion else {
             return Err(Error::raised("the loop must have the 'recursive' marker to be called recursively"));
         };
-        // SAFETY: the loop that this one is called from is being run, so its part of the template is there.
-        let f: &For = unsafe { &**f };
         let mut out = Out::value();
         let name = self.template.borrow().clone();
         let items = iterate::items(items)?;
