@@ -14,7 +14,7 @@ pub enum Node {
     Set(Target, Expr, usize),
     SetBlock(Target, Vec<Call>, Body, usize),
     With(Vec<(Target, Expr)>, Body, usize),
-    Filter(Vec<Call>, Body, usize),
+    Filter(Vec<Call>, Body),
     Autoescape(Expr, Body),
     Macro(Rc<MacroNode>),
     /// `{% call(args) f() %}`: what is called, and what `caller()` gives.

@@ -14,7 +14,7 @@ pub fn call(run: &Run, function: &Function, args: &Args, scope: &Rc<Scope>) -> R
         Function::Macro(_) => unreachable!("macros are called elsewhere"),
         Function::Global(name) => global(name, args),
         Function::Method(value, name) => method(run, value, name, args, scope),
-        Function::Block(_, at, all) => {
+        Function::Block(at, all) => {
             args.none("super")?;
             run.call_block(all, *at, scope)
         }

@@ -37,7 +37,7 @@ impl Check<'_> {
                 self.body(&f.body, false)?;
                 self.body(&f.otherwise, false)
             }
-            Node::SetBlock(_, filters, body, _) | Node::Filter(filters, body, _) => {
+            Node::SetBlock(_, filters, body, _) | Node::Filter(filters, body) => {
                 filters.iter().try_for_each(|call| self.filter(call, false))?;
                 self.body(body, false)
             }

@@ -174,7 +174,7 @@ impl Parser<'_> {
             "with" => self.with(at)?,
             "filter" => {
                 let filters = self.filters(true)?;
-                Node::Filter(filters, self.inner("endfilter")?, at)
+                Node::Filter(filters, self.inner("endfilter")?)
             }
             "autoescape" => {
                 let on = self.expression()?;

@@ -221,7 +221,7 @@ impl<'a> Run<'a> {
                 }
                 Node::If(branches, otherwise) => branches.iter().map(|(_, b)| b).chain([otherwise]).collect(),
                 Node::For(f) => vec![&f.body, &f.otherwise],
-                Node::With(_, body, _) | Node::Filter(_, body, _) | Node::Autoescape(_, body) => vec![body],
+                Node::With(_, body, _) | Node::Filter(_, body) | Node::Autoescape(_, body) => vec![body],
                 _ => Vec::new(),
             };
             inner.into_iter().for_each(|body| self.collect(body, template, chain));
@@ -282,7 +282,7 @@ impl<'a> Run<'a> {
                 }
                 self.body(body, &inner, chain, out)
             }
-            Node::Filter(filters, body, _) => {
+            Node::Filter(filters, body) => {
                 let value = self.captured(body, &Scope::inner(scope), chain)?;
                 out.push(self, self.filtered(value, filters, scope)?)
             }
@@ -523,7 +523,7 @@ impl<'a> Run<'a> {
     fn block_body(&self, all: &Rc<Vec<Rc<Block>>>, at: usize, (outer, chain): (&Rc<Scope>, &Rc<Chain>), out: &mut Out) -> Result<()> {
         let scope = Scope::inner(outer);
         let block = &all[at];
-        let reference = Function::Block(block.node.name.clone(), at + 1, all.clone());
+        let reference = Function::Block(at + 1, all.clone());
         scope.set(&"super".into(), Value::function(reference));
         self.within(&block.template, || self.body(&block.node.body, &scope, chain, out))
     }

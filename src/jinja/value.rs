@@ -77,8 +77,8 @@ pub enum Function {
     Global(&'static str),
     /// A method, and what it is a method of.
     Method(Value, Rc<str>),
-    /// `self.name`, or `super` when the number is not 0.
-    Block(Rc<str>, usize, Rc<Vec<Rc<Block>>>),
+    /// `super` in a block: the definitions of the block, and which of them it is.
+    Block(usize, Rc<Vec<Rc<Block>>>),
     Cycler(Vec<Value>, Cell<usize>),
     Joiner(Value, Cell<bool>),
 }
