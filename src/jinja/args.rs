@@ -124,7 +124,21 @@ impl Bound {
         }
     }
 
+    /// A width or a count: nothing below 0.
+    pub fn size(&self, name: &str, default: i128) -> Result<usize> {
+        size(self.int_or(name, default)?)
+    }
+
     pub fn int_or(&self, name: &str, default: i128) -> Result<i128> {
         Ok(self.int(name)?.unwrap_or(default))
     }
+}
+
+/// A width or a count of sane size; below 0 it is 0.
+pub fn size(n: i128) -> Result<usize> {
+    const MOST: i128 = 1 << 24;
+    if n > MOST {
+        return Err(Error::refused(format!("a width or a count of more than {MOST}: {n}")));
+    }
+    Ok(usize::try_from(n).unwrap_or(0))
 }

@@ -146,9 +146,7 @@ fn of_function(f: &Rc<Function>, name: &Rc<str>, method: impl Fn() -> Option<Val
         (Function::Cycler(..), "next" | "reset") => method(),
         (Function::Global("dict"), "fromkeys") => method(),
         (Function::Global("self"), _) => method(),
-        (Function::Block(at, all), "super") => {
-            Some(Value::function(Function::Block(at + 1, all.clone()))).filter(|_| at + 1 < all.len())
-        }
+        (Function::Block(at, all), "super") => Some(Value::function(Function::Block(at + 1, all.clone()))).filter(|_| at + 1 < all.len()),
         _ => None,
     })
 }

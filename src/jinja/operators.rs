@@ -313,7 +313,11 @@ pub fn slice(value: &Value, parts: [Option<Value>; 3]) -> Result<Value> {
         Value::Tuple(t) => Value::tuple(picked(t.len())?.into_iter().map(|at| t[at].clone()).collect()),
         Value::Bytes(b) => Value::Bytes(picked(b.len())?.into_iter().map(|at| b[at]).collect()),
         Value::Range(start, stop, step) => {
-            let at = picked(super::value::range_len(*start, *stop, *step).min(1 << 22))?;
+            let length = super::value::range_len(*start, *stop, *step);
+            if length > 1 << 22 {
+                return Err(Error::refused("a slice of a range of more than four million numbers"));
+            }
+            let at = picked(length)?;
             let each = step * at.get(1).map_or(1, |second| *second as i128 - at[0] as i128);
             match (at.first(), at.last()) {
                 (Some(first), Some(last)) => Value::Range(start + step * *first as i128, start + step * *last as i128 + each, each),

@@ -29,8 +29,8 @@ pub fn call(text: &Rc<str>, name: &str, args: &Args) -> Result<Value> {
             return Ok(texts(chars::lines(text, keep)));
         }
         "expandtabs" => {
-            let size = args.bind("expandtabs", &["tabsize"])?.int_or("tabsize", 8)?;
-            return Ok(Value::from(expanded(text, usize::try_from(size).unwrap_or(0))));
+            let size = args.bind("expandtabs", &["tabsize"])?.size("tabsize", 8)?;
+            return Ok(Value::from(expanded(text, size)));
         }
         "partition" | "rpartition" => return parted(text, name == "rpartition", args),
         "strip" | "lstrip" | "rstrip" => return stripped(text, name, args),
@@ -43,8 +43,8 @@ pub fn call(text: &Rc<str>, name: &str, args: &Args) -> Result<Value> {
             return Ok(Value::from(rest.unwrap_or(text)));
         }
         "zfill" => {
-            let width = args.bind("zfill", &["width"])?.int_or("width", 0)?;
-            return Ok(Value::from(zero_filled(text, usize::try_from(width).unwrap_or(0))));
+            let width = args.bind("zfill", &["width"])?.size("width", 0)?;
+            return Ok(Value::from(zero_filled(text, width)));
         }
         _ => {}
     }
@@ -261,7 +261,7 @@ fn sought(text: &str, name: &str, args: &Args) -> Result<Value> {
 fn justified(text: &str, name: &str, args: &Args) -> Result<Value> {
     let b = args.bind("this method", &["width", "fillchar"])?;
     b.wanted("width")?;
-    let width = usize::try_from(b.int_or("width", 0)?).unwrap_or(0).min(1 << 24);
+    let width = b.size("width", 0)?;
     let fill = b.text_or("fillchar", " ")?;
     let mut all = fill.chars();
     let (Some(fill), None) = (all.next(), all.next()) else {
@@ -276,7 +276,7 @@ fn justified(text: &str, name: &str, args: &Args) -> Result<Value> {
 }
 
 fn zero_filled(text: &str, width: usize) -> String {
-    let zeros = "0".repeat(width.min(1 << 24).saturating_sub(text.chars().count()));
+    let zeros = "0".repeat(width.saturating_sub(text.chars().count()));
     match text.strip_prefix(['-', '+']) {
         Some(rest) => text[..1].to_owned() + &zeros + rest,
         None => zeros + text,

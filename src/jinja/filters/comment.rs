@@ -27,7 +27,7 @@ pub fn apply(value: &Value, args: &Args) -> Result<Value> {
     let newline = b.text_or("newline", "\n")?;
     let trimmed = decoration.trim_end();
     let (prefix, postfix) = (b.text_or("prefix", trimmed)?, b.text_or("postfix", trimmed)?);
-    let count = |name: &str| -> Result<usize> { Ok(usize::try_from(b.int_or(name, 1)?).unwrap_or(0).min(1 << 16)) };
+    let count = |name: &str| b.size(name, 1);
     let mut out = String::new();
     let beginning: Rc<str> = b.text_or("beginning", beginning)?;
     if !beginning.is_empty() {

@@ -1,5 +1,5 @@
 //! Ansible's filters that put lists and mappings together.
-use crate::jinja::args::Args;
+use crate::jinja::args::{Args, size};
 use crate::jinja::error::{Error, Result};
 use crate::jinja::iterate;
 use crate::jinja::run::Run;
@@ -84,7 +84,8 @@ fn product(run: &Run, value: &Value, args: &Args) -> Result<Value> {
     }
     let lists = [value].into_iter().chain(&args.positional).map(iterate::items).collect::<Result<Vec<_>>>()?;
     let mut rows: Vec<Vec<Value>> = vec![Vec::new()];
-    for _ in 0..repeat.clamp(0, 64) {
+    for _ in 0..size(repeat)? {
+        run.step(1)?;
         for list in &lists {
             if rows.len().saturating_mul(list.len()) > MOST {
                 return Err(Error::refused(format!("a product of more than {MOST} entries")));

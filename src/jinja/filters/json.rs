@@ -1,7 +1,7 @@
 //! JSON as Python's `json.dumps` writes it.
 use std::fmt::Write;
 
-use crate::jinja::args::{Args, Bound};
+use crate::jinja::args::{Args, Bound, size};
 use crate::jinja::error::{Error, Result};
 use crate::jinja::value::{Dict, Value};
 use crate::jinja::{operators, show, sorting};
@@ -66,7 +66,7 @@ fn comma(indent: &Option<String>) -> String {
 fn indentation(value: &Value) -> Result<String> {
     match (value.as_text(), value.as_int()) {
         (Some(text), _) => Ok(text.to_string()),
-        (None, Some(n)) => Ok(" ".repeat(usize::try_from(n).unwrap_or(0).min(1000))),
+        (None, Some(n)) => Ok(" ".repeat(size(n)?)),
         _ => Err(Error::raised("`indent` must be a number")),
     }
 }

@@ -63,8 +63,8 @@ pub fn apply(run: &Run, name: &str, value: &Value, args: &Args) -> Result<Value>
 }
 
 fn counted(b: &Bound, name: &str) -> Result<usize> {
-    let n = b.int_or(name, 0)?;
-    usize::try_from(n).ok().filter(|n| *n > 0).ok_or_else(|| Error::raised(format!("`{name}` must be more than 0")))
+    let n = b.size(name, 0)?;
+    Some(n).filter(|n| *n > 0).ok_or_else(|| Error::raised(format!("`{name}` must be more than 0")))
 }
 
 fn batch(value: &Value, args: &Args) -> Result<Value> {
@@ -83,7 +83,7 @@ fn batch(value: &Value, args: &Args) -> Result<Value> {
 
 fn slice(value: &Value, args: &Args) -> Result<Value> {
     let b = args.bind("slice", &["slices", "fill_with"])?;
-    let slices = counted(&b, "slices")?.min(1 << 20);
+    let slices = counted(&b, "slices")?;
     let items = iterate::items(value)?;
     let (each, longer) = (items.len() / slices, items.len() % slices);
     let mut rest = items.into_iter();

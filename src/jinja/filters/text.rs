@@ -1,7 +1,7 @@
 //! Filters for texts.
 use std::rc::Rc;
 
-use crate::jinja::args::Args;
+use crate::jinja::args::{Args, size};
 use crate::jinja::error::{Error, Result};
 use crate::jinja::text_methods as methods;
 use crate::jinja::value::{Dict, Value};
@@ -19,8 +19,8 @@ fn strict(name: &str, value: &Value) -> Result<Rc<str>> {
 pub fn apply(name: &str, value: &Value, args: &Args) -> Result<Value> {
     match name {
         "center" => {
-            let width = args.bind("center", &["width"])?.int_or("width", 80)?;
-            Ok(Value::from(chars::centred(&soft(value)?, usize::try_from(width).unwrap_or(0).min(1 << 24), ' ')))
+            let width = args.bind("center", &["width"])?.size("width", 80)?;
+            Ok(Value::from(chars::centred(&soft(value)?, width, ' ')))
         }
         "format" => format(value, args),
         "indent" => indent(value, args),
@@ -149,7 +149,7 @@ fn indent(value: &Value, args: &Args) -> Result<Value> {
         None => "    ".into(),
         Some(value) => match (value.as_text(), value.as_int()) {
             (Some(text), _) => text.clone(),
-            (None, Some(n)) => " ".repeat(usize::try_from(n).unwrap_or(0).min(1 << 16)).into(),
+            (None, Some(n)) => " ".repeat(size(n)?).into(),
             _ => return Err(Error::raised("`indent` wants a number or a text as width")),
         },
     };
@@ -181,8 +181,7 @@ fn truncate(value: &Value, args: &Args) -> Result<Value> {
     let b = args.bind("truncate", &["length", "killwords", "end", "leeway"])?;
     let text = strict("truncate", value)?;
     let end = b.text_or("end", "...")?;
-    let size = |name: &str, default: i128| -> Result<usize> { Ok(usize::try_from(b.int_or(name, default)?).unwrap_or(0)) };
-    let (length, leeway) = (size("length", 255)?, size("leeway", 5)?);
+    let (length, leeway) = (b.size("length", 255)?, b.size("leeway", 5)?);
     let marks = end.chars().count();
     if length < marks {
         return Err(Error::raised(format!("expected length >= {marks}, got {length}")));
