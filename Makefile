@@ -3,7 +3,7 @@ BIN = $${CARGO_TARGET_DIR:-target}/release/image-factory
 
 .DEFAULT_GOAL := help
 .PHONY: help build-images build-os create create-undo validate test test-failures test-guest-network test-hostile test-os \
-	test-moments test-openstack test-os-openstack test-lifecycle test-openstack-moments test-crash fuzz fuzz-guided audit \
+	test-moments test-openstack test-os-openstack test-lifecycle test-openstack-moments test-crash render-corpus fuzz fuzz-guided audit \
 	check reference deps clean purge
 
 help: ## Say what there is
@@ -82,6 +82,10 @@ test-openstack-moments: ## The same as test-moments, on devcloud
 	@test-tools/devcloud/up
 	@setup/dependencies build run test
 	cargo test --locked --test openstack -- --ignored --nocapture --test-threads=1 moments
+
+render-corpus: ## Render the corpus with ansible-playbook anew: OLDER=/usr/bin/ansible-playbook NEWER=/path/of/2.19/ansible-playbook [ALL=all]
+	@test -n "$(NEWER)" || { echo 'usage: make render-corpus NEWER=VENV/bin/ansible-playbook   (pip install ansible-core==2.19.14)' >&2; exit 2; }
+	python3 test-tools/render-corpus/generate.py $(or $(OLDER),/usr/bin/ansible-playbook) $(NEWER) $(ALL)
 
 fuzz: ## The parsers of what strangers write, fed with changed files of fuzz/corpus: SECONDS=60 in all
 	@setup/dependencies build run test

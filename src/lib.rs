@@ -40,6 +40,7 @@ pub mod cloud;
 pub mod remote;
 pub mod ansible;
 pub mod build;
+pub mod jinja;
 pub mod output;
 pub mod prune;
 pub mod run;

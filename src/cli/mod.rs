@@ -29,6 +29,7 @@ mod image;
 mod places;
 mod plan;
 mod reference;
+mod render;
 mod run;
 mod shell;
 pub mod show;
@@ -106,6 +107,13 @@ pub enum Command {
     Build(build::Args),
     /// Check bundles, and say everything that is wrong at once
     Validate(validate::Args),
+    /// Render a bundle's templates as a build would, to look at; nothing is built, and no cloud is asked
+    ///
+    /// Templates are rendered as ansible-core renders them, with everything that is in build-vars.yml. What only a build knows has
+    /// stand-ins: an ID of zeros, a run of the year 2000; --image puts the ID of a real image in. All that is wrong with the templates
+    /// is said at once, with places, and the exit code is that of `validate`: 0, or 10 for errors in the bundle.
+    #[command(after_help = render::EXAMPLES)]
+    Render(render::Args),
     /// Show what a build would do; nothing is created
     Plan(plan::Args),
     /// Provision a builder and open it at an interactive prompt; it is removed afterwards
@@ -219,6 +227,7 @@ async fn dispatch(context: &Context, command: Command) -> Result<ExitCode, Failu
     match command {
         Command::Build(args) => build::run(context, &args).await,
         Command::Validate(args) => validate::run(context, &args).await,
+        Command::Render(args) => render::run(context, &args).await,
         Command::Plan(args) => plan::run(context, &args).await,
         Command::Shell(args) => shell::run(context, &args).await,
         Command::Test(args) => test::run(context, &args).await,
@@ -451,7 +460,11 @@ impl Context {
         }
         let mine = |d: &Diagnostic| d.place.as_ref().is_some_and(|p| bundles.iter().any(|b| b.places.values().any(|q| q.file == p.file)));
         wrong.extend(bundle::check_bases(&all.iter().collect::<Vec<_>>()).into_iter().filter(mine));
-        if wrong.iter().any(Diagnostic::is_error) { Err(Failure::bundle(wrong)) } else { Ok(bundles) }
+        if wrong.iter().any(Diagnostic::is_error) {
+            return Err(Failure::bundle(wrong));
+        }
+        self.show_diagnostics(&wrong);
+        Ok(bundles)
     }
 
     /// What `--set` says, for the bundles that are named; a base that is built first is built as written.
@@ -491,6 +504,11 @@ fn unsound_bases(tree: &Path, bundles: &[Bundle], all: &[PathBuf], loaded: &[Def
 pub fn out(text: &str) {
     let text = crate::text::block(text.trim_end_matches('\n'));
     show::patient::stdout(format!("{text}\n").as_bytes());
+}
+
+/// A text on standard output, safe for a terminal, with the line ends that it has and no more.
+pub fn out_as_is(text: &str) {
+    show::patient::stdout(crate::text::block(text).as_bytes());
 }
 
 /// A line on standard error, safe for a terminal. A reader that does not read is not waited for.

@@ -7,8 +7,8 @@ use crate::event::{Check, Event, Stage, Stamped, Verdict};
 use crate::image::{Image, Visibility};
 use crate::plan::{ActionPlan, MachinePlan, Origin, Plan, Publication, SmokePlan, StepPlan, TimeoutPlan};
 
+mod corpus;
 mod files;
-mod filters;
 mod report;
 mod templates;
 

@@ -1,0 +1,67 @@
+//! Sorting and taking out members, as `sort`, `map(attribute=…)` and their kin do.
+use std::cmp::Ordering;
+use std::rc::Rc;
+
+use super::error::Result;
+use super::operators;
+use super::run::Run;
+use super::value::Value;
+
+/// Sorted by keys, stable, the other way round if asked for.
+pub fn sorted(items: Vec<Value>, reverse: bool, key: impl Fn(&Value) -> Result<Value>) -> Result<Vec<Value>> {
+    let mut all = items.into_iter().map(|item| Ok((key(&item)?, item))).collect::<Result<Vec<_>>>()?;
+    let mut wrong = None;
+    all.sort_by(|(a, _), (b, _)| {
+        let (a, b) = if reverse { (b, a) } else { (a, b) };
+        match operators::order("<", a, b) {
+            Ok(order) => order.unwrap_or(Ordering::Equal),
+            Err(why) => {
+                wrong.get_or_insert(why);
+                Ordering::Equal
+            }
+        }
+    });
+    match wrong {
+        Some(why) => Err(why),
+        None => Ok(all.into_iter().map(|(_, item)| item).collect()),
+    }
+}
+
+/// Texts in lower case, all else as it is.
+pub fn ignoring_case(value: Value) -> Value {
+    match value.as_text() {
+        Some(text) => Value::from(text.to_lowercase()),
+        None => value,
+    }
+}
+
+/// A member by `a.b.0`, or by an index; nothing to look up gives the value itself.
+pub fn member(run: &Run, value: &Value, attribute: Option<&Value>, default: Option<&Value>) -> Result<Value> {
+    let parts: Vec<Value> = match attribute {
+        None | Some(Value::None) => Vec::new(),
+        Some(Value::Str(text)) => text.split('.').map(part).collect(),
+        Some(other) => vec![other.clone()],
+    };
+    let mut found = value.clone();
+    for part in &parts {
+        let next = run.item(run.force(found)?, part)?;
+        found = match next {
+            Some(Value::Missing(_)) | None if default.is_some() => default.expect("just seen").clone(),
+            Some(next) => run.force(next)?,
+            None => {
+                let name: Rc<str> = super::show::text(part)?;
+                let why = super::error::Error::undefined("", format!("there is no `{name}` in an item"));
+                Value::Missing(why.at(&run.template.borrow(), 0))
+            }
+        };
+    }
+    Ok(found)
+}
+
+fn part(text: &str) -> Value {
+    let number = !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
+    match text.parse() {
+        Ok(n) if number => Value::Int(n),
+        _ => Value::from(text),
+    }
+}
