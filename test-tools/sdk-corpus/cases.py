@@ -272,6 +272,10 @@ entry("region-choose-case", A, "regions: [R1]", env={"OS_REGION_NAME": "r1"})
 entry("region-choose-empty", A, "regions: [r1, r2]", env={"OS_REGION_NAME": ""})
 entry("region-of-service", A, "region_name: r1\nimage_region_name: shared\nvolumev3_region_name: v")
 
+entry("region-of-service-list", A, "compute_region_name: [r1, r2]", refuses="`compute_region_name` is one name")
+entry("region-two-words", A, "profile: elastx\nregion-name: r9")
+entry("region-two-words-chosen", A, "regions: [r1, r2]\nprofile: auro\nregion-name: r9", env={"OS_REGION_NAME": "r2"})
+
 # Interfaces.
 for word in ("public", "internal", "admin", "publicURL", "internalURL", "adminURL"):
     entry(f"interface-{word}", A, f"interface: {word}")
@@ -291,6 +295,7 @@ entry("interface-and-endpoint-type", A, "endpoint_type: admin\ninterface: intern
 entry("endpoint-type-hyphen", A, "endpoint-type: internal")
 entry("interface-of-service", A, "interface: internal\nimage_interface: public\nblock_storage_interface: admin")
 entry("endpoint-type-of-service", A, "compute_endpoint_type: internalURL")
+entry("interface-of-service-empty", A, "interface: internal\nimage_interface: ''")
 entry("interface-of-service-list", A, "network_interface: [admin, internal]")
 
 # Endpoints of services.
@@ -336,6 +341,7 @@ entry("cacert-null", A, "cacert: ~")
 entry("cacert-region", A, "cacert: '/etc/{region_name}.pem'\nregion_name: r1")
 entry("cacert-brace", A, "cacert: '/etc/{x.pem'")
 entry("cacert-odd", A, "cacert: '/etc/a b/ü.pem'")
+entry("verify-null-and-cacert", A, "verify: ~\ncacert: /x.pem", refuses="`verify` has no value")
 entry("cert-and-key", A, "cert: /c.pem\nkey: /k.pem")
 entry("cert-and-key-home", A, "cert: ~/c.pem\nkey: ~/k.pem")
 entry("cert-alone", A, "cert: /both.pem")
@@ -458,6 +464,8 @@ for ident, more in {
     "password-odd": {"OS_PASSWORD": "a b{c}'\"$é#"}, "password-float": {"OS_PASSWORD": "1.10"}, "password-tilde": {"OS_PASSWORD": "~"},
     "identity-version": {"OS_IDENTITY_API_VERSION": "3"}, "test-variables": {"OS_TEST_TIMEOUT": "3", "OS_STDOUT_CAPTURE": "1", "OS_LOG_CAPTURE": "1"},
     "unknown": {"OS_FROBNICATE": "x"}, "url-slash": {"OS_AUTH_URL": "https://k.example/identity/"}, "url-brace": {"OS_AUTH_URL": "https://k.example/v3"},
+    "two-words-one-empty": {"OS_INTERFACE": "internal", "OS_ENDPOINT_TYPE": ""}, "profile-empty": {"OS_PROFILE": ""},
+    "domain-id-empty": {"OS_DOMAIN_ID": "", "OS_USER_DOMAIN_ID": ""}, "tenant-empty": {"OS_TENANT_NAME": ""},
     "image-region": {"OS_IMAGE_REGION_NAME": "shared"}, "volume-interface": {"OS_VOLUME_INTERFACE": "admin"},
 }.items():
     env(f"env-{ident}", more)

@@ -33,6 +33,9 @@ pub fn read(config: &Map, home: Option<&Path>, wrong: &mut Vec<String>) -> Acces
     let interface = reader.config.get("interface").map(|s| reader.interface("interface", s));
     let interface = interface.filter(|i| !i.is_empty()).unwrap_or_else(|| vec!["public".into()]);
     let tls = reader.tls();
+    if let Some(list) = config.get("region_name").filter(|r| matches!(r.value, Value::List(_) | Value::Map(_))) {
+        reader.wrong("region_name", " is said twice, once with `-` and a list", list);
+    }
     let services = SERVICES.iter().map(|(name, words)| (*name, reader.service(name, words)));
     let services = services.filter(|(_, special)| *special != Special::default()).collect();
     Access { interface, tls, services, warnings: reader.warnings }
@@ -74,8 +77,12 @@ impl<'a> Reader<'a> {
 
     fn tls(&mut self) -> Tls {
         let (mut insecure, mut cacert) = (self.insecure(), self.file("cacert"));
-        match self.config.get("verify").filter(|v| !v.is_null()) {
+        match self.config.get("verify") {
             None => {}
+            Some(nothing) if nothing.is_null() && cacert.is_some() => {
+                self.wrong("verify", " has no value, and so `cacert` would not count: leave `verify` out", nothing);
+            }
+            Some(nothing) if nothing.is_null() => {}
             Some(verify) => match (verify.as_bool(), verify.as_text()) {
                 (Some(true), _) => {}
                 (Some(false), _) => insecure = true,
@@ -150,6 +157,11 @@ impl<'a> Reader<'a> {
     }
 
     fn service(&mut self, name: &str, words: &[&str]) -> Special {
+        if let Some((key, setting)) = self.first(words, "region_name")
+            && matches!(setting.value, Value::List(_) | Value::Map(_))
+        {
+            self.wrong(&key, " is one name", setting);
+        }
         let mut special =
             Special { region: self.first(words, "region_name").and_then(|(key, _)| text(self.config, &key)), ..Special::default() };
         let url = ["endpoint_override", "endpoint"].map(|what| self.first(words, what).filter(|(_, s)| s.as_text().is_some()));
@@ -157,7 +169,8 @@ impl<'a> Reader<'a> {
             special.url = self.url(&key, setting);
         }
         if let Some((key, setting)) = self.first(words, "interface") {
-            special.interface = Some(self.interface(&key, setting)).filter(|i| !i.is_empty());
+            let named = self.interface(&key, setting);
+            special.interface = Some(if named.is_empty() { vec!["public".into()] } else { named });
         }
         for what in ["service_type", "service_name"] {
             if let Some((key, setting)) = self.first(words, what).filter(|(_, s)| s.as_text().is_none_or(|t| t != name)) {

@@ -104,8 +104,8 @@ pub fn find(name: &str, env: &BTreeMap<&str, &str>, places: &Places) -> Result<F
     Ok(Found { entry, vendor, files, warnings: search.warnings })
 }
 
-/// What the environment alone says of a cloud.
-pub fn of_environment(env: &BTreeMap<&str, &str>, places: &Places) -> Result<Found, LoginError> {
+/// What the environment alone says of a cloud. `all`: with the variables that are empty, which may take the place of others.
+pub fn of_environment(all: &BTreeMap<&str, &str>, env: &BTreeMap<&str, &str>, places: &Places) -> Result<Found, LoginError> {
     let name = env.get("OS_CLOUD_NAME").copied().unwrap_or("envvars");
     let mut search = Search { name, env, places, warnings: Vec::new() };
     if let Some(file) = search.clouds_yaml().filter(|file| file.is_file())
@@ -115,7 +115,7 @@ pub fn of_environment(env: &BTreeMap<&str, &str>, places: &Places) -> Result<Fou
         return Err(search.wrong(what, Some("OS_CLOUD_NAME gives the other another name".into())));
     }
     let mut entry = Map::default();
-    for (variable, value) in env {
+    for (variable, value) in all {
         // The first choose between clouds; tests of others use the rest.
         let selects = SELECTORS.contains(variable) || ["OS_TEST", "OS_STD", "OS_LOG"].iter().any(|p| variable.starts_with(p));
         if let Some(key) = variable.strip_prefix("OS_").filter(|_| !selects) {
@@ -230,7 +230,7 @@ impl Search<'_> {
 
     /// The profile of an entry. `clouds`: the file that the entry is in.
     fn vendor(&mut self, entry: &Map, clouds: Option<&Path>) -> Result<Map, LoginError> {
-        let Some(profile) = entry.get("profile").or_else(|| entry.get("cloud")).filter(|p| !p.is_null()) else {
+        let Some(profile) = entry.get("profile").or_else(|| entry.get("cloud")).filter(|p| !p.is_nothing()) else {
             return Ok(Map::default());
         };
         let Some(name) = profile.as_text().map(str::to_owned) else {

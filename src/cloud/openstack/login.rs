@@ -2,7 +2,7 @@
 //!
 //! A cloud that is named is looked up in clouds.yaml; a secret that its entry leaves out is taken from the environment (an
 //! `OS_PASSWORD` that a job sets, say), and `OS_REGION_NAME` chooses among its regions. Nothing else is: variables of another cloud
-//! would mix with it. Without a name, or by the name `envvars`, `OS_*` says it all. Empty variables count as absent.
+//! would mix with it. Without a name, or by the name `envvars`, `OS_*` says it all. Empty variables say nothing.
 //! Everything else is as openstacksdk has it (`resolve`), but that values are text as written.
 use std::collections::BTreeMap;
 use std::fmt;
@@ -115,13 +115,12 @@ pub struct LoginError {
 
 /// `cloud`: its name in clouds.yaml; `None`: the environment alone. `env`: the environment.
 pub fn login(cloud: Option<&str>, env: &BTreeMap<String, String>, places: &Places) -> Result<Login, LoginError> {
-    // An empty one of these means something to openstacksdk.
-    let counts = |key: &str, value: &str| !value.is_empty() || ["OS_VERIFY", "OS_AUTH_TYPE"].contains(&key);
-    let env: BTreeMap<&str, &str> = env.iter().map(|(k, v)| (k.as_str(), v.as_str())).filter(|(k, v)| counts(k, v)).collect();
+    let all: BTreeMap<&str, &str> = env.iter().map(|(k, v)| (k.as_str(), v.as_str())).collect();
+    let env: BTreeMap<&str, &str> = all.iter().map(|(k, v)| (*k, *v)).filter(|(_, v)| !v.is_empty()).collect();
     let of_environment = env.get("OS_CLOUD_NAME").copied().unwrap_or("envvars");
     let in_files = cloud.filter(|name| *name != of_environment);
     let found = match in_files {
-        None => clouds_yaml::of_environment(&env, places)?,
+        None => clouds_yaml::of_environment(&all, &env, places)?,
         Some(name) => clouds_yaml::find(name, &env, places)?,
     };
     let mut wrong = Vec::new();

@@ -80,6 +80,11 @@ impl Setting {
         matches!(self.value, Value::Null)
     }
 
+    /// No value, or an empty text.
+    pub fn is_nothing(&self) -> bool {
+        matches!(&self.value, Value::Null) || matches!(&self.value, Value::Text { text, .. } if text.is_empty())
+    }
+
     /// What PyYAML takes for a truth value.
     pub fn as_bool(&self) -> Option<bool> {
         let Value::Text { text, plain: true } = &self.value else { return None };

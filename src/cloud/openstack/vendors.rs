@@ -7,6 +7,8 @@ pub struct Vendor {
     auth_url: &'static str,
     /// The first counts where none is named.
     regions: &'static [&'static str],
+    /// It has no other: an entry may name one in any of its ways.
+    single: bool,
     /// Users and projects are in the domain `Default`.
     default_domain: bool,
     note: Note,
@@ -29,7 +31,11 @@ pub enum Known {
 }
 
 const fn at(name: &'static str, auth_url: &'static str, regions: &'static [&'static str]) -> Vendor {
-    Vendor { name, auth_url, regions, default_domain: false, note: Note::Nothing }
+    Vendor { name, auth_url, regions, single: false, default_domain: false, note: Note::Nothing }
+}
+
+const fn single(name: &'static str, auth_url: &'static str, region: &'static [&'static str]) -> Vendor {
+    Vendor { single: true, ..at(name, auth_url, region) }
 }
 
 const fn gone(name: &'static str, why: &'static str) -> Vendor {
@@ -41,15 +47,15 @@ const fn fetched(name: &'static str, from: &'static str) -> Vendor {
 }
 
 const VENDORS: &[Vendor] = &[
-    Vendor { default_domain: true, ..at("auro", "https://api.van2.auro.io:5000/v3", &["RegionOne"]) },
+    Vendor { default_domain: true, ..single("auro", "https://api.van2.auro.io:5000/v3", &["RegionOne"]) },
     gone("betacloud", "betacloud.de has ceased business"),
     at("binero", "https://auth.binero.cloud:5000/v3", &["europe-se-1"]),
-    at("bluebox", "", &["RegionOne"]),
+    single("bluebox", "", &["RegionOne"]),
     at("catalyst", "https://api.cloud.catalyst.net.nz:5000/v2.0", &["nz-por-1", "nz_wlg_2"]),
     at("citycloud", "https://{region_name}.citycloud.com:5000/v3/", &["Buf1", "Fra1", "Sto2", "Kna1", "dx1", "tky1"]),
     at("conoha", "https://identity.{region_name}.conoha.io", &["sin1", "sjc1", "tyo1"]),
-    at("dreamcompute", "https://iad2.dream.io:5000", &["RegionOne"]),
-    at("elastx", "https://ops.elastx.cloud:5000/v3", &["se-sto"]),
+    single("dreamcompute", "https://iad2.dream.io:5000", &["RegionOne"]),
+    single("elastx", "https://ops.elastx.cloud:5000/v3", &["se-sto"]),
     at("entercloudsuite", "https://api.entercloudsuite.com/", &["it-mil1", "nl-ams1", "de-fra1"]),
     Vendor {
         default_domain: true,
@@ -110,7 +116,10 @@ impl Vendor {
         }
         let of = |value| Setting { value, origin: Origin::Vendor(self.name) };
         map.set("auth", of(Value::Map(auth)));
-        map.set("regions", of(Value::List(self.regions.iter().map(|r| text(r)).collect())));
+        match self.regions {
+            [region] if self.single => map.set("region_name", text(region)),
+            all => map.set("regions", of(Value::List(all.iter().map(|r| text(r)).collect()))),
+        }
         map
     }
 }
