@@ -3,8 +3,8 @@ BIN = $${CARGO_TARGET_DIR:-target}/release/image-factory
 
 .DEFAULT_GOAL := help
 .PHONY: help build-images build-os create create-undo validate test test-failures test-guest-network test-hostile test-os \
-	test-moments test-openstack test-os-openstack test-lifecycle test-openstack-moments test-crash render-corpus fuzz fuzz-guided audit \
-	check reference deps clean purge
+	test-moments test-openstack test-os-openstack test-lifecycle test-openstack-moments test-crash render-corpus sdk-corpus fuzz \
+	fuzz-guided audit check reference deps clean purge
 
 help: ## Say what there is
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | awk -F'\t' '{ printf "  make %-22s %s\n", $$1, $$2 }'
@@ -109,6 +109,9 @@ check: ## Formatting and linters
 reference: ## Write CLI.md anew
 	@setup/compile
 	@$(BIN) reference > CLI.md
+
+sdk-corpus: ## How openstacksdk reads clouds.yaml and OS_*, for the test that compares: write golden.jsonl anew (python3-venv)
+	@test-tools/sdk-corpus/remake.sh
 
 deps: ## Install what is missing on this machine (Debian, Ubuntu)
 	@setup/dependencies build run

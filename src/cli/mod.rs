@@ -307,6 +307,11 @@ impl Context {
             let named = self.common.cloud.clone().or_else(|| set("OS_CLOUD").map(|(_, value)| value));
             return Ok((Box::new(self.openstack(named.as_deref())?), format!("cloud: {name} ({why})")));
         }
+        // Said to whoever asked for it by name.
+        let asked = self.common.cloud.is_some() || set("OS_CLOUD").is_some();
+        if let Some(warning) = clouds::local_is_no_entry(&self.common)?.filter(|_| asked && !self.common.quiet) {
+            err(&format!("warning: {warning}"));
+        }
         let accel = match self.common.accel {
             AccelArg::Auto => Accel::Auto,
             AccelArg::Tcg => Accel::Tcg,

@@ -96,6 +96,27 @@ fn a_cloud_that_is_not_to_be_had_is_told_and_nothing_is_created() {
     assert_eq!(before, factory.listing());
 }
 
+/// `local` is this machine, whatever clouds.yaml has by that name; `envvars` is no entry at all.
+#[test]
+fn names_that_are_no_entries_are_told() {
+    let clouds = "clouds:\n  local: {auth: {auth_url: 'http://127.0.0.1:9/v3', username: u, password: p, project_name: p}}\n";
+    let factory = good().file("../clouds.yaml", clouds);
+    let told = "`local` is QEMU on this machine; the entry `local` of";
+    factory.run(&["--cloud", "local", "image", "list"]).exits(0).says(told);
+    let of_variable = factory.command(&["image", "list"]).env("OS_CLOUD", "local").output().unwrap();
+    super::support::Ran::of(of_variable).exits(0).says(told);
+    assert!(!factory.run(&["image", "list"]).exits(0).err.contains("the entry `local`"));
+
+    let mut command = factory.command(&["image", "list"]);
+    for (name, value) in
+        [("CLOUD", "envvars"), ("AUTH_URL", "http://127.0.0.1:9"), ("USERNAME", "u"), ("PASSWORD", "p4ss"), ("PROJECT_NAME", "p")]
+    {
+        command.env(format!("OS_{name}"), value);
+    }
+    let ran = super::support::Ran::of(command.output().unwrap()).exits(20).says("127.0.0.1 is not reached");
+    assert!(!ran.err.contains("p4ss"), "{}", ran.err);
+}
+
 #[test]
 fn usage_errors_exit_with_2() {
     good().run(&["build"]).exits(2);

@@ -2,6 +2,7 @@
 use std::net::{IpAddr, ToSocketAddrs, UdpSocket};
 
 use super::api::Service;
+use super::endpoint::Microversions;
 use super::glance::{self, Record};
 use super::{OpenStack, cinder, neutron, nova};
 use crate::cancel::Cancel;
@@ -33,8 +34,11 @@ pub async fn facts(cloud: &OpenStack, wanted: &Wanted, cx: &Cx) -> Result<CloudF
         named(cloud, &wanted.image_name, cancel).await
     };
     let (base, taken, site, version) =
-        tokio::try_join!(base, taken, site, async { cloud.api.version(Service::Compute, cancel).await.map_err(CloudError::from) })?;
-    let nova = version.map_or_else(|| "Nova 2.1".to_owned(), |(_, newest)| format!("Nova {}.{}", newest.0, newest.1));
+        tokio::try_join!(base, taken, site, async { cloud.api.microversions(cancel).await.map_err(CloudError::from) })?;
+    let nova = match version {
+        Microversions::Known(_, newest) => format!("Nova {}.{}", newest.0, newest.1),
+        Microversions::Unknown(what) => format!("Nova 2.1 (its version document is {what})"),
+    };
     let who = cloud.api.who(cancel).await?;
     let own = taken.iter().filter(|i| i.owner() == project && i.property(image::STATE) != Some("building"));
     Ok(CloudFacts {

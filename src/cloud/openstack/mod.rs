@@ -1,6 +1,6 @@
 //! The cloud that is an OpenStack project. Same words as any other cloud, and the same file names where they fit.
 //!
-//! [`login`] says who we are and where, [`keystone`] gets tokens, [`api`] sends requests; [`nova`], [`glance`], [`neutron`],
+//! [`login`] says who we are and where (files: `clouds_yaml`, their meaning: `resolve`), [`keystone`] gets tokens, [`api`] sends requests; [`nova`], [`glance`], [`neutron`],
 //! [`cinder`] and [`heat`] are the calls that are made. On them stand [`facts`], [`boot`], [`power`], [`capture`],
 //! [`publish`], [`standing`] and [`owned`], the factory's verbs.
 use std::collections::BTreeMap;
@@ -17,12 +17,15 @@ use crate::cancel::Cancel;
 use crate::image::{self, Image, Standing};
 use crate::plan::{CloudFacts, SiteDefaults, Wanted};
 
+mod access;
 pub mod api;
 mod body;
 mod boot;
 mod capture;
 mod cinder;
 mod clouds_yaml;
+mod credentials;
+mod endpoint;
 mod error;
 mod facts;
 mod glance;
@@ -36,10 +39,13 @@ mod pages;
 mod power;
 mod publish;
 mod redirect;
+mod resolve;
 mod second_disk;
 mod seen;
+mod settings;
 mod standing;
 mod upload;
+mod vendors;
 #[cfg(test)]
 mod tests;
 

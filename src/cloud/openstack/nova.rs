@@ -219,7 +219,7 @@ pub async fn create_image(
     let what = format!("create image {name} of server {server}");
     let call = api.post(Service::Compute, &["servers", server, "action"]);
     let call = call.json(&json!({ "createImage": { "name": name, "metadata": metadata } })).timeout(Duration::from_secs(120));
-    let modern = api.version(Service::Compute, cancel).await?.is_some_and(|(_, newest)| (newest.0, newest.1) >= IMAGE_ID);
+    let modern = api.microversions(cancel).await?.newest().is_some_and(|newest| newest >= IMAGE_ID);
     if modern {
         return Ok(call.microversion(IMAGE_ID.0, IMAGE_ID.1).what(what).fetch::<Born>(cancel).await?.image_id);
     }

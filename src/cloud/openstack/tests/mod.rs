@@ -9,10 +9,12 @@ use super::api::Api;
 use super::login::{self, Login};
 
 mod bounds;
+mod endpoints;
 mod foreign;
 mod logins;
 mod redirects;
 mod requests;
+mod sdk;
 mod secrets;
 mod uploads;
 mod standing;
