@@ -5,10 +5,10 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::api::{Api, ApiError, Service};
-use super::nova::{PAGE, absent_is_fine, has_next, room_left};
-use super::pages::Pages;
+use super::nova::{PAGE, absent_is_fine, room_left};
+use super::pages::{self, List};
 use crate::cancel::Cancel;
-use crate::plan::{Room, VolumePlan};
+use crate::plan::{Named, Room, VolumePlan};
 
 #[derive(Debug, Clone, Deserialize)]
 pub struct Volume {
@@ -50,23 +50,10 @@ pub async fn volume(api: &Api, id: &str, cancel: &Cancel) -> Result<Option<Volum
     }
 }
 
-/// All volumes of the project; Cinder gives them in pages, as Nova its servers.
+/// All volumes of the project.
 pub async fn volumes(api: &Api, cancel: &Cancel) -> Result<Vec<Volume>, ApiError> {
-    #[derive(Deserialize)]
-    struct Many {
-        volumes: Vec<Volume>,
-        #[serde(default, rename = "volumes_links")]
-        links: Vec<Value>,
-    }
-    let mut pages = Pages::new("list volumes");
-    loop {
-        let call = api.get(Service::Volume, &["volumes", "detail"]).query("limit", PAGE.to_string());
-        let page: Many = pages.next(call, cancel).await?;
-        let more = has_next(&page.links, page.volumes.len());
-        if !pages.keep(page.volumes, more, |v| &v.id)? {
-            return Ok(pages.all());
-        }
-    }
+    let list = List { what: "list volumes".into(), key: "volumes", page: Some(PAGE) };
+    pages::all(list, || api.get(Service::Volume, &["volumes", "detail"]), cancel).await
 }
 
 /// Sends one create of a volume, empty or with the content of an image; returns the ID.
@@ -120,11 +107,10 @@ pub async fn delete(api: &Api, id: &str, cancel: &Cancel) -> Result<(), ApiError
     absent_is_fine(api.delete(Service::Volume, &["volumes", id]).what(format!("delete volume {id}")).send(cancel).await.map(drop))
 }
 
-/// Names of the volume types.
-pub async fn types(api: &Api, cancel: &Cancel) -> Result<Vec<String>, ApiError> {
-    let answer: Value = api.get(Service::Volume, &["types"]).what("list volume types").fetch(cancel).await?;
-    let all = answer["volume_types"].as_array().cloned().unwrap_or_default();
-    Ok(all.iter().filter_map(|t| t["name"].as_str().map(str::to_owned)).collect())
+/// The volume types.
+pub async fn types(api: &Api, cancel: &Cancel) -> Result<Vec<Named>, ApiError> {
+    let list = List { what: "list volume types".into(), key: "volume_types", page: Some(PAGE) };
+    pages::all(list, || api.get(Service::Volume, &["types"]), cancel).await
 }
 
 /// Volumes and GiB that the project may still have.

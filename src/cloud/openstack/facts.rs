@@ -137,7 +137,7 @@ async fn site(cloud: &OpenStack, wanted: &Wanted, project: &str, cancel: &Cancel
             return Ok((None, Room::default()));
         }
         let (types, room) = tokio::try_join!(cinder::types(api, cancel), cinder::room(api, cancel))?;
-        Ok((Some(types), room))
+        Ok((Some(types.into_iter().map(|t| t.name).collect()), room))
     };
     let (flavors, networks, subnets, groups, zones, servers, net_room, images, (volume_types, volume_room)) = tokio::try_join!(
         nova::flavors(api, cancel),

@@ -3,11 +3,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::time::Duration;
 
+use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
 use super::api::{Api, ApiError, Service};
 use super::nova::{absent_is_fine, room_left};
-use super::pages::Pages;
+use super::pages::{self, List};
 use crate::cancel::Cancel;
 use crate::digest::{Algorithm, Digest};
 use crate::image::{self, Image, State, Visibility};
@@ -43,7 +44,7 @@ const OWN_KEYS: &[&str] = &[
 ];
 
 /// An image as Glance shows it.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Deserialize)]
 pub struct Record(Map<String, Value>);
 
 impl Record {
@@ -176,25 +177,14 @@ pub async fn image(api: &Api, id: &str, cancel: &Cancel) -> Result<Option<Record
     }
 }
 
-/// All images that match, newest first; Glance gives them in pages.
+/// All images that match, newest first.
 pub async fn images(api: &Api, query: &[(&str, String)], cancel: &Cancel) -> Result<Vec<Record>, ApiError> {
-    const PAGE: usize = 200;
-    let mut pages = Pages::new("list images");
-    loop {
-        let mut call = api.get(Service::Image, &["images"]).query("sort", "created_at:desc").query("limit", PAGE.to_string());
-        for (key, value) in query {
-            call = call.query(key, value);
-        }
-        let mut answer: Map<String, Value> = pages.next(call, cancel).await?;
-        let Some(Value::Array(page)) = answer.remove("images") else {
-            return Err(ApiError::bad_answer("list images", "no `images` in it"));
-        };
-        let whole = page.len() == PAGE;
-        let records = page.into_iter().filter_map(|i| if let Value::Object(map) = i { Some(Record(map)) } else { None });
-        if !pages.keep(records.collect(), whole, Record::id)? {
-            return Ok(pages.all());
-        }
-    }
+    let list = List { what: "list images".into(), key: "images", page: Some(200) };
+    let call = || {
+        let newest = api.get(Service::Image, &["images"]).query("sort", "created_at:desc");
+        query.iter().fold(newest, |call, (key, value)| call.query(key, value))
+    };
+    pages::all(list, call, cancel).await
 }
 
 /// Sends one create of an image without content; returns the ID.

@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 
 use super::api::{Api, ApiError, Service};
 use super::nova::{absent_is_fine, room_left};
+use super::pages::{self, List};
 use crate::cancel::Cancel;
 use crate::plan::{Named, Room};
 
@@ -60,22 +61,17 @@ pub struct Port {
     pub network_id: String,
 }
 
-/// A list under its name; Neutron pages only where it is told to.
+/// A list under its name, `key` in answers; Neutron pages only where its operator tells it to.
 async fn list<T: serde::de::DeserializeOwned>(
     api: &Api,
-    what: &'static str,
+    key: &'static str,
     query: &[(&str, &str)],
     cancel: &Cancel,
 ) -> Result<Vec<T>, ApiError> {
-    let mut call = api.get(Service::Network, &[what]);
-    for (key, value) in query {
-        call = call.query(key, *value);
-    }
-    let shown = format!("list {}", what.replace('-', " "));
-    let mut answer: Value = call.what(shown.clone()).fetch(cancel).await?;
-    let items = answer[what.replace('-', "_")].take();
-    let what = if what == "floatingips" { answer["floatingips"].take() } else { Value::Null };
-    serde_json::from_value(if items.is_null() { what } else { items }).map_err(|e| ApiError::bad_answer(shown, e.to_string()))
+    let path = key.replace('_', "-");
+    let call = || query.iter().fold(api.get(Service::Network, &[&path]), |call, (key, value)| call.query(key, *value));
+    let list = List { what: format!("list {}", key.replace('_', " ")), key, page: None };
+    pages::all(list, call, cancel).await
 }
 
 pub async fn networks(api: &Api, cancel: &Cancel) -> Result<Vec<Network>, ApiError> {
@@ -88,7 +84,7 @@ pub async fn subnets(api: &Api, cancel: &Cancel) -> Result<Vec<Subnet>, ApiError
 
 /// Those of the project, whoever else's an administrator may see.
 pub async fn groups(api: &Api, project: &str, cancel: &Cancel) -> Result<Vec<Group>, ApiError> {
-    list(api, "security-groups", &[("project_id", project), ("fields", "id"), ("fields", "name"), ("fields", "description")], cancel).await
+    list(api, "security_groups", &[("project_id", project), ("fields", "id"), ("fields", "name"), ("fields", "description")], cancel).await
 }
 
 pub async fn floating_ips(api: &Api, project: &str, cancel: &Cancel) -> Result<Vec<FloatingIp>, ApiError> {

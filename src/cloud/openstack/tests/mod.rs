@@ -10,6 +10,7 @@ use super::login::{self, Login};
 
 mod bounds;
 mod foreign;
+mod lists;
 mod logins;
 mod redirects;
 mod requests;
