@@ -71,6 +71,16 @@ pub struct Image {
     /// copied.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub stranger: Option<String>,
+    /// Why no machine boots from it, as the store shows it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unusable: Option<Unusable>,
+}
+
+/// Why no machine boots from an image, and what a person can do about it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Unusable {
+    pub why: String,
+    pub way_out: String,
 }
 
 impl Image {
@@ -100,6 +110,7 @@ impl Image {
             protected: false,
             hidden: false,
             stranger: None,
+            unusable: None,
         }
     }
 

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use super::api::{Api, ApiError, Service};
 use super::pages::{self, List};
 use crate::cancel::Cancel;
-use crate::plan::{Flavor, Named, Room};
+use crate::plan::{Flavor, Leave, Named, Room};
 
 /// Microversion from which `createImage` answers with the image's ID; before, only its `Location` header has it.
 const IMAGE_ID: (u16, u16) = (2, 45);
@@ -233,9 +233,36 @@ pub async fn flavors(api: &Api, cancel: &Cancel) -> Result<Vec<Flavor>, ApiError
 /// Names of the zones in which servers can be; empty where the cloud does not tell.
 pub async fn zones(api: &Api, cancel: &Cancel) -> Result<Vec<String>, ApiError> {
     let answer: Value = api.get(Service::Compute, &["os-availability-zone"]).what("list availability zones").fetch(cancel).await?;
-    let all = answer["availabilityZoneInfo"].as_array().cloned().unwrap_or_default();
-    let usable = all.iter().filter(|z| z["zoneState"]["available"] != json!(false));
-    Ok(usable.filter_map(|z| z["zoneName"].as_str().map(str::to_owned)).collect())
+    Ok(usable_zones(&answer))
+}
+
+/// Of an answer of Nova's or Cinder's.
+pub fn usable_zones(answer: &Value) -> Vec<String> {
+    let all = answer["availabilityZoneInfo"].as_array().into_iter().flatten();
+    let usable = all.filter(|z| z["zoneState"]["available"] != json!(false));
+    usable.filter_map(|z| z["zoneName"].as_str().map(str::to_owned)).collect()
+}
+
+/// Whether the cloud shows consoles of machines, from one that runs in the project.
+pub async fn shows_consoles(api: &Api, cancel: &Cancel) -> Leave {
+    let call = api.get(Service::Compute, &["servers"]).query("limit", "1").query("status", "ACTIVE");
+    let id = match call.what("list servers").fetch::<Value>(cancel).await {
+        Ok(answer) => answer["servers"][0]["id"].as_str().map(str::to_owned),
+        Err(e) => return Leave::Unknown(e.reason()),
+    };
+    let Some(id) = id else { return Leave::Unknown("no machine runs in this project now".into()) };
+    let call =
+        api.post(Service::Compute, &["servers", &id, "action"]).json(&json!({ "os-getConsoleOutput": { "length": 1 } })).idempotent();
+    match call.what(format!("read the console of server {id}")).send(cancel).await {
+        Ok(_) => Leave::Given,
+        Err(e) if has_no_console(&e) => Leave::Refused(e.reason()),
+        Err(e) => Leave::Unknown(e.reason()),
+    }
+}
+
+/// By policy, or because the hypervisor has none.
+pub fn has_no_console(e: &ApiError) -> bool {
+    matches!(e.status(), Some(403 | 405 | 501))
 }
 
 /// Servers, cores and RAM that the project may still have.

@@ -128,6 +128,7 @@ pub fn plan() -> Plan {
         asks: Asks::default(),
         keep: None,
         ansible: None,
+        notes: Vec::new(),
     }
 }
 

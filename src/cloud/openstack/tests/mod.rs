@@ -8,10 +8,12 @@ use wiremock::{Mock, MockServer, ResponseTemplate};
 use super::api::Api;
 use super::login::{self, Login};
 
+mod boots;
 mod bounds;
 mod foreign;
 mod lists;
 mod logins;
+mod preflight;
 mod redirects;
 mod requests;
 mod secrets;
