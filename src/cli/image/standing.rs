@@ -85,7 +85,10 @@ pub async fn deprecate(context: &Context, cloud: &dyn Cloud, args: &Deprecate) -
     let mut images = cloud.images().await?;
     let by_family = args.undo && images.iter().all(|i| i.id != args.image && i.name != args.image);
     let undone = if by_family { family::deprecated(&images, &args.image) } else { None };
-    let image = undone.map_or_else(|| need(&images, &args.image), Ok)?.clone();
+    let image = match undone {
+        Some(undone) => undone.clone(),
+        None => need(context, cloud, &images, &args.image).await?,
+    };
     may_change(&image)?;
     let before = family::current(&images, &image.family).cloned();
     let standing = match args.undo {
