@@ -18,11 +18,11 @@ use crate::event::{Event, Events, FinishedImage, Sink, Stage, seconds};
 use crate::exec::probe;
 use crate::family::{Fate, Policy};
 use crate::git;
-use crate::image::Image;
+use crate::image::{Image, Visibility};
 use crate::lock::Held;
 use crate::log::{self, words::VISITED};
 use crate::output;
-use crate::plan::{self, BaseFact, Facts, HostFacts, Plan, Wanted};
+use crate::plan::{self, BaseFact, Facts, HostFacts, Plan, Publishing, Wanted};
 use crate::prune;
 use crate::ready;
 use crate::remote::Connect;
@@ -206,7 +206,10 @@ async fn make_plan(setup: &Setup<'_>, bundle: &Bundle, at: &Moment<'_>, cx: &Cx)
         base_is_family: matches!(bundle.base, Some(Base::Os(_))),
         base_only: false,
         volumes: bundle.volume.is_some(),
-        zones: bundle.availability_zone.is_some(),
+        volume_type: bundle.volume.as_ref().and_then(|v| v.kind.clone()),
+        zones: bundle.availability_zone.is_some() || bundle.volume.as_ref().is_some_and(|v| v.zone.is_some()),
+        publishing: publishing(bundle).filter(|_| !setup.test_only && setup.person.is_none()),
+        consoles: setup.smoke && setup.person.is_none(),
     };
     let (cloud, host) = tokio::join!(setup.cloud.facts(&wanted, cx), host_facts(bundle, &cx.cancel));
     let mut cloud = cloud?;
@@ -228,6 +231,13 @@ async fn make_plan(setup: &Setup<'_>, bundle: &Bundle, at: &Moment<'_>, cx: &Cx)
         (false, true) => Err(RunError::Refused(unfit.wrong)),
         (false, false) => Err(RunError::Bad(unfit.wrong)),
     }
+}
+
+/// What not everybody may publish: everybody's images.
+fn publishing(bundle: &Bundle) -> Option<Publishing> {
+    let visibility = bundle.published_as();
+    let asks = matches!(visibility, Visibility::Public | Visibility::Community);
+    asks.then(|| Publishing { visibility, properties: bundle.own_properties() })
 }
 
 /// The base as the cloud knows it: an `os/<name>` of the tree is known by its family.
@@ -343,6 +353,7 @@ async fn one(setup: &Setup<'_>, bundle: &Bundle) -> Ended {
     };
     events.note(&plan.how);
     plan.warnings().into_iter().for_each(|w| events.warn(w));
+    plan.notes.iter().for_each(|note| events.note(note));
     match setup.wall.lines(&plan, &cx.cancel).await {
         Ok(lines) => lines.into_iter().for_each(|(warning, text)| if warning { events.warn(text) } else { events.note(text) }),
         Err(e) => return Ended::not_begun(CloudError::from(e)),

@@ -6,10 +6,10 @@ use ssh_key::{PrivateKey, PublicKey};
 
 use super::answer::{self, NoAnswer, say};
 use super::signs::Signs;
-use super::{BuildError, Opened, Site, cloud_init, console, ready, watch};
-use crate::cloud::{BootPlace, BootSpec, Machine};
+use super::{BuildError, Opened, Site, Until, cloud_init, console, ready, watch};
+use crate::cloud::{BootPlace, BootSpec, CloudError, Machine, Power};
 use crate::image::{self, Image};
-use crate::plan::{GIB, MachinePlan};
+use crate::plan::{GIB, MachinePlan, Security};
 use crate::remote::{Remote, Target, keys};
 
 /// A machine that is up and logged in to.
@@ -124,6 +124,9 @@ pub(super) async fn boot_builder(site: &Site<'_>, wanted: &MachinePlan, base: &I
     let host = keys::generate_key(&format!("factory host key {}", site.plan.run));
     let user_data = cloud_init::builder_user_data(login.public_key(), &host);
     let machine = boot(site, wanted, base, user_data, 0).await?;
+    if site.plan.smoke.is_some() && matches!(site.until, Until::Published) {
+        shows_consoles(site, &machine).await?;
+    }
     let target = Target {
         host: machine.host.clone(),
         port: machine.port,
@@ -137,6 +140,33 @@ pub(super) async fn boot_builder(site: &Site<'_>, wanted: &MachinePlan, base: &I
     cloud_init_done(site, &running, deadline).await?;
     ready::builder(site, &running, deadline).await?;
     Ok(running)
+}
+
+/// Smoke machines tell their host keys on their consoles. A cloud that shows none is found out before an hour is spent on provisioning.
+async fn shows_consoles(site: &Site<'_>, machine: &Machine) -> Result<(), BuildError> {
+    match site.cloud.console(machine).await {
+        Err(CloudError::Unable { what, reason }) => {
+            let reason = format!("{reason}; smoke machines tell their host keys there");
+            Err(CloudError::refused(what, reason).hint("`build --no-smoke` publishes untested").into())
+        }
+        // Whatever else is wrong with it may pass.
+        _ => Ok(()),
+    }
+}
+
+/// What keeps SSH out where the machine is well: who is admitted.
+fn admitted(site: &Site<'_>) -> String {
+    match site.plan.site.as_ref().map(|site| &site.security) {
+        Some(Security::Temporary { ssh_from }) => {
+            let from = if ssh_from.is_empty() { "this machine's address towards it".to_owned() } else { ssh_from.join(", ") };
+            format!("; its security group admits SSH from {from}: if it comes from elsewhere (NAT, VPN), set FACTORY_SSH_FROM")
+        }
+        Some(Security::Groups(groups)) => {
+            let names: Vec<&str> = groups.iter().map(|g| g.name.as_str()).collect();
+            format!("; do its security groups ({}) admit SSH from here?", names.join(", "))
+        }
+        Some(Security::None) | None => String::new(),
+    }
 }
 
 /// Power on. `grow_gb` is added to the disk the image needs.
@@ -190,7 +220,7 @@ pub(super) async fn reach(site: &Site<'_>, machine: &Machine, target: &Target, d
             looked = Instant::now();
         }
         if Instant::now() > deadline {
-            let reason = format!("SSH not ready after {} s: {error}", site.plan.timeouts.ssh);
+            let reason = format!("SSH not ready after {} s: {error}{}", site.plan.timeouts.ssh, admitted(site));
             return Err(not_ready(site, machine, reason).await);
         }
         site.cx.cancel.pause(pause).await?;

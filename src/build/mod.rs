@@ -284,7 +284,10 @@ async fn publish(site: &Site<'_>, staged: &Image, tests: Tally) -> Result<Image,
                 i.id == staged.id && i.state == State::Active && i.is_ours() && of_run
             };
             match site.cloud.images().await.unwrap_or_default().into_iter().find(published) {
-                Some(image) => image,
+                Some(image) => {
+                    site.cx.events.warn(format!("image {} is published, and yet: {e}", image.id));
+                    image
+                }
                 None => return Err(e.into()),
             }
         }
@@ -340,7 +343,7 @@ async fn end_processes(site: &Site<'_>) -> Vec<Leak> {
         if proc.state() != process::State::Gone
             && let Err(e) = proc.end(Duration::from_secs(5)).await
         {
-            let entry = Entry { seq: u64::MAX, kind: Kind::Process, name: proc.title(), id: Some(proc.to_string()) };
+            let entry = Entry { seq: u64::MAX, kind: Kind::Process, name: proc.title(), id: Some(proc.to_string()), unanswered: None };
             leaks.push(Leak { entry, reason: e.to_string() });
         }
     }

@@ -198,6 +198,7 @@ impl World {
             asks: Default::default(),
             keep: None,
             ansible: None,
+            notes: Vec::new(),
         }
     }
 

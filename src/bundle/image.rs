@@ -49,7 +49,7 @@ impl Visibility {
         Self::WORDS.iter().position(|w| *w == word).map(|index| Self::ALL[index])
     }
 
-    pub(super) fn word(self) -> &'static str {
+    pub fn word(self) -> &'static str {
         Self::WORDS[self as usize]
     }
 }
@@ -216,7 +216,11 @@ pub(super) fn ssh_user(reader: &mut Reader, field: &Field) -> Option<String> {
 
 pub(super) fn volume(reader: &mut Reader, field: &Field) -> Option<Volume> {
     let volume = reader.fields(field, keys::VOLUME)?;
-    Some(Volume { size_gb: volume.read("size", |f| reader.size(f, 1024)), kind: volume.read("type", |f| reader.word(f)) })
+    Some(Volume {
+        size_gb: volume.read("size", |f| reader.size(f, 1024)),
+        kind: volume.read("type", |f| reader.word(f)),
+        zone: volume.read("availability_zone", |f| reader.word(f)),
+    })
 }
 
 pub(super) fn machine(reader: &mut Reader, field: &Field) -> Option<MachineWish> {

@@ -38,7 +38,7 @@ pub(super) const STEP: &[&str] =
 pub(super) const ANSIBLE: &[&str] = &["playbook", "local"];
 pub(super) const UPLOAD: &[&str] = &["src", "dest"];
 pub(super) const TESTS: &[&str] = &["skip", "only", "add", "timeout", "dns_name", "package", "volume_size"];
-pub(super) const VOLUME: &[&str] = &["size", "type"];
+pub(super) const VOLUME: &[&str] = &["size", "type", "availability_zone"];
 pub(super) const MACHINE: &[&str] = &["cpus", "ram", "disk"];
 pub(super) const TIMEOUTS: &[&str] = &["source", "boot", "ssh", "step", "capture", "upload"];
 

@@ -125,6 +125,17 @@ impl Bundle {
             ..self
         }
     }
+
+    /// Who may see the image: what is said, else `shared` where members are named, else private.
+    pub fn published_as(&self) -> Visibility {
+        let silent = if self.members.is_empty() { Visibility::Private } else { Visibility::Shared };
+        self.visibility.or(self.glance.visibility).unwrap_or(silent)
+    }
+
+    /// Every property that it gives the image.
+    pub fn own_properties(&self) -> BTreeMap<String, String> {
+        self.properties.iter().chain(&self.glance.properties).map(|(key, value)| (key.clone(), value.clone())).collect()
+    }
 }
 
 /// What a definition needs of the factory itself, and where it lies. Whether it gets it is the owner's to say.
@@ -218,6 +229,8 @@ pub struct Tests {
 pub struct Volume {
     pub size_gb: Option<u64>,
     pub kind: Option<String>,
+    /// `volume.availability_zone`: Cinder's zones are not Nova's.
+    pub zone: Option<String>,
 }
 
 /// `machine` (local machine).

@@ -9,7 +9,8 @@ use crate::cloud::Cx;
 use crate::cloud::ledger::Ledger;
 use crate::event::Events;
 use crate::fetch::Sum;
-use crate::plan::{ActionPlan, Named, Origin, Plan, Security};
+use crate::image::Visibility;
+use crate::plan::{ActionPlan, Named, Origin, Plan, Security, run_id};
 use crate::run;
 
 #[derive(clap::Args)]
@@ -88,6 +89,9 @@ fn text(plan: &Plan) -> String {
     for warning in plan.warnings() {
         line("warning", warning);
     }
+    for note in &plan.notes {
+        line("note", note.clone());
+    }
     if let Some(site) = &plan.site {
         let names = |all: &[Named]| all.iter().map(|n| n.name.as_str()).collect::<Vec<_>>().join(", ");
         let floating = site.floating_network.as_ref().map_or(String::new(), |f| format!(", floating IP of {}", f.name));
@@ -96,11 +100,16 @@ fn text(plan: &Plan) -> String {
             "security",
             match &site.security {
                 Security::Groups(groups) => names(groups),
+                Security::Temporary { ssh_from } if ssh_from.is_empty() => {
+                    "a group of the run's own: SSH from this machine's address".into()
+                }
                 Security::Temporary { ssh_from } => format!("a group of the run's own: SSH from {}", ssh_from.join(", ")),
+                Security::None => "none".into(),
             },
         );
         if let Some(volume) = &site.volume {
-            line("volume", format!("{} GiB{}", volume.size_gb, volume.kind.as_ref().map_or(String::new(), |k| format!(", type {k}"))));
+            let more = |word: &str, text: &Option<String>| text.as_ref().map_or(String::new(), |text| format!(", {word} {text}"));
+            line("volume", format!("{} GiB{}{}", volume.size_gb, more("type", &volume.kind), more("zone", &volume.zone)));
         }
         if let Some(zone) = &site.zone {
             line("zone", zone.clone());
@@ -132,6 +141,10 @@ fn text(plan: &Plan) -> String {
     }
     for (index, (key, value)) in plan.publish.properties.iter().enumerate() {
         line(if index == 0 { "properties" } else { "" }, format!("{key}={value}"));
+    }
+    if plan.publish.visibility != Visibility::Private {
+        let members = if plan.publish.members.is_empty() { String::new() } else { format!(" with {}", plan.publish.members.join(", ")) };
+        line("visibility", format!("{}{members}", plan.publish.visibility.word()));
     }
     if !plan.publish.tags.is_empty() {
         line("tags", plan.publish.tags.join(", "));

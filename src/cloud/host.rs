@@ -39,7 +39,7 @@ pub type Found = (Kind, String, Option<String>);
 /// Found things as entries, newest first, in the order in which they were found.
 pub fn entries(found: Vec<Found>) -> Vec<Entry> {
     let count = found.len() as u64;
-    let entry = |(index, (kind, name, id))| Entry { seq: count - 1 - index as u64, kind, name, id };
+    let entry = |(index, (kind, name, id))| Entry { seq: count - 1 - index as u64, kind, name, id, unanswered: None };
     found.into_iter().enumerate().map(entry).collect()
 }
 
@@ -216,7 +216,7 @@ mod tests {
     use super::*;
 
     fn entry(kind: Kind, name: &str, id: Option<&str>) -> Entry {
-        Entry { seq: 0, kind, name: name.into(), id: id.map(str::to_owned) }
+        Entry { seq: 0, kind, name: name.into(), id: id.map(str::to_owned), unanswered: None }
     }
 
     #[tokio::test]

@@ -191,6 +191,7 @@ impl World {
             protected: false,
             hidden: false,
             stranger: None,
+            unusable: None,
         }
     }
 
@@ -232,6 +233,7 @@ impl Cloud for Memory {
             max_ram_mb: None,
             free_bytes: None,
             lacks: self.world().lacks.clone(),
+            notes: Vec::new(),
             site: None,
         })
     }
@@ -325,7 +327,7 @@ impl Cloud for Memory {
             let at = family::published_at(&there, &publication.family, &image.id, jiff::Timestamp::now());
             let publication = publication.proven(&image.id, at);
             image.state = State::Active;
-            image.min_disk_gb = publication.min_disk_gb.unwrap_or(image.virtual_size.div_ceil(GIB));
+            image.min_disk_gb = publication.min_disk(image.virtual_size);
             (image.name, image.family) = (publication.name, publication.family);
             (image.properties, image.tags) = (publication.properties, publication.tags);
             image.min_ram_mb = publication.min_ram_mb;
@@ -363,7 +365,7 @@ impl Cloud for Memory {
         let images = world.images.values().filter(|i| i.is_staged_by(run)).map(|i| (Kind::Image, &i.name, &i.id));
         let mut found: Vec<Entry> = machines
             .chain(images)
-            .map(|(kind, name, id)| Entry { seq: uuid_number(id), kind, name: name.clone(), id: Some(id.clone()) })
+            .map(|(kind, name, id)| Entry { seq: uuid_number(id), kind, name: name.clone(), id: Some(id.clone()), unanswered: None })
             .collect();
         found.sort_by_key(|e| std::cmp::Reverse(e.seq));
         Ok(found)

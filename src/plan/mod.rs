@@ -25,7 +25,7 @@ mod site_tests;
 #[cfg(test)]
 mod tests;
 
-pub use facts::{BaseFact, CloudFacts, Facts, Flavor, HostFacts, Named, Network, Room, SiteDefaults, SiteFacts, Wanted};
+pub use facts::{BaseFact, CloudFacts, Facts, Flavor, HostFacts, Leave, Named, Network, Publishing, Room, SiteDefaults, SiteFacts, Wanted};
 pub use machines::MachinePlan;
 use machines::Machines;
 pub use publication::Publication;
@@ -69,6 +69,18 @@ pub struct Plan {
     /// First line of `ansible-playbook --version` on this machine.
     #[serde(default)]
     pub ansible: Option<String>,
+    /// What was decided although the definition says or implies something else, and what nobody can know before it is done.
+    #[serde(default)]
+    pub notes: Vec<String>,
+}
+
+/// What comes to light while a plan is made.
+#[derive(Default)]
+struct Findings {
+    /// Each of these keeps it from being made.
+    wrong: Vec<Diagnostic>,
+    /// As [`Plan::notes`].
+    notes: Vec<String>,
 }
 
 impl Plan {
@@ -269,10 +281,11 @@ pub struct Unfit {
 
 /// `smoke`: the captured image is to be tested before it is published.
 pub fn plan(bundle: &Bundle, facts: &Facts, run: &str, now: Timestamp, smoke: bool) -> Result<Plan, Unfit> {
-    let (mut wrong, mut refused) = (Vec::new(), Vec::new());
+    let (mut bundles, mut refused) = (Findings::default(), Findings::default());
+    let wrong = &mut bundles.wrong;
     let place = |key: &str| bundle.places.get(key).cloned();
     for (what, hint) in &facts.cloud.lacks {
-        refused.push(Diagnostic::error(None, what.clone()).hint(hint.clone()));
+        refused.wrong.push(Diagnostic::error(None, what.clone()).hint(hint.clone()));
     }
     let mut image_name = image_name(bundle, now);
     if let Some(id) = facts.cloud.name_taken_by.first() {
@@ -286,11 +299,11 @@ pub fn plan(bundle: &Bundle, facts: &Facts, run: &str, now: Timestamp, smoke: bo
             );
         }
     }
-    let origin = origin(bundle, &facts.cloud, &mut wrong);
+    let origin = origin(bundle, &facts.cloud, wrong);
     let steps = steps(bundle);
     let plays = steps.iter().any(|s| matches!(s.action, ActionPlan::Ansible { .. }));
     if let (true, Err((what, hint))) = (plays, &facts.host.ansible) {
-        refused.push(Diagnostic::error(None, what.clone()).hint(hint.clone()));
+        refused.wrong.push(Diagnostic::error(None, what.clone()).hint(hint.clone()));
     }
 
     let base = match &origin {
@@ -300,8 +313,11 @@ pub fn plan(bundle: &Bundle, facts: &Facts, run: &str, now: Timestamp, smoke: bo
     let needs_builder = base.is_some() || !steps.is_empty();
     let Machines { builder, first, second, other, site, grow_gb } = match &facts.cloud.site {
         Some(site) => machines::in_a_project(bundle, site, run, base, &mut refused),
-        None => machines::on_this_machine(bundle, &facts.cloud, run, base, &mut refused),
+        None => machines::on_this_machine(bundle, &facts.cloud, run, base, &mut refused.wrong),
     };
+    if let Some(site) = &facts.cloud.site {
+        site::leave(bundle, site, smoke, &mut refused);
+    }
     let builder = needs_builder.then_some(builder);
 
     let ssh_user = bundle
@@ -322,9 +338,14 @@ pub fn plan(bundle: &Bundle, facts: &Facts, run: &str, now: Timestamp, smoke: bo
             .hint("name the user of the base image with `ssh_user`: letters, digits, `.`, `_` and `-`"),
         );
     }
-    let publish = publication::publication(bundle, base, &image_name, run, &facts.host);
-    let refuses = !refused.is_empty();
-    wrong.append(&mut refused);
+    let disk_gb = builder.as_ref().and_then(|b| b.disk_gb);
+    let origins = publication::Origins { base, disk_gb, name: &image_name, run, host: &facts.host };
+    let publish = publication::publication(bundle, &origins, &mut bundles);
+    let refuses = !refused.wrong.is_empty();
+    let Findings { mut wrong, mut notes } = bundles;
+    wrong.append(&mut refused.wrong);
+    notes.append(&mut refused.notes);
+    notes.extend(facts.cloud.notes.iter().cloned());
     let (Some(origin), true) = (origin, wrong.is_empty()) else {
         wrong.sort_by(|a, b| a.place.cmp(&b.place));
         return Err(Unfit { wrong, refuses });
@@ -372,6 +393,7 @@ pub fn plan(bundle: &Bundle, facts: &Facts, run: &str, now: Timestamp, smoke: bo
         asks: bundle.asks.clone(),
         keep: bundle.keep,
         ansible: facts.host.ansible.clone().ok(),
+        notes,
     })
 }
 
@@ -413,7 +435,13 @@ fn origin(bundle: &Bundle, facts: &CloudFacts, wrong: &mut Vec<Diagnostic>) -> O
         None => return None,
     };
     match &facts.base {
-        BaseFact::Found(image) => return Some(Origin::Base(image.clone())),
+        BaseFact::Found(image) => match &image.unusable {
+            None => return Some(Origin::Base(image.clone())),
+            Some(unusable) => {
+                let message = format!("base image {} ({}) cannot be used: {}", image.name, image.id, unusable.why);
+                wrong.push(Diagnostic::error(at, message).hint(unusable.way_out.clone()));
+            }
+        },
         BaseFact::Missing { near } => {
             let hint = if near.is_empty() {
                 "`image-factory image list` shows what there is; `os/<name>` names a definition of this tree".into()

@@ -32,6 +32,7 @@ fn facts() -> Facts {
             free_bytes: Some(50 * GIB),
             lacks: Vec::new(),
             site: None,
+            notes: Vec::new(),
         },
         host: HostFacts { ansible: Ok("ansible-playbook 2.14".into()), commit: Some("c0ffee".into()), inputs: Some("d1d1".into()) },
     }

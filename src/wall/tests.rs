@@ -38,6 +38,7 @@ pub(crate) fn plan(dir: &Path) -> Plan {
         timeouts: TimeoutPlan { boot: 5, ssh: 5, capture: 5, upload: 5, shutdown: 5, source: 5 },
         commit: None,
         ansible: None,
+        notes: Vec::new(),
         asks: Asks { definition: dir.into(), ..Asks::default() },
         keep: None,
     }

@@ -179,6 +179,7 @@ fn plan(cloud: &Memory, dir: &Path, steps: Vec<StepPlan>) -> Plan {
         asks: Asks { definition: dir.into(), ..Asks::default() },
         keep: None,
         ansible: Some("ansible-playbook [core 2.14.18]".into()),
+        notes: Vec::new(),
     }
 }
 

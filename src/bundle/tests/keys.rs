@@ -197,7 +197,7 @@ fn advice_on_unknown_keys() {
         4:1: error: unknown key `nginx_port`
             hint: free variables for templates go under `vars:`
         5:10: error: unknown key `zzz` in `volume`
-            hint: known here: size, type
+            hint: known here: size, type, availability_zone
     ");
 }
 

@@ -80,7 +80,7 @@ steps:
         (Some("debian"), Some("public"), Some("nova"))
     );
     assert_eq!((b.network, b.security_groups), (vec!["net-1".to_owned()], vec!["a".to_owned(), "b".to_owned()]));
-    assert_eq!(b.volume, Some(Volume { size_gb: Some(20), kind: Some("ssd".into()) }));
+    assert_eq!(b.volume, Some(Volume { size_gb: Some(20), kind: Some("ssd".into()), zone: None }));
     assert_eq!(b.machine, MachineWish { cpus: Some(4), ram_mb: Some(2048), disk_gb: Some(20) });
     let s = |n| Some(Duration::from_secs(n));
     assert_eq!(b.timeouts, Timeouts { source: s(7200), boot: s(90), ssh: s(120), step: s(5400), capture: s(600), upload: s(3600) });

@@ -86,15 +86,14 @@ pub async fn deprecate(context: &Context, cloud: &dyn Cloud, args: &Deprecate) -
     let by_family = args.undo && images.iter().all(|i| i.id != args.image && i.name != args.image);
     let undone = if by_family { family::deprecated(&images, &args.image) } else { Vec::new() };
     let image = match &undone[..] {
-        [] => need(&images, &args.image)?,
-        [one] => one,
+        [] => need(context, cloud, &images, &args.image).await?,
+        [one] => (*one).clone(),
         several => {
             let text = format!("{} images of family {} are deprecated, and which one is meant cannot be told", several.len(), args.image);
             let names = several.iter().map(|i| label(i)).collect::<Vec<_>>().join(", ");
             return Err(Failure::cloud(text).hint(format!("name one by its name or ID, newest first: {names}")));
         }
-    }
-    .clone();
+    };
     may_change(&image)?;
     let before = family::current(&images, &image.family).cloned();
     let standing = match args.undo {

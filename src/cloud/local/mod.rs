@@ -16,7 +16,7 @@ use crate::disk;
 use crate::exec::probe::Lack;
 use crate::family;
 use crate::image::{self, Image, Standing, State};
-use crate::plan::{BaseFact, CloudFacts, GIB, Wanted};
+use crate::plan::{BaseFact, CloudFacts, Wanted};
 
 mod accel;
 mod backing;
@@ -132,6 +132,7 @@ impl Cloud for Local {
             max_ram_mb: facts::ram_mb(),
             free_bytes: disk::room(&self.config.home),
             lacks: facts::lacks(version, &cx.cancel).await?,
+            notes: Vec::new(),
             site: None,
         })
     }
@@ -183,13 +184,14 @@ impl Cloud for Local {
             Some("deprecated") => State::Deprecated,
             _ => State::Active,
         };
+        let min_disk_gb = publication.min_disk(now.virtual_size);
         self.store.update(&Image {
             name: publication.name,
             family: publication.family,
             state,
             properties: publication.properties,
             tags: publication.tags,
-            min_disk_gb: publication.min_disk_gb.unwrap_or_else(|| now.virtual_size.div_ceil(GIB)),
+            min_disk_gb,
             min_ram_mb: publication.min_ram_mb,
             visibility: publication.visibility,
             protected: publication.protected,

@@ -3,9 +3,10 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 use std::time::Duration;
 
+use super::create::{self, New};
 use super::glance::{self, Patch, Record};
 use super::{OpenStack, cinder, nova, owned, poll};
-use crate::cloud::ledger::{Kind, Made};
+use crate::cloud::ledger::Kind;
 use crate::cloud::{CloudError, Cx, Machine};
 use crate::disk::{self, Format};
 use crate::event::Event;
@@ -39,11 +40,8 @@ pub async fn machine(
     let id = match server.boot_volume() {
         None => {
             let metadata = cloud.staged_marks(run);
-            let create = || async {
-                let id = nova::create_image(&cloud.api, &server.id, name, &metadata, &cx.cancel).await?;
-                Ok::<_, CloudError>(Made { id: id.clone(), value: id })
-            };
-            cx.ledger.own(Kind::Image, name, create).await?
+            let new = New { run, kind: Kind::Image, name };
+            create::own(cloud, cx, new, || nova::create_image(&cloud.api, &server.id, name, &metadata, &cx.cancel)).await?
         }
         Some(volume) => volume_image(cloud, cx, run, machine, volume, name, deadline).await?,
     };
@@ -79,11 +77,8 @@ async fn volume_image(
         cx.events
             .note(format!("Cinder lets nobody change the image properties of volume {volume}: image {name} is marked after its birth"));
     }
-    let create = || async {
-        let id = cinder::upload(&cloud.api, volume, name, &cx.cancel).await?;
-        Ok::<_, CloudError>(Made { id: id.clone(), value: id })
-    };
-    let id = cx.ledger.own(Kind::Image, name, create).await?;
+    let new = New { run, kind: Kind::Image, name };
+    let id = create::own(cloud, cx, new, || cinder::upload(&cloud.api, volume, name, &cx.cancel)).await?;
     // Where Cinder did not take the marks, the image has had its base's properties until now, and its own name.
     mark(cloud, cx, run, &id).await?;
     Ok(id)
@@ -161,11 +156,8 @@ pub async fn file(cloud: &OpenStack, cx: &Cx, run: &str, name: &str, file: &Path
     let file = as_qcow2(cloud, cx, run, file, deadline).await?;
     cx.cancel.check()?;
     let properties = cloud.staged_marks(run);
-    let create = || async {
-        let id = glance::create(&cloud.api, name, &properties, &cx.cancel).await?;
-        Ok::<_, CloudError>(Made { id: id.clone(), value: id })
-    };
-    let id = cx.ledger.own(Kind::Image, name, create).await?;
+    let new = New { run, kind: Kind::Image, name };
+    let id = create::own(cloud, cx, new, || glance::create(&cloud.api, name, &properties, &cx.cancel)).await?;
     let events = cx.events.clone();
     let told = std::sync::Mutex::new(std::time::Instant::now());
     let progress = move |done, of| {

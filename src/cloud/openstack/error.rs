@@ -99,6 +99,9 @@ impl ApiError {
     pub fn hint(&self) -> Option<String> {
         Some(match self {
             Self::Refused { status: 401, .. } => "the login was accepted and the token is not: are the clocks right?".into(),
+            Self::Refused { status: 403, message, .. } if message.contains("zero disk") => {
+                "this flavor has no disk, and on such only volumes boot here: `volume: {}`, or another `vm_flavor`".into()
+            }
             Self::Refused { status: 403, .. } => "this user may not do that here; an administrator can tell which role is missing".into(),
             Self::Refused { status: 413, .. } => "the project's quota is used up".into(),
             Self::Unreachable { .. } | Self::TimedOut { .. } => {
@@ -118,7 +121,8 @@ impl ApiError {
     /// The request may have taken effect all the same.
     pub fn in_doubt(&self) -> bool {
         match self {
-            Self::Refused { status, .. } => *status >= 500,
+            // 408 is of a proxy that was tired of waiting.
+            Self::Refused { status, .. } => *status >= 500 || *status == 408,
             Self::Unreachable { sent, .. } => *sent,
             Self::TimedOut { .. } | Self::BadAnswer { .. } => true,
             // A redirect of a write says that it was not done here.

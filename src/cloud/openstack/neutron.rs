@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 
 use super::api::{Api, ApiError, Service};
 use super::nova::{absent_is_fine, room_left};
+use super::pages::{self, List};
 use crate::cancel::Cancel;
 use crate::plan::{Named, Room};
 
@@ -17,6 +18,12 @@ pub struct Network {
     pub shared: bool,
     #[serde(rename = "router:external", default)]
     pub external: bool,
+    /// Absent where Neutron has no such extension; ports are guarded then.
+    #[serde(default)]
+    port_security_enabled: Option<bool>,
+    /// IDs, of those that we may not see too.
+    #[serde(default)]
+    pub subnets: Vec<String>,
     #[serde(default)]
     tenant_id: Option<String>,
     #[serde(default)]
@@ -27,6 +34,10 @@ impl Network {
     /// Old clouds know the project by its old word alone.
     pub fn owner(&self) -> Option<&str> {
         self.project_id.as_deref().or(self.tenant_id.as_deref())
+    }
+
+    pub fn has_port_security(&self) -> bool {
+        self.port_security_enabled.unwrap_or(true)
     }
 }
 
@@ -58,24 +69,33 @@ pub struct FloatingIp {
 pub struct Port {
     pub id: String,
     pub network_id: String,
+    #[serde(default)]
+    fixed_ips: Vec<FixedIp>,
 }
 
-/// A list under its name; Neutron pages only where it is told to.
+#[derive(Debug, Clone, Deserialize)]
+struct FixedIp {
+    ip_address: String,
+}
+
+impl Port {
+    /// A floating IP is IPv4's, and leads to an address of IPv4.
+    pub fn takes_floating_ips(&self) -> bool {
+        self.fixed_ips.is_empty() || self.fixed_ips.iter().any(|ip| !ip.ip_address.contains(':'))
+    }
+}
+
+/// A list under its name, `key` in answers; Neutron pages only where its operator tells it to.
 async fn list<T: serde::de::DeserializeOwned>(
     api: &Api,
-    what: &'static str,
+    key: &'static str,
     query: &[(&str, &str)],
     cancel: &Cancel,
 ) -> Result<Vec<T>, ApiError> {
-    let mut call = api.get(Service::Network, &[what]);
-    for (key, value) in query {
-        call = call.query(key, *value);
-    }
-    let shown = format!("list {}", what.replace('-', " "));
-    let mut answer: Value = call.what(shown.clone()).fetch(cancel).await?;
-    let items = answer[what.replace('-', "_")].take();
-    let what = if what == "floatingips" { answer["floatingips"].take() } else { Value::Null };
-    serde_json::from_value(if items.is_null() { what } else { items }).map_err(|e| ApiError::bad_answer(shown, e.to_string()))
+    let path = key.replace('_', "-");
+    let call = || query.iter().fold(api.get(Service::Network, &[&path]), |call, (key, value)| call.query(key, *value));
+    let list = List { what: format!("list {}", key.replace('_', " ")), key, page: None };
+    pages::all(list, call, cancel).await
 }
 
 pub async fn networks(api: &Api, cancel: &Cancel) -> Result<Vec<Network>, ApiError> {
@@ -88,7 +108,7 @@ pub async fn subnets(api: &Api, cancel: &Cancel) -> Result<Vec<Subnet>, ApiError
 
 /// Those of the project, whoever else's an administrator may see.
 pub async fn groups(api: &Api, project: &str, cancel: &Cancel) -> Result<Vec<Group>, ApiError> {
-    list(api, "security-groups", &[("project_id", project), ("fields", "id"), ("fields", "name"), ("fields", "description")], cancel).await
+    list(api, "security_groups", &[("project_id", project), ("fields", "id"), ("fields", "name"), ("fields", "description")], cancel).await
 }
 
 pub async fn floating_ips(api: &Api, project: &str, cancel: &Cancel) -> Result<Vec<FloatingIp>, ApiError> {
@@ -179,12 +199,7 @@ pub async fn delete_floating_ip(api: &Api, id: &str, cancel: &Cancel) -> Result<
 /// Floating IPs and security groups that the project may still have.
 pub async fn room(api: &Api, project: &str, cancel: &Cancel) -> Result<Room, ApiError> {
     let call = api.get(Service::Network, &["quotas", project, "details.json"]).what("read the quotas of networks");
-    let answer: Value = match call.fetch(cancel).await {
-        Ok(answer) => answer,
-        // Clouds may keep them from members, or lack the extension.
-        Err(e) if matches!(e.status(), Some(403 | 404 | 501)) => return Ok(Room::default()),
-        Err(e) => return Err(e),
-    };
+    let answer: Value = call.fetch(cancel).await?;
     let left = |key: &str| {
         let quota = &answer["quota"][key];
         let used = quota["used"].as_i64().unwrap_or(0) + quota["reserved"].as_i64().unwrap_or(0);

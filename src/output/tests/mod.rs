@@ -130,6 +130,7 @@ pub fn plan() -> Plan {
         asks: Asks::default(),
         keep: None,
         ansible: None,
+        notes: Vec::new(),
     }
 }
 

@@ -8,10 +8,13 @@ use wiremock::{Mock, MockServer, ResponseTemplate};
 use super::api::Api;
 use super::login::{self, Login};
 
+mod boots;
 mod bounds;
 mod endpoints;
 mod foreign;
+mod lists;
 mod logins;
+mod preflight;
 mod redirects;
 mod requests;
 mod sdk;
