@@ -7,7 +7,7 @@ use ssh_key::{PrivateKey, PublicKey};
 use super::answer::{self, NoAnswer, say};
 use super::signs::Signs;
 use super::{BuildError, Opened, Site, Until, cloud_init, console, ready, watch};
-use crate::cloud::{BootPlace, BootSpec, CloudError, Machine, Power};
+use crate::cloud::{BootPlace, BootSpec, CloudError, Machine};
 use crate::image::{self, Image};
 use crate::plan::{GIB, MachinePlan, Security};
 use crate::remote::{Remote, Target, keys};

@@ -2,7 +2,7 @@
 use std::process::ExitCode;
 
 use super::{Context, Failure, out};
-use crate::bundle::{self, Bundle};
+use crate::bundle::Bundle;
 use crate::cloud::Cloud;
 use crate::family;
 use crate::image::{Image, Provenance, State};

@@ -10,7 +10,7 @@ use crate::cloud::ledger::Ledger;
 use crate::event::Events;
 use crate::fetch::Sum;
 use crate::image::Visibility;
-use crate::plan::{ActionPlan, Named, Origin, Plan, Security, run_id};
+use crate::plan::{ActionPlan, Named, Origin, Plan, Security};
 use crate::run;
 
 #[derive(clap::Args)]

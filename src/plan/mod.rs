@@ -267,6 +267,7 @@ impl Plan {
             protected: publish.protected,
             hidden: publish.hidden,
             stranger: None,
+            unusable: None,
         }
     }
 }

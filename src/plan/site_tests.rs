@@ -353,7 +353,7 @@ fn a_base_that_boots_nothing_is_refused_with_the_way_out() {
             site: Some(project()),
             notes: Vec::new(),
         },
-        host: HostFacts { ansible: Some("2.14".into()), commit: None, inputs: None },
+        host: HostFacts { ansible: Ok("2.14".into()), commit: None, inputs: None },
     };
     let base = Image { unusable: Some(unusable), ..base() };
     let unfit = plan(&bundle(""), &facts(base), "r1", jiff::Timestamp::UNIX_EPOCH, true).unwrap_err();
