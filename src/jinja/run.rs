@@ -144,13 +144,10 @@ impl<'a> Run<'a> {
             self.whole(&parsed, &Scope::root(None, true), &mut out)
         });
         let text = done.and_then(|()| out.written(self, &source.written));
-        text.map_or_else(
-            |why| {
-                self.found(why);
-                String::new()
-            },
-            |text| text,
-        )
+        text.unwrap_or_else(|why| {
+            self.found(why);
+            String::new()
+        })
     }
 
     pub fn found(&self, why: Rc<Error>) {

@@ -92,8 +92,11 @@ fn loose(x: &str, y: &str) -> Option<Ordering> {
     Some(x.len().cmp(&y.len()))
 }
 
+/// Numbers, then the letter and the number of what comes before the release.
+type Strict = ([u64; 3], (char, u64));
+
 /// `1.2`, `1.2.3`, with `a1` or `b2` behind, which comes before none.
-fn strict(text: &str) -> Option<([u64; 3], Option<(char, u64)>, ())> {
+fn strict(text: &str) -> Option<Strict> {
     let (numbers, early) = match text.find(['a', 'b']) {
         Some(at) => (&text[..at], Some((text[at..].chars().next()?, text[at + 1..].parse().ok()?))),
         None => (text, None),
@@ -103,8 +106,8 @@ fn strict(text: &str) -> Option<([u64; 3], Option<(char, u64)>, ())> {
         return None;
     }
     // No letter is more than any letter.
-    let early = early.or(Some(('z', 0)));
-    Some(([all[0], all[1], all.get(2).copied().unwrap_or(0)], early, ()))
+    let early = early.unwrap_or(('z', 0));
+    Some(([all[0], all[1], all.get(2).copied().unwrap_or(0)], early))
 }
 
 /// Numbers, then what comes before the release: of that numbers before texts, and none after all.

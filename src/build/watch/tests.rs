@@ -149,7 +149,8 @@ async fn a_silence_without_end_is_a_loss_when_patience_is_over() {
 /// Patience is for machines that run: one that is off, gone, or panicked is named however long the step would wait.
 #[tokio::test(flavor = "multi_thread")]
 async fn what_will_not_come_back_is_not_waited_for() {
-    let ends: [(&str, fn(&Memory)); 3] = [
+    type End = fn(&Memory);
+    let ends: [(&str, End); 3] = [
         ("it was powered off", |cloud| cloud.set_power("builder", Power::Off)),
         ("it is gone: killed", |cloud| cloud.set_power("builder", Power::Gone("killed".into()))),
         ("its console says: the kernel panicked: Attempted to kill init!", |cloud| {

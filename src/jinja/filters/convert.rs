@@ -161,14 +161,14 @@ fn power(name: &str, value: &Value, args: &Args) -> Result<Value> {
     let done = match (name, base) {
         ("log", _) if x <= 0.0 => return Err(domain()),
         ("log", None) => x.ln(),
-        ("log", Some(base)) if base == 10.0 => x.log10(),
+        ("log", Some(10.0)) => x.log10(),
         ("log", Some(base)) => x.ln() / base.ln(),
         ("pow", Some(y)) if x < 0.0 && y.fract() != 0.0 => return Err(domain()),
         ("pow", Some(y)) => x.powf(y),
         ("pow", None) => return Err(Error::raised("`pow` wants an argument")),
         (_, None) if x < 0.0 => return Err(domain()),
         (_, None) => x.sqrt(),
-        (_, Some(base)) if base == 2.0 => x.sqrt(),
+        (_, Some(2.0)) => x.sqrt(),
         (_, Some(base)) => x.powf(1.0 / base),
     };
     Ok(Value::Float(done))

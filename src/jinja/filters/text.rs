@@ -122,7 +122,7 @@ fn without_tags(text: &str) -> Result<String> {
     let text = text.split(chars::space).filter(|w| !w.is_empty()).collect::<Vec<_>>().join(" ");
     let known = [("&lt;", "<"), ("&gt;", ">"), ("&quot;", "\""), ("&#34;", "\""), ("&#39;", "'"), ("&nbsp;", "\u{a0}")];
     let text = known.iter().fold(text, |text, (name, c)| text.replace(name, c));
-    let others = text.replace("&amp;", "").contains(|c| c == '&');
+    let others = text.replace("&amp;", "").contains('&');
     if others && text.contains(';') {
         return Err(Error::refused("`striptags` of a text with unusual entities is not supported"));
     }
