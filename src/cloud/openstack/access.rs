@@ -7,6 +7,7 @@ use reqwest::Url;
 
 use super::login::{Special, Tls, text};
 use super::settings::{Map, Setting, Value};
+use crate::ready::user;
 
 pub struct Access {
     pub interface: Vec<String>,
@@ -144,8 +145,12 @@ impl<'a> Reader<'a> {
                 None
             }
             (None, _) => {
-                self.wrong(key, " begins with `~` and a name: write the whole path", setting);
-                None
+                let (name, rest) = below.split_once('/').unwrap_or((below, ""));
+                let home = user::named(name).map(|user| user.home);
+                if home.is_none() {
+                    self.wrong(key, &format!(": `{path}` is in the home of a user whom this machine does not know"), setting);
+                }
+                home.map(|home| if rest.is_empty() { home } else { home.join(rest) })
             }
         }
     }

@@ -7,6 +7,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use bytes::Bytes;
+use openstack::session::Session;
 use rand_core::{OsRng, RngCore};
 use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
 use reqwest::{Client, Method, Url};
@@ -21,6 +22,7 @@ use super::error::message;
 use super::keystone::{Keystone, Token};
 use super::login::Login;
 use super::redirect::{Hops, Step};
+use super::session;
 use super::upload::Upload;
 use crate::cancel::Cancel;
 use crate::digest::Digest;
@@ -144,13 +146,15 @@ impl Api {
     }
 
     /// The URL of a service, from an override or the catalog and nowhere else, with the version that we speak.
-    fn base(&self, token: &Token, service: Service, what: &str) -> Result<Url, ApiError> {
+    async fn base(&self, session: &Session, token: &Token, (service, what): (Service, &str)) -> Result<Url, ApiError> {
         let login = self.keystone.login();
         let special = login.services.get(service.types()[0]);
-        if let Some(url) = self.keystone.endpoint(token, service.types())? {
+        if let Some(url) = session::endpoint(session, service).await {
             let overridden = special.is_some_and(|s| s.url.is_some());
             return Ok(endpoint::with_version(url, service, &token.project, overridden));
         }
+        // The session's error has no hint.
+        self.keystone.endpoint(token, service.types())?;
         let interface = special.and_then(|s| s.interface.as_ref()).unwrap_or(&login.interface);
         Err(ApiError::NotInCatalog {
             what: what.to_owned(),
@@ -335,10 +339,11 @@ impl Call<'_> {
         loop {
             cancel.check()?;
             let token = self.api.token(cancel).await?;
-            let base = self.api.base(&token, self.service, &self.what)?;
+            let session = session::begin(&self.api.client, &self.api.keystone, token.clone()).await?;
+            let base = self.api.base(&session, &token, (self.service, &self.what)).await?;
             let url = if self.document { endpoint::document(base) } else { endpoint::below(base, &self.path) };
             // A create is never dropped half-way; nor is anything else that changes something, but for uploads, which may take long.
-            let sent = self.once(&token, url);
+            let sent = self.once(&session, url);
             let done = match self.method == Method::GET || matches!(self.content, Content::File(..)) {
                 true => cancel.or(sent).await?,
                 false => sent.await,
@@ -371,13 +376,12 @@ impl Call<'_> {
     }
 
     /// One attempt. With the error comes the pause that the service asks for, in seconds.
-    async fn once(&self, token: &Token, url: Url) -> Result<Answer, (ApiError, Option<u32>)> {
+    async fn once(&self, session: &Session, url: Url) -> Result<Answer, (ApiError, Option<u32>)> {
         let host = url.host_str().unwrap_or_default().to_owned();
         let transport = |e: reqwest::Error| (transport(&self.what, &host, self.timeout, &e), None);
         let mut hops = Hops::new(self.with_query(url));
         let (answer, sent) = loop {
-            let (request, sent) = self.request(token, hops.url()).map_err(|e| (e, None))?;
-            self.api.keystone.count();
+            let (request, sent) = self.request(session, hops.url()).await.map_err(|e| (e, None))?;
             let answer = request.send().await.map_err(transport)?;
             match hops.step(&answer, &self.method) {
                 Step::Answered => break (answer, sent),
@@ -408,9 +412,9 @@ impl Call<'_> {
     }
 
     /// The request, and the digest of the file that goes with it.
-    fn request(&self, token: &Token, url: &Url) -> Result<(reqwest::RequestBuilder, Sent), ApiError> {
+    async fn request(&self, session: &Session, url: &Url) -> Result<(reqwest::RequestBuilder, Sent), ApiError> {
         let request = self.api.client.request(self.method.clone(), url.clone()).timeout(self.timeout);
-        let request = request.headers(self.headers.clone()).header("x-auth-token", token.expose());
+        let request = session::authenticate(session, request.headers(self.headers.clone())).await?;
         match &self.content {
             Content::None => Ok((request, None)),
             Content::Bytes(bytes) => Ok((request.body(bytes.clone()), None)),

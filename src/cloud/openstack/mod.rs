@@ -1,6 +1,6 @@
 //! The cloud that is an OpenStack project. Same words as any other cloud, and the same file names where they fit.
 //!
-//! [`login`] says who we are and where (files: `clouds_yaml`, their meaning: `resolve`), [`keystone`] gets tokens, [`api`]
+//! [`login`] says who we are and where (files: `clouds_yaml`, their meaning: `resolve`), [`keystone`] gets tokens, [`session`] puts them on, [`api`]
 //! sends requests; [`nova`], [`glance`], [`neutron`], [`cinder`] and [`heat`] are the calls that are made, [`pages`] reads their
 //! lists, [`create`] owns what they make. On them stand [`facts`], [`base`], [`boot`], [`power`], [`capture`], [`publish`],
 //! [`standing`] and [`owned`], the factory's verbs.
@@ -45,6 +45,7 @@ mod redirect;
 mod resolve;
 mod second_disk;
 mod seen;
+mod session;
 mod settings;
 mod source;
 mod standing;

@@ -145,7 +145,7 @@ fn what_is_wrong_with_a_value_is_told_with_its_place() {
         ("interface: outside", "`outside` is not one of public, internal, admin ("),
         ("verify: 'false'", "`verify` is true or false without quotes"),
         ("profile: https://v.example/x", "fetches this profile from https://v.example/.well-known/openstack/api"),
-        ("cacert: ~root/ca.pem", "write the whole path"),
+        ("cacert: ~no-such-user/ca.pem", "whom this machine does not know"),
     ] {
         let error = of_files(&[("clouds.yaml", &entry(rest))], "dev", &[]).unwrap_err().to_string();
         assert!(error.contains(told) && error.contains("clouds.yaml:4:") && !error.contains("hush"), "{error}");
