@@ -172,6 +172,7 @@ fn bundle(reader: &mut Reader, tree: PathBuf, home: PathBuf, label: &Path, root:
         asks: Asks { tree: tree.clone(), definition, env, unwalled: source::unwalled(reader, &top) },
         tidy_off: top.read("tidy", |f| image::tidy_off(reader, f)).unwrap_or_default(),
         vars,
+        base_family: None,
         as_written: decode::as_written(root, &mut Vec::new()),
         places: reader.places.clone(),
         label: label.display().to_string(),
