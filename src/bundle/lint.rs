@@ -15,13 +15,15 @@ use crate::reading;
 mod environment;
 mod hosts;
 mod names;
+mod sets;
 mod settings;
 mod tasks;
 mod worked;
 
+use sets::Set;
 use tasks::Reader;
 pub(super) use worked::Given;
-use worked::{Open, Search};
+use worked::{Index, Open};
 
 /// Files of playbooks and roles that are looked into; the rest is told of.
 const MOST: usize = 5000;
@@ -68,7 +70,9 @@ pub(super) fn playbook(cache: &mut Cache, playbook: &Playbook<'_>) -> Vec<Diagno
         shown,
         given,
         cache,
-        seen: BTreeSet::new(),
+        seen: BTreeMap::new(),
+        rendered: BTreeSet::new(),
+        lines: BTreeMap::new(),
         found: Vec::new(),
         told: Vec::new(),
         beside: Vec::new(),
@@ -133,6 +137,7 @@ enum Look {
         worked_out: bool,
         open: Vec<Open>,
         looked_up: Vec<(Spot, String)>,
+        sets: Vec<Set>,
     },
     /// Why not. `sure`: Ansible cannot read it either.
     Not {
@@ -147,7 +152,12 @@ struct Lint<'a> {
     shown: &'a Path,
     given: &'a Given,
     cache: &'a mut Cache,
-    seen: BTreeSet<PathBuf>,
+    /// Read as YAML.
+    seen: BTreeMap<PathBuf, Part>,
+    /// Looked into as templates. A file may be both.
+    rendered: BTreeSet<PathBuf>,
+    /// Read as lines of settings, and what they set.
+    lines: BTreeMap<PathBuf, Vec<Set>>,
     found: Vec<Diagnostic>,
     /// What is worth knowing wherever plays run.
     told: Vec<Diagnostic>,
@@ -174,7 +184,7 @@ impl Lint<'_> {
         // Links that lead out of the tree are refused as such; others are followed, and loops of them end.
         let walk = walkdir::WalkDir::new(self.dir.join(start)).follow_links(true).sort_by_file_name();
         for entry in walk.into_iter().filter_entry(|e| !skipped(e)).flatten() {
-            if self.seen.len() + self.beside.len() >= MOST {
+            if self.seen.len() + self.rendered.len() + self.lines.len() + self.beside.len() >= MOST {
                 let message = format!("more than {MOST} files: the rest is not checked for plays that run on the factory");
                 let finding = Diagnostic::error(self.place(start, Spot { line: 0, column: 0 }), message);
                 return self.found.push(finding.hint("roles and playbooks of this bundle may be fewer, or lie in another bundle"));
@@ -207,7 +217,8 @@ impl Lint<'_> {
         // One that names the next, that the one after it: no call in a call for each.
         let mut left = vec![(path.to_owned(), part)];
         while let Some((path, part)) = left.pop() {
-            if self.seen.insert(path.clone()) {
+            if !self.seen.contains_key(&path) {
+                self.seen.insert(path.clone(), part);
                 left.extend(self.one(&path, part));
             }
         }
@@ -216,7 +227,7 @@ impl Lint<'_> {
     /// One file, and those that it names.
     fn one(&mut self, path: &Path, part: Part) -> Vec<(PathBuf, Part)> {
         let look = self.look(path);
-        let Look::Read { found, named, worked_out, open, looked_up } = &*look else {
+        let Look::Read { found, named, worked_out, open, looked_up, .. } = &*look else {
             if let Look::Not { spot, why, sure } = &*look {
                 self.not_read(path, part, (*spot, why.as_str(), *sure));
             }
@@ -259,28 +270,22 @@ impl Lint<'_> {
 
     /// What is worked out of variables is judged by all that the bundle gives them.
     fn settle(&mut self) {
+        let read: Vec<_> = self.seen.iter().filter_map(|(path, part)| Some((path, *part, self.cache.looks.get(path)?.clone()))).collect();
+        let of_trees = read.iter().flat_map(|(path, part, look)| {
+            let sets = if let Look::Read { sets, .. } = &**look { sets.as_slice() } else { &[] };
+            // A play that no step runs sets nothing; tasks and variables may be named by a role at the run.
+            sets.iter().filter(|set| *part != Part::Beside || !set.of_play).map(|set| (path.as_path(), set))
+        });
+        let of_lines = self.lines.iter().flat_map(|(path, sets)| sets.iter().map(|set| (path.as_path(), set)));
+        let mut index = Index::new(self.given, of_trees.chain(of_lines));
+        let mut found = Vec::new();
         for (path, part, open) in std::mem::take(&mut self.open) {
-            if self.is_sound(&open) {
-                continue;
-            }
-            let message = format!("where this runs is known at the run only: `{}`", open.written);
+            let Some(why) = index.trouble(&open, self.shown) else { continue };
+            let message = format!("where this runs is known at the run only: `{}`{why}", open.written);
             let finding = Diagnostic::error(self.place(&path, open.spot), message).hint(WORKED_OUT);
-            self.found.push(if part == Part::Beside { softened(finding) } else { finding });
+            found.push(if part == Part::Beside { softened(finding) } else { finding });
         }
-    }
-
-    fn is_sound(&self, open: &Open) -> bool {
-        let Some(variable) = open.variable() else { return false };
-        let mut search = Search::new(open, &variable);
-        search.given(&self.given.variables);
-        for path in &self.seen {
-            let Ok(text) = reading::text(&self.dir.join(path), files::MAX_PLAYBOOK) else { continue };
-            match yaml::parse_leniently(path, &text) {
-                Ok(root) if !matches!(root.value, yaml::Value::Scalar { .. }) => search.tree(&root),
-                _ => search.text(&text),
-            }
-        }
-        search.is_sound()
+        self.found.extend(found);
     }
 
     /// Variables of the factory's environment that are looked up, and are empty behind the wall.
@@ -297,7 +302,7 @@ impl Lint<'_> {
 
     /// Of Ansible's own templates only what they look up is of interest; they are rendered on the factory.
     fn template(&mut self, path: &Path) {
-        if !self.seen.insert(path.to_owned()) {
+        if !self.rendered.insert(path.to_owned()) {
             return;
         }
         let Ok(text) = reading::text(&self.dir.join(path), files::MAX_PLAYBOOK) else { return };
@@ -310,10 +315,14 @@ impl Lint<'_> {
     }
 
     fn settings(&mut self, path: &Path) {
-        if !self.seen.insert(path.to_owned()) {
+        if self.lines.contains_key(path) {
             return;
         }
         let Ok(text) = reading::text(&self.dir.join(path), files::MAX_PLAYBOOK) else { return };
+        // `ansible.cfg` and its kin set no variables.
+        let sets = if path.extension().is_some_and(|x| x == "cfg") { Vec::new() } else { sets::of_lines(&text) };
+        self.open.extend(worked_connections(&sets).map(|open| (path.to_owned(), Part::Runs, open)));
+        self.lines.insert(path.to_owned(), sets);
         for (spot, message) in settings::findings(&text) {
             self.found.push(Diagnostic::error(self.place(path, spot), message).hint(ASK));
         }
@@ -334,14 +343,25 @@ fn look(full: &Path, shown: &Path, beside: &Path) -> Look {
         Ok(root) => {
             let mut reader = Reader::new(shown, beside);
             reader.document(&root);
-            let Reader { found, named, worked_out, open, looked_up, .. } = reader;
-            Look::Read { found, named, worked_out, open, looked_up }
+            let Reader { found, named, worked_out, mut open, looked_up, .. } = reader;
+            let sets = sets::of_tree(&root, sets::is_inventory(&beside.join(full.file_name().unwrap_or_default())));
+            open.extend(worked_connections(&sets));
+            Look::Read { found, named, worked_out, open, looked_up, sets }
         }
         Err(bad) => {
             let sure = !bad.limit && files::is_no_yaml(&text);
             Look::Not { spot: if bad.limit { bad.spot } else { start }, why: bad.message, sure }
         }
     }
+}
+
+/// `ansible_connection={{ … }}` within texts that set variables; of maps the reader tells.
+fn worked_connections(sets: &[Set]) -> impl Iterator<Item = Open> {
+    sets.iter().filter(|set| set.in_text && set.name == "ansible_connection").filter_map(|set| {
+        let text = set.value.clone().unwrap_or_else(|| "{{ }}".into());
+        let written = format!("ansible_connection={}", set.value.as_deref().unwrap_or("…"));
+        (names::connection(&text) == names::Meaning::Unknown).then_some(Open { spot: set.spot, written, text, judge: names::connection })
+    })
 }
 
 /// `roles/<role>/tests`, `ansible_collections/<namespace>/<name>/tests`. A role may have such a name itself.

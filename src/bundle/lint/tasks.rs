@@ -12,7 +12,7 @@ use super::worked::Open;
 use super::{environment, hosts};
 use crate::diagnostic::Diagnostic;
 
-const TASK_LISTS: [&str; 8] = ["tasks", "pre_tasks", "post_tasks", "handlers", "block", "rescue", "always", "dependencies"];
+pub const TASK_LISTS: [&str; 8] = ["tasks", "pre_tasks", "post_tasks", "handlers", "block", "rescue", "always", "dependencies"];
 /// Modules that read `src` on the factory, unless `remote_src` says otherwise.
 const READERS: [&str; 6] = ["copy", "template", "unarchive", "script", "patch", "synchronize"];
 /// Words and modules whose value, or its `file`, `dir` or `name`, is a file of the factory.

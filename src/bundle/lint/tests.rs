@@ -101,8 +101,8 @@ fn what_runs_on_the_factory_is_found() {
 fn what_is_known_at_the_run_only_is_an_error() {
     assert_eq!(
         said("- hosts: \"{{ where }}\"\n  tasks: [{ping: , delegate_to: '{{ where }}'}]\n"),
-        "ansible/site.yml:1:10: error: where this runs is known at the run only: `hosts: {{ where }}`\n\
-         ansible/site.yml:2:20: error: where this runs is known at the run only: `delegate_to: {{ where }}`"
+        "ansible/site.yml:1:10: error: where this runs is known at the run only: `hosts: {{ where }}`; nothing in the bundle sets `where`\n\
+         ansible/site.yml:2:20: error: where this runs is known at the run only: `delegate_to: {{ where }}`; nothing in the bundle sets `where`"
     );
     let hosts = |template: &str, more: &str| format!("- hosts: \"{template}\"\n{more}");
     let sound = [
@@ -268,5 +268,87 @@ fn what_no_step_runs_is_no_error() {
     let task = "- {ping: , delegate_to: localhost}\n";
     for file in ["roles/tests/tasks/main.yml", "roles/molecule/tasks/main.yml", "roles/web/tasks/tests/x.yml"] {
         assert!(with(sound, &[(file, task)])[0].contains("error: "), "{file}");
+    }
+}
+
+/// What only has the name of a variable sets none; each of these was refused.
+#[test]
+fn what_has_the_name_of_a_variable_does_not_set_it() {
+    let names = ["hosts", "group", "groups_to_do", "play_target", "item_host", "ansible_limit", "host", "target", "name", "where"];
+    let tasks = "  - {name: target, wait_for: {host: localhost, target: localhost}}\n  - make: {target: '{{ x }}', chdir: /a}\n  \
+        - shell: mysql --host=db && make target=y\n  - {shell: a, args: {chdir: /host}}\n  - debug: msg='host=localhost'\n  \
+        - add_host: {name: web, groups: all}\n  - set_fact: other=localhost\n  - set_fact: {'{{ x }}_path': localhost}\n";
+    let files = [
+        ("ansible.cfg", "[defaults]\n# host = 1\n; target = localhost\nfact_path = x\n"),
+        ("roles/web/templates/x.cfg", "host = localhost\ntarget = {{ target }}\n"),
+        ("roles/web/templates/x.yml", "host: localhost\ntarget: localhost\n"),
+        ("roles/web/tasks/main.yml", "- {uri: {url: x, host: localhost}, register: answer}\n"),
+        ("ansible/inventory/site", "# host=localhost\n[all]\nx target=all where='local' # host=localhost\n[all:vars]\nplay_target = all\n"),
+        ("ansible/other.yml", "- hosts: all\n  vars: {target: localhost}\n"),
+        ("ansible/group_vars/all.yml", "db: {host: localhost, target: localhost}\nitem_host: [all]\n"),
+    ];
+    for name in names {
+        let playbook =
+            format!("- hosts: \"{{{{ {name} | default('all') }}}}\"\n  roles: [{{role: web, name: localhost}}]\n  tasks:\n{tasks}");
+        assert_eq!(with(&playbook, &files), [""; 0], "{name}");
+    }
+    for all in ["groups['all']", "groups.all", "groups['all'][0]", "groups['all'] | join(',')", "groups['all'] | first"] {
+        assert_eq!(said(&format!("- hosts: \"{{{{ {all} }}}}\"\n")), "", "{all}");
+    }
+}
+
+/// Every word that sets a variable, with the place where it stands.
+#[test]
+fn what_sets_a_variable_is_found_and_its_place_is_said() {
+    let play = "- hosts: \"{{ t | default('all') }}\"\n";
+    let more = [
+        "  vars: {t: localhost}\n",
+        "  vars: [{t: localhost}]\n",
+        "  vars: {t: [all, localhost]}\n",
+        "  vars: {'{{ x }}': localhost}\n",
+        "  roles: [{role: web, t: localhost}]\n",
+        "  roles: [{role: web, vars: {t: localhost}}]\n",
+        "  module_defaults: {set_fact: {t: localhost}}\n",
+        "  tasks: [{set_fact: {t: localhost}}]\n",
+        "  tasks: [{set_fact: {\"t{{ '' }}\": localhost}}]\n",
+        "  tasks: [{ansible.builtin.set_fact: , args: {t: localhost}}]\n",
+        "  tasks: [{set_fact: 'a=\"b c\" t=localhost'}]\n",
+        "  tasks: [{set_fact: \"t={{ 'local' ~ 'host' }}\"}]\n",
+        "  tasks: [{set_fact: 't=localhos\\x74'}]\n",
+        "  tasks: [{set_fact: '\\x74=localhost'}]\n",
+        "  tasks: [{set_fact: '{{ all_of_them }}'}]\n",
+        "  tasks: [{action: set_fact t=localhost}]\n",
+        "  tasks: [{action: {module: set_fact, t: localhost}}]\n",
+        "  tasks: [{action: \"{{ 'set_' ~ 'fact' }} t=localhost\"}]\n",
+        "  tasks: [{add_host: name=web t=localhost}]\n",
+        "  tasks: [{ping: , register: t}]\n",
+        "  tasks: [{ping: , loop: [a], loop_control: {loop_var: t}}]\n",
+        "  tasks: [{block: [{ping: , vars: {t: localhost}}]}]\n",
+        "  tasks: [{include_role: {name: web, apply: {vars: {t: localhost}}}}]\n",
+        "  tasks: [{include_vars: {file: v.yml, name: t}}]\n",
+        "  vars_prompt: [{name: t}]\n",
+    ];
+    for more in more {
+        let found = said(&format!("{play}{more}"));
+        assert!(found.contains(": error: where this runs") && found.contains("; ansible/site.yml:2:"), "{more}: {found}");
+    }
+    let files = [
+        ("ansible/group_vars/all", "t: localhost\n"),
+        ("ansible/inventory/site.yml", "all: {children: {a: {hosts: {x: {t: localhost}}}}}\n"),
+        ("ansible/inventory/site.yml", "all: {vars: {t: localhost}}\n"),
+        ("ansible/inventory/site", "x  t=localhost\n"),
+        ("ansible/inventory/site", "[all:vars]\nt = localhost\n"),
+        ("roles/web/meta/main.yml", "dependencies: [{role: db, t: localhost}]\n"),
+        ("roles/web/defaults/main.yml", "t: localhost\n"),
+    ];
+    for (file, text) in files {
+        let found = with(play, &[(file, text)]).join("\n");
+        assert!(found.contains(": error: where this runs") && found.contains(&format!("; {file}:")), "{file}: {text}: {found}");
+    }
+    assert!(said("- hosts: \"{{ far }}\"\n").ends_with("; the step or `vars` of the definition sets `far`"));
+    // As a map it was an error.
+    for task in ["set_fact", "add_host"] {
+        let found = said(&format!("- hosts: all\n  tasks: [{{{task}: \"name=x ansible_connection={{{{ 'loc' ~ 'al' }}}}\"}}]\n"));
+        assert!(found.contains("error: where this runs is known at the run only: `ansible_connection="), "{found}");
     }
 }
