@@ -352,3 +352,122 @@ fn what_sets_a_variable_is_found_and_its_place_is_said() {
         assert!(found.contains("error: where this runs is known at the run only: `ansible_connection="), "{found}");
     }
 }
+
+/// Each of these ran on the factory, without a finding.
+#[test]
+fn what_lies_where_nothing_else_is_looked_into_is_found_where_it_is_named() {
+    let task = "- {ping: , delegate_to: localhost}\n";
+    let play = |words: &str| format!("- hosts: all\n  {words}\n");
+    let collections = "ansible/collections/ansible_collections";
+    let cases = [
+        // Looked into as a template, or as settings, before it was named.
+        (play("roles: [zzz]"), "roles/aaa/templates/t.yml", "roles/zzz/tasks/main.yml", "- include_tasks: ../../aaa/templates/t.yml\n"),
+        (play("roles: [zzz]"), "roles/aaa/x/t.cfg", "roles/zzz/tasks/main.yml", "- include_tasks: ../../aaa/x/t.cfg\n"),
+        (play("roles: [a.files.r]"), "ansible/collections/ansible_collections/a/files/roles/r/tasks/main.yml", "", ""),
+        (play("roles: [files.a.r]"), "ansible/collections/ansible_collections/files/a/roles/r/tasks/main.yml", "", ""),
+        (play("roles: [a.templates.r]"), "ansible/collections/ansible_collections/a/templates/roles/r/tasks/main.yml", "", ""),
+        (play("roles: [files/r]"), "roles/files/r/tasks/main.yml", "", ""),
+        (play("roles: [x/files/r]"), "roles/x/files/r/tasks/main.yml", "", ""),
+        (play("roles: [{role: x/templates/r}]"), "ansible/roles/x/templates/r/handlers/main.yml", "", ""),
+        (play("roles: [files]"), "ansible/files/tasks/main.yml", "", ""),
+        (play("tasks: [{include_role: {name: x/tests}}]"), "roles/x/tests/tasks/main.yml", "", ""),
+        (play("tasks: [{include_role: name=x/files}]"), "roles/x/files/tasks/main.yml", "", ""),
+        (play("roles: [r]"), "ansible/files/r/tasks/main.yml", "ansible.cfg", "[defaults]\nroles_path = ./ansible/files\n"),
+        (play("roles: [web]"), "roles/web/files/t.yml", "roles/web/tasks/main.yml", "- include_tasks: files/t.yml\n"),
+        (play("roles: [web]"), "roles/web/files/t.yml", "roles/web/tasks/main.yml", "- {include_tasks: , args: {file: files/t.yml}}\n"),
+        (play("tasks: [{action: include_tasks files/t.yml}]"), "ansible/files/t.yml", "", ""),
+        (play("tasks: [{include_tasks: file=files/t.yml}]"), "ansible/files/t.yml", "", ""),
+    ];
+    for (playbook, file, more, text) in cases {
+        let more = (!more.is_empty()).then_some((more, text));
+        let files: Vec<_> = more.into_iter().chain([(file, task)]).collect();
+        let found = with(&playbook, &files);
+        assert!(
+            found.iter().any(|f| f.starts_with(&format!("{file}:1:")) && f.contains("error: this runs")),
+            "{playbook} {file}: {found:?}"
+        );
+    }
+    for vars in ["{dir: files/v}", "dir=files/v", "{dir: v}", "files/v/x/a.txt"] {
+        let file = if vars.contains("files") { "ansible/files/v/x/a.txt" } else { "ansible/vars/v/x/a.txt" };
+        let found = with(&play(&format!("tasks: [{{include_vars: {vars}}}]")), &[(file, "ansible_connection: local\n")]);
+        assert!(found.iter().any(|f| f.starts_with(&format!("{file}:1:1: error: this runs"))), "{vars}: {found:?}");
+    }
+    let found = with("- import_playbook: a.b.site\n", &[(&format!("{collections}/a/b/playbooks/site.yml"), "- hosts: localhost\n")]);
+    assert!(found.iter().any(|f| f.contains("error: this runs")), "{found:?}");
+    // A role's own files are no tasks.
+    let honest = [("roles/web/files/t.yml", task), ("roles/web/templates/t.yml", task), ("roles/web/tests/t.yml", task)];
+    assert_eq!(with(&play("roles: [web]"), &honest), [""; 0]);
+}
+
+/// What Ansible reads as JSON, or by YAML 1.1, was a warning or nothing.
+#[test]
+fn what_another_reader_reads_is_found() {
+    let json = |more: &str| format!("[{{\"name\": \"{more}\", \"hosts\": \"localhost\"}}]");
+    let cases = [
+        json("\\ud83d\\ude00"),
+        json("\\ud83d"),
+        "- &a {hosts: localhost}\n- !!merge foo: *a\n".into(),
+        "- !<tag:yaml.org,2002:merge> foo: {hosts: localhost}\n".into(),
+        "%TAG !m! tag:yaml.org,2002:mer\n---\n- !m!ge foo: {hosts: localhost}\n".into(),
+        "- hosts: !!str {=: localhost}\n".into(),
+        "- hosts: !!set {localhost}\n".into(),
+        "# x\u{2028}- hosts: localhost\n".into(),
+        "# x\u{85}- hosts: localhost\n".into(),
+        "- hosts: 'all' # it's\u{2029}- hosts: localhost # '\n".into(),
+        "- hosts: all\n  name: |\n    x\u{2028}- hosts: localhost\n".into(),
+    ];
+    for text in cases {
+        let found = with("- import_playbook: more.yml\n", &[("ansible/more.yml", &text)]);
+        assert!(found.iter().any(|f| f.starts_with("ansible/more.yml:") && f.contains("error: ")), "{text}: {found:?}");
+        // The step's own playbook is refused before anything looks into it.
+        let own = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(own.path(), &text).unwrap();
+        assert!(files::playbook(own.path()).is_err(), "{text}");
+    }
+    let honest = [
+        "- hosts: all\n  name: \"a \\\" \u{2028}\"\n  vars: {a: 'it''s \u{85}', b: !!str \"\u{2029}\", c: !!int 3}\n".to_owned(),
+        "[{\"name\": \"\\ud83d\\ude00\", \"hosts\": \"all\"}]".into(),
+    ];
+    for text in honest {
+        let found = with("- import_playbook: more.yml\n", &[("ansible/more.yml", &text)]);
+        assert_eq!(found, [""; 0], "{text}");
+    }
+}
+
+/// A byte that is no UTF-8 does not keep Ansible from reading JSON.
+#[test]
+fn json_that_is_no_text_is_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    let write = |name: &str, text: &[u8]| std::fs::write(dir.path().join(name), text).unwrap();
+    write("site.yml", b"- import_playbook: more.yml\n");
+    let found = || {
+        let (path, shown) = (Path::new("site.yml"), Path::new("x"));
+        super::playbook(&mut Cache::default(), &Playbook { dir: dir.path(), shown, path, given: Given::default(), local: false })
+    };
+    write("more.yml", b"[{\"name\": \"\xff\", \"hosts\": \"localhost\"}]");
+    assert!(found().iter().any(Diagnostic::is_error), "{:?}", found());
+    write("more.yml", b"- name: \xff\n");
+    assert!(!found().iter().any(Diagnostic::is_error), "{:?}", found());
+}
+
+/// Every template read every file again: more than five seconds of processor time.
+#[test]
+fn hosts_that_are_worked_out_cost_one_look_at_each_file() {
+    let playbook = "- hosts: \"{{ target | default('all') }}\"\n".repeat(45);
+    let task = "- {copy: {src: a, dest: /b}, when: c is defined, register: d}\n".repeat(20);
+    let names: Vec<String> = (0..150).map(|n| format!("roles/web/tasks/t{n}.yml")).collect();
+    let files: Vec<(&str, &str)> = names.iter().map(|name| (name.as_str(), task.as_str())).collect();
+    let spent = || {
+        // SAFETY: plain system call that fills what it is given.
+        let mut at: libc::timespec = unsafe { std::mem::zeroed() };
+        assert_eq!(unsafe { libc::clock_gettime(libc::CLOCK_THREAD_CPUTIME_ID, &raw mut at) }, 0);
+        std::time::Duration::new(at.tv_sec as u64, at.tv_nsec as u32)
+    };
+    let before = spent();
+    assert_eq!(with("- hosts: \"{{ target | default('all') }}\"\n", &files), [""; 0]);
+    let once = spent() - before;
+    let before = spent();
+    assert_eq!(with(&playbook, &files), [""; 0]);
+    // It was as many times as there are plays.
+    assert!(spent() - before < once * 5, "{once:?} for one play, {:?} for 45", spent() - before);
+}
