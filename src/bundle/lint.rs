@@ -255,18 +255,15 @@ impl Lint<'_> {
         self.open.extend(open.iter().map(|open| (path.to_owned(), part, open.clone())));
         self.missing(path, looked_up);
         let (beside, next) = (path.parent().unwrap_or(Path::new("")), if part == Part::Beside { part } else { Part::Runs });
-        let mut there = Vec::new();
-        for path in named.iter().flat_map(|named| named::places(self.main, &self.roots, beside, named)) {
-            let full = self.dir.join(&path);
-            if full.is_file() {
-                there.push((path, next));
-            } else if part != Part::Beside && full.is_dir() {
-                self.directories.push((path, false));
-            }
-        }
+        let from = named::From { main: self.main, roots: &self.roots, beside };
+        let (is_file, is_dir) = (|path: &Path| self.dir.join(path).is_file(), |path: &Path| self.dir.join(path).is_dir());
+        let named = || named.iter().filter(|name| name.is_relative());
+        let there = named().flat_map(|name| from.files(name, is_file)).map(|path| (path, next)).collect();
         if part != Part::Beside {
-            let all = of_variables.iter().flat_map(|named| named::places(self.main, &self.roots, beside, named));
-            self.directories.extend(all.filter(|path| self.dir.join(path).is_dir()).map(|path| (path, true)));
+            let roles = named().flat_map(|name| from.roles(name, is_dir)).map(|path| (path, false));
+            let of_variables = of_variables.iter().filter(|name| name.is_relative());
+            let variables = of_variables.flat_map(|name| from.variables(name, is_dir)).map(|path| (path, true));
+            self.directories.extend(roles.chain(variables));
         }
         there
     }

@@ -392,9 +392,21 @@ fn what_lies_where_nothing_else_is_looked_into_is_found_where_it_is_named() {
         let found = with(&play(&format!("tasks: [{{include_vars: {vars}}}]")), &[(file, "ansible_connection: local\n")]);
         assert!(found.iter().any(|f| f.starts_with(&format!("{file}:1:1: error: this runs"))), "{vars}: {found:?}");
     }
+    let (file, task) = ("roles/web/vars/files/v/a.yml", "- include_vars: {dir: files/v}\n");
+    let found = with(&play("roles: [web]"), &[(file, "ansible_connection: local\n"), ("roles/web/tasks/sub/a.yml", task)]);
+    assert!(found.iter().any(|f| f.starts_with(&format!("{file}:1:1: error: this runs"))), "{found:?}");
     let found = with("- import_playbook: a.b.site\n", &[(&format!("{collections}/a/b/playbooks/site.yml"), "- hosts: localhost\n")]);
     assert!(found.iter().any(|f| f.contains("error: this runs")), "{found:?}");
+    // What Ansible does not take for the role, nor for the file, that is named.
+    let cfg = "[defaults]\ntransport = local\n";
+    let honest = [("ansible/files/web/inventory/x.cfg", cfg), ("web/x.cfg", cfg), ("roles/web/tasks/a.yml", "- include_tasks: b.yml\n")];
+    let honest = honest
+        .into_iter()
+        .chain([("roles/web/tasks/b.yml", "- ping:\n"), ("b.yml", "- {ping: , delegate_to: localhost}\n")])
+        .collect::<Vec<_>>();
+    assert_eq!(with(&play("roles: [web]"), &honest), [""; 0]);
     // A role's own files are no tasks.
+    let task = "- {ping: , delegate_to: localhost}\n";
     let honest = [("roles/web/files/t.yml", task), ("roles/web/templates/t.yml", task), ("roles/web/tests/t.yml", task)];
     assert_eq!(with(&play("roles: [web]"), &honest), [""; 0]);
 }
