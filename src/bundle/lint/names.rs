@@ -21,7 +21,8 @@ pub fn is_template(text: &str) -> bool {
 
 /// `{{ groups['all'][0] }}`, `{{ ansible_play_hosts | first }}`: machines of the inventory, in which there is the builder alone.
 static INVENTORY: LazyLock<Regex> = LazyLock::new(|| {
-    let all = r#"groups(?:\.all|\.ungrouped|\[['"](?:all|ungrouped)['"]\])|play_hosts|ansible_play_(?:hosts|batch|hosts_all)"#;
+    let all =
+        r#"groups(?:\.all|\.ungrouped|\.local|\[['"](?:all|ungrouped|local)['"]\])|play_hosts|ansible_play_(?:hosts|batch|hosts_all)"#;
     Regex::new(&format!(r"^\{{\{{(?:inventory_hostname|(?:{all})(?:\[-?[0-9]+\]|\|first|\|last))\}}\}}$")).expect("the pattern is fixed")
 });
 

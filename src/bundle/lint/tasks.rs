@@ -132,7 +132,12 @@ impl<'a> Reader<'a> {
                 }
                 let names = environment::looked_up(text).into_iter().map(|(_, name)| (node.spot, name.to_owned()));
                 self.looked_up.extend(names);
-                let paths: Vec<String> = LOOKUP.captures_iter(text).map(|c| c[1].to_owned()).collect();
+                // `/dev/null length=16` keeps no password.
+                let paths: Vec<String> = LOOKUP
+                    .captures_iter(text)
+                    .map(|c| c[1].to_owned())
+                    .filter(|path| path.split(' ').next() != Some("/dev/null"))
+                    .collect();
                 for path in paths.iter().filter(|path| names::leaves(self.beside, path)) {
                     self.error(node.spot, format!("a file of the factory is read: `{path}`"));
                 }
