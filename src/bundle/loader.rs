@@ -147,8 +147,8 @@ fn answer(question: Question, answers: &Answers) -> io::Result<()> {
             loaded.bundle.base_family = base_family(&question.tree, &loaded.bundle, &mut families);
         }
         match &mut outcome {
-            Ok(loaded) => cut(&mut loaded.warnings),
-            Err(findings) => cut(findings),
+            Ok(loaded) => cut(&mut loaded.warnings, Diagnostic::warning),
+            Err(findings) => cut(findings, Diagnostic::error),
         }
         answers.say(&Answer::Done(number, Box::new(outcome)))?;
         if answers.said()? > ENOUGH {
@@ -158,8 +158,8 @@ fn answer(question: Question, answers: &Answers) -> io::Result<()> {
     Ok(())
 }
 
-/// To what a person may read.
-fn cut(findings: &mut Vec<Diagnostic>) {
+/// To what a person may read. `kind` makes the line that says how much was left out: too many warnings are no error.
+fn cut(findings: &mut Vec<Diagnostic>, kind: fn(Option<Place>, String) -> Diagnostic) {
     let more = findings.len().saturating_sub(MOST_FINDINGS);
     findings.truncate(MOST_FINDINGS);
     for finding in findings.iter_mut() {
@@ -170,7 +170,7 @@ fn cut(findings: &mut Vec<Diagnostic>) {
         }
     }
     if more > 0 {
-        findings.push(Diagnostic::error(None, format!("and {more} more findings on this definition")));
+        findings.push(kind(None, format!("and {more} more findings on this definition")));
     }
 }
 
@@ -182,6 +182,16 @@ fn base_family(tree: &Path, bundle: &Bundle, known: &mut HashMap<PathBuf, Option
 
 #[cfg(test)]
 mod tests {
+    use super::*;
+
+    #[test]
+    fn too_many_warnings_are_no_error() {
+        let mut found: Vec<_> = (0..MOST_FINDINGS + 7).map(|n| Diagnostic::warning(None, n.to_string().repeat(5000))).collect();
+        cut(&mut found, Diagnostic::warning);
+        assert!(found.iter().all(|one| !one.is_error() && one.message.chars().count() <= LONGEST_MESSAGE + 1));
+        assert_eq!((found.len(), found.last().unwrap().message.as_str()), (MOST_FINDINGS + 1, "and 7 more findings on this definition"));
+    }
+
     #[test]
     fn numbers_pass_from_process_to_process_as_they_are() {
         for number in [952_244_455.291_193_7_f64, 5.692_038_748_222_123e-13, 0.1, f64::MAX, 5e-324] {
