@@ -62,6 +62,7 @@ pub fn sync_dir(dir: &Path) -> io::Result<()> {
 /// Makes a directory with those above it, for this user alone, and says which owner and mode `dir` has to have: it is ours
 /// and no link, and nobody else may write there (`others`: nor read). What is ours and too open is closed.
 pub fn private_dir(dir: &Path, others: Others) -> io::Result<()> {
+    may_be_made(dir)?;
     match DirBuilder::new().recursive(true).mode(0o700).create(dir) {
         // A link to nowhere, or a file.
         Err(e) if e.kind() == io::ErrorKind::AlreadyExists => {}
@@ -85,6 +86,16 @@ impl Others {
     /// Bits of a mode.
     fn must_not(self) -> u32 {
         if self == Others::Nothing { 0o077 } else { 0o022 }
+    }
+}
+
+/// Whether a directory that is not there can be made where nobody else could put another one; of one that is there nothing.
+pub fn may_be_made(dir: &Path) -> io::Result<()> {
+    // SAFETY: plain system call without arguments.
+    let me = unsafe { libc::geteuid() };
+    match dir.ancestors().find(|above| fs::symlink_metadata(above).is_ok()) {
+        Some(above) if above != dir && above.is_dir() => ours::only_ours(above, me).map_err(|open| open.refused()),
+        _ => Ok(()),
     }
 }
 

@@ -72,15 +72,21 @@ impl Home {
 
     fn look(&self, mut how: impl FnMut(&Path, Others) -> std::io::Result<()>) -> Result<(), CloudError> {
         // A store on a larger disk may be linked to; where the link leads is what is looked at.
-        let data = self.data.canonicalize().unwrap_or_else(|_| self.data.clone());
-        for (dir, others, variable) in [(&data, Others::Look, "IMAGE_FACTORY_HOME"), (&self.runtime, Others::Nothing, "XDG_RUNTIME_DIR")] {
-            match how(dir, others) {
-                Err(e) if e.kind() == std::io::ErrorKind::NotFound => {}
-                looked => looked.map_err(|e| {
-                    CloudError::refused(format!("use directory {}", dir.display()), e.to_string())
-                        .hint(format!("remove it, or set {variable} to a directory of yours"))
-                })?,
-            }
+        let real = |dir: PathBuf| dir.canonicalize().unwrap_or(dir);
+        let data = real(self.data.clone());
+        let store = ["", "images", "cache", "cache/downloads"].map(|dir| (real(self.data.join(dir)), Others::Look, "IMAGE_FACTORY_HOME"));
+        let runtime = (self.runtime.clone(), Others::Nothing, "XDG_RUNTIME_DIR");
+        for (dir, others, variable) in store.into_iter().chain([runtime]) {
+            let looked = match how(&dir, others) {
+                // What lies in the home is made in it.
+                Err(e) if e.kind() == std::io::ErrorKind::NotFound && dir.starts_with(&data) && dir != data => Ok(()),
+                Err(e) if e.kind() == std::io::ErrorKind::NotFound => durable::may_be_made(&dir),
+                looked => looked,
+            };
+            looked.map_err(|e| {
+                CloudError::refused(format!("use directory {}", dir.display()), e.to_string())
+                    .hint(format!("or set {variable} to a directory that you alone can change"))
+            })?;
         }
         Ok(())
     }
@@ -240,11 +246,13 @@ fn publishing(bundle: &Bundle) -> Option<Publishing> {
     asks.then(|| Publishing { visibility, properties: bundle.own_properties() })
 }
 
-/// The base as the cloud knows it: an `os/<name>` of the tree is known by its family.
+/// The base as the cloud knows it: an `os/<name>` of the tree is known by its family. What takes more than its bounds was
+/// refused when the bundle was loaded.
 pub fn base_name(bundle: &Bundle) -> Result<Option<String>, RunError> {
     match &bundle.base {
         None => Ok(None),
         Some(Base::Image(name)) => Ok(Some(name.clone())),
+        Some(Base::Os(_)) if bundle.base_family.is_some() => Ok(bundle.base_family.clone()),
         Some(Base::Os(name)) => {
             let loaded = bundle::load(&bundle.tree, &bundle.tree.join("os").join(name)).map_err(RunError::Bad)?;
             Ok(Some(loaded.bundle.name))

@@ -247,14 +247,17 @@ impl Wall {
 
     fn limits(&self) -> Limits {
         let wanted = self.config.settings.limits;
-        Limits { address_space: wanted.memory_mb.map(|mb| mb << 20), cpu: wanted.cpu, ..Limits::default() }
+        Limits { address_space: wanted.memory_mb.map(|mb| mb.saturating_mul(1 << 20)), cpu: wanted.cpu, ..Limits::default() }
     }
 
     /// Of a step's processes together, where the owner says nothing: far above honest work, and what the machine bears.
     fn joint(&self) -> Joint {
         let wanted = self.config.settings.limits;
         let most = || joint::machine_memory().map_or(u64::MAX, |all| all / 4 * 3);
-        Joint { processes: wanted.processes.unwrap_or(PROCESSES), memory: wanted.together_mb.map_or_else(most, |mb| mb << 20) }
+        Joint {
+            processes: wanted.processes.unwrap_or(PROCESSES),
+            memory: wanted.together_mb.map_or_else(most, |mb| mb.saturating_mul(1 << 20)),
+        }
     }
 
     /// The kernel's own limit, which counts all that this user has, holds what is faster than the count. It leaves room, for what
@@ -263,7 +266,7 @@ impl Wall {
     fn hard(&self) -> Limits {
         // SAFETY: plain system call without arguments.
         let me = unsafe { libc::geteuid() };
-        Limits { processes: Some(joint::of_user(me) + 2 * self.joint().processes + 1024), ..self.limits() }
+        Limits { processes: Some(self.joint().processes.saturating_mul(2).saturating_add(joint::of_user(me) + 1024)), ..self.limits() }
     }
 
     /// The definition and what the owner shows to all, without what is hidden, wherever that lies.

@@ -14,14 +14,18 @@ use crate::reading;
 
 mod environment;
 mod hosts;
+mod json;
+mod named;
 mod names;
+mod sets;
 mod settings;
 mod tasks;
 mod worked;
 
+use sets::Set;
 use tasks::Reader;
 pub(super) use worked::Given;
-use worked::{Open, Search};
+use worked::{Index, Open};
 
 /// Files of playbooks and roles that are looked into; the rest is told of.
 const MOST: usize = 5000;
@@ -68,7 +72,13 @@ pub(super) fn playbook(cache: &mut Cache, playbook: &Playbook<'_>) -> Vec<Diagno
         shown,
         given,
         cache,
-        seen: BTreeSet::new(),
+        seen: BTreeMap::new(),
+        rendered: BTreeSet::new(),
+        lines: BTreeMap::new(),
+        main: path.parent().unwrap_or(Path::new("")),
+        roots: BTreeSet::new(),
+        directories: Vec::new(),
+        walked: BTreeSet::new(),
         found: Vec::new(),
         told: Vec::new(),
         beside: Vec::new(),
@@ -81,8 +91,14 @@ pub(super) fn playbook(cache: &mut Cache, playbook: &Playbook<'_>) -> Vec<Diagno
     for start in [beside, Path::new("roles")] {
         lint.below(start);
     }
+    lint.named();
     // Where a name is worked out at the run, it may be that of any file.
     let part = if lint.any { Part::Runs } else { Part::Beside };
+    for path in std::mem::take(&mut lint.beside) {
+        lint.yaml(&path, part);
+    }
+    lint.named();
+    // What was found beside a role that is read last.
     for path in std::mem::take(&mut lint.beside) {
         lint.yaml(&path, part);
     }
@@ -132,14 +148,12 @@ enum Look {
         named: Vec<PathBuf>,
         worked_out: bool,
         open: Vec<Open>,
+        of_variables: Vec<PathBuf>,
         looked_up: Vec<(Spot, String)>,
+        sets: Vec<Set>,
     },
     /// Why not. `sure`: Ansible cannot read it either.
-    Not {
-        spot: Spot,
-        why: String,
-        sure: bool,
-    },
+    Not { spot: Spot, why: String, sure: bool },
 }
 
 struct Lint<'a> {
@@ -147,7 +161,19 @@ struct Lint<'a> {
     shown: &'a Path,
     given: &'a Given,
     cache: &'a mut Cache,
-    seen: BTreeSet<PathBuf>,
+    /// Read as YAML.
+    seen: BTreeMap<PathBuf, Part>,
+    /// Looked into as templates. A file may be both.
+    rendered: BTreeSet<PathBuf>,
+    /// Read as lines of settings, and what they set.
+    lines: BTreeMap<PathBuf, Vec<Set>>,
+    /// Where the step's playbook lies.
+    main: &'a Path,
+    /// Directories of roles and collections, by ansible.cfg.
+    roots: BTreeSet<PathBuf>,
+    /// Directories that are named and have still to be looked into; `true`: all in them are variables.
+    directories: Vec<(PathBuf, bool)>,
+    walked: BTreeSet<(PathBuf, bool)>,
     found: Vec<Diagnostic>,
     /// What is worth knowing wherever plays run.
     told: Vec<Diagnostic>,
@@ -162,19 +188,17 @@ struct Lint<'a> {
 impl Lint<'_> {
     fn below(&mut self, start: &Path) {
         let top = start.as_os_str().is_empty();
-        let dir = self.dir;
+        let (dir, roots) = (self.dir, self.roots.clone());
         let skipped = |e: &walkdir::DirEntry| {
             let name = e.file_name().to_string_lossy();
             let own = top && e.depth() == 1 && name == "tests";
-            // A role may have any name.
-            let role = e.path().parent().is_some_and(|above| above.ends_with("roles"));
-            e.depth() > 0
-                && ((SKIPPED.contains(&name.as_ref()) && !role) || own || is_trial(e.path().strip_prefix(dir).unwrap_or(e.path())))
+            let path = e.path().strip_prefix(dir).unwrap_or(e.path());
+            e.depth() > 0 && ((SKIPPED.contains(&name.as_ref()) && !is_role(&roots, path)) || own || is_trial(path))
         };
         // Links that lead out of the tree are refused as such; others are followed, and loops of them end.
         let walk = walkdir::WalkDir::new(self.dir.join(start)).follow_links(true).sort_by_file_name();
         for entry in walk.into_iter().filter_entry(|e| !skipped(e)).flatten() {
-            if self.seen.len() + self.beside.len() >= MOST {
+            if self.seen.len() + self.rendered.len() + self.lines.len() + self.beside.len() >= MOST {
                 let message = format!("more than {MOST} files: the rest is not checked for plays that run on the factory");
                 let finding = Diagnostic::error(self.place(start, Spot { line: 0, column: 0 }), message);
                 return self.found.push(finding.hint("roles and playbooks of this bundle may be fewer, or lie in another bundle"));
@@ -186,8 +210,8 @@ impl Lint<'_> {
             let name = entry.file_name().to_string_lossy().into_owned();
             let inside = |names: &[&str]| path.iter().any(|part| names.iter().any(|n| part == *n));
             let extension = path.extension().map(|x| x.to_string_lossy().into_owned()).unwrap_or_default();
-            let of_role = |dir: &Path| dir.parent().is_some_and(|above| above.ends_with("roles"));
-            if path.ancestors().any(|dir| dir.ends_with("templates") && !of_role(dir)) {
+            let templates = |at: &Path| at.ends_with("templates") && at != start && at.starts_with(start) && !is_role(&roots, at);
+            if path.ancestors().any(templates) {
                 self.template(&path);
                 continue;
             }
@@ -207,7 +231,8 @@ impl Lint<'_> {
         // One that names the next, that the one after it: no call in a call for each.
         let mut left = vec![(path.to_owned(), part)];
         while let Some((path, part)) = left.pop() {
-            if self.seen.insert(path.clone()) {
+            if !self.seen.contains_key(&path) {
+                self.seen.insert(path.clone(), part);
                 left.extend(self.one(&path, part));
             }
         }
@@ -216,7 +241,7 @@ impl Lint<'_> {
     /// One file, and those that it names.
     fn one(&mut self, path: &Path, part: Part) -> Vec<(PathBuf, Part)> {
         let look = self.look(path);
-        let Look::Read { found, named, worked_out, open, looked_up } = &*look else {
+        let Look::Read { found, named, worked_out, open, of_variables, looked_up, .. } = &*look else {
             if let Look::Not { spot, why, sure } = &*look {
                 self.not_read(path, part, (*spot, why.as_str(), *sure));
             }
@@ -230,8 +255,39 @@ impl Lint<'_> {
         self.open.extend(open.iter().map(|open| (path.to_owned(), part, open.clone())));
         self.missing(path, looked_up);
         let (beside, next) = (path.parent().unwrap_or(Path::new("")), if part == Part::Beside { part } else { Part::Runs });
-        let there = named.iter().filter(|named| self.dir.join(beside).join(named).is_file());
-        there.map(|named| (plain(&beside.join(named)), next)).collect()
+        let from = named::From { main: self.main, roots: &self.roots, beside };
+        let (is_file, is_dir) = (|path: &Path| self.dir.join(path).is_file(), |path: &Path| self.dir.join(path).is_dir());
+        let named = || named.iter().filter(|name| name.is_relative());
+        let there = named().flat_map(|name| from.files(name, is_file)).map(|path| (path, next)).collect();
+        if part != Part::Beside {
+            let roles = named().flat_map(|name| from.roles(name, is_dir)).map(|path| (path, false));
+            let of_variables = of_variables.iter().filter(|name| name.is_relative());
+            let variables = of_variables.flat_map(|name| from.variables(name, is_dir)).map(|path| (path, true));
+            self.directories.extend(roles.chain(variables));
+        }
+        there
+    }
+
+    /// Directories that are named: roles, and those of variables. They may lie where nothing else is looked into.
+    fn named(&mut self) {
+        while let Some((path, variables)) = self.directories.pop() {
+            let (top, odd) = (path.as_os_str().is_empty(), |part: &std::ffi::OsStr| named::is_odd(part));
+            let known = !variables && !path.iter().any(odd) && [self.main, Path::new("roles")].iter().any(|start| path.starts_with(start));
+            if top || known || !self.walked.insert((path.clone(), variables)) {
+                continue;
+            }
+            if !variables {
+                self.below(&path);
+                continue;
+            }
+            for entry in walkdir::WalkDir::new(self.dir.join(&path)).follow_links(true).sort_by_file_name().into_iter().flatten().take(MOST)
+            {
+                if entry.file_type().is_file() {
+                    let path = entry.path().strip_prefix(self.dir).unwrap_or(entry.path()).to_owned();
+                    self.yaml(&path, Part::Runs);
+                }
+            }
+        }
     }
 
     /// Each file is read once, whoever names it.
@@ -259,28 +315,22 @@ impl Lint<'_> {
 
     /// What is worked out of variables is judged by all that the bundle gives them.
     fn settle(&mut self) {
+        let read: Vec<_> = self.seen.iter().filter_map(|(path, part)| Some((path, *part, self.cache.looks.get(path)?.clone()))).collect();
+        let of_trees = read.iter().flat_map(|(path, part, look)| {
+            let sets = if let Look::Read { sets, .. } = &**look { sets.as_slice() } else { &[] };
+            // A play that no step runs sets nothing; tasks and variables may be named by a role at the run.
+            sets.iter().filter(|set| *part != Part::Beside || !set.of_play).map(|set| (path.as_path(), set))
+        });
+        let of_lines = self.lines.iter().flat_map(|(path, sets)| sets.iter().map(|set| (path.as_path(), set)));
+        let mut index = Index::new(self.given, of_trees.chain(of_lines));
+        let mut found = Vec::new();
         for (path, part, open) in std::mem::take(&mut self.open) {
-            if self.is_sound(&open) {
-                continue;
-            }
-            let message = format!("where this runs is known at the run only: `{}`", open.written);
+            let Some(why) = index.trouble(&open, self.shown) else { continue };
+            let message = format!("where this runs is known at the run only: `{}`{why}", open.written);
             let finding = Diagnostic::error(self.place(&path, open.spot), message).hint(WORKED_OUT);
-            self.found.push(if part == Part::Beside { softened(finding) } else { finding });
+            found.push(if part == Part::Beside { softened(finding) } else { finding });
         }
-    }
-
-    fn is_sound(&self, open: &Open) -> bool {
-        let Some(variable) = open.variable() else { return false };
-        let mut search = Search::new(open, &variable);
-        search.given(&self.given.variables);
-        for path in &self.seen {
-            let Ok(text) = reading::text(&self.dir.join(path), files::MAX_PLAYBOOK) else { continue };
-            match yaml::parse_leniently(path, &text) {
-                Ok(root) if !matches!(root.value, yaml::Value::Scalar { .. }) => search.tree(&root),
-                _ => search.text(&text),
-            }
-        }
-        search.is_sound()
+        self.found.extend(found);
     }
 
     /// Variables of the factory's environment that are looked up, and are empty behind the wall.
@@ -297,7 +347,7 @@ impl Lint<'_> {
 
     /// Of Ansible's own templates only what they look up is of interest; they are rendered on the factory.
     fn template(&mut self, path: &Path) {
-        if !self.seen.insert(path.to_owned()) {
+        if !self.rendered.insert(path.to_owned()) {
             return;
         }
         let Ok(text) = reading::text(&self.dir.join(path), files::MAX_PLAYBOOK) else { return };
@@ -310,10 +360,19 @@ impl Lint<'_> {
     }
 
     fn settings(&mut self, path: &Path) {
-        if !self.seen.insert(path.to_owned()) {
+        if self.lines.contains_key(path) {
             return;
         }
         let Ok(text) = reading::text(&self.dir.join(path), files::MAX_PLAYBOOK) else { return };
+        if path == Path::new("ansible.cfg") {
+            let roots = settings::directories(&text).into_iter().map(Path::new).filter(|path| path.is_relative());
+            self.roots.extend(roots.map(plain).filter(|path| self.dir.join(path).is_dir()));
+            self.directories.extend(self.roots.iter().map(|path| (path.clone(), false)));
+        }
+        // `ansible.cfg` and its kin set no variables.
+        let sets = if path.extension().is_some_and(|x| x == "cfg") { Vec::new() } else { sets::of_lines(&text) };
+        self.open.extend(worked_connections(&sets).map(|open| (path.to_owned(), Part::Runs, open)));
+        self.lines.insert(path.to_owned(), sets);
         for (spot, message) in settings::findings(&text) {
             self.found.push(Diagnostic::error(self.place(path, spot), message).hint(ASK));
         }
@@ -328,20 +387,47 @@ fn look(full: &Path, shown: &Path, beside: &Path) -> Look {
     let start = Spot { line: 0, column: 0 };
     let text = match reading::text(full, files::MAX_PLAYBOOK) {
         Ok(text) => text,
-        Err(e) => return Look::Not { spot: start, why: e.to_string(), sure: e.kind() == ErrorKind::InvalidData },
+        Err(e) => {
+            // Python's reader of JSON takes what is no UTF-8, too.
+            let no_text = e.kind() == ErrorKind::InvalidData;
+            let json =
+                no_text && reading::bytes(full, files::MAX_PLAYBOOK).is_ok_and(|bytes| json::may_be(&String::from_utf8_lossy(&bytes)));
+            return Look::Not { spot: start, why: e.to_string(), sure: no_text && !json };
+        }
     };
-    match yaml::parse_leniently(shown, &text) {
-        Ok(root) => {
-            let mut reader = Reader::new(shown, beside);
-            reader.document(&root);
-            let Reader { found, named, worked_out, open, looked_up, .. } = reader;
-            Look::Read { found, named, worked_out, open, looked_up }
-        }
-        Err(bad) => {
-            let sure = !bad.limit && files::is_no_yaml(&text);
-            Look::Not { spot: if bad.limit { bad.spot } else { start }, why: bad.message, sure }
-        }
-    }
+    let read = yaml::parse_leniently(shown, &text);
+    let root = match read {
+        Ok(root) => root,
+        Err(bad) => match json::tree(&text).filter(|_| !bad.limit) {
+            Some(root) => root,
+            None => {
+                let sure = !bad.limit && !json::may_be(&text) && files::is_no_yaml(&text);
+                return Look::Not { spot: if bad.limit { bad.spot } else { start }, why: bad.message, sure };
+            }
+        },
+    };
+    let mut reader = Reader::new(shown, beside);
+    reader.document(&root);
+    let Reader { found, named, worked_out, of_variables, mut open, looked_up, .. } = reader;
+    let sets = sets::of_tree(&root, sets::is_inventory(&beside.join(full.file_name().unwrap_or_default())));
+    open.extend(worked_connections(&sets));
+    Look::Read { found, named, worked_out, open, of_variables, looked_up, sets }
+}
+
+/// A directory that may be a role, a collection or a namespace of them, which may have any name.
+fn is_role(roots: &BTreeSet<PathBuf>, path: &Path) -> bool {
+    let above = path.parent().unwrap_or(Path::new(""));
+    let collections = |path: &Path| path.ends_with("ansible_collections");
+    above.ends_with("roles") || roots.contains(above) || collections(above) || above.parent().is_some_and(collections)
+}
+
+/// `ansible_connection={{ … }}` within texts that set variables; of maps the reader tells.
+fn worked_connections(sets: &[Set]) -> impl Iterator<Item = Open> {
+    sets.iter().filter(|set| set.in_text && set.name == "ansible_connection").filter_map(|set| {
+        let text = set.value.clone().unwrap_or_else(|| "{{ }}".into());
+        let written = format!("ansible_connection={}", set.value.as_deref().unwrap_or("…"));
+        (names::connection(&text) == names::Meaning::Unknown).then_some(Open { spot: set.spot, written, text, judge: names::connection })
+    })
 }
 
 /// `roles/<role>/tests`, `ansible_collections/<namespace>/<name>/tests`. A role may have such a name itself.

@@ -174,6 +174,7 @@ fn bundle(reader: &mut Reader, tree: PathBuf, home: PathBuf, label: &Path, root:
         tidy_off: tidy.off,
         tidy_on: tidy.on,
         vars,
+        base_family: None,
         as_written: decode::as_written(root, &mut Vec::new()),
         places: reader.places.clone(),
         needs: std::mem::take(&mut reader.needs),

@@ -2,13 +2,14 @@
 //!
 //! Whatever a definition is made of, and whatever is read of it in times to come: it has one budget, in processor time and in
 //! memory. What took it all is told by the file that was read last.
+use std::collections::HashMap;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Loaded, Override, load_with};
+use super::{Bundle, Loaded, Override, base_of, load, load_with};
 use crate::cancel::{Cancel, Cancelled};
 use crate::diagnostic::{Diagnostic, Place};
 use crate::exec::confined::{self, Answers, Bounds, Confined, End};
@@ -19,6 +20,11 @@ const BOUNDS: Bounds = Bounds { memory: 192 << 20, time: Duration::from_secs(if 
 /// For a process that waits instead of working, and for each definition.
 const DEADLINE: Duration = Duration::from_secs(60);
 const DEADLINE_EACH: Duration = Duration::from_secs(10);
+/// Findings on one definition, and characters of one of them.
+const MOST_FINDINGS: usize = 1000;
+const LONGEST_MESSAGE: usize = 4000;
+/// Bytes of answers, after which another process goes on.
+const ENOUGH: u64 = 64 << 20;
 
 type Outcome = Result<Loaded, Vec<Diagnostic>>;
 
@@ -57,7 +63,7 @@ impl Loader {
 
     /// As [`load_with`], each by itself, in the order of `wanted`.
     pub async fn load(&self, tree: &Path, wanted: &[Wanted], overrides: &[Override], cancel: &Cancel) -> Result<Vec<Outcome>, Cancelled> {
-        let mut outcomes: Vec<Option<Outcome>> = wanted.iter().map(|_| None).collect();
+        let mut outcomes: Vec<Option<Outcome>> = wanted.iter().map(|one| unreadable(tree, &one.dir).map(Err)).collect();
         loop {
             let open: Vec<usize> = (0..wanted.len()).filter(|at| outcomes[*at].is_none()).collect();
             if open.is_empty() {
@@ -70,12 +76,13 @@ impl Loader {
             };
             let deadline = DEADLINE + DEADLINE_EACH * u32::try_from(open.len()).unwrap_or(u32::MAX);
             let (end, answers) = self.0.ask(&question, deadline, cancel).await?;
-            let (mut last, mut file) = (0, None);
+            let (mut last, mut file, mut answered) = (0, None, false);
             for answer in answers {
                 match answer {
                     Answer::Begun(number) => (last, file) = (number, None),
                     Answer::Reads(path) => file = Some(path),
                     Answer::Done(number, outcome) => {
+                        answered = true;
                         if let Some(at) = open.get(number) {
                             outcomes[*at] = Some(*outcome);
                         }
@@ -85,12 +92,23 @@ impl Loader {
             // Each round ends with one less at least: the one that was being loaded when the process ended.
             let without = |at: &usize| outcomes[*at].is_none();
             let stuck = open.get(last).copied().filter(without).or_else(|| open.iter().copied().find(without));
+            // One that has answered much lets another process go on.
+            if end == End::Well && answered {
+                continue;
+            }
             if let Some(at) = stuck {
                 let file = file.unwrap_or_else(|| wanted[at].dir.join(super::tree::SETTINGS));
                 outcomes[at] = Some(Err(vec![finding(tree, &file, &end)]));
             }
         }
     }
+}
+
+/// What is loaded passes as text: a path that is none is said so.
+fn unreadable(tree: &Path, dir: &Path) -> Option<Vec<Diagnostic>> {
+    let path = [tree, dir].into_iter().find(|path| path.to_str().is_none())?;
+    let place = Place { file: path.to_owned(), line: 0, column: 0 };
+    Some(vec![Diagnostic::error(place, "the name of this directory is no UTF-8").hint("give it another name")])
 }
 
 /// On the definition that was being loaded when the process ended, in the file that was read last.
@@ -119,12 +137,66 @@ fn answer(question: Question, answers: &Answers) -> io::Result<()> {
     let told = answers.clone();
     // A line that cannot be written is one place less in a finding.
     reading::tell(move |path| _ = told.say(&Answer::Reads(path.to_owned())));
+    let mut families = HashMap::new();
     for (number, wanted) in question.wanted.iter().enumerate() {
         answers.begin()?;
         answers.say(&Answer::Begun(number))?;
         let overrides = if wanted.overridden { &question.overrides[..] } else { &[] };
-        let outcome = load_with(&question.tree, &wanted.dir, overrides);
+        let mut outcome = load_with(&question.tree, &wanted.dir, overrides);
+        if let Ok(loaded) = &mut outcome {
+            loaded.bundle.base_family = base_family(&question.tree, &loaded.bundle, &mut families);
+        }
+        match &mut outcome {
+            Ok(loaded) => cut(&mut loaded.warnings, Diagnostic::warning),
+            Err(findings) => cut(findings, Diagnostic::error),
+        }
         answers.say(&Answer::Done(number, Box::new(outcome)))?;
+        if answers.said()? > ENOUGH {
+            return Ok(());
+        }
     }
     Ok(())
+}
+
+/// To what a person may read. `kind` makes the line that says how much was left out: too many warnings are no error.
+fn cut(findings: &mut Vec<Diagnostic>, kind: fn(Option<Place>, String) -> Diagnostic) {
+    let more = findings.len().saturating_sub(MOST_FINDINGS);
+    findings.truncate(MOST_FINDINGS);
+    for finding in findings.iter_mut() {
+        let end = finding.message.char_indices().nth(LONGEST_MESSAGE).map(|(at, _)| at);
+        if let Some(end) = end {
+            finding.message.truncate(end);
+            finding.message.push('…');
+        }
+    }
+    if more > 0 {
+        findings.push(kind(None, format!("and {more} more findings on this definition")));
+    }
+}
+
+/// A base is a definition, too: it is loaded here once, so that no other process needs to before it is known to end.
+fn base_family(tree: &Path, bundle: &Bundle, known: &mut HashMap<PathBuf, Option<String>>) -> Option<String> {
+    let dir = base_of(tree, bundle)?;
+    known.entry(dir).or_insert_with_key(|dir| load(tree, dir).ok().map(|base| base.bundle.name)).clone()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn too_many_warnings_are_no_error() {
+        let mut found: Vec<_> = (0..MOST_FINDINGS + 7).map(|n| Diagnostic::warning(None, n.to_string().repeat(5000))).collect();
+        cut(&mut found, Diagnostic::warning);
+        assert!(found.iter().all(|one| !one.is_error() && one.message.chars().count() <= LONGEST_MESSAGE + 1));
+        assert_eq!((found.len(), found.last().unwrap().message.as_str()), (MOST_FINDINGS + 1, "and 7 more findings on this definition"));
+    }
+
+    #[test]
+    fn numbers_pass_from_process_to_process_as_they_are() {
+        for number in [952_244_455.291_193_7_f64, 5.692_038_748_222_123e-13, 0.1, f64::MAX, 5e-324] {
+            let text = serde_json::to_string(&number).unwrap();
+            assert_eq!(serde_json::from_str::<f64>(&text).unwrap().to_bits(), number.to_bits(), "{text}");
+        }
+    }
 }

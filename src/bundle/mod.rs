@@ -65,6 +65,8 @@ pub struct Bundle {
     /// `bundle.name`: image name prefix and family.
     pub name: String,
     pub base: Option<Base>,
+    /// The family of a base `os/NAME`, if its definition is sound and was loaded too.
+    pub base_family: Option<String>,
     pub source: Option<Source>,
     pub properties: BTreeMap<String, String>,
     /// `bundle_target_name`

@@ -123,6 +123,7 @@ pub(super) fn parse(file: &Path, text: &str) -> Result<Tree, Bad> {
         anchors: HashMap::new(),
         aliased: 0,
         anchored: 0,
+        quoted: Vec::new(),
         findings: Vec::new(),
         suspects: Vec::new(),
     };
@@ -169,10 +170,70 @@ pub(super) fn parse_leniently(file: &Path, text: &str) -> Result<Node, Bad> {
         anchors: HashMap::new(),
         aliased: 0,
         anchored: 0,
+        quoted: Vec::new(),
         findings: Vec::new(),
         suspects: Vec::new(),
     };
-    builder.document()
+    let root = builder.document()?;
+    match foreign_break(text, &builder.quoted) {
+        Some(spot) => Err(Bad {
+            spot,
+            message: "U+0085, U+2028 or U+2029 outside of quotes: Ansible takes it for the end of the line".into(),
+            hint: Some("a line ends with a plain line feed"),
+            limit: true,
+        }),
+        None => Ok(root),
+    }
+}
+
+/// The tag of a value that Ansible (YAML 1.1) reads as something else than what is written.
+fn misleading(event: &Event<'_>) -> Option<String> {
+    let (tag, kind) = match event {
+        Event::Scalar(_, _, _, Some(tag)) => (tag, None),
+        Event::SequenceStart(_, Some(tag)) => (tag, Some("seq")),
+        Event::MappingStart(_, Some(tag)) => (tag, Some("map")),
+        _ => return None,
+    };
+    let full = format!("{}{}", tag.handle, tag.suffix);
+    let Some(name) = full.strip_prefix("tag:yaml.org,2002:") else { return full.contains('%').then_some(full) };
+    // A scalar's tag on a map stands for the map's `=`.
+    let wrong = match kind {
+        None => ["merge", "binary", "value"].contains(&name),
+        Some(kind) => name != kind,
+    };
+    (wrong || name.contains('%')).then(|| format!("!!{name}"))
+}
+
+/// The first end of a line that only YAML 1.1 knows, outside of quotes. Both readers agree on what stands before it.
+fn foreign_break(text: &str, quoted: &[(usize, char)]) -> Option<Spot> {
+    let is_break = |c: char| matches!(c, '\u{85}' | '\u{2028}' | '\u{2029}');
+    if !text.contains(is_break) {
+        return None;
+    }
+    let (mut begins, mut inside) = (quoted.iter().peekable(), None);
+    let (mut waiting, mut escaped, mut closed) = (None, false, None);
+    let (mut spot, mut last) = (Spot { line: 1, column: 1 }, ' ');
+    for (index, c) in text.chars().enumerate() {
+        if inside.is_none() && begins.peek().is_some_and(|(start, _)| *start <= index) {
+            waiting = begins.next().map(|(_, quote)| *quote);
+        }
+        match inside {
+            Some(quote) => {
+                let end = c == quote && !escaped;
+                escaped = c == '\\' && quote == '"' && !escaped;
+                (inside, closed) = if end { (None, Some(index + 1)) } else { (inside, None) };
+            }
+            // `''` is one quote.
+            None if c == '\'' && closed == Some(index) && last == c => inside = Some(c),
+            // Its tag may come before it.
+            None if waiting == Some(c) => inside = waiting.take(),
+            None if is_break(c) => return Some(spot),
+            None => {}
+        }
+        last = c;
+        spot = if c == '\n' { Spot { line: spot.line + 1, column: 1 } } else { Spot { column: spot.column + 1, ..spot } };
+    }
+    None
 }
 
 struct Builder<'s> {
@@ -185,6 +246,8 @@ struct Builder<'s> {
     anchors: HashMap<usize, Node>,
     aliased: usize,
     anchored: usize,
+    /// Where texts in quotes begin, in characters, and with which; of a file of Ansible's only.
+    quoted: Vec<(usize, char)>,
     findings: Vec<Diagnostic>,
     suspects: Vec<usize>,
 }
@@ -227,11 +290,15 @@ impl<'s> Builder<'s> {
         if depth > MAX_DEPTH {
             return Err(Bad::too_deep(spot));
         }
-        if let (true, Event::Scalar(_, _, _, Some(tag))) = (self.lenient, &event)
-            && tag.is_yaml_core_schema()
-            && tag.suffix == "binary"
-        {
-            return Err(Bad { spot, message: "`!!binary` hides what it says".into(), hint: Some("write it out"), limit: true });
+        if self.lenient {
+            if let Some(tag) = misleading(&event) {
+                let message = format!("`{tag}` hides what it says");
+                return Err(Bad { spot, message, hint: Some("write it out"), limit: true });
+            }
+            if let Event::Scalar(_, style @ (ScalarStyle::SingleQuoted | ScalarStyle::DoubleQuoted), ..) = &event {
+                let quote = if *style == ScalarStyle::SingleQuoted { '\'' } else { '"' };
+                self.quoted.push((span.start.index(), quote));
+            }
         }
         let (anchor, value) = match event {
             Event::Alias(id) => return self.alias(id, spot),

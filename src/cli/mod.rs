@@ -465,6 +465,14 @@ impl Context {
         }
         let mine = |d: &Diagnostic| d.place.as_ref().is_some_and(|p| bundles.iter().any(|b| b.places.values().any(|q| q.file == p.file)));
         wrong.extend(bundle::check_bases(&all.iter().collect::<Vec<_>>()).into_iter().filter(mine));
+        // A base that is named itself was looked at twice.
+        let mut said = Vec::new();
+        wrong.retain(|d| {
+            !said.contains(d) && {
+                said.push(d.clone());
+                true
+            }
+        });
         if wrong.iter().any(Diagnostic::is_error) {
             return Err(Failure::bundle(wrong));
         }

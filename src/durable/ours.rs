@@ -173,9 +173,11 @@ struct Group {
 /// The user's own group, as distributions make one for each: of the user's name, with nobody else in it.
 fn private(gid: u32, me: u32) -> bool {
     let Some((user, primary)) = user(me) else { return false };
-    let others = fs::read_to_string("/etc/passwd").unwrap_or_default().lines().any(|line| {
-        let fields: Vec<&str> = line.split(':').collect();
-        fields.get(3) == Some(&gid.to_string().as_str()) && fields.first() != Some(&user.as_str())
+    // Names there are bytes; a list that cannot be read may have anybody.
+    let Ok(all) = fs::read("/etc/passwd") else { return false };
+    let others = all.split(|byte| *byte == b'\n').any(|line| {
+        let fields: Vec<&[u8]> = line.split(|byte| *byte == b':').collect();
+        fields.get(3) == Some(&gid.to_string().as_bytes()) && fields.first() != Some(&user.as_bytes())
     });
     let own = |group: Group| group.name == user && group.members.iter().all(|member| *member == user || member == "root");
     primary == gid && !others && group(gid).is_some_and(own)

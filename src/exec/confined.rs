@@ -99,9 +99,15 @@ fn end(status: std::process::ExitStatus, said: &str) -> End {
     }
 }
 
-/// A file without a name that holds the question; the answers are appended to it.
+/// A file in memory that holds the question; the answers are appended to it. It needs no directory that is there, or has room.
 fn shared(question: &[u8]) -> io::Result<(Arc<OwnedFd>, u64)> {
-    let mut file = tempfile::tempfile()?;
+    // SAFETY: plain system call; the name has its NUL.
+    let file = unsafe { libc::memfd_create(c"question".as_ptr(), libc::MFD_CLOEXEC) };
+    if file < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    // SAFETY: the file was opened above and is nobody else's.
+    let mut file = File::from(unsafe { OwnedFd::from_raw_fd(file) });
     file.write_all(question)?;
     file.write_all(b"\n")?;
     file.rewind()?;
@@ -116,6 +122,11 @@ pub struct Answers {
 }
 
 impl Answers {
+    /// Bytes of question and answers so far.
+    pub fn said(&self) -> io::Result<u64> {
+        (&*self.file).stream_position()
+    }
+
     /// A job begins: it has its time from now on.
     pub fn begin(&self) -> io::Result<()> {
         timer(self.time)
@@ -154,6 +165,11 @@ pub fn serve<Q: DeserializeOwned + Send + 'static>(
 /// For all of this process's life.
 fn bound(memory: u64) -> io::Result<()> {
     for (what, most) in [(libc::RLIMIT_DATA, memory), (libc::RLIMIT_CORE, 0), (libc::RLIMIT_FSIZE, 2 * MAX_RESULTS)] {
+        let mut own = libc::rlimit { rlim_cur: most, rlim_max: most };
+        // SAFETY: plain system call, which fills `own` or leaves it.
+        unsafe { libc::getrlimit(what, &mut own) };
+        // Who called may have set a lower one, which nobody may raise.
+        let most = most.min(own.rlim_max);
         let limit = libc::rlimit { rlim_cur: most, rlim_max: most };
         // SAFETY: plain system call; `limit` lives until it returns.
         if unsafe { libc::setrlimit(what, &limit) } != 0 {

@@ -80,6 +80,9 @@ pub fn machine_memory() -> Option<u64> {
     fields("/proc/meminfo", &["MemTotal:"]).map(|[total]| total)
 }
 
+/// Open files that one look goes through; some tenths of a second.
+const MOST_FILES: usize = 20_000;
+
 struct Watch {
     root: i32,
     joint: Joint,
@@ -117,11 +120,12 @@ impl Watch {
         let (now, most) = (Machine::now(), self.joint.memory);
         let grown = now.shared.saturating_sub(self.before.shared) + now.swapped.saturating_sub(self.before.swapped);
         // Cheap, and never too little.
-        let at_most = all.iter().map(|(_, stat)| stat.pages * page()).sum::<u64>() + grown;
+        let at_most = all.iter().map(|(pid, stat)| pages(*pid, stat) * page()).sum::<u64>() + grown;
         if at_most <= most {
             return None;
         }
-        let found = memory(all.iter().map(|(pid, _)| *pid));
+        // What takes too long to be looked at is counted in full: nobody keeps the look from coming again.
+        let found = memory(all.iter().map(|(pid, stat)| (*pid, stat))).unwrap_or(at_most);
         (found > most).then_some(Passed::Memory { found, most })
     }
 }
@@ -150,30 +154,45 @@ fn below(root: i32) -> Vec<(i32, Stat)> {
     found
 }
 
-/// Bytes that these processes keep from others.
-fn memory(pids: impl Iterator<Item = i32>) -> u64 {
-    let (mut own, mut shared, mut files) = (0, 0, HashMap::new());
-    for pid in pids {
+/// Threads of a process whose first one has ended: of such a process the kernel tells nothing, of its threads all.
+fn left_of(pid: i32, stat: &Stat) -> Option<Vec<i32>> {
+    let tasks = || fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten().flatten();
+    (stat.state == 'Z' && stat.threads > 0).then(|| tasks().filter_map(|t| t.file_name().to_str()?.parse().ok()).collect())
+}
+
+/// Of memory, as the kernel counts them for each process.
+fn pages(pid: i32, stat: &Stat) -> u64 {
+    let left = left_of(pid, stat).into_iter().flatten();
+    left.filter_map(Stat::of).map(|task| task.pages).fold(stat.pages, u64::max)
+}
+
+/// Bytes that these processes keep from others. `None`: they have too many files open to be looked at.
+fn memory<'s>(all: impl Iterator<Item = (i32, &'s Stat)>) -> Option<u64> {
+    let (mut own, mut shared, mut files, mut looks) = (0, 0, HashMap::new(), MOST_FILES);
+    for (process, stat) in all {
+        let pid = left_of(process, stat).and_then(|left| left.into_iter().find(|task| *task != process)).unwrap_or(process);
         let exact = fields(&format!("/proc/{pid}/smaps_rollup"), &["Pss_Anon:", "Pss_Shmem:", "SwapPss:"]);
         // One that says it is not to be looked at is counted in full.
         let told = exact.or_else(|| fields(&format!("/proc/{pid}/status"), &["RssAnon:", "RssShmem:", "VmSwap:"]));
         let [anonymous, mapped, swapped] = told.unwrap_or_default();
         own += anonymous + swapped;
         shared += mapped;
-        in_memory(pid, &mut files);
+        in_memory(pid, &mut files, &mut looks)?;
     }
-    own + shared.max(files.values().sum())
+    Some(own + shared.max(files.values().sum()))
 }
 
 /// Files that live in memory and may be mapped nowhere, each once: (device, number) and bytes.
-fn in_memory(pid: i32, files: &mut HashMap<(u64, u64), u64>) {
+fn in_memory(pid: i32, files: &mut HashMap<(u64, u64), u64>, looks: &mut usize) -> Option<()> {
     let open = fs::read_dir(format!("/proc/{pid}/fd")).into_iter().flatten().flatten();
     for file in open {
+        *looks = looks.checked_sub(1)?;
         let in_memory = fs::read_link(file.path()).is_ok_and(|name| is_memfd(&name));
         if let (true, Ok(meta)) = (in_memory, fs::metadata(file.path())) {
             files.insert((meta.dev(), meta.ino()), meta.blocks() * 512);
         }
     }
+    Some(())
 }
 
 /// `/memfd:name (deleted)` is one component.

@@ -327,3 +327,19 @@ fn nothing_outside_of_the_tree_is_read_as_the_record_of_a_run() {
     symlink(dir.path().join("away/runs/9"), tree.join("images/target/x/runs/9")).unwrap();
     assert_eq!(directories(&tree), [good, linked, stuck]);
 }
+
+/// Whoever can write there can put another image in the place of one.
+#[test]
+fn the_store_is_closed_to_groups() {
+    use std::os::unix::fs::PermissionsExt;
+    let world = World::new();
+    for dir in ["images", "cache", "cache/downloads"] {
+        let dir = world.home.data.join(dir);
+        fs::create_dir_all(&dir).unwrap();
+        fs::set_permissions(&dir, fs::Permissions::from_mode(0o2775)).unwrap();
+    }
+    world.home.secure().unwrap();
+    for dir in ["images", "cache", "cache/downloads"] {
+        assert_eq!(fs::metadata(world.home.data.join(dir)).unwrap().permissions().mode() & 0o022, 0, "{dir}");
+    }
+}

@@ -13,17 +13,35 @@ struct Calls {
     end: Option<u32>,
 }
 
-// ptrace, process_vm_readv, process_vm_writev, pidfd_getfd, shmget; of 32 bits also `ipc`, which is shmget by another name.
+// ptrace, process_vm_readv, process_vm_writev, pidfd_getfd, shmget, semget, msgget; of 32 bits also `ipc`, which is the last
+// three by another name.
 #[cfg(target_arch = "x86_64")]
 const KINDS: &[Calls] = &[
     Calls {
         arch: 0xc000_003e,
-        refused: &[(101, libc::EPERM), (310, libc::EPERM), (311, libc::EPERM), (438, libc::EPERM), (29, libc::ENOSYS)],
+        refused: &[
+            (101, libc::EPERM),
+            (310, libc::EPERM),
+            (311, libc::EPERM),
+            (438, libc::EPERM),
+            (29, libc::ENOSYS),
+            (64, libc::ENOSYS),
+            (68, libc::ENOSYS),
+        ],
         end: Some(0x4000_0000),
     },
     Calls {
         arch: 0x4000_0003,
-        refused: &[(26, libc::EPERM), (347, libc::EPERM), (348, libc::EPERM), (438, libc::EPERM), (395, libc::ENOSYS), (117, libc::ENOSYS)],
+        refused: &[
+            (26, libc::EPERM),
+            (347, libc::EPERM),
+            (348, libc::EPERM),
+            (438, libc::EPERM),
+            (395, libc::ENOSYS),
+            (393, libc::ENOSYS),
+            (399, libc::ENOSYS),
+            (117, libc::ENOSYS),
+        ],
         end: None,
     },
 ];
@@ -31,12 +49,29 @@ const KINDS: &[Calls] = &[
 const KINDS: &[Calls] = &[
     Calls {
         arch: 0xc000_00b7,
-        refused: &[(117, libc::EPERM), (270, libc::EPERM), (271, libc::EPERM), (438, libc::EPERM), (194, libc::ENOSYS)],
+        refused: &[
+            (117, libc::EPERM),
+            (270, libc::EPERM),
+            (271, libc::EPERM),
+            (438, libc::EPERM),
+            (194, libc::ENOSYS),
+            (190, libc::ENOSYS),
+            (186, libc::ENOSYS),
+        ],
         end: None,
     },
     Calls {
         arch: 0x4000_0028,
-        refused: &[(26, libc::EPERM), (376, libc::EPERM), (377, libc::EPERM), (438, libc::EPERM), (307, libc::ENOSYS), (117, libc::ENOSYS)],
+        refused: &[
+            (26, libc::EPERM),
+            (376, libc::EPERM),
+            (377, libc::EPERM),
+            (438, libc::EPERM),
+            (307, libc::ENOSYS),
+            (299, libc::ENOSYS),
+            (303, libc::ENOSYS),
+            (117, libc::ENOSYS),
+        ],
         end: None,
     },
 ];

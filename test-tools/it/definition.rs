@@ -175,6 +175,22 @@ fn playbooks_that_are_made_to_cost_do_not() {
     }
 }
 
+/// Nor does trouble of this machine look like one of the definition.
+#[test]
+fn an_odd_name_or_a_missing_directory_is_no_fault_of_others() {
+    use std::os::unix::ffi::OsStrExt;
+    let factory = good();
+    let odd = factory.tree().join("images").join(std::ffi::OsStr::from_bytes(b"y\xff"));
+    std::fs::create_dir(&odd).unwrap();
+    std::fs::copy(factory.tree().join("images/x/build-vars.yml"), odd.join("build-vars.yml")).unwrap();
+    let mut command = factory.command(&["validate", "images/x"]);
+    let out = command.env("TMPDIR", "/nonexistent").output().unwrap();
+    assert!(out.status.success(), "{}", String::from_utf8_lossy(&out.stderr));
+    let all = factory.command(&["validate"]).output().unwrap();
+    let said = String::from_utf8_lossy(&all.stderr);
+    assert!(all.status.code() == Some(10) && said.contains("no UTF-8") && !said.contains("images/x/"), "{said}");
+}
+
 /// Some hundred files that name each other are no attack.
 #[test]
 fn a_large_definition_is_sound() {

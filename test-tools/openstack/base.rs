@@ -7,7 +7,13 @@ use std::path::Path;
 
 use super::factory::Factory;
 
-const SOURCE: &str = "source:\n  script: build.sh\n";
+/// The settings of `os/debian-12` with another source, and without what is for its script alone.
+fn with_source(vars: &str, source: &str) -> String {
+    let (before, rest) = vars.split_once("\nsource:\n").expect("os/debian-12 has a source");
+    let (_, after) = rest.split_once("\n\n").expect("a blank line ends it");
+    let after: Vec<&str> = after.lines().filter(|line| !line.starts_with("pass_env:")).collect();
+    format!("{before}\n{source}\n{}\n", after.join("\n"))
+}
 
 /// `os/debian-12` as the local store has it: its disk and checksum.
 fn local() -> Option<(String, String)> {
@@ -28,9 +34,8 @@ pub fn published(factory: Factory) -> Factory {
     };
     let written = Path::new(env!("CARGO_MANIFEST_DIR")).join("os/debian-12/build-vars.yml");
     let vars = std::fs::read_to_string(written).unwrap();
-    assert!(vars.contains(SOURCE), "os/debian-12 has another source now");
     let from_disk = format!("source:\n  url: {disk}\n  sha512: {sha512}\n  format: qcow2\n");
-    let factory = factory.file("os/debian-12/build-vars.yml", &vars.replace(SOURCE, &from_disk));
+    let factory = factory.file("os/debian-12/build-vars.yml", &with_source(&vars, &from_disk));
     // A file outside the tree is the owner's to show.
     let config = factory.tree().with_file_name("config");
     std::fs::create_dir_all(config.join("image-factory")).unwrap();

@@ -12,8 +12,8 @@ static LOOKUP: LazyLock<Regex> = LazyLock::new(|| {
 });
 static NAME: LazyLock<Regex> = LazyLock::new(|| Regex::new(r#"['"]([A-Za-z_][A-Za-z0-9_]*)['"]"#).expect("the pattern is fixed"));
 
-/// Set for every program behind the wall.
-const SET: [&str; 2] = ["HOME", "TMPDIR"];
+/// Set for every program behind the wall, and for playbooks.
+const SET: [&str; 6] = ["HOME", "PWD", "TMPDIR", "FACTORY_RUN", "FACTORY_BUNDLE", "FACTORY_IMAGE_NAME"];
 
 /// Names that a text looks up, each with the byte where it stands.
 pub fn looked_up(text: &str) -> Vec<(usize, &str)> {

@@ -4,7 +4,7 @@ use std::sync::LazyLock;
 
 use regex::{Regex, RegexBuilder};
 
-use super::names::{Meaning, is_template};
+use super::names::{Meaning, is_inventory, is_template};
 
 /// Names that lead to the machine that asks, in what every system has. The first three have a local connection in Ansible
 /// (ansible-core, `C.LOCALHOST`).
@@ -20,6 +20,9 @@ static PART: LazyLock<Regex> = LazyLock::new(|| Regex::new(r"(?:[^\s:\[\]]|\[[^\
 /// Of `hosts`: parts that leave hosts out count only where they leave out all.
 pub fn pattern(text: &str) -> Meaning {
     if is_template(text) {
+        if is_inventory(text) {
+            return Meaning::Builder;
+        }
         let named = NAMES.iter().any(|name| text.contains(name));
         return if named { Meaning::Factory } else { Meaning::Unknown };
     }

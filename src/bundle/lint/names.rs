@@ -21,9 +21,22 @@ pub fn is_template(text: &str) -> bool {
 
 /// `{{ groups['all'][0] }}`, `{{ ansible_play_hosts | first }}`: machines of the inventory, in which there is the builder alone.
 static INVENTORY: LazyLock<Regex> = LazyLock::new(|| {
-    let all = r#"groups(?:\.all|\.ungrouped|\[['"](?:all|ungrouped)['"]\])|play_hosts|ansible_play_(?:hosts|batch|hosts_all)"#;
+    let all =
+        r#"groups(?:\.all|\.ungrouped|\.local|\[['"](?:all|ungrouped|local)['"]\])|play_hosts|ansible_play_(?:hosts|batch|hosts_all)"#;
     Regex::new(&format!(r"^\{{\{{(?:inventory_hostname|(?:{all})(?:\[-?[0-9]+\]|\|first|\|last))\}}\}}$")).expect("the pattern is fixed")
 });
+
+/// `{{ groups['all'] }}`: all of them, of which the factory is none.
+static ALL: LazyLock<Regex> = LazyLock::new(|| {
+    let all = r#"groups(?:\.all|\.ungrouped|\[['"](?:all|ungrouped)['"]\]|\.get\(['"]all['"]\))|play_hosts|ansible_play_(?:hosts|batch|hosts_all)"#;
+    let more = r#"(?:\[-?[0-9]*:?-?[0-9]*\]|\|(?:first|last|list|join\(['"][,:]['"]\)))?"#;
+    Regex::new(&format!(r"^\{{\{{-?(?:{all}){more}-?\}}\}}$")).expect("the pattern is fixed")
+});
+
+/// Whether a template of `hosts` is made of the inventory alone.
+pub fn is_inventory(text: &str) -> bool {
+    ALL.is_match(&text.chars().filter(|c| !c.is_whitespace()).collect::<String>())
+}
 
 /// Of `delegate_to`: anything but the builder is made up, and reached from the factory with what its user may.
 pub fn delegate(text: &str) -> Meaning {

@@ -34,6 +34,13 @@ pub fn findings(text: &str) -> Vec<(Spot, String)> {
     found
 }
 
+/// Directories of roles and of collections, as ansible.cfg says.
+pub fn directories(text: &str) -> Vec<&str> {
+    let keys = ["roles_path", "collections_path", "collections_paths"];
+    let settings = text.lines().filter_map(|line| line.split_once(['=', ':'])).filter(|(key, _)| keys.contains(&key.trim()));
+    settings.flat_map(|(_, value)| value.split(':')).map(|path| path.trim().trim_matches(['"', '\''])).collect()
+}
+
 /// `ansible_connection=local` and its kin anywhere in a text: byte offsets and messages.
 pub fn assigned(text: &str) -> Vec<(usize, String)> {
     let mut found = Vec::new();

@@ -12,7 +12,7 @@ use super::worked::Open;
 use super::{environment, hosts};
 use crate::diagnostic::Diagnostic;
 
-const TASK_LISTS: [&str; 8] = ["tasks", "pre_tasks", "post_tasks", "handlers", "block", "rescue", "always", "dependencies"];
+pub const TASK_LISTS: [&str; 8] = ["tasks", "pre_tasks", "post_tasks", "handlers", "block", "rescue", "always", "dependencies"];
 /// Modules that read `src` on the factory, unless `remote_src` says otherwise.
 const READERS: [&str; 6] = ["copy", "template", "unarchive", "script", "patch", "synchronize"];
 /// Words and modules whose value, or its `file`, `dir` or `name`, is a file of the factory.
@@ -38,7 +38,8 @@ static LOOKUP: LazyLock<Regex> = LazyLock::new(|| {
     Regex::new(&text).expect("the pattern is fixed")
 });
 /// `src=/etc/passwd` of a module's one-line form.
-static SRC: LazyLock<Regex> = LazyLock::new(|| Regex::new(r#"(?:^|\s)(src|dest|file|dir)=['"]?([^\s'"]+)"#).expect("the pattern is fixed"));
+static SRC: LazyLock<Regex> =
+    LazyLock::new(|| Regex::new(r#"(?:^|\s)(src|dest|file|dir|name|role|tasks_from)=['"]?([^\s'"]+)"#).expect("the pattern is fixed"));
 /// `name=localhost` of `add_host` in its one-line form.
 static HOST: LazyLock<Regex> =
     LazyLock::new(|| Regex::new(r#"(?:^|\s)(?:name|hostname|host)=['"]?([^\s'"]+)"#).expect("the pattern is fixed"));
@@ -53,6 +54,8 @@ pub struct Reader<'a> {
     pub named: Vec<PathBuf>,
     /// It names such a file in words that are worked out at the run.
     pub worked_out: bool,
+    /// Of what it names: all that `include_vars` reads, which may be directories.
+    pub of_variables: Vec<PathBuf>,
     /// What is worked out at the run.
     pub open: Vec<Open>,
     /// Variables of the factory's environment that it looks up.
@@ -87,7 +90,8 @@ fn short(key: &str) -> &str {
 
 impl<'a> Reader<'a> {
     pub fn new(file: &'a Path, beside: &'a Path) -> Self {
-        Self { file, beside, found: Vec::new(), named: Vec::new(), worked_out: false, open: Vec::new(), looked_up: Vec::new() }
+        let (found, named, of_variables) = (Vec::new(), Vec::new(), Vec::new());
+        Self { file, beside, found, named, worked_out: false, of_variables, open: Vec::new(), looked_up: Vec::new() }
     }
 
     pub fn document(&mut self, root: &Node) {
@@ -128,7 +132,12 @@ impl<'a> Reader<'a> {
                 }
                 let names = environment::looked_up(text).into_iter().map(|(_, name)| (node.spot, name.to_owned()));
                 self.looked_up.extend(names);
-                let paths: Vec<String> = LOOKUP.captures_iter(text).map(|c| c[1].to_owned()).collect();
+                // `/dev/null length=16` keeps no password.
+                let paths: Vec<String> = LOOKUP
+                    .captures_iter(text)
+                    .map(|c| c[1].to_owned())
+                    .filter(|path| path.split(' ').next() != Some("/dev/null"))
+                    .collect();
                 for path in paths.iter().filter(|path| names::leaves(self.beside, path)) {
                     self.error(node.spot, format!("a file of the factory is read: `{path}`"));
                 }
@@ -188,18 +197,30 @@ impl<'a> Reader<'a> {
             "add_host" => self.added(value),
             "with_env" => self.looked_up.extend(words(value).into_iter().map(|(name, spot)| (spot, name.to_owned()))),
             _ if LOOPS.contains(&key) => self.files(value),
-            _ if FILES.contains(&key) => {
-                self.files(value);
-                for (text, _) in words(value) {
-                    match text.contains("{{") {
-                        true => self.worked_out = true,
-                        false => self.named.push(PathBuf::from(text)),
-                    }
-                }
-                self.applied(value, around);
-            }
+            _ if FILES.contains(&key) => self.included(key, value, around),
             _ => self.module(key, value),
         }
+    }
+
+    /// Files and directories of what is to run, or of variables.
+    fn included(&mut self, key: &str, value: &Node, around: &[Entry]) {
+        self.files(value);
+        let args = around.iter().filter(|e| e.key == "args").map(|e| &e.value);
+        for (text, _) in std::iter::once(value).chain(args).flat_map(words) {
+            if text.contains("{{") {
+                self.worked_out = true;
+                continue;
+            }
+            // `a.yml tags=x`, `file=a.yml`: what is no file of these is none of those that are read.
+            let first = text.split_whitespace().next().filter(|first| *first != text);
+            let named = SRC.captures_iter(text).map(|found| found[2].to_owned()).chain(first.map(str::to_owned));
+            let named: Vec<PathBuf> = named.chain([text.to_owned()]).map(PathBuf::from).collect();
+            if key == "include_vars" {
+                self.of_variables.extend(named.iter().cloned());
+            }
+            self.named.extend(named);
+        }
+        self.applied(value, around);
     }
 
     /// `apply` of an include: words of a task for all that are included; `args` beside a task: arguments of its module.
@@ -249,6 +270,9 @@ impl<'a> Reader<'a> {
     fn module(&mut self, module: &str, value: &Node) {
         if module == "add_host" {
             return self.added(value);
+        }
+        if FILES.contains(&module) {
+            return self.included(module, value, &[]);
         }
         let reads = READERS.contains(&module);
         if !reads && module != "fetch" {

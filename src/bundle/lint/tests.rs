@@ -101,8 +101,8 @@ fn what_runs_on_the_factory_is_found() {
 fn what_is_known_at_the_run_only_is_an_error() {
     assert_eq!(
         said("- hosts: \"{{ where }}\"\n  tasks: [{ping: , delegate_to: '{{ where }}'}]\n"),
-        "ansible/site.yml:1:10: error: where this runs is known at the run only: `hosts: {{ where }}`\n\
-         ansible/site.yml:2:20: error: where this runs is known at the run only: `delegate_to: {{ where }}`"
+        "ansible/site.yml:1:10: error: where this runs is known at the run only: `hosts: {{ where }}`; nothing in the bundle sets `where`\n\
+         ansible/site.yml:2:20: error: where this runs is known at the run only: `delegate_to: {{ where }}`; nothing in the bundle sets `where`"
     );
     let hosts = |template: &str, more: &str| format!("- hosts: \"{template}\"\n{more}");
     let sound = [
@@ -269,4 +269,217 @@ fn what_no_step_runs_is_no_error() {
     for file in ["roles/tests/tasks/main.yml", "roles/molecule/tasks/main.yml", "roles/web/tasks/tests/x.yml"] {
         assert!(with(sound, &[(file, task)])[0].contains("error: "), "{file}");
     }
+}
+
+/// What only has the name of a variable sets none; each of these was refused.
+#[test]
+fn what_has_the_name_of_a_variable_does_not_set_it() {
+    let names = ["hosts", "group", "groups_to_do", "play_target", "item_host", "ansible_limit", "host", "target", "name", "where"];
+    let tasks = "  - {name: target, wait_for: {host: localhost, target: localhost}}\n  - make: {target: '{{ x }}', chdir: /a}\n  \
+        - shell: mysql --host=db && make target=y\n  - {shell: a, args: {chdir: /host}}\n  - debug: msg='host=localhost'\n  \
+        - add_host: {name: web, groups: all}\n  - set_fact: other=localhost\n  - set_fact: {'{{ x }}_path': localhost}\n";
+    let files = [
+        ("ansible.cfg", "[defaults]\n# host = 1\n; target = localhost\nfact_path = x\n"),
+        ("roles/web/templates/x.cfg", "host = localhost\ntarget = {{ target }}\n"),
+        ("roles/web/templates/x.yml", "host: localhost\ntarget: localhost\n"),
+        ("roles/web/tasks/main.yml", "- {uri: {url: x, host: localhost}, register: answer}\n"),
+        ("ansible/inventory/site", "# host=localhost\n[all]\nx target=all where='local' # host=localhost\n[all:vars]\nplay_target = all\n"),
+        ("ansible/other.yml", "- hosts: all\n  vars: {target: localhost}\n"),
+        ("ansible/group_vars/all.yml", "db: {host: localhost, target: localhost}\nitem_host: [all]\n"),
+    ];
+    for name in names {
+        let playbook =
+            format!("- hosts: \"{{{{ {name} | default('all') }}}}\"\n  roles: [{{role: web, name: localhost}}]\n  tasks:\n{tasks}");
+        assert_eq!(with(&playbook, &files), [""; 0], "{name}");
+    }
+    for all in ["groups['all']", "groups.all", "groups['all'][0]", "groups['all'] | join(',')", "groups['all'] | first"] {
+        assert_eq!(said(&format!("- hosts: \"{{{{ {all} }}}}\"\n")), "", "{all}");
+    }
+}
+
+/// Every word that sets a variable, with the place where it stands.
+#[test]
+fn what_sets_a_variable_is_found_and_its_place_is_said() {
+    let play = "- hosts: \"{{ t | default('all') }}\"\n";
+    let more = [
+        "  vars: {t: localhost}\n",
+        "  vars: [{t: localhost}]\n",
+        "  vars: {t: [all, localhost]}\n",
+        "  vars: {'{{ x }}': localhost}\n",
+        "  roles: [{role: web, t: localhost}]\n",
+        "  roles: [{role: web, vars: {t: localhost}}]\n",
+        "  module_defaults: {set_fact: {t: localhost}}\n",
+        "  tasks: [{set_fact: {t: localhost}}]\n",
+        "  tasks: [{set_fact: {\"t{{ '' }}\": localhost}}]\n",
+        "  tasks: [{ansible.builtin.set_fact: , args: {t: localhost}}]\n",
+        "  tasks: [{set_fact: 'a=\"b c\" t=localhost'}]\n",
+        "  tasks: [{set_fact: \"t={{ 'local' ~ 'host' }}\"}]\n",
+        "  tasks: [{set_fact: 't=localhos\\x74'}]\n",
+        "  tasks: [{set_fact: '\\x74=localhost'}]\n",
+        "  tasks: [{set_fact: '{{ all_of_them }}'}]\n",
+        "  tasks: [{action: set_fact t=localhost}]\n",
+        "  tasks: [{action: {module: set_fact, t: localhost}}]\n",
+        "  tasks: [{action: \"{{ 'set_' ~ 'fact' }} t=localhost\"}]\n",
+        "  tasks: [{add_host: name=web t=localhost}]\n",
+        "  tasks: [{ping: , register: t}]\n",
+        "  tasks: [{ping: , loop: [a], loop_control: {loop_var: t}}]\n",
+        "  tasks: [{block: [{ping: , vars: {t: localhost}}]}]\n",
+        "  tasks: [{include_role: {name: web, apply: {vars: {t: localhost}}}}]\n",
+        "  tasks: [{include_vars: {file: v.yml, name: t}}]\n",
+        "  vars_prompt: [{name: t}]\n",
+    ];
+    for more in more {
+        let found = said(&format!("{play}{more}"));
+        assert!(found.contains(": error: where this runs") && found.contains("; ansible/site.yml:2:"), "{more}: {found}");
+    }
+    let files = [
+        ("ansible/group_vars/all", "t: localhost\n"),
+        ("ansible/inventory/site.yml", "all: {children: {a: {hosts: {x: {t: localhost}}}}}\n"),
+        ("ansible/inventory/site.yml", "all: {vars: {t: localhost}}\n"),
+        ("ansible/inventory/site", "x  t=localhost\n"),
+        ("ansible/inventory/site", "[all:vars]\nt = localhost\n"),
+        ("roles/web/meta/main.yml", "dependencies: [{role: db, t: localhost}]\n"),
+        ("roles/web/defaults/main.yml", "t: localhost\n"),
+    ];
+    for (file, text) in files {
+        let found = with(play, &[(file, text)]).join("\n");
+        assert!(found.contains(": error: where this runs") && found.contains(&format!("; {file}:")), "{file}: {text}: {found}");
+    }
+    assert!(said("- hosts: \"{{ far }}\"\n").ends_with("; the step or `vars` of the definition sets `far`"));
+    // As a map it was an error.
+    for task in ["set_fact", "add_host"] {
+        let found = said(&format!("- hosts: all\n  tasks: [{{{task}: \"name=x ansible_connection={{{{ 'loc' ~ 'al' }}}}\"}}]\n"));
+        assert!(found.contains("error: where this runs is known at the run only: `ansible_connection="), "{found}");
+    }
+}
+
+/// Each of these ran on the factory, without a finding.
+#[test]
+fn what_lies_where_nothing_else_is_looked_into_is_found_where_it_is_named() {
+    let task = "- {ping: , delegate_to: localhost}\n";
+    let play = |words: &str| format!("- hosts: all\n  {words}\n");
+    let collections = "ansible/collections/ansible_collections";
+    let cases = [
+        // Looked into as a template, or as settings, before it was named.
+        (play("roles: [zzz]"), "roles/aaa/templates/t.yml", "roles/zzz/tasks/main.yml", "- include_tasks: ../../aaa/templates/t.yml\n"),
+        (play("roles: [zzz]"), "roles/aaa/x/t.cfg", "roles/zzz/tasks/main.yml", "- include_tasks: ../../aaa/x/t.cfg\n"),
+        (play("roles: [a.files.r]"), "ansible/collections/ansible_collections/a/files/roles/r/tasks/main.yml", "", ""),
+        (play("roles: [files.a.r]"), "ansible/collections/ansible_collections/files/a/roles/r/tasks/main.yml", "", ""),
+        (play("roles: [a.templates.r]"), "ansible/collections/ansible_collections/a/templates/roles/r/tasks/main.yml", "", ""),
+        (play("roles: [files/r]"), "roles/files/r/tasks/main.yml", "", ""),
+        (play("roles: [x/files/r]"), "roles/x/files/r/tasks/main.yml", "", ""),
+        (play("roles: [{role: x/templates/r}]"), "ansible/roles/x/templates/r/handlers/main.yml", "", ""),
+        (play("roles: [files]"), "ansible/files/tasks/main.yml", "", ""),
+        (play("tasks: [{include_role: {name: x/tests}}]"), "roles/x/tests/tasks/main.yml", "", ""),
+        (play("tasks: [{include_role: name=x/files}]"), "roles/x/files/tasks/main.yml", "", ""),
+        (play("roles: [r]"), "ansible/files/r/tasks/main.yml", "ansible.cfg", "[defaults]\nroles_path = ./ansible/files\n"),
+        (play("roles: [web]"), "roles/web/files/t.yml", "roles/web/tasks/main.yml", "- include_tasks: files/t.yml\n"),
+        (play("roles: [web]"), "roles/web/files/t.yml", "roles/web/tasks/main.yml", "- {include_tasks: , args: {file: files/t.yml}}\n"),
+        (play("tasks: [{action: include_tasks files/t.yml}]"), "ansible/files/t.yml", "", ""),
+        (play("tasks: [{include_tasks: file=files/t.yml}]"), "ansible/files/t.yml", "", ""),
+    ];
+    for (playbook, file, more, text) in cases {
+        let more = (!more.is_empty()).then_some((more, text));
+        let files: Vec<_> = more.into_iter().chain([(file, task)]).collect();
+        let found = with(&playbook, &files);
+        assert!(
+            found.iter().any(|f| f.starts_with(&format!("{file}:1:")) && f.contains("error: this runs")),
+            "{playbook} {file}: {found:?}"
+        );
+    }
+    for vars in ["{dir: files/v}", "dir=files/v", "{dir: v}", "files/v/x/a.txt"] {
+        let file = if vars.contains("files") { "ansible/files/v/x/a.txt" } else { "ansible/vars/v/x/a.txt" };
+        let found = with(&play(&format!("tasks: [{{include_vars: {vars}}}]")), &[(file, "ansible_connection: local\n")]);
+        assert!(found.iter().any(|f| f.starts_with(&format!("{file}:1:1: error: this runs"))), "{vars}: {found:?}");
+    }
+    let (file, task) = ("roles/web/vars/files/v/a.yml", "- include_vars: {dir: files/v}\n");
+    let found = with(&play("roles: [web]"), &[(file, "ansible_connection: local\n"), ("roles/web/tasks/sub/a.yml", task)]);
+    assert!(found.iter().any(|f| f.starts_with(&format!("{file}:1:1: error: this runs"))), "{found:?}");
+    let found = with("- import_playbook: a.b.site\n", &[(&format!("{collections}/a/b/playbooks/site.yml"), "- hosts: localhost\n")]);
+    assert!(found.iter().any(|f| f.contains("error: this runs")), "{found:?}");
+    // What Ansible does not take for the role, nor for the file, that is named.
+    let cfg = "[defaults]\ntransport = local\n";
+    let honest = [("ansible/files/web/inventory/x.cfg", cfg), ("web/x.cfg", cfg), ("roles/web/tasks/a.yml", "- include_tasks: b.yml\n")];
+    let honest = honest
+        .into_iter()
+        .chain([("roles/web/tasks/b.yml", "- ping:\n"), ("b.yml", "- {ping: , delegate_to: localhost}\n")])
+        .collect::<Vec<_>>();
+    assert_eq!(with(&play("roles: [web]"), &honest), [""; 0]);
+    // A role's own files are no tasks.
+    let task = "- {ping: , delegate_to: localhost}\n";
+    let honest = [("roles/web/files/t.yml", task), ("roles/web/templates/t.yml", task), ("roles/web/tests/t.yml", task)];
+    assert_eq!(with(&play("roles: [web]"), &honest), [""; 0]);
+}
+
+/// What Ansible reads as JSON, or by YAML 1.1, was a warning or nothing.
+#[test]
+fn what_another_reader_reads_is_found() {
+    let json = |more: &str| format!("[{{\"name\": \"{more}\", \"hosts\": \"localhost\"}}]");
+    let cases = [
+        json("\\ud83d\\ude00"),
+        json("\\ud83d"),
+        "- &a {hosts: localhost}\n- !!merge foo: *a\n".into(),
+        "- !<tag:yaml.org,2002:merge> foo: {hosts: localhost}\n".into(),
+        "%TAG !m! tag:yaml.org,2002:mer\n---\n- !m!ge foo: {hosts: localhost}\n".into(),
+        "- hosts: !!str {=: localhost}\n".into(),
+        "- hosts: !!set {localhost}\n".into(),
+        "# x\u{2028}- hosts: localhost\n".into(),
+        "# x\u{85}- hosts: localhost\n".into(),
+        "- hosts: 'all' # it's\u{2029}- hosts: localhost # '\n".into(),
+        "- hosts: all\n  name: |\n    x\u{2028}- hosts: localhost\n".into(),
+    ];
+    for text in cases {
+        let found = with("- import_playbook: more.yml\n", &[("ansible/more.yml", &text)]);
+        assert!(found.iter().any(|f| f.starts_with("ansible/more.yml:") && f.contains("error: ")), "{text}: {found:?}");
+        // The step's own playbook is refused before anything looks into it.
+        let own = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(own.path(), &text).unwrap();
+        assert!(files::playbook(own.path()).is_err(), "{text}");
+    }
+    let honest = [
+        "- hosts: all\n  name: \"a \\\" \u{2028}\"\n  vars: {a: 'it''s \u{85}', b: !!str \"\u{2029}\", c: !!int 3}\n".to_owned(),
+        "[{\"name\": \"\\ud83d\\ude00\", \"hosts\": \"all\"}]".into(),
+    ];
+    for text in honest {
+        let found = with("- import_playbook: more.yml\n", &[("ansible/more.yml", &text)]);
+        assert_eq!(found, [""; 0], "{text}");
+    }
+}
+
+/// A byte that is no UTF-8 does not keep Ansible from reading JSON.
+#[test]
+fn json_that_is_no_text_is_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    let write = |name: &str, text: &[u8]| std::fs::write(dir.path().join(name), text).unwrap();
+    write("site.yml", b"- import_playbook: more.yml\n");
+    let found = || {
+        let (path, shown) = (Path::new("site.yml"), Path::new("x"));
+        super::playbook(&mut Cache::default(), &Playbook { dir: dir.path(), shown, path, given: Given::default(), local: false })
+    };
+    write("more.yml", b"[{\"name\": \"\xff\", \"hosts\": \"localhost\"}]");
+    assert!(found().iter().any(Diagnostic::is_error), "{:?}", found());
+    write("more.yml", b"- name: \xff\n");
+    assert!(!found().iter().any(Diagnostic::is_error), "{:?}", found());
+}
+
+/// Every template read every file again: more than five seconds of processor time.
+#[test]
+fn hosts_that_are_worked_out_cost_one_look_at_each_file() {
+    let playbook = "- hosts: \"{{ target | default('all') }}\"\n".repeat(45);
+    let task = "- {copy: {src: a, dest: /b}, when: c is defined, register: d}\n".repeat(20);
+    let names: Vec<String> = (0..150).map(|n| format!("roles/web/tasks/t{n}.yml")).collect();
+    let files: Vec<(&str, &str)> = names.iter().map(|name| (name.as_str(), task.as_str())).collect();
+    let spent = || {
+        // SAFETY: plain system call that fills what it is given.
+        let mut at: libc::timespec = unsafe { std::mem::zeroed() };
+        assert_eq!(unsafe { libc::clock_gettime(libc::CLOCK_THREAD_CPUTIME_ID, &raw mut at) }, 0);
+        std::time::Duration::new(at.tv_sec as u64, at.tv_nsec as u32)
+    };
+    let before = spent();
+    assert_eq!(with("- hosts: \"{{ target | default('all') }}\"\n", &files), [""; 0]);
+    let once = spent() - before;
+    let before = spent();
+    assert_eq!(with(&playbook, &files), [""; 0]);
+    // It was as many times as there are plays.
+    assert!(spent() - before < once * 5, "{once:?} for one play, {:?} for 45", spent() - before);
 }

@@ -1,12 +1,14 @@
 //! Hosts and connections that are worked out of a variable: sound where all that the bundle gives the variable is.
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::sync::LazyLock;
 
 use regex::Regex;
 use serde_json::Value as Json;
 
-use super::super::yaml::{Node, Spot, Value};
+use super::super::yaml::Spot;
 use super::names::Meaning;
+use super::sets::Set;
 
 /// `{{ name }}`, `{{ name | default('all') }}`
 static SIMPLE: LazyLock<Regex> = LazyLock::new(|| {
@@ -31,73 +33,108 @@ pub struct Variable {
     default: Option<String>,
 }
 
+/// Names that Ansible itself gives. Source: ansible-core, "Special Variables".
+const OWN: [&str; 17] = [
+    "environment",
+    "group_names",
+    "groups",
+    "hostvars",
+    "inventory_dir",
+    "inventory_file",
+    "inventory_hostname",
+    "inventory_hostname_short",
+    "item",
+    "omit",
+    "play_hosts",
+    "playbook_dir",
+    "role_name",
+    "role_names",
+    "role_path",
+    "undef",
+    "vars",
+];
+/// What begins as facts do and is none: nothing sets it but who says so.
+const NO_FACTS: [&str; 5] = ["ansible_limit", "ansible_target", "ansible_targets", "ansible_hosts", "ansible_group"];
+
 impl Open {
     /// `None`: it is no plain variable, or one of Ansible's own.
     pub fn variable(&self) -> Option<Variable> {
         let found = SIMPLE.captures(&self.text)?;
         let name = found[1].to_owned();
         let default = [2, 3, 4].into_iter().find_map(|group| found.get(group)).map(|text| text.as_str().to_owned());
-        let own = ["ansible_", "inventory_", "group", "item", "hostvars", "play_"].iter().any(|begin| name.starts_with(begin));
-        (!own).then_some(Variable { name, default })
+        let fact = name.starts_with("ansible_") && !NO_FACTS.contains(&name.as_str());
+        (!fact && !OWN.contains(&name.as_str())).then_some(Variable { name, default })
     }
 }
 
-/// Looks for all that sets a variable.
-pub struct Search<'a> {
-    variable: &'a Variable,
-    assigned: Regex,
-    judge: fn(&str) -> Meaning,
-    /// Something sets it to what may be the factory.
-    bad: bool,
-    any: bool,
+/// What is known of a variable: nothing sets it, all that does is the builder, or the first that is not.
+#[derive(Debug, Clone)]
+enum Known {
+    Unset,
+    Sound,
+    Bad(String),
 }
 
-impl<'a> Search<'a> {
-    pub fn new(open: &Open, variable: &'a Variable) -> Self {
-        let assigned = Regex::new(&format!(r"\b{}\s*=[^=]", variable.name)).expect("a name has no signs");
-        Self { variable, assigned, judge: open.judge, bad: false, any: false }
-    }
+/// All that the files of a bundle and its step set, by name.
+pub struct Index<'a> {
+    named: BTreeMap<&'a str, Vec<(&'a Path, &'a Set)>>,
+    /// Their names are worked out at the run.
+    open: Vec<(&'a Path, &'a Set)>,
+    given: &'a Given,
+    /// Each variable is judged once for each judge.
+    known: BTreeMap<(String, usize), Known>,
+}
 
-    /// Whether every value it may have is one of the builder.
-    pub fn is_sound(&self) -> bool {
-        let default = self.variable.default.as_deref();
-        let sound = |text: &str| text == "inventory_hostname" || (self.judge)(text) == Meaning::Builder;
-        !self.bad && default.map_or(self.any, sound)
-    }
-
-    fn set(&mut self, value: Option<&str>) {
-        self.any = true;
-        self.bad |= value.is_none_or(|text| (self.judge)(text) != Meaning::Builder);
-    }
-
-    /// `extra_vars` of the step and `vars`.
-    pub fn given(&mut self, all: &serde_json::Map<String, Json>) {
-        if let Some(value) = all.get(&self.variable.name) {
-            self.set(value.as_str());
-        }
-    }
-
-    /// An inventory, or whatever is no tree.
-    pub fn text(&mut self, text: &str) {
-        self.bad |= self.assigned.is_match(text);
-    }
-
-    pub fn tree(&mut self, node: &Node) {
-        match &node.value {
-            Value::Map(entries) => {
-                for entry in entries {
-                    if entry.key == self.variable.name {
-                        let value = if let Value::Scalar { text, .. } = &entry.value.value { Some(text.as_str()) } else { None };
-                        self.set(value);
-                    }
-                    self.tree(&entry.value);
-                }
+impl<'a> Index<'a> {
+    pub fn new(given: &'a Given, sets: impl Iterator<Item = (&'a Path, &'a Set)>) -> Self {
+        let mut index = Self { named: BTreeMap::new(), open: Vec::new(), given, known: BTreeMap::new() };
+        for (path, set) in sets {
+            match set.is_open() {
+                true => index.open.push((path, set)),
+                false => index.named.entry(&set.name).or_default().push((path, set)),
             }
-            Value::List(items) => items.iter().for_each(|item| self.tree(item)),
-            // `register`, `loop_var` and `vars_prompt` name it; `set_fact: name=value` sets it.
-            Value::Scalar { text, .. } => self.bad |= *text == self.variable.name || self.assigned.is_match(text),
-            Value::Null => {}
         }
+        index
+    }
+
+    /// `None`: every value that it may have is one of the builder. Else why not, as far as that can be told.
+    pub fn trouble(&mut self, open: &Open, shown: &Path) -> Option<String> {
+        let Some(variable) = open.variable() else { return Some(String::new()) };
+        let key = (variable.name.clone(), open.judge as usize);
+        let known = match self.known.get(&key) {
+            Some(known) => known.clone(),
+            None => self.judged(&variable.name, open.judge, shown),
+        };
+        self.known.insert(key, known.clone());
+        let sound = |text: &str| text == "inventory_hostname" || (open.judge)(text) == Meaning::Builder;
+        match (known, variable.default) {
+            (Known::Bad(why), _) => Some(why),
+            (Known::Unset, None) => Some(format!("; nothing in the bundle sets `{}`", variable.name)),
+            (_, Some(default)) if !sound(&default) => Some(String::new()),
+            _ => None,
+        }
+    }
+
+    fn judged(&self, name: &str, judge: fn(&str) -> Meaning, shown: &Path) -> Known {
+        let bad = |value: Option<&str>| value.is_none_or(|text| judge(text) != Meaning::Builder);
+        let given = self.given.variables.get(name);
+        let each = |value: &Json| match value {
+            Json::Array(items) => items.is_empty() || items.iter().any(|item| bad(item.as_str())),
+            one => bad(one.as_str()),
+        };
+        if given.is_some_and(each) {
+            return Known::Bad(format!("; the step or `vars` of the definition sets `{name}`"));
+        }
+        let named = self.named.get(name).map(Vec::as_slice).unwrap_or_default();
+        let open = self.open.iter().filter(|(_, set)| set.may_be(name));
+        if let Some((path, set)) = named.iter().chain(open).find(|(_, set)| bad(set.value.as_deref())) {
+            let place = set.spot.place(&shown.join(path));
+            return Known::Bad(match set.is_open() {
+                true => format!("; {place} may set `{name}`"),
+                false => format!("; {place} sets `{name}`"),
+            });
+        }
+        if given.is_none() && named.is_empty() { Known::Unset } else { Known::Sound }
     }
 }
 

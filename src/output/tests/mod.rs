@@ -31,6 +31,7 @@ pub fn bundle(tree: &Path, templates: &[(&str, &str)]) -> Bundle {
         label: "images/demo".into(),
         kind: Kind::Image,
         name: "demo".into(),
+        base_family: None,
         base: None,
         source: None,
         properties: BTreeMap::new(),
