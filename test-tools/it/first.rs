@@ -38,11 +38,7 @@ fn what_an_ordinary_user_lacks_is_said_before_anything_starts() {
     for (means, said, hint) in [
         (Means { subordinate_ids: false, ..all }, "has no subordinate IDs in /etc/subuid and /etc/subgid", "sudo usermod --add-subuids "),
         (Means { mounts: &mount("noexec,size=4g"), ..all }, "is on a file system mounted with `noexec`", "sudo mount -o remount,exec"),
-        (
-            Means { mounts: &mount("size=2g"), ..all },
-            "for the factory's own records: os/debian-12 needs 2048 besides",
-            "IMAGE_FACTORY_HOME",
-        ),
+        (Means { mounts: &mount("size=2g"), ..all }, "MiB are free for builds where images are kept", "IMAGE_FACTORY_HOME"),
         (Means { mounts: "mount --bind /dev/null /usr/bin/newuidmap\n", ..all }, "newuidmap", "sudo apt-get install uidmap"),
     ] {
         planned(dir.path(), &means).unwrap().exits(20).says(said).says(hint);
