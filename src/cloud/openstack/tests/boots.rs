@@ -6,6 +6,8 @@ use wiremock::matchers::{method, path, path_regex};
 use wiremock::{Mock, MockServer, Request, ResponseTemplate};
 
 use super::super::OpenStack;
+use super::super::api::ApiError;
+use super::super::create::{self, New};
 use super::standing::{SERVERS, openstack};
 use super::{asked, cloud};
 use crate::cloud::ledger::{Entry, Kind, Ledger};
@@ -213,6 +215,32 @@ async fn a_machine_that_comes_without_an_answer_is_taken() {
     assert_eq!((machine.id.as_str(), asked(&server, "POST", POST_SERVERS).await), ("s1", 1));
     let owned = at.cx.ledger.entries();
     assert!(owned.len() == 1 && owned[0].id.as_deref() == Some("s1") && owned[0].unanswered.is_none(), "{owned:?}");
+}
+
+/// Two machines side by side: the one whose answer was lost does not take the address that the other was given meanwhile.
+#[tokio::test]
+async fn what_comes_to_another_machine_of_the_run_is_not_taken() {
+    let server = cloud().await;
+    let at = booting(&server, LONG);
+    let ledger = at.cx.ledger.clone();
+    let others = ledger.intend(Kind::Address, "another").unwrap();
+    let looks = std::sync::atomic::AtomicU64::new(0);
+    let list = move |_: &Request| {
+        let look = looks.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+        if look == 1 {
+            ledger.made(others, "ip-other").unwrap();
+        }
+        let ip = |id: &str| json!({ "id": id, "floating_ip_address": "192.0.2.7", "description": format!("image-factory run {RUN}") });
+        let there = ["ip-other", "ip-ours"].iter().take(usize::try_from(look).unwrap());
+        ok(json!({ "floatingips": there.map(|id| ip(id)).collect::<Vec<_>>() }))
+    };
+    Mock::given(method("GET")).and(path("/network/v2.0/floatingips")).respond_with(list).mount(&server).await;
+    let lost = || async {
+        let (what, message) = ("take a floating IP".to_owned(), "gateway".to_owned());
+        Err(ApiError::Refused { what, status: 504, request_id: None, message })
+    };
+    let new = New { run: RUN, kind: Kind::Address, name: NAME };
+    assert_eq!(create::own(&at.cloud, &at.cx, new, lost).await.unwrap(), "ip-ours");
 }
 
 /// It does not come in time: the ledger says that it may, deletion says so too, and finds it when it has come.
