@@ -133,7 +133,7 @@ async fn site(cloud: &OpenStack, wanted: &Wanted, project: &str, untold: &Untold
         Box::pin(nova::flavors(api, cancel)),
         Box::pin(neutron::networks(api, cancel)),
         untold.or("the subnets", Vec::new(), Box::pin(neutron::subnets(api, cancel))),
-        Box::pin(neutron::groups(api, project, cancel)),
+        untold.or("the security groups", Vec::new(), Box::pin(neutron::groups(api, project, cancel))),
         untold.or("its availability zones", Vec::new(), Box::pin(zones)),
         untold.or("what the project may still have of servers", Room::default(), Box::pin(nova::room(api, cancel))),
         untold.or("what the project may still have of floating IPs", Room::default(), Box::pin(neutron::room(api, project, cancel))),

@@ -182,7 +182,9 @@ impl Record {
             return no("it is the image of an encrypted volume, which boots no machine", another);
         }
         match self.text("container_format") {
+            // What was called ovf in the days of Glance's first guides is a plain disk; Nova looks at its format alone.
             "" | "bare" | "ami" => {}
+            "ovf" if matches!(self.text("disk_format"), "qcow2" | "raw") => {}
             "docker" => {
                 return no("it is a container's (container format docker)", "name the image of a disk, in the container format bare");
             }

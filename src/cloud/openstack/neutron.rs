@@ -108,11 +108,20 @@ pub async fn subnets(api: &Api, cancel: &Cancel) -> Result<Vec<Subnet>, ApiError
 
 /// Those of the project, whoever else's an administrator may see.
 pub async fn groups(api: &Api, project: &str, cancel: &Cancel) -> Result<Vec<Group>, ApiError> {
-    list(api, "security_groups", &[("project_id", project), ("fields", "id"), ("fields", "name"), ("fields", "description")], cancel).await
+    let query = [("project_id", project), ("fields", "id"), ("fields", "name"), ("fields", "description")];
+    none_without_extension(list(api, "security_groups", &query, cancel).await)
 }
 
 pub async fn floating_ips(api: &Api, project: &str, cancel: &Cancel) -> Result<Vec<FloatingIp>, ApiError> {
-    list(api, "floatingips", &[("project_id", project)], cancel).await
+    none_without_extension(list(api, "floatingips", &[("project_id", project)], cancel).await)
+}
+
+/// Where Neutron has no routers, or no security groups, there is no such list.
+fn none_without_extension<T>(listed: Result<Vec<T>, ApiError>) -> Result<Vec<T>, ApiError> {
+    match listed {
+        Err(e) if e.status() == Some(404) => Ok(Vec::new()),
+        listed => listed,
+    }
 }
 
 pub async fn ports(api: &Api, server: &str, cancel: &Cancel) -> Result<Vec<Port>, ApiError> {
