@@ -21,6 +21,7 @@ mod sdk;
 mod secrets;
 mod uploads;
 mod standing;
+mod whole;
 
 pub const PASSWORD: &str = "tr0ub4dor-password";
 pub const TOKEN: &str = "gAAAA-token";
