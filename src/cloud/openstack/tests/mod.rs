@@ -15,6 +15,7 @@ mod foreign;
 mod lists;
 mod logins;
 mod preflight;
+mod published;
 mod redirects;
 mod requests;
 mod sdk;
