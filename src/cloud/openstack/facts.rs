@@ -21,7 +21,7 @@ impl Untold {
     /// where it is needed.
     async fn or<T>(&self, what: &str, otherwise: T, asked: impl Future<Output = Result<T, ApiError>>) -> Result<T, ApiError> {
         match asked.await {
-            Err(e) if matches!(e, ApiError::Cancelled(_) | ApiError::Login { .. } | ApiError::Redirected { .. }) => Err(e),
+            Err(e) if matches!(e, ApiError::Cancelled(_) | ApiError::Login { .. }) => Err(e),
             Err(e) if e.status() == Some(401) => Err(e),
             Err(e) => {
                 self.add(format!("the cloud does not tell {what}: {}", e.reason()));

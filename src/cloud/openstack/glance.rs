@@ -292,7 +292,7 @@ pub async fn patch(api: &Api, id: &str, patch: &Patch, cancel: &Cancel) -> Resul
 
 /// Lets a project see a shared image; one that may already is no error.
 pub async fn add_member(api: &Api, id: &str, project: &str, cancel: &Cancel) -> Result<(), ApiError> {
-    let call = api.post(Service::Image, &["images", id, "members"]).json(&json!({ "member": project }));
+    let call = api.post(Service::Image, &["images", id, "members"]).json(&json!({ "member": project })).idempotent();
     match call.what(format!("share image {id} with project {project}")).send(cancel).await {
         Err(e) if e.status() == Some(409) => Ok(()),
         done => done.map(drop),

@@ -163,7 +163,7 @@ pub async fn create_group(api: &Api, name: &str, description: &str, cancel: &Can
     create(api, "security-groups", "security_group", format!("create security group {name}"), body, cancel).await
 }
 
-/// Admits SSH from a CIDR of either family.
+/// Admits SSH from a CIDR of either family; a rule that is there is none the worse.
 pub async fn admit_ssh(api: &Api, group: &str, cidr: &str, cancel: &Cancel) -> Result<(), ApiError> {
     let body = json!({
         "security_group_id": group,
@@ -174,8 +174,11 @@ pub async fn admit_ssh(api: &Api, group: &str, cidr: &str, cancel: &Cancel) -> R
         "port_range_max": 22,
         "remote_ip_prefix": cidr,
     });
-    let what = format!("admit SSH from {cidr}");
-    create::<Value>(api, "security-group-rules", "security_group_rule", what, body, cancel).await.map(drop)
+    let call = api.post(Service::Network, &["security-group-rules"]).json(&json!({ "security_group_rule": body })).idempotent();
+    match call.what(format!("admit SSH from {cidr}")).send(cancel).await {
+        Err(ApiError::Refused { status: 409, message, .. }) if message.contains("already exists") => Ok(()),
+        done => done.map(drop),
+    }
 }
 
 pub async fn create_floating_ip(

@@ -165,6 +165,21 @@ async fn ssh_is_admitted_from_the_source_towards_the_machine() {
     assert_eq!(rules(&["192.0.2.0/24", "2001:db8::/32"]).await.0, ["192.0.2.0/24", "2001:db8::/32"], "as it is set");
 }
 
+/// The request is sent again where its answer was lost, and the rule may be there by then.
+#[tokio::test]
+async fn a_rule_that_is_there_is_none_the_worse() {
+    for (message, well) in [("Security group rule already exists. Rule id is r.", true), ("Quota exceeded for resources: ['x'].", false)] {
+        let server = cloud().await;
+        let rules = || Mock::given(method("POST")).and(path("/network/v2.0/security-group-rules"));
+        rules().respond_with(gateway_timeout()).up_to_n_times(1).with_priority(1).mount(&server).await;
+        let refused = ResponseTemplate::new(409).set_body_json(json!({ "NeutronError": { "type": "X", "message": message } }));
+        rules().respond_with(refused).with_priority(2).mount(&server).await;
+        project(&server).await;
+        let wanted = spec(&["dmz"], |site| site.security = Security::Temporary { ssh_from: vec!["192.0.2.0/24".into()] });
+        assert_eq!(boots(&server, &wanted).await.is_ok(), well, "{message}");
+    }
+}
+
 #[tokio::test]
 async fn a_volume_goes_to_its_own_zone_and_one_that_is_encrypted_ends_the_build() {
     for (encrypted, zone) in [(false, None), (false, Some("nova")), (true, None)] {

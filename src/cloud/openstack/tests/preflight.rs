@@ -96,7 +96,7 @@ async fn a_fact_that_cannot_be_had_is_a_note() {
         ("/volume/v3/p1/os-availability-zone", "zones of volumes"),
         ("/volume/v3/p1/limits", "of volumes"),
     ];
-    for status in [403, 404, 500, 501] {
+    for status in [302, 403, 404, 500, 501] {
         let server = cloud().await;
         for (place, _) in kept {
             Mock::given(path(place)).respond_with(refuses(status)).mount(&server).await;
