@@ -114,8 +114,10 @@ async fn built(server: &MockServer, home: &Home, tree: &Path) -> Ended {
     run::run(&setup, &bundle).await
 }
 
-async fn swept(server: &MockServer, home: &Home, dry_run: bool) -> Vec<Swept> {
-    sweep::sweep(&process(server, home), home, None, dry_run).await.unwrap()
+/// What is told of this run; processes of other tests are strangers.
+async fn swept(server: &MockServer, home: &Home, run: &str, dry_run: bool) -> Vec<Swept> {
+    let all = sweep::sweep(&process(server, home), home, None, dry_run).await.unwrap();
+    all.into_iter().filter(|s| s.run == run).collect()
 }
 
 /// The answer does not come, and neither does the machine before the run ends: the run says that something may be left, each sweep
@@ -135,16 +137,17 @@ async fn a_machine_that_comes_after_its_run_is_swept() {
     assert_eq!((exit::code(&ended), asked(&server, "POST", POST).await), (60, 1), "{:?}", ended.leaks);
     assert!(ended.leaks.len() == 1 && ended.leaks[0].reason.contains("may still come"), "{:?}", ended.leaks);
 
-    let [told] = &swept(&server, &home, true).await[..] else { panic!("the run is in the index") };
+    let run = ended.leaks[0].entry.name.strip_prefix("factory-").unwrap().strip_suffix("-builder").unwrap();
+    let [told] = &swept(&server, &home, run, true).await[..] else { panic!("the run is in the index") };
     assert!(told.things.is_empty() && told.notes[0].contains("may still come"), "{told:?}");
-    let [before] = &swept(&server, &home, false).await[..] else { panic!("the run is in the index") };
+    let [before] = &swept(&server, &home, run, false).await[..] else { panic!("the run is in the index") };
     assert!(before.state == State::Dead && before.things.is_empty() && before.leaks.len() == 1, "{before:?}");
     assert_eq!(asked(&server, "DELETE", "/compute/v2.1/servers/s1").await, 0);
 
     nova.comes();
-    let [after] = &swept(&server, &home, false).await[..] else { panic!("the run is still in the index") };
+    let [after] = &swept(&server, &home, run, false).await[..] else { panic!("the run is still in the index") };
     let ids: Vec<_> = after.things.iter().map(|t| t.id.as_deref().unwrap()).collect();
     assert!(ids == ["s1"] && after.leaks.is_empty() && after.error.is_none(), "{after:?}");
     assert_eq!(asked(&server, "DELETE", "/compute/v2.1/servers/s1").await, 1);
-    assert!(swept(&server, &home, false).await.is_empty(), "nothing is left to be swept");
+    assert!(swept(&server, &home, run, false).await.is_empty(), "nothing is left to be swept");
 }
