@@ -9,7 +9,7 @@ use super::signs::Signs;
 use super::{BuildError, Opened, Site, Until, cloud_init, console, ready, watch};
 use crate::cloud::{BootPlace, BootSpec, CloudError, Machine};
 use crate::image::{self, Image};
-use crate::plan::{GIB, MachinePlan, Security};
+use crate::plan::{GIB, MachinePlan, Security, SitePlan};
 use crate::remote::{Remote, Target, keys};
 
 /// A machine that is up and logged in to.
@@ -154,9 +154,11 @@ async fn shows_consoles(site: &Site<'_>, machine: &Machine) -> Result<(), BuildE
     }
 }
 
-/// What keeps SSH out where the machine is well: who is admitted.
-fn admitted(site: &Site<'_>) -> String {
-    match site.plan.site.as_ref().map(|site| &site.security) {
+/// What keeps SSH out where the machine is well: who is admitted, and whether its address is seen from here.
+fn admitted(site: Option<&SitePlan>, host: &str) -> String {
+    let without = site.is_some_and(|site| site.floating_network.is_none()) && !host.contains(':');
+    let way = if without { "; it has no floating IP: is its address reached from here? `floating_network: NAME` takes one" } else { "" };
+    let groups = match site.map(|site| &site.security) {
         Some(Security::Temporary { ssh_from }) => {
             let from = if ssh_from.is_empty() { "this machine's address towards it".to_owned() } else { ssh_from.join(", ") };
             format!("; its security group admits SSH from {from}: if it comes from elsewhere (NAT, VPN), set FACTORY_SSH_FROM")
@@ -166,7 +168,8 @@ fn admitted(site: &Site<'_>) -> String {
             format!("; do its security groups ({}) admit SSH from here?", names.join(", "))
         }
         Some(Security::None) | None => String::new(),
-    }
+    };
+    groups + way
 }
 
 /// Power on. `grow_gb` is added to the disk the image needs.
@@ -220,7 +223,8 @@ pub(super) async fn reach(site: &Site<'_>, machine: &Machine, target: &Target, d
             looked = Instant::now();
         }
         if Instant::now() > deadline {
-            let reason = format!("SSH not ready after {} s: {error}{}", site.plan.timeouts.ssh, admitted(site));
+            let reason =
+                format!("SSH not ready after {} s: {error}{}", site.plan.timeouts.ssh, admitted(site.plan.site.as_ref(), &machine.host));
             return Err(not_ready(site, machine, reason).await);
         }
         site.cx.cancel.pause(pause).await?;
@@ -265,4 +269,32 @@ pub(super) async fn capture(site: &Site<'_>, builder: Running) -> Result<Image, 
     site.cx.events.doing("capturing the disk");
     let name = format!("{}{}", site.plan.run, image::STAGED);
     Ok(site.cloud.capture(site.cx, &site.plan.run, &machine, &name, Duration::from_secs(site.plan.timeouts.capture)).await?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::plan::Named;
+
+    #[test]
+    fn what_may_keep_ssh_out_is_named_by_its_setting() {
+        let site = |floating: bool, security| SitePlan {
+            networks: Vec::new(),
+            floating_network: floating.then(|| Named { id: "n".into(), name: "public".into() }),
+            security,
+            zone: None,
+            volume: None,
+            reached_on: None,
+        };
+        let own = || Security::Temporary { ssh_from: Vec::new() };
+        let said = |site: &SitePlan, host| admitted(Some(site), host);
+        let floating = said(&site(true, own()), "192.0.2.7");
+        assert!(floating.contains("FACTORY_SSH_FROM") && !floating.contains("floating_network"), "{floating}");
+        for security in [own(), Security::None] {
+            let fixed = said(&site(false, security), "10.0.0.7");
+            assert!(fixed.contains("no floating IP") && fixed.contains("`floating_network: NAME`"), "{fixed}");
+        }
+        assert_eq!(said(&site(false, Security::None), "2001:db8::7"), "", "of IPv6 there are none");
+        assert_eq!(admitted(None, "127.0.0.1"), "");
+    }
 }

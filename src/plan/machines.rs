@@ -95,7 +95,10 @@ pub(super) fn in_a_project(bundle: &Bundle, facts: &SiteFacts, run: &str, base: 
             let (disk, ram) = claims(bundle, base, Some(captured.disk_gb));
             let ram_mb = if ram > 0 { ram } else { tested.ram_mb };
             let needs = Needs { cpus: 1, ram_mb, disk_gb: disk.unwrap_or(captured.disk_gb) };
-            site::smallest(facts, bundle, needs).filter(|f| f.ram_mb <= tested.ram_mb).unwrap_or(tested).clone()
+            // Of flavors of one size another may be dear, or of hosts that are not for everybody.
+            let fits = tested.ram_mb <= needs.ram_mb && (bundle.volume.is_some() || tested.disk_gb <= needs.disk_gb);
+            let less = || site::smallest(facts, bundle, needs).filter(|f| f.ram_mb <= tested.ram_mb);
+            if fits { tested } else { less().unwrap_or(tested) }.clone()
         }
     });
     // An image of a smoke machine asks for as large a disk as that has. Of those with room for it the next one.
@@ -105,11 +108,6 @@ pub(super) fn in_a_project(bundle: &Bundle, facts: &SiteFacts, run: &str, base: 
         facts.flavors.iter().filter(fits).min_by_key(|f| (f.ram_mb, f.cpus, f.disk_gb)).cloned()
     });
     let plan = site::site(bundle, facts, disk_gb, found);
-    if let (Some(one), Some(two)) = (&test_flavor, &least_flavor) {
-        let image_mb = base.map_or(0, |b| b.size >> 20);
-        let peak = Peak { machines: 2, cores: u64::from(one.cpus + two.cpus), ram_mb: one.ram_mb + two.ram_mb, image_mb };
-        site::room(&facts.room, &plan, &peak, found);
-    }
     let machine = |role: &str, flavor: &Option<Flavor>| MachinePlan {
         name: name(run, role),
         cpus: flavor.as_ref().map_or(0, |f| f.cpus),
@@ -124,6 +122,21 @@ pub(super) fn in_a_project(bundle: &Bundle, facts: &SiteFacts, run: &str, base: 
         other: other.is_some().then(|| machine("smoke-c", &other)),
         site: Some(plan),
         grow_gb: 0,
+    }
+}
+
+impl Machines {
+    /// What a run has at the same time, at most: its builder, then the two that are tested. `None`: a flavor is missing.
+    pub fn peak(&self, smoke: bool, base: Option<&Image>) -> Option<Peak> {
+        let flavors = [&self.builder, &self.first, &self.second].iter().all(|m| m.flavor.is_some());
+        let tested = if smoke { [Some(&self.first), Some(&self.second)] } else { [None, None] };
+        let tested = || tested.iter().flatten();
+        flavors.then(|| Peak {
+            machines: if smoke { 2 } else { 1 },
+            cores: tested().map(|m| u64::from(m.cpus)).sum::<u64>().max(self.builder.cpus.into()),
+            ram_mb: tested().map(|m| m.ram_mb).sum::<u64>().max(self.builder.ram_mb),
+            image_mb: base.map_or(0, |b| b.size >> 20),
+        })
     }
 }
 

@@ -312,13 +312,17 @@ pub fn plan(bundle: &Bundle, facts: &Facts, run: &str, now: Timestamp, smoke: bo
         _ => None,
     };
     let needs_builder = base.is_some() || !steps.is_empty();
-    let Machines { builder, first, second, other, site, grow_gb } = match &facts.cloud.site {
+    let machines = match &facts.cloud.site {
         Some(site) => machines::in_a_project(bundle, site, run, base, &mut refused),
         None => machines::on_this_machine(bundle, &facts.cloud, run, base, &mut refused.wrong),
     };
     if let Some(site) = &facts.cloud.site {
         site::leave(bundle, site, smoke, &mut refused);
+        if let (Some(plan), Some(peak)) = (&machines.site, machines.peak(smoke, base)) {
+            site::room(&site.room, plan, &peak, &mut refused);
+        }
     }
+    let Machines { builder, first, second, other, site, grow_gb } = machines;
     let builder = needs_builder.then_some(builder);
 
     let ssh_user = bundle

@@ -175,6 +175,10 @@ fn security(bundle: &Bundle, facts: &SiteFacts, networks: &[&Network], found: &m
     if asked.is_empty() {
         return Security::Temporary { ssh_from: facts.ssh_from.clone() };
     }
+    // Every project has a default group: without any, the list was kept from us. Nova takes names as well as IDs.
+    if facts.security_groups.is_empty() {
+        return Security::Groups(asked.iter().map(|name| Named { id: name.clone(), name: name.clone() }).collect());
+    }
     let find = |name: &String| one("security group", name, &facts.security_groups, at.clone(), &mut found.wrong);
     Security::Groups(asked.iter().filter_map(find).collect())
 }

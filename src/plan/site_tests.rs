@@ -53,6 +53,10 @@ fn base() -> Image {
 }
 
 fn try_plan(vars: &str, site: SiteFacts) -> Result<Plan, Unfit> {
+    try_plan_with(vars, site, true)
+}
+
+fn try_plan_with(vars: &str, site: SiteFacts, smoke: bool) -> Result<Plan, Unfit> {
     let facts = Facts {
         cloud_name: "test".into(),
         cloud: CloudFacts {
@@ -68,7 +72,7 @@ fn try_plan(vars: &str, site: SiteFacts) -> Result<Plan, Unfit> {
         },
         host: HostFacts { ansible: Ok("2.14".into()), commit: None, inputs: None },
     };
-    plan(&bundle(vars), &facts, "r1", jiff::Timestamp::UNIX_EPOCH, true)
+    plan(&bundle(vars), &facts, "r1", jiff::Timestamp::UNIX_EPOCH, smoke)
 }
 
 fn errors(vars: &str, site: SiteFacts) -> Vec<String> {
@@ -167,6 +171,19 @@ fn a_quota_that_does_not_suffice_is_named() {
         assert!(told.iter().any(|t| t.contains(text)), "{text}: {told:#?}");
     }
     assert_eq!(told.len(), 4);
+    // Without tests the builder is alone; a builder may be larger than what is tested.
+    let room = Room { servers: Some(1), floating_ips: Some(1), cores: Some(3), ..Room::default() };
+    let site = SiteFacts { room, ..project() };
+    assert!(try_plan_with("", site.clone(), false).is_ok() && try_plan_with("", site.clone(), true).is_err());
+    let told = try_plan_with("vm_flavor: large\n", site, false).unwrap_err().wrong[0].to_string();
+    assert!(told.contains("3 cores, and 4 are needed"), "{told}");
+}
+
+/// The list is kept from us: a name goes to Nova as it is written.
+#[test]
+fn groups_are_named_where_none_are_shown() {
+    let site = SiteFacts { security_groups: Vec::new(), ..project() };
+    assert_eq!(site_of("security_groups: [web]\n", site).0.security, Security::Groups(vec![named("web", "web")]));
 }
 
 #[test]
@@ -304,6 +321,11 @@ fn an_image_claims_no_less_than_it_needs_and_is_booted_with_no_more() {
     let smoke = plan.smoke.unwrap();
     let names = |m: &MachinePlan| m.flavor.as_ref().unwrap().name.clone();
     assert_eq!((names(&smoke.first).as_str(), names(&smoke.second).as_str()), ("small", "thin"));
+    // Of flavors of one size it is the one that is tested.
+    let mut twins = project();
+    twins.flavors.push(flavor("gpu", 1, 1024, 5));
+    let alike = try_plan("vm_flavor: small\n", twins).unwrap().smoke.unwrap();
+    assert_eq!((names(&alike.first), names(&alike.second)), ("small".to_owned(), "small".to_owned()));
     // Without a claim, or with a flavor that is named, both are alike.
     for vars in ["", "final_glance_options: '--min-ram 512'\ntest_flavor: small\n"] {
         let smoke = try_plan(vars, site.clone()).unwrap().smoke.unwrap();

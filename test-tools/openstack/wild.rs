@@ -183,7 +183,9 @@ fn wild_bases_that_boot_nothing_are_refused() {
         made.push((image("devcloud", file, &named(kind), more), words));
     }
     devcloud::openstack("devcloud-admin", &["image", "set", "--deactivate", &made[4].0]);
-    let queued = devcloud::json("devcloud", &["image", "create", "wild-queued"])["id"].as_str().unwrap().to_owned();
+    // Debian's client takes whatever its input is for a content, and has no other way to make one without.
+    let queued = uuid::Uuid::new_v4().to_string();
+    sdk(&format!("image.post('/images', json={{'id': '{queued}', 'name': 'wild-queued'}}).raise_for_status()"));
     made.push((queued, "no content yet"));
     let mut factory = factory("wild-bases");
     for (id, _) in &made {

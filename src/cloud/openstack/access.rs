@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use reqwest::Url;
 
+use super::endpoint;
 use super::login::{Special, Tls, text};
 use super::settings::{Map, Setting, Value};
 use crate::ready::user;
@@ -193,6 +194,10 @@ impl<'a> Reader<'a> {
 
     fn url(&mut self, key: &str, setting: &Setting) -> Option<Url> {
         let text = setting.as_text().unwrap_or_default();
+        if let Some(strange) = endpoint::strange(text) {
+            self.wrong(key, &format!(": `{strange}` is nothing that is filled in; `%(project_id)s` and `%(user_id)s` are"), setting);
+            return None;
+        }
         match Url::parse(text) {
             Ok(url) if url.password().is_some() || !url.username().is_empty() => self.wrong(key, " has a login in it", setting),
             Ok(url) if matches!(url.scheme(), "http" | "https") && url.has_host() => return Some(url),

@@ -136,9 +136,9 @@ impl Api {
             match call.send(cancel).await {
                 Ok(answer) => Ok(Microversions::read(&answer.body)),
                 Err(ApiError::Redirected { to, .. }) => Ok(Microversions::unknown(format!("a redirect to {to}, which is not followed"))),
-                Err(ApiError::Refused { status, .. }) if (400..500).contains(&status) && ![401, 408, 429].contains(&status) => {
-                    Ok(Microversions::unknown(format!("HTTP {status}")))
-                }
+                Err(ApiError::Refused { status, .. }) if status != 401 => Ok(Microversions::unknown(format!("HTTP {status}"))),
+                // The next call tells whether Nova itself does not answer.
+                Err(e @ (ApiError::TimedOut { .. } | ApiError::BadAnswer { .. })) => Ok(Microversions::unknown(e.reason())),
                 Err(e) => Err(e),
             }
         };

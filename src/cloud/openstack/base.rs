@@ -54,8 +54,9 @@ fn is_staged(record: &Record) -> bool {
     record.property(image::STATE) == Some("building")
 }
 
-/// Glance leaves out of its lists what is hidden, and what others offer to whoever knows of it (community): such an image is found by its
-/// exact name where the lists have none of that name. What is there and cannot be used is told as that.
+/// Glance leaves out of its lists what is hidden, what others offer to whoever knows of it (community), and what others share with this
+/// project until it accepts: such an image is found by its exact name where the lists have none of that name. What is there and cannot
+/// be used is told as that.
 async fn out_of_lists(
     cloud: &OpenStack,
     wanted: &str,
@@ -63,11 +64,18 @@ async fn out_of_lists(
     project: &str,
     cancel: &Cancel,
 ) -> Result<BaseFact, CloudError> {
-    let with = |key, value: &str| [("name", wanted.to_owned()), (key, value.to_owned())];
-    let (hidden, community) = (with("os_hidden", "true"), with("visibility", "community"));
-    let (hidden, community) =
-        tokio::try_join!(glance::images(&cloud.api, &hidden, cancel), glance::images(&cloud.api, &community, cancel))?;
-    let all: Vec<Record> = listed.into_iter().chain(hidden).chain(community).collect();
+    let with = |more: &[(&'static str, &str)]| {
+        let all = [("name", wanted)].into_iter().chain(more.iter().copied());
+        all.map(|(key, value)| (key, value.to_owned())).collect::<Vec<_>>()
+    };
+    let (hidden, community) = (with(&[("os_hidden", "true")]), with(&[("visibility", "community")]));
+    let offered = with(&[("visibility", "shared"), ("member_status", "all")]);
+    let (hidden, community, offered) = tokio::try_join!(
+        glance::images(&cloud.api, &hidden, cancel),
+        glance::images(&cloud.api, &community, cancel),
+        glance::images(&cloud.api, &offered, cancel),
+    )?;
+    let all: Vec<Record> = listed.into_iter().chain(hidden).chain(community).chain(offered).collect();
     match among(&all, wanted, false, project) {
         BaseFact::Missing { .. } => {}
         found => return Ok(found),

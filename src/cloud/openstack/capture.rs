@@ -1,4 +1,5 @@
 //! How a staged image comes to be: from the disk of a server that is off, from its boot volume, or from a file.
+use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 use std::time::Duration;
@@ -8,6 +9,7 @@ use super::glance::{self, Patch, Record};
 use super::{OpenStack, cinder, nova, owned, poll};
 use crate::cloud::ledger::Kind;
 use crate::cloud::{CloudError, Cx, Machine};
+use crate::digest::{Algorithm, Digest, Hasher};
 use crate::disk::{self, Format};
 use crate::event::Event;
 use crate::exec::{self, ExecError};
@@ -167,7 +169,16 @@ pub async fn file(cloud: &OpenStack, cx: &Cx, run: &str, name: &str, file: &Path
             events.emit(Event::Progress { done, of, unit: "bytes".into() });
         }
     };
-    let sent = glance::upload(&cloud.api, &id, &file, deadline, progress, &cx.cancel).await?;
+    let sent = match glance::upload(&cloud.api, &id, &file, deadline, progress, &cx.cancel).await {
+        Ok(sent) => sent,
+        // Not answered, or the same again refused: the content may be there.
+        Err(e) if e.in_doubt() || e.status() == Some(409) => {
+            let Some(kept) = stored(cloud, cx, &id, &file).await? else { return Err(e.into()) };
+            cx.events.warn(format!("{e}: it is stored all the same"));
+            Some(kept)
+        }
+        Err(e) => return Err(e.into()),
+    };
     let what = format!("upload {name}");
     let record = finished(cloud, cx, &id, &what, deadline, None).await?;
     match (sent, record.sha512()) {
@@ -180,6 +191,36 @@ pub async fn file(cloud: &OpenStack, cx: &Cx, run: &str, name: &str, file: &Path
     }
     let record = name_itself(cloud, cx, &id).await?;
     Ok(record.image(&cloud.api.project(&cx.cancel).await?))
+}
+
+/// The digest of `file`, if image `id` has a content of its length, or comes to have one.
+async fn stored(cloud: &OpenStack, cx: &Cx, id: &str, file: &Path) -> Result<Option<Digest>, CloudError> {
+    let length = file.metadata().map_err(CloudError::io(format!("look at {}", file.display())))?.len();
+    let look = || async {
+        let record = glance::image(&cloud.api, id, &cx.cancel).await?;
+        Ok(match record.as_ref().map(Record::status) {
+            Some("saving" | "importing") => None,
+            status => Some(status == Some("active") && record.is_some_and(|r| r.size() == length)),
+        })
+    };
+    match poll(&cx.cancel, "look for the content", cloud.patience, Duration::ZERO, look).await {
+        Ok(true) => {}
+        Ok(false) | Err(CloudError::Deadline { .. }) => return Ok(None),
+        Err(e) => return Err(e),
+    }
+    let path = file.to_owned();
+    let sum = move || {
+        let (mut file, mut chunk) = (std::fs::File::open(path)?, vec![0; 512 << 10]);
+        let mut hasher = Hasher::new(Algorithm::Sha512);
+        loop {
+            match file.read(&mut chunk)? {
+                0 => return Ok(hasher.finish()),
+                read => hasher.update(&chunk[..read]),
+            }
+        }
+    };
+    let summed = cx.cancel.or(tokio::task::spawn_blocking(sum)).await?.expect("reading does not panic");
+    summed.map(Some).map_err(CloudError::io(format!("read {}", file.display())))
 }
 
 /// Images are kept as qcow2. What is none is converted first, compressed so that every Nova since 2013 can read it; so is one with

@@ -57,11 +57,12 @@ where
 }
 
 async fn appears(cloud: &OpenStack, cx: &Cx, new: New<'_>, patience: Duration) -> Result<String, CloudError> {
-    let known: Vec<String> = cx.ledger.entries().into_iter().filter_map(|entry| entry.id).collect();
     let thing = Entry { seq: 0, kind: new.kind, name: new.name.into(), id: None, unanswered: None };
     let look = || async {
         // The services are in trouble as it is: a look that fails is no answer.
         let found = owned::unnamed(cloud, new.run, &thing).await.unwrap_or_default();
+        // What another machine of this run was given meanwhile is that machine's.
+        let known: Vec<String> = cx.ledger.entries().into_iter().filter_map(|entry| entry.id).collect();
         Ok(found.into_iter().find(|id| !known.contains(id)))
     };
     poll(&cx.cancel, "look for it", patience, Duration::from_secs(1).min(patience), look).await

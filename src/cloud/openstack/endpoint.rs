@@ -5,6 +5,30 @@ use serde_json::Value;
 
 use super::api::Service;
 
+/// What an override may leave to the login to fill in. Source: `Session.request` of keystoneauth, which older ones had `tenant_id` in.
+const FILLED: [&str; 3] = ["%(project_id)s", "%(tenant_id)s", "%(user_id)s"];
+
+/// What stands in an override as something to be filled in, and nobody knows.
+pub fn strange(text: &str) -> Option<&str> {
+    let mut rest = text;
+    while let Some(at) = rest.find("%(") {
+        let found = &rest[at..];
+        match FILLED.iter().find(|known| found.starts_with(**known)) {
+            Some(known) => rest = &found[known.len()..],
+            None => return Some(found.find(")s").map_or(found, |end| &found[..end + 2])),
+        }
+    }
+    None
+}
+
+/// An override, with the IDs of the login where it leaves room for them.
+pub fn filled(url: &Url, project: &str, user: &str) -> Url {
+    let mut url = url.clone();
+    let path = FILLED.iter().zip([project, project, user]).fold(url.path().to_owned(), |path, (of, id)| path.replace(of, id));
+    url.set_path(&path);
+    url
+}
+
 /// What Nova says of its microversions.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Microversions {

@@ -21,7 +21,7 @@ impl Untold {
     /// where it is needed.
     async fn or<T>(&self, what: &str, otherwise: T, asked: impl Future<Output = Result<T, ApiError>>) -> Result<T, ApiError> {
         match asked.await {
-            Err(e) if matches!(e, ApiError::Cancelled(_) | ApiError::Login { .. } | ApiError::Redirected { .. }) => Err(e),
+            Err(e) if matches!(e, ApiError::Cancelled(_) | ApiError::Login { .. }) => Err(e),
             Err(e) if e.status() == Some(401) => Err(e),
             Err(e) => {
                 self.add(format!("the cloud does not tell {what}: {}", e.reason()));
@@ -133,7 +133,7 @@ async fn site(cloud: &OpenStack, wanted: &Wanted, project: &str, untold: &Untold
         Box::pin(nova::flavors(api, cancel)),
         Box::pin(neutron::networks(api, cancel)),
         untold.or("the subnets", Vec::new(), Box::pin(neutron::subnets(api, cancel))),
-        Box::pin(neutron::groups(api, project, cancel)),
+        untold.or("the security groups", Vec::new(), Box::pin(neutron::groups(api, project, cancel))),
         untold.or("its availability zones", Vec::new(), Box::pin(zones)),
         untold.or("what the project may still have of servers", Room::default(), Box::pin(nova::room(api, cancel))),
         untold.or("what the project may still have of floating IPs", Room::default(), Box::pin(neutron::room(api, project, cancel))),

@@ -182,7 +182,9 @@ impl Record {
             return no("it is the image of an encrypted volume, which boots no machine", another);
         }
         match self.text("container_format") {
+            // What was called ovf in the days of Glance's first guides is a plain disk; Nova looks at its format alone.
             "" | "bare" | "ami" => {}
+            "ovf" if matches!(self.text("disk_format"), "qcow2" | "raw") => {}
             "docker" => {
                 return no("it is a container's (container format docker)", "name the image of a disk, in the container format bare");
             }
@@ -290,7 +292,7 @@ pub async fn patch(api: &Api, id: &str, patch: &Patch, cancel: &Cancel) -> Resul
 
 /// Lets a project see a shared image; one that may already is no error.
 pub async fn add_member(api: &Api, id: &str, project: &str, cancel: &Cancel) -> Result<(), ApiError> {
-    let call = api.post(Service::Image, &["images", id, "members"]).json(&json!({ "member": project }));
+    let call = api.post(Service::Image, &["images", id, "members"]).json(&json!({ "member": project })).idempotent();
     match call.what(format!("share image {id} with project {project}")).send(cancel).await {
         Err(e) if e.status() == Some(409) => Ok(()),
         done => done.map(drop),

@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 
 use super::api::Service;
 use super::body as answers;
+use super::endpoint;
 use super::error::{ApiError, message};
 use super::login::{Domain, Login, Method, Secret, Who};
 use super::redirect::{Hops, Step};
@@ -24,6 +25,7 @@ pub struct Token {
     /// Catalog type, interface, region, URL.
     endpoints: Vec<Endpoint>,
     pub project: String,
+    user: String,
     /// "user demo, project demo"
     pub who: String,
     /// Reckoned from when it came: this machine's clock may be wrong, but not its speed.
@@ -161,8 +163,8 @@ impl Keystone {
     pub fn endpoint(&self, token: &Token, types: &[&str]) -> Result<Option<Url>, ApiError> {
         let login = &self.0.login;
         let special = login.services.get(types[0]).cloned().unwrap_or_default();
-        if special.url.is_some() {
-            return Ok(special.url);
+        if let Some(url) = special.url {
+            return Ok(Some(endpoint::filled(&url, &token.project, &token.user)));
         }
         let region = special.region.as_ref().or(login.region.as_ref());
         match region {
@@ -297,6 +299,7 @@ fn read(value: Secret, token: &Value) -> Token {
         value,
         endpoints,
         project: text(&token["project"]["id"]).unwrap_or_default(),
+        user: text(&token["user"]["id"]).unwrap_or_default(),
         who: format!("user {}, project {}", name("user"), name("project")),
         until: Instant::now() + life.unwrap_or(Duration::from_secs(3600)),
     }

@@ -108,11 +108,20 @@ pub async fn subnets(api: &Api, cancel: &Cancel) -> Result<Vec<Subnet>, ApiError
 
 /// Those of the project, whoever else's an administrator may see.
 pub async fn groups(api: &Api, project: &str, cancel: &Cancel) -> Result<Vec<Group>, ApiError> {
-    list(api, "security_groups", &[("project_id", project), ("fields", "id"), ("fields", "name"), ("fields", "description")], cancel).await
+    let query = [("project_id", project), ("fields", "id"), ("fields", "name"), ("fields", "description")];
+    none_without_extension(list(api, "security_groups", &query, cancel).await)
 }
 
 pub async fn floating_ips(api: &Api, project: &str, cancel: &Cancel) -> Result<Vec<FloatingIp>, ApiError> {
-    list(api, "floatingips", &[("project_id", project)], cancel).await
+    none_without_extension(list(api, "floatingips", &[("project_id", project)], cancel).await)
+}
+
+/// Where Neutron has no routers, or no security groups, there is no such list.
+fn none_without_extension<T>(listed: Result<Vec<T>, ApiError>) -> Result<Vec<T>, ApiError> {
+    match listed {
+        Err(e) if e.status() == Some(404) => Ok(Vec::new()),
+        listed => listed,
+    }
 }
 
 pub async fn ports(api: &Api, server: &str, cancel: &Cancel) -> Result<Vec<Port>, ApiError> {
@@ -154,7 +163,7 @@ pub async fn create_group(api: &Api, name: &str, description: &str, cancel: &Can
     create(api, "security-groups", "security_group", format!("create security group {name}"), body, cancel).await
 }
 
-/// Admits SSH from a CIDR of either family.
+/// Admits SSH from a CIDR of either family; a rule that is there is none the worse.
 pub async fn admit_ssh(api: &Api, group: &str, cidr: &str, cancel: &Cancel) -> Result<(), ApiError> {
     let body = json!({
         "security_group_id": group,
@@ -165,8 +174,11 @@ pub async fn admit_ssh(api: &Api, group: &str, cidr: &str, cancel: &Cancel) -> R
         "port_range_max": 22,
         "remote_ip_prefix": cidr,
     });
-    let what = format!("admit SSH from {cidr}");
-    create::<Value>(api, "security-group-rules", "security_group_rule", what, body, cancel).await.map(drop)
+    let call = api.post(Service::Network, &["security-group-rules"]).json(&json!({ "security_group_rule": body })).idempotent();
+    match call.what(format!("admit SSH from {cidr}")).send(cancel).await {
+        Err(ApiError::Refused { status: 409, message, .. }) if message.contains("already exists") => Ok(()),
+        done => done.map(drop),
+    }
 }
 
 pub async fn create_floating_ip(

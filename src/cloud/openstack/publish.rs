@@ -5,6 +5,7 @@ use serde_json::json;
 
 use super::glance::{self, Patch, Record};
 use super::{OpenStack, base};
+use crate::cancel::Cancel;
 use crate::cloud::{self, CloudError, Cx, Publication};
 use crate::family;
 use crate::image::{Image, Visibility};
@@ -26,8 +27,16 @@ pub async fn publish(cloud: &OpenStack, cx: &Cx, staged: &Image, publication: &P
     let at = family::published_at(&family, &publication.family, &now.id, jiff::Timestamp::now());
     let publication = &publication.proven(&now.id, at);
     let change = change(&before, publication);
-    if !change.is_empty() {
-        glance::patch(&cloud.api, &staged.id, &change, &cx.cancel).await?;
+    if !change.is_empty()
+        && let Err(e) = glance::patch(&cloud.api, &staged.id, &change, &cx.cancel).await
+    {
+        // The answer alone may have been lost, and the same again refused: what Glance shows counts. It may be asked even when a
+        // signal came meanwhile.
+        let now = glance::image(&cloud.api, &staged.id, &Cancel::default()).await?;
+        if now.is_none_or(|now| !differences(&now, publication).is_empty()) {
+            return Err(e.into());
+        }
+        cx.events.warn(format!("{e}: it is done all the same"));
     }
     for project in &publication.members {
         glance::add_member(&cloud.api, &staged.id, project, &cx.cancel).await?;

@@ -6,6 +6,8 @@ use wiremock::matchers::{method, path, path_regex};
 use wiremock::{Mock, MockServer, Request, ResponseTemplate};
 
 use super::super::OpenStack;
+use super::super::api::ApiError;
+use super::super::create::{self, New};
 use super::standing::{SERVERS, openstack};
 use super::{asked, cloud};
 use crate::cloud::ledger::{Entry, Kind, Ledger};
@@ -163,6 +165,21 @@ async fn ssh_is_admitted_from_the_source_towards_the_machine() {
     assert_eq!(rules(&["192.0.2.0/24", "2001:db8::/32"]).await.0, ["192.0.2.0/24", "2001:db8::/32"], "as it is set");
 }
 
+/// The request is sent again where its answer was lost, and the rule may be there by then.
+#[tokio::test]
+async fn a_rule_that_is_there_is_none_the_worse() {
+    for (message, well) in [("Security group rule already exists. Rule id is r.", true), ("Quota exceeded for resources: ['x'].", false)] {
+        let server = cloud().await;
+        let rules = || Mock::given(method("POST")).and(path("/network/v2.0/security-group-rules"));
+        rules().respond_with(gateway_timeout()).up_to_n_times(1).with_priority(1).mount(&server).await;
+        let refused = ResponseTemplate::new(409).set_body_json(json!({ "NeutronError": { "type": "X", "message": message } }));
+        rules().respond_with(refused).with_priority(2).mount(&server).await;
+        project(&server).await;
+        let wanted = spec(&["dmz"], |site| site.security = Security::Temporary { ssh_from: vec!["192.0.2.0/24".into()] });
+        assert_eq!(boots(&server, &wanted).await.is_ok(), well, "{message}");
+    }
+}
+
 #[tokio::test]
 async fn a_volume_goes_to_its_own_zone_and_one_that_is_encrypted_ends_the_build() {
     for (encrypted, zone) in [(false, None), (false, Some("nova")), (true, None)] {
@@ -213,6 +230,32 @@ async fn a_machine_that_comes_without_an_answer_is_taken() {
     assert_eq!((machine.id.as_str(), asked(&server, "POST", POST_SERVERS).await), ("s1", 1));
     let owned = at.cx.ledger.entries();
     assert!(owned.len() == 1 && owned[0].id.as_deref() == Some("s1") && owned[0].unanswered.is_none(), "{owned:?}");
+}
+
+/// Two machines side by side: the one whose answer was lost does not take the address that the other was given meanwhile.
+#[tokio::test]
+async fn what_comes_to_another_machine_of_the_run_is_not_taken() {
+    let server = cloud().await;
+    let at = booting(&server, LONG);
+    let ledger = at.cx.ledger.clone();
+    let others = ledger.intend(Kind::Address, "another").unwrap();
+    let looks = std::sync::atomic::AtomicU64::new(0);
+    let list = move |_: &Request| {
+        let look = looks.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+        if look == 1 {
+            ledger.made(others, "ip-other").unwrap();
+        }
+        let ip = |id: &str| json!({ "id": id, "floating_ip_address": "192.0.2.7", "description": format!("image-factory run {RUN}") });
+        let there = ["ip-other", "ip-ours"].iter().take(usize::try_from(look).unwrap());
+        ok(json!({ "floatingips": there.map(|id| ip(id)).collect::<Vec<_>>() }))
+    };
+    Mock::given(method("GET")).and(path("/network/v2.0/floatingips")).respond_with(list).mount(&server).await;
+    let lost = || async {
+        let (what, message) = ("take a floating IP".to_owned(), "gateway".to_owned());
+        Err(ApiError::Refused { what, status: 504, request_id: None, message })
+    };
+    let new = New { run: RUN, kind: Kind::Address, name: NAME };
+    assert_eq!(create::own(&at.cloud, &at.cx, new, lost).await.unwrap(), "ip-ours");
 }
 
 /// It does not come in time: the ledger says that it may, deletion says so too, and finds it when it has come.

@@ -110,6 +110,7 @@ async fn a_version_document_tells_microversions_only() {
         (page, unknown("a web page")),
         (ResponseTemplate::new(200).set_body_string("OK"), unknown("no JSON")),
         (ResponseTemplate::new(404), unknown("HTTP 404")),
+        (ResponseTemplate::new(500), unknown("HTTP 500")),
         (ResponseTemplate::new(200).set_body_json(json!({ "version": of("v2.0", "") })), unknown("no microversions")),
         (ResponseTemplate::new(200).set_body_json(json!([1, 2])), unknown("no microversions")),
     ] {
@@ -119,7 +120,7 @@ async fn a_version_document_tells_microversions_only() {
         let (api, cancel) = (api_with(&server, &[]), Cancel::default());
         assert_eq!(*api.microversions(&cancel).await.unwrap(), wanted);
         api.get(Service::Compute, &["servers"]).send(&cancel).await.unwrap();
-        assert_eq!(asked(&server, "GET", "/nova/v2.1").await, 1);
+        assert_eq!(asked(&server, "GET", "/nova/v2.1").await, 1, "{wanted:?}");
     }
     assert_eq!(stranger.received_requests().await.unwrap().len(), 0);
     // One that is away for a moment is asked again.
@@ -148,6 +149,24 @@ async fn an_override_ends_the_question() {
     api.get(Service::Compute, &["servers"]).send(&cancel).await.unwrap();
     api.get(Service::Volume, &["volumes"]).send(&cancel).await.unwrap();
     assert!(api.has(Service::Volume, &cancel).await.unwrap());
+}
+
+/// As keystoneauth does it: `block_storage_endpoint_override: https://…/v3/%(project_id)s`.
+#[tokio::test]
+async fn an_override_has_the_ids_of_the_login_filled_in() {
+    let server = cloud(&[]).await;
+    answers(&server, "/vol/v3/p1/volumes", ResponseTemplate::new(200)).await;
+    answers(&server, "/mine/p1/v2.1/servers", ResponseTemplate::new(200)).await;
+    let (cinder, nova) = (format!("{}/vol/v3/%(project_id)s", server.uri()), format!("{}/mine/%(tenant_id)s/v2.1", server.uri()));
+    let api = api_with(&server, &[("OS_VOLUMEV3_ENDPOINT_OVERRIDE", &cinder), ("OS_COMPUTE_ENDPOINT_OVERRIDE", &nova)]);
+    api.get(Service::Volume, &["volumes"]).send(&Cancel::default()).await.unwrap();
+    api.get(Service::Compute, &["servers"]).send(&Cancel::default()).await.unwrap();
+    let mut env = env(&server);
+    for (url, wrong) in [("http://h/v3/%(porject_id)s", true), ("http://h/%(user_id", true), ("http://h/a%20b/%(user_id)s", false)] {
+        env.insert("OS_IMAGE_ENDPOINT_OVERRIDE".into(), url.into());
+        let made = login::login(None, &env, &login::Places::default());
+        assert_eq!(made.is_err_and(|e| e.to_string().contains("is nothing that is filled in")), wrong, "{url}");
+    }
 }
 
 #[test]

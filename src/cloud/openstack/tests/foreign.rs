@@ -236,7 +236,7 @@ async fn an_upload_of_a_volume_is_never_taken_for_its_base() {
     }
 }
 
-fn publication(run: &str) -> Publication {
+pub(super) fn publication(run: &str) -> Publication {
     let property = |key: &str, value: &str| (key.to_owned(), value.to_owned());
     Publication {
         name: "web-2".into(),

@@ -15,12 +15,14 @@ mod foreign;
 mod lists;
 mod logins;
 mod preflight;
+mod published;
 mod redirects;
 mod requests;
 mod sdk;
 mod secrets;
 mod uploads;
 mod standing;
+mod whole;
 
 pub const PASSWORD: &str = "tr0ub4dor-password";
 pub const TOKEN: &str = "gAAAA-token";
