@@ -143,6 +143,7 @@ pub(crate) fn parse_settings(text: &str) -> Result<Node, Bad> {
         anchors: HashMap::new(),
         aliased: 0,
         anchored: 0,
+        quoted: Vec::new(),
         findings: Vec::new(),
         suspects: Vec::new(),
     };
