@@ -4,10 +4,10 @@ use std::path::Path;
 use std::time::Duration;
 
 use crate::cancel::{Cancel, Cancelled};
-use crate::{disk, durable, lines};
 use crate::exec::probe::{self, Lack};
 use crate::exec::{self, Cmd, ExecError};
 use crate::plan::{ActionPlan, Origin, Plan};
+use crate::{disk, durable, lines};
 
 mod namespace;
 pub mod user;
@@ -67,12 +67,24 @@ pub async fn for_root_file_systems(home: &Path, cancel: &Cancel) -> Result<Vec<L
     for (name, package) in PROGRAMS.iter().filter(|(name, _)| said.lines().any(|line| line == *name)) {
         lacks.push((format!("{name} is not installed"), format!("run `make deps`, or apt-get install {package}")));
     }
+    lacks.extend(closed(home));
     lacks.extend(noexec(home, "programs of the new system are run there"));
     lacks.extend(short(home));
     if user::id() != 0 && !said.lines().any(|line| line == "unshare") {
         lacks.extend(namespace::lacks(home, cancel).await?);
     }
     Ok(lacks)
+}
+
+/// `home` is neither there nor can this user make it.
+fn closed(home: &Path) -> Option<Lack> {
+    let there = home.ancestors().find(|p| p.symlink_metadata().is_ok())?;
+    let name = std::ffi::CString::new(there.as_os_str().as_bytes()).ok()?;
+    // SAFETY: `name` ends with a zero byte and outlives the call, which only asks.
+    let answer = unsafe { libc::faccessat(libc::AT_FDCWD, name.as_ptr(), libc::W_OK | libc::X_OK, libc::AT_EACCESS) };
+    let error = (answer != 0).then(std::io::Error::last_os_error)?;
+    let text = format!("images have no place: {} cannot be written: {}: {error}", home.display(), there.display());
+    Some((text, "set IMAGE_FACTORY_HOME to a directory of yours".into()))
 }
 
 fn short(home: &Path) -> Option<Lack> {

@@ -260,8 +260,7 @@ mod tests {
     /// A command that gives a system's directory away is none to name.
     #[test]
     fn only_what_is_the_factorys_is_to_be_taken() {
-        // SAFETY: plain system call without arguments.
-        let me = unsafe { libc::geteuid() };
+        let me = user::id();
         let denied = std::io::Error::from_raw_os_error(libc::EACCES);
         let said = |path: &Path| io_hint(path, &denied).unwrap_or_default();
         if me != 0 {

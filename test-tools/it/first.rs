@@ -16,13 +16,20 @@ fn ran(mut command: Command) -> Ran {
 
 /// `os/debian-12` as it is shipped, planned by an ordinary user. `None`: these tests are not run by root.
 fn planned(dir: &Path, means: &Means<'_>) -> Option<Ran> {
+    planned_in(dir, means, None)
+}
+
+/// The same with IMAGE_FACTORY_HOME.
+fn planned_in(dir: &Path, means: &Means<'_>, home: Option<&str>) -> Option<Ran> {
     let root = dir.join("with blanks and ümläute");
     let user = Ordinary::with(&root, means)?;
     let tree = root.join("a/tree");
     std::fs::create_dir_all(tree.join("os")).unwrap();
     let shipped = Path::new(env!("CARGO_MANIFEST_DIR")).join("os/debian-12");
     assert!(Command::new("cp").arg("-R").arg(shipped).arg(tree.join("os")).status().unwrap().success());
-    Some(ran(user.command(&tree, &["--cloud", "local", "--accel", "tcg", "plan", "os/debian-12"])))
+    let mut command = user.command(&tree, &["--cloud", "local", "--accel", "tcg", "plan", "os/debian-12"]);
+    home.iter().for_each(|home| _ = command.env("IMAGE_FACTORY_HOME", home));
+    Some(ran(command))
 }
 
 #[test]
@@ -31,6 +38,8 @@ fn what_an_ordinary_user_lacks_is_said_before_anything_starts() {
     let all = Means { subordinate_ids: true, mounts: "" };
     let Some(well) = planned(dir.path(), &all) else { return println!("not root: nothing can be taken away") };
     well.exits(0).says("script build.sh");
+    let closed = planned_in(dir.path(), &all, Some("/usr/share/no such/factory")).unwrap();
+    closed.exits(20).says("cannot be written: /usr/share: Permission denied").says("set IMAGE_FACTORY_HOME to a directory of yours");
     let data = dir.path().join("with blanks and ümläute/user/.local/share/image-factory");
     std::fs::create_dir_all(&data).unwrap();
     assert!(Command::new("chown").args(["-R", "54321:54321"]).arg(data.ancestors().nth(2).unwrap()).status().unwrap().success());
@@ -43,11 +52,7 @@ fn what_an_ordinary_user_lacks_is_said_before_anything_starts() {
     for (means, said, hint) in [
         (Means { subordinate_ids: false, ..all }, "has no subordinate IDs in /etc/subuid and /etc/subgid", "sudo usermod --add-subuids "),
         (Means { mounts: &mount("noexec,size=4g"), ..all }, "is on a file system mounted with `noexec`", "sudo mount -o remount,exec"),
-        (
-            Means { mounts: &mount("size=2g"), ..all },
-            "MiB are free for builds where images are kept",
-            "IMAGE_FACTORY_HOME",
-        ),
+        (Means { mounts: &mount("size=2g"), ..all }, "MiB are free for builds where images are kept", "IMAGE_FACTORY_HOME"),
         (Means { mounts: "mount --bind /dev/null /usr/bin/newuidmap\n", ..all }, "newuidmap", "sudo apt-get install uidmap"),
         (Means { mounts: &refusing, ..all }, "keeps no files of other users", "set IMAGE_FACTORY_HOME to a directory of yours on a disk"),
     ] {
