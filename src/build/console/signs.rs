@@ -13,7 +13,10 @@ const NEEDED: &[(&str, &[&str])] = &[
         &["cloud-init-local", "cloud-init.service", "cloud-init-main", "cloud-init-network", "Initial cloud-init job", "Cloud-init: "],
     ),
     // By it cloud-init shows the host keys.
-    ("cloud-init's end", &["cloud-final.service", "cloud-config.service", "Execute cloud user/final scripts", "Apply the settings specified"]),
+    (
+        "cloud-init's end",
+        &["cloud-final.service", "cloud-config.service", "Execute cloud user/final scripts", "Apply the settings specified"],
+    ),
 ];
 /// Begins as one of those does, and lets in whoever comes.
 const OTHERS: &[&str] = &["Network Manager Wait Online"];
