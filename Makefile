@@ -1,5 +1,7 @@
 # The factory's commands. `make` alone says what there is.
-BIN = $${CARGO_TARGET_DIR:-target}/release/image-factory
+BIN = "$${CARGO_TARGET_DIR:-target}/release/image-factory"
+# Where rustup puts cargo, and where a shell does not look that was open before.
+export PATH := $(PATH):$(or $(CARGO_HOME),$(HOME)/.cargo)/bin
 
 .DEFAULT_GOAL := help
 .PHONY: help build-images build-os create create-undo validate test test-failures test-guest-network test-hostile test-os \

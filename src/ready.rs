@@ -4,10 +4,10 @@ use std::path::Path;
 use std::time::Duration;
 
 use crate::cancel::{Cancel, Cancelled};
-use crate::disk;
 use crate::exec::probe::{self, Lack};
 use crate::exec::{self, Cmd, ExecError};
 use crate::plan::{ActionPlan, Origin, Plan};
+use crate::{disk, durable, lines};
 
 mod namespace;
 pub mod user;
@@ -17,6 +17,8 @@ pub mod user;
 const ROOT_FILE_SYSTEM: &str = "os/debian-12";
 const PROGRAMS: [(&str, &str); 5] =
     [("mmdebstrap", "mmdebstrap"), ("mke2fs", "e2fsprogs"), ("sfdisk", "fdisk"), ("qemu-img", "qemu-utils"), ("unshare", "util-linux")];
+/// Bytes of a source script that are looked at.
+const SCRIPT_LOOK: u64 = 64 << 10;
 /// Bytes that its root file system, its disk and its image take together at most.
 const SCRIPT_ROOM: u64 = 2 << 30;
 
@@ -28,11 +30,17 @@ pub async fn lacks(plan: &Plan, home: &Path, cancel: &Cancel) -> Result<Vec<Lack
     }
     if let Origin::Script(script) = &plan.origin {
         lacks.extend(noexec(&plan.bundle_dir.join(script), "a source script is started there"));
-        if plan.bundle == ROOT_FILE_SYSTEM {
+        if plan.bundle == ROOT_FILE_SYSTEM || makes_root_file_system(&plan.bundle_dir.join(script)) {
             lacks.extend(for_root_file_systems(home, cancel).await?);
         }
     }
     Ok(lacks)
+}
+
+/// A copy of [`ROOT_FILE_SYSTEM`], or one of the user's own that does it in the same way.
+fn makes_root_file_system(script: &Path) -> bool {
+    let text = durable::read_begin(script, SCRIPT_LOOK).map(|(text, _)| text).unwrap_or_default();
+    lines::find(&text, b"mmdebstrap ").is_some() && lines::find(&text, b"unshare ").is_some()
 }
 
 /// What Ansible needs besides itself.
@@ -59,12 +67,24 @@ pub async fn for_root_file_systems(home: &Path, cancel: &Cancel) -> Result<Vec<L
     for (name, package) in PROGRAMS.iter().filter(|(name, _)| said.lines().any(|line| line == *name)) {
         lacks.push((format!("{name} is not installed"), format!("run `make deps`, or apt-get install {package}")));
     }
+    lacks.extend(closed(home));
     lacks.extend(noexec(home, "programs of the new system are run there"));
     lacks.extend(short(home));
     if user::id() != 0 && !said.lines().any(|line| line == "unshare") {
-        lacks.extend(namespace::lacks(cancel).await?);
+        lacks.extend(namespace::lacks(home, cancel).await?);
     }
     Ok(lacks)
+}
+
+/// `home` is neither there nor can this user make it.
+fn closed(home: &Path) -> Option<Lack> {
+    let there = home.ancestors().find(|p| p.symlink_metadata().is_ok())?;
+    let name = std::ffi::CString::new(there.as_os_str().as_bytes()).ok()?;
+    // SAFETY: `name` ends with a zero byte and outlives the call, which only asks.
+    let answer = unsafe { libc::faccessat(libc::AT_FDCWD, name.as_ptr(), libc::W_OK | libc::X_OK, libc::AT_EACCESS) };
+    let error = (answer != 0).then(std::io::Error::last_os_error)?;
+    let text = format!("images have no place: {} cannot be written: {}: {error}", home.display(), there.display());
+    Some((text, "set IMAGE_FACTORY_HOME to a directory of yours".into()))
 }
 
 fn short(home: &Path) -> Option<Lack> {
@@ -118,6 +138,13 @@ mod tests {
             let Some((what, hint)) = noexec(Path::new(place), "x") else { continue };
             assert!(what.contains("is on a file system mounted with `noexec`") && hint.starts_with("sudo mount -o remount,exec"), "{what}");
         }
+    }
+
+    #[test]
+    fn a_copy_of_the_definition_needs_what_it_needs() {
+        let shipped = Path::new(env!("CARGO_MANIFEST_DIR")).join("os/debian-12/build.sh");
+        assert!(makes_root_file_system(&shipped));
+        assert!(!makes_root_file_system(&shipped.with_file_name("configure.sh")) && !makes_root_file_system(Path::new("/nosuch")));
     }
 
     #[tokio::test]

@@ -32,6 +32,16 @@ const COMPLAINTS: &[&str] = &[
     "unbound variable",
     "syntax error",
 ];
+/// What stops nobody in whatever line it stands: said in a chroot, on a machine whose name does not resolve, without a locale.
+const IDLE: &[&str] = &[
+    "could not determine current runlevel",
+    "unable to resolve host",
+    "cannot be preloaded",
+    "can't set locale",
+    "cannot set lc_",
+    "running in chroot",
+    "unable to initialize frontend",
+];
 /// What reads like an error and stops nobody.
 const HARMLESS: &[&str] = &["w: ", "warning", "i: ", "info", "debug", "debconf: ", "dpkg-preconfigure: ", "note: ", "perl: warning"];
 
@@ -40,7 +50,8 @@ const LOOK: usize = 400;
 
 pub(super) fn kind(line: &str) -> Option<Kind> {
     let line: String = line.trim_start().chars().take(LOOK).collect::<String>().to_lowercase();
-    if HARMLESS.iter().any(|begin| line.starts_with(begin)) || line.contains("warning: ") {
+    let idle = || IDLE.iter().any(|part| line.contains(part));
+    if HARMLESS.iter().any(|begin| line.starts_with(begin)) || line.contains("warning: ") || idle() {
         return None;
     }
     if BEGINS.iter().any(|begin| line.starts_with(begin)) || HOLDS.iter().any(|part| line.contains(part)) {
@@ -82,6 +93,10 @@ mod tests {
             "perl: warning: Setting locale failed.",
             "Setting up liberror-perl (0.17029-2) ...",
             "0 errors",
+            "sudo: unable to resolve host builder: Name or service not known",
+            "invoke-rc.d: could not determine current runlevel",
+            "ERROR: ld.so: object 'libeatmydata.so' from LD_PRELOAD cannot be preloaded (cannot open shared object file): ignored.",
+            "locale: Cannot set LC_ALL to default locale: No such file or directory",
             "",
         ] {
             assert_eq!(kind(well), None, "{well}");

@@ -138,6 +138,7 @@ const TROUBLE: &[(&str, &str)] = &[
     ("grub rescue>", "GRUB did not find the rest of itself"),
     ("Minimal BASH-like line editing is supported", "GRUB stopped at its prompt: it found no configuration"),
     ("You are in rescue mode", "the system stopped in rescue mode"),
+    ("UEFI Interactive Shell v", "the disk is not bootable: the firmware stopped in its shell"),
     ("No bootable option or device was found", "the disk is not bootable"),
     ("No bootable device", "the disk is not bootable"),
 ];

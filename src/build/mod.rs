@@ -220,9 +220,10 @@ async fn line(site: &Site<'_>, up: &mut Option<Opened>) -> Result<Built, BuildEr
             *up = Some(builder.opened(site)?);
             let provisioned = site.stage(Stage::Provision, provision::steps(site, &mut builder)).await;
             if let Until::Provisioned(person) = site.until {
-                // The run is at its end: there is nothing to open any more.
-                if let Err(short @ BuildError::Space(_)) = provisioned {
-                    return Err(short);
+                // The run is at its end, or was told to end: nothing is opened any more.
+                match provisioned {
+                    Err(e) if e.is_cancelled() || matches!(e, BuildError::Space(_)) => return Err(e),
+                    _ => {}
                 }
                 let opened = builder.opened(site)?;
                 let open = async {

@@ -19,6 +19,8 @@ mod tests;
 
 /// In the run's scratch directory: where what the definition brings may write.
 pub(super) const ROOM: &str = "room";
+/// What tidy leaves alone and yet tells.
+const WARNING: &str = "warning: ";
 /// Of Ansible's `ssh`, in the room.
 const CONTROL_SOCKET: &str = "cm";
 
@@ -363,7 +365,10 @@ pub(super) async fn tidy(site: &Site<'_>, builder: &Running) -> Result<(), Build
     let last = LastLines::default();
     let exit = site.cx.cancel.or(builder.remote.exec(command, lines_to(site.cx.events.clone(), "tidy", last.clone()))).await?;
     match exit {
-        Ok(Exit::Code(0)) => Ok(()),
+        Ok(Exit::Code(0)) => {
+            last.all().iter().filter_map(|line| line.strip_prefix(WARNING)).for_each(|text| site.cx.events.warn(format!("tidy: {text}")));
+            Ok(())
+        }
         Ok(exit) => Err(BuildError::Tidy(last.reason(exit_text(&exit)))),
         Err(e) => Err(BuildError::Tidy(e.to_string())),
     }

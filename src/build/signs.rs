@@ -15,12 +15,20 @@ pub(super) struct Signs {
     told: Vec<String>,
     /// The end of the console, and since when it is that.
     end: Option<(Vec<String>, Instant)>,
+    /// Looks in a row at which it did not run.
+    stuck: u32,
 }
+
+/// So often a machine is seen stuck before that is believed: once may be a hiccup of a loaded host.
+const STUCK: u32 = 2;
 
 impl Signs {
     /// Looks once. An error if the machine will not get any further.
     pub(super) async fn look(&mut self, site: &Site<'_>, machine: &Machine) -> Result<(), BuildError> {
-        let reason = match site.cloud.power(machine).await {
+        let power = site.cloud.power(machine).await;
+        self.stuck = if matches!(power, Ok(Power::Stuck(_))) { self.stuck + 1 } else { 0 };
+        let reason = match power {
+            Ok(Power::Stuck(_)) if self.stuck < STUCK => None,
             Ok(Power::On) | Err(_) => match site.cloud.console(machine).await {
                 Ok(text) => self.read(site, machine, &text, GRACE),
                 Err(_) => None,

@@ -522,7 +522,7 @@ struct Nobody;
 #[async_trait]
 impl Interactive for Nobody {
     async fn open(&self, _: &Opened, _: Option<&BuildError>) {
-        panic!("a prompt on a full disk");
+        panic!("a prompt that nobody wants");
     }
 }
 
@@ -614,6 +614,19 @@ async fn a_signal_in_mid_step_unwinds_everything() {
     let before = world.cloud.snapshot();
     world.fake.0.lock().unwrap().stop_at = Some(("install-it".into(), world.cancel.clone()));
     let outcome = world.build().await;
+    assert!(outcome.result.unwrap_err().is_cancelled() && outcome.leaks.is_empty());
+    assert_eq!(before, world.cloud.snapshot());
+}
+
+/// `shell` that is stopped in its steps: whoever stopped it wants no prompt.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_signal_before_the_prompt_opens_none() {
+    let world = World::new();
+    let before = world.cloud.snapshot();
+    world.fake.0.lock().unwrap().stop_at = Some(("install-it".into(), world.cancel.clone()));
+    let cx = Cx { ledger: Ledger::open(&world.dir.path().join("l")).unwrap(), events: Events::default(), cancel: world.cancel.clone() };
+    let (connect, plan, wall) = (world.fake.clone(), world.plan(), no_wall());
+    let outcome = build(&Site { until: Until::Provisioned(&Nobody), ..site(&world, &connect, &plan, &cx, &wall) }).await;
     assert!(outcome.result.unwrap_err().is_cancelled() && outcome.leaks.is_empty());
     assert_eq!(before, world.cloud.snapshot());
 }

@@ -1,5 +1,6 @@
 //! Whether this user can be root of a namespace with a whole range of users in it, as the script of `os/debian-12` wants it.
 //! It is tried: files and versions say little about what a kernel, its security modules and a container allow.
+use std::path::Path;
 use std::time::Duration;
 
 use super::user;
@@ -13,18 +14,37 @@ const WHOLE: u64 = 65_535;
 const FIRST: u64 = 100_000;
 const COUNT: u64 = 65_536;
 
-// Whatever is mounted there is seen by nobody else.
-const TRIAL: &str = "mount -t tmpfs none /tmp && cat /proc/self/uid_map && echo && cat /proc/self/gid_map";
+// A file is given to another user and taken back: over NFS the server refuses that to all but root, and so do shared folders.
+// Where no file can be made at all, the build says so by itself. What is mounted is seen by nobody else.
+const TRIAL: &str = r#"cat /proc/self/uid_map && echo && cat /proc/self/gid_map || exit
+if [ "$(wc -l </proc/self/uid_map)" -gt 1 ] && file=$(mktemp "$1/.image-factory-trial-XXXXXX" 2>/dev/null); then
+    said=$(chown 1:1 "$file" 2>&1 && chown 0:0 "$file" 2>&1)
+    code=$?
+    rm -f "$file"
+    [ "$code" = 0 ] || { echo "$said" >&2; exit 71; }
+fi
+mount -t tmpfs none /tmp"#;
+/// Of the trial, where the file system is the reason.
+const NO_OWNERS: &str = "exit code 71";
 const NOT_ALLOWED: &str = "user namespaces are needed: on Ubuntu 23.10 and later AppArmor keeps them from ordinary users \
      (`sudo sysctl kernel.apparmor_restrict_unprivileged_userns=0`); in a container it has to allow them (seccomp, `--security-opt`)";
 
-pub(super) async fn lacks(cancel: &Cancel) -> Result<Vec<Lack>, Cancelled> {
+/// `home` is where the script works, or will.
+pub(super) async fn lacks(home: &Path, cancel: &Cancel) -> Result<Vec<Lack>, Cancelled> {
+    let there = home.ancestors().find(|p| p.is_dir()).unwrap_or(home);
     // As the script does it.
-    let cmd = Cmd::new("unshare", Duration::from_secs(60)).args(["--map-root-user", "--map-auto", "--mount", "--", "sh", "-c", TRIAL]);
+    let cmd = Cmd::new("unshare", Duration::from_secs(60))
+        .args(["--map-root-user", "--map-auto", "--mount", "--", "sh", "-c", TRIAL, "sh"])
+        .arg(there.as_os_str());
     let why = match exec::output(&cmd, cancel).await {
         Ok(maps) if is_whole(&maps) => return Ok(Vec::new()),
         Ok(_) => String::new(),
         Err(ExecError::Cancelled(stopped)) => return Err(stopped),
+        Err(ExecError::Failed { status, output, .. }) if status == NO_OWNERS => {
+            let said = output.trim();
+            let what = format!("{} is on a file system that keeps no files of other users (NFS, a shared folder): {said}", home.display());
+            return Ok(vec![(what, "set IMAGE_FACTORY_HOME to a directory of yours on a disk of this machine".into())]);
+        }
         Err(e) => e.to_string(),
     };
     let mut lacks = Vec::new();

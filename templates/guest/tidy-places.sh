@@ -16,12 +16,12 @@ is_id() {
     [ ${#1} -eq 32 ]
 }
 
-# IDs in names below /boot: `<ID>-5.14.0.conf`, `<ID>/`, `initramfs-0-rescue-<ID>.img`. Into $ids, with $1, this machine's, last: of
-# two entries for one kernel its own stays.
+# IDs in names below /boot: `<ID>-5.14.0.conf`, `<ID>/`, `EFI/Linux/<ID>-6.1.efi`, `initramfs-0-rescue-<ID>.img`. Into $ids, with $1,
+# this machine's, last: of two entries for one kernel its own stays.
 boot_ids() {
     ids=
     for root in $BOOTS; do
-        for file in "$root"/* "$root"/loader/entries/*; do
+        for file in "$root"/* "$root"/.[!.]* "$root"/loader/entries/* "$root"/EFI/Linux/*; do
             name=${file##*/}
             last=${name##*-}
             for id in "${name%%-*}" "${last%%.*}"; do
@@ -38,7 +38,7 @@ boot_entries() {
     boot_ids "$1"
     for id in $ids; do
         for root in $BOOTS; do
-            for file in "$root"/*"$id"* "$root"/loader/entries/*"$id"*; do
+            for file in "$root"/*"$id"* "$root"/.[!.]*"$id"* "$root"/loader/entries/*"$id"* "$root"/EFI/Linux/*"$id"*; do
                 [ -e "$file" ] || continue
                 name=${file##*/}
                 new=${file%/*}/${name%%"$id"*}$NOBODY${name#*"$id"}
@@ -49,7 +49,7 @@ boot_entries() {
                 fi
             done
             for file in "$root"/loader/entries/*.conf "$root"/loader/loader.conf "$root"/grub2/grubenv "$root"/grub/grubenv \
-                "$root"/EFI/*/grubenv; do
+                "$root"/EFI/*/grubenv "$root"/grub2/grub.cfg "$root"/grub/grub.cfg "$root"/EFI/*/grub.cfg; do
                 forget_text "$id" "$file" || return 1
             done
         done
@@ -109,13 +109,39 @@ cards() {
     return 0
 }
 
+# Where else a file names one of this machine's cards. What that means nobody here can know, so it stays, and is told: machines
+# of the image have other cards. To be called when cloud-init's own files are gone.
+bound() {
+    for card in /sys/class/net/*/address; do
+        mac=
+        [ ! -r "$card" ] || read -r mac <"$card"
+        case $mac in '' | 00:00:00:00:00:00) continue ;; esac
+        any=$(printf %s "$mac" | tr abcdef ABCDEF)
+        for file in /etc/netplan/*.yaml /etc/systemd/network/*.network /etc/systemd/network/*.link /etc/network/interfaces \
+            /etc/network/interfaces.d/* /etc/udev/rules.d/*.rules /etc/cloud/cloud.cfg.d/*.cfg; do
+            if has "$mac" "$file" || has "$any" "$file"; then
+                echo "warning: $file names the builder's network card $mac: machines of the image have others, and no network by it"
+            fi
+        done
+    done
+}
+
 # --- whom it was enrolled with -------------------------------------------------------------------------------------------
 
 subscription() {
-    existing /etc/pki/consumer/* /etc/pki/entitlement/* /var/lib/rhsm/cache/* /var/lib/rhsm/facts/* /etc/sysconfig/rhn/systemid /var/lib/yum/uuid \
+    # Ubuntu Pro's sources want the password that goes: with them and without it no list of packages can be read.
+    sources=
+    if [ -e /var/lib/ubuntu-advantage/private/machine-token.json ] || [ -e /var/lib/ubuntu-advantage/machine-token.json ]; then
+        for file in /etc/apt/sources.list.d/ubuntu-*; do
+            ! has esm.ubuntu.com "$file" || sources="$sources $file"
+        done
+    fi
+    existing /etc/apt/auth.conf.d/90ubuntu-advantage /etc/pki/consumer/* /etc/pki/entitlement/* /var/lib/rhsm/cache/* \
+        /var/lib/rhsm/facts/* /etc/sysconfig/rhn/systemid /var/lib/yum/uuid \
         /etc/insights-client/machine-id /etc/insights-client/.registered /etc/insights-client/.lastupload \
         /var/lib/ubuntu-advantage/private/machine-token.json /var/lib/ubuntu-advantage/machine-token.json \
         /etc/zypp/credentials.d/SCCcredentials /etc/zypp/credentials.d/NCCcredentials
+    found="$found$sources"
     gone
 }
 
@@ -124,7 +150,8 @@ agents() {
     existing /etc/puppetlabs/puppet/ssl/* /var/lib/puppet/ssl/* /etc/salt/pki/minion/minion.pem /etc/salt/pki/minion/minion.pub \
         /etc/salt/minion_id /etc/chef/client.pem /etc/cinc/client.pem /etc/krb5.keytab /var/lib/samba/private/secrets.tdb \
         /var/lib/sss/db/* /var/lib/sss/mc/* /etc/docker/key.json /var/lib/docker/engine-id /var/lib/tailscale/tailscaled.state \
-        /var/lib/zerotier-one/identity.* /var/lib/teleport/host_uuid /opt/consul/node-id /var/lib/consul/node-id
+        /var/lib/zerotier-one/identity.* /var/lib/teleport/host_uuid /opt/consul/node-id /var/lib/consul/node-id \
+        /var/lib/mysql/auto.cnf
     # One that runs writes what it has in mind.
     [ -z "$found" ] || systemctl --quiet stop puppet.service salt-minion.service chef-client.timer cinc-client.timer sssd.service \
         winbind.service tailscaled.service zerotier-one.service teleport.service consul.service 2>/dev/null

@@ -16,13 +16,20 @@ fn ran(mut command: Command) -> Ran {
 
 /// `os/debian-12` as it is shipped, planned by an ordinary user. `None`: these tests are not run by root.
 fn planned(dir: &Path, means: &Means<'_>) -> Option<Ran> {
+    planned_in(dir, means, None)
+}
+
+/// The same with IMAGE_FACTORY_HOME.
+fn planned_in(dir: &Path, means: &Means<'_>, home: Option<&str>) -> Option<Ran> {
     let root = dir.join("with blanks and ümläute");
     let user = Ordinary::with(&root, means)?;
     let tree = root.join("a/tree");
     std::fs::create_dir_all(tree.join("os")).unwrap();
     let shipped = Path::new(env!("CARGO_MANIFEST_DIR")).join("os/debian-12");
     assert!(Command::new("cp").arg("-R").arg(shipped).arg(tree.join("os")).status().unwrap().success());
-    Some(ran(user.command(&tree, &["--cloud", "local", "--accel", "tcg", "plan", "os/debian-12"])))
+    let mut command = user.command(&tree, &["--cloud", "local", "--accel", "tcg", "plan", "os/debian-12"]);
+    home.iter().for_each(|home| _ = command.env("IMAGE_FACTORY_HOME", home));
+    Some(ran(command))
 }
 
 #[test]
@@ -31,15 +38,23 @@ fn what_an_ordinary_user_lacks_is_said_before_anything_starts() {
     let all = Means { subordinate_ids: true, mounts: "" };
     let Some(well) = planned(dir.path(), &all) else { return println!("not root: nothing can be taken away") };
     well.exits(0).says("script build.sh");
+    let closed = planned_in(dir.path(), &all, Some("/usr/share/no such/factory")).unwrap();
+    closed.exits(20).says("cannot be written: /usr/share: Permission denied").says("set IMAGE_FACTORY_HOME to a directory of yours");
     let data = dir.path().join("with blanks and ümläute/user/.local/share/image-factory");
     std::fs::create_dir_all(&data).unwrap();
     assert!(Command::new("chown").args(["-R", "54321:54321"]).arg(data.ancestors().nth(2).unwrap()).status().unwrap().success());
+    // What an NFS server says to all but root.
+    let chown = dir.path().join("chown");
+    std::fs::write(&chown, "#!/bin/sh\necho \"chown: changing ownership of '$2': Operation not permitted\" >&2\nexit 1\n").unwrap();
+    std::fs::set_permissions(&chown, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+    let refusing = format!("mount --bind '{}' /usr/bin/chown\n", chown.display());
     let mount = |options: &str| format!("mount -t tmpfs -o uid=54321,mode=700,{options} none '{}'\n", data.display());
     for (means, said, hint) in [
         (Means { subordinate_ids: false, ..all }, "has no subordinate IDs in /etc/subuid and /etc/subgid", "sudo usermod --add-subuids "),
         (Means { mounts: &mount("noexec,size=4g"), ..all }, "is on a file system mounted with `noexec`", "sudo mount -o remount,exec"),
         (Means { mounts: &mount("size=2g"), ..all }, "MiB are free for builds where images are kept", "IMAGE_FACTORY_HOME"),
         (Means { mounts: "mount --bind /dev/null /usr/bin/newuidmap\n", ..all }, "newuidmap", "sudo apt-get install uidmap"),
+        (Means { mounts: &refusing, ..all }, "keeps no files of other users", "set IMAGE_FACTORY_HOME to a directory of yours on a disk"),
     ] {
         planned(dir.path(), &means).unwrap().exits(20).says(said).says(hint);
     }
@@ -161,4 +176,61 @@ fn what_compiles_says_so() {
         slow.err
     );
     assert_eq!(cargo("exit 0").exits(0).err, "", "nothing to compile, nothing to say");
+}
+
+/// Links to programs of this machine, and stand-ins, as all that there is.
+fn only(dir: &Path, programs: &[&str], made: &[(&str, &str)]) -> String {
+    use std::os::unix::fs::PermissionsExt;
+    std::fs::create_dir_all(dir).unwrap();
+    for name in programs {
+        let at = ["/usr/bin", "/bin"].map(|bin| Path::new(bin).join(name)).into_iter().find(|path| path.exists()).unwrap();
+        std::os::unix::fs::symlink(at, dir.join(name)).unwrap();
+    }
+    for (name, body) in made {
+        std::fs::write(dir.join(name), format!("#!/bin/sh\n{body}\n")).unwrap();
+        std::fs::set_permissions(dir.join(name), std::fs::Permissions::from_mode(0o755)).unwrap();
+    }
+    dir.display().to_string()
+}
+
+/// rustup was run a moment ago, and this shell does not know of it.
+#[test]
+fn cargo_is_found_where_rustup_puts_it() {
+    let dir = tempfile::tempdir().unwrap();
+    only(&dir.path().join(".cargo/bin"), &[], &[("cargo", "echo \"cargo $*\" >&2")]);
+    let mut command = Command::new(Path::new(env!("CARGO_MANIFEST_DIR")).join("setup/compile"));
+    command.env("PATH", only(&dir.path().join("bin"), &["sleep"], &[])).env("HOME", dir.path()).env_remove("CARGO_HOME");
+    ran(command).exits(0).says("cargo build --release --locked");
+}
+
+/// Behind a proxy, in German, with sudo and without.
+#[test]
+fn what_is_missing_is_installed_as_this_user_can() {
+    let dir = tempfile::tempdir().unwrap();
+    let programs = ["grep", "uniq", "sort", "ssh", "cat"];
+    let candidate = "[ \"$LC_ALL\" = C.UTF-8 ] && echo '  Candidate: 1' || echo '  Installationskandidat: 1'";
+    let user = [("id", "echo 1000"), ("apt-get", "exit 1"), ("apt-cache", candidate)];
+    let sudo = [("sudo", "echo \"sudo $*\" >&2"), user[0], user[1], user[2]];
+    let run = |name: &str, made: &[(&str, &str)], proxy: &str| {
+        let mut command = Command::new(Path::new(env!("CARGO_MANIFEST_DIR")).join("setup/dependencies"));
+        command.arg("run").env("PATH", only(&dir.path().join(name), &programs, made)).stdin(std::process::Stdio::null());
+        command.env("LC_ALL", "de_DE.UTF-8").env("LANG", "de_DE.UTF-8").env("IMAGE_FACTORY_INSTALL", "yes").env("http_proxy", proxy);
+        for name in ["https_proxy", "ftp_proxy", "no_proxy"] {
+            command.env_remove(name);
+        }
+        ran(command)
+    };
+    let without = run("a", &user, "").says("to install, as root: apt-get install --no-install-recommends ");
+    assert!(without.err.contains(" passt") && !without.err.contains("sudo"), "{}", without.err);
+    let behind = run("b", &sudo, "http://me:secret@proxy:3128").says("sudo --preserve-env=http_proxy -n ");
+    assert!(!behind.err.contains("secret"), "{}", behind.err);
+    let plain = run("c", &sudo, "");
+    assert!(plain.err.contains("sudo -n ") && !plain.err.contains("preserve-env"), "{}", plain.err);
+}
+
+#[test]
+fn a_target_directory_may_have_blanks_in_its_name() {
+    let mut command = Command::new("make");
+    command.args(["--no-print-directory", "-n", "validate"]).current_dir(env!("CARGO_MANIFEST_DIR"));
+    ran(command).exits(0).says("exec \"${CARGO_TARGET_DIR:-target}/release/image-factory\" validate");
 }

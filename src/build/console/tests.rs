@@ -83,6 +83,7 @@ fn trouble_in_words() {
         "[\x1b[0;1;31mFAILED\x1b[0m] Failed to mount \x1b[0;1;39mdata.mount\x1b[0m - /data.\r\r\nYou are in emergency mode. After";
     assert_eq!(trouble(emergency).unwrap(), "the system stopped in emergency mode: [FAILED] Failed to mount data.mount - /data.");
     let initramfs = "ALERT!  UUID=1-2 does not exist.  Dropping to a shell!\r\n\r\n(initramfs) ";
+    assert!(trouble("BdsDxe: starting Boot0001\r\nUEFI Interactive Shell v2.2\r\nShell> ").unwrap().contains("stopped in its shell"));
     assert_eq!(
         trouble(initramfs).unwrap(),
         "the initramfs did not find the root file system: ALERT!  UUID=1-2 does not exist.  Dropping to a shell!"
@@ -106,6 +107,16 @@ fn signs_of_what_does_not_start() {
     assert_eq!(signs("[FAILED] Failed to start cloud-init-local.service - Cloud-init: Local Stage (pre-network).").len(), 1);
     let none = "[   20.1] cloud-init[430]: Cloud-init v. 22.4.2 finished. Datasource DataSourceNone.  Up 20.10 seconds";
     assert!(signs(none)[0].starts_with("cloud-init found nothing"));
+    let socket = "[FAILED] Failed to listen on \x1b[0;1;39mssh.socket\x1b[0m - OpenBSD Secure Shell server socket.\r\n";
+    assert_eq!(signs(socket), ["sshd did not start: [FAILED] Failed to listen on ssh.socket - OpenBSD Secure Shell server socket."]);
+    assert!(signs(&format!("{socket}[  OK  ] Listening on ssh.socket - OpenBSD Secure Shell server socket.\r\n")).is_empty());
+    let locked = "Please enter passphrase for disk QEMU_HARDDISK (luks-1): \r\n";
+    assert!(signs(locked)[0].starts_with("a disk waits for its passphrase"));
+    assert!(signs(&format!("{locked}[  OK  ] Finished Cryptography Setup for luks-1.\r\n")).is_empty());
+    assert!(signs("[DEPEND] Dependency failed for ssh.service - OpenBSD Secure Shell server.")[0].starts_with("sshd did not start"));
+    assert_eq!(signs("[FAILED] Failed to start cloud-final.service - Cloud-init: Final Stage.").len(), 1);
+    assert_eq!(signs("[FAILED] Failed to start Execute cloud user/final scripts.").len(), 1);
+    assert!(signs("[FAILED] Failed to start Network Manager Wait Online.").is_empty(), "nobody needs it");
     assert!(signs("[FAILED] Failed to start apt-daily.service - Daily apt download activities.").is_empty());
     assert!(signs(SMOKE).is_empty());
 }

@@ -175,3 +175,22 @@ fn only_what_logs_in_again_by_itself_has_the_whole_time() {
     assert_eq!(patience(&play, hour), hour);
     assert_eq!(patience(&ActionPlan::Shell { text: "x".into() }, hour), SESSION);
 }
+
+/// As in a step: stuck once, a machine that is waited for is not given up.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_machine_that_is_stuck_once_is_waited_for() {
+    with_machine(async |site, running, cloud, _, _| {
+        let mut signs = crate::build::signs::Signs::default();
+        for (power, over) in [
+            (Power::Stuck("busy".into()), false),
+            (Power::On, false),
+            (Power::Stuck("busy".into()), false),
+            (Power::Stuck("busy".into()), true),
+        ] {
+            cloud.set_power("builder", power);
+            let looked = signs.look(site, &running.machine).await;
+            assert_eq!(looked.is_err(), over, "{looked:?}");
+        }
+    })
+    .await;
+}

@@ -87,7 +87,7 @@ done
 
 if on cloud-init; then
     if [ -n "$FACTORY_RUN_BUILDER" ]; then
-        for file in /etc/hostname /etc/hosts /etc/mailname; do
+        for file in /etc/hostname /etc/hosts /etc/mailname /etc/postfix/main.cf /etc/exim4/update-exim4.conf.conf; do
             has "$FACTORY_RUN_BUILDER" "$file" && left "the builder's name in $file"
         done
     fi
@@ -100,7 +100,8 @@ fi
 if on machine-id && [ ${#FACTORY_BUILDER_ID} -eq 32 ]; then
     each "the builder's machine-id in the name of" "$(find /boot /efi -name "*$FACTORY_BUILDER_ID*" 2>/dev/null)"
     each "the builder's machine-id in" "$(grep -rlsF "$FACTORY_BUILDER_ID" /etc /boot/loader /boot/efi/loader /efi/loader \
-        /boot/grub2/grubenv /boot/grub/grubenv 2>/dev/null)"
+        /boot/grub2/grubenv /boot/grub/grubenv /boot/grub2/grub.cfg /boot/grub/grub.cfg /boot/efi/EFI/*/grubenv \
+        /boot/efi/EFI/*/grub.cfg 2>/dev/null)"
 fi
 if on hardware; then
     each "a list of disks" "$(older /etc/lvm/devices /etc/multipath/bindings /etc/multipath/wwids /etc/blkid.tab)"
@@ -111,12 +112,14 @@ if on hardware; then
 fi
 if on subscription; then
     each "a subscription" "$(older /etc/pki/consumer /etc/pki/entitlement /var/lib/rhsm/facts /etc/sysconfig/rhn/systemid /var/lib/yum/uuid \
-        /etc/insights-client/machine-id /var/lib/ubuntu-advantage/private/machine-token.json /etc/zypp/credentials.d/SCCcredentials)"
+        /etc/insights-client/machine-id /var/lib/ubuntu-advantage/private/machine-token.json \
+        /etc/apt/auth.conf.d/90ubuntu-advantage /etc/zypp/credentials.d/SCCcredentials)"
 fi
 if on agents; then
     each "a key of an agent" "$(older /etc/puppetlabs/puppet/ssl /var/lib/puppet/ssl /etc/salt/pki/minion/minion.pem /etc/salt/minion_id \
         /etc/chef/client.pem /etc/cinc/client.pem /etc/krb5.keytab /var/lib/samba/private/secrets.tdb /etc/docker/key.json \
-        /var/lib/docker/engine-id /var/lib/tailscale/tailscaled.state /var/lib/zerotier-one/identity.secret /var/lib/teleport/host_uuid)"
+        /var/lib/docker/engine-id /var/lib/tailscale/tailscaled.state /var/lib/zerotier-one/identity.secret /var/lib/teleport/host_uuid \
+        /var/lib/mysql/auto.cnf)"
 fi
 if on schedules; then
     each "a job" "$(older /var/spool/cron /var/spool/at)"

@@ -19,6 +19,18 @@ pub const FILES: &[File] = &[
     ),
     ("boot/loader/entries/own.conf", "linux /own\n", Kept),
     ("boot/vmlinuz-0-rescue-@ID@", "k", Moved("boot/vmlinuz-0-rescue-Factory0000000000000000000000000")),
+    ("boot/.vmlinuz-0-rescue-@ID@.hmac", "h", Moved("boot/.vmlinuz-0-rescue-Factory0000000000000000000000000.hmac")),
+    (
+        "boot/efi/EFI/Linux/@ID@-5.14.0-427.el9.x86_64.efi",
+        "u",
+        Moved("boot/efi/EFI/Linux/Factory0000000000000000000000000-5.14.0-427.el9.x86_64.efi"),
+    ),
+    // Where entries are not read from files.
+    (
+        "boot/grub2/grub.cfg",
+        "menuentry 'rescue' {\n  linux /vmlinuz-0-rescue-@ID@ ro\n}\n",
+        Text("menuentry 'rescue' {\n  linux /vmlinuz-0-rescue-Factory0000000000000000000000000 ro\n}\n"),
+    ),
     ("boot/vmlinuz-5.14.0-427.el9.x86_64", "k", Kept),
     ("boot/initramfs-5.14.0-427.el9.x86_64kdump.img", "k", Gone),
     ("boot/initramfs-5.14.0-427.el9.x86_64.img", "k", Kept),
