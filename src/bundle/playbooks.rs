@@ -6,11 +6,13 @@
 use std::collections::{BTreeSet, HashSet};
 use std::path::{Path, PathBuf};
 
+use super::ansible_cfg::Config;
 use super::files;
 use super::yaml::{self, Entry, Node, Spot, Value};
 use crate::diagnostic::{Diagnostic, Place};
 use crate::reading;
 
+mod configuration;
 mod expressions;
 mod hosts;
 mod modules;
@@ -23,7 +25,8 @@ mod tasks;
 mod tests;
 mod words;
 
-use paths::{Paths, plain};
+use paths::Paths;
+pub(super) use paths::plain;
 pub use requirements::{Requirements, requirements, search_paths};
 
 /// Files of one playbook that are read, and their bytes.
@@ -55,9 +58,9 @@ pub(super) struct Review {
 }
 
 /// Findings on a step's playbook. `dir` is the bundle's directory, `shown` how places name it.
-pub(super) fn review(dir: &Path, playbook: &Path, shown: &Path) -> Review {
+pub(super) fn review(dir: &Path, playbook: &Path, shown: &Path, config: &Config) -> Review {
     let mut walk = Walk {
-        paths: Paths::of(dir, playbook),
+        paths: Paths::of(dir, config),
         required: requirements::beside(dir, playbook),
         shown,
         seen: BTreeSet::new(),
@@ -67,7 +70,8 @@ pub(super) fn review(dir: &Path, playbook: &Path, shown: &Path) -> Review {
         plays: hosts::Plays::default(),
         review: Review::default(),
     };
-    walk.plays(playbook);
+    walk.config(config, playbook);
+    walk.plays(playbook, false);
     walk.finish()
 }
 
@@ -90,6 +94,8 @@ struct Walk<'a> {
 struct Scope {
     /// Its file, relative to the bundle.
     file: PathBuf,
+    /// The directory of the playbook that it is of, relative to the bundle: of one that is imported, its own.
+    base: PathBuf,
     /// The role that it is of, relative to the bundle.
     role: Option<PathBuf>,
     /// It runs under a condition, or its failure is let pass.
@@ -99,8 +105,7 @@ struct Scope {
 impl Walk<'_> {
     fn finish(mut self) -> Review {
         for bare in std::mem::take(&mut self.bare) {
-            let finding = bare.finding(&self.variables);
-            self.review.found.push(finding);
+            self.review.found.extend(bare.finding(&self.variables));
         }
         self.review.found.extend(self.plays.findings());
         // An alias, or a role that two plays name, is read twice.
@@ -118,7 +123,13 @@ impl Walk<'_> {
         if self.seen.len() >= MOST_FILES || self.bytes >= MOST_BYTES || !self.seen.insert(path.clone()) {
             return None;
         }
-        let text = reading::text(&self.paths.inside(&path)?, files::MAX_PLAYBOOK).ok()?;
+        let text = match reading::text(&self.paths.inside(&path)?, files::MAX_PLAYBOOK) {
+            Ok(text) => text,
+            Err(e) => {
+                self.no_text(&path, &e);
+                return None;
+            }
+        };
         self.bytes += text.len();
         let file = self.shown.join(&path);
         if files::is_vaulted(&text) {
@@ -128,7 +139,28 @@ impl Walk<'_> {
             self.review.found.push(finding.hint(hint));
             return None;
         }
-        yaml::parse_leniently(&file, &text).ok()
+        match yaml::parse_leniently(&file, &text) {
+            Ok(root) => Some(root),
+            Err(bad) => {
+                // Files that another reader takes are told of where plays for the factory are looked for.
+                let no_json = !text.trim_start().starts_with(['{', '[']);
+                if bad.message == yaml::NO_KEY || !bad.limit && no_json && files::is_no_yaml(&text) {
+                    let message = format!("not valid YAML: {}", bad.message);
+                    self.error(&path, bad.spot, message, bad.hint.unwrap_or("Ansible refuses the file"));
+                }
+                None
+            }
+        }
+    }
+
+    /// A file that Ansible reads as text, and cannot.
+    fn no_text(&mut self, path: &Path, error: &std::io::Error) {
+        if error.kind() == std::io::ErrorKind::InvalidData
+            && let Some(bytes) = self.paths.inside(path).and_then(|full| reading::bytes(&full, files::MAX_PLAYBOOK).ok())
+            && let Err((trouble, line)) = files::is_text(&bytes)
+        {
+            self.error(path, Spot { line, column: usize::from(line > 0) }, trouble.message, trouble.hint);
+        }
     }
 
     fn place(&self, file: &Path, spot: Spot) -> Place {
@@ -143,9 +175,9 @@ impl Walk<'_> {
         self.review.found.push(Diagnostic::warning(self.place(file, spot), message).hint(hint));
     }
 
-    fn need(&mut self, kind: NeedKind, name: &str, place: Place) {
+    fn need(&mut self, kind: NeedKind, name: &str, place: Place, base: &Path) {
         let there = match kind {
-            NeedKind::Collection => self.required.has_collection(name) || self.paths.has_collection(name),
+            NeedKind::Collection => self.required.has_collection(name) || self.paths.has_collection(name, base),
             NeedKind::Role => self.required.has_role(name),
         };
         if !there {
@@ -153,16 +185,34 @@ impl Walk<'_> {
         }
     }
 
-    /// A playbook.
-    fn plays(&mut self, path: &Path) {
+    /// A playbook; `conditional`: it may not run.
+    fn plays(&mut self, path: &Path, conditional: bool) {
         let Some(root) = self.open(path) else { return };
         let Value::List(items) = &root.value else { return };
-        let scope = Scope { file: path.to_owned(), ..Scope::default() };
+        let base = path.parent().unwrap_or(Path::new("")).to_owned();
+        let scope = Scope { file: path.to_owned(), base, conditional, ..Scope::default() };
+        self.group_vars(&scope);
         for item in items {
             let Value::Map(entries) = &item.value else { continue };
+            let scope = Scope { conditional: scope.conditional || tasks::may_not_run(entries), ..scope.clone() };
             match entries.iter().find(|e| matches!(e.key.as_str(), "include") || tail(&e.key) == "import_playbook") {
                 Some(import) => self.import(import, &scope),
                 None => self.play(entries, &scope),
+            }
+        }
+    }
+
+    /// Variables of the groups that the builder is in, which Ansible reads unasked.
+    fn group_vars(&mut self, scope: &Scope) {
+        let dir = scope.base.join("group_vars");
+        for group in hosts::GROUPS {
+            let mut files: Vec<PathBuf> = tasks::with_endings(&dir.join(group)).into();
+            let inner = self.paths.inside(&dir.join(group)).and_then(|dir| std::fs::read_dir(dir).ok());
+            let mut more: Vec<PathBuf> = inner.into_iter().flatten().flatten().map(|e| dir.join(group).join(e.file_name())).collect();
+            more.sort();
+            files.extend(more);
+            for file in files.into_iter().filter(|file| self.paths.is_file(file)).collect::<Vec<_>>() {
+                self.vars(&file, scope);
             }
         }
     }
@@ -181,7 +231,7 @@ impl Walk<'_> {
         }
         let wanted = scope.file.parent().unwrap_or(Path::new("")).join(name);
         if self.paths.is_file(&wanted) {
-            self.plays(&wanted);
+            self.plays(&wanted, scope.conditional);
         } else if self.paths.may_tell(&wanted) {
             let message = format!("the playbook `{name}` does not exist");
             self.error(&scope.file, entry.value.spot, message, "it is looked for beside this file");
@@ -195,7 +245,9 @@ impl Walk<'_> {
         self.plays.add(hosts);
         for entry in entries {
             match entry.key.as_str() {
-                "tasks" | "pre_tasks" | "post_tasks" | "handlers" => self.tasks(&entry.value, scope),
+                "tasks" | "pre_tasks" | "post_tasks" => self.tasks(&entry.value, scope),
+                // They run where something notifies them.
+                "handlers" => self.tasks(&entry.value, &Scope { conditional: true, ..scope.clone() }),
                 "roles" => self.roles(&entry.value, scope),
                 "vars_files" => self.vars_files(&entry.value, scope),
                 "collections" => self.collections(&entry.value, scope),
@@ -214,7 +266,7 @@ impl Walk<'_> {
             }
             let found = names.iter().find_map(|(name, _)| self.paths.find(name, &["vars"], scope));
             match (found, names.first()) {
-                (Some(path), _) => self.vars(&path),
+                (Some(path), _) => self.vars(&path, scope),
                 (None, Some((name, spot))) if self.paths.may_tell(Path::new(name)) => {
                     let message = format!("the file of variables `{name}` does not exist");
                     self.error(&scope.file, *spot, message, "it is looked for beside the playbook");
@@ -225,12 +277,14 @@ impl Walk<'_> {
     }
 
     /// A file of variables: their names, and what their values are worked out with.
-    fn vars(&mut self, path: &Path) {
+    fn vars(&mut self, path: &Path, scope: &Scope) {
         let Some(root) = self.open(path) else { return };
-        if let Value::Map(entries) = &root.value {
-            self.variables.extend(entries.iter().map(|e| e.key.clone()));
+        match &root.value {
+            Value::Map(entries) => self.variables.extend(entries.iter().map(|e| e.key.clone())),
+            Value::Null => {}
+            _ => self.error(path, root.spot, format!("a file of variables is a map, not {}", root.what()), "lines of `name: value`"),
         }
-        let scope = Scope { file: path.to_owned(), ..Scope::default() };
+        let scope = Scope { file: path.to_owned(), ..scope.clone() };
         self.old_variables(&root, &scope);
         self.expressions(&root, &scope);
     }
@@ -238,7 +292,7 @@ impl Walk<'_> {
     fn collections(&mut self, value: &Node, scope: &Scope) {
         for (name, spot) in texts(value) {
             if !["ansible.builtin", "ansible.legacy"].contains(&name) && !is_template(name) {
-                self.need(NeedKind::Collection, name, self.place(&scope.file, spot));
+                self.need(NeedKind::Collection, name, self.place(&scope.file, spot), &scope.base);
             }
         }
     }

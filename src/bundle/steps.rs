@@ -2,9 +2,11 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+use super::ansible_cfg::Config;
 use super::decode::{Field, Fields, Reader};
 use super::yaml::Value;
 use super::{Action, Step, files, keys, lint, playbooks};
+use crate::diagnostic::{Diagnostic, Place};
 use crate::exec::env;
 
 /// What all steps of a bundle share.
@@ -94,6 +96,9 @@ fn script(reader: &mut Reader, field: &Field, dir: &Path, shown: &Path) -> Optio
     let path = path(reader, field, dir, files::script)?;
     if let Err((trouble, line)) = files::is_script_text(&dir.join(&path)) {
         reader.file_error(shown.join(&path), (line, usize::from(line > 0)), trouble);
+    } else if let Some((trouble, line)) = files::of_python_2(&dir.join(&path)) {
+        let place = Place { file: shown.join(&path), line, column: 1 };
+        reader.findings.push(Diagnostic::warning(place, trouble.message).hint(trouble.hint));
     }
     Some(path)
 }
@@ -119,20 +124,23 @@ fn playbook(reader: &mut Reader, field: &Field, lies: &Lies<'_>, gives: Gives<'_
 pub(super) fn check_playbook(reader: &mut Reader, lies: &Lies<'_>, path: &Path, gives: &Gives<'_>) {
     let Lies { dir, shown, .. } = *lies;
     let sound = files::playbook(&dir.join(path));
-    let review = sound.is_ok() && reader.reviewed.insert(path.to_owned());
+    let nothing = BTreeMap::new();
+    let config = Config::of(dir, gives.env.unwrap_or(&nothing));
+    let review = sound.is_ok() && reader.reviewed.insert((path.to_owned(), config.identity()));
     if let Err((trouble, line, column)) = sound {
         reader.file_error(shown.join(path), (line, column), trouble);
     }
     let mut variables = lies.vars.clone();
     variables.extend(gives.extra_vars.into_iter().flatten().map(|(name, value)| (name.clone(), value.clone())));
     let env = gives.env.into_iter().flat_map(BTreeMap::keys).chain(lies.pass_env).cloned().collect();
-    let given = lint::Given { variables, env };
+    let given = lint::Given { variables, env, config: config.clone() };
     let found = lint::playbook(&mut reader.lint, &lint::Playbook { dir, shown, path, given, local: gives.local });
     reader.findings.extend(found);
     if review {
-        let review = playbooks::review(dir, path, shown);
+        let review = playbooks::review(dir, path, shown, &config);
         reader.findings.extend(review.found);
-        reader.needs.extend(review.needs);
+        let new = review.needs.into_iter().filter(|need| !reader.needs.contains(need)).collect::<Vec<_>>();
+        reader.needs.extend(new);
     }
 }
 

@@ -6,7 +6,7 @@ use crate::bundle::yaml::{Node, Value};
 use crate::diagnostic::{Diagnostic, Place};
 
 /// Groups of the inventory that a run writes.
-const GROUPS: [&str; 3] = ["all", "local", "default"];
+pub(super) const GROUPS: [&str; 3] = ["all", "local", "default"];
 /// Hosts that are the factory; plays on them are looked at elsewhere.
 const FACTORY: [&str; 3] = ["localhost", "127.0.0.1", "::1"];
 
