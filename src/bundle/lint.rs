@@ -39,6 +39,9 @@ const BY_PLACE: [&str; 9] = ["tasks", "handlers", "vars", "defaults", "meta", "g
 pub(super) use names::variable;
 pub(super) use sets::split;
 
+/// Of files that are no YAML, or are more than is read.
+pub(super) const NOT_READ: &str = "not checked for plays that run on the factory";
+
 const ASK: &str = "`hosts: all` is the builder; a definition that has to run plays on the factory says \
     `ansible: {playbook: …, local: true}`, and the factory's owner must allow it";
 
@@ -310,7 +313,7 @@ impl Lint<'_> {
         if part == Part::Main && files::playbook(&self.dir.join(path)).is_err() {
             return;
         }
-        let message = format!("not checked for plays that run on the factory: {why}");
+        let message = format!("{NOT_READ}: {why}");
         let place = self.place(path, spot);
         self.found.push(match sure || part == Part::Beside {
             true => Diagnostic::warning(place, message),

@@ -14,6 +14,7 @@ use crate::reading;
 
 mod configuration;
 mod expressions;
+mod facts;
 mod hosts;
 mod modules;
 mod moved;
@@ -55,6 +56,17 @@ pub struct Need {
 pub(super) struct Review {
     pub found: Vec<Diagnostic>,
     pub needs: Vec<Need>,
+    /// `None`: not all are written out.
+    tags: Option<HashSet<String>>,
+}
+
+impl Review {
+    /// Of the tags that a step runs, those that no task has.
+    pub fn without_tasks<'t>(&self, tags: &'t [String]) -> Vec<&'t String> {
+        let Some(known) = &self.tags else { return Vec::new() };
+        let special = ["all", "tagged", "untagged", "always", "never"];
+        tags.iter().filter(|tag| !known.contains(*tag) && !special.contains(&tag.as_str())).collect()
+    }
 }
 
 /// Findings on a step's playbook. `dir` is the bundle's directory, `shown` how places name it.
@@ -68,6 +80,9 @@ pub(super) fn review(dir: &Path, playbook: &Path, shown: &Path, config: &Config)
         variables: HashSet::new(),
         bare: Vec::new(),
         plays: hosts::Plays::default(),
+        facts: facts::Facts::default(),
+        tags: HashSet::new(),
+        open: false,
         review: Review::default(),
     };
     walk.config(config, playbook);
@@ -86,6 +101,11 @@ struct Walk<'a> {
     /// Loops over what may be the bare name of a variable.
     bare: Vec<expressions::Bare>,
     plays: hosts::Plays,
+    facts: facts::Facts,
+    /// Of tasks, blocks, plays and roles.
+    tags: HashSet<String>,
+    /// What runs is not all there to be read.
+    open: bool,
     review: Review,
 }
 
@@ -112,6 +132,8 @@ impl Walk<'_> {
         let mut seen = HashSet::new();
         self.review.found.retain(|d| seen.insert((d.place.as_ref().map(ToString::to_string), d.message.clone())));
         self.review.found.truncate(MOST_FINDINGS);
+        let open = self.tags.iter().any(|tag| is_template(tag)) || self.open || !self.review.needs.is_empty();
+        self.review.tags = (!open && self.seen.len() < MOST_FILES && self.bytes < MOST_BYTES).then_some(self.tags);
         let mut seen = HashSet::new();
         self.review.needs.retain(|need| seen.insert((need.kind, need.name.clone())));
         self.review
@@ -137,6 +159,7 @@ impl Walk<'_> {
             let finding = Diagnostic::warning(place, "this file is encrypted: what it says is not checked");
             let hint = "the owner's settings name the password: `ansible: {vault_password_file: …}`";
             self.review.found.push(finding.hint(hint));
+            self.open = true;
             return None;
         }
         match yaml::parse_leniently(&file, &text) {
@@ -195,6 +218,7 @@ impl Walk<'_> {
         for item in items {
             let Value::Map(entries) = &item.value else { continue };
             let scope = Scope { conditional: scope.conditional || tasks::may_not_run(entries), ..scope.clone() };
+            self.tags_of(entries);
             match entries.iter().find(|e| matches!(e.key.as_str(), "include") || tail(&e.key) == "import_playbook") {
                 Some(import) => self.import(import, &scope),
                 None => self.play(entries, &scope),
@@ -241,6 +265,11 @@ impl Walk<'_> {
     fn play(&mut self, entries: &[Entry], scope: &Scope) {
         self.words(entries, words::Level::Play, scope);
         self.variables_of(entries);
+        self.begin_play(entries);
+        if let (None, Some(first)) = (entries.iter().find(|e| e.key == "hosts"), entries.first()) {
+            let hint = "`hosts: all` is the builder; tasks stand under `tasks` of a play";
+            self.error(&scope.file, first.spot, "this play has no `hosts`", hint);
+        }
         let hosts = entries.iter().find(|e| e.key == "hosts").map(|e| (self.place(&scope.file, e.value.spot), e.value.clone()));
         self.plays.add(hosts);
         for entry in entries {
@@ -251,9 +280,19 @@ impl Walk<'_> {
                 "roles" => self.roles(&entry.value, scope),
                 "vars_files" => self.vars_files(&entry.value, scope),
                 "collections" => self.collections(&entry.value, scope),
+                // Nobody may ask for them.
+                "vars" => self.lazily(&entry.value, scope),
                 _ => self.expressions(&entry.value, scope),
             }
         }
+        self.end_play();
+    }
+
+    /// Values of variables, which are worked out where they are used.
+    fn lazily(&mut self, node: &Node, scope: &Scope) {
+        let facts = std::mem::replace(&mut self.facts, facts::Facts::there());
+        self.expressions(node, &Scope { conditional: true, ..scope.clone() });
+        self.facts = facts;
     }
 
     /// `vars_files`: each is a file, or a list of files of which the first that there is counts.
@@ -286,7 +325,7 @@ impl Walk<'_> {
         }
         let scope = Scope { file: path.to_owned(), ..scope.clone() };
         self.old_variables(&root, &scope);
-        self.expressions(&root, &scope);
+        self.lazily(&root, &scope);
     }
 
     fn collections(&mut self, value: &Node, scope: &Scope) {
@@ -294,6 +333,13 @@ impl Walk<'_> {
             if !["ansible.builtin", "ansible.legacy"].contains(&name) && !is_template(name) {
                 self.need(NeedKind::Collection, name, self.place(&scope.file, spot), &scope.base);
             }
+        }
+    }
+
+    fn tags_of(&mut self, entries: &[Entry]) {
+        for entry in entries.iter().filter(|e| e.key == "tags") {
+            let all = texts(&entry.value).into_iter().flat_map(|(text, _)| text.split(',').map(|tag| tag.trim().to_owned()));
+            self.tags.extend(all);
         }
     }
 

@@ -66,7 +66,7 @@ pub async fn run(context: &Context) -> Result<ExitCode, Failure> {
                     !labels.into_iter().any(|label| rule.is_for(&label.to_string_lossy(), tree))
                 });
                 let idle = rule.idle().map(str::to_owned);
-                let elsewhere = elsewhere.then(|| "; it is for no definition of this tree").unwrap_or_default();
+                let elsewhere = if elsewhere { "; it is for no definition of this tree" } else { "" };
                 line(idle.is_none(), "allowed", &format!("{rule}{}", idle.map_or_else(|| elsewhere.to_owned(), |why| format!("; {why}"))));
             }
             for (key, path) in wall.settings().missing() {

@@ -52,6 +52,10 @@ static EXPRESSION: LazyLock<Regex> = LazyLock::new(|| fixed(r"(?s)\{\{(.*?)\}\}|
 static FILTER: LazyLock<Regex> = LazyLock::new(|| fixed(r"\|\s*([A-Za-z_][A-Za-z0-9_.]*)"));
 static QUOTED: LazyLock<Regex> = LazyLock::new(|| fixed(r#"(?s)'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*""#));
 static LOOKUP: LazyLock<Regex> = LazyLock::new(|| fixed(r#"(?:lookup|query|q)\s*\(\s*['"]([a-z0-9_.]+)['"]"#));
+/// With no more arguments, which may let a missing file pass.
+static FILE_LOOKUP: LazyLock<Regex> = LazyLock::new(|| {
+    fixed(r#"(?:lookup|query|q)\s*\(\s*['"](?:ansible\.builtin\.)?(file|template|unvault)['"]\s*,\s*['"]([^'"]+)['"]\s*\)"#)
+});
 /// `packages`, `item.users`, `result.stdout_lines[0]`, and `${packages}` of Ansible 1.
 static NAME: LazyLock<Regex> = LazyLock::new(|| fixed(r#"^(\$?)\{?([A-Za-z_][A-Za-z0-9_]*)((?:\.[A-Za-z_0-9]+|\[[^\]]*\])*)\}?$"#));
 
@@ -133,6 +137,10 @@ impl Walk<'_> {
     /// One expression, without its braces.
     fn expression(&mut self, text: &str, spot: Spot, scope: &Scope) {
         let open = QUOTED.replace_all(text, "''");
+        self.uses_facts(&open, spot, scope);
+        for lookup in FILE_LOOKUP.captures_iter(text) {
+            self.looked_up(&lookup[1], &lookup[2], spot, scope);
+        }
         for filter in FILTER.captures_iter(&open) {
             self.filter(&filter[1], spot, scope);
         }
@@ -142,6 +150,14 @@ impl Walk<'_> {
         }
         for lookup in LOOKUP.captures_iter(text) {
             self.plugin("lookup", &lookup[1], spot, scope);
+        }
+    }
+
+    /// `lookup('file', 'key.pub')`
+    fn looked_up(&mut self, kind: &str, name: &str, spot: Spot, scope: &Scope) {
+        let kinds = if kind == "template" { ["templates"] } else { ["files"] };
+        if !is_template(name) && self.paths.find(name, &kinds, scope).is_none() {
+            self.missing(&format!("`{name}`, which a lookup reads,"), Path::new(name), spot, scope);
         }
     }
 
@@ -249,10 +265,10 @@ impl Walk<'_> {
             Err(e) => return self.no_text(path, &e),
         };
         let text = live(&text);
-        let scope = Scope { file: path.to_owned(), ..scope.clone() };
+        let scope = Scope { file: path.to_owned(), conditional: true, ..scope.clone() };
         for found in EXPRESSION.captures_iter(&text).take(10_000) {
             let (at, inner) = found.get(1).or(found.get(2)).map_or((0, ""), |m| (m.start(), m.as_str()));
-            if inner.contains('|') || inner.contains("lookup") || PYTHON_2.is_match(inner) {
+            if ["|", "lookup", "ansible_"].iter().any(|part| inner.contains(part)) || PYTHON_2.is_match(inner) {
                 let before = &text[..at];
                 let line = before.matches('\n').count() + 1;
                 let column = before.rsplit('\n').next().unwrap_or_default().chars().count() + 1;

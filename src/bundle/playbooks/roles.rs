@@ -18,9 +18,10 @@ impl Walk<'_> {
             let (name, spot) = match &item.value {
                 Value::Scalar { text, .. } => {
                     if let Some((name, more)) = text.split_once(',') {
-                        let more = more.trim().replace('=', ": ");
+                        let more: Vec<String> =
+                            more.split(',').filter_map(|word| word.trim().split_once('=')).map(|(k, v)| format!(", {k}: {v}")).collect();
                         let message = format!("`{text}` is a role in the words of Ansible 1");
-                        self.error(&scope.file, item.spot, message, format!("`{{role: {}, {more}}}`", name.trim()));
+                        self.error(&scope.file, item.spot, message, format!("`{{role: {}{}}}`", name.trim(), more.concat()));
                     }
                     (Some(text.as_str()), item.spot)
                 }
@@ -41,6 +42,7 @@ impl Walk<'_> {
     /// `from`: names that take the place of `main`, as `tasks_from` does.
     pub(super) fn role(&mut self, name: &str, spot: Spot, from: &[(&str, String)], scope: &Scope) {
         if name.is_empty() || is_template(name) || name.starts_with(['/', '~']) {
+            self.open = true;
             return;
         }
         let Some(dir) = self.paths.role(name, scope) else {

@@ -1,5 +1,8 @@
 //! Tasks and blocks: which module they call, and which files that needs.
 use std::path::{Path, PathBuf};
+use std::sync::LazyLock;
+
+use regex::Regex;
 
 use super::words::{self, Level};
 use super::{NeedKind, Scope, Walk, is_template, modules, moved, scalar, tail, texts};
@@ -66,6 +69,10 @@ const READERS: &[(&str, &[&str])] = &[
     ("include_vars", &["vars"]),
 ];
 
+/// Items of a loop that are looked at one by one.
+const MOST_ITEMS: usize = 50;
+static ITEM: LazyLock<Regex> = LazyLock::new(|| Regex::new(r"\{\{-?\s*item\s*-?\}\}").expect("the pattern is fixed"));
+
 impl Walk<'_> {
     pub(super) fn task_file(&mut self, path: &Path, scope: &Scope) {
         let Some(root) = self.open(path) else { return };
@@ -104,7 +111,14 @@ impl Walk<'_> {
         let is_word = |key: &str| WORDS.contains(&key) || key.starts_with("with_") || words::is_gone(key);
         if let Some(entry) = entries.iter().find(|e| !is_word(&e.key)) {
             let call = Call { module: &entry.key, spot: entry.spot, value: &entry.value, args };
-            self.call(&call, scope);
+            let items = entries.iter().find(|e| is_loop(&e.key)).and_then(|e| literal(&e.value)).unwrap_or_default();
+            let named = entries.iter().any(|e| e.key == "loop_control");
+            for item in items.iter().filter(|_| !named) {
+                self.call(&Call { value: &with_item(call.value, item), ..call }, scope);
+            }
+            if items.is_empty() || named {
+                self.call(&call, scope);
+            }
         } else if let Some(entry) = entries.iter().find(|e| e.key == "action" || e.key == "local_action") {
             self.action_call(entry, args, scope);
         }
@@ -147,6 +161,7 @@ impl Walk<'_> {
                 }
                 self.variables.extend(keys.into_iter().map(|(name, _)| name));
             }
+            "setup" | "gather_facts" => self.facts.gathered = true,
             "add_host" | "group_by" => self.plays.made_up = true,
             "assert" => {
                 if let Some(that) = call.value_of("that") {
@@ -185,7 +200,12 @@ impl Walk<'_> {
         }
         for (_, argument, instead) in modules::OLD.iter().filter(|(module, ..)| *module == name) {
             if let Some(spot) = call.names(argument) {
-                self.warn(&scope.file, spot, format!("`{argument}` of `{name}` is an old argument"), *instead);
+                self.warn(
+                    &scope.file,
+                    spot,
+                    format!("`{argument}` of `{name}` is an old argument: ansible-core 2.19 refuses it"),
+                    *instead,
+                );
             }
         }
         for (_, argument, value, instead) in modules::VALUES.iter().filter(|(module, ..)| *module == name) {
@@ -220,7 +240,11 @@ impl Walk<'_> {
             }
         }
         let Some((name, spot)) = call.free_or("file") else { return };
+        if let Some((tags, _)) = call.argument("tags") {
+            self.tags.extend(tags.split(',').map(|tag| tag.trim().to_owned()));
+        }
         if is_template(&name) {
+            self.open = true;
             return;
         }
         match self.paths.find(&name, &["tasks", "handlers"], scope) {
@@ -266,7 +290,7 @@ impl Walk<'_> {
     }
 
     /// Tasks that may not run miss nothing for certain.
-    fn missing(&mut self, what: &str, path: &Path, spot: Spot, scope: &Scope) {
+    pub(super) fn missing(&mut self, what: &str, path: &Path, spot: Spot, scope: &Scope) {
         if path.is_absolute() || path.starts_with("~") {
             return;
         }
@@ -294,13 +318,39 @@ impl Walk<'_> {
 pub(super) fn may_not_run(entries: &[Entry]) -> bool {
     let says = |e: &Entry, words: &[&str]| texts(&e.value).iter().any(|(text, _)| text.split(',').any(|word| words.contains(&word.trim())));
     entries.iter().any(|e| match e.key.as_str() {
-        "when" | "loop" => true,
+        "when" => true,
+        key if is_loop(key) => literal(&e.value).is_none(),
         "ignore_errors" => !says(e, &["false", "no", "False"]),
         "failed_when" => says(e, &["false", "no", "False"]),
         "tags" => says(e, &["never"]),
         // A loop may be empty.
         key => key.starts_with("with_"),
     })
+}
+
+fn is_loop(key: &str) -> bool {
+    ["loop", "with_items", "with_list"].contains(&key)
+}
+
+/// Items that are written out.
+fn literal(value: &Node) -> Option<Vec<&str>> {
+    let Value::List(items) = &value.value else { return None };
+    let items: Option<Vec<&str>> = items.iter().map(|item| scalar(item).filter(|text| !is_template(text))).collect();
+    items.filter(|items| !items.is_empty() && items.len() <= MOST_ITEMS)
+}
+
+/// With an item in the place of `{{ item }}`.
+fn with_item(node: &Node, item: &str) -> Node {
+    let value = match &node.value {
+        Value::Scalar { text, plain } => Value::Scalar { text: ITEM.replace_all(text, regex::NoExpand(item)).into_owned(), plain: *plain },
+        Value::List(nodes) => Value::List(nodes.iter().map(|node| with_item(node, item)).collect()),
+        Value::Map(entries) => {
+            let entry = |e: &Entry| Entry { key: e.key.clone(), spot: e.spot, value: with_item(&e.value, item) };
+            Value::Map(entries.iter().map(entry).collect())
+        }
+        Value::Null => Value::Null,
+    };
+    Node { spot: node.spot, value }
 }
 
 /// A call of a module.
@@ -337,7 +387,7 @@ impl Call<'_> {
     /// All arguments that have a name.
     fn keys(&self) -> Vec<(String, Spot)> {
         let written = self.maps().flatten().map(|e| (e.key.clone(), e.spot));
-        let text = scalar(self.value).map(|text| modules::pairs(text)).unwrap_or_default();
+        let text = scalar(self.value).map(modules::pairs).unwrap_or_default();
         written.chain(text.into_iter().map(|(key, _)| (key, self.value.spot))).collect()
     }
 

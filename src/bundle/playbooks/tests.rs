@@ -208,10 +208,28 @@ fn what_has_to_come_from_elsewhere_is_listed() {
 
 #[test]
 fn hosts_that_nobody_has_are_told() {
-    for sound in ["all", "local", "default", "'*'", "'{{ x }}'", "[web, local]", "all:!web", "'~.*'", "local[0]"] {
+    for sound in [
+        "'!web'",
+        "all:&local",
+        "'all:!localhost'",
+        "'&{{ x }}'",
+        "all:!web*",
+        "all",
+        "local",
+        "default",
+        "'*'",
+        "'{{ x }}'",
+        "[web, local]",
+        "all:!web",
+        "'~.*'",
+        "local[0]",
+    ] {
         assert_eq!(said(&format!("- hosts: {sound}\n"), &[]), [""; 0], "{sound}");
     }
     assert!(said("- hosts: web\n", &[])[0].starts_with("site.yml:1: error: `hosts: web` names nobody"));
+    for nobody in ["all:&web", "'all:!local'", "'!all'", "ungrouped", "web:&all"] {
+        assert!(said(&format!("- hosts: {nobody}\n"), &[])[0].contains("names nobody"), "{nobody}");
+    }
     assert!(said("- hosts: web\n- hosts: all\n", &[])[0].starts_with("site.yml:1: warning: `hosts: web` names nobody"));
     assert_eq!(said("- hosts: all\n  tasks: [{group_by: key=web}]\n- hosts: web\n", &[]), [""; 0]);
 }
@@ -416,4 +434,60 @@ fn files_that_ansible_cannot_read_are_told_with_their_line() {
     write("site.yml", b"- hosts: all\n# \xe4\n");
     let (trouble, line, _) = files::playbook(&dir.path().join("site.yml")).unwrap_err();
     assert_eq!((trouble.message.as_str(), line), ("this line is not UTF-8", 2));
+}
+
+#[test]
+fn facts_that_nobody_gathers_are_told() {
+    let play = |first: &str, task: &str| format!("{first}- hosts: all\n  gather_facts: no\n  tasks:\n  - {task}\n");
+    let uses = "{shell: id, when: ansible_os_family == 'Debian'}";
+    let found = said(&play("", uses), &[]);
+    assert!(found.len() == 1 && found[0].starts_with("site.yml:4: warning: `ansible_os_family` is a fact"), "{found:?}");
+    let template: Files = &[("ansible/templates/a.j2", "x\n{{ ansible_default_ipv4.address }}\n")];
+    let found = said(&play("", "template: {src: a.j2, dest: /x}"), template);
+    assert!(found.len() == 1 && found[0].starts_with("templates/a.j2:2: warning: `ansible_default_ipv4`"), "{found:?}");
+    let sound = [
+        play("- hosts: all\n", uses),
+        play("", &format!("setup:\n  - {uses}")),
+        play("", &format!("{uses}\n  - ansible.builtin.setup: filter=x")),
+        play("", "{shell: id, when: ansible_os_family is defined}"),
+        play("", "{set_fact: {ansible_os_family: x}}\n  - {shell: id, when: ansible_os_family}"),
+        play("", "{shell: echo ansible_hostname, when: ansible_check_mode}"),
+        "- hosts: all\n  gather_facts: no\n  vars: {a: '{{ ansible_hostname }}'}\n".into(),
+    ];
+    for playbook in sound {
+        assert_eq!(said(&playbook, &[]), [""; 0], "{playbook}");
+    }
+}
+
+/// What is not there was told only where its name stands in the task.
+#[test]
+fn files_of_loops_and_lookups_are_looked_for() {
+    let files: Files = &[("ansible/files/a", "x"), ("ansible/a.yml", "- {shell: id, sudo: yes}\n")];
+    let cases = [
+        (task("{copy: {src: '{{ item }}', dest: /x}, with_items: [a, no]}"), "error: `no`, which `copy` reads,"),
+        (task("{copy: 'src={{ item }} dest=/x', loop: [a, no]}"), "error: `no`, which `copy` reads,"),
+        (task("{include_tasks: '{{ item }}.yml', loop: [a, no]}"), "error: the file of tasks `no.yml`"),
+        (task("{include_tasks: '{{ item }}.yml', loop: [a]}"), "error: `sudo`"),
+        (task("debug: {msg: \"{{ lookup('file', 'no') }}\"}"), "error: `no`, which a lookup reads,"),
+        (task("{debug: {msg: \"{{ lookup('file', 'no') }}\"}, when: x}"), "warning: `no`, which a lookup reads,"),
+        ("- hosts: all\n  vars: {k: \"{{ lookup('file', 'no') }}\"}\n".into(), "warning: `no`, which a lookup reads,"),
+    ];
+    for (playbook, expected) in cases {
+        let found = said(&playbook, files);
+        assert!(found.iter().any(|f| f.contains(expected)), "{playbook}{found:?}");
+    }
+    let sound = [
+        task("{copy: {src: '{{ item }}', dest: /x}, with_items: [a]}"),
+        task("{copy: {src: '{{ item }}', dest: /x}, with_items: '{{ all }}'}"),
+        task("{copy: {src: '{{ f }}', dest: /x}, loop: [no], loop_control: {loop_var: f}}"),
+        task("debug: {msg: \"{{ lookup('file', 'a') }}{{ lookup('file', 'no', errors='ignore') }}{{ lookup('file', x) }}\"}"),
+    ];
+    for playbook in sound {
+        assert_eq!(said(&playbook, files), [""; 0], "{playbook}");
+    }
+}
+
+#[test]
+fn a_play_without_hosts_is_an_error() {
+    assert!(said("- name: x\n  shell: id\n", &[])[0].starts_with("site.yml:1: error: this play has no `hosts`"));
 }

@@ -82,6 +82,7 @@ pub(super) fn is_gone(key: &str) -> bool {
 impl Walk<'_> {
     /// The words of a play, a block or a task.
     pub(super) fn words(&mut self, entries: &[Entry], level: Level, scope: &Scope) {
+        self.tags_of(entries);
         for entry in entries {
             let key = entry.key.as_str();
             let fits = |at: Where| at == Where::Both || (at == Where::Play) == (level == Level::Play);
@@ -140,7 +141,12 @@ impl Walk<'_> {
         match (entry.key.as_str(), &entry.value.value) {
             ("environment", _) => self.environment(&entry.value, scope),
             ("vars", Value::List(_)) => {
-                self.warn(&scope.file, entry.spot, "`vars` as a list is gone since ansible-core 2.18", "one map: `vars: {a: 1, b: 2}`");
+                self.warn(
+                    &scope.file,
+                    entry.spot,
+                    "`vars` as a list is old: ansible-core 2.19 refuses it",
+                    "one map: `vars: {a: 1, b: 2}`",
+                );
             }
             ("vars_prompt", Value::Map(_)) if level == Level::Play => {
                 let hint = "`vars_prompt: [{name: …, default: …}]`, or `vars`";

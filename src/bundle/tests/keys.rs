@@ -358,3 +358,17 @@ fn scripts_of_python_2_are_told() {
         "{found}"
     );
 }
+
+#[test]
+fn tags_that_no_task_has_are_told() {
+    let told = |tags: &str, playbook: &str| {
+        let tree = Tree::new();
+        tree.write("images/x/build-vars.yml", &format!("bundle: {{name: x, img_base: b}}\nsteps:\n- ansible: p.yml\n  tags: {tags}\n"));
+        tree.write("images/x/p.yml", playbook).write("images/x/t.yml", "- {ping: , tags: inner}\n");
+        render(&tree.load("images/x").unwrap().warnings)
+    };
+    let playbook = "- hosts: all\n  tags: [play]\n  tasks:\n  - {ping: , tags: 'a, b'}\n  - {block: [{ping: , tags: [c]}]}\n  - include_tasks: t.yml\n";
+    assert!(told("[a, nope]", playbook).starts_with("images/x/build-vars.yml:4:3: warning: no task of p.yml has the tag `nope`"));
+    assert_eq!(told("[a, b, c, play, inner, untagged]", playbook), "");
+    assert_eq!(told("nope", "- hosts: all\n  tasks: [{include_tasks: '{{ x }}.yml'}]\n"), "", "what is not there to be read may have it");
+}

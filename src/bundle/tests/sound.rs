@@ -53,7 +53,7 @@ steps:
   - reboot: true
 "#,
     )
-    .write("images/bundle-nginx/ansible/site.yml", "- hosts: all\n")
+    .write("images/bundle-nginx/ansible/site.yml", "- hosts: all\n  tags: [a, b]\n")
     .write("images/bundle-nginx/scripts/a.sh", "ls\n")
     .write("images/bundle-nginx/files/f", "")
     .write("images/bundle-nginx/output/b.heat.yml.j2", "")
