@@ -200,7 +200,8 @@ pub fn merge(ours: &mut Vec<Diagnostic>, theirs: Diagnostic) {
     let same = |own: &Diagnostic| {
         let (Some(a), Some(b)) = (&own.place, &theirs.place) else { return false };
         let named = own.message.split('`').nth(1).is_some_and(|word| !word.is_empty() && theirs.message.contains(word));
-        a.file == b.file && (a.line == b.line && b.line > 0 || named)
+        // On the same line Ansible may have another reason than what only looks old.
+        a.file == b.file && (own.is_error() && a.line == b.line && b.line > 0 || named)
     };
     match ours.iter_mut().find(|own| same(own)) {
         Some(own) => own.severity = theirs.severity,

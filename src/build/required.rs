@@ -116,7 +116,7 @@ fn warning(said: &[String]) -> Option<String> {
 impl Installed {
     /// Has Ansible look here first, and then where it would look anyway.
     pub fn add_to(&self, env: &mut BTreeMap<String, String>, bundle_dir: &Path) {
-        let (roles, collections) = bundle::search_paths(bundle_dir);
+        let (roles, collections) = bundle::search_paths(bundle_dir, env);
         for (name, installed, rest) in
             [("ANSIBLE_ROLES_PATH", &self.roles, roles), ("ANSIBLE_COLLECTIONS_PATH", &self.collections, collections)]
         {
@@ -124,10 +124,6 @@ impl Installed {
                 continue;
             }
             let own = installed.iter().map(|dir| dir.display().to_string());
-            let rest = match env.get(name) {
-                Some(set) => vec![set.clone()],
-                None => rest,
-            };
             let all: Vec<String> = own.chain(rest).collect();
             env.insert(name.to_owned(), all.join(":"));
         }
@@ -167,6 +163,11 @@ mod tests {
         assert_eq!(env["ANSIBLE_COLLECTIONS_PATH"], "/run/c:~/.ansible/collections:/usr/share/ansible/collections");
         let mut set = BTreeMap::from([("ANSIBLE_ROLES_PATH".to_owned(), "mine".to_owned())]);
         installed.add_to(&mut set, dir.path());
-        assert_eq!(set["ANSIBLE_ROLES_PATH"], "/run/r:mine");
+        assert_eq!(set["ANSIBLE_ROLES_PATH"], format!("/run/r:{}/mine", dir.path().display()));
+        std::fs::create_dir(dir.path().join("conf")).unwrap();
+        std::fs::write(dir.path().join("conf/a.cfg"), "[defaults]\nROLES_PATH: ../s\n").unwrap();
+        let mut named = BTreeMap::from([("ANSIBLE_CONFIG".to_owned(), "conf/a.cfg".to_owned())]);
+        installed.add_to(&mut named, dir.path());
+        assert_eq!(named["ANSIBLE_ROLES_PATH"], format!("/run/r:{}/s", dir.path().display()));
     }
 }

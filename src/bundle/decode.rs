@@ -22,7 +22,7 @@ pub(crate) struct Reader {
     /// What playbooks take from outside of the definition.
     pub needs: Vec<Need>,
     /// Playbooks whose review these are of: several steps may run one.
-    pub(super) reviewed: BTreeSet<PathBuf>,
+    pub(super) reviewed: BTreeSet<(PathBuf, String)>,
     /// Playbooks and roles that were looked into.
     pub(super) lint: lint::Cache,
 }

@@ -76,6 +76,9 @@ pub(super) fn runs_by_its_first_line(path: &Path) -> Result<(), (Trouble, usize)
         return no(1, "this script begins with a byte order mark, which hides its `#!`", "save it as UTF-8 without BOM");
     }
     let first = bytes.split(|b| *b == b'\n').next().unwrap_or_default();
+    if let Some(line) = late_interpreter(&bytes) {
+        return no(line, "the `#!` of this script is not its first line, so that `sh` runs it", "nothing stands before `#!`");
+    }
     let lines = || bytes.split_inclusive(|b| *b == b'\n');
     let (all, with_cr) = (lines().count(), lines().filter(|line| line.ends_with(b"\r\n")).count());
     // A few lines may be data of a here-document.
@@ -90,6 +93,45 @@ pub(super) fn runs_by_its_first_line(path: &Path) -> Result<(), (Trouble, usize)
     Ok(())
 }
 
+/// A line of a script that only Python 2 reads, or that asks for it by the name that systems no longer have.
+pub(super) fn of_python_2(path: &Path) -> Option<(Trouble, usize)> {
+    let text = reading::text(path, MAX_SCRIPT).ok()?;
+    let interpreter = text.lines().next()?.strip_prefix("#!")?.trim();
+    let program = interpreter.rsplit(['/', ' ', '\t']).next()?;
+    if !["python", "python2", "python2.6", "python2.7"].contains(&program) {
+        return None;
+    }
+    let old = |line: &str| line.strip_prefix("print ").is_some_and(|rest| !rest.trim_start().starts_with(['(', '=']));
+    let line = text.lines().position(|line| old(line.trim_start()));
+    let message = match line {
+        Some(_) => "this line is of Python 2, which no system has any more".to_owned(),
+        None => format!("`{program}` is Python 2, or not there at all, on systems since Debian 11 and Red Hat 8"),
+    };
+    Some((Trouble { message, hint: "`#!/usr/bin/env python3`, and what that reads: `print(…)`".into() }, line.map_or(1, |at| at + 1)))
+}
+
+/// The line of a `#!` that only empty ones, or blanks, stand before.
+fn late_interpreter(bytes: &[u8]) -> Option<usize> {
+    let start = bytes.iter().position(|b| !b.is_ascii_whitespace())?;
+    let is_one = start > 0 && bytes[start..].starts_with(b"#!/");
+    is_one.then(|| 1 + bytes[..start].iter().filter(|b| **b == b'\n').count())
+}
+
+/// Whether these are UTF-8; else the line where they stop being it.
+pub(super) fn is_text(bytes: &[u8]) -> Result<(), (Trouble, usize)> {
+    let no = |line: usize, message: &str, hint: &str| Err((Trouble { message: message.into(), hint: hint.into() }, line));
+    if bytes.starts_with(b"\xff\xfe") || bytes.starts_with(b"\xfe\xff") {
+        return no(1, "this file is UTF-16, which Ansible does not read", "save it as UTF-8");
+    }
+    match std::str::from_utf8(bytes) {
+        Ok(_) => Ok(()),
+        Err(e) => {
+            let line = 1 + bytes[..e.valid_up_to()].iter().filter(|b| **b == b'\n').count();
+            no(line, "this line is not UTF-8", "iconv -f latin1 -t utf8 FILE, if it is Latin-1")
+        }
+    }
+}
+
 /// A script that is sent to a machine as a text.
 pub(super) fn is_script_text(path: &Path) -> Result<(), (Trouble, usize)> {
     let Ok(bytes) = reading::bytes(path, MAX_SCRIPT) else { return Ok(()) };
@@ -102,10 +144,7 @@ pub(super) fn is_script_text(path: &Path) -> Result<(), (Trouble, usize)> {
     if let Some(at) = bytes.iter().position(|b| *b == 0) {
         return no(line_at(at), "this is no text: there is a NUL in it", "a program gets to the machine by `upload`");
     }
-    match std::str::from_utf8(&bytes) {
-        Ok(_) => Ok(()),
-        Err(e) => no(line_at(e.valid_up_to()), "this line is not UTF-8", "iconv -f latin1 -t utf8 FILE, if it is Latin-1"),
-    }
+    is_text(&bytes)
 }
 
 /// A file, or a directory whose links stay in the bundle.
@@ -256,6 +295,10 @@ pub(super) fn playbook(path: &Path) -> Result<(), (Trouble, usize, usize)> {
     let text = match reading::text(path, MAX_PLAYBOOK) {
         Ok(text) => text,
         Err(error) if error.kind() == ErrorKind::FileTooLarge => return whole("too long for a playbook (more than 4 MiB)".into()),
+        Err(error) if error.kind() == ErrorKind::InvalidData => {
+            let bytes = reading::bytes(path, MAX_PLAYBOOK).unwrap_or_default();
+            return is_text(&bytes).map_err(|(trouble, line)| (trouble, line, usize::from(line > 0)));
+        }
         Err(error) => return whole(format!("cannot be read: {error}")),
     };
     // Only whoever has the password can say what is in it.

@@ -6,7 +6,7 @@ use super::decode::{self, Field, Fields, Reader};
 use super::links::{self, Bounds, Leads};
 use super::overrides::Override;
 use super::yaml::{Node, Spot, Value};
-use super::{Asks, Bundle, Kind, checks, files, image, keys, source, steps, syntax, tree};
+use super::{Asks, Bundle, Kind, agree, checks, files, image, keys, source, steps, syntax, tree};
 use crate::diagnostic::{Diagnostic, Place};
 use crate::reading;
 
@@ -52,6 +52,9 @@ pub fn load_with(tree: &Path, dir: &Path, overrides: &[Override]) -> Result<Load
     });
     let bundle = root.and_then(|root| bundle(&mut reader, tree, home, &label, &root));
     let mut findings = reader.findings;
+    // Of what is wrong by itself only what contradicts is told.
+    let wrong = findings.iter().any(Diagnostic::is_error);
+    findings.extend(bundle.iter().flat_map(agree::check).filter(|finding| !wrong || finding.is_error()));
     findings.sort_by(|a, b| (&a.place, a.severity, &a.message).cmp(&(&b.place, b.severity, &b.message)));
     // An aliased value is read wherever it is used, and would be found wrong as often.
     findings.dedup();

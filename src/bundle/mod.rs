@@ -9,6 +9,8 @@ use crate::diagnostic::Place;
 use crate::disk::Format;
 use crate::fetch::Wish;
 
+mod agree;
+mod ansible_cfg;
 mod bases;
 mod checks;
 pub(crate) mod decode;

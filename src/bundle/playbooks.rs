@@ -6,12 +6,15 @@
 use std::collections::{BTreeSet, HashSet};
 use std::path::{Path, PathBuf};
 
+use super::ansible_cfg::Config;
 use super::files;
 use super::yaml::{self, Entry, Node, Spot, Value};
 use crate::diagnostic::{Diagnostic, Place};
 use crate::reading;
 
+mod configuration;
 mod expressions;
+mod facts;
 mod hosts;
 mod modules;
 mod moved;
@@ -23,7 +26,8 @@ mod tasks;
 mod tests;
 mod words;
 
-use paths::{Paths, plain};
+use paths::Paths;
+pub(super) use paths::plain;
 pub use requirements::{Requirements, requirements, search_paths};
 
 /// Files of one playbook that are read, and their bytes.
@@ -52,12 +56,23 @@ pub struct Need {
 pub(super) struct Review {
     pub found: Vec<Diagnostic>,
     pub needs: Vec<Need>,
+    /// `None`: not all are written out.
+    tags: Option<HashSet<String>>,
+}
+
+impl Review {
+    /// Of the tags that a step runs, those that no task has.
+    pub fn without_tasks<'t>(&self, tags: &'t [String]) -> Vec<&'t String> {
+        let Some(known) = &self.tags else { return Vec::new() };
+        let special = ["all", "tagged", "untagged", "always", "never"];
+        tags.iter().filter(|tag| !known.contains(*tag) && !special.contains(&tag.as_str())).collect()
+    }
 }
 
 /// Findings on a step's playbook. `dir` is the bundle's directory, `shown` how places name it.
-pub(super) fn review(dir: &Path, playbook: &Path, shown: &Path) -> Review {
+pub(super) fn review(dir: &Path, playbook: &Path, shown: &Path, config: &Config) -> Review {
     let mut walk = Walk {
-        paths: Paths::of(dir, playbook),
+        paths: Paths::of(dir, config),
         required: requirements::beside(dir, playbook),
         shown,
         seen: BTreeSet::new(),
@@ -65,9 +80,13 @@ pub(super) fn review(dir: &Path, playbook: &Path, shown: &Path) -> Review {
         variables: HashSet::new(),
         bare: Vec::new(),
         plays: hosts::Plays::default(),
+        facts: facts::Facts::default(),
+        tags: HashSet::new(),
+        open: false,
         review: Review::default(),
     };
-    walk.plays(playbook);
+    walk.config(config, playbook);
+    walk.plays(playbook, false);
     walk.finish()
 }
 
@@ -82,6 +101,11 @@ struct Walk<'a> {
     /// Loops over what may be the bare name of a variable.
     bare: Vec<expressions::Bare>,
     plays: hosts::Plays,
+    facts: facts::Facts,
+    /// Of tasks, blocks, plays and roles.
+    tags: HashSet<String>,
+    /// What runs is not all there to be read.
+    open: bool,
     review: Review,
 }
 
@@ -90,6 +114,8 @@ struct Walk<'a> {
 struct Scope {
     /// Its file, relative to the bundle.
     file: PathBuf,
+    /// The directory of the playbook that it is of, relative to the bundle: of one that is imported, its own.
+    base: PathBuf,
     /// The role that it is of, relative to the bundle.
     role: Option<PathBuf>,
     /// It runs under a condition, or its failure is let pass.
@@ -99,14 +125,15 @@ struct Scope {
 impl Walk<'_> {
     fn finish(mut self) -> Review {
         for bare in std::mem::take(&mut self.bare) {
-            let finding = bare.finding(&self.variables);
-            self.review.found.push(finding);
+            self.review.found.extend(bare.finding(&self.variables));
         }
         self.review.found.extend(self.plays.findings());
         // An alias, or a role that two plays name, is read twice.
         let mut seen = HashSet::new();
         self.review.found.retain(|d| seen.insert((d.place.as_ref().map(ToString::to_string), d.message.clone())));
         self.review.found.truncate(MOST_FINDINGS);
+        let open = self.tags.iter().any(|tag| is_template(tag)) || self.open || !self.review.needs.is_empty();
+        self.review.tags = (!open && self.seen.len() < MOST_FILES && self.bytes < MOST_BYTES).then_some(self.tags);
         let mut seen = HashSet::new();
         self.review.needs.retain(|need| seen.insert((need.kind, need.name.clone())));
         self.review
@@ -118,7 +145,13 @@ impl Walk<'_> {
         if self.seen.len() >= MOST_FILES || self.bytes >= MOST_BYTES || !self.seen.insert(path.clone()) {
             return None;
         }
-        let text = reading::text(&self.paths.inside(&path)?, files::MAX_PLAYBOOK).ok()?;
+        let text = match reading::text(&self.paths.inside(&path)?, files::MAX_PLAYBOOK) {
+            Ok(text) => text,
+            Err(e) => {
+                self.no_text(&path, &e);
+                return None;
+            }
+        };
         self.bytes += text.len();
         let file = self.shown.join(&path);
         if files::is_vaulted(&text) {
@@ -126,9 +159,31 @@ impl Walk<'_> {
             let finding = Diagnostic::warning(place, "this file is encrypted: what it says is not checked");
             let hint = "the owner's settings name the password: `ansible: {vault_password_file: …}`";
             self.review.found.push(finding.hint(hint));
+            self.open = true;
             return None;
         }
-        yaml::parse_leniently(&file, &text).ok()
+        match yaml::parse_leniently(&file, &text) {
+            Ok(root) => Some(root),
+            Err(bad) => {
+                // Files that another reader takes are told of where plays for the factory are looked for.
+                let no_json = !text.trim_start().starts_with(['{', '[']);
+                if bad.message == yaml::NO_KEY || !bad.limit && no_json && files::is_no_yaml(&text) {
+                    let message = format!("not valid YAML: {}", bad.message);
+                    self.error(&path, bad.spot, message, bad.hint.unwrap_or("Ansible refuses the file"));
+                }
+                None
+            }
+        }
+    }
+
+    /// A file that Ansible reads as text, and cannot.
+    fn no_text(&mut self, path: &Path, error: &std::io::Error) {
+        if error.kind() == std::io::ErrorKind::InvalidData
+            && let Some(bytes) = self.paths.inside(path).and_then(|full| reading::bytes(&full, files::MAX_PLAYBOOK).ok())
+            && let Err((trouble, line)) = files::is_text(&bytes)
+        {
+            self.error(path, Spot { line, column: usize::from(line > 0) }, trouble.message, trouble.hint);
+        }
     }
 
     fn place(&self, file: &Path, spot: Spot) -> Place {
@@ -143,9 +198,9 @@ impl Walk<'_> {
         self.review.found.push(Diagnostic::warning(self.place(file, spot), message).hint(hint));
     }
 
-    fn need(&mut self, kind: NeedKind, name: &str, place: Place) {
+    fn need(&mut self, kind: NeedKind, name: &str, place: Place, base: &Path) {
         let there = match kind {
-            NeedKind::Collection => self.required.has_collection(name) || self.paths.has_collection(name),
+            NeedKind::Collection => self.required.has_collection(name) || self.paths.has_collection(name, base),
             NeedKind::Role => self.required.has_role(name),
         };
         if !there {
@@ -153,16 +208,35 @@ impl Walk<'_> {
         }
     }
 
-    /// A playbook.
-    fn plays(&mut self, path: &Path) {
+    /// A playbook; `conditional`: it may not run.
+    fn plays(&mut self, path: &Path, conditional: bool) {
         let Some(root) = self.open(path) else { return };
         let Value::List(items) = &root.value else { return };
-        let scope = Scope { file: path.to_owned(), ..Scope::default() };
+        let base = path.parent().unwrap_or(Path::new("")).to_owned();
+        let scope = Scope { file: path.to_owned(), base, conditional, ..Scope::default() };
+        self.group_vars(&scope);
         for item in items {
             let Value::Map(entries) = &item.value else { continue };
+            let scope = Scope { conditional: scope.conditional || tasks::may_not_run(entries), ..scope.clone() };
+            self.tags_of(entries);
             match entries.iter().find(|e| matches!(e.key.as_str(), "include") || tail(&e.key) == "import_playbook") {
                 Some(import) => self.import(import, &scope),
                 None => self.play(entries, &scope),
+            }
+        }
+    }
+
+    /// Variables of the groups that the builder is in, which Ansible reads unasked.
+    fn group_vars(&mut self, scope: &Scope) {
+        let dir = scope.base.join("group_vars");
+        for group in hosts::GROUPS {
+            let mut files: Vec<PathBuf> = tasks::with_endings(&dir.join(group)).into();
+            let inner = self.paths.inside(&dir.join(group)).and_then(|dir| std::fs::read_dir(dir).ok());
+            let mut more: Vec<PathBuf> = inner.into_iter().flatten().flatten().map(|e| dir.join(group).join(e.file_name())).collect();
+            more.sort();
+            files.extend(more);
+            for file in files.into_iter().filter(|file| self.paths.is_file(file)).collect::<Vec<_>>() {
+                self.vars(&file, scope);
             }
         }
     }
@@ -181,7 +255,7 @@ impl Walk<'_> {
         }
         let wanted = scope.file.parent().unwrap_or(Path::new("")).join(name);
         if self.paths.is_file(&wanted) {
-            self.plays(&wanted);
+            self.plays(&wanted, scope.conditional);
         } else if self.paths.may_tell(&wanted) {
             let message = format!("the playbook `{name}` does not exist");
             self.error(&scope.file, entry.value.spot, message, "it is looked for beside this file");
@@ -191,17 +265,34 @@ impl Walk<'_> {
     fn play(&mut self, entries: &[Entry], scope: &Scope) {
         self.words(entries, words::Level::Play, scope);
         self.variables_of(entries);
+        self.begin_play(entries);
+        if let (None, Some(first)) = (entries.iter().find(|e| e.key == "hosts"), entries.first()) {
+            let hint = "`hosts: all` is the builder; tasks stand under `tasks` of a play";
+            self.error(&scope.file, first.spot, "this play has no `hosts`", hint);
+        }
         let hosts = entries.iter().find(|e| e.key == "hosts").map(|e| (self.place(&scope.file, e.value.spot), e.value.clone()));
         self.plays.add(hosts);
         for entry in entries {
             match entry.key.as_str() {
-                "tasks" | "pre_tasks" | "post_tasks" | "handlers" => self.tasks(&entry.value, scope),
+                "tasks" | "pre_tasks" | "post_tasks" => self.tasks(&entry.value, scope),
+                // They run where something notifies them.
+                "handlers" => self.tasks(&entry.value, &Scope { conditional: true, ..scope.clone() }),
                 "roles" => self.roles(&entry.value, scope),
                 "vars_files" => self.vars_files(&entry.value, scope),
                 "collections" => self.collections(&entry.value, scope),
+                // Nobody may ask for them.
+                "vars" => self.lazily(&entry.value, scope),
                 _ => self.expressions(&entry.value, scope),
             }
         }
+        self.end_play();
+    }
+
+    /// Values of variables, which are worked out where they are used.
+    fn lazily(&mut self, node: &Node, scope: &Scope) {
+        let facts = std::mem::replace(&mut self.facts, facts::Facts::there());
+        self.expressions(node, &Scope { conditional: true, ..scope.clone() });
+        self.facts = facts;
     }
 
     /// `vars_files`: each is a file, or a list of files of which the first that there is counts.
@@ -214,7 +305,7 @@ impl Walk<'_> {
             }
             let found = names.iter().find_map(|(name, _)| self.paths.find(name, &["vars"], scope));
             match (found, names.first()) {
-                (Some(path), _) => self.vars(&path),
+                (Some(path), _) => self.vars(&path, scope),
                 (None, Some((name, spot))) if self.paths.may_tell(Path::new(name)) => {
                     let message = format!("the file of variables `{name}` does not exist");
                     self.error(&scope.file, *spot, message, "it is looked for beside the playbook");
@@ -225,21 +316,30 @@ impl Walk<'_> {
     }
 
     /// A file of variables: their names, and what their values are worked out with.
-    fn vars(&mut self, path: &Path) {
+    fn vars(&mut self, path: &Path, scope: &Scope) {
         let Some(root) = self.open(path) else { return };
-        if let Value::Map(entries) = &root.value {
-            self.variables.extend(entries.iter().map(|e| e.key.clone()));
+        match &root.value {
+            Value::Map(entries) => self.variables.extend(entries.iter().map(|e| e.key.clone())),
+            Value::Null => {}
+            _ => self.error(path, root.spot, format!("a file of variables is a map, not {}", root.what()), "lines of `name: value`"),
         }
-        let scope = Scope { file: path.to_owned(), ..Scope::default() };
+        let scope = Scope { file: path.to_owned(), ..scope.clone() };
         self.old_variables(&root, &scope);
-        self.expressions(&root, &scope);
+        self.lazily(&root, &scope);
     }
 
     fn collections(&mut self, value: &Node, scope: &Scope) {
         for (name, spot) in texts(value) {
             if !["ansible.builtin", "ansible.legacy"].contains(&name) && !is_template(name) {
-                self.need(NeedKind::Collection, name, self.place(&scope.file, spot));
+                self.need(NeedKind::Collection, name, self.place(&scope.file, spot), &scope.base);
             }
+        }
+    }
+
+    fn tags_of(&mut self, entries: &[Entry]) {
+        for entry in entries.iter().filter(|e| e.key == "tags") {
+            let all = texts(&entry.value).into_iter().flat_map(|(text, _)| text.split(',').map(|tag| tag.trim().to_owned()));
+            self.tags.extend(all);
         }
     }
 

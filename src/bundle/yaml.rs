@@ -11,7 +11,7 @@ use super::syntax;
 use crate::diagnostic::{Diagnostic, Place};
 
 /// Deeper than any sane bundle; keeps the recursion here and in the readers well inside a thread's stack.
-const MAX_DEPTH: usize = 64;
+pub(super) const MAX_DEPTH: usize = 64;
 /// Nodes that aliases and merges may add: a few lines of "billion laughs" must not fill the memory.
 const MAX_ALIASED: usize = 20_000;
 
@@ -19,6 +19,9 @@ const MAX_ALIASED: usize = 20_000;
 const MOST_SUSPECTS: usize = 100;
 /// Nodes that anchors hold, one inside the other counted as often.
 const MAX_ANCHORED: usize = 200_000;
+
+/// `msg: {{ x }}` is a map with a map for its key.
+pub(super) const NO_KEY: &str = "a key must be text";
 
 /// Line and column, both from 1, columns in characters.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
@@ -372,7 +375,11 @@ impl<'s> Builder<'s> {
                 Value::Null => ("null".into(), true),
                 Value::List(_) | Value::Map(_) => {
                     let hint = "a value that starts with `{` or `[` needs quotes";
-                    self.findings.push(Diagnostic::error(key.spot.place(self.file), "a key must be text").hint(hint));
+                    if self.lenient && !self.merged_first {
+                        // Python takes no list and no map for a key.
+                        return Err(Bad { spot: key.spot, message: NO_KEY.into(), hint: Some(hint), limit: false });
+                    }
+                    self.findings.push(Diagnostic::error(key.spot.place(self.file), NO_KEY).hint(hint));
                     continue;
                 }
             };

@@ -1,7 +1,9 @@
 //! `image-factory doctor`: what this machine lacks, and the command that mends it.
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use super::{Context, Failure, out};
+use crate::bundle;
 use crate::cloud::Cx;
 use crate::cloud::ledger::Ledger;
 use crate::event::Events;
@@ -43,6 +45,7 @@ pub async fn run(context: &Context) -> Result<ExitCode, Failure> {
     if lacks.is_empty() {
         line(true, "os/debian-12", "can be built here by this user");
     }
+    let tree = context.tree().ok();
     match context.wall() {
         Ok(wall) => {
             let (well, text) = wall.summary(&context.cancel).await.map_err(crate::cloud::CloudError::from)?;
@@ -57,8 +60,17 @@ pub async fn run(context: &Context) -> Result<ExitCode, Failure> {
                 line(true, "owner's settings", &format!("{}: {text}", file.display()));
             }
             for rule in &wall.settings().allow {
-                let nothing = if rule.is_for_nothing() { "; there is no such directory: it allows nothing" } else { "" };
-                line(!rule.is_for_nothing(), "allowed", &format!("{rule}{nothing}"));
+                // Another tree may have one.
+                let elsewhere = tree.as_ref().is_some_and(|tree| {
+                    let labels = bundle::all(tree).into_iter().filter_map(|dir| dir.strip_prefix(tree).ok().map(PathBuf::from));
+                    !labels.into_iter().any(|label| rule.is_for(&label.to_string_lossy(), tree))
+                });
+                let idle = rule.idle().map(str::to_owned);
+                let elsewhere = if elsewhere { "; it is for no definition of this tree" } else { "" };
+                line(idle.is_none(), "allowed", &format!("{rule}{}", idle.map_or_else(|| elsewhere.to_owned(), |why| format!("; {why}"))));
+            }
+            for (key, path) in wall.settings().missing() {
+                line(false, "owner's settings", &format!("{key}: {} is not there", path.display()));
             }
         }
         Err(failure) => line(false, "owner's settings", &failure.to_string()),

@@ -398,9 +398,9 @@ impl Context {
         }
     }
 
-    /// Whether the owner of this machine lets this definition run plays on it.
-    pub fn allows_local(&self, bundle: &Bundle) -> Result<bool, Failure> {
-        Ok(self.wall()?.settings().allows_local(&bundle.label, &bundle.asks))
+    /// What the owner of this machine has to write to let this definition run plays on it; `None`: it may.
+    pub fn how_to_allow_local(&self, bundle: &Bundle) -> Result<Option<String>, Failure> {
+        Ok(self.wall()?.settings().how_to_allow_local(&bundle.label, &bundle.asks))
     }
 
     /// What playbooks take from elsewhere and this machine does not have. Where it has no Ansible either, another one builds.
@@ -459,7 +459,7 @@ impl Context {
         let all: Vec<Bundle> = others.into_iter().flatten().map(|one| one.bundle).collect();
         wrong.extend(self.templates.check(&bundles.iter().collect::<Vec<_>>(), &self.cancel).await?.into_iter().flatten());
         for bundle in &bundles {
-            wrong.extend(bundle::on_factory(bundle, self.allows_local(bundle)?));
+            wrong.extend(bundle::on_factory(bundle, self.how_to_allow_local(bundle)?.as_deref()));
             wrong.extend(bundle::check_work(bundle));
             wrong.extend(self.missing(bundle)?);
         }

@@ -40,7 +40,7 @@ pub async fn run(context: &Context, args: &Args) -> Result<ExitCode, Failure> {
     for ((bundle, own), wrong) in read.bundles.iter().zip(read.found).zip(templates) {
         found.extend(own);
         found.extend(wrong);
-        found.extend(bundle::on_factory(bundle, context.allows_local(bundle)?));
+        found.extend(bundle::on_factory(bundle, context.how_to_allow_local(bundle)?.as_deref()));
         found.extend(bundle::check_work(bundle));
         found.extend(context.missing(bundle)?);
     }

@@ -6,7 +6,7 @@ use crate::cancel::{Cancel, Cancelled};
 use crate::diagnostic::Diagnostic;
 use crate::exec::env;
 use crate::plan::{ActionPlan, Origin, Plan, StepPlan};
-use crate::settings::Mode;
+use crate::settings::{Mode, quoted};
 
 pub(super) const NO_NAMESPACES: &str = "user namespaces are needed: on Ubuntu 23.10 and later AppArmor keeps them from ordinary users \
      (`sysctl kernel.apparmor_restrict_unprivileged_userns=0`, or a profile for /usr/bin/bwrap); in a container it has to allow \
@@ -176,16 +176,6 @@ impl Wall {
 fn wants_local(plan: &Plan) -> bool {
     let asks = |step: &StepPlan| matches!(step.action, ActionPlan::Ansible { local: true, .. });
     plan.steps.iter().any(asks)
-}
-
-/// A word of YAML within brackets.
-fn quoted(word: &str) -> String {
-    let plain = |c: char| c.is_ascii_alphanumeric() || "/_.-".contains(c);
-    let begins = word.starts_with(|c: char| c == '/' || c == '_' || c.is_ascii_alphabetic());
-    match begins && word.chars().all(plain) {
-        true => word.to_owned(),
-        false => format!("'{}'", word.replace('\'', "''")),
-    }
 }
 
 /// What steps with a playbook set that would switch off what protects the factory.

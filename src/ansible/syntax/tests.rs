@@ -53,7 +53,9 @@ fn what_both_found_is_said_once() {
         merge(&mut all, Diagnostic::error(place(line), message));
         all
     };
-    let same_line = merged(3, "removed");
+    assert_eq!(merged(3, "no.yml could not be found").len(), 3, "another reason on the line of a warning");
+    assert_eq!(merged(9, "removed").len(), 2);
+    let same_line = merged(3, "include is removed");
     assert!(same_line.len() == 2 && same_line[0].is_error() && same_line[0].hint.is_some());
     assert_eq!(merged(8, "conflicting action statements: shell, sudo").len(), 2, "Ansible names the task's first line");
     assert_eq!(merged(0, "Could not find x").len(), 3);

@@ -1,4 +1,5 @@
 //! Expressions: tests that are written as filters, braces where none belong, names of variables where a value is meant.
+use std::borrow::Cow;
 use std::collections::HashSet;
 use std::path::Path;
 use std::sync::LazyLock;
@@ -51,11 +52,39 @@ static EXPRESSION: LazyLock<Regex> = LazyLock::new(|| fixed(r"(?s)\{\{(.*?)\}\}|
 static FILTER: LazyLock<Regex> = LazyLock::new(|| fixed(r"\|\s*([A-Za-z_][A-Za-z0-9_.]*)"));
 static QUOTED: LazyLock<Regex> = LazyLock::new(|| fixed(r#"(?s)'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*""#));
 static LOOKUP: LazyLock<Regex> = LazyLock::new(|| fixed(r#"(?:lookup|query|q)\s*\(\s*['"]([a-z0-9_.]+)['"]"#));
+/// With no more arguments, which may let a missing file pass.
+static FILE_LOOKUP: LazyLock<Regex> = LazyLock::new(|| {
+    fixed(r#"(?:lookup|query|q)\s*\(\s*['"](?:ansible\.builtin\.)?(file|template|unvault)['"]\s*,\s*['"]([^'"]+)['"]\s*\)"#)
+});
 /// `packages`, `item.users`, `result.stdout_lines[0]`, and `${packages}` of Ansible 1.
 static NAME: LazyLock<Regex> = LazyLock::new(|| fixed(r#"^(\$?)\{?([A-Za-z_][A-Za-z0-9_]*)((?:\.[A-Za-z_0-9]+|\[[^\]]*\])*)\}?$"#));
 
 fn fixed(pattern: &str) -> Regex {
     Regex::new(pattern).expect("the pattern is fixed")
+}
+
+/// Methods of dictionaries, and what is written today.
+const PYTHON_2_METHODS: &[(&str, &str)] = &[
+    ("iteritems", "`.items()`"),
+    ("iterkeys", "`.keys()`"),
+    ("itervalues", "`.values()`"),
+    ("viewitems", "`.items()`"),
+    ("viewkeys", "`.keys()`"),
+    ("viewvalues", "`.values()`"),
+    ("has_key", "`'key' in dictionary`"),
+];
+static PYTHON_2: LazyLock<Regex> = LazyLock::new(|| fixed(r"\.(iteritems|iterkeys|itervalues|viewitems|viewkeys|viewvalues|has_key)\s*\("));
+/// What is no expression: comments, and what is passed on as it stands.
+static DEAD: LazyLock<Regex> = LazyLock::new(|| fixed(r"(?s)\{#.*?#\}|\{%[-+]?\s*raw\s*[-+]?%\}.*?\{%[-+]?\s*endraw\s*[-+]?%\}"));
+/// `packages | default([])`, `a + b`
+static WORKED_OUT: LazyLock<Regex> =
+    LazyLock::new(|| fixed(r#"^([A-Za-z_][A-Za-z0-9_]*)[\w.\[\]'"]*\s*(?:\|\s*[a-z_]+|\+\s*[A-Za-z_\[])"#));
+
+/// A text without what is no expression in it, as long as it was.
+fn live(text: &str) -> Cow<'_, str> {
+    DEAD.replace_all(text, |dead: &regex::Captures<'_>| {
+        dead[0].chars().flat_map(|c| std::iter::repeat_n(if c == '\n' { c } else { ' ' }, c.len_utf8())).collect::<String>()
+    })
 }
 
 /// A loop over what may be the bare name of a variable.
@@ -66,18 +95,23 @@ pub(super) struct Bare {
     name: String,
     /// It can be nothing else.
     sure: bool,
+    /// It is worth a word only if there is such a variable.
+    only_known: bool,
 }
 
 impl Bare {
-    pub fn finding(self, variables: &HashSet<String>) -> Diagnostic {
-        let Self { place, key, text, name, sure } = self;
+    pub fn finding(self, variables: &HashSet<String>) -> Option<Diagnostic> {
+        let Self { place, key, text, name, sure, only_known } = self;
+        if only_known && !variables.contains(&name) {
+            return None;
+        }
         let bare = text.trim_start_matches("${").trim_start_matches('$').trim_end_matches('}');
         let message = format!("`{key}: {text}` is the text `{text}`, not the variable of that name");
         let finding = match sure || variables.contains(&name) {
             true => Diagnostic::error(place, message),
             false => Diagnostic::warning(place, message),
         };
-        finding.hint(format!("`{key}: \"{{{{ {bare} }}}}\"`, or a list with one item if the text is meant"))
+        Some(finding.hint(format!("`{key}: \"{{{{ {bare} }}}}\"`, or a list with one item if the text is meant")))
     }
 }
 
@@ -87,8 +121,12 @@ impl Walk<'_> {
         match &node.value {
             Value::Map(entries) => entries.iter().for_each(|e| self.expressions(&e.value, scope)),
             Value::List(items) => items.iter().for_each(|item| self.expressions(item, scope)),
+            Value::Scalar { text, .. } if ["$FILE(", "$PIPE(", "$LOOKUP("].iter().any(|old| text.contains(old)) => {
+                let hint = "`{{ lookup('file', …) }}`, `{{ lookup('pipe', …) }}`";
+                self.error(&scope.file, node.spot, "`$FILE(…)` and its kin are of Ansible 1: this is a text", hint);
+            }
             Value::Scalar { text, .. } if is_template(text) => {
-                for inner in inner_of(text) {
+                for inner in inner_of(&live(text)) {
                     self.expression(inner, node.spot, scope);
                 }
             }
@@ -99,11 +137,27 @@ impl Walk<'_> {
     /// One expression, without its braces.
     fn expression(&mut self, text: &str, spot: Spot, scope: &Scope) {
         let open = QUOTED.replace_all(text, "''");
+        self.uses_facts(&open, spot, scope);
+        for lookup in FILE_LOOKUP.captures_iter(text) {
+            self.looked_up(&lookup[1], &lookup[2], spot, scope);
+        }
         for filter in FILTER.captures_iter(&open) {
             self.filter(&filter[1], spot, scope);
         }
+        for method in PYTHON_2.captures_iter(&open) {
+            let (old, new) = PYTHON_2_METHODS.iter().find(|(old, _)| *old == &method[1]).expect("the pattern is made of them");
+            self.error(&scope.file, spot, format!("`.{old}()` is of Python 2: no dictionary has it"), *new);
+        }
         for lookup in LOOKUP.captures_iter(text) {
             self.plugin("lookup", &lookup[1], spot, scope);
+        }
+    }
+
+    /// `lookup('file', 'key.pub')`
+    fn looked_up(&mut self, kind: &str, name: &str, spot: Spot, scope: &Scope) {
+        let kinds = if kind == "template" { ["templates"] } else { ["files"] };
+        if !is_template(name) && self.paths.find(name, &kinds, scope).is_none() {
+            self.missing(&format!("`{name}`, which a lookup reads,"), Path::new(name), spot, scope);
         }
     }
 
@@ -115,19 +169,19 @@ impl Walk<'_> {
             "search" | "match" | "regex" => format!("`is {new}('…')`"),
             _ => format!("`is {new}`"),
         };
-        match self.paths.has_plugins("filter_plugins", scope) {
+        match self.paths.has_plugins("filter", scope) {
             true => self.warn(&scope.file, spot, message, format!("{hint}, unless `filter_plugins` has one of that name")),
             false => self.error(&scope.file, spot, message, hint),
         }
     }
 
     /// A filter or lookup of a collection, by its full name or by one that left ansible-core.
-    fn plugin(&mut self, kind: &str, name: &str, spot: Spot, scope: &Scope) {
+    pub(super) fn plugin(&mut self, kind: &str, name: &str, spot: Spot, scope: &Scope) {
         let collection = match super::modules::collection_of(name) {
             Some(collection) => collection.to_owned(),
             None => {
                 let Some((collection, new)) = moved::to(&format!("{kind}:{name}")) else { return };
-                if self.paths.has_plugins(&format!("{kind}_plugins"), scope) {
+                if self.paths.has_plugins(kind, scope) {
                     return;
                 }
                 let message = format!("the {kind} `{name}` is no longer part of ansible-core");
@@ -136,7 +190,7 @@ impl Walk<'_> {
             }
         };
         let place = self.place(&scope.file, spot);
-        self.need(NeedKind::Collection, &collection, place);
+        self.need(NeedKind::Collection, &collection, place, &scope.base);
     }
 
     /// `when` and its kin: expressions without braces.
@@ -162,17 +216,33 @@ impl Walk<'_> {
             Value::List(items) if inner => {
                 items.iter().take(1 + items.len() * usize::from(key != "with_subelements")).for_each(|item| self.looped(key, item, scope))
             }
-            Value::List(items) => items.iter().for_each(|item| self.only_old(key, item, scope)),
+            Value::List(items) => {
+                items.iter().for_each(|item| self.only_old(key, item, scope));
+                // Its list was one of names, once.
+                for item in items.iter().filter(|_| key == "with_flattened") {
+                    if let Some(name) = super::scalar(item).filter(|text| NAME.captures(text).is_some_and(|found| found[1].is_empty())) {
+                        let (place, text) = (self.place(&scope.file, item.spot), name.to_owned());
+                        self.bare.push(Bare { place, key: key.into(), name: text.clone(), text, sure: false, only_known: true });
+                    }
+                }
+            }
             _ => self.looped(key, node, scope),
         }
     }
 
     fn looped(&mut self, key: &str, node: &Node, scope: &Scope) {
         let Value::Scalar { text, .. } = &node.value else { return };
-        let Some(name) = NAME.captures(text.trim()) else { return };
+        let Some(name) = NAME.captures(text.trim()) else {
+            if let Some(found) = WORKED_OUT.captures(text.trim()) {
+                let place = self.place(&scope.file, node.spot);
+                let name = found[1].to_owned();
+                self.bare.push(Bare { place, key: key.into(), text: text.trim().into(), name, sure: false, only_known: false });
+            }
+            return;
+        };
         let sure = !name[1].is_empty() || !name[3].is_empty() || key == "loop" || matches!(key, "with_dict" | "with_subelements");
         let place = self.place(&scope.file, node.spot);
-        self.bare.push(Bare { place, key: key.into(), text: text.trim().into(), name: name[2].into(), sure });
+        self.bare.push(Bare { place, key: key.into(), text: text.trim().into(), name: name[2].into(), sure, only_known: false });
     }
 
     /// In a list each item is a text; `$name` of Ansible 1 was none.
@@ -185,15 +255,20 @@ impl Walk<'_> {
     }
 
     /// A template of the definition that a task names.
-    pub(super) fn template(&mut self, path: &Path) {
+    pub(super) fn template(&mut self, path: &Path, scope: &Scope) {
         if !self.seen.insert(path.to_owned()) || self.seen.len() > super::MOST_FILES {
             return;
         }
-        let Some(text) = self.paths.inside(path).and_then(|full| reading::text(&full, MAX_TEMPLATE).ok()) else { return };
-        let scope = Scope { file: path.to_owned(), ..Scope::default() };
+        let Some(full) = self.paths.inside(path) else { return };
+        let text = match reading::text(&full, MAX_TEMPLATE) {
+            Ok(text) => text,
+            Err(e) => return self.no_text(path, &e),
+        };
+        let text = live(&text);
+        let scope = Scope { file: path.to_owned(), conditional: true, ..scope.clone() };
         for found in EXPRESSION.captures_iter(&text).take(10_000) {
             let (at, inner) = found.get(1).or(found.get(2)).map_or((0, ""), |m| (m.start(), m.as_str()));
-            if inner.contains('|') || inner.contains("lookup") {
+            if ["|", "lookup", "ansible_"].iter().any(|part| inner.contains(part)) || PYTHON_2.is_match(inner) {
                 let before = &text[..at];
                 let line = before.matches('\n').count() + 1;
                 let column = before.rsplit('\n').next().unwrap_or_default().chars().count() + 1;

@@ -6,7 +6,7 @@ use crate::bundle::yaml::{Node, Value};
 use crate::diagnostic::{Diagnostic, Place};
 
 /// Groups of the inventory that a run writes.
-const GROUPS: [&str; 3] = ["all", "local", "default"];
+pub(super) const GROUPS: [&str; 3] = ["all", "local", "default"];
 /// Hosts that are the factory; plays on them are looked at elsewhere.
 const FACTORY: [&str; 3] = ["localhost", "127.0.0.1", "::1"];
 
@@ -28,7 +28,7 @@ impl Plays {
             Value::List(items) => items.iter().filter_map(super::scalar).flat_map(split).collect(),
             _ => Vec::new(),
         };
-        match parts.is_empty() || parts.iter().any(|part| may_match(part)) {
+        match parts.is_empty() || may_match(&parts) {
             true => self.any = true,
             false => self.strangers.push((place, parts.join(","))),
         }
@@ -56,10 +56,18 @@ fn split(text: &str) -> Vec<&str> {
     text.split([',', ':', ';']).map(str::trim).filter(|part| !part.is_empty()).collect()
 }
 
-/// Whether the builder, whose name is made at the run, may be meant.
-fn may_match(part: &str) -> bool {
-    let name = part.trim_start_matches('&').split('[').next().unwrap_or_default();
-    let unknown = part.contains("{{") || part.contains(['*', '?', '~', '%']);
-    // `!x` leaves hosts out of what else is named; alone it is nobody.
-    !part.starts_with('!') && (unknown || GROUPS.contains(&name) || FACTORY.contains(&name))
+/// Whether the builder, whose name is made at the run, may be meant. Source: ansible-core, `order_patterns`.
+fn may_match(parts: &[&str]) -> bool {
+    // `None`: known at the run only.
+    let known = |part: &str, names: &[&[&str]]| {
+        let name = part.trim_start_matches(['&', '!']).split('[').next().unwrap_or_default();
+        let open = part.contains("{{") || part.contains(['*', '?', '~', '%']);
+        (!open).then(|| names.iter().any(|all| all.contains(&name)))
+    };
+    let begins = |with: char| parts.iter().filter(move |part| part.starts_with(with));
+    let mut plain = parts.iter().filter(|part| !part.starts_with(['&', '!'])).peekable();
+    // What only leaves out leaves out of all.
+    let named = plain.peek().is_none() || plain.any(|part| known(part, &[&GROUPS, &FACTORY]) != Some(false));
+    let within = begins('&').all(|part| known(part, &[&GROUPS, &FACTORY]) != Some(false));
+    named && within && !begins('!').any(|part| known(part, &[&GROUPS]) == Some(true))
 }

@@ -2,29 +2,23 @@
 use std::path::{Component, Path, PathBuf};
 
 use super::Scope;
-use crate::reading;
+use crate::bundle::ansible_cfg::{COLLECTIONS, Config, FILTERS, Key, LOOKUPS, MODULES, ROLES};
 
-/// Longer files are no settings of Ansible's.
-const MAX_SETTINGS: u64 = 1 << 20;
+/// Roles that are looked into for plugins.
+const MOST_ROLES: usize = 500;
 
 /// All paths given and taken are relative to the bundle's directory.
 pub(super) struct Paths<'a> {
     dir: &'a Path,
-    /// The playbook's directory.
-    beside: PathBuf,
-    /// `roles_path` and `collections_path` of the bundle's `ansible.cfg`, as far as they lie in it.
+    config: &'a Config,
+    /// `roles_path` and `collections_path`, as far as they lie in the bundle.
     roles: Vec<PathBuf>,
     collections: Vec<PathBuf>,
 }
 
 impl<'a> Paths<'a> {
-    pub fn of(dir: &'a Path, playbook: &Path) -> Self {
-        let beside = playbook.parent().unwrap_or(Path::new("")).to_owned();
-        let named = |keys: &[&str]| {
-            let all = configured(dir, keys).into_iter();
-            all.filter(|path| !path.starts_with(['/', '~'])).map(PathBuf::from).collect()
-        };
-        Self { dir, beside, roles: named(&["roles_path"]), collections: named(&["collections_path", "collections_paths"]) }
+    pub fn of(dir: &'a Path, config: &'a Config) -> Self {
+        Self { dir, config, roles: config.inner(&ROLES), collections: config.inner(&COLLECTIONS) }
     }
 
     /// The file or directory itself, if it lies in the definition or in what its links bring in.
@@ -64,7 +58,7 @@ impl<'a> Paths<'a> {
     /// files of its kind lie. More places are tried than Ansible tries: what is not found is not there.
     pub fn find(&self, name: &str, kinds: &[&str], scope: &Scope) -> Option<PathBuf> {
         let own = scope.file.parent().unwrap_or(Path::new(""));
-        let mut starts = vec![own, &self.beside];
+        let mut starts = vec![own, &scope.base];
         starts.extend(own.parent());
         starts.extend(scope.role.as_deref());
         let tries = starts.iter().flat_map(|start| kinds.iter().map(|kind| start.join(kind)).chain([start.to_path_buf()]));
@@ -73,45 +67,48 @@ impl<'a> Paths<'a> {
 
     /// The directory of a role.
     pub fn role(&self, name: &str, scope: &Scope) -> Option<PathBuf> {
-        let mut places = vec![self.beside.join("roles")];
+        let mut places = vec![scope.base.join("roles")];
         places.extend(self.roles.iter().cloned());
         places.extend(scope.role.as_ref().and_then(|role| role.parent()).map(Path::to_owned));
-        places.push(self.beside.clone());
+        places.push(scope.base.clone());
         places.into_iter().map(|dir| plain(&dir.join(name))).find(|path| self.is_dir(path))
     }
 
     /// Whether the bundle brings the collection along.
-    pub fn has_collection(&self, name: &str) -> bool {
+    pub fn has_collection(&self, name: &str, base: &Path) -> bool {
         let Some((namespace, name)) = name.split_once('.') else { return false };
         let inner = Path::new("ansible_collections").join(namespace).join(name);
-        let beside = [self.beside.join("collections"), "collections".into()];
+        let beside = [base.join("collections"), "collections".into()];
         beside.iter().chain(&self.collections).any(|dir| self.is_dir(&dir.join(&inner)))
     }
 
-    /// Whether the bundle has plugins of this kind (`library`, `filter_plugins`) of its own, anywhere that Ansible looks.
+    /// Whether the bundle has plugins of this kind (`filter`, `lookup`) of its own, anywhere that Ansible looks.
     pub fn has_plugins(&self, kind: &str, scope: &Scope) -> bool {
-        self.is_dir(&self.beside.join(kind)) || scope.role.as_ref().is_some_and(|role| self.is_dir(&role.join(kind)))
+        let key = if kind == "filter" { &FILTERS } else { &LOOKUPS };
+        self.plugin_places(&format!("{kind}_plugins"), key, scope).iter().any(|dir| self.is_dir(dir))
     }
 
     /// Whether a module of this name is the bundle's own.
     pub fn has_module(&self, name: &str, scope: &Scope) -> bool {
-        let starts = [Some(self.beside.as_path()), scope.role.as_deref()];
-        let files =
-            starts.into_iter().flatten().flat_map(|start| ["", ".py", ".sh"].map(|end| start.join("library").join(format!("{name}{end}"))));
-        files.into_iter().any(|file| self.is_file(&file))
+        let places = self.plugin_places("library", &MODULES, scope);
+        places.iter().any(|dir| ["", ".py", ".sh"].iter().any(|end| self.is_file(&dir.join(format!("{name}{end}")))))
+    }
+
+    /// Beside the playbook, where ansible.cfg says, and in roles: what one brings, all that come after it have.
+    fn plugin_places(&self, kind: &str, key: &Key, scope: &Scope) -> Vec<PathBuf> {
+        let mut places = vec![scope.base.join(kind)];
+        places.extend(self.config.inner(key));
+        places.extend(scope.role.as_ref().map(|role| role.join(kind)));
+        for root in std::iter::once(&scope.base.join("roles")).chain(&self.roles) {
+            let roles = self.inside(root).and_then(|root| std::fs::read_dir(root).ok()).into_iter().flatten().flatten();
+            places.extend(roles.take(MOST_ROLES).map(|role| root.join(role.file_name()).join(kind)));
+        }
+        places
     }
 }
 
-/// Paths that the bundle's `ansible.cfg` gives under one of these keys, as written.
-pub(super) fn configured(dir: &Path, keys: &[&str]) -> Vec<String> {
-    let settings = reading::text(&dir.join("ansible.cfg"), MAX_SETTINGS).unwrap_or_default();
-    let lines = settings.lines().filter_map(|line| line.split_once('='));
-    let values = lines.filter(|(key, _)| keys.contains(&key.trim())).flat_map(|(_, value)| value.trim().split(':'));
-    values.map(str::to_owned).collect()
-}
-
 /// Without `.` and `..`, as far as that goes.
-pub(super) fn plain(path: &Path) -> PathBuf {
+pub(in crate::bundle) fn plain(path: &Path) -> PathBuf {
     let mut out = PathBuf::new();
     for part in path.components() {
         match part {

@@ -1,9 +1,10 @@
 //! `requirements.yml`: roles and collections that a definition wants from elsewhere.
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use super::super::yaml::{self, Node, Value};
 use super::scalar;
+use crate::bundle::ansible_cfg::{COLLECTIONS, Config, Key, ROLES};
 use crate::reading;
 
 /// Longer files are no lists of requirements.
@@ -132,19 +133,20 @@ pub fn requirements(dir: &Path, playbook: &Path) -> Requirements {
     beside(dir, playbook)
 }
 
-/// Where Ansible looks for roles and for collections by the bundle's `ansible.cfg`, or else by itself.
-pub fn search_paths(dir: &Path) -> (Vec<String>, Vec<String>) {
-    let of = |keys: &[&str], by_itself: &[&str]| -> Vec<String> {
-        let named = super::paths::configured(dir, keys);
-        let absolute = |path: String| if path.starts_with(['/', '~']) { path } else { dir.join(path).display().to_string() };
+/// Where Ansible looks for roles and for collections by the `env` of a step and its `ansible.cfg`, or else by itself.
+pub fn search_paths(dir: &Path, env: &BTreeMap<String, String>) -> (Vec<String>, Vec<String>) {
+    let config = Config::of(dir, env);
+    let of = |key: &Key, by_itself: &[&str]| -> Vec<String> {
+        let named = config.paths(key);
+        let absolute = |path: String| if path.starts_with(['/', '~', '$']) { path } else { dir.join(path).display().to_string() };
         match named.is_empty() {
             true => by_itself.iter().map(|path| (*path).to_owned()).collect(),
             false => named.into_iter().map(absolute).collect(),
         }
     };
     (
-        of(&["roles_path"], &["~/.ansible/roles", "/usr/share/ansible/roles", "/etc/ansible/roles"]),
-        of(&["collections_path", "collections_paths"], &["~/.ansible/collections", "/usr/share/ansible/collections"]),
+        of(&ROLES, &["~/.ansible/roles", "/usr/share/ansible/roles", "/etc/ansible/roles"]),
+        of(&COLLECTIONS, &["~/.ansible/collections", "/usr/share/ansible/collections"]),
     )
 }
 

@@ -1,7 +1,7 @@
 //! Roles: where they lie, and which of their files run.
 use std::path::Path;
 
-use super::tasks::with_endings;
+use super::tasks::{may_not_run, with_endings};
 use super::{NeedKind, Scope, Walk, is_template, modules, scalar};
 use crate::bundle::yaml::{Node, Spot, Value};
 
@@ -14,32 +14,42 @@ impl Walk<'_> {
     pub(super) fn roles(&mut self, list: &Node, scope: &Scope) {
         let Value::List(items) = &list.value else { return };
         for item in items {
+            let mut scope = scope.clone();
             let (name, spot) = match &item.value {
-                Value::Scalar { text, .. } => (Some(text.as_str()), item.spot),
+                Value::Scalar { text, .. } => {
+                    if let Some((name, more)) = text.split_once(',') {
+                        let more: Vec<String> =
+                            more.split(',').filter_map(|word| word.trim().split_once('=')).map(|(k, v)| format!(", {k}: {v}")).collect();
+                        let message = format!("`{text}` is a role in the words of Ansible 1");
+                        self.error(&scope.file, item.spot, message, format!("`{{role: {}{}}}`", name.trim(), more.concat()));
+                    }
+                    (Some(text.as_str()), item.spot)
+                }
                 Value::Map(entries) => {
-                    self.words(entries, super::words::Level::Task, scope);
+                    self.words(entries, super::words::Level::Task, &scope);
+                    scope.conditional |= may_not_run(entries);
                     self.variables_of(entries);
                     let named = ["role", "name", "src"].iter().find_map(|key| entries.iter().find(|e| e.key == *key));
                     (named.and_then(|e| scalar(&e.value)), named.map_or(item.spot, |e| e.value.spot))
                 }
                 _ => continue,
             };
-            // `roles: ["x, tags=y"]` of old.
             let name = name.and_then(|name| name.split(',').next()).map(str::trim).unwrap_or_default();
-            self.role(name, spot, &[], scope);
+            self.role(name, spot, &[], &scope);
         }
     }
 
     /// `from`: names that take the place of `main`, as `tasks_from` does.
     pub(super) fn role(&mut self, name: &str, spot: Spot, from: &[(&str, String)], scope: &Scope) {
         if name.is_empty() || is_template(name) || name.starts_with(['/', '~']) {
+            self.open = true;
             return;
         }
         let Some(dir) = self.paths.role(name, scope) else {
             let place = self.place(&scope.file, spot);
             return match modules::collection_of(name) {
-                Some(collection) => self.need(NeedKind::Collection, collection, place),
-                None => self.need(NeedKind::Role, name, place),
+                Some(collection) => self.need(NeedKind::Collection, collection, place, &scope.base),
+                None => self.need(NeedKind::Role, name, place, &scope.base),
             };
         };
         let within = Scope { role: Some(dir.clone()), ..scope.clone() };
@@ -55,8 +65,10 @@ impl Walk<'_> {
                 continue;
             };
             match part {
-                "tasks" | "handlers" => self.task_file(file, &within),
-                _ => self.vars(file),
+                "tasks" => self.task_file(file, &within),
+                // They run where something notifies them.
+                "handlers" => self.task_file(file, &Scope { conditional: true, ..within.clone() }),
+                _ => self.vars(file, &within),
             }
         }
         self.meta(&dir, &within);

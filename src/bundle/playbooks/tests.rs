@@ -10,7 +10,8 @@ fn reviewed(playbook: &str, more: Files) -> Review {
         std::fs::create_dir_all(path.parent().unwrap()).unwrap();
         std::fs::write(path, text).unwrap();
     }
-    review(dir.path(), Path::new("ansible/site.yml"), Path::new("images/x"))
+    let config = Config::of(dir.path(), &Default::default());
+    review(dir.path(), Path::new("ansible/site.yml"), Path::new("images/x"), &config)
 }
 
 /// Findings in their order, `site.yml:LINE: error: MESSAGE; HINT`.
@@ -207,10 +208,28 @@ fn what_has_to_come_from_elsewhere_is_listed() {
 
 #[test]
 fn hosts_that_nobody_has_are_told() {
-    for sound in ["all", "local", "default", "'*'", "'{{ x }}'", "[web, local]", "all:!web", "'~.*'", "local[0]"] {
+    for sound in [
+        "'!web'",
+        "all:&local",
+        "'all:!localhost'",
+        "'&{{ x }}'",
+        "all:!web*",
+        "all",
+        "local",
+        "default",
+        "'*'",
+        "'{{ x }}'",
+        "[web, local]",
+        "all:!web",
+        "'~.*'",
+        "local[0]",
+    ] {
         assert_eq!(said(&format!("- hosts: {sound}\n"), &[]), [""; 0], "{sound}");
     }
     assert!(said("- hosts: web\n", &[])[0].starts_with("site.yml:1: error: `hosts: web` names nobody"));
+    for nobody in ["all:&web", "'all:!local'", "'!all'", "ungrouped", "web:&all"] {
+        assert!(said(&format!("- hosts: {nobody}\n"), &[])[0].contains("names nobody"), "{nobody}");
+    }
     assert!(said("- hosts: web\n- hosts: all\n", &[])[0].starts_with("site.yml:1: warning: `hosts: web` names nobody"));
     assert_eq!(said("- hosts: all\n  tasks: [{group_by: key=web}]\n- hosts: web\n", &[]), [""; 0]);
 }
@@ -227,4 +246,248 @@ fn a_playbook_that_includes_itself_ends() {
     let found =
         said("- hosts: all\n  roles: [a]\n- import_playbook: site.yml\n", &[("ansible/roles/a/meta/main.yml", "dependencies: [a]\n")]);
     assert_eq!(found, [""; 0]);
+}
+
+/// Each of these was an error, and Ansible takes it.
+#[test]
+fn honest_playbooks_are_not_refused() {
+    let roles = |playbook: &str| playbook.to_owned();
+    let role = ("shared/r/tasks/main.yml", "- ping:\n");
+    let cases: Vec<(String, Vec<(&str, &str)>)> = vec![
+        // What lies beside a playbook that is imported.
+        (
+            roles("- import_playbook: sub/p.yml\n"),
+            vec![
+                (
+                    "ansible/sub/p.yml",
+                    "- hosts: all\n  roles: [x]\n  vars_files: [v.yml]\n  tasks:\n  - copy: {src: f, dest: /x}\n  - include_tasks: t.yml\n",
+                ),
+                ("ansible/sub/roles/x/tasks/main.yml", "- ping:\n"),
+                ("ansible/sub/v.yml", "a: 1\n"),
+                ("ansible/sub/files/f", "x"),
+                ("ansible/sub/t.yml", "- ping:\n"),
+            ],
+        ),
+        (roles("- hosts: all\n  roles: [r]\n"), vec![("ansible.cfg", "[defaults]\nROLES_PATH: ./shared ; ours\n"), role]),
+        // Blanks in quotes.
+        (task("copy: src=\"my file\" dest=/x"), vec![("ansible/files/my file", "x")]),
+        (task("script: '\"my script\" --all'"), vec![("ansible/files/my script", "#!/bin/sh\n")]),
+        (task("include_tasks: my tasks.yml"), vec![("ansible/my tasks.yml", "- ping:\n")]),
+        // Modules and filters of its own.
+        (task("docker: {image: x}"), vec![("ansible.cfg", "[defaults]\nlibrary = ./library\n"), ("library/docker.py", "x")]),
+        (task("docker: {image: x}"), vec![("ansible/roles/any/library/docker.py", "x")]),
+        (task("debug: {msg: \"{{ x | json_query('a') }}\"}"), vec![("ansible.cfg", "[defaults]\nfilter_plugins = p\n"), ("p/a.py", "x")]),
+        // What is no expression.
+        (
+            task("template: {src: a.j2, dest: /x}"),
+            vec![(
+                "ansible/templates/a.j2",
+                "{# {% if r|success %} #}\n{% raw %}{{ x | search }}{% endraw %}\n{%- raw -%}{{ x | failed }}{%- endraw -%}\n",
+            )],
+        ),
+        (task("debug: {msg: 'a {# {{ r | success }} #}'}"), vec![]),
+    ];
+    for (playbook, files) in cases {
+        let review = reviewed(&playbook, &files);
+        assert!(review.found.is_empty() && review.needs.is_empty(), "{playbook}\n{review:?}");
+    }
+    let get_md5 = said(&task("stat: path=/x get_md5=no"), &[]);
+    assert!(get_md5.len() == 1 && get_md5[0].starts_with("site.yml:3: warning: `get_md5`"), "2.14 has it still: {get_md5:?}");
+}
+
+/// Each of these was an error, though the task may not run or its failure is let pass.
+#[test]
+fn what_may_not_run_misses_nothing_for_certain() {
+    let copy = "copy: {src: no, dest: /x}";
+    let role: Files = &[("ansible/roles/r/tasks/main.yml", "- copy: {src: no, dest: /x}\n")];
+    let imported: Files = &[("ansible/p.yml", "- hosts: all\n  tasks:\n  - copy: {src: no, dest: /x}\n")];
+    let handler: Files = &[("ansible/roles/r/handlers/main.yml", "- copy: {src: no, dest: /x}\n")];
+    let cases: [(String, Files); 9] = [
+        ("- hosts: all\n  roles: [{role: r, when: x}]\n".into(), role),
+        ("- hosts: all\n  roles: [{role: r, tags: never}]\n".into(), role),
+        (task(&format!("{{block: [{copy}], rescue: [ping: ]}}")), &[]),
+        (task(&format!("{{block: [ping: ], rescue: [{copy}]}}")), &[]),
+        (task(&format!("{{{copy}, failed_when: false}}")), &[]),
+        (task(&format!("{{{copy}, tags: [a, never]}}")), &[]),
+        (format!("- hosts: all\n  handlers: [{copy}]\n"), &[]),
+        ("- hosts: all\n  roles: [r]\n".into(), handler),
+        ("- import_playbook: p.yml\n  when: x\n".into(), imported),
+    ];
+    for (playbook, files) in cases {
+        let found = said(&playbook, files);
+        assert!(found.len() == 1 && found[0].contains(": warning: `no`, which `copy` reads,"), "{playbook}{found:?}");
+    }
+    for sure in [format!("{{{copy}, ignore_errors: false}}"), format!("{{block: [ping: ], rescue: [ping: ], always: [{copy}]}}")] {
+        assert!(said(&task(&sure), &[])[0].contains(": error: `no`"), "{sure}");
+    }
+}
+
+/// None of these was told.
+#[test]
+fn more_old_words_are_named_with_line_and_replacement() {
+    let play = |text: &str| format!("- hosts: all\n  {text}\n  tasks: []\n");
+    let cases = [
+        (play("environment: proxy"), 2, "error", "`environment: proxy` is a text", "{{ proxy }}"),
+        (play("vars: [{a: 1}, {b: 2}]"), 2, "warning", "`vars` as a list", "one map"),
+        (play("vars_prompt: {who: name}"), 2, "error", "`vars_prompt` as a map", "name: …"),
+        (play("vars_prompt: [{name: who}]"), 2, "warning", "`vars_prompt` asks nobody", "`extra_vars`"),
+        (play("module_defaults: {command: {warn: no}}"), 2, "error", "`warn` of `command`", "leave it out"),
+        (play("roles: ['web, tags=a']"), 2, "error", "`web, tags=a` is a role in the words", "`{role: web, tags: a}`"),
+        (task("debug: {msg: '{{ d.iteritems() }}'}"), 3, "error", "`.iteritems()`", "`.items()`"),
+        (task("{debug: , when: d.has_key('a')}"), 3, "error", "`.has_key()`", "in dictionary"),
+        (task("include_tasks: t.yml x=1"), 3, "error", "`x` is no argument of `include_tasks`", "`vars: {x: …}`"),
+        (task("import_tasks: {file: t.yml, x: 1}"), 3, "error", "`x` is no argument of `import_tasks`", "`vars: {x: …}`"),
+        (task("include: t.yml x=1"), 3, "warning", "`include`", "`x` under `vars`"),
+        (task("include_role: name=web static=yes"), 3, "error", "`static` of `include_role`", "`import_role`"),
+        (task("{debug: , with_items: 'packages | default([])'}"), 3, "warning", "`with_items: packages | default([])`", "{{ packages"),
+        (task("{debug: , with_items: a + b}"), 3, "warning", "`with_items: a + b`", "{{ a + b }}"),
+        (task("{debug: , vars: {a: [1]}, with_flattened: [a]}"), 3, "error", "`with_flattened: a`", "{{ a }}"),
+        (task("{debug: , with_random_choice: names}"), 3, "warning", "`with_random_choice: names`", "{{ names }}"),
+        (task("{debug: , with_dig: x}"), 3, "warning", "lookup `dig`", "`community.general.dig`"),
+        (task("{shell: id, environment: $proxy}"), 3, "error", "`environment: $proxy`", "{{ proxy }}"),
+        (task("{shell: id, environment: [proxy]}"), 3, "error", "`environment: proxy`", "{{ proxy }}"),
+        (task("copy: content=$FILE(/etc/x) dest=/x"), 3, "error", "`$FILE(…)`", "lookup('file'"),
+        (task("apt: pkg=x state=installed"), 3, "error", "`state: installed` of `apt`", "`state: present`"),
+        (task("service: {name: x, state: running}"), 3, "error", "`state: running` of `service`", "`state: started`"),
+        (task("uri: url=x HEADER_Accept=y"), 3, "error", "`HEADER_Accept` of `uri`", "`headers: {Accept: …}`"),
+        (task("cron: name=x job=y reboot=yes"), 3, "error", "`reboot` of `cron`", "`special_time: reboot`"),
+        (task("set_fact: ansible_ssh_user=x"), 3, "warning", "`ansible_ssh_user`", "`ansible_user`"),
+        (task("file: {path: /x, mode: 644}"), 3, "warning", "`mode: 644` is a decimal number, and means 1204", "\"0644\""),
+        (task("debug: {msg: {{ x }}}"), 3, "error", "a key must be text", "needs quotes"),
+    ];
+    for (playbook, line, severity, what, instead) in cases {
+        let found = said(&playbook, &[("ansible/t.yml", "- ping:\n"), ("ansible/roles/web/tasks/main.yml", "- ping:\n")]);
+        let begins = format!("site.yml:{line}: {severity}: ");
+        let hit =
+            |f: &String| f.starts_with(&begins) && f.contains(what) && f.split_once("; ").is_some_and(|(_, hint)| hint.contains(instead));
+        assert!(found.iter().any(hit), "{begins}{what} {instead}\n{playbook}{found:?}");
+    }
+    let today = [
+        "file: {path: /x, mode: 0644}",
+        "file: {path: /x, mode: '644'}",
+        "file: path=/x mode=644",
+        "{shell: id, environment: {A: b}}",
+        "{shell: id, environment: '{{ e }}'}",
+        "include_tasks: {file: t.yml, apply: {tags: a}}",
+        "include_role: {name: web, public: true}",
+        "yum: {name: x, state: installed}",
+    ];
+    for one in today {
+        let found = said(&task(one), &[("ansible/t.yml", "- ping:\n"), ("ansible/roles/web/tasks/main.yml", "- ping:\n")]);
+        assert_eq!(found, [""; 0], "{one}");
+    }
+}
+
+/// Ansible reads these unasked, and nobody else did.
+#[test]
+fn variables_of_groups_and_settings_are_looked_into() {
+    let vars = "ansible_ssh_user: root\npackages: [a]\nx: '{{ r | success }}'\n";
+    let playbook = "- hosts: all\n  tasks:\n  - {debug: , with_items: packages}\n";
+    for file in ["ansible/group_vars/all.yml", "ansible/group_vars/local", "ansible/group_vars/all/main.yml"] {
+        let all = said(playbook, &[(file, vars)]).join("\n");
+        for part in [":1: warning: `ansible_ssh_user`", ":3: error: `| success`", "site.yml:3: error: `with_items: packages`"] {
+            assert!(all.contains(part), "{file} {part}\n{all}");
+        }
+    }
+    let cfg = "[defaults]\nhostfile = hosts\nsudo_user=root\nask_pass = True\n[accelerate]\naccelerate_port = 1\n";
+    let all = said("- hosts: all\n", &[("ansible.cfg", cfg), ("ansible/ansible.cfg", "[defaults]\n")]).join("\n");
+    for part in
+        ["cfg:2: warning: `hostfile`", "cfg:3: warning: `sudo_user`", "cfg:4: warning: `ask_pass`", "cfg:6: warning: `accelerate_port`"]
+    {
+        assert!(all.contains(part), "{part}\n{all}");
+    }
+    assert!(
+        all.contains("ansible.cfg:0: warning: Ansible does not read this file") && all.contains("ANSIBLE_CONFIG: ansible/ansible.cfg"),
+        "{all}"
+    );
+}
+
+/// What Ansible cannot read was a warning in the words of another matter, or nothing.
+#[test]
+fn files_that_ansible_cannot_read_are_told_with_their_line() {
+    let dir = tempfile::tempdir().unwrap();
+    let write = |path: &str, bytes: &[u8]| {
+        let path = dir.path().join(path);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(path, bytes).unwrap();
+    };
+    write("site.yml", b"- hosts: all\n  vars_files: [v.yml]\n  roles: [r]\n  tasks:\n  - template: {src: a.j2, dest: /x}\n");
+    write("v.yml", b"a: 1\nb: \xe4\n");
+    write("roles/r/tasks/main.yml", b"- ping:\n\tx: y\n");
+    write("roles/r/handlers/main.yml", b"ping:\n");
+    write("roles/r/defaults/main.yml", b"- a\n");
+    write("templates/a.j2", b"a\nb\n\xfc\n");
+    let config = Config::of(dir.path(), &Default::default());
+    let found = review(dir.path(), Path::new("site.yml"), Path::new("x"), &config).found;
+    let told: Vec<String> = found.iter().map(|d| Diagnostic { hint: None, ..d.clone() }.to_string()).collect();
+    let all = told.join("\n");
+    for part in [
+        "x/v.yml:2:1: error: this line is not UTF-8",
+        "x/templates/a.j2:3:1: error: this line is not UTF-8",
+        "x/roles/r/tasks/main.yml:2:2: error: not valid YAML: tabs",
+        "x/roles/r/handlers/main.yml:1:1: error: a file of tasks is a list, not a map",
+        "x/roles/r/defaults/main.yml:1:1: error: a file of variables is a map, not a list",
+    ] {
+        assert!(all.contains(part), "{part}\n{all}");
+    }
+    assert_eq!(told.len(), 5, "{all}");
+    write("site.yml", b"- hosts: all\n# \xe4\n");
+    let (trouble, line, _) = files::playbook(&dir.path().join("site.yml")).unwrap_err();
+    assert_eq!((trouble.message.as_str(), line), ("this line is not UTF-8", 2));
+}
+
+#[test]
+fn facts_that_nobody_gathers_are_told() {
+    let play = |first: &str, task: &str| format!("{first}- hosts: all\n  gather_facts: no\n  tasks:\n  - {task}\n");
+    let uses = "{shell: id, when: ansible_os_family == 'Debian'}";
+    let found = said(&play("", uses), &[]);
+    assert!(found.len() == 1 && found[0].starts_with("site.yml:4: warning: `ansible_os_family` is a fact"), "{found:?}");
+    let template: Files = &[("ansible/templates/a.j2", "x\n{{ ansible_default_ipv4.address }}\n")];
+    let found = said(&play("", "template: {src: a.j2, dest: /x}"), template);
+    assert!(found.len() == 1 && found[0].starts_with("templates/a.j2:2: warning: `ansible_default_ipv4`"), "{found:?}");
+    let sound = [
+        play("- hosts: all\n", uses),
+        play("", &format!("setup:\n  - {uses}")),
+        play("", &format!("{uses}\n  - ansible.builtin.setup: filter=x")),
+        play("", "{shell: id, when: ansible_os_family is defined}"),
+        play("", "{set_fact: {ansible_os_family: x}}\n  - {shell: id, when: ansible_os_family}"),
+        play("", "{shell: echo ansible_hostname, when: ansible_check_mode}"),
+        "- hosts: all\n  gather_facts: no\n  vars: {a: '{{ ansible_hostname }}'}\n".into(),
+    ];
+    for playbook in sound {
+        assert_eq!(said(&playbook, &[]), [""; 0], "{playbook}");
+    }
+}
+
+/// What is not there was told only where its name stands in the task.
+#[test]
+fn files_of_loops_and_lookups_are_looked_for() {
+    let files: Files = &[("ansible/files/a", "x"), ("ansible/a.yml", "- {shell: id, sudo: yes}\n")];
+    let cases = [
+        (task("{copy: {src: '{{ item }}', dest: /x}, with_items: [a, no]}"), "error: `no`, which `copy` reads,"),
+        (task("{copy: 'src={{ item }} dest=/x', loop: [a, no]}"), "error: `no`, which `copy` reads,"),
+        (task("{include_tasks: '{{ item }}.yml', loop: [a, no]}"), "error: the file of tasks `no.yml`"),
+        (task("{include_tasks: '{{ item }}.yml', loop: [a]}"), "error: `sudo`"),
+        (task("debug: {msg: \"{{ lookup('file', 'no') }}\"}"), "error: `no`, which a lookup reads,"),
+        (task("{debug: {msg: \"{{ lookup('file', 'no') }}\"}, when: x}"), "warning: `no`, which a lookup reads,"),
+        ("- hosts: all\n  vars: {k: \"{{ lookup('file', 'no') }}\"}\n".into(), "warning: `no`, which a lookup reads,"),
+    ];
+    for (playbook, expected) in cases {
+        let found = said(&playbook, files);
+        assert!(found.iter().any(|f| f.contains(expected)), "{playbook}{found:?}");
+    }
+    let sound = [
+        task("{copy: {src: '{{ item }}', dest: /x}, with_items: [a]}"),
+        task("{copy: {src: '{{ item }}', dest: /x}, with_items: '{{ all }}'}"),
+        task("{copy: {src: '{{ f }}', dest: /x}, loop: [no], loop_control: {loop_var: f}}"),
+        task("debug: {msg: \"{{ lookup('file', 'a') }}{{ lookup('file', 'no', errors='ignore') }}{{ lookup('file', x) }}\"}"),
+    ];
+    for playbook in sound {
+        assert_eq!(said(&playbook, files), [""; 0], "{playbook}");
+    }
+}
+
+#[test]
+fn a_play_without_hosts_is_an_error() {
+    assert!(said("- name: x\n  shell: id\n", &[])[0].starts_with("site.yml:1: error: this play has no `hosts`"));
 }

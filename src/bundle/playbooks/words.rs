@@ -1,6 +1,7 @@
 //! Words of plays and tasks that Ansible has dropped, and what is written in their place today.
-use super::{Scope, Walk, tail};
-use crate::bundle::yaml::{Entry, Node, Value};
+use super::tasks::Call;
+use super::{Scope, Walk, is_template, scalar, tail};
+use crate::bundle::yaml::{Entry, Node, Spot, Value};
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Level {
@@ -67,6 +68,7 @@ const LOOPS: &[&str] = &[
     "with_nested",
     "with_cartesian",
     "with_together",
+    "with_random_choice",
     "loop",
 ];
 /// What Ansible works out without braces around it.
@@ -80,6 +82,7 @@ pub(super) fn is_gone(key: &str) -> bool {
 impl Walk<'_> {
     /// The words of a play, a block or a task.
     pub(super) fn words(&mut self, entries: &[Entry], level: Level, scope: &Scope) {
+        self.tags_of(entries);
         for entry in entries {
             let key = entry.key.as_str();
             let fits = |at: Where| at == Where::Both || (at == Where::Play) == (level == Level::Play);
@@ -101,6 +104,7 @@ impl Walk<'_> {
             if key == "action" {
                 self.action(entry, scope);
             }
+            self.old_form(entry, level, scope);
         }
     }
 
@@ -108,10 +112,60 @@ impl Walk<'_> {
     pub(super) fn old_variables(&mut self, node: &Node, scope: &Scope) {
         let Value::Map(entries) = &node.value else { return };
         for entry in entries {
-            if let Some((_, new)) = OLD_VARIABLES.iter().find(|(old, _)| *old == entry.key) {
-                let message = format!("`{}` is an old name", entry.key);
-                self.warn(&scope.file, entry.spot, message, format!("`{new}`; the factory sets how the builder is reached"));
+            self.old_variable(&entry.key, entry.spot, scope);
+        }
+    }
+
+    pub(super) fn old_variable(&mut self, name: &str, spot: Spot, scope: &Scope) {
+        if let Some((_, new)) = OLD_VARIABLES.iter().find(|(old, _)| *old == name) {
+            let message = format!("`{name}` is an old name");
+            self.warn(&scope.file, spot, message, format!("`{new}`; the factory sets how the builder is reached"));
+        }
+    }
+
+    /// `environment: proxy`, which was the variable of that name in Ansible 1.
+    fn environment(&mut self, node: &Node, scope: &Scope) {
+        let names = match &node.value {
+            Value::List(items) => items.iter().filter_map(|item| Some((scalar(item)?, item.spot))).collect(),
+            _ => scalar(node).map(|text| (text, node.spot)).into_iter().collect::<Vec<_>>(),
+        };
+        for (text, spot) in names.into_iter().filter(|(text, _)| !is_template(text)) {
+            let bare = text.trim_start_matches("${").trim_start_matches('$').trim_end_matches('}');
+            let message = format!("`environment: {text}` is a text, not the variable of that name");
+            self.error(&scope.file, spot, message, format!("`environment: \"{{{{ {bare} }}}}\"`"));
+        }
+    }
+
+    /// Words whose old forms are told by what they hold.
+    fn old_form(&mut self, entry: &Entry, level: Level, scope: &Scope) {
+        match (entry.key.as_str(), &entry.value.value) {
+            ("environment", _) => self.environment(&entry.value, scope),
+            ("vars", Value::List(_)) => {
+                self.warn(
+                    &scope.file,
+                    entry.spot,
+                    "`vars` as a list is old: ansible-core 2.19 refuses it",
+                    "one map: `vars: {a: 1, b: 2}`",
+                );
             }
+            ("vars_prompt", Value::Map(_)) if level == Level::Play => {
+                let hint = "`vars_prompt: [{name: …, default: …}]`, or `vars`";
+                self.error(&scope.file, entry.spot, "`vars_prompt` as a map is of Ansible 1", hint);
+            }
+            ("vars_prompt", Value::List(_)) if level == Level::Play => {
+                let message = "`vars_prompt` asks nobody in a build: what it names gets its `default`";
+                self.warn(&scope.file, entry.spot, message, "`extra_vars` of the step, which are not asked for, or `vars`");
+            }
+            ("module_defaults", Value::Map(modules)) => {
+                for module in modules {
+                    let call = Call { module: &module.key, spot: module.spot, value: &module.value, args: None };
+                    self.old_arguments(&call, scope);
+                }
+            }
+            _ => {}
+        }
+        if let Some(lookup) = entry.key.strip_prefix("with_") {
+            self.plugin("lookup", lookup, entry.spot, scope);
         }
     }
 

@@ -53,7 +53,7 @@ steps:
   - reboot: true
 "#,
     )
-    .write("images/bundle-nginx/ansible/site.yml", "- hosts: all\n")
+    .write("images/bundle-nginx/ansible/site.yml", "- hosts: all\n  tags: [a, b]\n")
     .write("images/bundle-nginx/scripts/a.sh", "ls\n")
     .write("images/bundle-nginx/files/f", "")
     .write("images/bundle-nginx/output/b.heat.yml.j2", "")
@@ -63,7 +63,8 @@ steps:
     .write("images/bundle-nginx/tests/data/page", "")
     .write("images/bundle-nginx/tests/README.md", "");
     let loaded = tree.load("images/bundle-nginx").unwrap();
-    assert_eq!(loaded.warnings, []);
+    let warned: Vec<&str> = loaded.warnings.iter().map(|d| d.message.as_str()).collect();
+    assert_eq!(warned, ["without it the check `machine-id-unique` fails", "`sudo` does nothing for a playbook"]);
     let b = loaded.bundle;
     let home = tree.path().canonicalize().unwrap();
     assert_eq!((&b.tree, &b.dir), (&home, &home.join("images/bundle-nginx")));
