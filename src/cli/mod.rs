@@ -110,8 +110,12 @@ pub enum Command {
     /// Render a bundle's templates as a build would, to look at; nothing is built, and no cloud is asked
     ///
     /// Templates are rendered as ansible-core renders them, with everything that is in build-vars.yml. What only a build knows has
-    /// stand-ins: an ID of zeros, a run of the year 2000; --image puts the ID of a real image in. All that is wrong with the templates
-    /// is said at once, with places, and the exit code is that of `validate`: 0, or 10 for errors in the bundle.
+    /// stand-ins: an ID of zeros, a run of the year 2000; --image puts the ID of a real image in. What would differ from run to run or
+    /// from machine to machine (`now`, `random`, lookups, facts) is refused; BUNDLES.md lists it all. A template without tags is copied
+    /// byte for byte.
+    ///
+    /// All that is wrong with the templates is said at once, with places, and the exit code is that of `validate`: 0, or 10 for errors
+    /// in the bundle.
     #[command(after_help = render::EXAMPLES)]
     Render(render::Args),
     /// Show what a build would do; nothing is created

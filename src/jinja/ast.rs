@@ -20,6 +20,8 @@ pub enum Node {
     /// `{% call(args) f() %}`: what is called, and what `caller()` gives.
     CallBlock(Expr, Rc<MacroNode>, usize),
     Block(Rc<BlockNode>),
+    /// Names that are set further on in this scope, and that were not read in it before.
+    Unset(Vec<Rc<str>>),
     Extends(Expr, usize),
     Include {
         what: Expr,
@@ -76,6 +78,17 @@ pub enum Target {
     /// A member of a namespace.
     Member(Rc<str>, Rc<str>),
     Several(Vec<Target>),
+}
+
+impl Target {
+    /// Adds the names that are set.
+    pub fn names(&self, all: &mut Vec<Rc<str>>) {
+        match self {
+            Target::Name(name) => all.push(name.clone()),
+            Target::Member(..) => {}
+            Target::Several(targets) => targets.iter().for_each(|target| target.names(all)),
+        }
+    }
 }
 
 /// A filter, a test, or the brackets of a call.

@@ -72,12 +72,7 @@ pub fn find(value: &Value, name: &Rc<str>) -> Result<Option<Value>> {
         _ if name.starts_with('_') => None,
         Value::Str(_) | Value::Markup(_) => among(TEXT),
         Value::List(_) => among(LIST),
-        Value::Tuple(t) => match &**name {
-            "count" | "index" => method(),
-            // What `groupby` gives.
-            "grouper" | "list" if t.len() == 2 => None,
-            _ => None,
-        },
+        Value::Tuple(_) => among(&["count", "index"]),
         Value::Dict(_) => among(DICT),
         Value::Bytes(_) => among(BYTES),
         Value::Bool(_) | Value::Int(_) => match &**name {
@@ -160,13 +155,13 @@ pub fn index(value: &Value, index: &Value) -> Result<Option<Value>> {
             position(l.len(), index).map(|at| l[at].clone())
         }
         Value::Tuple(t) => match index {
-            Value::Str(name) if t.len() == 2 && **name == *"grouper" => grouped(t, 0),
-            Value::Str(name) if t.len() == 2 && **name == *"list" => grouped(t, 1),
+            Value::Str(name) if value.is_group() && **name == *"grouper" => t.first().cloned(),
+            Value::Str(name) if value.is_group() && **name == *"list" => t.last().cloned(),
             _ => position(t.len(), index).map(|at| t[at].clone()),
         },
         Value::Str(s) | Value::Markup(s) => {
             let found = position(s.chars().count(), index).and_then(|at| s.chars().nth(at));
-            found.map(|c| Value::from(c.to_string()))
+            found.map(|c| value.same_text(c.to_string()))
         }
         Value::Bytes(b) => position(b.len(), index).map(|at| Value::Int(i128::from(b[at]))),
         Value::Range(start, stop, step) => {
@@ -174,11 +169,6 @@ pub fn index(value: &Value, index: &Value) -> Result<Option<Value>> {
         }
         _ => None,
     })
-}
-
-/// A pair that `groupby` may have made: a key, and the list of what has it.
-fn grouped(pair: &[Value], at: usize) -> Option<Value> {
-    matches!(pair[1], Value::List(_)).then(|| pair[at].clone())
 }
 
 /// The place that an index means; negative ones count from the end.

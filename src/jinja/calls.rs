@@ -7,7 +7,7 @@ use super::error::{Error, Result};
 use super::iterate;
 use super::run::{Run, Scope};
 use super::value::{Dict, Function, Value};
-use super::{collections, numbers, operators, text_methods, time};
+use super::{collections, markup, numbers, operators, text_methods, time};
 
 pub fn call(run: &Run, function: &Function, args: &Args, scope: &Rc<Scope>) -> Result<Value> {
     match function {
@@ -83,7 +83,8 @@ fn range(args: &Args) -> Result<Value> {
 
 fn method(run: &Run, value: &Value, name: &str, args: &Args, scope: &Rc<Scope>) -> Result<Value> {
     match value {
-        Value::Str(text) | Value::Markup(text) => text_methods::call(text, name, args),
+        Value::Str(text) => text_methods::call(text, name, args),
+        Value::Markup(text) => markup::call(text, name, args),
         Value::List(list) => collections::of_list(list, name, args),
         Value::Tuple(items) => collections::of_tuple(items, name, args),
         Value::Dict(dict) => collections::of_dict(dict, name, args),

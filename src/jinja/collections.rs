@@ -119,7 +119,12 @@ pub fn of_list(list: &Shared<Vec<Value>>, name: &str, args: &Args) -> Result<Val
     match name {
         "count" | "index" => {
             let items = list.borrow().clone();
-            return of_tuple(&items, name, args);
+            let found = of_tuple(&items, name, args)?;
+            if name == "count" && !list.is_plain() && found.as_int() != Some(0) {
+                let why = "Ansible's `count` of a list finds nothing; use `select('eq', …) | length`";
+                return Err(Error::refused(why));
+            }
+            return Ok(found);
         }
         "copy" => return Ok(Value::list(list.borrow().clone())),
         "append" => list.borrow_mut().push(one("append")?),

@@ -6,7 +6,7 @@ use super::ast::{Call, Comparison, Expr, Operator, What};
 use super::error::{Error, Result};
 use super::run::{Run, Scope};
 use super::value::{Dict, Function, Lazy, Value};
-use super::{attributes, calls, filters, operators, show, tests_of};
+use super::{attributes, calls, filters, markup, operators, show, tests_of};
 
 impl Run<'_> {
     /// The value of an expression, nothing lazy about it.
@@ -76,7 +76,10 @@ impl Run<'_> {
                 Ok(Value::new_dict(out, true))
             }
             What::Slice(base, parts) => {
-                let base = self.used(base, scope)?;
+                let base = self.eval(base, scope)?;
+                if let Value::Missing(_) = base {
+                    return Ok(base);
+                }
                 let part = |p: &Option<Expr>| p.as_ref().map(|e| self.used(e, scope)).transpose();
                 operators::slice(&base, [part(&parts[0])?, part(&parts[1])?, part(&parts[2])?])
             }
@@ -260,7 +263,10 @@ impl Run<'_> {
             }
         }
         self.step(1)?;
-        filters::apply(self, short, value.handed(), &args.handed(), scope).map(Value::handed)
+        markup::check(short, &value, args)?;
+        let marked = matches!(value, Value::Markup(_));
+        let done = filters::apply(self, short, value.handed(), &args.handed(), scope)?.handed();
+        Ok(if marked { markup::filtered(short, done) } else { done })
     }
 
     /// Applies a test.

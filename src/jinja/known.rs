@@ -21,7 +21,7 @@ impl Check<'_> {
 
     fn node(&self, node: &Node, soft: bool) -> Result<()> {
         match node {
-            Node::Text(_) => Ok(()),
+            Node::Text(_) | Node::Unset(_) => Ok(()),
             Node::Output(e) | Node::Set(_, e, _) | Node::Extends(e, _) => self.expr(e, soft),
             Node::Include { what, .. } | Node::Import { what, .. } | Node::From { what, .. } => self.expr(what, soft),
             Node::If(branches, otherwise) => {

@@ -1,6 +1,7 @@
 //! A template's text, cut into what stands between tags and the tokens inside of them.
 use std::rc::Rc;
 
+use super::chars::space;
 use super::error::{Error, Kind, Result};
 use super::source::Syntax;
 
@@ -82,10 +83,10 @@ impl Lexer<'_> {
         let modifier = self.text.as_bytes().get(inside).copied();
         let mut text_end = open;
         if modifier == Some(b'-') {
-            text_end = start + self.text[start..open].trim_end().len();
+            text_end = start + self.text[start..open].trim_end_matches(space).len();
         } else if modifier != Some(b'+') && self.syntax.lstrip_blocks && tag != Tag::Variable {
             let line = self.text[..open].rfind('\n').map_or(0, |n| n + 1);
-            let blank = self.text[line..open].chars().all(char::is_whitespace);
+            let blank = self.text[line..open].chars().all(space);
             // A tag before it on this line keeps the blanks.
             if blank && line >= start {
                 text_end = line;
@@ -125,11 +126,12 @@ impl Lexer<'_> {
         Ok(())
     }
 
-    /// Goes on behind a tag whose end mark stands at `close`, by the sign before it.
+    /// Goes on behind a tag whose end mark stands at `close`, by the sign before it: the sign of its start is none.
     fn after_tag(&mut self, close: usize, after: usize) {
+        let sign = if close > self.at { self.text.as_bytes()[close - 1] } else { b' ' };
         self.at = after;
-        match self.text.as_bytes()[close - 1] {
-            b'-' => self.at += self.rest().len() - self.rest().trim_start().len(),
+        match sign {
+            b'-' => self.at += self.rest().len() - self.rest().trim_start_matches(space).len(),
             b'+' => {}
             _ if self.syntax.trim_blocks && self.rest().starts_with('\n') => self.at += 1,
             _ => {}
@@ -164,10 +166,10 @@ impl Lexer<'_> {
             };
             let mut end = tag;
             if sign == Some(b'-') {
-                end = start + self.text[start..tag].trim_end().len();
+                end = start + self.text[start..tag].trim_end_matches(space).len();
             } else if sign != Some(b'+') && self.syntax.lstrip_blocks {
                 let line = self.text[..tag].rfind('\n').map_or(0, |n| n + 1);
-                if line >= start && self.text[line..tag].chars().all(char::is_whitespace) {
+                if line >= start && self.text[line..tag].chars().all(space) {
                     end = line;
                 }
             }
@@ -183,7 +185,7 @@ impl Lexer<'_> {
         let mut brackets: Vec<char> = Vec::new();
         loop {
             let rest = self.rest();
-            self.at += rest.len() - rest.trim_start().len();
+            self.at += rest.len() - rest.trim_start_matches(space).len();
             let rest = self.rest();
             if rest.is_empty() {
                 let what = if variable { "`{{ … }}`" } else { "a `{% … %}` tag" };
@@ -211,7 +213,7 @@ impl Lexer<'_> {
         }
         self.at = after;
         if variable && signed {
-            self.at += self.rest().len() - self.rest().trim_start().len();
+            self.at += self.rest().len() - self.rest().trim_start_matches(space).len();
         } else if !variable && self.syntax.trim_blocks && self.rest().starts_with('\n') {
             self.at += 1;
         }
@@ -300,7 +302,8 @@ impl Lexer<'_> {
                         _ => 8,
                     };
                     let hex: String = rest.by_ref().take(digits).collect();
-                    let code = u32::from_str_radix(&hex, 16).ok().filter(|_| hex.len() == digits);
+                    let whole = hex.len() == digits && hex.bytes().all(|b| b.is_ascii_hexdigit());
+                    let code = u32::from_str_radix(&hex, 16).ok().filter(|_| whole);
                     match code.and_then(char::from_u32) {
                         Some(c) => c,
                         None => return self.fail(self.at, format!("`\\{c}{hex}` is no character")),
@@ -318,6 +321,12 @@ impl Lexer<'_> {
                 'N' => return self.fail(self.at, "characters by name (`\\N{…}`) are not supported; write the character"),
                 other => {
                     out.push('\\');
+                    if !other.is_ascii() {
+                        // Python reads the text as ASCII, with escapes for all else; the backslash takes the escape's own away.
+                        super::show::escaped(other, &mut out);
+                        out.remove(out.rfind('\\').unwrap_or_default());
+                        continue;
+                    }
                     other
                 }
             };
@@ -328,9 +337,17 @@ impl Lexer<'_> {
 
     fn number(&self) -> Result<(Token, usize)> {
         let rest = self.rest();
+        // One underline may stand between two digits.
         let digits = |text: &str, ok: fn(char) -> bool| {
-            let end = text.find(|c: char| !ok(c) && c != '_').unwrap_or(text.len());
-            text[..end].trim_end_matches('_').len()
+            let (all, mut end) = (text.as_bytes(), 0);
+            let is = |at: usize| all.get(at).is_some_and(|b| ok(char::from(*b)));
+            loop {
+                match all.get(end) {
+                    Some(_) if is(end) => end += 1,
+                    Some(b'_') if is(end + 1) => end += 2,
+                    _ => return end,
+                }
+            }
         };
         for (prefix, radix) in [("0x", 16), ("0o", 8), ("0b", 2)] {
             if rest.len() > 2 && rest.is_char_boundary(2) && rest[..2].eq_ignore_ascii_case(prefix) {
@@ -346,12 +363,15 @@ impl Lexer<'_> {
         let decimal: fn(char) -> bool = |c| c.is_ascii_digit();
         let whole = digits(rest, decimal);
         let mut end = whole;
-        if let Some(fraction) = rest[end..].strip_prefix('.')
+        // What stands behind a dot is an index: `list.0.1`.
+        let index = self.text[..self.at].ends_with('.');
+        if index {
+        } else if let Some(fraction) = rest[end..].strip_prefix('.')
             && fraction.starts_with(decimal)
         {
             end += 1 + digits(fraction, decimal);
         }
-        if let Some(exponent) = rest[end..].strip_prefix(['e', 'E']) {
+        if let Some(exponent) = rest[end..].strip_prefix(['e', 'E']).filter(|_| !index) {
             let unsigned = exponent.strip_prefix(['+', '-']).unwrap_or(exponent);
             if unsigned.starts_with(decimal) {
                 end += 1 + (exponent.len() - unsigned.len()) + digits(unsigned, decimal);

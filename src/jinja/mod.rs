@@ -21,6 +21,7 @@ mod globals;
 mod iterate;
 mod known;
 mod lex;
+mod markup;
 mod number_format;
 mod numbers;
 mod operators;
@@ -35,6 +36,7 @@ mod source;
 mod tests_of;
 mod text_methods;
 mod time;
+mod unset;
 mod value;
 mod variables;
 mod versions;
@@ -52,7 +54,7 @@ pub type Outcome = Result<String, Vec<Error>>;
 /// Renders the template `name`, to at most `most` bytes; `load` finds the text of templates that it includes.
 pub fn render(name: &str, source: &Source, variables: &Variables, load: &run::Load<'_>, most: usize) -> Outcome {
     let run = run::Run::new(variables.dict(), load);
-    let text = run.template(name, source, most);
+    let text = if source.is_template() { run.template(name, source, most) } else { source.written.clone() };
     if text.starts_with("$ANSIBLE_VAULT") {
         run.found(Error::refused("what starts with `$ANSIBLE_VAULT` is decrypted by Ansible, not written"));
     }

@@ -20,7 +20,10 @@ pub fn general(f: f64, digits: usize, upper: bool, alternate: bool) -> String {
     let scientific = exponent(f, digits - 1, false);
     let power: i32 = scientific.split_once('e').and_then(|(_, p)| p.parse().ok()).unwrap_or(0);
     let trimmed = |text: &str| {
-        if alternate || !text.contains('.') {
+        if alternate {
+            return pointed(text);
+        }
+        if !text.contains('.') {
             return text.to_owned();
         }
         text.trim_end_matches('0').trim_end_matches('.').to_owned()
@@ -34,6 +37,12 @@ pub fn general(f: f64, digits: usize, upper: bool, alternate: bool) -> String {
     if upper { text.to_uppercase() } else { text }
 }
 
+/// With a point, as `#` asks for it.
+fn pointed(text: &str) -> String {
+    let end = text.find(['e', 'E']).unwrap_or(text.len());
+    if text.contains('.') { text.to_owned() } else { format!("{}.{}", &text[..end], &text[end..]) }
+}
+
 /// A float without sign by a letter of `%` or `format`.
 pub fn float(f: f64, letter: char, digits: usize, alternate: bool) -> String {
     let (f, upper) = (f.abs(), letter.is_uppercase());
@@ -41,11 +50,12 @@ pub fn float(f: f64, letter: char, digits: usize, alternate: bool) -> String {
         let text = show::float(f);
         return if upper { text.to_uppercase() } else { text };
     }
+    let pointed = |text: String| if alternate { pointed(&text) } else { text };
     match letter.to_ascii_lowercase() {
-        'e' => exponent(f, digits, upper),
-        'g' => general(f, digits, upper, alternate),
-        '%' => format!("{:.digits$}%", f * 100.0),
-        _ => format!("{f:.digits$}"),
+        'e' => pointed(exponent(f, digits, upper)),
+        'g' | 'n' => general(f, digits, upper, alternate),
+        '%' => pointed(format!("{:.digits$}", f * 100.0)) + "%",
+        _ => pointed(format!("{f:.digits$}")),
     }
 }
 

@@ -4,7 +4,6 @@ use std::rc::Rc;
 
 use super::ast::{Comparison, Operator};
 use super::error::{Error, Result};
-use super::show;
 use super::value::{Key, Value};
 
 fn unsupported(how: Operator, a: &Value, b: &Value) -> Rc<Error> {
@@ -31,6 +30,7 @@ pub fn calculate(how: Operator, a: &Value, b: &Value) -> Result<Value> {
         }
         (Operator::Add, Value::Tuple(x), Value::Tuple(y)) => Ok(Value::tuple(x.iter().chain(y.iter()).cloned().collect())),
         (Operator::Add, Value::Bytes(x), Value::Bytes(y)) => Ok(Value::Bytes([&**x, &**y].concat().into())),
+        (Operator::Mod, Value::Markup(_), _) => Err(Error::refused("`%` for what `safe` or `e` gave is not supported; use `~`")),
         (Operator::Mod, Value::Str(format), _) => super::percent::format(format, b).map(Value::from),
         (Operator::Mul, _, Value::Int(_) | Value::Bool(_)) if b.as_int().is_some() => repeated(a, b),
         (Operator::Mul, Value::Int(_) | Value::Bool(_), _) => repeated(b, a),
@@ -63,9 +63,9 @@ fn repeated(what: &Value, times: &Value) -> Result<Value> {
         _ => Err(Error::refused("a repetition that takes more than 64 MiB")),
     };
     match what {
-        Value::Str(s) => {
+        Value::Str(s) | Value::Markup(s) => {
             fits(s.len())?;
-            Ok(Value::from(s.repeat(times)))
+            Ok(what.same_text(s.repeat(times)))
         }
         Value::List(l) => {
             fits(l.borrow().len() * size_of::<Value>())?;
@@ -89,9 +89,9 @@ fn whole(how: Operator, x: i128, y: i128) -> Result<Value> {
         Operator::Div if y == 0 => return Err(zero()),
         Operator::Div => return Ok(Value::Float(x as f64 / y as f64)),
         Operator::FloorDiv | Operator::Mod if y == 0 => return Err(zero()),
-        Operator::FloorDiv => Some(x.div_euclid(y) - i128::from(y < 0 && x.rem_euclid(y) != 0)).filter(|_| y > 0).or_else(|| {
-            let (q, r) = (x.checked_div(y)?, x.checked_rem(y)?);
-            Some(q - i128::from(r != 0 && (r < 0) != (y < 0)))
+        Operator::FloorDiv => x.checked_div(y).map(|q| {
+            let r = x - q * y;
+            q - i128::from(r != 0 && (r < 0) != (y < 0))
         }),
         Operator::Mod => x.checked_rem(y).map(|r| if r != 0 && (r < 0) != (y < 0) { r + y } else { r }),
         Operator::Pow if y < 0 && x == 0 => return Err(Error::raised("0.0 cannot be raised to a negative power")),
@@ -280,7 +280,7 @@ pub fn contains(container: &Value, item: &Value) -> Result<bool> {
         Value::Dict(d) => Ok(d.borrow().has(item)),
         Value::Range(start, stop, step) => Ok(item.as_int().is_some_and(|n| {
             let inside = if *step > 0 { *start <= n && n < *stop } else { *stop < n && n <= *start };
-            inside && (n - start) % step == 0
+            inside && n.wrapping_sub(*start).unsigned_abs() % step.unsigned_abs() == 0
         })),
         other => Err(Error::raised(format!("argument of type '{}' is not iterable", other.kind()))),
     }
@@ -304,7 +304,7 @@ pub fn slice(value: &Value, parts: [Option<Value>; 3]) -> Result<Value> {
         Value::Str(s) | Value::Markup(s) => {
             let chars: Vec<char> = s.chars().collect();
             let text: String = picked(chars.len())?.into_iter().map(|at| chars[at]).collect();
-            Value::from(text)
+            value.same_text(text)
         }
         Value::List(l) => {
             let l = l.borrow();
@@ -324,10 +324,7 @@ pub fn slice(value: &Value, parts: [Option<Value>; 3]) -> Result<Value> {
                 _ => Value::Range(*start, *start, *step),
             }
         }
-        other => {
-            let shown = show::text(&Value::from(other.kind()))?;
-            return Err(Error::undefined("", format!("a value of type {shown} cannot be sliced")));
-        }
+        other => return Err(Error::raised(format!("'{}' object is not subscriptable", other.kind()))),
     })
 }
 
@@ -344,7 +341,8 @@ fn picks(length: usize, [start, stop, step]: [Option<i128>; 3]) -> Result<Vec<us
     let mut at = start;
     while (step > 0 && at < stop) || (step < 0 && at > stop) {
         out.push(at as usize);
-        at += step;
+        let Some(next) = at.checked_add(step) else { break };
+        at = next;
     }
     Ok(out)
 }

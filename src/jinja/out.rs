@@ -54,12 +54,12 @@ impl Out {
             return Ok(());
         }
         self.count += 1;
-        let container = matches!(value, Value::List(_) | Value::Dict(_) | Value::Tuple(_));
+        let container = matches!(value, Value::List(_) | Value::Dict(_) | Value::Tuple(_) | Value::Loop(_) | Value::Namespace(_));
         if container || self.count == 1 {
             self.pieces.push(Piece::Later(value.handed()));
             return Ok(());
         }
-        let text = written(&value)?;
+        let text = written(&value, false)?;
         self.length += text.len();
         if self.length > self.most {
             return Err(self.too_long());
@@ -80,7 +80,7 @@ impl Out {
         for piece in &self.pieces {
             match piece {
                 Piece::Text(text) => out.push_str(text),
-                Piece::Later(value) => out.push_str(&written(value)?),
+                Piece::Later(value) => out.push_str(&written(value, false)?),
             }
             if out.len() > self.most {
                 return Err(self.too_long());
@@ -120,45 +120,50 @@ impl Out {
         let value = self.value_of(run)?;
         match &value {
             Value::Missing(why) => Err(why.clone()),
-            // A template of line ends alone is no template: Ansible leaves it as it is.
-            Value::None if source.chars().all(|c| c == '\n') => Ok(source.to_owned()),
             Value::None => Ok(String::new()),
             Value::Range(..) | Value::Omit | Value::Nothing | Value::Namespace(_) | Value::Loop(_) | Value::Module(_) => {
                 let kind = value.kind();
                 Err(Error::raised(format!("a value of type {kind} cannot be all that a template writes")))
             }
             Value::Str(text) | Value::Markup(text) => Ok(source::with_ends_of(text, source)),
-            other => Ok(written(other)?.to_string()),
+            other => Ok(written(other, true)?.to_string()),
         }
     }
 }
 
-fn written(value: &Value) -> Result<Rc<str>> {
+/// `alone`: it is all that a template makes.
+fn written(value: &Value, alone: bool) -> Result<Rc<str>> {
     match value {
         Value::Str(text) => Ok(text.clone()),
         Value::Bytes(bytes) => Ok(String::from_utf8_lossy(bytes).into()),
-        other => show::text(&finalized(other)?),
+        other => show::text(&finalized(other, alone)?),
     }
 }
 
-/// As Ansible turns values into what it writes: tuples become lists, `omit` drops out.
-fn finalized(value: &Value) -> Result<Value> {
+/// As Ansible turns values into what it writes: tuples become lists, `omit` drops out. Of what it does not know it makes something
+/// that it knows, or an error, if that is all that a template makes; else it leaves it as it is.
+fn finalized(value: &Value, alone: bool) -> Result<Value> {
     let all = |items: &[Value]| -> Result<Value> {
         let kept = items.iter().filter(|item| !matches!(item, Value::Omit));
-        Ok(Value::list(kept.map(finalized).collect::<Result<_>>()?))
+        Ok(Value::list(kept.map(|item| finalized(item, alone)).collect::<Result<_>>()?))
     };
     Ok(match value {
         Value::Missing(why) => return Err(why.clone()),
         Value::List(l) => all(&l.borrow())?,
+        Value::Tuple(_) if value.is_group() && !alone => value.clone(),
         Value::Tuple(t) => all(t)?,
         Value::Dict(d) => {
             let mut out = Dict::new();
             for (key, value) in d.borrow().iter().filter(|(_, value)| !matches!(value, Value::Omit)) {
-                if !out.set(finalized(key)?, finalized(value)?) {
+                if !out.set(finalized(key, alone)?, finalized(value, alone)?) {
                     return Err(Error::raised("a list cannot be the key of a mapping"));
                 }
             }
             Value::dict(out)
+        }
+        Value::Markup(text) if alone => Value::Str(text.clone()),
+        Value::Range(..) | Value::Namespace(_) | Value::Loop(_) | Value::Span(_) if alone => {
+            return Err(Error::raised(format!("a value of type {} cannot be in what a template writes", value.kind())));
         }
         other => other.clone(),
     })

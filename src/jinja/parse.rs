@@ -13,6 +13,10 @@ pub struct Parser<'a> {
     pub depth: usize,
     /// Which of `varargs`, `kwargs` and `caller` the macro that is being read speaks of.
     pub uses: [bool; 3],
+    /// Loops around what is being read.
+    loops: usize,
+    /// What is around it keeps its text: a macro, a `{% filter %}` and their kin.
+    keeping: usize,
 }
 
 /// Nested tags or expressions; each level takes a stretch of the stack.
@@ -21,9 +25,10 @@ pub const DEPTH: usize = 120;
 /// Parses a template.
 pub fn template(name: &Rc<str>, text: &str, syntax: &Syntax) -> Result<Body> {
     let tokens = lex::tokens(name, text, syntax)?;
-    let mut parser = Parser { name, tokens, at: 0, depth: 0, uses: [false; 3] };
-    let (body, _) = parser.body(&[])?;
+    let mut parser = Parser { name, tokens, at: 0, depth: 0, uses: [false; 3], loops: 0, keeping: 0 };
+    let (mut body, _) = parser.body(&[])?;
     super::known::check(name, &body)?;
+    super::unset::mark(&mut body);
     Ok(body)
 }
 
@@ -166,6 +171,14 @@ impl Parser<'_> {
         Ok(self.body(&[end])?.0)
     }
 
+    /// A body whose text becomes a value.
+    fn kept(&mut self, end: &str) -> Result<Body> {
+        self.keeping += 1;
+        let body = self.inner(end);
+        self.keeping -= 1;
+        body
+    }
+
     fn statement(&mut self, word: &str, at: usize) -> Result<Option<Node>> {
         Ok(Some(match word {
             "if" => self.choice()?,
@@ -174,7 +187,7 @@ impl Parser<'_> {
             "with" => self.with(at)?,
             "filter" => {
                 let filters = self.filters(true)?;
-                Node::Filter(filters, self.inner("endfilter")?)
+                Node::Filter(filters, self.kept("endfilter")?)
             }
             "autoescape" => {
                 let on = self.expression()?;
@@ -233,8 +246,10 @@ impl Parser<'_> {
         let only_if = if self.skip_name("if") { Some(self.expression()?) } else { None };
         let recursive = self.skip_name("recursive");
         self.block_end()?;
+        (self.loops, self.keeping) = (self.loops + 1, self.keeping + usize::from(recursive));
         let (body, end) = self.body(&["endfor", "else"])?;
         let otherwise = if &*end == "else" { self.inner("endfor")? } else { Vec::new() };
+        (self.loops, self.keeping) = (self.loops - 1, self.keeping - usize::from(recursive));
         Ok(Node::For(Rc::new(For { target, over, only_if, body, otherwise, recursive, at })))
     }
 
@@ -268,11 +283,16 @@ impl Parser<'_> {
 
     fn set(&mut self, at: usize) -> Result<Node> {
         let target = self.target("")?;
+        let mut names = Vec::new();
+        target.names(&mut names);
+        if self.loops > 0 && names.iter().any(|name| **name == *"loop") {
+            return self.fail(at, "cannot assign to `loop` in a loop");
+        }
         if self.skip_sign("=") {
             return Ok(Node::Set(target, self.tuple(true)?, at));
         }
         let filters = self.filters(false)?;
-        Ok(Node::SetBlock(target, filters, self.inner("endset")?, at))
+        Ok(Node::SetBlock(target, filters, self.kept("endset")?, at))
     }
 
     fn with(&mut self, at: usize) -> Result<Node> {
@@ -307,7 +327,7 @@ impl Parser<'_> {
             self.expect_sign(")")?;
         }
         if end == "endmacro" {
-            let body = self.inner(end)?;
+            let body = self.kept(end)?;
             let uses = std::mem::replace(&mut self.uses, outer);
             return Ok(Rc::new(MacroNode { name, parameters, body, at, uses }));
         }
@@ -322,7 +342,7 @@ impl Parser<'_> {
             return self.fail(call.at, "`{% call … %}` wants a call");
         }
         let outer = std::mem::take(&mut self.uses);
-        let body = self.inner("endcall")?;
+        let body = self.kept("endcall")?;
         let uses = std::mem::replace(&mut self.uses, outer);
         let mut head = Rc::try_unwrap(head).unwrap_or_else(|_| unreachable!("nobody else has it yet"));
         (head.body, head.uses) = (body, uses);
@@ -358,7 +378,12 @@ impl Parser<'_> {
             self.next();
             self.next();
         }
-        Ok(Node::Include { what, missing_is_fine, context: self.context(true), at })
+        let (at_context, context) = (self.here(), self.context(true));
+        if !context && self.keeping > 0 {
+            let why = "`{% include … without context %}` in a macro, a `{% filter %}` or the like loses its place in Ansible";
+            return Err(Error::refused(why).at(self.name, at_context));
+        }
+        Ok(Node::Include { what, missing_is_fine, context, at })
     }
 
     /// `with context` or `without context`.

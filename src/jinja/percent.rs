@@ -92,7 +92,8 @@ pub fn format(text: &str, value: &Value) -> Result<String> {
         out.push_str(&one(&spec, letter, &value)?);
     }
     out.push_str(rest);
-    let spare = values.at < values.all.len() && !by_name && !matches!(value, Value::Dict(_));
+    let spare =
+        values.at < values.all.len() && !by_name && !matches!(value, Value::Dict(_) | Value::List(_) | Value::Range(..) | Value::Bytes(_));
     if spare { Err(Error::raised("not all arguments converted during string formatting")) } else { Ok(out) }
 }
 
@@ -116,7 +117,7 @@ fn spec(rest: &mut &str, values: &mut Values) -> Result<Spec> {
     let mut width = size(rest)?.unwrap_or(0);
     if width < 0 {
         flags.push('-');
-        width = -width;
+        width = width.saturating_neg();
     }
     let mut digits = None;
     if let Some(left) = rest.strip_prefix('.') {
@@ -148,6 +149,7 @@ fn one(spec: &Spec, letter: char, value: &Value) -> Result<String> {
         }
         'd' | 'i' | 'u' | 'x' | 'X' | 'o' => {
             let n = match value {
+                Value::Float(f) if "diu".contains(letter) && f.abs() >= 1e38 => return Err(super::operators::too_large()),
                 Value::Float(f) if "diu".contains(letter) && f.is_finite() => f.trunc() as i128,
                 other => other
                     .as_int()

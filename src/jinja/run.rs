@@ -1,6 +1,6 @@
 //! A render: statements, one after the other, with the scopes that Jinja's have.
 use std::cell::{Cell, RefCell};
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::rc::Rc;
 
 use super::ast::{BlockNode, Body, Call, Expr, For, MacroNode, Node, Target};
@@ -19,18 +19,27 @@ const DEPTH: usize = 150;
 /// Names that are set. Inner ones hide outer ones.
 pub struct Scope {
     vars: RefCell<HashMap<Rc<str>, Value>>,
+    /// Names that are set later on: until then they hide outer ones, too, from what is in the same template.
+    unset: RefCell<HashSet<Rc<str>>>,
     parent: Option<Rc<Scope>>,
+    /// A template or a block begins here.
+    begins: bool,
     /// At its end the variables of the bundle come.
     sees_variables: bool,
 }
 
 impl Scope {
     pub fn root(parent: Option<Rc<Scope>>, sees_variables: bool) -> Rc<Self> {
-        Rc::new(Self { vars: RefCell::default(), parent, sees_variables })
+        Rc::new(Self { vars: RefCell::default(), unset: RefCell::default(), parent, begins: true, sees_variables })
     }
 
     pub fn inner(outer: &Rc<Self>) -> Rc<Self> {
-        Self::root(Some(outer.clone()), outer.sees_variables)
+        let (parent, sees_variables) = (Some(outer.clone()), outer.sees_variables);
+        Rc::new(Self { vars: RefCell::default(), unset: RefCell::default(), parent, begins: false, sees_variables })
+    }
+
+    fn unset(&self, names: &[Rc<str>]) {
+        self.unset.borrow_mut().extend(names.iter().cloned());
     }
 
     pub fn set(&self, name: &Rc<str>, value: Value) {
@@ -42,9 +51,29 @@ impl Scope {
         self.vars.borrow().get(name).cloned()
     }
 
-    fn find(&self, name: &str) -> Option<Value> {
-        self.own(name).or_else(|| self.parent.as_ref()?.find(name))
+    fn find(&self, name: &str) -> Found {
+        let (mut scope, mut same) = (self, true);
+        loop {
+            if let Some(value) = scope.own(name) {
+                return Found::Value(value);
+            }
+            if same && scope.unset.borrow().contains(name) {
+                return Found::Unset;
+            }
+            same &= !scope.begins;
+            match &scope.parent {
+                Some(parent) => scope = parent,
+                None => return Found::Nowhere,
+            }
+        }
     }
+}
+
+/// What a name stands for in a scope.
+enum Found {
+    Value(Value),
+    Unset,
+    Nowhere,
 }
 
 /// The `loop` of a `{% for %}`.
@@ -300,6 +329,10 @@ impl<'a> Run<'a> {
                 out.push(self, self.place(*at, value)?)
             }
             Node::Block(block) => self.block_here(block, scope, chain, out),
+            Node::Unset(names) => {
+                scope.unset(names);
+                Ok(())
+            }
             Node::Extends(what, at) => {
                 let what = self.eval(what, scope)?;
                 if chain.parent.replace(Some(what)).is_some() {
@@ -370,8 +403,8 @@ impl<'a> Run<'a> {
         match target {
             Target::Name(name) => scope.set(name, value),
             Target::Member(name, member) => match scope.find(name) {
-                Some(Value::Namespace(members)) => members.borrow_mut().put(member, value),
-                Some(Value::Guess) => {}
+                Found::Value(Value::Namespace(members)) => members.borrow_mut().put(member, value),
+                Found::Value(Value::Guess) => {}
                 _ => return Err(Error::raised("cannot assign attribute on non-namespace object")),
             },
             Target::Several(targets) => {
@@ -435,7 +468,7 @@ impl<'a> Run<'a> {
             self.place(f.at, self.assign(&f.target, item.clone(), &inner))?;
             let value = self.eval(condition, &inner)?;
             if self.place(condition.at, value.truth())? {
-                chosen.push(item);
+                chosen.push(taken(&f.target, item, &inner));
             }
         }
         Ok(chosen)
@@ -462,27 +495,30 @@ impl<'a> Run<'a> {
         let mut given = positional.into_iter();
         let mut take = |name: &str| named.iter().position(|(n, _)| **n == *name).map(|at| named.remove(at).1);
         let caller = if what.parameters.iter().any(|(n, _)| **n == *"caller") { None } else { take("caller") };
+        let mut open = Vec::new();
         for (name, default) in &what.parameters {
-            let value = match (given.next(), default) {
-                (Some(value), _) => {
-                    if take(name).is_some() {
-                        return Err(Error::raised(format!("macro `{}` got two values for `{name}`", what.name)));
-                    }
-                    value
+            match (given.next(), take(name)) {
+                (Some(_), Some(_)) => return Err(Error::raised(format!("macro `{}` got two values for `{name}`", what.name))),
+                (Some(value), None) | (None, Some(value)) => scope.set(name, value),
+                (None, None) => {
+                    scope.unset(std::slice::from_ref(name));
+                    open.push((name, default));
                 }
-                (None, default) => match (take(name), default) {
-                    (Some(value), _) => value,
-                    (None, Some(default)) => self.within(&m.template, || self.eval(default, &scope))?,
-                    (None, None) => {
-                        let why = format!("parameter `{name}` was not provided");
-                        Value::Missing(Error::undefined(&**name, why).at(&m.template, what.at))
-                    }
-                },
+            }
+        }
+        for (name, default) in open {
+            let value = match default {
+                Some(default) => self.within(&m.template, || self.eval(default, &scope))?,
+                None => {
+                    let why = format!("parameter `{name}` was not provided");
+                    Value::Missing(Error::undefined(&**name, why).at(&m.template, what.at))
+                }
             };
             scope.set(name, value);
         }
         match caller {
             Some(caller) if uses_caller => scope.set(&"caller".into(), caller),
+            Some(caller) if uses_kwargs => named.push(("caller".into(), caller)),
             Some(_) => {
                 return Err(Error::raised(format!("macro `{}` was invoked with two values for the special caller argument", what.name)));
             }
@@ -518,7 +554,7 @@ impl<'a> Run<'a> {
     }
 
     fn block_body(&self, all: &Rc<Vec<Rc<Block>>>, at: usize, (outer, chain): (&Rc<Scope>, &Rc<Chain>), out: &mut Out) -> Result<()> {
-        let scope = Scope::inner(outer);
+        let scope = Scope::root(Some(outer.clone()), outer.sees_variables);
         let block = &all[at];
         let reference = Function::Block(at + 1, all.clone());
         scope.set(&"super".into(), Value::function(reference));
@@ -580,8 +616,10 @@ impl<'a> Run<'a> {
 
     /// Looks a name up.
     pub fn name(&self, name: &Rc<str>, scope: &Rc<Scope>) -> Option<Value> {
-        if let Some(value) = scope.find(name) {
-            return Some(value);
+        match scope.find(name) {
+            Found::Value(value) => return Some(value),
+            Found::Unset => return None,
+            Found::Nowhere => {}
         }
         if **name == *"self" {
             return Some(Value::function(Function::Global("self")));
@@ -630,6 +668,18 @@ impl Scope {
             scope = parent;
         }
         scope.clone()
+    }
+}
+
+/// What a loop with a condition goes through: of several names a tuple, whatever it was.
+fn taken(target: &Target, item: Value, scope: &Scope) -> Value {
+    match target {
+        Target::Several(all) => match Value::tuple(all.iter().map(|target| taken(target, Value::None, scope)).collect()) {
+            group if group.is_group() => group.plain_pair(),
+            other => other,
+        },
+        Target::Name(name) => scope.own(name).unwrap_or(item),
+        Target::Member(..) => item,
     }
 }
 

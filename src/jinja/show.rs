@@ -121,7 +121,8 @@ pub fn quoted(text: &str, out: &mut String) {
     out.push(quote);
 }
 
-fn escaped(c: char, out: &mut String) {
+/// `\\xe4`, `\\u20ac`
+pub fn escaped(c: char, out: &mut String) {
     let _ = match c as u32 {
         n @ 0..=0xff => write!(out, "\\x{n:02x}"),
         n @ 0x100..=0xffff => write!(out, "\\u{n:04x}"),

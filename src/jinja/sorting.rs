@@ -1,30 +1,34 @@
 //! Sorting and taking out members, as `sort`, `map(attribute=…)` and their kin do.
-use std::cmp::Ordering;
 use std::rc::Rc;
 
-use super::error::Result;
+use super::error::{Error, Result};
 use super::operators;
 use super::run::Run;
 use super::value::Value;
 
 /// Sorted by keys, stable, the other way round if asked for.
 pub fn sorted(items: Vec<Value>, reverse: bool, key: impl Fn(&Value) -> Result<Value>) -> Result<Vec<Value>> {
-    let mut all = items.into_iter().map(|item| Ok((key(&item)?, item))).collect::<Result<Vec<_>>>()?;
-    let mut wrong = None;
-    all.sort_by(|(a, _), (b, _)| {
-        let (a, b) = if reverse { (b, a) } else { (a, b) };
-        match operators::order("<", a, b) {
-            Ok(order) => order.unwrap_or(Ordering::Equal),
-            Err(why) => {
-                wrong.get_or_insert(why);
-                Ordering::Equal
-            }
-        }
-    });
-    match wrong {
-        Some(why) => Err(why),
-        None => Ok(all.into_iter().map(|(_, item)| item).collect()),
+    let all = items.into_iter().map(|item| Ok((key(&item)?, item))).collect::<Result<Vec<_>>>()?;
+    Ok(merged(all, reverse)?.into_iter().map(|(_, item)| item).collect())
+}
+
+/// By halves. Rust's own sort may give up on what has no order, and this ends at the first such pair.
+fn merged(mut all: Vec<(Value, Value)>, reverse: bool) -> Result<Vec<(Value, Value)>> {
+    if all.len() < 2 {
+        return Ok(all);
     }
+    let right = merged(all.split_off(all.len() / 2), reverse)?;
+    let mut left = merged(all, reverse)?.into_iter().peekable();
+    let (mut right, mut out) = (right.into_iter().peekable(), Vec::new());
+    while let (Some((a, _)), Some((b, _))) = (left.peek(), right.peek()) {
+        let order = operators::order("<", a, b)?;
+        let order = order.ok_or_else(|| Error::refused("`nan` has no place in an order, and Python puts it anywhere"))?;
+        let first = if reverse { order.is_ge() } else { order.is_le() };
+        out.extend(if first { left.next() } else { right.next() });
+    }
+    out.extend(left);
+    out.extend(right);
+    Ok(out)
 }
 
 /// Texts in lower case, all else as it is.
@@ -50,7 +54,7 @@ pub fn member(run: &Run, value: &Value, attribute: Option<&Value>, default: Opti
             Some(next) => run.force(next)?,
             None => {
                 let name: Rc<str> = super::show::text(part)?;
-                let why = super::error::Error::undefined("", format!("there is no `{name}` in an item"));
+                let why = Error::undefined("", format!("there is no `{name}` in an item"));
                 Value::Missing(why.at(&run.template.borrow(), 0))
             }
         };

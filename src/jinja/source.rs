@@ -41,11 +41,20 @@ pub struct Source {
     pub syntax: Syntax,
 }
 
+impl Source {
+    /// Ansible copies what has no tags byte for byte: its line ends stay as they are.
+    pub fn is_template(&self) -> bool {
+        self.written.starts_with(HEADER) || ["{{", "{%", "{#"].iter().any(|mark| self.written.contains(mark))
+    }
+}
+
+const HEADER: &str = "#jinja2:";
+
 /// `Err`: what is wrong with the `#jinja2:` line.
 pub fn prepare(written: &str) -> Result<Source, String> {
-    let mut text: Cow<str> = Cow::Borrowed(written.strip_prefix('\u{feff}').unwrap_or(written));
+    let mut text: Cow<str> = Cow::Borrowed(written);
     let (mut syntax, mut skipped_lines) = (Syntax::default(), 0);
-    if let Some(rest) = text.strip_prefix("#jinja2:") {
+    if let Some(rest) = text.strip_prefix(HEADER) {
         let (header, body) = rest.split_once('\n').ok_or("the `#jinja2:` line has no end")?;
         overrides(header.trim_end_matches('\r'), &mut syntax)?;
         skipped_lines = 1;

@@ -121,7 +121,8 @@ pub fn split(text: &str, from_right: bool, args: &Args) -> Result<Value> {
 /// Split at white space, not more often than asked for.
 fn words(text: &str, most: Option<usize>, from_right: bool) -> Vec<&str> {
     let Some(most) = most else { return text.split(space).filter(|w| !w.is_empty()).collect() };
-    let (mut out, mut rest) = (Vec::new(), text.trim_matches(space));
+    // What is left at the end keeps the blanks at its far side.
+    let (mut out, mut rest) = (Vec::new(), if from_right { text.trim_end_matches(space) } else { text.trim_start_matches(space) });
     while out.len() < most && !rest.is_empty() {
         let cut = if from_right { rest.rfind(space) } else { rest.find(space) };
         let Some(at) = cut else { break };

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::ops::Deref;
 use std::rc::Rc;
 
-use super::error::Error;
+use super::error::{Error, Kind};
 use super::run::{Block, Loop, Macro, Scope};
 
 /// A Python object. Lists and mappings are shared and can change, as in Python.
@@ -46,6 +46,14 @@ pub struct Shared<T> {
     cell: RefCell<T>,
     /// It was written down in the template itself. Ansible makes a copy of such when it is handed on.
     plain: bool,
+    /// The entries of a pair that `groupby` made.
+    group: bool,
+}
+
+impl<T> Shared<T> {
+    pub fn is_plain(&self) -> bool {
+        self.plain
+    }
 }
 
 impl<T> Deref for Shared<T> {
@@ -219,18 +227,40 @@ impl Value {
 
     /// One that is `plain`, or is not.
     pub fn new_list(items: Vec<Value>, plain: bool) -> Self {
-        Value::List(Rc::new(Shared { cell: RefCell::new(items), plain }))
+        Value::List(Rc::new(Shared { cell: RefCell::new(items), plain, group: false }))
+    }
+
+    /// A pair that `groupby` makes.
+    pub fn group(key: Value, items: Vec<Value>) -> Self {
+        let items = Value::List(Rc::new(Shared { cell: RefCell::new(items), plain: false, group: true }));
+        Value::tuple(vec![key, items])
+    }
+
+    /// Of a pair that `groupby` made, a pair like any other.
+    #[must_use]
+    pub fn plain_pair(self) -> Self {
+        match &self {
+            Value::Tuple(t) => match &t[..] {
+                [key, Value::List(items)] => Value::tuple(vec![key.clone(), Value::list(items.borrow().clone())]),
+                _ => self,
+            },
+            _ => self,
+        }
+    }
+
+    pub fn is_group(&self) -> bool {
+        matches!(self, Value::Tuple(t) if matches!(&t[..], [_, Value::List(items)] if items.group))
     }
 
     pub fn new_dict(dict: Dict, plain: bool) -> Self {
-        Value::Dict(Rc::new(Shared { cell: RefCell::new(dict), plain }))
+        Value::Dict(Rc::new(Shared { cell: RefCell::new(dict), plain, group: false }))
     }
 
     /// It is a container that was written down in the template.
     pub fn is_plain(&self) -> bool {
         match self {
-            Value::List(l) => l.plain,
-            Value::Dict(d) => d.plain,
+            Value::List(l) => l.is_plain(),
+            Value::Dict(d) => d.is_plain(),
             _ => false,
         }
     }
@@ -255,6 +285,11 @@ impl Value {
 
     pub fn function(function: Function) -> Self {
         Value::Function(Rc::new(function))
+    }
+
+    /// A text that was made of this one: it counts as HTML if this one does.
+    pub fn same_text(&self, text: String) -> Self {
+        if let Value::Markup(_) = self { Value::Markup(text.into()) } else { Value::from(text) }
     }
 
     /// The text that it is, if it is one.
@@ -288,6 +323,7 @@ impl Value {
     /// Python's name of its type.
     pub fn kind(&self) -> &'static str {
         match self {
+            Value::Missing(why) if why.kind != Kind::Undefined => "CapturedExceptionMarker",
             Value::Missing(_) => "UndefinedMarker",
             Value::Guess | Value::Lazy(_) => "object",
             Value::None => "NoneType",
@@ -300,6 +336,7 @@ impl Value {
             Value::Markup(_) => "Markup",
             Value::Bytes(_) => "bytes",
             Value::List(_) => "list",
+            Value::Tuple(_) if self.is_group() => "GroupTuple",
             Value::Tuple(_) => "tuple",
             Value::Dict(_) => "dict",
             Value::Range(..) => "range",
@@ -308,8 +345,10 @@ impl Value {
             Value::Module(_) => "TemplateModule",
             Value::Function(f) => match **f {
                 Function::Macro(_) => "Macro",
-                Function::Cycler(..) => "Cycler",
-                Function::Joiner(..) => "Joiner",
+                Function::Cycler(..) | Function::Global("cycler") => "Cycler",
+                Function::Joiner(..) | Function::Global("joiner") => "Joiner",
+                Function::Global(name @ ("range" | "dict")) => name,
+                Function::Global("namespace") => "Namespace",
                 Function::Method(..) => "builtin_function_or_method",
                 _ => "function",
             },
@@ -340,6 +379,9 @@ impl Value {
 
 /// How many numbers a range has.
 pub fn range_len(start: i128, stop: i128, step: i128) -> usize {
-    let (low, high, step) = if step > 0 { (start, stop, step) } else { (stop, start, -step) };
-    if low >= high { 0 } else { usize::try_from((high - low - 1) / step + 1).unwrap_or(usize::MAX) }
+    let (low, high, step) = if step > 0 { (start, stop, step) } else { (stop, start, step.saturating_neg()) };
+    if low >= high {
+        return 0;
+    }
+    high.checked_sub(low).and_then(|width| usize::try_from((width - 1) / step + 1).ok()).unwrap_or(usize::MAX)
 }

@@ -3,14 +3,6 @@ use serde_json::{Map, Value as Json};
 
 use crate::jinja::{FILTERS, Kind, TESTS};
 
-/// Names Ansible has and we do not, with what to do instead.
-const REFUSED: &[(&str, &str)] = &[
-    ("omit", "leave the line out with `{% if … %}`"),
-    ("inventory_hostname", "there is no inventory here: templates see build-vars.yml and the built image"),
-    ("hostvars", "there is no inventory here: templates see build-vars.yml and the built image"),
-    ("groups", "there is no inventory here: templates see build-vars.yml and the built image"),
-];
-
 /// What to do about the undefined variable `path`.
 pub fn for_name(path: &str, variables: &Map<String, Json>) -> String {
     if path.starts_with("ansible_date_time") {
@@ -18,9 +10,6 @@ pub fn for_name(path: &str, variables: &Map<String, Json>) -> String {
     }
     if path.starts_with("ansible_") {
         return "facts are not gathered here: templates see build-vars.yml and the built image".into();
-    }
-    if let Some((_, hint)) = REFUSED.iter().find(|(name, _)| *name == path) {
-        return (*hint).into();
     }
     let (parent, last) = path.rsplit_once('.').unwrap_or(("", path));
     let siblings: Vec<String> = members(parent, variables).into_iter().flat_map(|m| m.keys().cloned()).collect();

@@ -11,6 +11,11 @@ pub fn apply(name: &str, value: Value, args: &Args) -> Result<Value> {
         "ternary" => ternary(&value, args),
         "type_debug" => {
             args.none("type_debug")?;
+            if let Value::Missing(why) = &value
+                && !why.can_wait()
+            {
+                return Err(why.clone());
+            }
             Ok(Value::from(value.kind()))
         }
         "bool" => {
@@ -29,7 +34,7 @@ pub fn apply(name: &str, value: Value, args: &Args) -> Result<Value> {
                 Value::Float(f) => Ok(Value::Float(f.abs())),
                 Value::Span(us) => Ok(Value::Span(us.abs())),
                 other => match other.as_int() {
-                    Some(n) => Ok(Value::Int(n.abs())),
+                    Some(n) => n.checked_abs().map(Value::Int).ok_or_else(operators::too_large),
                     None => Err(Error::raised(format!("bad operand type for abs(): '{}'", other.kind()))),
                 },
             }
@@ -91,7 +96,7 @@ fn int(value: &Value, args: &Args) -> Result<Value> {
     let found = match value {
         Value::Str(s) | Value::Markup(s) => {
             let base = u32::try_from(base).ok().filter(|b| *b == 0 || (2..=36).contains(b));
-            let base = base.ok_or_else(|| Error::raised("int() base must be >= 2 and <= 36, or 0"))?;
+            let Some(base) = base else { return Ok(default) };
             let digits = s.trim().trim_start_matches(['+', '-']);
             if digits.len() > 38 && digits.bytes().all(|b| b.is_ascii_digit()) {
                 return Err(operators::too_large());
@@ -158,8 +163,11 @@ fn power(name: &str, value: &Value, args: &Args) -> Result<Value> {
     let x = number(value)?;
     let base = b.get("base").map(number).transpose()?;
     let domain = || Error::raised("math domain error");
+    if matches!((name, base), ("log", Some(1.0)) | ("root", Some(0.0))) {
+        return Err(Error::raised("float division by zero"));
+    }
     let done = match (name, base) {
-        ("log", _) if x <= 0.0 => return Err(domain()),
+        ("log", _) if x <= 0.0 || base.is_some_and(|b| b <= 0.0) => return Err(domain()),
         ("log", None) => x.ln(),
         ("log", Some(10.0)) => x.log10(),
         ("log", Some(base)) => x.ln() / base.ln(),
@@ -171,5 +179,10 @@ fn power(name: &str, value: &Value, args: &Args) -> Result<Value> {
         (_, Some(2.0)) => x.sqrt(),
         (_, Some(base)) => x.powf(1.0 / base),
     };
-    Ok(Value::Float(done))
+    let known = x.is_finite() && base.is_none_or(f64::is_finite);
+    match done {
+        f if known && (f.is_nan() || (f.is_infinite() && x == 0.0)) => Err(domain()),
+        f if known && f.is_infinite() => Err(Error::raised("math range error")),
+        f => Ok(Value::Float(f)),
+    }
 }

@@ -13,6 +13,8 @@ struct Style {
     colon: String,
     ascii: bool,
     sorted: bool,
+    /// Keys become texts before they are sorted and put in: so Ansible does it, and Jinja's `tojson` does not.
+    texts: bool,
 }
 
 pub fn apply(name: &str, value: &Value, args: &Args) -> Result<Value> {
@@ -23,7 +25,7 @@ pub fn apply(name: &str, value: &Value, args: &Args) -> Result<Value> {
     }
     if name == "tojson" {
         let indent = args.bind("tojson", &["indent"])?.some("indent").map(indentation).transpose()?;
-        let style = Style { comma: comma(&indent), indent, colon: ": ".into(), ascii: true, sorted: true };
+        let style = Style { comma: comma(&indent), indent, colon: ": ".into(), ascii: true, sorted: true, texts: false };
         let text = written(value, &style)?;
         let safe = text.replace('<', "\\u003c").replace('>', "\\u003e").replace('&', "\\u0026").replace('\'', "\\u0027");
         return Ok(Value::Markup(safe.into()));
@@ -56,7 +58,7 @@ fn style(b: &Bound, nice: bool) -> Result<Style> {
     if nice {
         comma = ",".into();
     }
-    Ok(Style { indent, comma, colon, ascii: b.truth_or("ensure_ascii", true)?, sorted: b.truth_or("sort_keys", nice)? })
+    Ok(Style { indent, comma, colon, ascii: b.truth_or("ensure_ascii", true)?, sorted: b.truth_or("sort_keys", nice)?, texts: true })
 }
 
 fn comma(indent: &Option<String>) -> String {
@@ -131,6 +133,13 @@ fn list(items: &[Value], style: &Style, level: usize, out: &mut String) -> Resul
 }
 
 fn mapping(dict: &Dict, style: &Style, level: usize, out: &mut String) -> Result<()> {
+    let texts;
+    let dict = if style.texts {
+        texts = with_text_keys(dict)?;
+        &texts
+    } else {
+        dict
+    };
     let mut keys: Vec<Value> = dict.keys().cloned().collect();
     if style.sorted {
         keys = sorting::sorted(keys, false, |key| Ok(key.clone()))?;
@@ -141,21 +150,7 @@ fn mapping(dict: &Dict, style: &Style, level: usize, out: &mut String) -> Result
             out.push_str(&style.comma);
         }
         line(style, level + 1, out);
-        let text = match key {
-            Value::Str(s) | Value::Markup(s) => s.to_string(),
-            Value::None => "null".into(),
-            Value::Bool(b) => {
-                if *b {
-                    "true".into()
-                } else {
-                    "false".into()
-                }
-            }
-            Value::Float(f) => float(*f),
-            Value::Int(n) => n.to_string(),
-            other => return Err(Error::raised(format!("keys must be str, int, float, bool or None, not {}", other.kind()))),
-        };
-        quoted(&text, style.ascii, out);
+        quoted(&key_text(key)?, style.ascii, out);
         out.push_str(&style.colon);
         write(dict.get(key).expect("its own key"), style, level + 1, out)?;
     }
@@ -164,6 +159,25 @@ fn mapping(dict: &Dict, style: &Style, level: usize, out: &mut String) -> Result
     }
     out.push('}');
     Ok(())
+}
+
+fn with_text_keys(dict: &Dict) -> Result<Dict> {
+    let mut out = Dict::new();
+    for (key, value) in dict.iter() {
+        out.put(&key_text(key)?, value.clone());
+    }
+    Ok(out)
+}
+
+fn key_text(key: &Value) -> Result<String> {
+    Ok(match key {
+        Value::Str(s) | Value::Markup(s) => s.to_string(),
+        Value::None => "null".into(),
+        Value::Bool(b) => b.to_string(),
+        Value::Float(f) => float(*f),
+        Value::Int(n) => n.to_string(),
+        other => return Err(Error::raised(format!("keys must be str, int, float, bool or None, not {}", other.kind()))),
+    })
 }
 
 fn quoted(text: &str, ascii: bool, out: &mut String) {
@@ -192,6 +206,7 @@ fn load(value: &Value) -> Result<Value> {
     let Some(text) = value.as_text() else {
         return Err(Error::raised(format!("the JSON object must be str, bytes or bytearray, not {}", value.kind())));
     };
+    whole_numbers(text)?;
     let found: serde_json::Value = serde_json::from_str(text).map_err(|e| {
         if text.contains("NaN") || text.contains("Infinity") {
             return Error::refused("`NaN` and `Infinity` in JSON are not supported");
@@ -199,6 +214,31 @@ fn load(value: &Value) -> Result<Value> {
         Error::raised(e.to_string())
     })?;
     from(&found)
+}
+
+/// `Err`: a whole number in JSON that would become a float on the way.
+fn whole_numbers(text: &str) -> Result<()> {
+    let (mut quoted, mut escaped, mut number) = (false, false, String::new());
+    for c in text.chars().chain([' ']) {
+        match c {
+            _ if escaped => escaped = false,
+            '\\' if quoted => escaped = true,
+            '"' => quoted = !quoted,
+            '0'..='9' | '-' | '+' | '.' | 'e' | 'E' if !quoted => {
+                number.push(c);
+                continue;
+            }
+            _ => {}
+        }
+        if number == "-0" || number.parse::<i128>().is_ok_and(|n| i64::try_from(n).is_err() && u64::try_from(n).is_err()) {
+            return Err(Error::refused(format!("the number {number} in JSON is not supported")));
+        }
+        if number.len() > 38 && number.trim_start_matches('-').bytes().all(|b| b.is_ascii_digit()) {
+            return Err(operators::too_large());
+        }
+        number.clear();
+    }
+    Ok(())
 }
 
 /// A value of JSON.

@@ -10,6 +10,9 @@ pub fn apply(name: &str, value: &Value, args: &Args) -> Result<Value> {
         let parts: Vec<String> = match value {
             Value::Str(one) if name == "path_join" => vec![one.to_string()],
             Value::List(_) | Value::Tuple(_) => {
+                if iterate::items(value)?.iter().any(|v| matches!(v, Value::Markup(_))) {
+                    return Err(Error::refused(format!("`{name}` of what `safe` or `e` gave is not supported")));
+                }
                 let text = |v: &Value| {
                     v.as_text().map(ToString::to_string).ok_or_else(|| Error::raised("expected str, bytes or os.PathLike object"))
                 };

@@ -1,6 +1,4 @@
 //! Filters for what can be gone through, Jinja's own.
-use std::rc::Rc;
-
 use crate::jinja::args::{Args, Bound};
 use crate::jinja::ast::Operator;
 use crate::jinja::error::{Error, Result};
@@ -223,7 +221,7 @@ fn groupby(run: &Run, value: &Value, args: &Args) -> Result<Value> {
     let pair = |(k, group): (Value, Vec<Value>)| -> Result<Value> {
         // What is shown is the key as it is written in the group's first item.
         let shown = if case { k } else { plain(&group[0])? };
-        Ok(Value::Tuple(Rc::new(vec![shown, Value::list(group)])))
+        Ok(Value::group(shown, group))
     };
     Ok(Value::list(groups.into_iter().map(pair).collect::<Result<_>>()?))
 }

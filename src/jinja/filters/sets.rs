@@ -1,5 +1,5 @@
 //! `union` and its kin. Python's sets have an order of their own; of whole numbers it can be told, and is told here.
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 use super::sequence::distinct;
 use crate::jinja::args::Args;
@@ -51,40 +51,37 @@ fn by_comparing(name: &str, a: Vec<Value>, b: Vec<Value>) -> Result<Value> {
 
 /// Of texts the order differs from run to run in Ansible; here they stay in the order in which they came.
 fn in_order(name: &str, kept: Vec<Value>, a: &[Value], b: &[Value]) -> Vec<Value> {
-    let whole = |items: &[Value]| items.iter().all(|v| v.as_int().is_some_and(|n| n.unsigned_abs() < 1 << 60));
-    if !(whole(a) && whole(b)) || kept.len() < 2 {
-        return kept;
-    }
-    let numbers = |items: &[Value]| items.iter().filter_map(Value::as_int).collect::<Vec<_>>();
-    let mut table = Table::of(&numbers(a));
+    let numbers = |items: &[Value]| items.iter().map(Number::of).collect::<Option<Vec<_>>>();
+    let (Some(a), Some(b), true) = (numbers(a), numbers(b), kept.len() > 1) else { return kept };
+    let mut table = Table::of(&a);
     match name {
         "union" => {
             table = table.copied();
-            let other = Table::of(&numbers(b));
+            let other = Table::of(&b);
             if (table.fill + other.used) * 5 >= table.mask() * 3 {
                 table.resize((table.used + other.used) * 2);
             }
             other.iter().for_each(|n| table.add(n));
         }
         "intersect" => {
-            let mut other = Table::of(&numbers(b));
+            let mut other = Table::of(&b);
             if other.used > table.used {
                 std::mem::swap(&mut table, &mut other);
             }
             let mut out = Table::new();
-            other.iter().filter(|n| table.has(*n)).for_each(|n| out.add(n));
+            other.iter().filter(|n| table.has(n)).for_each(|n| out.add(n));
             table = out;
         }
         "difference" => {
-            let other = Table::of(&numbers(b));
+            let other = Table::of(&b);
             let mut out = Table::new();
-            table.iter().filter(|n| !other.has(*n)).for_each(|n| out.add(n));
+            table.iter().filter(|n| !other.has(n)).for_each(|n| out.add(n));
             table = out;
         }
         _ => {
             // `b` copied, each of `a` taken out or put in.
-            let mut out = Table::of(&numbers(b)).copied();
-            let first = Table::of(&numbers(a));
+            let mut out = Table::of(&b).copied();
+            let first = Table::of(&a);
             first.iter().for_each(|n| {
                 if !out.discard(n) {
                     out.add(n)
@@ -93,12 +90,47 @@ fn in_order(name: &str, kept: Vec<Value>, a: &[Value], b: &[Value]) -> Vec<Value
             table = out;
         }
     }
-    table.iter().filter_map(|n| kept.iter().find(|v| v.as_int() == Some(n)).cloned()).collect()
+    let place: HashMap<Key, &Value> = kept.iter().filter_map(|v| Some((Key::of(v)?, v))).collect();
+    table.iter().filter_map(|n| place.get(&n.key).map(|v| (*v).clone())).collect()
+}
+
+/// A number with the hash that CPython gives it.
+#[derive(Clone, PartialEq)]
+struct Number {
+    key: Key,
+    hash: u64,
+}
+
+/// Hashes of numbers are what is left of a division by this.
+const PRIME: u128 = (1 << 61) - 1;
+
+impl Number {
+    fn of(value: &Value) -> Option<Self> {
+        let key = Key::of(value)?;
+        let (rest, negative) = match key {
+            Key::Int(n) => (n.unsigned_abs() % PRIME, n < 0),
+            Key::Float(bits) => (left_of(f64::from_bits(bits))?, f64::from_bits(bits) < 0.0),
+            _ => return None,
+        };
+        let hash = if negative { -(rest as i64) } else { rest as i64 };
+        Some(Self { key, hash: if hash == -1 { -2_i64 } else { hash } as u64 })
+    }
+}
+
+/// A fraction is so many halves of halves: each is a power of two, and these go round after 61.
+fn left_of(f: f64) -> Option<u128> {
+    if !f.is_finite() {
+        return None;
+    }
+    let bits = f.to_bits();
+    let (raw, part) = ((bits >> 52 & 0x7ff) as i64, u128::from(bits & ((1 << 52) - 1)));
+    let (digits, power) = if raw == 0 { (part, -1074) } else { (part | 1 << 52, raw - 1075) };
+    Some((digits % PRIME) * (1_u128 << power.rem_euclid(61)) % PRIME)
 }
 
 /// CPython's set of whole numbers: a table with open addresses.
 struct Table {
-    slots: Vec<Option<Option<i128>>>,
+    slots: Vec<Option<Option<Number>>>,
     used: usize,
     fill: usize,
 }
@@ -110,9 +142,9 @@ impl Table {
         Self { slots: vec![None; 8], used: 0, fill: 0 }
     }
 
-    fn of(items: &[i128]) -> Self {
+    fn of(items: &[Number]) -> Self {
         let mut table = Self::new();
-        items.iter().for_each(|n| table.add(*n));
+        items.iter().for_each(|n| table.add(n));
         table
     }
 
@@ -120,22 +152,18 @@ impl Table {
         self.slots.len() - 1
     }
 
-    fn iter(&self) -> impl Iterator<Item = i128> + '_ {
-        self.slots.iter().flatten().flatten().copied()
-    }
-
-    fn hash(n: i128) -> u64 {
-        if n == -1 { -2_i64 as u64 } else { n as i64 as u64 }
+    fn iter(&self) -> impl Iterator<Item = &Number> + '_ {
+        self.slots.iter().flatten().flatten()
     }
 
     /// Where `n` is, or where it would go: a place that was left comes before one that is new.
-    fn place(&self, n: i128) -> usize {
-        let (hash, mask, mut left) = (Self::hash(n), self.mask(), None);
+    fn place(&self, n: &Number) -> usize {
+        let (hash, mask, mut left) = (n.hash, self.mask(), None);
         let (mut perturb, mut at) = (hash, hash as usize & mask);
         loop {
             let last = if at + NEAR <= mask { at + NEAR } else { at };
             for slot in at..=last {
-                match self.slots[slot] {
+                match &self.slots[slot] {
                     None => return left.unwrap_or(slot),
                     Some(Some(other)) if other == n => return slot,
                     Some(None) => left = left.or(Some(slot)),
@@ -147,27 +175,27 @@ impl Table {
         }
     }
 
-    fn has(&self, n: i128) -> bool {
-        self.slots[self.place(n)].flatten().is_some()
+    fn has(&self, n: &Number) -> bool {
+        matches!(self.slots[self.place(n)], Some(Some(_)))
     }
 
-    fn add(&mut self, n: i128) {
+    fn add(&mut self, n: &Number) {
         let at = self.place(n);
         match self.slots[at] {
             Some(Some(_)) => return,
             Some(None) => {}
             None => self.fill += 1,
         }
-        self.slots[at] = Some(Some(n));
+        self.slots[at] = Some(Some(n.clone()));
         self.used += 1;
         if self.fill * 5 >= self.mask() * 3 {
             self.resize(if self.used > 50_000 { self.used * 2 } else { self.used * 4 });
         }
     }
 
-    fn discard(&mut self, n: i128) -> bool {
+    fn discard(&mut self, n: &Number) -> bool {
         let at = self.place(n);
-        let there = self.slots[at].flatten().is_some();
+        let there = matches!(self.slots[at], Some(Some(_)));
         if there {
             self.slots[at] = Some(None);
             self.used -= 1;
@@ -180,11 +208,11 @@ impl Table {
         while size <= least {
             size *= 2;
         }
-        let all: Vec<i128> = self.iter().collect();
+        let all: Vec<Number> = self.iter().cloned().collect();
         (self.slots, self.used, self.fill) = (vec![None; size], all.len(), all.len());
-        for n in all {
+        for n in &all {
             let at = self.place(n);
-            self.slots[at] = Some(Some(n));
+            self.slots[at] = Some(Some(n.clone()));
         }
     }
 

@@ -165,7 +165,7 @@ fn indent(value: &Value, args: &Args) -> Result<Value> {
         }
         out.push_str(line);
     }
-    Ok(if let Value::Markup(_) = value { Value::Markup(out.into()) } else { Value::from(out) })
+    Ok(Value::from(out))
 }
 
 /// `shlex.quote`

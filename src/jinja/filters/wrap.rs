@@ -75,7 +75,8 @@ fn parts(word: &str) -> Vec<String> {
 fn wrapped(line: &str, options: &Options) -> Vec<String> {
     let mut rest = chunks(line, options.hyphens);
     rest.reverse();
-    let blank = |text: &String| text.chars().all(|c| BLANKS.contains(&c));
+    // What is cut at is ASCII's; what is dropped is all of Unicode's.
+    let blank = |text: &String| text.chars().all(chars::space);
     let size = |text: &String| text.chars().count();
     let mut lines: Vec<String> = Vec::new();
     while !rest.is_empty() {

@@ -21,6 +21,8 @@ enum Node {
     Scalar {
         text: String,
         plain: bool,
+        /// It is none: in quotes it needs a mark, or it would be read as a text.
+        other: bool,
         style: Style,
     },
     List(Vec<Node>, bool),
@@ -86,25 +88,25 @@ pub fn apply(name: &str, value: &Value, args: &Args) -> Result<Value> {
 }
 
 fn represented(value: &Value, options: &mut Options) -> Result<Node> {
-    let scalar = |text: String, style| Node::Scalar { text, plain: true, style };
+    let scalar = |text: String, style| Node::Scalar { text, plain: true, other: true, style };
     Ok(match value {
         Value::Missing(why) => return Err(why.clone()),
         Value::None => scalar("null".into(), options.style),
         Value::Bool(b) => scalar(b.to_string(), options.style),
         Value::Int(n) => scalar(n.to_string(), options.style),
         Value::Float(f) => scalar(float(*f), options.style),
-        Value::Str(s) | Value::Markup(s) => {
+        Value::Str(s) => {
             if options.style == Style::Literal && (&**s == "\n" || s.ends_with("\n\n")) {
                 return Err(Error::refused("`default_style='|'` for a text that ends in empty lines is not supported"));
             }
             let plain = yaml_types::plain(s) == Plain::Text;
-            Node::Scalar { text: s.to_string(), plain, style: options.style }
+            Node::Scalar { text: s.to_string(), plain, other: false, style: options.style }
         }
         Value::List(l) => {
             once(Rc::as_ptr(l).cast(), l.borrow().is_empty(), options)?;
             list(&l.borrow(), options)?
         }
-        Value::Tuple(t) => list(t, options)?,
+        Value::Tuple(t) if !value.is_group() => list(t, options)?,
         Value::Dict(d) => {
             once(Rc::as_ptr(d).cast(), false, options)?;
             mapping(&d.borrow(), options)?
@@ -240,7 +242,12 @@ impl Writer {
 
     fn node(&mut self, node: &Node, around: Around) {
         match node {
-            Node::Scalar { text, plain, style } => self.scalar(text, *plain, *style, around),
+            Node::Scalar { text, plain, other, style } => {
+                if *other && *style != Style::Plain {
+                    self.mark("!", true, false, false);
+                }
+                self.scalar(text, *plain, *style, around);
+            }
             Node::List(items, flow) if around.flow || *flow || items.is_empty() => self.flow_list(items),
             Node::List(items, _) => {
                 let indentless = around.in_mapping && !self.indented;
@@ -270,7 +277,7 @@ impl Writer {
             self.node(key, Around { key: true, ..around });
             self.mark(":", false, false, false);
         } else {
-            self.mark("?", true, flow, !flow);
+            self.mark("?", true, false, !flow);
             self.node(key, around);
             if !flow {
                 self.line();

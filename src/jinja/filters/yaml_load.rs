@@ -83,7 +83,8 @@ fn scalar(text: &str, style: ScalarStyle) -> Result<Value> {
         return Ok(Value::from(text));
     }
     Ok(match yaml_types::plain(text) {
-        Plain::Text | Plain::Value => Value::from(text),
+        Plain::Text => Value::from(text),
+        Plain::Value => return Err(Error::raised("could not determine a constructor for `=`; put it in quotes")),
         Plain::Null => Value::None,
         Plain::Bool(b) => Value::Bool(b),
         Plain::Int(n) => Value::Int(n),

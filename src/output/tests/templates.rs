@@ -163,6 +163,44 @@ fn line_ends_at_the_end() {
     }
 }
 
+#[test]
+fn what_has_no_tags_is_copied_as_it_is() {
+    for text in ["a\r\nb\r", "\u{feff}a\n", "\r\n\r\n", "a { % b\r\n", "\n\n"] {
+        assert_eq!(outcome(text), text, "{text:?}");
+    }
+    // With a tag, line ends are Jinja's, and a mark of the encoding still stays.
+    assert_eq!(outcome("\u{feff}a\r\n{{ port }}\r\n"), "\u{feff}a\n8080\n");
+}
+
+#[test]
+fn numbers_at_the_edge_and_what_has_no_order_end_nothing() {
+    let least = "(-(2**126)*2)";
+    let templates = [
+        format!("{{{{ {least} | abs }}}}"),
+        format!("{{{{ {least} // -1 }}}}"),
+        format!("{{{{ {least} % -1 }}}}"),
+        format!("{{{{ '%*d' % ({least}, 1) }}}}"),
+        format!("{{{{ range({least}, 2**126) | length }}}}"),
+        format!("{{{{ 5 in range({least}, 2**126, 2) }}}}"),
+        format!("{{{{ 'abc'[1::-{least}-1] }}}}"),
+        "{{ [3.0, 'nan'|float, 1] * 20 | sort }}".into(),
+        "{{ ([3.0, 'nan'|float, 1] * 20) | sort }}".into(),
+        "{{ (range(60) | list + ['a', 'b'] + range(60) | list) | sort }}".into(),
+    ];
+    for template in templates {
+        assert!(!outcome(&template).is_empty(), "{template}");
+    }
+    assert!(outcome("{{ ['nan'|float, 1] | sort }}").contains("`nan` has no place in an order"));
+}
+
+#[test]
+fn what_ansible_knows_of_a_run_is_not_undefined() {
+    assert_eq!(outcome("# {{ ansible_managed | default('x') }}"), "# Ansible managed");
+    for template in ["{{ inventory_hostname | default('x') }}", "{{ playbook_dir is defined }}", "{{ template_path }}"] {
+        assert!(outcome(template).contains("there is no inventory and no playbook here"), "{}", outcome(template));
+    }
+}
+
 fn oddities(name: &str, text: &str) -> String {
     let tree = tempfile::tempdir().unwrap();
     let bundle = bundle(tree.path(), &[(name, text)]);
