@@ -263,7 +263,9 @@ fn without_port_security_there_are_no_groups() {
     }
     // A word, and no group's name.
     assert_eq!(site_of("security_groups: none\n", project()).0.security, Security::None);
-    assert!(errors("security_groups: [none, default]\n", project())[0].contains("and says `none`"));
+    let mut site = project();
+    site.defaults.security_groups = vec!["none".into(), "default".into()];
+    assert!(errors("", site)[0].contains("and says `none`"));
 }
 
 #[test]
