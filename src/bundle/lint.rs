@@ -49,6 +49,7 @@ const ASK: &str = "`hosts: all` is the builder; a definition that has to run pla
 #[derive(Default)]
 pub(super) struct Cache {
     looks: BTreeMap<PathBuf, Rc<Look>>,
+    looked: super::looked::Looked,
     /// Playbooks, and what they are given.
     done: BTreeSet<(PathBuf, bool, String)>,
 }
@@ -264,7 +265,8 @@ impl Lint<'_> {
         self.missing(path, looked_up);
         let (beside, next) = (path.parent().unwrap_or(Path::new("")), if part == Part::Beside { part } else { Part::Runs });
         let from = named::From { main: self.main, roots: &self.roots, beside };
-        let (is_file, is_dir) = (|path: &Path| self.dir.join(path).is_file(), |path: &Path| self.dir.join(path).is_dir());
+        let looked = &self.cache.looked;
+        let (is_file, is_dir) = (|path: &Path| looked.is_file(&self.dir.join(path)), |path: &Path| looked.is_dir(&self.dir.join(path)));
         let named = || named.iter().filter(|name| name.is_relative());
         let there = named().flat_map(|name| from.files(name, is_file)).map(|path| (path, next)).collect();
         if part != Part::Beside {

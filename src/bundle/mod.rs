@@ -23,6 +23,7 @@ mod links;
 mod lint;
 mod load;
 mod loader;
+mod looked;
 mod overrides;
 mod playbooks;
 mod quantity;

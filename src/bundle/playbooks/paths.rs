@@ -3,6 +3,7 @@ use std::path::{Component, Path, PathBuf};
 
 use super::Scope;
 use crate::bundle::ansible_cfg::{COLLECTIONS, Config, FILTERS, Key, LOOKUPS, MODULES, ROLES};
+use crate::bundle::looked::Looked;
 
 /// Roles that are looked into for plugins.
 const MOST_ROLES: usize = 500;
@@ -14,11 +15,12 @@ pub(super) struct Paths<'a> {
     /// `roles_path` and `collections_path`, as far as they lie in the bundle.
     roles: Vec<PathBuf>,
     collections: Vec<PathBuf>,
+    looked: Looked,
 }
 
 impl<'a> Paths<'a> {
     pub fn of(dir: &'a Path, config: &'a Config) -> Self {
-        Self { dir, config, roles: config.inner(&ROLES), collections: config.inner(&COLLECTIONS) }
+        Self { dir, config, roles: config.inner(&ROLES), collections: config.inner(&COLLECTIONS), looked: Looked::default() }
     }
 
     /// The file or directory itself, if it lies in the definition or in what its links bring in.
@@ -43,15 +45,15 @@ impl<'a> Paths<'a> {
     }
 
     pub fn is_file(&self, path: &Path) -> bool {
-        self.inside(path).is_some_and(|path| path.is_file())
+        self.inside(path).is_some_and(|path| self.looked.is_file(&path))
     }
 
     pub fn exists(&self, path: &Path) -> bool {
-        self.inside(path).is_some_and(|path| path.exists())
+        self.inside(path).is_some_and(|path| self.looked.exists(&path))
     }
 
     pub fn is_dir(&self, path: &Path) -> bool {
-        self.inside(path).is_some_and(|path| path.is_dir())
+        self.inside(path).is_some_and(|path| self.looked.is_dir(&path))
     }
 
     /// A file or directory by the name that a task gives it. `kinds` are the directories of a role or beside a playbook where
