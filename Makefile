@@ -1,10 +1,12 @@
 # The factory's commands. `make` alone says what there is.
-BIN = $${CARGO_TARGET_DIR:-target}/release/image-factory
+BIN = "$${CARGO_TARGET_DIR:-target}/release/image-factory"
+# Where rustup puts cargo, and where a shell does not look that was open before.
+export PATH := $(PATH):$(or $(CARGO_HOME),$(HOME)/.cargo)/bin
 
 .DEFAULT_GOAL := help
 .PHONY: help build-images build-os create create-undo validate test test-failures test-guest-network test-hostile test-os \
-	test-moments test-openstack test-os-openstack test-lifecycle test-openstack-moments test-crash fuzz fuzz-guided audit \
-	check reference deps clean purge
+	test-moments test-openstack test-os-openstack test-lifecycle test-openstack-moments test-crash render-corpus sdk-corpus fuzz \
+	fuzz-guided audit check reference deps clean purge
 
 help: ## Say what there is
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | awk -F'\t' '{ printf "  make %-22s %s\n", $$1, $$2 }'
@@ -12,12 +14,12 @@ help: ## Say what there is
 
 build-images: deps ## Build bundles: bundle=NAME, or bundle="A B"
 	@test -n "$(bundle)" || { echo 'usage: make build-images bundle=NAME   (a directory under images/)' >&2; exit 2; }
-	@cargo build --release --quiet --locked
+	@setup/compile
 	@exec $(BIN) build $(addprefix images/,$(bundle)) $(ARGS)
 
 build-os: deps ## Build operating-system images: os=NAME
 	@test -n "$(os)" || { echo 'usage: make build-os os=NAME   (a directory under os/)' >&2; exit 2; }
-	@cargo build --release --quiet --locked
+	@setup/compile
 	@exec $(BIN) build $(addprefix os/,$(os)) $(ARGS)
 
 create: ## Create a factory server on your OpenStack: Heat stack, Jenkins; asks first (settings: setup/create)
@@ -28,9 +30,9 @@ create-undo: ## Delete that server, its stack and its credential; asks first
 	@setup/dependencies stack
 	@setup/create undo
 
-validate: ## Check every bundle of this tree, offline
+validate: ## Check every bundle of this tree (ARGS=--offline: run nothing for it)
 	@setup/dependencies build
-	@cargo build --release --quiet --locked
+	@setup/compile
 	@exec $(BIN) validate $(ARGS)
 
 test: ## All tests, real virtual machines included (about a quarter of an hour)
@@ -83,6 +85,10 @@ test-openstack-moments: ## The same as test-moments, on devcloud
 	@setup/dependencies build run test
 	cargo test --locked --test openstack -- --ignored --nocapture --test-threads=1 moments
 
+render-corpus: ## Render the corpus with ansible-playbook anew: OLDER=/usr/bin/ansible-playbook NEWER=/path/of/2.19/ansible-playbook [ALL=all]
+	@test -n "$(NEWER)" || { echo 'usage: make render-corpus NEWER=VENV/bin/ansible-playbook   (pip install ansible-core==2.19.14)' >&2; exit 2; }
+	python3 test-tools/render-corpus/generate.py $(or $(OLDER),/usr/bin/ansible-playbook) $(NEWER) $(ALL)
+
 fuzz: ## The parsers of what strangers write, fed with changed files of fuzz/corpus: SECONDS=60 in all
 	@setup/dependencies build run test
 	FACTORY_FUZZ_SECONDS=$(or $(SECONDS),60) cargo test --locked --test it -- --nocapture --test-threads=1 fuzz::
@@ -103,7 +109,11 @@ check: ## Formatting and linters
 	test-tools/lint-shell
 
 reference: ## Write CLI.md anew
-	@cargo run --release --quiet --locked -- reference > CLI.md
+	@setup/compile
+	@$(BIN) reference > CLI.md
+
+sdk-corpus: ## How openstacksdk reads clouds.yaml and OS_*, for the test that compares: write golden.jsonl anew (python3-venv)
+	@test-tools/sdk-corpus/remake.sh
 
 deps: ## Install what is missing on this machine (Debian, Ubuntu)
 	@setup/dependencies build run
@@ -115,10 +125,11 @@ clean: ## Remove what builds wrote into this tree; images in the store stay
 	rm -rf images/target os/target build.latest.log packer.latest.log
 	cargo clean --quiet
 
-purge: clean ## Also remove the image store of this user; asks first, and not while runs own anything
+purge: ## Also remove the image store of this user; asks first, and not while runs own anything
 	@dir="$${IMAGE_FACTORY_HOME:-$${XDG_DATA_HOME:-$$HOME/.local/share}/image-factory}"; \
-	if [ ! -d "$$dir" ]; then echo "no image store in $$dir"; exit 0; fi; \
 	if ls -A "$$dir/runs" 2>/dev/null | grep -qv '^\.'; then \
-	echo "not removed: $$dir/runs tells what runs own; \`image-factory sweep\` first" >&2; exit 1; fi; \
-	if [ "$(YES)" != 1 ]; then printf 'remove all images in %s? [y/N] ' "$$dir"; read -r answer; [ "$$answer" = y ] || exit 1; fi; \
-	rm -rf "$$dir"
+	echo "nothing is removed: $$dir/runs tells what runs own; \`image-factory sweep\` first" >&2; exit 1; fi; \
+	if [ -d "$$dir" ] && [ "$(YES)" != 1 ]; then \
+	printf 'remove all images in %s, and what builds wrote into this tree? [y/N] ' "$$dir"; read -r answer; [ "$$answer" = y ] || exit 1; fi; \
+	$(MAKE) --no-print-directory clean && \
+	if [ -d "$$dir" ]; then rm -rf "$$dir"; else echo "no image store in $$dir"; fi

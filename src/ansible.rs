@@ -1,11 +1,13 @@
 //! What `ansible-playbook` meant: out of the lines its default callback prints, the one that says why it failed.
 //!
-//! Samples of ansible-core 2.14 are in `test-tools/ansible-output`.
+//! Samples of ansible-core 2.14 and 2.19 are in `test-tools/ansible-output`.
 use std::fmt;
 
 use serde_json::{Map, Value};
 
 use crate::log::words;
+
+pub mod syntax;
 
 /// Why a playbook failed.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -153,7 +155,8 @@ fn message(result: &Map<String, Value>) -> String {
     if result.contains_key("censored") {
         return "failed; its output is hidden (no_log)".to_owned();
     }
-    let msg = text("msg");
+    // Since 2.19 each layer puts its own words before the cause.
+    let msg = text("msg").trim_start_matches("Task failed: ").trim_start_matches("Module failed: ");
     // These say only that there is a cause; the cause is what the program wrote last.
     let empty =
         msg.is_empty() || ["non-zero return code", "MODULE FAILURE", "The module failed to execute"].iter().any(|m| msg.starts_with(m));
@@ -170,19 +173,52 @@ fn message(result: &Map<String, Value>) -> String {
     }
 }
 
-/// `ERROR! …`: Ansible refused before any task ran.
-fn refusal(lines: &[String]) -> Option<Failure> {
-    let start = lines.iter().position(|line| line.starts_with("ERROR! "))?;
+/// Why Ansible refused, before any task ran.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Refusal {
+    /// One line.
+    pub message: String,
+    /// File, line and column, where Ansible tells them.
+    pub place: Option<(String, usize, usize)>,
+}
+
+/// `ERROR! …` of ansible-core up to 2.18, `[ERROR]: …` since 2.19. `lines` hold no colours.
+pub fn refused(lines: &[String]) -> Option<Refusal> {
+    let begins = |line: &String| ["ERROR! ", "[ERROR]: "].iter().any(|mark| line.starts_with(mark));
+    // Since 2.19 a task that failed is told so too, one that is ignored as well.
+    let of_task = |line: &String| line.starts_with("[ERROR]: Task failed");
+    let start = lines.iter().position(|line| begins(line) && !of_task(line)).or_else(|| lines.iter().position(begins))?;
     let text = lines[start..].join("\n");
-    let message = with_place(text.trim_start_matches("ERROR! "));
-    Some(Failure { task: None, host: None, item: None, message })
+    let text = text.trim_start_matches("ERROR! ").trim_start_matches("[ERROR]: ");
+    Some(Refusal { message: first_message(text), place: place(text) })
+}
+
+fn refusal(lines: &[String]) -> Option<Failure> {
+    let Refusal { message, place } = refused(lines)?;
+    Some(Failure { task: None, host: None, item: None, message: placed(message, place) })
 }
 
 /// First line of an Ansible text, and the place that it names further down.
 fn with_place(text: &str) -> String {
+    placed(first_message(text), place(text))
+}
+
+fn placed(message: String, place: Option<(String, usize, usize)>) -> String {
+    match place {
+        Some((file, line, column)) => format!("{} ({file}:{line}:{column})", message.trim_end_matches('.')),
+        None => message,
+    }
+}
+
+/// The line that says what is wrong.
+fn first_message(text: &str) -> String {
     let mut message = match text.split_once("Syntax Error while loading YAML.") {
         Some((_, why)) => format!("syntax error: {}", words::first_line(why)),
-        None => words::first_line(text),
+        // Which file that is stands in the second line.
+        None if text.starts_with("Unable to retrieve file contents") => {
+            words::first_line(text.split_once('\n').map_or(text, |(_, second)| second))
+        }
+        None => words::first_line(text).replacen("YAML parsing failed: ", "syntax error: ", 1),
     };
     // "The error was: 'x' is undefined. 'x' is undefined": Ansible says it for each layer it passes.
     if let Some((head, tail)) = message.rsplit_once(". ")
@@ -190,19 +226,21 @@ fn with_place(text: &str) -> String {
     {
         message.truncate(head.len());
     }
-    match place(text) {
-        Some(place) => format!("{} ({place})", message.trim_end_matches('.')),
-        None => message,
-    }
+    message
 }
 
-/// "The error appears to be in 'FILE': line L, column C, but may" as `FILE:L:C`.
-fn place(text: &str) -> Option<String> {
-    let (_, rest) = text.split_once("The error appears to be in '")?;
-    let (file, rest) = rest.split_once("': line ")?;
-    let (line, rest) = rest.split_once(", column ")?;
-    let column: String = rest.chars().take_while(char::is_ascii_digit).collect();
-    Some(format!("{file}:{line}:{column}"))
+/// Of "The error appears to be in 'FILE': line L, column C, but may", since 2.19 "Origin: FILE:L:C".
+fn place(text: &str) -> Option<(String, usize, usize)> {
+    let number = |text: &str| text.chars().take_while(char::is_ascii_digit).collect::<String>().parse().ok();
+    if let Some((_, rest)) = text.split_once("The error appears to be in '") {
+        let (file, rest) = rest.split_once("': line ")?;
+        let (line, rest) = rest.split_once(", column ")?;
+        return Some((file.to_owned(), number(line)?, number(rest)?));
+    }
+    let origin = text.lines().find_map(|line| line.strip_prefix("Origin: "))?;
+    let mut parts = origin.rsplitn(3, ':');
+    let (column, line, file) = (parts.next()?, parts.next()?, parts.next()?);
+    Some((file.to_owned(), number(line)?, number(column)?))
 }
 
 #[cfg(test)]
@@ -273,6 +311,39 @@ mod tests {
         let role = failure(&sample!("role")).unwrap().to_string();
         assert!(role.starts_with("the role 'nginx-missing' was not found in /bundle/ansible/roles:"), "{role}");
         assert!(role.ends_with(" (/bundle/ansible/role.yml:2:11)"), "{role}");
+    }
+
+    /// With 2.19 no reason was found at all for a playbook that Ansible refused.
+    #[test]
+    fn newer_ansibles_are_understood_too() {
+        says!(
+            "2.19/syntax",
+            "syntax error: Colons in unquoted values must be followed by a non-space character (/bundle/ansible/syntax.yml:4:16)"
+        );
+        says!(
+            "2.19/module",
+            "couldn't resolve module/action 'nosuchmodule_x'. This often indicates a misspelling, missing collection, or incorrect module path (/bundle/ansible/module.yml:3:7)"
+        );
+        says!("2.19/missing", "the playbook: missing.yml could not be found");
+        says!("2.19/stderr", r#"task "script says why" on localhost: non-zero return code (3): E: broken [x]"#);
+        says!(
+            "2.19/undefined",
+            r#"task "use it" on localhost: Finalization of task args for 'ansible.builtin.debug' failed: Error while resolving value for 'msg': 'nope' is undefined"#
+        );
+        let role = failure(&sample!("2.19/role")).unwrap().to_string();
+        assert!(role.starts_with("the role 'nginx-missing' was not found in"), "{role}");
+        assert!(role.ends_with(" (/bundle/ansible/role.yml:2:11)"), "{role}");
+    }
+
+    /// A failure that is ignored says `[ERROR]` since 2.19; what ends the run comes after it.
+    #[test]
+    fn what_was_ignored_is_no_refusal() {
+        let lines =
+            ["[ERROR]: Task failed: Module failed: no", "...ignoring", "[ERROR]: the role 'x' was not found", "Origin: /a b.yml:2:11"];
+        let told = refused(&lines.map(str::to_owned)).unwrap();
+        assert_eq!(told, Refusal { message: "the role 'x' was not found".into(), place: Some(("/a b.yml".into(), 2, 11)) });
+        let missing = ["ERROR! Unable to retrieve file contents", "Could not find or access '/x.yml' on the Ansible Controller."];
+        assert_eq!(refused(&missing.map(str::to_owned)).unwrap().message, "Could not find or access '/x.yml' on the Ansible Controller.");
     }
 
     #[test]

@@ -51,7 +51,7 @@ pub async fn jobs(setup: &Setup<'_>, named: Vec<Bundle>) -> Result<(Vec<Job>, Ve
             continue;
         }
         if let Some((base, why)) = run::missing_base(setup, bundle).await? {
-            notes.push(format!("base {label} of {} {why}: building it first", bundle.label));
+            notes.push(run::first(&label, bundle, why));
             bundles.push(base);
         }
     }

@@ -6,6 +6,10 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+mod abreast;
+
+pub use abreast::Abreast;
+
 /// The stages of a build, in the order in which they run. A stage that a plan does not need is not entered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -56,6 +60,9 @@ pub enum Event {
     Started {
         run: String,
         bundle: String,
+        /// What is done with the image: `building`, `testing`; `opening the builder of`.
+        #[serde(default)]
+        purpose: String,
         image_name: String,
         cloud: String,
     },

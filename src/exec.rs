@@ -17,6 +17,7 @@ use crate::lines::Lines;
 pub mod confined;
 pub mod env;
 pub mod joint;
+pub mod probe;
 pub mod process;
 
 use joint::{Joint, Passed};

@@ -34,9 +34,9 @@ fn is_current(images: &[Image], image: &Image) -> bool {
     current(images, &image.family).is_some_and(|c| c.id == image.id)
 }
 
-/// The newest one that is deprecated: what a rollback left behind.
-pub fn deprecated<'a>(images: &'a [Image], family: &str) -> Option<&'a Image> {
-    of(images, family).into_iter().find(|i| i.state == State::Deprecated)
+/// Those that are deprecated, newest first. Nothing tells which of several became so last.
+pub fn deprecated<'a>(images: &'a [Image], family: &str) -> Vec<&'a Image> {
+    of(images, family).into_iter().filter(|i| i.state == State::Deprecated).collect()
 }
 
 /// Families that have a published image, sorted.
@@ -78,6 +78,7 @@ pub fn meaning<'a>(images: &'a [Image], wanted: &str, family_only: bool) -> Mean
     }
     let named: Vec<&Image> = published().filter(|i| !family_only && i.name == wanted).collect();
     let (ours, others): (Vec<&Image>, Vec<&Image>) = named.into_iter().partition(|i| i.counts());
+    let (ours, others) = (shown_first(ours), shown_first(others));
     match ours[..] {
         [one] => return Meaning::One(one),
         [_, _, ..] => return Meaning::Several(ours),
@@ -100,13 +101,19 @@ pub fn meaning<'a>(images: &'a [Image], wanted: &str, family_only: bool) -> Mean
     }
 }
 
+/// Of images of one name those that are shown in lists; the hidden ones where there are no others.
+fn shown_first(named: Vec<&Image>) -> Vec<&Image> {
+    let shown: Vec<&Image> = named.iter().copied().filter(|i| !i.hidden).collect();
+    if shown.is_empty() { named } else { shown }
+}
+
 /// What a name means to a command: an ID, whatever it is of; or, of ours, an exact name, or a family. Several images may have one
 /// name; the caller tells them apart.
 pub fn find<'a>(images: &'a [Image], wanted: &str) -> Vec<&'a Image> {
     if let Some(one) = images.iter().find(|i| i.id == wanted) {
         return vec![one];
     }
-    let named: Vec<&Image> = images.iter().filter(|i| i.counts() && i.name == wanted).collect();
+    let named = shown_first(images.iter().filter(|i| i.counts() && i.name == wanted).collect());
     if !named.is_empty() {
         return named;
     }

@@ -71,7 +71,20 @@ pub struct Image {
     /// copied.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub stranger: Option<String>,
+    /// Why no machine boots from it, as the store shows it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unusable: Option<Unusable>,
 }
+
+/// Why no machine boots from an image, and what a person can do about it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Unusable {
+    pub why: String,
+    pub way_out: String,
+}
+
+/// ID of an image that a plan builds upon and that a build would make first.
+pub const NOT_BUILT: &str = "(not built yet)";
 
 impl Image {
     /// An active image of the factory's with nothing special about it.
@@ -100,6 +113,7 @@ impl Image {
             protected: false,
             hidden: false,
             stranger: None,
+            unusable: None,
         }
     }
 

@@ -48,8 +48,8 @@ impl Sink for LogFile {
 fn entry(Stamped { at, event }: &Stamped) -> String {
     let mut out = String::new();
     match event {
-        Event::Started { run, bundle, image_name, cloud } => {
-            lines(&mut out, *at, "", &format!("{bundle}: building image {image_name} on {cloud}, run {run}"));
+        Event::Started { run, bundle, purpose, image_name, cloud } => {
+            lines(&mut out, *at, "", &format!("{bundle}: {purpose} image {image_name} on {cloud}, run {run}"));
         }
         Event::StageStarted { stage } => rule(&mut out, *at, stage.name()),
         Event::StageDone { stage, seconds } => rule(&mut out, *at, &format!("{} done, {}", stage.name(), words::duration(*seconds))),

@@ -3,27 +3,28 @@
 //! What a run owns is written down under the factory's home; its log and copies of the rest lie in the workspace (`dir`).
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use jiff::Timestamp;
 
 use crate::build::{self, BuildError, Built, Interactive, Opened, Outcome, Site, Until};
 use crate::bundle::{self, Base, Bundle};
-use crate::cancel::Cancel;
+use crate::cancel::{Cancel, Cancelled};
 use crate::cloud::ledger::{self, Kind, Leak, Ledger, Made};
 use crate::cloud::{Cloud, CloudError, Cx};
 use crate::diagnostic::{Diagnostic, Place};
 use crate::durable::{self, Others};
 use crate::event::{Event, Events, FinishedImage, Sink, Stage, seconds};
-use crate::exec::{self, Cmd};
+use crate::exec::probe;
 use crate::family::{Fate, Policy};
 use crate::git;
-use crate::image::Image;
+use crate::image::{Image, Visibility};
 use crate::lock::Held;
-use crate::log;
+use crate::log::{self, words::VISITED};
 use crate::output;
-use crate::plan::{self, BaseFact, Facts, HostFacts, Plan, Wanted};
+use crate::plan::{self, BaseFact, Facts, HostFacts, Plan, Publishing, Wanted};
 use crate::prune;
+use crate::ready;
 use crate::remote::Connect;
 use crate::wall::Wall;
 
@@ -83,8 +84,10 @@ impl Home {
                 looked => looked,
             };
             looked.map_err(|e| {
+                // What the kernel says names no way out, and what we say does.
+                let or = if e.raw_os_error().is_some() { "" } else { "or " };
                 CloudError::refused(format!("use directory {}", dir.display()), e.to_string())
-                    .hint(format!("or set {variable} to a directory that you alone can change"))
+                    .hint(format!("{or}set {variable} to a directory that you alone can change"))
             })?;
         }
         Ok(())
@@ -182,29 +185,67 @@ fn target_in_tree(bundle: &Bundle) -> Result<(), RunError> {
     }
 }
 
+/// The plans of what a build of `bundle` would build: a base that is missing, with its own, and then the bundle.
+pub async fn make_plans(setup: &Setup<'_>, bundle: &Bundle, now: Timestamp, cx: &Cx) -> Result<Vec<Plan>, RunError> {
+    let run = plan::run_id(now, 0);
+    let mut plans = match missing_base(setup, bundle).await? {
+        Some((base, _)) => Box::pin(make_plans(setup, &base, now, cx)).await?,
+        None => Vec::new(),
+    };
+    let base = plans.last().map(Plan::expected);
+    plans.push(make_plan(setup, bundle, &Moment { run: &run, now, base }, cx).await?);
+    Ok(plans)
+}
+
+/// When a plan is made, and upon what.
+struct Moment<'m> {
+    run: &'m str,
+    now: Timestamp,
+    /// The base that is going to be there, in place of what the cloud has.
+    base: Option<Image>,
+}
+
 /// Facts and plan: reads only. `Err` holds everything that is wrong, at once.
-pub async fn make_plan(setup: &Setup<'_>, bundle: &Bundle, run: &str, now: Timestamp, cx: &Cx) -> Result<Plan, RunError> {
+async fn make_plan(setup: &Setup<'_>, bundle: &Bundle, at: &Moment<'_>, cx: &Cx) -> Result<Plan, RunError> {
+    let now = at.now;
     let wanted = Wanted {
         base: base_name(bundle)?,
         image_name: plan::image_name(bundle, now),
         base_is_family: matches!(bundle.base, Some(Base::Os(_))),
         base_only: false,
         volumes: bundle.volume.is_some(),
-        zones: bundle.availability_zone.is_some(),
+        volume_type: bundle.volume.as_ref().and_then(|v| v.kind.clone()),
+        zones: bundle.availability_zone.is_some() || bundle.volume.as_ref().is_some_and(|v| v.zone.is_some()),
+        publishing: publishing(bundle).filter(|_| !setup.test_only && setup.person.is_none()),
+        consoles: setup.smoke && setup.person.is_none(),
     };
     let (cloud, host) = tokio::join!(setup.cloud.facts(&wanted, cx), host_facts(bundle, &cx.cancel));
-    let facts = Facts { cloud_name: setup.cloud.name().into(), cloud: cloud?, host };
-    let plan = plan::plan(bundle, &facts, run, now, setup.smoke).map_err(|unfit| match unfit.refuses {
+    let mut cloud = cloud?;
+    if let Some(base) = &at.base {
+        cloud.base = BaseFact::Found(Box::new(base.clone()));
+    }
+    let facts = Facts { cloud_name: setup.cloud.name().into(), cloud, host: host.map_err(CloudError::from)? };
+    let plan = plan::plan(bundle, &facts, at.run, now, setup.smoke).map_err(|unfit| match unfit.refuses {
         true => RunError::Refused(unfit.wrong),
         false => RunError::Bad(unfit.wrong),
     })?;
     let plan = if setup.test_only { plan.testing() } else { plan };
-    let unfit = setup.wall.unfit(&plan, &cx.cancel).await.map_err(CloudError::from)?;
+    let mut unfit = setup.wall.unfit(&plan, &cx.cancel).await.map_err(CloudError::from)?;
+    let lacks = ready::lacks(&plan, &setup.home.data, &cx.cancel).await.map_err(CloudError::from)?;
+    unfit.refuses |= !lacks.is_empty();
+    unfit.wrong.extend(lacks.into_iter().map(|(what, hint)| Diagnostic::error(None, what).hint(hint)));
     match (unfit.wrong.is_empty(), unfit.refuses) {
         (true, _) => Ok(plan),
         (false, true) => Err(RunError::Refused(unfit.wrong)),
         (false, false) => Err(RunError::Bad(unfit.wrong)),
     }
+}
+
+/// What not everybody may publish: everybody's images.
+fn publishing(bundle: &Bundle) -> Option<Publishing> {
+    let visibility = bundle.published_as();
+    let asks = matches!(visibility, Visibility::Public | Visibility::Community);
+    asks.then(|| Publishing { visibility, properties: bundle.own_properties() })
 }
 
 /// The base as the cloud knows it: an `os/<name>` of the tree is known by its family. What takes more than its bounds was
@@ -221,9 +262,8 @@ pub fn base_name(bundle: &Bundle) -> Result<Option<String>, RunError> {
     }
 }
 
-async fn host_facts(bundle: &Bundle, cancel: &Cancel) -> HostFacts {
-    // Not in the tree: Ansible reads the ansible.cfg of the directory where it is called.
-    let ansible = Cmd::new("ansible-playbook", Duration::from_secs(20)).arg("--version").dir("/");
+async fn host_facts(bundle: &Bundle, cancel: &Cancel) -> Result<HostFacts, Cancelled> {
+    let ansible = probe::version("ansible-playbook", "--version", "ansible-core", cancel);
     let settings = bundle.tree.join(&bundle.label);
     let linked = bundle::linked(bundle);
     let dirs: Vec<&Path> = [bundle.dir.as_path(), &settings].into_iter().chain(linked.iter().map(PathBuf::as_path)).collect();
@@ -231,9 +271,9 @@ async fn host_facts(bundle: &Bundle, cancel: &Cancel) -> HostFacts {
     // Files may be large; a signal does not wait for them. One that cannot be read is told of where it is used.
     let definition = bundle.clone();
     let inputs = cancel.or(tokio::task::spawn_blocking(move || bundle::inputs(&definition).ok()));
-    let (ansible, commit, inputs) = tokio::join!(exec::output(&ansible, cancel), commit, inputs);
+    let (ansible, commit, inputs) = tokio::join!(ansible, commit, inputs);
     let inputs = inputs.ok().and_then(Result::ok).flatten();
-    HostFacts { ansible: ansible.ok().and_then(|text| text.lines().next().map(str::to_owned)), commit, inputs }
+    Ok(HostFacts { ansible: ansible?, commit, inputs })
 }
 
 /// Builds a bundle. A base `os/<name>` that is missing is built first.
@@ -250,7 +290,7 @@ async fn base_first(setup: &Setup<'_>, bundle: &Bundle) -> Result<Option<Ended>,
     let Some((base, why)) = missing_base(setup, bundle).await? else { return Ok(None) };
     let label = base.label.clone();
     let mut show = (setup.show)(&label);
-    let text = format!("base {label} of {} {why}: building it first", bundle.label);
+    let text = first(&label, bundle, why);
     show.take(&crate::event::Stamped { at: Timestamp::now(), event: Event::Note { text } });
     drop(show);
     let base_setup = Setup { person: None, ..*setup };
@@ -262,10 +302,17 @@ async fn base_first(setup: &Setup<'_>, bundle: &Bundle) -> Result<Option<Ended>,
     }
 }
 
+/// In words: that `base` is built before `bundle`.
+pub fn first(base: &str, bundle: &Bundle, why: &str) -> String {
+    format!("base {base} of {} {why}: building it first, with the checks of a bundle; `build {base}` makes all", bundle.label)
+}
+
 /// The definition of the base `os/<name>`, if the cloud has no image of it that is this factory's, and how that is said.
 pub async fn missing_base(setup: &Setup<'_>, bundle: &Bundle) -> Result<Option<(Bundle, &'static str)>, RunError> {
     let Some(Base::Os(name)) = &bundle.base else { return Ok(None) };
-    let base = bundle::load(&bundle.tree, &bundle.tree.join("os").join(name)).map_err(RunError::Bad)?.bundle;
+    let loaded = bundle::load(&bundle.tree, &bundle.tree.join("os").join(name)).map_err(RunError::Bad)?;
+    // The bundle is what was asked for, and is waited for: its base gets the checks of a bundle. Who names the base has all.
+    let base = Bundle { kind: bundle::Kind::Image, ..loaded.bundle };
     let wanted = Wanted { base: Some(base.name.clone()), base_is_family: true, base_only: true, ..Wanted::default() };
     let facts = setup.cloud.facts(&wanted, &reading(setup)).await?;
     // What a cloud lacks at all, each run tells by itself.
@@ -296,17 +343,27 @@ async fn one(setup: &Setup<'_>, bundle: &Bundle) -> Ended {
     events.emit(Event::Started {
         run: run.clone(),
         bundle: bundle.label.clone(),
-        image_name: plan::image_name(bundle, now),
+        purpose: match setup.person {
+            _ if setup.test_only => "testing",
+            Some(_) => "opening the builder of",
+            None => "building",
+        }
+        .into(),
+        image_name: match &bundle.base {
+            Some(Base::Image(tested)) if setup.test_only => tested.clone(),
+            _ => plan::image_name(bundle, now),
+        },
         cloud: setup.cloud.name().into(),
     });
     events.emit(Event::StageStarted { stage: Stage::Plan });
     let cx = Cx { events: events.clone(), ..reading(setup) };
-    let plan = match make_plan(setup, bundle, &run, now, &cx).await {
+    let plan = match make_plan(setup, bundle, &Moment { run: &run, now, base: None }, &cx).await {
         Ok(plan) => plan,
         Err(e) => return Ended::not_begun(e),
     };
     events.note(&plan.how);
     plan.warnings().into_iter().for_each(|w| events.warn(w));
+    plan.notes.iter().for_each(|note| events.note(note));
     match setup.wall.lines(&plan, &cx.cancel).await {
         Ok(lines) => lines.into_iter().for_each(|(warning, text)| if warning { events.warn(text) } else { events.note(text) }),
         Err(e) => return Ended::not_begun(CloudError::from(e)),
@@ -437,10 +494,12 @@ async fn finish(
     }
     let stopped = matches!(&result, Err(RunError::Build(e)) if e.is_cancelled());
     let word = match (&result, stopped) {
-        (Ok(()), _) if setup.person.is_some() => "ended",
+        (Ok(()), _) if setup.person.is_some() => VISITED,
         (Ok(()), _) if setup.test_only => "tested",
         (Ok(()), _) => "built",
         (Err(_), true) => "stopped",
+        // The builder was opened as the step left it, and was looked at: that is what the command is for.
+        (Err(RunError::Build(BuildError::Step { .. } | BuildError::StepRemote { .. })), _) if setup.person.is_some() => VISITED,
         (Err(RunError::Build(BuildError::Smoke { .. })), _) if setup.test_only => "rejected",
         (Err(_), false) => "failed",
     };

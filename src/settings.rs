@@ -91,8 +91,18 @@ impl Mode {
 }
 
 impl Rule {
-    fn is_for(&self, label: &str, tree: &Path) -> bool {
+    /// Whether it is for the definition that is called so in this factory tree.
+    pub fn is_for(&self, label: &str, tree: &Path) -> bool {
         self.tree.as_deref().is_none_or(|wanted| real(wanted) == real(tree)) && matches(&self.definition, label)
+    }
+
+    /// Why it allows nothing, whatever a definition asks for.
+    pub fn idle(&self) -> Option<&'static str> {
+        match self {
+            rule if rule.is_for_nothing() => Some("there is no such directory: it allows nothing"),
+            rule if !rule.local && !rule.unwalled && rule.env.is_empty() => Some("it says neither `local` nor `env` nor `unwalled`"),
+            _ => None,
+        }
     }
 
     /// It is for a tree that is not there: it allows nothing.
@@ -132,6 +142,19 @@ impl Settings {
         format!("write `{key}: [{item}]` into {place}")
     }
 
+    /// Files and directories that are named and not there, each with its key.
+    pub fn missing(&self) -> Vec<(&'static str, &Path)> {
+        let AnsibleSettings { vault_password_file, collections, roles } = &self.ansible;
+        let all = [
+            ("ansible.vault_password_file", vault_password_file.iter().collect::<Vec<_>>()),
+            ("ansible.collections", collections.iter().collect()),
+            ("ansible.roles", roles.iter().collect()),
+            ("read_only", self.read_only.iter().collect()),
+        ];
+        let named = all.into_iter().flat_map(|(key, paths)| paths.into_iter().map(move |path| (key, path.as_path())));
+        named.filter(|(_, path)| !path.exists()).collect()
+    }
+
     fn rules<'s>(&'s self, label: &'s str, asks: &'s Asks) -> impl Iterator<Item = &'s Rule> {
         self.allow.iter().filter(move |rule| rule.is_for(label, &asks.tree))
     }
@@ -141,12 +164,28 @@ impl Settings {
         self.rules(label, asks).any(|rule| rule.local)
     }
 
+    /// What the owner has to write so that plays of this definition may run on the factory; `None`: they may.
+    pub fn how_to_allow_local(&self, label: &str, asks: &Asks) -> Option<String> {
+        let rule = format!("{{definition: {}, local: true}}", quoted(label));
+        (!self.allows_local(label, asks)).then(|| self.how_to_add("allow", &rule))
+    }
+
     pub fn allows_unwalled(&self, label: &str, asks: &Asks) -> bool {
         self.rules(label, asks).any(|rule| rule.unwalled)
     }
 
     pub fn allows_env(&self, label: &str, asks: &Asks, name: &str) -> bool {
         self.rules(label, asks).any(|rule| rule.env.iter().any(|allowed| allowed == name))
+    }
+}
+
+/// A word of YAML within brackets.
+pub fn quoted(word: &str) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "/_.-".contains(c);
+    let begins = word.starts_with(|c: char| c == '/' || c == '_' || c.is_ascii_alphabetic());
+    match begins && word.chars().all(plain) {
+        true => word.to_owned(),
+        false => format!("'{}'", word.replace('\'', "''")),
     }
 }
 
@@ -200,6 +239,6 @@ fn text(file: &Path, tree: Option<&Path>, user: u32) -> Result<Option<String>, D
     if !meta.is_file() || meta.len() > MAX_BYTES {
         return Err(wrong("is no file of settings".into()));
     }
-    durable::only_ours(file, user).map_err(|open| wrong(format!("it is not believed: {open}")).hint(open.hint()))?;
+    durable::only_ours(file, user).map_err(|open| wrong(format!("it is not used: {open}")).hint(open.hint()))?;
     fs::read_to_string(&real).map(Some).map_err(io)
 }

@@ -143,13 +143,15 @@ async fn remove(cloud: &dyn Cloud, listed: &[Entry], dry_run: bool, report: &mut
     let run = report.run.clone();
     // What is seen goes first, processes before all: a build tool that lives on would make new things while the old are removed.
     let mut things = cloud.owned(&run).await?;
-    if dry_run {
-        report.things = things;
-        return Ok(());
-    }
     let seen = things.len();
     let same = |a: &Entry, b: &Entry| a.kind == b.kind && (a.id.is_some() && a.id == b.id || a.name == b.name);
     let unseen: Vec<Entry> = listed.iter().filter(|l| !things.iter().any(|t| same(l, t))).cloned().collect();
+    if dry_run {
+        let coming = unseen.iter().filter(|thing| thing.unanswered.is_some());
+        report.notes.extend(coming.map(|thing| format!("the answer to the create of {} was lost, and it may still come", name(thing))));
+        report.things = things;
+        return Ok(());
+    }
     things.extend(unseen);
     for (index, thing) in things.into_iter().enumerate() {
         match cloud.delete(&run, &thing).await {

@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use tokio::sync::OnceCell;
 
+use crate::bundle::Asks;
 use crate::cancel::{Cancel, Cancelled};
 use crate::exec::joint::{self, Joint};
 use crate::exec::{self, Cmd, Limits, env};
@@ -18,6 +19,7 @@ use crate::plan::{Origin, Plan};
 use crate::settings::{Mode, Settings};
 
 mod calls;
+mod check;
 mod definition;
 mod installation;
 mod legible;
@@ -27,6 +29,7 @@ mod shipped;
 #[cfg(test)]
 mod tests;
 
+pub use check::Checked;
 use installation::{Installation, Surroundings};
 use mounts::Mounts;
 pub use say::Unfit;
@@ -35,6 +38,8 @@ pub(crate) use tests::plan as example_plan;
 
 const BWRAP: &str = "bwrap";
 const ANSIBLE: &str = "ansible-playbook";
+/// Lies beside it.
+const GALAXY: &str = "ansible-galaxy";
 /// Processes and threads of a step at once.
 const PROCESSES: u64 = 4096;
 
@@ -74,6 +79,20 @@ pub struct Room<'r> {
     pub read: Vec<PathBuf>,
     /// The definition's source script, which may have asked to do without a wall.
     pub source: bool,
+}
+
+/// Whose files are shown.
+struct Definition<'d> {
+    label: &'d str,
+    asks: &'d Asks,
+    /// The bundle's directory.
+    dir: &'d Path,
+}
+
+impl<'d> From<&'d Plan> for Definition<'d> {
+    fn from(plan: &'d Plan) -> Self {
+        Self { label: &plan.bundle, asks: &plan.asks, dir: &plan.bundle_dir }
+    }
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -142,15 +161,10 @@ impl Wall {
     /// the definition gets. What `cmd` sets itself is set.
     pub async fn around(&self, cmd: Cmd, room: &Room<'_>, cancel: &Cancel) -> Result<Cmd, WallError> {
         let standing = self.standing(cancel).await?;
-        let (home, temp) = (room.dir.join("home"), room.dir.join("tmp"));
-        fresh_directory(room.dir)?;
-        for dir in [&home, &temp] {
-            private_directory(dir)?;
-        }
         let mut env = self.env(room.plan);
-        env.insert("HOME".into(), home.display().to_string());
-        env.insert("TMPDIR".into(), temp.display().to_string());
-        let ansible = match Path::new(&cmd.program) == Path::new(ANSIBLE) {
+        let (home, temp) = furnished(room.dir, &mut env)?;
+        let named = Path::new(&cmd.program);
+        let ansible = match named == Path::new(ANSIBLE) || named == Path::new(GALAXY) {
             true => Some(self.ansible(cancel).await?),
             false => None,
         };
@@ -161,7 +175,13 @@ impl Wall {
             env.insert("PYTHONUSERBASE".into(), base);
         }
         env.extend(cmd.env.clone());
-        let program = ansible.map_or_else(|| PathBuf::from(&cmd.program), |a| a.program.clone());
+        let program = ansible.map_or_else(
+            || PathBuf::from(&cmd.program),
+            |a| match named == Path::new(GALAXY) {
+                true => a.program.with_file_name(GALAXY),
+                false => a.program.clone(),
+            },
+        );
         let limits = self.limits();
         let Standing::Up { nested, .. } = standing else {
             return Ok(Cmd { program: program.into(), env, bare: true, limits, ..cmd });
@@ -171,33 +191,34 @@ impl Wall {
         }
         let mut mounts = Mounts::system(*nested);
         mounts.writable_at(&temp, Path::new("/tmp"));
-        self.definition(&mut mounts, room)?;
+        self.definition(&mut mounts, &room.plan.into(), room.dir)?;
         self.certificates().iter().for_each(|path| mounts.read_only(path));
         mounts.writable(room.dir);
         room.read.iter().for_each(|path| mounts.read_only(path));
         if let Some(ansible) = ansible {
             self.show_ansible(&mut mounts, ansible, &home);
+            if !program.starts_with("/usr") {
+                mounts.read_only(&program);
+            }
+            self.settings().ansible.vault_password_file.iter().filter(|path| path.exists()).for_each(|path| mounts.read_only(path));
         }
+        let called = Some(cmd.program.clone());
+        self.behind(Cmd { program: program.into(), env, called, limits: self.hard(), ..cmd }, mounts)
+    }
+
+    /// `cmd` behind the mounts. What it is to have of the environment is in it.
+    fn behind(&self, cmd: Cmd, mut mounts: Mounts) -> Result<Cmd, WallError> {
         if let Some(dir) = &cmd.dir {
             mounts.start_in(dir);
         }
-        env.iter().for_each(|(name, value)| mounts.set_env(name, value));
+        cmd.env.iter().for_each(|(name, value)| mounts.set_env(name, value));
         let marks = [exec::RUN_MARK, exec::PROCESS_MARK].into_iter();
-        let outside = marks.filter_map(|name| Some((name.to_owned(), env.get(name)?.clone()))).collect();
+        let outside = marks.filter_map(|name| Some((name.to_owned(), cmd.env.get(name)?.clone()))).collect();
         let bwrap = find(BWRAP, self.path()).unwrap_or_else(|| BWRAP.into());
-        let walled = Cmd {
-            called: Some(cmd.program.clone()),
-            program: bwrap.into(),
-            args: Vec::new(),
-            env: outside,
-            bare: true,
-            limits: self.hard(),
-            joint: Some(self.joint()),
-            dir: None,
-            ..cmd.clone()
-        };
+        let (program, args) = (cmd.program.clone(), cmd.args.clone());
+        let walled = Cmd { program: bwrap.into(), args: Vec::new(), env: outside, bare: true, joint: Some(self.joint()), dir: None, ..cmd };
         let walled = with_options(walled, mounts).map_err(|source| WallError::Io { path: "the wall's options".into(), source })?;
-        Ok(walled.arg("--").arg(program).args(cmd.args))
+        Ok(walled.arg("--").arg(program).args(args))
     }
 
     /// Of the factory's environment: what passes by itself, and what is asked for and allowed.
@@ -249,14 +270,13 @@ impl Wall {
     }
 
     /// The definition and what the owner shows to all, without what is hidden, wherever that lies.
-    fn definition(&self, mounts: &mut Mounts, room: &Room<'_>) -> Result<(), WallError> {
-        let plan = room.plan;
-        let found = definition::places(&plan.asks, &plan.bundle_dir, self.config.home.as_deref());
+    fn definition(&self, mounts: &mut Mounts, of: &Definition<'_>, room: &Path) -> Result<(), WallError> {
+        let found = definition::places(of.asks, of.dir, self.config.home.as_deref());
         let mut shown = found.map_err(|finding| WallError::Refused(finding.message))?;
-        let targets = ["images/target", "os/target"].map(|dir| plan.asks.tree.join(dir));
+        let targets = ["images/target", "os/target"].map(|dir| of.asks.tree.join(dir));
         let hidden: Vec<PathBuf> = self.config.hidden.iter().chain(&targets).filter_map(|path| path.canonicalize().ok()).collect();
         if let Some(place) = shown.iter().find(|place| hidden.iter().any(|hidden| real(place).starts_with(hidden))) {
-            let what = format!("{} leads to {}, which no definition is shown", plan.bundle, place.display());
+            let what = format!("{} leads to {}, which no definition is shown", of.label, place.display());
             return Err(WallError::Refused(what));
         }
         self.copied(&mut shown, mounts, room)?;
@@ -272,10 +292,10 @@ impl Wall {
     }
 
     /// Shows copies of what this user, once behind the wall, may not read, and leaves the rest in `shown`.
-    fn copied(&self, shown: &mut Vec<PathBuf>, mounts: &mut Mounts, room: &Room<'_>) -> Result<(), WallError> {
+    fn copied(&self, shown: &mut Vec<PathBuf>, mounts: &mut Mounts, room: &Path) -> Result<(), WallError> {
         // SAFETY: plain system call without arguments.
         let me = unsafe { libc::geteuid() };
-        let Some(beside) = room.dir.parent().filter(|_| me == 0) else { return Ok(()) };
+        let Some(beside) = room.parent().filter(|_| me == 0) else { return Ok(()) };
         let closed: Vec<PathBuf> = shown.iter().filter(|place| place.is_dir() && !legible::is_open(place, me)).cloned().collect();
         shown.retain(|place| !closed.contains(place));
         for (number, place) in closed.iter().enumerate() {
@@ -304,7 +324,7 @@ impl Wall {
 
     fn show_ansible(&self, mounts: &mut Mounts, ansible: &Installation, home: &Path) {
         let settings = &self.config.settings.ansible;
-        let named = settings.collections.iter().chain(&settings.roles).chain(&settings.vault_password_file);
+        let named = settings.collections.iter().chain(&settings.roles);
         ansible.paths.iter().chain(named.filter(|path| path.exists())).for_each(|path| mounts.read_only(path));
         // Where Ansible looks for them by itself: in a home.
         for name in ["collections", "roles"] {
@@ -345,6 +365,18 @@ fn fresh_directory(dir: &Path) -> Result<(), WallError> {
         Err(source) if source.kind() != std::io::ErrorKind::NotFound => Err(WallError::Io { path: dir.into(), source }),
         _ => private_directory(dir),
     }
+}
+
+/// An empty room with a home and a directory for temporary files in it, which the environment names.
+fn furnished(room: &Path, env: &mut BTreeMap<String, String>) -> Result<(PathBuf, PathBuf), WallError> {
+    let (home, temp) = (room.join("home"), room.join("tmp"));
+    fresh_directory(room)?;
+    for dir in [&home, &temp] {
+        private_directory(dir)?;
+    }
+    env.insert("HOME".into(), home.display().to_string());
+    env.insert("TMPDIR".into(), temp.display().to_string());
+    Ok((home, temp))
 }
 
 /// Made anew: one that is there, or a link, is an error.

@@ -57,6 +57,7 @@ impl Replay {
         let began = Instant::now();
         let name = "bundle-nginx-2026-11-20-2331".to_owned();
         self.events.emit(Event::Started {
+            purpose: "building".into(),
             run: "0193c0de-8a5f-7c41-9d57-3f0b8e6f2a11".into(),
             bundle: "nginx".into(),
             image_name: name.clone(),

@@ -3,20 +3,22 @@
 #
 # There is no loop device, no mount of the image and no grub-install: the root file system is made in a directory, mke2fs
 # copies it into the partition, and GRUB is put where the BIOS looks for it with dd. So this runs in containers, on kernels
-# without partition support, and for a user who is not root (mmdebstrap then builds in a user namespace; needs uidmap and
-# entries in /etc/subuid and /etc/subgid).
+# without partition support, and for a user who is not root (in a user namespace; needs uidmap, and entries in /etc/subuid and
+# /etc/subgid).
 #
 # Environment:
 #   OUT              the file to write
 #   MIRROR           Debian mirror; default: the one in this machine's own apt sources
 #   SECURITY_MIRROR  the same for security updates; default: likewise, or $MIRROR-security
 #   DISK_MB          size of the disk, default 2048
-#   TMPDIR           where to work; needs 1.5 GB, and must be reachable for other users unless run as root
+#   TMPDIR           where to work; needs 2.5 GB
 set -euo pipefail
 export LC_ALL=C.UTF-8
 PATH=$PATH:/usr/sbin:/sbin
-# Settings made for the Python of the caller are no business of the package scripts that run in the chroot.
+# Settings made for the Python of the caller are no business of the package scripts that run in the chroot, nor is the mask:
+# it would close the image's own directories.
 unset PYTHONDONTWRITEBYTECODE PYTHONPATH PYTHONHOME
+umask 022
 
 release=bookworm
 here=$(cd "$(dirname "$0")" && pwd)
@@ -30,24 +32,24 @@ die() {
     exit 1
 }
 
-# The chroot of an unprivileged build belongs to subordinate user ids; only inside the namespace it can be read or removed.
-if [ "$(id -u)" = 0 ]; then
-    mode=root
-    inside() { "$@"; }
-else
-    mode=unshare
-    inside() { mmdebstrap --unshare-helper "$@"; }
+# An ordinary user becomes root of a namespace, with subordinate ids for everybody else in the image. Root is the user itself
+# there, whom its own directories let in; mmdebstrap's mode `unshare` makes root a subordinate id, whom a home of mode 0700 keeps
+# out. With processes of its own it gets a /proc of its own; a container may refuse that, and mmdebstrap then shows the one there is.
+if [ "$(id -u)" != 0 ]; then
+    namespace=(--map-root-user --map-auto --mount)
+    own_proc=(--pid --fork --kill-child --mount-proc)
+    if unshare "${namespace[@]}" "${own_proc[@]}" -- true 2>/dev/null; then namespace+=("${own_proc[@]}"); fi
+    exec unshare "${namespace[@]}" -- "$BASH" "$0" "$@"
 fi
 
 cleanup() {
-    [ ! -e "$work/root" ] || inside find "$work/root" -xdev -mindepth 1 -delete || true
-    rm -rf "$work" "$OUT.part"
+    rm -rf --one-file-system "$work" "$OUT.part"
 }
 work=$(mktemp -d)
 trap cleanup EXIT
 trap 'exit 130' INT
 trap 'exit 143' TERM HUP
-chmod 711 "$work" # those subordinate ids have to pass
+chmod 711 "$work" # apt downloads as another user
 
 # --- where packages come from -------------------------------------------------------------------------------------------
 
@@ -122,7 +124,7 @@ chmod 755 "$work/no-docs.sh"
 say "Debian $release from $mirror and $security"
 # The hook directory makes /bin a link from the start; Debian's package for that does it late, slowly, and brings Perl along.
 # INITRD=No: configure.sh makes the initramfs, once, when everything is there; the kernel package and a trigger would both.
-INITRD=No mmdebstrap --mode="$mode" --variant=apt --include="${packages[*]}" \
+INITRD=No mmdebstrap --mode=root --variant=apt --include="${packages[*]}" \
     "${apt_options[@]}" \
     --hook-dir=/usr/share/mmdebstrap/hooks/merged-usr \
     --extract-hook="$work/no-docs.sh" \
@@ -132,20 +134,18 @@ INITRD=No mmdebstrap --mode="$mode" --variant=apt --include="${packages[*]}" \
     "deb $mirror $release-updates main" \
     "deb $security $release-security main"
 # By this date Ansible tells how old the package lists are, and would leave them alone though there are none.
-inside touch -d @0 "$work/root/var/lib/apt/lists"
-say "root file system: $(inside du -sm --one-file-system "$work/root" | cut -f1) MB"
+touch -d @0 "$work/root/var/lib/apt/lists"
+say "root file system: $(du -sm --one-file-system "$work/root" | cut -f1) MB"
 
 # --- the disk -----------------------------------------------------------------------------------------------------------
 
 raw=$(mktemp "$work/disk.XXXXXXXXXXXX")
-# In a user namespace mke2fs is somebody else; nobody besides can know the file's name, in a directory that cannot be listed.
-[ "$mode" = root ] || chmod 666 "$raw"
 truncate -s "${disk_mb}M" "$raw"
 echo "start=$first_sector, type=83, bootable" | sfdisk -q --label dos "$raw"
 
 # Features by name: GRUB of Debian 12 cannot read all that a newer mke2fs turns on by itself. Everything is initialised here,
 # so that a kernel thread does not do so during the first boot.
-inside mke2fs -q -F -t ext4 -b 4096 -I 256 -i 16384 -m 1 -L root -U "$uuid" \
+mke2fs -q -F -t ext4 -b 4096 -I 256 -i 16384 -m 1 -L root -U "$uuid" \
     -O none,has_journal,ext_attr,resize_inode,dir_index,filetype,extent,64bit,flex_bg,sparse_super,large_file,huge_file,dir_nlink,extra_isize,metadata_csum \
     -E offset=$((first_sector * 512)),lazy_itable_init=0,lazy_journal_init=0 \
     -d "$work/root" "$raw" $((disk_mb * 1024 - first_sector / 2))k

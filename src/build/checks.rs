@@ -7,7 +7,7 @@
 //! Environment, all of it optional: `FACTORY_HOSTNAME` (the machine's name), `FACTORY_USER` (the default user),
 //! `FACTORY_DISK_BYTES` (size of the machine's disk), `FACTORY_NOW` (seconds since 1970 on the factory when the check was
 //! started), `FACTORY_DNS_NAME` (a name that has to resolve), `FACTORY_BUILD_KEY` (public key in OpenSSH format),
-//! `FACTORY_RUN_BUILDER` (name of the builder), `FACTORY_TIDY` (parts of tidy that were on, separated by blanks),
+//! `FACTORY_RUN_BUILDER` (name of the builder), `FACTORY_BUILDER_ID` (its machine-id), `FACTORY_TIDY` (parts of tidy that were on, separated by blanks),
 //! `FACTORY_PACKAGE` (what cloud-init is to install), `FACTORY_BUNDLE`, `FACTORY_IMAGE_NAME`.
 
 /// Exit code of a check that does not apply.

@@ -2,6 +2,7 @@
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex};
 
+use super::cause::{self, Kind};
 use crate::event::Events;
 use crate::lines::{self, Lines};
 use crate::remote::{OnOutput, Stream};
@@ -20,11 +21,22 @@ pub(super) struct LastLines(Arc<Mutex<Kept>>);
 struct Kept {
     lines: VecDeque<String>,
     bytes: usize,
+    /// The first line that calls itself an error, and the first that reads like one; also when it is long past.
+    error: Option<String>,
+    complaint: Option<String>,
 }
 
 impl LastLines {
     pub(super) fn push(&self, line: &str) {
         let mut kept = self.0.lock().expect("pushes do not panic");
+        let first = match cause::kind(line) {
+            Some(Kind::Error) => Some(&mut kept.error),
+            Some(Kind::Complaint) => Some(&mut kept.complaint),
+            None => None,
+        };
+        if let Some(first) = first {
+            first.get_or_insert_with(|| lines::cut(line.trim(), REASON));
+        }
         kept.bytes += line.len();
         kept.lines.push_back(line.to_owned());
         while kept.lines.len() > LINES || kept.bytes > BYTES {
@@ -37,11 +49,15 @@ impl LastLines {
         self.0.lock().expect("pushes do not panic").lines.iter().cloned().collect()
     }
 
-    /// `what`, with the last line that says something.
+    /// `what`, with the first line that tells the cause, and the last that says something. What stands between them mostly
+    /// follows from the first.
     pub(super) fn reason(&self, what: String) -> String {
-        match self.all().iter().rev().find(|l| !l.trim().is_empty()) {
-            Some(line) => format!("{what}: {}", lines::cut(line.trim(), REASON)),
-            None => what,
+        let kept = self.0.lock().expect("pushes do not panic");
+        let last = kept.lines.iter().rev().map(|l| l.trim()).find(|l| !l.is_empty()).map(|l| lines::cut(l, REASON));
+        match (kept.error.as_ref().or(kept.complaint.as_ref()), last) {
+            (Some(cause), Some(last)) if *cause != last => format!("{what}: {cause}; its last line: {last}"),
+            (_, Some(last)) => format!("{what}: {last}"),
+            _ => what,
         }
     }
 }
@@ -86,6 +102,19 @@ fn tell(events: &Events, source: &str, last: &LastLines, line: &str) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_first_line_that_tells_the_cause_is_repeated() {
+        let last = LastLines::default();
+        ["W: odd", "E: Unable to locate package nosuch", "E: setup failed", "I: removing tempdir"].iter().for_each(|l| last.push(l));
+        let reason = last.reason("exit code 25".into());
+        assert_eq!(reason, "exit code 25: E: Unable to locate package nosuch; its last line: I: removing tempdir");
+        (0..1000).for_each(|n| last.push(&n.to_string()));
+        assert!(last.reason("x".into()).starts_with("x: E: Unable to locate package nosuch; "), "it is long past");
+        let last = LastLines::default();
+        ["fetching", "cp: cannot stat 'a': No such file or directory"].iter().for_each(|l| last.push(l));
+        assert_eq!(last.reason("exit code 1".into()), "exit code 1: cp: cannot stat 'a': No such file or directory");
+    }
 
     #[test]
     fn what_is_kept_is_bounded_by_lines_and_bytes() {

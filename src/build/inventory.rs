@@ -54,7 +54,7 @@ pub(super) async fn write(site: &Site<'_>, builder: &Running) -> Result<Result<P
     Ok(Ok(path))
 }
 
-/// The host is in `local`, the group the ancestor's playbooks name, and in `all`.
+/// The host is in `local`, the group the ancestor's playbooks name, in `default`, which Packer calls it, and in `all`.
 fn text(name: &str, target: &Target, python: &str) -> Result<String, String> {
     let sound = |what: &str, value: &str, extra: &[u8]| {
         let allowed = |b: u8| b.is_ascii_alphanumeric() || extra.contains(&b);
@@ -71,7 +71,8 @@ fn text(name: &str, target: &Target, python: &str) -> Result<String, String> {
         "ansible_user": target.user,
         "ansible_python_interpreter": python,
     });
-    Ok(json!({ "all": { "children": { "local": { "hosts": { name: host } } } } }).to_string())
+    let groups = json!({ "local": { "hosts": { name: host } }, "default": { "hosts": { name: {} } } });
+    Ok(json!({ "all": { "children": groups } }).to_string())
 }
 
 fn strange_value(what: &str, value: &str) -> String {

@@ -5,10 +5,11 @@ use std::time::{Duration, Instant};
 use ssh_key::{PrivateKey, PublicKey};
 
 use super::answer::{self, NoAnswer, say};
-use super::{BuildError, Opened, Site, cloud_init, console, watch};
-use crate::cloud::{BootPlace, BootSpec, Machine, Power};
+use super::signs::Signs;
+use super::{BuildError, Opened, Site, Until, cloud_init, console, ready, watch};
+use crate::cloud::{BootPlace, BootSpec, CloudError, Machine};
 use crate::image::{self, Image};
-use crate::plan::{GIB, MachinePlan};
+use crate::plan::{GIB, MachinePlan, Security, SitePlan};
 use crate::remote::{Remote, Target, keys};
 
 /// A machine that is up and logged in to.
@@ -123,6 +124,9 @@ pub(super) async fn boot_builder(site: &Site<'_>, wanted: &MachinePlan, base: &I
     let host = keys::generate_key(&format!("factory host key {}", site.plan.run));
     let user_data = cloud_init::builder_user_data(login.public_key(), &host);
     let machine = boot(site, wanted, base, user_data, 0).await?;
+    if site.plan.smoke.is_some() && matches!(site.until, Until::Published) {
+        shows_consoles(site, &machine).await?;
+    }
     let target = Target {
         host: machine.host.clone(),
         port: machine.port,
@@ -134,7 +138,38 @@ pub(super) async fn boot_builder(site: &Site<'_>, wanted: &MachinePlan, base: &I
     let remote = reach(site, &machine, &target, deadline).await?;
     let running = Running { machine, target, remote, watch: Default::default() };
     cloud_init_done(site, &running, deadline).await?;
+    ready::builder(site, &running, deadline).await?;
     Ok(running)
+}
+
+/// Smoke machines tell their host keys on their consoles. A cloud that shows none is found out before an hour is spent on provisioning.
+async fn shows_consoles(site: &Site<'_>, machine: &Machine) -> Result<(), BuildError> {
+    match site.cloud.console(machine).await {
+        Err(CloudError::Unable { what, reason }) => {
+            let reason = format!("{reason}; smoke machines tell their host keys there");
+            Err(CloudError::refused(what, reason).hint("`build --no-smoke` publishes untested").into())
+        }
+        // Whatever else is wrong with it may pass.
+        _ => Ok(()),
+    }
+}
+
+/// What keeps SSH out where the machine is well: who is admitted, and whether its address is seen from here.
+fn admitted(site: Option<&SitePlan>, host: &str) -> String {
+    let without = site.is_some_and(|site| site.floating_network.is_none()) && !host.contains(':');
+    let way = if without { "; it has no floating IP: is its address reached from here? `floating_network: NAME` takes one" } else { "" };
+    let groups = match site.map(|site| &site.security) {
+        Some(Security::Temporary { ssh_from }) => {
+            let from = if ssh_from.is_empty() { "this machine's address towards it".to_owned() } else { ssh_from.join(", ") };
+            format!("; its security group admits SSH from {from}: if it comes from elsewhere (NAT, VPN), set FACTORY_SSH_FROM")
+        }
+        Some(Security::Groups(groups)) => {
+            let names: Vec<&str> = groups.iter().map(|g| g.name.as_str()).collect();
+            format!("; do its security groups ({}) admit SSH from here?", names.join(", "))
+        }
+        Some(Security::None) | None => String::new(),
+    };
+    groups + way
 }
 
 /// Power on. `grow_gb` is added to the disk the image needs.
@@ -175,6 +210,7 @@ pub(super) async fn reach(site: &Site<'_>, machine: &Machine, target: &Target, d
     site.cx.events.doing(format!("waiting for SSH of {}", machine.name));
     let mut pause = Duration::from_millis(250);
     let mut looked = Instant::now();
+    let mut signs = Signs::default();
     loop {
         let left = deadline.saturating_duration_since(Instant::now());
         let attempt = site.connect.connect(target, left.min(Duration::from_secs(15)).max(Duration::from_secs(1)));
@@ -183,30 +219,17 @@ pub(super) async fn reach(site: &Site<'_>, machine: &Machine, target: &Target, d
             Err(e) => e,
         };
         if looked.elapsed() >= site.cloud.pace() * SELDOM {
-            trouble(site, machine).await?;
+            signs.look(site, machine).await?;
             looked = Instant::now();
         }
         if Instant::now() > deadline {
-            let reason = format!("SSH not ready after {} s: {error}", site.plan.timeouts.ssh);
+            let reason =
+                format!("SSH not ready after {} s: {error}{}", site.plan.timeouts.ssh, admitted(site.plan.site.as_ref(), &machine.host));
             return Err(not_ready(site, machine, reason).await);
         }
         site.cx.cancel.pause(pause).await?;
         pause = (pause * 2).min(Duration::from_secs(1));
     }
-}
-
-/// An error if the machine will not get any further.
-pub(super) async fn trouble(site: &Site<'_>, machine: &Machine) -> Result<(), BuildError> {
-    let reason = match site.cloud.power(machine).await {
-        Ok(Power::On) | Err(_) => match site.cloud.console(machine).await.ok().and_then(|text| console::trouble(&text)) {
-            Some(seen) => format!("its console says: {seen}"),
-            None => return Ok(()),
-        },
-        Ok(Power::Off) => "it powered itself off".into(),
-        Ok(Power::Gone(why)) => format!("it is gone: {why}"),
-        Ok(Power::Stuck(why)) => format!("it does not run: {why}"),
-    };
-    Err(not_ready(site, machine, reason).await)
 }
 
 pub(super) async fn not_ready(site: &Site<'_>, machine: &Machine, reason: String) -> BuildError {
@@ -229,7 +252,11 @@ pub(super) async fn cloud_init_done(site: &Site<'_>, running: &Running, deadline
     let waited = site.cx.cancel.or(say(&*running.remote, script, left)).await?;
     match waited {
         Ok(_) => Ok(()),
-        Err(reason) => Err(not_ready(site, &running.machine, format!("cloud-init did not end well: {reason}")).await),
+        Err(error) => {
+            let reason = ready::riddle(&error, &running.target.user);
+            let reason = reason.unwrap_or_else(|| format!("cloud-init did not end well: {error}"));
+            Err(not_ready(site, &running.machine, reason).await)
+        }
     }
 }
 
@@ -242,4 +269,32 @@ pub(super) async fn capture(site: &Site<'_>, builder: Running) -> Result<Image, 
     site.cx.events.doing("capturing the disk");
     let name = format!("{}{}", site.plan.run, image::STAGED);
     Ok(site.cloud.capture(site.cx, &site.plan.run, &machine, &name, Duration::from_secs(site.plan.timeouts.capture)).await?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::plan::Named;
+
+    #[test]
+    fn what_may_keep_ssh_out_is_named_by_its_setting() {
+        let site = |floating: bool, security| SitePlan {
+            networks: Vec::new(),
+            floating_network: floating.then(|| Named { id: "n".into(), name: "public".into() }),
+            security,
+            zone: None,
+            volume: None,
+            reached_on: None,
+        };
+        let own = || Security::Temporary { ssh_from: Vec::new() };
+        let said = |site: &SitePlan, host| admitted(Some(site), host);
+        let floating = said(&site(true, own()), "192.0.2.7");
+        assert!(floating.contains("FACTORY_SSH_FROM") && !floating.contains("floating_network"), "{floating}");
+        for security in [own(), Security::None] {
+            let fixed = said(&site(false, security), "10.0.0.7");
+            assert!(fixed.contains("no floating IP") && fixed.contains("`floating_network: NAME`"), "{fixed}");
+        }
+        assert_eq!(said(&site(false, Security::None), "2001:db8::7"), "", "of IPv6 there are none");
+        assert_eq!(admitted(None, "127.0.0.1"), "");
+    }
 }

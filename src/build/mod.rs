@@ -15,6 +15,7 @@ use crate::remote::{Connect, RemoteError};
 use crate::wall::{Wall, WallError};
 
 mod answer;
+mod cause;
 pub mod checks;
 mod child;
 pub mod cloud_init;
@@ -23,6 +24,9 @@ mod heard;
 mod inventory;
 mod machine;
 mod provision;
+mod ready;
+mod signs;
+mod required;
 mod smoke;
 mod source;
 pub mod space;
@@ -159,7 +163,17 @@ impl BuildError {
     }
 }
 
-impl Site<'_> {
+impl<'a> Site<'a> {
+    /// The same, with events, or a way to stop, of its own.
+    fn with<'b>(&'b self, cx: &'b Cx) -> Site<'b>
+    where
+        'a: 'b,
+    {
+        let Site { cloud, connect, plan, wall, until, keep_on_failure, .. } = *self;
+        let (scratch, work, downloads) = (self.scratch.clone(), self.work.clone(), self.downloads.clone());
+        Site { cloud, connect, cx, plan, wall, scratch, work, downloads, until, keep_on_failure }
+    }
+
     /// Runs one stage and tells of its begin, end and time.
     async fn stage<T>(&self, stage: Stage, work: impl Future<Output = Result<T, BuildError>>) -> Result<T, BuildError> {
         self.cx.cancel.check()?;
@@ -206,9 +220,10 @@ async fn line(site: &Site<'_>, up: &mut Option<Opened>) -> Result<Built, BuildEr
             *up = Some(builder.opened(site)?);
             let provisioned = site.stage(Stage::Provision, provision::steps(site, &mut builder)).await;
             if let Until::Provisioned(person) = site.until {
-                // The run is at its end: there is nothing to open any more.
-                if let Err(short @ BuildError::Space(_)) = provisioned {
-                    return Err(short);
+                // The run is at its end, or was told to end: nothing is opened any more.
+                match provisioned {
+                    Err(e) if e.is_cancelled() || matches!(e, BuildError::Space(_)) => return Err(e),
+                    _ => {}
                 }
                 let opened = builder.opened(site)?;
                 let open = async {
@@ -270,7 +285,10 @@ async fn publish(site: &Site<'_>, staged: &Image, tests: Tally) -> Result<Image,
                 i.id == staged.id && i.state == State::Active && i.is_ours() && of_run
             };
             match site.cloud.images().await.unwrap_or_default().into_iter().find(published) {
-                Some(image) => image,
+                Some(image) => {
+                    site.cx.events.warn(format!("image {} is published, and yet: {e}", image.id));
+                    image
+                }
                 None => return Err(e.into()),
             }
         }
@@ -326,7 +344,7 @@ async fn end_processes(site: &Site<'_>) -> Vec<Leak> {
         if proc.state() != process::State::Gone
             && let Err(e) = proc.end(Duration::from_secs(5)).await
         {
-            let entry = Entry { seq: u64::MAX, kind: Kind::Process, name: proc.title(), id: Some(proc.to_string()) };
+            let entry = Entry { seq: u64::MAX, kind: Kind::Process, name: proc.title(), id: Some(proc.to_string()), unanswered: None };
             leaks.push(Leak { entry, reason: e.to_string() });
         }
     }

@@ -1,12 +1,12 @@
 //! The steps of a bundle on the builder, one after the other, each with a deadline and under watch; then tidy.
 use std::os::unix::fs::FileTypeExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use super::answer::{self, NoAnswer, exit_text};
 use super::heard::{LastLines, REASON, lines_to};
 use super::machine::{self, Running, SshFiles};
-use super::{BuildError, Site, child, exec_reason, inventory, tidy as tidy_script, watch};
+use super::{BuildError, Site, child, exec_reason, inventory, required, tidy as tidy_script, watch};
 use crate::event::{Event, seconds};
 use crate::exec::{self, Cmd};
 use crate::plan::{ActionPlan, StepPlan};
@@ -19,6 +19,8 @@ mod tests;
 
 /// In the run's scratch directory: where what the definition brings may write.
 pub(super) const ROOM: &str = "room";
+/// What tidy leaves alone and yet tells.
+const WARNING: &str = "warning: ";
 /// Of Ansible's `ssh`, in the room.
 const CONTROL_SOCKET: &str = "cm";
 
@@ -62,9 +64,7 @@ async fn with_retries(site: &Site<'_>, builder: &mut Running, index: usize, step
         }
         left -= 1;
         site.cx.events.warn(format!("{error}; trying again ({left} more after this)"));
-        if matches!(error, BuildError::StepRemote { source: RemoteError::Lost(_), .. }) {
-            builder.remote = machine::reach(site, &builder.machine, &builder.target, Instant::now() + Duration::from_secs(60)).await?;
-        }
+        settle(site, builder).await?;
     }
 }
 
@@ -73,27 +73,56 @@ async fn watched(site: &Site<'_>, builder: &mut Running, index: usize, step: &St
     if matches!(step.action, ActionPlan::Reboot) {
         return reboot(site, builder, index, step).await;
     }
-    let builder = &*builder;
+    let begin = Instant::now();
+    let patience = watch::patience(&step.action, Duration::from_secs(step.timeout));
     let lost = tokio::select! {
         // A step that ended and a machine that was lost at the same instant: the step's own word counts.
         biased;
         done = site.cx.cancel.or(run(site, builder, index, step)) => match done? {
-            // The session broke: whether the machine is lost too is a better answer than "connection reset".
-            Err(e @ BuildError::StepRemote { source: RemoteError::Lost(_), .. }) => {
-                match tokio::time::timeout(Duration::from_secs(45), watch::lost(site, builder)).await {
-                    Ok(reason) => reason,
-                    Err(_) => return Err(e),
+            Ok(()) => return settle(site, builder).await,
+            // Whether the machine is lost is a better answer than "connection reset" or "unreachable".
+            Err(e @ (BuildError::Step { .. } | BuildError::StepRemote { .. })) => {
+                match site.cx.cancel.or(watch::verdict(site, builder, watch::PACE)).await? {
+                    Some(reason) => format!("{reason} ({e})"),
+                    None => return Err(restarted(site, builder, begin, e).await),
                 }
             }
             done => return done,
         },
-        reason = watch::lost(site, builder) => reason,
+        reason = watch::lost(site, builder, patience, watch::PACE) => reason,
     };
     let console = machine::console_tail(site, &builder.machine).await;
     for line in &console {
         site.cx.events.output("console", line);
     }
     Err(BuildError::BuilderLost { reason: lost, console })
+}
+
+/// After a step that went well: our own session may have gone with a network or a machine that was restarted on purpose.
+async fn settle(site: &Site<'_>, builder: &mut Running) -> Result<(), BuildError> {
+    if site.cx.cancel.or(builder.remote.ping(watch::PACE.answer)).await?.is_ok() {
+        return Ok(());
+    }
+    site.cx.events.note(format!("the step took {} or its network away for a while: logging in again", builder.machine.name));
+    stop_ssh_master(site).await;
+    let deadline = Instant::now() + Duration::from_secs(site.plan.timeouts.ssh);
+    builder.remote = machine::reach(site, &builder.machine, &builder.target, deadline).await?;
+    machine::cloud_init_done(site, builder, deadline).await
+}
+
+/// What is said of a step whose session broke, where the machine answers: it may have restarted itself.
+async fn restarted(site: &Site<'_>, builder: &Running, begin: Instant, error: BuildError) -> BuildError {
+    let BuildError::StepRemote { index, name, source: RemoteError::Lost(_) } = &error else { return error };
+    let session = builder.watch.lock().await.clone();
+    let Some(session) = session else { return error };
+    let asked = site.cx.cancel.or(answer::say(&*session, "cut -d. -f1 /proc/uptime", watch::PACE.answer)).await;
+    match asked.ok().and_then(Result::ok).and_then(|up| up.trim().parse::<u64>().ok()) {
+        Some(up) if up < begin.elapsed().as_secs() => {
+            let reason = format!("the machine was restarted {up} s ago, and the step with it: a step `reboot: true` waits for that");
+            BuildError::Step { index: *index, name: name.clone(), reason }
+        }
+        _ => error,
+    }
 }
 
 async fn run(site: &Site<'_>, builder: &Running, index: usize, step: &StepPlan) -> Result<(), BuildError> {
@@ -164,7 +193,8 @@ async fn ansible_playbook(
 ) -> Result<(), BuildError> {
     let failed = |reason: String| BuildError::Step { index, name: step.name.clone(), reason };
     let inventory = inventory::write(site, builder).await?.map_err(failed)?;
-    let cmd = ansible_command(site, builder, step, playbook, extra_vars, tags, &inventory).await?;
+    let installed = required::install(site, index, step, playbook).await?.map_err(failed)?;
+    let cmd = ansible_command(site, builder, step, playbook, extra_vars, tags, &Given { inventory, installed }).await?;
     let last = LastLines::default();
     let (events, keep) = (site.cx.events.clone(), last.clone());
     let name = format!("{} ansible-playbook {index}", site.plan.run);
@@ -177,7 +207,7 @@ async fn ansible_playbook(
         Ok(status) if status.success() => {
             // Ansible calls it a success when no host matched: nothing was done, and that is not what was asked for.
             match ansible::matched_no_hosts(&last.all()) {
-                true => Err(failed("no play matched the builder; use `hosts: local` or `hosts: all`".into())),
+                true => Err(failed("no play matched the builder; use `hosts: all`, `local` or `default`".into())),
                 false => Ok(()),
             }
         }
@@ -197,6 +227,12 @@ async fn ansible_playbook(
     }
 }
 
+/// What the factory made for the step.
+struct Given {
+    inventory: PathBuf,
+    installed: required::Installed,
+}
+
 /// The real `ansible-playbook`, over the system's `ssh`, as strict as our own sessions: pinned host key, one key, nobody's config.
 async fn ansible_command(
     site: &Site<'_>,
@@ -205,8 +241,9 @@ async fn ansible_command(
     playbook: &Path,
     extra_vars: &serde_json::Map<String, serde_json::Value>,
     tags: &[String],
-    inventory: &Path,
+    given: &Given,
 ) -> Result<Cmd, BuildError> {
+    let Given { inventory, installed } = given;
     let files = SshFiles::write(site, builder)?;
     let write = |name: &str, text: String| {
         let path = site.scratch.join(name);
@@ -233,6 +270,7 @@ async fn ansible_command(
         .env("PYTHONUNBUFFERED", "1");
     cmd.env.extend(factory_env(site));
     cmd.env.extend(step.env.clone());
+    installed.add_to(&mut cmd.env, &site.plan.bundle_dir);
     // After the step's own, which cannot change these (`wall` refuses them before the run begins).
     let mut cmd = cmd
         .mark(&site.plan.run)
@@ -244,6 +282,7 @@ async fn ansible_command(
         .arg(inventory.as_os_str())
         .arg(playbook.as_os_str());
     let mut read = vec![files.key, files.known_hosts, inventory.to_owned(), pins.clone()];
+    read.extend(installed.directories());
     if !extra_vars.is_empty() {
         let path = write("extra-vars.json", serde_json::Value::Object(extra_vars.clone()).to_string())?;
         cmd = cmd.arg("--extra-vars").arg(format!("@{}", path.display()));
@@ -326,7 +365,10 @@ pub(super) async fn tidy(site: &Site<'_>, builder: &Running) -> Result<(), Build
     let last = LastLines::default();
     let exit = site.cx.cancel.or(builder.remote.exec(command, lines_to(site.cx.events.clone(), "tidy", last.clone()))).await?;
     match exit {
-        Ok(Exit::Code(0)) => Ok(()),
+        Ok(Exit::Code(0)) => {
+            last.all().iter().filter_map(|line| line.strip_prefix(WARNING)).for_each(|text| site.cx.events.warn(format!("tidy: {text}")));
+            Ok(())
+        }
         Ok(exit) => Err(BuildError::Tidy(last.reason(exit_text(&exit)))),
         Err(e) => Err(BuildError::Tidy(e.to_string())),
     }

@@ -2,6 +2,7 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use super::heard::LastLines;
 use super::{BuildError, Site, child, exec_reason};
 use crate::cloud::CloudError;
 use crate::cloud::ledger::{Kind, Made};
@@ -54,7 +55,7 @@ async fn from_elsewhere(site: &Site<'_>, wish: &Wish, format: Option<Format>) ->
 }
 
 async fn take_in(site: &Site<'_>, file: &Path) -> Result<Image, BuildError> {
-    site.cx.events.doing("taking the image in");
+    site.cx.events.doing("importing the image");
     let staged = format!("{}{}", site.plan.run, image::STAGED_SOURCE);
     Ok(site.cloud.import(site.cx, &site.plan.run, &staged, file, Duration::from_secs(site.plan.timeouts.upload)).await?)
 }
@@ -86,12 +87,17 @@ async fn from_script(site: &Site<'_>, script: &Path) -> Result<Image, BuildError
     let cmd = site.wall.around(cmd, &room, &cx.cancel).await?;
     cx.events.doing(format!("running {}", script.display()));
     let failed = |reason: String| BuildError::Source { script: script.display().to_string(), reason };
-    let events = cx.events.clone();
+    let last = LastLines::default();
+    let (events, keep) = (cx.events.clone(), last.clone());
     let name = format!("{} source", plan.run);
-    let status = child::run(cx, &name, &cmd, move |_, line| events.output("source", line)).await;
+    let status = child::run(cx, &name, &cmd, move |_, line| {
+        keep.push(line);
+        events.output("source", line);
+    })
+    .await;
     match status {
         Ok(status) if status.success() => {}
-        Ok(status) => return Err(failed(exec::status_text(status))),
+        Ok(status) => return Err(failed(last.reason(exec::status_text(status)))),
         Err(child::ChildError::Exec(e)) => return Err(failed(exec_reason(e)?)),
         Err(child::ChildError::Ledger(e)) => return Err(e.into()),
     }

@@ -39,9 +39,23 @@ struct Answers {
     root_opens: bool,
     /// Cancels the run when a script contains the text.
     stop_at: Option<(String, Cancel)>,
+    /// A script that contains the text ends well, and takes all sessions that there are with it.
+    restarts_at: Option<String>,
+    /// Restarts so far; a session of before is lost.
+    restarts: u32,
+    /// What was run, with the port of the machine.
+    scripts: Vec<(u16, String)>,
 }
 
-struct FakeRemote(Fake, u16);
+/// Port, and the restarts there had been at its begin.
+struct FakeRemote(Fake, u16, u32);
+
+impl FakeRemote {
+    fn alive(&self) -> Result<(), RemoteError> {
+        let restarts = self.0.0.lock().unwrap().restarts;
+        if restarts == self.2 { Ok(()) } else { Err(RemoteError::Lost("it was restarted".into())) }
+    }
+}
 
 /// What a machine prints that runs `script`: of a question the answer between its marks.
 fn answer(script: &str, text: &str) -> String {
@@ -60,14 +74,19 @@ impl Connect for Fake {
         if root || foreign {
             return Err(RemoteError::Refused { user: target.user.clone(), host: target.host.clone(), port: target.port });
         }
-        Ok(Arc::new(FakeRemote(self.clone(), target.port)))
+        Ok(Arc::new(FakeRemote(self.clone(), target.port, answers.restarts)))
     }
 }
 
 #[async_trait]
 impl Remote for FakeRemote {
     async fn exec(&self, command: Command, mut output: OnOutput) -> Result<Exit, RemoteError> {
+        self.alive()?;
         let mut answers = self.0.0.lock().unwrap();
+        answers.scripts.push((self.1, command.script.clone()));
+        if answers.restarts_at.as_ref().is_some_and(|text| command.script.contains(text)) {
+            answers.restarts += 1;
+        }
         if let Some((text, cancel)) = &answers.stop_at
             && command.script.contains(text.as_str())
         {
@@ -94,7 +113,7 @@ impl Remote for FakeRemote {
     }
 
     async fn ping(&self, _: Duration) -> Result<(), RemoteError> {
-        Ok(())
+        self.alive()
     }
 }
 
@@ -179,6 +198,7 @@ impl World {
             asks: Default::default(),
             keep: None,
             ansible: None,
+            notes: Vec::new(),
         }
     }
 
@@ -352,6 +372,63 @@ async fn a_machine_that_does_not_come_back_fails_and_is_tried_no_further() {
     assert!(later.iter().all(|one| skipped.contains(one)), "{skipped:?}");
 }
 
+/// Case 36: the power of a machine was cut seconds after its birth, with its new host keys in memory alone.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_power_cycle_is_asked_of_a_machine_at_rest() {
+    let world = World { add: &["reboot-hard"], ..World::new() };
+    assert!(matches!(world.build().await.result, Ok(Built::Image(_))));
+    let scripts = world.fake.0.lock().unwrap().scripts.clone();
+    let sync = scripts.iter().position(|(_, script)| script.contains("\nsync\n")).expect("nothing was synced");
+    let of_it = |part: &[(u16, String)]| part.iter().filter(|(port, s)| *port == scripts[sync].0 && s.contains("boot_id")).count();
+    assert_eq!((of_it(&scripts[..sync]), of_it(&scripts[sync..])), (1, 1), "before the cut, and after the boot ID was asked");
+}
+
+/// Of two machines side by side one has panicked, and the other takes its time.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_machine_that_panicked_is_named_before_the_other_is_up() {
+    let world = World::new();
+    let before = world.cloud.snapshot();
+    world.cloud.set_console("factory-r1-smoke-a", "[    0.000000] Linux version 6.1.0\n");
+    world.cloud.set_console("factory-r1-smoke-b", "[    0.000000] Linux version 6.1.0\n[    1.0] Kernel panic - not syncing: VFS\n");
+    let plan = world.plan();
+    let plan = Plan { timeouts: TimeoutPlan { ssh: 300, ..plan.timeouts.clone() }, ..plan };
+    let begin = std::time::Instant::now();
+    assert!(matches!(world.build_plan(plan).await.result, Err(BuildError::Smoke { .. })));
+    assert!(begin.elapsed() < Duration::from_secs(60), "{:?}", begin.elapsed());
+    let failed = world.checks(Verdict::Failed);
+    assert_eq!(failed.len(), 1, "{failed:?}");
+    assert_eq!(failed[0], ("boots".into(), "factory-r1-smoke-b: its console says: the kernel panicked: VFS".into()));
+    assert_eq!(before, world.cloud.snapshot());
+}
+
+/// A playbook with Ansible's `reboot`, a script that restarts the network: it went well, and our own session went with it.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_step_that_restarts_the_machine_is_followed_by_the_next() {
+    let world = World::new();
+    world.fake.0.lock().unwrap().restarts_at = Some("install-it".into());
+    let mut plan = world.plan();
+    let next = StepPlan { action: ActionPlan::Shell { text: "second-it".into() }, ..plan.steps[0].clone() };
+    plan.steps.push(next);
+    let result = world.build_plan(plan).await.result;
+    assert!(matches!(result, Ok(Built::Image(_))), "{result:?}");
+    assert!(world.fake.0.lock().unwrap().scripts.iter().any(|(_, s)| s.contains("second-it")));
+}
+
+/// What both machines do is named, and not what one of them did last.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_both_machines_do_is_told() {
+    let world = World::new();
+    // One waits until time is up.
+    world.cloud.set_console("factory-r1-smoke-a", "[    0.000000] Linux version 6.1.0\n");
+    let plan = world.plan();
+    let plan = Plan { timeouts: TimeoutPlan { ssh: 1, ..plan.timeouts.clone() }, ..plan };
+    assert!(world.build_plan(plan).await.result.is_err());
+    let seen = world.seen.0.lock().unwrap();
+    let doing: Vec<&String> = seen.iter().filter_map(|e| if let Event::Doing { what } = e { Some(what) } else { None }).collect();
+    let both = |what: &&&String| what.contains("smoke-a") && what.contains("smoke-b");
+    assert!(doing.iter().any(|what| both(&what)), "{doing:?}");
+}
+
 /// A machine on which a step never ends.
 struct Hang(Fake);
 
@@ -445,7 +522,7 @@ struct Nobody;
 #[async_trait]
 impl Interactive for Nobody {
     async fn open(&self, _: &Opened, _: Option<&BuildError>) {
-        panic!("a prompt on a full disk");
+        panic!("a prompt that nobody wants");
     }
 }
 
@@ -537,6 +614,19 @@ async fn a_signal_in_mid_step_unwinds_everything() {
     let before = world.cloud.snapshot();
     world.fake.0.lock().unwrap().stop_at = Some(("install-it".into(), world.cancel.clone()));
     let outcome = world.build().await;
+    assert!(outcome.result.unwrap_err().is_cancelled() && outcome.leaks.is_empty());
+    assert_eq!(before, world.cloud.snapshot());
+}
+
+/// `shell` that is stopped in its steps: whoever stopped it wants no prompt.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_signal_before_the_prompt_opens_none() {
+    let world = World::new();
+    let before = world.cloud.snapshot();
+    world.fake.0.lock().unwrap().stop_at = Some(("install-it".into(), world.cancel.clone()));
+    let cx = Cx { ledger: Ledger::open(&world.dir.path().join("l")).unwrap(), events: Events::default(), cancel: world.cancel.clone() };
+    let (connect, plan, wall) = (world.fake.clone(), world.plan(), no_wall());
+    let outcome = build(&Site { until: Until::Provisioned(&Nobody), ..site(&world, &connect, &plan, &cx, &wall) }).await;
     assert!(outcome.result.unwrap_err().is_cancelled() && outcome.leaks.is_empty());
     assert_eq!(before, world.cloud.snapshot());
 }

@@ -1,9 +1,9 @@
 //! The script that cleans a builder before its disk is captured.
 use ssh_key::PublicKey;
 
-const SCRIPT: &str = include_str!("../../templates/guest/tidy.sh");
+const SCRIPT: &str = concat!(include_str!("../../templates/guest/tidy-places.sh"), include_str!("../../templates/guest/tidy.sh"));
 
-/// A script for `sh`, to be run as root: it does the named parts (of [`crate::bundle::TIDY_PARTS`]) in an order of its own and
+/// A script for `sh`, to be run as root: it does the named parts (of [`crate::bundle::TIDY_PARTS`] and [`crate::bundle::TIDY_ASKED`]) in an order of its own and
 /// prints one line for each. Exit code 0, or 1 after a line on stderr that names the part that failed.
 ///
 /// `build_key` is the key the factory logs in with; its line, and only that, is taken out of every `authorized_keys`.
@@ -21,16 +21,16 @@ pub fn script(parts: &[String], build_key: &PublicKey) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::bundle::TIDY_PARTS;
+    use crate::bundle::{TIDY_ASKED, TIDY_PARTS};
 
     const KEY: &str = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIEVtJ2/PtdEMhsU1MMDHUAu0Z/fw1uvPO2YroQhaRgtC it's-mine";
 
     #[test]
     fn every_part_is_there() {
-        for part in TIDY_PARTS {
+        for part in TIDY_PARTS.iter().chain(TIDY_ASKED) {
             assert!(SCRIPT.contains(&format!("\non {part} && {{ ")), "tidy.sh does not know `{part}`");
         }
-        assert_eq!(SCRIPT.matches("\non ").count(), TIDY_PARTS.len(), "tidy.sh has parts that TIDY_PARTS lacks");
+        assert_eq!(SCRIPT.matches("\non ").count(), TIDY_PARTS.len() + TIDY_ASKED.len(), "tidy.sh has parts that the lists lack");
     }
 
     #[test]

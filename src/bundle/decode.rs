@@ -1,5 +1,5 @@
 //! Typed values out of the YAML tree. Every reader says what is wrong and goes on, so that one pass finds everything.
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -7,7 +7,7 @@ use serde_json::{Map, Value as Json};
 
 use super::keys::{self, Typing};
 use super::yaml::{Entry, Node, Spot, Value};
-use super::{files, lint, quantity, scalar, syntax};
+use super::{Need, files, lint, quantity, scalar, syntax};
 use crate::diagnostic::{Diagnostic, Place};
 
 /// Glance keeps names, tags and property keys in columns of this width (characters).
@@ -19,6 +19,10 @@ pub(crate) struct Reader {
     pub file: PathBuf,
     pub findings: Vec<Diagnostic>,
     pub places: BTreeMap<String, Place>,
+    /// What playbooks take from outside of the definition.
+    pub needs: Vec<Need>,
+    /// Playbooks whose review these are of: several steps may run one.
+    pub(super) reviewed: BTreeSet<(PathBuf, String)>,
     /// Playbooks and roles that were looked into.
     pub(super) lint: lint::Cache,
 }
@@ -68,7 +72,7 @@ fn join(path: &str, key: &str) -> String {
 
 impl Reader {
     pub fn new(file: PathBuf, findings: Vec<Diagnostic>) -> Self {
-        Self { file, findings, places: BTreeMap::new(), lint: lint::Cache::default() }
+        Self { file, findings, places: BTreeMap::new(), needs: Vec::new(), reviewed: BTreeSet::new(), lint: lint::Cache::default() }
     }
 
     pub fn error(&mut self, spot: Spot, message: impl Into<String>, hint: &str) {

@@ -12,6 +12,8 @@ use crate::reading;
 
 /// Playbooks longer than this are no playbooks.
 pub(super) const MAX_PLAYBOOK: u64 = 4 << 20;
+/// Scripts longer than this are not looked into.
+const MAX_SCRIPT: u64 = 4 << 20;
 /// Checks longer than this are no scripts.
 const MAX_CHECK: u64 = 4 << 20;
 
@@ -38,6 +40,11 @@ pub(super) fn file(dir: &Path, text: &str) -> Result<PathBuf, Trouble> {
     }
 }
 
+/// Whether the text is that of a file that ansible-vault encrypted as a whole.
+pub(super) fn is_vaulted(text: &str) -> bool {
+    text.strip_prefix('\u{feff}').unwrap_or(text).starts_with("$ANSIBLE_VAULT;")
+}
+
 pub(super) fn script(dir: &Path, text: &str) -> Result<PathBuf, Trouble> {
     let path = file(dir, text)?;
     match fs::metadata(dir.join(&path)) {
@@ -51,7 +58,93 @@ pub(super) fn executable(dir: &Path, text: &str) -> Result<PathBuf, Trouble> {
     if !is_executable(&dir.join(&path)) {
         return trouble(format!("`{text}` is not executable"), format!("chmod +x {}", path.display()));
     }
-    Ok(path)
+    match runs_by_its_first_line(&dir.join(&path)) {
+        Ok(()) => Ok(path),
+        Err((found, line)) => trouble(format!("`{text}`, line {line}: {}", found.message), found.hint),
+    }
+}
+
+/// Whether a file that is run by its `#!` line runs: what the kernel and shells stumble over, and the line of it (0: the file
+/// as a whole). The file exists.
+pub(super) fn runs_by_its_first_line(path: &Path) -> Result<(), (Trouble, usize)> {
+    let no = |line: usize, message: &str, hint: &str| Err((Trouble { message: message.into(), hint: hint.into() }, line));
+    let Ok(bytes) = reading::bytes(path, MAX_SCRIPT) else { return Ok(()) };
+    if bytes.starts_with(b"\xff\xfe") || bytes.starts_with(b"\xfe\xff") {
+        return no(1, "this script is UTF-16, which no shell reads", "save it as UTF-8");
+    }
+    if bytes.starts_with(b"\xef\xbb\xbf") {
+        return no(1, "this script begins with a byte order mark, which hides its `#!`", "save it as UTF-8 without BOM");
+    }
+    let first = bytes.split(|b| *b == b'\n').next().unwrap_or_default();
+    if let Some(line) = late_interpreter(&bytes) {
+        return no(line, "the `#!` of this script is not its first line, so that `sh` runs it", "nothing stands before `#!`");
+    }
+    let lines = || bytes.split_inclusive(|b| *b == b'\n');
+    let (all, with_cr) = (lines().count(), lines().filter(|line| line.ends_with(b"\r\n")).count());
+    // A few lines may be data of a here-document.
+    if first.ends_with(b"\r") || with_cr * 2 > all {
+        let line = 1 + lines().position(|line| line.ends_with(b"\r\n")).unwrap_or_default();
+        return no(
+            line,
+            "lines of this script end as Windows writes them (CR LF)",
+            "sed -i 's/\\r$//' FILE, and `* text eol=lf` in .gitattributes",
+        );
+    }
+    Ok(())
+}
+
+/// A line of a script that only Python 2 reads, or that asks for it by the name that systems no longer have.
+pub(super) fn of_python_2(path: &Path) -> Option<(Trouble, usize)> {
+    let text = reading::text(path, MAX_SCRIPT).ok()?;
+    let interpreter = text.lines().next()?.strip_prefix("#!")?.trim();
+    let program = interpreter.rsplit(['/', ' ', '\t']).next()?;
+    if !["python", "python2", "python2.6", "python2.7"].contains(&program) {
+        return None;
+    }
+    let old = |line: &str| line.strip_prefix("print ").is_some_and(|rest| !rest.trim_start().starts_with(['(', '=']));
+    let line = text.lines().position(|line| old(line.trim_start()));
+    let message = match line {
+        Some(_) => "this line is of Python 2, which no system has any more".to_owned(),
+        None => format!("`{program}` is Python 2, or not there at all, on systems since Debian 11 and Red Hat 8"),
+    };
+    Some((Trouble { message, hint: "`#!/usr/bin/env python3`, and what that reads: `print(…)`".into() }, line.map_or(1, |at| at + 1)))
+}
+
+/// The line of a `#!` that only empty ones, or blanks, stand before.
+fn late_interpreter(bytes: &[u8]) -> Option<usize> {
+    let start = bytes.iter().position(|b| !b.is_ascii_whitespace())?;
+    let is_one = start > 0 && bytes[start..].starts_with(b"#!/");
+    is_one.then(|| 1 + bytes[..start].iter().filter(|b| **b == b'\n').count())
+}
+
+/// Whether these are UTF-8; else the line where they stop being it.
+pub(super) fn is_text(bytes: &[u8]) -> Result<(), (Trouble, usize)> {
+    let no = |line: usize, message: &str, hint: &str| Err((Trouble { message: message.into(), hint: hint.into() }, line));
+    if bytes.starts_with(b"\xff\xfe") || bytes.starts_with(b"\xfe\xff") {
+        return no(1, "this file is UTF-16, which Ansible does not read", "save it as UTF-8");
+    }
+    match std::str::from_utf8(bytes) {
+        Ok(_) => Ok(()),
+        Err(e) => {
+            let line = 1 + bytes[..e.valid_up_to()].iter().filter(|b| **b == b'\n').count();
+            no(line, "this line is not UTF-8", "iconv -f latin1 -t utf8 FILE, if it is Latin-1")
+        }
+    }
+}
+
+/// A script that is sent to a machine as a text.
+pub(super) fn is_script_text(path: &Path) -> Result<(), (Trouble, usize)> {
+    let Ok(bytes) = reading::bytes(path, MAX_SCRIPT) else { return Ok(()) };
+    let no = |line: usize, message: &str, hint: &str| Err((Trouble { message: message.into(), hint: hint.into() }, line));
+    if bytes.starts_with(b"\x7fELF") {
+        return no(0, "this is a program, not a script", "a program gets to the machine by `upload`, and a step `shell` runs it");
+    }
+    runs_by_its_first_line(path)?;
+    let line_at = |at: usize| 1 + bytes[..at].iter().filter(|b| **b == b'\n').count();
+    if let Some(at) = bytes.iter().position(|b| *b == 0) {
+        return no(line_at(at), "this is no text: there is a NUL in it", "a program gets to the machine by `upload`");
+    }
+    is_text(&bytes)
 }
 
 /// A file, or a directory whose links stay in the bundle.
@@ -202,19 +295,28 @@ pub(super) fn playbook(path: &Path) -> Result<(), (Trouble, usize, usize)> {
     let text = match reading::text(path, MAX_PLAYBOOK) {
         Ok(text) => text,
         Err(error) if error.kind() == ErrorKind::FileTooLarge => return whole("too long for a playbook (more than 4 MiB)".into()),
+        Err(error) if error.kind() == ErrorKind::InvalidData => {
+            let bytes = reading::bytes(path, MAX_PLAYBOOK).unwrap_or_default();
+            return is_text(&bytes).map_err(|(trouble, line)| (trouble, line, usize::from(line > 0)));
+        }
         Err(error) => return whole(format!("cannot be read: {error}")),
     };
+    // Only whoever has the password can say what is in it.
+    if is_vaulted(&text) {
+        return Ok(());
+    }
+    let text = text.strip_prefix('\u{feff}').unwrap_or(&text);
     if text.lines().all(|line| line.trim().is_empty() || line.starts_with('#') || line.trim_end() == "---") {
         return Err((Trouble { message: "this playbook is empty".into(), hint: "a playbook is a list of plays".into() }, 0, 0));
     }
     // libyaml takes time by the square of the depth, so that depth is looked at before.
-    if let Err(bad) = yaml::parse_leniently(path, &text)
+    if let Err(bad) = yaml::parse_leniently(path, text)
         && bad.limit
     {
         let hint = bad.hint.unwrap_or_default().to_owned();
         return Err((Trouble { message: bad.message, hint }, bad.spot.line, bad.spot.column));
     }
-    let Err(error) = serde_yaml::from_str::<Vec<IgnoredAny>>(&text) else { return Ok(()) };
+    let Err(error) = serde_yaml::from_str::<Vec<IgnoredAny>>(text) else { return Ok(()) };
     let (line, column) = error.location().map_or((0, 0), |at| (at.line(), at.column()));
     let message = error.to_string();
     let message = message.split(" at line ").next().unwrap_or_default();

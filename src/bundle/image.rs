@@ -2,7 +2,7 @@
 use std::collections::BTreeMap;
 
 use super::decode::{Field, Fields, GLANCE_WIDTH, Reader};
-use super::{Base, GlanceOptions, MachineWish, TIDY_PARTS, Timeouts, Visibility, Volume, glance_options, keys};
+use super::{Base, GlanceOptions, MachineWish, TIDY_ASKED, TIDY_PARTS, Timeouts, Visibility, Volume, glance_options, keys};
 
 /// Attributes of an image that Glance keeps itself; as properties they are refused (Image API v2, `image-update`).
 const GLANCE_OWN: &[&str] = &[
@@ -49,7 +49,7 @@ impl Visibility {
         Self::WORDS.iter().position(|w| *w == word).map(|index| Self::ALL[index])
     }
 
-    pub(super) fn word(self) -> &'static str {
+    pub fn word(self) -> &'static str {
         Self::WORDS[self as usize]
     }
 }
@@ -216,7 +216,11 @@ pub(super) fn ssh_user(reader: &mut Reader, field: &Field) -> Option<String> {
 
 pub(super) fn volume(reader: &mut Reader, field: &Field) -> Option<Volume> {
     let volume = reader.fields(field, keys::VOLUME)?;
-    Some(Volume { size_gb: volume.read("size", |f| reader.size(f, 1024)), kind: volume.read("type", |f| reader.word(f)) })
+    Some(Volume {
+        size_gb: volume.read("size", |f| reader.size(f, 1024)),
+        kind: volume.read("type", |f| reader.word(f)),
+        zone: volume.read("availability_zone", |f| reader.word(f)),
+    })
 }
 
 pub(super) fn machine(reader: &mut Reader, field: &Field) -> Option<MachineWish> {
@@ -241,28 +245,38 @@ pub(super) fn timeouts(reader: &mut Reader, field: &Field) -> Option<Timeouts> {
     })
 }
 
-/// The parts that are switched off, named as in [`TIDY_PARTS`].
-pub(super) fn tidy_off(reader: &mut Reader, field: &Field) -> Option<Vec<String>> {
+/// What a bundle changes of what tidy does.
+#[derive(Default)]
+pub(super) struct Tidy {
+    /// Of [`TIDY_PARTS`].
+    pub off: Vec<String>,
+    /// Of [`TIDY_ASKED`].
+    pub on: Vec<String>,
+}
+
+pub(super) fn tidy(reader: &mut Reader, field: &Field) -> Option<Tidy> {
+    let known: Vec<&str> = TIDY_PARTS.iter().chain(TIDY_ASKED).copied().collect();
     let mut seen: Vec<&str> = Vec::new();
-    let mut off = Vec::new();
+    let mut tidy = Tidy::default();
     for (key, value) in reader.map(field)?.all() {
-        let Some(part) = TIDY_PARTS.iter().copied().find(|part| *part == key.replace('_', "-")) else {
-            reader.error(value.key, format!("unknown key `{key}` in `tidy`"), &keys::advice("tidy", key, TIDY_PARTS));
+        let Some(part) = known.iter().copied().find(|part| *part == key.replace('_', "-")) else {
+            reader.error(value.key, format!("unknown key `{key}` in `tidy`"), &keys::advice("tidy", key, &known));
             continue;
         };
         if seen.contains(&part) {
             reader.error(value.key, format!("`{part}` is given twice"), "`-` and `_` are the same here");
         }
         seen.push(part);
-        if reader.truth(&value) != Some(false) {
-            continue;
-        }
-        if part == "build-key" {
-            let message = "`tidy.build-key` cannot be switched off";
-            reader.error(value.node.spot, message, "who holds the key of the build could log in to every machine of the image");
-        } else {
-            off.push(part.to_owned());
+        let Some(wanted) = reader.truth(&value) else { continue };
+        match (TIDY_ASKED.contains(&part), wanted) {
+            (true, true) => tidy.on.push(part.to_owned()),
+            (false, false) if part == "build-key" => {
+                let message = "`tidy.build-key` cannot be switched off";
+                reader.error(value.node.spot, message, "who holds the key of the build could log in to every machine of the image");
+            }
+            (false, false) => tidy.off.push(part.to_owned()),
+            _ => {}
         }
     }
-    Some(off)
+    Some(tidy)
 }

@@ -38,7 +38,7 @@ pub(super) const STEP: &[&str] =
 pub(super) const ANSIBLE: &[&str] = &["playbook", "local"];
 pub(super) const UPLOAD: &[&str] = &["src", "dest"];
 pub(super) const TESTS: &[&str] = &["skip", "only", "add", "timeout", "dns_name", "package", "volume_size"];
-pub(super) const VOLUME: &[&str] = &["size", "type"];
+pub(super) const VOLUME: &[&str] = &["size", "type", "availability_zone"];
 pub(super) const MACHINE: &[&str] = &["cpus", "ram", "disk"];
 pub(super) const TIMEOUTS: &[&str] = &["source", "boot", "ssh", "step", "capture", "upload"];
 
@@ -71,6 +71,11 @@ pub(super) fn advice(parent: &str, key: &str, valid: &[&str]) -> String {
     }
     if top && BUNDLE.contains(&key) {
         return format!("`{key}` belongs under `bundle:`");
+    }
+    // In `ansible: {playbook: …}`.
+    let step = parent.strip_suffix(".ansible").filter(|step| step.starts_with("steps["));
+    if let (Some(step), true) = (step, STEP.contains(&key)) {
+        return format!("`{key}` belongs beside `ansible`, in `{step}` itself");
     }
     if !top && TOP.contains(&key) {
         return format!("`{key}` belongs at the top level");

@@ -7,6 +7,7 @@ use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
+use super::ansible_cfg::{COLLECTIONS, ROLES};
 use super::yaml::{self, Spot};
 use super::{Action, Bundle, files};
 use crate::diagnostic::{Diagnostic, Place, Severity};
@@ -36,6 +37,10 @@ const TRIALS: [&str; 2] = ["tests", "molecule"];
 const BY_PLACE: [&str; 9] = ["tasks", "handlers", "vars", "defaults", "meta", "group_vars", "host_vars", "inventory", "inventories"];
 
 pub(super) use names::variable;
+pub(super) use sets::split;
+
+/// Of files that are no YAML, or are more than is read.
+pub(super) const NOT_READ: &str = "not checked for plays that run on the factory";
 
 const ASK: &str = "`hosts: all` is the builder; a definition that has to run plays on the factory says \
     `ansible: {playbook: …, local: true}`, and the factory's owner must allow it";
@@ -44,6 +49,7 @@ const ASK: &str = "`hosts: all` is the builder; a definition that has to run pla
 #[derive(Default)]
 pub(super) struct Cache {
     looks: BTreeMap<PathBuf, Rc<Look>>,
+    looked: super::looked::Looked,
     /// Playbooks, and what they are given.
     done: BTreeSet<(PathBuf, bool, String)>,
 }
@@ -85,7 +91,10 @@ pub(super) fn playbook(cache: &mut Cache, playbook: &Playbook<'_>) -> Vec<Diagno
         open: Vec::new(),
         any: false,
     };
-    lint.settings(Path::new("ansible.cfg"));
+    let roots = [ROLES, COLLECTIONS].iter().flat_map(|key| given.config.inner(key)).filter(|path| !path.starts_with(".."));
+    lint.roots = roots.filter(|path| dir.join(path).is_dir()).collect();
+    lint.directories.extend(lint.roots.iter().map(|path| (path.clone(), false)));
+    lint.settings(&given.config.file);
     lint.yaml(path, Part::Main);
     let beside = path.parent().unwrap_or(Path::new(""));
     for start in [beside, Path::new("roles")] {
@@ -111,15 +120,14 @@ pub(super) fn playbook(cache: &mut Cache, playbook: &Playbook<'_>) -> Vec<Diagno
 }
 
 /// Findings on steps that ask for plays on the factory, where its owner does not allow that.
-pub fn on_factory(bundle: &Bundle, allowed: bool) -> Vec<Diagnostic> {
+/// `how`: what the owner has to write to allow it; `None`: it is allowed.
+pub fn on_factory(bundle: &Bundle, how: Option<&str>) -> Vec<Diagnostic> {
     let asks = |step: &super::Step| matches!(step.action, Action::Ansible { local: true, .. });
-    if allowed || !bundle.steps.iter().any(asks) {
-        return Vec::new();
-    }
+    let Some(how) = how.filter(|_| bundle.steps.iter().any(asks)) else { return Vec::new() };
     let places = bundle.places.iter().filter(|(key, _)| key.starts_with("steps[") && key.ends_with("].ansible.local"));
     let message = "`local: true` runs plays on the factory, which its owner does not allow this definition";
-    let hint = "plays for the builder need no `local`; the owner of a factory allows it in its settings, never in a tree";
-    let mut found: Vec<_> = places.map(|(_, place)| Diagnostic::error(place.clone(), message).hint(hint)).collect();
+    let hint = format!("plays for the builder need no `local`; else the factory's owner allows it: {how}");
+    let mut found: Vec<_> = places.map(|(_, place)| Diagnostic::error(place.clone(), message).hint(hint.clone())).collect();
     if found.is_empty() {
         found.push(Diagnostic::error(None, format!("{}: {message}", bundle.label)).hint(hint));
     }
@@ -219,6 +227,7 @@ impl Lint<'_> {
                 "yml" | "yaml" | "json" if inside(&BY_PLACE) => self.yaml(&path, Part::Runs),
                 "yml" | "yaml" | "json" => self.beside.push(path),
                 _ if inside(&["group_vars", "host_vars"]) => self.yaml(&path, Part::Runs),
+                "" if is_part(&path) && (name == "main" || matches!(*self.look(&path), Look::Read { .. })) => self.yaml(&path, Part::Runs),
                 "ini" | "cfg" => self.settings(&path),
                 _ if inside(&["inventory", "inventories"]) || ["hosts", "inventory"].contains(&name.as_str()) => self.settings(&path),
                 _ => {}
@@ -256,7 +265,8 @@ impl Lint<'_> {
         self.missing(path, looked_up);
         let (beside, next) = (path.parent().unwrap_or(Path::new("")), if part == Part::Beside { part } else { Part::Runs });
         let from = named::From { main: self.main, roots: &self.roots, beside };
-        let (is_file, is_dir) = (|path: &Path| self.dir.join(path).is_file(), |path: &Path| self.dir.join(path).is_dir());
+        let looked = &self.cache.looked;
+        let (is_file, is_dir) = (|path: &Path| looked.is_file(&self.dir.join(path)), |path: &Path| looked.is_dir(&self.dir.join(path)));
         let named = || named.iter().filter(|name| name.is_relative());
         let there = named().flat_map(|name| from.files(name, is_file)).map(|path| (path, next)).collect();
         if part != Part::Beside {
@@ -305,7 +315,7 @@ impl Lint<'_> {
         if part == Part::Main && files::playbook(&self.dir.join(path)).is_err() {
             return;
         }
-        let message = format!("not checked for plays that run on the factory: {why}");
+        let message = format!("{NOT_READ}: {why}");
         let place = self.place(path, spot);
         self.found.push(match sure || part == Part::Beside {
             true => Diagnostic::warning(place, message),
@@ -364,11 +374,6 @@ impl Lint<'_> {
             return;
         }
         let Ok(text) = reading::text(&self.dir.join(path), files::MAX_PLAYBOOK) else { return };
-        if path == Path::new("ansible.cfg") {
-            let roots = settings::directories(&text).into_iter().map(Path::new).filter(|path| path.is_relative());
-            self.roots.extend(roots.map(plain).filter(|path| self.dir.join(path).is_dir()));
-            self.directories.extend(self.roots.iter().map(|path| (path.clone(), false)));
-        }
         // `ansible.cfg` and its kin set no variables.
         let sets = if path.extension().is_some_and(|x| x == "cfg") { Vec::new() } else { sets::of_lines(&text) };
         self.open.extend(worked_connections(&sets).map(|open| (path.to_owned(), Part::Runs, open)));
@@ -401,7 +406,7 @@ fn look(full: &Path, shown: &Path, beside: &Path) -> Look {
         Err(bad) => match json::tree(&text).filter(|_| !bad.limit) {
             Some(root) => root,
             None => {
-                let sure = !bad.limit && !json::may_be(&text) && files::is_no_yaml(&text);
+                let sure = bad.message == yaml::NO_KEY || !bad.limit && !json::may_be(&text) && files::is_no_yaml(&text);
                 return Look::Not { spot: if bad.limit { bad.spot } else { start }, why: bad.message, sure };
             }
         },
@@ -412,6 +417,12 @@ fn look(full: &Path, shown: &Path, beside: &Path) -> Look {
     let sets = sets::of_tree(&root, sets::is_inventory(&beside.join(full.file_name().unwrap_or_default())));
     open.extend(worked_connections(&sets));
     Look::Read { found, named, worked_out, open, of_variables, looked_up, sets }
+}
+
+/// It lies directly in a part of a role, whose files need no ending.
+fn is_part(path: &Path) -> bool {
+    let part = path.parent().and_then(Path::file_name);
+    part.is_some_and(|part| ["tasks", "handlers", "vars", "defaults", "meta"].iter().any(|name| part == *name))
 }
 
 /// A directory that may be a role, a collection or a namespace of them, which may have any name.

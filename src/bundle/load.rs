@@ -6,7 +6,7 @@ use super::decode::{self, Field, Fields, Reader};
 use super::links::{self, Bounds, Leads};
 use super::overrides::Override;
 use super::yaml::{Node, Spot, Value};
-use super::{Asks, Bundle, Kind, checks, files, image, keys, source, steps, syntax, tree};
+use super::{Asks, Bundle, Kind, agree, checks, files, image, keys, source, steps, syntax, tree};
 use crate::diagnostic::{Diagnostic, Place};
 use crate::reading;
 
@@ -52,6 +52,9 @@ pub fn load_with(tree: &Path, dir: &Path, overrides: &[Override]) -> Result<Load
     });
     let bundle = root.and_then(|root| bundle(&mut reader, tree, home, &label, &root));
     let mut findings = reader.findings;
+    // Of what is wrong by itself only what contradicts is told.
+    let wrong = findings.iter().any(Diagnostic::is_error);
+    findings.extend(bundle.iter().flat_map(agree::check).filter(|finding| !wrong || finding.is_error()));
     findings.sort_by(|a, b| (&a.place, a.severity, &a.message).cmp(&(&b.place, b.severity, &b.message)));
     // An aliased value is read wherever it is used, and would be found wrong as often.
     findings.dedup();
@@ -152,6 +155,7 @@ fn bundle(reader: &mut Reader, tree: PathBuf, home: PathBuf, label: &Path, root:
             Err((path, trouble)) => reader.file_error(shown.join(path), (0, 0), trouble),
         }
     }
+    let tidy = top.read("tidy", |f| image::tidy(reader, f)).unwrap_or_default();
     Some(Bundle {
         source: top.read("source", |f| source::source(reader, f, kind, &dir)),
         target_name: top.read("bundle_target_name", |f| image::target_name(reader, f)),
@@ -170,11 +174,13 @@ fn bundle(reader: &mut Reader, tree: PathBuf, home: PathBuf, label: &Path, root:
         members: top.read("members", |f| image::members(reader, f, visibility.or(glance.visibility))).unwrap_or_default(),
         keep: top.read("keep", |f| reader.whole(f, 1)),
         asks: Asks { tree: tree.clone(), definition, env, unwalled: source::unwalled(reader, &top) },
-        tidy_off: top.read("tidy", |f| image::tidy_off(reader, f)).unwrap_or_default(),
+        tidy_off: tidy.off,
+        tidy_on: tidy.on,
         vars,
         base_family: None,
         as_written: decode::as_written(root, &mut Vec::new()),
         places: reader.places.clone(),
+        needs: std::mem::take(&mut reader.needs),
         label: label.display().to_string(),
         name: named.name.unwrap_or_default(),
         base: named.base,

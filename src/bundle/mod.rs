@@ -9,6 +9,8 @@ use crate::diagnostic::Place;
 use crate::disk::Format;
 use crate::fetch::Wish;
 
+mod agree;
+mod ansible_cfg;
 mod bases;
 mod checks;
 pub(crate) mod decode;
@@ -21,7 +23,9 @@ mod links;
 mod lint;
 mod load;
 mod loader;
+mod looked;
 mod overrides;
+mod playbooks;
 mod quantity;
 mod scalar;
 mod source;
@@ -40,7 +44,8 @@ pub use lint::on_factory;
 pub use load::{Loaded, check_work, load, load_with};
 pub use loader::{Loader, Wanted, serve};
 pub use overrides::Override;
-pub use tree::{all, base_of, find, find_tree};
+pub use playbooks::{Need, NeedKind, Requirements, requirements, search_paths};
+pub use tree::{all, base_of, find, find_tree, is_beside};
 
 /// `images/*` or `os/*`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
@@ -93,6 +98,8 @@ pub struct Bundle {
     pub keep: Option<u32>,
     /// Parts of tidy that the bundle switches off (see [`TIDY_PARTS`]).
     pub tidy_off: Vec<String>,
+    /// Parts of tidy that the bundle asks for (see [`TIDY_ASKED`]).
+    pub tidy_on: Vec<String>,
     /// What it needs of the factory itself.
     pub asks: Asks,
     /// `vars`: free values for templates.
@@ -103,6 +110,8 @@ pub struct Bundle {
     pub as_written: serde_json::Value,
     /// Where keys stand (`"bundle.img_base"`, `"steps[1].timeout"`; steps count from 1), for findings that only a cloud can make.
     pub places: BTreeMap<String, Place>,
+    /// Roles and collections that playbooks take from elsewhere, and no `requirements.yml` names.
+    pub needs: Vec<Need>,
 }
 
 impl Bundle {
@@ -120,6 +129,17 @@ impl Bundle {
             target_name: None,
             ..self
         }
+    }
+
+    /// Who may see the image: what is said, else `shared` where members are named, else private.
+    pub fn published_as(&self) -> Visibility {
+        let silent = if self.members.is_empty() { Visibility::Private } else { Visibility::Shared };
+        self.visibility.or(self.glance.visibility).unwrap_or(silent)
+    }
+
+    /// Every property that it gives the image.
+    pub fn own_properties(&self) -> BTreeMap<String, String> {
+        self.properties.iter().chain(&self.glance.properties).map(|(key, value)| (key.clone(), value.clone())).collect()
     }
 }
 
@@ -214,6 +234,8 @@ pub struct Tests {
 pub struct Volume {
     pub size_gb: Option<u64>,
     pub kind: Option<String>,
+    /// `volume.availability_zone`: Cinder's zones are not Nova's.
+    pub zone: Option<String>,
 }
 
 /// `machine` (local machine).
@@ -261,5 +283,22 @@ pub(crate) fn nearest_key<'k>(key: &str, known: &[&'k str]) -> Option<&'k str> {
 }
 
 /// What tidy does, part by part; `tidy: {logs: false}` switches one off.
-pub const TIDY_PARTS: &[&str] =
-    &["build-key", "host-keys", "machine-id", "cloud-init", "logs", "histories", "packages", "leases", "temp", "random-seed", "trim"];
+pub const TIDY_PARTS: &[&str] = &[
+    "build-key",
+    "host-keys",
+    "machine-id",
+    "cloud-init",
+    "logs",
+    "histories",
+    "packages",
+    "leases",
+    "hardware",
+    "subscription",
+    "agents",
+    "temp",
+    "random-seed",
+    "trim",
+];
+
+/// What tidy does where a bundle asks for it: `tidy: {schedules: true}`. A bundle may have put there on purpose what these remove.
+pub const TIDY_ASKED: &[&str] = &["schedules", "user-ssh"];

@@ -2,14 +2,32 @@
 use std::path::Path;
 
 use super::syntax;
-use super::yaml::{Entry, Node, Spot, Value};
+use super::yaml::{self, Entry, Node, Spot, Value};
 use crate::diagnostic::Diagnostic;
 
 /// A key and its value, not yet known to fit any bundle.
+///
+/// From process to process it passes as it was written: a value of many levels would be too deep for the text that it passes as.
 #[derive(Debug, Clone, serde::Serialize, serde::Deserialize)]
+#[serde(into = "String", try_from = "String")]
 pub struct Override {
+    written: String,
     keys: Vec<String>,
     value: Node,
+}
+
+impl From<Override> for String {
+    fn from(one: Override) -> Self {
+        one.written
+    }
+}
+
+impl TryFrom<String> for Override {
+    type Error = Diagnostic;
+
+    fn try_from(text: String) -> Result<Self, Diagnostic> {
+        Self::parse(&text)
+    }
 }
 
 /// Line 0: not in the file.
@@ -25,10 +43,13 @@ impl Override {
             return Err(wrong("a key is empty"));
         }
         let read = syntax::read(Path::new("--set"), value);
+        if keys.len() + read.root.as_ref().map_or(0, depth) > yaml::MAX_DEPTH {
+            return Err(wrong(&format!("nested deeper than {} levels", yaml::MAX_DEPTH)));
+        }
         match read.root {
             Some(mut value) if read.findings.is_empty() => {
                 anywhere(&mut value);
-                Ok(Self { keys, value })
+                Ok(Self { written: text.to_owned(), keys, value })
             }
             _ => Err(read.findings.into_iter().next().unwrap_or_else(|| wrong("the value is no YAML"))),
         }
@@ -49,6 +70,15 @@ impl Override {
             node = &mut entries[index].value;
         }
         *node = self.value.clone();
+    }
+}
+
+/// Levels of lists and maps.
+fn depth(node: &Node) -> usize {
+    match &node.value {
+        Value::List(nodes) => 1 + nodes.iter().map(depth).max().unwrap_or(0),
+        Value::Map(entries) => 1 + entries.iter().map(|e| depth(&e.value)).max().unwrap_or(0),
+        Value::Null | Value::Scalar { .. } => 0,
     }
 }
 
@@ -87,6 +117,25 @@ mod tests {
         assert_eq!((bundle.tags.len(), bundle.properties["v"].as_str()), (2, "1.10"));
         let told = load(&["machine.rum=2G"]).unwrap_err();
         assert!(told[0].contains("rum") && told[0].contains("ram"), "{told:?}");
+    }
+
+    /// As deep as build-vars.yml itself may be; it ended "without a result".
+    #[test]
+    fn a_deep_value_passes_to_the_process_that_loads() {
+        let passed = |text: &str| {
+            let text = serde_json::to_string(&Override::parse(text).unwrap()).unwrap();
+            serde_json::from_str::<Override>(&text).unwrap()
+        };
+        let deep = |levels: usize| format!("vars.a={}1{}", "[".repeat(levels), "]".repeat(levels));
+        let keys = |levels: usize| format!("vars.{}=1", vec!["a"; levels].join("."));
+        for text in [deep(50), keys(60)] {
+            assert_eq!(passed(&text).written, text);
+            let bundle = load(&[&text]).unwrap();
+            assert!(serde_json::from_str::<super::super::Bundle>(&serde_json::to_string(&bundle).unwrap()).is_ok());
+        }
+        for text in [deep(70), keys(70)] {
+            assert!(Override::parse(&text).unwrap_err().to_string().contains("deeper than 64 levels"), "{text}");
+        }
     }
 
     #[test]

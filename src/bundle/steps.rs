@@ -2,9 +2,11 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+use super::ansible_cfg::Config;
 use super::decode::{Field, Fields, Reader};
-use super::yaml::Value;
-use super::{Action, Step, files, keys, lint};
+use super::yaml::{Spot, Value};
+use super::{Action, Step, files, keys, lint, playbooks};
+use crate::diagnostic::{Diagnostic, Place};
 use crate::exec::env;
 
 /// What all steps of a bundle share.
@@ -25,6 +27,8 @@ pub(super) struct Gives<'a> {
     pub local: bool,
     pub env: Option<&'a BTreeMap<String, String>>,
     pub extra_vars: Option<&'a Variables>,
+    /// With their place.
+    pub tags: Option<(Spot, &'a [String])>,
 }
 
 pub(super) fn steps(reader: &mut Reader, field: &Field, lies: &Lies<'_>) -> Option<Vec<Step>> {
@@ -53,11 +57,12 @@ fn step(reader: &mut Reader, field: &Field, lies: &Lies<'_>) -> Option<Step> {
     let extra_vars = step.read("extra_vars", |f| variables(reader, f)).unwrap_or_default();
     let tags = step.read("tags", |f| reader.word_or_words(f)).unwrap_or_default();
     let env = step.read("env", |f| environment(reader, f, actions.contains(&"ansible"))).unwrap_or_default();
-    let gives = Gives { local: false, env: Some(&env), extra_vars: Some(&extra_vars) };
+    let tagged = step.get("tags").map(|field| (field.key, tags.as_slice()));
+    let gives = Gives { local: false, env: Some(&env), extra_vars: Some(&extra_vars), tags: tagged };
     // Every action is read, for its findings; with more than one the bundle is refused anyway.
     let ansible = step.read("ansible", |f| playbook(reader, f, lies, gives));
     let shell = step.read("shell", |f| shell(reader, f));
-    let script = step.read("script", |f| path(reader, f, dir, files::script));
+    let script = step.read("script", |f| script(reader, f, dir, lies.shown));
     let upload = step.read("upload", |f| upload(reader, f, dir));
     let reboot = step.read("reboot", |f| reboot(reader, f));
     let name = step.read("name", |f| reader.word(f));
@@ -89,6 +94,18 @@ pub(super) fn path(
     }
 }
 
+/// `script`: sent to the machine as a text, and run there by its first line.
+fn script(reader: &mut Reader, field: &Field, dir: &Path, shown: &Path) -> Option<PathBuf> {
+    let path = path(reader, field, dir, files::script)?;
+    if let Err((trouble, line)) = files::is_script_text(&dir.join(&path)) {
+        reader.file_error(shown.join(&path), (line, usize::from(line > 0)), trouble);
+    } else if let Some((trouble, line)) = files::of_python_2(&dir.join(&path)) {
+        let place = Place { file: shown.join(&path), line, column: 1 };
+        reader.findings.push(Diagnostic::warning(place, trouble.message).hint(trouble.hint));
+    }
+    Some(path)
+}
+
 /// `ansible: path`, or `ansible: {playbook: path, local: true}`.
 fn playbook(reader: &mut Reader, field: &Field, lies: &Lies<'_>, gives: Gives<'_>) -> Option<(PathBuf, bool)> {
     if !matches!(field.node.value, Value::Map(_)) {
@@ -109,14 +126,35 @@ fn playbook(reader: &mut Reader, field: &Field, lies: &Lies<'_>, gives: Gives<'_
 /// Findings stand in the playbook itself, and in what it brings along.
 pub(super) fn check_playbook(reader: &mut Reader, lies: &Lies<'_>, path: &Path, gives: &Gives<'_>) {
     let Lies { dir, shown, .. } = *lies;
-    if let Err((trouble, line, column)) = files::playbook(&dir.join(path)) {
+    let sound = files::playbook(&dir.join(path));
+    let nothing = BTreeMap::new();
+    let config = Config::of(dir, gives.env.unwrap_or(&nothing));
+    let review = sound.is_ok() && reader.reviewed.insert((path.to_owned(), format!("{}{:?}", config.identity(), gives.tags)));
+    if let Err((trouble, line, column)) = sound {
         reader.file_error(shown.join(path), (line, column), trouble);
     }
     let mut variables = lies.vars.clone();
     variables.extend(gives.extra_vars.into_iter().flatten().map(|(name, value)| (name.clone(), value.clone())));
     let env = gives.env.into_iter().flat_map(BTreeMap::keys).chain(lies.pass_env).cloned().collect();
-    let given = lint::Given { variables, env };
-    let found = lint::playbook(&mut reader.lint, &lint::Playbook { dir, shown, path, given, local: gives.local });
+    let given = lint::Given { variables, env, config: config.clone() };
+    let mut found = lint::playbook(&mut reader.lint, &lint::Playbook { dir, shown, path, given, local: gives.local });
+    if review {
+        let review = playbooks::review(dir, path, shown, &config);
+        if let Some((spot, tags)) = gives.tags {
+            for tag in review.without_tasks(tags) {
+                let message = format!("no task of {} has the tag `{tag}`", path.display());
+                reader.warn(spot, message, "Ansible runs what has one of the tags, and is content with nothing");
+            }
+        }
+        // That it cannot be read is said with its place.
+        let wrong = |finding: &Diagnostic| {
+            review.found.iter().any(|d| d.is_error() && d.place.as_ref().map(|p| &p.file) == finding.place.as_ref().map(|p| &p.file))
+        };
+        found.retain(|finding| !(finding.message.starts_with(lint::NOT_READ) && !finding.is_error() && wrong(finding)));
+        reader.findings.extend(review.found);
+        let new = review.needs.into_iter().filter(|need| !reader.needs.contains(need)).collect::<Vec<_>>();
+        reader.needs.extend(new);
+    }
     reader.findings.extend(found);
 }
 

@@ -63,6 +63,19 @@ pub fn find(tree: &Path, name: &str) -> Result<PathBuf, Diagnostic> {
     }
 }
 
+/// `name` is there, as a shell's `images/*` finds it, and is no bundle: a plain file, what builds leave, a directory of parts
+/// (`os/families`). A directory of `images/` or `os/` that has playbooks is a bundle whose settings are missing.
+pub fn is_beside(tree: &Path, name: &str) -> bool {
+    let path = [Path::new(name).to_owned(), tree.join(name)].into_iter().find(|path| path.exists());
+    let Some(path) = path.and_then(|path| path.canonicalize().ok()) else { return false };
+    if path.is_file() {
+        return !path.ends_with(SETTINGS);
+    }
+    let in_half = HALVES.iter().any(|half| tree.join(half).canonicalize().is_ok_and(|half| path.parent() == Some(&half)));
+    let parts = path.ends_with("target") || !(path.join(SETTINGS).exists() || path.join("ansible").exists());
+    in_half && parts
+}
+
 fn unknown(tree: &Path, name: &str) -> Diagnostic {
     let labels: Vec<String> = all(tree).iter().filter_map(|dir| dir.strip_prefix(tree).ok()).map(|dir| dir.display().to_string()).collect();
     let finding = Diagnostic::error(None, format!("there is no bundle `{name}`"));

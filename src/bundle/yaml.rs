@@ -11,7 +11,7 @@ use super::syntax;
 use crate::diagnostic::{Diagnostic, Place};
 
 /// Deeper than any sane bundle; keeps the recursion here and in the readers well inside a thread's stack.
-const MAX_DEPTH: usize = 64;
+pub(super) const MAX_DEPTH: usize = 64;
 /// Nodes that aliases and merges may add: a few lines of "billion laughs" must not fill the memory.
 const MAX_ALIASED: usize = 20_000;
 
@@ -19,6 +19,9 @@ const MAX_ALIASED: usize = 20_000;
 const MOST_SUSPECTS: usize = 100;
 /// Nodes that anchors hold, one inside the other counted as often.
 const MAX_ANCHORED: usize = 200_000;
+
+/// `msg: {{ x }}` is a map with a map for its key.
+pub(super) const NO_KEY: &str = "a key must be text";
 
 /// Line and column, both from 1, columns in characters.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
@@ -62,7 +65,7 @@ pub(super) struct Tree {
 
 /// Why the text is no YAML at all.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Bad {
+pub(crate) struct Bad {
     pub spot: Spot,
     pub message: String,
     pub hint: Option<&'static str>,
@@ -119,6 +122,7 @@ pub(super) fn parse(file: &Path, text: &str) -> Result<Tree, Bad> {
         lines: text.lines().collect(),
         file,
         lenient: false,
+        merged_first: false,
         anchors: HashMap::new(),
         aliased: 0,
         anchored: 0,
@@ -130,13 +134,43 @@ pub(super) fn parse(file: &Path, text: &str) -> Result<Tree, Bad> {
     Ok(Tree { root, findings: builder.findings, suspects: builder.suspects })
 }
 
-/// A file of Ansible's, which may have tags and keys that are given twice; of those every value is in the tree.
-pub(super) fn parse_leniently(file: &Path, text: &str) -> Result<Node, Bad> {
+/// A file of settings that PyYAML reads elsewhere: of a key that is given twice the last counts, what is merged comes before what is
+/// the map's own, `!!str` makes text. What is not understood is an error at its place; its words quote nothing of the file.
+pub(crate) fn parse_settings(text: &str) -> Result<Node, Bad> {
     let mut builder = Builder {
         parser: Parser::new_from_str(text),
         lines: Vec::new(),
+        file: Path::new(""),
+        lenient: true,
+        merged_first: true,
+        anchors: HashMap::new(),
+        aliased: 0,
+        anchored: 0,
+        quoted: Vec::new(),
+        findings: Vec::new(),
+        suspects: Vec::new(),
+    };
+    let root = builder.document()?;
+    match builder.findings.first() {
+        None => Ok(root),
+        Some(finding) => Err(Bad {
+            spot: finding.place.as_ref().map_or(Spot { line: 1, column: 1 }, |p| Spot { line: p.line, column: p.column }),
+            message: "a tag, a key that is no text, or a `<<` of something else than maps".into(),
+            hint: None,
+            limit: false,
+        }),
+    }
+}
+
+/// A file of Ansible's, which may have tags and keys that are given twice; of those every value is in the tree. A byte order mark
+/// before it counts for nothing.
+pub(super) fn parse_leniently(file: &Path, text: &str) -> Result<Node, Bad> {
+    let mut builder = Builder {
+        parser: Parser::new_from_str(text.strip_prefix('\u{feff}').unwrap_or(text)),
+        lines: Vec::new(),
         file,
         lenient: true,
+        merged_first: false,
         anchors: HashMap::new(),
         aliased: 0,
         anchored: 0,
@@ -211,6 +245,8 @@ struct Builder<'s> {
     lines: Vec<&'s str>,
     file: &'s Path,
     lenient: bool,
+    /// As PyYAML orders a map.
+    merged_first: bool,
     anchors: HashMap<usize, Node>,
     aliased: usize,
     anchored: usize,
@@ -271,8 +307,11 @@ impl<'s> Builder<'s> {
         let (anchor, value) = match event {
             Event::Alias(id) => return self.alias(id, spot),
             Event::Scalar(text, style, anchor, tag) => {
-                self.refuse_tag(tag.as_deref(), spot);
-                let plain = style == ScalarStyle::Plain;
+                let is_text = self.merged_first && tag.as_deref().is_some_and(|t| t.is_yaml_core_schema() && t.suffix == "str");
+                if !is_text {
+                    self.refuse_tag(tag.as_deref(), spot);
+                }
+                let plain = style == ScalarStyle::Plain && !is_text;
                 if plain {
                     self.suspect(span);
                 }
@@ -336,11 +375,16 @@ impl<'s> Builder<'s> {
                 Value::Null => ("null".into(), true),
                 Value::List(_) | Value::Map(_) => {
                     let hint = "a value that starts with `{` or `[` needs quotes";
-                    self.findings.push(Diagnostic::error(key.spot.place(self.file), "a key must be text").hint(hint));
+                    if self.lenient && !self.merged_first {
+                        // Python takes no list and no map for a key.
+                        return Err(Bad { spot: key.spot, message: NO_KEY.into(), hint: Some(hint), limit: false });
+                    }
+                    self.findings.push(Diagnostic::error(key.spot.place(self.file), NO_KEY).hint(hint));
                     continue;
                 }
             };
             if plain
+                && !self.merged_first
                 && let Some(colon) = syntax::misplaced_colon(&name)
                 && matches!(value.value, Value::Null)
             {
@@ -358,8 +402,15 @@ impl<'s> Builder<'s> {
             }
         }
         let mut own: HashSet<String> = entries.iter().filter(|_| !merges.is_empty()).map(|e| e.key.clone()).collect();
+        let own_entries = entries.len();
+        if self.merged_first {
+            merges.reverse(); // of two `<<` in one map the later counts, there
+        }
         for merge in merges {
             self.merge(&mut entries, &mut own, merge);
+        }
+        if self.merged_first {
+            entries.rotate_left(own_entries);
         }
         Ok(Value::Map(entries))
     }

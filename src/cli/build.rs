@@ -14,7 +14,7 @@ Examples:
   image-factory build images/bundle-nginx
   image-factory build os/debian-12 bundle-a bundle-b --jobs 2
   image-factory build --stale --dry-run     which images are no longer what a build would give, and why
-  image-factory build --stale --jobs 2      builds those anew, bases first";
+  image-factory build --stale --jobs 2      rebuilds those, bases first";
 
 #[derive(clap::Args)]
 pub struct Args {
@@ -30,7 +30,7 @@ pub struct Args {
     /// With --stale: say what is stale and why, and build nothing
     #[arg(long, requires = "stale")]
     dry_run: bool,
-    /// So many bundles side by side
+    /// Build up to N bundles at the same time
     ///
     /// One, because quotas and the RAM of this machine are checked for each build by itself.
     #[arg(short, long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=64))]
@@ -41,7 +41,7 @@ pub struct Args {
     /// Publish without booting the captured image: nobody knows whether it works
     #[arg(long)]
     no_smoke: bool,
-    /// Do not have rendered Heat templates checked by the cloud's Heat
+    /// Do not let the cloud's Heat check rendered templates
     #[arg(long)]
     no_heat_validate: bool,
 }
@@ -200,17 +200,19 @@ fn table(rows: &[(&Job, Row)]) -> String {
 
 /// What a person needs to know after the last line of the run itself.
 pub fn tell(bundle: &Bundle, ended: Ended) {
+    if let (Err(e), Some(_)) = (&ended.result, &ended.dir)
+        && let Some(hint) = exit::run_hint(e)
+    {
+        err(&format!("    hint: {hint}"));
+    }
+    tell_of(bundle, ended);
+}
+
+/// The same without what could be done about a failure.
+pub fn tell_of(bundle: &Bundle, ended: Ended) {
     let Ended { result, leaks, kept, dir } = ended;
-    match result {
-        Err(e) if dir.is_none() => {
-            let _ = Failure::from(e).report();
-        }
-        Err(e) => {
-            if let Some(hint) = exit::run_hint(&e) {
-                err(&format!("    hint: {hint}"));
-            }
-        }
-        Ok(_) => {}
+    if let (Err(e), None) = (result, &dir) {
+        let _ = Failure::from(e).report();
     }
     for leak in &leaks {
         err(&format!("left behind: {} {}: {}", leak.entry.kind.name(), leak.entry.name, leak.reason));

@@ -8,28 +8,43 @@ use crate::cloud::openstack::login::{self, Login, Places};
 
 /// `named`: a cloud of clouds.yaml; `None`: `OS_*` says it all.
 pub fn login(common: &Common, named: Option<&str>) -> Result<Login, Failure> {
-    let mut env: BTreeMap<String, String> = std::env::vars().filter(|(key, _)| key.starts_with("OS_")).collect();
-    if let Some(file) = &common.clouds_file {
-        let file = file.to_str().ok_or_else(|| Failure::usage("--clouds-file: the name is not UTF-8"))?;
-        env.insert("OS_CLIENT_CONFIG_FILE".into(), file.into());
-    }
-    login::login(named, &env, &places(common)).map_err(|e| {
+    login::login(named, &variables(common)?, &places(common)).map_err(|e| {
         let failure = Failure::cloud(e.to_string());
         if let Some(hint) = e.hint { failure.hint(hint) } else { failure }
     })
 }
 
+/// What to tell somebody who asks for `local` and has a cloud of that name.
+pub fn local_is_no_entry(common: &Common) -> Result<Option<String>, Failure> {
+    let file = login::entry_named_local(&variables(common)?, &places(common));
+    Ok(file.map(|file| format!("`local` is QEMU on this machine; the entry `local` of {} needs another name to be used", file.display())))
+}
+
+fn variables(common: &Common) -> Result<BTreeMap<String, String>, Failure> {
+    // One that is no text is none of ours; `vars` would panic at it.
+    let all = std::env::vars_os().filter_map(|(key, value)| Some((key.into_string().ok()?, value.into_string().ok()?)));
+    let mut env: BTreeMap<String, String> = all.filter(|(key, _)| key.starts_with("OS_")).collect();
+    if let Some(file) = &common.clouds_file {
+        let file = file.to_str().ok_or_else(|| Failure::usage("--clouds-file: the name is not UTF-8"))?;
+        env.insert("OS_CLIENT_CONFIG_FILE".into(), file.into());
+    }
+    Ok(env)
+}
+
 fn places(common: &Common) -> Places {
     let set = |name: &str| std::env::var(name).ok().filter(|v| !v.is_empty());
     // An empty path would mean the current directory.
-    let home = set("XDG_CONFIG_HOME").or_else(|| set("HOME").map(|h| format!("{h}/.config")));
-    let config = home.map(|h| Path::new(&h).join("openstack")).into_iter().chain([PathBuf::from("/etc/openstack")]);
+    let home = set("HOME").map(PathBuf::from);
+    let of_home = [set("XDG_CONFIG_HOME").map(PathBuf::from), home.as_deref().map(|home| home.join(".config"))];
+    let all = of_home.into_iter().flatten().chain(["/etc/xdg", "/etc"].map(PathBuf::from)).map(|dir| dir.join("openstack"));
+    let mut config: Vec<PathBuf> = all.collect();
+    config.dedup();
     let here = std::env::current_dir().ok();
     let trees = [here.as_deref(), common.tree.as_deref()].map(|start| bundle::find_tree(&start?.canonicalize().ok()?));
     let trees: Vec<PathBuf> = trees.into_iter().flatten().collect();
     // Who writes the tree writes what is around it in its repository.
     let around = here.as_deref().is_some_and(|here| trees.iter().any(|tree| around(here, tree)));
-    Places { here, around, config: config.collect(), distrusted: trees }
+    Places { here, around, config, home, distrusted: trees }
 }
 
 /// Whether `here` holds the tree, or is in one repository with it.

@@ -1,25 +1,26 @@
 //! `image-factory doctor`: what this machine lacks, and the command that mends it.
+use std::path::PathBuf;
 use std::process::ExitCode;
-use std::time::Duration;
 
 use super::{Context, Failure, out};
+use crate::bundle;
 use crate::cloud::Cx;
 use crate::cloud::ledger::Ledger;
 use crate::event::Events;
-use crate::exec::{self, Cmd};
+use crate::exec::probe;
 use crate::plan::Wanted;
-use crate::run;
+use crate::{ready, run};
 
-/// Program, argument that prints its version, what it is for.
-const PROGRAMS: &[(&str, &str, &str)] = &[
-    ("qemu-system-x86_64", "--version", "machines of the local cloud"),
-    ("qemu-img", "--version", "disks of the local cloud"),
-    ("passt", "--version", "keeping machines of the local cloud from this host's services"),
-    ("ansible-playbook", "--version", "`ansible` steps"),
-    ("ssh", "-V", "`ansible` steps and `shell`"),
-    ("bwrap", "--version", "the wall around what definitions bring"),
-    ("mmdebstrap", "--version", "os/debian-12"),
-    ("git", "--version", "the commit in image properties"),
+/// Program, argument that prints its version, Debian's package, what it is for.
+const PROGRAMS: &[(&str, &str, &str, &str)] = &[
+    ("qemu-system-x86_64", "--version", "qemu-system-x86", "machines of the local cloud"),
+    ("qemu-img", "--version", "qemu-utils", "disks of the local cloud"),
+    ("passt", "--version", "passt", "keeping machines of the local cloud from this host's services"),
+    ("ansible-playbook", "--version", "ansible-core", "`ansible` steps"),
+    ("ssh", "-V", "openssh-client", "`ansible` steps and `shell`"),
+    ("bwrap", "--version", "bubblewrap", "the wall around what definitions bring"),
+    ("mmdebstrap", "--version", "mmdebstrap", "os/debian-12"),
+    ("git", "--version", "git", "the commit in image properties (builds go on without)"),
 ];
 
 pub async fn run(context: &Context) -> Result<ExitCode, Failure> {
@@ -28,18 +29,23 @@ pub async fn run(context: &Context) -> Result<ExitCode, Failure> {
         lacking += usize::from(!ok);
         out(&format!("{}  {what:<20} {text}", if ok { "ok     " } else { "MISSING" }));
     };
-    for (program, flag, purpose) in PROGRAMS {
-        let cmd = Cmd::new(*program, Duration::from_secs(20)).arg(*flag);
-        let mut first = None;
-        let ran = exec::run(&cmd, &context.cancel, |_, text| {
-            first.get_or_insert_with(|| text.to_owned());
-        })
-        .await;
-        match ran {
-            Ok(_) => line(true, program, &first.unwrap_or_default()),
-            Err(e) => line(false, program, &format!("{e}; it is for {purpose}; `make deps` installs it")),
+    let stopped = crate::cloud::CloudError::from;
+    for (program, flag, package, purpose) in PROGRAMS {
+        match probe::version(program, flag, package, &context.cancel).await.map_err(stopped)? {
+            Ok(version) => line(true, program, &version),
+            Err((what, hint)) => line(false, program, &format!("{what}; it is for {purpose}; {hint}")),
         }
     }
+    // What the list above tells of is not told again.
+    let told = |what: &str| PROGRAMS.iter().any(|(program, ..)| what.starts_with(program));
+    let lacks = ready::for_root_file_systems(&context.home.data, &context.cancel).await.map_err(stopped)?;
+    for (what, hint) in lacks.iter().filter(|(what, _)| !told(what)) {
+        line(false, "os/debian-12", &format!("{what}; {hint}"));
+    }
+    if lacks.is_empty() {
+        line(true, "os/debian-12", "can be built here by this user");
+    }
+    let tree = context.tree().ok();
     match context.wall() {
         Ok(wall) => {
             let (well, text) = wall.summary(&context.cancel).await.map_err(crate::cloud::CloudError::from)?;
@@ -54,8 +60,17 @@ pub async fn run(context: &Context) -> Result<ExitCode, Failure> {
                 line(true, "owner's settings", &format!("{}: {text}", file.display()));
             }
             for rule in &wall.settings().allow {
-                let nothing = if rule.is_for_nothing() { "; there is no such directory: it allows nothing" } else { "" };
-                line(!rule.is_for_nothing(), "allowed", &format!("{rule}{nothing}"));
+                // Another tree may have one.
+                let elsewhere = tree.as_ref().is_some_and(|tree| {
+                    let labels = bundle::all(tree).into_iter().filter_map(|dir| dir.strip_prefix(tree).ok().map(PathBuf::from));
+                    !labels.into_iter().any(|label| rule.is_for(&label.to_string_lossy(), tree))
+                });
+                let idle = rule.idle().map(str::to_owned);
+                let elsewhere = if elsewhere { "; it is for no definition of this tree" } else { "" };
+                line(idle.is_none(), "allowed", &format!("{rule}{}", idle.map_or_else(|| elsewhere.to_owned(), |why| format!("; {why}"))));
+            }
+            for (key, path) in wall.settings().missing() {
+                line(false, "owner's settings", &format!("{key}: {} is not there", path.display()));
             }
         }
         Err(failure) => line(false, "owner's settings", &failure.to_string()),
@@ -81,7 +96,11 @@ pub async fn run(context: &Context) -> Result<ExitCode, Failure> {
                 line(ram >= 3072, "memory", &format!("{ram} MiB free; a build boots two machines of 1024 MiB at once"));
             }
             if let Some(free) = facts.free_bytes {
-                line(free >> 30 >= 8, "disk", &format!("{} GiB free in {}; 8 are comfortable", free >> 30, context.home.data.display()));
+                line(
+                    free >> 30 >= 8,
+                    "disk",
+                    &format!("{} GiB free for builds in {}; 8 are comfortable", free >> 30, context.home.data.display()),
+                );
             }
         }
         Err(failure) => line(false, "cloud", &failure.to_string()),

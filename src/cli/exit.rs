@@ -1,10 +1,13 @@
 //! From an error to what a person reads and the exit code a job sees.
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
 use std::process::ExitCode;
 
 use crate::build::BuildError;
 use crate::cancel::Cancelled;
 use crate::cloud::CloudError;
 use crate::diagnostic::Diagnostic;
+use crate::ready::user;
 use crate::run::{Ended, RunError};
 
 pub const HELP: &str = "\
@@ -188,9 +191,49 @@ pub fn run_hint(e: &RunError) -> Option<String> {
         RunError::Build(BuildError::NotReady { console, .. }) if console.is_empty() => {
             Some("its console is empty: does the image boot at all, and write to a serial console?".into())
         }
+        RunError::Io { path, source } | RunError::Build(BuildError::Io { path, source }) => io_hint(path, source),
         RunError::Base { source, .. } => run_hint(source),
         _ => None,
     }
+}
+
+fn io_hint(path: &Path, error: &std::io::Error) -> Option<String> {
+    match error.raw_os_error() {
+        Some(libc::ENOLCK | libc::ENOSYS | libc::EOPNOTSUPP) => Some(
+            "is this a file system without locks, as NFS can be? set IMAGE_FACTORY_HOME to a directory on a disk of this machine".into(),
+        ),
+        Some(libc::EACCES | libc::EPERM) => not_ours(path),
+        _ => None,
+    }
+}
+
+/// What root made once where this user works, or a place where only root makes anything. Nothing is said of directories that are
+/// not the factory's: whoever owns `/var/lib` keeps it.
+fn not_ours(path: &Path) -> Option<String> {
+    let there = path.ancestors().find(|p| p.symlink_metadata().is_ok())?;
+    let me = user::id();
+    let owner = |dir: &Path| Some(dir.symlink_metadata().ok()?.uid()).filter(|owner| *owner != me);
+    let name = |id: u32| user::entry(id).map_or_else(|| id.to_string(), |entry| entry.name);
+    let (dir, of) = (there, owner(there)?);
+    let ours = dir.ancestors().filter(|dir| is_the_factorys(dir)).filter_map(|dir| Some((dir, owner(dir)?))).last();
+    Some(match (ours, path.strip_prefix(dir).ok().and_then(|rest| rest.components().next())) {
+        (Some((ours, of)), _) => {
+            format!("{} belongs to {}: `sudo chown -R {} '{}'`", ours.display(), name(of), name(me), ours.display())
+        }
+        (None, Some(missing)) => {
+            let new = dir.join(missing);
+            let or = if is_the_factorys(&new) { "" } else { ", or set IMAGE_FACTORY_HOME to a directory of yours" };
+            format!("{} belongs to {}: `sudo install -d -o {} '{}'` makes room{or}", dir.display(), name(of), name(me), new.display())
+        }
+        (None, None) => format!("{} belongs to {}", dir.display(), name(of)),
+    })
+}
+
+/// Nothing but what the factory wrote lies there: `target` of a tree, the home.
+fn is_the_factorys(dir: &Path) -> bool {
+    let (name, above) = (dir.file_name(), dir.parent().and_then(Path::file_name));
+    let is = |name: Option<&std::ffi::OsStr>, word: &str| name.is_some_and(|name| name == word);
+    is(name, "image-factory") && is(above, "share") || is(name, "target") && (is(above, "images") || is(above, "os"))
 }
 
 fn cloud_hint(e: &CloudError) -> Option<String> {
@@ -212,5 +255,35 @@ mod tests {
         assert_eq!(worst([40, 30, 20]), 40);
         assert_eq!(worst([40, 60]), 60);
         assert_eq!(worst([60, 130, 0]), 130);
+    }
+
+    /// A command that gives a system's directory away is none to name.
+    #[test]
+    fn only_what_is_the_factorys_is_to_be_taken() {
+        let me = user::id();
+        let denied = std::io::Error::from_raw_os_error(libc::EACCES);
+        let said = |path: &Path| io_hint(path, &denied).unwrap_or_default();
+        if me != 0 {
+            for place in ["/nosuch/share/image-factory/runs", "/var/nosuch/runs", "/etc/passwd"] {
+                assert!(!said(Path::new(place)).contains("chown"), "{place}: {}", said(Path::new(place)));
+            }
+            assert!(said(Path::new("/nosuch/home")).contains("install -d -o"));
+            return;
+        }
+        let dir = tempfile::tempdir().unwrap();
+        let give = |path: &str| {
+            let path = dir.path().join(path);
+            std::fs::create_dir_all(&path).unwrap();
+            std::os::unix::fs::chown(&path, Some(12345), None).unwrap();
+            path.display().to_string()
+        };
+        let (tree, home, other) = (give("t/images/target/x"), give("h/share/image-factory"), give("var"));
+        give("t/images/target");
+        let target = tree.trim_end_matches("/x");
+        assert!(said(&Path::new(&tree).join("runs/1")).ends_with(&format!("chown -R root '{target}'`")), "{}", said(Path::new(&tree)));
+        assert!(said(&Path::new(&home).join("runs/1")).ends_with(&format!("chown -R root '{home}'`")));
+        let elsewhere = said(&Path::new(&other).join("factory/runs"));
+        assert!(!elsewhere.contains("chown") && elsewhere.contains(&format!("install -d -o root '{other}/factory'`")), "{elsewhere}");
+        assert!(!said(Path::new(&other)).contains("chown"));
     }
 }

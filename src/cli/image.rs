@@ -3,9 +3,11 @@ use std::process::ExitCode;
 
 use super::{Context, Failure, out};
 use crate::bundle::Bundle;
+use crate::cloud::Cloud;
 use crate::family;
 use crate::image::{Image, Provenance, State};
 use crate::lineage;
+use crate::plan::{BaseFact, Wanted};
 
 mod adopt;
 mod prune;
@@ -36,7 +38,7 @@ pub enum Command {
     /// and servers that run go on running. `image deprecate --undo` takes it back.
     #[command(after_help = "Examples:\n  image-factory image rollback bundle-nginx --dry-run\n  image-factory image rollback bundle-nginx")]
     Rollback(standing::Rollback),
-    /// Deprecate an image: its family means it no more; by its ID and name it can still be used
+    /// Deprecate an image: the name of its family no longer means it; its ID and name still do
     #[command(
         after_help = "Examples:\n  image-factory image deprecate bundle-nginx-2026-11-20-2331\n  image-factory image deprecate bundle-nginx --dry-run\n  image-factory image deprecate --undo bundle-nginx-2026-11-20-2331"
     )]
@@ -83,17 +85,33 @@ pub async fn run(context: &Context, command: &Command) -> Result<ExitCode, Failu
     Ok(ExitCode::SUCCESS)
 }
 
-/// The one image that is meant.
-fn need<'a>(images: &'a [Image], wanted: &str) -> Result<&'a Image, Failure> {
-    let missing = || {
+/// The one image that is meant: one of `images`, or what the same name would mean as a base. What is not ours is shown, and refused
+/// where it would be changed.
+async fn need(context: &Context, cloud: &dyn Cloud, images: &[Image], wanted: &str) -> Result<Image, Failure> {
+    if let Some(found) = find(images, wanted)? {
+        return Ok(found.clone());
+    }
+    let asked = Wanted { base: Some(wanted.to_owned()), base_only: true, ..Wanted::default() };
+    let missing = |near: Vec<String>| {
         let strange = images.iter().find(|i| (i.name == wanted || i.family == wanted) && !i.counts() && i.state != State::Building);
         let hint = match strange.map(|i| (i, i.provenance())) {
             Some((i, Provenance::Foreign(why))) => format!("{} is foreign: {why}; if you mean it, name it by its ID", label(i)),
+            _ if !near.is_empty() => format!("did you mean `{}`?", near.join("` or `")),
             _ => "`image-factory image list` shows what there is".to_owned(),
         };
         Failure::cloud(format!("no image `{wanted}`")).hint(hint)
     };
-    find(images, wanted)?.ok_or_else(missing)
+    match cloud.facts(&asked, &standing::writing(context)).await?.base {
+        BaseFact::Found(image) => Ok(*image),
+        BaseFact::Ambiguous(images) => Err(several(wanted, &images.iter().collect::<Vec<_>>())),
+        BaseFact::Missing { near } => Err(missing(near)),
+        BaseFact::Doubtful(_) | BaseFact::None => Err(missing(Vec::new())),
+    }
+}
+
+fn several(wanted: &str, images: &[&Image]) -> Failure {
+    let ids = images.iter().map(|i| i.id.as_str()).collect::<Vec<_>>().join(", ");
+    Failure::cloud(format!("{} images are called `{wanted}`", images.len())).hint(format!("name one by its ID: {ids}"))
 }
 
 /// An image with what it proves: `provenance` is `ours`, `legacy` or `foreign`, and `foreign` says why.
@@ -112,10 +130,7 @@ pub fn find<'a>(images: &'a [Image], wanted: &str) -> Result<Option<&'a Image>, 
     match &family::find(images, wanted)[..] {
         [one] => Ok(Some(one)),
         [] => Ok(None),
-        several => {
-            let ids = several.iter().map(|i| i.id.as_str()).collect::<Vec<_>>().join(", ");
-            Err(Failure::cloud(format!("{} images are called `{wanted}`", several.len())).hint(format!("name one by its ID: {ids}")))
-        }
+        all => Err(several(wanted, all)),
     }
 }
 

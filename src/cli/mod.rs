@@ -29,10 +29,13 @@ mod image;
 mod places;
 mod plan;
 mod reference;
+mod render;
 mod run;
 mod shell;
 pub mod show;
+mod surroundings;
 mod sweep;
+mod syntax;
 mod test;
 mod validate;
 
@@ -67,7 +70,7 @@ pub struct Common {
     /// Factory tree: the directory that holds `images/` and `os/` [default: the nearest above the current one]
     #[arg(long, global = true, value_name = "DIR")]
     pub tree: Option<PathBuf>,
-    /// A value of build-vars.yml, over what is written there; may be given often. For example `--set machine.ram=2G`
+    /// A value of build-vars.yml, over what is written there; can be repeated. For example `--set machine.ram=2G`
     #[arg(long = "set", global = true, value_name = "KEY=VALUE")]
     pub sets: Vec<String>,
     /// How progress is shown
@@ -102,11 +105,23 @@ pub enum Command {
     /// end a table tells what became of each; the exit code is the worst of theirs.
     #[command(after_help = build::EXAMPLES)]
     Build(build::Args),
-    /// Check bundles offline, and say everything that is wrong at once
+    /// Check bundles, and say everything that is wrong at once
     Validate(validate::Args),
+    /// Render a bundle's templates as a build would, to look at; nothing is built, and no cloud is asked
+    ///
+    /// Templates are rendered as ansible-core renders them, with everything that is in build-vars.yml. What only a build knows has
+    /// stand-ins: an ID of zeros, a run of the year 2000; --image puts the ID of a real image in. What would differ from run to run or
+    /// from machine to machine (`now`, `random`, lookups, facts) is refused; BUNDLES.md lists it all. A template without tags is copied
+    /// byte for byte.
+    ///
+    /// All that is wrong with the templates is said at once, with places, and the exit code is that of `validate`: 0, or 10 for errors
+    /// in the bundle.
+    #[command(after_help = render::EXAMPLES)]
+    Render(render::Args),
     /// Show what a build would do; nothing is created
     Plan(plan::Args),
     /// Provision a builder and open it at an interactive prompt; it is removed afterwards
+    #[command(after_help = shell::CODES)]
     Shell(shell::Args),
     /// Boot an image and run the smoke checks on it
     ///
@@ -175,6 +190,7 @@ fn keep_memory_private() {
 
 /// Parses the command line, runs the command, and gives the exit code of `exit::HELP`.
 pub fn main() -> ExitCode {
+    surroundings::settle();
     let cli = Cli::parse();
     if let Command::GuestWire(args) = cli.command {
         // It holds no secret, and has to be found by the mark in its environment, which nobody could read of a private process.
@@ -215,6 +231,7 @@ async fn dispatch(context: &Context, command: Command) -> Result<ExitCode, Failu
     match command {
         Command::Build(args) => build::run(context, &args).await,
         Command::Validate(args) => validate::run(context, &args).await,
+        Command::Render(args) => render::run(context, &args).await,
         Command::Plan(args) => plan::run(context, &args).await,
         Command::Shell(args) => shell::run(context, &args).await,
         Command::Test(args) => test::run(context, &args).await,
@@ -293,6 +310,11 @@ impl Context {
             // A URL is no name in clouds.yaml: then the environment says it all.
             let named = self.common.cloud.clone().or_else(|| set("OS_CLOUD").map(|(_, value)| value));
             return Ok((Box::new(self.openstack(named.as_deref())?), format!("cloud: {name} ({why})")));
+        }
+        // Said to whoever asked for it by name.
+        let asked = self.common.cloud.is_some() || set("OS_CLOUD").is_some();
+        if let Some(warning) = clouds::local_is_no_entry(&self.common)?.filter(|_| asked && !self.common.quiet) {
+            err(&format!("warning: {warning}"));
         }
         let accel = match self.common.accel {
             AccelArg::Auto => Accel::Auto,
@@ -380,9 +402,31 @@ impl Context {
         }
     }
 
-    /// Whether the owner of this machine lets this definition run plays on it.
-    pub fn allows_local(&self, bundle: &Bundle) -> Result<bool, Failure> {
-        Ok(self.wall()?.settings().allows_local(&bundle.label, &bundle.asks))
+    /// What the owner of this machine has to write to let this definition run plays on it; `None`: it may.
+    pub fn how_to_allow_local(&self, bundle: &Bundle) -> Result<Option<String>, Failure> {
+        Ok(self.wall()?.settings().how_to_allow_local(&bundle.label, &bundle.asks))
+    }
+
+    /// What playbooks take from elsewhere and this machine does not have. Where it has no Ansible either, another one builds.
+    pub fn missing(&self, bundle: &Bundle) -> Result<Vec<Diagnostic>, Failure> {
+        let mut found = Vec::new();
+        for need in &bundle.needs {
+            let wall = self.wall()?;
+            if wall.has(need) {
+                continue;
+            }
+            let (what, list) = match need.kind {
+                bundle::NeedKind::Collection => ("collection", "collections"),
+                bundle::NeedKind::Role => ("role", "roles"),
+            };
+            let message = format!("the {what} `{}` is neither in the definition nor on this machine", need.name);
+            let finding = match wall.has_ansible() {
+                true => Diagnostic::error(need.place.clone(), message),
+                false => Diagnostic::warning(need.place.clone(), message),
+            };
+            found.push(finding.hint(format!("`{list}: [{}]` in a requirements.yml beside the playbook: the run installs it", need.name)));
+        }
+        Ok(found)
     }
 
     /// Definitions of `tree`: those that are meant get what `--set` says, the others are as written.
@@ -419,8 +463,9 @@ impl Context {
         let all: Vec<Bundle> = others.into_iter().flatten().map(|one| one.bundle).collect();
         wrong.extend(self.templates.check(&bundles.iter().collect::<Vec<_>>(), &self.cancel).await?.into_iter().flatten());
         for bundle in &bundles {
-            wrong.extend(bundle::on_factory(bundle, self.allows_local(bundle)?));
+            wrong.extend(bundle::on_factory(bundle, self.how_to_allow_local(bundle)?.as_deref()));
             wrong.extend(bundle::check_work(bundle));
+            wrong.extend(self.missing(bundle)?);
         }
         let mine = |d: &Diagnostic| d.place.as_ref().is_some_and(|p| bundles.iter().any(|b| b.places.values().any(|q| q.file == p.file)));
         wrong.extend(bundle::check_bases(&all.iter().collect::<Vec<_>>()).into_iter().filter(mine));
@@ -432,7 +477,11 @@ impl Context {
                 true
             }
         });
-        if wrong.iter().any(Diagnostic::is_error) { Err(Failure::bundle(wrong)) } else { Ok(bundles) }
+        if wrong.iter().any(Diagnostic::is_error) {
+            return Err(Failure::bundle(wrong));
+        }
+        self.show_diagnostics(&wrong);
+        Ok(bundles)
     }
 
     /// What `--set` says, for the bundles that are named; a base that is built first is built as written.
@@ -472,6 +521,11 @@ fn unsound_bases(tree: &Path, bundles: &[Bundle], all: &[PathBuf], loaded: &[Def
 pub fn out(text: &str) {
     let text = crate::text::block(text.trim_end_matches('\n'));
     show::patient::stdout(format!("{text}\n").as_bytes());
+}
+
+/// A text on standard output, safe for a terminal, with the line ends that it has and no more.
+pub fn out_as_is(text: &str) {
+    show::patient::stdout(crate::text::block(text).as_bytes());
 }
 
 /// A line on standard error, safe for a terminal. A reader that does not read is not waited for.

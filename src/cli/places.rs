@@ -14,7 +14,11 @@ pub fn home(warn: bool) -> Result<Home, Failure> {
     let data = set("IMAGE_FACTORY_HOME")
         .or_else(|| set("XDG_DATA_HOME").map(|d| d.join("image-factory")))
         .or_else(|| set("HOME").map(|d| d.join(".local/share/image-factory")))
-        .ok_or_else(|| Failure::usage("neither IMAGE_FACTORY_HOME nor HOME is set"))?;
+        .ok_or_else(|| {
+            let id = crate::ready::user::id();
+            let text = format!("there is no place for images: HOME is not set, and user {id} has no entry in /etc/passwd that says it");
+            Failure::usage(text).hint("set HOME, or IMAGE_FACTORY_HOME to a directory of yours")
+        })?;
     let data = std::path::absolute(&data).map_err(|e| Failure::usage(format!("{}: {e}", data.display())))?;
     // SAFETY: plain system call without arguments.
     let me = unsafe { libc::geteuid() };
@@ -32,14 +36,38 @@ pub fn home(warn: bool) -> Result<Home, Failure> {
     Ok(Home { data, runtime })
 }
 
+fn plain(path: &str) -> bool {
+    path.chars().all(|c| c.is_alphanumeric() || "/_.,+:@-".contains(c))
+}
+
 /// Why a directory is not used; without words if it is only no use. What `sudo` leaves in the environment is another user's.
 fn unfit(dir: &Path, me: u32) -> Option<String> {
     match std::fs::symlink_metadata(dir) {
         _ if dir.as_os_str().len() > LONGEST => Some(String::new()),
+        // It goes into options of `ssh`, which splits them at blanks and replaces `%`.
+        _ if !dir.to_str().is_some_and(plain) => Some(format!("{} has characters that `ssh` would take apart", dir.display())),
         Ok(meta) if meta.is_symlink() => Some(format!("{} is a link", dir.display())),
         Ok(meta) if !meta.is_dir() => Some(String::new()),
         Ok(meta) if meta.uid() != me => Some(format!("{} belongs to user {}", dir.display(), meta.uid())),
         Ok(_) => None,
         Err(_) => Some(String::new()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_runtime_directory_with_blanks_is_passed_over() {
+        let dir = tempfile::Builder::new().prefix("if").rand_bytes(3).tempdir_in("/tmp").unwrap();
+        // SAFETY: plain system call without arguments.
+        let me = unsafe { libc::geteuid() };
+        assert_eq!(unfit(dir.path(), me), None);
+        for name in ["a b", "a%h", "a\"b"] {
+            let odd = dir.path().join(name);
+            std::fs::create_dir(&odd).unwrap();
+            assert!(unfit(&odd, me).is_some_and(|why| why.contains("take apart")), "{name}");
+        }
     }
 }

@@ -9,7 +9,8 @@ use crate::cloud::Cx;
 use crate::cloud::ledger::Ledger;
 use crate::event::Events;
 use crate::fetch::Sum;
-use crate::plan::{ActionPlan, Named, Origin, Plan, Security, run_id};
+use crate::image::Visibility;
+use crate::plan::{ActionPlan, Named, Origin, Plan, Security};
 use crate::run;
 
 #[derive(clap::Args)]
@@ -29,14 +30,27 @@ pub async fn run(context: &Context, args: &Args) -> Result<ExitCode, Failure> {
     let cx = Cx { ledger: Ledger::none(), events: Events::default(), cancel: context.cancel.clone() };
     let now = Timestamp::now();
     for bundle in &bundles {
-        let plan = run::make_plan(&setup, bundle, &run_id(now, 0), now, &cx).await?;
+        let plans = run::make_plans(&setup, bundle, now, &cx).await?;
+        let Some((plan, bases)) = plans.split_last() else { continue };
         if context.common.json {
-            out(&serde_json::to_string_pretty(&plan).expect("a plan is plain data"));
-        } else {
-            out(&text(&plan));
+            out(&serde_json::to_string_pretty(&value(plan, bases)).expect("a plan is plain data"));
+            continue;
         }
+        for base in bases {
+            out(&format!("{} is missing, and is built first:\n\n{}", base.bundle, text(base)));
+        }
+        out(&text(plan));
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// A plan, with those of the bases that would be built before it under `bases_first`.
+fn value(plan: &Plan, bases: &[Plan]) -> serde_json::Value {
+    let mut value = serde_json::to_value(plan).expect("a plan is plain data");
+    if !bases.is_empty() {
+        value["bases_first"] = serde_json::to_value(bases).expect("plans are plain data");
+    }
+    value
 }
 
 /// A plan as a person reads it.
@@ -75,6 +89,9 @@ fn text(plan: &Plan) -> String {
     for warning in plan.warnings() {
         line("warning", warning);
     }
+    for note in &plan.notes {
+        line("note", note.clone());
+    }
     if let Some(site) = &plan.site {
         let names = |all: &[Named]| all.iter().map(|n| n.name.as_str()).collect::<Vec<_>>().join(", ");
         let floating = site.floating_network.as_ref().map_or(String::new(), |f| format!(", floating IP of {}", f.name));
@@ -83,11 +100,16 @@ fn text(plan: &Plan) -> String {
             "security",
             match &site.security {
                 Security::Groups(groups) => names(groups),
+                Security::Temporary { ssh_from } if ssh_from.is_empty() => {
+                    "a group of the run's own: SSH from this machine's address".into()
+                }
                 Security::Temporary { ssh_from } => format!("a group of the run's own: SSH from {}", ssh_from.join(", ")),
+                Security::None => "none".into(),
             },
         );
         if let Some(volume) = &site.volume {
-            line("volume", format!("{} GiB{}", volume.size_gb, volume.kind.as_ref().map_or(String::new(), |k| format!(", type {k}"))));
+            let more = |word: &str, text: &Option<String>| text.as_ref().map_or(String::new(), |text| format!(", {word} {text}"));
+            line("volume", format!("{} GiB{}{}", volume.size_gb, more("type", &volume.kind), more("zone", &volume.zone)));
         }
         if let Some(zone) = &site.zone {
             line("zone", zone.clone());
@@ -119,6 +141,10 @@ fn text(plan: &Plan) -> String {
     }
     for (index, (key, value)) in plan.publish.properties.iter().enumerate() {
         line(if index == 0 { "properties" } else { "" }, format!("{key}={value}"));
+    }
+    if plan.publish.visibility != Visibility::Private {
+        let members = if plan.publish.members.is_empty() { String::new() } else { format!(" with {}", plan.publish.members.join(", ")) };
+        line("visibility", format!("{}{members}", plan.publish.visibility.word()));
     }
     if !plan.publish.tags.is_empty() {
         line("tags", plan.publish.tags.join(", "));

@@ -18,21 +18,40 @@ pub enum Command {
 }
 
 pub fn run(context: &Context, command: &Command) -> Result<ExitCode, Failure> {
-    let dirs = run::directories(&context.tree()?);
+    let dirs = directories(context)?;
     match command {
         Command::List => list(context, &dirs),
         Command::Show { run } => show(context, find(&dirs, run.as_deref())?)?,
         Command::Log { run } => {
             let dir = find(&dirs, run.as_deref())?;
-            let text = run::read_text(dir, LOG).map_err(|e| Failure::host(format!("{}: {e}", dir.join(LOG).display())))?;
+            let text = run::read_text(dir, LOG).map_err(|e| match dir.starts_with(&context.home.data) {
+                true => Failure::host(format!("the log of run {} was removed with the workspace", name(dir)))
+                    .hint("if the run is alive, it writes the log again when it ends"),
+                false => Failure::host(format!("{}: {e}", dir.join(LOG).display())),
+            })?;
             out(&text);
         }
     }
     Ok(ExitCode::SUCCESS)
 }
 
+/// Runs of this tree, oldest first: those in the workspace, and those under the home whose workspace somebody emptied.
+fn directories(context: &Context) -> Result<Vec<PathBuf>, Failure> {
+    let tree = context.tree()?;
+    let mut dirs = run::directories(&tree);
+    let of_tree = |dir: &Path| run::read_plan(dir).is_some_and(|plan| plan.bundle_dir.starts_with(&tree));
+    let indexed = run::indexed(&context.home).unwrap_or_default();
+    let known: Vec<String> = dirs.iter().map(|dir| name(dir)).collect();
+    dirs.extend(indexed.into_iter().map(|run| run.dir).filter(|dir| !known.contains(&name(dir)) && of_tree(dir)));
+    dirs.sort_by_key(|dir| name(dir));
+    Ok(dirs)
+}
+
+fn name(dir: &Path) -> String {
+    dir.file_name().unwrap_or_default().to_string_lossy().into_owned()
+}
+
 fn find<'a>(dirs: &'a [PathBuf], wanted: Option<&str>) -> Result<&'a Path, Failure> {
-    let name = |d: &PathBuf| d.file_name().unwrap_or_default().to_string_lossy().into_owned();
     let mut fits = dirs.iter().rev().filter(|d| wanted.is_none_or(|w| name(d).ends_with(w)));
     fits.next().map(PathBuf::as_path).ok_or_else(|| match wanted {
         Some(w) => Failure::usage(format!("no run `{w}`")).hint("`image-factory run list` shows what there is"),
@@ -56,7 +75,7 @@ fn list(context: &Context, dirs: &[PathBuf]) {
     }
     out(&format!("{:<22}  {:<24}  {:<8}  {:>7}  IMAGE", "RUN", "BUNDLE", "OUTCOME", "SECONDS"));
     for (plan, record) in rows {
-        let (outcome, seconds) = record.as_ref().map_or(("unended", String::new()), |r| (r.outcome.as_str(), format!("{:.0}", r.seconds)));
+        let (outcome, seconds) = record.as_ref().map_or(("running?", String::new()), |r| (r.outcome.as_str(), format!("{:.0}", r.seconds)));
         let image = record.as_ref().and_then(|r| r.image.as_ref()).map_or("-".into(), |i| format!("{} {}", i.name, i.id));
         out(&format!("{:<22}  {:<24}  {outcome:<8}  {seconds:>7}  {image}", plan.run, plan.bundle));
     }
@@ -78,7 +97,7 @@ fn show(context: &Context, dir: &Path) -> Result<(), Failure> {
         dir.display()
     ));
     match record {
-        None => out("outcome   unended: it is running, or it died"),
+        None => out("outcome   none yet: it is running, or it died"),
         Some(r) => {
             out(&format!("outcome   {} after {:.1} s", r.outcome, r.seconds));
             if let Some(e) = r.error {

@@ -5,7 +5,10 @@ use async_trait::async_trait;
 
 use super::{Context, Failure, build, err, exit};
 use crate::build::{BuildError, Interactive, Opened};
-use crate::run::{self, Setup};
+use crate::run::{self, RunError, Setup};
+
+pub const CODES: &str = "\
+Exit code: 0 when you leave the builder, or 30 if a step had failed before you came. No image is made, and the builder is removed.";
 
 #[derive(clap::Args)]
 pub struct Args {
@@ -23,7 +26,11 @@ pub async fn run(context: &Context, args: &Args) -> Result<ExitCode, Failure> {
     for bundle in &bundles {
         let ended = run::run(&setup, bundle).await;
         code = exit::code(&ended);
-        build::tell(bundle, ended);
+        match &ended.result {
+            // It was opened all the same: this is how.
+            Err(RunError::Build(BuildError::Step { .. } | BuildError::StepRemote { .. })) => build::tell_of(bundle, ended),
+            _ => build::tell(bundle, ended),
+        }
     }
     Ok(ExitCode::from(code))
 }

@@ -3,7 +3,11 @@ use std::process::ExitCode;
 
 use super::{Context, Failure, build, err, exit};
 use crate::bundle::{self, Bundle, Kind};
+use crate::cloud::ledger::Ledger;
+use crate::cloud::{Cloud, Cx};
+use crate::event::Events;
 use crate::image::Image;
+use crate::plan::{BaseFact, Wanted};
 use crate::run::{self, Setup};
 
 pub const EXAMPLES: &str = "\
@@ -32,7 +36,10 @@ pub async fn run(context: &Context, args: &Args) -> Result<ExitCode, Failure> {
     }
     let images = cloud.images().await?;
     let image = super::image::find(&images, &args.image)?;
-    // An image that is not the factory's is found by the cloud itself, or named as missing there.
+    // One that is not the factory's is found by the cloud itself.
+    if image.is_none() {
+        there(context, &*cloud, &args.image).await?;
+    }
     let id = image.map_or(args.image.as_str(), |i| i.id.as_str());
     let (bundle, _dir) = match definition(context, args, image).await? {
         Some(bundle) => (bundle, None),
@@ -45,6 +52,16 @@ pub async fn run(context: &Context, args: &Args) -> Result<ExitCode, Failure> {
     let code = exit::code(&ended);
     build::tell(&bundle, ended);
     Ok(ExitCode::from(code))
+}
+
+/// An error if the cloud has no such image.
+async fn there(context: &Context, cloud: &dyn Cloud, image: &str) -> Result<(), Failure> {
+    let cx = Cx { ledger: Ledger::none(), events: Events::default(), cancel: context.cancel.clone() };
+    let wanted = Wanted { base: Some(image.to_owned()), base_only: true, ..Wanted::default() };
+    let BaseFact::Missing { near } = cloud.facts(&wanted, &cx).await?.base else { return Ok(()) };
+    let names = near.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(" or ");
+    let hint = if near.is_empty() { "`image-factory image list` shows what there is".into() } else { format!("did you mean {names}?") };
+    Err(Failure::cloud(format!("no image `{image}`")).hint(hint))
 }
 
 /// The definition that is named, or the one that makes such images.

@@ -2,7 +2,7 @@
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use super::{Context, Failure, err, out};
+use super::{Context, Failure, err, out, syntax};
 use crate::bundle::{self, Bundle};
 use crate::diagnostic::Diagnostic;
 
@@ -11,6 +11,9 @@ pub struct Args {
     /// Bundles to check, as `build` takes them [default: every one of the tree]
     #[arg(value_name = "BUNDLE")]
     bundles: Vec<String>,
+    /// Run nothing: leave out what `ansible-playbook --syntax-check` says of the playbooks
+    #[arg(long)]
+    offline: bool,
 }
 
 /// What was read, before templates are rendered.
@@ -23,6 +26,8 @@ struct Read {
     unsound: Vec<Diagnostic>,
     /// On several together.
     bases: Vec<Diagnostic>,
+    /// Named beside others, and no definition: what `images/*` brings along.
+    passed: Vec<String>,
 }
 
 pub async fn run(context: &Context, args: &Args) -> Result<ExitCode, Failure> {
@@ -35,15 +40,22 @@ pub async fn run(context: &Context, args: &Args) -> Result<ExitCode, Failure> {
     for ((bundle, own), wrong) in read.bundles.iter().zip(read.found).zip(templates) {
         found.extend(own);
         found.extend(wrong);
-        found.extend(bundle::on_factory(bundle, context.allows_local(bundle)?));
+        found.extend(bundle::on_factory(bundle, context.how_to_allow_local(bundle)?.as_deref()));
         found.extend(bundle::check_work(bundle));
+        found.extend(context.missing(bundle)?);
     }
     found.extend(read.bases);
+    if !args.offline {
+        syntax::check(context, &read.bundles, &mut found).await?;
+    }
     let errors = found.iter().filter(|d| d.is_error()).count();
     if context.common.json {
         out(&serde_json::to_string_pretty(&found).expect("diagnostics are plain data"));
     } else {
         context.show_diagnostics(&found);
+        if !read.passed.is_empty() && !context.common.quiet {
+            err(&format!("passed over, no bundles: {}", read.passed.join(", ")));
+        }
         if !context.common.quiet {
             err(&format!(
                 "{} checked: {}, {}",
@@ -61,28 +73,35 @@ struct Found {
     meant: Vec<PathBuf>,
     others: Vec<PathBuf>,
     unknown: Vec<Diagnostic>,
+    /// Named beside others, and no bundle.
+    passed: Vec<String>,
 }
 
 fn find(tree: &Path, names: &[String]) -> Found {
     let all = bundle::all(tree);
     if names.is_empty() {
-        return Found { meant: all, others: Vec::new(), unknown: Vec::new() };
+        return Found { meant: all, others: Vec::new(), unknown: Vec::new(), passed: Vec::new() };
     }
-    let (mut meant, mut unknown) = (Vec::new(), Vec::new());
+    let (mut meant, mut unknown, mut passed) = (Vec::new(), Vec::new(), Vec::new());
     for name in names {
+        if names.len() > 1 && bundle::is_beside(tree, name) {
+            passed.push(name.clone());
+            continue;
+        }
         match bundle::find(tree, name) {
             Ok(dir) => meant.push(dir),
             Err(diagnostic) => unknown.push(diagnostic),
         }
     }
     let others = all.into_iter().filter(|dir| !meant.contains(dir)).collect();
-    Found { meant, others, unknown }
+    Found { meant, others, unknown, passed }
 }
 
 async fn read(context: &Context, tree: &Path, found: Found) -> Result<Read, Failure> {
     let mut loaded = context.definitions(tree, &found.meant, &found.others).await?;
     let others = loaded.split_off(found.meant.len());
-    let mut read = Read { dirs: found.meant, bundles: Vec::new(), found: Vec::new(), unsound: found.unknown, bases: Vec::new() };
+    let mut read =
+        Read { dirs: found.meant, bundles: Vec::new(), found: Vec::new(), unsound: found.unknown, bases: Vec::new(), passed: found.passed };
     for one in loaded {
         match one {
             Ok(loaded) => {

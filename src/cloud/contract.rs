@@ -244,7 +244,7 @@ async fn is_let_alone(cloud: &dyn Cloud, run: &Run, id: &str) {
     assert!(cloud.discard(&run.cx, &before).await.is_err(), "a copy was discarded");
     assert!(cloud.adopt(&run.cx, &before).await.is_err(), "a copy was adopted");
     assert!(!cloud.owned(&run.id).await.expect("owned").iter().any(|e| e.id.as_deref() == Some(id)), "a copy is a run's");
-    let entry = Entry { seq: 1, kind: Kind::Image, name: before.name.clone(), id: Some(id.to_owned()) };
+    let entry = Entry { seq: 1, kind: Kind::Image, name: before.name.clone(), id: Some(id.to_owned()), unanswered: None };
     for entry in [entry.clone(), Entry { id: None, ..entry }] {
         // By name the run's own is found, where that is the same; so what is asked for is another's.
         let other = format!("{}-other", run.id);

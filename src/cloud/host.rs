@@ -12,12 +12,15 @@ use std::time::Duration;
 
 use super::ledger::{self, Entry, Kind, Made, Told};
 use super::{CloudError, Cx, removal};
+use crate::cancel::Cancel;
 use crate::durable::{self, Others};
 use crate::exec::process::{self, Proc, State};
-use crate::exec::{PROCESS_MARK, RUN_MARK};
+use crate::exec::{self, Cmd, PROCESS_MARK, RUN_MARK};
 
 /// Between TERM and KILL.
 const GRACE: Duration = Duration::from_secs(5);
+/// For the removal of a root file system on a slow disk.
+const SUBORDINATE: Duration = Duration::from_secs(100);
 /// Between the loss of a killed process's memory and its end.
 const LAST_BREATH: Duration = Duration::from_secs(5);
 
@@ -36,7 +39,7 @@ pub type Found = (Kind, String, Option<String>);
 /// Found things as entries, newest first, in the order in which they were found.
 pub fn entries(found: Vec<Found>) -> Vec<Entry> {
     let count = found.len() as u64;
-    let entry = |(index, (kind, name, id))| Entry { seq: count - 1 - index as u64, kind, name, id };
+    let entry = |(index, (kind, name, id))| Entry { seq: count - 1 - index as u64, kind, name, id, unanswered: None };
     found.into_iter().enumerate().map(entry).collect()
 }
 
@@ -101,7 +104,7 @@ impl Host {
     pub async fn delete(&self, run: &str, thing: &Entry) -> Result<(), CloudError> {
         match thing.kind {
             Kind::Process => end(run, thing).await,
-            Kind::Directory => self.remove(run, Path::new(&thing.name)),
+            Kind::Directory => self.remove(run, Path::new(&thing.name)).await,
             _ => Ok(()),
         }
     }
@@ -115,7 +118,7 @@ impl Host {
         Ok(ours.map(|then| then.join(run)))
     }
 
-    fn remove(&self, run: &str, dir: &Path) -> Result<(), CloudError> {
+    async fn remove(&self, run: &str, dir: &Path) -> Result<(), CloudError> {
         let absent = fs::symlink_metadata(dir).is_err_and(|e| e.kind() == io::ErrorKind::NotFound);
         let roots = self.of_run(run)?.into_iter().chain(self.then(run)?);
         let plain = dir.components().all(|c| matches!(c, Component::RootDir | Component::Normal(_)));
@@ -123,11 +126,24 @@ impl Host {
             return if absent { Ok(()) } else { Err(foreign(dir.display(), run)) };
         };
         unmount_below(dir).map_err(CloudError::io(format!("unmount what is mounted below {}", dir.display())))?;
-        removal::remove(dir).map_err(CloudError::io(format!("remove {}", dir.display())))?;
+        match removal::remove(dir) {
+            Err(e) if e.kind() == io::ErrorKind::PermissionDenied => remove_in_namespace(dir, e).await?,
+            removed => removed.map_err(CloudError::io(format!("remove {}", dir.display())))?,
+        }
         // The last one takes the run's own directory along; as long as it holds something, this fails and is meant to.
         let _ = fs::remove_dir(root);
         Ok(())
     }
+}
+
+/// Removes what belongs to subordinate IDs of this user: a root file system that was being made when the run was killed.
+async fn remove_in_namespace(dir: &Path, denied: io::Error) -> Result<(), CloudError> {
+    let cmd =
+        Cmd::new("unshare", SUBORDINATE).args(["--map-root-user", "--map-auto", "--", "rm", "-rf", "--one-file-system", "--"]).arg(dir);
+    exec::output(&cmd, &Cancel::default()).await.map(drop).map_err(|e| {
+        let denied = format!("{denied}; with this user's subordinate IDs: {e}");
+        CloudError::io(format!("remove {}", dir.display()))(io::Error::new(io::ErrorKind::PermissionDenied, denied))
+    })
 }
 
 /// For a thing that is another run's, or nobody's.
@@ -200,7 +216,7 @@ mod tests {
     use super::*;
 
     fn entry(kind: Kind, name: &str, id: Option<&str>) -> Entry {
-        Entry { seq: 0, kind, name: name.into(), id: id.map(str::to_owned) }
+        Entry { seq: 0, kind, name: name.into(), id: id.map(str::to_owned), unanswered: None }
     }
 
     #[tokio::test]

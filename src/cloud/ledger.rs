@@ -67,6 +67,9 @@ pub struct Entry {
     pub name: String,
     /// Absent until the create was answered.
     pub id: Option<String>,
+    /// When a create was begun whose answer was lost: it may be there, or come to be there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unanswered: Option<jiff::Timestamp>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -88,6 +91,11 @@ enum Record {
     Made {
         seq: u64,
         id: String,
+    },
+    /// The answer to the create was lost, and the thing is not to be seen so far.
+    Unanswered {
+        seq: u64,
+        at: jiff::Timestamp,
     },
     Gone {
         seq: u64,
@@ -190,7 +198,12 @@ impl Told {
     }
 
     fn take(&mut self, number: usize, record: Record) {
-        let (Record::Intent { seq, .. } | Record::Made { seq, .. } | Record::Gone { seq } | Record::Kept { seq }) = &record else {
+        let (Record::Intent { seq, .. }
+        | Record::Made { seq, .. }
+        | Record::Unanswered { seq, .. }
+        | Record::Gone { seq }
+        | Record::Kept { seq }) = &record
+        else {
             if let Record::Run { cloud, runtime, .. } = record {
                 self.cloud.get_or_insert(cloud);
                 self.runtime = self.runtime.take().or(runtime);
@@ -200,10 +213,15 @@ impl Told {
         self.next = self.next.max(seq.saturating_add(1));
         match record {
             Record::Intent { seq, kind, name, .. } => {
-                self.open.insert(seq, Entry { seq, kind, name, id: None });
+                self.open.insert(seq, Entry { seq, kind, name, id: None, unanswered: None });
+            }
+            Record::Unanswered { seq, at } => {
+                if let Some(entry) = self.open.get_mut(&seq) {
+                    entry.unanswered = Some(at);
+                }
             }
             Record::Made { seq, id } => match self.open.get_mut(&seq) {
-                Some(entry) => entry.id = Some(id),
+                Some(entry) => (entry.id, entry.unanswered) = (Some(id), None),
                 None => self.damaged(format!("line {number} gives an ID, {id}, to what no line before it names")),
             },
             Record::Gone { seq } | Record::Kept { seq } => drop(self.open.remove(&seq)),
@@ -256,21 +274,41 @@ impl Ledger {
         F: Future<Output = Result<Made<T>, E>>,
         E: From<LedgerError>,
     {
-        let seq = {
-            let mut book = self.book();
-            let seq = book.told.next;
-            book.write(&Record::Intent { seq, kind, name: name.into(), at: jiff::Timestamp::now().to_string() })?;
-            book.told.next = seq.saturating_add(1);
-            book.told.open.insert(seq, Entry { seq, kind, name: name.into(), id: None });
-            seq
-        };
+        let seq = self.intend(kind, name)?;
         let made = create().await?;
-        let mut book = self.book();
-        book.write(&Record::Made { seq, id: made.id.clone() })?;
-        if let Some(entry) = book.told.open.get_mut(&seq) {
-            entry.id = Some(made.id);
-        }
+        self.made(seq, &made.id)?;
         Ok(made.value)
+    }
+
+    /// The first half of [`Ledger::own`], for who can tell more of a create that failed: it was not done ([`Ledger::gone`]), or
+    /// nobody knows ([`Ledger::unanswered`]).
+    pub fn intend(&self, kind: Kind, name: &str) -> Result<u64, LedgerError> {
+        let mut book = self.book();
+        let seq = book.told.next;
+        book.write(&Record::Intent { seq, kind, name: name.into(), at: jiff::Timestamp::now().to_string() })?;
+        book.told.next = seq.saturating_add(1);
+        book.told.open.insert(seq, Entry { seq, kind, name: name.into(), id: None, unanswered: None });
+        Ok(seq)
+    }
+
+    /// The other half.
+    pub fn made(&self, seq: u64, id: &str) -> Result<(), LedgerError> {
+        let mut book = self.book();
+        book.write(&Record::Made { seq, id: id.into() })?;
+        if let Some(entry) = book.told.open.get_mut(&seq) {
+            (entry.id, entry.unanswered) = (Some(id.into()), None);
+        }
+        Ok(())
+    }
+
+    /// The create of `seq`, begun at `at`, was not answered, and the thing was not seen since.
+    pub fn unanswered(&self, seq: u64, at: jiff::Timestamp) -> Result<(), LedgerError> {
+        let mut book = self.book();
+        book.write(&Record::Unanswered { seq, at })?;
+        if let Some(entry) = book.told.open.get_mut(&seq) {
+            entry.unanswered = Some(at);
+        }
+        Ok(())
     }
 
     /// The thing with this ID is the run's result: it is not deleted on the way home.
@@ -355,6 +393,25 @@ mod tests {
         let _: Result<()> = ledger.own(Kind::Image, name, create).await;
     }
 
+    /// What was not answered stays so for whoever reads the ledger later, until it is there or given up.
+    #[tokio::test]
+    async fn a_lost_answer_is_written_down() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("ledger.jsonl");
+        let ledger = Ledger::open(&path).unwrap();
+        let (one, two) = (ledger.intend(Kind::Machine, "one").unwrap(), ledger.intend(Kind::Volume, "two").unwrap());
+        let at: jiff::Timestamp = "2026-11-20T10:00:00Z".parse().unwrap();
+        for seq in [one, two] {
+            ledger.unanswered(seq, at).unwrap();
+        }
+        ledger.made(two, "id-2").unwrap();
+        let told = Told::read(&path).unwrap();
+        assert!(told.damage.is_empty(), "{:?}", told.damage);
+        assert_eq!(told.entries(), ledger.entries());
+        let seen: Vec<_> = told.entries().into_iter().map(|e| (e.name, e.id, e.unanswered)).collect();
+        assert_eq!(seen, [("two".to_owned(), Some("id-2".to_owned()), None), ("one".to_owned(), None, Some(at))]);
+    }
+
     #[tokio::test]
     async fn what_was_written_is_read_back_newest_first() {
         let dir = tempfile::tempdir().unwrap();
@@ -367,8 +424,8 @@ mod tests {
         ledger.keep(Kind::Image, "3").unwrap();
         ledger.gone_by_id(Kind::Image, "4").unwrap();
         let expected = vec![
-            Entry { seq: 1, kind: Kind::Image, name: "b".into(), id: None },
-            Entry { seq: 0, kind: Kind::Image, name: "a".into(), id: Some("1".into()) },
+            Entry { seq: 1, kind: Kind::Image, name: "b".into(), id: None, unanswered: None },
+            Entry { seq: 0, kind: Kind::Image, name: "a".into(), id: Some("1".into()), unanswered: None },
         ];
         assert_eq!(ledger.entries(), expected);
         assert_eq!(Ledger::open(&path).unwrap().entries(), expected);
@@ -383,7 +440,7 @@ mod tests {
         let _: Result<()> = ledger
             .own(Kind::Machine, "m", || async {
                 let seen = Ledger::open(&path).unwrap().entries();
-                assert_eq!(seen, [Entry { seq: 0, kind: Kind::Machine, name: "m".into(), id: None }]);
+                assert_eq!(seen, [Entry { seq: 0, kind: Kind::Machine, name: "m".into(), id: None, unanswered: None }]);
                 Ok(Made { id: "x".into(), value: () })
             })
             .await;
@@ -452,7 +509,7 @@ mod tests {
             own(&Ledger::open(&path).unwrap(), "d", Some("4")).await;
             assert_eq!(
                 Told::read(&path).unwrap().entries()[0],
-                Entry { id: Some("4".into()), name: "d".into(), seq: 3, kind: Kind::Image }
+                Entry { id: Some("4".into()), name: "d".into(), seq: 3, kind: Kind::Image, unanswered: None }
             );
         }
     }

@@ -34,6 +34,9 @@ struct World {
     images: BTreeMap<String, Image>,
     host_keys: Vec<String>,
     lacks: Vec<(String, String)>,
+    watch: Option<Duration>,
+    /// Of machines that are to come, by name.
+    consoles: BTreeMap<String, String>,
 }
 
 struct Booted {
@@ -42,6 +45,8 @@ struct Booted {
     image: String,
     power: Power,
     disk_gb: u64,
+    /// In place of an honest console.
+    console: Option<String>,
     /// As its console shows it; each machine has its own unless the test says otherwise.
     host_key: String,
 }
@@ -96,6 +101,18 @@ impl Memory {
     /// Lets a machine be seen in another state.
     pub fn set_power(&self, name: &str, power: Power) {
         self.world().machines.values_mut().filter(|m| m.name == name).for_each(|m| m.power = power.clone());
+    }
+
+    /// Lets a machine that is there, or will be, say something else on its console.
+    pub fn set_console(&self, name: &str, text: &str) {
+        let mut world = self.world();
+        world.consoles.insert(name.into(), text.into());
+        world.machines.values_mut().filter(|m| m.name == name).for_each(|m| m.console = Some(text.into()));
+    }
+
+    /// How often a machine that answers is looked at all the same.
+    pub fn look_every(&self, pace: Duration) {
+        self.world().watch = Some(pace);
     }
 
     /// What there is, one line for each thing with its owner: to be compared before and after.
@@ -174,6 +191,7 @@ impl World {
             protected: false,
             hidden: false,
             stranger: None,
+            unusable: None,
         }
     }
 
@@ -215,6 +233,7 @@ impl Cloud for Memory {
             max_ram_mb: None,
             free_bytes: None,
             lacks: self.world().lacks.clone(),
+            notes: Vec::new(),
             site: None,
         })
     }
@@ -240,6 +259,7 @@ impl Cloud for Memory {
                     image: spec.image.clone(),
                     power: Power::On,
                     disk_gb: spec.disk_gb,
+                    console: world.consoles.get(&spec.name).cloned(),
                     host_key,
                 };
                 world.machines.insert(id.clone(), booted);
@@ -259,11 +279,14 @@ impl Cloud for Memory {
     }
 
     fn watch_pace(&self) -> Option<Duration> {
-        Some(Duration::from_secs(5))
+        Some(self.world().watch.unwrap_or(Duration::from_secs(5)))
     }
 
     async fn console(&self, machine: &Machine) -> Result<String, CloudError> {
         let world = self.world();
+        if let Some(text) = world.machines.get(&machine.id).and_then(|m| m.console.clone()) {
+            return Ok(text);
+        }
         let own = world.machines.get(&machine.id).map(|m| m.host_key.clone()).into_iter().collect();
         let keys = if world.host_keys.is_empty() { own } else { world.host_keys.clone() }.join("\n");
         Ok(format!(
@@ -304,7 +327,7 @@ impl Cloud for Memory {
             let at = family::published_at(&there, &publication.family, &image.id, jiff::Timestamp::now());
             let publication = publication.proven(&image.id, at);
             image.state = State::Active;
-            image.min_disk_gb = publication.min_disk_gb.unwrap_or(image.virtual_size.div_ceil(GIB));
+            image.min_disk_gb = publication.min_disk(image.virtual_size);
             (image.name, image.family) = (publication.name, publication.family);
             (image.properties, image.tags) = (publication.properties, publication.tags);
             image.min_ram_mb = publication.min_ram_mb;
@@ -342,7 +365,7 @@ impl Cloud for Memory {
         let images = world.images.values().filter(|i| i.is_staged_by(run)).map(|i| (Kind::Image, &i.name, &i.id));
         let mut found: Vec<Entry> = machines
             .chain(images)
-            .map(|(kind, name, id)| Entry { seq: uuid_number(id), kind, name: name.clone(), id: Some(id.clone()) })
+            .map(|(kind, name, id)| Entry { seq: uuid_number(id), kind, name: name.clone(), id: Some(id.clone()), unanswered: None })
             .collect();
         found.sort_by_key(|e| std::cmp::Reverse(e.seq));
         Ok(found)

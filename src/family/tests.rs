@@ -59,7 +59,7 @@ fn the_newest_active_one_is_current() {
     ];
     assert_eq!(current(&images, "f").unwrap().id, "c");
     assert_eq!(before(&images, "f").unwrap().id, "b");
-    assert_eq!(deprecated(&images, "f").unwrap().id, "d");
+    assert_eq!(deprecated(&images, "f")[0].id, "d");
     assert_eq!(current(&images, "none"), None);
     assert_eq!(before(&images, "other"), None);
     assert_eq!(all(&images), ["f", "other"]);
@@ -376,4 +376,19 @@ fn a_family_comes_before_the_exact_name_of_a_stranger() {
     let public = Image { stranger: Some("another's".into()), ..image("p", "f", 1, Active) };
     assert!(matches!(meaning(std::slice::from_ref(&public), "f", false), Meaning::Doubtful(one) if one[0].id == "p"));
     assert_eq!(meant(std::slice::from_ref(&public), "f-1", false), "p", "its exact name says enough");
+}
+
+/// One rule for bases and for commands: of one name what lists show comes before what is hidden.
+#[test]
+fn what_is_shown_comes_before_what_is_hidden_by_its_name() {
+    let shown = Image { family: String::new(), ..Image::of_test("s", "old", "web") };
+    let hidden = Image { id: "h".into(), hidden: true, ..Image::of_test("h", "old", "web") };
+    let both = [hidden.clone(), shown];
+    assert!(matches!(meaning(&both, "old", false), Meaning::One(i) if i.id == "s"));
+    assert_eq!(find(&both, "old").iter().map(|i| i.id.as_str()).collect::<Vec<_>>(), ["s"]);
+    let one = [hidden.clone()];
+    assert!(matches!(meaning(&one, "old", false), Meaning::One(i) if i.id == "h"));
+    assert_eq!(find(&one, "old").len(), 1);
+    let twice = [hidden.clone(), Image { id: "h2".into(), properties: Image::of_test("h2", "old", "web").properties, ..hidden }];
+    assert!(matches!(meaning(&twice, "old", false), Meaning::Several(_)) && find(&twice, "old").len() == 2);
 }

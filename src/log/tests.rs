@@ -22,7 +22,13 @@ fn a_log_reads_well_and_ends_with_the_final_line() {
     let image = FinishedImage { id: "0193c0de".into(), name: "nginx-1".into() };
     let finished =
         Event::Finished { outcome: "built".into(), seconds: 50.0, image: Some(image), error: None, leaks: vec!["port p1".into()] };
-    let started = Event::Started { run: "r1".into(), bundle: "nginx".into(), image_name: "nginx-1".into(), cloud: "local".into() };
+    let started = Event::Started {
+        run: "r1".into(),
+        bundle: "nginx".into(),
+        purpose: "building".into(),
+        image_name: "nginx-1".into(),
+        cloud: "local".into(),
+    };
     let check =
         Check { id: "tests/page".into(), verdict: Verdict::Failed, seconds: 0.2, reason: "got 404".into(), output: "a\nb\n".into() };
     for (ms, event) in [

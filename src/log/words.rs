@@ -48,17 +48,25 @@ pub fn percent(done: u64, of: u64) -> u64 {
     (u128::from(done.min(of)) * 100).checked_div(u128::from(of)).unwrap_or(0) as u64
 }
 
+/// Outcome of a run that made no image, but opened its builder to a person.
+pub const VISITED: &str = "visited";
+
 /// The last line of a run, the same on the terminal, in a CI log and in the log file. `None` for any event but
 /// [`Event::Finished`].
 pub fn final_line(event: &Event) -> Option<String> {
     let Event::Finished { outcome, seconds, image, error, leaks } = event else { return None };
     let took = duration(*seconds);
+    let removed = if leaks.is_empty() { "the builder is removed, " } else { "" };
     let mut line = match (image, error) {
         (Some(image), None) => format!("image {} ({}) is published, built in {took}", image.name, image.id),
         (Some(image), Some(error)) => {
             format!("image {} ({}) is published, but the build failed after {took}: {}", image.name, image.id, first_line(error))
         }
         (None, Some(error)) if outcome == "rejected" => format!("the image is rejected after {took}: {}", first_line(error)),
+        (None, Some(error)) if outcome == VISITED => {
+            format!("the visit ended after {took}; {removed}no image was made (a step had failed: {})", first_line(error))
+        }
+        (None, None) if outcome == VISITED => format!("the visit ended after {took}; {removed}no image was made"),
         (None, None) if outcome == "tested" => format!("the image passed all its checks, tested in {took}"),
         (None, Some(error)) => {
             let how = if ["stopped", "cancelled", "interrupted"].contains(&outcome.as_str()) { outcome } else { "failed" };
@@ -104,6 +112,17 @@ mod tests {
             finished("failed", true, Some("output/x.j2:3: undefined"), &[]),
             "image nginx-2026-11-20-2331 (0193c0de) is published, but the build failed after 6m12s: output/x.j2:3: undefined"
         );
+    }
+
+    #[test]
+    fn a_visit_is_no_failed_build() {
+        assert_eq!(finished(VISITED, false, None, &[]), "the visit ended after 6m12s; the builder is removed, no image was made");
+        assert_eq!(
+            finished(VISITED, false, Some("step 1, x: exit code 3"), &[]),
+            "the visit ended after 6m12s; the builder is removed, no image was made (a step had failed: step 1, x: exit code 3)"
+        );
+        let left = finished(VISITED, false, None, &["builder"]);
+        assert!(left.contains("left behind") && !left.contains("removed, no image"), "{left}");
     }
 
     #[test]

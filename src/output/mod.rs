@@ -1,11 +1,9 @@
 //! What a build leaves for people and machines: rendered templates, JUnit, properties, manifest, report page.
 //! All of it follows from (bundle, plan, events, image); only [`write`](fn@write) touches the disk.
-pub mod filters;
+mod fixed_ids;
 mod hints;
-pub mod jinja;
 pub mod junit;
 pub mod manifest;
-mod names;
 pub mod properties;
 pub mod record;
 mod rendered_form;
@@ -18,8 +16,8 @@ mod write;
 
 pub use record::Record;
 pub use renderer::{Renderer, serve};
-pub use templates::{Job, Rendered};
-pub use write::{Built, OutputError, write};
+pub use templates::{Job, Outcome, Rendered};
+pub use write::{Built, OutputError, put, write};
 
 /// Lower-case hex.
 fn hex(bytes: &[u8]) -> String {

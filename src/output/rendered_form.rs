@@ -1,13 +1,16 @@
 //! A rendered `*.yml` must be YAML and a `*.json` JSON: found out here, not by Heat.
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::path::Path;
 
+use saphyr_parser::{Event, Parser};
 use serde::Deserialize;
 
 /// What is wrong with a rendered text; `line` counts from 1 in that text, 0: not known.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Problem {
     form: &'static str,
-    line: usize,
+    pub line: usize,
     reason: String,
 }
 
@@ -15,7 +18,7 @@ pub struct Problem {
 pub fn problem(path: &Path, text: &str) -> Option<Problem> {
     match path.extension()?.to_str()? {
         "yml" | "yaml" => serde_yaml::Deserializer::from_str(text)
-            .find_map(|document| serde_yaml::Value::deserialize(document).err())
+            .find_map(|document| serde::de::IgnoredAny::deserialize(document).err())
             .map(|e| Problem { form: "YAML", line: e.location().map_or(0, |l| l.line()), reason: e.to_string() }),
         "json" => serde_json::from_str::<serde::de::IgnoredAny>(text).err().map(|e| Problem {
             form: "JSON",
@@ -45,17 +48,107 @@ impl Problem {
     fn culprit<'a>(&self, text: &'a str) -> &'a str {
         text.lines().nth(self.line.wrapping_sub(1)).unwrap_or_default()
     }
+}
 
-    /// The template's line that made the bad one, when that can be told: the only one that agrees with it up to a tag.
-    pub fn template_line(&self, text: &str, template: &str) -> Option<usize> {
-        let bad = self.culprit(text);
-        let agrees = |line: &str| {
-            let fixed = line.split("{{").next().unwrap_or(line);
-            !fixed.trim().is_empty()
-                && !fixed.contains("{%")
-                && if fixed.len() == line.len() { bad == line } else { bad.starts_with(fixed) }
+/// The template's line that made line `line` of the text, when that can be told: the only one that agrees with it up to a tag, or of
+/// several that are without tags the one whose turn it is.
+pub fn template_line(line: usize, text: &str, template: &str) -> Option<usize> {
+    let made = text.lines().nth(line.wrapping_sub(1))?;
+    let agrees = |line: &str| {
+        let fixed = line.split("{{").next().unwrap_or(line);
+        !fixed.trim().is_empty() && !fixed.contains("{%") && if fixed.len() == line.len() { made == line } else { made.starts_with(fixed) }
+    };
+    let lines: Vec<(usize, &str)> = template.lines().enumerate().filter(|(_, line)| agrees(line)).collect();
+    match lines[..] {
+        [(at, _)] => Some(at + 1),
+        _ => {
+            let same: Vec<usize> = text.lines().enumerate().filter(|(_, l)| *l == made).map(|(at, _)| at + 1).collect();
+            let turn = same.iter().position(|at| *at == line)?;
+            let fits = same.len() == lines.len() && lines.iter().all(|(_, l)| *l == made);
+            fits.then(|| lines[turn].0 + 1)
+        }
+    }
+}
+
+/// A key that a mapping has twice.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Twice {
+    key: String,
+    first: usize,
+    /// Of the second one; counts from 1.
+    pub line: usize,
+}
+
+/// So many of them are enough.
+const MOST: usize = 20;
+
+/// Keys that stand twice in a mapping of a rendered YAML or JSON.
+pub fn keys_twice(path: &Path, text: &str) -> Vec<Twice> {
+    if !path.extension().is_some_and(|e| ["yml", "yaml", "json", "template"].iter().any(|known| e == *known)) {
+        return Vec::new();
+    }
+    let (mut open, mut found): (Vec<Option<Mapping>>, Vec<Twice>) = (Vec::new(), Vec::new());
+    for event in Parser::new_from_str(text) {
+        let Ok((event, span)) = event else { break };
+        let key = match &event {
+            Event::Scalar(text, ..) => Some(text.to_string()),
+            _ => None,
         };
-        let mut lines = template.lines().enumerate().filter(|(_, line)| agrees(line)).map(|(at, _)| at + 1);
-        lines.next().filter(|_| lines.next().is_none())
+        let starts = match event {
+            Event::MappingStart(..) => Some(Some(Mapping::default())),
+            Event::SequenceStart(..) => Some(None),
+            Event::MappingEnd | Event::SequenceEnd => {
+                open.pop();
+                continue;
+            }
+            Event::Scalar(..) | Event::Alias(..) => None,
+            _ => continue,
+        };
+        if let Some(Some(mapping)) = open.last_mut()
+            && let Some(first) = mapping.next(key.clone(), span.start.line())
+            && found.len() < MOST
+        {
+            found.push(Twice { key: key.unwrap_or_default(), first, line: span.start.line() });
+        }
+        open.extend(starts);
+    }
+    found
+}
+
+/// A mapping that is being read: its keys, with their lines.
+#[derive(Default)]
+struct Mapping {
+    keys: HashMap<String, usize>,
+    /// What comes next is a value.
+    value: bool,
+}
+
+impl Mapping {
+    /// Takes a key or a value; of a key that was there the line where it stood.
+    fn next(&mut self, scalar: Option<String>, line: usize) -> Option<usize> {
+        let key = !self.value;
+        self.value = key;
+        let scalar = scalar.filter(|s| key && s != "<<")?;
+        match self.keys.entry(scalar) {
+            Entry::Occupied(known) => Some(*known.get()),
+            Entry::Vacant(new) => {
+                new.insert(line);
+                None
+            }
+        }
+    }
+}
+
+impl Twice {
+    pub fn message(&self) -> String {
+        let key: String = self.key.chars().take(80).collect();
+        format!(
+            "renders to a mapping with `{key}` twice, in lines {} and {} of the result: Heat takes the later one",
+            self.first, self.line
+        )
+    }
+
+    pub fn hint(&self) -> &'static str {
+        "put what belongs together under one of them; what stands under the first is lost"
     }
 }

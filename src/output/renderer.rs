@@ -1,6 +1,6 @@
 //! Templates are rendered by a process of their own, under bounds of the kernel's ([`confined`]).
 //!
-//! minijinja counts instructions, not bytes: a text that is doubled thirty times takes thirty steps. One process renders the
+//! Jinja's steps are counted, not bytes: a text that is doubled thirty times takes thirty steps. One process renders the
 //! templates of many bundles; it is started anew after a bundle that ended it.
 use std::io;
 use std::path::PathBuf;
@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::templates::{Job, Rendered};
+use super::templates::{Job, Outcome};
 use crate::bundle::Bundle;
 use crate::cancel::{Cancel, Cancelled};
 use crate::diagnostic::Diagnostic;
@@ -21,20 +21,30 @@ const BOUNDS: Bounds = Bounds { memory: 112 << 20, time: Duration::from_secs(1) 
 /// For a process that waits instead of working; on a loaded machine an honest one waits, too.
 const DEADLINE: Duration = Duration::from_secs(60);
 
-type Outcome = Result<Vec<Rendered>, Vec<Diagnostic>>;
-
+/// What the two processes tell each other.
 #[derive(Serialize, Deserialize)]
 struct Question {
     jobs: Vec<Job>,
-    /// Only what is wrong is of interest.
-    check: bool,
+    want: Want,
+}
+
+/// What is asked of it.
+#[derive(Serialize, Deserialize, Clone, Copy, PartialEq)]
+enum Want {
+    /// What is wrong or odd; no texts.
+    Findings,
+    /// The texts; what is odd about them was told before.
+    Texts,
+    /// Both.
+    All,
 }
 
 #[derive(Serialize, Deserialize)]
 enum Answer {
     /// Template of a job.
     Begun(usize, usize),
-    Done(usize, Outcome),
+    /// With what is odd.
+    Done(usize, Outcome, Vec<Diagnostic>),
 }
 
 /// Renders templates, within bounds.
@@ -50,29 +60,37 @@ impl Renderer {
     /// Renders every template with stand-ins for what only a build knows, and says what is wrong with them: for each bundle a list.
     pub async fn check(&self, bundles: &[&Bundle], cancel: &Cancel) -> Result<Vec<Vec<Diagnostic>>, Cancelled> {
         let jobs = bundles.iter().map(|bundle| Job::to_check(bundle)).collect();
-        let done = self.all(jobs, true, cancel).await?;
-        Ok(done.into_iter().map(|outcome| outcome.err().unwrap_or_default()).collect())
+        let done = self.all(jobs, Want::Findings, cancel).await?;
+        Ok(done.into_iter().map(|(outcome, odd)| outcome.err().into_iter().flatten().chain(odd).collect()).collect())
     }
 
     /// Renders all templates for `image`; what is wrong with any of them comes back all at once.
     pub async fn render(&self, bundle: &Bundle, plan: &Plan, image: &Image, cancel: &Cancel) -> Result<Outcome, Cancelled> {
-        let done = self.all(vec![Job::for_image(bundle, plan, image)], false, cancel).await?;
-        Ok(done.into_iter().next().unwrap_or(Ok(Vec::new())))
+        let done = self.all(vec![Job::for_image(bundle, plan, image)], Want::Texts, cancel).await?;
+        Ok(done.into_iter().next().map_or(Ok(Vec::new()), |(outcome, _)| outcome))
     }
 
-    async fn all(&self, jobs: Vec<Job>, check: bool, cancel: &Cancel) -> Result<Vec<Outcome>, Cancelled> {
-        let mut outcomes: Vec<Option<Outcome>> = jobs.iter().map(|job| job.is_empty().then_some(Ok(Vec::new()))).collect();
+    /// Renders all templates with stand-ins, for people who write them; `image` is an ID to use instead of the stand-in. With the
+    /// outcome comes what is odd.
+    pub async fn preview(&self, bundle: &Bundle, image: Option<&str>, cancel: &Cancel) -> Result<(Outcome, Vec<Diagnostic>), Cancelled> {
+        let done = self.all(vec![Job::to_preview(bundle, image)], Want::All, cancel).await?;
+        Ok(done.into_iter().next().unwrap_or((Ok(Vec::new()), Vec::new())))
+    }
+
+    async fn all(&self, jobs: Vec<Job>, want: Want, cancel: &Cancel) -> Result<Vec<(Outcome, Vec<Diagnostic>)>, Cancelled> {
+        let nothing = || (Ok(Vec::new()), Vec::new());
+        let mut outcomes: Vec<Option<(Outcome, Vec<Diagnostic>)>> = jobs.iter().map(|job| job.is_empty().then(nothing)).collect();
         while outcomes.iter().any(Option::is_none) {
             let open: Vec<usize> = (0..jobs.len()).filter(|at| outcomes[*at].is_none()).collect();
-            let asked = Question { jobs: open.iter().map(|at| jobs[*at].clone()).collect(), check };
+            let asked = Question { jobs: open.iter().map(|at| jobs[*at].clone()).collect(), want };
             let (end, answers) = self.0.ask(&asked, DEADLINE, cancel).await?;
             let mut last = (0, 0);
             for answer in answers {
                 match answer {
                     Answer::Begun(job, template) => last = (job, template),
-                    Answer::Done(job, outcome) => {
+                    Answer::Done(job, outcome, odd) => {
                         if let Some(at) = open.get(job) {
-                            outcomes[*at] = Some(outcome);
+                            outcomes[*at] = Some((outcome, odd));
                         }
                     }
                 }
@@ -81,7 +99,8 @@ impl Renderer {
             let without = |at: &usize| outcomes[*at].is_none();
             let stuck = open.get(last.0).copied().filter(without).or_else(|| open.iter().copied().find(without));
             if let Some(at) = stuck {
-                outcomes[at] = Some(Err(vec![jobs[at].finding(last.1, why(&end)).hint(HINT)]));
+                let found = jobs[at].finding(last.1, why(&end)).hint(HINT);
+                outcomes[at] = Some((Err(vec![found]), Vec::new()));
             }
         }
         Ok(outcomes.into_iter().flatten().collect())
@@ -114,10 +133,14 @@ fn answer(question: Question, answers: &Answers) -> io::Result<()> {
             told = std::mem::replace(&mut told, Ok(())).and(written);
         });
         told?;
-        if question.check {
+        let odd = match &outcome {
+            Ok(rendered) if question.want != Want::Texts => job.warnings(rendered),
+            _ => Vec::new(),
+        };
+        if question.want == Want::Findings {
             outcome = outcome.map(|_| Vec::new());
         }
-        answers.say(&Answer::Done(number, outcome))?;
+        answers.say(&Answer::Done(number, outcome, odd))?;
     }
     Ok(())
 }

@@ -1,18 +1,15 @@
 //! The templates of a bundle, `output/*.j2`: checked offline, rendered for a published image.
 use std::collections::BTreeMap;
-use std::io;
 use std::path::{Component, Path, PathBuf};
 
-use minijinja::{Environment, Error, ErrorKind};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value as Json};
 
-use super::jinja::{self, Source};
-use super::names::{EXPANDED, Names, Shape};
-use super::{hints, rendered_form};
+use super::{fixed_ids, hints, rendered_form};
 use crate::bundle::{self, Bundle};
 use crate::diagnostic::{Diagnostic, Place};
 use crate::image::Image;
+use crate::jinja::{self, Error, Kind, Source, Variables};
 use crate::plan::Plan;
 use crate::reading;
 
@@ -24,12 +21,16 @@ pub struct Rendered {
     pub text: String,
 }
 
-/// So many findings in one template are enough; it also ends a render that makes no headway.
-const MOST: usize = 100;
+/// What rendering came to: the texts, or what is wrong with the templates.
+pub type Outcome = Result<Vec<Rendered>, Vec<Diagnostic>>;
+
+/// The ID that stands in for that of an image that is not there yet.
+pub const STAND_IN: &str = "00000000-0000-4000-8000-000000000000";
+
 /// Bytes of a template, and of a file that one includes.
 const MAX_TEMPLATE: u64 = 1 << 20;
 /// Bytes that one template renders to.
-pub(super) const MAX_OUTPUT: usize = 4 << 20;
+const MAX_OUTPUT: usize = 4 << 20;
 
 /// The templates of a bundle with all they need, as plain data: it crosses to the process that renders.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -48,7 +49,7 @@ impl Job {
     pub fn to_check(bundle: &Bundle) -> Self {
         let stand_in = |key: &str| {
             match key {
-                "result_img_id" => "00000000-0000-4000-8000-000000000000",
+                "result_img_id" => STAND_IN,
                 "result_img_checksum" => "0000000000000000000000000000000000000000000000000000000000000000",
                 "run_id" => "20000101-000000-000000",
                 "build_date" => "2000-01-01T00:00:00Z",
@@ -58,6 +59,15 @@ impl Job {
             .to_string()
         };
         Self::new(bundle, RESULTS.map(|key| (key, stand_in(key))))
+    }
+
+    /// As [`to_check`](Self::to_check), with the ID of an image that there is.
+    pub fn to_preview(bundle: &Bundle, image: Option<&str>) -> Self {
+        let mut job = Self::to_check(bundle);
+        if let Some(id) = image {
+            job.variables.insert("result_img_id".into(), Json::String(id.into()));
+        }
+        job
     }
 
     /// For `image`.
@@ -102,14 +112,11 @@ impl Job {
 
     /// Renders all templates in this process; what is wrong with any of them comes back all at once. Before each, `begin` is told
     /// its number. Nothing but [`super::Renderer`] may call it with what a stranger wrote: memory is not bounded here.
-    pub fn render(&self, mut begin: impl FnMut(usize)) -> Result<Vec<Rendered>, Vec<Diagnostic>> {
-        let mut env = jinja::ANSIBLE.clone();
-        let dir = self.dir.clone();
-        env.set_loader(move |name| include(&dir, name));
+    pub fn render(&self, mut begin: impl FnMut(usize)) -> Outcome {
         let (mut done, mut wrong) = (Vec::new(), Vec::new());
         for (number, path) in self.templates.iter().enumerate() {
             begin(number);
-            match (Template { job: self, path, env: &env }).render() {
+            match (Template { job: self, path }).render() {
                 Ok(text) => {
                     let inside = path.strip_prefix("output").unwrap_or(path);
                     done.push(Rendered { path: inside.with_extension(""), text });
@@ -123,6 +130,31 @@ impl Job {
             }
         }
         if wrong.is_empty() { Ok(done) } else { Err(wrong) }
+    }
+
+    /// What is odd about templates that render: keys that stand twice, an image's ID that is written down.
+    pub fn warnings(&self, rendered: &[Rendered]) -> Vec<Diagnostic> {
+        let id = self.variables.get("result_img_id").and_then(Json::as_str).unwrap_or_default();
+        let mut found = Vec::new();
+        for r in rendered {
+            let path = self.templates.iter().find(|t| t.strip_prefix("output").unwrap_or(t).with_extension("") == r.path);
+            let Some(path) = path else { continue };
+            let template = Template { job: self, path };
+            let Ok(source) = template.source() else { continue };
+            let place = |line: Option<usize>| {
+                let line = line.map_or(0, |l| l + source.skipped_lines);
+                template.place(line, usize::from(line > 0))
+            };
+            for twice in rendered_form::keys_twice(&r.path, &r.text) {
+                let place = place(rendered_form::template_line(twice.line, &r.text, &source.text));
+                found.push(Diagnostic::warning(place, twice.message()).hint(twice.hint()));
+            }
+            if let Some(fixed) = fixed_ids::of_images(&r.text, id) {
+                let place = place(rendered_form::template_line(fixed.line, &r.text, &source.text));
+                found.push(Diagnostic::warning(place, fixed.message()).hint("write `{{ result_img_id }}` where the ID stands"));
+            }
+        }
+        found
     }
 }
 
@@ -139,158 +171,75 @@ fn variables(bundle: &Bundle, results: [(&str, String); 7]) -> Map<String, Json>
 }
 
 /// `{% include %}` and `{% import %}` reach files under `output/`, nothing else.
-fn include(bundle: &Path, name: &str) -> Result<Option<String>, Error> {
+fn include(bundle: &Path, name: &str) -> Result<Option<String>, String> {
     if !Path::new(name).components().all(|c| matches!(c, Component::Normal(_))) {
         return Ok(None);
     }
-    let within = format!("output/{name}");
-    let text = bundle::included(bundle, &within, MAX_TEMPLATE).map_err(|why| Error::new(ErrorKind::InvalidOperation, why))?;
-    let Some(text) = text else { return Ok(None) };
-    jinja::prepare(&text).map(|s| Some(s.text)).map_err(|why| Error::new(ErrorKind::SyntaxError, why))
+    bundle::included(bundle, &format!("output/{name}"), MAX_TEMPLATE)
 }
 
 struct Template<'a> {
     job: &'a Job,
     /// Relative to the bundle.
     path: &'a Path,
-    env: &'a Environment<'static>,
-}
-
-/// Takes a rendered text up to its bound.
-struct Bounded(Vec<u8>);
-
-impl io::Write for Bounded {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        if self.0.len() + bytes.len() > MAX_OUTPUT {
-            return Err(io::ErrorKind::FileTooLarge.into());
-        }
-        self.0.extend_from_slice(bytes);
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
 }
 
 impl Template<'_> {
-    fn render(&self) -> Result<String, Vec<Diagnostic>> {
+    fn source(&self) -> Result<Source, Vec<Diagnostic>> {
         let whole = |message: String| vec![Diagnostic::error(self.place(0, 0), message)];
         let bytes =
             reading::bytes(&self.job.dir.join(self.path), MAX_TEMPLATE).map_err(|e| whole(format!("cannot read the template: {e}")))?;
         let written = String::from_utf8(bytes).map_err(|_| whole("the template is not UTF-8".into()))?;
-        let source = jinja::prepare(&written).map_err(|why| vec![Diagnostic::error(self.place(1, 1), why)])?;
-        let own;
-        let env = if source.whitespace == Default::default() {
-            self.env
-        } else {
-            let mut changed = self.env.clone();
-            changed.set_syntax(jinja::syntax(source.whitespace));
-            own = changed;
-            &own
-        };
-        let text = self.attempt(env, &source)?;
+        jinja::prepare(&written).map_err(|why| vec![Diagnostic::error(self.place(1, 1), why)])
+    }
+
+    fn render(&self) -> Result<String, Vec<Diagnostic>> {
+        let source = self.source()?;
+        let name = self.path.to_string_lossy();
+        // Made anew for each template: one can change the lists that it sees.
+        let variables = Variables::new(&self.job.variables);
+        let load = |name: &str| include(&self.job.dir, name);
+        let done = jinja::render(&name, &source, &variables, &load, MAX_OUTPUT);
+        let text = done.map_err(|found| found.iter().map(|error| self.finding(error, &source)).collect::<Vec<_>>())?;
         let rendered = self.path.with_extension("");
         match rendered_form::problem(&rendered, &text) {
             None => Ok(text),
             Some(p) => {
-                let line = p.template_line(&text, &source.text).map_or(0, |l| l + source.skipped_lines);
+                let line = rendered_form::template_line(p.line, &text, &source.text).map_or(0, |l| l + source.skipped_lines);
                 let place = self.place(line, usize::from(line > 0));
                 Err(vec![Diagnostic::error(place, p.message(&text)).hint(p.hint())])
             }
         }
     }
 
-    fn attempt(&self, env: &Environment<'_>, source: &Source) -> Result<String, Vec<Diagnostic>> {
-        let name = self.path.to_string_lossy();
-        let template = env.template_from_named_str(&name, &source.text).map_err(|e| vec![self.finding(innermost(&e), source)])?;
-        let names = Names::new(&self.job.variables);
-        let mut wrong: Vec<Diagnostic> = Vec::new();
-        let mut last: Option<(String, Shape)> = None;
-        while wrong.len() < MOST {
-            let mut out = Bounded(Vec::new());
-            let rendered = template.render_captured_to(names.context(), &mut out).map(drop);
-            let error = match rendered {
-                Ok(()) if wrong.is_empty() => return Ok(String::from_utf8(out.0).expect("minijinja writes text")),
-                Ok(_) => return Err(wrong),
-                Err(error) => error,
-            };
-            let error = innermost(&error);
-            if error.kind() == ErrorKind::UndefinedError
-                && let Some(name) = culprit(env, &names, error, &source.text)
-            {
-                wrong.push(self.undefined(&name, error, source));
-                names.assume(&name, Shape::Anything);
-                last = Some((name, Shape::Anything));
-                continue;
-            }
-            // An error after a name was made up may come from what was made up: try another shape, then let it be.
-            match last.take() {
-                Some((name, shape)) if !lasting(error.kind()) => {
-                    let Some(shape) = shape.next() else { return Err(wrong) };
-                    names.assume(&name, shape);
-                    last = Some((name, shape));
-                }
-                _ => {
-                    wrong.push(self.finding(error, source));
-                    return Err(wrong);
-                }
-            }
-        }
-        Err(wrong)
-    }
-
-    fn undefined(&self, name: &str, error: &Error, source: &Source) -> Diagnostic {
-        let place = match self.elsewhere(error) {
-            Some(place) => place,
-            None => {
-                let (start, inside) = tag_around(&source.text, error);
-                let word = name.rsplit('.').next().unwrap_or(name);
-                let found = hints::find_word(inside, name).or_else(|| hints::find_word(inside, word));
-                self.at(source, found.map_or_else(|| error.range().map_or(0, |r| r.start), |at| start + at), error)
-            }
+    fn finding(&self, error: &Error, source: &Source) -> Diagnostic {
+        let message = if error.kind == Kind::Syntax { format!("template syntax: {}", error.message) } else { error.message.clone() };
+        let found = Diagnostic::error(self.spot(error, source), message);
+        let hint = match error.kind {
+            Kind::Undefined if error.name.is_empty() => None,
+            Kind::Undefined => Some(hints::for_name(&error.name, &self.job.variables)),
+            kind => hints::for_error(kind, &error.message),
         };
-        let hint = hints::for_name(name, &self.job.variables);
-        Diagnostic::error(place, format!("`{name}` is undefined")).hint(hint)
-    }
-
-    fn finding(&self, cause: &Error, source: &Source) -> Diagnostic {
-        let place = match self.elsewhere(cause) {
-            Some(place) => place,
-            None => self.at(source, cause.range().map_or(0, |r| r.start), cause),
-        };
-        let detail = cause.detail().map_or_else(|| cause.kind().to_string(), str::to_string);
-        let snippet = cause.range().and_then(|r| source.text.get(r)).unwrap_or_default();
-        let found = Diagnostic::error(place, hints::message(cause.kind(), &detail));
-        match hints::for_error(cause.kind(), &detail, snippet) {
+        match hint {
             Some(hint) => found.hint(hint),
             None => found,
         }
     }
 
-    /// Where the error is, when not in this template: in build-vars.yml or in an included file.
-    fn elsewhere(&self, error: &Error) -> Option<Place> {
-        let name = error.name()?;
-        if let Some(key) = name.strip_prefix(EXPANDED) {
+    /// Where the error is: in this template, in build-vars.yml, or in a file that it includes.
+    fn spot(&self, error: &Error, source: &Source) -> Place {
+        let Some((name, offset)) = &error.spot else { return self.place(0, 0) };
+        if let Some(key) = name.strip_prefix(jinja::EXPANDED) {
             let file = self.job.shown(Path::new("build-vars.yml"));
-            return Some(self.job.places.get(key).cloned().unwrap_or(Place { file, line: 0, column: 0 }));
+            return self.job.places.get(key).cloned().unwrap_or(Place { file, line: 0, column: 0 });
         }
-        if Path::new(name) == self.path {
-            return None;
+        if Path::new(&**name) == self.path {
+            let (line, column) = position(&source.text, *offset);
+            return self.place(line + source.skipped_lines, column);
         }
-        let file = self.job.shown(&Path::new("output").join(name));
-        Some(Place { file, line: error.line().unwrap_or(0), column: 1 })
-    }
-
-    /// The place of byte `offset`; of the error's line when the offset is not known.
-    fn at(&self, source: &Source, offset: usize, error: &Error) -> Place {
-        let before = source.text.get(..offset).unwrap_or_default();
-        if error.range().is_none() {
-            return self.place(error.line().map_or(0, |l| l + source.skipped_lines), 1);
-        }
-        let line = before.matches('\n').count() + 1;
-        let column = before.rsplit('\n').next().unwrap_or_default().chars().count() + 1;
-        self.place(line + source.skipped_lines, column)
+        let text = include(&self.job.dir, name).ok().flatten().unwrap_or_default().replace("\r\n", "\n");
+        let (line, column) = position(&text, *offset);
+        Place { file: self.job.shown(&Path::new("output").join(&**name)), line, column }
     }
 
     fn place(&self, line: usize, column: usize) -> Place {
@@ -298,31 +247,9 @@ impl Template<'_> {
     }
 }
 
-/// Errors that no value of a variable would mend.
-fn lasting(kind: ErrorKind) -> bool {
-    matches!(kind, ErrorKind::OutOfFuel | ErrorKind::WriteFailure)
-        || matches!(kind, ErrorKind::UnknownFilter | ErrorKind::UnknownTest | ErrorKind::UnknownFunction | ErrorKind::TemplateNotFound)
-}
-
-/// Which of the names looked up in vain the error speaks of: the latest one that stands in the failing expression.
-fn culprit(env: &Environment<'_>, names: &Names, error: &Error, text: &str) -> Option<String> {
-    let missing: Vec<String> = names.missing().into_iter().filter(|n| !env.globals().any(|(g, _)| g == n)).collect();
-    let stands_in = |inside: &str, name: &str| hints::find_word(inside, name.rsplit('.').next().unwrap_or(name)).is_some();
-    // The range may be the failing filter alone; then the name is in the same tag.
-    let (range, tag) = (error.range().and_then(|r| text.get(r)).unwrap_or_default(), tag_around(text, error).1);
-    let stands = missing.iter().find(|n| stands_in(range, n)).or_else(|| missing.iter().find(|n| stands_in(tag, n)));
-    stands.or_else(|| missing.first()).cloned()
-}
-
-/// The text from the start of the tag the error is in up to the error's end, and where that starts.
-fn tag_around<'a>(text: &'a str, error: &Error) -> (usize, &'a str) {
-    let range = error.range().unwrap_or(0..0);
-    let before = text.get(..range.start).unwrap_or_default();
-    let start = before.rfind("{{").into_iter().chain(before.rfind("{%")).max().unwrap_or(range.start);
-    (start, text.get(start..range.end).unwrap_or_default())
-}
-
-/// An error in an included file is wrapped in one that names the including line.
-fn innermost(error: &Error) -> &Error {
-    std::error::Error::source(error).and_then(|e| e.downcast_ref::<Error>()).map_or(error, innermost)
+/// Line and column of a byte.
+fn position(text: &str, offset: usize) -> (usize, usize) {
+    let before = text.get(..offset).unwrap_or(text);
+    let line = before.matches('\n').count() + 1;
+    (line, before.rsplit('\n').next().unwrap_or_default().chars().count() + 1)
 }

@@ -95,6 +95,24 @@ pub fn write(dir: &Path, root: &Path, built: &Built) -> Result<Vec<PathBuf>, Vec
     if errors.is_empty() { Ok(files) } else { Err(errors) }
 }
 
+/// Writes rendered templates below `dir`, and nothing else; what is there already stays. Ok: the files written.
+pub fn put(dir: &Path, rendered: &[Rendered]) -> Result<Vec<PathBuf>, OutputError> {
+    fs::create_dir_all(dir).map_err(|source| OutputError::Io { doing: "cannot make", path: dir.into(), source })?;
+    let below = rendered.iter().filter_map(|r| r.path.parent()).filter(|p| !p.as_os_str().is_empty());
+    let link = below.flat_map(Path::ancestors).map(|d| dir.join(d)).find(|d| d != dir && d.is_symlink());
+    if let Some(path) = link {
+        let source = io::Error::other("it is a link, which may lead anywhere");
+        return Err(OutputError::Io { doing: "cannot write into", path, source });
+    }
+    let mut files = Vec::new();
+    for r in rendered {
+        let path = dir.join(&r.path);
+        place(&path, r.text.as_bytes())?;
+        files.push(path);
+    }
+    Ok(files)
+}
+
 /// A link in the place of a directory would have us write, and remove, where it leads. It is taken away; what it leads to stays as
 /// it is. `dirs` are at or below `output`.
 fn own_directories<'a>(output: &Path, dirs: impl Iterator<Item = &'a Path>) -> Result<(), OutputError> {

@@ -1,7 +1,10 @@
 //! What a plan wants to know, and what it was told: of the cloud, and of the machine that runs the steps.
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
-use crate::image::Image;
+use crate::exec::probe::Lack;
+use crate::image::{Image, Visibility};
 
 /// What a plan wants to know of a cloud.
 #[derive(Debug, Clone, Default)]
@@ -16,8 +19,21 @@ pub struct Wanted {
     pub base_only: bool,
     /// Machines boot from volumes.
     pub volumes: bool,
+    /// Of that type; `None`: the cloud's default.
+    pub volume_type: Option<String>,
     /// An availability zone is named.
     pub zones: bool,
+    /// How the image is to be published, where not everybody may do that.
+    pub publishing: Option<Publishing>,
+    /// Consoles of machines are read.
+    pub consoles: bool,
+}
+
+/// What a cloud may refuse of an image that is to be published.
+#[derive(Debug, Clone)]
+pub struct Publishing {
+    pub visibility: Visibility,
+    pub properties: BTreeMap<String, String>,
 }
 
 /// What a cloud said.
@@ -31,12 +47,27 @@ pub struct CloudFacts {
     /// Most CPUs and MiB of RAM one machine can have; `None`: not known.
     pub max_cpus: Option<u32>,
     pub max_ram_mb: Option<u64>,
-    /// Bytes free where disks are kept.
+    /// Bytes that runs may still write where disks are kept, without what is kept for the factory's own records.
     pub free_bytes: Option<u64>,
     /// What the cloud lacks to do its work at all ("qemu-system-x86_64 is not installed"), each with a hint.
-    pub lacks: Vec<(String, String)>,
+    pub lacks: Vec<Lack>,
     /// What there is to choose from; `None` on a cloud where machines are what the bundle says, as on this machine.
     pub site: Option<SiteFacts>,
+    /// What could not be had, with the reason, for people: what depends on it shows when it is done.
+    pub notes: Vec<String>,
+}
+
+/// Whether the cloud lets us do a thing. It was asked without doing it.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub enum Leave {
+    /// Of no matter here.
+    #[default]
+    Unasked,
+    Given,
+    /// In the cloud's words.
+    Refused(String),
+    /// Only doing it tells, for this reason.
+    Unknown(String),
 }
 
 #[derive(Debug, Clone, PartialEq)]
@@ -60,14 +91,22 @@ pub struct SiteFacts {
     pub flavors: Vec<Flavor>,
     pub networks: Vec<Network>,
     pub security_groups: Vec<Named>,
-    /// Empty if not asked for.
+    /// Where servers can be. Empty if not asked for, or not told.
     pub zones: Vec<String>,
-    /// `None`: no block storage, or not asked for.
+    /// Where volumes can be, as `zones`.
+    pub volume_zones: Vec<String>,
+    /// `None`: no block storage, or not asked for. Empty: not told.
     pub volume_types: Option<Vec<String>>,
+    /// The type of this run's volumes encrypts them; `None`: not asked for, or not told.
+    pub encrypts: Option<bool>,
     pub room: Room,
+    /// To give images the visibility and the properties that are wanted.
+    pub publishing: Leave,
+    /// To read consoles of machines.
+    pub consoles: Leave,
     /// What the environment of the factory says, where a bundle is silent (`FACTORY_NETWORK_ID` and its like).
     pub defaults: SiteDefaults,
-    /// From where this machine's SSH comes, as CIDRs.
+    /// From where this machine's SSH comes, as CIDRs, where the environment says so (`FACTORY_SSH_FROM`).
     pub ssh_from: Vec<String>,
 }
 
@@ -105,6 +144,21 @@ pub struct Network {
     pub own: bool,
     /// This machine has an address in it, so that what is in it is reached directly.
     pub near: bool,
+    /// Neutron guards its ports by security groups.
+    pub port_security: bool,
+    /// All of its subnets are IPv6's, as far as they are seen.
+    pub v6_only: bool,
+}
+
+impl Network {
+    /// Its addresses are reached from here without a floating IP, as far as can be told.
+    pub fn is_direct(&self) -> bool {
+        self.external || self.shared || self.near
+    }
+
+    pub fn named(&self) -> Named {
+        Named { id: self.id.clone(), name: self.name.clone() }
+    }
 }
 
 /// What the project may still have of a thing; `None`: without limit, or not known.
@@ -118,13 +172,15 @@ pub struct Room {
     pub volumes: Option<u64>,
     pub volume_gb: Option<u64>,
     pub images: Option<u64>,
+    /// MiB of all images together.
+    pub image_mb: Option<u64>,
 }
 
 /// What this machine, which runs the steps, said.
-#[derive(Debug, Clone, Default, PartialEq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct HostFacts {
-    /// Version line of `ansible-playbook`; `None`: not installed.
-    pub ansible: Option<String>,
+    /// Version line of `ansible-playbook`, or why it does not run and a hint.
+    pub ansible: Result<String, Lack>,
     /// Commit of the tree, with `-dirty` if it has changes; `None`: not a git tree.
     pub commit: Option<String>,
     /// Digest of the definition's files; `None`: they cannot be read.

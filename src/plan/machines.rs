@@ -1,9 +1,10 @@
 //! How large the machines of a run are: of this machine as the bundle says, of a project by its flavors.
 use serde::{Deserialize, Serialize};
 
-use super::GIB;
 use super::facts::{CloudFacts, Flavor, Named, SiteFacts};
+use super::publication::claims;
 use super::site::{self, Needs, Peak, SitePlan};
+use super::{Findings, GIB};
 use crate::bundle::Bundle;
 use crate::diagnostic::Diagnostic;
 use crate::image::Image;
@@ -70,7 +71,7 @@ pub(super) fn on_this_machine(
 }
 
 /// Machines of the flavors there are. The disk of a machine is the flavor's, or the volume's.
-pub(super) fn in_a_project(bundle: &Bundle, facts: &SiteFacts, run: &str, base: Option<&Image>, wrong: &mut Vec<Diagnostic>) -> Machines {
+pub(super) fn in_a_project(bundle: &Bundle, facts: &SiteFacts, run: &str, base: Option<&Image>, found: &mut Findings) -> Machines {
     let wish = &bundle.machine;
     let disk_gb = base_disk(base).max(wish.disk_gb.unwrap_or(if base.is_some() { 0 } else { DISK_GB }));
     let base_ram = base.map_or(0, |b| b.min_ram_mb);
@@ -80,23 +81,33 @@ pub(super) fn in_a_project(bundle: &Bundle, facts: &SiteFacts, run: &str, base: 
     let needs = |asked: Option<&str>| if asked.is_some() { least } else { comfortable };
 
     let asked = bundle.flavor.as_deref();
-    let flavor = site::flavor(bundle, facts, "vm_flavor", asked, needs(asked), wrong);
+    let flavor = site::flavor(bundle, facts, ("vm_flavor", asked), needs(asked), found);
     // A captured disk is as large as the builder's, and asks its machines for as much.
     let captured = Needs { cpus: 1, ram_mb: base_ram, disk_gb: flavor.as_ref().map_or(disk_gb, |f| f.disk_gb.max(disk_gb)) };
     let test_flavor = match bundle.test_flavor.as_deref() {
-        Some(asked) => site::flavor(bundle, facts, "test_flavor", Some(asked), captured, wrong),
+        Some(asked) => site::flavor(bundle, facts, ("test_flavor", Some(asked)), captured, found),
         None => flavor.clone(),
     };
+    // What the image claims to need is proven by a machine that has no more.
+    let least_flavor = test_flavor.as_ref().map(|tested| match bundle.test_flavor {
+        Some(_) => tested.clone(),
+        None => {
+            let (disk, ram) = claims(bundle, base, Some(captured.disk_gb));
+            let ram_mb = if ram > 0 { ram } else { tested.ram_mb };
+            let needs = Needs { cpus: 1, ram_mb, disk_gb: disk.unwrap_or(captured.disk_gb) };
+            // Of flavors of one size another may be dear, or of hosts that are not for everybody.
+            let fits = tested.ram_mb <= needs.ram_mb && (bundle.volume.is_some() || tested.disk_gb <= needs.disk_gb);
+            let less = || site::smallest(facts, bundle, needs).filter(|f| f.ram_mb <= tested.ram_mb);
+            if fits { tested } else { less().unwrap_or(tested) }.clone()
+        }
+    });
     // An image of a smoke machine asks for as large a disk as that has. Of those with room for it the next one.
     let other = test_flavor.as_ref().and_then(|tested| {
-        let fits = |f: &&Flavor| f.id != tested.id && (f.disk_gb == 0 || f.disk_gb >= tested.disk_gb) && f.ram_mb >= tested.ram_mb;
+        let has_room = |f: &Flavor| bundle.volume.is_some() || f.disk_gb > 0 && f.disk_gb >= tested.disk_gb;
+        let fits = |f: &&Flavor| f.id != tested.id && has_room(f) && f.ram_mb >= tested.ram_mb;
         facts.flavors.iter().filter(fits).min_by_key(|f| (f.ram_mb, f.cpus, f.disk_gb)).cloned()
     });
-    let plan = site::site(bundle, facts, disk_gb, wrong);
-    if let Some(f) = &test_flavor {
-        let peak = Peak { machines: 2, cores: 2 * u64::from(f.cpus), ram_mb: 2 * f.ram_mb };
-        site::room(&facts.room, &plan, &peak, wrong);
-    }
+    let plan = site::site(bundle, facts, disk_gb, found);
     let machine = |role: &str, flavor: &Option<Flavor>| MachinePlan {
         name: name(run, role),
         cpus: flavor.as_ref().map_or(0, |f| f.cpus),
@@ -107,10 +118,25 @@ pub(super) fn in_a_project(bundle: &Bundle, facts: &SiteFacts, run: &str, base: 
     Machines {
         builder: machine("builder", &flavor),
         first: machine("smoke-a", &test_flavor),
-        second: machine("smoke-b", &test_flavor),
+        second: machine("smoke-b", &least_flavor),
         other: other.is_some().then(|| machine("smoke-c", &other)),
         site: Some(plan),
         grow_gb: 0,
+    }
+}
+
+impl Machines {
+    /// What a run has at the same time, at most: its builder, then the two that are tested. `None`: a flavor is missing.
+    pub fn peak(&self, smoke: bool, base: Option<&Image>) -> Option<Peak> {
+        let flavors = [&self.builder, &self.first, &self.second].iter().all(|m| m.flavor.is_some());
+        let tested = if smoke { [Some(&self.first), Some(&self.second)] } else { [None, None] };
+        let tested = || tested.iter().flatten();
+        flavors.then(|| Peak {
+            machines: if smoke { 2 } else { 1 },
+            cores: tested().map(|m| u64::from(m.cpus)).sum::<u64>().max(self.builder.cpus.into()),
+            ram_mb: tested().map(|m| m.ram_mb).sum::<u64>().max(self.builder.ram_mb),
+            image_mb: base.map_or(0, |b| b.size >> 20),
+        })
     }
 }
 
@@ -135,7 +161,7 @@ fn too_large(bundle: &Bundle, facts: &CloudFacts, machine: &MachinePlan, base: O
     let floor = 2 * GIB;
     if let Some(free) = facts.free_bytes.filter(|free| *free < floor) {
         wrong.push(
-            Diagnostic::error(None, format!("only {} MiB are free where images are kept", free >> 20))
+            Diagnostic::error(None, format!("only {} MiB are free for builds where images are kept", free >> 20))
                 .hint("free some space, or set IMAGE_FACTORY_HOME to a larger disk"),
         );
     }

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 #[cfg(test)]
 use crate::bundle;
-use crate::bundle::{Action, Asks, Base, Bundle, Source, TIDY_PARTS};
+use crate::bundle::{Action, Asks, Base, Bundle, Source, TIDY_ASKED, TIDY_PARTS};
 use crate::diagnostic::{Diagnostic, Place};
 use crate::disk::Format;
 use crate::fetch::Wish;
@@ -25,7 +25,7 @@ mod site_tests;
 #[cfg(test)]
 mod tests;
 
-pub use facts::{BaseFact, CloudFacts, Facts, Flavor, HostFacts, Named, Network, Room, SiteDefaults, SiteFacts, Wanted};
+pub use facts::{BaseFact, CloudFacts, Facts, Flavor, HostFacts, Leave, Named, Network, Publishing, Room, SiteDefaults, SiteFacts, Wanted};
 pub use machines::MachinePlan;
 use machines::Machines;
 pub use publication::Publication;
@@ -69,6 +69,18 @@ pub struct Plan {
     /// First line of `ansible-playbook --version` on this machine.
     #[serde(default)]
     pub ansible: Option<String>,
+    /// What was decided although the definition says or implies something else, and what nobody can know before it is done.
+    #[serde(default)]
+    pub notes: Vec<String>,
+}
+
+/// What comes to light while a plan is made.
+#[derive(Default)]
+struct Findings {
+    /// Each of these keeps it from being made.
+    wrong: Vec<Diagnostic>,
+    /// As [`Plan::notes`].
+    notes: Vec<String>,
 }
 
 impl Plan {
@@ -234,6 +246,32 @@ pub fn run_id(now: Timestamp, random: u32) -> String {
     format!("{}-{:06x}", now.strftime("%Y%m%d-%H%M%S"), random & 0xff_ffff)
 }
 
+impl Plan {
+    /// The image that this plan would publish, as far as it is known before: for the plan of what is built on it.
+    pub fn expected(&self) -> Image {
+        let publish = &self.publish;
+        Image {
+            id: image::NOT_BUILT.into(),
+            name: publish.name.clone(),
+            family: publish.family.clone(),
+            state: image::State::Active,
+            created: self.at,
+            size: 0,
+            virtual_size: 0,
+            checksum: String::new(),
+            properties: publish.properties.clone(),
+            tags: publish.tags.clone(),
+            min_disk_gb: publish.min_disk_gb.unwrap_or(0),
+            min_ram_mb: publish.min_ram_mb,
+            visibility: publish.visibility,
+            protected: publish.protected,
+            hidden: publish.hidden,
+            stranger: None,
+            unusable: None,
+        }
+    }
+}
+
 /// What keeps a plan from being made, all of it.
 #[derive(Debug)]
 pub struct Unfit {
@@ -244,10 +282,11 @@ pub struct Unfit {
 
 /// `smoke`: the captured image is to be tested before it is published.
 pub fn plan(bundle: &Bundle, facts: &Facts, run: &str, now: Timestamp, smoke: bool) -> Result<Plan, Unfit> {
-    let (mut wrong, mut refused) = (Vec::new(), Vec::new());
+    let (mut bundles, mut refused) = (Findings::default(), Findings::default());
+    let wrong = &mut bundles.wrong;
     let place = |key: &str| bundle.places.get(key).cloned();
     for (what, hint) in &facts.cloud.lacks {
-        refused.push(Diagnostic::error(None, what.clone()).hint(hint.clone()));
+        refused.wrong.push(Diagnostic::error(None, what.clone()).hint(hint.clone()));
     }
     let mut image_name = image_name(bundle, now);
     if let Some(id) = facts.cloud.name_taken_by.first() {
@@ -261,10 +300,11 @@ pub fn plan(bundle: &Bundle, facts: &Facts, run: &str, now: Timestamp, smoke: bo
             );
         }
     }
-    let origin = origin(bundle, &facts.cloud, &mut wrong);
+    let origin = origin(bundle, &facts.cloud, wrong);
     let steps = steps(bundle);
-    if steps.iter().any(|s| matches!(s.action, ActionPlan::Ansible { .. })) && facts.host.ansible.is_none() {
-        refused.push(Diagnostic::error(None, "ansible-playbook is not installed").hint("run `make deps`, or install ansible-core"));
+    let plays = steps.iter().any(|s| matches!(s.action, ActionPlan::Ansible { .. }));
+    if let (true, Err((what, hint))) = (plays, &facts.host.ansible) {
+        refused.wrong.push(Diagnostic::error(None, what.clone()).hint(hint.clone()));
     }
 
     let base = match &origin {
@@ -272,10 +312,17 @@ pub fn plan(bundle: &Bundle, facts: &Facts, run: &str, now: Timestamp, smoke: bo
         _ => None,
     };
     let needs_builder = base.is_some() || !steps.is_empty();
-    let Machines { builder, first, second, other, site, grow_gb } = match &facts.cloud.site {
+    let machines = match &facts.cloud.site {
         Some(site) => machines::in_a_project(bundle, site, run, base, &mut refused),
-        None => machines::on_this_machine(bundle, &facts.cloud, run, base, &mut refused),
+        None => machines::on_this_machine(bundle, &facts.cloud, run, base, &mut refused.wrong),
     };
+    if let Some(site) = &facts.cloud.site {
+        site::leave(bundle, site, smoke, &mut refused);
+        if let (Some(plan), Some(peak)) = (&machines.site, machines.peak(smoke, base)) {
+            site::room(&site.room, plan, &peak, &mut refused);
+        }
+    }
+    let Machines { builder, first, second, other, site, grow_gb } = machines;
     let builder = needs_builder.then_some(builder);
 
     let ssh_user = bundle
@@ -296,9 +343,14 @@ pub fn plan(bundle: &Bundle, facts: &Facts, run: &str, now: Timestamp, smoke: bo
             .hint("name the user of the base image with `ssh_user`: letters, digits, `.`, `_` and `-`"),
         );
     }
-    let publish = publication::publication(bundle, base, &image_name, run, &facts.host);
-    let refuses = !refused.is_empty();
-    wrong.append(&mut refused);
+    let disk_gb = builder.as_ref().and_then(|b| b.disk_gb);
+    let origins = publication::Origins { base, disk_gb, name: &image_name, run, host: &facts.host };
+    let publish = publication::publication(bundle, &origins, &mut bundles);
+    let refuses = !refused.wrong.is_empty();
+    let Findings { mut wrong, mut notes } = bundles;
+    wrong.append(&mut refused.wrong);
+    notes.append(&mut refused.notes);
+    notes.extend(facts.cloud.notes.iter().cloned());
     let (Some(origin), true) = (origin, wrong.is_empty()) else {
         wrong.sort_by(|a, b| a.place.cmp(&b.place));
         return Err(Unfit { wrong, refuses });
@@ -317,7 +369,7 @@ pub fn plan(bundle: &Bundle, facts: &Facts, run: &str, now: Timestamp, smoke: bo
         builder,
         ssh_user,
         steps,
-        tidy: TIDY_PARTS.iter().filter(|p| !bundle.tidy_off.iter().any(|off| off == *p)).map(|p| (*p).into()).collect(),
+        tidy: tidy_parts(bundle),
         smoke: smoke.then(|| SmokePlan {
             user,
             other: other.filter(|_| bundle.tests.chosen(bundle.kind).contains(&"snapshot")),
@@ -345,7 +397,8 @@ pub fn plan(bundle: &Bundle, facts: &Facts, run: &str, now: Timestamp, smoke: bo
         commit: facts.host.commit.clone(),
         asks: bundle.asks.clone(),
         keep: bundle.keep,
-        ansible: facts.host.ansible.clone(),
+        ansible: facts.host.ansible.clone().ok(),
+        notes,
     })
 }
 
@@ -358,6 +411,13 @@ impl Plan {
 }
 
 /// Letters, digits, `.`, `_` and `-`, and no option.
+/// The parts of tidy that are on for a bundle.
+fn tidy_parts(bundle: &Bundle) -> Vec<String> {
+    let on = TIDY_PARTS.iter().filter(|part| !bundle.tidy_off.iter().any(|off| off == *part));
+    let asked = TIDY_ASKED.iter().filter(|part| bundle.tidy_on.iter().any(|on| on == *part));
+    on.chain(asked).map(|part| (*part).to_owned()).collect()
+}
+
 fn is_user_name(name: &str) -> bool {
     let allowed = |b: u8| b.is_ascii_alphanumeric() || b"._-".contains(&b);
     !name.is_empty() && name.len() <= 64 && !name.starts_with('-') && name.bytes().all(allowed)
@@ -380,7 +440,13 @@ fn origin(bundle: &Bundle, facts: &CloudFacts, wrong: &mut Vec<Diagnostic>) -> O
         None => return None,
     };
     match &facts.base {
-        BaseFact::Found(image) => return Some(Origin::Base(image.clone())),
+        BaseFact::Found(image) => match &image.unusable {
+            None => return Some(Origin::Base(image.clone())),
+            Some(unusable) => {
+                let message = format!("base image {} ({}) cannot be used: {}", image.name, image.id, unusable.why);
+                wrong.push(Diagnostic::error(at, message).hint(unusable.way_out.clone()));
+            }
+        },
         BaseFact::Missing { near } => {
             let hint = if near.is_empty() {
                 "`image-factory image list` shows what there is; `os/<name>` names a definition of this tree".into()

@@ -3,8 +3,11 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use super::Findings;
+use super::GIB;
 use super::facts::HostFacts;
 use crate::bundle::Bundle;
+use crate::diagnostic::Diagnostic;
 use crate::image::{self, Image, Visibility};
 
 /// What an image is given when it is published: all in one write.
@@ -14,7 +17,7 @@ pub struct Publication {
     pub family: String,
     pub properties: BTreeMap<String, String>,
     pub tags: Vec<String>,
-    /// `None`: what the disk needs.
+    /// `None`: what the disk needs; it is never less ([`Publication::min_disk`]).
     pub min_disk_gb: Option<u64>,
     pub min_ram_mb: u64,
     pub visibility: Visibility,
@@ -24,6 +27,11 @@ pub struct Publication {
 }
 
 impl Publication {
+    /// GiB of the smallest disk that the image fits on, which is never less than its own.
+    pub fn min_disk(&self, virtual_size: u64) -> u64 {
+        self.min_disk_gb.unwrap_or(0).max(virtual_size.div_ceil(GIB))
+    }
+
     /// With what only the store can say: the image's own ID, by which it proves that it was published, when that is, and the tag for
     /// other clients. They go in the same write as all the rest.
     #[must_use]
@@ -40,8 +48,37 @@ impl Publication {
 /// Properties by which Nova chooses a host and boots, besides `hw_*` and `os_*`.
 const BOOTS_BY: [&str; 6] = ["architecture", "hypervisor_type", "vm_mode", "kernel_id", "ramdisk_id", "img_config_drive"];
 
-pub(super) fn publication(bundle: &Bundle, base: Option<&Image>, name: &str, run: &str, host: &HostFacts) -> Publication {
+/// What a publication is made from.
+pub(super) struct Origins<'a> {
+    pub base: Option<&'a Image>,
+    /// GiB of the builder's disk, which becomes the image's; `None`: not known yet.
+    pub disk_gb: Option<u64>,
+    pub name: &'a str,
+    pub run: &'a str,
+    pub host: &'a HostFacts,
+}
+
+/// GiB and MiB that a machine of the image needs at least: what the bundle claims, but never less than the image's own disk and
+/// what its base asks for.
+pub(super) fn claims(bundle: &Bundle, base: Option<&Image>, disk_gb: Option<u64>) -> (Option<u64>, u64) {
+    let disk = bundle.glance.min_disk_gb.map(|asked| asked.max(disk_gb.unwrap_or(0)));
+    (disk, bundle.glance.min_ram_mb.unwrap_or(0).max(base.map_or(0, |b| b.min_ram_mb)))
+}
+
+pub(super) fn publication(bundle: &Bundle, from: &Origins<'_>, found: &mut Findings) -> Publication {
+    let Origins { base, disk_gb, name, run, host } = *from;
     let glance = &bundle.glance;
+    let (min_disk_gb, min_ram_mb) = claims(bundle, base, disk_gb);
+    let raised = [("min_disk", "GiB", glance.min_disk_gb, min_disk_gb), ("min_ram", "MiB", glance.min_ram_mb, Some(min_ram_mb))];
+    for (what, unit, asked, given) in raised {
+        if let (Some(asked), Some(given)) = (asked, given)
+            && asked < given
+        {
+            let why = if what == "min_disk" { "that is the image's disk" } else { "its base needs as much" };
+            found.notes.push(format!("{what} is raised from {asked} to {given} {unit}: {why}"));
+        }
+    }
+    members(bundle, found);
     let mut properties = BTreeMap::new();
     // What a machine needs to boot is inherited; what says where a base came from is not.
     for (key, value) in base.iter().flat_map(|b| &b.properties) {
@@ -74,11 +111,29 @@ pub(super) fn publication(bundle: &Bundle, base: Option<&Image>, name: &str, run
         family: bundle.name.clone(),
         properties,
         tags,
-        min_disk_gb: glance.min_disk_gb,
-        min_ram_mb: glance.min_ram_mb.unwrap_or(0),
-        visibility: bundle.visibility.or(glance.visibility).unwrap_or(Visibility::Private),
+        min_disk_gb,
+        min_ram_mb,
+        visibility: bundle.published_as(),
         members: bundle.members.clone(),
         protected: glance.protected.unwrap_or(false),
         hidden: glance.hidden.unwrap_or(false),
     }
+}
+
+/// Members make an image shared; Glance looks at none of them.
+fn members(bundle: &Bundle, found: &mut Findings) {
+    if bundle.members.is_empty() {
+        return;
+    }
+    let silent = bundle.visibility.or(bundle.glance.visibility).is_none();
+    if silent {
+        found.notes.push("the image is shared, because it has members".into());
+    }
+    if bundle.published_as() != Visibility::Shared {
+        let place = bundle.places.get("members").cloned();
+        let message = format!("only shared images have members; this one is {}", bundle.published_as().word());
+        found.wrong.push(Diagnostic::error(place, message).hint("visibility: shared"));
+    }
+    let all = bundle.members.join(", ");
+    found.notes.push(format!("whether the members are projects of this cloud, Glance does not look: {all}"));
 }

@@ -4,8 +4,9 @@
 //! is guessed: the error lists them.
 use serde::{Deserialize, Serialize};
 
-use super::facts::{Flavor, Named, Network, Room, SiteFacts};
-use crate::bundle::Bundle;
+use super::Findings;
+use super::facts::{Flavor, Leave, Named, Network, Room, SiteFacts};
+use crate::bundle::{Bundle, Volume};
 use crate::diagnostic::{Diagnostic, Place};
 
 /// Where the machines of a run go.
@@ -15,18 +16,25 @@ pub struct SitePlan {
     /// Machines get a floating IP of this network.
     pub floating_network: Option<Named>,
     pub security: Security,
+    /// Where servers go. Volumes have zones of their own.
     pub zone: Option<String>,
     pub volume: Option<VolumePlan>,
+    /// The network whose addresses are reached from here, where there is no floating IP; `None`: the first.
+    #[serde(default)]
+    pub reached_on: Option<Named>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Security {
     Groups(Vec<Named>),
-    /// One of the run's own that admits SSH from these CIDRs and nothing else.
+    /// One of the run's own that admits SSH from these CIDRs and nothing else. Without any: from the address that this machine has
+    /// towards the one that was booted.
     Temporary {
         ssh_from: Vec<String>,
     },
+    /// Nova is asked for none: the networks have no port security, or the bundle says so.
+    None,
 }
 
 /// Machines boot from a volume of this size.
@@ -35,6 +43,9 @@ pub struct VolumePlan {
     pub size_gb: u64,
     /// Volume type; `None`: the cloud's default.
     pub kind: Option<String>,
+    /// Cinder's zone; `None`: its default.
+    #[serde(default)]
+    pub zone: Option<String>,
 }
 
 /// What a machine must have at least.
@@ -45,40 +56,35 @@ pub struct Needs {
     pub disk_gb: u64,
 }
 
-/// `floating_network: none` says that the fixed address is reached.
-const NO_FLOATING: &str = "none";
+/// `floating_network: none` says that the fixed address is reached; `security_groups: none` that Nova is asked for no group.
+const NONE: &str = "none";
 
-pub fn site(bundle: &Bundle, facts: &SiteFacts, disk_gb: u64, wrong: &mut Vec<Diagnostic>) -> SitePlan {
+pub(super) fn site(bundle: &Bundle, facts: &SiteFacts, disk_gb: u64, found: &mut Findings) -> SitePlan {
     let at = |key: &str| bundle.places.get(key).cloned();
-    let networks = networks(bundle, facts, wrong);
-    let floating_network = floating(bundle, facts, &networks, wrong);
-    let asked = if bundle.security_groups.is_empty() { &facts.defaults.security_groups } else { &bundle.security_groups };
-    let security = if asked.is_empty() {
-        Security::Temporary { ssh_from: facts.ssh_from.clone() }
-    } else {
-        let find = |name: &String| one("security group", name, &facts.security_groups, at("security_groups"), wrong);
-        Security::Groups(asked.iter().filter_map(find).collect())
-    };
+    let networks = networks(bundle, facts, &mut found.wrong);
+    let (floating_network, reached_on) = reach(bundle, facts, &networks, found);
     if let Some(zone) = bundle.availability_zone.as_ref().filter(|z| !facts.zones.is_empty() && !facts.zones.contains(z)) {
-        wrong.push(missing("availability zone", zone, &facts.zones, at("availability_zone")));
+        found.wrong.push(missing("availability zone", zone, &facts.zones, at("availability_zone")));
     }
     SitePlan {
-        networks: networks.into_iter().map(|n| Named { id: n.id.clone(), name: n.name.clone() }).collect(),
+        security: security(bundle, facts, &networks, found),
+        networks: networks.into_iter().map(Network::named).collect(),
         floating_network,
-        security,
         zone: bundle.availability_zone.clone(),
-        volume: volume(bundle, facts, disk_gb, wrong),
+        volume: bundle.volume.as_ref().map(|asked| volume(bundle, asked, facts, disk_gb, found)),
+        reached_on,
     }
 }
 
+/// In the order in which they are written: the first is the machine's first interface.
 fn networks<'a>(bundle: &Bundle, facts: &'a SiteFacts, wrong: &mut Vec<Diagnostic>) -> Vec<&'a Network> {
     let at = bundle.places.get("network").cloned();
     let asked = if bundle.network.is_empty() { &facts.defaults.networks } else { &bundle.network };
     if !asked.is_empty() {
-        let all: Vec<Named> = facts.networks.iter().map(|n| Named { id: n.id.clone(), name: n.name.clone() }).collect();
+        let all: Vec<Named> = facts.networks.iter().map(Network::named).collect();
         let find = |name: &String| one("network", name, &all, at.clone(), wrong);
         let found: Vec<Named> = asked.iter().filter_map(find).collect();
-        return facts.networks.iter().filter(|n| found.iter().any(|f| f.id == n.id)).collect();
+        return found.iter().filter_map(|f| facts.networks.iter().find(|n| n.id == f.id)).collect();
     }
     let own: Vec<&Network> = facts.networks.iter().filter(|n| n.own && !n.external).collect();
     let usable: Vec<&Network> = if own.is_empty() { facts.networks.iter().filter(|n| n.shared || n.own).collect() } else { own };
@@ -97,84 +103,219 @@ fn networks<'a>(bundle: &Bundle, facts: &'a SiteFacts, wrong: &mut Vec<Diagnosti
     Vec::new()
 }
 
-/// A floating IP is taken if it was asked for by name; and if not, where machines come up on private networks that this
-/// machine is not in, and there is one external network.
-fn floating(bundle: &Bundle, facts: &SiteFacts, networks: &[&Network], wrong: &mut Vec<Diagnostic>) -> Option<Named> {
-    let external: Vec<Named> =
-        facts.networks.iter().filter(|n| n.external).map(|n| Named { id: n.id.clone(), name: n.name.clone() }).collect();
-    let found = match bundle.floating_network.as_deref() {
-        Some(NO_FLOATING) => None,
-        Some(name) => one("floating network", name, &external, bundle.places.get("floating_network").cloned(), wrong),
-        None if networks.is_empty() || networks.iter().any(|n| n.external || n.shared || n.near) => None,
-        None if external.len() == 1 => external.first().cloned(),
-        None => None,
-    };
-    // An address on that very network is as good.
-    found.filter(|f| networks.iter().all(|n| n.id != f.id))
+/// How this machine reaches the others: by a floating IP of the first, at a fixed address on the second. A floating IP is taken if it
+/// was asked for by name; and if not, where machines come up on private networks that this machine is not in, and there is one
+/// external network.
+fn reach(bundle: &Bundle, facts: &SiteFacts, networks: &[&Network], found: &mut Findings) -> (Option<Named>, Option<Named>) {
+    let at = bundle.places.get("floating_network").cloned();
+    let external: Vec<Named> = facts.networks.iter().filter(|n| n.external).map(Network::named).collect();
+    let direct = networks.iter().find(|n| n.is_direct()).map(|n| n.named());
+    let names = |all: &[Named]| all.iter().map(|n| n.name.as_str()).collect::<Vec<_>>().join(", ");
+    // A floating IP is IPv4's.
+    let v6_only = !networks.is_empty() && networks.iter().all(|n| n.v6_only);
+    let on = networks.iter().map(|n| n.name.as_str()).collect::<Vec<_>>().join(", ");
+    match bundle.floating_network.as_deref() {
+        Some(NONE) => (None, direct),
+        Some(name) => {
+            let Some(asked) = one("floating network", name, &external, at.clone(), &mut found.wrong) else { return (None, direct) };
+            // An address on that very network is as good.
+            if networks.iter().any(|n| n.id == asked.id) {
+                return (None, Some(asked));
+            }
+            if v6_only {
+                let message = format!("network {on} has subnets of IPv6 alone, and a floating IP is IPv4's");
+                found.wrong.push(Diagnostic::error(at, message).hint("`floating_network: none`: SSH goes to the IPv6 address"));
+            }
+            (Some(asked), None)
+        }
+        None if direct.is_some() || networks.is_empty() => (None, direct),
+        None if v6_only => {
+            found.notes.push(format!("network {on} has subnets of IPv6 alone: no floating IP is taken, and SSH goes to the IPv6 address"));
+            (None, None)
+        }
+        None => match external.as_slice() {
+            [one] => (Some(one.clone()), None),
+            [] => {
+                let text = "no external network gives floating IPs: SSH goes to the fixed address, which this machine has to reach";
+                found.notes.push(format!("network {on}: {text}"));
+                (None, None)
+            }
+            several => {
+                let message = format!("network {on} is not reached from here, and {} external networks give floating IPs", several.len());
+                let hint = format!("say `floating_network: NAME`, or `none` if the fixed address is reached: {}", names(several));
+                found.wrong.push(Diagnostic::error(at.or_else(|| bundle.places.get("network").cloned()), message).hint(hint));
+                (None, None)
+            }
+        },
+    }
 }
 
-fn volume(bundle: &Bundle, facts: &SiteFacts, disk_gb: u64, wrong: &mut Vec<Diagnostic>) -> Option<VolumePlan> {
-    let asked = bundle.volume.as_ref()?;
+/// The groups that are named, or one of the run's own. Nova takes none for a machine that has a network without port security.
+fn security(bundle: &Bundle, facts: &SiteFacts, networks: &[&Network], found: &mut Findings) -> Security {
+    let at = bundle.places.get("security_groups").cloned();
+    let asked = if bundle.security_groups.is_empty() { &facts.defaults.security_groups } else { &bundle.security_groups };
+    if asked.iter().any(|group| group == NONE) {
+        if asked.len() > 1 {
+            let message = "`security_groups` names some, and says `none`";
+            found.wrong.push(Diagnostic::error(at, message).hint("either the one or the other"));
+        }
+        return Security::None;
+    }
+    let bare: Vec<&str> = networks.iter().filter(|n| !n.port_security).map(|n| n.name.as_str()).collect();
+    if !bare.is_empty() {
+        let message = format!("network {} has no port security: Nova takes no security groups there", bare.join(", "));
+        if bundle.security_groups.is_empty() && bare.len() == networks.len() {
+            found.notes.push(format!("{message}, and none is asked for"));
+        } else {
+            let hint = "`security_groups: none`; on the other networks the project's default group counts then";
+            found.wrong.push(Diagnostic::error(at.or_else(|| bundle.places.get("network").cloned()), message).hint(hint));
+        }
+        return Security::None;
+    }
+    if asked.is_empty() {
+        return Security::Temporary { ssh_from: facts.ssh_from.clone() };
+    }
+    // Every project has a default group: without any, the list was kept from us. Nova takes names as well as IDs.
+    if facts.security_groups.is_empty() {
+        return Security::Groups(asked.iter().map(|name| Named { id: name.clone(), name: name.clone() }).collect());
+    }
+    let find = |name: &String| one("security group", name, &facts.security_groups, at.clone(), &mut found.wrong);
+    Security::Groups(asked.iter().filter_map(find).collect())
+}
+
+fn volume(bundle: &Bundle, asked: &Volume, facts: &SiteFacts, disk_gb: u64, found: &mut Findings) -> VolumePlan {
     let at = |key: &str| bundle.places.get(key).or_else(|| bundle.places.get("volume")).cloned();
+    let of_type = asked.kind.as_ref().map_or_else(|| "the default volume type".to_owned(), |kind| format!("volume type `{kind}`"));
     match &facts.volume_types {
-        None => wrong.push(Diagnostic::error(at("volume"), "this cloud has no block storage").hint("leave `volume` out")),
+        None => found.wrong.push(Diagnostic::error(at("volume"), "this cloud has no block storage").hint("leave `volume` out")),
         Some(types) => {
             if let Some(kind) = asked.kind.as_ref().filter(|k| !types.is_empty() && !types.contains(k)) {
-                wrong.push(missing("volume type", kind, types, at("volume.type")));
+                found.wrong.push(missing("volume type", kind, types, at("volume.type")));
+            } else if facts.encrypts == Some(true) {
+                let message = format!("{of_type} encrypts: an image of such a volume is of use only with its key, and boots no machine");
+                found.wrong.push(Diagnostic::error(at("volume.type"), message).hint("name a `type` that does not encrypt"));
+            } else if facts.encrypts.is_none() {
+                let text = "does not tell; if it does, the build ends when its first volume is made";
+                found.notes.push(format!("whether {of_type} encrypts, this cloud {text}"));
             }
         }
     }
     let size_gb = asked.size_gb.unwrap_or(disk_gb);
     if size_gb < disk_gb {
-        wrong.push(
+        found.wrong.push(
             Diagnostic::error(at("volume.size"), format!("a volume of {size_gb} GiB is too small for the base"))
                 .hint(format!("`size: {disk_gb}` or more")),
         );
     }
-    Some(VolumePlan { size_gb, kind: asked.kind.clone() })
+    VolumePlan { size_gb, kind: asked.kind.clone(), zone: volume_zone(bundle, asked, facts, found) }
 }
 
-/// The flavor that is named, if it is large enough; or the smallest that is. `key` is where the bundle names one.
-pub fn flavor(
+/// Cinder's zones are not Nova's, though many clouds give them the same names.
+fn volume_zone(bundle: &Bundle, asked: &Volume, facts: &SiteFacts, found: &mut Findings) -> Option<String> {
+    let known = &facts.volume_zones;
+    match (&asked.zone, &bundle.availability_zone) {
+        (Some(zone), _) => {
+            if !known.is_empty() && !known.contains(zone) {
+                let at = bundle.places.get("volume.availability_zone").cloned();
+                found.wrong.push(missing("availability zone of volumes", zone, known, at));
+            }
+            Some(zone.clone())
+        }
+        (None, Some(zone)) if known.contains(zone) => Some(zone.clone()),
+        (None, Some(zone)) if !known.is_empty() => {
+            let all = known.join(", ");
+            found.notes.push(format!("volumes go to Cinder's default zone: it has no `{zone}`, but {all} (`volume.availability_zone`)"));
+            None
+        }
+        (None, _) => None,
+    }
+}
+
+/// What the cloud was asked for leave to do, where that matters.
+pub(super) fn leave(bundle: &Bundle, facts: &SiteFacts, smoke: bool, found: &mut Findings) {
+    let visibility = bundle.published_as();
+    match &facts.publishing {
+        Leave::Refused(words) => {
+            let place = bundle.places.get("visibility").or_else(|| bundle.places.get("final_glance_options")).cloned();
+            let message = format!("Glance would not publish such an image ({}): {words}", visibility.word());
+            found.wrong.push(Diagnostic::error(place, message).hint("an administrator can tell which role or quota is missing"));
+        }
+        Leave::Unknown(why) => {
+            found.notes.push(format!("whether this user may publish {} images shows when it is done: {why}", visibility.word()));
+        }
+        Leave::Unasked | Leave::Given => {}
+    }
+    match &facts.consoles {
+        Leave::Refused(words) if smoke => {
+            let message = format!("this cloud shows no consoles of machines, and smoke machines tell their host keys there: {words}");
+            found.wrong.push(Diagnostic::error(None, message).hint("`build --no-smoke` publishes untested"));
+        }
+        Leave::Unknown(why) if smoke => {
+            found.notes.push(format!("whether the cloud shows consoles is asked of the first machine: {why}"));
+        }
+        _ => {}
+    }
+}
+
+/// The smallest flavor that suffices and has a disk, or needs none.
+pub(super) fn smallest<'a>(facts: &'a SiteFacts, bundle: &Bundle, needs: Needs) -> Option<&'a Flavor> {
+    let on_volume = bundle.volume.is_some();
+    let fits = facts.flavors.iter().filter(|f| suffices(f, needs, on_volume) && (on_volume || f.disk_gb > 0));
+    fits.min_by_key(|f| (f.ram_mb, f.cpus, f.disk_gb, &f.id))
+}
+
+fn suffices(f: &Flavor, needs: Needs, on_volume: bool) -> bool {
+    f.cpus >= needs.cpus && f.ram_mb >= needs.ram_mb && (on_volume || f.disk_gb == 0 || f.disk_gb >= needs.disk_gb)
+}
+
+/// The flavor that is named, if it is large enough; or the smallest that is. `asked` is where the bundle names one, and that.
+pub(super) fn flavor(
     bundle: &Bundle,
     facts: &SiteFacts,
-    key: &str,
-    asked: Option<&str>,
+    asked: (&str, Option<&str>),
     needs: Needs,
-    wrong: &mut Vec<Diagnostic>,
+    found: &mut Findings,
 ) -> Option<Flavor> {
+    let (key, asked) = asked;
     let at = bundle.places.get(key).cloned();
     let on_volume = bundle.volume.is_some();
-    let fits = |f: &Flavor| f.cpus >= needs.cpus && f.ram_mb >= needs.ram_mb && (on_volume || f.disk_gb == 0 || f.disk_gb >= needs.disk_gb);
     let text = |f: &Flavor| format!("`{}` ({} CPUs, {} MiB RAM, {} GiB disk)", f.name, f.cpus, f.ram_mb, f.disk_gb);
-    let smallest =
-        facts.flavors.iter().filter(|f| fits(f) && (on_volume || f.disk_gb > 0)).min_by_key(|f| (f.ram_mb, f.cpus, f.disk_gb, &f.id));
+    let smallest = smallest(facts, bundle, needs);
     let need = format!("{} MiB RAM and {} GiB disk", needs.ram_mb, needs.disk_gb);
     let Some(asked) = asked else {
         if smallest.is_none() {
             let all: Vec<String> = facts.flavors.iter().map(text).collect();
-            wrong.push(Diagnostic::error(at, format!("no flavor has {need}")).hint(format!("there are: {}", all.join(", "))));
+            let diskless = facts.flavors.iter().any(|f| f.disk_gb == 0 && suffices(f, needs, on_volume));
+            let volume = if diskless { "`volume: {}` boots from volumes, which takes a flavor without a disk; " } else { "" };
+            let hint = format!("{volume}there are: {}", all.join(", "));
+            found.wrong.push(Diagnostic::error(at, format!("no flavor has {need}")).hint(hint));
         }
         return smallest.cloned();
     };
     let all: Vec<Named> = facts.flavors.iter().map(|f| Named { id: f.id.clone(), name: f.name.clone() }).collect();
-    let found = one("flavor", asked, &all, at.clone(), wrong)?;
-    let found = facts.flavors.iter().find(|f| f.id == found.id)?;
-    if !fits(found) {
+    let named = one("flavor", asked, &all, at.clone(), &mut found.wrong)?;
+    let flavor = facts.flavors.iter().find(|f| f.id == named.id)?;
+    if !suffices(flavor, needs, on_volume) {
         let better = smallest.map_or_else(|| "no flavor is large enough".to_owned(), |f| format!("the smallest that fits is {}", text(f)));
-        wrong.push(Diagnostic::error(at, format!("flavor {} is too small: {need} are needed", text(found))).hint(better));
+        let message = format!("flavor {} is too small: {need} are needed", text(flavor));
+        found.wrong.push(Diagnostic::error(at, message).hint(better));
+    } else if flavor.disk_gb == 0 && !on_volume {
+        let rule = "from images, Nova lets members boot on such only where its operator says so (403 otherwise)";
+        found.notes.push(format!("flavor `{}` has no disk: {rule}; `volume: {{}}` boots from volumes", flavor.name));
     }
-    Some(found.clone())
+    Some(flavor.clone())
 }
 
 /// What a run has at the same time, at most.
-pub struct Peak {
+pub(super) struct Peak {
     pub machines: u64,
     pub cores: u64,
     pub ram_mb: u64,
+    /// MiB of the base's file, which the new image hardly falls short of.
+    pub image_mb: u64,
 }
 
-pub fn room(room: &Room, site: &SitePlan, peak: &Peak, wrong: &mut Vec<Diagnostic>) {
+pub(super) fn room(room: &Room, site: &SitePlan, peak: &Peak, found: &mut Findings) {
     let floating = if site.floating_network.is_some() { peak.machines } else { 0 };
     let group = u64::from(matches!(site.security, Security::Temporary { .. }));
     let (volumes, gb) = site.volume.as_ref().map_or((0, 0), |v| (peak.machines, peak.machines * v.size_gb));
@@ -187,6 +328,7 @@ pub fn room(room: &Room, site: &SitePlan, peak: &Peak, wrong: &mut Vec<Diagnosti
         ("volumes", room.volumes, volumes),
         ("GiB of volumes", room.volume_gb, gb),
         ("images", room.images, 1),
+        ("MiB of images", room.image_mb, 1),
     ];
     for (what, left, need) in asked {
         if let Some(left) = left.filter(|left| *left < need) {
@@ -194,8 +336,18 @@ pub fn room(room: &Room, site: &SitePlan, peak: &Peak, wrong: &mut Vec<Diagnosti
                 "floating IPs" => "free some, or boot on a network that is reached directly and say `floating_network: none`",
                 _ => "delete what is not needed, or have the project's quota raised",
             };
-            wrong.push(Diagnostic::error(None, format!("the project's quota leaves {left} {what}, and {need} are needed")).hint(hint));
+            found
+                .wrong
+                .push(Diagnostic::error(None, format!("the project's quota leaves {left} {what}, and {need} are needed")).hint(hint));
         }
+    }
+    match room.image_mb {
+        Some(left) if left >= 1 && left < peak.image_mb => {
+            let text = "how large the image becomes shows when it is captured";
+            found.notes.push(format!("the quota leaves {left} MiB of images, and the base alone has {}: {text}", peak.image_mb));
+        }
+        Some(_) => {}
+        None => found.notes.push("Glance tells no limit of the project's images: whether one is set shows when the image is stored".into()),
     }
 }
 

@@ -32,8 +32,9 @@ fn facts() -> Facts {
             free_bytes: Some(50 * GIB),
             lacks: Vec::new(),
             site: None,
+            notes: Vec::new(),
         },
-        host: HostFacts { ansible: Some("ansible-playbook 2.14".into()), commit: Some("c0ffee".into()), inputs: Some("d1d1".into()) },
+        host: HostFacts { ansible: Ok("ansible-playbook 2.14".into()), commit: Some("c0ffee".into()), inputs: Some("d1d1".into()) },
     }
 }
 
@@ -143,12 +144,13 @@ fn where_an_image_comes_from_is_not_a_bundles_to_say() {
 #[test]
 fn a_bundle_wins_over_its_base() {
     let vars = format!(
-        "{LEAST}  properties: {{hw_rng_model: none}}\nmachine: {{disk: 10, ram: 2G, cpus: 1}}\nssh_user: admin\ntidy: {{logs: false}}\n"
+        "{LEAST}  properties: {{hw_rng_model: none}}\nmachine: {{disk: 10, ram: 2G, cpus: 1}}\nssh_user: admin\ntidy: {{logs: false, schedules: true}}\n"
     );
     let plan = plan(&bundle(&vars), &facts(), "r-1", at(), true).unwrap();
     assert_eq!((plan.publish.properties["hw_rng_model"].as_str(), plan.ssh_user.as_str()), ("none", "admin"));
     assert_eq!(plan.builder.as_ref().unwrap().disk_gb, Some(10));
-    assert!(!plan.tidy.contains(&"logs".to_owned()));
+    let has = |part: &str| plan.tidy.iter().any(|p| p == part);
+    assert!(!has("logs") && has("schedules") && !has("user-ssh"));
 }
 
 #[test]
@@ -165,7 +167,7 @@ fn all_that_is_missing_is_told_at_once() {
         f.cloud.base = BaseFact::Missing { near: vec!["debian-13".into()] };
         f.cloud.lacks = vec![("qemu-img is not installed".into(), "run `make deps`".into())];
         f.cloud.free_bytes = Some(0);
-        f.host.ansible = None;
+        f.host.ansible = Err(("ansible-playbook is not installed".into(), "run `make deps`".into()));
     });
     assert_eq!(told.len(), 5, "{told:#?}");
     for text in

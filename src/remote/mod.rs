@@ -9,6 +9,9 @@ use async_trait::async_trait;
 
 pub mod keys;
 pub mod ssh;
+#[cfg(test)]
+#[path = "../../test-tools/it/sshd.rs"]
+pub(crate) mod sshd;
 
 /// How to reach a machine, and which host key it must show.
 #[derive(Clone)]
@@ -53,11 +56,11 @@ pub enum Exit {
 
 #[derive(Debug, thiserror::Error)]
 pub enum RemoteError {
-    #[error("cannot reach {host}:{port}: {reason}")]
+    #[error("cannot reach {}: {reason}", address(.host, *.port))]
     Unreachable { host: String, port: u16, reason: String },
-    #[error("{host}:{port} shows host key {shown}, which is not one this run pinned")]
+    #[error("{} shows host key {shown}, which is not one this run pinned", address(.host, *.port))]
     HostKey { host: String, port: u16, shown: String },
-    #[error("{user}@{host}:{port} refuses the key")]
+    #[error("{user}@{} refuses the key", address(.host, *.port))]
     Refused { user: String, host: String, port: u16 },
     #[error("the connection was lost: {0}")]
     Lost(String),
@@ -68,6 +71,11 @@ pub enum RemoteError {
     Command(String),
     #[error("{path}: {reason}")]
     Transfer { path: String, reason: String },
+}
+
+/// `192.0.2.4:22`, `[2001:db8::4]:22`
+fn address(host: &str, port: u16) -> String {
+    if host.contains(':') { format!("[{host}]:{port}") } else { format!("{host}:{port}") }
 }
 
 /// Takes output as it comes. Called from the SSH thread.
@@ -96,4 +104,16 @@ pub trait Remote: Send + Sync {
 pub trait Connect: Send + Sync {
     /// One attempt: TCP, host key, login; `deadline` for all of it.
     async fn connect(&self, target: &Target, deadline: Duration) -> Result<Arc<dyn Remote>, RemoteError>;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_address_of_ipv6_is_told_from_its_port() {
+        let refused = |host: &str| RemoteError::Refused { user: "debian".into(), host: host.into(), port: 22 }.to_string();
+        assert_eq!(refused("2001:db8::4"), "debian@[2001:db8::4]:22 refuses the key");
+        assert_eq!(refused("192.0.2.4"), "debian@192.0.2.4:22 refuses the key");
+    }
 }

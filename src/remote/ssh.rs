@@ -24,6 +24,8 @@ mod pack;
 mod preface;
 mod session;
 mod shell;
+#[cfg(test)]
+mod tests;
 mod wake;
 
 /// How much of a failed transfer's error output is kept.
@@ -35,31 +37,36 @@ pub struct Ssh;
 #[async_trait]
 impl Connect for Ssh {
     async fn connect(&self, target: &Target, deadline: Duration) -> Result<Arc<dyn Remote>, RemoteError> {
-        let unreachable = |reason: String| RemoteError::Unreachable { host: target.host.clone(), port: target.port, reason };
-        let (wake, sleeper) = wake::pair().map_err(|e| unreachable(e.to_string()))?;
-        let (tasks, inbox) = channel();
-        let (tell, told) = oneshot::channel();
-        let gone = Arc::new(OnceLock::new());
-        let (why, to) = (gone.clone(), target.clone());
-        let thread = std::thread::Builder::new().name("ssh-session".into()).spawn(move || match login::login(&to, deadline) {
-            Err(error) => drop(tell.send(Err(error))),
-            Ok((session, socket)) => {
-                // The key is not needed any longer, here.
-                drop(to);
-                if tell.send(Ok(())).is_ok() {
-                    session::serve(session, &socket, &inbox, sleeper, &why);
-                }
-            }
-        });
-        thread.map_err(|e| unreachable(e.to_string()))?;
-        // The thread keeps the deadline, but a name server may keep the thread.
-        match tokio::time::timeout(deadline + Duration::from_millis(500), told).await {
-            Ok(Ok(result)) => result?,
-            Ok(Err(_)) => return Err(unreachable("the session thread died".into())),
-            Err(_) => return Err(unreachable("no answer in time".into())),
-        }
-        Ok(Arc::new(Handle { tasks: Mutex::new(Some(tasks)), wake, gone }))
+        open(target, deadline, session::ALIVE).await
     }
+}
+
+/// `alive`: how often the server is told that somebody is here.
+async fn open(target: &Target, deadline: Duration, alive: Duration) -> Result<Arc<dyn Remote>, RemoteError> {
+    let unreachable = |reason: String| RemoteError::Unreachable { host: target.host.clone(), port: target.port, reason };
+    let (wake, sleeper) = wake::pair().map_err(|e| unreachable(e.to_string()))?;
+    let (tasks, inbox) = channel();
+    let (tell, told) = oneshot::channel();
+    let gone = Arc::new(OnceLock::new());
+    let (why, to) = (gone.clone(), target.clone());
+    let thread = std::thread::Builder::new().name("ssh-session".into()).spawn(move || match login::login(&to, deadline) {
+        Err(error) => drop(tell.send(Err(error))),
+        Ok((session, socket)) => {
+            // The key is not needed any longer, here.
+            drop(to);
+            if tell.send(Ok(())).is_ok() {
+                session::serve(session::Line { session, socket, alive }, &inbox, sleeper, &why);
+            }
+        }
+    });
+    thread.map_err(|e| unreachable(e.to_string()))?;
+    // The thread keeps the deadline, but a name server may keep the thread.
+    match tokio::time::timeout(deadline + Duration::from_millis(500), told).await {
+        Ok(Ok(result)) => result?,
+        Ok(Err(_)) => return Err(unreachable("the session thread died".into())),
+        Err(_) => return Err(unreachable("no answer in time".into())),
+    }
+    Ok(Arc::new(Handle { tasks: Mutex::new(Some(tasks)), wake, gone }))
 }
 
 /// The caller's end of a session. The session ends when the last one is dropped.

@@ -3,6 +3,7 @@
 //! people read lies in the workspace, `images/target/<bundle>/runs/<run>/`: events and log, and copies of the rest.
 use std::fs::{self, File};
 use std::io;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
@@ -37,7 +38,7 @@ pub struct Record {
     pub cloud: String,
     pub started: Timestamp,
     pub seconds: f64,
-    /// `built`, `failed`, `stopped`, `ended` (a shell that was left), `tested` and `rejected` (an image that was there)
+    /// `built`, `failed`, `stopped`, `visited` (a shell that was left), `tested` and `rejected` (an image that was there)
     pub outcome: String,
     pub image: Option<Image>,
     pub error: Option<String>,
@@ -129,7 +130,7 @@ impl RunDir {
     fn show_log(&self) -> Result<(), RunError> {
         // A build of that name a moment ago, whose log stays in its own run directory.
         let _ = fs::remove_file(&self.shown);
-        fs::hard_link(self.log(), &self.shown).map_err(io(&self.shown))
+        shown_as(&self.log(), &self.shown).map_err(io(&self.shown))
     }
 
     /// Writes the result down: first where `sweep` looks, then where people do.
@@ -155,7 +156,7 @@ impl RunDir {
             let copied = from.rewind().and_then(|()| io::copy(&mut from, &mut File::create_new(path)?));
             copied.map_err(io(path))?;
         }
-        if self.shown.exists() { Ok(()) } else { self.show_log() }
+        if is_same(&self.log(), &self.shown) { Ok(()) } else { self.show_log() }
     }
 
     /// Nothing is owned any more: `sweep` need not know of this run.
@@ -163,6 +164,21 @@ impl RunDir {
         // A record that stays costs `sweep` one look.
         let _ = remove(&self.owned);
     }
+}
+
+/// Shows file `at` as `shown` too. Not every file system has hard links (shared folders of virtual machines, memory sticks, a
+/// workspace of several disks): there it is a link by name, or a copy, which is made anew at the end.
+fn shown_as(at: &Path, shown: &Path) -> io::Result<()> {
+    let by_name = || match at.strip_prefix(shown.parent().unwrap_or(Path::new("."))) {
+        Ok(within) => std::os::unix::fs::symlink(within, shown),
+        Err(_) => std::os::unix::fs::symlink(std::path::absolute(at)?, shown),
+    };
+    fs::hard_link(at, shown).or_else(|_| by_name()).or_else(|_| fs::copy(at, shown).map(drop))
+}
+
+fn is_same(one: &Path, other: &Path) -> bool {
+    let file = |path: &Path| fs::metadata(path).ok().map(|meta| (meta.dev(), meta.ino()));
+    file(one).is_some_and(|one| file(other) == Some(one))
 }
 
 /// Takes a run's record away, so that a crash leaves it whole or none.
@@ -205,4 +221,25 @@ pub fn directories(tree: &Path) -> Vec<PathBuf> {
     let mut dirs: Vec<PathBuf> = ["images", "os"].into_iter().flat_map(of_kind).filter(|d| is_file(d.join(PLAN))).collect();
     dirs.sort_by(|a, b| a.file_name().cmp(&b.file_name()));
     dirs
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A run's directory that lies on another disk: the file system refuses the link, and every build was refused for it.
+    #[test]
+    fn a_log_is_shown_where_no_hard_link_can_be() {
+        let (disk, memory) = (tempfile::tempdir().unwrap(), tempfile::tempdir_in("/dev/shm").unwrap());
+        let device = |dir: &tempfile::TempDir| fs::metadata(dir.path()).unwrap().dev();
+        assert_ne!(device(&disk), device(&memory), "/tmp is /dev/shm");
+        let (log, shown) = (memory.path().join("build.log"), disk.path().join("build.x.log"));
+        fs::write(&log, "begun").unwrap();
+        shown_as(&log, &shown).unwrap();
+        fs::write(&log, "done").unwrap();
+        assert_eq!(fs::read_to_string(&shown).unwrap(), "done");
+        assert!(is_same(&log, &shown) && !is_same(&log, disk.path()));
+        fs::remove_file(&log).unwrap();
+        assert!(!is_same(&log, &shown), "somebody emptied the workspace");
+    }
 }

@@ -282,7 +282,7 @@ async fn a_change_of_what_a_link_brings_in_is_one_of_the_definition() {
         let git = std::process::Command::new("git").current_dir(&root).args(words.split(' ')).status();
         assert!(git.unwrap().success(), "{words}");
     }
-    let commit = || async { host_facts(&bundle, &Cancel::default()).await.commit.unwrap() };
+    let commit = || async { host_facts(&bundle, &Cancel::default()).await.unwrap().commit.unwrap() };
     assert!(!commit().await.ends_with("-dirty"));
     fs::remove_file(root.join("shared/web/f")).unwrap();
     assert!(commit().await.ends_with("-dirty"));

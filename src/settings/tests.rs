@@ -151,3 +151,32 @@ fn a_star_stays_in_its_directory() {
         assert_eq!(matches(pattern, text), fits, "{pattern} {text}");
     }
 }
+
+/// `doctor` said `ok` to each of these.
+#[test]
+fn what_does_nothing_is_known() {
+    let dir = tempfile::tempdir().unwrap();
+    let there = dir.path().join("there");
+    fs::create_dir(&there).unwrap();
+    let (there, gone) = (there.display(), dir.path().join("gone").display().to_string());
+    let text = format!(
+        "allow: [{{definition: images/a}}, {{definition: images/b, local: true, tree: {gone}}}, {{definition: images/c, env: [A]}}]\n\
+         read_only: [{there}, {gone}]\nansible: {{vault_password_file: {gone}, roles: [{there}], collections: [{gone}]}}\n"
+    );
+    let settings = load(&[file(dir.path(), "config.yml", &text)], None, me()).unwrap();
+    let idle: Vec<bool> = settings.allow.iter().map(|rule| rule.idle().is_some()).collect();
+    assert_eq!(idle, [true, true, false]);
+    let missing: Vec<&str> = settings.missing().into_iter().map(|(key, _)| key).collect();
+    assert_eq!(missing, ["ansible.vault_password_file", "ansible.collections", "read_only"]);
+}
+
+/// `validate` refused `local: true` without a word on what to write.
+#[test]
+fn how_to_allow_plays_on_the_factory_is_said() {
+    let dir = tempfile::tempdir().unwrap();
+    let none = load(&[dir.path().join("a.yml")], None, me()).unwrap();
+    let how = none.how_to_allow_local("images/my bundle", &Asks::default()).unwrap();
+    assert!(how.contains("{definition: 'images/my bundle', local: true}") && how.contains("a.yml"), "{how}");
+    let allowed = load(&[file(dir.path(), "a.yml", how.split('`').nth(1).unwrap())], None, me()).unwrap();
+    assert_eq!(allowed.how_to_allow_local("images/my bundle", &Asks::default()), None);
+}

@@ -17,11 +17,17 @@ pub(super) struct Installation {
     pub program: PathBuf,
     /// Directories and files outside of /usr, to be read.
     pub paths: Vec<PathBuf>,
+    /// `2.14.18`, of ansible-core; `None` where it does not say so.
+    pub version: Option<String>,
     /// Where Python finds what was installed with `pip --user`, which goes by a home else.
     pub user_base: Option<String>,
 }
 
 const ASK: &str = "import sys, site\n\
+    try:\n\
+    \x20from ansible.release import __version__\n\
+    \x20print('version ' + __version__)\n\
+    except Exception: pass\n\
     for p in [sys.executable, sys.prefix, sys.exec_prefix, sys.base_prefix, sys.base_exec_prefix] + sys.path: print(p)\n\
     print('base ' + site.getuserbase() if site.ENABLE_USER_SITE else 'none')";
 
@@ -55,7 +61,8 @@ pub(super) async fn of_ansible(env: &Surroundings<'_>, cancel: &Cancel) -> Resul
             shown.push(path);
         }
     }
-    Ok(Installation { program, paths: shown, user_base: last.strip_prefix("base ").map(str::to_owned) })
+    let version = told.lines().find_map(|line| line.strip_prefix("version ")).map(str::to_owned);
+    Ok(Installation { program, paths: shown, version, user_base: last.strip_prefix("base ").map(str::to_owned) })
 }
 
 /// The surroundings of the questions.
@@ -67,9 +74,22 @@ pub(super) struct Surroundings<'a> {
 impl Surroundings<'_> {
     fn cmd(&self, program: &Path) -> Cmd {
         let home = self.home.unwrap_or(Path::new("/nonexistent")).to_string_lossy().into_owned();
-        let cmd = Cmd::new(program, Duration::from_secs(60)).dir("/").env("PATH", self.path).env("HOME", home);
+        let cmd = Cmd::new(program, Duration::from_secs(60)).dir("/").env("PATH", self.path).env("HOME", home).env("LANG", "C.UTF-8");
         Cmd { bare: true, ..cmd }
     }
+}
+
+/// Where Python modules of an `ansible-playbook` lie, told by where it lies itself; no program is asked.
+pub(super) fn python_homes(program: &Path, home: Option<&Path>) -> Vec<PathBuf> {
+    let real = program.canonicalize().unwrap_or_else(|_| program.to_owned());
+    let mut prefixes: BTreeSet<PathBuf> = [program, &real].into_iter().filter_map(|p| Some(p.parent()?.parent()?.to_owned())).collect();
+    // A version manager's stand-in lies beside the versions.
+    let versions = home.map(|home| home.join(".pyenv/versions"));
+    let versions = versions.and_then(|dir| fs::read_dir(dir).ok()).into_iter().flatten().flatten().map(|e| e.path());
+    prefixes.extend(versions.filter(|_| program.iter().any(|part| part == "shims")));
+    let libraries = prefixes.iter().flat_map(|prefix| fs::read_dir(prefix.join("lib")).into_iter().flatten().flatten());
+    let pythons = libraries.map(|e| e.path()).filter(|p| p.file_name().is_some_and(|n| n.to_string_lossy().starts_with("python")));
+    pythons.flat_map(|dir| ["site-packages", "dist-packages"].map(|name| dir.join(name))).filter(|dir| dir.is_dir()).collect()
 }
 
 /// The Python that a script names in its first line.

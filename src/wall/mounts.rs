@@ -120,6 +120,11 @@ impl Mounts {
         mounts
     }
 
+    /// With a network that leads nowhere, a loopback of its own.
+    pub(super) fn without_network(&mut self) {
+        self.words.push("--unshare-net".into());
+    }
+
     /// Of /proc, all that is not a process is closed to writers. The kernel lets root's number write its settings whatever
     /// capabilities it has, and root behind the wall has root's number; bubblewrap 0.8 covers directories only that
     /// access(2) calls writable, which /proc/sys is not.

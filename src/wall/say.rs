@@ -6,7 +6,7 @@ use crate::cancel::{Cancel, Cancelled};
 use crate::diagnostic::Diagnostic;
 use crate::exec::env;
 use crate::plan::{ActionPlan, Origin, Plan, StepPlan};
-use crate::settings::Mode;
+use crate::settings::{Mode, quoted};
 
 pub(super) const NO_NAMESPACES: &str = "user namespaces are needed: on Ubuntu 23.10 and later AppArmor keeps them from ordinary users \
      (`sysctl kernel.apparmor_restrict_unprivileged_userns=0`, or a profile for /usr/bin/bwrap); in a container it has to allow \
@@ -131,7 +131,18 @@ impl Wall {
             lines.push((true, format!("{name} holds a password and is not passed on; `pass_env: [{name}]` asks for it")));
         }
         lines.extend(self.dropped(plan).map(|text| (true, text)));
+        lines.extend(self.direct(plan).map(|text| (false, text)));
         Ok(lines)
+    }
+
+    /// Builders are on a network of their own, and their images on others: a proxy of this machine is not put into them.
+    fn direct(&self, plan: &Plan) -> Option<String> {
+        let proxy = |(name, value): &(&String, &String)| env::is_proxy(name) && !name.eq_ignore_ascii_case("no_proxy") && !value.is_empty();
+        let names: Vec<&str> = self.config.env.iter().filter(proxy).map(|(name, _)| name.as_str()).collect();
+        let how = "`Acquire::http::Proxy` in /etc/apt/apt.conf.d, `proxy=` in /etc/dnf/dnf.conf";
+        (plan.builder.is_some() && !names.is_empty()).then(|| {
+            format!("machines are not told of {}: a bundle whose packages come through a proxy says so itself ({how})", names.join(", "))
+        })
     }
 
     /// Settings of Ansible's in the caller's environment, which playbooks do not get.
@@ -165,16 +176,6 @@ impl Wall {
 fn wants_local(plan: &Plan) -> bool {
     let asks = |step: &StepPlan| matches!(step.action, ActionPlan::Ansible { local: true, .. });
     plan.steps.iter().any(asks)
-}
-
-/// A word of YAML within brackets.
-fn quoted(word: &str) -> String {
-    let plain = |c: char| c.is_ascii_alphanumeric() || "/_.-".contains(c);
-    let begins = word.starts_with(|c: char| c == '/' || c == '_' || c.is_ascii_alphabetic());
-    match begins && word.chars().all(plain) {
-        true => word.to_owned(),
-        false => format!("'{}'", word.replace('\'', "''")),
-    }
 }
 
 /// What steps with a playbook set that would switch off what protects the factory.

@@ -38,6 +38,7 @@ pub(crate) fn plan(dir: &Path) -> Plan {
         timeouts: TimeoutPlan { boot: 5, ssh: 5, capture: 5, upload: 5, shutdown: 5, source: 5 },
         commit: None,
         ansible: None,
+        notes: Vec::new(),
         asks: Asks { definition: dir.into(), ..Asks::default() },
         keep: None,
     }
@@ -126,6 +127,26 @@ async fn a_source_lies_in_the_tree_or_where_the_owner_says() {
     let env = strict.config.env.clone();
     let hides = Wall::new(Config { settings: Settings::default(), env, home: None, hidden: vec![within.clone()] });
     assert_eq!(said(&hides, &of(&within, None)).await.0.len(), 1, "the store may lie in the tree");
+}
+
+/// Who builds behind a proxy learns why a machine does not reach its mirror.
+#[tokio::test]
+async fn a_proxy_that_machines_do_not_get_is_told() {
+    let dir = tempfile::tempdir().unwrap();
+    let plan = plan(dir.path());
+    let told = async |env: &[(&str, &str)], plan: &Plan| {
+        let lines = wall(Settings { wall: Mode::Off, ..Settings::default() }, env).lines(plan, &Cancel::default()).await.unwrap();
+        lines.into_iter().filter(|(_, text)| text.starts_with("machines are not told of ")).map(|(_, text)| text).collect::<Vec<_>>()
+    };
+    let with_builder = Plan { builder: Some(example_machine()), ..plan.clone() };
+    let behind = told(&[("http_proxy", "http://p:3128"), ("no_proxy", "a"), ("https_proxy", "")], &with_builder).await;
+    assert!(behind.len() == 1 && behind[0].contains("of http_proxy: "), "{behind:?}");
+    assert!(told(&[("no_proxy", "a")], &with_builder).await.is_empty());
+    assert!(told(&[("http_proxy", "http://p:3128")], &Plan { builder: None, ..plan }).await.is_empty());
+}
+
+fn example_machine() -> crate::plan::MachinePlan {
+    crate::plan::MachinePlan { name: "builder".into(), cpus: 1, ram_mb: 1, disk_gb: None, flavor: None }
 }
 
 /// A base that is built first was not validated with what the owner allows: its run asks.

@@ -44,13 +44,13 @@ fn a_circle_of_bases_is_told() {
         .bundle("images/b", "bundle: {name: b, img_base: a}\n")
         .file("images/a/ansible/bootstrap.yml", PLAYBOOK)
         .file("images/b/ansible/bootstrap.yml", PLAYBOOK);
-    factory.run(&["validate"]).exits(10).says("circle");
+    factory.run(&["validate", "--offline"]).exits(10).says("circle");
     factory.run(&["build", "images/a"]).exits(10).says("circle");
 }
 
 #[test]
 fn validate_counts_and_is_silent_about_what_is_sound() {
-    good().run(&["validate"]).exits(0).says("1 bundle checked: 0 errors, 0 warnings");
+    good().run(&["validate", "--offline"]).exits(0).says("1 bundle checked: 0 errors, 0 warnings");
 }
 
 /// Neither looks at the network: nobody listens at that address.
@@ -61,7 +61,7 @@ fn a_source_from_elsewhere_is_planned_with_its_checksum() {
         Factory::new().bundle("os/d", &format!("bundle: {{name: d}}\nsource: {{url: 'https://127.0.0.1:1/d.qcow2.xz', {more}}}\n"))
     };
     let factory = with(&format!("sha256: {sum}, format: qcow2"));
-    factory.run(&["validate"]).exits(0);
+    factory.run(&["validate", "--offline"]).exits(0);
     let plan = factory.run(&["plan", "os/d"]).exits(0);
     let plan =
         plan.says("https://127.0.0.1:1/d.qcow2.xz, must be qcow2").says(&format!("sha256 {sum}")).says("none: the source is the image");
@@ -96,6 +96,27 @@ fn a_cloud_that_is_not_to_be_had_is_told_and_nothing_is_created() {
     assert_eq!(before, factory.listing());
 }
 
+/// `local` is this machine, whatever clouds.yaml has by that name; `envvars` is no entry at all.
+#[test]
+fn names_that_are_no_entries_are_told() {
+    let clouds = "clouds:\n  local: {auth: {auth_url: 'http://127.0.0.1:9/v3', username: u, password: p, project_name: p}}\n";
+    let factory = good().file("../clouds.yaml", clouds);
+    let told = "`local` is QEMU on this machine; the entry `local` of";
+    factory.run(&["--cloud", "local", "image", "list"]).exits(0).says(told);
+    let of_variable = factory.command(&["image", "list"]).env("OS_CLOUD", "local").output().unwrap();
+    super::support::Ran::of(of_variable).exits(0).says(told);
+    assert!(!factory.run(&["image", "list"]).exits(0).err.contains("the entry `local`"));
+
+    let mut command = factory.command(&["image", "list"]);
+    for (name, value) in
+        [("CLOUD", "envvars"), ("AUTH_URL", "http://127.0.0.1:9"), ("USERNAME", "u"), ("PASSWORD", "p4ss"), ("PROJECT_NAME", "p")]
+    {
+        command.env(format!("OS_{name}"), value);
+    }
+    let ran = super::support::Ran::of(command.output().unwrap()).exits(20).says("127.0.0.1 is not reached");
+    assert!(!ran.err.contains("p4ss"), "{}", ran.err);
+}
+
 #[test]
 fn usage_errors_exit_with_2() {
     good().run(&["build"]).exits(2);
@@ -115,4 +136,37 @@ fn an_empty_store_lists_nothing_and_sweeps_nothing() {
 #[test]
 fn completions_are_printed() {
     good().run(&["completions", "bash"]).exits(0).says("image-factory");
+}
+
+/// `render` shows what `build` would write: with a stand-in or an ID, on standard output or in files, and what is wrong as `validate` does.
+#[test]
+fn render_shows_what_templates_become() {
+    let id = "6f1c2a7e-0b1d-4c55-9a38-2d7f0c9e1b44";
+    let one = good().file("images/x/output/a.yml.j2", "image: {{ result_img_id }}\nport: {{ vars.port | default(80) }}\n");
+    let before = one.listing();
+    assert_eq!(one.run(&["render", "images/x"]).exits(0).out, "image: 00000000-0000-4000-8000-000000000000\nport: 80\n");
+    let set = one.run(&["render", "images/x", "--image", id, "--set", "vars.port=81"]).exits(0);
+    assert_eq!(set.out, format!("image: {id}\nport: 81\n"));
+    one.run(&["render", "images/x", "--image", "a b"]).exits(2);
+    assert_eq!(before, one.listing());
+
+    let two = one.file("images/x/output/b.txt.j2", "\u{1b}[2J{{ bundle.name }}").file("images/x/output/c.txt.j2", "image: 1\n");
+    let shown = two.run(&["render", "images/x"]).exits(0).out;
+    assert!(shown.contains("==> a.yml <==\nimage: 0000") && shown.contains("==> b.txt <==\n"), "{shown}");
+    assert!(!shown.contains('\u{1b}'), "{shown:?}");
+    let dir = tempfile::tempdir().unwrap();
+    let target = dir.path().join("new/out");
+    let written = two.run(&["render", "images/x", "-o", target.to_str().unwrap()]).exits(0);
+    assert!(written.out.is_empty() && written.err.contains("b.txt"), "{}", written.err);
+    assert_eq!(std::fs::read_to_string(target.join("b.txt")).unwrap(), "\u{1b}[2Jx");
+
+    let wrong = two.file("images/x/output/d.yml.j2", "a: {{ nope }}\nb: {{ noper }}\n");
+    let said = wrong.run(&["render", "images/x"]).exits(10).says("d.yml.j2:1:7: error: `nope` is undefined").says("d.yml.j2:2:7:");
+    assert!(said.out.is_empty(), "{}", said.out);
+    good().run(&["render", "images/x"]).exits(0).says("has no templates");
+    good().run(&["render", "images/nope"]).exits(10);
+    let odd = good().file("images/x/output/a.yml.j2", format!("image: {id}\noutputs: 1\noutputs: 2\n").as_str());
+    for command in ["validate", "render"] {
+        odd.run(&[command, "images/x"]).exits(0).says("a.yml.j2:1:1: warning: never uses the ID").says("a.yml.j2:3:1: warning: renders to");
+    }
 }

@@ -86,7 +86,7 @@ fn measured(factory: &Factory, args: &[&str]) -> Cost {
 fn template_bombs_are_refused_in_no_time_and_little_memory() {
     for (name, vars, template) in bombs() {
         let factory = good().bundle("images/x", &vars).file("images/x/output/bomb.txt.j2", &template);
-        let Cost { said, code, mib, took } = measured(&factory, &["validate"]);
+        let Cost { said, code, mib, took } = measured(&factory, &["validate", "--offline"]);
         println!("{name}: {took:?}, {mib} MiB: {}", said.lines().next().unwrap_or_default());
         assert_eq!(code, 10, "{name}: {said}");
         assert!(said.contains("images/x/output/bomb.txt.j2") || said.contains("images/x/build-vars.yml"), "{name}: {said}");
@@ -107,7 +107,13 @@ fn bundles_beside_a_bomb_are_checked_all_the_same() {
         .bundle("images/z", GOOD)
         .file("images/z/ansible/bootstrap.yml", PLAYBOOK)
         .file("images/z/output/z.txt.j2", "{{ nope_z }}");
-    factory.run(&["validate"]).exits(10).says("`nope_a` is undefined").says("`nope_z` is undefined").says("MiB of memory").says("3 errors");
+    factory
+        .run(&["validate", "--offline"])
+        .exits(10)
+        .says("`nope_a` is undefined")
+        .says("`nope_z` is undefined")
+        .says("MiB of memory")
+        .says("3 errors");
 }
 
 /// A mebibyte each, made to take time or memory by the square: aliases of a long text took 18 GB, colons on the wrong side minutes.
@@ -135,7 +141,7 @@ fn settings_that_are_made_to_cost_do_not() {
     ];
     for (name, text) in cases {
         let factory = good().bundle("images/x", &text).file("images/x/ansible/bootstrap.yml", &text);
-        let Cost { said, code, mib, took } = measured(&factory, &["validate", "-q", "images/x"]);
+        let Cost { said, code, mib, took } = measured(&factory, &["validate", "--offline", "-q", "images/x"]);
         println!("{name}: {took:?}, {mib} MiB, {} bytes", said.len());
         assert_eq!(code, 10, "{name}");
         assert!(took < Duration::from_secs(20) && mib < 400, "{name}: {took:?}, {mib} MiB");
@@ -156,7 +162,7 @@ fn playbooks_that_are_made_to_cost_do_not() {
     {
         let factory = good().bundle("images/x", vars).file("images/x/ansible/bootstrap.yml", playbook).bundle("images/y", GOOD);
         let factory = factory.file("images/y/ansible/bootstrap.yml", "- hosts: localhost\n");
-        for args in [&["validate"][..], &["plan", "images/x"]] {
+        for args in [&["validate", "--offline"][..], &["plan", "images/x"]] {
             let Cost { said, code, mib, took } = measured(&factory, args);
             println!("{name}: {took:?}, {mib} MiB: {said}");
             assert_eq!(code, 10, "{name}: {said}");
@@ -193,10 +199,10 @@ fn a_large_definition_is_sound() {
     let roles: String = (0..200).map(|n| format!("  - r{n}\n")).collect();
     let mut factory = good().file("images/x/ansible/bootstrap.yml", &format!("- hosts: all\n  roles:\n{roles}"));
     for n in 0..200 {
-        factory = factory.file(&format!("images/x/roles/r{n}/tasks/main.yml"), &task);
-        factory = factory.file(&format!("images/x/roles/r0/tasks/t{n}.yml"), &names);
+        factory = factory.file(&format!("images/x/ansible/roles/r{n}/tasks/main.yml"), &task);
+        factory = factory.file(&format!("images/x/ansible/roles/r0/tasks/t{n}.yml"), &names);
     }
-    factory.run(&["validate"]).exits(0);
+    factory.run(&["validate", "--offline"]).exits(0);
 }
 
 fn fifo(path: &Path) {
@@ -223,7 +229,7 @@ fn odd_files_hold_nobody_up() {
                 _ => std::fs::File::create(&path).unwrap().set_len(10 << 30).unwrap(),
             }
             let begin = Instant::now();
-            let ran = factory.run(&["validate", "images/x"]);
+            let ran = factory.run(&["validate", "--offline", "images/x"]);
             assert!(begin.elapsed() < Duration::from_secs(8), "{name} {kind}");
             assert!([0, 10].contains(&ran.code), "{name} {kind}: {} {}", ran.code, ran.err);
         }
@@ -247,15 +253,15 @@ fn nothing_outside_of_the_definition_is_read() {
         let (target, _) = (if link == "output" { outside.path() } else { &target }, std::fs::remove_file(&path));
         let _ = std::fs::remove_dir_all(&path);
         symlink(target, &path).unwrap();
-        let ran = factory.run(&["validate"]).exits(10).says("leads out of the");
+        let ran = factory.run(&["validate", "--offline"]).exits(10).says("leads out of the");
         assert!(!ran.err.contains(secret), "{link}: {}", ran.err);
     }
     // The bundle's directory, and what `bundle.path` says.
     let factory = good().bundle("images/y", &format!("bundle: {{name: y, img_base: b, path: {}}}\n", outside.path().display()));
-    factory.run(&["validate", "images/y"]).exits(10).says("images/y/build-vars.yml:1:").says("leads out of the factory tree");
+    factory.run(&["validate", "--offline", "images/y"]).exits(10).says("images/y/build-vars.yml:1:").says("leads out of the factory tree");
     std::fs::write(outside.path().join("build-vars.yml"), format!("{secret}\n")).unwrap();
     symlink(outside.path(), factory.tree().join("images/z")).unwrap();
-    let ran = factory.run(&["validate", "images/z"]).exits(10).says("a link that leads out of the tree");
+    let ran = factory.run(&["validate", "--offline", "images/z"]).exits(10).says("a link that leads out of the tree");
     assert!(!ran.err.contains(secret), "{}", ran.err);
 }
 
@@ -273,7 +279,7 @@ fn plan_runs_nothing_that_a_definition_brings() {
     }
     // Ansible is asked for its version, which reads an ansible.cfg of the current directory: not of a bundle.
     factory.run(&["plan", "images/x"]).says("some-image");
-    factory.run(&["validate"]).exits(0);
+    factory.run(&["validate", "--offline"]).exits(0);
     assert!(!mark.exists());
     let _ = Command::new("git").current_dir(&bundle).args(["status", "-s"]).output();
     assert!(mark.exists(), "the trap of this test does not work");
@@ -292,7 +298,7 @@ fn a_signal_ends_validate_within_a_second() {
             let dir = format!("images/b{n}");
             factory = factory.bundle(&dir, GOOD).file(&format!("{dir}/output/b.txt.j2"), &bombs()[11].2);
         }
-        let mut child = factory.command(&["validate"]).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+        let mut child = factory.command(&["validate", "--offline"]).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
         std::thread::sleep(Duration::from_millis(1500));
         let begin = Instant::now();
         // SAFETY: plain system call; the child is ours and not waited for yet.
@@ -314,8 +320,8 @@ fn findings_cannot_steer_the_terminal() {
         .file(&format!("images/x/tests/{evil}\n"), "x");
     let safe = |text: &str| text.chars().all(|c| !(c.is_control() && c != '\n' && c != '\t') && c != '\u{202e}');
     for args in [
-        &["validate"][..],
-        &["validate", "--json"],
+        &["validate", "--offline"][..],
+        &["validate", "--offline", "--json"],
         &["plan", "images/x"],
         &["build", evil],
         &["image", "show", evil],
@@ -333,16 +339,19 @@ fn local_plays_need_the_owner() {
         good().bundle("images/x", &format!("{GOOD}steps: [{{ansible: {ansible}}}]\n")).file("images/x/a.yml", "- hosts: localhost\n")
     };
     site("a.yml")
-        .run(&["validate"])
+        .run(&["validate", "--offline"])
         .exits(10)
         .says("images/x/a.yml:1:10: error: this runs on the factory: `hosts: localhost`")
         .says("hosts: all");
     let asked = site("{playbook: a.yml, local: true}");
-    asked.run(&["validate"]).exits(10).says("images/x/build-vars.yml:4:").says("which its owner does not allow");
+    asked.run(&["validate", "--offline"]).exits(10).says("images/x/build-vars.yml:4:").says("which its owner does not allow");
     asked.run(&["plan", "images/x"]).exits(10).says("its owner does not allow");
     let sound = good().bundle("images/x", &format!("{GOOD}steps: [{{ansible: {{playbook: ansible/bootstrap.yml}}}}]\n"));
-    sound.run(&["validate"]).exits(0);
+    sound.run(&["validate", "--offline"]).exits(0);
     let env = good()
         .bundle("images/x", &format!("{GOOD}steps:\n- ansible: ansible/bootstrap.yml\n  env: {{ANSIBLE_SSH_ARGS: -F x, MIRROR: y}}\n"));
-    env.run(&["validate"]).exits(10).says("images/x/build-vars.yml:6:9: error: `ANSIBLE_SSH_ARGS` cannot be set").says("1 error,");
+    env.run(&["validate", "--offline"])
+        .exits(10)
+        .says("images/x/build-vars.yml:6:9: error: `ANSIBLE_SSH_ARGS` cannot be set")
+        .says("1 error,");
 }

@@ -77,6 +77,9 @@ fn a_family_is_rolled_back_and_forth() {
     factory.run(&["image", "deprecate", &first]).exits(0);
     factory.run(&["image", "deprecate", "tiny"]).exits(0).says("no active image is left");
     assert_eq!(states(&factory, "tiny"), "deprecated deprecated");
+    let undo = factory.run(&["image", "deprecate", "--undo", "tiny"]).exits(20);
+    undo.says("2 images of family tiny are deprecated").says(&first).says(&second);
+    assert_eq!(states(&factory, "tiny"), "deprecated deprecated", "another one than was meant is not made active");
     factory.run(&["image", "rollback", "tiny"]).exits(20).says("has no active image");
     factory.run(&["image", "deprecate", "nothing"]).exits(20).says("no image `nothing`");
 }
@@ -177,7 +180,7 @@ fn a_copy_is_listed_as_foreign_and_let_alone() {
     for args in [&["image", "deprecate", copy][..], &["image", "adopt", copy], &["image", "deprecate", "--undo", copy]] {
         factory.run(args).exits(20).says("it is a copy");
     }
-    factory.run(&["image", "deprecate", "notes"]).exits(20).says("no image `notes`").says("name it by its ID");
+    factory.run(&["image", "deprecate", "notes"]).exits(20).says("it is a copy");
     factory.run(&["plan", "images/web"]).exits(0).says(&real);
     let before = factory.listing();
     for _ in 0..3 {

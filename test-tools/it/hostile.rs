@@ -87,6 +87,15 @@ case $MODE in
     half-a-preface) printf '\036%s 4' "$call"; xs 67108864; exit 0 ;;
     signals) printf '\036%s 2 2\n' "$call"; sleep 1; exit 3 ;;
     slow) sleep 600 ;;
+    requiretty) printf '#!/bin/sh\necho "sudo: sorry, you must have a tty to run sudo" >&2\nexit 1\n' >/opt/sudo ;;
+    expired)
+        printf 'WARNING: Your password has expired.\nPassword change required but no TTY available.\n' >&2
+        exit 1
+        ;;
+    noexec)
+        mount -t tmpfs -o noexec none /tmp
+        mount -t tmpfs -o noexec none /dev/shm
+        ;;
 esac
 exec sh -c "$command"
 "#;
@@ -170,6 +179,7 @@ fn plan(cloud: &Memory, dir: &Path, steps: Vec<StepPlan>) -> Plan {
         asks: Asks { definition: dir.into(), ..Asks::default() },
         keep: None,
         ansible: Some("ansible-playbook [core 2.14.18]".into()),
+        notes: Vec::new(),
     }
 }
 
@@ -285,6 +295,28 @@ async fn a_machine_that_closes_or_says_nothing_is_named() {
         let error = result.unwrap_err();
         assert!(error.contains(told), "{mode}: {error}");
     }
+}
+
+/// Hardened bases. Of the first two nothing was said but what sudo and PAM say, of sudo only when tidy needed it, last of all.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_base_that_lets_nobody_work_is_named_before_the_steps() {
+    for (mode, told) in [("requiretty", "!requiretty"), ("expired", "has expired in the base")] {
+        let (hostile, dir) = (Hostile::start(mode), tempfile::tempdir().unwrap());
+        let (result, _) = build_on(&hostile, dir.path(), shell("echo done")).await;
+        let error = result.unwrap_err();
+        assert!(error.contains(told), "{mode}: {error}");
+        let log = std::fs::read_to_string(dir.path().join("build.log")).unwrap();
+        assert!(!log.contains("shell | done"), "{mode}: {log}");
+    }
+    // Scripts need no right to run from where they lie for a moment.
+    let (hostile, dir) = (Hostile::start("noexec"), tempfile::tempdir().unwrap());
+    let own = "#!/bin/bash\ncp /usr/bin/true /tmp/t && ! /tmp/t 2>/dev/null && echo held\n";
+    std::fs::write(dir.path().join("own.sh"), own).unwrap();
+    let steps = vec![step(ActionPlan::Shell { text: "echo done".into() }), step(ActionPlan::Script { path: "own.sh".into() })];
+    let (result, _) = build_on(&hostile, dir.path(), steps).await;
+    assert_eq!(result, Ok(()));
+    let log = std::fs::read_to_string(dir.path().join("build.log")).unwrap();
+    assert!(log.contains("shell | done") && log.contains("script | held"), "{log}");
 }
 
 /// What one hostile case cost: run in a process of its own, for the peak of memory is the process's.

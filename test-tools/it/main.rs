@@ -8,11 +8,15 @@ mod cli;
 mod definition;
 mod family;
 mod fetch;
+mod first;
 mod hostile;
 mod crash;
 mod fuzz;
 mod http;
 mod local;
+#[path = "../vm/ordinary.rs"]
+#[allow(dead_code)] // shared with the tests of virtual machines
+mod ordinary;
 mod remote;
 mod reader;
 mod setup;
@@ -22,6 +26,8 @@ mod sshd;
 mod state;
 mod supply;
 mod support;
+mod syntax;
+mod tidy;
 #[path = "../tiny_disk.rs"]
 mod tiny_disk;
 mod wall;

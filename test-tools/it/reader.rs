@@ -54,7 +54,7 @@ fn a_reader_that_stops_reading_blocks_neither_build_nor_signals() {
 fn a_result_that_nobody_reads_blocks_no_signal() {
     let vars = "bundle: {name: X}\nbase: nowhere\none: 1\ntwo: 2\nthree: 3\n";
     let factory = (0..400).fold(Factory::new(), |factory, n| factory.bundle(&format!("images/x{n}"), vars));
-    let mut command = factory.command(&["--json", "validate"]);
+    let mut command = factory.command(&["--json", "validate", "--offline"]);
     let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
     // Held open, and never read.
     let stdout = child.stdout.take().unwrap();

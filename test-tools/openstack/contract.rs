@@ -36,6 +36,7 @@ async fn holds(volume: Option<VolumePlan>) {
         security: Security::Temporary { ssh_from: facts.ssh_from.clone() },
         zone: None,
         volume,
+        reached_on: None,
     };
     let place = BootPlace { flavor: Named { id: flavor.id.clone(), name: flavor.name.clone() }, site };
     let disk = tiny_disk(dir.path());
@@ -57,5 +58,5 @@ async fn contract_holds() {
 #[tokio::test]
 #[ignore = "wants devcloud: `make test-openstack`"]
 async fn contract_holds_with_volumes() {
-    holds(Some(VolumePlan { size_gb: 1, kind: None })).await;
+    holds(Some(VolumePlan { size_gb: 1, kind: None, zone: None })).await;
 }

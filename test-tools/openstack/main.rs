@@ -18,3 +18,4 @@ mod os_job;
 mod refusals;
 #[path = "../tiny_disk.rs"]
 mod tiny_disk;
+mod wild;

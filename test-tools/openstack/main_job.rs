@@ -82,7 +82,7 @@ fn as_asked(id: &str, name: &str) {
     println!("{image:#}");
     let text = |key: &str| image[key].as_str().unwrap_or_default();
     assert_eq!((text("name"), text("status"), text("visibility"), text("disk_format")), (name, "active", "private", "qcow2"));
-    assert_eq!((image["min_disk"].as_i64(), image["min_ram"].as_i64()), (Some(3), Some(512)));
+    assert_eq!((image["min_disk"].as_i64(), image["min_ram"].as_i64()), (Some(5), Some(512)));
     let properties = image["properties"].as_object().unwrap();
     let asked = [
         ("os_distro", "debian"),

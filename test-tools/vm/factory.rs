@@ -5,17 +5,33 @@ use std::time::{Duration, Instant};
 
 use assert_cmd::cargo::CommandCargoExt;
 
+#[path = "ordinary.rs"]
+mod ordinary;
+
+use ordinary::Ordinary;
+
 pub struct Factory {
     root: PathBuf,
     home: PathBuf,
     env: Vec<(String, String)>,
+    /// Whom the program runs as, if not as whoever runs the tests.
+    user: Option<Ordinary>,
 }
 
 impl Factory {
-    /// `name` sets the tree apart; the home, with the base image in it, is shared.
+    /// As an ordinary user with a private home, whoever runs the tests: the first thing that is ever done with a factory is not
+    /// done by root. `name` sets the tree apart; the home, with the base image in it, is shared.
+    pub fn ordinary(name: &str) -> Self {
+        let this = Self::new(name);
+        let user = Ordinary::below(&PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("vm"));
+        let home = user.as_ref().map_or_else(|| this.home.clone(), Ordinary::data);
+        Self { user, home, ..this }
+    }
+
+    /// As whoever runs the tests.
     pub fn new(name: &str) -> Self {
         let root = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("vm");
-        let this = Self { root: root.join(name), home: root.join("home"), env: Vec::new() };
+        let this = Self { root: root.join(name), home: root.join("home"), env: Vec::new(), user: None };
         let _ = std::fs::remove_dir_all(&this.root);
         let from = Path::new(env!("CARGO_MANIFEST_DIR"));
         for definition in ["os/debian-12", "images/bundle-nginx"] {
@@ -60,15 +76,24 @@ impl Factory {
     }
 
     pub fn command(&self, args: &[&str]) -> Command {
-        let mut command = Command::cargo_bin("image-factory").unwrap();
-        command.args(args).current_dir(self.tree());
+        let mut command = match &self.user {
+            Some(user) => user.command(&self.tree(), args),
+            None => Command::cargo_bin("image-factory").unwrap(),
+        };
+        if self.user.is_none() {
+            command.args(args).current_dir(self.tree());
+        }
         for (variable, _) in std::env::vars_os() {
             let name = variable.to_string_lossy();
             if name.starts_with("OS_") || name.starts_with("FACTORY_") || name == "IMAGE_FACTORY_ACCEL" {
                 command.env_remove(&variable);
             }
         }
-        command.env("IMAGE_FACTORY_HOME", self.home()).env("CI", "true");
+        command.env("CI", "true");
+        // By itself it takes the user's own, which is what a first command does.
+        if self.user.as_ref().is_none_or(|user| user.data() != self.home) {
+            command.env("IMAGE_FACTORY_HOME", self.home());
+        }
         command.envs(self.env.iter().map(|(name, value)| (name, value)));
         command
     }
@@ -106,13 +131,14 @@ impl Factory {
         for run in
             walkdir::WalkDir::new(self.tree()).into_iter().flatten().filter(|e| e.path().parent().is_some_and(|p| p.ends_with("runs")))
         {
-            let of_run = [runtime.clone(), PathBuf::from("/tmp/image-factory-0")].map(|d| d.join(run.file_name()));
+            let of_user = self.user.as_ref().map_or_else(|| PathBuf::from("/tmp/image-factory-0"), Ordinary::runtime);
+            let of_run = [runtime.clone(), of_user].map(|d| d.join(run.file_name()));
             left.extend(of_run.iter().filter(|d| d.exists()).map(|d| d.display().to_string()));
         }
         let images = self.command(&["image", "list", "--json"]).output().unwrap().stdout;
         let images: Vec<serde_json::Value> = serde_json::from_slice(&images).unwrap();
         left.extend(images.iter().filter(|i| i["state"] == "building").map(|i| format!("staged image {i}")));
-        let home = self.home().display().to_string();
+        let home = self.user.as_ref().map_or_else(|| self.home(), |user| user.home.clone()).display().to_string();
         for process in std::fs::read_dir("/proc").unwrap().flatten() {
             let read = |name: &str| String::from_utf8_lossy(&std::fs::read(process.path().join(name)).unwrap_or_default()).into_owned();
             let environ = read("environ");

@@ -10,7 +10,7 @@ use super::factory::Factory;
 #[test]
 #[ignore = "boots machines for minutes: `make test`"]
 fn bundle_nginx_becomes_a_tested_image() {
-    let factory = Factory::new("nginx");
+    let factory = Factory::ordinary("nginx");
     let fresh = factory.images("debian-12").is_empty();
     let (code, said) = factory.run(&["build", "images/bundle-nginx"]);
     assert_eq!(code, 0);
@@ -91,7 +91,7 @@ fn fetch(port: u16) -> Option<String> {
 #[test]
 #[ignore = "boots a machine: `make test`"]
 fn a_playbook_that_fails_is_named_and_leaves_nothing() {
-    let factory = Factory::new("bad-playbook")
+    let factory = Factory::ordinary("bad-playbook")
         .file("images/bad/build-vars.yml", "bundle:\n  name: bad\n  img_base: os/debian-12\nsteps:\n  - ansible: ansible/bad.yml\n")
         .file(
             "images/bad/ansible/bad.yml",

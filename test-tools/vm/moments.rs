@@ -25,7 +25,7 @@ const MOMENTS: [(&str, u64); 12] = [
 #[ignore = "boots machines for half an hour: `make test-moments`"]
 fn twelve_of_twelve_are_clean() {
     let vars = "bundle:\n  name: moments\n  img_base: os/debian-12\nsteps:\n  - name: the step\n    shell: echo in the machine; sleep 5\n";
-    let factory = Factory::new("moments").file("images/moments/build-vars.yml", vars).with_base();
+    let factory = Factory::ordinary("moments").file("images/moments/build-vars.yml", vars).with_base();
     let mut dirty = Vec::new();
     for (number, (text, after)) in MOMENTS.iter().enumerate() {
         let before = factory.images("moments").len();

@@ -13,12 +13,9 @@ use crate::cloud::{Cx, Machine};
 use crate::event::{Events, Sink, Stamped};
 use crate::plan::Plan;
 use crate::remote::ssh::Ssh;
-use crate::remote::{Connect, keys};
+use crate::remote::{Connect, keys, sshd};
 use crate::settings::{Mode, Settings};
 use crate::wall::{Config, Wall};
-
-#[path = "../../../test-tools/it/sshd.rs"]
-mod sshd;
 
 const SECRET: &str = "s3cret";
 

@@ -27,6 +27,8 @@ const OUTSIDE: &str = "# image-factory: outside";
 pub(super) struct Tested<'a> {
     pub running: &'a Running,
     pub build_key: Option<&'a PublicKey>,
+    /// The builder's machine-id, where it had one.
+    pub builder_id: Option<&'a str>,
     pub disk_bytes: u64,
 }
 
@@ -58,6 +60,7 @@ fn told(site: &Site<'_>, tested: &Tested<'_>, results: &Results<'_>) -> BTreeMap
         ("FACTORY_DISK_BYTES", tested.disk_bytes.to_string()),
         ("FACTORY_NOW", jiff::Timestamp::now().as_second().to_string()),
         ("FACTORY_RUN_BUILDER", plan.builder.as_ref().map(|b| b.name.clone()).unwrap_or_default()),
+        ("FACTORY_BUILDER_ID", tested.builder_id.unwrap_or_default().to_owned()),
         ("FACTORY_BUILD_KEY", tested.build_key.map(plain_key).unwrap_or_default()),
         ("FACTORY_TIDY", plan.tidy.join(" ")),
         ("FACTORY_BUNDLE", plan.family.clone()),

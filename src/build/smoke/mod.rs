@@ -9,9 +9,10 @@ use ssh_key::PrivateKey;
 
 use super::heard::REASON;
 use super::machine::{self, Identity, Running};
+use super::signs::Signs;
 use super::{BuildError, Opened, Site, cloud_init, console};
-use crate::cloud::Machine;
-use crate::event::{Check, Event, Tally, Verdict, seconds};
+use crate::cloud::{Cx, Machine};
+use crate::event::{Abreast, Check, Event, Tally, Verdict, seconds};
 use crate::image::Image;
 use crate::lines;
 use crate::plan::{GIB, MachinePlan, SmokePlan};
@@ -33,13 +34,11 @@ pub(super) async fn test(
     let results = Results { site, smoke, all: Mutex::default() };
     results.left_out();
     let begin = Instant::now();
-    let (first, second) = tokio::join!(boot(site, smoke, &smoke.first, image), boot(site, smoke, &smoke.second, image));
-    let (first, second) = match (first, second) {
-        (Ok(first), Ok(second)) => (first, second),
-        (Err(e), _) | (_, Err(e)) if e.is_cancelled() => return Err(e),
+    let (first, second) = match both(site, smoke, image).await {
+        Ok(both) => both,
         // A cloud that refuses to boot says nothing of the image.
-        (Err(BuildError::Cloud(e)), _) | (_, Err(BuildError::Cloud(e))) => return Err(e.into()),
-        (Err(e), _) | (_, Err(e)) => {
+        Err(e) if e.is_cancelled() || matches!(e, BuildError::Cloud(_)) => return Err(e),
+        Err(e) => {
             results.always("boots", begin, Verdict::Failed, e.to_string(), String::new());
             return results.verdict();
         }
@@ -54,10 +53,46 @@ pub(super) async fn test(
     }
     outside::root_ssh(&first, &results).await?;
     let build_key = build_key.as_ref().map(|k| k.public_key());
-    let tested = inside::Tested { running: &first, build_key, disk_bytes: machine::disk_gb(&smoke.first, image, smoke.grow_gb) * GIB };
-    let (checked, tried) = tokio::join!(inside::all(site, &tested, &results), trials::all(site, second, &results));
+    let builder_id = earlier.first().and_then(|builder| builder.machine_id.as_deref().ok());
+    let disk_bytes = machine::disk_gb(&smoke.first, image, smoke.grow_gb) * GIB;
+    let tested = inside::Tested { running: &first, build_key, builder_id, disk_bytes };
+    let abreast = abreast(site);
+    let lane = |wanted: &MachinePlan| Cx { events: abreast.lane(&wanted.name), ..site.cx.clone() };
+    let (tested, results_of) = (&tested, &results);
+    let checks = in_lane(site, lane(&smoke.first), async |site: &Site<'_>| inside::all(site, tested, results_of).await);
+    let trials = in_lane(site, lane(&smoke.second), async |site: &Site<'_>| trials::all(site, second, results_of).await);
+    let (checked, tried) = tokio::join!(checks, trials);
     checked.and(tried)?;
     results.verdict()
+}
+
+/// The machines of a run are called `factory-<run>-<role>`; the role says which.
+fn abreast(site: &Site<'_>) -> Abreast {
+    Abreast::new(&site.cx.events, &format!("factory-{}-", site.plan.run))
+}
+
+/// What is done on one of the machines, told as such: its lane ends with it.
+async fn in_lane<T>(site: &Site<'_>, cx: Cx, work: impl AsyncFnOnce(&Site<'_>) -> T) -> T {
+    work(&site.with(&cx)).await
+}
+
+/// Both machines, booted side by side. The first failure is the reason, and ends the wait for the other: it is not named only when
+/// that one is up.
+async fn both(site: &Site<'_>, smoke: &SmokePlan, image: &Image) -> Result<(Running, Running), BuildError> {
+    let abreast = abreast(site);
+    let stop = site.cx.cancel.child();
+    let failed: Mutex<Option<BuildError>> = Mutex::default();
+    let one = async |wanted: &MachinePlan| {
+        let cx = Cx { events: abreast.lane(&wanted.name), cancel: stop.clone(), ..site.cx.clone() };
+        boot(&site.with(&cx), smoke, wanted, image).await.map_err(|e| {
+            failed.lock().expect("nothing panics with it").get_or_insert(e);
+            stop.orderly();
+        })
+    };
+    match tokio::join!(one(&smoke.first), one(&smoke.second)) {
+        (Ok(first), Ok(second)) => Ok((first, second)),
+        _ => Err(failed.into_inner().expect("nothing panics with it").expect("one of them failed")),
+    }
 }
 
 /// Collects results and tells of each as it comes.
@@ -126,12 +161,13 @@ async fn boot(site: &Site<'_>, smoke: &SmokePlan, wanted: &MachinePlan, image: &
 
 async fn host_keys(site: &Site<'_>, machine: &Machine, deadline: Instant) -> Result<Vec<ssh_key::PublicKey>, BuildError> {
     site.cx.events.doing(format!("waiting for the host keys of {} on its console", machine.name));
+    let mut signs = Signs::default();
     loop {
         let keys = console::host_keys(&site.cloud.console(machine).await?);
         if !keys.is_empty() {
             return Ok(keys);
         }
-        machine::trouble(site, machine).await?;
+        signs.look(site, machine).await?;
         if Instant::now() > deadline {
             let reason = format!("no host keys on its console after {} s: cloud-init did not get there", site.plan.timeouts.ssh);
             return Err(machine::not_ready(site, machine, reason).await);

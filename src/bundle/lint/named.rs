@@ -31,14 +31,31 @@ impl From<'_> {
     pub fn files(&self, name: &Path, is_there: impl Fn(&Path) -> bool) -> BTreeSet<PathBuf> {
         let (own, role) = (plain(&self.beside.join(name)), self.up(1));
         let starts = [self.beside.to_owned(), role.clone(), self.up(2), self.main.to_owned(), PathBuf::new()];
+        let added = self.added_up(name);
         let inner = ["", "vars", "files", "tasks"];
         let all = starts.iter().flat_map(|start| inner.map(|inner| plain(&start.join(inner).join(name))));
-        let mut found: BTreeSet<PathBuf> = all.chain(self.collected(name, "playbooks")).filter(|path| is_there(path)).collect();
+        let mut found: BTreeSet<PathBuf> =
+            all.chain(added.iter().cloned()).chain(self.collected(name, "playbooks")).filter(|path| is_there(path)).collect();
         if found.contains(&own) {
-            let near = |path: &PathBuf| *path == own || (!role.as_os_str().is_empty() && path.starts_with(&role));
+            let near = |path: &PathBuf| *path == own || (self.of_role() && path.starts_with(&role)) || added.contains(path);
             found.retain(near);
         }
         found
+    }
+
+    fn of_role(&self) -> bool {
+        self.beside.iter().any(|part| part == "roles") || self.roots.iter().any(|root| self.beside.starts_with(root))
+    }
+
+    /// Of a file that is included by one that is included: Ansible adds up the directories that were written, from the playbook's on,
+    /// and looks there before it looks beside the file. Source: ansible-core, `IncludedFile.process_include_results`.
+    fn added_up(&self, name: &Path) -> Vec<PathBuf> {
+        let Ok(inner) = self.beside.strip_prefix(self.main) else { return Vec::new() };
+        let parts: Vec<_> = inner.components().collect();
+        if self.of_role() || parts.len() < 2 {
+            return Vec::new();
+        }
+        (1..=parts.len()).map(|from| plain(&self.main.join(parts[from..].iter().collect::<PathBuf>()).join(name))).collect()
     }
 
     /// Directories of a role of this name: where roles lie, or else anywhere that Ansible looks.

@@ -289,7 +289,7 @@ impl Sets {
 }
 
 /// Words, but for spaces in quotes and in templates. Source: ansible-core, `split_args`.
-fn split(text: &str) -> Vec<String> {
+pub(in crate::bundle) fn split(text: &str) -> Vec<String> {
     let (mut out, mut word, mut quote, mut depth) = (Vec::new(), String::new(), None, 0_usize);
     let mut before = ' ';
     for c in text.chars() {

@@ -21,24 +21,17 @@ pub fn findings(text: &str) -> Vec<(Spot, String)> {
         let at = |offset: usize| Spot { line: number + 1, column: line[..offset].chars().count() + 1 };
         let first = line.len() - start.len();
         if let Some((key, value)) = start.split_once(['=', ':']) {
-            let (key, value) = (key.trim(), value.trim().trim_matches(['"', '\'']));
+            let (key, value) = (key.trim().to_lowercase(), value.trim().trim_matches(['"', '\'']));
             if key == "transport" && names::connection(value) != Meaning::Builder {
                 found.push((at(first), format!("plays run on the factory: `transport = {value}`")));
             }
-            if PROGRAMS.contains(&key) {
+            if PROGRAMS.contains(&key.as_str()) {
                 found.push((at(first), format!("`{key}` runs programs on the factory")));
             }
         }
         found.extend(assigned(line).into_iter().map(|(offset, message)| (at(offset), message)));
     }
     found
-}
-
-/// Directories of roles and of collections, as ansible.cfg says.
-pub fn directories(text: &str) -> Vec<&str> {
-    let keys = ["roles_path", "collections_path", "collections_paths"];
-    let settings = text.lines().filter_map(|line| line.split_once(['=', ':'])).filter(|(key, _)| keys.contains(&key.trim()));
-    settings.flat_map(|(_, value)| value.split(':')).map(|path| path.trim().trim_matches(['"', '\''])).collect()
 }
 
 /// `ansible_connection=local` and its kin anywhere in a text: byte offsets and messages.

@@ -116,6 +116,18 @@ impl<'a> Reader<'a> {
         }
     }
 
+    /// A machine of another name is not the factory, and it is not there.
+    fn delegated(&mut self, text: &str, spot: Spot) {
+        let name = text.trim().trim_matches(['"', '\'']);
+        let other = !names::is_template(name) && names::delegate(name) == Meaning::Factory && !hosts::means_factory(name);
+        if !other || name.is_empty() {
+            return self.judge(names::delegate, (text, spot), "delegate_to");
+        }
+        let message = format!("`delegate_to: {name}` names a machine that a run does not know: it reaches the builder alone");
+        let finding = Diagnostic::error(spot.place(self.file), message);
+        self.found.push(finding.hint("leave it out where the builder is meant; what another machine does is no part of an image"));
+    }
+
     /// What means the same wherever it stands.
     fn anywhere(&mut self, node: &Node) {
         match &node.value {
@@ -186,7 +198,7 @@ impl<'a> Reader<'a> {
             }
             "delegate_to" => {
                 let text = scalar(value).unwrap_or_default();
-                self.judge(names::delegate, (text, entry.spot), "delegate_to");
+                self.delegated(text, entry.spot);
             }
             "local_action" => self.error(entry.spot, "this runs on the factory: `local_action`".into()),
             "connection" => {
@@ -319,6 +331,11 @@ impl<'a> Reader<'a> {
 
     fn outside(&mut self, spot: Spot, path: &str, what: &str) {
         let finding = Diagnostic::error(spot.place(self.file), format!("a file outside of the bundle is {what} on the factory: `{path}`"));
-        self.found.push(finding.hint("what a bundle needs lies in its directory; a link in it may lead to what the tree shares"));
+        self.found.push(finding.hint(match what {
+            "written" => {
+                "what is to stay goes into the image; `dest: \"{{ lookup('env', 'HOME') }}/…\"` lies in a directory of the run, and is gone with it"
+            }
+            _ => "what a bundle needs lies in its directory; a link in it may lead to what the tree shares",
+        }));
     }
 }

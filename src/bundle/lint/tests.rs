@@ -1,5 +1,6 @@
 //! Playbooks that would run on the factory, in every way in which that can be written out.
 use super::*;
+use crate::bundle::ansible_cfg::Config;
 
 const FILES: [(&str, &str); 1] = [("roles/web/tasks/main.yml", "- ping:\n")];
 
@@ -11,7 +12,11 @@ fn with(playbook: &str, files: &[(&str, &str)]) -> Vec<String> {
         std::fs::create_dir_all(path.parent().unwrap()).unwrap();
         std::fs::write(path, text).unwrap();
     }
-    let given = Given { variables: serde_json::from_str(r#"{"given": "all", "far": "localhost"}"#).unwrap(), env: vec!["MIRROR".into()] };
+    let given = Given {
+        variables: serde_json::from_str(r#"{"given": "all", "far": "localhost"}"#).unwrap(),
+        env: vec!["MIRROR".into()],
+        config: Config::of(dir.path(), &Default::default()),
+    };
     let (path, shown) = (Path::new("ansible/site.yml"), Path::new("images/x"));
     let found = super::playbook(&mut Cache::default(), &Playbook { dir: dir.path(), shown, path, given, local: false });
     found.iter().map(|d| Diagnostic { hint: None, ..d.clone() }.to_string().replace("images/x/", "")).collect()
@@ -482,4 +487,121 @@ fn hosts_that_are_worked_out_cost_one_look_at_each_file() {
     assert_eq!(with(&playbook, &files), [""; 0]);
     // It was as many times as there are plays.
     assert!(spent() - before < once * 5, "{once:?} for one play, {:?} for 45", spent() - before);
+}
+
+/// Each of these was refused, or ran on the factory without a finding.
+#[test]
+fn a_variable_may_be_worked_out_of_the_next() {
+    let play = |vars: &str| format!("- hosts: \"{{{{ t }}}}\"\n  vars: {vars}\n");
+    let sound = [
+        "{t: \"{{ target | default('all') }}\"}",
+        "{t: '{{ u }}', u: '{{ v }}', v: all}",
+        "{t: '{{ given }}'}",
+        "{t: \"{{ groups['all'] }}\"}",
+    ];
+    for vars in sound {
+        assert_eq!(said(&play(vars)), "", "{vars}");
+    }
+    let wrong = [
+        "{t: \"{{ target | default('localhost') }}\"}",
+        "{t: '{{ u }}', u: localhost}",
+        "{t: '{{ u }}', u: '{{ v }}'}",
+        "{t: '{{ u }}', u: '{{ t }}'}",
+        "{t: \"{{ t | default('all') }}\"}",
+        "{t: '{{ far }}'}",
+    ];
+    for vars in wrong {
+        assert!(said(&play(vars)).contains(": error: where this runs is known"), "{vars}: {}", said(&play(vars)));
+    }
+}
+
+#[test]
+fn files_without_an_ending_are_looked_into() {
+    let task = "- {ping: , delegate_to: localhost}\n";
+    for file in ["ansible/roles/web/tasks/main", "roles/web/handlers/main", "roles/web/tasks/other"] {
+        let found = with("- hosts: all\n  roles: [web]\n", &[(file, task)]);
+        assert!(found.len() == 1 && found[0].starts_with(&format!("{file}:1:12: error: ")), "{file}: {found:?}");
+    }
+    let found = with("- hosts: all\n  roles: [web]\n", &[("roles/web/vars/main", "ansible_connection: local\n")]);
+    assert!(found.len() == 1 && found[0].contains("error: this runs on the factory"), "{found:?}");
+    for (file, text) in
+        [("roles/web/tasks/README", "what: [is\n this?"), ("roles/web/files/main", task), ("roles/web/tasks/LICENSE", "Copyright\n")]
+    {
+        assert_eq!(with("- hosts: all\n  roles: [web]\n", &[(file, text)]), [""; 0], "{file}");
+    }
+}
+
+/// The settings of a step's environment were not followed.
+#[test]
+fn what_the_environment_of_a_step_names_is_looked_into() {
+    let task = "- {ping: , delegate_to: localhost}\n";
+    let found = |env: (&str, &str), files: &[(&str, &str)]| {
+        let dir = tempfile::tempdir().unwrap();
+        for (path, text) in files.iter().copied().chain([("ansible/site.yml", "- hosts: all\n  roles: [r]\n")]) {
+            let path = dir.path().join(path);
+            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+            std::fs::write(path, text).unwrap();
+        }
+        let config = Config::of(dir.path(), &[(env.0.to_owned(), env.1.to_owned())].into());
+        let (path, shown) = (Path::new("ansible/site.yml"), Path::new("x"));
+        let given = Given { config, ..Given::default() };
+        super::playbook(&mut Cache::default(), &Playbook { dir: dir.path(), shown, path, given, local: false })
+    };
+    let role = ("far/r/tasks/main.yml", task);
+    for env in [("ANSIBLE_ROLES_PATH", "far"), ("ANSIBLE_CONFIG", "conf/a.cfg")] {
+        let found = found(env, &[role, ("conf/a.cfg", "[defaults]\nRoles_Path: ../far\n")]);
+        assert!(found.len() == 1 && found[0].to_string().starts_with("x/far/r/tasks/main.yml:1:12: error"), "{env:?} {found:?}");
+    }
+    let found = found(("ANSIBLE_CONFIG", "conf/a.cfg"), &[("conf/a.cfg", "[defaults]\nTRANSPORT=local\n")]);
+    assert!(found.len() == 1 && found[0].to_string().starts_with("x/conf/a.cfg:2:1: error"), "{found:?}");
+}
+
+/// Ansible adds up the directories of includes, and looked there the lint did not.
+#[test]
+fn what_ansible_finds_beside_the_playbook_is_looked_into() {
+    let play = "- hosts: all\n  tasks: [{include_tasks: a/one.yml}]\n";
+    let files = |found: &'static str| {
+        [
+            ("ansible/a/one.yml", "- include_tasks: b/two.yml\n"),
+            ("ansible/a/b/two.yml", "- include_tasks: templates/three.yml\n"),
+            ("ansible/a/b/templates/three.yml", "- ping:\n"),
+            (found, "- {ping: , delegate_to: localhost}\n"),
+        ]
+    };
+    for file in ["ansible/templates/three.yml", "ansible/b/templates/three.yml"] {
+        let found = with(play, &files(file));
+        assert!(found.iter().any(|f| f.starts_with(&format!("{file}:1:12: error: "))), "{file} {found:?}");
+    }
+    // One directory down, the file beside is the one.
+    let found = with(
+        play,
+        &[
+            ("ansible/a/one.yml", "- include_tasks: files/t.yml\n"),
+            ("ansible/a/files/t.yml", "- ping:\n"),
+            ("ansible/files/t.yml", "- {ping: , delegate_to: localhost}\n"),
+        ],
+    );
+    assert_eq!(found, [""; 0]);
+}
+
+/// These said what is not so.
+#[test]
+fn words_and_advice_are_true() {
+    let hint = |task: &str| {
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::write(dir.path().join("site.yml"), format!("- hosts: all\n  tasks: [{task}]\n")).unwrap();
+        let (path, shown) = (Path::new("site.yml"), Path::new("x"));
+        let found =
+            super::playbook(&mut Cache::default(), &Playbook { dir: dir.path(), shown, path, given: Given::default(), local: false });
+        assert_eq!(found.len(), 1, "{found:?}");
+        found[0].to_string()
+    };
+    let delegated = hint("{ping: , delegate_to: db1}");
+    assert!(
+        delegated.contains("error: `delegate_to: db1` names a machine that a run does not know") && !delegated.contains("on the factory"),
+        "{delegated}"
+    );
+    assert!(hint("{ping: , delegate_to: localhost}").contains("this runs on the factory"));
+    let fetched = hint("fetch: {src: /x, dest: /root/}");
+    assert!(fetched.contains("lookup('env', 'HOME')") && !fetched.contains("lies in its directory"), "{fetched}");
 }

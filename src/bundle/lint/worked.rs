@@ -6,6 +6,7 @@ use std::sync::LazyLock;
 use regex::Regex;
 use serde_json::Value as Json;
 
+use super::super::ansible_cfg::Config;
 use super::super::yaml::Spot;
 use super::names::Meaning;
 use super::sets::Set;
@@ -75,6 +76,20 @@ enum Known {
     Bad(String),
 }
 
+/// Variables, each worked out of the next.
+const MOST_CHAINED: usize = 4;
+
+/// Why a variable is none of the builder's names, by what is known of it.
+fn concluded(known: Known, variable: &Variable, judge: fn(&str) -> Meaning) -> Option<String> {
+    let sound = |text: &str| text == "inventory_hostname" || judge(text) == Meaning::Builder;
+    match (known, &variable.default) {
+        (Known::Bad(why), _) => Some(why),
+        (Known::Unset, None) => Some(format!("; nothing in the bundle sets `{}`", variable.name)),
+        (_, Some(default)) if !sound(default) => Some(String::new()),
+        _ => None,
+    }
+}
+
 /// All that the files of a bundle and its step set, by name.
 pub struct Index<'a> {
     named: BTreeMap<&'a str, Vec<(&'a Path, &'a Set)>>,
@@ -103,20 +118,30 @@ impl<'a> Index<'a> {
         let key = (variable.name.clone(), open.judge as usize);
         let known = match self.known.get(&key) {
             Some(known) => known.clone(),
-            None => self.judged(&variable.name, open.judge, shown),
+            None => self.judged(&variable.name, open.judge, shown, &mut vec![variable.name.clone()]),
         };
         self.known.insert(key, known.clone());
-        let sound = |text: &str| text == "inventory_hostname" || (open.judge)(text) == Meaning::Builder;
-        match (known, variable.default) {
-            (Known::Bad(why), _) => Some(why),
-            (Known::Unset, None) => Some(format!("; nothing in the bundle sets `{}`", variable.name)),
-            (_, Some(default)) if !sound(&default) => Some(String::new()),
-            _ => None,
-        }
+        concluded(known, &variable, open.judge)
     }
 
-    fn judged(&self, name: &str, judge: fn(&str) -> Meaning, shown: &Path) -> Known {
-        let bad = |value: Option<&str>| value.is_none_or(|text| judge(text) != Meaning::Builder);
+    /// Whether a value may be another than the builder. It may be worked out of the next variable; `chain` are those before.
+    fn is_bad(&self, value: Option<&str>, judge: fn(&str) -> Meaning, shown: &Path, chain: &mut Vec<String>) -> bool {
+        let Some(text) = value else { return true };
+        match judge(text) {
+            Meaning::Builder => return false,
+            Meaning::Factory => return true,
+            Meaning::Unknown => {}
+        }
+        let open = Open { spot: Spot { line: 0, column: 0 }, written: String::new(), text: text.to_owned(), judge };
+        let Some(next) = open.variable().filter(|next| chain.len() < MOST_CHAINED && !chain.contains(&next.name)) else { return true };
+        chain.push(next.name.clone());
+        let known = self.judged(&next.name, judge, shown, chain);
+        chain.pop();
+        concluded(known, &next, judge).is_some()
+    }
+
+    fn judged(&self, name: &str, judge: fn(&str) -> Meaning, shown: &Path, chain: &mut Vec<String>) -> Known {
+        let mut bad = |value: Option<&str>| self.is_bad(value, judge, shown, chain);
         let given = self.given.variables.get(name);
         let each = |value: &Json| match value {
             Json::Array(items) => items.is_empty() || items.iter().any(|item| bad(item.as_str())),
@@ -143,12 +168,14 @@ impl<'a> Index<'a> {
 pub struct Given {
     pub variables: serde_json::Map<String, Json>,
     pub env: Vec<String>,
+    /// Of the step.
+    pub config: Config,
 }
 
 impl Given {
     /// Of two that are equal the second needs no look.
     pub fn key(&self) -> String {
         let env: BTreeMap<&str, ()> = self.env.iter().map(|name| (name.as_str(), ())).collect();
-        format!("{}{env:?}", Json::Object(self.variables.clone()))
+        format!("{}{env:?}{}", Json::Object(self.variables.clone()), self.config.identity())
     }
 }

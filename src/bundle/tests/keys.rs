@@ -1,5 +1,5 @@
 //! Every key: wrong type, unknown, duplicate, missing, out of bounds.
-use super::{MINIMAL, said, said_more};
+use super::{MINIMAL, Tree, render, said, said_more};
 use crate::bundle::keys;
 
 /// Settings, and the first line of everything said of them.
@@ -197,7 +197,7 @@ fn advice_on_unknown_keys() {
         4:1: error: unknown key `nginx_port`
             hint: free variables for templates go under `vars:`
         5:10: error: unknown key `zzz` in `volume`
-            hint: known here: size, type
+            hint: known here: size, type, availability_zone
     ");
 }
 
@@ -219,6 +219,7 @@ fn every_key_given_twice() {
     twice("machine:", keys::MACHINE);
     twice("timeouts:", keys::TIMEOUTS);
     twice("tidy:", crate::bundle::TIDY_PARTS);
+    twice("tidy:", crate::bundle::TIDY_ASKED);
     twice("vars:", &["free"]);
     for key in keys::STEP {
         let said = said_more(&format!("steps:\n  - {key}: a\n    {key}: b\n"));
@@ -287,4 +288,87 @@ fn limits_of_names() {
         ],
         said_more,
     );
+}
+
+/// `validate` called all of these sound.
+#[test]
+fn settings_that_contradict_each_other_are_told() {
+    let base = "bundle: {name: x, img_base: b, properties: {a: '1', b: '2'}}\n";
+    let steps = "steps:\n- ansible: {playbook: p.yml}\n  sudo: true\n- reboot: true\n  sudo: true\n  env: {A: b}\n- upload: {src: p.yml, dest: /x}\n  env: {A: b}\n";
+    let cases = [
+        (
+            "final_glance_options: --property a=2 --property b=2",
+            "error: the property `a` is `1` in `bundle.properties`, and `2` in `final_glance_options`",
+        ),
+        ("tests: {skip: [rescue], add: [rescue]}", "error: `rescue` is both in `tests.skip` and in `tests.add`"),
+        ("tests: {skip: [dns], only: [dns, ssh]}", "error: `dns` is both in `tests.skip` and in `tests.only`"),
+        ("tests: {only: []}", "warning: no check is left: the image is published untested"),
+        ("tests: {package: jq}", "warning: `tests.package` does nothing: the check `cloud-init-package` is not made"),
+        ("tests: {volume_size: 2G, add: [snapshot]}", "warning: `tests.volume_size` does nothing: the check `volume` is not made"),
+        ("tests: {dns_name: a.b, skip: [dns]}", "warning: `tests.dns_name` does nothing: the check `dns` is not made"),
+        ("tidy: {machine_id: false}", "warning: without it the check `machine-id-unique` fails"),
+        ("keep: 2\nfinal_glance_options: --protected", "warning: `keep` removes nothing"),
+        ("security_groups: [none, web]", "error: `security_groups` names some, and says `none`"),
+        (steps, "warning: `sudo` does nothing for a playbook"),
+        (steps, "warning: `sudo` does nothing for a restart"),
+        (steps, "warning: `env` does nothing for a restart"),
+        (steps, "warning: `env` does nothing for an upload"),
+    ];
+    let told = |more: &str| {
+        let tree = Tree::new();
+        tree.write("images/x/build-vars.yml", &format!("{base}{more}\n")).write("images/x/p.yml", "- hosts: all\n");
+        match tree.load("images/x") {
+            Ok(loaded) => render(&loaded.warnings),
+            Err(findings) => render(&findings),
+        }
+    };
+    for (more, expected) in cases {
+        let found = told(more);
+        let places = found.lines().filter(|line| line.contains(expected)).all(|line| line.starts_with("images/x/build-vars.yml:"));
+        assert!(found.contains(expected) && places, "{more}\n{found}");
+    }
+    let sound = [
+        "final_glance_options: --property a=1 --property c=3",
+        "tests: {skip: [dns], add: [rescue]}",
+        "tests: {package: jq, add: [cloud-init-package]}",
+        "tests: {skip: [machine-id-unique]}\ntidy: {machine-id: false}",
+        "keep: 2\nfinal_glance_options: --unprotected",
+        "security_groups: none",
+        "steps:\n- shell: id\n  sudo: true\n  env: {A: b}\n- upload: {src: p.yml, dest: /x}\n  sudo: true\n- ansible: p.yml\n  env: {A: b}",
+    ];
+    for more in sound {
+        assert_eq!(told(more), "", "{more}");
+    }
+}
+
+#[test]
+fn scripts_of_python_2_are_told() {
+    let tree = Tree::new();
+    tree.write(
+        "images/x/build-vars.yml",
+        "bundle: {name: x, img_base: b}\nsteps:\n- script: a.py\n- script: b.py\n- script: c.py\n- script: d.sh\n",
+    );
+    tree.write("images/x/a.py", "#!/usr/bin/python\nimport os\nprint 'x'\n").write("images/x/b.py", "#!/usr/bin/env python\nprint('x')\n");
+    tree.write("images/x/c.py", "#!/usr/bin/python3\nprint('x')\n").write("images/x/d.sh", "\n#!/bin/bash\nid\n");
+    let found = render(&tree.load("images/x").unwrap_err());
+    assert!(found.contains("images/x/a.py:3:1: warning: this line is of Python 2"), "{found}");
+    assert!(found.contains("images/x/b.py:1:1: warning: `python` is Python 2, or not there at all"), "{found}");
+    assert!(
+        found.contains("images/x/d.sh:2:1: error: the `#!` of this script is not its first line") && !found.contains("c.py"),
+        "{found}"
+    );
+}
+
+#[test]
+fn tags_that_no_task_has_are_told() {
+    let told = |tags: &str, playbook: &str| {
+        let tree = Tree::new();
+        tree.write("images/x/build-vars.yml", &format!("bundle: {{name: x, img_base: b}}\nsteps:\n- ansible: p.yml\n  tags: {tags}\n"));
+        tree.write("images/x/p.yml", playbook).write("images/x/t.yml", "- {ping: , tags: inner}\n");
+        render(&tree.load("images/x").unwrap().warnings)
+    };
+    let playbook = "- hosts: all\n  tags: [play]\n  tasks:\n  - {ping: , tags: 'a, b'}\n  - {block: [{ping: , tags: [c]}]}\n  - include_tasks: t.yml\n";
+    assert!(told("[a, nope]", playbook).starts_with("images/x/build-vars.yml:4:3: warning: no task of p.yml has the tag `nope`"));
+    assert_eq!(told("[a, b, c, play, inner, untagged]", playbook), "");
+    assert_eq!(told("nope", "- hosts: all\n  tasks: [{include_tasks: '{{ x }}.yml'}]\n"), "", "what is not there to be read may have it");
 }

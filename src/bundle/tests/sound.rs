@@ -32,7 +32,7 @@ tags: [web]
 visibility: shared
 members: [0a1b2c]
 keep: 3
-tidy: {machine_id: no, logs: false, trim: on}
+tidy: {machine_id: no, logs: false, trim: on, user-ssh: true, schedules: false}
 tests: {skip: [dns], timeout: 30s}
 vars: {port: 80, mode: 0755, on: yes, text: "80", none: ~, day: 2018-02-26, list: [1.5, {a: b}]}
 steps:
@@ -53,7 +53,7 @@ steps:
   - reboot: true
 "#,
     )
-    .write("images/bundle-nginx/ansible/site.yml", "- hosts: all\n")
+    .write("images/bundle-nginx/ansible/site.yml", "- hosts: all\n  tags: [a, b]\n")
     .write("images/bundle-nginx/scripts/a.sh", "ls\n")
     .write("images/bundle-nginx/files/f", "")
     .write("images/bundle-nginx/output/b.heat.yml.j2", "")
@@ -63,7 +63,8 @@ steps:
     .write("images/bundle-nginx/tests/data/page", "")
     .write("images/bundle-nginx/tests/README.md", "");
     let loaded = tree.load("images/bundle-nginx").unwrap();
-    assert_eq!(loaded.warnings, []);
+    let warned: Vec<&str> = loaded.warnings.iter().map(|d| d.message.as_str()).collect();
+    assert_eq!(warned, ["without it the check `machine-id-unique` fails", "`sudo` does nothing for a playbook"]);
     let b = loaded.bundle;
     let home = tree.path().canonicalize().unwrap();
     assert_eq!((&b.tree, &b.dir), (&home, &home.join("images/bundle-nginx")));
@@ -80,7 +81,7 @@ steps:
         (Some("debian"), Some("public"), Some("nova"))
     );
     assert_eq!((b.network, b.security_groups), (vec!["net-1".to_owned()], vec!["a".to_owned(), "b".to_owned()]));
-    assert_eq!(b.volume, Some(Volume { size_gb: Some(20), kind: Some("ssd".into()) }));
+    assert_eq!(b.volume, Some(Volume { size_gb: Some(20), kind: Some("ssd".into()), zone: None }));
     assert_eq!(b.machine, MachineWish { cpus: Some(4), ram_mb: Some(2048), disk_gb: Some(20) });
     let s = |n| Some(Duration::from_secs(n));
     assert_eq!(b.timeouts, Timeouts { source: s(7200), boot: s(90), ssh: s(120), step: s(5400), capture: s(600), upload: s(3600) });
@@ -88,7 +89,7 @@ steps:
         (b.tags, b.visibility, b.members, b.keep),
         (vec!["web".to_owned()], Some(Visibility::Shared), vec!["0a1b2c".to_owned()], Some(3))
     );
-    assert_eq!(b.tidy_off, ["machine-id", "logs"]);
+    assert_eq!((b.tidy_off.join(" "), b.tidy_on.join(" ")), ("machine-id logs".into(), "user-ssh".into()));
     assert_eq!(b.tests, Tests { files: paths(&["tests/10-http"]), skip: vec!["dns".into()], timeout: s(30), ..Default::default() });
     assert_eq!(b.templates, paths(&["output/a.j2", "output/b.heat.yml.j2"]));
     assert!(!b.has_bootstrap);

@@ -19,18 +19,18 @@ pub async fn run(context: &Context, cloud: &dyn Cloud, args: &Args) -> Result<()
     let mut chosen = Vec::new();
     // All that are named are looked at before one is written.
     for wanted in &args.images {
-        let image = need(&images, wanted)?;
+        let image = need(context, cloud, &images, wanted).await?;
         if image.id != *wanted && image.name != *wanted {
             return Err(Failure::usage(format!("`{wanted}` is a family: which of its images is to be adopted?"))
                 .hint(format!("name it by its ID: `image-factory image list {wanted}`")));
         }
         if let Provenance::Foreign(why) = image.provenance() {
-            return Err(Failure::cloud(format!("{} is not adopted: {why}", label(image))));
+            return Err(Failure::cloud(format!("{} is not adopted: {why}", label(&image))));
         }
         chosen.push(image);
     }
     let mut adopted = Vec::new();
-    for image in chosen {
+    for image in &chosen {
         let had = image.is_ours();
         let now = match args.dry_run || had {
             true => image.clone(),

@@ -7,7 +7,7 @@ use crate::lineage::{self, Lineage};
 
 pub async fn run(context: &Context, cloud: &dyn Cloud, wanted: &str) -> Result<(), Failure> {
     let images = cloud.images().await?;
-    let image = need(&images, wanted)?;
+    let image = &need(context, cloud, &images, wanted).await?;
     let tree = context.tree().ok();
     let lineage = lineage::lineage(cloud, &images, image, tree.as_deref(), &context.sound().await?).await?;
     if context.common.json {
@@ -33,6 +33,9 @@ fn details(i: &Image, l: &Lineage) -> String {
     };
     line("state", format!("{}{}{hidden}", i.state.name(), if l.current { ", current" } else { "" }));
     line("created", i.created.to_string());
+    if let Some(unusable) = &i.unusable {
+        line("unusable", format!("{}; {}", unusable.why, unusable.way_out));
+    }
     match i.provenance() {
         Provenance::Ours => line("provenance", "ours: it says that it was published under its own ID".into()),
         Provenance::Legacy => line(

@@ -18,7 +18,7 @@ pub struct Rollback {
 
 #[derive(clap::Args)]
 pub struct Deprecate {
-    /// ID, exact name, or family (its current image; with --undo the newest that is deprecated)
+    /// ID, exact name, or family (its current image; with --undo the one that is deprecated, if it is the only one)
     image: String,
     /// Make it active again, and show it if a prune hid it
     #[arg(long)]
@@ -84,8 +84,16 @@ pub async fn rollback(context: &Context, cloud: &dyn Cloud, args: &Rollback) -> 
 pub async fn deprecate(context: &Context, cloud: &dyn Cloud, args: &Deprecate) -> Result<(), Failure> {
     let mut images = cloud.images().await?;
     let by_family = args.undo && images.iter().all(|i| i.id != args.image && i.name != args.image);
-    let undone = if by_family { family::deprecated(&images, &args.image) } else { None };
-    let image = undone.map_or_else(|| need(&images, &args.image), Ok)?.clone();
+    let undone = if by_family { family::deprecated(&images, &args.image) } else { Vec::new() };
+    let image = match &undone[..] {
+        [] => need(context, cloud, &images, &args.image).await?,
+        [one] => (*one).clone(),
+        several => {
+            let text = format!("{} images of family {} are deprecated, and which one is meant cannot be told", several.len(), args.image);
+            let names = several.iter().map(|i| label(i)).collect::<Vec<_>>().join(", ");
+            return Err(Failure::cloud(text).hint(format!("name one by its name or ID, newest first: {names}")));
+        }
+    };
     may_change(&image)?;
     let before = family::current(&images, &image.family).cloned();
     let standing = match args.undo {

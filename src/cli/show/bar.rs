@@ -92,9 +92,9 @@ impl Story {
         let paint = self.paint;
         let mut out = Vec::new();
         match &stamped.event {
-            Event::Started { run, bundle, image_name, cloud } => {
+            Event::Started { run, bundle, purpose, image_name, cloud } => {
                 self.current = Current::default();
-                out.push(format!("{}: building image {} on {cloud}", paint.bold(bundle), paint.bold(image_name)));
+                out.push(format!("{}: {purpose} image {} on {cloud}", paint.bold(bundle), paint.bold(image_name)));
                 out.push(paint.dim(format!("  run {run}")));
             }
             Event::StageStarted { .. } => self.headed = false,

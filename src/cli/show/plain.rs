@@ -133,8 +133,8 @@ impl Teller {
         let verbose = self.verbosity >= 1;
         let stage = self.current.stage.map_or("", |(stage, _)| stage.name());
         match event {
-            Event::Started { run, bundle, image_name, cloud } if normal => {
-                self.line(at, &format!("{bundle}: building image {image_name} on {cloud}, run {run}"));
+            Event::Started { run, bundle, purpose, image_name, cloud } if normal => {
+                self.line(at, &format!("{bundle}: {purpose} image {image_name} on {cloud}, run {run}"));
             }
             Event::StageStarted { stage } if normal => self.line(at, &self.paint.bold(stage.name())),
             Event::StageDone { stage, seconds } if normal => {

@@ -48,7 +48,16 @@ fn check(id: &str, verdict: Verdict, reason: &str, output: &str) -> Event {
 
 fn begin() -> Vec<Stamped> {
     vec![
-        at(0.0, Event::Started { run: "r1".into(), bundle: "nginx".into(), image_name: "nginx-1".into(), cloud: "local".into() }),
+        at(
+            0.0,
+            Event::Started {
+                run: "r1".into(),
+                bundle: "nginx".into(),
+                purpose: "building".into(),
+                image_name: "nginx-1".into(),
+                cloud: "local".into(),
+            },
+        ),
         at(0.0, Event::StageStarted { stage: Stage::Boot }),
         at(0.1, Event::Doing { what: "waiting for SSH".into() }),
         at(1.0, Event::Warning { text: "a slow disk\x1b[2J\nlook at it".into() }),

@@ -70,7 +70,9 @@ pub async fn choose(wish: Accel, version: &str, cache: &Path, cancel: &Cancel) -
             false,
             match e.kind() {
                 std::io::ErrorKind::NotFound => "/dev/kvm is missing".into(),
-                std::io::ErrorKind::PermissionDenied => "/dev/kvm is not open to this user (group kvm)".into(),
+                std::io::ErrorKind::PermissionDenied => {
+                    "/dev/kvm is not open to this user (`sudo usermod -aG kvm USER`, then log in anew)".into()
+                }
                 _ => format!("/dev/kvm: {e}"),
             },
         ));

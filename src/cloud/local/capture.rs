@@ -41,7 +41,7 @@ pub async fn machine(
 
 pub async fn file(cx: &Cx, layout: &Layout, store: &Store, file: &Path, order: &Order<'_>) -> Result<Image, CloudError> {
     let disk = disk::inspect(file).map_err(|why| CloudError::refused(file.display().to_string(), why))?;
-    cx.events.doing(format!("taking {} in", file.display()));
+    cx.events.doing(format!("importing {}", file.display()));
     let staging = Staging::begin(cx, layout, order.run, order.name, order.deadline).await?;
     match disk.format {
         Format::Qcow2 if disk.plain => staging.copy(file).await?,

@@ -1,24 +1,17 @@
 //! What this machine can do, and what it lacks.
-use std::time::Duration;
-
 use super::accel::Choice;
 use crate::cancel::Cancel;
-use crate::exec::{self, Cmd, ExecError};
+use crate::exec::probe::{self, Lack};
 
-/// Version of QEMU ("7.2.22"); `None`: it is not installed or does not start.
-pub async fn qemu_version(cancel: &Cancel) -> Result<Option<String>, crate::cancel::Cancelled> {
-    let said = say_version("qemu-system-x86_64", cancel).await?;
+/// Version of QEMU ("7.2.22"), or why there is none.
+pub async fn qemu_version(cancel: &Cancel) -> Result<Result<String, Lack>, crate::cancel::Cancelled> {
+    let said = probe::version("qemu-system-x86_64", "--version", "qemu-system-x86", cancel).await?;
     // QEMU emulator version 7.2.22 (Debian 1:7.2+dfsg-7+deb12u18)
-    let version = |s: String| s.split_ascii_whitespace().skip_while(|w| *w != "version").nth(1).map(str::to_owned);
+    let version = |s: String| {
+        let found = s.split_ascii_whitespace().skip_while(|w| *w != "version").nth(1).map(str::to_owned);
+        found.ok_or_else(|| (format!("qemu-system-x86_64 does not say its version: {s}"), "is it QEMU's own?".to_owned()))
+    };
     Ok(said.and_then(version))
-}
-
-async fn say_version(program: &str, cancel: &Cancel) -> Result<Option<String>, crate::cancel::Cancelled> {
-    match exec::output(&Cmd::new(program, Duration::from_secs(20)).arg("--version"), cancel).await {
-        Ok(said) => Ok(Some(said)),
-        Err(ExecError::Cancelled(c)) => Err(c),
-        Err(_) => Ok(None),
-    }
 }
 
 /// The first that reads and writes qcow2 images compressed with zstd, as the store has them.
@@ -30,30 +23,27 @@ fn number(version: &str) -> (u32, u32) {
     (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0))
 }
 
-/// Programs that are missing, each with what to do.
-pub async fn lacks(qemu: Option<&str>, cancel: &Cancel) -> Result<Vec<(String, String)>, crate::cancel::Cancelled> {
-    let hint = |package: &str| format!("run `make deps`, or install {package}");
+/// Programs that are missing or do not run, each with what to do.
+pub async fn lacks(qemu: Result<&str, &Lack>, cancel: &Cancel) -> Result<Vec<Lack>, crate::cancel::Cancelled> {
     let mut lacks = Vec::new();
     match qemu {
-        None => lacks.push(("qemu-system-x86_64 is not installed".into(), hint("qemu-system-x86"))),
-        Some(version) if number(version) < OLDEST => {
+        Err(lack) => lacks.push(lack.clone()),
+        Ok(version) if number(version) < OLDEST => {
             lacks.push((
                 format!("QEMU {version} is too old: {}.{} or newer is needed", OLDEST.0, OLDEST.1),
-                hint("a newer qemu-system-x86"),
+                "install a newer qemu-system-x86".into(),
             ));
         }
-        Some(_) => {}
+        Ok(_) => {}
     }
-    if say_version("qemu-img", cancel).await?.is_none() {
-        lacks.push(("qemu-img is not installed".into(), hint("qemu-utils")));
-    }
+    lacks.extend(probe::version("qemu-img", "--version", "qemu-utils", cancel).await?.err());
     Ok(lacks)
 }
 
 /// `accel`: `None` where it was not looked into.
 pub fn how(qemu: Option<&str>, accel: Option<&Choice>) -> String {
     let accel = accel.map(|a| format!(", {}", a.text())).unwrap_or_default();
-    format!("QEMU {}{accel}", qemu.unwrap_or("(not installed)"))
+    format!("QEMU {}{accel}", qemu.unwrap_or("(none that runs)"))
 }
 
 pub fn cpus() -> Option<u32> {

@@ -13,9 +13,10 @@ use super::ledger::{Entry, Kind};
 use super::{BootSpec, Cloud, CloudError, Cx, Disk, Machine, Power, Publication, Reboot};
 use crate::cancel::{Cancel, Cancelled};
 use crate::disk;
+use crate::exec::probe::Lack;
 use crate::family;
 use crate::image::{self, Image, Standing, State};
-use crate::plan::{BaseFact, CloudFacts, GIB, Wanted};
+use crate::plan::{BaseFact, CloudFacts, Wanted};
 
 mod accel;
 mod backing;
@@ -56,7 +57,7 @@ pub struct Local {
     store: Store,
     turns: power::Turns,
     /// Found out once.
-    version: tokio::sync::OnceCell<Option<String>>,
+    version: tokio::sync::OnceCell<Result<String, Lack>>,
     accel: tokio::sync::OnceCell<accel::Choice>,
     reach: tokio::sync::OnceCell<network::Reach>,
 }
@@ -79,8 +80,8 @@ impl Local {
         &self.store
     }
 
-    /// Version of QEMU; `None`: it is not installed.
-    async fn version(&self, cancel: &Cancel) -> Result<Option<&str>, Cancelled> {
+    /// Version of QEMU, or why it does not run.
+    async fn version(&self, cancel: &Cancel) -> Result<Result<&str, &Lack>, Cancelled> {
         Ok(self.version.get_or_try_init(|| facts::qemu_version(cancel)).await?.as_deref())
     }
 
@@ -116,10 +117,10 @@ impl Cloud for Local {
         let version = self.version(&cx.cancel).await?;
         // What cannot be built anyway is told at once, and without the traces of a trial.
         let how = match base {
-            _ if wanted.base_only => facts::how(version, None),
-            BaseFact::Missing { .. } | BaseFact::Ambiguous(_) | BaseFact::Doubtful(_) => facts::how(version, None),
+            _ if wanted.base_only => facts::how(version.ok(), None),
+            BaseFact::Missing { .. } | BaseFact::Ambiguous(_) | BaseFact::Doubtful(_) => facts::how(version.ok(), None),
             _ => {
-                let how = facts::how(version, Some(self.accel(&cx.cancel).await?));
+                let how = facts::how(version.ok(), Some(self.accel(&cx.cancel).await?));
                 format!("{how}; {}", self.reach(&cx.cancel).await?.text())
             }
         };
@@ -129,8 +130,9 @@ impl Cloud for Local {
             how,
             max_cpus: facts::cpus(),
             max_ram_mb: facts::ram_mb(),
-            free_bytes: disk::free_bytes(&self.config.home),
+            free_bytes: disk::room(&self.config.home),
             lacks: facts::lacks(version, &cx.cancel).await?,
+            notes: Vec::new(),
             site: None,
         })
     }
@@ -182,13 +184,14 @@ impl Cloud for Local {
             Some("deprecated") => State::Deprecated,
             _ => State::Active,
         };
+        let min_disk_gb = publication.min_disk(now.virtual_size);
         self.store.update(&Image {
             name: publication.name,
             family: publication.family,
             state,
             properties: publication.properties,
             tags: publication.tags,
-            min_disk_gb: publication.min_disk_gb.unwrap_or_else(|| now.virtual_size.div_ceil(GIB)),
+            min_disk_gb,
             min_ram_mb: publication.min_ram_mb,
             visibility: publication.visibility,
             protected: publication.protected,

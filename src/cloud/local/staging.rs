@@ -89,6 +89,7 @@ impl<'a> Staging<'a> {
             protected: false,
             hidden: false,
             stranger: None,
+            unusable: None,
         };
         store::write_description(&self.dir, &image).map_err(CloudError::io(format!("describe image {}", self.id)))?;
         self.cx.cancel.check()?;

@@ -2,14 +2,12 @@
 //!
 //! What may be repeated is repeated when the service was away or busy. A POST is, only when it surely had no effect: the
 //! connection was refused, or the answer was 401 or 429. Where a token may go is `redirect`'s to say.
-use std::future::Future;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use bytes::Bytes;
-use openstack::ErrorKind;
-use openstack::session::{ServiceType, Session};
+use openstack::session::Session;
 use rand_core::{OsRng, RngCore};
 use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
 use reqwest::{Client, Method, Url};
@@ -18,11 +16,13 @@ use serde_json::Value;
 use tokio::sync::OnceCell;
 
 use super::body;
+use super::endpoint::{self, Microversions};
 pub use super::error::ApiError;
 use super::error::message;
 use super::keystone::{Keystone, Token};
 use super::login::Login;
-use super::redirect::{self, Hops, Step};
+use super::redirect::{Hops, Step};
+use super::session;
 use super::upload::Upload;
 use crate::cancel::Cancel;
 use crate::digest::Digest;
@@ -45,8 +45,10 @@ pub enum Service {
 }
 
 impl Service {
+    pub(super) const ALL: [Self; 5] = [Self::Compute, Self::Image, Self::Network, Self::Volume, Self::Orchestration];
+
     /// Catalog types, the official one first.
-    fn types(self) -> &'static [&'static str] {
+    pub(super) fn types(self) -> &'static [&'static str] {
         match self {
             Service::Compute => &["compute"],
             Service::Image => &["image"],
@@ -57,39 +59,11 @@ impl Service {
     }
 }
 
-/// A catalog type as the session wants it.
-#[derive(Debug, Clone, Copy)]
-struct Kind {
-    name: &'static str,
-    /// What goes before the path.
-    version: Option<&'static str>,
-}
-
-impl ServiceType for Kind {
-    fn catalog_type(&self) -> &'static str {
-        self.name
-    }
-
-    fn version_discovery_supported(&self) -> bool {
-        self.name == Service::Compute.types()[0]
-    }
-}
-
-/// Whether a URL ends in a version, as `/v2.0`.
-fn has_version(url: &Url) -> bool {
-    let last = url.path_segments().and_then(|mut parts| parts.rfind(|p| !p.is_empty()));
-    last.and_then(|p| p.strip_prefix('v')).is_some_and(|v| v.starts_with(|c: char| c.is_ascii_digit()))
-}
-
 pub struct Api {
     keystone: Keystone,
     /// Follows no redirect: [`Call::once`] does, where that is safe.
     client: Client,
-    session: OnceCell<Arc<Session>>,
-    /// The session's client, for GETs.
-    reader: Client,
-    /// Where the session was sent elsewhere, which its own errors do not tell.
-    led_away: redirect::Refused,
+    microversions: OnceCell<Microversions>,
     /// What a second is to pauses; tests have shorter ones.
     second: Duration,
 }
@@ -111,11 +85,9 @@ impl Api {
     }
 
     pub(super) fn with_pauses(login: Login, second: Duration) -> Result<Self, ApiError> {
-        let client = client(&login, reqwest::redirect::Policy::none())?;
+        let client = client(&login)?;
         let keystone = Keystone::new(login, client.clone(), second / 2);
-        let led_away = redirect::Refused::default();
-        let reader = self::client(keystone.login(), led_away.policy())?;
-        Ok(Self { keystone, client, session: OnceCell::new(), reader, led_away, second })
+        Ok(Self { keystone, client, microversions: OnceCell::new(), second })
     }
 
     pub fn name(&self) -> &str {
@@ -154,81 +126,43 @@ impl Api {
     /// Whether the catalog has it.
     pub async fn has(&self, service: Service, cancel: &Cancel) -> Result<bool, ApiError> {
         let token = self.token(cancel).await?;
-        Ok(self.kind(&token, service).is_some())
+        Ok(self.keystone.endpoint(&token, service.types())?.is_some())
     }
 
-    /// Oldest and newest microversion.
-    pub async fn version(&self, service: Service, cancel: &Cancel) -> Result<Option<((u16, u16), (u16, u16))>, ApiError> {
-        let token = self.token(cancel).await?;
-        let kind = self.need(&token, service, "find out the version")?;
-        let found =
-            self.discovered(cancel, "find out the version", move |session| async move { session.get_api_versions(kind).await }).await?;
-        Ok(found.map(|(oldest, newest)| ((oldest.0, oldest.1), (newest.0, newest.1))))
-    }
-
-    fn kind(&self, token: &Token, service: Service) -> Option<Kind> {
-        let (name, url) = service.types().iter().find_map(|name| Some((*name, self.keystone.endpoint(token, name)?)))?;
-        // The URLs of Heat and Cinder in the catalog have version and project. Nova's is found out, with its microversions. These
-        // two have had one version for ten years; to ask them for it, as for Nova's, would be a request each.
-        let version = match service {
-            Service::Image => Some("v2"),
-            Service::Network => Some("v2.0"),
-            Service::Compute | Service::Volume | Service::Orchestration => None,
+    /// What Nova says of its microversions, asked once. An answer that says nothing is none: Nova is where the catalog says all the same.
+    pub async fn microversions(&self, cancel: &Cancel) -> Result<&Microversions, ApiError> {
+        let ask = || async {
+            let call = Call { document: true, ..self.get(Service::Compute, &[]).what("find out the version") };
+            match call.send(cancel).await {
+                Ok(answer) => Ok(Microversions::read(&answer.body)),
+                Err(ApiError::Redirected { to, .. }) => Ok(Microversions::unknown(format!("a redirect to {to}, which is not followed"))),
+                Err(ApiError::Refused { status, .. }) if status != 401 => Ok(Microversions::unknown(format!("HTTP {status}"))),
+                // The next call tells whether Nova itself does not answer.
+                Err(e @ (ApiError::TimedOut { .. } | ApiError::BadAnswer { .. })) => Ok(Microversions::unknown(e.reason())),
+                Err(e) => Err(e),
+            }
         };
-        Some(Kind { name, version: version.filter(|_| !has_version(&url)) })
+        self.microversions.get_or_try_init(ask).await
     }
 
-    fn need(&self, token: &Token, service: Service, what: &str) -> Result<Kind, ApiError> {
+    /// The URL of a service, from an override or the catalog and nowhere else, with the version that we speak.
+    async fn base(&self, session: &Session, token: &Token, (service, what): (Service, &str)) -> Result<Url, ApiError> {
         let login = self.keystone.login();
-        self.kind(token, service).ok_or_else(|| ApiError::NotInCatalog {
+        let special = login.services.get(service.types()[0]);
+        if let Some(url) = session::endpoint(session, service).await {
+            let overridden = special.is_some_and(|s| s.url.is_some());
+            return Ok(endpoint::with_version(url, service, &token.project, overridden));
+        }
+        // The session's error has no hint.
+        self.keystone.endpoint(token, service.types())?;
+        let interface = special.and_then(|s| s.interface.as_ref()).unwrap_or(&login.interface);
+        Err(ApiError::NotInCatalog {
             what: what.to_owned(),
             service: service.types()[0],
-            region: login.region.clone(),
-            interface: login.interface.clone(),
+            region: special.and_then(|s| s.region.clone()).or_else(|| login.region.clone()),
+            interface: interface.join(" or "),
             has: Keystone::services(token),
         })
-    }
-
-    /// Asks the session for what it has to find out from the service itself; it tries once, so we try again.
-    async fn discovered<T, F>(&self, cancel: &Cancel, what: &str, ask: impl Fn(Arc<Session>) -> F) -> Result<T, ApiError>
-    where
-        F: Future<Output = Result<T, openstack::Error>>,
-    {
-        let begin = || async { Session::new_with_client(self.reader.clone(), self.keystone.clone()).await.map(Arc::new) };
-        let mut attempt = 0;
-        loop {
-            let asked = async {
-                let session = self.session.get_or_try_init(begin).await?;
-                ask(session.clone()).await
-            };
-            let error = match cancel.or(asked).await? {
-                Ok(found) => return Ok(found),
-                Err(e) => e,
-            };
-            if let Some(to) = self.led_away.take() {
-                return Err(ApiError::Redirected { what: what.to_owned(), to });
-            }
-            attempt += 1;
-            let lasting = matches!(error.kind(), ErrorKind::AuthenticationFailed | ErrorKind::EndpointNotFound | ErrorKind::InvalidInput);
-            if lasting || attempt >= ATTEMPTS {
-                return Err(ApiError::bad_answer(what, format!("version discovery: {error}")));
-            }
-            cancel.pause(self.pause(attempt, None)).await?;
-        }
-    }
-
-    /// What a service says of its own address counts within the origin that the catalog, or an override, names.
-    async fn url(&self, kind: Kind, path: &[String], what: &str, cancel: &Cancel) -> Result<Url, ApiError> {
-        let ask = |session: Arc<Session>| {
-            let path: Vec<String> = kind.version.map(str::to_owned).into_iter().chain(path.iter().cloned()).collect();
-            async move { session.get_endpoint(kind, path).await }
-        };
-        let found = self.discovered(cancel, what, ask).await?;
-        let token = self.token(cancel).await?;
-        match self.keystone.endpoint(&token, kind.name) {
-            Some(listed) if listed.origin() != found.origin() => Ok(redirect::at_home(listed, &found, path)),
-            _ => Ok(found),
-        }
     }
 
     /// Before the next attempt: what the service asks for, or twice as long at most as the time before, and by chance.
@@ -253,6 +187,7 @@ impl Api {
             headers: HeaderMap::new(),
             timeout: TIMEOUT,
             repeatable,
+            document: false,
         }
     }
 
@@ -278,14 +213,15 @@ impl Api {
 }
 
 /// No read timeout: it would run while we upload. Every request has a timeout of its own.
-fn client(login: &Login, redirects: reqwest::redirect::Policy) -> Result<Client, ApiError> {
+/// Follows no redirect: [`Call::once`] does, where that is safe.
+fn client(login: &Login) -> Result<Client, ApiError> {
     let wrong = |reason: String| ApiError::Login { reason, hint: "OS_CACERT, OS_CERT and OS_KEY name files in PEM form" };
     let mut builder = body::plain(Client::builder())
         .user_agent(concat!("image-factory/", env!("CARGO_PKG_VERSION")))
         .connect_timeout(Duration::from_secs(10))
         .timeout(TIMEOUT)
         .tcp_keepalive(Duration::from_secs(30))
-        .redirect(redirects)
+        .redirect(reqwest::redirect::Policy::none())
         .danger_accept_invalid_certs(login.tls.insecure);
     let read = |path: &Path| std::fs::read(path).map_err(|e| wrong(format!("cannot read {}: {e}", path.display())));
     if let Some(path) = &login.tls.cacert {
@@ -333,6 +269,8 @@ pub struct Call<'a> {
     headers: HeaderMap,
     timeout: Duration,
     repeatable: bool,
+    /// Asks for what the service says of its version.
+    document: bool,
 }
 
 impl Call<'_> {
@@ -401,10 +339,11 @@ impl Call<'_> {
         loop {
             cancel.check()?;
             let token = self.api.token(cancel).await?;
-            let kind = self.api.need(&token, self.service, &self.what)?;
-            let url = self.api.url(kind, &self.path, &self.what, cancel).await?;
+            let session = session::begin(&self.api.client, &self.api.keystone, token.clone()).await?;
+            let base = self.api.base(&session, &token, (self.service, &self.what)).await?;
+            let url = if self.document { endpoint::document(base) } else { endpoint::below(base, &self.path) };
             // A create is never dropped half-way; nor is anything else that changes something, but for uploads, which may take long.
-            let sent = self.once(&token, url);
+            let sent = self.once(&session, url);
             let done = match self.method == Method::GET || matches!(self.content, Content::File(..)) {
                 true => cancel.or(sent).await?,
                 false => sent.await,
@@ -437,13 +376,12 @@ impl Call<'_> {
     }
 
     /// One attempt. With the error comes the pause that the service asks for, in seconds.
-    async fn once(&self, token: &Token, url: Url) -> Result<Answer, (ApiError, Option<u32>)> {
+    async fn once(&self, session: &Session, url: Url) -> Result<Answer, (ApiError, Option<u32>)> {
         let host = url.host_str().unwrap_or_default().to_owned();
         let transport = |e: reqwest::Error| (transport(&self.what, &host, self.timeout, &e), None);
         let mut hops = Hops::new(self.with_query(url));
         let (answer, sent) = loop {
-            let (request, sent) = self.request(token, hops.url()).map_err(|e| (e, None))?;
-            self.api.keystone.count();
+            let (request, sent) = self.request(session, hops.url()).await.map_err(|e| (e, None))?;
             let answer = request.send().await.map_err(transport)?;
             match hops.step(&answer, &self.method) {
                 Step::Answered => break (answer, sent),
@@ -474,9 +412,9 @@ impl Call<'_> {
     }
 
     /// The request, and the digest of the file that goes with it.
-    fn request(&self, token: &Token, url: &Url) -> Result<(reqwest::RequestBuilder, Sent), ApiError> {
+    async fn request(&self, session: &Session, url: &Url) -> Result<(reqwest::RequestBuilder, Sent), ApiError> {
         let request = self.api.client.request(self.method.clone(), url.clone()).timeout(self.timeout);
-        let request = request.headers(self.headers.clone()).header("x-auth-token", token.expose());
+        let request = session::authenticate(session, request.headers(self.headers.clone())).await?;
         match &self.content {
             Content::None => Ok((request, None)),
             Content::Bytes(bytes) => Ok((request.body(bytes.clone()), None)),

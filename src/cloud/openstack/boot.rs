@@ -1,13 +1,16 @@
 //! A server, from the request to ACTIVE, and the address at which its SSH is reached.
+use std::sync::Mutex;
 use std::time::Duration;
 
 use base64ct::{Base64, Encoding};
 use serde_json::json;
 
+use super::create::{self, New};
 use super::nova::{self, Server};
 use super::owned::PREFIX;
-use super::{OpenStack, cinder, description, neutron, poll};
-use crate::cloud::ledger::{Kind, Made};
+use super::source::ssh_from;
+use super::{Group, OpenStack, cinder, description, neutron, poll};
+use crate::cloud::ledger::Kind;
 use crate::cloud::{BootPlace, BootSpec, CloudError, Cx, Machine};
 use crate::plan::{Named, Room, Security};
 
@@ -17,17 +20,17 @@ pub async fn boot(cloud: &OpenStack, cx: &Cx, spec: &BootSpec, deadline: Duratio
     let place = spec.place.as_ref().ok_or_else(|| CloudError::refused(format!("boot {}", spec.name), "no flavor and network are named"))?;
     let until = std::time::Instant::now() + deadline;
     let left = || until.saturating_duration_since(std::time::Instant::now());
-    let groups = groups(cloud, cx, spec, place).await?;
-    let volume = volume(cloud, cx, spec, place, left()).await?;
+    let groups = Box::pin(groups(cloud, cx, spec, place)).await?;
+    let volume = Box::pin(volume(cloud, cx, spec, place, left())).await?;
     let body = body(cloud, spec, place, &groups, volume.as_deref());
-    let server = match active(cloud, cx, spec, &body, left()).await? {
+    let server = match Box::pin(active(cloud, cx, spec, &body, left())).await? {
         Ok(server) => server,
         Err(failed) if failed.is_of_scheduler() => {
             // A host may have been full for a moment, or the scheduler's view of it old: once more, elsewhere perhaps.
             cx.events.warn(format!("{}: {}; trying once more", spec.name, failed.reason));
             super::owned::delete_server(cloud, &spec.run, &failed.id).await?;
             cx.ledger.gone_by_id(Kind::Machine, &failed.id)?;
-            match active(cloud, cx, spec, &body, left()).await? {
+            match Box::pin(active(cloud, cx, spec, &body, left())).await? {
                 Ok(server) => server,
                 Err(failed) => return Err(explain(cloud, cx, spec, failed).await),
             }
@@ -35,10 +38,15 @@ pub async fn boot(cloud: &OpenStack, cx: &Cx, spec: &BootSpec, deadline: Duratio
         Err(failed) => return Err(explain(cloud, cx, spec, failed).await),
     };
     let host = match &place.site.floating_network {
-        Some(network) => floating(cloud, cx, spec, place, &server, network).await?,
+        Some(network) => Box::pin(floating(cloud, cx, spec, place, &server, network)).await?,
         None => fixed(place, &server)
             .ok_or_else(|| CloudError::refused(format!("boot {}", spec.name), "Nova gave it no address on the networks it was put on"))?,
     };
+    if let Security::Temporary { ssh_from } = &place.site.security
+        && ssh_from.is_empty()
+    {
+        Box::pin(admit(cloud, cx, &spec.run, &host)).await?;
+    }
     Ok(Machine { name: spec.name.clone(), id: server.id, host, port: SSH })
 }
 
@@ -51,8 +59,11 @@ fn body(cloud: &OpenStack, spec: &BootSpec, place: &BootPlace, groups: &[Named],
         "config_drive": true,
         "metadata": cloud.marks(&spec.run),
         "networks": place.site.networks.iter().map(|n| json!({ "uuid": n.id })).collect::<Vec<_>>(),
-        "security_groups": groups.iter().map(nova::group).collect::<Vec<_>>(),
     });
+    // To name none is another thing than to name no group: Nova takes neither word where a network has no port security.
+    if !matches!(place.site.security, Security::None) {
+        body["security_groups"] = groups.iter().map(nova::group).collect();
+    }
     match volume {
         None => body["imageRef"] = json!(spec.image),
         Some(volume) => {
@@ -71,26 +82,41 @@ fn body(cloud: &OpenStack, spec: &BootSpec, place: &BootPlace, groups: &[Named],
 async fn groups(cloud: &OpenStack, cx: &Cx, spec: &BootSpec, place: &BootPlace) -> Result<Vec<Named>, CloudError> {
     let ssh_from = match &place.site.security {
         Security::Groups(groups) => return Ok(groups.clone()),
+        Security::None => return Ok(Vec::new()),
         Security::Temporary { ssh_from } => ssh_from,
     };
     let name = format!("{PREFIX}{}-ssh", spec.run);
     // Machines that boot side by side wait here for the one that makes it.
     let mut known = cloud.group.lock().await;
-    if let Some(id) = known.get(&spec.run) {
-        return Ok(vec![Named { id: id.clone(), name }]);
+    if let Some(group) = known.get(&spec.run) {
+        return Ok(vec![Named { id: group.id.clone(), name }]);
     }
     cx.cancel.check()?;
     let create = || async {
-        let group = neutron::create_group(&cloud.api, &name, &description(&spec.run), &cx.cancel).await?;
-        Ok::<_, CloudError>(Made { id: group.id.clone(), value: group.id })
+        let group = neutron::create_group(&cloud.api, &name, &description(&spec.run), &cx.cancel).await;
+        group.map(|group| group.id)
     };
-    let id = cx.ledger.own(Kind::SecurityGroup, &name, create).await?;
+    let id = create::own(cloud, cx, New { run: &spec.run, kind: Kind::SecurityGroup, name: &name }, create).await?;
     for cidr in ssh_from {
         neutron::admit_ssh(&cloud.api, &id, cidr, &cx.cancel).await?;
     }
     tag(cloud, cx, "security-groups", &id).await;
-    known.insert(spec.run.clone(), id.clone());
+    known.insert(spec.run.clone(), Group { id: id.clone(), admitted: ssh_from.iter().cloned().collect() });
     Ok(vec![Named { id, name }])
+}
+
+/// Admits SSH from the address that this machine has towards `host`: towards the cloud's API it may have another one.
+async fn admit(cloud: &OpenStack, cx: &Cx, run: &str, host: &str) -> Result<(), CloudError> {
+    let mut known = cloud.group.lock().await;
+    let Some(group) = known.get_mut(run) else { return Ok(()) };
+    let cidr = ssh_from(host, SSH);
+    if group.admitted.contains(&cidr) {
+        return Ok(());
+    }
+    neutron::admit_ssh(&cloud.api, &group.id, &cidr, &cx.cancel).await?;
+    cx.events.note(format!("SSH to {host} is admitted from {cidr}"));
+    group.admitted.insert(cidr);
+    Ok(())
 }
 
 /// A courtesy to people who look at lists; a cloud without tags is no worse a cloud.
@@ -103,15 +129,19 @@ async fn volume(cloud: &OpenStack, cx: &Cx, spec: &BootSpec, place: &BootPlace, 
     let Some(wanted) = &place.site.volume else { return Ok(None) };
     let wanted = crate::plan::VolumePlan { size_gb: wanted.size_gb.max(spec.disk_gb), ..wanted.clone() };
     cx.cancel.check()?;
-    let (zone, marks) = (place.site.zone.as_deref(), cloud.marks(&spec.run));
+    let marks = cloud.marks(&spec.run);
     let create = || async {
-        let id = cinder::create(&cloud.api, &spec.name, &wanted, Some(&spec.image), zone, &marks, &cx.cancel).await?;
-        Ok::<_, CloudError>(Made { id: id.clone(), value: id })
+        let volume = cinder::create(&cloud.api, &spec.name, &wanted, Some(&spec.image), &marks, &cx.cancel).await;
+        volume.map(|volume| volume.id)
     };
-    let id = cx.ledger.own(Kind::Volume, &spec.name, create).await?;
+    let id = create::own(cloud, cx, New { run: &spec.run, kind: Kind::Volume, name: &spec.name }, create).await?;
     let what = format!("make volume {}", spec.name);
     let ready = || async {
         let seen = cinder::volume(&cloud.api, &id, &cx.cancel).await?;
+        if seen.as_ref().is_some_and(|v| v.encrypted) {
+            let reason = "its type encrypts: an image of such a volume is of use only with its key, and boots no machine";
+            return Err(CloudError::refused(&what, reason).hint("`volume: {type: ...}` names a type that does not encrypt"));
+        }
         match seen.as_ref().map(|v| v.status.as_str()) {
             Some("available") => Ok(Some(())),
             Some(status) if status.starts_with("error") => {
@@ -146,11 +176,8 @@ async fn active(
     deadline: Duration,
 ) -> Result<Result<Server, Failed>, CloudError> {
     cx.cancel.check()?;
-    let create = || async {
-        let id = nova::create(&cloud.api, &spec.name, body, &cx.cancel).await?;
-        Ok::<_, CloudError>(Made { id: id.clone(), value: id })
-    };
-    let id = cx.ledger.own(Kind::Machine, &spec.name, create).await?;
+    let new = New { run: &spec.run, kind: Kind::Machine, name: &spec.name };
+    let id = create::own(cloud, cx, new, || nova::create(&cloud.api, &spec.name, body, &cx.cancel)).await?;
     let look = || async {
         let server = nova::server(&cloud.api, &id, &cx.cancel).await?;
         let server = server.ok_or_else(|| CloudError::refused(format!("boot {}", spec.name), "it is gone: somebody deleted it"))?;
@@ -177,18 +204,21 @@ async fn explain(cloud: &OpenStack, cx: &Cx, spec: &BootSpec, failed: Failed) ->
     if left.is_empty() { error } else { error.hint(format!("the quota leaves {}; an administrator sees more", left.join(", "))) }
 }
 
-/// The address on the networks that were asked for, in their order; IPv4 first.
+/// The address on the network that is reached from here, else on those that were asked for, in their order; IPv4 first.
 fn fixed(place: &BootPlace, server: &Server) -> Option<String> {
     let of = |network: &Named| server.addresses.get(&network.name).into_iter().flatten();
+    let reached = || place.site.reached_on.iter().flat_map(of);
     let on_ours = || place.site.networks.iter().flat_map(of);
     let any = || server.addresses.values().flatten();
     let is_fixed = |a: &&nova::Address| a.kind.as_deref() != Some("floating");
     let v4 = |a: &&nova::Address| a.version != 6;
-    let found = on_ours().filter(is_fixed).find(v4).or_else(|| on_ours().find(is_fixed)).or_else(|| any().find(is_fixed));
+    let near = || reached().filter(is_fixed).find(v4).or_else(|| reached().find(is_fixed));
+    let found =
+        near().or_else(|| on_ours().filter(is_fixed).find(v4)).or_else(|| on_ours().find(is_fixed)).or_else(|| any().find(is_fixed));
     found.map(|a| a.addr.clone())
 }
 
-/// Takes a floating IP for the first of its ports that has a way there.
+/// Takes a floating IP for the first of its ports that has a way there, in the order in which the networks are written.
 async fn floating(
     cloud: &OpenStack,
     cx: &Cx,
@@ -199,26 +229,34 @@ async fn floating(
 ) -> Result<String, CloudError> {
     let mut ports = neutron::ports(&cloud.api, &server.id, &cx.cancel).await?;
     let rank = |port: &neutron::Port| place.site.networks.iter().position(|n| n.id == port.network_id).unwrap_or(usize::MAX);
+    ports.retain(neutron::Port::takes_floating_ips);
     ports.sort_by_key(rank);
     let mut refused = None;
     for port in &ports {
         cx.cancel.check()?;
+        let answered = Mutex::new(None);
         let create = || async {
-            let ip = neutron::create_floating_ip(&cloud.api, network, &port.id, &description(&spec.run), &cx.cancel).await?;
-            Ok::<_, CloudError>(Made { id: ip.id.clone(), value: ip })
+            let ip = neutron::create_floating_ip(&cloud.api, network, &port.id, &description(&spec.run), &cx.cancel).await;
+            ip.map(|ip| answered.lock().expect("a plain write does not panic").insert(ip).id.clone())
         };
         // A port without a router is told with 404, and nothing is made.
-        match cx.ledger.own(Kind::Address, &spec.name, create).await {
-            Ok(ip) => {
+        match create::own(cloud, cx, New { run: &spec.run, kind: Kind::Address, name: &spec.name }, create).await {
+            Ok(id) => {
+                let ip = match answered.into_inner().expect("a plain write does not panic") {
+                    Some(ip) => Some(ip),
+                    None => neutron::floating_ip(&cloud.api, &id, &cx.cancel).await?,
+                };
+                let ip = ip.ok_or_else(|| CloudError::refused(format!("boot {}", spec.name), "its floating IP is gone"))?;
                 cloud.seen.made_address(&ip.id, &spec.run);
                 tag(cloud, cx, "floatingips", &ip.id).await;
                 return Ok(ip.floating_ip_address);
             }
-            Err(e) if ports.len() > 1 => refused = Some(e),
+            // One that may have been taken all the same is not taken twice.
+            Err(e) if ports.len() > 1 && cx.ledger.entries().iter().all(|entry| entry.unanswered.is_none()) => refused = Some(e),
             Err(e) => return Err(e),
         }
     }
-    let none = || CloudError::refused(format!("boot {}", spec.name), "Nova gave it no port for a floating IP");
+    let none = || CloudError::refused(format!("boot {}", spec.name), "Nova gave it no port with an address of IPv4 for a floating IP");
     Err(refused.unwrap_or_else(none))
 }
 
@@ -235,6 +273,7 @@ mod tests {
             security: Security::Groups(Vec::new()),
             zone: None,
             volume: None,
+            reached_on: None,
         };
         BootPlace { flavor: named(&"f"), site }
     }

@@ -1,12 +1,15 @@
 //! How a staged image comes to be: from the disk of a server that is off, from its boot volume, or from a file.
+use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 use std::time::Duration;
 
+use super::create::{self, New};
 use super::glance::{self, Patch, Record};
 use super::{OpenStack, cinder, nova, owned, poll};
-use crate::cloud::ledger::{Kind, Made};
+use crate::cloud::ledger::Kind;
 use crate::cloud::{CloudError, Cx, Machine};
+use crate::digest::{Algorithm, Digest, Hasher};
 use crate::disk::{self, Format};
 use crate::event::Event;
 use crate::exec::{self, ExecError};
@@ -39,11 +42,8 @@ pub async fn machine(
     let id = match server.boot_volume() {
         None => {
             let metadata = cloud.staged_marks(run);
-            let create = || async {
-                let id = nova::create_image(&cloud.api, &server.id, name, &metadata, &cx.cancel).await?;
-                Ok::<_, CloudError>(Made { id: id.clone(), value: id })
-            };
-            cx.ledger.own(Kind::Image, name, create).await?
+            let new = New { run, kind: Kind::Image, name };
+            create::own(cloud, cx, new, || nova::create_image(&cloud.api, &server.id, name, &metadata, &cx.cancel)).await?
         }
         Some(volume) => volume_image(cloud, cx, run, machine, volume, name, deadline).await?,
     };
@@ -79,11 +79,8 @@ async fn volume_image(
         cx.events
             .note(format!("Cinder lets nobody change the image properties of volume {volume}: image {name} is marked after its birth"));
     }
-    let create = || async {
-        let id = cinder::upload(&cloud.api, volume, name, &cx.cancel).await?;
-        Ok::<_, CloudError>(Made { id: id.clone(), value: id })
-    };
-    let id = cx.ledger.own(Kind::Image, name, create).await?;
+    let new = New { run, kind: Kind::Image, name };
+    let id = create::own(cloud, cx, new, || cinder::upload(&cloud.api, volume, name, &cx.cancel)).await?;
     // Where Cinder did not take the marks, the image has had its base's properties until now, and its own name.
     mark(cloud, cx, run, &id).await?;
     Ok(id)
@@ -161,11 +158,8 @@ pub async fn file(cloud: &OpenStack, cx: &Cx, run: &str, name: &str, file: &Path
     let file = as_qcow2(cloud, cx, run, file, deadline).await?;
     cx.cancel.check()?;
     let properties = cloud.staged_marks(run);
-    let create = || async {
-        let id = glance::create(&cloud.api, name, &properties, &cx.cancel).await?;
-        Ok::<_, CloudError>(Made { id: id.clone(), value: id })
-    };
-    let id = cx.ledger.own(Kind::Image, name, create).await?;
+    let new = New { run, kind: Kind::Image, name };
+    let id = create::own(cloud, cx, new, || glance::create(&cloud.api, name, &properties, &cx.cancel)).await?;
     let events = cx.events.clone();
     let told = std::sync::Mutex::new(std::time::Instant::now());
     let progress = move |done, of| {
@@ -175,7 +169,16 @@ pub async fn file(cloud: &OpenStack, cx: &Cx, run: &str, name: &str, file: &Path
             events.emit(Event::Progress { done, of, unit: "bytes".into() });
         }
     };
-    let sent = glance::upload(&cloud.api, &id, &file, deadline, progress, &cx.cancel).await?;
+    let sent = match glance::upload(&cloud.api, &id, &file, deadline, progress, &cx.cancel).await {
+        Ok(sent) => sent,
+        // Not answered, or the same again refused: the content may be there.
+        Err(e) if e.in_doubt() || e.status() == Some(409) => {
+            let Some(kept) = stored(cloud, cx, &id, &file).await? else { return Err(e.into()) };
+            cx.events.warn(format!("{e}: it is stored all the same"));
+            Some(kept)
+        }
+        Err(e) => return Err(e.into()),
+    };
     let what = format!("upload {name}");
     let record = finished(cloud, cx, &id, &what, deadline, None).await?;
     match (sent, record.sha512()) {
@@ -188,6 +191,36 @@ pub async fn file(cloud: &OpenStack, cx: &Cx, run: &str, name: &str, file: &Path
     }
     let record = name_itself(cloud, cx, &id).await?;
     Ok(record.image(&cloud.api.project(&cx.cancel).await?))
+}
+
+/// The digest of `file`, if image `id` has a content of its length, or comes to have one.
+async fn stored(cloud: &OpenStack, cx: &Cx, id: &str, file: &Path) -> Result<Option<Digest>, CloudError> {
+    let length = file.metadata().map_err(CloudError::io(format!("look at {}", file.display())))?.len();
+    let look = || async {
+        let record = glance::image(&cloud.api, id, &cx.cancel).await?;
+        Ok(match record.as_ref().map(Record::status) {
+            Some("saving" | "importing") => None,
+            status => Some(status == Some("active") && record.is_some_and(|r| r.size() == length)),
+        })
+    };
+    match poll(&cx.cancel, "look for the content", cloud.patience, Duration::ZERO, look).await {
+        Ok(true) => {}
+        Ok(false) | Err(CloudError::Deadline { .. }) => return Ok(None),
+        Err(e) => return Err(e),
+    }
+    let path = file.to_owned();
+    let sum = move || {
+        let (mut file, mut chunk) = (std::fs::File::open(path)?, vec![0; 512 << 10]);
+        let mut hasher = Hasher::new(Algorithm::Sha512);
+        loop {
+            match file.read(&mut chunk)? {
+                0 => return Ok(hasher.finish()),
+                read => hasher.update(&chunk[..read]),
+            }
+        }
+    };
+    let summed = cx.cancel.or(tokio::task::spawn_blocking(sum)).await?.expect("reading does not panic");
+    summed.map(Some).map_err(CloudError::io(format!("read {}", file.display())))
 }
 
 /// Images are kept as qcow2. What is none is converted first, compressed so that every Nova since 2013 can read it; so is one with

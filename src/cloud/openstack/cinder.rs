@@ -5,10 +5,10 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::api::{Api, ApiError, Service};
-use super::nova::{PAGE, absent_is_fine, has_next, room_left};
-use super::pages::Pages;
+use super::nova::{PAGE, absent_is_fine, room_left, usable_zones};
+use super::pages::{self, List};
 use crate::cancel::Cancel;
-use crate::plan::{Room, VolumePlan};
+use crate::plan::{Named, Room, VolumePlan};
 
 #[derive(Debug, Clone, Deserialize)]
 pub struct Volume {
@@ -19,6 +19,8 @@ pub struct Volume {
     pub status: String,
     #[serde(default)]
     pub metadata: BTreeMap<String, String>,
+    #[serde(default)]
+    pub encrypted: bool,
     /// Of a volume that was made from an image: that image's properties as they were, and its `image_id`.
     #[serde(default)]
     volume_image_metadata: Value,
@@ -50,35 +52,21 @@ pub async fn volume(api: &Api, id: &str, cancel: &Cancel) -> Result<Option<Volum
     }
 }
 
-/// All volumes of the project; Cinder gives them in pages, as Nova its servers.
+/// All volumes of the project.
 pub async fn volumes(api: &Api, cancel: &Cancel) -> Result<Vec<Volume>, ApiError> {
-    #[derive(Deserialize)]
-    struct Many {
-        volumes: Vec<Volume>,
-        #[serde(default, rename = "volumes_links")]
-        links: Vec<Value>,
-    }
-    let mut pages = Pages::new("list volumes");
-    loop {
-        let call = api.get(Service::Volume, &["volumes", "detail"]).query("limit", PAGE.to_string());
-        let page: Many = pages.next(call, cancel).await?;
-        let more = has_next(&page.links, page.volumes.len());
-        if !pages.keep(page.volumes, more, |v| &v.id)? {
-            return Ok(pages.all());
-        }
-    }
+    let list = List { what: "list volumes".into(), key: "volumes", page: Some(PAGE) };
+    pages::all(list, || api.get(Service::Volume, &["volumes", "detail"]), cancel).await
 }
 
-/// Sends one create of a volume, empty or with the content of an image; returns the ID.
+/// Sends one create of a volume, empty or with the content of an image.
 pub async fn create(
     api: &Api,
     name: &str,
     wanted: &VolumePlan,
     image: Option<&str>,
-    zone: Option<&str>,
     metadata: &BTreeMap<String, String>,
     cancel: &Cancel,
-) -> Result<String, ApiError> {
+) -> Result<Volume, ApiError> {
     let mut body = json!({ "name": name, "size": wanted.size_gb, "metadata": metadata });
     if let Some(image) = image {
         body["imageRef"] = json!(image);
@@ -86,11 +74,11 @@ pub async fn create(
     if let Some(kind) = &wanted.kind {
         body["volume_type"] = json!(kind);
     }
-    if let Some(zone) = zone {
+    if let Some(zone) = &wanted.zone {
         body["availability_zone"] = json!(zone);
     }
     let call = api.post(Service::Volume, &["volumes"]).json(&json!({ "volume": body }));
-    Ok(call.what(format!("create volume {name}")).fetch::<One>(cancel).await?.volume.id)
+    Ok(call.what(format!("create volume {name}")).fetch::<One>(cancel).await?.volume)
 }
 
 /// Sets properties in what Cinder knows of the image that a volume was made from, and gives to images that are made of the volume. `false`:
@@ -120,11 +108,31 @@ pub async fn delete(api: &Api, id: &str, cancel: &Cancel) -> Result<(), ApiError
     absent_is_fine(api.delete(Service::Volume, &["volumes", id]).what(format!("delete volume {id}")).send(cancel).await.map(drop))
 }
 
-/// Names of the volume types.
-pub async fn types(api: &Api, cancel: &Cancel) -> Result<Vec<String>, ApiError> {
-    let answer: Value = api.get(Service::Volume, &["types"]).what("list volume types").fetch(cancel).await?;
-    let all = answer["volume_types"].as_array().cloned().unwrap_or_default();
-    Ok(all.iter().filter_map(|t| t["name"].as_str().map(str::to_owned)).collect())
+/// The volume types.
+pub async fn types(api: &Api, cancel: &Cancel) -> Result<Vec<Named>, ApiError> {
+    let list = List { what: "list volume types".into(), key: "volume_types", page: Some(PAGE) };
+    pages::all(list, || api.get(Service::Volume, &["types"]), cancel).await
+}
+
+/// Whether volumes of this type are encrypted; without a name of the default type. `None`: the cloud does not tell members.
+pub async fn encrypts(api: &Api, types: &[Named], wanted: Option<&str>, cancel: &Cancel) -> Option<bool> {
+    let id = match wanted {
+        Some(wanted) => types.iter().find(|t| t.id == wanted || t.name == wanted)?.id.clone(),
+        None => told(api, &["types", "default"], cancel).await?["volume_type"]["id"].as_str()?.to_owned(),
+    };
+    let encryption = told(api, &["types", &id, "encryption"], cancel).await?;
+    Some(encryption["provider"].is_string() || encryption["encryption_id"].is_string())
+}
+
+async fn told(api: &Api, path: &[&str], cancel: &Cancel) -> Option<Value> {
+    api.get(Service::Volume, path).what("look at the volume type").fetch(cancel).await.ok()
+}
+
+/// Names of the zones in which volumes can be; empty where the cloud does not tell.
+pub async fn zones(api: &Api, cancel: &Cancel) -> Result<Vec<String>, ApiError> {
+    let answer: Value =
+        api.get(Service::Volume, &["os-availability-zone"]).what("list availability zones of volumes").fetch(cancel).await?;
+    Ok(usable_zones(&answer))
 }
 
 /// Volumes and GiB that the project may still have.

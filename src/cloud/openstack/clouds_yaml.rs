@@ -1,35 +1,23 @@
 //! clouds.yaml, with the secrets of secure.yaml and the profiles of clouds-public.yaml beside it.
-//! Source: the configuration guide of openstacksdk.
+//! Source: the configuration guide of openstacksdk. What the values mean is `resolve`'s to say.
 //!
 //! A file says to whom a password is sent, so that it is read only where its owner is whom we work for: not in a factory tree
 //! (others write there), nor from a directory that another user may write to; and a secret goes with the file it lies
 //! beside. What is named explicitly is read in any case.
 use std::collections::BTreeMap;
+use std::io::Read;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
-
-use serde_yaml::{Mapping, Value};
+use std::rc::Rc;
 
 use super::login::LoginError;
+use super::settings::{Map, Origin, Setting};
+use super::vendors::{self, Known};
+use crate::bundle::yaml;
 use crate::durable;
 
-/// One cloud's settings, its `auth` flattened into it.
-#[derive(Default)]
-pub struct Entry(Mapping);
-
-impl Entry {
-    /// A value as text: a password of digits is text all the same. Empty is absent.
-    pub fn get(&self, key: &str) -> Option<String> {
-        let of = |map: &Mapping| match map.get(key)? {
-            Value::String(text) => Some(text.clone()),
-            Value::Number(number) => Some(number.to_string()),
-            Value::Bool(bool) => Some(bool.to_string()),
-            _ => None,
-        };
-        let auth = self.0.get("auth").and_then(Value::as_mapping);
-        auth.and_then(of).or_else(|| of(&self.0)).filter(|text| !text.is_empty())
-    }
-}
+/// A longer one is no clouds.yaml.
+const LONGEST: u64 = 1 << 20;
 
 /// Where clouds.yaml is looked for, unless OS_CLIENT_CONFIG_FILE names it.
 #[derive(Debug, Clone, Default)]
@@ -40,6 +28,8 @@ pub struct Places {
     pub around: bool,
     /// `~/.config/openstack`, `/etc/openstack`
     pub config: Vec<PathBuf>,
+    /// What `~` is in names of files.
+    pub home: Option<PathBuf>,
     /// Directories that others write to, factory trees above all: nothing is read below them.
     pub distrusted: Vec<PathBuf>,
 }
@@ -75,86 +65,215 @@ impl Places {
 
 /// What there is of a cloud.
 pub struct Found {
-    pub entry: Entry,
+    pub entry: Map,
+    /// What its profile says, below it.
+    pub vendor: Map,
     /// Those that were read, for people.
     pub files: String,
     /// Of files that were passed over, and have an entry of that name.
     pub warnings: Vec<String>,
 }
 
+/// Reads files for one cloud.
+struct Search<'a> {
+    name: &'a str,
+    env: &'a BTreeMap<&'a str, &'a str>,
+    places: &'a Places,
+    warnings: Vec<String>,
+}
+
 /// The entry of a cloud.
 pub fn find(name: &str, env: &BTreeMap<&str, &str>, places: &Places) -> Result<Found, LoginError> {
-    let wrong = |what: String, hint: Option<String>| LoginError { cloud: name.to_owned(), wrong: vec![what], hint };
-    let mut warnings = Vec::new();
-    let Some(clouds) = clouds_yaml(name, env, places, &mut warnings) else {
-        let dirs: Vec<String> = places.dirs().map(|d| d.display().to_string()).collect();
-        let looked = format!("it is looked for in {}; --clouds-file or OS_CLIENT_CONFIG_FILE names it", dirs.join(", "));
-        let hint = warnings.into_iter().chain([looked]).collect::<Vec<_>>().join("; ");
-        return Err(wrong("there is no clouds.yaml".into(), Some(hint)));
-    };
-    // The other two lie beside it: a secret goes nowhere that another file says.
-    let beside = |variable: &str, stem: &str| match env.get(variable) {
-        Some(path) => Some(PathBuf::from(path)),
-        None => named(clouds.parent().unwrap_or(Path::new(".")), stem),
-    };
-    let read = |path: &Path, key: &str| -> Result<Mapping, LoginError> {
-        let text = std::fs::read_to_string(path).map_err(|e| wrong(format!("cannot read {}: {e}", path.display()), None))?;
-        // The parser's words may hold a line of the file, and a secret with it: only the place is told.
-        let yaml: Value = serde_yaml::from_str(&text).map_err(|e| {
-            let at = e.location().map_or(String::new(), |l| format!(":{}:{}", l.line(), l.column()));
-            wrong(format!("{}{at} is not YAML", path.display()), None)
-        })?;
-        Ok(yaml.get(key).and_then(Value::as_mapping).cloned().unwrap_or_default())
-    };
-    let all = read(&clouds, "clouds")?;
+    let mut search = Search { name, env, places, warnings: Vec::new() };
+    let clouds = search.needed()?;
+    let all = search.read(&clouds, "clouds")?;
     let mut files = clouds.display().to_string();
-    let Some(mut entry) = all.get(name).and_then(Value::as_mapping).cloned() else {
-        let names: Vec<&str> = all.keys().filter_map(Value::as_str).collect();
-        let near = names.iter().find(|n| strsim::jaro_winkler(n, name) > 0.8);
-        let hint = match near {
-            Some(near) => format!("did you mean `{near}`?"),
-            None => format!("there are: {}", names.join(", ")),
-        };
-        let hint = std::iter::once(hint).chain(warnings).collect::<Vec<_>>().join("; ");
-        return Err(wrong(format!("{files} has no such cloud"), Some(hint)));
-    };
-    if let Some(secure) = beside("OS_CLIENT_SECURE_FILE", "secure") {
-        if let Some(secrets) = read(&secure, "clouds")?.get(name).and_then(Value::as_mapping) {
-            merge(&mut entry, secrets);
+    let mut entry = all.get(name).cloned();
+    if let Some(secure) = search.secure(&clouds) {
+        let secrets = search.read(&secure, "clouds")?;
+        if let Some(secrets) = secrets.get(name) {
+            entry = Some(laid_over(entry, secrets));
         }
         files = format!("{files} and {}", secure.display());
     }
-    if let Some(profile) = entry.get("profile").or_else(|| entry.get("cloud")).and_then(Value::as_str).map(str::to_owned) {
-        let public = beside("OS_CLIENT_VENDOR_FILE", "clouds-public");
-        let vendors = public.as_deref().map_or_else(|| Ok(Mapping::new()), |path| read(path, "public-clouds"))?;
-        let Some(vendor) = vendors.get(&profile).and_then(Value::as_mapping) else {
-            let text = format!("its profile `{profile}` is in no clouds-public.yaml beside {}", clouds.display());
-            return Err(wrong(text, Some("OS_CLIENT_VENDOR_FILE names one that lies elsewhere".into())));
-        };
-        let mut whole = vendor.clone();
-        merge(&mut whole, &entry);
-        entry = whole;
-    }
-    Ok(Found { entry: Entry(entry), files, warnings })
+    let Some(entry) = entry else { return Err(search.no_such_cloud(&files, &all)) };
+    let Some(entry) = entry.as_map().cloned() else {
+        return Err(search.wrong(format!("its entry is no map ({})", entry.origin), None));
+    };
+    let vendor = search.vendor(&entry, Some(&clouds))?;
+    Ok(Found { entry, vendor, files, warnings: search.warnings })
 }
 
-/// The clouds.yaml that counts. What is passed over on the way is warned of if it has the cloud that is asked for.
-fn clouds_yaml(name: &str, env: &BTreeMap<&str, &str>, places: &Places, warnings: &mut Vec<String>) -> Option<PathBuf> {
-    if let Some(path) = env.get("OS_CLIENT_CONFIG_FILE") {
-        return Some(PathBuf::from(path));
+/// What the environment alone says of a cloud. `all`: with the variables that are empty, which may take the place of others.
+pub fn of_environment(all: &BTreeMap<&str, &str>, env: &BTreeMap<&str, &str>, places: &Places) -> Result<Found, LoginError> {
+    let name = env.get("OS_CLOUD_NAME").copied().unwrap_or("envvars");
+    let mut search = Search { name, env, places, warnings: Vec::new() };
+    if let Some(file) = search.clouds_yaml().filter(|file| file.is_file())
+        && search.read(&file, "clouds").is_ok_and(|all| all.has(name))
+    {
+        let what = format!("{} has an entry `{name}`, which is the name of what OS_* say: rename it", file.display());
+        return Err(search.wrong(what, Some("OS_CLOUD_NAME gives the other another name".into())));
     }
-    for file in places.dirs().filter_map(|dir| named(dir, "clouds")) {
-        let Some(why) = places.distrusts(&file) else { return Some(file) };
-        if has(&file, name) {
-            let file = file.display();
-            warnings.push(format!("{file} is not read: {why}; `--clouds-file {file}` reads it all the same"));
+    let mut entry = Map::default();
+    for (variable, value) in all {
+        // The first choose between clouds; tests of others use the rest.
+        let selects = SELECTORS.contains(variable) || ["OS_TEST", "OS_STD", "OS_LOG"].iter().any(|p| variable.starts_with(p));
+        if let Some(key) = variable.strip_prefix("OS_").filter(|_| !selects) {
+            entry.set(&key.to_lowercase(), Setting::text(*value, Origin::Variable((*variable).into())));
         }
     }
-    None
+    let vendor = search.vendor(&entry, None)?;
+    Ok(Found { entry, vendor, files: String::new(), warnings: search.warnings })
+}
+
+const SELECTORS: &[&str] = &["OS_CLOUD", "OS_CLOUD_NAME", "OS_CLIENT_CONFIG_FILE", "OS_CLIENT_SECURE_FILE", "OS_CLIENT_VENDOR_FILE"];
+
+/// The clouds.yaml that has an entry of a name.
+pub fn with_entry(name: &str, env: &BTreeMap<&str, &str>, places: &Places) -> Option<PathBuf> {
+    let mut search = Search { name, env, places, warnings: Vec::new() };
+    let file = search.clouds_yaml().filter(|file| file.is_file())?;
+    search.read(&file, "clouds").ok()?.has(name).then_some(file)
+}
+
+fn laid_over(entry: Option<Setting>, secrets: &Setting) -> Setting {
+    match (entry.and_then(|e| e.as_map().cloned().map(|map| (map, e.origin))), secrets.as_map()) {
+        (Some((mut map, origin)), Some(over)) => {
+            map.merge(over);
+            Setting { value: super::settings::Value::Map(map), origin }
+        }
+        _ => secrets.clone(),
+    }
+}
+
+impl Search<'_> {
+    fn wrong(&self, what: String, hint: Option<String>) -> LoginError {
+        LoginError { cloud: self.name.to_owned(), wrong: vec![what], hint }
+    }
+
+    /// The clouds.yaml that counts. What is passed over on the way is warned of if it has the cloud that is asked for.
+    fn clouds_yaml(&mut self) -> Option<PathBuf> {
+        if let Some(path) = self.env.get("OS_CLIENT_CONFIG_FILE") {
+            return Some(PathBuf::from(path));
+        }
+        for file in self.places.dirs().filter_map(|dir| named(dir, "clouds")) {
+            let Some(why) = self.places.distrusts(&file) else { return Some(file) };
+            if has(&file, self.name) {
+                let file = file.display();
+                self.warnings.push(format!("{file} is not read: {why}; `--clouds-file {file}` reads it all the same"));
+            }
+        }
+        None
+    }
+
+    fn needed(&mut self) -> Result<PathBuf, LoginError> {
+        if let Some(file) = self.clouds_yaml() {
+            return Ok(file);
+        }
+        let dirs: Vec<String> = self.places.dirs().map(|d| d.display().to_string()).collect();
+        let looked = format!("it is looked for in {}; --clouds-file or OS_CLIENT_CONFIG_FILE names it", dirs.join(", "));
+        let hint = std::mem::take(&mut self.warnings).into_iter().chain([looked]).collect::<Vec<_>>().join("; ");
+        Err(self.wrong("there is no clouds.yaml".into(), Some(hint)))
+    }
+
+    fn no_such_cloud(&self, files: &str, all: &Map) -> LoginError {
+        let names: Vec<&str> = all.keys().collect();
+        let hint = match names.iter().find(|n| strsim::jaro_winkler(n, self.name) > 0.8) {
+            Some(near) => format!("did you mean `{near}`?"),
+            None => format!("there are: {}", names.join(", ")),
+        };
+        let hint = std::iter::once(hint).chain(self.warnings.clone()).collect::<Vec<_>>().join("; ");
+        self.wrong(format!("{files} has no such cloud"), Some(hint))
+    }
+
+    /// A secret goes nowhere that another file says: it lies beside, or is named.
+    fn secure(&mut self, clouds: &Path) -> Option<PathBuf> {
+        if let Some(path) = self.env.get("OS_CLIENT_SECURE_FILE") {
+            return Some(PathBuf::from(path));
+        }
+        let beside = named(clouds.parent().unwrap_or(Path::new(".")), "secure");
+        if beside.is_none() {
+            let elsewhere = self.places.dirs().filter_map(|dir| named(dir, "secure"));
+            let warning = |file: PathBuf| {
+                let (file, clouds) = (file.display(), clouds.display());
+                format!(
+                    "{file} is not used: a secret goes with the clouds.yaml beside it, and {clouds} counts; OS_CLIENT_SECURE_FILE names it"
+                )
+            };
+            self.warnings.extend(elsewhere.filter(|file| has(file, self.name)).map(warning));
+        }
+        beside
+    }
+
+    /// What stands in a file below one key.
+    fn read(&self, path: &Path, key: &str) -> Result<Map, LoginError> {
+        let cannot = |e: std::io::Error| self.wrong(format!("cannot read {}: {e}", path.display()), None);
+        let mut text = String::new();
+        std::fs::File::open(path).and_then(|file| file.take(LONGEST + 1).read_to_string(&mut text)).map_err(cannot)?;
+        if text.len() as u64 > LONGEST {
+            return Err(self.wrong(format!("{} is longer than 1 MiB", path.display()), None));
+        }
+        // The parser's words may hold a line of the file, and a secret with it: only the place is told.
+        let root = yaml::parse_settings(text.strip_prefix('\u{feff}').unwrap_or(&text)).map_err(|bad| {
+            let at = format!("{}:{}:{}", path.display(), bad.spot.line, bad.spot.column);
+            let hint = "tags, keys that are no text, and a second document are not understood";
+            self.wrong(format!("{at} is not YAML as openstacksdk reads it"), Some(hint.into()))
+        })?;
+        let file: Rc<str> = path.display().to_string().into();
+        let root = Setting::from_yaml(root, &file);
+        let Some(root) = root.as_map() else { return Err(self.wrong(format!("{file} is empty, or no map"), None)) };
+        match root.get(key) {
+            None => Ok(Map::default()),
+            Some(below) if below.is_null() => Ok(Map::default()),
+            Some(below) => below.as_map().cloned().ok_or_else(|| self.wrong(format!("`{key}` is no map ({})", below.origin), None)),
+        }
+    }
+
+    /// The profile of an entry. `clouds`: the file that the entry is in.
+    fn vendor(&mut self, entry: &Map, clouds: Option<&Path>) -> Result<Map, LoginError> {
+        let Some(profile) = entry.get("profile").or_else(|| entry.get("cloud")).filter(|p| !p.is_nothing()) else {
+            return Ok(Map::default());
+        };
+        let Some(name) = profile.as_text().map(str::to_owned) else {
+            return Err(self.wrong(format!("`profile` is no name ({})", profile.origin), None));
+        };
+        let file = self.vendor_file(clouds);
+        if let Some(file) = &file {
+            let all = self.read(file, "public-clouds")?;
+            if let Some(found) = all.get(&name) {
+                let map = found.as_map().cloned();
+                return map.ok_or_else(|| self.wrong(format!("the profile `{name}` is no map ({})", found.origin), None));
+            }
+        }
+        match vendors::known(&name) {
+            Some(Known::Profile { map, warning }) => {
+                self.warnings.extend(warning);
+                Ok(map)
+            }
+            Some(Known::Refused(why)) => Err(self.wrong(format!("{why} ({})", profile.origin), None)),
+            None => {
+                let beside = clouds.map_or_else(String::new, |clouds| format!(" beside {}", clouds.display()));
+                let text =
+                    format!("its profile `{name}` is in no clouds-public.yaml{beside}, and no vendor that we know ({})", profile.origin);
+                Err(self.wrong(text, Some("OS_CLIENT_VENDOR_FILE names one that lies elsewhere".into())))
+            }
+        }
+    }
+
+    /// It says where passwords go: not what lies in the current directory by chance, beside no clouds.yaml that is read.
+    fn vendor_file(&self, clouds: Option<&Path>) -> Option<PathBuf> {
+        if let Some(path) = self.env.get("OS_CLIENT_VENDOR_FILE") {
+            return Some(PathBuf::from(path));
+        }
+        let beside = clouds.map(|clouds| clouds.parent().unwrap_or(Path::new(".")).to_owned());
+        let here = beside.iter().filter(|dir| !self.places.config.contains(dir));
+        let trusted = |file: &PathBuf| self.places.distrusts(file).is_none();
+        let of_places = self.places.config.iter().filter_map(|dir| named(dir, "clouds-public")).filter(trusted);
+        here.filter_map(|dir| named(dir, "clouds-public")).chain(of_places).next()
+    }
 }
 
 fn named(dir: &Path, stem: &str) -> Option<PathBuf> {
-    ["yaml", "yml"].map(|x| dir.join(format!("{stem}.{x}"))).into_iter().find(|p| p.is_file())
+    ["yaml", "yml", "json"].map(|x| dir.join(format!("{stem}.{x}"))).into_iter().find(|p| p.is_file())
 }
 
 /// Whether a file that is not trusted has an entry of that name.
@@ -163,14 +282,4 @@ fn has(file: &Path, name: &str) -> bool {
     // Not parsed: a stranger's YAML is not worth its bombs.
     let text = String::from_utf8_lossy(&text);
     text.lines().any(|line| line.trim().trim_matches(['"', '\'', ':', ' ']).starts_with(name))
-}
-
-/// Lays one map over another, deep down.
-fn merge(under: &mut Mapping, over: &Mapping) {
-    for (key, value) in over {
-        match (under.get_mut(key), value) {
-            (Some(Value::Mapping(below)), Value::Mapping(above)) => merge(below, above),
-            _ => drop(under.insert(key.clone(), value.clone())),
-        }
-    }
 }

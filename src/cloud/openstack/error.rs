@@ -6,6 +6,8 @@ use serde_json::Value;
 
 use crate::cancel::Cancelled;
 
+const QUOTA: &str = "the project's quota is used up";
+
 #[derive(Debug)]
 pub enum ApiError {
     /// The service answered, and said no.
@@ -99,8 +101,13 @@ impl ApiError {
     pub fn hint(&self) -> Option<String> {
         Some(match self {
             Self::Refused { status: 401, .. } => "the login was accepted and the token is not: are the clocks right?".into(),
+            Self::Refused { status: 403, message, .. } if message.contains("zero disk") => {
+                "this flavor has no disk, and on such only volumes boot here: `volume: {}`, or another `vm_flavor`".into()
+            }
+            // Nova says 403, Neutron 409, Cinder and Glance 413.
+            Self::Refused { status: 403 | 409, message, .. } if message.to_lowercase().contains("quota exceeded") => QUOTA.into(),
             Self::Refused { status: 403, .. } => "this user may not do that here; an administrator can tell which role is missing".into(),
-            Self::Refused { status: 413, .. } => "the project's quota is used up".into(),
+            Self::Refused { status: 413, .. } => QUOTA.into(),
             Self::Unreachable { .. } | Self::TimedOut { .. } => {
                 "is the network, the VPN or the proxy (HTTPS_PROXY, NO_PROXY) as it should be?".into()
             }
@@ -118,7 +125,8 @@ impl ApiError {
     /// The request may have taken effect all the same.
     pub fn in_doubt(&self) -> bool {
         match self {
-            Self::Refused { status, .. } => *status >= 500,
+            // 408 is of a proxy that was tired of waiting.
+            Self::Refused { status, .. } => *status >= 500 || *status == 408,
             Self::Unreachable { sent, .. } => *sent,
             Self::TimedOut { .. } | Self::BadAnswer { .. } => true,
             // A redirect of a write says that it was not done here.
@@ -182,6 +190,23 @@ fn without_tags(html: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_quota_that_is_used_up_is_no_role_that_is_missing() {
+        let hint = |status, message: &str| {
+            let (what, message) = (String::new(), message.to_owned());
+            ApiError::Refused { what, status, request_id: None, message }.hint().unwrap_or_default()
+        };
+        for (status, words) in [
+            (403, "Quota exceeded for instances: Requested 1, but already used 10 of 10 instances"),
+            (409, "Quota exceeded for resources: ['floatingip']."),
+            (413, "VolumeLimitExceeded: Maximum number of volumes allowed (10) exceeded for quota 'volumes'."),
+        ] {
+            assert_eq!(hint(status, words), QUOTA, "{words}");
+        }
+        assert!(hint(403, "Policy doesn't allow it").contains("which role is missing"));
+        assert_eq!(hint(409, "Security group is in use"), "");
+    }
 
     #[test]
     fn every_services_words_are_found() {

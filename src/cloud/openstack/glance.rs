@@ -3,15 +3,16 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::time::Duration;
 
+use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
 use super::api::{Api, ApiError, Service};
 use super::nova::{absent_is_fine, room_left};
-use super::pages::Pages;
+use super::pages::{self, List};
 use crate::cancel::Cancel;
 use crate::digest::{Algorithm, Digest};
-use crate::image::{self, Image, State, Visibility};
-use crate::plan::GIB;
+use crate::image::{self, Image, State, Unusable, Visibility};
+use crate::plan::{GIB, Leave, Publishing, Room};
 
 /// Keys of an image that are not custom properties. Source: `/v2/schemas/image`.
 const OWN_KEYS: &[&str] = &[
@@ -43,7 +44,7 @@ const OWN_KEYS: &[&str] = &[
 ];
 
 /// An image as Glance shows it.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Deserialize)]
 pub struct Record(Map<String, Value>);
 
 impl Record {
@@ -152,6 +153,47 @@ impl Record {
                 "" => "it belongs to no project".to_owned(),
                 owner => format!("it belongs to another project, {owner}"),
             }),
+            unusable: self.unusable(),
+        }
+    }
+
+    /// Why no machine boots from it, from what Glance shows.
+    fn unusable(&self) -> Option<Unusable> {
+        let no = |why: &str, way_out: &str| Some(Unusable { why: why.into(), way_out: way_out.into() });
+        let of_volumes = self.property("block_device_mapping").is_some_and(|bdm| !matches!(bdm.trim(), "" | "[]"));
+        let another = "name another image";
+        match self.status() {
+            "active" => {}
+            "queued" => return no("it has no content yet (queued)", "upload its content, or name another image"),
+            "saving" | "importing" | "uploading" => return no("its content is still being stored", "wait until it is active"),
+            "deactivated" => return no("an administrator took it out of use (deactivated)", "have it reactivated, or name another image"),
+            status => return no(&format!("Glance says {status}"), another),
+        }
+        if self.size() == 0 && of_volumes {
+            let why = "it is the snapshot of a server that boots from a volume: its content is a snapshot in Cinder";
+            let way_out = "make an image with a content of it: `openstack volume create --snapshot ID --size GIB V`, then \
+                           `openstack image create --volume V NAME`";
+            return no(why, way_out);
+        }
+        if self.size() == 0 && self.0.contains_key("size") {
+            return no("it is empty", another);
+        }
+        if self.property("cinder_encryption_key_id").is_some_and(|key| !key.is_empty()) {
+            return no("it is the image of an encrypted volume, which boots no machine", another);
+        }
+        match self.text("container_format") {
+            // What was called ovf in the days of Glance's first guides is a plain disk; Nova looks at its format alone.
+            "" | "bare" | "ami" => {}
+            "ovf" if matches!(self.text("disk_format"), "qcow2" | "raw") => {}
+            "docker" => {
+                return no("it is a container's (container format docker)", "name the image of a disk, in the container format bare");
+            }
+            format => return no(&format!("its disk is packed (container format {format})"), "unpack it, and upload the disk as bare"),
+        }
+        match self.text("disk_format") {
+            "iso" => no("it is an installer's CD-ROM (iso)", "install from it once, and upload the disk: qcow2 or raw"),
+            "aki" | "ari" => no("it is a kernel or a RAM disk, and no disk", another),
+            _ => None,
         }
     }
 
@@ -176,25 +218,14 @@ pub async fn image(api: &Api, id: &str, cancel: &Cancel) -> Result<Option<Record
     }
 }
 
-/// All images that match, newest first; Glance gives them in pages.
+/// All images that match, newest first.
 pub async fn images(api: &Api, query: &[(&str, String)], cancel: &Cancel) -> Result<Vec<Record>, ApiError> {
-    const PAGE: usize = 200;
-    let mut pages = Pages::new("list images");
-    loop {
-        let mut call = api.get(Service::Image, &["images"]).query("sort", "created_at:desc").query("limit", PAGE.to_string());
-        for (key, value) in query {
-            call = call.query(key, value);
-        }
-        let mut answer: Map<String, Value> = pages.next(call, cancel).await?;
-        let Some(Value::Array(page)) = answer.remove("images") else {
-            return Err(ApiError::bad_answer("list images", "no `images` in it"));
-        };
-        let whole = page.len() == PAGE;
-        let records = page.into_iter().filter_map(|i| if let Value::Object(map) = i { Some(Record(map)) } else { None });
-        if !pages.keep(records.collect(), whole, Record::id)? {
-            return Ok(pages.all());
-        }
-    }
+    let list = List { what: "list images".into(), key: "images", page: Some(200) };
+    let call = || {
+        let newest = api.get(Service::Image, &["images"]).query("sort", "created_at:desc");
+        query.iter().fold(newest, |call, (key, value)| call.query(key, value))
+    };
+    pages::all(list, call, cancel).await
 }
 
 /// Sends one create of an image without content; returns the ID.
@@ -261,7 +292,7 @@ pub async fn patch(api: &Api, id: &str, patch: &Patch, cancel: &Cancel) -> Resul
 
 /// Lets a project see a shared image; one that may already is no error.
 pub async fn add_member(api: &Api, id: &str, project: &str, cancel: &Cancel) -> Result<(), ApiError> {
-    let call = api.post(Service::Image, &["images", id, "members"]).json(&json!({ "member": project }));
+    let call = api.post(Service::Image, &["images", id, "members"]).json(&json!({ "member": project })).idempotent();
     match call.what(format!("share image {id} with project {project}")).send(cancel).await {
         Err(e) if e.status() == Some(409) => Ok(()),
         done => done.map(drop),
@@ -279,13 +310,55 @@ pub async fn delete(api: &Api, id: &str, cancel: &Cancel) -> Result<(), ApiError
     absent_is_fine(api.delete(Service::Image, &["images", id]).what(format!("delete image {id}")).send(cancel).await.map(drop))
 }
 
-/// Images that the project may still have; `None` on clouds without such a limit, or from before there were any.
-pub async fn room(api: &Api, cancel: &Cancel) -> Result<Option<u64>, ApiError> {
+/// Images that the project may still have, and MiB of them. Clouds that have no such limits in Keystone, or are from before there were
+/// any, tell none; one of theirs may be set in Glance's own settings all the same.
+pub async fn room(api: &Api, cancel: &Cancel) -> Result<Room, ApiError> {
     let answer: Value = match api.get(Service::Image, &["info", "usage"]).what("read the limits of images").fetch(cancel).await {
         Ok(answer) => answer,
-        Err(e) if matches!(e.status(), Some(403 | 404)) => return Ok(None),
+        Err(e) if matches!(e.status(), Some(403 | 404)) => return Ok(Room::default()),
         Err(e) => return Err(e),
     };
-    let count = &answer["usage"]["image_count_total"];
-    Ok(room_left(count["limit"].as_i64(), count["usage"].as_i64()))
+    let left = |key: &str| {
+        let limit = &answer["usage"][key];
+        room_left(limit["limit"].as_i64(), limit["usage"].as_i64())
+    };
+    let unlimited = answer["usage"]["image_size_total"]["limit"].as_i64().is_some_and(|most| most < 0);
+    Ok(Room { images: left("image_count_total"), image_mb: left("image_size_total").or(unlimited.then_some(u64::MAX)), ..Room::default() })
+}
+
+/// The name of what [`may_publish`] would make, if it made anything.
+const QUESTION: &str = "image-factory-asks-for-leave";
+
+/// Whether Glance would let us make an image with this visibility and these properties. It is asked to make one under the ID of an
+/// image that is there: it looks at the policy first, then refuses with 409.
+pub async fn may_publish(api: &Api, taken: &str, wanted: &Publishing, cancel: &Cancel) -> Leave {
+    let mut body = json!({
+        "id": taken, "name": QUESTION, "disk_format": "qcow2", "container_format": "bare", "visibility": wanted.visibility.word(),
+    });
+    for (key, value) in &wanted.properties {
+        body[key] = json!(value);
+    }
+    let call = api.post(Service::Image, &["images"]).json(&body).what("ask for leave to publish");
+    let made: Result<Map<String, Value>, ApiError> = call.fetch(cancel).await;
+    match made {
+        Err(e) if e.status() == Some(409) => Leave::Given,
+        Err(e) if matches!(e.status(), Some(400 | 403 | 413)) => Leave::Refused(e.reason()),
+        Err(e) => Leave::Unknown(e.reason()),
+        // The image that had the ID was deleted, and purged, since we saw it.
+        Ok(made) => {
+            let ours = made.get("name").and_then(Value::as_str) == Some(QUESTION) && made.get("id").and_then(Value::as_str) == Some(taken);
+            let removed = if ours { delete(api, taken, cancel).await } else { Ok(()) };
+            match removed {
+                Ok(()) => Leave::Given,
+                Err(e) => Leave::Unknown(format!("image {QUESTION} ({taken}) was made by asking, and is left: {}", e.reason())),
+            }
+        }
+    }
+}
+
+/// ID of some image that we may see.
+pub async fn any(api: &Api, cancel: &Cancel) -> Result<Option<String>, ApiError> {
+    let call = api.get(Service::Image, &["images"]).query("limit", "1").what("list images");
+    let answer: Value = call.fetch(cancel).await?;
+    Ok(answer["images"][0]["id"].as_str().map(str::to_owned))
 }

@@ -5,13 +5,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use async_trait::async_trait;
-use openstack::auth::AuthType;
-use openstack::{EndpointFilters, Error, ErrorKind};
-use reqwest::{Client, RequestBuilder, Url};
+use reqwest::{Client, Url};
 use serde_json::{Value, json};
 
+use super::api::Service;
 use super::body as answers;
+use super::endpoint;
 use super::error::{ApiError, message};
 use super::login::{Domain, Login, Method, Secret, Who};
 use super::redirect::{Hops, Step};
@@ -26,6 +25,7 @@ pub struct Token {
     /// Catalog type, interface, region, URL.
     endpoints: Vec<Endpoint>,
     pub project: String,
+    user: String,
     /// "user demo, project demo"
     pub who: String,
     /// Reckoned from when it came: this machine's clock may be wrong, but not its speed.
@@ -157,18 +157,62 @@ impl Keystone {
         all.into_iter().collect()
     }
 
-    /// The URL of a service, as overridden or from the catalog.
-    pub fn endpoint(&self, token: &Token, service: &str) -> Option<Url> {
+    /// The URL of a service of one of these catalog types, the official one first: as overridden, or from the catalog.
+    /// Without a region that is named there must be one only: the first of several would be anybody's guess, for each service
+    /// another one.
+    pub fn endpoint(&self, token: &Token, types: &[&str]) -> Result<Option<Url>, ApiError> {
         let login = &self.0.login;
-        if let Some(url) = login.overrides.get(service) {
-            return Some(url.clone());
+        let special = login.services.get(types[0]).cloned().unwrap_or_default();
+        if let Some(url) = special.url {
+            return Ok(Some(endpoint::filled(&url, &token.project, &token.user)));
         }
-        let fits = |e: &&Endpoint| {
-            e.service == service
-                && e.interface == login.interface
-                && (login.region.is_none() || e.region == login.region || e.region.is_none())
+        let region = special.region.as_ref().or(login.region.as_ref());
+        match region {
+            None => self.one_region(token)?,
+            Some(region) => known_region(token, region)?,
+        }
+        let interfaces = special.interface.as_ref().unwrap_or(&login.interface);
+        let fits = |e: &Endpoint, service: &str, interface: &str| {
+            e.service == service && e.interface == interface && (region.is_none() || e.region.as_ref() == region || e.region.is_none())
         };
-        token.endpoints.iter().find(fits).map(|e| e.url.clone())
+        let wanted = types.iter().flat_map(|service| interfaces.iter().map(move |interface| (service, interface)));
+        let found = |(service, interface): (&&str, &String)| token.endpoints.iter().find(|e| fits(e, service, interface));
+        Ok(wanted.into_iter().find_map(found).map(|e| e.url.clone()))
+    }
+
+    /// Of services that are at a place of their own, Keystone among them, the catalog's regions do not matter.
+    fn one_region(&self, token: &Token) -> Result<(), ApiError> {
+        let login = &self.0.login;
+        let mut regions = std::collections::BTreeSet::new();
+        for service in Service::ALL {
+            let special = login.services.get(service.types()[0]).cloned().unwrap_or_default();
+            if special.url.is_some() || special.region.is_some() {
+                continue;
+            }
+            let interfaces = special.interface.unwrap_or_else(|| login.interface.clone());
+            let ours = |e: &&Endpoint| service.types().contains(&e.service.as_str()) && interfaces.contains(&e.interface);
+            regions.extend(token.endpoints.iter().filter(ours).filter_map(|e| e.region.clone()));
+        }
+        if regions.len() < 2 {
+            return Ok(());
+        }
+        let regions = regions.into_iter().collect::<Vec<_>>().join(", ");
+        Err(ApiError::Login {
+            reason: format!("the cloud has several regions, and none is named: {regions}"),
+            hint: "`region_name` in clouds.yaml names one, or OS_REGION_NAME",
+        })
+    }
+}
+
+/// Whether the catalog has it. An endpoint without a region is of each.
+fn known_region(token: &Token, region: &str) -> Result<(), ApiError> {
+    let regions: Option<std::collections::BTreeSet<&str>> = token.endpoints.iter().map(|e| e.region.as_deref()).collect();
+    match regions {
+        Some(regions) if !regions.is_empty() && !regions.contains(region) => Err(ApiError::Login {
+            reason: format!("the cloud has no region `{region}`; it has: {}", regions.into_iter().collect::<Vec<_>>().join(", ")),
+            hint: "region names are case sensitive; `region_name` in clouds.yaml names one, or OS_REGION_NAME",
+        }),
+        _ => Ok(()),
     }
 }
 
@@ -246,7 +290,7 @@ fn read(value: Secret, token: &Value) -> Token {
             // A catalog may hold what is broken; as long as nobody needs it, it does no harm.
             let (Some(kind), Some(interface)) = (text(&service["type"]), text(&endpoint["interface"])) else { continue };
             let Some(url) = endpoint["url"].as_str().and_then(|u| Url::parse(u).ok()).filter(Url::has_host) else { continue };
-            let region = text(&endpoint["region_id"]).or_else(|| text(&endpoint["region"]));
+            let region = text(&endpoint["region_id"]).or_else(|| text(&endpoint["region"])).filter(|r| !r.is_empty());
             endpoints.push(Endpoint { service: kind, interface, region, url });
         }
     }
@@ -255,34 +299,8 @@ fn read(value: Secret, token: &Value) -> Token {
         value,
         endpoints,
         project: text(&token["project"]["id"]).unwrap_or_default(),
+        user: text(&token["user"]["id"]).unwrap_or_default(),
         who: format!("user {}, project {}", name("user"), name("project")),
         until: Instant::now() + life.unwrap_or(Duration::from_secs(3600)),
-    }
-}
-
-fn foreign(e: &ApiError) -> Error {
-    let kind = match e {
-        ApiError::Login { .. } => ErrorKind::AuthenticationFailed,
-        _ => ErrorKind::ProtocolError,
-    };
-    Error::new(kind, e.to_string())
-}
-
-/// The session of the `openstack` crate asks us for tokens and endpoints while it finds out which versions a service has.
-#[async_trait]
-impl AuthType for Keystone {
-    async fn authenticate(&self, _: &Client, request: RequestBuilder) -> Result<RequestBuilder, Error> {
-        self.count();
-        let token = self.token().await.map_err(|e| foreign(&e))?;
-        Ok(request.header("x-auth-token", token.expose()))
-    }
-
-    async fn get_endpoint(&self, _: &Client, service: &str, _: &EndpointFilters) -> Result<Url, Error> {
-        let token = self.token().await.map_err(|e| foreign(&e))?;
-        self.endpoint(&token, service).ok_or_else(|| Error::new(ErrorKind::EndpointNotFound, format!("no endpoint of {service}")))
-    }
-
-    async fn refresh(&self, _: &Client) -> Result<(), Error> {
-        self.token().await.map(drop).map_err(|e| foreign(&e))
     }
 }

@@ -1,9 +1,10 @@
 //! The cloud that is an OpenStack project. Same words as any other cloud, and the same file names where they fit.
 //!
-//! [`login`] says who we are and where, [`keystone`] gets tokens, [`api`] sends requests; [`nova`], [`glance`], [`neutron`],
-//! [`cinder`] and [`heat`] are the calls that are made. On them stand [`facts`], [`boot`], [`power`], [`capture`],
-//! [`publish`], [`standing`] and [`owned`], the factory's verbs.
-use std::collections::BTreeMap;
+//! [`login`] says who we are and where (files: `clouds_yaml`, their meaning: `resolve`), [`keystone`] gets tokens, [`session`] puts them on, [`api`]
+//! sends requests; [`nova`], [`glance`], [`neutron`], [`cinder`] and [`heat`] are the calls that are made, [`pages`] reads their
+//! lists, [`create`] owns what they make. On them stand [`facts`], [`base`], [`boot`], [`power`], [`capture`], [`publish`],
+//! [`standing`] and [`owned`], the factory's verbs.
+use std::collections::{BTreeMap, BTreeSet};
 use std::future::Future;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -17,12 +18,17 @@ use crate::cancel::Cancel;
 use crate::image::{self, Image, Standing};
 use crate::plan::{CloudFacts, SiteDefaults, Wanted};
 
+mod access;
 pub mod api;
 mod body;
+mod base;
 mod boot;
 mod capture;
 mod cinder;
 mod clouds_yaml;
+mod create;
+mod credentials;
+mod endpoint;
 mod error;
 mod facts;
 mod glance;
@@ -36,10 +42,15 @@ mod pages;
 mod power;
 mod publish;
 mod redirect;
+mod resolve;
 mod second_disk;
 mod seen;
+mod session;
+mod settings;
+mod source;
 mod standing;
 mod upload;
+mod vendors;
 #[cfg(test)]
 mod tests;
 
@@ -69,9 +80,21 @@ pub struct OpenStack {
     owner: String,
     ssh_from: Vec<String>,
     seen: Seen,
-    /// ID of the run's own security group, made with its first machine.
-    group: tokio::sync::Mutex<BTreeMap<String, String>>,
+    /// The security groups of runs, by their IDs, made with their first machines.
+    group: tokio::sync::Mutex<BTreeMap<String, Group>>,
+    /// For so long a thing is looked for whose create was not answered.
+    patience: Duration,
 }
+
+/// The security group of a run.
+#[derive(Clone)]
+struct Group {
+    id: String,
+    /// CIDRs from which it admits SSH.
+    admitted: BTreeSet<String>,
+}
+
+const PATIENCE: Duration = Duration::from_secs(90);
 
 impl OpenStack {
     /// Sends nothing; the first call logs in.
@@ -85,6 +108,7 @@ impl OpenStack {
             ssh_from,
             seen: Seen::default(),
             group: Default::default(),
+            patience: PATIENCE,
         })
     }
 
@@ -133,8 +157,8 @@ where
     F: Future<Output = Result<Option<T>, CloudError>>,
 {
     let until = std::time::Instant::now() + deadline;
-    cancel.pause(first.min(deadline)).await?;
-    let mut pause = LOOK;
+    cancel.pause(first.min(deadline) / HASTE).await?;
+    let mut pause = LOOK / HASTE;
     loop {
         if let Some(found) = look().await? {
             return Ok(found);
@@ -143,9 +167,12 @@ where
             return Err(CloudError::Deadline { what: what.to_owned(), after: deadline });
         }
         cancel.pause(pause).await?;
-        pause = (pause * 6 / 5).min(LOOK * 3);
+        pause = (pause * 6 / 5).min(LOOK * 3 / HASTE);
     }
 }
+
+/// Services of unit tests need no time.
+const HASTE: u32 = if cfg!(test) { 50 } else { 1 };
 
 /// Between two looks at something in the making.
 const LOOK: Duration = Duration::from_millis(2500);
@@ -183,7 +210,11 @@ impl Cloud for OpenStack {
     }
 
     async fn console(&self, machine: &Machine) -> Result<String, CloudError> {
-        Ok(nova::console(&self.api, &machine.id, &Cancel::default()).await?)
+        let what = format!("read the console of {}", machine.name);
+        match nova::console(&self.api, &machine.id, &Cancel::default()).await {
+            Err(e) if nova::has_no_console(&e) => Err(CloudError::unable(what, e.reason())),
+            shown => Ok(shown?),
+        }
     }
 
     async fn shutdown(&self, cx: &Cx, machine: &Machine, deadline: Duration) -> Result<(), CloudError> {

@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 
 use super::api::{Api, ApiError, Service};
 use super::nova::{absent_is_fine, room_left};
+use super::pages::{self, List};
 use crate::cancel::Cancel;
 use crate::plan::{Named, Room};
 
@@ -17,6 +18,12 @@ pub struct Network {
     pub shared: bool,
     #[serde(rename = "router:external", default)]
     pub external: bool,
+    /// Absent where Neutron has no such extension; ports are guarded then.
+    #[serde(default)]
+    port_security_enabled: Option<bool>,
+    /// IDs, of those that we may not see too.
+    #[serde(default)]
+    pub subnets: Vec<String>,
     #[serde(default)]
     tenant_id: Option<String>,
     #[serde(default)]
@@ -27,6 +34,10 @@ impl Network {
     /// Old clouds know the project by its old word alone.
     pub fn owner(&self) -> Option<&str> {
         self.project_id.as_deref().or(self.tenant_id.as_deref())
+    }
+
+    pub fn has_port_security(&self) -> bool {
+        self.port_security_enabled.unwrap_or(true)
     }
 }
 
@@ -58,24 +69,33 @@ pub struct FloatingIp {
 pub struct Port {
     pub id: String,
     pub network_id: String,
+    #[serde(default)]
+    fixed_ips: Vec<FixedIp>,
 }
 
-/// A list under its name; Neutron pages only where it is told to.
+#[derive(Debug, Clone, Deserialize)]
+struct FixedIp {
+    ip_address: String,
+}
+
+impl Port {
+    /// A floating IP is IPv4's, and leads to an address of IPv4.
+    pub fn takes_floating_ips(&self) -> bool {
+        self.fixed_ips.is_empty() || self.fixed_ips.iter().any(|ip| !ip.ip_address.contains(':'))
+    }
+}
+
+/// A list under its name, `key` in answers; Neutron pages only where its operator tells it to.
 async fn list<T: serde::de::DeserializeOwned>(
     api: &Api,
-    what: &'static str,
+    key: &'static str,
     query: &[(&str, &str)],
     cancel: &Cancel,
 ) -> Result<Vec<T>, ApiError> {
-    let mut call = api.get(Service::Network, &[what]);
-    for (key, value) in query {
-        call = call.query(key, *value);
-    }
-    let shown = format!("list {}", what.replace('-', " "));
-    let mut answer: Value = call.what(shown.clone()).fetch(cancel).await?;
-    let items = answer[what.replace('-', "_")].take();
-    let what = if what == "floatingips" { answer["floatingips"].take() } else { Value::Null };
-    serde_json::from_value(if items.is_null() { what } else { items }).map_err(|e| ApiError::bad_answer(shown, e.to_string()))
+    let path = key.replace('_', "-");
+    let call = || query.iter().fold(api.get(Service::Network, &[&path]), |call, (key, value)| call.query(key, *value));
+    let list = List { what: format!("list {}", key.replace('_', " ")), key, page: None };
+    pages::all(list, call, cancel).await
 }
 
 pub async fn networks(api: &Api, cancel: &Cancel) -> Result<Vec<Network>, ApiError> {
@@ -88,11 +108,20 @@ pub async fn subnets(api: &Api, cancel: &Cancel) -> Result<Vec<Subnet>, ApiError
 
 /// Those of the project, whoever else's an administrator may see.
 pub async fn groups(api: &Api, project: &str, cancel: &Cancel) -> Result<Vec<Group>, ApiError> {
-    list(api, "security-groups", &[("project_id", project), ("fields", "id"), ("fields", "name"), ("fields", "description")], cancel).await
+    let query = [("project_id", project), ("fields", "id"), ("fields", "name"), ("fields", "description")];
+    none_without_extension(list(api, "security_groups", &query, cancel).await)
 }
 
 pub async fn floating_ips(api: &Api, project: &str, cancel: &Cancel) -> Result<Vec<FloatingIp>, ApiError> {
-    list(api, "floatingips", &[("project_id", project)], cancel).await
+    none_without_extension(list(api, "floatingips", &[("project_id", project)], cancel).await)
+}
+
+/// Where Neutron has no routers, or no security groups, there is no such list.
+fn none_without_extension<T>(listed: Result<Vec<T>, ApiError>) -> Result<Vec<T>, ApiError> {
+    match listed {
+        Err(e) if e.status() == Some(404) => Ok(Vec::new()),
+        listed => listed,
+    }
 }
 
 pub async fn ports(api: &Api, server: &str, cancel: &Cancel) -> Result<Vec<Port>, ApiError> {
@@ -134,7 +163,7 @@ pub async fn create_group(api: &Api, name: &str, description: &str, cancel: &Can
     create(api, "security-groups", "security_group", format!("create security group {name}"), body, cancel).await
 }
 
-/// Admits SSH from a CIDR of either family.
+/// Admits SSH from a CIDR of either family; a rule that is there is none the worse.
 pub async fn admit_ssh(api: &Api, group: &str, cidr: &str, cancel: &Cancel) -> Result<(), ApiError> {
     let body = json!({
         "security_group_id": group,
@@ -145,8 +174,11 @@ pub async fn admit_ssh(api: &Api, group: &str, cidr: &str, cancel: &Cancel) -> R
         "port_range_max": 22,
         "remote_ip_prefix": cidr,
     });
-    let what = format!("admit SSH from {cidr}");
-    create::<Value>(api, "security-group-rules", "security_group_rule", what, body, cancel).await.map(drop)
+    let call = api.post(Service::Network, &["security-group-rules"]).json(&json!({ "security_group_rule": body })).idempotent();
+    match call.what(format!("admit SSH from {cidr}")).send(cancel).await {
+        Err(ApiError::Refused { status: 409, message, .. }) if message.contains("already exists") => Ok(()),
+        done => done.map(drop),
+    }
 }
 
 pub async fn create_floating_ip(
@@ -179,12 +211,7 @@ pub async fn delete_floating_ip(api: &Api, id: &str, cancel: &Cancel) -> Result<
 /// Floating IPs and security groups that the project may still have.
 pub async fn room(api: &Api, project: &str, cancel: &Cancel) -> Result<Room, ApiError> {
     let call = api.get(Service::Network, &["quotas", project, "details.json"]).what("read the quotas of networks");
-    let answer: Value = match call.fetch(cancel).await {
-        Ok(answer) => answer,
-        // Clouds may keep them from members, or lack the extension.
-        Err(e) if matches!(e.status(), Some(403 | 404 | 501)) => return Ok(Room::default()),
-        Err(e) => return Err(e),
-    };
+    let answer: Value = call.fetch(cancel).await?;
     let left = |key: &str| {
         let quota = &answer["quota"][key];
         let used = quota["used"].as_i64().unwrap_or(0) + quota["reserved"].as_i64().unwrap_or(0);

@@ -7,9 +7,9 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::api::{Api, ApiError, Service};
-use super::pages::Pages;
+use super::pages::{self, List};
 use crate::cancel::Cancel;
-use crate::plan::{Flavor, Named, Room};
+use crate::plan::{Flavor, Leave, Named, Room};
 
 /// Microversion from which `createImage` answers with the image's ID; before, only its `Location` header has it.
 const IMAGE_ID: (u16, u16) = (2, 45);
@@ -79,20 +79,9 @@ struct One {
     server: Server,
 }
 
-#[derive(Deserialize)]
-struct Many {
-    servers: Vec<Server>,
-    #[serde(default, rename = "servers_links")]
-    links: Vec<Value>,
-}
-
-/// What a service gives at once; its operator may have made that less.
+/// What is asked for at once; its operator may have made that less. Source: the Compute and Block Storage API guides, paginated
+/// collections.
 pub const PAGE: usize = 500;
-
-/// More is to come after a page of `count`. Source: the Compute and Block Storage API guides, paginated collections.
-pub fn has_next(links: &[Value], count: usize) -> bool {
-    count > 0 && (count >= PAGE || links.iter().any(|l| l["rel"] == "next"))
-}
 
 /// `None`: it is not there.
 pub async fn server(api: &Api, id: &str, cancel: &Cancel) -> Result<Option<Server>, ApiError> {
@@ -105,22 +94,18 @@ pub async fn server(api: &Api, id: &str, cancel: &Cancel) -> Result<Option<Serve
 
 /// Servers whose name begins with `prefix`. Names of the factory hold no letter that a pattern gives a meaning to.
 pub async fn servers(api: &Api, prefix: &str, cancel: &Cancel) -> Result<Vec<Server>, ApiError> {
-    let call = api.get(Service::Compute, &["servers", "detail"]).query("name", format!("^{prefix}"));
-    let many = call.what("list servers").fetch::<Many>(cancel).await?;
-    Ok(many.servers.into_iter().filter(|s| s.name.starts_with(prefix)).collect())
+    let call = || api.get(Service::Compute, &["servers", "detail"]).query("name", format!("^{prefix}"));
+    let all: Vec<Server> = pages::all(list("servers"), call, cancel).await?;
+    Ok(all.into_iter().filter(|s| s.name.starts_with(prefix)).collect())
 }
 
-/// All servers of the project; Nova gives them in pages.
+/// All servers of the project.
 pub async fn all_servers(api: &Api, cancel: &Cancel) -> Result<Vec<Server>, ApiError> {
-    let mut pages = Pages::new("list servers");
-    loop {
-        let call = api.get(Service::Compute, &["servers", "detail"]).query("limit", PAGE.to_string());
-        let page: Many = pages.next(call, cancel).await?;
-        let more = has_next(&page.links, page.servers.len());
-        if !pages.keep(page.servers, more, |s| &s.id)? {
-            return Ok(pages.all());
-        }
-    }
+    pages::all(list("servers"), || api.get(Service::Compute, &["servers", "detail"]), cancel).await
+}
+
+fn list(key: &'static str) -> List {
+    List { what: format!("list {key}"), key, page: Some(PAGE) }
 }
 
 /// Sends one create; `body` is the content of `server`. Returns the ID.
@@ -219,7 +204,7 @@ pub async fn create_image(
     let what = format!("create image {name} of server {server}");
     let call = api.post(Service::Compute, &["servers", server, "action"]);
     let call = call.json(&json!({ "createImage": { "name": name, "metadata": metadata } })).timeout(Duration::from_secs(120));
-    let modern = api.version(Service::Compute, cancel).await?.is_some_and(|(_, newest)| (newest.0, newest.1) >= IMAGE_ID);
+    let modern = api.microversions(cancel).await?.newest().is_some_and(|newest| newest >= IMAGE_ID);
     if modern {
         return Ok(call.microversion(IMAGE_ID.0, IMAGE_ID.1).what(what).fetch::<Born>(cancel).await?.image_id);
     }
@@ -233,10 +218,6 @@ pub async fn create_image(
 
 pub async fn flavors(api: &Api, cancel: &Cancel) -> Result<Vec<Flavor>, ApiError> {
     #[derive(Deserialize)]
-    struct Many {
-        flavors: Vec<One>,
-    }
-    #[derive(Deserialize)]
     struct One {
         id: String,
         name: String,
@@ -244,17 +225,44 @@ pub async fn flavors(api: &Api, cancel: &Cancel) -> Result<Vec<Flavor>, ApiError
         ram: u64,
         disk: u64,
     }
-    let many = api.get(Service::Compute, &["flavors", "detail"]).what("list flavors").fetch::<Many>(cancel).await?;
+    let all: Vec<One> = pages::all(list("flavors"), || api.get(Service::Compute, &["flavors", "detail"]), cancel).await?;
     let flavor = |f: One| Flavor { id: f.id, name: f.name, cpus: f.vcpus, ram_mb: f.ram, disk_gb: f.disk };
-    Ok(many.flavors.into_iter().map(flavor).collect())
+    Ok(all.into_iter().map(flavor).collect())
 }
 
 /// Names of the zones in which servers can be; empty where the cloud does not tell.
 pub async fn zones(api: &Api, cancel: &Cancel) -> Result<Vec<String>, ApiError> {
     let answer: Value = api.get(Service::Compute, &["os-availability-zone"]).what("list availability zones").fetch(cancel).await?;
-    let all = answer["availabilityZoneInfo"].as_array().cloned().unwrap_or_default();
-    let usable = all.iter().filter(|z| z["zoneState"]["available"] != json!(false));
-    Ok(usable.filter_map(|z| z["zoneName"].as_str().map(str::to_owned)).collect())
+    Ok(usable_zones(&answer))
+}
+
+/// Of an answer of Nova's or Cinder's.
+pub fn usable_zones(answer: &Value) -> Vec<String> {
+    let all = answer["availabilityZoneInfo"].as_array().into_iter().flatten();
+    let usable = all.filter(|z| z["zoneState"]["available"] != json!(false));
+    usable.filter_map(|z| z["zoneName"].as_str().map(str::to_owned)).collect()
+}
+
+/// Whether the cloud shows consoles of machines, from one that runs in the project.
+pub async fn shows_consoles(api: &Api, cancel: &Cancel) -> Leave {
+    let call = api.get(Service::Compute, &["servers"]).query("limit", "1").query("status", "ACTIVE");
+    let id = match call.what("list servers").fetch::<Value>(cancel).await {
+        Ok(answer) => answer["servers"][0]["id"].as_str().map(str::to_owned),
+        Err(e) => return Leave::Unknown(e.reason()),
+    };
+    let Some(id) = id else { return Leave::Unknown("no machine runs in this project now".into()) };
+    let call =
+        api.post(Service::Compute, &["servers", &id, "action"]).json(&json!({ "os-getConsoleOutput": { "length": 1 } })).idempotent();
+    match call.what(format!("read the console of server {id}")).send(cancel).await {
+        Ok(_) => Leave::Given,
+        Err(e) if has_no_console(&e) => Leave::Refused(e.reason()),
+        Err(e) => Leave::Unknown(e.reason()),
+    }
+}
+
+/// By policy, or because the hypervisor has none.
+pub fn has_no_console(e: &ApiError) -> bool {
+    matches!(e.status(), Some(403 | 405 | 501))
 }
 
 /// Servers, cores and RAM that the project may still have.

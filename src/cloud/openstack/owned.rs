@@ -3,8 +3,10 @@
 //! images are copied, names are not), for security groups and floating IPs their description.
 use std::time::Duration;
 
+use jiff::Timestamp;
+
 use super::glance;
-use super::{Api, CloudError, OpenStack, Service, cinder, description, neutron, nova, poll, run_of_description};
+use super::{Api, CloudError, HASTE, OpenStack, Service, cinder, description, neutron, nova, poll, run_of_description};
 use crate::cancel::Cancel;
 use crate::cloud::host::{self, Found, foreign};
 use crate::cloud::ledger::{Entry, Kind};
@@ -16,6 +18,8 @@ pub const PREFIX: &str = "factory-";
 const GONE: Duration = Duration::from_secs(110);
 /// Between two looks for a thing whose create was not answered: the cloud may still be at it.
 const AGAIN: Duration = Duration::from_secs(4);
+/// What did not come to be there for so long after its create was sent does not come any more.
+const GIVEN_UP: Duration = Duration::from_secs(15 * 60);
 
 pub async fn delete(cloud: &OpenStack, run: &str, thing: &Entry) -> Result<(), CloudError> {
     if matches!(thing.kind, Kind::Process | Kind::Directory) {
@@ -38,22 +42,40 @@ pub async fn delete(cloud: &OpenStack, run: &str, thing: &Entry) -> Result<(), C
     Ok(())
 }
 
-/// IDs of things whose create was sent and never answered.
+/// IDs of things whose create was sent and never answered. One that nobody sees may still come: until it is old enough to be given up, it
+/// is not deleted.
 async fn lost(cloud: &OpenStack, run: &str, thing: &Entry) -> Result<Vec<String>, CloudError> {
-    let find = || async {
-        let mut found = of_kind(cloud, run, thing.kind).await?;
-        if thing.kind == Kind::Image {
-            found.extend(unmarked(cloud, run, &thing.name).await?);
+    let age = || thing.unanswered.map(|at| Timestamp::now().duration_since(at).unsigned_abs());
+    let mut looks = 0;
+    loop {
+        let ids = unnamed(cloud, run, thing).await?;
+        if !ids.is_empty() {
+            return Ok(ids);
         }
-        let of_it = |(_, name, _): &Found| thing.kind == Kind::Address || *name == thing.name;
-        Ok::<Vec<String>, CloudError>(found.into_iter().filter(of_it).filter_map(|(_, _, id)| id).collect())
-    };
-    let ids = find().await?;
-    if !ids.is_empty() {
-        return Ok(ids);
+        looks += 1;
+        if looks >= 2 && age().is_none_or(|age| age >= cloud.patience) {
+            break;
+        }
+        tokio::time::sleep(AGAIN / HASTE).await;
     }
-    tokio::time::sleep(AGAIN).await;
-    find().await
+    match age() {
+        Some(age) if age < GIVEN_UP => {
+            let what = format!("delete {} {}", thing.kind.name(), thing.name);
+            let reason = "the answer to its create was lost, and it is not to be seen so far: it may still come to be there";
+            Err(CloudError::refused(what, reason))
+        }
+        _ => Ok(Vec::new()),
+    }
+}
+
+/// IDs of what the run has under the name of a thing of which no ID is known.
+pub async fn unnamed(cloud: &OpenStack, run: &str, thing: &Entry) -> Result<Vec<String>, CloudError> {
+    let mut found = of_kind(cloud, run, thing.kind).await?;
+    if thing.kind == Kind::Image {
+        found.extend(unmarked(cloud, run, &thing.name).await?);
+    }
+    let of_it = |(_, name, _): &Found| thing.kind == Kind::Address || *name == thing.name;
+    Ok(found.into_iter().filter(of_it).filter_map(|(_, _, id)| id).collect())
 }
 
 pub async fn delete_server(cloud: &OpenStack, run: &str, id: &str) -> Result<(), CloudError> {
@@ -110,7 +132,7 @@ async fn give_back(cloud: &OpenStack, run: &str, id: &str) -> Result<(), CloudEr
 
 async fn delete_group(cloud: &OpenStack, run: &str, id: &str) -> Result<(), CloudError> {
     let cancel = Cancel::default();
-    cloud.group.lock().await.retain(|_, known| known != id);
+    cloud.group.lock().await.retain(|_, known| known.id != id);
     let Some(group) = neutron::group(&cloud.api, id, &cancel).await? else { return Ok(()) };
     if group.description.as_deref() != Some(&description(run)) {
         return Err(foreign(format!("security group {}", group.name), run));

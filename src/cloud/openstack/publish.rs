@@ -4,11 +4,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde_json::json;
 
 use super::glance::{self, Patch, Record};
-use super::{OpenStack, facts};
+use super::{OpenStack, base};
+use crate::cancel::Cancel;
 use crate::cloud::{self, CloudError, Cx, Publication};
 use crate::family;
 use crate::image::{Image, Visibility};
-use crate::plan::GIB;
 
 pub async fn publish(cloud: &OpenStack, cx: &Cx, staged: &Image, publication: &Publication) -> Result<Image, CloudError> {
     let what = format!("publish {}", publication.name);
@@ -22,13 +22,21 @@ pub async fn publish(cloud: &OpenStack, cx: &Cx, staged: &Image, publication: &P
     if let Some(why) = cloud::unpublishable(&now, publication) {
         return Err(CloudError::refused(&what, why));
     }
-    let family = facts::of_family(cloud, &publication.family, &cx.cancel).await?;
+    let family = base::of_family(cloud, &publication.family, &cx.cancel).await?;
     let family: Vec<Image> = family.iter().chain([&before]).map(|record| record.image(&project)).collect();
     let at = family::published_at(&family, &publication.family, &now.id, jiff::Timestamp::now());
     let publication = &publication.proven(&now.id, at);
     let change = change(&before, publication);
-    if !change.is_empty() {
-        glance::patch(&cloud.api, &staged.id, &change, &cx.cancel).await?;
+    if !change.is_empty()
+        && let Err(e) = glance::patch(&cloud.api, &staged.id, &change, &cx.cancel).await
+    {
+        // The answer alone may have been lost, and the same again refused: what Glance shows counts. It may be asked even when a
+        // signal came meanwhile.
+        let now = glance::image(&cloud.api, &staged.id, &Cancel::default()).await?;
+        if now.is_none_or(|now| !differences(&now, publication).is_empty()) {
+            return Err(e.into());
+        }
+        cx.events.warn(format!("{e}: it is done all the same"));
     }
     for project in &publication.members {
         glance::add_member(&cloud.api, &staged.id, project, &cx.cancel).await?;
@@ -52,7 +60,7 @@ fn is_glances(key: &str) -> bool {
 }
 
 fn min_disk(record: &Record, publication: &Publication) -> u64 {
-    publication.min_disk_gb.unwrap_or_else(|| record.virtual_size().div_ceil(GIB))
+    publication.min_disk(record.virtual_size())
 }
 
 fn word(visibility: Visibility) -> &'static str {

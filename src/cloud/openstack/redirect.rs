@@ -1,9 +1,6 @@
 //! Where tokens and passwords may go: to the origin (scheme, host and port) that clouds.yaml, `OS_*` or the service catalog
 //! names, and to no other that an answer names. A method stays what it is: a DELETE that became a GET deleted nothing.
-use std::sync::{Arc, Mutex};
-
 use reqwest::header::LOCATION;
-use reqwest::redirect::Policy;
 use reqwest::{Method, Response, StatusCode, Url};
 
 /// Services answer so to a missing slash; more than a few are a circle.
@@ -62,45 +59,4 @@ fn shown(url: &Url) -> String {
     url.set_query(None);
     url.set_fragment(None);
     url.into()
-}
-
-/// Where a client that follows redirects by itself was not allowed to follow one: its own errors do not tell.
-#[derive(Clone, Default)]
-pub struct Refused(Arc<Mutex<Option<String>>>);
-
-impl Refused {
-    /// For a client that only sends GETs: within the origin they are followed.
-    pub fn policy(&self) -> Policy {
-        let refused = self.0.clone();
-        Policy::custom(move |attempt| {
-            let from = attempt.previous().last().map(Url::origin);
-            if from.is_some_and(|from| from == attempt.url().origin()) && attempt.previous().len() <= MOST {
-                return attempt.follow();
-            }
-            let to = format!("{} (HTTP {})", shown(attempt.url()), attempt.status().as_u16());
-            *refused.lock().expect("nothing panics under this lock") = Some(to);
-            attempt.error("a redirect to another origin")
-        })
-    }
-
-    /// The last one since it was asked.
-    pub fn take(&self) -> Option<String> {
-        self.0.lock().expect("nothing panics under this lock").take()
-    }
-}
-
-/// The URL of `path` where a service says that it lives at another origin than the one `listed` in the catalog: in there. The
-/// version is the one that was `found` out, if the catalog has none.
-pub fn at_home(listed: Url, found: &Url, path: &[String]) -> Url {
-    let mut url = listed;
-    let segments =
-        |url: &Url| -> Vec<String> { url.path_segments().into_iter().flatten().filter(|s| !s.is_empty()).map(str::to_owned).collect() };
-    let version = |s: &String| s.strip_prefix('v').is_some_and(|v| v.starts_with(|c: char| c.is_ascii_digit()));
-    let told = segments(found);
-    let told = told.iter().rev().skip(path.len()).find(|s| version(s)).cloned();
-    let told = told.filter(|_| !segments(&url).last().is_some_and(version));
-    if let Ok(mut parts) = url.path_segments_mut() {
-        parts.pop_if_empty().extend(told).extend(path);
-    }
-    url
 }

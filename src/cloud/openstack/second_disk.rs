@@ -1,8 +1,9 @@
 //! A second disk for a server that runs: a volume of Cinder's.
 use std::time::Duration;
 
+use super::create::{self, New};
 use super::{OpenStack, Service, cinder, nova, owned, poll};
-use crate::cloud::ledger::{Kind, Made};
+use crate::cloud::ledger::Kind;
 use crate::cloud::{CloudError, Cx, Disk, Machine};
 use crate::plan::VolumePlan;
 
@@ -19,12 +20,9 @@ pub async fn attach(
     }
     cx.cancel.check()?;
     let (name, marks) = (format!("{}-disk", machine.name), cloud.marks(run));
-    let wanted = VolumePlan { size_gb, kind: None };
-    let create = || async {
-        let id = cinder::create(&cloud.api, &name, &wanted, None, None, &marks, &cx.cancel).await?;
-        Ok::<_, CloudError>(Made { id: id.clone(), value: id })
-    };
-    let id = cx.ledger.own(Kind::Volume, &name, create).await?;
+    let wanted = VolumePlan { size_gb, kind: None, zone: None };
+    let create = || async { cinder::create(&cloud.api, &name, &wanted, None, &marks, &cx.cancel).await.map(|volume| volume.id) };
+    let id = create::own(cloud, cx, New { run, kind: Kind::Volume, name: &name }, create).await?;
     comes_to(cloud, cx, &id, &format!("make volume {name}"), "available", deadline).await?;
     nova::attach(&cloud.api, &machine.id, &id, &cx.cancel).await?;
     comes_to(cloud, cx, &id, &format!("attach volume {name}"), "in-use", deadline).await?;

@@ -7,8 +7,8 @@ use crate::event::{Check, Event, Stage, Stamped, Verdict};
 use crate::image::{Image, Visibility};
 use crate::plan::{ActionPlan, MachinePlan, Origin, Plan, Publication, SmokePlan, StepPlan, TimeoutPlan};
 
+mod corpus;
 mod files;
-mod filters;
 mod report;
 mod templates;
 
@@ -55,11 +55,13 @@ pub fn bundle(tree: &Path, templates: &[(&str, &str)]) -> Bundle {
         members: Vec::new(),
         keep: None,
         tidy_off: Vec::new(),
+        tidy_on: Vec::new(),
         asks: Asks::default(),
         vars: as_written["vars"].as_object().unwrap().clone(),
         templates: templates.iter().map(|(name, _)| PathBuf::from("output").join(name)).collect(),
         as_written,
         places: BTreeMap::new(),
+        needs: Vec::new(),
     }
 }
 
@@ -129,6 +131,7 @@ pub fn plan() -> Plan {
         asks: Asks::default(),
         keep: None,
         ansible: None,
+        notes: Vec::new(),
     }
 }
 
@@ -152,7 +155,16 @@ pub fn events(fail: bool) -> Vec<Stamped> {
     let check = |id: &str, verdict, seconds, reason: &str, output: &str| {
         Event::Check(Check { id: id.into(), verdict, seconds, reason: reason.into(), output: output.into() })
     };
-    emit(0.0, Event::Started { run: "r".into(), bundle: "images/bundle-nginx".into(), image_name: "n".into(), cloud: "local".into() });
+    emit(
+        0.0,
+        Event::Started {
+            run: "r".into(),
+            bundle: "images/bundle-nginx".into(),
+            purpose: "building".into(),
+            image_name: "n".into(),
+            cloud: "local".into(),
+        },
+    );
     emit(0.0, stage(Stage::Plan));
     emit(0.4, done(Stage::Plan, 0.4));
     emit(0.0, Event::Note { text: "cloud: local, because neither OS_CLOUD nor OS_AUTH_URL is set".into() });

@@ -1,4 +1,4 @@
-//! Templates: the traps between Jinja and minijinja, one case each, and what is said about bad templates.
+//! Templates: traps of Jinja's and Ansible's, one case each, and what is said about bad templates.
 use std::time::Instant;
 
 use insta::assert_snapshot;
@@ -35,7 +35,6 @@ fn findings(files: &[(&str, &str)]) -> String {
 #[test]
 fn as_ansible_renders_it() {
     let cases = [
-        // AutoEscape goes by the name in minijinja.
         ("{{ bundle.name }}", "demo"),
         ("{% if true %}\na\n{% endif %}\nb\n", "a\nb\n"),
         ("  {% if true %}\na\n{% endif %}", "  a\n"),
@@ -43,7 +42,7 @@ fn as_ansible_renders_it() {
         ("[{{\u{a0}port\u{a0}}}]", "[8080]"),
         ("{{ 'a\u{a0}b' }}\u{a0}", "a\u{a0}b\u{a0}"),
         ("{% raw %}{{\u{a0}}}{% endraw %}{{\u{a0}port }}", "{{\u{a0}}}8080"),
-        ("#jinja2: trim_blocks:False\n{% if true %}\na\n{% endif %}\n", "\na\n\n"),
+        ("#jinja2: trim_blocks:False\n{% if true %}\na\n{% endif %}\n", "\na\n"),
         ("#jinja2:lstrip_blocks: True, trim_blocks: True\n  {% if true %}\na\n  {% endif %}\n", "a\n"),
         ("[{{ vars.none }}]", "[]"),
         ("{{ port }} {{ vars.port }}", "8080 8080"),
@@ -106,41 +105,149 @@ fn every_undefined_name_of_every_template_at_once() {
 }
 
 #[test]
-fn syntax_errors_have_a_place() {
-    assert_snapshot!(outcome("a\n  {{ port "), @"
-    images/demo/output/t.txt.j2:2:6: error: template syntax: unexpected end of input, expected end of variable block
-        hint: `{{ … }}` is not closed
-    ");
-    assert_snapshot!(outcome("a\n{% if port %}\nb\n"), @"
-    images/demo/output/t.txt.j2:3:1: error: template syntax: unexpected end of input, expected end of block
-        hint: a `{% … %}` block is not closed
-    ");
-    assert_snapshot!(outcome("#jinja2: trim_blocks:False\n{{ port | uper }}"), @"
-    images/demo/output/t.txt.j2:2:11: error: filter uper is unknown
-        hint: did you mean `upper`?
-    ");
-    assert_snapshot!(outcome("#jinja2: line_statement_prefix:'%'\n"), @"images/demo/output/t.txt.j2:1:1: error: the `#jinja2:` line sets `line_statement_prefix`, which is not supported; trim_blocks, lstrip_blocks and keep_trailing_newline are");
-    assert_snapshot!(outcome("{{ '%s' % port }}"), @r#"
-    images/demo/output/t.txt.j2:1:4: error: tried to use % operator on unsupported types string and number
-        hint: write `{{ "…" | format(x) }}`
-    "#);
-    assert_snapshot!(outcome("{{ zones.append('x') }}"), @"
-    images/demo/output/t.txt.j2:1:9: error: sequence has no method named append
-        hint: write `{% set xs = xs + [x] %}`
-    ");
-    assert_snapshot!(outcome("{{ lookup('env', 'HOME') }}"), @"images/demo/output/t.txt.j2:1:4: error: lookup('env') is not supported, so that a bundle renders the same everywhere: put the value under `vars:` in build-vars.yml");
-    assert_snapshot!(outcome("{{ port | ipaddr }} {{ foo }}"), @"images/demo/output/t.txt.j2:1:11: error: `ipaddr` is not supported; write the address down in build-vars.yml, under `vars:`");
-    assert_snapshot!(outcome("{{ fooo() }} {{ port is fine }}"), @"images/demo/output/t.txt.j2:1:4: error: function fooo is unknown");
-    assert_snapshot!(outcome("{% include 'nothing' %}"), @"
-    images/demo/output/t.txt.j2:1:4: error: tried to include non-existing template 'nothing'
-        hint: only files under `output/` can be included
-    ");
-    assert_snapshot!(outcome("{{ port | regex_search('(?=x)') }}"), @"images/demo/output/t.txt.j2:1:11: error: pattern `(?=x)` is not supported: look-around, including look-ahead and look-behind, is not supported");
-    assert_snapshot!(outcome("{{ nothing | mandatory('say what') }}{{ nothing | mandatory }}"), @"images/demo/output/t.txt.j2:1:14: error: say what");
-    assert_snapshot!(outcome("{{ ${x} }}"), @"
-    images/demo/output/t.txt.j2:1:4: error: template syntax: unexpected character
-        hint: only Jinja can stand between the braces; `{% raw %}…{% endraw %}` keeps braces as they are
-    ");
+fn errors_have_a_place_and_a_hint() {
+    let cases = [
+        ("a\n  {{ port ", "2:3: error: template syntax: `{{ … }}` is not closed"),
+        ("a\n{% if port %}\nb\n", "3:2: error: template syntax: unexpected end of the template, expected `{% elif %}`"),
+        ("#jinja2: trim_blocks:False\n{{ port | uper }}", "2:11: error: filter uper is unknown\n    hint: did you mean `upper`?"),
+        ("{{ port is odf }}", "1:12: error: test odf is unknown\n    hint: did you mean `odd`?"),
+        ("#jinja2: line_statement_prefix:'%'\n", "1:1: error: the `#jinja2:` line sets `line_statement_prefix`, which is not"),
+        ("{{ 'x' + port }}", "1:4: error: unsupported operand type(s) for +: 'str' and 'int'"),
+        ("{{ zones.push('x') }}", "1:4: error: `zones.push` is undefined"),
+        ("{{ lookup('env', 'HOME') }}", "1:4: error: lookup('env') is not supported, so that a bundle renders the same everywhere: put"),
+        ("{{ port | ipaddr }} {{ foo }}", "1:11: error: `ipaddr` is not supported; write the address down in build-vars.yml"),
+        ("{{ fooo() }}", "1:4: error: function `fooo` is unknown"),
+        ("{% include 'nothing' %}", "1:4: error: there is no template `nothing`\n    hint: only files under `output/`"),
+        ("{{ port | regex_search('(?=x)') }}", "1:11: error: pattern `(?=x)` is not supported: look-around"),
+        ("{{ nothing | mandatory('say what') }}", "1:14: error: say what"),
+        ("{{ ${x} }}", "1:4: error: template syntax: unexpected character `$`\n    hint: only Jinja can stand between the braces"),
+        ("{% do zones.append(1) %}", "1:4: error: template syntax: the tag `do` belongs to an extension"),
+        ("{% for x in zones %}{% break %}{% endfor %}", "hint: choose in the loop's head"),
+        ("{{ now() }}", "1:4: error: `now` is not supported: `build_date` holds"),
+    ];
+    for (template, wanted) in cases {
+        let said = outcome(template);
+        assert!(said.contains(wanted), "{template}\n{said}");
+        assert!(said.starts_with("images/demo/output/t.txt.j2:"), "{template}\n{said}");
+    }
+}
+
+/// What is not there is not there however deep one asks, and matters only when it is used: as Ansible has it since 2.8.
+#[test]
+fn members_of_what_is_missing_are_missing() {
+    let cases = [
+        ("{{ bundle.x.y | default('z') }}", "z"),
+        ("{{ nothing.x['y'].z | d('z') }} {{ zones[7].a.b() | default('q') }}", "z q"),
+        ("{% if nothing.x is defined %}a{% else %}b{% endif %}", "b"),
+        ("{{ nothing | upper | default('c') }}", "c"),
+    ];
+    for (template, wanted) in cases {
+        assert_eq!(outcome(template), wanted, "{template}");
+    }
+    assert!(outcome("{{ bundle.x.y }}").contains("1:4: error: `bundle.x` is undefined"));
+}
+
+/// Ansible puts back what Jinja takes away, and only that.
+#[test]
+fn line_ends_at_the_end() {
+    let cases = [
+        ("a {% if true %}b{% endif %}\n", "a b\n"),
+        ("{% if false %}x{% endif %}\n", ""),
+        ("{{ bundle.name }}\n\n", "demo\n\n"),
+        // One value alone stays what it is, and only texts get line ends.
+        ("{{ port }}\n", "8080"),
+        ("{{ 'a\nb\n' | indent(2) }}|", "a\n  b\n|"),
+    ];
+    for (template, wanted) in cases {
+        assert_eq!(outcome(template), wanted, "{template:?}");
+    }
+}
+
+#[test]
+fn what_has_no_tags_is_copied_as_it_is() {
+    for text in ["a\r\nb\r", "\u{feff}a\n", "\r\n\r\n", "a { % b\r\n", "\n\n"] {
+        assert_eq!(outcome(text), text, "{text:?}");
+    }
+    // With a tag, line ends are Jinja's, and a mark of the encoding still stays.
+    assert_eq!(outcome("\u{feff}a\r\n{{ port }}\r\n"), "\u{feff}a\n8080\n");
+}
+
+#[test]
+fn numbers_at_the_edge_and_what_has_no_order_end_nothing() {
+    let least = "(-(2**126)*2)";
+    let templates = [
+        format!("{{{{ {least} | abs }}}}"),
+        format!("{{{{ {least} // -1 }}}}"),
+        format!("{{{{ {least} % -1 }}}}"),
+        format!("{{{{ '%*d' % ({least}, 1) }}}}"),
+        format!("{{{{ range({least}, 2**126) | length }}}}"),
+        format!("{{{{ 5 in range({least}, 2**126, 2) }}}}"),
+        format!("{{{{ 'abc'[1::-{least}-1] }}}}"),
+        "{{ [3.0, 'nan'|float, 1] * 20 | sort }}".into(),
+        "{{ ([3.0, 'nan'|float, 1] * 20) | sort }}".into(),
+        "{{ (range(60) | list + ['a', 'b'] + range(60) | list) | sort }}".into(),
+    ];
+    for template in templates {
+        assert!(!outcome(&template).is_empty(), "{template}");
+    }
+    assert!(outcome("{{ ['nan'|float, 1] | sort }}").contains("`nan` has no place in an order"));
+}
+
+#[test]
+fn what_ansible_knows_of_a_run_is_not_undefined() {
+    assert_eq!(outcome("# {{ ansible_managed | default('x') }}"), "# Ansible managed");
+    for template in ["{{ inventory_hostname | default('x') }}", "{{ playbook_dir is defined }}", "{{ template_path }}"] {
+        assert!(outcome(template).contains("there is no inventory and no playbook here"), "{}", outcome(template));
+    }
+}
+
+fn oddities(name: &str, text: &str) -> String {
+    let tree = tempfile::tempdir().unwrap();
+    let bundle = bundle(tree.path(), &[(name, text)]);
+    let job = Job::to_check(&bundle);
+    let found = job.warnings(&job.render(|_| ()).unwrap());
+    found.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")
+}
+
+#[test]
+fn a_fixed_image_id_is_told_where_the_built_one_is_not_used() {
+    let id = "6f1c2a7e-0b1d-4c55-9a38-2d7f0c9e1b44";
+    let fixed = [
+        format!("resources:\n  server:\n    properties:\n      image: {id}\n"),
+        format!("# a\n\n# {{{{ port }}}}\nimage_id: \"{id}\"\n"),
+        format!("parameters:\n  image:\n    type: string\n    default: {id}\n"),
+    ];
+    for text in fixed {
+        let said = oddities("t.heat.yml.j2", &text);
+        assert!(
+            said.contains("t.heat.yml.j2:4:1: warning: never uses the ID of the built image, and carries a fixed one: `6f1c"),
+            "{said}"
+        );
+        assert!(said.contains("hint: write `{{ result_img_id }}`"), "{said}");
+    }
+    let fine = [
+        format!("image: {{{{ result_img_id }}}}\nrescue_image: {id}\n"),
+        format!("network: {id}\n"),
+        format!("image: {{name: x}}\nnetworks:\n  - {id}\n"),
+        format!("# the image was {id}\na: 1\n"),
+        "image: debian-12\n".to_owned(),
+    ];
+    for text in fine {
+        assert_eq!(oddities("t.heat.yml.j2", &text), "", "{text}");
+    }
+}
+
+#[test]
+fn a_key_that_stands_twice_is_told_at_its_second_place() {
+    let said = oddities("t.heat.yml.j2", "{% set x = 1 %}\noutputs:\n  a: {value: {{ x }}}\nresources: {}\noutputs:\n  b: {value: 2}\n");
+    assert!(
+        said.contains("t.heat.yml.j2:5:1: warning: renders to a mapping with `outputs` twice, in lines 1 and 4 of the result: Heat takes"),
+        "{said}"
+    );
+    let nested = oddities("t.yml.j2", "a:\n  k: 1\n  l: [{x: 1, x: 2}]\n  k: 3\n");
+    assert!(nested.contains("t.yml.j2:3:1: warning") && nested.contains("t.yml.j2:4:1: warning"), "{nested}");
+    assert_eq!(oddities("t.yml.j2", "a: {k: 1}\nb: {k: 1}\nc: [{k: 1}, {k: 2}]\n<<: {}\n"), "");
+    assert!(oddities("t.json.j2", "{\"a\": 1,\n\"a\": 2}").contains("t.json.j2:2:1: warning"));
 }
 
 #[test]
@@ -170,7 +277,7 @@ fn included_files_and_values_from_build_vars_name_themselves() {
     bundle.as_written["vars"]["me"] = "{{ vars.me }}".into();
     let found = check(&bundle);
     assert_snapshot!(found.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"), @"
-    images/demo/output/part.txt:2:1: error: `prt` is undefined
+    images/demo/output/part.txt:2:4: error: `prt` is undefined
         hint: did you mean `port`?
     images/demo/build-vars.yml: error: `prt` is undefined
         hint: did you mean `port`?

@@ -104,6 +104,24 @@ impl Wire {
         self.outbound.take()
     }
 
+    /// Tells the server that somebody is here, and wants no answer. Nothing is sent while another packet is half out, which has to go
+    /// on first. To be called only when the socket has room: this one cannot go on later.
+    pub(super) fn tell_alive(&self) -> Result<(), Broken> {
+        if self.blocked_outbound() {
+            return Ok(());
+        }
+        let mut next = 0;
+        // SAFETY: the session is alive. The least interval that libssh2 has (2 s): when to send is the caller's to decide.
+        let code = unsafe {
+            raw::libssh2_keepalive_config(self.raw, 0, 2);
+            raw::libssh2_keepalive_send(self.raw, &raw mut next)
+        };
+        match self.step(code as isize) {
+            Poll::Ready(Err(broken)) => Err(broken),
+            _ => Ok(()),
+        }
+    }
+
     /// Says goodbye and frees what is left, waiting at most a second for it.
     pub(super) fn leave(self) {
         self.session.set_timeout(1000);

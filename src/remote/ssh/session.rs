@@ -14,14 +14,35 @@ use super::wake::Sleeper;
 /// Bounds what one look at the world may miss; no progress depends on it.
 const LOOK: Duration = Duration::from_secs(5);
 
+/// A packet goes out this often, whatever else is said: servers close sessions that are silent (some after minutes, however long a
+/// command takes), and what translates addresses on the way forgets them. TCP's own keepalive carries nothing that either counts. Not more often: a machine that is
+/// off its network for half a minute shall find its sessions as it left them, and some ways to it (passt) end one that cannot deliver.
+pub(super) const ALIVE: Duration = Duration::from_secs(45);
+
 /// Turns between two looks at the tasks, while there is something to do.
 const TURNS: usize = 16;
 
+/// A logged-in connection.
+pub(super) struct Line {
+    pub session: ssh2::Session,
+    pub socket: TcpStream,
+    /// [`ALIVE`], but for tests.
+    pub alive: Duration,
+}
+
 /// Serves `tasks` until their sender is gone and all is put away, or the connection is lost; `gone` says why, then.
-pub(super) fn serve(session: ssh2::Session, socket: &TcpStream, tasks: &Receiver<Task>, sleeper: Sleeper, gone: &Arc<OnceLock<String>>) {
-    let mut session =
-        Session { wire: Rc::new(Wire::new(session)), jobs: Vec::new(), buffer: vec![0; 128 << 10], opening: false, refused: false };
-    let lost = session.run(socket, tasks, sleeper);
+pub(super) fn serve(line: Line, tasks: &Receiver<Task>, sleeper: Sleeper, gone: &Arc<OnceLock<String>>) {
+    let Line { session, socket, alive } = line;
+    let mut session = Session {
+        wire: Rc::new(Wire::new(session)),
+        jobs: Vec::new(),
+        buffer: vec![0; 128 << 10],
+        opening: false,
+        refused: false,
+        alive,
+        told: Instant::now(),
+    };
+    let lost = session.run(&socket, tasks, sleeper);
     if let Err(error) = &lost {
         let _ = gone.set(error.text.clone());
         // What is freed below must not wait for a peer that will not answer.
@@ -42,6 +63,9 @@ struct Session {
     buffer: Vec<u8>,
     opening: bool,
     refused: bool,
+    alive: Duration,
+    /// When the server was last told that somebody is here.
+    told: Instant,
 }
 
 impl Session {
@@ -68,6 +92,10 @@ impl Session {
                 }
             }
             let now = Instant::now();
+            if now.duration_since(self.told) >= self.alive && has_room(socket) {
+                self.wire.tell_alive()?;
+                self.told = now;
+            }
             if last_call.is_some_and(|end| self.jobs.is_empty() || now >= end) {
                 return Ok(());
             }
@@ -75,7 +103,7 @@ impl Session {
                 continue;
             }
             let next = self.jobs.iter().filter_map(Job::next_look).min();
-            let wait = next.map_or(LOOK, |next| next.saturating_duration_since(now).min(LOOK));
+            let wait = next.map_or(LOOK, |next| next.saturating_duration_since(now).min(LOOK)).min(self.alive);
             self.sleep(socket, &sleeper, wait)?;
         }
     }
@@ -122,4 +150,11 @@ impl Session {
         }
         Ok(())
     }
+}
+
+/// Would the socket take a packet at once?
+fn has_room(socket: &TcpStream) -> bool {
+    let mut fd = libc::pollfd { fd: socket.as_raw_fd(), events: libc::POLLOUT, revents: 0 };
+    // SAFETY: one valid entry; it does not wait.
+    unsafe { libc::poll(&raw mut fd, 1, 0) > 0 && fd.revents & libc::POLLOUT != 0 }
 }

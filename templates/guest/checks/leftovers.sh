@@ -3,6 +3,7 @@
 #
 # FACTORY_BUILD_KEY    the build key, as it stands in authorized_keys or its base64 alone
 # FACTORY_RUN_BUILDER  the builder's name
+# FACTORY_BUILDER_ID   the builder's machine-id
 # FACTORY_TIDY         the parts of tidy that were on; unset: all
 count=0
 first=
@@ -86,13 +87,42 @@ done
 
 if on cloud-init; then
     if [ -n "$FACTORY_RUN_BUILDER" ]; then
-        for file in /etc/hostname /etc/hosts /etc/mailname; do
+        for file in /etc/hostname /etc/hosts /etc/mailname /etc/postfix/main.cf /etc/exim4/update-exim4.conf.conf; do
             has "$FACTORY_RUN_BUILDER" "$file" && left "the builder's name in $file"
         done
     fi
     for dir in /var/lib/cloud/instances/*; do
         [ -d "$dir" ] && [ "${dir##*/}" != "${present##*/}" ] && left "cloud-init instance $dir"
     done
+fi
+
+# Boot entries, what installs kernels, agents: wherever an ID is kept, it is the present machine's.
+if on machine-id && [ ${#FACTORY_BUILDER_ID} -eq 32 ]; then
+    each "the builder's machine-id in the name of" "$(find /boot /efi -name "*$FACTORY_BUILDER_ID*" 2>/dev/null)"
+    each "the builder's machine-id in" "$(grep -rlsF "$FACTORY_BUILDER_ID" /etc /boot/loader /boot/efi/loader /efi/loader \
+        /boot/grub2/grubenv /boot/grub/grubenv /boot/grub2/grub.cfg /boot/grub/grub.cfg /boot/efi/EFI/*/grubenv \
+        /boot/efi/EFI/*/grub.cfg 2>/dev/null)"
+fi
+if on hardware; then
+    each "a list of disks" "$(older /etc/lvm/devices /etc/multipath/bindings /etc/multipath/wwids /etc/blkid.tab)"
+    each "rules for network cards" "$(older /etc/udev/rules.d/70-persistent-net.rules)"
+    each "a name of this machine's" "$(older /etc/nvme/hostnqn /etc/nvme/hostid)"
+    ! has InitiatorName= /etc/iscsi/initiatorname.iscsi ||
+        each "a name of this machine's" "$(older /etc/iscsi/initiatorname.iscsi)"
+fi
+if on subscription; then
+    each "a subscription" "$(older /etc/pki/consumer /etc/pki/entitlement /var/lib/rhsm/facts /etc/sysconfig/rhn/systemid /var/lib/yum/uuid \
+        /etc/insights-client/machine-id /var/lib/ubuntu-advantage/private/machine-token.json \
+        /etc/apt/auth.conf.d/90ubuntu-advantage /etc/zypp/credentials.d/SCCcredentials)"
+fi
+if on agents; then
+    each "a key of an agent" "$(older /etc/puppetlabs/puppet/ssl /var/lib/puppet/ssl /etc/salt/pki/minion/minion.pem /etc/salt/minion_id \
+        /etc/chef/client.pem /etc/cinc/client.pem /etc/krb5.keytab /var/lib/samba/private/secrets.tdb /etc/docker/key.json \
+        /var/lib/docker/engine-id /var/lib/tailscale/tailscaled.state /var/lib/zerotier-one/identity.secret /var/lib/teleport/host_uuid \
+        /var/lib/mysql/auto.cnf)"
+fi
+if on schedules; then
+    each "a job" "$(older /var/spool/cron /var/spool/at)"
 fi
 
 if on host-keys; then
@@ -102,7 +132,8 @@ if on packages; then
     each "package cache" "$(older /var/lib/apt/lists /var/cache/apt/archives /var/cache/dnf /var/cache/yum /var/cache/libdnf5)"
 fi
 if on leases; then
-    each "lease" "$(older /var/lib/dhcp /var/lib/dhclient /var/lib/dhcpcd /var/lib/NetworkManager/*.lease)"
+    each "lease" "$(older /var/lib/dhcp /var/lib/dhclient /var/lib/dhcpcd /var/lib/NetworkManager/*.lease /var/lib/NetworkManager/secret_key \
+        /var/lib/systemd/network)"
 fi
 if on temp; then
     each "temporary file" "$(older /tmp /var/tmp)"
@@ -114,6 +145,7 @@ if on random-seed && [ -z "$again" ]; then
     [ "$seed" -gt 0 ] && [ "$seed" -lt "$born" ] && left "random seed /var/lib/systemd/random-seed"
 fi
 if on logs; then
+    each "mail" "$(older /var/mail/ /var/spool/mail/)"
     # journalctl shows but what is under the present machine ID.
     read -r id </etc/machine-id
     for dir in /var/log/journal/*; do

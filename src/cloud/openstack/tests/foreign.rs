@@ -159,7 +159,7 @@ async fn nothing_is_written_to_what_is_not_ours() {
             assert!(cloud.adopt(&cx, &seen).await.is_err(), "{id}");
         }
         for run in ["r1", RUN] {
-            let entry = Entry { seq: 1, kind: Kind::Image, name: seen.name.clone(), id: Some(id.into()) };
+            let entry = Entry { seq: 1, kind: Kind::Image, name: seen.name.clone(), id: Some(id.into()), unanswered: None };
             let _ = cloud.delete(run, &entry).await;
         }
     }
@@ -198,7 +198,8 @@ async fn a_sweep_takes_what_the_run_staged_alone() {
     ];
     let server = glance(records).await;
     let (cloud, _) = openstack(&server);
-    let entry = |id: Option<&str>, name: &str| Entry { seq: 1, kind: Kind::Image, name: name.into(), id: id.map(Into::into) };
+    let entry =
+        |id: Option<&str>, name: &str| Entry { seq: 1, kind: Kind::Image, name: name.into(), id: id.map(Into::into), unanswered: None };
     for id in ["f1", "f2", "f3"] {
         assert!(cloud.delete(RUN, &entry(Some(id), &staged)).await.is_err(), "{id}");
     }
@@ -222,7 +223,7 @@ async fn an_upload_of_a_volume_is_never_taken_for_its_base() {
         let images = cloud.images().await.unwrap();
         assert_eq!(family::current(&images, "web").unwrap().id, "i1");
         assert_eq!(images.iter().filter(|i| i.counts()).count(), 1, "{images:?}");
-        let entry = |id: Option<&str>| Entry { seq: 1, kind: Kind::Image, name: name.clone(), id: id.map(Into::into) };
+        let entry = |id: Option<&str>| Entry { seq: 1, kind: Kind::Image, name: name.clone(), id: id.map(Into::into), unanswered: None };
         for other in ["r1", "20261120-233145-abcdee"] {
             let _ = cloud.delete(other, &entry(Some("v1"))).await;
         }
@@ -235,7 +236,7 @@ async fn an_upload_of_a_volume_is_never_taken_for_its_base() {
     }
 }
 
-fn publication(run: &str) -> Publication {
+pub(super) fn publication(run: &str) -> Publication {
     let property = |key: &str, value: &str| (key.to_owned(), value.to_owned());
     Publication {
         name: "web-2".into(),

@@ -31,7 +31,7 @@ fn of_env(more: &[(&str, &str)]) -> Result<Login, LoginError> {
 fn the_environment_says_it_all() {
     let login = of_env(&[]).unwrap();
     assert_eq!(
-        (login.name.as_str(), login.auth_url.as_str(), login.interface.as_str()),
+        (login.name.as_str(), login.auth_url.as_str(), login.interface.join(" ").as_str()),
         ("https://k:5000/v3", "https://k:5000/v3", "public")
     );
     assert_eq!(login.project, Some(Who::Name { name: "t".into(), domain: Domain::Id("default".into()) }));
@@ -48,9 +48,9 @@ fn the_environment_says_it_all() {
     let login = of_env(&more).unwrap();
     let Method::Password { user, .. } = &login.method else { panic!() };
     assert_eq!(*user, Who::Name { name: "u".into(), domain: Domain::Id("d1".into()) });
-    assert_eq!((login.interface.as_str(), login.region.as_deref()), ("internal", None));
+    assert_eq!((login.interface.join(" ").as_str(), login.region.as_deref()), ("internal", None));
     assert!(login.tls.insecure && login.warnings[0].contains("not checked"));
-    assert_eq!(login.overrides["compute"].as_str(), "https://n/v2.1");
+    assert_eq!(login.services["compute"].url.as_ref().unwrap().as_str(), "https://n/v2.1");
 
     let old = env(&[("OS_AUTH_URL", "http://k/identity/v3/"), ("OS_USERNAME", "u"), ("OS_PASSWORD", "p"), ("OS_TENANT_NAME", "t")]);
     assert_eq!(login_ok(&old).auth_url.as_str(), "http://k/identity/v3");
@@ -98,7 +98,7 @@ fn profiles_and_secrets_are_laid_over_one_another() {
     let Method::Password { user, password } = &login.method else { panic!() };
     assert_eq!(*user, Who::Name { name: "u".into(), domain: Domain::Name("dom".into()) });
     assert_eq!(password.expose(), "12345");
-    assert!(login.tls.insecure && login.overrides.contains_key("image"));
+    assert!(login.tls.insecure && login.services.contains_key("image"));
 }
 
 #[test]
@@ -134,6 +134,46 @@ fn what_is_wrong_with_the_files_is_told_with_a_hint() {
     let broken = of_files(&[("clouds.yaml", "clouds: [\n  s3cr3t: {")], "dev", &[]).unwrap_err().to_string();
     assert!(broken.contains("is not YAML") && !broken.contains("s3cr3t"), "{broken}");
     assert!(of_files(&[("clouds.yaml", CLOUDS)], "dev", &[]).unwrap_err().to_string().contains("profile `vendor`"));
+}
+
+#[test]
+fn what_is_wrong_with_a_value_is_told_with_its_place() {
+    let entry = |rest: &str| {
+        format!("clouds:\n  dev:\n    auth: {{auth_url: 'https://k', username: u, password: hush, project_id: p}}\n    {rest}\n")
+    };
+    for (rest, told) in [
+        ("interface: outside", "`outside` is not one of public, internal, admin ("),
+        ("verify: 'false'", "`verify` is true or false without quotes"),
+        ("profile: https://v.example/x", "fetches this profile from https://v.example/.well-known/openstack/api"),
+        ("cacert: ~no-such-user/ca.pem", "whom this machine does not know"),
+    ] {
+        let error = of_files(&[("clouds.yaml", &entry(rest))], "dev", &[]).unwrap_err().to_string();
+        assert!(error.contains(told) && error.contains("clouds.yaml:4:") && !error.contains("hush"), "{error}");
+    }
+    // Another cloud's region, and a secret that lies elsewhere.
+    let other = of_files(&[("clouds.yaml", &entry("regions: [a, b]"))], "dev", &[("OS_REGION_NAME", "c")]).unwrap_err().to_string();
+    assert!(other.contains("OS_REGION_NAME is `c`, and the entry knows: a, b"), "{other}");
+    let said = of_files(&[("clouds.yaml", &entry("insecure: '1'"))], "dev", &[]).unwrap();
+    assert!(!said.tls.insecure && said.warnings[0].contains("certificates are checked"), "{:?}", said.warnings);
+}
+
+#[test]
+fn envvars_is_the_environment_and_no_entry() {
+    let variables = env(&[LEAST, &[("OS_CLOUD", "envvars"), ("OS_REGION_NAME", "r1")]].concat());
+    let login = login(Some("envvars"), &variables, &Places::default()).unwrap();
+    assert_eq!((login.name.as_str(), login.region.as_deref()), ("https://k:5000/v3", Some("r1")));
+    let both = of_files(&[("clouds.yaml", "clouds:\n  envvars: {}\n")], "envvars", LEAST).unwrap_err().to_string();
+    assert!(both.contains("has an entry `envvars`, which is the name of what OS_* say"), "{both}");
+}
+
+#[test]
+fn a_file_of_aliases_is_no_bomb() {
+    let mut bomb = String::from("a0: &a0 [x, x, x, x, x, x, x, x, x, x]\n");
+    for n in 1..12 {
+        bomb += &format!("a{n}: &a{n} [{}]\n", vec![format!("*a{}", n - 1); 10].join(", "));
+    }
+    bomb += "clouds: {dev: *a11}\n";
+    assert!(of_files(&[("clouds.yaml", &bomb)], "dev", &[]).unwrap_err().to_string().contains("is not YAML as openstacksdk reads it"));
 }
 
 const TRAP: &str = "clouds:\n  mine:\n    auth: {auth_url: 'http://trap', username: u, project_id: p}\n";
@@ -191,6 +231,7 @@ fn a_secret_goes_with_the_file_it_lies_beside() {
     let wrong = url(&places, &[]).unwrap_err();
     assert_eq!(wrong.wrong, ["`password` (OS_PASSWORD) is missing"]);
     let secure = dir.path().join("config/secure.yaml").display().to_string();
+    assert!(wrong.hint.unwrap().contains("config/secure.yaml is not used"));
     assert_eq!(url(&places, &[("OS_CLIENT_SECURE_FILE", &secure)]).unwrap(), "http://trap/v3");
     // The other way round: a profile, or a secure.yaml with an address, of another directory.
     let profile = "public-clouds:\n  v:\n    auth: {auth_url: 'http://trap'}\n";

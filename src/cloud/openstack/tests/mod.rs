@@ -8,14 +8,21 @@ use wiremock::{Mock, MockServer, ResponseTemplate};
 use super::api::Api;
 use super::login::{self, Login};
 
+mod boots;
 mod bounds;
+mod endpoints;
 mod foreign;
+mod lists;
 mod logins;
+mod preflight;
+mod published;
 mod redirects;
 mod requests;
+mod sdk;
 mod secrets;
 mod uploads;
 mod standing;
+mod whole;
 
 pub const PASSWORD: &str = "tr0ub4dor-password";
 pub const TOKEN: &str = "gAAAA-token";

@@ -5,6 +5,7 @@ use wiremock::matchers::{any, method, path};
 use wiremock::{Mock, MockServer, ResponseTemplate};
 
 use super::super::api::{ApiError, Service};
+use super::super::endpoint::Microversions;
 use super::{PASSWORD, TOKEN, api, asked, cloud, logins_answered};
 use crate::cancel::Cancel;
 
@@ -59,32 +60,20 @@ async fn a_token_goes_nowhere_else() {
     }
 }
 
-/// The session's own look at a service's versions.
+/// The look at a service's version.
 #[tokio::test]
 async fn discovery_goes_nowhere_else() {
     let (server, stranger) = (MockServer::start().await, stranger().await);
     logins_answered(&server, 3600).await;
     let away = to(302, &format!("{}/compute/v2.1", stranger.uri()));
     Mock::given(method("GET")).and(path("/compute/v2.1")).respond_with(away).mount(&server).await;
-    let error = api(&server).get(Service::Compute, &["servers"]).what("look").send(&Cancel::default()).await.unwrap_err();
-    redirected(&error, &stranger);
-    learned_nothing(&stranger).await;
-    assert_eq!(asked(&server, "GET", "/compute/v2.1").await, 1, "not asked again: the answer will not be better");
-}
-
-/// A service that says it lives elsewhere is asked where the catalog says.
-#[tokio::test]
-async fn an_address_that_a_service_tells_counts_for_its_path_only() {
-    let (server, stranger) = (MockServer::start().await, stranger().await);
-    logins_answered(&server, 3600).await;
-    let links = json!([{ "rel": "self", "href": format!("{}/v2.1/", stranger.uri()) }]);
-    let nova = json!({ "version": { "id": "v2.1", "status": "CURRENT", "version": "2.93", "min_version": "2.1", "links": links } });
-    let answer = ResponseTemplate::new(200).set_body_json(nova);
-    Mock::given(method("GET")).and(path("/compute/v2.1")).respond_with(answer).mount(&server).await;
-    let servers = ResponseTemplate::new(200).set_body_json(json!({ "servers": [] }));
-    Mock::given(method("GET")).and(path("/compute/v2.1/servers")).respond_with(servers).mount(&server).await;
-    api(&server).get(Service::Compute, &["servers"]).what("look").send(&Cancel::default()).await.unwrap();
+    let api = api(&server);
+    for _ in 0..2 {
+        let Microversions::Unknown(why) = api.microversions(&Cancel::default()).await.unwrap() else { panic!("known") };
+        assert!(why.contains("a redirect to") && why.contains(&stranger.uri()), "{why}");
+    }
     assert_eq!(stranger.received_requests().await.unwrap().len(), 0);
+    assert_eq!(asked(&server, "GET", "/compute/v2.1").await, 1, "not asked again: the answer will not be better");
 }
 
 #[tokio::test]

@@ -33,6 +33,8 @@ struct Bench {
     server: MockServer,
     cx: Cx,
     notes: Notes,
+    /// What uploads are answered, one after the other.
+    puts: &'static [u16],
 }
 
 impl Bench {
@@ -41,7 +43,7 @@ impl Bench {
         let (notes, events) = (Notes::default(), Events::default());
         events.add(Box::new(notes.clone()));
         let cx = Cx { ledger: Ledger::open(&dir.path().join("ledger")).unwrap(), events, cancel: Default::default() };
-        Self { dir, server: cloud().await, cx, notes }
+        Self { dir, server: cloud().await, cx, notes, puts: &[204] }
     }
 
     fn disk(&self, options: &[&str]) -> PathBuf {
@@ -57,7 +59,12 @@ impl Bench {
             json!({ "id": "i1", "name": "x", "status": "active", "size": disk.metadata().unwrap().len(), "virtual_size": 1 << 30 });
         record.as_object_mut().unwrap().extend(told.as_object().unwrap().clone());
         answers(&self.server, "POST", "/image/v2/images", 201, json!({ "id": "i1" })).await;
-        answers(&self.server, "PUT", "/image/v2/images/i1/file", 204, Value::Null).await;
+        for (index, status) in self.puts.iter().enumerate() {
+            let answer = Mock::given(method("PUT")).and(path("/image/v2/images/i1/file")).respond_with(ResponseTemplate::new(*status));
+            let last = index + 1 == self.puts.len();
+            let answer = if last { answer } else { answer.up_to_n_times(1) };
+            answer.with_priority(u8::try_from(index + 1).unwrap()).mount(&self.server).await;
+        }
         answers(&self.server, "GET", "/image/v2/images/i1", 200, record.clone()).await;
         answers(&self.server, "PATCH", "/image/v2/images/i1", 200, record).await;
         let config = Config {
@@ -139,4 +146,22 @@ async fn a_raw_disk_is_sent_as_qcow2() {
     bench.import(&disk, json!({})).await.unwrap();
     let sent = bench.sent().await.unwrap();
     assert!(sent.starts_with(b"QFI\xfb") && sent.len() < 1 << 20);
+}
+
+/// A gateway gives up, and Glance does not: what it has is compared, and not sent in vain.
+#[tokio::test]
+async fn an_upload_whose_answer_is_lost_may_be_there() {
+    let bench = Bench { puts: &[504, 409], ..Bench::new().await };
+    let disk = bench.disk(&[]);
+    let image = bench.import(&disk, json!({ "os_hash_algo": "sha512", "os_hash_value": sha512(&disk) })).await.unwrap();
+    assert_eq!(image.checksum, sha512(&disk));
+    for (told, words) in [
+        (json!({ "os_hash_algo": "sha512", "os_hash_value": "0".repeat(128) }), "is not what was sent"),
+        (json!({ "size": 7 }), "HTTP 409"),
+        (json!({ "status": "queued" }), "HTTP 409"),
+    ] {
+        let bench = Bench { puts: &[504, 409], ..Bench::new().await };
+        let error = bench.import(&bench.disk(&[]), told.clone()).await.unwrap_err().to_string();
+        assert!(error.contains(words), "{told}: {error}");
+    }
 }

@@ -1,0 +1,210 @@
+//! Ansible's own check of what playbooks say (`--syntax-check`), before anything is built.
+//!
+//! A playbook's plugins and an `ansible.cfg` beside it are code, so this runs behind the wall, without network and without any
+//! secret; where there is no wall it does not run. What was found sound is remembered by content.
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime};
+
+use serde_json::{Map, Value};
+use sha2::{Digest, Sha256};
+
+use super::refused;
+use crate::bundle::{self, Action, Bundle};
+use crate::cancel::{Cancel, Cancelled};
+use crate::diagnostic::{Diagnostic, Place};
+use crate::exec::{self, Cmd};
+use crate::log::words;
+use crate::wall::{Checked, Wall, WallError};
+
+#[cfg(test)]
+mod tests;
+
+/// Ansible reads and parses; a playbook that takes longer is made to.
+const DEADLINE: Duration = Duration::from_secs(120);
+/// Lines of what Ansible says that are kept.
+const LINES: usize = 500;
+/// What was not asked for again in this time is forgotten.
+const REMEMBERED: Duration = Duration::from_secs(60 * 24 * 3600);
+/// Changes with what the check does.
+const EDITION: &str = "1";
+/// The groups that a run's inventory has.
+const INVENTORY: &str = r#"{"all": {"children": {"local": {"hosts": {"builder": {}}}, "default": {"hosts": {"builder": {}}}}}}"#;
+
+/// One playbook of a bundle, as a step of it runs it.
+pub struct Job<'b> {
+    bundle: &'b Bundle,
+    playbook: PathBuf,
+    env: BTreeMap<String, String>,
+    extra_vars: Map<String, Value>,
+    /// Of all that counts.
+    key: String,
+}
+
+/// Where checks work, and what they know of this machine.
+pub struct Checks<'c> {
+    pub wall: &'c Wall,
+    /// What is run: [`Wall::ansible_version`].
+    pub version: String,
+    /// For rooms; private, and removed by whoever made it.
+    pub scratch: &'c Path,
+    /// Keys of what was found sound, a file each.
+    pub memory: Option<PathBuf>,
+}
+
+#[derive(Debug)]
+pub enum Verdict {
+    Sound,
+    Wrong(Diagnostic),
+    /// Ansible could not say; why.
+    Unknown(String),
+    /// This machine has no wall.
+    NoWall,
+}
+
+impl Checks<'_> {
+    /// The playbooks of a bundle, each once. One that cannot be read has been told of.
+    pub fn jobs<'b>(&self, bundle: &'b Bundle) -> Vec<Job<'b>> {
+        let Ok(inputs) = bundle::inputs(bundle) else { return Vec::new() };
+        let at_hand = self.wall.at_hand();
+        let job = |playbook: PathBuf, env: BTreeMap<String, String>, extra_vars: Map<String, Value>| {
+            let said = serde_json::json!([EDITION, self.version, at_hand, inputs, playbook, env, extra_vars]).to_string();
+            let key = Sha256::digest(said).iter().map(|b| format!("{b:02x}")).collect();
+            Job { bundle, playbook, env, extra_vars, key }
+        };
+        let steps = bundle.steps.iter().filter_map(|step| match &step.action {
+            Action::Ansible { playbook, extra_vars, .. } => Some(job(playbook.clone(), step.env.clone(), extra_vars.clone())),
+            _ => None,
+        });
+        let mut jobs: Vec<Job> = steps.collect();
+        if bundle.steps.is_empty() && bundle.has_bootstrap {
+            jobs.push(job("ansible/bootstrap.yml".into(), BTreeMap::new(), Map::new()));
+        }
+        // Lists of requirements are installed by the run: what they bring is not here to be found.
+        let whole = |job: &Job| bundle::requirements(&bundle.dir, &job.playbook).is_empty();
+        let mut seen = std::collections::BTreeSet::new();
+        jobs.into_iter().filter(|job| whole(job) && seen.insert(job.key.clone())).collect()
+    }
+
+    /// Whether this very content was found sound before.
+    pub fn remembers(&self, job: &Job<'_>) -> bool {
+        let Some(file) = self.memory.as_ref().map(|dir| dir.join(&job.key)) else { return false };
+        // A new time says that it is still asked for.
+        fs::File::open(&file).and_then(|file| file.set_modified(SystemTime::now())).is_ok()
+    }
+
+    /// Asks Ansible. `number` sets its directory apart from those of other jobs.
+    pub async fn ask(&self, job: &Job<'_>, number: usize, cancel: &Cancel) -> Result<Verdict, Cancelled> {
+        // A directory for each: the wall puts copies beside a room.
+        let place = self.scratch.join(number.to_string());
+        let (room, files) = (place.join("room"), place.join("files"));
+        let written = fs::create_dir_all(&files).and_then(|()| {
+            fs::write(files.join("inventory.json"), INVENTORY)?;
+            fs::write(files.join("vars.json"), Value::Object(job.extra_vars.clone()).to_string())
+        });
+        if let Err(e) = written {
+            return Ok(Verdict::Unknown(format!("cannot write below {}: {e}", self.scratch.display())));
+        }
+        let dir = real(&job.bundle.dir);
+        let cmd = Cmd::new("ansible-playbook", DEADLINE)
+            .dir(&dir)
+            .env("ANSIBLE_NOCOLOR", "1")
+            .env("ANSIBLE_LOCAL_TEMP", room.join("ansible").to_string_lossy())
+            .env("ANSIBLE_INVENTORY_ENABLED", "yaml")
+            .env("ANSIBLE_RETRY_FILES_ENABLED", "False");
+        let mut cmd = cmd.arg("--syntax-check").arg("-i").arg(files.join("inventory.json")).arg(&job.playbook);
+        cmd = cmd.arg("--extra-vars").arg(format!("@{}", files.join("vars.json").display()));
+        job.env.iter().for_each(|(name, value)| _ = cmd.env.entry(name.clone()).or_insert_with(|| value.clone()));
+        let checked = Checked { bundle: job.bundle, dir: &room, read: std::slice::from_ref(&files) };
+        match self.wall.around_check(cmd, &checked, cancel).await {
+            Ok(Some(cmd)) => self.run(job, &cmd, cancel).await,
+            Ok(None) => Ok(Verdict::NoWall),
+            Err(WallError::Cancelled(cancelled)) => Err(cancelled),
+            Err(e) => Ok(Verdict::Unknown(e.to_string())),
+        }
+    }
+
+    async fn run(&self, job: &Job<'_>, cmd: &Cmd, cancel: &Cancel) -> Result<Verdict, Cancelled> {
+        let mut lines = Vec::new();
+        let status = exec::run(cmd, cancel, |_, line| {
+            if lines.len() < LINES {
+                lines.push(words::clean(line));
+            }
+        });
+        match status.await {
+            Ok(status) if status.success() => {
+                self.remember(job);
+                Ok(Verdict::Sound)
+            }
+            Ok(status) => Ok(verdict(job.bundle, &job.playbook, &lines, &exec::status_text(status))),
+            Err(exec::ExecError::Cancelled(cancelled)) => Err(cancelled),
+            Err(e) => Ok(Verdict::Unknown(e.to_string())),
+        }
+    }
+
+    /// That it cannot be written down costs a check the next time.
+    fn remember(&self, job: &Job<'_>) {
+        if let Some(dir) = &self.memory {
+            let _ = fs::create_dir_all(dir).and_then(|()| fs::write(dir.join(&job.key), ""));
+        }
+    }
+
+    /// Forgets what nobody has asked for in a long time.
+    pub fn forget(&self) {
+        let entries = self.memory.as_ref().and_then(|dir| fs::read_dir(dir).ok()).into_iter().flatten().flatten();
+        for entry in entries {
+            let old = entry.metadata().and_then(|meta| meta.modified()).is_ok_and(|at| at.elapsed().is_ok_and(|age| age > REMEMBERED));
+            if old {
+                let _ = fs::remove_file(entry.path());
+            }
+        }
+    }
+}
+
+/// What Ansible meant by an exit code that is not 0.
+fn verdict(bundle: &Bundle, playbook: &Path, lines: &[String], status: &str) -> Verdict {
+    if let Some(line) = lines.iter().find(|line| line.starts_with("bwrap: ")) {
+        return Verdict::Unknown(format!("behind the wall, without network: {line}"));
+    }
+    let Some(refusal) = refused(lines) else {
+        let last = lines.iter().rev().find(|line| !line.trim().is_empty());
+        return Verdict::Unknown(last.map_or_else(|| status.to_owned(), |line| format!("{status}: {line}")));
+    };
+    // The password of a vault is handed out to runs alone.
+    if ["no vault secrets", "Decryption failed"].iter().any(|part| refusal.message.contains(part)) {
+        return Verdict::Unknown("it needs the password of a vault, which checks do not get".into());
+    }
+    let place = match &refusal.place {
+        Some((file, line, column)) => Place { file: shown(bundle, Path::new(file)), line: *line, column: *column },
+        None => Place { file: shown(bundle, &bundle.dir.join(playbook)), line: 0, column: 0 },
+    };
+    let dir = format!("{}/", real(&bundle.dir).display());
+    let message = refusal.message.replace(&dir, "").replace(&format!("{}/", bundle.dir.display()), "");
+    Verdict::Wrong(Diagnostic::error(place, message).hint("`ansible-playbook --syntax-check` says so"))
+}
+
+/// As places name files: relative to the factory tree, where they lie in it.
+fn shown(bundle: &Bundle, file: &Path) -> PathBuf {
+    let tree = [real(&bundle.tree), bundle.tree.clone()];
+    let inner = tree.iter().find_map(|tree| file.strip_prefix(tree).ok());
+    inner.map_or_else(|| file.to_owned(), Path::to_path_buf)
+}
+
+fn real(path: &Path) -> PathBuf {
+    path.canonicalize().unwrap_or_else(|_| path.to_owned())
+}
+
+/// Puts what Ansible found among `ours`: what was known is said once, and is an error since Ansible refuses it.
+pub fn merge(ours: &mut Vec<Diagnostic>, theirs: Diagnostic) {
+    let same = |own: &Diagnostic| {
+        let (Some(a), Some(b)) = (&own.place, &theirs.place) else { return false };
+        let named = own.message.split('`').nth(1).is_some_and(|word| !word.is_empty() && theirs.message.contains(word));
+        // On the same line Ansible may have another reason than what only looks old.
+        a.file == b.file && (own.is_error() && a.line == b.line && b.line > 0 || named)
+    };
+    match ours.iter_mut().find(|own| same(own)) {
+        Some(own) => own.severity = theirs.severity,
+        None => ours.push(theirs),
+    }
+}

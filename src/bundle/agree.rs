@@ -1,0 +1,106 @@
+//! Settings that contradict each other, and settings that do nothing beside others.
+use std::collections::BTreeMap;
+
+use super::{Action, Bundle, Step};
+use crate::diagnostic::{Diagnostic, Place};
+
+/// Settings of checks, and the check that reads each.
+const OF_CHECKS: [(&str, &str); 3] = [("dns_name", "dns"), ("package", "cloud-init-package"), ("volume_size", "volume")];
+/// Parts of tidy, and the check that every image fails without.
+const PROVED: [(&str, &str); 1] = [("machine-id", "machine-id-unique")];
+
+/// Findings on values each of which is sound by itself.
+pub(super) fn check(bundle: &Bundle) -> Vec<Diagnostic> {
+    let mut found = Found { places: &bundle.places, all: Vec::new() };
+    found.properties(bundle);
+    found.tests(bundle);
+    found.publication(bundle);
+    for (index, step) in bundle.steps.iter().enumerate() {
+        found.step(step, &format!("steps[{}]", index + 1));
+    }
+    found.all
+}
+
+struct Found<'b> {
+    places: &'b BTreeMap<String, Place>,
+    all: Vec<Diagnostic>,
+}
+
+impl Found<'_> {
+    fn refuse(&mut self, at: &str, message: impl Into<String>, hint: &str) {
+        self.all.push(Diagnostic::error(self.places.get(at).cloned(), message).hint(hint));
+    }
+
+    fn warn(&mut self, at: &str, message: impl Into<String>, hint: &str) {
+        self.all.push(Diagnostic::warning(self.places.get(at).cloned(), message).hint(hint));
+    }
+
+    fn properties(&mut self, bundle: &Bundle) {
+        for (key, value) in &bundle.properties {
+            if let Some(other) = bundle.glance.properties.get(key).filter(|other| *other != value) {
+                let message = format!("the property `{key}` is `{value}` in `bundle.properties`, and `{other}` in `final_glance_options`");
+                self.refuse(&format!("bundle.properties.{key}"), message, "say it once");
+            }
+        }
+    }
+
+    fn tests(&mut self, bundle: &Bundle) {
+        let tests = &bundle.tests;
+        let lists = [("add", Some(&tests.add)), ("only", tests.only.as_ref())];
+        for (list, ids) in lists.into_iter().filter_map(|(list, ids)| Some((list, ids?))) {
+            for id in ids.iter().filter(|id| tests.skip.contains(id)) {
+                self.refuse("tests.skip", format!("`{id}` is both in `tests.skip` and in `tests.{list}`"), "name it in one of them");
+            }
+        }
+        let chosen = tests.chosen(bundle.kind);
+        if chosen.is_empty() && tests.own().is_empty() {
+            let at = if tests.only.is_some() { "tests.only" } else { "tests.skip" };
+            self.warn(at, "no check is left: the image is published untested", "`build --no-smoke` leaves the checks of one build out");
+        }
+        for (key, check) in OF_CHECKS {
+            if self.places.contains_key(&format!("tests.{key}")) && !chosen.contains(&check) {
+                let message = format!("`tests.{key}` does nothing: the check `{check}` is not made");
+                self.warn(&format!("tests.{key}"), message, &format!("`tests: {{add: [{check}]}}` switches it on"));
+            }
+        }
+        for (part, check) in
+            PROVED.into_iter().filter(|(part, check)| bundle.tidy_off.iter().any(|off| off == part) && chosen.contains(check))
+        {
+            let at = [part.to_owned(), part.replace('-', "_")].map(|part| format!("tidy.{part}"));
+            let at = at.iter().find(|at| self.places.contains_key(*at)).map_or("tidy", String::as_str).to_owned();
+            self.warn(
+                &at,
+                format!("without it the check `{check}` fails"),
+                &format!("`tests: {{skip: [{check}]}}`, if the image is for one machine"),
+            );
+        }
+    }
+
+    fn publication(&mut self, bundle: &Bundle) {
+        if bundle.keep.is_some() && bundle.glance.protected == Some(true) {
+            let message = "`keep` removes nothing: `final_glance_options` makes every image a protected one";
+            self.warn("keep", message, "leave one of them out");
+        }
+        let groups = &bundle.security_groups;
+        if groups.len() > 1 && groups.iter().any(|group| group == "none") {
+            self.refuse("security_groups", "`security_groups` names some, and says `none`", "`security_groups: none`, or the groups");
+        }
+    }
+
+    fn step(&mut self, step: &Step, at: &str) {
+        let (what, sudo, env) = match step.action {
+            Action::Ansible { .. } => ("a playbook", Some("playbooks say `become: true`"), None),
+            Action::Upload { .. } => ("an upload", None, Some("an upload runs no program")),
+            Action::Reboot => {
+                ("a restart", Some("the factory restarts the machine as root anyway"), Some("a restart runs no program of yours"))
+            }
+            Action::Shell { .. } | Action::Script { .. } => return,
+        };
+        if let Some(hint) = sudo.filter(|_| step.sudo) {
+            self.warn(&format!("{at}.sudo"), format!("`sudo` does nothing for {what}"), hint);
+        }
+        if let Some(hint) = env.filter(|_| !step.env.is_empty()) {
+            self.warn(&format!("{at}.env"), format!("`env` does nothing for {what}"), hint);
+        }
+    }
+}

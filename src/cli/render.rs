@@ -1,0 +1,81 @@
+//! `image-factory render`
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use super::{Context, Failure, err, out};
+use crate::bundle;
+use crate::diagnostic::Diagnostic;
+use crate::output::{self, Rendered};
+
+pub const EXAMPLES: &str = "Examples:
+  image-factory render images/nginx                       to the terminal, a heading before each of several files
+  image-factory render images/nginx -o /tmp/out           into files, as `build` writes them
+  image-factory render images/nginx --image 6f1c2a7e-0b1d-4c55-9a38-2d7f0c9e1b44 --set vars.port=8081
+  image-factory render images/nginx -q > stack.yml        one template: its text and nothing else";
+
+#[derive(clap::Args)]
+pub struct Args {
+    /// As `build` takes it
+    bundle: String,
+    /// ID that `result_img_id` has instead of the stand-in; it is not looked up
+    #[arg(long, value_name = "ID", value_parser = id)]
+    image: Option<String>,
+    /// Write files below this directory, which is made; without it the texts go to standard output
+    #[arg(short, long, value_name = "DIR")]
+    output: Option<PathBuf>,
+}
+
+fn id(text: &str) -> Result<String, String> {
+    let fine = !text.is_empty() && text.len() <= 255 && text.chars().all(|c| c.is_ascii_graphic());
+    if fine { Ok(text.to_owned()) } else { Err("an image's ID is a word of ASCII characters".into()) }
+}
+
+pub async fn run(context: &Context, args: &Args) -> Result<ExitCode, Failure> {
+    let (tree, sets, name) = (context.tree()?, context.overrides()?, args.bundle.clone());
+    let loaded = context
+        .reading(move || {
+            let dir = bundle::find(&tree, &name).map_err(|found| vec![found])?;
+            bundle::load_with(&tree, &dir, &sets)
+        })
+        .await?;
+    let loaded = loaded.map_err(Failure::bundle)?;
+    let (outcome, odd) = context.templates.preview(&loaded.bundle, args.image.as_deref(), &context.cancel).await?;
+    let rendered = outcome.map_err(|found| Failure::bundle(loaded.warnings.iter().cloned().chain(found).collect()))?;
+    let warnings: Vec<Diagnostic> = loaded.warnings.into_iter().chain(odd).collect();
+    context.show_diagnostics(&warnings);
+    if rendered.is_empty() && !context.common.quiet {
+        err(&format!("{} has no templates: they are files output/*.j2", loaded.bundle.label));
+    }
+    match &args.output {
+        Some(dir) => write(context, dir.clone(), rendered).await?,
+        None if context.common.json => out(&serde_json::to_string_pretty(&rendered).expect("texts are plain data")),
+        None => print(&rendered),
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+async fn write(context: &Context, dir: PathBuf, rendered: Vec<Rendered>) -> Result<(), Failure> {
+    let done = context.reading(move || output::put(&dir, &rendered)).await?;
+    let files = done.map_err(|e| Failure::host(e.to_string()))?;
+    if context.common.json {
+        out(&serde_json::to_string_pretty(&files).expect("paths are plain data"));
+    } else if !context.common.quiet {
+        files.iter().for_each(|file| err(&format!("wrote {}", file.display())));
+    }
+    Ok(())
+}
+
+/// One text as it is, several with headings. What could steer a terminal is spelled out.
+fn print(rendered: &[Rendered]) {
+    if let [one] = rendered {
+        return super::out_as_is(&one.text);
+    }
+    for (at, r) in rendered.iter().enumerate() {
+        let blank = if at > 0 { "\n" } else { "" };
+        out(&format!("{blank}==> {} <==", r.path.display()));
+        super::out_as_is(&r.text);
+        if !r.text.is_empty() && !r.text.ends_with('\n') {
+            super::out_as_is("\n");
+        }
+    }
+}

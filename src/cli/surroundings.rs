@@ -1,0 +1,61 @@
+//! The environment of this process, set right before anything is started in it: what we start inherits it.
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+use crate::ready::user;
+
+/// Built into every glibc of the last years. Ansible refuses to start without UTF-8, and the words of tools are read in English.
+const LANGUAGE: &str = "C.UTF-8";
+
+/// The changes that `environment` needs: a variable is set, or with `None` removed.
+fn changes(environment: impl Iterator<Item = (OsString, OsString)>, home: Option<PathBuf>) -> Vec<(OsString, Option<OsString>)> {
+    let mut changes = vec![("LANG".into(), Some(LANGUAGE.into()))];
+    let mut homeless = true;
+    for (name, value) in environment {
+        homeless &= name != "HOME" || value.is_empty();
+        // Each would count for more than LANG, and names a language or a locale that may not be there.
+        if name == "LANGUAGE" || name.to_string_lossy().starts_with("LC_") {
+            changes.push((name, None));
+        }
+    }
+    // As services and containers start programs. Tools look for their settings there, and we for the store.
+    if let (true, Some(home)) = (homeless, home) {
+        changes.push(("HOME".into(), Some(home.into())));
+    }
+    changes
+}
+
+/// To be called while there is one thread.
+pub fn settle() {
+    let home = user::entry(user::id()).map(|entry| entry.home);
+    for (name, value) in changes(std::env::vars_os(), home) {
+        // SAFETY: no other thread reads the environment: there is none yet.
+        unsafe {
+            match value {
+                Some(value) => std::env::set_var(name, value),
+                None => std::env::remove_var(name),
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn of(environment: &[(&str, &str)]) -> Vec<String> {
+        let environment = environment.iter().map(|(n, v)| (OsString::from(n), OsString::from(v)));
+        let text = |value: Option<OsString>| value.map_or("-".into(), |v| v.into_string().unwrap());
+        changes(environment, Some("/home/x".into())).into_iter().map(|(n, v)| format!("{}={}", n.to_string_lossy(), text(v))).collect()
+    }
+
+    #[test]
+    fn a_language_that_is_not_utf_8_goes_and_a_home_comes() {
+        assert_eq!(of(&[("LC_ALL", "C"), ("HOME", "/h"), ("LANG", "de_DE.ISO-8859-1")]), ["LANG=C.UTF-8", "LC_ALL=-"]);
+        assert_eq!(
+            of(&[("LC_CTYPE", "xx_XX.UTF-8"), ("LANGUAGE", "de"), ("HOME", "")]),
+            ["LANG=C.UTF-8", "LC_CTYPE=-", "LANGUAGE=-", "HOME=/home/x"]
+        );
+        assert_eq!(of(&[("LCX", "1"), ("HOME", "/h")]), ["LANG=C.UTF-8"]);
+    }
+}

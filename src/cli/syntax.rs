@@ -1,0 +1,80 @@
+//! Ansible's own check of the playbooks of a tree: several side by side, those that are known to be sound left out.
+use std::sync::Arc;
+
+use tokio::sync::Semaphore;
+
+use super::{Context, Failure, err};
+use crate::ansible::syntax::{Checks, Job, Verdict, merge};
+use crate::bundle::Bundle;
+use crate::diagnostic::Diagnostic;
+
+/// Where the home keeps what was found sound.
+const MEMORY: &str = "checked";
+
+/// Adds what Ansible finds. Why it was not asked is said, and is no finding.
+pub(super) async fn check(context: &Context, bundles: &[Bundle], found: &mut Vec<Diagnostic>) -> Result<(), Failure> {
+    let note = |text: &str| {
+        if !context.common.quiet {
+            err(text);
+        }
+    };
+    let has_playbooks = |b: &Bundle| b.steps.iter().any(|s| matches!(s.action, crate::bundle::Action::Ansible { .. })) || b.has_bootstrap;
+    if !bundles.iter().any(has_playbooks) {
+        return Ok(());
+    }
+    let wall = context.wall()?;
+    // Both are asked of other programs; where there is no wall, that is told by the first check.
+    let (version, standing) = tokio::join!(wall.ansible_version(&context.cancel), wall.standing(&context.cancel));
+    standing?;
+    let version = match version? {
+        Ok(version) => version,
+        Err(why) => {
+            note(&format!("note: the playbooks are not checked by Ansible itself: {why}"));
+            return Ok(());
+        }
+    };
+    // What another could write into is not believed.
+    let memory = context.home.secure().is_ok().then(|| context.home.data.join(MEMORY));
+    let scratch = match tempfile::tempdir() {
+        Ok(scratch) => scratch,
+        Err(e) => {
+            note(&format!("note: the playbooks are not checked by Ansible itself: cannot make a temporary directory: {e}"));
+            return Ok(());
+        }
+    };
+    let checks = Checks { wall, version, scratch: scratch.path(), memory };
+    let jobs: Vec<Job> = bundles.iter().flat_map(|bundle| checks.jobs(bundle)).filter(|job| !checks.remembers(job)).collect();
+    if !jobs.is_empty() {
+        let (count, plural) = (jobs.len(), if jobs.len() == 1 { "" } else { "s" });
+        note(&format!("ansible-playbook checks the syntax of {count} playbook{plural} (--offline leaves this out)"));
+    }
+    for verdict in all(context, &checks, &jobs).await? {
+        match verdict {
+            Verdict::Sound => {}
+            Verdict::Wrong(finding) => merge(found, finding),
+            Verdict::NoWall => {
+                let why = "this machine has no wall to run their plugins behind (`image-factory doctor` says why)";
+                note(&format!("note: the playbooks are not checked by Ansible itself: {why}"));
+                break;
+            }
+            Verdict::Unknown(why) => note(&format!("note: a playbook is not checked by Ansible itself: {why}")),
+        }
+    }
+    checks.forget();
+    Ok(())
+}
+
+/// In the order of the jobs.
+async fn all(context: &Context, checks: &Checks<'_>, jobs: &[Job<'_>]) -> Result<Vec<Verdict>, Failure> {
+    let side_by_side = std::thread::available_parallelism().map_or(1, usize::from);
+    let free = Arc::new(Semaphore::new(side_by_side));
+    let asked = jobs.iter().enumerate().map(|(number, job)| {
+        let free = free.clone();
+        async move {
+            let _permit = free.acquire().await.expect("it is never closed");
+            checks.ask(job, number, &context.cancel).await
+        }
+    });
+    let all = futures_util::future::join_all(asked).await;
+    Ok(all.into_iter().collect::<Result<_, _>>()?)
+}

@@ -1,0 +1,114 @@
+//! What a name means in this project: the one resolver of bases, and of every command that takes an image.
+use std::collections::BTreeSet;
+
+use super::OpenStack;
+use super::glance::{self, Record};
+use crate::cancel::Cancel;
+use crate::cloud::{self, CloudError};
+use crate::image::{self, Image};
+use crate::plan::{BaseFact, Wanted};
+
+pub async fn named(cloud: &OpenStack, name: &str, cancel: &Cancel) -> Result<Vec<Record>, CloudError> {
+    Ok(glance::images(&cloud.api, &[("name", name.to_owned())], cancel).await?)
+}
+
+/// What [`crate::family::meaning`] says of all that a name may mean: images of others are among these, for who asks by ID or exact name.
+pub async fn base(cloud: &OpenStack, facts: &Wanted, project: &str, cancel: &Cancel) -> Result<BaseFact, CloudError> {
+    let Some(wanted) = facts.base.as_deref() else { return Ok(BaseFact::None) };
+    // Of use for the next look only: another build may publish a newer one.
+    let seen = cloud.seen.base.take_fresh(|(name, _)| name == wanted);
+    if let Some((_, image)) = seen.filter(|_| !facts.base_only) {
+        return Ok(BaseFact::Found(Box::new(image)));
+    }
+    if !facts.base_is_family
+        && uuid::Uuid::parse_str(wanted).is_ok()
+        && let Some(found) = glance::image(&cloud.api, wanted, cancel).await?
+    {
+        return Ok(BaseFact::Found(Box::new(found.image(project))));
+    }
+    let by_name = async {
+        match facts.base_is_family {
+            true => Ok(Vec::new()),
+            false => named(cloud, wanted, cancel).await,
+        }
+    };
+    let by_family = async { of_family(cloud, wanted, cancel).await };
+    let (by_name, by_family) = tokio::try_join!(by_name, by_family)?;
+    let all: Vec<Record> = by_family.into_iter().chain(by_name).collect();
+    match among(&all, wanted, facts.base_is_family, project) {
+        BaseFact::Missing { .. } if !facts.base_is_family => out_of_lists(cloud, wanted, all, project, cancel).await,
+        BaseFact::Missing { .. } => Ok(BaseFact::Missing { near: near(cloud, wanted, project, cancel).await? }),
+        found => Ok(found),
+    }
+}
+
+fn among(records: &[Record], wanted: &str, family_only: bool, project: &str) -> BaseFact {
+    let mut images: Vec<Image> = records.iter().filter(|r| r.status() == "active" && !is_staged(r)).map(|i| i.image(project)).collect();
+    let mut ids = BTreeSet::new();
+    images.retain(|i| ids.insert(i.id.clone()));
+    image::tell_copies(&mut images);
+    cloud::base_among(&images, wanted, family_only, Vec::new)
+}
+
+fn is_staged(record: &Record) -> bool {
+    record.property(image::STATE) == Some("building")
+}
+
+/// Glance leaves out of its lists what is hidden, what others offer to whoever knows of it (community), and what others share with this
+/// project until it accepts: such an image is found by its exact name where the lists have none of that name. What is there and cannot
+/// be used is told as that.
+async fn out_of_lists(
+    cloud: &OpenStack,
+    wanted: &str,
+    listed: Vec<Record>,
+    project: &str,
+    cancel: &Cancel,
+) -> Result<BaseFact, CloudError> {
+    let with = |more: &[(&'static str, &str)]| {
+        let all = [("name", wanted)].into_iter().chain(more.iter().copied());
+        all.map(|(key, value)| (key, value.to_owned())).collect::<Vec<_>>()
+    };
+    let (hidden, community) = (with(&[("os_hidden", "true")]), with(&[("visibility", "community")]));
+    let offered = with(&[("visibility", "shared"), ("member_status", "all")]);
+    let (hidden, community, offered) = tokio::try_join!(
+        glance::images(&cloud.api, &hidden, cancel),
+        glance::images(&cloud.api, &community, cancel),
+        glance::images(&cloud.api, &offered, cancel),
+    )?;
+    let all: Vec<Record> = listed.into_iter().chain(hidden).chain(community).chain(offered).collect();
+    match among(&all, wanted, false, project) {
+        BaseFact::Missing { .. } => {}
+        found => return Ok(found),
+    }
+    let mut unusable: Vec<Image> = all.iter().filter(|r| r.name() == wanted && !is_staged(r)).map(|r| r.image(project)).collect();
+    let mut ids = BTreeSet::new();
+    unusable.retain(|i| ids.insert(i.id.clone()) && i.unusable.is_some());
+    match unusable.len() {
+        0 => Ok(BaseFact::Missing { near: near(cloud, wanted, project, cancel).await? }),
+        1 => Ok(BaseFact::Found(Box::new(unusable.remove(0)))),
+        _ => Ok(BaseFact::Ambiguous(unusable)),
+    }
+}
+
+/// All that carry a family's name, whoever made them.
+pub async fn of_family(cloud: &OpenStack, family: &str, cancel: &Cancel) -> Result<Vec<Record>, CloudError> {
+    let query = [(image::FAMILY, family.to_owned()), ("status", "active".to_owned())];
+    Ok(glance::images(&cloud.api, &query, cancel).await?)
+}
+
+/// Names and families that look like `wanted`.
+async fn near(cloud: &OpenStack, wanted: &str, project: &str, cancel: &Cancel) -> Result<Vec<String>, CloudError> {
+    let all = glance::images(&cloud.api, &[("status", "active".to_owned())], cancel).await?;
+    let mut near: Vec<String> = all
+        .iter()
+        .map(|i| i.image(project))
+        .flat_map(|i| [i.counts().then_some(i.family), Some(i.name)])
+        .flatten()
+        .filter(|n| !n.is_empty())
+        .collect();
+    near.retain(|n| strsim::jaro_winkler(n, wanted) > 0.85);
+    near.sort();
+    near.dedup();
+    near.truncate(3);
+    Ok(near)
+}

@@ -1,0 +1,90 @@
+//! From where this machine is seen: which networks it is in, and the address of it that others see.
+use std::net::{IpAddr, ToSocketAddrs, UdpSocket};
+
+/// The address that this machine sends from to that one; nothing is sent to find it out.
+fn source_towards(to: (IpAddr, u16)) -> Option<IpAddr> {
+    let any: IpAddr = if to.0.is_ipv4() { [0, 0, 0, 0].into() } else { [0u16; 8].into() };
+    let socket = UdpSocket::bind((any, 0)).ok()?;
+    socket.connect(to).ok()?;
+    socket.local_addr().ok().map(|a| a.ip())
+}
+
+/// Whether this machine has an address in `cidr`: then what it sends there has a source in it.
+pub fn is_near(cidr: &str) -> bool {
+    let Some((net, bits)) = parse_cidr(cidr) else { return false };
+    source_towards((next(net), 9)).is_some_and(|source| in_net(source, net, bits))
+}
+
+fn parse_cidr(cidr: &str) -> Option<(IpAddr, u32)> {
+    let (net, bits) = cidr.split_once('/')?;
+    Some((net.parse().ok()?, bits.parse().ok()?))
+}
+
+fn number(ip: IpAddr) -> u128 {
+    match ip {
+        IpAddr::V4(v4) => u32::from(v4).into(),
+        IpAddr::V6(v6) => v6.into(),
+    }
+}
+
+/// The first address after a network's own.
+fn next(net: IpAddr) -> IpAddr {
+    match net {
+        IpAddr::V4(v4) => IpAddr::V4(u32::from(v4).wrapping_add(1).into()),
+        IpAddr::V6(v6) => IpAddr::V6(u128::from(v6).wrapping_add(1).into()),
+    }
+}
+
+fn in_net(ip: IpAddr, net: IpAddr, bits: u32) -> bool {
+    let width = if net.is_ipv4() { 32 } else { 128 };
+    let host_bits = width - bits.min(width);
+    let cut = |n: u128| if host_bits >= 128 { 0 } else { n >> host_bits };
+    ip.is_ipv4() == net.is_ipv4() && cut(number(ip)) == cut(number(net))
+}
+
+/// From where our SSH to `host` will be seen to come, as a CIDR. The address that we send from is it, unless a router on the way writes
+/// another over it; then nobody can tell from here, and SSH is admitted from everywhere: it opens to one key alone.
+pub fn ssh_from(host: &str, port: u16) -> String {
+    let Some(to) = (host, port).to_socket_addrs().ok().and_then(|mut all| all.next()) else { return EVERYWHERE.into() };
+    let everywhere = if to.is_ipv4() { EVERYWHERE } else { EVERYWHERE_V6 };
+    let Some(source) = source_towards((to.ip(), port)) else { return everywhere.into() };
+    if source.is_loopback() || is_private(source) != is_private(to.ip()) {
+        return everywhere.into();
+    }
+    format!("{source}/{}", if source.is_ipv4() { 32 } else { 128 })
+}
+
+const EVERYWHERE: &str = "0.0.0.0/0";
+const EVERYWHERE_V6: &str = "::/0";
+
+fn is_private(ip: IpAddr) -> bool {
+    match ip {
+        // 100.64.0.0/10 is what providers have behind their own NAT.
+        IpAddr::V4(v4) => v4.is_private() || v4.is_link_local() || v4.octets()[0] == 100 && v4.octets()[1] & 0xc0 == 64,
+        IpAddr::V6(v6) => v6.is_unique_local() || v6.is_unicast_link_local(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses_are_found_in_their_networks() {
+        let inside = |ip: &str, cidr: &str| {
+            let (net, bits) = parse_cidr(cidr).unwrap();
+            in_net(ip.parse().unwrap(), net, bits)
+        };
+        assert!(inside("10.20.0.7", "10.20.0.0/24") && !inside("10.20.1.7", "10.20.0.0/24"));
+        assert!(inside("2001:db8::7", "2001:db8::/64") && !inside("10.0.0.1", "2001:db8::/64"));
+        assert!(inside("192.0.2.1", "0.0.0.0/0"));
+        assert!(is_near("127.0.0.0/8") && !is_near("nonsense"));
+    }
+
+    #[test]
+    fn behind_a_router_ssh_comes_from_nobody_knows_where() {
+        assert_eq!(ssh_from("127.0.0.1", 80), "0.0.0.0/0");
+        assert_eq!(ssh_from("::1", 80), "::/0");
+        assert_eq!(ssh_from("no such host", 80), "0.0.0.0/0");
+    }
+}

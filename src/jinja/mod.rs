@@ -1,0 +1,63 @@
+//! Jinja as ansible-core renders it: its syntax, Python's values, and the filters and tests of both.
+//!
+//! ```text
+//! text ─ source ─▶ Source ─ lex ─▶ tokens ─ parse ─▶ ast ─ run, eval ─▶ text, or findings
+//! ```
+//!
+//! The reference is the newest ansible-core that the corpus in `test-tools/render-corpus` was made with. What is not done as it
+//! does it is refused, with a reason.
+mod args;
+mod ast;
+mod attributes;
+mod calls;
+mod chars;
+mod codec;
+mod collections;
+mod error;
+mod eval;
+mod filters;
+mod format;
+mod globals;
+mod iterate;
+mod known;
+mod lex;
+mod markup;
+mod number_format;
+mod numbers;
+mod operators;
+mod out;
+mod parse;
+mod parse_expr;
+mod percent;
+mod run;
+mod show;
+mod sorting;
+mod source;
+mod tests_of;
+mod text_methods;
+mod time;
+mod unset;
+mod value;
+mod variables;
+mod versions;
+
+pub use error::{Error, Kind};
+pub use filters::NAMES as FILTERS;
+pub use run::{EXPANDED, FUEL};
+pub use source::{Source, prepare};
+pub use tests_of::NAMES as TESTS;
+pub use variables::Variables;
+
+/// What a template renders to, or all that is wrong with it.
+pub type Outcome = Result<String, Vec<Error>>;
+
+/// Renders the template `name`, to at most `most` bytes; `load` finds the text of templates that it includes.
+pub fn render(name: &str, source: &Source, variables: &Variables, load: &run::Load<'_>, most: usize) -> Outcome {
+    let run = run::Run::new(variables.dict(), load);
+    let text = if source.is_template() { run.template(name, source, most) } else { source.written.clone() };
+    if text.starts_with("$ANSIBLE_VAULT") {
+        run.found(Error::refused("what starts with `$ANSIBLE_VAULT` is decrypted by Ansible, not written"));
+    }
+    let findings = run.findings.take();
+    if findings.is_empty() { Ok(text) } else { Err(findings.iter().map(|why| (**why).clone()).collect()) }
+}

@@ -1,0 +1,170 @@
+//! What a template writes, put together as Ansible does it.
+use std::rc::Rc;
+
+use super::error::{Error, Kind, Result};
+use super::run::Run;
+use super::value::{Dict, Value};
+use super::{show, source};
+
+/// Pieces that become a text. One piece alone stays the value that it is: that is Ansible's native Jinja.
+pub struct Out {
+    pieces: Vec<Piece>,
+    count: usize,
+    length: usize,
+    missing: Option<Rc<Error>>,
+    most: usize,
+    /// It becomes a file: what cannot be written is on record, and the render goes on.
+    file: bool,
+}
+
+enum Piece {
+    Text(String),
+    /// A container is written at the end: until then it can change. So is the first piece: it may stay alone.
+    Later(Value),
+}
+
+/// Bytes of a text inside a template: of a macro, of a block.
+const INNER: usize = 16 << 20;
+
+impl Out {
+    /// Of at most this many bytes.
+    pub fn file(most: usize) -> Self {
+        Self { pieces: Vec::new(), count: 0, length: 0, missing: None, most, file: true }
+    }
+
+    pub fn value() -> Self {
+        Self { file: false, ..Self::file(INNER) }
+    }
+
+    pub fn is_file(&self) -> bool {
+        self.file
+    }
+
+    pub fn push(&mut self, run: &Run, value: Value) -> Result<()> {
+        if let Value::Missing(why) = &value {
+            if self.file {
+                run.found(why.clone());
+            } else {
+                self.missing.get_or_insert_with(|| why.clone());
+            }
+            return Ok(());
+        }
+        let value = run.force(value)?;
+        if value.is_none() {
+            return Ok(());
+        }
+        self.count += 1;
+        let container = matches!(value, Value::List(_) | Value::Dict(_) | Value::Tuple(_) | Value::Loop(_) | Value::Namespace(_));
+        if container || self.count == 1 {
+            self.pieces.push(Piece::Later(value.handed()));
+            return Ok(());
+        }
+        let text = written(&value, false)?;
+        self.length += text.len();
+        if self.length > self.most {
+            return Err(self.too_long());
+        }
+        match self.pieces.last_mut() {
+            Some(Piece::Text(last)) => last.push_str(&text),
+            _ => self.pieces.push(Piece::Text(text.to_string())),
+        }
+        Ok(())
+    }
+
+    fn too_long(&self) -> Rc<Error> {
+        Error::new(Kind::TooLong, format!("renders to more than {} MiB", self.most >> 20))
+    }
+
+    fn joined(self) -> Result<String> {
+        let mut out = String::with_capacity(self.length);
+        for piece in &self.pieces {
+            match piece {
+                Piece::Text(text) => out.push_str(text),
+                Piece::Later(value) => out.push_str(&written(value, false)?),
+            }
+            if out.len() > self.most {
+                return Err(self.too_long());
+            }
+        }
+        Ok(out)
+    }
+
+    /// One piece as it is, several as a text, none as None.
+    pub fn value_of(mut self, _: &Run) -> Result<Value> {
+        if let Some(why) = self.missing {
+            return Ok(Value::Missing(why));
+        }
+        match (self.count, self.pieces.pop()) {
+            (0, _) => Ok(Value::None),
+            (1, Some(Piece::Later(value))) => Ok(value),
+            (_, last) => {
+                self.pieces.extend(last);
+                match self.joined() {
+                    Err(why) if why.can_wait() => Ok(Value::Missing(why)),
+                    text => text.map(Value::from),
+                }
+            }
+        }
+    }
+
+    /// Its text, as that of a module.
+    pub fn text(self, _: &Run) -> Result<Rc<str>> {
+        match &self.missing {
+            Some(why) => Err(why.clone()),
+            None => Ok(self.joined()?.into()),
+        }
+    }
+
+    /// The text of a file that the template `source` makes.
+    pub fn written(self, run: &Run, source: &str) -> Result<String> {
+        let value = self.value_of(run)?;
+        match &value {
+            Value::Missing(why) => Err(why.clone()),
+            Value::None => Ok(String::new()),
+            Value::Range(..) | Value::Omit | Value::Nothing | Value::Namespace(_) | Value::Loop(_) | Value::Module(_) => {
+                let kind = value.kind();
+                Err(Error::raised(format!("a value of type {kind} cannot be all that a template writes")))
+            }
+            Value::Str(text) | Value::Markup(text) => Ok(source::with_ends_of(text, source)),
+            other => Ok(written(other, true)?.to_string()),
+        }
+    }
+}
+
+/// `alone`: it is all that a template makes.
+fn written(value: &Value, alone: bool) -> Result<Rc<str>> {
+    match value {
+        Value::Str(text) => Ok(text.clone()),
+        Value::Bytes(bytes) => Ok(String::from_utf8_lossy(bytes).into()),
+        other => show::text(&finalized(other, alone)?),
+    }
+}
+
+/// As Ansible turns values into what it writes: tuples become lists, `omit` drops out. Of what it does not know it makes something
+/// that it knows, or an error, if that is all that a template makes; else it leaves it as it is.
+fn finalized(value: &Value, alone: bool) -> Result<Value> {
+    let all = |items: &[Value]| -> Result<Value> {
+        let kept = items.iter().filter(|item| !matches!(item, Value::Omit));
+        Ok(Value::list(kept.map(|item| finalized(item, alone)).collect::<Result<_>>()?))
+    };
+    Ok(match value {
+        Value::Missing(why) => return Err(why.clone()),
+        Value::List(l) => all(&l.borrow())?,
+        Value::Tuple(_) if value.is_group() && !alone => value.clone(),
+        Value::Tuple(t) => all(t)?,
+        Value::Dict(d) => {
+            let mut out = Dict::new();
+            for (key, value) in d.borrow().iter().filter(|(_, value)| !matches!(value, Value::Omit)) {
+                if !out.set(finalized(key, alone)?, finalized(value, alone)?) {
+                    return Err(Error::raised("a list cannot be the key of a mapping"));
+                }
+            }
+            Value::dict(out)
+        }
+        Value::Markup(text) if alone => Value::Str(text.clone()),
+        Value::Range(..) | Value::Namespace(_) | Value::Loop(_) | Value::Span(_) if alone => {
+            return Err(Error::raised(format!("a value of type {} cannot be in what a template writes", value.kind())));
+        }
+        other => other.clone(),
+    })
+}

@@ -1,0 +1,115 @@
+//! The wall around checks that come before a run: what a definition brings sees itself and a room, has no network, no password
+//! of the vault, and of the factory's environment what passes by itself. Without a wall there are no such checks.
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use super::installation::python_homes;
+use super::mounts::Mounts;
+use super::{ANSIBLE, Definition, Standing, Wall, WallError, find, furnished};
+use crate::bundle::{Bundle, Need, NeedKind};
+use crate::cancel::{Cancel, Cancelled};
+use crate::exec::{Cmd, Limits, env};
+
+/// Of each process of a check, unless the owner says otherwise: bytes of memory that it may map, processor time, bytes of a file.
+const MOST_MEMORY: u64 = 2 << 30;
+const MOST_CPU: Duration = Duration::from_secs(60);
+const MOST_WRITTEN: u64 = 16 << 20;
+
+/// What is checked, and where it may write.
+pub struct Checked<'c> {
+    pub bundle: &'c Bundle,
+    /// Is made anew. In it are the home and the temporary directory.
+    pub dir: &'c Path,
+    pub read: &'c [PathBuf],
+}
+
+impl Wall {
+    /// `ansible-playbook` as a check starts it: `cmd` names its arguments, its directory and what the step sets. `None`: this
+    /// machine has no wall.
+    pub async fn around_check(&self, cmd: Cmd, checked: &Checked<'_>, cancel: &Cancel) -> Result<Option<Cmd>, WallError> {
+        let Standing::Up { nested, .. } = self.standing(cancel).await? else { return Ok(None) };
+        let ansible = self.ansible(cancel).await?;
+        let passing = self.config.env.iter().filter(|(name, value)| env::passes(name, value));
+        let mut env: BTreeMap<_, _> = passing.map(|(n, v)| (n.clone(), v.clone())).collect();
+        env.entry("PATH".into()).or_insert_with(|| self.path().to_owned());
+        let (home, temp) = furnished(checked.dir, &mut env)?;
+        env.extend(ansible.user_base.clone().map(|base| ("PYTHONUSERBASE".to_owned(), base)));
+        env.extend(cmd.env.clone());
+        let mut mounts = Mounts::system(*nested);
+        mounts.without_network();
+        mounts.writable_at(&temp, Path::new("/tmp"));
+        let bundle = checked.bundle;
+        self.definition(&mut mounts, &Definition { label: &bundle.label, asks: &bundle.asks, dir: &bundle.dir }, checked.dir)?;
+        mounts.writable(checked.dir);
+        checked.read.iter().for_each(|path| mounts.read_only(path));
+        self.show_ansible(&mut mounts, ansible, &home);
+        let wanted = self.limits();
+        let limits = Limits {
+            address_space: Some(wanted.address_space.unwrap_or(MOST_MEMORY)),
+            cpu: Some(wanted.cpu.unwrap_or(MOST_CPU)),
+            file_size: Some(MOST_WRITTEN),
+            ..self.hard()
+        };
+        let called = Some(ANSIBLE.into());
+        self.behind(Cmd { program: ansible.program.clone().into(), env, called, limits, ..cmd }, mounts).map(Some)
+    }
+
+    /// What of Ansible would run: its place and its version, for what is kept by content. The error says why there is none.
+    pub async fn ansible_version(&self, cancel: &Cancel) -> Result<Result<String, String>, Cancelled> {
+        match self.ansible(cancel).await {
+            Ok(ansible) => Ok(Ok(format!("{} {}", ansible.program.display(), ansible.version.as_deref().unwrap_or("unknown")))),
+            Err(WallError::Cancelled(cancelled)) => Err(cancelled),
+            Err(e) => Ok(Err(e.to_string())),
+        }
+    }
+
+    /// Whether `ansible-playbook` is on this machine. Nothing is run.
+    pub fn has_ansible(&self) -> bool {
+        find(ANSIBLE, self.path()).is_some()
+    }
+
+    /// Whether a role or collection is where Ansible of this machine finds it behind the wall. Nothing is run.
+    pub fn has(&self, need: &Need) -> bool {
+        let settings = &self.settings().ansible;
+        let home = |name: &str| self.config.home.as_ref().map(|home| home.join(".ansible").join(name));
+        match need.kind {
+            NeedKind::Role => {
+                let places = [PathBuf::from("/usr/share/ansible/roles"), "/etc/ansible/roles".into()];
+                let mut places = settings.roles.iter().cloned().chain(home("roles")).chain(places);
+                places.any(|dir| dir.join(&need.name).is_dir())
+            }
+            NeedKind::Collection => self.collection_places().iter().any(|dir| {
+                need.name
+                    .split_once('.')
+                    .is_some_and(|(namespace, name)| dir.join("ansible_collections").join(namespace).join(name).is_dir())
+            }),
+        }
+    }
+
+    /// Directories that hold `ansible_collections`.
+    fn collection_places(&self) -> Vec<PathBuf> {
+        let mut places = self.settings().ansible.collections.clone();
+        places.extend(self.config.home.as_ref().map(|home| home.join(".ansible/collections")));
+        places.push("/usr/share/ansible/collections".into());
+        // The package `ansible` brings its collections along, beside its Python modules.
+        places.extend(find(ANSIBLE, self.path()).iter().flat_map(|program| python_homes(program, self.config.home.as_deref())));
+        places
+    }
+
+    /// All roles and collections that lie on this machine, in a text that changes with them.
+    pub fn at_hand(&self) -> String {
+        let names = |dir: &Path| -> Vec<String> {
+            let entries = std::fs::read_dir(dir).into_iter().flatten().flatten();
+            entries.map(|e| e.path().display().to_string()).collect()
+        };
+        let inner =
+            |dir: PathBuf| names(&dir.join("ansible_collections")).into_iter().flat_map(|dir| names(Path::new(&dir))).collect::<Vec<_>>();
+        let mut all: Vec<String> = self.collection_places().into_iter().flat_map(inner).collect();
+        let roles = self.config.home.as_ref().map(|home| home.join(".ansible/roles"));
+        let roles = roles.into_iter().chain(["/usr/share/ansible/roles".into(), "/etc/ansible/roles".into()]);
+        all.extend(roles.chain(self.settings().ansible.roles.iter().cloned()).flat_map(|dir| names(&dir)));
+        all.sort();
+        all.join("\n")
+    }
+}

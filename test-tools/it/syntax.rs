@@ -1,0 +1,122 @@
+//! Ansible's own check in `validate`: what it finds is told with its place, what runs for it is held by the wall, what was found
+//! sound is not asked for again; and an old tree, whose idioms are named.
+use crate::support::Factory;
+
+const VARS: &str = "bundle:\n  name: x\n  img_base: some-image\n";
+
+fn with(playbook: &str) -> Factory {
+    Factory::new().bundle("images/x", VARS).file("images/x/ansible/bootstrap.yml", playbook)
+}
+
+#[test]
+fn what_ansible_refuses_is_found_before_a_build() {
+    let factory = with("- hosts: all\n  tasks:\n  - {ping: , no_such_word: 1}\n");
+    let at = "images/x/ansible/bootstrap.yml:3:";
+    factory.run(&["validate"]).exits(10).says(at).says("conflicting action statements").says("checks the syntax of 1 playbook");
+    let ran = factory.run(&["validate", "--offline"]).exits(0);
+    assert!(!ran.err.contains("ansible-playbook"), "{}", ran.err);
+}
+
+/// What the check ran would see, say and reach, if it could: a lookup in the name of a playbook runs as soon as that is read.
+#[test]
+fn what_runs_for_the_check_is_held() {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let script = format!(
+        "#!/bin/bash\nsays=ran\n[ -n \"$OS_PASSWORD\" ] && says=$says-password\n(: >/dev/tcp/127.0.0.1/{port}) 2>/dev/null && says=$says-network\n\
+         (echo x >\"$1/new\") 2>/dev/null && says=$says-wrote\ncat \"$1/../../../home/key\" >/dev/null 2>&1 && says=$says-home\n\
+         sleep 1 && echo $says\n"
+    );
+    let playbook = "- hosts: all\n- import_playbook: \"{{ lookup('pipe', 'bash ../steal.sh ..') }}.yml\"\n";
+    let factory = with(playbook).file("images/x/steal.sh", &script).file("../home/key", "s3cret");
+    let output = factory.command(&["validate"]).env("OS_PASSWORD", "s3cret").output().unwrap();
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(said.contains("ran.yml"), "the lookup ran, and said no more: {said}");
+    assert!(!factory.tree().join("images/x/new").exists(), "{said}");
+    let output = factory.command(&["validate", "--offline"]).output().unwrap();
+    assert!(!String::from_utf8_lossy(&output.stderr).contains("ran"), "nothing runs");
+}
+
+#[test]
+fn what_was_sound_is_remembered_until_it_changes() {
+    let factory = with("- hosts: all\n  roles: [web]\n").file("shared/roles/web/tasks/main.yml", "- ping:\n");
+    std::os::unix::fs::symlink("../../../shared/roles", factory.tree().join("images/x/ansible/roles")).unwrap();
+    let asked = |factory: &Factory| factory.run(&["validate"]).exits(0).err.contains("checks the syntax");
+    assert!(asked(&factory));
+    assert!(!asked(&factory), "the same content");
+    let factory = factory.file("shared/roles/web/tasks/main.yml", "- setup:\n");
+    assert!(asked(&factory), "a role behind a link");
+    assert!(!asked(&factory));
+}
+
+#[test]
+fn without_a_wall_it_is_left_out_and_said() {
+    let factory = with("- hosts: all\n  no_such_word: 1\n").file("../config/image-factory/config.yml", "wall: off\n");
+    let config = factory.home().parent().unwrap().join("config");
+    let output = factory.command(&["validate"]).env("XDG_CONFIG_HOME", config).output().unwrap();
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(output.status.success() && said.contains("not checked by Ansible itself: this machine has no wall"), "{said}");
+}
+
+/// A tree as the old factory had it, each old idiom once.
+#[test]
+fn an_old_tree_is_told_what_is_written_today() {
+    let playbook = "- hosts: default\n  user: root\n  sudo: yes\n  vars: {ansible_ssh_user: debian, packages: [nginx]}\n  tasks:\n\
+        \x20 - include: more.yml\n  - {apt: 'name={{ item }}', with_items: packages, register: r}\n\
+        \x20 - {shell: id, when: r|success}\n  - {shell: id, always_run: yes}\n  - {docker: {image: x}, when: \"{{ r }}\"}\n";
+    let more = "- {action: 'module=shell id'}\n- {debug: 'msg={{ v|version_compare(1) }}'}\n- {copy: 'src=nope dest=/x'}\n";
+    let factory = with(playbook)
+        .file("images/x/ansible/more.yml", more)
+        .file("images/x/ansible/requirements.yml", "collections: [community.docker]\n");
+    let ran = factory.run(&["validate", "--offline"]).exits(10);
+    let at = |line: &str| format!("images/x/ansible/{line}");
+    for (place, replacement) in [
+        ("bootstrap.yml:2:3: warning: `user`", "`remote_user`"),
+        ("bootstrap.yml:3:3: error: `sudo`", "`become: true`"),
+        ("bootstrap.yml:4:10: warning: `ansible_ssh_user`", "`ansible_user`"),
+        ("bootstrap.yml:6:5: warning: `include`", "`include_tasks`"),
+        ("bootstrap.yml:7:", "`with_items: \"{{ packages }}\"`"),
+        ("bootstrap.yml:8:", "`is succeeded`"),
+        ("bootstrap.yml:9:", "`check_mode: false`"),
+        ("bootstrap.yml:10:6: warning: the module `docker`", "`community.docker.docker_container`"),
+        ("bootstrap.yml:10:", "leave `{{` and `}}` out"),
+        ("more.yml:1:", "`shell: …`"),
+        ("more.yml:2:", "`is version("),
+        ("more.yml:3:", "looked for beside"),
+    ] {
+        let mut lines = ran.err.lines().skip_while(|line| !line.starts_with(&at(place)));
+        let all: Vec<&str> = lines.by_ref().collect();
+        let near = all.windows(2).any(|two| two[0].starts_with(&at(place)) && two[1].contains(replacement));
+        assert!(near, "{place} {replacement}\n{}", ran.err);
+    }
+    assert!(!ran.err.contains("names nobody") && !ran.err.contains("is neither in the definition"), "{}", ran.err);
+}
+
+#[test]
+fn a_missing_role_or_collection_is_named() {
+    let factory = with("- hosts: all\n  roles: [no_such_role_x]\n  tasks: [{no.such_y.module: }]\n");
+    let ran = factory.run(&["validate", "--offline"]).exits(10).says("bootstrap.yml:2:11: error: the role `no_such_role_x`");
+    ran.says("bootstrap.yml:3:12: error: the collection `no.such_y`").says("requirements.yml");
+}
+
+#[test]
+fn scripts_that_no_machine_runs_are_told_with_their_line() {
+    let vars = format!("{VARS}steps:\n- script: crlf.sh\n- script: bom.sh\n- script: latin.sh\n- script: elf\n- script: sound.sh\n");
+    let factory = Factory::new()
+        .bundle("images/x", &vars)
+        .file("images/x/crlf.sh", "#!/bin/sh\r\nid\r\n")
+        .file("images/x/sound.sh", "#!/bin/sh\nprintf 'a\\r\\n'\n");
+    let factory = factory.file("images/x/bom.sh", "\u{feff}#!/bin/sh\nid\n");
+    std::fs::write(factory.tree().join("images/x/latin.sh"), b"#!/bin/sh\n# gr\xfcn\n").unwrap();
+    std::fs::write(factory.tree().join("images/x/elf"), b"\x7fELF\x02\x01\x01\0\0\0").unwrap();
+    let ran = factory.run(&["validate", "--offline"]).exits(10).says("4 errors, 0 warnings");
+    let ran = ran.says("images/x/crlf.sh:1:1: error: lines of this script end as Windows writes them").says("images/x/bom.sh:1:1: error");
+    ran.says("images/x/latin.sh:2:1: error: this line is not UTF-8").says("images/x/elf: error: this is a program");
+}
+
+#[test]
+fn a_playbook_with_a_mark_or_in_a_vault_is_taken() {
+    with("\u{feff}- hosts: all\n").run(&["validate"]).exits(0).says("0 errors, 0 warnings");
+    let vault = "$ANSIBLE_VAULT;1.1;AES256\n61626364\n61626364\n";
+    with(vault).run(&["validate"]).exits(0).says("bootstrap.yml: warning: this file is encrypted").says("needs the password of a vault");
+}
