@@ -172,7 +172,7 @@ fn verdict(bundle: &Bundle, playbook: &Path, lines: &[String], status: &str) -> 
         return Verdict::Unknown(last.map_or_else(|| status.to_owned(), |line| format!("{status}: {line}")));
     };
     // The password of a vault is handed out to runs alone.
-    if ["no vault secrets", "Decryption failed"].iter().any(|part| refusal.message.contains(part)) {
+    if ["no vault secrets", "Decryption failed", "vault password file"].iter().any(|part| refusal.message.contains(part)) {
         return Verdict::Unknown("it needs the password of a vault, which checks do not get".into());
     }
     let place = match &refusal.place {

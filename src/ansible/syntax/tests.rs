@@ -40,6 +40,7 @@ fn what_ansible_refuses_is_told_with_its_place_in_the_tree() {
 fn what_is_no_finding_is_told_as_not_known() {
     assert_eq!(said(&["bwrap: loopback: Failed"]), "unknown: behind the wall, without network: bwrap: loopback: Failed");
     assert!(said(&["ERROR! Attempting to decrypt but no vault secrets found"]).starts_with("unknown: it needs the password"));
+    assert!(said(&["ERROR! The vault password file /room/.vault_pass was not found"]).starts_with("unknown: it needs the password"));
     assert_eq!(said(&["Traceback", "MemoryError"]), "unknown: exit code 4: MemoryError");
     assert_eq!(said(&[]), "unknown: exit code 4");
 }
