@@ -16,7 +16,7 @@ use crate::exec::confined::{self, Answers, Bounds, Confined, End};
 use crate::reading;
 
 /// Of one definition. Honest ones of some hundred files take a tenth; what is built for tests is slower by as much.
-const BOUNDS: Bounds = Bounds { memory: 192 << 20, time: Duration::from_secs(if cfg!(debug_assertions) { 10 } else { 1 }) };
+const BOUNDS: Bounds = Bounds { memory: 192 << 20, time: Duration::from_secs(if cfg!(debug_assertions) { 8 } else { 1 }) };
 /// For a process that waits instead of working, and for each definition.
 const DEADLINE: Duration = Duration::from_secs(60);
 const DEADLINE_EACH: Duration = Duration::from_secs(10);
