@@ -7,7 +7,8 @@ use std::path::{Component, Path, PathBuf};
 
 use serde::de::IgnoredAny;
 
-use super::{keys, yaml};
+use super::keys;
+use super::trees::Trees;
 use crate::reading;
 
 /// Playbooks longer than this are no playbooks.
@@ -290,7 +291,7 @@ pub(super) fn templates(dir: &Path) -> Vec<Result<PathBuf, (PathBuf, Trouble)>> 
 
 /// The file is YAML with a list at the top. Else what is wrong, line and column (0 where there are none).
 /// Keys given twice and tags pass: Ansible takes both, and libyaml, which reads here, is what Ansible reads with.
-pub(super) fn playbook(path: &Path) -> Result<(), (Trouble, usize, usize)> {
+pub(super) fn playbook(path: &Path, trees: &Trees) -> Result<(), (Trouble, usize, usize)> {
     let whole = |message: String| Err((Trouble { message, hint: String::new() }, 0, 0));
     let text = match reading::text(path, MAX_PLAYBOOK) {
         Ok(text) => text,
@@ -310,7 +311,7 @@ pub(super) fn playbook(path: &Path) -> Result<(), (Trouble, usize, usize)> {
         return Err((Trouble { message: "this playbook is empty".into(), hint: "a playbook is a list of plays".into() }, 0, 0));
     }
     // libyaml takes time by the square of the depth, so that depth is looked at before.
-    if let Err(bad) = yaml::parse_leniently(path, text)
+    if let Err(bad) = trees.parse(path, text)
         && bad.limit
     {
         let hint = bad.hint.unwrap_or_default().to_owned();

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
 use super::ansible_cfg::{COLLECTIONS, ROLES};
+use super::trees::Trees;
 use super::yaml::{self, Spot};
 use super::{Action, Bundle, files};
 use crate::diagnostic::{Diagnostic, Place, Severity};
@@ -50,6 +51,7 @@ const ASK: &str = "`hosts: all` is the builder; a definition that has to run pla
 pub(super) struct Cache {
     looks: BTreeMap<PathBuf, Rc<Look>>,
     looked: super::looked::Looked,
+    pub(super) trees: Trees,
     /// Playbooks, and what they are given.
     done: BTreeSet<(PathBuf, bool, String)>,
 }
@@ -305,14 +307,14 @@ impl Lint<'_> {
         if let Some(look) = self.cache.looks.get(path) {
             return look.clone();
         }
-        let look = Rc::new(look(&self.dir.join(path), &self.shown.join(path), path.parent().unwrap_or(Path::new(""))));
+        let look = Rc::new(look(&self.dir.join(path), &self.shown.join(path), path.parent().unwrap_or(Path::new("")), &self.cache.trees));
         self.cache.looks.insert(path.to_owned(), look.clone());
         look
     }
 
     fn not_read(&mut self, path: &Path, part: Part, (spot, why, sure): (Spot, &str, bool)) {
         // That the main one cannot be read is said elsewhere.
-        if part == Part::Main && files::playbook(&self.dir.join(path)).is_err() {
+        if part == Part::Main && files::playbook(&self.dir.join(path), &self.cache.trees).is_err() {
             return;
         }
         let message = format!("{NOT_READ}: {why}");
@@ -388,7 +390,7 @@ impl Lint<'_> {
     }
 }
 
-fn look(full: &Path, shown: &Path, beside: &Path) -> Look {
+fn look(full: &Path, shown: &Path, beside: &Path, trees: &Trees) -> Look {
     let start = Spot { line: 0, column: 0 };
     let text = match reading::text(full, files::MAX_PLAYBOOK) {
         Ok(text) => text,
@@ -400,11 +402,11 @@ fn look(full: &Path, shown: &Path, beside: &Path) -> Look {
             return Look::Not { spot: start, why: e.to_string(), sure: no_text && !json };
         }
     };
-    let read = yaml::parse_leniently(shown, &text);
+    let read = trees.parse(shown, &text);
     let root = match read {
         Ok(root) => root,
         Err(bad) => match json::tree(&text).filter(|_| !bad.limit) {
-            Some(root) => root,
+            Some(root) => Rc::new(root),
             None => {
                 let sure = bad.message == yaml::NO_KEY || !bad.limit && !json::may_be(&text) && files::is_no_yaml(&text);
                 return Look::Not { spot: if bad.limit { bad.spot } else { start }, why: bad.message, sure };

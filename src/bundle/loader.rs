@@ -7,6 +7,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use futures_util::future::try_join_all;
 use serde::{Deserialize, Serialize};
 
 use super::{Bundle, Loaded, Override, base_of, load, load_with};
@@ -63,6 +64,12 @@ impl Loader {
 
     /// As [`load_with`], each by itself, in the order of `wanted`.
     pub async fn load(&self, tree: &Path, wanted: &[Wanted], overrides: &[Override], cancel: &Cancel) -> Result<Vec<Outcome>, Cancelled> {
+        let parts = confined::parts(wanted).map(|part| self.part(tree, part, overrides, cancel));
+        Ok(try_join_all(parts).await?.into_iter().flatten().collect())
+    }
+
+    /// By one process, and others in its place.
+    async fn part(&self, tree: &Path, wanted: &[Wanted], overrides: &[Override], cancel: &Cancel) -> Result<Vec<Outcome>, Cancelled> {
         let mut outcomes: Vec<Option<Outcome>> = wanted.iter().map(|one| unreadable(tree, &one.dir).map(Err)).collect();
         loop {
             let open: Vec<usize> = (0..wanted.len()).filter(|at| outcomes[*at].is_none()).collect();

@@ -34,6 +34,7 @@ pub(crate) mod syntax;
 #[cfg(test)]
 mod tests;
 mod tree;
+mod trees;
 pub(crate) mod yaml;
 
 pub use bases::{base_among, check_bases};

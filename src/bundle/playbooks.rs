@@ -5,9 +5,11 @@
 //! Nothing is run, and nothing is read but files of the definition. What is worked out at the run is passed over.
 use std::collections::{BTreeSet, HashSet};
 use std::path::{Path, PathBuf};
+use std::rc::Rc;
 
 use super::ansible_cfg::Config;
 use super::files;
+use super::trees::Trees;
 use super::yaml::{self, Entry, Node, Spot, Value};
 use crate::diagnostic::{Diagnostic, Place};
 use crate::reading;
@@ -69,12 +71,24 @@ impl Review {
     }
 }
 
-/// Findings on a step's playbook. `dir` is the bundle's directory, `shown` how places name it.
-pub(super) fn review(dir: &Path, playbook: &Path, shown: &Path, config: &Config) -> Review {
+/// A playbook of a step.
+pub(super) struct Reviewed<'a> {
+    /// The bundle's directory, and how places name it.
+    pub dir: &'a Path,
+    pub shown: &'a Path,
+    /// Relative to `dir`.
+    pub path: &'a Path,
+    pub trees: &'a Trees,
+}
+
+/// Findings on a step's playbook.
+pub(super) fn review(reviewed: &Reviewed<'_>, config: &Config) -> Review {
+    let Reviewed { dir, path: playbook, shown, trees } = *reviewed;
     let mut walk = Walk {
         paths: Paths::of(dir, config),
         required: requirements::beside(dir, playbook),
         shown,
+        trees,
         seen: BTreeSet::new(),
         bytes: 0,
         variables: HashSet::new(),
@@ -94,6 +108,7 @@ struct Walk<'a> {
     paths: Paths<'a>,
     required: Requirements,
     shown: &'a Path,
+    trees: &'a Trees,
     seen: BTreeSet<PathBuf>,
     bytes: usize,
     /// Names that are set somewhere in what was read.
@@ -140,7 +155,7 @@ impl Walk<'_> {
     }
 
     /// The tree of a YAML file that is read for the first time. Why one cannot be read is told elsewhere.
-    fn open(&mut self, path: &Path) -> Option<Node> {
+    fn open(&mut self, path: &Path) -> Option<Rc<Node>> {
         let path = plain(path);
         if self.seen.len() >= MOST_FILES || self.bytes >= MOST_BYTES || !self.seen.insert(path.clone()) {
             return None;
@@ -162,7 +177,7 @@ impl Walk<'_> {
             self.open = true;
             return None;
         }
-        match yaml::parse_leniently(&file, &text) {
+        match self.trees.parse(&file, &text) {
             Ok(root) => Some(root),
             Err(bad) => {
                 // Files that another reader takes are told of where plays for the factory are looked for.

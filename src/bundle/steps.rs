@@ -126,7 +126,7 @@ fn playbook(reader: &mut Reader, field: &Field, lies: &Lies<'_>, gives: Gives<'_
 /// Findings stand in the playbook itself, and in what it brings along.
 pub(super) fn check_playbook(reader: &mut Reader, lies: &Lies<'_>, path: &Path, gives: &Gives<'_>) {
     let Lies { dir, shown, .. } = *lies;
-    let sound = files::playbook(&dir.join(path));
+    let sound = files::playbook(&dir.join(path), &reader.lint.trees);
     let nothing = BTreeMap::new();
     let config = Config::of(dir, gives.env.unwrap_or(&nothing));
     let review = sound.is_ok() && reader.reviewed.insert((path.to_owned(), format!("{}{:?}", config.identity(), gives.tags)));
@@ -139,7 +139,7 @@ pub(super) fn check_playbook(reader: &mut Reader, lies: &Lies<'_>, path: &Path, 
     let given = lint::Given { variables, env, config: config.clone() };
     let mut found = lint::playbook(&mut reader.lint, &lint::Playbook { dir, shown, path, given, local: gives.local });
     if review {
-        let review = playbooks::review(dir, path, shown, &config);
+        let review = playbooks::review(&playbooks::Reviewed { dir, path, shown, trees: &reader.lint.trees }, &config);
         if let Some((spot, tags)) = gives.tags {
             for tag in review.without_tasks(tags) {
                 let message = format!("no task of {} has the tag `{tag}`", path.display());

@@ -40,6 +40,15 @@ pub enum End {
     Failed(String),
 }
 
+/// Less is not worth the start of a second process.
+const WORTH_A_PROCESS: usize = 16;
+
+/// Parts of `all`, for processes side by side, as many as there are processors.
+pub fn parts<T>(all: &[T]) -> std::slice::Chunks<'_, T> {
+    let side_by_side = std::thread::available_parallelism().map_or(1, usize::from);
+    all.chunks(all.len().div_ceil(side_by_side).max(WORTH_A_PROCESS))
+}
+
 /// The program, and the command that makes it call [`serve`] with the number that follows.
 #[derive(Debug, Clone)]
 pub struct Confined {

@@ -6,6 +6,7 @@ use std::io;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use futures_util::future::try_join_all;
 use serde::{Deserialize, Serialize};
 
 use super::templates::{Job, Outcome};
@@ -59,9 +60,12 @@ impl Renderer {
 
     /// Renders every template with stand-ins for what only a build knows, and says what is wrong with them: for each bundle a list.
     pub async fn check(&self, bundles: &[&Bundle], cancel: &Cancel) -> Result<Vec<Vec<Diagnostic>>, Cancelled> {
-        let jobs = bundles.iter().map(|bundle| Job::to_check(bundle)).collect();
-        let done = self.all(jobs, Want::Findings, cancel).await?;
-        Ok(done.into_iter().map(|(outcome, odd)| outcome.err().into_iter().flatten().chain(odd).collect()).collect())
+        let parts = confined::parts(bundles).map(|part| {
+            let jobs = part.iter().map(|bundle| Job::to_check(bundle)).collect();
+            self.all(jobs, Want::Findings, cancel)
+        });
+        let done = try_join_all(parts).await?;
+        Ok(done.into_iter().flatten().map(|(outcome, odd)| outcome.err().into_iter().flatten().chain(odd).collect()).collect())
     }
 
     /// Renders all templates for `image`; what is wrong with any of them comes back all at once.

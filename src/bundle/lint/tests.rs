@@ -1,6 +1,7 @@
 //! Playbooks that would run on the factory, in every way in which that can be written out.
 use super::*;
 use crate::bundle::ansible_cfg::Config;
+use crate::bundle::trees::Trees;
 
 const FILES: [(&str, &str); 1] = [("roles/web/tasks/main.yml", "- ping:\n")];
 
@@ -439,7 +440,7 @@ fn what_another_reader_reads_is_found() {
         // The step's own playbook is refused before anything looks into it.
         let own = tempfile::NamedTempFile::new().unwrap();
         std::fs::write(own.path(), &text).unwrap();
-        assert!(files::playbook(own.path()).is_err(), "{text}");
+        assert!(files::playbook(own.path(), &Trees::default()).is_err(), "{text}");
     }
     let honest = [
         "- hosts: all\n  name: \"a \\\" \u{2028}\"\n  vars: {a: 'it''s \u{85}', b: !!str \"\u{2029}\", c: !!int 3}\n".to_owned(),

@@ -1,6 +1,10 @@
 //! Playbooks as they were written ten years ago, each old word once, and playbooks that name what is not there.
 use super::*;
 
+fn of_dir(dir: &Path, path: &str, shown: &str, config: &Config) -> Review {
+    review(&Reviewed { dir, path: Path::new(path), shown: Path::new(shown), trees: &Trees::default() }, config)
+}
+
 type Files<'f> = &'f [(&'f str, &'f str)];
 
 fn reviewed(playbook: &str, more: Files) -> Review {
@@ -11,7 +15,7 @@ fn reviewed(playbook: &str, more: Files) -> Review {
         std::fs::write(path, text).unwrap();
     }
     let config = Config::of(dir.path(), &Default::default());
-    review(dir.path(), Path::new("ansible/site.yml"), Path::new("images/x"), &config)
+    of_dir(dir.path(), "ansible/site.yml", "images/x", &config)
 }
 
 /// Findings in their order, `site.yml:LINE: error: MESSAGE; HINT`.
@@ -418,7 +422,7 @@ fn files_that_ansible_cannot_read_are_told_with_their_line() {
     write("roles/r/defaults/main.yml", b"- a\n");
     write("templates/a.j2", b"a\nb\n\xfc\n");
     let config = Config::of(dir.path(), &Default::default());
-    let found = review(dir.path(), Path::new("site.yml"), Path::new("x"), &config).found;
+    let found = of_dir(dir.path(), "site.yml", "x", &config).found;
     let told: Vec<String> = found.iter().map(|d| Diagnostic { hint: None, ..d.clone() }.to_string()).collect();
     let all = told.join("\n");
     for part in [
@@ -432,7 +436,7 @@ fn files_that_ansible_cannot_read_are_told_with_their_line() {
     }
     assert_eq!(told.len(), 5, "{all}");
     write("site.yml", b"- hosts: all\n# \xe4\n");
-    let (trouble, line, _) = files::playbook(&dir.path().join("site.yml")).unwrap_err();
+    let (trouble, line, _) = files::playbook(&dir.path().join("site.yml"), &Trees::default()).unwrap_err();
     assert_eq!((trouble.message.as_str(), line), ("this line is not UTF-8", 2));
 }
 
