@@ -172,7 +172,7 @@ impl Walk<'_> {
         if files::is_vaulted(&text) {
             let place = Place { file, line: 0, column: 0 };
             let finding = Diagnostic::warning(place, "this file is encrypted: what it says is not checked");
-            let hint = "the owner's settings name the password: `ansible: {vault_password_file: …}`";
+            let hint = "a run reads it where the owner's settings name the password: `ansible: {vault_password_file: …}`";
             self.review.found.push(finding.hint(hint));
             self.open = true;
             return None;
