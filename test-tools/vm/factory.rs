@@ -1,6 +1,7 @@
 //! A copy of the tree with the real definitions, a home of its own, and the program run in it.
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::{Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
 use assert_cmd::cargo::CommandCargoExt;
@@ -9,6 +10,13 @@ use assert_cmd::cargo::CommandCargoExt;
 mod ordinary;
 
 use ordinary::Ordinary;
+
+/// Held by whoever builds the base image of the home that tests share: those that need it wait, and build no second one.
+static BASE: Mutex<()> = Mutex::new(());
+
+pub fn base_turn() -> MutexGuard<'static, ()> {
+    BASE.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+}
 
 pub struct Factory {
     root: PathBuf,
@@ -108,6 +116,7 @@ impl Factory {
 
     /// Builds the base image, if this home has none yet.
     pub fn with_base(self) -> Self {
+        let _turn = base_turn();
         let (_, images) = self.run(&["image", "list", "debian-12"]);
         if !images.contains("active") {
             assert_eq!(self.run(&["build", "os/debian-12"]).0, 0);
@@ -123,8 +132,21 @@ impl Factory {
         Running { child, log }
     }
 
-    /// Whatever a run may leave: work files, index entries, staged images, marked processes.
+    /// Whatever a run may leave: work files, index entries, staged images, marked processes. Not what names a run of another
+    /// test's tree: that test may be at work.
     pub fn left(&self) -> Vec<String> {
+        let left = self.left_in_home();
+        let others = self.runs_of_others();
+        left.into_iter().filter(|what| !others.iter().any(|run| what.contains(run))).collect()
+    }
+
+    fn runs_of_others(&self) -> Vec<String> {
+        let trees = std::fs::read_dir(self.root.parent().unwrap()).unwrap().flatten().map(|e| e.path()).filter(|dir| *dir != self.root);
+        let runs = trees.flat_map(|dir| walkdir::WalkDir::new(dir.join("tree")).into_iter().flatten());
+        runs.filter(|e| e.path().parent().is_some_and(|p| p.ends_with("runs"))).map(|e| e.file_name().to_string_lossy().into_owned()).collect()
+    }
+
+    fn left_in_home(&self) -> Vec<String> {
         let list = |dir: PathBuf| std::fs::read_dir(dir).into_iter().flatten().flatten().map(|e| e.path().display().to_string());
         let mut left: Vec<String> = list(self.home().join("building")).chain(list(self.home().join("runs"))).collect();
         let runtime = std::env::var("XDG_RUNTIME_DIR").map(|d| PathBuf::from(d).join("image-factory")).unwrap_or_default();
@@ -143,7 +165,8 @@ impl Factory {
             let read = |name: &str| String::from_utf8_lossy(&std::fs::read(process.path().join(name)).unwrap_or_default()).into_owned();
             let environ = read("environ");
             if environ.contains("IMAGE_FACTORY_RUN=") && environ.contains(&home) {
-                left.push(format!("process {}", read("cmdline").replace('\0', " ")));
+                let run = environ.split('\0').find(|variable| variable.starts_with("IMAGE_FACTORY_RUN=")).unwrap_or_default();
+                left.push(format!("process {} ({run})", read("cmdline").replace('\0', " ")));
             }
         }
         left

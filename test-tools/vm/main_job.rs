@@ -5,14 +5,20 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use super::factory::Factory;
+use super::factory::{Factory, base_turn};
 
 #[test]
 #[ignore = "boots machines for minutes: `make test`"]
 fn bundle_nginx_becomes_a_tested_image() {
+    let turn = base_turn();
     let factory = Factory::ordinary("nginx");
     let fresh = factory.images("debian-12").is_empty();
-    let (code, said) = factory.run(&["build", "images/bundle-nginx"]);
+    let mut build = factory.start(&["build", "images/bundle-nginx"]);
+    if fresh {
+        build.until("is published", Duration::from_secs(1800));
+    }
+    drop(turn);
+    let (code, said) = (build.end(Duration::from_secs(1800)), build.said());
     assert_eq!(code, 0);
     assert_eq!(fresh, said.contains("base os/debian-12 of images/bundle-nginx is missing: building it first"));
     let image = &factory.images("bundle-nginx")[0];

@@ -59,7 +59,7 @@ impl Ordinary {
         for (name, line) in lines {
             let (theirs, system) = (lists.join(name), Path::new("/etc").join(name));
             let text = std::fs::read_to_string(&system).unwrap_or_default();
-            std::fs::write(&theirs, format!("{}\n{line}\n", text.trim_end())).unwrap();
+            replace(&theirs, &format!("{}\n{line}\n", text.trim_end()));
             if !system.exists() {
                 std::fs::write(&system, "").unwrap();
             }
@@ -70,11 +70,11 @@ impl Ordinary {
         // No capabilities, no groups but that of /dev/kvm.
         writeln!(script, "cd \"$1\"\nshift\nexec setpriv --reuid {ID} --regid {ID} --groups {group} --inh-caps=-all -- \"$@\"").unwrap();
         let this = Self { root: root.into(), home, program: root.join("image-factory"), script: lists.join("as-user") };
-        std::fs::write(&this.script, script).unwrap();
+        replace(&this.script, &script);
         // The one in `target` may lie where the user cannot go. A test may run it while the next one copies.
-        let fresh = root.join("image-factory.new");
-        std::fs::copy(env!("CARGO_BIN_EXE_image-factory"), &fresh).unwrap();
-        std::fs::rename(&fresh, &this.program).unwrap();
+        let fresh = tempfile::Builder::new().prefix("image-factory").tempfile_in(root).unwrap();
+        std::fs::copy(env!("CARGO_BIN_EXE_image-factory"), fresh.path()).unwrap();
+        std::fs::rename(fresh.into_temp_path().keep().unwrap(), &this.program).unwrap();
         Some(this)
     }
 
@@ -101,6 +101,13 @@ impl Ordinary {
     pub fn runtime(&self) -> PathBuf {
         format!("/tmp/image-factory-{ID}").into()
     }
+}
+
+/// At once: another test may have the file mounted, or be reading it.
+fn replace(path: &Path, text: &str) {
+    let mut fresh = tempfile::Builder::new().permissions(std::fs::Permissions::from_mode(0o644)).tempfile_in(path.parent().unwrap()).unwrap();
+    std::io::Write::write_all(&mut fresh, text.as_bytes()).unwrap();
+    fresh.persist(path).unwrap();
 }
 
 /// Commands that let others than root reach `dir`, which may lie in root's home: that is covered, and `dir` alone shown there.

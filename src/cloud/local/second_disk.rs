@@ -25,7 +25,13 @@ pub async fn attach(cx: &Cx, turns: &Turns, place: &Place, run: &str, machine: &
     Ok(Disk { serial: id.clone(), id })
 }
 
-/// The guest has to let go of it first, and is asked again while it does not.
+/// Between two looks at what QEMU still holds.
+const LOOK: Duration = Duration::from_millis(250);
+/// So long a guest may take before it is asked for its disk again.
+const ASK_AGAIN: Duration = Duration::from_secs(10);
+
+/// The guest has to let go of it first, and is asked again while it does not. QEMU then takes the device off its list a
+/// moment before it lets go of the disk behind it: what is still in use is asked for again, too.
 pub async fn detach(cx: &Cx, turns: &Turns, place: &Place, machine: &Machine, disk: &Disk, deadline: Duration) -> Result<(), CloudError> {
     let what = format!("detach the disk of {}", machine.name);
     let refused = |e: QmpError| CloudError::refused(&what, e.to_string());
@@ -34,9 +40,12 @@ pub async fn detach(cx: &Cx, turns: &Turns, place: &Place, machine: &Machine, di
     loop {
         let there = turns.tell(place, "qom-list", json!({ "path": "/machine/peripheral" })).await.map_err(refused)?;
         if !there.as_array().is_some_and(|all| all.iter().any(|d| d["name"] == device.as_str())) {
-            break;
-        }
-        if asked.is_none_or(|at| at.elapsed() > Duration::from_secs(10)) {
+            match turns.tell(place, "blockdev-del", json!({ "node-name": disk.id })).await {
+                Ok(_) => break,
+                Err(QmpError::Refused { reason, .. }) if reason.contains("in use") && Instant::now() < until => {}
+                Err(e) => return Err(refused(e)),
+            }
+        } else if asked.is_none_or(|at| at.elapsed() > ASK_AGAIN) {
             // Refused while the last request is still with the guest.
             let _ = turns.tell(place, "device_del", json!({ "id": device })).await;
             asked = Some(Instant::now());
@@ -44,9 +53,81 @@ pub async fn detach(cx: &Cx, turns: &Turns, place: &Place, machine: &Machine, di
         if Instant::now() > until {
             return Err(CloudError::Deadline { what, after: deadline });
         }
-        cx.cancel.pause(Duration::from_millis(250)).await?;
+        cx.cancel.pause(LOOK).await?;
     }
-    turns.tell(place, "blockdev-del", json!({ "node-name": disk.id })).await.map_err(refused)?;
     let file = place.file(&format!("{}.qcow2", disk.id));
     std::fs::remove_file(&file).map_err(CloudError::io(format!("remove {}", file.display())))
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
+
+    use super::*;
+    use crate::cloud::ledger::Ledger;
+
+    /// A QEMU whose device is off the list at once, and whose disk is let go of after `refusals`. Returns what it was told.
+    async fn qemu(socket: std::path::PathBuf, mut refusals: usize) -> Vec<String> {
+        let listener = tokio::net::UnixListener::bind(socket).unwrap();
+        let mut told = Vec::new();
+        loop {
+            let mut stream = BufReader::new(listener.accept().await.unwrap().0);
+            stream.get_mut().write_all(b"{\"QMP\": {}}\n").await.unwrap();
+            let mut line = String::new();
+            while stream.read_line(&mut line).await.unwrap() > 0 {
+                let request: serde_json::Value = serde_json::from_str(&line).unwrap();
+                line.clear();
+                let command = request["execute"].as_str().unwrap().to_owned();
+                let answer = match command.as_str() {
+                    "blockdev-del" if refusals > 0 => {
+                        refusals -= 1;
+                        json!({ "id": request["id"], "error": { "class": "GenericError", "desc": "Node disk1 is in use" } })
+                    }
+                    "qom-list" => json!({ "id": request["id"], "return": [{ "name": "type", "type": "string" }] }),
+                    _ => json!({ "id": request["id"], "return": {} }),
+                };
+                let last = command == "blockdev-del" && answer.get("return").is_some();
+                told.push(command);
+                stream.get_mut().write_all(format!("{answer}\n").as_bytes()).await.unwrap();
+                if last {
+                    return told;
+                }
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn a_disk_that_is_let_go_of_a_moment_later_is_asked_for_again() {
+        let dir = tempfile::tempdir().unwrap();
+        let place = Place { dir: dir.path().into(), sockets: dir.path().into() };
+        std::fs::write(place.file("disk1.qcow2"), "").unwrap();
+        let cx = Cx { ledger: Ledger::none(), events: Default::default(), cancel: Default::default() };
+        let machine = Machine { name: "m".into(), id: "m".into(), host: "127.0.0.1".into(), port: 22 };
+        let disk = Disk { id: "disk1".into(), serial: "disk1".into() };
+        let (socket, turns) = (place.qmp(), Turns::default());
+        let fake = tokio::spawn(qemu(socket.clone(), 2));
+        while !socket.exists() {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        detach(&cx, &turns, &place, &machine, &disk, Duration::from_secs(60)).await.unwrap();
+        assert_eq!(fake.await.unwrap().iter().filter(|command| *command == "blockdev-del").count(), 3);
+        assert!(!place.file("disk1.qcow2").exists());
+    }
+
+    #[tokio::test]
+    async fn a_disk_that_is_never_let_go_of_is_told_with_what_qemu_said() {
+        let dir = tempfile::tempdir().unwrap();
+        let place = Place { dir: dir.path().into(), sockets: dir.path().into() };
+        let cx = Cx { ledger: Ledger::none(), events: Default::default(), cancel: Default::default() };
+        let machine = Machine { name: "m".into(), id: "m".into(), host: "127.0.0.1".into(), port: 22 };
+        let disk = Disk { id: "disk1".into(), serial: "disk1".into() };
+        let (socket, turns) = (place.qmp(), Turns::default());
+        let fake = tokio::spawn(qemu(socket.clone(), usize::MAX));
+        while !socket.exists() {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        let error = detach(&cx, &turns, &place, &machine, &disk, Duration::from_secs(1)).await.unwrap_err();
+        assert!(error.to_string().contains("in use"), "{error}");
+        fake.abort();
+    }
 }
