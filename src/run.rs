@@ -37,6 +37,9 @@ use dir::RunDir;
 pub use dir::{Record, directories, read_plan, read_record, read_text};
 pub use index::{Indexed, Life, bases_of_live_runs, indexed, life_elsewhere, tidy};
 
+/// Below the home: what checks found sound, and need not look at again.
+pub const CHECKED: &str = "checked";
+
 /// Where the factory keeps what outlives a run, on this machine.
 #[derive(Debug, Clone)]
 pub struct Home {
@@ -74,7 +77,8 @@ impl Home {
         // A store on a larger disk may be linked to; where the link leads is what is looked at.
         let real = |dir: PathBuf| dir.canonicalize().unwrap_or(dir);
         let data = real(self.data.clone());
-        let store = ["", "images", "cache", "cache/downloads"].map(|dir| (real(self.data.join(dir)), Others::Look, "IMAGE_FACTORY_HOME"));
+        let store =
+            ["", "images", "cache", "cache/downloads", CHECKED].map(|dir| (real(self.data.join(dir)), Others::Look, "IMAGE_FACTORY_HOME"));
         let runtime = (self.runtime.clone(), Others::Nothing, "XDG_RUNTIME_DIR");
         for (dir, others, variable) in store.into_iter().chain([runtime]) {
             let looked = match how(&dir, others) {

@@ -279,6 +279,8 @@ impl Wall {
             let what = format!("{} leads to {}, which no definition is shown", of.label, place.display());
             return Err(WallError::Refused(what));
         }
+        // What no digest of the definition counts, no program of it reads.
+        let uncounted = definition::uncounted(&shown, &[of.dir, &of.asks.definition]);
         self.copied(&mut shown, mounts, room)?;
         shown.extend(self.config.settings.read_only.iter().filter(|path| path.exists()).cloned());
         shown.iter().for_each(|path| mounts.read_only(path));
@@ -288,6 +290,7 @@ impl Wall {
                 mounts.hide(&path.join(inner));
             }
         }
+        uncounted.iter().for_each(|path| mounts.cover(path));
         Ok(())
     }
 

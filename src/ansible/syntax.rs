@@ -28,7 +28,7 @@ const LINES: usize = 500;
 /// What was not asked for again in this time is forgotten.
 const REMEMBERED: Duration = Duration::from_secs(60 * 24 * 3600);
 /// Changes with what the check does.
-const EDITION: &str = "1";
+const EDITION: &str = "2";
 /// The groups that a run's inventory has.
 const INVENTORY: &str = r#"{"all": {"children": {"local": {"hosts": {"builder": {}}}, "default": {"hosts": {"builder": {}}}}}}"#;
 
@@ -40,6 +40,8 @@ pub struct Job<'b> {
     extra_vars: Map<String, Value>,
     /// Of all that counts.
     key: String,
+    /// [`bundle::stamp`], from before anything was read.
+    stamp: String,
 }
 
 /// Where checks work, and what they know of this machine.
@@ -49,8 +51,10 @@ pub struct Checks<'c> {
     pub version: String,
     /// For rooms; private, and removed by whoever made it.
     pub scratch: &'c Path,
-    /// Keys of what was found sound, a file each.
+    /// Keys of what was found sound, a file each. Private.
     pub memory: Option<PathBuf>,
+    /// [`Wall::at_hand`].
+    pub at_hand: String,
 }
 
 #[derive(Debug)]
@@ -66,12 +70,12 @@ pub enum Verdict {
 impl Checks<'_> {
     /// The playbooks of a bundle, each once. One that cannot be read has been told of.
     pub fn jobs<'b>(&self, bundle: &'b Bundle) -> Vec<Job<'b>> {
+        let stamp = bundle::stamp(bundle);
         let Ok(inputs) = bundle::inputs(bundle) else { return Vec::new() };
-        let at_hand = self.wall.at_hand();
         let job = |playbook: PathBuf, env: BTreeMap<String, String>, extra_vars: Map<String, Value>| {
-            let said = serde_json::json!([EDITION, self.version, at_hand, inputs, playbook, env, extra_vars]).to_string();
+            let said = serde_json::json!([EDITION, self.version, self.at_hand, inputs, playbook, env, extra_vars]).to_string();
             let key = Sha256::digest(said).iter().map(|b| format!("{b:02x}")).collect();
-            Job { bundle, playbook, env, extra_vars, key }
+            Job { bundle, playbook, env, extra_vars, key, stamp: stamp.clone() }
         };
         let steps = bundle.steps.iter().filter_map(|step| match &step.action {
             Action::Ansible { playbook, extra_vars, .. } => Some(job(playbook.clone(), step.env.clone(), extra_vars.clone())),
@@ -133,20 +137,23 @@ impl Checks<'_> {
             }
         });
         match status.await {
-            Ok(status) if status.success() => {
-                self.remember(job);
-                Ok(Verdict::Sound)
-            }
+            Ok(status) if status.success() => Ok(Verdict::Sound),
             Ok(status) => Ok(verdict(job.bundle, &job.playbook, &lines, &exec::status_text(status))),
             Err(exec::ExecError::Cancelled(cancelled)) => Err(cancelled),
             Err(e) => Ok(Verdict::Unknown(e.to_string())),
         }
     }
 
-    /// That it cannot be written down costs a check the next time.
-    fn remember(&self, job: &Job<'_>) {
-        if let Some(dir) = &self.memory {
-            let _ = fs::create_dir_all(dir).and_then(|()| fs::write(dir.join(&job.key), ""));
+    /// Remembers what was found sound, unless something was written while Ansible read: then nobody knows what it has read. That
+    /// nothing can be written down costs a check the next time.
+    pub fn remember<'j>(&self, sound: impl IntoIterator<Item = &'j Job<'j>>) {
+        let Some(dir) = &self.memory else { return };
+        let mut sound = sound.into_iter().peekable();
+        if sound.peek().is_none() || self.wall.at_hand() != self.at_hand {
+            return;
+        }
+        for job in sound.filter(|job| bundle::stamp(job.bundle) == job.stamp) {
+            let _ = fs::write(dir.join(&job.key), "");
         }
     }
 
@@ -167,6 +174,9 @@ fn verdict(bundle: &Bundle, playbook: &Path, lines: &[String], status: &str) -> 
     if let Some(line) = lines.iter().find(|line| line.starts_with("bwrap: ")) {
         return Verdict::Unknown(format!("behind the wall, without network: {line}"));
     }
+    if let Some(finding) = settings(bundle, lines) {
+        return Verdict::Wrong(finding);
+    }
     let Some(refusal) = refused(lines) else {
         let last = lines.iter().rev().find(|line| !line.trim().is_empty());
         return Verdict::Unknown(last.map_or_else(|| status.to_owned(), |line| format!("{status}: {line}")));
@@ -182,6 +192,17 @@ fn verdict(bundle: &Bundle, playbook: &Path, lines: &[String], status: &str) -> 
     let dir = format!("{}/", real(&bundle.dir).display());
     let message = refusal.message.replace(&dir, "").replace(&format!("{}/", bundle.dir.display()), "");
     Verdict::Wrong(Diagnostic::error(place, message).hint("`ansible-playbook --syntax-check` says so"))
+}
+
+/// What Ansible says of an ansible.cfg of the definition. Of one that lies elsewhere the definition knows nothing.
+fn settings(bundle: &Bundle, lines: &[String]) -> Option<Diagnostic> {
+    let said = lines.iter().find_map(|line| line.strip_prefix("ERROR: "))?;
+    let dirs = [real(&bundle.dir), bundle.dir.clone()].map(|dir| format!("{}/", dir.display()));
+    let (dir, at) = dirs.iter().find_map(|dir| said.find(dir.as_str()).map(|at| (dir, at)))?;
+    let rest = &said[at + dir.len()..];
+    let file = &rest[..rest.find(".cfg")? + ".cfg".len()];
+    let place = Place { file: shown(bundle, &bundle.dir.join(file)), line: 0, column: 0 };
+    Some(Diagnostic::error(place, said.replace(dir.as_str(), "")).hint("`ansible-playbook --syntax-check` says so"))
 }
 
 /// As places name files: relative to the factory tree, where they lie in it.

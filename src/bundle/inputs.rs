@@ -1,7 +1,8 @@
 //! What a definition is made of: its files and their digests. Two builds of the same digest were told the same.
 use std::fs::File;
 use std::io::{self, Read};
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use sha2::{Digest, Sha256};
@@ -22,18 +23,17 @@ pub struct InputFile {
     pub mode: char,
 }
 
-/// Every file of a definition, ordered by path: those of its directory, but for `target` (what builds leave) and `.git`; and its
-/// build-vars.yml where `bundle.path` leads to another directory. The error names the place.
+/// Every file of a definition, ordered by path: those of its directory, but for `target` (what builds leave) and `.git`; and those
+/// beside its build-vars.yml where `bundle.path` leads to another directory. The error names the place.
 pub fn files(bundle: &Bundle) -> Result<Vec<InputFile>, (PathBuf, io::Error)> {
     let mut files = below(&bundle.dir)?;
-    let label = Path::new(&bundle.label).join(SETTINGS);
-    let settings = bundle.tree.join(&label);
-    // Paths of the directory's own files have no label before them, so these two never meet.
-    if settings.is_file() && settings.parent() != Some(&bundle.dir) {
-        let sha256 = reading::open(&settings).and_then(digest).map_err(|e| (settings, e))?;
-        files.push(InputFile { path: label, sha256, mode: '-' });
-    }
     let bundle_dir = bundle.dir.canonicalize().unwrap_or_else(|_| bundle.dir.clone());
+    let own = bundle.tree.join(&bundle.label);
+    // Paths of the directory's own files have no label before them, so these two never meet.
+    if own.join(SETTINGS).is_file() && own.canonicalize().is_ok_and(|own| own != bundle_dir) {
+        let own = below(&own)?.into_iter();
+        files.extend(own.map(|file| InputFile { path: Path::new(&bundle.label).join(file.path), ..file }));
+    }
     for path in links::brought_in(&bundle.tree, &bundle.dir).files {
         let (sha256, mode) = read(&path).map_err(|e| (path.clone(), e))?;
         files.push(InputFile { path: relative(&bundle_dir, &path), sha256, mode });
@@ -83,13 +83,49 @@ fn below(dir: &Path) -> Result<Vec<InputFile>, (PathBuf, io::Error)> {
 }
 
 /// One digest over all that a definition says: paths, contents, and whether a file may be executed (the rest of a mode differs
-/// from checkout to checkout). SHA-256 of lines `<sha256> <mode> ./<path>`, in hex. Values of `--set` are not in it.
+/// from checkout to checkout). SHA-256 of lines `<sha256> <mode> ./<path>`, in hex; where a path has a line's end in it, the line
+/// begins with `\`, and `\n` and `\\` stand for what they do elsewhere, as in the lists of sha256sum. Values of `--set` are not in it.
 pub fn inputs(bundle: &Bundle) -> Result<String, (PathBuf, io::Error)> {
     let mut all = Sha256::new();
     for file in files(bundle)? {
-        all.update(format!("{} {} ./{}\n", file.sha256, file.mode, file.path.display()));
+        let path = file.path.as_os_str().as_bytes();
+        let broken = path.contains(&b'\n');
+        all.update(format!("{}{} {} ./", if broken { "\\" } else { "" }, file.sha256, file.mode));
+        for byte in path {
+            match byte {
+                b'\n' => all.update(b"\\n"),
+                b'\\' if broken => all.update(b"\\\\"),
+                byte => all.update([*byte]),
+            }
+        }
+        all.update(b"\n");
     }
     Ok(hex(&all.finalize()))
+}
+
+/// Changes with every write to a file of a definition, one that is taken back as well: what is read of the files while they are
+/// written may be neither of what was there before and after.
+pub fn stamp(bundle: &Bundle) -> String {
+    let own = [bundle.dir.clone(), bundle.tree.join(&bundle.label)];
+    stamp_of(own.into_iter().chain(linked(bundle)))
+}
+
+/// The same of anything below `places`, links followed. What cannot be looked at counts as absent.
+pub fn stamp_of(places: impl IntoIterator<Item = PathBuf>) -> String {
+    let mut all = Sha256::new();
+    for place in places {
+        for entry in walkdir::WalkDir::new(&place).follow_links(true).sort_by_file_name().into_iter().flatten() {
+            let Ok(meta) = entry.metadata() else { continue };
+            let path = entry.path().as_os_str().as_bytes();
+            all.update(path.len().to_le_bytes());
+            all.update(path);
+            let times = [meta.mtime(), meta.mtime_nsec(), meta.ctime(), meta.ctime_nsec(), meta.size() as i64, meta.ino() as i64];
+            // Of a directory it is told by its entries what changed in it: looking at some changes its own.
+            let kept = if meta.is_dir() { &[] } else { &times[..] };
+            kept.iter().for_each(|number| all.update(number.to_le_bytes()));
+        }
+    }
+    hex(&all.finalize())
 }
 
 fn digest(mut file: File) -> io::Result<String> {
@@ -202,6 +238,45 @@ mod tests {
         assert_ne!(inputs(&bundle).unwrap(), before, "a directory of that name further down is the bundle's");
     }
 
+    /// A name with the end of a line in it once read like two files.
+    #[test]
+    fn no_name_reads_like_other_files() {
+        let (_tree, bundle) = tree();
+        fs::write(bundle.dir.join("a"), "1").unwrap();
+        fs::write(bundle.dir.join("b"), "2").unwrap();
+        let two = inputs(&bundle).unwrap();
+        let of_b = files(&bundle).unwrap().into_iter().find(|f| f.path == Path::new("b")).unwrap().sha256;
+        fs::remove_file(bundle.dir.join("b")).unwrap();
+        fs::create_dir_all(bundle.dir.join(format!("a\n{of_b} - ."))).unwrap();
+        fs::rename(bundle.dir.join("a"), bundle.dir.join(format!("a\n{of_b} - ./b"))).unwrap();
+        assert_ne!(inputs(&bundle).unwrap(), two);
+        let (_tree, bundle) = tree_with(&[b"\xff".as_slice(), b"x\\2d".as_slice()]);
+        let first = inputs(&bundle).unwrap();
+        let (_tree, bundle) = tree_with(&[b"\xfe".as_slice(), b"x\\2d".as_slice()]);
+        assert_ne!(inputs(&bundle).unwrap(), first, "what is no text is told apart, too");
+    }
+
+    fn tree_with(names: &[&[u8]]) -> (tempfile::TempDir, Bundle) {
+        let (tree, bundle) = tree();
+        for name in names {
+            fs::write(bundle.dir.join(std::ffi::OsStr::from_bytes(name)), "").unwrap();
+        }
+        (tree, bundle)
+    }
+
+    #[test]
+    fn a_stamp_tells_what_was_taken_back() {
+        let (_tree, bundle) = tree();
+        let before = stamp(&bundle);
+        assert_eq!(stamp(&bundle), before);
+        let file = bundle.dir.join("ansible/bootstrap.yml");
+        let text = fs::read(&file).unwrap();
+        std::thread::sleep(std::time::Duration::from_millis(20));
+        fs::write(&file, "- hosts: all\n").unwrap();
+        fs::write(&file, text).unwrap();
+        assert_ne!(stamp(&bundle), before);
+    }
+
     #[test]
     fn settings_that_lie_elsewhere_count() {
         let (tree, _) = tree();
@@ -212,6 +287,9 @@ mod tests {
         let bundle = crate::bundle::load(tree.path(), &dir).unwrap().bundle;
         let before = inputs(&bundle).unwrap();
         fs::write(dir.join("build-vars.yml"), format!("{vars}# more\n")).unwrap();
-        assert_ne!(inputs(&bundle).unwrap(), before);
+        let after = inputs(&bundle).unwrap();
+        assert_ne!(after, before);
+        fs::write(dir.join("beside.yml"), "").unwrap();
+        assert_ne!(inputs(&bundle).unwrap(), after, "what lies beside the settings is shown to playbooks, too");
     }
 }

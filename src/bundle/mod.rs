@@ -40,7 +40,7 @@ pub(crate) mod yaml;
 pub use bases::{base_among, check_bases};
 pub use checks::{ByDefault, CHECKS, KnownCheck};
 pub use files::included;
-pub use inputs::{InputFile, files, inputs, linked};
+pub use inputs::{InputFile, files, inputs, linked, stamp, stamp_of};
 pub use lint::on_factory;
 pub use load::{Loaded, check_work, load, load_with};
 pub use loader::{Loader, Wanted, serve};

@@ -7,9 +7,8 @@ use super::{Context, Failure, err};
 use crate::ansible::syntax::{Checks, Job, Verdict, merge};
 use crate::bundle::Bundle;
 use crate::diagnostic::Diagnostic;
-
-/// Where the home keeps what was found sound.
-const MEMORY: &str = "checked";
+use crate::durable;
+use crate::run::CHECKED;
 
 /// Adds what Ansible finds. Why it was not asked is said, and is no finding.
 pub(super) async fn check(context: &Context, bundles: &[Bundle], found: &mut Vec<Diagnostic>) -> Result<(), Failure> {
@@ -33,8 +32,12 @@ pub(super) async fn check(context: &Context, bundles: &[Bundle], found: &mut Vec
             return Ok(());
         }
     };
-    // What another could write into is not believed.
-    let memory = context.home.secure().is_ok().then(|| context.home.data.join(MEMORY));
+    // What another could write into is not believed, nor what it holds since then.
+    let dir = context.home.data.join(CHECKED);
+    if durable::check_private(&dir, durable::Others::Look).is_ok_and(|closed| !closed) {
+        let _ = std::fs::remove_dir_all(dir.canonicalize().unwrap_or(dir));
+    }
+    let memory = context.home.secure().is_ok().then(|| context.home.data.join(CHECKED));
     let scratch = match tempfile::tempdir() {
         Ok(scratch) => scratch,
         Err(e) => {
@@ -42,13 +45,15 @@ pub(super) async fn check(context: &Context, bundles: &[Bundle], found: &mut Vec
             return Ok(());
         }
     };
-    let checks = Checks { wall, version, scratch: scratch.path(), memory };
+    let checks = Checks { wall, version, scratch: scratch.path(), memory, at_hand: wall.at_hand() };
     let jobs: Vec<Job> = bundles.iter().flat_map(|bundle| checks.jobs(bundle)).filter(|job| !checks.remembers(job)).collect();
     if !jobs.is_empty() {
         let (count, plural) = (jobs.len(), if jobs.len() == 1 { "" } else { "s" });
         note(&format!("ansible-playbook checks the syntax of {count} playbook{plural} (--offline leaves this out)"));
     }
-    for verdict in all(context, &checks, &jobs).await? {
+    let verdicts = all(context, &checks, &jobs).await?;
+    checks.remember(jobs.iter().zip(&verdicts).filter(|(_, verdict)| matches!(verdict, Verdict::Sound)).map(|(job, _)| job));
+    for verdict in verdicts {
         match verdict {
             Verdict::Sound => {}
             Verdict::Wrong(finding) => merge(found, finding),

@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::installation::python_homes;
 use super::mounts::Mounts;
 use super::{ANSIBLE, Definition, Standing, Wall, WallError, find, furnished};
-use crate::bundle::{Bundle, Need, NeedKind};
+use crate::bundle::{self, Bundle, Need, NeedKind};
 use crate::cancel::{Cancel, Cancelled};
 use crate::exec::{Cmd, Limits, env};
 
@@ -97,19 +97,11 @@ impl Wall {
         places
     }
 
-    /// All roles and collections that lie on this machine, in a text that changes with them.
+    /// All roles and collections that lie on this machine, in a text that changes with any of their files.
     pub fn at_hand(&self) -> String {
-        let names = |dir: &Path| -> Vec<String> {
-            let entries = std::fs::read_dir(dir).into_iter().flatten().flatten();
-            entries.map(|e| e.path().display().to_string()).collect()
-        };
-        let inner =
-            |dir: PathBuf| names(&dir.join("ansible_collections")).into_iter().flat_map(|dir| names(Path::new(&dir))).collect::<Vec<_>>();
-        let mut all: Vec<String> = self.collection_places().into_iter().flat_map(inner).collect();
+        let collections = self.collection_places().into_iter().map(|dir| dir.join("ansible_collections"));
         let roles = self.config.home.as_ref().map(|home| home.join(".ansible/roles"));
         let roles = roles.into_iter().chain(["/usr/share/ansible/roles".into(), "/etc/ansible/roles".into()]);
-        all.extend(roles.chain(self.settings().ansible.roles.iter().cloned()).flat_map(|dir| names(&dir)));
-        all.sort();
-        all.join("\n")
+        bundle::stamp_of(collections.chain(roles).chain(self.settings().ansible.roles.iter().cloned()))
     }
 }

@@ -57,6 +57,25 @@ pub(super) fn places(asks: &Asks, bundle_dir: &Path, home: Option<&Path>) -> Res
     Ok(shown)
 }
 
+/// What lies in the places of a definition and is no part of it: git's own directories, and what builds left in the `target` of
+/// the directories `own`.
+pub(super) fn uncounted(places: &[PathBuf], own: &[&Path]) -> Vec<PathBuf> {
+    let mut found: Vec<PathBuf> = own.iter().map(|dir| real(dir).join("target")).filter(|dir| dir.is_dir() && !dir.is_symlink()).collect();
+    for place in places.iter().filter(|place| !place.is_symlink()) {
+        let mut entries = walkdir::WalkDir::new(place).min_depth(1).into_iter();
+        while let Some(entry) = entries.next() {
+            let Ok(entry) = entry else { continue };
+            if entry.file_name() == ".git" && !entry.path_is_symlink() {
+                if entry.file_type().is_dir() {
+                    entries.skip_current_dir();
+                }
+                found.push(entry.into_path());
+            }
+        }
+    }
+    found
+}
+
 /// The names by which a link comes to its target. Of two links in a row the second may lie where nothing else is shown.
 fn hops(link: &Path) -> Vec<PathBuf> {
     let (mut at, mut names) = (link.to_owned(), Vec::new());

@@ -164,10 +164,7 @@ impl Mounts {
             }
             let at = shown.join(entry.path().strip_prefix(real).unwrap_or(entry.path()));
             masked.push(entry.path().to_owned());
-            match kind.is_dir() {
-                true => self.hide(&at),
-                false => self.add("--ro-bind", [OsStr::new("/dev/null"), at.as_os_str()]),
-            }
+            self.cover(&at);
         }
     }
 
@@ -191,6 +188,14 @@ impl Mounts {
     pub(super) fn hide(&mut self, path: &Path) {
         self.size("65536");
         self.add("--tmpfs", [path.as_os_str()]);
+    }
+
+    /// Nothing in the place of a directory or a file.
+    pub(super) fn cover(&mut self, path: &Path) {
+        match path.is_dir() {
+            true => self.hide(path),
+            false => self.add("--ro-bind", [OsStr::new("/dev/null"), path.as_os_str()]),
+        }
     }
 
     /// Of the next directory in memory, in bytes.

@@ -49,6 +49,44 @@ fn what_was_sound_is_remembered_until_it_changes() {
     assert!(!asked(&factory));
 }
 
+/// What lies beside the bundle and is read with it: roles of the user's, whose content counts.
+#[test]
+fn a_role_of_the_users_counts_with_its_content() {
+    let factory = with("- hosts: all\n  roles: [ours]\n").file("../user/.ansible/roles/ours/tasks/main.yml", "- ping:\n");
+    let validate = |code| {
+        let output = factory.command(&["validate"]).env("HOME", factory.tree().parent().unwrap().join("user")).output().unwrap();
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!(output.status.code(), Some(code), "{said}");
+        said
+    };
+    validate(0);
+    std::fs::write(factory.tree().join("../user/.ansible/roles/ours/tasks/main.yml"), "- no_such_module_x:\n").unwrap();
+    assert!(validate(10).contains("no_such_module_x"));
+}
+
+/// No digest of a definition counts them, so nothing of a definition sees them.
+#[test]
+fn what_builds_and_git_leave_is_not_seen() {
+    for place in ["target", "ansible/.git"] {
+        let playbook = format!("- hosts: all\n  tasks:\n  - import_tasks: ../{place}/t.yml\n");
+        let factory = with(&playbook).file(&format!("images/x/{place}/t.yml"), "- ping:\n");
+        factory.run(&["validate"]).exits(10).says(&format!("{place}/t.yml"));
+    }
+}
+
+/// What another could have written into.
+#[test]
+fn an_open_memory_is_not_believed() {
+    use std::os::unix::fs::PermissionsExt;
+    let factory = with("- hosts: all\n");
+    let asked = || factory.run(&["validate"]).exits(0).err.contains("checks the syntax");
+    assert!(asked() && !asked());
+    let memory = factory.home().join("checked");
+    assert_eq!(std::fs::metadata(&memory).unwrap().permissions().mode() & 0o7777, 0o700);
+    std::fs::set_permissions(&memory, PermissionsExt::from_mode(0o777)).unwrap();
+    assert!(asked() && !asked());
+}
+
 #[test]
 fn without_a_wall_it_is_left_out_and_said() {
     let factory = with("- hosts: all\n  no_such_word: 1\n").file("../config/image-factory/config.yml", "wall: off\n");

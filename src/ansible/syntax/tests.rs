@@ -37,6 +37,41 @@ fn what_ansible_refuses_is_told_with_its_place_in_the_tree() {
 }
 
 #[test]
+fn what_ansible_says_of_its_settings_is_told_with_their_file() {
+    let says = "ERROR: Invalid type for configuration option setting: DEFAULT_FORKS (from DIR/ansible.cfg): invalid literal 'abc'";
+    let expected = "images/x/ansible.cfg: error: Invalid type for configuration option setting: DEFAULT_FORKS (from ansible.cfg): invalid literal 'abc'";
+    assert_eq!(said(&[says]), expected);
+    assert_eq!(
+        said(&["ERROR: Error reading config file (DIR/a b.cfg): no headers."]),
+        "images/x/a b.cfg: error: Error reading config file (a b.cfg): no headers."
+    );
+    assert!(said(&["ERROR: Error reading config file (/etc/ansible/ansible.cfg): no headers."]).starts_with("unknown: "));
+}
+
+/// While Ansible read, a file was another for a moment: it is not known what was found sound.
+#[test]
+fn what_was_written_meanwhile_is_not_remembered() {
+    let tree = tempfile::tempdir().unwrap();
+    let bundle = bundle(tree.path());
+    let memory = tempfile::tempdir().unwrap();
+    let config = crate::wall::Config { settings: Default::default(), env: Default::default(), home: None, hidden: Vec::new() };
+    let wall = Wall::new(config);
+    let checks =
+        Checks { at_hand: wall.at_hand(), wall: &wall, version: "1".into(), scratch: tree.path(), memory: Some(memory.path().into()) };
+    let jobs = checks.jobs(&bundle);
+    let file = bundle.dir.join("ansible/bootstrap.yml");
+    let text = fs::read(&file).unwrap();
+    std::thread::sleep(Duration::from_millis(20));
+    fs::write(&file, "- hosts: local\n").unwrap();
+    fs::write(&file, text).unwrap();
+    checks.remember(&jobs);
+    assert!(!checks.remembers(&jobs[0]));
+    let jobs = checks.jobs(&bundle);
+    checks.remember(&jobs);
+    assert!(checks.remembers(&jobs[0]));
+}
+
+#[test]
 fn what_is_no_finding_is_told_as_not_known() {
     assert_eq!(said(&["bwrap: loopback: Failed"]), "unknown: behind the wall, without network: bwrap: loopback: Failed");
     assert!(said(&["ERROR! Attempting to decrypt but no vault secrets found"]).starts_with("unknown: it needs the password"));
