@@ -37,7 +37,7 @@ validate: ## Check every bundle of this tree (ARGS=--offline: run nothing for it
 
 test: ## All tests, real virtual machines included (about a quarter of an hour)
 	@setup/dependencies build run test
-	cargo test --locked
+	cargo test --locked --lib --bins --tests
 	cargo test --locked --test vm -- --ignored --test-threads=2 main_job
 
 test-crash: ## kill -9 at every event and ledger record of a build, then sweep; boot sectors for machines (some minutes)

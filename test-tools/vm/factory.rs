@@ -143,7 +143,9 @@ impl Factory {
     fn runs_of_others(&self) -> Vec<String> {
         let trees = std::fs::read_dir(self.root.parent().unwrap()).unwrap().flatten().map(|e| e.path()).filter(|dir| *dir != self.root);
         let runs = trees.flat_map(|dir| walkdir::WalkDir::new(dir.join("tree")).into_iter().flatten());
-        runs.filter(|e| e.path().parent().is_some_and(|p| p.ends_with("runs"))).map(|e| e.file_name().to_string_lossy().into_owned()).collect()
+        runs.filter(|e| e.path().parent().is_some_and(|p| p.ends_with("runs")))
+            .map(|e| e.file_name().to_string_lossy().into_owned())
+            .collect()
     }
 
     fn left_in_home(&self) -> Vec<String> {

@@ -105,7 +105,8 @@ impl Ordinary {
 
 /// At once: another test may have the file mounted, or be reading it.
 fn replace(path: &Path, text: &str) {
-    let mut fresh = tempfile::Builder::new().permissions(std::fs::Permissions::from_mode(0o644)).tempfile_in(path.parent().unwrap()).unwrap();
+    let mut fresh =
+        tempfile::Builder::new().permissions(std::fs::Permissions::from_mode(0o644)).tempfile_in(path.parent().unwrap()).unwrap();
     std::io::Write::write_all(&mut fresh, text.as_bytes()).unwrap();
     fresh.persist(path).unwrap();
 }
