@@ -4,8 +4,10 @@
 use std::cell::RefCell;
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read};
+use std::os::fd::AsRawFd;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
+use std::time::{Duration, Instant};
 
 type Told = Box<dyn Fn(&Path)>;
 
@@ -58,6 +60,43 @@ pub fn bytes_of(file: File, most: u64) -> io::Result<Vec<u8>> {
     if bytes.len() as u64 > most { Err(too_long()) } else { Ok(bytes) }
 }
 
+/// The whole of what a person named, which may be a pipe (`<(command)` of a shell): at most `most` bytes, all of which come within
+/// `patience`.
+pub fn stream(path: &Path, most: u64, patience: Duration) -> io::Result<Vec<u8>> {
+    let mut file = OpenOptions::new().read(true).custom_flags(libc::O_NONBLOCK | libc::O_NOCTTY).open(path)?;
+    let (end, mut bytes, mut buffer) = (Instant::now() + patience, Vec::new(), vec![0; 64 << 10]);
+    let pipe = std::os::unix::fs::FileTypeExt::is_fifo(&file.metadata()?.file_type());
+    loop {
+        // Of a pipe that nobody has opened to write a read says that it ends.
+        let ready = !pipe || comes(&file, end.saturating_duration_since(Instant::now()))?;
+        match if ready { file.read(&mut buffer) } else { Err(io::ErrorKind::WouldBlock.into()) } {
+            Ok(0) => return Ok(bytes),
+            Ok(n) => bytes.extend_from_slice(&buffer[..n]),
+            Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
+            Err(e) if e.kind() == io::ErrorKind::WouldBlock && Instant::now() >= end => {
+                let what = format!("it has no end within {} s: does anybody write into this pipe?", patience.as_secs());
+                return Err(io::Error::new(io::ErrorKind::TimedOut, what));
+            }
+            Err(e) if e.kind() == io::ErrorKind::WouldBlock => {}
+            Err(e) => return Err(e),
+        }
+        if bytes.len() as u64 > most {
+            return Err(io::Error::new(io::ErrorKind::FileTooLarge, format!("longer than {most} bytes")));
+        }
+    }
+}
+
+/// Whether there is something to be read, or an end, within this time.
+fn comes(file: &File, within: Duration) -> io::Result<bool> {
+    let mut poll = libc::pollfd { fd: file.as_raw_fd(), events: libc::POLLIN, revents: 0 };
+    // SAFETY: one valid entry.
+    match unsafe { libc::poll(&raw mut poll, 1, within.as_millis() as libc::c_int) } {
+        -1 if io::Error::last_os_error().kind() == io::ErrorKind::Interrupted => Ok(false),
+        -1 => Err(io::Error::last_os_error()),
+        ready => Ok(ready > 0),
+    }
+}
+
 /// [`bytes`] as text.
 pub fn text(path: &Path, most: u64) -> io::Result<String> {
     String::from_utf8(bytes(path, most)?).map_err(|_| io::Error::new(io::ErrorKind::InvalidData, "not UTF-8"))
@@ -66,6 +105,30 @@ pub fn text(path: &Path, most: u64) -> io::Result<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_pipe_is_read_to_its_end_and_not_waited_for_without_one() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("fifo");
+        let fifo = std::ffi::CString::new(path.to_str().unwrap()).unwrap();
+        // SAFETY: plain system call with a string that lives until it returns.
+        assert_eq!(unsafe { libc::mkfifo(fifo.as_ptr(), 0o600) }, 0);
+        let short = Duration::from_millis(200);
+        assert_eq!(stream(&path, 9, short).unwrap_err().kind(), io::ErrorKind::TimedOut);
+        let writer = |text: &'static str| {
+            let path = path.clone();
+            std::thread::spawn(move || std::fs::write(path, text).unwrap_or_default())
+        };
+        let long = Duration::from_secs(20);
+        let whole = writer("abc");
+        assert_eq!(stream(&path, 9, long).unwrap(), b"abc");
+        whole.join().unwrap();
+        let too_much = writer("abcdefghijk");
+        assert_eq!(stream(&path, 9, long).unwrap_err().kind(), io::ErrorKind::FileTooLarge);
+        too_much.join().unwrap();
+        assert_eq!(stream(Path::new("/dev/null"), 9, short).unwrap(), b"");
+        assert!(stream(Path::new("/dev/zero"), 1 << 20, long).is_err() && stream(dir.path(), 9, short).is_err());
+    }
 
     #[test]
     fn only_regular_files_of_bounded_size_are_read() {

@@ -30,17 +30,24 @@ fn missing(bundle: &Bundle) -> Option<Diagnostic> {
     if tree::base_of(&bundle.tree, bundle).is_some() {
         return None;
     }
-    let there: Vec<String> = tree::all(&bundle.tree)
-        .iter()
-        .filter_map(|dir| dir.strip_prefix(bundle.tree.join("os")).ok())
-        .map(|dir| dir.display().to_string())
-        .collect();
+    let there = of_os(bundle);
     let finding = Diagnostic::error(place(bundle), format!("the base os/{name} is not in this tree"));
     Some(match keys::nearest(name, there.iter().map(String::as_str)) {
         Some(near) => finding.hint(format!("did you mean os/{near}?")),
         None if there.is_empty() => finding.hint("os/ holds no definition at all"),
         None => finding.hint(format!("os/ holds {}", there.join(", "))),
     })
+}
+
+fn of_os(bundle: &Bundle) -> Vec<String> {
+    let all = tree::all(&bundle.tree);
+    all.iter().filter_map(|dir| dir.strip_prefix(bundle.tree.join("os")).ok()).map(|dir| dir.display().to_string()).collect()
+}
+
+/// The definition `os/<name>` of the tree that `image`, a name written without `os/`, is likely to mean.
+pub fn os_near(bundle: &Bundle, image: &str) -> Option<String> {
+    let there = of_os(bundle);
+    there.iter().find(|name| *name == image).cloned().or_else(|| keys::nearest(image, there.iter().map(String::as_str)).map(str::to_owned))
 }
 
 /// Which of `bundles` makes the base of `bundle`. A family name may be another bundle's; a bundle that bears the name of its own

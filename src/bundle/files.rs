@@ -238,6 +238,17 @@ fn near(dir: &Path, path: &Path) -> String {
     }
 }
 
+/// The name of a file becomes that of an output, and stands in reports. What is no text has this sign in it by now.
+fn legible(name: &str) -> Result<(), Trouble> {
+    if name.contains(char::REPLACEMENT_CHARACTER) {
+        return trouble(format!("the name of `{name}` is not UTF-8"), "rename the file");
+    }
+    if name.contains(char::is_control) {
+        return trouble(format!("the name of {name:?} has a control character in it"), "rename the file");
+    }
+    Ok(())
+}
+
 /// Of a directory, sorted; none if it cannot be read.
 fn names(dir: &Path) -> Vec<String> {
     let mut names: Vec<String> =
@@ -259,7 +270,7 @@ pub(super) fn checks(dir: &Path) -> Vec<Result<PathBuf, (PathBuf, Trouble)>> {
             continue;
         }
         let text = path.to_string_lossy().into_owned();
-        let checked = executable(dir, &text).map_err(|mut trouble| {
+        let checked = legible(&text).and_then(|()| executable(dir, &text)).map_err(|mut trouble| {
             if trouble.hint.starts_with("chmod") {
                 trouble.hint.push_str("; data of a check goes into a directory below tests/");
             }
@@ -285,7 +296,7 @@ pub(super) fn templates(dir: &Path) -> Vec<Result<PathBuf, (PathBuf, Trouble)>> 
     names
         .map(|name| Path::new("output").join(name))
         .filter(|path| !dir.join(path).is_dir())
-        .map(|path| file(dir, &path.to_string_lossy()).map_err(|trouble| (path, trouble)))
+        .map(|path| legible(&path.to_string_lossy()).and_then(|()| file(dir, &path.to_string_lossy())).map_err(|trouble| (path, trouble)))
         .collect()
 }
 

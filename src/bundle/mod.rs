@@ -37,7 +37,7 @@ mod tree;
 mod trees;
 pub(crate) mod yaml;
 
-pub use bases::{base_among, check_bases};
+pub use bases::{base_among, check_bases, os_near};
 pub use checks::{ByDefault, CHECKS, KnownCheck};
 pub use files::included;
 pub use inputs::{InputFile, files, inputs, linked, stamp, stamp_of};

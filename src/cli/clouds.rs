@@ -1,5 +1,6 @@
 //! How we log in: which clouds.yaml the environment and the options mean, and which they cannot mean.
 use std::collections::BTreeMap;
+use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
 use super::{Common, Failure};
@@ -8,6 +9,10 @@ use crate::cloud::openstack::login::{self, Login, Places};
 
 /// `named`: a cloud of clouds.yaml; `None`: `OS_*` says it all.
 pub fn login(common: &Common, named: Option<&str>) -> Result<Login, Failure> {
+    let no_text = |(key, value): &(OsString, OsString)| key.to_string_lossy().starts_with("OS_") && value.to_str().is_none();
+    if let Some((key, _)) = std::env::vars_os().find(no_text) {
+        return Err(Failure::cloud(format!("{} is not UTF-8", key.display())).hint("what logs in is text: set it in an UTF-8 locale"));
+    }
     login::login(named, &variables(common)?, &places(common)).map_err(|e| {
         let failure = Failure::cloud(e.to_string());
         if let Some(hint) = e.hint { failure.hint(hint) } else { failure }

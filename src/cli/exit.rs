@@ -67,6 +67,11 @@ impl Failure {
         Self::new(CLOUD, text)
     }
 
+    /// The same, in several lines.
+    pub fn hosts(texts: Vec<String>) -> Self {
+        Self { code: CLOUD, lines: texts.into_iter().map(|text| format!("error: {text}")).collect(), hint: None }
+    }
+
     pub fn bundle(diagnostics: Vec<Diagnostic>) -> Self {
         let errors = diagnostics.iter().filter(|d| d.is_error()).count();
         let mut lines: Vec<String> = diagnostics.iter().map(ToString::to_string).collect();
@@ -74,6 +79,13 @@ impl Failure {
             lines.push(format!("{errors} errors; nothing was created"));
         }
         Self { code: BUNDLE, lines, hint: None }
+    }
+
+    /// What is wrong stands on the command line and in no file.
+    #[must_use]
+    pub fn of_command_line(mut self) -> Self {
+        self.code = 2;
+        self
     }
 
     #[must_use]

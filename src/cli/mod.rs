@@ -222,7 +222,10 @@ pub fn main() -> ExitCode {
     runtime.shutdown_background();
     match done {
         Ok(_) if show::patient::was_cut() => ExitCode::from(exit::STOPPED),
-        Ok(code) => code,
+        Ok(code) => match show::patient::lost() {
+            Some(e) => Failure::host(format!("cannot write to standard output: {e}")).report(),
+            None => code,
+        },
         Err(failure) => failure.report(),
     }
 }
@@ -306,6 +309,10 @@ impl Context {
             (None, Some((variable, value))) => (value, format!("{variable} is set")),
             (None, None) => ("local".to_owned(), "no --cloud, OS_CLOUD or OS_AUTH_URL".to_owned()),
         };
+        if let (Some(file), None) = (&self.common.clouds_file, self.common.cloud.as_ref().or(set("OS_CLOUD").map(|_| &name))) {
+            let failure = Failure::usage(format!("--clouds-file {}: no cloud of it is named", file.display()));
+            return Err(failure.hint("--cloud NAME or OS_CLOUD names one; without --clouds-file this machine is the cloud"));
+        }
         if name != "local" {
             // A URL is no name in clouds.yaml: then the environment says it all.
             let named = self.common.cloud.clone().or_else(|| set("OS_CLOUD").map(|(_, value)| value));
@@ -486,7 +493,12 @@ impl Context {
 
     /// What `--set` says, for the bundles that are named; a base that is built first is built as written.
     pub fn overrides(&self) -> Result<Vec<bundle::Override>, Failure> {
-        self.common.sets.iter().map(|s| bundle::Override::parse(s).map_err(|d| Failure::bundle(vec![d]))).collect()
+        let read: Vec<_> = self.common.sets.iter().map(|text| bundle::Override::parse(text)).collect();
+        let wrong: Vec<Diagnostic> = read.iter().filter_map(|one| one.as_ref().err().cloned()).collect();
+        if !wrong.is_empty() {
+            return Err(Failure::bundle(wrong).of_command_line());
+        }
+        Ok(read.into_iter().flatten().collect())
     }
 
     pub fn verbosity(&self) -> i8 {

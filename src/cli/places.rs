@@ -19,7 +19,12 @@ pub fn home(warn: bool) -> Result<Home, Failure> {
             let text = format!("there is no place for images: HOME is not set, and user {id} has no entry in /etc/passwd that says it");
             Failure::usage(text).hint("set HOME, or IMAGE_FACTORY_HOME to a directory of yours")
         })?;
-    let data = std::path::absolute(&data).map_err(|e| Failure::usage(format!("{}: {e}", data.display())))?;
+    if !data.is_absolute() {
+        // Another directory would be another store, and the images of this one would be gone.
+        let variable = if set("IMAGE_FACTORY_HOME").is_some() { "IMAGE_FACTORY_HOME" } else { "XDG_DATA_HOME or HOME" };
+        let failure = Failure::usage(format!("{variable} names {}, which depends on where one stands", data.display()));
+        return Err(failure.hint("name a directory by its whole path, from `/` on"));
+    }
     // SAFETY: plain system call without arguments.
     let me = unsafe { libc::geteuid() };
     let temporary = PathBuf::from(format!("/tmp/image-factory-{me}"));

@@ -3,7 +3,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use super::{Context, Failure, err, out};
-use crate::bundle;
+use crate::bundle::{self, Bundle};
 use crate::diagnostic::Diagnostic;
 use crate::output::{self, Rendered};
 
@@ -47,16 +47,17 @@ pub async fn run(context: &Context, args: &Args) -> Result<ExitCode, Failure> {
         err(&format!("{} has no templates: they are files output/*.j2", loaded.bundle.label));
     }
     match &args.output {
-        Some(dir) => write(context, dir.clone(), rendered).await?,
+        Some(dir) => write(context, dir.clone(), rendered, &loaded.bundle).await?,
         None if context.common.json => out(&serde_json::to_string_pretty(&rendered).expect("texts are plain data")),
         None => print(&rendered),
     }
     Ok(ExitCode::SUCCESS)
 }
 
-async fn write(context: &Context, dir: PathBuf, rendered: Vec<Rendered>) -> Result<(), Failure> {
-    let done = context.reading(move || output::put(&dir, &rendered)).await?;
-    let files = done.map_err(|e| Failure::host(e.to_string()))?;
+async fn write(context: &Context, dir: PathBuf, rendered: Vec<Rendered>, bundle: &Bundle) -> Result<(), Failure> {
+    let sources = [bundle.dir.clone(), bundle.tree.join(&bundle.label)];
+    let done = context.reading(move || output::put(&dir, &rendered, &sources.each_ref().map(PathBuf::as_path))).await?;
+    let files = done.map_err(|errors| Failure::hosts(errors.iter().map(ToString::to_string).collect()))?;
     if context.common.json {
         out(&serde_json::to_string_pretty(&files).expect("paths are plain data"));
     } else if !context.common.quiet {

@@ -117,8 +117,15 @@ impl Out {
 
     /// The text of a file that the template `source` makes.
     pub fn written(self, run: &Run, source: &str) -> Result<String> {
-        let value = self.value_of(run)?;
-        match &value {
+        let most = self.most;
+        let too_long = self.too_long();
+        let text = Self::whole(&self.value_of(run)?, source)?;
+        // One piece alone was not counted.
+        if text.len() > most { Err(too_long) } else { Ok(text) }
+    }
+
+    fn whole(value: &Value, source: &str) -> Result<String> {
+        match value {
             Value::Missing(why) => Err(why.clone()),
             Value::None => Ok(String::new()),
             Value::Range(..) | Value::Omit | Value::Nothing | Value::Namespace(_) | Value::Loop(_) | Value::Module(_) => {

@@ -95,22 +95,53 @@ pub fn write(dir: &Path, root: &Path, built: &Built) -> Result<Vec<PathBuf>, Vec
     if errors.is_empty() { Ok(files) } else { Err(errors) }
 }
 
-/// Writes rendered templates below `dir`, and nothing else; what is there already stays. Ok: the files written.
-pub fn put(dir: &Path, rendered: &[Rendered]) -> Result<Vec<PathBuf>, OutputError> {
-    fs::create_dir_all(dir).map_err(|source| OutputError::Io { doing: "cannot make", path: dir.into(), source })?;
-    let below = rendered.iter().filter_map(|r| r.path.parent()).filter(|p| !p.as_os_str().is_empty());
-    let link = below.flat_map(Path::ancestors).map(|d| dir.join(d)).find(|d| d != dir && d.is_symlink());
-    if let Some(path) = link {
-        let source = io::Error::other("it is a link, which may lead anywhere");
-        return Err(OutputError::Io { doing: "cannot write into", path, source });
+/// Writes rendered templates below `dir`, and nothing else; what is there already stays. `sources` are directories of what is
+/// rendered: outputs among them could take the place of templates. Ok: the files written. The errors are found before the first
+/// file is written, but for those of the disk.
+pub fn put(dir: &Path, rendered: &[Rendered], sources: &[&Path]) -> Result<Vec<PathBuf>, Vec<OutputError>> {
+    let wrong = |path: &Path, why: &str| OutputError::Io {
+        doing: "cannot write into",
+        path: path.into(),
+        source: io::Error::other(why.to_owned()),
+    };
+    let real = real(dir);
+    if sources.iter().any(|source| source.canonicalize().is_ok_and(|source| real.starts_with(source))) {
+        return Err(vec![wrong(dir, "it is in the definition itself, whose files an output could replace")]);
+    }
+    if dir.is_symlink() && !dir.exists() {
+        return Err(vec![wrong(dir, "it is a link to nowhere")]);
+    }
+    fs::create_dir_all(dir).map_err(|source| vec![OutputError::Io { doing: "cannot make", path: dir.into(), source }])?;
+    let mut errors = Vec::new();
+    let below: BTreeSet<&Path> = rendered.iter().flat_map(|r| r.path.ancestors().skip(1)).filter(|p| !p.as_os_str().is_empty()).collect();
+    for inner in below.into_iter().map(|inner| dir.join(inner)) {
+        match fs::symlink_metadata(&inner) {
+            Ok(meta) if meta.is_symlink() => errors.push(wrong(&inner, "it is a link, which may lead anywhere")),
+            Ok(meta) if !meta.is_dir() => errors.push(wrong(&inner, "it is no directory")),
+            _ => {}
+        }
+    }
+    let taken = rendered.iter().map(|r| dir.join(&r.path)).filter(|path| path.is_dir() && !path.is_symlink());
+    errors.extend(taken.map(|path| OutputError::Io { doing: "cannot write", path, source: io::Error::other("it is a directory") }));
+    if !errors.is_empty() {
+        return Err(errors);
     }
     let mut files = Vec::new();
     for r in rendered {
         let path = dir.join(&r.path);
-        place(&path, r.text.as_bytes())?;
-        files.push(path);
+        match place(&path, r.text.as_bytes()) {
+            Ok(()) => files.push(path),
+            Err(error) => errors.push(error),
+        }
     }
-    Ok(files)
+    if errors.is_empty() { Ok(files) } else { Err(errors) }
+}
+
+/// Where `dir` leads, as far as it is there; the rest as written.
+fn real(dir: &Path) -> PathBuf {
+    let dir = std::path::absolute(dir).unwrap_or_else(|_| dir.to_owned());
+    let found = dir.ancestors().find_map(|above| Some((above.canonicalize().ok()?, dir.strip_prefix(above).ok()?)));
+    found.map_or_else(|| dir.clone(), |(real, rest)| real.join(rest))
 }
 
 /// A link in the place of a directory would have us write, and remove, where it leads. It is taken away; what it leads to stays as

@@ -448,7 +448,10 @@ fn origin(bundle: &Bundle, facts: &CloudFacts, wrong: &mut Vec<Diagnostic>) -> O
             }
         },
         BaseFact::Missing { near } => {
-            let hint = if near.is_empty() {
+            let own = if asked.starts_with("os/") { None } else { crate::bundle::os_near(bundle, &asked) };
+            let hint = if let Some(name) = own {
+                format!("did you mean `os/{name}`, a definition of this tree?")
+            } else if near.is_empty() {
                 "`image-factory image list` shows what there is; `os/<name>` names a definition of this tree".into()
             } else {
                 format!("did you mean {}?", near.iter().map(|n| format!("`{n}`")).collect::<Vec<_>>().join(" or "))

@@ -91,7 +91,7 @@ fn a_cloud_that_is_not_to_be_had_is_told_and_nothing_is_created() {
     let factory = good().file("../clouds.yaml", clouds);
     let before = factory.listing();
     factory.run(&["--cloud", "mine", "build", "images/x"]).exits(20).says("has no such cloud").says("there are: other");
-    let ran = factory.run(&["--cloud", "other", "-vv", "build", "images/x"]).exits(20).says("127.0.0.1 is not reached");
+    let ran = factory.run(&["--cloud", "other", "-vv", "build", "images/x"]).exits(20).says("127.0.0.1:9 is not reached");
     assert!(!ran.err.contains("p4ss") && !ran.out.contains("p4ss"), "{}", ran.err);
     assert_eq!(before, factory.listing());
 }
@@ -113,7 +113,7 @@ fn names_that_are_no_entries_are_told() {
     {
         command.env(format!("OS_{name}"), value);
     }
-    let ran = super::support::Ran::of(command.output().unwrap()).exits(20).says("127.0.0.1 is not reached");
+    let ran = super::support::Ran::of(command.output().unwrap()).exits(20).says("127.0.0.1:9 is not reached");
     assert!(!ran.err.contains("p4ss"), "{}", ran.err);
 }
 
@@ -156,6 +156,9 @@ fn render_shows_what_templates_become() {
     assert!(!shown.contains('\u{1b}'), "{shown:?}");
     let dir = tempfile::tempdir().unwrap();
     let target = dir.path().join("new/out");
+    // A definition's own files are no place for outputs: one could be named like a template.
+    two.run(&["render", "images/x", "-o", "images/x/output"]).exits(20).says("in the definition itself");
+    two.run(&["render", "images/x", "-o", "images/x/new/dir"]).exits(20).says("in the definition itself");
     let written = two.run(&["render", "images/x", "-o", target.to_str().unwrap()]).exits(0);
     assert!(written.out.is_empty() && written.err.contains("b.txt"), "{}", written.err);
     assert_eq!(std::fs::read_to_string(target.join("b.txt")).unwrap(), "\u{1b}[2Jx");
@@ -169,4 +172,57 @@ fn render_shows_what_templates_become() {
     for command in ["validate", "render"] {
         odd.run(&[command, "images/x"]).exits(0).says("a.yml.j2:1:1: warning: never uses the ID").says("a.yml.j2:3:1: warning: renders to");
     }
+}
+
+/// What is wrong with the command line or the environment is told as that, and nothing is begun.
+#[test]
+fn a_command_that_can_mean_nothing_is_refused() {
+    let factory = good();
+    factory.run(&["--set", "machine.ram", "--set", "=1", "validate"]).exits(2).says("there is no `=`").says("a key is empty");
+    let with = |name: &str, value: &str, args: &[&str]| {
+        let mut command = factory.command(args);
+        for other in ["OS_CLOUD", "OS_AUTH_URL"] {
+            command.env_remove(other);
+        }
+        let output = command.env(name, value).output().unwrap();
+        (output.status.code(), String::from_utf8_lossy(&output.stderr).into_owned())
+    };
+    for home in ["store", "~/store"] {
+        let (code, said) = with("IMAGE_FACTORY_HOME", home, &["image", "list"]);
+        assert!(code == Some(2) && said.contains("depends on where one stands"), "{home}: {said}");
+    }
+    let (code, said) = with("X", "", &["--clouds-file", "clouds.yaml", "image", "list"]);
+    assert!(code == Some(2) && said.contains("no cloud of it is named"), "{said}");
+}
+
+/// A full disk behind standard output loses what was asked for; a reader that went away does not want it.
+#[test]
+fn a_result_that_is_lost_is_no_success() {
+    let factory = good().file("images/x/output/a.j2", "x\n");
+    let full = std::fs::File::options().write(true).open("/dev/full").unwrap();
+    let output = factory.command(&["render", "images/x"]).stdout(full).stderr(std::process::Stdio::piped()).output().unwrap();
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(output.status.code() == Some(20) && said.contains("cannot write to standard output: No space"), "{said}");
+}
+
+/// One expression alone stays a value, whose text is counted all the same.
+#[test]
+fn a_template_renders_to_no_more_than_it_may() {
+    let factory = good().file("images/x/output/a.j2", "{{ \"a\\nb\" | indent(10000000) }}");
+    factory.run(&["render", "images/x"]).exits(10).says("renders to more than 4 MiB");
+}
+
+/// All that keeps outputs from being written is told before one is.
+#[test]
+fn outputs_that_cannot_be_written_are_told_at_once() {
+    let factory = good().file("images/x/output/a.j2", "x").file("images/x/output/b.j2", "x").file("images/x/output/c.j2", "x");
+    let dir = tempfile::tempdir().unwrap();
+    let out = |name: &str| dir.path().join(name).display().to_string();
+    for taken in ["b", "c"] {
+        std::fs::create_dir_all(dir.path().join("out").join(taken)).unwrap();
+    }
+    factory.run(&["render", "images/x", "-o", &out("out")]).exits(20).says("out/b: it is a directory").says("out/c: it is a directory");
+    assert!(!dir.path().join("out/a").exists());
+    std::os::unix::fs::symlink("nowhere", dir.path().join("link")).unwrap();
+    factory.run(&["render", "images/x", "-o", &out("link")]).exits(20).says("a link to nowhere");
 }

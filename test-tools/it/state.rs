@@ -235,7 +235,7 @@ fn a_clouds_yaml_of_the_tree_is_told_nothing() {
     for (dir, args) in
         [(".", &["plan", "os/slow"][..]), ("images", &["plan", "os/slow"]), ("os/slow", &["sweep"]), ("..", &["--tree", "tree", "sweep"])]
     {
-        let ran = run(dir, args).exits(20).says("127.0.0.1 is not reached");
+        let ran = run(dir, args).exits(20).says("127.0.0.1:9 is not reached");
         assert_eq!(ran.err.contains("clouds.yaml is not read: it lies "), dir != "os/slow", "{}", ran.err);
     }
     // The listener was not asked until now: it hears of the one that was meant, and that without the secret of the other file.

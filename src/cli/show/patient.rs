@@ -1,7 +1,7 @@
 //! Writes that give up on a reader who does not read, so that a command ends though its terminal is stopped or its pipe full.
 use std::os::fd::RawFd;
 use std::sync::OnceLock;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI32, Ordering};
 use std::time::{Duration, Instant};
 
 use crate::cancel::Cancel;
@@ -20,6 +20,8 @@ static STUCK: AtomicBool = AtomicBool::new(false);
 static CANCEL: OnceLock<Cancel> = OnceLock::new();
 /// Standard output did not get all of what it was to get.
 static CUT: AtomicBool = AtomicBool::new(false);
+/// The number of the error that a write to standard output came to; 0: none.
+static LOST: AtomicI32 = AtomicI32::new(0);
 
 /// Writes to standard error, past Rust's lock, which a write that hangs may hold. Whether all of it was taken.
 pub(in crate::cli) fn stderr(mut text: &[u8]) -> bool {
@@ -40,6 +42,12 @@ pub(in crate::cli) fn stdout(text: &[u8]) {
 
 pub(in crate::cli) fn stopped_by(cancel: &Cancel) {
     let _ = CANCEL.set(cancel.clone());
+}
+
+/// Why standard output did not take all that was written to it, though somebody wants it: a full disk, say.
+pub(in crate::cli) fn lost() -> Option<std::io::Error> {
+    let number = LOST.load(Ordering::Relaxed);
+    (number != 0).then(|| std::io::Error::from_raw_os_error(number))
 }
 
 /// The program was stopped while standard output was waited for.
@@ -79,7 +87,13 @@ fn write(fd: RawFd, text: &mut &[u8], patience: Duration) -> bool {
             }
             Err(_) if interrupted() => {}
             // A reader that went away is not an error of ours.
-            Err(_) => return true,
+            Err(_) => {
+                let e = std::io::Error::last_os_error();
+                if e.kind() != std::io::ErrorKind::BrokenPipe && fd == libc::STDOUT_FILENO {
+                    LOST.store(e.raw_os_error().unwrap_or(libc::EIO), Ordering::Relaxed);
+                }
+                return true;
+            }
         }
     }
     true

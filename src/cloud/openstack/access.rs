@@ -98,6 +98,7 @@ impl<'a> Reader<'a> {
             },
         }
         if insecure {
+            cacert = None; // as openstacksdk: it is not even read
             self.warnings
                 .push("TLS certificates are not checked (`verify: false` or OS_INSECURE): anyone on the way may read the password".into());
         }
@@ -201,6 +202,7 @@ impl<'a> Reader<'a> {
         match Url::parse(text) {
             Ok(url) if url.password().is_some() || !url.username().is_empty() => self.wrong(key, " has a login in it", setting),
             Ok(url) if matches!(url.scheme(), "http" | "https") && url.has_host() => return Some(url),
+            _ if text.contains('@') => self.wrong(key, " is no URL, and has a login in it", setting),
             _ => self.wrong(key, &format!(": `{text}` is no URL"), setting),
         }
         None

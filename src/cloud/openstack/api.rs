@@ -27,9 +27,12 @@ use super::upload::Upload;
 use crate::cancel::Cancel;
 use crate::digest::Digest;
 use crate::http::{innermost, retry_after};
+use crate::reading;
 
 /// Most attempts at one call.
 const ATTEMPTS: u32 = 5;
+/// Bytes of a file with certificates; a system's whole list has some 200 KiB.
+const MOST_PEM: u64 = 16 << 20;
 /// One attempt may take this long, unless the call says otherwise.
 const TIMEOUT: Duration = Duration::from_secs(60);
 /// Longest pause that a service may ask for.
@@ -223,7 +226,9 @@ fn client(login: &Login) -> Result<Client, ApiError> {
         .tcp_keepalive(Duration::from_secs(30))
         .redirect(reqwest::redirect::Policy::none())
         .danger_accept_invalid_certs(login.tls.insecure);
-    let read = |path: &Path| std::fs::read(path).map_err(|e| wrong(format!("cannot read {}: {e}", path.display())));
+    let read = |path: &Path| {
+        reading::stream(path, MOST_PEM, Duration::from_secs(5)).map_err(|e| wrong(format!("cannot read {}: {e}", path.display())))
+    };
     if let Some(path) = &login.tls.cacert {
         // All of a bundle, in addition to what the system trusts.
         let all = reqwest::Certificate::from_pem_bundle(&read(path)?).map_err(|e| wrong(format!("{}: {e}", path.display())))?;
@@ -352,13 +357,15 @@ impl Call<'_> {
                 Ok(answer) => return Ok(answer),
                 Err(failed) => failed,
             };
+            let error = error.without(token.expose());
             if error.status() == Some(401) && !logged_in_again {
                 logged_in_again = true;
                 self.api.keystone.forget(&token).await;
                 continue;
             }
             attempt += 1;
-            if attempt >= ATTEMPTS || !self.may_repeat(&error) {
+            let most = if matches!(error, ApiError::TimedOut { .. }) { ATTEMPTS.min(2) } else { ATTEMPTS };
+            if attempt >= most || !self.may_repeat(&error) {
                 return Err(error);
             }
             cancel.pause(self.api.pause(attempt, asked)).await?;
@@ -397,7 +404,8 @@ impl Call<'_> {
         }
         let text = |name: &str| headers.get(name).and_then(|v| v.to_str().ok()).map(str::to_owned);
         let request_id = text("x-openstack-request-id").or_else(|| text("x-compute-request-id"));
-        let error = ApiError::Refused { what: self.what.clone(), status, request_id, message: message(&body) };
+        let message = self.api.keystone.login().scrubbed(&message(&body));
+        let error = ApiError::Refused { what: self.what.clone(), status, request_id, message };
         let asked = text("retry-after").and_then(|t| retry_after(&t));
         Err((error, asked.map(|pause| u32::try_from(pause.as_secs()).unwrap_or(LONGEST))))
     }
@@ -433,5 +441,14 @@ pub(super) fn transport(what: &str, host: &str, after: Duration, e: &reqwest::Er
     if e.is_timeout() && !e.is_connect() {
         return ApiError::TimedOut { what: what.to_owned(), host: host.to_owned(), after };
     }
-    ApiError::Unreachable { what: what.to_owned(), host: host.to_owned(), reason: innermost(e), sent: !e.is_connect() }
+    // The port is told where it was written.
+    let host = match e.url().and_then(Url::port) {
+        Some(port) => format!("{host}:{port}"),
+        None => host.to_owned(),
+    };
+    let reason = match innermost(e) {
+        no_tls if no_tls.contains("InvalidContentType") => "what answers there speaks no TLS: is it http:// and not https://?".into(),
+        reason => reason,
+    };
+    ApiError::Unreachable { what: what.to_owned(), host, reason, sent: !e.is_connect() }
 }

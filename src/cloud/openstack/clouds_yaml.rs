@@ -5,19 +5,24 @@
 //! (others write there), nor from a directory that another user may write to; and a secret goes with the file it lies
 //! beside. What is named explicitly is read in any case.
 use std::collections::BTreeMap;
-use std::io::Read;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
+use std::time::Duration;
 
 use super::login::LoginError;
 use super::settings::{Map, Origin, Setting};
 use super::vendors::{self, Known};
 use crate::bundle::yaml;
 use crate::durable;
+use crate::reading;
 
 /// A longer one is no clouds.yaml.
 const LONGEST: u64 = 1 << 20;
+/// Names that a hint tells.
+const FEW: usize = 20;
+/// So long a pipe in the place of a file may take.
+const PATIENCE: Duration = Duration::from_secs(5);
 
 /// Where clouds.yaml is looked for, unless OS_CLIENT_CONFIG_FILE names it.
 #[derive(Debug, Clone, Default)]
@@ -179,6 +184,8 @@ impl Search<'_> {
         let names: Vec<&str> = all.keys().collect();
         let hint = match names.iter().find(|n| strsim::jaro_winkler(n, self.name) > 0.8) {
             Some(near) => format!("did you mean `{near}`?"),
+            None if names.is_empty() => "it has none: entries stand below `clouds:`".into(),
+            None if names.len() > FEW => format!("there are: {} and {} more", names[..FEW].join(", "), names.len() - FEW),
             None => format!("there are: {}", names.join(", ")),
         };
         let hint = std::iter::once(hint).chain(self.warnings.clone()).collect::<Vec<_>>().join("; ");
@@ -207,20 +214,23 @@ impl Search<'_> {
     /// What stands in a file below one key.
     fn read(&self, path: &Path, key: &str) -> Result<Map, LoginError> {
         let cannot = |e: std::io::Error| self.wrong(format!("cannot read {}: {e}", path.display()), None);
-        let mut text = String::new();
-        std::fs::File::open(path).and_then(|file| file.take(LONGEST + 1).read_to_string(&mut text)).map_err(cannot)?;
-        if text.len() as u64 > LONGEST {
-            return Err(self.wrong(format!("{} is longer than 1 MiB", path.display()), None));
-        }
+        let bytes = reading::stream(path, LONGEST, PATIENCE).map_err(|e| match e.kind() {
+            std::io::ErrorKind::FileTooLarge => self.wrong(format!("{} is longer than 1 MiB", path.display()), None),
+            _ => cannot(e),
+        })?;
+        let text = String::from_utf8(bytes).map_err(|_| self.wrong(format!("{} is not UTF-8", path.display()), None))?;
         // The parser's words may hold a line of the file, and a secret with it: only the place is told.
         let root = yaml::parse_settings(text.strip_prefix('\u{feff}').unwrap_or(&text)).map_err(|bad| {
             let at = format!("{}:{}:{}", path.display(), bad.spot.line, bad.spot.column);
-            let hint = "tags, keys that are no text, and a second document are not understood";
-            self.wrong(format!("{at} is not YAML as openstacksdk reads it"), Some(hint.into()))
+            self.wrong(format!("{at} is not YAML as openstacksdk reads it"), Some(likely(&text, bad.spot.line).into()))
         })?;
         let file: Rc<str> = path.display().to_string().into();
         let root = Setting::from_yaml(root, &file);
-        let Some(root) = root.as_map() else { return Err(self.wrong(format!("{file} is empty, or no map"), None)) };
+        // Nothing but comments, say.
+        if root.is_null() {
+            return Ok(Map::default());
+        }
+        let Some(root) = root.as_map() else { return Err(self.wrong(format!("{file} is no map"), None)) };
         match root.get(key) {
             None => Ok(Map::default()),
             Some(below) if below.is_null() => Ok(Map::default()),
@@ -270,6 +280,26 @@ impl Search<'_> {
         let of_places = self.places.config.iter().filter_map(|dir| named(dir, "clouds-public")).filter(trusted);
         here.filter_map(|dir| named(dir, "clouds-public")).chain(of_places).next()
     }
+}
+
+/// What people most often get wrong, by the line where reading stopped and those around it. Nothing of it is quoted.
+fn likely(text: &str, line: usize) -> &'static str {
+    let lines = text.lines().take(line + 1).filter(|line| !line.trim().is_empty()).collect::<Vec<_>>();
+    for line in lines.iter().rev().take(3) {
+        let indent = &line[..line.len() - line.trim_start().len()];
+        if indent.contains('\t') {
+            return "a tab indents this line: YAML takes blanks";
+        }
+        let Some((_, value)) = line.split_once(": ") else { continue };
+        let value = value.trim();
+        if value.starts_with(['@', '`', '%', '!', '&', '*', '{', '}', '[', ']', '|', '>', '?', ',']) {
+            return "a value that begins with such a character stands in quotes: `password: \"@x\"`";
+        }
+        if !value.starts_with(['"', '\'']) && (value.contains(": ") || value.ends_with(':')) {
+            return "a value that has `: ` in it stands in quotes: `password: \"a: b\"`";
+        }
+    }
+    "keys of one map begin in the same column; tags, keys that are no text, and a second document are not understood"
 }
 
 fn named(dir: &Path, stem: &str) -> Option<PathBuf> {

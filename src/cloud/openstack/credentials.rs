@@ -82,7 +82,9 @@ impl Reader<'_> {
             }
             Ok(url) if url.query().is_some() || url.fragment().is_some() => "has a `?` or `#` in it".to_owned(),
             Ok(url) if matches!(url.scheme(), "http" | "https") && url.has_host() => return Some(url),
-            _ => format!("is no URL: `{text}`"),
+            // Something before an `@` may be a password.
+            _ if text.contains('@') => "is no URL, and has a login in it; OS_USERNAME and OS_PASSWORD are the places for that".to_owned(),
+            _ => format!("is no URL with http:// or https://: `{text}`"),
         };
         self.wrong.push(format!("{} {wrong}{origin}", word("auth_url")));
         None

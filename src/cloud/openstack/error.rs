@@ -59,6 +59,16 @@ impl ApiError {
         Self::BadAnswer { what: what.into(), reason: reason.into() }
     }
 
+    /// What a service said, without a secret that it was sent.
+    pub fn without(mut self, secret: &str) -> Self {
+        if let Self::Refused { message, .. } = &mut self
+            && !secret.is_empty()
+        {
+            *message = message.replace(secret, "***");
+        }
+        self
+    }
+
     pub fn status(&self) -> Option<u16> {
         if let Self::Refused { status, .. } = self { Some(*status) } else { None }
     }

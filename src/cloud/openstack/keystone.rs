@@ -139,7 +139,7 @@ impl Keystone {
                 Ok(read(value, &body["token"]))
             }
             (401 | 403, _) => Err(ApiError::Login {
-                reason: format!("{} refuses {}: {} (HTTP {status})", login.auth_url, asked(login), message(&bytes)),
+                reason: format!("{} refuses {}: {} (HTTP {status})", login.auth_url, asked(login), login.scrubbed(&message(&bytes))),
                 hint: "are user, password, project and their domains right? clouds.yaml or the OS_* variables have them",
             }),
             (404 | 300, _) => Err(ApiError::Login {
@@ -147,7 +147,7 @@ impl Keystone {
                 hint: "the URL ends with /v3, after what the cloud puts before it (/identity, :5000)",
             }),
             (200..=299, None) => Err(ApiError::bad_answer(what, "no token in it")),
-            _ => Err(ApiError::Refused { what: what.into(), status, request_id, message: message(&bytes) }),
+            _ => Err(ApiError::Refused { what: what.into(), status, request_id, message: login.scrubbed(&message(&bytes)) }),
         }
     }
 

@@ -95,6 +95,17 @@ pub struct Login {
     pub warnings: Vec<String>,
 }
 
+impl Login {
+    /// `text`, which a service said, without the secret that it was sent.
+    pub fn scrubbed(&self, text: &str) -> String {
+        let secret = match &self.method {
+            Method::Password { password: secret, .. } | Method::AppCredential { secret, .. } | Method::Token(secret) => secret.expose(),
+        };
+        // A word of one letter is in every text, and no secret.
+        if secret.len() < 4 { text.to_owned() } else { text.replace(secret, "***") }
+    }
+}
+
 /// What counts for one service.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Special {

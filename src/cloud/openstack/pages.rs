@@ -4,6 +4,7 @@
 //! Cinder and Neutron), or not at all where a page is as long as was asked for. Of a link only the marker is taken: where the token
 //! goes is ours to say.
 use std::collections::BTreeSet;
+use std::time::{Duration, Instant};
 
 use reqwest::Url;
 use serde::de::DeserializeOwned;
@@ -16,6 +17,7 @@ use crate::cancel::Cancel;
 /// Of all pages of one list.
 const MOST_ITEMS: usize = 10_000;
 const MOST_BYTES: usize = 64 << 20;
+const LONGEST: Duration = Duration::from_secs(120);
 
 /// One list.
 pub struct List {
@@ -33,7 +35,7 @@ pub async fn all<'a, T: DeserializeOwned>(list: List, call: impl Fn() -> Call<'a
     let mut found = Vec::new();
     let mut markers = BTreeSet::new();
     let mut marker: Option<String> = None;
-    let mut bytes = 0;
+    let (begin, mut bytes) = (Instant::now(), 0);
     loop {
         let mut call = call().what(list.what.clone());
         if let Some(page) = list.page {
@@ -55,6 +57,9 @@ pub async fn all<'a, T: DeserializeOwned>(list: List, call: impl Fn() -> Call<'a
             found.push(serde_json::from_value(item).map_err(|e| bad(e.to_string()))?);
         }
         let Some(next) = next else { return Ok(found) };
+        if begin.elapsed() > LONGEST {
+            return Err(bad(format!("the list has no end within {} minutes", LONGEST.as_secs() / 60)));
+        }
         if found.len() > MOST_ITEMS || markers.len() > MOST_ITEMS {
             return Err(bad(format!("the list has more than {MOST_ITEMS} entries")));
         }

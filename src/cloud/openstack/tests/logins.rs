@@ -176,6 +176,46 @@ fn a_file_of_aliases_is_no_bomb() {
     assert!(of_files(&[("clouds.yaml", &bomb)], "dev", &[]).unwrap_err().to_string().contains("is not YAML as openstacksdk reads it"));
 }
 
+#[test]
+fn a_file_that_says_nothing_is_no_error() {
+    let clouds = (
+        "clouds.yaml",
+        "clouds: {mine: {verify: false, cacert: /nope, auth: {auth_url: 'https://k', username: u, password: p, project_id: i}}}\n",
+    );
+    for secure in ["", "# later\n", "---\n"] {
+        let login = of_files(&[clouds, ("secure.yaml", secure)], "mine", &[]).unwrap();
+        assert!(login.tls.insecure && login.tls.cacert.is_none(), "a file that is not looked at need not be there");
+    }
+    let none = of_files(&[("clouds.yaml", "# later\n")], "mine", &[]).unwrap_err();
+    assert_eq!(none.hint.as_deref(), Some("it has none: entries stand below `clouds:`"));
+    let many: String = (0..50).map(|n| format!("  c{n}: {{}}\n")).collect();
+    let hint = of_files(&[("clouds.yaml", &format!("clouds:\n{many}"))], "zzz", &[]).unwrap_err().hint.unwrap();
+    assert!(hint.ends_with("c19 and 30 more"), "{hint}");
+}
+
+/// What people get wrong in a clouds.yaml is told without a word of the line, which may hold a password.
+#[test]
+fn what_is_no_yaml_is_told_with_its_likely_cause() {
+    for (auth, cause) in [
+        ("\tpassword: hush", "a tab indents"),
+        ("      password: @hush", "begins with such a character"),
+        ("      password: %hush", "begins with such a character"),
+        ("      password: hush: hush", "has `: ` in it"),
+        ("      password: 'hush' hush", "keys of one map"),
+    ] {
+        let error =
+            of_files(&[("clouds.yaml", &format!("clouds:\n  mine:\n    auth:\n      username: u\n{auth}\n"))], "mine", &[]).unwrap_err();
+        let hint = error.hint.clone().unwrap_or_default();
+        assert!(error.to_string().contains("clouds.yaml:") && hint.contains(cause), "{auth}: {error} {hint}");
+        assert!(!error.to_string().contains("hush") && !hint.contains("hush"), "{error} {hint}");
+    }
+    for url in ["u:hush@k/v3", "u:hush@k", "https//u:hush@k"] {
+        let entry = format!("clouds: {{mine: {{auth: {{auth_url: '{url}', username: u, password: p, project_id: i}}}}}}\n");
+        let error = of_files(&[("clouds.yaml", &entry)], "mine", &[]).unwrap_err().to_string();
+        assert!(error.contains("has a login in it") && !error.contains("hush"), "{error}");
+    }
+}
+
 const TRAP: &str = "clouds:\n  mine:\n    auth: {auth_url: 'http://trap', username: u, project_id: p}\n";
 const TRUE: &str = "clouds:\n  mine:\n    auth: {auth_url: 'https://true', username: u, project_id: p}\n";
 const HUSH: &str = "clouds:\n  mine:\n    auth: {password: hush}\n";

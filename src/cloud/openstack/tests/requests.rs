@@ -173,7 +173,7 @@ async fn a_login_that_fails_is_told_in_seconds() {
     let api = super::super::api::Api::new(login).unwrap();
     let begin = std::time::Instant::now();
     let error = api.project(&Cancel::default()).await.unwrap_err();
-    assert!(error.to_string().contains("127.0.0.1 is not reached") && error.hint().is_some(), "{error}");
+    assert!(error.to_string().contains("127.0.0.1:9 is not reached") && error.hint().is_some(), "{error}");
     assert!(begin.elapsed() < Duration::from_secs(10));
     logins_answered(&server, 1).await;
 }
