@@ -20,7 +20,7 @@ use crate::family::{Fate, Policy};
 use crate::git;
 use crate::image::{Image, Visibility};
 use crate::lock::Held;
-use crate::log::{self, words::VISITED};
+use crate::log::{self, words::UNTESTED, words::VISITED};
 use crate::output;
 use crate::plan::{self, BaseFact, Facts, HostFacts, Plan, Publishing, Wanted};
 use crate::prune;
@@ -473,6 +473,10 @@ async fn finish(
         None => Ok(Vec::new()),
     };
     let write = |log: Option<&Path>| {
+        // A visit makes nothing: what the last build left stays as it is.
+        if setup.person.is_some() {
+            return Ok(());
+        }
         let built = output::Built { bundle, plan, events: &recorder.events(), image: image.as_ref(), templates: &rendered, log };
         let lines = |errors: Vec<output::OutputError>| errors.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ");
         output::write(&target, &bundle.tree, &built).map(drop).map_err(lines)
@@ -505,6 +509,7 @@ async fn finish(
         // The builder was opened as the step left it, and was looked at: that is what the command is for.
         (Err(RunError::Build(BuildError::Step { .. } | BuildError::StepRemote { .. })), _) if setup.person.is_some() => VISITED,
         (Err(RunError::Build(BuildError::Smoke { .. })), _) if setup.test_only => "rejected",
+        (Err(_), false) if setup.test_only => UNTESTED,
         (Err(_), false) => "failed",
     };
     let total = seconds(begin.elapsed());

@@ -51,6 +51,9 @@ pub fn percent(done: u64, of: u64) -> u64 {
 /// Outcome of a run that made no image, but opened its builder to a person.
 pub const VISITED: &str = "visited";
 
+/// Outcome of a test that could not be made.
+pub const UNTESTED: &str = "untested";
+
 /// The last line of a run, the same on the terminal, in a CI log and in the log file. `None` for any event but
 /// [`Event::Finished`].
 pub fn final_line(event: &Event) -> Option<String> {
@@ -63,6 +66,9 @@ pub fn final_line(event: &Event) -> Option<String> {
             format!("image {} ({}) is published, but the build failed after {took}: {}", image.name, image.id, first_line(error))
         }
         (None, Some(error)) if outcome == "rejected" => format!("the image is rejected after {took}: {}", first_line(error)),
+        (None, Some(error)) if outcome == UNTESTED => {
+            format!("the test ended after {took} without a verdict, the image is as it was: {}", first_line(error))
+        }
         (None, Some(error)) if outcome == VISITED => {
             format!("the visit ended after {took}; {removed}no image was made (a step had failed: {})", first_line(error))
         }
@@ -91,6 +97,14 @@ mod tests {
         let image = image.then(|| FinishedImage { id: "0193c0de".into(), name: "nginx-2026-11-20-2331".into() });
         let leaks = leaks.iter().map(|l| (*l).to_owned()).collect();
         final_line(&Event::Finished { outcome: outcome.into(), seconds: 372.2, image, error: error.map(Into::into), leaks }).unwrap()
+    }
+
+    #[test]
+    fn a_test_that_could_not_be_made_builds_and_loses_nothing() {
+        assert_eq!(
+            finished(UNTESTED, false, Some("no valid host was found"), &[]),
+            "the test ended after 6m12s without a verdict, the image is as it was: no valid host was found"
+        );
     }
 
     #[test]

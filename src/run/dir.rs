@@ -38,7 +38,7 @@ pub struct Record {
     pub cloud: String,
     pub started: Timestamp,
     pub seconds: f64,
-    /// `built`, `failed`, `stopped`, `visited` (a shell that was left), `tested` and `rejected` (an image that was there)
+    /// `built`, `failed`, `stopped`, `visited` (a shell that was left), `tested`, `rejected` and `untested` (an image that was there)
     pub outcome: String,
     pub image: Option<Image>,
     pub error: Option<String>,

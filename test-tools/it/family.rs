@@ -332,6 +332,30 @@ fn a_base_that_two_need_is_built_once() {
     factory.run(&["sweep"]).exits(0).says("nothing to sweep");
 }
 
+/// A look at the builder makes no image: what the last build left for those that deploy stays as it is.
+#[test]
+fn a_shell_leaves_the_outputs_of_builds_alone() {
+    let web = "bundle: {name: web, img_base: os/tiny}\nsteps: [{shell: 'true'}]\nmachine: {ram: 64M}\ntimeouts: {ssh: 2s}\n";
+    let factory = tree().bundle("images/web", web);
+    build(&factory, &["os/tiny"]).exits(0);
+    let outputs = ["images/target/web/image.properties", "images/target/web/report.html", "build.latest.log", "packer.latest.log"];
+    let factory = outputs.iter().fold(factory, |factory, path| factory.file(path, "of the last build\n"));
+    let command = factory.command(&["--accel", "tcg", "shell", "images/web"]);
+    let words: Vec<String> =
+        std::iter::once(command.get_program()).chain(command.get_args()).map(|w| format!("'{}'", w.display())).collect();
+    let mut terminal = factory.command(&[]);
+    let mut on_terminal = std::process::Command::new("script");
+    on_terminal.args(["-qec", &words.join(" "), "/dev/null"]).current_dir(factory.tree());
+    for (name, value) in terminal.env("TERM", "dumb").get_envs() {
+        _ = value.map(|value| on_terminal.env(name, value));
+    }
+    let ran = Ran::of(on_terminal.stdin(std::process::Stdio::null()).output().unwrap()).exits(20);
+    assert!(ran.out.contains("not reached") || ran.out.contains("ssh"), "{}", ran.out);
+    for path in outputs {
+        assert_eq!(std::fs::read_to_string(factory.tree().join(path)).unwrap(), "of the last build\n", "{path}");
+    }
+}
+
 /// One signal: what runs is stopped in order, what waits is not begun, nothing is left.
 #[test]
 fn a_signal_stops_all() {
