@@ -122,18 +122,20 @@ impl Checks<'_> {
         job.env.iter().for_each(|(name, value)| _ = cmd.env.entry(name.clone()).or_insert_with(|| value.clone()));
         let checked = Checked { bundle: job.bundle, dir: &room, read: std::slice::from_ref(&files) };
         match self.wall.around_check(cmd, &checked, cancel).await {
-            Ok(Some(cmd)) => self.run(job, &cmd, cancel).await,
+            Ok(Some(cmd)) => self.run(job, &cmd, &room, cancel).await,
             Ok(None) => Ok(Verdict::NoWall),
             Err(WallError::Cancelled(cancelled)) => Err(cancelled),
             Err(e) => Ok(Verdict::Unknown(e.to_string())),
         }
     }
 
-    async fn run(&self, job: &Job<'_>, cmd: &Cmd, cancel: &Cancel) -> Result<Verdict, Cancelled> {
+    async fn run(&self, job: &Job<'_>, cmd: &Cmd, room: &Path, cancel: &Cancel) -> Result<Verdict, Cancelled> {
         let mut lines = Vec::new();
+        // The user's own home is seen from behind the wall as another.
+        let home = room.join("home").display().to_string();
         let status = exec::run(cmd, cancel, |_, line| {
             if lines.len() < LINES {
-                lines.push(words::clean(line));
+                lines.push(words::clean(line).replace(&home, "~"));
             }
         });
         match status.await {

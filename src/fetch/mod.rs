@@ -153,6 +153,9 @@ impl FetchError {
         Some(match self {
             Self::Refused { status: 404 | 410, .. } => "publishers remove old images: look for the address of a newer one",
             Self::Refused { status: 401 | 403, .. } => "what needs a login is to be fetched beforehand: name the file by its path",
+            Self::GaveUp { reason, .. } if reason.starts_with("no connection") => {
+                "are the address, the network and the proxy (HTTPS_PROXY, NO_PROXY) as they should be?"
+            }
             Self::GaveUp { .. } | Self::Deadline { .. } => "the next build goes on where this one ended, if the server allows it",
             Self::Checksum { .. } => {
                 "an image that changes under its address (`latest`) needs `checksum_url`; otherwise somebody changed it, or the connection did"

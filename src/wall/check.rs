@@ -15,6 +15,8 @@ use crate::exec::{Cmd, Limits, env};
 const MOST_MEMORY: u64 = 2 << 30;
 const MOST_CPU: Duration = Duration::from_secs(60);
 const MOST_WRITTEN: u64 = 16 << 20;
+/// Bytes of all that a check writes, for each of its two places.
+const MOST_ROOM: &str = "67108864";
 
 /// What is checked, and where it may write.
 pub struct Checked<'c> {
@@ -38,10 +40,12 @@ impl Wall {
         env.extend(cmd.env.clone());
         let mut mounts = Mounts::system(*nested);
         mounts.without_network();
-        mounts.writable_at(&temp, Path::new("/tmp"));
+        // In memory: what is written there has a bound, and is gone with the check.
+        mounts.room(Path::new("/tmp"), MOST_ROOM);
         let bundle = checked.bundle;
         self.definition(&mut mounts, &Definition { label: &bundle.label, asks: &bundle.asks, dir: &bundle.dir }, checked.dir)?;
-        mounts.writable(checked.dir);
+        mounts.room(checked.dir, MOST_ROOM);
+        [&home, &temp].into_iter().for_each(|dir| mounts.directory(dir));
         checked.read.iter().for_each(|path| mounts.read_only(path));
         self.show_ansible(&mut mounts, ansible, &home);
         let wanted = self.limits();

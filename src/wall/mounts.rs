@@ -190,6 +190,16 @@ impl Mounts {
         self.add("--tmpfs", [path.as_os_str()]);
     }
 
+    /// An empty directory of at most `bytes` to write in, in memory.
+    pub(super) fn room(&mut self, path: &Path, bytes: &str) {
+        self.size(bytes);
+        self.add("--tmpfs", [path.as_os_str()]);
+    }
+
+    pub(super) fn directory(&mut self, path: &Path) {
+        self.add("--dir", [path.as_os_str()]);
+    }
+
     /// Nothing in the place of a directory or a file.
     pub(super) fn cover(&mut self, path: &Path) {
         match path.is_dir() {

@@ -49,6 +49,20 @@ fn what_was_sound_is_remembered_until_it_changes() {
     assert!(!asked(&factory));
 }
 
+/// A plugin that writes without end fills no disk of the factory's.
+#[test]
+fn what_a_check_may_write_is_bounded() {
+    let plugin = "import glob, os\nfor n in range(40):\n    for d in ('/tmp', os.environ['HOME']):\n        try:\n            \
+                  open('%s/f%d' % (d, n), 'wb').write(b'x' * (10 << 20))\n        except OSError as e:\n            pass\n\
+                  total = sum(os.path.getsize(f) for d in ('/tmp', os.environ['HOME']) for f in glob.glob(d + '/f*'))\n\
+                  class FilterModule(object):\n    def filters(self):\n        return {'total': lambda _: '%d-mib' % (total >> 20)}\n";
+    let factory = with("- hosts: all\n- import_playbook: \"{{ 1 | total }}.yml\"\n").file("images/x/ansible/filter_plugins/t.py", plugin);
+    let said = factory.run(&["validate"]).exits(10).err;
+    let at = said.find("-mib.yml").unwrap_or_else(|| panic!("the plugin did not run: {said}"));
+    let mib: u64 = said[..at].rsplit(|c: char| !c.is_ascii_digit()).next().unwrap().parse().unwrap();
+    assert!(mib > 0 && mib <= 128, "{said}");
+}
+
 /// What lies beside the bundle and is read with it: roles of the user's, whose content counts.
 #[test]
 fn a_role_of_the_users_counts_with_its_content() {
@@ -61,7 +75,8 @@ fn a_role_of_the_users_counts_with_its_content() {
     };
     validate(0);
     std::fs::write(factory.tree().join("../user/.ansible/roles/ours/tasks/main.yml"), "- no_such_module_x:\n").unwrap();
-    assert!(validate(10).contains("no_such_module_x"));
+    let said = validate(10);
+    assert!(said.contains("no_such_module_x") && said.contains("~/.ansible/roles/ours/tasks/main.yml:1:"), "{said}");
 }
 
 /// No digest of a definition counts them, so nothing of a definition sees them.
