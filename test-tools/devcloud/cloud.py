@@ -104,4 +104,18 @@ def seed():
         volumes.create_type(name="nfs", extra_specs={"volume_backend_name": "nfs"})
 
 
-{"identity": identity, "seed": seed}[sys.argv[1]]()
+def proof():
+    """A network that was not there before is served: an agent can be up, and its helper of no use since it started."""
+    admin = connect("admin", "admin").network
+    network = admin.create_network(name="devcloud-proof")
+    try:
+        admin.create_subnet(network_id=network.id, ip_version=4, cidr="192.0.2.0/28", enable_dhcp=True)
+        served = lambda: any(  # noqa: E731
+            port.status == "ACTIVE" for port in admin.ports(network_id=network.id, device_owner="network:dhcp")
+        )
+        wait("DHCP of a new network", 90, served)
+    finally:
+        admin.delete_network(network.id)
+
+
+{"identity": identity, "seed": seed, "proof": proof}[sys.argv[1]]()
