@@ -7,8 +7,8 @@ use regex::Regex;
 use super::super::yaml::{Entry, Node, Spot, Value};
 use super::ASK;
 use super::names::{self, Meaning};
-use super::settings::{ADDRESSES, assigned};
 use super::room::{self, Use};
+use super::settings::{ADDRESSES, assigned};
 use super::worked::Open;
 use super::{environment, hosts};
 use crate::diagnostic::Diagnostic;
@@ -273,7 +273,7 @@ impl<'a> Reader<'a> {
             Value::Scalar { text, plain } => {
                 let (module, rest) = text.trim().split_once(char::is_whitespace).unwrap_or((text, ""));
                 let rest = Value::Scalar { text: rest.to_owned(), plain: *plain };
-                self.module(short(module), &Node { spot: value.spot, value: rest });
+                self.module(short(module), &Node { spot: value.spot, value: rest, raw: value.raw });
             }
             Value::Map(entries) => {
                 if let Some(module) = entries.iter().find(|e| e.key == "module").and_then(|e| scalar(&e.value)) {
@@ -355,9 +355,7 @@ impl<'a> Reader<'a> {
         }
         let finding = Diagnostic::error(spot.place(self.file), format!("a file outside of the bundle is {what} on the factory: `{path}`"));
         self.found.push(finding.hint(match what {
-            "written" => {
-                "what is to stay goes into the image; `/tmp` and `~/` are directories of the step, and are gone with it"
-            }
+            "written" => "what is to stay goes into the image; `/tmp` and `~/` are directories of the step, and are gone with it",
             _ => "what a bundle needs lies in its directory; a link in it may lead to what the tree shares",
         }));
     }

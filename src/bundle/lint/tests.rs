@@ -614,7 +614,9 @@ fn the_room_of_a_step_is_no_file_of_the_factory() {
     let (fetch, copy) = ("  - fetch: {src: /etc/x, dest: /tmp/got/}\n", "  - copy: {src: /tmp/got/local/etc/x, dest: /y}\n");
     let sound = [
         play("  - user: {name: x, password: \"{{ lookup('password', '/tmp/pw length=16') }}\"}\n"),
-        play("  - user: {name: x, password: \"{{ lookup('password', '/tmp/pw') }}\"}\n  - debug: {msg: \"{{ lookup('file', '/tmp/pw') }}\"}\n"),
+        play(
+            "  - user: {name: x, password: \"{{ lookup('password', '/tmp/pw') }}\"}\n  - debug: {msg: \"{{ lookup('file', '/tmp/pw') }}\"}\n",
+        ),
         play(&format!("{fetch}{copy}")),
         play("  - fetch: src=/etc/x dest=/tmp/x flat=yes\n  - copy: src=/tmp/x dest=/y\n"),
         play("  - fetch: {src: /etc/x, dest: '/tmp/{{ name }}', flat: true}\n  - copy: {src: '/tmp/{{ name }}', dest: /y}\n"),
@@ -629,7 +631,10 @@ fn the_room_of_a_step_is_no_file_of_the_factory() {
     let other = said(&play(&format!("{fetch}  - template: {{src: /tmp/gotten, dest: /y}}\n")));
     assert!(other.contains("warning: `/tmp/gotten` is read") && !other.contains("error"), "{other}");
     let in_role = "- copy: {src: /tmp/got/local/etc/x, dest: /y}\n";
-    let of_role = with("- hosts: all\n  roles: [web]\n  post_tasks:\n  - fetch: {src: /etc/x, dest: /tmp/got/}\n", &[("roles/web/tasks/main.yml", in_role)]);
+    let of_role = with(
+        "- hosts: all\n  roles: [web]\n  post_tasks:\n  - fetch: {src: /etc/x, dest: /tmp/got/}\n",
+        &[("roles/web/tasks/main.yml", in_role)],
+    );
     assert_eq!(of_role, [""; 0]);
     for task in [
         "  - copy: {src: /tmp/../etc/shadow, dest: /y}\n",
