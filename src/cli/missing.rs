@@ -1,4 +1,5 @@
 //! Roles and collections that a definition does not bring along.
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use super::{Context, Failure};
@@ -45,9 +46,10 @@ fn beside(bundle: &Bundle, need: &Need) -> Option<PathBuf> {
         }
     };
     let (tree, own) = (real(&bundle.tree), real(&bundle.dir));
-    let steps = bundle.steps.iter().filter(|step| matches!(step.action, Action::Ansible { .. }));
-    let named = steps.flat_map(|step| {
-        let (roles, collections) = bundle::search_paths(&bundle.dir, &step.env);
+    // A definition without steps runs its one playbook with no environment of its own.
+    let steps = bundle.steps.iter().filter(|step| matches!(step.action, Action::Ansible { .. })).map(|step| step.env.clone());
+    let named = steps.chain([BTreeMap::new()]).flat_map(|env| {
+        let (roles, collections) = bundle::search_paths(&bundle.dir, &env);
         if need.kind == NeedKind::Role { roles } else { collections }
     });
     // Nothing outside of the tree is looked at.
