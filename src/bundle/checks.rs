@@ -71,7 +71,7 @@ pub(super) fn tests(reader: &mut Reader, field: Option<&Field>, dir: &Path, show
     let mut tests = Tests::default();
     for found in files::checks(dir) {
         match found {
-            Ok((file, told)) => {
+            Ok(files::Check { path: file, told }) => {
                 reader.told(&shown.join(&file), told);
                 tests.files.push(file);
             }

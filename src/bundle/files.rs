@@ -179,9 +179,15 @@ fn is_executable(path: &Path) -> bool {
     fs::metadata(path).is_ok_and(|meta| meta.permissions().mode() & 0o111 != 0)
 }
 
+/// An executable of `tests/`, and what its text tells.
+pub(super) struct Check {
+    pub path: PathBuf,
+    pub told: Vec<Told>,
+}
+
 /// The checks under `tests/`, sorted, each with what its text tells; directories there hold data of the checks, and notes and
 /// hidden files are no checks.
-pub(super) fn checks(dir: &Path) -> Vec<Result<(PathBuf, Vec<Told>), (PathBuf, Trouble)>> {
+pub(super) fn checks(dir: &Path) -> Vec<Result<Check, (PathBuf, Trouble)>> {
     let mut found = Vec::new();
     for name in names(&dir.join("tests")) {
         let path = Path::new("tests").join(&name);
@@ -193,7 +199,7 @@ pub(super) fn checks(dir: &Path) -> Vec<Result<(PathBuf, Vec<Told>), (PathBuf, T
     found
 }
 
-fn check(dir: &Path, path: &Path) -> Result<(PathBuf, Vec<Told>), Trouble> {
+fn check(dir: &Path, path: &Path) -> Result<Check, Trouble> {
     let text = path.to_string_lossy();
     let path = executable(dir, &text).map_err(|mut trouble| {
         if trouble.hint.starts_with("chmod") {
@@ -206,7 +212,7 @@ fn check(dir: &Path, path: &Path) -> Result<(PathBuf, Vec<Told>), Trouble> {
     }
     let hint = "a check is a script; a program goes into a directory below tests/, and a script that runs on the factory calls it";
     let told = scripts::sent(&dir.join(&path), hint);
-    Ok((path, told))
+    Ok(Check { path, told })
 }
 
 /// `output/*.j2`, sorted.
