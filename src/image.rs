@@ -144,9 +144,10 @@ impl Image {
         self.properties.get(HIDDEN_AT)?.parse().ok()
     }
 
-    /// ID and sha512 of the image it was built from; `None`: from a source.
+    /// ID and sha512 of the image it was built from, which is empty where its cloud kept none; `None`: from a source.
     pub fn base(&self) -> Option<(&str, &str)> {
-        self.properties.get(BASE)?.split_once("@sha512:")
+        let base = self.properties.get(BASE).filter(|base| !base.is_empty())?;
+        Some(base.split_once("@sha512:").unwrap_or((base, "")))
     }
 
     /// When it was published; `None`: it does not say, or what no later image could follow.

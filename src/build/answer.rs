@@ -126,7 +126,7 @@ pub(super) async fn ask(remote: &dyn Remote, question: &Question<'_>) -> Result<
     let full = Arc::new(tokio::sync::Notify::new());
     let (hears, tells) = (ear.clone(), full.clone());
     let command = Command {
-        script: marked(question.script, &id),
+        script: marked(question.script, &id).into(),
         args: Vec::new(),
         env: Default::default(),
         sudo: question.sudo,

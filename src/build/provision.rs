@@ -134,10 +134,10 @@ async fn run(site: &Site<'_>, builder: &Running, index: usize, step: &StepPlan) 
         ActionPlan::Ansible { playbook, extra_vars, tags, .. } => {
             ansible_playbook(site, builder, index, step, playbook, extra_vars, tags).await
         }
-        ActionPlan::Shell { text } => shell(site, builder, "shell", step, text.clone()).await.map_err(lost)?.map_err(failed),
+        ActionPlan::Shell { text } => shell(site, builder, "shell", step, text.clone().into()).await.map_err(lost)?.map_err(failed),
         ActionPlan::Script { path } => {
             let path = dir.join(path);
-            let text = std::fs::read_to_string(&path).map_err(|source| BuildError::Io { path, source })?;
+            let text = std::fs::read(&path).map_err(|source| BuildError::Io { path, source })?;
             shell(site, builder, "script", step, text).await.map_err(lost)?.map_err(failed)
         }
         ActionPlan::Upload { src, dest } => {
@@ -161,7 +161,7 @@ async fn shell(
     builder: &Running,
     source: &'static str,
     step: &StepPlan,
-    script: String,
+    script: Vec<u8>,
 ) -> Result<Result<(), String>, RemoteError> {
     let mut env = factory_env(site);
     env.extend(step.env.clone());
@@ -360,7 +360,7 @@ async fn reboot(site: &Site<'_>, builder: &mut Running, index: usize, step: &Ste
 
 /// Runs the tidy script: the last thing that is done on a builder.
 pub(super) async fn tidy(site: &Site<'_>, builder: &Running) -> Result<(), BuildError> {
-    let script = tidy_script::script(&site.plan.tidy, builder.target.key.public_key());
+    let script = tidy_script::script(&site.plan.tidy, builder.target.key.public_key()).into();
     let command = Command { script, args: Vec::new(), env: Default::default(), sudo: true, deadline: Duration::from_secs(600) };
     let last = LastLines::default();
     let exit = site.cx.cancel.or(builder.remote.exec(command, lines_to(site.cx.events.clone(), "tidy", last.clone()))).await?;

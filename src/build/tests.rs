@@ -83,28 +83,29 @@ impl Remote for FakeRemote {
     async fn exec(&self, command: Command, mut output: OnOutput) -> Result<Exit, RemoteError> {
         self.alive()?;
         let mut answers = self.0.0.lock().unwrap();
-        answers.scripts.push((self.1, command.script.clone()));
-        if answers.restarts_at.as_ref().is_some_and(|text| command.script.contains(text)) {
+        let script = String::from_utf8_lossy(&command.script).into_owned();
+        answers.scripts.push((self.1, script.clone()));
+        if answers.restarts_at.as_ref().is_some_and(|text| script.contains(text)) {
             answers.restarts += 1;
         }
         if let Some((text, cancel)) = &answers.stop_at
-            && command.script.contains(text.as_str())
+            && script.contains(text.as_str())
         {
             cancel.signal();
         }
-        if command.script.contains("/etc/machine-id") && !command.sudo {
+        if script.contains("/etc/machine-id") && !command.sudo {
             let id = if answers.same_machine_id { 7 } else { self.1 };
-            output(Stream::Stdout, answer(&command.script, &format!("{id:032x}\n")).as_bytes());
-        } else if command.script.contains("boot_id") {
+            output(Stream::Stdout, answer(&script, &format!("{id:032x}\n")).as_bytes());
+        } else if script.contains("boot_id") {
             answers.boots += u32::from(!answers.never_reboots);
             let id = format!("00000000-0000-4000-8000-{:012x}\n", answers.boots);
-            output(Stream::Stdout, answer(&command.script, &id).as_bytes());
-        } else if command.script.ends_with("\nid -u") {
-            output(Stream::Stdout, answer(&command.script, "0\n").as_bytes());
+            output(Stream::Stdout, answer(&script, &id).as_bytes());
+        } else if script.ends_with("\nid -u") {
+            output(Stream::Stdout, answer(&script, "0\n").as_bytes());
         } else {
-            output(Stream::Stdout, answer(&command.script, "all is well\n").as_bytes());
+            output(Stream::Stdout, answer(&script, "all is well\n").as_bytes());
         }
-        let code = answers.exits.iter().find(|(text, _)| command.script.contains(text.as_str())).map_or(0, |(_, code)| *code);
+        let code = answers.exits.iter().find(|(text, _)| script.contains(text.as_str())).map_or(0, |(_, code)| *code);
         Ok(Exit::Code(code))
     }
 
@@ -444,7 +445,11 @@ impl Connect for Hang {
 #[async_trait]
 impl Remote for HangRemote {
     async fn exec(&self, command: Command, output: OnOutput) -> Result<Exit, RemoteError> {
-        if command.script.contains("install-it") { std::future::pending().await } else { self.0.exec(command, output).await }
+        if String::from_utf8_lossy(&command.script).contains("install-it") {
+            std::future::pending().await
+        } else {
+            self.0.exec(command, output).await
+        }
     }
     async fn put(&self, a: &Path, b: &str, c: bool, d: Duration, e: OnProgress) -> Result<(), RemoteError> {
         self.0.put(a, b, c, d, e).await

@@ -16,6 +16,7 @@ pub(super) const COLLECTIONS: Key =
     Key(&["ANSIBLE_COLLECTIONS_PATH", "ANSIBLE_COLLECTIONS_PATHS"], &["collections_path", "collections_paths"]);
 pub(super) const MODULES: Key = Key(&["ANSIBLE_LIBRARY"], &["library"]);
 pub(super) const FILTERS: Key = Key(&["ANSIBLE_FILTER_PLUGINS"], &["filter_plugins"]);
+pub(super) const TESTS: Key = Key(&["ANSIBLE_TEST_PLUGINS"], &["test_plugins"]);
 pub(super) const LOOKUPS: Key = Key(&["ANSIBLE_LOOKUP_PLUGINS"], &["lookup_plugins"]);
 
 /// What counts for the playbooks of one step.
@@ -66,6 +67,12 @@ impl Config {
             None => plain(&own.join(path)).display().to_string(),
         };
         found.map(|s| split(&s.value)).unwrap_or_default().into_iter().map(from_file).collect()
+    }
+
+    /// Whether extensions of Jinja are loaded, which may change its syntax.
+    pub fn extends_jinja(&self) -> bool {
+        let of_file = |s: &Setting| s.section == "defaults" && s.key == "jinja2_extensions" && !s.value.is_empty();
+        self.env.contains_key("ANSIBLE_JINJA2_EXTENSIONS") || self.settings.iter().any(of_file)
     }
 
     /// Those of [`Self::paths`] that may lie in the bundle.

@@ -71,7 +71,10 @@ pub(super) fn tests(reader: &mut Reader, field: Option<&Field>, dir: &Path, show
     let mut tests = Tests::default();
     for found in files::checks(dir) {
         match found {
-            Ok(file) => tests.files.push(file),
+            Ok(files::Check { path: file, told }) => {
+                reader.told(&shown.join(&file), told);
+                tests.files.push(file);
+            }
             Err((file, trouble)) => reader.file_error(shown.join(file), (0, 0), trouble),
         }
     }

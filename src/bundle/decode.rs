@@ -1,11 +1,12 @@
 //! Typed values out of the YAML tree. Every reader says what is wrong and goes on, so that one pass finds everything.
 use std::collections::{BTreeMap, BTreeSet, HashSet};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use serde_json::{Map, Value as Json};
 
 use super::keys::{self, Typing};
+use super::scripts::Told;
 use super::yaml::{Entry, Node, Spot, Value};
 use super::{Need, files, lint, quantity, scalar, syntax};
 use crate::diagnostic::{Diagnostic, Place};
@@ -88,6 +89,15 @@ impl Reader {
     pub(super) fn file_error(&mut self, file: PathBuf, (line, column): (usize, usize), trouble: files::Trouble) {
         let finding = Diagnostic::error(Place { file, line, column }, trouble.message);
         self.findings.push(if trouble.hint.is_empty() { finding } else { finding.hint(trouble.hint) });
+    }
+
+    /// Findings on a script.
+    pub(super) fn told(&mut self, file: &Path, told: Vec<Told>) {
+        for Told { trouble, line, error } in told {
+            let place = Place { file: file.to_owned(), line, column: usize::from(line > 0) };
+            let finding = if error { Diagnostic::error(place, trouble.message) } else { Diagnostic::warning(place, trouble.message) };
+            self.findings.push(if trouble.hint.is_empty() { finding } else { finding.hint(trouble.hint) });
+        }
     }
 
     fn wrong(&mut self, field: &Field, wanted: &str, hint: &str) {

@@ -8,15 +8,12 @@ use std::path::{Component, Path, PathBuf};
 use serde::de::IgnoredAny;
 
 use super::keys;
+use super::scripts::{self, Told};
 use super::trees::Trees;
 use crate::reading;
 
 /// Playbooks longer than this are no playbooks.
 pub(super) const MAX_PLAYBOOK: u64 = 4 << 20;
-/// Scripts longer than this are not looked into.
-const MAX_SCRIPT: u64 = 4 << 20;
-/// Checks longer than this are no scripts.
-const MAX_CHECK: u64 = 4 << 20;
 
 #[derive(Debug)]
 pub(super) struct Trouble {
@@ -59,63 +56,10 @@ pub(super) fn executable(dir: &Path, text: &str) -> Result<PathBuf, Trouble> {
     if !is_executable(&dir.join(&path)) {
         return trouble(format!("`{text}` is not executable"), format!("chmod +x {}", path.display()));
     }
-    match runs_by_its_first_line(&dir.join(&path)) {
+    match scripts::runs_by_its_first_line(&dir.join(&path)) {
         Ok(()) => Ok(path),
         Err((found, line)) => trouble(format!("`{text}`, line {line}: {}", found.message), found.hint),
     }
-}
-
-/// Whether a file that is run by its `#!` line runs: what the kernel and shells stumble over, and the line of it (0: the file
-/// as a whole). The file exists.
-pub(super) fn runs_by_its_first_line(path: &Path) -> Result<(), (Trouble, usize)> {
-    let no = |line: usize, message: &str, hint: &str| Err((Trouble { message: message.into(), hint: hint.into() }, line));
-    let Ok(bytes) = reading::bytes(path, MAX_SCRIPT) else { return Ok(()) };
-    if bytes.starts_with(b"\xff\xfe") || bytes.starts_with(b"\xfe\xff") {
-        return no(1, "this script is UTF-16, which no shell reads", "save it as UTF-8");
-    }
-    if bytes.starts_with(b"\xef\xbb\xbf") {
-        return no(1, "this script begins with a byte order mark, which hides its `#!`", "save it as UTF-8 without BOM");
-    }
-    let first = bytes.split(|b| *b == b'\n').next().unwrap_or_default();
-    if let Some(line) = late_interpreter(&bytes) {
-        return no(line, "the `#!` of this script is not its first line, so that `sh` runs it", "nothing stands before `#!`");
-    }
-    let lines = || bytes.split_inclusive(|b| *b == b'\n');
-    let (all, with_cr) = (lines().count(), lines().filter(|line| line.ends_with(b"\r\n")).count());
-    // A few lines may be data of a here-document.
-    if first.ends_with(b"\r") || with_cr * 2 > all {
-        let line = 1 + lines().position(|line| line.ends_with(b"\r\n")).unwrap_or_default();
-        return no(
-            line,
-            "lines of this script end as Windows writes them (CR LF)",
-            "sed -i 's/\\r$//' FILE, and `* text eol=lf` in .gitattributes",
-        );
-    }
-    Ok(())
-}
-
-/// A line of a script that only Python 2 reads, or that asks for it by the name that systems no longer have.
-pub(super) fn of_python_2(path: &Path) -> Option<(Trouble, usize)> {
-    let text = reading::text(path, MAX_SCRIPT).ok()?;
-    let interpreter = text.lines().next()?.strip_prefix("#!")?.trim();
-    let program = interpreter.rsplit(['/', ' ', '\t']).next()?;
-    if !["python", "python2", "python2.6", "python2.7"].contains(&program) {
-        return None;
-    }
-    let old = |line: &str| line.strip_prefix("print ").is_some_and(|rest| !rest.trim_start().starts_with(['(', '=']));
-    let line = text.lines().position(|line| old(line.trim_start()));
-    let message = match line {
-        Some(_) => "this line is of Python 2, which no system has any more".to_owned(),
-        None => format!("`{program}` is Python 2, or not there at all, on systems since Debian 11 and Red Hat 8"),
-    };
-    Some((Trouble { message, hint: "`#!/usr/bin/env python3`, and what that reads: `print(…)`".into() }, line.map_or(1, |at| at + 1)))
-}
-
-/// The line of a `#!` that only empty ones, or blanks, stand before.
-fn late_interpreter(bytes: &[u8]) -> Option<usize> {
-    let start = bytes.iter().position(|b| !b.is_ascii_whitespace())?;
-    let is_one = start > 0 && bytes[start..].starts_with(b"#!/");
-    is_one.then(|| 1 + bytes[..start].iter().filter(|b| **b == b'\n').count())
 }
 
 /// Whether these are UTF-8; else the line where they stop being it.
@@ -131,21 +75,6 @@ pub(super) fn is_text(bytes: &[u8]) -> Result<(), (Trouble, usize)> {
             no(line, "this line is not UTF-8", "iconv -f latin1 -t utf8 FILE, if it is Latin-1")
         }
     }
-}
-
-/// A script that is sent to a machine as a text.
-pub(super) fn is_script_text(path: &Path) -> Result<(), (Trouble, usize)> {
-    let Ok(bytes) = reading::bytes(path, MAX_SCRIPT) else { return Ok(()) };
-    let no = |line: usize, message: &str, hint: &str| Err((Trouble { message: message.into(), hint: hint.into() }, line));
-    if bytes.starts_with(b"\x7fELF") {
-        return no(0, "this is a program, not a script", "a program gets to the machine by `upload`, and a step `shell` runs it");
-    }
-    runs_by_its_first_line(path)?;
-    let line_at = |at: usize| 1 + bytes[..at].iter().filter(|b| **b == b'\n').count();
-    if let Some(at) = bytes.iter().position(|b| *b == 0) {
-        return no(line_at(at), "this is no text: there is a NUL in it", "a program gets to the machine by `upload`");
-    }
-    is_text(&bytes)
 }
 
 /// A file, or a directory whose links stay in the bundle.
@@ -261,33 +190,41 @@ fn is_executable(path: &Path) -> bool {
     fs::metadata(path).is_ok_and(|meta| meta.permissions().mode() & 0o111 != 0)
 }
 
-/// The checks under `tests/`, sorted; directories there hold data of the checks, and notes and hidden files are no checks.
-pub(super) fn checks(dir: &Path) -> Vec<Result<PathBuf, (PathBuf, Trouble)>> {
+/// An executable of `tests/`, and what its text tells.
+pub(super) struct Check {
+    pub path: PathBuf,
+    pub told: Vec<Told>,
+}
+
+/// The checks under `tests/`, sorted, each with what its text tells; directories there hold data of the checks, and notes and
+/// hidden files are no checks.
+pub(super) fn checks(dir: &Path) -> Vec<Result<Check, (PathBuf, Trouble)>> {
     let mut found = Vec::new();
     for name in names(&dir.join("tests")) {
         let path = Path::new("tests").join(&name);
         if name.starts_with('.') || name.starts_with("README") || name.ends_with('~') || dir.join(&path).is_dir() {
             continue;
         }
-        let text = path.to_string_lossy().into_owned();
-        let checked = legible(&text).and_then(|()| executable(dir, &text)).map_err(|mut trouble| {
-            if trouble.hint.starts_with("chmod") {
-                trouble.hint.push_str("; data of a check goes into a directory below tests/");
-            }
-            trouble
-        });
-        let checked = checked.and_then(|path| match reading::text(&dir.join(&path), MAX_CHECK) {
-            Ok(_) => Ok(path),
-            Err(e) if e.kind() == ErrorKind::FileTooLarge => trouble(format!("`{text}` is too long for a script (more than 4 MiB)"), ""),
-            Err(_) => Err(Trouble {
-                message: format!("`{text}` is no text"),
-                hint: "a check is a script; a program goes into a directory below tests/, and a script that runs on the factory calls it"
-                    .into(),
-            }),
-        });
-        found.push(checked.map_err(|trouble| (path, trouble)));
+        found.push(check(dir, &path).map_err(|trouble| (path, trouble)));
     }
     found
+}
+
+fn check(dir: &Path, path: &Path) -> Result<Check, Trouble> {
+    let text = path.to_string_lossy();
+    legible(&text)?;
+    let path = executable(dir, &text).map_err(|mut trouble| {
+        if trouble.hint.starts_with("chmod") {
+            trouble.hint.push_str("; data of a check goes into a directory below tests/");
+        }
+        trouble
+    })?;
+    if fs::metadata(dir.join(&path)).is_ok_and(|meta| meta.len() > scripts::MAX) {
+        return trouble(format!("`{text}` is too long for a script (more than 4 MiB)"), "");
+    }
+    let hint = "a check is a script; a program goes into a directory below tests/, and a script that runs on the factory calls it";
+    let told = scripts::sent(&dir.join(&path), hint);
+    Ok(Check { path, told })
 }
 
 /// `output/*.j2`, sorted.

@@ -19,6 +19,7 @@ mod hosts;
 mod json;
 mod named;
 mod names;
+mod room;
 mod sets;
 mod settings;
 mod tasks;
@@ -114,6 +115,7 @@ pub(super) fn playbook(cache: &mut Cache, playbook: &Playbook<'_>) -> Vec<Diagno
         lint.yaml(&path, part);
     }
     lint.settle();
+    lint.rooms();
     // An alias is read wherever it is used.
     lint.found.dedup();
     let mut found = if *local { Vec::new() } else { lint.found };
@@ -161,6 +163,7 @@ enum Look {
         of_variables: Vec<PathBuf>,
         looked_up: Vec<(Spot, String)>,
         sets: Vec<Set>,
+        room: Vec<room::Use>,
     },
     /// Why not. `sure`: Ansible cannot read it either.
     Not { spot: Spot, why: String, sure: bool },
@@ -415,10 +418,10 @@ fn look(full: &Path, shown: &Path, beside: &Path, trees: &Trees) -> Look {
     };
     let mut reader = Reader::new(shown, beside);
     reader.document(&root);
-    let Reader { found, named, worked_out, of_variables, mut open, looked_up, .. } = reader;
+    let Reader { found, named, worked_out, of_variables, mut open, looked_up, room, .. } = reader;
     let sets = sets::of_tree(&root, sets::is_inventory(&beside.join(full.file_name().unwrap_or_default())));
     open.extend(worked_connections(&sets));
-    Look::Read { found, named, worked_out, open, of_variables, looked_up, sets }
+    Look::Read { found, named, worked_out, open, of_variables, looked_up, sets, room }
 }
 
 /// It lies directly in a part of a role, whose files need no ending.

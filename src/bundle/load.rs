@@ -108,7 +108,7 @@ fn settings(tree: &Path, home: &Path, label: &Path, file: &Path) -> Result<Strin
 
 fn bundle(reader: &mut Reader, tree: PathBuf, home: PathBuf, label: &Path, root: &Node) -> Option<Bundle> {
     let start = Spot { line: 0, column: 0 };
-    let empty = Node { spot: start, value: Value::Map(Vec::new()) };
+    let empty = Node { spot: start, value: Value::Map(Vec::new()), raw: false };
     let root = match &root.value {
         Value::Null => &empty,
         Value::Map(_) => root,

@@ -28,6 +28,7 @@ mod overrides;
 mod playbooks;
 mod quantity;
 mod scalar;
+mod scripts;
 mod source;
 mod steps;
 pub(crate) mod syntax;
@@ -45,7 +46,7 @@ pub use lint::on_factory;
 pub use load::{Loaded, check_work, load, load_with};
 pub use loader::{Loader, Wanted, serve};
 pub use overrides::Override;
-pub use playbooks::{Need, NeedKind, Requirements, requirements, search_paths};
+pub use playbooks::{Need, NeedKind, Requirements, plain, requirements, search_paths};
 pub use tree::{all, base_of, find, find_tree, is_beside};
 
 /// `images/*` or `os/*`.

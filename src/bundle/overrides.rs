@@ -64,7 +64,7 @@ impl Override {
             }
             let Value::Map(entries) = &mut node.value else { unreachable!("made a map above") };
             let index = entries.iter().position(|e| e.key == *key).unwrap_or_else(|| {
-                entries.push(Entry { key: key.clone(), spot: SPOT, value: Node { spot: SPOT, value: Value::Null } });
+                entries.push(Entry { key: key.clone(), spot: SPOT, value: Node { spot: SPOT, value: Value::Null, raw: false } });
                 entries.len() - 1
             });
             node = &mut entries[index].value;

@@ -17,19 +17,23 @@ use crate::reading;
 mod configuration;
 mod expressions;
 mod facts;
+mod handlers;
 mod hosts;
 mod modules;
 mod moved;
 mod paths;
 mod requirements;
 mod roles;
+mod rendered;
+#[cfg(test)]
+mod rendered_tests;
 mod tasks;
 #[cfg(test)]
 mod tests;
 mod words;
 
 use paths::Paths;
-pub(super) use paths::plain;
+pub use paths::plain;
 pub use requirements::{Requirements, requirements, search_paths};
 
 /// Files of one playbook that are read, and their bytes.
@@ -95,8 +99,11 @@ pub(super) fn review(reviewed: &Reviewed<'_>, config: &Config) -> Review {
         bare: Vec::new(),
         plays: hosts::Plays::default(),
         facts: facts::Facts::default(),
+        handlers: handlers::Handlers::default(),
+        rendered: rendered::Rendered::of(config),
         tags: HashSet::new(),
         open: false,
+        elsewhere: false,
         review: Review::default(),
     };
     walk.config(config, playbook);
@@ -117,10 +124,14 @@ struct Walk<'a> {
     bare: Vec<expressions::Bare>,
     plays: hosts::Plays,
     facts: facts::Facts,
+    handlers: handlers::Handlers,
+    rendered: rendered::Rendered,
     /// Of tasks, blocks, plays and roles.
     tags: HashSet<String>,
     /// What runs is not all there to be read.
     open: bool,
+    /// There are roles that the definition does not hold, or that are known at the run only.
+    elsewhere: bool,
     review: Review,
 }
 
@@ -135,6 +146,12 @@ struct Scope {
     role: Option<PathBuf>,
     /// It runs under a condition, or its failure is let pass.
     conditional: bool,
+    /// It may be notified.
+    handlers: bool,
+    /// The variable whose value this is, or is a part of.
+    variable: Option<Rc<str>>,
+    /// Nobody misses it.
+    unused: bool,
 }
 
 impl Walk<'_> {
@@ -142,13 +159,18 @@ impl Walk<'_> {
         for bare in std::mem::take(&mut self.bare) {
             self.review.found.extend(bare.finding(&self.variables));
         }
-        self.review.found.extend(self.plays.findings());
+        self.review.found.extend(std::mem::take(&mut self.plays).findings());
+        let whole = self.seen.len() < MOST_FILES && self.bytes < MOST_BYTES;
+        if whole && !self.open && !self.elsewhere {
+            self.review.found.extend(std::mem::take(&mut self.handlers).findings());
+        }
+        self.unrendered();
         // An alias, or a role that two plays name, is read twice.
         let mut seen = HashSet::new();
         self.review.found.retain(|d| seen.insert((d.place.as_ref().map(ToString::to_string), d.message.clone())));
         self.review.found.truncate(MOST_FINDINGS);
         let open = self.tags.iter().any(|tag| is_template(tag)) || self.open || !self.review.needs.is_empty();
-        self.review.tags = (!open && self.seen.len() < MOST_FILES && self.bytes < MOST_BYTES).then_some(self.tags);
+        self.review.tags = (!open && whole).then_some(self.tags);
         let mut seen = HashSet::new();
         self.review.needs.retain(|need| seen.insert((need.kind, need.name.clone())));
         self.review
@@ -291,12 +313,13 @@ impl Walk<'_> {
             match entry.key.as_str() {
                 "tasks" | "pre_tasks" | "post_tasks" => self.tasks(&entry.value, scope),
                 // They run where something notifies them.
-                "handlers" => self.tasks(&entry.value, &Scope { conditional: true, ..scope.clone() }),
+                "handlers" => self.tasks(&entry.value, &Scope { conditional: true, handlers: true, ..scope.clone() }),
                 "roles" => self.roles(&entry.value, scope),
                 "vars_files" => self.vars_files(&entry.value, scope),
                 "collections" => self.collections(&entry.value, scope),
                 // Nobody may ask for them.
                 "vars" => self.lazily(&entry.value, scope),
+                "name" | "vars_prompt" => self.expressions(&entry.value, &Scope { unused: true, ..scope.clone() }),
                 _ => self.expressions(&entry.value, scope),
             }
         }
@@ -306,8 +329,16 @@ impl Walk<'_> {
     /// Values of variables, which are worked out where they are used.
     fn lazily(&mut self, node: &Node, scope: &Scope) {
         let facts = std::mem::replace(&mut self.facts, facts::Facts::there());
-        self.expressions(node, &Scope { conditional: true, ..scope.clone() });
+        self.values(node, &Scope { conditional: true, ..scope.clone() });
         self.facts = facts;
+    }
+
+    /// Of a map of variables: what is wrong with one matters where it is used.
+    fn values(&mut self, node: &Node, scope: &Scope) {
+        let Value::Map(entries) = &node.value else { return self.expressions(node, scope) };
+        for entry in entries.iter().filter(|_| !node.raw) {
+            self.expressions(&entry.value, &Scope { variable: Some(entry.key.as_str().into()), ..scope.clone() });
+        }
     }
 
     /// `vars_files`: each is a file, or a list of files of which the first that there is counts.

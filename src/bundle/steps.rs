@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 use super::ansible_cfg::Config;
 use super::decode::{Field, Fields, Reader};
 use super::yaml::{Spot, Value};
-use super::{Action, Step, files, keys, lint, playbooks};
-use crate::diagnostic::{Diagnostic, Place};
+use super::{Action, Step, files, keys, lint, playbooks, scripts};
+use crate::diagnostic::Diagnostic;
 use crate::exec::env;
 
 /// What all steps of a bundle share.
@@ -97,12 +97,8 @@ pub(super) fn path(
 /// `script`: sent to the machine as a text, and run there by its first line.
 fn script(reader: &mut Reader, field: &Field, dir: &Path, shown: &Path) -> Option<PathBuf> {
     let path = path(reader, field, dir, files::script)?;
-    if let Err((trouble, line)) = files::is_script_text(&dir.join(&path)) {
-        reader.file_error(shown.join(&path), (line, usize::from(line > 0)), trouble);
-    } else if let Some((trouble, line)) = files::of_python_2(&dir.join(&path)) {
-        let place = Place { file: shown.join(&path), line, column: 1 };
-        reader.findings.push(Diagnostic::warning(place, trouble.message).hint(trouble.hint));
-    }
+    let hint = "a program gets to the machine by `upload`, and a step `shell` runs it";
+    reader.told(&shown.join(&path), scripts::sent(&dir.join(&path), hint));
     Some(path)
 }
 
@@ -159,12 +155,21 @@ pub(super) fn check_playbook(reader: &mut Reader, lies: &Lies<'_>, path: &Path, 
 }
 
 fn shell(reader: &mut Reader, field: &Field) -> Option<Action> {
-    let Value::List(items) = &field.node.value else { return reader.source_text(field).map(|text| Action::Shell { text }) };
+    let Value::List(items) = &field.node.value else { return shell_text(reader, field).map(|text| Action::Shell { text }) };
     if items.is_empty() {
         reader.error(field.node.spot, format!("`{}` is empty", field.path), "");
     }
-    let lines: Vec<String> = reader.list(field)?.iter().filter_map(|line| reader.source_text(line)).collect();
+    let lines: Vec<String> = reader.list(field)?.iter().filter_map(|line| shell_text(reader, line)).collect();
     Some(Action::Shell { text: lines.join("\n") })
+}
+
+fn shell_text(reader: &mut Reader, field: &Field) -> Option<String> {
+    let text = reader.source_text(field)?;
+    if text.contains('\r') {
+        let message = format!("`{}` holds a carriage return, which the shell takes for a part of a word", field.path);
+        reader.warn(field.node.spot, message, "leave it out; `printf '\\r'` writes one where it is meant");
+    }
+    Some(text)
 }
 
 fn upload(reader: &mut Reader, field: &Field, dir: &Path) -> Option<Action> {

@@ -59,8 +59,20 @@ pub fn find(tree: &Path, name: &str) -> Result<PathBuf, Diagnostic> {
         Some(dir) if path.is_file() && path.ends_with(SETTINGS) => {
             Ok(if dir.as_os_str().is_empty() { PathBuf::from(".") } else { dir.to_owned() })
         }
-        _ => Err(unknown(tree, plain)),
+        _ => Err(no_directory(tree, plain).unwrap_or_else(|| unknown(tree, plain))),
     }
+}
+
+/// What is there under that name and can be no bundle.
+fn no_directory(tree: &Path, name: &str) -> Option<Diagnostic> {
+    let places = [PathBuf::from(name), tree.join(name)].into_iter().chain(HALVES.iter().map(|half| tree.join(half).join(name)));
+    let path = places.into_iter().find(|path| path.is_symlink() || path.is_file())?;
+    let message = match path.is_file() {
+        true => format!("`{name}` is a file, and a bundle is a directory with a {SETTINGS}"),
+        false if path.exists() => return None,
+        false => format!("`{name}` is a link to nowhere"),
+    };
+    Some(Diagnostic::error(None, message))
 }
 
 /// `name` is there, as a shell's `images/*` finds it, and is no bundle: a plain file, what builds leave, a directory of parts

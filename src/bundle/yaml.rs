@@ -34,6 +34,8 @@ pub(crate) struct Spot {
 pub(crate) struct Node {
     pub spot: Spot,
     pub value: Value,
+    /// Its tag keeps Ansible from rendering it: `!unsafe`, `!vault`.
+    pub raw: bool,
 }
 
 #[derive(Debug, Clone, serde::Serialize, serde::Deserialize)]
@@ -190,6 +192,11 @@ pub(super) fn parse_leniently(file: &Path, text: &str) -> Result<Node, Bad> {
     }
 }
 
+fn is_raw(event: &Event<'_>) -> bool {
+    let (Event::Scalar(.., tag) | Event::SequenceStart(_, tag) | Event::MappingStart(_, tag)) = event else { return false };
+    tag.as_deref().is_some_and(|tag| ["unsafe", "vault", "vault-encrypted"].contains(&tag.suffix.trim_start_matches('!')))
+}
+
 /// The tag of a value that Ansible (YAML 1.1) reads as something else than what is written.
 fn misleading(event: &Event<'_>) -> Option<String> {
     let (tag, kind) = match event {
@@ -286,7 +293,7 @@ impl<'s> Builder<'s> {
                 event => root = Some(self.node(event, span, 0)?),
             }
         }
-        Ok(root.unwrap_or(Node { spot: Spot { line: 0, column: 0 }, value: Value::Null }))
+        Ok(root.unwrap_or(Node { spot: Spot { line: 0, column: 0 }, value: Value::Null, raw: false }))
     }
 
     fn node(&mut self, event: Event<'s>, span: Span, depth: usize) -> Result<Node, Bad> {
@@ -304,6 +311,7 @@ impl<'s> Builder<'s> {
                 self.quoted.push((span.start.index(), quote));
             }
         }
+        let raw = is_raw(&event);
         let (anchor, value) = match event {
             Event::Alias(id) => return self.alias(id, spot),
             Event::Scalar(text, style, anchor, tag) => {
@@ -328,7 +336,7 @@ impl<'s> Builder<'s> {
             }
             _ => return Err(Bad { spot, message: "unexpected end of the document".into(), hint: None, limit: false }),
         };
-        let node = Node { spot, value };
+        let node = Node { spot, value, raw };
         if anchor > 0 {
             self.anchored += node.weight();
             if self.anchored > MAX_ANCHORED {

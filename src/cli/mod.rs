@@ -26,6 +26,7 @@ mod doctor;
 pub mod exit;
 mod guest_wire;
 mod image;
+mod missing;
 mod places;
 mod plan;
 mod reference;
@@ -412,28 +413,6 @@ impl Context {
     /// What the owner of this machine has to write to let this definition run plays on it; `None`: it may.
     pub fn how_to_allow_local(&self, bundle: &Bundle) -> Result<Option<String>, Failure> {
         Ok(self.wall()?.settings().how_to_allow_local(&bundle.label, &bundle.asks))
-    }
-
-    /// What playbooks take from elsewhere and this machine does not have. Where it has no Ansible either, another one builds.
-    pub fn missing(&self, bundle: &Bundle) -> Result<Vec<Diagnostic>, Failure> {
-        let mut found = Vec::new();
-        for need in &bundle.needs {
-            let wall = self.wall()?;
-            if wall.has(need) {
-                continue;
-            }
-            let (what, list) = match need.kind {
-                bundle::NeedKind::Collection => ("collection", "collections"),
-                bundle::NeedKind::Role => ("role", "roles"),
-            };
-            let message = format!("the {what} `{}` is neither in the definition nor on this machine", need.name);
-            let finding = match wall.has_ansible() {
-                true => Diagnostic::error(need.place.clone(), message),
-                false => Diagnostic::warning(need.place.clone(), message),
-            };
-            found.push(finding.hint(format!("`{list}: [{}]` in a requirements.yml beside the playbook: the run installs it", need.name)));
-        }
-        Ok(found)
     }
 
     /// Definitions of `tree`: those that are meant get what `--set` says, the others are as written.

@@ -41,7 +41,11 @@ pub async fn run(context: &Context, args: &Args) -> Result<ExitCode, Failure> {
     let loaded = loaded.map_err(Failure::bundle)?;
     let (outcome, odd) = context.templates.preview(&loaded.bundle, args.image.as_deref(), &context.cancel).await?;
     let rendered = outcome.map_err(|found| Failure::bundle(loaded.warnings.iter().cloned().chain(found).collect()))?;
-    let warnings: Vec<Diagnostic> = loaded.warnings.into_iter().chain(odd).collect();
+    let mut warnings: Vec<Diagnostic> = loaded.warnings.into_iter().chain(odd).collect();
+    if let Some(image) = args.image.as_deref().filter(|image| uuid::Uuid::try_parse(image).is_err()) {
+        let finding = Diagnostic::warning(None, format!("`{image}` is no image's ID, which is a UUID: it is rendered as it stands"));
+        warnings.push(finding.hint("`image-factory image list` shows IDs"));
+    }
     context.show_diagnostics(&warnings);
     if rendered.is_empty() && !context.common.quiet {
         err(&format!("{} has no templates: they are files output/*.j2", loaded.bundle.label));

@@ -5,21 +5,40 @@ use super::ast::{Body, Call, Expr, Node, What};
 use super::error::Result;
 use super::{filters, tests_of};
 
-/// Looks at a whole template. In the branches of `{% if %}` and `a if b else c` an unknown name matters only when it is reached.
-pub fn check(name: &Rc<str>, body: &Body) -> Result<()> {
-    Check { name }.body(body, false)
+/// A name that a template uses.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Use {
+    Filter,
+    Test,
+    Variable,
 }
 
-struct Check<'a> {
-    name: &'a Rc<str>,
+/// Looks at a whole template. In the branches of `{% if %}` and `a if b else c` an unknown name matters only when it is reached.
+pub fn check(name: &Rc<str>, body: &Body) -> Result<()> {
+    each(body, &mut |what, used, at, soft| match what {
+        Use::Filter if !soft && !filters::known(filters::short(used)) => Err(filters::unknown(used).at(name, at)),
+        Use::Test if !soft && !tests_of::known(filters::short(used)) => Err(tests_of::unknown(used).at(name, at)),
+        _ => Ok(()),
+    })
+}
+
+/// Calls `see` with every name, where it stands and whether it may never be reached.
+pub fn each(body: &Body, see: See<'_>) -> Result<()> {
+    Check { see }.body(body, false)
+}
+
+pub type See<'s> = &'s mut dyn FnMut(Use, &Rc<str>, usize, bool) -> Result<()>;
+
+struct Check<'s> {
+    see: See<'s>,
 }
 
 impl Check<'_> {
-    fn body(&self, body: &Body, soft: bool) -> Result<()> {
+    fn body(&mut self, body: &Body, soft: bool) -> Result<()> {
         body.iter().try_for_each(|node| self.node(node, soft))
     }
 
-    fn node(&self, node: &Node, soft: bool) -> Result<()> {
+    fn node(&mut self, node: &Node, soft: bool) -> Result<()> {
         match node {
             Node::Text(_) | Node::Unset(_) => Ok(()),
             Node::Output(e) | Node::Set(_, e, _) | Node::Extends(e, _) => self.expr(e, soft),
@@ -61,22 +80,21 @@ impl Check<'_> {
         }
     }
 
-    fn filter(&self, call: &Call, soft: bool) -> Result<()> {
-        if !soft && !filters::known(filters::short(&call.name)) {
-            return Err(filters::unknown(&call.name).at(self.name, call.at));
-        }
+    fn filter(&mut self, call: &Call, soft: bool) -> Result<()> {
+        (self.see)(Use::Filter, &call.name, call.at, soft)?;
         self.call(call, soft)
     }
 
-    fn call(&self, call: &Call, soft: bool) -> Result<()> {
+    fn call(&mut self, call: &Call, soft: bool) -> Result<()> {
         let named = call.named.iter().map(|(_, e)| e);
         let all = call.positional.iter().chain(named).chain(&call.star).chain(&call.stars);
         all.into_iter().try_for_each(|e| self.expr(e, soft))
     }
 
-    fn expr(&self, expr: &Expr, soft: bool) -> Result<()> {
+    fn expr(&mut self, expr: &Expr, soft: bool) -> Result<()> {
         match &expr.what {
-            What::Const(_) | What::Name(_) => Ok(()),
+            What::Const(_) => Ok(()),
+            What::Name(name) => (self.see)(Use::Variable, name, expr.at, soft),
             What::Tuple(all) | What::List(all) | What::Concat(all) => all.iter().try_for_each(|e| self.expr(e, soft)),
             What::Dict(pairs) => pairs.iter().try_for_each(|(k, v)| self.expr(k, soft).and_then(|()| self.expr(v, soft))),
             What::Member(e, _) | What::Not(e) | What::Minus(e) | What::Plus(e) => self.expr(e, soft),
@@ -98,9 +116,7 @@ impl Check<'_> {
             }
             What::Test(e, call) => {
                 self.expr(e, soft)?;
-                if !soft && !tests_of::known(filters::short(&call.name)) {
-                    return Err(tests_of::unknown(&call.name).at(self.name, call.at));
-                }
+                (self.see)(Use::Test, &call.name, call.at, soft)?;
                 self.call(call, soft)
             }
             What::Compare(e, rest) => {

@@ -33,12 +33,16 @@ struct Lexer<'a> {
     text: &'a str,
     syntax: &'a Syntax,
     at: usize,
+    /// Where the next mark of each kind of tag stands; `usize::MAX`: nowhere.
+    marks: [usize; 3],
     out: Vec<(Token, usize)>,
 }
 
+const NOT_LOOKED: usize = usize::MAX - 1;
+
 /// The tokens of `text`, each with the byte it starts at; `End` is the last.
 pub fn tokens(name: &Rc<str>, text: &str, syntax: &Syntax) -> Result<Vec<(Token, usize)>> {
-    let mut lexer = Lexer { name, text, syntax, at: 0, out: Vec::new() };
+    let mut lexer = Lexer { name, text, syntax, at: 0, marks: [NOT_LOOKED; 3], out: Vec::new() };
     while lexer.at < text.len() {
         lexer.step()?;
     }
@@ -62,11 +66,23 @@ impl Lexer<'_> {
         Err(Error::new(Kind::Syntax, why).at(self.name, at))
     }
 
+    /// What Jinja may read.
+    fn beyond<T>(&self, at: usize, why: impl Into<String>) -> Result<T> {
+        Err(Error::refused(why).at(self.name, at))
+    }
+
     /// The first tag from here on; of two at one place the one with the longer mark.
-    fn next_tag(&self) -> Option<(usize, Tag, usize)> {
+    fn next_tag(&mut self) -> Option<(usize, Tag, usize)> {
         let s = self.syntax;
         let marks = [(&s.comment.0, Tag::Comment), (&s.block.0, Tag::Block), (&s.variable.0, Tag::Variable)];
-        let found = marks.iter().filter_map(|(mark, tag)| self.rest().find(mark.as_str()).map(|at| (at, *tag, mark.len())));
+        for ((mark, _), known) in marks.iter().zip(&mut self.marks) {
+            // One that is far off, or nowhere, is looked for once.
+            if *known < self.at || *known == NOT_LOOKED {
+                *known = self.text[self.at..].find(mark.as_str()).map_or(usize::MAX, |found| self.at + found);
+            }
+        }
+        let found = marks.iter().zip(self.marks).filter(|(_, at)| *at != usize::MAX);
+        let found = found.map(|((mark, tag), at)| (at - self.at, *tag, mark.len()));
         found.min_by_key(|(at, _, length)| (*at, usize::MAX - length))
     }
 
@@ -254,7 +270,7 @@ impl Lexer<'_> {
             },
             _ => {}
         }
-        if brackets.len() > 60 { self.fail(self.at, "brackets are nested too deep") } else { Ok(()) }
+        if brackets.len() > 60 { self.beyond(self.at, "brackets are nested too deep") } else { Ok(()) }
     }
 
     fn string(&self, quote: char) -> Result<(Token, usize)> {
@@ -306,7 +322,7 @@ impl Lexer<'_> {
                     let code = u32::from_str_radix(&hex, 16).ok().filter(|_| whole);
                     match code.and_then(char::from_u32) {
                         Some(c) => c,
-                        None => return self.fail(self.at, format!("`\\{c}{hex}` is no character")),
+                        None => return self.beyond(self.at, format!("`\\{c}{hex}` is no character")),
                     }
                 }
                 '0'..='7' => {
@@ -318,7 +334,7 @@ impl Lexer<'_> {
                     }
                     char::from_u32(code).unwrap_or('?')
                 }
-                'N' => return self.fail(self.at, "characters by name (`\\N{…}`) are not supported; write the character"),
+                'N' => return self.beyond(self.at, "characters by name (`\\N{…}`) are not supported; write the character"),
                 other => {
                     out.push('\\');
                     if !other.is_ascii() {
@@ -390,7 +406,7 @@ impl Lexer<'_> {
     fn whole(&self, digits: &str, radix: u32) -> Result<Token> {
         match i128::from_str_radix(&digits.replace('_', ""), radix) {
             Ok(n) => Ok(Token::Int(n)),
-            Err(_) => self.fail(self.at, format!("`{digits}` is too large a number here")),
+            Err(_) => self.beyond(self.at, format!("`{digits}` is too large a number here")),
         }
     }
 }

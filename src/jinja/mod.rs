@@ -41,15 +41,39 @@ mod value;
 mod variables;
 mod versions;
 
+use std::rc::Rc;
+
 pub use error::{Error, Kind};
 pub use filters::NAMES as FILTERS;
+pub use known::Use;
 pub use run::{EXPANDED, FUEL};
-pub use source::{Source, prepare};
+pub use source::{Source, Syntax, prepare};
 pub use tests_of::NAMES as TESTS;
 pub use variables::Variables;
 
 /// What a template renders to, or all that is wrong with it.
 pub type Outcome = Result<String, Vec<Error>>;
+
+/// A name that a template uses, and the byte where it stands.
+#[derive(Debug)]
+pub struct Name {
+    pub what: Use,
+    pub name: Rc<str>,
+    pub at: usize,
+    /// It stands in a branch that may never be reached.
+    pub soft: bool,
+}
+
+/// What a template names, if Jinja can read it. Nothing is rendered.
+pub fn names(text: &str, syntax: &Syntax) -> Result<Vec<Name>, Rc<Error>> {
+    let body = parse::bare(&"".into(), text, syntax)?;
+    let mut names = Vec::new();
+    known::each(&body, &mut |what, name, at, soft| {
+        names.push(Name { what, name: name.clone(), at, soft });
+        Ok(())
+    })?;
+    Ok(names)
+}
 
 /// Renders the template `name`, to at most `most` bytes; `load` finds the text of templates that it includes.
 pub fn render(name: &str, source: &Source, variables: &Variables, load: &run::Load<'_>, most: usize) -> Outcome {

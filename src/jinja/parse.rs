@@ -24,12 +24,17 @@ pub const DEPTH: usize = 120;
 
 /// Parses a template.
 pub fn template(name: &Rc<str>, text: &str, syntax: &Syntax) -> Result<Body> {
-    let tokens = lex::tokens(name, text, syntax)?;
-    let mut parser = Parser { name, tokens, at: 0, depth: 0, uses: [false; 3], loops: 0, keeping: 0 };
-    let (mut body, _) = parser.body(&[])?;
+    let mut body = bare(name, text, syntax)?;
     super::known::check(name, &body)?;
     super::unset::mark(&mut body);
     Ok(body)
+}
+
+/// Parses a template, whatever filters and tests it names.
+pub fn bare(name: &Rc<str>, text: &str, syntax: &Syntax) -> Result<Body> {
+    let tokens = lex::tokens(name, text, syntax)?;
+    let mut parser = Parser { name, tokens, at: 0, depth: 0, uses: [false; 3], loops: 0, keeping: 0 };
+    Ok(parser.body(&[])?.0)
 }
 
 impl Parser<'_> {
@@ -54,6 +59,11 @@ impl Parser<'_> {
 
     pub fn fail<T>(&self, at: usize, why: impl Into<String>) -> Result<T> {
         Err(Error::new(Kind::Syntax, why).at(self.name, at))
+    }
+
+    /// What Jinja may read.
+    pub fn beyond<T>(&self, at: usize, why: impl Into<String>) -> Result<T> {
+        Err(Error::refused(why).at(self.name, at))
     }
 
     pub fn unexpected<T>(&self, wanted: &str) -> Result<T> {
@@ -121,7 +131,7 @@ impl Parser<'_> {
     /// Runs `inner` one level deeper.
     pub fn deeper<T>(&mut self, inner: impl FnOnce(&mut Self) -> Result<T>) -> Result<T> {
         if self.depth >= DEPTH {
-            return self.fail(self.here(), format!("nested more than {DEPTH} levels deep"));
+            return self.beyond(self.here(), format!("nested more than {DEPTH} levels deep"));
         }
         self.depth += 1;
         let out = inner(self);

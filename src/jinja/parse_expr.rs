@@ -260,7 +260,7 @@ impl Parser<'_> {
         loop {
             links += 1;
             if links > super::parse::DEPTH {
-                return self.fail(self.here(), "too long a chain of members and calls");
+                return self.beyond(self.here(), "too long a chain of members and calls");
             }
             let at = node.at;
             node = if self.skip_sign(".") {
@@ -312,7 +312,7 @@ impl Parser<'_> {
         loop {
             links += 1;
             if links > super::parse::DEPTH {
-                return self.fail(self.here(), "too long a chain of filters");
+                return self.beyond(self.here(), "too long a chain of filters");
             }
             let at = node.at;
             node = if self.skip_sign("|") {

@@ -51,8 +51,9 @@ pub struct Record {
 pub struct BaseRecord {
     pub id: String,
     pub name: String,
-    /// `sha512:…`
-    pub digest: String,
+    /// `sha512:…`; absent where the cloud keeps none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub digest: Option<String>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -109,7 +110,10 @@ impl Record {
     pub fn new(plan: &Plan, events: &[Stamped], image: Option<&Image>) -> Self {
         let started = events.first().map_or(plan.at, |e| e.at);
         let base = match &plan.origin {
-            Origin::Base(b) => Some(BaseRecord { id: b.id.clone(), name: b.name.clone(), digest: format!("sha512:{}", b.checksum) }),
+            Origin::Base(b) => {
+                let digest = (!b.checksum.is_empty()).then(|| format!("sha512:{}", b.checksum));
+                Some(BaseRecord { id: b.id.clone(), name: b.name.clone(), digest })
+            }
             Origin::Script(_) | Origin::Url { .. } => None,
         };
         let mut record = Self {

@@ -212,10 +212,12 @@ impl Mapping {
 }
 
 impl Twice {
-    pub fn message(&self) -> String {
+    /// `path`: of the rendered file. Heat reads YAML; whatever reads a JSON does as it likes.
+    pub fn message(&self, path: &Path) -> String {
+        let who = if path.extension().is_some_and(|e| e == "json") { "most readers take" } else { "Heat takes" };
         let key: String = self.key.chars().take(80).collect();
         let lines = if self.first == self.line { format!("line {}", self.line) } else { format!("lines {} and {}", self.first, self.line) };
-        format!("renders to a mapping with `{key}` twice, in {lines} of the result: Heat takes the later one")
+        format!("renders to a mapping with `{key}` twice, in {lines} of the result: {who} the later one")
     }
 
     pub fn hint(&self) -> &'static str {

@@ -150,7 +150,7 @@ impl Job {
             };
             for twice in rendered_form::keys_twice(&r.path, &r.text) {
                 let place = place(rendered_form::template_line(twice.line, &r.text, &source.text));
-                found.push(Diagnostic::warning(place, twice.message()).hint(twice.hint()));
+                found.push(Diagnostic::warning(place, twice.message(&r.path)).hint(twice.hint()));
             }
             if let Some(fixed) = fixed_ids::of_images(&r.text, id) {
                 let place = place(rendered_form::template_line(fixed.line, &r.text, &source.text));

@@ -93,7 +93,8 @@ pub(super) fn publication(bundle: &Bundle, from: &Origins<'_>, found: &mut Findi
     properties.insert(image::RUN.into(), run.into());
     properties.insert(image::STATE.into(), image::State::Active.name().into());
     properties.insert(image::DEFINITION.into(), bundle.label.clone());
-    let base = base.map(|b| format!("{}@sha512:{}", b.id, b.checksum));
+    // A cloud may keep no digest.
+    let base = base.map(|b| if b.checksum.is_empty() { b.id.clone() } else { format!("{}@sha512:{}", b.id, b.checksum) });
     // Absent rather than another's: these may have come in with the bundle's own properties.
     for (key, value) in [(image::BASE, base), (image::COMMIT, host.commit.clone()), (image::INPUTS, host.inputs.clone())] {
         match value {

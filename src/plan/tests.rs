@@ -153,6 +153,18 @@ fn a_bundle_wins_over_its_base() {
     assert!(!has("logs") && has("schedules") && !has("user-ssh"));
 }
 
+/// It was `b1@sha512:`.
+#[test]
+fn a_base_without_a_digest_is_named_by_its_id() {
+    let mut facts = facts();
+    let BaseFact::Found(base) = &mut facts.cloud.base else { panic!() };
+    base.checksum.clear();
+    let properties = plan(&bundle(LEAST), &facts, "r", at(), true).unwrap().publish.properties;
+    assert_eq!(properties["factory_base"], "b1");
+    let made = Image { properties, ..image() };
+    assert_eq!(made.base(), Some(("b1", "")));
+}
+
 #[test]
 fn playbooks_are_given_the_vars_of_the_bundle() {
     let vars = format!("{LEAST}vars: {{a: 1, b: 2}}\nsteps:\n  - ansible: ansible/bootstrap.yml\n    extra_vars: {{b: 3}}\n");

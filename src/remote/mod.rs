@@ -28,8 +28,8 @@ pub struct Target {
 /// A command for `sh` on the machine.
 #[derive(Debug, Clone)]
 pub struct Command {
-    /// Script text, given to `sh -e` (never on a command line: it may hold secrets and be long).
-    pub script: String,
+    /// Script text, given to `sh -e` (never on a command line: it may hold secrets and be long). A shell reads any bytes.
+    pub script: Vec<u8>,
     /// Positional arguments of the script.
     pub args: Vec<String>,
     /// Exported before the script runs; travels with the script, not through sshd's `AcceptEnv`.

@@ -148,6 +148,8 @@ fn render_shows_what_templates_become() {
     let set = one.run(&["render", "images/x", "--image", id, "--set", "vars.port=81"]).exits(0);
     assert_eq!(set.out, format!("image: {id}\nport: 81\n"));
     one.run(&["render", "images/x", "--image", "a b"]).exits(2);
+    one.run(&["render", "images/x", "--image", id]).exits(0).err.is_empty().then_some(()).expect("an ID is no news");
+    one.run(&["render", "images/x", "--image", "nope"]).exits(0).says("warning: `nope` is no image's ID, which is a UUID");
     assert_eq!(before, one.listing());
 
     let two = one.file("images/x/output/b.txt.j2", "\u{1b}[2J{{ bundle.name }}").file("images/x/output/c.txt.j2", "image: 1\n");
@@ -225,4 +227,58 @@ fn outputs_that_cannot_be_written_are_told_at_once() {
     assert!(!dir.path().join("out/a").exists());
     std::os::unix::fs::symlink("nowhere", dir.path().join("link")).unwrap();
     factory.run(&["render", "images/x", "-o", &out("link")]).exits(20).says("a link to nowhere");
+}
+
+/// The list of all bundles was no answer.
+#[test]
+fn what_can_be_no_bundle_is_said_in_a_sentence() {
+    let factory = good().file("images/README.md", "# x\n");
+    std::os::unix::fs::symlink("gone", factory.tree().join("images/link")).unwrap();
+    for (name, says) in [
+        ("images/README.md", "`images/README.md` is a file"),
+        ("README.md", "`README.md` is a file"),
+        ("images/link", "`images/link` is a link to nowhere"),
+    ] {
+        let ran = factory.run(&["validate", "--offline", name]).exits(10).says(says);
+        assert!(!ran.err.contains("there are images/x"), "{}", ran.err);
+    }
+    factory.run(&["validate", "--offline", "images/README.md", "images/x"]).exits(0).says("passed over");
+}
+
+/// It was "neither in the definition nor on this machine", with a `requirements.yml` for a role that lies in the tree.
+#[test]
+fn a_role_of_the_tree_is_brought_in_by_a_link() {
+    let factory = good()
+        .file("images/x/ansible/bootstrap.yml", "- hosts: all\n  roles: [web]\n")
+        .file("images/x/ansible.cfg", "[defaults]\nroles_path = ../../shared/roles\n")
+        .file("shared/roles/web/tasks/main.yml", "- ping:\n");
+    let says = "error: the role `web` lies in shared/roles, outside of the bundle";
+    let ran = factory
+        .run(&["validate", "--offline"])
+        .exits(10)
+        .says(says)
+        .says("`ln -s ../../shared/roles images/x/roles`, and `roles_path = roles`");
+    assert!(!ran.err.contains("requirements.yml"), "{}", ran.err);
+    // The way out.
+    let factory = factory.file("images/x/ansible.cfg", "[defaults]\nroles_path = roles\n");
+    std::os::unix::fs::symlink("../../shared/roles", factory.tree().join("images/x/roles")).unwrap();
+    factory.run(&["validate", "--offline"]).exits(0);
+}
+
+/// Bash runs it, and a run sends it as it is: `validate` refused it, and `shell` with a carriage return was called sound.
+#[test]
+fn bytes_of_scripts_are_told_by_who_reads_them() {
+    let factory = good().bundle("images/x", &format!("{GOOD}steps:\n- script: a.sh\n- shell: \"echo a\\recho b\"\n"));
+    std::fs::write(factory.tree().join("images/x/a.sh"), b"#!/bin/bash\n# M\xfcller\ncd /srv\r\nls\n").unwrap();
+    let factory = factory.script("images/x/tests/a.sh", "");
+    std::fs::write(factory.tree().join("images/x/tests/a.sh"), b"\x7fELF\x02\x01\x01\0").unwrap();
+    let ran = factory.run(&["validate", "--offline"]).exits(10).says("tests/a.sh: error: this is a program, not a script");
+    for warning in [
+        "a.sh:2:1: warning: this line is not UTF-8",
+        "a.sh:3:1: warning: this line ends as Windows",
+        "`steps[2].shell` holds a carriage return",
+    ] {
+        assert!(ran.err.contains(warning), "{warning}: {}", ran.err);
+    }
+    assert_eq!(ran.err.matches("error:").count(), 1, "{}", ran.err);
 }

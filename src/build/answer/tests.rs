@@ -20,16 +20,17 @@ impl Remote for Guest {
     async fn exec(&self, command: Command, mut output: OnOutput) -> Result<Exit, RemoteError> {
         match self {
             Guest::Runs { before } => {
+                let script = std::str::from_utf8(&command.script).unwrap();
                 output(Stream::Stdout, before.as_bytes());
                 output(Stream::Stderr, before.as_bytes());
-                let out = std::process::Command::new("sh").args(["-e", "-c", &command.script]).output().unwrap();
+                let out = std::process::Command::new("sh").args(["-e", "-c", script]).output().unwrap();
                 output(Stream::Stderr, &out.stderr);
                 // As the wire may cut it.
                 out.stdout.chunks(7).for_each(|piece| output(Stream::Stdout, piece));
                 Ok(Exit::Code(out.status.code().unwrap()))
             }
             Guest::Says(what) => {
-                output(Stream::Stdout, &what(&command.script));
+                output(Stream::Stdout, &what(std::str::from_utf8(&command.script).unwrap()));
                 Ok(Exit::Code(0))
             }
         }

@@ -35,14 +35,14 @@ pub(super) struct Tested<'a> {
 pub(super) async fn all(site: &Site<'_>, tested: &Tested<'_>, results: &Results<'_>) -> Result<(), BuildError> {
     for check in checks::builtin().iter().filter(|c| results.wants(c.id)) {
         let limit = Duration::from_secs(results.smoke.check_timeout.unwrap_or(check.limit));
-        remote(site, tested, results, check.id, check.script.to_owned(), check.sudo, limit).await?;
+        remote(site, tested, results, check.id, check.script.into(), check.sudo, limit).await?;
     }
     let limit = Duration::from_secs(results.smoke.check_timeout.unwrap_or(checks::LIMIT));
     for path in &results.smoke.tests {
         let file = site.plan.bundle_dir.join(path);
         let id = path.display().to_string();
-        let text = std::fs::read_to_string(&file).map_err(|source| BuildError::Io { path: file.clone(), source })?;
-        if text.lines().take(10).any(|line| line.trim() == OUTSIDE) {
+        let text = std::fs::read(&file).map_err(|source| BuildError::Io { path: file.clone(), source })?;
+        if String::from_utf8_lossy(&text).lines().take(10).any(|line| line.trim() == OUTSIDE) {
             here(site, tested, results, &id, &file, limit).await?;
         } else {
             remote(site, tested, results, &id, text, false, limit).await?;
@@ -77,7 +77,7 @@ async fn remote(
     tested: &Tested<'_>,
     results: &Results<'_>,
     id: &str,
-    script: String,
+    script: Vec<u8>,
     sudo: bool,
     limit: Duration,
 ) -> Result<(), BuildError> {

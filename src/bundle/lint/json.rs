@@ -23,5 +23,5 @@ fn node(json: Json) -> Node {
         Json::Array(items) => Value::List(items.into_iter().map(node).collect()),
         Json::Object(all) => Value::Map(all.into_iter().map(|(key, value)| Entry { key, spot, value: node(value) }).collect()),
     };
-    Node { spot, value }
+    Node { spot, value, raw: false }
 }

@@ -7,6 +7,7 @@ use regex::Regex;
 use super::super::yaml::{Entry, Node, Spot, Value};
 use super::ASK;
 use super::names::{self, Meaning};
+use super::room::{self, Use};
 use super::settings::{ADDRESSES, assigned};
 use super::worked::Open;
 use super::{environment, hosts};
@@ -34,7 +35,7 @@ const LOOPS: [&str; 4] = ["with_file", "with_fileglob", "with_first_found", "wit
 /// `lookup('file', '/etc/passwd')`
 static LOOKUP: LazyLock<Regex> = LazyLock::new(|| {
     let kinds = "file|fileglob|template|unvault|ini|csvfile|first_found|password";
-    let text = format!(r#"(?:lookup|query|q)\s*\(\s*['"](?:ansible\.\w+\.)?(?:{kinds})['"]\s*,\s*['"]([^'"]*)['"]"#);
+    let text = format!(r#"(?:lookup|query|q)\s*\(\s*['"](?:ansible\.\w+\.)?({kinds})['"]\s*,\s*['"]([^'"]*)['"]"#);
     Regex::new(&text).expect("the pattern is fixed")
 });
 /// `src=/etc/passwd` of a module's one-line form.
@@ -60,6 +61,8 @@ pub struct Reader<'a> {
     pub open: Vec<Open>,
     /// Variables of the factory's environment that it looks up.
     pub looked_up: Vec<(Spot, String)>,
+    /// What it reads and writes in the room of the step.
+    pub room: Vec<Use>,
 }
 
 fn scalar(node: &Node) -> Option<&str> {
@@ -82,6 +85,15 @@ fn words(node: &Node) -> Vec<(&str, Spot)> {
     }
 }
 
+/// `mode: pull` of `synchronize`: from the machine to the factory.
+fn is_pull(value: &Node) -> bool {
+    match &value.value {
+        Value::Map(entries) => entries.iter().any(|e| e.key == "mode" && scalar(&e.value) == Some("pull")),
+        Value::Scalar { text, .. } => text.split_whitespace().any(|word| word == "mode=pull"),
+        _ => false,
+    }
+}
+
 /// Without the collection of what Ansible itself brings.
 fn short(key: &str) -> &str {
     let known = ["ansible.builtin.", "ansible.legacy.", "ansible.posix."];
@@ -91,7 +103,8 @@ fn short(key: &str) -> &str {
 impl<'a> Reader<'a> {
     pub fn new(file: &'a Path, beside: &'a Path) -> Self {
         let (found, named, of_variables) = (Vec::new(), Vec::new(), Vec::new());
-        Self { file, beside, found, named, worked_out: false, of_variables, open: Vec::new(), looked_up: Vec::new() }
+        let (open, looked_up, room) = (Vec::new(), Vec::new(), Vec::new());
+        Self { file, beside, found, named, worked_out: false, of_variables, open, looked_up, room }
     }
 
     pub fn document(&mut self, root: &Node) {
@@ -144,17 +157,24 @@ impl<'a> Reader<'a> {
                 }
                 let names = environment::looked_up(text).into_iter().map(|(_, name)| (node.spot, name.to_owned()));
                 self.looked_up.extend(names);
-                // `/dev/null length=16` keeps no password.
-                let paths: Vec<String> = LOOKUP
-                    .captures_iter(text)
-                    .map(|c| c[1].to_owned())
-                    .filter(|path| path.split(' ').next() != Some("/dev/null"))
-                    .collect();
-                for path in paths.iter().filter(|path| names::leaves(self.beside, path)) {
-                    self.error(node.spot, format!("a file of the factory is read: `{path}`"));
+                for found in LOOKUP.captures_iter(text) {
+                    self.lookup(&found[1], &found[2], node.spot);
                 }
             }
             Value::Null => {}
+        }
+    }
+
+    fn lookup(&mut self, kind: &str, path: &str, spot: Spot) {
+        // `/dev/null length=16` keeps no password.
+        if path.split(' ').next() == Some("/dev/null") || !names::leaves(self.beside, path) {
+            return;
+        }
+        match room::Path::of(path.split(' ').next().unwrap_or_default()) {
+            // It writes the password that it does not find.
+            Some(path) if kind == "password" => self.room.push(Use { spot, path, writes: true }),
+            Some(path) => self.room.push(Use { spot, path, writes: false }),
+            None => self.error(spot, format!("a file of the factory is read: `{path}`")),
         }
     }
 
@@ -253,7 +273,7 @@ impl<'a> Reader<'a> {
             Value::Scalar { text, plain } => {
                 let (module, rest) = text.trim().split_once(char::is_whitespace).unwrap_or((text, ""));
                 let rest = Value::Scalar { text: rest.to_owned(), plain: *plain };
-                self.module(short(module), &Node { spot: value.spot, value: rest });
+                self.module(short(module), &Node { spot: value.spot, value: rest, raw: value.raw });
             }
             Value::Map(entries) => {
                 if let Some(module) = entries.iter().find(|e| e.key == "module").and_then(|e| scalar(&e.value)) {
@@ -286,8 +306,8 @@ impl<'a> Reader<'a> {
         if FILES.contains(&module) {
             return self.included(module, value, &[]);
         }
-        let reads = READERS.contains(&module);
-        if !reads && module != "fetch" {
+        let reads = READERS.contains(&module) && !(module == "synchronize" && is_pull(value));
+        if !reads && !["fetch", "synchronize"].contains(&module) {
             return;
         }
         let key = if reads { "src" } else { "dest" };
@@ -330,11 +350,12 @@ impl<'a> Reader<'a> {
     }
 
     fn outside(&mut self, spot: Spot, path: &str, what: &str) {
+        if let Some(path) = room::Path::of(path) {
+            return self.room.push(Use { spot, path, writes: what == "written" });
+        }
         let finding = Diagnostic::error(spot.place(self.file), format!("a file outside of the bundle is {what} on the factory: `{path}`"));
         self.found.push(finding.hint(match what {
-            "written" => {
-                "what is to stay goes into the image; `dest: \"{{ lookup('env', 'HOME') }}/…\"` lies in a directory of the run, and is gone with it"
-            }
+            "written" => "what is to stay goes into the image; `/tmp` and `~/` are directories of the step, and are gone with it",
             _ => "what a bundle needs lies in its directory; a link in it may lead to what the tree shares",
         }));
     }

@@ -604,5 +604,48 @@ fn words_and_advice_are_true() {
     );
     assert!(hint("{ping: , delegate_to: localhost}").contains("this runs on the factory"));
     let fetched = hint("fetch: {src: /x, dest: /root/}");
-    assert!(fetched.contains("lookup('env', 'HOME')") && !fetched.contains("lies in its directory"), "{fetched}");
+    assert!(fetched.contains("`/tmp` and `~/` are directories of the step") && !fetched.contains("lies in its directory"), "{fetched}");
+}
+
+/// `/tmp` of a playbook is the step's own: what it writes there it may read. All of these were errors.
+#[test]
+fn the_room_of_a_step_is_no_file_of_the_factory() {
+    let play = |tasks: &str| format!("- hosts: all\n  tasks:\n{tasks}");
+    let (fetch, copy) = ("  - fetch: {src: /etc/x, dest: /tmp/got/}\n", "  - copy: {src: /tmp/got/local/etc/x, dest: /y}\n");
+    let sound = [
+        play("  - user: {name: x, password: \"{{ lookup('password', '/tmp/pw length=16') }}\"}\n"),
+        play(
+            "  - user: {name: x, password: \"{{ lookup('password', '/tmp/pw') }}\"}\n  - debug: {msg: \"{{ lookup('file', '/tmp/pw') }}\"}\n",
+        ),
+        play(&format!("{fetch}{copy}")),
+        play("  - fetch: src=/etc/x dest=/tmp/x flat=yes\n  - copy: src=/tmp/x dest=/y\n"),
+        play("  - fetch: {src: /etc/x, dest: '/tmp/{{ name }}', flat: true}\n  - copy: {src: '/tmp/{{ name }}', dest: /y}\n"),
+        play("  - fetch: {src: /etc/x.yml, dest: ~/x.yml, flat: true}\n  - include_vars: ~/x.yml\n"),
+        play("  - synchronize: {mode: pull, src: /etc/x, dest: /tmp/x}\n  - debug: {msg: '{{ item }}'}\n    with_fileglob: /tmp/x/*\n"),
+    ];
+    for playbook in sound {
+        assert_eq!(said(&playbook), "", "{playbook}");
+    }
+    let unwritten = said(&play(copy));
+    assert!(unwritten.contains("warning: `/tmp/got/local/etc/x` is read on the factory"), "{unwritten}");
+    let other = said(&play(&format!("{fetch}  - template: {{src: /tmp/gotten, dest: /y}}\n")));
+    assert!(other.contains("warning: `/tmp/gotten` is read") && !other.contains("error"), "{other}");
+    let in_role = "- copy: {src: /tmp/got/local/etc/x, dest: /y}\n";
+    let of_role = with(
+        "- hosts: all\n  roles: [web]\n  post_tasks:\n  - fetch: {src: /etc/x, dest: /tmp/got/}\n",
+        &[("roles/web/tasks/main.yml", in_role)],
+    );
+    assert_eq!(of_role, [""; 0]);
+    for task in [
+        "  - copy: {src: /tmp/../etc/shadow, dest: /y}\n",
+        "  - fetch: {src: /x, dest: /tmp/../root/x}\n",
+        "  - fetch: {src: /x, dest: /var/tmp/x}\n",
+        "  - fetch: {src: /x, dest: ~root/x}\n",
+        "  - fetch: {src: /x, dest: /tmpfoo}\n",
+        "  - debug: {msg: \"{{ lookup('password', '/root/pw') }}\"}\n",
+        "  - synchronize: {mode: pull, src: /x, dest: /srv/x}\n",
+        "  - copy: {src: ~/.ssh/id_rsa, dest: /y}\n",
+    ] {
+        assert!(said(&play(task)).contains("error:"), "{task}");
+    }
 }

@@ -87,6 +87,11 @@ fn live(text: &str) -> Cow<'_, str> {
     })
 }
 
+/// Whether it was a filter once.
+pub(super) fn is_test(name: &str) -> bool {
+    TESTS.iter().any(|(old, _)| *old == name)
+}
+
 /// A loop over what may be the bare name of a variable.
 pub(super) struct Bare {
     place: Place,
@@ -119,13 +124,16 @@ impl Walk<'_> {
     /// Every text below a node.
     pub(super) fn expressions(&mut self, node: &Node, scope: &Scope) {
         match &node.value {
-            Value::Map(entries) => entries.iter().for_each(|e| self.expressions(&e.value, scope)),
+            _ if node.raw => {}
+            // `comment_start_string: "{#"` and its kin, of `template`.
+            Value::Map(entries) => entries.iter().filter(|e| !e.key.ends_with("_string")).for_each(|e| self.expressions(&e.value, scope)),
             Value::List(items) => items.iter().for_each(|item| self.expressions(item, scope)),
             Value::Scalar { text, .. } if ["$FILE(", "$PIPE(", "$LOOKUP("].iter().any(|old| text.contains(old)) => {
                 let hint = "`{{ lookup('file', …) }}`, `{{ lookup('pipe', …) }}`";
                 self.error(&scope.file, node.spot, "`$FILE(…)` and its kin are of Ansible 1: this is a text", hint);
             }
-            Value::Scalar { text, .. } if is_template(text) => {
+            Value::Scalar { text, .. } if is_template(text) || text.contains("{#") => {
+                self.rendered_value(text, node.spot, scope);
                 for inner in inner_of(&live(text)) {
                     self.expression(inner, node.spot, scope);
                 }
@@ -156,8 +164,11 @@ impl Walk<'_> {
     /// `lookup('file', 'key.pub')`
     fn looked_up(&mut self, kind: &str, name: &str, spot: Spot, scope: &Scope) {
         let kinds = if kind == "template" { ["templates"] } else { ["files"] };
-        if !is_template(name) && self.paths.find(name, &kinds, scope).is_none() {
-            self.missing(&format!("`{name}`, which a lookup reads,"), Path::new(name), spot, scope);
+        match self.paths.find(name, &kinds, scope) {
+            _ if is_template(name) => {}
+            Some(path) if kind == "template" => self.template(&path, false, scope),
+            Some(_) => {}
+            None => self.missing(&format!("`{name}`, which a lookup reads,"), Path::new(name), spot, scope),
         }
     }
 
@@ -197,11 +208,14 @@ impl Walk<'_> {
     pub(super) fn conditions(&mut self, node: &Node, scope: &Scope) {
         match &node.value {
             Value::List(items) => items.iter().for_each(|item| self.conditions(item, scope)),
-            Value::Scalar { text, .. } => {
+            _ if node.raw => {}
+            Value::Scalar { text, plain } => {
                 if is_template(text) {
                     let message = "a condition is an expression already: it needs no braces";
                     self.warn(&scope.file, node.spot, message, "leave `{{` and `}}` out");
+                    self.rendered_value(text, node.spot, scope);
                 } else {
+                    self.worked_out(text, *plain, node.spot, scope);
                     self.expression(text, node.spot, scope);
                 }
             }
@@ -255,7 +269,8 @@ impl Walk<'_> {
     }
 
     /// A template of the definition that a task names.
-    pub(super) fn template(&mut self, path: &Path, scope: &Scope) {
+    /// `own_marks`: the task says how its tags look.
+    pub(super) fn template(&mut self, path: &Path, own_marks: bool, scope: &Scope) {
         if !self.seen.insert(path.to_owned()) || self.seen.len() > super::MOST_FILES {
             return;
         }
@@ -264,8 +279,11 @@ impl Walk<'_> {
             Ok(text) => text,
             Err(e) => return self.no_text(path, &e),
         };
-        let text = live(&text);
         let scope = Scope { file: path.to_owned(), conditional: true, ..scope.clone() };
+        if !own_marks {
+            self.rendered_file(&text, &scope);
+        }
+        let text = live(&text);
         for found in EXPRESSION.captures_iter(&text).take(10_000) {
             let (at, inner) = found.get(1).or(found.get(2)).map_or((0, ""), |m| (m.start(), m.as_str()));
             if ["|", "lookup", "ansible_"].iter().any(|part| inner.contains(part)) || PYTHON_2.is_match(inner) {

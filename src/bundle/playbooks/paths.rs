@@ -2,7 +2,7 @@
 use std::path::{Component, Path, PathBuf};
 
 use super::Scope;
-use crate::bundle::ansible_cfg::{COLLECTIONS, Config, FILTERS, Key, LOOKUPS, MODULES, ROLES};
+use crate::bundle::ansible_cfg::{COLLECTIONS, Config, FILTERS, Key, LOOKUPS, MODULES, ROLES, TESTS};
 use crate::bundle::looked::Looked;
 
 /// Roles that are looked into for plugins.
@@ -86,8 +86,17 @@ impl<'a> Paths<'a> {
 
     /// Whether the bundle has plugins of this kind (`filter`, `lookup`) of its own, anywhere that Ansible looks.
     pub fn has_plugins(&self, kind: &str, scope: &Scope) -> bool {
-        let key = if kind == "filter" { &FILTERS } else { &LOOKUPS };
+        let key = key_of(kind);
         self.plugin_places(&format!("{kind}_plugins"), key, scope).iter().any(|dir| self.is_dir(dir))
+    }
+
+    /// Whether there may be plugins of this kind: beside one of these files or above it, where `ansible.cfg` says, on this machine.
+    pub fn may_have_plugins<'f>(&self, kind: &str, mut files: impl Iterator<Item = &'f PathBuf>) -> bool {
+        let (key, dir) = (key_of(kind), format!("{kind}_plugins"));
+        let of_machine = Path::new("/usr/share/ansible/plugins").join(kind);
+        !self.config.paths(key).is_empty()
+            || self.looked.is_dir(&of_machine)
+            || files.any(|file| file.ancestors().skip(1).any(|above| self.is_dir(&above.join(&dir))))
     }
 
     /// Whether a module of this name is the bundle's own.
@@ -109,8 +118,16 @@ impl<'a> Paths<'a> {
     }
 }
 
+fn key_of(kind: &str) -> &'static Key {
+    match kind {
+        "filter" => &FILTERS,
+        "test" => &TESTS,
+        _ => &LOOKUPS,
+    }
+}
+
 /// Without `.` and `..`, as far as that goes.
-pub(in crate::bundle) fn plain(path: &Path) -> PathBuf {
+pub fn plain(path: &Path) -> PathBuf {
     let mut out = PathBuf::new();
     for part in path.components() {
         match part {

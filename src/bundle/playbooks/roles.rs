@@ -42,10 +42,11 @@ impl Walk<'_> {
     /// `from`: names that take the place of `main`, as `tasks_from` does.
     pub(super) fn role(&mut self, name: &str, spot: Spot, from: &[(&str, String)], scope: &Scope) {
         if name.is_empty() || is_template(name) || name.starts_with(['/', '~']) {
-            self.open = true;
+            (self.open, self.elsewhere) = (true, true);
             return;
         }
         let Some(dir) = self.paths.role(name, scope) else {
+            self.elsewhere = true;
             let place = self.place(&scope.file, spot);
             return match modules::collection_of(name) {
                 Some(collection) => self.need(NeedKind::Collection, collection, place, &scope.base),
@@ -67,7 +68,7 @@ impl Walk<'_> {
             match part {
                 "tasks" => self.task_file(file, &within),
                 // They run where something notifies them.
-                "handlers" => self.task_file(file, &Scope { conditional: true, ..within.clone() }),
+                "handlers" => self.task_file(file, &Scope { conditional: true, handlers: true, ..within.clone() }),
                 _ => self.vars(file, &within),
             }
         }

@@ -6,7 +6,7 @@ use regex::Regex;
 
 use super::words::{self, Level};
 use super::{NeedKind, Scope, Walk, is_template, modules, moved, scalar, tail, texts};
-use crate::bundle::files;
+use crate::bundle::scripts::{self, Told};
 use crate::bundle::yaml::{Entry, Node, Spot, Value};
 
 /// Words of tasks and blocks; what else is a key of a task is its module.
@@ -75,6 +75,7 @@ static ITEM: LazyLock<Regex> = LazyLock::new(|| Regex::new(r"\{\{-?\s*item\s*-?\
 
 impl Walk<'_> {
     pub(super) fn task_file(&mut self, path: &Path, scope: &Scope) {
+        self.handlers.reads(path, scope, self.seen.contains(path));
         let Some(root) = self.open(path) else { return };
         if !matches!(root.value, Value::List(_) | Value::Null) {
             self.error(path, root.spot, format!("a file of tasks is a list, not {}", root.what()), "each task begins with `- `");
@@ -94,6 +95,7 @@ impl Walk<'_> {
     fn task(&mut self, entries: &[Entry], scope: &Scope) {
         self.words(entries, Level::Task, scope);
         self.variables_of(entries);
+        self.notifies(entries, scope);
         // A loop may be empty.
         let scope = &Scope { conditional: scope.conditional || may_not_run(entries), ..scope.clone() };
         let rescued = entries.iter().any(|e| e.key == "rescue");
@@ -104,6 +106,9 @@ impl Walk<'_> {
                     self.tasks(&entry.value, &Scope { conditional, ..scope.clone() });
                 }
                 "collections" => self.collections(&entry.value, scope),
+                "vars" => self.values(&entry.value, scope),
+                // What it cannot render Ansible shows as it stands.
+                "name" => self.expressions(&entry.value, &Scope { unused: true, ..scope.clone() }),
                 _ => self.expressions(&entry.value, scope),
             }
         }
@@ -129,7 +134,7 @@ impl Walk<'_> {
         match &entry.value.value {
             Value::Scalar { text, plain } => {
                 let (module, rest) = text.trim().split_once(char::is_whitespace).unwrap_or((text, ""));
-                let value = Node { spot: entry.value.spot, value: Value::Scalar { text: rest.to_owned(), plain: *plain } };
+                let value = Node { spot: entry.value.spot, value: Value::Scalar { text: rest.to_owned(), plain: *plain }, raw: false };
                 self.call(&Call { module, spot: entry.value.spot, value: &value, args }, scope);
             }
             Value::Map(inner) => {
@@ -163,6 +168,7 @@ impl Walk<'_> {
             }
             "setup" | "gather_facts" => self.facts.gathered = true,
             "add_host" | "group_by" => self.plays.made_up = true,
+            "meta" => self.meta_task(call, scope),
             "assert" => {
                 if let Some(that) = call.value_of("that") {
                     self.conditions(that, scope);
@@ -224,7 +230,7 @@ impl Walk<'_> {
 
     /// A number without `0` before it is no octal one.
     fn mode(&mut self, call: &Call, scope: &Scope) {
-        let Some(Node { spot, value: Value::Scalar { text, plain: true } }) = call.value_of("mode") else { return };
+        let Some(Node { spot, value: Value::Scalar { text, plain: true }, .. }) = call.value_of("mode") else { return };
         if text.len() >= 3 && !text.starts_with('0') && text.bytes().all(|b| b.is_ascii_digit()) {
             let octal = text.parse::<u32>().map_or_else(|_| "another".into(), |number| format!("{number:o}"));
             let message = format!("`mode: {text}` is a decimal number, and means {octal}");
@@ -281,7 +287,10 @@ impl Walk<'_> {
             return;
         }
         match self.paths.find(&name, kinds, scope) {
-            Some(path) if module == "template" => self.template(&path, scope),
+            Some(path) if module == "template" => {
+                let own_marks = call.keys().iter().any(|(key, _)| key.ends_with("_string"));
+                self.template(&path, own_marks, scope);
+            }
             Some(path) if module == "include_vars" => self.vars(&path, scope),
             Some(path) if module == "script" => self.script(&path),
             Some(_) => {}
@@ -305,11 +314,12 @@ impl Walk<'_> {
     /// A script that a task sends to the machine.
     fn script(&mut self, path: &Path) {
         let Some(full) = self.paths.inside(path).filter(|full| full.is_file()) else { return };
-        if let Err((trouble, line)) = files::runs_by_its_first_line(&full) {
+        for Told { trouble, line, error } in scripts::run(&full) {
             let spot = Spot { line, column: usize::from(line > 0) };
-            self.error(path, spot, trouble.message, trouble.hint);
-        } else if let Some((trouble, line)) = files::of_python_2(&full) {
-            self.warn(path, Spot { line, column: 1 }, trouble.message, trouble.hint);
+            match error {
+                true => self.error(path, spot, trouble.message, trouble.hint),
+                false => self.warn(path, spot, trouble.message, trouble.hint),
+            }
         }
     }
 }
@@ -350,7 +360,7 @@ fn with_item(node: &Node, item: &str) -> Node {
         }
         Value::Null => Value::Null,
     };
-    Node { spot: node.spot, value }
+    Node { spot: node.spot, value, raw: node.raw }
 }
 
 /// A call of a module.

@@ -5,7 +5,7 @@ fn of_dir(dir: &Path, path: &str, shown: &str, config: &Config) -> Review {
     review(&Reviewed { dir, path: Path::new(path), shown: Path::new(shown), trees: &Trees::default() }, config)
 }
 
-type Files<'f> = &'f [(&'f str, &'f str)];
+pub(super) type Files<'f> = &'f [(&'f str, &'f str)];
 
 fn reviewed(playbook: &str, more: Files) -> Review {
     let dir = tempfile::tempdir().unwrap();
@@ -19,7 +19,7 @@ fn reviewed(playbook: &str, more: Files) -> Review {
 }
 
 /// Findings in their order, `site.yml:LINE: error: MESSAGE; HINT`.
-fn said(playbook: &str, more: Files) -> Vec<String> {
+pub(super) fn said(playbook: &str, more: Files) -> Vec<String> {
     let found = reviewed(playbook, more).found.into_iter().map(|d| {
         let place = d.place.unwrap();
         let file = place.file.strip_prefix("images/x/ansible").unwrap_or(&place.file).display().to_string();
@@ -29,7 +29,7 @@ fn said(playbook: &str, more: Files) -> Vec<String> {
     found.collect()
 }
 
-fn task(text: &str) -> String {
+pub(super) fn task(text: &str) -> String {
     format!("- hosts: all\n  tasks:\n  - {text}\n")
 }
 

@@ -84,7 +84,7 @@ exit 0"#;
 pub(super) fn exec(command: &Command, id: &str) -> Result<Call, RemoteError> {
     let mut input = exports(&command.env)?.into_bytes();
     input.push(b'\n');
-    input.extend_from_slice(command.script.as_bytes());
+    input.extend_from_slice(&command.script);
     let text = [PREFACE, EXEC].concat().replace("@ID@", id).replace("@SIZE@", &command.script.len().to_string());
     let mut args = interpreter(&command.script);
     args.push("/dev/fd/3");
@@ -158,8 +158,9 @@ fn exports(env: &BTreeMap<String, String>) -> Result<String, RemoteError> {
 
 /// As the kernel reads a `#!` line: a program and at most one argument. Started by us and not by the kernel, because
 /// /tmp and /dev/shm are often mounted noexec.
-fn interpreter(script: &str) -> Vec<&str> {
-    let first = script.lines().next().unwrap_or_default();
+fn interpreter(script: &[u8]) -> Vec<&str> {
+    let first = script.split(|b| *b == b'\n').next().unwrap_or_default();
+    let first = std::str::from_utf8(first).unwrap_or_default();
     let Some(rest) = first.strip_prefix("#!").map(str::trim).filter(|rest| !rest.is_empty()) else { return vec!["sh", "-e"] };
     match rest.split_once([' ', '\t']) {
         Some((program, argument)) => vec![program, argument.trim_start()],
@@ -191,10 +192,10 @@ mod tests {
 
     #[test]
     fn interpreter_is_read_as_the_kernel_does() {
-        assert_eq!(interpreter("echo hi"), ["sh", "-e"]);
-        assert_eq!(interpreter("#!\necho"), ["sh", "-e"]);
-        assert_eq!(interpreter("#! /bin/bash\r\necho"), ["/bin/bash"]);
-        assert_eq!(interpreter("#!/usr/bin/env -S python3 -u\n"), ["/usr/bin/env", "-S python3 -u"]);
+        assert_eq!(interpreter(b"echo hi"), ["sh", "-e"]);
+        assert_eq!(interpreter(b"#!\necho"), ["sh", "-e"]);
+        assert_eq!(interpreter(b"#! /bin/bash\r\necho"), ["/bin/bash"]);
+        assert_eq!(interpreter(b"#!/usr/bin/env -S python3 -u\n"), ["/usr/bin/env", "-S python3 -u"]);
     }
 
     #[test]

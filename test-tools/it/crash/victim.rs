@@ -134,8 +134,9 @@ fn answer(script: &str, text: &str) -> String {
 #[async_trait]
 impl Remote for Session {
     async fn exec(&self, command: Command, mut output: OnOutput) -> Result<Exit, RemoteError> {
-        let text = if command.script.contains("/etc/machine-id") { format!("{:032x}\n", self.0) } else { String::new() };
-        output(Stream::Stdout, answer(&command.script, &text).as_bytes());
+        let script = String::from_utf8_lossy(&command.script);
+        let text = if script.contains("/etc/machine-id") { format!("{:032x}\n", self.0) } else { String::new() };
+        output(Stream::Stdout, answer(&script, &text).as_bytes());
         Ok(Exit::Code(0))
     }
 

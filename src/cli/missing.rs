@@ -1,0 +1,77 @@
+//! Roles and collections that a definition does not bring along.
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use super::{Context, Failure};
+use crate::bundle::{self, Action, Bundle, Need, NeedKind};
+use crate::diagnostic::Diagnostic;
+
+impl Context {
+    /// What playbooks take from elsewhere and this machine does not have. Where it has no Ansible either, another one builds.
+    pub fn missing(&self, bundle: &Bundle) -> Result<Vec<Diagnostic>, Failure> {
+        let mut found = Vec::new();
+        for need in &bundle.needs {
+            let wall = self.wall()?;
+            if wall.has(need) {
+                continue;
+            }
+            let (what, list) = match need.kind {
+                NeedKind::Collection => ("collection", "collections"),
+                NeedKind::Role => ("role", "roles"),
+            };
+            if let Some(dir) = beside(bundle, need) {
+                let shown = dir.strip_prefix(real(&bundle.tree)).unwrap_or(&dir).display().to_string();
+                let message = format!("the {what} `{}` lies in {shown}, outside of the bundle: a run sees the bundle alone", need.name);
+                found.push(Diagnostic::error(need.place.clone(), message).hint(link(bundle, &dir, list)));
+                continue;
+            }
+            let message = format!("the {what} `{}` is neither in the definition nor on this machine", need.name);
+            let finding = match wall.has_ansible() {
+                true => Diagnostic::error(need.place.clone(), message),
+                false => Diagnostic::warning(need.place.clone(), message),
+            };
+            found.push(finding.hint(format!("`{list}: [{}]` in a requirements.yml beside the playbook: the run installs it", need.name)));
+        }
+        Ok(found)
+    }
+}
+
+/// The directory of the tree, outside of the bundle, that Ansible's configuration names and that has it.
+fn beside(bundle: &Bundle, need: &Need) -> Option<PathBuf> {
+    let inner = match need.kind {
+        NeedKind::Role => PathBuf::from(&need.name),
+        NeedKind::Collection => {
+            let (namespace, name) = need.name.split_once('.')?;
+            Path::new("ansible_collections").join(namespace).join(name)
+        }
+    };
+    let (tree, own) = (real(&bundle.tree), real(&bundle.dir));
+    // A definition without steps runs its one playbook with no environment of its own.
+    let steps = bundle.steps.iter().filter(|step| matches!(step.action, Action::Ansible { .. })).map(|step| step.env.clone());
+    let named = steps.chain([BTreeMap::new()]).flat_map(|env| {
+        let (roles, collections) = bundle::search_paths(&bundle.dir, &env);
+        if need.kind == NeedKind::Role { roles } else { collections }
+    });
+    // Nothing outside of the tree is looked at.
+    let of_tree =
+        named.map(|path| bundle::plain(Path::new(&path))).filter(|path| path.starts_with(&bundle.tree) || path.starts_with(&tree));
+    let mut there = of_tree.filter(|dir| dir.join(&inner).is_dir()).map(|dir| real(&dir));
+    there.find(|dir| dir.starts_with(&tree) && !dir.starts_with(&own))
+}
+
+/// How a link in the bundle brings the directory in.
+fn link(bundle: &Bundle, dir: &Path, list: &str) -> String {
+    let (tree, own) = (real(&bundle.tree), real(&bundle.dir));
+    let up = own.strip_prefix(&tree).map_or(0, |below| below.components().count());
+    let target = Path::new(&"../".repeat(up)).join(dir.strip_prefix(&tree).unwrap_or(dir));
+    let own = own.strip_prefix(&tree).unwrap_or(&own);
+    format!(
+        "`ln -s {} {}/{list}`, and `{list}_path = {list}`: what a link leads to in the tree belongs to the definition",
+        target.display(),
+        own.display()
+    )
+}
+
+fn real(path: &Path) -> PathBuf {
+    path.canonicalize().unwrap_or_else(|_| path.to_owned())
+}
