@@ -3,6 +3,9 @@ BIN = "$${CARGO_TARGET_DIR:-target}/release/image-factory"
 # Where rustup puts cargo, and where a shell does not look that was open before.
 export PATH := $(PATH):$(or $(CARGO_HOME),$(HOME)/.cargo)/bin
 
+# Most tests wait for other programs: twice as many as there are processors keep these busy.
+TEST_THREADS := $(shell expr 2 '*' $$(nproc))
+
 .DEFAULT_GOAL := help
 .PHONY: help build-images build-os create create-undo validate test test-failures test-guest-network test-hostile test-os \
 	test-moments test-openstack test-os-openstack test-lifecycle test-openstack-moments test-crash render-corpus sdk-corpus fuzz \
@@ -37,7 +40,7 @@ validate: ## Check every bundle of this tree (ARGS=--offline: run nothing for it
 
 test: ## All tests, real virtual machines included (about a quarter of an hour)
 	@setup/dependencies build run test
-	cargo test --locked --lib --bins --tests
+	cargo test --locked --lib --bins --tests -- --test-threads=$(TEST_THREADS)
 	cargo test --locked --test vm -- --ignored --test-threads=2 main_job
 
 test-crash: ## kill -9 at every event and ledger record of a build, then sweep; boot sectors for machines (some minutes)
