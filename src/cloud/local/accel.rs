@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use super::store::replace;
 use crate::cancel::Cancel;
 use crate::cloud::host::builder;
+use crate::exec::probe::Lack;
 use crate::exec::{self, Cmd, ExecError};
 
 /// What the user asks for.
@@ -48,6 +49,35 @@ impl Choice {
     }
 }
 
+/// Where the kernel offers it.
+pub const DEVICE: &str = "/dev/kvm";
+
+/// What keeps machines from running as `wish` says: KVM that was asked for is not replaced by anything.
+pub fn lack(wish: Accel, device: &Path) -> Option<Lack> {
+    let error = match wish {
+        Accel::Kvm => open(device).err()?,
+        Accel::Auto | Accel::Tcg => return None,
+    };
+    let closed = error.kind() == std::io::ErrorKind::PermissionDenied;
+    let hint = if closed { LET_IN } else { "without `--accel kvm` machines run in software emulation" };
+    Some((format!("KVM is asked for, and {}", why_closed(device, &error)), hint.into()))
+}
+
+const LET_IN: &str = "`sudo usermod -aG kvm USER`, then log in anew";
+
+fn open(device: &Path) -> std::io::Result<()> {
+    fs::File::options().read(true).write(true).open(device).map(drop)
+}
+
+fn why_closed(device: &Path, error: &std::io::Error) -> String {
+    let device = device.display();
+    match error.kind() {
+        std::io::ErrorKind::NotFound => format!("{device} is missing"),
+        std::io::ErrorKind::PermissionDenied => format!("{device} is not open to this user"),
+        _ => format!("{device}: {error}"),
+    }
+}
+
 /// A working KVM needs well under a second.
 const TRIAL: Duration = Duration::from_secs(5);
 
@@ -61,21 +91,16 @@ struct Remembered {
 pub async fn choose(wish: Accel, version: &str, cache: &Path, cancel: &Cancel) -> Result<Choice, crate::cancel::Cancelled> {
     match wish {
         Accel::Tcg => return Ok(Choice::new(false, "as asked for")),
-        Accel::Kvm => return Ok(Choice::new(true, "as asked for")),
+        Accel::Kvm => {
+            let but = open(Path::new(DEVICE)).err().map(|e| format!(", but {}", why_closed(Path::new(DEVICE), &e)));
+            return Ok(Choice::new(true, format!("as asked for{}", but.unwrap_or_default())));
+        }
         Accel::Auto => {}
     }
     // Not remembered: a user may be let in at any time.
-    if let Err(e) = fs::File::options().read(true).write(true).open("/dev/kvm") {
-        return Ok(Choice::new(
-            false,
-            match e.kind() {
-                std::io::ErrorKind::NotFound => "/dev/kvm is missing".into(),
-                std::io::ErrorKind::PermissionDenied => {
-                    "/dev/kvm is not open to this user (`sudo usermod -aG kvm USER`, then log in anew)".into()
-                }
-                _ => format!("/dev/kvm: {e}"),
-            },
-        ));
+    if let Err(e) = open(Path::new(DEVICE)) {
+        let hint = if e.kind() == std::io::ErrorKind::PermissionDenied { format!(" ({LET_IN})") } else { String::new() };
+        return Ok(Choice::new(false, why_closed(Path::new(DEVICE), &e) + &hint));
     }
     let boot = fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
     let (key, file) = (format!("{} {version}", boot.trim()), cache.join("kvm.json"));
@@ -147,5 +172,19 @@ mod tests {
         assert!(choose(Accel::Kvm, "7", cache, &cancel).await.unwrap().kvm);
         let tcg = choose(Accel::Tcg, "7", cache, &cancel).await.unwrap();
         assert_eq!(tcg.text(), "software emulation: as asked for");
+    }
+
+    #[test]
+    fn kvm_that_is_asked_for_and_closed_is_lacking() {
+        let dir = tempfile::tempdir().unwrap();
+        let device = dir.path().join("kvm");
+        let (what, hint) = lack(Accel::Kvm, &device).unwrap();
+        assert!(what.ends_with("kvm is missing") && hint.contains("--accel kvm"), "{what}: {hint}");
+        assert!(lack(Accel::Kvm, dir.path()).is_some(), "a directory is no device");
+        assert_eq!((lack(Accel::Tcg, &device), lack(Accel::Auto, &device)), (None, None));
+        fs::write(&device, "").unwrap();
+        assert_eq!(lack(Accel::Kvm, &device), None);
+        let denied = std::io::Error::from(std::io::ErrorKind::PermissionDenied);
+        assert_eq!(why_closed(&device, &denied), format!("{} is not open to this user", device.display()));
     }
 }

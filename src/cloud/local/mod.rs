@@ -124,6 +124,8 @@ impl Cloud for Local {
                 format!("{how}; {}", self.reach(&cx.cancel).await?.text())
             }
         };
+        let mut lacks = facts::lacks(version, &cx.cancel).await?;
+        lacks.extend(accel::lack(self.config.accel, Path::new(accel::DEVICE)));
         Ok(CloudFacts {
             base,
             name_taken_by: self.store.named(&wanted.image_name)?.into_iter().map(|i| i.id).collect(),
@@ -131,7 +133,7 @@ impl Cloud for Local {
             max_cpus: facts::cpus(),
             max_ram_mb: facts::ram_mb(),
             free_bytes: disk::room(&self.config.home),
-            lacks: facts::lacks(version, &cx.cancel).await?,
+            lacks,
             notes: Vec::new(),
             site: None,
         })
