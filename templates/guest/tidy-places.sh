@@ -151,10 +151,10 @@ agents() {
         /etc/salt/minion_id /etc/chef/client.pem /etc/cinc/client.pem /etc/krb5.keytab /var/lib/samba/private/secrets.tdb \
         /var/lib/sss/db/* /var/lib/sss/mc/* /etc/docker/key.json /var/lib/docker/engine-id /var/lib/tailscale/tailscaled.state \
         /var/lib/zerotier-one/identity.* /var/lib/teleport/host_uuid /opt/consul/node-id /var/lib/consul/node-id \
-        /var/lib/mysql/auto.cnf
+        /var/lib/mysql/auto.cnf /etc/Pegasus/*.pem /etc/Pegasus/*.cnf /etc/Pegasus/*.crt /etc/Pegasus/*.csr /etc/Pegasus/*.srl
     # One that runs writes what it has in mind.
     [ -z "$found" ] || systemctl --quiet stop puppet.service salt-minion.service chef-client.timer cinc-client.timer sssd.service \
-        winbind.service tailscaled.service zerotier-one.service teleport.service consul.service 2>/dev/null
+        winbind.service tog-pegasus.service tailscaled.service zerotier-one.service teleport.service consul.service 2>/dev/null
     gone
 }
 
@@ -200,20 +200,29 @@ schedules() {
 
 # Mail, crashes, and what is kept of accounts that were changed. For `logs` and `histories`.
 spools() {
-    existing /var/lib/systemd/pstore/* /core /core.[0-9]* /root/core /root/core.[0-9]* /root/anaconda-ks.cfg /root/original-ks.cfg \
-        /root/install.log /root/install.log.syslog /var/lib/logrotate.status /var/lib/logrotate/status \
+    # What the installer left has the hash of root's password in it.
+    existing /var/lib/systemd/pstore/* /core /core.[0-9]* /root/core /root/core.[0-9]* /root/anaconda-* /root/initial-setup-ks.cfg \
+        /root/original-ks.cfg /root/ks-post.log /root/ks-pre.log /root/install.log* /root/upgrade.log* /var/lib/logrotate.status /var/lib/logrotate/status \
         /var/lib/logrotate/logrotate.status
     # shellcheck disable=SC2086
     [ -z "$found" ] || rm -rf -- $found || return 1
     existing /var/spool/postfix/maildrop /var/spool/postfix/incoming /var/spool/postfix/active /var/spool/postfix/deferred \
         /var/spool/postfix/defer /var/spool/postfix/bounce /var/spool/postfix/hold /var/spool/mqueue /var/spool/clientmqueue \
-        /var/spool/exim4/input /var/spool/exim4/msglog /var/spool/exim/input /var/spool/exim/msglog
+        /var/spool/exim4/input /var/spool/exim4/msglog /var/spool/exim/input /var/spool/exim/msglog /var/named/data \
+        /var/named/chroot/var/named/data
     # shellcheck disable=SC2086
     [ -z "$found" ] || find $found -type f -delete || return 1
     # A mailbox is its user's; what is in it is the builder's.
     existing /var/mail /var/spool/mail /var/account
     # shellcheck disable=SC2086
     [ -z "$found" ] || find -H $found -type f -size +0 -exec truncate -s 0 -- {} +
+}
+
+# Whose fingers were learnt, and who logged in at the screen.
+people() {
+    existing /var/lib/fprint/* /var/lib/AccountsService/users/* /var/lib/AccountsService/icons/* /var/cache/gdm/*
+    # shellcheck disable=SC2086
+    [ -z "$found" ] || rm -rf -- $found
 }
 
 # As it was before the last change: a password that a step set for a while is in there.

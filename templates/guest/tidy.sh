@@ -95,7 +95,7 @@ histories() {
     done
     said="$# removed"
     [ $# -eq 0 ] || rm -rf -- "$@" || return 1
-    account_backups
+    people && account_backups
 }
 
 leases() {
@@ -149,20 +149,68 @@ leased() {
 }
 
 temp() {
-    # systemd-private-*: /tmp of services that run; they go with their service, and what is left of them at boot.
-    # FACTORY_KEEP: where the session that runs this has files of its own, if it has.
-    find /tmp /var/tmp -mindepth 1 -maxdepth 1 ! -name 'systemd-private-*' ! -name snap-private-tmp \
-        ! -path "${FACTORY_KEEP:-/dev/null}" -exec rm -rf --one-file-system -- {} + || return 1
+    mounted_below /tmp /var/tmp
+    if [ -n "$mounted" ]; then
+        around_mounts || return 1
+    else
+        # systemd-private-*: /tmp of services that run; they go with their service, and what is left of them at boot.
+        # FACTORY_KEEP: where the session that runs this has files of its own, if it has.
+        find /tmp /var/tmp -mindepth 1 -maxdepth 1 ! -name 'systemd-private-*' ! -name snap-private-tmp \
+            ! -path "${FACTORY_KEEP:-/dev/null}" -exec rm -rf -- {} + || return 1
+    fi
     set --
     for home in $homes; do
-        [ -d "$home/.ansible" ] || [ -d "$home/.ansible_async" ] || [ -d "$home/.cache/pip" ] || continue
-        set -- "$@" "$home/.ansible/tmp" "$home/.ansible/cp" "$home/.ansible_async" "$home/.cache/pip"
+        for room in .ansible/tmp .ansible/cp .ansible_async .cache/pip; do
+            [ -d "$home/$room" ] || continue
+            mounted_below "$home/$room"
+            if [ -z "$mounted" ]; then
+                set -- "$@" "$home/$room"
+            else
+                said="$said; something is mounted in $home/$room, and it is left as it is"
+            fi
+        done
     done
     [ $# -eq 0 ] || rm -rf -- "$@" || return 1
     for home in $homes; do
         [ ! -d "$home/.ansible" ] || rmdir -- "$home/.ansible" 2>/dev/null
     done
     return 0
+}
+
+# Mount points at or below the given directories, but for /tmp and /var/tmp themselves, into $mounted: one a line, blanks as \040.
+# The shell compares, for a file system that is bound elsewhere is no other one to `find -xdev`.
+mounted_below() {
+    mounted=
+    while read -r _ _ _ _ point _; do
+        for dir; do
+            case $point in
+                /tmp | /var/tmp) ;;
+                "$dir" | "$dir"/*)
+                    mounted="$mounted$point
+"
+                    ;;
+            esac
+        done
+    done </proc/self/mountinfo
+}
+
+# Empties /tmp and /var/tmp around $mounted: what is mounted there belongs to no image, and may be of use to others.
+around_mounts() {
+    set -- -path '/tmp/systemd-private-*' -o -path '/var/tmp/systemd-private-*' -o -path /tmp/snap-private-tmp \
+        -o -path "${FACTORY_KEEP:-/dev/null}"
+    said='done; left as it is, because it is mounted:'
+    while IFS= read -r point; do
+        [ -n "$point" ] || continue
+        point=$(printf %b "$(printf %s "$point" | sed 's/\\\([0-7]\{3\}\)/\\0\1/g')")
+        said="$said $point"
+        set -- "$@" -o -path "$(printf %s "$point" | sed 's/[][*?\\]/\\&/g')"
+    done <<END
+$mounted
+END
+    find /tmp /var/tmp -xdev -mindepth 1 \( "$@" \) -prune -o ! -type d -exec rm -f -- {} + || return 1
+    # Those within first.
+    find /tmp /var/tmp -xdev -mindepth 1 \( "$@" \) -prune -o -type d -print0 | sort -rz |
+        xargs -0 -r rmdir --ignore-fail-on-non-empty --
 }
 
 random_seed() {
@@ -232,9 +280,14 @@ forget_name() {
     if has "$builder" /etc/hostname; then
         echo localhost >/etc/hostname || return 1
     fi
-    if has "HOSTNAME=$builder" /etc/sysconfig/network; then
-        sed -i "/^HOSTNAME=$builder\([.].*\)\{0,1\}\$/d" /etc/sysconfig/network || return 1
-    fi
+    # What is said of a machine's name to a DHCP server, and set at boot. The same names stand quoted, too.
+    name="[[:space:]]*[\"']\{0,1\}$builder\([.][^\"']*\)\{0,1\}[\"']\{0,1\}"
+    for file in /etc/sysconfig/network /etc/sysconfig/network-scripts/ifcfg-* /etc/sysconfig/network/ifcfg-* \
+        /etc/NetworkManager/system-connections/* /etc/dhcp/dhclient*.conf /etc/dhclient*.conf; do
+        has "$builder" "$file" || continue
+        sed -i -e "/^[[:space:]]*\(HOSTNAME\|DHCP_HOSTNAME\|DHCP_FQDN\|dhcp-hostname\|dhcp-fqdn\)=${name}[[:space:]]*\$/d" \
+            -e "/^[[:space:]]*send[[:space:]][[:space:]]*\(host-name\|fqdn\.fqdn\)[[:space:]]${name}[[:space:]]*;/d" "$file" || return 1
+    done
     if has "$builder" /etc/hosts; then
         # Twice, for neighbours share a blank. Then lines with nothing but an address.
         word="s/[[:space:]]$builder\(\.[^[:space:]]*\)\{0,1\}\([[:space:]]\|\$\)/\2/g"

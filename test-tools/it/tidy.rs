@@ -38,12 +38,14 @@ pub type File = (&'static str, &'static str, To);
 struct Tree {
     dir: tempfile::TempDir,
     key: PublicKey,
+    /// Directories of the tree, and where in the jail they are mounted too.
+    mounts: Vec<[&'static str; 2]>,
 }
 
 impl Tree {
     fn new(files: &[&[File]]) -> Tree {
         assert!(Path::new("/usr/bin/bwrap").exists(), "bubblewrap is missing: run setup, or `apt-get install bubblewrap`");
-        let tree = Tree { dir: tempfile::tempdir().unwrap(), key: keys::generate_key("build").public_key().clone() };
+        let tree = Tree { dir: tempfile::tempdir().unwrap(), key: keys::generate_key("build").public_key().clone(), mounts: Vec::new() };
         for dir in ["usr", "proc", "dev", "run/cloud-init", "tmp", "var/tmp", "var/log", "root", "home/admin", "sys"] {
             std::fs::create_dir_all(tree.at(dir)).unwrap();
         }
@@ -78,6 +80,9 @@ impl Tree {
         let mut jail = Command::new("bwrap");
         jail.args(["--unshare-all", "--unshare-user", "--uid", "0", "--gid", "0", "--die-with-parent", "--new-session", "--bind"]);
         jail.arg(self.dir.path()).args(["/", "--ro-bind", "/usr", "/usr", "--proc", "/proc", "--dev", "/dev", "--clearenv"]);
+        for [from, to] in &self.mounts {
+            jail.arg("--bind").arg(self.at(from)).arg(to);
+        }
         for (name, value) in [("PATH", "/usr/bin:/bin"), ("HOME", "/root")].iter().chain(env) {
             jail.args(["--setenv", name, value]);
         }
@@ -202,6 +207,36 @@ fn what_a_bundle_did_not_ask_for_stays_and_goes_when_it_does() {
     for (path, ..) in files {
         assert_eq!(tree.at(path).exists(), *path == "etc/cron.d/own", "{path}");
     }
+    assert_eq!(tree.leftovers(), [""; 0]);
+}
+
+/// What a step mounted below a temporary directory is not the image's to clean, and no reason to lose a build at its end.
+#[test]
+fn what_is_mounted_among_temporary_files_is_left_out() {
+    let files: &[File] = &[
+        ("srv/share/data", "d", Kept),
+        ("srv/share/deep/data", "d", Kept),
+        ("tmp/x/y/z", "z", Gone),
+        ("tmp/deep/beside", "b", Gone),
+        ("var/tmp/a b*/beside", "b", Gone),
+        ("tmp/systemd-private-1/own", "o", Kept),
+        ("home/admin/.cache/pip/wheel", "w", Gone),
+        ("root/.ansible/tmp/t", "t", Gone),
+    ];
+    let mut tree = Tree::new(&[&BOTH[..1], files]);
+    for to in ["/tmp/plain", "/tmp/deep/er/mnt", "/var/tmp/a b*/mnt", "/root/.cache/pip"] {
+        std::fs::create_dir_all(tree.at(&to[1..])).unwrap();
+        tree.mounts.push(["srv/share", to]);
+    }
+    let said = tree.tidy(&["temp"]);
+    tree.assert(&[files]);
+    for told in ["/tmp/plain", "/tmp/deep/er/mnt", "/var/tmp/a b*/mnt", "/root/.cache/pip"] {
+        assert!(said.contains(told), "{told} is not in {said}");
+    }
+    let left = |dir: &str| std::fs::read_dir(tree.at(dir)).unwrap().map(|e| e.unwrap().file_name().into_string().unwrap()).collect::<Vec<_>>();
+    assert_eq!((left("tmp").contains(&"x".to_owned()), left("tmp/deep"), left("var/tmp/a b*")), (false, vec!["er".into()], vec!["mnt".into()]));
+    // The next machine has nothing mounted there; the rest is gone.
+    std::fs::remove_dir_all(tree.at("tmp/systemd-private-1")).unwrap();
     assert_eq!(tree.leftovers(), [""; 0]);
 }
 

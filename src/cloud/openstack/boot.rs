@@ -9,7 +9,7 @@ use super::create::{self, New};
 use super::nova::{self, Server};
 use super::owned::PREFIX;
 use super::source::ssh_from;
-use super::{Group, OpenStack, cinder, description, neutron, poll};
+use super::{Group, OpenStack, cinder, description, description_for, neutron, poll};
 use crate::cloud::ledger::Kind;
 use crate::cloud::{BootPlace, BootSpec, CloudError, Cx, Machine};
 use crate::plan::{Named, Room, Security};
@@ -232,11 +232,14 @@ async fn floating(
     ports.retain(neutron::Port::takes_floating_ips);
     ports.sort_by_key(rank);
     let mut refused = None;
+    // Of this machine: one beside it may have lost an answer too.
+    let in_doubt = || cx.ledger.entries().iter().any(|e| e.unanswered.is_some() && e.kind == Kind::Address && e.name == spec.name);
     for port in &ports {
         cx.cancel.check()?;
         let answered = Mutex::new(None);
         let create = || async {
-            let ip = neutron::create_floating_ip(&cloud.api, network, &port.id, &description(&spec.run), &cx.cancel).await;
+            let whose = description_for(&spec.run, &spec.name);
+            let ip = neutron::create_floating_ip(&cloud.api, network, &port.id, &whose, &cx.cancel).await;
             ip.map(|ip| answered.lock().expect("a plain write does not panic").insert(ip).id.clone())
         };
         // A port without a router is told with 404, and nothing is made.
@@ -252,7 +255,7 @@ async fn floating(
                 return Ok(ip.floating_ip_address);
             }
             // One that may have been taken all the same is not taken twice.
-            Err(e) if ports.len() > 1 && cx.ledger.entries().iter().all(|entry| entry.unanswered.is_none()) => refused = Some(e),
+            Err(e) if ports.len() > 1 && !in_doubt() => refused = Some(e),
             Err(e) => return Err(e),
         }
     }

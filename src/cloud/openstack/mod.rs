@@ -134,8 +134,15 @@ fn description(run: &str) -> String {
     format!("image-factory run {run}")
 }
 
+/// The same of a thing that has no name of its own either: of the things of this kind that a run has, one is of each machine.
+fn description_for(run: &str, machine: &str) -> String {
+    format!("{}, machine {machine}", description(run))
+}
+
+/// Older versions name no machine.
 fn run_of_description(text: Option<&str>) -> Option<&str> {
-    text?.strip_prefix("image-factory run ")
+    let told = text?.strip_prefix("image-factory run ")?;
+    Some(told.split_once(", machine ").map_or(told, |(run, _)| run))
 }
 
 impl From<ApiError> for CloudError {

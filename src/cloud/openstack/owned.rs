@@ -6,7 +6,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use super::glance;
-use super::{Api, CloudError, HASTE, OpenStack, Service, cinder, description, neutron, nova, poll, run_of_description};
+use super::{Api, CloudError, HASTE, OpenStack, Service, cinder, description_for, neutron, nova, poll, run_of_description};
 use crate::cancel::Cancel;
 use crate::cloud::host::{self, Found, foreign};
 use crate::cloud::ledger::{Entry, Kind};
@@ -70,12 +70,23 @@ async fn lost(cloud: &OpenStack, run: &str, thing: &Entry) -> Result<Vec<String>
 
 /// IDs of what the run has under the name of a thing of which no ID is known.
 pub async fn unnamed(cloud: &OpenStack, run: &str, thing: &Entry) -> Result<Vec<String>, CloudError> {
+    if thing.kind == Kind::Address {
+        return addresses_of(cloud, run, &thing.name).await;
+    }
     let mut found = of_kind(cloud, run, thing.kind).await?;
     if thing.kind == Kind::Image {
         found.extend(unmarked(cloud, run, &thing.name).await?);
     }
-    let of_it = |(_, name, _): &Found| thing.kind == Kind::Address || *name == thing.name;
-    Ok(found.into_iter().filter(of_it).filter_map(|(_, _, id)| id).collect())
+    Ok(found.into_iter().filter(|(_, name, _)| *name == thing.name).filter_map(|(_, _, id)| id).collect())
+}
+
+/// A floating IP has no name: its description says for which machine of the run it was taken. One that a machine beside it was given
+/// is that machine's, whatever the ledger knows of it so far.
+async fn addresses_of(cloud: &OpenStack, run: &str, machine: &str) -> Result<Vec<String>, CloudError> {
+    let (api, cancel) = (&cloud.api, Cancel::default());
+    let all = neutron::floating_ips(api, &project(api, &cancel).await?, &cancel).await?;
+    let wanted = description_for(run, machine);
+    Ok(all.into_iter().filter(|ip| ip.description.as_deref() == Some(&wanted)).map(|ip| ip.id).collect())
 }
 
 pub async fn delete_server(cloud: &OpenStack, run: &str, id: &str) -> Result<(), CloudError> {
@@ -123,7 +134,7 @@ async fn give_back(cloud: &OpenStack, run: &str, id: &str) -> Result<(), CloudEr
     let made_here = cloud.seen.take_address(id);
     if made_here.as_deref() != Some(run) {
         let Some(ip) = neutron::floating_ip(&cloud.api, id, &cancel).await? else { return Ok(()) };
-        if ip.description.as_deref() != Some(&description(run)) {
+        if run_of_description(ip.description.as_deref()) != Some(run) {
             return Err(foreign(format!("floating IP {}", ip.floating_ip_address), run));
         }
     }
@@ -134,7 +145,7 @@ async fn delete_group(cloud: &OpenStack, run: &str, id: &str) -> Result<(), Clou
     let cancel = Cancel::default();
     cloud.group.lock().await.retain(|_, known| known.id != id);
     let Some(group) = neutron::group(&cloud.api, id, &cancel).await? else { return Ok(()) };
-    if group.description.as_deref() != Some(&description(run)) {
+    if run_of_description(group.description.as_deref()) != Some(run) {
         return Err(foreign(format!("security group {}", group.name), run));
     }
     let gone = || async {
@@ -191,7 +202,7 @@ fn is_unmarked(image: &Image, run: &str) -> bool {
 async fn of_kind(cloud: &OpenStack, run: &str, kind: Kind) -> Result<Vec<Found>, CloudError> {
     let (api, cancel) = (&cloud.api, Cancel::default());
     let is_of = |metadata: &std::collections::BTreeMap<String, String>| metadata.get(image::RUN).map(String::as_str) == Some(run);
-    let ours = description(run);
+    let ours = |description: &Option<String>| run_of_description(description.as_deref()) == Some(run);
     Ok(match kind {
         Kind::Machine => {
             let all = nova::servers(api, &format!("{PREFIX}{run}-"), &cancel).await?;
@@ -203,12 +214,12 @@ async fn of_kind(cloud: &OpenStack, run: &str, kind: Kind) -> Result<Vec<Found>,
         }
         Kind::Address => {
             let all = neutron::floating_ips(api, &project(api, &cancel).await?, &cancel).await?;
-            let of_it = all.into_iter().filter(|f| f.description.as_deref() == Some(&ours));
+            let of_it = all.into_iter().filter(|f| ours(&f.description));
             of_it.map(|f| (kind, f.floating_ip_address, Some(f.id))).collect()
         }
         Kind::SecurityGroup => {
             let all = neutron::groups(api, &project(api, &cancel).await?, &cancel).await?;
-            all.into_iter().filter(|g| g.description.as_deref() == Some(&ours)).map(|g| (kind, g.name, Some(g.id))).collect()
+            all.into_iter().filter(|g| ours(&g.description)).map(|g| (kind, g.name, Some(g.id))).collect()
         }
         Kind::Image => {
             let project = project(api, &cancel).await?;

@@ -34,7 +34,7 @@ older() {
         [ ! -e "$dir" ] || dirs="$dirs $dir"
     done
     # shellcheck disable=SC2086
-    [ -z "$dirs" ] || find $dirs -type f -size +0 ! -newerct "@$born" 2>/dev/null
+    [ -z "$dirs" ] || find $dirs -xdev -type f -size +0 ! -newerct "@$born" 2>/dev/null
 }
 each() {
     while IFS= read -r file; do
@@ -87,7 +87,9 @@ done
 
 if on cloud-init; then
     if [ -n "$FACTORY_RUN_BUILDER" ]; then
-        for file in /etc/hostname /etc/hosts /etc/mailname /etc/postfix/main.cf /etc/exim4/update-exim4.conf.conf; do
+        for file in /etc/hostname /etc/hosts /etc/mailname /etc/postfix/main.cf /etc/exim4/update-exim4.conf.conf \
+            /etc/sysconfig/network /etc/sysconfig/network-scripts/ifcfg-* /etc/sysconfig/network/ifcfg-* \
+            /etc/NetworkManager/system-connections/* /etc/dhcp/dhclient*.conf /etc/dhclient*.conf; do
             has "$FACTORY_RUN_BUILDER" "$file" && left "the builder's name in $file"
         done
     fi
@@ -119,7 +121,10 @@ if on agents; then
     each "a key of an agent" "$(older /etc/puppetlabs/puppet/ssl /var/lib/puppet/ssl /etc/salt/pki/minion/minion.pem /etc/salt/minion_id \
         /etc/chef/client.pem /etc/cinc/client.pem /etc/krb5.keytab /var/lib/samba/private/secrets.tdb /etc/docker/key.json \
         /var/lib/docker/engine-id /var/lib/tailscale/tailscaled.state /var/lib/zerotier-one/identity.secret /var/lib/teleport/host_uuid \
-        /var/lib/mysql/auto.cnf)"
+        /var/lib/mysql/auto.cnf /etc/Pegasus/*.pem /etc/Pegasus/*.cnf /etc/Pegasus/*.crt /etc/Pegasus/*.csr /etc/Pegasus/*.srl)"
+fi
+if on histories; then
+    each "a record of people" "$(older /var/lib/fprint /var/lib/AccountsService/users /var/lib/AccountsService/icons /var/cache/gdm)"
 fi
 if on schedules; then
     each "a job" "$(older /var/spool/cron /var/spool/at)"
@@ -146,6 +151,9 @@ if on random-seed && [ -z "$again" ]; then
 fi
 if on logs; then
     each "mail" "$(older /var/mail/ /var/spool/mail/)"
+    each "a file of the installer" "$(older /root/anaconda-* /root/initial-setup-ks.cfg /root/original-ks.cfg /root/ks-post.log \
+        /root/ks-pre.log /root/install.log* /root/upgrade.log*)"
+    each "log" "$(older /var/named/data /var/named/chroot/var/named/data)"
     # journalctl shows but what is under the present machine ID.
     read -r id </etc/machine-id
     for dir in /var/log/journal/*; do

@@ -44,6 +44,18 @@ pub const FILES: &[File] = &[
         Gone,
     ),
     ("etc/sysconfig/network-scripts/ifcfg-own", "DEVICE=eth1\nHWADDR=FA:16:3E:AB:CD:EF\nONBOOT=yes\n", Text("DEVICE=eth1\nONBOOT=yes\n")),
+    (
+        "etc/sysconfig/network-scripts/ifcfg-eth2",
+        "DEVICE=eth2\nDHCP_HOSTNAME=\"factory-r1-builder.novalocal\"\nHOSTNAME=factory-r1-builder\nDHCP_FQDN='factory-r1-builder.x'\n",
+        Text("DEVICE=eth2\n"),
+    ),
+    ("etc/sysconfig/network-scripts/ifcfg-named", "DEVICE=eth3\nDHCP_HOSTNAME=db\n", Kept),
+    ("etc/dhcp/dhclient.conf", "send host-name \"factory-r1-builder\";\nrequest;\n", Text("request;\n")),
+    (
+        "etc/NetworkManager/system-connections/dhcp.nmconnection",
+        "[ipv4]\ndhcp-hostname=factory-r1-builder\nmethod=auto\n",
+        Text("[ipv4]\nmethod=auto\n"),
+    ),
     ("etc/NetworkManager/system-connections/cloud-init-eth0.nmconnection", "[ethernet]\nmac-address=FA:16:3E:AB:CD:EF\n", Gone),
     (
         "etc/NetworkManager/system-connections/own.nmconnection",
@@ -74,6 +86,18 @@ pub const FILES: &[File] = &[
     ("var/cache/dnf/base-1/repodata/primary.xml.gz", "c", Gone),
     ("etc/iscsi/initiatorname.iscsi", "InitiatorName=iqn.1994-05.com.redhat:1\n", Gone),
     ("root/anaconda-ks.cfg", "rootpw x\n", Gone),
+    ("root/initial-setup-ks.cfg", "rootpw x\n", Gone),
+    ("root/anaconda-post.log", "p", Gone),
+    ("root/install.log", "i", Gone),
+    ("root/install.log.syslog", "i", Gone),
+    ("root/own.cfg", "o", Kept),
+    ("var/named/data/named.run", "n", Gone),
+    ("var/named/example.zone", "z", Kept),
+    ("etc/Pegasus/server.pem", "k", Gone),
+    ("etc/Pegasus/ssl.cnf", "c", Gone),
+    ("etc/Pegasus/access.conf", "a", Kept),
+    ("var/lib/AccountsService/users/admin", "[User]\n", Gone),
+    ("var/lib/fprint/admin/0", "f", Gone),
     ("var/log/audit/audit.log", "a", Empty),
     ("var/spool/abrt/1/core", "a", Gone),
 ];
@@ -88,9 +112,24 @@ fn every_place_of_a_red_hat_machine_is_cleaned() {
     let tree = Tree::new(&[BOTH, FILES]);
     tree.write("boot/grub2/grubenv", &grubenv(ID));
     let left = tree.leftovers();
-    for path in
-        ["boot/loader/entries/0d1e", "grubenv", "etc/kernel/entry-token", "etc/machine-info", "consumer", "system.devices", "krb5.keytab"]
-    {
+    for path in [
+        "boot/loader/entries/0d1e",
+        "grubenv",
+        "etc/kernel/entry-token",
+        "etc/machine-info",
+        "consumer",
+        "system.devices",
+        "krb5.keytab",
+        "initial-setup-ks.cfg",
+        "anaconda-post.log",
+        "install.log",
+        "named.run",
+        "server.pem",
+        "AccountsService/users/admin",
+        "fprint/admin/0",
+        "ifcfg-eth2",
+        "dhclient.conf",
+    ] {
         assert!(left.iter().any(|l| l.contains(path)), "{path} is not in {left:#?}");
     }
     // The check has given the machine another ID.

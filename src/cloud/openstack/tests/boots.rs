@@ -232,30 +232,51 @@ async fn a_machine_that_comes_without_an_answer_is_taken() {
     assert!(owned.len() == 1 && owned[0].id.as_deref() == Some("s1") && owned[0].unanswered.is_none(), "{owned:?}");
 }
 
-/// Two machines side by side: the one whose answer was lost does not take the address that the other was given meanwhile.
+fn address(id: &str, machine: &str) -> Value {
+    json!({ "id": id, "floating_ip_address": "192.0.2.7", "description": format!("image-factory run {RUN}, machine {machine}") })
+}
+
+/// Two machines side by side: the one whose answer was lost does not take the address of the other, which the other's ledger does not
+/// know yet, nor gives it back in the end.
 #[tokio::test]
 async fn what_comes_to_another_machine_of_the_run_is_not_taken() {
+    const ADDRESSES: &str = "/network/v2.0/floatingips";
     let server = cloud().await;
     let at = booting(&server, LONG);
-    let ledger = at.cx.ledger.clone();
-    let others = ledger.intend(Kind::Address, "another").unwrap();
-    let looks = std::sync::atomic::AtomicU64::new(0);
+    at.cx.ledger.intend(Kind::Address, "factory-20261120-233145-abcdef-other").unwrap();
+    let looks = std::sync::atomic::AtomicUsize::new(0);
     let list = move |_: &Request| {
-        let look = looks.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
-        if look == 1 {
-            ledger.made(others, "ip-other").unwrap();
-        }
-        let ip = |id: &str| json!({ "id": id, "floating_ip_address": "192.0.2.7", "description": format!("image-factory run {RUN}") });
-        let there = ["ip-other", "ip-ours"].iter().take(usize::try_from(look).unwrap());
-        ok(json!({ "floatingips": there.map(|id| ip(id)).collect::<Vec<_>>() }))
+        let there = [address("ip-other", "factory-20261120-233145-abcdef-other"), address("ip-ours", NAME)];
+        ok(json!({ "floatingips": there[..looks.fetch_add(1, std::sync::atomic::Ordering::Relaxed).min(2)] }))
     };
-    Mock::given(method("GET")).and(path("/network/v2.0/floatingips")).respond_with(list).mount(&server).await;
+    Mock::given(method("GET")).and(path(ADDRESSES)).respond_with(list).mount(&server).await;
     let lost = || async {
         let (what, message) = ("take a floating IP".to_owned(), "gateway".to_owned());
         Err(ApiError::Refused { what, status: 504, request_id: None, message })
     };
     let new = New { run: RUN, kind: Kind::Address, name: NAME };
     assert_eq!(create::own(&at.cloud, &at.cx, new, lost).await.unwrap(), "ip-ours");
+
+    for id in ["ip-ours", "ip-other"] {
+        answers(&server, "GET", &format!("{ADDRESSES}/{id}"), ok(json!({ "floatingip": address(id, NAME) }))).await;
+        answers(&server, "DELETE", &format!("{ADDRESSES}/{id}"), ResponseTemplate::new(204)).await;
+    }
+    let unanswered = Some(jiff::Timestamp::now());
+    let thing = Entry { seq: 9, kind: Kind::Address, name: NAME.into(), id: None, unanswered };
+    at.cloud.delete(RUN, &thing).await.unwrap();
+    for (id, times) in [("ip-ours", 1), ("ip-other", 0)] {
+        assert_eq!(asked(&server, "DELETE", &format!("{ADDRESSES}/{id}")).await, times, "{id}");
+    }
+}
+
+/// Of either version's descriptions the run is told.
+#[test]
+fn a_description_tells_the_run() {
+    use super::super::{description, description_for, run_of_description};
+    for text in [description(RUN), description_for(RUN, NAME)] {
+        assert_eq!(run_of_description(Some(&text)), Some(RUN), "{text}");
+    }
+    assert_eq!(run_of_description(Some("image-factory")), None);
 }
 
 /// It does not come in time: the ledger says that it may, deletion says so too, and finds it when it has come.
