@@ -85,8 +85,7 @@ impl Checks<'_> {
         if bundle.steps.is_empty() && bundle.has_bootstrap {
             jobs.push(job("ansible/bootstrap.yml".into(), BTreeMap::new(), Map::new()));
         }
-        // Lists of requirements are installed by the run: what they bring is not here to be found.
-        let whole = |job: &Job| bundle::requirements(&bundle.dir, &job.playbook).is_empty();
+        let whole = |job: &Job| is_whole(bundle, &job.playbook);
         let mut seen = std::collections::BTreeSet::new();
         jobs.into_iter().filter(|job| whole(job) && seen.insert(job.key.clone())).collect()
     }
@@ -169,6 +168,29 @@ impl Checks<'_> {
             }
         }
     }
+}
+
+/// Lists of requirements are installed by the run: what they bring is not here to be found.
+fn is_whole(bundle: &Bundle, playbook: &Path) -> bool {
+    bundle::requirements(&bundle.dir, playbook).is_empty()
+}
+
+/// The playbooks of a bundle that are not asked about, as a run installs what they need.
+pub fn left_out(bundle: &Bundle) -> Vec<PathBuf> {
+    let mut playbooks: Vec<PathBuf> = bundle
+        .steps
+        .iter()
+        .filter_map(|step| match &step.action {
+            Action::Ansible { playbook, .. } => Some(playbook.clone()),
+            _ => None,
+        })
+        .collect();
+    if bundle.steps.is_empty() && bundle.has_bootstrap {
+        playbooks.push("ansible/bootstrap.yml".into());
+    }
+    playbooks.retain(|playbook| !is_whole(bundle, playbook));
+    playbooks.dedup();
+    playbooks
 }
 
 /// What Ansible meant by an exit code that is not 0.

@@ -56,6 +56,8 @@ pub struct Need {
     pub kind: NeedKind,
     pub name: String,
     pub place: Place,
+    /// No run comes past it. What may not run, or may be installed as a dependency of another, is not certain to be missed.
+    pub sure: bool,
 }
 
 #[derive(Debug, Default)]
@@ -88,12 +90,14 @@ pub(super) struct Reviewed<'a> {
 /// Findings on a step's playbook.
 pub(super) fn review(reviewed: &Reviewed<'_>, config: &Config) -> Review {
     let Reviewed { dir, path: playbook, shown, trees } = *reviewed;
+    let (required, wrong) = requirements::beside(dir, playbook);
     let mut walk = Walk {
         paths: Paths::of(dir, config),
-        required: requirements::beside(dir, playbook),
+        required,
         shown,
         trees,
         seen: BTreeSet::new(),
+        perhaps: BTreeSet::new(),
         bytes: 0,
         variables: HashSet::new(),
         bare: Vec::new(),
@@ -106,6 +110,9 @@ pub(super) fn review(reviewed: &Reviewed<'_>, config: &Config) -> Review {
         elsewhere: false,
         review: Review::default(),
     };
+    for requirements::Wrong { file, spot, message, hint } in wrong {
+        walk.error(&file, spot, message, hint);
+    }
     walk.config(config, playbook);
     walk.plays(playbook, false);
     walk.finish()
@@ -117,6 +124,8 @@ struct Walk<'a> {
     shown: &'a Path,
     trees: &'a Trees,
     seen: BTreeSet<PathBuf>,
+    /// Files of tasks that were read behind an include that may not run; one that surely runs reads them again.
+    perhaps: BTreeSet<PathBuf>,
     bytes: usize,
     /// Names that are set somewhere in what was read.
     variables: HashSet<String>,
@@ -146,12 +155,29 @@ struct Scope {
     role: Option<PathBuf>,
     /// It runs under a condition, or its failure is let pass.
     conditional: bool,
+    /// It is taken in by an include that may not run: then Ansible does not even read it.
+    dynamic: bool,
+    /// It stands in a template.
+    template: bool,
+    /// It may never be worked out: the value of a variable, a template that may not be rendered.
+    lazy: bool,
+    /// `collections` of the play, the task or the role.
+    collections: Rc<Vec<String>>,
     /// It may be notified.
     handlers: bool,
     /// The variable whose value this is, or is a part of.
     variable: Option<Rc<str>>,
     /// Nobody misses it.
     unused: bool,
+}
+
+impl Scope {
+    /// Within what names `collections`.
+    fn with_collections(&self, entries: &[Entry]) -> Self {
+        let named = entries.iter().find(|e| e.key == "collections");
+        let collections = named.map(|e| Rc::new(texts(&e.value).into_iter().map(|(name, _)| name.to_owned()).collect()));
+        Self { collections: collections.unwrap_or_else(|| self.collections.clone()), ..self.clone() }
+    }
 }
 
 impl Walk<'_> {
@@ -166,11 +192,18 @@ impl Walk<'_> {
         }
         self.unrendered();
         // An alias, or a role that two plays name, is read twice.
+        let same = |d: &Diagnostic| (d.place.as_ref().map(ToString::to_string), d.message.clone());
+        let errors: HashSet<_> = self.review.found.iter().filter(|d| d.is_error()).map(same).collect();
+        self.review.found.retain(|d| d.is_error() || !errors.contains(&same(d)));
         let mut seen = HashSet::new();
         self.review.found.retain(|d| seen.insert((d.place.as_ref().map(ToString::to_string), d.message.clone())));
         self.review.found.truncate(MOST_FINDINGS);
         let open = self.tags.iter().any(|tag| is_template(tag)) || self.open || !self.review.needs.is_empty();
         self.review.tags = (!open && whole).then_some(self.tags);
+        // Of two needs of one thing the surest counts.
+        let needs = &self.review.needs;
+        let sure: HashSet<_> = needs.iter().filter(|need| need.sure).map(|need| (need.kind, need.name.clone())).collect();
+        self.review.needs.retain(|need| need.sure || !sure.contains(&(need.kind, need.name.clone())));
         let mut seen = HashSet::new();
         self.review.needs.retain(|need| seen.insert((need.kind, need.name.clone())));
         self.review
@@ -235,13 +268,18 @@ impl Walk<'_> {
         self.review.found.push(Diagnostic::warning(self.place(file, spot), message).hint(hint));
     }
 
-    fn need(&mut self, kind: NeedKind, name: &str, place: Place, base: &Path) {
-        let there = match kind {
-            NeedKind::Collection => self.required.has_collection(name) || self.paths.has_collection(name, base),
-            NeedKind::Role => self.required.has_role(name),
+    /// `sure`: Ansible cannot do without.
+    fn need(&mut self, (kind, name): (NeedKind, &str), place: Place, sure: bool, base: &Path) {
+        // What a list names may bring more along.
+        let (there, brought) = match kind {
+            NeedKind::Collection => {
+                let there = self.required.has_collection(name) || self.paths.has_collection(name, base);
+                (there, !self.required.collection_files.is_empty())
+            }
+            NeedKind::Role => (self.required.has_role(name), !self.required.role_files.is_empty()),
         };
         if !there {
-            self.review.needs.push(Need { kind, name: name.to_owned(), place });
+            self.review.needs.push(Need { kind, name: name.to_owned(), place, sure: sure && !brought });
         }
     }
 
@@ -300,6 +338,7 @@ impl Walk<'_> {
     }
 
     fn play(&mut self, entries: &[Entry], scope: &Scope) {
+        let scope = &scope.with_collections(entries);
         self.words(entries, words::Level::Play, scope);
         self.variables_of(entries);
         self.begin_play(entries);
@@ -329,7 +368,7 @@ impl Walk<'_> {
     /// Values of variables, which are worked out where they are used.
     fn lazily(&mut self, node: &Node, scope: &Scope) {
         let facts = std::mem::replace(&mut self.facts, facts::Facts::there());
-        self.values(node, &Scope { conditional: true, ..scope.clone() });
+        self.values(node, &Scope { conditional: true, lazy: true, ..scope.clone() });
         self.facts = facts;
     }
 
@@ -377,7 +416,8 @@ impl Walk<'_> {
     fn collections(&mut self, value: &Node, scope: &Scope) {
         for (name, spot) in texts(value) {
             if !["ansible.builtin", "ansible.legacy"].contains(&name) && !is_template(name) {
-                self.need(NeedKind::Collection, name, self.place(&scope.file, spot), &scope.base);
+                // Ansible passes over one that is not there.
+                self.need((NeedKind::Collection, name), self.place(&scope.file, spot), false, &scope.base);
             }
         }
     }

@@ -24,7 +24,8 @@ impl Told {
 
 /// A script that is sent to a machine as a text; `program`: the hint where it is none.
 pub(super) fn sent(path: &Path, program: &str) -> Vec<Told> {
-    let Ok(bytes) = reading::bytes(path, MAX) else { return Vec::new() };
+    let Ok(mut bytes) = reading::bytes(path, MAX) else { return Vec::new() };
+    bytes.truncate(read_by_shell(&bytes));
     if is_program(&bytes) {
         return vec![Told::new(true, 0, "this is a program, not a script", program)];
     }
@@ -38,7 +39,7 @@ pub(super) fn sent(path: &Path, program: &str) -> Vec<Told> {
 /// A file that is run by its `#!` line, and may be a program.
 pub(super) fn run(path: &Path) -> Vec<Told> {
     match reading::bytes(path, MAX) {
-        Ok(bytes) if !is_program(&bytes) => of_text(path, &bytes),
+        Ok(bytes) if !is_program(&bytes) => of_text(path, &bytes[..read_by_shell(&bytes)]),
         _ => Vec::new(),
     }
 }
@@ -47,8 +48,12 @@ fn of_text(path: &Path, bytes: &[u8]) -> Vec<Told> {
     if let Err((trouble, line)) = runs_by_its_first_line(path) {
         return vec![Told { trouble, line, error: true }];
     }
+    let late = late_interpreter(bytes).filter(|(_, shell)| *shell).map(|(line, _)| {
+        let message = "the `#!` of this script is not its first line: the shell that starts it runs it";
+        Told::new(false, line, message, "nothing stands before `#!`")
+    });
     let old = of_python_2(path).map(|(trouble, line)| Told { trouble, line, error: false });
-    [old, odd_bytes(bytes), carriage_return(bytes)].into_iter().flatten().collect()
+    [late, old, odd_bytes(bytes), carriage_return(bytes)].into_iter().flatten().collect()
 }
 
 /// ELF.
@@ -98,7 +103,8 @@ fn carriage_return(bytes: &[u8]) -> Option<Told> {
 /// as a whole). The file exists.
 pub(super) fn runs_by_its_first_line(path: &Path) -> Result<(), (Trouble, usize)> {
     let no = |line: usize, message: &str, hint: &str| Err((Trouble { message: message.into(), hint: hint.into() }, line));
-    let Ok(bytes) = reading::bytes(path, MAX) else { return Ok(()) };
+    let Ok(mut bytes) = reading::bytes(path, MAX) else { return Ok(()) };
+    bytes.truncate(read_by_shell(&bytes));
     if bytes.starts_with(b"\xff\xfe") || bytes.starts_with(b"\xfe\xff") {
         return no(1, "this script is UTF-16, which no shell reads", "save it as UTF-8");
     }
@@ -106,7 +112,7 @@ pub(super) fn runs_by_its_first_line(path: &Path) -> Result<(), (Trouble, usize)
         return no(1, "this script begins with a byte order mark, which hides its `#!`", "save it as UTF-8 without BOM");
     }
     let first = bytes.split(|b| *b == b'\n').next().unwrap_or_default();
-    if let Some(line) = late_interpreter(&bytes) {
+    if let Some((line, false)) = late_interpreter(&bytes) {
         return no(line, "the `#!` of this script is not its first line, so that `sh` runs it", "nothing stands before `#!`");
     }
     let lines = || bytes.split_inclusive(|b| *b == b'\n');
@@ -132,7 +138,13 @@ pub(super) fn of_python_2(path: &Path) -> Option<(Trouble, usize)> {
         return None;
     }
     let old = |line: &str| line.strip_prefix("print ").is_some_and(|rest| !rest.trim_start().starts_with(['(', '=']));
-    let line = text.lines().position(|line| old(line.trim_start()));
+    // Of a text of several lines, as a description of the program is.
+    let mut quoted = false;
+    let line = text.lines().position(|line| {
+        let within = quoted;
+        quoted ^= (line.matches("\"\"\"").count() + line.matches("'''").count()) % 2 == 1;
+        !within && old(line.trim_start())
+    });
     let message = match line {
         Some(_) => "this line is of Python 2, which no system has any more".to_owned(),
         None => format!("`{program}` is Python 2, or not there at all, on systems since Debian 11 and Red Hat 8"),
@@ -140,11 +152,26 @@ pub(super) fn of_python_2(path: &Path) -> Option<(Trouble, usize)> {
     Some((Trouble { message, hint: "`#!/usr/bin/env python3`, and what that reads: `print(…)`".into() }, line.map_or(1, |at| at + 1)))
 }
 
-/// The line of a `#!` that only empty ones, or blanks, stand before.
-fn late_interpreter(bytes: &[u8]) -> Option<usize> {
+/// The line of a `#!` that only empty ones, or blanks, stand before, and whether it names a shell.
+fn late_interpreter(bytes: &[u8]) -> Option<(usize, bool)> {
     let start = bytes.iter().position(|b| !b.is_ascii_whitespace())?;
     let is_one = start > 0 && bytes[start..].starts_with(b"#!/");
-    is_one.then(|| 1 + bytes[..start].iter().filter(|b| **b == b'\n').count())
+    let shell = || SHELLS.contains(&interpreter(&bytes[start..]).as_str());
+    is_one.then(|| (1 + bytes[..start].iter().filter(|b| **b == b'\n').count(), shell()))
+}
+
+/// The bytes that a shell reads: of an archive that unpacks itself the script before it, which ends with `exit`.
+fn read_by_shell(bytes: &[u8]) -> usize {
+    let Some(nul) = bytes.iter().position(|b| *b == 0).filter(|_| SHELLS.contains(&interpreter(bytes).as_str())) else {
+        return bytes.len();
+    };
+    let (mut at, mut end) = (0, None);
+    for line in bytes[..nul].split_inclusive(|b| *b == b'\n').filter(|line| line.ends_with(b"\n")) {
+        at += line.len();
+        let word = line.split(|b| b.is_ascii_whitespace() || *b == b';').next();
+        end = if matches!(word, Some(b"exit" | b"exec")) { Some(at) } else { end };
+    }
+    end.unwrap_or(bytes.len())
 }
 
 #[cfg(test)]
@@ -188,6 +215,18 @@ mod tests {
         let most = told(b"#!/bin/sh\ncd /srv\r\nls\r\nls\r\n");
         assert!(matches!(&most[..], [one] if one.starts_with("error 2 lines of this script")), "{most:?}");
         assert_eq!(told(b"#!/usr/bin/python3\nprint()\nprint()\r\n"), [""; 0], "Python reads it");
+    }
+
+    /// Bash runs the first two; of the third it was said that its line is of Python 2.
+    #[test]
+    fn what_runs_is_not_refused() {
+        let late = told(b"\n#!/bin/bash\necho\n");
+        assert!(matches!(&late[..], [one] if one.starts_with("warning 2 the `#!`")), "{late:?}");
+        assert!(told(b"\n#!/usr/bin/python3\nprint()\n")[0].starts_with("error 2 the `#!`"));
+        assert_eq!(told(b"#!/bin/sh\ntail -n +4 \"$0\" | tar xz\nexit 0\n\x1f\x8b\0\xff\r\n\0"), [""; 0]);
+        assert!(told(b"#!/bin/sh\necho\n\x1f\0\n")[0].starts_with("error 3"), "nothing ends it before");
+        let python = told(b"#!/usr/bin/env python\n\"\"\"Was:\nprint \"old\"\n\"\"\"\nprint(1)\n");
+        assert!(matches!(&python[..], [one] if one.starts_with("warning 1 `python` is")), "{python:?}");
     }
 
     #[test]

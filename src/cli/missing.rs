@@ -25,12 +25,15 @@ impl Context {
                 found.push(Diagnostic::error(need.place.clone(), message).hint(link(bundle, &dir, list)));
                 continue;
             }
-            let message = format!("the {what} `{}` is neither in the definition nor on this machine", need.name);
-            let finding = match wall.has_ansible() {
+            let mut message = format!("the {what} `{}` is neither in the definition nor on this machine", need.name);
+            if !need.sure {
+                message.push_str("; a run may do without, or get it as a dependency");
+            }
+            let finding = match need.sure && wall.has_ansible() {
                 true => Diagnostic::error(need.place.clone(), message),
                 false => Diagnostic::warning(need.place.clone(), message),
             };
-            found.push(finding.hint(format!("`{list}: [{}]` in a requirements.yml beside the playbook: the run installs it", need.name)));
+            found.push(finding.hint(bring(bundle, need, list)));
         }
         Ok(found)
     }
@@ -57,6 +60,24 @@ fn beside(bundle: &Bundle, need: &Need) -> Option<PathBuf> {
         named.map(|path| bundle::plain(Path::new(&path))).filter(|path| path.starts_with(&bundle.tree) || path.starts_with(&tree));
     let mut there = of_tree.filter(|dir| dir.join(&inner).is_dir()).map(|dir| real(&dir));
     there.find(|dir| dir.starts_with(&tree) && !dir.starts_with(&own))
+}
+
+/// How the bundle gets what it lacks.
+fn bring(bundle: &Bundle, need: &Need, list: &str) -> String {
+    let name = &need.name;
+    if need.kind == NeedKind::Role && bundle.dir.join("roles").join(name).is_dir() {
+        return format!(
+            "it lies in roles/{name} of the bundle, where Ansible does not look: move it to roles/ beside the playbook, or `roles_path = roles` \
+             under `[defaults]` of an ansible.cfg in the bundle's directory"
+        );
+    }
+    // Roles of the galaxy are called OWNER.ROLE.
+    if need.kind == NeedKind::Role && !name.contains('.') {
+        return format!(
+            "roles/{name} beside the playbook, or `roles: [{{src: https://…, name: {name}}}]` in a requirements.yml beside it: the run installs it"
+        );
+    }
+    format!("`{list}: [{name}]` in a requirements.yml beside the playbook: the run installs it")
 }
 
 /// How a link in the bundle brings the directory in.

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use tokio::sync::Semaphore;
 
 use super::{Context, Failure, err};
-use crate::ansible::syntax::{Checks, Job, Verdict, merge};
+use crate::ansible::syntax::{Checks, Job, Verdict, left_out, merge};
 use crate::bundle::Bundle;
 use crate::diagnostic::Diagnostic;
 use crate::durable;
@@ -20,6 +20,12 @@ pub(super) async fn check(context: &Context, bundles: &[Bundle], found: &mut Vec
     let has_playbooks = |b: &Bundle| b.steps.iter().any(|s| matches!(s.action, crate::bundle::Action::Ansible { .. })) || b.has_bootstrap;
     if !bundles.iter().any(has_playbooks) {
         return Ok(());
+    }
+    for bundle in bundles {
+        for playbook in left_out(bundle) {
+            let shown = bundle.label.clone() + "/" + &playbook.display().to_string();
+            note(&format!("note: {shown} is not checked by Ansible itself: a run installs what its requirements.yml names"));
+        }
     }
     let wall = context.wall()?;
     // Both are asked of other programs; where there is no wall, that is told by the first check.

@@ -13,7 +13,7 @@ pub fn call(run: &Run, function: &Function, args: &Args, scope: &Rc<Scope>) -> R
     match function {
         Function::Macro(_) => unreachable!("macros are called elsewhere"),
         Function::Global(name) => global(name, args),
-        Function::Method(value, name) => method(run, value, name, args, scope),
+        Function::Method(value, name) => method(run, value, name, args, scope).map_err(|e| e.called("this method", name)),
         Function::Block(at, all) => {
             args.none("super")?;
             run.call_block(all, *at, scope)

@@ -51,6 +51,15 @@ impl Error {
         Rc::new(Self { kind: Kind::Undefined, message, name, spot: None })
     }
 
+    /// What is wrong with arguments names who takes them, which `of` stands for.
+    pub fn called(self: Rc<Self>, of: &str, name: &str) -> Rc<Self> {
+        let of = format!("`{of}`");
+        match self.message.contains(&of) {
+            true => Rc::new(Self { message: self.message.replace(&of, &format!("`{name}`")), ..(*self).clone() }),
+            false => self,
+        }
+    }
+
     /// Ends the whole render: nothing that follows could be told from it.
     pub fn is_final(&self) -> bool {
         matches!(self.kind, Kind::Endless | Kind::TooLong)

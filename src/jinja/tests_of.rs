@@ -114,6 +114,10 @@ pub fn takes_missing(name: &str) -> bool {
 }
 
 pub fn apply(_: &Run, name: &str, value: Value, args: &Args, _: &Rc<Scope>) -> Result<bool> {
+    applied(name, value, args).map_err(|e| e.called("this test", name))
+}
+
+fn applied(name: &str, value: Value, args: &Args) -> Result<bool> {
     if let Some(how) = comparison(name) {
         return operators::compare(how, &value, args.bind("this test", &["other"])?.wanted("other")?);
     }

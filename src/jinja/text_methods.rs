@@ -48,7 +48,7 @@ pub fn call(text: &Rc<str>, name: &str, args: &Args) -> Result<Value> {
         }
         _ => {}
     }
-    args.none("this method of str")?;
+    args.none("this method")?;
     Ok(match name {
         "upper" => Value::from(text.to_uppercase()),
         "lower" => Value::from(text.to_lowercase()),

@@ -13,6 +13,8 @@ use super::worked::Open;
 use super::{environment, hosts};
 use crate::diagnostic::Diagnostic;
 
+const WRITTEN: &str = "what is to stay goes into the image; `/tmp` and `~/` are directories of the step, and are gone with it";
+
 pub const TASK_LISTS: [&str; 8] = ["tasks", "pre_tasks", "post_tasks", "handlers", "block", "rescue", "always", "dependencies"];
 /// Modules that read `src` on the factory, unless `remote_src` says otherwise.
 const READERS: [&str; 6] = ["copy", "template", "unarchive", "script", "patch", "synchronize"];
@@ -336,6 +338,14 @@ impl<'a> Reader<'a> {
             _ => {}
         }
         let what = if reads { "read" } else { "written" };
+        // Relative to the playbook, in what no step can write.
+        let inner = |path: &str| !path.is_empty() && !path.starts_with(['/', '~', '$']) && !names::is_template(path);
+        let (written, paths): (Vec<_>, Vec<_>) =
+            paths.into_iter().partition(|(path, _)| !reads && inner(path) && !names::leaves(self.beside, path));
+        for (path, spot) in written {
+            let message = format!("a file of the definition is written, which is read-only in a run: `{path}`");
+            self.found.push(Diagnostic::error(spot.place(self.file), message).hint(WRITTEN));
+        }
         for (path, spot) in paths.into_iter().filter(|(path, _)| names::leaves(self.beside, path)) {
             self.outside(spot, &path, what);
         }
@@ -355,7 +365,7 @@ impl<'a> Reader<'a> {
         }
         let finding = Diagnostic::error(spot.place(self.file), format!("a file outside of the bundle is {what} on the factory: `{path}`"));
         self.found.push(finding.hint(match what {
-            "written" => "what is to stay goes into the image; `/tmp` and `~/` are directories of the step, and are gone with it",
+            "written" => WRITTEN,
             _ => "what a bundle needs lies in its directory; a link in it may lead to what the tree shares",
         }));
     }

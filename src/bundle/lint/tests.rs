@@ -84,6 +84,8 @@ fn what_runs_on_the_factory_is_found() {
         (task("template: {src: ../../../x, dest: /x}"), r#"../"#),
         (task("script: /usr/bin/x --all"), r#"/usr/bin"#),
         (task("fetch: {src: /x, dest: /root/}"), r#"/root/"#),
+        (task("fetch: {src: /x, dest: out/, flat: true}"), r#"out/"#),
+        (task("fetch: src=/x dest=out"), r#"out"#),
         (task("include_vars: /etc/x.yml"), r#"/etc/x"#),
         (task("debug: {msg: \"{{ lookup('file', '/etc/passwd') }}\"}"), r#""{{ lookup"#),
         (task("{debug: , with_file: [/etc/passwd]}"), r#"/etc/passwd"#),

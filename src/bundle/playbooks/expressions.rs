@@ -50,6 +50,7 @@ const TESTS: &[(&str, &str)] = &[
 
 static EXPRESSION: LazyLock<Regex> = LazyLock::new(|| fixed(r"(?s)\{\{(.*?)\}\}|\{%(.*?)%\}"));
 static FILTER: LazyLock<Regex> = LazyLock::new(|| fixed(r"\|\s*([A-Za-z_][A-Za-z0-9_.]*)"));
+static CHOICE: LazyLock<Regex> = LazyLock::new(|| fixed(r"\b(?:if|and|or)\b"));
 static QUOTED: LazyLock<Regex> = LazyLock::new(|| fixed(r#"(?s)'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*""#));
 static LOOKUP: LazyLock<Regex> = LazyLock::new(|| fixed(r#"(?:lookup|query|q)\s*\(\s*['"]([a-z0-9_.]+)['"]"#));
 /// With no more arguments, which may let a missing file pass.
@@ -134,18 +135,23 @@ impl Walk<'_> {
             }
             Value::Scalar { text, .. } if is_template(text) || text.contains("{#") => {
                 self.rendered_value(text, node.spot, scope);
+                let branches = text.contains("{%");
                 for inner in inner_of(&live(text)) {
-                    self.expression(inner, node.spot, scope);
+                    self.expression(inner, branches, node.spot, scope);
                 }
             }
             _ => {}
         }
     }
 
-    /// One expression, without its braces.
-    fn expression(&mut self, text: &str, spot: Spot, scope: &Scope) {
+    /// One expression, without its braces. `branches`: there are tags around it that may leave it out.
+    fn expression(&mut self, text: &str, branches: bool, spot: Spot, scope: &Scope) {
         let open = QUOTED.replace_all(text, "''");
         self.uses_facts(&open, spot, scope);
+        // Python works out no more of these than it has to.
+        let branches = branches || CHOICE.is_match(&open);
+        let lazy = scope.lazy || branches || scope.unused || scope.variable.is_some();
+        let scope = &Scope { lazy, ..scope.clone() };
         for lookup in FILE_LOOKUP.captures_iter(text) {
             self.looked_up(&lookup[1], &lookup[2], spot, scope);
         }
@@ -201,7 +207,8 @@ impl Walk<'_> {
             }
         };
         let place = self.place(&scope.file, spot);
-        self.need(NeedKind::Collection, &collection, place, &scope.base);
+        let sure = !scope.lazy && (!scope.conditional || scope.template);
+        self.need((NeedKind::Collection, &collection), place, sure, &scope.base);
     }
 
     /// `when` and its kin: expressions without braces.
@@ -216,7 +223,7 @@ impl Walk<'_> {
                     self.rendered_value(text, node.spot, scope);
                 } else {
                     self.worked_out(text, *plain, node.spot, scope);
-                    self.expression(text, node.spot, scope);
+                    self.expression(text, false, node.spot, scope);
                 }
             }
             _ => {}
@@ -279,7 +286,13 @@ impl Walk<'_> {
             Ok(text) => text,
             Err(e) => return self.no_text(path, &e),
         };
-        let scope = Scope { file: path.to_owned(), conditional: true, ..scope.clone() };
+        let scope = Scope {
+            file: path.to_owned(),
+            conditional: true,
+            template: true,
+            lazy: scope.lazy || scope.conditional && !scope.template,
+            ..scope.clone()
+        };
         if !own_marks {
             self.rendered_file(&text, &scope);
         }
@@ -290,7 +303,7 @@ impl Walk<'_> {
                 let before = &text[..at];
                 let line = before.matches('\n').count() + 1;
                 let column = before.rsplit('\n').next().unwrap_or_default().chars().count() + 1;
-                self.expression(inner, Spot { line, column }, &scope);
+                self.expression(inner, text[..at].contains("{%"), Spot { line, column }, &scope);
             }
         }
     }

@@ -2,6 +2,10 @@
 //!
 //! The builder is one host, in the groups `all`, `local` (of the old factory's playbooks) and `default` (the name that Packer
 //! gives it).
+use std::sync::LazyLock;
+
+use regex::Regex;
+
 use crate::bundle::yaml::{Node, Value};
 use crate::diagnostic::{Diagnostic, Place};
 
@@ -9,6 +13,11 @@ use crate::diagnostic::{Diagnostic, Place};
 pub(super) const GROUPS: [&str; 3] = ["all", "local", "default"];
 /// Hosts that are the factory; plays on them are looked at elsewhere.
 const FACTORY: [&str; 3] = ["localhost", "127.0.0.1", "::1"];
+
+/// How the name of a builder begins and ends.
+const NAME: (&str, &str) = ("factory-", "-builder");
+/// `web[0]`, `web[1:]`
+static SUBSCRIPT: LazyLock<Regex> = LazyLock::new(|| Regex::new(r"\[-?[0-9]*(?:[:-]-?[0-9]*)?\]$").expect("the pattern is fixed"));
 
 /// The plays of one step, and what nobody of them runs on.
 #[derive(Default)]
@@ -60,9 +69,13 @@ fn split(text: &str) -> Vec<&str> {
 fn may_match(parts: &[&str]) -> bool {
     // `None`: known at the run only.
     let known = |part: &str, names: &[&[&str]]| {
-        let name = part.trim_start_matches(['&', '!']).split('[').next().unwrap_or_default();
-        let open = part.contains("{{") || part.contains(['*', '?', '~', '%']);
-        (!open).then(|| names.iter().any(|all| all.contains(&name)))
+        let pattern = part.trim_start_matches(['&', '!']);
+        let name = SUBSCRIPT.replace(pattern, "");
+        match part.contains("{{") || part.contains('%') {
+            true => None,
+            false if name.starts_with('~') || name.contains(['*', '?', '[']) => of_pattern(&name),
+            false => Some(names.iter().any(|all| all.contains(&&*name))),
+        }
     };
     let begins = |with: char| parts.iter().filter(move |part| part.starts_with(with));
     let mut plain = parts.iter().filter(|part| !part.starts_with(['&', '!'])).peekable();
@@ -70,4 +83,32 @@ fn may_match(parts: &[&str]) -> bool {
     let named = plain.peek().is_none() || plain.any(|part| known(part, &[&GROUPS, &FACTORY]) != Some(false));
     let within = begins('&').all(|part| known(part, &[&GROUPS, &FACTORY]) != Some(false));
     named && within && !begins('!').any(|part| known(part, &[&GROUPS]) == Some(true))
+}
+
+/// Whether `web*` or `~web.*` means a group of the builder's; `None`: it may mean its name. Source: ansible-core, `_match_list`.
+fn of_pattern(pattern: &str) -> Option<bool> {
+    let special = |c: char| !(c.is_ascii_alphanumeric() || c == '_' || c == '-');
+    let (translated, first, last) = match pattern.strip_prefix('~') {
+        // Python finds it at the start of a name.
+        Some(regex) => {
+            let at = regex.find(special).unwrap_or(regex.len());
+            // The last character before `*` need not be there.
+            let at = if regex[at..].starts_with(['*', '?', '{']) { at.saturating_sub(1) } else { at };
+            (format!("^(?:{regex})"), if regex.contains('|') { "" } else { &regex[..at] }, "")
+        }
+        // What classes of characters say is not looked into.
+        None if pattern.contains('[') => return None,
+        None => {
+            let (first, last) = (pattern.find(['*', '?'])?, pattern.rfind(['*', '?'])?);
+            let glob = regex::escape(pattern).replace("\\*", ".*").replace("\\?", ".");
+            (format!("^(?:{glob})$"), &pattern[..first], &pattern[last + 1..])
+        }
+    };
+    let groups = Regex::new(&translated).ok()?;
+    if GROUPS.iter().any(|group| groups.is_match(group)) {
+        return Some(true);
+    }
+    let begins = first.starts_with(NAME.0) || NAME.0.starts_with(first);
+    let ends = last.ends_with(NAME.1) || NAME.1.ends_with(last);
+    if begins && ends { None } else { Some(false) }
 }

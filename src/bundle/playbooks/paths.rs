@@ -73,15 +73,22 @@ impl<'a> Paths<'a> {
         places.extend(self.roles.iter().cloned());
         places.extend(scope.role.as_ref().and_then(|role| role.parent()).map(Path::to_owned));
         places.push(scope.base.clone());
-        places.into_iter().map(|dir| plain(&dir.join(name))).find(|path| self.is_dir(path))
+        let found = places.into_iter().map(|dir| plain(&dir.join(name))).find(|path| self.is_dir(path));
+        let of_collections = || scope.collections.iter().filter_map(|collection| self.collection(collection, &scope.base));
+        found.or_else(|| of_collections().map(|dir| dir.join("roles").join(name)).find(|path| self.is_dir(path)))
     }
 
     /// Whether the bundle brings the collection along.
     pub fn has_collection(&self, name: &str, base: &Path) -> bool {
-        let Some((namespace, name)) = name.split_once('.') else { return false };
+        self.collection(name, base).is_some()
+    }
+
+    /// The directory of a collection of the bundle.
+    fn collection(&self, name: &str, base: &Path) -> Option<PathBuf> {
+        let (namespace, name) = name.split_once('.')?;
         let inner = Path::new("ansible_collections").join(namespace).join(name);
         let beside = [base.join("collections"), "collections".into()];
-        beside.iter().chain(&self.collections).any(|dir| self.is_dir(&dir.join(&inner)))
+        beside.iter().chain(&self.collections).map(|dir| dir.join(&inner)).find(|dir| self.is_dir(dir))
     }
 
     /// Whether the bundle has plugins of this kind (`filter`, `lookup`) of its own, anywhere that Ansible looks.

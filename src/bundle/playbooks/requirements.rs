@@ -2,11 +2,14 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
-use super::super::yaml::{self, Node, Value};
+use super::super::keys;
+use super::super::yaml::{self, Node, Spot, Value};
 use super::scalar;
 use crate::bundle::ansible_cfg::{COLLECTIONS, Config, Key, ROLES};
 use crate::reading;
 
+/// All that a list may have.
+const KEYS: [&str; 2] = ["roles", "collections"];
 /// Longer files are no lists of requirements.
 const MAX_BYTES: u64 = 1 << 20;
 /// Where lists lie: beside the playbook, and in the bundle's directory.
@@ -47,7 +50,12 @@ impl Requirements {
 
     fn role(&mut self, node: &Node) {
         let (name, src) = match &node.value {
-            Value::Scalar { text, .. } => (None, Some(text.split(',').next().unwrap_or_default().trim().to_owned())),
+            // `SRC,VERSION,NAME`
+            Value::Scalar { text, .. } => {
+                let mut parts = text.split(',').map(|part| part.trim().to_owned());
+                let src = parts.next();
+                (parts.nth(1), src)
+            }
             Value::Map(entries) => {
                 let value = |key: &str| entries.iter().find(|e| e.key == key).and_then(|e| scalar(&e.value)).map(str::to_owned);
                 // A list that another one takes in.
@@ -78,7 +86,7 @@ impl Requirements {
         }
     }
 
-    fn list(&mut self, file: &Path, root: &Node) {
+    fn list(&mut self, file: &Path, root: &Node, wrong: &mut Vec<Wrong>) {
         let (mut roles, mut collections) = (false, false);
         match &root.value {
             // Of old, a list has roles only.
@@ -88,7 +96,14 @@ impl Requirements {
             }
             Value::Map(entries) => {
                 for entry in entries {
-                    let Value::List(items) = &entry.value.value else { continue };
+                    let ours = KEYS.contains(&entry.key.as_str());
+                    let Value::List(items) = &entry.value.value else {
+                        if ours && !matches!(entry.value.value, Value::Null) {
+                            let message = format!("`{}` is a list, not {}", entry.key, entry.value.what());
+                            wrong.push(Wrong::new(file, entry.value.spot, message, format!("`{}: [NAME]`", entry.key)));
+                        }
+                        continue;
+                    };
                     match entry.key.as_str() {
                         "roles" => items.iter().for_each(|item| self.role(item)),
                         "collections" => items.iter().for_each(|item| self.collection(item)),
@@ -98,10 +113,40 @@ impl Requirements {
                     collections |= entry.key == "collections" && !items.is_empty();
                 }
             }
-            _ => {}
+            Value::Null => {}
+            Value::Scalar { .. } => {
+                let message = format!("a list of requirements is a map, not {}", root.what());
+                wrong.push(Wrong::new(file, root.spot, message, "`roles: [NAME]`, `collections: [NAME]`"));
+            }
+        }
+        // ansible-galaxy refuses a list with another key. A file that has none of its keys is not for it, unless it only seems so.
+        if let Value::Map(entries) = &root.value {
+            for entry in entries.iter().filter(|e| !KEYS.contains(&e.key.as_str())) {
+                let near = keys::nearest(&entry.key, KEYS.iter().copied());
+                if roles || collections || near.is_some() {
+                    let message = format!("`{}` is no key of a list of requirements: ansible-galaxy refuses the list", entry.key);
+                    let hint = near.map_or("there are `roles` and `collections`".to_owned(), |near| format!("did you mean `{near}`?"));
+                    wrong.push(Wrong::new(file, entry.spot, message, hint));
+                }
+            }
         }
         self.role_files.extend(roles.then(|| file.to_owned()));
         self.collection_files.extend(collections.then(|| file.to_owned()));
+    }
+}
+
+/// A list that is there, and cannot be used.
+pub(super) struct Wrong {
+    /// Relative to the bundle's directory.
+    pub file: PathBuf,
+    pub spot: Spot,
+    pub message: String,
+    pub hint: String,
+}
+
+impl Wrong {
+    fn new(file: &Path, spot: Spot, message: impl Into<String>, hint: impl Into<String>) -> Self {
+        Self { file: file.to_owned(), spot, message: message.into(), hint: hint.into() }
     }
 }
 
@@ -110,27 +155,44 @@ fn of_source(src: &str) -> String {
     if !src.contains("://") && !src.contains('@') && !src.contains('/') {
         return src.to_owned();
     }
+    let src = src.split(',').next().unwrap_or_default();
     let name = src.trim_end_matches('/').rsplit('/').next().unwrap_or_default();
     name.trim_end_matches(".git").trim_end_matches(".tar.gz").to_owned()
 }
 
 /// The lists of a step's playbook, in `dir`, the bundle's directory.
-pub(super) fn beside(dir: &Path, playbook: &Path) -> Requirements {
+pub(super) fn beside(dir: &Path, playbook: &Path) -> (Requirements, Vec<Wrong>) {
+    let mut wrong = Vec::new();
     let own = playbook.parent().unwrap_or(Path::new(""));
     let starts: BTreeSet<&Path> = [own, Path::new("")].into();
     let mut required = Requirements::default();
     for file in starts.iter().flat_map(|start| PLACES.iter().map(|place| start.join(place))) {
-        let Ok(text) = reading::text(&dir.join(&file), MAX_BYTES) else { continue };
-        if let Ok(root) = yaml::parse_leniently(&file, &text) {
-            required.list(&file, &root);
+        let full = dir.join(&file);
+        if full.symlink_metadata().is_err() {
+            continue;
+        }
+        let text = match reading::text(&full, MAX_BYTES) {
+            Ok(text) => text,
+            Err(e) => {
+                let message = format!("this list of requirements cannot be read: {e}");
+                wrong.push(Wrong::new(&file, Spot { line: 0, column: 0 }, message, "a run would install nothing of it"));
+                continue;
+            }
+        };
+        match yaml::parse_leniently(&file, &text) {
+            Ok(root) => required.list(&file, &root, &mut wrong),
+            Err(bad) => {
+                let message = format!("not valid YAML: {}", bad.message);
+                wrong.push(Wrong::new(&file, bad.spot, message, bad.hint.unwrap_or("ansible-galaxy refuses the list")));
+            }
         }
     }
-    required
+    (required, wrong)
 }
 
 /// What the lists of a step's playbook want, for a run. `dir` is the bundle's directory.
 pub fn requirements(dir: &Path, playbook: &Path) -> Requirements {
-    beside(dir, playbook)
+    beside(dir, playbook).0
 }
 
 /// Where Ansible looks for roles and for collections by the `env` of a step and its `ansible.cfg`, or else by itself.
@@ -162,7 +224,7 @@ mod tests {
             std::fs::create_dir_all(path.parent().unwrap()).unwrap();
             std::fs::write(path, text).unwrap();
         };
-        let of = || beside(dir.path(), Path::new("ansible/site.yml"));
+        let of = || beside(dir.path(), Path::new("ansible/site.yml")).0;
         assert!(of().is_empty());
         write("ansible/roles/requirements.yml", "- geerlingguy.nginx\n- src: https://x/y/web.git\n- {src: a.b, name: c}\n");
         write("requirements.yml", "collections:\n- community.docker:1.0\n- {name: ansible.posix, version: 1.5}\nroles: []\n");

@@ -48,9 +48,11 @@ impl Walk<'_> {
         let Some(dir) = self.paths.role(name, scope) else {
             self.elsewhere = true;
             let place = self.place(&scope.file, spot);
+            // It may be a role of a collection that lies elsewhere.
+            let elsewhere = scope.collections.iter().any(|name| !self.paths.has_collection(name, &scope.base));
             return match modules::collection_of(name) {
-                Some(collection) => self.need(NeedKind::Collection, collection, place, &scope.base),
-                None => self.need(NeedKind::Role, name, place, &scope.base),
+                Some(collection) => self.need((NeedKind::Collection, collection), place, !scope.dynamic, &scope.base),
+                None => self.need((NeedKind::Role, name), place, !scope.dynamic && !elsewhere, &scope.base),
             };
         };
         let within = Scope { role: Some(dir.clone()), ..scope.clone() };
@@ -80,7 +82,7 @@ impl Walk<'_> {
         let Some(file) = files.into_iter().find(|file| self.paths.is_file(file)) else { return };
         let Some(root) = self.open(&file) else { return };
         let Value::Map(entries) = &root.value else { return };
-        let scope = Scope { file, ..within.clone() };
+        let scope = Scope { file, ..within.with_collections(entries) };
         for entry in entries {
             match entry.key.as_str() {
                 "dependencies" => self.roles(&entry.value, &scope),

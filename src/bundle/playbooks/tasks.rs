@@ -75,6 +75,11 @@ static ITEM: LazyLock<Regex> = LazyLock::new(|| Regex::new(r"\{\{-?\s*item\s*-?\
 
 impl Walk<'_> {
     pub(super) fn task_file(&mut self, path: &Path, scope: &Scope) {
+        match scope.dynamic {
+            false if self.perhaps.remove(path) => _ = self.seen.remove(path),
+            true if !self.seen.contains(path) => _ = self.perhaps.insert(path.to_owned()),
+            _ => {}
+        }
         self.handlers.reads(path, scope, self.seen.contains(path));
         let Some(root) = self.open(path) else { return };
         if !matches!(root.value, Value::List(_) | Value::Null) {
@@ -97,7 +102,7 @@ impl Walk<'_> {
         self.variables_of(entries);
         self.notifies(entries, scope);
         // A loop may be empty.
-        let scope = &Scope { conditional: scope.conditional || may_not_run(entries), ..scope.clone() };
+        let scope = &Scope { conditional: scope.conditional || may_not_run(entries), ..scope.with_collections(entries) };
         let rescued = entries.iter().any(|e| e.key == "rescue");
         for entry in entries {
             match entry.key.as_str() {
@@ -186,7 +191,8 @@ impl Walk<'_> {
     fn module(&mut self, call: &Call, scope: &Scope) {
         let place = self.place(&scope.file, call.spot);
         if let Some(collection) = modules::collection_of(call.module) {
-            return self.need(NeedKind::Collection, collection, place, &scope.base);
+            // Ansible looks for it when it reads the task, whether that runs or not.
+            return self.need((NeedKind::Collection, collection), place, !scope.dynamic, &scope.base);
         }
         let Some((collection, new)) = moved::to(call.module) else { return };
         if self.paths.has_module(call.module, scope) {
@@ -194,7 +200,7 @@ impl Walk<'_> {
         }
         let message = format!("the module `{}` is no longer part of ansible-core", call.module);
         self.warn(&scope.file, call.spot, message, format!("`{collection}.{new}`, of the collection `{collection}`"));
-        self.need(NeedKind::Collection, collection, place, &scope.base);
+        self.need((NeedKind::Collection, collection), place, !scope.dynamic, &scope.base);
     }
 
     pub(super) fn old_arguments(&mut self, call: &Call, scope: &Scope) {
@@ -254,7 +260,10 @@ impl Walk<'_> {
             return;
         }
         match self.paths.find(&name, &["tasks", "handlers"], scope) {
-            Some(path) => self.task_file(&path, scope),
+            Some(path) => {
+                let dynamic = scope.dynamic || scope.conditional && tail(call.module) != "import_tasks";
+                self.task_file(&path, &Scope { dynamic, ..scope.clone() });
+            }
             None => {
                 let imported = tail(call.module) == "import_tasks";
                 let scope = &Scope { conditional: scope.conditional && !imported, ..scope.clone() };
@@ -267,7 +276,8 @@ impl Walk<'_> {
         let Some((name, spot)) = call.argument("name") else { return };
         let files = ["tasks_from", "handlers_from", "vars_from", "defaults_from"];
         let from: Vec<(&str, String)> = files.iter().filter_map(|key| Some((*key, call.argument(key)?.0))).collect();
-        self.role(&name, spot, &from, scope);
+        let dynamic = scope.dynamic || scope.conditional && tail(call.module) == "include_role";
+        self.role(&name, spot, &from, &Scope { dynamic, ..scope.clone() });
     }
 
     /// A file of the factory that the module reads.

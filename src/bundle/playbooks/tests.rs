@@ -227,11 +227,18 @@ fn hosts_that_nobody_has_are_told() {
         "all:!web",
         "'~.*'",
         "local[0]",
+        "fact*",
+        "'*-builder'",
+        "'~fac.*'",
+        "'~(?:web|fac).*'",
+        "d?fault",
+        "d[e]fault",
+        "'web*:local'",
     ] {
         assert_eq!(said(&format!("- hosts: {sound}\n"), &[]), [""; 0], "{sound}");
     }
     assert!(said("- hosts: web\n", &[])[0].starts_with("site.yml:1: error: `hosts: web` names nobody"));
-    for nobody in ["all:&web", "'all:!local'", "'!all'", "ungrouped", "web:&all"] {
+    for nobody in ["all:&web", "'all:!local'", "'!all'", "ungrouped", "web:&all", "web*", "'~web.*'", "'all:!*'", "'all:&w?b'", "'*-web'"] {
         assert!(said(&format!("- hosts: {nobody}\n"), &[])[0].contains("names nobody"), "{nobody}");
     }
     assert!(said("- hosts: web\n- hosts: all\n", &[])[0].starts_with("site.yml:1: warning: `hosts: web` names nobody"));
@@ -494,4 +501,81 @@ fn files_of_loops_and_lookups_are_looked_for() {
 #[test]
 fn a_play_without_hosts_is_an_error() {
     assert!(said("- name: x\n  shell: id\n", &[])[0].starts_with("site.yml:1: error: this play has no `hosts`"));
+}
+
+/// `NAME surely|perhaps` of what is missing.
+fn needs(playbook: &str, more: Files) -> Vec<String> {
+    let word = |need: &Need| format!("{} {}", need.name, if need.sure { "surely" } else { "perhaps" });
+    reviewed(playbook, more).needs.iter().map(word).collect()
+}
+
+/// All of these were errors; ansible-playbook runs them, but for those that are sure.
+#[test]
+fn what_may_not_run_is_not_surely_missed() {
+    let uses = ("ansible/t.yml", "- ini_file: {path: /x}\n");
+    let cases: [(&str, Files, &str); 19] = [
+        ("{include_tasks: t.yml, when: x}", &[uses], "community.general perhaps"),
+        ("{block: [include_tasks: t.yml], when: x}", &[uses], "community.general perhaps"),
+        ("{import_tasks: t.yml, when: x}", &[uses], "community.general surely"),
+        ("include_tasks: t.yml", &[uses], "community.general surely"),
+        ("{include_role: {name: gone}, when: false}", &[], "gone perhaps"),
+        ("{include_role: {name: gone}, tags: never}", &[], "gone perhaps"),
+        ("{import_role: {name: gone}, when: false}", &[], "gone surely"),
+        ("include_role: {name: gone}", &[], "gone surely"),
+        ("{include_role: {name: r}, when: x}", &[("ansible/roles/r/tasks/main.yml", "- a.b.c:\n")], "a.b perhaps"),
+        ("{a.b.c: , when: false}", &[], "a.b surely"),
+        ("{shell: id, vars: {u: '{{ 1 | a.b.c }}'}}", &[], "a.b perhaps"),
+        ("debug: {msg: '{{ 1 | a.b.c }}'}", &[], "a.b surely"),
+        ("debug: {msg: '{% if x %}{{ 1 | a.b.c }}{% endif %}'}", &[], "a.b perhaps"),
+        ("debug: {msg: \"{{ y if x else lookup('a.b.c') }}\"}", &[], "a.b perhaps"),
+        ("{debug: {msg: '{{ 1 | a.b.c }}'}, when: x}", &[], "a.b perhaps"),
+        ("template: {src: t.j2, dest: /x}", &[("ansible/t.j2", "{% if x %}{{ 1 | a.b.c }}{% endif %}")], "a.b perhaps"),
+        ("template: {src: t.j2, dest: /x}", &[("ansible/t.j2", "{{ 1 | a.b.c }}")], "a.b surely"),
+        ("{template: {src: t.j2, dest: /x}, when: x}", &[("ansible/t.j2", "{{ 1 | a.b.c }}")], "a.b perhaps"),
+        ("{shell: id, collections: [a.b]}", &[], "a.b perhaps"),
+    ];
+    for (text, files, expected) in cases {
+        assert_eq!(needs(&task(text), files), [expected], "{text}");
+    }
+    let twice = "- hosts: all\n  tasks:\n  - {include_tasks: t.yml, when: x}\n  - include_tasks: t.yml\n";
+    assert_eq!(needs(twice, &[uses]), ["community.general surely"]);
+    let unused = "- hosts: all\n  vars: {unused: '{{ 1 | a.b.c }}'}\n";
+    assert_eq!(needs(unused, &[]), ["a.b perhaps"]);
+}
+
+#[test]
+fn roles_of_collections_are_found_by_their_short_names() {
+    let playbook = "- hosts: all\n  collections: [my.coll]\n  roles: [web]\n";
+    let role = "ansible/collections/ansible_collections/my/coll/roles/web/tasks/main.yml";
+    assert_eq!(needs(playbook, &[(role, "- ping:\n")]), [""; 0]);
+    assert_eq!(said(playbook, &[(role, "- {ping: , sudo: yes}\n")]).len(), 1, "it is looked into");
+    assert_eq!(needs(playbook, &[]), ["my.coll perhaps", "web perhaps"]);
+}
+
+#[test]
+fn lists_of_requirements_are_read_as_ansible_galaxy_reads_them() {
+    let playbook = "- hosts: all\n  roles: [foo]\n  tasks: [{a.b.c: }]\n";
+    let of = |list: &str| (needs(playbook, &[("ansible/requirements.yml", list)]), said(playbook, &[("ansible/requirements.yml", list)]));
+    for list in ["- git+https://x/y.git,v1,foo\n", "- git+https://x/foo.git,v1\n", "- src: https://x/foo.tar.gz\n", "- {role: foo}\n"] {
+        assert_eq!(of(list), (vec!["a.b surely".to_owned()], Vec::new()), "{list}");
+    }
+    assert_eq!(of("roles: [other.role]\ncollections: [c.d]\n").0, ["foo perhaps", "a.b perhaps"], "a dependency may be it");
+    for (list, says) in [
+        ("roles:\n\t- foo\n", "not valid YAML"),
+        ("roles: {web: 1}\n", "`roles` is a list"),
+        ("collections: a.b\n", "`collections` is a list"),
+        ("colections: [a.b]\n", "did you mean `collections`?"),
+        ("roles: [foo]\nmore: 1\n", "`more` is no key"),
+    ] {
+        let (_, found) = of(list);
+        assert!(
+            matches!(&found[..], [one] if one.starts_with("requirements.yml:") && one.contains(": error: ") && one.contains(says)),
+            "{list} {found:?}"
+        );
+    }
+    for honest in ["", "---\n", "dependencies: [x]\n", "roles:\ncollections: []\n"] {
+        assert_eq!(of(honest).1, [""; 0], "{honest}");
+    }
+    let dir = said(playbook, &[("ansible/requirements.yml/x", "")]);
+    assert!(matches!(&dir[..], [one] if one.contains("cannot be read")), "{dir:?}");
 }

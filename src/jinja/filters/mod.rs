@@ -196,6 +196,10 @@ pub fn takes_missing(name: &str) -> bool {
 
 /// Applies the filter `name`, which is known and not refused.
 pub fn apply(run: &Run, name: &str, value: Value, args: &Args, scope: &Rc<Scope>) -> Result<Value> {
+    applied(run, name, value, args, scope).map_err(|e| e.called("this filter", name))
+}
+
+fn applied(run: &Run, name: &str, value: Value, args: &Args, scope: &Rc<Scope>) -> Result<Value> {
     match name {
         "default" | "d" | "mandatory" | "ternary" | "type_debug" | "bool" | "int" | "float" | "string" | "abs" | "round" | "log"
         | "pow" | "root" => convert::apply(name, value, args),
