@@ -84,8 +84,6 @@ fn what_runs_on_the_factory_is_found() {
         (task("template: {src: ../../../x, dest: /x}"), r#"../"#),
         (task("script: /usr/bin/x --all"), r#"/usr/bin"#),
         (task("fetch: {src: /x, dest: /root/}"), r#"/root/"#),
-        (task("fetch: {src: /x, dest: out/, flat: true}"), r#"out/"#),
-        (task("fetch: src=/x dest=out"), r#"out"#),
         (task("include_vars: /etc/x.yml"), r#"/etc/x"#),
         (task("debug: {msg: \"{{ lookup('file', '/etc/passwd') }}\"}"), r#""{{ lookup"#),
         (task("{debug: , with_file: [/etc/passwd]}"), r#"/etc/passwd"#),
@@ -650,4 +648,14 @@ fn the_room_of_a_step_is_no_file_of_the_factory() {
     ] {
         assert!(said(&play(task)).contains("error:"), "{task}");
     }
+}
+
+/// It passed, and failed on the read-only definition when the machine had long been up.
+#[test]
+fn what_is_fetched_into_the_definition_is_told() {
+    for dest in ["dest: out/, flat: true", "dest: out", "dest: ./a/b"] {
+        let found = said(&task(&format!("fetch: {{src: /x, {dest}}}")));
+        assert!(matches!(&found[..], [one] if one.contains("a file of the definition is written")), "{dest} {found:?}");
+    }
+    assert_eq!(said(&task("fetch: {src: /x, dest: '{{ out }}/x'}")), [""; 0]);
 }
