@@ -28,10 +28,10 @@ fn a_reader_that_stops_reading_blocks_neither_build_nor_signals() {
         Ok(())
     };
     let mut ended = None;
-    let result = wait("the end of the output", 60, &mut || told()).and_then(|()| {
+    let result = wait("the end of the output", 240, &mut || told()).and_then(|()| {
         // SAFETY: our own child, which has not been waited for.
         unsafe { libc::kill(child.id() as i32, libc::SIGTERM) };
-        wait("an orderly end", 40, &mut || {
+        wait("an orderly end", 120, &mut || {
             ended = child.try_wait().unwrap();
             ended.is_some()
         })
