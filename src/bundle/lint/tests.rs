@@ -654,8 +654,8 @@ fn the_room_of_a_step_is_no_file_of_the_factory() {
 #[test]
 fn what_is_fetched_into_the_definition_is_told() {
     for dest in ["dest: out/, flat: true", "dest: out", "dest: ./a/b"] {
-        let found = said(&task(&format!("fetch: {{src: /x, {dest}}}")));
-        assert!(matches!(&found[..], [one] if one.contains("a file of the definition is written")), "{dest} {found:?}");
+        let found = said(&format!("- hosts: all\n  tasks:\n  - fetch: {{src: /x, {dest}}}\n"));
+        assert!(found.contains("a file of the definition is written"), "{dest} {found:?}");
     }
-    assert_eq!(said(&task("fetch: {src: /x, dest: '{{ out }}/x'}")), [""; 0]);
+    assert_eq!(said("- hosts: all\n  tasks:\n  - fetch: {src: /x, dest: '{{ out }}/x'}\n"), "");
 }
