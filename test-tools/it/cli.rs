@@ -74,6 +74,46 @@ fn a_source_from_elsewhere_is_planned_with_its_checksum() {
     with("format: raw").run(&["plan", "os/d"]).exits(10).says("os/d/build-vars.yml:2:10: error: `source.url` has no checksum");
 }
 
+/// What Glance will be told is in the plan, defaults too; the list had none of them, and the ID of a check read like a finding.
+#[test]
+fn a_plan_shows_all_that_will_be_published() {
+    let sum = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
+    let source = format!("source: {{url: 'https://127.0.0.1:1/d.qcow2', sha256: {sum}}}\n");
+    let options = "--min-disk 7 --min-ram 512 --protected --property c=d --tag t";
+    let name = "bundle_target_name: d-1\n";
+    let with = |more: &str| Factory::new().bundle("os/d", &format!("bundle: {{name: d, properties: {{a: b}}}}\n{source}{name}{more}"));
+    let factory = with(&format!("final_glance_options: '{options}'\n"));
+    let told = factory.run(&["plan", "os/d"]).exits(0);
+    let lines: Vec<&str> = told.out.lines().map(str::trim_end).collect();
+    for line in [
+        "name       d-1",
+        "family     d",
+        "visibility private",
+        "members    none",
+        "min_disk   7 GiB",
+        "min_ram    512 MiB",
+        "protected  yes",
+        "hidden     no",
+        "tags       t, factory-published",
+        "properties a=b (bundle.properties)",
+        "           c=d (final_glance_options)",
+        "           factory_family=d (the factory)",
+        "           factory_image_id (the factory, once the image is there)",
+        "           build-key-refused  the key of the build opens no machine of the image",
+    ] {
+        assert!(lines.contains(&line), "{line}\n{}", told.out);
+    }
+    let plain = with("").run(&["plan", "os/d"]).exits(0);
+    plain.says("min_disk   what its disk needs").says("min_ram    0 MiB").says("protected  no");
+    let json: serde_json::Value = serde_json::from_str(&factory.run(&["plan", "os/d", "--json"]).exits(0).out).unwrap();
+    let publish = &json["publish"];
+    for key in ["name", "family", "visibility", "members", "min_disk_gb", "min_ram_mb", "protected", "hidden", "tags"] {
+        assert!(!publish[key].is_null(), "{key}: {publish}");
+    }
+    assert_eq!(publish["set_by"]["c"], "final_glance_options");
+    assert_eq!(publish["set_at_the_end"][0], "factory_image_id");
+}
+
 #[test]
 fn an_unknown_bundle_is_told_with_what_is_near() {
     good().bundle("images/bundle-nginx", GOOD).run(&["build", "bundle-ngin"]).exits(10).says("bundle-nginx");

@@ -165,6 +165,7 @@ fn plan(cloud: &Memory, dir: &Path, steps: Vec<StepPlan>) -> Plan {
             name: "x-1".into(),
             family: "x".into(),
             properties: [(image_factory::image::RUN.to_owned(), "r1".to_owned())].into(),
+            set_by: std::collections::BTreeMap::new(),
             tags: Vec::new(),
             min_disk_gb: None,
             min_ram_mb: 0,
