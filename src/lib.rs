@@ -15,6 +15,7 @@
 extern crate self as image_factory; // fixtures of `test-tools` are used by unit tests too
 
 pub mod text;
+pub mod paths;
 pub mod reading;
 pub mod diagnostic;
 pub mod cancel;
