@@ -9,6 +9,7 @@ use crate::event::Events;
 use crate::image::Image;
 use crate::plan::{BaseFact, Wanted};
 use crate::run::{self, Setup};
+use crate::scratch::Scratch;
 
 pub const EXAMPLES: &str = "\
 Examples:
@@ -84,8 +85,8 @@ async fn definition(context: &Context, args: &Args, image: Option<&Image>) -> Re
 }
 
 /// A definition of an image that none is known of: with what `--set` says, in a directory of its own, which has to stay for as long.
-fn made_up(context: &Context, name: &str, id: &str) -> Result<(Bundle, tempfile::TempDir), Failure> {
-    let dir = tempfile::tempdir().map_err(|e| Failure::host(format!("cannot make a directory: {e}")))?;
+fn made_up(context: &Context, name: &str, id: &str) -> Result<(Bundle, Scratch), Failure> {
+    let dir = Scratch::new().map_err(|e| Failure::host(format!("cannot make a directory: {e}")))?;
     let here = std::env::current_dir().map_err(|e| Failure::host(format!("current directory: {e}")))?;
     let plain = |c: char| if c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-') { c } else { '-' };
     let name: String = name.chars().map(plain).take(200).collect();
