@@ -32,7 +32,11 @@ pub async fn run(context: &Context, args: &Args) -> Result<ExitCode, Failure> {
     let cx = Cx { ledger: Ledger::none(), events: Events::default(), cancel: context.cancel.clone() };
     let now = Timestamp::now();
     for bundle in &bundles {
-        let plans = run::make_plans(&setup, bundle, now, &cx).await?;
+        let mut plans = run::make_plans(&setup, bundle, now, &cx).await?;
+        for plan in &mut plans {
+            let note = setup.wall.direct(plan);
+            plan.notes.extend(note);
+        }
         let Some((plan, bases)) = plans.split_last() else { continue };
         if context.common.json {
             out(&serde_json::to_string_pretty(&value(plan, bases)).expect("a plan is plain data"));

@@ -216,6 +216,51 @@ fn render_shows_what_templates_become() {
     }
 }
 
+/// Errors name the way: who has a proxy in the environment may not think of it. Its password is nobody's to read.
+#[test]
+fn a_proxy_that_gives_no_connection_is_named_without_its_password() {
+    let run = |factory: &Factory, args: &[&str], env: &[(&str, &str)]| {
+        let mut command = factory.command(args);
+        for name in ["HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy", "NO_PROXY", "no_proxy", "OS_CLOUD"] {
+            command.env_remove(name);
+        }
+        let output = command.envs(env.iter().copied()).output().unwrap();
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(!output.status.success() && !said.contains("s3cret"), "{said}");
+        said
+    };
+    // Nobody listens at either.
+    let cloud = [
+        ("OS_AUTH_URL", "http://127.0.0.1:2/v3"),
+        ("OS_USERNAME", "u"),
+        ("OS_PASSWORD", "p"),
+        ("OS_PROJECT_NAME", "p"),
+        ("http_proxy", "http://me:s3cret@127.0.0.1:1"),
+    ];
+    let said = run(&good(), &["plan", "images/x"], &cloud);
+    assert!(said.contains("127.0.0.1:2 (through the proxy http://127.0.0.1:1) is not reached: "), "{said}");
+    assert!(said.contains("hint: is that proxy right") && said.contains("NO_PROXY="), "{said}");
+    let direct = [&cloud[..], &[("NO_PROXY", "127.0.0.1")]].concat();
+    let said = run(&good(), &["plan", "images/x"], &direct);
+    assert!(said.contains("127.0.0.1:2 is not reached: ") && !said.contains("through the proxy"), "{said}");
+    // One that answers itself, and wants a login.
+    let proxy = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = format!("http://me:s3cret@{}", proxy.local_addr().unwrap());
+    let named = format!("(through the proxy http://{}) wants a login of its own (407)", proxy.local_addr().unwrap());
+    std::thread::spawn(move || {
+        for mut asked in proxy.incoming().flatten() {
+            let _ = std::io::Read::read(&mut asked, &mut [0; 4096]);
+            let refusal = b"HTTP/1.1 407 Proxy Authentication Required\r\nContent-Length: 0\r\nConnection: close\r\n\r\n";
+            let _ = std::io::Write::write_all(&mut asked, refusal);
+        }
+    });
+    let sum = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
+    let vars = format!("bundle: {{name: d}}\nsource: {{url: 'http://127.0.0.1:2/d.qcow2', sha256: {sum}}}\n");
+    let factory = Factory::new().bundle("os/d", &vars);
+    let said = run(&factory, &["--cloud", "local", "--accel", "tcg", "build", "os/d"], &[("http_proxy", &address)]);
+    assert!(said.contains(&named) && said.contains("NO_PROXY="), "{said}");
+}
+
 /// What is wrong with the command line or the environment is told as that, and nothing is begun.
 #[test]
 fn a_command_that_can_mean_nothing_is_refused() {
