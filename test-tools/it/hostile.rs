@@ -223,7 +223,7 @@ async fn run_on(hostile: &Hostile, dir: &Path, steps: Vec<StepPlan>) -> (Ended, 
     let error = result.as_ref().err().map(ToString::to_string);
     events.emit(Event::Finished { outcome: "failed".into(), seconds: 1.0, image: None, error, leaks: vec![] });
     let warned = warnings.0.lock().unwrap().clone();
-    (Ended { result, leaks: outcome.leaks, kept: None, dir: None }, warned)
+    (Ended { result, leaks: outcome.leaks, kept: None, dir: None, outputs: Vec::new() }, warned)
 }
 
 fn shell(text: &str) -> Vec<StepPlan> {
