@@ -16,7 +16,8 @@ Examples:
   image-factory test debian-12
   image-factory test 3f1c70a2-… --set ssh_user=ubuntu --set tests.skip=[package-update]
 
-Exit code 40: a check failed. Reports go to images/target/NAME-test/.";
+Exit code 40: a check failed. Reports go to images/target/NAME-test/, those of an operating
+system to os/target/NAME-test/; the last lines name them.";
 
 #[derive(clap::Args)]
 pub struct Args {
