@@ -141,7 +141,7 @@ impl Download<'_> {
                     Err(Failed::Again("the server has less than was begun".into(), Some(Duration::ZERO)))
                 }
             },
-            _ => Err(refused(&response, self.shown)),
+            _ => Err(refused(response, self.shown)),
         }
     }
 
