@@ -7,7 +7,7 @@ export PATH := $(PATH):$(or $(CARGO_HOME),$(HOME)/.cargo)/bin
 TEST_THREADS := $(shell expr 2 '*' $$(nproc))
 
 .DEFAULT_GOAL := help
-.PHONY: help build-images build-os create create-undo validate test test-failures test-guest-network test-hostile test-os \
+.PHONY: help build build-images build-os create create-undo validate test test-failures test-guest-network test-hostile test-os \
 	test-moments test-openstack test-os-openstack test-lifecycle test-openstack-moments test-crash render-corpus sdk-corpus fuzz \
 	fuzz-guided audit check reference deps clean purge
 
@@ -24,6 +24,10 @@ build-os: deps ## Build operating-system images: os=NAME
 	@test -n "$(os)" || { echo 'usage: make build-os os=NAME   (a directory under os/)' >&2; exit 2; }
 	@setup/compile
 	@exec $(BIN) build $(addprefix os/,$(os)) $(ARGS)
+
+build: ## Build the program alone: target/release/image-factory
+	@setup/dependencies build
+	@setup/compile
 
 create: ## Create a factory server on your OpenStack: Heat stack, Jenkins; asks first (settings: setup/create)
 	@setup/dependencies stack

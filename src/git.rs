@@ -11,6 +11,7 @@ use std::time::Duration;
 use crate::cancel::Cancel;
 use crate::exec::{self, Cmd};
 use crate::reading;
+use crate::scratch::Scratch;
 
 const DEADLINE: Duration = Duration::from_secs(20);
 /// Index files of the largest repositories known are a tenth of this.
@@ -107,8 +108,8 @@ fn small(path: &Path) -> Option<String> {
 }
 
 /// A git directory of our own, which goes when it is dropped.
-fn ours(repository: &Repository) -> io::Result<tempfile::TempDir> {
-    let dir = tempfile::Builder::new().prefix("image-factory-git-").tempdir()?;
+fn ours(repository: &Repository) -> io::Result<Scratch> {
+    let dir = Scratch::new()?;
     for sub in ["refs", "objects", "info"] {
         fs::create_dir(dir.path().join(sub))?;
     }

@@ -15,6 +15,7 @@
 extern crate self as image_factory; // fixtures of `test-tools` are used by unit tests too
 
 pub mod text;
+pub mod paths;
 pub mod reading;
 pub mod diagnostic;
 pub mod cancel;
@@ -22,11 +23,12 @@ pub mod lines;
 pub mod event;
 pub mod log;
 pub mod exec;
+pub mod lock;
+pub mod scratch;
 pub mod git;
 pub mod digest;
 pub mod http;
 pub mod durable;
-pub mod lock;
 pub mod disk;
 pub mod fetch;
 pub mod jinja;

@@ -149,6 +149,8 @@ pub struct Ended {
     pub kept: Option<Kept>,
     /// `None`: it was not begun.
     pub dir: Option<PathBuf>,
+    /// Rendered templates that were written, then the report.
+    pub outputs: Vec<PathBuf>,
 }
 
 /// A machine that was left up on purpose, and what `sweep` needs to know to remove it.
@@ -160,7 +162,7 @@ pub struct Kept {
 
 impl Ended {
     fn not_begun(error: impl Into<RunError>) -> Self {
-        Self { result: Err(error.into()), leaks: Vec::new(), kept: None, dir: None }
+        Self { result: Err(error.into()), leaks: Vec::new(), kept: None, dir: None, outputs: Vec::new() }
     }
 }
 
@@ -475,18 +477,18 @@ async fn finish(
     let write = |log: Option<&Path>| {
         // A visit makes nothing: what the last build left stays as it is.
         if setup.person.is_some() {
-            return Ok(());
+            return Ok(Vec::new());
         }
         let built = output::Built { bundle, plan, events: &recorder.events(), image: image.as_ref(), templates: &rendered, log };
         let lines = |errors: Vec<output::OutputError>| errors.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ");
-        output::write(&target, &bundle.tree, &built).map(drop).map_err(lines)
+        output::write(&target, &bundle.tree, &built).map_err(lines)
     };
     if image.is_some() {
         let began = Instant::now();
         cx.events.emit(Event::StageStarted { stage: Stage::Output });
         let written = match write(None) {
-            Ok(()) => heat_accepts(setup, cx, rendered.as_deref().unwrap_or_default()).await,
-            failed => failed,
+            Ok(_) => heat_accepts(setup, cx, rendered.as_deref().unwrap_or_default()).await,
+            Err(failed) => Err(failed),
         };
         let seconds = seconds(began.elapsed());
         cx.events.emit(match &written {
@@ -535,14 +537,25 @@ async fn finish(
     };
     // Again, now that the end is known: reports tell of it, and the log is whole.
     let written = dir.record(&record).and_then(|()| write(Some(&dir.log())).map_err(RunError::Output));
-    if let (Ok(()), Err(e)) = (&result, written) {
-        result = Err(e);
-    }
+    let outputs = match written {
+        Ok(files) => files.into_iter().filter(|file| is_for_people(&target, file)).collect(),
+        Err(e) => {
+            if result.is_ok() {
+                result = Err(e);
+            }
+            Vec::new()
+        }
+    };
     if leaks.is_empty() && kept.is_none() {
         dir.forget();
     }
     let kept = kept.map(|opened| Kept { opened, run: record.run, cloud: record.cloud });
-    Ended { result: result.map(|()| image), leaks, kept, dir: Some(dir.path.clone()) }
+    Ended { result: result.map(|()| image), leaks, kept, dir: Some(dir.path.clone()), outputs }
+}
+
+/// What a person looks for when a run has ended, among the outputs below `target`.
+fn is_for_people(target: &Path, file: &Path) -> bool {
+    file.starts_with(target.join("output")) || file == target.join("report.html")
 }
 
 /// Keeps the family at the size its bundle says. The image is published whatever becomes of older ones, so that nothing in here

@@ -10,6 +10,7 @@ use crate::bundle::decode::Reader;
 use crate::bundle::syntax;
 use crate::diagnostic::{Diagnostic, Place};
 use crate::durable;
+use crate::paths::real;
 
 mod read;
 #[cfg(test)]
@@ -109,11 +110,6 @@ impl Rule {
     pub fn is_for_nothing(&self) -> bool {
         self.tree.as_ref().is_some_and(|tree| !tree.is_dir())
     }
-}
-
-/// Two names of one directory, a link's and its own, are the same tree.
-fn real(path: &Path) -> PathBuf {
-    path.canonicalize().unwrap_or_else(|_| path.to_owned())
 }
 
 /// `images/x: plays on the factory, OS_CLOUD`

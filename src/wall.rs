@@ -15,6 +15,7 @@ use crate::bundle::Asks;
 use crate::cancel::{Cancel, Cancelled};
 use crate::exec::joint::{self, Joint};
 use crate::exec::{self, Cmd, Limits, env};
+use crate::paths::real;
 use crate::plan::{Origin, Plan};
 use crate::settings::{Mode, Settings};
 
@@ -349,10 +350,6 @@ impl Wall {
         };
         self.ansible.get_or_try_init(look).await
     }
-}
-
-fn real(path: &Path) -> PathBuf {
-    path.canonicalize().unwrap_or_else(|_| path.to_owned())
 }
 
 /// A program by its name, along `path`.

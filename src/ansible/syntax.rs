@@ -16,6 +16,7 @@ use crate::cancel::{Cancel, Cancelled};
 use crate::diagnostic::{Diagnostic, Place};
 use crate::exec::{self, Cmd};
 use crate::log::words;
+use crate::paths::real;
 use crate::wall::{Checked, Wall, WallError};
 
 #[cfg(test)]
@@ -77,17 +78,13 @@ impl Checks<'_> {
             let key = Sha256::digest(said).iter().map(|b| format!("{b:02x}")).collect();
             Job { bundle, playbook, env, extra_vars, key, stamp: stamp.clone() }
         };
-        let steps = bundle.steps.iter().filter_map(|step| match &step.action {
-            Action::Ansible { playbook, extra_vars, .. } => Some(job(playbook.clone(), step.env.clone(), extra_vars.clone())),
-            _ => None,
+        let jobs = playbooks(bundle).map(|(playbook, step)| match step {
+            Some((env, extra_vars)) => job(playbook.to_owned(), env.clone(), extra_vars.clone()),
+            None => job(playbook.to_owned(), BTreeMap::new(), Map::new()),
         });
-        let mut jobs: Vec<Job> = steps.collect();
-        if bundle.steps.is_empty() && bundle.has_bootstrap {
-            jobs.push(job("ansible/bootstrap.yml".into(), BTreeMap::new(), Map::new()));
-        }
         let whole = |job: &Job| is_whole(bundle, &job.playbook);
         let mut seen = std::collections::BTreeSet::new();
-        jobs.into_iter().filter(|job| whole(job) && seen.insert(job.key.clone())).collect()
+        jobs.filter(|job| whole(job) && seen.insert(job.key.clone())).collect()
     }
 
     /// Whether this very content was found sound before.
@@ -175,19 +172,22 @@ fn is_whole(bundle: &Bundle, playbook: &Path) -> bool {
     bundle::requirements(&bundle.dir, playbook).is_empty()
 }
 
+/// What a step gives its playbook: environment and variables.
+type Given<'b> = (&'b BTreeMap<String, String>, &'b Map<String, Value>);
+
+/// The playbooks that a build of `bundle` runs; without steps it is the one that stands for them, which gets nothing of a step.
+fn playbooks(bundle: &Bundle) -> impl Iterator<Item = (&Path, Option<Given<'_>>)> {
+    let steps = bundle.steps.iter().filter_map(|step| match &step.action {
+        Action::Ansible { playbook, extra_vars, .. } => Some((playbook.as_path(), Some((&step.env, extra_vars)))),
+        _ => None,
+    });
+    let bootstrap = bundle.steps.is_empty() && bundle.has_bootstrap;
+    steps.chain(bootstrap.then_some((Path::new("ansible/bootstrap.yml"), None)))
+}
+
 /// The playbooks of a bundle that are not asked about, as a run installs what they need.
 pub fn left_out(bundle: &Bundle) -> Vec<PathBuf> {
-    let mut playbooks: Vec<PathBuf> = bundle
-        .steps
-        .iter()
-        .filter_map(|step| match &step.action {
-            Action::Ansible { playbook, .. } => Some(playbook.clone()),
-            _ => None,
-        })
-        .collect();
-    if bundle.steps.is_empty() && bundle.has_bootstrap {
-        playbooks.push("ansible/bootstrap.yml".into());
-    }
+    let mut playbooks: Vec<PathBuf> = playbooks(bundle).map(|(playbook, _)| playbook.to_owned()).collect();
     playbooks.retain(|playbook| !is_whole(bundle, playbook));
     playbooks.dedup();
     playbooks
@@ -234,10 +234,6 @@ fn shown(bundle: &Bundle, file: &Path) -> PathBuf {
     let tree = [real(&bundle.tree), bundle.tree.clone()];
     let inner = tree.iter().find_map(|tree| file.strip_prefix(tree).ok());
     inner.map_or_else(|| file.to_owned(), Path::to_path_buf)
-}
-
-fn real(path: &Path) -> PathBuf {
-    path.canonicalize().unwrap_or_else(|_| path.to_owned())
 }
 
 /// Puts what Ansible found among `ours`: what was known is said once, and is an error since Ansible refuses it.

@@ -185,6 +185,7 @@ impl World {
                 name: "x-1".into(),
                 family: "x".into(),
                 properties: [("k".into(), "v".into()), (crate::image::RUN.into(), "r1".into())].into(),
+                set_by: BTreeMap::new(),
                 tags: Vec::new(),
                 min_disk_gb: None,
                 min_ram_mb: 0,

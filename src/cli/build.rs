@@ -1,4 +1,5 @@
 //! `image-factory build`
+use std::path::Path;
 use std::process::ExitCode;
 
 use super::{Context, Failure, err, exit, out, show};
@@ -210,7 +211,7 @@ pub fn tell(bundle: &Bundle, ended: Ended) {
 
 /// The same without what could be done about a failure.
 pub fn tell_of(bundle: &Bundle, ended: Ended) {
-    let Ended { result, leaks, kept, dir } = ended;
+    let Ended { result, leaks, kept, dir, outputs } = ended;
     if let (Err(e), None) = (result, &dir) {
         let _ = Failure::from(e).report();
     }
@@ -224,8 +225,12 @@ pub fn tell_of(bundle: &Bundle, ended: Ended) {
         err(&format!("{} is still up. Open it:    {}", opened.machine, opened.ssh.join(" ")));
         err(&format!("Remove it when done:        {}", sweep::command(cloud, run)));
     }
+    let shown = |path: &Path| path.strip_prefix(&bundle.tree).unwrap_or(path).display().to_string();
+    for path in &outputs {
+        let what = if path.ends_with("report.html") { "report" } else { "rendered" };
+        err(&format!("{what}: {}", shown(path)));
+    }
     if let Some(dir) = &dir {
-        let shown = dir.strip_prefix(&bundle.tree).unwrap_or(dir);
-        err(&format!("log: {}", shown.join("build.log").display()));
+        err(&format!("log: {}", shown(&dir.join("build.log"))));
     }
 }

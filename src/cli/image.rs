@@ -40,7 +40,7 @@ pub enum Command {
     Rollback(standing::Rollback),
     /// Deprecate an image: the name of its family no longer means it; its ID and name still do
     #[command(
-        after_help = "Examples:\n  image-factory image deprecate bundle-nginx-2026-11-20-2331\n  image-factory image deprecate bundle-nginx --dry-run\n  image-factory image deprecate --undo bundle-nginx-2026-11-20-2331"
+        after_help = "Examples:\n  image-factory image deprecate bundle-nginx-2026-11-202331\n  image-factory image deprecate bundle-nginx --dry-run\n  image-factory image deprecate --undo bundle-nginx-2026-11-202331"
     )]
     Deprecate(standing::Deprecate),
     /// Give images that were published before images proved whose they are that proof
@@ -49,7 +49,7 @@ pub enum Command {
     /// or deleted. A copy or a snapshot of it looks the same in some cases: look at what is shown before you adopt it. One write for
     /// each; what is a snapshot, a copy, or another project's is refused.
     #[command(
-        after_help = "Examples:\n  image-factory image adopt bundle-nginx-2026-11-20-2331 --dry-run\n  image-factory image adopt bundle-nginx-2026-11-20-2331"
+        after_help = "Examples:\n  image-factory image adopt bundle-nginx-2026-11-202331 --dry-run\n  image-factory image adopt bundle-nginx-2026-11-202331"
     )]
     Adopt(adopt::Args),
     /// Keep the newest images of families; hide older ones, and delete those that an earlier prune hid
@@ -138,7 +138,7 @@ fn json(value: &impl serde::Serialize) -> String {
     serde_json::to_string_pretty(value).expect("images are plain data")
 }
 
-/// `web-2026-11-20-2331 (0193c0de)`
+/// `web-2026-11-202331 (0193c0de)`
 fn label(image: &Image) -> String {
     format!("{} ({})", image.name, image.id)
 }

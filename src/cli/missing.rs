@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use super::{Context, Failure};
 use crate::bundle::{self, Action, Bundle, Need, NeedKind};
 use crate::diagnostic::Diagnostic;
+use crate::paths::real;
 
 impl Context {
     /// What playbooks take from elsewhere and this machine does not have. Where it has no Ansible either, another one builds.
@@ -91,8 +92,4 @@ fn link(bundle: &Bundle, dir: &Path, list: &str) -> String {
         target.display(),
         own.display()
     )
-}
-
-fn real(path: &Path) -> PathBuf {
-    path.canonicalize().unwrap_or_else(|_| path.to_owned())
 }

@@ -4,7 +4,9 @@ use std::fmt::Write;
 use clap::CommandFactory;
 
 pub fn text() -> String {
-    let mut text = String::from("# Command line\n\nMade by `make reference`; a test keeps it equal to `--help`.\n");
+    let mut text = String::from(
+        "# Command line\n\nMade by `make reference`; a test keeps it equal to `--help`. The program is\n`target/release/image-factory` after `make build`; README.md says how it gets into PATH.\n",
+    );
     let mut command = super::Cli::command().term_width(100);
     command.build();
     add(&mut text, &mut command, "");

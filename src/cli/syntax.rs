@@ -9,6 +9,7 @@ use crate::bundle::Bundle;
 use crate::diagnostic::Diagnostic;
 use crate::durable;
 use crate::run::CHECKED;
+use crate::scratch::Scratch;
 
 /// Adds what Ansible finds. Why it was not asked is said, and is no finding.
 pub(super) async fn check(context: &Context, bundles: &[Bundle], found: &mut Vec<Diagnostic>) -> Result<(), Failure> {
@@ -44,7 +45,7 @@ pub(super) async fn check(context: &Context, bundles: &[Bundle], found: &mut Vec
         let _ = std::fs::remove_dir_all(dir.canonicalize().unwrap_or(dir));
     }
     let memory = context.home.secure().is_ok().then(|| context.home.data.join(CHECKED));
-    let scratch = match tempfile::tempdir() {
+    let scratch = match Scratch::new() {
         Ok(scratch) => scratch,
         Err(e) => {
             note(&format!("note: the playbooks are not checked by Ansible itself: cannot make a temporary directory: {e}"));

@@ -9,13 +9,15 @@ use crate::event::Events;
 use crate::image::Image;
 use crate::plan::{BaseFact, Wanted};
 use crate::run::{self, Setup};
+use crate::scratch::Scratch;
 
 pub const EXAMPLES: &str = "\
 Examples:
   image-factory test debian-12
   image-factory test 3f1c70a2-… --set ssh_user=ubuntu --set tests.skip=[package-update]
 
-Exit code 40: a check failed. Reports go to images/target/NAME-test/.";
+Exit code 40: a check failed. Reports go to images/target/NAME-test/, those of an operating
+system to os/target/NAME-test/; the last lines name them.";
 
 #[derive(clap::Args)]
 pub struct Args {
@@ -84,8 +86,8 @@ async fn definition(context: &Context, args: &Args, image: Option<&Image>) -> Re
 }
 
 /// A definition of an image that none is known of: with what `--set` says, in a directory of its own, which has to stay for as long.
-fn made_up(context: &Context, name: &str, id: &str) -> Result<(Bundle, tempfile::TempDir), Failure> {
-    let dir = tempfile::tempdir().map_err(|e| Failure::host(format!("cannot make a directory: {e}")))?;
+fn made_up(context: &Context, name: &str, id: &str) -> Result<(Bundle, Scratch), Failure> {
+    let dir = Scratch::new().map_err(|e| Failure::host(format!("cannot make a directory: {e}")))?;
     let here = std::env::current_dir().map_err(|e| Failure::host(format!("current directory: {e}")))?;
     let plain = |c: char| if c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-') { c } else { '-' };
     let name: String = name.chars().map(plain).take(200).collect();

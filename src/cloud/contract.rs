@@ -130,6 +130,7 @@ fn publication(run: &Run) -> Publication {
             property(image::COMMIT, "1.10"),
         ]
         .into(),
+        set_by: std::collections::BTreeMap::new(),
         tags: vec!["contract".into()],
         min_disk_gb: None,
         min_ram_mb: 64,

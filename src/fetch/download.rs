@@ -141,7 +141,7 @@ impl Download<'_> {
                     Err(Failed::Again("the server has less than was begun".into(), Some(Duration::ZERO)))
                 }
             },
-            status => Err(refused(status, headers, self.shown)),
+            _ => Err(refused(response, self.shown)),
         }
     }
 

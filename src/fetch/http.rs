@@ -4,10 +4,10 @@ use std::time::Duration;
 
 use rand_core::{OsRng, RngCore};
 use reqwest::header::{self, HeaderMap};
-use reqwest::{Client, StatusCode, redirect};
+use reqwest::{Client, Response, StatusCode, redirect};
 
 use super::{FetchError, Job, Patience, Place};
-use crate::http::{innermost, retry_after};
+use crate::http::{innermost, retry_after, via};
 
 /// Longer lists of checksums are none.
 pub const LONGEST_LIST: usize = 4 << 20;
@@ -90,7 +90,7 @@ pub async fn text(client: &Client, patience: &Patience, url: &str, shown: &Place
         let attempt = async {
             let mut response = client.get(url).send().await.map_err(|e| transport(&e, shown, patience))?;
             if response.status() != StatusCode::OK {
-                return Err(refused(response.status(), response.headers(), shown));
+                return Err(refused(&response, shown));
             }
             let mut text = Vec::new();
             while let Some(chunk) = response.chunk().await.map_err(|e| transport(&e, shown, patience))? {
@@ -109,26 +109,31 @@ pub async fn text(client: &Client, patience: &Patience, url: &str, shown: &Place
     }
 }
 
-pub fn refused(status: StatusCode, headers: &HeaderMap, shown: &Place) -> Failed {
+pub fn refused(response: &Response, shown: &Place) -> Failed {
+    let (status, via) = (response.status(), via(response.url()));
     match status {
+        StatusCode::PROXY_AUTHENTICATION_REQUIRED => {
+            let reason = format!("the way there{via} wants a login of its own (407)");
+            return FetchError::Unusable { url: shown.to_string(), reason }.into();
+        }
         StatusCode::TOO_MANY_REQUESTS | StatusCode::REQUEST_TIMEOUT => {}
         status if status.is_server_error() => {}
         status => return FetchError::Refused { url: shown.to_string(), status: status.as_u16() }.into(),
     }
-    let asked = headers.get(header::RETRY_AFTER).and_then(|v| v.to_str().ok()).and_then(retry_after);
-    Failed::Again(format!("the server says {}", status.as_u16()), asked)
+    let asked = response.headers().get(header::RETRY_AFTER).and_then(|v| v.to_str().ok()).and_then(retry_after);
+    Failed::Again(format!("the server says {}{via}", status.as_u16()), asked)
 }
 
 pub fn transport(e: &reqwest::Error, shown: &Place, patience: &Patience) -> Failed {
-    let reason = innermost(e);
+    let (reason, via) = (innermost(e), e.url().map(via).unwrap_or_default());
     if e.is_redirect() || e.is_builder() || reason.contains("certificate") {
         return FetchError::Unusable { url: shown.to_string(), reason }.into();
     }
     Failed::Again(
         match () {
-            () if e.is_connect() => format!("no connection: {reason}"),
-            () if e.is_timeout() => format!("the server stalls: nothing came for {:?}", patience.idle),
-            () => format!("the connection was cut: {reason}"),
+            () if e.is_connect() => format!("no connection{via}: {reason}"),
+            () if e.is_timeout() => format!("the server stalls{via}: nothing came for {:?}", patience.idle),
+            () => format!("the connection was cut{via}: {reason}"),
         },
         None,
     )

@@ -14,6 +14,7 @@ use serde::{Deserialize, Serialize};
 use crate::cancel::{Cancel, Cancelled};
 use crate::digest::Digest;
 use crate::event::Events;
+use crate::http::{PROXY_HINT, THROUGH};
 
 mod cache;
 mod download;
@@ -153,6 +154,7 @@ impl FetchError {
         Some(match self {
             Self::Refused { status: 404 | 410, .. } => "publishers remove old images: look for the address of a newer one",
             Self::Refused { status: 401 | 403, .. } => "what needs a login is to be fetched beforehand: name the file by its path",
+            Self::GaveUp { reason, .. } | Self::Unusable { reason, .. } if reason.contains(THROUGH) => PROXY_HINT,
             Self::GaveUp { reason, .. } if reason.starts_with("no connection") => {
                 "are the address, the network and the proxy (HTTPS_PROXY, NO_PROXY) as they should be?"
             }

@@ -94,7 +94,7 @@ mod tests {
     use crate::event::FinishedImage;
 
     fn finished(outcome: &str, image: bool, error: Option<&str>, leaks: &[&str]) -> String {
-        let image = image.then(|| FinishedImage { id: "0193c0de".into(), name: "nginx-2026-11-20-2331".into() });
+        let image = image.then(|| FinishedImage { id: "0193c0de".into(), name: "nginx-2026-11-202331".into() });
         let leaks = leaks.iter().map(|l| (*l).to_owned()).collect();
         final_line(&Event::Finished { outcome: outcome.into(), seconds: 372.2, image, error: error.map(Into::into), leaks }).unwrap()
     }
@@ -109,10 +109,10 @@ mod tests {
 
     #[test]
     fn the_last_line_names_image_and_id_or_the_cause() {
-        assert_eq!(finished("built", true, None, &[]), "image nginx-2026-11-20-2331 (0193c0de) is published, built in 6m12s");
+        assert_eq!(finished("built", true, None, &[]), "image nginx-2026-11-202331 (0193c0de) is published, built in 6m12s");
         assert_eq!(
             finished("built", true, None, &["server x"]),
-            "image nginx-2026-11-20-2331 (0193c0de) is published, built in 6m12s; 1 thing is left behind, `image-factory sweep` removes it"
+            "image nginx-2026-11-202331 (0193c0de) is published, built in 6m12s; 1 thing is left behind, `image-factory sweep` removes it"
         );
         assert_eq!(
             finished("failed", false, Some("no valid host was found\nhint: smaller flavor"), &[]),
@@ -124,7 +124,7 @@ mod tests {
         );
         assert_eq!(
             finished("failed", true, Some("output/x.j2:3: undefined"), &[]),
-            "image nginx-2026-11-20-2331 (0193c0de) is published, but the build failed after 6m12s: output/x.j2:3: undefined"
+            "image nginx-2026-11-202331 (0193c0de) is published, but the build failed after 6m12s: output/x.j2:3: undefined"
         );
     }
 

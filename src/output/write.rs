@@ -11,6 +11,7 @@ use crate::bundle::Bundle;
 use crate::diagnostic::Diagnostic;
 use crate::event::Stamped;
 use crate::image::Image;
+use crate::paths::real_so_far;
 use crate::plan::Plan;
 
 /// What the outputs are made from.
@@ -104,7 +105,7 @@ pub fn put(dir: &Path, rendered: &[Rendered], sources: &[&Path]) -> Result<Vec<P
         path: path.into(),
         source: io::Error::other(why.to_owned()),
     };
-    let real = real(dir);
+    let real = real_so_far(dir);
     if sources.iter().any(|source| source.canonicalize().is_ok_and(|source| real.starts_with(source))) {
         return Err(vec![wrong(dir, "it is in the definition itself, whose files an output could replace")]);
     }
@@ -135,13 +136,6 @@ pub fn put(dir: &Path, rendered: &[Rendered], sources: &[&Path]) -> Result<Vec<P
         }
     }
     if errors.is_empty() { Ok(files) } else { Err(errors) }
-}
-
-/// Where `dir` leads, as far as it is there; the rest as written.
-fn real(dir: &Path) -> PathBuf {
-    let dir = std::path::absolute(dir).unwrap_or_else(|_| dir.to_owned());
-    let found = dir.ancestors().find_map(|above| Some((above.canonicalize().ok()?, dir.strip_prefix(above).ok()?)));
-    found.map_or_else(|| dir.clone(), |(real, rest)| real.join(rest))
 }
 
 /// A link in the place of a directory would have us write, and remove, where it leads. It is taken away; what it leads to stays as

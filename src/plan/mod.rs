@@ -28,7 +28,7 @@ mod tests;
 pub use facts::{BaseFact, CloudFacts, Facts, Flavor, HostFacts, Leave, Named, Network, Publishing, Room, SiteDefaults, SiteFacts, Wanted};
 pub use machines::MachinePlan;
 use machines::Machines;
-pub use publication::Publication;
+pub use publication::{Publication, SET_AT_THE_END, SetBy};
 pub use site::{Security, SitePlan, VolumePlan};
 
 /// What will be done, with every default applied. Times are seconds, sizes say their unit.
@@ -403,6 +403,11 @@ pub fn plan(bundle: &Bundle, facts: &Facts, run: &str, now: Timestamp, smoke: bo
 }
 
 impl Plan {
+    /// GiB that the image will claim as its smallest disk; `None`: only its source tells.
+    pub fn min_disk_gb(&self) -> Option<u64> {
+        self.publish.min_disk_gb.or(self.builder.as_ref().and_then(|b| b.disk_gb))
+    }
+
     /// The same without anything that makes an image: the one that is there is tested as it is.
     #[must_use]
     pub fn testing(self) -> Self {

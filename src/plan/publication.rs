@@ -16,6 +16,9 @@ pub struct Publication {
     pub name: String,
     pub family: String,
     pub properties: BTreeMap<String, String>,
+    /// Who set each of `properties`; a plan of an older version has none.
+    #[serde(default)]
+    pub set_by: BTreeMap<String, SetBy>,
     pub tags: Vec<String>,
     /// `None`: what the disk needs; it is never less ([`Publication::min_disk`]).
     pub min_disk_gb: Option<u64>,
@@ -25,6 +28,23 @@ pub struct Publication {
     pub protected: bool,
     pub hidden: bool,
 }
+
+/// Where a property of an image comes from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum SetBy {
+    /// Inherited: what a machine of the base needs to boot, one of this image needs too.
+    Base,
+    /// `bundle.properties` of the definition.
+    BundleProperties,
+    /// `final_glance_options` of the definition.
+    FinalGlanceOptions,
+    /// The factory, whatever the definition says.
+    Factory,
+}
+
+/// Properties that are known only when the image is there.
+pub const SET_AT_THE_END: [&str; 3] = [image::IMAGE_ID, image::PUBLISHED_AT, image::TESTS];
 
 impl Publication {
     /// GiB of the smallest disk that the image fits on, which is never less than its own.
@@ -80,30 +100,41 @@ pub(super) fn publication(bundle: &Bundle, from: &Origins<'_>, found: &mut Findi
     }
     members(bundle, found);
     let mut properties = BTreeMap::new();
+    let mut set_by = BTreeMap::new();
+    let mut set = |key: &str, value: &str, by: SetBy| {
+        properties.insert(key.to_owned(), value.to_owned());
+        set_by.insert(key.to_owned(), by);
+    };
     // What a machine needs to boot is inherited; what says where a base came from is not.
     for (key, value) in base.iter().flat_map(|b| &b.properties) {
         let of_os = key.starts_with("os_") && !key.starts_with("os_glance_") && !key.starts_with("os_hash");
         if key.starts_with("hw_") || of_os || BOOTS_BY.contains(&key.as_str()) {
-            properties.insert(key.clone(), value.clone());
+            set(key, value, SetBy::Base);
         }
     }
-    properties.extend(bundle.properties.clone());
-    properties.extend(glance.properties.clone());
-    properties.insert(image::FAMILY.into(), bundle.name.clone());
-    properties.insert(image::RUN.into(), run.into());
-    properties.insert(image::STATE.into(), image::State::Active.name().into());
-    properties.insert(image::DEFINITION.into(), bundle.label.clone());
+    let own = [(&bundle.properties, SetBy::BundleProperties), (&glance.properties, SetBy::FinalGlanceOptions)];
+    for (key, value, by) in own.into_iter().flat_map(|(all, by)| all.iter().map(move |(k, v)| (k, v, by))) {
+        set(key, value, by);
+    }
+    let state = image::State::Active.name();
+    for (key, value) in
+        [(image::FAMILY, bundle.name.as_str()), (image::RUN, run), (image::STATE, state), (image::DEFINITION, &bundle.label)]
+    {
+        set(key, value, SetBy::Factory);
+    }
     // A cloud may keep no digest.
     let base = base.map(|b| if b.checksum.is_empty() { b.id.clone() } else { format!("{}@sha512:{}", b.id, b.checksum) });
-    // Absent rather than another's: these may have come in with the bundle's own properties.
-    for (key, value) in [(image::BASE, base), (image::COMMIT, host.commit.clone()), (image::INPUTS, host.inputs.clone())] {
-        match value {
-            Some(value) => properties.insert(key.into(), value),
-            None => properties.remove(key),
-        };
+    let known = [(image::BASE, base), (image::COMMIT, host.commit.clone()), (image::INPUTS, host.inputs.clone())];
+    for (key, value) in &known {
+        if let Some(value) = value {
+            set(key, value, SetBy::Factory);
+        }
     }
-    for key in [image::TESTS, image::HIDDEN_AT, image::IMAGE_ID, image::PUBLISHED_AT] {
+    // Absent rather than another's: these may have come in with the bundle's own properties.
+    let absent = known.iter().filter(|(_, value)| value.is_none()).map(|(key, _)| *key);
+    for key in absent.chain(SET_AT_THE_END).chain([image::HIDDEN_AT]) {
         properties.remove(key);
+        set_by.remove(key);
     }
     let mut tags = bundle.tags.clone();
     tags.extend(glance.tags.iter().filter(|t| !bundle.tags.contains(t)).cloned());
@@ -111,6 +142,7 @@ pub(super) fn publication(bundle: &Bundle, from: &Origins<'_>, found: &mut Findi
         name: name.into(),
         family: bundle.name.clone(),
         properties,
+        set_by,
         tags,
         min_disk_gb,
         min_ram_mb,

@@ -153,6 +153,18 @@ fn a_bundle_wins_over_its_base() {
     assert!(!has("logs") && has("schedules") && !has("user-ssh"));
 }
 
+/// A plan says of each property who set it: where two set one, the one that won.
+#[test]
+fn every_property_says_where_it_comes_from() {
+    let vars = format!("{LEAST}  properties: {{hw_rng_model: none, a: b}}\nfinal_glance_options: \"--property c=d\"\n");
+    let publish = plan(&bundle(&vars), &facts(), "r", at(), true).unwrap().publish;
+    assert!(publish.set_by.keys().eq(publish.properties.keys()), "{publish:?}");
+    let by = |key: &str| publish.set_by[key];
+    assert_eq!((by("architecture"), by("hw_rng_model")), (SetBy::Base, SetBy::BundleProperties));
+    assert_eq!((by("a"), by("c")), (SetBy::BundleProperties, SetBy::FinalGlanceOptions));
+    assert_eq!((by("factory_base"), by("factory_family")), (SetBy::Factory, SetBy::Factory));
+}
+
 /// It was `b1@sha512:`.
 #[test]
 fn a_base_without_a_digest_is_named_by_its_id() {

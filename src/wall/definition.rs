@@ -5,6 +5,7 @@ use std::path::{Component, Path, PathBuf};
 
 use crate::bundle::Asks;
 use crate::diagnostic::Diagnostic;
+use crate::paths::real;
 
 /// Entries that are looked at for links.
 const MANY: usize = 20_000;
@@ -109,10 +110,6 @@ fn too_wide(dir: &Path, tree: &Path, home: Option<&Path>) -> Option<&'static str
         _ if holds(tree) && ["images", "os"].iter().any(|half| tree.join(half).is_dir()) => Some("the whole factory tree"),
         _ => None,
     }
-}
-
-fn real(path: &Path) -> PathBuf {
-    path.canonicalize().unwrap_or_else(|_| path.to_owned())
 }
 
 #[cfg(test)]

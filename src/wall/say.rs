@@ -136,12 +136,13 @@ impl Wall {
     }
 
     /// Builders are on a network of their own, and their images on others: a proxy of this machine is not put into them.
-    fn direct(&self, plan: &Plan) -> Option<String> {
+    /// `None`: there is none, or no machine that would want it.
+    pub fn direct(&self, plan: &Plan) -> Option<String> {
         let proxy = |(name, value): &(&String, &String)| env::is_proxy(name) && !name.eq_ignore_ascii_case("no_proxy") && !value.is_empty();
         let names: Vec<&str> = self.config.env.iter().filter(proxy).map(|(name, _)| name.as_str()).collect();
         let how = "`Acquire::http::Proxy` in /etc/apt/apt.conf.d, `proxy=` in /etc/dnf/dnf.conf";
         (plan.builder.is_some() && !names.is_empty()).then(|| {
-            format!("machines are not told of {}: a bundle whose packages come through a proxy says so itself ({how})", names.join(", "))
+            format!("machines are not told of {}: a bundle whose packages come through a proxy says so itself ({how}; BUNDLES.md, *Behind a proxy*)", names.join(", "))
         })
     }
 

@@ -26,6 +26,7 @@ pub(crate) fn plan(dir: &Path) -> Plan {
             name: "x-1".into(),
             family: "x".into(),
             properties: BTreeMap::new(),
+            set_by: std::collections::BTreeMap::new(),
             tags: Vec::new(),
             min_disk_gb: None,
             min_ram_mb: 0,

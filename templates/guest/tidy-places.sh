@@ -202,14 +202,16 @@ schedules() {
 spools() {
     # What the installer left has the hash of root's password in it.
     existing /var/lib/systemd/pstore/* /core /core.[0-9]* /root/core /root/core.[0-9]* /root/anaconda-* /root/initial-setup-ks.cfg \
-        /root/original-ks.cfg /root/ks-post.log /root/ks-pre.log /root/install.log* /root/upgrade.log* /var/lib/logrotate.status /var/lib/logrotate/status \
+        /root/original-ks.cfg /root/ks-post.log /root/ks-pre.log /root/install.log* /root/upgrade.log* \
+        /root/autoinst.xml /root/curtin-install.log /root/curtin-install-cfg.yaml /var/log/installer /var/log/curtin /var/log/anaconda \
+        /var/lib/logrotate.status /var/lib/logrotate/status \
         /var/lib/logrotate/logrotate.status
     # shellcheck disable=SC2086
     [ -z "$found" ] || rm -rf -- $found || return 1
     existing /var/spool/postfix/maildrop /var/spool/postfix/incoming /var/spool/postfix/active /var/spool/postfix/deferred \
         /var/spool/postfix/defer /var/spool/postfix/bounce /var/spool/postfix/hold /var/spool/mqueue /var/spool/clientmqueue \
         /var/spool/exim4/input /var/spool/exim4/msglog /var/spool/exim/input /var/spool/exim/msglog /var/named/data \
-        /var/named/chroot/var/named/data
+        /var/named/chroot/var/named/data /var/adm/autoinstall
     # shellcheck disable=SC2086
     [ -z "$found" ] || find $found -type f -delete || return 1
     # A mailbox is its user's; what is in it is the builder's.

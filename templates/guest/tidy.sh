@@ -240,6 +240,10 @@ cloud_init() {
     # 90-cloud-init-users is written again for the default user of every instance, and only then wanted. The session that
     # runs this is root already.
     network_config
+    # Ubuntu's installer wrote down the user data of its own machine, a password's hash in it, and that no cloud is asked.
+    if has 'userdata_raw:' /etc/cloud/cloud.cfg.d/99-installer.cfg; then
+        rm -f /etc/cloud/cloud.cfg.d/99-installer.cfg || return 1
+    fi
     # shellcheck disable=SC2086
     rm -rf /var/lib/cloud/instance /var/lib/cloud/instances /var/lib/cloud/data /var/lib/cloud/sem /var/lib/cloud/handlers \
         /var/lib/cloud/seed /var/log/cloud-init.log /var/log/cloud-init-output.log /etc/sudoers.d/90-cloud-init-users \

@@ -74,6 +74,46 @@ fn a_source_from_elsewhere_is_planned_with_its_checksum() {
     with("format: raw").run(&["plan", "os/d"]).exits(10).says("os/d/build-vars.yml:2:10: error: `source.url` has no checksum");
 }
 
+/// What Glance will be told is in the plan, defaults too; the list had none of them, and the ID of a check read like a finding.
+#[test]
+fn a_plan_shows_all_that_will_be_published() {
+    let sum = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
+    let source = format!("source: {{url: 'https://127.0.0.1:1/d.qcow2', sha256: {sum}}}\n");
+    let options = "--min-disk 7 --min-ram 512 --protected --property c=d --tag t";
+    let name = "bundle_target_name: d-1\n";
+    let with = |more: &str| Factory::new().bundle("os/d", &format!("bundle: {{name: d, properties: {{a: b}}}}\n{source}{name}{more}"));
+    let factory = with(&format!("final_glance_options: '{options}'\n"));
+    let told = factory.run(&["plan", "os/d"]).exits(0);
+    let lines: Vec<&str> = told.out.lines().map(str::trim_end).collect();
+    for line in [
+        "name       d-1",
+        "family     d",
+        "visibility private",
+        "members    none",
+        "min_disk   7 GiB",
+        "min_ram    512 MiB",
+        "protected  yes",
+        "hidden     no",
+        "tags       t, factory-published",
+        "properties a=b (bundle.properties)",
+        "           c=d (final_glance_options)",
+        "           factory_family=d (the factory)",
+        "           factory_image_id (the factory, once the image is there)",
+        "           build-key-refused  the key of the build opens no machine of the image",
+    ] {
+        assert!(lines.contains(&line), "{line}\n{}", told.out);
+    }
+    let plain = with("").run(&["plan", "os/d"]).exits(0);
+    plain.says("min_disk   what its disk needs").says("min_ram    0 MiB").says("protected  no");
+    let json: serde_json::Value = serde_json::from_str(&factory.run(&["plan", "os/d", "--json"]).exits(0).out).unwrap();
+    let publish = &json["publish"];
+    for key in ["name", "family", "visibility", "members", "min_disk_gb", "min_ram_mb", "protected", "hidden", "tags"] {
+        assert!(!publish[key].is_null(), "{key}: {publish}");
+    }
+    assert_eq!(publish["set_by"]["c"], "final_glance_options");
+    assert_eq!(publish["set_at_the_end"][0], "factory_image_id");
+}
+
 #[test]
 fn an_unknown_bundle_is_told_with_what_is_near() {
     good().bundle("images/bundle-nginx", GOOD).run(&["build", "bundle-ngin"]).exits(10).says("bundle-nginx");
@@ -174,6 +214,51 @@ fn render_shows_what_templates_become() {
     for command in ["validate", "render"] {
         odd.run(&[command, "images/x"]).exits(0).says("a.yml.j2:1:1: warning: never uses the ID").says("a.yml.j2:3:1: warning: renders to");
     }
+}
+
+/// Errors name the way: who has a proxy in the environment may not think of it. Its password is nobody's to read.
+#[test]
+fn a_proxy_that_gives_no_connection_is_named_without_its_password() {
+    let run = |factory: &Factory, args: &[&str], env: &[(&str, &str)]| {
+        let mut command = factory.command(args);
+        for name in ["HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy", "NO_PROXY", "no_proxy", "OS_CLOUD"] {
+            command.env_remove(name);
+        }
+        let output = command.envs(env.iter().copied()).output().unwrap();
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(!output.status.success() && !said.contains("s3cret"), "{said}");
+        said
+    };
+    // Nobody listens at either.
+    let cloud = [
+        ("OS_AUTH_URL", "http://127.0.0.1:2/v3"),
+        ("OS_USERNAME", "u"),
+        ("OS_PASSWORD", "p"),
+        ("OS_PROJECT_NAME", "p"),
+        ("http_proxy", "http://me:s3cret@127.0.0.1:1"),
+    ];
+    let said = run(&good(), &["plan", "images/x"], &cloud);
+    assert!(said.contains("127.0.0.1:2 (through the proxy http://127.0.0.1:1) is not reached: "), "{said}");
+    assert!(said.contains("hint: is that proxy right") && said.contains("NO_PROXY="), "{said}");
+    let direct = [&cloud[..], &[("NO_PROXY", "127.0.0.1")]].concat();
+    let said = run(&good(), &["plan", "images/x"], &direct);
+    assert!(said.contains("127.0.0.1:2 is not reached: ") && !said.contains("through the proxy"), "{said}");
+    // One that answers itself, and wants a login.
+    let proxy = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = format!("http://me:s3cret@{}", proxy.local_addr().unwrap());
+    let named = format!("(through the proxy http://{}) wants a login of its own (407)", proxy.local_addr().unwrap());
+    std::thread::spawn(move || {
+        for mut asked in proxy.incoming().flatten() {
+            let _ = std::io::Read::read(&mut asked, &mut [0; 4096]);
+            let refusal = b"HTTP/1.1 407 Proxy Authentication Required\r\nContent-Length: 0\r\nConnection: close\r\n\r\n";
+            let _ = std::io::Write::write_all(&mut asked, refusal);
+        }
+    });
+    let sum = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
+    let vars = format!("bundle: {{name: d}}\nsource: {{url: 'http://127.0.0.1:2/d.qcow2', sha256: {sum}}}\n");
+    let factory = Factory::new().bundle("os/d", &vars);
+    let said = run(&factory, &["--cloud", "local", "--accel", "tcg", "build", "os/d"], &[("http_proxy", &address)]);
+    assert!(said.contains(&named) && said.contains("NO_PROXY="), "{said}");
 }
 
 /// What is wrong with the command line or the environment is told as that, and nothing is begun.

@@ -97,8 +97,10 @@ fn the_first_line_that_tells_the_cause_is_repeated_at_the_end() {
                   for n in 1 2 3 4 5 6 7 8 9; do echo \"I: removing $n\"; done\nexit 25\n";
     let factory = Factory::new().bundle("os/x", "bundle: {name: x}\nsource: {script: build.sh}\n").script("os/x/build.sh", script);
     let ran = factory.run(&["--cloud", "local", "--accel", "tcg", "build", "os/x"]).exits(30);
-    let end: Vec<&str> = ran.err.lines().rev().take(2).collect();
-    assert!(end[1].contains("exit code 25: E: Unable to locate package nosuch"), "{}", ran.err);
+    let end: Vec<&str> = ran.err.lines().rev().take(3).collect();
+    assert!(end[2].contains("exit code 25: E: Unable to locate package nosuch"), "{}", ran.err);
+    assert_eq!(end[1], "report: os/target/x/report.html");
+    assert!(factory.tree().join("os/target/x/report.html").exists());
     assert!(end[0].starts_with("log: os/target/x/runs/") && end[0].ends_with("build.log"), "{}", ran.err);
 }
 

@@ -165,6 +165,7 @@ fn plan(cloud: &Memory, dir: &Path, steps: Vec<StepPlan>) -> Plan {
             name: "x-1".into(),
             family: "x".into(),
             properties: [(image_factory::image::RUN.to_owned(), "r1".to_owned())].into(),
+            set_by: std::collections::BTreeMap::new(),
             tags: Vec::new(),
             min_disk_gb: None,
             min_ram_mb: 0,
@@ -222,7 +223,7 @@ async fn run_on(hostile: &Hostile, dir: &Path, steps: Vec<StepPlan>) -> (Ended, 
     let error = result.as_ref().err().map(ToString::to_string);
     events.emit(Event::Finished { outcome: "failed".into(), seconds: 1.0, image: None, error, leaks: vec![] });
     let warned = warnings.0.lock().unwrap().clone();
-    (Ended { result, leaks: outcome.leaks, kept: None, dir: None }, warned)
+    (Ended { result, leaks: outcome.leaks, kept: None, dir: None, outputs: Vec::new() }, warned)
 }
 
 fn shell(text: &str) -> Vec<StepPlan> {

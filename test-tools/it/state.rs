@@ -109,6 +109,17 @@ fn a_damaged_record_beside_it_stops_neither_sweep_nor_build() {
     assert_eq!(names(&index).len(), 3, "a-file, old, .aside");
 }
 
+/// Who has built wants to open what came of it: template and report are named, each once.
+#[test]
+fn the_last_lines_name_what_was_rendered_and_the_report() {
+    let factory = slow().file("os/slow/go", "").file("os/slow/output/x.heat.yml.j2", "image: {{ result_img_id }}\n");
+    let ran = factory.run(&["--accel", "tcg", "build", "--no-smoke", "os/slow"]).exits(0);
+    for line in ["rendered: os/target/slow/output/x.heat.yml", "report: os/target/slow/report.html"] {
+        assert_eq!(ran.err.lines().filter(|l| *l == line).count(), 1, "{line}\n{}", ran.err);
+        assert!(factory.tree().join(line.split_once(": ").unwrap().1).exists(), "{line}");
+    }
+}
+
 /// What strace sees of one thread: system calls in their order.
 #[test]
 fn intents_reach_the_disk_before_what_they_announce() {

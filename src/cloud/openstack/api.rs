@@ -26,7 +26,7 @@ use super::session;
 use super::upload::Upload;
 use crate::cancel::Cancel;
 use crate::digest::Digest;
-use crate::http::{innermost, retry_after};
+use crate::http::{innermost, may_be_the_proxys, retry_after, via};
 use crate::reading;
 
 /// Most attempts at one call.
@@ -404,7 +404,11 @@ impl Call<'_> {
         }
         let text = |name: &str| headers.get(name).and_then(|v| v.to_str().ok()).map(str::to_owned);
         let request_id = text("x-openstack-request-id").or_else(|| text("x-compute-request-id"));
-        let message = self.api.keystone.login().scrubbed(&message(&body));
+        let mut message = self.api.keystone.login().scrubbed(&message(&body));
+        // A service of OpenStack numbers its answers; a proxy does not.
+        if request_id.is_none() && may_be_the_proxys(status) {
+            message += &via(hops.url());
+        }
         let error = ApiError::Refused { what: self.what.clone(), status, request_id, message };
         let asked = text("retry-after").and_then(|t| retry_after(&t));
         Err((error, asked.map(|pause| u32::try_from(pause.as_secs()).unwrap_or(LONGEST))))
@@ -439,13 +443,15 @@ impl Call<'_> {
 /// What kept an answer from coming. The words of the HTTP library may hold the URL, which holds no secret.
 pub(super) fn transport(what: &str, host: &str, after: Duration, e: &reqwest::Error) -> ApiError {
     if e.is_timeout() && !e.is_connect() {
-        return ApiError::TimedOut { what: what.to_owned(), host: host.to_owned(), after };
+        let host = host.to_owned() + &e.url().map(via).unwrap_or_default();
+        return ApiError::TimedOut { what: what.to_owned(), host, after };
     }
     // The port is told where it was written.
     let host = match e.url().and_then(Url::port) {
         Some(port) => format!("{host}:{port}"),
         None => host.to_owned(),
     };
+    let host = host + &e.url().map(via).unwrap_or_default();
     let reason = match innermost(e) {
         no_tls if no_tls.contains("InvalidContentType") => "what answers there speaks no TLS: is it http:// and not https://?".into(),
         reason => reason,

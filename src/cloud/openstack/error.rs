@@ -5,6 +5,7 @@ use std::time::Duration;
 use serde_json::Value;
 
 use crate::cancel::Cancelled;
+use crate::http::{PROXY_HINT, THROUGH};
 
 const QUOTA: &str = "the project's quota is used up";
 
@@ -110,6 +111,11 @@ impl ApiError {
 
     pub fn hint(&self) -> Option<String> {
         Some(match self {
+            Self::Unreachable { host: way, .. } | Self::TimedOut { host: way, .. } | Self::Refused { message: way, .. }
+                if way.contains(THROUGH) =>
+            {
+                PROXY_HINT.into()
+            }
             Self::Refused { status: 401, .. } => "the login was accepted and the token is not: are the clocks right?".into(),
             Self::Refused { status: 403, message, .. } if message.contains("zero disk") => {
                 "this flavor has no disk, and on such only volumes boot here: `volume: {}`, or another `vm_flavor`".into()

@@ -14,6 +14,7 @@ use super::endpoint;
 use super::error::{ApiError, message};
 use super::login::{Domain, Login, Method, Secret, Who};
 use super::redirect::{Hops, Step};
+use crate::http::{may_be_the_proxys, via};
 
 /// A token with less life left is not used for a request that may take as long.
 const LEAST: Duration = Duration::from_secs(120);
@@ -133,13 +134,17 @@ impl Keystone {
         let subject = answer.headers().get("x-subject-token").and_then(|t| t.to_str().ok()).map(Secret::new);
         let request_id = answer.headers().get("x-openstack-request-id").and_then(|t| t.to_str().ok()).map(str::to_owned);
         let bytes = answers::read(answer, what, &host, TIMEOUT).await?;
+        let said = || {
+            let own = request_id.is_none() && may_be_the_proxys(status);
+            login.scrubbed(&message(&bytes)) + &if own { via(hops.url()) } else { String::new() }
+        };
         match (status, subject) {
             (200 | 201, Some(value)) => {
                 let body: Value = serde_json::from_slice(&bytes).map_err(|e| ApiError::bad_answer(what, e.to_string()))?;
                 Ok(read(value, &body["token"]))
             }
             (401 | 403, _) => Err(ApiError::Login {
-                reason: format!("{} refuses {}: {} (HTTP {status})", login.auth_url, asked(login), login.scrubbed(&message(&bytes))),
+                reason: format!("{} refuses {}: {} (HTTP {status})", login.auth_url, asked(login), said()),
                 hint: "are user, password, project and their domains right? clouds.yaml or the OS_* variables have them",
             }),
             (404 | 300, _) => Err(ApiError::Login {
@@ -147,7 +152,10 @@ impl Keystone {
                 hint: "the URL ends with /v3, after what the cloud puts before it (/identity, :5000)",
             }),
             (200..=299, None) => Err(ApiError::bad_answer(what, "no token in it")),
-            _ => Err(ApiError::Refused { what: what.into(), status, request_id, message: login.scrubbed(&message(&bytes)) }),
+            _ => {
+                let message = said();
+                Err(ApiError::Refused { what: what.into(), status, request_id, message })
+            }
         }
     }
 

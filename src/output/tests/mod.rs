@@ -117,6 +117,7 @@ pub fn plan() -> Plan {
             name: "nginx".into(),
             family: "nginx".into(),
             properties: BTreeMap::new(),
+            set_by: BTreeMap::new(),
             tags: vec![],
             min_disk_gb: None,
             min_ram_mb: 0,

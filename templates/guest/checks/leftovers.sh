@@ -152,7 +152,9 @@ fi
 if on logs; then
     each "mail" "$(older /var/mail/ /var/spool/mail/)"
     each "a file of the installer" "$(older /root/anaconda-* /root/initial-setup-ks.cfg /root/original-ks.cfg /root/ks-post.log \
-        /root/ks-pre.log /root/install.log* /root/upgrade.log*)"
+        /root/ks-pre.log /root/install.log* /root/upgrade.log* /root/autoinst.xml /root/curtin-install.log \
+        /root/curtin-install-cfg.yaml /var/log/installer /var/log/curtin /var/log/anaconda)"
+    each "a file of the installer" "$(older /var/adm/autoinstall/)"
     each "log" "$(older /var/named/data /var/named/chroot/var/named/data)"
     # journalctl shows but what is under the present machine ID.
     read -r id </etc/machine-id

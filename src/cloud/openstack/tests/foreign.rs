@@ -242,6 +242,7 @@ pub(super) fn publication(run: &str) -> Publication {
         name: "web-2".into(),
         family: "web".into(),
         properties: [property("factory_run", run), property("factory_state", "active"), property("factory_family", "web")].into(),
+        set_by: BTreeMap::new(),
         tags: vec!["mine".into()],
         min_disk_gb: None,
         min_ram_mb: 0,

@@ -1,0 +1,50 @@
+//! What of a plan says how the image will be published.
+use super::Lines;
+use crate::image;
+use crate::plan::{Origin, Plan, SET_AT_THE_END, SetBy};
+
+/// All that Glance will be told of the image, whether the definition or a default says it.
+pub(super) fn published(lines: &mut Lines, plan: &Plan) {
+    let publish = &plan.publish;
+    lines.add("name", publish.name.clone());
+    lines.add("family", publish.family.clone());
+    lines.add("visibility", publish.visibility.word().into());
+    lines.add("members", listed(&publish.members));
+    let disk = plan.min_disk_gb().map_or("what its disk needs".into(), |gb| format!("{gb} GiB"));
+    lines.add("min_disk", disk);
+    lines.add("min_ram", format!("{} MiB", publish.min_ram_mb));
+    lines.add("protected", yes_or_no(publish.protected).into());
+    lines.add("hidden", yes_or_no(publish.hidden).into());
+    // The mark is how other clients find what is current.
+    lines.add("tags", listed(&image::with_mark(publish.tags.clone(), !publish.hidden)));
+    let known = publish.properties.iter().map(|(key, value)| format!("{key}={value}{}", set_by(plan, key)));
+    let later = SET_AT_THE_END.map(|key| format!("{key} (the factory, once the image is there)"));
+    lines.all("properties", known.chain(later));
+}
+
+fn set_by(plan: &Plan, key: &str) -> String {
+    match plan.publish.set_by.get(key) {
+        Some(SetBy::Base) => match &plan.origin {
+            Origin::Base(base) => format!(" (base {})", base.name),
+            Origin::Script(_) | Origin::Url { .. } => " (base)".into(),
+        },
+        Some(SetBy::BundleProperties) => " (bundle.properties)".into(),
+        Some(SetBy::FinalGlanceOptions) => " (final_glance_options)".into(),
+        Some(SetBy::Factory) => " (the factory)".into(),
+        None => String::new(),
+    }
+}
+
+/// The same for programs: what the plan holds, and what follows from it.
+pub(super) fn complete(plan: &Plan, value: &mut serde_json::Value) {
+    value["publish"]["min_disk_gb"] = plan.min_disk_gb().into();
+    value["publish"]["set_at_the_end"] = SET_AT_THE_END.to_vec().into();
+}
+
+fn listed(names: &[String]) -> String {
+    if names.is_empty() { "none".into() } else { names.join(", ") }
+}
+
+fn yes_or_no(is: bool) -> &'static str {
+    if is { "yes" } else { "no" }
+}
