@@ -90,6 +90,10 @@ impl Plan {
     /// What the reader should know although it keeps nothing from being built.
     pub fn warnings(&self) -> Vec<String> {
         let Origin::Base(base) = &self.origin else { return Vec::new() };
+        // Of one that is only going to be there nothing is known that could be wrong.
+        if !base.is_built() {
+            return Vec::new();
+        }
         let mut told = Vec::new();
         let image = format!("base image {} ({})", base.name, base.id);
         if base.state == image::State::Deprecated {
