@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::Findings;
 use super::facts::{Flavor, Leave, Named, Network, SiteFacts};
 use crate::bundle::{Bundle, Volume};
-use crate::diagnostic::{Diagnostic, Place};
+use crate::diagnostic::{Diagnostic, Place, there_are};
 
 /// Where the machines of a run go.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -296,7 +296,7 @@ pub(super) fn flavor(
             let all: Vec<String> = facts.flavors.iter().map(text).collect();
             let diskless = facts.flavors.iter().any(|f| f.disk_gb == 0 && suffices(f, needs, on_volume));
             let volume = if diskless { "`volume: {}` boots from volumes, which takes a flavor without a disk; " } else { "" };
-            let hint = format!("{volume}there are: {}", all.join(", "));
+            let hint = format!("{volume}{}", there_are(&all));
             found.wrong.push(Diagnostic::error(at, format!("no flavor has {need}")).hint(hint));
         }
         return smallest.cloned();
@@ -339,8 +339,7 @@ fn one(what: &str, asked: &str, all: &[Named], at: Option<Place>, wrong: &mut Ve
 fn missing(what: &str, asked: &str, names: &[String], at: Option<Place>) -> Diagnostic {
     let near: Vec<&str> = names.iter().filter(|n| strsim::jaro_winkler(n, asked) > 0.85).map(String::as_str).collect();
     let hint = match (near.as_slice(), names) {
-        ([], []) => "there is none".to_owned(),
-        ([], all) => format!("there are: {}", all.iter().take(20).cloned().collect::<Vec<_>>().join(", ")),
+        ([], all) => there_are(all),
         (near, _) => format!("did you mean `{}`?", near.join("` or `")),
     };
     Diagnostic::error(at, format!("{what} `{asked}` does not exist")).hint(hint)
