@@ -10,7 +10,7 @@ use jiff::Timestamp;
 use crate::build::{self, BuildError, Built, Interactive, Opened, Outcome, Site, Until};
 use crate::bundle::{self, Base, Bundle};
 use crate::cancel::{Cancel, Cancelled};
-use crate::cloud::ledger::{self, Kind, Leak, Ledger, Made};
+use crate::cloud::ledger::{self, Entry, Kind, Leak, Ledger, Made};
 use crate::cloud::{Cloud, CloudError, Cx};
 use crate::diagnostic::{Diagnostic, Place};
 use crate::durable::{self, Others};
@@ -399,8 +399,29 @@ async fn one(setup: &Setup<'_>, bundle: &Bundle) -> Ended {
         }
     };
     let cx = Cx { ledger, events: events.clone(), cancel: setup.cancel.child() };
-    let outcome = build_in(setup, &plan, &cx).await;
+    let outcome = stoppable(setup, &cx, build_in(setup, &plan, &cx)).await;
     finish(setup, bundle, &plan, &dir, &cx, &recorder, outcome, begin).await
+}
+
+/// A signal is told of when it comes: what is at work ends first where it may be left, and the way home takes its time.
+async fn stoppable(setup: &Setup<'_>, cx: &Cx, build: impl Future<Output = Outcome>) -> Outcome {
+    tokio::pin!(build);
+    tokio::select! {
+        biased; // told before the build hears of it
+        () = setup.cancel.stopped() => {}
+        outcome = &mut build => return outcome,
+    }
+    cx.events.warn(interrupted(&cx.ledger.entries()));
+    build.await
+}
+
+/// In words: what a run that is told to end removes; directories are not named. A machine of the local cloud is a process.
+fn interrupted(owned: &[Entry]) -> String {
+    let named = owned.iter().filter(|e| e.kind != Kind::Directory);
+    let mut all: Vec<String> = named.map(|e| format!("{} {}", e.kind.name(), e.name)).collect();
+    all.push("its work files".into());
+    let all = all.join(", ");
+    format!("interrupted by a signal: the run ends, and what it made is removed ({all}); a second signal leaves the rest to `sweep`")
 }
 
 async fn build_in(setup: &Setup<'_>, plan: &Plan, cx: &Cx) -> Outcome {

@@ -346,7 +346,8 @@ pub fn plan(bundle: &Bundle, facts: &Facts, run: &str, now: Timestamp, purpose: 
         Some(Origin::Base(image)) => Some(image.as_ref()),
         _ => None,
     };
-    let needs_builder = base.is_some() || !steps.is_empty();
+    // A visitor looks at a machine also where nothing is provisioned, and publishes nothing.
+    let needs_builder = base.is_some() || !steps.is_empty() || purpose == Purpose::Visit;
     let checks = bundle.tests.chosen(bundle.kind);
     let volume_gb = bundle.tests.volume_gb.unwrap_or(1);
     let mut machines = match &facts.cloud.site {
@@ -500,7 +501,7 @@ fn origin(bundle: &Bundle, facts: &CloudFacts, wrong: &mut Vec<Diagnostic>) -> O
             wrong.push(Diagnostic::error(at, format!("base image `{asked}` does not exist")).hint(hint));
         }
         BaseFact::Ambiguous(images) => {
-            let ids = images.iter().map(|i| format!("{} ({})", i.id, i.created)).collect::<Vec<_>>().join(", ");
+            let ids = images.iter().map(|i| format!("{} ({:.0})", i.id, i.created)).collect::<Vec<_>>().join(", ");
             wrong.push(
                 Diagnostic::error(at, format!("{} images are called `{asked}`", images.len())).hint(format!("name one by its ID: {ids}")),
             );

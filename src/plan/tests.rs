@@ -106,6 +106,31 @@ fn a_deprecated_base_draws_a_warning() {
     assert!(told[0].contains("debian-12 (b1) is deprecated"), "{told:?}");
 }
 
+/// Without one the source would be taken for the image, and be published.
+#[test]
+fn a_visit_has_a_builder_even_where_nothing_is_provisioned() {
+    let vars = "bundle: {name: x}\nsource: {script: build.sh}\nsteps: []\n";
+    let (tree, _) = load(vars);
+    std::fs::write(tree.path().join("images/x/build.sh"), "#!/bin/sh\n").unwrap();
+    let dir = tree.path().join("images/x");
+    std::fs::set_permissions(dir.join("build.sh"), std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+    let bundle = crate::bundle::load(tree.path(), &dir).unwrap().bundle;
+    let mut facts = facts();
+    facts.cloud.base = BaseFact::None;
+    let builder = |purpose| plan(&bundle, &facts, "r", at(), purpose).unwrap().builder.is_some();
+    assert!(builder(Purpose::Visit) && !builder(BUILD));
+}
+
+/// Of a base that a build makes first nothing is known that could be wrong, and there is nothing to adopt.
+#[test]
+fn a_base_that_is_not_built_yet_draws_no_warning() {
+    let mut facts = facts();
+    let expected = plan(&bundle(LEAST), &facts, "r", at(), BUILD).unwrap().expected();
+    facts.cloud.base = BaseFact::Found(Box::new(expected));
+    let plan = plan(&bundle(LEAST), &facts, "r", at(), BUILD).unwrap();
+    assert_eq!((plan.warnings(), plan.notes), (Vec::new(), Vec::new()));
+}
+
 #[test]
 fn a_base_without_a_proof_draws_a_warning() {
     let proven = Image { properties: Image::of_test("b1", "x", "debian-12").properties, ..image() };
