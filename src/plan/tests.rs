@@ -109,10 +109,11 @@ fn a_deprecated_base_draws_a_warning() {
 /// Without one the source would be taken for the image, and be published.
 #[test]
 fn a_visit_has_a_builder_even_where_nothing_is_provisioned() {
-    let vars = "bundle: {name: x}\nsource: {script: build.sh}\nsteps: []\n";
-    let (tree, _) = load(vars);
-    std::fs::write(tree.path().join("images/x/build.sh"), "#!/bin/sh\n").unwrap();
-    let dir = tree.path().join("images/x");
+    let tree = tempfile::tempdir().unwrap();
+    let dir = tree.path().join("os/x");
+    std::fs::create_dir_all(&dir).unwrap();
+    std::fs::write(dir.join("build-vars.yml"), "bundle: {name: x}\nsource: {script: build.sh}\n").unwrap();
+    std::fs::write(dir.join("build.sh"), "#!/bin/sh\n").unwrap();
     std::fs::set_permissions(dir.join("build.sh"), std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
     let bundle = crate::bundle::load(tree.path(), &dir).unwrap().bundle;
     let mut facts = facts();
