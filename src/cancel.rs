@@ -55,6 +55,11 @@ impl Cancel {
         self.or(tokio::time::sleep(time)).await
     }
 
+    /// Resolves when an orderly end is asked for.
+    pub async fn stopped(&self) {
+        self.orderly.cancelled().await;
+    }
+
     /// Resolves at the second signal.
     pub async fn fast(&self) {
         self.fast.cancelled().await;

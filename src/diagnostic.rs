@@ -49,6 +49,19 @@ impl Diagnostic {
     }
 }
 
+/// Of many names a hint tells so many.
+const FEW: usize = 20;
+
+/// What there is to choose from, in words: of nothing too.
+pub fn there_are<S: AsRef<str>>(names: &[S]) -> String {
+    let few = names.iter().take(FEW).map(AsRef::as_ref).collect::<Vec<&str>>().join(", ");
+    match names.len() {
+        0 => "there is none".into(),
+        n if n > FEW => format!("there are: {few} and {} more", n - FEW),
+        _ => format!("there are: {few}"),
+    }
+}
+
 impl fmt::Display for Place {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}", text::clipped(&self.file.to_string_lossy(), text::LINE))?;
@@ -76,6 +89,14 @@ impl fmt::Display for Diagnostic {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn of_nothing_there_is_none() {
+        assert_eq!(there_are::<&str>(&[]), "there is none");
+        assert_eq!(there_are(&["a", "b"]), "there are: a, b");
+        let many: Vec<String> = (0..23).map(|n| n.to_string()).collect();
+        assert!(there_are(&many).ends_with(", 19 and 3 more"), "{}", there_are(&many));
+    }
 
     #[test]
     fn a_finding_is_its_own_lines_and_no_others() {

@@ -87,6 +87,11 @@ pub struct Unusable {
 pub const NOT_BUILT: &str = "(not built yet)";
 
 impl Image {
+    /// It is there, and does not stand for one that a build would make first.
+    pub fn is_built(&self) -> bool {
+        self.id != NOT_BUILT
+    }
+
     /// An active image of the factory's with nothing special about it.
     #[cfg(test)]
     pub fn of_test(id: &str, name: &str, family: &str) -> Self {

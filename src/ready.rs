@@ -15,7 +15,7 @@ pub mod user;
 /// The definition that makes a root file system here, and what it needs of programs: (name, package). Some are where an
 /// ordinary user does not look.
 const ROOT_FILE_SYSTEM: &str = "os/debian-12";
-const PROGRAMS: [(&str, &str); 5] =
+pub const PROGRAMS: [(&str, &str); 5] =
     [("mmdebstrap", "mmdebstrap"), ("mke2fs", "e2fsprogs"), ("sfdisk", "fdisk"), ("qemu-img", "qemu-utils"), ("unshare", "util-linux")];
 /// Bytes of a source script that are looked at.
 const SCRIPT_LOOK: u64 = 64 << 10;

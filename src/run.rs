@@ -10,7 +10,7 @@ use jiff::Timestamp;
 use crate::build::{self, BuildError, Built, Interactive, Opened, Outcome, Site, Until};
 use crate::bundle::{self, Base, Bundle};
 use crate::cancel::{Cancel, Cancelled};
-use crate::cloud::ledger::{self, Kind, Leak, Ledger, Made};
+use crate::cloud::ledger::{self, Entry, Kind, Leak, Ledger, Made};
 use crate::cloud::{Cloud, CloudError, Cx};
 use crate::diagnostic::{Diagnostic, Place};
 use crate::durable::{self, Others};
@@ -22,7 +22,7 @@ use crate::image::{Image, Visibility};
 use crate::lock::Held;
 use crate::log::{self, words::UNTESTED, words::VISITED};
 use crate::output;
-use crate::plan::{self, BaseFact, Facts, HostFacts, Plan, Publishing, Wanted};
+use crate::plan::{self, BaseFact, Facts, HostFacts, Plan, Publishing, Purpose, Wanted};
 use crate::prune;
 use crate::ready;
 use crate::remote::Connect;
@@ -121,6 +121,17 @@ pub struct Setup<'a> {
     pub person: Option<&'a dyn Interactive>,
 }
 
+impl Setup<'_> {
+    fn purpose(&self) -> Purpose {
+        match self.person {
+            _ if self.test_only => Purpose::Test { smoke: self.smoke },
+            // What is looked at is the builder: nothing is captured that could be tested.
+            Some(_) => Purpose::Visit,
+            None => Purpose::Build { smoke: self.smoke },
+        }
+    }
+}
+
 #[derive(Debug, thiserror::Error)]
 pub enum RunError {
     /// What is wrong with the bundle; nothing was created.
@@ -213,17 +224,18 @@ struct Moment<'m> {
 
 /// Facts and plan: reads only. `Err` holds everything that is wrong, at once.
 async fn make_plan(setup: &Setup<'_>, bundle: &Bundle, at: &Moment<'_>, cx: &Cx) -> Result<Plan, RunError> {
-    let now = at.now;
+    let (now, purpose) = (at.now, setup.purpose());
     let wanted = Wanted {
         base: base_name(bundle)?,
         image_name: plan::image_name(bundle, now),
         base_is_family: matches!(bundle.base, Some(Base::Os(_))),
         base_only: false,
         volumes: bundle.volume.is_some(),
+        second_disk: purpose.smokes() && bundle.tests.chosen(bundle.kind).contains(&"volume"),
         volume_type: bundle.volume.as_ref().and_then(|v| v.kind.clone()),
         zones: bundle.availability_zone.is_some() || bundle.volume.as_ref().is_some_and(|v| v.zone.is_some()),
-        publishing: publishing(bundle).filter(|_| !setup.test_only && setup.person.is_none()),
-        consoles: setup.smoke && setup.person.is_none(),
+        publishing: publishing(bundle).filter(|_| matches!(purpose, Purpose::Build { .. })),
+        consoles: purpose.smokes(),
     };
     let (cloud, host) = tokio::join!(setup.cloud.facts(&wanted, cx), host_facts(bundle, &cx.cancel));
     let mut cloud = cloud?;
@@ -231,7 +243,7 @@ async fn make_plan(setup: &Setup<'_>, bundle: &Bundle, at: &Moment<'_>, cx: &Cx)
         cloud.base = BaseFact::Found(Box::new(base.clone()));
     }
     let facts = Facts { cloud_name: setup.cloud.name().into(), cloud, host: host.map_err(CloudError::from)? };
-    let plan = plan::plan(bundle, &facts, at.run, now, setup.smoke).map_err(|unfit| match unfit.refuses {
+    let plan = plan::plan(bundle, &facts, at.run, now, purpose).map_err(|unfit| match unfit.refuses {
         true => RunError::Refused(unfit.wrong),
         false => RunError::Bad(unfit.wrong),
     })?;
@@ -389,8 +401,29 @@ async fn one(setup: &Setup<'_>, bundle: &Bundle) -> Ended {
         }
     };
     let cx = Cx { ledger, events: events.clone(), cancel: setup.cancel.child() };
-    let outcome = build_in(setup, &plan, &cx).await;
+    let outcome = stoppable(setup, &cx, build_in(setup, &plan, &cx)).await;
     finish(setup, bundle, &plan, &dir, &cx, &recorder, outcome, begin).await
+}
+
+/// A signal is told of when it comes: what is at work ends first where it may be left, and the way home takes its time.
+async fn stoppable(setup: &Setup<'_>, cx: &Cx, build: impl Future<Output = Outcome>) -> Outcome {
+    tokio::pin!(build);
+    tokio::select! {
+        biased; // told before the build hears of it
+        () = setup.cancel.stopped() => {}
+        outcome = &mut build => return outcome,
+    }
+    cx.events.warn(interrupted(&cx.ledger.entries()));
+    build.await
+}
+
+/// In words: what a run that is told to end removes; directories are not named. A machine of the local cloud is a process.
+fn interrupted(owned: &[Entry]) -> String {
+    let named = owned.iter().filter(|e| e.kind != Kind::Directory);
+    let mut all: Vec<String> = named.map(|e| format!("{} {}", e.kind.name(), e.name)).collect();
+    all.push("its work files".into());
+    let all = all.join(", ");
+    format!("interrupted by a signal: the run ends, and what it made is removed ({all}); a second signal leaves the rest to `sweep`")
 }
 
 async fn build_in(setup: &Setup<'_>, plan: &Plan, cx: &Cx) -> Outcome {

@@ -70,6 +70,7 @@ pub enum Until<'a> {
 /// Takes a provisioned builder, for `image-factory shell`. `failed` tells what stopped the steps.
 #[async_trait::async_trait]
 pub trait Interactive: Send + Sync {
+    /// Ends when the person leaves, or is to leave because of a signal.
     async fn open(&self, builder: &Opened, failed: Option<&BuildError>);
 }
 
@@ -231,6 +232,8 @@ async fn line(site: &Site<'_>, up: &mut Option<Opened>) -> Result<Built, BuildEr
                     Ok(())
                 };
                 space::watched(site, Stage::Provision, open).await?;
+                // It did not end because the person left.
+                site.cx.cancel.check()?;
                 return provisioned.map(|()| Built::ShellEnded);
             }
             provisioned?;

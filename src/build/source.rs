@@ -101,6 +101,8 @@ async fn from_script(site: &Site<'_>, script: &Path) -> Result<Image, BuildError
         Err(child::ChildError::Exec(e)) => return Err(failed(exec_reason(e)?)),
         Err(child::ChildError::Ledger(e)) => return Err(e.into()),
     }
-    plain_file(&out).map_err(failed)?;
+    plain_file(&out).map_err(&failed)?;
+    // Names the script; the cloud looks again, and knows the file by where it lies.
+    disk::inspect_as(&out, None).map_err(|why| failed(format!("source.script wrote no disk image: $OUT {why}")))?;
     take_in(site, &out).await
 }

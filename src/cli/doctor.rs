@@ -23,6 +23,12 @@ const PROGRAMS: &[(&str, &str, &str, &str)] = &[
     ("git", "--version", "git", "the commit in image properties (builds go on without)"),
 ];
 
+/// What a program says of its version; some that a distribution built know none, and say so ("passt unknown version").
+fn known(version: &str) -> &str {
+    let none = version.is_empty() || version.to_ascii_lowercase().contains("unknown version");
+    if none { "installed; it tells no version" } else { version }
+}
+
 pub async fn run(context: &Context) -> Result<ExitCode, Failure> {
     let mut lacking = 0;
     let mut line = |ok: bool, what: &str, text: &str| {
@@ -32,7 +38,7 @@ pub async fn run(context: &Context) -> Result<ExitCode, Failure> {
     let stopped = crate::cloud::CloudError::from;
     for (program, flag, package, purpose) in PROGRAMS {
         match probe::version(program, flag, package, &context.cancel).await.map_err(stopped)? {
-            Ok(version) => line(true, program, &version),
+            Ok(version) => line(true, program, known(&version)),
             Err((what, hint)) => line(false, program, &format!("{what}; it is for {purpose}; {hint}")),
         }
     }
@@ -116,4 +122,28 @@ pub async fn run(context: &Context) -> Result<ExitCode, Failure> {
         },
     );
     Ok(ExitCode::from(if lacking == 0 { 0 } else { 20 }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_version_that_is_none_is_not_told() {
+        for none in ["", "passt unknown version", "tool Unknown Version (Debian)"] {
+            assert_eq!(known(none), "installed; it tells no version");
+        }
+        assert_eq!(known("git version 2.39.5"), "git version 2.39.5");
+    }
+
+    /// The hint of a program that is missing is `make deps`.
+    #[test]
+    fn what_doctor_misses_make_deps_installs() {
+        let text = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/setup/dependencies")).unwrap();
+        let rows = || text.lines().map(|line| line.split_whitespace().take(3).collect::<Vec<_>>());
+        let programs = PROGRAMS.iter().map(|(program, _, package, _)| (*program, *package)).chain(ready::PROGRAMS);
+        for (program, package) in programs.chain([("newuidmap", "uidmap")]) {
+            assert!(rows().any(|row| row == ["run", program, package]), "{program} ({package})");
+        }
+    }
 }

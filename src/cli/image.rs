@@ -58,6 +58,9 @@ pub enum Command {
     /// deprecated and hidden first; the next prune deletes it. Never deleted is an image that a server, a volume, a machine of a
     /// build or a current image built from it still needs, that is protected, that other projects may use, or that does not prove
     /// that a run of the factory published it. A build of a bundle that says `keep` prunes its family by itself.
+    ///
+    /// Exit code 0 also where there is nothing to prune, 2 where neither --keep nor a definition says how many are kept, whether
+    /// there are images or not, and 20 for a family of which there is neither an image nor a definition. --dry-run changes none.
     #[command(
         after_help = "Examples:\n  image-factory image prune --dry-run             what would become of each image of this tree's families\n  image-factory image prune bundle-nginx --keep 3\n  image-factory image prune bundle-nginx --now    deletes at once, without hiding first"
     )]

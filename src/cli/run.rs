@@ -3,7 +3,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use super::{Context, Failure, out};
-use crate::run::{self, Record};
+use crate::run::{self, Life, Record};
 
 const LOG: &str = "build.log";
 
@@ -75,9 +75,23 @@ fn list(context: &Context, dirs: &[PathBuf]) {
     }
     out(&format!("{:<22}  {:<24}  {:<8}  {:>7}  IMAGE", "RUN", "BUNDLE", "OUTCOME", "SECONDS"));
     for (plan, record) in rows {
-        let (outcome, seconds) = record.as_ref().map_or(("running?", String::new()), |r| (r.outcome.as_str(), format!("{:.0}", r.seconds)));
+        let (outcome, seconds) = match &record {
+            Some(r) => (r.outcome.as_str(), format!("{:.0}", r.seconds)),
+            None => (unfinished(context, &plan.run), String::new()),
+        };
         let image = record.as_ref().and_then(|r| r.image.as_ref()).map_or("-".into(), |i| format!("{} {}", i.name, i.id));
         out(&format!("{:<22}  {:<24}  {outcome:<8}  {seconds:>7}  {image}", plan.run, plan.bundle));
+    }
+}
+
+/// In one word, as `sweep` says it: what is with a run that did not write down how it ended.
+fn unfinished(context: &Context, run: &str) -> &'static str {
+    let indexed = run::indexed(&context.home).unwrap_or_default().into_iter().find(|one| one.run == run);
+    match indexed.map(|one| one.life).or_else(|| run::life_elsewhere(&context.home, run)) {
+        Some(Life::Alive) => "alive",
+        // A sweep took it out of the index.
+        Some(Life::Dead(_)) | None => "dead",
+        Some(Life::Unknown(_)) => "unclear",
     }
 }
 
@@ -89,7 +103,7 @@ fn show(context: &Context, dir: &Path) -> Result<(), Failure> {
         return Ok(());
     }
     out(&format!(
-        "run       {}\nbundle    {}\ncloud     {}\nstarted   {}\ndirectory {}",
+        "run       {}\nbundle    {}\ncloud     {}\nstarted   {:.0}\ndirectory {}",
         plan.run,
         plan.bundle,
         plan.cloud,
@@ -97,7 +111,7 @@ fn show(context: &Context, dir: &Path) -> Result<(), Failure> {
         dir.display()
     ));
     match record {
-        None => out("outcome   none yet: it is running, or it died"),
+        None => out(&format!("outcome   {}", unfinished(context, &plan.run))),
         Some(r) => {
             out(&format!("outcome   {} after {:.1} s", r.outcome, r.seconds));
             if let Some(e) = r.error {

@@ -1,14 +1,21 @@
 //! `image-factory shell`: the builder, provisioned so far, at an interactive prompt.
+use std::io::IsTerminal;
 use std::process::{ExitCode, Stdio};
+use std::time::Duration;
 
 use async_trait::async_trait;
 
 use super::{Context, Failure, build, err, exit};
 use crate::build::{BuildError, Interactive, Opened};
+use crate::cancel::Cancel;
 use crate::run::{self, RunError, Setup};
 
 pub const CODES: &str = "\
-Exit code: 0 when you leave the builder, or 30 if a step had failed before you came. No image is made, and the builder is removed.";
+Exit code: 0 when you leave the builder, or 30 if a step had failed before you came; 2 where standard input is no terminal. No image is made, and
+the builder is removed.";
+
+/// For `ssh` to end by itself.
+const LEAVE: Duration = Duration::from_secs(5);
 
 #[derive(clap::Args)]
 pub struct Args {
@@ -19,9 +26,16 @@ pub struct Args {
 pub async fn run(context: &Context, args: &Args) -> Result<ExitCode, Failure> {
     let bundles = context.load(std::slice::from_ref(&args.bundle)).await?;
     let (cloud, line) = context.cloud()?;
+    // Before anything is built that nobody could look at.
+    if !std::io::stdin().is_terminal() {
+        let failure = Failure::usage("`shell` opens a prompt, and standard input is no terminal");
+        return Err(
+            failure.hint("start it at a terminal; without one `build --keep-on-failure` leaves a builder up, and tells how to log in")
+        );
+    }
     err(&line);
     let show = context.show();
-    let setup = Setup { person: Some(&Prompt), ..context.setup(&*cloud, &show)? };
+    let setup = Setup { person: Some(&Prompt(&context.cancel)), ..context.setup(&*cloud, &show)? };
     let mut code = 0;
     for bundle in &bundles {
         let ended = run::run(&setup, bundle).await;
@@ -35,11 +49,11 @@ pub async fn run(context: &Context, args: &Args) -> Result<ExitCode, Failure> {
     Ok(ExitCode::from(code))
 }
 
-/// Hands the terminal to `ssh`.
-struct Prompt;
+/// Hands the terminal to `ssh`, until the user or a signal ends it.
+struct Prompt<'a>(&'a Cancel);
 
 #[async_trait]
-impl Interactive for Prompt {
+impl Interactive for Prompt<'_> {
     async fn open(&self, builder: &Opened, failed: Option<&BuildError>) {
         match failed {
             Some(e) => err(&format!("{e}\nThis is the builder as that left it. `exit` removes it.")),
@@ -48,9 +62,49 @@ impl Interactive for Prompt {
         let Some((program, args)) = builder.ssh.split_first() else { return };
         #[allow(clippy::disallowed_methods)] // the one process that is not `exec`'s: it has the terminal, and ends when its user wants
         // It shares our terminal and process group, so that the keyboard is its own while it runs.
-        let status = tokio::process::Command::new(program).args(args).stdin(Stdio::inherit()).status().await;
-        if let Err(e) = status {
-            err(&format!("error: cannot start {program}: {e}"));
+        let ssh = tokio::process::Command::new(program).args(args).stdin(Stdio::inherit()).spawn();
+        let mut ssh = match ssh {
+            Ok(ssh) => ssh,
+            Err(e) => return err(&format!("error: cannot start {program}: {e}")),
+        };
+        tokio::select! {
+            biased;
+            _ = ssh.wait() => return,
+            () = self.0.stopped() => {}
+        }
+        // Asked first: it leaves the terminal as it found it.
+        if let Some(id) = ssh.id().and_then(|id| i32::try_from(id).ok()) {
+            // SAFETY: plain system call on a child that is not waited for yet.
+            unsafe { libc::kill(id, libc::SIGTERM) };
+        }
+        if tokio::time::timeout(LEAVE, ssh.wait()).await.is_err() {
+            let _ = ssh.kill().await;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Instant;
+
+    use super::*;
+
+    fn opened(ssh: &[&str]) -> Opened {
+        serde_json::from_value(serde_json::json!({ "machine": "m", "ssh": ssh })).expect("a machine that is up")
+    }
+
+    /// `kill` of a shell means the visit, too; a program that does not care is ended all the same.
+    #[tokio::test]
+    async fn a_signal_ends_the_visit() {
+        for script in ["exec sleep 600", "trap '' TERM; while :; do sleep 1; done"] {
+            let (cancel, begin) = (Cancel::default(), Instant::now());
+            let stop = cancel.clone();
+            tokio::spawn(async move {
+                tokio::time::sleep(Duration::from_millis(500)).await;
+                stop.signal();
+            });
+            Prompt(&cancel).open(&opened(&["sh", "-c", script]), None).await;
+            assert!(begin.elapsed() < Duration::from_secs(60), "{script}: {:?}", begin.elapsed());
         }
     }
 }

@@ -144,7 +144,8 @@ fn publication(run: &Run) -> Publication {
 /// Everything is found by its owner, and goes, while the ledger is not asked.
 async fn lost_ledger(cloud: &dyn Cloud, run: &Run, base: &Image) {
     let machine = run.boot(cloud, "m", base).await;
-    match cloud.attach(&run.cx, &run.id, &machine, 1, DEADLINE).await {
+    let disk = crate::plan::VolumePlan { size_gb: 1, kind: None, zone: None };
+    match cloud.attach(&run.cx, &run.id, &machine, &disk, DEADLINE).await {
         Ok(_) | Err(CloudError::Unable { .. }) => {}
         Err(e) => panic!("attach: {e}"),
     }

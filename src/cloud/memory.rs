@@ -10,7 +10,7 @@ use super::ledger::{Entry, Kind, Made};
 use super::{BootSpec, Cloud, CloudError, Cx, Disk, Machine, Power, Publication, Reboot};
 use crate::family;
 use crate::image::{self, Image, Standing, State, Visibility};
-use crate::plan::{BaseFact, CloudFacts, GIB, Wanted};
+use crate::plan::{BaseFact, CloudFacts, GIB, VolumePlan, Wanted};
 
 /// How a call fails.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -392,7 +392,7 @@ impl Cloud for Memory {
         self.mutate("reboot", |world| world.machine(machine).map(|m| m.power = Power::On))
     }
 
-    async fn attach(&self, _: &Cx, _: &str, machine: &Machine, _: u64, _: Duration) -> Result<Disk, CloudError> {
+    async fn attach(&self, _: &Cx, _: &str, machine: &Machine, _: &VolumePlan, _: Duration) -> Result<Disk, CloudError> {
         Err(CloudError::unable(format!("attach a disk to {}", machine.name), "there are no disks in memory"))
     }
 

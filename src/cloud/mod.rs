@@ -10,7 +10,7 @@ use crate::event::Events;
 use crate::family::{self, Meaning};
 use crate::image::{self, Image, Provenance, Standing, State};
 pub use crate::plan::Publication;
-use crate::plan::{BaseFact, CloudFacts, Named, SitePlan, Wanted};
+use crate::plan::{BaseFact, CloudFacts, Named, SitePlan, VolumePlan, Wanted};
 
 #[doc(hidden)]
 pub mod contract;
@@ -199,8 +199,8 @@ pub trait Cloud: Send + Sync {
     /// Has a machine boot again; returns when the cloud has done its part.
     async fn reboot(&self, cx: &Cx, machine: &Machine, how: Reboot, deadline: Duration) -> Result<(), CloudError>;
 
-    /// Gives a running machine an empty disk.
-    async fn attach(&self, cx: &Cx, run: &str, machine: &Machine, size_gb: u64, deadline: Duration) -> Result<Disk, CloudError>;
+    /// Gives a running machine an empty disk; of what type and where it is made, where there is a choice.
+    async fn attach(&self, cx: &Cx, run: &str, machine: &Machine, wanted: &VolumePlan, deadline: Duration) -> Result<Disk, CloudError>;
 
     /// Takes a disk away from its machine and deletes it.
     async fn detach(&self, cx: &Cx, run: &str, machine: &Machine, disk: &Disk, deadline: Duration) -> Result<(), CloudError>;

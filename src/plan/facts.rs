@@ -19,6 +19,8 @@ pub struct Wanted {
     pub base_only: bool,
     /// Machines boot from volumes.
     pub volumes: bool,
+    /// A machine gets a volume as its second disk.
+    pub second_disk: bool,
     /// Of that type; `None`: the cloud's default.
     pub volume_type: Option<String>,
     /// An availability zone is named.

@@ -3,7 +3,7 @@ use serde::{Deserialize, Serialize};
 
 use super::facts::{CloudFacts, Flavor, Named, SiteFacts};
 use super::publication::claims;
-use super::site::{self, Needs, Peak, SitePlan};
+use super::site::{self, Needs, SitePlan};
 use super::{Findings, GIB};
 use crate::bundle::Bundle;
 use crate::diagnostic::Diagnostic;
@@ -122,21 +122,6 @@ pub(super) fn in_a_project(bundle: &Bundle, facts: &SiteFacts, run: &str, base: 
         other: other.is_some().then(|| machine("smoke-c", &other)),
         site: Some(plan),
         grow_gb: 0,
-    }
-}
-
-impl Machines {
-    /// What a run has at the same time, at most: its builder, then the two that are tested. `None`: a flavor is missing.
-    pub fn peak(&self, smoke: bool, base: Option<&Image>) -> Option<Peak> {
-        let flavors = [&self.builder, &self.first, &self.second].iter().all(|m| m.flavor.is_some());
-        let tested = if smoke { [Some(&self.first), Some(&self.second)] } else { [None, None] };
-        let tested = || tested.iter().flatten();
-        flavors.then(|| Peak {
-            machines: if smoke { 2 } else { 1 },
-            cores: tested().map(|m| u64::from(m.cpus)).sum::<u64>().max(self.builder.cpus.into()),
-            ram_mb: tested().map(|m| m.ram_mb).sum::<u64>().max(self.builder.ram_mb),
-            image_mb: base.map_or(0, |b| b.size >> 20),
-        })
     }
 }
 

@@ -18,8 +18,11 @@ use crate::lines;
 
 mod facts;
 mod machines;
+mod peak;
 mod publication;
 mod site;
+#[cfg(test)]
+mod peak_tests;
 #[cfg(test)]
 mod site_tests;
 #[cfg(test)]
@@ -87,6 +90,10 @@ impl Plan {
     /// What the reader should know although it keeps nothing from being built.
     pub fn warnings(&self) -> Vec<String> {
         let Origin::Base(base) = &self.origin else { return Vec::new() };
+        // Of one that is only going to be there nothing is known that could be wrong.
+        if !base.is_built() {
+            return Vec::new();
+        }
         let mut told = Vec::new();
         let image = format!("base image {} ({})", base.name, base.id);
         if base.state == image::State::Deprecated {
@@ -179,6 +186,11 @@ pub struct SmokePlan {
     pub package: String,
     /// Size of the volume that is attached.
     pub volume_gb: u64,
+    /// Its type, and Cinder's zone that it is made in; `None`: the cloud's default.
+    #[serde(default)]
+    pub volume_type: Option<String>,
+    #[serde(default)]
+    pub volume_zone: Option<String>,
 }
 
 impl SmokePlan {
@@ -201,7 +213,14 @@ impl SmokePlan {
             dns_name: None,
             package,
             volume_gb: 1,
+            volume_type: None,
+            volume_zone: None,
         }
+    }
+
+    /// The volume that is attached.
+    pub fn second_disk(&self) -> VolumePlan {
+        VolumePlan { size_gb: self.volume_gb, kind: self.volume_type.clone(), zone: self.volume_zone.clone() }
     }
 
     pub fn has(&self, id: &str) -> bool {
@@ -280,8 +299,24 @@ pub struct Unfit {
     pub refuses: bool,
 }
 
-/// `smoke`: the captured image is to be tested before it is published.
-pub fn plan(bundle: &Bundle, facts: &Facts, run: &str, now: Timestamp, smoke: bool) -> Result<Plan, Unfit> {
+/// What a run is made for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Purpose {
+    /// An image is published; `smoke`: it is tested before.
+    Build { smoke: bool },
+    /// A person looks at the builder.
+    Visit,
+    /// The base is tested as it is.
+    Test { smoke: bool },
+}
+
+impl Purpose {
+    pub fn smokes(self) -> bool {
+        matches!(self, Self::Build { smoke: true } | Self::Test { smoke: true })
+    }
+}
+
+pub fn plan(bundle: &Bundle, facts: &Facts, run: &str, now: Timestamp, purpose: Purpose) -> Result<Plan, Unfit> {
     let (mut bundles, mut refused) = (Findings::default(), Findings::default());
     let wrong = &mut bundles.wrong;
     let place = |key: &str| bundle.places.get(key).cloned();
@@ -311,17 +346,22 @@ pub fn plan(bundle: &Bundle, facts: &Facts, run: &str, now: Timestamp, smoke: bo
         Some(Origin::Base(image)) => Some(image.as_ref()),
         _ => None,
     };
-    let needs_builder = base.is_some() || !steps.is_empty();
-    let machines = match &facts.cloud.site {
+    // A visitor looks at a machine also where nothing is provisioned, and publishes nothing.
+    let needs_builder = base.is_some() || !steps.is_empty() || purpose == Purpose::Visit;
+    let checks = bundle.tests.chosen(bundle.kind);
+    let volume_gb = bundle.tests.volume_gb.unwrap_or(1);
+    let mut machines = match &facts.cloud.site {
         Some(site) => machines::in_a_project(bundle, site, run, base, &mut refused),
         None => machines::on_this_machine(bundle, &facts.cloud, run, base, &mut refused.wrong),
     };
+    machines.other = machines.other.filter(|_| checks.contains(&"snapshot"));
     if let Some(site) = &facts.cloud.site {
-        site::leave(bundle, site, smoke, &mut refused);
-        if let (Some(plan), Some(peak)) = (&machines.site, machines.peak(smoke, base)) {
-            site::room(&site.room, plan, &peak, &mut refused);
-        }
+        site::leave(bundle, site, purpose.smokes(), &mut refused);
+        let course = peak::Course { purpose, builder: needs_builder, base, disk_gb: checks.contains(&"volume").then_some(volume_gb) };
+        peak::room(&site.room, &machines, &course, &mut refused);
     }
+    let facts_of_site = facts.cloud.site.as_ref().zip(machines.site.as_ref());
+    let second_disk = facts_of_site.map(|(site, plan)| site::second_disk(volume_gb, site, plan));
     let Machines { builder, first, second, other, site, grow_gb } = machines;
     let builder = needs_builder.then_some(builder);
 
@@ -370,19 +410,21 @@ pub fn plan(bundle: &Bundle, facts: &Facts, run: &str, now: Timestamp, smoke: bo
         ssh_user,
         steps,
         tidy: tidy_parts(bundle),
-        smoke: smoke.then(|| SmokePlan {
+        smoke: purpose.smokes().then(|| SmokePlan {
             user,
-            other: other.filter(|_| bundle.tests.chosen(bundle.kind).contains(&"snapshot")),
+            other,
             first,
             second,
             grow_gb,
-            checks: bundle.tests.chosen(bundle.kind).into_iter().map(str::to_owned).collect(),
+            checks: checks.into_iter().map(str::to_owned).collect(),
             tests: bundle.tests.own(),
             skip: bundle.tests.skip.clone(),
             check_timeout: bundle.tests.timeout.map(|t| t.as_secs().max(1)),
             dns_name: bundle.tests.dns_name.clone(),
             package: bundle.tests.package.clone().unwrap_or_else(|| PACKAGE.into()),
-            volume_gb: bundle.tests.volume_gb.unwrap_or(1),
+            volume_gb,
+            volume_type: second_disk.as_ref().and_then(|disk| disk.kind.clone()),
+            volume_zone: second_disk.and_then(|disk| disk.zone),
         }),
         publish,
         templates: bundle.templates.clone(),
@@ -464,7 +506,7 @@ fn origin(bundle: &Bundle, facts: &CloudFacts, wrong: &mut Vec<Diagnostic>) -> O
             wrong.push(Diagnostic::error(at, format!("base image `{asked}` does not exist")).hint(hint));
         }
         BaseFact::Ambiguous(images) => {
-            let ids = images.iter().map(|i| format!("{} ({})", i.id, i.created)).collect::<Vec<_>>().join(", ");
+            let ids = images.iter().map(|i| format!("{} ({:.0})", i.id, i.created)).collect::<Vec<_>>().join(", ");
             wrong.push(
                 Diagnostic::error(at, format!("{} images are called `{asked}`", images.len())).hint(format!("name one by its ID: {ids}")),
             );

@@ -5,9 +5,9 @@
 use serde::{Deserialize, Serialize};
 
 use super::Findings;
-use super::facts::{Flavor, Leave, Named, Network, Room, SiteFacts};
+use super::facts::{Flavor, Leave, Named, Network, SiteFacts};
 use crate::bundle::{Bundle, Volume};
-use crate::diagnostic::{Diagnostic, Place};
+use crate::diagnostic::{Diagnostic, Place, there_are};
 
 /// Where the machines of a run go.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -37,7 +37,7 @@ pub enum Security {
     None,
 }
 
-/// Machines boot from a volume of this size.
+/// A volume, and where it is made: machines boot from it, or it is attached to one.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct VolumePlan {
     pub size_gb: u64,
@@ -231,6 +231,15 @@ fn volume_zone(bundle: &Bundle, asked: &Volume, facts: &SiteFacts, found: &mut F
     }
 }
 
+/// The disk that the check `volume` gives to a machine. Where machines boot from volumes, it is of their kind and place. Elsewhere it
+/// has to be in the zone of its server, where Cinder has that: many clouds attach none across zones.
+pub(super) fn second_disk(size_gb: u64, facts: &SiteFacts, plan: &SitePlan) -> VolumePlan {
+    match &plan.volume {
+        Some(volume) => VolumePlan { size_gb, ..volume.clone() },
+        None => VolumePlan { size_gb, kind: None, zone: plan.zone.clone().filter(|zone| facts.volume_zones.contains(zone)) },
+    }
+}
+
 /// What the cloud was asked for leave to do, where that matters.
 pub(super) fn leave(bundle: &Bundle, facts: &SiteFacts, smoke: bool, found: &mut Findings) {
     let visibility = bundle.published_as();
@@ -287,7 +296,7 @@ pub(super) fn flavor(
             let all: Vec<String> = facts.flavors.iter().map(text).collect();
             let diskless = facts.flavors.iter().any(|f| f.disk_gb == 0 && suffices(f, needs, on_volume));
             let volume = if diskless { "`volume: {}` boots from volumes, which takes a flavor without a disk; " } else { "" };
-            let hint = format!("{volume}there are: {}", all.join(", "));
+            let hint = format!("{volume}{}", there_are(&all));
             found.wrong.push(Diagnostic::error(at, format!("no flavor has {need}")).hint(hint));
         }
         return smallest.cloned();
@@ -304,51 +313,6 @@ pub(super) fn flavor(
         found.notes.push(format!("flavor `{}` has no disk: {rule}; `volume: {{}}` boots from volumes", flavor.name));
     }
     Some(flavor.clone())
-}
-
-/// What a run has at the same time, at most.
-pub(super) struct Peak {
-    pub machines: u64,
-    pub cores: u64,
-    pub ram_mb: u64,
-    /// MiB of the base's file, which the new image hardly falls short of.
-    pub image_mb: u64,
-}
-
-pub(super) fn room(room: &Room, site: &SitePlan, peak: &Peak, found: &mut Findings) {
-    let floating = if site.floating_network.is_some() { peak.machines } else { 0 };
-    let group = u64::from(matches!(site.security, Security::Temporary { .. }));
-    let (volumes, gb) = site.volume.as_ref().map_or((0, 0), |v| (peak.machines, peak.machines * v.size_gb));
-    let asked = [
-        ("servers", room.servers, peak.machines),
-        ("cores", room.cores, peak.cores),
-        ("MiB of RAM", room.ram_mb, peak.ram_mb),
-        ("floating IPs", room.floating_ips, floating),
-        ("security groups", room.security_groups, group),
-        ("volumes", room.volumes, volumes),
-        ("GiB of volumes", room.volume_gb, gb),
-        ("images", room.images, 1),
-        ("MiB of images", room.image_mb, 1),
-    ];
-    for (what, left, need) in asked {
-        if let Some(left) = left.filter(|left| *left < need) {
-            let hint = match what {
-                "floating IPs" => "free some, or boot on a network that is reached directly and say `floating_network: none`",
-                _ => "delete what is not needed, or have the project's quota raised",
-            };
-            found
-                .wrong
-                .push(Diagnostic::error(None, format!("the project's quota leaves {left} {what}, and {need} are needed")).hint(hint));
-        }
-    }
-    match room.image_mb {
-        Some(left) if left >= 1 && left < peak.image_mb => {
-            let text = "how large the image becomes shows when it is captured";
-            found.notes.push(format!("the quota leaves {left} MiB of images, and the base alone has {}: {text}", peak.image_mb));
-        }
-        Some(_) => {}
-        None => found.notes.push("Glance tells no limit of the project's images: whether one is set shows when the image is stored".into()),
-    }
 }
 
 /// The one thing with this ID, or with this name.
@@ -375,8 +339,7 @@ fn one(what: &str, asked: &str, all: &[Named], at: Option<Place>, wrong: &mut Ve
 fn missing(what: &str, asked: &str, names: &[String], at: Option<Place>) -> Diagnostic {
     let near: Vec<&str> = names.iter().filter(|n| strsim::jaro_winkler(n, asked) > 0.85).map(String::as_str).collect();
     let hint = match (near.as_slice(), names) {
-        ([], []) => "there is none".to_owned(),
-        ([], all) => format!("there are: {}", all.iter().take(20).cloned().collect::<Vec<_>>().join(", ")),
+        ([], all) => there_are(all),
         (near, _) => format!("did you mean `{}`?", near.join("` or `")),
     };
     Diagnostic::error(at, format!("{what} `{asked}` does not exist")).hint(hint)

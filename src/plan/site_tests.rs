@@ -2,6 +2,9 @@
 use super::*;
 use crate::bundle::Bundle;
 
+pub(super) const BUILD: Purpose = Purpose::Build { smoke: true };
+pub(super) const UNTESTED: Purpose = Purpose::Build { smoke: false };
+
 fn bundle(vars: &str) -> Bundle {
     let tree = tempfile::tempdir().unwrap();
     let dir = tree.path().join("images/x");
@@ -11,11 +14,11 @@ fn bundle(vars: &str) -> Bundle {
     crate::bundle::load(tree.path(), &dir).unwrap().bundle
 }
 
-fn named(id: &str, name: &str) -> Named {
+pub(super) fn named(id: &str, name: &str) -> Named {
     Named { id: id.into(), name: name.into() }
 }
 
-fn network(id: &str, name: &str) -> Network {
+pub(super) fn network(id: &str, name: &str) -> Network {
     Network {
         id: id.into(),
         name: name.into(),
@@ -28,12 +31,12 @@ fn network(id: &str, name: &str) -> Network {
     }
 }
 
-fn flavor(name: &str, cpus: u32, ram_mb: u64, disk_gb: u64) -> Flavor {
+pub(super) fn flavor(name: &str, cpus: u32, ram_mb: u64, disk_gb: u64) -> Flavor {
     Flavor { id: format!("id-{name}"), name: name.into(), cpus, ram_mb, disk_gb }
 }
 
 /// One private network, one external one, three flavors, no limits.
-fn project() -> SiteFacts {
+pub(super) fn project() -> SiteFacts {
     SiteFacts {
         flavors: vec![flavor("large", 4, 8192, 40), flavor("tiny", 1, 512, 3), flavor("small", 1, 1024, 5)],
         networks: vec![network("n1", "private"), Network { external: true, own: false, ..network("n2", "public") }],
@@ -52,11 +55,11 @@ fn base() -> Image {
     .unwrap()
 }
 
-fn try_plan(vars: &str, site: SiteFacts) -> Result<Plan, Unfit> {
-    try_plan_with(vars, site, true)
+pub(super) fn try_plan(vars: &str, site: SiteFacts) -> Result<Plan, Unfit> {
+    try_plan_for(BUILD, vars, site)
 }
 
-fn try_plan_with(vars: &str, site: SiteFacts, smoke: bool) -> Result<Plan, Unfit> {
+pub(super) fn try_plan_for(purpose: Purpose, vars: &str, site: SiteFacts) -> Result<Plan, Unfit> {
     let facts = Facts {
         cloud_name: "test".into(),
         cloud: CloudFacts {
@@ -72,7 +75,7 @@ fn try_plan_with(vars: &str, site: SiteFacts, smoke: bool) -> Result<Plan, Unfit
         },
         host: HostFacts { ansible: Ok("2.14".into()), commit: None, inputs: None },
     };
-    plan(&bundle(vars), &facts, "r1", jiff::Timestamp::UNIX_EPOCH, smoke)
+    plan(&bundle(vars), &facts, "r1", jiff::Timestamp::UNIX_EPOCH, purpose)
 }
 
 fn errors(vars: &str, site: SiteFacts) -> Vec<String> {
@@ -174,8 +177,8 @@ fn a_quota_that_does_not_suffice_is_named() {
     // Without tests the builder is alone; a builder may be larger than what is tested.
     let room = Room { servers: Some(1), floating_ips: Some(1), cores: Some(3), ..Room::default() };
     let site = SiteFacts { room, ..project() };
-    assert!(try_plan_with("", site.clone(), false).is_ok() && try_plan_with("", site.clone(), true).is_err());
-    let told = try_plan_with("vm_flavor: large\n", site, false).unwrap_err().wrong[0].to_string();
+    assert!(try_plan_for(UNTESTED, "", site.clone()).is_ok() && try_plan("", site.clone()).is_err());
+    let told = try_plan_for(UNTESTED, "vm_flavor: large\n", site).unwrap_err().wrong[0].to_string();
     assert!(told.contains("3 cores, and 4 are needed"), "{told}");
 }
 
@@ -380,7 +383,7 @@ fn a_base_that_boots_nothing_is_refused_with_the_way_out() {
         host: HostFacts { ansible: Ok("2.14".into()), commit: None, inputs: None },
     };
     let base = Image { unusable: Some(unusable), ..base() };
-    let unfit = plan(&bundle(""), &facts(base), "r1", jiff::Timestamp::UNIX_EPOCH, true).unwrap_err();
+    let unfit = plan(&bundle(""), &facts(base), "r1", jiff::Timestamp::UNIX_EPOCH, BUILD).unwrap_err();
     let told = unfit.wrong[0].to_string();
     assert!(!unfit.refuses && told.contains("(b1) cannot be used: it is empty") && told.contains("name another image"), "{told}");
 }

@@ -1,6 +1,8 @@
 //! Defaults, what is missing, what is inherited.
 use super::*;
 
+const BUILD: Purpose = Purpose::Build { smoke: true };
+
 fn image() -> Image {
     Image {
         virtual_size: 2 * GIB,
@@ -59,14 +61,14 @@ fn at() -> Timestamp {
 fn errors(vars: &str, change: impl FnOnce(&mut Facts)) -> Vec<String> {
     let mut facts = facts();
     change(&mut facts);
-    plan(&bundle(vars), &facts, "20261120-233145-abcdef", at(), true).unwrap_err().wrong.iter().map(|d| d.message.clone()).collect()
+    plan(&bundle(vars), &facts, "20261120-233145-abcdef", at(), BUILD).unwrap_err().wrong.iter().map(|d| d.message.clone()).collect()
 }
 
 const LEAST: &str = "bundle:\n  name: x\n  img_base: debian-12\n";
 
 #[test]
 fn the_least_bundle_gets_every_default() {
-    let plan = plan(&bundle(LEAST), &facts(), "20261120-233145-abcdef", at(), true).unwrap();
+    let plan = plan(&bundle(LEAST), &facts(), "20261120-233145-abcdef", at(), BUILD).unwrap();
     assert_eq!(plan.image_name, "x-2026-11-202331");
     assert_eq!(plan.ssh_user, "debian");
     assert_eq!(plan.steps.iter().map(|s| s.name.as_str()).collect::<Vec<_>>(), ["ansible/bootstrap.yml"]);
@@ -98,10 +100,36 @@ fn the_least_bundle_gets_every_default() {
 #[test]
 fn a_deprecated_base_draws_a_warning() {
     let mut facts = facts();
-    assert_eq!(plan(&bundle(LEAST), &facts, "r", at(), true).unwrap().warnings(), [""; 0]);
+    assert_eq!(plan(&bundle(LEAST), &facts, "r", at(), BUILD).unwrap().warnings(), [""; 0]);
     facts.cloud.base = BaseFact::Found(Box::new(Image { state: image::State::Deprecated, ..image() }));
-    let told = plan(&bundle(LEAST), &facts, "r", at(), true).unwrap().warnings();
+    let told = plan(&bundle(LEAST), &facts, "r", at(), BUILD).unwrap().warnings();
     assert!(told[0].contains("debian-12 (b1) is deprecated"), "{told:?}");
+}
+
+/// Without one the source would be taken for the image, and be published.
+#[test]
+fn a_visit_has_a_builder_even_where_nothing_is_provisioned() {
+    let tree = tempfile::tempdir().unwrap();
+    let dir = tree.path().join("os/x");
+    std::fs::create_dir_all(&dir).unwrap();
+    std::fs::write(dir.join("build-vars.yml"), "bundle: {name: x}\nsource: {script: build.sh}\n").unwrap();
+    std::fs::write(dir.join("build.sh"), "#!/bin/sh\n").unwrap();
+    std::fs::set_permissions(dir.join("build.sh"), std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+    let bundle = crate::bundle::load(tree.path(), &dir).unwrap().bundle;
+    let mut facts = facts();
+    facts.cloud.base = BaseFact::None;
+    let builder = |purpose| plan(&bundle, &facts, "r", at(), purpose).unwrap().builder.is_some();
+    assert!(builder(Purpose::Visit) && !builder(BUILD));
+}
+
+/// Of a base that a build makes first nothing is known that could be wrong, and there is nothing to adopt.
+#[test]
+fn a_base_that_is_not_built_yet_draws_no_warning() {
+    let mut facts = facts();
+    let expected = plan(&bundle(LEAST), &facts, "r", at(), BUILD).unwrap().expected();
+    facts.cloud.base = BaseFact::Found(Box::new(expected));
+    let plan = plan(&bundle(LEAST), &facts, "r", at(), BUILD).unwrap();
+    assert_eq!((plan.warnings(), plan.notes), (Vec::new(), Vec::new()));
 }
 
 #[test]
@@ -114,7 +142,7 @@ fn a_base_without_a_proof_draws_a_warning() {
     let told = |base: &Image| {
         let mut facts = facts();
         facts.cloud.base = BaseFact::Found(Box::new(base.clone()));
-        plan(&bundle(LEAST), &facts, "r", at(), true).unwrap().warnings().join("\n")
+        plan(&bundle(LEAST), &facts, "r", at(), BUILD).unwrap().warnings().join("\n")
     };
     assert_eq!(told(&proven), "");
     assert!(told(&legacy).contains("image adopt b1"), "{}", told(&legacy));
@@ -127,7 +155,7 @@ fn what_may_be_meant_and_is_not_ours_is_listed_with_its_ids() {
     let mut copy = Image::of_test("b2", "notes", "debian-12");
     copy.properties.insert(image::IMAGE_ID.into(), "b1".into());
     facts.cloud.base = BaseFact::Doubtful(vec![copy]);
-    let wrong = plan(&bundle(LEAST), &facts, "r", at(), true).unwrap_err();
+    let wrong = plan(&bundle(LEAST), &facts, "r", at(), BUILD).unwrap_err();
     let told = format!("{wrong:?}");
     assert!(told.contains("b2 (notes): its properties are those of image b1") && told.contains("write its ID"), "{told}");
 }
@@ -146,7 +174,7 @@ fn a_bundle_wins_over_its_base() {
     let vars = format!(
         "{LEAST}  properties: {{hw_rng_model: none}}\nmachine: {{disk: 10, ram: 2G, cpus: 1}}\nssh_user: admin\ntidy: {{logs: false, schedules: true}}\n"
     );
-    let plan = plan(&bundle(&vars), &facts(), "r-1", at(), true).unwrap();
+    let plan = plan(&bundle(&vars), &facts(), "r-1", at(), BUILD).unwrap();
     assert_eq!((plan.publish.properties["hw_rng_model"].as_str(), plan.ssh_user.as_str()), ("none", "admin"));
     assert_eq!(plan.builder.as_ref().unwrap().disk_gb, Some(10));
     let has = |part: &str| plan.tidy.iter().any(|p| p == part);
@@ -171,7 +199,7 @@ fn a_base_without_a_digest_is_named_by_its_id() {
     let mut facts = facts();
     let BaseFact::Found(base) = &mut facts.cloud.base else { panic!() };
     base.checksum.clear();
-    let properties = plan(&bundle(LEAST), &facts, "r", at(), true).unwrap().publish.properties;
+    let properties = plan(&bundle(LEAST), &facts, "r", at(), BUILD).unwrap().publish.properties;
     assert_eq!(properties["factory_base"], "b1");
     let made = Image { properties, ..image() };
     assert_eq!(made.base(), Some(("b1", "")));
@@ -180,7 +208,7 @@ fn a_base_without_a_digest_is_named_by_its_id() {
 #[test]
 fn playbooks_are_given_the_vars_of_the_bundle() {
     let vars = format!("{LEAST}vars: {{a: 1, b: 2}}\nsteps:\n  - ansible: ansible/bootstrap.yml\n    extra_vars: {{b: 3}}\n");
-    let plan = plan(&bundle(&vars), &facts(), "r", at(), true).unwrap();
+    let plan = plan(&bundle(&vars), &facts(), "r", at(), BUILD).unwrap();
     let ActionPlan::Ansible { extra_vars, .. } = &plan.steps[0].action else { panic!() };
     assert_eq!(serde_json::to_value(extra_vars).unwrap(), serde_json::json!({"a": 1, "b": 3}));
 }
@@ -205,7 +233,7 @@ fn all_that_is_missing_is_told_at_once() {
 fn an_ambiguous_base_lists_the_candidates() {
     let mut facts = facts();
     facts.cloud.base = BaseFact::Ambiguous(vec![image(), Image { id: "b2".into(), ..image() }]);
-    let told = plan(&bundle(LEAST), &facts, "r", at(), true).unwrap_err().wrong;
+    let told = plan(&bundle(LEAST), &facts, "r", at(), BUILD).unwrap_err().wrong;
     let hint = told[0].hint.clone().unwrap();
     assert!(hint.contains("b1") && hint.contains("b2"), "{hint}");
     assert_eq!(told[0].place.as_ref().unwrap().line, 3);
@@ -222,7 +250,7 @@ fn a_name_that_is_taken_is_an_error_only_where_it_was_chosen() {
     assert!(errors(&format!("bundle_target_name: mine\n{LEAST}"), taken)[0].contains("`mine` is taken by i9"));
     let mut facts = facts();
     taken(&mut facts);
-    assert_eq!(plan(&bundle(LEAST), &facts, "20261120-233145-abcdef", at(), true).unwrap().image_name, "x-2026-11-202331-abcdef");
+    assert_eq!(plan(&bundle(LEAST), &facts, "20261120-233145-abcdef", at(), BUILD).unwrap().image_name, "x-2026-11-202331-abcdef");
 }
 
 /// The user becomes an argument of `ssh` and a line of Ansible's inventory.

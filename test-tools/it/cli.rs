@@ -1,5 +1,5 @@
 //! The command line without a machine: bad input, plans, empty stores.
-use super::support::Factory;
+use super::support::{Factory, Ran};
 
 const GOOD: &str = "bundle:\n  name: x\n  img_base: some-image\n";
 const PLAYBOOK: &str = "- hosts: local\n  tasks: []\n";
@@ -171,6 +171,33 @@ fn an_empty_store_lists_nothing_and_sweeps_nothing() {
     factory.run(&["image", "show", "x"]).exits(20).says("no image `x`");
     factory.run(&["sweep"]).exits(0).says("nothing to sweep");
     factory.run(&["run", "list"]).exits(0).says("OUTCOME");
+}
+
+/// The words decide of the exit code, and not what the store holds.
+#[test]
+fn a_prune_of_nothing_ends_as_one_of_something() {
+    let factory = good();
+    for dry in [&[][..], &["--dry-run"]] {
+        let prune = |more: &[&str]| factory.run(&[&["image", "prune"], more, dry].concat());
+        prune(&[]).exits(2).says("no definition of this tree says how many images to `keep`");
+        prune(&["--keep", "3"]).exits(0).says("nothing to prune");
+        prune(&["x"]).exits(2).says("how many images of x are to be kept is not known");
+        prune(&["x", "--keep", "3"]).exits(0).says("x: 0 published").says("nothing to prune");
+        prune(&["nosuch", "--keep", "3"]).exits(20).says("no family `nosuch`").says("hint: there is none");
+    }
+    let keeps = good().bundle("images/x", &format!("{GOOD}keep: 3\n"));
+    keeps.run(&["image", "prune", "--dry-run"]).exits(0).says("nothing to prune");
+    let ran = factory.run(&["image", "rollback", "nosuch"]).exits(20).says("hint: there is none");
+    assert!(!ran.err.contains("there are"), "{}", ran.err);
+}
+
+/// Where nobody could type, nothing is built to be looked at.
+#[test]
+fn a_shell_without_a_terminal_is_refused_before_anything_is_built() {
+    let factory = good();
+    let shell = factory.command(&["--accel", "tcg", "shell", "images/x"]).stdin(std::process::Stdio::null()).output().unwrap();
+    Ran::of(shell).exits(2).says("standard input is no terminal").says("hint: start it at a terminal");
+    assert!(!factory.home().join("runs").exists(), "a run was begun");
 }
 
 #[test]

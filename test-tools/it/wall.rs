@@ -226,6 +226,22 @@ fn a_disk_that_is_a_link_is_none() {
     }
 }
 
+/// It is told of the script, before the image goes anywhere.
+#[test]
+fn what_is_no_disk_is_told_of_the_script_that_wrote_it() {
+    let cut_off = "printf 'QFI\\373' >\"$OUT\"";
+    for (made, why) in [
+        ("echo '<html>404</html>' >\"$OUT\"", "is neither a qcow2 image nor a disk with a boot sector"),
+        (": >\"$OUT\"", "is neither a qcow2 image"),
+        (cut_off, "is a qcow2 image cut off in its header"),
+        ("printf '\\037\\213x' >\"$OUT\"", "is compressed with gzip: unpack it first"),
+    ] {
+        let told = format!("build.sh: source.script wrote no disk image: $OUT {why}");
+        let ran = build(&script(&format!("{made}\n"))).exits(30).says(&told);
+        assert!(!ran.err.contains("importing"), "{}", ran.err);
+    }
+}
+
 /// A build-vars.yml that names another file as the script does not run it as the shipped definition's.
 #[test]
 fn a_shipped_name_runs_no_other_script() {

@@ -10,7 +10,7 @@ use crate::build::{BuildError, Site, cloud_init, console};
 use crate::cloud::{CloudError, Reboot};
 use crate::event::Verdict;
 use crate::log::words;
-use crate::plan::MachinePlan;
+use crate::plan::{MachinePlan, VolumePlan};
 use crate::remote::{Target, keys};
 
 /// For a short script.
@@ -80,7 +80,7 @@ pub(super) async fn all(site: &Site<'_>, second: Running, results: &Results<'_>)
         let begin = Instant::now();
         let tried = match id {
             "screen" => lot.screen().await,
-            "volume" => lot.volume(results.smoke.volume_gb).await,
+            "volume" => lot.volume(&results.smoke.second_disk()).await,
             "reboot-soft" => lot.reboot(Reboot::Orderly).await,
             "reboot-hard" => lot.reboot(Reboot::Hard).await,
             "rescue" => lot.rescue().await,
@@ -168,10 +168,10 @@ impl Lot<'_> {
         }
     }
 
-    async fn volume(&mut self, size_gb: u64) -> Result<String, Failed> {
+    async fn volume(&mut self, wanted: &VolumePlan) -> Result<String, Failed> {
         let (cloud, cx, run) = (self.site.cloud, self.site.cx, &self.site.plan.run);
-        let disk = cloud.attach(cx, run, &self.second.machine, size_gb, VOLUME).await?;
-        let script = |text: &str| format!("SERIAL={}\nGB={size_gb}\n{text}", disk.serial);
+        let disk = cloud.attach(cx, run, &self.second.machine, wanted, VOLUME).await?;
+        let script = |text: &str| format!("SERIAL={}\nGB={}\n{text}", disk.serial, wanted.size_gb);
         let used = self.said_as_root(&script(include_str!("../../../templates/guest/trials/volume-use.sh"))).await;
         let detached = cloud.detach(cx, run, &self.second.machine, &disk, VOLUME).await;
         let used = used?;

@@ -56,7 +56,7 @@ fn text(image: &Image, had: bool, dry_run: bool) -> String {
     let mut lines = vec![format!("{} {done}", label(image))];
     let mut line = |key: &str, value: &str| lines.push(format!("  {key:<11} {value}"));
     line("family", &image.family);
-    line("created", &image.created.to_string());
+    line("created", &format!("{:.0}", image.created));
     for (word, key) in [("run", image::RUN), ("definition", image::DEFINITION), ("base", image::BASE), ("tests", image::TESTS)] {
         line(word, image.properties.get(key).map_or("not known", String::as_str));
     }

@@ -5,6 +5,7 @@ use super::json;
 use crate::cli::{Context, Failure, err, out};
 use crate::cloud::ledger::Ledger;
 use crate::cloud::{Cloud, Cx};
+use crate::diagnostic::there_are;
 use crate::event::Events;
 use crate::family::{self, Fate, Policy};
 use crate::prune;
@@ -52,7 +53,7 @@ pub async fn run(context: &Context, cloud: &dyn Cloud, args: &Args) -> Result<Ex
     Ok(ExitCode::from(if failed.is_empty() { 0 } else { 20 }))
 }
 
-/// Which families, and how many of each stay.
+/// Which families, and how many of each stay. Who does not say how many made an error of usage, whether there are images or not.
 async fn policies(context: &Context, cloud: &dyn Cloud, args: &Args) -> Result<Vec<(String, Policy)>, Failure> {
     let bundles = context.sound().await?;
     let images = cloud.images().await?;
@@ -61,7 +62,8 @@ async fn policies(context: &Context, cloud: &dyn Cloud, args: &Args) -> Result<V
     let policy = |keep: u32| Policy { keep, at_once: args.now };
     if args.families.is_empty() {
         let chosen: Vec<_> = known.iter().filter_map(|f| Some(((*f).to_owned(), policy(keep(f)?)))).collect();
-        if chosen.is_empty() && !known.is_empty() {
+        // What the words are counts, and not what the store happens to hold.
+        if args.keep.is_none() && bundles.iter().all(|b| b.keep.is_none()) {
             return Err(Failure::usage("no definition of this tree says how many images to `keep`")
                 .hint("write `keep: 3` into build-vars.yml, or give --keep 3"));
         }
@@ -69,9 +71,9 @@ async fn policies(context: &Context, cloud: &dyn Cloud, args: &Args) -> Result<V
     }
     let mut chosen = Vec::new();
     for family in &args.families {
-        if !known.contains(&family.as_str()) {
-            let hint = if known.is_empty() { "there is none at all".to_owned() } else { format!("there are: {}", known.join(", ")) };
-            return Err(Failure::cloud(format!("no family `{family}`")).hint(hint));
+        // One of this tree may have no image yet.
+        if !known.contains(&family.as_str()) && bundles.iter().all(|b| b.name != *family) {
+            return Err(Failure::cloud(format!("no family `{family}`")).hint(there_are(&known)));
         }
         let keep = keep(family).ok_or_else(|| {
             Failure::usage(format!("how many images of {family} are to be kept is not known"))

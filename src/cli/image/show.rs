@@ -32,7 +32,7 @@ fn details(i: &Image, l: &Lineage) -> String {
         (false, _) => String::new(),
     };
     line("state", format!("{}{}{hidden}", i.state.name(), if l.current { ", current" } else { "" }));
-    line("created", i.created.to_string());
+    line("created", format!("{:.0}", i.created));
     if let Some(unusable) = &i.unusable {
         line("unusable", format!("{}; {}", unusable.why, unusable.way_out));
     }
@@ -45,7 +45,7 @@ fn details(i: &Image, l: &Lineage) -> String {
         Provenance::Foreign(why) => line("provenance", format!("foreign: {why}; it is never changed, and no family means it")),
     }
     if let Some(at) = i.published_at() {
-        line("published", at.to_string());
+        line("published", format!("{at:.0}"));
     }
     line("size", format!("{} bytes, disk {} bytes", i.size, i.virtual_size));
     line("sha512", i.checksum.clone());

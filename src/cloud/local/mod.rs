@@ -16,7 +16,7 @@ use crate::disk;
 use crate::exec::probe::Lack;
 use crate::family;
 use crate::image::{self, Image, Standing, State};
-use crate::plan::{BaseFact, CloudFacts, Wanted};
+use crate::plan::{BaseFact, CloudFacts, VolumePlan, Wanted};
 
 mod accel;
 mod backing;
@@ -232,8 +232,8 @@ impl Cloud for Local {
         power::reboot(cx, &self.turns, &place, &host, machine, how, deadline).await
     }
 
-    async fn attach(&self, cx: &Cx, run: &str, machine: &Machine, size_gb: u64, _: Duration) -> Result<Disk, CloudError> {
-        second_disk::attach(cx, &self.turns, &self.layout.place_of(machine)?, run, machine, size_gb).await
+    async fn attach(&self, cx: &Cx, run: &str, machine: &Machine, wanted: &VolumePlan, _: Duration) -> Result<Disk, CloudError> {
+        second_disk::attach(cx, &self.turns, &self.layout.place_of(machine)?, run, machine, wanted.size_gb).await
     }
 
     async fn detach(&self, cx: &Cx, _: &str, machine: &Machine, disk: &Disk, deadline: Duration) -> Result<(), CloudError> {

@@ -14,13 +14,12 @@ use super::login::LoginError;
 use super::settings::{Map, Origin, Setting};
 use super::vendors::{self, Known};
 use crate::bundle::yaml;
+use crate::diagnostic::there_are;
 use crate::durable;
 use crate::reading;
 
 /// A longer one is no clouds.yaml.
 const LONGEST: u64 = 1 << 20;
-/// Names that a hint tells.
-const FEW: usize = 20;
 /// So long a pipe in the place of a file may take.
 const PATIENCE: Duration = Duration::from_secs(5);
 
@@ -185,8 +184,7 @@ impl Search<'_> {
         let hint = match names.iter().find(|n| strsim::jaro_winkler(n, self.name) > 0.8) {
             Some(near) => format!("did you mean `{near}`?"),
             None if names.is_empty() => "it has none: entries stand below `clouds:`".into(),
-            None if names.len() > FEW => format!("there are: {} and {} more", names[..FEW].join(", "), names.len() - FEW),
-            None => format!("there are: {}", names.join(", ")),
+            None => there_are(&names),
         };
         let hint = std::iter::once(hint).chain(self.warnings.clone()).collect::<Vec<_>>().join("; ");
         self.wrong(format!("{files} has no such cloud"), Some(hint))

@@ -181,7 +181,7 @@ fn network(n: neutron::Network, subnets: &[neutron::Subnet], project: &str) -> N
     }
 }
 
-/// What matters where machines boot from volumes.
+/// What matters where machines boot from volumes, or are given one.
 #[derive(Default)]
 struct Volumes {
     /// As [`SiteFacts::volume_types`].
@@ -193,13 +193,17 @@ struct Volumes {
 
 async fn volumes(cloud: &OpenStack, wanted: &Wanted, untold: &Untold, cancel: &Cancel) -> Result<Volumes, ApiError> {
     let api = &cloud.api;
-    if !wanted.volumes || !api.has(Service::Volume, cancel).await? {
+    if !(wanted.volumes || wanted.second_disk) || !api.has(Service::Volume, cancel).await? {
         return Ok(Volumes::default());
     }
     let types = async {
+        // A second disk is of the type that machines boot from, or of the cloud's default.
+        if !wanted.volumes {
+            return Ok((None, None));
+        }
         let types = untold.or("its volume types", Vec::new(), Box::pin(cinder::types(api, cancel))).await?;
         let encrypts = cinder::encrypts(api, &types, wanted.volume_type.as_deref(), cancel).await;
-        Ok::<_, ApiError>((types, encrypts))
+        Ok::<_, ApiError>((Some(types), encrypts))
     };
     let zones = async { if wanted.zones { cinder::zones(api, cancel).await } else { Ok(Vec::new()) } };
     let ((types, encrypts), zones, room) = tokio::try_join!(
@@ -207,7 +211,8 @@ async fn volumes(cloud: &OpenStack, wanted: &Wanted, untold: &Untold, cancel: &C
         untold.or("its availability zones of volumes", Vec::new(), Box::pin(zones)),
         untold.or("what the project may still have of volumes", Room::default(), Box::pin(cinder::room(api, cancel))),
     )?;
-    Ok(Volumes { types: Some(types.into_iter().map(|t| t.name).collect()), encrypts, zones, room })
+    let types = types.map(|types| types.into_iter().map(|t| t.name).collect());
+    Ok(Volumes { types, encrypts, zones, room })
 }
 
 /// Images of this project that are the factory's or have its properties, newest first; staged and hidden ones too.

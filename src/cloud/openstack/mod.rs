@@ -16,7 +16,7 @@ use super::ledger::Entry;
 use super::{BootSpec, Cloud, CloudError, Cx, Disk, Machine, Power, Publication, Reboot};
 use crate::cancel::Cancel;
 use crate::image::{self, Image, Standing};
-use crate::plan::{CloudFacts, SiteDefaults, Wanted};
+use crate::plan::{CloudFacts, SiteDefaults, VolumePlan, Wanted};
 
 mod access;
 pub mod api;
@@ -256,8 +256,8 @@ impl Cloud for OpenStack {
         power::reboot(self, cx, machine, how, deadline).await
     }
 
-    async fn attach(&self, cx: &Cx, run: &str, machine: &Machine, size_gb: u64, deadline: Duration) -> Result<Disk, CloudError> {
-        second_disk::attach(self, cx, run, machine, size_gb, deadline).await
+    async fn attach(&self, cx: &Cx, run: &str, machine: &Machine, wanted: &VolumePlan, deadline: Duration) -> Result<Disk, CloudError> {
+        second_disk::attach(self, cx, run, machine, wanted, deadline).await
     }
 
     async fn detach(&self, cx: &Cx, run: &str, machine: &Machine, disk: &Disk, deadline: Duration) -> Result<(), CloudError> {

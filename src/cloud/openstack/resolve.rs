@@ -3,6 +3,7 @@
 //! Source: `OpenStackConfig.get_one` of openstacksdk 4.22, step by step in its order, since the
 //! order decides which of two words for one thing counts. `test-tools/sdk-corpus` compares.
 use super::settings::{Map, Origin, Setting, Value};
+use crate::diagnostic::there_are;
 
 /// Keys of `auth` that a login of ours may have. Others are an error there.
 const AUTH: &[&str] = &[
@@ -138,7 +139,7 @@ fn one_region(entry: &Map, vendor: &Map, asked: Option<&str>) -> Result<Region, 
         (false, Some(name)) => {
             let names: Vec<String> = known.iter().filter_map(|(n, _)| n.as_text().map(str::to_owned)).collect();
             let found = known.into_iter().find(|(n, _)| n.as_text() == Some(name));
-            found.ok_or_else(|| format!("OS_REGION_NAME is `{name}`, and the entry knows: {}", names.join(", ")))
+            found.ok_or_else(|| format!("OS_REGION_NAME is `{name}`, which is no region of the entry; {}", there_are(&names)))
         }
     }
 }

@@ -12,7 +12,7 @@ pub async fn attach(
     cx: &Cx,
     run: &str,
     machine: &Machine,
-    size_gb: u64,
+    wanted: &VolumePlan,
     deadline: Duration,
 ) -> Result<Disk, CloudError> {
     if !cloud.api.has(Service::Volume, &cx.cancel).await? {
@@ -20,8 +20,7 @@ pub async fn attach(
     }
     cx.cancel.check()?;
     let (name, marks) = (format!("{}-disk", machine.name), cloud.marks(run));
-    let wanted = VolumePlan { size_gb, kind: None, zone: None };
-    let create = || async { cinder::create(&cloud.api, &name, &wanted, None, &marks, &cx.cancel).await.map(|volume| volume.id) };
+    let create = || async { cinder::create(&cloud.api, &name, wanted, None, &marks, &cx.cancel).await.map(|volume| volume.id) };
     let id = create::own(cloud, cx, New { run, kind: Kind::Volume, name: &name }, create).await?;
     comes_to(cloud, cx, &id, &format!("make volume {name}"), "available", deadline).await?;
     nova::attach(&cloud.api, &machine.id, &id, &cx.cancel).await?;

@@ -159,6 +159,10 @@ fn a_signal_unwinds_in_order() {
         // SAFETY: plain system call on a child of this test.
         assert_eq!(unsafe { libc::kill(build.id() as i32, signal) }, 0);
         assert_eq!(ended(&mut build, Duration::from_secs(60)), Some(130), "signal {signal}");
+        // What a person is told first of all, and what goes.
+        let said = std::fs::read_to_string(place.dir.path().join("said.log")).unwrap();
+        let (_, after) = said.split_once("interrupted by a signal: the run ends, and what it made is removed (").expect(&said);
+        assert!(after.contains("process factory-") && after.contains("unwind"), "{said}");
         assert_eq!((place.left(), place.states()), (Vec::new(), Vec::new()), "signal {signal}");
     }
 }
@@ -174,6 +178,14 @@ fn sweep_touches_no_live_run() {
     let said = String::from_utf8_lossy(&swept.stdout).into_owned();
     assert!(said.contains("alive, left alone") && said.contains("removed"), "{said}");
     assert_eq!(place.left(), mine);
+    // In the words of `sweep`.
+    let listed = String::from_utf8_lossy(&place.factory(&["run", "list"]).stdout).into_owned();
+    let column = |n: usize| listed.lines().skip(1).filter_map(|line| line.split_whitespace().nth(n)).collect::<Vec<_>>();
+    assert_eq!(column(2), ["alive", "dead"], "{listed}");
+    let shown = String::from_utf8_lossy(&place.factory(&["run", "show", column(0)[0]]).stdout).into_owned();
+    assert!(shown.lines().any(|line| line == "outcome   alive"), "{shown}");
+    let started = shown.lines().find_map(|line| line.strip_prefix("started   ")).unwrap();
+    assert!(started.len() == "2026-11-20T23:31:45Z".len() && started.ends_with('Z'), "{started}");
     assert_eq!(live.try_wait().unwrap(), None);
     live.kill().unwrap();
     live.wait().unwrap();

@@ -205,6 +205,28 @@ async fn a_volume_goes_to_its_own_zone_and_one_that_is_encrypted_ends_the_build(
     }
 }
 
+/// The cloud's default type may be one of which nothing can be made, and a server takes no volume of another zone.
+#[tokio::test]
+async fn a_second_disk_is_of_the_type_and_the_zone_that_were_planned() {
+    for (kind, zone) in [(Some("fast"), Some("az1")), (None, Some("az1")), (None, None)] {
+        let server = cloud().await;
+        project(&server).await;
+        let volume = |status: &str| json!({ "volume": { "id": "v2", "status": status } });
+        answers(&server, "POST", "/volume/v3/p1/volumes", ok(volume("creating"))).await;
+        let look = || Mock::given(method("GET")).and(path("/volume/v3/p1/volumes/v2"));
+        look().respond_with(ok(volume("available"))).up_to_n_times(1).with_priority(1).mount(&server).await;
+        look().respond_with(ok(volume("in-use"))).with_priority(2).mount(&server).await;
+        answers(&server, "POST", "/compute/v2.1/servers/s1/os-volume_attachments", ok(json!({}))).await;
+        let at = booting(&server, LONG);
+        let machine = at.cloud.boot(&at.cx, &spec(&["dmz"], |_| ()), LONG).await.unwrap();
+        let wanted = VolumePlan { size_gb: 2, kind: kind.map(str::to_owned), zone: zone.map(str::to_owned) };
+        at.cloud.attach(&at.cx, "r1", &machine, &wanted, LONG).await.unwrap();
+        let body = &posted(&server, "/volume/v3/p1/volumes").await[0]["volume"];
+        let said = |key: &str| body.get(key).and_then(Value::as_str);
+        assert_eq!((&body["size"], said("volume_type"), said("availability_zone")), (&json!(2), kind, zone));
+    }
+}
+
 /// Shows the server in lists when it was asked for so often.
 async fn comes_after(server: &MockServer, looks: u64) {
     let none = ok(json!({ "servers": [] }));

@@ -152,7 +152,7 @@ fn what_is_wrong_with_a_value_is_told_with_its_place() {
     }
     // Another cloud's region, and a secret that lies elsewhere.
     let other = of_files(&[("clouds.yaml", &entry("regions: [a, b]"))], "dev", &[("OS_REGION_NAME", "c")]).unwrap_err().to_string();
-    assert!(other.contains("OS_REGION_NAME is `c`, and the entry knows: a, b"), "{other}");
+    assert!(other.contains("OS_REGION_NAME is `c`, which is no region of the entry; there are: a, b"), "{other}");
     let said = of_files(&[("clouds.yaml", &entry("insecure: '1'"))], "dev", &[]).unwrap();
     assert!(!said.tls.insecure && said.warnings[0].contains("certificates are checked"), "{:?}", said.warnings);
 }

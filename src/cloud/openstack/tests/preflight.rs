@@ -73,6 +73,23 @@ async fn a_project_is_told_as_it_is() {
     assert_eq!((site.publishing, site.consoles), (Leave::Unasked, Leave::Unasked));
 }
 
+/// The quota of volumes counts for a second disk, and so does its zone; the types are of no matter where nothing boots from one.
+#[tokio::test]
+async fn of_a_second_disk_alone_the_quota_and_the_zones_are_asked() {
+    let server = cloud().await;
+    let limits = json!({ "limits": { "absolute": { "maxTotalVolumes": 3, "totalVolumesUsed": 1 } } });
+    let at = Mock::given(method("GET")).and(path("/volume/v3/p1/limits"));
+    at.respond_with(ok(limits)).with_priority(1).mount(&server).await;
+    get(&server, "/volume/v3/p1/types", refuses(403)).await;
+    project(&server).await;
+    let wanted = Wanted { volumes: false, volume_type: None, second_disk: true, ..all() };
+    let told = facts(&server, wanted).await;
+    assert_eq!(told.notes, [""; 0]);
+    let site = told.site.unwrap();
+    assert_eq!((site.room.volumes, site.volume_zones, site.volume_types), (Some(2), vec!["nova".to_owned()], None));
+    assert_eq!(asked(&server, "GET", "/volume/v3/p1/types").await, 0);
+}
+
 /// Where a subnet is another's, nobody knows of its family.
 #[tokio::test]
 async fn subnets_that_are_not_seen_are_not_guessed() {

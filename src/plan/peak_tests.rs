@@ -1,0 +1,118 @@
+//! What a run has at the same time, against what a project may still have.
+use super::site_tests::{BUILD, UNTESTED, flavor, project, try_plan, try_plan_for};
+use super::*;
+
+const VISIT: Purpose = Purpose::Visit;
+const TEST: Purpose = Purpose::Test { smoke: true };
+const VOLUME: &str = "tests: {only: [volume], volume_size: 7}\n";
+const SNAPSHOT: &str = "tests: {only: [snapshot]}\n";
+const NEITHER: &str = "tests: {skip: [volume, snapshot]}\n";
+
+/// The errors of a project that has this much room.
+fn lacks(purpose: Purpose, vars: &str, room: Room) -> Vec<String> {
+    let site = SiteFacts { room, volume_types: Some(Vec::new()), encrypts: Some(false), ..project() };
+    match try_plan_for(purpose, vars, site) {
+        Ok(_) => Vec::new(),
+        Err(unfit) => unfit.wrong.iter().map(ToString::to_string).collect(),
+    }
+}
+
+fn none_left() -> Room {
+    let none = Some(0);
+    Room {
+        servers: none,
+        cores: none,
+        ram_mb: none,
+        floating_ips: none,
+        security_groups: none,
+        volumes: none,
+        volume_gb: none,
+        images: none,
+        image_mb: None,
+    }
+}
+
+/// What is needed of each thing, in the words of the errors.
+fn needs(purpose: Purpose, vars: &str) -> String {
+    let told = lacks(purpose, vars, none_left());
+    let need = |t: &String| {
+        let (_, rest) = t.split_once("leaves 0 ").expect(t);
+        let (what, rest) = rest.split_once(", and ").expect(t);
+        format!("{} {what}", rest.split(' ').next().unwrap_or_default())
+    };
+    told.iter().map(need).collect::<Vec<_>>().join(", ")
+}
+
+#[test]
+fn the_disk_of_the_check_volume_counts_wherever_machines_boot() {
+    let two = "2 servers, 2 cores, 2048 MiB of RAM, 2 floating IPs, 1 security groups";
+    assert_eq!(needs(BUILD, VOLUME), format!("{two}, 1 volumes, 7 GiB of volumes, 1 images"));
+    assert_eq!(needs(BUILD, NEITHER), format!("{two}, 1 images"));
+    // Beside the two that the machines boot from.
+    let on_volumes = format!("volume: {{size: 5}}\nvm_flavor: small\n{VOLUME}");
+    assert_eq!(needs(BUILD, &on_volumes), format!("{two}, 3 volumes, 17 GiB of volumes, 1 images"));
+    let told = lacks(BUILD, VOLUME, Room { volumes: Some(0), ..Room::default() });
+    assert!(told.len() == 1 && told[0].contains("`tests: {skip: [volume]}`"), "{told:?}");
+}
+
+#[test]
+fn the_third_machine_counts_beside_the_first_and_its_image_beside_the_captured_one() {
+    // `large` is the one other flavor that has room for the image: 1 + 4 cores, 1024 + 8192 MiB.
+    let needed = "2 servers, 5 cores, 9216 MiB of RAM, 2 floating IPs, 1 security groups, 2 images";
+    assert_eq!(needs(BUILD, SNAPSHOT), needed);
+    // The second is gone by then, and its volume too: nothing of three machines.
+    let on_volumes = format!("volume: {{size: 5}}\nvm_flavor: small\n{SNAPSHOT}");
+    let told = needs(BUILD, &on_volumes);
+    assert!(told.starts_with("2 servers") && told.contains("2 volumes, 10 GiB of volumes, 2 images"), "{told}");
+    // Without another flavor there is no third machine, and no second image.
+    let site = |images| SiteFacts {
+        flavors: vec![flavor("small", 1, 1024, 5)],
+        room: Room { images: Some(images), ..Room::default() },
+        ..project()
+    };
+    assert!(try_plan(SNAPSHOT, site(1)).is_ok() && try_plan(SNAPSHOT, site(0)).is_err());
+}
+
+#[test]
+fn a_visit_has_one_machine_and_makes_nothing() {
+    assert_eq!(needs(VISIT, VOLUME), "1 servers, 1 cores, 1024 MiB of RAM, 1 floating IPs, 1 security groups");
+    assert_eq!(try_plan_for(VISIT, "", project()).unwrap().smoke, None);
+    assert_eq!(needs(UNTESTED, VOLUME), "1 servers, 1 cores, 1024 MiB of RAM, 1 floating IPs, 1 security groups, 1 images");
+    let refused = SiteFacts { consoles: Leave::Refused("no consoles".into()), ..project() };
+    assert!(try_plan_for(VISIT, "", refused).is_ok(), "its consoles are not read");
+}
+
+/// The builder of a bundle may be larger than both that are tested; a test has none.
+#[test]
+fn a_test_of_an_image_has_no_builder_and_captures_nothing() {
+    let vars = format!("vm_flavor: large\ntest_flavor: roomy\n{NEITHER}");
+    let site = SiteFacts { room: Room { cores: Some(2), images: Some(0), ..Room::default() }, ..project() };
+    let site = SiteFacts { flavors: vec![flavor("large", 4, 8192, 40), flavor("roomy", 1, 1024, 40)], ..site };
+    assert!(try_plan_for(TEST, &vars, site.clone()).is_ok() && try_plan_for(BUILD, &vars, site).unwrap_err().wrong.len() == 2);
+    assert!(needs(TEST, SNAPSHOT).ends_with("1 images"));
+}
+
+#[test]
+fn the_second_disk_is_of_the_type_and_the_zone_of_the_machines() {
+    let site = |zones: &[&str]| SiteFacts {
+        zones: vec!["az1".into()],
+        volume_zones: zones.iter().map(|z| (*z).to_owned()).collect(),
+        volume_types: Some(vec!["fast".into()]),
+        encrypts: Some(false),
+        ..project()
+    };
+    let disk = |vars: &str, zones: &[&str]| {
+        let smoke = try_plan(&format!("{vars}{VOLUME}"), site(zones)).unwrap().smoke.unwrap();
+        let VolumePlan { size_gb, kind, zone } = smoke.second_disk();
+        assert_eq!(size_gb, 7);
+        (kind.unwrap_or_default(), zone.unwrap_or_default())
+    };
+    let is = |kind: &str, zone: &str| (kind.to_owned(), zone.to_owned());
+    assert_eq!(disk("volume: {type: fast, availability_zone: v1}\n", &["v1"]), is("fast", "v1"));
+    assert_eq!(disk("volume: {type: fast}\navailability_zone: az1\n", &["az1"]), is("fast", "az1"));
+    // A machine that boots from an image has a zone all the same.
+    assert_eq!(disk("availability_zone: az1\n", &["nova", "az1"]), is("", "az1"));
+    // Cinder has no such zone, or does not tell: its default is the best there is.
+    assert_eq!(disk("availability_zone: az1\n", &["nova"]), is("", ""));
+    assert_eq!(disk("", &["nova"]), is("", ""));
+}
