@@ -322,7 +322,7 @@ fn what_is_refused_is_told_where_it_stands() {
         ("a\n{{ template_path | default('x') }}", "2:4"),
         ("a\n{{ hostvars['a'].b }}", "2:4"),
         ("a\n{{ bundle[inventory_hostname] }}", "2:11"),
-        ("a\n{{ [{}] | map(attribute='x') | list }}", "2:4"),
+        ("a\n{{ [{}] | map(attribute='x') | list }}", "2:32"),
         ("a\n{{ [{}] | map(attribute='x') | join }}", "2:32"),
         ("a\n{{ [{}] | sort(attribute='x') }}", "2:11"),
         ("a\n{{ [{}] | groupby('x') }}", "2:11"),
