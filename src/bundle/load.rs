@@ -55,7 +55,7 @@ pub fn load_with(tree: &Path, dir: &Path, overrides: &[Override]) -> Result<Load
     // Of what is wrong by itself only what contradicts is told.
     let wrong = findings.iter().any(Diagnostic::is_error);
     findings.extend(bundle.iter().flat_map(agree::check).filter(|finding| !wrong || finding.is_error()));
-    findings.extend(bundle.iter().flat_map(near::in_bundle));
+    findings.extend(bundle.iter().filter(|_| !wrong).flat_map(near::in_bundle));
     let file = label.join(FILE);
     let of_findings = findings.iter_mut().filter_map(|finding| finding.place.as_mut());
     of_findings.chain(bundle.iter_mut().flat_map(|b| b.places.values_mut())).for_each(|p| overrides::place(overrides, &file, p));

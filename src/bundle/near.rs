@@ -285,8 +285,10 @@ static INCLUDES: LazyLock<Regex> =
 
 /// Notes, and what editors and git leave.
 fn is_aside(name: &str) -> bool {
+    let begins = ["readme", "license", "notes", "changelog"];
     let ends = ["~", ".md", ".bak", ".orig", ".rej", ".swp"];
-    name.starts_with('.') || name.starts_with("README") || name.starts_with("LICENSE") || ends.iter().any(|end| name.ends_with(end))
+    let small = name.to_lowercase();
+    name.starts_with('.') || begins.iter().any(|begin| small.starts_with(begin)) || ends.iter().any(|end| small.ends_with(end))
 }
 
 /// Paths of the bundle that its definition names.

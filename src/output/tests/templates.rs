@@ -73,7 +73,7 @@ fn heat_template() {
       server:
         properties:
           image: 00000000-0000-4000-8000-000000000000
-          name: demo # 0000000
+          name: demo-2000-01-010000 # 0000000
     ");
 }
 
