@@ -71,10 +71,10 @@ pub(super) fn check(path: &str, value: u64, written: &str) -> Option<Beyond> {
 impl Of {
     fn said(self, value: u64) -> String {
         match self {
-            Self::Mib if value % 1024 == 0 => format!("{} GiB", value / 1024),
+            Self::Mib if value.is_multiple_of(1024) => format!("{} GiB", value / 1024),
             Self::Mib => format!("{value} MiB"),
             Self::Gib => format!("{value} GiB"),
-            Self::Wait | Self::Seconds if value % DAY == 0 => format!("{} days", value / DAY),
+            Self::Wait | Self::Seconds if value.is_multiple_of(DAY) => format!("{} days", value / DAY),
             Self::Wait | Self::Seconds => format!("{value} s"),
             Self::Count => value.to_string(),
         }
