@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use tokio::sync::OnceCell;
 
-use crate::bundle::Asks;
+use crate::bundle::{Asks, Bundle, Source};
 use crate::cancel::{Cancel, Cancelled};
 use crate::exec::joint::{self, Joint};
 use crate::exec::{self, Cmd, Limits, env};
@@ -234,6 +234,19 @@ impl Wall {
         let asked = plan.asks.env.iter().any(|asked| asked == name);
         asked
             && (self.config.settings.allows_env(&plan.bundle, &plan.asks, name) || (shipped::ENV.contains(&name) && self.is_shipped(plan)))
+    }
+
+    /// Variables that a definition asks for and does not get, and what the owner has to write so that it does; `None`: it gets all.
+    pub fn how_to_grant<'b>(&self, bundle: &'b Bundle) -> Option<(Vec<&'b str>, String)> {
+        let (label, settings) = (&bundle.label, &self.config.settings);
+        let shipped = || match &bundle.source {
+            Some(Source::Script(script)) => bundle.label == shipped::DEFINITION && shipped::is_ours(&bundle.dir, script),
+            _ => false,
+        };
+        let granted = |name: &str| settings.allows_env(label, &bundle.asks, name) || (shipped::ENV.contains(&name) && shipped());
+        let missing: Vec<&str> = bundle.asks.env.iter().map(String::as_str).filter(|name| !granted(name)).collect();
+        let rule = format!("{{definition: {}, env: [{}]}}", crate::settings::quoted(label), missing.join(", "));
+        (!missing.is_empty()).then(|| (missing, settings.how_to_add("allow", &rule)))
     }
 
     fn lets_out(&self, plan: &Plan) -> bool {

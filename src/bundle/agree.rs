@@ -9,12 +9,49 @@ const OF_CHECKS: [(&str, &str); 3] = [("dns_name", "dns"), ("package", "cloud-in
 /// Parts of tidy, and the check that every image fails without.
 const PROVED: [(&str, &str); 1] = [("machine-id", "machine-id-unique")];
 
+/// What a build adds to what templates see, over everything.
+pub const RESULTS: [&str; 7] =
+    ["result_img_id", "result_img_name", "result_img_checksum", "bundle_target_name", "run_id", "build_date", "git_commit"];
+
+/// Variables that say where and how Ansible reaches the builder.
+const CONNECTION: [&str; 11] = [
+    "ansible_host",
+    "ansible_ssh_host",
+    "ansible_port",
+    "ansible_ssh_port",
+    "ansible_password",
+    "ansible_ssh_pass",
+    "ansible_ssh_password",
+    "ansible_private_key_file",
+    "ansible_ssh_private_key_file",
+    "ansible_private_key",
+    "ansible_ssh_private_key",
+];
+const USERS: [&str; 3] = ["ansible_user", "ansible_ssh_user", "ansible_remote_user"];
+/// Ansible's own, which win over extra variables.
+const MAGIC: [&str; 12] = [
+    "inventory_hostname",
+    "inventory_hostname_short",
+    "inventory_dir",
+    "inventory_file",
+    "hostvars",
+    "groups",
+    "group_names",
+    "playbook_dir",
+    "play_hosts",
+    "role_name",
+    "role_path",
+    "omit",
+];
+
 /// Findings on values each of which is sound by itself.
 pub(super) fn check(bundle: &Bundle) -> Vec<Diagnostic> {
     let mut found = Found { places: &bundle.places, all: Vec::new() };
     found.properties(bundle);
     found.tests(bundle);
     found.publication(bundle);
+    found.login(bundle);
+    found.variables(bundle);
     for (index, step) in bundle.steps.iter().enumerate() {
         found.step(step, &format!("steps[{}]", index + 1));
     }
@@ -84,6 +121,56 @@ impl Found<'_> {
         let groups = &bundle.security_groups;
         if groups.len() > 1 && groups.iter().any(|group| group == "none") {
             self.refuse("security_groups", "`security_groups` names some, and says `none`", "`security_groups: none`, or the groups");
+        }
+    }
+
+    fn login(&mut self, bundle: &Bundle) {
+        if bundle.ssh_user.as_deref() == Some("root") && bundle.tests.chosen(bundle.kind).contains(&"root-ssh") {
+            let message = "the check `root-ssh` fails for every image that `root` logs in to: root gets no shell over SSH";
+            self.warn("ssh_user", message, "another user, or `tests: {skip: [root-ssh]}` if root has to log in");
+        }
+    }
+
+    /// Names in `vars` that mean something else where they are used, and variables that lead Ansible away from the builder.
+    fn variables(&mut self, bundle: &Bundle) {
+        for name in bundle.vars.keys() {
+            let at = format!("vars.{name}");
+            let key = bundle.as_written.get(name).is_some();
+            if key || RESULTS.contains(&name.as_str()) {
+                let whose = if key { format!("the key `{name}` of build-vars.yml") } else { "what the build found out".to_owned() };
+                let message = format!("in templates `{{{{ {name} }}}}` is {whose}, not this variable");
+                self.warn(&at, message, &format!("`{{{{ vars.{name} }}}}` is this one; another name is plainer"));
+            }
+        }
+        let steps = bundle.steps.iter().enumerate().filter_map(|(index, step)| match &step.action {
+            Action::Ansible { extra_vars, .. } => Some((format!("steps[{}].extra_vars", index + 1), extra_vars)),
+            _ => None,
+        });
+        for (map, variables) in [("vars".to_owned(), &bundle.vars)].into_iter().chain(steps) {
+            for (name, value) in variables {
+                self.variable(bundle, &format!("{map}.{name}"), (name, value));
+            }
+        }
+    }
+
+    fn variable(&mut self, bundle: &Bundle, at: &str, (name, value): (&str, &serde_json::Value)) {
+        if MAGIC.contains(&name) {
+            let message = format!("playbooks never see this `{name}`: Ansible sets it itself, over all that is given");
+            return self.warn(at, message, "another name");
+        }
+        if USERS.contains(&name) {
+            let user = value.as_str();
+            if user == bundle.ssh_user.as_deref() && user.is_some() {
+                return;
+            }
+            let message = format!("`{name}` takes the place of the factory's: only the user of `ssh_user` has the key of the build");
+            let hint = "`ssh_user` says who logs in; `become_user` and `ansible_become_user`, who does the work";
+            // It may be the base's own user, which is not known here.
+            return if bundle.ssh_user.is_none() { self.warn(at, message, hint) } else { self.refuse(at, message, hint) };
+        }
+        if CONNECTION.contains(&name) {
+            let message = format!("`{name}` cannot be set: it takes the place of the factory's, and the builder is not reached");
+            self.refuse(at, message, "leave it out; the factory knows the builder's address, port and key");
         }
     }
 

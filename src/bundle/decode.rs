@@ -8,7 +8,7 @@ use serde_json::{Map, Value as Json};
 use super::keys::{self, Typing};
 use super::scripts::Told;
 use super::yaml::{Entry, Node, Spot, Value};
-use super::{Need, files, lint, quantity, scalar, syntax};
+use super::{Need, bounds, files, lint, quantity, scalar, syntax};
 use crate::diagnostic::{Diagnostic, Place};
 
 /// Glance keeps names, tags and property keys in columns of this width (characters).
@@ -217,7 +217,18 @@ impl Reader {
             let wanted = if least == 0 { "a whole number".to_owned() } else { format!("a whole number from {least} up") };
             self.wrong(field, &wanted, number_hint(field.node));
         }
-        found
+        let value = field.node.scalar().and_then(decimal).filter(|_| found.is_some());
+        if value.is_some_and(|value| self.is_beyond(field, value)) { None } else { found }
+    }
+
+    /// Tells of a quantity that cannot be meant; `value` is in the key's own unit.
+    fn is_beyond(&mut self, field: &Field, value: u64) -> bool {
+        let written = field.node.scalar().unwrap_or_default();
+        let beyond = bounds::check(&field.path, value, written);
+        if let Some(bounds::Beyond { message, hint }) = &beyond {
+            self.error(field.node.spot, message, hint);
+        }
+        beyond.is_some()
     }
 
     pub fn truth(&mut self, field: &Field) -> Option<bool> {
@@ -238,7 +249,7 @@ impl Reader {
         if found.is_none() {
             self.wrong(field, "a duration", "like 90s, 10m, 1h30m, or whole seconds");
         }
-        found
+        found.filter(|time| !self.is_beyond(field, time.as_secs()))
     }
 
     /// In units of `unit` MiB.
@@ -250,7 +261,7 @@ impl Reader {
         if found.is_none() {
             self.wrong(field, "a size", if unit == 1 { "like 512M, 2G, or whole MiB" } else { "like 10G, or whole GiB" });
         }
-        found
+        found.filter(|size| !self.is_beyond(field, *size))
     }
 
     pub fn list<'n>(&mut self, field: &Field<'n>) -> Option<Vec<Field<'n>>> {

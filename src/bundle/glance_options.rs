@@ -2,7 +2,7 @@
 use super::decode::GLANCE_WIDTH;
 use super::image::property_trouble;
 use super::keys::nearest;
-use super::{GlanceOptions, Visibility};
+use super::{GlanceOptions, Visibility, bounds};
 
 const OPTIONS: &[&str] = &[
     "--min-disk",
@@ -113,6 +113,9 @@ impl Reading {
                     let unit = if option == "--min-disk" { "GB" } else { "MB" };
                     return self.trouble(format!("`{option}` must be a whole number of {unit}, not `{value}`"), "");
                 };
+                if let Some(beyond) = bounds::check(option, number, value) {
+                    return self.trouble(beyond.message, &beyond.hint);
+                }
                 let slot = if option == "--min-disk" { &mut self.options.min_disk_gb } else { &mut self.options.min_ram_mb };
                 if slot.replace(number).is_some_and(|before| before != number) {
                     self.trouble(format!("`{option}` is given twice, with different values"), "");

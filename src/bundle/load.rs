@@ -4,9 +4,9 @@ use std::path::{Path, PathBuf};
 
 use super::decode::{self, Field, Fields, Reader};
 use super::links::{self, Bounds, Leads};
-use super::overrides::Override;
+use super::overrides::{self, Override};
 use super::yaml::{Node, Spot, Value};
-use super::{Asks, Bundle, Kind, agree, checks, files, image, keys, source, steps, syntax, tree};
+use super::{Asks, Bundle, Kind, agree, checks, files, image, keys, near, source, steps, syntax, tree};
 use crate::diagnostic::{Diagnostic, Place};
 use crate::reading;
 
@@ -47,14 +47,18 @@ pub fn load_with(tree: &Path, dir: &Path, overrides: &[Override]) -> Result<Load
     let read = syntax::read(&file, &text);
     let mut reader = Reader::new(file, read.findings);
     let root = read.root.map(|mut root| {
-        overrides.iter().for_each(|o| o.apply(&mut root));
+        overrides::apply(overrides, &mut root);
         root
     });
-    let bundle = root.and_then(|root| bundle(&mut reader, tree, home, &label, &root));
+    let mut bundle = root.and_then(|root| bundle(&mut reader, tree, home, &label, &root));
     let mut findings = reader.findings;
     // Of what is wrong by itself only what contradicts is told.
     let wrong = findings.iter().any(Diagnostic::is_error);
     findings.extend(bundle.iter().flat_map(agree::check).filter(|finding| !wrong || finding.is_error()));
+    findings.extend(bundle.iter().filter(|_| !wrong).flat_map(near::in_bundle));
+    let file = label.join(FILE);
+    let of_findings = findings.iter_mut().filter_map(|finding| finding.place.as_mut());
+    of_findings.chain(bundle.iter_mut().flat_map(|b| b.places.values_mut())).for_each(|p| overrides::place(overrides, &file, p));
     findings.sort_by(|a, b| (&a.place, a.severity, &a.message).cmp(&(&b.place, b.severity, &b.message)));
     // An aliased value is read wherever it is used, and would be found wrong as often.
     findings.dedup();
@@ -96,7 +100,7 @@ fn settings(tree: &Path, home: &Path, label: &Path, file: &Path) -> Result<Strin
             false => Diagnostic::error(place(0, 0), format!("there is no directory {shown}")),
             true => {
                 let finding = Diagnostic::error(place(0, 0), format!("{shown} has no {FILE}"));
-                match ["build-vars.yaml", "build_vars.yml", "build-vars.json"].into_iter().find(|name| home.join(name).exists()) {
+                match near::settings(home) {
                     Some(other) => finding.hint(format!("rename {other} to {FILE}")),
                     None => finding.hint("it holds at least `bundle: {name: ..., img_base: ...}`"),
                 }

@@ -3,7 +3,7 @@ use std::path::Path;
 
 use super::syntax;
 use super::yaml::{self, Entry, Node, Spot, Value};
-use crate::diagnostic::Diagnostic;
+use crate::diagnostic::{Diagnostic, Place};
 
 /// A key and its value, not yet known to fit any bundle.
 ///
@@ -30,8 +30,28 @@ impl TryFrom<String> for Override {
     }
 }
 
-/// Line 0: not in the file.
-const SPOT: Spot = Spot { line: 0, column: 0 };
+/// Line 0 is not in the file; the column is the number of the override, from 1.
+fn spot(number: usize) -> Spot {
+    Spot { line: 0, column: number }
+}
+
+/// Puts the values in, the last one last.
+pub(super) fn apply(all: &[Override], root: &mut Node) {
+    all.iter().enumerate().for_each(|(at, one)| one.apply(root, spot(at + 1)));
+}
+
+/// A place that one of them made in `file` is on the command line.
+pub(super) fn place(all: &[Override], file: &Path, place: &mut Place) {
+    if place.line > 0 || place.file != file {
+        return;
+    }
+    if let Some(one) = place.column.checked_sub(1).and_then(|at| all.get(at)) {
+        *place = Place { file: one.shown().into(), line: 0, column: 0 };
+    }
+}
+
+/// Characters of a value that are shown; it may be a whole file.
+const SHOWN: usize = 60;
 
 impl Override {
     /// Reads `key.key=value`; the value is YAML (`[a, b]` is a list).
@@ -47,29 +67,40 @@ impl Override {
             return Err(wrong(&format!("nested deeper than {} levels", yaml::MAX_DEPTH)));
         }
         match read.root {
-            Some(mut value) if read.findings.is_empty() => {
-                anywhere(&mut value);
-                Ok(Self { written: text.to_owned(), keys, value })
-            }
+            Some(value) if read.findings.is_empty() => Ok(Self { written: text.to_owned(), keys, value }),
             _ => Err(read.findings.into_iter().next().unwrap_or_else(|| wrong("the value is no YAML"))),
         }
     }
 
     /// Puts the value in; maps on the way are made where they are missing, and replace what is no map.
-    pub(super) fn apply(&self, root: &mut Node) {
+    fn apply(&self, root: &mut Node, spot: Spot) {
         let mut node = root;
-        for key in &self.keys {
+        for (depth, key) in self.keys.iter().enumerate() {
             if !matches!(node.value, Value::Map(_)) {
                 node.value = Value::Map(Vec::new());
+                node.spot = if depth == 0 { node.spot } else { spot };
             }
             let Value::Map(entries) = &mut node.value else { unreachable!("made a map above") };
             let index = entries.iter().position(|e| e.key == *key).unwrap_or_else(|| {
-                entries.push(Entry { key: key.clone(), spot: SPOT, value: Node { spot: SPOT, value: Value::Null, raw: false } });
+                entries.push(Entry { key: key.clone(), spot, value: Node { spot, value: Value::Null, raw: false } });
                 entries.len() - 1
             });
+            if depth + 1 == self.keys.len() {
+                entries[index].spot = spot;
+            }
             node = &mut entries[index].value;
         }
         *node = self.value.clone();
+        stand_at(node, spot);
+    }
+
+    /// As places name it. What is free may be a secret, and is told by its key.
+    fn shown(&self) -> String {
+        let keys = self.keys.join(".");
+        let value = self.written.split_once('=').map_or("", |(_, value)| value);
+        let free = ["vars", "steps"].contains(&self.keys[0].as_str());
+        let value = if free || value.chars().count() > SHOWN { "…" } else { value };
+        format!("--set {keys}={value}")
     }
 }
 
@@ -83,13 +114,13 @@ fn depth(node: &Node) -> usize {
 }
 
 /// Places in the value mean nothing in the file.
-fn anywhere(node: &mut Node) {
-    node.spot = SPOT;
+fn stand_at(node: &mut Node, spot: Spot) {
+    node.spot = spot;
     match &mut node.value {
-        Value::List(nodes) => nodes.iter_mut().for_each(anywhere),
+        Value::List(nodes) => nodes.iter_mut().for_each(|node| stand_at(node, spot)),
         Value::Map(entries) => entries.iter_mut().for_each(|e| {
-            e.spot = SPOT;
-            anywhere(&mut e.value);
+            e.spot = spot;
+            stand_at(&mut e.value, spot);
         }),
         Value::Null | Value::Scalar { .. } => {}
     }
@@ -117,6 +148,29 @@ mod tests {
         assert_eq!((bundle.tags.len(), bundle.properties["v"].as_str()), (2, "1.10"));
         let told = load(&["machine.rum=2G"]).unwrap_err();
         assert!(told[0].contains("rum") && told[0].contains("ram"), "{told:?}");
+    }
+
+    /// They were told of build-vars.yml as a whole, or of the line whose value was replaced.
+    #[test]
+    fn what_is_wrong_with_a_value_is_told_of_the_command_line() {
+        let cases = [
+            ("machine.rm=2G", "--set machine.rm=2G: error: unknown key `rm`"),
+            ("machine.ram=2", "--set machine.ram=2: error: `machine.ram` is 2 MiB"),
+            ("machine=4", "--set machine=4: error: `machine` must be a map"),
+            ("nope=1", "--set nope=1: error: unknown key `nope`"),
+            ("tags.a=1", "--set tags.a=1: error: `tags` must be a list"),
+            ("steps=[{shel: a}]", "--set steps=…: error: unknown key `shel`"),
+            ("tests.skip=[dns, dn]", "--set tests.skip=[dns, dn]: error: there is no check `dn`"),
+            ("bundle.name=a b", "--set bundle.name=a b: error: "),
+        ];
+        for (set, wanted) in cases {
+            let told = load(&["keep=3", set, "visibility=private"]).unwrap_err();
+            assert!(told.iter().any(|line| line.starts_with(wanted)), "{set}: {told:?}");
+        }
+        let bundle = load(&["machine.ram=2G", "network=[a]"]).unwrap();
+        assert_eq!(bundle.places["machine.ram"].to_string(), "--set machine.ram=2G");
+        assert_eq!(bundle.places["network"].to_string(), "--set network=[a]");
+        assert!(bundle.places["machine"].to_string().ends_with("build-vars.yml:2:1"), "{}", bundle.places["machine"]);
     }
 
     /// As deep as build-vars.yml itself may be; it ended "without a result".

@@ -2,7 +2,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use super::{Base, Bundle, keys};
+use super::{Base, Bundle, keys, near};
 use crate::diagnostic::Diagnostic;
 
 pub(super) const SETTINGS: &str = "build-vars.yml";
@@ -84,7 +84,8 @@ pub fn is_beside(tree: &Path, name: &str) -> bool {
         return !path.ends_with(SETTINGS);
     }
     let in_half = HALVES.iter().any(|half| tree.join(half).canonicalize().is_ok_and(|half| path.parent() == Some(&half)));
-    let parts = path.ends_with("target") || !(path.join(SETTINGS).exists() || path.join("ansible").exists());
+    let meant = path.join(SETTINGS).exists() || path.join("ansible").exists() || near::is_meant(&path);
+    let parts = path.ends_with("target") || !meant;
     in_half && parts
 }
 

@@ -94,6 +94,14 @@ impl From<Marker> for Spot {
 }
 
 impl Node {
+    /// The text of a scalar.
+    pub fn scalar(&self) -> Option<&str> {
+        match &self.value {
+            Value::Scalar { text, .. } => Some(text),
+            _ => None,
+        }
+    }
+
     /// For messages: what stands here instead of what should.
     pub fn what(&self) -> String {
         match &self.value {

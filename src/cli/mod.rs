@@ -415,6 +415,14 @@ impl Context {
         Ok(self.wall()?.settings().how_to_allow_local(&bundle.label, &bundle.asks))
     }
 
+    /// Variables of the environment that a definition asks for, and does not get.
+    pub fn not_granted(&self, bundle: &Bundle) -> Result<Option<Diagnostic>, Failure> {
+        let Some((missing, how)) = self.wall()?.how_to_grant(bundle) else { return Ok(None) };
+        let names = missing.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ");
+        let message = format!("`pass_env` asks for {names}, which the factory's owner does not let this definition have");
+        Ok(Some(Diagnostic::warning(bundle.places.get("pass_env").cloned(), message).hint(format!("the owner allows it: {how}"))))
+    }
+
     /// Definitions of `tree`: those that are meant get what `--set` says, the others are as written.
     pub async fn definitions(&self, tree: &Path, meant: &[PathBuf], others: &[PathBuf]) -> Result<Vec<Definition>, Failure> {
         let wanted = |dirs: &[PathBuf], overridden| dirs.iter().map(|dir| Wanted { dir: dir.clone(), overridden }).collect::<Vec<_>>();
@@ -450,6 +458,7 @@ impl Context {
         wrong.extend(self.templates.check(&bundles.iter().collect::<Vec<_>>(), &self.cancel).await?.into_iter().flatten());
         for bundle in &bundles {
             wrong.extend(bundle::on_factory(bundle, self.how_to_allow_local(bundle)?.as_deref()));
+            wrong.extend(self.not_granted(bundle)?);
             wrong.extend(bundle::check_work(bundle));
             wrong.extend(self.missing(bundle)?);
         }

@@ -28,6 +28,8 @@ struct Read {
     bases: Vec<Diagnostic>,
     /// Named beside others, and no definition: what `images/*` brings along.
     passed: Vec<String>,
+    /// Of the whole tree: directories that were probably meant as bundles.
+    strays: Vec<bundle::Stray>,
 }
 
 pub async fn run(context: &Context, args: &Args) -> Result<ExitCode, Failure> {
@@ -41,10 +43,14 @@ pub async fn run(context: &Context, args: &Args) -> Result<ExitCode, Failure> {
         found.extend(own);
         found.extend(wrong);
         found.extend(bundle::on_factory(bundle, context.how_to_allow_local(bundle)?.as_deref()));
+        found.extend(context.not_granted(bundle)?);
         found.extend(bundle::check_work(bundle));
         found.extend(context.missing(bundle)?);
     }
     found.extend(read.bases);
+    // A directory of parts is another definition's.
+    let is_shared = |stray: &bundle::Stray| read.bundles.iter().any(|b| b.dir.starts_with(&stray.dir));
+    found.extend(read.strays.into_iter().filter(|stray| !is_shared(stray)).map(|stray| stray.finding));
     if !args.offline {
         syntax::check(context, &read.bundles, &mut found).await?;
     }
@@ -75,12 +81,13 @@ struct Found {
     unknown: Vec<Diagnostic>,
     /// Named beside others, and no bundle.
     passed: Vec<String>,
+    strays: Vec<bundle::Stray>,
 }
 
 fn find(tree: &Path, names: &[String]) -> Found {
     let all = bundle::all(tree);
     if names.is_empty() {
-        return Found { meant: all, others: Vec::new(), unknown: Vec::new(), passed: Vec::new() };
+        return Found { meant: all, others: Vec::new(), unknown: Vec::new(), passed: Vec::new(), strays: bundle::strays(tree) };
     }
     let (mut meant, mut unknown, mut passed) = (Vec::new(), Vec::new(), Vec::new());
     for name in names {
@@ -94,14 +101,21 @@ fn find(tree: &Path, names: &[String]) -> Found {
         }
     }
     let others = all.into_iter().filter(|dir| !meant.contains(dir)).collect();
-    Found { meant, others, unknown, passed }
+    Found { meant, others, unknown, passed, strays: Vec::new() }
 }
 
 async fn read(context: &Context, tree: &Path, found: Found) -> Result<Read, Failure> {
     let mut loaded = context.definitions(tree, &found.meant, &found.others).await?;
     let others = loaded.split_off(found.meant.len());
-    let mut read =
-        Read { dirs: found.meant, bundles: Vec::new(), found: Vec::new(), unsound: found.unknown, bases: Vec::new(), passed: found.passed };
+    let mut read = Read {
+        dirs: found.meant,
+        bundles: Vec::new(),
+        found: Vec::new(),
+        unsound: found.unknown,
+        bases: Vec::new(),
+        passed: found.passed,
+        strays: found.strays,
+    };
     for one in loaded {
         match one {
             Ok(loaded) => {

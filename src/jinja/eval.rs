@@ -12,7 +12,15 @@ impl Run<'_> {
     /// The value of an expression, nothing lazy about it.
     pub fn eval(&self, expr: &Expr, scope: &Rc<Scope>) -> Result<Value> {
         let value = self.raw(expr, scope).and_then(|value| self.force(value));
-        self.place(expr.at, value)
+        self.place(expr.at, value).map(|value| self.standing(expr.at, value))
+    }
+
+    /// What is missing is told of where it was asked for, not where it is used.
+    fn standing(&self, at: usize, value: Value) -> Value {
+        match value {
+            Value::Missing(why) if why.spot.is_none() => Value::Missing(why.at(&self.template.borrow(), at)),
+            other => other,
+        }
     }
 
     /// Works out what in `value` is lazy.
@@ -40,10 +48,10 @@ impl Run<'_> {
         self.step(1)?;
         match &expr.what {
             What::Const(value) => Ok(value.clone()),
-            What::Name(name) => Ok(self.name(name, scope).unwrap_or_else(|| {
-                let why = Error::undefined(&**name, format!("`{name}` is undefined"));
-                Value::Missing(why.at(&self.template.borrow(), expr.at))
-            })),
+            What::Name(name) => {
+                let undefined = || Value::Missing(Error::undefined(&**name, format!("`{name}` is undefined")));
+                Ok(self.standing(expr.at, self.name(name, scope).unwrap_or_else(undefined)))
+            }
             What::Member(base, name) => {
                 let base_value = self.raw(base, scope)?;
                 let found = self.member(base_value, name)?;

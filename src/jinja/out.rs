@@ -15,12 +15,17 @@ pub struct Out {
     most: usize,
     /// It becomes a file: what cannot be written is on record, and the render goes on.
     file: bool,
+    /// Where what is pushed next stands.
+    at: Spot,
 }
+
+/// A template, and the byte in it.
+type Spot = Option<(Rc<str>, usize)>;
 
 enum Piece {
     Text(String),
     /// A container is written at the end: until then it can change. So is the first piece: it may stay alone.
-    Later(Value),
+    Later(Value, Spot),
 }
 
 /// Bytes of a text inside a template: of a macro, of a block.
@@ -29,7 +34,7 @@ const INNER: usize = 16 << 20;
 impl Out {
     /// Of at most this many bytes.
     pub fn file(most: usize) -> Self {
-        Self { pieces: Vec::new(), count: 0, length: 0, missing: None, most, file: true }
+        Self { pieces: Vec::new(), count: 0, length: 0, missing: None, most, file: true, at: None }
     }
 
     pub fn value() -> Self {
@@ -38,6 +43,14 @@ impl Out {
 
     pub fn is_file(&self) -> bool {
         self.file
+    }
+
+    /// As [`push`](Self::push), of what stands at `offset`: what can only be written at the end is told of there.
+    pub fn push_from(&mut self, run: &Run, offset: usize, value: Value) -> Result<()> {
+        self.at = Some((run.template.borrow().clone(), offset));
+        let pushed = self.push(run, value);
+        self.at = None;
+        pushed
     }
 
     pub fn push(&mut self, run: &Run, value: Value) -> Result<()> {
@@ -56,7 +69,7 @@ impl Out {
         self.count += 1;
         let container = matches!(value, Value::List(_) | Value::Dict(_) | Value::Tuple(_) | Value::Loop(_) | Value::Namespace(_));
         if container || self.count == 1 {
-            self.pieces.push(Piece::Later(value.handed()));
+            self.pieces.push(Piece::Later(value.handed(), self.at.clone()));
             return Ok(());
         }
         let text = written(&value, false)?;
@@ -80,7 +93,7 @@ impl Out {
         for piece in &self.pieces {
             match piece {
                 Piece::Text(text) => out.push_str(text),
-                Piece::Later(value) => out.push_str(&written(value, false)?),
+                Piece::Later(value, at) => out.push_str(&placed(at, written(value, false))?),
             }
             if out.len() > self.most {
                 return Err(self.too_long());
@@ -96,7 +109,7 @@ impl Out {
         }
         match (self.count, self.pieces.pop()) {
             (0, _) => Ok(Value::None),
-            (1, Some(Piece::Later(value))) => Ok(value),
+            (1, Some(Piece::Later(value, _))) => Ok(value),
             (_, last) => {
                 self.pieces.extend(last);
                 match self.joined() {
@@ -119,7 +132,11 @@ impl Out {
     pub fn written(self, run: &Run, source: &str) -> Result<String> {
         let most = self.most;
         let too_long = self.too_long();
-        let text = Self::whole(&self.value_of(run)?, source)?;
+        let at = match self.pieces.first() {
+            Some(Piece::Later(_, at)) => at.clone(),
+            _ => None,
+        };
+        let text = placed(&at, self.value_of(run).and_then(|value| Self::whole(&value, source)))?;
         // One piece alone was not counted.
         if text.len() > most { Err(too_long) } else { Ok(text) }
     }
@@ -136,6 +153,13 @@ impl Out {
             other => Ok(written(other, true)?.to_string()),
         }
     }
+}
+
+fn placed<T>(at: &Spot, result: Result<T>) -> Result<T> {
+    result.map_err(|why| match at {
+        Some((template, offset)) => why.at(template, *offset),
+        None => why,
+    })
 }
 
 /// `alone`: it is all that a template makes.

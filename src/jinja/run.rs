@@ -280,7 +280,7 @@ impl<'a> Run<'a> {
             Node::Text(text) => out.push(self, Value::Str(text.clone())),
             Node::Output(expr) => match self.eval(expr, scope) {
                 Err(why) if why.can_wait() => out.push(self, Value::Missing(why)),
-                value => self.place(expr.at, value.and_then(|v| out.push(self, v))),
+                value => self.place(expr.at, value.and_then(|v| out.push_from(self, expr.at, v))),
             },
             Node::If(branches, otherwise) => {
                 for (condition, body) in branches {

@@ -54,8 +54,8 @@ pub fn member(run: &Run, value: &Value, attribute: Option<&Value>, default: Opti
             Some(next) => run.force(next)?,
             None => {
                 let name: Rc<str> = super::show::text(part)?;
-                let why = Error::undefined("", format!("there is no `{name}` in an item"));
-                Value::Missing(why.at(&run.template.borrow(), 0))
+                // Without a place of its own: whoever uses it has one.
+                Value::Missing(Error::undefined("", format!("there is no `{name}` in an item")))
             }
         };
     }

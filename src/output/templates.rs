@@ -2,15 +2,16 @@
 use std::collections::BTreeMap;
 use std::path::{Component, Path, PathBuf};
 
+use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value as Json};
 
 use super::{fixed_ids, hints, rendered_form};
-use crate::bundle::{self, Bundle};
+use crate::bundle::{self, Bundle, RESULTS};
 use crate::diagnostic::{Diagnostic, Place};
 use crate::image::Image;
 use crate::jinja::{self, Error, Kind, Source, Variables};
-use crate::plan::Plan;
+use crate::plan::{self, Plan};
 use crate::reading;
 
 /// A rendered template.
@@ -27,6 +28,8 @@ pub type Outcome = Result<Vec<Rendered>, Vec<Diagnostic>>;
 /// The ID that stands in for that of an image that is not there yet.
 pub const STAND_IN: &str = "00000000-0000-4000-8000-000000000000";
 
+/// When that image is made.
+const DATE_STAND_IN: &str = "2000-01-01T00:00:00Z";
 /// Bytes of a template, and of a file that one includes.
 const MAX_TEMPLATE: u64 = 1 << 20;
 /// As long as the sha512 that stands there in a build.
@@ -50,16 +53,14 @@ pub struct Job {
 impl Job {
     /// With stand-ins for what only a build knows.
     pub fn to_check(bundle: &Bundle) -> Self {
-        let stand_in = |key: &str| {
-            match key {
-                "result_img_id" => STAND_IN,
-                "result_img_checksum" => CHECKSUM_STAND_IN,
-                "run_id" => "20000101-000000-000000",
-                "build_date" => "2000-01-01T00:00:00Z",
-                "git_commit" => "0000000000000000000000000000000000000000",
-                _ => bundle.target_name.as_deref().unwrap_or(&bundle.name),
-            }
-            .to_string()
+        let at: Timestamp = DATE_STAND_IN.parse().expect("it is a constant");
+        let stand_in = |key: &str| match key {
+            "result_img_id" => STAND_IN.to_owned(),
+            "result_img_checksum" => CHECKSUM_STAND_IN.to_owned(),
+            "run_id" => plan::run_id(at, 0),
+            "build_date" => DATE_STAND_IN.to_owned(),
+            "git_commit" => "0".repeat(40),
+            _ => plan::image_name(bundle, at),
         };
         Self::new(bundle, RESULTS.map(|key| (key, stand_in(key))))
     }
@@ -160,10 +161,6 @@ impl Job {
         found
     }
 }
-
-/// What a build adds to build-vars.yml.
-const RESULTS: [&str; 7] =
-    ["result_img_id", "result_img_name", "result_img_checksum", "bundle_target_name", "run_id", "build_date", "git_commit"];
 
 /// `vars` at top level, over them everything as written, over that what the build found out.
 fn variables(bundle: &Bundle, results: [(&str, String); 7]) -> Map<String, Json> {

@@ -185,7 +185,7 @@ fn a_bundle_wins_over_its_base() {
 #[test]
 fn every_property_says_where_it_comes_from() {
     let vars = format!("{LEAST}  properties: {{hw_rng_model: none, a: b}}\nfinal_glance_options: \"--property c=d\"\n");
-    let publish = plan(&bundle(&vars), &facts(), "r", at(), Purpose::Build).unwrap().publish;
+    let publish = plan(&bundle(&vars), &facts(), "r", at(), BUILD).unwrap().publish;
     assert!(publish.set_by.keys().eq(publish.properties.keys()), "{publish:?}");
     let by = |key: &str| publish.set_by[key];
     assert_eq!((by("architecture"), by("hw_rng_model")), (SetBy::Base, SetBy::BundleProperties));

@@ -15,6 +15,54 @@ fn check(cases: &[(&str, &str)], said: impl Fn(&str) -> String) {
     assert!(wrong.is_empty(), "\n{wrong}");
 }
 
+/// Each was taken without a word.
+#[test]
+fn what_breaks_the_connection_or_is_hidden_is_told() {
+    let cases = [
+        ("vars: {run_id: 1}\n", "2:8: warning: in templates `{{ run_id }}` is what the build found out"),
+        ("tags: [a]\nvars: {tags: b}\n", "3:8: warning: in templates `{{ tags }}` is the key `tags`"),
+        ("vars: {bundle: b}\n", "warning: in templates `{{ bundle }}` is the key"),
+        ("vars: {ansible_host: h}\n", "2:8: error: `ansible_host` cannot be set"),
+        ("vars: {ansible_port: 22}\n", "error: `ansible_port` cannot be set"),
+        ("vars: {ansible_ssh_private_key_file: k}\n", "error: `ansible_ssh_private_key_file` cannot be set"),
+        ("vars: {ansible_user: root}\n", "2:8: warning: `ansible_user` takes the place"),
+        ("ssh_user: debian\nvars: {ansible_user: root}\n", "3:8: error: `ansible_user` takes the place"),
+        ("vars: {groups: [a]}\n", "warning: playbooks never see this `groups`"),
+        ("ssh_user: root\n", "2:1: warning: the check `root-ssh` fails"),
+    ];
+    for (lines, wanted) in cases {
+        assert!(said_more(lines).contains(wanted), "{lines}: {}", said_more(lines));
+    }
+    for lines in [
+        "vars: {tags: b, port: 80, ansible_python_interpreter: /usr/bin/python3, ansible_become_user: root}\n",
+        "ssh_user: debian\nvars: {ansible_user: debian}\n",
+        "ssh_user: root\ntests: {skip: [root-ssh]}\n",
+    ] {
+        assert_eq!(said_more(lines), "", "{lines}");
+    }
+}
+
+/// `ram: 2` was 2 MiB, and taken.
+#[test]
+fn quantities_that_nobody_means_are_errors() {
+    let cases = [
+        ("machine: {ram: 2}\n", "2:16: error: `machine.ram` is 2 MiB, and at least 64 MiB can be meant\n    hint: did you mean `2G`?"),
+        ("machine: {ram: 2M}\n", "`machine.ram` is 2 MiB"),
+        ("machine: {disk: 10240}\n", "hint: did you mean `10G`?"),
+        ("machine: {cpus: 2000}\n", "`machine.cpus` is 2000, and at most 256"),
+        ("volume: {size: 20480}\n", "hint: did you mean `20G`?"),
+        ("timeouts: {boot: 5}\n", "hint: did you mean `5m`? `5s` says that seconds are meant"),
+        ("steps: [{shell: a, timeout: 600000}]\n", "hint: did you mean `600s`?"),
+        ("steps: [{shell: a, retries: 1000}]\n", "at most 100 can be meant"),
+        ("final_glance_options: --min-ram 2\n", "`--min-ram` is 2 MiB"),
+        ("final_glance_options: --min-disk 20480\n", "`--min-disk` is 20480 GiB"),
+    ];
+    for (lines, wanted) in cases {
+        assert!(said_more(lines).contains(wanted), "{lines}: {}", said_more(lines));
+    }
+    assert_eq!(said_more("machine: {ram: 64M, disk: 1, cpus: 1}\ntimeouts: {boot: 5s, ssh: 10}\n"), "");
+}
+
 #[test]
 fn wrong_types_and_values() {
     check(

@@ -7,6 +7,7 @@ use super::{Bundle, Loaded, load};
 use crate::diagnostic::Diagnostic;
 
 mod keys;
+mod near;
 mod places;
 mod sound;
 mod source;

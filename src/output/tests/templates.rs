@@ -73,7 +73,7 @@ fn heat_template() {
       server:
         properties:
           image: 00000000-0000-4000-8000-000000000000
-          name: demo # 0000000
+          name: demo-2000-01-010000 # 0000000
     ");
 }
 
@@ -305,4 +305,40 @@ fn two_hundred_bundles_are_checked_in_no_time() {
     let took = (0..5).map(|_| round()).min().unwrap();
     println!("200 bundles: {took:?}");
     assert!(took.as_secs_f64() < 2.0, "{took:?}");
+}
+
+/// Each was told at 1:1, or of the file as a whole.
+#[test]
+fn what_is_refused_is_told_where_it_stands() {
+    let cases = [
+        ("a\n\n {{ inventory_hostname }}", "3:5"),
+        ("a\n{% if hostvars %}b{% endif %}", "2:7"),
+        ("a\n{% for x in groups %}b{% endfor %}", "2:13"),
+        ("a\n{% set y = group_names %}\n{{ y }}", "2:12"),
+        ("a\n{% macro m(a=playbook_dir) %}{{ a }}{% endmacro %}\n{{ m() }}", "2:14"),
+        ("a\n{{ [inventory_dir] }}", "2:5"),
+        ("a\n{{ 'x' ~ template_path }}", "2:10"),
+        ("a\n{{ template_path | upper }}", "2:4"),
+        ("a\n{{ template_path | default('x') }}", "2:4"),
+        ("a\n{{ hostvars['a'].b }}", "2:4"),
+        ("a\n{{ bundle[inventory_hostname] }}", "2:11"),
+        ("a\n{{ [{}] | map(attribute='x') | list }}", "2:32"),
+        ("a\n{{ [{}] | map(attribute='x') | join }}", "2:32"),
+        ("a\n{{ [{}] | sort(attribute='x') }}", "2:11"),
+        ("a\n{{ [{}] | groupby('x') }}", "2:11"),
+        ("a\n{{ lookup('env', 'HOME') }}", "2:4"),
+        ("a\n{{ now() }}", "2:4"),
+        ("a\n{{ {'k': play_hosts}.k }}", "2:10"),
+    ];
+    let told = |(template, at): &(&str, &str)| {
+        let found = outcome(template);
+        (!found.contains(&format!("t.txt.j2:{at}: error: "))).then(|| format!("{template:?} at {at}: {found}"))
+    };
+    let wrong: Vec<String> = cases.iter().filter_map(told).collect();
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[test]
+fn stand_ins_look_as_what_is_published() {
+    assert_eq!(outcome("{{ bundle_target_name }} {{ result_img_name }}"), "demo-2000-01-010000 demo-2000-01-010000");
 }

@@ -1,0 +1,160 @@
+//! Quantities that nobody can mean: `ram: 2` is 2 MiB, and was 2 GiB in the writer's mind.
+//!
+//! All bounds stand here, and in BUNDLES.md.
+
+/// Why a quantity cannot be meant.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Beyond {
+    /// What is read in it, and the bound.
+    pub message: String,
+    /// What was probably meant.
+    pub hint: String,
+}
+
+/// What a quantity counts.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Of {
+    Mib,
+    Gib,
+    /// Of these a bare number below [`BARE`] is no time for what is waited for.
+    Wait,
+    Seconds,
+    Count,
+}
+
+/// Keys without the numbers of lists, and the least and the most that each may be.
+const BOUNDS: &[(&str, Of, u64, u64)] = &[
+    ("machine.cpus", Of::Count, 1, 256),
+    ("machine.ram", Of::Mib, 64, 512 << 10),
+    // An image is of 2 TiB at most.
+    ("machine.disk", Of::Gib, 1, 2048),
+    ("volume.size", Of::Gib, 1, 2048),
+    ("tests.volume_size", Of::Gib, 1, 256),
+    ("tests.timeout", Of::Seconds, 1, 3 * DAY),
+    ("timeouts.source", Of::Wait, 1, 3 * DAY),
+    ("timeouts.boot", Of::Wait, 1, 3 * DAY),
+    ("timeouts.ssh", Of::Wait, 1, 3 * DAY),
+    ("timeouts.step", Of::Wait, 1, 3 * DAY),
+    ("timeouts.capture", Of::Wait, 1, 3 * DAY),
+    ("timeouts.upload", Of::Wait, 1, 3 * DAY),
+    ("steps.timeout", Of::Seconds, 1, 3 * DAY),
+    ("steps.retries", Of::Count, 0, 100),
+    ("keep", Of::Count, 1, 10_000),
+    ("--min-disk", Of::Gib, 0, 2048),
+    ("--min-ram", Of::Mib, 64, 512 << 10),
+    // The owner's settings.
+    ("limits.memory", Of::Mib, 64, u64::MAX),
+    ("limits.memory_together", Of::Mib, 64, u64::MAX),
+];
+const DAY: u64 = 86_400;
+/// Seconds, of a number without a unit.
+const BARE: u64 = 10;
+
+/// Whether `value`, in the key's own unit, is one that can be meant; `written` is how it stands in the file. Keys without bounds
+/// have none.
+pub(super) fn check(path: &str, value: u64, written: &str) -> Option<Beyond> {
+    let key = without_numbers(path);
+    let (_, of, least, most) = BOUNDS.iter().find(|(known, ..)| *known == key)?;
+    let bare = written.bytes().all(|b| b.is_ascii_digit());
+    let said = |value: u64| of.said(value);
+    let why = match value {
+        // Glance's word for "no matter".
+        0 if key.starts_with("--") => return None,
+        _ if value < *least => format!("at least {} can be meant", said(*least)),
+        _ if value > *most => format!("at most {} can be meant", said(*most)),
+        _ if *of == Of::Wait && bare && value < BARE => "nothing that is waited for takes so little".to_owned(),
+        _ => return None,
+    };
+    Some(Beyond { message: format!("`{path}` is {}, and {why}", said(value)), hint: of.meant(value, *least, *most) })
+}
+
+impl Of {
+    fn said(self, value: u64) -> String {
+        match self {
+            Self::Mib if value.is_multiple_of(1024) => format!("{} GiB", value / 1024),
+            Self::Mib => format!("{value} MiB"),
+            Self::Gib => format!("{value} GiB"),
+            Self::Wait | Self::Seconds if value.is_multiple_of(DAY) => format!("{} days", value / DAY),
+            Self::Wait | Self::Seconds => format!("{value} s"),
+            Self::Count => value.to_string(),
+        }
+    }
+
+    /// The same number with another unit, where that lies within the bounds.
+    fn meant(self, value: u64, least: u64, most: u64) -> String {
+        let fits = |value: u64| (least..=most).contains(&value);
+        let found = match self {
+            Self::Mib if value < least && fits(value * 1024) => Some(format!("{value}G")),
+            // KiB, or bytes.
+            Self::Mib => [10, 20].into_iter().map(|shift| value >> shift).find(|mib| fits(*mib)).map(|mib| format!("{mib}M")),
+            Self::Gib => [10, 30].into_iter().map(|shift| value >> shift).find(|gib| fits(*gib)).map(|gib| format!("{gib}G")),
+            Self::Wait if value < BARE => return format!("did you mean `{value}m`? `{value}s` says that seconds are meant"),
+            // Milliseconds.
+            Self::Wait | Self::Seconds => Some(value / 1000).filter(|s| fits(*s)).map(|s| format!("{s}s")),
+            Self::Count => None,
+        };
+        found.map_or_else(|| self.like().to_owned(), |found| format!("did you mean `{found}`?"))
+    }
+
+    fn like(self) -> &'static str {
+        match self {
+            Self::Mib => "like 2G or 512M; a number without a unit is MiB",
+            Self::Gib => "like 10G; a number without a unit is GiB",
+            Self::Wait | Self::Seconds => "like 90s, 10m or 1h30m; a number without a unit is seconds",
+            Self::Count => "a number within the bounds",
+        }
+    }
+}
+
+/// `steps[3].timeout` is `steps.timeout`.
+fn without_numbers(path: &str) -> String {
+    let mut inside = false;
+    path.chars()
+        .filter(|c| {
+            inside = (inside || *c == '[') && *c != ']';
+            !inside && *c != ']'
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn told(path: &str, value: u64, written: &str) -> String {
+        check(path, value, written).map_or_else(String::new, |b| format!("{} | {}", b.message, b.hint))
+    }
+
+    #[test]
+    fn what_cannot_be_meant_is_told_with_what_may_be() {
+        let cases = [
+            ("machine.ram", 2, "2", "`machine.ram` is 2 MiB, and at least 64 MiB can be meant | did you mean `2G`?"),
+            ("machine.ram", 4 << 20, "4T", "`machine.ram` is 4096 GiB, and at most 512 GiB can be meant | did you mean `4096M`?"),
+            ("machine.disk", 10240, "10240", "`machine.disk` is 10240 GiB, and at most 2048 GiB can be meant | did you mean `10G`?"),
+            ("timeouts.boot", 5, "5", "did you mean `5m`? `5s` says"),
+            (
+                "steps[12].timeout",
+                600_000,
+                "600000",
+                "`steps[12].timeout` is 600000 s, and at most 3 days can be meant | did you mean `600s`?",
+            ),
+            ("steps[1].retries", 300, "300", "at most 100 can be meant"),
+            ("machine.cpus", 2000, "2000", "at most 256 can be meant"),
+            ("limits.memory", 4, "4", "did you mean `4G`?"),
+        ];
+        for (path, value, written, wanted) in cases {
+            assert!(told(path, value, written).contains(wanted), "{path}: {}", told(path, value, written));
+        }
+        let fine = [
+            ("machine.ram", 64, "64M"),
+            ("timeouts.boot", 5, "5s"),
+            ("timeouts.boot", 10, "10"),
+            ("steps[1].timeout", 5, "5"),
+            ("--min-ram", 0, "0"),
+            ("limits.cpu", 1, "1"),
+        ];
+        for (path, value, written) in fine {
+            assert_eq!(told(path, value, written), "", "{path}");
+        }
+    }
+}
