@@ -14,6 +14,7 @@ mod ansible_cfg;
 mod bases;
 mod checks;
 pub(crate) mod decode;
+mod families;
 mod files;
 mod glance_options;
 mod image;
@@ -40,6 +41,7 @@ pub(crate) mod yaml;
 
 pub use bases::{base_among, check_bases, os_near};
 pub use checks::{ByDefault, CHECKS, KnownCheck};
+pub use families::check_families;
 pub use files::included;
 pub use inputs::{InputFile, files, inputs, linked, stamp, stamp_of};
 pub use lint::on_factory;

@@ -24,6 +24,7 @@ mod build;
 mod clouds;
 mod doctor;
 pub mod exit;
+mod findings;
 mod guest_wire;
 mod image;
 mod missing;
@@ -446,15 +447,14 @@ impl Context {
         loaded.iter().for_each(|one| self.show_diagnostics(&one.warnings));
         let bundles: Vec<Bundle> = loaded.into_iter().map(|one| one.bundle).collect();
         wrong.extend(unsound_bases(&tree, &bundles, &all, &others));
-        let all: Vec<Bundle> = others.into_iter().flatten().map(|one| one.bundle).collect();
+        let others: Vec<Bundle> = others.into_iter().flatten().map(|one| one.bundle).collect();
         wrong.extend(self.templates.check(&bundles.iter().collect::<Vec<_>>(), &self.cancel).await?.into_iter().flatten());
         for bundle in &bundles {
             wrong.extend(bundle::on_factory(bundle, self.how_to_allow_local(bundle)?.as_deref()));
             wrong.extend(bundle::check_work(bundle));
             wrong.extend(self.missing(bundle)?);
         }
-        let mine = |d: &Diagnostic| d.place.as_ref().is_some_and(|p| bundles.iter().any(|b| b.places.values().any(|q| q.file == p.file)));
-        wrong.extend(bundle::check_bases(&all.iter().collect::<Vec<_>>()).into_iter().filter(mine));
+        wrong.extend(findings::together(&bundles.iter().collect::<Vec<_>>(), &others.iter().collect::<Vec<_>>()));
         // A base that is named itself was looked at twice.
         let mut said = Vec::new();
         wrong.retain(|d| {

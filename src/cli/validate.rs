@@ -2,7 +2,7 @@
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use super::{Context, Failure, err, out, syntax};
+use super::{Context, Failure, err, findings, out, syntax};
 use crate::bundle::{self, Bundle};
 use crate::diagnostic::Diagnostic;
 
@@ -111,11 +111,8 @@ async fn read(context: &Context, tree: &Path, found: Found) -> Result<Read, Fail
             Err(diagnostics) => read.unsound.extend(diagnostics),
         }
     }
-    // A base or a circle may lie in a definition that was not named.
     let others: Vec<Bundle> = others.into_iter().flatten().map(|one| one.bundle).collect();
-    let named = |d: &Diagnostic| d.place.as_ref().is_none_or(|p| read.bundles.iter().any(|b| b.places.values().any(|q| q.file == p.file)));
-    let all: Vec<&Bundle> = read.bundles.iter().chain(&others).collect();
-    read.bases = bundle::check_bases(&all).into_iter().filter(named).collect();
+    read.bases = findings::together(&read.bundles.iter().collect::<Vec<_>>(), &others.iter().collect::<Vec<_>>());
     Ok(read)
 }
 

@@ -101,10 +101,10 @@ fn template_bombs_are_refused_in_no_time_and_little_memory() {
 fn bundles_beside_a_bomb_are_checked_all_the_same() {
     let factory = good()
         .file("images/x/output/bomb.txt.j2", &bombs()[1].2)
-        .bundle("images/a", GOOD)
+        .bundle("images/a", &GOOD.replace("name: x", "name: a"))
         .file("images/a/ansible/bootstrap.yml", PLAYBOOK)
         .file("images/a/output/a.txt.j2", "{{ nope_a }}")
-        .bundle("images/z", GOOD)
+        .bundle("images/z", &GOOD.replace("name: x", "name: z"))
         .file("images/z/ansible/bootstrap.yml", PLAYBOOK)
         .file("images/z/output/z.txt.j2", "{{ nope_z }}");
     factory

@@ -28,6 +28,7 @@ mod supply;
 mod support;
 mod syntax;
 mod tidy;
+mod together;
 #[path = "../tiny_disk.rs"]
 mod tiny_disk;
 mod wall;

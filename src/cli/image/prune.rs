@@ -2,6 +2,7 @@
 use std::process::ExitCode;
 
 use super::json;
+use crate::bundle;
 use crate::cli::{Context, Failure, err, out};
 use crate::cloud::ledger::Ledger;
 use crate::cloud::{Cloud, Cx};
@@ -59,6 +60,11 @@ async fn policies(context: &Context, cloud: &dyn Cloud, args: &Args) -> Result<V
     let known = family::all(&images);
     let keep = |family: &str| args.keep.or_else(|| bundles.iter().find(|b| b.name == family).and_then(|b| b.keep));
     let policy = |keep: u32| Policy { keep, at_once: args.now };
+    // Where `keep` is not given here, nobody knows whose images are meant to stay.
+    let shared: Vec<_> = bundle::check_families(&bundles.iter().filter(|b| is_meant(args, &b.name)).collect::<Vec<_>>());
+    if args.keep.is_none() && !shared.is_empty() {
+        return Err(Failure::bundle(shared));
+    }
     if args.families.is_empty() {
         let chosen: Vec<_> = known.iter().filter_map(|f| Some(((*f).to_owned(), policy(keep(f)?)))).collect();
         if chosen.is_empty() && !known.is_empty() {
@@ -82,4 +88,8 @@ async fn policies(context: &Context, cloud: &dyn Cloud, args: &Args) -> Result<V
         }
     }
     Ok(chosen)
+}
+
+fn is_meant(args: &Args, family: &String) -> bool {
+    args.families.is_empty() || args.families.contains(family)
 }
