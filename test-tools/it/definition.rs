@@ -160,7 +160,10 @@ fn playbooks_that_are_made_to_cost_do_not() {
     for (name, vars, playbook) in
         [("depth", GOOD, &open), ("depth behind an error", GOOD, &behind_an_error), ("as many steps", &steps, &tasks)]
     {
-        let factory = good().bundle("images/x", vars).file("images/x/ansible/bootstrap.yml", playbook).bundle("images/y", GOOD);
+        let factory = good()
+            .bundle("images/x", vars)
+            .file("images/x/ansible/bootstrap.yml", playbook)
+            .bundle("images/y", &GOOD.replace("name: x", "name: y"));
         let factory = factory.file("images/y/ansible/bootstrap.yml", "- hosts: localhost\n");
         for args in [&["validate", "--offline"][..], &["plan", "images/x"]] {
             let Cost { said, code, mib, took } = measured(&factory, args);

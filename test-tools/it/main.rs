@@ -7,6 +7,7 @@ mod checksums;
 mod cli;
 mod definition;
 mod family;
+mod everything;
 mod fetch;
 mod first;
 mod hostile;
