@@ -50,7 +50,7 @@ pub fn template(data: &[u8]) {
     // By a process of its own, as always: nothing else bounds what a template takes.
     let renderer = output::Renderer::new(super::program(), "render-templates");
     let cancel = image_factory::cancel::Cancel::default();
-    let findings = super::in_time(|| super::block_on(renderer.check(&[&bundle], &cancel)));
+    let findings = super::in_time(|| super::block_on(renderer.check(&[(&bundle, &bundle::Doubts::default())], &cancel)));
     let findings = findings.expect("nobody cancelled").remove(0);
     assert!(findings.len() <= 200, "{} findings", findings.len());
     let size: usize = findings.iter().map(|f| f.message.len()).sum();

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use serde_json::{Map, Value as Json};
 
+use super::doubts::Unknown;
 use super::keys::{self, Typing};
 use super::scripts::Told;
 use super::yaml::{Entry, Node, Spot, Value};
@@ -20,6 +21,12 @@ pub(crate) struct Reader {
     pub file: PathBuf,
     pub findings: Vec<Diagnostic>,
     pub places: BTreeMap<String, Place>,
+    /// Keys that no map of their place knows; at most [`ADVISED`].
+    pub(super) unknown: Vec<Unknown>,
+    /// Keys of the top level whose values were found wrong while they were read, wherever those stand.
+    pub(super) wrong: BTreeSet<&'static str>,
+    /// `bundle.path` could not be read.
+    pub(super) doubtful_home: bool,
     /// What playbooks take from outside of the definition.
     pub needs: Vec<Need>,
     /// Playbooks whose review these are of: several steps may run one.
@@ -73,7 +80,31 @@ fn join(path: &str, key: &str) -> String {
 
 impl Reader {
     pub fn new(file: PathBuf, findings: Vec<Diagnostic>) -> Self {
-        Self { file, findings, places: BTreeMap::new(), needs: Vec::new(), reviewed: BTreeSet::new(), lint: lint::Cache::default() }
+        Self {
+            file,
+            findings,
+            places: BTreeMap::new(),
+            unknown: Vec::new(),
+            wrong: BTreeSet::new(),
+            doubtful_home: false,
+            needs: Vec::new(),
+            reviewed: BTreeSet::new(),
+            lint: lint::Cache::default(),
+        }
+    }
+
+    /// Reads the value of `key`, and remembers whether something of the file was found wrong in doing so.
+    pub(super) fn watched<T>(&mut self, key: &'static str, read: impl FnOnce(&mut Self) -> T) -> T {
+        let errors = |reader: &Self| {
+            let own = |d: &&Diagnostic| d.is_error() && d.place.as_ref().is_none_or(|p| p.file == reader.file);
+            reader.findings.iter().filter(own).count()
+        };
+        let before = errors(self);
+        let value = read(self);
+        if errors(self) > before {
+            self.wrong.insert(key);
+        }
+        value
     }
 
     pub fn error(&mut self, spot: Spot, message: impl Into<String>, hint: &str) {
@@ -135,6 +166,9 @@ impl Reader {
             // More findings than are printed need no advice, which costs more than all else.
             let advice = if index < ADVISED { keys::advice(&field.path, &entry.key, valid) } else { String::new() };
             let whose = if field.path.is_empty() { String::new() } else { format!(" in `{}`", field.path) };
+            if index < ADVISED {
+                self.unknown.push(Unknown::of(entry));
+            }
             self.error(entry.spot, format!("unknown key `{}`{whose}", entry.key), &advice);
         }
         Some(fields)

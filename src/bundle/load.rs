@@ -3,9 +3,10 @@ use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use super::decode::{self, Field, Fields, Reader};
+use super::doubts::Doubts;
 use super::links::{self, Bounds, Leads};
 use super::overrides::{self, Override};
-use super::yaml::{Node, Spot, Value};
+use super::yaml::{Entry, Node, Spot, Value};
 use super::{Asks, Bundle, Kind, agree, checks, files, image, keys, near, source, steps, syntax, tree};
 use crate::diagnostic::{Diagnostic, Place};
 use crate::reading;
@@ -23,6 +24,28 @@ pub struct Loaded {
     pub warnings: Vec<Diagnostic>,
 }
 
+/// A definition with errors.
+#[derive(Debug, Clone, serde::Serialize, serde::Deserialize)]
+pub struct Unsound {
+    /// All, warnings too, sorted by place.
+    pub findings: Vec<Diagnostic>,
+    /// What could be read all the same, and has values missing where something is wrong. Only to find what else is.
+    pub rest: Option<Box<Rest>>,
+}
+
+#[derive(Debug, Clone, serde::Serialize, serde::Deserialize)]
+pub struct Rest {
+    pub bundle: Bundle,
+    /// What must not be concluded from it.
+    pub doubts: Doubts,
+}
+
+impl From<Vec<Diagnostic>> for Unsound {
+    fn from(findings: Vec<Diagnostic>) -> Self {
+        Self { findings, rest: None }
+    }
+}
+
 /// Reads the definition in `dir`, which may lie outside of `tree` (then it is an OS image if its parent directory is named `os` or
 /// it has a `source`). The error holds all findings, warnings too, sorted by place.
 pub fn load(tree: &Path, dir: &Path) -> Result<Loaded, Vec<Diagnostic>> {
@@ -31,6 +54,11 @@ pub fn load(tree: &Path, dir: &Path) -> Result<Loaded, Vec<Diagnostic>> {
 
 /// The same, with values from elsewhere put over those of the file.
 pub fn load_with(tree: &Path, dir: &Path, overrides: &[Override]) -> Result<Loaded, Vec<Diagnostic>> {
+    load_whole(tree, dir, overrides).map_err(|unsound| unsound.findings)
+}
+
+/// The same, with what is left of a definition that has errors.
+pub fn load_whole(tree: &Path, dir: &Path, overrides: &[Override]) -> Result<Loaded, Unsound> {
     let (tree, home) = (absolute(tree), absolute(dir));
     let label = match home.strip_prefix(&tree) {
         Ok(inner) if inner.components().count() > 0 => inner.to_owned(),
@@ -41,7 +69,7 @@ pub fn load_with(tree: &Path, dir: &Path, overrides: &[Override]) -> Result<Load
     if lies_in(dir) && !home.starts_with(&tree) {
         let finding =
             Diagnostic::error(Place { file: dir.to_owned(), line: 0, column: 0 }, "this directory is a link that leads out of the tree");
-        return Err(vec![finding.hint("a definition lies in the tree; one that lies elsewhere is named by its own path")]);
+        return Err(vec![finding.hint("a definition lies in the tree; one that lies elsewhere is named by its own path")].into());
     }
     let text = settings(&tree, &home, &label, &file).map_err(|finding| vec![finding])?;
     let read = syntax::read(&file, &text);
@@ -50,7 +78,21 @@ pub fn load_with(tree: &Path, dir: &Path, overrides: &[Override]) -> Result<Load
         overrides::apply(overrides, &mut root);
         root
     });
-    let mut bundle = root.and_then(|root| bundle(&mut reader, tree, home, &label, &root));
+    let (mut bundle, doubts) = match root {
+        Some(root) if matches!(root.value, Value::Null | Value::Map(_)) => {
+            let read = bundle(&mut reader, tree, home, &label, &root);
+            let shown = read.as_ref().map_or(label.clone(), |b| b.dir.strip_prefix(&b.tree).unwrap_or(&b.dir).to_owned());
+            (read, Doubts::of(&root, &reader, &shown))
+        }
+        // What lies in the directory can be looked at without, unless the settings may name another one.
+        root => {
+            if let Some(root) = root {
+                let message = format!("build-vars.yml must be a map, not {}", root.what());
+                reader.error(root.spot, message, "lines of `key: value`");
+            }
+            (without_settings(&mut reader, tree, home, &label).filter(|_| !text.contains("path")), Doubts::everything())
+        }
+    };
     let mut findings = reader.findings;
     // Of what is wrong by itself only what contradicts is told.
     let wrong = findings.iter().any(Diagnostic::is_error);
@@ -68,8 +110,24 @@ pub fn load_with(tree: &Path, dir: &Path, overrides: &[Override]) -> Result<Load
     }
     match bundle {
         Some(bundle) if !findings.iter().any(Diagnostic::is_error) => Ok(Loaded { bundle, warnings: findings }),
-        _ => Err(findings),
+        rest => {
+            let rest = rest.filter(|_| !doubts.home).map(|bundle| Box::new(Rest { bundle, doubts }));
+            Err(Unsound { findings, rest })
+        }
     }
+}
+
+/// Of a definition whose settings cannot be read: its files, and what is wrong with them whatever the settings say.
+fn without_settings(reader: &mut Reader, tree: PathBuf, home: PathBuf, label: &Path) -> Option<Bundle> {
+    let mut apart = Reader::new(reader.file.clone(), Vec::new());
+    let spot = Spot { line: 0, column: 0 };
+    // Steps that are not known run some playbook, not the default one.
+    let steps = Entry { key: "steps".into(), spot, value: Node { spot, value: Value::List(Vec::new()), raw: false } };
+    let empty = Node { spot, value: Value::Map(vec![steps]), raw: false };
+    let bundle = bundle(&mut apart, tree, home, label, &empty);
+    let of_files = apart.findings.into_iter().filter(|d| d.place.as_ref().is_some_and(|p| p.file != reader.file));
+    reader.findings.extend(of_files);
+    bundle
 }
 
 /// With links resolved where possible, so that a bundle is known to lie in its tree whichever way it was reached.
@@ -115,18 +173,17 @@ fn bundle(reader: &mut Reader, tree: PathBuf, home: PathBuf, label: &Path, root:
     let empty = Node { spot: start, value: Value::Map(Vec::new()), raw: false };
     let root = match &root.value {
         Value::Null => &empty,
-        Value::Map(_) => root,
-        _ => {
-            let message = format!("build-vars.yml must be a map, not {}", root.what());
-            reader.error(root.spot, message, "lines of `key: value`");
-            return None;
-        }
+        _ => root,
     };
     let top = reader.fields(&Field { path: String::new(), key: start, node: root }, keys::TOP)?;
     let kind = kind(&tree, &home, top.get("source").is_some());
     let named = image::named(reader, &top, top.get("source").is_some());
     let path = top.get("bundle").and_then(|f| match &f.node.value {
-        Value::Map(_) => reader.map(&f)?.read("path", |f| directory(reader, f, &tree, &home)),
+        Value::Map(_) => reader.map(&f)?.read("path", |f| {
+            let found = directory(reader, f, &tree, &home);
+            reader.doubtful_home = found.is_none();
+            found
+        }),
         _ => None,
     });
     let definition = home.clone();
@@ -137,11 +194,11 @@ fn bundle(reader: &mut Reader, tree: PathBuf, home: PathBuf, label: &Path, root:
         reader.error(field.key, "`packer_file` is not supported yet by this version", "say what it does in `steps`");
     }
     let env = pass_env(reader, &top);
-    let vars = top.read("vars", |f| steps::variables(reader, f)).unwrap_or_default();
+    let vars = reader.watched("vars", |reader| top.read("vars", |f| steps::variables(reader, f))).unwrap_or_default();
     let place = steps::Lies { dir: &dir, shown: &shown, pass_env: &env, vars: &vars };
-    let steps = top.read("steps", |f| steps::steps(reader, f, &place));
+    let steps = reader.watched("steps", |reader| top.read("steps", |f| steps::steps(reader, f, &place)));
     let has_bootstrap = dir.join("ansible/bootstrap.yml").is_file();
-    if has_bootstrap && top.get("steps").is_none() {
+    if has_bootstrap && top.lacks("steps", keys::TOP) {
         match files::file(&dir, "ansible/bootstrap.yml") {
             Ok(path) => steps::check_playbook(reader, &place, &path, &steps::Gives::default()),
             Err(trouble) => reader.file_error(shown.join("ansible/bootstrap.yml"), (0, 0), trouble),

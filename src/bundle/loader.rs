@@ -10,7 +10,7 @@ use std::time::Duration;
 use futures_util::future::try_join_all;
 use serde::{Deserialize, Serialize};
 
-use super::{Bundle, Loaded, Override, base_of, load, load_with};
+use super::{Bundle, Loaded, Override, Unsound, base_of, load, load_whole};
 use crate::cancel::{Cancel, Cancelled};
 use crate::diagnostic::{Diagnostic, Place};
 use crate::exec::confined::{self, Answers, Bounds, Confined, End};
@@ -27,7 +27,7 @@ const LONGEST_MESSAGE: usize = 4000;
 /// Bytes of answers, after which another process goes on.
 const ENOUGH: u64 = 64 << 20;
 
-type Outcome = Result<Loaded, Vec<Diagnostic>>;
+type Outcome = Result<Loaded, Unsound>;
 
 /// A definition to be loaded, and whether values from elsewhere are put over its own.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -62,7 +62,7 @@ impl Loader {
         Self(Confined::new(program, command))
     }
 
-    /// As [`load_with`], each by itself, in the order of `wanted`.
+    /// As [`load_whole`], each by itself, in the order of `wanted`.
     pub async fn load(&self, tree: &Path, wanted: &[Wanted], overrides: &[Override], cancel: &Cancel) -> Result<Vec<Outcome>, Cancelled> {
         let parts = confined::parts(wanted).map(|part| self.part(tree, part, overrides, cancel));
         Ok(try_join_all(parts).await?.into_iter().flatten().collect())
@@ -70,7 +70,8 @@ impl Loader {
 
     /// By one process, and others in its place.
     async fn part(&self, tree: &Path, wanted: &[Wanted], overrides: &[Override], cancel: &Cancel) -> Result<Vec<Outcome>, Cancelled> {
-        let mut outcomes: Vec<Option<Outcome>> = wanted.iter().map(|one| unreadable(tree, &one.dir).map(Err)).collect();
+        let mut outcomes: Vec<Option<Outcome>> =
+            wanted.iter().map(|one| unreadable(tree, &one.dir).map(|found| Err(found.into()))).collect();
         loop {
             let open: Vec<usize> = (0..wanted.len()).filter(|at| outcomes[*at].is_none()).collect();
             if open.is_empty() {
@@ -105,7 +106,7 @@ impl Loader {
             }
             if let Some(at) = stuck {
                 let file = file.unwrap_or_else(|| wanted[at].dir.join(super::tree::SETTINGS));
-                outcomes[at] = Some(Err(vec![finding(tree, &file, &end)]));
+                outcomes[at] = Some(Err(vec![finding(tree, &file, &end)].into()));
             }
         }
     }
@@ -149,13 +150,13 @@ fn answer(question: Question, answers: &Answers) -> io::Result<()> {
         answers.begin()?;
         answers.say(&Answer::Begun(number))?;
         let overrides = if wanted.overridden { &question.overrides[..] } else { &[] };
-        let mut outcome = load_with(&question.tree, &wanted.dir, overrides);
+        let mut outcome = load_whole(&question.tree, &wanted.dir, overrides);
         if let Ok(loaded) = &mut outcome {
             loaded.bundle.base_family = base_family(&question.tree, &loaded.bundle, &mut families);
         }
         match &mut outcome {
             Ok(loaded) => cut(&mut loaded.warnings, Diagnostic::warning),
-            Err(findings) => cut(findings, Diagnostic::error),
+            Err(unsound) => cut(&mut unsound.findings, Diagnostic::error),
         }
         answers.say(&Answer::Done(number, Box::new(outcome)))?;
         if answers.said()? > ENOUGH {

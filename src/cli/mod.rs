@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use clap::{Parser, Subcommand};
 
-use crate::bundle::{self, Bundle, Loaded, Wanted};
+use crate::bundle::{self, Bundle, Loaded, Unsound, Wanted};
 use crate::cancel::Cancel;
 use crate::cloud::Cloud;
 use crate::cloud::local::{Accel, Local, LocalConfig};
@@ -24,6 +24,7 @@ mod build;
 mod clouds;
 mod doctor;
 pub mod exit;
+pub mod findings;
 mod guest_wire;
 mod image;
 mod missing;
@@ -161,7 +162,7 @@ pub enum Command {
 }
 
 /// A definition, or what is wrong with it.
-type Definition = Result<Loaded, Vec<Diagnostic>>;
+type Definition = Result<Loaded, Unsound>;
 
 /// What a command works with: options, environment and a way to be stopped.
 pub struct Context {
@@ -432,9 +433,13 @@ impl Context {
 
     /// All of the tree that are sound, as written; none outside of a tree.
     pub async fn sound(&self) -> Result<Vec<Bundle>, Failure> {
+        Ok(self.of_tree().await?.into_iter().flatten().map(|loaded| loaded.bundle).collect())
+    }
+
+    /// All of the tree, as written; none outside of a tree.
+    pub async fn of_tree(&self) -> Result<Vec<Definition>, Failure> {
         let Ok(tree) = self.tree() else { return Ok(Vec::new()) };
-        let found = self.definitions(&tree, &[], &bundle::all(&tree)).await?;
-        Ok(found.into_iter().flatten().map(|loaded| loaded.bundle).collect())
+        self.definitions(&tree, &[], &bundle::all(&tree)).await
     }
 
     /// Finds and loads bundles; what is wrong with any of them is said together.
@@ -448,22 +453,10 @@ impl Context {
         let mut wrong: Vec<Diagnostic> = unknown.into_iter().filter_map(Result::err).collect();
         let mut loaded = self.definitions(&tree, &dirs, &all).await?;
         let others = loaded.split_off(dirs.len());
-        let (loaded, unsound): (Vec<_>, Vec<_>) = loaded.into_iter().partition(Result::is_ok);
-        wrong.extend(unsound.into_iter().filter_map(Result::err).flatten());
-        let loaded: Vec<_> = loaded.into_iter().flatten().collect();
-        loaded.iter().for_each(|one| self.show_diagnostics(&one.warnings));
-        let bundles: Vec<Bundle> = loaded.into_iter().map(|one| one.bundle).collect();
-        wrong.extend(unsound_bases(&tree, &bundles, &all, &others));
-        let all: Vec<Bundle> = others.into_iter().flatten().map(|one| one.bundle).collect();
-        wrong.extend(self.templates.check(&bundles.iter().collect::<Vec<_>>(), &self.cancel).await?.into_iter().flatten());
-        for bundle in &bundles {
-            wrong.extend(bundle::on_factory(bundle, self.how_to_allow_local(bundle)?.as_deref()));
-            wrong.extend(self.not_granted(bundle)?);
-            wrong.extend(bundle::check_work(bundle));
-            wrong.extend(self.missing(bundle)?);
-        }
-        let mine = |d: &Diagnostic| d.place.as_ref().is_some_and(|p| bundles.iter().any(|b| b.places.values().any(|q| q.file == p.file)));
-        wrong.extend(bundle::check_bases(&all.iter().collect::<Vec<_>>()).into_iter().filter(mine));
+        let of_bases = unsound_bases(&tree, &loaded, &all, &others);
+        let looked = self.look(loaded, &others).await?;
+        wrong.extend(looked.found);
+        wrong.extend(of_bases);
         // A base that is named itself was looked at twice.
         let mut said = Vec::new();
         wrong.retain(|d| {
@@ -476,7 +469,7 @@ impl Context {
             return Err(Failure::bundle(wrong));
         }
         self.show_diagnostics(&wrong);
-        Ok(bundles)
+        Ok(looked.bundles)
     }
 
     /// What `--set` says, for the bundles that are named; a base that is built first is built as written.
@@ -500,17 +493,18 @@ impl Context {
     }
 }
 
-/// What is wrong with the bases of the tree that a run of `bundles` would load, and build if they are missing. `all` are the
+/// What is wrong with the bases of the tree that a run of `meant` would load, and build if they are missing. `all` are the
 /// directories of the tree's definitions, `loaded` what came of them.
-fn unsound_bases(tree: &Path, bundles: &[Bundle], all: &[PathBuf], loaded: &[Definition]) -> Vec<Diagnostic> {
+fn unsound_bases(tree: &Path, meant: &[Definition], all: &[PathBuf], loaded: &[Definition]) -> Vec<Diagnostic> {
+    let base = |one: &Definition| findings::read(one).and_then(|bundle| bundle::base_of(tree, bundle));
     let (mut found, mut seen) = (Vec::new(), Vec::new());
-    let mut left: Vec<PathBuf> = bundles.iter().filter_map(|bundle| bundle::base_of(tree, bundle)).collect();
+    let mut left: Vec<PathBuf> = meant.iter().filter_map(base).collect();
     while let Some(dir) = left.pop() {
         let Some(at) = all.iter().position(|one| *one == dir).filter(|at| !seen.contains(at)) else { continue };
         seen.push(at);
-        match &loaded[at] {
-            Ok(base) => left.extend(bundle::base_of(tree, &base.bundle)),
-            Err(wrong) => found.extend(wrong.iter().cloned()),
+        left.extend(base(&loaded[at]));
+        if let Err(unsound) = &loaded[at] {
+            found.extend(unsound.findings.iter().cloned());
         }
     }
     found

@@ -79,7 +79,7 @@ async fn definition(context: &Context, args: &Args, image: Option<&Image>) -> Re
         let maker = found.iter().position(|one| one.as_ref().is_ok_and(|loaded| loaded.bundle.name == family));
         if let Some(dir) = maker.map(|at| dirs[at].clone()) {
             let meant = context.definitions(&tree, &[dir], &[]).await?.into_iter().next();
-            return meant.transpose().map(|one| one.map(|loaded| loaded.bundle)).map_err(Failure::bundle);
+            return meant.transpose().map(|one| one.map(|loaded| loaded.bundle)).map_err(|unsound| Failure::bundle(unsound.findings));
         }
     }
     Ok(None)

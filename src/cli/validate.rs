@@ -16,59 +16,32 @@ pub struct Args {
     offline: bool,
 }
 
-/// What was read, before templates are rendered.
-struct Read {
-    dirs: Vec<PathBuf>,
-    bundles: Vec<Bundle>,
-    /// The findings on each, in the order of `bundles`.
-    found: Vec<Vec<Diagnostic>>,
-    /// On what could not be loaded.
-    unsound: Vec<Diagnostic>,
-    /// On several together.
-    bases: Vec<Diagnostic>,
-    /// Named beside others, and no definition: what `images/*` brings along.
-    passed: Vec<String>,
-    /// Of the whole tree: directories that were probably meant as bundles.
-    strays: Vec<bundle::Stray>,
-}
-
 pub async fn run(context: &Context, args: &Args) -> Result<ExitCode, Failure> {
     let (tree, names) = (context.tree()?, args.bundles.clone());
     let look = tree.clone();
     let found = context.reading(move || find(&look, &names)).await?;
-    let read = read(context, &tree, found).await?;
-    let templates = context.templates.check(&read.bundles.iter().collect::<Vec<_>>(), &context.cancel).await?;
-    let mut found = read.unsound;
-    for ((bundle, own), wrong) in read.bundles.iter().zip(read.found).zip(templates) {
-        found.extend(own);
-        found.extend(wrong);
-        found.extend(bundle::on_factory(bundle, context.how_to_allow_local(bundle)?.as_deref()));
-        found.extend(context.not_granted(bundle)?);
-        found.extend(bundle::check_work(bundle));
-        found.extend(context.missing(bundle)?);
-    }
-    found.extend(read.bases);
+    let mut loaded = context.definitions(&tree, &found.meant, &found.others).await?;
+    let others = loaded.split_off(found.meant.len());
+    let looked = context.look(loaded, &others).await?;
+    let (checked, passed, strays) = (found.meant.len(), found.passed, found.strays);
+    let mut found: Vec<Diagnostic> = found.unknown.into_iter().chain(looked.found).collect();
     // A directory of parts is another definition's.
-    let is_shared = |stray: &bundle::Stray| read.bundles.iter().any(|b| b.dir.starts_with(&stray.dir));
-    found.extend(read.strays.into_iter().filter(|stray| !is_shared(stray)).map(|stray| stray.finding));
+    let is_shared = |stray: &bundle::Stray| looked.bundles.iter().any(|b| b.dir.starts_with(&stray.dir));
+    found.extend(strays.into_iter().filter(|stray| !is_shared(stray)).map(|stray| stray.finding));
     if !args.offline {
-        syntax::check(context, &read.bundles, &mut found).await?;
+        let bundles: Vec<Bundle> = looked.bundles.into_iter().chain(looked.to_ask).collect();
+        syntax::check(context, &bundles, &mut found).await?;
     }
     let errors = found.iter().filter(|d| d.is_error()).count();
     if context.common.json {
         out(&serde_json::to_string_pretty(&found).expect("diagnostics are plain data"));
     } else {
         context.show_diagnostics(&found);
-        if !read.passed.is_empty() && !context.common.quiet {
-            err(&format!("passed over, no bundles: {}", read.passed.join(", ")));
+        if !passed.is_empty() && !context.common.quiet {
+            err(&format!("passed over, no bundles: {}", passed.join(", ")));
         }
         if !context.common.quiet {
-            err(&format!(
-                "{} checked: {}, {}",
-                count(read.dirs.len(), "bundle"),
-                count(errors, "error"),
-                count(found.len() - errors, "warning")
-            ));
+            err(&format!("{} checked: {}, {}", count(checked, "bundle"), count(errors, "error"), count(found.len() - errors, "warning")));
         }
     }
     Ok(ExitCode::from(if errors == 0 { 0 } else { 10 }))
@@ -102,35 +75,6 @@ fn find(tree: &Path, names: &[String]) -> Found {
     }
     let others = all.into_iter().filter(|dir| !meant.contains(dir)).collect();
     Found { meant, others, unknown, passed, strays: Vec::new() }
-}
-
-async fn read(context: &Context, tree: &Path, found: Found) -> Result<Read, Failure> {
-    let mut loaded = context.definitions(tree, &found.meant, &found.others).await?;
-    let others = loaded.split_off(found.meant.len());
-    let mut read = Read {
-        dirs: found.meant,
-        bundles: Vec::new(),
-        found: Vec::new(),
-        unsound: found.unknown,
-        bases: Vec::new(),
-        passed: found.passed,
-        strays: found.strays,
-    };
-    for one in loaded {
-        match one {
-            Ok(loaded) => {
-                read.found.push(loaded.warnings);
-                read.bundles.push(loaded.bundle);
-            }
-            Err(diagnostics) => read.unsound.extend(diagnostics),
-        }
-    }
-    // A base or a circle may lie in a definition that was not named.
-    let others: Vec<Bundle> = others.into_iter().flatten().map(|one| one.bundle).collect();
-    let named = |d: &Diagnostic| d.place.as_ref().is_none_or(|p| read.bundles.iter().any(|b| b.places.values().any(|q| q.file == p.file)));
-    let all: Vec<&Bundle> = read.bundles.iter().chain(&others).collect();
-    read.bases = bundle::check_bases(&all).into_iter().filter(named).collect();
-    Ok(read)
 }
 
 fn count(n: usize, what: &str) -> String {

@@ -10,7 +10,7 @@ use futures_util::future::try_join_all;
 use serde::{Deserialize, Serialize};
 
 use super::templates::{Job, Outcome};
-use crate::bundle::Bundle;
+use crate::bundle::{Bundle, Doubts};
 use crate::cancel::{Cancel, Cancelled};
 use crate::diagnostic::Diagnostic;
 use crate::exec::confined::{self, Answers, Bounds, Confined, End};
@@ -59,9 +59,10 @@ impl Renderer {
     }
 
     /// Renders every template with stand-ins for what only a build knows, and says what is wrong with them: for each bundle a list.
-    pub async fn check(&self, bundles: &[&Bundle], cancel: &Cancel) -> Result<Vec<Vec<Diagnostic>>, Cancelled> {
+    /// Of a bundle with errors comes what does not follow from them.
+    pub async fn check(&self, bundles: &[(&Bundle, &Doubts)], cancel: &Cancel) -> Result<Vec<Vec<Diagnostic>>, Cancelled> {
         let parts = confined::parts(bundles).map(|part| {
-            let jobs = part.iter().map(|bundle| Job::to_check(bundle)).collect();
+            let jobs = part.iter().map(|(bundle, doubts)| Job::to_check_rest(bundle, doubts)).collect();
             self.all(jobs, Want::Findings, cancel)
         });
         let done = try_join_all(parts).await?;

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value as Json};
 
 use super::{fixed_ids, hints, rendered_form};
-use crate::bundle::{self, Bundle, RESULTS};
+use crate::bundle::{self, Bundle, Doubts, RESULTS};
 use crate::diagnostic::{Diagnostic, Place};
 use crate::image::Image;
 use crate::jinja::{self, Error, Kind, Source, Variables};
@@ -48,6 +48,8 @@ pub struct Job {
     /// Where the keys of build-vars.yml stand.
     places: BTreeMap<String, Place>,
     variables: Map<String, Json>,
+    /// What may be wrong only because of a mistake in build-vars.yml, and is not told.
+    doubts: Doubts,
 }
 
 impl Job {
@@ -63,6 +65,15 @@ impl Job {
             _ => plan::image_name(bundle, at),
         };
         Self::new(bundle, RESULTS.map(|key| (key, stand_in(key))))
+    }
+
+    /// As [`to_check`](Self::to_check), of a definition that has errors: what uses a doubtful value is passed over.
+    pub fn to_check_rest(bundle: &Bundle, doubts: &Doubts) -> Self {
+        let mut job = Self::to_check(bundle);
+        // What is not there is told by its name, and that is known to be doubtful.
+        job.variables.retain(|name, _| RESULTS.contains(&name.as_str()) || !doubts.concern(name));
+        job.doubts = doubts.clone();
+        job
     }
 
     /// As [`to_check`](Self::to_check), with the ID of an image that there is.
@@ -95,6 +106,7 @@ impl Job {
             templates: bundle.templates.clone(),
             places: bundle.places.clone(),
             variables: variables(bundle, results),
+            doubts: Doubts::default(),
         }
     }
 
@@ -200,7 +212,13 @@ impl Template<'_> {
         let variables = Variables::new(&self.job.variables);
         let load = |name: &str| include(&self.job.dir, name);
         let done = jinja::render(&name, &source, &variables, &load, MAX_OUTPUT);
-        let text = done.map_err(|found| found.iter().map(|error| self.finding(error, &source)).collect::<Vec<_>>())?;
+        let told = |found: Vec<Error>| -> Vec<Diagnostic> {
+            found.iter().filter(|e| !self.may_follow(e)).map(|e| self.finding(e, &source)).collect()
+        };
+        let text = done.map_err(told)?;
+        if self.job.doubts.all_names {
+            return Err(Vec::new());
+        }
         let rendered = self.path.with_extension("");
         match rendered_form::problem(&rendered, &text) {
             None => Ok(text),
@@ -209,6 +227,16 @@ impl Template<'_> {
                 let place = self.place(line, usize::from(line > 0));
                 Err(vec![Diagnostic::error(place, p.message(&text)).hint(p.hint())])
             }
+        }
+    }
+
+    /// It may be there only because of a mistake in build-vars.yml.
+    fn may_follow(&self, error: &Error) -> bool {
+        let doubts = &self.job.doubts;
+        match error.kind {
+            Kind::Undefined => doubts.concern(&error.name),
+            Kind::Syntax | Kind::UnknownFilter | Kind::UnknownTest => false,
+            Kind::Raised | Kind::Refused | Kind::NotFound | Kind::Endless | Kind::TooLong => doubts.all_names,
         }
     }
 

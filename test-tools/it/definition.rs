@@ -101,10 +101,10 @@ fn template_bombs_are_refused_in_no_time_and_little_memory() {
 fn bundles_beside_a_bomb_are_checked_all_the_same() {
     let factory = good()
         .file("images/x/output/bomb.txt.j2", &bombs()[1].2)
-        .bundle("images/a", GOOD)
+        .bundle("images/a", &GOOD.replace("name: x", "name: a"))
         .file("images/a/ansible/bootstrap.yml", PLAYBOOK)
         .file("images/a/output/a.txt.j2", "{{ nope_a }}")
-        .bundle("images/z", GOOD)
+        .bundle("images/z", &GOOD.replace("name: x", "name: z"))
         .file("images/z/ansible/bootstrap.yml", PLAYBOOK)
         .file("images/z/output/z.txt.j2", "{{ nope_z }}");
     factory
@@ -160,7 +160,10 @@ fn playbooks_that_are_made_to_cost_do_not() {
     for (name, vars, playbook) in
         [("depth", GOOD, &open), ("depth behind an error", GOOD, &behind_an_error), ("as many steps", &steps, &tasks)]
     {
-        let factory = good().bundle("images/x", vars).file("images/x/ansible/bootstrap.yml", playbook).bundle("images/y", GOOD);
+        let factory = good()
+            .bundle("images/x", vars)
+            .file("images/x/ansible/bootstrap.yml", playbook)
+            .bundle("images/y", &GOOD.replace("name: x", "name: y"));
         let factory = factory.file("images/y/ansible/bootstrap.yml", "- hosts: localhost\n");
         for args in [&["validate", "--offline"][..], &["plan", "images/x"]] {
             let Cost { said, code, mib, took } = measured(&factory, args);

@@ -7,6 +7,7 @@ mod checksums;
 mod cli;
 mod definition;
 mod family;
+mod everything;
 mod fetch;
 mod first;
 mod hostile;
@@ -28,6 +29,7 @@ mod supply;
 mod support;
 mod syntax;
 mod tidy;
+mod together;
 #[path = "../tiny_disk.rs"]
 mod tiny_disk;
 mod wall;

@@ -37,11 +37,12 @@ fn are_clear_and_create_nothing() {
     let _base = Undo("devcloud", &["image", "delete", BASE]);
     let mine = devcloud::clouds_yaml();
     let mine = mine.to_str().unwrap();
+    let [lost, tight] = ["lost", "tight"].map(|name| ROOMY.replace("name: refused", &format!("name: refused-{name}")));
     let factory = Factory::new("refusals")
         .apart()
         .file("images/roomy/build-vars.yml", ROOMY)
-        .file("images/lost/build-vars.yml", &format!("{ROOMY}network: nowhere\nsecurity_groups: [nobody]\nvm_flavor: m1.smal\n"))
-        .file("images/tight/build-vars.yml", &format!("{ROOMY}vm_flavor: m1.nano\n"))
+        .file("images/lost/build-vars.yml", &format!("{lost}network: nowhere\nsecurity_groups: [nobody]\nvm_flavor: m1.smal\n"))
+        .file("images/tight/build-vars.yml", &format!("{tight}vm_flavor: m1.nano\n"))
         .file("password.yml", &cloud(&format!("http://{IP}:5000/v3"), "not-the-password"))
         .file("closed.yml", &cloud(&format!("http://{IP}:1/v3"), "x"))
         .file("nobody.yml", &cloud("http://172.24.4.99:5000/v3", "x"));

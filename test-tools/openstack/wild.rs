@@ -21,8 +21,9 @@ const LISTED: &str = "wild-list";
 /// More than we ask for at once.
 const MANY: usize = 210;
 
-fn bundle(base: &str, more: &str) -> String {
-    format!("bundle: {{name: wild, img_base: '{base}'}}\nsteps: [{{shell: 'true'}}]\n{more}")
+/// `name`: its own in its tree.
+fn bundle(name: &str, base: &str, more: &str) -> String {
+    format!("bundle: {{name: 'wild-{name}', img_base: '{base}'}}\nsteps: [{{shell: 'true'}}]\n{more}")
 }
 
 fn factory(name: &str) -> Factory {
@@ -86,8 +87,8 @@ fn wild_networks_are_as_written_and_never_guessed() {
     let base = Undo("devcloud", &["image", "delete", SHOWN]);
     let dmz = dmz();
     let factory = factory("wild-networks")
-        .file("images/one/build-vars.yml", &bundle(SHOWN, &format!("network: [private, {DMZ}]\n")))
-        .file("images/two/build-vars.yml", &bundle(SHOWN, &format!("network: [{DMZ}, private]\n")));
+        .file("images/one/build-vars.yml", &bundle("one", SHOWN, &format!("network: [private, {DMZ}]\n")))
+        .file("images/two/build-vars.yml", &bundle("two", SHOWN, &format!("network: [{DMZ}, private]\n")));
     let planned = |bundle: &str| json(&factory, &["plan", bundle])["site"].clone();
     let (one, two) = (planned("images/one"), planned("images/two"));
     assert_eq!((names(&one["networks"]), names(&two["networks"])), (vec!["private", DMZ], vec![DMZ, "private"]));
@@ -189,7 +190,7 @@ fn wild_bases_that_boot_nothing_are_refused() {
     made.push((queued, "no content yet"));
     let mut factory = factory("wild-bases");
     for (id, _) in &made {
-        factory = factory.file(&format!("images/{id}/build-vars.yml"), &bundle(id, "network: private\n"));
+        factory = factory.file(&format!("images/{id}/build-vars.yml"), &bundle(id, id, "network: private\n"));
     }
     let told: Vec<(i32, String)> = made.iter().map(|(id, _)| factory.run(&["plan", &format!("images/{id}")])).collect();
     for (id, _) in &made {
@@ -209,8 +210,8 @@ fn wild_images_are_all_listed_and_found_by_name() {
     let dir = tempfile::tempdir().unwrap();
     let disk = tiny_disk(dir.path());
     let factory = factory("wild-images")
-        .file("images/hidden/build-vars.yml", &bundle("wild-hidden", "network: private\n"))
-        .file("images/community/build-vars.yml", &bundle("wild-community", "network: private\n"));
+        .file("images/hidden/build-vars.yml", &bundle("a", "wild-hidden", "network: private\n"))
+        .file("images/community/build-vars.yml", &bundle("b", "wild-community", "network: private\n"));
     let hidden = image("devcloud", &disk, "wild-hidden", &[]);
     let own = Undo("devcloud", &["image", "delete", "wild-hidden"]);
     devcloud::openstack("devcloud", &["image", "set", "--hidden", &hidden]);

@@ -2,7 +2,7 @@
 use std::path::Path;
 
 use super::{Tree, render};
-use crate::bundle::{all, base_of, check_bases, find, find_tree};
+use crate::bundle::{all, base_of, check_bases, check_families, find, find_tree};
 
 fn tree() -> Tree {
     let tree = Tree::new();
@@ -136,4 +136,54 @@ fn two_hundred_bundles() {
     let start = std::time::Instant::now();
     let bundles: Vec<_> = all(tree.path()).iter().map(|dir| super::super::load(tree.path(), dir).unwrap().bundle).collect();
     println!("{} bundles in {:?}", bundles.len(), start.elapsed());
+}
+
+fn families(tree: &Tree, dirs: &[&str]) -> String {
+    let bundles: Vec<_> = dirs.iter().map(|dir| tree.bundle(dir)).collect();
+    render(&check_families(&bundles.iter().collect::<Vec<_>>()))
+}
+
+#[test]
+fn a_family_has_one_definition() {
+    let tree = Tree::new();
+    for (dir, name) in
+        [("images/a", "web"), ("images/b", "web"), ("os/c", "web"), ("images/d", "Web"), ("apart/e", "web"), ("images/f", "web")]
+    {
+        let target = if dir == "images/f" { "bundle_target_name: own\n" } else { "" };
+        tree.write(&format!("{dir}/build-vars.yml"), &format!("bundle:\n  name: {name}\n  img_base: i\n{target}"));
+    }
+    assert_eq!(families(&tree, &["images/a", "images/d"]), "");
+    // One that lies deeper in the tree counts; a target name makes no family.
+    let said = [families(&tree, &["images/b", "images/a", "images/d"]), families(&tree, &["os/c", "images/f", "apart/e"])];
+    insta::assert_snapshot!(said.join("\n--\n"), @r"
+        images/a/build-vars.yml:2:3: error: `bundle.name` is `web` in images/b, too: a family has one maker, and they would prune each other's images
+            hint: give each a name of its own; the other is at images/b/build-vars.yml:2:3
+        images/b/build-vars.yml:2:3: error: `bundle.name` is `web` in images/a, too: a family has one maker, and they would prune each other's images
+            hint: give each a name of its own; the other is at images/a/build-vars.yml:2:3
+        --
+        apart/e/build-vars.yml:2:3: error: `bundle.name` is `web` in images/f, os/c, too: a family has one maker, and they would prune each other's images
+            hint: give each a name of its own; the others are at images/f/build-vars.yml:2:3, os/c/build-vars.yml:2:3
+        images/f/build-vars.yml:2:3: error: `bundle.name` is `web` in apart/e, os/c, too: a family has one maker, and they would prune each other's images
+            hint: give each a name of its own; the others are at apart/e/build-vars.yml:2:3, os/c/build-vars.yml:2:3
+        os/c/build-vars.yml:2:3: error: `bundle.name` is `web` in apart/e, images/f, too: a family has one maker, and they would prune each other's images
+            hint: give each a name of its own; the others are at apart/e/build-vars.yml:2:3, images/f/build-vars.yml:2:3
+    ");
+}
+
+/// Reached through links or twice, a directory is one definition; a build-vars.yml that is linked into another is two.
+#[test]
+fn one_directory_is_one_definition() {
+    use std::os::unix::fs::symlink;
+    let tree = Tree::new();
+    tree.write("images/b/build-vars.yml", super::MINIMAL).write("images/c/ansible/bootstrap.yml", "[]");
+    symlink("b", tree.path().join("images/a")).unwrap();
+    symlink(tree.path().join("images"), tree.path().join("os")).unwrap();
+    assert_eq!(families(&tree, &["images/a", "images/b", "os/b", "images/a"]), "");
+    symlink("../b/build-vars.yml", tree.path().join("images/c/build-vars.yml")).unwrap();
+    assert_eq!(families(&tree, &["images/a", "images/c"]).matches("error: `bundle.name` is").count(), 2);
+    // Named by a path from elsewhere, it is a way to build the tree's family.
+    let elsewhere = Tree::new();
+    elsewhere.write("images/b/build-vars.yml", super::MINIMAL);
+    let outside = super::super::load(tree.path(), &elsewhere.path().join("images/b")).unwrap().bundle;
+    assert!(check_families(&[&tree.bundle("images/b"), &outside]).is_empty());
 }

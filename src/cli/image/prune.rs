@@ -2,7 +2,8 @@
 use std::process::ExitCode;
 
 use super::json;
-use crate::cli::{Context, Failure, err, out};
+use crate::bundle::{self, Bundle};
+use crate::cli::{Context, Failure, err, findings, out};
 use crate::cloud::ledger::Ledger;
 use crate::cloud::{Cloud, Cx};
 use crate::diagnostic::there_are;
@@ -55,11 +56,18 @@ pub async fn run(context: &Context, cloud: &dyn Cloud, args: &Args) -> Result<Ex
 
 /// Which families, and how many of each stay. Who does not say how many made an error of usage, whether there are images or not.
 async fn policies(context: &Context, cloud: &dyn Cloud, args: &Args) -> Result<Vec<(String, Policy)>, Failure> {
-    let bundles = context.sound().await?;
+    let definitions = context.of_tree().await?;
+    let bundles: Vec<&Bundle> = definitions.iter().flatten().map(|loaded| &loaded.bundle).collect();
     let images = cloud.images().await?;
     let known = family::all(&images);
     let keep = |family: &str| args.keep.or_else(|| bundles.iter().find(|b| b.name == family).and_then(|b| b.keep));
     let policy = |keep: u32| Policy { keep, at_once: args.now };
+    // Where `keep` is not given here, nobody knows whose images are meant to stay.
+    let shared: Vec<_> =
+        bundle::check_families(&definitions.iter().filter_map(findings::read).filter(|b| is_meant(args, &b.name)).collect::<Vec<_>>());
+    if args.keep.is_none() && !shared.is_empty() {
+        return Err(Failure::bundle(shared));
+    }
     if args.families.is_empty() {
         let chosen: Vec<_> = known.iter().filter_map(|f| Some(((*f).to_owned(), policy(keep(f)?)))).collect();
         // What the words are counts, and not what the store happens to hold.
@@ -84,4 +92,8 @@ async fn policies(context: &Context, cloud: &dyn Cloud, args: &Args) -> Result<V
         }
     }
     Ok(chosen)
+}
+
+fn is_meant(args: &Args, family: &String) -> bool {
+    args.families.is_empty() || args.families.contains(family)
 }

@@ -1,0 +1,52 @@
+//! Definitions of one tree that share a family: a family has one current image, so they would hide each other's, and a prune
+//! would delete them.
+use std::collections::BTreeMap;
+
+use super::Bundle;
+use crate::diagnostic::{Diagnostic, Place};
+
+/// More places than this do not help whoever has to rename one.
+const SHOWN: usize = 5;
+
+/// Findings on equal `bundle.name`s, one for each definition that bears such a name. A directory that was reached by several
+/// ways (links, a path) is one definition. Definitions outside of the tree are passed over: who names one by its path means the
+/// tree's family.
+pub fn check_families(bundles: &[&Bundle]) -> Vec<Diagnostic> {
+    // By name, then by the real directory.
+    let mut families: BTreeMap<&str, BTreeMap<&std::path::Path, &Bundle>> = BTreeMap::new();
+    for bundle in bundles.iter().filter(|b| !b.name.is_empty() && b.asks.definition.starts_with(&b.tree)) {
+        families.entry(&bundle.name).or_default().entry(&bundle.asks.definition).or_insert(bundle);
+    }
+    let shared = families.into_values().filter(|makers| makers.len() > 1);
+    let mut findings: Vec<Diagnostic> = shared.flat_map(|makers| of_family(&makers.into_values().collect::<Vec<_>>())).collect();
+    findings.sort_by(|a, b| (&a.place, &a.message).cmp(&(&b.place, &b.message)));
+    findings
+}
+
+fn of_family(makers: &[&Bundle]) -> Vec<Diagnostic> {
+    let finding = |at: usize, bundle: &Bundle| {
+        let others: Vec<&Bundle> = makers.iter().enumerate().filter(|(other, _)| *other != at).map(|(_, other)| *other).collect();
+        let labels = list(others.iter().map(|other| other.label.clone()));
+        let message = format!(
+            "`bundle.name` is `{}` in {labels}, too: a family has one maker, and they would prune each other's images",
+            bundle.name
+        );
+        let places = list(others.iter().map(|other| place(other).map_or_else(|| other.label.clone(), |place| place.to_string())));
+        let verb = if others.len() == 1 { "other is" } else { "others are" };
+        Diagnostic::error(place(bundle), message).hint(format!("give each a name of its own; the {verb} at {places}"))
+    };
+    makers.iter().enumerate().map(|(at, bundle)| finding(at, bundle)).collect()
+}
+
+fn list(all: impl ExactSizeIterator<Item = String>) -> String {
+    let more = all.len().saturating_sub(SHOWN);
+    let mut list = all.take(SHOWN).collect::<Vec<_>>().join(", ");
+    if more > 0 {
+        list.push_str(&format!(" and {more} more"));
+    }
+    list
+}
+
+fn place(bundle: &Bundle) -> Option<Place> {
+    bundle.places.get("bundle.name").cloned()
+}

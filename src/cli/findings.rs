@@ -1,0 +1,114 @@
+//! What is wrong with definitions, for every command that says so: of each by itself, and of them together. Of a definition that
+//! has errors all is told that does not follow from them.
+use std::path::PathBuf;
+
+use super::{Context, Definition, Failure};
+use crate::bundle::{self, Base, Bundle, Doubts};
+use crate::diagnostic::Diagnostic;
+
+/// Definitions that were looked at.
+pub(super) struct Looked {
+    /// The sound ones, in their order.
+    pub bundles: Vec<Bundle>,
+    /// Of the others those whose playbooks Ansible can be asked about.
+    pub to_ask: Vec<Bundle>,
+    /// By definition; on several together at the end.
+    pub found: Vec<Diagnostic>,
+}
+
+/// A bundle as far as it was read.
+struct One {
+    bundle: Bundle,
+    doubts: Doubts,
+    is_sound: bool,
+}
+
+impl Context {
+    /// All that is wrong with the definitions that are `meant`, errors and warnings. `others` are those of the tree; they may be
+    /// among those that are meant.
+    pub(super) async fn look(&self, meant: Vec<Definition>, others: &[Definition]) -> Result<Looked, Failure> {
+        let (mut all, mut found) = (Vec::new(), Vec::new());
+        for definition in meant {
+            let (one, findings) = match definition {
+                Ok(loaded) => (Some(One { bundle: loaded.bundle, doubts: Doubts::default(), is_sound: true }), loaded.warnings),
+                Err(unsound) => {
+                    let rest = unsound.rest.map(|rest| One { bundle: rest.bundle, doubts: rest.doubts, is_sound: false });
+                    (rest, unsound.findings)
+                }
+            };
+            found.push(findings);
+            all.push(one);
+        }
+        let read: Vec<(usize, &One)> = all.iter().enumerate().filter_map(|(at, one)| Some((at, one.as_ref()?))).collect();
+        let asked: Vec<_> = read.iter().map(|(_, one)| (&one.bundle, &one.doubts)).collect();
+        let templates = self.templates.check(&asked, &self.cancel).await?;
+        for ((at, one), of_templates) in read.iter().zip(templates) {
+            let found = &mut found[*at];
+            let new: Vec<Diagnostic> = of_templates.into_iter().filter(|finding| !found.contains(finding)).collect();
+            found.extend(new);
+            found.extend(self.of_one(one)?);
+        }
+        let bundles: Vec<&Bundle> = read.iter().map(|(_, one)| &one.bundle).collect();
+        let of_several = together(&bundles, &others.iter().filter_map(self::read).collect::<Vec<_>>());
+        let (sound, rest): (Vec<One>, Vec<One>) = all.into_iter().flatten().partition(|one| one.is_sound);
+        Ok(Looked {
+            bundles: sound.into_iter().map(|one| one.bundle).collect(),
+            to_ask: rest.into_iter().filter(|one| !one.doubts.playbooks).map(|one| one.bundle).collect(),
+            found: found.into_iter().flatten().chain(of_several).collect(),
+        })
+    }
+
+    fn of_one(&self, one: &One) -> Result<Vec<Diagnostic>, Failure> {
+        let One { bundle, doubts, .. } = one;
+        let mut found = bundle::on_factory(bundle, self.how_to_allow_local(bundle)?.as_deref());
+        found.extend(self.not_granted(bundle)?);
+        if !doubts.work {
+            found.extend(bundle::check_work(bundle));
+        }
+        if !doubts.needs {
+            found.extend(self.missing(bundle)?);
+        }
+        Ok(found)
+    }
+}
+
+/// The bundle of a definition, sound or as far as it was read.
+pub fn read(definition: &Definition) -> Option<&Bundle> {
+    match definition {
+        Ok(loaded) => Some(&loaded.bundle),
+        Err(unsound) => unsound.rest.as_ref().map(|rest| &rest.bundle),
+    }
+}
+
+/// Findings that need several definitions to see, on those that are `meant` and on the bases that are built before them. `others`
+/// are those of the tree; of a definition that is meant, what was read with `--set` counts.
+fn together(meant: &[&Bundle], others: &[&Bundle]) -> Vec<Diagnostic> {
+    let is_meant = |other: &&&Bundle| meant.iter().any(|one| one.asks.definition == other.asks.definition);
+    let all: Vec<&Bundle> = meant.iter().chain(others.iter().filter(|other| !is_meant(other))).copied().collect();
+    let files: Vec<PathBuf> = with_bases(&all, meant.len()).iter().filter_map(|at| file(all[*at])).collect();
+    let mut found = bundle::check_bases(&all);
+    found.extend(bundle::check_families(&all));
+    // A circle may lie in definitions that nobody has named.
+    found.retain(|finding| finding.place.as_ref().is_none_or(|place| files.contains(&place.file)));
+    found
+}
+
+/// The first `count` of `all`, and the definitions of the tree that they are built on.
+fn with_bases(all: &[&Bundle], count: usize) -> Vec<usize> {
+    let mut chosen: Vec<usize> = (0..count).collect();
+    let mut next = 0;
+    while let Some(bundle) = chosen.get(next).map(|at| all[*at]) {
+        next += 1;
+        if let Some(base) = bundle::base_among(all, bundle).filter(|_| matches!(bundle.base, Some(Base::Os(_))))
+            && !chosen.contains(&base)
+        {
+            chosen.push(base);
+        }
+    }
+    chosen
+}
+
+/// The build-vars.yml of a bundle, as places name it.
+fn file(bundle: &Bundle) -> Option<PathBuf> {
+    bundle.places.values().next().map(|place| place.file.clone())
+}
