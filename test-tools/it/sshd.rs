@@ -49,7 +49,9 @@ impl Sshd {
         std::fs::write(at("bin/sudo"), SUDO).unwrap();
         std::fs::set_permissions(at("bin/sudo"), PermissionsExt::from_mode(0o755)).unwrap();
 
-        let port = TcpListener::bind((host, 0)).unwrap().local_addr().unwrap().port();
+        let free = TcpListener::bind((host, 0)).unwrap_or_else(|e| panic!("this machine has no address {host}, which tests need: {e}"));
+        let port = free.local_addr().unwrap().port();
+        drop(free);
         let known = keys::known_hosts_line(host, port, own.public_key()).unwrap();
         std::fs::write(at("known_hosts"), known + "\n").unwrap();
         // A home without a .bashrc: what the user who runs this has there is neither to be tested nor to be measured.
