@@ -375,7 +375,7 @@ async fn visited(step: &str) -> (Ended, String, String) {
     assert_eq!(cloud.snapshot(), before, "the builder is removed, and no image is made");
     let record = std::fs::read_to_string(ended.dir.as_ref().unwrap().join("result.json")).unwrap();
     assert!(record.contains("\"outcome\": \"visited\""), "{record}");
-    let last = all.0.lock().unwrap().iter().filter_map(final_line).last().unwrap_or_default();
+    let last = all.0.lock().unwrap().iter().filter_map(final_line).next_back().unwrap_or_default();
     assert!(ended.leaks.is_empty() && ended.kept.is_none(), "{:?}", ended.leaks);
     let told = visitor.0.lock().unwrap().take().unwrap_or_else(|| panic!("nobody was let in: {last}"));
     (ended, last, told)
