@@ -74,6 +74,8 @@ pub(super) fn riddle(error: &NoAnswer, user: &str) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
+    use std::path::Path;
+
     use super::*;
     use crate::remote::Exit;
 
@@ -99,38 +101,70 @@ mod tests {
         assert_eq!(riddle("exit code 3"), "");
     }
 
-    /// A lock of the kind that apt takes is seen, with who holds it; and the wait for it has an end.
+    /// As it is sent, but for the paths: of apt's places one lock lies in a directory of the test.
+    fn script(lock: &Path, limit: u64) -> String {
+        let own = format!("systemctl() {{ [ \"$1\" != is-active ] || echo $UNITS; }}\nLIMIT={limit}\n");
+        (own + include_str!("../../templates/guest/ready.sh"))
+            .replace("/var/lib/dpkg/lock-frontend", &lock.display().to_string())
+            .replace("/var/lib/dpkg/lock ", "/nonexistent ")
+            .replace("/var/lib/apt/lists/lock", "/nonexistent")
+            .replace("/var/cache/apt/archives/lock", "/nonexistent")
+            .replace("-d /var/lib/apt ", "-d /usr ")
+    }
+
+    fn run_while(script: &str, units: &str) -> String {
+        let out = std::process::Command::new("sh").args(["-c", script]).env("UNITS", units).output().unwrap();
+        String::from_utf8(out.stdout).unwrap()
+    }
+
+    /// A lock of the kind that apt takes, over the whole file, or none any longer.
+    fn lock(file: &std::fs::File, kind: libc::c_int) {
+        // SAFETY: all zero, but for its kind, is a lock of the whole file; the descriptor is open.
+        let done = unsafe {
+            let mut whole: libc::flock = std::mem::zeroed();
+            whole.l_type = kind as libc::c_short;
+            libc::fcntl(std::os::fd::AsRawFd::as_raw_fd(file), libc::F_SETLK, &raw const whole)
+        };
+        assert_eq!(done, 0);
+    }
+
+    /// The lock is seen, with who holds it; and the wait for it has an end.
     #[test]
     fn a_lock_that_is_held_is_seen() {
         let dir = tempfile::tempdir().unwrap();
-        let lock = dir.path().join("lock");
-        let file = std::fs::File::create(&lock).unwrap();
-        let script = format!(
-            "systemctl() {{ [ \"$1\" != is-active ] || echo $UNITS; }}\nLIMIT=0\n{}",
-            include_str!("../../templates/guest/ready.sh")
-        )
-        .replace("/var/lib/dpkg/lock-frontend", &lock.display().to_string())
-        .replace("/var/lib/dpkg/lock ", "/nonexistent ")
-        .replace("/var/lib/apt/lists/lock", "/nonexistent")
-        .replace("/var/cache/apt/archives/lock", "/nonexistent")
-        .replace("-d /var/lib/apt ", "-d /usr ");
-        let run_while = |units: &str| {
-            let out = std::process::Command::new("sh").args(["-c", &script]).env("UNITS", units).output().unwrap();
-            String::from_utf8(out.stdout).unwrap()
-        };
-        let run = || run_while("inactive inactive");
+        let path = dir.path().join("lock");
+        let file = std::fs::File::create(&path).unwrap();
+        let script = script(&path, 0);
+        let run = || run_while(&script, "inactive inactive");
         assert_eq!(run(), "");
         // It has not come to its lock yet.
-        let about_to = told(&run_while("inactive activating")).unwrap();
+        let about_to = told(&run_while(&script, "inactive activating")).unwrap();
         assert!(about_to.0 && about_to.2.contains("daily service"), "{about_to:?}");
-        // SAFETY: all zero, but for its kind, is a lock of the whole file; the descriptor is open.
-        let held = unsafe {
-            let mut whole: libc::flock = std::mem::zeroed();
-            whole.l_type = libc::F_WRLCK as libc::c_short;
-            libc::fcntl(std::os::fd::AsRawFd::as_raw_fd(&file), libc::F_SETLK, &raw const whole)
-        };
-        assert_eq!(held, 0);
+        lock(&file, libc::F_WRLCK);
         let said = run();
         assert!(matches!(told(&said), Some((true, _, who)) if who.contains("image_factory")), "{said}");
+    }
+
+    /// The script ends when the lock is let go of, long before its limit, and names whom it waited for.
+    #[test]
+    fn a_lock_that_is_let_go_of_is_waited_for() {
+        let dir = tempfile::tempdir().unwrap();
+        let (path, waits) = (dir.path().join("lock"), dir.path().join("waits"));
+        let file = std::fs::File::create(&path).unwrap();
+        lock(&file, libc::F_WRLCK);
+        // Before each pause it leaves a sign.
+        let script = script(&path, 600).replace("    sleep 2\n", &format!("    echo >>'{}'\n    sleep 0.2\n", waits.display()));
+        let (tell, end) = std::sync::mpsc::channel();
+        std::thread::spawn(move || tell.send(run_while(&script, "inactive inactive")));
+        let begin = Instant::now();
+        while std::fs::read(&waits).map_or(0, |signs| signs.len()) < 3 {
+            assert!(begin.elapsed() < Duration::from_secs(120), "it does not wait");
+            std::thread::sleep(Duration::from_millis(50));
+        }
+        assert!(end.try_recv().is_err(), "it ended while the lock was held");
+        lock(&file, libc::F_UNLCK);
+        let said = end.recv_timeout(Duration::from_secs(120)).unwrap();
+        let Some((false, seconds, who)) = told(&said) else { panic!("{said}") };
+        assert!(seconds < 600 && who.contains("image_factory"), "{said}");
     }
 }

@@ -307,6 +307,80 @@ async fn a_step_that_fails_publishes_nothing_and_is_named() {
     assert_eq!(before, world.cloud.snapshot());
 }
 
+/// A plan of a project: the machines have the flavors that are planned, the second smoke machine the one that the image claims to
+/// suffice; a single one for all would prove nothing of the claim.
+#[tokio::test(flavor = "multi_thread")]
+async fn each_machine_boots_on_the_flavor_that_is_planned() {
+    let world = World::new();
+    let named = |name: &str| Named { id: format!("id-{name}"), name: name.into() };
+    let mut plan = world.plan();
+    plan.site = Some(site_admitting(Vec::new()));
+    plan.builder.as_mut().unwrap().flavor = Some(named("small"));
+    let smoke = plan.smoke.as_mut().unwrap();
+    (smoke.first.flavor, smoke.second.flavor) = (Some(named("small")), Some(named("thin")));
+    world.build_plan(plan).await.result.unwrap();
+    let flavor = |role: &str| {
+        let all = world.cloud.booted();
+        let spec = all.iter().find(|spec| spec.name == format!("factory-r1-{role}")).unwrap();
+        spec.place.as_ref().unwrap().flavor.id.clone()
+    };
+    assert_eq!(["builder", "smoke-a", "smoke-b"].map(flavor), ["id-small", "id-small", "id-thin"]);
+}
+
+fn site_admitting(ssh_from: Vec<String>) -> SitePlan {
+    SitePlan {
+        networks: Vec::new(),
+        floating_network: Some(Named { id: "n".into(), name: "public".into() }),
+        security: Security::Temporary { ssh_from },
+        zone: None,
+        volume: None,
+        reached_on: None,
+    }
+}
+
+/// SSH from another address than the group admits gets no answer, as from a machine that hangs: the setting is named with the rest.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_machine_that_is_not_reached_is_told_with_the_setting() {
+    struct Deaf;
+
+    #[async_trait]
+    impl Connect for Deaf {
+        async fn connect(&self, target: &Target, _: Duration) -> Result<Arc<dyn Remote>, RemoteError> {
+            Err(RemoteError::Unreachable { host: target.host.clone(), port: target.port, reason: "no answer in time".into() })
+        }
+    }
+    let (world, wall) = (World::new(), no_wall());
+    for (ssh_from, said) in
+        [(Vec::new(), "admits SSH from this machine's address"), (vec!["192.0.2.9/32".to_owned()], "admits SSH from 192.0.2.9/32")]
+    {
+        let mut plan = world.plan();
+        (plan.site, plan.timeouts.ssh) = (Some(site_admitting(ssh_from)), 1);
+        let ledger = Ledger::open(&world.dir.path().join("l")).unwrap();
+        let cx = Cx { ledger, events: Events::default(), cancel: Cancel::default() };
+        let outcome = build(&Site { keep_on_failure: false, ..site(&world, &Deaf, &plan, &cx, &wall) }).await;
+        let error = outcome.result.unwrap_err().to_string();
+        assert!(outcome.leaks.is_empty(), "{:?}", outcome.leaks);
+        for part in ["SSH not ready after 1 s", "no answer in time", said, "FACTORY_SSH_FROM"] {
+            assert!(error.contains(part), "`{part}` is not in {error}");
+        }
+    }
+}
+
+/// What a base installs at its boot is waited for before the first step, and not again.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_package_manager_is_waited_for_before_the_first_step() {
+    let world = World::new();
+    world.build().await.result.unwrap();
+    let answers = world.fake.0.lock().unwrap();
+    let places = |text: &str| {
+        let of = answers.scripts.iter().enumerate().filter(|(_, (_, script))| script.contains(text));
+        of.map(|(place, (port, _))| (place, *port)).collect::<Vec<_>>()
+    };
+    let (waits, steps) = (places("apt-daily.timer"), places("install-it"));
+    let ([(wait, builder), ..], [(step, on)]) = (&waits[..], &steps[..]) else { panic!("{waits:?} {steps:?}") };
+    assert!(wait < step && builder == on, "{waits:?} {steps:?}");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_check_that_fails_publishes_nothing() {
     let world = World::new();

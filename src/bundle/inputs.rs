@@ -183,6 +183,11 @@ mod tests {
         differs("settings");
         fs::write(file("empty"), "").unwrap();
         differs("an empty file");
+        // What a list leads to is not counted, and so the list's every word is.
+        for version in ["1.0.0", "1.0.1"] {
+            fs::write(file("ansible/requirements.yml"), format!("collections: [{{name: a.b, version: {version}}}]\n")).unwrap();
+            differs("a list of requirements");
+        }
     }
 
     /// A role that several definitions share, behind a link: changed, and the digest stayed as it was.

@@ -85,7 +85,7 @@ pub fn read(definition: &Definition) -> Option<&Bundle> {
 fn together(meant: &[&Bundle], others: &[&Bundle]) -> Vec<Diagnostic> {
     let is_meant = |other: &&&Bundle| meant.iter().any(|one| one.asks.definition == other.asks.definition);
     let all: Vec<&Bundle> = meant.iter().chain(others.iter().filter(|other| !is_meant(other))).copied().collect();
-    let files: Vec<PathBuf> = with_bases(&all, meant.len()).iter().filter_map(|at| file(all[*at])).collect();
+    let files: Vec<PathBuf> = with_bases(&all, meant.len()).iter().flat_map(|at| files_of(all[*at])).collect();
     let mut found = bundle::check_bases(&all);
     found.extend(bundle::check_families(&all));
     // A circle may lie in definitions that nobody has named.
@@ -108,7 +108,7 @@ fn with_bases(all: &[&Bundle], count: usize) -> Vec<usize> {
     chosen
 }
 
-/// The build-vars.yml of a bundle, as places name it.
-fn file(bundle: &Bundle) -> Option<PathBuf> {
-    bundle.places.values().next().map(|place| place.file.clone())
+/// Where the values of a bundle were written: its build-vars.yml, as places name it, and each `--set` that was put over it.
+fn files_of(bundle: &Bundle) -> impl Iterator<Item = PathBuf> {
+    bundle.places.values().map(|place| place.file.clone())
 }

@@ -112,7 +112,7 @@ async fn need(context: &Context, cloud: &dyn Cloud, images: &[Image], wanted: &s
     }
 }
 
-fn several(wanted: &str, images: &[&Image]) -> Failure {
+pub(super) fn several(wanted: &str, images: &[&Image]) -> Failure {
     let ids = images.iter().map(|i| i.id.as_str()).collect::<Vec<_>>().join(", ");
     Failure::cloud(format!("{} images are called `{wanted}`", images.len())).hint(format!("name one by its ID: {ids}"))
 }

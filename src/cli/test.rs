@@ -56,11 +56,15 @@ pub async fn run(context: &Context, args: &Args) -> Result<ExitCode, Failure> {
     Ok(ExitCode::from(code))
 }
 
-/// An error if the cloud has no such image.
+/// An error if the cloud has no such image, or several.
 async fn there(context: &Context, cloud: &dyn Cloud, image: &str) -> Result<(), Failure> {
     let cx = Cx { ledger: Ledger::none(), events: Events::default(), cancel: context.cancel.clone() };
     let wanted = Wanted { base: Some(image.to_owned()), base_only: true, ..Wanted::default() };
-    let BaseFact::Missing { near } = cloud.facts(&wanted, &cx).await?.base else { return Ok(()) };
+    let near = match cloud.facts(&wanted, &cx).await?.base {
+        BaseFact::Missing { near } => near,
+        BaseFact::Ambiguous(images) => return Err(super::image::several(image, &images.iter().collect::<Vec<_>>())),
+        BaseFact::Found(_) | BaseFact::Doubtful(_) | BaseFact::None => return Ok(()),
+    };
     let names = near.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(" or ");
     let hint = if near.is_empty() { "`image-factory image list` shows what there is".into() } else { format!("did you mean {names}?") };
     Err(Failure::cloud(format!("no image `{image}`")).hint(hint))

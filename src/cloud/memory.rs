@@ -37,6 +37,8 @@ struct World {
     watch: Option<Duration>,
     /// Of machines that are to come, by name.
     consoles: BTreeMap<String, String>,
+    /// What each machine was booted with, those that are gone too.
+    booted: Vec<BootSpec>,
 }
 
 struct Booted {
@@ -113,6 +115,11 @@ impl Memory {
     /// How often a machine that answers is looked at all the same.
     pub fn look_every(&self, pace: Duration) {
         self.world().watch = Some(pace);
+    }
+
+    /// What each machine was booted with so far, in that order.
+    pub fn booted(&self) -> Vec<BootSpec> {
+        self.world().booted.clone()
     }
 
     /// What there is, one line for each thing with its owner: to be compared before and after.
@@ -250,6 +257,7 @@ impl Cloud for Memory {
                 if !world.images.contains_key(&spec.image) {
                     return Err(CloudError::refused(format!("image {}", spec.image), "does not exist"));
                 }
+                world.booted.push(spec.clone());
                 let id = world.id();
                 let host_key = ssh_key::PrivateKey::random(&mut rand_core::OsRng, ssh_key::Algorithm::Ed25519).expect("random numbers");
                 let host_key = host_key.public_key().to_openssh().expect("a fresh key encodes");

@@ -48,6 +48,9 @@ mod tests {
         let line = |port| known_hosts_line("10.0.0.5", port, key.public_key()).unwrap();
         assert!(line(22).starts_with("10.0.0.5 ssh-ed25519 AAAA"));
         assert!(line(2222).starts_with("[10.0.0.5]:2222 ssh-ed25519 AAAA"));
+        let six = |port| known_hosts_line("2001:db8::4", port, key.public_key()).unwrap();
+        assert!(six(22).starts_with("2001:db8::4 ssh-ed25519 AAAA"), "{}", six(22));
+        assert!(six(2222).starts_with("[2001:db8::4]:2222 ssh-ed25519 AAAA"), "{}", six(2222));
         assert!(!line(22).ends_with('x') || line(22).split(' ').count() == 3);
     }
 }

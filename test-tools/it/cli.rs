@@ -288,6 +288,23 @@ fn a_proxy_that_gives_no_connection_is_named_without_its_password() {
     assert!(said.contains(&named) && said.contains("NO_PROXY="), "{said}");
 }
 
+/// Members mean a shared image, and Glance refuses them of any other, after the build: told at once, whoever says the other thing.
+#[test]
+fn members_of_an_image_that_is_not_shared_are_refused() {
+    let vars = |more: &str| format!("bundle: {{name: x, img_base: b}}\nmembers: [p7]\nsteps: [{{shell: 'true'}}]\n{more}");
+    let factory = Factory::new().bundle("images/x", &vars(""));
+    factory.run(&["validate", "images/x"]).exits(0);
+    factory.run(&["--set", "visibility=shared", "validate", "images/x"]).exits(0);
+    for command in ["validate", "plan"] {
+        for word in ["public", "private", "community"] {
+            let said = format!("only shared images have members; this one is {word}");
+            factory.run(&["--set", &format!("visibility={word}"), command, "images/x"]).exits(10).says(&said);
+            let option = Factory::new().bundle("images/x", &vars(&format!("final_glance_options: --{word}\n")));
+            option.run(&[command, "images/x"]).exits(10).says(&said).says("build-vars.yml:2:1: error");
+        }
+    }
+}
+
 /// What is wrong with the command line or the environment is told as that, and nothing is begun.
 #[test]
 fn a_command_that_can_mean_nothing_is_refused() {

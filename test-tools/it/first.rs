@@ -180,6 +180,25 @@ fn what_compiles_says_so() {
     assert_eq!(cargo("exit 0").exits(0).err, "", "nothing to compile, nothing to say");
 }
 
+/// On a terminal cargo shows its own progress; elsewhere it says nothing but what is wrong.
+#[test]
+fn cargo_shows_its_progress_on_a_terminal() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = format!("{}:{}", only(&dir.path().join("bin"), &[], &[("cargo", "echo \"cargo $*\" >&2")]), std::env::var("PATH").unwrap());
+    let compile = Path::new(env!("CARGO_MANIFEST_DIR")).join("setup/compile");
+    let mut on_terminal = Command::new("script");
+    on_terminal.args(["-qec", &format!("'{}'", compile.display()), "/dev/null"]).stdin(std::process::Stdio::null());
+    let shown = ran({
+        on_terminal.env("PATH", &path).env("TERM", "dumb").env("SHELL", "/bin/sh");
+        on_terminal
+    });
+    let shown = shown.exits(0);
+    assert_eq!(shown.out.trim(), "cargo build --release --locked");
+    let mut elsewhere = Command::new(compile);
+    elsewhere.env("PATH", &path);
+    assert_eq!(ran(elsewhere).exits(0).err.trim(), "cargo build --release --locked --quiet");
+}
+
 /// Links to programs of this machine, and stand-ins, as all that there is.
 fn only(dir: &Path, programs: &[&str], made: &[(&str, &str)]) -> String {
     use std::os::unix::fs::PermissionsExt;

@@ -15,6 +15,7 @@ mod crash;
 mod fuzz;
 mod http;
 mod local;
+mod names;
 #[path = "../vm/ordinary.rs"]
 #[allow(dead_code)] // shared with the tests of virtual machines
 mod ordinary;

@@ -30,11 +30,16 @@ impl Sshd {
 
     /// With more lines of configuration; `@DIR@` in them is the server's directory.
     pub fn start_with(lines: &[&str]) -> Sshd {
+        Sshd::start_at("127.0.0.1", lines)
+    }
+
+    /// At another address of the loopback.
+    pub fn start_at(host: &str, lines: &[&str]) -> Sshd {
         assert!(Path::new(SSHD).exists(), "{SSHD} is missing: run setup, or `apt-get install openssh-server`");
         let dir = tempfile::Builder::new().prefix("sshd-").tempdir().unwrap();
         let at = |name: &str| dir.path().join(name);
-        let (host, user) = (keys::generate_key("host"), keys::generate_key("user"));
-        std::fs::write(at("host"), keys::private_text(&host).unwrap().as_bytes()).unwrap();
+        let (own, user) = (keys::generate_key("host"), keys::generate_key("user"));
+        std::fs::write(at("host"), keys::private_text(&own).unwrap().as_bytes()).unwrap();
         std::fs::write(at("user"), keys::private_text(&user).unwrap().as_bytes()).unwrap();
         std::fs::write(at("authorized"), keys::public_line(user.public_key()).unwrap()).unwrap();
         for name in ["host", "user"] {
@@ -44,12 +49,14 @@ impl Sshd {
         std::fs::write(at("bin/sudo"), SUDO).unwrap();
         std::fs::set_permissions(at("bin/sudo"), PermissionsExt::from_mode(0o755)).unwrap();
 
-        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-        let known = keys::known_hosts_line("127.0.0.1", port, host.public_key()).unwrap();
+        let free = TcpListener::bind((host, 0)).unwrap_or_else(|e| panic!("this machine has no address {host}, which tests need: {e}"));
+        let port = free.local_addr().unwrap().port();
+        drop(free);
+        let known = keys::known_hosts_line(host, port, own.public_key()).unwrap();
         std::fs::write(at("known_hosts"), known + "\n").unwrap();
         // A home without a .bashrc: what the user who runs this has there is neither to be tested nor to be measured.
         let config = format!(
-            "Port {port}\nListenAddress 127.0.0.1\nHostKey {d}/host\nAuthorizedKeysFile {d}/authorized\nPidFile none\n\
+            "Port {port}\nListenAddress {host}\nHostKey {d}/host\nAuthorizedKeysFile {d}/authorized\nPidFile none\n\
              UsePAM no\nStrictModes no\nPasswordAuthentication no\nPermitRootLogin yes\nMaxStartups 100\nPrintMotd no\n\
              Subsystem sftp /usr/lib/openssh/sftp-server\n\
              SetEnv HOME={d} PATH={d}/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin\n",
@@ -64,8 +71,7 @@ impl Sshd {
         }
         let log = std::fs::File::create(at("log")).unwrap();
         let child = Command::new(SSHD).args(["-D", "-e", "-f"]).arg(at("config")).stdin(Stdio::null()).stderr(log).spawn().unwrap();
-        let target =
-            Target { host: "127.0.0.1".into(), port, user: user_name(), key: Arc::new(user), host_keys: vec![host.public_key().clone()] };
+        let target = Target { host: host.into(), port, user: user_name(), key: Arc::new(user), host_keys: vec![own.public_key().clone()] };
         let mut sshd = Sshd { child, dir, target };
         sshd.wait();
         sshd
@@ -74,7 +80,7 @@ impl Sshd {
     fn wait(&mut self) {
         let end = Instant::now() + Duration::from_secs(10);
         loop {
-            if let Ok(mut socket) = TcpStream::connect(("127.0.0.1", self.target.port)) {
+            if let Ok(mut socket) = TcpStream::connect((self.target.host.as_str(), self.target.port)) {
                 let mut banner = [0; 4];
                 if socket.read_exact(&mut banner).is_ok() && &banner == b"SSH-" {
                     return;

@@ -32,16 +32,22 @@ impl Ordinary {
         Self::with(root, &Means { subordinate_ids: true, mounts: "" })
     }
 
-    /// Below `root`. `None`: whoever runs the tests is an ordinary user, or may make no mount namespaces.
+    /// Below `root`. `None`: whoever runs the tests is an ordinary user.
+    ///
+    /// # Panics
+    /// Where root may make no mount namespaces. The factory would run as root, and prove nothing of what most users do.
     pub fn with(root: &Path, means: &Means<'_>) -> Option<Self> {
         // SAFETY: plain system call without arguments.
         if unsafe { libc::geteuid() } != 0 {
             return None;
         }
-        if !Command::new("unshare").args(["--mount", "true"]).status().is_ok_and(|status| status.success()) {
-            println!("root may make no mount namespaces here: the factory runs as root");
-            return None;
-        }
+        let tried = Command::new("unshare").args(["--mount", "true"]).output();
+        let said = tried.as_ref().map_or_else(ToString::to_string, |tried| String::from_utf8_lossy(&tried.stderr).into_owned());
+        assert!(
+            tried.is_ok_and(|tried| tried.status.success()),
+            "root may make no mount namespaces here ({}): run the tests as an ordinary user, or give the container CAP_SYS_ADMIN",
+            said.trim()
+        );
         let (home, lists) = (root.join("user"), root.join("lists"));
         std::fs::create_dir_all(&lists).unwrap();
         std::fs::create_dir_all(&home).unwrap();

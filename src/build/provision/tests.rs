@@ -14,8 +14,11 @@ use crate::event::{Events, Sink, Stamped};
 use crate::plan::Plan;
 use crate::remote::ssh::Ssh;
 use crate::remote::{Connect, keys, sshd};
-use crate::settings::{Mode, Settings};
+use crate::settings::{AnsibleSettings, Mode, Settings};
 use crate::wall::{Config, Wall};
+
+mod required;
+mod vault;
 
 const SECRET: &str = "s3cret";
 
@@ -38,6 +41,8 @@ struct World {
     mode: Mode,
     env: BTreeMap<String, String>,
     wrong_key: bool,
+    /// What the owner's settings name.
+    vault_password_file: Option<PathBuf>,
 }
 
 impl World {
@@ -52,7 +57,15 @@ impl World {
         }
         let path = std::env::var("PATH").unwrap();
         let env = [("PATH", path.as_str()), ("OS_PASSWORD", SECRET), ("A_TOKEN", SECRET)].map(|(n, v)| (n.to_owned(), v.to_owned())).into();
-        Self { sshd: sshd::Sshd::start(), dir, heard: Heard::default(), mode: Mode::Required, env, wrong_key: false }
+        Self {
+            sshd: sshd::Sshd::start(),
+            dir,
+            heard: Heard::default(),
+            mode: Mode::Required,
+            env,
+            wrong_key: false,
+            vault_password_file: None,
+        }
     }
 
     fn plan(&self, env: BTreeMap<String, String>) -> Plan {
@@ -66,12 +79,18 @@ impl World {
         plan
     }
 
+    fn wall(&self) -> Wall {
+        let at = |name: &str| self.dir.path().join(name);
+        let ansible = AnsibleSettings { vault_password_file: self.vault_password_file.clone(), ..AnsibleSettings::default() };
+        let settings = Settings { wall: self.mode, ansible, ..Settings::default() };
+        let hidden = vec![at("store"), at("run")];
+        Wall::new(Config { settings, env: self.env.clone(), home: Some(at("home")), hidden })
+    }
+
     async fn play(&self, env: BTreeMap<String, String>) -> (Result<(), BuildError>, String) {
         let plan = self.plan(env);
         let at = |name: &str| self.dir.path().join(name);
-        let settings = Settings { wall: self.mode, ..Settings::default() };
-        let hidden = vec![at("store"), at("run")];
-        let wall = Wall::new(Config { settings, env: self.env.clone(), home: Some(at("home")), hidden });
+        let wall = self.wall();
         let events = Events::default();
         events.add(Box::new(self.heard.clone()));
         let cx = Cx { ledger: Ledger::open(&at("ledger")).unwrap(), events, cancel: Cancel::default() };
@@ -222,4 +241,19 @@ async fn connections_are_shared_within_a_playbook() {
         left.push(proc.title().into());
     }
     assert!(left.is_empty(), "{left:?}");
+}
+
+/// The inventory, `ssh` and its list of known hosts each write such an address in a way of their own.
+#[tokio::test]
+async fn a_machine_of_ipv6_alone_is_played_on() {
+    let play = "- hosts: all\n  gather_facts: false\n  tasks:\n  - raw: echo on $SSH_CONNECTION\n    register: said\n  \
+                - debug: {var: said.stdout}\n";
+    let world = World { sshd: sshd::Sshd::start_at("::1", &[]), ..World::new(&[("play.yml", play)]) };
+    let (done, heard) = world.play(BTreeMap::new()).await;
+    done.unwrap_or_else(|e| panic!("{e}\n{heard}"));
+    assert!(heard.contains("on ::1 "), "{heard}");
+    let wrong = World { sshd: sshd::Sshd::start_at("::1", &[]), wrong_key: true, ..World::new(&[("play.yml", play)]) };
+    let (done, heard) = wrong.play(BTreeMap::new()).await;
+    let said = format!("{}\n{heard}", done.unwrap_err());
+    assert!(said.to_lowercase().contains("host key verification failed") || said.contains("HOST IDENTIFICATION"), "{said}");
 }

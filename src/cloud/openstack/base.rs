@@ -76,13 +76,17 @@ async fn out_of_lists(
         glance::images(&cloud.api, &offered, cancel),
     )?;
     let all: Vec<Record> = listed.into_iter().chain(hidden).chain(community).chain(offered).collect();
+    let mut named: Vec<Image> = all.iter().filter(|r| r.name() == wanted && !is_staged(r)).map(|r| r.image(project)).collect();
+    let mut ids = BTreeSet::new();
+    named.retain(|i| ids.insert(i.id.clone()));
     match among(&all, wanted, false, project) {
         BaseFact::Missing { .. } => {}
+        // A name is anybody's to give: what others offer does not come before a hidden image of this project's.
+        BaseFact::Found(image) if !image.counts() && image.name == wanted && named.len() > 1 => return Ok(BaseFact::Ambiguous(named)),
         found => return Ok(found),
     }
-    let mut unusable: Vec<Image> = all.iter().filter(|r| r.name() == wanted && !is_staged(r)).map(|r| r.image(project)).collect();
-    let mut ids = BTreeSet::new();
-    unusable.retain(|i| ids.insert(i.id.clone()) && i.unusable.is_some());
+    let mut unusable = named;
+    unusable.retain(|i| i.unusable.is_some());
     match unusable.len() {
         0 => Ok(BaseFact::Missing { near: near(cloud, wanted, project, cancel).await? }),
         1 => Ok(BaseFact::Found(Box::new(unusable.remove(0)))),

@@ -8,7 +8,6 @@ use serde_json::json;
 use super::create::{self, New};
 use super::nova::{self, Server};
 use super::owned::PREFIX;
-use super::source::ssh_from;
 use super::{Group, OpenStack, cinder, description, description_for, neutron, poll};
 use crate::cloud::ledger::Kind;
 use crate::cloud::{BootPlace, BootSpec, CloudError, Cx, Machine};
@@ -109,7 +108,7 @@ async fn groups(cloud: &OpenStack, cx: &Cx, spec: &BootSpec, place: &BootPlace) 
 async fn admit(cloud: &OpenStack, cx: &Cx, run: &str, host: &str) -> Result<(), CloudError> {
     let mut known = cloud.group.lock().await;
     let Some(group) = known.get_mut(run) else { return Ok(()) };
-    let cidr = ssh_from(host, SSH);
+    let cidr = (cloud.source)(host, SSH);
     if group.admitted.contains(&cidr) {
         return Ok(());
     }

@@ -84,6 +84,8 @@ pub struct OpenStack {
     group: tokio::sync::Mutex<BTreeMap<String, Group>>,
     /// For so long a thing is looked for whose create was not answered.
     patience: Duration,
+    /// [`source::ssh_from`], but for tests.
+    source: fn(&str, u16) -> String,
 }
 
 /// The security group of a run.
@@ -109,6 +111,7 @@ impl OpenStack {
             seen: Seen::default(),
             group: Default::default(),
             patience: PATIENCE,
+            source: source::ssh_from,
         })
     }
 

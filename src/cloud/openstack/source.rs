@@ -47,11 +47,15 @@ fn in_net(ip: IpAddr, net: IpAddr, bits: u32) -> bool {
 pub fn ssh_from(host: &str, port: u16) -> String {
     let Some(to) = (host, port).to_socket_addrs().ok().and_then(|mut all| all.next()) else { return EVERYWHERE.into() };
     let everywhere = if to.is_ipv4() { EVERYWHERE } else { EVERYWHERE_V6 };
-    let Some(source) = source_towards((to.ip(), port)) else { return everywhere.into() };
-    if source.is_loopback() || is_private(source) != is_private(to.ip()) {
-        return everywhere.into();
+    match source_towards((to.ip(), port)) {
+        Some(source) if is_seen(source, to.ip()) => format!("{source}/{}", if source.is_ipv4() { 32 } else { 128 }),
+        _ => everywhere.into(),
     }
-    format!("{source}/{}", if source.is_ipv4() { 32 } else { 128 })
+}
+
+/// Whether `to` sees us by our own address.
+fn is_seen(source: IpAddr, to: IpAddr) -> bool {
+    !source.is_loopback() && is_private(source) == is_private(to)
 }
 
 const EVERYWHERE: &str = "0.0.0.0/0";
@@ -87,4 +91,26 @@ mod tests {
         assert_eq!(ssh_from("::1", 80), "::/0");
         assert_eq!(ssh_from("no such host", 80), "0.0.0.0/0");
     }
+
+    #[test]
+    fn where_no_router_writes_over_it_one_address_is_admitted() {
+        let seen = |source: &str, to: &str| is_seen(source.parse().unwrap(), to.parse().unwrap());
+        for (source, to) in [("10.8.0.2", "10.20.0.7"), ("192.168.1.5", "100.64.0.1"), ("203.0.113.5", "198.51.100.7")] {
+            assert!(seen(source, to), "{source} to {to}");
+        }
+        for (source, to) in [("2001:db8::5", "2001:db8::7"), ("fd00::5", "fd00:1::7")] {
+            assert!(seen(source, to), "{source} to {to}");
+        }
+        for (source, to) in [("10.8.0.2", "198.51.100.7"), ("127.0.0.1", "127.0.0.9"), ("fd00::5", "2001:db8::7"), ("::1", "::1")] {
+            assert!(!seen(source, to), "{source} to {to}");
+        }
+        // An address of this machine's own, which is the source towards itself; a machine without a network has none.
+        for elsewhere in ["192.0.2.1", "2001:db8::1"] {
+            let Some(own) = source_towards((elsewhere.parse().unwrap(), 9)) else { continue };
+            let bits = if own.is_ipv4() { 32 } else { 128 };
+            assert_eq!(ssh_from(&own.to_string(), SSH_PORT), format!("{own}/{bits}"));
+        }
+    }
+
+    const SSH_PORT: u16 = 22;
 }

@@ -122,3 +122,30 @@ fn the_corpus_is_whole() {
         assert!(all.contains(&format!("{{% {tag}")), "{tag}");
     }
 }
+
+/// names.txt is the newer ansible-core's own list of its filters and tests, with Jinja's. Each is one of ours, or its error says why not;
+/// and we have none that Ansible would not know.
+#[test]
+fn every_name_of_ansible_core_is_known() {
+    let text = fs::read_to_string(corpus().join("names.txt")).unwrap();
+    let of = |kind: &str| text.lines().filter_map(|l| l.strip_prefix(kind)?.strip_prefix(' ')).collect::<BTreeSet<&str>>();
+    for (kind, ours, least) in [("filter", FILTERS, 120), ("test", TESTS, 80)] {
+        let (core, ours) = (of(kind), ours.iter().copied().filter(|name| name.starts_with(char::is_alphabetic)).collect());
+        assert!(core.len() >= least, "{} names of kind {kind}", core.len());
+        assert_eq!(core.symmetric_difference(&ours).collect::<Vec<_>>(), [&""; 0], "{kind}");
+    }
+    let entry = |template: String| Entry { topic: "names".into(), template, text: None };
+    let uses = |prefix: &str| {
+        let filters = of("filter").into_iter().map(|name| entry(format!("{{{{ 'a' | {prefix}{name} }}}}"))).collect::<Vec<_>>();
+        filters.into_iter().chain(of("test").into_iter().map(|name| entry(format!("{{{{ 'a' is {prefix}{name} }}}}")))).collect::<Vec<_>>()
+    };
+    for entries in [uses(""), uses("ansible.builtin.")] {
+        let wrong: Vec<_> =
+            entries.iter().zip(rendered(&entries)).filter_map(|(entry, ours)| Some((&entry.template, ours.err()?))).collect();
+        let unknown: Vec<_> = wrong.iter().filter(|(_, why)| why.contains("unknown") || why.contains("did you mean")).collect();
+        assert!(unknown.is_empty(), "{unknown:#?}");
+    }
+    // The look finds what is not there.
+    let strange = rendered(&["{{ 'a' | to_latex }}", "{{ 'a' is prime }}"].map(|text| entry(text.into())));
+    assert!(strange.iter().all(|ours| ours.as_ref().is_err_and(|why| why.contains("unknown"))), "{strange:?}");
+}

@@ -165,6 +165,51 @@ async fn ssh_is_admitted_from_the_source_towards_the_machine() {
     assert_eq!(rules(&["192.0.2.0/24", "2001:db8::/32"]).await.0, ["192.0.2.0/24", "2001:db8::/32"], "as it is set");
 }
 
+/// Two uplinks: what the API sees of this machine (a VPN, another provider) is not what the machine sees.
+#[tokio::test]
+async fn the_source_is_asked_for_towards_each_machine() {
+    let server = cloud().await;
+    project(&server).await;
+    let wanted = spec(&["dmz"], |site| {
+        site.floating_network = Some(named("public"));
+        site.security = Security::Temporary { ssh_from: Vec::new() };
+    });
+    let mut at = booting(&server, LONG);
+    // The API is at 127.0.0.1, the floating IP is 127.0.0.9.
+    at.cloud.source = |host, port| match (host, port) {
+        ("127.0.0.9", 22) => "198.51.100.7/32".into(),
+        ("10.2.0.4", 22) => "10.8.0.2/32".into(),
+        other => panic!("asked for {other:?}"),
+    };
+    at.cloud.boot(&at.cx, &wanted, LONG).await.unwrap();
+    let fixed = spec(&["dmz"], |site| site.security = Security::Temporary { ssh_from: Vec::new() });
+    at.cloud.boot(&at.cx, &fixed, LONG).await.unwrap();
+    let rules = posted(&server, "/network/v2.0/security-group-rules").await;
+    let cidrs: Vec<&Value> = rules.iter().map(|r| &r["security_group_rule"]["remote_ip_prefix"]).collect();
+    assert_eq!(cidrs, ["198.51.100.7/32", "10.8.0.2/32"], "of each machine its own, in the one group of the run");
+}
+
+/// A machine that has IPv6 alone is reached by that.
+#[tokio::test]
+async fn a_machine_of_ipv6_alone_takes_no_floating_ip() {
+    let server = cloud().await;
+    let six = json!({ "server": { "id": "s1", "name": NAME, "status": "ACTIVE", "metadata": { "factory_run": RUN }, "addresses": {
+        "six": [{ "addr": "2001:db8::4", "version": 6, "OS-EXT-IPS:type": "fixed" }],
+    } } });
+    Mock::given(method("GET")).and(path("/compute/v2.1/servers/s1")).respond_with(ok(six)).with_priority(1).mount(&server).await;
+    project(&server).await;
+    let wanted = spec(&["six"], |site| site.security = Security::Temporary { ssh_from: Vec::new() });
+    let mut at = booting(&server, LONG);
+    at.cloud.source = |host, _| format!("{}/128", host.replace("::4", "::99"));
+    let machine = at.cloud.boot(&at.cx, &wanted, LONG).await.unwrap();
+    assert_eq!((machine.host.as_str(), machine.port), ("2001:db8::4", 22));
+    assert_eq!(asked(&server, "POST", "/network/v2.0/floatingips").await, 0);
+    let rules = posted(&server, "/network/v2.0/security-group-rules").await;
+    let rule = &rules[0]["security_group_rule"];
+    assert_eq!((rules.len(), &rule["ethertype"], &rule["remote_ip_prefix"]), (1, &json!("IPv6"), &json!("2001:db8::99/128")));
+    assert_eq!((&rule["protocol"], &rule["port_range_min"], &rule["direction"]), (&json!("tcp"), &json!(22), &json!("ingress")));
+}
+
 /// The request is sent again where its answer was lost, and the rule may be there by then.
 #[tokio::test]
 async fn a_rule_that_is_there_is_none_the_worse() {

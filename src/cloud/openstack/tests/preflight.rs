@@ -260,6 +260,10 @@ async fn what_lists_leave_out_is_found_by_its_exact_name() {
     assert!(matches!(base(vec![hidden(), shown], "old").await, BaseFact::Found(image) if image.id == "s"));
     let twice = vec![community(), plain("c2", "theirs", json!({ "visibility": "community", "owner": "p3" }))];
     assert!(matches!(base(twice, "theirs").await, BaseFact::Ambiguous(images) if images.len() == 2));
+    // Nor is another's image taken for a hidden one of this project's, whose name it has.
+    let posing = plain("c3", "old", json!({ "visibility": "community", "owner": "p2" }));
+    let told = base(vec![hidden(), posing], "old").await;
+    assert!(matches!(&told, BaseFact::Ambiguous(images) if images.len() == 2), "{told:?}");
     assert!(matches!(base(vec![hidden()], "none").await, BaseFact::Missing { .. }));
 }
 

@@ -6,9 +6,10 @@ use wiremock::matchers::{method, path};
 use wiremock::{Mock, MockServer, Request, ResponseTemplate};
 
 use super::foreign::publication;
-use super::standing::{image, openstack, record};
+use super::standing::{image, openstack, patches, record};
 use super::{asked, cloud};
-use crate::cloud::Cloud;
+use crate::cloud::{Cloud, Publication};
+use crate::plan::GIB;
 
 const IMAGE: &str = "/image/v2/images/s1";
 
@@ -68,5 +69,33 @@ async fn a_publication_whose_answer_is_lost_is_looked_at() {
         } else {
             assert!(done.unwrap_err().to_string().contains("HTTP 504"));
         }
+    }
+}
+
+/// Whatever a bundle claims: an image of 5 GiB fits on no smaller disk, and Nova and templates go by what Glance says of it.
+#[tokio::test]
+async fn min_disk_is_never_less_than_the_disk() {
+    for (claimed, bytes, written) in [(Some(3), 5 * GIB, 5), (None, 5 * GIB, 5), (Some(3), 5 * GIB + 1, 6), (Some(8), 5 * GIB, 8)] {
+        let server = cloud().await;
+        let mut before = staged();
+        (before["virtual_size"], before["min_disk"]) = (json!(bytes), json!(0));
+        let state = Arc::new(Mutex::new(before.clone()));
+        let shown = state.clone();
+        let show = move |_: &Request| ResponseTemplate::new(200).set_body_json(&*shown.lock().unwrap());
+        let change = move |request: &Request| {
+            let done = apply(&mut state.lock().unwrap(), &serde_json::from_slice(&request.body).unwrap());
+            ResponseTemplate::new(if done { 200 } else { 409 }).set_body_json(&*state.lock().unwrap())
+        };
+        Mock::given(method("GET")).and(path(IMAGE)).respond_with(show).mount(&server).await;
+        Mock::given(method("PATCH")).and(path(IMAGE)).respond_with(change).mount(&server).await;
+        let none = ResponseTemplate::new(200).set_body_json(json!({ "images": [] }));
+        Mock::given(method("GET")).and(path("/image/v2/images")).respond_with(none).mount(&server).await;
+        let (cloud, cx) = openstack(&server);
+        let wanted = Publication { min_disk_gb: claimed, ..publication("r9") };
+        let published = cloud.publish(&cx, &image(&before), &wanted).await.unwrap();
+        assert_eq!(published.min_disk_gb, written);
+        let [ops] = &patches(&server).await[..] else { panic!("one write") };
+        let of_disk: Vec<&Value> = ops.as_array().unwrap().iter().filter(|op| op["path"] == "/min_disk").collect();
+        assert_eq!(of_disk, [&json!({ "op": "replace", "path": "/min_disk", "value": written })], "{claimed:?} {bytes}");
     }
 }
