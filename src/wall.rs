@@ -169,7 +169,9 @@ impl Wall {
             true => Some(self.ansible(cancel).await?),
             false => None,
         };
-        if let Some(file) = ansible.and(self.config.settings.ansible.vault_password_file.as_ref()) {
+        // `ansible-galaxy` reads lists, which no vault holds, and talks to strangers.
+        let vault = self.config.settings.ansible.vault_password_file.as_ref().filter(|_| named == Path::new(ANSIBLE));
+        if let Some(file) = vault {
             env.insert("ANSIBLE_VAULT_PASSWORD_FILE".into(), file.display().to_string());
         }
         if let Some(base) = ansible.and_then(|a| a.user_base.clone()) {
@@ -195,13 +197,20 @@ impl Wall {
         self.definition(&mut mounts, &room.plan.into(), room.dir)?;
         self.certificates().iter().for_each(|path| mounts.read_only(path));
         mounts.writable(room.dir);
-        room.read.iter().for_each(|path| mounts.read_only(path));
+        for path in &room.read {
+            // The wall's program would follow a link as the factory, which sees everything.
+            if path.is_symlink() {
+                let source = std::io::Error::other("this is a link, and shows no more than that behind the wall");
+                return Err(WallError::Io { path: path.clone(), source });
+            }
+            mounts.read_only(path);
+        }
         if let Some(ansible) = ansible {
             self.show_ansible(&mut mounts, ansible, &home);
             if !program.starts_with("/usr") {
                 mounts.read_only(&program);
             }
-            self.settings().ansible.vault_password_file.iter().filter(|path| path.exists()).for_each(|path| mounts.read_only(path));
+            vault.iter().filter(|path| path.exists()).for_each(|path| mounts.read_only(path));
         }
         let called = Some(cmd.program.clone());
         self.behind(Cmd { program: program.into(), env, called, limits: self.hard(), ..cmd }, mounts)

@@ -42,6 +42,13 @@ pub(super) async fn install(
         if let Err(reason) = galaxy(site, &format!("{index} {number}"), step, &List { file, kind, room: &room, to: &to }).await? {
             return Ok(Err(format!("{}: {reason}", file.display())));
         }
+        // What ran there may have put a link in its place, and a mount would follow that out of the wall.
+        match to.symlink_metadata() {
+            Ok(made) if made.is_dir() => {}
+            Ok(_) => return Ok(Err(format!("{}: ansible-galaxy left no directory for its {kind}s", file.display()))),
+            // A list that names nothing of this kind.
+            Err(_) => continue,
+        }
         match kind {
             "role" => installed.roles.push(to),
             _ => installed.collections.push(to),
@@ -129,8 +136,9 @@ impl Installed {
         }
     }
 
+    /// What is there: each is a directory, and no link.
     pub fn directories(&self) -> impl Iterator<Item = PathBuf> {
-        self.roles.iter().chain(&self.collections).filter(|dir| dir.is_dir()).cloned()
+        self.roles.iter().chain(&self.collections).cloned()
     }
 }
 

@@ -1,9 +1,9 @@
 #!/bin/sh
 # Where a machine's identity is kept besides the places that everybody knows: of the boot loader, of its disks and network cards, of
-# those it was enrolled with. Functions for tidy.sh, before which this text is put; what they use of it (`existing`, `has`, `homes`)
+# those it was enrolled with. Functions for tidy.sh, before which this text is put; what they use of it (`there`, `has`, `homes`)
 # is there when they are called. BUNDLES.md has the list.
 #
-# shellcheck disable=SC2034,SC2154
+# shellcheck disable=SC2034,SC2154,SC2317
 
 # Boot entries are named by the ID of the machine that installed the kernel. Under this name they are of no machine, and GRUB and
 # systemd-boot put whatever a new machine installs (named by its ID: digits and lower-case letters) before them. 32 characters, as
@@ -73,12 +73,10 @@ forget_text() {
 
 hardware() {
     # A disk that LVM does not find in its list is none to it. Of kdump: the initramfs made for these devices; it is made anew.
-    existing /etc/lvm/devices/system.devices /etc/lvm/devices/backup/* /etc/lvm/cache/.cache /etc/multipath/bindings \
+    there removed /etc/lvm/devices/system.devices /etc/lvm/devices/backup/* /etc/lvm/cache/.cache /etc/multipath/bindings \
         /etc/multipath/wwids /etc/blkid.tab /etc/blkid.tab.old /etc/blkid/blkid.tab /etc/nvme/hostnqn /etc/nvme/hostid \
         /etc/udev/rules.d/70-persistent-net.rules /etc/udev/rules.d/70-persistent-cd.rules /etc/sysconfig/hw-uuid \
-        /etc/smolt/smolt-uuid /boot/initramfs-*kdump.img /var/lib/kdump/initramfs-*kdump.img
-    # shellcheck disable=SC2086
-    [ -z "$found" ] || rm -rf -- $found || return 1
+        /etc/smolt/smolt-uuid /boot/initramfs-*kdump.img /var/lib/kdump/initramfs-*kdump.img || return 1
     # Debian's makes a name of its own where it is told to; the others where there is none.
     if has InitiatorName= /etc/iscsi/initiatorname.iscsi; then
         if [ -e /etc/debian_version ]; then
@@ -130,41 +128,42 @@ bound() {
 
 subscription() {
     # Ubuntu Pro's sources want the password that goes: with them and without it no list of packages can be read.
-    sources=
+    set --
     if [ -e /var/lib/ubuntu-advantage/private/machine-token.json ] || [ -e /var/lib/ubuntu-advantage/machine-token.json ]; then
         for file in /etc/apt/sources.list.d/ubuntu-*; do
-            ! has esm.ubuntu.com "$file" || sources="$sources $file"
+            ! has esm.ubuntu.com "$file" || set -- "$@" "$file"
         done
     fi
-    existing /etc/apt/auth.conf.d/90ubuntu-advantage /etc/pki/consumer/* /etc/pki/entitlement/* /var/lib/rhsm/cache/* \
+    said="nothing there"
+    there told "$@" /etc/apt/auth.conf.d/90ubuntu-advantage /etc/pki/consumer/* /etc/pki/entitlement/* /var/lib/rhsm/cache/* \
         /var/lib/rhsm/facts/* /etc/sysconfig/rhn/systemid /var/lib/yum/uuid \
         /etc/insights-client/machine-id /etc/insights-client/.registered /etc/insights-client/.lastupload \
         /var/lib/ubuntu-advantage/private/machine-token.json /var/lib/ubuntu-advantage/machine-token.json \
         /etc/zypp/credentials.d/SCCcredentials /etc/zypp/credentials.d/NCCcredentials
-    found="$found$sources"
-    gone
 }
 
 # Keys by which a server knows this one machine. What says which server that is stays.
 agents() {
-    existing /etc/puppetlabs/puppet/ssl/* /var/lib/puppet/ssl/* /etc/salt/pki/minion/minion.pem /etc/salt/pki/minion/minion.pub \
+    said="nothing there"
+    there unenrolled /etc/puppetlabs/puppet/ssl/* /var/lib/puppet/ssl/* /etc/salt/pki/minion/minion.pem /etc/salt/pki/minion/minion.pub \
         /etc/salt/minion_id /etc/chef/client.pem /etc/cinc/client.pem /etc/krb5.keytab /var/lib/samba/private/secrets.tdb \
         /var/lib/sss/db/* /var/lib/sss/mc/* /etc/docker/key.json /var/lib/docker/engine-id /var/lib/tailscale/tailscaled.state \
         /var/lib/zerotier-one/identity.* /var/lib/teleport/host_uuid /opt/consul/node-id /var/lib/consul/node-id \
         /var/lib/mysql/auto.cnf /etc/Pegasus/*.pem /etc/Pegasus/*.cnf /etc/Pegasus/*.crt /etc/Pegasus/*.csr /etc/Pegasus/*.srl
-    # One that runs writes what it has in mind.
-    [ -z "$found" ] || systemctl --quiet stop puppet.service salt-minion.service chef-client.timer cinc-client.timer sssd.service \
-        winbind.service tog-pegasus.service tailscaled.service zerotier-one.service teleport.service consul.service 2>/dev/null
-    gone
 }
 
-# Removes $found, and says what that was.
-gone() {
-    said="nothing there"
-    [ -n "$found" ] || return 0
-    said="removed$found"
-    # shellcheck disable=SC2086
-    rm -rf -- $found
+unenrolled() {
+    # One that runs writes what it has in mind.
+    systemctl --quiet stop puppet.service salt-minion.service chef-client.timer cinc-client.timer sssd.service \
+        winbind.service tog-pegasus.service tailscaled.service zerotier-one.service teleport.service consul.service 2>/dev/null
+    told "$@"
+}
+
+# Removes, and says what.
+told() {
+    said="removed $(printf '%s ' "$@" | tr '\n' '?')"
+    said=${said% }
+    rm -rf -- "$@"
 }
 
 # --- what a bundle asks for ----------------------------------------------------------------------------------------------
@@ -183,13 +182,9 @@ user_ssh() {
 
 # Jobs that users left with cron and at. Those in /etc are configuration.
 schedules() {
-    existing /var/spool/cron/crontabs/* /var/spool/cron/tabs/* /var/spool/cron/atjobs/* /var/spool/at/*
-    # Red Hat's cron keeps the tables themselves here; the names are users'.
-    for file in /var/spool/cron/*; do
-        [ ! -f "$file" ] || found="$found $file"
-    done
     set --
-    for file in $found; do
+    # Red Hat's cron keeps the tables themselves in /var/spool/cron; the names are users'.
+    for file in /var/spool/cron/crontabs/* /var/spool/cron/tabs/* /var/spool/cron/atjobs/* /var/spool/at/* /var/spool/cron/*; do
         [ ! -f "$file" ] || set -- "$@" "$file"
     done
     said="$# removed"
@@ -201,36 +196,30 @@ schedules() {
 # Mail, crashes, and what is kept of accounts that were changed. For `logs` and `histories`.
 spools() {
     # What the installer left has the hash of root's password in it.
-    existing /var/lib/systemd/pstore/* /core /core.[0-9]* /root/core /root/core.[0-9]* /root/anaconda-* /root/initial-setup-ks.cfg \
+    there removed /var/lib/systemd/pstore/* /core /core.[0-9]* /root/core /root/core.[0-9]* /root/anaconda-* /root/initial-setup-ks.cfg \
         /root/original-ks.cfg /root/ks-post.log /root/ks-pre.log /root/install.log* /root/upgrade.log* \
         /root/autoinst.xml /root/curtin-install.log /root/curtin-install-cfg.yaml /var/log/installer /var/log/curtin /var/log/anaconda \
-        /var/lib/logrotate.status /var/lib/logrotate/status \
-        /var/lib/logrotate/logrotate.status
-    # shellcheck disable=SC2086
-    [ -z "$found" ] || rm -rf -- $found || return 1
-    existing /var/spool/postfix/maildrop /var/spool/postfix/incoming /var/spool/postfix/active /var/spool/postfix/deferred \
+        /var/lib/logrotate.status /var/lib/logrotate/status /var/lib/logrotate/logrotate.status || return 1
+    there without_files /var/spool/postfix/maildrop /var/spool/postfix/incoming /var/spool/postfix/active /var/spool/postfix/deferred \
         /var/spool/postfix/defer /var/spool/postfix/bounce /var/spool/postfix/hold /var/spool/mqueue /var/spool/clientmqueue \
         /var/spool/exim4/input /var/spool/exim4/msglog /var/spool/exim/input /var/spool/exim/msglog /var/named/data \
-        /var/named/chroot/var/named/data /var/adm/autoinstall
-    # shellcheck disable=SC2086
-    [ -z "$found" ] || find $found -type f -delete || return 1
+        /var/named/chroot/var/named/data /var/adm/autoinstall || return 1
     # A mailbox is its user's; what is in it is the builder's.
-    existing /var/mail /var/spool/mail /var/account
-    # shellcheck disable=SC2086
-    [ -z "$found" ] || find -H $found -type f -size +0 -exec truncate -s 0 -- {} +
+    there emptied /var/mail /var/spool/mail /var/account
+}
+
+# A directory may be reached by a link.
+emptied() {
+    find -H "$@" -type f -size +0 -exec truncate -s 0 -- {} +
 }
 
 # Whose fingers were learnt, and who logged in at the screen.
 people() {
-    existing /var/lib/fprint/* /var/lib/AccountsService/users/* /var/lib/AccountsService/icons/* /var/cache/gdm/*
-    # shellcheck disable=SC2086
-    [ -z "$found" ] || rm -rf -- $found
+    there removed /var/lib/fprint/* /var/lib/AccountsService/users/* /var/lib/AccountsService/icons/* /var/cache/gdm/*
 }
 
 # As it was before the last change: a password that a step set for a while is in there.
 account_backups() {
-    existing /etc/passwd- /etc/shadow- /etc/group- /etc/gshadow- /etc/subuid- /etc/subgid- /etc/security/opasswd.old \
+    there removed /etc/passwd- /etc/shadow- /etc/group- /etc/gshadow- /etc/subuid- /etc/subgid- /etc/security/opasswd.old \
         /var/backups/passwd.bak /var/backups/shadow.bak /var/backups/group.bak /var/backups/gshadow.bak
-    # shellcheck disable=SC2086
-    [ -z "$found" ] || rm -f -- $found
 }

@@ -31,14 +31,28 @@ end() {
     echo "$current: $said"
 }
 
-# Those of the arguments that exist, into $found. None of the paths here has a blank in it.
-existing() {
-    found=
-    for file; do
-        if [ -e "$file" ] || [ -h "$file" ]; then
-            found="$found $file"
-        fi
+# Calls $1 with those of the other arguments that exist, if any does. A name that a pattern found may be any name.
+there() {
+    act=$1
+    shift
+    left=$#
+    while [ "$left" -gt 0 ]; do
+        if [ -e "$1" ] || [ -h "$1" ]; then set -- "$@" "$1"; fi
+        shift
+        left=$((left - 1))
     done
+    [ $# -eq 0 ] || "$act" "$@"
+}
+
+# shellcheck disable=SC2317 # `there` calls it
+removed() {
+    rm -rf -- "$@"
+}
+
+# Directories stay: some have an owner of their own.
+# shellcheck disable=SC2317
+without_files() {
+    find "$@" -type f -delete
 }
 
 # Does file $2 contain text $1?
@@ -69,15 +83,10 @@ packages() {
     # A timer that fires now would download the lists again behind our back. Units that do not exist are no matter.
     systemctl --quiet stop apt-daily.timer apt-daily-upgrade.timer apt-daily.service dnf-makecache.timer \
         dnf-makecache.service dnf5-makecache.timer packagekit.service 2>/dev/null
-    existing /var/lib/apt/lists /var/lib/apt/periodic /var/cache/apt /var/cache/dnf /var/cache/yum /var/cache/libdnf5 \
-        /var/cache/zypp /var/cache/PackageKit
-    # Files only: apt has directories with an owner of their own in there.
-    # shellcheck disable=SC2086
-    [ -z "$found" ] || find $found -type f -delete || return 1
+    there without_files /var/lib/apt/lists /var/lib/apt/periodic /var/cache/apt /var/cache/dnf /var/cache/yum /var/cache/libdnf5 \
+        /var/cache/zypp /var/cache/PackageKit || return 1
     # Of Berkeley DB, which makes them anew; and who counts machines would count each once more.
-    existing /var/lib/rpm/__db.* /usr/lib/sysimage/rpm/__db.* /var/lib/dnf/repos/*/countme
-    # shellcheck disable=SC2086
-    [ -z "$found" ] || rm -f -- $found || return 1
+    there removed /var/lib/rpm/__db.* /usr/lib/sysimage/rpm/__db.* /var/lib/dnf/repos/*/countme || return 1
     # By this date Ansible tells how old the lists are, and would leave them alone though there are none.
     [ ! -d /var/lib/apt/lists ] || touch -d @0 /var/lib/apt/lists
 }
@@ -105,12 +114,10 @@ leases() {
         [ ! -f "$file" ] || : >"$file" || return 1
     done
     # Who this machine was on its network. With the DUIDs and the secret_key, clones of it would be one DHCP client.
-    existing /var/lib/dhcp/dhclient* /var/lib/dhcp6/* /var/lib/dhclient/* /var/lib/dhcpcd/* /var/lib/dhcpcd5/* \
+    there removed /var/lib/dhcp/dhclient* /var/lib/dhcp6/* /var/lib/dhclient/* /var/lib/dhcpcd/* /var/lib/dhcpcd5/* \
         /var/db/dhcpcd/* /etc/dhcpcd.duid /etc/dhcpcd.secret /var/lib/NetworkManager/*.lease /var/lib/NetworkManager/timestamps \
         /var/lib/NetworkManager/seen-bssids /var/lib/NetworkManager/secret_key /var/lib/NetworkManager/dhclient* \
         /var/lib/wicked/*.xml /var/lib/systemd/network/*
-    # shellcheck disable=SC2086
-    [ -z "$found" ] || rm -rf -- $found
 }
 
 # Name servers in file $1 that this machine was told of. A link is somebody's who writes it at every boot.
@@ -223,9 +230,7 @@ random_seed() {
 # --- who this machine was -------------------------------------------------------------------------------------------------
 
 host_keys() {
-    existing /etc/ssh/ssh_host_*
-    # shellcheck disable=SC2086
-    [ -z "$found" ] || rm -f -- $found
+    there removed /etc/ssh/ssh_host_*
 }
 
 cloud_init() {
@@ -239,15 +244,14 @@ cloud_init() {
     #
     # 90-cloud-init-users is written again for the default user of every instance, and only then wanted. The session that
     # runs this is root already.
-    network_config
+    network_config || return 1
     # Ubuntu's installer wrote down the user data of its own machine, a password's hash in it, and that no cloud is asked.
     if has 'userdata_raw:' /etc/cloud/cloud.cfg.d/99-installer.cfg; then
         rm -f /etc/cloud/cloud.cfg.d/99-installer.cfg || return 1
     fi
-    # shellcheck disable=SC2086
     rm -rf /var/lib/cloud/instance /var/lib/cloud/instances /var/lib/cloud/data /var/lib/cloud/sem /var/lib/cloud/handlers \
         /var/lib/cloud/seed /var/log/cloud-init.log /var/log/cloud-init-output.log /etc/sudoers.d/90-cloud-init-users \
-        $files || return 1
+        || return 1
     for hook in /etc/cloud/clean.d/*; do
         if [ -f "$hook" ] && [ -x "$hook" ] && ! "$hook"; then
             echo "$hook failed" >&2
@@ -289,8 +293,10 @@ forget_name() {
     for file in /etc/sysconfig/network /etc/sysconfig/network-scripts/ifcfg-* /etc/sysconfig/network/ifcfg-* \
         /etc/NetworkManager/system-connections/* /etc/dhcp/dhclient*.conf /etc/dhclient*.conf; do
         has "$builder" "$file" || continue
-        sed -i -e "/^[[:space:]]*\(HOSTNAME\|DHCP_HOSTNAME\|DHCP_FQDN\|dhcp-hostname\|dhcp-fqdn\)=${name}[[:space:]]*\$/d" \
-            -e "/^[[:space:]]*send[[:space:]][[:space:]]*\(host-name\|fqdn\.fqdn\)[[:space:]]${name}[[:space:]]*;/d" "$file" || return 1
+        # Whatever the key is called: a value that is the builder's name is right on no other machine.
+        sed -i -e "/^[[:space:]]*[A-Za-z0-9_.-]*[[:space:]]*=${name}[[:space:]]*\$/d" \
+            -e "/^[[:space:]]*[a-z]*[[:space:]][[:space:]]*[a-z0-9.-]*[[:space:]]*=\{0,1\}${name}[[:space:]]*;[[:space:]]*\(#.*\)\{0,1\}\$/d" \
+            -e "/^[[:space:]]*#.*$builder/d" "$file" || return 1
     done
     if has "$builder" /etc/hosts; then
         # Twice, for neighbours share a blank. Then lines with nothing but an address.
@@ -306,22 +312,20 @@ forget_name() {
 }
 
 # Network configuration is written per instance, for the builder's MAC address. It is rewritten at the first boot of another,
-# unless that one finds no data source: then it would sit there without a network, which is worse than the default. Into $files.
+# unless that one finds no data source: then it would sit there without a network, which is worse than the default.
 network_config() {
     if grep -qsE '^[^#]*config: *["'\'']?disabled' /etc/cloud/cloud.cfg /etc/cloud/cloud.cfg.d/*.cfg; then
         # Whoever forbids cloud-init to write it owns the files, whatever they are called.
         said='done; network configuration kept, for cloud-init may not write it'
-        files=
         return 0
     fi
-    existing /etc/netplan/50-cloud-init.yaml /etc/network/interfaces.d/50-cloud-init* \
+    there removed /etc/netplan/50-cloud-init.yaml /etc/network/interfaces.d/50-cloud-init* \
         /etc/systemd/network/10-cloud-init-*.network /etc/systemd/network/50-cloud-init-*.link \
         /etc/NetworkManager/system-connections/cloud-init-*.nmconnection /etc/NetworkManager/conf.d/*-cloud-init*.conf \
-        /etc/udev/rules.d/85-persistent-net-cloud-init.rules
-    files=$found
+        /etc/udev/rules.d/85-persistent-net-cloud-init.rules || return 1
     for file in /etc/sysconfig/network-scripts/ifcfg-* /etc/sysconfig/network/ifcfg-*; do
         if has 'reated by cloud-init' "$file"; then
-            files="$files $file"
+            rm -f -- "$file" || return 1
         fi
     done
 }
@@ -397,10 +401,8 @@ logs() {
             printf '[Journal]\nStorage=volatile\n' >/run/systemd/journald.conf.d/factory-tidy.conf &&
             systemctl restart systemd-journald.service || return 1
     fi
-    existing /var/log/journal/* /var/log/sa/* /var/log/sysstat/* /var/lib/systemd/coredump/* /var/crash/* /var/spool/abrt/* \
-        /var/lib/wtmpdb/wtmp.db /var/lib/lastlog/lastlog2.db
-    # shellcheck disable=SC2086
-    [ -z "$found" ] || rm -rf -- $found || return 1
+    there removed /var/log/journal/* /var/log/sa/* /var/log/sysstat/* /var/lib/systemd/coredump/* /var/crash/* /var/spool/abrt/* \
+        /var/lib/wtmpdb/wtmp.db /var/lib/lastlog/lastlog2.db || return 1
     spools || return 1
     # Rotated ones go. The others become empty and stay: some daemons can open their log but could not make it.
     find /var/log -type f \( \( -name '*.gz' -o -name '*.xz' -o -name '*.bz2' -o -name '*.zst' -o -name '*.old' -o -name '*.[0-9]' \

@@ -26,6 +26,9 @@ pub struct Server {
     pub fault: Option<Fault>,
     #[serde(default)]
     pub addresses: BTreeMap<String, Vec<Address>>,
+    /// Where Nova put it; empty until it did.
+    #[serde(rename = "OS-EXT-AZ:availability_zone", default)]
+    pub zone: Option<String>,
     #[serde(rename = "OS-EXT-STS:task_state")]
     pub task_state: Option<String>,
     #[serde(rename = "OS-EXT-STS:power_state")]

@@ -19,6 +19,7 @@ pub async fn attach(
         return Err(CloudError::unable(format!("attach a volume to {}", machine.name), "this cloud has no block storage"));
     }
     cx.cancel.check()?;
+    let wanted = &VolumePlan { zone: zone(cloud, cx, machine, wanted).await?, ..wanted.clone() };
     let (name, marks) = (format!("{}-disk", machine.name), cloud.marks(run));
     let create = || async { cinder::create(&cloud.api, &name, wanted, None, &marks, &cx.cancel).await.map(|volume| volume.id) };
     let id = create::own(cloud, cx, New { run, kind: Kind::Volume, name: &name }, create).await?;
@@ -27,6 +28,19 @@ pub async fn attach(
     comes_to(cloud, cx, &id, &format!("attach volume {name}"), "in-use", deadline).await?;
     // Of a serial number the guest sees 20 characters.
     Ok(Disk { serial: id.chars().take(20).collect(), id })
+}
+
+/// Where no zone was planned, Nova chose the server's: many clouds attach no volume across zones.
+async fn zone(cloud: &OpenStack, cx: &Cx, machine: &Machine, wanted: &VolumePlan) -> Result<Option<String>, CloudError> {
+    if wanted.zone.is_some() {
+        return Ok(wanted.zone.clone());
+    }
+    let zones = cinder::zones(&cloud.api, &cx.cancel).await?;
+    if zones.len() < 2 {
+        return Ok(None);
+    }
+    let server = nova::server(&cloud.api, &machine.id, &cx.cancel).await?;
+    Ok(server.and_then(|server| server.zone).filter(|zone| zones.contains(zone)))
 }
 
 pub async fn detach(cloud: &OpenStack, cx: &Cx, run: &str, machine: &Machine, disk: &Disk, deadline: Duration) -> Result<(), CloudError> {

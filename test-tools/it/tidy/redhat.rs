@@ -46,11 +46,16 @@ pub const FILES: &[File] = &[
     ("etc/sysconfig/network-scripts/ifcfg-own", "DEVICE=eth1\nHWADDR=FA:16:3E:AB:CD:EF\nONBOOT=yes\n", Text("DEVICE=eth1\nONBOOT=yes\n")),
     (
         "etc/sysconfig/network-scripts/ifcfg-eth2",
-        "DEVICE=eth2\nDHCP_HOSTNAME=\"factory-r1-builder.novalocal\"\nHOSTNAME=factory-r1-builder\nDHCP_FQDN='factory-r1-builder.x'\n",
+        "DEVICE=eth2\nDHCP_HOSTNAME=\"factory-r1-builder.novalocal\"\nHOSTNAME=factory-r1-builder\nDHCLIENT_X=factory-r1-builder\nDHCP_FQDN='factory-r1-builder.x'\n",
         Text("DEVICE=eth2\n"),
     ),
     ("etc/sysconfig/network-scripts/ifcfg-named", "DEVICE=eth3\nDHCP_HOSTNAME=db\n", Kept),
-    ("etc/dhcp/dhclient.conf", "send host-name \"factory-r1-builder\";\nrequest;\n", Text("request;\n")),
+    (
+        "etc/dhcp/dhclient.conf",
+        "send host-name \"factory-r1-builder\";\n send host-name = \"factory-r1-builder\"; # ours\n# of factory-r1-builder\n\
+         supersede host-name \"factory-r1-builder\" ;\nsend host-name = gethostname();\nrequest;\n",
+        Text("send host-name = gethostname();\nrequest;\n"),
+    ),
     (
         "etc/NetworkManager/system-connections/dhcp.nmconnection",
         "[ipv4]\ndhcp-hostname=factory-r1-builder\nmethod=auto\n",

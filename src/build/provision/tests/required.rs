@@ -104,3 +104,21 @@ async fn a_galaxy_that_is_not_reached_is_named_with_the_way_out() {
         assert!(!heard.contains("the play ran"), "{heard}");
     }
 }
+
+/// What `ansible-galaxy` runs is a stranger's: a link that it leaves in the place of roles is not followed out of the wall.
+#[tokio::test]
+async fn a_link_in_the_place_of_roles_leads_nowhere() {
+    let swap = "import os, sys\n\
+        if 'galaxy' in ' '.join(sys.argv + [open('/proc/self/cmdline').read()]) and '-p' in open('/proc/self/cmdline').read().split('\\0'):\n    \
+            words = open('/proc/self/cmdline').read().split('\\0')\n    to = words[words.index('-p') + 1]\n    \
+            os.symlink(os.path.abspath('../../../outside'), to)\n    os._exit(0)\n";
+    let play = "- hosts: all\n  gather_facts: false\n  tasks:\n  - debug: {msg: \"{{ lookup('pipe', 'cat ${ANSIBLE_ROLES_PATH%%:*}/secret') }}\"}\n";
+    let world = world("- {name: web, src: vendor/web.tar.gz}\n", play, &[("py/sitecustomize.py".to_owned(), swap)]);
+    let outside = world.dir.path().join("outside");
+    fs::create_dir(&outside).unwrap();
+    fs::write(outside.join("secret"), "s3cret\n").unwrap();
+    let path = bundle_of(&world).join("py").display().to_string();
+    let (done, heard) = world.play(BTreeMap::from([("PYTHONPATH".to_owned(), path)])).await;
+    let error = done.unwrap_err().to_string();
+    assert!(!heard.contains("s3cret") && error.contains("ansible-galaxy left no directory for its roles"), "{error}\n{heard}");
+}

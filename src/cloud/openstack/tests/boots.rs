@@ -253,7 +253,15 @@ async fn a_volume_goes_to_its_own_zone_and_one_that_is_encrypted_ends_the_build(
 /// The cloud's default type may be one of which nothing can be made, and a server takes no volume of another zone.
 #[tokio::test]
 async fn a_second_disk_is_of_the_type_and_the_zone_that_were_planned() {
-    for (kind, zone) in [(Some("fast"), Some("az1")), (None, Some("az1")), (None, None)] {
+    let cases = [
+        (Some("fast"), Some("az1"), &["az1", "az2"][..], Some("az1")),
+        // Nova chose.
+        (None, None, &["az1", "az2"], Some("az2")),
+        (Some("fast"), None, &["az1", "az2"], Some("az2")),
+        (None, None, &["az2"], None),
+        (None, None, &["nova", "other"], None),
+    ];
+    for (kind, zone, zones, sent) in cases {
         let server = cloud().await;
         project(&server).await;
         let volume = |status: &str| json!({ "volume": { "id": "v2", "status": status } });
@@ -261,6 +269,16 @@ async fn a_second_disk_is_of_the_type_and_the_zone_that_were_planned() {
         let look = || Mock::given(method("GET")).and(path("/volume/v3/p1/volumes/v2"));
         look().respond_with(ok(volume("available"))).up_to_n_times(1).with_priority(1).mount(&server).await;
         look().respond_with(ok(volume("in-use"))).with_priority(2).mount(&server).await;
+        let zones: Vec<_> = zones.iter().map(|zone| json!({ "zoneName": zone, "zoneState": { "available": true } })).collect();
+        answers(&server, "GET", "/volume/v3/p1/os-availability-zone", ok(json!({ "availabilityZoneInfo": zones }))).await;
+        let mut in_zone = active();
+        in_zone["OS-EXT-AZ:availability_zone"] = json!("az2");
+        Mock::given(method("GET"))
+            .and(path("/compute/v2.1/servers/s1"))
+            .respond_with(ok(json!({ "server": in_zone })))
+            .with_priority(1)
+            .mount(&server)
+            .await;
         answers(&server, "POST", "/compute/v2.1/servers/s1/os-volume_attachments", ok(json!({}))).await;
         let at = booting(&server, LONG);
         let machine = at.cloud.boot(&at.cx, &spec(&["dmz"], |_| ()), LONG).await.unwrap();
@@ -268,7 +286,7 @@ async fn a_second_disk_is_of_the_type_and_the_zone_that_were_planned() {
         at.cloud.attach(&at.cx, "r1", &machine, &wanted, LONG).await.unwrap();
         let body = &posted(&server, "/volume/v3/p1/volumes").await[0]["volume"];
         let said = |key: &str| body.get(key).and_then(Value::as_str);
-        assert_eq!((&body["size"], said("volume_type"), said("availability_zone")), (&json!(2), kind, zone));
+        assert_eq!((&body["size"], said("volume_type"), said("availability_zone")), (&json!(2), kind, sent));
     }
 }
 
