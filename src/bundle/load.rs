@@ -99,8 +99,8 @@ pub fn load_whole(tree: &Path, dir: &Path, overrides: &[Override]) -> Result<Loa
     findings.extend(bundle.iter().flat_map(agree::check).filter(|finding| !wrong || finding.is_error()));
     findings.extend(bundle.iter().filter(|_| !wrong).flat_map(near::in_bundle));
     let file = label.join(FILE);
-    let of_findings = findings.iter_mut().filter_map(|finding| finding.place.as_mut());
-    of_findings.chain(bundle.iter_mut().flat_map(|b| b.places.values_mut())).for_each(|p| overrides::place(overrides, &file, p));
+    findings.iter_mut().for_each(|finding| overrides::tell(overrides, &file, finding));
+    bundle.iter_mut().flat_map(|b| b.places.values_mut()).for_each(|place| overrides::place(overrides, &file, place));
     findings.sort_by(|a, b| (&a.place, a.severity, &a.message).cmp(&(&b.place, b.severity, &b.message)));
     // An aliased value is read wherever it is used, and would be found wrong as often.
     findings.dedup();
