@@ -74,15 +74,17 @@ pub fn load_whole(tree: &Path, dir: &Path, overrides: &[Override]) -> Result<Loa
     let text = settings(&tree, &home, &label, &file).map_err(|finding| vec![finding])?;
     let read = syntax::read(&file, &text);
     let mut reader = Reader::new(file, read.findings);
+    reader.lost = read.lost;
     let root = read.root.map(|mut root| {
         overrides::apply(overrides, &mut root);
         root
     });
     let (mut bundle, doubts) = match root {
         Some(root) if matches!(root.value, Value::Null | Value::Map(_)) => {
-            let read = bundle(&mut reader, tree, home, &label, &root);
+            let read = bundle(&mut reader, tree, home.clone(), &label, &root);
             let shown = read.as_ref().map_or(label.clone(), |b| b.dir.strip_prefix(&b.tree).unwrap_or(&b.dir).to_owned());
-            (read, Doubts::of(&root, &reader, &shown))
+            let doubts = Doubts::of(&root, &reader, read.as_ref().map_or(&home, |b| &b.dir), &shown);
+            (read, doubts)
         }
         // What lies in the directory can be looked at without, unless the settings may name another one.
         root => {
@@ -93,6 +95,10 @@ pub fn load_whole(tree: &Path, dir: &Path, overrides: &[Override]) -> Result<Loa
             (without_settings(&mut reader, tree, home, &label).filter(|_| !text.contains("path")), Doubts::everything())
         }
     };
+    // What lies in another directory would be told as what does not.
+    if doubts.home {
+        reader.forget_files();
+    }
     let mut findings = reader.findings;
     // Of what is wrong by itself only what contradicts is told.
     let wrong = findings.iter().any(Diagnostic::is_error);

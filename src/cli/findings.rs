@@ -2,7 +2,7 @@
 //! has errors all is told that does not follow from them.
 use std::path::PathBuf;
 
-use super::{Context, Definition, Failure};
+use super::{Context, Definition, Failure, syntax};
 use crate::bundle::{self, Base, Bundle, Doubts};
 use crate::diagnostic::Diagnostic;
 
@@ -12,6 +12,8 @@ pub(super) struct Looked {
     pub bundles: Vec<Bundle>,
     /// Of the others those whose playbooks Ansible can be asked about.
     pub to_ask: Vec<Bundle>,
+    /// And those about which it cannot, by their labels.
+    pub not_to_ask: Vec<String>,
     /// By definition; on several together at the end.
     pub found: Vec<Diagnostic>,
 }
@@ -27,12 +29,14 @@ impl Context {
     /// All that is wrong with the definitions that are `meant`, errors and warnings. `others` are those of the tree; they may be
     /// among those that are meant.
     pub(super) async fn look(&self, meant: Vec<Definition>, others: &[Definition]) -> Result<Looked, Failure> {
-        let (mut all, mut found) = (Vec::new(), Vec::new());
+        let (mut all, mut found, mut not_to_ask) = (Vec::new(), Vec::new(), Vec::new());
         for definition in meant {
             let (one, findings) = match definition {
                 Ok(loaded) => (Some(One { bundle: loaded.bundle, doubts: Doubts::default(), is_sound: true }), loaded.warnings),
                 Err(unsound) => {
                     let rest = unsound.rest.map(|rest| One { bundle: rest.bundle, doubts: rest.doubts, is_sound: false });
+                    let one = rest.as_ref().filter(|one| one.doubts.playbooks && syntax::has_playbooks(&one.bundle));
+                    not_to_ask.extend(one.map(|one| one.bundle.label.clone()));
                     (rest, unsound.findings)
                 }
             };
@@ -53,6 +57,7 @@ impl Context {
         let (sound, rest): (Vec<One>, Vec<One>) = all.into_iter().flatten().partition(|one| one.is_sound);
         Ok(Looked {
             bundles: sound.into_iter().map(|one| one.bundle).collect(),
+            not_to_ask,
             to_ask: rest.into_iter().filter(|one| !one.doubts.playbooks).map(|one| one.bundle).collect(),
             found: found.into_iter().flatten().chain(of_several).collect(),
         })
