@@ -1,6 +1,6 @@
 //! What is wrong with definitions, for every command that says so: of each by itself, and of them together. Of a definition that
 //! has errors all is told that does not follow from them.
-use std::path::PathBuf;
+use std::path::Path;
 
 use super::{Context, Definition, Failure, syntax};
 use crate::bundle::{self, Base, Bundle, Doubts};
@@ -90,12 +90,10 @@ pub fn read(definition: &Definition) -> Option<&Bundle> {
 fn together(meant: &[&Bundle], others: &[&Bundle]) -> Vec<Diagnostic> {
     let is_meant = |other: &&&Bundle| meant.iter().any(|one| one.asks.definition == other.asks.definition);
     let all: Vec<&Bundle> = meant.iter().chain(others.iter().filter(|other| !is_meant(other))).copied().collect();
-    let files: Vec<PathBuf> = with_bases(&all, meant.len()).iter().flat_map(|at| files_of(all[*at])).collect();
-    let mut found = bundle::check_bases(&all);
-    found.extend(bundle::check_families(&all));
+    let chosen: Vec<&Path> = with_bases(&all, meant.len()).iter().map(|at| all[*at].asks.definition.as_path()).collect();
+    let found = bundle::check_bases(&all).into_iter().chain(bundle::check_families(&all));
     // A circle may lie in definitions that nobody has named.
-    found.retain(|finding| finding.place.as_ref().is_none_or(|place| files.contains(&place.file)));
-    found
+    found.filter(|(bundle, _)| chosen.contains(&bundle.asks.definition.as_path())).map(|(_, finding)| finding).collect()
 }
 
 /// The first `count` of `all`, and the definitions of the tree that they are built on.
@@ -111,9 +109,4 @@ fn with_bases(all: &[&Bundle], count: usize) -> Vec<usize> {
         }
     }
     chosen
-}
-
-/// Where the values of a bundle were written: its build-vars.yml, as places name it, and each `--set` that was put over it.
-fn files_of(bundle: &Bundle) -> impl Iterator<Item = PathBuf> {
-    bundle.places.values().map(|place| place.file.clone())
 }
