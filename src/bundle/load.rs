@@ -1,6 +1,6 @@
 //! `build-vars.yml` -> [`Bundle`], or everything that is wrong with it.
 use std::io::ErrorKind;
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 
 use super::decode::{self, Field, Fields, Reader};
 use super::doubts::Doubts;
@@ -65,11 +65,8 @@ pub fn load_whole(tree: &Path, dir: &Path, overrides: &[Override]) -> Result<Loa
         _ => dir.to_owned(),
     };
     let file = label.join(FILE);
-    let lies_in = |dir: &Path| std::path::absolute(dir).is_ok_and(|dir| dir.starts_with(&tree));
-    if lies_in(dir) && !home.starts_with(&tree) {
-        let finding =
-            Diagnostic::error(Place { file: dir.to_owned(), line: 0, column: 0 }, "this directory is a link that leads out of the tree");
-        return Err(vec![finding.hint("a definition lies in the tree; one that lies elsewhere is named by its own path")].into());
+    if let Some(finding) = misplaced(&tree, dir, &home, &label) {
+        return Err(vec![finding].into());
     }
     let text = settings(&tree, &home, &label, &file).map_err(|finding| vec![finding])?;
     let read = syntax::read(&file, &text);
@@ -139,6 +136,35 @@ fn without_settings(reader: &mut Reader, tree: PathBuf, home: PathBuf, label: &P
 /// With links resolved where possible, so that a bundle is known to lie in its tree whichever way it was reached.
 fn absolute(path: &Path) -> PathBuf {
     path.canonicalize().or_else(|_| std::path::absolute(path)).unwrap_or_else(|_| path.to_owned())
+}
+
+/// What no definition may be called, and where none may lie.
+fn misplaced(tree: &Path, dir: &Path, home: &Path, label: &Path) -> Option<Diagnostic> {
+    let at = |path: &Path| Place { file: path.to_owned(), line: 0, column: 0 };
+    // It names runs, and stands in their logs.
+    if label.to_string_lossy().contains(char::is_control) {
+        let finding = Diagnostic::error(at(label), "the name of this directory has a control character in it");
+        return Some(finding.hint("give it another name"));
+    }
+    if without_up(dir).starts_with(tree) && !home.starts_with(tree) {
+        let finding = Diagnostic::error(at(dir), "this directory is a link that leads out of the tree");
+        return Some(finding.hint("a definition lies in the tree; one that lies elsewhere is named by its own path"));
+    }
+    None
+}
+
+/// The whole path as it is named, but for `..`, which leads from where links lead to.
+fn without_up(path: &Path) -> PathBuf {
+    let mut at = PathBuf::new();
+    for part in std::path::absolute(path).unwrap_or_else(|_| path.to_owned()).components() {
+        if part == Component::ParentDir {
+            at = at.canonicalize().unwrap_or(at);
+            at.pop();
+        } else {
+            at.push(part);
+        }
+    }
+    at
 }
 
 fn settings(tree: &Path, home: &Path, label: &Path, file: &Path) -> Result<String, Diagnostic> {
