@@ -163,6 +163,15 @@ fn an_error_in_a_role_hides_no_missing_role_or_collection() {
     }
 }
 
+/// `requirements.yaml` was said not to be looked at, while a run installs what it names and `validate` counts with that.
+#[test]
+fn a_list_may_end_in_yaml() {
+    for file in ["requirements.yaml", "ansible/requirements.yaml", "ansible/roles/requirements.yaml"] {
+        let factory = with("- hosts: all\n  roles: [no_such_role.x]\n").file(&format!("images/x/{file}"), "roles: [no_such_role.x]\n");
+        factory.run(&["validate", "--offline"]).exits(0).says("0 errors, 0 warnings");
+    }
+}
+
 /// That Ansible is not asked where other errors come first was not said.
 #[test]
 fn a_check_that_errors_put_off_is_said_in_one_line() {
