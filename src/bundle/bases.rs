@@ -2,10 +2,13 @@
 use super::{Base, Bundle, keys, tree};
 use crate::diagnostic::{Diagnostic, Place};
 
+/// A finding that needs more than one bundle to see, and the one that it is on: its place may be on the command line.
+pub type OnBundle<'b> = (&'b Bundle, Diagnostic);
+
 /// Findings on `bundle.img_base` that need more than one bundle to see: an `os/<name>` that is not in the tree, and circles, each
 /// reported once, at the first of its bundles.
-pub fn check_bases(bundles: &[&Bundle]) -> Vec<Diagnostic> {
-    let mut findings: Vec<Diagnostic> = bundles.iter().filter_map(|bundle| missing(bundle)).collect();
+pub fn check_bases<'b>(bundles: &[&'b Bundle]) -> Vec<OnBundle<'b>> {
+    let mut findings: Vec<OnBundle<'b>> = bundles.iter().filter_map(|bundle| Some((*bundle, missing(bundle)?))).collect();
     let bases: Vec<Option<usize>> = bundles.iter().map(|bundle| base_among(bundles, bundle)).collect();
     // Every bundle has one base, so a walk from each either ends or runs into a circle.
     let mut done = vec![false; bundles.len()];
@@ -21,7 +24,7 @@ pub fn check_bases(bundles: &[&Bundle]) -> Vec<Diagnostic> {
             findings.push(circle(bundles, &walk[first..]));
         }
     }
-    findings.sort_by(|a, b| a.place.cmp(&b.place));
+    findings.sort_by(|(_, a), (_, b)| a.place.cmp(&b.place));
     findings
 }
 
@@ -60,12 +63,13 @@ pub fn base_among(bundles: &[&Bundle], bundle: &Bundle) -> Option<usize> {
     }
 }
 
-fn circle(bundles: &[&Bundle], walk: &[usize]) -> Diagnostic {
+fn circle<'b>(bundles: &[&'b Bundle], walk: &[usize]) -> OnBundle<'b> {
     let least = (0..walk.len()).min_by_key(|at| &bundles[walk[*at]].label).unwrap_or(0);
     let mut labels: Vec<&str> = walk.iter().cycle().skip(least).take(walk.len()).map(|at| bundles[*at].label.as_str()).collect();
     labels.push(labels[0]);
     let message = format!("bases run in a circle: {}", labels.join(" -> "));
-    Diagnostic::error(place(bundles[walk[least]]), message).hint("one of them needs a base that is already there")
+    let first = bundles[walk[least]];
+    (first, Diagnostic::error(place(first), message).hint("one of them needs a base that is already there"))
 }
 
 fn place(bundle: &Bundle) -> Option<Place> {

@@ -65,35 +65,54 @@ pub(super) fn check(path: &str, value: u64, written: &str) -> Option<Beyond> {
         _ if *of == Of::Wait && bare && value < BARE => "nothing that is waited for takes so little".to_owned(),
         _ => return None,
     };
-    Some(Beyond { message: format!("`{path}` is {}, and {why}", said(value)), hint: of.meant(value, *least, *most) })
+    Some(Beyond { message: format!("`{path}` is {}, and {why}", said(value)), hint: of.meant(value, (*least, *most), bare) })
 }
 
 impl Of {
     fn said(self, value: u64) -> String {
         match self {
-            Self::Mib if value.is_multiple_of(1024) => format!("{} GiB", value / 1024),
+            Self::Mib if value > 0 && value.is_multiple_of(1024) => format!("{} GiB", value / 1024),
             Self::Mib => format!("{value} MiB"),
             Self::Gib => format!("{value} GiB"),
-            Self::Wait | Self::Seconds if value.is_multiple_of(DAY) => format!("{} days", value / DAY),
+            Self::Wait | Self::Seconds if value == DAY => "1 day".to_owned(),
+            Self::Wait | Self::Seconds if value > DAY && value.is_multiple_of(DAY) => format!("{} days", value / DAY),
             Self::Wait | Self::Seconds => format!("{value} s"),
             Self::Count => value.to_string(),
         }
     }
 
-    /// The same number with another unit, where that lies within the bounds.
-    fn meant(self, value: u64, least: u64, most: u64) -> String {
+    /// The same number with another unit, where that lies within the bounds. `bare`: it was written without one; a unit that is
+    /// written is meant, unless it makes next to nothing of the number.
+    fn meant(self, value: u64, (least, most): (u64, u64), bare: bool) -> String {
         let fits = |value: u64| (least..=most).contains(&value);
+        let smaller = |shifts: [u32; 2]| shifts.into_iter().map(|shift| value >> shift).find(|value| fits(*value));
         let found = match self {
             Self::Mib if value < least && fits(value * 1024) => Some(format!("{value}G")),
+            _ if !bare && value > most => return format!("`{}` is the most", self.written(most)),
+            _ if !bare => None,
             // KiB, or bytes.
-            Self::Mib => [10, 20].into_iter().map(|shift| value >> shift).find(|mib| fits(*mib)).map(|mib| format!("{mib}M")),
-            Self::Gib => [10, 30].into_iter().map(|shift| value >> shift).find(|gib| fits(*gib)).map(|gib| format!("{gib}G")),
-            Self::Wait if value < BARE => return format!("did you mean `{value}m`? `{value}s` says that seconds are meant"),
+            Self::Mib => smaller([10, 20]).map(|mib| format!("{mib}M")),
+            // MiB, or bytes.
+            Self::Gib => smaller([10, 30]).map(|gib| format!("{gib}G")),
+            Self::Wait if (1..BARE).contains(&value) => {
+                return format!("did you mean `{value}m`? `{value}s` says that seconds are meant");
+            }
             // Milliseconds.
             Self::Wait | Self::Seconds => Some(value / 1000).filter(|s| fits(*s)).map(|s| format!("{s}s")),
             Self::Count => None,
         };
         found.map_or_else(|| self.like().to_owned(), |found| format!("did you mean `{found}`?"))
+    }
+
+    fn written(self, value: u64) -> String {
+        match self {
+            Self::Mib if value.is_multiple_of(1024) => format!("{}G", value / 1024),
+            Self::Mib => format!("{value}M"),
+            Self::Gib => format!("{value}G"),
+            Self::Wait | Self::Seconds if value.is_multiple_of(3600) => format!("{}h", value / 3600),
+            Self::Wait | Self::Seconds => format!("{value}s"),
+            Self::Count => value.to_string(),
+        }
     }
 
     fn like(self) -> &'static str {
@@ -129,7 +148,15 @@ mod tests {
     fn what_cannot_be_meant_is_told_with_what_may_be() {
         let cases = [
             ("machine.ram", 2, "2", "`machine.ram` is 2 MiB, and at least 64 MiB can be meant | did you mean `2G`?"),
-            ("machine.ram", 4 << 20, "4T", "`machine.ram` is 4096 GiB, and at most 512 GiB can be meant | did you mean `4096M`?"),
+            // The unit was taken for a slip: `1024M`, `4G`, `14400s`.
+            ("machine.ram", 1 << 20, "1T", "`machine.ram` is 1024 GiB, and at most 512 GiB can be meant | `512G` is the most"),
+            ("volume.size", 4096, "4T", "at most 2048 GiB can be meant | `2048G` is the most"),
+            ("machine.disk", 4096, "4096G", "at most 2048 GiB can be meant | `2048G` is the most"),
+            ("timeouts.boot", 14_400_000, "4000h", "at most 3 days can be meant | `72h` is the most"),
+            ("steps[1].timeout", 345_600, "96h", "`steps[1].timeout` is 4 days, and at most 3 days can be meant | `72h` is the most"),
+            ("machine.ram", 4 << 20, "4194304", "at most 512 GiB can be meant | did you mean `4096M`?"),
+            ("machine.ram", 8, "8M", "at least 64 MiB can be meant | did you mean `8G`?"),
+            ("timeouts.boot", 0, "0", "`timeouts.boot` is 0 s, and at least 1 s can be meant | like 90s"),
             ("machine.disk", 10240, "10240", "`machine.disk` is 10240 GiB, and at most 2048 GiB can be meant | did you mean `10G`?"),
             ("timeouts.boot", 5, "5", "did you mean `5m`? `5s` says"),
             (

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde_json::{Map, Value as Json};
 
-use super::doubts::Unknown;
+use super::doubts::{Lost, Unknown};
 use super::keys::{self, Typing};
 use super::scripts::Told;
 use super::yaml::{Entry, Node, Spot, Value};
@@ -25,6 +25,10 @@ pub(crate) struct Reader {
     pub(super) unknown: Vec<Unknown>,
     /// Keys of the top level whose values were found wrong while they were read, wherever those stand.
     pub(super) wrong: BTreeSet<&'static str>,
+    /// What errors keep from being read.
+    pub(super) lost: Vec<Lost>,
+    /// Of the findings those on files that the settings name.
+    of_files: Vec<usize>,
     /// `bundle.path` could not be read.
     pub(super) doubtful_home: bool,
     /// What playbooks take from outside of the definition.
@@ -50,7 +54,7 @@ pub(crate) struct Field<'n> {
 }
 
 /// Unknown keys of one map for which the nearest known one is looked up.
-const ADVISED: usize = 500;
+pub(super) const ADVISED: usize = 500;
 
 impl<'n> Fields<'n> {
     pub fn get(&self, key: &str) -> Option<Field<'n>> {
@@ -86,6 +90,8 @@ impl Reader {
             places: BTreeMap::new(),
             unknown: Vec::new(),
             wrong: BTreeSet::new(),
+            lost: Vec::new(),
+            of_files: Vec::new(),
             doubtful_home: false,
             needs: Vec::new(),
             reviewed: BTreeSet::new(),
@@ -112,8 +118,28 @@ impl Reader {
         self.findings.push(if hint.is_empty() { finding } else { finding.hint(hint) });
     }
 
+    /// `key` of the top level has to be there, and is not; an error on the file as a whole.
+    pub(super) fn missing(&mut self, key: &'static str, hint: &str) {
+        self.error(Spot { line: 0, column: 0 }, format!("`{key}` is missing"), hint);
+        self.lost.push(Lost::Missing(key));
+    }
+
     pub fn warn(&mut self, spot: Spot, message: impl Into<String>, hint: &str) {
         self.findings.push(Diagnostic::warning(spot.place(&self.file), message).hint(hint));
+    }
+
+    /// What the settings name is not in the bundle's directory, or cannot be what it is named for.
+    pub(super) fn lost_file(&mut self, spot: Spot, trouble: files::Trouble) {
+        self.of_files.push(self.findings.len());
+        self.error(spot, trouble.message, &trouble.hint);
+    }
+
+    /// What is told whichever directory is the bundle's.
+    pub(super) fn forget_files(&mut self) {
+        let of_files = std::mem::take(&mut self.of_files);
+        let own = |d: &Diagnostic| d.place.as_ref().is_none_or(|place| place.file == self.file);
+        let all = std::mem::take(&mut self.findings).into_iter().enumerate();
+        self.findings = all.filter(|(at, finding)| own(finding) && !of_files.contains(at)).map(|(_, finding)| finding).collect();
     }
 
     /// In another file of the bundle; line 0 stands for the whole file.

@@ -2,10 +2,18 @@
 use std::collections::BTreeSet;
 use std::path::{Component, Path};
 
-use super::decode::Reader;
+use super::decode::{self, Reader};
 use super::keys;
-use super::yaml::{Entry, Node, Value};
+use super::yaml::{Entry, Node, Spot, Value};
 use crate::diagnostic::{Diagnostic, Place};
+
+mod unread;
+
+use unread::Inside;
+pub(super) use unread::Unknown;
+
+/// Files that say where roles and collections lie, and which a run installs.
+const LISTS: [&str; 2] = ["requirements.yml", "requirements.yaml"];
 
 /// Of a sound definition nothing is in doubt.
 #[derive(Debug, Clone, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
@@ -24,34 +32,19 @@ pub struct Doubts {
     pub(super) home: bool,
 }
 
-/// A key that its map does not know.
-pub(super) struct Unknown {
-    pub key: String,
-    pub is_scalar: bool,
-    pub is_map: bool,
-    /// Keys of its map.
-    pub members: Vec<String>,
+/// What an error keeps from being read, beside the value in which it stands.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Lost {
+    /// Nobody knows which keys `<<` would have brought.
+    Merge,
+    /// The later value of a key that is given twice.
+    Twice(String),
+    /// A key that has to be there; its error is on the file as a whole.
+    Missing(&'static str),
 }
 
-impl Unknown {
-    pub fn of(entry: &Entry) -> Self {
-        let members = match &entry.value.value {
-            Value::Map(entries) => entries.iter().map(|e| e.key.clone()).collect(),
-            _ => Vec::new(),
-        };
-        let (is_scalar, is_map) =
-            (matches!(entry.value.value, Value::Scalar { .. } | Value::Null), matches!(entry.value.value, Value::Map(_)));
-        Self { key: entry.key.clone(), is_scalar, is_map, members }
-    }
-
-    /// Whether `target`, a key of the top level, may have been meant: it is the nearest one, or none is near and it looks like it.
-    fn may_be(&self, target: &str, parts: &[&[&str]], fits: bool) -> bool {
-        match keys::nearest(&self.key, keys::TOP.iter().copied()) {
-            Some(near) => near == target,
-            None => fits || parts.iter().any(|keys| keys.contains(&self.key.as_str())),
-        }
-    }
-}
+/// Keys of the top level whose values are maps.
+const MAPS: [&str; 8] = ["bundle", "source", "tests", "volume", "machine", "timeouts", "tidy", "vars"];
 
 impl Doubts {
     /// Nothing of the settings is known.
@@ -64,17 +57,25 @@ impl Doubts {
         self.all_names || path.is_empty() && !self.names.is_empty() || path.split('.').any(|name| self.names.contains(name))
     }
 
-    /// Of what was read from `root`, with what was found. `shown`: how places name the bundle's directory.
-    pub(super) fn of(root: &Node, reader: &Reader, shown: &Path) -> Self {
+    /// Of what was read from `root`, with what was found. `dir`: the bundle's directory; `shown`: how places name it.
+    pub(super) fn of(root: &Node, reader: &Reader, dir: &Path, shown: &Path) -> Self {
         let mut doubts = Self::default();
         let Value::Map(entries) = &root.value else { return Self::everything() };
         let (own, elsewhere): (Vec<&Diagnostic>, Vec<&Diagnostic>) =
             reader.findings.iter().filter(|d| d.is_error()).partition(|d| d.place.as_ref().is_none_or(|p| p.file == reader.file));
         let Some(wrong) = wrong_keys(entries, &own, reader) else { return Self { home: reader.doubtful_home, ..Self::everything() } };
         doubts.of_keys(&wrong, entries);
-        reader.unknown.iter().for_each(|one| doubts.of_unknown(one, &wrong, entries));
+        let has_steps = entries.iter().any(|e| e.key == "steps") && !wrong.contains("steps");
+        reader.unknown.iter().for_each(|one| doubts.of_unknown(one, has_steps));
+        // Of still more unknown keys none was looked into.
+        doubts.all_names |= reader.unknown.len() >= decode::ADVISED;
+        for misplaced in entries.iter().filter(|e| wrong.contains(&e.key) && !MAPS.contains(&e.key.as_str())) {
+            if matches!(misplaced.value.value, Value::Map(_)) {
+                doubts.of_inside(&Inside::of(&misplaced.value), has_steps);
+            }
+        }
         for place in elsewhere.iter().filter_map(|d| d.place.as_ref()) {
-            doubts.of_file(place, shown);
+            doubts.of_file(place, dir, shown);
         }
         doubts.home |= reader.doubtful_home;
         doubts
@@ -92,35 +93,54 @@ impl Doubts {
         }
     }
 
-    fn of_unknown(&mut self, one: &Unknown, wrong: &BTreeSet<String>, entries: &[Entry]) {
+    fn of_unknown(&mut self, one: &Unknown, has_steps: bool) {
         let top = keys::nearest(&one.key, keys::TOP.iter().copied());
         let of_bundle = keys::nearest(&one.key, keys::BUNDLE.iter().copied());
         self.names.insert(one.key.clone());
         self.names.extend(top.map(str::to_owned));
         self.names.extend(of_bundle.map(|_| "bundle".to_owned()));
-        self.names.extend(one.members.iter().cloned());
         self.all_names |= top == Some("vars") && !one.is_map;
         self.home |= of_bundle == Some("path") && one.is_scalar;
-        let steps = one.may_be("steps", &[keys::STEP, keys::ANSIBLE], !one.is_scalar);
-        self.work |= steps || one.may_be("source", &[keys::SOURCE], one.is_map);
-        if steps && (wrong.contains("steps") || !entries.iter().any(|e| e.key == "steps")) {
-            (self.needs, self.playbooks) = (true, true);
+        self.work |= one.may_be("source", &[keys::SOURCE], one.is_map);
+        if one.may_be("steps", &[keys::STEP, keys::ANSIBLE], !one.is_scalar) {
+            self.of_steps(has_steps);
+        }
+        self.of_inside(&one.inside, has_steps);
+    }
+
+    fn of_inside(&mut self, inside: &Inside, has_steps: bool) {
+        self.names.extend(inside.names.iter().cloned());
+        self.all_names |= inside.vars;
+        self.work |= inside.source;
+        self.home |= inside.path;
+        if inside.steps {
+            self.of_steps(has_steps);
         }
     }
 
-    /// Of an error in another file.
-    fn of_file(&mut self, place: &Place, shown: &Path) {
+    /// What may be steps was not read.
+    fn of_steps(&mut self, has_steps: bool) {
+        self.work = true;
+        self.needs |= !has_steps;
+        self.playbooks |= !has_steps;
+    }
+
+    /// Of an error in another file of `dir`.
+    fn of_file(&mut self, place: &Place, dir: &Path, shown: &Path) {
         let inner = place.file.strip_prefix(shown).unwrap_or(&place.file);
         let first = inner.components().next();
         if ["output", "tests"].iter().any(|dir| first == Some(Component::Normal(dir.as_ref()))) {
             return;
         }
         self.playbooks = true;
-        let has = |names: &[&str]| inner.iter().any(|part| names.iter().any(|name| part == *name));
-        self.work |= place.line == 0 && has(&["ansible"]);
+        let is_list = inner.file_name().is_some_and(|name| LISTS.iter().any(|list| name == *list));
+        // What is wrong with a line of a file hides nothing beside that file.
+        let whole = place.line == 0;
+        self.work |= whole && inner.iter().any(|part| part == "ansible");
         // A directory may be what could not be read, and what lies in it is missed then.
-        let list = has(&["requirements.yml", "requirements.yaml", "ansible.cfg", "roles", "collections", "ansible_collections"]);
-        self.needs |= list || place.line == 0 && inner.extension().is_none();
+        let is_file = dir.join(inner).symlink_metadata().is_ok_and(|meta| meta.is_file());
+        let has = |extensions: &[&str]| inner.extension().is_some_and(|own| extensions.iter().any(|one| own == *one));
+        self.needs |= is_list || whole && (has(&["cfg"]) || !is_file && !has(&["yml", "yaml"]));
     }
 }
 
@@ -129,24 +149,42 @@ fn wrong_keys(entries: &[Entry], own: &[&Diagnostic], reader: &Reader) -> Option
     let mut starts: Vec<(usize, usize, &str)> = entries.iter().map(|e| (e.spot.line, e.spot.column, e.key.as_str())).collect();
     starts.sort_unstable();
     let mut wrong: BTreeSet<String> = reader.wrong.iter().map(|key| (*key).to_owned()).collect();
-    for finding in own {
-        // Of a merge nobody knows what it would have brought.
-        if finding.message.starts_with("`<<`") {
-            return None;
+    let mut missing = 0_usize;
+    for lost in &reader.lost {
+        match lost {
+            Lost::Merge => return None,
+            Lost::Twice(key) => _ = wrong.insert(key.clone()),
+            Lost::Missing(key) => {
+                missing += 1;
+                wrong.insert((*key).to_owned());
+            }
         }
-        // The second one is not in the tree.
-        wrong.extend(finding.message.strip_prefix('`').and_then(|rest| rest.strip_suffix("` is given twice")).map(str::to_owned));
-        match finding.place.as_ref().filter(|place| place.line > 0) {
-            Some(place) => {
+    }
+    for finding in own {
+        match &finding.place {
+            Some(place) if place.line > 0 => {
                 let before = starts.iter().rev().find(|(line, column, _)| (*line, *column) <= (place.line, place.column));
                 wrong.extend(before.map(|(.., key)| (*key).to_owned()));
             }
-            // The file as a whole lacks it; what `--set` brings has no place either.
-            None if finding.message.starts_with("`bundle` is missing") => _ = wrong.insert("bundle".into()),
-            None => return None,
+            // Brought by `--set`.
+            Some(place) if place.column > 0 => {
+                let spot = Spot { line: 0, column: place.column };
+                wrong.insert(entries.iter().find(|e| e.spot == spot || stands_in(spot, &e.value))?.key.clone());
+            }
+            // On the file as a whole: what it lacks.
+            _ => missing = missing.checked_sub(1)?,
         }
     }
     Some(wrong)
+}
+
+fn stands_in(spot: Spot, node: &Node) -> bool {
+    node.spot == spot
+        || match &node.value {
+            Value::Map(entries) => entries.iter().any(|e| e.spot == spot || stands_in(spot, &e.value)),
+            Value::List(items) => items.iter().any(|item| stands_in(spot, item)),
+            Value::Scalar { .. } | Value::Null => false,
+        }
 }
 
 /// Whether `word` begins a key somewhere in `node`.

@@ -96,7 +96,7 @@ pub(super) fn named(reader: &mut Reader, top: &Fields, sourced: bool) -> Named {
         if !top.lacks("bundle", keys::TOP) {
             return Named::default();
         }
-        reader.error(top.spot, "`bundle` is missing", "`bundle: {name: my-image, img_base: os/debian-12}`");
+        reader.missing("bundle", "`bundle: {name: my-image, img_base: os/debian-12}`");
         return Named::default();
     };
     let Some(bundle) = reader.fields(&field, keys::BUNDLE) else { return Named::default() };

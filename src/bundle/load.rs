@@ -1,6 +1,6 @@
 //! `build-vars.yml` -> [`Bundle`], or everything that is wrong with it.
 use std::io::ErrorKind;
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 
 use super::decode::{self, Field, Fields, Reader};
 use super::doubts::Doubts;
@@ -65,24 +65,23 @@ pub fn load_whole(tree: &Path, dir: &Path, overrides: &[Override]) -> Result<Loa
         _ => dir.to_owned(),
     };
     let file = label.join(FILE);
-    let lies_in = |dir: &Path| std::path::absolute(dir).is_ok_and(|dir| dir.starts_with(&tree));
-    if lies_in(dir) && !home.starts_with(&tree) {
-        let finding =
-            Diagnostic::error(Place { file: dir.to_owned(), line: 0, column: 0 }, "this directory is a link that leads out of the tree");
-        return Err(vec![finding.hint("a definition lies in the tree; one that lies elsewhere is named by its own path")].into());
+    if let Some(finding) = misplaced(&tree, dir, &home, &label) {
+        return Err(vec![finding].into());
     }
     let text = settings(&tree, &home, &label, &file).map_err(|finding| vec![finding])?;
     let read = syntax::read(&file, &text);
     let mut reader = Reader::new(file, read.findings);
+    reader.lost = read.lost;
     let root = read.root.map(|mut root| {
         overrides::apply(overrides, &mut root);
         root
     });
     let (mut bundle, doubts) = match root {
         Some(root) if matches!(root.value, Value::Null | Value::Map(_)) => {
-            let read = bundle(&mut reader, tree, home, &label, &root);
+            let read = bundle(&mut reader, tree, home.clone(), &label, &root);
             let shown = read.as_ref().map_or(label.clone(), |b| b.dir.strip_prefix(&b.tree).unwrap_or(&b.dir).to_owned());
-            (read, Doubts::of(&root, &reader, &shown))
+            let doubts = Doubts::of(&root, &reader, read.as_ref().map_or(&home, |b| &b.dir), &shown);
+            (read, doubts)
         }
         // What lies in the directory can be looked at without, unless the settings may name another one.
         root => {
@@ -93,14 +92,18 @@ pub fn load_whole(tree: &Path, dir: &Path, overrides: &[Override]) -> Result<Loa
             (without_settings(&mut reader, tree, home, &label).filter(|_| !text.contains("path")), Doubts::everything())
         }
     };
+    // What lies in another directory would be told as what does not.
+    if doubts.home {
+        reader.forget_files();
+    }
     let mut findings = reader.findings;
     // Of what is wrong by itself only what contradicts is told.
     let wrong = findings.iter().any(Diagnostic::is_error);
     findings.extend(bundle.iter().flat_map(agree::check).filter(|finding| !wrong || finding.is_error()));
     findings.extend(bundle.iter().filter(|_| !wrong).flat_map(near::in_bundle));
     let file = label.join(FILE);
-    let of_findings = findings.iter_mut().filter_map(|finding| finding.place.as_mut());
-    of_findings.chain(bundle.iter_mut().flat_map(|b| b.places.values_mut())).for_each(|p| overrides::place(overrides, &file, p));
+    findings.iter_mut().for_each(|finding| overrides::tell(overrides, &file, finding));
+    bundle.iter_mut().flat_map(|b| b.places.values_mut()).for_each(|place| overrides::place(overrides, &file, place));
     findings.sort_by(|a, b| (&a.place, a.severity, &a.message).cmp(&(&b.place, b.severity, &b.message)));
     // An aliased value is read wherever it is used, and would be found wrong as often.
     findings.dedup();
@@ -133,6 +136,35 @@ fn without_settings(reader: &mut Reader, tree: PathBuf, home: PathBuf, label: &P
 /// With links resolved where possible, so that a bundle is known to lie in its tree whichever way it was reached.
 fn absolute(path: &Path) -> PathBuf {
     path.canonicalize().or_else(|_| std::path::absolute(path)).unwrap_or_else(|_| path.to_owned())
+}
+
+/// What no definition may be called, and where none may lie.
+fn misplaced(tree: &Path, dir: &Path, home: &Path, label: &Path) -> Option<Diagnostic> {
+    let at = |path: &Path| Place { file: path.to_owned(), line: 0, column: 0 };
+    // It names runs, and stands in their logs.
+    if label.to_string_lossy().contains(char::is_control) {
+        let finding = Diagnostic::error(at(label), "the name of this directory has a control character in it");
+        return Some(finding.hint("give it another name"));
+    }
+    if without_up(dir).starts_with(tree) && !home.starts_with(tree) {
+        let finding = Diagnostic::error(at(dir), "this directory is a link that leads out of the tree");
+        return Some(finding.hint("a definition lies in the tree; one that lies elsewhere is named by its own path"));
+    }
+    None
+}
+
+/// The whole path as it is named, but for `..`, which leads from where links lead to.
+fn without_up(path: &Path) -> PathBuf {
+    let mut at = PathBuf::new();
+    for part in std::path::absolute(path).unwrap_or_else(|_| path.to_owned()).components() {
+        if part == Component::ParentDir {
+            at = at.canonicalize().unwrap_or(at);
+            at.pop();
+        } else {
+            at.push(part);
+        }
+    }
+    at
 }
 
 fn settings(tree: &Path, home: &Path, label: &Path, file: &Path) -> Result<String, Diagnostic> {

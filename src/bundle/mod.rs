@@ -43,7 +43,7 @@ mod trees;
 pub(crate) mod yaml;
 
 pub use agree::RESULTS;
-pub use bases::{base_among, check_bases, os_near};
+pub use bases::{OnBundle, base_among, check_bases, os_near};
 pub use checks::{ByDefault, CHECKS, KnownCheck};
 pub use doubts::Doubts;
 pub use families::check_families;

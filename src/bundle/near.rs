@@ -181,7 +181,9 @@ impl Look<'_> {
                 holds => full.is_dir() && holds.is_in(&full),
             };
             let near = nearness(&name, place.name).is_some_and(|near| near == Near::Same || !there);
-            if !near || !fits || self.is_used(&path) {
+            // A run installs what either spelling of a list names.
+            let is_list = place.name == "requirements.yml" && name == "requirements.yaml";
+            if !near || !fits || is_list || self.is_used(&path) {
                 continue;
             }
             let slash = if place.holds == Holds::File { "" } else { "/" };

@@ -1,6 +1,7 @@
 //! `--set machine.ram=2G`: a value of build-vars.yml given on the command line, which wins.
 use std::path::Path;
 
+use super::keys;
 use super::syntax;
 use super::yaml::{self, Entry, Node, Spot, Value};
 use crate::diagnostic::{Diagnostic, Place};
@@ -40,35 +41,69 @@ pub(super) fn apply(all: &[Override], root: &mut Node) {
     all.iter().enumerate().for_each(|(at, one)| one.apply(root, spot(at + 1)));
 }
 
-/// A place that one of them made in `file` is on the command line.
-pub(super) fn place(all: &[Override], file: &Path, place: &mut Place) {
-    if place.line > 0 || place.file != file {
-        return;
-    }
-    if let Some(one) = place.column.checked_sub(1).and_then(|at| all.get(at)) {
-        *place = Place { file: one.shown().into(), line: 0, column: 0 };
+/// A finding that one of them made in `file` is told of the command line, by its key: what is given there is not in the tree and
+/// may be a secret.
+pub(super) fn tell(all: &[Override], file: &Path, finding: &mut Diagnostic) {
+    let Some(one) = finding.place.as_ref().and_then(|place| of(all, file, place)) else { return };
+    finding.place = Some(one.place());
+    if one.is_free() {
+        let mut secrets = Vec::new();
+        texts(&one.value, &mut secrets);
+        secrets.sort_by_key(|text| std::cmp::Reverse(text.len()));
+        finding.message = hidden(&finding.message, &secrets);
+        finding.hint = finding.hint.take().map(|hint| hidden(&hint, &secrets));
     }
 }
 
-/// Characters of a value that are shown; it may be a whole file.
+/// The same of a place alone.
+pub(super) fn place(all: &[Override], file: &Path, place: &mut Place) {
+    if let Some(one) = of(all, file, place) {
+        *place = one.place();
+    }
+}
+
+fn of<'o>(all: &'o [Override], file: &Path, place: &Place) -> Option<&'o Override> {
+    let ours = place.line == 0 && place.file == file;
+    place.column.checked_sub(1).filter(|_| ours).and_then(|at| all.get(at))
+}
+
+/// Texts from this length on are hidden as parts of others too.
+const LONG: usize = 4;
+/// Characters of a key that are shown.
 const SHOWN: usize = 60;
 
 impl Override {
-    /// Reads `key.key=value`; the value is YAML (`[a, b]` is a list).
+    /// Reads `key.key=value`; the value is YAML (`[a, b]` is a list). What is wrong is told without the value.
     pub fn parse(text: &str) -> Result<Self, Diagnostic> {
-        let wrong = |what: &str| Diagnostic::error(None, format!("--set {text}: {what}")).hint("for example --set machine.ram=2G");
-        let (keys, value) = text.split_once('=').ok_or_else(|| wrong("there is no `=`"))?;
+        let wrong = |what: &str| Diagnostic::error(None, what).hint("for example --set machine.ram=2G");
+        let (keys, value) = text.split_once('=').ok_or_else(|| wrong("--set: there is no `=` in what is given"))?;
         let keys: Vec<String> = keys.split('.').map(|k| k.trim().to_owned()).collect();
         if keys.iter().any(String::is_empty) {
-            return Err(wrong("a key is empty"));
+            return Err(wrong("--set: a key is empty"));
         }
+        // It may be a value, whose key was left out.
+        if !is_plain(&keys[0]) {
+            return Err(wrong("--set: what stands before the `=` is no key of build-vars.yml"));
+        }
+        let shown = shown(&keys);
         let read = syntax::read(Path::new("--set"), value);
         if keys.len() + read.root.as_ref().map_or(0, depth) > yaml::MAX_DEPTH {
-            return Err(wrong(&format!("nested deeper than {} levels", yaml::MAX_DEPTH)));
+            return Err(wrong(&format!("--set {shown}: nested deeper than {} levels", yaml::MAX_DEPTH)));
         }
         match read.root {
             Some(value) if read.findings.is_empty() => Ok(Self { written: text.to_owned(), keys, value }),
-            _ => Err(read.findings.into_iter().next().unwrap_or_else(|| wrong("the value is no YAML"))),
+            _ => {
+                // The words of a finding quote what it is on.
+                let at = read.findings.first().and_then(|finding| finding.place.as_ref());
+                let at = at.filter(|place| place.line > 0).map_or_else(String::new, |place| match place.line {
+                    1 => format!(", from its character {} on", place.column),
+                    line => format!(", from line {line}, character {} on", place.column),
+                });
+                let finding = Diagnostic::error(None, format!("--set {shown}: the value cannot be taken as YAML{at}"));
+                Err(finding.hint(format!(
+                    "quotes make text of it: --set '{shown}=\"...\"'; tags, a key given twice and more than 64 levels are refused"
+                )))
+            }
         }
     }
 
@@ -94,14 +129,50 @@ impl Override {
         stand_at(node, spot);
     }
 
-    /// As places name it. What is free may be a secret, and is told by its key.
-    fn shown(&self) -> String {
-        let keys = self.keys.join(".");
-        let value = self.written.split_once('=').map_or("", |(_, value)| value);
-        let free = ["vars", "steps"].contains(&self.keys[0].as_str());
-        let value = if free || value.chars().count() > SHOWN { "…" } else { value };
-        format!("--set {keys}={value}")
+    /// As places name it: by its key alone.
+    fn place(&self) -> Place {
+        Place { file: format!("--set {}", shown(&self.keys)).into(), line: 0, column: 0 }
     }
+
+    /// The value may be anything; or it is not known what it is.
+    pub fn is_free(&self) -> bool {
+        let first = self.keys[0].as_str();
+        ["vars", "steps", "source"].contains(&first) || !keys::TOP.contains(&first)
+    }
+}
+
+/// A part that can be no key is not shown.
+fn shown(keys: &[String]) -> String {
+    let free = ["vars", "steps"].contains(&keys[0].as_str());
+    let part = |key: &String| if free && !is_plain(key) { "…".to_owned() } else { key.clone() };
+    let whole = keys.iter().map(part).collect::<Vec<_>>().join(".");
+    match whole.char_indices().nth(SHOWN) {
+        Some((end, _)) => format!("{}…", &whole[..end]),
+        None => whole,
+    }
+}
+
+fn is_plain(key: &str) -> bool {
+    key.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_' || b == b'-')
+}
+
+/// All texts of a value.
+fn texts<'n>(node: &'n Node, all: &mut Vec<&'n str>) {
+    match &node.value {
+        Value::List(items) => items.iter().for_each(|item| texts(item, all)),
+        Value::Map(entries) => entries.iter().for_each(|entry| texts(&entry.value, all)),
+        Value::Scalar { text, .. } => all.push(text),
+        Value::Null => {}
+    }
+}
+
+/// `message` without `secrets`, the longest first.
+fn hidden(message: &str, secrets: &[&str]) -> String {
+    secrets.iter().filter(|text| !text.trim().is_empty()).fold(message.to_owned(), |message, text| {
+        let quoted = [format!("`{text}`"), format!("{text:?}")];
+        let message = quoted.iter().fold(message, |message, quoted| message.replace(quoted.as_str(), "`…`"));
+        if text.chars().count() < LONG { message } else { message.replace(text, "…") }
+    })
 }
 
 /// Levels of lists and maps.
@@ -154,22 +225,22 @@ mod tests {
     #[test]
     fn what_is_wrong_with_a_value_is_told_of_the_command_line() {
         let cases = [
-            ("machine.rm=2G", "--set machine.rm=2G: error: unknown key `rm`"),
-            ("machine.ram=2", "--set machine.ram=2: error: `machine.ram` is 2 MiB"),
-            ("machine=4", "--set machine=4: error: `machine` must be a map"),
-            ("nope=1", "--set nope=1: error: unknown key `nope`"),
-            ("tags.a=1", "--set tags.a=1: error: `tags` must be a list"),
-            ("steps=[{shel: a}]", "--set steps=…: error: unknown key `shel`"),
-            ("tests.skip=[dns, dn]", "--set tests.skip=[dns, dn]: error: there is no check `dn`"),
-            ("bundle.name=a b", "--set bundle.name=a b: error: "),
+            ("machine.rm=2G", "--set machine.rm: error: unknown key `rm`"),
+            ("machine.ram=2", "--set machine.ram: error: `machine.ram` is 2 MiB"),
+            ("machine=4", "--set machine: error: `machine` must be a map"),
+            ("nope=1", "--set nope: error: unknown key `nope`"),
+            ("tags.a=1", "--set tags.a: error: `tags` must be a list"),
+            ("steps=[{shel: a}]", "--set steps: error: unknown key `shel`"),
+            ("tests.skip=[dns, dn]", "--set tests.skip: error: there is no check `dn`"),
+            ("bundle.name=a b", "--set bundle.name: error: "),
         ];
         for (set, wanted) in cases {
             let told = load(&["keep=3", set, "visibility=private"]).unwrap_err();
             assert!(told.iter().any(|line| line.starts_with(wanted)), "{set}: {told:?}");
         }
         let bundle = load(&["machine.ram=2G", "network=[a]"]).unwrap();
-        assert_eq!(bundle.places["machine.ram"].to_string(), "--set machine.ram=2G");
-        assert_eq!(bundle.places["network"].to_string(), "--set network=[a]");
+        assert_eq!(bundle.places["machine.ram"].to_string(), "--set machine.ram");
+        assert_eq!(bundle.places["network"].to_string(), "--set network");
         assert!(bundle.places["machine"].to_string().ends_with("build-vars.yml:2:1"), "{}", bundle.places["machine"]);
     }
 
@@ -188,7 +259,64 @@ mod tests {
             assert!(serde_json::from_str::<super::super::Bundle>(&serde_json::to_string(&bundle).unwrap()).is_ok());
         }
         for text in [deep(70), keys(70)] {
-            assert!(Override::parse(&text).unwrap_err().to_string().contains("deeper than 64 levels"), "{text}");
+            assert!(Override::parse(&text).unwrap_err().to_string().contains("than 64 levels"), "{text}");
+        }
+    }
+
+    /// A place told the value of each key but `vars` and `steps`, an error of YAML that of any.
+    #[test]
+    fn what_may_be_a_secret_is_never_shown() {
+        for set in [
+            "password=hunter2",
+            "var.password=hunter2",
+            "variables.password=hunter2",
+            "bundle.password=hunter2",
+            "machine.password=hunter2",
+            "vars.password.x=[hunter2, .inf]",
+            "vars=hunter2",
+            "vars=[hunter2, hunter2]",
+            "vars.password=87e4567",
+            "steps=[{shell: hunter2, env: {PIN: hunter2, retries: x}}]",
+            "steps=[{script: hunter2}]",
+            "steps=[{ansible: a.yml, extra_vars: hunter2, timeout: hunter2}]",
+            "steps=hunter2",
+            "source=hunter2",
+            "source.url='https://me:hunter2@127.0.0.1/x'",
+            "source.url='https://me:hunter2 hunter2@[/x'",
+        ] {
+            let told = match load(&[set]) {
+                Ok(bundle) => bundle.places.values().map(ToString::to_string).collect(),
+                Err(told) => told,
+            };
+            let key = set.split('=').next().unwrap();
+            assert!(told.iter().any(|line| line.starts_with(&format!("--set {key}"))), "{set}: {told:?}");
+            assert!(!told.iter().any(|line| line.contains("hunter2") || line.contains("87e4567")), "{set}: {told:?}");
+        }
+        for set in [
+            "vars.password=!hunter2",
+            "vars.password=!hunter2 x",
+            "vars.password={hunter2: 1, hunter2: 2}",
+            "vars.password={hunter2 :x}",
+            "vars.password=*hunter2",
+            "vars.password=@hunter2",
+            "vars.password=%hunter2",
+            "vars.password='hunter2",
+            "vars.password=[hunter2",
+            "vars.password=hunter2: a: b",
+            "vars.password=<<: hunter2",
+            "vars.password={<<: hunter2}",
+            "vars.password=x\n---\nhunter2",
+            "vars.password=\thunter2: x\n\ty",
+            "vars.password:hunter2",
+            "hunter2",
+            "vars..password=hunter2",
+            "vars.hunter2:=!x",
+            "pass:hunter2=x",
+            &format!("vars.password={}hunter2{}", "[".repeat(70), "]".repeat(70)),
+        ] {
+            let Err(finding) = Override::parse(set) else { panic!("{set:?} is no YAML") };
+            let told = finding.to_string();
+            assert!(told.contains("--set") && !told.contains("hunter2"), "{set:?}: {told}");
         }
     }
 

@@ -125,7 +125,7 @@ fn place(reader: &mut Reader, field: &Field, dir: &Path) -> Option<Place> {
             reader.error(field.node.spot, format!("`{}` {why}", path.display()), "");
         }
     } else if let Err(trouble) = files::file(dir, text) {
-        reader.error(field.node.spot, trouble.message, &trouble.hint);
+        reader.lost_file(field.node.spot, trouble);
     }
     Some(place.below(dir))
 }

@@ -88,7 +88,7 @@ pub(super) fn path(
     match check(dir, &text) {
         Ok(path) => Some(path),
         Err(trouble) => {
-            reader.error(field.node.spot, trouble.message, &trouble.hint);
+            reader.lost_file(field.node.spot, trouble);
             None
         }
     }

@@ -2,6 +2,7 @@
 //! hide the other mistakes of a file.
 use std::path::Path;
 
+use super::doubts::Lost;
 use super::yaml::{self, Bad, Node};
 use crate::diagnostic::{Diagnostic, Place};
 
@@ -9,6 +10,7 @@ use crate::diagnostic::{Diagnostic, Place};
 pub(crate) struct Read {
     pub root: Option<Node>,
     pub findings: Vec<Diagnostic>,
+    pub lost: Vec<Lost>,
 }
 
 /// `key :value`
@@ -35,15 +37,15 @@ pub(crate) fn read(file: &Path, text: &str) -> Read {
         let lines = match yaml::parse(file, &text) {
             Ok(tree) if tree.suspects.iter().all(|line| mended.contains(line)) => {
                 findings.extend(tree.findings);
-                return Read { root: Some(tree.root), findings };
+                return Read { root: Some(tree.root), findings, lost: tree.lost };
             }
             Ok(tree) => tree.suspects,
             // Mended, the line still does not fit (its indentation, say): what is wrong with it has been said.
-            Err(bad) if mended.contains(&bad.spot.line) => return Read { root: None, findings },
+            Err(bad) if mended.contains(&bad.spot.line) => return Read { root: None, findings, lost: Vec::new() },
             Err(bad) => match culprits(file, &text, &bad) {
                 lines if lines.is_empty() => {
                     findings.push(explain(file, &text, &bad));
-                    return Read { root: None, findings };
+                    return Read { root: None, findings, lost: Vec::new() };
                 }
                 lines => lines,
             },
@@ -51,7 +53,7 @@ pub(crate) fn read(file: &Path, text: &str) -> Read {
         let lines: Vec<usize> = lines.into_iter().filter(|line| !mended.contains(line)).collect();
         if mended.len() + lines.len() > MOST_MENDED {
             findings.push(Diagnostic::error(Place { file: file.to_owned(), line: lines[0], column: 1 }, "and more of the kind"));
-            return Read { root: None, findings };
+            return Read { root: None, findings, lost: Vec::new() };
         }
         for line in lines {
             if let Some(colon) = text.lines().nth(line - 1).and_then(misplaced_colon) {

@@ -7,6 +7,7 @@ use std::path::Path;
 
 use saphyr_parser::{Event, Marker, Parser, ScalarStyle, Span, StrInput, Tag};
 
+use super::doubts::Lost;
 use super::syntax;
 use crate::diagnostic::{Diagnostic, Place};
 
@@ -62,6 +63,8 @@ pub(crate) struct Entry {
 pub(super) struct Tree {
     pub root: Node,
     pub findings: Vec<Diagnostic>,
+    /// What findings keep from being in the tree.
+    pub lost: Vec<Lost>,
     pub suspects: Vec<usize>,
 }
 
@@ -138,10 +141,11 @@ pub(super) fn parse(file: &Path, text: &str) -> Result<Tree, Bad> {
         anchored: 0,
         quoted: Vec::new(),
         findings: Vec::new(),
+        lost: Vec::new(),
         suspects: Vec::new(),
     };
     let root = builder.document()?;
-    Ok(Tree { root, findings: builder.findings, suspects: builder.suspects })
+    Ok(Tree { root, findings: builder.findings, lost: builder.lost, suspects: builder.suspects })
 }
 
 /// A file of settings that PyYAML reads elsewhere: of a key that is given twice the last counts, what is merged comes before what is
@@ -158,6 +162,7 @@ pub(crate) fn parse_settings(text: &str) -> Result<Node, Bad> {
         anchored: 0,
         quoted: Vec::new(),
         findings: Vec::new(),
+        lost: Vec::new(),
         suspects: Vec::new(),
     };
     let root = builder.document()?;
@@ -186,6 +191,7 @@ pub(super) fn parse_leniently(file: &Path, text: &str) -> Result<Node, Bad> {
         anchored: 0,
         quoted: Vec::new(),
         findings: Vec::new(),
+        lost: Vec::new(),
         suspects: Vec::new(),
     };
     let root = builder.document()?;
@@ -268,6 +274,7 @@ struct Builder<'s> {
     /// Where texts in quotes begin, in characters, and with which; of a file of Ansible's only.
     quoted: Vec<(usize, char)>,
     findings: Vec<Diagnostic>,
+    lost: Vec<Lost>,
     suspects: Vec<usize>,
 }
 
@@ -410,6 +417,7 @@ impl<'s> Builder<'s> {
                 merges.push(value);
             } else if let Some(first) = seen.get(&name).filter(|_| !self.lenient) {
                 let place = key.spot.place(self.file);
+                self.lost.push(Lost::Twice(name.clone()));
                 self.findings
                     .push(Diagnostic::error(place, format!("`{name}` is given twice")).hint(format!("first given in line {first}")));
             } else {
@@ -441,6 +449,7 @@ impl<'s> Builder<'s> {
             let Value::Map(more) = map.value else {
                 let message = format!("`<<` takes a map or a list of maps, not {}", map.what());
                 self.findings.push(Diagnostic::error(map.spot.place(self.file), message).hint("`<<: *anchor`"));
+                self.lost.push(Lost::Merge);
                 continue;
             };
             entries.extend(more.into_iter().filter(|e| own.insert(e.key.clone())));

@@ -1,8 +1,8 @@
 //! What is wrong with definitions, for every command that says so: of each by itself, and of them together. Of a definition that
 //! has errors all is told that does not follow from them.
-use std::path::PathBuf;
+use std::path::Path;
 
-use super::{Context, Definition, Failure};
+use super::{Context, Definition, Failure, syntax};
 use crate::bundle::{self, Base, Bundle, Doubts};
 use crate::diagnostic::Diagnostic;
 
@@ -12,6 +12,8 @@ pub(super) struct Looked {
     pub bundles: Vec<Bundle>,
     /// Of the others those whose playbooks Ansible can be asked about.
     pub to_ask: Vec<Bundle>,
+    /// And those about which it cannot, by their labels.
+    pub not_to_ask: Vec<String>,
     /// By definition; on several together at the end.
     pub found: Vec<Diagnostic>,
 }
@@ -27,12 +29,14 @@ impl Context {
     /// All that is wrong with the definitions that are `meant`, errors and warnings. `others` are those of the tree; they may be
     /// among those that are meant.
     pub(super) async fn look(&self, meant: Vec<Definition>, others: &[Definition]) -> Result<Looked, Failure> {
-        let (mut all, mut found) = (Vec::new(), Vec::new());
+        let (mut all, mut found, mut not_to_ask) = (Vec::new(), Vec::new(), Vec::new());
         for definition in meant {
             let (one, findings) = match definition {
                 Ok(loaded) => (Some(One { bundle: loaded.bundle, doubts: Doubts::default(), is_sound: true }), loaded.warnings),
                 Err(unsound) => {
                     let rest = unsound.rest.map(|rest| One { bundle: rest.bundle, doubts: rest.doubts, is_sound: false });
+                    let one = rest.as_ref().filter(|one| one.doubts.playbooks && syntax::has_playbooks(&one.bundle));
+                    not_to_ask.extend(one.map(|one| one.bundle.label.clone()));
                     (rest, unsound.findings)
                 }
             };
@@ -53,6 +57,7 @@ impl Context {
         let (sound, rest): (Vec<One>, Vec<One>) = all.into_iter().flatten().partition(|one| one.is_sound);
         Ok(Looked {
             bundles: sound.into_iter().map(|one| one.bundle).collect(),
+            not_to_ask,
             to_ask: rest.into_iter().filter(|one| !one.doubts.playbooks).map(|one| one.bundle).collect(),
             found: found.into_iter().flatten().chain(of_several).collect(),
         })
@@ -85,12 +90,10 @@ pub fn read(definition: &Definition) -> Option<&Bundle> {
 fn together(meant: &[&Bundle], others: &[&Bundle]) -> Vec<Diagnostic> {
     let is_meant = |other: &&&Bundle| meant.iter().any(|one| one.asks.definition == other.asks.definition);
     let all: Vec<&Bundle> = meant.iter().chain(others.iter().filter(|other| !is_meant(other))).copied().collect();
-    let files: Vec<PathBuf> = with_bases(&all, meant.len()).iter().flat_map(|at| files_of(all[*at])).collect();
-    let mut found = bundle::check_bases(&all);
-    found.extend(bundle::check_families(&all));
+    let chosen: Vec<&Path> = with_bases(&all, meant.len()).iter().map(|at| all[*at].asks.definition.as_path()).collect();
+    let found = bundle::check_bases(&all).into_iter().chain(bundle::check_families(&all));
     // A circle may lie in definitions that nobody has named.
-    found.retain(|finding| finding.place.as_ref().is_none_or(|place| files.contains(&place.file)));
-    found
+    found.filter(|(bundle, _)| chosen.contains(&bundle.asks.definition.as_path())).map(|(_, finding)| finding).collect()
 }
 
 /// The first `count` of `all`, and the definitions of the tree that they are built on.
@@ -106,9 +109,4 @@ fn with_bases(all: &[&Bundle], count: usize) -> Vec<usize> {
         }
     }
     chosen
-}
-
-/// Where the values of a bundle were written: its build-vars.yml, as places name it, and each `--set` that was put over it.
-fn files_of(bundle: &Bundle) -> impl Iterator<Item = PathBuf> {
-    bundle.places.values().map(|place| place.file.clone())
 }

@@ -22,6 +22,7 @@ use crate::wall::{self, Wall};
 
 mod build;
 mod clouds;
+mod command_line;
 mod doctor;
 pub mod exit;
 pub mod findings;
@@ -193,7 +194,7 @@ fn keep_memory_private() {
 /// Parses the command line, runs the command, and gives the exit code of `exit::HELP`.
 pub fn main() -> ExitCode {
     surroundings::settle();
-    let cli = Cli::parse();
+    let cli = command_line::parse();
     if let Command::GuestWire(args) = cli.command {
         // It holds no secret, and has to be found by the mark in its environment, which nobody could read of a private process.
         return guest_wire::run(args).unwrap_or_else(|failure| failure.report());

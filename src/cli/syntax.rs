@@ -5,7 +5,7 @@ use tokio::sync::Semaphore;
 
 use super::{Context, Failure, err};
 use crate::ansible::syntax::{Checks, Job, Verdict, left_out, merge};
-use crate::bundle::Bundle;
+use crate::bundle::{Action, Bundle};
 use crate::diagnostic::Diagnostic;
 use crate::durable;
 use crate::run::CHECKED;
@@ -18,7 +18,6 @@ pub(super) async fn check(context: &Context, bundles: &[Bundle], found: &mut Vec
             err(text);
         }
     };
-    let has_playbooks = |b: &Bundle| b.steps.iter().any(|s| matches!(s.action, crate::bundle::Action::Ansible { .. })) || b.has_bootstrap;
     if !bundles.iter().any(has_playbooks) {
         return Ok(());
     }
@@ -74,6 +73,26 @@ pub(super) async fn check(context: &Context, bundles: &[Bundle], found: &mut Vec
     }
     checks.forget();
     Ok(())
+}
+
+/// Whether there is something to ask about.
+pub(super) fn has_playbooks(bundle: &Bundle) -> bool {
+    bundle.has_bootstrap || bundle.steps.iter().any(|step| matches!(step.action, Action::Ansible { .. }))
+}
+
+/// Definitions shown of those that are left out.
+const SHOWN: usize = 10;
+
+/// Says whose playbooks are not asked about, as errors come first.
+pub(super) fn say_left_out(context: &Context, labels: &[String]) {
+    if labels.is_empty() || context.common.quiet {
+        return;
+    }
+    let mut shown = labels.iter().take(SHOWN).map(String::as_str).collect::<Vec<_>>().join(", ");
+    if let Some(more) = labels.len().checked_sub(SHOWN).filter(|more| *more > 0) {
+        shown.push_str(&format!(" and {more} more"));
+    }
+    err(&format!("note: the playbooks of {shown} are not checked by Ansible itself until the errors there are mended"));
 }
 
 /// In the order of the jobs.

@@ -31,6 +31,7 @@ pub async fn run(context: &Context, args: &Args) -> Result<ExitCode, Failure> {
     if !args.offline {
         let bundles: Vec<Bundle> = looked.bundles.into_iter().chain(looked.to_ask).collect();
         syntax::check(context, &bundles, &mut found).await?;
+        syntax::say_left_out(context, &looked.not_to_ask);
     }
     let errors = found.iter().filter(|d| d.is_error()).count();
     if context.common.json {

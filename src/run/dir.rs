@@ -19,6 +19,7 @@ use crate::lock::Held;
 use crate::log;
 use crate::plan::Plan;
 use crate::reading;
+use crate::text;
 
 /// Of plans and results: what is longer no run wrote, in bytes.
 const LONGEST: u64 = 64 << 20;
@@ -197,7 +198,12 @@ pub fn read_record(dir: &Path) -> Option<Record> {
 
 /// `plan.json` of a run directory.
 pub fn read_plan(dir: &Path) -> Option<Plan> {
-    serde_json::from_slice(&durable::read(&dir.join(PLAN), LONGEST).ok()?).ok()
+    let mut plan: Plan = serde_json::from_slice(&durable::read(&dir.join(PLAN), LONGEST).ok()?).ok()?;
+    // A tree may bring any, and it is shown in lines.
+    for text in [&mut plan.bundle, &mut plan.image_name] {
+        *text = text::clean(text);
+    }
+    Some(plan)
 }
 
 /// A text of a run directory, `build.log` or `events.jsonl`. A tree may bring anything of that name: no link is followed, and

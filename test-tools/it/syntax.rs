@@ -152,6 +152,40 @@ fn a_missing_role_or_collection_is_named() {
     ran.says("bootstrap.yml:3:12: error: the collection `no.such_y`").says("requirements.yml");
 }
 
+/// An error in a role hid them, and the next round told them.
+#[test]
+fn an_error_in_a_role_hides_no_missing_role_or_collection() {
+    let factory = with("- hosts: all\n  roles: [no_such_role.x, c]\n")
+        .file("images/x/ansible/roles/c/tasks/main.yml", "- shell: id\n  sudo: yes\n- no.such_y.module: {}\n");
+    for args in [&["validate", "--offline"][..], &["plan", "images/x"]] {
+        let ran = factory.run(args).exits(10).says("tasks/main.yml:2:3: error: `sudo`");
+        ran.says("the role `no_such_role.x` is neither").says("the collection `no.such_y` is neither");
+    }
+}
+
+/// `requirements.yaml` was said not to be looked at, while a run installs what it names and `validate` counts with that.
+#[test]
+fn a_list_may_end_in_yaml() {
+    for file in ["requirements.yaml", "ansible/requirements.yaml", "ansible/roles/requirements.yaml"] {
+        let factory = with("- hosts: all\n  roles: [no_such_role.x]\n").file(&format!("images/x/{file}"), "roles: [no_such_role.x]\n");
+        factory.run(&["validate", "--offline"]).exits(0).says("0 errors, 0 warnings");
+    }
+}
+
+/// That Ansible is not asked where other errors come first was not said.
+#[test]
+fn a_check_that_errors_put_off_is_said_in_one_line() {
+    let factory = with("- hosts: all\n  sudo: yes\n  tasks: [{frob: {}}]\n").bundle("images/y", &VARS.replace("name: x", "name: y"));
+    let factory = factory.file("images/y/ansible/bootstrap.yml", "- hosts: all\n  sudo: yes\n");
+    let said = factory.run(&["validate"]).exits(10).err;
+    let note = "note: the playbooks of images/x, images/y are not checked by Ansible itself until the errors there are mended";
+    assert_eq!(said.lines().filter(|line| *line == note).count(), 1, "{said}");
+    for args in [&["validate", "--offline"][..], &["validate", "-q"]] {
+        let said = factory.run(args).exits(10).err;
+        assert!(!said.contains("not checked by Ansible"), "{said}");
+    }
+}
+
 #[test]
 fn odd_scripts_are_told_with_their_line() {
     let vars = format!("{VARS}steps:\n- script: crlf.sh\n- script: bom.sh\n- script: latin.sh\n- script: elf\n- script: sound.sh\n");

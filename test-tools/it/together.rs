@@ -38,6 +38,27 @@ fn two_definitions_of_one_family_are_refused() {
     factory.run(&["--set", "bundle.name=web", "validate", "--offline", "images/c"]).exits(10).says(a).says(b);
 }
 
+/// What `--set` says is said to each that is named. Its finding was sorted out with those of files that nobody had named, and the
+/// place of the other was the same `--set`.
+#[test]
+fn one_name_on_the_command_line_is_not_for_several() {
+    let one = |factory, name: &str| with(factory, &format!("images/{name}"), &format!("bundle: {{name: {name}, img_base: some-image}}\n"));
+    let factory = one(one(Factory::new(), "a"), "c");
+    let hint = "give `--set bundle.name` to one definition at a time, and a name that is free; the other is images/a";
+    for set in ["bundle.name=zz", "bundle={name: zz, img_base: y}"] {
+        for command in [&["validate", "--offline", "a", "c"][..], &["build", "images/a", "images/c"], &["build", "--stale"]] {
+            let ran = factory.run(&[&["--set", set], command].concat()).exits(10);
+            let said = ran.says(": error: `bundle.name` is `zz` in images/c, too").says(hint).err;
+            assert!(!said.contains("=zz"), "{said}");
+        }
+    }
+    for command in [&["validate", "--offline", "c"][..], &["plan", "images/c"], &["build", "c"]] {
+        let ran = factory.run(&[&["--set", "bundle.name=a"], command].concat()).exits(10);
+        ran.says("--set bundle.name: error: `bundle.name` is `a` in images/a, too").says("images/a/build-vars.yml:1:10");
+    }
+    factory.run(&["--set", "bundle.name=c", "validate", "--offline", "c"]).exits(0);
+}
+
 /// Whichever way it is named, from wherever: it is one.
 #[test]
 fn a_definition_is_not_another_of_itself() {
@@ -62,4 +83,21 @@ fn the_family_of_a_base_counts() {
     let factory = with(factory, "images/y", "bundle: {name: y, img_base: some-image}\n");
     factory.run(&["validate", "--offline", "images/x"]).exits(10).says("os/b/build-vars.yml:1:10: error: `bundle.name` is `base` in os/a");
     factory.run(&["validate", "--offline", "images/y"]).exits(0);
+}
+
+/// Findings went by their place, and the place of what any `--set` gives was no file of the definitions that were named.
+#[test]
+fn what_several_have_wrong_is_told_whatever_is_set() {
+    let factory = web("images/b", web("images/a", Factory::new()));
+    let factory = with(factory, "images/z", "bundle: {name: z, img_base: os/p}\n");
+    let factory = factory.bundle("os/p", "bundle: {name: p, img_base: os/q}\n").bundle("os/q", "bundle: {name: q, img_base: os/p}\n");
+    let factory = ["os/p", "os/q"].iter().fold(factory, |f, dir| f.file(&format!("{dir}/ansible/bootstrap.yml"), PLAYBOOK));
+    for set in ["availability_zone=nova", "bundle.img_base=other", "bundle={name: web, img_base: other}", "vars={}", "tags=[a]"] {
+        factory.run(&["--set", set, "validate", "--offline", "b"]).exits(10).says("error: `bundle.name` is `web` in images/a");
+    }
+    for set in ["availability_zone=nova", "bundle.name=other"] {
+        factory.run(&["--set", set, "validate", "--offline", "z"]).exits(10).says("bases run in a circle");
+    }
+    let ran = factory.run(&["--set", "bundle.img_base=os/nope", "--set", "bundle.name=own", "validate", "--offline", "b"]).exits(10);
+    ran.says("--set bundle.img_base: error: the base os/nope is not in this tree");
 }

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use super::{Bundle, Loaded, load};
 use crate::diagnostic::Diagnostic;
 
+mod doubts;
 mod keys;
 mod near;
 mod places;

@@ -167,6 +167,39 @@ fn where_a_bundle_lives() {
     }
 }
 
+/// `../out/images/z`, named from within a tree, was told as a link of that tree's.
+#[test]
+fn a_path_upwards_is_no_link() {
+    let (tree, other) = (Tree::new(), Tree::new());
+    tree.write("images/x/build-vars.yml", super::MINIMAL);
+    other.write("images/z/build-vars.yml", super::MINIMAL);
+    let name = other.path().file_name().unwrap();
+    let up = tree.path().canonicalize().unwrap().join("images/x/../../..").join(name).join("images/z");
+    // Both lie in the directory for temporary files.
+    assert!(up.is_dir(), "{up:?}");
+    assert_eq!(load(tree.path(), &up).unwrap().bundle.label, up.display().to_string());
+    let around = tree.path().canonicalize().unwrap().join("images/../images/x");
+    assert_eq!(load(tree.path(), &around).unwrap().bundle.label, "images/x");
+    for (link, dir) in [("lnk", "images/lnk"), ("deep", "images/deep/z")] {
+        let to = if link == "lnk" { other.path().join("images/z") } else { other.path().join("images") };
+        std::os::unix::fs::symlink(to, tree.path().join("images").join(link)).unwrap();
+        let told = super::render(&tree.load(dir).unwrap_err());
+        assert!(told.contains("is a link that leads out of the tree"), "{told}");
+    }
+}
+
+/// A directory called `a<LF>[00:01] publish done` forged a line of every log.
+#[test]
+fn a_name_with_control_characters_is_refused() {
+    let tree = Tree::new();
+    for name in ["a\n[00:01] publish done", "b\r", "c\u{1b}[2J", "d\u{85}e"] {
+        tree.write(&format!("images/{name}/build-vars.yml"), super::MINIMAL);
+        let told = super::render(&tree.load(&format!("images/{name}")).unwrap_err());
+        assert!(told.contains("error: the name of this directory has a control character in it"), "{told}");
+        assert!(!told.contains(name) && told.lines().count() == 2, "{told}");
+    }
+}
+
 #[test]
 fn no_settings() {
     let tree = Tree::new();

@@ -78,7 +78,7 @@ fn bases(pairs: &[(&str, &str, &str)]) -> String {
             assert!(dir.is_dir());
         }
     }
-    render(&check_bases(&bundles))
+    render(&check_bases(&bundles).into_iter().map(|(_, finding)| finding).collect::<Vec<_>>())
 }
 
 #[test]
@@ -140,7 +140,7 @@ fn two_hundred_bundles() {
 
 fn families(tree: &Tree, dirs: &[&str]) -> String {
     let bundles: Vec<_> = dirs.iter().map(|dir| tree.bundle(dir)).collect();
-    render(&check_families(&bundles.iter().collect::<Vec<_>>()))
+    render(&check_families(&bundles.iter().collect::<Vec<_>>()).into_iter().map(|(_, finding)| finding).collect::<Vec<_>>())
 }
 
 #[test]

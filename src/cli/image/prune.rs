@@ -63,8 +63,8 @@ async fn policies(context: &Context, cloud: &dyn Cloud, args: &Args) -> Result<V
     let keep = |family: &str| args.keep.or_else(|| bundles.iter().find(|b| b.name == family).and_then(|b| b.keep));
     let policy = |keep: u32| Policy { keep, at_once: args.now };
     // Where `keep` is not given here, nobody knows whose images are meant to stay.
-    let shared: Vec<_> =
-        bundle::check_families(&definitions.iter().filter_map(findings::read).filter(|b| is_meant(args, &b.name)).collect::<Vec<_>>());
+    let asked: Vec<_> = definitions.iter().filter_map(findings::read).filter(|b| is_meant(args, &b.name)).collect();
+    let shared: Vec<_> = bundle::check_families(&asked).into_iter().map(|(_, finding)| finding).collect();
     if args.keep.is_none() && !shared.is_empty() {
         return Err(Failure::bundle(shared));
     }
