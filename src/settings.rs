@@ -138,6 +138,13 @@ impl Settings {
         format!("write `{key}: [{item}]` into {place}")
     }
 
+    /// Where the owner names the file with the password of vaults.
+    pub fn how_to_name_password(&self) -> String {
+        let files: Vec<String> = self.files.iter().map(|file| file.display().to_string()).collect();
+        let place = if files.is_empty() { "the owner's settings".to_owned() } else { files.join(" or ") };
+        format!("`ansible: {{vault_password_file: …}}` in {place}")
+    }
+
     /// Files and directories that are named and not there, each with its key.
     pub fn missing(&self) -> Vec<(&'static str, &Path)> {
         let AnsibleSettings { vault_password_file, collections, roles } = &self.ansible;

@@ -5,8 +5,10 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::LazyLock;
 use std::time::{Duration, SystemTime};
 
+use regex::Regex;
 use serde_json::{Map, Value};
 use sha2::{Digest, Sha256};
 
@@ -32,6 +34,19 @@ const REMEMBERED: Duration = Duration::from_secs(60 * 24 * 3600);
 const EDITION: &str = "2";
 /// The groups that a run's inventory has.
 const INVENTORY: &str = r#"{"all": {"children": {"local": {"hosts": {"builder": {}}}, "default": {"hosts": {"builder": {}}}}}}"#;
+
+/// `(from /x/ansible.cfg): invalid literal for int() with base 10: 'many'`, `Invalid value "smrt" for configuration option`.
+static VALUE: LazyLock<Regex> =
+    LazyLock::new(|| fixed(r#"(?:literal for int\(\) with base 10: |provided for '[a-z]+': |^Invalid value )(?:'([^']*)'|"([^"]*)")"#));
+/// `[line  3]`, `file: '<string>', line: 1`
+static LINE: LazyLock<Regex> = LazyLock::new(|| fixed(r"\bline:? +(\d+)"));
+
+fn fixed(pattern: &str) -> Regex {
+    Regex::new(pattern).expect("the pattern is fixed")
+}
+
+/// What a step sets.
+type Env = BTreeMap<String, String>;
 
 /// One playbook of a bundle, as a step of it runs it.
 pub struct Job<'b> {
@@ -136,7 +151,7 @@ impl Checks<'_> {
         });
         match status.await {
             Ok(status) if status.success() => Ok(Verdict::Sound),
-            Ok(status) => Ok(verdict(job.bundle, &job.playbook, &lines, &exec::status_text(status))),
+            Ok(status) => Ok(verdict((job.bundle, &job.env), &job.playbook, &lines, &exec::status_text(status))),
             Err(exec::ExecError::Cancelled(cancelled)) => Err(cancelled),
             Err(e) => Ok(Verdict::Unknown(e.to_string())),
         }
@@ -194,11 +209,11 @@ pub fn left_out(bundle: &Bundle) -> Vec<PathBuf> {
 }
 
 /// What Ansible meant by an exit code that is not 0.
-fn verdict(bundle: &Bundle, playbook: &Path, lines: &[String], status: &str) -> Verdict {
+fn verdict((bundle, env): (&Bundle, &Env), playbook: &Path, lines: &[String], status: &str) -> Verdict {
     if let Some(line) = lines.iter().find(|line| line.starts_with("bwrap: ")) {
         return Verdict::Unknown(format!("behind the wall, without network: {line}"));
     }
-    if let Some(finding) = settings(bundle, lines) {
+    if let Some(finding) = settings(bundle, env, lines) {
         return Verdict::Wrong(finding);
     }
     let Some(refusal) = refused(lines) else {
@@ -219,14 +234,27 @@ fn verdict(bundle: &Bundle, playbook: &Path, lines: &[String], status: &str) -> 
 }
 
 /// What Ansible says of an ansible.cfg of the definition. Of one that lies elsewhere the definition knows nothing.
-fn settings(bundle: &Bundle, lines: &[String]) -> Option<Diagnostic> {
-    let said = lines.iter().find_map(|line| line.strip_prefix("ERROR: "))?;
+fn settings(bundle: &Bundle, env: &Env, lines: &[String]) -> Option<Diagnostic> {
+    let begins = |line: &String| ["ERROR: ", "ansible.errors.AnsibleOptionsError: "].iter().any(|word| line.starts_with(word));
+    let (number, line) = lines.iter().enumerate().find(|(_, line)| begins(line))?;
+    let said = line.split_once(": ").map(|(_, said)| said)?;
     let dirs = [real(&bundle.dir), bundle.dir.clone()].map(|dir| format!("{}/", dir.display()));
-    let (dir, at) = dirs.iter().find_map(|dir| said.find(dir.as_str()).map(|at| (dir, at)))?;
-    let rest = &said[at + dir.len()..];
-    let file = &rest[..rest.find(".cfg")? + ".cfg".len()];
-    let place = Place { file: shown(bundle, &bundle.dir.join(file)), line: 0, column: 0 };
-    Some(Diagnostic::error(place, said.replace(dir.as_str(), "")).hint("`ansible-playbook --syntax-check` says so"))
+    let value = VALUE.captures(said).and_then(|found| found.get(1).or(found.get(2))).map(|value| value.as_str());
+    let of_value = value.and_then(|value| bundle::place_of_value(&bundle.dir, env, value));
+    let (file, line) = match dirs.iter().find_map(|dir| said.find(dir.as_str()).map(|at| (dir, at))) {
+        Some((dir, at)) => {
+            let rest = &said[at + dir.len()..];
+            let file = PathBuf::from(&rest[..rest.find(".cfg")? + ".cfg".len()]);
+            let told = lines[number..].iter().take(2).find_map(|line| LINE.captures(line));
+            let line = told.and_then(|found| found[1].parse().ok()).or(of_value.map(|(_, line)| line));
+            (file, line.unwrap_or(0))
+        }
+        // Of a word that is none of a setting's Ansible does not say where it stands.
+        None => of_value?,
+    };
+    let place = Place { file: shown(bundle, &bundle.dir.join(file)), line, column: usize::from(line > 0) };
+    let said = dirs.iter().fold(said.to_owned(), |said, dir| said.replace(dir.as_str(), ""));
+    Some(Diagnostic::error(place, said).hint("`ansible-playbook --syntax-check` says so"))
 }
 
 /// As places name files: relative to the factory tree, where they lie in it.

@@ -18,6 +18,9 @@ pub(super) const MODULES: Key = Key(&["ANSIBLE_LIBRARY"], &["library"]);
 pub(super) const FILTERS: Key = Key(&["ANSIBLE_FILTER_PLUGINS"], &["filter_plugins"]);
 pub(super) const TESTS: Key = Key(&["ANSIBLE_TEST_PLUGINS"], &["test_plugins"]);
 pub(super) const LOOKUPS: Key = Key(&["ANSIBLE_LOOKUP_PLUGINS"], &["lookup_plugins"]);
+pub(super) const STRATEGIES: Key = Key(&["ANSIBLE_STRATEGY_PLUGINS"], &["strategy_plugins"]);
+pub(super) const BECOMES: Key = Key(&["ANSIBLE_BECOME_PLUGINS"], &["become_plugins"]);
+pub(super) const CONNECTIONS: Key = Key(&["ANSIBLE_CONNECTION_PLUGINS"], &["connection_plugins"]);
 
 /// What counts for the playbooks of one step.
 #[derive(Debug, Clone, Default)]
@@ -69,6 +72,19 @@ impl Config {
         found.map(|s| split(&s.value)).unwrap_or_default().into_iter().map(from_file).collect()
     }
 
+    /// A setting of the file; `None` where the step's environment has it, which wins.
+    pub fn setting(&self, section: &str, key: &str, env: &str) -> Option<&Setting> {
+        let of_file = || self.settings.iter().rev().find(|s| s.section == section && s.key == key);
+        if self.env.contains_key(env) { None } else { of_file() }
+    }
+
+    /// Whether a truth is switched off, by the step's environment or by the file.
+    pub fn is_off(&self, key: &str, env: &str) -> bool {
+        let of_file = self.setting("defaults", key, env).map(|s| s.value.as_str());
+        let said = self.env.get(env).map(String::as_str).or(of_file).map(|text| text.trim_matches(['"', '\'']).to_lowercase());
+        said.is_some_and(|text| ["false", "no", "off", "0", "f", "n"].contains(&text.as_str()))
+    }
+
     /// Whether extensions of Jinja are loaded, which may change its syntax.
     pub fn extends_jinja(&self) -> bool {
         let of_file = |s: &Setting| s.section == "defaults" && s.key == "jinja2_extensions" && !s.value.is_empty();
@@ -84,6 +100,13 @@ impl Config {
     pub fn identity(&self) -> String {
         format!("{:?}{:?}", self.file, self.env)
     }
+}
+
+/// Where the `ansible.cfg` of a step with this environment has a value: the file, relative to the bundle, and the line.
+pub fn place_of_value(dir: &Path, env: &BTreeMap<String, String>, value: &str) -> Option<(PathBuf, usize)> {
+    let config = Config::of(dir, env);
+    let found = config.settings.iter().find(|s| s.value.trim_matches(['"', '\'']) == value);
+    found.map(|setting| (config.file.clone(), setting.line))
 }
 
 /// Source: Python's configparser as ansible-core sets it up: keys without case, `=` or `:`, lines that are indented go on with

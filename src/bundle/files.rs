@@ -9,6 +9,7 @@ use serde::de::IgnoredAny;
 
 use super::keys;
 use super::scripts::{self, Told};
+use super::syntax;
 use super::trees::Trees;
 use crate::reading;
 
@@ -269,6 +270,9 @@ pub(super) fn playbook(path: &Path, trees: &Trees) -> Result<(), (Trouble, usize
     let (line, column) = error.location().map_or((0, 0), |at| (at.line(), at.column()));
     let message = error.to_string();
     let message = message.split(" at line ").next().unwrap_or_default();
+    if let Some((line, column, tab)) = syntax::tabbed(text, message, line) {
+        return Err((Trouble { message: tab.into(), hint: syntax::SPACES.into() }, line, column));
+    }
     let (message, hint) = match message {
         _ if message.starts_with("invalid type") => ("a playbook is a list of plays".to_owned(), "it starts with `- hosts: all`"),
         _ if message.contains("more than one document") => ("a playbook is one YAML document".to_owned(), "drop the second `---`"),

@@ -29,6 +29,7 @@ mod loader;
 mod looked;
 mod near;
 mod overrides;
+mod password;
 mod playbooks;
 mod quantity;
 mod scalar;
@@ -43,6 +44,7 @@ mod trees;
 pub(crate) mod yaml;
 
 pub use agree::RESULTS;
+pub use ansible_cfg::place_of_value;
 pub use bases::{OnBundle, base_among, check_bases, os_near};
 pub use checks::{ByDefault, CHECKS, KnownCheck};
 pub use doubts::Doubts;
@@ -54,6 +56,7 @@ pub use load::{Loaded, Rest, Unsound, check_work, load, load_whole, load_with};
 pub use loader::{Loader, Wanted, serve};
 pub use near::{Stray, strays};
 pub use overrides::Override;
+pub use password::{Password, password};
 pub use playbooks::{Need, NeedKind, Requirements, plain, requirements, search_paths};
 pub use tree::{all, base_of, find, find_tree, is_beside};
 

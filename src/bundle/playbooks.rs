@@ -9,6 +9,7 @@ use std::rc::Rc;
 
 use super::ansible_cfg::Config;
 use super::files;
+use super::syntax;
 use super::trees::Trees;
 use super::yaml::{self, Entry, Node, Spot, Value};
 use crate::diagnostic::{Diagnostic, Place};
@@ -18,10 +19,16 @@ mod configuration;
 mod expressions;
 mod facts;
 mod handlers;
+#[cfg(test)]
+mod handlers_tests;
 mod hosts;
 mod modules;
 mod moved;
+mod names;
 mod paths;
+mod plugins;
+#[cfg(test)]
+mod plugins_tests;
 mod requirements;
 mod roles;
 mod rendered;
@@ -109,6 +116,7 @@ pub(super) fn review(reviewed: &Reviewed<'_>, config: &Config) -> Review {
         open: false,
         elsewhere: false,
         review: Review::default(),
+        lenient: config.is_off("error_on_missing_handler", "ANSIBLE_ERROR_ON_MISSING_HANDLER"),
     };
     for requirements::Wrong { file, spot, message, hint } in wrong {
         walk.error(&file, spot, message, hint);
@@ -124,7 +132,7 @@ struct Walk<'a> {
     shown: &'a Path,
     trees: &'a Trees,
     seen: BTreeSet<PathBuf>,
-    /// Files of tasks that were read behind an include that may not run; one that surely runs reads them again.
+    /// Files of tasks that were read where they may not run; what surely runs reads them again.
     perhaps: BTreeSet<PathBuf>,
     bytes: usize,
     /// Names that are set somewhere in what was read.
@@ -141,6 +149,8 @@ struct Walk<'a> {
     open: bool,
     /// There are roles that the definition does not hold, or that are known at the run only.
     elsewhere: bool,
+    /// Ansible goes on where a handler is missing.
+    lenient: bool,
     review: Review,
 }
 
@@ -163,8 +173,7 @@ struct Scope {
     lazy: bool,
     /// `collections` of the play, the task or the role.
     collections: Rc<Vec<String>>,
-    /// It may be notified.
-    handlers: bool,
+    handlers: handlers::Handling,
     /// The variable whose value this is, or is a part of.
     variable: Option<Rc<str>>,
     /// Nobody misses it.
@@ -172,6 +181,11 @@ struct Scope {
 }
 
 impl Scope {
+    /// Of the value of a variable this is known when all is read.
+    fn may_not_run(&self) -> bool {
+        self.variable.is_none() && if self.template { self.lazy } else { self.conditional }
+    }
+
     /// Within what names `collections`.
     fn with_collections(&self, entries: &[Entry]) -> Self {
         let named = entries.iter().find(|e| e.key == "collections");
@@ -188,7 +202,7 @@ impl Walk<'_> {
         self.review.found.extend(std::mem::take(&mut self.plays).findings());
         let whole = self.seen.len() < MOST_FILES && self.bytes < MOST_BYTES;
         if whole && !self.open && !self.elsewhere {
-            self.review.found.extend(std::mem::take(&mut self.handlers).findings());
+            self.review.found.extend(std::mem::take(&mut self.handlers).findings(!self.lenient));
         }
         self.unrendered();
         // An alias, or a role that two plays name, is read twice.
@@ -238,8 +252,13 @@ impl Walk<'_> {
                 // Files that another reader takes are told of where plays for the factory are looked for.
                 let no_json = !text.trim_start().starts_with(['{', '[']);
                 if bad.message == yaml::NO_KEY || !bad.limit && no_json && files::is_no_yaml(&text) {
-                    let message = format!("not valid YAML: {}", bad.message);
-                    self.error(&path, bad.spot, message, bad.hint.unwrap_or("Ansible refuses the file"));
+                    match syntax::tabbed(&text, &bad.message, bad.spot.line) {
+                        Some((line, column, tab)) => self.error(&path, Spot { line, column }, tab, syntax::SPACES),
+                        None => {
+                            let message = format!("not valid YAML: {}", bad.message);
+                            self.error(&path, bad.spot, message, bad.hint.unwrap_or("Ansible refuses the file"));
+                        }
+                    }
                 }
                 None
             }
@@ -262,6 +281,14 @@ impl Walk<'_> {
 
     fn error(&mut self, file: &Path, spot: Spot, message: impl Into<String>, hint: impl Into<String>) {
         self.review.found.push(Diagnostic::error(self.place(file, spot), message).hint(hint));
+    }
+
+    /// What Ansible finds only where it comes to it: what may not run is warned of.
+    fn at_run(&mut self, scope: &Scope, spot: Spot, message: impl Into<String>, hint: impl Into<String>) {
+        match scope.may_not_run() {
+            true => self.warn(&scope.file, spot, message, hint),
+            false => self.error(&scope.file, spot, message, hint),
+        }
     }
 
     fn warn(&mut self, file: &Path, spot: Spot, message: impl Into<String>, hint: impl Into<String>) {
@@ -352,12 +379,13 @@ impl Walk<'_> {
             match entry.key.as_str() {
                 "tasks" | "pre_tasks" | "post_tasks" => self.tasks(&entry.value, scope),
                 // They run where something notifies them.
-                "handlers" => self.tasks(&entry.value, &Scope { conditional: true, handlers: true, ..scope.clone() }),
+                "handlers" => self.tasks(&entry.value, &Scope { conditional: true, handlers: handlers::Handling::Yes, ..scope.clone() }),
                 "roles" => self.roles(&entry.value, scope),
                 "vars_files" => self.vars_files(&entry.value, scope),
                 "collections" => self.collections(&entry.value, scope),
                 // Nobody may ask for them.
                 "vars" => self.lazily(&entry.value, scope),
+                "strategy" | "become_method" | "connection" => self.plugin_word(entry, entries, scope),
                 "name" | "vars_prompt" => self.expressions(&entry.value, &Scope { unused: true, ..scope.clone() }),
                 _ => self.expressions(&entry.value, scope),
             }

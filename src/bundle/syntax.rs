@@ -126,7 +126,10 @@ fn culprits(file: &Path, text: &str, bad: &Bad) -> Vec<usize> {
 fn explain(file: &Path, text: &str, bad: &Bad) -> Diagnostic {
     let at = |line, column| Place { file: file.to_owned(), line, column };
     if let Some((line, column)) = tab(text, bad) {
-        return Diagnostic::error(at(line, column), "a tab in the indentation").hint("YAML is indented with spaces only");
+        return Diagnostic::error(at(line, column), "a tab in the indentation").hint(SPACES);
+    }
+    if let Some((line, column, message)) = tabbed(text, &bad.message, bad.spot.line) {
+        return Diagnostic::error(at(line, column), message).hint(SPACES);
     }
     let keyless = bad.message == "simple key expect ':'";
     let no_place_for_key = bad.message == "mapping values are not allowed in this context";
@@ -169,6 +172,22 @@ fn explain(file: &Path, text: &str, bad: &Bad) -> Diagnostic {
         },
     };
     Diagnostic::error(bad.spot.place(file), message).hint(hint)
+}
+
+/// What to do about a tab.
+pub(super) const SPACES: &str = "YAML is indented with spaces only";
+
+/// The tab that a parser stumbles over, by its message and line: line, column, what it is.
+pub(super) fn tabbed(text: &str, message: &str, number: usize) -> Option<(usize, usize, &'static str)> {
+    if !message.contains("tab") && !message.contains("cannot start any token") {
+        return None;
+    }
+    [number, number + 1, number.saturating_sub(1)].into_iter().filter(|n| *n > 0).find_map(|n| {
+        let line = text.lines().nth(n - 1)?;
+        let at = line.find('\t')?;
+        let what = if line[..at].trim().is_empty() { "a tab in the indentation" } else { "a tab between a key and its value" };
+        Some((n, line[..at].chars().count() + 1, what))
+    })
 }
 
 /// A tab in the indentation of the line, or of its neighbours: the parser may have read on, or look ahead.

@@ -67,6 +67,9 @@ impl Context {
         let One { bundle, doubts, .. } = one;
         let mut found = bundle::on_factory(bundle, self.how_to_allow_local(bundle)?.as_deref());
         found.extend(self.not_granted(bundle)?);
+        if !doubts.playbooks {
+            found.extend(self.passwords(bundle)?);
+        }
         if !doubts.work {
             found.extend(bundle::check_work(bundle));
         }

@@ -41,6 +41,7 @@ mod sweep;
 mod syntax;
 mod test;
 mod validate;
+mod vault;
 
 use exit::Failure;
 

@@ -14,6 +14,12 @@ pub fn for_name(path: &str, variables: &Map<String, Json>) -> String {
     let (parent, last) = path.rsplit_once('.').unwrap_or(("", path));
     let siblings: Vec<String> = members(parent, variables).into_iter().flat_map(|m| m.keys().cloned()).collect();
     let full = |name: &str| if parent.is_empty() { name.to_string() } else { format!("{parent}.{name}") };
+    // `my-var` in an expression is what `my` is more than `var`.
+    let minus = |names: &Map<String, Json>| names.keys().find(|name| name.starts_with(&format!("{last}-"))).cloned();
+    let inner = || variables.values().filter_map(|value| value.as_object()).find_map(minus);
+    if let Some(name) = members(parent, variables).and_then(minus).or_else(|| parent.is_empty().then(inner).flatten()) {
+        return format!("there is `{name}`, but `-` subtracts: call it `{}`", name.replace('-', "_"));
+    }
     if let Some(near) = nearest(last, siblings.iter().map(String::as_str)) {
         return format!("did you mean `{}`?", full(near));
     }

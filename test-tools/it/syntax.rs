@@ -207,3 +207,20 @@ fn a_playbook_with_a_mark_or_in_a_vault_is_taken() {
     let vault = "$ANSIBLE_VAULT;1.1;AES256\n61626364\n61626364\n";
     with(vault).run(&["validate"]).exits(0).says("bootstrap.yml: warning: this file is encrypted").says("needs the password of a vault");
 }
+
+/// Ansible ends at once where the file with a vault's password is not there; it was a note that checks do not get the password.
+#[test]
+fn a_password_file_that_a_run_does_not_find_is_an_error() {
+    let of = |name: &str| with("- hosts: all\n").file("images/x/ansible.cfg", &format!("[defaults]\nvault_password_file = {name}\n"));
+    let lacks = of("~/.vault_pass").run(&["validate", "--offline"]).exits(10);
+    lacks.says("images/x/ansible.cfg:2:1: error: `~/.vault_pass`").says("that of a run is empty").says("vault_password_file: …");
+    of(".vault").run(&["validate", "--offline"]).says("images/x/ansible.cfg:2:1:").says("`.vault`").says("does not exist");
+    of("/srv/vault").run(&["validate", "--offline"]).exits(0).says("images/x/ansible.cfg:2:1: warning: `/srv/vault`");
+    let there = of(".vault").file("images/x/.vault", "s3cret\n").run(&["validate", "--offline"]).exits(0);
+    assert!(!there.err.contains("password"), "{}", there.err);
+    let named = of("~/.vault_pass").file("../config/image-factory/config.yml", "ansible: {vault_password_file: /etc/hostname}\n");
+    let config = named.home().parent().unwrap().join("config");
+    let output = named.command(&["validate", "--offline"]).env("XDG_CONFIG_HOME", config).output().unwrap();
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(output.status.success() && !said.contains(".vault_pass"), "the owner's counts: {said}");
+}

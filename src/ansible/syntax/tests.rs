@@ -10,11 +10,17 @@ fn bundle(tree: &Path) -> Bundle {
 }
 
 fn said(lines: &[&str]) -> String {
+    said_of("", lines)
+}
+
+/// `cfg`: the definition's ansible.cfg.
+fn said_of(cfg: &str, lines: &[&str]) -> String {
     let tree = tempfile::tempdir().unwrap();
     let bundle = bundle(tree.path());
+    fs::write(bundle.dir.join("ansible.cfg"), cfg).unwrap();
     let dir = real(&bundle.dir).display().to_string();
     let lines: Vec<String> = lines.iter().map(|line| line.replace("DIR", &dir)).collect();
-    match verdict(&bundle, Path::new("ansible/bootstrap.yml"), &lines, "exit code 4") {
+    match verdict((&bundle, &Env::new()), Path::new("ansible/bootstrap.yml"), &lines, "exit code 4") {
         Verdict::Wrong(finding) => Diagnostic { hint: None, ..finding }.to_string(),
         Verdict::Unknown(why) => format!("unknown: {why}"),
         other => format!("{other:?}"),
@@ -46,6 +52,30 @@ fn what_ansible_says_of_its_settings_is_told_with_their_file() {
         "images/x/a b.cfg: error: Error reading config file (a b.cfg): no headers."
     );
     assert!(said(&["ERROR: Error reading config file (/etc/ansible/ansible.cfg): no headers."]).starts_with("unknown: "));
+}
+
+/// Of a word that a setting cannot be Ansible names no file: it was a note, and `validate` ended well.
+#[test]
+fn a_value_is_told_where_it_stands() {
+    let cfg = "[defaults]\nforks = 'many'\n# x\ngathering: smrt\n";
+    let of = |lines: &[&str]| said_of(cfg, lines);
+    let old = "ERROR: Invalid value \"smrt\" for configuration option \"setting: DEFAULT_GATHERING \", valid values are: smart";
+    assert_eq!(of(&[old]).split(" error: ").next().unwrap(), "images/x/ansible.cfg:4:1:");
+    let trace =
+        ["Traceback (most recent call last):", "ansible.errors.AnsibleOptionsError: Invalid value 'smrt' for config 'DEFAULT_GATHERING'."];
+    assert_eq!(of(&trace), "images/x/ansible.cfg:4:1: error: Invalid value 'smrt' for config 'DEFAULT_GATHERING'.");
+    let old = "ERROR: Invalid type for setting: DEFAULT_FORKS (from DIR/ansible.cfg): invalid literal for int() with base 10: 'many'";
+    assert!(of(&[old]).starts_with("images/x/ansible.cfg:2:1: error: Invalid type for setting: DEFAULT_FORKS (from ansible.cfg)"));
+    let new = "ansible.errors.AnsibleOptionsError: Config 'DEFAULT_FORKS' from 'DIR/ansible.cfg' has an invalid value: Invalid value provided \
+        for 'integer': 'many'";
+    assert!(of(&[new]).starts_with("images/x/ansible.cfg:2:1: error: Config 'DEFAULT_FORKS' from 'ansible.cfg'"));
+    let twice =
+        "ERROR: Error reading config file (DIR/ansible.cfg): While reading from '<string>' [line  3]: option 'forks' already exists";
+    assert!(of(&[twice]).starts_with("images/x/ansible.cfg:3:1: error: Error reading config file (ansible.cfg)"));
+    let headless = ["ERROR: Error reading config file (DIR/ansible.cfg): File contains no section headers.", "file: '<string>', line: 1"];
+    assert!(of(&headless).starts_with("images/x/ansible.cfg:1:1: error: "));
+    // Of /etc/ansible/ansible.cfg, or of the step's environment.
+    assert!(of(&["ERROR: Invalid value \"other\" for configuration option \"setting: X \", valid values are: a"]).starts_with("unknown: "));
 }
 
 /// While Ansible read, a file was another for a moment: it is not known what was found sound.

@@ -65,6 +65,8 @@ pub struct Reader<'a> {
     pub looked_up: Vec<(Spot, String)>,
     /// What it reads and writes in the room of the step.
     pub room: Vec<Use>,
+    /// The task that is looked at may not run.
+    idle: bool,
 }
 
 fn scalar(node: &Node) -> Option<&str> {
@@ -106,7 +108,7 @@ impl<'a> Reader<'a> {
     pub fn new(file: &'a Path, beside: &'a Path) -> Self {
         let (found, named, of_variables) = (Vec::new(), Vec::new(), Vec::new());
         let (open, looked_up, room) = (Vec::new(), Vec::new(), Vec::new());
-        Self { file, beside, found, named, worked_out: false, of_variables, open, looked_up, room }
+        Self { file, beside, found, named, worked_out: false, of_variables, open, looked_up, room, idle: false }
     }
 
     pub fn document(&mut self, root: &Node) {
@@ -139,7 +141,10 @@ impl<'a> Reader<'a> {
             return self.judge(names::delegate, (text, spot), "delegate_to");
         }
         let message = format!("`delegate_to: {name}` names a machine that a run does not know: it reaches the builder alone");
-        let finding = Diagnostic::error(spot.place(self.file), message);
+        let finding = match self.idle {
+            true => Diagnostic::warning(spot.place(self.file), message),
+            false => Diagnostic::error(spot.place(self.file), message),
+        };
         self.found.push(finding.hint("leave it out where the builder is meant; what another machine does is no part of an image"));
     }
 
@@ -196,7 +201,10 @@ impl<'a> Reader<'a> {
     fn lists(&mut self, entries: &[Entry]) {
         for entry in entries.iter().filter(|e| TASK_LISTS.contains(&e.key.as_str())) {
             if let Value::List(items) = &entry.value.value {
+                let before = self.idle;
+                self.idle |= ["rescue", "handlers"].contains(&entry.key.as_str());
                 items.iter().for_each(|item| self.item(item));
+                self.idle = before;
             }
         }
     }
@@ -204,10 +212,14 @@ impl<'a> Reader<'a> {
     /// A play, a block or a task.
     fn item(&mut self, node: &Node) {
         let Value::Map(entries) = &node.value else { return };
+        let before = self.idle;
+        let never = |e: &Entry| e.key == "tags" && words(&e.value).iter().any(|(tags, _)| tags.split(',').any(|tag| tag.trim() == "never"));
+        self.idle |= entries.iter().any(|e| e.key == "when" || never(e));
         for entry in entries {
             self.word(entry, entries);
         }
         self.lists(entries);
+        self.idle = before;
     }
 
     fn word(&mut self, entry: &Entry, around: &[Entry]) {

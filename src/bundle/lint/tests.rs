@@ -602,6 +602,16 @@ fn words_and_advice_are_true() {
         delegated.contains("error: `delegate_to: db1` names a machine that a run does not know") && !delegated.contains("on the factory"),
         "{delegated}"
     );
+    // Ansible looks for the machine where the task runs.
+    for idle in [
+        "{ping: , delegate_to: db1, when: x}",
+        "{ping: , delegate_to: db1, tags: [a, never]}",
+        "{block: [{ping: , delegate_to: db1}], when: x}",
+        "{block: [{ping: }], rescue: [{ping: , delegate_to: db1}]}",
+    ] {
+        assert!(hint(idle).contains("warning: `delegate_to: db1` names a machine"), "{idle}");
+    }
+    assert!(hint("{ping: , delegate_to: localhost, when: x}").contains("error: this runs on the factory"));
     assert!(hint("{ping: , delegate_to: localhost}").contains("this runs on the factory"));
     let fetched = hint("fetch: {src: /x, dest: /root/}");
     assert!(fetched.contains("`/tmp` and `~/` are directories of the step") && !fetched.contains("lies in its directory"), "{fetched}");

@@ -6,7 +6,7 @@ use std::sync::LazyLock;
 
 use regex::Regex;
 
-use super::{NeedKind, Scope, Walk, is_template, moved};
+use super::{NeedKind, Scope, Walk, is_template, moved, plugins, tail};
 use crate::bundle::yaml::{Node, Spot, Value};
 use crate::diagnostic::{Diagnostic, Place};
 use crate::reading;
@@ -52,7 +52,7 @@ static EXPRESSION: LazyLock<Regex> = LazyLock::new(|| fixed(r"(?s)\{\{(.*?)\}\}|
 static FILTER: LazyLock<Regex> = LazyLock::new(|| fixed(r"\|\s*([A-Za-z_][A-Za-z0-9_.]*)"));
 static CHOICE: LazyLock<Regex> = LazyLock::new(|| fixed(r"\b(?:if|and|or)\b"));
 static QUOTED: LazyLock<Regex> = LazyLock::new(|| fixed(r#"(?s)'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*""#));
-static LOOKUP: LazyLock<Regex> = LazyLock::new(|| fixed(r#"(?:lookup|query|q)\s*\(\s*['"]([a-z0-9_.]+)['"]"#));
+static LOOKUP: LazyLock<Regex> = LazyLock::new(|| fixed(r#"\b(?:lookup|query|q)\s*\(\s*['"]([a-z0-9_.]+)['"]"#));
 /// With no more arguments, which may let a missing file pass.
 static FILE_LOOKUP: LazyLock<Regex> = LazyLock::new(|| {
     fixed(r#"(?:lookup|query|q)\s*\(\s*['"](?:ansible\.builtin\.)?(file|template|unvault)['"]\s*,\s*['"]([^'"]+)['"]\s*\)"#)
@@ -103,17 +103,19 @@ pub(super) struct Bare {
     sure: bool,
     /// It is worth a word only if there is such a variable.
     only_known: bool,
+    /// It may not be come to.
+    soft: bool,
 }
 
 impl Bare {
     pub fn finding(self, variables: &HashSet<String>) -> Option<Diagnostic> {
-        let Self { place, key, text, name, sure, only_known } = self;
+        let Self { place, key, text, name, sure, only_known, soft } = self;
         if only_known && !variables.contains(&name) {
             return None;
         }
         let bare = text.trim_start_matches("${").trim_start_matches('$').trim_end_matches('}');
         let message = format!("`{key}: {text}` is the text `{text}`, not the variable of that name");
-        let finding = match sure || variables.contains(&name) {
+        let finding = match !soft && (sure || variables.contains(&name)) {
             true => Diagnostic::error(place, message),
             false => Diagnostic::warning(place, message),
         };
@@ -131,7 +133,7 @@ impl Walk<'_> {
             Value::List(items) => items.iter().for_each(|item| self.expressions(item, scope)),
             Value::Scalar { text, .. } if ["$FILE(", "$PIPE(", "$LOOKUP("].iter().any(|old| text.contains(old)) => {
                 let hint = "`{{ lookup('file', …) }}`, `{{ lookup('pipe', …) }}`";
-                self.error(&scope.file, node.spot, "`$FILE(…)` and its kin are of Ansible 1: this is a text", hint);
+                self.at_run(scope, node.spot, "`$FILE(…)` and its kin are of Ansible 1: this is a text", hint);
             }
             Value::Scalar { text, .. } if is_template(text) || text.contains("{#") => {
                 self.rendered_value(text, node.spot, scope);
@@ -148,6 +150,8 @@ impl Walk<'_> {
     fn expression(&mut self, text: &str, branches: bool, spot: Spot, scope: &Scope) {
         let open = QUOTED.replace_all(text, "''");
         self.uses_facts(&open, spot, scope);
+        // Where a branch is not taken, the filter has to be there all the same.
+        let whole = scope;
         // Python works out no more of these than it has to.
         let branches = branches || CHOICE.is_match(&open);
         let lazy = scope.lazy || branches || scope.unused || scope.variable.is_some();
@@ -156,11 +160,11 @@ impl Walk<'_> {
             self.looked_up(&lookup[1], &lookup[2], spot, scope);
         }
         for filter in FILTER.captures_iter(&open) {
-            self.filter(&filter[1], spot, scope);
+            self.filter(&filter[1], spot, (whole, scope));
         }
         for method in PYTHON_2.captures_iter(&open) {
             let (old, new) = PYTHON_2_METHODS.iter().find(|(old, _)| *old == &method[1]).expect("the pattern is made of them");
-            self.error(&scope.file, spot, format!("`.{old}()` is of Python 2: no dictionary has it"), *new);
+            self.at_run(whole, spot, format!("`.{old}()` is of Python 2: no dictionary has it"), *new);
         }
         for lookup in LOOKUP.captures_iter(text) {
             self.plugin("lookup", &lookup[1], spot, scope);
@@ -178,7 +182,8 @@ impl Walk<'_> {
         }
     }
 
-    fn filter(&mut self, name: &str, spot: Spot, scope: &Scope) {
+    /// `whole`: the scope of what the expression stands in.
+    fn filter(&mut self, name: &str, spot: Spot, (whole, scope): (&Scope, &Scope)) {
         let Some((_, new)) = TESTS.iter().find(|(old, _)| *old == name) else { return self.plugin("filter", name, spot, scope) };
         let message = format!("`| {name}` is a test, and no filter any more");
         let hint = match *new {
@@ -188,20 +193,22 @@ impl Walk<'_> {
         };
         match self.paths.has_plugins("filter", scope) {
             true => self.warn(&scope.file, spot, message, format!("{hint}, unless `filter_plugins` has one of that name")),
-            false => self.error(&scope.file, spot, message, hint),
+            false => self.at_run(whole, spot, message, hint),
         }
     }
 
-    /// A filter or lookup of a collection, by its full name or by one that left ansible-core.
-    pub(super) fn plugin(&mut self, kind: &str, name: &str, spot: Spot, scope: &Scope) {
+    /// A plugin of a collection, by its full name or by one that left ansible-core.
+    pub(super) fn plugin(&mut self, kind: &'static str, name: &str, spot: Spot, scope: &Scope) {
         let collection = match super::modules::collection_of(name) {
             Some(collection) => collection.to_owned(),
             None => {
-                let Some((collection, new)) = moved::to(&format!("{kind}:{name}")) else { return };
+                let Some((collection, new)) = moved::to(&format!("{kind}:{}", tail(name))) else {
+                    return self.unknown_plugin(kind, name, spot, scope);
+                };
                 if self.paths.has_plugins(kind, scope) {
                     return;
                 }
-                let message = format!("the {kind} `{name}` is no longer part of ansible-core");
+                let message = format!("the {} `{name}` is no longer part of ansible-core", plugins::called(kind));
                 self.warn(&scope.file, spot, message, format!("`{collection}.{new}`, of the collection `{collection}`"));
                 collection.to_owned()
             }
@@ -231,6 +238,7 @@ impl Walk<'_> {
     }
 
     pub(super) fn loops(&mut self, key: &str, node: &Node, scope: &Scope) {
+        let soft = scope.may_not_run();
         // These take lists of lists, whose names stand in a list themselves.
         let inner = ["with_subelements", "with_nested", "with_cartesian", "with_together"].contains(&key);
         match &node.value {
@@ -243,7 +251,7 @@ impl Walk<'_> {
                 for item in items.iter().filter(|_| key == "with_flattened") {
                     if let Some(name) = super::scalar(item).filter(|text| NAME.captures(text).is_some_and(|found| found[1].is_empty())) {
                         let (place, text) = (self.place(&scope.file, item.spot), name.to_owned());
-                        self.bare.push(Bare { place, key: key.into(), name: text.clone(), text, sure: false, only_known: true });
+                        self.bare.push(Bare { place, key: key.into(), name: text.clone(), text, sure: false, only_known: true, soft });
                     }
                 }
             }
@@ -252,18 +260,25 @@ impl Walk<'_> {
     }
 
     fn looped(&mut self, key: &str, node: &Node, scope: &Scope) {
+        let soft = scope.may_not_run();
         let Value::Scalar { text, .. } = &node.value else { return };
         let Some(name) = NAME.captures(text.trim()) else {
             if let Some(found) = WORKED_OUT.captures(text.trim()) {
                 let place = self.place(&scope.file, node.spot);
                 let name = found[1].to_owned();
-                self.bare.push(Bare { place, key: key.into(), text: text.trim().into(), name, sure: false, only_known: false });
+                self.bare.push(Bare { place, key: key.into(), text: text.trim().into(), name, sure: false, only_known: false, soft });
+            } else if key == "loop" && !is_template(text) {
+                let (what, hint) = match text.trim().parse::<u32>() {
+                    Ok(count) => ("a number", format!("`loop: \"{{{{ range({count}) | list }}}}\"`, or a list with one item")),
+                    Err(_) => ("a text", "a list: `loop: [a, b]`, or an expression in braces".to_owned()),
+                };
+                self.no_list(what, hint, node.spot, scope);
             }
             return;
         };
         let sure = !name[1].is_empty() || !name[3].is_empty() || key == "loop" || matches!(key, "with_dict" | "with_subelements");
         let place = self.place(&scope.file, node.spot);
-        self.bare.push(Bare { place, key: key.into(), text: text.trim().into(), name: name[2].into(), sure, only_known: false });
+        self.bare.push(Bare { place, key: key.into(), text: text.trim().into(), name: name[2].into(), sure, only_known: false, soft });
     }
 
     /// In a list each item is a text; `$name` of Ansible 1 was none.

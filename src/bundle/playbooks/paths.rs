@@ -2,7 +2,7 @@
 use std::path::{Component, Path, PathBuf};
 
 use super::Scope;
-use crate::bundle::ansible_cfg::{COLLECTIONS, Config, FILTERS, Key, LOOKUPS, MODULES, ROLES, TESTS};
+use crate::bundle::ansible_cfg::{BECOMES, COLLECTIONS, CONNECTIONS, Config, FILTERS, Key, LOOKUPS, MODULES, ROLES, STRATEGIES, TESTS};
 use crate::bundle::looked::Looked;
 
 /// Roles that are looked into for plugins.
@@ -101,9 +101,16 @@ impl<'a> Paths<'a> {
     pub fn may_have_plugins<'f>(&self, kind: &str, mut files: impl Iterator<Item = &'f PathBuf>) -> bool {
         let (key, dir) = (key_of(kind), format!("{kind}_plugins"));
         let of_machine = Path::new("/usr/share/ansible/plugins").join(kind);
-        !self.config.paths(key).is_empty()
+        // Of filters and tests in directories that are not looked into nothing is told; of others it is told with them.
+        (matches!(kind, "filter" | "test") && !self.config.paths(key).is_empty())
             || self.looked.is_dir(&of_machine)
             || files.any(|file| file.ancestors().skip(1).any(|above| self.is_dir(&above.join(&dir))))
+    }
+
+    /// A directory outside of the definition that `ansible.cfg` names for plugins of this kind.
+    pub fn plugins_elsewhere(&self, kind: &str) -> Option<String> {
+        let outside = |path: &String| path.starts_with(['/', '~', '$']) || plain(Path::new(path)).starts_with("..");
+        self.config.paths(key_of(kind)).into_iter().find(outside)
     }
 
     /// Whether a module of this name is the bundle's own.
@@ -129,6 +136,9 @@ fn key_of(kind: &str) -> &'static Key {
     match kind {
         "filter" => &FILTERS,
         "test" => &TESTS,
+        "strategy" => &STRATEGIES,
+        "become" => &BECOMES,
+        "connection" => &CONNECTIONS,
         _ => &LOOKUPS,
     }
 }

@@ -4,7 +4,7 @@ use std::collections::{HashMap, HashSet};
 use std::path::PathBuf;
 use std::rc::Rc;
 
-use super::{Scope, Walk, expressions, moved};
+use super::{Scope, Walk, expressions, moved, plugins};
 use crate::bundle::ansible_cfg::Config;
 use crate::bundle::yaml::Spot;
 use crate::bundle::{keys, scalar};
@@ -31,14 +31,14 @@ pub(super) struct Rendered {
     used: HashSet<Rc<str>>,
 }
 
-struct Unknown {
-    place: Place,
+pub(super) struct Unknown {
+    pub place: Place,
     /// The directory of its playbook.
-    base: PathBuf,
-    kind: &'static str,
-    name: Rc<str>,
+    pub base: PathBuf,
+    pub kind: &'static str,
+    pub name: Rc<str>,
     /// It may never be reached.
-    soft: bool,
+    pub soft: bool,
 }
 
 impl Rendered {
@@ -46,6 +46,10 @@ impl Rendered {
         let syntax = Syntax { literal_backslashes: true, ..Syntax::default() };
         let (unknown, broken) = (Vec::new(), Vec::new());
         Self { off: config.extends_jinja(), bytes: 0, syntax, unknown, broken, used: HashSet::new() }
+    }
+
+    pub fn lacks(&mut self, unknown: Unknown) {
+        self.unknown.push(unknown);
     }
 
     fn takes(&mut self, text: &str) -> bool {
@@ -111,7 +115,7 @@ impl Walk<'_> {
         match &scope.variable {
             Some(variable) => self.rendered.broken.push((variable.clone(), Diagnostic::error(place, message).hint(hint))),
             None if scope.unused => self.warn(&scope.file, spot, message, hint),
-            None => self.error(&scope.file, spot, message, hint),
+            None => self.at_run(scope, spot, message, hint),
         }
     }
 
@@ -132,7 +136,7 @@ impl Walk<'_> {
             if known.contains(&short) || short.contains('.') || told {
                 continue;
             }
-            let soft = soft || scope.unused || scope.variable.is_some();
+            let soft = soft || scope.unused || scope.variable.is_some() || scope.may_not_run();
             self.rendered.unknown.push(Unknown { place: self.place(&scope.file, spot(at)), base: scope.base.clone(), kind, name, soft });
         }
     }
@@ -156,15 +160,19 @@ impl Walk<'_> {
             if *own {
                 continue;
             }
-            let message = format!("there is no {kind} `{name}`");
-            let finding = match soft || self.open || self.elsewhere {
+            let message = format!("there is no {} `{name}`", plugins::called(kind));
+            let elsewhere = plugins::known(kind).and_then(|_| self.paths.plugins_elsewhere(kind));
+            let finding = match soft || self.open || self.elsewhere || elsewhere.is_some() {
                 true => Diagnostic::warning(place, message),
                 false => Diagnostic::error(place, message),
             };
-            let all = if kind == "filter" { jinja::FILTERS } else { jinja::TESTS };
-            self.review.found.push(match keys::nearest(&name, all.iter().copied()) {
-                Some(near) => finding.hint(format!("did you mean `{near}`?")),
-                None => {
+            let all = plugins::known(kind).unwrap_or(if kind == "filter" { jinja::FILTERS } else { jinja::TESTS });
+            self.review.found.push(match (elsewhere, keys::nearest(&name, all.iter().copied())) {
+                (_, Some(near)) => finding.hint(format!("did you mean `{near}`?")),
+                (Some(dir), None) => {
+                    finding.hint(format!("a run sees nothing of {dir}: own ones lie in `{kind}_plugins` beside the playbook"))
+                }
+                (None, None) => {
                     finding.hint(format!("one of a collection has its full name; own ones lie in `{kind}_plugins` beside the playbook"))
                 }
             });

@@ -11,7 +11,6 @@ fn what_jinja_cannot_read_is_an_error() {
     let cases = [
         (task("debug: {msg: '{{ x | }}'}"), "Jinja cannot read `{{ x | }}`"),
         (task("debug: {msg: 'a {{ x '}"), "is not closed"),
-        (task("debug: {msg: '{{ x'}\n    when: y"), "is not closed"),
         (task("debug: {msg: '{% if x %}a'}"), "`{% endif %}`"),
         (task("debug: {msg: '{% do x %}'}"), "extension of Jinja"),
         (task("shell: docker ps --format '{{.Names}}'"), "Jinja cannot read `{{.Names}}`"),
@@ -29,7 +28,6 @@ fn what_jinja_cannot_read_is_an_error() {
         (task("{ping: , when: x is defnied}"), "there is no test `defnied`; did you mean `defined`?"),
         (task("block: [{debug: {msg: '{{ x | }}'}}]"), "Jinja cannot read"),
         ("- hosts: all\n  vars: {a: '{{ x | }}'}\n  tasks: [{debug: {msg: '{{ a }}'}}]\n".into(), "Jinja cannot read"),
-        ("- hosts: all\n  handlers: [{name: h, debug: {msg: '{{ x | }}'}}]\n".into(), "Jinja cannot read"),
     ];
     for (playbook, message) in cases {
         let found = said(&playbook, &[]);
@@ -98,14 +96,14 @@ fn honest_braces_are_sound() {
 fn who_is_notified_has_to_be_there() {
     let play = |more: &str| format!("- hosts: all\n{more}");
     let wrong = [
-        (play("  tasks:\n  - ping:\n    notify: restart\n"), "4: error: no handler is called `restart`"),
+        (play("  tasks:\n  - command: id\n    notify: restart\n"), "4: error: no handler is called `restart`"),
         (
             play(
-                "  tasks:\n  - ping:\n    notify: [reload, restrat]\n  handlers:\n  - {name: restart, ping: }\n  - {name: reload, ping: }\n",
+                "  tasks:\n  - command: id\n    notify: [reload, restrat]\n  handlers:\n  - {name: restart, ping: }\n  - {name: reload, ping: }\n",
             ),
             "`restrat`, or listens to it; did you mean `restart`?",
         ),
-        (play("  tasks:\n  - block:\n    - {ping: , notify: x}\n"), "no handler is called `x`"),
+        (play("  tasks:\n  - block:\n    - {command: id, notify: x}\n"), "no handler is called `x`"),
         (play("  tasks:\n  - meta: nope\n"), "3: error: `meta: nope` is nothing that Ansible does"),
         (play("  tasks:\n  - ansible.builtin.meta: flush_handler\n"), "did you mean `flush_handlers`?"),
     ];
@@ -132,4 +130,55 @@ fn who_is_notified_has_to_be_there() {
     }
     let far = only(&play("  roles: [far]\n  tasks: [{ping: , notify: unknown}]\n"), &[]);
     assert!(!far.contains("no handler"), "{far}");
+}
+
+/// All of these were errors; Ansible skips the task, and says nothing. What it reads before that stays one.
+#[test]
+fn what_may_not_run_is_warned_of() {
+    let bad = [
+        ("debug: {msg: '{{ x | }}'}", "Jinja cannot read"),
+        ("debug: {msg: '{{ x | nope }}'}", "there is no filter `nope`"),
+        ("debug: {msg: '{{ x is nope }}'}", "there is no test `nope`"),
+        ("debug: {msg: '{{ x | success }}'}", "`| success` is a test"),
+        ("debug: {msg: '{{ x.iteritems() }}'}", "is of Python 2"),
+        ("debug: {msg: \"{{ lookup('nope') }}\"}", "there is no lookup `nope`"),
+        ("command: id\n    args: {warn: false}", "`warn` of `command` is gone"),
+        ("uri: {url: x, HEADER_a: b}", "`HEADER_a` of `uri` is gone"),
+        ("script: bad.sh", "CR LF"),
+        ("command: id\n    notify: nobody", "no handler is called"),
+        ("command: id\n    environment: proxy", "`environment: proxy` is a text"),
+        ("assert: {that: '1 = 1'}", "Jinja cannot read `1 = 1`"),
+        ("command: id\n    failed_when: a = b", "Jinja cannot read `a = b`"),
+        ("set_fact: {a-b: 1}", "`a-b` is no name"),
+    ];
+    let files: &[(&str, &str)] = &[("ansible/bad.sh", "#!/bin/sh\r\necho\r\n")];
+    let told = |playbook: &str| said(playbook, files).join("\n");
+    for (task, message) in bad {
+        let inner = task.replace("\n    ", "\n      ");
+        let plain = told(&format!("- hosts: all\n  tasks:\n  - {task}\n"));
+        assert!(plain.contains(": error: ") && plain.contains(message), "{task}: {plain}");
+        for playbook in [
+            format!("- hosts: all\n  tasks:\n  - {task}\n    when: y\n"),
+            format!("- hosts: all\n  tasks:\n  - {task}\n    tags: [never, x]\n"),
+            format!("- hosts: all\n  tasks:\n  - block:\n    - {inner}\n    when: y\n"),
+            format!("- hosts: all\n  tasks:\n  - block: [{{command: id}}]\n    rescue:\n    - {inner}\n"),
+            format!("- hosts: all\n  tasks: [{{command: id}}]\n  handlers:\n  - {task}\n"),
+        ] {
+            let found = told(&playbook);
+            assert!(found.contains(": warning: ") && found.contains(message) && !found.contains(": error: "), "{playbook}{found}");
+        }
+    }
+    for sure in [
+        "{command: id, when: 'a = b'}",
+        "{command: id, loop: '{{ a b }}', when: y}",
+        "{command: id, sudo: yes, when: y}",
+        "{meta: nope, when: y}",
+        "{command: id, loop: 5, when: y}",
+    ] {
+        let found = told(&task(sure));
+        assert!(found.contains(": error: "), "{sure}: {found}");
+    }
+    let role: &[(&str, &str)] = &[("ansible/roles/r/tasks/main.yml", "- debug: {msg: '{{ x | nope }}'}\n")];
+    let both = "- hosts: all\n  roles: [{role: r, when: x}, r]\n";
+    assert!(said(both, role).join("\n").contains("main.yml:1: error: there is no filter `nope`"), "it runs in any case");
 }

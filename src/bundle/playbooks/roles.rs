@@ -1,6 +1,7 @@
 //! Roles: where they lie, and which of their files run.
 use std::path::Path;
 
+use super::handlers::Handling;
 use super::tasks::{may_not_run, with_endings};
 use super::{NeedKind, Scope, Walk, is_template, modules, scalar};
 use crate::bundle::yaml::{Node, Spot, Value};
@@ -68,9 +69,9 @@ impl Walk<'_> {
                 continue;
             };
             match part {
-                "tasks" => self.task_file(file, &within),
+                "tasks" => self.task_file(file, &Scope { handlers: Handling::No, ..within.clone() }),
                 // They run where something notifies them.
-                "handlers" => self.task_file(file, &Scope { conditional: true, handlers: true, ..within.clone() }),
+                "handlers" => self.task_file(file, &Scope { conditional: true, handlers: Handling::Yes, ..within.clone() }),
                 _ => self.vars(file, &within),
             }
         }

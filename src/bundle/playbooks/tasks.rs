@@ -4,6 +4,7 @@ use std::sync::LazyLock;
 
 use regex::Regex;
 
+use super::handlers::Handling;
 use super::words::{self, Level};
 use super::{NeedKind, Scope, Walk, is_template, modules, moved, scalar, tail, texts};
 use crate::bundle::scripts::{self, Told};
@@ -75,7 +76,7 @@ static ITEM: LazyLock<Regex> = LazyLock::new(|| Regex::new(r"\{\{-?\s*item\s*-?\
 
 impl Walk<'_> {
     pub(super) fn task_file(&mut self, path: &Path, scope: &Scope) {
-        match scope.dynamic {
+        match scope.dynamic || scope.conditional {
             false if self.perhaps.remove(path) => _ = self.seen.remove(path),
             true if !self.seen.contains(path) => _ = self.perhaps.insert(path.to_owned()),
             _ => {}
@@ -101,7 +102,9 @@ impl Walk<'_> {
         self.words(entries, Level::Task, scope);
         self.variables_of(entries);
         self.notifies(entries, scope);
+        self.no_handler(entries, scope);
         // A loop may be empty.
+        let before = scope.clone();
         let scope = &Scope { conditional: scope.conditional || may_not_run(entries), ..scope.with_collections(entries) };
         let rescued = entries.iter().any(|e| e.key == "rescue");
         for entry in entries {
@@ -112,13 +115,16 @@ impl Walk<'_> {
                 }
                 "collections" => self.collections(&entry.value, scope),
                 "vars" => self.values(&entry.value, scope),
+                "register" => self.registers(entry, scope),
+                "become_method" | "connection" => self.plugin_word(entry, entries, scope),
+                // Ansible works these out to know whether the task runs.
+                key if key == "when" || is_loop(key) || key.starts_with("with_") => self.expressions(&entry.value, &before),
                 // What it cannot render Ansible shows as it stands.
                 "name" => self.expressions(&entry.value, &Scope { unused: true, ..scope.clone() }),
                 _ => self.expressions(&entry.value, scope),
             }
         }
         let args = entries.iter().find(|e| e.key == "args").map(|e| &e.value);
-        let is_word = |key: &str| WORDS.contains(&key) || key.starts_with("with_") || words::is_gone(key);
         if let Some(entry) = entries.iter().find(|e| !is_word(&e.key)) {
             let call = Call { module: &entry.key, spot: entry.spot, value: &entry.value, args };
             let items = entries.iter().find(|e| is_loop(&e.key)).and_then(|e| literal(&e.value)).unwrap_or_default();
@@ -168,6 +174,7 @@ impl Walk<'_> {
                 let keys = call.keys();
                 for (name, spot) in &keys {
                     self.old_variable(name, *spot, scope);
+                    self.sets("set_fact", name, *spot, scope);
                 }
                 self.variables.extend(keys.into_iter().map(|(name, _)| name));
             }
@@ -207,7 +214,7 @@ impl Walk<'_> {
         let name = tail(call.module);
         for (_, argument, instead) in modules::GONE.iter().filter(|(module, ..)| *module == name) {
             if let Some(spot) = call.names(argument) {
-                self.error(&scope.file, spot, format!("`{argument}` of `{name}` is gone from ansible-core"), *instead);
+                self.at_run(scope, spot, format!("`{argument}` of `{name}` is gone from ansible-core"), *instead);
             }
         }
         for (_, argument, instead) in modules::OLD.iter().filter(|(module, ..)| *module == name) {
@@ -222,14 +229,14 @@ impl Walk<'_> {
         }
         for (_, argument, value, instead) in modules::VALUES.iter().filter(|(module, ..)| *module == name) {
             if let Some((_, spot)) = call.argument(argument).filter(|(text, _)| text == value) {
-                self.error(&scope.file, spot, format!("`{argument}: {value}` of `{name}` is gone from ansible-core"), *instead);
+                self.at_run(scope, spot, format!("`{argument}: {value}` of `{name}` is gone from ansible-core"), *instead);
             }
         }
         if name == "uri"
             && let Some((key, spot)) = call.keys().into_iter().find(|(key, _)| key.starts_with("HEADER_"))
         {
             let header = key.trim_start_matches("HEADER_").to_owned();
-            self.error(&scope.file, spot, format!("`{key}` of `uri` is gone from ansible-core"), format!("`headers: {{{header}: …}}`"));
+            self.at_run(scope, spot, format!("`{key}` of `uri` is gone from ansible-core"), format!("`headers: {{{header}: …}}`"));
         }
         self.mode(call, scope);
     }
@@ -255,14 +262,22 @@ impl Walk<'_> {
         if let Some((tags, _)) = call.argument("tags") {
             self.tags.extend(tags.split(',').map(|tag| tag.trim().to_owned()));
         }
+        // The old `include` took handlers in before, as long as nothing of it changed at the run.
+        let late = tail(call.module) == "include_tasks" && scope.handlers != Handling::No;
         if is_template(&name) {
-            self.open = true;
+            // What is taken in late notifies nobody's handlers, and has tags all the same.
+            match late {
+                true => _ = self.tags.insert(name),
+                false => self.open = true,
+            }
             return;
         }
         match self.paths.find(&name, &["tasks", "handlers"], scope) {
             Some(path) => {
-                let dynamic = scope.dynamic || scope.conditional && tail(call.module) != "import_tasks";
-                self.task_file(&path, &Scope { dynamic, ..scope.clone() });
+                let imported = tail(call.module) == "import_tasks";
+                let dynamic = scope.dynamic || scope.conditional && !imported;
+                let handlers = if late { Handling::Late } else { scope.handlers };
+                self.task_file(&path, &Scope { dynamic, handlers, ..scope.clone() });
             }
             None => {
                 let imported = tail(call.module) == "import_tasks";
@@ -302,7 +317,7 @@ impl Walk<'_> {
                 self.template(&path, own_marks, scope);
             }
             Some(path) if module == "include_vars" => self.vars(&path, scope),
-            Some(path) if module == "script" => self.script(&path),
+            Some(path) if module == "script" => self.script(&path, scope),
             Some(_) => {}
             None => self.missing(&format!("`{name}`, which `{module}` reads,"), Path::new(&name), spot, scope),
         }
@@ -322,15 +337,32 @@ impl Walk<'_> {
     }
 
     /// A script that a task sends to the machine.
-    fn script(&mut self, path: &Path) {
+    fn script(&mut self, path: &Path, scope: &Scope) {
         let Some(full) = self.paths.inside(path).filter(|full| full.is_file()) else { return };
         for Told { trouble, line, error } in scripts::run(&full) {
             let spot = Spot { line, column: usize::from(line > 0) };
-            match error {
+            match error && !scope.may_not_run() {
                 true => self.error(path, spot, trouble.message, trouble.hint),
                 false => self.warn(path, spot, trouble.message, trouble.hint),
             }
         }
+    }
+}
+
+fn is_word(key: &str) -> bool {
+    WORDS.contains(&key) || key.starts_with("with_") || words::is_gone(key)
+}
+
+/// The module that a task calls; a block calls none.
+pub(super) fn module_of(entries: &[Entry]) -> Option<&str> {
+    if let Some(entry) = entries.iter().find(|e| !is_word(&e.key)) {
+        return Some(&entry.key);
+    }
+    let action = entries.iter().find(|e| e.key == "action" || e.key == "local_action")?;
+    match &action.value.value {
+        Value::Scalar { text, .. } => text.split_whitespace().next(),
+        Value::Map(inner) => inner.iter().find(|e| e.key == "module").and_then(|e| scalar(&e.value)),
+        _ => None,
     }
 }
 

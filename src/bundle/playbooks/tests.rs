@@ -435,7 +435,7 @@ fn files_that_ansible_cannot_read_are_told_with_their_line() {
     for part in [
         "x/v.yml:2:1: error: this line is not UTF-8",
         "x/templates/a.j2:3:1: error: this line is not UTF-8",
-        "x/roles/r/tasks/main.yml:2:2: error: not valid YAML: tabs",
+        "x/roles/r/tasks/main.yml:2:1: error: a tab in the indentation",
         "x/roles/r/handlers/main.yml:1:1: error: a file of tasks is a list, not a map",
         "x/roles/r/defaults/main.yml:1:1: error: a file of variables is a map, not a list",
     ] {

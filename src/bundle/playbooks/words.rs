@@ -1,5 +1,5 @@
 //! Words of plays and tasks that Ansible has dropped, and what is written in their place today.
-use super::tasks::Call;
+use super::tasks::{self, Call};
 use super::{Scope, Walk, is_template, scalar, tail};
 use crate::bundle::yaml::{Entry, Node, Spot, Value};
 
@@ -83,6 +83,7 @@ impl Walk<'_> {
     /// The words of a play, a block or a task.
     pub(super) fn words(&mut self, entries: &[Entry], level: Level, scope: &Scope) {
         self.tags_of(entries);
+        let within = Scope { conditional: scope.conditional || tasks::may_not_run(entries), ..scope.clone() };
         for entry in entries {
             let key = entry.key.as_str();
             let fits = |at: Where| at == Where::Both || (at == Where::Play) == (level == Level::Play);
@@ -98,14 +99,28 @@ impl Walk<'_> {
             if LOOPS.contains(&key) {
                 self.loops(key, &entry.value, scope);
             }
-            if CONDITIONS.contains(&key) {
+            if key == "loop" && matches!(entry.value.value, Value::Map(_)) {
+                self.no_list("a map", "`loop: \"{{ … | dict2items }}\"`, with `item.key` and `item.value`".into(), entry.value.spot, scope);
+            }
+            if key == "when" {
                 self.conditions(&entry.value, scope);
+            } else if CONDITIONS.contains(&key) {
+                // Where the task does not run nobody asks how it went.
+                self.conditions(&entry.value, &within);
             }
             if key == "action" {
                 self.action(entry, scope);
             }
+            if key == "environment" {
+                self.environment(&entry.value, &within);
+            }
             self.old_form(entry, level, scope);
         }
+    }
+
+    /// `loop: 5`, `loop: {a: 1}`: Ansible looks at it before it looks at `when`.
+    pub(super) fn no_list(&mut self, what: &str, hint: String, spot: Spot, scope: &Scope) {
+        self.at_run(scope, spot, format!("`loop` goes over a list, and this is {what}"), hint);
     }
 
     /// Names of variables that are set under old names; in files of variables, `vars` and `set_fact`.
@@ -132,14 +147,13 @@ impl Walk<'_> {
         for (text, spot) in names.into_iter().filter(|(text, _)| !is_template(text)) {
             let bare = text.trim_start_matches("${").trim_start_matches('$').trim_end_matches('}');
             let message = format!("`environment: {text}` is a text, not the variable of that name");
-            self.error(&scope.file, spot, message, format!("`environment: \"{{{{ {bare} }}}}\"`"));
+            self.at_run(scope, spot, message, format!("`environment: \"{{{{ {bare} }}}}\"`"));
         }
     }
 
     /// Words whose old forms are told by what they hold.
     fn old_form(&mut self, entry: &Entry, level: Level, scope: &Scope) {
         match (entry.key.as_str(), &entry.value.value) {
-            ("environment", _) => self.environment(&entry.value, scope),
             ("vars", Value::List(_)) => {
                 self.warn(
                     &scope.file,
@@ -152,7 +166,7 @@ impl Walk<'_> {
                 let hint = "`vars_prompt: [{name: …, default: …}]`, or `vars`";
                 self.error(&scope.file, entry.spot, "`vars_prompt` as a map is of Ansible 1", hint);
             }
-            ("vars_prompt", Value::List(_)) if level == Level::Play => {
+            ("vars_prompt", Value::List(asked)) if !asked.is_empty() && level == Level::Play => {
                 let message = "`vars_prompt` asks nobody in a build: what it names gets its `default`";
                 self.warn(&scope.file, entry.spot, message, "`extra_vars` of the step, which are not asked for, or `vars`");
             }

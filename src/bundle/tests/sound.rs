@@ -224,3 +224,38 @@ fn checks_must_be_executable() {
     ");
     assert_eq!(said_more("tests: {timeout: 5}\n"), "");
 }
+
+/// Ansible ends at once where the file is not there, and nothing said so.
+#[test]
+fn the_file_with_the_password_of_a_vault() {
+    let tree = Tree::new();
+    tree.write("images/x/ansible/bootstrap.yml", "- hosts: all\n");
+    tree.write("images/x/there", "s3cret\n");
+    tree.write("images/x/conf/near", "s3cret\n");
+    let of = |cfg: &str, vars: &str, env: &[(&str, &str)]| {
+        tree.write("images/x/ansible.cfg", cfg);
+        tree.write("images/x/build-vars.yml", &format!("bundle: {{name: x, img_base: b}}\n{vars}"));
+        let bundle = load(tree.path(), &tree.path().join("images/x")).unwrap().bundle;
+        let env = env.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+        password(&bundle, &env).map(|p| format!("{} {} {} {}", p.path.display(), p.place, p.is_there, p.of_config))
+    };
+    let cfg = |name: &str| format!("[defaults]\nvault_password_file = {name}\n");
+    for (name, expected) in [
+        ("~/.vault", "~/.vault images/x/ansible.cfg:2:1 false true"),
+        ("'gone'", "gone images/x/ansible.cfg:2:1 false true"),
+        ("./there", "there images/x/ansible.cfg:2:1 true true"),
+        ("{{CWD}}/there", "there images/x/ansible.cfg:2:1 true true"),
+        ("/srv/v", "/srv/v images/x/ansible.cfg:2:1 false true"),
+        ("../v", "../v images/x/ansible.cfg:2:1 false true"),
+    ] {
+        assert_eq!(of(&cfg(name), "", &[]).as_deref(), Some(expected), "{name}");
+    }
+    for name in ["", "$HOME/x", "{{ x }}"] {
+        assert_eq!(of(&cfg(name), "", &[]), None, "{name}");
+    }
+    assert_eq!(of("[other]\nvault_password_file = x\n", "", &[]), None);
+    // Of the environment it is relative to the bundle's directory, where Ansible runs.
+    let named = of(&cfg("gone"), "", &[("ANSIBLE_VAULT_PASSWORD_FILE", "conf/near")]);
+    assert!(named.is_some_and(|said| said.starts_with("conf/near ") && said.ends_with(" true false")));
+    assert_eq!(of(&cfg("gone"), "pass_env: [ANSIBLE_VAULT_PASSWORD_FILE]\n", &[]), None);
+}

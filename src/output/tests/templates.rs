@@ -104,6 +104,16 @@ fn every_undefined_name_of_every_template_at_once() {
     ");
 }
 
+/// It said to put `my` under `vars:`.
+#[test]
+fn a_name_with_a_minus_is_told_as_that() {
+    let variables = serde_json::json!({"vars": {"my-var": 1}, "bundle": {"name": "x"}});
+    let hint = |path: &str| crate::output::hints::for_name(path, variables.as_object().unwrap());
+    assert_eq!(hint("my"), "there is `my-var`, but `-` subtracts: call it `my_var`");
+    assert_eq!(hint("vars.my"), "there is `my-var`, but `-` subtracts: call it `my_var`");
+    assert_eq!(hint("mine"), "put free variables under `vars:` in build-vars.yml");
+}
+
 #[test]
 fn errors_have_a_place_and_a_hint() {
     let cases = [
