@@ -15,8 +15,11 @@ use super::access;
 pub use super::clouds_yaml::Places;
 use super::clouds_yaml::{self, Found};
 use super::credentials;
+use super::error::message;
 use super::resolve;
+use super::scrub::scrubbed;
 use super::settings::{Map, Origin, Setting};
+use crate::http::Proxies;
 
 /// Text that is shown to nobody: printing it prints nothing of it, and it is wiped when dropped.
 #[derive(Clone)]
@@ -89,6 +92,8 @@ pub struct Login {
     /// `public`, `internal` or `admin`; the first that a service has counts.
     pub interface: Vec<String>,
     pub tls: Tls,
+    /// None, until somebody says which.
+    pub proxies: Proxies,
     /// Official service type to what is said of that service alone.
     pub services: BTreeMap<&'static str, Special>,
     /// For the person who started us.
@@ -96,13 +101,15 @@ pub struct Login {
 }
 
 impl Login {
-    /// `text`, which a service said, without the secret that it was sent.
-    pub fn scrubbed(&self, text: &str) -> String {
+    /// What a service says in the body of its refusal, without the secrets that it was sent, or that a proxy on the way was.
+    pub fn said(&self, body: &[u8]) -> String {
         let secret = match &self.method {
             Method::Password { password: secret, .. } | Method::AppCredential { secret, .. } | Method::Token(secret) => secret.expose(),
         };
-        // A word of one letter is in every text, and no secret.
-        if secret.len() < 4 { text.to_owned() } else { text.replace(secret, "***") }
+        let secrets = [vec![secret.to_owned()], self.proxies.secrets()].concat();
+        // Before it is shortened, and when it is no JSON any more.
+        let bare = scrubbed(&String::from_utf8_lossy(body), &secrets);
+        scrubbed(&message(bare.as_bytes()), &secrets)
     }
 }
 
@@ -189,6 +196,7 @@ fn made(found: &Found, named: Option<&str>, env: &BTreeMap<&str, &str>, places: 
         region: text(&config.rest, "region_name"),
         interface: access.interface,
         tls: access.tls,
+        proxies: Proxies::default(),
         services: access.services,
         warnings: access.warnings,
     })
