@@ -147,7 +147,10 @@ pub fn login(cloud: Option<&str>, env: &BTreeMap<String, String>, places: &Place
         Some(login) if wrong.is_empty() => Ok(Login { warnings: [found.warnings, login.warnings].concat(), ..login }),
         _ => {
             let hint = match in_files {
-                Some(_) => format!("its entry is in {}; OS_PASSWORD and its like fill in secrets that it leaves out", found.files),
+                Some(_) => format!(
+                    "its entry is in {}; OS_PASSWORD and its like fill in secrets that it leaves out, and other OS_* are not taken for it",
+                    found.files
+                ),
                 None => "`openstack --help` lists the OS_* variables; or name a cloud of clouds.yaml with --cloud or OS_CLOUD".to_owned(),
             };
             let hint = std::iter::once(hint).chain(found.warnings).collect::<Vec<_>>().join("; ");
@@ -171,21 +174,20 @@ const FILLS: &[(&str, &str)] = &[
     ("token", "OS_AUTH_TOKEN"),
 ];
 
+/// The variables that may say `key` of an entry of clouds.yaml.
+pub(super) fn fills(key: &str) -> impl Iterator<Item = &'static str> {
+    FILLS.iter().filter(move |(filled, _)| *filled == key).map(|(_, variable)| *variable)
+}
+
 fn made(found: &Found, named: Option<&str>, env: &BTreeMap<&str, &str>, places: &Places, wrong: &mut Vec<String>) -> Option<Login> {
     // In the environment alone it is a setting as any other.
     let region = named.and_then(|_| env.get("OS_REGION_NAME").copied());
-    let mut config = match resolve::resolve(&found.entry, &found.vendor, region) {
-        Ok(config) => config,
-        Err(why) => {
-            wrong.push(why);
-            return None;
-        }
-    };
+    let mut config = resolve::resolve(&found.entry, &found.vendor, region, wrong);
     for (key, variable) in FILLS.iter().filter(|_| named.is_some()) {
         let Some(value) = env.get(variable).filter(|_| text(&config.auth, key).is_none()) else { continue };
         config.auth.set(key, Setting::text(*value, Origin::Variable((*variable).into())));
     }
-    let who = credentials::read(&config, wrong);
+    let who = credentials::read(&config, named.is_some(), wrong);
     let access = access::read(&config.rest, places.home.as_deref(), wrong);
     let who = who?;
     Some(Login {
