@@ -89,10 +89,8 @@ impl Home {
                 looked => looked,
             };
             looked.map_err(|e| {
-                // What the kernel says names no way out, and what we say does.
-                let or = if e.raw_os_error().is_some() { "" } else { "or " };
                 CloudError::refused(format!("use directory {}", dir.display()), e.to_string())
-                    .hint(format!("{or}set {variable} to a directory that you alone can change"))
+                    .hint(format!("set {variable} to a directory that you alone can change"))
             })?;
         }
         Ok(())

@@ -143,6 +143,9 @@ pub enum Command {
     /// Remove what dead runs left behind; live ones are not touched
     Sweep(sweep::Args),
     /// Say what this machine lacks, and the command that mends it
+    ///
+    /// With --json one object: `ok`, and `lines`, each with `ok`, `what` (a program, `wall`, `proxy`, `cloud`, ...) and `text`. The exit
+    /// code is 0, or 20 where anything is lacking.
     Doctor,
     /// Print completions for a shell
     Completions {

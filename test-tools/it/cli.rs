@@ -183,11 +183,11 @@ fn a_prune_of_nothing_ends_as_one_of_something() {
         prune(&["--keep", "3"]).exits(0).says("nothing to prune");
         prune(&["x"]).exits(2).says("how many images of x are to be kept is not known");
         prune(&["x", "--keep", "3"]).exits(0).says("x: 0 published").says("nothing to prune");
-        prune(&["nosuch", "--keep", "3"]).exits(20).says("no family `nosuch`").says("hint: there is none");
+        prune(&["nosuch", "--keep", "3"]).exits(20).says("no family `nosuch`").says("hint: this cloud has no image of the factory yet");
     }
     let keeps = good().bundle("images/x", &format!("{GOOD}keep: 3\n"));
     keeps.run(&["image", "prune", "--dry-run"]).exits(0).says("nothing to prune");
-    let ran = factory.run(&["image", "rollback", "nosuch"]).exits(20).says("hint: there is none");
+    let ran = factory.run(&["image", "rollback", "nosuch"]).exits(20).says("hint: this cloud has no image of the factory yet");
     assert!(!ran.err.contains("there are"), "{}", ran.err);
 }
 
@@ -334,6 +334,30 @@ fn a_proxy_that_cannot_be_used_is_refused_at_once_and_without_a_word_of_it() {
         let ran = behind(&factory, &["plan", "images/x"], &[&CLOUD[..], &[socks, ("no_proxy", direct)]].concat()).exits(20);
         assert!(ran.err.contains("127.0.0.1:2 is not reached: ") && !ran.err.contains("proxy http"), "{direct}: {}", ran.err);
     }
+}
+
+/// It printed text whatever it was asked for.
+#[test]
+fn doctor_tells_what_it_finds_as_json_and_of_proxies() {
+    let factory = good();
+    let env = [("http_proxy", "http://me:s3@cret@h"), ("https_proxy", "http://me:s3cret@proxy.example:3128")];
+    let ran = behind(&factory, &["--json", "doctor"], &env).exits(20);
+    let told: serde_json::Value = serde_json::from_str(&ran.out).unwrap_or_else(|e| panic!("{e}: {}", ran.out));
+    let proxies: Vec<_> = told["lines"].as_array().unwrap().iter().filter(|line| line["what"] == "proxy").collect();
+    assert!(told["ok"] == false && proxies.len() == 2 && proxies[0]["ok"] == false, "{told:#}");
+    assert_eq!(proxies[1]["text"], "https through http://proxy.example:3128 (https_proxy)");
+    let text = behind(&factory, &["doctor"], &env).exits(20).says("MISSING  proxy                http_proxy cannot be taken apart").out;
+    for said in [ran.out, text] {
+        assert!(!said.replace("s%40cret", "").contains("cret"), "{said}");
+    }
+}
+
+/// As of OS_CLOUD and IMAGE_FACTORY_HOME.
+#[test]
+fn an_empty_variable_is_no_value_that_is_wrong() {
+    let factory = good();
+    let mut command = factory.command(&["validate", "--offline", "images/x"]);
+    Ran::of(command.env("IMAGE_FACTORY_ACCEL", "").output().unwrap()).exits(0);
 }
 
 /// Members mean a shared image, and Glance refuses them of any other, after the build: told at once, whoever says the other thing.
