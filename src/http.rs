@@ -1,22 +1,10 @@
 //! What is read off answers and errors of HTTP, whoever asked.
 use std::time::Duration;
 
-use hyper_util::client::proxy::matcher::Matcher;
-use reqwest::Url;
+mod direct;
+mod proxies;
 
-/// How [`via`] begins: by it a hint tells that a proxy was used.
-pub const THROUGH: &str = "through the proxy ";
-
-/// What errors say of the way to `url`: ` (through the proxy http://proxy:3128)`, or nothing where the environment gives no
-/// proxy for it. The proxy's login is left out.
-pub fn via(url: &Url) -> String {
-    via_of(&Matcher::from_system(), url)
-}
-
-fn via_of(proxies: &Matcher, url: &Url) -> String {
-    let proxy = url.as_str().parse().ok().and_then(|url| proxies.intercept(&url));
-    proxy.map_or(String::new(), |proxy| format!(" ({THROUGH}{})", proxy.uri().to_string().trim_end_matches('/')))
-}
+pub use proxies::{Proxies, ProxyError, THROUGH};
 
 /// What a person can do where a connection through a proxy came to nothing.
 pub const PROXY_HINT: &str = "is that proxy right (http_proxy, https_proxy), and does it reach that host? \
@@ -48,17 +36,6 @@ pub fn innermost(e: &dyn std::error::Error) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_proxy_is_named_without_its_login() {
-        let proxies = Matcher::builder().http("http://me:s3cret@p:3128").https("p2:8080").no("in.example,127.0.0.0/8").build();
-        let said = |url: &str| via_of(&proxies, &url.parse().unwrap());
-        assert_eq!(said("http://x.example/a?b=c"), " (through the proxy http://p:3128)");
-        assert_eq!(said("https://x.example:5000/v3"), " (through the proxy http://p2:8080)");
-        for direct in ["http://in.example/", "https://a.in.example/", "http://127.0.0.1:9/"] {
-            assert_eq!(said(direct), "", "{direct}");
-        }
-    }
 
     #[test]
     fn pauses_that_servers_ask_for() {

@@ -8,7 +8,7 @@ use std::time::Instant;
 use jiff::Timestamp;
 
 use crate::build::{self, BuildError, Built, Interactive, Opened, Outcome, Site, Until};
-use crate::bundle::{self, Base, Bundle};
+use crate::bundle::{self, Base, Bundle, Source};
 use crate::cancel::{Cancel, Cancelled};
 use crate::cloud::ledger::{self, Entry, Kind, Leak, Ledger, Made};
 use crate::cloud::{Cloud, CloudError, Cx};
@@ -18,6 +18,7 @@ use crate::event::{Event, Events, FinishedImage, Sink, Stage, seconds};
 use crate::exec::probe;
 use crate::family::{Fate, Policy};
 use crate::git;
+use crate::http::{Proxies, ProxyError};
 use crate::image::{Image, Visibility};
 use crate::lock::Held;
 use crate::log::{self, words::UNTESTED, words::VISITED};
@@ -88,10 +89,8 @@ impl Home {
                 looked => looked,
             };
             looked.map_err(|e| {
-                // What the kernel says names no way out, and what we say does.
-                let or = if e.raw_os_error().is_some() { "" } else { "or " };
                 CloudError::refused(format!("use directory {}", dir.display()), e.to_string())
-                    .hint(format!("{or}set {variable} to a directory that you alone can change"))
+                    .hint(format!("set {variable} to a directory that you alone can change"))
             })?;
         }
         Ok(())
@@ -105,6 +104,8 @@ pub struct Setup<'a> {
     pub cloud: &'a dyn Cloud,
     pub connect: &'a dyn Connect,
     pub wall: &'a Wall,
+    /// By which downloads come.
+    pub proxies: &'a Proxies,
     pub home: &'a Home,
     pub cancel: &'a Cancel,
     /// Makes the sink that shows a run to the person who started it, from the bundle's label.
@@ -140,6 +141,9 @@ pub enum RunError {
     /// What the bundle asks for and the cloud or this machine does not have; nothing was created.
     #[error("{}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))]
     Refused(Vec<Diagnostic>),
+    /// What is to be downloaded cannot be; nothing was created.
+    #[error(transparent)]
+    Proxy(#[from] ProxyError),
     #[error(transparent)]
     Cloud(#[from] CloudError),
     #[error(transparent)]
@@ -225,6 +229,9 @@ struct Moment<'m> {
 /// Facts and plan: reads only. `Err` holds everything that is wrong, at once.
 async fn make_plan(setup: &Setup<'_>, bundle: &Bundle, at: &Moment<'_>, cx: &Cx) -> Result<Plan, RunError> {
     let (now, purpose) = (at.now, setup.purpose());
+    if let (Some(Source::Url { wish, .. }), false) = (&bundle.source, setup.test_only) {
+        wish.urls().iter().try_for_each(|url| setup.proxies.check(url))?;
+    }
     let wanted = Wanted {
         base: base_name(bundle)?,
         image_name: plan::image_name(bundle, now),
@@ -443,6 +450,7 @@ async fn build_in(setup: &Setup<'_>, plan: &Plan, cx: &Cx) -> Outcome {
             None => Until::Published,
         },
         downloads: setup.home.data.join("cache/downloads"),
+        proxies: setup.proxies.clone(),
         keep_on_failure: setup.keep_on_failure,
     };
     for dir in [&work, &scratch] {

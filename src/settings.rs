@@ -216,7 +216,8 @@ pub fn load(files: &[PathBuf], tree: Option<&Path>, user: u32) -> Result<Setting
                 if let Some(root) = &parsed.root {
                     read::over(&mut settings, &mut reader, root);
                 }
-                findings.append(&mut reader.findings);
+                // The rest is on what Ansible would read, which reads none of this.
+                findings.extend(reader.findings.into_iter().filter(Diagnostic::is_error));
             }
             Err(finding) => findings.push(finding),
         }

@@ -9,6 +9,7 @@ use crate::cloud::{Cloud, CloudError, Cx};
 use crate::event::{Check, Event, Stage, Tally, seconds};
 use crate::exec::{self, ExecError, process};
 use crate::fetch::FetchError;
+use crate::http::Proxies;
 use crate::image::{self, Image, State};
 use crate::plan::Plan;
 use crate::remote::{Connect, RemoteError};
@@ -51,6 +52,8 @@ pub struct Site<'a> {
     pub work: PathBuf,
     /// Where downloads are kept, for all runs.
     pub downloads: PathBuf,
+    /// By which they come.
+    pub proxies: Proxies,
     pub until: Until<'a>,
     /// Leave the machine of a failed build up.
     pub keep_on_failure: bool,
@@ -172,7 +175,8 @@ impl<'a> Site<'a> {
     {
         let Site { cloud, connect, plan, wall, until, keep_on_failure, .. } = *self;
         let (scratch, work, downloads) = (self.scratch.clone(), self.work.clone(), self.downloads.clone());
-        Site { cloud, connect, cx, plan, wall, scratch, work, downloads, until, keep_on_failure }
+        let proxies = self.proxies.clone();
+        Site { cloud, connect, cx, plan, wall, scratch, work, downloads, proxies, until, keep_on_failure }
     }
 
     /// Runs one stage and tells of its begin, end and time.

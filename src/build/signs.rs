@@ -102,6 +102,7 @@ mod tests {
             scratch: dir.path().into(),
             work: dir.path().into(),
             downloads: dir.path().into(),
+            proxies: Default::default(),
             until: crate::build::Until::Published,
             keep_on_failure: false,
         };

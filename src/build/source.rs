@@ -36,7 +36,7 @@ async fn own_directory(site: &Site<'_>) -> Result<PathBuf, BuildError> {
 async fn from_elsewhere(site: &Site<'_>, wish: &Wish, format: Option<Format>) -> Result<Image, BuildError> {
     let (cx, plan) = (site.cx, site.plan);
     let job = Job::new(&cx.events, &cx.cancel, Duration::from_secs(plan.timeouts.source));
-    let got = Fetch::new(&site.downloads, Patience::default()).get(wish, &job).await?;
+    let got = Fetch::new(&site.downloads, Patience::default(), &site.proxies).get(wish, &job).await?;
     if let Some(digest) = &got.digest {
         cx.events.note(format!("source {}: {digest}", wish.from));
     }

@@ -222,6 +222,7 @@ impl World {
             scratch: self.dir.path().into(),
             work: self.dir.path().into(),
             downloads: self.dir.path().join("downloads"),
+            proxies: Default::default(),
             until: Until::Published,
             keep_on_failure: false,
         };
@@ -548,6 +549,7 @@ async fn a_builder_that_powers_off_in_mid_step_is_named() {
         scratch: world.dir.path().into(),
         work: world.dir.path().into(),
         downloads: world.dir.path().join("downloads"),
+        proxies: Default::default(),
         until: Until::Published,
         keep_on_failure: false,
     };
@@ -659,6 +661,7 @@ fn site<'a>(world: &'a World, connect: &'a dyn Connect, plan: &'a Plan, cx: &'a 
         scratch: world.dir.path().into(),
         work: world.dir.path().into(),
         downloads: world.dir.path().join("downloads"),
+        proxies: Default::default(),
         until: Until::Published,
         keep_on_failure: true,
     }

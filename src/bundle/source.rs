@@ -19,7 +19,7 @@ pub(super) fn source(reader: &mut Reader, field: &Field, kind: Kind, dir: &Path)
     let script = source.read("script", |f| steps::path(reader, f, dir, files::executable));
     // What it is, [`unwalled`] reads.
     if let (Some(wall), None) = (source.get("wall"), source.get("script")) {
-        reader.error(wall.key, "`source.wall` goes with `source.script` only", "");
+        reader.error(wall.key, "`source.wall` goes with `source.script` only", "leave it out: what is downloaded runs nothing here");
     }
     let from = source.read("url", |f| place(reader, f, dir));
     let format = source.read("format", |f| reader.one_of(f, &Format::NAMES));
@@ -73,7 +73,11 @@ fn fitting_together(reader: &mut Reader, source: &Fields) {
     if url.is_none() && source.lacks("url", keys::SOURCE) {
         for key in keys::CHECKSUMS.iter().chain(&["format"]) {
             if let Some(field) = source.get(key) {
-                reader.error(field.key, format!("`{}` goes with `source.url` only", field.path), "");
+                let hint = match *key {
+                    "format" => "leave it out: what the script writes to $OUT, qcow2 or raw, is told by its first bytes",
+                    _ => "leave it out: what the script makes on this machine is compared with nothing",
+                };
+                reader.error(field.key, format!("`{}` goes with `source.url` only", field.path), hint);
             }
         }
     }

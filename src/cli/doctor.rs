@@ -29,99 +29,146 @@ fn known(version: &str) -> &str {
     if none { "installed; it tells no version" } else { version }
 }
 
+/// What is looked at, one line each: shown as it comes, or at the end as JSON.
+struct Sheet {
+    json: bool,
+    lines: Vec<Line>,
+}
+
+#[derive(serde::Serialize)]
+struct Line {
+    ok: bool,
+    what: String,
+    text: String,
+}
+
+impl Sheet {
+    fn line(&mut self, ok: bool, what: &str, text: &str) {
+        if !self.json {
+            out(&format!("{}  {what:<20} {text}", if ok { "ok     " } else { "MISSING" }));
+        }
+        self.lines.push(Line { ok, what: what.into(), text: text.into() });
+    }
+
+    fn end(self) -> ExitCode {
+        let ok = self.lines.iter().all(|line| line.ok);
+        if self.json {
+            out(&super::image::json(&serde_json::json!({"ok": ok, "lines": self.lines})));
+        }
+        ExitCode::from(if ok { 0 } else { 20 })
+    }
+}
+
 pub async fn run(context: &Context) -> Result<ExitCode, Failure> {
-    let mut lacking = 0;
-    let mut line = |ok: bool, what: &str, text: &str| {
-        lacking += usize::from(!ok);
-        out(&format!("{}  {what:<20} {text}", if ok { "ok     " } else { "MISSING" }));
-    };
+    let mut sheet = Sheet { json: context.common.json, lines: Vec::new() };
+    programs(context, &mut sheet).await?;
+    wall(context, &mut sheet).await?;
+    for way in context.proxies.summary() {
+        match way {
+            Ok(text) => sheet.line(true, "proxy", &text),
+            Err(wrong) => sheet.line(false, "proxy", &format!("{wrong}; {}", wrong.hint())),
+        }
+    }
+    // What the cloud lets nobody know, the rest does not matter for.
+    if cloud(context, &mut sheet).await {
+        let dead = run::indexed(&context.home).map_or(0, |runs| runs.iter().filter(|r| r.is_dead() && !r.kept).count());
+        let text = match dead {
+            0 => "no dead run owns anything".into(),
+            dead => format!("{dead} dead runs own things; `image-factory sweep` removes them"),
+        };
+        sheet.line(dead == 0, "runs", &text);
+    }
+    Ok(sheet.end())
+}
+
+async fn programs(context: &Context, sheet: &mut Sheet) -> Result<(), Failure> {
     let stopped = crate::cloud::CloudError::from;
     for (program, flag, package, purpose) in PROGRAMS {
         match probe::version(program, flag, package, &context.cancel).await.map_err(stopped)? {
-            Ok(version) => line(true, program, known(&version)),
-            Err((what, hint)) => line(false, program, &format!("{what}; it is for {purpose}; {hint}")),
+            Ok(version) => sheet.line(true, program, known(&version)),
+            Err((what, hint)) => sheet.line(false, program, &format!("{what}; it is for {purpose}; {hint}")),
         }
     }
     // What the list above tells of is not told again.
     let told = |what: &str| PROGRAMS.iter().any(|(program, ..)| what.starts_with(program));
     let lacks = ready::for_root_file_systems(&context.home.data, &context.cancel).await.map_err(stopped)?;
     for (what, hint) in lacks.iter().filter(|(what, _)| !told(what)) {
-        line(false, "os/debian-12", &format!("{what}; {hint}"));
+        sheet.line(false, "os/debian-12", &format!("{what}; {hint}"));
     }
     if lacks.is_empty() {
-        line(true, "os/debian-12", "can be built here by this user");
+        sheet.line(true, "os/debian-12", "can be built here by this user");
     }
+    Ok(())
+}
+
+/// The wall, and the owner's settings that make it.
+async fn wall(context: &Context, sheet: &mut Sheet) -> Result<(), Failure> {
+    let wall = match context.wall() {
+        Ok(wall) => wall,
+        Err(failure) => {
+            failure.each().iter().for_each(|text| sheet.line(false, "owner's settings", text));
+            return Ok(());
+        }
+    };
     let tree = context.tree().ok();
-    match context.wall() {
-        Ok(wall) => {
-            let (well, text) = wall.summary(&context.cancel).await.map_err(crate::cloud::CloudError::from)?;
-            line(well, "wall", &text);
-            for file in Context::settings_files() {
-                let keys: Vec<&str> = wall.settings().from.iter().filter(|(_, from)| **from == file).map(|(key, _)| key.as_str()).collect();
-                let text = match (file.exists(), keys.is_empty()) {
-                    (false, _) => "not there".into(),
-                    (true, true) => "nothing of it is in force".into(),
-                    (true, false) => format!("in force: {}", keys.join(", ")),
-                };
-                line(true, "owner's settings", &format!("{}: {text}", file.display()));
-            }
-            for rule in &wall.settings().allow {
-                // Another tree may have one.
-                let elsewhere = tree.as_ref().is_some_and(|tree| {
-                    let labels = bundle::all(tree).into_iter().filter_map(|dir| dir.strip_prefix(tree).ok().map(PathBuf::from));
-                    !labels.into_iter().any(|label| rule.is_for(&label.to_string_lossy(), tree))
-                });
-                let idle = rule.idle().map(str::to_owned);
-                let elsewhere = if elsewhere { "; it is for no definition of this tree" } else { "" };
-                line(idle.is_none(), "allowed", &format!("{rule}{}", idle.map_or_else(|| elsewhere.to_owned(), |why| format!("; {why}"))));
-            }
-            for (key, path) in wall.settings().missing() {
-                line(false, "owner's settings", &format!("{key}: {} is not there", path.display()));
-            }
-        }
-        Err(failure) => line(false, "owner's settings", &failure.to_string()),
+    let (well, text) = wall.summary(&context.cancel).await.map_err(crate::cloud::CloudError::from)?;
+    sheet.line(well, "wall", &text);
+    for file in Context::settings_files() {
+        let keys: Vec<&str> = wall.settings().from.iter().filter(|(_, from)| **from == file).map(|(key, _)| key.as_str()).collect();
+        let text = match (file.exists(), keys.is_empty()) {
+            (false, _) => "not there".into(),
+            (true, true) => "nothing of it is in force".into(),
+            (true, false) => format!("in force: {}", keys.join(", ")),
+        };
+        sheet.line(true, "owner's settings", &format!("{}: {text}", file.display()));
     }
-    match context.cloud() {
-        Ok((cloud, why)) => {
-            let cx = Cx { ledger: Ledger::none(), events: Events::default(), cancel: context.cancel.clone() };
-            let facts = match cloud.facts(&Wanted::default(), &cx).await.map_err(Failure::from) {
-                Ok(facts) => {
-                    line(true, "cloud", why.strip_prefix("cloud: ").unwrap_or(&why));
-                    facts
-                }
-                Err(failure) => {
-                    line(false, "cloud", &failure.to_string());
-                    return Ok(ExitCode::from(20));
-                }
-            };
-            line(true, "machines", &facts.how);
-            for (what, hint) in &facts.lacks {
-                line(false, "cloud", &format!("{what}; {hint}"));
-            }
-            if let Some(ram) = facts.max_ram_mb {
-                line(ram >= 3072, "memory", &format!("{ram} MiB free; a build boots two machines of 1024 MiB at once"));
-            }
-            if let Some(free) = facts.free_bytes {
-                line(
-                    free >> 30 >= 8,
-                    "disk",
-                    &format!("{} GiB free for builds in {}; 8 are comfortable", free >> 30, context.home.data.display()),
-                );
-            }
-        }
-        Err(failure) => line(false, "cloud", &failure.to_string()),
+    for rule in &wall.settings().allow {
+        // Another tree may have one.
+        let elsewhere = tree.as_ref().is_some_and(|tree| {
+            let labels = bundle::all(tree).into_iter().filter_map(|dir| dir.strip_prefix(tree).ok().map(PathBuf::from));
+            !labels.into_iter().any(|label| rule.is_for(&label.to_string_lossy(), tree))
+        });
+        let idle = rule.idle().map(str::to_owned);
+        let elsewhere = if elsewhere { "; it is for no definition of this tree" } else { "" };
+        let text = format!("{rule}{}", idle.as_ref().map_or_else(|| elsewhere.to_owned(), |why| format!("; {why}")));
+        sheet.line(idle.is_none(), "allowed", &text);
     }
-    let dead = run::indexed(&context.home).map_or(0, |runs| runs.iter().filter(|r| r.is_dead() && !r.kept).count());
-    line(
-        dead == 0,
-        "runs",
-        &if dead == 0 {
-            "no dead run owns anything".into()
-        } else {
-            format!("{dead} dead runs own things; `image-factory sweep` removes them")
-        },
-    );
-    Ok(ExitCode::from(if lacking == 0 { 0 } else { 20 }))
+    for (key, path) in wall.settings().missing() {
+        sheet.line(false, "owner's settings", &format!("{key}: {} is not there", path.display()));
+    }
+    Ok(())
+}
+
+/// `false`: it is known, and does not answer.
+async fn cloud(context: &Context, sheet: &mut Sheet) -> bool {
+    let (cloud, why) = match context.cloud() {
+        Ok(found) => found,
+        Err(failure) => {
+            sheet.line(false, "cloud", &failure.to_string());
+            return true;
+        }
+    };
+    let cx = Cx { ledger: Ledger::none(), events: Events::default(), cancel: context.cancel.clone() };
+    let facts = match cloud.facts(&Wanted::default(), &cx).await.map_err(Failure::from) {
+        Ok(facts) => facts,
+        Err(failure) => {
+            sheet.line(false, "cloud", &failure.to_string());
+            return false;
+        }
+    };
+    sheet.line(true, "cloud", why.strip_prefix("cloud: ").unwrap_or(&why));
+    sheet.line(true, "machines", &facts.how);
+    for (what, hint) in &facts.lacks {
+        sheet.line(false, "cloud", &format!("{what}; {hint}"));
+    }
+    if let Some(ram) = facts.max_ram_mb {
+        sheet.line(ram >= 3072, "memory", &format!("{ram} MiB free; a build boots two machines of 1024 MiB at once"));
+    }
+    if let Some(free) = facts.free_bytes {
+        let text = format!("{} GiB free for builds in {}; 8 are comfortable", free >> 30, context.home.data.display());
+        sheet.line(free >> 30 >= 8, "disk", &text);
+    }
+    true
 }
 
 #[cfg(test)]

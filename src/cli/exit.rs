@@ -7,6 +7,7 @@ use crate::build::BuildError;
 use crate::cancel::Cancelled;
 use crate::cloud::CloudError;
 use crate::diagnostic::Diagnostic;
+use crate::http::ProxyError;
 use crate::ready::user;
 use crate::run::{Ended, RunError};
 
@@ -33,6 +34,7 @@ Environment:
   FACTORY_SSH_FROM      CIDRs from which that one admits SSH [default: this machine's address]
   NO_COLOR, CI          no colours; no progress bars";
 
+const USAGE: u8 = 2;
 const BUNDLE: u8 = 10;
 const CLOUD: u8 = 20;
 const PROVISION: u8 = 30;
@@ -46,16 +48,18 @@ pub const STOPPED: u8 = 130;
 pub struct Failure {
     code: u8,
     lines: Vec<String>,
+    /// How many errors that is.
+    total: Option<String>,
     hint: Option<String>,
 }
 
 impl Failure {
     fn new(code: u8, text: impl Into<String>) -> Self {
-        Self { code, lines: vec![format!("error: {}", text.into())], hint: None }
+        Self { code, lines: vec![format!("error: {}", text.into())], total: None, hint: None }
     }
 
     pub fn usage(text: impl Into<String>) -> Self {
-        Self::new(2, text)
+        Self::new(USAGE, text)
     }
 
     pub fn cloud(text: impl Into<String>) -> Self {
@@ -69,22 +73,20 @@ impl Failure {
 
     /// The same, in several lines.
     pub fn hosts(texts: Vec<String>) -> Self {
-        Self { code: CLOUD, lines: texts.into_iter().map(|text| format!("error: {text}")).collect(), hint: None }
+        Self { code: CLOUD, lines: texts.into_iter().map(|text| format!("error: {text}")).collect(), total: None, hint: None }
     }
 
     pub fn bundle(diagnostics: Vec<Diagnostic>) -> Self {
         let errors = diagnostics.iter().filter(|d| d.is_error()).count();
-        let mut lines: Vec<String> = diagnostics.iter().map(ToString::to_string).collect();
-        if errors > 1 {
-            lines.push(format!("{errors} errors; nothing was created"));
-        }
-        Self { code: BUNDLE, lines, hint: None }
+        let lines = diagnostics.iter().map(ToString::to_string).collect();
+        let total = (errors > 1).then(|| format!("{errors} errors; nothing was created"));
+        Self { code: BUNDLE, lines, total, hint: None }
     }
 
     /// What is wrong stands on the command line and in no file.
     #[must_use]
     pub fn of_command_line(mut self) -> Self {
-        self.code = 2;
+        self.code = USAGE;
         self
     }
 
@@ -94,8 +96,17 @@ impl Failure {
         self
     }
 
+    /// Each of its errors in one line, with its hint.
+    pub fn each(&self) -> Vec<String> {
+        let mut each: Vec<String> = self.lines.iter().map(|line| line.replace("\n    hint: ", "; ")).collect();
+        if let (Some(last), Some(hint)) = (each.last_mut(), &self.hint) {
+            *last += &format!("; {hint}");
+        }
+        each.iter().map(|line| line.strip_prefix("error: ").unwrap_or(line).to_owned()).collect()
+    }
+
     pub fn report(self) -> ExitCode {
-        for line in &self.lines {
+        for line in self.lines.iter().chain(&self.total) {
             super::err(line);
         }
         if let Some(hint) = &self.hint {
@@ -108,12 +119,13 @@ impl Failure {
 /// In one line.
 impl std::fmt::Display for Failure {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let text = self.lines.join("; ");
-        write!(f, "{}", text.strip_prefix("error: ").unwrap_or(&text))?;
-        if let Some(hint) = &self.hint {
-            write!(f, "; {hint}")?;
-        }
-        Ok(())
+        f.write_str(&self.each().join("; "))
+    }
+}
+
+impl From<ProxyError> for Failure {
+    fn from(e: ProxyError) -> Self {
+        Self::usage(e.to_string()).hint(e.hint())
     }
 }
 
@@ -153,7 +165,7 @@ pub fn code(ended: &Ended) -> u8 {
 }
 
 /// From well to worst: built though something is left, not built, not built and something is left, stopped.
-const BY_BADNESS: [u8; 8] = [0, BUILT_WITH_LEAKS, BUNDLE, CLOUD, PROVISION, SMOKE, FAILED_WITH_LEAKS, STOPPED];
+const BY_BADNESS: [u8; 9] = [0, BUILT_WITH_LEAKS, USAGE, BUNDLE, CLOUD, PROVISION, SMOKE, FAILED_WITH_LEAKS, STOPPED];
 
 /// The exit code of several runs.
 pub fn worst(codes: impl IntoIterator<Item = u8>) -> u8 {
@@ -163,6 +175,7 @@ pub fn worst(codes: impl IntoIterator<Item = u8>) -> u8 {
 fn run_code(e: &RunError) -> u8 {
     match e {
         RunError::Bad(_) => BUNDLE,
+        RunError::Proxy(_) => USAGE,
         RunError::Cloud(CloudError::Cancelled(_)) => STOPPED,
         RunError::Cloud(_) | RunError::Refused(_) | RunError::Io { .. } | RunError::Output(_) => CLOUD,
         RunError::Build(e) if e.is_cancelled() => STOPPED,
@@ -188,6 +201,7 @@ fn run_code(e: &RunError) -> u8 {
 /// What a person can do about it.
 pub fn run_hint(e: &RunError) -> Option<String> {
     match e {
+        RunError::Proxy(e) => Some(e.hint().into()),
         RunError::Cloud(e) | RunError::Build(BuildError::Cloud(e)) => cloud_hint(e),
         RunError::Build(BuildError::Step { .. } | BuildError::StepRemote { .. }) => {
             Some("`image-factory shell BUNDLE` opens the builder as the step left it; --keep-on-failure leaves it up".into())

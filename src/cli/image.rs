@@ -4,6 +4,7 @@ use std::process::ExitCode;
 use super::{Context, Failure, out};
 use crate::bundle::Bundle;
 use crate::cloud::Cloud;
+use crate::diagnostic::there_are;
 use crate::family;
 use crate::image::{Image, Provenance, State};
 use crate::lineage;
@@ -88,6 +89,16 @@ pub async fn run(context: &Context, command: &Command) -> Result<ExitCode, Failu
     Ok(ExitCode::SUCCESS)
 }
 
+/// `known`: the families of the images there are.
+fn no_family(wanted: &str, known: &[&str]) -> Failure {
+    let near = known.iter().find(|family| strsim::jaro_winkler(family, wanted) > 0.85);
+    Failure::cloud(format!("no family `{wanted}`")).hint(match near {
+        Some(near) => format!("did you mean `{near}`?"),
+        None if known.is_empty() => "this cloud has no image of the factory yet: `image-factory build` makes one".to_owned(),
+        None => format!("{}; `image-factory image list` shows them", there_are(known)),
+    })
+}
+
 /// The one image that is meant: one of `images`, or what the same name would mean as a base. What is not ours is shown, and refused
 /// where it would be changed.
 async fn need(context: &Context, cloud: &dyn Cloud, images: &[Image], wanted: &str) -> Result<Image, Failure> {
@@ -137,7 +148,7 @@ pub fn find<'a>(images: &'a [Image], wanted: &str) -> Result<Option<&'a Image>, 
     }
 }
 
-fn json(value: &impl serde::Serialize) -> String {
+pub(super) fn json(value: &impl serde::Serialize) -> String {
     serde_json::to_string_pretty(value).expect("images are plain data")
 }
 

@@ -10,9 +10,11 @@ use crate::bundle::{self, Bundle, Loaded, Unsound, Wanted};
 use crate::cancel::Cancel;
 use crate::cloud::Cloud;
 use crate::cloud::local::{Accel, Local, LocalConfig};
+use crate::cloud::openstack::login::Login;
 use crate::cloud::openstack::{self, OpenStack};
 use crate::diagnostic::Diagnostic;
 use crate::event::Sink;
+use crate::http::Proxies;
 use crate::output;
 use crate::plan::SiteDefaults;
 use crate::remote::ssh::Ssh;
@@ -143,6 +145,9 @@ pub enum Command {
     /// Remove what dead runs left behind; live ones are not touched
     Sweep(sweep::Args),
     /// Say what this machine lacks, and the command that mends it
+    ///
+    /// With --json one object: `ok`, and `lines`, each with `ok`, `what` (a program, `wall`, `proxy`, `cloud`, ...) and `text`. The exit
+    /// code is 0, or 20 where anything is lacking.
     Doctor,
     /// Print completions for a shell
     Completions {
@@ -176,6 +181,8 @@ pub struct Context {
     pub templates: output::Renderer,
     /// Loads definitions: this program again, with `load-definitions`.
     definitions: bundle::Loader,
+    /// By which the network is reached.
+    pub proxies: Proxies,
     wall: OnceLock<Wall>,
 }
 
@@ -267,7 +274,8 @@ impl Context {
         let terminal = show::Terminal::of_stderr(|name| std::env::var(name).ok());
         let templates = output::Renderer::new("/proc/self/exe", "render-templates");
         let definitions = bundle::Loader::new("/proc/self/exe", "load-definitions");
-        Ok(Self { common, home, cancel: Cancel::default(), terminal, templates, definitions, wall: OnceLock::new() })
+        let proxies = Proxies::read(|name| std::env::var_os(name));
+        Ok(Self { common, home, cancel: Cancel::default(), terminal, templates, definitions, proxies, wall: OnceLock::new() })
     }
 
     /// INT, TERM and HUP ask for an orderly end; a second one for a fast one. Jenkins and terminals that are closed send
@@ -339,7 +347,8 @@ impl Context {
 
     fn openstack(&self, named: Option<&str>) -> Result<OpenStack, Failure> {
         let set = |name: &str| std::env::var(name).ok().filter(|v| !v.is_empty());
-        let login = clouds::login(&self.common, named)?;
+        let login = Login { proxies: self.proxies.clone(), ..clouds::login(&self.common, named)? };
+        self.proxies.check(&login.auth_url)?;
         if !self.common.quiet {
             login.warnings.iter().for_each(|warning| err(&format!("warning: {warning}")));
         }
@@ -368,6 +377,7 @@ impl Context {
             cloud,
             connect: &Ssh,
             wall: self.wall()?,
+            proxies: &self.proxies,
             home: &self.home,
             cancel: &self.cancel,
             show,

@@ -8,10 +8,10 @@ use crate::diagnostic::Diagnostic;
 use crate::output::{self, Rendered};
 
 pub const EXAMPLES: &str = "Examples:
-  image-factory render images/nginx                       to the terminal, a heading before each of several files
-  image-factory render images/nginx -o /tmp/out           into files, as `build` writes them
-  image-factory render images/nginx --image 6f1c2a7e-0b1d-4c55-9a38-2d7f0c9e1b44 --set vars.port=8081
-  image-factory render images/nginx -q > stack.yml        one template: its text and nothing else";
+  image-factory render images/bundle-nginx                       to the terminal, a heading before each of several files
+  image-factory render images/bundle-nginx -o /tmp/out           into files, as `build` writes them
+  image-factory render images/bundle-nginx --image 6f1c2a7e-0b1d-4c55-9a38-2d7f0c9e1b44 --set vars.port=8081
+  image-factory render images/bundle-nginx -q > stack.yml        one template: its text and nothing else";
 
 #[derive(clap::Args)]
 pub struct Args {

@@ -2,10 +2,17 @@
 use std::ffi::OsString;
 use std::path::PathBuf;
 
+use crate::exec::env;
 use crate::ready::user;
 
 /// Built into every glibc of the last years. Ansible refuses to start without UTF-8, and the words of tools are read in English.
 const LANGUAGE: &str = "C.UTF-8";
+
+/// Whether a variable is as good as not set: programs, and libraries of ours, would take the empty text for the name of a file, or
+/// for a value that is wrong.
+fn says_nothing(name: &str, value: &OsString) -> bool {
+    value.is_empty() && (name.starts_with("IMAGE_FACTORY_") || name == "TMPDIR" || env::CERTIFICATES.contains(&name))
+}
 
 /// The changes that `environment` needs: a variable is set, or with `None` removed.
 fn changes(environment: impl Iterator<Item = (OsString, OsString)>, home: Option<PathBuf>) -> Vec<(OsString, Option<OsString>)> {
@@ -14,7 +21,8 @@ fn changes(environment: impl Iterator<Item = (OsString, OsString)>, home: Option
     for (name, value) in environment {
         homeless &= name != "HOME" || value.is_empty();
         // Each would count for more than LANG, and names a language or a locale that may not be there.
-        if name == "LANGUAGE" || name.to_string_lossy().starts_with("LC_") {
+        let text = name.to_string_lossy();
+        if text == "LANGUAGE" || text.starts_with("LC_") || says_nothing(&text, &value) {
             changes.push((name, None));
         }
     }
@@ -57,5 +65,13 @@ mod tests {
             ["LANG=C.UTF-8", "LC_CTYPE=-", "LANGUAGE=-", "HOME=/home/x"]
         );
         assert_eq!(of(&[("LCX", "1"), ("HOME", "/h")]), ["LANG=C.UTF-8"]);
+    }
+
+    #[test]
+    fn an_empty_variable_counts_as_unset() {
+        let empty = ["IMAGE_FACTORY_ACCEL", "IMAGE_FACTORY_HOME", "TMPDIR", "SSL_CERT_FILE"];
+        let said = of(&[&[("HOME", "/h"), ("OTHER", "")], &empty.map(|name| (name, ""))[..]].concat());
+        assert_eq!(said, ["LANG=C.UTF-8", "IMAGE_FACTORY_ACCEL=-", "IMAGE_FACTORY_HOME=-", "TMPDIR=-", "SSL_CERT_FILE=-"]);
+        assert_eq!(of(&[("HOME", "/h"), ("IMAGE_FACTORY_ACCEL", "tcg"), ("TMPDIR", "/t")]), ["LANG=C.UTF-8"]);
     }
 }

@@ -2,12 +2,12 @@
 //! Source: RFC 9110 (ranges in section 14, `If-Range` in 13.1.5).
 use std::time::{Duration, Instant};
 
-use reqwest::{Client, Response, StatusCode, header};
+use reqwest::{Response, StatusCode, header};
 
 use super::cache::{Note, Slot};
-use super::http::{Failed, Tries, content_range, refused, transport, validator};
+use super::http::{Failed, Http, Tries, content_range, validator};
 use super::part::{self, Part, Progress};
-use super::{FetchError, Job, Patience, Place};
+use super::{FetchError, Job, Place};
 use crate::digest::Digest;
 use crate::disk;
 
@@ -19,8 +19,7 @@ const UNTOLD: u64 = 64 << 30;
 const LOOK: u64 = 8 << 20;
 
 pub struct Download<'a> {
-    pub client: &'a Client,
-    pub patience: &'a Patience,
+    pub http: &'a Http<'a>,
     pub url: &'a str,
     pub shown: &'a Place,
     pub wanted: &'a Digest,
@@ -52,7 +51,7 @@ impl Download<'_> {
         if state.part.length() > 0 {
             job.events.note(format!("{}: going on after {} MiB of an earlier build", self.shown.name(), state.part.length() >> 20));
         }
-        let mut tries = Tries::new(self.patience, self.shown);
+        let mut tries = Tries::new(self.http.patience, self.shown);
         let mut furthest = state.part.length();
         let failed = loop {
             let Err(failed) = self.attempt(&mut state, job).await else { break None };
@@ -85,7 +84,7 @@ impl Download<'_> {
     /// One request, and all of its body.
     async fn attempt(&self, state: &mut State, job: &Job) -> Result<(), Failed> {
         let begin = state.part.length();
-        let mut request = self.client.get(self.url).header(header::ACCEPT_ENCODING, "identity");
+        let mut request = self.http.client.get(self.url).header(header::ACCEPT_ENCODING, "identity");
         match &state.validator {
             Some(validator) if begin > 0 => {
                 request = request.header(header::RANGE, format!("bytes={begin}-")).header(header::IF_RANGE, validator);
@@ -141,7 +140,7 @@ impl Download<'_> {
                     Err(Failed::Again("the server has less than was begun".into(), Some(Duration::ZERO)))
                 }
             },
-            _ => Err(refused(response, self.shown)),
+            _ => Err(self.http.refused(response, self.shown)),
         }
     }
 
@@ -153,9 +152,9 @@ impl Download<'_> {
             let chunk = job.wait(self.shown, response.chunk()).await?.map_err(|e| self.failed(&e))?;
             let Some(chunk) = chunk else { break };
             came += chunk.len();
-            if since.elapsed() >= self.patience.idle {
+            if since.elapsed() >= self.http.patience.idle {
                 if (came as f64) < CRAWL * since.elapsed().as_secs_f64() {
-                    return Err(Failed::Again(format!("the server stalls: {came} bytes in {:?}", self.patience.idle), None));
+                    return Err(Failed::Again(format!("the server stalls: {came} bytes in {:?}", self.http.patience.idle), None));
                 }
                 (since, came) = (Instant::now(), 0);
             }
@@ -207,7 +206,7 @@ impl Download<'_> {
     }
 
     fn failed(&self, e: &reqwest::Error) -> Failed {
-        transport(e, self.shown, self.patience)
+        self.http.transport(e, self.shown)
     }
 }
 

@@ -7,14 +7,26 @@ use reqwest::header::{self, HeaderMap};
 use reqwest::{Client, Response, StatusCode, redirect};
 
 use super::{FetchError, Job, Patience, Place};
-use crate::http::{innermost, retry_after, via};
+use crate::http::{Proxies, innermost, retry_after};
 
 /// Longer lists of checksums are none.
 pub const LONGEST_LIST: usize = 4 << 20;
 const REDIRECTS: usize = 10;
 
-/// Proxies are those of the environment.
-pub fn client(patience: &Patience) -> Result<Client, FetchError> {
+/// Sends what one fetch asks for.
+pub struct Http<'a> {
+    pub client: Client,
+    pub patience: &'a Patience,
+    proxies: &'a Proxies,
+}
+
+impl<'a> Http<'a> {
+    pub fn new(patience: &'a Patience, proxies: &'a Proxies) -> Result<Self, FetchError> {
+        Ok(Self { client: client(patience, proxies)?, patience, proxies })
+    }
+}
+
+fn client(patience: &Patience, proxies: &Proxies) -> Result<Client, FetchError> {
     let policy = redirect::Policy::custom(|attempt| {
         let left_https = attempt.previous().last().is_some_and(|p| p.scheme() == "https") && attempt.url().scheme() != "https";
         if left_https {
@@ -25,16 +37,15 @@ pub fn client(patience: &Patience) -> Result<Client, FetchError> {
             attempt.follow()
         }
     });
-    Client::builder()
+    let builder = Client::builder()
         .user_agent(concat!("image-factory/", env!("CARGO_PKG_VERSION")))
         .connect_timeout(patience.connect)
         .read_timeout(patience.idle)
         .tcp_keepalive(Duration::from_secs(30))
         .redirect(policy)
         // A URL's query may hold a key, and would go to whom the server redirects to.
-        .referer(false)
-        .build()
-        .map_err(|e| FetchError::Client(innermost(&e)))
+        .referer(false);
+    proxies.on(builder).build().map_err(|e| FetchError::Client(innermost(&e)))
 }
 
 /// Why one attempt failed.
@@ -83,60 +94,65 @@ impl<'a> Tries<'a> {
     }
 }
 
-/// A short text, whole or not at all.
-pub async fn text(client: &Client, patience: &Patience, url: &str, shown: &Place, job: &Job) -> Result<Vec<u8>, FetchError> {
-    let mut tries = Tries::new(patience, shown);
-    loop {
-        let attempt = async {
-            let mut response = client.get(url).send().await.map_err(|e| transport(&e, shown, patience))?;
-            if response.status() != StatusCode::OK {
-                return Err(refused(&response, shown));
-            }
-            let mut text = Vec::new();
-            while let Some(chunk) = response.chunk().await.map_err(|e| transport(&e, shown, patience))? {
-                text.extend_from_slice(&chunk);
-                if text.len() > LONGEST_LIST {
-                    let reason = "a list of checksums is shorter".into();
-                    return Err(FetchError::TooLarge { what: shown.to_string(), bytes: text.len() as u64, reason }.into());
+impl Http<'_> {
+    /// A short text, whole or not at all.
+    pub async fn text(&self, url: &str, shown: &Place, job: &Job) -> Result<Vec<u8>, FetchError> {
+        let mut tries = Tries::new(self.patience, shown);
+        loop {
+            let attempt = async {
+                let mut response = self.client.get(url).send().await.map_err(|e| self.transport(&e, shown))?;
+                if response.status() != StatusCode::OK {
+                    return Err(self.refused(&response, shown));
                 }
+                let mut text = Vec::new();
+                while let Some(chunk) = response.chunk().await.map_err(|e| self.transport(&e, shown))? {
+                    text.extend_from_slice(&chunk);
+                    if text.len() > LONGEST_LIST {
+                        let reason = "a list of checksums is shorter".into();
+                        return Err(FetchError::TooLarge { what: shown.to_string(), bytes: text.len() as u64, reason }.into());
+                    }
+                }
+                Ok(text)
+            };
+            match job.wait(shown, attempt).await? {
+                Ok(text) => return Ok(text),
+                Err(failed) => tries.next(failed, false, job).await?,
             }
-            Ok(text)
-        };
-        match job.wait(shown, attempt).await? {
-            Ok(text) => return Ok(text),
-            Err(failed) => tries.next(failed, false, job).await?,
         }
     }
-}
 
-pub fn refused(response: &Response, shown: &Place) -> Failed {
-    let (status, via) = (response.status(), via(response.url()));
-    match status {
-        StatusCode::PROXY_AUTHENTICATION_REQUIRED => {
-            let reason = format!("the way there{via} wants a login of its own (407)");
+    pub fn refused(&self, response: &Response, shown: &Place) -> Failed {
+        let (status, via) = (response.status(), self.proxies.via(response.url()));
+        match status {
+            StatusCode::PROXY_AUTHENTICATION_REQUIRED => {
+                let reason = format!("the way there{via} wants a login of its own (407)");
+                return FetchError::Unusable { url: shown.to_string(), reason }.into();
+            }
+            StatusCode::TOO_MANY_REQUESTS | StatusCode::REQUEST_TIMEOUT => {}
+            status if status.is_server_error() => {}
+            status => return FetchError::Refused { url: shown.to_string(), status: status.as_u16() }.into(),
+        }
+        let asked = response.headers().get(header::RETRY_AFTER).and_then(|v| v.to_str().ok()).and_then(retry_after);
+        Failed::Again(format!("the server says {}{via}", status.as_u16()), asked)
+    }
+
+    pub fn transport(&self, e: &reqwest::Error, shown: &Place) -> Failed {
+        if let Some(Err(wrong)) = e.url().map(|url| self.proxies.check(url)) {
+            return FetchError::Proxy(wrong).into();
+        }
+        let (reason, via) = (innermost(e), e.url().map(|url| self.proxies.via(url)).unwrap_or_default());
+        if e.is_redirect() || e.is_builder() || reason.contains("certificate") {
             return FetchError::Unusable { url: shown.to_string(), reason }.into();
         }
-        StatusCode::TOO_MANY_REQUESTS | StatusCode::REQUEST_TIMEOUT => {}
-        status if status.is_server_error() => {}
-        status => return FetchError::Refused { url: shown.to_string(), status: status.as_u16() }.into(),
+        Failed::Again(
+            match () {
+                () if e.is_connect() => format!("no connection{via}: {reason}"),
+                () if e.is_timeout() => format!("the server stalls{via}: nothing came for {:?}", self.patience.idle),
+                () => format!("the connection was cut{via}: {reason}"),
+            },
+            None,
+        )
     }
-    let asked = response.headers().get(header::RETRY_AFTER).and_then(|v| v.to_str().ok()).and_then(retry_after);
-    Failed::Again(format!("the server says {}{via}", status.as_u16()), asked)
-}
-
-pub fn transport(e: &reqwest::Error, shown: &Place, patience: &Patience) -> Failed {
-    let (reason, via) = (innermost(e), e.url().map(via).unwrap_or_default());
-    if e.is_redirect() || e.is_builder() || reason.contains("certificate") {
-        return FetchError::Unusable { url: shown.to_string(), reason }.into();
-    }
-    Failed::Again(
-        match () {
-            () if e.is_connect() => format!("no connection{via}: {reason}"),
-            () if e.is_timeout() => format!("the server stalls{via}: nothing came for {:?}", patience.idle),
-            () => format!("the connection was cut{via}: {reason}"),
-        },
-        None,
-    )
 }
 
 /// By which a server can tell whether its file is still the same: a weak `ETag` says nothing about bytes.

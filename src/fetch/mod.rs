@@ -9,12 +9,13 @@
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
+use reqwest::Url;
 use serde::{Deserialize, Serialize};
 
 use crate::cancel::{Cancel, Cancelled};
 use crate::digest::Digest;
 use crate::event::Events;
-use crate::http::{PROXY_HINT, THROUGH};
+use crate::http::{PROXY_HINT, Proxies, ProxyError, THROUGH};
 
 mod cache;
 mod download;
@@ -36,6 +37,16 @@ pub struct Wish {
 }
 
 impl Wish {
+    /// What is asked for over the network, in this order.
+    pub fn urls(&self) -> Vec<Url> {
+        let list = match &self.sum {
+            Some(Sum::List(place)) => Some(place),
+            _ => None,
+        };
+        let named = list.into_iter().chain([&self.from]);
+        named.filter_map(|place| if let Place::Url(url) = place { Url::parse(url).ok() } else { None }).collect()
+    }
+
     /// Files of this machine that are read for it.
     pub fn files(&self) -> Vec<&Path> {
         let list = match &self.sum {
@@ -136,6 +147,8 @@ pub enum FetchError {
     #[error("no connection can be set up: {0}")]
     Client(String),
     #[error(transparent)]
+    Proxy(#[from] ProxyError),
+    #[error(transparent)]
     Cancelled(#[from] Cancelled),
 }
 
@@ -162,6 +175,7 @@ impl FetchError {
             Self::Checksum { .. } => {
                 "an image that changes under its address (`latest`) needs `checksum_url`; otherwise somebody changed it, or the connection did"
             }
+            Self::Proxy(wrong) => wrong.hint(),
             Self::Full { .. } | Self::TooLarge { .. } => "free some space, or set IMAGE_FACTORY_HOME to a larger disk",
             _ => return None,
         })
@@ -172,6 +186,7 @@ impl FetchError {
 pub struct Fetch {
     cache: PathBuf,
     patience: Patience,
+    proxies: Proxies,
 }
 
 /// Where a file is that was wished for, and its checksum if there was one to compare.
@@ -186,8 +201,8 @@ pub struct Fetched {
 
 impl Fetch {
     /// `cache`: `<home>/cache/downloads`; made when it is needed. Connects to nothing.
-    pub fn new(cache: &Path, patience: Patience) -> Self {
-        Self { cache: cache.into(), patience }
+    pub fn new(cache: &Path, patience: Patience, proxies: &Proxies) -> Self {
+        Self { cache: cache.into(), patience, proxies: proxies.clone() }
     }
 
     pub async fn get(&self, wish: &Wish, job: &Job) -> Result<Fetched, FetchError> {
@@ -215,8 +230,8 @@ impl Fetch {
             return Ok(Fetched { file: slot.whole(), digest: Some(wanted), was_here: true });
         }
         job.events.doing(format!("downloading {shown}"));
-        let client = http::client(&self.patience)?;
-        download::Download { client: &client, patience: &self.patience, url, shown, wanted: &wanted, slot: &slot }.run(job).await?;
+        let http = http::Http::new(&self.patience, &self.proxies)?;
+        download::Download { http: &http, url, shown, wanted: &wanted, slot: &slot }.run(job).await?;
         Ok(Fetched { file: slot.whole(), digest: Some(wanted), was_here: false })
     }
 
@@ -224,7 +239,7 @@ impl Fetch {
     async fn listed(&self, of: &Place, list: &Place, job: &Job) -> Result<Digest, FetchError> {
         job.events.doing(format!("looking {} up in {list}", of.name()));
         let text = match list {
-            Place::Url(url) => http::text(&http::client(&self.patience)?, &self.patience, url, list, job).await?,
+            Place::Url(url) => http::Http::new(&self.patience, &self.proxies)?.text(url, list, job).await?,
             Place::File(path) => read_list(path)?,
         };
         let found = sums::find(&String::from_utf8_lossy(&text), &of.name(), &list.name());

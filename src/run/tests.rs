@@ -343,3 +343,15 @@ fn the_store_is_closed_to_groups() {
         assert_eq!(fs::metadata(world.home.data.join(dir)).unwrap().permissions().mode() & 0o022, 0, "{dir}");
     }
 }
+
+/// The hint began with "or", after words that name no other way.
+#[test]
+fn a_directory_of_another_user_is_told_with_a_whole_sentence() {
+    let dir = tempfile::tempdir().unwrap();
+    // Root gives a directory away; others see what root made.
+    let given = std::os::unix::fs::chown(dir.path(), Some(12345), None).is_ok();
+    let foreign = if given { dir.path().to_owned() } else { PathBuf::from("/usr") };
+    let home = Home { data: foreign.clone(), runtime: foreign };
+    let CloudError::Refused { hint: Some(hint), .. } = home.check().unwrap_err() else { panic!() };
+    assert_eq!(hint, "set IMAGE_FACTORY_HOME to a directory that you alone can change");
+}

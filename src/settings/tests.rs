@@ -57,6 +57,8 @@ fn everything_wrong_is_said_with_its_place() {
         assert!(text.contains(part), "{part}\n{text}");
     }
     assert!(findings("read_only: [tools]").join("").contains("must be an absolute path"));
+    let told = findings("wall: on\nread_only: yes\nallow: [{definition: '{{ x }}'}, {local: 7}]\n").join("\n");
+    assert!(told.contains("`wall` must be one of") && !told.contains("warning"), "{told}");
     assert!(findings("- x").join("").contains("must be a map"));
     assert!(load(&[], None, me()).unwrap() == Settings::default());
     assert!(findings("limits: {processes: 4}").join("").contains("a whole number from 16 up"));

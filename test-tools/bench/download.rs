@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 
 use image_factory::digest::{Algorithm, Digest, Hasher};
 use image_factory::fetch::{Fetch, Job, Patience, Place, Sum, Wish};
+use image_factory::http::Proxies;
 
 /// The kernel does the sending: a server that costs as little as one can.
 fn serve(file: &Path) -> ! {
@@ -120,7 +121,7 @@ async fn main() {
             settle();
             let start = Instant::now();
             let job = Job::new(&Default::default(), &Default::default(), Duration::from_secs(3600));
-            Fetch::new(&cache, Patience::default()).get(&wish, &job).await.unwrap();
+            Fetch::new(&cache, Patience::default(), &Proxies::default()).get(&wish, &job).await.unwrap();
             ours.push(start.elapsed().as_secs_f64());
             std::fs::remove_dir_all(&cache).unwrap();
         }

@@ -42,7 +42,7 @@ fn only_the_command_line_prints_and_reads_the_environment() {
         if path.starts_with("src/cli") {
             continue;
         }
-        for word in ["println!", "eprintln!", "print!(", "env::var", "io::stdout()", "io::stderr()"] {
+        for word in ["println!", "eprintln!", "print!(", "env::var", "from_env(", "from_system(", "io::stdout()", "io::stderr()"] {
             if code(&text).lines().any(|l| l.contains(word) && !l.trim_start().starts_with("//")) {
                 wrong.push(format!("{}: {word}", path.display()));
             }

@@ -183,11 +183,11 @@ fn a_prune_of_nothing_ends_as_one_of_something() {
         prune(&["--keep", "3"]).exits(0).says("nothing to prune");
         prune(&["x"]).exits(2).says("how many images of x are to be kept is not known");
         prune(&["x", "--keep", "3"]).exits(0).says("x: 0 published").says("nothing to prune");
-        prune(&["nosuch", "--keep", "3"]).exits(20).says("no family `nosuch`").says("hint: there is none");
+        prune(&["nosuch", "--keep", "3"]).exits(20).says("no family `nosuch`").says("hint: this cloud has no image of the factory yet");
     }
     let keeps = good().bundle("images/x", &format!("{GOOD}keep: 3\n"));
     keeps.run(&["image", "prune", "--dry-run"]).exits(0).says("nothing to prune");
-    let ran = factory.run(&["image", "rollback", "nosuch"]).exits(20).says("hint: there is none");
+    let ran = factory.run(&["image", "rollback", "nosuch"]).exits(20).says("hint: this cloud has no image of the factory yet");
     assert!(!ran.err.contains("there are"), "{}", ran.err);
 }
 
@@ -286,6 +286,78 @@ fn a_proxy_that_gives_no_connection_is_named_without_its_password() {
     let factory = Factory::new().bundle("os/d", &vars);
     let said = run(&factory, &["--cloud", "local", "--accel", "tcg", "build", "os/d"], &[("http_proxy", &address)]);
     assert!(said.contains(&named) && said.contains("NO_PROXY="), "{said}");
+}
+
+/// The program in an environment that says nothing but `env` of proxies.
+fn behind(factory: &Factory, args: &[&str], env: &[(&str, &str)]) -> Ran {
+    let mut command = factory.command(args);
+    for name in ["http_proxy", "https_proxy", "all_proxy", "no_proxy"] {
+        command.env_remove(name).env_remove(name.to_uppercase());
+    }
+    Ran::of(command.envs(env.iter().copied()).output().unwrap())
+}
+
+const CLOUD: [(&str, &str); 4] =
+    [("OS_AUTH_URL", "http://127.0.0.1:2/v3"), ("OS_USERNAME", "u"), ("OS_PASSWORD", "p"), ("OS_PROJECT_NAME", "p")];
+
+/// A part of the password stood in the error, and in the log; of a kind that is not supported nothing was said for half a minute.
+#[test]
+fn a_proxy_that_cannot_be_used_is_refused_at_once_and_without_a_word_of_it() {
+    let url = "bundle: {name: d}\nsource: {url: 'http://127.0.0.1:2/d.qcow2', sha256: ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad}\n";
+    let factory = good().bundle("os/d", url);
+    let values =
+        ["http://me:s3@cret@127.0.0.1:9", "http://me:s3/cret@127.0.0.1:9", "http://me:s3?cret@h", "http://me:s3#cret@h", "me:s3/cret@h"];
+    let of_login = |said: Ran| {
+        let said = said.says("error: http_proxy cannot be taken apart: a character of its login is not escaped").says("%40");
+        let all = format!("{}{}", said.out, said.err).replace("s%40cret", "");
+        assert!(!all.contains("s3") && !all.contains("cret"), "{all}");
+    };
+    let before = factory.listing();
+    for value in values {
+        let proxy = ("http_proxy", value);
+        of_login(behind(&factory, &["plan", "images/x"], &[&CLOUD[..], &[proxy]].concat()).exits(2));
+        of_login(behind(&factory, &["image", "list"], &[&CLOUD[..], &[proxy]].concat()).exits(2));
+        of_login(behind(&factory, &["--cloud", "local", "--accel", "tcg", "build", "os/d"], &[proxy]).exits(2));
+    }
+    for kind in ["socks5h", "ftp"] {
+        let proxy = format!("{kind}://me:s3cret@127.0.0.1:9");
+        let ran = behind(&factory, &["plan", "images/x"], &[&CLOUD[..], &[("ALL_PROXY", &proxy)]].concat()).exits(2);
+        let ran = ran.says(&format!("error: ALL_PROXY names a {kind} proxy, which is not supported"));
+        assert!(!ran.err.contains("s3cret"), "{}", ran.err);
+    }
+    assert_eq!(factory.listing(), before, "something was made");
+    // Where no request goes that way nothing is wrong.
+    let socks = ("all_proxy", "socks5h://127.0.0.1:9");
+    behind(&factory, &["--cloud", "local", "image", "list"], &[socks]).exits(0);
+    behind(&factory, &["validate", "--offline", "images/x"], &[socks]).exits(0);
+    for direct in ["*", "127.0.0.1", "127.0.0.1:2", "127.0.0.0/8"] {
+        let ran = behind(&factory, &["plan", "images/x"], &[&CLOUD[..], &[socks, ("no_proxy", direct)]].concat()).exits(20);
+        assert!(ran.err.contains("127.0.0.1:2 is not reached: ") && !ran.err.contains("proxy http"), "{direct}: {}", ran.err);
+    }
+}
+
+/// It printed text whatever it was asked for.
+#[test]
+fn doctor_tells_what_it_finds_as_json_and_of_proxies() {
+    let factory = good();
+    let env = [("http_proxy", "http://me:s3@cret@h"), ("https_proxy", "http://me:s3cret@proxy.example:3128")];
+    let ran = behind(&factory, &["--json", "doctor"], &env).exits(20);
+    let told: serde_json::Value = serde_json::from_str(&ran.out).unwrap_or_else(|e| panic!("{e}: {}", ran.out));
+    let proxies: Vec<_> = told["lines"].as_array().unwrap().iter().filter(|line| line["what"] == "proxy").collect();
+    assert!(told["ok"] == false && proxies.len() == 2 && proxies[0]["ok"] == false, "{told:#}");
+    assert_eq!(proxies[1]["text"], "https through http://proxy.example:3128 (https_proxy)");
+    let text = behind(&factory, &["doctor"], &env).exits(20).says("MISSING  proxy                http_proxy cannot be taken apart").out;
+    for said in [ran.out, text] {
+        assert!(!said.replace("s%40cret", "").contains("cret"), "{said}");
+    }
+}
+
+/// As of OS_CLOUD and IMAGE_FACTORY_HOME.
+#[test]
+fn an_empty_variable_is_no_value_that_is_wrong() {
+    let factory = good();
+    let mut command = factory.command(&["validate", "--offline", "images/x"]);
+    Ran::of(command.env("IMAGE_FACTORY_ACCEL", "").output().unwrap()).exits(0);
 }
 
 /// Members mean a shared image, and Glance refuses them of any other, after the build: told at once, whoever says the other thing.

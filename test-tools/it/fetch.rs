@@ -8,6 +8,7 @@ use image_factory::cancel::Cancel;
 use image_factory::digest::{Algorithm, Digest, Hasher};
 use image_factory::event::{Event, Events, Sink, Stamped};
 use image_factory::fetch::{Fetch, FetchError, Fetched, Job, Patience, Place, Sum, Wish};
+use image_factory::http::Proxies;
 
 use super::http::{Request, Server, hang, say, serve};
 
@@ -77,7 +78,7 @@ impl Bench {
     fn patient(&self, idle: Duration) -> Build {
         let ms = Duration::from_millis;
         let patience = Patience { connect: ms(2000), idle, tries: 4, pause: ms(2), longest: ms(50) };
-        let fetch = Fetch::new(&self.cache(), patience);
+        let fetch = Fetch::new(&self.cache(), patience, &Proxies::default());
         Build { fetch, cancel: Cancel::default(), seen: Seen::default(), deadline: Duration::from_secs(60) }
     }
 

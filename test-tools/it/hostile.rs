@@ -216,6 +216,7 @@ async fn run_on(hostile: &Hostile, dir: &Path, steps: Vec<StepPlan>) -> (Ended, 
         scratch: dir.into(),
         work: dir.into(),
         downloads: dir.join("downloads"),
+        proxies: Default::default(),
         until: Until::Published,
         keep_on_failure: false,
         wall: &wall,
@@ -359,6 +360,7 @@ async fn visited(step: &str) -> (Ended, String, String) {
     let (all, cancel, visitor) = (All::default(), Cancel::default(), Visitor::default());
     let show = |_: &str| Box::new(all.clone()) as Box<dyn Sink>;
     let setup = Setup {
+        proxies: &Default::default(),
         cloud: &cloud,
         connect: &ToHostile(hostile.sshd.target.clone()),
         wall: &wall,

@@ -107,6 +107,7 @@ impl World {
             scratch,
             work: at("work"),
             downloads: at("downloads"),
+            proxies: Default::default(),
             until: Until::Published,
             keep_on_failure: false,
         };

@@ -91,6 +91,7 @@ async fn with_machine(test: impl AsyncFnOnce(&Site<'_>, &Running, &Memory, &Mood
         scratch: dir.path().into(),
         work: dir.path().into(),
         downloads: dir.path().into(),
+        proxies: Default::default(),
         until: crate::build::Until::Published,
         keep_on_failure: false,
     };

@@ -79,7 +79,9 @@ fn what_excludes_what() {
         2:1: error: `source` has neither `url` nor `script`
             hint: `url` of a disk image, or a `script` that makes one
         2:10: error: `source.sha256` goes with `source.url` only
+            hint: leave it out: what the script makes on this machine is compared with nothing
         2:84: error: `source.format` goes with `source.url` only
+            hint: leave it out: what the script writes to $OUT, qcow2 or raw, is told by its first bytes
     ");
     let tree = Tree::new();
     tree.write("os/d/build-vars.yml", "bundle: {name: d, img_base: y}\nsource: {script: a.sh}\n").write("os/d/a.sh", "#!/bin/sh\n");

@@ -1,12 +1,11 @@
 //! `image-factory image prune`
 use std::process::ExitCode;
 
-use super::json;
+use super::{json, no_family};
 use crate::bundle::{self, Bundle};
 use crate::cli::{Context, Failure, err, findings, out};
 use crate::cloud::ledger::Ledger;
 use crate::cloud::{Cloud, Cx};
-use crate::diagnostic::there_are;
 use crate::event::Events;
 use crate::family::{self, Fate, Policy};
 use crate::prune;
@@ -81,7 +80,7 @@ async fn policies(context: &Context, cloud: &dyn Cloud, args: &Args) -> Result<V
     for family in &args.families {
         // One of this tree may have no image yet.
         if !known.contains(&family.as_str()) && bundles.iter().all(|b| b.name != *family) {
-            return Err(Failure::cloud(format!("no family `{family}`")).hint(there_are(&known)));
+            return Err(no_family(family, &known));
         }
         let keep = keep(family).ok_or_else(|| {
             Failure::usage(format!("how many images of {family} are to be kept is not known"))

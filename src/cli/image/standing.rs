@@ -1,9 +1,8 @@
 //! `image-factory image rollback` and `deprecate`: one write each.
-use super::{json, label, need};
+use super::{json, label, need, no_family};
 use crate::cli::{Context, Failure, err, out};
 use crate::cloud::ledger::Ledger;
 use crate::cloud::{Cloud, Cx, untouchable};
-use crate::diagnostic::there_are;
 use crate::event::Events;
 use crate::family;
 use crate::image::{Image, Standing, State};
@@ -51,7 +50,7 @@ pub async fn rollback(context: &Context, cloud: &dyn Cloud, args: &Rollback) -> 
     let known = family::all(&images);
     let was = family::current(&images, family).ok_or_else(|| match known.contains(&family.as_str()) {
         true => Failure::cloud(format!("family {family} has no active image")).hint("`image deprecate --undo` makes one active again"),
-        false => Failure::cloud(format!("no family `{family}`")).hint(there_are(&known)),
+        false => no_family(family, &known),
     })?;
     let before = family::before(&images, family).ok_or_else(|| {
         Failure::cloud(format!("family {family} has no active image before {}: there is nothing to go back to", label(was)))

@@ -26,7 +26,7 @@ impl Layout {
         let runtime = &self.0.runtime;
         durable::private_dir(runtime, durable::Others::Nothing).map_err(|e| {
             CloudError::refused(format!("use directory {} for sockets", runtime.display()), e.to_string())
-                .hint("or set XDG_RUNTIME_DIR to a directory that you alone can change")
+                .hint("set XDG_RUNTIME_DIR to a directory that you alone can change")
         })
     }
 

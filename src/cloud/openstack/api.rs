@@ -18,7 +18,6 @@ use tokio::sync::OnceCell;
 use super::body;
 use super::endpoint::{self, Microversions};
 pub use super::error::ApiError;
-use super::error::message;
 use super::keystone::{Keystone, Token};
 use super::login::Login;
 use super::redirect::{Hops, Step};
@@ -26,7 +25,7 @@ use super::session;
 use super::upload::Upload;
 use crate::cancel::Cancel;
 use crate::digest::Digest;
-use crate::http::{innermost, may_be_the_proxys, retry_after, via};
+use crate::http::{Proxies, innermost, may_be_the_proxys, retry_after};
 use crate::reading;
 
 /// Most attempts at one call.
@@ -215,10 +214,12 @@ impl Api {
     }
 }
 
+const PEM: &str = "`cacert`, `cert` and `key` of clouds.yaml, or OS_CACERT, OS_CERT and OS_KEY, name files in PEM form";
+
 /// No read timeout: it would run while we upload. Every request has a timeout of its own.
 /// Follows no redirect: [`Call::once`] does, where that is safe.
 fn client(login: &Login) -> Result<Client, ApiError> {
-    let wrong = |reason: String| ApiError::Login { reason, hint: "OS_CACERT, OS_CERT and OS_KEY name files in PEM form" };
+    let wrong = |reason: String| ApiError::Login { reason, hint: PEM };
     let mut builder = body::plain(Client::builder())
         .user_agent(concat!("image-factory/", env!("CARGO_PKG_VERSION")))
         .connect_timeout(Duration::from_secs(10))
@@ -247,7 +248,7 @@ fn client(login: &Login) -> Result<Client, ApiError> {
         builder = builder
             .identity(reqwest::Identity::from_pem(&pem).map_err(|_| wrong(format!("{} is no certificate with a key", cert.display())))?);
     }
-    builder.build().map_err(|e| wrong(format!("TLS: {e}")))
+    login.proxies.on(builder).build().map_err(|e| wrong(format!("TLS: {e}")))
 }
 
 pub(super) type OnProgress = Arc<dyn Fn(u64, u64) + Send + Sync>;
@@ -385,11 +386,12 @@ impl Call<'_> {
     /// One attempt. With the error comes the pause that the service asks for, in seconds.
     async fn once(&self, session: &Session, url: Url) -> Result<Answer, (ApiError, Option<u32>)> {
         let host = url.host_str().unwrap_or_default().to_owned();
-        let transport = |e: reqwest::Error| (transport(&self.what, &host, self.timeout, &e), None);
+        let proxies = &self.api.keystone.login().proxies;
+        let asked = Asked { what: &self.what, host: &host, after: self.timeout, proxies };
         let mut hops = Hops::new(self.with_query(url));
         let (answer, sent) = loop {
             let (request, sent) = self.request(session, hops.url()).await.map_err(|e| (e, None))?;
-            let answer = request.send().await.map_err(transport)?;
+            let answer = request.send().await.map_err(|e| (asked.failed(&e), None))?;
             match hops.step(&answer, &self.method) {
                 Step::Answered => break (answer, sent),
                 Step::Again => {}
@@ -397,21 +399,21 @@ impl Call<'_> {
             }
         };
         let (status, headers) = (answer.status().as_u16(), answer.headers().clone());
-        let body = body::read(answer, &self.what, &host, self.timeout).await.map_err(|e| (e, None))?;
+        let body = body::read(answer, &asked).await.map_err(|e| (e, None))?;
         if status < 400 {
             let sent = sent.and_then(|digest| digest.get().cloned());
             return Ok(Answer { status, headers, body, sent });
         }
         let text = |name: &str| headers.get(name).and_then(|v| v.to_str().ok()).map(str::to_owned);
         let request_id = text("x-openstack-request-id").or_else(|| text("x-compute-request-id"));
-        let mut message = self.api.keystone.login().scrubbed(&message(&body));
+        let mut message = self.api.keystone.login().said(&body);
         // A service of OpenStack numbers its answers; a proxy does not.
         if request_id.is_none() && may_be_the_proxys(status) {
-            message += &via(hops.url());
+            message += &proxies.via(hops.url());
         }
         let error = ApiError::Refused { what: self.what.clone(), status, request_id, message };
-        let asked = text("retry-after").and_then(|t| retry_after(&t));
-        Err((error, asked.map(|pause| u32::try_from(pause.as_secs()).unwrap_or(LONGEST))))
+        let pause = text("retry-after").and_then(|t| retry_after(&t));
+        Err((error, pause.map(|pause| u32::try_from(pause.as_secs()).unwrap_or(LONGEST))))
     }
 }
 
@@ -440,21 +442,31 @@ impl Call<'_> {
     }
 }
 
-/// What kept an answer from coming. The words of the HTTP library may hold the URL, which holds no secret.
-pub(super) fn transport(what: &str, host: &str, after: Duration, e: &reqwest::Error) -> ApiError {
-    if e.is_timeout() && !e.is_connect() {
-        let host = host.to_owned() + &e.url().map(via).unwrap_or_default();
-        return ApiError::TimedOut { what: what.to_owned(), host, after };
+/// What is asked, of whom, for so long at most, and how it gets there.
+pub(super) struct Asked<'a> {
+    pub what: &'a str,
+    pub host: &'a str,
+    pub after: Duration,
+    pub proxies: &'a Proxies,
+}
+
+impl Asked<'_> {
+    /// What kept an answer from coming. The words of the HTTP library may hold the URL, which holds no secret.
+    pub fn failed(&self, e: &reqwest::Error) -> ApiError {
+        let (what, host) = (self.what.to_owned(), self.host);
+        if let Some(Err(wrong)) = e.url().map(|url| self.proxies.check(url)) {
+            return ApiError::Login { reason: wrong.to_string(), hint: wrong.hint() };
+        }
+        let via = e.url().map(|url| self.proxies.via(url)).unwrap_or_default();
+        if e.is_timeout() && !e.is_connect() {
+            return ApiError::TimedOut { what, host: format!("{host}{via}"), after: self.after };
+        }
+        // The port is told where it was written.
+        let port = e.url().and_then(Url::port).map_or(String::new(), |port| format!(":{port}"));
+        let reason = match innermost(e) {
+            no_tls if no_tls.contains("InvalidContentType") => "what answers there speaks no TLS: is it http:// and not https://?".into(),
+            reason => reason,
+        };
+        ApiError::Unreachable { what, host: format!("{host}{port}{via}"), reason, sent: !e.is_connect() }
     }
-    // The port is told where it was written.
-    let host = match e.url().and_then(Url::port) {
-        Some(port) => format!("{host}:{port}"),
-        None => host.to_owned(),
-    };
-    let host = host + &e.url().map(via).unwrap_or_default();
-    let reason = match innermost(e) {
-        no_tls if no_tls.contains("InvalidContentType") => "what answers there speaks no TLS: is it http:// and not https://?".into(),
-        reason => reason,
-    };
-    ApiError::Unreachable { what: what.to_owned(), host, reason, sent: !e.is_connect() }
 }

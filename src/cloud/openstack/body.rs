@@ -1,10 +1,9 @@
 //! Bodies of answers: read by pieces, up to a bound, and never unpacked. What a service sends is its own to choose; what it
 //! costs us is not.
-use std::time::Duration;
-
 use bytes::Bytes;
 use reqwest::{ClientBuilder, Response};
 
+use super::api::Asked;
 use super::error::ApiError;
 
 /// Of an answer, in bytes. A page of 500 servers is a tenth of that.
@@ -18,16 +17,16 @@ pub fn plain(builder: ClientBuilder) -> ClientBuilder {
 }
 
 /// The body of an answer, whole. Of an error its begin is enough.
-pub async fn read(mut answer: Response, what: &str, host: &str, after: Duration) -> Result<Bytes, ApiError> {
+pub async fn read(mut answer: Response, asked: &Asked<'_>) -> Result<Bytes, ApiError> {
     let failed = answer.status().as_u16() >= 400;
     let longest = if failed { LONGEST_ERROR } else { LONGEST };
     let mut body = Vec::new();
-    while let Some(piece) = answer.chunk().await.map_err(|e| super::api::transport(what, host, after, &e))? {
+    while let Some(piece) = answer.chunk().await.map_err(|e| asked.failed(&e))? {
         let room = longest - body.len();
         body.extend_from_slice(&piece[..piece.len().min(room)]);
         match piece.len() > room {
             true if failed => break,
-            true => return Err(ApiError::bad_answer(what, format!("it is longer than {} MiB", LONGEST >> 20))),
+            true => return Err(ApiError::bad_answer(asked.what, format!("it is longer than {} MiB", LONGEST >> 20))),
             false => {}
         }
     }

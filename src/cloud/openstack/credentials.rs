@@ -2,7 +2,7 @@
 //! Source: the loaders of keystoneauth, `password`, `token` and `v3applicationcredential`.
 use reqwest::Url;
 
-use super::login::{Domain, Method, Secret, Who, text};
+use super::login::{Domain, Method, Secret, Who, fills, text};
 use super::resolve::Config;
 use super::settings::{Map, Origin, Setting};
 
@@ -13,25 +13,22 @@ pub struct Credentials {
     pub project: Option<Who>,
 }
 
-/// `wrong`: everything that is.
-pub fn read(config: &Config, wrong: &mut Vec<String>) -> Option<Credentials> {
-    let auth = &config.auth;
-    let mut reader = Reader { auth, wrong };
+/// `entry`: of clouds.yaml, and not of the environment alone. `wrong`: everything that is.
+pub fn read(config: &Config, entry: bool, wrong: &mut Vec<String>) -> Option<Credentials> {
+    let mut reader = Reader { auth: &config.auth, told: &config.told, entry, wrong };
     reader.scopes();
     let auth_url = reader.auth_url();
-    let (kind, versioned) = reader.kind(config.rest.get("auth_type"));
-    let method = reader.method(&kind, versioned);
+    let asked = config.rest.get("auth_type");
+    let (kind, versioned) = reader.kind(asked);
+    let method = reader.method(&kind, versioned, asked.map(|s| &s.origin));
     let project = if kind == "applicationcredential" { None } else { reader.project(versioned) };
     Some(Credentials { auth_url: auth_url?, method: method?, project })
 }
 
-/// How a value is written, for what is wrong with it.
-fn word(key: &str) -> String {
-    format!("`{key}` (OS_{})", key.to_uppercase())
-}
-
 struct Reader<'a> {
     auth: &'a Map,
+    told: &'a [String],
+    entry: bool,
     wrong: &'a mut Vec<String>,
 }
 
@@ -44,8 +41,26 @@ impl Reader<'_> {
         self.auth.get(key).map_or_else(String::new, |s| format!(" ({})", s.origin))
     }
 
+    /// How a value is called where it stands, with the variable only where one may say it.
+    fn word(&self, key: &str, origin: Option<&Origin>) -> String {
+        let variable = match origin {
+            Some(Origin::Variable(name)) => Some(name.to_string()),
+            Some(_) => None,
+            None if self.entry => fills(key).next().map(str::to_owned),
+            None => Some(format!("OS_{}", key.to_uppercase())),
+        };
+        variable.map_or_else(|| format!("`{key}`"), |variable| format!("`{key}` ({variable})"))
+    }
+
+    /// Whether something else that is wrong with it is told.
+    fn is_told(&self, key: &str) -> bool {
+        self.told.iter().any(|told| told == key || told == "auth")
+    }
+
     fn missing(&mut self, key: &str) {
-        self.wrong.push(format!("{} is missing", word(key)));
+        if !self.is_told(key) {
+            self.wrong.push(format!("{} is missing", self.word(key, None)));
+        }
     }
 
     /// Images are of projects: another scope is no use to us.
@@ -69,6 +84,14 @@ impl Reader<'_> {
             return None;
         };
         let origin = self.origin("auth_url");
+        let from = self.auth.get("auth_url").map(|s| &s.origin);
+        let (called, places) = (
+            self.word("auth_url", from),
+            match from {
+                Some(Origin::Variable(_)) => "OS_USERNAME and OS_PASSWORD are",
+                _ => "`username` and `password` are",
+            },
+        );
         let text = text.trim_end_matches('/');
         if text.ends_with("/v2.0") {
             self.wrong.push(format!("{text} is Identity v2.0, which no OpenStack since 2018 has; write /v3{origin}"));
@@ -78,15 +101,15 @@ impl Reader<'_> {
         let wrong = match Url::parse(&whole) {
             // It is shown and written down.
             Ok(url) if url.password().is_some() || !url.username().is_empty() => {
-                "has a login in it; OS_USERNAME and OS_PASSWORD are the places for that".to_owned()
+                format!("has a login in it; {places} the places for that")
             }
             Ok(url) if url.query().is_some() || url.fragment().is_some() => "has a `?` or `#` in it".to_owned(),
             Ok(url) if matches!(url.scheme(), "http" | "https") && url.has_host() => return Some(url),
             // Something before an `@` may be a password.
-            _ if text.contains('@') => "is no URL, and has a login in it; OS_USERNAME and OS_PASSWORD are the places for that".to_owned(),
+            _ if text.contains('@') => format!("is no URL, and has a login in it; {places} the places for that"),
             _ => format!("is no URL with http:// or https://: `{text}`"),
         };
-        self.wrong.push(format!("{} {wrong}{origin}", word("auth_url")));
+        self.wrong.push(format!("{called} {wrong}{origin}"));
         None
     }
 
@@ -107,7 +130,8 @@ impl Reader<'_> {
         }
     }
 
-    fn method(&mut self, kind: &str, versioned: bool) -> Option<Method> {
+    /// `kind_from`: who says the kind.
+    fn method(&mut self, kind: &str, versioned: bool, kind_from: Option<&Origin>) -> Option<Method> {
         match kind {
             "password" => {
                 let (user, password) = (self.user(versioned), self.secret("password"));
@@ -127,10 +151,8 @@ impl Reader<'_> {
             }
             "token" => self.secret("token").map(Method::Token),
             other => {
-                self.wrong.push(format!(
-                    "{}: `{other}` is not supported; there are password, v3applicationcredential and token",
-                    word("auth_type")
-                ));
+                let called = self.word("auth_type", kind_from);
+                self.wrong.push(format!("{called}: `{other}` is not supported; there are password, v3applicationcredential and token"));
                 None
             }
         }
@@ -158,7 +180,7 @@ impl Reader<'_> {
             return Some(Who::Id(id));
         }
         let name = self.get("username").or_else(|| self.get("user_name"));
-        if name.is_none() {
+        if name.is_none() && !self.is_told("user_id") {
             self.missing("username");
         }
         Some(Who::Name { name: name?, domain: self.domain("user", versioned) })
@@ -169,7 +191,9 @@ impl Reader<'_> {
             return Some(Who::Id(id));
         }
         let Some(name) = self.get("project_name") else {
-            self.missing("project_name");
+            if !self.is_told("project_id") {
+                self.missing("project_name");
+            }
             return None;
         };
         Some(Who::Name { name, domain: self.domain("project", versioned) })

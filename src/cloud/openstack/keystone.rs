@@ -8,13 +8,13 @@ use std::time::{Duration, Instant};
 use reqwest::{Client, Url};
 use serde_json::{Value, json};
 
-use super::api::Service;
+use super::api::{Asked, Service};
 use super::body as answers;
 use super::endpoint;
-use super::error::{ApiError, message};
+use super::error::ApiError;
 use super::login::{Domain, Login, Method, Secret, Who};
 use super::redirect::{Hops, Step};
-use crate::http::{may_be_the_proxys, via};
+use crate::http::may_be_the_proxys;
 
 /// A token with less life left is not used for a request that may take as long.
 const LEAST: Duration = Duration::from_secs(120);
@@ -117,13 +117,14 @@ impl Keystone {
         let login = &self.0.login;
         let host = login.auth_url.host_str().unwrap_or_default().to_owned();
         let what = "log in";
+        let asked_for = Asked { what, host: &host, after: TIMEOUT, proxies: &login.proxies };
         let mut url = login.auth_url.clone();
         url.path_segments_mut().expect("an http URL has a path").extend(["auth", "tokens"]);
         let mut hops = Hops::new(url);
         let answer = loop {
             self.count();
             let answer = self.0.client.post(hops.url().clone()).json(&body(login)).timeout(TIMEOUT).send().await;
-            let answer = answer.map_err(|e| super::api::transport(what, &host, TIMEOUT, &e))?;
+            let answer = answer.map_err(|e| asked_for.failed(&e))?;
             match hops.step(&answer, &reqwest::Method::POST) {
                 Step::Answered => break answer,
                 Step::Again => {}
@@ -133,10 +134,10 @@ impl Keystone {
         let status = answer.status().as_u16();
         let subject = answer.headers().get("x-subject-token").and_then(|t| t.to_str().ok()).map(Secret::new);
         let request_id = answer.headers().get("x-openstack-request-id").and_then(|t| t.to_str().ok()).map(str::to_owned);
-        let bytes = answers::read(answer, what, &host, TIMEOUT).await?;
+        let bytes = answers::read(answer, &asked_for).await?;
         let said = || {
             let own = request_id.is_none() && may_be_the_proxys(status);
-            login.scrubbed(&message(&bytes)) + &if own { via(hops.url()) } else { String::new() }
+            login.said(&bytes) + &if own { login.proxies.via(hops.url()) } else { String::new() }
         };
         match (status, subject) {
             (200 | 201, Some(value)) => {

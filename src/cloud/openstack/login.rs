@@ -15,8 +15,11 @@ use super::access;
 pub use super::clouds_yaml::Places;
 use super::clouds_yaml::{self, Found};
 use super::credentials;
+use super::error::message;
 use super::resolve;
+use super::scrub::scrubbed;
 use super::settings::{Map, Origin, Setting};
+use crate::http::Proxies;
 
 /// Text that is shown to nobody: printing it prints nothing of it, and it is wiped when dropped.
 #[derive(Clone)]
@@ -89,6 +92,8 @@ pub struct Login {
     /// `public`, `internal` or `admin`; the first that a service has counts.
     pub interface: Vec<String>,
     pub tls: Tls,
+    /// None, until somebody says which.
+    pub proxies: Proxies,
     /// Official service type to what is said of that service alone.
     pub services: BTreeMap<&'static str, Special>,
     /// For the person who started us.
@@ -96,13 +101,15 @@ pub struct Login {
 }
 
 impl Login {
-    /// `text`, which a service said, without the secret that it was sent.
-    pub fn scrubbed(&self, text: &str) -> String {
+    /// What a service says in the body of its refusal, without the secrets that it was sent, or that a proxy on the way was.
+    pub fn said(&self, body: &[u8]) -> String {
         let secret = match &self.method {
             Method::Password { password: secret, .. } | Method::AppCredential { secret, .. } | Method::Token(secret) => secret.expose(),
         };
-        // A word of one letter is in every text, and no secret.
-        if secret.len() < 4 { text.to_owned() } else { text.replace(secret, "***") }
+        let secrets = [vec![secret.to_owned()], self.proxies.secrets()].concat();
+        // Before it is shortened, and when it is no JSON any more.
+        let bare = scrubbed(&String::from_utf8_lossy(body), &secrets);
+        scrubbed(&message(bare.as_bytes()), &secrets)
     }
 }
 
@@ -140,7 +147,10 @@ pub fn login(cloud: Option<&str>, env: &BTreeMap<String, String>, places: &Place
         Some(login) if wrong.is_empty() => Ok(Login { warnings: [found.warnings, login.warnings].concat(), ..login }),
         _ => {
             let hint = match in_files {
-                Some(_) => format!("its entry is in {}; OS_PASSWORD and its like fill in secrets that it leaves out", found.files),
+                Some(_) => format!(
+                    "its entry is in {}; OS_PASSWORD and its like fill in secrets that it leaves out, and other OS_* are not taken for it",
+                    found.files
+                ),
                 None => "`openstack --help` lists the OS_* variables; or name a cloud of clouds.yaml with --cloud or OS_CLOUD".to_owned(),
             };
             let hint = std::iter::once(hint).chain(found.warnings).collect::<Vec<_>>().join("; ");
@@ -164,21 +174,20 @@ const FILLS: &[(&str, &str)] = &[
     ("token", "OS_AUTH_TOKEN"),
 ];
 
+/// The variables that may say `key` of an entry of clouds.yaml.
+pub(super) fn fills(key: &str) -> impl Iterator<Item = &'static str> {
+    FILLS.iter().filter(move |(filled, _)| *filled == key).map(|(_, variable)| *variable)
+}
+
 fn made(found: &Found, named: Option<&str>, env: &BTreeMap<&str, &str>, places: &Places, wrong: &mut Vec<String>) -> Option<Login> {
     // In the environment alone it is a setting as any other.
     let region = named.and_then(|_| env.get("OS_REGION_NAME").copied());
-    let mut config = match resolve::resolve(&found.entry, &found.vendor, region) {
-        Ok(config) => config,
-        Err(why) => {
-            wrong.push(why);
-            return None;
-        }
-    };
+    let mut config = resolve::resolve(&found.entry, &found.vendor, region, wrong);
     for (key, variable) in FILLS.iter().filter(|_| named.is_some()) {
         let Some(value) = env.get(variable).filter(|_| text(&config.auth, key).is_none()) else { continue };
         config.auth.set(key, Setting::text(*value, Origin::Variable((*variable).into())));
     }
-    let who = credentials::read(&config, wrong);
+    let who = credentials::read(&config, named.is_some(), wrong);
     let access = access::read(&config.rest, places.home.as_deref(), wrong);
     let who = who?;
     Some(Login {
@@ -189,6 +198,7 @@ fn made(found: &Found, named: Option<&str>, env: &BTreeMap<&str, &str>, places: 
         region: text(&config.rest, "region_name"),
         interface: access.interface,
         tls: access.tls,
+        proxies: Proxies::default(),
         services: access.services,
         warnings: access.warnings,
     })

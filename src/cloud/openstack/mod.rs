@@ -43,6 +43,7 @@ mod power;
 mod publish;
 mod redirect;
 mod resolve;
+mod scrub;
 mod second_disk;
 mod seen;
 mod session;

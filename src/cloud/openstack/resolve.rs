@@ -48,20 +48,44 @@ const WORDS: &[(&str, &[&str])] = &[
     ("project_name", &["tenant_name", "tenant-name", "project_name", "project-name"]),
 ];
 
+/// What people write for a part of a login, and its name.
+const MEANT: &[(&str, &str)] = &[
+    ("user", "username"),
+    ("login", "username"),
+    ("name", "username"),
+    ("pass", "password"),
+    ("passwd", "password"),
+    ("passwort", "password"),
+    ("pwd", "password"),
+    ("project", "project_name"),
+    ("tenant", "project_name"),
+    ("domain", "domain_name"),
+    ("user_domain", "user_domain_name"),
+    ("project_domain", "project_domain_name"),
+    ("url", "auth_url"),
+    ("secret", "application_credential_secret"),
+];
+
 /// Settings of one cloud in one region.
 pub struct Config {
     /// What logs in.
     pub auth: Map,
     pub rest: Map,
+    /// Parts of the login with which something is wrong that is told: they are not missing, too. `auth` is all of them.
+    pub told: Vec<String>,
 }
 
-/// `region`: the one that is asked for; the first there is, otherwise.
-pub fn resolve(entry: &Map, vendor: &Map, region: Option<&str>) -> Result<Config, String> {
+/// `region`: the one that is asked for; the first there is, otherwise. `wrong`: everything that is.
+pub fn resolve(entry: &Map, vendor: &Map, region: Option<&str>, wrong: &mut Vec<String>) -> Config {
+    let mut told = Vec::new();
     let mut config = defaults();
     config.update(vendor);
     config.update(entry);
     config.take("cloud");
-    let (name, values) = one_region(entry, vendor, region)?;
+    let (name, values) = one_region(entry, vendor, region).unwrap_or_else(|why| {
+        wrong.push(why);
+        (Setting::text("", Origin::Default), Map::default())
+    });
     config.take("regions");
     let values: Vec<_> = values.iter().filter(|(_, v)| !v.is_null()).map(|(k, v)| (k.to_owned(), v.clone())).collect();
     values.into_iter().for_each(|(key, value)| {
@@ -70,28 +94,49 @@ pub fn resolve(entry: &Map, vendor: &Map, region: Option<&str>) -> Result<Config
         config.update(&one);
     });
     config.set("region_name", name);
-    let mut auth = auth_of(&mut config)?;
-    auth_plugin(&config, entry)?;
-    old_words(&mut config, &mut auth)?;
+    let mut auth = auth_of(&mut config).unwrap_or_else(|why| {
+        wrong.push(why);
+        told.push("auth".to_owned());
+        Map::default()
+    });
+    wrong.extend(auth_plugin(&config, entry));
+    old_words(&mut config, &mut auth, |key, why| {
+        told.push(key.to_owned());
+        wrong.push(why);
+    });
     let config = config.renamed(|key| match key.strip_suffix("endpoint_type") {
         Some(head) => format!("{head}interface"),
         None => key.to_owned(),
     });
     let mut config = domains(config, &mut auth);
     if let Some(url) = auth.get("auth_url").filter(|s| s.as_text().is_some()) {
-        let filled = filled("auth_url", url, &config)?;
-        auth.set("auth_url", filled);
+        match filled("auth_url", url, &config) {
+            Ok(filled) => auth.set("auth_url", filled),
+            Err(why) => {
+                wrong.push(why);
+                told.push("auth_url".to_owned());
+                auth.take("auth_url");
+            }
+        }
     }
-    let auth = login_part(&mut config, auth)?;
+    let auth = login_part(&mut config, auth, |key, why| {
+        told.push(key.to_owned());
+        wrong.push(why);
+    });
     let rest = config.normalized();
     let mut whole = rest.clone();
     for (key, value) in rest.iter().filter(|(_, v)| v.as_text().is_some() && v.origin != Origin::Default) {
         if USED.iter().any(|used| key == *used || key.ends_with(&format!("_{used}"))) {
-            let value = filled(key, value, &whole)?;
-            whole.set(key, value);
+            match filled(key, value, &whole) {
+                Ok(value) => whole.set(key, value),
+                Err(why) => {
+                    wrong.push(why);
+                    whole.take(key);
+                }
+            }
         }
     }
-    Ok(Config { auth, rest: whole })
+    Config { auth, rest: whole, told }
 }
 
 /// What is read of `rest`, alone or after the name of a service.
@@ -107,15 +152,11 @@ fn defaults() -> Map {
     map
 }
 
-/// The old word for `auth_type`, which openstacksdk passes over.
-fn auth_plugin(config: &Map, entry: &Map) -> Result<(), String> {
+/// What is wrong with the old word for `auth_type`, which openstacksdk passes over.
+fn auth_plugin(config: &Map, entry: &Map) -> Option<String> {
     let kind = config.get("auth_type").and_then(Setting::as_text);
-    match entry.get("auth_plugin") {
-        Some(old) if old.as_text().is_some() && old.as_text() != kind => {
-            Err(format!("`auth_plugin` is passed over by openstacksdk; the word is `auth_type` ({})", old.origin))
-        }
-        _ => Ok(()),
-    }
+    let old = entry.get("auth_plugin").filter(|old| old.as_text().is_some() && old.as_text() != kind)?;
+    Some(format!("`auth_plugin` is passed over by openstacksdk; the word is `auth_type` ({})", old.origin))
 }
 
 fn auth_of(config: &mut Map) -> Result<Map, String> {
@@ -146,15 +187,19 @@ fn one_region(entry: &Map, vendor: &Map, asked: Option<&str>) -> Result<Region, 
 
 fn known_regions(entry: &Map, vendor: &Map) -> Result<Vec<Region>, String> {
     let entry = entry.clone().normalized();
-    if let Some(regions) = entry.get("regions") {
+    // An empty list names none: openstacksdk passes `region_name` over beside it, and takes the catalog's first.
+    let empty = |regions: &Setting| matches!(&regions.value, Value::List(list) if list.is_empty());
+    let name = entry.get("region_name").filter(|r| !r.is_null());
+    if let Some(regions) = entry.get("regions").filter(|regions| !empty(regions) || name.is_none()) {
         return regions_of(regions);
     }
-    match entry.get("region_name").filter(|r| !r.is_null()) {
+    let of_vendor = || vendor.get("regions").filter(|regions| !empty(regions)).or_else(|| vendor.get("region_name"));
+    match name {
         Some(Setting { value: Value::Text { text, .. }, origin }) => {
             Ok(text.split(',').map(|name| (Setting::text(name, origin.clone()), Map::default())).collect())
         }
         Some(list) => regions_of(list),
-        None => vendor.get("regions").or_else(|| vendor.get("region_name")).map_or(Ok(Vec::new()), |regions| match &regions.value {
+        None => of_vendor().map_or(Ok(Vec::new()), |regions| match &regions.value {
             Value::Text { .. } => Ok(vec![(regions.clone(), Map::default())]),
             _ => regions_of(regions),
         }),
@@ -184,7 +229,8 @@ fn regions_of(regions: &Setting) -> Result<Vec<Region>, String> {
     list.iter().map(one).collect()
 }
 
-fn old_words(config: &mut Map, auth: &mut Map) -> Result<(), String> {
+/// `wrong` is told the part of the login, and what is wrong with it.
+fn old_words(config: &mut Map, auth: &mut Map, mut wrong: impl FnMut(&str, String)) {
     for (target, words) in WORDS {
         let mut found = None;
         for word in *words {
@@ -193,15 +239,12 @@ fn old_words(config: &mut Map, auth: &mut Map) -> Result<(), String> {
         }
         match found {
             None => {}
-            Some(nothing) if nothing.is_null() => {
-                return Err(format!("`{target}` has no value: leave it out ({})", nothing.origin));
-            }
+            Some(nothing) if nothing.is_null() => wrong(target, format!("`{target}` has no value: leave it out ({})", nothing.origin)),
             Some(found) if found.as_text().is_some() => auth.set(target, found),
             Some(Setting { value: Value::Text { .. }, .. }) => {}
-            Some(found) => return Err(format!("`{target}` is no text ({})", found.origin)),
+            Some(found) => wrong(target, format!("`{target}` is no text ({})", found.origin)),
         }
     }
-    Ok(())
 }
 
 /// `domain_id` and `domain_name` are of both user and project; without a project, they are the scope.
@@ -224,15 +267,15 @@ fn domains(mut config: Map, auth: &mut Map) -> Map {
     config
 }
 
-/// What logs in, from `auth` or, where that has nothing, from beside it.
-fn login_part(config: &mut Map, auth: Map) -> Result<Map, String> {
+/// What logs in, from `auth` or, where that has nothing, from beside it. `wrong` is told the part of the login that is, or is meant,
+/// and what is wrong with it.
+fn login_part(config: &mut Map, auth: Map, mut wrong: impl FnMut(&str, String)) -> Map {
     let mut auth = auth.normalized();
     let rest = std::mem::take(config).normalized();
-    if let Some((strange, value)) = auth.iter().find(|(key, _)| !AUTH.contains(key)) {
-        let near = |known: &&&str| (1000.0 * strsim::jaro_winkler(known, strange)) as u32;
-        let near = AUTH.iter().max_by_key(near).filter(|known| near(known) > 900);
+    for (strange, value) in auth.iter().filter(|(key, _)| !AUTH.contains(key)) {
+        let near = meant(strange);
         let hint = near.map_or_else(|| "it belongs beside `auth`, if anywhere".to_owned(), |n| format!("did you mean `{n}`?"));
-        return Err(format!("`auth` has `{strange}`, which is no part of a login: {hint} ({})", value.origin));
+        wrong(near.unwrap_or(strange), format!("`auth` has `{strange}`, which is no part of a login: {hint} ({})", value.origin));
     }
     for (key, value) in rest.iter() {
         if !AUTH.contains(&key) {
@@ -241,12 +284,22 @@ fn login_part(config: &mut Map, auth: Map) -> Result<Map, String> {
             auth.set(key, value.clone());
         }
     }
-    for (key, value) in auth.iter() {
+    for (key, value) in auth.iter().filter(|(key, _)| AUTH.contains(key)) {
         if matches!(value.value, Value::List(_) | Value::Map(_)) {
-            return Err(format!("`{key}` is no text ({})", value.origin));
+            wrong(key, format!("`{key}` is no text ({})", value.origin));
         }
     }
-    Ok(auth)
+    auth
+}
+
+/// The part of a login that somebody means who writes `strange`.
+fn meant(strange: &str) -> Option<&'static str> {
+    let lower = strange.to_lowercase();
+    if let Some((_, known)) = MEANT.iter().find(|(word, _)| *word == lower) {
+        return Some(known);
+    }
+    let near = |known: &&&str| (1000.0 * strsim::jaro_winkler(known, &lower)) as u32;
+    AUTH.iter().max_by_key(near).filter(|known| near(known) > 900).copied()
 }
 
 /// `{region_name}` and its like in a value, as Python's `format` fills them in. Nothing of `auth` is one.

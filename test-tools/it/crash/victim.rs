@@ -40,6 +40,7 @@ pub async fn live(dir: &Path, moment: Moment) -> Result<(), String> {
     let env = [("PATH".to_owned(), std::env::var("PATH").map_err(|e| e.to_string())?)].into();
     let wall = Wall::new(Config { settings: Settings::default(), env, home: None, hidden: Vec::new() });
     let setup = Setup {
+        proxies: &Default::default(),
         cloud: &cloud,
         connect: &Guest,
         home: &home,

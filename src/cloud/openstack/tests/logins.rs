@@ -86,6 +86,61 @@ fn everything_that_is_wrong_is_told_at_once() {
     assert!(told.contains("has a login in it") && !told.contains("hush"), "{told}");
 }
 
+/// One round of mending was needed for each, and `user` led to `user_id`.
+#[test]
+fn everything_that_is_wrong_with_an_entry_is_told_at_once() {
+    let auth = "{auth_url: 'https://k', user: u, Passwort: hush, project: p, extra: x}";
+    let files = format!("clouds:\n  mine:\n    auth: {auth}\n    regions: r1\n    interface: outside\n    auth_plugin: x\n");
+    let error = of_files(&[("clouds.yaml", &files)], "mine", &[]).unwrap_err().to_string();
+    for told in [
+        "`auth` has `user`, which is no part of a login: did you mean `username`?",
+        "`auth` has `Passwort`, which is no part of a login: did you mean `password`?",
+        "did you mean `project_name`?",
+        "`auth` has `extra`, which is no part of a login: it belongs beside `auth`",
+        "`regions` is no list",
+        "`outside` is not one of",
+        "`auth_plugin` is passed over",
+    ] {
+        assert!(error.contains(told), "{told}: {error}");
+    }
+    assert!(!error.contains("missing") && !error.contains("hush"), "{error}");
+    let no_map = of_files(&[("clouds.yaml", "clouds: {mine: {auth: [x], interface: outside}}")], "mine", &[]).unwrap_err().to_string();
+    assert!(no_map.contains("`auth` is no map") && no_map.contains("`outside`") && !no_map.contains("missing"), "{no_map}");
+    let texts = "clouds: {mine: {auth: {auth_url: 'https://{k', username: u, password: [x], project_name: ~, domain_id: ~}}}";
+    let texts = of_files(&[("clouds.yaml", texts)], "mine", &[]).unwrap_err().to_string();
+    for told in ["`auth_url`: a brace", "`password` is no text", "`project_name` has no value", "`domain_id` has no value"] {
+        assert!(texts.contains(told), "{told}: {texts}");
+    }
+    assert!(!texts.contains("missing"), "{texts}");
+}
+
+/// The words led to variables that are not taken for an entry.
+#[test]
+fn what_an_entry_lacks_is_not_looked_for_in_the_environment() {
+    let set = [("OS_AUTH_URL", "https://k"), ("OS_PROJECT_NAME", "t"), ("OS_USERNAME", "u")];
+    let error = of_files(&[("clouds.yaml", "clouds: {mine: {auth: {}, auth_type: odd}}")], "mine", &set).unwrap_err();
+    assert_eq!(error.wrong[0], "`auth_url` is missing");
+    assert!(error.wrong[1].starts_with("`auth_type`: `odd` is not supported"), "{error}");
+    assert!(error.hint.as_ref().unwrap().contains("other OS_* are not taken for it"), "{error:?}");
+    let error = of_files(&[("clouds.yaml", "clouds: {mine: {auth: {auth_url: 'https://u:p@k'}}}")], "mine", &set).unwrap_err();
+    assert!(error.wrong[0].starts_with("`auth_url` has a login in it; `username` and `password` are the places"), "{error}");
+    assert_eq!(error.wrong[1..], ["`username` is missing", "`password` (OS_PASSWORD) is missing", "`project_name` is missing"]);
+}
+
+/// openstacksdk passes `region_name` over beside an empty list, and takes whichever is the first of the catalog.
+#[test]
+fn an_empty_list_of_regions_is_none() {
+    let entry =
+        |rest: &str| format!("clouds:\n  mine:\n    auth: {{username: u, password: p, project_id: i}}\n    profile: v\n    {rest}\n");
+    let of = |regions: &str, rest: &str| {
+        let public = format!("public-clouds: {{v: {{auth: {{auth_url: 'https://k'}}, regions: {regions}, region_name: r0}}}}");
+        of_files(&[("clouds.yaml", &entry(rest)), ("clouds-public.yaml", &public)], "mine", &[]).unwrap().region
+    };
+    assert_eq!(of("[r9]", "regions: []\n    region_name: r1").as_deref(), Some("r1"));
+    assert_eq!(of("[]", "verify: true").as_deref(), Some("r0"));
+    assert_eq!(of("[r9]", "regions: []"), None);
+}
+
 const CLOUDS: &str = "clouds:\n  dev:\n    profile: vendor\n    auth: {username: u, project_id: p1}\n    verify: false\n    image_endpoint_override: http://g:9292\n  other: {}\n";
 const PUBLIC: &str =
     "public-clouds:\n  vendor:\n    region_name: r1\n    auth: {auth_url: https://vendor/v3, username: nobody, user_domain_name: dom}\n";

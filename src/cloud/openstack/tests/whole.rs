@@ -98,6 +98,7 @@ async fn built(server: &MockServer, home: &Home, tree: &Path) -> Ended {
     let wall = wall::Wall::new(wall::Config { settings: Settings::default(), env: Default::default(), home: None, hidden: Vec::new() });
     let (cloud, cancel, show) = (process(server, home), Cancel::default(), |_: &str| Box::new(Silent) as Box<dyn Sink>);
     let setup = Setup {
+        proxies: &Default::default(),
         cloud: &cloud,
         connect: &Nobody,
         wall: &wall,
