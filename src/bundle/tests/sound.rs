@@ -189,5 +189,5 @@ fn checks_must_be_executable() {
         images/x/tests/a: error: `tests/a` is not executable
             hint: chmod +x tests/a; data of a check goes into a directory below tests/
     ");
-    assert_eq!(said_more("tests: {timeout: 5}\n"), "");
+    assert_eq!(said_more("tests: {timeout: 5s}\n"), "");
 }
