@@ -43,7 +43,7 @@ mod trees;
 pub(crate) mod yaml;
 
 pub use agree::RESULTS;
-pub use bases::{base_among, check_bases, os_near};
+pub use bases::{Maker, base_among, check_bases, maker, os_near};
 pub use checks::{ByDefault, CHECKS, KnownCheck};
 pub use doubts::Doubts;
 pub use families::check_families;
@@ -80,6 +80,8 @@ pub struct Bundle {
     pub base: Option<Base>,
     /// The family of a base `os/NAME`, if its definition is sound and was loaded too.
     pub base_family: Option<String>,
+    /// The definition of the tree that makes a base which is no `os/NAME`, if all of the tree were loaded too.
+    pub base_maker: Option<Maker>,
     pub source: Option<Source>,
     pub properties: BTreeMap<String, String>,
     /// `bundle_target_name`
