@@ -22,7 +22,7 @@ mod hosts;
 mod modules;
 mod moved;
 mod paths;
-mod requirements;
+pub(super) mod requirements;
 mod roles;
 mod rendered;
 #[cfg(test)]
