@@ -151,7 +151,7 @@ fn exports(env: &BTreeMap<String, String>) -> Result<String, RemoteError> {
         if value.contains('\0') {
             return Err(RemoteError::Command(format!("the value of `{name}` contains a NUL byte")));
         }
-        let value: Vec<String> = value.split('\n').map(|line| quoted(line)).collect();
+        let value: Vec<String> = value.split('\n').map(quoted).collect();
         line.push_str(&format!("export {name}={}; ", value.join(r#""$__n""#)));
     }
     Ok(line)
