@@ -4,6 +4,7 @@
 use crate::cloud::ledger::{Entry, Kind, Leak, Ledger, Told};
 use crate::cloud::{Cloud, CloudError};
 use crate::run::{self, Home, Indexed, Life};
+use crate::text::shell;
 
 /// What was done about one run.
 #[derive(Debug, serde::Serialize)]
@@ -41,9 +42,10 @@ pub enum State {
 /// What a person types to be rid of one run, machines that were left up on purpose included. The cloud is named: what is set in
 /// the environment may be another one by then. One of `OS_*` variables alone has a URL for a name, and no entry to name.
 pub fn command(cloud: &str, run: &str) -> String {
+    let run = shell::word(run);
     match of_environment(cloud) {
         true => format!("image-factory sweep --run {run}"),
-        false => format!("image-factory sweep --cloud {cloud} --run {run}"),
+        false => format!("image-factory sweep --cloud {} --run {run}", shell::word(cloud)),
     }
 }
 

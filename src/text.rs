@@ -5,6 +5,8 @@
 use std::borrow::Cow;
 use std::fmt::Write;
 
+pub mod shell;
+
 /// Characters of one line that are shown of a finding.
 pub const LINE: usize = 2000;
 

@@ -1,7 +1,7 @@
 //! Settings that contradict each other, and settings that do nothing beside others.
 use std::collections::BTreeMap;
 
-use super::{Action, Bundle, Step};
+use super::{Action, Bundle, Step, Tests};
 use crate::diagnostic::{Diagnostic, Place};
 
 /// Settings of checks, and the check that reads each.
@@ -52,10 +52,36 @@ pub(super) fn check(bundle: &Bundle) -> Vec<Diagnostic> {
     found.publication(bundle);
     found.login(bundle);
     found.variables(bundle);
+    found.no_steps(bundle);
     for (index, step) in bundle.steps.iter().enumerate() {
         found.step(step, &format!("steps[{}]", index + 1));
     }
     found.all
+}
+
+/// What makes a check that is off be made; it contradicts nothing that `tests` says.
+fn switches_on(tests: &Tests, check: &str) -> String {
+    let is_in = |list: &[String]| list.iter().any(|id| id == check);
+    let listed = tests.only.as_deref().is_none_or(is_in);
+    match (&tests.only, is_in(&tests.skip)) {
+        (Some(_), true) if !listed => format!("`{check}` in `tests.only`, and not in `tests.skip`, switches it on"),
+        (_, true) => format!("`{check}` out of `tests.skip` switches it on"),
+        (Some(_), false) => format!("`{check}` in `tests.only` switches it on"),
+        (None, false) if tests.add.is_empty() => format!("`tests: {{add: [{check}]}}` switches it on"),
+        (None, false) => format!("`{check}` in `tests.add` switches it on"),
+    }
+}
+
+/// What makes a check that is on not be made.
+fn switches_off(tests: &Tests, check: &str) -> String {
+    let is_in = |list: &[String]| list.iter().any(|id| id == check);
+    match (&tests.only, is_in(&tests.add)) {
+        (Some(_), true) => format!("`{check}` out of `tests.only` and `tests.add`"),
+        (Some(_), false) => format!("`{check}` out of `tests.only`"),
+        (None, true) => format!("`{check}` out of `tests.add` and into `tests.skip`"),
+        (None, false) if tests.skip.is_empty() => format!("`tests: {{skip: [{check}]}}`"),
+        (None, false) => format!("`{check}` in `tests.skip`"),
+    }
 }
 
 struct Found<'b> {
@@ -97,7 +123,7 @@ impl Found<'_> {
         for (key, check) in OF_CHECKS {
             if self.places.contains_key(&format!("tests.{key}")) && !chosen.contains(&check) {
                 let message = format!("`tests.{key}` does nothing: the check `{check}` is not made");
-                self.warn(&format!("tests.{key}"), message, &format!("`tests: {{add: [{check}]}}` switches it on"));
+                self.warn(&format!("tests.{key}"), message, &switches_on(tests, check));
             }
         }
         for (part, check) in
@@ -108,7 +134,7 @@ impl Found<'_> {
             self.warn(
                 &at,
                 format!("without it the check `{check}` fails"),
-                &format!("`tests: {{skip: [{check}]}}`, if the image is for one machine"),
+                &format!("{}, if the image is for one machine", switches_off(tests, check)),
             );
         }
     }
@@ -127,7 +153,8 @@ impl Found<'_> {
     fn login(&mut self, bundle: &Bundle) {
         if bundle.ssh_user.as_deref() == Some("root") && bundle.tests.chosen(bundle.kind).contains(&"root-ssh") {
             let message = "the check `root-ssh` fails for every image that `root` logs in to: root gets no shell over SSH";
-            self.warn("ssh_user", message, "another user, or `tests: {skip: [root-ssh]}` if root has to log in");
+            let hint = format!("another user, or {} if root has to log in", switches_off(&bundle.tests, "root-ssh"));
+            self.warn("ssh_user", message, &hint);
         }
     }
 
@@ -171,6 +198,14 @@ impl Found<'_> {
         if CONNECTION.contains(&name) {
             let message = format!("`{name}` cannot be set: it takes the place of the factory's, and the builder is not reached");
             self.refuse(at, message, "leave it out; the factory knows the builder's address, port and key");
+        }
+    }
+
+    /// An empty list is no list: the playbook that stands for one runs all the same.
+    fn no_steps(&mut self, bundle: &Bundle) {
+        if bundle.has_bootstrap && bundle.steps.is_empty() && self.places.contains_key("steps") {
+            let message = "`steps` is empty, so that `ansible/bootstrap.yml` runs as it does without `steps`";
+            self.warn("steps", message, "leave `steps` out if that is meant; else list what is done, or rename the playbook");
         }
     }
 

@@ -5,10 +5,11 @@ use crate::diagnostic::{Diagnostic, Place};
 /// A finding that needs more than one bundle to see, and the one that it is on: its place may be on the command line.
 pub type OnBundle<'b> = (&'b Bundle, Diagnostic);
 
-/// Findings on `bundle.img_base` that need more than one bundle to see: an `os/<name>` that is not in the tree, and circles, each
-/// reported once, at the first of its bundles.
+/// Findings on `bundle.img_base` that need more than one bundle to see: an `os/<name>` that is not in the tree, a directory of
+/// images/ in the place of a family, and circles, each reported once, at the first of its bundles.
 pub fn check_bases<'b>(bundles: &[&'b Bundle]) -> Vec<OnBundle<'b>> {
-    let mut findings: Vec<OnBundle<'b>> = bundles.iter().filter_map(|bundle| Some((*bundle, missing(bundle)?))).collect();
+    let of_one = |bundle: &Bundle| missing(bundle).or_else(|| place_as_image(bundles, bundle));
+    let mut findings: Vec<OnBundle<'b>> = bundles.iter().filter_map(|bundle| Some((*bundle, of_one(bundle)?))).collect();
     let bases: Vec<Option<usize>> = bundles.iter().map(|bundle| base_among(bundles, bundle)).collect();
     // Every bundle has one base, so a walk from each either ends or runs into a circle.
     let mut done = vec![false; bundles.len()];
@@ -61,6 +62,34 @@ pub fn base_among(bundles: &[&Bundle], bundle: &Bundle) -> Option<usize> {
         Base::Image(name) if *name == bundle.name => None,
         Base::Image(name) => bundles.iter().position(|other| other.name == *name),
     }
+}
+
+/// A definition of the tree that makes what another one names as its base.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct Maker {
+    /// `images/readme`
+    pub label: String,
+    /// Its `bundle.name`, by which a base is named.
+    pub family: String,
+}
+
+/// Which of `bundles` makes the base of `bundle`, which is no `os/<name>`: by its family, or by its directory, which names none.
+pub fn maker(bundles: &[&Bundle], bundle: &Bundle) -> Option<Maker> {
+    let Some(Base::Image(asked)) = &bundle.base else { return None };
+    let asked = asked.strip_prefix("./").unwrap_or(asked).trim_end_matches('/');
+    let is_of = |label: &str| label == asked || label.strip_prefix("images/") == Some(asked);
+    let by_family = base_among(bundles, bundle).map(|at| bundles[at]);
+    let by_place = || bundles.iter().copied().find(|other| is_of(&other.label) && other.label != bundle.label);
+    let found = by_family.or_else(by_place).filter(|other| !other.name.is_empty())?;
+    Some(Maker { label: found.label.clone(), family: found.name.clone() })
+}
+
+/// A directory of images/ where an image's name stands.
+fn place_as_image(bundles: &[&Bundle], bundle: &Bundle) -> Option<Diagnostic> {
+    let Some(Base::Image(asked)) = &bundle.base else { return None };
+    let maker = maker(bundles, bundle).filter(|maker| asked.contains('/') && maker.family != *asked)?;
+    let message = format!("`{asked}` is taken for the name of an image: {} makes the family `{}`", maker.label, maker.family);
+    Some(Diagnostic::warning(place(bundle), message).hint(format!("`img_base: {}`", maker.family)))
 }
 
 fn circle<'b>(bundles: &[&'b Bundle], walk: &[usize]) -> OnBundle<'b> {

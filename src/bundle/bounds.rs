@@ -16,9 +16,8 @@ pub(super) struct Beyond {
 enum Of {
     Mib,
     Gib,
-    /// Of these a bare number below [`BARE`] is no time for what is waited for.
+    /// Seconds. A bare number of them below [`BARE`] is no time for what is waited for.
     Wait,
-    Seconds,
     Count,
 }
 
@@ -30,14 +29,14 @@ const BOUNDS: &[(&str, Of, u64, u64)] = &[
     ("machine.disk", Of::Gib, 1, 2048),
     ("volume.size", Of::Gib, 1, 2048),
     ("tests.volume_size", Of::Gib, 1, 256),
-    ("tests.timeout", Of::Seconds, 1, 3 * DAY),
+    ("tests.timeout", Of::Wait, 1, 3 * DAY),
     ("timeouts.source", Of::Wait, 1, 3 * DAY),
     ("timeouts.boot", Of::Wait, 1, 3 * DAY),
     ("timeouts.ssh", Of::Wait, 1, 3 * DAY),
     ("timeouts.step", Of::Wait, 1, 3 * DAY),
     ("timeouts.capture", Of::Wait, 1, 3 * DAY),
     ("timeouts.upload", Of::Wait, 1, 3 * DAY),
-    ("steps.timeout", Of::Seconds, 1, 3 * DAY),
+    ("steps.timeout", Of::Wait, 1, 3 * DAY),
     ("steps.retries", Of::Count, 0, 100),
     ("keep", Of::Count, 1, 10_000),
     ("--min-disk", Of::Gib, 0, 2048),
@@ -45,6 +44,7 @@ const BOUNDS: &[(&str, Of, u64, u64)] = &[
     // The owner's settings.
     ("limits.memory", Of::Mib, 64, u64::MAX),
     ("limits.memory_together", Of::Mib, 64, u64::MAX),
+    ("limits.cpu", Of::Wait, 1, u64::MAX),
 ];
 const DAY: u64 = 86_400;
 /// Seconds, of a number without a unit.
@@ -74,9 +74,9 @@ impl Of {
             Self::Mib if value > 0 && value.is_multiple_of(1024) => format!("{} GiB", value / 1024),
             Self::Mib => format!("{value} MiB"),
             Self::Gib => format!("{value} GiB"),
-            Self::Wait | Self::Seconds if value == DAY => "1 day".to_owned(),
-            Self::Wait | Self::Seconds if value > DAY && value.is_multiple_of(DAY) => format!("{} days", value / DAY),
-            Self::Wait | Self::Seconds => format!("{value} s"),
+            Self::Wait if value == DAY => "1 day".to_owned(),
+            Self::Wait if value > DAY && value.is_multiple_of(DAY) => format!("{} days", value / DAY),
+            Self::Wait => format!("{value} s"),
             Self::Count => value.to_string(),
         }
     }
@@ -98,7 +98,7 @@ impl Of {
                 return format!("did you mean `{value}m`? `{value}s` says that seconds are meant");
             }
             // Milliseconds.
-            Self::Wait | Self::Seconds => Some(value / 1000).filter(|s| fits(*s)).map(|s| format!("{s}s")),
+            Self::Wait => Some(value / 1000).filter(|s| fits(*s)).map(|s| format!("{s}s")),
             Self::Count => None,
         };
         found.map_or_else(|| self.like().to_owned(), |found| format!("did you mean `{found}`?"))
@@ -119,7 +119,7 @@ impl Of {
         match self {
             Self::Mib => "like 2G or 512M; a number without a unit is MiB",
             Self::Gib => "like 10G; a number without a unit is GiB",
-            Self::Wait | Self::Seconds => "like 90s, 10m or 1h30m; a number without a unit is seconds",
+            Self::Wait => "like 90s, 10m or 1h30m; a number without a unit is seconds",
             Self::Count => "a number within the bounds",
         }
     }
@@ -166,6 +166,9 @@ mod tests {
                 "`steps[12].timeout` is 600000 s, and at most 3 days can be meant | did you mean `600s`?",
             ),
             ("steps[1].retries", 300, "300", "at most 100 can be meant"),
+            ("steps[1].timeout", 5, "5", "`steps[1].timeout` is 5 s, and nothing that is waited for takes so little | did you mean `5m`?"),
+            ("tests.timeout", 5, "5", "did you mean `5m`?"),
+            ("limits.cpu", 1, "1", "did you mean `1m`?"),
             ("machine.cpus", 2000, "2000", "at most 256 can be meant"),
             ("limits.memory", 4, "4", "did you mean `4G`?"),
         ];
@@ -176,9 +179,9 @@ mod tests {
             ("machine.ram", 64, "64M"),
             ("timeouts.boot", 5, "5s"),
             ("timeouts.boot", 10, "10"),
-            ("steps[1].timeout", 5, "5"),
+            ("steps[1].timeout", 5, "5s"),
             ("--min-ram", 0, "0"),
-            ("limits.cpu", 1, "1"),
+            ("limits.cpu", 3600, "1h"),
         ];
         for (path, value, written) in fine {
             assert_eq!(told(path, value, written), "", "{path}");

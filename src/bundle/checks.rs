@@ -68,18 +68,22 @@ pub const CHECKS: &[KnownCheck] = &[
 ];
 
 pub(super) fn tests(reader: &mut Reader, field: Option<&Field>, dir: &Path, shown: &Path) -> Tests {
-    let mut tests = Tests::default();
+    let (mut tests, mut broken) = (Tests::default(), Vec::new());
     for found in files::checks(dir) {
         match found {
             Ok(files::Check { path: file, told }) => {
                 reader.told(&shown.join(&file), told);
                 tests.files.push(file);
             }
-            Err((file, trouble)) => reader.file_error(shown.join(file), (0, 0), trouble),
+            Err((file, trouble)) => {
+                // It is there; what is wrong with it is said once.
+                broken.push(file.display().to_string());
+                reader.file_error(shown.join(file), (0, 0), trouble);
+            }
         }
     }
     let Some(fields) = field.and_then(|f| reader.fields(f, keys::TESTS)) else { return tests };
-    let own: Vec<String> = tests.files.iter().map(|f| f.display().to_string()).collect();
+    let own: Vec<String> = tests.files.iter().map(|f| f.display().to_string()).chain(broken).collect();
     let ids: Vec<&str> = CHECKS.iter().map(|c| c.id).chain(own.iter().map(String::as_str)).collect();
     tests.skip = fields.read("skip", |f| known(reader, f, &ids)).unwrap_or_default();
     tests.only = fields.read("only", |f| known(reader, f, &ids));

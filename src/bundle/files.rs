@@ -12,6 +12,7 @@ use super::scripts::{self, Told};
 use super::syntax;
 use super::trees::Trees;
 use crate::reading;
+use crate::text::shell;
 
 /// Playbooks longer than this are no playbooks.
 pub(super) const MAX_PLAYBOOK: u64 = 4 << 20;
@@ -55,7 +56,7 @@ pub(super) fn script(dir: &Path, text: &str) -> Result<PathBuf, Trouble> {
 pub(super) fn executable(dir: &Path, text: &str) -> Result<PathBuf, Trouble> {
     let path = script(dir, text)?;
     if !is_executable(&dir.join(&path)) {
-        return trouble(format!("`{text}` is not executable"), format!("chmod +x {}", path.display()));
+        return trouble(format!("`{text}` is not executable"), format!("chmod +x {}", shell::path(&path)));
     }
     match scripts::runs_by_its_first_line(&dir.join(&path)) {
         Ok(()) => Ok(path),
@@ -155,7 +156,9 @@ pub fn included(dir: &Path, name: &str, most: u64) -> Result<Option<String>, Str
 fn near(dir: &Path, path: &Path) -> String {
     let Some(name) = path.file_name().map(|n| n.to_string_lossy().into_owned()) else { return String::new() };
     let parent = path.parent().unwrap_or(Path::new(""));
-    let beside = names(&dir.join(parent));
+    // Names behind a link that leads out are the host's.
+    let within = dir.canonicalize().is_ok_and(|home| dir.join(parent).canonicalize().is_ok_and(|real| real.starts_with(home)));
+    let beside = if within { names(&dir.join(parent)) } else { Vec::new() };
     if let Some(found) = keys::nearest(&name, beside.iter().map(String::as_str)) {
         return format!("did you mean `{}`?", parent.join(found).display());
     }
@@ -201,6 +204,9 @@ pub(super) struct Check {
 /// hidden files are no checks.
 pub(super) fn checks(dir: &Path) -> Vec<Result<Check, (PathBuf, Trouble)>> {
     let mut found = Vec::new();
+    if let Err(out) = stays(dir, "tests") {
+        return vec![Err(out)];
+    }
     for name in names(&dir.join("tests")) {
         let path = Path::new("tests").join(&name);
         if name.starts_with('.') || name.starts_with("README") || name.ends_with('~') || dir.join(&path).is_dir() {
@@ -228,8 +234,19 @@ fn check(dir: &Path, path: &Path) -> Result<Check, Trouble> {
     Ok(Check { path, told })
 }
 
+/// The error: a directory of the bundle leads out of it, so that not even the names in it are looked at.
+fn stays(dir: &Path, name: &str) -> Result<(), (PathBuf, Trouble)> {
+    match dir.join(name).is_dir() {
+        true => inside(dir, name).map(drop).map_err(|trouble| (name.into(), trouble)),
+        false => Ok(()),
+    }
+}
+
 /// `output/*.j2`, sorted.
 pub(super) fn templates(dir: &Path) -> Vec<Result<PathBuf, (PathBuf, Trouble)>> {
+    if let Err(out) = stays(dir, "output") {
+        return vec![Err(out)];
+    }
     let names = names(&dir.join("output")).into_iter().filter(|name| name.ends_with(".j2") && !name.starts_with('.'));
     names
         .map(|name| Path::new("output").join(name))

@@ -63,9 +63,33 @@ pub(super) fn typing(path: &[&str]) -> Typing {
     }
 }
 
+/// Words of Ansible, CI systems and plain English for keys of a step, and what to say of them.
+const STEP_WORDS: &[(&[&str], &str)] = &[
+    (&["retry", "attempts", "tries", "repeat"], "did you mean `retries`?"),
+    (&["become", "become_user", "root", "privileged", "as_root"], "`sudo: true` runs a step as root; playbooks say `become: true`"),
+    (&["environment", "vars_env"], "did you mean `env`?"),
+    (&["vars", "variables", "extra-vars"], "did you mean `extra_vars`, of `ansible`, or `env`?"),
+    (&["playbook", "ansible_playbook", "playbooks"], "did you mean `ansible`?"),
+    (&["run", "command", "commands", "cmd", "sh", "bash", "exec", "inline"], "did you mean `shell`?"),
+    (&["copy", "file", "put"], "did you mean `upload: {src: …, dest: …}`?"),
+    (&["restart"], "did you mean `reboot`?"),
+    (&["tag", "only_tags"], "did you mean `tags`?"),
+    (&["wait", "time_limit", "max_time"], "did you mean `timeout`?"),
+    (&["src", "dest"], "it belongs in `upload: {src: …, dest: …}`"),
+    (&["local"], "it belongs in `ansible: {playbook: …, local: true}`"),
+    (&["when", "if", "only_if"], "every step runs; a script or a playbook decides what it does"),
+    (&["ignore_errors", "allow_failure", "continue_on_error"], "a step that fails ends the build; in `shell`, `COMMAND || true` does not"),
+];
+
 /// What to say of a key that a map does not know.
 pub(super) fn advice(parent: &str, key: &str, valid: &[&str]) -> String {
     let top = parent.is_empty();
+    if parent.starts_with("steps[")
+        && parent.ends_with(']')
+        && let Some((_, advice)) = STEP_WORDS.iter().find(|(words, _)| words.contains(&key.to_lowercase().as_str()))
+    {
+        return (*advice).to_owned();
+    }
     if let Some(near) = nearest(key, valid.iter().copied()) {
         return format!("did you mean `{near}`?");
     }

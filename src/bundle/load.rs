@@ -125,7 +125,7 @@ fn without_settings(reader: &mut Reader, tree: PathBuf, home: PathBuf, label: &P
     let mut apart = Reader::new(reader.file.clone(), Vec::new());
     let spot = Spot { line: 0, column: 0 };
     // Steps that are not known run some playbook, not the default one.
-    let steps = Entry { key: "steps".into(), spot, value: Node { spot, value: Value::List(Vec::new()), raw: false } };
+    let steps = Entry { key: "steps".into(), spot, value: Node { spot, value: Value::Null, raw: false } };
     let empty = Node { spot, value: Value::Map(vec![steps]), raw: false };
     let bundle = bundle(&mut apart, tree, home, label, &empty);
     let of_files = apart.findings.into_iter().filter(|d| d.place.as_ref().is_some_and(|p| p.file != reader.file));
@@ -230,7 +230,8 @@ fn bundle(reader: &mut Reader, tree: PathBuf, home: PathBuf, label: &Path, root:
     let place = steps::Lies { dir: &dir, shown: &shown, pass_env: &env, vars: &vars };
     let steps = reader.watched("steps", |reader| top.read("steps", |f| steps::steps(reader, f, &place)));
     let has_bootstrap = dir.join("ansible/bootstrap.yml").is_file();
-    if has_bootstrap && top.lacks("steps", keys::TOP) {
+    let none_listed = top.get("steps").is_some_and(|f| matches!(&f.node.value, Value::List(items) if items.is_empty()));
+    if has_bootstrap && (none_listed || top.lacks("steps", keys::TOP)) {
         match files::file(&dir, "ansible/bootstrap.yml") {
             Ok(path) => steps::check_playbook(reader, &place, &path, &steps::Gives::default()),
             Err(trouble) => reader.file_error(shown.join("ansible/bootstrap.yml"), (0, 0), trouble),
@@ -271,6 +272,7 @@ fn bundle(reader: &mut Reader, tree: PathBuf, home: PathBuf, label: &Path, root:
         tidy_on: tidy.on,
         vars,
         base_family: None,
+        base_maker: None,
         as_written: decode::as_written(root, &mut Vec::new()),
         places: reader.places.clone(),
         needs: std::mem::take(&mut reader.needs),

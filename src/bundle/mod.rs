@@ -45,7 +45,7 @@ pub(crate) mod yaml;
 
 pub use agree::RESULTS;
 pub use ansible_cfg::place_of_value;
-pub use bases::{OnBundle, base_among, check_bases, os_near};
+pub use bases::{Maker, OnBundle, base_among, check_bases, maker, os_near};
 pub use checks::{ByDefault, CHECKS, KnownCheck};
 pub use doubts::Doubts;
 pub use families::check_families;
@@ -83,6 +83,8 @@ pub struct Bundle {
     pub base: Option<Base>,
     /// The family of a base `os/NAME`, if its definition is sound and was loaded too.
     pub base_family: Option<String>,
+    /// The definition of the tree that makes a base which is no `os/NAME`, if all of the tree were loaded too.
+    pub base_maker: Option<Maker>,
     pub source: Option<Source>,
     pub properties: BTreeMap<String, String>,
     /// `bundle_target_name`

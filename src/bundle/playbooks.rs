@@ -29,7 +29,7 @@ mod paths;
 mod plugins;
 #[cfg(test)]
 mod plugins_tests;
-mod requirements;
+pub(super) mod requirements;
 mod roles;
 mod rendered;
 #[cfg(test)]

@@ -9,6 +9,7 @@ use crate::cloud::Cloud;
 use crate::log::words;
 use crate::run::{self, Ended, Kept, Setup, Show};
 use crate::sweep;
+use crate::text::shell;
 
 pub const EXAMPLES: &str = "\
 Examples:
@@ -222,7 +223,7 @@ pub fn tell_of(bundle: &Bundle, ended: Ended) {
         err("    hint: `image-factory sweep` tries again");
     }
     if let Some(Kept { opened, run, cloud }) = &kept {
-        err(&format!("{} is still up. Open it:    {}", opened.machine, opened.ssh.join(" ")));
+        err(&format!("{} is still up. Open it:    {}", opened.machine, shell::line(&opened.ssh)));
         err(&format!("Remove it when done:        {}", sweep::command(cloud, run)));
     }
     let shown = |path: &Path| path.strip_prefix(&bundle.tree).unwrap_or(path).display().to_string();

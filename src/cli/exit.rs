@@ -10,6 +10,7 @@ use crate::diagnostic::Diagnostic;
 use crate::http::ProxyError;
 use crate::ready::user;
 use crate::run::{Ended, RunError};
+use crate::text::shell;
 
 pub const HELP: &str = "\
 Exit codes:
@@ -244,12 +245,18 @@ fn not_ours(path: &Path) -> Option<String> {
     let ours = dir.ancestors().filter(|dir| is_the_factorys(dir)).filter_map(|dir| Some((dir, owner(dir)?))).last();
     Some(match (ours, path.strip_prefix(dir).ok().and_then(|rest| rest.components().next())) {
         (Some((ours, of)), _) => {
-            format!("{} belongs to {}: `sudo chown -R {} '{}'`", ours.display(), name(of), name(me), ours.display())
+            format!("{} belongs to {}: `sudo chown -R {} {}`", ours.display(), name(of), shell::word(&name(me)), shell::path(ours))
         }
         (None, Some(missing)) => {
             let new = dir.join(missing);
             let or = if is_the_factorys(&new) { "" } else { ", or set IMAGE_FACTORY_HOME to a directory of yours" };
-            format!("{} belongs to {}: `sudo install -d -o {} '{}'` makes room{or}", dir.display(), name(of), name(me), new.display())
+            format!(
+                "{} belongs to {}: `sudo install -d -o {} {}` makes room{or}",
+                dir.display(),
+                name(of),
+                shell::word(&name(me)),
+                shell::path(&new)
+            )
         }
         (None, None) => format!("{} belongs to {}", dir.display(), name(of)),
     })
@@ -306,10 +313,10 @@ mod tests {
         let (tree, home, other) = (give("t/images/target/x"), give("h/share/image-factory"), give("var"));
         give("t/images/target");
         let target = tree.trim_end_matches("/x");
-        assert!(said(&Path::new(&tree).join("runs/1")).ends_with(&format!("chown -R root '{target}'`")), "{}", said(Path::new(&tree)));
-        assert!(said(&Path::new(&home).join("runs/1")).ends_with(&format!("chown -R root '{home}'`")));
+        assert!(said(&Path::new(&tree).join("runs/1")).ends_with(&format!("chown -R root {target}`")), "{}", said(Path::new(&tree)));
+        assert!(said(&Path::new(&home).join("runs/1")).ends_with(&format!("chown -R root {home}`")));
         let elsewhere = said(&Path::new(&other).join("factory/runs"));
-        assert!(!elsewhere.contains("chown") && elsewhere.contains(&format!("install -d -o root '{other}/factory'`")), "{elsewhere}");
+        assert!(!elsewhere.contains("chown") && elsewhere.contains(&format!("install -d -o root {other}/factory`")), "{elsewhere}");
         assert!(!said(Path::new(&other)).contains("chown"));
     }
 }

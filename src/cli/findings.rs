@@ -53,7 +53,12 @@ impl Context {
             found.extend(self.of_one(one)?);
         }
         let bundles: Vec<&Bundle> = read.iter().map(|(_, one)| &one.bundle).collect();
+        let known: Vec<&Bundle> = bundles.iter().copied().chain(others.iter().filter_map(self::read)).collect();
+        let makers: Vec<_> = all.iter().map(|one| one.as_ref().and_then(|one| bundle::maker(&known, &one.bundle))).collect();
         let of_several = together(&bundles, &others.iter().filter_map(self::read).collect::<Vec<_>>());
+        for (one, maker) in all.iter_mut().zip(makers) {
+            one.iter_mut().for_each(|one| one.bundle.base_maker.clone_from(&maker));
+        }
         let (sound, rest): (Vec<One>, Vec<One>) = all.into_iter().flatten().partition(|one| one.is_sound);
         Ok(Looked {
             bundles: sound.into_iter().map(|one| one.bundle).collect(),

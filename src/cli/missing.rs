@@ -6,6 +6,7 @@ use super::{Context, Failure};
 use crate::bundle::{self, Action, Bundle, Need, NeedKind};
 use crate::diagnostic::Diagnostic;
 use crate::paths::real;
+use crate::text::shell;
 
 impl Context {
     /// What playbooks take from elsewhere and this machine does not have. Where it has no Ansible either, another one builds.
@@ -88,8 +89,8 @@ fn link(bundle: &Bundle, dir: &Path, list: &str) -> String {
     let target = Path::new(&"../".repeat(up)).join(dir.strip_prefix(&tree).unwrap_or(dir));
     let own = own.strip_prefix(&tree).unwrap_or(&own);
     format!(
-        "`ln -s {} {}/{list}`, and `{list}_path = {list}`: what a link leads to in the tree belongs to the definition",
-        target.display(),
-        own.display()
+        "`ln -s {} {}`, and `{list}_path = {list}`: what a link leads to in the tree belongs to the definition",
+        shell::path(&target),
+        shell::path(&own.join(list))
     )
 }

@@ -4,6 +4,7 @@ use std::process::ExitCode;
 
 use super::{Context, Failure, out};
 use crate::run::{self, Life, Record};
+use crate::text::shell;
 
 const LOG: &str = "build.log";
 
@@ -121,7 +122,7 @@ fn show(context: &Context, dir: &Path) -> Result<(), Failure> {
                 out(&format!("image     {} {}", i.name, i.id));
             }
             if let Some(kept) = r.kept {
-                out(&format!("left up   {}: {}", kept.machine, kept.ssh.join(" ")));
+                out(&format!("left up   {}: {}", kept.machine, shell::line(&kept.ssh)));
             }
             for leak in r.leaks {
                 out(&format!("leaked    {} {}: {}", leak.entry.kind.name(), leak.entry.name, leak.reason));

@@ -3,6 +3,7 @@ use std::process::ExitCode;
 
 use super::{Context, Failure, err, out};
 use crate::sweep::{self, State, Swept};
+use crate::text::shell;
 
 #[derive(clap::Args)]
 pub struct Args {
@@ -36,8 +37,10 @@ pub async fn run(context: &Context, args: &Args) -> Result<ExitCode, Failure> {
 fn tell(report: &Swept, verb: &str) {
     let run = &report.run;
     // An unclear one's cloud is not known: the one that was asked is as good as any.
-    let command =
-        if report.cloud.is_empty() { format!("image-factory sweep --cloud NAME --run {run}") } else { sweep::command(&report.cloud, run) };
+    let command = match report.cloud.is_empty() {
+        true => format!("image-factory sweep --cloud NAME --run {}", shell::word(run)),
+        false => sweep::command(&report.cloud, run),
+    };
     report.notes.iter().for_each(|note| err(&format!("warning: {run}: {note}")));
     match report.state {
         State::Alive => out(&format!("{run}: alive, left alone")),

@@ -11,6 +11,7 @@ use crate::family::{self, Meaning};
 use crate::image::{self, Image, Provenance, Standing, State};
 pub use crate::plan::Publication;
 use crate::plan::{BaseFact, CloudFacts, Named, SitePlan, VolumePlan, Wanted};
+use crate::text::shell;
 
 #[doc(hidden)]
 pub mod contract;
@@ -249,9 +250,10 @@ pub fn untouchable(image: &Image) -> Option<String> {
         Provenance::Ours | Provenance::Legacy if image.state == State::Building => {
             Some("it is staged: its run publishes or removes it".to_owned())
         }
-        Provenance::Legacy => {
-            Some(format!("it was published before images proved whose they are (`image-factory image adopt {}` mends it)", image.id))
-        }
+        Provenance::Legacy => Some(format!(
+            "it was published before images proved whose they are (`image-factory image adopt {}` mends it)",
+            shell::word(&image.id)
+        )),
         Provenance::Ours => None,
     }
 }

@@ -8,6 +8,8 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Component, Path, PathBuf};
 
+use crate::text::shell;
+
 /// As many as the kernel follows.
 const LINKS: usize = 40;
 
@@ -50,9 +52,9 @@ impl std::fmt::Display for Who {
 impl Open {
     /// The command that mends it.
     pub fn hint(&self) -> String {
-        let path = self.path.display();
+        let path = shell::path(&self.path);
         match self.who {
-            Who::Owner(_) => format!("`chown` {path} to yourself or root"),
+            Who::Owner(_) => format!("`chown` {} to yourself or root", self.path.display()),
             Who::Anybody | Who::Group(_) | Who::Unknown(_) => format!("`chmod go-w {path}`"),
             Who::Listed => format!("`setfacl -b {path} && chmod go-w {path}`"),
         }

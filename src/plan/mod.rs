@@ -15,6 +15,7 @@ use crate::disk::Format;
 use crate::fetch::Wish;
 use crate::image::{self, Image, Provenance};
 use crate::lines;
+use crate::text::shell;
 
 mod facts;
 mod machines;
@@ -102,7 +103,7 @@ impl Plan {
         match base.provenance() {
             Provenance::Legacy => told.push(format!(
                 "{image} was published before images proved whose they are; `image-factory image adopt {}` mends it",
-                base.id
+                shell::word(&base.id)
             )),
             Provenance::Foreign(why) if base.properties.contains_key(image::FAMILY) => {
                 told.push(format!("{image} has properties of this factory, and is not its image: {why}"));
@@ -496,7 +497,13 @@ fn origin(bundle: &Bundle, facts: &CloudFacts, wrong: &mut Vec<Diagnostic>) -> O
         },
         BaseFact::Missing { near } => {
             let own = if asked.starts_with("os/") { None } else { crate::bundle::os_near(bundle, &asked) };
-            let hint = if let Some(name) = own {
+            let maker = bundle.base_maker.as_ref();
+            let hint = if let Some(maker) = maker.filter(|maker| maker.family == asked) {
+                let build = shell::word(&maker.label);
+                format!("{} of this tree makes it, and no image of it is there: `image-factory build {build}`", maker.label)
+            } else if let Some(maker) = maker.filter(|_| own.as_ref() != Some(&asked)) {
+                format!("{} of this tree makes the family `{}`: name that as the base", maker.label, maker.family)
+            } else if let Some(name) = own {
                 format!("did you mean `os/{name}`, a definition of this tree?")
             } else if near.is_empty() {
                 "`image-factory image list` shows what there is; `os/<name>` names a definition of this tree".into()

@@ -213,6 +213,21 @@ fn playbooks_are_given_the_vars_of_the_bundle() {
     assert_eq!(serde_json::to_value(extra_vars).unwrap(), serde_json::json!({"a": 1, "b": 3}));
 }
 
+/// The hint led to a list of images that had none of it.
+#[test]
+fn a_base_that_was_never_built_is_told_with_who_makes_it() {
+    let hint = |base: &str, family: &str| {
+        let mut bundle = bundle(&format!("bundle: {{name: x, img_base: {base}}}\n"));
+        bundle.base_maker = Some(bundle::Maker { label: "images/web".into(), family: family.into() });
+        let mut facts = facts();
+        facts.cloud.base = BaseFact::Missing { near: Vec::new() };
+        let wrong = plan(&bundle, &facts, "r", at(), BUILD).unwrap_err().wrong;
+        wrong.into_iter().find(|d| d.message.contains("does not exist")).and_then(|d| d.hint).unwrap()
+    };
+    assert_eq!(hint("nginx", "nginx"), "images/web of this tree makes it, and no image of it is there: `image-factory build images/web`");
+    assert_eq!(hint("images/web", "nginx"), "images/web of this tree makes the family `nginx`: name that as the base");
+}
+
 #[test]
 fn all_that_is_missing_is_told_at_once() {
     let told = errors(&format!("{LEAST}machine: {{ram: 64G}}\n"), |f| {

@@ -13,7 +13,7 @@ const KEYS: [&str; 2] = ["roles", "collections"];
 /// Longer files are no lists of requirements.
 const MAX_BYTES: u64 = 1 << 20;
 /// Where lists lie: beside the playbook, and in the bundle's directory.
-const PLACES: [&str; 6] = [
+pub(in crate::bundle) const PLACES: [&str; 6] = [
     "requirements.yml",
     "requirements.yaml",
     "roles/requirements.yml",

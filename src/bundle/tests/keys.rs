@@ -253,6 +253,58 @@ fn advice_on_unknown_keys() {
 }
 
 #[test]
+fn advice_on_words_of_others_in_a_step() {
+    for (key, wanted) in [
+        ("retry", "did you mean `retries`?"),
+        ("retrys", "did you mean `retries`?"),
+        ("become", "`sudo: true` runs a step as root"),
+        ("environment", "did you mean `env`?"),
+        ("vars", "did you mean `extra_vars`"),
+        ("when", "every step runs"),
+        ("timout", "did you mean `timeout`?"),
+    ] {
+        let said = said_more(&format!("steps: [{{shell: 'true', {key}: 1}}]\n"));
+        assert!(said.contains(&format!("unknown key `{key}` in `steps[1]`\n")) && said.contains(wanted), "{said}");
+    }
+}
+
+/// Who followed them got an error.
+#[test]
+fn hints_on_checks_contradict_nothing_that_is_said() {
+    let cases = [
+        ("{dns_name: a.b, skip: [dns]}", "hint: `dns` out of `tests.skip` switches it on"),
+        ("{dns_name: a.b, only: [ssh]}", "hint: `dns` in `tests.only` switches it on"),
+        ("{dns_name: a.b, only: [ssh], skip: [dns]}", "hint: `dns` in `tests.only`, and not in `tests.skip`, switches it on"),
+        ("{package: htop}", "hint: `tests: {add: [cloud-init-package]}` switches it on"),
+        ("{package: htop, add: [rescue]}", "hint: `cloud-init-package` in `tests.add` switches it on"),
+    ];
+    for (tests, wanted) in cases {
+        let said = said_more(&format!("tests: {tests}\n"));
+        assert!(said.contains(wanted), "{tests}: {said}");
+    }
+    let off = [
+        ("", "`tests: {skip: [machine-id-unique]}`, if"),
+        ("tests: {only: [ssh, machine-id-unique]}\n", "`machine-id-unique` out of `tests.only`, if"),
+        ("tests: {add: [machine-id-unique]}\n", "`machine-id-unique` out of `tests.add` and into `tests.skip`, if"),
+        ("tests: {skip: [dns]}\n", "`machine-id-unique` in `tests.skip`, if"),
+    ];
+    for (tests, wanted) in off {
+        let said = said_more(&format!("{tests}tidy: {{machine-id: false}}\n"));
+        assert!(said.contains(wanted), "{tests}: {said}");
+    }
+    let root = said_more("ssh_user: root\ntests: {only: [ssh, root-ssh]}\n");
+    assert!(root.contains("another user, or `root-ssh` out of `tests.only` if root has to log in"), "{root}");
+}
+
+#[test]
+fn a_check_that_is_no_sound_one_is_there_all_the_same() {
+    let tree = Tree::new();
+    tree.write("images/x/build-vars.yml", &format!("{MINIMAL}tests: {{only: [tests/page.sh]}}\n")).write("images/x/tests/page.sh", "ls");
+    let said = super::said_in(&tree, "images/x");
+    assert!(said.contains("`tests/page.sh` is not executable") && !said.contains("there is no check"), "{said}");
+}
+
+#[test]
 fn every_key_given_twice() {
     for key in keys::TOP.iter().filter(|key| **key != "bundle") {
         let said = said_more(&format!("{key}: a\n{key}: b\n"));

@@ -193,3 +193,17 @@ fn files_stay_in_the_bundle() {
             hint: a symbolic link in it points elsewhere
     ");
 }
+
+/// Findings told the names of files of the host.
+#[test]
+fn names_behind_a_link_that_leads_out_are_not_told() {
+    let (tree, outside) = (super::Tree::new(), super::Tree::new());
+    outside.write("tests/secret-a", "#!/bin/sh\n").write("output/secret-b.j2", "").write("files/secret-c.sh", "#!/bin/sh\n");
+    tree.write("images/x/build-vars.yml", &format!("{}steps: [{{script: files/secret-d.sh}}]\n", super::MINIMAL));
+    for dir in ["tests", "output", "files"] {
+        std::os::unix::fs::symlink(outside.path().join(dir), tree.path().join("images/x").join(dir)).unwrap();
+        let told = super::said_in(&tree, "images/x");
+        assert!(!told.replace("secret-d", "").contains("secret-"), "{told}");
+        assert!(told.contains(&format!("images/x/{dir}: error: `{dir}` leads out of the factory tree")), "{told}");
+    }
+}

@@ -222,7 +222,7 @@ fn checks_must_be_executable() {
         images/x/tests/a: error: `tests/a` is not executable
             hint: chmod +x tests/a; data of a check goes into a directory below tests/
     ");
-    assert_eq!(said_more("tests: {timeout: 5}\n"), "");
+    assert_eq!(said_more("tests: {timeout: 5s}\n"), "");
 }
 
 /// Ansible ends at once where the file is not there, and nothing said so.

@@ -82,6 +82,23 @@ fn bases(pairs: &[(&str, &str, &str)]) -> String {
 }
 
 #[test]
+fn a_directory_in_the_place_of_an_image_is_told() {
+    let told = bases(&[("images/a", "a", "images/b"), ("images/b", "web", "x")]);
+    assert!(told.contains("warning: `images/b` is taken for the name of an image: images/b makes the family `web`"), "{told}");
+    assert!(told.ends_with("hint: `img_base: web`"), "{told}");
+    assert_eq!(bases(&[("images/a", "a", "images/c"), ("images/b", "web", "x")]), "");
+    let tree = Tree::new();
+    let of = |dir: &str, name: &str, base: &str| {
+        tree.write(&format!("{dir}/build-vars.yml"), &format!("bundle: {{name: {name}, img_base: {base}}}\n"));
+        tree.bundle(dir)
+    };
+    let all = [of("images/readme", "web", "x"), of("images/a", "a", "web"), of("images/b", "b", "readme"), of("images/c", "c", "x")];
+    let all: Vec<_> = all.iter().collect();
+    let maker = |at: usize| crate::bundle::maker(&all, all[at]).map(|maker| maker.label);
+    assert_eq!([maker(0), maker(1), maker(2), maker(3)], [None, Some("images/readme".into()), Some("images/readme".into()), None]);
+}
+
+#[test]
 fn bases_that_are_missing_or_run_in_circles() {
     assert_eq!(bases(&[("images/a", "a", "os/d"), ("os/d", "d", "some-image"), ("images/b", "b", "a")]), "");
     // Its own name is the cloud's image of that name.

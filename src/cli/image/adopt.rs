@@ -3,6 +3,7 @@ use super::{json, label, need, value};
 use crate::cli::{Context, Failure, out};
 use crate::cloud::Cloud;
 use crate::image::{self, Image, Provenance};
+use crate::text::shell;
 
 #[derive(clap::Args)]
 pub struct Args {
@@ -22,7 +23,7 @@ pub async fn run(context: &Context, cloud: &dyn Cloud, args: &Args) -> Result<()
         let image = need(context, cloud, &images, wanted).await?;
         if image.id != *wanted && image.name != *wanted {
             return Err(Failure::usage(format!("`{wanted}` is a family: which of its images is to be adopted?"))
-                .hint(format!("name it by its ID: `image-factory image list {wanted}`")));
+                .hint(format!("name it by its ID: `image-factory image list {}`", shell::word(wanted))));
         }
         if let Provenance::Foreign(why) = image.provenance() {
             return Err(Failure::cloud(format!("{} is not adopted: {why}", label(&image))));

@@ -4,6 +4,7 @@ use crate::cli::{Context, Failure, out};
 use crate::cloud::Cloud;
 use crate::image::{Image, Provenance};
 use crate::lineage::{self, Lineage};
+use crate::text::shell;
 
 pub async fn run(context: &Context, cloud: &dyn Cloud, wanted: &str) -> Result<(), Failure> {
     let images = cloud.images().await?;
@@ -40,7 +41,7 @@ fn details(i: &Image, l: &Lineage) -> String {
         Provenance::Ours => line("provenance", "ours: it says that it was published under its own ID".into()),
         Provenance::Legacy => line(
             "provenance",
-            format!("legacy: published before images proved whose they are; `image-factory image adopt {}` mends it", i.id),
+            format!("legacy: published before images proved whose they are; `image-factory image adopt {}` mends it", shell::word(&i.id)),
         ),
         Provenance::Foreign(why) => line("provenance", format!("foreign: {why}; it is never changed, and no family means it")),
     }

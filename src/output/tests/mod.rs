@@ -32,6 +32,7 @@ pub fn bundle(tree: &Path, templates: &[(&str, &str)]) -> Bundle {
         kind: Kind::Image,
         name: "demo".into(),
         base_family: None,
+        base_maker: None,
         base: None,
         source: None,
         properties: BTreeMap::new(),

@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use std::ffi::CString;
 
 use crate::remote::{Command, RemoteError};
+use crate::text::shell::quoted;
 
 /// First byte of the preface: the "record separator", which no sane login script prints.
 pub(super) const MARK: u8 = 0x1e;
@@ -127,11 +128,11 @@ pub(super) fn kill(groups: &[i32], sudo: bool) -> Result<CString, RemoteError> {
 /// `exec`: the login shell makes room, and the text's shell is the session leader sshd made.
 fn line(sudo: bool, text: &str, args: &[&str]) -> Result<CString, RemoteError> {
     let mut line = String::from(if sudo { "exec sudo -n sh -c " } else { "exec sh -c " });
-    line.push_str(&quote(text));
+    line.push_str(&quoted(text));
     line.push_str(" sh");
     for arg in args {
         line.push(' ');
-        line.push_str(&quote(arg));
+        line.push_str(&quoted(arg));
     }
     CString::new(line).map_err(|_| RemoteError::Command("an argument or a path contains a NUL byte".into()))
 }
@@ -150,7 +151,7 @@ fn exports(env: &BTreeMap<String, String>) -> Result<String, RemoteError> {
         if value.contains('\0') {
             return Err(RemoteError::Command(format!("the value of `{name}` contains a NUL byte")));
         }
-        let value: Vec<String> = value.split('\n').map(quote).collect();
+        let value: Vec<String> = value.split('\n').map(quoted).collect();
         line.push_str(&format!("export {name}={}; ", value.join(r#""$__n""#)));
     }
     Ok(line)
@@ -166,10 +167,6 @@ fn interpreter(script: &[u8]) -> Vec<&str> {
         Some((program, argument)) => vec![program, argument.trim_start()],
         None => vec![rest],
     }
-}
-
-fn quote(text: &str) -> String {
-    format!("'{}'", text.replace('\'', r"'\''"))
 }
 
 #[cfg(test)]
