@@ -31,6 +31,8 @@ pub enum End {
     NotBegun,
 }
 
+const NOT_BEGUN: &str = "stopped by a signal before its turn came";
+
 /// The jobs of these bundles, each once. A base `os/<name>` of the tree that is missing in the cloud becomes a job of its own, so
 /// that two bundles which both need it do not both build it. With them come notes on what was added.
 pub async fn jobs(setup: &Setup<'_>, named: Vec<Bundle>) -> Result<(Vec<Job>, Vec<String>), RunError> {
@@ -81,10 +83,15 @@ pub async fn run(setup: &Setup<'_>, jobs: &[Job], at_once: usize, mut on_end: im
         on_end(index, End::Ended(Box::new(ended), seconds));
         for other in skipped {
             let base = jobs[other].base.map(|b| jobs[b].bundle.label.clone()).unwrap_or_default();
+            let why = if stopped { NOT_BEGUN.to_owned() } else { format!("base {base} was not built") };
+            run::not_built(setup, &jobs[other].bundle, &why);
             on_end(other, if stopped { End::NotBegun } else { End::BaseFailed(base) });
         }
     }
-    schedule.waiting().into_iter().for_each(|index| on_end(index, End::NotBegun));
+    for index in schedule.waiting() {
+        run::not_built(setup, &jobs[index].bundle, NOT_BEGUN);
+        on_end(index, End::NotBegun);
+    }
 }
 
 /// Whether a definition has to be built again.
@@ -93,8 +100,10 @@ pub enum Need {
     /// Why.
     Stale(Vec<String>),
     Fresh,
-    /// No image of it is active.
+    /// There is no image of it.
     NeverBuilt,
+    /// There are images of it, and for this reason none that its family's name means.
+    NoneActive(String),
     /// The very same was built, and deprecated since: the name of that image.
     RolledBack(String),
 }
@@ -106,7 +115,18 @@ pub async fn needs(cloud: &dyn Cloud, bundles: &[Bundle], named: bool) -> Result
     let mut needs = Vec::new();
     for bundle in bundles {
         let Some(image) = family::current(&images, &bundle.name) else {
-            needs.push(if named { Need::Stale(vec!["it was never built".into()]) } else { Need::NeverBuilt });
+            let (deprecated, hidden) = (family::deprecated(&images, &bundle.name).len(), family::hidden(&images, &bundle.name).len());
+            let why = match (deprecated, hidden) {
+                (0, 0) => "it was never built",
+                (0, _) => "all its images are hidden",
+                (_, 0) => "all its images are deprecated",
+                _ => "all its images are deprecated or hidden",
+            };
+            needs.push(match named {
+                true => Need::Stale(vec![why.into()]),
+                false if deprecated + hidden > 0 => Need::NoneActive(why.into()),
+                false => Need::NeverBuilt,
+            });
             continue;
         };
         let now = lineage::now(cloud, &images, bundle).await?;

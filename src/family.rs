@@ -39,6 +39,11 @@ pub fn deprecated<'a>(images: &'a [Image], family: &str) -> Vec<&'a Image> {
     of(images, family).into_iter().filter(|i| i.state == State::Deprecated).collect()
 }
 
+/// Those that are active and hidden, newest first.
+pub fn hidden<'a>(images: &'a [Image], family: &str) -> Vec<&'a Image> {
+    of(images, family).into_iter().filter(|i| i.state == State::Active && i.hidden).collect()
+}
+
 /// Families that have a published image, sorted.
 pub fn all(images: &[Image]) -> Vec<&str> {
     let named = images.iter().filter(|i| i.counts() && !i.family.is_empty()).map(|i| i.family.as_str());
@@ -158,15 +163,24 @@ pub struct Policy {
 pub fn prune<'a>(images: &'a [Image], family: &str, policy: Policy, uses: &BTreeMap<String, String>) -> Vec<Verdict<'a>> {
     let keep = policy.keep.max(1);
     let mut kept = 0;
+    let legacy = |image: &Image| image.provenance() == Provenance::Legacy;
+    let all = actives(images, family).into_iter().filter(|i| !legacy(i)).count() as u32;
+    let stays = |is: &str, kept: u32| match all {
+        0 => format!("{is}; the family has no active image that would be kept, and nothing goes before it has"),
+        _ if kept == all => {
+            format!("{is}; older than the {all} active of the {keep} that are kept, and nothing goes before there are as many")
+        }
+        _ => format!("{is}, and newer than the last one that is kept"),
+    };
     let judge = |image: &'a Image| {
-        let (fate, why) = if image.provenance() == Provenance::Legacy {
+        let (fate, why) = if legacy(image) {
             (Fate::Spare, "published before images proved whose they are: `image adopt` lets it be pruned".to_owned())
         } else if kept == keep {
             beyond(images, image, policy, uses)
         } else if image.hidden {
-            (Fate::Keep, "hidden, and newer than the last one that is kept".to_owned())
+            (Fate::Keep, stays("hidden", kept))
         } else if image.state == State::Deprecated {
-            (Fate::Keep, "deprecated, and newer than the last one that is kept".to_owned())
+            (Fate::Keep, stays("deprecated", kept))
         } else {
             kept += 1;
             (Fate::Keep, if kept == 1 { "current".to_owned() } else { format!("{kept} of the newest {keep}") })

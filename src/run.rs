@@ -12,7 +12,7 @@ use crate::bundle::{self, Base, Bundle, Source};
 use crate::cancel::{Cancel, Cancelled};
 use crate::cloud::ledger::{self, Entry, Kind, Leak, Ledger, Made};
 use crate::cloud::{Cloud, CloudError, Cx};
-use crate::diagnostic::{Diagnostic, Place};
+use crate::diagnostic::Diagnostic;
 use crate::durable::{self, Others};
 use crate::event::{Event, Events, FinishedImage, Sink, Stage, seconds};
 use crate::exec::probe;
@@ -31,12 +31,14 @@ use crate::wall::Wall;
 
 mod dir;
 mod index;
+mod results;
 #[cfg(test)]
 mod tests;
 
-use dir::RunDir;
-pub use dir::{Record, directories, read_plan, read_record, read_text};
-pub use index::{Indexed, Life, bases_of_live_runs, indexed, life_elsewhere, tidy};
+use dir::{Beginning, RunDir};
+pub use dir::{Record, directories, read_plan, read_record, read_start, read_text};
+pub use index::{Indexed, Life, bases_of_live_runs, indexed, life_elsewhere, names_of_live_runs, tidy};
+pub use results::Results;
 
 /// Below the home: what checks found sound, and need not look at again.
 pub const CHECKED: &str = "checked";
@@ -183,27 +185,11 @@ impl Ended {
 
 /// Where the outputs of a bundle go: `images/target/<bundle>`, `os/target/<os>`.
 pub fn target_dir(bundle: &Bundle) -> PathBuf {
-    let name = bundle.label.rsplit('/').next().unwrap_or(&bundle.name);
-    let of_label = bundle.tree.join(&bundle.label);
-    let home = of_label.parent().map_or_else(|| bundle.tree.clone(), Path::to_path_buf);
-    home.join("target").join(name)
+    Results::of(bundle).dir()
 }
 
-/// A tree may bring a link in the place of `target`: then outputs would be written, and old ones removed, where it leads.
 fn target_in_tree(bundle: &Bundle) -> Result<(), RunError> {
-    let target = target_dir(bundle);
-    let home = target.parent().and_then(Path::parent).unwrap_or(&bundle.tree).canonicalize();
-    let Ok(home) = home else { return Ok(()) };
-    let runs = target.join("runs");
-    let mut there = runs.ancestors().take(3).filter_map(|dir| dir.canonicalize().ok());
-    match there.find(|dir| !dir.starts_with(&home)) {
-        Some(there) => {
-            let place = Place { file: target, line: 0, column: 0 };
-            let finding = Diagnostic::error(place, format!("outputs would go to {}: a link leads out of the tree", there.display()));
-            Err(RunError::Refused(vec![finding.hint("remove the link; another disk can be mounted there")]))
-        }
-        None => Ok(()),
-    }
+    Results::of(bundle).in_tree()
 }
 
 /// The plans of what a build of `bundle` would build: a base that is missing, with its own, and then the bundle.
@@ -214,7 +200,9 @@ pub async fn make_plans(setup: &Setup<'_>, bundle: &Bundle, now: Timestamp, cx: 
         None => Vec::new(),
     };
     let base = plans.last().map(Plan::expected);
-    plans.push(make_plan(setup, bundle, &Moment { run: &run, now, base }, cx).await?);
+    let live = names_of_live_runs(setup.home, setup.cloud.name()).unwrap_or_default();
+    let taken_by = live.get(&plan::image_name(bundle, now)).map(String::as_str);
+    plans.push(make_plan(setup, bundle, &Moment { run: &run, now, base, taken_by }, cx).await?);
     Ok(plans)
 }
 
@@ -224,6 +212,8 @@ struct Moment<'m> {
     now: Timestamp,
     /// The base that is going to be there, in place of what the cloud has.
     base: Option<Image>,
+    /// The live run that is going to publish an image of the name that is wanted.
+    taken_by: Option<&'m str>,
 }
 
 /// Facts and plan: reads only. `Err` holds everything that is wrong, at once.
@@ -249,6 +239,7 @@ async fn make_plan(setup: &Setup<'_>, bundle: &Bundle, at: &Moment<'_>, cx: &Cx)
     if let Some(base) = &at.base {
         cloud.base = BaseFact::Found(Box::new(base.clone()));
     }
+    cloud.name_taken_by.extend(at.taken_by.map(|run| format!("run {run}, which is at work")));
     let facts = Facts { cloud_name: setup.cloud.name().into(), cloud, host: host.map_err(CloudError::from)? };
     let plan = plan::plan(bundle, &facts, at.run, now, purpose).map_err(|unfit| match unfit.refuses {
         true => RunError::Refused(unfit.wrong),
@@ -303,10 +294,26 @@ async fn host_facts(bundle: &Bundle, cancel: &Cancel) -> Result<HostFacts, Cance
 
 /// Builds a bundle. A base `os/<name>` that is missing is built first.
 pub async fn run(setup: &Setup<'_>, bundle: &Bundle) -> Ended {
+    // Whatever comes, a kill too: the last build's results are not taken for those of this one.
+    if setup.person.is_none()
+        && let Err(e) = Results::of(bundle).withdraw()
+    {
+        return Ended::not_begun(e);
+    }
     match base_first(setup, bundle).await {
         Ok(None) => one(setup, bundle).await,
-        Ok(Some(ended)) => ended,
-        Err(e) => Ended::not_begun(e),
+        Ok(Some(ended)) => {
+            let why = match &ended.result {
+                Err(e) => e.to_string(),
+                Ok(_) => "its base left something behind when it was built".into(),
+            };
+            not_built(setup, bundle, &why);
+            ended
+        }
+        Err(e) => {
+            not_built(setup, bundle, &e.to_string());
+            Ended::not_begun(e)
+        }
     }
 }
 
@@ -358,13 +365,56 @@ fn reading(setup: &Setup<'_>) -> Cx {
     Cx { ledger: Ledger::none(), events: Events::default(), cancel: setup.cancel.clone() }
 }
 
+/// A run that has begun: somebody may have seen its ID.
+struct Begun {
+    run: String,
+    /// How it is timed, and when it began.
+    begin: Instant,
+    now: Timestamp,
+    dir: RunDir,
+    recorder: log::Recorder,
+    cx: Cx,
+}
+
 async fn one(setup: &Setup<'_>, bundle: &Bundle) -> Ended {
+    let mut begun = match begin(setup, bundle).await {
+        Ok(begun) => begun,
+        Err(e) => {
+            not_built(setup, bundle, &e.to_string());
+            return Ended::not_begun(e);
+        }
+    };
+    let planned = match planned(setup, bundle, &begun).await {
+        Ok(plan) => begun.dir.planned(&plan).map(|ledger| (plan, ledger)),
+        Err(e) => Err(e),
+    };
+    let (plan, ledger) = match planned {
+        Ok(planned) => planned,
+        Err(e) => return not_planned(setup, bundle, begun, e),
+    };
+    let Begun { begin, dir, recorder, cx, .. } = begun;
+    cx.events.emit(Event::StageDone { stage: Stage::Plan, seconds: seconds(begin.elapsed()) });
+    let cx = Cx { ledger, cancel: setup.cancel.child(), ..cx };
+    let outcome = stoppable(setup, &cx, build_in(setup, &plan, &cx)).await;
+    finish(setup, bundle, &plan, &dir, &cx, &recorder, outcome, begin).await
+}
+
+/// Its directories are there before its ID is shown, so that each run that was seen can be looked up.
+async fn begin(setup: &Setup<'_>, bundle: &Bundle) -> Result<Begun, RunError> {
     let (begin, now) = (Instant::now(), Timestamp::now());
     let run = plan::run_id(now, uuid::Uuid::new_v4().as_u128() as u32);
-    let events = Events::default();
-    events.add((setup.show)(&bundle.label));
-    let recorder = log::Recorder::default();
+    target_in_tree(bundle)?;
+    setup.home.secure()?;
+    let publishes = matches!(setup.purpose(), Purpose::Build { .. });
+    let beginning = Beginning { run: &run, cloud: setup.cloud.name(), name: plan::image_name(bundle, now), publishes };
+    let mut dir = RunDir::create(setup.home, &target_dir(bundle), beginning).await?;
+    let (events, recorder) = (Events::default(), log::Recorder::default());
     events.add(Box::new(recorder.clone()));
+    if let Err(e) = dir.begin(&events) {
+        dir.forget();
+        return Err(e);
+    }
+    events.add((setup.show)(&bundle.label));
     events.emit(Event::Started {
         run: run.clone(),
         bundle: bundle.label.clone(),
@@ -376,40 +426,85 @@ async fn one(setup: &Setup<'_>, bundle: &Bundle) -> Ended {
         .into(),
         image_name: match &bundle.base {
             Some(Base::Image(tested)) if setup.test_only => tested.clone(),
-            _ => plan::image_name(bundle, now),
+            _ => dir.name.clone(),
         },
         cloud: setup.cloud.name().into(),
     });
-    events.emit(Event::StageStarted { stage: Stage::Plan });
-    let cx = Cx { events: events.clone(), ..reading(setup) };
-    let plan = match make_plan(setup, bundle, &Moment { run: &run, now, base: None }, &cx).await {
-        Ok(plan) => plan,
-        Err(e) => return Ended::not_begun(e),
-    };
-    events.note(&plan.how);
-    plan.warnings().into_iter().for_each(|w| events.warn(w));
-    plan.notes.iter().for_each(|note| events.note(note));
-    match setup.wall.lines(&plan, &cx.cancel).await {
-        Ok(lines) => lines.into_iter().for_each(|(warning, text)| if warning { events.warn(text) } else { events.note(text) }),
-        Err(e) => return Ended::not_begun(CloudError::from(e)),
-    }
-    events.emit(Event::StageDone { stage: Stage::Plan, seconds: seconds(begin.elapsed()) });
+    let cx = Cx { events, ..reading(setup) };
+    Ok(Begun { run, begin, now, dir, recorder, cx })
+}
 
-    let ready = target_in_tree(bundle).and_then(|()| Ok(setup.home.secure()?));
-    let mut dir = match ready.and_then(|()| RunDir::create(setup.home, &target_dir(bundle), &plan)) {
-        Ok(dir) => dir,
-        Err(e) => return Ended::not_begun(e),
+/// The stage `plan`: reads only. What comes to light is told.
+async fn planned(setup: &Setup<'_>, bundle: &Bundle, begun: &Begun) -> Result<Plan, RunError> {
+    let cx = &begun.cx;
+    cx.events.emit(Event::StageStarted { stage: Stage::Plan });
+    let moment = Moment { run: &begun.run, now: begun.now, base: None, taken_by: begun.dir.taken_by.as_deref() };
+    let plan = make_plan(setup, bundle, &moment, cx).await?;
+    cx.events.note(&plan.how);
+    plan.warnings().into_iter().for_each(|w| cx.events.warn(w));
+    plan.notes.iter().for_each(|note| cx.events.note(note));
+    let lines = setup.wall.lines(&plan, &cx.cancel).await.map_err(CloudError::from)?;
+    lines.into_iter().for_each(|(warning, text)| if warning { cx.events.warn(text) } else { cx.events.note(text) });
+    Ok(plan)
+}
+
+/// The end of a run that has no plan: nothing was created in the cloud. Its results say why, in place of those of the last build.
+fn not_planned(setup: &Setup<'_>, bundle: &Bundle, begun: Begun, error: RunError) -> Ended {
+    let Begun { run, begin, now, mut dir, recorder, cx } = begun;
+    let stopped = matches!(&error, RunError::Cloud(CloudError::Cancelled(_)));
+    let word = match stopped {
+        true => "stopped",
+        false if setup.test_only => UNTESTED,
+        false => "failed",
     };
-    let ledger = match dir.begin(&events, &recorder) {
-        Ok(ledger) => ledger,
-        Err(e) => {
-            dir.forget();
-            return Ended::not_begun(e);
-        }
+    let (text, total) = (error.to_string(), seconds(begin.elapsed()));
+    cx.events.emit(Event::StageFailed { stage: Stage::Plan, seconds: total, error: text.clone() });
+    cx.events.emit(Event::Finished { outcome: word.into(), seconds: total, image: None, error: Some(text.clone()), leaks: Vec::new() });
+    let record = Record {
+        run,
+        bundle: bundle.label.clone(),
+        cloud: setup.cloud.name().into(),
+        started: now,
+        seconds: total,
+        outcome: word.into(),
+        image: None,
+        error: Some(text),
+        leaks: Vec::new(),
+        kept: None,
     };
-    let cx = Cx { ledger, events: events.clone(), cancel: setup.cancel.child() };
-    let outcome = stoppable(setup, &cx, build_in(setup, &plan, &cx)).await;
-    finish(setup, bundle, &plan, &dir, &cx, &recorder, outcome, begin).await
+    let written = dir.not_planned().and_then(|()| dir.record(&record));
+    let mut outputs = Vec::new();
+    let target = target_dir(bundle);
+    if setup.person.is_none() {
+        let (events, log) = (recorder.events(), dir.log());
+        let failed = output::Failed {
+            run: &record.run,
+            bundle: &bundle.label,
+            family: &bundle.name,
+            cloud: &record.cloud,
+            events: &events,
+            definition: Some(bundle),
+            log: written.is_ok().then_some(log.as_path()),
+        };
+        outputs = output::failed(&target, &bundle.tree, &failed).unwrap_or_else(|errors| {
+            errors.iter().for_each(|e| cx.events.warn(e.to_string()));
+            Vec::new()
+        });
+    }
+    if let Err(e) = written {
+        cx.events.warn(e.to_string());
+    }
+    dir.forget();
+    outputs.retain(|file| is_for_people(&target, file));
+    Ended { result: Err(error), leaks: Vec::new(), kept: None, dir: Some(dir.path.clone()), outputs }
+}
+
+/// A build of `bundle` that no run was begun for, for this reason: where the last one left results, these take their place.
+pub fn not_built(setup: &Setup<'_>, bundle: &Bundle, why: &str) {
+    // A visit leaves what the last build left as it is.
+    if setup.person.is_none() {
+        Results::of(bundle).failed(setup.cloud.name(), why);
+    }
 }
 
 /// A signal is told of when it comes: what is at work ends first where it may be left, and the way home takes its time.

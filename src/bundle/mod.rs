@@ -58,7 +58,7 @@ pub use near::{Stray, strays};
 pub use overrides::Override;
 pub use password::{Password, password};
 pub use playbooks::{Need, NeedKind, Requirements, plain, requirements, search_paths};
-pub use tree::{all, base_of, find, find_tree, is_beside};
+pub use tree::{all, base_of, find, find_tree, is_beside, where_it_was};
 
 /// `images/*` or `os/*`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]

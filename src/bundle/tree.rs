@@ -63,6 +63,17 @@ pub fn find(tree: &Path, name: &str) -> Result<PathBuf, Diagnostic> {
     }
 }
 
+/// Where definitions of a tree would be that are called so, and are not there.
+pub fn where_it_was(tree: &Path, name: &str) -> Vec<PathBuf> {
+    let plain = name.trim_end_matches('/');
+    let plain = plain.strip_prefix("./").unwrap_or(plain);
+    let (half, rest) = plain.split_once('/').unwrap_or(("", plain));
+    if rest.is_empty() || rest.contains('/') || rest.starts_with('.') || rest == "target" {
+        return Vec::new();
+    }
+    HALVES.iter().filter(|one| half.is_empty() || half == **one).map(|one| tree.join(one).join(rest)).collect()
+}
+
 /// What is there under that name and can be no bundle.
 fn no_directory(tree: &Path, name: &str) -> Option<Diagnostic> {
     let places = [PathBuf::from(name), tree.join(name)].into_iter().chain(HALVES.iter().map(|half| tree.join(half).join(name)));

@@ -7,7 +7,7 @@ use crate::batch::{self, End, Job, Need};
 use crate::bundle::{self, Bundle};
 use crate::cloud::Cloud;
 use crate::log::words;
-use crate::run::{self, Ended, Kept, Setup, Show};
+use crate::run::{self, Ended, Kept, Results, Setup, Show};
 use crate::sweep;
 use crate::text::shell;
 
@@ -49,6 +49,19 @@ pub struct Args {
 }
 
 pub async fn run(context: &Context, args: &Args) -> Result<ExitCode, Failure> {
+    let results = context.results_of(&args.bundles);
+    // What is not stale stays as it is, and so do its results.
+    if !args.stale {
+        results.iter().try_for_each(Results::withdraw)?;
+    }
+    let ran = build(context, args).await;
+    if let (Err(failure), false) = (&ran, args.dry_run) {
+        results.iter().for_each(|one| one.failed("", &failure.to_string()));
+    }
+    ran
+}
+
+async fn build(context: &Context, args: &Args) -> Result<ExitCode, Failure> {
     let named = !args.bundles.is_empty();
     let mut bundles = context.load(&if named { args.bundles.clone() } else { all(context)? }).await?;
     let (cloud, line) = context.cloud()?;
@@ -103,6 +116,7 @@ async fn stale(context: &Context, cloud: &dyn Cloud, bundles: Vec<Bundle>, named
             Need::Stale(why) => ("stale", why.join("; ")),
             Need::Fresh => ("up to date", String::new()),
             Need::NeverBuilt => ("never built", "name it to have it built".into()),
+            Need::NoneActive(why) => ("not in use", format!("{why}; name it to have it built")),
             Need::RolledBack(image) => ("rolled back", format!("{image} was made of the very same, and is deprecated")),
         };
         rows.push((bundle.label.clone(), word, why));

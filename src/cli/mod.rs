@@ -18,7 +18,7 @@ use crate::http::Proxies;
 use crate::output;
 use crate::plan::SiteDefaults;
 use crate::remote::ssh::Ssh;
-use crate::run::{Home, RunError, Setup, Show};
+use crate::run::{Home, Results, RunError, Setup, Show};
 use crate::settings;
 use crate::wall::{self, Wall};
 
@@ -278,13 +278,13 @@ impl Context {
         Ok(Self { common, home, cancel: Cancel::default(), terminal, templates, definitions, proxies, wall: OnceLock::new() })
     }
 
-    /// INT, TERM and HUP ask for an orderly end; a second one for a fast one. Jenkins and terminals that are closed send
+    /// INT, TERM, HUP and QUIT ask for an orderly end; a second one for a fast one. Jenkins and terminals that are closed send
     /// several at once and mean one: what comes within a second of the last is the same.
     fn listen_to_signals(&self) {
         use tokio::signal::unix::{SignalKind, signal};
         show::patient::stopped_by(&self.cancel);
         let last: Arc<Mutex<Option<Instant>>> = Arc::default();
-        for kind in [SignalKind::interrupt(), SignalKind::terminate(), SignalKind::hangup()] {
+        for kind in [SignalKind::interrupt(), SignalKind::terminate(), SignalKind::hangup(), SignalKind::quit()] {
             let Ok(mut stream) = signal(kind) else { continue };
             let (cancel, last) = (self.cancel.clone(), last.clone());
             tokio::spawn(async move {
@@ -482,6 +482,16 @@ impl Context {
         }
         self.show_diagnostics(&wrong);
         Ok(looked.bundles)
+    }
+
+    /// Where results lie of what is named so, whether it can be built or not: of a definition that is gone, too.
+    pub fn results_of(&self, names: &[String]) -> Vec<Results> {
+        let Ok(tree) = self.tree() else { return Vec::new() };
+        let of = |name: &String| match bundle::find(&tree, name) {
+            Ok(dir) => vec![Results::of_directory(&tree, &dir)],
+            Err(_) => bundle::where_it_was(&tree, name).iter().map(|dir| Results::of_directory(&tree, dir)).collect(),
+        };
+        names.iter().flat_map(of).collect()
     }
 
     /// What `--set` says, for the bundles that are named; a base that is built first is built as written.

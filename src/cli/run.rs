@@ -2,7 +2,11 @@
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
+use jiff::Timestamp;
+
 use super::{Context, Failure, out};
+use crate::event::{Event, Stamped};
+use crate::plan::Plan;
 use crate::run::{self, Life, Record};
 use crate::text::shell;
 
@@ -48,6 +52,29 @@ fn directories(context: &Context) -> Result<Vec<PathBuf>, Failure> {
     Ok(dirs)
 }
 
+/// What is told of a run, whether it got as far as a plan or not.
+struct Told {
+    run: String,
+    bundle: String,
+    cloud: String,
+    image_name: String,
+    at: Timestamp,
+    plan: Option<Plan>,
+    record: Option<Record>,
+}
+
+impl Told {
+    fn of(dir: &Path) -> Option<Self> {
+        let record = run::read_record(dir);
+        if let Some(plan) = run::read_plan(dir) {
+            let (run, bundle, cloud) = (plan.run.clone(), plan.bundle.clone(), plan.cloud.clone());
+            return Some(Self { run, bundle, cloud, image_name: plan.image_name.clone(), at: plan.at, plan: Some(plan), record });
+        }
+        let Stamped { at, event: Event::Started { run, bundle, image_name, cloud, .. } } = run::read_start(dir)? else { return None };
+        Some(Self { run, bundle, cloud, image_name, at, plan: None, record })
+    }
+}
+
 fn name(dir: &Path) -> String {
     dir.file_name().unwrap_or_default().to_string_lossy().into_owned()
 }
@@ -63,25 +90,24 @@ fn find<'a>(dirs: &'a [PathBuf], wanted: Option<&str>) -> Result<&'a Path, Failu
 fn list(context: &Context, dirs: &[PathBuf]) {
     let mut rows = Vec::new();
     for dir in dirs {
-        let Some(plan) = run::read_plan(dir) else { continue };
-        rows.push((plan, run::read_record(dir)));
+        rows.extend(Told::of(dir));
     }
     if context.common.json {
         let rows: Vec<_> = rows
             .iter()
-            .map(|(plan, record)| serde_json::json!({"run": plan.run, "bundle": plan.bundle, "image_name": plan.image_name, "result": record}))
+            .map(|r| serde_json::json!({"run": r.run, "bundle": r.bundle, "image_name": r.image_name, "result": r.record}))
             .collect();
         out(&serde_json::to_string_pretty(&rows).expect("records are plain data"));
         return;
     }
     out(&format!("{:<22}  {:<24}  {:<8}  {:>7}  IMAGE", "RUN", "BUNDLE", "OUTCOME", "SECONDS"));
-    for (plan, record) in rows {
+    for Told { run, bundle, record, .. } in rows {
         let (outcome, seconds) = match &record {
             Some(r) => (r.outcome.as_str(), format!("{:.0}", r.seconds)),
-            None => (unfinished(context, &plan.run), String::new()),
+            None => (unfinished(context, &run), String::new()),
         };
         let image = record.as_ref().and_then(|r| r.image.as_ref()).map_or("-".into(), |i| format!("{} {}", i.name, i.id));
-        out(&format!("{:<22}  {:<24}  {outcome:<8}  {seconds:>7}  {image}", plan.run, plan.bundle));
+        out(&format!("{run:<22}  {bundle:<24}  {outcome:<8}  {seconds:>7}  {image}"));
     }
 }
 
@@ -97,22 +123,16 @@ fn unfinished(context: &Context, run: &str) -> &'static str {
 }
 
 fn show(context: &Context, dir: &Path) -> Result<(), Failure> {
-    let plan = run::read_plan(dir).ok_or_else(|| Failure::host(format!("{}: no readable plan.json", dir.display())))?;
-    let record: Option<Record> = run::read_record(dir);
+    let told = Told::of(dir);
+    let told = told.ok_or_else(|| Failure::host(format!("{}: neither plan.json nor events.jsonl is readable", dir.display())))?;
+    let Told { run, bundle, cloud, at, plan, record, .. } = told;
     if context.common.json {
         out(&serde_json::to_string_pretty(&serde_json::json!({"plan": plan, "result": record})).expect("records are plain data"));
         return Ok(());
     }
-    out(&format!(
-        "run       {}\nbundle    {}\ncloud     {}\nstarted   {:.0}\ndirectory {}",
-        plan.run,
-        plan.bundle,
-        plan.cloud,
-        plan.at,
-        dir.display()
-    ));
+    out(&format!("run       {run}\nbundle    {bundle}\ncloud     {cloud}\nstarted   {at:.0}\ndirectory {}", dir.display()));
     match record {
-        None => out(&format!("outcome   {}", unfinished(context, &plan.run))),
+        None => out(&format!("outcome   {}", unfinished(context, &run))),
         Some(r) => {
             out(&format!("outcome   {} after {:.1} s", r.outcome, r.seconds));
             if let Some(e) = r.error {

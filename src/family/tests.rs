@@ -392,3 +392,19 @@ fn what_is_shown_comes_before_what_is_hidden_by_its_name() {
     let twice = [hidden.clone(), Image { id: "h2".into(), properties: Image::of_test("h2", "old", "web").properties, ..hidden }];
     assert!(matches!(meaning(&twice, "old", false), Meaning::Several(_)) && find(&twice, "old").len() == 2);
 }
+
+/// "newer than the last one that is kept" was said where none is kept, and of what is older than all.
+#[test]
+fn why_a_deprecated_image_stays_is_true() {
+    let whys = |images: &[Image], keep: u32| -> Vec<String> {
+        let verdicts = prune(images, "f", Policy { keep, at_once: false }, &BTreeMap::new());
+        assert!(verdicts.iter().all(|v| v.fate == Keep), "{verdicts:?}");
+        verdicts.into_iter().map(|v| v.why).collect()
+    };
+    let none = whys(&[image("a", "f", 1, Deprecated), Image { hidden: true, ..image("b", "f", 2, Active) }], 1);
+    assert!(none[0].starts_with("hidden; ") && none[1].starts_with("deprecated; "), "{none:?}");
+    assert!(none.iter().all(|why| why.contains("no active image") && !why.contains("newer")), "{none:?}");
+    let few = whys(&[image("a", "f", 1, Deprecated), image("b", "f", 2, Active), image("c", "f", 3, Deprecated)], 3);
+    assert_eq!(few[0], "deprecated, and newer than the last one that is kept");
+    assert!(few[2].contains("older than the 1 active of the 3 that are kept"), "{few:?}");
+}

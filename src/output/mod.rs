@@ -17,7 +17,7 @@ mod write;
 pub use record::Record;
 pub use renderer::{Renderer, serve};
 pub use templates::{Job, Outcome, Rendered};
-pub use write::{Built, OutputError, put, write};
+pub use write::{Built, Failed, LATEST, OutputError, failed, put, withdraw, write};
 
 /// Lower-case hex.
 fn hex(bytes: &[u8]) -> String {

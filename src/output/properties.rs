@@ -2,6 +2,7 @@
 use std::fmt::Write;
 
 use super::record::Record;
+use crate::text;
 
 /// A failed build has no `IMAGE_ID`, so that a job downstream cannot take an older image for its result.
 pub fn text(record: &Record) -> String {
@@ -9,6 +10,9 @@ pub fn text(record: &Record) -> String {
     let mut line = |key: &str, value: &str| writeln!(out, "{key}={}", escaped(value)).expect("a String takes everything");
     line("RESULT", if record.is_success() { "success" } else { "failed" });
     line("OUTCOME", &record.outcome);
+    if let Some(error) = &record.error {
+        line("ERROR", &text::first_line(error));
+    }
     if let Some(image) = &record.image {
         line("IMAGE_ID", &image.id);
         line("IMAGE_NAME", &image.name);

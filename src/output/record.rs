@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 use jiff::Timestamp;
 use serde::Serialize;
 
+use super::write::Failed;
 use crate::event::{Check, Event, Stage, Stamped};
 use crate::image::Image;
 use crate::plan::{Origin, Plan};
@@ -105,7 +106,23 @@ pub struct LogLine {
     pub line: String,
 }
 
+/// Whose record it is.
+#[derive(Clone, Copy)]
+struct Named<'a> {
+    run: &'a str,
+    bundle: &'a str,
+    family: &'a str,
+    cloud: &'a str,
+}
+
 impl Record {
+    /// Of what ended before there was a plan.
+    pub fn unplanned(failed: &Failed<'_>) -> Self {
+        let started = failed.events.first().map_or_else(Timestamp::now, |e| e.at);
+        Self::begun(Named { run: failed.run, bundle: failed.bundle, family: failed.family, cloud: failed.cloud }, started)
+            .completed(failed.events)
+    }
+
     /// `events` may lack the end: outputs are written while the run goes on.
     pub fn new(plan: &Plan, events: &[Stamped], image: Option<&Image>) -> Self {
         let started = events.first().map_or(plan.at, |e| e.at);
@@ -116,33 +133,50 @@ impl Record {
             }
             Origin::Script(_) | Origin::Url { .. } => None,
         };
-        let mut record = Self {
-            run: plan.run.clone(),
-            bundle: plan.bundle.clone(),
-            family: plan.family.clone(),
+        let record = Self {
             image_name: plan.image_name.clone(),
-            cloud: plan.cloud.clone(),
             how: plan.how.clone(),
             commit: plan.commit.clone(),
+            image: image.cloned(),
+            base,
+            steps: plan.steps.iter().map(|s| StepRecord::planned(&s.name)).collect(),
+            ..Self::begun(Named { run: &plan.run, bundle: &plan.bundle, family: &plan.family, cloud: &plan.cloud }, started)
+        };
+        record.completed(events)
+    }
+
+    fn begun(named: Named<'_>, started: Timestamp) -> Self {
+        Self {
+            run: named.run.into(),
+            bundle: named.bundle.into(),
+            family: named.family.into(),
+            image_name: String::new(),
+            cloud: named.cloud.into(),
+            how: String::new(),
+            commit: None,
             started,
-            seconds: events.last().map_or(0.0, |e| since(started, e.at)),
+            seconds: 0.0,
             own_seconds: 0.0,
             own_percent: 0.0,
             outcome: String::new(),
             error: None,
             leaks: Vec::new(),
-            image: image.cloned(),
-            base,
+            image: None,
+            base: None,
             stages: Vec::new(),
-            steps: plan.steps.iter().map(|s| StepRecord::planned(&s.name)).collect(),
+            steps: Vec::new(),
             checks: Vec::new(),
             remarks: Vec::new(),
             log_tail: Vec::new(),
             log_before: 0,
-        };
-        record.fold(events);
-        record.conclude();
-        record
+        }
+    }
+
+    fn completed(mut self, events: &[Stamped]) -> Self {
+        self.seconds = events.last().map_or(0.0, |e| since(self.started, e.at));
+        self.fold(events);
+        self.conclude();
+        self
     }
 
     /// Nothing went wrong, and there is an image.
@@ -198,6 +232,7 @@ impl Record {
                     (self.outcome, self.seconds) = (outcome.clone(), *seconds);
                     (self.error, self.leaks) = (error.clone(), leaks.clone());
                 }
+                Event::Started { image_name, .. } if self.image_name.is_empty() => self.image_name.clone_from(image_name),
                 Event::Started { .. } | Event::Doing { .. } | Event::Progress { .. } => {}
             }
         }

@@ -44,7 +44,7 @@ fn count(n: usize) -> String {
 }
 
 /// Names under which the root keeps a copy of the last log; jobs from before this factory archive the second.
-const LATEST: [&str; 2] = ["build.latest.log", "packer.latest.log"];
+pub const LATEST: [&str; 2] = ["build.latest.log", "packer.latest.log"];
 
 /// Writes everything into `dir` (`images/target/<bundle>`), and the copies of the log into `root` (the tree).
 ///
@@ -52,48 +52,123 @@ const LATEST: [&str; 2] = ["build.latest.log", "packer.latest.log"];
 /// It may be called again with more events; the files are then replaced.
 pub fn write(dir: &Path, root: &Path, built: &Built) -> Result<Vec<PathBuf>, Vec<OutputError>> {
     let record = Record::new(built.plan, built.events, built.image);
-    let (mut files, mut errors) = (Vec::new(), Vec::new());
-    let mut put = |path: PathBuf, text: &[u8], errors: &mut Vec<OutputError>| match place(&path, text) {
-        Ok(()) => files.push(path),
-        Err(error) => errors.push(error),
-    };
+    let mut put = Put::default();
     let rendered: &[Rendered] = match built.templates {
         Ok(done) => done,
         Err(found) => {
-            errors.push(OutputError::Templates(found.clone()));
+            put.errors.push(OutputError::Templates(found.clone()));
             &[]
         }
     };
     if let Err(error) = own_directories(&dir.join("output"), rendered.iter().filter_map(|r| r.path.parent())) {
-        errors.push(error);
-        return Err(errors);
+        put.errors.push(error);
+        return Err(put.errors);
     }
     for r in rendered {
-        put(dir.join("output").join(&r.path), r.text.as_bytes(), &mut errors);
+        put.text(dir.join("output").join(&r.path), r.text.as_bytes());
     }
     if !rendered.is_empty() {
-        clear_stale(&dir.join("output"), &rendered.iter().map(|r| r.path.as_path()).collect(), &mut errors);
+        clear_stale(&dir.join("output"), &rendered.iter().map(|r| r.path.as_path()).collect(), &mut put.errors);
     }
-    put(dir.join("image.properties"), properties::text(&record).as_bytes(), &mut errors);
-    match junit::xml(&record) {
-        Ok(xml) => put(dir.join("junit.xml"), xml.as_bytes(), &mut errors),
-        Err(e) => errors.push(OutputError::Junit { path: dir.join("junit.xml"), reason: e.to_string() }),
-    }
+    put.results(dir, &record);
     let inputs = Inputs::of(built.bundle).unwrap_or_else(|(path, source)| {
-        errors.push(OutputError::Io { doing: "cannot read", path, source });
+        put.errors.push(OutputError::Io { doing: "cannot read", path, source });
         Inputs::default()
     });
-    put(dir.join("manifest.json"), Manifest::new(&record, &inputs, rendered).json().as_bytes(), &mut errors);
-    put(dir.join("report.html"), report::html(&record).as_bytes(), &mut errors);
-    if let Some(log) = built.log {
+    put.text(dir.join("manifest.json"), Manifest::new(&record, &inputs, rendered).json().as_bytes());
+    put.text(dir.join("report.html"), report::html(&record).as_bytes());
+    put.log(root, built.log);
+    put.done()
+}
+
+/// What says how a build ended, and would be taken for the end of the next one. Rendered templates are not among them: they are of
+/// the last image that was published, which is there whatever became of builds after it.
+const RESULTS: [&str; 4] = ["image.properties", "junit.xml", "manifest.json", "report.html"];
+
+/// Removes the results of the last build from `dir` (`images/target/<bundle>`): a job that reads them after a build that could not
+/// write its own, or was killed, must find none.
+pub fn withdraw(dir: &Path) -> Result<(), OutputError> {
+    for path in RESULTS.map(|name| dir.join(name)) {
+        match fs::remove_file(&path) {
+            Err(e) if !matches!(e.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {
+                return Err(OutputError::Io { doing: "cannot remove the last build's", path, source: e });
+            }
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+/// A build that ended before there was a plan, if it began at all.
+#[derive(Debug, Clone, Copy)]
+pub struct Failed<'a> {
+    /// Empty: no run was begun.
+    pub run: &'a str,
+    /// `images/bundle-nginx`
+    pub bundle: &'a str,
+    /// Empty: not known.
+    pub family: &'a str,
+    /// Empty: not known.
+    pub cloud: &'a str,
+    /// They say why.
+    pub events: &'a [Stamped],
+    /// `None`: it could not be read.
+    pub definition: Option<&'a Bundle>,
+    pub log: Option<&'a Path>,
+}
+
+/// Writes the results of a build that failed early where [`write`](fn@write) has them. Ok: the files written.
+pub fn failed(dir: &Path, root: &Path, failed: &Failed) -> Result<Vec<PathBuf>, Vec<OutputError>> {
+    let record = Record::unplanned(failed);
+    let mut put = Put::default();
+    put.results(dir, &record);
+    put.text(dir.join("report.html"), report::html(&record).as_bytes());
+    if let Some(bundle) = failed.definition {
+        // What cannot be read of it may be why there was no plan.
+        let inputs = Inputs::of(bundle).unwrap_or_default();
+        put.text(dir.join("manifest.json"), Manifest::new(&record, &inputs, &[]).json().as_bytes());
+    }
+    put.log(root, failed.log);
+    put.done()
+}
+
+/// Files on their way to the disk: one that cannot be written does not keep the others back.
+#[derive(Default)]
+struct Put {
+    files: Vec<PathBuf>,
+    errors: Vec<OutputError>,
+}
+
+impl Put {
+    fn text(&mut self, path: PathBuf, text: &[u8]) {
+        match place(&path, text) {
+            Ok(()) => self.files.push(path),
+            Err(error) => self.errors.push(error),
+        }
+    }
+
+    /// What Jenkins reads.
+    fn results(&mut self, dir: &Path, record: &Record) {
+        self.text(dir.join("image.properties"), properties::text(record).as_bytes());
+        match junit::xml(record) {
+            Ok(xml) => self.text(dir.join("junit.xml"), xml.as_bytes()),
+            Err(e) => self.errors.push(OutputError::Junit { path: dir.join("junit.xml"), reason: e.to_string() }),
+        }
+    }
+
+    fn log(&mut self, root: &Path, log: Option<&Path>) {
         for name in LATEST {
-            match copy(log, &root.join(name)) {
-                Ok(()) => files.push(root.join(name)),
-                Err(error) => errors.push(error),
+            match log.map(|log| copy(log, &root.join(name))) {
+                Some(Ok(())) => self.files.push(root.join(name)),
+                Some(Err(error)) => self.errors.push(error),
+                None => {}
             }
         }
     }
-    if errors.is_empty() { Ok(files) } else { Err(errors) }
+
+    fn done(self) -> Result<Vec<PathBuf>, Vec<OutputError>> {
+        if self.errors.is_empty() { Ok(self.files) } else { Err(self.errors) }
+    }
 }
 
 /// Writes rendered templates below `dir`, and nothing else; what is there already stays. `sources` are directories of what is

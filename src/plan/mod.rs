@@ -251,6 +251,8 @@ const CAPTURE: u64 = 1800;
 const UPLOAD: u64 = 3600;
 const SHUTDOWN: u64 = 180;
 const SOURCE: u64 = 3600;
+/// The check that the key of the build is refused.
+const BUILD_KEY: &str = "build-key-refused";
 /// Small, and called so wherever there are packages.
 const PACKAGE: &str = "tree";
 
@@ -292,6 +294,16 @@ impl Plan {
     }
 }
 
+/// See [`Plan::min_disk`]; in GiB.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum MinDisk {
+    Exactly(u64),
+    /// So much was asked for, and only the source tells whether its disk needs more.
+    AtLeast(u64),
+    /// Only the source tells.
+    AsItsDisk,
+}
+
 /// What keeps a plan from being made, all of it.
 #[derive(Debug)]
 pub struct Unfit {
@@ -326,8 +338,8 @@ pub fn plan(bundle: &Bundle, facts: &Facts, run: &str, now: Timestamp, purpose: 
     }
     let mut image_name = image_name(bundle, now);
     if let Some(id) = facts.cloud.name_taken_by.first() {
-        if bundle.target_name.is_none() {
-            // Two builds within a minute: both are wanted.
+        if bundle.target_name.is_none() || !matches!(purpose, Purpose::Build { .. }) {
+            // Two builds within a minute: both are wanted. A visit or a test publishes nothing.
             image_name = format!("{image_name}-{}", run.rsplit('-').next().unwrap_or(run));
         } else {
             wrong.push(
@@ -349,7 +361,11 @@ pub fn plan(bundle: &Bundle, facts: &Facts, run: &str, now: Timestamp, purpose: 
     };
     // A visitor looks at a machine also where nothing is provisioned, and publishes nothing.
     let needs_builder = base.is_some() || !steps.is_empty() || purpose == Purpose::Visit;
-    let checks = bundle.tests.chosen(bundle.kind);
+    let mut checks = bundle.tests.chosen(bundle.kind);
+    // Nobody logs in to build: there is no key that could open the image.
+    if !needs_builder || matches!(purpose, Purpose::Test { .. }) {
+        checks.retain(|id| *id != BUILD_KEY);
+    }
     let volume_gb = bundle.tests.volume_gb.unwrap_or(1);
     let mut machines = match &facts.cloud.site {
         Some(site) => machines::in_a_project(bundle, site, run, base, &mut refused),
@@ -446,9 +462,13 @@ pub fn plan(bundle: &Bundle, facts: &Facts, run: &str, now: Timestamp, purpose: 
 }
 
 impl Plan {
-    /// GiB that the image will claim as its smallest disk; `None`: only its source tells.
-    pub fn min_disk_gb(&self) -> Option<u64> {
-        self.publish.min_disk_gb.or(self.builder.as_ref().and_then(|b| b.disk_gb))
+    /// The smallest disk that the image will claim, as far as it is known before the image is there.
+    pub fn min_disk(&self) -> MinDisk {
+        match (self.builder.as_ref().and_then(|b| b.disk_gb), self.publish.min_disk_gb) {
+            (Some(disk), asked) => MinDisk::Exactly(disk.max(asked.unwrap_or(0))),
+            (None, Some(asked)) => MinDisk::AtLeast(asked),
+            (None, None) => MinDisk::AsItsDisk,
+        }
     }
 
     /// The same without anything that makes an image: the one that is there is tested as it is.

@@ -1,19 +1,23 @@
 //! The two directories of a run. What it owns is written down under the factory's home, `<home>/runs/<run>/`, where nobody
 //! tidies up: `lock` (held while it lives), `plan.json`, `ledger.jsonl`, and `result.json` if something is left. What
 //! people read lies in the workspace, `images/target/<bundle>/runs/<run>/`: events and log, and copies of the rest.
-use std::fs::{self, File};
+//!
+//! Both are there before anybody reads the run's ID; `plan.json` comes when there is a plan.
+use std::fs::{self, File, TryLockError};
 use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+use super::index::names_of_live_runs;
 use super::{Home, RunError};
 use crate::build::Opened;
 use crate::cloud::ledger::{self, Leak, Ledger};
 use crate::durable::{self, Others};
-use crate::event::{Events, Sink};
+use crate::event::{Event, Events, Sink, Stamped};
 use crate::image::Image;
 use crate::lock::Held;
 use crate::log;
@@ -25,8 +29,15 @@ use crate::text;
 const LONGEST: u64 = 64 << 20;
 pub(super) const LOCK: &str = "lock";
 pub(super) const PLAN: &str = "plan.json";
+/// Of the image that is going to be published.
+pub(super) const NAME: &str = "image-name";
+pub(super) const EVENTS: &str = "events.jsonl";
+/// It takes milliseconds to choose a name.
+const NAMING: Duration = Duration::from_secs(60);
 pub(super) const RESULT: &str = "result.json";
 pub(super) const LEDGER: &str = ledger::FILE;
+/// Of events, in bytes: it is the first of them.
+const FIRST: u64 = 64 << 10;
 /// Directories on their way in and out: nothing is owned by what is in them.
 pub(super) const COMING: &str = ".coming-";
 pub(super) const GOING: &str = ".going-";
@@ -47,15 +58,31 @@ pub struct Record {
     pub kept: Option<Opened>,
 }
 
+/// What is known of a run when it begins.
+pub(super) struct Beginning<'a> {
+    pub run: &'a str,
+    pub cloud: &'a str,
+    /// The image's name as it is wanted.
+    pub name: String,
+    /// An image of that name is going to be published.
+    pub publishes: bool,
+}
+
 /// Both directories of a run, with its lock held.
 pub(super) struct RunDir {
+    /// What the image would be called now: as it was wanted, unless a live run has that name.
+    pub name: String,
+    /// The live run that has the wanted name.
+    pub taken_by: Option<String>,
     /// In the workspace.
     pub path: PathBuf,
     /// Under the factory's home.
     owned: PathBuf,
-    /// `build.<image name>.log` beside the other outputs: the same file as the run's `build.log`.
-    shown: PathBuf,
-    plan: Vec<u8>,
+    /// Where the other outputs lie.
+    target: PathBuf,
+    /// `build.<image name>.log` there, once the name is known: the same file as the run's `build.log`.
+    shown: Option<PathBuf>,
+    plan: Option<Vec<u8>>,
     ledger: Ledger,
     /// Log and events, open: they are there for the end of the run even if somebody empties the workspace meanwhile.
     written: Vec<(PathBuf, File)>,
@@ -70,68 +97,94 @@ fn io(path: &Path) -> impl FnOnce(io::Error) -> RunError {
 impl RunDir {
     /// The record under the home is made whole beside its place, synced, and moved there: a crash at any moment leaves it whole
     /// or absent. The workspace comes after it.
-    pub fn create(home: &Home, target: &Path, plan: &Plan) -> Result<Self, RunError> {
-        let index = home.index();
+    pub async fn create(home: &Home, target: &Path, beginning: Beginning<'_>) -> Result<Self, RunError> {
+        let (index, run) = (home.index(), beginning.run);
         durable::private_dir(&index, Others::Nothing).map_err(io(&index))?;
-        let text = serde_json::to_vec_pretty(plan).expect("a plan is plain data");
-        let (coming, owned) = (index.join(format!("{COMING}{}", plan.run)), index.join(&plan.run));
-        let lock = Self::begin_record(&coming, &text, plan, &home.runtime).map_err(io(&coming))?;
+        let naming = naming(home).await?;
+        let taken_by = names_of_live_runs(home, beginning.cloud).map_err(io(&index))?.remove(&beginning.name);
+        let name = if taken_by.is_some() { suffixed(&beginning.name, run) } else { beginning.name.clone() };
+        let (coming, owned) = (index.join(format!("{COMING}{run}")), index.join(run));
+        let lock = Self::begin_record(&coming, &beginning, &name, &home.runtime).map_err(io(&coming))?;
         fs::rename(&coming, &owned).and_then(|()| durable::sync_dir(&index)).map_err(io(&owned))?;
-        let path = target.join("runs").join(&plan.run);
+        drop(naming);
+        let (path, target) = (target.join("runs").join(run), target.to_owned());
         let ledger = Ledger::open(&owned.join(LEDGER)).map_err(|e| RunError::Cloud(e.into()))?;
-        let shown = target.join(format!("build.{}.log", plan.image_name));
-        let this = Self { path, owned, shown, plan: text, ledger, written: Vec::new(), _lock: lock };
-        match this.copy_plan() {
+        let this = Self { name, taken_by, path, owned, target, shown: None, plan: None, ledger, written: Vec::new(), _lock: lock };
+        match fs::create_dir_all(&this.path) {
             Ok(()) => Ok(this),
             Err(e) => {
                 this.forget();
-                Err(e)
+                Err(io(&this.path)(e))
             }
         }
     }
 
-    fn begin_record(dir: &Path, text: &[u8], plan: &Plan, runtime: &Path) -> io::Result<Held> {
+    fn begin_record(dir: &Path, beginning: &Beginning<'_>, name: &str, runtime: &Path) -> io::Result<Held> {
         use std::os::unix::fs::DirBuilderExt;
         fs::DirBuilder::new().mode(0o700).create(dir)?;
         let lock = durable::open_to_append(&dir.join(LOCK))?;
         let lock = Held::take(lock).map_err(|(_, e)| e)?;
+        if beginning.publishes {
+            durable::replace(&dir.join(NAME), name.as_bytes())?;
+        }
         let ledger = Ledger::open(&dir.join(LEDGER)).map_err(|e| e.source)?;
-        ledger.begin(&plan.run, &plan.cloud, runtime).map_err(|e| e.source)?;
-        // Syncs the directory, too: lock and ledger were made before.
-        durable::replace(&dir.join(PLAN), text)?;
+        ledger.begin(beginning.run, beginning.cloud, runtime).map_err(|e| e.source)?;
+        // Lock and ledger were made in it.
+        durable::sync_dir(dir)?;
         Ok(lock)
+    }
+
+    /// There is a plan: it is written down, synced, before anything is made by it. Its log is shown under the image's name.
+    pub fn planned(&mut self, plan: &Plan) -> Result<Ledger, RunError> {
+        let text = serde_json::to_vec_pretty(plan).expect("a plan is plain data");
+        let owned = self.owned.join(PLAN);
+        durable::replace(&owned, &text).map_err(io(&owned))?;
+        self.plan = Some(text);
+        self.copy_plan()?;
+        self.show_log(&plan.image_name)?;
+        Ok(self.ledger.clone())
+    }
+
+    /// There is none, and will be none: the log is shown all the same, and takes no other's place.
+    pub fn not_planned(&mut self) -> Result<(), RunError> {
+        let name = self.name.clone();
+        let run = self.path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        let there = self.target.join(shown_name(&name)).symlink_metadata().is_ok();
+        self.show_log(&if there { suffixed(&name, &run) } else { name })
     }
 
     fn copy_plan(&self) -> Result<(), RunError> {
         fs::create_dir_all(&self.path).map_err(io(&self.path))?;
-        fs::write(self.path.join(PLAN), &self.plan).map_err(io(&self.path))
+        match &self.plan {
+            Some(plan) => fs::write(self.path.join(PLAN), plan).map_err(io(&self.path)),
+            None => Ok(()),
+        }
     }
 
     pub fn log(&self) -> PathBuf {
         self.path.join("build.log")
     }
 
-    /// From here on every event, the earlier ones included, goes to the log and to `events.jsonl`.
-    pub fn begin(&mut self, events: &Events, recorder: &log::Recorder) -> Result<Ledger, RunError> {
-        let (log, lines) = (self.log(), self.path.join("events.jsonl"));
-        let mut sinks: Vec<Box<dyn Sink>> =
-            vec![Box::new(log::LogFile::create(&log).map_err(io(&log))?), Box::new(log::EventFile::open(&lines).map_err(io(&lines))?)];
+    /// From here on every event goes to the log and to `events.jsonl`.
+    pub fn begin(&mut self, events: &Events) -> Result<(), RunError> {
+        let (log, lines) = (self.log(), self.path.join(EVENTS));
+        let sinks: [Box<dyn Sink>; 2] =
+            [Box::new(log::LogFile::create(&log).map_err(io(&log))?), Box::new(log::EventFile::open(&lines).map_err(io(&lines))?)];
         for path in [log, lines] {
             let file = reading::open_itself(&path).map_err(io(&path))?;
             self.written.push((path, file));
         }
-        self.show_log()?;
-        for sink in &mut sinks {
-            recorder.events().iter().for_each(|e| sink.take(e));
-        }
         sinks.into_iter().for_each(|s| events.add(s));
-        Ok(self.ledger.clone())
+        Ok(())
     }
 
-    fn show_log(&self) -> Result<(), RunError> {
-        // A build of that name a moment ago, whose log stays in its own run directory.
-        let _ = fs::remove_file(&self.shown);
-        shown_as(&self.log(), &self.shown).map_err(io(&self.shown))
+    fn show_log(&mut self, name: &str) -> Result<(), RunError> {
+        let shown = self.target.join(shown_name(name));
+        // A build of that name before, whose log stays in its own run directory.
+        let _ = fs::remove_file(&shown);
+        shown_as(&self.log(), &shown).map_err(io(&shown))?;
+        self.shown = Some(shown);
+        Ok(())
     }
 
     /// Writes the result down: first where `sweep` looks, then where people do.
@@ -149,7 +202,7 @@ impl RunDir {
     /// Somebody may have emptied the workspace while we built (`make clean`).
     fn restore(&self) -> Result<(), RunError> {
         use std::io::Seek;
-        if !self.path.join(PLAN).exists() {
+        if self.plan.is_none() || !self.path.join(PLAN).exists() {
             self.copy_plan()?;
         }
         for (path, file) in self.written.iter().filter(|(path, _)| !path.exists()) {
@@ -157,13 +210,38 @@ impl RunDir {
             let copied = from.rewind().and_then(|()| io::copy(&mut from, &mut File::create_new(path)?));
             copied.map_err(io(path))?;
         }
-        if is_same(&self.log(), &self.shown) { Ok(()) } else { self.show_log() }
+        let Some(shown) = self.shown.as_ref().filter(|shown| !is_same(&self.log(), shown)) else { return Ok(()) };
+        let _ = fs::remove_file(shown);
+        shown_as(&self.log(), shown).map_err(io(shown))
     }
 
     /// Nothing is owned any more: `sweep` need not know of this run.
     pub fn forget(&self) {
         // A record that stays costs `sweep` one look.
         let _ = remove(&self.owned);
+    }
+}
+
+/// The name that a run's image has where another run has the plain one.
+pub(super) fn suffixed(name: &str, run: &str) -> String {
+    format!("{name}-{}", run.rsplit('-').next().unwrap_or(run))
+}
+
+fn shown_name(image: &str) -> String {
+    format!("build.{image}.log")
+}
+
+/// Held while a run chooses its name: two that begin at once see each other's.
+async fn naming(home: &Home) -> Result<Held, RunError> {
+    let path = home.data.join("naming.lock");
+    let begin = Instant::now();
+    loop {
+        let lock = durable::open_to_append(&path).map_err(io(&path))?;
+        match Held::take(lock) {
+            Ok(held) => return Ok(held),
+            Err((_, TryLockError::WouldBlock)) if begin.elapsed() < NAMING => tokio::time::sleep(NAMING / 1000).await,
+            Err((_, e)) => return Err(io(&path)(e.into())),
+        }
     }
 }
 
@@ -206,6 +284,13 @@ pub fn read_plan(dir: &Path) -> Option<Plan> {
     Some(plan)
 }
 
+/// What a run said when it began, from `events.jsonl`: the one thing that each has whose ID anybody saw.
+pub fn read_start(dir: &Path) -> Option<Stamped> {
+    let (bytes, _) = durable::read_begin(&dir.join(EVENTS), FIRST).ok()?;
+    let started = |line: &[u8]| serde_json::from_slice::<Stamped>(line).ok().filter(|s| matches!(s.event, Event::Started { .. }));
+    bytes.split(|b| *b == b'\n').find_map(started)
+}
+
 /// A text of a run directory, `build.log` or `events.jsonl`. A tree may bring anything of that name: no link is followed, and
 /// nothing is waited for.
 pub fn read_text(dir: &Path, name: &str) -> io::Result<String> {
@@ -224,7 +309,8 @@ pub fn directories(tree: &Path) -> Vec<PathBuf> {
         let in_tree = move |d: &PathBuf| d.canonicalize().ok().zip(within.as_ref()).is_some_and(|(d, within)| d.starts_with(within));
         list(home.join("target")).flat_map(move |bundle| list(bundle.join("runs"))).filter(in_tree)
     };
-    let mut dirs: Vec<PathBuf> = ["images", "os"].into_iter().flat_map(of_kind).filter(|d| is_file(d.join(PLAN))).collect();
+    let mut dirs: Vec<PathBuf> =
+        ["images", "os"].into_iter().flat_map(of_kind).filter(|d| [PLAN, EVENTS].iter().any(|name| is_file(d.join(name)))).collect();
     dirs.sort_by(|a, b| a.file_name().cmp(&b.file_name()));
     dirs
 }

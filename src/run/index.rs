@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::Home;
-use super::dir::{COMING, GOING, LEDGER, LOCK, read_plan, read_record, remove};
+use super::dir::{COMING, GOING, LEDGER, LOCK, NAME, read_plan, read_record, remove};
 use crate::cloud::host::component;
 use crate::cloud::ledger::Told;
 use crate::durable;
@@ -19,6 +19,9 @@ use crate::plan::Origin;
 
 /// Where records are put that are no use any more, and that a person may want to look at.
 const ASIDE: &str = ".aside";
+
+/// Of an image's name, in bytes.
+const LONGEST_NAME: u64 = 4096;
 
 /// A record is made in less.
 const MOMENT: Duration = Duration::from_secs(60);
@@ -193,4 +196,17 @@ pub fn bases_of_live_runs(home: &Home) -> io::Result<BTreeMap<String, String>> {
         _ => None,
     };
     Ok(alive.filter_map(base).collect())
+}
+
+/// What images are called that the live runs of `cloud` on this machine are going to publish, each with the run.
+pub fn names_of_live_runs(home: &Home, cloud: &str) -> io::Result<BTreeMap<String, String>> {
+    let mut names = BTreeMap::new();
+    let mine = |r: &Indexed| !r.is_dead() && r.cloud.as_deref() == Some(cloud);
+    for run in indexed(home)?.into_iter().filter(mine) {
+        let reserved = durable::read(&run.dir.join(NAME), LONGEST_NAME).ok().and_then(|name| String::from_utf8(name).ok());
+        // Its plan may have found that name taken.
+        let planned = read_plan(&run.dir).map(|plan| plan.image_name).filter(|_| reserved.is_some());
+        names.extend(reserved.into_iter().chain(planned).map(|name| (name, run.run.clone())));
+    }
+    Ok(names)
 }

@@ -255,6 +255,13 @@ fn what_is_stale_is_told_and_built() {
     assert_eq!(ran.err.matches("is published").count(), 1, "{}", ran.err);
     assert_eq!((ids(&factory, "tiny").len(), ids(&factory, "other").len()), (2, 1));
 
+    // None is active: that is not the same as never built.
+    let all = ids(&factory, "other");
+    factory.run(&["image", "deprecate", &all[0]]).exits(0);
+    factory.run(&["build", "--stale", "--dry-run"]).exits(0).says("os/other: not in use: all its images are deprecated; name it");
+    let named = factory.run(&["build", "--stale", "--dry-run", "os/other"]).exits(0);
+    named.says("os/other: stale: all its images are deprecated");
+
     // The new one is bad: it is not built from the very same again, whatever runs at night.
     factory.run(&["image", "rollback", "tiny"]).exits(0);
     build(&factory, &["--stale"]).exits(0).says("os/tiny: rolled back").says("nothing is stale");

@@ -20,6 +20,7 @@ mod names;
 #[allow(dead_code)] // shared with the tests of virtual machines
 mod ordinary;
 mod remote;
+mod results;
 mod reader;
 mod setup;
 #[path = "../small_disk.rs"]

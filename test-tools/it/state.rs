@@ -153,9 +153,12 @@ fn intents_reach_the_disk_before_what_they_announce() {
     let made = place(&|c| c.starts_with("mkdir") && c.contains("home/building/2"));
     let intent = place(&|c| c.starts_with("write(") && c.contains("ledger.jsonl>") && c.contains("intent"));
     let plan = place(&|c| c.starts_with("rename") && c.contains("plan.json"));
-    let entry = place(&|c| c.starts_with("rename") && c.contains("home/runs/.coming-") && !c.contains("plan.json"));
+    let entry = place(&|c| c.starts_with("rename") && c.contains("home/runs/.coming-") && !c.contains("image-name"));
     let synced = lines[entry..intent].iter().any(|(_, c)| c.trim().starts_with("fsync(") && c.contains("home/runs>"));
-    assert!(plan < entry && synced && intent < made, "plan {plan}, entry {entry} ({synced}), intent {intent}, made {made}");
+    assert!(
+        entry < plan && plan < intent && synced && intent < made,
+        "plan {plan}, entry {entry} ({synced}), intent {intent}, made {made}"
+    );
     assert!(lines[..plan].iter().any(|(_, c)| c.trim().starts_with("fsync(") && c.contains("/.new-")), "plan.json is synced");
 }
 

@@ -160,7 +160,7 @@ async fn boot(site: &Site<'_>, smoke: &SmokePlan, wanted: &MachinePlan, image: &
 }
 
 async fn host_keys(site: &Site<'_>, machine: &Machine, deadline: Instant) -> Result<Vec<ssh_key::PublicKey>, BuildError> {
-    site.cx.events.doing(format!("waiting for the host keys of {} on its console", machine.name));
+    site.cx.events.doing(format!("waiting for the console to show the host keys of {}", machine.name));
     let mut signs = Signs::default();
     loop {
         let keys = console::host_keys(&site.cloud.console(machine).await?);

@@ -1,7 +1,7 @@
 //! What of a plan says how the image will be published.
 use super::Lines;
 use crate::image;
-use crate::plan::{Origin, Plan, SET_AT_THE_END, SetBy};
+use crate::plan::{MinDisk, Origin, Plan, SET_AT_THE_END, SetBy};
 
 /// All that Glance will be told of the image, whether the definition or a default says it.
 pub(super) fn published(lines: &mut Lines, plan: &Plan) {
@@ -10,7 +10,11 @@ pub(super) fn published(lines: &mut Lines, plan: &Plan) {
     lines.add("family", publish.family.clone());
     lines.add("visibility", publish.visibility.word().into());
     lines.add("members", listed(&publish.members));
-    let disk = plan.min_disk_gb().map_or("what its disk needs".into(), |gb| format!("{gb} GiB"));
+    let disk = match plan.min_disk() {
+        MinDisk::Exactly(gb) => format!("{gb} GiB"),
+        MinDisk::AtLeast(gb) => format!("at least {gb} GiB, or what its disk needs"),
+        MinDisk::AsItsDisk => "what its disk needs".into(),
+    };
     lines.add("min_disk", disk);
     lines.add("min_ram", format!("{} MiB", publish.min_ram_mb));
     lines.add("protected", yes_or_no(publish.protected).into());
@@ -37,7 +41,13 @@ fn set_by(plan: &Plan, key: &str) -> String {
 
 /// The same for programs: what the plan holds, and what follows from it.
 pub(super) fn complete(plan: &Plan, value: &mut serde_json::Value) {
-    value["publish"]["min_disk_gb"] = plan.min_disk_gb().into();
+    let (gb, at_least) = match plan.min_disk() {
+        MinDisk::Exactly(gb) => (Some(gb), false),
+        MinDisk::AtLeast(gb) => (Some(gb), true),
+        MinDisk::AsItsDisk => (None, true),
+    };
+    value["publish"]["min_disk_gb"] = gb.into();
+    value["publish"]["min_disk_at_least"] = at_least.into();
     value["publish"]["set_at_the_end"] = SET_AT_THE_END.to_vec().into();
 }
 

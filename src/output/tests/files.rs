@@ -92,6 +92,7 @@ fn properties_for_jenkins() {
     assert_snapshot!(properties::text(&r), @r"
     RESULT=failed
     OUTCOME=failed
+    ERROR=smoke check tests/page failed: exit status 22
     IMAGE_FAMILY=bundle-nginx
     BASE_ID=6f1c2a7e-0b1d-4c55-9a38-2d7f0c9e1b44
     BASE_NAME=debian-12-2026-11-01-0400

@@ -1,0 +1,94 @@
+//! What the builds of one definition leave below the tree, and what takes its place before the next one can fail: a job that reads
+//! `image.properties` after a build has that build's, or none.
+use std::path::{Path, PathBuf};
+
+use jiff::Timestamp;
+
+use super::RunError;
+use crate::bundle::Bundle;
+use crate::diagnostic::{Diagnostic, Place};
+use crate::durable;
+use crate::event::{Event, Stage, Stamped};
+use crate::output::{self, LATEST};
+use crate::text;
+
+/// Where a definition's results are, whether it can be read or not.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Results {
+    tree: PathBuf,
+    /// `images/bundle-nginx`
+    label: String,
+    /// Of the family; empty: not known.
+    family: String,
+}
+
+impl Results {
+    pub fn of(bundle: &Bundle) -> Self {
+        Self { tree: bundle.tree.clone(), label: bundle.label.clone(), family: bundle.name.clone() }
+    }
+
+    /// Of a definition by the path of its directory, which may be gone.
+    pub fn of_directory(tree: &Path, dir: &Path) -> Self {
+        let absolute = |path: &Path| path.canonicalize().or_else(|_| std::path::absolute(path)).unwrap_or_else(|_| path.to_owned());
+        let (tree, home) = (absolute(tree), absolute(dir));
+        let label = home.strip_prefix(&tree).ok().filter(|inner| inner.components().count() > 0).unwrap_or(dir);
+        Self { label: label.display().to_string(), tree, family: String::new() }
+    }
+
+    /// `images/target/<bundle>`, `os/target/<os>`
+    pub fn dir(&self) -> PathBuf {
+        let name = self.label.rsplit('/').next().unwrap_or(&self.family);
+        let of_label = self.tree.join(&self.label);
+        let home = of_label.parent().map_or_else(|| self.tree.clone(), Path::to_path_buf);
+        home.join("target").join(name)
+    }
+
+    /// A tree may bring a link in the place of `target`: then outputs would be written, and old ones removed, where it leads.
+    pub(super) fn in_tree(&self) -> Result<(), RunError> {
+        let target = self.dir();
+        let home = target.parent().and_then(Path::parent).unwrap_or(&self.tree).canonicalize();
+        let Ok(home) = home else { return Ok(()) };
+        let runs = target.join("runs");
+        let mut there = runs.ancestors().take(3).filter_map(|dir| dir.canonicalize().ok());
+        match there.find(|dir| !dir.starts_with(&home)) {
+            Some(there) => {
+                let place = Place { file: target, line: 0, column: 0 };
+                let finding = Diagnostic::error(place, format!("outputs would go to {}: a link leads out of the tree", there.display()));
+                Err(RunError::Refused(vec![finding.hint("remove the link; another disk can be mounted there")]))
+            }
+            None => Ok(()),
+        }
+    }
+
+    /// Takes away what the last build left.
+    pub fn withdraw(&self) -> Result<(), RunError> {
+        self.in_tree()?;
+        output::withdraw(&self.dir()).map_err(|e| match e {
+            output::OutputError::Io { path, source, .. } => RunError::Io { path, source },
+            e => RunError::Output(e.to_string()),
+        })
+    }
+
+    /// Says of a build that no run was begun for why. Where no build left anything, nothing is made. `cloud`: empty, not known.
+    ///
+    /// What cannot be written is absent: the caller is telling the reason already.
+    pub fn failed(&self, cloud: &str, why: &str) {
+        let dir = self.dir();
+        if !dir.is_dir() || self.withdraw().is_err() {
+            return;
+        }
+        let at = |event| Stamped { at: Timestamp::now(), event };
+        let events = [
+            at(Event::StageFailed { stage: Stage::Plan, seconds: 0.0, error: why.into() }),
+            at(Event::Finished { outcome: "failed".into(), seconds: 0.0, image: None, error: Some(why.into()), leaks: Vec::new() }),
+        ];
+        let (bundle, family) = (self.label.as_str(), self.family.as_str());
+        let failed = output::Failed { run: "", bundle, family, cloud, events: &events, definition: None, log: None };
+        let _ = output::failed(&dir, &self.tree, &failed);
+        // The last build's, under names that jobs archive.
+        for log in LATEST.map(|name| self.tree.join(name)).into_iter().filter(|log| log.is_file()) {
+            let text = text::block(&format!("{:.0} {bundle}: error: {why}\n", Timestamp::now()));
+            let _ = durable::replace_as(&log, text.as_bytes(), 0o644);
+        }
+    }
+}
