@@ -109,8 +109,8 @@ impl Of {
             Self::Mib if value.is_multiple_of(1024) => format!("{}G", value / 1024),
             Self::Mib => format!("{value}M"),
             Self::Gib => format!("{value}G"),
-            Self::Wait | Self::Seconds if value.is_multiple_of(3600) => format!("{}h", value / 3600),
-            Self::Wait | Self::Seconds => format!("{value}s"),
+            Self::Wait if value.is_multiple_of(3600) => format!("{}h", value / 3600),
+            Self::Wait => format!("{value}s"),
             Self::Count => value.to_string(),
         }
     }
