@@ -54,11 +54,15 @@ const FEW: usize = 20;
 
 /// What there is to choose from, in words: of nothing too.
 pub fn there_are<S: AsRef<str>>(names: &[S]) -> String {
-    let few = names.iter().take(FEW).map(AsRef::as_ref).collect::<Vec<&str>>().join(", ");
-    match names.len() {
-        0 => "there is none".into(),
-        n if n > FEW => format!("there are: {few} and {} more", n - FEW),
-        _ => format!("there are: {few}"),
+    if names.is_empty() { "there is none".into() } else { format!("there are: {}", few(names, FEW)) }
+}
+
+/// The first `most` names, and how many more there are.
+pub fn few<S: AsRef<str>>(names: &[S], most: usize) -> String {
+    let shown = names.iter().take(most).map(AsRef::as_ref).collect::<Vec<&str>>().join(", ");
+    match names.len().saturating_sub(most) {
+        0 => shown,
+        more => format!("{shown} and {more} more"),
     }
 }
 

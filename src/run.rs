@@ -21,7 +21,7 @@ use crate::git;
 use crate::http::{Proxies, ProxyError};
 use crate::image::{Image, Visibility};
 use crate::lock::Held;
-use crate::log::{self, words::UNTESTED, words::VISITED};
+use crate::log::{self, words::TESTED, words::UNTESTED, words::VISITED};
 use crate::output;
 use crate::plan::{self, BaseFact, Facts, HostFacts, Plan, Publishing, Purpose, Wanted};
 use crate::prune;
@@ -641,7 +641,7 @@ async fn finish(
     let stopped = matches!(&result, Err(RunError::Build(e)) if e.is_cancelled());
     let word = match (&result, stopped) {
         (Ok(()), _) if setup.person.is_some() => VISITED,
-        (Ok(()), _) if setup.test_only => "tested",
+        (Ok(()), _) if setup.test_only => TESTED,
         (Ok(()), _) => "built",
         (Err(_), true) => "stopped",
         // The builder was opened as the step left it, and was looked at: that is what the command is for.

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::{Bundle, OnBundle};
-use crate::diagnostic::{Diagnostic, Place};
+use crate::diagnostic::{Diagnostic, Place, few};
 
 /// More places than this do not help whoever has to rename one.
 const SHOWN: usize = 5;
@@ -26,13 +26,13 @@ pub fn check_families<'b>(bundles: &[&'b Bundle]) -> Vec<OnBundle<'b>> {
 fn of_family<'b>(makers: &[&'b Bundle]) -> Vec<OnBundle<'b>> {
     let finding = |at: usize, bundle: &Bundle| {
         let others: Vec<&Bundle> = makers.iter().enumerate().filter(|(other, _)| *other != at).map(|(_, other)| *other).collect();
-        let labels = list(others.iter().map(|other| other.label.clone()));
+        let labels = few(&others.iter().map(|other| other.label.as_str()).collect::<Vec<_>>(), SHOWN);
         let message = format!(
             "`bundle.name` is `{}` in {labels}, too: a family has one maker, and they would prune each other's images",
             bundle.name
         );
         let written = |other: &Bundle| place(other).filter(|place| place.line > 0).map_or_else(|| other.label.clone(), |p| p.to_string());
-        let places = list(others.iter().map(|other| written(other)));
+        let places = few(&others.iter().map(|other| written(other)).collect::<Vec<_>>(), SHOWN);
         let verb = if others.len() == 1 { "other is" } else { "others are" };
         let hint = match place(bundle) {
             // On the command line, where it is said to all that are named.
@@ -44,15 +44,6 @@ fn of_family<'b>(makers: &[&'b Bundle]) -> Vec<OnBundle<'b>> {
         Diagnostic::error(place(bundle), message).hint(format!("{hint} {places}"))
     };
     makers.iter().enumerate().map(|(at, bundle)| (*bundle, finding(at, bundle))).collect()
-}
-
-fn list(all: impl ExactSizeIterator<Item = String>) -> String {
-    let more = all.len().saturating_sub(SHOWN);
-    let mut list = all.take(SHOWN).collect::<Vec<_>>().join(", ");
-    if more > 0 {
-        list.push_str(&format!(" and {more} more"));
-    }
-    list
 }
 
 fn place(bundle: &Bundle) -> Option<Place> {

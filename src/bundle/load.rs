@@ -9,6 +9,7 @@ use super::overrides::{self, Override};
 use super::yaml::{Entry, Node, Spot, Value};
 use super::{Asks, Bundle, Kind, agree, checks, files, image, keys, near, source, steps, syntax, tree};
 use crate::diagnostic::{Diagnostic, Place};
+use crate::paths::real_so_far;
 use crate::reading;
 
 /// Settings longer than this are none.
@@ -59,7 +60,7 @@ pub fn load_with(tree: &Path, dir: &Path, overrides: &[Override]) -> Result<Load
 
 /// The same, with what is left of a definition that has errors.
 pub fn load_whole(tree: &Path, dir: &Path, overrides: &[Override]) -> Result<Loaded, Unsound> {
-    let (tree, home) = (absolute(tree), absolute(dir));
+    let (tree, home) = (real_so_far(tree), real_so_far(dir));
     let label = match home.strip_prefix(&tree) {
         Ok(inner) if inner.components().count() > 0 => inner.to_owned(),
         _ => dir.to_owned(),
@@ -131,11 +132,6 @@ fn without_settings(reader: &mut Reader, tree: PathBuf, home: PathBuf, label: &P
     let of_files = apart.findings.into_iter().filter(|d| d.place.as_ref().is_some_and(|p| p.file != reader.file));
     reader.findings.extend(of_files);
     bundle
-}
-
-/// With links resolved where possible, so that a bundle is known to lie in its tree whichever way it was reached.
-fn absolute(path: &Path) -> PathBuf {
-    path.canonicalize().or_else(|_| std::path::absolute(path)).unwrap_or_else(|_| path.to_owned())
 }
 
 /// What no definition may be called, and where none may lie.
@@ -338,7 +334,7 @@ fn directory(reader: &mut Reader, field: &Field, tree: &Path, home: &Path) -> Op
         let message = format!("`bundle.path`: there is no directory `{text}`");
         reader.error(field.node.spot, message, "it is relative to build-vars.yml or to the factory tree, and may be left out");
     }
-    let found = absolute(&found?);
+    let found = real_so_far(&found?);
     // A tree's definitions share directories of the tree; one that lies in no tree has its own.
     let bound = if home.starts_with(tree) { tree } else { home };
     if found.starts_with(bound) && (bound == home || found != tree) {

@@ -6,7 +6,7 @@ use tokio::sync::Semaphore;
 use super::{Context, Failure, err};
 use crate::ansible::syntax::{Checks, Job, Verdict, left_out, merge};
 use crate::bundle::{Action, Bundle};
-use crate::diagnostic::Diagnostic;
+use crate::diagnostic::{Diagnostic, few};
 use crate::durable;
 use crate::run::CHECKED;
 use crate::scratch::Scratch;
@@ -88,10 +88,7 @@ pub(super) fn say_left_out(context: &Context, labels: &[String]) {
     if labels.is_empty() || context.common.quiet {
         return;
     }
-    let mut shown = labels.iter().take(SHOWN).map(String::as_str).collect::<Vec<_>>().join(", ");
-    if let Some(more) = labels.len().checked_sub(SHOWN).filter(|more| *more > 0) {
-        shown.push_str(&format!(" and {more} more"));
-    }
+    let shown = few(labels, SHOWN);
     err(&format!("note: the playbooks of {shown} are not checked by Ansible itself until the errors there are mended"));
 }
 

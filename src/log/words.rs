@@ -51,6 +51,9 @@ pub fn percent(done: u64, of: u64) -> u64 {
 /// Outcome of a run that made no image, but opened its builder to a person.
 pub const VISITED: &str = "visited";
 
+/// Outcome of a test that an image passed: nothing is made, and nothing is wrong.
+pub const TESTED: &str = "tested";
+
 /// Outcome of a test that could not be made.
 pub const UNTESTED: &str = "untested";
 
@@ -73,7 +76,7 @@ pub fn final_line(event: &Event) -> Option<String> {
             format!("the visit ended after {took}; {removed}no image was made (a step had failed: {})", first_line(error))
         }
         (None, None) if outcome == VISITED => format!("the visit ended after {took}; {removed}no image was made"),
-        (None, None) if outcome == "tested" => format!("the image passed all its checks, tested in {took}"),
+        (None, None) if outcome == TESTED => format!("the image passed all its checks, tested in {took}"),
         (None, Some(error)) => {
             let how = if ["stopped", "cancelled", "interrupted"].contains(&outcome.as_str()) { outcome } else { "failed" };
             format!("build {how} after {took}, nothing is published: {}", first_line(error))

@@ -7,6 +7,7 @@ use serde::Serialize;
 use super::write::Failed;
 use crate::event::{Check, Event, Stage, Stamped};
 use crate::image::Image;
+use crate::log::words::TESTED;
 use crate::plan::{Origin, Plan};
 
 /// Lines of output kept for the page.
@@ -179,9 +180,9 @@ impl Record {
         self
     }
 
-    /// Nothing went wrong, and there is an image.
+    /// Nothing went wrong, and there is an image, or one that was there passed its checks.
     pub fn is_success(&self) -> bool {
-        self.image.is_some() && self.error.is_none()
+        (self.image.is_some() || self.outcome == TESTED) && self.error.is_none()
     }
 
     fn fold(&mut self, events: &[Stamped]) {

@@ -10,6 +10,7 @@ use crate::diagnostic::{Diagnostic, Place};
 use crate::durable;
 use crate::event::{Event, Stage, Stamped};
 use crate::output::{self, LATEST};
+use crate::paths::real_so_far;
 use crate::text;
 
 /// Where a definition's results are, whether it can be read or not.
@@ -29,8 +30,7 @@ impl Results {
 
     /// Of a definition by the path of its directory, which may be gone.
     pub fn of_directory(tree: &Path, dir: &Path) -> Self {
-        let absolute = |path: &Path| path.canonicalize().or_else(|_| std::path::absolute(path)).unwrap_or_else(|_| path.to_owned());
-        let (tree, home) = (absolute(tree), absolute(dir));
+        let (tree, home) = (real_so_far(tree), real_so_far(dir));
         let label = home.strip_prefix(&tree).ok().filter(|inner| inner.components().count() > 0).unwrap_or(dir);
         Self { label: label.display().to_string(), tree, family: String::new() }
     }

@@ -2,6 +2,8 @@
 use insta::assert_snapshot;
 
 use super::{bundle, events, image, plan};
+use crate::event::{Event, Stamped};
+use crate::log::words::{TESTED, UNTESTED};
 use crate::output::manifest::Inputs;
 use crate::output::{Built, Job, Record, junit, properties, write};
 
@@ -27,6 +29,20 @@ fn record_folds_the_events() {
     ");
     assert_snapshot!(format!("{} {:?} own {:.1} s, {:.1} %", r.outcome, r.error, r.own_seconds, r.own_percent), @"built None own 4.5 s, 2.5 %");
     assert!(r.is_success() && r.steps.iter().all(|s| s.attempts == 1) && r.steps[0].output.starts_with("TASK [nginx"));
+}
+
+/// It makes no image, and a job that asks for RESULT took every test for a failure.
+#[test]
+fn a_test_that_is_passed_is_a_success() {
+    let finished = |outcome: &str, error: Option<&str>| {
+        let (outcome, error) = (outcome.to_owned(), error.map(str::to_owned));
+        let event = Event::Finished { outcome, seconds: 1.0, image: None, error, leaks: Vec::new() };
+        let record = Record::new(&plan(), &[Stamped { at: jiff::Timestamp::UNIX_EPOCH, event }], None);
+        properties::text(&record).lines().next().unwrap_or_default().to_owned()
+    };
+    assert_eq!(finished(TESTED, None), "RESULT=success");
+    assert_eq!(finished("rejected", Some("a check failed")), "RESULT=failed");
+    assert_eq!(finished(UNTESTED, Some("no cloud")), "RESULT=failed");
 }
 
 #[test]
