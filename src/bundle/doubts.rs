@@ -4,6 +4,7 @@ use std::path::{Component, Path};
 
 use super::decode::{self, Reader};
 use super::keys;
+use super::playbooks::requirements;
 use super::yaml::{Entry, Node, Spot, Value};
 use crate::diagnostic::{Diagnostic, Place};
 
@@ -11,9 +12,6 @@ mod unread;
 
 use unread::Inside;
 pub(super) use unread::Unknown;
-
-/// Files that say where roles and collections lie, and which a run installs.
-const LISTS: [&str; 2] = ["requirements.yml", "requirements.yaml"];
 
 /// Of a sound definition nothing is in doubt.
 #[derive(Debug, Clone, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
@@ -133,7 +131,7 @@ impl Doubts {
             return;
         }
         self.playbooks = true;
-        let is_list = inner.file_name().is_some_and(|name| LISTS.iter().any(|list| name == *list));
+        let is_list = requirements::PLACES.iter().any(|list| inner.ends_with(list));
         // What is wrong with a line of a file hides nothing beside that file.
         let whole = place.line == 0;
         self.work |= whole && inner.iter().any(|part| part == "ansible");
