@@ -279,3 +279,13 @@ fn the_user_that_an_image_names_is_a_name() {
         assert!(said.len() == 1 && said[0].ends_with("is no name of a user, but the property `os_admin_user` says it is"), "{said:?}");
     }
 }
+
+/// "The latest run" is the last by its ID.
+#[test]
+fn runs_of_one_second_sort_by_their_beginnings() {
+    let at = |text: &str| text.parse::<Timestamp>().unwrap();
+    let ids = ["2026-11-27T11:38:27.000009Z", "2026-11-27T11:38:27.700Z", "2026-11-27T11:38:27.999999Z", "2026-11-27T11:38:28Z"];
+    let ids: Vec<String> = ids.iter().zip([15, 9, 3, 0]).map(|(text, random)| super::run_id(at(text), random)).collect();
+    assert_eq!(ids[0], "20261127-113827-00009f");
+    assert!(ids.is_sorted() && ids.iter().all(|id| id.len() == 22), "{ids:?}");
+}
