@@ -1,5 +1,5 @@
-//! Puts the files of `os/debian-12` into the program, so that it knows the script that it ships from one that somebody
-//! changed since (`wall::shipped`).
+//! Puts the files of `os/debian-12` into the program, so that it knows the script that it ships
+//! from one that somebody changed since (`wall::shipped`).
 use std::path::Path;
 
 /// The only definition of this tree whose source script needs what no wall lets it have.
@@ -13,7 +13,9 @@ fn main() {
     collect(&dir, &mut files);
     files.sort();
     let mut text = format!("pub(super) const DEFINITION: &str = {DEFINITION:?};\n");
-    text.push_str("/// Path in the definition, content.\npub(super) const FILES: &[(&str, &[u8])] = &[\n");
+    text.push_str(
+        "/// Path in the definition, content.\npub(super) const FILES: &[(&str, &[u8])] = &[\n",
+    );
     for file in &files {
         let name = file.strip_prefix(&format!("{}/", dir.display())).expect("it was found there");
         text.push_str(&format!("    ({name:?}, include_bytes!({file:?})),\n"));

@@ -1,4 +1,5 @@
-//! What `ansible-playbook` meant: out of the lines its default callback prints, the one that says why it failed.
+//! What `ansible-playbook` meant: out of the lines its default callback prints, the one that says
+//! why it failed.
 //!
 //! Samples of ansible-core 2.14 and 2.19 are in `test-tools/ansible-output`.
 use std::fmt;
@@ -12,15 +13,15 @@ pub mod syntax;
 /// Why a playbook failed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Failure {
-    /// Name of the task, or of the handler; `None` when no task ran (syntax error, missing role), or when the lines
-    /// given begin after its heading.
+    /// Name of the task, or of the handler; `None` when no task ran (syntax error, missing role),
+    /// or when the lines given begin after its heading.
     pub task: Option<String>,
     /// As the inventory names it; `None` when no task ran.
     pub host: Option<String>,
     /// The item of a loop.
     pub item: Option<String>,
-    /// One line: the module's `msg`, with the last words of its stderr where `msg` says nothing; with file, line and
-    /// column where Ansible knows them.
+    /// One line: the module's `msg`, with the last words of its stderr where `msg` says nothing;
+    /// with file, line and column where Ansible knows them.
     pub message: String,
 }
 
@@ -40,8 +41,9 @@ impl fmt::Display for Failure {
     }
 }
 
-/// The failure in the output of a playbook that exited with an error. `lines` are its last lines, stdout and stderr in
-/// the order in which they came; colours do not matter. Failures that the playbook ignores or rescues do not count.
+/// The failure in the output of a playbook that exited with an error. `lines` are its last lines,
+/// stdout and stderr in the order in which they came; colours do not matter. Failures that the
+/// playbook ignores or rescues do not count.
 pub fn failure(lines: &[impl AsRef<str>]) -> Option<Failure> {
     let lines: Vec<String> = lines.iter().map(|line| words::clean(line.as_ref())).collect();
     // Failures by task: `...ignoring` takes back what its task reported.
@@ -61,22 +63,25 @@ pub fn failure(lines: &[impl AsRef<str>]) -> Option<Failure> {
             rescued |= !count.starts_with('0');
         }
     }
-    // The first failure is the cause, later ones come of `always:` blocks. Only where something was rescued is it the
-    // last: a rescued failure looks like any other, but the play went on after it.
+    // The first failure is the cause, later ones come of `always:` blocks. Only where something was
+    // rescued is it the last: a rescued failure looks like any other, but the play went on after
+    // it.
     if rescued && let Some(last) = failed.last().map(|(of, _)| *of) {
         failed.retain(|(of, _)| *of == last);
     }
     failed.into_iter().next().map(|(_, failure)| failure).or_else(|| refusal(&lines))
 }
 
-/// No play of the playbook found a host of its own (`hosts:` names none of the inventory). `ansible-playbook` then does
-/// nothing and exits with 0.
+/// No play of the playbook found a host of its own (`hosts:` names none of the inventory).
+/// `ansible-playbook` then does nothing and exits with 0.
 pub fn matched_no_hosts(lines: &[impl AsRef<str>]) -> bool {
     let lines: Vec<String> = lines.iter().map(|line| words::clean(line.as_ref())).collect();
-    lines.iter().any(|line| line == "skipping: no hosts matched") && !lines.iter().any(|line| heading(line).is_some())
+    lines.iter().any(|line| line == "skipping: no hosts matched")
+        && !lines.iter().any(|line| heading(line).is_some())
 }
 
-/// What sudo, su and the like say where the kernel makes nobody another user: in namespaces of one user, as behind the wall.
+/// What sudo, su and the like say where the kernel makes nobody another user: in namespaces of one
+/// user, as behind the wall.
 const NO_OTHER_USER: &[&str] = &[
     "no new privileges",
     "effective uid is not 0",
@@ -91,18 +96,25 @@ const NO_OTHER_USER: &[&str] = &[
     "setgroups: Operation not permitted",
 ];
 
-/// Whether a task on the factory itself could not become another user (`become`). `local`: plays may run there.
+/// Whether a task on the factory itself could not become another user (`become`). `local`: plays
+/// may run there.
 pub fn could_not_become(lines: &[impl AsRef<str>], local: bool) -> bool {
-    let says = |line: &str| NO_OTHER_USER.iter().any(|words| line.replace('\\', "").contains(words));
+    let says =
+        |line: &str| NO_OTHER_USER.iter().any(|words| line.replace('\\', "").contains(words));
     let here = |line: &str| line.contains("localhost") || line.contains("127.0.0.1");
-    lines.iter().map(|line| words::clean(line.as_ref())).any(|line| says(&line) && (local || here(&line)))
+    lines
+        .iter()
+        .map(|line| words::clean(line.as_ref()))
+        .any(|line| says(&line) && (local || here(&line)))
 }
 
-/// `line` as a person wants to see it at the end of a failed step: a result is cut down to its message, stars go, of
-/// the recap nothing stays.
+/// `line` as a person wants to see it at the end of a failed step: a result is cut down to its
+/// message, stars go, of the recap nothing stays.
 pub fn brief(line: &str) -> String {
     let line = words::shown(line);
-    if line.starts_with("PLAY RECAP") || (line.contains(" unreachable=") && line.contains(" rescued=")) {
+    if line.starts_with("PLAY RECAP")
+        || (line.contains(" unreachable=") && line.contains(" rescued="))
+    {
         return String::new();
     }
     let one = [line];
@@ -121,8 +133,8 @@ fn heading(line: &str) -> Option<String> {
     Some(rest.trim_end_matches(['*', ' ']).strip_suffix(']')?.to_owned())
 }
 
-/// `fatal: [host]: FAILED! => {…}`, `fatal: [host -> other]: UNREACHABLE! => {…}`, `failed: [host] (item=x) => {…}`;
-/// the JSON may go on over the next lines. The task is not filled in.
+/// `fatal: [host]: FAILED! => {…}`, `fatal: [host -> other]: UNREACHABLE! => {…}`, `failed: [host]
+/// (item=x) => {…}`; the JSON may go on over the next lines. The task is not filled in.
 fn result(lines: &[String]) -> Option<Failure> {
     let line = lines.first()?;
     let rest = line.strip_prefix("fatal: [").or_else(|| line.strip_prefix("failed: ["))?;
@@ -140,7 +152,12 @@ fn result(lines: &[String]) -> Option<Failure> {
         Ok(Value::Object(result)) if !result.is_empty() => message(&result),
         _ => loose_message(&text).unwrap_or_else(|| head.trim_start_matches([':', ' ']).to_owned()),
     };
-    Some(Failure { task: None, host: Some(host.split(" -> ").next().unwrap_or(host).to_owned()), item, message })
+    Some(Failure {
+        task: None,
+        host: Some(host.split(" -> ").next().unwrap_or(host).to_owned()),
+        item,
+        message,
+    })
 }
 
 /// `msg` of a result that is not whole (cut off, or another line fell in).
@@ -158,8 +175,10 @@ fn message(result: &Map<String, Value>) -> String {
     // Since 2.19 each layer puts its own words before the cause.
     let msg = text("msg").trim_start_matches("Task failed: ").trim_start_matches("Module failed: ");
     // These say only that there is a cause; the cause is what the program wrote last.
-    let empty =
-        msg.is_empty() || ["non-zero return code", "MODULE FAILURE", "The module failed to execute"].iter().any(|m| msg.starts_with(m));
+    let empty = msg.is_empty()
+        || ["non-zero return code", "MODULE FAILURE", "The module failed to execute"]
+            .iter()
+            .any(|m| msg.starts_with(m));
     if !empty {
         return with_place(msg);
     }
@@ -167,7 +186,10 @@ fn message(result: &Map<String, Value>) -> String {
     if let Some(rc) = result.get("rc").and_then(Value::as_i64) {
         message = format!("{message} ({rc})");
     }
-    match ["stderr", "module_stderr", "stdout", "module_stdout"].iter().find_map(|key| text(key).lines().last()) {
+    match ["stderr", "module_stderr", "stdout", "module_stdout"]
+        .iter()
+        .find_map(|key| text(key).lines().last())
+    {
         Some(last) => format!("{message}: {}", words::clean(last).trim()),
         None => message,
     }
@@ -187,7 +209,10 @@ pub fn refused(lines: &[String]) -> Option<Refusal> {
     let begins = |line: &String| ["ERROR! ", "[ERROR]: "].iter().any(|mark| line.starts_with(mark));
     // Since 2.19 a task that failed is told so too, one that is ignored as well.
     let of_task = |line: &String| line.starts_with("[ERROR]: Task failed");
-    let start = lines.iter().position(|line| begins(line) && !of_task(line)).or_else(|| lines.iter().position(begins))?;
+    let start = lines
+        .iter()
+        .position(|line| begins(line) && !of_task(line))
+        .or_else(|| lines.iter().position(begins))?;
     let text = lines[start..].join("\n");
     let text = text.trim_start_matches("ERROR! ").trim_start_matches("[ERROR]: ");
     Some(Refusal { message: first_message(text), place: place(text) })
@@ -205,7 +230,9 @@ fn with_place(text: &str) -> String {
 
 fn placed(message: String, place: Option<(String, usize, usize)>) -> String {
     match place {
-        Some((file, line, column)) => format!("{} ({file}:{line}:{column})", message.trim_end_matches('.')),
+        Some((file, line, column)) => {
+            format!("{} ({file}:{line}:{column})", message.trim_end_matches('.'))
+        }
         None => message,
     }
 }
@@ -220,7 +247,8 @@ fn first_message(text: &str) -> String {
         }
         None => words::first_line(text).replacen("YAML parsing failed: ", "syntax error: ", 1),
     };
-    // "The error was: 'x' is undefined. 'x' is undefined": Ansible says it for each layer it passes.
+    // "The error was: 'x' is undefined. 'x' is undefined": Ansible says it for each layer it
+    // passes.
     if let Some((head, tail)) = message.rsplit_once(". ")
         && head.ends_with(tail)
     {
@@ -229,9 +257,11 @@ fn first_message(text: &str) -> String {
     message
 }
 
-/// Of "The error appears to be in 'FILE': line L, column C, but may", since 2.19 "Origin: FILE:L:C".
+/// Of "The error appears to be in 'FILE': line L, column C, but may", since 2.19 "Origin:
+/// FILE:L:C".
 fn place(text: &str) -> Option<(String, usize, usize)> {
-    let number = |text: &str| text.chars().take_while(char::is_ascii_digit).collect::<String>().parse().ok();
+    let number =
+        |text: &str| text.chars().take_while(char::is_ascii_digit).collect::<String>().parse().ok();
     if let Some((_, rest)) = text.split_once("The error appears to be in '") {
         let (file, rest) = rest.split_once("': line ")?;
         let (line, rest) = rest.split_once(", column ")?;
@@ -249,7 +279,9 @@ mod tests {
 
     macro_rules! sample {
         ($name:literal) => {
-            include_str!(concat!("../test-tools/ansible-output/", $name, ".out")).lines().collect::<Vec<_>>()
+            include_str!(concat!("../test-tools/ansible-output/", $name, ".out"))
+                .lines()
+                .collect::<Vec<_>>()
         };
     }
 
@@ -257,8 +289,13 @@ mod tests {
     fn a_become_on_the_factory_is_told_from_one_in_the_machine() {
         let stderr = r#""module_stderr": "sudo: The \"no new privileges\" flag is set, which prevents sudo from running as root.\n"#;
         let said = |host: &str| [format!("fatal: [{host}]: FAILED! => {{{stderr}\"}}")];
-        assert!(could_not_become(&said("builder -> localhost"), false) && could_not_become(&said("localhost"), false));
-        assert!(could_not_become(&said("builder"), true) && !could_not_become(&said("builder"), false));
+        assert!(
+            could_not_become(&said("builder -> localhost"), false)
+                && could_not_become(&said("localhost"), false)
+        );
+        assert!(
+            could_not_become(&said("builder"), true) && !could_not_become(&said("builder"), false)
+        );
         assert!(!could_not_become(&["fatal: [localhost]: FAILED! => {\"msg\": \"no\"}"], true));
     }
 
@@ -272,14 +309,23 @@ mod tests {
     fn a_failed_task_is_named_with_host_and_cause() {
         says!("failed", r#"task "write the page" on localhost: non-zero return code (1)"#);
         says!("colour", r#"task "write the page" on localhost: non-zero return code (1)"#);
-        says!("stderr", r#"task "script says why" on localhost: non-zero return code (3): E: broken [x]"#);
+        says!(
+            "stderr",
+            r#"task "script says why" on localhost: non-zero return code (3): E: broken [x]"#
+        );
         says!("loop", r#"task "make directories" (item b) on localhost: non-zero return code (1)"#);
         says!("retry", r#"task "wait for the page" on localhost: non-zero return code (1)"#);
         says!("delegated", r#"task "ask the other" on localhost: non-zero return code (1)"#);
         says!("assert", r#"task "check the sums" on localhost: Assertion failed"#);
-        says!("handler", r#"task "restart nginx" on localhost: [Errno 2] No such file or directory: b'/bin/nonexistent'"#);
+        says!(
+            "handler",
+            r#"task "restart nginx" on localhost: [Errno 2] No such file or directory: b'/bin/nonexistent'"#
+        );
         says!("no-log", r#"task "secret" on localhost: failed; its output is hidden (no_log)"#);
-        says!("exception", r#"task "copy the page" on localhost: Could not find or access 'nothere.html'"#);
+        says!(
+            "exception",
+            r#"task "copy the page" on localhost: Could not find or access 'nothere.html'"#
+        );
         says!(
             "interpreter",
             r#"task "broken python" on localhost: The module failed to execute correctly, you probably need to set the interpreter. (127): /bin/sh: 1: /nope/python: not found"#
@@ -296,20 +342,31 @@ mod tests {
 
     #[test]
     fn what_is_ignored_or_rescued_is_not_the_cause_and_always_blocks_do_not_hide_it() {
-        says!("rescued", r#"task "apt install" on localhost: No package matching 'nosuchpkg-xyz' is available"#);
+        says!(
+            "rescued",
+            r#"task "apt install" on localhost: No package matching 'nosuchpkg-xyz' is available"#
+        );
         says!("always", r#"task "start the service" on localhost: non-zero return code (1)"#);
     }
 
     #[test]
     fn a_refused_playbook_is_named_with_the_place() {
-        says!("syntax", "syntax error: mapping values are not allowed in this context (/bundle/ansible/syntax.yml:4:16)");
+        says!(
+            "syntax",
+            "syntax error: mapping values are not allowed in this context \
+                (/bundle/ansible/syntax.yml:4:16)"
+        );
         says!(
             "module",
-            "couldn't resolve module/action 'nosuchmodule_x'. This often indicates a misspelling, missing collection, or incorrect module path (/bundle/ansible/module.yml:3:7)"
+            "couldn't resolve module/action 'nosuchmodule_x'. This often indicates a misspelling, \
+                missing collection, or incorrect module path (/bundle/ansible/module.yml:3:7)"
         );
         says!("missing", "the playbook: missing.yml could not be found");
         let role = failure(&sample!("role")).unwrap().to_string();
-        assert!(role.starts_with("the role 'nginx-missing' was not found in /bundle/ansible/roles:"), "{role}");
+        assert!(
+            role.starts_with("the role 'nginx-missing' was not found in /bundle/ansible/roles:"),
+            "{role}"
+        );
         assert!(role.ends_with(" (/bundle/ansible/role.yml:2:11)"), "{role}");
     }
 
@@ -318,14 +375,19 @@ mod tests {
     fn newer_ansibles_are_understood_too() {
         says!(
             "2.19/syntax",
-            "syntax error: Colons in unquoted values must be followed by a non-space character (/bundle/ansible/syntax.yml:4:16)"
+            "syntax error: Colons in unquoted values must be followed by a non-space character \
+                (/bundle/ansible/syntax.yml:4:16)"
         );
         says!(
             "2.19/module",
-            "couldn't resolve module/action 'nosuchmodule_x'. This often indicates a misspelling, missing collection, or incorrect module path (/bundle/ansible/module.yml:3:7)"
+            "couldn't resolve module/action 'nosuchmodule_x'. This often indicates a misspelling, \
+                missing collection, or incorrect module path (/bundle/ansible/module.yml:3:7)"
         );
         says!("2.19/missing", "the playbook: missing.yml could not be found");
-        says!("2.19/stderr", r#"task "script says why" on localhost: non-zero return code (3): E: broken [x]"#);
+        says!(
+            "2.19/stderr",
+            r#"task "script says why" on localhost: non-zero return code (3): E: broken [x]"#
+        );
         says!(
             "2.19/undefined",
             r#"task "use it" on localhost: Finalization of task args for 'ansible.builtin.debug' failed: Error while resolving value for 'msg': 'nope' is undefined"#
@@ -338,12 +400,28 @@ mod tests {
     /// A failure that is ignored says `[ERROR]` since 2.19; what ends the run comes after it.
     #[test]
     fn what_was_ignored_is_no_refusal() {
-        let lines =
-            ["[ERROR]: Task failed: Module failed: no", "...ignoring", "[ERROR]: the role 'x' was not found", "Origin: /a b.yml:2:11"];
+        let lines = [
+            "[ERROR]: Task failed: Module failed: no",
+            "...ignoring",
+            "[ERROR]: the role 'x' was not found",
+            "Origin: /a b.yml:2:11",
+        ];
         let told = refused(&lines.map(str::to_owned)).unwrap();
-        assert_eq!(told, Refusal { message: "the role 'x' was not found".into(), place: Some(("/a b.yml".into(), 2, 11)) });
-        let missing = ["ERROR! Unable to retrieve file contents", "Could not find or access '/x.yml' on the Ansible Controller."];
-        assert_eq!(refused(&missing.map(str::to_owned)).unwrap().message, "Could not find or access '/x.yml' on the Ansible Controller.");
+        assert_eq!(
+            told,
+            Refusal {
+                message: "the role 'x' was not found".into(),
+                place: Some(("/a b.yml".into(), 2, 11))
+            }
+        );
+        let missing = [
+            "ERROR! Unable to retrieve file contents",
+            "Could not find or access '/x.yml' on the Ansible Controller.",
+        ];
+        assert_eq!(
+            refused(&missing.map(str::to_owned)).unwrap().message,
+            "Could not find or access '/x.yml' on the Ansible Controller."
+        );
     }
 
     #[test]
@@ -355,9 +433,13 @@ mod tests {
 
     #[test]
     fn output_that_is_cut_off_still_tells() {
-        let cut = [r#"fatal: [h]: FAILED! => {"changed": false, "msg": "No \"x\"", "results": [{"cu"#];
+        let cut =
+            [r#"fatal: [h]: FAILED! => {"changed": false, "msg": "No \"x\"", "results": [{"cu"#];
         let failure = failure(&cut).unwrap();
-        assert_eq!((failure.task, failure.host.as_deref(), failure.message.as_str()), (None, Some("h"), "No \"x\""));
+        assert_eq!(
+            (failure.task, failure.host.as_deref(), failure.message.as_str()),
+            (None, Some("h"), "No \"x\"")
+        );
         assert_eq!(super::failure(&["fatal: [h]: UNREACHABLE!"]).unwrap().message, "UNREACHABLE!");
         assert_eq!(super::failure(&["all is well"]), None);
         assert_eq!(super::failure(&[""; 0]), None);
@@ -366,9 +448,15 @@ mod tests {
     #[test]
     fn a_result_is_brief() {
         let failed = sample!("stderr").into_iter().find(|line| line.starts_with("fatal:")).unwrap();
-        assert_eq!(brief(failed), "fatal: [localhost]: FAILED! => non-zero return code (3): E: broken [x]");
+        assert_eq!(
+            brief(failed),
+            "fatal: [localhost]: FAILED! => non-zero return code (3): E: broken [x]"
+        );
         assert_eq!(brief("TASK [x] *******"), "TASK [x]");
-        assert_eq!(sample!("stderr").iter().rev().map(|line| brief(line)).find(|line| !line.is_empty()), Some(brief(failed)));
+        assert_eq!(
+            sample!("stderr").iter().rev().map(|line| brief(line)).find(|line| !line.is_empty()),
+            Some(brief(failed))
+        );
         assert_eq!(brief("fatal: [localhost]: FAILED! => {"), "fatal: [localhost]: FAILED! => {");
     }
 }

@@ -1,4 +1,5 @@
-//! Several bundles in one go: bases first, independent ones side by side, each base once. And which of them need it.
+//! Several bundles in one go: bases first, independent ones side by side, each base once. And which
+//! of them need it.
 use std::collections::BTreeSet;
 use std::time::Instant;
 
@@ -33,9 +34,13 @@ pub enum End {
 
 const NOT_BEGUN: &str = "stopped by a signal before its turn came";
 
-/// The jobs of these bundles, each once. A base `os/<name>` of the tree that is missing in the cloud becomes a job of its own, so
-/// that two bundles which both need it do not both build it. With them come notes on what was added.
-pub async fn jobs(setup: &Setup<'_>, named: Vec<Bundle>) -> Result<(Vec<Job>, Vec<String>), RunError> {
+/// The jobs of these bundles, each once. A base `os/<name>` of the tree that is missing in the
+/// cloud becomes a job of its own, so that two bundles which both need it do not both build it.
+/// With them come notes on what was added.
+pub async fn jobs(
+    setup: &Setup<'_>,
+    named: Vec<Bundle>,
+) -> Result<(Vec<Job>, Vec<String>), RunError> {
     let mut bundles: Vec<Bundle> = Vec::new();
     for bundle in named {
         if bundles.iter().all(|b| b.label != bundle.label) {
@@ -62,9 +67,14 @@ pub async fn jobs(setup: &Setup<'_>, named: Vec<Bundle>) -> Result<(Vec<Job>, Ve
     Ok((bundles.into_iter().zip(bases).map(|(bundle, base)| Job { bundle, base }).collect(), notes))
 }
 
-/// Runs the jobs, at most `at_once` side by side, and hands over what became of each as soon as it is known. After a signal no job
-/// is begun; those that run come home by themselves.
-pub async fn run(setup: &Setup<'_>, jobs: &[Job], at_once: usize, mut on_end: impl FnMut(usize, End)) {
+/// Runs the jobs, at most `at_once` side by side, and hands over what became of each as soon as it
+/// is known. After a signal no job is begun; those that run come home by themselves.
+pub async fn run(
+    setup: &Setup<'_>,
+    jobs: &[Job],
+    at_once: usize,
+    mut on_end: impl FnMut(usize, End),
+) {
     let mut schedule = Schedule::new(jobs.iter().map(|j| j.base).collect(), at_once);
     let mut running = FuturesUnordered::new();
     loop {
@@ -83,7 +93,8 @@ pub async fn run(setup: &Setup<'_>, jobs: &[Job], at_once: usize, mut on_end: im
         on_end(index, End::Ended(Box::new(ended), seconds));
         for other in skipped {
             let base = jobs[other].base.map(|b| jobs[b].bundle.label.clone()).unwrap_or_default();
-            let why = if stopped { NOT_BEGUN.to_owned() } else { format!("base {base} was not built") };
+            let why =
+                if stopped { NOT_BEGUN.to_owned() } else { format!("base {base} was not built") };
             run::not_built(setup, &jobs[other].bundle, &why);
             on_end(other, if stopped { End::NotBegun } else { End::BaseFailed(base) });
         }
@@ -108,14 +119,21 @@ pub enum Need {
     RolledBack(String),
 }
 
-/// What each of `bundles` needs. `named`: they were asked for by name, and one that was never built is to be built then; of a whole
-/// tree only what is in use is kept up to date.
-pub async fn needs(cloud: &dyn Cloud, bundles: &[Bundle], named: bool) -> Result<Vec<Need>, CloudError> {
+/// What each of `bundles` needs. `named`: they were asked for by name, and one that was never built
+/// is to be built then; of a whole tree only what is in use is kept up to date.
+pub async fn needs(
+    cloud: &dyn Cloud,
+    bundles: &[Bundle],
+    named: bool,
+) -> Result<Vec<Need>, CloudError> {
     let images = cloud.images().await?;
     let mut needs = Vec::new();
     for bundle in bundles {
         let Some(image) = family::current(&images, &bundle.name) else {
-            let (deprecated, hidden) = (family::deprecated(&images, &bundle.name).len(), family::hidden(&images, &bundle.name).len());
+            let (deprecated, hidden) = (
+                family::deprecated(&images, &bundle.name).len(),
+                family::hidden(&images, &bundle.name).len(),
+            );
             let why = match (deprecated, hidden) {
                 (0, 0) => "it was never built",
                 (0, _) => "all its images are hidden",
@@ -138,8 +156,10 @@ pub async fn needs(cloud: &dyn Cloud, bundles: &[Bundle], named: bool) -> Result
         });
     }
     let all: Vec<&Bundle> = bundles.iter().collect();
-    let bases: Vec<Option<(usize, &str)>> =
-        all.iter().map(|b| bundle::base_among(&all, b).map(|base| (base, all[base].label.as_str()))).collect();
+    let bases: Vec<Option<(usize, &str)>> = all
+        .iter()
+        .map(|b| bundle::base_among(&all, b).map(|base| (base, all[base].label.as_str())))
+        .collect();
     spread(&mut needs, &bases);
     Ok(needs)
 }
@@ -150,7 +170,9 @@ fn spread(needs: &mut [Need], bases: &[Option<(usize, &str)>]) {
     for _ in 0..needs.len() {
         for index in 0..needs.len() {
             let Some((base, label)) = bases[index] else { continue };
-            if matches!(needs[base], Need::Stale(_)) && matches!(needs[index], Need::Fresh | Need::RolledBack(_)) {
+            if matches!(needs[base], Need::Stale(_))
+                && matches!(needs[index], Need::Fresh | Need::RolledBack(_))
+            {
                 needs[index] = Need::Stale(vec![format!("its base {label} is rebuilt")]);
             }
         }
@@ -164,11 +186,35 @@ mod tests {
     #[test]
     fn what_stands_on_something_stale_is_stale() {
         let changed = || Need::Stale(vec!["its definition changed".into()]);
-        let mut needs = [Need::Fresh, Need::Fresh, changed(), Need::NeverBuilt, Need::RolledBack("x".into()), Need::Fresh];
+        let mut needs = [
+            Need::Fresh,
+            Need::Fresh,
+            changed(),
+            Need::NeverBuilt,
+            Need::RolledBack("x".into()),
+            Need::Fresh,
+        ];
         // 0 on 1 on 2; 3 and 4 on 2; 5 on none.
-        let bases = [Some((1, "os/b")), Some((2, "os/c")), None, Some((2, "os/c")), Some((2, "os/c")), None];
+        let bases = [
+            Some((1, "os/b")),
+            Some((2, "os/c")),
+            None,
+            Some((2, "os/c")),
+            Some((2, "os/c")),
+            None,
+        ];
         spread(&mut needs, &bases);
         let rebuilt = |base: &str| Need::Stale(vec![format!("its base {base} is rebuilt")]);
-        assert_eq!(needs, [rebuilt("os/b"), rebuilt("os/c"), changed(), Need::NeverBuilt, rebuilt("os/c"), Need::Fresh]);
+        assert_eq!(
+            needs,
+            [
+                rebuilt("os/b"),
+                rebuilt("os/c"),
+                changed(),
+                Need::NeverBuilt,
+                rebuilt("os/c"),
+                Need::Fresh
+            ]
+        );
     }
 }

@@ -1,4 +1,5 @@
-//! Stopping a run from outside. A create is never raced against this: cancellation is looked at between requests and inside waits.
+//! Stopping a run from outside. A create is never raced against this: cancellation is looked at
+//! between requests and inside waits.
 use std::future::Future;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -28,7 +29,8 @@ impl Cancel {
         self.orderly.cancel();
     }
 
-    /// Asks for an orderly end, and is no signal: neither this nor the first signal after it makes the end a fast one.
+    /// Asks for an orderly end, and is no signal: neither this nor the first signal after it makes
+    /// the end a fast one.
     pub fn orderly(&self) {
         self.orderly.cancel();
     }
@@ -67,7 +69,11 @@ impl Cancel {
 
     /// For one run of several: stopped with all of them, and by itself.
     pub fn child(&self) -> Cancel {
-        Cancel { orderly: self.orderly.child_token(), fast: self.fast.child_token(), signalled: Arc::default() }
+        Cancel {
+            orderly: self.orderly.child_token(),
+            fast: self.fast.child_token(),
+            signalled: Arc::default(),
+        }
     }
 
     /// For the way home: not cancelled by the first signal, cancelled by the second.

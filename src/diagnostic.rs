@@ -4,7 +4,8 @@ use std::path::PathBuf;
 
 use crate::text;
 
-/// A spot in a file. `line` and `column` count from 1, columns in characters; line 0 means the file as a whole.
+/// A spot in a file. `line` and `column` count from 1, columns in characters; line 0 means the file
+/// as a whole.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, serde::Serialize, serde::Deserialize)]
 pub struct Place {
     /// As the user would type it: relative to the factory tree where the file lies in it.
@@ -13,7 +14,9 @@ pub struct Place {
     pub column: usize,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, serde::Serialize, serde::Deserialize)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, serde::Serialize, serde::Deserialize,
+)]
 #[serde(rename_all = "lowercase")]
 pub enum Severity {
     Error,
@@ -54,7 +57,11 @@ const FEW: usize = 20;
 
 /// What there is to choose from, in words: of nothing too.
 pub fn there_are<S: AsRef<str>>(names: &[S]) -> String {
-    if names.is_empty() { "there is none".into() } else { format!("there are: {}", few(names, FEW)) }
+    if names.is_empty() {
+        "there is none".into()
+    } else {
+        format!("there are: {}", few(names, FEW))
+    }
 }
 
 /// The first `most` names, and how many more there are.
@@ -105,8 +112,13 @@ mod tests {
     #[test]
     fn a_finding_is_its_own_lines_and_no_others() {
         let place = Place { file: "a\u{1b}[2J\nb".into(), line: 1, column: 2 };
-        let found = Diagnostic::error(place, "key `\u{1b}]0;x\u{7}k\u{202e}`\nb.yml: error: forged").hint("a\nb");
-        assert_eq!(found.to_string(), "a␊b:1:2: error: key `k\\u202e`␊b.yml: error: forged\n    hint: a␊b");
+        let found =
+            Diagnostic::error(place, "key `\u{1b}]0;x\u{7}k\u{202e}`\nb.yml: error: forged")
+                .hint("a\nb");
+        assert_eq!(
+            found.to_string(),
+            "a␊b:1:2: error: key `k\\u202e`␊b.yml: error: forged\n    hint: a␊b"
+        );
         assert!(Diagnostic::error(None, "x".repeat(1 << 20)).to_string().len() < 3 * text::LINE);
     }
 }

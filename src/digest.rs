@@ -93,8 +93,14 @@ mod tests {
             hasher.update(b"bc");
             hasher.finish()
         };
-        assert_eq!(of(Algorithm::Sha256).to_string(), "sha256:ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad");
-        assert!(of(Algorithm::Sha512).hex.starts_with("ddaf35a193617abacc417349ae204131") && of(Algorithm::Sha512).hex.len() == 128);
+        assert_eq!(
+            of(Algorithm::Sha256).to_string(),
+            "sha256:ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
+        );
+        assert!(
+            of(Algorithm::Sha512).hex.starts_with("ddaf35a193617abacc417349ae204131")
+                && of(Algorithm::Sha512).hex.len() == 128
+        );
     }
 
     #[test]

@@ -1,7 +1,9 @@
-//! Disk image files: what one says it is, read by ourselves before any tool opens it, and the tools that read and write it.
+//! Disk image files: what one says it is, read by ourselves before any tool opens it, and the tools
+//! that read and write it.
 //!
-//! A qcow2 may name other files of this host as its backing or data file, and a tool that guesses formats would follow. A header
-//! may also ask for tables of any size. Source: docs/interop/qcow2.rst of QEMU; the bounds are those of its `block/qcow2.h`.
+//! A qcow2 may name other files of this host as its backing or data file, and a tool that guesses
+//! formats would follow. A header may also ask for tables of any size. Source:
+//! docs/interop/qcow2.rst of QEMU; the bounds are those of its `block/qcow2.h`.
 use std::fs::File;
 use std::io::{Read, Seek, SeekFrom};
 use std::os::unix::ffi::OsStrExt;
@@ -55,7 +57,8 @@ const EXTERNAL_DATA: u64 = 1 << 2;
 const COMPRESSION: u64 = 1 << 3;
 const EXTENDED_L2: u64 = 1 << 4;
 
-/// Tells the format from the content, never from the name. An error says why the file cannot be an image, and what to do.
+/// Tells the format from the content, never from the name. An error says why the file cannot be an
+/// image, and what to do.
 pub fn inspect(path: &Path) -> Result<Disk, String> {
     let read = |e: std::io::Error| format!("cannot be read: {e}");
     let mut file = File::open(path).map_err(read)?;
@@ -66,7 +69,9 @@ pub fn inspect(path: &Path) -> Result<Disk, String> {
         return qcow2(&head, size);
     }
     let mut end = Vec::new();
-    file.seek(SeekFrom::Start(size.saturating_sub(512))).and_then(|_| file.read_to_end(&mut end)).map_err(read)?;
+    file.seek(SeekFrom::Start(size.saturating_sub(512)))
+        .and_then(|_| file.read_to_end(&mut end))
+        .map_err(read)?;
     for (name, found) in [
         ("VMDK", head.starts_with(b"KDMV") || head.starts_with(b"# Disk DescriptorFile")),
         ("VHD", head.starts_with(b"conectix") || end.starts_with(b"conectix")),
@@ -77,12 +82,18 @@ pub fn inspect(path: &Path) -> Result<Disk, String> {
             return Err(format!("is a {name} image: convert it with `qemu-img convert -O qcow2`"));
         }
     }
-    for (name, magic) in [("xz", &b"\xfd7zXZ\0"[..]), ("gzip", b"\x1f\x8b"), ("zstd", b"\x28\xb5\x2f\xfd"), ("bzip2", b"BZh")] {
+    for (name, magic) in [
+        ("xz", &b"\xfd7zXZ\0"[..]),
+        ("gzip", b"\x1f\x8b"),
+        ("zstd", b"\x28\xb5\x2f\xfd"),
+        ("bzip2", b"BZh"),
+    ] {
         if head.starts_with(magic) {
             return Err(format!("is compressed with {name}: unpack it first"));
         }
     }
-    // A master or protective boot record ends so. Without it the file is anything, a web page with an error for one.
+    // A master or protective boot record ends so. Without it the file is anything, a web page with
+    // an error for one.
     if head.get(510..512) != Some(&[0x55, 0xaa]) {
         return Err("is neither a qcow2 image nor a disk with a boot sector".into());
     }
@@ -94,7 +105,11 @@ pub fn inspect(path: &Path) -> Result<Disk, String> {
 pub fn inspect_as(path: &Path, declared: Option<Format>) -> Result<Disk, String> {
     let disk = inspect(path)?;
     match declared.filter(|format| *format != disk.format) {
-        Some(format) => Err(format!("is {}, and not {} as `source.format` says", disk.format.name(), format.name())),
+        Some(format) => Err(format!(
+            "is {}, and not {} as `source.format` says",
+            disk.format.name(),
+            format.name()
+        )),
         None => Ok(disk),
     }
 }
@@ -103,7 +118,11 @@ fn fitting(virtual_size: u64) -> Result<u64, String> {
     match virtual_size {
         0 => Err("is a disk of no size".into()),
         1..=LARGEST => Ok(virtual_size),
-        _ => Err(format!("is a disk of {} GiB: at most {} are taken", virtual_size >> 30, LARGEST >> 30)),
+        _ => Err(format!(
+            "is a disk of {} GiB: at most {} are taken",
+            virtual_size >> 30,
+            LARGEST >> 30
+        )),
     }
 }
 
@@ -123,7 +142,8 @@ impl Header<'_> {
 
 /// `size`: of the file.
 fn qcow2(head: &[u8], size: u64) -> Result<Disk, String> {
-    let hostile = |what: String| Err(format!("is a qcow2 image with a header that makes no sense: {what}"));
+    let hostile =
+        |what: String| Err(format!("is a qcow2 image with a header that makes no sense: {what}"));
     let header = Header(head);
     let version = header.u32(4)?;
     if !(2..=3).contains(&version) {
@@ -134,10 +154,15 @@ fn qcow2(head: &[u8], size: u64) -> Result<Disk, String> {
         _ => (header.u64(72)?, header.u32(96)?, header.u32(100)?),
     };
     if header.u64(8)? != 0 {
-        return Err("has a backing file: make it standalone with `qemu-img convert -O qcow2`".into());
+        return Err(
+            "has a backing file: make it standalone with `qemu-img convert -O qcow2`".into()
+        );
     }
     if incompatible & EXTERNAL_DATA != 0 {
-        return Err("keeps its data in another file: make it standalone with `qemu-img convert -O qcow2`".into());
+        return Err(
+            "keeps its data in another file: make it standalone with `qemu-img convert -O qcow2`"
+                .into(),
+        );
     }
     if header.u32(32)? != 0 {
         return Err("is encrypted".into());
@@ -156,14 +181,17 @@ fn qcow2(head: &[u8], size: u64) -> Result<Disk, String> {
     if version == 3 && (length < 104 || !length.is_multiple_of(8) || u64::from(length) > cluster) {
         return hostile(format!("a header of {length} bytes"));
     }
-    if incompatible & COMPRESSION != 0 && (length < 112 || header.0.get(104).is_none_or(|kind| *kind > 1)) {
+    if incompatible & COMPRESSION != 0
+        && (length < 112 || header.0.get(104).is_none_or(|kind| *kind > 1))
+    {
         return Err("is a qcow2 image compressed in a way that is not known here".into());
     }
     if refcount_order > 6 {
         return hostile(format!("reference counts of 2^{refcount_order} bits"));
     }
     let virtual_size = fitting(header.u64(24)?)?;
-    // A table of the second level is one cluster, of entries of 8 bytes (16 with subclusters), one for each cluster of the disk.
+    // A table of the second level is one cluster, of entries of 8 bytes (16 with subclusters), one
+    // for each cluster of the disk.
     let entry = if incompatible & EXTENDED_L2 != 0 { 16 } else { 8 };
     let needed = virtual_size.div_ceil(cluster * (cluster / entry));
     let l1 = u64::from(header.u32(36)?);
@@ -174,12 +202,17 @@ fn qcow2(head: &[u8], size: u64) -> Result<Disk, String> {
     if refcounts == 0 || refcounts > 8 << 20 {
         return hostile(format!("a table of reference counts of {refcounts} bytes"));
     }
-    for (what, at, bytes) in [("its first table", header.u64(40)?, l1 * 8), ("its reference counts", header.u64(48)?, refcounts)] {
+    for (what, at, bytes) in [
+        ("its first table", header.u64(40)?, l1 * 8),
+        ("its reference counts", header.u64(48)?, refcounts),
+    ] {
         if at == 0 || !at.is_multiple_of(cluster) {
             return hostile(format!("{what} is at {at}"));
         }
         if at.checked_add(bytes).is_none_or(|end| end > size) {
-            return Err(format!("is a qcow2 image cut off: {what} should be at {at}, and the file has {size} bytes"));
+            return Err(format!(
+                "is a qcow2 image cut off: {what} should be at {at}, and the file has {size} bytes"
+            ));
         }
     }
     let snapshots = header.u32(60)?;
@@ -189,23 +222,33 @@ fn qcow2(head: &[u8], size: u64) -> Result<Disk, String> {
     Ok(Disk { format: Format::Qcow2, virtual_size, plain: snapshots == 0 })
 }
 
-/// A tool that reads an image from elsewhere gets no more than this, whatever the image tells it to allocate.
+/// A tool that reads an image from elsewhere gets no more than this, whatever the image tells it to
+/// allocate.
 const ADDRESS_SPACE: u64 = 4 << 30;
 /// Seconds of CPU to read the tables of an image; the largest that is taken needs a few.
 const CHECK_CPU: Duration = Duration::from_secs(300);
 
-/// Has the tables of a qcow2 looked through: a download may have been cut off. Paths are absolute here and below, as
-/// `qemu-img` takes what looks like `nbd:` for a protocol.
+/// Has the tables of a qcow2 looked through: a download may have been cut off. Paths are absolute
+/// here and below, as `qemu-img` takes what looks like `nbd:` for a protocol.
 pub fn check(file: &Path, deadline: Duration) -> Cmd {
-    let limits = Limits { address_space: Some(ADDRESS_SPACE), cpu: Some(CHECK_CPU), file_size: Some(0), ..Limits::default() };
+    let limits = Limits {
+        address_space: Some(ADDRESS_SPACE),
+        cpu: Some(CHECK_CPU),
+        file_size: Some(0),
+        ..Limits::default()
+    };
     Cmd::new("qemu-img", deadline).args(["check", "-q", "-f", "qcow2"]).arg(file).limits(limits)
 }
 
-/// Has an image written anew. `format` is what it is: `qemu-img` never guesses. To compress a large one takes its time, so the
-/// deadline alone bounds that. A small image may say that it holds much: what is written leaves the disk its floor.
+/// Has an image written anew. `format` is what it is: `qemu-img` never guesses. To compress a large
+/// one takes its time, so the deadline alone bounds that. A small image may say that it holds much:
+/// what is written leaves the disk its floor.
 pub fn convert(from: &Path, format: Format, how: &[&str], to: &Path, deadline: Duration) -> Cmd {
-    let limits = Limits { address_space: Some(ADDRESS_SPACE), file_size: room(to), ..Limits::default() };
-    let cmd = Cmd::new("qemu-img", deadline).args(["convert", "-f", format.name()]).args(how.iter().copied());
+    let limits =
+        Limits { address_space: Some(ADDRESS_SPACE), file_size: room(to), ..Limits::default() };
+    let cmd = Cmd::new("qemu-img", deadline)
+        .args(["convert", "-f", format.name()])
+        .args(how.iter().copied());
     cmd.arg(from).arg(to).limits(limits)
 }
 
@@ -219,13 +262,15 @@ pub struct Space {
 
 const MIB: u64 = 1 << 20;
 
-/// Bytes of a file system of `total` bytes that no stranger's data may take: the factory's own records lie there too.
-/// A fiftieth, at least 1 GiB and at most 4 GiB; of a file system below 10 GiB a tenth.
+/// Bytes of a file system of `total` bytes that no stranger's data may take: the factory's own
+/// records lie there too. A fiftieth, at least 1 GiB and at most 4 GiB; of a file system below 10
+/// GiB a tenth.
 pub fn floor(total: u64) -> u64 {
     (total / 50).clamp(1024 * MIB, 4096 * MIB).min(total / 10)
 }
 
-/// Bytes that may still be written where `path` is, or will be, until its floor is reached. `None`: it cannot be asked.
+/// Bytes that may still be written where `path` is, or will be, until its floor is reached. `None`:
+/// it cannot be asked.
 pub fn room(path: &Path) -> Option<u64> {
     space(path).map(|space| space.free.saturating_sub(floor(space.total)))
 }
@@ -240,7 +285,8 @@ pub fn space(path: &Path) -> Option<Space> {
     let there = path.ancestors().find(|p| p.exists())?;
     let name = std::ffi::CString::new(there.as_os_str().as_bytes()).ok()?;
     let mut stat = std::mem::MaybeUninit::<libc::statvfs>::uninit();
-    // SAFETY: `name` ends with a zero byte, `stat` has room for the answer and is read only if the call filled it.
+    // SAFETY: `name` ends with a zero byte, `stat` has room for the answer and is read only if the
+    // call filled it.
     let stat = unsafe {
         if libc::statvfs(name.as_ptr(), stat.as_mut_ptr()) != 0 {
             return None;

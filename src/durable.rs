@@ -1,5 +1,5 @@
-//! Files that must outlive a crash, and are read whatever has become of them since: replaced in one step, synced with the
-//! directory that names them, and read up to a bound, regular files only.
+//! Files that must outlive a crash, and are read whatever has become of them since: replaced in one
+//! step, synced with the directory that names them, and read up to a bound, regular files only.
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, Read, Write};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
@@ -38,7 +38,8 @@ pub fn read_begin(path: &Path, limit: u64) -> io::Result<(Vec<u8>, bool)> {
     Ok((content, whole))
 }
 
-/// Replaces a file in one step: after a crash it is the old one or the new one, whole, and this user's alone to read.
+/// Replaces a file in one step: after a crash it is the old one or the new one, whole, and this
+/// user's alone to read.
 pub fn replace(path: &Path, content: &[u8]) -> io::Result<()> {
     replace_as(path, content, 0o600)
 }
@@ -59,8 +60,9 @@ pub fn sync_dir(dir: &Path) -> io::Result<()> {
     File::open(dir)?.sync_all()
 }
 
-/// Makes a directory with those above it, for this user alone, and says which owner and mode `dir` has to have: it is ours
-/// and no link, and nobody else may write there (`others`: nor read). What is ours and too open is closed.
+/// Makes a directory with those above it, for this user alone, and says which owner and mode `dir`
+/// has to have: it is ours and no link, and nobody else may write there (`others`: nor read). What
+/// is ours and too open is closed.
 pub fn private_dir(dir: &Path, others: Others) -> io::Result<()> {
     may_be_made(dir)?;
     match DirBuilder::new().recursive(true).mode(0o700).create(dir) {
@@ -89,12 +91,15 @@ impl Others {
     }
 }
 
-/// Whether a directory that is not there can be made where nobody else could put another one; of one that is there nothing.
+/// Whether a directory that is not there can be made where nobody else could put another one; of
+/// one that is there nothing.
 pub fn may_be_made(dir: &Path) -> io::Result<()> {
     // SAFETY: plain system call without arguments.
     let me = unsafe { libc::geteuid() };
     match dir.ancestors().find(|above| fs::symlink_metadata(above).is_ok()) {
-        Some(above) if above != dir && above.is_dir() => ours::only_ours(above, me).map_err(|open| open.refused()),
+        Some(above) if above != dir && above.is_dir() => {
+            ours::only_ours(above, me).map_err(|open| open.refused())
+        }
         _ => Ok(()),
     }
 }
@@ -133,7 +138,10 @@ mod tests {
         assert!(!check_private(&open, Others::Look).unwrap());
         assert_eq!(mode(&open), 0o777, "a look changes nothing");
         private_dir(&open, Others::Look).unwrap();
-        assert!(check_private(&open, Others::Look).unwrap() && !check_private(&open, Others::Nothing).unwrap());
+        assert!(
+            check_private(&open, Others::Look).unwrap()
+                && !check_private(&open, Others::Nothing).unwrap()
+        );
         assert_eq!(mode(&open), 0o755);
         private_dir(&open, Others::Nothing).unwrap();
         private_dir(&new, Others::Nothing).unwrap();
@@ -171,7 +179,11 @@ mod tests {
         set(0o775);
         if std::os::unix::fs::chown(&shared, None, Some(12345)).is_ok() {
             let wrong = private_dir(&mine, Others::Nothing).unwrap_err().to_string();
-            assert!(wrong.contains("by group 12345, who can write to") && wrong.contains("`chmod go-w "), "{wrong}");
+            assert!(
+                wrong.contains("by group 12345, who can write to")
+                    && wrong.contains("`chmod go-w "),
+                "{wrong}"
+            );
             set(0o1775);
             private_dir(&mine, Others::Nothing).unwrap();
             set(0o755);
@@ -187,14 +199,31 @@ mod tests {
         }
     }
 
-    /// Lets user 12345 write to `path`, by an access list: version 2; owner, user, group, mask, others. Source: acl(5).
+    /// Lets user 12345 write to `path`, by an access list: version 2; owner, user, group, mask,
+    /// others. Source: acl(5).
     fn list(path: &Path) -> bool {
-        let entries = [(1, 7, u32::MAX), (2, 7, 12345), (4, 5, u32::MAX), (0x10, 7, u32::MAX), (0x20, 5, u32::MAX)];
-        let entry = |(tag, may, who): (u16, u16, u32)| [&tag.to_le_bytes()[..], &may.to_le_bytes(), &who.to_le_bytes()].concat();
+        let entries = [
+            (1, 7, u32::MAX),
+            (2, 7, 12345),
+            (4, 5, u32::MAX),
+            (0x10, 7, u32::MAX),
+            (0x20, 5, u32::MAX),
+        ];
+        let entry = |(tag, may, who): (u16, u16, u32)| {
+            [&tag.to_le_bytes()[..], &may.to_le_bytes(), &who.to_le_bytes()].concat()
+        };
         let value = [&2_u32.to_le_bytes()[..], &entries.map(entry).concat()].concat();
         let path = std::ffi::CString::new(path.to_str().unwrap()).unwrap();
         // SAFETY: plain system call on strings with their NUL and a buffer with its length.
-        unsafe { libc::setxattr(path.as_ptr(), c"system.posix_acl_access".as_ptr(), value.as_ptr().cast(), value.len(), 0) == 0 }
+        unsafe {
+            libc::setxattr(
+                path.as_ptr(),
+                c"system.posix_acl_access".as_ptr(),
+                value.as_ptr().cast(),
+                value.len(),
+                0,
+            ) == 0
+        }
     }
 
     /// Only root can give a directory away; others see what root made.
@@ -208,7 +237,8 @@ mod tests {
             assert!(wrong.contains("belongs to user"), "{wrong}");
         }
         if given {
-            let below = private_dir(&dir.path().join("mine"), Others::Nothing).unwrap_err().to_string();
+            let below =
+                private_dir(&dir.path().join("mine"), Others::Nothing).unwrap_err().to_string();
             assert!(below.contains("may be replaced by user 12345"), "{below}");
         }
     }
@@ -220,7 +250,11 @@ mod tests {
         let name = std::ffi::CString::new(fifo.to_str().unwrap()).unwrap();
         // SAFETY: plain system call on a string that outlives it.
         assert_eq!(unsafe { libc::mkfifo(name.as_ptr(), 0o600) }, 0);
-        assert!(read(&fifo, 10).is_err() && open_to_append(&fifo).is_err() && read(dir.path(), 10).is_err());
+        assert!(
+            read(&fifo, 10).is_err()
+                && open_to_append(&fifo).is_err()
+                && read(dir.path(), 10).is_err()
+        );
         fs::write(dir.path().join("f"), "0123456789").unwrap();
         assert_eq!(read(&dir.path().join("f"), 10).unwrap(), b"0123456789");
         assert!(read(&dir.path().join("f"), 9).is_err());

@@ -1,5 +1,5 @@
-//! What happens in a run, as data. The build emits, sinks show: terminal, log file, `events.jsonl`, report.
-//! Nothing but `cli` (and later `service`) prints.
+//! What happens in a run, as data. The build emits, sinks show: terminal, log file, `events.jsonl`,
+//! report. Nothing but `cli` (and later `service`) prints.
 use std::fmt;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -10,7 +10,8 @@ mod abreast;
 
 pub use abreast::Abreast;
 
-/// The stages of a build, in the order in which they run. A stage that a plan does not need is not entered.
+/// The stages of a build, in the order in which they run. A stage that a plan does not need is not
+/// entered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Stage {
@@ -103,7 +104,8 @@ pub enum Event {
         of: u64,
         unit: String,
     },
-    /// One line of output of something we run; `source` names it ("ansible", "shell", "console", "tidy").
+    /// One line of output of something we run; `source` names it ("ansible", "shell", "console",
+    /// "tidy").
     Output {
         source: String,
         line: String,
@@ -181,7 +183,8 @@ impl<'a> FromIterator<&'a Check> for Tally {
 impl fmt::Display for Tally {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let parts = [(self.passed, "passed"), (self.failed, "failed"), (self.skipped, "skipped")];
-        let told: Vec<String> = parts.iter().filter(|(n, _)| *n > 0).map(|(n, word)| format!("{n} {word}")).collect();
+        let told: Vec<String> =
+            parts.iter().filter(|(n, _)| *n > 0).map(|(n, word)| format!("{n} {word}")).collect();
         f.write_str(if told.is_empty() { "untested".into() } else { told.join(", ") }.as_str())
     }
 }
@@ -194,7 +197,8 @@ pub struct Stamped {
     pub event: Event,
 }
 
-/// Takes events as they come. Must never wait for a reader (a terminal, a pipe): the build and the signals wait for it.
+/// Takes events as they come. Must never wait for a reader (a terminal, a pipe): the build and the
+/// signals wait for it.
 pub trait Sink: Send {
     fn take(&mut self, event: &Stamped);
 }

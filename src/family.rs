@@ -1,5 +1,5 @@
-//! The life of a family's images after their builds: which is current, which was before, what a prune does to each, which is
-//! stale. Pure: what a cloud shows goes in, decisions come out.
+//! The life of a family's images after their builds: which is current, which was before, what a
+//! prune does to each, which is stale. Pure: what a cloud shows goes in, decisions come out.
 use std::collections::BTreeMap;
 
 use serde::Serialize;
@@ -11,7 +11,8 @@ mod tests;
 
 /// Published images of a family, newest first. What is not ours is not there, whatever it carries.
 fn of<'a>(images: &'a [Image], family: &str) -> Vec<&'a Image> {
-    let mut found: Vec<&Image> = images.iter().filter(|i| i.family == family && i.counts()).collect();
+    let mut found: Vec<&Image> =
+        images.iter().filter(|i| i.family == family && i.counts()).collect();
     found.sort_by(|a, b| b.age_key().cmp(&a.age_key()));
     found
 }
@@ -46,13 +47,20 @@ pub fn hidden<'a>(images: &'a [Image], family: &str) -> Vec<&'a Image> {
 
 /// Families that have a published image, sorted.
 pub fn all(images: &[Image]) -> Vec<&str> {
-    let named = images.iter().filter(|i| i.counts() && !i.family.is_empty()).map(|i| i.family.as_str());
+    let named =
+        images.iter().filter(|i| i.counts() && !i.family.is_empty()).map(|i| i.family.as_str());
     named.collect::<std::collections::BTreeSet<_>>().into_iter().collect()
 }
 
-/// When the image `id` of a family is published: now, and after every image of the family that is there, so that no clock that was
-/// set back hides it behind an older one. One that was published already keeps its time. To the second.
-pub fn published_at(images: &[Image], family: &str, id: &str, now: jiff::Timestamp) -> jiff::Timestamp {
+/// When the image `id` of a family is published: now, and after every image of the family that is
+/// there, so that no clock that was set back hides it behind an older one. One that was published
+/// already keeps its time. To the second.
+pub fn published_at(
+    images: &[Image],
+    family: &str,
+    id: &str,
+    now: jiff::Timestamp,
+) -> jiff::Timestamp {
     let proven = || of(images, family).into_iter().filter(|i| i.is_ours());
     if let Some(at) = proven().find(|i| i.id == id).and_then(Image::published_at) {
         return at;
@@ -68,14 +76,16 @@ pub enum Meaning<'a> {
     One(&'a Image),
     /// Several have that exact name.
     Several(Vec<&'a Image>),
-    /// Nothing that the factory would take for it: these, which are not ours, have the name or the properties of such a family.
+    /// Nothing that the factory would take for it: these, which are not ours, have the name or the
+    /// properties of such a family.
     Doubtful(Vec<&'a Image>),
     Nothing,
 }
 
-/// What `wanted` means as a base: an ID, whatever it is of; the exact name of one of ours; a family's current image; the exact name
-/// of another. A family comes before an exact name of what is not ours, and a copy is never meant by the family whose properties
-/// it carries: a name is anybody's to give. `family_only`: neither IDs nor exact names are looked for.
+/// What `wanted` means as a base: an ID, whatever it is of; the exact name of one of ours; a
+/// family's current image; the exact name of another. A family comes before an exact name of what
+/// is not ours, and a copy is never meant by the family whose properties it carries: a name is
+/// anybody's to give. `family_only`: neither IDs nor exact names are looked for.
 pub fn meaning<'a>(images: &'a [Image], wanted: &str, family_only: bool) -> Meaning<'a> {
     let published = || images.iter().filter(|i| i.state != State::Building);
     if let Some(one) = published().find(|i| i.id == wanted).filter(|_| !family_only) {
@@ -112,8 +122,8 @@ fn shown_first(named: Vec<&Image>) -> Vec<&Image> {
     if shown.is_empty() { named } else { shown }
 }
 
-/// What a name means to a command: an ID, whatever it is of; or, of ours, an exact name, or a family. Several images may have one
-/// name; the caller tells them apart.
+/// What a name means to a command: an ID, whatever it is of; or, of ours, an exact name, or a
+/// family. Several images may have one name; the caller tells them apart.
 pub fn find<'a>(images: &'a [Image], wanted: &str) -> Vec<&'a Image> {
     if let Some(one) = images.iter().find(|i| i.id == wanted) {
         return vec![one];
@@ -154,27 +164,42 @@ pub struct Policy {
     pub at_once: bool,
 }
 
-/// What becomes of each published image of `family`, newest first. `images` are all there are, other families' too; `uses` says
-/// by ID of what is used who uses it ("server web uses it").
+/// What becomes of each published image of `family`, newest first. `images` are all there are,
+/// other families' too; `uses` says by ID of what is used who uses it ("server web uses it").
 ///
-/// Only what is older than the last one kept is touched: first hidden, and deleted by a later prune. A newer one that was
-/// deprecated (a rollback) stays as it is, for it may become active again. Images without a proof are spared, and do not count
-/// as kept.
-pub fn prune<'a>(images: &'a [Image], family: &str, policy: Policy, uses: &BTreeMap<String, String>) -> Vec<Verdict<'a>> {
+/// Only what is older than the last one kept is touched: first hidden, and deleted by a later
+/// prune. A newer one that was deprecated (a rollback) stays as it is, for it may become active
+/// again. Images without a proof are spared, and do not count as kept.
+pub fn prune<'a>(
+    images: &'a [Image],
+    family: &str,
+    policy: Policy,
+    uses: &BTreeMap<String, String>,
+) -> Vec<Verdict<'a>> {
     let keep = policy.keep.max(1);
     let mut kept = 0;
     let legacy = |image: &Image| image.provenance() == Provenance::Legacy;
     let all = actives(images, family).into_iter().filter(|i| !legacy(i)).count() as u32;
     let stays = |is: &str, kept: u32| match all {
-        0 => format!("{is}; the family has no active image that would be kept, and nothing goes before it has"),
+        0 => format!(
+            "{is}; the family has no active image that would be kept, and nothing goes before it \
+                has"
+        ),
         _ if kept == all => {
-            format!("{is}; older than the {all} active of the {keep} that are kept, and nothing goes before there are as many")
+            format!(
+                "{is}; older than the {all} active of the {keep} that are kept, and nothing goes \
+                    before there are as many"
+            )
         }
         _ => format!("{is}, and newer than the last one that is kept"),
     };
     let judge = |image: &'a Image| {
         let (fate, why) = if legacy(image) {
-            (Fate::Spare, "published before images proved whose they are: `image adopt` lets it be pruned".to_owned())
+            (
+                Fate::Spare,
+                "published before images proved whose they are: `image adopt` lets it be pruned"
+                    .to_owned(),
+            )
         } else if kept == keep {
             beyond(images, image, policy, uses)
         } else if image.hidden {
@@ -183,14 +208,26 @@ pub fn prune<'a>(images: &'a [Image], family: &str, policy: Policy, uses: &BTree
             (Fate::Keep, stays("deprecated", kept))
         } else {
             kept += 1;
-            (Fate::Keep, if kept == 1 { "current".to_owned() } else { format!("{kept} of the newest {keep}") })
+            (
+                Fate::Keep,
+                if kept == 1 {
+                    "current".to_owned()
+                } else {
+                    format!("{kept} of the newest {keep}")
+                },
+            )
         };
         Verdict { image, fate, why }
     };
     of(images, family).into_iter().map(judge).collect()
 }
 
-fn beyond(images: &[Image], image: &Image, policy: Policy, uses: &BTreeMap<String, String>) -> (Fate, String) {
+fn beyond(
+    images: &[Image],
+    image: &Image,
+    policy: Policy,
+    uses: &BTreeMap<String, String>,
+) -> (Fate, String) {
     let hidden_at = image.hidden_at().filter(|_| image.hidden && image.state == State::Deprecated);
     if image.protected {
         return (Fate::Spare, "it is protected".into());
@@ -205,14 +242,21 @@ fn beyond(images: &[Image], image: &Image, policy: Policy, uses: &BTreeMap<Strin
     if hidden_at.is_none() && !policy.at_once {
         return (Fate::Hide, why);
     }
-    // Who has a machine from it, and would rebuild it, needs the image; so does who wants to know what a current image was made of.
-    let child = images.iter().find(|i| i.base().is_some_and(|(id, _)| id == image.id) && is_current(images, i));
+    // Who has a machine from it, and would rebuild it, needs the image; so does who wants to know
+    // what a current image was made of.
+    let child = images
+        .iter()
+        .find(|i| i.base().is_some_and(|(id, _)| id == image.id) && is_current(images, i));
     let user = match (uses.get(&image.id), child) {
         (Some(user), _) => user.clone(),
         (None, Some(child)) => format!("{} was built from it, and is current", child.name),
         (None, None) => return (Fate::Delete, why),
     };
-    if hidden_at.is_some() { (Fate::Spare, user) } else { (Fate::Hide, format!("{why}; not deleted: {user}")) }
+    if hidden_at.is_some() {
+        (Fate::Spare, user)
+    } else {
+        (Fate::Hide, format!("{why}; not deleted: {user}"))
+    }
 }
 
 /// What a definition would be built from if it were built now; `None`: not known.
@@ -231,14 +275,16 @@ pub fn resolve<'a>(images: &'a [Image], base: &str, is_family: bool) -> Option<&
     }
 }
 
-/// The current image of the family that this image's base is of: what to compare with where no definition is at hand.
+/// The current image of the family that this image's base is of: what to compare with where no
+/// definition is at hand.
 pub fn newer_base<'a>(images: &'a [Image], image: &Image) -> Option<&'a Image> {
     let (id, _) = image.base()?;
     let base = images.iter().find(|i| i.id == id && i.counts() && !i.family.is_empty())?;
     current(images, &base.family)
 }
 
-/// Why an image is no longer what a build would give; empty: it is. What is not known of either side makes nothing stale.
+/// Why an image is no longer what a build would give; empty: it is. What is not known of either
+/// side makes nothing stale.
 pub fn stale(image: &Image, now: &Now) -> Vec<String> {
     let mut why = Vec::new();
     if let (Some((id, _)), Some(base)) = (image.base(), &now.base)
@@ -254,12 +300,14 @@ pub fn stale(image: &Image, now: &Now) -> Vec<String> {
     why
 }
 
-/// A newer image that was made of the same definition and base, and was deprecated: building again would give it again.
+/// A newer image that was made of the same definition and base, and was deprecated: building again
+/// would give it again.
 pub fn rolled_back<'a>(images: &'a [Image], image: &Image, now: &Now) -> Option<&'a Image> {
     let inputs = now.inputs.as_ref()?;
     let same = |i: &&Image| {
         let base = i.base().map(|(id, _)| id);
-        i.properties.get(image::INPUTS) == Some(inputs) && base == now.base.as_ref().map(|b| b.id.as_str())
+        i.properties.get(image::INPUTS) == Some(inputs)
+            && base == now.base.as_ref().map(|b| b.id.as_str())
     };
     let newer = |i: &&Image| i.state == State::Deprecated && i.age_key() > image.age_key();
     of(images, &image.family).into_iter().filter(newer).find(same)

@@ -1,8 +1,10 @@
-//! The commit of a factory tree and whether it has changes, asked of git without anything of the repository's own in force.
+//! The commit of a factory tree and whether it has changes, asked of git without anything of the
+//! repository's own in force.
 //!
-//! A repository's configuration names programs (`core.fsmonitor`, filters, hooks, pagers, `core.sshCommand`), and a
-//! repository may be planted: plain files in a bundle make a bare one. So the repository is found here, and git is given a
-//! directory of ours: our configuration, the commit, a copy of the index; of the repository it sees objects only.
+//! A repository's configuration names programs (`core.fsmonitor`, filters, hooks, pagers,
+//! `core.sshCommand`), and a repository may be planted: plain files in a bundle make a bare one. So
+//! the repository is found here, and git is given a directory of ours: our configuration, the
+//! commit, a copy of the index; of the repository it sees objects only.
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -32,11 +34,14 @@ struct Repository {
     head: String,
 }
 
-/// `<commit>`, with `-dirty` if anything below `dirs` differs from it. `None`: the tree is in no repository, `dirs` are not in
-/// the tree's, or the repository is of a kind that is not understood.
+/// `<commit>`, with `-dirty` if anything below `dirs` differs from it. `None`: the tree is in no
+/// repository, `dirs` are not in the tree's, or the repository is of a kind that is not understood.
 pub async fn commit(tree: &Path, dirs: &[&Path], cancel: &Cancel) -> Option<String> {
     let repository = find(tree)?;
-    let inside = dirs.iter().map(|dir| dir.strip_prefix(&repository.top).ok()).collect::<Option<Vec<_>>>()?;
+    let inside = dirs
+        .iter()
+        .map(|dir| dir.strip_prefix(&repository.top).ok())
+        .collect::<Option<Vec<_>>>()?;
     let dirty = match ours(&repository) {
         Ok(dir) => {
             let status = status(&repository, dir.path(), &inside);
@@ -66,12 +71,13 @@ fn find(tree: &Path) -> Option<Repository> {
     Some(Repository { top: top.to_owned(), own, common, head })
 }
 
-/// Where a `.git` file leads: to a worktree's directory, which must lead back, or to a submodule's, which must lie in the
-/// repository around. Anywhere else could be another project of the user's.
+/// Where a `.git` file leads: to a worktree's directory, which must lead back, or to a submodule's,
+/// which must lie in the repository around. Anywhere else could be another project of the user's.
 fn pointed_at(top: &Path, git: &Path) -> Option<PathBuf> {
     let text = small(git)?;
     let own = top.join(text.strip_prefix("gitdir:")?.trim()).canonicalize().ok()?;
-    let back = small(&own.join("gitdir")).and_then(|text| own.join(text.trim_end()).canonicalize().ok());
+    let back =
+        small(&own.join("gitdir")).and_then(|text| own.join(text.trim_end()).canonicalize().ok());
     let around = top.ancestors().skip(1).any(|dir| {
         let git = dir.join(".git");
         git.symlink_metadata().is_ok_and(|m| m.is_dir()) && own.starts_with(git.join("modules"))
@@ -89,7 +95,8 @@ fn resolve(own: &Path, common: &Path, name: &str, left: u8) -> Option<String> {
         return Some(text);
     }
     let next = text.strip_prefix("ref: ")?;
-    let sound = next.starts_with("refs/") && !next.split('/').any(|part| part.is_empty() || part.starts_with('.'));
+    let sound = next.starts_with("refs/")
+        && !next.split('/').any(|part| part.is_empty() || part.starts_with('.'));
     (sound && left > 0).then(|| resolve(own, common, next, left - 1)).flatten()
 }
 
@@ -139,7 +146,9 @@ fn ours(repository: &Repository) -> io::Result<Scratch> {
 
 /// Of the repository's configuration what says how files lie on this disk, and names no program.
 fn config(repository: &Repository) -> String {
-    let mut text = "[core]\nbare = false\nfsmonitor = false\nhooksPath = /dev/null\nuntrackedCache = false\n".to_owned();
+    let mut text =
+        "[core]\nbare = false\nfsmonitor = false\nhooksPath = /dev/null\nuntrackedCache = false\n"
+            .to_owned();
     for (key, value) in on_disk(&small(&repository.common.join("config")).unwrap_or_default()) {
         text += &format!("{key} = {value}\n");
     }
@@ -168,9 +177,21 @@ fn on_disk(config: &str) -> Vec<(&'static str, &'static str)> {
 
 fn status(repository: &Repository, ours: &Path, dirs: &[&Path]) -> Cmd {
     // Submodules have configurations of their own, and are not looked into.
-    let words = ["--no-pager", "status", "--porcelain", "--untracked-files=normal", "--ignore-submodules=all", "--no-renames"];
-    let all = |dir: &Path| if dir.as_os_str().is_empty() { PathBuf::from(".") } else { dir.to_owned() };
-    let mut git = Cmd::new("git", DEADLINE).args(words).arg("--").args(dirs.iter().map(|dir| all(dir))).dir(&repository.top);
+    let words = [
+        "--no-pager",
+        "status",
+        "--porcelain",
+        "--untracked-files=normal",
+        "--ignore-submodules=all",
+        "--no-renames",
+    ];
+    let all =
+        |dir: &Path| if dir.as_os_str().is_empty() { PathBuf::from(".") } else { dir.to_owned() };
+    let mut git = Cmd::new("git", DEADLINE)
+        .args(words)
+        .arg("--")
+        .args(dirs.iter().map(|dir| all(dir)))
+        .dir(&repository.top);
     let path = |path: &Path| path.to_string_lossy().into_owned();
     let mut set = |name: &str, value: String| {
         git.env.insert(name.to_owned(), value);
@@ -184,13 +205,24 @@ fn status(repository: &Repository, ours: &Path, dirs: &[&Path]) -> Cmd {
     for name in ["GIT_CONFIG_GLOBAL", "GIT_CONFIG_SYSTEM"] {
         set(name, "/dev/null".into());
     }
-    for name in ["GIT_CONFIG_NOSYSTEM", "GIT_NO_REPLACE_OBJECTS", "GIT_NO_LAZY_FETCH", "GIT_LITERAL_PATHSPECS", "GIT_ATTR_NOSYSTEM"] {
+    for name in [
+        "GIT_CONFIG_NOSYSTEM",
+        "GIT_NO_REPLACE_OBJECTS",
+        "GIT_NO_LAZY_FETCH",
+        "GIT_LITERAL_PATHSPECS",
+        "GIT_ATTR_NOSYSTEM",
+    ] {
         set(name, "1".into());
     }
     for name in ["GIT_OPTIONAL_LOCKS", "GIT_CONFIG_COUNT", "GIT_TERMINAL_PROMPT"] {
         set(name, "0".into());
     }
-    for name in ["GIT_CONFIG_PARAMETERS", "GIT_ALTERNATE_OBJECT_DIRECTORIES", "GIT_NAMESPACE", "GIT_ALLOW_PROTOCOL"] {
+    for name in [
+        "GIT_CONFIG_PARAMETERS",
+        "GIT_ALTERNATE_OBJECT_DIRECTORIES",
+        "GIT_NAMESPACE",
+        "GIT_ALLOW_PROTOCOL",
+    ] {
         set(name, String::new());
     }
     git

@@ -7,10 +7,12 @@ mod proxies;
 pub use proxies::{Proxies, ProxyError, THROUGH};
 
 /// What a person can do where a connection through a proxy came to nothing.
-pub const PROXY_HINT: &str = "is that proxy right (http_proxy, https_proxy), and does it reach that host? \
+pub const PROXY_HINT: &str = "is that proxy right (http_proxy, https_proxy), and does it reach \
+    that host? \
     A host that is to be reached without it belongs into NO_PROXY: NO_PROXY=localhost,.example.net";
 
-/// Whether an answer of this status may be the proxy's own: it refuses, wants a login, or does not reach the server.
+/// Whether an answer of this status may be the proxy's own: it refuses, wants a login, or does not
+/// reach the server.
 pub fn may_be_the_proxys(status: u16) -> bool {
     matches!(status, 403 | 407 | 502..=504)
 }
@@ -21,7 +23,9 @@ pub fn retry_after(text: &str) -> Option<Duration> {
         return Some(Duration::from_secs(seconds));
     }
     let at = jiff::fmt::rfc2822::parse(text.trim()).ok()?.timestamp();
-    Some(Duration::from_secs(at.duration_since(jiff::Timestamp::now()).as_secs().max(0).unsigned_abs()))
+    Some(Duration::from_secs(
+        at.duration_since(jiff::Timestamp::now()).as_secs().max(0).unsigned_abs(),
+    ))
 }
 
 /// The cause lies at the end of the chain: "connection refused", "certificate verify failed".

@@ -67,8 +67,8 @@ pub struct Image {
     pub visibility: Visibility,
     pub protected: bool,
     pub hidden: bool,
-    /// Why it is not ours whatever its properties say: what the store knows of it. Another project owns it, or its directory was
-    /// copied.
+    /// Why it is not ours whatever its properties say: what the store knows of it. Another project
+    /// owns it, or its directory was copied.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub stranger: Option<String>,
     /// Why no machine boots from it, as the store shows it.
@@ -149,7 +149,8 @@ impl Image {
         self.properties.get(HIDDEN_AT)?.parse().ok()
     }
 
-    /// ID and sha512 of the image it was built from, which is empty where its cloud kept none; `None`: from a source.
+    /// ID and sha512 of the image it was built from, which is empty where its cloud kept none;
+    /// `None`: from a source.
     pub fn base(&self) -> Option<(&str, &str)> {
         let base = self.properties.get(BASE).filter(|base| !base.is_empty())?;
         Some(base.split_once("@sha512:").unwrap_or((base, "")))
@@ -161,8 +162,8 @@ impl Image {
         (at.as_second() < LAST_SECOND).then_some(at)
     }
 
-    /// Orders the images of a family. Each one is published after all that were there, whatever clocks say; one without a proof comes
-    /// before all with one.
+    /// Orders the images of a family. Each one is published after all that were there, whatever
+    /// clocks say; one without a proof comes before all with one.
     pub fn age_key(&self) -> (bool, jiff::Timestamp, &str) {
         let proven = self.is_ours();
         let at = self.published_at().filter(|_| proven).unwrap_or(self.created);
@@ -173,7 +174,8 @@ impl Image {
 /// 2900-01-01. A date from then on was not written by a publication.
 const LAST_SECOND: i64 = 29_348_006_400;
 
-/// The tags of an image, with the factory's own only where others may take it for what its family means.
+/// The tags of an image, with the factory's own only where others may take it for what its family
+/// means.
 pub fn with_mark(mut tags: Vec<String>, listed: bool) -> Vec<String> {
     tags.retain(|tag| tag != TAG);
     if listed {
@@ -182,8 +184,9 @@ pub fn with_mark(mut tags: Vec<String>, listed: bool) -> Vec<String> {
     tags
 }
 
-/// Tag of published images that are active and not hidden. Nova and Cinder copy properties and no tags, so that other clients
-/// can tell: `openstack image list --tag factory-published --property factory_family=web`.
+/// Tag of published images that are active and not hidden. Nova and Cinder copy properties and no
+/// tags, so that other clients can tell: `openstack image list --tag factory-published --property
+/// factory_family=web`.
 pub const TAG: &str = "factory-published";
 /// The image's own ID, written when it is published: properties count only where it agrees.
 pub const IMAGE_ID: &str = "factory_image_id";

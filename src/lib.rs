@@ -2,13 +2,14 @@
 //!
 //! ```text
 //! images/X/build-vars.yml ─ bundle ─▶ Bundle ─┐
-//!                                             ├─ plan ─▶ Plan ─ build ─▶ Image ─ output ─▶ templates, reports
+//!                                             ├─ plan ─▶ Plan ─ build ─▶ Image ─ output ─▶ reports
 //! cloud (reads only) ─────── facts ─▶ Facts ──┘            │    └▶ Event ─▶ cli::show, log
 //!                                                          ▼
 //!                                                   cloud::ledger ◀─▶ sweep
 //! ```
 //!
-//! Modules in the order in which data flows; each imports only from those above it (a test holds this).
+//! Modules in the order in which data flows; each imports only from those above it (a test holds
+//! this).
 #![cfg_attr(test, allow(clippy::disallowed_methods))] // tests start helpers of their own
 
 #[cfg(test)]

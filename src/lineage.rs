@@ -65,7 +65,8 @@ pub async fn lineage(
         Some((id, sha512)) => Some(ancestor(cloud, images, id, sha512).await?),
         None => None,
     };
-    let children = images.iter().filter(|i| i.counts() && i.base().is_some_and(|(id, _)| id == image.id));
+    let children =
+        images.iter().filter(|i| i.counts() && i.base().is_some_and(|(id, _)| id == image.id));
     let text = |key: &str| image.properties.get(key).cloned();
     Ok(Lineage {
         current: family::current(images, &image.family).is_some_and(|c| c.id == image.id),
@@ -74,7 +75,8 @@ pub async fn lineage(
         commit: text(image::COMMIT),
         inputs: text(image::INPUTS),
         definition: text(image::DEFINITION),
-        tests: text(image::TESTS).or_else(|| tests_of_run(tree?, image.properties.get(image::RUN)?)),
+        tests: text(image::TESTS)
+            .or_else(|| tests_of_run(tree?, image.properties.get(image::RUN)?)),
         stale: family::stale(image, &now),
         compared: definition.is_some(),
     })
@@ -84,14 +86,24 @@ fn named(image: &Image) -> Named {
     Named { id: image.id.clone(), name: image.name.clone(), state: image.state }
 }
 
-async fn ancestor(cloud: &dyn Cloud, images: &[Image], id: &str, sha512: &str) -> Result<Ancestor, CloudError> {
+async fn ancestor(
+    cloud: &dyn Cloud,
+    images: &[Image],
+    id: &str,
+    sha512: &str,
+) -> Result<Ancestor, CloudError> {
     let found = match images.iter().find(|i| i.id == id) {
         Some(image) => Some(image.clone()),
         // It may be another's: a public one.
         None => looked_up(cloud, id, false).await?,
     };
     let known = found.as_ref().filter(|i| !i.checksum.is_empty() && !sha512.is_empty());
-    Ok(Ancestor { id: id.into(), sha512: sha512.into(), same: known.map(|i| i.checksum == sha512), image: found.as_ref().map(named) })
+    Ok(Ancestor {
+        id: id.into(),
+        sha512: sha512.into(),
+        same: known.map(|i| i.checksum == sha512),
+        image: found.as_ref().map(named),
+    })
 }
 
 /// The definition that an image was built from: the one it names, or the one of its family.
@@ -101,7 +113,8 @@ pub fn definition_of<'a>(bundles: &'a [Bundle], image: &Image) -> Option<&'a Bun
     of_family.clone().find(|b| Some(&b.label) == label).or_else(|| of_family.next())
 }
 
-/// What `bundle` would be built from now. Its base is looked for in `images`, and asked for where it is none of these.
+/// What `bundle` would be built from now. Its base is looked for in `images`, and asked for where
+/// it is none of these.
 pub async fn now(cloud: &dyn Cloud, images: &[Image], bundle: &Bundle) -> Result<Now, CloudError> {
     let mut now = now_among(images, bundle);
     if now.base.is_none()
@@ -113,17 +126,29 @@ pub async fn now(cloud: &dyn Cloud, images: &[Image], bundle: &Bundle) -> Result
     Ok(now)
 }
 
-/// The same from `images` alone. A bundle that is built on its own last image would be stale as soon as it is built: its base is
-/// not compared.
+/// The same from `images` alone. A bundle that is built on its own last image would be stale as
+/// soon as it is built: its base is not compared.
 pub fn now_among(images: &[Image], bundle: &Bundle) -> Now {
     let family = matches!(bundle.base, Some(Base::Os(_)));
     let base = run::base_name(bundle).ok().flatten().filter(|name| family || *name != bundle.name);
-    Now { inputs: bundle::inputs(bundle).ok(), base: base.and_then(|name| family::resolve(images, &name, family)).cloned() }
+    Now {
+        inputs: bundle::inputs(bundle).ok(),
+        base: base.and_then(|name| family::resolve(images, &name, family)).cloned(),
+    }
 }
 
-async fn looked_up(cloud: &dyn Cloud, name: &str, family: bool) -> Result<Option<Image>, CloudError> {
+async fn looked_up(
+    cloud: &dyn Cloud,
+    name: &str,
+    family: bool,
+) -> Result<Option<Image>, CloudError> {
     let cx = Cx { ledger: Ledger::none(), events: Events::default(), cancel: Default::default() };
-    let wanted = Wanted { base: Some(name.to_owned()), base_is_family: family, base_only: true, ..Wanted::default() };
+    let wanted = Wanted {
+        base: Some(name.to_owned()),
+        base_is_family: family,
+        base_only: true,
+        ..Wanted::default()
+    };
     match cloud.facts(&wanted, &cx).await?.base {
         BaseFact::Found(image) => Ok(Some(*image)),
         _ => Ok(None),
@@ -132,7 +157,8 @@ async fn looked_up(cloud: &dyn Cloud, name: &str, family: bool) -> Result<Option
 
 /// What the checks of a run came to, from its record in the tree.
 fn tests_of_run(tree: &Path, run: &str) -> Option<String> {
-    let dir = run::directories(tree).into_iter().find(|d| d.file_name().is_some_and(|n| n == run))?;
+    let dir =
+        run::directories(tree).into_iter().find(|d| d.file_name().is_some_and(|n| n == run))?;
     let text = run::read_text(&dir, "events.jsonl").ok()?;
     let check = |line: &str| match serde_json::from_str::<Stamped>(line).ok()?.event {
         Event::Check(check) => Some(check),
@@ -159,7 +185,9 @@ mod tests {
         let cloud = Memory::new();
         let (old, new) = (cloud.add_image("base-1", "base"), cloud.add_image("base-2", "base"));
         let images = cloud.images().await.unwrap();
-        let base = |vars: &str| bundle(tree.path(), "images/x", &format!("bundle: {{name: x, img_base: {vars}}}\n"));
+        let base = |vars: &str| {
+            bundle(tree.path(), "images/x", &format!("bundle: {{name: x, img_base: {vars}}}\n"))
+        };
         for (written, meant) in [("base", &new), ("base-1", &old), (old.id.as_str(), &old)] {
             let now = now(&cloud, &images, &base(written)).await.unwrap();
             assert_eq!(now.base.as_ref(), Some(meant), "{written}");
@@ -191,10 +219,12 @@ mod tests {
         std::fs::write(dir.join("plan.json"), "{}").unwrap();
         let line = |verdict: &str| {
             format!(
-                "{{\"at\":\"2026-11-21T10:00:00Z\",\"event\":\"check\",\"id\":\"a\",\"verdict\":\"{verdict}\",\"seconds\":1.0,\"reason\":\"\"}}\n"
+                "{{\"at\":\"2026-11-21T10:00:00Z\",\"event\":\"check\",\"id\":\"a\",\
+                 \"verdict\":\"{verdict}\",\"seconds\":1.0,\"reason\":\"\"}}\n"
             )
         };
-        let events = [line("passed"), line("skipped"), line("passed"), "{\"at\": cut off".into()].concat();
+        let events =
+            [line("passed"), line("skipped"), line("passed"), "{\"at\": cut off".into()].concat();
         std::fs::write(dir.join("events.jsonl"), events).unwrap();
         assert_eq!(tests_of_run(tree.path(), "r1").as_deref(), Some("2 passed, 1 skipped"));
         assert_eq!(tests_of_run(tree.path(), "1"), None);
@@ -206,7 +236,13 @@ mod tests {
         let dir = tree.path().join("images/target/x/runs/r1");
         std::fs::create_dir_all(&dir).unwrap();
         std::fs::write(dir.join("plan.json"), "{}").unwrap();
-        assert!(std::process::Command::new("mkfifo").arg(dir.join("events.jsonl")).status().unwrap().success());
+        assert!(
+            std::process::Command::new("mkfifo")
+                .arg(dir.join("events.jsonl"))
+                .status()
+                .unwrap()
+                .success()
+        );
         assert_eq!(tests_of_run(tree.path(), "r1"), None);
     }
 }

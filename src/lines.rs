@@ -1,5 +1,6 @@
-//! A stream of bytes, cut into lines of bounded length. Whoever writes the stream may be hostile: a line without an end
-//! takes no more memory than one of [`LINE`] bytes, and every byte is looked at once.
+//! A stream of bytes, cut into lines of bounded length. Whoever writes the stream may be hostile: a
+//! line without an end takes no more memory than one of [`LINE`] bytes, and every byte is looked at
+//! once.
 
 /// Bytes kept of one line. What comes after them is counted, and said.
 pub const LINE: usize = 16 << 10;
@@ -13,8 +14,8 @@ pub struct Lines {
 }
 
 impl Lines {
-    /// Gives on every line that `bytes` completes, without its line end (`\n` or `\r\n`). Bytes that are no UTF-8 become
-    /// U+FFFD.
+    /// Gives on every line that `bytes` completes, without its line end (`\n` or `\r\n`). Bytes
+    /// that are no UTF-8 become U+FFFD.
     pub fn take(&mut self, bytes: &[u8], line: &mut dyn FnMut(&str)) {
         for piece in bytes.split_inclusive(|b| *b == b'\n') {
             match piece.strip_suffix(b"\n") {
@@ -68,7 +69,8 @@ pub fn cut(text: &str, most: usize) -> String {
     format!("{}… [cut, {} bytes more]", &text[..end], text.len() - end)
 }
 
-/// Where `mark` first stands in `bytes`. Every byte is looked at once, but for those that look like the mark's first.
+/// Where `mark` first stands in `bytes`. Every byte is looked at once, but for those that look like
+/// the mark's first.
 pub fn find(bytes: &[u8], mark: &[u8]) -> Option<usize> {
     let first = mark.first()?;
     let mut from = 0;
@@ -94,7 +96,13 @@ mod tests {
 
     #[test]
     fn marks_are_found() {
-        for (bytes, mark, at) in [("aab", "ab", Some(1)), ("aa", "ab", None), ("", "a", None), ("ab", "ab", Some(0)), ("xxa", "ab", None)] {
+        for (bytes, mark, at) in [
+            ("aab", "ab", Some(1)),
+            ("aa", "ab", None),
+            ("", "a", None),
+            ("ab", "ab", Some(0)),
+            ("xxa", "ab", None),
+        ] {
             assert_eq!(find(bytes.as_bytes(), mark.as_bytes()), at, "{bytes} {mark}");
         }
     }
@@ -103,7 +111,10 @@ mod tests {
     fn texts_are_cut_between_characters() {
         assert_eq!(cut("\u{e9}\u{e9}", 4), "\u{e9}\u{e9}");
         assert_eq!(cut("\u{e9}\u{e9}", 3), "\u{e9}… [cut, 2 bytes more]");
-        assert_eq!((end_of("a\u{e9}", 2), end_of("a\u{e9}", 1), end_of("a", 9)), ("\u{e9}", "", "a"));
+        assert_eq!(
+            (end_of("a\u{e9}", 2), end_of("a\u{e9}", 1), end_of("a", 9)),
+            ("\u{e9}", "", "a")
+        );
     }
 
     fn lines(pieces: &[&[u8]]) -> Vec<String> {
@@ -119,7 +130,10 @@ mod tests {
     fn lines_come_whole_however_the_stream_is_cut() {
         let all = "one\r\ntwo\n\n\u{e9}t\u{e9}\nrest".as_bytes();
         for cut in 0..all.len() {
-            assert_eq!(lines(&[&all[..cut], &all[cut..]]), ["one", "two", "", "\u{e9}t\u{e9}", "rest"]);
+            assert_eq!(
+                lines(&[&all[..cut], &all[cut..]]),
+                ["one", "two", "", "\u{e9}t\u{e9}", "rest"]
+            );
         }
         assert_eq!(lines(&[b"a\n"]), ["a"]);
         assert_eq!(lines(&[b"\xff\n"]), ["\u{fffd}"]);
@@ -148,7 +162,11 @@ mod tests {
         assert!(lines.held.capacity() <= 2 * LINE, "{}", lines.held.capacity());
         let mut got = String::new();
         lines.end(&mut |line| got = line.to_owned());
-        assert!(got.ends_with(&format!("[cut, {} bytes more]", (1u64 << 26) - LINE as u64)), "{}", got.len());
+        assert!(
+            got.ends_with(&format!("[cut, {} bytes more]", (1u64 << 26) - LINE as u64)),
+            "{}",
+            got.len()
+        );
         assert!(begin.elapsed() < std::time::Duration::from_secs(20), "{:?}", begin.elapsed());
     }
 }

@@ -1,7 +1,8 @@
-//! What is kept of a run: the log file that people read, `events.jsonl` that programs read, and the record in memory
-//! from which the reports are made.
+//! What is kept of a run: the log file that people read, `events.jsonl` that programs read, and the
+//! record in memory from which the reports are made.
 //!
-//! A sink has nobody to tell that the disk is full, and a build must not fail over its log: write errors are passed over.
+//! A sink has nobody to tell that the disk is full, and a build must not fail over its log: write
+//! errors are passed over.
 use std::collections::VecDeque;
 use std::fmt::Write as _;
 use std::fs::{File, OpenOptions, Permissions};
@@ -19,14 +20,16 @@ pub mod words;
 
 use budget::{Budget, OUTPUT};
 
-/// `build.<image name>.log`: every event with its time (UTC), stages under a rule (`==== boot ====`).
-/// The last line is [`words::final_line`], bare, as the terminal shows it. Of output it holds [`budget::OUTPUT`] bytes.
+/// `build.<image name>.log`: every event with its time (UTC), stages under a rule (`==== boot
+/// ====`). The last line is [`words::final_line`], bare, as the terminal shows it. Of output it
+/// holds [`budget::OUTPUT`] bytes.
 pub struct LogFile(File, Budget);
 
 impl LogFile {
     /// Begins the file anew, readable for all: CI archives it under another user.
     pub fn create(path: &Path) -> io::Result<Self> {
-        let file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o644).open(path)?;
+        let file =
+            OpenOptions::new().write(true).create(true).truncate(true).mode(0o644).open(path)?;
         file.set_permissions(Permissions::from_mode(0o644))?; // whatever the umask says
         Ok(Self(file, Budget::default()))
     }
@@ -49,25 +52,48 @@ fn entry(Stamped { at, event }: &Stamped) -> String {
     let mut out = String::new();
     match event {
         Event::Started { run, bundle, purpose, image_name, cloud } => {
-            lines(&mut out, *at, "", &format!("{bundle}: {purpose} image {image_name} on {cloud}, run {run}"));
+            lines(
+                &mut out,
+                *at,
+                "",
+                &format!("{bundle}: {purpose} image {image_name} on {cloud}, run {run}"),
+            );
         }
         Event::StageStarted { stage } => rule(&mut out, *at, stage.name()),
-        Event::StageDone { stage, seconds } => rule(&mut out, *at, &format!("{} done, {}", stage.name(), words::duration(*seconds))),
+        Event::StageDone { stage, seconds } => {
+            rule(&mut out, *at, &format!("{} done, {}", stage.name(), words::duration(*seconds)))
+        }
         Event::StageFailed { stage, seconds, error } => {
             lines(&mut out, *at, "error: ", error);
             rule(&mut out, *at, &format!("{} FAILED, {}", stage.name(), words::duration(*seconds)));
         }
-        Event::StepStarted { index, of, name } => lines(&mut out, *at, "---- ", &format!("step {} of {of}: {name}", index + 1)),
+        Event::StepStarted { index, of, name } => {
+            lines(&mut out, *at, "---- ", &format!("step {} of {of}: {name}", index + 1))
+        }
         Event::StepDone { index, seconds } => {
-            lines(&mut out, *at, "---- ", &format!("step {} done, {}", index + 1, words::duration(*seconds)));
+            lines(
+                &mut out,
+                *at,
+                "---- ",
+                &format!("step {} done, {}", index + 1, words::duration(*seconds)),
+            );
         }
         Event::StepFailed { index, seconds, error } => {
             lines(&mut out, *at, "error: ", error);
-            lines(&mut out, *at, "---- ", &format!("step {} FAILED, {}", index + 1, words::duration(*seconds)));
+            lines(
+                &mut out,
+                *at,
+                "---- ",
+                &format!("step {} FAILED, {}", index + 1, words::duration(*seconds)),
+            );
         }
         Event::Doing { what } => lines(&mut out, *at, "", what),
-        Event::Progress { done, of, unit } => lines(&mut out, *at, "", &words::amount(*done, *of, unit)),
-        Event::Output { source, line } => lines(&mut out, *at, &format!("{} | ", words::clean(source)), line),
+        Event::Progress { done, of, unit } => {
+            lines(&mut out, *at, "", &words::amount(*done, *of, unit))
+        }
+        Event::Output { source, line } => {
+            lines(&mut out, *at, &format!("{} | ", words::clean(source)), line)
+        }
         Event::Note { text } => lines(&mut out, *at, "note: ", text),
         Event::Warning { text } => lines(&mut out, *at, "warning: ", text),
         Event::Check(check) => {
@@ -77,7 +103,11 @@ fn entry(Stamped { at, event }: &Stamped) -> String {
             }
         }
         Event::Finished { outcome, seconds, error, leaks, .. } => {
-            rule(&mut out, *at, &format!("{}, {}", words::clean(outcome), words::duration(*seconds)));
+            rule(
+                &mut out,
+                *at,
+                &format!("{}, {}", words::clean(outcome), words::duration(*seconds)),
+            );
             if let Some(error) = error {
                 lines(&mut out, *at, "error: ", error);
             }
@@ -102,7 +132,12 @@ fn check_line(Check { id, verdict, seconds, reason, .. }: &Check) -> String {
 }
 
 fn rule(out: &mut String, at: Timestamp, text: &str) {
-    lines(out, at, "", &format!("==== {text} {}", "=".repeat(70usize.saturating_sub(text.chars().count()))));
+    lines(
+        out,
+        at,
+        "",
+        &format!("==== {text} {}", "=".repeat(70usize.saturating_sub(text.chars().count()))),
+    );
 }
 
 /// Each line of `text` with time and prefix, so that none can pass for an entry of ours.
@@ -115,8 +150,8 @@ fn lines(out: &mut String, at: Timestamp, prefix: &str, text: &str) {
     }
 }
 
-/// `events.jsonl`: one [`Stamped`] per line, appended, so that a run that goes on under another process stays one file.
-/// Of output it holds [`budget::OUTPUT`] bytes.
+/// `events.jsonl`: one [`Stamped`] per line, appended, so that a run that goes on under another
+/// process stays one file. Of output it holds [`budget::OUTPUT`] bytes.
 pub struct EventFile(File, Budget);
 
 impl EventFile {
@@ -144,16 +179,19 @@ pub fn json_line(event: &Stamped) -> String {
     format!("{}\n", crate::text::json(&line))
 }
 
-/// Lines of output that a [`Recorder`] keeps: enough for a report's log tail, and a bound for a build that babbles.
+/// Lines of output that a [`Recorder`] keeps: enough for a report's log tail, and a bound for a
+/// build that babbles.
 const OUTPUT_KEPT: usize = 2000;
 /// Bytes of them.
 const OUTPUT_BYTES: usize = 4 << 20;
 
-/// Keeps the events of a run in memory, for the reports. Clones share the record: one is the sink, one is asked.
+/// Keeps the events of a run in memory, for the reports. Clones share the record: one is the sink,
+/// one is asked.
 #[derive(Clone, Default)]
 pub struct Recorder(Arc<Mutex<Record>>);
 
-/// Output lines apart from the rest, so that dropping the oldest is cheap; numbers tell the common order.
+/// Output lines apart from the rest, so that dropping the oldest is cheap; numbers tell the common
+/// order.
 #[derive(Default)]
 struct Record {
     count: u64,
@@ -165,7 +203,9 @@ struct Record {
 
 impl Record {
     fn keep(&mut self, entry: (u64, Stamped)) {
-        let size = |(_, stamped): &(u64, Stamped)| if let Event::Output { line, .. } = &stamped.event { line.len() } else { 0 };
+        let size = |(_, stamped): &(u64, Stamped)| {
+            if let Event::Output { line, .. } = &stamped.event { line.len() } else { 0 }
+        };
         self.bytes += size(&entry);
         self.output.push_back(entry);
         while self.output.len() > OUTPUT_KEPT || self.bytes > OUTPUT_BYTES {
@@ -176,7 +216,8 @@ impl Record {
 }
 
 impl Recorder {
-    /// All events so far in their order, except: of output only the last 2000 lines (4 MiB), of progress in a row only the last.
+    /// All events so far in their order, except: of output only the last 2000 lines (4 MiB), of
+    /// progress in a row only the last.
     pub fn events(&self) -> Vec<Stamped> {
         let record = self.0.lock().expect("a sink panicked");
         let mut all: Vec<_> = record.events.iter().chain(&record.output).collect();
@@ -192,7 +233,9 @@ impl Recorder {
             .iter()
             .rev()
             .filter_map(|(_, stamped)| match &stamped.event {
-                Event::Output { source: from, line } if source.is_none_or(|s| s == from) => Some(line.clone()),
+                Event::Output { source: from, line } if source.is_none_or(|s| s == from) => {
+                    Some(line.clone())
+                }
                 _ => None,
             })
             .take(count)
@@ -210,7 +253,11 @@ impl Sink for Recorder {
         match &event.event {
             Event::Output { .. } => record.keep(entry),
             Event::Progress { .. } => {
-                if let Some(last) = record.events.last_mut().filter(|(_, e)| matches!(e.event, Event::Progress { .. })) {
+                if let Some(last) = record
+                    .events
+                    .last_mut()
+                    .filter(|(_, e)| matches!(e.event, Event::Progress { .. }))
+                {
                     *last = entry;
                 } else {
                     record.events.push(entry);

@@ -1,4 +1,5 @@
-//! What `family::prune` decides, done: images beyond those that are kept are hidden, and deleted by a later prune.
+//! What `family::prune` decides, done: images beyond those that are kept are hidden, and deleted by
+//! a later prune.
 use std::collections::BTreeMap;
 
 use jiff::Timestamp;
@@ -36,8 +37,9 @@ impl Pruned {
     }
 }
 
-/// Prunes families, each by its own policy. What one image refuses does not keep the others back; an error is one that kept all
-/// from being looked at, or a signal. `building` are bases of builds under way, which may have no machine yet: by ID a sentence.
+/// Prunes families, each by its own policy. What one image refuses does not keep the others back;
+/// an error is one that kept all from being looked at, or a signal. `building` are bases of builds
+/// under way, which may have no machine yet: by ID a sentence.
 pub async fn prune(
     cloud: &dyn Cloud,
     cx: &Cx,
@@ -50,7 +52,8 @@ pub async fn prune(
     for (family, policy) in families {
         // Only of those that may be deleted does it matter who uses them.
         let first = family::prune(&all, family, *policy, building);
-        let asked: Vec<Image> = first.iter().filter(|v| v.fate == Fate::Delete).map(|v| v.image.clone()).collect();
+        let asked: Vec<Image> =
+            first.iter().filter(|v| v.fate == Fate::Delete).map(|v| v.image.clone()).collect();
         let mut uses = building.clone();
         if !asked.is_empty() {
             uses.extend(cloud.uses(&asked).await?);
@@ -120,14 +123,23 @@ mod tests {
 
     async fn keep(cloud: &Memory, cx: &Cx, keep: u32, at_once: bool, dry_run: bool) -> Vec<String> {
         let families = [("web".to_owned(), Policy { keep, at_once })];
-        prune(cloud, cx, &families, &BTreeMap::new(), dry_run).await.unwrap().iter().map(|p| p.text(dry_run)).collect()
+        prune(cloud, cx, &families, &BTreeMap::new(), dry_run)
+            .await
+            .unwrap()
+            .iter()
+            .map(|p| p.text(dry_run))
+            .collect()
     }
 
     #[tokio::test]
     async fn two_prunes_hide_and_delete() {
         let (cloud, cx, _dir) = world(4);
         let told = keep(&cloud, &cx, 2, false, true).await;
-        assert_eq!((state(&cloud).await.as_str(), cloud.calls()), ("1 2 3 4", 0), "a dry run writes nothing");
+        assert_eq!(
+            (state(&cloud).await.as_str(), cloud.calls()),
+            ("1 2 3 4", 0),
+            "a dry run writes nothing"
+        );
         assert_eq!(told[2], "would hide web-2 (beyond the newest 2)");
         keep(&cloud, &cx, 2, false, false).await;
         assert_eq!((state(&cloud).await.as_str(), cloud.calls()), ("1h 2h 3 4", 2));
@@ -141,14 +153,19 @@ mod tests {
         assert_eq!(state(&cloud).await, "4");
     }
 
-    /// A snapshot and a copy that carry all that the newest image does, newer than that: neither counts, and neither is touched.
+    /// A snapshot and a copy that carry all that the newest image does, newer than that: neither
+    /// counts, and neither is touched.
     #[tokio::test]
     async fn what_carries_the_properties_of_an_image_is_let_alone() {
         let (cloud, cx, _dir) = world(2);
         let newest = cloud.images().await.unwrap().into_iter().find(|i| i.name == "web-2").unwrap();
         let strange = |id: &str, key: Option<&str>| {
-            let mut copy =
-                Image { id: id.into(), name: format!("web-{id}"), created: Timestamp::from_second(9).unwrap(), ..newest.clone() };
+            let mut copy = Image {
+                id: id.into(),
+                name: format!("web-{id}"),
+                created: Timestamp::from_second(9).unwrap(),
+                ..newest.clone()
+            };
             copy.properties.extend(key.map(|key| (key.to_owned(), "snapshot".to_owned())));
             copy
         };
@@ -159,7 +176,11 @@ mod tests {
                 assert_eq!(keep(&cloud, &cx, 2, at_once, false).await.len(), 2);
             }
         }
-        assert_eq!((state(&cloud).await.as_str(), cloud.calls()), ("1 2 x y", 0), "two are kept, and there are two");
+        assert_eq!(
+            (state(&cloud).await.as_str(), cloud.calls()),
+            ("1 2 x y", 0),
+            "two are kept, and there are two"
+        );
         for _ in 0..3 {
             keep(&cloud, &cx, 1, true, false).await;
             assert_eq!(state(&cloud).await, "2 x y");
@@ -202,10 +223,15 @@ mod tests {
         let families = [("web".to_owned(), Policy { keep: 1, at_once: true })];
         let building = [(base.id, "run r builds on it".to_owned())].into();
         let done = prune(&cloud, &cx, &families, &building, false).await.unwrap();
-        assert_eq!((state(&cloud).await.as_str(), done[1].why.contains("run r builds on it")), ("1h 2", true), "{done:?}");
+        assert_eq!(
+            (state(&cloud).await.as_str(), done[1].why.contains("run r builds on it")),
+            ("1h 2", true),
+            "{done:?}"
+        );
     }
 
-    /// Whatever call fails, and however: the others are done, the next prune ends it, and what is kept is there all the time.
+    /// Whatever call fails, and however: the others are done, the next prune ends it, and what is
+    /// kept is there all the time.
     #[tokio::test]
     async fn a_fault_at_every_call_is_told_and_mended_by_the_next() {
         for fault in [Fault::Refuse, Fault::LoseReply] {
@@ -215,12 +241,17 @@ mod tests {
                 let mut failed = 0;
                 for _ in 0..3 {
                     let families = [("web".to_owned(), Policy { keep: 2, at_once: false })];
-                    let done = prune(&cloud, &cx, &families, &BTreeMap::new(), false).await.unwrap();
+                    let done =
+                        prune(&cloud, &cx, &families, &BTreeMap::new(), false).await.unwrap();
                     failed += done.iter().filter(|p| p.error.is_some()).count();
                     let state = state(&cloud).await;
                     assert!(state.ends_with("3 4"), "call {call} {fault:?}: {state}");
                 }
-                assert_eq!((failed, state(&cloud).await.as_str()), (1, "3 4"), "call {call} {fault:?}");
+                assert_eq!(
+                    (failed, state(&cloud).await.as_str()),
+                    (1, "3 4"),
+                    "call {call} {fault:?}"
+                );
             }
         }
     }

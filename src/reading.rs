@@ -1,6 +1,7 @@
 //! Reading what others wrote: regular files only, of bounded size, opened without waiting.
 //!
-//! A FIFO has no end and may never begin, a device may act on being opened, and a sparse file costs its maker nothing.
+//! A FIFO has no end and may never begin, a device may act on being opened, and a sparse file costs
+//! its maker nothing.
 use std::cell::RefCell;
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read};
@@ -34,13 +35,20 @@ pub fn open_itself(path: &Path) -> io::Result<File> {
 fn opened(path: &Path, before: &std::fs::Metadata, flags: i32) -> io::Result<File> {
     TOLD.with_borrow(|told| told.iter().for_each(|told| told(path)));
     regular(before)?;
-    let file = OpenOptions::new().read(true).custom_flags(libc::O_NONBLOCK | libc::O_NOCTTY | flags).open(path)?;
+    let file = OpenOptions::new()
+        .read(true)
+        .custom_flags(libc::O_NONBLOCK | libc::O_NOCTTY | flags)
+        .open(path)?;
     regular(&file.metadata()?)?;
     Ok(file)
 }
 
 fn regular(meta: &std::fs::Metadata) -> io::Result<()> {
-    if meta.is_file() { Ok(()) } else { Err(io::Error::new(io::ErrorKind::InvalidInput, "not a regular file")) }
+    if meta.is_file() {
+        Ok(())
+    } else {
+        Err(io::Error::new(io::ErrorKind::InvalidInput, "not a regular file"))
+    }
 }
 
 /// The whole of a regular file of at most `most` bytes.
@@ -50,7 +58,8 @@ pub fn bytes(path: &Path, most: u64) -> io::Result<Vec<u8>> {
 
 /// [`bytes`] of an open file.
 pub fn bytes_of(file: File, most: u64) -> io::Result<Vec<u8>> {
-    let too_long = || io::Error::new(io::ErrorKind::FileTooLarge, format!("longer than {most} bytes"));
+    let too_long =
+        || io::Error::new(io::ErrorKind::FileTooLarge, format!("longer than {most} bytes"));
     if file.metadata()?.len() > most {
         return Err(too_long());
     }
@@ -60,10 +69,11 @@ pub fn bytes_of(file: File, most: u64) -> io::Result<Vec<u8>> {
     if bytes.len() as u64 > most { Err(too_long()) } else { Ok(bytes) }
 }
 
-/// The whole of what a person named, which may be a pipe (`<(command)` of a shell): at most `most` bytes, all of which come within
-/// `patience`.
+/// The whole of what a person named, which may be a pipe (`<(command)` of a shell): at most `most`
+/// bytes, all of which come within `patience`.
 pub fn stream(path: &Path, most: u64, patience: Duration) -> io::Result<Vec<u8>> {
-    let mut file = OpenOptions::new().read(true).custom_flags(libc::O_NONBLOCK | libc::O_NOCTTY).open(path)?;
+    let mut file =
+        OpenOptions::new().read(true).custom_flags(libc::O_NONBLOCK | libc::O_NOCTTY).open(path)?;
     let (end, mut bytes, mut buffer) = (Instant::now() + patience, Vec::new(), vec![0; 64 << 10]);
     let pipe = std::os::unix::fs::FileTypeExt::is_fifo(&file.metadata()?.file_type());
     loop {
@@ -74,14 +84,20 @@ pub fn stream(path: &Path, most: u64, patience: Duration) -> io::Result<Vec<u8>>
             Ok(n) => bytes.extend_from_slice(&buffer[..n]),
             Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
             Err(e) if e.kind() == io::ErrorKind::WouldBlock && Instant::now() >= end => {
-                let what = format!("it has no end within {} s: does anybody write into this pipe?", patience.as_secs());
+                let what = format!(
+                    "it has no end within {} s: does anybody write into this pipe?",
+                    patience.as_secs()
+                );
                 return Err(io::Error::new(io::ErrorKind::TimedOut, what));
             }
             Err(e) if e.kind() == io::ErrorKind::WouldBlock => {}
             Err(e) => return Err(e),
         }
         if bytes.len() as u64 > most {
-            return Err(io::Error::new(io::ErrorKind::FileTooLarge, format!("longer than {most} bytes")));
+            return Err(io::Error::new(
+                io::ErrorKind::FileTooLarge,
+                format!("longer than {most} bytes"),
+            ));
         }
     }
 }
@@ -99,7 +115,8 @@ fn comes(file: &File, within: Duration) -> io::Result<bool> {
 
 /// [`bytes`] as text.
 pub fn text(path: &Path, most: u64) -> io::Result<String> {
-    String::from_utf8(bytes(path, most)?).map_err(|_| io::Error::new(io::ErrorKind::InvalidData, "not UTF-8"))
+    String::from_utf8(bytes(path, most)?)
+        .map_err(|_| io::Error::new(io::ErrorKind::InvalidData, "not UTF-8"))
 }
 
 #[cfg(test)]
@@ -127,7 +144,10 @@ mod tests {
         assert_eq!(stream(&path, 9, long).unwrap_err().kind(), io::ErrorKind::FileTooLarge);
         too_much.join().unwrap();
         assert_eq!(stream(Path::new("/dev/null"), 9, short).unwrap(), b"");
-        assert!(stream(Path::new("/dev/zero"), 1 << 20, long).is_err() && stream(dir.path(), 9, short).is_err());
+        assert!(
+            stream(Path::new("/dev/zero"), 1 << 20, long).is_err()
+                && stream(dir.path(), 9, short).is_err()
+        );
     }
 
     #[test]
@@ -142,15 +162,29 @@ mod tests {
         File::create(path("sparse")).unwrap().set_len(10 << 30).unwrap();
         std::fs::write(path("sound"), "abc").unwrap();
         for name in ["fifo", "socket", "link", "."] {
-            assert_eq!(open(&path(name)).unwrap_err().kind(), io::ErrorKind::InvalidInput, "{name}");
+            assert_eq!(
+                open(&path(name)).unwrap_err().kind(),
+                io::ErrorKind::InvalidInput,
+                "{name}"
+            );
         }
         std::os::unix::fs::symlink("sound", path("alias")).unwrap();
         std::fs::write(path("sound"), "abc").unwrap();
-        assert!(open(&path("alias")).is_ok() && open_itself(&path("alias")).is_err() && open_itself(&path("sound")).is_ok());
+        assert!(
+            open(&path("alias")).is_ok()
+                && open_itself(&path("alias")).is_err()
+                && open_itself(&path("sound")).is_ok()
+        );
         drop(socket);
         assert!(open(Path::new("/dev/zero")).is_err());
-        assert_eq!(bytes(&path("sparse"), 1 << 20).unwrap_err().kind(), io::ErrorKind::FileTooLarge);
-        assert_eq!((text(&path("sound"), 3).unwrap(), text(&path("sound"), 2).is_err()), ("abc".into(), true));
+        assert_eq!(
+            bytes(&path("sparse"), 1 << 20).unwrap_err().kind(),
+            io::ErrorKind::FileTooLarge
+        );
+        assert_eq!(
+            (text(&path("sound"), 3).unwrap(), text(&path("sound"), 2).is_err()),
+            ("abc".into(), true)
+        );
         // A file of the kernel's says that its length is 0.
         assert!(bytes(Path::new("/proc/self/status"), 64).is_err());
     }

@@ -1,6 +1,8 @@
-//! One run of one bundle: facts, plan, run directory, build, outputs. What is here when it ends is the record of the run.
+//! One run of one bundle: facts, plan, run directory, build, outputs. What is here when it ends is
+//! the record of the run.
 //!
-//! What a run owns is written down under the factory's home; its log and copies of the rest lie in the workspace (`dir`).
+//! What a run owns is written down under the factory's home; its log and copies of the rest lie in
+//! the workspace (`dir`).
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
@@ -37,7 +39,9 @@ mod tests;
 
 use dir::{Beginning, RunDir};
 pub use dir::{Record, directories, read_plan, read_record, read_start, read_text};
-pub use index::{Indexed, Life, bases_of_live_runs, indexed, life_elsewhere, names_of_live_runs, tidy};
+pub use index::{
+    Indexed, Life, bases_of_live_runs, indexed, life_elsewhere, names_of_live_runs, tidy,
+};
 pub use results::Results;
 
 /// Below the home: what checks found sound, and need not look at again.
@@ -57,9 +61,9 @@ impl Home {
         self.data.join(ledger::RUNS)
     }
 
-    /// Looks at what is there, and makes nothing: both directories are of this user alone, so that nobody else has a hand in
-    /// what is written below them. What is ours and open to others all the same is told, for
-    /// [`Home::secure`] closes it.
+    /// Looks at what is there, and makes nothing: both directories are of this user alone, so that
+    /// nobody else has a hand in what is written below them. What is ours and open to others all
+    /// the same is told, for [`Home::secure`] closes it.
     pub fn check(&self) -> Result<Vec<String>, CloudError> {
         let mut open = Vec::new();
         self.look(|dir, others| {
@@ -76,17 +80,26 @@ impl Home {
         self.look(durable::private_dir)
     }
 
-    fn look(&self, mut how: impl FnMut(&Path, Others) -> std::io::Result<()>) -> Result<(), CloudError> {
+    fn look(
+        &self,
+        mut how: impl FnMut(&Path, Others) -> std::io::Result<()>,
+    ) -> Result<(), CloudError> {
         // A store on a larger disk may be linked to; where the link leads is what is looked at.
         let real = |dir: PathBuf| dir.canonicalize().unwrap_or(dir);
         let data = real(self.data.clone());
-        let store =
-            ["", "images", "cache", "cache/downloads", CHECKED].map(|dir| (real(self.data.join(dir)), Others::Look, "IMAGE_FACTORY_HOME"));
+        let store = ["", "images", "cache", "cache/downloads", CHECKED]
+            .map(|dir| (real(self.data.join(dir)), Others::Look, "IMAGE_FACTORY_HOME"));
         let runtime = (self.runtime.clone(), Others::Nothing, "XDG_RUNTIME_DIR");
         for (dir, others, variable) in store.into_iter().chain([runtime]) {
             let looked = match how(&dir, others) {
                 // What lies in the home is made in it.
-                Err(e) if e.kind() == std::io::ErrorKind::NotFound && dir.starts_with(&data) && dir != data => Ok(()),
+                Err(e)
+                    if e.kind() == std::io::ErrorKind::NotFound
+                        && dir.starts_with(&data)
+                        && dir != data =>
+                {
+                    Ok(())
+                }
                 Err(e) if e.kind() == std::io::ErrorKind::NotFound => durable::may_be_made(&dir),
                 looked => looked,
             };
@@ -179,7 +192,13 @@ pub struct Kept {
 
 impl Ended {
     fn not_begun(error: impl Into<RunError>) -> Self {
-        Self { result: Err(error.into()), leaks: Vec::new(), kept: None, dir: None, outputs: Vec::new() }
+        Self {
+            result: Err(error.into()),
+            leaks: Vec::new(),
+            kept: None,
+            dir: None,
+            outputs: Vec::new(),
+        }
     }
 }
 
@@ -192,8 +211,14 @@ fn target_in_tree(bundle: &Bundle) -> Result<(), RunError> {
     Results::of(bundle).in_tree()
 }
 
-/// The plans of what a build of `bundle` would build: a base that is missing, with its own, and then the bundle.
-pub async fn make_plans(setup: &Setup<'_>, bundle: &Bundle, now: Timestamp, cx: &Cx) -> Result<Vec<Plan>, RunError> {
+/// The plans of what a build of `bundle` would build: a base that is missing, with its own, and
+/// then the bundle.
+pub async fn make_plans(
+    setup: &Setup<'_>,
+    bundle: &Bundle,
+    now: Timestamp,
+    cx: &Cx,
+) -> Result<Vec<Plan>, RunError> {
     let run = plan::run_id(now, 0);
     let mut plans = match missing_base(setup, bundle).await? {
         Some((base, _)) => Box::pin(make_plans(setup, &base, now, cx)).await?,
@@ -217,7 +242,12 @@ struct Moment<'m> {
 }
 
 /// Facts and plan: reads only. `Err` holds everything that is wrong, at once.
-async fn make_plan(setup: &Setup<'_>, bundle: &Bundle, at: &Moment<'_>, cx: &Cx) -> Result<Plan, RunError> {
+async fn make_plan(
+    setup: &Setup<'_>,
+    bundle: &Bundle,
+    at: &Moment<'_>,
+    cx: &Cx,
+) -> Result<Plan, RunError> {
     let (now, purpose) = (at.now, setup.purpose());
     if let (Some(Source::Url { wish, .. }), false) = (&bundle.source, setup.test_only) {
         wish.urls().iter().try_for_each(|url| setup.proxies.check(url))?;
@@ -230,26 +260,36 @@ async fn make_plan(setup: &Setup<'_>, bundle: &Bundle, at: &Moment<'_>, cx: &Cx)
         volumes: bundle.volume.is_some(),
         second_disk: purpose.smokes() && bundle.tests.chosen(bundle.kind).contains(&"volume"),
         volume_type: bundle.volume.as_ref().and_then(|v| v.kind.clone()),
-        zones: bundle.availability_zone.is_some() || bundle.volume.as_ref().is_some_and(|v| v.zone.is_some()),
+        zones: bundle.availability_zone.is_some()
+            || bundle.volume.as_ref().is_some_and(|v| v.zone.is_some()),
         publishing: publishing(bundle).filter(|_| matches!(purpose, Purpose::Build { .. })),
         consoles: purpose.smokes(),
     };
-    let (cloud, host) = tokio::join!(setup.cloud.facts(&wanted, cx), host_facts(bundle, &cx.cancel));
+    let (cloud, host) =
+        tokio::join!(setup.cloud.facts(&wanted, cx), host_facts(bundle, &cx.cancel));
     let mut cloud = cloud?;
     if let Some(base) = &at.base {
         cloud.base = BaseFact::Found(Box::new(base.clone()));
     }
     cloud.name_taken_by.extend(at.taken_by.map(|run| format!("run {run}, which is at work")));
-    let facts = Facts { cloud_name: setup.cloud.name().into(), cloud, host: host.map_err(CloudError::from)? };
-    let plan = plan::plan(bundle, &facts, at.run, now, purpose).map_err(|unfit| match unfit.refuses {
-        true => RunError::Refused(unfit.wrong),
-        false => RunError::Bad(unfit.wrong),
-    })?;
+    let facts = Facts {
+        cloud_name: setup.cloud.name().into(),
+        cloud,
+        host: host.map_err(CloudError::from)?,
+    };
+    let plan =
+        plan::plan(bundle, &facts, at.run, now, purpose).map_err(|unfit| match unfit.refuses {
+            true => RunError::Refused(unfit.wrong),
+            false => RunError::Bad(unfit.wrong),
+        })?;
     let plan = if setup.test_only { plan.testing() } else { plan };
     let mut unfit = setup.wall.unfit(&plan, &cx.cancel).await.map_err(CloudError::from)?;
-    let lacks = ready::lacks(&plan, &setup.home.data, &cx.cancel).await.map_err(CloudError::from)?;
+    let lacks =
+        ready::lacks(&plan, &setup.home.data, &cx.cancel).await.map_err(CloudError::from)?;
     unfit.refuses |= !lacks.is_empty();
-    unfit.wrong.extend(lacks.into_iter().map(|(what, hint)| Diagnostic::error(None, what).hint(hint)));
+    unfit
+        .wrong
+        .extend(lacks.into_iter().map(|(what, hint)| Diagnostic::error(None, what).hint(hint)));
     match (unfit.wrong.is_empty(), unfit.refuses) {
         (true, _) => Ok(plan),
         (false, true) => Err(RunError::Refused(unfit.wrong)),
@@ -264,15 +304,16 @@ fn publishing(bundle: &Bundle) -> Option<Publishing> {
     asks.then(|| Publishing { visibility, properties: bundle.own_properties() })
 }
 
-/// The base as the cloud knows it: an `os/<name>` of the tree is known by its family. What takes more than its bounds was
-/// refused when the bundle was loaded.
+/// The base as the cloud knows it: an `os/<name>` of the tree is known by its family. What takes
+/// more than its bounds was refused when the bundle was loaded.
 pub fn base_name(bundle: &Bundle) -> Result<Option<String>, RunError> {
     match &bundle.base {
         None => Ok(None),
         Some(Base::Image(name)) => Ok(Some(name.clone())),
         Some(Base::Os(_)) if bundle.base_family.is_some() => Ok(bundle.base_family.clone()),
         Some(Base::Os(name)) => {
-            let loaded = bundle::load(&bundle.tree, &bundle.tree.join("os").join(name)).map_err(RunError::Bad)?;
+            let loaded = bundle::load(&bundle.tree, &bundle.tree.join("os").join(name))
+                .map_err(RunError::Bad)?;
             Ok(Some(loaded.bundle.name))
         }
     }
@@ -282,9 +323,13 @@ async fn host_facts(bundle: &Bundle, cancel: &Cancel) -> Result<HostFacts, Cance
     let ansible = probe::version("ansible-playbook", "--version", "ansible-core", cancel);
     let settings = bundle.tree.join(&bundle.label);
     let linked = bundle::linked(bundle);
-    let dirs: Vec<&Path> = [bundle.dir.as_path(), &settings].into_iter().chain(linked.iter().map(PathBuf::as_path)).collect();
+    let dirs: Vec<&Path> = [bundle.dir.as_path(), &settings]
+        .into_iter()
+        .chain(linked.iter().map(PathBuf::as_path))
+        .collect();
     let commit = git::commit(&bundle.tree, &dirs, cancel);
-    // Files may be large; a signal does not wait for them. One that cannot be read is told of where it is used.
+    // Files may be large; a signal does not wait for them. One that cannot be read is told of where
+    // it is used.
     let definition = bundle.clone();
     let inputs = cancel.or(tokio::task::spawn_blocking(move || bundle::inputs(&definition).ok()));
     let (ansible, commit, inputs) = tokio::join!(ansible, commit, inputs);
@@ -330,22 +375,40 @@ async fn base_first(setup: &Setup<'_>, bundle: &Bundle) -> Result<Option<Ended>,
     match ended.result {
         Ok(_) if ended.leaks.is_empty() => Ok(None),
         Ok(image) => Ok(Some(Ended { result: Ok(image), ..ended })),
-        Err(e) => Ok(Some(Ended { result: Err(RunError::Base { base: label, source: Box::new(e) }), ..ended })),
+        Err(e) => Ok(Some(Ended {
+            result: Err(RunError::Base { base: label, source: Box::new(e) }),
+            ..ended
+        })),
     }
 }
 
 /// In words: that `base` is built before `bundle`.
 pub fn first(base: &str, bundle: &Bundle, why: &str) -> String {
-    format!("base {base} of {} {why}: building it first, with the checks of a bundle; `build {base}` makes all", bundle.label)
+    format!(
+        "base {base} of {} {why}: building it first, with the checks of a bundle; `build {base}` \
+            makes all",
+        bundle.label
+    )
 }
 
-/// The definition of the base `os/<name>`, if the cloud has no image of it that is this factory's, and how that is said.
-pub async fn missing_base(setup: &Setup<'_>, bundle: &Bundle) -> Result<Option<(Bundle, &'static str)>, RunError> {
+/// The definition of the base `os/<name>`, if the cloud has no image of it that is this factory's,
+/// and how that is said.
+pub async fn missing_base(
+    setup: &Setup<'_>,
+    bundle: &Bundle,
+) -> Result<Option<(Bundle, &'static str)>, RunError> {
     let Some(Base::Os(name)) = &bundle.base else { return Ok(None) };
-    let loaded = bundle::load(&bundle.tree, &bundle.tree.join("os").join(name)).map_err(RunError::Bad)?;
-    // The bundle is what was asked for, and is waited for: its base gets the checks of a bundle. Who names the base has all.
+    let loaded =
+        bundle::load(&bundle.tree, &bundle.tree.join("os").join(name)).map_err(RunError::Bad)?;
+    // The bundle is what was asked for, and is waited for: its base gets the checks of a bundle.
+    // Who names the base has all.
     let base = Bundle { kind: bundle::Kind::Image, ..loaded.bundle };
-    let wanted = Wanted { base: Some(base.name.clone()), base_is_family: true, base_only: true, ..Wanted::default() };
+    let wanted = Wanted {
+        base: Some(base.name.clone()),
+        base_is_family: true,
+        base_only: true,
+        ..Wanted::default()
+    };
     let facts = setup.cloud.facts(&wanted, &reading(setup)).await?;
     // What a cloud lacks at all, each run tells by itself.
     let why = lacking(&facts.base).filter(|_| facts.lacks.is_empty());
@@ -399,14 +462,20 @@ async fn one(setup: &Setup<'_>, bundle: &Bundle) -> Ended {
     finish(setup, bundle, &plan, &dir, &cx, &recorder, outcome, begin).await
 }
 
-/// Its directories are there before its ID is shown, so that each run that was seen can be looked up.
+/// Its directories are there before its ID is shown, so that each run that was seen can be looked
+/// up.
 async fn begin(setup: &Setup<'_>, bundle: &Bundle) -> Result<Begun, RunError> {
     let (begin, now) = (Instant::now(), Timestamp::now());
     let run = plan::run_id(now, uuid::Uuid::new_v4().as_u128() as u32);
     target_in_tree(bundle)?;
     setup.home.secure()?;
     let publishes = matches!(setup.purpose(), Purpose::Build { .. });
-    let beginning = Beginning { run: &run, cloud: setup.cloud.name(), name: plan::image_name(bundle, now), publishes };
+    let beginning = Beginning {
+        run: &run,
+        cloud: setup.cloud.name(),
+        name: plan::image_name(bundle, now),
+        publishes,
+    };
     let mut dir = RunDir::create(setup.home, &target_dir(bundle), beginning).await?;
     let (events, recorder) = (Events::default(), log::Recorder::default());
     events.add(Box::new(recorder.clone()));
@@ -438,17 +507,25 @@ async fn begin(setup: &Setup<'_>, bundle: &Bundle) -> Result<Begun, RunError> {
 async fn planned(setup: &Setup<'_>, bundle: &Bundle, begun: &Begun) -> Result<Plan, RunError> {
     let cx = &begun.cx;
     cx.events.emit(Event::StageStarted { stage: Stage::Plan });
-    let moment = Moment { run: &begun.run, now: begun.now, base: None, taken_by: begun.dir.taken_by.as_deref() };
+    let moment = Moment {
+        run: &begun.run,
+        now: begun.now,
+        base: None,
+        taken_by: begun.dir.taken_by.as_deref(),
+    };
     let plan = make_plan(setup, bundle, &moment, cx).await?;
     cx.events.note(&plan.how);
     plan.warnings().into_iter().for_each(|w| cx.events.warn(w));
     plan.notes.iter().for_each(|note| cx.events.note(note));
     let lines = setup.wall.lines(&plan, &cx.cancel).await.map_err(CloudError::from)?;
-    lines.into_iter().for_each(|(warning, text)| if warning { cx.events.warn(text) } else { cx.events.note(text) });
+    lines.into_iter().for_each(
+        |(warning, text)| if warning { cx.events.warn(text) } else { cx.events.note(text) },
+    );
     Ok(plan)
 }
 
-/// The end of a run that has no plan: nothing was created in the cloud. Its results say why, in place of those of the last build.
+/// The end of a run that has no plan: nothing was created in the cloud. Its results say why, in
+/// place of those of the last build.
 fn not_planned(setup: &Setup<'_>, bundle: &Bundle, begun: Begun, error: RunError) -> Ended {
     let Begun { run, begin, now, mut dir, recorder, cx } = begun;
     let stopped = matches!(&error, RunError::Cloud(CloudError::Cancelled(_)));
@@ -459,7 +536,13 @@ fn not_planned(setup: &Setup<'_>, bundle: &Bundle, begun: Begun, error: RunError
     };
     let (text, total) = (error.to_string(), seconds(begin.elapsed()));
     cx.events.emit(Event::StageFailed { stage: Stage::Plan, seconds: total, error: text.clone() });
-    cx.events.emit(Event::Finished { outcome: word.into(), seconds: total, image: None, error: Some(text.clone()), leaks: Vec::new() });
+    cx.events.emit(Event::Finished {
+        outcome: word.into(),
+        seconds: total,
+        image: None,
+        error: Some(text.clone()),
+        leaks: Vec::new(),
+    });
     let record = Record {
         run,
         bundle: bundle.label.clone(),
@@ -496,10 +579,17 @@ fn not_planned(setup: &Setup<'_>, bundle: &Bundle, begun: Begun, error: RunError
     }
     dir.forget();
     outputs.retain(|file| is_for_people(&target, file));
-    Ended { result: Err(error), leaks: Vec::new(), kept: None, dir: Some(dir.path.clone()), outputs }
+    Ended {
+        result: Err(error),
+        leaks: Vec::new(),
+        kept: None,
+        dir: Some(dir.path.clone()),
+        outputs,
+    }
 }
 
-/// A build of `bundle` that no run was begun for, for this reason: where the last one left results, these take their place.
+/// A build of `bundle` that no run was begun for, for this reason: where the last one left results,
+/// these take their place.
 pub fn not_built(setup: &Setup<'_>, bundle: &Bundle, why: &str) {
     // A visit leaves what the last build left as it is.
     if setup.person.is_none() {
@@ -507,7 +597,8 @@ pub fn not_built(setup: &Setup<'_>, bundle: &Bundle, why: &str) {
     }
 }
 
-/// A signal is told of when it comes: what is at work ends first where it may be left, and the way home takes its time.
+/// A signal is told of when it comes: what is at work ends first where it may be left, and the way
+/// home takes its time.
 async fn stoppable(setup: &Setup<'_>, cx: &Cx, build: impl Future<Output = Outcome>) -> Outcome {
     tokio::pin!(build);
     tokio::select! {
@@ -519,13 +610,17 @@ async fn stoppable(setup: &Setup<'_>, cx: &Cx, build: impl Future<Output = Outco
     build.await
 }
 
-/// In words: what a run that is told to end removes; directories are not named. A machine of the local cloud is a process.
+/// In words: what a run that is told to end removes; directories are not named. A machine of the
+/// local cloud is a process.
 fn interrupted(owned: &[Entry]) -> String {
     let named = owned.iter().filter(|e| e.kind != Kind::Directory);
     let mut all: Vec<String> = named.map(|e| format!("{} {}", e.kind.name(), e.name)).collect();
     all.push("its work files".into());
     let all = all.join(", ");
-    format!("interrupted by a signal: the run ends, and what it made is removed ({all}); a second signal leaves the rest to `sweep`")
+    format!(
+        "interrupted by a signal: the run ends, and what it made is removed ({all}); a second \
+            signal leaves the rest to `sweep`"
+    )
 }
 
 async fn build_in(setup: &Setup<'_>, plan: &Plan, cx: &Cx) -> Outcome {
@@ -565,7 +660,8 @@ async fn build_in(setup: &Setup<'_>, plan: &Plan, cx: &Cx) -> Outcome {
 
 fn hold(dir: &Path) -> Result<Held, BuildError> {
     let path = dir.join(dir::LOCK);
-    let held = durable::open_to_append(&path).and_then(|lock| Held::take(lock).map_err(|(_, e)| e.into()));
+    let held =
+        durable::open_to_append(&path).and_then(|lock| Held::take(lock).map_err(|(_, e)| e.into()));
     held.map_err(|source| BuildError::Io { path, source })
 }
 
@@ -574,7 +670,9 @@ async fn own_directory(ledger: &Ledger, dir: &Path) -> Result<(), BuildError> {
     let name = dir.to_string_lossy().into_owned();
     ledger
         .own(Kind::Directory, &name, || async {
-            let parents = dir.parent().map_or(Ok(()), |p| fs::DirBuilder::new().recursive(true).mode(0o700).create(p));
+            let parents = dir
+                .parent()
+                .map_or(Ok(()), |p| fs::DirBuilder::new().recursive(true).mode(0o700).create(p));
             parents
                 .and_then(|()| fs::DirBuilder::new().mode(0o700).create(dir))
                 .map_err(|source| BuildError::Io { path: dir.into(), source })?;
@@ -607,7 +705,9 @@ async fn finish(
             .templates
             .render(bundle, plan, image, &cx.cancel.for_unwind())
             .await
-            .unwrap_or_else(|stopped| Err(vec![Diagnostic::error(None, format!("templates are not rendered: {stopped}"))])),
+            .unwrap_or_else(|stopped| {
+                Err(vec![Diagnostic::error(None, format!("templates are not rendered: {stopped}"))])
+            }),
         None => Ok(Vec::new()),
     };
     let write = |log: Option<&Path>| {
@@ -615,8 +715,17 @@ async fn finish(
         if setup.person.is_some() {
             return Ok(Vec::new());
         }
-        let built = output::Built { bundle, plan, events: &recorder.events(), image: image.as_ref(), templates: &rendered, log };
-        let lines = |errors: Vec<output::OutputError>| errors.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ");
+        let built = output::Built {
+            bundle,
+            plan,
+            events: &recorder.events(),
+            image: image.as_ref(),
+            templates: &rendered,
+            log,
+        };
+        let lines = |errors: Vec<output::OutputError>| {
+            errors.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ")
+        };
         output::write(&target, &bundle.tree, &built).map_err(lines)
     };
     if image.is_some() {
@@ -644,8 +753,13 @@ async fn finish(
         (Ok(()), _) if setup.test_only => TESTED,
         (Ok(()), _) => "built",
         (Err(_), true) => "stopped",
-        // The builder was opened as the step left it, and was looked at: that is what the command is for.
-        (Err(RunError::Build(BuildError::Step { .. } | BuildError::StepRemote { .. })), _) if setup.person.is_some() => VISITED,
+        // The builder was opened as the step left it, and was looked at: that is what the command
+        // is for.
+        (Err(RunError::Build(BuildError::Step { .. } | BuildError::StepRemote { .. })), _)
+            if setup.person.is_some() =>
+        {
+            VISITED
+        }
         (Err(RunError::Build(BuildError::Smoke { .. })), _) if setup.test_only => "rejected",
         (Err(_), false) if setup.test_only => UNTESTED,
         (Err(_), false) => "failed",
@@ -657,7 +771,10 @@ async fn finish(
         seconds: total,
         image: image.as_ref().map(|i| FinishedImage { id: i.id.clone(), name: i.name.clone() }),
         error: error.clone(),
-        leaks: leaks.iter().map(|l| format!("{} {}: {}", l.entry.kind.name(), l.entry.name, l.reason)).collect(),
+        leaks: leaks
+            .iter()
+            .map(|l| format!("{} {}: {}", l.entry.kind.name(), l.entry.name, l.reason))
+            .collect(),
     });
     let record = Record {
         run: plan.run.clone(),
@@ -672,7 +789,8 @@ async fn finish(
         kept: kept.clone(),
     };
     // Again, now that the end is known: reports tell of it, and the log is whole.
-    let written = dir.record(&record).and_then(|()| write(Some(&dir.log())).map_err(RunError::Output));
+    let written =
+        dir.record(&record).and_then(|()| write(Some(&dir.log())).map_err(RunError::Output));
     let outputs = match written {
         Ok(files) => files.into_iter().filter(|file| is_for_people(&target, file)).collect(),
         Err(e) => {
@@ -694,13 +812,18 @@ fn is_for_people(target: &Path, file: &Path) -> bool {
     file.starts_with(target.join("output")) || file == target.join("report.html")
 }
 
-/// Keeps the family at the size its bundle says. The image is published whatever becomes of older ones, so that nothing in here
-/// fails a build.
+/// Keeps the family at the size its bundle says. The image is published whatever becomes of older
+/// ones, so that nothing in here fails a build.
 async fn prune_family(setup: &Setup<'_>, plan: &Plan, keep: u32, cx: &Cx) {
     let families = [(plan.family.clone(), Policy { keep, at_once: false })];
     let building = match bases_of_live_runs(setup.home) {
         Ok(building) => building,
-        Err(e) => return cx.events.warn(format!("family {} is not pruned: the index of runs cannot be read: {e}", plan.family)),
+        Err(e) => {
+            return cx.events.warn(format!(
+                "family {} is not pruned: the index of runs cannot be read: {e}",
+                plan.family
+            ));
+        }
     };
     match prune::prune(setup.cloud, cx, &families, &building, false).await {
         Err(e) => cx.events.warn(format!("family {} is not pruned: {e}", plan.family)),
@@ -714,7 +837,11 @@ async fn prune_family(setup: &Setup<'_>, plan: &Plan, keep: u32, cx: &Cx) {
 }
 
 /// Has every rendered Heat template checked, where the cloud has a Heat.
-async fn heat_accepts(setup: &Setup<'_>, cx: &Cx, rendered: &[output::Rendered]) -> Result<(), String> {
+async fn heat_accepts(
+    setup: &Setup<'_>,
+    cx: &Cx,
+    rendered: &[output::Rendered],
+) -> Result<(), String> {
     let rendered = if setup.check_templates { rendered } else { &[] };
     let mut wrong = Vec::new();
     for template in rendered.iter().filter(|t| t.text.contains("heat_template_version")) {

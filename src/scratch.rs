@@ -1,5 +1,6 @@
-//! Directories for as long as a process lives. One that is killed removes nothing: the next that makes one removes what dead
-//! processes left. A lock, which ends with its process, tells which are dead.
+//! Directories for as long as a process lives. One that is killed removes nothing: the next that
+//! makes one removes what dead processes left. A lock, which ends with its process, tells which are
+//! dead.
 use std::fs::{self, File};
 use std::io;
 use std::os::unix::fs::MetadataExt;
@@ -10,7 +11,8 @@ use crate::lock::Held;
 
 const PREFIX: &str = "image-factory-scratch-";
 const LOCK: &str = "lock";
-/// One without a lock is where a file system has none, or of a process that was killed within its first moment.
+/// One without a lock is where a file system has none, or of a process that was killed within its
+/// first moment.
 const OLD: Duration = Duration::from_secs(24 * 3600);
 
 /// A directory that only this user may look into, removed when it is dropped.
@@ -83,7 +85,10 @@ mod tests {
     use super::*;
 
     fn names(root: &Path) -> Vec<String> {
-        let mut names: Vec<_> = fs::read_dir(root).unwrap().map(|e| e.unwrap().file_name().into_string().unwrap()).collect();
+        let mut names: Vec<_> = fs::read_dir(root)
+            .unwrap()
+            .map(|e| e.unwrap().file_name().into_string().unwrap())
+            .collect();
         names.sort();
         names
     }

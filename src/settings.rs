@@ -1,5 +1,5 @@
-//! The owner's settings: what a definition may not grant itself. They lie outside of every factory tree, in files that
-//! nobody but root or this user can write.
+//! The owner's settings: what a definition may not grant itself. They lie outside of every factory
+//! tree, in files that nobody but root or this user can write.
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -94,14 +94,17 @@ impl Mode {
 impl Rule {
     /// Whether it is for the definition that is called so in this factory tree.
     pub fn is_for(&self, label: &str, tree: &Path) -> bool {
-        self.tree.as_deref().is_none_or(|wanted| real(wanted) == real(tree)) && matches(&self.definition, label)
+        self.tree.as_deref().is_none_or(|wanted| real(wanted) == real(tree))
+            && matches(&self.definition, label)
     }
 
     /// Why it allows nothing, whatever a definition asks for.
     pub fn idle(&self) -> Option<&'static str> {
         match self {
             rule if rule.is_for_nothing() => Some("there is no such directory: it allows nothing"),
-            rule if !rule.local && !rule.unwalled && rule.env.is_empty() => Some("it says neither `local` nor `env` nor `unwalled`"),
+            rule if !rule.local && !rule.unwalled && rule.env.is_empty() => {
+                Some("it says neither `local` nor `env` nor `unwalled`")
+            }
             _ => None,
         }
     }
@@ -121,27 +124,31 @@ impl std::fmt::Display for Rule {
         }
         let local = self.local.then(|| "plays on the factory".to_owned());
         let unwalled = self.unwalled.then(|| "its source script without the wall".to_owned());
-        let may: Vec<String> = local.into_iter().chain(unwalled).chain(self.env.iter().cloned()).collect();
+        let may: Vec<String> =
+            local.into_iter().chain(unwalled).chain(self.env.iter().cloned()).collect();
         write!(f, ": {}", if may.is_empty() { "nothing".into() } else { may.join(", ") })
     }
 }
 
 impl Settings {
-    /// What to do that `item` (`{definition: images/x, local: true}`) is in force as one of the list `key`. A key takes the place
-    /// of the same key of an earlier file, so that one that has it is to be added to.
+    /// What to do that `item` (`{definition: images/x, local: true}`) is in force as one of the
+    /// list `key`. A key takes the place of the same key of an earlier file, so that one that has
+    /// it is to be added to.
     pub fn how_to_add(&self, key: &str, item: &str) -> String {
         if let Some(file) = self.from.get(key) {
             return format!("add `{item}` to the list `{key}` in {}", file.display());
         }
         let files: Vec<String> = self.files.iter().map(|file| file.display().to_string()).collect();
-        let place = if files.is_empty() { "the owner's settings".to_owned() } else { files.join(" or ") };
+        let place =
+            if files.is_empty() { "the owner's settings".to_owned() } else { files.join(" or ") };
         format!("write `{key}: [{item}]` into {place}")
     }
 
     /// Where the owner names the file with the password of vaults.
     pub fn how_to_name_password(&self) -> String {
         let files: Vec<String> = self.files.iter().map(|file| file.display().to_string()).collect();
-        let place = if files.is_empty() { "the owner's settings".to_owned() } else { files.join(" or ") };
+        let place =
+            if files.is_empty() { "the owner's settings".to_owned() } else { files.join(" or ") };
         format!("`ansible: {{vault_password_file: …}}` in {place}")
     }
 
@@ -154,7 +161,9 @@ impl Settings {
             ("ansible.roles", roles.iter().collect()),
             ("read_only", self.read_only.iter().collect()),
         ];
-        let named = all.into_iter().flat_map(|(key, paths)| paths.into_iter().map(move |path| (key, path.as_path())));
+        let named = all
+            .into_iter()
+            .flat_map(|(key, paths)| paths.into_iter().map(move |path| (key, path.as_path())));
         named.filter(|(_, path)| !path.exists()).collect()
     }
 
@@ -167,7 +176,8 @@ impl Settings {
         self.rules(label, asks).any(|rule| rule.local)
     }
 
-    /// What the owner has to write so that plays of this definition may run on the factory; `None`: they may.
+    /// What the owner has to write so that plays of this definition may run on the factory; `None`:
+    /// they may.
     pub fn how_to_allow_local(&self, label: &str, asks: &Asks) -> Option<String> {
         let rule = format!("{{definition: {}, local: true}}", quoted(label));
         (!self.allows_local(label, asks)).then(|| self.how_to_add("allow", &rule))
@@ -203,10 +213,15 @@ fn matches(pattern: &str, text: &str) -> bool {
     }
 }
 
-/// Reads what there is of `files`, in this order. `tree` is the factory tree that is worked with: no file may lie in it. `user`
-/// is the user's number. The error holds all findings of all files.
-pub fn load(files: &[PathBuf], tree: Option<&Path>, user: u32) -> Result<Settings, Vec<Diagnostic>> {
-    let (mut settings, mut findings) = (Settings { files: files.to_vec(), ..Settings::default() }, Vec::new());
+/// Reads what there is of `files`, in this order. `tree` is the factory tree that is worked with:
+/// no file may lie in it. `user` is the user's number. The error holds all findings of all files.
+pub fn load(
+    files: &[PathBuf],
+    tree: Option<&Path>,
+    user: u32,
+) -> Result<Settings, Vec<Diagnostic>> {
+    let (mut settings, mut findings) =
+        (Settings { files: files.to_vec(), ..Settings::default() }, Vec::new());
     for file in files {
         match text(file, tree, user) {
             Ok(None) => {}
@@ -222,13 +237,17 @@ pub fn load(files: &[PathBuf], tree: Option<&Path>, user: u32) -> Result<Setting
             Err(finding) => findings.push(finding),
         }
     }
-    findings.sort_by(|a, b| (&a.place, a.severity, &a.message).cmp(&(&b.place, b.severity, &b.message)));
+    findings.sort_by(|a, b| {
+        (&a.place, a.severity, &a.message).cmp(&(&b.place, b.severity, &b.message))
+    });
     if findings.iter().any(Diagnostic::is_error) { Err(findings) } else { Ok(settings) }
 }
 
 /// `None`: there is no such file.
 fn text(file: &Path, tree: Option<&Path>, user: u32) -> Result<Option<String>, Diagnostic> {
-    let wrong = |message: String| Diagnostic::error(Place { file: file.into(), line: 0, column: 0 }, message);
+    let wrong = |message: String| {
+        Diagnostic::error(Place { file: file.into(), line: 0, column: 0 }, message)
+    };
     let io = |e: std::io::Error| wrong(format!("cannot be read: {e}"));
     let real = match file.canonicalize() {
         Ok(real) => real,
@@ -236,13 +255,19 @@ fn text(file: &Path, tree: Option<&Path>, user: u32) -> Result<Option<String>, D
         Err(e) => return Err(io(e)),
     };
     if tree.and_then(|tree| tree.canonicalize().ok()).is_some_and(|tree| real.starts_with(tree)) {
-        let finding = wrong("the owner's settings lie in the factory tree, where anybody who writes definitions could write them".into());
-        return Err(finding.hint("move the file, or set XDG_CONFIG_HOME to a directory outside of the tree"));
+        let finding = wrong(
+            "the owner's settings lie in the factory tree, where anybody who \
+            writes definitions could write them"
+                .into(),
+        );
+        return Err(finding
+            .hint("move the file, or set XDG_CONFIG_HOME to a directory outside of the tree"));
     }
     let meta = fs::metadata(&real).map_err(io)?;
     if !meta.is_file() || meta.len() > MAX_BYTES {
         return Err(wrong("is no file of settings".into()));
     }
-    durable::only_ours(file, user).map_err(|open| wrong(format!("it is not used: {open}")).hint(open.hint()))?;
+    durable::only_ours(file, user)
+        .map_err(|open| wrong(format!("it is not used: {open}")).hint(open.hint()))?;
     fs::read_to_string(&real).map(Some).map_err(io)
 }

@@ -1,6 +1,6 @@
-//! Removes what dead runs left behind: their ledgers are reconciled with what is seen to carry their mark.
-//! A run that is alive holds its lock and is not touched. One whose record is damaged is in no other's way, and what bears its
-//! mark is found all the same.
+//! Removes what dead runs left behind: their ledgers are reconciled with what is seen to carry
+//! their mark. A run that is alive holds its lock and is not touched. One whose record is damaged
+//! is in no other's way, and what bears its mark is found all the same.
 use crate::cloud::ledger::{Entry, Kind, Leak, Ledger, Told};
 use crate::cloud::{Cloud, CloudError};
 use crate::run::{self, Home, Indexed, Life};
@@ -31,16 +31,19 @@ pub enum State {
     Kept,
     /// It built on another cloud, which has to be named for its things to be found.
     Elsewhere,
-    /// It owns things on this cloud, and this home knows nothing of it: another machine's or another home's, dead for all that
-    /// can be seen from here. Removed only when asked for by name.
+    /// It owns things on this cloud, and this home knows nothing of it: another machine's or
+    /// another home's, dead for all that can be seen from here. Removed only when asked for by
+    /// name.
     Stranger,
-    /// Its record does not tell whether it is alive, or where it built (`notes` say why): removed only when asked for by name.
+    /// Its record does not tell whether it is alive, or where it built (`notes` say why): removed
+    /// only when asked for by name.
     Unclear,
     Dead,
 }
 
-/// What a person types to be rid of one run, machines that were left up on purpose included. The cloud is named: what is set in
-/// the environment may be another one by then. One of `OS_*` variables alone has a URL for a name, and no entry to name.
+/// What a person types to be rid of one run, machines that were left up on purpose included. The
+/// cloud is named: what is set in the environment may be another one by then. One of `OS_*`
+/// variables alone has a URL for a name, and no entry to name.
 pub fn command(cloud: &str, run: &str) -> String {
     let run = shell::word(run);
     match of_environment(cloud) {
@@ -54,8 +57,14 @@ pub fn of_environment(cloud: &str) -> bool {
     cloud.contains("://")
 }
 
-/// Looks at every run of the index, or at `only` that one. An error is one that all runs would meet.
-pub async fn sweep(cloud: &dyn Cloud, home: &Home, only: Option<&str>, dry_run: bool) -> Result<Vec<Swept>, CloudError> {
+/// Looks at every run of the index, or at `only` that one. An error is one that all runs would
+/// meet.
+pub async fn sweep(
+    cloud: &dyn Cloud,
+    home: &Home,
+    only: Option<&str>,
+    dry_run: bool,
+) -> Result<Vec<Swept>, CloudError> {
     let what = format!("read the index of runs in {}", home.data.display());
     let runs = run::indexed(home).map_err(CloudError::io(what))?;
     if !dry_run {
@@ -70,7 +79,9 @@ pub async fn sweep(cloud: &dyn Cloud, home: &Home, only: Option<&str>, dry_run: 
         }
         swept.push(report);
     }
-    for run in cloud.runs().await?.iter().filter(|r| asked_for(r) && !runs.iter().any(|i| i.run == **r)) {
+    for run in
+        cloud.runs().await?.iter().filter(|r| asked_for(r) && !runs.iter().any(|i| i.run == **r))
+    {
         // Its lock is held meanwhile.
         let life = run::life_elsewhere(home, run);
         let state = match &life {
@@ -89,7 +100,15 @@ pub async fn sweep(cloud: &dyn Cloud, home: &Home, only: Option<&str>, dry_run: 
 
 fn report(run: &str, state: State, cloud: String) -> Swept {
     let run = run.to_owned();
-    Swept { run, state, cloud, things: Vec::new(), leaks: Vec::new(), notes: Vec::new(), error: None }
+    Swept {
+        run,
+        state,
+        cloud,
+        things: Vec::new(),
+        leaks: Vec::new(),
+        notes: Vec::new(),
+        error: None,
+    }
 }
 
 /// What the index tells of a run. `named`: a person asked for it.
@@ -99,7 +118,8 @@ fn of_index(indexed: &Indexed, cloud: &str, named: bool) -> Swept {
         notes.push(why.clone());
     }
     if indexed.cloud.is_none() {
-        let text = "neither plan.json nor ledger.jsonl tells where it built; each cloud finds what bears its mark there";
+        let text = "neither plan.json nor ledger.jsonl tells where it built; each cloud finds what \
+            bears its mark there";
         notes.push(text.into());
     }
     let state = match (&indexed.life, &indexed.cloud) {
@@ -112,15 +132,23 @@ fn of_index(indexed: &Indexed, cloud: &str, named: bool) -> Swept {
     Swept { notes, ..report(&indexed.run, state, indexed.cloud.clone().unwrap_or_default()) }
 }
 
-/// `index`: the run's entry, if this machine has one. A signal ends it; what else goes wrong is this run's alone.
-async fn one(cloud: &dyn Cloud, index: Option<&Indexed>, dry_run: bool, report: &mut Swept) -> Result<(), CloudError> {
+/// `index`: the run's entry, if this machine has one. A signal ends it; what else goes wrong is
+/// this run's alone.
+async fn one(
+    cloud: &dyn Cloud,
+    index: Option<&Indexed>,
+    dry_run: bool,
+    report: &mut Swept,
+) -> Result<(), CloudError> {
     let listed = index.map(|index| listed(index, &mut report.notes)).unwrap_or_default();
     match remove(cloud, &listed, dry_run, report).await {
         Err(CloudError::Cancelled(c)) => return Err(CloudError::Cancelled(c)),
         Err(e) => report.error = Some(e.to_string()),
         Ok(()) => {}
     }
-    if let Some(index) = index.filter(|_| !dry_run && report.leaks.is_empty() && report.error.is_none()) {
+    if let Some(index) =
+        index.filter(|_| !dry_run && report.leaks.is_empty() && report.error.is_none())
+    {
         close(index, &listed, report);
     }
     Ok(())
@@ -130,7 +158,8 @@ async fn one(cloud: &dyn Cloud, index: Option<&Indexed>, dry_run: bool, report: 
 fn listed(index: &Indexed, notes: &mut Vec<String>) -> Vec<Entry> {
     match Told::read(&index.ledger()) {
         Ok(told) => {
-            let damage = told.damage.iter().map(|d| format!("ledger {}: {d}", index.ledger().display()));
+            let damage =
+                told.damage.iter().map(|d| format!("ledger {}: {d}", index.ledger().display()));
             notes.extend(damage);
             told.entries()
         }
@@ -141,23 +170,35 @@ fn listed(index: &Indexed, notes: &mut Vec<String>) -> Vec<Entry> {
     }
 }
 
-async fn remove(cloud: &dyn Cloud, listed: &[Entry], dry_run: bool, report: &mut Swept) -> Result<(), CloudError> {
+async fn remove(
+    cloud: &dyn Cloud,
+    listed: &[Entry],
+    dry_run: bool,
+    report: &mut Swept,
+) -> Result<(), CloudError> {
     let run = report.run.clone();
-    // What is seen goes first, processes before all: a build tool that lives on would make new things while the old are removed.
+    // What is seen goes first, processes before all: a build tool that lives on would make new
+    // things while the old are removed.
     let mut things = cloud.owned(&run).await?;
     let seen = things.len();
-    let same = |a: &Entry, b: &Entry| a.kind == b.kind && (a.id.is_some() && a.id == b.id || a.name == b.name);
-    let unseen: Vec<Entry> = listed.iter().filter(|l| !things.iter().any(|t| same(l, t))).cloned().collect();
+    let same = |a: &Entry, b: &Entry| {
+        a.kind == b.kind && (a.id.is_some() && a.id == b.id || a.name == b.name)
+    };
+    let unseen: Vec<Entry> =
+        listed.iter().filter(|l| !things.iter().any(|t| same(l, t))).cloned().collect();
     if dry_run {
         let coming = unseen.iter().filter(|thing| thing.unanswered.is_some());
-        report.notes.extend(coming.map(|thing| format!("the answer to the create of {} was lost, and it may still come", name(thing))));
+        report.notes.extend(coming.map(|thing| {
+            format!("the answer to the create of {} was lost, and it may still come", name(thing))
+        }));
         report.things = things;
         return Ok(());
     }
     things.extend(unseen);
     for (index, thing) in things.into_iter().enumerate() {
         match cloud.delete(&run, &thing).await {
-            // The ledger also names things that were deleted already, or never made; what is told is what was there.
+            // The ledger also names things that were deleted already, or never made; what is told
+            // is what was there.
             Ok(()) if index < seen => report.things.push(thing),
             Ok(()) => {}
             Err(CloudError::Cancelled(c)) => return Err(CloudError::Cancelled(c)),
@@ -167,10 +208,14 @@ async fn remove(cloud: &dyn Cloud, listed: &[Entry], dry_run: bool, report: &mut
     Ok(())
 }
 
-/// Everything that was found is removed. A record that could not be read whole is kept for a person.
+/// Everything that was found is removed. A record that could not be read whole is kept for a
+/// person.
 fn close(index: &Indexed, listed: &[Entry], report: &mut Swept) {
-    // Whoever reads that ledger later is told that nothing is left. It may be too damaged to be written to.
-    if let Some(ledger) = Some(listed).filter(|l| !l.is_empty()).and_then(|_| Ledger::open(&index.ledger()).ok()) {
+    // Whoever reads that ledger later is told that nothing is left. It may be too damaged to be
+    // written to.
+    if let Some(ledger) =
+        Some(listed).filter(|l| !l.is_empty()).and_then(|_| Ledger::open(&index.ledger()).ok())
+    {
         let _ = listed.iter().try_for_each(|entry| ledger.gone(entry.seq));
     }
     if report.notes.is_empty() {
@@ -185,7 +230,9 @@ fn close(index: &Indexed, listed: &[Entry], report: &mut Swept) {
 /// A word for people: `process 123 (builder)`.
 pub fn name(thing: &Entry) -> String {
     match (thing.kind, &thing.id) {
-        (Kind::Process, Some(id)) => format!("process {} ({})", id.split(':').next().unwrap_or(id), thing.name),
+        (Kind::Process, Some(id)) => {
+            format!("process {} ({})", id.split(':').next().unwrap_or(id), thing.name)
+        }
         (kind, _) => format!("{} {}", kind.name(), thing.name),
     }
 }

@@ -1,7 +1,9 @@
-//! Text from outside, made safe to show and to keep: the one sanitiser. Every door to a terminal, a log or a report uses it.
+//! Text from outside, made safe to show and to keep: the one sanitiser. Every door to a terminal, a
+//! log or a report uses it.
 //!
-//! A guest, a bundle, a cloud or a file name may hold sequences that clear the screen, set the title, answer to the
-//! shell, reverse the order of what is read, or hide what is there. None of them passes.
+//! A guest, a bundle, a cloud or a file name may hold sequences that clear the screen, set the
+//! title, answer to the shell, reverse the order of what is read, or hide what is there. None of
+//! them passes.
 use std::borrow::Cow;
 use std::fmt::Write;
 
@@ -10,15 +12,17 @@ pub mod shell;
 /// Characters of one line that are shown of a finding.
 pub const LINE: usize = 2000;
 
-/// `text` as one line: no escape sequences, control characters as pictures (`␍`, `␀`), hidden characters spelled out as
-/// `\u202e`. Tabs stay; line ends at the end go.
+/// `text` as one line: no escape sequences, control characters as pictures (`␍`, `␀`), hidden
+/// characters spelled out as `\u202e`. Tabs stay; line ends at the end go.
 pub fn clean(text: &str) -> String {
     let text = console::strip_ansi_codes(text.trim_end_matches(['\r', '\n']));
     let mut out = String::with_capacity(text.len());
     for c in text.chars() {
         match c {
             '\t' => out.push(c),
-            '\0'..='\x1f' => out.push(char::from_u32(0x2400 + c as u32).expect("the control pictures mirror 0..=1f")),
+            '\0'..='\x1f' => out.push(
+                char::from_u32(0x2400 + c as u32).expect("the control pictures mirror 0..=1f"),
+            ),
             c if is_hidden(c) => spell(c, &mut out),
             c => out.push(c),
         }
@@ -28,7 +32,8 @@ pub fn clean(text: &str) -> String {
 
 /// [`clean`], cut after `most` characters; the cut is told.
 pub fn clipped(text: &str, most: usize) -> String {
-    // What follows is not even read: a line may be a gigabyte long. An escape sequence is at most as long as this slack.
+    // What follows is not even read: a line may be a gigabyte long. An escape sequence is at most
+    // as long as this slack.
     let end = text.char_indices().nth(most.saturating_mul(2)).map_or(text.len(), |(at, _)| at);
     let mut line = clean(&text[..end]);
     match line.char_indices().nth(most) {
@@ -39,7 +44,8 @@ pub fn clipped(text: &str, most: usize) -> String {
     line + "… (cut)"
 }
 
-/// Many lines, each made safe by [`clean`]. For our own text with foreign pieces in it, whose line ends are ours.
+/// Many lines, each made safe by [`clean`]. For our own text with foreign pieces in it, whose line
+/// ends are ours.
 ///
 /// JSON stays the same JSON: what is spelled out there is spelled as JSON spells it.
 pub fn block(text: &str) -> String {
@@ -49,7 +55,8 @@ pub fn block(text: &str) -> String {
     text.split('\n').map(clean).collect::<Vec<_>>().join("\n")
 }
 
-/// [`clean`] for a screen: of text that overwrites itself (`10 %␍20 %`) the last state, tabs as blanks.
+/// [`clean`] for a screen: of text that overwrites itself (`10 %␍20 %`) the last state, tabs as
+/// blanks.
 pub fn shown(line: &str) -> String {
     let line = line.trim_end_matches(['\r', '\n']);
     let last = line.rsplit('\r').find(|part| !part.trim().is_empty()).unwrap_or("");
@@ -58,10 +65,15 @@ pub fn shown(line: &str) -> String {
 
 /// First line of `text` that says something.
 pub fn first_line(text: &str) -> String {
-    text.lines().map(clean).find(|line| !line.trim().is_empty()).map(|line| line.trim().to_owned()).unwrap_or_default()
+    text.lines()
+        .map(clean)
+        .find(|line| !line.trim().is_empty())
+        .map(|line| line.trim().to_owned())
+        .unwrap_or_default()
 }
 
-/// JSON text without hidden characters in it: they are written as `\u202e`, and read back as they were.
+/// JSON text without hidden characters in it: they are written as `\u202e`, and read back as they
+/// were.
 pub fn json(text: &str) -> Cow<'_, str> {
     if !text.chars().any(is_hidden) {
         return Cow::Borrowed(text);
@@ -73,13 +85,16 @@ pub fn json(text: &str) -> Cow<'_, str> {
     Cow::Owned(out)
 }
 
-/// Characters that a reader does not see, or that change what he sees of others: C1 controls (one of which begins
-/// sequences as ESC does), marks of direction, blanks of no width, line ends of Unicode, tags.
+/// Characters that a reader does not see, or that change what he sees of others: C1 controls (one
+/// of which begins sequences as ESC does), marks of direction, blanks of no width, line ends of
+/// Unicode, tags.
 pub fn is_hidden(c: char) -> bool {
     matches!(c,
-        '\u{7f}'..='\u{9f}' | '\u{ad}' | '\u{34f}' | '\u{61c}' | '\u{115f}' | '\u{1160}' | '\u{17b4}' | '\u{17b5}'
-        | '\u{180e}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{3164}'
-        | '\u{feff}' | '\u{ffa0}' | '\u{fff9}'..='\u{fffb}' | '\u{1d173}'..='\u{1d17a}' | '\u{e0000}'..='\u{e0fff}')
+        '\u{7f}'..='\u{9f}' | '\u{ad}' | '\u{34f}' | '\u{61c}' | '\u{115f}' | '\u{1160}'
+        | '\u{17b4}' | '\u{17b5}' | '\u{180e}' | '\u{200b}'..='\u{200f}'
+        | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{3164}' | '\u{feff}'
+        | '\u{ffa0}' | '\u{fff9}'..='\u{fffb}' | '\u{1d173}'..='\u{1d17a}'
+        | '\u{e0000}'..='\u{e0fff}')
 }
 
 fn spell(c: char, out: &mut String) {
@@ -96,21 +111,40 @@ mod tests {
     fn foreign_text_cannot_steer_the_terminal() {
         assert_eq!(clean("\x1b[31mred\x1b[0m\x1b]0;title\x07 end\r\n"), "red end");
         assert_eq!(clean("a\x08b\x1b\0c\td\u{9b}31m\u{85}\u{202e}x"), "a␈b␛␀c\td\\u0085\\u202ex");
-        assert_eq!(clean("\u{feff}a\u{200b}\u{2028}b\u{e0041}\x7f"), "\\ufeffa\\u200b\\u2028b\\udb40\\udc41\\u007f");
+        assert_eq!(
+            clean("\u{feff}a\u{200b}\u{2028}b\u{e0041}\x7f"),
+            "\\ufeffa\\u200b\\u2028b\\udb40\\udc41\\u007f"
+        );
         assert_eq!(shown("10 %\r20 %\r"), "20 %");
         assert_eq!(shown("a\tb  "), "a    b");
     }
 
-    /// Sequences that begin and do not end, that are nested, or that are no CSI: no ESC and no C1 is left of any.
+    /// Sequences that begin and do not end, that are nested, or that are no CSI: no ESC and no C1
+    /// is left of any.
     #[test]
     fn nothing_that_a_terminal_obeys_is_left() {
-        let starts = ["\x1b", "\x1b[", "\x1b]0;", "\x1bP", "\x1b_", "\x1b^", "\x1bX", "\u{9b}", "\u{9d}", "\u{90}", "\x1b#8", "\x1bc"];
+        let starts = [
+            "\x1b", "\x1b[", "\x1b]0;", "\x1bP", "\x1b_", "\x1b^", "\x1bX", "\u{9b}", "\u{9d}",
+            "\u{90}", "\x1b#8", "\x1bc",
+        ];
         let ends = ["", "31m", "\x07", "\x1b\\", "\u{9c}", "2J", "\x18", "\r\n\x1b[A"];
         for start in starts {
             for end in ends {
-                for text in [format!("{start}{end}"), format!("{start}{start}x{end}{end}"), format!("a{start}b\u{202e}{end}c")] {
-                    for safe in [clean(&text), shown(&text), block(&text), clipped(&text, 3), first_line(&text)] {
-                        let bad = safe.chars().find(|c| is_hidden(*c) || (c.is_control() && !"\n\t".contains(*c)));
+                for text in [
+                    format!("{start}{end}"),
+                    format!("{start}{start}x{end}{end}"),
+                    format!("a{start}b\u{202e}{end}c"),
+                ] {
+                    for safe in [
+                        clean(&text),
+                        shown(&text),
+                        block(&text),
+                        clipped(&text, 3),
+                        first_line(&text),
+                    ] {
+                        let bad = safe
+                            .chars()
+                            .find(|c| is_hidden(*c) || (c.is_control() && !"\n\t".contains(*c)));
                         assert_eq!(bad, None, "{text:?} -> {safe:?}");
                     }
                 }
@@ -128,7 +162,8 @@ mod tests {
 
     #[test]
     fn json_stays_the_same_json() {
-        let value = serde_json::json!({"na\u{202e}me": ["\u{1b}[2J\n", "\u{9b}\u{7f}", "\u{e0041}ä"]});
+        let value =
+            serde_json::json!({"na\u{202e}me": ["\u{1b}[2J\n", "\u{9b}\u{7f}", "\u{e0041}ä"]});
         for text in [value.to_string(), serde_json::to_string_pretty(&value).unwrap()] {
             for safe in [json(&text).into_owned(), block(&text)] {
                 assert!(!safe.chars().any(is_hidden));

@@ -1,6 +1,7 @@
-//! The wall around what definitions bring: playbooks, source scripts and checks run in namespaces of their own (bubblewrap),
-//! where they see the system, their definition and the room they work in, and no home, store, ledger or other run. The
-//! network is the machine's: Ansible has to reach the guest.
+//! The wall around what definitions bring: playbooks, source scripts and checks run in namespaces
+//! of their own (bubblewrap), where they see the system, their definition and the room they work
+//! in, and no home, store, ledger or other run. The network is the machine's: Ansible has to reach
+//! the guest.
 use std::collections::BTreeMap;
 use std::io::Write;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
@@ -64,7 +65,8 @@ pub struct Wall {
 /// Whether there is a wall.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Standing {
-    /// `nested`: whoever is behind it can make namespaces too, because bubblewrap is older than 0.8.
+    /// `nested`: whoever is behind it can make namespaces too, because bubblewrap is older than
+    /// 0.8.
     Up { version: String, nested: bool },
     /// The owner does not want it.
     Off,
@@ -115,7 +117,8 @@ impl Wall {
         &self.config.settings
     }
 
-    /// The wall is tried, once in the life of this process: that a program is there says little about namespaces.
+    /// The wall is tried, once in the life of this process: that a program is there says little
+    /// about namespaces.
     pub async fn standing(&self, cancel: &Cancel) -> Result<&Standing, Cancelled> {
         self.standing
             .get_or_try_init(|| async {
@@ -130,7 +133,10 @@ impl Wall {
     async fn tried(&self, cancel: &Cancel) -> Result<Standing, Cancelled> {
         let lacking = |reason: String, hint: &str| Standing::Lacking { reason, hint: hint.into() };
         let Some(bwrap) = find(BWRAP, self.path()) else {
-            return Ok(lacking("bubblewrap is not installed".into(), "`make deps`, or apt-get install bubblewrap"));
+            return Ok(lacking(
+                "bubblewrap is not installed".into(),
+                "`make deps`, or apt-get install bubblewrap",
+            ));
         };
         let mut why = String::new();
         for nested in [false, true] {
@@ -139,12 +145,15 @@ impl Wall {
             let cmd = Cmd::new(&bwrap, Duration::from_secs(20));
             let cmd = match with_options(cmd, mounts) {
                 Ok(cmd) => cmd.args(["--", "/usr/bin/true"]),
-                Err(e) => return Ok(lacking(format!("its options cannot be handed over: {e}"), "")),
+                Err(e) => {
+                    return Ok(lacking(format!("its options cannot be handed over: {e}"), ""));
+                }
             };
             match exec::output(&Cmd { bare: true, ..cmd }, cancel).await {
                 Ok(_) => {
                     let asked = Cmd::new(&bwrap, Duration::from_secs(20)).arg("--version");
-                    let version = exec::output(&asked, cancel).await.unwrap_or_default().trim().to_owned();
+                    let version =
+                        exec::output(&asked, cancel).await.unwrap_or_default().trim().to_owned();
                     return Ok(Standing::Up { version, nested });
                 }
                 Err(exec::ExecError::Cancelled(c)) => return Err(c),
@@ -158,9 +167,14 @@ impl Wall {
         self.config.env.get("PATH").map_or("/usr/local/bin:/usr/bin:/bin", String::as_str)
     }
 
-    /// `cmd` as it is to be started: behind the wall where there is one, and with no more of the factory's environment than
-    /// the definition gets. What `cmd` sets itself is set.
-    pub async fn around(&self, cmd: Cmd, room: &Room<'_>, cancel: &Cancel) -> Result<Cmd, WallError> {
+    /// `cmd` as it is to be started: behind the wall where there is one, and with no more of the
+    /// factory's environment than the definition gets. What `cmd` sets itself is set.
+    pub async fn around(
+        &self,
+        cmd: Cmd,
+        room: &Room<'_>,
+        cancel: &Cancel,
+    ) -> Result<Cmd, WallError> {
         let standing = self.standing(cancel).await?;
         let mut env = self.env(room.plan);
         let (home, temp) = furnished(room.dir, &mut env)?;
@@ -170,7 +184,13 @@ impl Wall {
             false => None,
         };
         // `ansible-galaxy` reads lists, which no vault holds, and talks to strangers.
-        let vault = self.config.settings.ansible.vault_password_file.as_ref().filter(|_| named == Path::new(ANSIBLE));
+        let vault = self
+            .config
+            .settings
+            .ansible
+            .vault_password_file
+            .as_ref()
+            .filter(|_| named == Path::new(ANSIBLE));
         if let Some(file) = vault {
             env.insert("ANSIBLE_VAULT_PASSWORD_FILE".into(), file.display().to_string());
         }
@@ -200,7 +220,9 @@ impl Wall {
         for path in &room.read {
             // The wall's program would follow a link as the factory, which sees everything.
             if path.is_symlink() {
-                let source = std::io::Error::other("this is a link, and shows no more than that behind the wall");
+                let source = std::io::Error::other(
+                    "this is a link, and shows no more than that behind the wall",
+                );
                 return Err(WallError::Io { path: path.clone(), source });
             }
             mounts.read_only(path);
@@ -213,7 +235,10 @@ impl Wall {
             vault.iter().filter(|path| path.exists()).for_each(|path| mounts.read_only(path));
         }
         let called = Some(cmd.program.clone());
-        self.behind(Cmd { program: program.into(), env, called, limits: self.hard(), ..cmd }, mounts)
+        self.behind(
+            Cmd { program: program.into(), env, called, limits: self.hard(), ..cmd },
+            mounts,
+        )
     }
 
     /// `cmd` behind the mounts. What it is to have of the environment is in it.
@@ -223,18 +248,35 @@ impl Wall {
         }
         cmd.env.iter().for_each(|(name, value)| mounts.set_env(name, value));
         let marks = [exec::RUN_MARK, exec::PROCESS_MARK].into_iter();
-        let outside = marks.filter_map(|name| Some((name.to_owned(), cmd.env.get(name)?.clone()))).collect();
+        let outside =
+            marks.filter_map(|name| Some((name.to_owned(), cmd.env.get(name)?.clone()))).collect();
         let bwrap = find(BWRAP, self.path()).unwrap_or_else(|| BWRAP.into());
         let (program, args) = (cmd.program.clone(), cmd.args.clone());
-        let walled = Cmd { program: bwrap.into(), args: Vec::new(), env: outside, bare: true, joint: Some(self.joint()), dir: None, ..cmd };
-        let walled = with_options(walled, mounts).map_err(|source| WallError::Io { path: "the wall's options".into(), source })?;
+        let walled = Cmd {
+            program: bwrap.into(),
+            args: Vec::new(),
+            env: outside,
+            bare: true,
+            joint: Some(self.joint()),
+            dir: None,
+            ..cmd
+        };
+        let walled = with_options(walled, mounts)
+            .map_err(|source| WallError::Io { path: "the wall's options".into(), source })?;
         Ok(walled.arg("--").arg(program).args(args))
     }
 
     /// Of the factory's environment: what passes by itself, and what is asked for and allowed.
     fn env(&self, plan: &Plan) -> BTreeMap<String, String> {
-        let gets = |name: &String, value: &String| env::passes(name, value) || self.grants(plan, name);
-        let mut env: BTreeMap<_, _> = self.config.env.iter().filter(|(n, v)| gets(n, v)).map(|(n, v)| (n.clone(), v.clone())).collect();
+        let gets =
+            |name: &String, value: &String| env::passes(name, value) || self.grants(plan, name);
+        let mut env: BTreeMap<_, _> = self
+            .config
+            .env
+            .iter()
+            .filter(|(n, v)| gets(n, v))
+            .map(|(n, v)| (n.clone(), v.clone()))
+            .collect();
         env.entry("PATH".into()).or_insert_with(|| self.path().to_owned());
         env
     }
@@ -242,38 +284,58 @@ impl Wall {
     fn grants(&self, plan: &Plan, name: &str) -> bool {
         let asked = plan.asks.env.iter().any(|asked| asked == name);
         asked
-            && (self.config.settings.allows_env(&plan.bundle, &plan.asks, name) || (shipped::ENV.contains(&name) && self.is_shipped(plan)))
+            && (self.config.settings.allows_env(&plan.bundle, &plan.asks, name)
+                || (shipped::ENV.contains(&name) && self.is_shipped(plan)))
     }
 
-    /// Variables that a definition asks for and does not get, and what the owner has to write so that it does; `None`: it gets all.
+    /// Variables that a definition asks for and does not get, and what the owner has to write so
+    /// that it does; `None`: it gets all.
     pub fn how_to_grant<'b>(&self, bundle: &'b Bundle) -> Option<(Vec<&'b str>, String)> {
         let (label, settings) = (&bundle.label, &self.config.settings);
         let shipped = || match &bundle.source {
-            Some(Source::Script(script)) => bundle.label == shipped::DEFINITION && shipped::is_ours(&bundle.dir, script),
+            Some(Source::Script(script)) => {
+                bundle.label == shipped::DEFINITION && shipped::is_ours(&bundle.dir, script)
+            }
             _ => false,
         };
-        let granted = |name: &str| settings.allows_env(label, &bundle.asks, name) || (shipped::ENV.contains(&name) && shipped());
-        let missing: Vec<&str> = bundle.asks.env.iter().map(String::as_str).filter(|name| !granted(name)).collect();
-        let rule = format!("{{definition: {}, env: [{}]}}", crate::settings::quoted(label), missing.join(", "));
+        let granted = |name: &str| {
+            settings.allows_env(label, &bundle.asks, name)
+                || (shipped::ENV.contains(&name) && shipped())
+        };
+        let missing: Vec<&str> =
+            bundle.asks.env.iter().map(String::as_str).filter(|name| !granted(name)).collect();
+        let rule = format!(
+            "{{definition: {}, env: [{}]}}",
+            crate::settings::quoted(label),
+            missing.join(", ")
+        );
         (!missing.is_empty()).then(|| (missing, settings.how_to_add("allow", &rule)))
     }
 
     fn lets_out(&self, plan: &Plan) -> bool {
-        plan.asks.unwalled && (self.config.settings.allows_unwalled(&plan.bundle, &plan.asks) || self.is_shipped(plan))
+        plan.asks.unwalled
+            && (self.config.settings.allows_unwalled(&plan.bundle, &plan.asks)
+                || self.is_shipped(plan))
     }
 
     fn is_shipped(&self, plan: &Plan) -> bool {
-        // The script is named by build-vars.yml, which a stranger may change: it has to be one of the files compared.
+        // The script is named by build-vars.yml, which a stranger may change: it has to be one of
+        // the files compared.
         let Origin::Script(script) = &plan.origin else { return false };
         plan.bundle == shipped::DEFINITION && shipped::is_ours(&plan.bundle_dir, script)
     }
 
     fn limits(&self) -> Limits {
         let wanted = self.config.settings.limits;
-        Limits { address_space: wanted.memory_mb.map(|mb| mb.saturating_mul(1 << 20)), cpu: wanted.cpu, ..Limits::default() }
+        Limits {
+            address_space: wanted.memory_mb.map(|mb| mb.saturating_mul(1 << 20)),
+            cpu: wanted.cpu,
+            ..Limits::default()
+        }
     }
 
-    /// Of a step's processes together, where the owner says nothing: far above honest work, and what the machine bears.
+    /// Of a step's processes together, where the owner says nothing: far above honest work, and
+    /// what the machine bears.
     fn joint(&self) -> Joint {
         let wanted = self.config.settings.limits;
         let most = || joint::machine_memory().map_or(u64::MAX, |all| all / 4 * 3);
@@ -283,23 +345,42 @@ impl Wall {
         }
     }
 
-    /// The kernel's own limit, which counts all that this user has, holds what is faster than the count. It leaves room, for what
-    /// else the user does too: a step that passes the count ends with a reason, one that meets this limit fails somehow. Root
-    /// is held to none.
+    /// The kernel's own limit, which counts all that this user has, holds what is faster than the
+    /// count. It leaves room, for what else the user does too: a step that passes the count ends
+    /// with a reason, one that meets this limit fails somehow. Root is held to none.
     fn hard(&self) -> Limits {
         // SAFETY: plain system call without arguments.
         let me = unsafe { libc::geteuid() };
-        Limits { processes: Some(self.joint().processes.saturating_mul(2).saturating_add(joint::of_user(me) + 1024)), ..self.limits() }
+        Limits {
+            processes: Some(
+                self.joint().processes.saturating_mul(2).saturating_add(joint::of_user(me) + 1024),
+            ),
+            ..self.limits()
+        }
     }
 
     /// The definition and what the owner shows to all, without what is hidden, wherever that lies.
-    fn definition(&self, mounts: &mut Mounts, of: &Definition<'_>, room: &Path) -> Result<(), WallError> {
+    fn definition(
+        &self,
+        mounts: &mut Mounts,
+        of: &Definition<'_>,
+        room: &Path,
+    ) -> Result<(), WallError> {
         let found = definition::places(of.asks, of.dir, self.config.home.as_deref());
         let mut shown = found.map_err(|finding| WallError::Refused(finding.message))?;
         let targets = ["images/target", "os/target"].map(|dir| of.asks.tree.join(dir));
-        let hidden: Vec<PathBuf> = self.config.hidden.iter().chain(&targets).filter_map(|path| path.canonicalize().ok()).collect();
-        if let Some(place) = shown.iter().find(|place| hidden.iter().any(|hidden| real(place).starts_with(hidden))) {
-            let what = format!("{} leads to {}, which no definition is shown", of.label, place.display());
+        let hidden: Vec<PathBuf> = self
+            .config
+            .hidden
+            .iter()
+            .chain(&targets)
+            .filter_map(|path| path.canonicalize().ok())
+            .collect();
+        if let Some(place) =
+            shown.iter().find(|place| hidden.iter().any(|hidden| real(place).starts_with(hidden)))
+        {
+            let what =
+                format!("{} leads to {}, which no definition is shown", of.label, place.display());
             return Err(WallError::Refused(what));
         }
         // What no digest of the definition counts, no program of it reads.
@@ -308,7 +389,9 @@ impl Wall {
         shown.extend(self.config.settings.read_only.iter().filter(|path| path.exists()).cloned());
         shown.iter().for_each(|path| mounts.read_only(path));
         // By every name: a link that is shown is a place of its own there.
-        for (hidden, path) in hidden.iter().flat_map(|hidden| shown.iter().map(move |path| (hidden, path))) {
+        for (hidden, path) in
+            hidden.iter().flat_map(|hidden| shown.iter().map(move |path| (hidden, path)))
+        {
             if let Ok(inner) = hidden.strip_prefix(real(path)) {
                 mounts.hide(&path.join(inner));
             }
@@ -317,18 +400,30 @@ impl Wall {
         Ok(())
     }
 
-    /// Shows copies of what this user, once behind the wall, may not read, and leaves the rest in `shown`.
-    fn copied(&self, shown: &mut Vec<PathBuf>, mounts: &mut Mounts, room: &Path) -> Result<(), WallError> {
+    /// Shows copies of what this user, once behind the wall, may not read, and leaves the rest in
+    /// `shown`.
+    fn copied(
+        &self,
+        shown: &mut Vec<PathBuf>,
+        mounts: &mut Mounts,
+        room: &Path,
+    ) -> Result<(), WallError> {
         // SAFETY: plain system call without arguments.
         let me = unsafe { libc::geteuid() };
         let Some(beside) = room.parent().filter(|_| me == 0) else { return Ok(()) };
-        let closed: Vec<PathBuf> = shown.iter().filter(|place| place.is_dir() && !legible::is_open(place, me)).cloned().collect();
+        let closed: Vec<PathBuf> = shown
+            .iter()
+            .filter(|place| place.is_dir() && !legible::is_open(place, me))
+            .cloned()
+            .collect();
         shown.retain(|place| !closed.contains(place));
         for (number, place) in closed.iter().enumerate() {
             let to = beside.join(format!("shown-{number}"));
             let io = |source| WallError::Io { path: place.clone(), source };
             match std::fs::remove_dir_all(&to) {
-                Err(source) if source.kind() != std::io::ErrorKind::NotFound => return Err(io(source)),
+                Err(source) if source.kind() != std::io::ErrorKind::NotFound => {
+                    return Err(io(source));
+                }
                 _ => legible::copy(place, &to).map_err(io)?,
             }
             mounts.read_only_at(&to, place);
@@ -336,13 +431,24 @@ impl Wall {
         Ok(())
     }
 
-    /// What the owner's environment names, but for what the system has anyway and what would show what is hidden.
+    /// What the owner's environment names, but for what the system has anyway and what would show
+    /// what is hidden.
     fn certificates(&self) -> Vec<PathBuf> {
         let named = env::CERTIFICATES.iter().filter_map(|name| self.config.env.get(*name));
-        let closed: Vec<PathBuf> = self.config.hidden.iter().chain(&self.config.home).filter_map(|path| path.canonicalize().ok()).collect();
+        let closed: Vec<PathBuf> = self
+            .config
+            .hidden
+            .iter()
+            .chain(&self.config.home)
+            .filter_map(|path| path.canonicalize().ok())
+            .collect();
         let fits = |path: &PathBuf| {
-            let system = ["/usr", "/etc/ssl", "/etc/pki", "/proc", "/dev"].iter().any(|dir| path.starts_with(dir));
-            let wide = |real: PathBuf| real.parent().is_none() || closed.iter().any(|hidden| hidden.starts_with(&real));
+            let system = ["/usr", "/etc/ssl", "/etc/pki", "/proc", "/dev"]
+                .iter()
+                .any(|dir| path.starts_with(dir));
+            let wide = |real: PathBuf| {
+                real.parent().is_none() || closed.iter().any(|hidden| hidden.starts_with(&real))
+            };
             path.is_absolute() && !system && path.canonicalize().is_ok_and(|real| !wide(real))
         };
         named.flat_map(|paths| paths.split(':')).map(PathBuf::from).filter(fits).collect()
@@ -351,11 +457,17 @@ impl Wall {
     fn show_ansible(&self, mounts: &mut Mounts, ansible: &Installation, home: &Path) {
         let settings = &self.config.settings.ansible;
         let named = settings.collections.iter().chain(&settings.roles);
-        ansible.paths.iter().chain(named.filter(|path| path.exists())).for_each(|path| mounts.read_only(path));
+        ansible
+            .paths
+            .iter()
+            .chain(named.filter(|path| path.exists()))
+            .for_each(|path| mounts.read_only(path));
         // Where Ansible looks for them by itself: in a home.
         for name in ["collections", "roles"] {
             let inner = Path::new(".ansible").join(name);
-            if let Some(dir) = self.config.home.as_ref().map(|h| h.join(&inner)).filter(|dir| dir.is_dir()) {
+            if let Some(dir) =
+                self.config.home.as_ref().map(|h| h.join(&inner)).filter(|dir| dir.is_dir())
+            {
                 mounts.read_only_at(&dir, &home.join(&inner));
             }
         }
@@ -376,21 +488,32 @@ impl Wall {
 
 /// A program by its name, along `path`.
 fn find(name: &str, path: &str) -> Option<PathBuf> {
-    let runs = |file: &PathBuf| file.metadata().is_ok_and(|m| m.is_file() && m.permissions().mode() & 0o111 != 0);
-    path.split(':').filter(|dir| dir.starts_with('/')).map(|dir| Path::new(dir).join(name)).find(runs)
+    let runs = |file: &PathBuf| {
+        file.metadata().is_ok_and(|m| m.is_file() && m.permissions().mode() & 0o111 != 0)
+    };
+    path.split(':')
+        .filter(|dir| dir.starts_with('/'))
+        .map(|dir| Path::new(dir).join(name))
+        .find(runs)
 }
 
-/// Each program finds an empty room: what one left in it, a link above all, is nothing that the next is to follow, nor we.
-/// The directory around it cannot be written to from behind the wall.
+/// Each program finds an empty room: what one left in it, a link above all, is nothing that the
+/// next is to follow, nor we. The directory around it cannot be written to from behind the wall.
 fn fresh_directory(dir: &Path) -> Result<(), WallError> {
     match std::fs::remove_dir_all(dir) {
-        Err(source) if source.kind() != std::io::ErrorKind::NotFound => Err(WallError::Io { path: dir.into(), source }),
+        Err(source) if source.kind() != std::io::ErrorKind::NotFound => {
+            Err(WallError::Io { path: dir.into(), source })
+        }
         _ => private_directory(dir),
     }
 }
 
-/// An empty room with a home and a directory for temporary files in it, which the environment names.
-fn furnished(room: &Path, env: &mut BTreeMap<String, String>) -> Result<(PathBuf, PathBuf), WallError> {
+/// An empty room with a home and a directory for temporary files in it, which the environment
+/// names.
+fn furnished(
+    room: &Path,
+    env: &mut BTreeMap<String, String>,
+) -> Result<(PathBuf, PathBuf), WallError> {
     let (home, temp) = (room.join("home"), room.join("tmp"));
     fresh_directory(room)?;
     for dir in [&home, &temp] {
@@ -407,10 +530,11 @@ fn private_directory(dir: &Path) -> Result<(), WallError> {
     std::fs::DirBuilder::new().mode(0o700).create(dir).map_err(io)
 }
 
-/// Hands the options over in memory, for an environment may hold what no list of processes should show. The number of the
-/// file is an argument, and so is that of the calls that are refused.
+/// Hands the options over in memory, for an environment may hold what no list of processes should
+/// show. The number of the file is an argument, and so is that of the calls that are refused.
 fn with_options(mut cmd: Cmd, mounts: Mounts) -> std::io::Result<Cmd> {
-    let options = [("--args", Some(in_memory(c"wall", &mounts.text())?)), ("--seccomp", calls::filter()?)];
+    let options =
+        [("--args", Some(in_memory(c"wall", &mounts.text())?)), ("--seccomp", calls::filter()?)];
     for (option, file) in options.into_iter().filter_map(|(option, file)| Some((option, file?))) {
         cmd = cmd.arg(option).arg(file.as_raw_fd().to_string()).hand(file);
     }

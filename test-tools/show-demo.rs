@@ -1,5 +1,5 @@
-//! Replays a made-up run through a sink, to look at it: `cargo run --example show-demo -- [--fail boot|step|check|leak]
-//! [--progress bar|plain|json] [--speed N] [--runs N] [-v|-q] [--log FILE]`.
+//! Replays a made-up run through a sink, to look at it: `cargo run --example show-demo -- [--fail
+//! boot|step|check|leak] [--progress bar|plain|json] [--speed N] [--runs N] [-v|-q] [--log FILE]`.
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
@@ -42,7 +42,11 @@ fn main() -> ExitCode {
     let args = Args::parse();
     let events = Events::default();
     let verbosity = i8::from(args.verbose) - i8::from(args.quiet);
-    events.add(show::sink(args.progress, verbosity, &Terminal::of_stderr(|key| std::env::var(key).ok())));
+    events.add(show::sink(
+        args.progress,
+        verbosity,
+        &Terminal::of_stderr(|key| std::env::var(key).ok()),
+    ));
     if let Some(path) = &args.log {
         events.add(Box::new(LogFile::create(path).expect("the log can be written")));
     }
@@ -68,8 +72,14 @@ impl Replay {
             r.wait(1.5);
             Ok(())
         });
-        let leaks = if self.fail == "leak" { vec!["port factory-0193c0de-port: 409 in use".to_owned()] } else { Vec::new() };
-        let image = result.is_ok().then(|| FinishedImage { id: "0193c0e1-77aa-7b02-8c11-5d2f9a0e4b6c".into(), name });
+        let leaks = if self.fail == "leak" {
+            vec!["port factory-0193c0de-port: 409 in use".to_owned()]
+        } else {
+            Vec::new()
+        };
+        let image = result
+            .is_ok()
+            .then(|| FinishedImage { id: "0193c0e1-77aa-7b02-8c11-5d2f9a0e4b6c".into(), name });
         self.events.emit(Event::Finished {
             outcome: if result.is_ok() { "built" } else { "failed" }.into(),
             seconds: seconds(began.elapsed()),
@@ -84,7 +94,11 @@ impl Replay {
         std::thread::sleep(Duration::from_secs_f64(seconds / self.speed));
     }
 
-    fn stage(&self, stage: Stage, work: impl FnOnce(&Self) -> Result<(), Failed>) -> Result<(), Failed> {
+    fn stage(
+        &self,
+        stage: Stage,
+        work: impl FnOnce(&Self) -> Result<(), Failed>,
+    ) -> Result<(), Failed> {
         self.events.emit(Event::StageStarted { stage });
         let began = Instant::now();
         let result = work(self);
@@ -96,7 +110,12 @@ impl Replay {
         result
     }
 
-    fn step(&self, index: usize, name: &str, work: impl FnOnce(&Self) -> Result<(), Failed>) -> Result<(), Failed> {
+    fn step(
+        &self,
+        index: usize,
+        name: &str,
+        work: impl FnOnce(&Self) -> Result<(), Failed>,
+    ) -> Result<(), Failed> {
         self.events.emit(Event::StepStarted { index, of: 2, name: name.into() });
         let began = Instant::now();
         let result = work(self);
@@ -116,14 +135,35 @@ impl Replay {
             Ok(())
         })?;
         self.stage(Stage::Boot, |r| {
-            for (what, s) in [("starting the machine", 1.0), ("waiting for SSH", 4.0), ("waiting for cloud-init", 3.0)] {
+            for (what, s) in [
+                (
+                    "starting the \
+                machine",
+                    1.0,
+                ),
+                (
+                    "waiting for \
+                SSH",
+                    4.0,
+                ),
+                ("waiting for cloud-init", 3.0),
+            ] {
                 e.doing(what);
                 r.wait(s / 2.0);
-                e.output("console", "\x1b[0;32m[    4.217733]\x1b[0m systemd[1]: Reached target \u{1b}[0;1;39mcloud-init.target\x1b[0m - Cloud-init target.");
+                e.output(
+                    "console",
+                    "\x1b[0;32m[    4.217733]\x1b[0m systemd[1]: Reached target \
+                    \u{1b}[0;1;39mcloud-init.target\x1b[0m - Cloud-init target.",
+                );
                 r.wait(s / 2.0);
             }
             if r.fail == "boot" {
-                return Err("the builder did not answer on SSH in 300 s\nfault: No valid host was found. There are not enough hosts available.\nhint: try a smaller flavor: `vm_flavor: m1.small`".into());
+                return Err(
+                    "the builder did not answer on SSH in 300 s\nfault: No valid host was \
+                    found. There are not enough hosts available.\nhint: try a smaller flavor: \
+                    `vm_flavor: m1.small`"
+                        .into(),
+                );
             }
             Ok(())
         })?;
@@ -135,7 +175,11 @@ impl Replay {
         self.stage(Stage::Capture, |r| {
             e.doing("copying the disk to the image store of this machine");
             for n in 0..=60 {
-                e.emit(Event::Progress { done: n * 57_000_000, of: 60 * 57_000_000, unit: "bytes".into() });
+                e.emit(Event::Progress {
+                    done: n * 57_000_000,
+                    of: 60 * 57_000_000,
+                    unit: "bytes".into(),
+                });
                 r.wait(0.15);
             }
             Ok(())
@@ -154,10 +198,18 @@ impl Replay {
             for n in 1..12 {
                 r.events.output(
                     "ansible",
-                    format!("TASK [nginx : install part {n} of the web server, of which there are many] {}", "*".repeat(60)),
+                    format!(
+                        "TASK [nginx : install part {n} of the web server, of which there are \
+                        many] {}",
+                        "*".repeat(60)
+                    ),
                 );
                 r.wait(0.4);
-                r.events.output("ansible", "\x1b[0;33mchanged: [builder] => (item=日本語のとても長い名前のパッケージ)\x1b[0m");
+                r.events.output(
+                    "ansible",
+                    "\x1b[0;33mchanged: [builder] => \
+                    (item=日本語のとても長い名前のパッケージ)\x1b[0m",
+                );
                 r.events.output("ansible", "");
                 r.wait(0.4);
             }
@@ -165,14 +217,19 @@ impl Replay {
                 for line in sample.lines() {
                     r.events.output("ansible", line);
                 }
-                return Err(ansible::failure(&sample.lines().collect::<Vec<_>>()).expect("it failed").to_string());
+                return Err(ansible::failure(&sample.lines().collect::<Vec<_>>())
+                    .expect("it failed")
+                    .to_string());
             }
             r.events.warn("[DEPRECATION WARNING]: apt_key is deprecated");
             Ok(())
         })?;
         self.step(1, "scripts/download-the-content-of-the-site.sh", |r| {
             for n in 0..50 {
-                r.events.output("shell", format!("{:3} % downloaded\r{:3} % downloaded\r", n * 2, n * 2 + 1));
+                r.events.output(
+                    "shell",
+                    format!("{:3} % downloaded\r{:3} % downloaded\r", n * 2, n * 2 + 1),
+                );
                 r.wait(0.1);
             }
             Ok(())
@@ -187,8 +244,16 @@ impl Replay {
         for (id, verdict, reason) in [
             ("boots", Verdict::Passed, "3.1 s to SSH"),
             ("host-keys-unique", Verdict::Passed, ""),
-            ("ipv6", Verdict::Skipped, "the network has no IPv6 subnet, so there is nothing that could be tested here"),
-            ("tests/page", if failing { Verdict::Failed } else { Verdict::Passed }, if failing { "expected 200, got 404" } else { "" }),
+            (
+                "ipv6",
+                Verdict::Skipped,
+                "the network has no IPv6 subnet, so there is nothing that could be tested here",
+            ),
+            (
+                "tests/page",
+                if failing { Verdict::Failed } else { Verdict::Passed },
+                if failing { "expected 200, got 404" } else { "" },
+            ),
         ] {
             self.wait(0.7);
             let output = if verdict == Verdict::Failed {

@@ -41,7 +41,8 @@ pub fn build_vars(data: &[u8]) {
     }
 }
 
-const VARS: &[u8] = b"bundle: {name: x, img_base: base}\nsteps: [{shell: 'true'}]\nvars: {list: [1, two, {a: b}], word: w}\n";
+const VARS: &[u8] = b"bundle: {name: x, img_base: base}\nsteps: [{shell: 'true'}]\nvars: \
+    {list: [1, two, {a: b}], word: w}\n";
 
 /// A text, or findings; in time, whatever the template does.
 pub fn template(data: &[u8]) {
@@ -50,7 +51,9 @@ pub fn template(data: &[u8]) {
     // By a process of its own, as always: nothing else bounds what a template takes.
     let renderer = output::Renderer::new(super::program(), "render-templates");
     let cancel = image_factory::cancel::Cancel::default();
-    let findings = super::in_time(|| super::block_on(renderer.check(&[(&bundle, &bundle::Doubts::default())], &cancel)));
+    let findings = super::in_time(|| {
+        super::block_on(renderer.check(&[(&bundle, &bundle::Doubts::default())], &cancel))
+    });
     let findings = findings.expect("nobody cancelled").remove(0);
     assert!(findings.len() <= 200, "{} findings", findings.len());
     let size: usize = findings.iter().map(|f| f.message.len()).sum();

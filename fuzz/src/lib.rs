@@ -37,12 +37,14 @@ fn in_time<T>(work: impl FnOnce() -> T) -> T {
 pub static PROGRAM: std::sync::OnceLock<std::path::PathBuf> = std::sync::OnceLock::new();
 
 fn program() -> std::path::PathBuf {
-    let named = || std::env::var_os("FACTORY_PROGRAM").expect("FACTORY_PROGRAM names image-factory").into();
+    let named =
+        || std::env::var_os("FACTORY_PROGRAM").expect("FACTORY_PROGRAM names image-factory").into();
     PROGRAM.get_or_init(named).clone()
 }
 
 fn block_on<T>(work: impl Future<Output = T>) -> T {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+    let runtime =
+        tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
     runtime.block_on(work)
 }
 
@@ -57,7 +59,10 @@ fn scratch() -> std::path::PathBuf {
 /// Nothing in it that a terminal acts on, and nothing that shows text in another order than it has.
 #[track_caller]
 fn is_plain(text: &str) {
-    let steers = |c: char| c != '\t' && c.is_control() || matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+    let steers = |c: char| {
+        c != '\t' && c.is_control()
+            || matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+    };
     assert!(!text.contains(steers), "it steers the terminal: {text:?}");
 }
 

@@ -19,8 +19,14 @@ pub fn qcow2(data: &[u8]) {
     assert_eq!(number(8), 0, "a backing file was overlooked");
     assert_eq!(number(24), found.virtual_size);
     let version = u32::from_be_bytes(data[4..8].try_into().unwrap());
-    assert!(version == 2 || number(72) & 0b111 == 0, "dirty, corrupt or with its data in another file");
-    assert!(number(40) < data.len() as u64 && number(48) < data.len() as u64, "tables behind the end");
+    assert!(
+        version == 2 || number(72) & 0b111 == 0,
+        "dirty, corrupt or with its data in another file"
+    );
+    assert!(
+        number(40) < data.len() as u64 && number(48) < data.len() as u64,
+        "tables behind the end"
+    );
 }
 
 /// Keys are keys, tails and troubles are short and plain; and none of it takes long however often
@@ -52,7 +58,11 @@ pub fn answers(data: &[u8]) {
     let whole = super::in_time(|| remote::ssh::output_of("0123", &[data]));
     assert!(whole.len() <= data.len());
     let cut = data.first().map_or(0, |b| *b as usize).min(data.len());
-    assert_eq!(remote::ssh::output_of("0123", &[&data[..cut], &data[cut..]]), whole, "cut at {cut}");
+    assert_eq!(
+        remote::ssh::output_of("0123", &[&data[..cut], &data[cut..]]),
+        whole,
+        "cut at {cut}"
+    );
     let text = String::from_utf8_lossy(&whole).into_owned();
     for line in text.lines() {
         super::is_plain(&words::shown(line));

@@ -25,9 +25,19 @@ pub fn ledger(data: &[u8]) {
         Ok(ledger) => {
             let owned = ledger.entries();
             drop(ledger);
-            assert_eq!(Ledger::open(&path).map_err(|e| e.to_string()).expect("it was read before").entries(), owned);
+            assert_eq!(
+                Ledger::open(&path)
+                    .map_err(|e| e.to_string())
+                    .expect("it was read before")
+                    .entries(),
+                owned
+            );
         }
-        Err(_) => assert_eq!(std::fs::read(&path).unwrap(), data, "a ledger that cannot be read was changed"),
+        Err(_) => assert_eq!(
+            std::fs::read(&path).unwrap(),
+            data,
+            "a ledger that cannot be read was changed"
+        ),
     }
 }
 
@@ -37,7 +47,10 @@ const SECRET: &str = "sesame-8c1f";
 /// alone has none.)
 pub fn clouds_yaml(data: &[u8]) {
     let path = super::scratch().join("clouds.yaml");
-    let head = format!("clouds:\n  x:\n    auth: {{auth_url: 'http://keystone:5000/v3', username: u, password: {SECRET}}}\n");
+    let head = format!(
+        "clouds:\n  x:\n    auth: {{auth_url: 'http://keystone:5000/v3', username: u, password: \
+            {SECRET}}}\n"
+    );
     for text in [[head.as_bytes(), data].concat(), data.to_vec()] {
         std::fs::write(&path, text).unwrap();
         let env = [("OS_CLIENT_CONFIG_FILE".to_owned(), path.display().to_string())].into();

@@ -1,7 +1,8 @@
 //! Ansible's own check of what playbooks say (`--syntax-check`), before anything is built.
 //!
-//! A playbook's plugins and an `ansible.cfg` beside it are code, so this runs behind the wall, without network and without any
-//! secret; where there is no wall it does not run. What was found sound is remembered by content.
+//! A playbook's plugins and an `ansible.cfg` beside it are code, so this runs behind the wall,
+//! without network and without any secret; where there is no wall it does not run. What was found
+//! sound is remembered by content.
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -33,11 +34,19 @@ const REMEMBERED: Duration = Duration::from_secs(60 * 24 * 3600);
 /// Changes with what the check does.
 const EDITION: &str = "2";
 /// The groups that a run's inventory has.
-const INVENTORY: &str = r#"{"all": {"children": {"local": {"hosts": {"builder": {}}}, "default": {"hosts": {"builder": {}}}}}}"#;
+const INVENTORY: &str = concat!(
+    r#"{"all": {"children": {"local": {"hosts": {"builder": {}}}, "#,
+    r#""default": {"hosts": {"builder": {}}}}}}"#,
+);
 
-/// `(from /x/ansible.cfg): invalid literal for int() with base 10: 'many'`, `Invalid value "smrt" for configuration option`.
-static VALUE: LazyLock<Regex> =
-    LazyLock::new(|| fixed(r#"(?:literal for int\(\) with base 10: |provided for '[a-z]+': |^Invalid value )(?:'([^']*)'|"([^"]*)")"#));
+/// `(from /x/ansible.cfg): invalid literal for int() with base 10: 'many'`, `Invalid value "smrt"
+/// for configuration option`.
+static VALUE: LazyLock<Regex> = LazyLock::new(|| {
+    fixed(concat!(
+        r"(?:literal for int\(\) with base 10: |provided for '[a-z]+': |^Invalid value )",
+        r#"(?:'([^']*)'|"([^"]*)")"#,
+    ))
+});
 /// `[line  3]`, `file: '<string>', line: 1`
 static LINE: LazyLock<Regex> = LazyLock::new(|| fixed(r"\bline:? +(\d+)"));
 
@@ -88,11 +97,21 @@ impl Checks<'_> {
     pub fn jobs<'b>(&self, bundle: &'b Bundle) -> Vec<Job<'b>> {
         let stamp = bundle::stamp(bundle);
         let Ok(inputs) = bundle::inputs(bundle) else { return Vec::new() };
-        let job = |playbook: PathBuf, env: BTreeMap<String, String>, extra_vars: Map<String, Value>| {
-            let said = serde_json::json!([EDITION, self.version, self.at_hand, inputs, playbook, env, extra_vars]).to_string();
-            let key = Sha256::digest(said).iter().map(|b| format!("{b:02x}")).collect();
-            Job { bundle, playbook, env, extra_vars, key, stamp: stamp.clone() }
-        };
+        let job =
+            |playbook: PathBuf, env: BTreeMap<String, String>, extra_vars: Map<String, Value>| {
+                let said = serde_json::json!([
+                    EDITION,
+                    self.version,
+                    self.at_hand,
+                    inputs,
+                    playbook,
+                    env,
+                    extra_vars
+                ])
+                .to_string();
+                let key = Sha256::digest(said).iter().map(|b| format!("{b:02x}")).collect();
+                Job { bundle, playbook, env, extra_vars, key, stamp: stamp.clone() }
+            };
         let jobs = playbooks(bundle).map(|(playbook, step)| match step {
             Some((env, extra_vars)) => job(playbook.to_owned(), env.clone(), extra_vars.clone()),
             None => job(playbook.to_owned(), BTreeMap::new(), Map::new()),
@@ -110,7 +129,12 @@ impl Checks<'_> {
     }
 
     /// Asks Ansible. `number` sets its directory apart from those of other jobs.
-    pub async fn ask(&self, job: &Job<'_>, number: usize, cancel: &Cancel) -> Result<Verdict, Cancelled> {
+    pub async fn ask(
+        &self,
+        job: &Job<'_>,
+        number: usize,
+        cancel: &Cancel,
+    ) -> Result<Verdict, Cancelled> {
         // A directory for each: the wall puts copies beside a room.
         let place = self.scratch.join(number.to_string());
         let (room, files) = (place.join("room"), place.join("files"));
@@ -119,7 +143,10 @@ impl Checks<'_> {
             fs::write(files.join("vars.json"), Value::Object(job.extra_vars.clone()).to_string())
         });
         if let Err(e) = written {
-            return Ok(Verdict::Unknown(format!("cannot write below {}: {e}", self.scratch.display())));
+            return Ok(Verdict::Unknown(format!(
+                "cannot write below {}: {e}",
+                self.scratch.display()
+            )));
         }
         let dir = real(&job.bundle.dir);
         let cmd = Cmd::new("ansible-playbook", DEADLINE)
@@ -128,10 +155,17 @@ impl Checks<'_> {
             .env("ANSIBLE_LOCAL_TEMP", room.join("ansible").to_string_lossy())
             .env("ANSIBLE_INVENTORY_ENABLED", "yaml")
             .env("ANSIBLE_RETRY_FILES_ENABLED", "False");
-        let mut cmd = cmd.arg("--syntax-check").arg("-i").arg(files.join("inventory.json")).arg(&job.playbook);
+        let mut cmd = cmd
+            .arg("--syntax-check")
+            .arg("-i")
+            .arg(files.join("inventory.json"))
+            .arg(&job.playbook);
         cmd = cmd.arg("--extra-vars").arg(format!("@{}", files.join("vars.json").display()));
-        job.env.iter().for_each(|(name, value)| _ = cmd.env.entry(name.clone()).or_insert_with(|| value.clone()));
-        let checked = Checked { bundle: job.bundle, dir: &room, read: std::slice::from_ref(&files) };
+        job.env.iter().for_each(|(name, value)| {
+            _ = cmd.env.entry(name.clone()).or_insert_with(|| value.clone())
+        });
+        let checked =
+            Checked { bundle: job.bundle, dir: &room, read: std::slice::from_ref(&files) };
         match self.wall.around_check(cmd, &checked, cancel).await {
             Ok(Some(cmd)) => self.run(job, &cmd, &room, cancel).await,
             Ok(None) => Ok(Verdict::NoWall),
@@ -140,7 +174,13 @@ impl Checks<'_> {
         }
     }
 
-    async fn run(&self, job: &Job<'_>, cmd: &Cmd, room: &Path, cancel: &Cancel) -> Result<Verdict, Cancelled> {
+    async fn run(
+        &self,
+        job: &Job<'_>,
+        cmd: &Cmd,
+        room: &Path,
+        cancel: &Cancel,
+    ) -> Result<Verdict, Cancelled> {
         let mut lines = Vec::new();
         // The user's own home is seen from behind the wall as another.
         let home = room.join("home").display().to_string();
@@ -151,14 +191,19 @@ impl Checks<'_> {
         });
         match status.await {
             Ok(status) if status.success() => Ok(Verdict::Sound),
-            Ok(status) => Ok(verdict((job.bundle, &job.env), &job.playbook, &lines, &exec::status_text(status))),
+            Ok(status) => Ok(verdict(
+                (job.bundle, &job.env),
+                &job.playbook,
+                &lines,
+                &exec::status_text(status),
+            )),
             Err(exec::ExecError::Cancelled(cancelled)) => Err(cancelled),
             Err(e) => Ok(Verdict::Unknown(e.to_string())),
         }
     }
 
-    /// Remembers what was found sound, unless something was written while Ansible read: then nobody knows what it has read. That
-    /// nothing can be written down costs a check the next time.
+    /// Remembers what was found sound, unless something was written while Ansible read: then nobody
+    /// knows what it has read. That nothing can be written down costs a check the next time.
     pub fn remember<'j>(&self, sound: impl IntoIterator<Item = &'j Job<'j>>) {
         let Some(dir) = &self.memory else { return };
         let mut sound = sound.into_iter().peekable();
@@ -172,9 +217,18 @@ impl Checks<'_> {
 
     /// Forgets what nobody has asked for in a long time.
     pub fn forget(&self) {
-        let entries = self.memory.as_ref().and_then(|dir| fs::read_dir(dir).ok()).into_iter().flatten().flatten();
+        let entries = self
+            .memory
+            .as_ref()
+            .and_then(|dir| fs::read_dir(dir).ok())
+            .into_iter()
+            .flatten()
+            .flatten();
         for entry in entries {
-            let old = entry.metadata().and_then(|meta| meta.modified()).is_ok_and(|at| at.elapsed().is_ok_and(|age| age > REMEMBERED));
+            let old = entry
+                .metadata()
+                .and_then(|meta| meta.modified())
+                .is_ok_and(|at| at.elapsed().is_ok_and(|age| age > REMEMBERED));
             if old {
                 let _ = fs::remove_file(entry.path());
             }
@@ -190,10 +244,13 @@ fn is_whole(bundle: &Bundle, playbook: &Path) -> bool {
 /// What a step gives its playbook: environment and variables.
 type Given<'b> = (&'b BTreeMap<String, String>, &'b Map<String, Value>);
 
-/// The playbooks that a build of `bundle` runs; without steps it is the one that stands for them, which gets nothing of a step.
+/// The playbooks that a build of `bundle` runs; without steps it is the one that stands for them,
+/// which gets nothing of a step.
 fn playbooks(bundle: &Bundle) -> impl Iterator<Item = (&Path, Option<Given<'_>>)> {
     let steps = bundle.steps.iter().filter_map(|step| match &step.action {
-        Action::Ansible { playbook, extra_vars, .. } => Some((playbook.as_path(), Some((&step.env, extra_vars)))),
+        Action::Ansible { playbook, extra_vars, .. } => {
+            Some((playbook.as_path(), Some((&step.env, extra_vars))))
+        }
         _ => None,
     });
     let bootstrap = bundle.steps.is_empty() && bundle.has_bootstrap;
@@ -202,14 +259,20 @@ fn playbooks(bundle: &Bundle) -> impl Iterator<Item = (&Path, Option<Given<'_>>)
 
 /// The playbooks of a bundle that are not asked about, as a run installs what they need.
 pub fn left_out(bundle: &Bundle) -> Vec<PathBuf> {
-    let mut playbooks: Vec<PathBuf> = playbooks(bundle).map(|(playbook, _)| playbook.to_owned()).collect();
+    let mut playbooks: Vec<PathBuf> =
+        playbooks(bundle).map(|(playbook, _)| playbook.to_owned()).collect();
     playbooks.retain(|playbook| !is_whole(bundle, playbook));
     playbooks.dedup();
     playbooks
 }
 
 /// What Ansible meant by an exit code that is not 0.
-fn verdict((bundle, env): (&Bundle, &Env), playbook: &Path, lines: &[String], status: &str) -> Verdict {
+fn verdict(
+    (bundle, env): (&Bundle, &Env),
+    playbook: &Path,
+    lines: &[String],
+    status: &str,
+) -> Verdict {
     if let Some(line) = lines.iter().find(|line| line.starts_with("bwrap: ")) {
         return Verdict::Unknown(format!("behind the wall, without network: {line}"));
     }
@@ -218,41 +281,64 @@ fn verdict((bundle, env): (&Bundle, &Env), playbook: &Path, lines: &[String], st
     }
     let Some(refusal) = refused(lines) else {
         let last = lines.iter().rev().find(|line| !line.trim().is_empty());
-        return Verdict::Unknown(last.map_or_else(|| status.to_owned(), |line| format!("{status}: {line}")));
+        return Verdict::Unknown(
+            last.map_or_else(|| status.to_owned(), |line| format!("{status}: {line}")),
+        );
     };
     // The password of a vault is handed out to runs alone.
-    if ["no vault secrets", "Decryption failed", "vault password file"].iter().any(|part| refusal.message.contains(part)) {
-        return Verdict::Unknown("it needs the password of a vault, which checks do not get".into());
+    if ["no vault secrets", "Decryption failed", "vault password file"]
+        .iter()
+        .any(|part| refusal.message.contains(part))
+    {
+        return Verdict::Unknown(
+            "it needs the password of a vault, which checks do not get".into(),
+        );
     }
     let place = match &refusal.place {
-        Some((file, line, column)) => Place { file: shown(bundle, Path::new(file)), line: *line, column: *column },
+        Some((file, line, column)) => {
+            Place { file: shown(bundle, Path::new(file)), line: *line, column: *column }
+        }
         None => Place { file: shown(bundle, &bundle.dir.join(playbook)), line: 0, column: 0 },
     };
     let dir = format!("{}/", real(&bundle.dir).display());
-    let message = refusal.message.replace(&dir, "").replace(&format!("{}/", bundle.dir.display()), "");
-    Verdict::Wrong(Diagnostic::error(place, message).hint("`ansible-playbook --syntax-check` says so"))
+    let message =
+        refusal.message.replace(&dir, "").replace(&format!("{}/", bundle.dir.display()), "");
+    Verdict::Wrong(
+        Diagnostic::error(place, message).hint("`ansible-playbook --syntax-check` says so"),
+    )
 }
 
-/// What Ansible says of an ansible.cfg of the definition. Of one that lies elsewhere the definition knows nothing.
+/// What Ansible says of an ansible.cfg of the definition. Of one that lies elsewhere the definition
+/// knows nothing.
 fn settings(bundle: &Bundle, env: &Env, lines: &[String]) -> Option<Diagnostic> {
-    let begins = |line: &String| ["ERROR: ", "ansible.errors.AnsibleOptionsError: "].iter().any(|word| line.starts_with(word));
+    let begins = |line: &String| {
+        ["ERROR: ", "ansible.errors.AnsibleOptionsError: "]
+            .iter()
+            .any(|word| line.starts_with(word))
+    };
     let (number, line) = lines.iter().enumerate().find(|(_, line)| begins(line))?;
     let said = line.split_once(": ").map(|(_, said)| said)?;
     let dirs = [real(&bundle.dir), bundle.dir.clone()].map(|dir| format!("{}/", dir.display()));
-    let value = VALUE.captures(said).and_then(|found| found.get(1).or(found.get(2))).map(|value| value.as_str());
+    let value = VALUE
+        .captures(said)
+        .and_then(|found| found.get(1).or(found.get(2)))
+        .map(|value| value.as_str());
     let of_value = value.and_then(|value| bundle::place_of_value(&bundle.dir, env, value));
-    let (file, line) = match dirs.iter().find_map(|dir| said.find(dir.as_str()).map(|at| (dir, at))) {
+    let (file, line) = match dirs.iter().find_map(|dir| said.find(dir.as_str()).map(|at| (dir, at)))
+    {
         Some((dir, at)) => {
             let rest = &said[at + dir.len()..];
             let file = PathBuf::from(&rest[..rest.find(".cfg")? + ".cfg".len()]);
             let told = lines[number..].iter().take(2).find_map(|line| LINE.captures(line));
-            let line = told.and_then(|found| found[1].parse().ok()).or(of_value.map(|(_, line)| line));
+            let line =
+                told.and_then(|found| found[1].parse().ok()).or(of_value.map(|(_, line)| line));
             (file, line.unwrap_or(0))
         }
         // Of a word that is none of a setting's Ansible does not say where it stands.
         None => of_value?,
     };
-    let place = Place { file: shown(bundle, &bundle.dir.join(file)), line, column: usize::from(line > 0) };
+    let place =
+        Place { file: shown(bundle, &bundle.dir.join(file)), line, column: usize::from(line > 0) };
     let said = dirs.iter().fold(said.to_owned(), |said, dir| said.replace(dir.as_str(), ""));
     Some(Diagnostic::error(place, said).hint("`ansible-playbook --syntax-check` says so"))
 }
@@ -264,11 +350,16 @@ fn shown(bundle: &Bundle, file: &Path) -> PathBuf {
     inner.map_or_else(|| file.to_owned(), Path::to_path_buf)
 }
 
-/// Puts what Ansible found among `ours`: what was known is said once, and is an error since Ansible refuses it.
+/// Puts what Ansible found among `ours`: what was known is said once, and is an error since Ansible
+/// refuses it.
 pub fn merge(ours: &mut Vec<Diagnostic>, theirs: Diagnostic) {
     let same = |own: &Diagnostic| {
         let (Some(a), Some(b)) = (&own.place, &theirs.place) else { return false };
-        let named = own.message.split('`').nth(1).is_some_and(|word| !word.is_empty() && theirs.message.contains(word));
+        let named = own
+            .message
+            .split('`')
+            .nth(1)
+            .is_some_and(|word| !word.is_empty() && theirs.message.contains(word));
         // On the same line Ansible may have another reason than what only looks old.
         a.file == b.file && (own.is_error() && a.line == b.line && b.line > 0 || named)
     };

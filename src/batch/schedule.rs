@@ -26,9 +26,13 @@ impl Schedule {
         if self.states.iter().filter(|s| **s == State::Running).count() >= self.at_once {
             return None;
         }
-        let ready = |i: &usize| self.states[*i] == State::Waiting && self.bases[*i].is_none_or(|b| self.states[b] == State::Built);
+        let ready = |i: &usize| {
+            self.states[*i] == State::Waiting
+                && self.bases[*i].is_none_or(|b| self.states[b] == State::Built)
+        };
         let ready: Vec<usize> = (0..self.states.len()).filter(ready).collect();
-        let index = ready.iter().find(|i| self.bases.contains(&Some(**i))).or(ready.first()).copied()?;
+        let index =
+            ready.iter().find(|i| self.bases.contains(&Some(**i))).or(ready.first()).copied()?;
         self.states[index] = State::Running;
         Some(index)
     }
@@ -39,7 +43,10 @@ impl Schedule {
         let mut lost = Vec::new();
         // Each round may bring those that stand on the ones before.
         loop {
-            let stands = |i: &usize| self.states[*i] == State::Waiting && self.bases[*i].is_some_and(|b| self.states[b] == State::Lost);
+            let stands = |i: &usize| {
+                self.states[*i] == State::Waiting
+                    && self.bases[*i].is_some_and(|b| self.states[b] == State::Lost)
+            };
             let round: Vec<usize> = (0..self.states.len()).filter(stands).collect();
             if round.is_empty() {
                 return lost;
@@ -96,12 +103,13 @@ mod tests {
         assert_eq!((begin(&mut s), s.waiting()), (vec![], vec![]));
     }
 
-    /// Every way in which up to four jobs can stand on earlier or later ones, with every outcome: each is begun once after its base
-    /// was built, or told as lost, and no more run than may.
+    /// Every way in which up to four jobs can stand on earlier or later ones, with every outcome:
+    /// each is begun once after its base was built, or told as lost, and no more run than may.
     #[test]
     fn every_small_schedule_ends() {
         for bases in 0..5usize.pow(4) {
-            let bases: Vec<Option<usize>> = (0..4).map(|i| (bases / 5usize.pow(i) % 5).checked_sub(1)).collect();
+            let bases: Vec<Option<usize>> =
+                (0..4).map(|i| (bases / 5usize.pow(i) % 5).checked_sub(1)).collect();
             let circle = (0..4).any(|start| {
                 let mut at = Some(start);
                 (0..5).for_each(|_| at = at.and_then(|a: usize| bases[a]));

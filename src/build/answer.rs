@@ -1,7 +1,9 @@
-//! Questions to a machine. The machine is hostile: an answer is what stands between two marks that this question alone
-//! knows, of bounded length, and means something only after a parser with a strict grammar took it.
+//! Questions to a machine. The machine is hostile: an answer is what stands between two marks that
+//! this question alone knows, of bounded length, and means something only after a parser with a
+//! strict grammar took it.
 //!
-//! What a login script prints (a greeting in `.bashrc`, a lecture of sudo) stands before the marks and is no answer.
+//! What a login script prints (a greeting in `.bashrc`, a lecture of sudo) stands before the marks
+//! and is no answer.
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -62,11 +64,19 @@ pub(super) struct Told {
 }
 
 /// A line of text for a person. Anything but exit code 0 is an error with what was said.
-pub(super) async fn say(remote: &dyn Remote, script: &str, deadline: Duration) -> Result<String, NoAnswer> {
+pub(super) async fn say(
+    remote: &dyn Remote,
+    script: &str,
+    deadline: Duration,
+) -> Result<String, NoAnswer> {
     answer(remote, &Question { script, sudo: false, deadline, most: SENTENCE }).await
 }
 
-pub(super) async fn say_as_root(remote: &dyn Remote, script: &str, deadline: Duration) -> Result<String, NoAnswer> {
+pub(super) async fn say_as_root(
+    remote: &dyn Remote,
+    script: &str,
+    deadline: Duration,
+) -> Result<String, NoAnswer> {
     answer(remote, &Question { script, sudo: true, deadline, most: SENTENCE }).await
 }
 
@@ -77,12 +87,16 @@ pub(super) struct BootId(String);
 pub(super) async fn boot_id(remote: &dyn Remote, deadline: Duration) -> Result<BootId, NoAnswer> {
     let text = word(remote, "cat /proc/sys/kernel/random/boot_id", deadline).await?;
     let groups: Vec<&str> = text.split('-').collect();
-    let sound = groups.iter().map(|g| g.len()).eq([8, 4, 4, 4, 12]) && groups.iter().all(|g| is_hex(g));
+    let sound =
+        groups.iter().map(|g| g.len()).eq([8, 4, 4, 4, 12]) && groups.iter().all(|g| is_hex(g));
     if sound { Ok(BootId(text)) } else { Err(strange("boot ID", &text)) }
 }
 
 /// What is in /etc/machine-id: 32 hexadecimal digits.
-pub(super) async fn machine_id(remote: &dyn Remote, deadline: Duration) -> Result<String, NoAnswer> {
+pub(super) async fn machine_id(
+    remote: &dyn Remote,
+    deadline: Duration,
+) -> Result<String, NoAnswer> {
     let text = word(remote, "cat /etc/machine-id", deadline).await?;
     if text.len() == 32 && is_hex(&text) { Ok(text) } else { Err(strange("machine-id", &text)) }
 }
@@ -92,7 +106,11 @@ fn is_hex(text: &str) -> bool {
 }
 
 /// One short answer, without blanks around it.
-pub(super) async fn word(remote: &dyn Remote, script: &str, deadline: Duration) -> Result<String, NoAnswer> {
+pub(super) async fn word(
+    remote: &dyn Remote,
+    script: &str,
+    deadline: Duration,
+) -> Result<String, NoAnswer> {
     let text = answer(remote, &Question { script, sudo: false, deadline, most: WORD }).await?;
     Ok(text.trim().to_owned())
 }
@@ -118,8 +136,8 @@ async fn answer(remote: &dyn Remote, question: &Question<'_>) -> Result<String, 
     }
 }
 
-/// Asks, and leaves what came of it to the caller. More than `most` bytes end it at once: the rest is not waited for, and
-/// what runs there is killed.
+/// Asks, and leaves what came of it to the caller. More than `most` bytes end it at once: the rest
+/// is not waited for, and what runs there is killed.
 pub(super) async fn ask(remote: &dyn Remote, question: &Question<'_>) -> Result<Told, NoAnswer> {
     let id = uuid::Uuid::new_v4().simple().to_string();
     let ear = Arc::new(Mutex::new(Ear::new(&id, question.most)));
@@ -152,18 +170,22 @@ pub(super) async fn ask(remote: &dyn Remote, question: &Question<'_>) -> Result<
         let held = std::mem::take(&mut ear.held);
         ear.complain(&held);
     }
-    let answer = (ear.place == Place::After).then(|| String::from_utf8_lossy(&ear.held).into_owned());
+    let answer =
+        (ear.place == Place::After).then(|| String::from_utf8_lossy(&ear.held).into_owned());
     Ok(Told { exit, answer, complaint: String::from_utf8_lossy(&ear.complaint).into_owned() })
 }
 
-/// The script between its marks. It keeps its interpreter; the second mark is printed however it ends.
+/// The script between its marks. It keeps its interpreter; the second mark is printed however it
+/// ends.
 fn marked(script: &str, id: &str) -> String {
     let (first, rest) = match script.split_once('\n') {
         Some((first, rest)) if first.starts_with("#!") => (first, rest),
         _ => ("", script),
     };
     let gap = if first.is_empty() { "" } else { "\n" };
-    format!("{first}{gap}trap 'printf \"\\036{id} end\\n\"' EXIT\nprintf '\\036{id} answer\\n'\n{rest}")
+    format!(
+        "{first}{gap}trap 'printf \"\\036{id} end\\n\"' EXIT\nprintf '\\036{id} answer\\n'\n{rest}"
+    )
 }
 
 #[derive(Default, PartialEq, Clone, Copy)]
@@ -189,7 +211,8 @@ struct Ear {
 
 impl Ear {
     fn new(id: &str, most: usize) -> Self {
-        let (begin, end) = (format!("\x1e{id} answer\n").into_bytes(), format!("\x1e{id} end\n").into_bytes());
+        let (begin, end) =
+            (format!("\x1e{id} answer\n").into_bytes(), format!("\x1e{id} end\n").into_bytes());
         Self { begin, end, most, ..Self::default() }
     }
 
@@ -221,7 +244,8 @@ impl Ear {
                 self.place = Place::Within;
             }
             (Place::Before, None) => {
-                let rest = self.held.split_off(self.held.len().saturating_sub(self.begin.len() - 1));
+                let rest =
+                    self.held.split_off(self.held.len().saturating_sub(self.begin.len() - 1));
                 let greeting = std::mem::replace(&mut self.held, rest);
                 self.complain(&greeting);
             }

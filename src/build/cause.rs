@@ -1,5 +1,5 @@
-//! Which line of a tool's output tells why it failed, by how tools say so. What follows from an error calls itself an error as well,
-//! so that the first one counts.
+//! Which line of a tool's output tells why it failed, by how tools say so. What follows from an
+//! error calls itself an error as well, so that the first one counts.
 
 /// How sure it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -11,9 +11,11 @@ pub(super) enum Kind {
 }
 
 /// What a line of an error begins with, in small letters.
-const BEGINS: &[&str] = &["e: ", "err: ", "error", "fatal", "panic: ", "fail:", "failed:", "make: ***"];
+const BEGINS: &[&str] =
+    &["e: ", "err: ", "error", "fatal", "panic: ", "fail:", "failed:", "make: ***"];
 /// What is in one, in small letters: `x.c:3:1: error: …`, `ModuleNotFoundError: …`, `npm ERR! …`.
-const HOLDS: &[&str] = &[": error:", ": fatal error:", " error: ", "error: ", "exception: ", " err! ", ": *** "];
+const HOLDS: &[&str] =
+    &[": error:", ": fatal error:", " error: ", "error: ", "exception: ", " err! ", ": *** "];
 const COMPLAINTS: &[&str] = &[
     ": no such file or directory",
     ": permission denied",
@@ -32,7 +34,8 @@ const COMPLAINTS: &[&str] = &[
     "unbound variable",
     "syntax error",
 ];
-/// What stops nobody in whatever line it stands: said in a chroot, on a machine whose name does not resolve, without a locale.
+/// What stops nobody in whatever line it stands: said in a chroot, on a machine whose name does not
+/// resolve, without a locale.
 const IDLE: &[&str] = &[
     "could not determine current runlevel",
     "unable to resolve host",
@@ -43,7 +46,17 @@ const IDLE: &[&str] = &[
     "unable to initialize frontend",
 ];
 /// What reads like an error and stops nobody.
-const HARMLESS: &[&str] = &["w: ", "warning", "i: ", "info", "debug", "debconf: ", "dpkg-preconfigure: ", "note: ", "perl: warning"];
+const HARMLESS: &[&str] = &[
+    "w: ",
+    "warning",
+    "i: ",
+    "info",
+    "debug",
+    "debconf: ",
+    "dpkg-preconfigure: ",
+    "note: ",
+    "perl: warning",
+];
 
 /// More of a line than this is not looked at.
 const LOOK: usize = 400;
@@ -51,10 +64,13 @@ const LOOK: usize = 400;
 pub(super) fn kind(line: &str) -> Option<Kind> {
     let line: String = line.trim_start().chars().take(LOOK).collect::<String>().to_lowercase();
     let idle = || IDLE.iter().any(|part| line.contains(part));
-    if HARMLESS.iter().any(|begin| line.starts_with(begin)) || line.contains("warning: ") || idle() {
+    if HARMLESS.iter().any(|begin| line.starts_with(begin)) || line.contains("warning: ") || idle()
+    {
         return None;
     }
-    if BEGINS.iter().any(|begin| line.starts_with(begin)) || HOLDS.iter().any(|part| line.contains(part)) {
+    if BEGINS.iter().any(|begin| line.starts_with(begin))
+        || HOLDS.iter().any(|part| line.contains(part))
+    {
         return Some(Kind::Error);
     }
     COMPLAINTS.iter().any(|part| line.contains(part)).then_some(Kind::Complaint)
@@ -95,7 +111,8 @@ mod tests {
             "0 errors",
             "sudo: unable to resolve host builder: Name or service not known",
             "invoke-rc.d: could not determine current runlevel",
-            "ERROR: ld.so: object 'libeatmydata.so' from LD_PRELOAD cannot be preloaded (cannot open shared object file): ignored.",
+            "ERROR: ld.so: object 'libeatmydata.so' from LD_PRELOAD cannot be preloaded (cannot \
+                open shared object file): ignored.",
             "locale: Cannot set LC_ALL to default locale: No such file or directory",
             "",
         ] {

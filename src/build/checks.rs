@@ -1,14 +1,18 @@
-//! The built-in smoke checks that run inside a machine booted from the captured image. What has to be seen from outside
-//! (that host keys differ between two machines, that the build key is refused) is not here.
+//! The built-in smoke checks that run inside a machine booted from the captured image. What has to
+//! be seen from outside (that host keys differ between two machines, that the build key is refused)
+//! is not here.
 //!
-//! A check is a script for `sh`. It prints what helps to understand a failure, and as the last line of stdout the reason in
-//! one line: of a pass too, which is then what was seen. Exit code 0 is a pass, [`SKIP`] a skip, anything else a failure.
+//! A check is a script for `sh`. It prints what helps to understand a failure, and as the last line
+//! of stdout the reason in one line: of a pass too, which is then what was seen. Exit code 0 is a
+//! pass, [`SKIP`] a skip, anything else a failure.
 //!
-//! Environment, all of it optional: `FACTORY_HOSTNAME` (the machine's name), `FACTORY_USER` (the default user),
-//! `FACTORY_DISK_BYTES` (size of the machine's disk), `FACTORY_NOW` (seconds since 1970 on the factory when the check was
-//! started), `FACTORY_DNS_NAME` (a name that has to resolve), `FACTORY_BUILD_KEY` (public key in OpenSSH format),
-//! `FACTORY_RUN_BUILDER` (name of the builder), `FACTORY_BUILDER_ID` (its machine-id), `FACTORY_TIDY` (parts of tidy that were on, separated by blanks),
-//! `FACTORY_PACKAGE` (what cloud-init is to install), `FACTORY_BUNDLE`, `FACTORY_IMAGE_NAME`.
+//! Environment, all of it optional: `FACTORY_HOSTNAME` (the machine's name), `FACTORY_USER` (the
+//! default user), `FACTORY_DISK_BYTES` (size of the machine's disk), `FACTORY_NOW` (seconds since
+//! 1970 on the factory when the check was started), `FACTORY_DNS_NAME` (a name that has to
+//! resolve), `FACTORY_BUILD_KEY` (public key in OpenSSH format), `FACTORY_RUN_BUILDER` (name of the
+//! builder), `FACTORY_BUILDER_ID` (its machine-id), `FACTORY_TIDY` (parts of tidy that were on,
+//! separated by blanks), `FACTORY_PACKAGE` (what cloud-init is to install), `FACTORY_BUNDLE`,
+//! `FACTORY_IMAGE_NAME`.
 
 /// Exit code of a check that does not apply.
 pub const SKIP: i32 = 77;
@@ -29,10 +33,14 @@ pub struct CheckDef {
     pub limit: u64,
 }
 
-/// The session may run scripts under `sh -e`, and a locale of the image may translate what is compared.
+/// The session may run scripts under `sh -e`, and a locale of the image may translate what is
+/// compared.
 macro_rules! script {
     ($name:literal) => {
-        concat!("set +e\nexport LC_ALL=C\n", include_str!(concat!("../../templates/guest/checks/", $name, ".sh")))
+        concat!(
+            "set +e\nexport LC_ALL=C\n",
+            include_str!(concat!("../../templates/guest/checks/", $name, ".sh"))
+        )
     };
 }
 
@@ -49,8 +57,8 @@ macro_rules! check {
     };
 }
 
-/// In the order in which they run: the first ones wait for the machine to be up, so that the others find it settled; the last ones
-/// change it.
+/// In the order in which they run: the first ones wait for the machine to be up, so that the others
+/// find it settled; the last ones change it.
 pub fn builtin() -> &'static [CheckDef] {
     const {
         &[
@@ -81,7 +89,13 @@ mod tests {
     use std::process::{Command, Output};
 
     fn sh(args: &[&str], script: &str) -> Output {
-        Command::new("sh").args(args).args(["-c", script]).env_clear().env("PATH", "/usr/bin:/bin").output().unwrap()
+        Command::new("sh")
+            .args(args)
+            .args(["-c", script])
+            .env_clear()
+            .env("PATH", "/usr/bin:/bin")
+            .output()
+            .unwrap()
     }
 
     #[test]
@@ -108,13 +122,21 @@ mod tests {
     #[test]
     fn shellcheck_is_content() {
         let Ok(out) = Command::new("sh")
-            .args(["-c", "command -v shellcheck >/dev/null || exit 127; shellcheck templates/guest/*.sh templates/guest/*/*.sh"])
+            .args([
+                "-c",
+                "command -v shellcheck >/dev/null || exit 127; shellcheck \
+                templates/guest/*.sh templates/guest/*/*.sh",
+            ])
             .current_dir(env!("CARGO_MANIFEST_DIR"))
             .output()
         else {
             return;
         };
-        assert!(out.status.success() || out.status.code() == Some(127), "{}", String::from_utf8_lossy(&out.stdout));
+        assert!(
+            out.status.success() || out.status.code() == Some(127),
+            "{}",
+            String::from_utf8_lossy(&out.stdout)
+        );
     }
 
     fn last_line(out: &Output) -> String {
@@ -142,9 +164,15 @@ mod tests {
 
         // Fake sudo: says what a real one says where the machine's name does not resolve.
         let fake = |said: &str| format!("sudo() {{ {said}; }}");
-        let out = script("sudo", &fake("echo 'sudo: unable to resolve host x: Name or service not known' >&2; echo 0"));
+        let out = script(
+            "sudo",
+            &fake("echo 'sudo: unable to resolve host x: Name or service not known' >&2; echo 0"),
+        );
         assert_eq!(out.status.code(), Some(1));
-        assert!(last_line(&out).starts_with("sudo cannot resolve the machine's own name"), "{out:?}");
+        assert!(
+            last_line(&out).starts_with("sudo cannot resolve the machine's own name"),
+            "{out:?}"
+        );
         let out = script("sudo", &fake("echo 0"));
         assert!(out.status.success(), "{out:?}");
 

@@ -15,7 +15,12 @@ pub(super) enum ChildError {
 }
 
 /// Runs to the end. `name` is the process's in the ledger, `cmd` must carry the run's mark.
-pub(super) async fn run(cx: &Cx, name: &str, cmd: &Cmd, on_line: impl FnMut(Stream, &str) + Send) -> Result<ExitStatus, ChildError> {
+pub(super) async fn run(
+    cx: &Cx,
+    name: &str,
+    cmd: &Cmd,
+    on_line: impl FnMut(Stream, &str) + Send,
+) -> Result<ExitStatus, ChildError> {
     let cmd = cmd.clone().env(exec::PROCESS_MARK, name);
     let (started, id) = cx
         .ledger
@@ -27,7 +32,8 @@ pub(super) async fn run(cx: &Cx, name: &str, cmd: &Cmd, on_line: impl FnMut(Stre
         })
         .await?;
     let ended = started.wait(&cx.cancel, on_line).await;
-    // Ended or killed, it is gone; a child that refused to start keeps its entry, which costs nothing.
+    // Ended or killed, it is gone; a child that refused to start keeps its entry, which costs
+    // nothing.
     cx.ledger.gone_by_id(Kind::Process, &id)?;
     Ok(ended?)
 }

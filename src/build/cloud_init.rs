@@ -1,27 +1,29 @@
 //! The user data that machines are born with: who may log in, and which host key they show.
 //!
-//! JSON is YAML, so `#cloud-config` with a JSON body needs no quoting rules of our own. Only keys that cloud-init has
-//! known for ten years are used: an image decides which version reads them.
+//! JSON is YAML, so `#cloud-config` with a JSON body needs no quoting rules of our own. Only keys
+//! that cloud-init has known for ten years are used: an image decides which version reads them.
 use serde_json::{Value, json};
 use ssh_key::{LineEnding, PrivateKey, PublicKey};
 
-/// What makes package managers faster on a builder: directory of settings, and the setting. `tidy.sh` removes the files, the check
-/// `leftovers` looks for them.
+/// What makes package managers faster on a builder: directory of settings, and the setting.
+/// `tidy.sh` removes the files, the check `leftovers` looks for them.
 const FASTER: [(&str, &str); 2] = [
-    // dpkg does not wait for the disk after each file: a builder that crashes is thrown away, and the disk of one that does not is
-    // captured after an orderly shutdown.
+    // dpkg does not wait for the disk after each file: a builder that crashes is thrown away, and
+    // the disk of one that does not is captured after an orderly shutdown.
     ("/etc/dpkg/dpkg.cfg.d", "force-unsafe-io"),
-    // Package lists as .gz, which a processor unpacks several times as fast as .xz. Those of another form are taken where a mirror has
-    // no other, and what the image says of it goes first.
+    // Package lists as .gz, which a processor unpacks several times as fast as .xz. Those of
+    // another form are taken where a mirror has no other, and what the image says of it goes first.
     ("/etc/apt/apt.conf.d", "Acquire::CompressionTypes::Order:: \"gz\";"),
 ];
 const FASTER_FILE: &str = "image-factory-builder";
 
-/// User data of a builder: `login` opens the default user, and `host` is the only host key the machine has.
+/// User data of a builder: `login` opens the default user, and `host` is the only host key the
+/// machine has.
 ///
-/// Nothing is said about passwords. `ssh_pwauth`, whatever its value, makes cloud-init write a file into
-/// `sshd_config.d` that would be captured and win over what the bundle says in `sshd_config`. No account gets a password here:
-/// cloud-init locks the default user's, and the base's is none of our making.
+/// Nothing is said about passwords. `ssh_pwauth`, whatever its value, makes cloud-init write a file
+/// into `sshd_config.d` that would be captured and win over what the bundle says in `sshd_config`.
+/// No account gets a password here: cloud-init locks the default user's, and the base's is none of
+/// our making.
 ///
 /// # Panics
 /// If `host` is encrypted; host keys never are.
@@ -30,29 +32,36 @@ pub fn builder_user_data(login: &PublicKey, host: &PrivateKey) -> String {
     cloud_config(json!({
         "ssh_authorized_keys": [openssh(login)],
         "disable_root": true,
-        // With `ssh_keys` cloud-init generates none; with `ssh_deletekeys` those of a base that came with some are gone.
+        // With `ssh_keys` cloud-init generates none; with `ssh_deletekeys` those of a base that
+        // came with some are gone.
         "ssh_deletekeys": true,
-        "ssh_keys": { "ed25519_private": private.as_str(), "ed25519_public": openssh(host.public_key()) },
-        // What gets installed is the bundle's business, and an upgrade at boot holds apt's lock while the first step starts.
+        "ssh_keys": { "ed25519_private": private.as_str(),
+        "ed25519_public": openssh(host.public_key()) },
+        // What gets installed is the bundle's business, and an upgrade at boot holds apt's lock
+        // while the first step starts.
         "package_update": false,
         "package_upgrade": false,
         // The host key is known here; to print it takes an emulated machine seconds.
         "ssh": { "emit_keys_to_console": false },
         "no_ssh_fingerprints": true,
-        "bootcmd": FASTER.map(|(dir, setting)| format!("if [ -d {dir} ]; then echo '{setting}' >{dir}/{FASTER_FILE}; fi")),
+        "bootcmd": FASTER.map(|(dir, setting)| format!("if [ -d {dir} ]; then echo '{setting}' \
+            >{dir}/{FASTER_FILE}; fi")),
         "growpart": { "mode": "auto", "devices": ["/"] },
         "resize_rootfs": true,
     }))
 }
 
-/// User data of a machine that is booted from a captured image: only the login key. It makes its own host keys, and
-/// prints them on its console, from where [`super::console::host_keys`] takes them.
+/// User data of a machine that is booted from a captured image: only the login key. It makes its
+/// own host keys, and prints them on its console, from where [`super::console::host_keys`] takes
+/// them.
 pub fn smoke_user_data(login: &PublicKey) -> String {
     cloud_config(json!({
         "ssh_authorized_keys": [openssh(login)],
-        // Host keys that were left in the image shall show, not be replaced by cloud-init before anyone looks.
+        // Host keys that were left in the image shall show, not be replaced by cloud-init before
+        // anyone looks.
         "ssh_deletekeys": false,
-        // The console is how the factory learns the keys, so images that keep them off it say so to no avail.
+        // The console is how the factory learns the keys, so images that keep them off it say so to
+        // no avail.
         "ssh": { "emit_keys_to_console": true },
         "ssh_key_console_blacklist": [],
         // The check `runcmd` looks for it.
@@ -83,7 +92,8 @@ mod tests {
 
     /// As cloud-init reads it: a marker line, then YAML.
     fn read(user_data: &str) -> serde_yaml::Value {
-        let body = user_data.strip_prefix("#cloud-config\n").expect("the first line says what it is");
+        let body =
+            user_data.strip_prefix("#cloud-config\n").expect("the first line says what it is");
         serde_yaml::from_str(body).unwrap()
     }
 
@@ -93,7 +103,9 @@ mod tests {
         let data = read(&builder_user_data(login.public_key(), &host));
         let line = data["ssh_authorized_keys"][0].as_str().unwrap();
         assert_eq!(PublicKey::from_openssh(line).unwrap(), *login.public_key());
-        let private = PrivateKey::from_openssh(data["ssh_keys"]["ed25519_private"].as_str().unwrap()).unwrap();
+        let private =
+            PrivateKey::from_openssh(data["ssh_keys"]["ed25519_private"].as_str().unwrap())
+                .unwrap();
         assert_eq!(private.key_data(), host.key_data());
         let public = data["ssh_keys"]["ed25519_public"].as_str().unwrap();
         assert_eq!(PublicKey::from_openssh(public).unwrap(), *host.public_key());
@@ -102,7 +114,10 @@ mod tests {
         for (index, (dir, _)) in FASTER.iter().enumerate() {
             let file = format!("{dir}/{FASTER_FILE}");
             assert!(data["bootcmd"][index].as_str().unwrap().ends_with(&format!(">{file}; fi")));
-            for script in [include_str!("../../templates/guest/tidy.sh"), include_str!("../../templates/guest/checks/leftovers.sh")] {
+            for script in [
+                include_str!("../../templates/guest/tidy.sh"),
+                include_str!("../../templates/guest/checks/leftovers.sh"),
+            ] {
                 assert!(script.contains(&file));
             }
         }

@@ -1,7 +1,7 @@
 //! What the serial console tells: the host keys of a machine, and why one did not come up.
 //!
-//! The machine writes it, and may be hostile: only its end counts ([`RECENT`]), every byte of that is looked at a fixed number
-//! of times, and what is taken out of it has bounds of its own.
+//! The machine writes it, and may be hostile: only its end counts ([`RECENT`]), every byte of that
+//! is looked at a fixed number of times, and what is taken out of it has bounds of its own.
 use ssh_key::PublicKey;
 
 use crate::lines;
@@ -13,7 +13,8 @@ pub use signs::signs;
 
 /// Bytes of a console that are looked at.
 const RECENT: usize = 4 << 20;
-/// Bytes of a block of host keys that are looked at; an honest one has some 2 KiB, and a few messages of the kernel.
+/// Bytes of a block of host keys that are looked at; an honest one has some 2 KiB, and a few
+/// messages of the kernel.
 const BLOCK: usize = 64 << 10;
 /// Host keys taken from a block; OpenSSH makes four at most.
 const KEYS: usize = 16;
@@ -23,15 +24,20 @@ const SHOWN: usize = 1000;
 const BEGIN: &str = "-----BEGIN SSH HOST KEY KEYS-----";
 const END: &str = "-----END SSH HOST KEY KEYS-----";
 
-/// The host keys that cloud-init printed: those of the last complete block, for a log may hold several boots. Keys of kinds
-/// that we cannot read (ECDSA) are left out; empty when there is no block yet.
+/// The host keys that cloud-init printed: those of the last complete block, for a log may hold
+/// several boots. Keys of kinds that we cannot read (ECDSA) are left out; empty when there is no
+/// block yet.
 pub fn host_keys(console: &str) -> Vec<PublicKey> {
     let console = lines::end_of(console, RECENT);
-    // A block that a power-off cut short has no end; the end found is that of a later one, with a begin of its own.
-    let Some(begin) = console.rfind(END).and_then(|end| console[..end].rfind(BEGIN)) else { return Vec::new() };
+    // A block that a power-off cut short has no end; the end found is that of a later one, with a
+    // begin of its own.
+    let Some(begin) = console.rfind(END).and_then(|end| console[..end].rfind(BEGIN)) else {
+        return Vec::new();
+    };
     let block = &console[begin + BEGIN.len()..];
     let block = &block[..block.find(END).unwrap_or(0)];
-    let short = (0..=block.len().min(BLOCK)).rev().find(|at| block.is_char_boundary(*at)).unwrap_or(0);
+    let short =
+        (0..=block.len().min(BLOCK)).rev().find(|at| block.is_char_boundary(*at)).unwrap_or(0);
     keys_of(&block[..short])
 }
 
@@ -48,7 +54,10 @@ fn keys_of(block: &str) -> Vec<PublicKey> {
             if !word.starts_with("ssh-") && !word.starts_with("ecdsa-") {
                 continue;
             }
-            if let Some(key) = words.clone().next().and_then(|blob| PublicKey::from_openssh(&format!("{word} {blob}")).ok())
+            if let Some(key) = words
+                .clone()
+                .next()
+                .and_then(|blob| PublicKey::from_openssh(&format!("{word} {blob}")).ok())
                 && !keys.iter().any(|k| k.key_data() == key.key_data())
             {
                 keys.push(key);
@@ -76,10 +85,13 @@ fn without_kernel(block: &str) -> String {
 
 /// Where `[   12.345678]` stands in a line.
 fn kernel_stamp(line: &str) -> Option<usize> {
-    line.match_indices('[').map(|(at, _)| at).find(|at| begins_with_stamp(&line.as_bytes()[at + 1..]))
+    line.match_indices('[')
+        .map(|(at, _)| at)
+        .find(|at| begins_with_stamp(&line.as_bytes()[at + 1..]))
 }
 
-/// `   12.345678]`: blanks, seconds, six digits. Looks at no more than what a stamp can be long, whatever follows.
+/// `   12.345678]`: blanks, seconds, six digits. Looks at no more than what a stamp can be long,
+/// whatever follows.
 fn begins_with_stamp(text: &[u8]) -> bool {
     const BLANKS: usize = 16;
     const SECONDS: usize = 16;
@@ -95,7 +107,12 @@ fn begins_with_stamp(text: &[u8]) -> bool {
 /// The last `count` lines that have something to read in them, without terminal control.
 pub fn tail(console: &str, count: usize) -> Vec<String> {
     let console = lines::end_of(console, RECENT);
-    let mut tail: Vec<String> = console.rsplit(['\n', '\r']).map(printable).filter(|line| !line.is_empty()).take(count).collect();
+    let mut tail: Vec<String> = console
+        .rsplit(['\n', '\r'])
+        .map(printable)
+        .filter(|line| !line.is_empty())
+        .take(count)
+        .collect();
     tail.reverse();
     tail
 }
@@ -118,7 +135,8 @@ fn printable(line: &str) -> String {
                 }
                 _ => {}
             },
-            c if c.is_control() || matches!(c, '\u{fffd}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}') => {}
+            c if c.is_control()
+                || matches!(c, '\u{fffd}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}') => {}
             c => text.push(c),
         }
     }
@@ -128,15 +146,25 @@ fn printable(line: &str) -> String {
 /// What a machine says that will not come up by itself, and what that means.
 const TROUBLE: &[(&str, &str)] = &[
     ("Kernel panic - not syncing", "the kernel panicked"),
-    ("Press any key to proceed", "systemd-firstboot waits for a key: /etc/machine-id is missing in the image (it has to be there, empty)"),
+    (
+        "Press any key to proceed",
+        "systemd-firstboot waits for a key: /etc/machine-id is missing in the image (it has to be \
+            there, empty)",
+    ),
     ("You are in emergency mode", "the system stopped in emergency mode"),
-    ("Cannot open access to console, the root account is locked", "the system stopped in emergency mode"),
+    (
+        "Cannot open access to console, the root account is locked",
+        "the system stopped in emergency mode",
+    ),
     ("Give root password for maintenance", "the system stopped in emergency mode"),
     ("Entering emergency mode", "the initramfs did not find the root file system"),
     ("Dropping to a shell!", "the initramfs did not find the root file system"),
     ("(initramfs)", "the initramfs did not find the root file system"),
     ("grub rescue>", "GRUB did not find the rest of itself"),
-    ("Minimal BASH-like line editing is supported", "GRUB stopped at its prompt: it found no configuration"),
+    (
+        "Minimal BASH-like line editing is supported",
+        "GRUB stopped at its prompt: it found no configuration",
+    ),
     ("You are in rescue mode", "the system stopped in rescue mode"),
     ("UEFI Interactive Shell v", "the disk is not bootable: the firmware stopped in its shell"),
     ("No bootable option or device was found", "the disk is not bootable"),
@@ -146,20 +174,30 @@ const TROUBLE: &[(&str, &str)] = &[
 /// The present boot: the last of the log. Firmware, then kernel: whichever began last begins it.
 fn present(console: &str) -> &str {
     let console = lines::end_of(console, RECENT);
-    let begin = ["SeaBIOS (version", "] Linux version "].iter().filter_map(|m| console.rfind(m)).max().unwrap_or(0);
+    let begin = ["SeaBIOS (version", "] Linux version "]
+        .iter()
+        .filter_map(|m| console.rfind(m))
+        .max()
+        .unwrap_or(0);
     &console[begin..]
 }
 
-/// One line for the error message if the present boot, the last of the log, came to an end that waiting does not mend.
+/// One line for the error message if the present boot, the last of the log, came to an end that
+/// waiting does not mend.
 pub fn trouble(console: &str) -> Option<String> {
     let boot = present(console);
-    let (at, mark, meaning) =
-        TROUBLE.iter().filter_map(|(mark, meaning)| boot.find(mark).map(|at| (at, *mark, *meaning))).min_by_key(|(at, ..)| *at)?;
+    let (at, mark, meaning) = TROUBLE
+        .iter()
+        .filter_map(|(mark, meaning)| boot.find(mark).map(|at| (at, *mark, *meaning)))
+        .min_by_key(|(at, ..)| *at)?;
     let cause = match mark {
         "Press any key to proceed" => return Some(meaning.into()),
         "Kernel panic - not syncing" => None,
         // Why it gave up stands on a line before; the first such is the cause of the rest.
-        _ => boot[..at + mark.len()].split(['\n', '\r']).map(printable).find(|line| CAUSES.iter().any(|c| line.contains(c))),
+        _ => boot[..at + mark.len()]
+            .split(['\n', '\r'])
+            .map(printable)
+            .find(|line| CAUSES.iter().any(|c| line.contains(c))),
     };
     let cause = cause.unwrap_or_else(|| {
         let line = boot[at..].split(['\n', '\r']).next().unwrap_or_default();
@@ -168,7 +206,8 @@ pub fn trouble(console: &str) -> Option<String> {
     Some(format!("{meaning}: {cause}"))
 }
 
-const CAUSES: &[&str] = &["Failed to ", "does not exist", "Timed out waiting for device", "error: "];
+const CAUSES: &[&str] =
+    &["Failed to ", "does not exist", "Timed out waiting for device", "error: "];
 
 #[cfg(test)]
 mod tests;

@@ -1,4 +1,5 @@
-//! What a command in a machine prints: cut into lines, sent to the events, and its end kept for error texts.
+//! What a command in a machine prints: cut into lines, sent to the events, and its end kept for
+//! error texts.
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex};
 
@@ -21,7 +22,8 @@ pub(super) struct LastLines(Arc<Mutex<Kept>>);
 struct Kept {
     lines: VecDeque<String>,
     bytes: usize,
-    /// The first line that calls itself an error, and the first that reads like one; also when it is long past.
+    /// The first line that calls itself an error, and the first that reads like one; also when it
+    /// is long past.
     error: Option<String>,
     complaint: Option<String>,
 }
@@ -49,13 +51,21 @@ impl LastLines {
         self.0.lock().expect("pushes do not panic").lines.iter().cloned().collect()
     }
 
-    /// `what`, with the first line that tells the cause, and the last that says something. What stands between them mostly
-    /// follows from the first.
+    /// `what`, with the first line that tells the cause, and the last that says something. What
+    /// stands between them mostly follows from the first.
     pub(super) fn reason(&self, what: String) -> String {
         let kept = self.0.lock().expect("pushes do not panic");
-        let last = kept.lines.iter().rev().map(|l| l.trim()).find(|l| !l.is_empty()).map(|l| lines::cut(l, REASON));
+        let last = kept
+            .lines
+            .iter()
+            .rev()
+            .map(|l| l.trim())
+            .find(|l| !l.is_empty())
+            .map(|l| lines::cut(l, REASON));
         match (kept.error.as_ref().or(kept.complaint.as_ref()), last) {
-            (Some(cause), Some(last)) if *cause != last => format!("{what}: {cause}; its last line: {last}"),
+            (Some(cause), Some(last)) if *cause != last => {
+                format!("{what}: {cause}; its last line: {last}")
+            }
             (_, Some(last)) => format!("{what}: {last}"),
             _ => what,
         }
@@ -64,7 +74,8 @@ impl LastLines {
 
 /// Cuts the two streams into lines and sends them to the events.
 pub(super) fn lines_to(events: Events, source: &'static str, last: LastLines) -> OnOutput {
-    let mut streams = Streams { events, source, last, stdout: Lines::default(), stderr: Lines::default() };
+    let mut streams =
+        Streams { events, source, last, stdout: Lines::default(), stderr: Lines::default() };
     Box::new(move |stream, bytes| streams.take(stream, bytes))
 }
 
@@ -106,21 +117,37 @@ mod tests {
     #[test]
     fn the_first_line_that_tells_the_cause_is_repeated() {
         let last = LastLines::default();
-        ["W: odd", "E: Unable to locate package nosuch", "E: setup failed", "I: removing tempdir"].iter().for_each(|l| last.push(l));
+        ["W: odd", "E: Unable to locate package nosuch", "E: setup failed", "I: removing tempdir"]
+            .iter()
+            .for_each(|l| last.push(l));
         let reason = last.reason("exit code 25".into());
-        assert_eq!(reason, "exit code 25: E: Unable to locate package nosuch; its last line: I: removing tempdir");
+        assert_eq!(
+            reason,
+            "exit code 25: E: Unable to locate package nosuch; its last line: I: removing tempdir"
+        );
         (0..1000).for_each(|n| last.push(&n.to_string()));
-        assert!(last.reason("x".into()).starts_with("x: E: Unable to locate package nosuch; "), "it is long past");
+        assert!(
+            last.reason("x".into()).starts_with("x: E: Unable to locate package nosuch; "),
+            "it is long past"
+        );
         let last = LastLines::default();
-        ["fetching", "cp: cannot stat 'a': No such file or directory"].iter().for_each(|l| last.push(l));
-        assert_eq!(last.reason("exit code 1".into()), "exit code 1: cp: cannot stat 'a': No such file or directory");
+        ["fetching", "cp: cannot stat 'a': No such file or directory"]
+            .iter()
+            .for_each(|l| last.push(l));
+        assert_eq!(
+            last.reason("exit code 1".into()),
+            "exit code 1: cp: cannot stat 'a': No such file or directory"
+        );
     }
 
     #[test]
     fn what_is_kept_is_bounded_by_lines_and_bytes() {
         let last = LastLines::default();
         (0..1000).for_each(|n| last.push(&n.to_string()));
-        assert_eq!((last.all().len(), last.reason("it failed".into()).as_str()), (LINES, "it failed: 999"));
+        assert_eq!(
+            (last.all().len(), last.reason("it failed".into()).as_str()),
+            (LINES, "it failed: 999")
+        );
         let long = "x".repeat(crate::lines::LINE);
         (0..LINES).for_each(|_| last.push(&long));
         assert!(last.all().iter().map(String::len).sum::<usize>() <= BYTES);

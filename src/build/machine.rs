@@ -35,12 +35,17 @@ impl Running {
         self.target.key.clone()
     }
 
-    /// Writes the login key and the pinned host key where `ssh` finds them, and gives the command line of a login.
+    /// Writes the login key and the pinned host key where `ssh` finds them, and gives the command
+    /// line of a login.
     pub(super) fn opened(&self, site: &Site<'_>) -> Result<Opened, BuildError> {
         let files = SshFiles::write(site, self)?;
         let mut ssh = vec!["ssh".to_owned()];
         ssh.extend(files.options());
-        ssh.extend(["-p".into(), self.target.port.to_string(), format!("{}@{}", self.target.user, self.target.host)]);
+        ssh.extend([
+            "-p".into(),
+            self.target.port.to_string(),
+            format!("{}@{}", self.target.user, self.target.host),
+        ]);
         Ok(Opened { machine: self.machine.name.clone(), ssh })
     }
 
@@ -49,11 +54,16 @@ impl Running {
             Ok(id) => Ok(id),
             Err(NoAnswer::Strange { said, .. }) => Err(said),
             Err(reason) => {
-                let (machine, reason) = (self.machine.name.clone(), format!("cannot read its machine-id: {reason}"));
+                let (machine, reason) =
+                    (self.machine.name.clone(), format!("cannot read its machine-id: {reason}"));
                 return Err(BuildError::NotReady { machine, reason, console: Vec::new() });
             }
         };
-        Ok(Identity { machine: self.machine.name.clone(), machine_id, host_keys: self.target.host_keys.iter().map(plain_key).collect() })
+        Ok(Identity {
+            machine: self.machine.name.clone(),
+            machine_id,
+            host_keys: self.target.host_keys.iter().map(plain_key).collect(),
+        })
     }
 }
 
@@ -80,9 +90,15 @@ impl SshFiles {
             .target
             .host_keys
             .iter()
-            .map(|k| keys::known_hosts_line(&running.target.host, running.target.port, k).expect(ENCODES) + "\n")
+            .map(|k| {
+                keys::known_hosts_line(&running.target.host, running.target.port, k).expect(ENCODES)
+                    + "\n"
+            })
             .collect();
-        write_private(&files.key, keys::private_text(&running.target.key).expect(ENCODES).as_bytes())?;
+        write_private(
+            &files.key,
+            keys::private_text(&running.target.key).expect(ENCODES).as_bytes(),
+        )?;
         write_private(&files.known_hosts, known.as_bytes())?;
         Ok(files)
     }
@@ -115,11 +131,21 @@ pub(super) fn write_private(path: &std::path::Path, text: &[u8]) -> Result<(), B
     use std::io::Write;
     use std::os::unix::fs::OpenOptionsExt;
     let io = |source| BuildError::Io { path: path.into(), source };
-    let mut file = std::fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(path).map_err(io)?;
+    let mut file = std::fs::OpenOptions::new()
+        .write(true)
+        .create(true)
+        .truncate(true)
+        .mode(0o600)
+        .open(path)
+        .map_err(io)?;
     file.write_all(text).map_err(io)
 }
 
-pub(super) async fn boot_builder(site: &Site<'_>, wanted: &MachinePlan, base: &Image) -> Result<Running, BuildError> {
+pub(super) async fn boot_builder(
+    site: &Site<'_>,
+    wanted: &MachinePlan,
+    base: &Image,
+) -> Result<Running, BuildError> {
     let login = Arc::new(keys::generate_key(&format!("factory build key {}", site.plan.run)));
     let host = keys::generate_key(&format!("factory host key {}", site.plan.run));
     let user_data = cloud_init::builder_user_data(login.public_key(), &host);
@@ -142,26 +168,42 @@ pub(super) async fn boot_builder(site: &Site<'_>, wanted: &MachinePlan, base: &I
     Ok(running)
 }
 
-/// Smoke machines tell their host keys on their consoles. A cloud that shows none is found out before an hour is spent on provisioning.
+/// Smoke machines tell their host keys on their consoles. A cloud that shows none is found out
+/// before an hour is spent on provisioning.
 async fn shows_consoles(site: &Site<'_>, machine: &Machine) -> Result<(), BuildError> {
     match site.cloud.console(machine).await {
         Err(CloudError::Unable { what, reason }) => {
             let reason = format!("{reason}; smoke machines tell their host keys there");
-            Err(CloudError::refused(what, reason).hint("`build --no-smoke` publishes untested").into())
+            Err(CloudError::refused(what, reason)
+                .hint("`build --no-smoke` publishes untested")
+                .into())
         }
         // Whatever else is wrong with it may pass.
         _ => Ok(()),
     }
 }
 
-/// What keeps SSH out where the machine is well: who is admitted, and whether its address is seen from here.
+/// What keeps SSH out where the machine is well: who is admitted, and whether its address is seen
+/// from here.
 fn admitted(site: Option<&SitePlan>, host: &str) -> String {
     let without = site.is_some_and(|site| site.floating_network.is_none()) && !host.contains(':');
-    let way = if without { "; it has no floating IP: is its address reached from here? `floating_network: NAME` takes one" } else { "" };
+    let way = if without {
+        "; it has no floating IP: is its address reached from here? `floating_network: NAME` takes \
+            one"
+    } else {
+        ""
+    };
     let groups = match site.map(|site| &site.security) {
         Some(Security::Temporary { ssh_from }) => {
-            let from = if ssh_from.is_empty() { "this machine's address towards it".to_owned() } else { ssh_from.join(", ") };
-            format!("; its security group admits SSH from {from}: if it comes from elsewhere (NAT, VPN), set FACTORY_SSH_FROM")
+            let from = if ssh_from.is_empty() {
+                "this machine's address towards it".to_owned()
+            } else {
+                ssh_from.join(", ")
+            };
+            format!(
+                "; its security group admits SSH from {from}: if it comes from elsewhere (NAT, \
+                    VPN), set FACTORY_SSH_FROM"
+            )
         }
         Some(Security::Groups(groups)) => {
             let names: Vec<&str> = groups.iter().map(|g| g.name.as_str()).collect();
@@ -204,16 +246,24 @@ pub(super) fn disk_gb(wanted: &MachinePlan, image: &Image, grow_gb: u64) -> u64 
 /// While SSH is tried, the cloud is looked at that many times as seldom as where it alone can tell.
 const SELDOM: u32 = 18;
 
-/// Tries SSH until it answers. Every failure may be the machine's youth, so the last one is told only at the deadline;
-/// a machine that is off, stuck or in trouble on its console ends the wait at once.
-pub(super) async fn reach(site: &Site<'_>, machine: &Machine, target: &Target, deadline: Instant) -> Result<Arc<dyn Remote>, BuildError> {
+/// Tries SSH until it answers. Every failure may be the machine's youth, so the last one is told
+/// only at the deadline; a machine that is off, stuck or in trouble on its console ends the wait at
+/// once.
+pub(super) async fn reach(
+    site: &Site<'_>,
+    machine: &Machine,
+    target: &Target,
+    deadline: Instant,
+) -> Result<Arc<dyn Remote>, BuildError> {
     site.cx.events.doing(format!("waiting for SSH of {}", machine.name));
     let mut pause = Duration::from_millis(250);
     let mut looked = Instant::now();
     let mut signs = Signs::default();
     loop {
         let left = deadline.saturating_duration_since(Instant::now());
-        let attempt = site.connect.connect(target, left.min(Duration::from_secs(15)).max(Duration::from_secs(1)));
+        let attempt = site
+            .connect
+            .connect(target, left.min(Duration::from_secs(15)).max(Duration::from_secs(1)));
         let error = match site.cx.cancel.or(attempt).await? {
             Ok(remote) => return Ok(remote),
             Err(e) => e,
@@ -223,8 +273,11 @@ pub(super) async fn reach(site: &Site<'_>, machine: &Machine, target: &Target, d
             looked = Instant::now();
         }
         if Instant::now() > deadline {
-            let reason =
-                format!("SSH not ready after {} s: {error}{}", site.plan.timeouts.ssh, admitted(site.plan.site.as_ref(), &machine.host));
+            let reason = format!(
+                "SSH not ready after {} s: {error}{}",
+                site.plan.timeouts.ssh,
+                admitted(site.plan.site.as_ref(), &machine.host)
+            );
             return Err(not_ready(site, machine, reason).await);
         }
         site.cx.cancel.pause(pause).await?;
@@ -244,8 +297,13 @@ pub(super) async fn console_tail(site: &Site<'_>, machine: &Machine) -> Vec<Stri
     site.cloud.console(machine).await.map(|text| console::tail(&text, 30)).unwrap_or_default()
 }
 
-/// Waits for cloud-init to end, and asks how it went. An image without cloud-init has nothing to wait for.
-pub(super) async fn cloud_init_done(site: &Site<'_>, running: &Running, deadline: Instant) -> Result<(), BuildError> {
+/// Waits for cloud-init to end, and asks how it went. An image without cloud-init has nothing to
+/// wait for.
+pub(super) async fn cloud_init_done(
+    site: &Site<'_>,
+    running: &Running,
+    deadline: Instant,
+) -> Result<(), BuildError> {
     site.cx.events.doing(format!("waiting for cloud-init of {}", running.machine.name));
     let left = deadline.saturating_duration_since(Instant::now()).max(Duration::from_secs(10));
     let script = include_str!("../../templates/guest/cloud-init-done.sh");
@@ -265,10 +323,21 @@ pub(super) async fn capture(site: &Site<'_>, builder: Running) -> Result<Image, 
     let Running { machine, remote, .. } = builder;
     drop(remote);
     site.cx.events.doing(format!("shutting {} down", machine.name));
-    site.cloud.shutdown(site.cx, &machine, Duration::from_secs(site.plan.timeouts.shutdown)).await?;
+    site.cloud
+        .shutdown(site.cx, &machine, Duration::from_secs(site.plan.timeouts.shutdown))
+        .await?;
     site.cx.events.doing("capturing the disk");
     let name = format!("{}{}", site.plan.run, image::STAGED);
-    Ok(site.cloud.capture(site.cx, &site.plan.run, &machine, &name, Duration::from_secs(site.plan.timeouts.capture)).await?)
+    Ok(site
+        .cloud
+        .capture(
+            site.cx,
+            &site.plan.run,
+            &machine,
+            &name,
+            Duration::from_secs(site.plan.timeouts.capture),
+        )
+        .await?)
 }
 
 #[cfg(test)]
@@ -289,10 +358,16 @@ mod tests {
         let own = || Security::Temporary { ssh_from: Vec::new() };
         let said = |site: &SitePlan, host| admitted(Some(site), host);
         let floating = said(&site(true, own()), "192.0.2.7");
-        assert!(floating.contains("FACTORY_SSH_FROM") && !floating.contains("floating_network"), "{floating}");
+        assert!(
+            floating.contains("FACTORY_SSH_FROM") && !floating.contains("floating_network"),
+            "{floating}"
+        );
         for security in [own(), Security::None] {
             let fixed = said(&site(false, security), "10.0.0.7");
-            assert!(fixed.contains("no floating IP") && fixed.contains("`floating_network: NAME`"), "{fixed}");
+            assert!(
+                fixed.contains("no floating IP") && fixed.contains("`floating_network: NAME`"),
+                "{fixed}"
+            );
         }
         assert_eq!(said(&site(false, Security::None), "2001:db8::7"), "", "of IPv6 there are none");
         assert_eq!(admitted(None, "127.0.0.1"), "");

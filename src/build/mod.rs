@@ -1,4 +1,5 @@
-//! The straight line from a plan to an image: source, boot, provision, tidy, capture, smoke, publish; and the one road home.
+//! The straight line from a plan to an image: source, boot, provision, tidy, capture, smoke,
+//! publish; and the one road home.
 use std::future::Future;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
@@ -46,7 +47,8 @@ pub struct Site<'a> {
     pub plan: &'a Plan,
     /// Around everything that the definition brings.
     pub wall: &'a Wall,
-    /// Where SSH keys, inventory and sockets of this run go: short path, only this user may look in.
+    /// Where SSH keys, inventory and sockets of this run go: short path, only this user may look
+    /// in.
     pub scratch: PathBuf,
     /// Where large files of this run go.
     pub work: PathBuf,
@@ -126,7 +128,8 @@ pub enum BuildError {
     Wall(String),
     #[error("tidy: {0}")]
     Tidy(String),
-    #[error("{} of {} smoke checks failed: {}", failed.len(), of, failed.iter().map(|c| format!("{} ({})", c.id, c.reason)).collect::<Vec<_>>().join(", "))]
+    #[error("{} of {} smoke checks failed: \
+        {}", failed.len(), of, reasons(failed))]
     Smoke { failed: Vec<Check>, of: usize },
     #[error("cannot write {path}: {source}")]
     Io { path: PathBuf, source: std::io::Error },
@@ -134,6 +137,10 @@ pub enum BuildError {
     Space(space::Short),
     #[error(transparent)]
     Cancelled(#[from] Cancelled),
+}
+
+fn reasons(failed: &[Check]) -> String {
+    failed.iter().map(|c| format!("{} ({})", c.id, c.reason)).collect::<Vec<_>>().join(", ")
 }
 
 impl From<LedgerError> for BuildError {
@@ -174,18 +181,36 @@ impl<'a> Site<'a> {
         'a: 'b,
     {
         let Site { cloud, connect, plan, wall, until, keep_on_failure, .. } = *self;
-        let (scratch, work, downloads) = (self.scratch.clone(), self.work.clone(), self.downloads.clone());
+        let (scratch, work, downloads) =
+            (self.scratch.clone(), self.work.clone(), self.downloads.clone());
         let proxies = self.proxies.clone();
-        Site { cloud, connect, cx, plan, wall, scratch, work, downloads, proxies, until, keep_on_failure }
+        Site {
+            cloud,
+            connect,
+            cx,
+            plan,
+            wall,
+            scratch,
+            work,
+            downloads,
+            proxies,
+            until,
+            keep_on_failure,
+        }
     }
 
     /// Runs one stage and tells of its begin, end and time.
-    async fn stage<T>(&self, stage: Stage, work: impl Future<Output = Result<T, BuildError>>) -> Result<T, BuildError> {
+    async fn stage<T>(
+        &self,
+        stage: Stage,
+        work: impl Future<Output = Result<T, BuildError>>,
+    ) -> Result<T, BuildError> {
         self.cx.cancel.check()?;
         let begin = Instant::now();
         self.cx.events.emit(Event::StageStarted { stage });
         let result = match stage {
-            // One short write. What it did counts, whatever became of the disk meanwhile: the image is what everybody gets.
+            // One short write. What it did counts, whatever became of the disk meanwhile: the image
+            // is what everybody gets.
             Stage::Publish => work.await,
             _ => space::watched(self, stage, work).await,
         };
@@ -203,7 +228,8 @@ pub async fn build(site: &Site<'_>) -> Outcome {
     let mut up = None;
     let result = line(site, &mut up).await;
     // A machine that filled the disk is not left to it.
-    let keep = site.keep_on_failure && matches!(&result, Err(e) if !e.is_cancelled() && !matches!(e, BuildError::Space(_)));
+    let keep = site.keep_on_failure
+        && matches!(&result, Err(e) if !e.is_cancelled() && !matches!(e, BuildError::Space(_)));
     if keep && up.is_some() {
         // The machine and what carries it stand in the ledger; what a script left running is of no
         // use to anybody.
@@ -213,7 +239,8 @@ pub async fn build(site: &Site<'_>) -> Outcome {
     Outcome { result, leaks, kept: None }
 }
 
-/// The line itself. `up` is set as long as a machine is up that a person could open after a failure.
+/// The line itself. `up` is set as long as a machine is up that a person could open after a
+/// failure.
 async fn line(site: &Site<'_>, up: &mut Option<Opened>) -> Result<Built, BuildError> {
     let plan = site.plan;
     let mut tally = Tally::default();
@@ -221,13 +248,17 @@ async fn line(site: &Site<'_>, up: &mut Option<Opened>) -> Result<Built, BuildEr
     let mut identities = Vec::new();
     let image = match &plan.builder {
         Some(wanted) => {
-            let mut builder = site.stage(Stage::Boot, machine::boot_builder(site, wanted, &base)).await?;
+            let mut builder =
+                site.stage(Stage::Boot, machine::boot_builder(site, wanted, &base)).await?;
             *up = Some(builder.opened(site)?);
-            let provisioned = site.stage(Stage::Provision, provision::steps(site, &mut builder)).await;
+            let provisioned =
+                site.stage(Stage::Provision, provision::steps(site, &mut builder)).await;
             if let Until::Provisioned(person) = site.until {
                 // The run is at its end, or was told to end: nothing is opened any more.
                 match provisioned {
-                    Err(e) if e.is_cancelled() || matches!(e, BuildError::Space(_)) => return Err(e),
+                    Err(e) if e.is_cancelled() || matches!(e, BuildError::Space(_)) => {
+                        return Err(e);
+                    }
                     _ => {}
                 }
                 let opened = builder.opened(site)?;
@@ -251,13 +282,20 @@ async fn line(site: &Site<'_>, up: &mut Option<Opened>) -> Result<Built, BuildEr
             *up = None;
             retire(site, &name).await;
             if let Some(smoke) = &plan.smoke {
-                tally = site.stage(Stage::Smoke, smoke::test(site, smoke, &captured, &identities, Some(build_key), up)).await?;
+                tally = site
+                    .stage(
+                        Stage::Smoke,
+                        smoke::test(site, smoke, &captured, &identities, Some(build_key), up),
+                    )
+                    .await?;
             }
             captured
         }
         None => {
             if let Some(smoke) = &plan.smoke {
-                tally = site.stage(Stage::Smoke, smoke::test(site, smoke, &base, &identities, None, up)).await?;
+                tally = site
+                    .stage(Stage::Smoke, smoke::test(site, smoke, &base, &identities, None, up))
+                    .await?;
             }
             base
         }
@@ -269,12 +307,16 @@ async fn line(site: &Site<'_>, up: &mut Option<Opened>) -> Result<Built, BuildEr
     Ok(Built::Image(Box::new(published)))
 }
 
-/// A builder that has done its work gives back what it holds of the project's quota before the next machines come up.
-/// What cannot be deleted now is deleted on the way home.
+/// A builder that has done its work gives back what it holds of the project's quota before the next
+/// machines come up. What cannot be deleted now is deleted on the way home.
 async fn retire(site: &Site<'_>, machine: &str) {
-    let of_it = |e: &&Entry| e.name == machine && matches!(e.kind, Kind::Machine | Kind::Address | Kind::Volume);
+    let of_it = |e: &&Entry| {
+        e.name == machine && matches!(e.kind, Kind::Machine | Kind::Address | Kind::Volume)
+    };
     for entry in site.cx.ledger.entries().iter().filter(of_it) {
-        if let Ok(Ok(())) = tokio::time::timeout(DELETE, site.cloud.delete(&site.plan.run, entry)).await {
+        if let Ok(Ok(())) =
+            tokio::time::timeout(DELETE, site.cloud.delete(&site.plan.run, entry)).await
+        {
             let _ = site.cx.ledger.gone(entry.seq);
         }
     }
@@ -285,7 +327,8 @@ async fn publish(site: &Site<'_>, staged: &Image, tests: Tally) -> Result<Image,
     publication.properties.insert(image::TESTS.into(), tests.to_string());
     let image = match site.cloud.publish(site.cx, staged, &publication).await {
         Ok(image) => image,
-        // The write may have been done and its answer lost: what the cloud shows counts, if it proves itself.
+        // The write may have been done and its answer lost: what the cloud shows counts, if it
+        // proves itself.
         Err(e) => {
             let published = |i: &Image| {
                 let of_run = i.properties.get(image::RUN) == Some(&site.plan.run);
@@ -307,8 +350,9 @@ async fn publish(site: &Site<'_>, staged: &Image, tests: Tally) -> Result<Image,
 /// How long a single deletion may take before it is called a leak.
 const DELETE: Duration = Duration::from_secs(120);
 
-/// Deletes what the ledger holds, machines first and then newest first, past failures. What could not be deleted is returned and stays in the ledger;
-/// so is the rest after a second signal, for `sweep`.
+/// Deletes what the ledger holds, machines first and then newest first, past failures. What could
+/// not be deleted is returned and stays in the ledger; so is the rest after a second signal, for
+/// `sweep`.
 pub async fn unwind(site: &Site<'_>) -> Vec<Leak> {
     let outlived = end_processes(site).await;
     let mut entries = site.cx.ledger.entries();
@@ -321,9 +365,16 @@ pub async fn unwind(site: &Site<'_>) -> Vec<Leak> {
     site.cx.events.emit(Event::StageStarted { stage: Stage::Unwind });
     let mut leaks = outlived;
     for entry in entries {
-        let deleted = site.cx.cancel.for_unwind().or(tokio::time::timeout(DELETE, site.cloud.delete(&site.plan.run, &entry))).await;
+        let deleted = site
+            .cx
+            .cancel
+            .for_unwind()
+            .or(tokio::time::timeout(DELETE, site.cloud.delete(&site.plan.run, &entry)))
+            .await;
         let done = match deleted {
-            Ok(Ok(done)) => done.and_then(|()| site.cx.ledger.gone(entry.seq).map_err(CloudError::from)).map_err(|e| e.to_string()),
+            Ok(Ok(done)) => done
+                .and_then(|()| site.cx.ledger.gone(entry.seq).map_err(CloudError::from))
+                .map_err(|e| e.to_string()),
             Ok(Err(_)) => Err(format!("not deleted after {DELETE:?}")),
             Err(_) => Err("a second signal ended the clean-up".into()),
         };
@@ -334,24 +385,36 @@ pub async fn unwind(site: &Site<'_>) -> Vec<Leak> {
     let seconds = seconds(begin.elapsed());
     site.cx.events.emit(match leaks.len() {
         0 => Event::StageDone { stage: Stage::Unwind, seconds },
-        n => Event::StageFailed { stage: Stage::Unwind, seconds, error: format!("{n} things could not be deleted") },
+        n => Event::StageFailed {
+            stage: Stage::Unwind,
+            seconds,
+            error: format!("{n} things could not be deleted"),
+        },
     });
     leaks
 }
 
-/// Ends what carries the run's mark and stands in no ledger: what a step or a script left running and no wall ended. Machines
-/// are the cloud's to end. What does not end is returned.
+/// Ends what carries the run's mark and stands in no ledger: what a step or a script left running
+/// and no wall ended. Machines are the cloud's to end. What does not end is returned.
 async fn end_processes(site: &Site<'_>) -> Vec<Leak> {
     let entries = site.cx.ledger.entries();
     let called = |p: &process::Proc, name: &str| p.env(exec::PROCESS_MARK).as_deref() == Some(name);
-    let known = |p: &process::Proc| entries.iter().any(|e| e.id == Some(p.to_string()) || called(p, &e.name));
+    let known = |p: &process::Proc| {
+        entries.iter().any(|e| e.id == Some(p.to_string()) || called(p, &e.name))
+    };
     let mut leaks = Vec::new();
     let left = process::ours().into_iter().filter(|p| p.is_of(&site.plan.run) && !known(p));
     for proc in left {
         if proc.state() != process::State::Gone
             && let Err(e) = proc.end(Duration::from_secs(5)).await
         {
-            let entry = Entry { seq: u64::MAX, kind: Kind::Process, name: proc.title(), id: Some(proc.to_string()), unanswered: None };
+            let entry = Entry {
+                seq: u64::MAX,
+                kind: Kind::Process,
+                name: proc.title(),
+                id: Some(proc.to_string()),
+                unanswered: None,
+            };
             leaks.push(Leak { entry, reason: e.to_string() });
         }
     }

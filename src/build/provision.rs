@@ -1,4 +1,5 @@
-//! The steps of a bundle on the builder, one after the other, each with a deadline and under watch; then tidy.
+//! The steps of a bundle on the builder, one after the other, each with a deadline and under watch;
+//! then tidy.
 use std::os::unix::fs::FileTypeExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -6,7 +7,9 @@ use std::time::{Duration, Instant};
 use super::answer::{self, NoAnswer, exit_text};
 use super::heard::{LastLines, REASON, lines_to};
 use super::machine::{self, Running, SshFiles};
-use super::{BuildError, Site, child, exec_reason, inventory, required, tidy as tidy_script, watch};
+use super::{
+    BuildError, Site, child, exec_reason, inventory, required, tidy as tidy_script, watch,
+};
 use crate::event::{Event, seconds};
 use crate::exec::{self, Cmd};
 use crate::plan::{ActionPlan, StepPlan};
@@ -25,7 +28,8 @@ const WARNING: &str = "warning: ";
 const CONTROL_SOCKET: &str = "cm";
 
 /// What Ansible does not say of a `become` on the factory.
-const NO_OTHER_USER: &str = "behind the wall a task on the factory cannot become another user (sudo, su): take `become` off it \
+const NO_OTHER_USER: &str = "behind the wall a task on the factory cannot become another user \
+    (sudo, su): take `become` off it \
      (`become: false`), or have the machine do it";
 
 pub(super) async fn steps(site: &Site<'_>, builder: &mut Running) -> Result<(), BuildError> {
@@ -51,7 +55,12 @@ async fn all(site: &Site<'_>, builder: &mut Running) -> Result<(), BuildError> {
     Ok(())
 }
 
-async fn with_retries(site: &Site<'_>, builder: &mut Running, index: usize, step: &StepPlan) -> Result<(), BuildError> {
+async fn with_retries(
+    site: &Site<'_>,
+    builder: &mut Running,
+    index: usize,
+    step: &StepPlan,
+) -> Result<(), BuildError> {
     let mut left = step.retries;
     loop {
         let error = match watched(site, builder, index, step).await {
@@ -69,18 +78,25 @@ async fn with_retries(site: &Site<'_>, builder: &mut Running, index: usize, step
 }
 
 /// One run of a step, which ends too when the builder is lost or the run is stopped.
-async fn watched(site: &Site<'_>, builder: &mut Running, index: usize, step: &StepPlan) -> Result<(), BuildError> {
+async fn watched(
+    site: &Site<'_>,
+    builder: &mut Running,
+    index: usize,
+    step: &StepPlan,
+) -> Result<(), BuildError> {
     if matches!(step.action, ActionPlan::Reboot) {
         return reboot(site, builder, index, step).await;
     }
     let begin = Instant::now();
     let patience = watch::patience(&step.action, Duration::from_secs(step.timeout));
     let lost = tokio::select! {
-        // A step that ended and a machine that was lost at the same instant: the step's own word counts.
+        // A step that ended and a machine that was lost at the same instant: the step's own word
+        // counts.
         biased;
         done = site.cx.cancel.or(run(site, builder, index, step)) => match done? {
             Ok(()) => return settle(site, builder).await,
-            // Whether the machine is lost is a better answer than "connection reset" or "unreachable".
+            // Whether the machine is lost is a better answer than "connection reset" or
+            // "unreachable".
             Err(e @ (BuildError::Step { .. } | BuildError::StepRemote { .. })) => {
                 match site.cx.cancel.or(watch::verdict(site, builder, watch::PACE)).await? {
                     Some(reason) => format!("{reason} ({e})"),
@@ -98,43 +114,71 @@ async fn watched(site: &Site<'_>, builder: &mut Running, index: usize, step: &St
     Err(BuildError::BuilderLost { reason: lost, console })
 }
 
-/// After a step that went well: our own session may have gone with a network or a machine that was restarted on purpose.
+/// After a step that went well: our own session may have gone with a network or a machine that was
+/// restarted on purpose.
 async fn settle(site: &Site<'_>, builder: &mut Running) -> Result<(), BuildError> {
     if site.cx.cancel.or(builder.remote.ping(watch::PACE.answer)).await?.is_ok() {
         return Ok(());
     }
-    site.cx.events.note(format!("the step took {} or its network away for a while: logging in again", builder.machine.name));
+    site.cx.events.note(format!(
+        "the step took {} or its network away for a while: logging in again",
+        builder.machine.name
+    ));
     stop_ssh_master(site).await;
     let deadline = Instant::now() + Duration::from_secs(site.plan.timeouts.ssh);
     builder.remote = machine::reach(site, &builder.machine, &builder.target, deadline).await?;
     machine::cloud_init_done(site, builder, deadline).await
 }
 
-/// What is said of a step whose session broke, where the machine answers: it may have restarted itself.
-async fn restarted(site: &Site<'_>, builder: &Running, begin: Instant, error: BuildError) -> BuildError {
-    let BuildError::StepRemote { index, name, source: RemoteError::Lost(_) } = &error else { return error };
+/// What is said of a step whose session broke, where the machine answers: it may have restarted
+/// itself.
+async fn restarted(
+    site: &Site<'_>,
+    builder: &Running,
+    begin: Instant,
+    error: BuildError,
+) -> BuildError {
+    let BuildError::StepRemote { index, name, source: RemoteError::Lost(_) } = &error else {
+        return error;
+    };
     let session = builder.watch.lock().await.clone();
     let Some(session) = session else { return error };
-    let asked = site.cx.cancel.or(answer::say(&*session, "cut -d. -f1 /proc/uptime", watch::PACE.answer)).await;
+    let asked = site
+        .cx
+        .cancel
+        .or(answer::say(&*session, "cut -d. -f1 /proc/uptime", watch::PACE.answer))
+        .await;
     match asked.ok().and_then(Result::ok).and_then(|up| up.trim().parse::<u64>().ok()) {
         Some(up) if up < begin.elapsed().as_secs() => {
-            let reason = format!("the machine was restarted {up} s ago, and the step with it: a step `reboot: true` waits for that");
+            let reason = format!(
+                "the machine was restarted {up} s ago, and the step with it: a step `reboot: true` \
+                    waits for that"
+            );
             BuildError::Step { index: *index, name: name.clone(), reason }
         }
         _ => error,
     }
 }
 
-async fn run(site: &Site<'_>, builder: &Running, index: usize, step: &StepPlan) -> Result<(), BuildError> {
+async fn run(
+    site: &Site<'_>,
+    builder: &Running,
+    index: usize,
+    step: &StepPlan,
+) -> Result<(), BuildError> {
     let dir = &site.plan.bundle_dir;
     let limit = Duration::from_secs(step.timeout);
     let failed = |reason: String| BuildError::Step { index, name: step.name.clone(), reason };
-    let lost = |source: RemoteError| BuildError::StepRemote { index, name: step.name.clone(), source };
+    let lost =
+        |source: RemoteError| BuildError::StepRemote { index, name: step.name.clone(), source };
     match &step.action {
         ActionPlan::Ansible { playbook, extra_vars, tags, .. } => {
             ansible_playbook(site, builder, index, step, playbook, extra_vars, tags).await
         }
-        ActionPlan::Shell { text } => shell(site, builder, "shell", step, text.clone().into()).await.map_err(lost)?.map_err(failed),
+        ActionPlan::Shell { text } => shell(site, builder, "shell", step, text.clone().into())
+            .await
+            .map_err(lost)?
+            .map_err(failed),
         ActionPlan::Script { path } => {
             let path = dir.join(path);
             let text = std::fs::read(&path).map_err(|source| BuildError::Io { path, source })?;
@@ -165,9 +209,18 @@ async fn shell(
 ) -> Result<Result<(), String>, RemoteError> {
     let mut env = factory_env(site);
     env.extend(step.env.clone());
-    let command = Command { script, args: Vec::new(), env, sudo: step.sudo, deadline: Duration::from_secs(step.timeout) };
+    let command = Command {
+        script,
+        args: Vec::new(),
+        env,
+        sudo: step.sudo,
+        deadline: Duration::from_secs(step.timeout),
+    };
     let last = LastLines::default();
-    let exit = builder.remote.exec(command, lines_to(site.cx.events.clone(), source, last.clone())).await?;
+    let exit = builder
+        .remote
+        .exec(command, lines_to(site.cx.events.clone(), source, last.clone()))
+        .await?;
     Ok(match exit {
         Exit::Code(0) => Ok(()),
         exit => Err(last.reason(exit_text(&exit))),
@@ -177,9 +230,13 @@ async fn shell(
 /// What scripts and playbooks may know of the run.
 fn factory_env(site: &Site<'_>) -> std::collections::BTreeMap<String, String> {
     let plan = site.plan;
-    [("FACTORY_RUN", plan.run.clone()), ("FACTORY_BUNDLE", plan.family.clone()), ("FACTORY_IMAGE_NAME", plan.image_name.clone())]
-        .map(|(k, v)| (k.to_owned(), v))
-        .into()
+    [
+        ("FACTORY_RUN", plan.run.clone()),
+        ("FACTORY_BUNDLE", plan.family.clone()),
+        ("FACTORY_IMAGE_NAME", plan.image_name.clone()),
+    ]
+    .map(|(k, v)| (k.to_owned(), v))
+    .into()
 }
 
 async fn ansible_playbook(
@@ -194,7 +251,16 @@ async fn ansible_playbook(
     let failed = |reason: String| BuildError::Step { index, name: step.name.clone(), reason };
     let inventory = inventory::write(site, builder).await?.map_err(failed)?;
     let installed = required::install(site, index, step, playbook).await?.map_err(failed)?;
-    let cmd = ansible_command(site, builder, step, playbook, extra_vars, tags, &Given { inventory, installed }).await?;
+    let cmd = ansible_command(
+        site,
+        builder,
+        step,
+        playbook,
+        extra_vars,
+        tags,
+        &Given { inventory, installed },
+    )
+    .await?;
     let last = LastLines::default();
     let (events, keep) = (site.cx.events.clone(), last.clone());
     let name = format!("{} ansible-playbook {index}", site.plan.run);
@@ -205,9 +271,12 @@ async fn ansible_playbook(
     .await;
     match status {
         Ok(status) if status.success() => {
-            // Ansible calls it a success when no host matched: nothing was done, and that is not what was asked for.
+            // Ansible calls it a success when no host matched: nothing was done, and that is not
+            // what was asked for.
             match ansible::matched_no_hosts(&last.all()) {
-                true => Err(failed("no play matched the builder; use `hosts: all`, `local` or `default`".into())),
+                true => Err(failed(
+                    "no play matched the builder; use `hosts: all`, `local` or `default`".into(),
+                )),
                 false => Ok(()),
             }
         }
@@ -217,10 +286,12 @@ async fn ansible_playbook(
                 None => last.reason(exec::status_text(status)),
             };
             let local = matches!(step.action, ActionPlan::Ansible { local: true, .. });
-            Err(failed(match cmd.joint.is_some() && ansible::could_not_become(&last.all(), local) {
-                true => format!("{why}; {NO_OTHER_USER}"),
-                false => why,
-            }))
+            Err(failed(
+                match cmd.joint.is_some() && ansible::could_not_become(&last.all(), local) {
+                    true => format!("{why}; {NO_OTHER_USER}"),
+                    false => why,
+                },
+            ))
         }
         Err(child::ChildError::Exec(e)) => Err(failed(exec_reason(e)?)),
         Err(child::ChildError::Ledger(e)) => Err(e.into()),
@@ -233,7 +304,8 @@ struct Given {
     installed: required::Installed,
 }
 
-/// The real `ansible-playbook`, over the system's `ssh`, as strict as our own sessions: pinned host key, one key, nobody's config.
+/// The real `ansible-playbook`, over the system's `ssh`, as strict as our own sessions: pinned host
+/// key, one key, nobody's config.
 async fn ansible_command(
     site: &Site<'_>,
     builder: &Running,
@@ -247,11 +319,14 @@ async fn ansible_command(
     let files = SshFiles::write(site, builder)?;
     let write = |name: &str, text: String| {
         let path = site.scratch.join(name);
-        std::fs::write(&path, text).map_err(|source| BuildError::Io { path: path.clone(), source }).map(|()| path)
+        std::fs::write(&path, text)
+            .map_err(|source| BuildError::Io { path: path.clone(), source })
+            .map(|()| path)
     };
     let mut options = files.options();
-    // A name this short, because a socket's path has at most 108 bytes; in a directory of the run, because `sweep` knows a
-    // master by it (OpenSSH writes its title over the environment, and the run's mark is lost).
+    // A name this short, because a socket's path has at most 108 bytes; in a directory of the run,
+    // because `sweep` knows a master by it (OpenSSH writes its title over the environment, and the
+    // run's mark is lost).
     let room = site.scratch.join(ROOM);
     let control = format!("ControlPath={}", room.join(CONTROL_SOCKET).display());
     for option in ["ControlMaster=auto", "ControlPersist=60s", &control] {
@@ -262,7 +337,8 @@ async fn ansible_command(
     let mut cmd = Cmd::new("ansible-playbook", Duration::from_secs(step.timeout))
         .dir(&site.plan.bundle_dir)
         .env("ANSIBLE_PIPELINING", "True")
-        // Of a connection, and of sudo's prompt: the default of 10 s is not enough for an emulated machine on a busy host.
+        // Of a connection, and of sudo's prompt: the default of 10 s is not enough for an emulated
+        // machine on a busy host.
         .env("ANSIBLE_TIMEOUT", "60")
         .env("ANSIBLE_NOCOLOR", "1")
         .env("ANSIBLE_RETRY_FILES_ENABLED", "False")
@@ -284,7 +360,8 @@ async fn ansible_command(
     let mut read = vec![files.key, files.known_hosts, inventory.to_owned(), pins.clone()];
     read.extend(installed.directories());
     if !extra_vars.is_empty() {
-        let path = write("extra-vars.json", serde_json::Value::Object(extra_vars.clone()).to_string())?;
+        let path =
+            write("extra-vars.json", serde_json::Value::Object(extra_vars.clone()).to_string())?;
         cmd = cmd.arg("--extra-vars").arg(format!("@{}", path.display()));
         read.push(path);
     }
@@ -330,12 +407,23 @@ async fn stop_ssh_master(site: &Site<'_>) {
 }
 
 /// Restarts the machine and waits until another boot of it answers.
-async fn reboot(site: &Site<'_>, builder: &mut Running, index: usize, step: &StepPlan) -> Result<(), BuildError> {
-    let failed = |reason: NoAnswer| BuildError::Step { index, name: step.name.clone(), reason: reason.to_string() };
+async fn reboot(
+    site: &Site<'_>,
+    builder: &mut Running,
+    index: usize,
+    step: &StepPlan,
+) -> Result<(), BuildError> {
+    let failed = |reason: NoAnswer| BuildError::Step {
+        index,
+        name: step.name.clone(),
+        reason: reason.to_string(),
+    };
     let deadline = Instant::now() + Duration::from_secs(step.timeout);
     let short = Duration::from_secs(60);
-    let before = site.cx.cancel.or(answer::boot_id(&*builder.remote, short)).await?.map_err(failed)?;
-    // The answer may or may not arrive before the connection goes down: only the new boot ID counts.
+    let before =
+        site.cx.cancel.or(answer::boot_id(&*builder.remote, short)).await?.map_err(failed)?;
+    // The answer may or may not arrive before the connection goes down: only the new boot ID
+    // counts.
     let command = "sudo -n systemctl reboot || sudo -n shutdown -r now";
     if let Err(refused @ NoAnswer::Exit { exit: Exit::Code(_), .. }) =
         site.cx.cancel.or(answer::say(&*builder.remote, command, short)).await?
@@ -348,7 +436,9 @@ async fn reboot(site: &Site<'_>, builder: &mut Running, index: usize, step: &Ste
         match site.cx.cancel.or(answer::boot_id(&*builder.remote, Duration::from_secs(20))).await? {
             Ok(now) if now != before => break,
             // Still the old boot on its way down, or the connection went with it.
-            _ if Instant::now() < deadline => site.cx.cancel.pause(Duration::from_millis(500)).await?,
+            _ if Instant::now() < deadline => {
+                site.cx.cancel.pause(Duration::from_millis(500)).await?
+            }
             _ => {
                 let reason = format!("the machine did not restart within {} s", step.timeout);
                 return Err(BuildError::Step { index, name: step.name.clone(), reason });
@@ -361,12 +451,25 @@ async fn reboot(site: &Site<'_>, builder: &mut Running, index: usize, step: &Ste
 /// Runs the tidy script: the last thing that is done on a builder.
 pub(super) async fn tidy(site: &Site<'_>, builder: &Running) -> Result<(), BuildError> {
     let script = tidy_script::script(&site.plan.tidy, builder.target.key.public_key()).into();
-    let command = Command { script, args: Vec::new(), env: Default::default(), sudo: true, deadline: Duration::from_secs(600) };
+    let command = Command {
+        script,
+        args: Vec::new(),
+        env: Default::default(),
+        sudo: true,
+        deadline: Duration::from_secs(600),
+    };
     let last = LastLines::default();
-    let exit = site.cx.cancel.or(builder.remote.exec(command, lines_to(site.cx.events.clone(), "tidy", last.clone()))).await?;
+    let exit = site
+        .cx
+        .cancel
+        .or(builder.remote.exec(command, lines_to(site.cx.events.clone(), "tidy", last.clone())))
+        .await?;
     match exit {
         Ok(Exit::Code(0)) => {
-            last.all().iter().filter_map(|line| line.strip_prefix(WARNING)).for_each(|text| site.cx.events.warn(format!("tidy: {text}")));
+            last.all()
+                .iter()
+                .filter_map(|line| line.strip_prefix(WARNING))
+                .for_each(|text| site.cx.events.warn(format!("tidy: {text}")));
             Ok(())
         }
         Ok(exit) => Err(BuildError::Tidy(last.reason(exit_text(&exit)))),

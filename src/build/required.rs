@@ -1,5 +1,6 @@
-//! Roles and collections that a `requirements.yml` names: got by `ansible-galaxy` before the playbook runs, into the run's own
-//! directory. A list is a stranger's word, so this happens behind the wall; what it brings is Ansible's to read and no more.
+//! Roles and collections that a `requirements.yml` names: got by `ansible-galaxy` before the
+//! playbook runs, into the run's own directory. A list is a stranger's word, so this happens behind
+//! the wall; what it brings is Ansible's to read and no more.
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -39,13 +40,26 @@ pub(super) async fn install(
         let room = site.scratch.join(format!("required-{index}-{number}"));
         let to = room.join(kind);
         site.cx.events.doing(format!("{kind}s of {}", file.display()));
-        if let Err(reason) = galaxy(site, &format!("{index} {number}"), step, &List { file, kind, room: &room, to: &to }).await? {
+        if let Err(reason) = galaxy(
+            site,
+            &format!("{index} {number}"),
+            step,
+            &List { file, kind, room: &room, to: &to },
+        )
+        .await?
+        {
             return Ok(Err(format!("{}: {reason}", file.display())));
         }
-        // What ran there may have put a link in its place, and a mount would follow that out of the wall.
+        // What ran there may have put a link in its place, and a mount would follow that out of the
+        // wall.
         match to.symlink_metadata() {
             Ok(made) if made.is_dir() => {}
-            Ok(_) => return Ok(Err(format!("{}: ansible-galaxy left no directory for its {kind}s", file.display()))),
+            Ok(_) => {
+                return Ok(Err(format!(
+                    "{}: ansible-galaxy left no directory for its {kind}s",
+                    file.display()
+                )));
+            }
             // A list that names nothing of this kind.
             Err(_) => continue,
         }
@@ -65,7 +79,12 @@ struct List<'l> {
     to: &'l Path,
 }
 
-async fn galaxy(site: &Site<'_>, number: &str, step: &StepPlan, list: &List<'_>) -> Result<Result<(), String>, BuildError> {
+async fn galaxy(
+    site: &Site<'_>,
+    number: &str,
+    step: &StepPlan,
+    list: &List<'_>,
+) -> Result<Result<(), String>, BuildError> {
     let mut cmd = Cmd::new("ansible-galaxy", DEADLINE.min(Duration::from_secs(step.timeout)))
         .dir(&site.plan.bundle_dir)
         .mark(&site.plan.run)
@@ -76,7 +95,9 @@ async fn galaxy(site: &Site<'_>, number: &str, step: &StepPlan, list: &List<'_>)
         .arg(list.file.as_os_str())
         .arg("-p")
         .arg(list.to.as_os_str());
-    step.env.iter().for_each(|(name, value)| _ = cmd.env.entry(name.clone()).or_insert_with(|| value.clone()));
+    step.env
+        .iter()
+        .for_each(|(name, value)| _ = cmd.env.entry(name.clone()).or_insert_with(|| value.clone()));
     let room = Room { plan: site.plan, dir: list.room, read: Vec::new(), source: false };
     let cmd = site.wall.around(cmd, &room, &site.cx.cancel).await?;
     let last = LastLines::default();
@@ -95,18 +116,31 @@ async fn galaxy(site: &Site<'_>, number: &str, step: &StepPlan, list: &List<'_>)
     }
 }
 
-/// Why nothing was installed. Of a role the cause stands in a warning, and the error after it tells of an option.
+/// Why nothing was installed. Of a role the cause stands in a warning, and the error after it tells
+/// of an option.
 fn reason(said: &[String], status: &str) -> String {
     let cause = match (warning(said), ansible::refused(said)) {
         (Some(text), _) => text,
         (None, Some(refusal)) => refusal.message,
-        (None, None) => said.iter().rev().find(|line| !line.trim().is_empty()).cloned().unwrap_or_default(),
+        (None, None) => {
+            said.iter().rev().find(|line| !line.trim().is_empty()).cloned().unwrap_or_default()
+        }
     };
     // Ansible breaks its warnings into lines.
     let all = said.join(" ");
-    let unreached = ["name resolution", "Name or service not known", "unreachable", "timed out", "Connection refused", "urlopen error"];
+    let unreached = [
+        "name resolution",
+        "Name or service not known",
+        "unreachable",
+        "timed out",
+        "Connection refused",
+        "urlopen error",
+    ];
     let hint = match unreached.iter().any(|part| all.contains(part)) {
-        true => "; the factory does not reach the server: put roles and collections beside the playbook, or name a mirror in ansible.cfg",
+        true => {
+            "; the factory does not reach the server: put roles and collections beside the \
+                playbook, or name a mirror in ansible.cfg"
+        }
         false => "",
     };
     lines::cut(&format!("ansible-galaxy, {status}: {cause}{hint}"), 8 * REASON)
@@ -115,8 +149,11 @@ fn reason(said: &[String], status: &str) -> String {
 /// `- NAME was NOT installed successfully: …`, with the lines that it goes on over.
 fn warning(said: &[String]) -> Option<String> {
     let start = said.iter().position(|line| line.contains("NOT installed successfully"))?;
-    let more = said[start + 1..].iter().take_while(|line| !line.starts_with(['[', '-']) && !line.starts_with("ERROR!"));
-    let text: Vec<&str> = std::iter::once(&said[start]).chain(more).map(|line| line.trim()).collect();
+    let more = said[start + 1..]
+        .iter()
+        .take_while(|line| !line.starts_with(['[', '-']) && !line.starts_with("ERROR!"));
+    let text: Vec<&str> =
+        std::iter::once(&said[start]).chain(more).map(|line| line.trim()).collect();
     Some(text.join(" ").trim_start_matches("[WARNING]: ").trim_start_matches("- ").to_owned())
 }
 
@@ -124,9 +161,10 @@ impl Installed {
     /// Has Ansible look here first, and then where it would look anyway.
     pub fn add_to(&self, env: &mut BTreeMap<String, String>, bundle_dir: &Path) {
         let (roles, collections) = bundle::search_paths(bundle_dir, env);
-        for (name, installed, rest) in
-            [("ANSIBLE_ROLES_PATH", &self.roles, roles), ("ANSIBLE_COLLECTIONS_PATH", &self.collections, collections)]
-        {
+        for (name, installed, rest) in [
+            ("ANSIBLE_ROLES_PATH", &self.roles, roles),
+            ("ANSIBLE_COLLECTIONS_PATH", &self.collections, collections),
+        ] {
             if installed.is_empty() {
                 continue;
             }
@@ -148,27 +186,49 @@ mod tests {
 
     #[test]
     fn the_cause_is_told_and_a_network_that_is_not_there() {
-        let said = |lines: &[&str]| reason(&lines.iter().map(|l| (*l).to_owned()).collect::<Vec<_>>(), "exit code 1");
-        let role =
-            ["[WARNING]: - a.b was NOT installed successfully: no version", "ERROR! - you can use --ignore-errors to skip failed roles"];
-        assert_eq!(said(&role), "ansible-galaxy, exit code 1: a.b was NOT installed successfully: no version");
-        let offline = [
-            "ERROR! Unknown error when attempting to call Galaxy at 'https://x': <urlopen error [Errno -3] Temporary failure in name resolution>",
+        let said = |lines: &[&str]| {
+            reason(&lines.iter().map(|l| (*l).to_owned()).collect::<Vec<_>>(), "exit code 1")
+        };
+        let role = [
+            "[WARNING]: - a.b was NOT installed successfully: no version",
+            "ERROR! - you can use --ignore-errors to skip failed roles",
         ];
+        assert_eq!(
+            said(&role),
+            "ansible-galaxy, exit code 1: a.b was NOT installed successfully: no version"
+        );
+        let offline =
+            ["ERROR! Unknown error when attempting to call Galaxy at 'https://x': <urlopen error \
+                [Errno -3] Temporary failure in name resolution>"];
         let told = said(&offline);
-        assert!(told.contains("Unknown error when attempting to call Galaxy") && told.contains("does not reach the server"), "{told}");
+        assert!(
+            told.contains("Unknown error when attempting to call Galaxy")
+                && told.contains("does not reach the server"),
+            "{told}"
+        );
         assert_eq!(said(&[]), "ansible-galaxy, exit code 1: ");
     }
 
     #[test]
     fn what_was_installed_is_looked_for_first() {
         let dir = tempfile::tempdir().unwrap();
-        std::fs::write(dir.path().join("ansible.cfg"), "[defaults]\nroles_path = shared:/opt/roles\n").unwrap();
-        let installed = Installed { roles: vec!["/run/r".into()], collections: vec!["/run/c".into()] };
+        std::fs::write(
+            dir.path().join("ansible.cfg"),
+            "[defaults]\nroles_path = shared:/opt/roles\n",
+        )
+        .unwrap();
+        let installed =
+            Installed { roles: vec!["/run/r".into()], collections: vec!["/run/c".into()] };
         let mut env = BTreeMap::new();
         installed.add_to(&mut env, dir.path());
-        assert_eq!(env["ANSIBLE_ROLES_PATH"], format!("/run/r:{}/shared:/opt/roles", dir.path().display()));
-        assert_eq!(env["ANSIBLE_COLLECTIONS_PATH"], "/run/c:~/.ansible/collections:/usr/share/ansible/collections");
+        assert_eq!(
+            env["ANSIBLE_ROLES_PATH"],
+            format!("/run/r:{}/shared:/opt/roles", dir.path().display())
+        );
+        assert_eq!(
+            env["ANSIBLE_COLLECTIONS_PATH"],
+            "/run/c:~/.ansible/collections:/usr/share/ansible/collections"
+        );
         let mut set = BTreeMap::from([("ANSIBLE_ROLES_PATH".to_owned(), "mine".to_owned())]);
         installed.add_to(&mut set, dir.path());
         assert_eq!(set["ANSIBLE_ROLES_PATH"], format!("/run/r:{}/mine", dir.path().display()));

@@ -1,12 +1,13 @@
-//! A machine that is waited for, as the cloud and its console show it: what they say of it is told as it comes, and ends a wait that
-//! has no end of its own.
+//! A machine that is waited for, as the cloud and its console show it: what they say of it is told
+//! as it comes, and ends a wait that has no end of its own.
 use std::time::{Duration, Instant};
 
 use super::{BuildError, Site, console, machine};
 use crate::cloud::{Machine, Power};
 
-/// What may pass has until the console has been quiet for so long: systemd tries a service five times, cloud-init starts sshd again, and
-/// an emulated machine takes minutes to get to sshd after a network card failed that nobody needs.
+/// What may pass has until the console has been quiet for so long: systemd tries a service five
+/// times, cloud-init starts sshd again, and an emulated machine takes minutes to get to sshd after
+/// a network card failed that nobody needs.
 const GRACE: Duration = Duration::from_secs(120);
 
 /// What was seen so far.
@@ -24,7 +25,11 @@ const STUCK: u32 = 2;
 
 impl Signs {
     /// Looks once. An error if the machine will not get any further.
-    pub(super) async fn look(&mut self, site: &Site<'_>, machine: &Machine) -> Result<(), BuildError> {
+    pub(super) async fn look(
+        &mut self,
+        site: &Site<'_>,
+        machine: &Machine,
+    ) -> Result<(), BuildError> {
         let power = site.cloud.power(machine).await;
         self.stuck = if matches!(power, Ok(Power::Stuck(_))) { self.stuck + 1 } else { 0 };
         let reason = match power {
@@ -44,7 +49,13 @@ impl Signs {
     }
 
     /// Why the wait is over, if it is. What may pass yet is told once.
-    fn read(&mut self, site: &Site<'_>, machine: &Machine, text: &str, grace: Duration) -> Option<String> {
+    fn read(
+        &mut self,
+        site: &Site<'_>,
+        machine: &Machine,
+        text: &str,
+        grace: Duration,
+    ) -> Option<String> {
         if let Some(seen) = console::trouble(text) {
             return Some(format!("its console says: {seen}"));
         }
@@ -91,8 +102,14 @@ mod tests {
         events.add(Box::new(warned.clone()));
         let cx = Cx { ledger: Ledger::none(), events, cancel: Cancel::default() };
         let plan = crate::wall::example_plan(dir.path());
-        let settings = crate::settings::Settings { wall: crate::settings::Mode::Off, ..Default::default() };
-        let wall = crate::wall::Wall::new(crate::wall::Config { settings, env: Default::default(), home: None, hidden: Vec::new() });
+        let settings =
+            crate::settings::Settings { wall: crate::settings::Mode::Off, ..Default::default() };
+        let wall = crate::wall::Wall::new(crate::wall::Config {
+            settings,
+            env: Default::default(),
+            home: None,
+            hidden: Vec::new(),
+        });
         let site = Site {
             cloud: &cloud as &dyn Cloud,
             connect: &crate::remote::ssh::Ssh,
@@ -113,7 +130,15 @@ mod tests {
         assert_eq!(signs.read(&site, &machine, &failed.repeat(2), GRACE), None);
         assert_eq!(warned.0.lock().unwrap().len(), 1);
         // It starts after all.
-        assert_eq!(signs.read(&site, &machine, &format!("{failed}[  OK  ] Started ssh.service.\n"), Duration::ZERO), None);
+        assert_eq!(
+            signs.read(
+                &site,
+                &machine,
+                &format!("{failed}[  OK  ] Started ssh.service.\n"),
+                Duration::ZERO
+            ),
+            None
+        );
         // A console on which something happens is not quiet, whatever its clock says.
         let short = Duration::from_millis(300);
         for line in 0..4 {
@@ -124,6 +149,10 @@ mod tests {
         let over = signs.read(&site, &machine, &format!("{failed}3\n"), short).unwrap();
         assert!(over.starts_with("its console says: sshd did not start"), "{over}");
         // What is final is so at once.
-        assert!(signs.read(&site, &machine, "[    1.000000] Kernel panic - not syncing: x\n", GRACE).is_some());
+        assert!(
+            signs
+                .read(&site, &machine, "[    1.000000] Kernel panic - not syncing: x\n", GRACE)
+                .is_some()
+        );
     }
 }

@@ -1,4 +1,5 @@
-//! Where a build starts: the base image, an image that a source script of the bundle writes, or one that is got from elsewhere.
+//! Where a build starts: the base image, an image that a source script of the bundle writes, or one
+//! that is got from elsewhere.
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -18,7 +19,9 @@ pub(super) async fn image(site: &Site<'_>) -> Result<Image, BuildError> {
     match &site.plan.origin {
         Origin::Base(image) => Ok(image.as_ref().clone()),
         Origin::Script(script) => site.stage(Stage::Source, from_script(site, script)).await,
-        Origin::Url { wish, format } => site.stage(Stage::Source, from_elsewhere(site, wish, *format)).await,
+        Origin::Url { wish, format } => {
+            site.stage(Stage::Source, from_elsewhere(site, wish, *format)).await
+        }
     }
 }
 
@@ -26,17 +29,23 @@ pub(super) async fn image(site: &Site<'_>) -> Result<Image, BuildError> {
 async fn own_directory(site: &Site<'_>) -> Result<PathBuf, BuildError> {
     let dir = site.work.join("source");
     let made = || async {
-        std::fs::create_dir_all(&dir).map_err(|source| BuildError::Io { path: dir.clone(), source })?;
+        std::fs::create_dir_all(&dir)
+            .map_err(|source| BuildError::Io { path: dir.clone(), source })?;
         Ok::<_, BuildError>(Made { id: dir.to_string_lossy().into_owned(), value: () })
     };
     site.cx.ledger.own(Kind::Directory, &dir.to_string_lossy(), made).await?;
     Ok(dir)
 }
 
-async fn from_elsewhere(site: &Site<'_>, wish: &Wish, format: Option<Format>) -> Result<Image, BuildError> {
+async fn from_elsewhere(
+    site: &Site<'_>,
+    wish: &Wish,
+    format: Option<Format>,
+) -> Result<Image, BuildError> {
     let (cx, plan) = (site.cx, site.plan);
     let job = Job::new(&cx.events, &cx.cancel, Duration::from_secs(plan.timeouts.source));
-    let got = Fetch::new(&site.downloads, Patience::default(), &site.proxies).get(wish, &job).await?;
+    let got =
+        Fetch::new(&site.downloads, Patience::default(), &site.proxies).get(wish, &job).await?;
     if let Some(digest) = &got.digest {
         cx.events.note(format!("source {}: {digest}", wish.from));
     }
@@ -50,22 +59,35 @@ async fn from_elsewhere(site: &Site<'_>, wish: &Wish, format: Option<Format>) ->
         }
     };
     // Names what the user knows; the cloud looks again, and knows the file by where it lies.
-    disk::inspect_as(&file, format).map_err(|why| CloudError::refused(wish.from.to_string(), why))?;
+    disk::inspect_as(&file, format)
+        .map_err(|why| CloudError::refused(wish.from.to_string(), why))?;
     take_in(site, &file).await
 }
 
 async fn take_in(site: &Site<'_>, file: &Path) -> Result<Image, BuildError> {
     site.cx.events.doing("importing the image");
     let staged = format!("{}{}", site.plan.run, image::STAGED_SOURCE);
-    Ok(site.cloud.import(site.cx, &site.plan.run, &staged, file, Duration::from_secs(site.plan.timeouts.upload)).await?)
+    Ok(site
+        .cloud
+        .import(
+            site.cx,
+            &site.plan.run,
+            &staged,
+            file,
+            Duration::from_secs(site.plan.timeouts.upload),
+        )
+        .await?)
 }
 
-/// What the script wrote is a file of its own: a link would have the factory publish a file of this machine's.
+/// What the script wrote is a file of its own: a link would have the factory publish a file of this
+/// machine's.
 fn plain_file(out: &Path) -> Result<(), String> {
     use std::os::unix::fs::MetadataExt;
     match std::fs::symlink_metadata(out) {
         Ok(meta) if meta.is_file() && meta.nlink() == 1 => Ok(()),
-        Ok(meta) if meta.is_file() => Err("$OUT has a second name: it has to be a file of its own".into()),
+        Ok(meta) if meta.is_file() => {
+            Err("$OUT has a second name: it has to be a file of its own".into())
+        }
         Ok(_) => Err("$OUT is no plain file: it has to be one, and no link".into()),
         Err(_) => Err("it ended well but wrote no file to $OUT".into()),
     }
@@ -86,7 +108,8 @@ async fn from_script(site: &Site<'_>, script: &Path) -> Result<Image, BuildError
     let room = Room { plan, dir: &dir, read: Vec::new(), source: true };
     let cmd = site.wall.around(cmd, &room, &cx.cancel).await?;
     cx.events.doing(format!("running {}", script.display()));
-    let failed = |reason: String| BuildError::Source { script: script.display().to_string(), reason };
+    let failed =
+        |reason: String| BuildError::Source { script: script.display().to_string(), reason };
     let last = LastLines::default();
     let (events, keep) = (cx.events.clone(), last.clone());
     let name = format!("{} source", plan.run);
@@ -103,6 +126,7 @@ async fn from_script(site: &Site<'_>, script: &Path) -> Result<Image, BuildError
     }
     plain_file(&out).map_err(&failed)?;
     // Names the script; the cloud looks again, and knows the file by where it lies.
-    disk::inspect_as(&out, None).map_err(|why| failed(format!("source.script wrote no disk image: $OUT {why}")))?;
+    disk::inspect_as(&out, None)
+        .map_err(|why| failed(format!("source.script wrote no disk image: $OUT {why}")))?;
     take_in(site, &out).await
 }

@@ -1,7 +1,8 @@
-//! The disk that the run's record shares with what strangers write: overlays of machines, downloads, what is unpacked,
-//! what source scripts leave. Free space is watched beside every stage, and a run that brings it below the floor
-//! ([`disk::floor`]) is ended while its ledger can still be written. Of a cloud elsewhere most
-//! stages write next to nothing here: they end only for what the run itself wrote in them.
+//! The disk that the run's record shares with what strangers write: overlays of machines,
+//! downloads, what is unpacked, what source scripts leave. Free space is watched beside every
+//! stage, and a run that brings it below the floor ([`disk::floor`]) is ended while its ledger can
+//! still be written. Of a cloud elsewhere most stages write next to nothing here: they end only for
+//! what the run itself wrote in them.
 use std::future::Future;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -42,9 +43,13 @@ pub struct Short {
 
 /// Does `work`, which is a part of `stage`, and ends the run when the disk gets short meanwhile.
 ///
-/// `work` is not dropped, for it may be in the middle of a create: the processes that write are ended, the run's own
-/// cancellation is asked for, and `work` ends at its next look at that.
-pub(super) async fn watched<T>(site: &Site<'_>, stage: Stage, work: impl Future<Output = Result<T, BuildError>>) -> Result<T, BuildError> {
+/// `work` is not dropped, for it may be in the middle of a create: the processes that write are
+/// ended, the run's own cancellation is asked for, and `work` ends at its next look at that.
+pub(super) async fn watched<T>(
+    site: &Site<'_>,
+    stage: Stage,
+    work: impl Future<Output = Result<T, BuildError>>,
+) -> Result<T, BuildError> {
     tokio::pin!(work);
     let short = tokio::select! {
         biased;
@@ -53,7 +58,12 @@ pub(super) async fn watched<T>(site: &Site<'_>, stage: Stage, work: impl Future<
     };
     site.cx.cancel.orderly();
     for entry in site.cx.ledger.entries().iter().filter(|e| e.kind == Kind::Process) {
-        if let Some(proc) = entry.id.as_ref().and_then(|id| id.parse::<Proc>().ok()).filter(|p| p.is_of(&site.plan.run)) {
+        if let Some(proc) = entry
+            .id
+            .as_ref()
+            .and_then(|id| id.parse::<Proc>().ok())
+            .filter(|p| p.is_of(&site.plan.run))
+        {
             // One that stays is met again on the way home.
             let _ = proc.end(Duration::ZERO).await;
         }
@@ -83,7 +93,13 @@ async fn getting_short(site: &Site<'_>, stage: Stage) -> Short {
 async fn bytes_below(dir: &Path) -> u64 {
     use std::os::unix::fs::MetadataExt;
     let files = walkdir::WalkDir::new(dir).max_depth(DEEPEST + 1);
-    let sum = move || files.into_iter().flatten().filter_map(|file| Some(file.metadata().ok()?.blocks() * 512)).sum();
+    let sum = move || {
+        files
+            .into_iter()
+            .flatten()
+            .filter_map(|file| Some(file.metadata().ok()?.blocks() * 512))
+            .sum()
+    };
     tokio::task::spawn_blocking(sum).await.unwrap_or(0)
 }
 
@@ -91,7 +107,13 @@ async fn bytes_below(dir: &Path) -> u64 {
 fn short(dir: &Path) -> Option<Short> {
     let space = disk::space(dir)?;
     let floor = disk::floor(space.total);
-    (space.free < floor).then(|| Short { dir: dir.into(), free: space.free, floor, largest: None, images: true })
+    (space.free < floor).then(|| Short {
+        dir: dir.into(),
+        free: space.free,
+        floor,
+        largest: None,
+        images: true,
+    })
 }
 
 /// The file that takes most of the disk, and its bytes there. Links are not followed.

@@ -1,4 +1,5 @@
-//! The straight line on the in-memory cloud, with a fault at every call, and with machines that misbehave.
+//! The straight line on the in-memory cloud, with a fault at every call, and with machines that
+//! misbehave.
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::{Arc, Mutex};
@@ -59,7 +60,8 @@ impl FakeRemote {
 
 /// What a machine prints that runs `script`: of a question the answer between its marks.
 fn answer(script: &str, text: &str) -> String {
-    let marks = script.split_once("trap 'printf \"\\036").and_then(|(_, rest)| rest.split_once(' '));
+    let marks =
+        script.split_once("trap 'printf \"\\036").and_then(|(_, rest)| rest.split_once(' '));
     marks.map_or(text.to_owned(), |(id, _)| format!("\x1e{id} answer\n{text}\x1e{id} end\n"))
 }
 
@@ -72,7 +74,11 @@ impl Connect for Fake {
         let root = target.user == "root" && !answers.root_opens;
         let foreign = key == first && target.port > 3 && !answers.build_key_opens;
         if root || foreign {
-            return Err(RemoteError::Refused { user: target.user.clone(), host: target.host.clone(), port: target.port });
+            return Err(RemoteError::Refused {
+                user: target.user.clone(),
+                host: target.host.clone(),
+                port: target.port,
+            });
         }
         Ok(Arc::new(FakeRemote(self.clone(), target.port, answers.restarts)))
     }
@@ -105,11 +111,22 @@ impl Remote for FakeRemote {
         } else {
             output(Stream::Stdout, answer(&script, "all is well\n").as_bytes());
         }
-        let code = answers.exits.iter().find(|(text, _)| script.contains(text.as_str())).map_or(0, |(_, code)| *code);
+        let code = answers
+            .exits
+            .iter()
+            .find(|(text, _)| script.contains(text.as_str()))
+            .map_or(0, |(_, code)| *code);
         Ok(Exit::Code(code))
     }
 
-    async fn put(&self, _: &Path, _: &str, _: bool, _: Duration, _: OnProgress) -> Result<(), RemoteError> {
+    async fn put(
+        &self,
+        _: &Path,
+        _: &str,
+        _: bool,
+        _: Duration,
+        _: OnProgress,
+    ) -> Result<(), RemoteError> {
         Ok(())
     }
 
@@ -118,10 +135,17 @@ impl Remote for FakeRemote {
     }
 }
 
-/// What is built in here brings nothing that a wall would be for; `test-tools/it/wall.rs` has what does.
+/// What is built in here brings nothing that a wall would be for; `test-tools/it/wall.rs` has what
+/// does.
 fn no_wall() -> Wall {
-    let settings = crate::settings::Settings { wall: crate::settings::Mode::Off, ..Default::default() };
-    Wall::new(crate::wall::Config { settings, env: BTreeMap::new(), home: None, hidden: Vec::new() })
+    let settings =
+        crate::settings::Settings { wall: crate::settings::Mode::Off, ..Default::default() };
+    Wall::new(crate::wall::Config {
+        settings,
+        env: BTreeMap::new(),
+        home: None,
+        hidden: Vec::new(),
+    })
 }
 
 #[derive(Clone, Default)]
@@ -147,12 +171,25 @@ impl World {
     fn new() -> Self {
         let cloud = Memory::new();
         cloud.add_image("base", "base");
-        Self { add: &[], cloud, fake: Fake::default(), cancel: Cancel::default(), seen: Seen::default(), dir: tempfile::tempdir().unwrap() }
+        Self {
+            add: &[],
+            cloud,
+            fake: Fake::default(),
+            cancel: Cancel::default(),
+            seen: Seen::default(),
+            dir: tempfile::tempdir().unwrap(),
+        }
     }
 
     fn plan(&self) -> Plan {
         let base = futures_base(&self.cloud);
-        let machine = |role: &str| MachinePlan { name: format!("factory-r1-{role}"), cpus: 1, ram_mb: 512, disk_gb: Some(4), flavor: None };
+        let machine = |role: &str| MachinePlan {
+            name: format!("factory-r1-{role}"),
+            cpus: 1,
+            ram_mb: 512,
+            disk_gb: Some(4),
+            flavor: None,
+        };
         Plan {
             run: "r1".into(),
             at: Timestamp::UNIX_EPOCH,
@@ -184,7 +221,8 @@ impl World {
             publish: Publication {
                 name: "x-1".into(),
                 family: "x".into(),
-                properties: [("k".into(), "v".into()), (crate::image::RUN.into(), "r1".into())].into(),
+                properties: [("k".into(), "v".into()), (crate::image::RUN.into(), "r1".into())]
+                    .into(),
                 set_by: BTreeMap::new(),
                 tags: Vec::new(),
                 min_disk_gb: None,
@@ -195,7 +233,14 @@ impl World {
                 hidden: false,
             },
             templates: Vec::new(),
-            timeouts: TimeoutPlan { boot: 5, ssh: 5, capture: 5, upload: 5, shutdown: 5, source: 5 },
+            timeouts: TimeoutPlan {
+                boot: 5,
+                ssh: 5,
+                capture: 5,
+                upload: 5,
+                shutdown: 5,
+                source: 5,
+            },
             commit: None,
             asks: Default::default(),
             keep: None,
@@ -246,7 +291,9 @@ impl World {
 }
 
 fn futures_base(cloud: &Memory) -> Image {
-    let images = tokio::task::block_in_place(|| tokio::runtime::Handle::current().block_on(cloud.images())).unwrap();
+    let images =
+        tokio::task::block_in_place(|| tokio::runtime::Handle::current().block_on(cloud.images()))
+            .unwrap();
     images.into_iter().find(|i| i.family == "base").unwrap()
 }
 
@@ -257,13 +304,17 @@ async fn what_exists_after_a_build_is_the_image() {
     let outcome = world.build().await;
     let Ok(Built::Image(image)) = outcome.result else { panic!("{:?}", outcome.result) };
     assert!(outcome.leaks.is_empty());
-    assert_eq!((image.name.as_str(), image.state, image.properties["k"].as_str()), ("x-1", crate::image::State::Active, "v"));
+    assert_eq!(
+        (image.name.as_str(), image.state, image.properties["k"].as_str()),
+        ("x-1", crate::image::State::Active, "v")
+    );
     let passed = world.checks(Verdict::Passed).len();
     assert!(passed > 5);
     let skipped = world.checks(Verdict::Skipped).len();
     let skipped = if skipped == 0 { String::new() } else { format!(", {skipped} skipped") };
     assert_eq!(image.properties[crate::image::TESTS], format!("{passed} passed{skipped}"));
-    let after: Vec<_> = world.cloud.snapshot().into_iter().filter(|l| !before.contains(l)).collect();
+    let after: Vec<_> =
+        world.cloud.snapshot().into_iter().filter(|l| !before.contains(l)).collect();
     assert_eq!(after.len(), 1, "{after:?}");
 }
 
@@ -282,8 +333,12 @@ async fn a_fault_at_every_call_leaves_nothing() {
             let before = world.cloud.snapshot();
             world.cloud.fail_at(call, fault);
             let outcome = world.build().await;
-            let left: Vec<_> = world.cloud.snapshot().into_iter().filter(|l| !before.contains(l)).collect();
-            let told = format!("call {call} {fault:?}: {:?}, leaks {:?}, left {left:?}", outcome.result, outcome.leaks);
+            let left: Vec<_> =
+                world.cloud.snapshot().into_iter().filter(|l| !before.contains(l)).collect();
+            let told = format!(
+                "call {call} {fault:?}: {:?}, leaks {:?}, left {left:?}",
+                outcome.result, outcome.leaks
+            );
             match &outcome.result {
                 // A deletion on the way home failed: the image is there, and what stayed is told.
                 Ok(_) => {
@@ -308,8 +363,8 @@ async fn a_step_that_fails_publishes_nothing_and_is_named() {
     assert_eq!(before, world.cloud.snapshot());
 }
 
-/// A plan of a project: the machines have the flavors that are planned, the second smoke machine the one that the image claims to
-/// suffice; a single one for all would prove nothing of the claim.
+/// A plan of a project: the machines have the flavors that are planned, the second smoke machine
+/// the one that the image claims to suffice; a single one for all would prove nothing of the claim.
 #[tokio::test(flavor = "multi_thread")]
 async fn each_machine_boots_on_the_flavor_that_is_planned() {
     let world = World::new();
@@ -339,26 +394,37 @@ fn site_admitting(ssh_from: Vec<String>) -> SitePlan {
     }
 }
 
-/// SSH from another address than the group admits gets no answer, as from a machine that hangs: the setting is named with the rest.
+/// SSH from another address than the group admits gets no answer, as from a machine that hangs: the
+/// setting is named with the rest.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_machine_that_is_not_reached_is_told_with_the_setting() {
     struct Deaf;
 
     #[async_trait]
     impl Connect for Deaf {
-        async fn connect(&self, target: &Target, _: Duration) -> Result<Arc<dyn Remote>, RemoteError> {
-            Err(RemoteError::Unreachable { host: target.host.clone(), port: target.port, reason: "no answer in time".into() })
+        async fn connect(
+            &self,
+            target: &Target,
+            _: Duration,
+        ) -> Result<Arc<dyn Remote>, RemoteError> {
+            Err(RemoteError::Unreachable {
+                host: target.host.clone(),
+                port: target.port,
+                reason: "no answer in time".into(),
+            })
         }
     }
     let (world, wall) = (World::new(), no_wall());
-    for (ssh_from, said) in
-        [(Vec::new(), "admits SSH from this machine's address"), (vec!["192.0.2.9/32".to_owned()], "admits SSH from 192.0.2.9/32")]
-    {
+    for (ssh_from, said) in [
+        (Vec::new(), "admits SSH from this machine's address"),
+        (vec!["192.0.2.9/32".to_owned()], "admits SSH from 192.0.2.9/32"),
+    ] {
         let mut plan = world.plan();
         (plan.site, plan.timeouts.ssh) = (Some(site_admitting(ssh_from)), 1);
         let ledger = Ledger::open(&world.dir.path().join("l")).unwrap();
         let cx = Cx { ledger, events: Events::default(), cancel: Cancel::default() };
-        let outcome = build(&Site { keep_on_failure: false, ..site(&world, &Deaf, &plan, &cx, &wall) }).await;
+        let outcome =
+            build(&Site { keep_on_failure: false, ..site(&world, &Deaf, &plan, &cx, &wall) }).await;
         let error = outcome.result.unwrap_err().to_string();
         assert!(outcome.leaks.is_empty(), "{:?}", outcome.leaks);
         for part in ["SSH not ready after 1 s", "no answer in time", said, "FACTORY_SSH_FROM"] {
@@ -374,11 +440,14 @@ async fn the_package_manager_is_waited_for_before_the_first_step() {
     world.build().await.result.unwrap();
     let answers = world.fake.0.lock().unwrap();
     let places = |text: &str| {
-        let of = answers.scripts.iter().enumerate().filter(|(_, (_, script))| script.contains(text));
+        let of =
+            answers.scripts.iter().enumerate().filter(|(_, (_, script))| script.contains(text));
         of.map(|(place, (port, _))| (place, *port)).collect::<Vec<_>>()
     };
     let (waits, steps) = (places("apt-daily.timer"), places("install-it"));
-    let ([(wait, builder), ..], [(step, on)]) = (&waits[..], &steps[..]) else { panic!("{waits:?} {steps:?}") };
+    let ([(wait, builder), ..], [(step, on)]) = (&waits[..], &steps[..]) else {
+        panic!("{waits:?} {steps:?}")
+    };
     assert!(wait < step && builder == on, "{waits:?} {steps:?}");
 }
 
@@ -397,7 +466,8 @@ async fn a_check_that_fails_publishes_nothing() {
 async fn shared_identities_are_noticed() {
     let world = World::new();
     world.fake.0.lock().unwrap().same_machine_id = true;
-    let key = ssh_key::PrivateKey::random(&mut rand_core::OsRng, ssh_key::Algorithm::Ed25519).unwrap();
+    let key =
+        ssh_key::PrivateKey::random(&mut rand_core::OsRng, ssh_key::Algorithm::Ed25519).unwrap();
     world.cloud.set_host_keys(vec![key.public_key().to_openssh().unwrap()]);
     assert!(matches!(world.build().await.result, Err(BuildError::Smoke { .. })));
     assert_eq!(world.failed_checks(), ["host-keys-unique", "machine-id-unique"]);
@@ -421,7 +491,8 @@ async fn a_root_that_gets_a_shell_is_noticed() {
 
 const TRIALS: &[&str] = &["screen", "volume", "reboot-soft", "reboot-hard", "rescue", "snapshot"];
 
-/// What the cloud cannot do is skipped and says why; what it can do is done, and nothing of it is left.
+/// What the cloud cannot do is skipped and says why; what it can do is done, and nothing of it is
+/// left.
 #[tokio::test(flavor = "multi_thread")]
 async fn the_second_machine_is_put_through_what_the_cloud_can_do() {
     let world = World { add: TRIALS, ..World::new() };
@@ -430,10 +501,16 @@ async fn the_second_machine_is_put_through_what_the_cloud_can_do() {
     assert!(matches!(outcome.result, Ok(Built::Image(_))), "{:?}", outcome.result);
     assert!(outcome.leaks.is_empty());
     let skipped = world.checks(Verdict::Skipped);
-    assert_eq!(skipped.iter().map(|(id, _)| id.as_str()).collect::<Vec<_>>(), ["screen", "volume", "rescue"]);
+    assert_eq!(
+        skipped.iter().map(|(id, _)| id.as_str()).collect::<Vec<_>>(),
+        ["screen", "volume", "rescue"]
+    );
     assert!(skipped.iter().all(|(_, why)| why.contains("in memory")), "{skipped:?}");
     let passed: Vec<String> = world.checks(Verdict::Passed).into_iter().map(|(id, _)| id).collect();
-    assert!(["reboot-soft", "reboot-hard", "snapshot"].iter().all(|id| passed.iter().any(|p| p == id)), "{passed:?}");
+    assert!(
+        ["reboot-soft", "reboot-hard", "snapshot"].iter().all(|id| passed.iter().any(|p| p == id)),
+        "{passed:?}"
+    );
     let left: Vec<_> = world.cloud.snapshot().into_iter().filter(|l| !before.contains(l)).collect();
     assert_eq!(left.len(), 1, "{left:?}");
 }
@@ -443,21 +520,35 @@ async fn a_machine_that_does_not_come_back_fails_and_is_tried_no_further() {
     let world = World { add: TRIALS, ..World::new() };
     world.fake.0.lock().unwrap().never_reboots = true;
     assert!(matches!(world.build().await.result, Err(BuildError::Smoke { .. })));
-    assert_eq!(world.checks(Verdict::Failed), [("reboot-soft".to_owned(), "it did not boot again within 5 s".to_owned())]);
+    assert_eq!(
+        world.checks(Verdict::Failed),
+        [("reboot-soft".to_owned(), "it did not boot again within 5 s".to_owned())]
+    );
     let skipped = world.checks(Verdict::Skipped);
-    let later = ["reboot-hard", "rescue", "snapshot"].map(|id| (id.to_owned(), "not tried, because reboot-soft failed".to_owned()));
+    let later = ["reboot-hard", "rescue", "snapshot"]
+        .map(|id| (id.to_owned(), "not tried, because reboot-soft failed".to_owned()));
     assert!(later.iter().all(|one| skipped.contains(one)), "{skipped:?}");
 }
 
-/// Case 36: the power of a machine was cut seconds after its birth, with its new host keys in memory alone.
+/// Case 36: the power of a machine was cut seconds after its birth, with its new host keys in
+/// memory alone.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_power_cycle_is_asked_of_a_machine_at_rest() {
     let world = World { add: &["reboot-hard"], ..World::new() };
     assert!(matches!(world.build().await.result, Ok(Built::Image(_))));
     let scripts = world.fake.0.lock().unwrap().scripts.clone();
-    let sync = scripts.iter().position(|(_, script)| script.contains("\nsync\n")).expect("nothing was synced");
-    let of_it = |part: &[(u16, String)]| part.iter().filter(|(port, s)| *port == scripts[sync].0 && s.contains("boot_id")).count();
-    assert_eq!((of_it(&scripts[..sync]), of_it(&scripts[sync..])), (1, 1), "before the cut, and after the boot ID was asked");
+    let sync = scripts
+        .iter()
+        .position(|(_, script)| script.contains("\nsync\n"))
+        .expect("nothing was synced");
+    let of_it = |part: &[(u16, String)]| {
+        part.iter().filter(|(port, s)| *port == scripts[sync].0 && s.contains("boot_id")).count()
+    };
+    assert_eq!(
+        (of_it(&scripts[..sync]), of_it(&scripts[sync..])),
+        (1, 1),
+        "before the cut, and after the boot ID was asked"
+    );
 }
 
 /// Of two machines side by side one has panicked, and the other takes its time.
@@ -466,7 +557,10 @@ async fn a_machine_that_panicked_is_named_before_the_other_is_up() {
     let world = World::new();
     let before = world.cloud.snapshot();
     world.cloud.set_console("factory-r1-smoke-a", "[    0.000000] Linux version 6.1.0\n");
-    world.cloud.set_console("factory-r1-smoke-b", "[    0.000000] Linux version 6.1.0\n[    1.0] Kernel panic - not syncing: VFS\n");
+    world.cloud.set_console(
+        "factory-r1-smoke-b",
+        "[    0.000000] Linux version 6.1.0\n[    1.0] Kernel panic - not syncing: VFS\n",
+    );
     let plan = world.plan();
     let plan = Plan { timeouts: TimeoutPlan { ssh: 300, ..plan.timeouts.clone() }, ..plan };
     let begin = std::time::Instant::now();
@@ -474,17 +568,24 @@ async fn a_machine_that_panicked_is_named_before_the_other_is_up() {
     assert!(begin.elapsed() < Duration::from_secs(60), "{:?}", begin.elapsed());
     let failed = world.checks(Verdict::Failed);
     assert_eq!(failed.len(), 1, "{failed:?}");
-    assert_eq!(failed[0], ("boots".into(), "factory-r1-smoke-b: its console says: the kernel panicked: VFS".into()));
+    assert_eq!(
+        failed[0],
+        ("boots".into(), "factory-r1-smoke-b: its console says: the kernel panicked: VFS".into())
+    );
     assert_eq!(before, world.cloud.snapshot());
 }
 
-/// A playbook with Ansible's `reboot`, a script that restarts the network: it went well, and our own session went with it.
+/// A playbook with Ansible's `reboot`, a script that restarts the network: it went well, and our
+/// own session went with it.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_step_that_restarts_the_machine_is_followed_by_the_next() {
     let world = World::new();
     world.fake.0.lock().unwrap().restarts_at = Some("install-it".into());
     let mut plan = world.plan();
-    let next = StepPlan { action: ActionPlan::Shell { text: "second-it".into() }, ..plan.steps[0].clone() };
+    let next = StepPlan {
+        action: ActionPlan::Shell { text: "second-it".into() },
+        ..plan.steps[0].clone()
+    };
     plan.steps.push(next);
     let result = world.build_plan(plan).await.result;
     assert!(matches!(result, Ok(Built::Image(_))), "{result:?}");
@@ -501,7 +602,10 @@ async fn what_both_machines_do_is_told() {
     let plan = Plan { timeouts: TimeoutPlan { ssh: 1, ..plan.timeouts.clone() }, ..plan };
     assert!(world.build_plan(plan).await.result.is_err());
     let seen = world.seen.0.lock().unwrap();
-    let doing: Vec<&String> = seen.iter().filter_map(|e| if let Event::Doing { what } = e { Some(what) } else { None }).collect();
+    let doing: Vec<&String> = seen
+        .iter()
+        .filter_map(|e| if let Event::Doing { what } = e { Some(what) } else { None })
+        .collect();
     let both = |what: &&&String| what.contains("smoke-a") && what.contains("smoke-b");
     assert!(doing.iter().any(|what| both(&what)), "{doing:?}");
 }
@@ -513,7 +617,11 @@ struct HangRemote(Arc<dyn Remote>);
 
 #[async_trait]
 impl Connect for Hang {
-    async fn connect(&self, target: &Target, limit: Duration) -> Result<Arc<dyn Remote>, RemoteError> {
+    async fn connect(
+        &self,
+        target: &Target,
+        limit: Duration,
+    ) -> Result<Arc<dyn Remote>, RemoteError> {
         Ok(Arc::new(HangRemote(self.0.connect(target, limit).await?)))
     }
 }
@@ -527,7 +635,14 @@ impl Remote for HangRemote {
             self.0.exec(command, output).await
         }
     }
-    async fn put(&self, a: &Path, b: &str, c: bool, d: Duration, e: OnProgress) -> Result<(), RemoteError> {
+    async fn put(
+        &self,
+        a: &Path,
+        b: &str,
+        c: bool,
+        d: Duration,
+        e: OnProgress,
+    ) -> Result<(), RemoteError> {
         self.0.put(a, b, c, d, e).await
     }
     async fn ping(&self, limit: Duration) -> Result<(), RemoteError> {
@@ -539,7 +654,11 @@ impl Remote for HangRemote {
 async fn a_builder_that_powers_off_in_mid_step_is_named() {
     let world = World::new();
     let plan = world.plan();
-    let cx = Cx { ledger: Ledger::open(&world.dir.path().join("l")).unwrap(), events: Events::default(), cancel: Cancel::default() };
+    let cx = Cx {
+        ledger: Ledger::open(&world.dir.path().join("l")).unwrap(),
+        events: Events::default(),
+        cancel: Cancel::default(),
+    };
     let site = Site {
         cloud: &world.cloud,
         connect: &Hang(world.fake.clone()),
@@ -567,8 +686,16 @@ async fn a_machine_that_is_kept_keeps_nothing_else() {
     let (world, wall) = (World::new(), no_wall());
     world.fake.0.lock().unwrap().exits.push(("install-it".into(), 3));
     let plan = Plan { run: "r-kept".into(), ..world.plan() };
-    let cx = Cx { ledger: Ledger::open(&world.dir.path().join("l")).unwrap(), events: Events::default(), cancel: Cancel::default() };
-    let mut left = std::process::Command::new("sleep").arg("60").env(exec::RUN_MARK, &plan.run).spawn().unwrap();
+    let cx = Cx {
+        ledger: Ledger::open(&world.dir.path().join("l")).unwrap(),
+        events: Events::default(),
+        cancel: Cancel::default(),
+    };
+    let mut left = std::process::Command::new("sleep")
+        .arg("60")
+        .env(exec::RUN_MARK, &plan.run)
+        .spawn()
+        .unwrap();
     let connect = world.fake.clone();
     let outcome = build(&site(&world, &connect, &plan, &cx, &wall)).await;
     let ended = left.try_wait().unwrap();
@@ -578,7 +705,8 @@ async fn a_machine_that_is_kept_keeps_nothing_else() {
     assert!(ended.is_some(), "it still runs");
 }
 
-/// A guest or a script that fills the disk: the run ends before the ledger cannot be written, and everything is unwound.
+/// A guest or a script that fills the disk: the run ends before the ledger cannot be written, and
+/// everything is unwound.
 #[test]
 fn a_disk_that_gets_full_ends_the_run() {
     on_small_disk(async |dir| fill(dir, Until::Published).await);
@@ -591,7 +719,9 @@ fn a_disk_that_gets_full_before_the_prompt_leaves_nothing() {
 }
 
 fn on_small_disk(test: impl AsyncFnOnce(&Path) + Send) {
-    crate::disk::tests::small_disk::on_small_disk(64, |dir| tokio::runtime::Runtime::new().unwrap().block_on(test(dir)));
+    crate::disk::tests::small_disk::on_small_disk(64, |dir| {
+        tokio::runtime::Runtime::new().unwrap().block_on(test(dir))
+    });
 }
 
 /// Nothing is left of a disk of 64 MiB.
@@ -613,7 +743,11 @@ impl Interactive for Nobody {
 fn what_was_published_is_told_though_the_disk_got_full() {
     on_small_disk(async |dir| {
         let (world, wall) = (World::new(), no_wall());
-        let cx = Cx { ledger: Ledger::open(&dir.join("l")).unwrap(), events: Events::default(), cancel: Cancel::default() };
+        let cx = Cx {
+            ledger: Ledger::open(&dir.join("l")).unwrap(),
+            events: Events::default(),
+            cancel: Cancel::default(),
+        };
         let (connect, plan) = (Hang(world.fake.clone()), world.plan());
         let site = Site { work: dir.into(), ..site(&world, &connect, &plan, &cx, &wall) };
         let publishing = async {
@@ -634,8 +768,13 @@ fn a_disk_that_others_fill_ends_no_run_elsewhere() {
         let (world, wall) = (World::new(), no_wall());
         let (connect, plan, own) = (world.fake.clone(), world.plan(), dir.join("own"));
         std::fs::create_dir(&own).unwrap();
-        for (stage, filled, ends) in [(Stage::Capture, dir, false), (Stage::Source, dir, true), (Stage::Provision, &own, true)] {
-            let cx = Cx { ledger: Ledger::none(), events: Events::default(), cancel: Cancel::default() };
+        for (stage, filled, ends) in [
+            (Stage::Capture, dir, false),
+            (Stage::Source, dir, true),
+            (Stage::Provision, &own, true),
+        ] {
+            let cx =
+                Cx { ledger: Ledger::none(), events: Events::default(), cancel: Cancel::default() };
             let site = Site { work: own.clone(), ..site(&world, &connect, &plan, &cx, &wall) };
             let filling = async {
                 tokio::time::sleep(Duration::from_millis(200)).await;
@@ -651,7 +790,13 @@ fn a_disk_that_others_fill_ends_no_run_elsewhere() {
 }
 
 /// Of a build to its end, on machines that `connect` reaches.
-fn site<'a>(world: &'a World, connect: &'a dyn Connect, plan: &'a Plan, cx: &'a Cx, wall: &'a Wall) -> Site<'a> {
+fn site<'a>(
+    world: &'a World,
+    connect: &'a dyn Connect,
+    plan: &'a Plan,
+    cx: &'a Cx,
+    wall: &'a Wall,
+) -> Site<'a> {
     Site {
         cloud: &world.cloud,
         connect,
@@ -672,9 +817,18 @@ async fn fill(dir: &Path, until: Until<'_>) {
     let before = world.cloud.snapshot();
     let plan = world.plan();
     let all = Cancel::default();
-    let cx = Cx { ledger: Ledger::open(&dir.join("l")).unwrap(), events: Events::default(), cancel: all.child() };
+    let cx = Cx {
+        ledger: Ledger::open(&dir.join("l")).unwrap(),
+        events: Events::default(),
+        cancel: all.child(),
+    };
     let (connect, wall) = (Hang(world.fake.clone()), no_wall());
-    let site = Site { work: dir.into(), downloads: dir.join("downloads"), until, ..site(&world, &connect, &plan, &cx, &wall) };
+    let site = Site {
+        work: dir.into(),
+        downloads: dir.join("downloads"),
+        until,
+        ..site(&world, &connect, &plan, &cx, &wall)
+    };
     let filling = async {
         tokio::time::sleep(Duration::from_millis(300)).await;
         fill_up(dir);
@@ -684,7 +838,11 @@ async fn fill(dir: &Path, until: Until<'_>) {
     let error = outcome.result.unwrap_err();
     let said = error.to_string();
     assert!(said.contains("nearly full") && said.contains("overlay with 60 MiB"), "{said}");
-    assert!(!error.is_cancelled() && outcome.kept.is_none() && outcome.leaks.is_empty(), "{:?}", outcome.leaks);
+    assert!(
+        !error.is_cancelled() && outcome.kept.is_none() && outcome.leaks.is_empty(),
+        "{:?}",
+        outcome.leaks
+    );
     assert!(begin.elapsed() < Duration::from_secs(10), "{:?}", begin.elapsed());
     assert_eq!(world.cloud.snapshot(), before);
     assert_eq!(cx.ledger.entries(), [], "the ledger was written to the end");
@@ -707,14 +865,23 @@ async fn a_signal_before_the_prompt_opens_none() {
     let world = World::new();
     let before = world.cloud.snapshot();
     world.fake.0.lock().unwrap().stop_at = Some(("install-it".into(), world.cancel.clone()));
-    let cx = Cx { ledger: Ledger::open(&world.dir.path().join("l")).unwrap(), events: Events::default(), cancel: world.cancel.clone() };
+    let cx = Cx {
+        ledger: Ledger::open(&world.dir.path().join("l")).unwrap(),
+        events: Events::default(),
+        cancel: world.cancel.clone(),
+    };
     let (connect, plan, wall) = (world.fake.clone(), world.plan(), no_wall());
-    let outcome = build(&Site { until: Until::Provisioned(&Nobody), ..site(&world, &connect, &plan, &cx, &wall) }).await;
+    let outcome = build(&Site {
+        until: Until::Provisioned(&Nobody),
+        ..site(&world, &connect, &plan, &cx, &wall)
+    })
+    .await;
     assert!(outcome.result.unwrap_err().is_cancelled() && outcome.leaks.is_empty());
     assert_eq!(before, world.cloud.snapshot());
 }
 
-/// A packed disk of this machine, with its checksum: unpacked, looked into, taken in, and published without a builder.
+/// A packed disk of this machine, with its checksum: unpacked, looked into, taken in, and published
+/// without a builder.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_source_from_elsewhere_becomes_the_image_only_if_it_is_right() {
     use std::io::Write;
@@ -739,14 +906,19 @@ async fn a_source_from_elsewhere_becomes_the_image_only_if_it_is_right() {
         let file = world.dir.path().join("disk.raw.gz");
         std::fs::write(&file, &packed).unwrap();
         let wish = Wish { from: Place::File(file), sum: Some(Sum::Given(digest.clone())) };
-        let plan = Plan { origin: Origin::Url { wish, format }, builder: None, steps: Vec::new(), ..world.plan() };
+        let plan = Plan {
+            origin: Origin::Url { wish, format },
+            builder: None,
+            steps: Vec::new(),
+            ..world.plan()
+        };
         let outcome = world.build_plan(plan).await;
         match outcome.result {
             Ok(Built::Image(image)) => {
                 assert_eq!((told, image.size, image.name.as_str()), ("", (1 << 20) / 10, "x-1"));
-                assert!(
-                    world.seen.0.lock().unwrap().iter().any(|e| matches!(e, Event::Note { text } if text.ends_with(&right.to_string())))
-                );
+                assert!(world.seen.0.lock().unwrap().iter().any(
+                    |e| matches!(e, Event::Note { text } if text.ends_with(&right.to_string()))
+                ));
             }
             Ok(other) => panic!("{other:?}"),
             Err(e) => {

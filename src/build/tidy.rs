@@ -1,16 +1,23 @@
 //! The script that cleans a builder before its disk is captured.
 use ssh_key::PublicKey;
 
-const SCRIPT: &str = concat!(include_str!("../../templates/guest/tidy-places.sh"), include_str!("../../templates/guest/tidy.sh"));
+const SCRIPT: &str = concat!(
+    include_str!("../../templates/guest/tidy-places.sh"),
+    include_str!("../../templates/guest/tidy.sh")
+);
 
-/// A script for `sh`, to be run as root: it does the named parts (of [`crate::bundle::TIDY_PARTS`] and [`crate::bundle::TIDY_ASKED`]) in an order of its own and
-/// prints one line for each. Exit code 0, or 1 after a line on stderr that names the part that failed.
+/// A script for `sh`, to be run as root: it does the named parts (of [`crate::bundle::TIDY_PARTS`]
+/// and [`crate::bundle::TIDY_ASKED`]) in an order of its own and prints one line for each. Exit
+/// code 0, or 1 after a line on stderr that names the part that failed.
 ///
-/// `build_key` is the key the factory logs in with; its line, and only that, is taken out of every `authorized_keys`.
+/// `build_key` is the key the factory logs in with; its line, and only that, is taken out of every
+/// `authorized_keys`.
 ///
-/// What is gone when it ends: logging in again, and `sudo` for the default user. The session that runs it goes on.
+/// What is gone when it ends: logging in again, and `sudo` for the default user. The session that
+/// runs it goes on.
 ///
-/// The environment variable `FACTORY_KEEP` may name one entry of `/tmp` that has to stay until the session ends.
+/// The environment variable `FACTORY_KEEP` may name one entry of `/tmp` that has to stay until the
+/// session ends.
 pub fn script(parts: &[String], build_key: &PublicKey) -> String {
     let line = build_key.to_openssh().expect("an ed25519 key can be written");
     let blob = line.split(' ').nth(1).expect("algorithm, then base64");
@@ -23,31 +30,45 @@ mod tests {
     use super::*;
     use crate::bundle::{TIDY_ASKED, TIDY_PARTS};
 
-    const KEY: &str = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIEVtJ2/PtdEMhsU1MMDHUAu0Z/fw1uvPO2YroQhaRgtC it's-mine";
+    const KEY: &str = "ssh-ed25519 \
+        AAAAC3NzaC1lZDI1NTE5AAAAIEVtJ2/PtdEMhsU1MMDHUAu0Z/fw1uvPO2YroQhaRgtC it's-mine";
 
     #[test]
     fn every_part_is_there() {
         for part in TIDY_PARTS.iter().chain(TIDY_ASKED) {
-            assert!(SCRIPT.contains(&format!("\non {part} && {{ ")), "tidy.sh does not know `{part}`");
+            assert!(
+                SCRIPT.contains(&format!("\non {part} && {{ ")),
+                "tidy.sh does not know `{part}`"
+            );
         }
-        assert_eq!(SCRIPT.matches("\non ").count(), TIDY_PARTS.len() + TIDY_ASKED.len(), "tidy.sh has parts that the lists lack");
+        assert_eq!(
+            SCRIPT.matches("\non ").count(),
+            TIDY_PARTS.len() + TIDY_ASKED.len(),
+            "tidy.sh has parts that the lists lack"
+        );
     }
 
     #[test]
     fn parts_and_key_are_told_and_the_keys_comment_is_not() {
         let key = PublicKey::from_openssh(KEY).unwrap();
         let script = script(&["logs".into(), "trim".into()], &key);
-        assert!(
-            script.starts_with("PARTS='logs trim'\nBUILD_KEY='AAAAC3NzaC1lZDI1NTE5AAAAIEVtJ2/PtdEMhsU1MMDHUAu0Z/fw1uvPO2YroQhaRgtC'\n")
-        );
+        assert!(script.starts_with(
+            "PARTS='logs \
+                trim'\n\
+                BUILD_KEY='AAAAC3NzaC1lZDI1NTE5AAAAIEVtJ2/PtdEMhsU1MMDHUAu0Z/fw1uvPO2YroQhaRgtC'\n"
+        ));
         assert!(!script.contains("it's-mine"));
     }
 
-    /// Runs for real with nothing switched on: the frame of the script is sound, and does nothing by itself.
+    /// Runs for real with nothing switched on: the frame of the script is sound, and does nothing
+    /// by itself.
     #[test]
     fn no_parts_do_nothing() {
         let key = PublicKey::from_openssh(KEY).unwrap();
-        let out = std::process::Command::new("sh").args(["-e", "-c", &script(&[], &key)]).output().unwrap();
+        let out = std::process::Command::new("sh")
+            .args(["-e", "-c", &script(&[], &key)])
+            .output()
+            .unwrap();
         assert!(out.status.success(), "{out:?}");
         assert_eq!(out.stdout, b"");
         assert_eq!(out.stderr, b"");

@@ -1,9 +1,10 @@
-//! Is the builder still there? Asked beside every step, for a step may be quiet for an hour, and `ansible-playbook` was seen to wait
-//! for ever.
+//! Is the builder still there? Asked beside every step, for a step may be quiet for an hour, and
+//! `ansible-playbook` was seen to wait for ever.
 //!
-//! A machine that is off, gone, stuck or whose console tells of its end is lost at once. One that is on and silent may be meant to be:
-//! a playbook restarts it, a script its network. It is given the time that the step itself has; what the step then came to is looked
-//! into by [`verdict`], so that a loss is named within a minute of the step's end.
+//! A machine that is off, gone, stuck or whose console tells of its end is lost at once. One that
+//! is on and silent may be meant to be: a playbook restarts it, a script its network. It is given
+//! the time that the step itself has; what the step then came to is looked into by [`verdict`], so
+//! that a loss is named within a minute of the step's end.
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -17,8 +18,9 @@ use crate::remote::{Remote, RemoteError, Target};
 #[cfg(test)]
 mod tests;
 
-/// A session of the watch's own: an upload that fills the other one must not look like silence. It is kept from step to step,
-/// because a login costs an emulated machine a second or more of its time.
+/// A session of the watch's own: an upload that fills the other one must not look like silence. It
+/// is kept from step to step, because a login costs an emulated machine a second or more of its
+/// time.
 pub(super) type Session = tokio::sync::Mutex<Option<Arc<dyn Remote>>>;
 
 /// How often the machine is asked, and what is made of silence.
@@ -32,12 +34,18 @@ pub(super) struct Pace {
     pub silence: Duration,
 }
 
-pub(super) const PACE: Pace = Pace { ask: Duration::from_secs(10), answer: Duration::from_secs(12), silence: Duration::from_secs(30) };
+pub(super) const PACE: Pace = Pace {
+    ask: Duration::from_secs(10),
+    answer: Duration::from_secs(12),
+    silence: Duration::from_secs(30),
+};
 
-/// A step that runs over a session of ours cannot outlive a longer silence: TCP gives that session up after a minute.
+/// A step that runs over a session of ours cannot outlive a longer silence: TCP gives that session
+/// up after a minute.
 const SESSION: Duration = Duration::from_secs(90);
 
-/// How long a machine may be silent in a step: as long as the step may take, where it logs in again by itself.
+/// How long a machine may be silent in a step: as long as the step may take, where it logs in again
+/// by itself.
 pub(super) fn patience(action: &ActionPlan, timeout: Duration) -> Duration {
     match action {
         ActionPlan::Ansible { .. } => timeout,
@@ -46,7 +54,12 @@ pub(super) fn patience(action: &ActionPlan, timeout: Duration) -> Duration {
 }
 
 /// Waits until the machine is lost and says why. Safe to drop.
-pub(super) async fn lost(site: &Site<'_>, running: &Running, patience: Duration, pace: Pace) -> String {
+pub(super) async fn lost(
+    site: &Site<'_>,
+    running: &Running,
+    patience: Duration,
+    pace: Pace,
+) -> String {
     let mut answered = Instant::now();
     let (mut stuck, mut silent) = (0, false);
     let look = site.cloud.watch_pace();
@@ -64,7 +77,10 @@ pub(super) async fn lost(site: &Site<'_>, running: &Running, patience: Duration,
         match asked(site, running, pace).await {
             Ok(()) => {
                 if silent {
-                    site.cx.events.note(format!("the builder answers again, after {} s", answered.elapsed().as_secs()));
+                    site.cx.events.note(format!(
+                        "the builder answers again, after {} s",
+                        answered.elapsed().as_secs()
+                    ));
                 }
                 (answered, silent) = (Instant::now(), false);
             }
@@ -77,7 +93,10 @@ pub(super) async fn lost(site: &Site<'_>, running: &Running, patience: Duration,
                 }
                 if !silent {
                     let limit = words::duration(patience.as_secs_f64());
-                    site.cx.events.warn(format!("{}; it is given {limit}, for the step may mean it", mute(answered, &e)));
+                    site.cx.events.warn(format!(
+                        "{}; it is given {limit}, for the step may mean it",
+                        mute(answered, &e)
+                    ));
                 }
                 silent = true;
             }
@@ -109,7 +128,10 @@ pub(super) async fn verdict(site: &Site<'_>, running: &Running, pace: Pace) -> O
 }
 
 fn mute(since: Instant, error: &RemoteError) -> String {
-    format!("its power is on, but it has not answered over SSH for {} s: {error}", since.elapsed().as_secs())
+    format!(
+        "its power is on, but it has not answered over SSH for {} s: {error}",
+        since.elapsed().as_secs()
+    )
 }
 
 /// What the cloud says of a machine that does not run. Stuck once may be a hiccup of a loaded host.
@@ -145,7 +167,12 @@ async fn asked(site: &Site<'_>, running: &Running, pace: Pace) -> Result<(), Rem
     answer
 }
 
-async fn ask(site: &Site<'_>, target: &Target, session: &mut Option<Arc<dyn Remote>>, limit: Duration) -> Result<(), RemoteError> {
+async fn ask(
+    site: &Site<'_>,
+    target: &Target,
+    session: &mut Option<Arc<dyn Remote>>,
+    limit: Duration,
+) -> Result<(), RemoteError> {
     let remote = match session {
         Some(remote) => remote.clone(),
         None => session.insert(site.connect.connect(target, limit).await?).clone(),

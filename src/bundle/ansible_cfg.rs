@@ -1,4 +1,5 @@
-//! `ansible.cfg` as Ansible reads it, and the variables of a step's environment that take its place.
+//! `ansible.cfg` as Ansible reads it, and the variables of a step's environment that take its
+//! place.
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
@@ -8,12 +9,15 @@ use crate::reading;
 /// Longer files are no settings of Ansible's.
 const MAX_BYTES: u64 = 1 << 20;
 
-/// A setting that is a list of directories: its names in the environment, which win, and in the file.
+/// A setting that is a list of directories: its names in the environment, which win, and in the
+/// file.
 pub(super) struct Key(&'static [&'static str], &'static [&'static str]);
 
 pub(super) const ROLES: Key = Key(&["ANSIBLE_ROLES_PATH"], &["roles_path"]);
-pub(super) const COLLECTIONS: Key =
-    Key(&["ANSIBLE_COLLECTIONS_PATH", "ANSIBLE_COLLECTIONS_PATHS"], &["collections_path", "collections_paths"]);
+pub(super) const COLLECTIONS: Key = Key(
+    &["ANSIBLE_COLLECTIONS_PATH", "ANSIBLE_COLLECTIONS_PATHS"],
+    &["collections_path", "collections_paths"],
+);
 pub(super) const MODULES: Key = Key(&["ANSIBLE_LIBRARY"], &["library"]);
 pub(super) const FILTERS: Key = Key(&["ANSIBLE_FILTER_PLUGINS"], &["filter_plugins"]);
 pub(super) const TESTS: Key = Key(&["ANSIBLE_TEST_PLUGINS"], &["test_plugins"]);
@@ -44,16 +48,27 @@ pub(super) struct Setting {
 impl Config {
     /// `env` is that of the step. What lies outside of the bundle is not read.
     pub fn of(dir: &Path, env: &BTreeMap<String, String>) -> Self {
-        let named = env.get("ANSIBLE_CONFIG").map(|path| plain(Path::new(path))).filter(|path| path.is_relative());
-        let named = named.map(|path| if dir.join(&path).is_dir() { path.join("ansible.cfg") } else { path });
+        let named = env
+            .get("ANSIBLE_CONFIG")
+            .map(|path| plain(Path::new(path)))
+            .filter(|path| path.is_relative());
+        let named = named
+            .map(|path| if dir.join(&path).is_dir() { path.join("ansible.cfg") } else { path });
         // One that is not there counts for nothing.
-        let file = named.filter(|path| !path.starts_with("..") && dir.join(path).is_file()).unwrap_or_else(|| "ansible.cfg".into());
+        let file = named
+            .filter(|path| !path.starts_with("..") && dir.join(path).is_file())
+            .unwrap_or_else(|| "ansible.cfg".into());
         let text = reading::text(&dir.join(&file), MAX_BYTES).unwrap_or_default();
-        let env = env.iter().filter(|(name, _)| name.starts_with("ANSIBLE_")).map(|(n, v)| (n.clone(), v.clone())).collect();
+        let env = env
+            .iter()
+            .filter(|(name, _)| name.starts_with("ANSIBLE_"))
+            .map(|(n, v)| (n.clone(), v.clone()))
+            .collect();
         Self { file, settings: settings(&text), env }
     }
 
-    /// Directories as Ansible takes them; relative ones are relative to the bundle's. Empty where nothing is said.
+    /// Directories as Ansible takes them; relative ones are relative to the bundle's. Empty where
+    /// nothing is said.
     pub fn paths(&self, Key(names, keys): &Key) -> Vec<String> {
         let split = |text: &str| -> Vec<String> {
             let paths = text.split([':', '\n']).map(|path| path.trim().trim_matches(['"', '\'']));
@@ -63,7 +78,11 @@ impl Config {
             return split(text);
         }
         let own = self.file.parent().unwrap_or(Path::new(""));
-        let found = self.settings.iter().rev().find(|s| s.section == "defaults" && keys.contains(&s.key.as_str()));
+        let found = self
+            .settings
+            .iter()
+            .rev()
+            .find(|s| s.section == "defaults" && keys.contains(&s.key.as_str()));
         let from_file = |path: String| match path.strip_prefix("{{CWD}}/") {
             Some(rest) => rest.to_owned(),
             None if path.starts_with(['/', '~', '$']) => path,
@@ -81,19 +100,30 @@ impl Config {
     /// Whether a truth is switched off, by the step's environment or by the file.
     pub fn is_off(&self, key: &str, env: &str) -> bool {
         let of_file = self.setting("defaults", key, env).map(|s| s.value.as_str());
-        let said = self.env.get(env).map(String::as_str).or(of_file).map(|text| text.trim_matches(['"', '\'']).to_lowercase());
+        let said = self
+            .env
+            .get(env)
+            .map(String::as_str)
+            .or(of_file)
+            .map(|text| text.trim_matches(['"', '\'']).to_lowercase());
         said.is_some_and(|text| ["false", "no", "off", "0", "f", "n"].contains(&text.as_str()))
     }
 
     /// Whether extensions of Jinja are loaded, which may change its syntax.
     pub fn extends_jinja(&self) -> bool {
-        let of_file = |s: &Setting| s.section == "defaults" && s.key == "jinja2_extensions" && !s.value.is_empty();
+        let of_file = |s: &Setting| {
+            s.section == "defaults" && s.key == "jinja2_extensions" && !s.value.is_empty()
+        };
         self.env.contains_key("ANSIBLE_JINJA2_EXTENSIONS") || self.settings.iter().any(of_file)
     }
 
     /// Those of [`Self::paths`] that may lie in the bundle.
     pub fn inner(&self, key: &Key) -> Vec<PathBuf> {
-        self.paths(key).into_iter().filter(|path| !path.starts_with(['/', '~', '$'])).map(|path| plain(Path::new(&path))).collect()
+        self.paths(key)
+            .into_iter()
+            .filter(|path| !path.starts_with(['/', '~', '$']))
+            .map(|path| plain(Path::new(&path)))
+            .collect()
     }
 
     /// Steps with the same need one look.
@@ -102,15 +132,20 @@ impl Config {
     }
 }
 
-/// Where the `ansible.cfg` of a step with this environment has a value: the file, relative to the bundle, and the line.
-pub fn place_of_value(dir: &Path, env: &BTreeMap<String, String>, value: &str) -> Option<(PathBuf, usize)> {
+/// Where the `ansible.cfg` of a step with this environment has a value: the file, relative to the
+/// bundle, and the line.
+pub fn place_of_value(
+    dir: &Path,
+    env: &BTreeMap<String, String>,
+    value: &str,
+) -> Option<(PathBuf, usize)> {
     let config = Config::of(dir, env);
     let found = config.settings.iter().find(|s| s.value.trim_matches(['"', '\'']) == value);
     found.map(|setting| (config.file.clone(), setting.line))
 }
 
-/// Source: Python's configparser as ansible-core sets it up: keys without case, `=` or `:`, lines that are indented go on with
-/// the one before, ` ;` begins a comment.
+/// Source: Python's configparser as ansible-core sets it up: keys without case, `=` or `:`, lines
+/// that are indented go on with the one before, ` ;` begins a comment.
 pub(super) fn settings(text: &str) -> Vec<Setting> {
     let (mut all, mut section): (Vec<Setting>, String) = (Vec::new(), String::new());
     // Of the line that the next may go on.
@@ -166,9 +201,14 @@ mod tests {
         assert_eq!(of("[defaults]\nroles_path = {{CWD}}/a:~/b:/c\n", &[]), "a ~/b /c");
         assert_eq!(of("[defaults]\nroles_path = a\n", &[("ANSIBLE_ROLES_PATH", "x:/y")]), "x /y");
         std::fs::create_dir_all(dir.path().join("conf")).unwrap();
-        std::fs::write(dir.path().join("conf/ansible.cfg"), "[defaults]\nroles_path = r:../s\n").unwrap();
+        std::fs::write(dir.path().join("conf/ansible.cfg"), "[defaults]\nroles_path = r:../s\n")
+            .unwrap();
         for named in ["conf/ansible.cfg", "./conf/ansible.cfg", "conf"] {
-            assert_eq!(of("[defaults]\nroles_path = a\n", &[("ANSIBLE_CONFIG", named)]), "conf/r s", "{named}");
+            assert_eq!(
+                of("[defaults]\nroles_path = a\n", &[("ANSIBLE_CONFIG", named)]),
+                "conf/r s",
+                "{named}"
+            );
         }
         assert_eq!(of("[defaults]\nroles_path = a\n", &[("ANSIBLE_CONFIG", "nope.cfg")]), "a");
     }

@@ -2,15 +2,19 @@
 use super::{Base, Bundle, keys, tree};
 use crate::diagnostic::{Diagnostic, Place};
 
-/// A finding that needs more than one bundle to see, and the one that it is on: its place may be on the command line.
+/// A finding that needs more than one bundle to see, and the one that it is on: its place may be on
+/// the command line.
 pub type OnBundle<'b> = (&'b Bundle, Diagnostic);
 
-/// Findings on `bundle.img_base` that need more than one bundle to see: an `os/<name>` that is not in the tree, a directory of
-/// images/ in the place of a family, and circles, each reported once, at the first of its bundles.
+/// Findings on `bundle.img_base` that need more than one bundle to see: an `os/<name>` that is not
+/// in the tree, a directory of images/ in the place of a family, and circles, each reported once,
+/// at the first of its bundles.
 pub fn check_bases<'b>(bundles: &[&'b Bundle]) -> Vec<OnBundle<'b>> {
     let of_one = |bundle: &Bundle| missing(bundle).or_else(|| place_as_image(bundles, bundle));
-    let mut findings: Vec<OnBundle<'b>> = bundles.iter().filter_map(|bundle| Some((*bundle, of_one(bundle)?))).collect();
-    let bases: Vec<Option<usize>> = bundles.iter().map(|bundle| base_among(bundles, bundle)).collect();
+    let mut findings: Vec<OnBundle<'b>> =
+        bundles.iter().filter_map(|bundle| Some((*bundle, of_one(bundle)?))).collect();
+    let bases: Vec<Option<usize>> =
+        bundles.iter().map(|bundle| base_among(bundles, bundle)).collect();
     // Every bundle has one base, so a walk from each either ends or runs into a circle.
     let mut done = vec![false; bundles.len()];
     for start in 0..bundles.len() {
@@ -35,7 +39,8 @@ fn missing(bundle: &Bundle) -> Option<Diagnostic> {
         return None;
     }
     let there = of_os(bundle);
-    let finding = Diagnostic::error(place(bundle), format!("the base os/{name} is not in this tree"));
+    let finding =
+        Diagnostic::error(place(bundle), format!("the base os/{name} is not in this tree"));
     Some(match keys::nearest(name, there.iter().map(String::as_str)) {
         Some(near) => finding.hint(format!("did you mean os/{near}?")),
         None if there.is_empty() => finding.hint("os/ holds no definition at all"),
@@ -45,17 +50,25 @@ fn missing(bundle: &Bundle) -> Option<Diagnostic> {
 
 fn of_os(bundle: &Bundle) -> Vec<String> {
     let all = tree::all(&bundle.tree);
-    all.iter().filter_map(|dir| dir.strip_prefix(bundle.tree.join("os")).ok()).map(|dir| dir.display().to_string()).collect()
+    all.iter()
+        .filter_map(|dir| dir.strip_prefix(bundle.tree.join("os")).ok())
+        .map(|dir| dir.display().to_string())
+        .collect()
 }
 
-/// The definition `os/<name>` of the tree that `image`, a name written without `os/`, is likely to mean.
+/// The definition `os/<name>` of the tree that `image`, a name written without `os/`, is likely to
+/// mean.
 pub fn os_near(bundle: &Bundle, image: &str) -> Option<String> {
     let there = of_os(bundle);
-    there.iter().find(|name| *name == image).cloned().or_else(|| keys::nearest(image, there.iter().map(String::as_str)).map(str::to_owned))
+    there
+        .iter()
+        .find(|name| *name == image)
+        .cloned()
+        .or_else(|| keys::nearest(image, there.iter().map(String::as_str)).map(str::to_owned))
 }
 
-/// Which of `bundles` makes the base of `bundle`. A family name may be another bundle's; a bundle that bears the name of its own
-/// base takes an image of the cloud's.
+/// Which of `bundles` makes the base of `bundle`. A family name may be another bundle's; a bundle
+/// that bears the name of its own base takes an image of the cloud's.
 pub fn base_among(bundles: &[&Bundle], bundle: &Bundle) -> Option<usize> {
     match bundle.base.as_ref()? {
         Base::Os(name) => bundles.iter().position(|other| other.label == format!("os/{name}")),
@@ -73,13 +86,15 @@ pub struct Maker {
     pub family: String,
 }
 
-/// Which of `bundles` makes the base of `bundle`, which is no `os/<name>`: by its family, or by its directory, which names none.
+/// Which of `bundles` makes the base of `bundle`, which is no `os/<name>`: by its family, or by its
+/// directory, which names none.
 pub fn maker(bundles: &[&Bundle], bundle: &Bundle) -> Option<Maker> {
     let Some(Base::Image(asked)) = &bundle.base else { return None };
     let asked = asked.strip_prefix("./").unwrap_or(asked).trim_end_matches('/');
     let is_of = |label: &str| label == asked || label.strip_prefix("images/") == Some(asked);
     let by_family = base_among(bundles, bundle).map(|at| bundles[at]);
-    let by_place = || bundles.iter().copied().find(|other| is_of(&other.label) && other.label != bundle.label);
+    let by_place =
+        || bundles.iter().copied().find(|other| is_of(&other.label) && other.label != bundle.label);
     let found = by_family.or_else(by_place).filter(|other| !other.name.is_empty())?;
     Some(Maker { label: found.label.clone(), family: found.name.clone() })
 }
@@ -87,18 +102,32 @@ pub fn maker(bundles: &[&Bundle], bundle: &Bundle) -> Option<Maker> {
 /// A directory of images/ where an image's name stands.
 fn place_as_image(bundles: &[&Bundle], bundle: &Bundle) -> Option<Diagnostic> {
     let Some(Base::Image(asked)) = &bundle.base else { return None };
-    let maker = maker(bundles, bundle).filter(|maker| asked.contains('/') && maker.family != *asked)?;
-    let message = format!("`{asked}` is taken for the name of an image: {} makes the family `{}`", maker.label, maker.family);
+    let maker =
+        maker(bundles, bundle).filter(|maker| asked.contains('/') && maker.family != *asked)?;
+    let message = format!(
+        "`{asked}` is taken for the name of an image: {} makes the family `{}`",
+        maker.label, maker.family
+    );
     Some(Diagnostic::warning(place(bundle), message).hint(format!("`img_base: {}`", maker.family)))
 }
 
 fn circle<'b>(bundles: &[&'b Bundle], walk: &[usize]) -> OnBundle<'b> {
     let least = (0..walk.len()).min_by_key(|at| &bundles[walk[*at]].label).unwrap_or(0);
-    let mut labels: Vec<&str> = walk.iter().cycle().skip(least).take(walk.len()).map(|at| bundles[*at].label.as_str()).collect();
+    let mut labels: Vec<&str> = walk
+        .iter()
+        .cycle()
+        .skip(least)
+        .take(walk.len())
+        .map(|at| bundles[*at].label.as_str())
+        .collect();
     labels.push(labels[0]);
     let message = format!("bases run in a circle: {}", labels.join(" -> "));
     let first = bundles[walk[least]];
-    (first, Diagnostic::error(place(first), message).hint("one of them needs a base that is already there"))
+    (
+        first,
+        Diagnostic::error(place(first), message)
+            .hint("one of them needs a base that is already there"),
+    )
 }
 
 fn place(bundle: &Bundle) -> Option<Place> {

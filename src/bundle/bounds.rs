@@ -50,8 +50,8 @@ const DAY: u64 = 86_400;
 /// Seconds, of a number without a unit.
 const BARE: u64 = 10;
 
-/// Whether `value`, in the key's own unit, is one that can be meant; `written` is how it stands in the file. Keys without bounds
-/// have none.
+/// Whether `value`, in the key's own unit, is one that can be meant; `written` is how it stands in
+/// the file. Keys without bounds have none.
 pub(super) fn check(path: &str, value: u64, written: &str) -> Option<Beyond> {
     let key = without_numbers(path);
     let (_, of, least, most) = BOUNDS.iter().find(|(known, ..)| *known == key)?;
@@ -62,10 +62,15 @@ pub(super) fn check(path: &str, value: u64, written: &str) -> Option<Beyond> {
         0 if key.starts_with("--") => return None,
         _ if value < *least => format!("at least {} can be meant", said(*least)),
         _ if value > *most => format!("at most {} can be meant", said(*most)),
-        _ if *of == Of::Wait && bare && value < BARE => "nothing that is waited for takes so little".to_owned(),
+        _ if *of == Of::Wait && bare && value < BARE => {
+            "nothing that is waited for takes so little".to_owned()
+        }
         _ => return None,
     };
-    Some(Beyond { message: format!("`{path}` is {}, and {why}", said(value)), hint: of.meant(value, (*least, *most), bare) })
+    Some(Beyond {
+        message: format!("`{path}` is {}, and {why}", said(value)),
+        hint: of.meant(value, (*least, *most), bare),
+    })
 }
 
 impl Of {
@@ -75,17 +80,21 @@ impl Of {
             Self::Mib => format!("{value} MiB"),
             Self::Gib => format!("{value} GiB"),
             Self::Wait if value == DAY => "1 day".to_owned(),
-            Self::Wait if value > DAY && value.is_multiple_of(DAY) => format!("{} days", value / DAY),
+            Self::Wait if value > DAY && value.is_multiple_of(DAY) => {
+                format!("{} days", value / DAY)
+            }
             Self::Wait => format!("{value} s"),
             Self::Count => value.to_string(),
         }
     }
 
-    /// The same number with another unit, where that lies within the bounds. `bare`: it was written without one; a unit that is
-    /// written is meant, unless it makes next to nothing of the number.
+    /// The same number with another unit, where that lies within the bounds. `bare`: it was written
+    /// without one; a unit that is written is meant, unless it makes next to nothing of the number.
     fn meant(self, value: u64, (least, most): (u64, u64), bare: bool) -> String {
         let fits = |value: u64| (least..=most).contains(&value);
-        let smaller = |shifts: [u32; 2]| shifts.into_iter().map(|shift| value >> shift).find(|value| fits(*value));
+        let smaller = |shifts: [u32; 2]| {
+            shifts.into_iter().map(|shift| value >> shift).find(|value| fits(*value))
+        };
         let found = match self {
             Self::Mib if value < least && fits(value * 1024) => Some(format!("{value}G")),
             _ if !bare && value > most => return format!("`{}` is the most", self.written(most)),
@@ -141,39 +150,87 @@ mod tests {
     use super::*;
 
     fn told(path: &str, value: u64, written: &str) -> String {
-        check(path, value, written).map_or_else(String::new, |b| format!("{} | {}", b.message, b.hint))
+        check(path, value, written)
+            .map_or_else(String::new, |b| format!("{} | {}", b.message, b.hint))
     }
 
     #[test]
     fn what_cannot_be_meant_is_told_with_what_may_be() {
         let cases = [
-            ("machine.ram", 2, "2", "`machine.ram` is 2 MiB, and at least 64 MiB can be meant | did you mean `2G`?"),
+            (
+                "machine.ram",
+                2,
+                "2",
+                "`machine.ram` is 2 MiB, and at least 64 MiB can be meant | did you mean `2G`?",
+            ),
             // The unit was taken for a slip: `1024M`, `4G`, `14400s`.
-            ("machine.ram", 1 << 20, "1T", "`machine.ram` is 1024 GiB, and at most 512 GiB can be meant | `512G` is the most"),
+            (
+                "machine.ram",
+                1 << 20,
+                "1T",
+                "`machine.ram` is 1024 GiB, and at most 512 GiB can be meant | `512G` is the most",
+            ),
             ("volume.size", 4096, "4T", "at most 2048 GiB can be meant | `2048G` is the most"),
             ("machine.disk", 4096, "4096G", "at most 2048 GiB can be meant | `2048G` is the most"),
-            ("timeouts.boot", 14_400_000, "4000h", "at most 3 days can be meant | `72h` is the most"),
-            ("steps[1].timeout", 345_600, "96h", "`steps[1].timeout` is 4 days, and at most 3 days can be meant | `72h` is the most"),
-            ("machine.ram", 4 << 20, "4194304", "at most 512 GiB can be meant | did you mean `4096M`?"),
+            (
+                "timeouts.boot",
+                14_400_000,
+                "4000h",
+                "at most 3 days can be meant | `72h` is the most",
+            ),
+            (
+                "steps[1].timeout",
+                345_600,
+                "96h",
+                "`steps[1].timeout` is 4 days, and at most 3 days can be meant | `72h` is the most",
+            ),
+            (
+                "machine.ram",
+                4 << 20,
+                "4194304",
+                "at most 512 GiB can be meant | did you mean `4096M`?",
+            ),
             ("machine.ram", 8, "8M", "at least 64 MiB can be meant | did you mean `8G`?"),
-            ("timeouts.boot", 0, "0", "`timeouts.boot` is 0 s, and at least 1 s can be meant | like 90s"),
-            ("machine.disk", 10240, "10240", "`machine.disk` is 10240 GiB, and at most 2048 GiB can be meant | did you mean `10G`?"),
+            (
+                "timeouts.boot",
+                0,
+                "0",
+                "`timeouts.boot` is 0 s, and at least 1 s can be meant | like 90s",
+            ),
+            (
+                "machine.disk",
+                10240,
+                "10240",
+                "`machine.disk` is 10240 GiB, and at most 2048 GiB can be meant | did you mean \
+                    `10G`?",
+            ),
             ("timeouts.boot", 5, "5", "did you mean `5m`? `5s` says"),
             (
                 "steps[12].timeout",
                 600_000,
                 "600000",
-                "`steps[12].timeout` is 600000 s, and at most 3 days can be meant | did you mean `600s`?",
+                "`steps[12].timeout` is 600000 s, and at most 3 days can be meant | did you mean \
+                    `600s`?",
             ),
             ("steps[1].retries", 300, "300", "at most 100 can be meant"),
-            ("steps[1].timeout", 5, "5", "`steps[1].timeout` is 5 s, and nothing that is waited for takes so little | did you mean `5m`?"),
+            (
+                "steps[1].timeout",
+                5,
+                "5",
+                "`steps[1].timeout` is 5 s, and nothing that is waited for takes so little | did \
+                    you mean `5m`?",
+            ),
             ("tests.timeout", 5, "5", "did you mean `5m`?"),
             ("limits.cpu", 1, "1", "did you mean `1m`?"),
             ("machine.cpus", 2000, "2000", "at most 256 can be meant"),
             ("limits.memory", 4, "4", "did you mean `4G`?"),
         ];
         for (path, value, written, wanted) in cases {
-            assert!(told(path, value, written).contains(wanted), "{path}: {}", told(path, value, written));
+            assert!(
+                told(path, value, written).contains(wanted),
+                "{path}: {}",
+                told(path, value, written)
+            );
         }
         let fine = [
             ("machine.ram", 64, "64M"),

@@ -1,4 +1,5 @@
-//! `tests`: which checks a captured image has to pass. The checks themselves are `build`'s; here is what a bundle may say of them.
+//! `tests`: which checks a captured image has to pass. The checks themselves are `build`'s; here is
+//! what a bundle may say of them.
 use std::collections::HashSet;
 use std::path::Path;
 
@@ -21,7 +22,8 @@ pub struct KnownCheck {
 pub enum ByDefault {
     /// Images of bundles and operating systems.
     All,
-    /// Operating systems: what takes minutes, and depends on the system more than on what a bundle puts on it.
+    /// Operating systems: what takes minutes, and depends on the system more than on what a bundle
+    /// puts on it.
     Os,
 }
 
@@ -38,8 +40,14 @@ pub const CHECKS: &[KnownCheck] = &[
     all("boots", "two machines of the image boot, and cloud-init ends"),
     all("ssh", "the default user logs in with a new key"),
     all("console", "something is written to the serial console"),
-    all("host-keys-unique", "two machines of the image and its builder have host keys of their own"),
-    all("machine-id-unique", "two machines of the image and its builder have machine-ids of their own"),
+    all(
+        "host-keys-unique",
+        "two machines of the image and its builder have host keys of their own",
+    ),
+    all(
+        "machine-id-unique",
+        "two machines of the image and its builder have machine-ids of their own",
+    ),
     all("build-key-refused", "the key of the build opens no machine of the image"),
     all("root-ssh", "root gets no shell over SSH"),
     all("cloud-init", "cloud-init has ended without errors"),
@@ -83,8 +91,10 @@ pub(super) fn tests(reader: &mut Reader, field: Option<&Field>, dir: &Path, show
         }
     }
     let Some(fields) = field.and_then(|f| reader.fields(f, keys::TESTS)) else { return tests };
-    let own: Vec<String> = tests.files.iter().map(|f| f.display().to_string()).chain(broken).collect();
-    let ids: Vec<&str> = CHECKS.iter().map(|c| c.id).chain(own.iter().map(String::as_str)).collect();
+    let own: Vec<String> =
+        tests.files.iter().map(|f| f.display().to_string()).chain(broken).collect();
+    let ids: Vec<&str> =
+        CHECKS.iter().map(|c| c.id).chain(own.iter().map(String::as_str)).collect();
     tests.skip = fields.read("skip", |f| known(reader, f, &ids)).unwrap_or_default();
     tests.only = fields.read("only", |f| known(reader, f, &ids));
     tests.add = fields.read("add", |f| known(reader, f, &ids)).unwrap_or_default();
@@ -95,7 +105,11 @@ pub(super) fn tests(reader: &mut Reader, field: Option<&Field>, dir: &Path, show
     if let (Some(only), Some(field)) = (&tests.only, fields.get("add"))
         && !tests.add.iter().all(|id| only.contains(id))
     {
-        reader.error(field.key, "`tests.add` adds to what is on by default, and `tests.only` says all there is", "put them into `only`");
+        reader.error(
+            field.key,
+            "`tests.add` adds to what is on by default, and `tests.only` says all there is",
+            "put them into `only`",
+        );
     }
     tests
 }
@@ -121,8 +135,16 @@ fn known(reader: &mut Reader, field: &Field, ids: &[&str]) -> Option<Vec<String>
 /// A word that is handed to programs in the machine.
 fn plain(reader: &mut Reader, field: &Field) -> Option<String> {
     let word = reader.word(field)?;
-    if word.starts_with('-') || !word.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-' | '+' | ':')) {
-        reader.error(field.node.spot, format!("`{}` cannot be `{word}`", field.path), "letters, digits, `.`, `_`, `-`, `+` and `:`");
+    if word.starts_with('-')
+        || !word
+            .chars()
+            .all(|c| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-' | '+' | ':'))
+    {
+        reader.error(
+            field.node.spot,
+            format!("`{}` cannot be `{word}`", field.path),
+            "letters, digits, `.`, `_`, `-`, `+` and `:`",
+        );
         return None;
     }
     Some(word)
@@ -134,7 +156,10 @@ impl Tests {
         let on = |check: &&KnownCheck| {
             let named = |list: &[String]| list.iter().any(|id| id == check.id);
             let by_default = check.by_default == ByDefault::All || kind == Kind::Os;
-            let wanted = self.only.as_ref().map_or_else(|| by_default || named(&self.add), |only| named(only));
+            let wanted = self
+                .only
+                .as_ref()
+                .map_or_else(|| by_default || named(&self.add), |only| named(only));
             wanted && !named(&self.skip)
         };
         CHECKS.iter().filter(on).map(|c| c.id).collect()
@@ -166,12 +191,24 @@ mod tests {
     #[test]
     fn what_is_on() {
         let plain = Tests::default();
-        assert!(plain.chosen(Kind::Image).contains(&"dns") && !plain.chosen(Kind::Image).contains(&"rescue"));
+        assert!(
+            plain.chosen(Kind::Image).contains(&"dns")
+                && !plain.chosen(Kind::Image).contains(&"rescue")
+        );
         assert_eq!(plain.chosen(Kind::Os).len(), CHECKS.len());
-        let less = Tests { skip: vec!["dns".into(), "tests/a".into()], add: vec!["rescue".into()], files: vec!["tests/a".into()], ..plain };
-        assert!(!less.chosen(Kind::Image).contains(&"dns") && less.chosen(Kind::Image).contains(&"rescue"));
+        let less = Tests {
+            skip: vec!["dns".into(), "tests/a".into()],
+            add: vec!["rescue".into()],
+            files: vec!["tests/a".into()],
+            ..plain
+        };
+        assert!(
+            !less.chosen(Kind::Image).contains(&"dns")
+                && less.chosen(Kind::Image).contains(&"rescue")
+        );
         assert_eq!(less.own(), [""; 0].map(std::path::PathBuf::from));
-        let only = Tests { only: Some(vec!["ssh".into(), "tests/a".into()]), skip: Vec::new(), ..less };
+        let only =
+            Tests { only: Some(vec!["ssh".into(), "tests/a".into()]), skip: Vec::new(), ..less };
         assert_eq!(only.chosen(Kind::Os), ["ssh"]);
         assert_eq!(only.own(), ["tests/a"].map(std::path::PathBuf::from));
     }

@@ -1,4 +1,5 @@
-//! Typed values out of the YAML tree. Every reader says what is wrong and goes on, so that one pass finds everything.
+//! Typed values out of the YAML tree. Every reader says what is wrong and goes on, so that one pass
+//! finds everything.
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -23,7 +24,8 @@ pub(crate) struct Reader {
     pub places: BTreeMap<String, Place>,
     /// Keys that no map of their place knows; at most [`ADVISED`].
     pub(super) unknown: Vec<Unknown>,
-    /// Keys of the top level whose values were found wrong while they were read, wherever those stand.
+    /// Keys of the top level whose values were found wrong while they were read, wherever those
+    /// stand.
     pub(super) wrong: BTreeSet<&'static str>,
     /// What errors keep from being read.
     pub(super) lost: Vec<Lost>,
@@ -58,12 +60,20 @@ pub(super) const ADVISED: usize = 500;
 
 impl<'n> Fields<'n> {
     pub fn get(&self, key: &str) -> Option<Field<'n>> {
-        self.entries.iter().find(|e| e.key == key).map(|e| Field { path: join(&self.path, key), key: e.spot, node: &e.value })
+        self.entries.iter().find(|e| e.key == key).map(|e| Field {
+            path: join(&self.path, key),
+            key: e.spot,
+            node: &e.value,
+        })
     }
 
-    /// Not there, and not mistyped either: then the unknown key has been reported, with what was meant.
+    /// Not there, and not mistyped either: then the unknown key has been reported, with what was
+    /// meant.
     pub fn lacks(&self, key: &str, valid: &[&str]) -> bool {
-        let meant = |e: &Entry| !valid.contains(&e.key.as_str()) && keys::nearest(&e.key, valid.iter().copied()) == Some(key);
+        let meant = |e: &Entry| {
+            !valid.contains(&e.key.as_str())
+                && keys::nearest(&e.key, valid.iter().copied()) == Some(key)
+        };
         !self.entries.iter().any(|e| e.key == key) && !self.entries.iter().take(ADVISED).any(meant)
     }
 
@@ -74,7 +84,9 @@ impl<'n> Fields<'n> {
 
     pub fn all(&self) -> impl Iterator<Item = (&'n str, Field<'n>)> + use<'n> {
         let path = self.path.clone();
-        self.entries.iter().map(move |e| (e.key.as_str(), Field { path: join(&path, &e.key), key: e.spot, node: &e.value }))
+        self.entries.iter().map(move |e| {
+            (e.key.as_str(), Field { path: join(&path, &e.key), key: e.spot, node: &e.value })
+        })
     }
 }
 
@@ -99,10 +111,13 @@ impl Reader {
         }
     }
 
-    /// Reads the value of `key`, and remembers whether something of the file was found wrong in doing so.
+    /// Reads the value of `key`, and remembers whether something of the file was found wrong in
+    /// doing so.
     pub(super) fn watched<T>(&mut self, key: &'static str, read: impl FnOnce(&mut Self) -> T) -> T {
         let errors = |reader: &Self| {
-            let own = |d: &&Diagnostic| d.is_error() && d.place.as_ref().is_none_or(|p| p.file == reader.file);
+            let own = |d: &&Diagnostic| {
+                d.is_error() && d.place.as_ref().is_none_or(|p| p.file == reader.file)
+            };
             reader.findings.iter().filter(own).count()
         };
         let before = errors(self);
@@ -139,21 +154,41 @@ impl Reader {
         let of_files = std::mem::take(&mut self.of_files);
         let own = |d: &Diagnostic| d.place.as_ref().is_none_or(|place| place.file == self.file);
         let all = std::mem::take(&mut self.findings).into_iter().enumerate();
-        self.findings = all.filter(|(at, finding)| own(finding) && !of_files.contains(at)).map(|(_, finding)| finding).collect();
+        self.findings = all
+            .filter(|(at, finding)| own(finding) && !of_files.contains(at))
+            .map(|(_, finding)| finding)
+            .collect();
     }
 
     /// In another file of the bundle; line 0 stands for the whole file.
-    pub(super) fn file_error(&mut self, file: PathBuf, (line, column): (usize, usize), trouble: files::Trouble) {
+    pub(super) fn file_error(
+        &mut self,
+        file: PathBuf,
+        (line, column): (usize, usize),
+        trouble: files::Trouble,
+    ) {
         let finding = Diagnostic::error(Place { file, line, column }, trouble.message);
-        self.findings.push(if trouble.hint.is_empty() { finding } else { finding.hint(trouble.hint) });
+        self.findings.push(if trouble.hint.is_empty() {
+            finding
+        } else {
+            finding.hint(trouble.hint)
+        });
     }
 
     /// Findings on a script.
     pub(super) fn told(&mut self, file: &Path, told: Vec<Told>) {
         for Told { trouble, line, error } in told {
             let place = Place { file: file.to_owned(), line, column: usize::from(line > 0) };
-            let finding = if error { Diagnostic::error(place, trouble.message) } else { Diagnostic::warning(place, trouble.message) };
-            self.findings.push(if trouble.hint.is_empty() { finding } else { finding.hint(trouble.hint) });
+            let finding = if error {
+                Diagnostic::error(place, trouble.message)
+            } else {
+                Diagnostic::warning(place, trouble.message)
+            };
+            self.findings.push(if trouble.hint.is_empty() {
+                finding
+            } else {
+                finding.hint(trouble.hint)
+            });
         }
     }
 
@@ -188,10 +223,17 @@ impl Reader {
     /// A map with these keys only.
     pub fn fields<'n>(&mut self, field: &Field<'n>, valid: &[&str]) -> Option<Fields<'n>> {
         let fields = self.map(field)?;
-        for (index, entry) in fields.entries.iter().filter(|e| !valid.contains(&e.key.as_str())).enumerate() {
+        for (index, entry) in
+            fields.entries.iter().filter(|e| !valid.contains(&e.key.as_str())).enumerate()
+        {
             // More findings than are printed need no advice, which costs more than all else.
-            let advice = if index < ADVISED { keys::advice(&field.path, &entry.key, valid) } else { String::new() };
-            let whose = if field.path.is_empty() { String::new() } else { format!(" in `{}`", field.path) };
+            let advice = if index < ADVISED {
+                keys::advice(&field.path, &entry.key, valid)
+            } else {
+                String::new()
+            };
+            let whose =
+                if field.path.is_empty() { String::new() } else { format!(" in `{}`", field.path) };
             if index < ADVISED {
                 self.unknown.push(Unknown::of(entry));
             }
@@ -200,13 +242,16 @@ impl Reader {
         Some(fields)
     }
 
-    /// Text as written: commands and the like, where `true` is the program of that name. May span lines, is not blank.
+    /// Text as written: commands and the like, where `true` is the program of that name. May span
+    /// lines, is not blank.
     pub fn source_text(&mut self, field: &Field) -> Option<String> {
         match &field.node.value {
             Value::Scalar { text, .. } if text.contains('\0') => {
                 self.error(field.node.spot, format!("`{}` holds a NUL character", field.path), "")
             }
-            Value::Scalar { text, .. } if text.trim().is_empty() => self.error(field.node.spot, format!("`{}` is empty", field.path), ""),
+            Value::Scalar { text, .. } if text.trim().is_empty() => {
+                self.error(field.node.spot, format!("`{}` is empty", field.path), "")
+            }
             Value::Scalar { text, .. } => return Some(text.clone()),
             _ => self.wrong(field, "text", ""),
         }
@@ -216,8 +261,11 @@ impl Reader {
     /// Text as written, maybe empty; draws a warning where Ansible would have read something else.
     pub fn text(&mut self, field: &Field) -> Option<String> {
         let Value::Scalar { text, plain } = &field.node.value else {
-            let hint =
-                if matches!(field.node.value, Value::Null) { "give it one, or leave the key out; `\"\"` is the empty text" } else { "" };
+            let hint = if matches!(field.node.value, Value::Null) {
+                "give it one, or leave the key out; `\"\"` is the empty text"
+            } else {
+                ""
+            };
             self.wrong(field, "text", hint);
             return None;
         };
@@ -226,11 +274,15 @@ impl Reader {
             return None;
         }
         if let Some(printed) = plain.then(|| scalar::printed(text)).flatten() {
-            let message = format!("`{}` stays the text `{text}`; Ansible would have made `{printed}` of it", field.path);
+            let message = format!(
+                "`{}` stays the text `{text}`; Ansible would have made `{printed}` of it",
+                field.path
+            );
             self.warn(field.node.spot, message, &format!("quotes make it plain: \"{text}\""));
         }
         if text.contains("{{") || text.contains("{%") {
-            let message = format!("`{}` is taken as it stands: build-vars.yml is not a template", field.path);
+            let message =
+                format!("`{}` is taken as it stands: build-vars.yml is not a template", field.path);
             self.warn(field.node.spot, message, "write the value itself");
         }
         Some(text.clone())
@@ -262,7 +314,11 @@ impl Reader {
                 Some(near) => format!("did you mean `{near}`?"),
                 None => String::new(),
             };
-            self.error(field.node.spot, format!("`{}` must be one of {}, not `{text}`", field.path, words.join(", ")), &hint);
+            self.error(
+                field.node.spot,
+                format!("`{}` must be one of {}, not `{text}`", field.path, words.join(", ")),
+                &hint,
+            );
         }
         found
     }
@@ -270,11 +326,17 @@ impl Reader {
     /// A whole number of at least `least`, decimal, unquoted.
     pub fn whole<T: TryFrom<u64>>(&mut self, field: &Field, least: u64) -> Option<T> {
         let found = match &field.node.value {
-            Value::Scalar { text, plain: true } => decimal(text).filter(|n| *n >= least).and_then(|n| T::try_from(n).ok()),
+            Value::Scalar { text, plain: true } => {
+                decimal(text).filter(|n| *n >= least).and_then(|n| T::try_from(n).ok())
+            }
             _ => None,
         };
         if found.is_none() {
-            let wanted = if least == 0 { "a whole number".to_owned() } else { format!("a whole number from {least} up") };
+            let wanted = if least == 0 {
+                "a whole number".to_owned()
+            } else {
+                format!("a whole number from {least} up")
+            };
             self.wrong(field, &wanted, number_hint(field.node));
         }
         let value = field.node.scalar().and_then(decimal).filter(|_| found.is_some());
@@ -319,7 +381,11 @@ impl Reader {
             _ => None,
         };
         if found.is_none() {
-            self.wrong(field, "a size", if unit == 1 { "like 512M, 2G, or whole MiB" } else { "like 10G, or whole GiB" });
+            self.wrong(
+                field,
+                "a size",
+                if unit == 1 { "like 512M, 2G, or whole MiB" } else { "like 10G, or whole GiB" },
+            );
         }
         found.filter(|size| !self.is_beyond(field, *size))
     }
@@ -329,7 +395,17 @@ impl Reader {
             self.wrong(field, "a list", "");
             return None;
         };
-        Some(items.iter().enumerate().map(|(i, node)| Field { path: format!("{}[{}]", field.path, i + 1), key: node.spot, node }).collect())
+        Some(
+            items
+                .iter()
+                .enumerate()
+                .map(|(i, node)| Field {
+                    path: format!("{}[{}]", field.path, i + 1),
+                    key: node.spot,
+                    node,
+                })
+                .collect(),
+        )
     }
 
     /// A list of words, none of them twice.
@@ -360,17 +436,28 @@ impl Reader {
     /// A map of free values, typed as Ansible types them.
     pub fn free(&mut self, field: &Field) -> Option<Map<String, Json>> {
         let fields = self.map(field)?;
-        Some(fields.all().map(|(key, field)| (key.to_owned(), self.free_value(field.node))).collect())
+        Some(
+            fields
+                .all()
+                .map(|(key, field)| (key.to_owned(), self.free_value(field.node)))
+                .collect(),
+        )
     }
 
     fn free_value(&mut self, node: &Node) -> Json {
         match &node.value {
             Value::Scalar { text, plain: true } => scalar::json(text).unwrap_or_else(|| {
-                self.error(node.spot, format!("`{text}` is not a finite number"), "put it in quotes if it is text");
+                self.error(
+                    node.spot,
+                    format!("`{text}` is not a finite number"),
+                    "put it in quotes if it is text",
+                );
                 Json::Null
             }),
             Value::List(items) => items.iter().map(|item| self.free_value(item)).collect(),
-            Value::Map(entries) => Json::Object(entries.iter().map(|e| (e.key.clone(), self.free_value(&e.value))).collect()),
+            Value::Map(entries) => Json::Object(
+                entries.iter().map(|e| (e.key.clone(), self.free_value(&e.value))).collect(),
+            ),
             _ => as_written(node, &mut vec!["vars"]),
         }
     }
@@ -384,12 +471,15 @@ fn decimal(text: &str) -> Option<u64> {
 fn number_hint(node: &Node) -> &'static str {
     match &node.value {
         Value::Scalar { text, plain: false } if decimal(text).is_some() => "without the quotes",
-        Value::Scalar { text, plain: true } if text.starts_with('0') && text.len() > 1 => "without the leading 0",
+        Value::Scalar { text, plain: true } if text.starts_with('0') && text.len() > 1 => {
+            "without the leading 0"
+        }
         _ => "",
     }
 }
 
-/// The whole file as JSON, for templates: text stays text, typed keys have their types. `path` holds the keys down to `node`.
+/// The whole file as JSON, for templates: text stays text, typed keys have their types. `path`
+/// holds the keys down to `node`.
 pub(super) fn as_written<'n>(node: &'n Node, path: &mut Vec<&'n str>) -> Json {
     match &node.value {
         Value::Null => Json::Null,

@@ -1,4 +1,5 @@
-//! What does not follow from a definition that has errors: what may be wrong only because of another mistake is not told.
+//! What does not follow from a definition that has errors: what may be wrong only because of
+//! another mistake is not told.
 use std::collections::BTreeSet;
 use std::path::{Component, Path};
 
@@ -42,32 +43,51 @@ pub(crate) enum Lost {
 }
 
 /// Keys of the top level whose values are maps.
-const MAPS: [&str; 8] = ["bundle", "source", "tests", "volume", "machine", "timeouts", "tidy", "vars"];
+const MAPS: [&str; 8] =
+    ["bundle", "source", "tests", "volume", "machine", "timeouts", "tidy", "vars"];
 
 impl Doubts {
     /// Nothing of the settings is known.
     pub(super) fn everything() -> Self {
-        Self { all_names: true, names: BTreeSet::new(), work: true, needs: true, playbooks: true, home: false }
+        Self {
+            all_names: true,
+            names: BTreeSet::new(),
+            work: true,
+            needs: true,
+            playbooks: true,
+            home: false,
+        }
     }
 
-    /// `path`, as `bundle.name`, may be undefined only because of another mistake. Empty: nobody knows what is.
+    /// `path`, as `bundle.name`, may be undefined only because of another mistake. Empty: nobody
+    /// knows what is.
     pub fn concern(&self, path: &str) -> bool {
-        self.all_names || path.is_empty() && !self.names.is_empty() || path.split('.').any(|name| self.names.contains(name))
+        self.all_names
+            || path.is_empty() && !self.names.is_empty()
+            || path.split('.').any(|name| self.names.contains(name))
     }
 
-    /// Of what was read from `root`, with what was found. `dir`: the bundle's directory; `shown`: how places name it.
+    /// Of what was read from `root`, with what was found. `dir`: the bundle's directory; `shown`:
+    /// how places name it.
     pub(super) fn of(root: &Node, reader: &Reader, dir: &Path, shown: &Path) -> Self {
         let mut doubts = Self::default();
         let Value::Map(entries) = &root.value else { return Self::everything() };
-        let (own, elsewhere): (Vec<&Diagnostic>, Vec<&Diagnostic>) =
-            reader.findings.iter().filter(|d| d.is_error()).partition(|d| d.place.as_ref().is_none_or(|p| p.file == reader.file));
-        let Some(wrong) = wrong_keys(entries, &own, reader) else { return Self { home: reader.doubtful_home, ..Self::everything() } };
+        let (own, elsewhere): (Vec<&Diagnostic>, Vec<&Diagnostic>) = reader
+            .findings
+            .iter()
+            .filter(|d| d.is_error())
+            .partition(|d| d.place.as_ref().is_none_or(|p| p.file == reader.file));
+        let Some(wrong) = wrong_keys(entries, &own, reader) else {
+            return Self { home: reader.doubtful_home, ..Self::everything() };
+        };
         doubts.of_keys(&wrong, entries);
         let has_steps = entries.iter().any(|e| e.key == "steps") && !wrong.contains("steps");
         reader.unknown.iter().for_each(|one| doubts.of_unknown(one, has_steps));
         // Of still more unknown keys none was looked into.
         doubts.all_names |= reader.unknown.len() >= decode::ADVISED;
-        for misplaced in entries.iter().filter(|e| wrong.contains(&e.key) && !MAPS.contains(&e.key.as_str())) {
+        for misplaced in
+            entries.iter().filter(|e| wrong.contains(&e.key) && !MAPS.contains(&e.key.as_str()))
+        {
             if matches!(misplaced.value.value, Value::Map(_)) {
                 doubts.of_inside(&Inside::of(&misplaced.value), has_steps);
             }
@@ -137,14 +157,17 @@ impl Doubts {
         self.work |= whole && inner.iter().any(|part| part == "ansible");
         // A directory may be what could not be read, and what lies in it is missed then.
         let is_file = dir.join(inner).symlink_metadata().is_ok_and(|meta| meta.is_file());
-        let has = |extensions: &[&str]| inner.extension().is_some_and(|own| extensions.iter().any(|one| own == *one));
+        let has = |extensions: &[&str]| {
+            inner.extension().is_some_and(|own| extensions.iter().any(|one| own == *one))
+        };
         self.needs |= is_list || whole && (has(&["cfg"]) || !is_file && !has(&["yml", "yaml"]));
     }
 }
 
 /// Keys of the top level in whose values something is wrong; `None`: nobody knows which.
 fn wrong_keys(entries: &[Entry], own: &[&Diagnostic], reader: &Reader) -> Option<BTreeSet<String>> {
-    let mut starts: Vec<(usize, usize, &str)> = entries.iter().map(|e| (e.spot.line, e.spot.column, e.key.as_str())).collect();
+    let mut starts: Vec<(usize, usize, &str)> =
+        entries.iter().map(|e| (e.spot.line, e.spot.column, e.key.as_str())).collect();
     starts.sort_unstable();
     let mut wrong: BTreeSet<String> = reader.wrong.iter().map(|key| (*key).to_owned()).collect();
     let mut missing = 0_usize;
@@ -161,13 +184,22 @@ fn wrong_keys(entries: &[Entry], own: &[&Diagnostic], reader: &Reader) -> Option
     for finding in own {
         match &finding.place {
             Some(place) if place.line > 0 => {
-                let before = starts.iter().rev().find(|(line, column, _)| (*line, *column) <= (place.line, place.column));
+                let before = starts
+                    .iter()
+                    .rev()
+                    .find(|(line, column, _)| (*line, *column) <= (place.line, place.column));
                 wrong.extend(before.map(|(.., key)| (*key).to_owned()));
             }
             // Brought by `--set`.
             Some(place) if place.column > 0 => {
                 let spot = Spot { line: 0, column: place.column };
-                wrong.insert(entries.iter().find(|e| e.spot == spot || stands_in(spot, &e.value))?.key.clone());
+                wrong.insert(
+                    entries
+                        .iter()
+                        .find(|e| e.spot == spot || stands_in(spot, &e.value))?
+                        .key
+                        .clone(),
+                );
             }
             // On the file as a whole: what it lacks.
             _ => missing = missing.checked_sub(1)?,
@@ -179,7 +211,9 @@ fn wrong_keys(entries: &[Entry], own: &[&Diagnostic], reader: &Reader) -> Option
 fn stands_in(spot: Spot, node: &Node) -> bool {
     node.spot == spot
         || match &node.value {
-            Value::Map(entries) => entries.iter().any(|e| e.spot == spot || stands_in(spot, &e.value)),
+            Value::Map(entries) => {
+                entries.iter().any(|e| e.spot == spot || stands_in(spot, &e.value))
+            }
             Value::List(items) => items.iter().any(|item| stands_in(spot, item)),
             Value::Scalar { .. } | Value::Null => false,
         }
@@ -188,7 +222,9 @@ fn stands_in(spot: Spot, node: &Node) -> bool {
 /// Whether `word` begins a key somewhere in `node`.
 fn holds(node: &Node, word: &str) -> bool {
     match &node.value {
-        Value::Map(entries) => entries.iter().any(|e| e.key.starts_with(word) || holds(&e.value, word)),
+        Value::Map(entries) => {
+            entries.iter().any(|e| e.key.starts_with(word) || holds(&e.value, word))
+        }
         Value::List(items) => items.iter().any(|item| holds(item, word)),
         Value::Scalar { text, .. } => text.starts_with(word),
         Value::Null => false,

@@ -1,5 +1,5 @@
-//! Definitions of one tree that share a family: a family has one current image, so they would hide each other's, and a prune
-//! would delete them.
+//! Definitions of one tree that share a family: a family has one current image, so they would hide
+//! each other's, and a prune would delete them.
 use std::collections::BTreeMap;
 
 use super::{Bundle, OnBundle};
@@ -8,36 +8,53 @@ use crate::diagnostic::{Diagnostic, Place, few};
 /// More places than this do not help whoever has to rename one.
 const SHOWN: usize = 5;
 
-/// Findings on equal `bundle.name`s, one for each definition that bears such a name. A directory that was reached by several
-/// ways (links, a path) is one definition. Definitions outside of the tree are passed over: who names one by its path means the
-/// tree's family.
+/// Findings on equal `bundle.name`s, one for each definition that bears such a name. A directory
+/// that was reached by several ways (links, a path) is one definition. Definitions outside of the
+/// tree are passed over: who names one by its path means the tree's family.
 pub fn check_families<'b>(bundles: &[&'b Bundle]) -> Vec<OnBundle<'b>> {
     // By name, then by the real directory.
     let mut families: BTreeMap<&str, BTreeMap<&std::path::Path, &'b Bundle>> = BTreeMap::new();
-    for bundle in bundles.iter().filter(|b| !b.name.is_empty() && b.asks.definition.starts_with(&b.tree)) {
+    for bundle in
+        bundles.iter().filter(|b| !b.name.is_empty() && b.asks.definition.starts_with(&b.tree))
+    {
         families.entry(&bundle.name).or_default().entry(&bundle.asks.definition).or_insert(bundle);
     }
     let shared = families.into_values().filter(|makers| makers.len() > 1);
-    let mut findings: Vec<OnBundle<'b>> = shared.flat_map(|makers| of_family(&makers.into_values().collect::<Vec<_>>())).collect();
+    let mut findings: Vec<OnBundle<'b>> =
+        shared.flat_map(|makers| of_family(&makers.into_values().collect::<Vec<_>>())).collect();
     findings.sort_by(|(_, a), (_, b)| (&a.place, &a.message).cmp(&(&b.place, &b.message)));
     findings
 }
 
 fn of_family<'b>(makers: &[&'b Bundle]) -> Vec<OnBundle<'b>> {
     let finding = |at: usize, bundle: &Bundle| {
-        let others: Vec<&Bundle> = makers.iter().enumerate().filter(|(other, _)| *other != at).map(|(_, other)| *other).collect();
-        let labels = few(&others.iter().map(|other| other.label.as_str()).collect::<Vec<_>>(), SHOWN);
+        let others: Vec<&Bundle> = makers
+            .iter()
+            .enumerate()
+            .filter(|(other, _)| *other != at)
+            .map(|(_, other)| *other)
+            .collect();
+        let labels =
+            few(&others.iter().map(|other| other.label.as_str()).collect::<Vec<_>>(), SHOWN);
         let message = format!(
-            "`bundle.name` is `{}` in {labels}, too: a family has one maker, and they would prune each other's images",
+            "`bundle.name` is `{}` in {labels}, too: a family has one maker, and they would prune \
+                each other's images",
             bundle.name
         );
-        let written = |other: &Bundle| place(other).filter(|place| place.line > 0).map_or_else(|| other.label.clone(), |p| p.to_string());
+        let written = |other: &Bundle| {
+            place(other)
+                .filter(|place| place.line > 0)
+                .map_or_else(|| other.label.clone(), |p| p.to_string())
+        };
         let places = few(&others.iter().map(|other| written(other)).collect::<Vec<_>>(), SHOWN);
         let verb = if others.len() == 1 { "other is" } else { "others are" };
         let hint = match place(bundle) {
             // On the command line, where it is said to all that are named.
             Some(place) if place.line == 0 => {
-                format!("give `--set bundle.name` to one definition at a time, and a name that is free; the {verb}")
+                format!(
+                    "give `--set bundle.name` to one definition at a time, and a name that is \
+                        free; the {verb}"
+                )
             }
             _ => format!("give each a name of its own; the {verb} at"),
         };

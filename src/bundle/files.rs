@@ -1,5 +1,6 @@
-//! Files that a bundle names: they exist, stay in the bundle, and are what they are used as.
-//! A bundle may come from a stranger's repository; a path or link out of it could carry the build host's secrets into an image.
+//! Files that a bundle names: they exist, stay in the bundle, and are what they are used as. A
+//! bundle may come from a stranger's repository; a path or link out of it could carry the build
+//! host's secrets into an image.
 use std::fs;
 use std::io::ErrorKind;
 use std::os::unix::fs::PermissionsExt;
@@ -56,17 +57,24 @@ pub(super) fn script(dir: &Path, text: &str) -> Result<PathBuf, Trouble> {
 pub(super) fn executable(dir: &Path, text: &str) -> Result<PathBuf, Trouble> {
     let path = script(dir, text)?;
     if !is_executable(&dir.join(&path)) {
-        return trouble(format!("`{text}` is not executable"), format!("chmod +x {}", shell::path(&path)));
+        return trouble(
+            format!("`{text}` is not executable"),
+            format!("chmod +x {}", shell::path(&path)),
+        );
     }
     match scripts::runs_by_its_first_line(&dir.join(&path)) {
         Ok(()) => Ok(path),
-        Err((found, line)) => trouble(format!("`{text}`, line {line}: {}", found.message), found.hint),
+        Err((found, line)) => {
+            trouble(format!("`{text}`, line {line}: {}", found.message), found.hint)
+        }
     }
 }
 
 /// Whether these are UTF-8; else the line where they stop being it.
 pub(super) fn is_text(bytes: &[u8]) -> Result<(), (Trouble, usize)> {
-    let no = |line: usize, message: &str, hint: &str| Err((Trouble { message: message.into(), hint: hint.into() }, line));
+    let no = |line: usize, message: &str, hint: &str| {
+        Err((Trouble { message: message.into(), hint: hint.into() }, line))
+    };
     if bytes.starts_with(b"\xff\xfe") || bytes.starts_with(b"\xfe\xff") {
         return no(1, "this file is UTF-16, which Ansible does not read", "save it as UTF-8");
     }
@@ -117,75 +125,106 @@ pub(super) fn inside(dir: &Path, text: &str) -> Result<PathBuf, Trouble> {
             }
             Component::ParentDir => path.pop(),
             Component::RootDir | Component::Prefix(_) => {
-                return trouble(format!("`{text}` is an absolute path"), "paths are relative to the bundle's directory");
+                return trouble(
+                    format!("`{text}` is an absolute path"),
+                    "paths are relative to the bundle's directory",
+                );
             }
         };
         if !left {
-            return trouble(format!("`{text}` leaves the bundle"), "what a bundle needs lies in its directory");
+            return trouble(
+                format!("`{text}` leaves the bundle"),
+                "what a bundle needs lies in its directory",
+            );
         }
     }
     let full = dir.join(&path);
-    // `..` behind a link goes elsewhere than it reads; resolve what was written, not only what it was simplified to.
+    // `..` behind a link goes elsewhere than it reads; resolve what was written, not only what it
+    // was simplified to.
     match (dir.canonicalize(), full.canonicalize(), dir.join(text).canonicalize()) {
         (Ok(home), Ok(real), Ok(written)) if real.starts_with(&home) && written == real => Ok(path),
-        (Ok(_), Ok(_), Ok(_)) => trouble(format!("`{text}` leads out of the bundle"), "a symbolic link in it points elsewhere"),
+        (Ok(_), Ok(_), Ok(_)) => trouble(
+            format!("`{text}` leads out of the bundle"),
+            "a symbolic link in it points elsewhere",
+        ),
         (_, Err(error), _) if error.kind() == ErrorKind::NotFound => {
             if full.is_symlink() {
                 return trouble(format!("`{text}` is a link to nowhere"), "");
             }
             trouble(format!("`{text}` does not exist"), near(dir, &path))
         }
-        (Ok(_), Ok(_), Err(_)) => {
-            trouble(format!("`{text}` leads out of the bundle"), "`..` behind a symbolic link goes elsewhere than it reads")
+        (Ok(_), Ok(_), Err(_)) => trouble(
+            format!("`{text}` leads out of the bundle"),
+            "`..` behind a symbolic link goes elsewhere than it reads",
+        ),
+        (Err(error), ..) | (_, Err(error), _) => {
+            trouble(format!("`{text}` cannot be read: {error}"), "")
         }
-        (Err(error), ..) | (_, Err(error), _) => trouble(format!("`{text}` cannot be read: {error}"), ""),
     }
 }
 
-/// The text of a file below `dir`, for templates that include it: links may not lead out of `dir`. `None`: there is no such file.
-/// The error is for people.
+/// The text of a file below `dir`, for templates that include it: links may not lead out of `dir`.
+/// `None`: there is no such file. The error is for people.
 pub fn included(dir: &Path, name: &str, most: u64) -> Result<Option<String>, String> {
     if !dir.join(name).exists() {
         return Ok(None);
     }
     let path = inside(dir, name).map_err(|trouble| trouble.message)?;
-    reading::text(&dir.join(path), most).map(Some).map_err(|e| format!("`{name}` cannot be read: {e}"))
+    reading::text(&dir.join(path), most)
+        .map(Some)
+        .map_err(|e| format!("`{name}` cannot be read: {e}"))
 }
 
 /// A file of the same directory with nearly that name, or one of that name elsewhere in the bundle.
 fn near(dir: &Path, path: &Path) -> String {
-    let Some(name) = path.file_name().map(|n| n.to_string_lossy().into_owned()) else { return String::new() };
+    let Some(name) = path.file_name().map(|n| n.to_string_lossy().into_owned()) else {
+        return String::new();
+    };
     let parent = path.parent().unwrap_or(Path::new(""));
     // Names behind a link that leads out are the host's.
-    let within = dir.canonicalize().is_ok_and(|home| dir.join(parent).canonicalize().is_ok_and(|real| real.starts_with(home)));
+    let within = dir
+        .canonicalize()
+        .is_ok_and(|home| dir.join(parent).canonicalize().is_ok_and(|real| real.starts_with(home)));
     let beside = if within { names(&dir.join(parent)) } else { Vec::new() };
     if let Some(found) = keys::nearest(&name, beside.iter().map(String::as_str)) {
         return format!("did you mean `{}`?", parent.join(found).display());
     }
     // Bounded: a bundle may carry a whole source tree.
-    let elsewhere =
-        walkdir::WalkDir::new(dir).max_depth(4).into_iter().flatten().take(1000).find(|e| e.file_name().to_string_lossy() == name);
+    let elsewhere = walkdir::WalkDir::new(dir)
+        .max_depth(4)
+        .into_iter()
+        .flatten()
+        .take(1000)
+        .find(|e| e.file_name().to_string_lossy() == name);
     match elsewhere.as_ref().and_then(|e| e.path().strip_prefix(dir).ok()) {
         Some(found) => format!("there is `{}`", found.display()),
         None => "paths are relative to the bundle's directory".into(),
     }
 }
 
-/// The name of a file becomes that of an output, and stands in reports. What is no text has this sign in it by now.
+/// The name of a file becomes that of an output, and stands in reports. What is no text has this
+/// sign in it by now.
 fn legible(name: &str) -> Result<(), Trouble> {
     if name.contains(char::REPLACEMENT_CHARACTER) {
         return trouble(format!("the name of `{name}` is not UTF-8"), "rename the file");
     }
     if name.contains(char::is_control) {
-        return trouble(format!("the name of {name:?} has a control character in it"), "rename the file");
+        return trouble(
+            format!("the name of {name:?} has a control character in it"),
+            "rename the file",
+        );
     }
     Ok(())
 }
 
 /// Of a directory, sorted; none if it cannot be read.
 fn names(dir: &Path) -> Vec<String> {
-    let mut names: Vec<String> =
-        fs::read_dir(dir).into_iter().flatten().flatten().map(|e| e.file_name().to_string_lossy().into_owned()).collect();
+    let mut names: Vec<String> = fs::read_dir(dir)
+        .into_iter()
+        .flatten()
+        .flatten()
+        .map(|e| e.file_name().to_string_lossy().into_owned())
+        .collect();
     names.sort();
     names
 }
@@ -200,8 +239,8 @@ pub(super) struct Check {
     pub told: Vec<Told>,
 }
 
-/// The checks under `tests/`, sorted, each with what its text tells; directories there hold data of the checks, and notes and
-/// hidden files are no checks.
+/// The checks under `tests/`, sorted, each with what its text tells; directories there hold data of
+/// the checks, and notes and hidden files are no checks.
 pub(super) fn checks(dir: &Path) -> Vec<Result<Check, (PathBuf, Trouble)>> {
     let mut found = Vec::new();
     if let Err(out) = stays(dir, "tests") {
@@ -209,7 +248,11 @@ pub(super) fn checks(dir: &Path) -> Vec<Result<Check, (PathBuf, Trouble)>> {
     }
     for name in names(&dir.join("tests")) {
         let path = Path::new("tests").join(&name);
-        if name.starts_with('.') || name.starts_with("README") || name.ends_with('~') || dir.join(&path).is_dir() {
+        if name.starts_with('.')
+            || name.starts_with("README")
+            || name.ends_with('~')
+            || dir.join(&path).is_dir()
+        {
             continue;
         }
         found.push(check(dir, &path).map_err(|trouble| (path, trouble)));
@@ -229,12 +272,14 @@ fn check(dir: &Path, path: &Path) -> Result<Check, Trouble> {
     if fs::metadata(dir.join(&path)).is_ok_and(|meta| meta.len() > scripts::MAX) {
         return trouble(format!("`{text}` is too long for a script (more than 4 MiB)"), "");
     }
-    let hint = "a check is a script; a program goes into a directory below tests/, and a script that runs on the factory calls it";
+    let hint = "a check is a script; a program goes into a directory below tests/, and a script \
+        that runs on the factory calls it";
     let told = scripts::sent(&dir.join(&path), hint);
     Ok(Check { path, told })
 }
 
-/// The error: a directory of the bundle leads out of it, so that not even the names in it are looked at.
+/// The error: a directory of the bundle leads out of it, so that not even the names in it are
+/// looked at.
 fn stays(dir: &Path, name: &str) -> Result<(), (PathBuf, Trouble)> {
     match dir.join(name).is_dir() {
         true => inside(dir, name).map(drop).map_err(|trouble| (name.into(), trouble)),
@@ -247,24 +292,34 @@ pub(super) fn templates(dir: &Path) -> Vec<Result<PathBuf, (PathBuf, Trouble)>> 
     if let Err(out) = stays(dir, "output") {
         return vec![Err(out)];
     }
-    let names = names(&dir.join("output")).into_iter().filter(|name| name.ends_with(".j2") && !name.starts_with('.'));
+    let names = names(&dir.join("output"))
+        .into_iter()
+        .filter(|name| name.ends_with(".j2") && !name.starts_with('.'));
     names
         .map(|name| Path::new("output").join(name))
         .filter(|path| !dir.join(path).is_dir())
-        .map(|path| legible(&path.to_string_lossy()).and_then(|()| file(dir, &path.to_string_lossy())).map_err(|trouble| (path, trouble)))
+        .map(|path| {
+            legible(&path.to_string_lossy())
+                .and_then(|()| file(dir, &path.to_string_lossy()))
+                .map_err(|trouble| (path, trouble))
+        })
         .collect()
 }
 
-/// The file is YAML with a list at the top. Else what is wrong, line and column (0 where there are none).
-/// Keys given twice and tags pass: Ansible takes both, and libyaml, which reads here, is what Ansible reads with.
+/// The file is YAML with a list at the top. Else what is wrong, line and column (0 where there are
+/// none). Keys given twice and tags pass: Ansible takes both, and libyaml, which reads here, is
+/// what Ansible reads with.
 pub(super) fn playbook(path: &Path, trees: &Trees) -> Result<(), (Trouble, usize, usize)> {
     let whole = |message: String| Err((Trouble { message, hint: String::new() }, 0, 0));
     let text = match reading::text(path, MAX_PLAYBOOK) {
         Ok(text) => text,
-        Err(error) if error.kind() == ErrorKind::FileTooLarge => return whole("too long for a playbook (more than 4 MiB)".into()),
+        Err(error) if error.kind() == ErrorKind::FileTooLarge => {
+            return whole("too long for a playbook (more than 4 MiB)".into());
+        }
         Err(error) if error.kind() == ErrorKind::InvalidData => {
             let bytes = reading::bytes(path, MAX_PLAYBOOK).unwrap_or_default();
-            return is_text(&bytes).map_err(|(trouble, line)| (trouble, line, usize::from(line > 0)));
+            return is_text(&bytes)
+                .map_err(|(trouble, line)| (trouble, line, usize::from(line > 0)));
         }
         Err(error) => return whole(format!("cannot be read: {error}")),
     };
@@ -273,8 +328,18 @@ pub(super) fn playbook(path: &Path, trees: &Trees) -> Result<(), (Trouble, usize
         return Ok(());
     }
     let text = text.strip_prefix('\u{feff}').unwrap_or(&text);
-    if text.lines().all(|line| line.trim().is_empty() || line.starts_with('#') || line.trim_end() == "---") {
-        return Err((Trouble { message: "this playbook is empty".into(), hint: "a playbook is a list of plays".into() }, 0, 0));
+    if text
+        .lines()
+        .all(|line| line.trim().is_empty() || line.starts_with('#') || line.trim_end() == "---")
+    {
+        return Err((
+            Trouble {
+                message: "this playbook is empty".into(),
+                hint: "a playbook is a list of plays".into(),
+            },
+            0,
+            0,
+        ));
     }
     // libyaml takes time by the square of the depth, so that depth is looked at before.
     if let Err(bad) = trees.parse(path, text)
@@ -291,15 +356,21 @@ pub(super) fn playbook(path: &Path, trees: &Trees) -> Result<(), (Trouble, usize
         return Err((Trouble { message: tab.into(), hint: syntax::SPACES.into() }, line, column));
     }
     let (message, hint) = match message {
-        _ if message.starts_with("invalid type") => ("a playbook is a list of plays".to_owned(), "it starts with `- hosts: all`"),
-        _ if message.contains("more than one document") => ("a playbook is one YAML document".to_owned(), "drop the second `---`"),
+        _ if message.starts_with("invalid type") => {
+            ("a playbook is a list of plays".to_owned(), "it starts with `- hosts: all`")
+        }
+        _ if message.contains("more than one document") => {
+            ("a playbook is one YAML document".to_owned(), "drop the second `---`")
+        }
         _ => (format!("not valid YAML: {message}"), ""),
     };
     Err((Trouble { message, hint: hint.into() }, line, column))
 }
 
-/// Whether libyaml, which Ansible reads with, finds that this is no YAML; a text that it gives up for its size may be some.
+/// Whether libyaml, which Ansible reads with, finds that this is no YAML; a text that it gives up
+/// for its size may be some.
 pub(super) fn is_no_yaml(text: &str) -> bool {
     let limits = ["recursion limit", "repetition limit"];
-    serde_yaml::from_str::<IgnoredAny>(text).is_err_and(|e| !limits.iter().any(|limit| e.to_string().contains(limit)))
+    serde_yaml::from_str::<IgnoredAny>(text)
+        .is_err_and(|e| !limits.iter().any(|limit| e.to_string().contains(limit)))
 }

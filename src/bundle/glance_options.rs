@@ -1,4 +1,5 @@
-//! `final_glance_options`: the words existing bundles hand to `glance image-update` and `openstack image set`.
+//! `final_glance_options`: the words existing bundles hand to `glance image-update` and `openstack
+//! image set`.
 use super::decode::GLANCE_WIDTH;
 use super::image::property_trouble;
 use super::keys::nearest;
@@ -70,7 +71,8 @@ impl Reading {
                 _ => None,
             };
             match option {
-                "--min-disk" | "--min-ram" | "--property" | "--tag" | "--visibility" | "--is-public" => {
+                "--min-disk" | "--min-ram" | "--property" | "--tag" | "--visibility"
+                | "--is-public" => {
                     let value = inline.or_else(|| words.next_if(|next| !next.starts_with("--")));
                     match value {
                         Some(value) => self.valued(option, value, truth(value)),
@@ -80,14 +82,21 @@ impl Reading {
                 "--protected" | "--is-protected" | "--hidden" | "--is-hidden" => {
                     let value = match inline {
                         Some(text) => truth(text),
-                        None => Some(words.next_if(|next| truth(next).is_some()).and_then(truth).unwrap_or(true)),
+                        None => Some(
+                            words
+                                .next_if(|next| truth(next).is_some())
+                                .and_then(truth)
+                                .unwrap_or(true),
+                        ),
                     };
                     match value {
                         Some(value) => self.flag(option.ends_with("hidden"), value),
                         None => self.trouble(format!("`{word}`: true or false is wanted"), ""),
                     }
                 }
-                _ if inline.is_some() && OPTIONS.contains(&option) => self.trouble(format!("`{option}` takes no value"), ""),
+                _ if inline.is_some() && OPTIONS.contains(&option) => {
+                    self.trouble(format!("`{option}` takes no value"), "")
+                }
                 "--unprotected" => self.flag(false, false),
                 "--unhidden" => self.flag(true, false),
                 "--private" => self.visibility(Visibility::Private),
@@ -109,25 +118,42 @@ impl Reading {
         match option {
             "--min-disk" | "--min-ram" => {
                 // Glance keeps both in 32 bits.
-                let Some(number) = value.parse::<i32>().ok().and_then(|n| u64::try_from(n).ok()) else {
+                let Some(number) = value.parse::<i32>().ok().and_then(|n| u64::try_from(n).ok())
+                else {
                     let unit = if option == "--min-disk" { "GB" } else { "MB" };
-                    return self.trouble(format!("`{option}` must be a whole number of {unit}, not `{value}`"), "");
+                    return self.trouble(
+                        format!("`{option}` must be a whole number of {unit}, not `{value}`"),
+                        "",
+                    );
                 };
                 if let Some(beyond) = bounds::check(option, number, value) {
                     return self.trouble(beyond.message, &beyond.hint);
                 }
-                let slot = if option == "--min-disk" { &mut self.options.min_disk_gb } else { &mut self.options.min_ram_mb };
+                let slot = if option == "--min-disk" {
+                    &mut self.options.min_disk_gb
+                } else {
+                    &mut self.options.min_ram_mb
+                };
                 if slot.replace(number).is_some_and(|before| before != number) {
                     self.trouble(format!("`{option}` is given twice, with different values"), "");
                 }
             }
             "--property" => match value.split_once('=') {
-                None => self.trouble(format!("`--property {value}` has no `=`"), "`--property key=value`"),
+                None => self
+                    .trouble(format!("`--property {value}` has no `=`"), "`--property key=value`"),
                 Some((key, text)) => match property_trouble(key) {
                     Some((message, hint)) => self.trouble(message, hint),
                     None => {
-                        if self.options.properties.insert(key.to_owned(), text.to_owned()).is_some_and(|before| before != text) {
-                            self.trouble(format!("`--property {key}` is given twice, with different values"), "");
+                        if self
+                            .options
+                            .properties
+                            .insert(key.to_owned(), text.to_owned())
+                            .is_some_and(|before| before != text)
+                        {
+                            self.trouble(
+                                format!("`--property {key}` is given twice, with different values"),
+                                "",
+                            );
                         }
                     }
                 },
@@ -147,21 +173,39 @@ impl Reading {
             },
             _ => match Visibility::from_word(value) {
                 Some(visibility) => self.visibility(visibility),
-                None => self.trouble(format!("`--visibility` must be one of {}, not `{value}`", Visibility::WORDS.join(", ")), ""),
+                None => self.trouble(
+                    format!(
+                        "`--visibility` must be one of {}, not `{value}`",
+                        Visibility::WORDS.join(", ")
+                    ),
+                    "",
+                ),
             },
         }
     }
 
     fn flag(&mut self, hidden: bool, value: bool) {
-        let (slot, name) = if hidden { (&mut self.options.hidden, "hidden") } else { (&mut self.options.protected, "protected") };
+        let (slot, name) = if hidden {
+            (&mut self.options.hidden, "hidden")
+        } else {
+            (&mut self.options.protected, "protected")
+        };
         if slot.replace(value).is_some_and(|before| before != value) {
-            self.trouble(format!("the options say both that the image is {name} and that it is not"), "");
+            self.trouble(
+                format!("the options say both that the image is {name} and that it is not"),
+                "",
+            );
         }
     }
 
     fn visibility(&mut self, visibility: Visibility) {
-        if let Some(before) = self.options.visibility.replace(visibility).filter(|before| *before != visibility) {
-            self.trouble(format!("the options say both {} and {}", before.word(), visibility.word()), "one visibility only");
+        if let Some(before) =
+            self.options.visibility.replace(visibility).filter(|before| *before != visibility)
+        {
+            self.trouble(
+                format!("the options say both {} and {}", before.word(), visibility.word()),
+                "one visibility only",
+            );
         }
     }
 
@@ -170,7 +214,10 @@ impl Reading {
             return self.trouble(format!("`{option}` is not a bundle's to set"), *why);
         }
         if !option.starts_with('-') {
-            return self.trouble(format!("`{option}` is no option"), "a value with spaces needs quotes of its own");
+            return self.trouble(
+                format!("`{option}` is no option"),
+                "a value with spaces needs quotes of its own",
+            );
         }
         let hint = match nearest(option, OPTIONS.iter().copied()) {
             Some(near) => format!("did you mean `{near}`?"),
@@ -232,7 +279,10 @@ mod tests {
     #[test]
     fn splits_as_a_shell_does() {
         let words = |text| split(text).unwrap();
-        assert_eq!(words(r#" a  'b c' "d \"e\" \x" f\ g '' h"i"'j' "#), ["a", "b c", "d \"e\" \\x", "f g", "", "hij"]);
+        assert_eq!(
+            words(r#" a  'b c' "d \"e\" \x" f\ g '' h"i"'j' "#),
+            ["a", "b c", "d \"e\" \\x", "f g", "", "hij"]
+        );
         assert_eq!(words("a \\\n b"), ["a", "b"]);
         for text in ["'a", "\"a", "\"a\\", "a\\"] {
             assert!(split(text).is_err(), "{text}");
@@ -241,20 +291,33 @@ mod tests {
 
     #[test]
     fn reads_the_words_of_the_contract() {
-        let (options, troubles) =
-            parse("--min-disk 20 --min-ram=512 --property k=v --property 'x=a b=c' --tag t --tag t --public --protected --hidden true");
+        let (options, troubles) = parse(
+            "--min-disk 20 --min-ram=512 --property k=v --property 'x=a b=c' --tag t --tag t \
+                --public --protected --hidden true",
+        );
         assert_eq!(troubles, []);
         assert_eq!((options.min_disk_gb, options.min_ram_mb), (Some(20), Some(512)));
-        assert_eq!(options.properties.into_iter().collect::<Vec<_>>(), [("k".into(), "v".into()), ("x".into(), "a b=c".into())]);
+        assert_eq!(
+            options.properties.into_iter().collect::<Vec<_>>(),
+            [("k".into(), "v".into()), ("x".into(), "a b=c".into())]
+        );
         assert_eq!(options.tags, ["t"]);
-        assert_eq!((options.visibility, options.protected, options.hidden), (Some(Visibility::Public), Some(true), Some(true)));
-        for (text, visibility) in
-            [("--private", Visibility::Private), ("--shared", Visibility::Shared), ("--community", Visibility::Community)]
-        {
+        assert_eq!(
+            (options.visibility, options.protected, options.hidden),
+            (Some(Visibility::Public), Some(true), Some(true))
+        );
+        for (text, visibility) in [
+            ("--private", Visibility::Private),
+            ("--shared", Visibility::Shared),
+            ("--community", Visibility::Community),
+        ] {
             assert_eq!(parse(text).0.visibility, Some(visibility));
         }
         let (options, troubles) = parse("--is-public False --is-protected=False --unhidden");
-        assert_eq!((options.visibility, options.protected, options.hidden), (Some(Visibility::Private), Some(false), Some(false)));
+        assert_eq!(
+            (options.visibility, options.protected, options.hidden),
+            (Some(Visibility::Private), Some(false), Some(false))
+        );
         assert_eq!(troubles, []);
         assert_eq!(parse("--hidden --tag a").0.hidden, Some(true));
         assert_eq!(parse(""), (GlanceOptions::default(), vec![]));
@@ -273,13 +336,22 @@ mod tests {
             ("--property factory_image_id=1", "`factory_image_id` is not a bundle's to set"),
             ("--property Factory_State=active", "`Factory_State` is not a bundle's to set"),
             ("--property image_type=snapshot", "`image_type` is not a bundle's to set"),
-            ("--property a=1 --property a=2", "`--property a` is given twice, with different values"),
+            (
+                "--property a=1 --property a=2",
+                "`--property a` is given twice, with different values",
+            ),
             ("--tag ''", "a tag has 1 to 255 characters"),
             ("--public --private", "the options say both public and private"),
-            ("--protected --unprotected", "the options say both that the image is protected and that it is not"),
+            (
+                "--protected --unprotected",
+                "the options say both that the image is protected and that it is not",
+            ),
             ("--hidden=maybe", "`--hidden=maybe`: true or false is wanted"),
             ("--is-public perhaps", "`--is-public perhaps`: true or false is wanted"),
-            ("--visibility hidden", "`--visibility` must be one of private, shared, community, public, not `hidden`"),
+            (
+                "--visibility hidden",
+                "`--visibility` must be one of private, shared, community, public, not `hidden`",
+            ),
             ("--public=yes", "`--public` takes no value"),
             ("--min-dsk 20", "unknown option `--min-dsk`"),
             ("--name x", "`--name` is not a bundle's to set"),
@@ -291,6 +363,10 @@ mod tests {
             assert_eq!(troubles, [message], "{text}");
         }
         assert_eq!(parse("--min-dsk 20").1[0].1, "did you mean `--min-disk`?");
-        assert_eq!(parse("--wat 1 --name x").1.len(), 2, "values of refused options are no findings of their own");
+        assert_eq!(
+            parse("--wat 1 --name x").1.len(),
+            2,
+            "values of refused options are no findings of their own"
+        );
     }
 }

@@ -1,10 +1,15 @@
-//! What a bundle says of its image and of the machine that it is built on: all keys but `steps` and `source`.
+//! What a bundle says of its image and of the machine that it is built on: all keys but `steps` and
+//! `source`.
 use std::collections::BTreeMap;
 
 use super::decode::{Field, Fields, GLANCE_WIDTH, Reader};
-use super::{Base, GlanceOptions, MachineWish, TIDY_ASKED, TIDY_PARTS, Timeouts, Visibility, Volume, glance_options, keys};
+use super::{
+    Base, GlanceOptions, MachineWish, TIDY_ASKED, TIDY_PARTS, Timeouts, Visibility, Volume,
+    glance_options, keys,
+};
 
-/// Attributes of an image that Glance keeps itself; as properties they are refused (Image API v2, `image-update`).
+/// Attributes of an image that Glance keeps itself; as properties they are refused (Image API v2,
+/// `image-update`).
 const GLANCE_OWN: &[&str] = &[
     "id",
     "name",
@@ -60,9 +65,14 @@ fn reserved(key: &str) -> Option<&'static str> {
     let key = key.to_ascii_lowercase();
     match key.as_str() {
         "image_type" | "instance_uuid" | "base_image_ref" | "block_device_mapping" | "bdm_v2" => {
-            Some("Nova writes it on snapshots of servers: an image that has it is not taken for the factory's")
+            Some(
+                "Nova writes it on snapshots of servers: an image that has it is not taken for the \
+                    factory's",
+            )
         }
-        _ if key.starts_with("factory_") => Some("keys that start with `factory_` are the factory's: images prove by them who made them"),
+        _ if key.starts_with("factory_") => Some(
+            "keys that start with `factory_` are the factory's: images prove by them who made them",
+        ),
         _ => None,
     }
 }
@@ -74,7 +84,10 @@ pub(super) fn property_trouble(key: &str) -> Option<(String, &'static str)> {
     } else if key.chars().count() > GLANCE_WIDTH {
         Some((format!("the key of a property has at most {GLANCE_WIDTH} characters"), ""))
     } else if key.starts_with("os_glance_") {
-        Some((format!("`{key}` is reserved by Glance"), "keys that start with `os_glance_` belong to Glance"))
+        Some((
+            format!("`{key}` is reserved by Glance"),
+            "keys that start with `os_glance_` belong to Glance",
+        ))
     } else if let Some(why) = reserved(key) {
         Some((format!("`{key}` is not a bundle's to set"), why))
     } else if GLANCE_OWN.contains(&key) {
@@ -107,7 +120,11 @@ pub(super) fn named(reader: &mut Reader, top: &Fields, sourced: bool) -> Named {
     let base = bundle.read("img_base", |f| base(reader, f));
     match bundle.get("img_base") {
         Some(field) if sourced => {
-            reader.error(field.key, "`bundle.img_base` and `source` exclude each other", "an image is made from a base or from a source");
+            reader.error(
+                field.key,
+                "`bundle.img_base` and `source` exclude each other",
+                "an image is made from a base or from a source",
+            );
         }
         None if !sourced && bundle.lacks("img_base", keys::BUNDLE) => {
             let hint = "the ID, exact name or family of an image, or os/<name> of this tree";
@@ -134,7 +151,11 @@ fn image_prefix(reader: &mut Reader, field: &Field) -> Option<String> {
         let hint = format!("Glance takes {GLANCE_WIDTH}, and the date is added");
         reader.error(
             field.node.spot,
-            format!("`bundle.name` has {} characters; at most {} are possible", name.len(), GLANCE_WIDTH - 16),
+            format!(
+                "`bundle.name` has {} characters; at most {} are possible",
+                name.len(),
+                GLANCE_WIDTH - 16
+            ),
             &hint,
         );
         return None;
@@ -171,7 +192,11 @@ pub(super) fn target_name(reader: &mut Reader, field: &Field) -> Option<String> 
     let name = reader.word(field)?;
     if name.contains('/') || name.starts_with('.') || name.trim() != name {
         let hint = "no `/`, no dot in front, no blanks around";
-        reader.error(field.node.spot, format!("`bundle_target_name` cannot be `{name}`: it becomes part of a file name"), hint);
+        reader.error(
+            field.node.spot,
+            format!("`bundle_target_name` cannot be `{name}`: it becomes part of a file name"),
+            hint,
+        );
         return None;
     }
     Some(name)
@@ -186,29 +211,50 @@ pub(super) fn glance(reader: &mut Reader, field: &Field) -> Option<GlanceOptions
     Some(options)
 }
 
-pub(super) fn visibility(reader: &mut Reader, field: &Field, glance: &GlanceOptions) -> Option<Visibility> {
+pub(super) fn visibility(
+    reader: &mut Reader,
+    field: &Field,
+    glance: &GlanceOptions,
+) -> Option<Visibility> {
     let visibility = reader.one_of(field, Visibility::WORDS).map(|index| Visibility::ALL[index])?;
     if let Some(other) = glance.visibility.filter(|other| *other != visibility) {
-        let message = format!("`visibility` is {}, but `final_glance_options` says {}", visibility.word(), other.word());
+        let message = format!(
+            "`visibility` is {}, but `final_glance_options` says {}",
+            visibility.word(),
+            other.word()
+        );
         reader.error(field.node.spot, message, "say it once");
     }
     Some(visibility)
 }
 
 /// Project IDs that the image is shared with.
-pub(super) fn members(reader: &mut Reader, field: &Field, visibility: Option<Visibility>) -> Option<Vec<String>> {
+pub(super) fn members(
+    reader: &mut Reader,
+    field: &Field,
+    visibility: Option<Visibility>,
+) -> Option<Vec<String>> {
     let members = reader.words(field)?;
     if let Some(other) = visibility.filter(|v| *v != Visibility::Shared && !members.is_empty()) {
-        reader.error(field.key, format!("only shared images have members; this one is {}", other.word()), "visibility: shared");
+        reader.error(
+            field.key,
+            format!("only shared images have members; this one is {}", other.word()),
+            "visibility: shared",
+        );
     }
     Some(members)
 }
 
 pub(super) fn ssh_user(reader: &mut Reader, field: &Field) -> Option<String> {
     let user = reader.word(field)?;
-    let plain = !user.starts_with('-') && user.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-'));
+    let plain = !user.starts_with('-')
+        && user.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-'));
     if !plain {
-        reader.error(field.node.spot, format!("`ssh_user` cannot be `{user}`"), "letters, digits, `.`, `_` and `-`");
+        reader.error(
+            field.node.spot,
+            format!("`ssh_user` cannot be `{user}`"),
+            "letters, digits, `.`, `_` and `-`",
+        );
         return None;
     }
     Some(user)
@@ -260,11 +306,19 @@ pub(super) fn tidy(reader: &mut Reader, field: &Field) -> Option<Tidy> {
     let mut tidy = Tidy::default();
     for (key, value) in reader.map(field)?.all() {
         let Some(part) = known.iter().copied().find(|part| *part == key.replace('_', "-")) else {
-            reader.error(value.key, format!("unknown key `{key}` in `tidy`"), &keys::advice("tidy", key, &known));
+            reader.error(
+                value.key,
+                format!("unknown key `{key}` in `tidy`"),
+                &keys::advice("tidy", key, &known),
+            );
             continue;
         };
         if seen.contains(&part) {
-            reader.error(value.key, format!("`{part}` is given twice"), "`-` and `_` are the same here");
+            reader.error(
+                value.key,
+                format!("`{part}` is given twice"),
+                "`-` and `_` are the same here",
+            );
         }
         seen.push(part);
         let Some(wanted) = reader.truth(&value) else { continue };
@@ -272,7 +326,11 @@ pub(super) fn tidy(reader: &mut Reader, field: &Field) -> Option<Tidy> {
             (true, true) => tidy.on.push(part.to_owned()),
             (false, false) if part == "build-key" => {
                 let message = "`tidy.build-key` cannot be switched off";
-                reader.error(value.node.spot, message, "who holds the key of the build could log in to every machine of the image");
+                reader.error(
+                    value.node.spot,
+                    message,
+                    "who holds the key of the build could log in to every machine of the image",
+                );
             }
             (false, false) => tidy.off.push(part.to_owned()),
             _ => {}

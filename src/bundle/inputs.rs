@@ -1,4 +1,5 @@
-//! What a definition is made of: its files and their digests. Two builds of the same digest were told the same.
+//! What a definition is made of: its files and their digests. Two builds of the same digest were
+//! told the same.
 use std::fs::File;
 use std::io::{self, Read};
 use std::os::unix::ffi::OsStrExt;
@@ -14,17 +15,19 @@ use crate::reading;
 /// One file of a definition.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct InputFile {
-    /// Relative to the bundle's directory. `../../shared/f` came in by a link, whose own entry is there too.
+    /// Relative to the bundle's directory. `../../shared/f` came in by a link, whose own entry is
+    /// there too.
     pub path: PathBuf,
-    /// Hex. Of a symbolic link the target's name is hashed; what it brings in from the tree has entries of its own, and what lies
-    /// outside of the tree is never read.
+    /// Hex. Of a symbolic link the target's name is hashed; what it brings in from the tree has
+    /// entries of its own, and what lies outside of the tree is never read.
     pub sha256: String,
     /// `-`, `x` for an executable, `l` for a link.
     pub mode: char,
 }
 
-/// Every file of a definition, ordered by path: those of its directory, but for `target` (what builds leave) and `.git`; and those
-/// beside its build-vars.yml where `bundle.path` leads to another directory. The error names the place.
+/// Every file of a definition, ordered by path: those of its directory, but for `target` (what
+/// builds leave) and `.git`; and those beside its build-vars.yml where `bundle.path` leads to
+/// another directory. The error names the place.
 pub fn files(bundle: &Bundle) -> Result<Vec<InputFile>, (PathBuf, io::Error)> {
     let mut files = below(&bundle.dir)?;
     let bundle_dir = bundle.dir.canonicalize().unwrap_or_else(|_| bundle.dir.clone());
@@ -32,7 +35,9 @@ pub fn files(bundle: &Bundle) -> Result<Vec<InputFile>, (PathBuf, io::Error)> {
     // Paths of the directory's own files have no label before them, so these two never meet.
     if own.join(SETTINGS).is_file() && own.canonicalize().is_ok_and(|own| own != bundle_dir) {
         let own = below(&own)?.into_iter();
-        files.extend(own.map(|file| InputFile { path: Path::new(&bundle.label).join(file.path), ..file }));
+        files.extend(
+            own.map(|file| InputFile { path: Path::new(&bundle.label).join(file.path), ..file }),
+        );
     }
     for path in links::brought_in(&bundle.tree, &bundle.dir).files {
         let (sha256, mode) = read(&path).map_err(|e| (path.clone(), e))?;
@@ -66,9 +71,13 @@ fn read(path: &Path) -> io::Result<(String, char)> {
 }
 
 fn below(dir: &Path) -> Result<Vec<InputFile>, (PathBuf, io::Error)> {
-    let left_out = |e: &walkdir::DirEntry| e.file_name() == ".git" || e.depth() == 1 && e.file_name() == "target";
+    let left_out = |e: &walkdir::DirEntry| {
+        e.file_name() == ".git" || e.depth() == 1 && e.file_name() == "target"
+    };
     let mut files = Vec::new();
-    for entry in walkdir::WalkDir::new(dir).into_iter().filter_entry(|e| e.depth() == 0 || !left_out(e)) {
+    for entry in
+        walkdir::WalkDir::new(dir).into_iter().filter_entry(|e| e.depth() == 0 || !left_out(e))
+    {
         let entry = entry.map_err(|e| {
             let path = e.path().unwrap_or(dir).to_path_buf();
             (path, e.into_io_error().unwrap_or_else(|| io::Error::other("a loop of links")))
@@ -82,9 +91,11 @@ fn below(dir: &Path) -> Result<Vec<InputFile>, (PathBuf, io::Error)> {
     Ok(files)
 }
 
-/// One digest over all that a definition says: paths, contents, and whether a file may be executed (the rest of a mode differs
-/// from checkout to checkout). SHA-256 of lines `<sha256> <mode> ./<path>`, in hex; where a path has a line's end in it, the line
-/// begins with `\`, and `\n` and `\\` stand for what they do elsewhere, as in the lists of sha256sum. Values of `--set` are not in it.
+/// One digest over all that a definition says: paths, contents, and whether a file may be executed
+/// (the rest of a mode differs from checkout to checkout). SHA-256 of lines `<sha256> <mode>
+/// ./<path>`, in hex; where a path has a line's end in it, the line begins with `\`, and `\n` and
+/// `\\` stand for what they do elsewhere, as in the lists of sha256sum. Values of `--set` are not
+/// in it.
 pub fn inputs(bundle: &Bundle) -> Result<String, (PathBuf, io::Error)> {
     let mut all = Sha256::new();
     for file in files(bundle)? {
@@ -103,8 +114,8 @@ pub fn inputs(bundle: &Bundle) -> Result<String, (PathBuf, io::Error)> {
     Ok(hex(&all.finalize()))
 }
 
-/// Changes with every write to a file of a definition, one that is taken back as well: what is read of the files while they are
-/// written may be neither of what was there before and after.
+/// Changes with every write to a file of a definition, one that is taken back as well: what is read
+/// of the files while they are written may be neither of what was there before and after.
 pub fn stamp(bundle: &Bundle) -> String {
     let own = [bundle.dir.clone(), bundle.tree.join(&bundle.label)];
     stamp_of(own.into_iter().chain(linked(bundle)))
@@ -114,13 +125,26 @@ pub fn stamp(bundle: &Bundle) -> String {
 pub fn stamp_of(places: impl IntoIterator<Item = PathBuf>) -> String {
     let mut all = Sha256::new();
     for place in places {
-        for entry in walkdir::WalkDir::new(&place).follow_links(true).sort_by_file_name().into_iter().flatten() {
+        for entry in walkdir::WalkDir::new(&place)
+            .follow_links(true)
+            .sort_by_file_name()
+            .into_iter()
+            .flatten()
+        {
             let Ok(meta) = entry.metadata() else { continue };
             let path = entry.path().as_os_str().as_bytes();
             all.update(path.len().to_le_bytes());
             all.update(path);
-            let times = [meta.mtime(), meta.mtime_nsec(), meta.ctime(), meta.ctime_nsec(), meta.size() as i64, meta.ino() as i64];
-            // Of a directory it is told by its entries what changed in it: looking at some changes its own.
+            let times = [
+                meta.mtime(),
+                meta.mtime_nsec(),
+                meta.ctime(),
+                meta.ctime_nsec(),
+                meta.size() as i64,
+                meta.ino() as i64,
+            ];
+            // Of a directory it is told by its entries what changed in it: looking at some changes
+            // its own.
             let kept = if meta.is_dir() { &[] } else { &times[..] };
             kept.iter().for_each(|number| all.update(number.to_le_bytes()));
         }
@@ -173,7 +197,8 @@ mod tests {
         };
         fs::write(file("ansible/bootstrap.yml"), "- hosts: all\n").unwrap();
         differs("content");
-        fs::set_permissions(file("ansible/bootstrap.yml"), fs::Permissions::from_mode(0o755)).unwrap();
+        fs::set_permissions(file("ansible/bootstrap.yml"), fs::Permissions::from_mode(0o755))
+            .unwrap();
         differs("mode");
         fs::rename(file("ansible/bootstrap.yml"), file("ansible/other.yml")).unwrap();
         differs("name");
@@ -185,12 +210,17 @@ mod tests {
         differs("an empty file");
         // What a list leads to is not counted, and so the list's every word is.
         for version in ["1.0.0", "1.0.1"] {
-            fs::write(file("ansible/requirements.yml"), format!("collections: [{{name: a.b, version: {version}}}]\n")).unwrap();
+            fs::write(
+                file("ansible/requirements.yml"),
+                format!("collections: [{{name: a.b, version: {version}}}]\n"),
+            )
+            .unwrap();
             differs("a list of requirements");
         }
     }
 
-    /// A role that several definitions share, behind a link: changed, and the digest stayed as it was.
+    /// A role that several definitions share, behind a link: changed, and the digest stayed as it
+    /// was.
     #[test]
     fn what_a_link_brings_in_counts() {
         let (tree, bundle) = tree();
@@ -198,9 +228,14 @@ mod tests {
         fs::create_dir_all(shared.join("web/tasks")).unwrap();
         fs::write(shared.join("web/tasks/main.yml"), "- ping:\n").unwrap();
         let plain = files(&bundle).unwrap();
-        std::os::unix::fs::symlink("../../../shared/roles", bundle.dir.join("ansible/roles")).unwrap();
+        std::os::unix::fs::symlink("../../../shared/roles", bundle.dir.join("ansible/roles"))
+            .unwrap();
         let linked = files(&bundle).unwrap();
-        let added: Vec<_> = linked.iter().filter(|f| !plain.contains(f)).map(|f| (f.path.to_str().unwrap(), f.mode)).collect();
+        let added: Vec<_> = linked
+            .iter()
+            .filter(|f| !plain.contains(f))
+            .map(|f| (f.path.to_str().unwrap(), f.mode))
+            .collect();
         assert_eq!(added, [("../../shared/roles/web/tasks/main.yml", '-'), ("ansible/roles", 'l')]);
         let mut seen = vec![inputs(&bundle).unwrap()];
         let mut differs = |what: &str| {
@@ -236,11 +271,16 @@ mod tests {
         }
         fs::write(bundle.dir.join("target/runs/log"), "x").unwrap();
         fs::write(bundle.dir.join(".git/HEAD"), "x").unwrap();
-        fs::set_permissions(bundle.dir.join("build-vars.yml"), fs::Permissions::from_mode(0o600)).unwrap();
+        fs::set_permissions(bundle.dir.join("build-vars.yml"), fs::Permissions::from_mode(0o600))
+            .unwrap();
         assert_eq!(inputs(&bundle).unwrap(), before);
         fs::create_dir_all(bundle.dir.join("files/target")).unwrap();
         fs::write(bundle.dir.join("files/target/x"), "x").unwrap();
-        assert_ne!(inputs(&bundle).unwrap(), before, "a directory of that name further down is the bundle's");
+        assert_ne!(
+            inputs(&bundle).unwrap(),
+            before,
+            "a directory of that name further down is the bundle's"
+        );
     }
 
     /// A name with the end of a line in it once read like two files.
@@ -250,7 +290,8 @@ mod tests {
         fs::write(bundle.dir.join("a"), "1").unwrap();
         fs::write(bundle.dir.join("b"), "2").unwrap();
         let two = inputs(&bundle).unwrap();
-        let of_b = files(&bundle).unwrap().into_iter().find(|f| f.path == Path::new("b")).unwrap().sha256;
+        let of_b =
+            files(&bundle).unwrap().into_iter().find(|f| f.path == Path::new("b")).unwrap().sha256;
         fs::remove_file(bundle.dir.join("b")).unwrap();
         fs::create_dir_all(bundle.dir.join(format!("a\n{of_b} - ."))).unwrap();
         fs::rename(bundle.dir.join("a"), bundle.dir.join(format!("a\n{of_b} - ./b"))).unwrap();
@@ -295,6 +336,10 @@ mod tests {
         let after = inputs(&bundle).unwrap();
         assert_ne!(after, before);
         fs::write(dir.join("beside.yml"), "").unwrap();
-        assert_ne!(inputs(&bundle).unwrap(), after, "what lies beside the settings is shown to playbooks, too");
+        assert_ne!(
+            inputs(&bundle).unwrap(),
+            after,
+            "what lies beside the settings is shown to playbooks, too"
+        );
     }
 }

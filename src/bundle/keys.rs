@@ -1,5 +1,5 @@
-//! The keys of build-vars.yml: which map may hold which, and where values are typed rather than text.
-//! The contract is `formats.md` §1; the order is the one in which messages list them.
+//! The keys of build-vars.yml: which map may hold which, and where values are typed rather than
+//! text. The contract is `formats.md` §1; the order is the one in which messages list them.
 
 pub(super) const TOP: &[&str] = &[
     "bundle",
@@ -28,16 +28,30 @@ pub(super) const TOP: &[&str] = &[
     "vars",
 ];
 pub(super) const BUNDLE: &[&str] = &["name", "img_base", "path", "properties"];
-pub(super) const SOURCE: &[&str] = &["url", "sha256", "sha512", "checksum_url", "format", "script", "wall"];
+pub(super) const SOURCE: &[&str] =
+    &["url", "sha256", "sha512", "checksum_url", "format", "script", "wall"];
 /// Of `source`: how a download is known to be right; one of them.
 pub(super) const CHECKSUMS: &[&str] = &["sha256", "sha512", "checksum_url"];
 pub(super) const ACTIONS: &[&str] = &["ansible", "shell", "script", "upload", "reboot"];
-pub(super) const STEP: &[&str] =
-    &["ansible", "shell", "script", "upload", "reboot", "name", "timeout", "retries", "env", "sudo", "extra_vars", "tags"];
+pub(super) const STEP: &[&str] = &[
+    "ansible",
+    "shell",
+    "script",
+    "upload",
+    "reboot",
+    "name",
+    "timeout",
+    "retries",
+    "env",
+    "sudo",
+    "extra_vars",
+    "tags",
+];
 /// Of a step's `ansible`, where it is a map.
 pub(super) const ANSIBLE: &[&str] = &["playbook", "local"];
 pub(super) const UPLOAD: &[&str] = &["src", "dest"];
-pub(super) const TESTS: &[&str] = &["skip", "only", "add", "timeout", "dns_name", "package", "volume_size"];
+pub(super) const TESTS: &[&str] =
+    &["skip", "only", "add", "timeout", "dns_name", "package", "volume_size"];
 pub(super) const VOLUME: &[&str] = &["size", "type", "availability_zone"];
 pub(super) const MACHINE: &[&str] = &["cpus", "ram", "disk"];
 pub(super) const TIMEOUTS: &[&str] = &["source", "boot", "ssh", "step", "capture", "upload"];
@@ -57,8 +71,13 @@ pub(super) enum Typing {
 pub(super) fn typing(path: &[&str]) -> Typing {
     match path {
         ["vars", ..] | ["steps", "extra_vars", ..] => Typing::Free,
-        ["keep"] | ["volume", "size"] | ["machine" | "timeouts" | "tidy", _] | ["tests", "timeout" | "volume_size"] => Typing::Typed,
-        ["steps", "timeout" | "retries" | "sudo" | "reboot"] | ["steps", "ansible", "local"] => Typing::Typed,
+        ["keep"]
+        | ["volume", "size"]
+        | ["machine" | "timeouts" | "tidy", _]
+        | ["tests", "timeout" | "volume_size"] => Typing::Typed,
+        ["steps", "timeout" | "retries" | "sudo" | "reboot"] | ["steps", "ansible", "local"] => {
+            Typing::Typed
+        }
         _ => Typing::Text,
     }
 }
@@ -66,11 +85,17 @@ pub(super) fn typing(path: &[&str]) -> Typing {
 /// Words of Ansible, CI systems and plain English for keys of a step, and what to say of them.
 const STEP_WORDS: &[(&[&str], &str)] = &[
     (&["retry", "attempts", "tries", "repeat"], "did you mean `retries`?"),
-    (&["become", "become_user", "root", "privileged", "as_root"], "`sudo: true` runs a step as root; playbooks say `become: true`"),
+    (
+        &["become", "become_user", "root", "privileged", "as_root"],
+        "`sudo: true` runs a step as root; playbooks say `become: true`",
+    ),
     (&["environment", "vars_env"], "did you mean `env`?"),
     (&["vars", "variables", "extra-vars"], "did you mean `extra_vars`, of `ansible`, or `env`?"),
     (&["playbook", "ansible_playbook", "playbooks"], "did you mean `ansible`?"),
-    (&["run", "command", "commands", "cmd", "sh", "bash", "exec", "inline"], "did you mean `shell`?"),
+    (
+        &["run", "command", "commands", "cmd", "sh", "bash", "exec", "inline"],
+        "did you mean `shell`?",
+    ),
     (&["copy", "file", "put"], "did you mean `upload: {src: …, dest: …}`?"),
     (&["restart"], "did you mean `reboot`?"),
     (&["tag", "only_tags"], "did you mean `tags`?"),
@@ -78,7 +103,10 @@ const STEP_WORDS: &[(&[&str], &str)] = &[
     (&["src", "dest"], "it belongs in `upload: {src: …, dest: …}`"),
     (&["local"], "it belongs in `ansible: {playbook: …, local: true}`"),
     (&["when", "if", "only_if"], "every step runs; a script or a playbook decides what it does"),
-    (&["ignore_errors", "allow_failure", "continue_on_error"], "a step that fails ends the build; in `shell`, `COMMAND || true` does not"),
+    (
+        &["ignore_errors", "allow_failure", "continue_on_error"],
+        "a step that fails ends the build; in `shell`, `COMMAND || true` does not",
+    ),
 ];
 
 /// What to say of a key that a map does not know.
@@ -86,7 +114,8 @@ pub(super) fn advice(parent: &str, key: &str, valid: &[&str]) -> String {
     let top = parent.is_empty();
     if parent.starts_with("steps[")
         && parent.ends_with(']')
-        && let Some((_, advice)) = STEP_WORDS.iter().find(|(words, _)| words.contains(&key.to_lowercase().as_str()))
+        && let Some((_, advice)) =
+            STEP_WORDS.iter().find(|(words, _)| words.contains(&key.to_lowercase().as_str()))
     {
         return (*advice).to_owned();
     }

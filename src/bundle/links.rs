@@ -1,5 +1,6 @@
-//! Symbolic links of a definition: where they lead. Inside the bundle a link is a name; to elsewhere in the factory tree it
-//! brings files in, which then belong to the definition; out of the tree it could bring in the secrets of the host.
+//! Symbolic links of a definition: where they lead. Inside the bundle a link is a name; to
+//! elsewhere in the factory tree it brings files in, which then belong to the definition; out of
+//! the tree it could bring in the secrets of the host.
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Component, Path, PathBuf};
@@ -64,7 +65,8 @@ impl Bounds {
     }
 }
 
-/// Links that may not be: with their path, relative to `dir` where they lie in it. Those of what links bring in count too.
+/// Links that may not be: with their path, relative to `dir` where they lie in it. Those of what
+/// links bring in count too.
 pub(super) fn wrong(tree: &Path, dir: &Path) -> Vec<(PathBuf, Trouble)> {
     let bounds = Bounds::new(tree, dir);
     let mut found = Vec::new();
@@ -73,16 +75,24 @@ pub(super) fn wrong(tree: &Path, dir: &Path) -> Vec<(PathBuf, Trouble)> {
         if !seen.insert(place.clone()) {
             continue;
         }
-        for entry in walkdir::WalkDir::new(&place).into_iter().flatten().filter(|e| e.path_is_symlink()) {
-            let shown = entry.path().strip_prefix(&bounds.bundle).unwrap_or(entry.path()).to_owned();
+        for entry in
+            walkdir::WalkDir::new(&place).into_iter().flatten().filter(|e| e.path_is_symlink())
+        {
+            let shown =
+                entry.path().strip_prefix(&bounds.bundle).unwrap_or(entry.path()).to_owned();
             let (message, hint) = match bounds.leads(entry.path()) {
                 Leads::Inside => continue,
                 Leads::Beside(real) => {
                     left.push(real);
                     continue;
                 }
-                Leads::Around => ("leads to a directory that the bundle lies in", "link the directory that is needed"),
-                Leads::Out => ("", "a symbolic link in it points elsewhere; a copy may lie in the bundle"),
+                Leads::Around => (
+                    "leads to a directory that the bundle lies in",
+                    "link the directory that is needed",
+                ),
+                Leads::Out => {
+                    ("", "a symbolic link in it points elsewhere; a copy may lie in the bundle")
+                }
             };
             let message = match message {
                 "" => format!("`{}` leads out of the {}", shown.display(), bounds.name()),
@@ -111,8 +121,12 @@ pub(super) fn brought_in(tree: &Path, dir: &Path) -> Brought {
             continue;
         }
         let own = place == bounds.bundle;
-        let left_out = |e: &walkdir::DirEntry| e.file_name() == ".git" || own && e.depth() == 1 && e.file_name() == "target";
-        let entries = walkdir::WalkDir::new(&place).into_iter().filter_entry(|e| e.depth() == 0 || !left_out(e));
+        let left_out = |e: &walkdir::DirEntry| {
+            e.file_name() == ".git" || own && e.depth() == 1 && e.file_name() == "target"
+        };
+        let entries = walkdir::WalkDir::new(&place)
+            .into_iter()
+            .filter_entry(|e| e.depth() == 0 || !left_out(e));
         for entry in entries.flatten() {
             if entry.path_is_symlink() {
                 if let Leads::Beside(real) = bounds.leads(entry.path()) {

@@ -7,7 +7,9 @@ use super::doubts::Doubts;
 use super::links::{self, Bounds, Leads};
 use super::overrides::{self, Override};
 use super::yaml::{Entry, Node, Spot, Value};
-use super::{Asks, Bundle, Kind, agree, checks, files, image, keys, near, source, steps, syntax, tree};
+use super::{
+    Asks, Bundle, Kind, agree, checks, files, image, keys, near, source, steps, syntax, tree,
+};
 use crate::diagnostic::{Diagnostic, Place};
 use crate::paths::real_so_far;
 use crate::reading;
@@ -30,7 +32,8 @@ pub struct Loaded {
 pub struct Unsound {
     /// All, warnings too, sorted by place.
     pub findings: Vec<Diagnostic>,
-    /// What could be read all the same, and has values missing where something is wrong. Only to find what else is.
+    /// What could be read all the same, and has values missing where something is wrong. Only to
+    /// find what else is.
     pub rest: Option<Box<Rest>>,
 }
 
@@ -47,14 +50,19 @@ impl From<Vec<Diagnostic>> for Unsound {
     }
 }
 
-/// Reads the definition in `dir`, which may lie outside of `tree` (then it is an OS image if its parent directory is named `os` or
-/// it has a `source`). The error holds all findings, warnings too, sorted by place.
+/// Reads the definition in `dir`, which may lie outside of `tree` (then it is an OS image if its
+/// parent directory is named `os` or it has a `source`). The error holds all findings, warnings
+/// too, sorted by place.
 pub fn load(tree: &Path, dir: &Path) -> Result<Loaded, Vec<Diagnostic>> {
     load_with(tree, dir, &[])
 }
 
 /// The same, with values from elsewhere put over those of the file.
-pub fn load_with(tree: &Path, dir: &Path, overrides: &[Override]) -> Result<Loaded, Vec<Diagnostic>> {
+pub fn load_with(
+    tree: &Path,
+    dir: &Path,
+    overrides: &[Override],
+) -> Result<Loaded, Vec<Diagnostic>> {
     load_whole(tree, dir, overrides).map_err(|unsound| unsound.findings)
 }
 
@@ -80,17 +88,25 @@ pub fn load_whole(tree: &Path, dir: &Path, overrides: &[Override]) -> Result<Loa
     let (mut bundle, doubts) = match root {
         Some(root) if matches!(root.value, Value::Null | Value::Map(_)) => {
             let read = bundle(&mut reader, tree, home.clone(), &label, &root);
-            let shown = read.as_ref().map_or(label.clone(), |b| b.dir.strip_prefix(&b.tree).unwrap_or(&b.dir).to_owned());
-            let doubts = Doubts::of(&root, &reader, read.as_ref().map_or(&home, |b| &b.dir), &shown);
+            let shown = read.as_ref().map_or(label.clone(), |b| {
+                b.dir.strip_prefix(&b.tree).unwrap_or(&b.dir).to_owned()
+            });
+            let doubts =
+                Doubts::of(&root, &reader, read.as_ref().map_or(&home, |b| &b.dir), &shown);
             (read, doubts)
         }
-        // What lies in the directory can be looked at without, unless the settings may name another one.
+        // What lies in the directory can be looked at without, unless the settings may name another
+        // one.
         root => {
             if let Some(root) = root {
                 let message = format!("build-vars.yml must be a map, not {}", root.what());
                 reader.error(root.spot, message, "lines of `key: value`");
             }
-            (without_settings(&mut reader, tree, home, &label).filter(|_| !text.contains("path")), Doubts::everything())
+            (
+                without_settings(&mut reader, tree, home, &label)
+                    .filter(|_| !text.contains("path")),
+                Doubts::everything(),
+            )
         }
     };
     // What lies in another directory would be told as what does not.
@@ -100,36 +116,59 @@ pub fn load_whole(tree: &Path, dir: &Path, overrides: &[Override]) -> Result<Loa
     let mut findings = reader.findings;
     // Of what is wrong by itself only what contradicts is told.
     let wrong = findings.iter().any(Diagnostic::is_error);
-    findings.extend(bundle.iter().flat_map(agree::check).filter(|finding| !wrong || finding.is_error()));
+    findings.extend(
+        bundle.iter().flat_map(agree::check).filter(|finding| !wrong || finding.is_error()),
+    );
     findings.extend(bundle.iter().filter(|_| !wrong).flat_map(near::in_bundle));
     let file = label.join(FILE);
     findings.iter_mut().for_each(|finding| overrides::tell(overrides, &file, finding));
-    bundle.iter_mut().flat_map(|b| b.places.values_mut()).for_each(|place| overrides::place(overrides, &file, place));
-    findings.sort_by(|a, b| (&a.place, a.severity, &a.message).cmp(&(&b.place, b.severity, &b.message)));
+    bundle
+        .iter_mut()
+        .flat_map(|b| b.places.values_mut())
+        .for_each(|place| overrides::place(overrides, &file, place));
+    findings.sort_by(|a, b| {
+        (&a.place, a.severity, &a.message).cmp(&(&b.place, b.severity, &b.message))
+    });
     // An aliased value is read wherever it is used, and would be found wrong as often.
     findings.dedup();
     if let Some(more) = findings.len().checked_sub(MOST_FINDINGS).filter(|more| *more > 0) {
         findings.truncate(MOST_FINDINGS);
-        findings.push(Diagnostic::error(Place { file: label.join(FILE), line: 0, column: 0 }, format!("and {more} findings more")));
+        findings.push(Diagnostic::error(
+            Place { file: label.join(FILE), line: 0, column: 0 },
+            format!("and {more} findings more"),
+        ));
     }
     match bundle {
-        Some(bundle) if !findings.iter().any(Diagnostic::is_error) => Ok(Loaded { bundle, warnings: findings }),
+        Some(bundle) if !findings.iter().any(Diagnostic::is_error) => {
+            Ok(Loaded { bundle, warnings: findings })
+        }
         rest => {
-            let rest = rest.filter(|_| !doubts.home).map(|bundle| Box::new(Rest { bundle, doubts }));
+            let rest =
+                rest.filter(|_| !doubts.home).map(|bundle| Box::new(Rest { bundle, doubts }));
             Err(Unsound { findings, rest })
         }
     }
 }
 
-/// Of a definition whose settings cannot be read: its files, and what is wrong with them whatever the settings say.
-fn without_settings(reader: &mut Reader, tree: PathBuf, home: PathBuf, label: &Path) -> Option<Bundle> {
+/// Of a definition whose settings cannot be read: its files, and what is wrong with them whatever
+/// the settings say.
+fn without_settings(
+    reader: &mut Reader,
+    tree: PathBuf,
+    home: PathBuf,
+    label: &Path,
+) -> Option<Bundle> {
     let mut apart = Reader::new(reader.file.clone(), Vec::new());
     let spot = Spot { line: 0, column: 0 };
     // Steps that are not known run some playbook, not the default one.
-    let steps = Entry { key: "steps".into(), spot, value: Node { spot, value: Value::Null, raw: false } };
+    let steps =
+        Entry { key: "steps".into(), spot, value: Node { spot, value: Value::Null, raw: false } };
     let empty = Node { spot, value: Value::Map(vec![steps]), raw: false };
     let bundle = bundle(&mut apart, tree, home, label, &empty);
-    let of_files = apart.findings.into_iter().filter(|d| d.place.as_ref().is_some_and(|p| p.file != reader.file));
+    let of_files = apart
+        .findings
+        .into_iter()
+        .filter(|d| d.place.as_ref().is_some_and(|p| p.file != reader.file));
     reader.findings.extend(of_files);
     bundle
 }
@@ -139,12 +178,18 @@ fn misplaced(tree: &Path, dir: &Path, home: &Path, label: &Path) -> Option<Diagn
     let at = |path: &Path| Place { file: path.to_owned(), line: 0, column: 0 };
     // It names runs, and stands in their logs.
     if label.to_string_lossy().contains(char::is_control) {
-        let finding = Diagnostic::error(at(label), "the name of this directory has a control character in it");
+        let finding = Diagnostic::error(
+            at(label),
+            "the name of this directory has a control character in it",
+        );
         return Some(finding.hint("give it another name"));
     }
     if without_up(dir).starts_with(tree) && !home.starts_with(tree) {
-        let finding = Diagnostic::error(at(dir), "this directory is a link that leads out of the tree");
-        return Some(finding.hint("a definition lies in the tree; one that lies elsewhere is named by its own path"));
+        let finding =
+            Diagnostic::error(at(dir), "this directory is a link that leads out of the tree");
+        return Some(finding.hint(
+            "a definition lies in the tree; one that lies elsewhere is named by its own path",
+        ));
     }
     None
 }
@@ -166,19 +211,28 @@ fn without_up(path: &Path) -> PathBuf {
 fn settings(tree: &Path, home: &Path, label: &Path, file: &Path) -> Result<String, Diagnostic> {
     let place = |line, column| Place { file: file.to_owned(), line, column };
     let path = home.join(FILE);
-    let shown = if label.as_os_str().is_empty() { "this directory".into() } else { label.display().to_string() };
+    let shown = if label.as_os_str().is_empty() {
+        "this directory".into()
+    } else {
+        label.display().to_string()
+    };
     if path.is_symlink() && matches!(Bounds::new(tree, home).leads(&path), Leads::Out) {
-        let finding = Diagnostic::error(place(0, 0), format!("{FILE} is a link that leads out of the tree"));
+        let finding =
+            Diagnostic::error(place(0, 0), format!("{FILE} is a link that leads out of the tree"));
         return Err(finding.hint("what a bundle needs lies in its directory"));
     }
     match reading::bytes(&path, MAX_BYTES) {
         Ok(bytes) => String::from_utf8(bytes).map_err(|error| {
-            let sound = String::from_utf8_lossy(&error.as_bytes()[..error.utf8_error().valid_up_to()]).into_owned();
+            let sound =
+                String::from_utf8_lossy(&error.as_bytes()[..error.utf8_error().valid_up_to()])
+                    .into_owned();
             let last = sound.rsplit('\n').next().unwrap_or_default();
             let place = place(sound.matches('\n').count() + 1, last.chars().count() + 1);
             Diagnostic::error(place, "not UTF-8").hint("save the file as UTF-8")
         }),
-        Err(error) if error.kind() == ErrorKind::InvalidInput => Err(Diagnostic::error(place(0, 0), format!("{FILE} is not a file"))),
+        Err(error) if error.kind() == ErrorKind::InvalidInput => {
+            Err(Diagnostic::error(place(0, 0), format!("{FILE} is not a file")))
+        }
         Err(error) if error.kind() == ErrorKind::FileTooLarge => {
             Err(Diagnostic::error(place(0, 0), "too long for a file of settings (more than 1 MiB)"))
         }
@@ -196,7 +250,13 @@ fn settings(tree: &Path, home: &Path, label: &Path, file: &Path) -> Result<Strin
     }
 }
 
-fn bundle(reader: &mut Reader, tree: PathBuf, home: PathBuf, label: &Path, root: &Node) -> Option<Bundle> {
+fn bundle(
+    reader: &mut Reader,
+    tree: PathBuf,
+    home: PathBuf,
+    label: &Path,
+    root: &Node,
+) -> Option<Bundle> {
     let start = Spot { line: 0, column: 0 };
     let empty = Node { spot: start, value: Value::Map(Vec::new()), raw: false };
     let root = match &root.value {
@@ -216,17 +276,29 @@ fn bundle(reader: &mut Reader, tree: PathBuf, home: PathBuf, label: &Path, root:
     });
     let definition = home.clone();
     let dir = path.unwrap_or(home);
-    let shown = dir.strip_prefix(&tree).map_or_else(|_| if dir.ends_with(label) { label.to_owned() } else { dir.clone() }, Path::to_owned);
+    let shown = dir.strip_prefix(&tree).map_or_else(
+        |_| if dir.ends_with(label) { label.to_owned() } else { dir.clone() },
+        Path::to_owned,
+    );
 
     if let Some(field) = top.get("packer_file") {
-        reader.error(field.key, "`packer_file` is not supported yet by this version", "say what it does in `steps`");
+        reader.error(
+            field.key,
+            "`packer_file` is not supported yet by this version",
+            "say what it does in `steps`",
+        );
     }
     let env = pass_env(reader, &top);
-    let vars = reader.watched("vars", |reader| top.read("vars", |f| steps::variables(reader, f))).unwrap_or_default();
+    let vars = reader
+        .watched("vars", |reader| top.read("vars", |f| steps::variables(reader, f)))
+        .unwrap_or_default();
     let place = steps::Lies { dir: &dir, shown: &shown, pass_env: &env, vars: &vars };
-    let steps = reader.watched("steps", |reader| top.read("steps", |f| steps::steps(reader, f, &place)));
+    let steps =
+        reader.watched("steps", |reader| top.read("steps", |f| steps::steps(reader, f, &place)));
     let has_bootstrap = dir.join("ansible/bootstrap.yml").is_file();
-    let none_listed = top.get("steps").is_some_and(|f| matches!(&f.node.value, Value::List(items) if items.is_empty()));
+    let none_listed = top
+        .get("steps")
+        .is_some_and(|f| matches!(&f.node.value, Value::List(items) if items.is_empty()));
     if has_bootstrap && (none_listed || top.lacks("steps", keys::TOP)) {
         match files::file(&dir, "ansible/bootstrap.yml") {
             Ok(path) => steps::check_playbook(reader, &place, &path, &steps::Gives::default()),
@@ -254,16 +326,25 @@ fn bundle(reader: &mut Reader, tree: PathBuf, home: PathBuf, label: &Path, root:
         ssh_user: top.read("ssh_user", |f| image::ssh_user(reader, f)),
         tests: checks::tests(reader, top.get("tests").as_ref(), &dir, &shown),
         network: top.read("network", |f| reader.word_or_words(f)).unwrap_or_default(),
-        security_groups: top.read("security_groups", |f| reader.word_or_words(f)).unwrap_or_default(),
+        security_groups: top
+            .read("security_groups", |f| reader.word_or_words(f))
+            .unwrap_or_default(),
         floating_network: top.read("floating_network", |f| reader.word(f)),
         availability_zone: top.read("availability_zone", |f| reader.word(f)),
         volume: top.read("volume", |f| image::volume(reader, f)),
         machine: top.read("machine", |f| image::machine(reader, f)).unwrap_or_default(),
         timeouts: top.read("timeouts", |f| image::timeouts(reader, f)).unwrap_or_default(),
         tags: top.read("tags", |f| reader.words(f)).unwrap_or_default(),
-        members: top.read("members", |f| image::members(reader, f, visibility.or(glance.visibility))).unwrap_or_default(),
+        members: top
+            .read("members", |f| image::members(reader, f, visibility.or(glance.visibility)))
+            .unwrap_or_default(),
         keep: top.read("keep", |f| reader.whole(f, 1)),
-        asks: Asks { tree: tree.clone(), definition, env, unwalled: source::unwalled(reader, &top) },
+        asks: Asks {
+            tree: tree.clone(),
+            definition,
+            env,
+            unwalled: source::unwalled(reader, &top),
+        },
         tidy_off: tidy.off,
         tidy_on: tidy.on,
         vars,
@@ -293,7 +374,8 @@ pub fn check_work(bundle: &Bundle) -> Option<Diagnostic> {
         return None;
     }
     let file = bundle.places.get("bundle").map(|p| Place { line: 0, column: 0, ..p.clone() });
-    let finding = Diagnostic::error(file, "nothing to do: no `steps`, and no ansible/bootstrap.yml");
+    let finding =
+        Diagnostic::error(file, "nothing to do: no `steps`, and no ansible/bootstrap.yml");
     Some(finding.hint("write ansible/bootstrap.yml, or list `steps`"))
 }
 
@@ -318,9 +400,17 @@ fn pass_env(reader: &mut Reader, top: &Fields) -> Vec<String> {
     for name in &names {
         let named = name.starts_with(first) && name.chars().all(|c| first(c) || c.is_ascii_digit());
         if !named {
-            reader.error(field.node.spot, format!("`{name}` in `pass_env` is no name of a variable"), "like `OS_CLOUD`");
+            reader.error(
+                field.node.spot,
+                format!("`{name}` in `pass_env` is no name of a variable"),
+                "like `OS_CLOUD`",
+            );
         } else if crate::exec::env::reserved(name).is_some() {
-            reader.error(field.node.spot, format!("`{name}` in `pass_env` is the factory's own"), "leave it out");
+            reader.error(
+                field.node.spot,
+                format!("`{name}` in `pass_env` is the factory's own"),
+                "leave it out",
+            );
         }
     }
     names
@@ -332,7 +422,11 @@ fn directory(reader: &mut Reader, field: &Field, tree: &Path, home: &Path) -> Op
     let found = [home, tree].into_iter().map(|from| from.join(&text)).find(|dir| dir.is_dir());
     if found.is_none() {
         let message = format!("`bundle.path`: there is no directory `{text}`");
-        reader.error(field.node.spot, message, "it is relative to build-vars.yml or to the factory tree, and may be left out");
+        reader.error(
+            field.node.spot,
+            message,
+            "it is relative to build-vars.yml or to the factory tree, and may be left out",
+        );
     }
     let found = real_so_far(&found?);
     // A tree's definitions share directories of the tree; one that lies in no tree has its own.
@@ -340,6 +434,10 @@ fn directory(reader: &mut Reader, field: &Field, tree: &Path, home: &Path) -> Op
     if found.starts_with(bound) && (bound == home || found != tree) {
         return Some(found);
     }
-    reader.error(field.node.spot, format!("`bundle.path`: `{text}` leads out of the factory tree"), "what a bundle needs lies in the tree");
+    reader.error(
+        field.node.spot,
+        format!("`bundle.path`: `{text}` leads out of the factory tree"),
+        "what a bundle needs lies in the tree",
+    );
     None
 }

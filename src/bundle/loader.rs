@@ -1,7 +1,8 @@
 //! Definitions are loaded by a process of their own, under bounds of the kernel's ([`confined`]).
 //!
-//! Whatever a definition is made of, and whatever is read of it in times to come: it has one budget, in processor time and in
-//! memory. What took it all is told by the file that was read last.
+//! Whatever a definition is made of, and whatever is read of it in times to come: it has one
+//! budget, in processor time and in memory. What took it all is told by the file that was read
+//! last.
 use std::collections::HashMap;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -16,8 +17,12 @@ use crate::diagnostic::{Diagnostic, Place};
 use crate::exec::confined::{self, Answers, Bounds, Confined, End};
 use crate::reading;
 
-/// Of one definition. Honest ones of some hundred files take a tenth; what is built for tests is slower by as much.
-const BOUNDS: Bounds = Bounds { memory: 192 << 20, time: Duration::from_secs(if cfg!(debug_assertions) { 8 } else { 1 }) };
+/// Of one definition. Honest ones of some hundred files take a tenth; what is built for tests is
+/// slower by as much.
+const BOUNDS: Bounds = Bounds {
+    memory: 192 << 20,
+    time: Duration::from_secs(if cfg!(debug_assertions) { 8 } else { 1 }),
+};
 /// For a process that waits instead of working, and for each definition.
 const DEADLINE: Duration = Duration::from_secs(60);
 const DEADLINE_EACH: Duration = Duration::from_secs(10);
@@ -63,15 +68,29 @@ impl Loader {
     }
 
     /// As [`load_whole`], each by itself, in the order of `wanted`.
-    pub async fn load(&self, tree: &Path, wanted: &[Wanted], overrides: &[Override], cancel: &Cancel) -> Result<Vec<Outcome>, Cancelled> {
+    pub async fn load(
+        &self,
+        tree: &Path,
+        wanted: &[Wanted],
+        overrides: &[Override],
+        cancel: &Cancel,
+    ) -> Result<Vec<Outcome>, Cancelled> {
         let parts = confined::parts(wanted).map(|part| self.part(tree, part, overrides, cancel));
         Ok(try_join_all(parts).await?.into_iter().flatten().collect())
     }
 
     /// By one process, and others in its place.
-    async fn part(&self, tree: &Path, wanted: &[Wanted], overrides: &[Override], cancel: &Cancel) -> Result<Vec<Outcome>, Cancelled> {
-        let mut outcomes: Vec<Option<Outcome>> =
-            wanted.iter().map(|one| unreadable(tree, &one.dir).map(|found| Err(found.into()))).collect();
+    async fn part(
+        &self,
+        tree: &Path,
+        wanted: &[Wanted],
+        overrides: &[Override],
+        cancel: &Cancel,
+    ) -> Result<Vec<Outcome>, Cancelled> {
+        let mut outcomes: Vec<Option<Outcome>> = wanted
+            .iter()
+            .map(|one| unreadable(tree, &one.dir).map(|found| Err(found.into())))
+            .collect();
         loop {
             let open: Vec<usize> = (0..wanted.len()).filter(|at| outcomes[*at].is_none()).collect();
             if open.is_empty() {
@@ -97,9 +116,14 @@ impl Loader {
                     }
                 }
             }
-            // Each round ends with one less at least: the one that was being loaded when the process ended.
+            // Each round ends with one less at least: the one that was being loaded when the
+            // process ended.
             let without = |at: &usize| outcomes[*at].is_none();
-            let stuck = open.get(last).copied().filter(without).or_else(|| open.iter().copied().find(without));
+            let stuck = open
+                .get(last)
+                .copied()
+                .filter(without)
+                .or_else(|| open.iter().copied().find(without));
             // One that has answered much lets another process go on.
             if end == End::Well && answered {
                 continue;
@@ -116,27 +140,41 @@ impl Loader {
 fn unreadable(tree: &Path, dir: &Path) -> Option<Vec<Diagnostic>> {
     let path = [tree, dir].into_iter().find(|path| path.to_str().is_none())?;
     let place = Place { file: path.to_owned(), line: 0, column: 0 };
-    Some(vec![Diagnostic::error(place, "the name of this directory is no UTF-8").hint("give it another name")])
+    Some(vec![
+        Diagnostic::error(place, "the name of this directory is no UTF-8")
+            .hint("give it another name"),
+    ])
 }
 
 /// On the definition that was being loaded when the process ended, in the file that was read last.
 fn finding(tree: &Path, file: &Path, end: &End) -> Diagnostic {
     let real = |path: &Path| path.canonicalize().unwrap_or_else(|_| path.to_owned());
-    let shown = real(file).strip_prefix(real(tree)).map_or_else(|_| file.to_owned(), Path::to_owned);
+    let shown =
+        real(file).strip_prefix(real(tree)).map_or_else(|_| file.to_owned(), Path::to_owned);
     let message = match end {
-        End::Time => format!("checking this definition takes more than {} s of processor time", BOUNDS.time.as_secs()),
-        End::Memory => format!("checking this definition takes more than {} MiB of memory", BOUNDS.memory >> 20),
+        End::Time => format!(
+            "checking this definition takes more than {} s of processor time",
+            BOUNDS.time.as_secs()
+        ),
+        End::Memory => format!(
+            "checking this definition takes more than {} MiB of memory",
+            BOUNDS.memory >> 20
+        ),
         End::Well => "checking this definition ended without a result".into(),
         End::Failed(why) => format!("checking this definition ended without a result: {why}"),
     };
     let finding = Diagnostic::error(Place { file: shown, line: 0, column: 0 }, message);
     match end {
-        End::Time | End::Memory => finding.hint("this file was read last: look at how long and how deep it is, and at how many there are"),
+        End::Time | End::Memory => finding.hint(
+            "this file was read last: look at how long and how \
+            deep it is, and at how many there are",
+        ),
         _ => finding,
     }
 }
 
-/// The process that loads: reads the question from the open file `number` and appends the answers. `Err`: why it cannot.
+/// The process that loads: reads the question from the open file `number` and appends the answers.
+/// `Err`: why it cannot.
 pub fn serve(number: i32) -> Result<(), String> {
     confined::serve(number, BOUNDS, answer)
 }
@@ -166,7 +204,8 @@ fn answer(question: Question, answers: &Answers) -> io::Result<()> {
     Ok(())
 }
 
-/// To what a person may read. `kind` makes the line that says how much was left out: too many warnings are no error.
+/// To what a person may read. `kind` makes the line that says how much was left out: too many
+/// warnings are no error.
 fn cut(findings: &mut Vec<Diagnostic>, kind: fn(Option<Place>, String) -> Diagnostic) {
     let more = findings.len().saturating_sub(MOST_FINDINGS);
     findings.truncate(MOST_FINDINGS);
@@ -182,10 +221,18 @@ fn cut(findings: &mut Vec<Diagnostic>, kind: fn(Option<Place>, String) -> Diagno
     }
 }
 
-/// A base is a definition, too: it is loaded here once, so that no other process needs to before it is known to end.
-fn base_family(tree: &Path, bundle: &Bundle, known: &mut HashMap<PathBuf, Option<String>>) -> Option<String> {
+/// A base is a definition, too: it is loaded here once, so that no other process needs to before it
+/// is known to end.
+fn base_family(
+    tree: &Path,
+    bundle: &Bundle,
+    known: &mut HashMap<PathBuf, Option<String>>,
+) -> Option<String> {
     let dir = base_of(tree, bundle)?;
-    known.entry(dir).or_insert_with_key(|dir| load(tree, dir).ok().map(|base| base.bundle.name)).clone()
+    known
+        .entry(dir)
+        .or_insert_with_key(|dir| load(tree, dir).ok().map(|base| base.bundle.name))
+        .clone()
 }
 
 #[cfg(test)]
@@ -194,17 +241,31 @@ mod tests {
 
     #[test]
     fn too_many_warnings_are_no_error() {
-        let mut found: Vec<_> = (0..MOST_FINDINGS + 7).map(|n| Diagnostic::warning(None, n.to_string().repeat(5000))).collect();
+        let mut found: Vec<_> = (0..MOST_FINDINGS + 7)
+            .map(|n| Diagnostic::warning(None, n.to_string().repeat(5000)))
+            .collect();
         cut(&mut found, Diagnostic::warning);
-        assert!(found.iter().all(|one| !one.is_error() && one.message.chars().count() <= LONGEST_MESSAGE + 1));
-        assert_eq!((found.len(), found.last().unwrap().message.as_str()), (MOST_FINDINGS + 1, "and 7 more findings on this definition"));
+        assert!(
+            found
+                .iter()
+                .all(|one| !one.is_error() && one.message.chars().count() <= LONGEST_MESSAGE + 1)
+        );
+        assert_eq!(
+            (found.len(), found.last().unwrap().message.as_str()),
+            (MOST_FINDINGS + 1, "and 7 more findings on this definition")
+        );
     }
 
     #[test]
     fn numbers_pass_from_process_to_process_as_they_are() {
-        for number in [952_244_455.291_193_7_f64, 5.692_038_748_222_123e-13, 0.1, f64::MAX, 5e-324] {
+        for number in [952_244_455.291_193_7_f64, 5.692_038_748_222_123e-13, 0.1, f64::MAX, 5e-324]
+        {
             let text = serde_json::to_string(&number).unwrap();
-            assert_eq!(serde_json::from_str::<f64>(&text).unwrap().to_bits(), number.to_bits(), "{text}");
+            assert_eq!(
+                serde_json::from_str::<f64>(&text).unwrap().to_bits(),
+                number.to_bits(),
+                "{text}"
+            );
         }
     }
 }

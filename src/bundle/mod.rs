@@ -1,6 +1,8 @@
-//! A bundle: what a user wrote in `build-vars.yml`, checked. No defaults are applied here; that is `plan`'s work.
+//! A bundle: what a user wrote in `build-vars.yml`, checked. No defaults are applied here; that is
+//! `plan`'s work.
 //!
-//! Source text -> [`yaml`] tree with places -> [`decode`] typed values, findings collected -> [`load()`] a [`Bundle`].
+//! Source text -> [`yaml`] tree with places -> [`decode`] typed values, findings collected ->
+//! [`load()`] a [`Bundle`].
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -68,7 +70,8 @@ pub enum Kind {
     Os,
 }
 
-/// A definition as written and found sound. Paths of steps, scripts and tests are relative to `dir`; they exist and stay in it.
+/// A definition as written and found sound. Paths of steps, scripts and tests are relative to
+/// `dir`; they exist and stay in it.
 #[derive(Debug, Clone, serde::Serialize, serde::Deserialize)]
 pub struct Bundle {
     /// The factory tree: the directory that holds `images/` and `os/`. Absolute.
@@ -83,7 +86,8 @@ pub struct Bundle {
     pub base: Option<Base>,
     /// The family of a base `os/NAME`, if its definition is sound and was loaded too.
     pub base_family: Option<String>,
-    /// The definition of the tree that makes a base which is no `os/NAME`, if all of the tree were loaded too.
+    /// The definition of the tree that makes a base which is no `os/NAME`, if all of the tree were
+    /// loaded too.
     pub base_maker: Option<Maker>,
     pub source: Option<Source>,
     pub properties: BTreeMap<String, String>,
@@ -94,7 +98,8 @@ pub struct Bundle {
     pub test_flavor: Option<String>,
     /// `final_glance_options`, parsed.
     pub glance: GlanceOptions,
-    /// As written; empty when the key is absent (plan then takes `ansible/bootstrap.yml` if there is one).
+    /// As written; empty when the key is absent (plan then takes `ansible/bootstrap.yml` if there
+    /// is one).
     pub steps: Vec<Step>,
     /// `ansible/bootstrap.yml` exists.
     pub has_bootstrap: bool,
@@ -123,14 +128,16 @@ pub struct Bundle {
     pub templates: Vec<PathBuf>,
     /// Everything in build-vars.yml, for templates; text stays text.
     pub as_written: serde_json::Value,
-    /// Where keys stand (`"bundle.img_base"`, `"steps[1].timeout"`; steps count from 1), for findings that only a cloud can make.
+    /// Where keys stand (`"bundle.img_base"`, `"steps[1].timeout"`; steps count from 1), for
+    /// findings that only a cloud can make.
     pub places: BTreeMap<String, Place>,
     /// Roles and collections that playbooks take from elsewhere, and no `requirements.yml` names.
     pub needs: Vec<Need>,
 }
 
 impl Bundle {
-    /// The same definition with nothing to make: the image `id` is tested as it is, as this one's would be.
+    /// The same definition with nothing to make: the image `id` is tested as it is, as this one's
+    /// would be.
     #[must_use]
     pub fn testing(self, id: &str) -> Self {
         let base = Some(Base::Image(id.to_owned()));
@@ -154,11 +161,16 @@ impl Bundle {
 
     /// Every property that it gives the image.
     pub fn own_properties(&self) -> BTreeMap<String, String> {
-        self.properties.iter().chain(&self.glance.properties).map(|(key, value)| (key.clone(), value.clone())).collect()
+        self.properties
+            .iter()
+            .chain(&self.glance.properties)
+            .map(|(key, value)| (key.clone(), value.clone()))
+            .collect()
     }
 }
 
-/// What a definition needs of the factory itself, and where it lies. Whether it gets it is the owner's to say.
+/// What a definition needs of the factory itself, and where it lies. Whether it gets it is the
+/// owner's to say.
 #[derive(Debug, Clone, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Asks {
     /// As [`Bundle::tree`].
@@ -185,7 +197,8 @@ pub enum Base {
 pub enum Source {
     /// An executable of the bundle that writes a disk image to `$OUT`.
     Script(PathBuf),
-    /// A disk image from elsewhere; paths in it are absolute. What comes over the network has a checksum.
+    /// A disk image from elsewhere; paths in it are absolute. What comes over the network has a
+    /// checksum.
     Url { wish: Wish, format: Option<Format> },
 }
 
@@ -315,5 +328,6 @@ pub const TIDY_PARTS: &[&str] = &[
     "trim",
 ];
 
-/// What tidy does where a bundle asks for it: `tidy: {schedules: true}`. A bundle may have put there on purpose what these remove.
+/// What tidy does where a bundle asks for it: `tidy: {schedules: true}`. A bundle may have put
+/// there on purpose what these remove.
 pub const TIDY_ASKED: &[&str] = &["schedules", "user-ssh"];

@@ -1,4 +1,5 @@
-//! What lies beside the places that are looked at, and is nearly called as one of them: it would be passed over without a word.
+//! What lies beside the places that are looked at, and is nearly called as one of them: it would be
+//! passed over without a word.
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
@@ -17,7 +18,8 @@ mod within;
 /// Findings on one bundle.
 const MOST: usize = 20;
 
-/// What is looked at in a bundle: the directory, the name in it, and what it holds if it is one itself.
+/// What is looked at in a bundle: the directory, the name in it, and what it holds if it is one
+/// itself.
 struct Known {
     dir: &'static str,
     name: &'static str,
@@ -81,7 +83,8 @@ pub(super) fn settings(dir: &Path) -> Option<String> {
 }
 
 fn settings_in(dir: &Path, within: &Within) -> Option<String> {
-    let meant = |name: &String| nearness(name, tree::SETTINGS).is_some() || name == "build-vars.json";
+    let meant =
+        |name: &String| nearness(name, tree::SETTINGS).is_some() || name == "build-vars.json";
     within.names(dir).into_iter().filter(|name| within.is_file(&dir.join(name))).find(meant)
 }
 
@@ -91,9 +94,12 @@ pub(super) fn is_meant(dir: &Path) -> bool {
 }
 
 fn is_meant_in(dir: &Path, within: &Within) -> bool {
-    let holds = |place: &Known| place.dir.is_empty() && place.holds.is_in(&dir.join(place.name), within);
+    let holds =
+        |place: &Known| place.dir.is_empty() && place.holds.is_in(&dir.join(place.name), within);
     let bootstrap = || within.is_file(&dir.join("ansible/bootstrap.yml"));
-    settings_in(dir, within).is_some() || bootstrap() || (PLACES.iter().filter(|place| holds(place)).count() > 1)
+    settings_in(dir, within).is_some()
+        || bootstrap()
+        || (PLACES.iter().filter(|place| holds(place)).count() > 1)
 }
 
 /// What a bundle holds that nothing looks at, nearly in a place that is.
@@ -132,9 +138,11 @@ impl Look<'_> {
         self.used.iter().any(|used| used.starts_with(path) || path.starts_with(used))
     }
 
-    /// Those that no text of the definition names. Texts are read only if there is something to be said.
+    /// Those that no text of the definition names. Texts are read only if there is something to be
+    /// said.
     fn unnamed(&self, doubtful: Vec<Doubtful>) -> Vec<Diagnostic> {
-        let mut left: Vec<Doubtful> = doubtful.into_iter().filter(|one| !self.is_used(&one.path)).collect();
+        let mut left: Vec<Doubtful> =
+            doubtful.into_iter().filter(|one| !self.is_used(&one.path)).collect();
         if !left.is_empty() {
             let aside: Vec<PathBuf> = left.iter().map(|one| one.path.clone()).collect();
             let named = Named::of(self.bundle, &aside, &self.within);
@@ -142,7 +150,9 @@ impl Look<'_> {
                 let name = one.path.file_name().unwrap_or_default().to_string_lossy();
                 let above = one.path.starts_with("output") && named.has_dir("output");
                 let linked = named.is_linked(&self.bundle.dir.join(&one.path), &self.within);
-                !above && !linked && !if one.is_dir { named.has_dir(&name) } else { named.has_file(&name) }
+                !above
+                    && !linked
+                    && !if one.is_dir { named.has_dir(&name) } else { named.has_file(&name) }
             });
         }
         let found = left.into_iter();
@@ -168,9 +178,19 @@ impl Look<'_> {
             }
             let is_dir = place.holds != Holds::File;
             let slash = if is_dir { "/" } else { "" };
-            let (path, meant) = (Path::new(place.dir).join(&name), Path::new(place.dir).join(place.name));
-            let message = format!("`{}{slash}` is not looked at; `{}{slash}` is", path.display(), meant.display());
-            found.push(Doubtful { path, is_dir, message, hint: format!("rename it to `{}`, if it is meant as that", place.name) });
+            let (path, meant) =
+                (Path::new(place.dir).join(&name), Path::new(place.dir).join(place.name));
+            let message = format!(
+                "`{}{slash}` is not looked at; `{}{slash}` is",
+                path.display(),
+                meant.display()
+            );
+            found.push(Doubtful {
+                path,
+                is_dir,
+                message,
+                hint: format!("rename it to `{}`, if it is meant as that", place.name),
+            });
         }
         found
     }
@@ -182,9 +202,13 @@ impl Look<'_> {
             let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
             let path = Path::new("output").join(path);
             let (why, hint) = match is_template {
-                true => ("is not rendered: templates lie in output/ itself, and no template includes it", "mv it to output/".to_owned()),
+                true => (
+                    "is not rendered: templates lie in output/ itself, and no template includes it",
+                    "mv it to output/".to_owned(),
+                ),
                 false => (
-                    "is neither rendered nor copied: only output/*.j2 are, and no template includes it",
+                    "is neither rendered nor copied: only output/*.j2 are, and no template \
+                        includes it",
                     format!("`output/{name}.j2` is; a text without tags is copied as it is"),
                 ),
             };
@@ -196,8 +220,11 @@ impl Look<'_> {
     /// The one playbook that runs by its place does so only where no steps are listed.
     fn bootstrap(&self) -> Option<Doubtful> {
         let of_ansible = |step: &super::Step| matches!(step.action, Action::Ansible { .. });
-        let left_out = self.bundle.has_bootstrap && !self.bundle.steps.is_empty() && !self.bundle.steps.iter().any(of_ansible);
-        let message = "`ansible/bootstrap.yml` does not run: `steps` lists all that is done, and does not name it";
+        let left_out = self.bundle.has_bootstrap
+            && !self.bundle.steps.is_empty()
+            && !self.bundle.steps.iter().any(of_ansible);
+        let message = "`ansible/bootstrap.yml` does not run: `steps` lists all that is done, and \
+            does not name it";
         left_out.then(|| Doubtful {
             path: "ansible/bootstrap.yml".into(),
             is_dir: false,
@@ -209,15 +236,24 @@ impl Look<'_> {
     /// Beside build-vars.yml, where `bundle.path` is another directory.
     fn elsewhere(&self) -> Vec<Diagnostic> {
         let home = &self.bundle.asks.definition;
-        if home.as_os_str().is_empty() || *home == self.bundle.dir || self.bundle.dir.starts_with(home) {
+        if home.as_os_str().is_empty()
+            || *home == self.bundle.dir
+            || self.bundle.dir.starts_with(home)
+        {
             return Vec::new();
         }
         let within = Within::new(&self.bundle.tree, home);
-        let lie = PLACES.iter().filter(|place| place.dir.is_empty() && place.holds.is_in(&home.join(place.name), &within));
+        let lie = PLACES.iter().filter(|place| {
+            place.dir.is_empty() && place.holds.is_in(&home.join(place.name), &within)
+        });
         let told = |place: &Known| {
-            let (path, name, dir) = (Path::new(&self.bundle.label).join(place.name), place.name, self.shown.display());
-            warning(&path, format!("`{name}/` beside build-vars.yml is not looked at: `bundle.path` is {dir}"))
-                .hint("what the definition brings lies in the directory that `bundle.path` names")
+            let (path, name, dir) =
+                (Path::new(&self.bundle.label).join(place.name), place.name, self.shown.display());
+            warning(
+                &path,
+                format!("`{name}/` beside build-vars.yml is not looked at: `bundle.path` is {dir}"),
+            )
+            .hint("what the definition brings lies in the directory that `bundle.path` names")
         };
         lie.map(told).collect()
     }
@@ -244,13 +280,17 @@ fn is_aside(name: &str) -> bool {
     let begins = ["readme", "license", "notes", "changelog"];
     let ends = ["~", ".md", ".bak", ".orig", ".rej", ".swp"];
     let small = name.to_lowercase();
-    name.starts_with('.') || begins.iter().any(|begin| small.starts_with(begin)) || ends.iter().any(|end| small.ends_with(end))
+    name.starts_with('.')
+        || begins.iter().any(|begin| small.starts_with(begin))
+        || ends.iter().any(|end| small.ends_with(end))
 }
 
 /// Paths of the bundle that its definition names.
 fn used(bundle: &Bundle) -> BTreeSet<PathBuf> {
     let steps = bundle.steps.iter().filter_map(|step| match &step.action {
-        Action::Ansible { playbook: path, .. } | Action::Script { path } | Action::Upload { src: path, .. } => Some(path.clone()),
+        Action::Ansible { playbook: path, .. }
+        | Action::Script { path }
+        | Action::Upload { src: path, .. } => Some(path.clone()),
         Action::Shell { .. } | Action::Reboot => None,
     });
     let source = match &bundle.source {

@@ -8,7 +8,8 @@ use crate::diagnostic::{Diagnostic, Place};
 
 /// A key and its value, not yet known to fit any bundle.
 ///
-/// From process to process it passes as it was written: a value of many levels would be too deep for the text that it passes as.
+/// From process to process it passes as it was written: a value of many levels would be too deep
+/// for the text that it passes as.
 #[derive(Debug, Clone, serde::Serialize, serde::Deserialize)]
 #[serde(into = "String", try_from = "String")]
 pub struct Override {
@@ -41,8 +42,8 @@ pub(super) fn apply(all: &[Override], root: &mut Node) {
     all.iter().enumerate().for_each(|(at, one)| one.apply(root, spot(at + 1)));
 }
 
-/// A finding that one of them made in `file` is told of the command line, by its key: what is given there is not in the tree and
-/// may be a secret.
+/// A finding that one of them made in `file` is told of the command line, by its key: what is given
+/// there is not in the tree and may be a secret.
 pub(super) fn tell(all: &[Override], file: &Path, finding: &mut Diagnostic) {
     let Some(one) = finding.place.as_ref().and_then(|place| of(all, file, place)) else { return };
     finding.place = Some(one.place());
@@ -73,10 +74,13 @@ const LONG: usize = 4;
 const SHOWN: usize = 60;
 
 impl Override {
-    /// Reads `key.key=value`; the value is YAML (`[a, b]` is a list). What is wrong is told without the value.
+    /// Reads `key.key=value`; the value is YAML (`[a, b]` is a list). What is wrong is told without
+    /// the value.
     pub fn parse(text: &str) -> Result<Self, Diagnostic> {
-        let wrong = |what: &str| Diagnostic::error(None, what).hint("for example --set machine.ram=2G");
-        let (keys, value) = text.split_once('=').ok_or_else(|| wrong("--set: there is no `=` in what is given"))?;
+        let wrong =
+            |what: &str| Diagnostic::error(None, what).hint("for example --set machine.ram=2G");
+        let (keys, value) =
+            text.split_once('=').ok_or_else(|| wrong("--set: there is no `=` in what is given"))?;
         let keys: Vec<String> = keys.split('.').map(|k| k.trim().to_owned()).collect();
         if keys.iter().any(String::is_empty) {
             return Err(wrong("--set: a key is empty"));
@@ -88,26 +92,39 @@ impl Override {
         let shown = shown(&keys);
         let read = syntax::read(Path::new("--set"), value);
         if keys.len() + read.root.as_ref().map_or(0, depth) > yaml::MAX_DEPTH {
-            return Err(wrong(&format!("--set {shown}: nested deeper than {} levels", yaml::MAX_DEPTH)));
+            return Err(wrong(&format!(
+                "--set {shown}: nested deeper than {} levels",
+                yaml::MAX_DEPTH
+            )));
         }
         match read.root {
-            Some(value) if read.findings.is_empty() => Ok(Self { written: text.to_owned(), keys, value }),
+            Some(value) if read.findings.is_empty() => {
+                Ok(Self { written: text.to_owned(), keys, value })
+            }
             _ => {
                 // The words of a finding quote what it is on.
                 let at = read.findings.first().and_then(|finding| finding.place.as_ref());
-                let at = at.filter(|place| place.line > 0).map_or_else(String::new, |place| match place.line {
-                    1 => format!(", from its character {} on", place.column),
-                    line => format!(", from line {line}, character {} on", place.column),
-                });
-                let finding = Diagnostic::error(None, format!("--set {shown}: the value cannot be taken as YAML{at}"));
+                let at =
+                    at.filter(|place| place.line > 0).map_or_else(String::new, |place| match place
+                        .line
+                    {
+                        1 => format!(", from its character {} on", place.column),
+                        line => format!(", from line {line}, character {} on", place.column),
+                    });
+                let finding = Diagnostic::error(
+                    None,
+                    format!("--set {shown}: the value cannot be taken as YAML{at}"),
+                );
                 Err(finding.hint(format!(
-                    "quotes make text of it: --set '{shown}=\"...\"'; tags, a key given twice and more than 64 levels are refused"
+                    "quotes make text of it: --set '{shown}=\"...\"'; tags, a key given twice and \
+                        more than 64 levels are refused"
                 )))
             }
         }
     }
 
-    /// Puts the value in; maps on the way are made where they are missing, and replace what is no map.
+    /// Puts the value in; maps on the way are made where they are missing, and replace what is no
+    /// map.
     fn apply(&self, root: &mut Node, spot: Spot) {
         let mut node = root;
         for (depth, key) in self.keys.iter().enumerate() {
@@ -117,7 +134,11 @@ impl Override {
             }
             let Value::Map(entries) = &mut node.value else { unreachable!("made a map above") };
             let index = entries.iter().position(|e| e.key == *key).unwrap_or_else(|| {
-                entries.push(Entry { key: key.clone(), spot, value: Node { spot, value: Value::Null, raw: false } });
+                entries.push(Entry {
+                    key: key.clone(),
+                    spot,
+                    value: Node { spot, value: Value::Null, raw: false },
+                });
                 entries.len() - 1
             });
             if depth + 1 == self.keys.len() {
@@ -168,11 +189,16 @@ fn texts<'n>(node: &'n Node, all: &mut Vec<&'n str>) {
 
 /// `message` without `secrets`, the longest first.
 fn hidden(message: &str, secrets: &[&str]) -> String {
-    secrets.iter().filter(|text| !text.trim().is_empty()).fold(message.to_owned(), |message, text| {
-        let quoted = [format!("`{text}`"), format!("{text:?}")];
-        let message = quoted.iter().fold(message, |message, quoted| message.replace(quoted.as_str(), "`…`"));
-        if text.chars().count() < LONG { message } else { message.replace(text, "…") }
-    })
+    secrets.iter().filter(|text| !text.trim().is_empty()).fold(
+        message.to_owned(),
+        |message, text| {
+            let quoted = [format!("`{text}`"), format!("{text:?}")];
+            let message = quoted
+                .iter()
+                .fold(message, |message, quoted| message.replace(quoted.as_str(), "`…`"));
+            if text.chars().count() < LONG { message } else { message.replace(text, "…") }
+        },
+    )
 }
 
 /// Levels of lists and maps.
@@ -205,8 +231,11 @@ mod tests {
         let tree = tempfile::tempdir().unwrap();
         let dir = tree.path().join("images/x");
         std::fs::create_dir_all(&dir).unwrap();
-        std::fs::write(dir.join("build-vars.yml"), "bundle: {name: x, img_base: b}\nmachine: {ram: 1G}\nsteps:\n  - shell: true\n")
-            .unwrap();
+        std::fs::write(
+            dir.join("build-vars.yml"),
+            "bundle: {name: x, img_base: b}\nmachine: {ram: 1G}\nsteps:\n  - shell: true\n",
+        )
+        .unwrap();
         let sets: Vec<Override> = sets.iter().map(|s| Override::parse(s).unwrap()).collect();
         let told = |ds: Vec<Diagnostic>| ds.iter().map(ToString::to_string).collect();
         super::super::load_with(tree.path(), &dir, &sets).map(|l| l.bundle).map_err(told)
@@ -214,7 +243,9 @@ mod tests {
 
     #[test]
     fn a_set_value_wins_and_is_checked_like_any_other() {
-        let bundle = load(&["machine.ram=2G", "machine.cpus=1", "tags=[a, b]", "bundle.properties.v=1.10"]).unwrap();
+        let bundle =
+            load(&["machine.ram=2G", "machine.cpus=1", "tags=[a, b]", "bundle.properties.v=1.10"])
+                .unwrap();
         assert_eq!((bundle.machine.ram_mb, bundle.machine.cpus), (Some(2048), Some(1)));
         assert_eq!((bundle.tags.len(), bundle.properties["v"].as_str()), (2, "1.10"));
         let told = load(&["machine.rum=2G"]).unwrap_err();
@@ -241,7 +272,11 @@ mod tests {
         let bundle = load(&["machine.ram=2G", "network=[a]"]).unwrap();
         assert_eq!(bundle.places["machine.ram"].to_string(), "--set machine.ram");
         assert_eq!(bundle.places["network"].to_string(), "--set network");
-        assert!(bundle.places["machine"].to_string().ends_with("build-vars.yml:2:1"), "{}", bundle.places["machine"]);
+        assert!(
+            bundle.places["machine"].to_string().ends_with("build-vars.yml:2:1"),
+            "{}",
+            bundle.places["machine"]
+        );
     }
 
     /// As deep as build-vars.yml itself may be; it ended "without a result".
@@ -256,10 +291,18 @@ mod tests {
         for text in [deep(50), keys(60)] {
             assert_eq!(passed(&text).written, text);
             let bundle = load(&[&text]).unwrap();
-            assert!(serde_json::from_str::<super::super::Bundle>(&serde_json::to_string(&bundle).unwrap()).is_ok());
+            assert!(
+                serde_json::from_str::<super::super::Bundle>(
+                    &serde_json::to_string(&bundle).unwrap()
+                )
+                .is_ok()
+            );
         }
         for text in [deep(70), keys(70)] {
-            assert!(Override::parse(&text).unwrap_err().to_string().contains("than 64 levels"), "{text}");
+            assert!(
+                Override::parse(&text).unwrap_err().to_string().contains("than 64 levels"),
+                "{text}"
+            );
         }
     }
 
@@ -289,8 +332,14 @@ mod tests {
                 Err(told) => told,
             };
             let key = set.split('=').next().unwrap();
-            assert!(told.iter().any(|line| line.starts_with(&format!("--set {key}"))), "{set}: {told:?}");
-            assert!(!told.iter().any(|line| line.contains("hunter2") || line.contains("87e4567")), "{set}: {told:?}");
+            assert!(
+                told.iter().any(|line| line.starts_with(&format!("--set {key}"))),
+                "{set}: {told:?}"
+            );
+            assert!(
+                !told.iter().any(|line| line.contains("hunter2") || line.contains("87e4567")),
+                "{set}: {told:?}"
+            );
         }
         for set in [
             "vars.password=!hunter2",

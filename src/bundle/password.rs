@@ -1,4 +1,5 @@
-//! The file with the password of a vault that `ansible.cfg` or a step's environment names. Ansible reads it before all else.
+//! The file with the password of a vault that `ansible.cfg` or a step's environment names. Ansible
+//! reads it before all else.
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
@@ -33,21 +34,43 @@ pub fn password(bundle: &Bundle, env: &BTreeMap<String, String>) -> Option<Passw
         None => {
             let setting = config.setting("defaults", "vault_password_file", VARIABLE)?;
             let file = Path::new(&bundle.label).join(&config.file);
-            (setting.value.as_str(), config.file.parent().unwrap_or(Path::new("")), Spot { line: setting.line, column: 1 }.place(&file))
+            (
+                setting.value.as_str(),
+                config.file.parent().unwrap_or(Path::new("")),
+                Spot { line: setting.line, column: 1 }.place(&file),
+            )
         }
     };
     let name = name.trim_matches(['"', '\'']);
-    let (name, base) = name.strip_prefix("{{CWD}}/").map_or((name, base), |rest| (rest, Path::new("")));
+    let (name, base) =
+        name.strip_prefix("{{CWD}}/").map_or((name, base), |rest| (rest, Path::new("")));
     if name.is_empty() || name.contains("{{") || name.contains('$') {
         return None;
     }
     let path = if name.starts_with('~') { PathBuf::from(name) } else { plain(&base.join(name)) };
     let inner = path.is_relative() && !path.starts_with("..") && !name.starts_with('~');
-    Some(Password { is_there: inner && bundle.dir.join(&path).is_file(), path, place, of_config: !env.contains_key(VARIABLE) })
+    Some(Password {
+        is_there: inner && bundle.dir.join(&path).is_file(),
+        path,
+        place,
+        of_config: !env.contains_key(VARIABLE),
+    })
 }
 
 fn place_of_env(bundle: &Bundle) -> Place {
-    let named = |end: &str| bundle.places.iter().find(|(key, _)| key.starts_with("steps[") && key.ends_with(end)).map(|(_, place)| place);
-    let place = named(&format!(".env.{VARIABLE}")).or_else(|| named(".env")).or_else(|| bundle.places.values().next());
-    place.cloned().unwrap_or_else(|| Place { file: PathBuf::from(&bundle.label), line: 0, column: 0 })
+    let named = |end: &str| {
+        bundle
+            .places
+            .iter()
+            .find(|(key, _)| key.starts_with("steps[") && key.ends_with(end))
+            .map(|(_, place)| place)
+    };
+    let place = named(&format!(".env.{VARIABLE}"))
+        .or_else(|| named(".env"))
+        .or_else(|| bundle.places.values().next());
+    place.cloned().unwrap_or_else(|| Place {
+        file: PathBuf::from(&bundle.label),
+        line: 0,
+        column: 0,
+    })
 }

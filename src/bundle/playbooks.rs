@@ -1,8 +1,9 @@
-//! What a step's playbook runs, as far as it is written out: its plays, tasks, roles and files, found as Ansible finds them.
-//! Words that Ansible has dropped, files that are not there, hosts that nobody has and what has to come from elsewhere are
-//! told with their places.
+//! What a step's playbook runs, as far as it is written out: its plays, tasks, roles and files,
+//! found as Ansible finds them. Words that Ansible has dropped, files that are not there, hosts
+//! that nobody has and what has to come from elsewhere are told with their places.
 //!
-//! Nothing is run, and nothing is read but files of the definition. What is worked out at the run is passed over.
+//! Nothing is run, and nothing is read but files of the definition. What is worked out at the run
+//! is passed over.
 use std::collections::{BTreeSet, HashSet};
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
@@ -50,20 +51,24 @@ const MOST_BYTES: usize = 16 << 20;
 const MOST_FINDINGS: usize = 300;
 
 /// What a playbook takes from outside of its definition.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize,
+)]
 pub enum NeedKind {
     /// `community.docker`
     Collection,
     Role,
 }
 
-/// Neither the definition has it nor a `requirements.yml` of it names it: the machine that builds has to.
+/// Neither the definition has it nor a `requirements.yml` of it names it: the machine that builds
+/// has to.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Need {
     pub kind: NeedKind,
     pub name: String,
     pub place: Place,
-    /// No run comes past it. What may not run, or may be installed as a dependency of another, is not certain to be missed.
+    /// No run comes past it. What may not run, or may be installed as a dependency of another, is
+    /// not certain to be missed.
     pub sure: bool,
 }
 
@@ -80,7 +85,9 @@ impl Review {
     pub fn without_tasks<'t>(&self, tags: &'t [String]) -> Vec<&'t String> {
         let Some(known) = &self.tags else { return Vec::new() };
         let special = ["all", "tagged", "untagged", "always", "never"];
-        tags.iter().filter(|tag| !known.contains(*tag) && !special.contains(&tag.as_str())).collect()
+        tags.iter()
+            .filter(|tag| !known.contains(*tag) && !special.contains(&tag.as_str()))
+            .collect()
     }
 }
 
@@ -159,7 +166,8 @@ struct Walk<'a> {
 struct Scope {
     /// Its file, relative to the bundle.
     file: PathBuf,
-    /// The directory of the playbook that it is of, relative to the bundle: of one that is imported, its own.
+    /// The directory of the playbook that it is of, relative to the bundle: of one that is
+    /// imported, its own.
     base: PathBuf,
     /// The role that it is of, relative to the bundle.
     role: Option<PathBuf>,
@@ -189,8 +197,13 @@ impl Scope {
     /// Within what names `collections`.
     fn with_collections(&self, entries: &[Entry]) -> Self {
         let named = entries.iter().find(|e| e.key == "collections");
-        let collections = named.map(|e| Rc::new(texts(&e.value).into_iter().map(|(name, _)| name.to_owned()).collect()));
-        Self { collections: collections.unwrap_or_else(|| self.collections.clone()), ..self.clone() }
+        let collections = named.map(|e| {
+            Rc::new(texts(&e.value).into_iter().map(|(name, _)| name.to_owned()).collect())
+        });
+        Self {
+            collections: collections.unwrap_or_else(|| self.collections.clone()),
+            ..self.clone()
+        }
     }
 }
 
@@ -207,26 +220,41 @@ impl Walk<'_> {
         self.unrendered();
         // An alias, or a role that two plays name, is read twice.
         let same = |d: &Diagnostic| (d.place.as_ref().map(ToString::to_string), d.message.clone());
-        let errors: HashSet<_> = self.review.found.iter().filter(|d| d.is_error()).map(same).collect();
+        let errors: HashSet<_> =
+            self.review.found.iter().filter(|d| d.is_error()).map(same).collect();
         self.review.found.retain(|d| d.is_error() || !errors.contains(&same(d)));
         let mut seen = HashSet::new();
-        self.review.found.retain(|d| seen.insert((d.place.as_ref().map(ToString::to_string), d.message.clone())));
+        self.review.found.retain(|d| {
+            seen.insert((d.place.as_ref().map(ToString::to_string), d.message.clone()))
+        });
         self.review.found.truncate(MOST_FINDINGS);
-        let open = self.tags.iter().any(|tag| is_template(tag)) || self.open || !self.review.needs.is_empty();
+        let open = self.tags.iter().any(|tag| is_template(tag))
+            || self.open
+            || !self.review.needs.is_empty();
         self.review.tags = (!open && whole).then_some(self.tags);
         // Of two needs of one thing the surest counts.
         let needs = &self.review.needs;
-        let sure: HashSet<_> = needs.iter().filter(|need| need.sure).map(|need| (need.kind, need.name.clone())).collect();
-        self.review.needs.retain(|need| need.sure || !sure.contains(&(need.kind, need.name.clone())));
+        let sure: HashSet<_> = needs
+            .iter()
+            .filter(|need| need.sure)
+            .map(|need| (need.kind, need.name.clone()))
+            .collect();
+        self.review
+            .needs
+            .retain(|need| need.sure || !sure.contains(&(need.kind, need.name.clone())));
         let mut seen = HashSet::new();
         self.review.needs.retain(|need| seen.insert((need.kind, need.name.clone())));
         self.review
     }
 
-    /// The tree of a YAML file that is read for the first time. Why one cannot be read is told elsewhere.
+    /// The tree of a YAML file that is read for the first time. Why one cannot be read is told
+    /// elsewhere.
     fn open(&mut self, path: &Path) -> Option<Rc<Node>> {
         let path = plain(path);
-        if self.seen.len() >= MOST_FILES || self.bytes >= MOST_BYTES || !self.seen.insert(path.clone()) {
+        if self.seen.len() >= MOST_FILES
+            || self.bytes >= MOST_BYTES
+            || !self.seen.insert(path.clone())
+        {
             return None;
         }
         let text = match reading::text(&self.paths.inside(&path)?, files::MAX_PLAYBOOK) {
@@ -240,8 +268,10 @@ impl Walk<'_> {
         let file = self.shown.join(&path);
         if files::is_vaulted(&text) {
             let place = Place { file, line: 0, column: 0 };
-            let finding = Diagnostic::warning(place, "this file is encrypted: what it says is not checked");
-            let hint = "a run reads it where the owner's settings name the password: `ansible: {vault_password_file: …}`";
+            let finding =
+                Diagnostic::warning(place, "this file is encrypted: what it says is not checked");
+            let hint = "a run reads it where the owner's settings name the password: `ansible: \
+                {vault_password_file: …}`";
             self.review.found.push(finding.hint(hint));
             self.open = true;
             return None;
@@ -249,14 +279,23 @@ impl Walk<'_> {
         match self.trees.parse(&file, &text) {
             Ok(root) => Some(root),
             Err(bad) => {
-                // Files that another reader takes are told of where plays for the factory are looked for.
+                // Files that another reader takes are told of where plays for the factory are
+                // looked for.
                 let no_json = !text.trim_start().starts_with(['{', '[']);
-                if bad.message == yaml::NO_KEY || !bad.limit && no_json && files::is_no_yaml(&text) {
+                if bad.message == yaml::NO_KEY || !bad.limit && no_json && files::is_no_yaml(&text)
+                {
                     match syntax::tabbed(&text, &bad.message, bad.spot.line) {
-                        Some((line, column, tab)) => self.error(&path, Spot { line, column }, tab, syntax::SPACES),
+                        Some((line, column, tab)) => {
+                            self.error(&path, Spot { line, column }, tab, syntax::SPACES)
+                        }
                         None => {
                             let message = format!("not valid YAML: {}", bad.message);
-                            self.error(&path, bad.spot, message, bad.hint.unwrap_or("Ansible refuses the file"));
+                            self.error(
+                                &path,
+                                bad.spot,
+                                message,
+                                bad.hint.unwrap_or("Ansible refuses the file"),
+                            );
                         }
                     }
                 }
@@ -268,10 +307,18 @@ impl Walk<'_> {
     /// A file that Ansible reads as text, and cannot.
     fn no_text(&mut self, path: &Path, error: &std::io::Error) {
         if error.kind() == std::io::ErrorKind::InvalidData
-            && let Some(bytes) = self.paths.inside(path).and_then(|full| reading::bytes(&full, files::MAX_PLAYBOOK).ok())
+            && let Some(bytes) = self
+                .paths
+                .inside(path)
+                .and_then(|full| reading::bytes(&full, files::MAX_PLAYBOOK).ok())
             && let Err((trouble, line)) = files::is_text(&bytes)
         {
-            self.error(path, Spot { line, column: usize::from(line > 0) }, trouble.message, trouble.hint);
+            self.error(
+                path,
+                Spot { line, column: usize::from(line > 0) },
+                trouble.message,
+                trouble.hint,
+            );
         }
     }
 
@@ -279,19 +326,37 @@ impl Walk<'_> {
         spot.place(&self.shown.join(plain(file)))
     }
 
-    fn error(&mut self, file: &Path, spot: Spot, message: impl Into<String>, hint: impl Into<String>) {
+    fn error(
+        &mut self,
+        file: &Path,
+        spot: Spot,
+        message: impl Into<String>,
+        hint: impl Into<String>,
+    ) {
         self.review.found.push(Diagnostic::error(self.place(file, spot), message).hint(hint));
     }
 
     /// What Ansible finds only where it comes to it: what may not run is warned of.
-    fn at_run(&mut self, scope: &Scope, spot: Spot, message: impl Into<String>, hint: impl Into<String>) {
+    fn at_run(
+        &mut self,
+        scope: &Scope,
+        spot: Spot,
+        message: impl Into<String>,
+        hint: impl Into<String>,
+    ) {
         match scope.may_not_run() {
             true => self.warn(&scope.file, spot, message, hint),
             false => self.error(&scope.file, spot, message, hint),
         }
     }
 
-    fn warn(&mut self, file: &Path, spot: Spot, message: impl Into<String>, hint: impl Into<String>) {
+    fn warn(
+        &mut self,
+        file: &Path,
+        spot: Spot,
+        message: impl Into<String>,
+        hint: impl Into<String>,
+    ) {
         self.review.found.push(Diagnostic::warning(self.place(file, spot), message).hint(hint));
     }
 
@@ -300,13 +365,19 @@ impl Walk<'_> {
         // What a list names may bring more along.
         let (there, brought) = match kind {
             NeedKind::Collection => {
-                let there = self.required.has_collection(name) || self.paths.has_collection(name, base);
+                let there =
+                    self.required.has_collection(name) || self.paths.has_collection(name, base);
                 (there, !self.required.collection_files.is_empty())
             }
             NeedKind::Role => (self.required.has_role(name), !self.required.role_files.is_empty()),
         };
         if !there {
-            self.review.needs.push(Need { kind, name: name.to_owned(), place, sure: sure && !brought });
+            self.review.needs.push(Need {
+                kind,
+                name: name.to_owned(),
+                place,
+                sure: sure && !brought,
+            });
         }
     }
 
@@ -319,9 +390,15 @@ impl Walk<'_> {
         self.group_vars(&scope);
         for item in items {
             let Value::Map(entries) = &item.value else { continue };
-            let scope = Scope { conditional: scope.conditional || tasks::may_not_run(entries), ..scope.clone() };
+            let scope = Scope {
+                conditional: scope.conditional || tasks::may_not_run(entries),
+                ..scope.clone()
+            };
             self.tags_of(entries);
-            match entries.iter().find(|e| matches!(e.key.as_str(), "include") || tail(&e.key) == "import_playbook") {
+            match entries
+                .iter()
+                .find(|e| matches!(e.key.as_str(), "include") || tail(&e.key) == "import_playbook")
+            {
                 Some(import) => self.import(import, &scope),
                 None => self.play(entries, &scope),
             }
@@ -333,11 +410,19 @@ impl Walk<'_> {
         let dir = scope.base.join("group_vars");
         for group in hosts::GROUPS {
             let mut files: Vec<PathBuf> = tasks::with_endings(&dir.join(group)).into();
-            let inner = self.paths.inside(&dir.join(group)).and_then(|dir| std::fs::read_dir(dir).ok());
-            let mut more: Vec<PathBuf> = inner.into_iter().flatten().flatten().map(|e| dir.join(group).join(e.file_name())).collect();
+            let inner =
+                self.paths.inside(&dir.join(group)).and_then(|dir| std::fs::read_dir(dir).ok());
+            let mut more: Vec<PathBuf> = inner
+                .into_iter()
+                .flatten()
+                .flatten()
+                .map(|e| dir.join(group).join(e.file_name()))
+                .collect();
             more.sort();
             files.extend(more);
-            for file in files.into_iter().filter(|file| self.paths.is_file(file)).collect::<Vec<_>>() {
+            for file in
+                files.into_iter().filter(|file| self.paths.is_file(file)).collect::<Vec<_>>()
+            {
                 self.vars(&file, scope);
             }
         }
@@ -345,13 +430,20 @@ impl Walk<'_> {
 
     fn import(&mut self, entry: &Entry, scope: &Scope) {
         if entry.key == "include" {
-            self.warn(&scope.file, entry.spot, "`include` is gone since ansible-core 2.16", "here it is `import_playbook`");
+            self.warn(
+                &scope.file,
+                entry.spot,
+                "`include` is gone since ansible-core 2.16",
+                "here it is `import_playbook`",
+            );
         }
         let Some(text) = scalar(&entry.value) else { return };
         // A playbook of a collection has no directory before its name.
         let name = text.split_whitespace().next().unwrap_or_default();
         if is_template(name)
-            || modules::collection_of(name.trim_end_matches(".yml")).is_some_and(|_| !name.contains('/')) && !name.ends_with(".yml")
+            || modules::collection_of(name.trim_end_matches(".yml"))
+                .is_some_and(|_| !name.contains('/'))
+                && !name.ends_with(".yml")
         {
             return;
         }
@@ -373,20 +465,34 @@ impl Walk<'_> {
             let hint = "`hosts: all` is the builder; tasks stand under `tasks` of a play";
             self.error(&scope.file, first.spot, "this play has no `hosts`", hint);
         }
-        let hosts = entries.iter().find(|e| e.key == "hosts").map(|e| (self.place(&scope.file, e.value.spot), e.value.clone()));
+        let hosts = entries
+            .iter()
+            .find(|e| e.key == "hosts")
+            .map(|e| (self.place(&scope.file, e.value.spot), e.value.clone()));
         self.plays.add(hosts);
         for entry in entries {
             match entry.key.as_str() {
                 "tasks" | "pre_tasks" | "post_tasks" => self.tasks(&entry.value, scope),
                 // They run where something notifies them.
-                "handlers" => self.tasks(&entry.value, &Scope { conditional: true, handlers: handlers::Handling::Yes, ..scope.clone() }),
+                "handlers" => self.tasks(
+                    &entry.value,
+                    &Scope {
+                        conditional: true,
+                        handlers: handlers::Handling::Yes,
+                        ..scope.clone()
+                    },
+                ),
                 "roles" => self.roles(&entry.value, scope),
                 "vars_files" => self.vars_files(&entry.value, scope),
                 "collections" => self.collections(&entry.value, scope),
                 // Nobody may ask for them.
                 "vars" => self.lazily(&entry.value, scope),
-                "strategy" | "become_method" | "connection" => self.plugin_word(entry, entries, scope),
-                "name" | "vars_prompt" => self.expressions(&entry.value, &Scope { unused: true, ..scope.clone() }),
+                "strategy" | "become_method" | "connection" => {
+                    self.plugin_word(entry, entries, scope)
+                }
+                "name" | "vars_prompt" => {
+                    self.expressions(&entry.value, &Scope { unused: true, ..scope.clone() })
+                }
                 _ => self.expressions(&entry.value, scope),
             }
         }
@@ -404,7 +510,10 @@ impl Walk<'_> {
     fn values(&mut self, node: &Node, scope: &Scope) {
         let Value::Map(entries) = &node.value else { return self.expressions(node, scope) };
         for entry in entries.iter().filter(|_| !node.raw) {
-            self.expressions(&entry.value, &Scope { variable: Some(entry.key.as_str().into()), ..scope.clone() });
+            self.expressions(
+                &entry.value,
+                &Scope { variable: Some(entry.key.as_str().into()), ..scope.clone() },
+            );
         }
     }
 
@@ -434,7 +543,12 @@ impl Walk<'_> {
         match &root.value {
             Value::Map(entries) => self.variables.extend(entries.iter().map(|e| e.key.clone())),
             Value::Null => {}
-            _ => self.error(path, root.spot, format!("a file of variables is a map, not {}", root.what()), "lines of `name: value`"),
+            _ => self.error(
+                path,
+                root.spot,
+                format!("a file of variables is a map, not {}", root.what()),
+                "lines of `name: value`",
+            ),
         }
         let scope = Scope { file: path.to_owned(), ..scope.clone() };
         self.old_variables(&root, &scope);
@@ -445,14 +559,21 @@ impl Walk<'_> {
         for (name, spot) in texts(value) {
             if !["ansible.builtin", "ansible.legacy"].contains(&name) && !is_template(name) {
                 // Ansible passes over one that is not there.
-                self.need((NeedKind::Collection, name), self.place(&scope.file, spot), false, &scope.base);
+                self.need(
+                    (NeedKind::Collection, name),
+                    self.place(&scope.file, spot),
+                    false,
+                    &scope.base,
+                );
             }
         }
     }
 
     fn tags_of(&mut self, entries: &[Entry]) {
         for entry in entries.iter().filter(|e| e.key == "tags") {
-            let all = texts(&entry.value).into_iter().flat_map(|(text, _)| text.split(',').map(|tag| tag.trim().to_owned()));
+            let all = texts(&entry.value)
+                .into_iter()
+                .flat_map(|(text, _)| text.split(',').map(|tag| tag.trim().to_owned()));
             self.tags.extend(all);
         }
     }
@@ -461,7 +582,9 @@ impl Walk<'_> {
     fn variables_of(&mut self, entries: &[Entry]) {
         for entry in entries {
             match (&*entry.key, &entry.value.value) {
-                ("vars", Value::Map(vars)) => self.variables.extend(vars.iter().map(|e| e.key.clone())),
+                ("vars", Value::Map(vars)) => {
+                    self.variables.extend(vars.iter().map(|e| e.key.clone()))
+                }
                 ("register", Value::Scalar { text, .. }) => _ = self.variables.insert(text.clone()),
                 _ => {}
             }
@@ -491,5 +614,7 @@ fn is_template(text: &str) -> bool {
 
 /// A word of Ansible's without the collection it may be given with.
 fn tail(key: &str) -> &str {
-    key.strip_prefix("ansible.builtin.").or_else(|| key.strip_prefix("ansible.legacy.")).unwrap_or(key)
+    key.strip_prefix("ansible.builtin.")
+        .or_else(|| key.strip_prefix("ansible.legacy."))
+        .unwrap_or(key)
 }

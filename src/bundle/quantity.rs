@@ -35,8 +35,8 @@ pub(super) fn duration(text: &str) -> Option<Duration> {
     (1..=100_000_000).contains(&seconds).then(|| Duration::from_secs(seconds))
 }
 
-/// A size in MiB: `512M`, `1G`, `2T` (`MiB`, `MB`... too: all are powers of 1024), or a bare number in `unit` MiB. Zero is no size,
-/// nor is what does not come out in whole `unit`s.
+/// A size in MiB: `512M`, `1G`, `2T` (`MiB`, `MB`... too: all are powers of 1024), or a bare number
+/// in `unit` MiB. Zero is no size, nor is what does not come out in whole `unit`s.
 pub(super) fn size_in(unit: u64, text: &str) -> Option<u64> {
     let digits = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
     let (number, suffix) = text.split_at(digits);
@@ -62,21 +62,53 @@ mod tests {
         for (text, seconds) in cases {
             assert_eq!(duration(text), Some(Duration::from_secs(seconds)), "{text}");
         }
-        for text in ["", "0", "0s", "m", "10 m", "-5", "1.5h", "1:30", "30m1h", "1m1m", "1h30", "5d", "99999999999999999999", "9999999999"]
-        {
+        for text in [
+            "",
+            "0",
+            "0s",
+            "m",
+            "10 m",
+            "-5",
+            "1.5h",
+            "1:30",
+            "30m1h",
+            "1m1m",
+            "1h30",
+            "5d",
+            "99999999999999999999",
+            "9999999999",
+        ] {
             assert_eq!(duration(text), None, "{text}");
         }
     }
 
     #[test]
     fn sizes() {
-        for (text, mib) in [("512", 512), ("512M", 512), ("1G", 1024), ("1 GiB", 1024), ("2GB", 2048), ("1T", 1_048_576)] {
+        for (text, mib) in [
+            ("512", 512),
+            ("512M", 512),
+            ("1G", 1024),
+            ("1 GiB", 1024),
+            ("2GB", 2048),
+            ("1T", 1_048_576),
+        ] {
             assert_eq!(size_in(1, text), Some(mib), "{text}");
         }
         for (text, gib) in [("10", 10), ("10G", 10), ("2048M", 2), ("1T", 1024)] {
             assert_eq!(size_in(1024, text), Some(gib), "{text}");
         }
-        for text in ["", "0", "0G", "G", "1.5G", "-1", "1K", "1 ", "99999999999999999999", "18446744073709551615T"] {
+        for text in [
+            "",
+            "0",
+            "0G",
+            "G",
+            "1.5G",
+            "-1",
+            "1K",
+            "1 ",
+            "99999999999999999999",
+            "18446744073709551615T",
+        ] {
             assert_eq!(size_in(1, text), None, "{text}");
         }
         assert_eq!(size_in(1024, "512M"), None, "not a whole GiB");

@@ -1,6 +1,6 @@
-//! What Ansible (PyYAML, YAML 1.1) makes of a plain scalar. We keep text where a property is text; this tells where that differs
-//! from what the ancestor published, and gives free variables the types Ansible gives them.
-//! Source: PyYAML 6.0 `resolver.py`, `constructor.py`.
+//! What Ansible (PyYAML, YAML 1.1) makes of a plain scalar. We keep text where a property is text;
+//! this tells where that differs from what the ancestor published, and gives free variables the
+//! types Ansible gives them. Source: PyYAML 6.0 `resolver.py`, `constructor.py`.
 use serde_json::{Number, Value};
 
 #[derive(Debug, Clone, PartialEq)]
@@ -9,7 +9,8 @@ pub(super) enum Plain {
     Bool(bool),
     Int(i128),
     Float(f64),
-    /// A point in time: Python prints it otherwise than it is written, unless it is written as Python prints it.
+    /// A point in time: Python prints it otherwise than it is written, unless it is written as
+    /// Python prints it.
     Time {
         same: bool,
     },
@@ -19,8 +20,12 @@ pub(super) enum Plain {
 pub(super) fn resolve(text: &str) -> Plain {
     match text {
         "" | "~" | "null" | "Null" | "NULL" => return Plain::Null,
-        "yes" | "Yes" | "YES" | "true" | "True" | "TRUE" | "on" | "On" | "ON" => return Plain::Bool(true),
-        "no" | "No" | "NO" | "false" | "False" | "FALSE" | "off" | "Off" | "OFF" => return Plain::Bool(false),
+        "yes" | "Yes" | "YES" | "true" | "True" | "TRUE" | "on" | "On" | "ON" => {
+            return Plain::Bool(true);
+        }
+        "no" | "No" | "NO" | "false" | "False" | "FALSE" | "off" | "Off" | "OFF" => {
+            return Plain::Bool(false);
+        }
         _ => {}
     }
     if let Some(int) = int(text) {
@@ -75,9 +80,11 @@ fn int(text: &str) -> Option<i128> {
     let (sign, body) = sign(text);
     let digits = body.replace('_', "");
     let value = if let Some(bits) = body.strip_prefix("0b") {
-        only(bits, |c| matches!(c, '0' | '1')).then(|| i128::from_str_radix(&digits[2..], 2).ok())??
+        only(bits, |c| matches!(c, '0' | '1'))
+            .then(|| i128::from_str_radix(&digits[2..], 2).ok())??
     } else if let Some(hex) = body.strip_prefix("0x") {
-        only(hex, |c| c.is_ascii_hexdigit()).then(|| i128::from_str_radix(&digits[2..], 16).ok())??
+        only(hex, |c| c.is_ascii_hexdigit())
+            .then(|| i128::from_str_radix(&digits[2..], 16).ok())??
     } else if body.len() > 1 && body.starts_with('0') {
         only(body, |c| matches!(c, '0'..='7')).then(|| i128::from_str_radix(&digits, 8).ok())??
     } else if body.contains(':') {
@@ -85,9 +92,12 @@ fn int(text: &str) -> Option<i128> {
         if head.starts_with(['0', '_']) {
             return None;
         }
-        parts.into_iter().try_fold(head.replace('_', "").parse().ok()?, |sum: i128, part| sum.checked_mul(60)?.checked_add(part))?
+        parts.into_iter().try_fold(head.replace('_', "").parse().ok()?, |sum: i128, part| {
+            sum.checked_mul(60)?.checked_add(part)
+        })?
     } else {
-        (body.starts_with(|c: char| c.is_ascii_digit()) && only(body, |c| c.is_ascii_digit())).then(|| digits.parse().ok())??
+        (body.starts_with(|c: char| c.is_ascii_digit()) && only(body, |c| c.is_ascii_digit()))
+            .then(|| digits.parse().ok())??
     };
     Some(sign * value)
 }
@@ -99,7 +109,10 @@ fn sixty(body: &str) -> Option<(&str, Vec<i128>)> {
     let parts: Vec<&str> = parts.collect();
     let fits = |p: &&str| matches!(p.as_bytes(), [b'0'..=b'9'] | [b'0'..=b'5', b'0'..=b'9']);
     let sound = only(head, |c| c.is_ascii_digit()) && !parts.is_empty() && parts.iter().all(fits);
-    sound.then(|| parts.iter().map(|p| p.parse().ok()).collect::<Option<Vec<i128>>>()).flatten().map(|parts| (head, parts))
+    sound
+        .then(|| parts.iter().map(|p| p.parse().ok()).collect::<Option<Vec<i128>>>())
+        .flatten()
+        .map(|parts| (head, parts))
 }
 
 fn float(text: &str) -> Option<f64> {
@@ -115,7 +128,9 @@ fn float(text: &str) -> Option<f64> {
         if !(fraction.is_empty() || only(fraction, |c| c.is_ascii_digit())) {
             return None;
         }
-        let whole = parts.iter().fold(head.replace('_', "").parse::<f64>().ok()?, |sum, part| sum * 60.0 + *part as f64);
+        let whole = parts.iter().fold(head.replace('_', "").parse::<f64>().ok()?, |sum, part| {
+            sum * 60.0 + *part as f64
+        });
         let fraction: f64 = format!("0.{}0", fraction.replace('_', "")).parse().ok()?;
         return Some(sign as f64 * (whole + fraction));
     }
@@ -124,22 +139,30 @@ fn float(text: &str) -> Option<f64> {
         None => (fraction, None),
     };
     // YAML 1.1 wants a sign in the exponent: `1.0e3` is text.
-    let exponent_fits =
-        exponent.is_none_or(|e| e.strip_prefix(['+', '-']).is_some_and(|d| !d.is_empty() && d.bytes().all(|b| b.is_ascii_digit())));
+    let exponent_fits = exponent.is_none_or(|e| {
+        e.strip_prefix(['+', '-'])
+            .is_some_and(|d| !d.is_empty() && d.bytes().all(|b| b.is_ascii_digit()))
+    });
     let digits_fit = digits.is_empty() || only(digits, |c| c.is_ascii_digit());
     let whole_fits = if whole.is_empty() {
         body.len() == text.len() && digits.starts_with(|c: char| c.is_ascii_digit())
     } else {
         whole.starts_with(|c: char| c.is_ascii_digit()) && only(whole, |c| c.is_ascii_digit())
     };
-    (exponent_fits && digits_fit && whole_fits).then(|| text.replace('_', "").parse().ok()).flatten()
+    (exponent_fits && digits_fit && whole_fits)
+        .then(|| text.replace('_', "").parse().ok())
+        .flatten()
 }
 
 /// A date (printed as written), or a date and a time; `true` when Python prints the same.
 fn time(text: &str) -> Option<bool> {
     let bytes = text.as_bytes();
     let shape = |pattern: &str, bytes: &[u8]| {
-        bytes.len() == pattern.len() && pattern.bytes().zip(bytes).all(|(p, b)| if p == b'0' { b.is_ascii_digit() } else { p == *b })
+        bytes.len() == pattern.len()
+            && pattern
+                .bytes()
+                .zip(bytes)
+                .all(|(p, b)| if p == b'0' { b.is_ascii_digit() } else { p == *b })
     };
     if shape("0000-00-00", bytes) {
         return Some(true);
@@ -148,11 +171,15 @@ fn time(text: &str) -> Option<bool> {
         return Some(true);
     }
     let (date, clock) = text.split_once(['T', 't', ' ', '\t'])?;
-    let mut date = date.split('-').map(|part| (part.len(), part.bytes().all(|b| b.is_ascii_digit())));
-    let date_fits =
-        matches!((date.next(), date.next(), date.next(), date.next()), (Some((4, true)), Some((1 | 2, true)), Some((1 | 2, true)), None));
+    let mut date =
+        date.split('-').map(|part| (part.len(), part.bytes().all(|b| b.is_ascii_digit())));
+    let date_fits = matches!(
+        (date.next(), date.next(), date.next(), date.next()),
+        (Some((4, true)), Some((1 | 2, true)), Some((1 | 2, true)), None)
+    );
     let clock = clock.trim_start().as_bytes();
-    let clock_fits = clock.len() > 6 && (shape("00:00:00", clock.get(..8).unwrap_or_default()) || shape("0:00:00", &clock[..7]));
+    let clock_fits = clock.len() > 6
+        && (shape("00:00:00", clock.get(..8).unwrap_or_default()) || shape("0:00:00", &clock[..7]));
     (date_fits && clock_fits).then_some(false)
 }
 

@@ -8,10 +8,13 @@ use crate::reading;
 pub(super) const MAX: u64 = 4 << 20;
 const SHELLS: [&str; 8] = ["sh", "bash", "dash", "ash", "ksh", "mksh", "zsh", "rbash"];
 /// Ends of names that no shell's script has.
-const OTHERS: [&str; 18] =
-    ["yml", "yaml", "json", "toml", "ini", "cfg", "conf", "j2", "tf", "py", "pl", "rb", "js", "php", "lua", "ps1", "bat", "md"];
+const OTHERS: [&str; 18] = [
+    "yml", "yaml", "json", "toml", "ini", "cfg", "conf", "j2", "tf", "py", "pl", "rb", "js", "php",
+    "lua", "ps1", "bat", "md",
+];
 /// Beginnings of lines that bash reads, and `sh` of Debian does not.
-const OF_BASH: [&str; 6] = ["[[ ", "if [[ ", "while [[ ", "set -o pipefail", "set -euo pipefail", "shopt "];
+const OF_BASH: [&str; 6] =
+    ["[[ ", "if [[ ", "while [[ ", "set -o pipefail", "set -euo pipefail", "shopt "];
 
 /// What is to be said of a script.
 pub(super) struct Told {
@@ -45,14 +48,19 @@ pub(super) fn sent(path: &Path, program: &str) -> Vec<Told> {
     }
 }
 
-/// What is no text. Shells pass a NUL over, Python does not take one, and of others it is not known; a program has one in its first
-/// line, as has what is packed.
+/// What is no text. Shells pass a NUL over, Python does not take one, and of others it is not
+/// known; a program has one in its first line, as has what is packed.
 fn nul(bytes: &[u8], at: usize, program: &str) -> Told {
     let (line, interpreter) = (line_at(bytes, at), interpreter(bytes));
     if line == 1 || interpreter.starts_with("python") {
         return Told::new(true, line, "this is no text: there is a NUL in it", program);
     }
-    Told::new(false, line, format!("there is a NUL in this line, which `{interpreter}` passes over at best"), program)
+    Told::new(
+        false,
+        line,
+        format!("there is a NUL in this line, which `{interpreter}` passes over at best"),
+        program,
+    )
 }
 
 /// A script without `#!` that is hardly meant for `sh`, which runs it.
@@ -63,11 +71,22 @@ fn no_interpreter(path: &Path, bytes: &[u8]) -> Option<Told> {
     let end = path.extension().map(|end| end.to_string_lossy().to_lowercase());
     if let Some(end) = end.filter(|end| OTHERS.contains(&end.as_str())) {
         let message = format!("there is no `#!` in it, so that `sh` runs this `.{end}`");
-        return Some(Told::new(false, 0, message, "its first line names what reads it, like `#!/usr/bin/env python3`"));
+        return Some(Told::new(
+            false,
+            0,
+            message,
+            "its first line names what reads it, like `#!/usr/bin/env python3`",
+        ));
     }
     let lines = bytes.split(|b| *b == b'\n').map(|line| line.trim_ascii_start());
-    let (at, word) = lines.enumerate().find_map(|(at, line)| Some((at, OF_BASH.iter().find(|word| line.starts_with(word.as_bytes()))?)))?;
-    let message = format!("there is no `#!` in this script, so that `sh` runs it, and `{}` is bash's: Debian's `sh` has none", word.trim());
+    let (at, word) = lines.enumerate().find_map(|(at, line)| {
+        Some((at, OF_BASH.iter().find(|word| line.starts_with(word.as_bytes()))?))
+    })?;
+    let message = format!(
+        "there is no `#!` in this script, so that `sh` runs it, and `{}` is bash's: Debian's `sh` \
+            has none",
+        word.trim()
+    );
     Some(Told::new(false, at + 1, message, "`#!/bin/bash` as the first line"))
 }
 
@@ -85,7 +104,8 @@ fn of_text(path: &Path, bytes: &[u8], by_kernel: bool) -> Vec<Told> {
         return vec![Told { trouble, line, error: true }];
     }
     let late = late_interpreter(bytes).filter(|(_, shell)| *shell).map(|(line, _)| {
-        let message = "the `#!` of this script is not its first line: the shell that starts it runs it";
+        let message =
+            "the `#!` of this script is not its first line: the shell that starts it runs it";
         Told::new(false, line, message, "nothing stands before `#!`")
     });
     let old = of_python_2(path).map(|(trouble, line)| Told { trouble, line, error: false });
@@ -103,11 +123,14 @@ fn line_at(bytes: &[u8], at: usize) -> usize {
 
 /// By the `#!` line, without its directory; without one it is `sh`.
 fn interpreter(bytes: &[u8]) -> String {
-    let first = String::from_utf8_lossy(bytes.split(|b| *b == b'\n').next().unwrap_or_default()).into_owned();
+    let first = String::from_utf8_lossy(bytes.split(|b| *b == b'\n').next().unwrap_or_default())
+        .into_owned();
     let Some(line) = first.strip_prefix("#!") else { return "sh".into() };
     let mut words = line.split_whitespace().map(|word| word.rsplit('/').next().unwrap_or_default());
     match words.next() {
-        Some("env") => words.find(|word| !word.starts_with('-') && !word.contains('=')).unwrap_or("sh").into(),
+        Some("env") => {
+            words.find(|word| !word.starts_with('-') && !word.contains('=')).unwrap_or("sh").into()
+        }
         Some(program) => program.into(),
         None => "sh".into(),
     }
@@ -121,45 +144,71 @@ fn odd_bytes(bytes: &[u8]) -> Option<Told> {
         let message = format!("{}: `{interpreter}` takes its bytes as they are", trouble.message);
         return Some(Told::new(false, line, message, trouble.hint));
     }
-    let said = bytes.split(|b| *b == b'\n').take(2).any(|line| line.starts_with(b"#") && line.windows(6).any(|word| word == b"coding"));
+    let said = bytes
+        .split(|b| *b == b'\n')
+        .take(2)
+        .any(|line| line.starts_with(b"#") && line.windows(6).any(|word| word == b"coding"));
     (!said).then(|| Told::new(true, line, trouble.message, trouble.hint))
 }
 
 /// Some lines, or parts of them, end otherwise than a shell reads.
 fn carriage_return(bytes: &[u8]) -> Option<Told> {
-    let at = bytes.iter().position(|b| *b == b'\r').filter(|_| SHELLS.contains(&interpreter(bytes).as_str()))?;
+    let at = bytes
+        .iter()
+        .position(|b| *b == b'\r')
+        .filter(|_| SHELLS.contains(&interpreter(bytes).as_str()))?;
     let message = match bytes.get(at + 1) {
-        Some(b'\n') => "this line ends as Windows writes it (CR LF): the shell takes the CR for a part of the last word",
+        Some(b'\n') => {
+            "this line ends as Windows writes it (CR LF): the shell takes the CR for a part of the \
+                last word"
+        }
         _ => "there is a lone carriage return in this line: no shell ends a line there",
     };
-    Some(Told::new(false, line_at(bytes, at), message, "sed -i 's/\\r$//' FILE; `printf '\\r'` writes one where it is meant"))
+    Some(Told::new(
+        false,
+        line_at(bytes, at),
+        message,
+        "sed -i 's/\\r$//' FILE; `printf '\\r'` writes one where it is meant",
+    ))
 }
 
-/// Whether a file that is run by its `#!` line runs: what the kernel and shells stumble over, and the line of it (0: the file
-/// as a whole). The file exists.
+/// Whether a file that is run by its `#!` line runs: what the kernel and shells stumble over, and
+/// the line of it (0: the file as a whole). The file exists.
 pub(super) fn runs_by_its_first_line(path: &Path) -> Result<(), (Trouble, usize)> {
     let Ok(bytes) = reading::bytes(path, MAX) else { return Ok(()) };
     runs(&bytes[..of_script(&bytes)], true)
 }
 
 fn runs(bytes: &[u8], by_kernel: bool) -> Result<(), (Trouble, usize)> {
-    let no = |line: usize, message: &str, hint: &str| Err((Trouble { message: message.into(), hint: hint.into() }, line));
+    let no = |line: usize, message: &str, hint: &str| {
+        Err((Trouble { message: message.into(), hint: hint.into() }, line))
+    };
     if bytes.starts_with(b"\xff\xfe") || bytes.starts_with(b"\xfe\xff") {
         return no(1, "this script is UTF-16, which no shell reads", "save it as UTF-8");
     }
     if bytes.starts_with(b"\xef\xbb\xbf") {
-        return no(1, "this script begins with a byte order mark, which hides its `#!`", "save it as UTF-8 without BOM");
+        return no(
+            1,
+            "this script begins with a byte order mark, which hides its `#!`",
+            "save it as UTF-8 without BOM",
+        );
     }
     let first = bytes.split(|b| *b == b'\n').next().unwrap_or_default();
     if let Some((line, false)) = late_interpreter(bytes) {
-        return no(line, "the `#!` of this script is not its first line, so that `sh` runs it", "nothing stands before `#!`");
+        return no(
+            line,
+            "the `#!` of this script is not its first line, so that `sh` runs it",
+            "nothing stands before `#!`",
+        );
     }
     let lines = || bytes.split_inclusive(|b| *b == b'\n');
     let (all, with_cr) = (lines().count(), lines().filter(|line| line.ends_with(b"\r\n")).count());
-    // A few lines may be data of a here-document, and other interpreters than shells read them. The kernel takes the CR for a part of
-    // the interpreter's name; the factory does not.
+    // A few lines may be data of a here-document, and other interpreters than shells read them. The
+    // kernel takes the CR for a part of the interpreter's name; the factory does not.
     let of_shell = SHELLS.contains(&interpreter(bytes).as_str());
-    if by_kernel && first.starts_with(b"#!") && first.ends_with(b"\r") || of_shell && with_cr * 2 > all {
+    if by_kernel && first.starts_with(b"#!") && first.ends_with(b"\r")
+        || of_shell && with_cr * 2 > all
+    {
         let line = 1 + lines().position(|line| line.ends_with(b"\r\n")).unwrap_or_default();
         return no(
             line,
@@ -170,7 +219,8 @@ fn runs(bytes: &[u8], by_kernel: bool) -> Result<(), (Trouble, usize)> {
     Ok(())
 }
 
-/// A line of a script that only Python 2 reads, or that asks for it by the name that systems no longer have.
+/// A line of a script that only Python 2 reads, or that asks for it by the name that systems no
+/// longer have.
 pub(super) fn of_python_2(path: &Path) -> Option<(Trouble, usize)> {
     let text = reading::text(path, MAX).ok()?;
     let interpreter = text.lines().next()?.strip_prefix("#!")?.trim();
@@ -178,7 +228,9 @@ pub(super) fn of_python_2(path: &Path) -> Option<(Trouble, usize)> {
     if !["python", "python2", "python2.6", "python2.7"].contains(&program) {
         return None;
     }
-    let old = |line: &str| line.strip_prefix("print ").is_some_and(|rest| !rest.trim_start().starts_with(['(', '=']));
+    let old = |line: &str| {
+        line.strip_prefix("print ").is_some_and(|rest| !rest.trim_start().starts_with(['(', '=']))
+    };
     // Of a text of several lines, as a description of the program is.
     let mut quoted = false;
     let line = text.lines().position(|line| {
@@ -188,9 +240,17 @@ pub(super) fn of_python_2(path: &Path) -> Option<(Trouble, usize)> {
     });
     let message = match line {
         Some(_) => "this line is of Python 2, which no system has any more".to_owned(),
-        None => format!("`{program}` is Python 2, or not there at all, on systems since Debian 11 and Red Hat 8"),
+        None => format!(
+            "`{program}` is Python 2, or not there at all, on systems since Debian 11 and Red Hat 8"
+        ),
     };
-    Some((Trouble { message, hint: "`#!/usr/bin/env python3`, and what that reads: `print(…)`".into() }, line.map_or(1, |at| at + 1)))
+    Some((
+        Trouble {
+            message,
+            hint: "`#!/usr/bin/env python3`, and what that reads: `print(…)`".into(),
+        },
+        line.map_or(1, |at| at + 1),
+    ))
 }
 
 /// The line of a `#!` that only empty ones, or blanks, stand before, and whether it names a shell.
@@ -201,8 +261,8 @@ fn late_interpreter(bytes: &[u8]) -> Option<(usize, bool)> {
     is_one.then(|| (1 + bytes[..start].iter().filter(|b| **b == b'\n').count(), shell()))
 }
 
-/// The bytes that an interpreter reads: of an archive that unpacks itself the script before it, which ends with `exit` or with the
-/// interpreter's own word for its end.
+/// The bytes that an interpreter reads: of an archive that unpacks itself the script before it,
+/// which ends with `exit` or with the interpreter's own word for its end.
 fn of_script(bytes: &[u8]) -> usize {
     let Some(nul) = bytes.iter().position(|b| *b == 0) else { return bytes.len() };
     let interpreter = interpreter(bytes);
@@ -214,8 +274,10 @@ fn of_script(bytes: &[u8]) -> usize {
     }
     let (mut at, mut end, mut text) = (0, None, 0);
     for line in bytes[..nul].split_inclusive(|b| *b == b'\n').filter(|line| line.ends_with(b"\n")) {
-        let is_text =
-            text == at && std::str::from_utf8(line).is_ok_and(|line| !line.contains(|c: char| c.is_control() && !"\t\r\n".contains(c)));
+        let is_text = text == at
+            && std::str::from_utf8(line).is_ok_and(|line| {
+                !line.contains(|c: char| c.is_control() && !"\t\r\n".contains(c))
+            });
         at += line.len();
         text = if is_text { at } else { text };
         let last = match shell {
@@ -224,7 +286,8 @@ fn of_script(bytes: &[u8]) -> usize {
         };
         end = if last { Some(at) } else { end };
     }
-    // What is read behind a line that may end it is told by what is text: a mark, the `fi` and the `}` that close it.
+    // What is read behind a line that may end it is told by what is text: a mark, the `fi` and the
+    // `}` that close it.
     end.map_or(bytes.len(), |end| end.max(if shell { text } else { 0 }))
 }
 
@@ -249,7 +312,10 @@ mod tests {
         let file = tempfile::NamedTempFile::new().unwrap();
         std::fs::write(file.path(), bytes).unwrap();
         let word = |one: &Told| if one.error { "error" } else { "warning" };
-        sent(file.path(), "").iter().map(|one| format!("{} {} {}", word(one), one.line, one.trouble.message)).collect()
+        sent(file.path(), "")
+            .iter()
+            .map(|one| format!("{} {} {}", word(one), one.line, one.trouble.message))
+            .collect()
     }
 
     /// Bash runs such a script; all of it was an error.
@@ -264,11 +330,17 @@ mod tests {
             "#!/usr/bin/perl",
         ] {
             let found = told(&[first.as_bytes(), b"\n# M\xfcller\necho\n"].concat());
-            assert!(matches!(&found[..], [one] if one.starts_with("warning 2 this line is not UTF-8")), "{first}: {found:?}");
+            assert!(
+                matches!(&found[..], [one] if one.starts_with("warning 2 this line is not UTF-8")),
+                "{first}: {found:?}"
+            );
         }
         let python = b"#!/usr/bin/env python3\n# M\xfcller\n";
         assert_eq!(told(python), ["error 2 this line is not UTF-8"]);
-        assert_eq!(told(b"#!/usr/bin/env python3\n# -*- coding: latin-1 -*-\n# M\xfcller\n"), [""; 0]);
+        assert_eq!(
+            told(b"#!/usr/bin/env python3\n# -*- coding: latin-1 -*-\n# M\xfcller\n"),
+            [""; 0]
+        );
         assert_eq!(told("#!/bin/sh\n# Müller\n".as_bytes()), [""; 0]);
     }
 
@@ -276,11 +348,20 @@ mod tests {
     #[test]
     fn a_carriage_return_is_told() {
         let some = told(b"#!/bin/sh\nset -e\ncd /srv\r\nls\n");
-        assert!(matches!(&some[..], [one] if one.starts_with("warning 3 this line ends as Windows")), "{some:?}");
+        assert!(
+            matches!(&some[..], [one] if one.starts_with("warning 3 this line ends as Windows")),
+            "{some:?}"
+        );
         let lone = told(b"#!/bin/sh\necho a\recho b\n");
-        assert!(matches!(&lone[..], [one] if one.starts_with("warning 2 there is a lone")), "{lone:?}");
+        assert!(
+            matches!(&lone[..], [one] if one.starts_with("warning 2 there is a lone")),
+            "{lone:?}"
+        );
         let most = told(b"#!/bin/sh\ncd /srv\r\nls\r\nls\r\n");
-        assert!(matches!(&most[..], [one] if one.starts_with("error 2 lines of this script")), "{most:?}");
+        assert!(
+            matches!(&most[..], [one] if one.starts_with("error 2 lines of this script")),
+            "{most:?}"
+        );
         assert_eq!(told(b"#!/usr/bin/python3\nprint()\nprint()\r\n"), [""; 0], "Python reads it");
     }
 
@@ -290,20 +371,35 @@ mod tests {
         let late = told(b"\n#!/bin/bash\necho\n");
         assert!(matches!(&late[..], [one] if one.starts_with("warning 2 the `#!`")), "{late:?}");
         assert!(told(b"\n#!/usr/bin/python3\nprint()\n")[0].starts_with("error 2 the `#!`"));
-        assert_eq!(told(b"#!/bin/sh\ntail -n +4 \"$0\" | tar xz\nexit 0\n\x1f\x8b\0\xff\r\n\0"), [""; 0]);
-        assert!(told(b"#!/bin/sh\necho\n\x1f\0\n")[0].starts_with("warning 3"), "nothing ends it before");
+        assert_eq!(
+            told(b"#!/bin/sh\ntail -n +4 \"$0\" | tar xz\nexit 0\n\x1f\x8b\0\xff\r\n\0"),
+            [""; 0]
+        );
+        assert!(
+            told(b"#!/bin/sh\necho\n\x1f\0\n")[0].starts_with("warning 3"),
+            "nothing ends it before"
+        );
         let python = told(b"#!/usr/bin/env python\n\"\"\"Was:\nprint \"old\"\n\"\"\"\nprint(1)\n");
-        assert!(matches!(&python[..], [one] if one.starts_with("warning 1 `python` is")), "{python:?}");
+        assert!(
+            matches!(&python[..], [one] if one.starts_with("warning 1 `python` is")),
+            "{python:?}"
+        );
     }
 
     #[test]
     fn what_is_no_text_is_told() {
         // A program of these bytes is UTF-8.
         assert_eq!(told(b"\x7fELF\x02\x01\x01\0\0\0"), ["error 0 this is a program, not a script"]);
-        assert_eq!(told(b"#!/usr/bin/python3\nprint('\0')\n"), ["error 2 this is no text: there is a NUL in it"]);
+        assert_eq!(
+            told(b"#!/usr/bin/python3\nprint('\0')\n"),
+            ["error 2 this is no text: there is a NUL in it"]
+        );
         assert_eq!(told(b"PK\x03\x04\0\0\0"), ["error 1 this is no text: there is a NUL in it"]);
         // Shells drop it, and go on.
-        assert_eq!(told(b"#!/bin/sh\necho \0\n"), ["warning 2 there is a NUL in this line, which `sh` passes over at best"]);
+        assert_eq!(
+            told(b"#!/bin/sh\necho \0\n"),
+            ["warning 2 there is a NUL in this line, which `sh` passes over at best"]
+        );
     }
 
     /// As makeself ends its own, and others theirs; it was told that there is a NUL.
@@ -320,27 +416,54 @@ mod tests {
             "exit\r\n",
         ];
         for end in ends {
-            for payload in [&b"\x1f\x8b\x08\0\r\n\0"[..], b"BZh91AY\xff\xfe\n\r\n\xffexit\n\0", b"x.txt\0\0\0", b"\xfd7zXZ\0\0"] {
+            for payload in [
+                &b"\x1f\x8b\x08\0\r\n\0"[..],
+                b"BZh91AY\xff\xfe\n\r\n\xffexit\n\0",
+                b"x.txt\0\0\0",
+                b"\xfd7zXZ\0\0",
+            ] {
                 let found = told(&[b"#!/bin/sh\necho\n", end.as_bytes(), payload].concat());
-                assert!(!found.iter().any(|one| one.contains("NUL") || one.starts_with("error")), "{end} {payload:?}: {found:?}");
+                assert!(
+                    !found.iter().any(|one| one.contains("NUL") || one.starts_with("error")),
+                    "{end} {payload:?}: {found:?}"
+                );
             }
         }
-        assert_eq!(told(b"#!/usr/bin/env python3\nPK\x03\x04\x14\0\0"), [""; 0], "python -m zipapp");
+        assert_eq!(
+            told(b"#!/usr/bin/env python3\nPK\x03\x04\x14\0\0"),
+            [""; 0],
+            "python -m zipapp"
+        );
         assert_eq!(told(b"#!/usr/bin/perl\nprint <DATA>;\n__DATA__\n\0\xff\r\n"), [""; 0]);
     }
 
     /// Python reads all of it; it was an error.
     #[test]
     fn lines_of_windows_are_no_errors_of_those_that_read_them() {
-        for first in ["#!/usr/bin/env python3", "#!/usr/bin/perl", "#!/usr/bin/env python3\r", "#!/usr/bin/ruby\r"] {
-            assert_eq!(told(format!("{first}\nprint()\r\nprint()\r\n").as_bytes()), [""; 0], "{first}");
+        for first in [
+            "#!/usr/bin/env python3",
+            "#!/usr/bin/perl",
+            "#!/usr/bin/env python3\r",
+            "#!/usr/bin/ruby\r",
+        ] {
+            assert_eq!(
+                told(format!("{first}\nprint()\r\nprint()\r\n").as_bytes()),
+                [""; 0],
+                "{first}"
+            );
         }
         let of = |text: &str| {
             let file = tempfile::NamedTempFile::new().unwrap();
             std::fs::write(file.path(), text).unwrap();
             run(file.path()).len()
         };
-        assert_eq!((of("#!/usr/bin/python3\nprint()\r\nprint()\r\n"), of("#!/usr/bin/python3\r\nprint()\r\n")), (0, 1));
+        assert_eq!(
+            (
+                of("#!/usr/bin/python3\nprint()\r\nprint()\r\n"),
+                of("#!/usr/bin/python3\r\nprint()\r\n")
+            ),
+            (0, 1)
+        );
         assert!(told(b"#!/bin/bash\r\nls\r\n")[0].starts_with("error 1"));
     }
 
@@ -356,10 +479,21 @@ mod tests {
                 .collect::<Vec<_>>()
                 .join("|")
         };
-        assert_eq!(of("site.yml", "- hosts: all\n"), "0 there is no `#!` in it, so that `sh` runs this `.yml`");
+        assert_eq!(
+            of("site.yml", "- hosts: all\n"),
+            "0 there is no `#!` in it, so that `sh` runs this `.yml`"
+        );
         assert!(of("x.py", "print(1)\n").contains("`sh` runs this `.py`"));
-        assert!(of("x.sh", "set -e\n  if [[ -f x ]]; then\n").starts_with("2 there is no `#!` in this script"));
-        for (name, text) in [("x", "echo\n"), ("x.sh", "set -e\n# [[ \n"), ("x.py", "#!/usr/bin/python3\n"), ("x.d.10", "ls\n")] {
+        assert!(
+            of("x.sh", "set -e\n  if [[ -f x ]]; then\n")
+                .starts_with("2 there is no `#!` in this script")
+        );
+        for (name, text) in [
+            ("x", "echo\n"),
+            ("x.sh", "set -e\n# [[ \n"),
+            ("x.py", "#!/usr/bin/python3\n"),
+            ("x.d.10", "ls\n"),
+        ] {
             assert_eq!(of(name, text), "", "{name}");
         }
     }

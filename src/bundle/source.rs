@@ -1,4 +1,5 @@
-//! `source` of an `os/` definition: a script that makes a disk image, or where to get one and how to know that it is right.
+//! `source` of an `os/` definition: a script that makes a disk image, or where to get one and how
+//! to know that it is right.
 use std::fs::File;
 use std::path::Path;
 
@@ -11,15 +12,21 @@ use crate::fetch::{Place, Sum, Wish};
 
 pub(super) fn source(reader: &mut Reader, field: &Field, kind: Kind, dir: &Path) -> Option<Source> {
     if kind == Kind::Image {
-        let hint = "an image of images/ is built on a base: `bundle.img_base`; what is made from scratch lives in os/";
+        let hint = "an image of images/ is built on a base: `bundle.img_base`; what is made from \
+            scratch lives in os/";
         reader.error(field.key, "`source` is for definitions in os/ only", hint);
     }
     let source = reader.fields(field, keys::SOURCE)?;
-    // All keys are read, for their findings; where they exclude each other the bundle is refused anyway.
+    // All keys are read, for their findings; where they exclude each other the bundle is refused
+    // anyway.
     let script = source.read("script", |f| steps::path(reader, f, dir, files::executable));
     // What it is, [`unwalled`] reads.
     if let (Some(wall), None) = (source.get("wall"), source.get("script")) {
-        reader.error(wall.key, "`source.wall` goes with `source.script` only", "leave it out: what is downloaded runs nothing here");
+        reader.error(
+            wall.key,
+            "`source.wall` goes with `source.script` only",
+            "leave it out: what is downloaded runs nothing here",
+        );
     }
     let from = source.read("url", |f| place(reader, f, dir));
     let format = source.read("format", |f| reader.one_of(f, &Format::NAMES));
@@ -30,13 +37,19 @@ pub(super) fn source(reader: &mut Reader, field: &Field, kind: Kind, dir: &Path)
     fitting_together(reader, &source);
     if let (Some(Place::Url(_)), None) = (&from, sum_key(&source)) {
         let field = source.get("url").expect("it was read");
-        let hint = "`sha256`, `sha512` or `checksum_url`; publishers have a list beside the image: SHA256SUMS, CHECKSUM";
-        reader.error(field.key, "`source.url` has no checksum: what comes over the network must be known to be right", hint);
+        let hint = "`sha256`, `sha512` or `checksum_url`; publishers have a list beside the image: \
+            SHA256SUMS, CHECKSUM";
+        reader.error(
+            field.key,
+            "`source.url` has no checksum: what comes over the network must be known to be right",
+            hint,
+        );
     }
     if let (Some(list @ Place::Url(_)), Some(field)) = (&list, source.get("checksum_url"))
         && !list.is_https()
     {
-        let message = "`source.checksum_url` is not https: who can change the image on its way can change its checksum, too";
+        let message = "`source.checksum_url` is not https: who can change the image on its way can \
+            change its checksum, too";
         reader.warn(field.node.spot, message, "https, or the checksum itself");
     }
     let sum = sha256.or(sha512).map(Sum::Given).or(list.map(Sum::List));
@@ -65,8 +78,14 @@ fn fitting_together(reader: &mut Reader, source: &Fields) {
                 "an image is made by the one or got from the other",
             );
         }
-        (None, None) if source.lacks("url", keys::SOURCE) && source.lacks("script", keys::SOURCE) => {
-            reader.error(source.spot, "`source` has neither `url` nor `script`", "`url` of a disk image, or a `script` that makes one");
+        (None, None)
+            if source.lacks("url", keys::SOURCE) && source.lacks("script", keys::SOURCE) =>
+        {
+            reader.error(
+                source.spot,
+                "`source` has neither `url` nor `script`",
+                "`url` of a disk image, or a `script` that makes one",
+            );
         }
         _ => {}
     }
@@ -74,17 +93,31 @@ fn fitting_together(reader: &mut Reader, source: &Fields) {
         for key in keys::CHECKSUMS.iter().chain(&["format"]) {
             if let Some(field) = source.get(key) {
                 let hint = match *key {
-                    "format" => "leave it out: what the script writes to $OUT, qcow2 or raw, is told by its first bytes",
-                    _ => "leave it out: what the script makes on this machine is compared with nothing",
+                    "format" => {
+                        "leave it out: what the script writes to $OUT, qcow2 or raw, is told by \
+                            its first bytes"
+                    }
+                    _ => {
+                        "leave it out: what the script makes on this machine is compared with \
+                            nothing"
+                    }
                 };
-                reader.error(field.key, format!("`{}` goes with `source.url` only", field.path), hint);
+                reader.error(
+                    field.key,
+                    format!("`{}` goes with `source.url` only", field.path),
+                    hint,
+                );
             }
         }
     }
     let mut sums = keys::CHECKSUMS.iter().filter_map(|key| Some((key, source.get(key)?)));
     if let Some((first, _)) = sums.next() {
         for (key, field) in sums {
-            reader.error(field.key, format!("`source` takes one checksum: `{key}` beside `{first}`"), "keep one of them");
+            reader.error(
+                field.key,
+                format!("`source` takes one checksum: `{key}` beside `{first}`"),
+                "keep one of them",
+            );
         }
     }
 }
@@ -96,20 +129,27 @@ fn digest(reader: &mut Reader, field: &Field, algorithm: Algorithm) -> Option<Di
         let (name, digits) = (algorithm.name(), algorithm.digits());
         let hint = match Digest::of_hex(text.trim()) {
             Some(other) => format!("it is a {0}: `{0}:`", other.algorithm.name()),
-            None => format!("{digits} hexadecimal digits; this has {} characters", text.trim().chars().count()),
+            None => format!(
+                "{digits} hexadecimal digits; this has {} characters",
+                text.trim().chars().count()
+            ),
         };
         reader.error(field.node.spot, format!("`{}` is no {name}", field.path), &hint);
     }
     found
 }
 
-/// A URL, or a file that is there: in the bundle, or anywhere on this machine by its absolute path. What is behind a URL nobody
-/// looks at here: bundles are checked offline.
+/// A URL, or a file that is there: in the bundle, or anywhere on this machine by its absolute path.
+/// What is behind a URL nobody looks at here: bundles are checked offline.
 fn place(reader: &mut Reader, field: &Field, dir: &Path) -> Option<Place> {
     let text = reader.source_text(field)?;
     let text = text.trim();
     if text.contains(char::is_control) {
-        reader.error(field.node.spot, format!("`{}` must be one line without control characters", field.path), "");
+        reader.error(
+            field.node.spot,
+            format!("`{}` must be one line without control characters", field.path),
+            "",
+        );
         return None;
     }
     let place = match Place::parse(text) {

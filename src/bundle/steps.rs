@@ -39,26 +39,42 @@ pub(super) fn steps(reader: &mut Reader, field: &Field, lies: &Lies<'_>) -> Opti
 fn step(reader: &mut Reader, field: &Field, lies: &Lies<'_>) -> Option<Step> {
     let dir = lies.dir;
     let step = reader.fields(field, keys::STEP)?;
-    let actions: Vec<&str> = step.all().map(|(key, _)| key).filter(|key| keys::ACTIONS.contains(key)).collect();
+    let actions: Vec<&str> =
+        step.all().map(|(key, _)| key).filter(|key| keys::ACTIONS.contains(key)).collect();
     if actions.is_empty() {
-        reader.error(step.spot, "this step does nothing", &format!("a step has one of {}", keys::ACTIONS.join(", ")));
+        reader.error(
+            step.spot,
+            "this step does nothing",
+            &format!("a step has one of {}", keys::ACTIONS.join(", ")),
+        );
     }
     for second in actions.iter().skip(1).filter_map(|key| step.get(key)) {
         let which = second.path.rsplit('.').next().unwrap_or_default().to_owned();
-        reader.error(second.key, format!("a step does one thing: `{which}` beside `{}`", actions[0]), "make it a step of its own");
+        reader.error(
+            second.key,
+            format!("a step does one thing: `{which}` beside `{}`", actions[0]),
+            "make it a step of its own",
+        );
     }
     if !actions.contains(&"ansible") {
         for key in ["extra_vars", "tags"] {
             if let Some(field) = step.get(key) {
-                reader.error(field.key, format!("`{key}` goes with `ansible` only"), if key == "tags" { "" } else { "see `env`" });
+                reader.error(
+                    field.key,
+                    format!("`{key}` goes with `ansible` only"),
+                    if key == "tags" { "" } else { "see `env`" },
+                );
             }
         }
     }
     let extra_vars = step.read("extra_vars", |f| variables(reader, f)).unwrap_or_default();
     let tags = step.read("tags", |f| reader.word_or_words(f)).unwrap_or_default();
-    let env = step.read("env", |f| environment(reader, f, actions.contains(&"ansible"))).unwrap_or_default();
+    let env = step
+        .read("env", |f| environment(reader, f, actions.contains(&"ansible")))
+        .unwrap_or_default();
     let tagged = step.get("tags").map(|field| (field.key, tags.as_slice()));
-    let gives = Gives { local: false, env: Some(&env), extra_vars: Some(&extra_vars), tags: tagged };
+    let gives =
+        Gives { local: false, env: Some(&env), extra_vars: Some(&extra_vars), tags: tagged };
     // Every action is read, for its findings; with more than one the bundle is refused anyway.
     let ansible = step.read("ansible", |f| playbook(reader, f, lies, gives));
     let shell = step.read("shell", |f| shell(reader, f));
@@ -103,7 +119,12 @@ fn script(reader: &mut Reader, field: &Field, dir: &Path, shown: &Path) -> Optio
 }
 
 /// `ansible: path`, or `ansible: {playbook: path, local: true}`.
-fn playbook(reader: &mut Reader, field: &Field, lies: &Lies<'_>, gives: Gives<'_>) -> Option<(PathBuf, bool)> {
+fn playbook(
+    reader: &mut Reader,
+    field: &Field,
+    lies: &Lies<'_>,
+    gives: Gives<'_>,
+) -> Option<(PathBuf, bool)> {
     if !matches!(field.node.value, Value::Map(_)) {
         let path = path(reader, field, lies.dir, files::file)?;
         check_playbook(reader, lies, &path, &gives);
@@ -125,49 +146,84 @@ pub(super) fn check_playbook(reader: &mut Reader, lies: &Lies<'_>, path: &Path, 
     let sound = files::playbook(&dir.join(path), &reader.lint.trees);
     let nothing = BTreeMap::new();
     let config = Config::of(dir, gives.env.unwrap_or(&nothing));
-    let review = sound.is_ok() && reader.reviewed.insert((path.to_owned(), format!("{}{:?}", config.identity(), gives.tags)));
+    let review = sound.is_ok()
+        && reader
+            .reviewed
+            .insert((path.to_owned(), format!("{}{:?}", config.identity(), gives.tags)));
     if let Err((trouble, line, column)) = sound {
         reader.file_error(shown.join(path), (line, column), trouble);
     }
     let mut variables = lies.vars.clone();
-    variables.extend(gives.extra_vars.into_iter().flatten().map(|(name, value)| (name.clone(), value.clone())));
-    let env = gives.env.into_iter().flat_map(BTreeMap::keys).chain(lies.pass_env).cloned().collect();
+    variables.extend(
+        gives.extra_vars.into_iter().flatten().map(|(name, value)| (name.clone(), value.clone())),
+    );
+    let env =
+        gives.env.into_iter().flat_map(BTreeMap::keys).chain(lies.pass_env).cloned().collect();
     let given = lint::Given { variables, env, config: config.clone() };
-    let mut found = lint::playbook(&mut reader.lint, &lint::Playbook { dir, shown, path, given, local: gives.local });
+    let mut found = lint::playbook(
+        &mut reader.lint,
+        &lint::Playbook { dir, shown, path, given, local: gives.local },
+    );
     if review {
-        let review = playbooks::review(&playbooks::Reviewed { dir, path, shown, trees: &reader.lint.trees }, &config);
+        let review = playbooks::review(
+            &playbooks::Reviewed { dir, path, shown, trees: &reader.lint.trees },
+            &config,
+        );
         if let Some((spot, tags)) = gives.tags {
             for tag in review.without_tasks(tags) {
                 let message = format!("no task of {} has the tag `{tag}`", path.display());
-                reader.warn(spot, message, "Ansible runs what has one of the tags, and is content with nothing");
+                reader.warn(
+                    spot,
+                    message,
+                    "Ansible runs what has one of the tags, and is content with nothing",
+                );
             }
         }
         // That it cannot be read is said with its place.
         let wrong = |finding: &Diagnostic| {
-            review.found.iter().any(|d| d.is_error() && d.place.as_ref().map(|p| &p.file) == finding.place.as_ref().map(|p| &p.file))
+            review.found.iter().any(|d| {
+                d.is_error()
+                    && d.place.as_ref().map(|p| &p.file) == finding.place.as_ref().map(|p| &p.file)
+            })
         };
-        found.retain(|finding| !(finding.message.starts_with(lint::NOT_READ) && !finding.is_error() && wrong(finding)));
+        found.retain(|finding| {
+            !(finding.message.starts_with(lint::NOT_READ) && !finding.is_error() && wrong(finding))
+        });
         reader.findings.extend(review.found);
-        let new = review.needs.into_iter().filter(|need| !reader.needs.contains(need)).collect::<Vec<_>>();
+        let new = review
+            .needs
+            .into_iter()
+            .filter(|need| !reader.needs.contains(need))
+            .collect::<Vec<_>>();
         reader.needs.extend(new);
     }
     reader.findings.extend(found);
 }
 
 fn shell(reader: &mut Reader, field: &Field) -> Option<Action> {
-    let Value::List(items) = &field.node.value else { return shell_text(reader, field).map(|text| Action::Shell { text }) };
+    let Value::List(items) = &field.node.value else {
+        return shell_text(reader, field).map(|text| Action::Shell { text });
+    };
     if items.is_empty() {
         reader.error(field.node.spot, format!("`{}` is empty", field.path), "");
     }
-    let lines: Vec<String> = reader.list(field)?.iter().filter_map(|line| shell_text(reader, line)).collect();
+    let lines: Vec<String> =
+        reader.list(field)?.iter().filter_map(|line| shell_text(reader, line)).collect();
     Some(Action::Shell { text: lines.join("\n") })
 }
 
 fn shell_text(reader: &mut Reader, field: &Field) -> Option<String> {
     let text = reader.source_text(field)?;
     if text.contains('\r') {
-        let message = format!("`{}` holds a carriage return, which the shell takes for a part of a word", field.path);
-        reader.warn(field.node.spot, message, "leave it out; `printf '\\r'` writes one where it is meant");
+        let message = format!(
+            "`{}` holds a carriage return, which the shell takes for a part of a word",
+            field.path
+        );
+        reader.warn(
+            field.node.spot,
+            message,
+            "leave it out; `printf '\\r'` writes one where it is meant",
+        );
     }
     Some(text)
 }
@@ -194,10 +250,15 @@ fn reboot(reader: &mut Reader, field: &Field) -> Option<Action> {
     None
 }
 
-/// Variables for playbooks: typed as Ansible types them; those that switch off what protects the factory are refused.
-pub(super) fn variables(reader: &mut Reader, field: &Field) -> Option<serde_json::Map<String, serde_json::Value>> {
+/// Variables for playbooks: typed as Ansible types them; those that switch off what protects the
+/// factory are refused.
+pub(super) fn variables(
+    reader: &mut Reader,
+    field: &Field,
+) -> Option<serde_json::Map<String, serde_json::Value>> {
     for (name, value) in reader.map(field)?.all() {
-        let why = lint::variable(name).or_else(|| (name == "ansible_connection").then_some("the builder is reached by SSH"));
+        let why = lint::variable(name)
+            .or_else(|| (name == "ansible_connection").then_some("the builder is reached by SSH"));
         if let Some(why) = why {
             reader.error(value.key, format!("`{name}` cannot be set: {why}"), "leave it out");
         }
@@ -206,12 +267,21 @@ pub(super) fn variables(reader: &mut Reader, field: &Field) -> Option<serde_json
 }
 
 /// `on_factory`: the step's program runs there.
-fn environment(reader: &mut Reader, field: &Field, on_factory: bool) -> Option<BTreeMap<String, String>> {
+fn environment(
+    reader: &mut Reader,
+    field: &Field,
+    on_factory: bool,
+) -> Option<BTreeMap<String, String>> {
     let mut env = BTreeMap::new();
     for (name, value) in reader.map(field)?.all() {
-        let sound = !name.starts_with(|c: char| c.is_ascii_digit()) && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_');
+        let sound = !name.starts_with(|c: char| c.is_ascii_digit())
+            && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_');
         if !sound || name.is_empty() {
-            reader.error(value.key, format!("`{name}` is no name of an environment variable"), "letters, digits and `_`; no digit first");
+            reader.error(
+                value.key,
+                format!("`{name}` is no name of an environment variable"),
+                "letters, digits and `_`; no digit first",
+            );
         } else if let Some(why) = env::reserved(name).filter(|_| on_factory) {
             reader.error(value.key, format!("`{name}` cannot be set: {why}"), "leave it out");
         }

@@ -1,5 +1,5 @@
-//! Bad YAML in the words of the person who wrote it, and mended in memory where the meaning is plain, so that one slip does not
-//! hide the other mistakes of a file.
+//! Bad YAML in the words of the person who wrote it, and mended in memory where the meaning is
+//! plain, so that one slip does not hide the other mistakes of a file.
 use std::path::Path;
 
 use super::doubts::Lost;
@@ -27,8 +27,8 @@ pub(super) struct MisplacedColon<'l> {
 /// Each is read again with all of the text.
 const MOST_MENDED: usize = 50;
 
-/// Reads `text`; lines with a misplaced colon are reported, mended and read again (the mended line is as long as the old one,
-/// so every place stays true).
+/// Reads `text`; lines with a misplaced colon are reported, mended and read again (the mended line
+/// is as long as the old one, so every place stays true).
 pub(crate) fn read(file: &Path, text: &str) -> Read {
     let mut text = text.to_owned();
     let mut findings = Vec::new();
@@ -40,8 +40,11 @@ pub(crate) fn read(file: &Path, text: &str) -> Read {
                 return Read { root: Some(tree.root), findings, lost: tree.lost };
             }
             Ok(tree) => tree.suspects,
-            // Mended, the line still does not fit (its indentation, say): what is wrong with it has been said.
-            Err(bad) if mended.contains(&bad.spot.line) => return Read { root: None, findings, lost: Vec::new() },
+            // Mended, the line still does not fit (its indentation, say): what is wrong with it has
+            // been said.
+            Err(bad) if mended.contains(&bad.spot.line) => {
+                return Read { root: None, findings, lost: Vec::new() };
+            }
             Err(bad) => match culprits(file, &text, &bad) {
                 lines if lines.is_empty() => {
                     findings.push(explain(file, &text, &bad));
@@ -52,12 +55,19 @@ pub(crate) fn read(file: &Path, text: &str) -> Read {
         };
         let lines: Vec<usize> = lines.into_iter().filter(|line| !mended.contains(line)).collect();
         if mended.len() + lines.len() > MOST_MENDED {
-            findings.push(Diagnostic::error(Place { file: file.to_owned(), line: lines[0], column: 1 }, "and more of the kind"));
+            findings.push(Diagnostic::error(
+                Place { file: file.to_owned(), line: lines[0], column: 1 },
+                "and more of the kind",
+            ));
             return Read { root: None, findings, lost: Vec::new() };
         }
         for line in lines {
             if let Some(colon) = text.lines().nth(line - 1).and_then(misplaced_colon) {
-                findings.push(colon.diagnostic(Place { file: file.to_owned(), line, column: colon.indent + 1 }));
+                findings.push(colon.diagnostic(Place {
+                    file: file.to_owned(),
+                    line,
+                    column: colon.indent + 1,
+                }));
             }
             text = mend(&text, line);
             mended.push(line);
@@ -65,7 +75,8 @@ pub(crate) fn read(file: &Path, text: &str) -> Read {
     }
 }
 
-/// `hw_rng_model :virtio`, maybe after `- `. Quoted keys and `key : value` (which is YAML) are not meant.
+/// `hw_rng_model :virtio`, maybe after `- `. Quoted keys and `key : value` (which is YAML) are not
+/// meant.
 pub(super) fn misplaced_colon(line: &str) -> Option<MisplacedColon<'_>> {
     let body = line.trim_start();
     let body = body.strip_prefix("- ").map_or(body, str::trim_start);
@@ -76,15 +87,23 @@ pub(super) fn misplaced_colon(line: &str) -> Option<MisplacedColon<'_>> {
     let gap = &rest[..rest.len() - after.len()];
     let value = after.strip_prefix(':')?;
     let starts_value = value.chars().next().is_some_and(|c| !c.is_whitespace() && c != ':');
-    (!key.is_empty() && !gap.is_empty() && starts_value).then_some(MisplacedColon { key, gap, value, indent })
+    (!key.is_empty() && !gap.is_empty() && starts_value).then_some(MisplacedColon {
+        key,
+        gap,
+        value,
+        indent,
+    })
 }
 
 impl MisplacedColon<'_> {
     pub fn diagnostic(&self, place: Place) -> Diagnostic {
         let value = self.value.split(" #").next().unwrap_or_default().trim_end();
         let (key, gap) = (self.key, self.gap);
-        Diagnostic::error(place, format!("`{key}{gap}:{value}` has its colon on the wrong side of the space"))
-            .hint(format!("write `{key}: {value}`"))
+        Diagnostic::error(
+            place,
+            format!("`{key}{gap}:{value}` has its colon on the wrong side of the space"),
+        )
+        .hint(format!("write `{key}: {value}`"))
     }
 }
 
@@ -102,8 +121,9 @@ fn mend(text: &str, number: usize) -> String {
     out
 }
 
-/// The lines with a misplaced colon that make the parser stumble. It notices at the next token, so lines before count too, with
-/// nothing else in between; lines which, mended, leave the error as it is were innocent (they may belong to a block of text).
+/// The lines with a misplaced colon that make the parser stumble. It notices at the next token, so
+/// lines before count too, with nothing else in between; lines which, mended, leave the error as it
+/// is were innocent (they may belong to a block of text).
 fn culprits(file: &Path, text: &str, bad: &Bad) -> Vec<usize> {
     let lines: Vec<&str> = text.lines().collect();
     let first = bad.spot.line.min(lines.len());
@@ -136,39 +156,61 @@ fn explain(file: &Path, text: &str, bad: &Bad) -> Diagnostic {
     if (keyless || no_place_for_key)
         && let Some((line, column, key, value)) = tight_colon(text, bad.spot.line)
     {
-        return Diagnostic::error(at(line, column), format!("`{key}:{value}` has no space after its colon"))
-            .hint(format!("write `{key}: {value}`"));
+        return Diagnostic::error(
+            at(line, column),
+            format!("`{key}:{value}` has no space after its colon"),
+        )
+        .hint(format!("write `{key}: {value}`"));
     }
     if keyless {
-        let hint = "every line of a map is `key: value`; a long value goes on with deeper indentation";
-        return Diagnostic::error(last_written(text, bad.spot).place(file), "this line has no `key: `").hint(hint);
+        let hint =
+            "every line of a map is `key: value`; a long value goes on with deeper indentation";
+        return Diagnostic::error(
+            last_written(text, bad.spot).place(file),
+            "this line has no `key: `",
+        )
+        .hint(hint);
     }
     let (message, hint) = match bad.message.as_str() {
         _ if no_place_for_key => (
             "a `: ` where no key can stand",
-            "put a value that holds `: ` in quotes, and check the indentation of this line and the one above",
+            "put a value that holds `: ` in quotes, and check the indentation of this line and the \
+                one above",
         ),
-        "while parsing a block mapping, did not find expected key" => {
-            ("this line does not fit the map above it", "check its indentation, and the quotes in the line above")
-        }
-        "while parsing a block collection, did not find expected '-' indicator" => {
-            ("this line does not fit the list above it", "check its indentation; every item starts with `- `")
-        }
+        "while parsing a block mapping, did not find expected key" => (
+            "this line does not fit the map above it",
+            "check its indentation, and the quotes in the line above",
+        ),
+        "while parsing a block collection, did not find expected '-' indicator" => (
+            "this line does not fit the list above it",
+            "check its indentation; every item starts with `- `",
+        ),
         "while parsing a flow mapping, did not find expected ',' or '}'" => {
             ("a `{` is not closed, or a comma is missing", "before this place")
         }
-        "while parsing a flow sequence, expected ',' or ']'" => ("a `[` is not closed, or a comma is missing", "before this place"),
-        "while parsing node, found unknown anchor" => ("this alias names no anchor", "`&name` must stand before `*name`"),
+        "while parsing a flow sequence, expected ',' or ']'" => {
+            ("a `[` is not closed, or a comma is missing", "before this place")
+        }
+        "while parsing node, found unknown anchor" => {
+            ("this alias names no anchor", "`&name` must stand before `*name`")
+        }
         "invalid trailing content after double-quoted scalar" => {
             ("something stands after the closing quote", "quotes go around the whole value")
         }
         message if message.contains("quoted scalar") && message.contains("end of stream") => {
             ("a quote is opened and never closed", "a value that holds `'` goes in `\"`")
         }
-        message if message.starts_with("unexpected character") => ("a value cannot start with this character", "put it in quotes"),
+        message if message.starts_with("unexpected character") => {
+            ("a value cannot start with this character", "put it in quotes")
+        }
         message => match bad.hint {
             Some(hint) => (message, hint),
-            None => return Diagnostic::error(bad.spot.place(file), format!("not valid YAML: {message}")),
+            None => {
+                return Diagnostic::error(
+                    bad.spot.place(file),
+                    format!("not valid YAML: {message}"),
+                );
+            }
         },
     };
     Diagnostic::error(bad.spot.place(file), message).hint(hint)
@@ -178,19 +220,28 @@ fn explain(file: &Path, text: &str, bad: &Bad) -> Diagnostic {
 pub(super) const SPACES: &str = "YAML is indented with spaces only";
 
 /// The tab that a parser stumbles over, by its message and line: line, column, what it is.
-pub(super) fn tabbed(text: &str, message: &str, number: usize) -> Option<(usize, usize, &'static str)> {
+pub(super) fn tabbed(
+    text: &str,
+    message: &str,
+    number: usize,
+) -> Option<(usize, usize, &'static str)> {
     if !message.contains("tab") && !message.contains("cannot start any token") {
         return None;
     }
     [number, number + 1, number.saturating_sub(1)].into_iter().filter(|n| *n > 0).find_map(|n| {
         let line = text.lines().nth(n - 1)?;
         let at = line.find('\t')?;
-        let what = if line[..at].trim().is_empty() { "a tab in the indentation" } else { "a tab between a key and its value" };
+        let what = if line[..at].trim().is_empty() {
+            "a tab in the indentation"
+        } else {
+            "a tab between a key and its value"
+        };
         Some((n, line[..at].chars().count() + 1, what))
     })
 }
 
-/// A tab in the indentation of the line, or of its neighbours: the parser may have read on, or look ahead.
+/// A tab in the indentation of the line, or of its neighbours: the parser may have read on, or look
+/// ahead.
 fn tab(text: &str, bad: &Bad) -> Option<(usize, usize)> {
     let number = bad.spot.line;
     let next = if bad.message.contains("tab") { number + 1 } else { number };
@@ -201,25 +252,40 @@ fn tab(text: &str, bad: &Bad) -> Option<(usize, usize)> {
     })
 }
 
-/// `key:value` in this line or the one before (its value then swallowed this line's key): line, column, key, value.
+/// `key:value` in this line or the one before (its value then swallowed this line's key): line,
+/// column, key, value.
 fn tight_colon(text: &str, number: usize) -> Option<(usize, usize, &str, &str)> {
     [number, number.saturating_sub(1)].into_iter().filter(|n| *n > 0).find_map(|n| {
         let line = text.lines().nth(n - 1)?;
         let body = line.trim_start();
         let (key, value) = body.split_once(':')?;
-        let named = !key.is_empty() && key.chars().all(|c| c.is_alphanumeric() || matches!(c, '_' | '-' | '.'));
-        let tight = value.starts_with(|c: char| !c.is_whitespace() && c != '/') && !value.contains(": ");
-        (named && tight)
-            .then(|| (n, line.chars().count() - body.chars().count() + 1, key, value.split(" #").next().unwrap_or_default().trim_end()))
+        let named = !key.is_empty()
+            && key.chars().all(|c| c.is_alphanumeric() || matches!(c, '_' | '-' | '.'));
+        let tight =
+            value.starts_with(|c: char| !c.is_whitespace() && c != '/') && !value.contains(": ");
+        (named && tight).then(|| {
+            (
+                n,
+                line.chars().count() - body.chars().count() + 1,
+                key,
+                value.split(" #").next().unwrap_or_default().trim_end(),
+            )
+        })
     })
 }
 
-/// The parser reports a key without colon where it gave up; the key is the last line with something on it up to there.
+/// The parser reports a key without colon where it gave up; the key is the last line with something
+/// on it up to there.
 fn last_written(text: &str, at: yaml::Spot) -> yaml::Spot {
     let lines: Vec<&str> = text.lines().collect();
-    let here = lines.get(at.line.wrapping_sub(1)).is_some_and(|l| l.chars().take(at.column - 1).any(|c| !c.is_whitespace()));
+    let here = lines
+        .get(at.line.wrapping_sub(1))
+        .is_some_and(|l| l.chars().take(at.column - 1).any(|c| !c.is_whitespace()));
     let last = if here { at.line } else { at.line.saturating_sub(1) };
     let written = |line: &str| !line.trim().is_empty() && !line.trim_start().starts_with('#');
     let found = (1..=last.min(lines.len())).rev().find(|number| written(lines[number - 1]));
-    found.map_or(at, |line| yaml::Spot { line, column: lines[line - 1].chars().take_while(|c| c.is_whitespace()).count() + 1 })
+    found.map_or(at, |line| yaml::Spot {
+        line,
+        column: lines[line - 1].chars().take_while(|c| c.is_whitespace()).count() + 1,
+    })
 }

@@ -17,7 +17,8 @@ pub fn find_tree(start: &Path) -> Option<PathBuf> {
     Some(tree.to_owned())
 }
 
-/// Every directory under `images/` and `os/` with a build-vars.yml, sorted; `target` holds what builds leave.
+/// Every directory under `images/` and `os/` with a build-vars.yml, sorted; `target` holds what
+/// builds leave.
 pub fn all(tree: &Path) -> Vec<PathBuf> {
     let mut found: Vec<PathBuf> = HALVES
         .iter()
@@ -34,13 +35,16 @@ pub fn all(tree: &Path) -> Vec<PathBuf> {
 pub fn find(tree: &Path, name: &str) -> Result<PathBuf, Diagnostic> {
     let plain = name.trim_end_matches('/');
     let plain = plain.strip_prefix("./").unwrap_or(plain);
-    let in_half = |name: &str| !name.is_empty() && !name.contains('/') && !name.starts_with('.') && name != "target";
+    let in_half = |name: &str| {
+        !name.is_empty() && !name.contains('/') && !name.starts_with('.') && name != "target"
+    };
     let (half, rest) = plain.split_once('/').unwrap_or(("", plain));
     if HALVES.contains(&half) && in_half(rest) && tree.join(plain).is_dir() {
         return Ok(tree.join(plain));
     }
     if in_half(plain) {
-        let mut found = HALVES.iter().map(|half| tree.join(half).join(plain)).filter(|dir| dir.is_dir());
+        let mut found =
+            HALVES.iter().map(|half| tree.join(half).join(plain)).filter(|dir| dir.is_dir());
         match (found.next(), found.next()) {
             (Some(_), Some(_)) => {
                 let message = format!("`{plain}` is both images/{plain} and os/{plain}");
@@ -71,12 +75,18 @@ pub fn where_it_was(tree: &Path, name: &str) -> Vec<PathBuf> {
     if rest.is_empty() || rest.contains('/') || rest.starts_with('.') || rest == "target" {
         return Vec::new();
     }
-    HALVES.iter().filter(|one| half.is_empty() || half == **one).map(|one| tree.join(one).join(rest)).collect()
+    HALVES
+        .iter()
+        .filter(|one| half.is_empty() || half == **one)
+        .map(|one| tree.join(one).join(rest))
+        .collect()
 }
 
 /// What is there under that name and can be no bundle.
 fn no_directory(tree: &Path, name: &str) -> Option<Diagnostic> {
-    let places = [PathBuf::from(name), tree.join(name)].into_iter().chain(HALVES.iter().map(|half| tree.join(half).join(name)));
+    let places = [PathBuf::from(name), tree.join(name)]
+        .into_iter()
+        .chain(HALVES.iter().map(|half| tree.join(half).join(name)));
     let path = places.into_iter().find(|path| path.is_symlink() || path.is_file())?;
     let message = match path.is_file() {
         true => format!("`{name}` is a file, and a bundle is a directory with a {SETTINGS}"),
@@ -86,25 +96,36 @@ fn no_directory(tree: &Path, name: &str) -> Option<Diagnostic> {
     Some(Diagnostic::error(None, message))
 }
 
-/// `name` is there, as a shell's `images/*` finds it, and is no bundle: a plain file, what builds leave, a directory of parts
-/// (`os/families`). A directory of `images/` or `os/` that has playbooks is a bundle whose settings are missing.
+/// `name` is there, as a shell's `images/*` finds it, and is no bundle: a plain file, what builds
+/// leave, a directory of parts (`os/families`). A directory of `images/` or `os/` that has
+/// playbooks is a bundle whose settings are missing.
 pub fn is_beside(tree: &Path, name: &str) -> bool {
     let path = [Path::new(name).to_owned(), tree.join(name)].into_iter().find(|path| path.exists());
     let Some(path) = path.and_then(|path| path.canonicalize().ok()) else { return false };
     if path.is_file() {
         return !path.ends_with(SETTINGS);
     }
-    let in_half = HALVES.iter().any(|half| tree.join(half).canonicalize().is_ok_and(|half| path.parent() == Some(&half)));
-    let meant = path.join(SETTINGS).exists() || path.join("ansible").exists() || near::is_meant(&path);
+    let in_half = HALVES
+        .iter()
+        .any(|half| tree.join(half).canonicalize().is_ok_and(|half| path.parent() == Some(&half)));
+    let meant =
+        path.join(SETTINGS).exists() || path.join("ansible").exists() || near::is_meant(&path);
     let parts = path.ends_with("target") || !meant;
     in_half && parts
 }
 
 fn unknown(tree: &Path, name: &str) -> Diagnostic {
-    let labels: Vec<String> = all(tree).iter().filter_map(|dir| dir.strip_prefix(tree).ok()).map(|dir| dir.display().to_string()).collect();
+    let labels: Vec<String> = all(tree)
+        .iter()
+        .filter_map(|dir| dir.strip_prefix(tree).ok())
+        .map(|dir| dir.display().to_string())
+        .collect();
     let finding = Diagnostic::error(None, format!("there is no bundle `{name}`"));
     if labels.is_empty() {
-        return finding.hint(format!("neither images/ nor os/ of {} holds a directory with a {SETTINGS}", tree.display()));
+        return finding.hint(format!(
+            "neither images/ nor os/ of {} holds a directory with a {SETTINGS}",
+            tree.display()
+        ));
     }
     let mut list = labels[..labels.len().min(SHOWN)].join(", ");
     if labels.len() > SHOWN {
@@ -114,7 +135,8 @@ fn unknown(tree: &Path, name: &str) -> Diagnostic {
     let bare = |label: &'_ str| label.rsplit('/').next().unwrap_or_default().to_owned();
     let names: Vec<String> = labels.iter().map(|label| bare(label)).collect();
     let wanted = bare(name);
-    let near = keys::nearest(&wanted, names.iter().map(String::as_str)).and_then(|near| labels.iter().find(|label| bare(label) == near));
+    let near = keys::nearest(&wanted, names.iter().map(String::as_str))
+        .and_then(|near| labels.iter().find(|label| bare(label) == near));
     match near {
         Some(near) => finding.hint(format!("did you mean {near}? there are {list}")),
         None => finding.hint(format!("there are {list}")),

@@ -1,7 +1,8 @@
 //! A YAML tree that remembers where every key and value stands and how it was written.
 //!
-//! serde would tell of the first mistake only, and without its place; a bundle is to be checked whole. So the tree is built from
-//! parser events, and what can be said without knowing the keys (a key given twice, a tag) is said here.
+//! serde would tell of the first mistake only, and without its place; a bundle is to be checked
+//! whole. So the tree is built from parser events, and what can be said without knowing the keys (a
+//! key given twice, a tag) is said here.
 use std::collections::{HashMap, HashSet};
 use std::path::Path;
 
@@ -11,7 +12,8 @@ use super::doubts::Lost;
 use super::syntax;
 use crate::diagnostic::{Diagnostic, Place};
 
-/// Deeper than any sane bundle; keeps the recursion here and in the readers well inside a thread's stack.
+/// Deeper than any sane bundle; keeps the recursion here and in the readers well inside a thread's
+/// stack.
 pub(super) const MAX_DEPTH: usize = 64;
 /// Nodes that aliases and merges may add: a few lines of "billion laughs" must not fill the memory.
 const MAX_ALIASED: usize = 20_000;
@@ -59,7 +61,8 @@ pub(crate) struct Entry {
     pub value: Node,
 }
 
-/// What one pass over the text gave. `suspects` are lines whose colon stands on the wrong side of the space, though the text parses.
+/// What one pass over the text gave. `suspects` are lines whose colon stands on the wrong side of
+/// the space, though the text parses.
 pub(super) struct Tree {
     pub root: Node,
     pub findings: Vec<Diagnostic>,
@@ -80,7 +83,12 @@ pub(crate) struct Bad {
 
 impl Bad {
     fn too_deep(spot: Spot) -> Self {
-        Self { spot, message: format!("nested deeper than {MAX_DEPTH} levels"), hint: Some("no bundle needs that"), limit: true }
+        Self {
+            spot,
+            message: format!("nested deeper than {MAX_DEPTH} levels"),
+            hint: Some("no bundle needs that"),
+            limit: true,
+        }
     }
 }
 
@@ -111,7 +119,9 @@ impl Node {
             Value::Null => "nothing".into(),
             Value::List(_) => "a list".into(),
             Value::Map(_) => "a map".into(),
-            Value::Scalar { text, .. } if text.chars().count() > 40 || text.contains('\n') => "a long text".into(),
+            Value::Scalar { text, .. } if text.chars().count() > 40 || text.contains('\n') => {
+                "a long text".into()
+            }
             Value::Scalar { text, plain: true } => format!("`{text}`"),
             Value::Scalar { text, plain: false } => format!("the text {text:?}"),
         }
@@ -123,7 +133,9 @@ impl Node {
             Value::Null => 0,
             Value::Scalar { text, .. } => text.len() / 64,
             Value::List(items) => items.iter().map(Self::weight).sum(),
-            Value::Map(entries) => entries.iter().map(|e| e.key.len() / 64 + e.value.weight()).sum(),
+            Value::Map(entries) => {
+                entries.iter().map(|e| e.key.len() / 64 + e.value.weight()).sum()
+            }
         }
     }
 }
@@ -148,8 +160,9 @@ pub(super) fn parse(file: &Path, text: &str) -> Result<Tree, Bad> {
     Ok(Tree { root, findings: builder.findings, lost: builder.lost, suspects: builder.suspects })
 }
 
-/// A file of settings that PyYAML reads elsewhere: of a key that is given twice the last counts, what is merged comes before what is
-/// the map's own, `!!str` makes text. What is not understood is an error at its place; its words quote nothing of the file.
+/// A file of settings that PyYAML reads elsewhere: of a key that is given twice the last counts,
+/// what is merged comes before what is the map's own, `!!str` makes text. What is not understood is
+/// an error at its place; its words quote nothing of the file.
 pub(crate) fn parse_settings(text: &str) -> Result<Node, Bad> {
     let mut builder = Builder {
         parser: Parser::new_from_str(text),
@@ -169,7 +182,10 @@ pub(crate) fn parse_settings(text: &str) -> Result<Node, Bad> {
     match builder.findings.first() {
         None => Ok(root),
         Some(finding) => Err(Bad {
-            spot: finding.place.as_ref().map_or(Spot { line: 1, column: 1 }, |p| Spot { line: p.line, column: p.column }),
+            spot: finding
+                .place
+                .as_ref()
+                .map_or(Spot { line: 1, column: 1 }, |p| Spot { line: p.line, column: p.column }),
             message: "a tag, a key that is no text, or a `<<` of something else than maps".into(),
             hint: None,
             limit: false,
@@ -177,8 +193,8 @@ pub(crate) fn parse_settings(text: &str) -> Result<Node, Bad> {
     }
 }
 
-/// A file of Ansible's, which may have tags and keys that are given twice; of those every value is in the tree. A byte order mark
-/// before it counts for nothing.
+/// A file of Ansible's, which may have tags and keys that are given twice; of those every value is
+/// in the tree. A byte order mark before it counts for nothing.
 pub(super) fn parse_leniently(file: &Path, text: &str) -> Result<Node, Bad> {
     let mut builder = Builder {
         parser: Parser::new_from_str(text.strip_prefix('\u{feff}').unwrap_or(text)),
@@ -198,7 +214,9 @@ pub(super) fn parse_leniently(file: &Path, text: &str) -> Result<Node, Bad> {
     match foreign_break(text, &builder.quoted) {
         Some(spot) => Err(Bad {
             spot,
-            message: "U+0085, U+2028 or U+2029 outside of quotes: Ansible takes it for the end of the line".into(),
+            message: "U+0085, U+2028 or U+2029 outside of quotes: Ansible takes it for the end of \
+                the line"
+                .into(),
             hint: Some("a line ends with a plain line feed"),
             limit: true,
         }),
@@ -207,8 +225,14 @@ pub(super) fn parse_leniently(file: &Path, text: &str) -> Result<Node, Bad> {
 }
 
 fn is_raw(event: &Event<'_>) -> bool {
-    let (Event::Scalar(.., tag) | Event::SequenceStart(_, tag) | Event::MappingStart(_, tag)) = event else { return false };
-    tag.as_deref().is_some_and(|tag| ["unsafe", "vault", "vault-encrypted"].contains(&tag.suffix.trim_start_matches('!')))
+    let (Event::Scalar(.., tag) | Event::SequenceStart(_, tag) | Event::MappingStart(_, tag)) =
+        event
+    else {
+        return false;
+    };
+    tag.as_deref().is_some_and(|tag| {
+        ["unsafe", "vault", "vault-encrypted"].contains(&tag.suffix.trim_start_matches('!'))
+    })
 }
 
 /// The tag of a value that Ansible (YAML 1.1) reads as something else than what is written.
@@ -220,7 +244,9 @@ fn misleading(event: &Event<'_>) -> Option<String> {
         _ => return None,
     };
     let full = format!("{}{}", tag.handle, tag.suffix);
-    let Some(name) = full.strip_prefix("tag:yaml.org,2002:") else { return full.contains('%').then_some(full) };
+    let Some(name) = full.strip_prefix("tag:yaml.org,2002:") else {
+        return full.contains('%').then_some(full);
+    };
     // A scalar's tag on a map stands for the map's `=`.
     let wrong = match kind {
         None => ["merge", "binary", "value"].contains(&name),
@@ -229,7 +255,8 @@ fn misleading(event: &Event<'_>) -> Option<String> {
     (wrong || name.contains('%')).then(|| format!("!!{name}"))
 }
 
-/// The first end of a line that only YAML 1.1 knows, outside of quotes. Both readers agree on what stands before it.
+/// The first end of a line that only YAML 1.1 knows, outside of quotes. Both readers agree on what
+/// stands before it.
 fn foreign_break(text: &str, quoted: &[(usize, char)]) -> Option<Spot> {
     let is_break = |c: char| matches!(c, '\u{85}' | '\u{2028}' | '\u{2029}');
     if !text.contains(is_break) {
@@ -256,7 +283,11 @@ fn foreign_break(text: &str, quoted: &[(usize, char)]) -> Option<Spot> {
             None => {}
         }
         last = c;
-        spot = if c == '\n' { Spot { line: spot.line + 1, column: 1 } } else { Spot { column: spot.column + 1, ..spot } };
+        spot = if c == '\n' {
+            Spot { line: spot.line + 1, column: 1 }
+        } else {
+            Spot { column: spot.column + 1, ..spot }
+        };
     }
     None
 }
@@ -283,8 +314,15 @@ impl<'s> Builder<'s> {
         match self.parser.next_event() {
             Some(Ok(event)) => Ok(event),
             // Its own bound on depth: it reads ahead, so that it may meet it before we count ours.
-            Some(Err(error)) if error.info() == "recursion limit exceeded" => Err(Bad::too_deep((*error.marker()).into())),
-            Some(Err(error)) => Err(Bad { spot: (*error.marker()).into(), message: error.info().to_owned(), hint: None, limit: false }),
+            Some(Err(error)) if error.info() == "recursion limit exceeded" => {
+                Err(Bad::too_deep((*error.marker()).into()))
+            }
+            Some(Err(error)) => Err(Bad {
+                spot: (*error.marker()).into(),
+                message: error.info().to_owned(),
+                hint: None,
+                limit: false,
+            }),
             None => Ok((Event::StreamEnd, Span::default())),
         }
     }
@@ -295,7 +333,10 @@ impl<'s> Builder<'s> {
             let (event, span) = self.next()?;
             match event {
                 Event::StreamEnd => break,
-                Event::Nothing | Event::StreamStart | Event::DocumentStart(_) | Event::DocumentEnd => {}
+                Event::Nothing
+                | Event::StreamStart
+                | Event::DocumentStart(_)
+                | Event::DocumentEnd => {}
                 _ if root.is_some() => {
                     let message = "a second YAML document starts here".into();
                     return Err(Bad {
@@ -308,7 +349,11 @@ impl<'s> Builder<'s> {
                 event => root = Some(self.node(event, span, 0)?),
             }
         }
-        Ok(root.unwrap_or(Node { spot: Spot { line: 0, column: 0 }, value: Value::Null, raw: false }))
+        Ok(root.unwrap_or(Node {
+            spot: Spot { line: 0, column: 0 },
+            value: Value::Null,
+            raw: false,
+        }))
     }
 
     fn node(&mut self, event: Event<'s>, span: Span, depth: usize) -> Result<Node, Bad> {
@@ -321,7 +366,12 @@ impl<'s> Builder<'s> {
                 let message = format!("`{tag}` hides what it says");
                 return Err(Bad { spot, message, hint: Some("write it out"), limit: true });
             }
-            if let Event::Scalar(_, style @ (ScalarStyle::SingleQuoted | ScalarStyle::DoubleQuoted), ..) = &event {
+            if let Event::Scalar(
+                _,
+                style @ (ScalarStyle::SingleQuoted | ScalarStyle::DoubleQuoted),
+                ..,
+            ) = &event
+            {
                 let quote = if *style == ScalarStyle::SingleQuoted { '\'' } else { '"' };
                 self.quoted.push((span.start.index(), quote));
             }
@@ -330,7 +380,8 @@ impl<'s> Builder<'s> {
         let (anchor, value) = match event {
             Event::Alias(id) => return self.alias(id, spot),
             Event::Scalar(text, style, anchor, tag) => {
-                let is_text = self.merged_first && tag.as_deref().is_some_and(|t| t.is_yaml_core_schema() && t.suffix == "str");
+                let is_text = self.merged_first
+                    && tag.as_deref().is_some_and(|t| t.is_yaml_core_schema() && t.suffix == "str");
                 if !is_text {
                     self.refuse_tag(tag.as_deref(), spot);
                 }
@@ -339,7 +390,14 @@ impl<'s> Builder<'s> {
                     self.suspect(span);
                 }
                 let null = plain && matches!(text.as_ref(), "" | "~" | "null" | "Null" | "NULL");
-                (anchor, if null { Value::Null } else { Value::Scalar { text: text.into_owned(), plain } })
+                (
+                    anchor,
+                    if null {
+                        Value::Null
+                    } else {
+                        Value::Scalar { text: text.into_owned(), plain }
+                    },
+                )
             }
             Event::SequenceStart(anchor, tag) => {
                 self.refuse_tag(tag.as_deref(), spot);
@@ -349,7 +407,14 @@ impl<'s> Builder<'s> {
                 self.refuse_tag(tag.as_deref(), spot);
                 (anchor, self.map(depth)?)
             }
-            _ => return Err(Bad { spot, message: "unexpected end of the document".into(), hint: None, limit: false }),
+            _ => {
+                return Err(Bad {
+                    spot,
+                    message: "unexpected end of the document".into(),
+                    hint: None,
+                    limit: false,
+                });
+            }
         };
         let node = Node { spot, value, raw };
         if anchor > 0 {
@@ -357,7 +422,9 @@ impl<'s> Builder<'s> {
             if self.anchored > MAX_ANCHORED {
                 return Err(Bad {
                     spot,
-                    message: format!("anchors, one inside the other, hold more than {MAX_ANCHORED} values"),
+                    message: format!(
+                        "anchors, one inside the other, hold more than {MAX_ANCHORED} values"
+                    ),
                     hint: Some("an anchor stands at what is repeated"),
                     limit: true,
                 });
@@ -400,9 +467,15 @@ impl<'s> Builder<'s> {
                     let hint = "a value that starts with `{` or `[` needs quotes";
                     if self.lenient && !self.merged_first {
                         // Python takes no list and no map for a key.
-                        return Err(Bad { spot: key.spot, message: NO_KEY.into(), hint: Some(hint), limit: false });
+                        return Err(Bad {
+                            spot: key.spot,
+                            message: NO_KEY.into(),
+                            hint: Some(hint),
+                            limit: false,
+                        });
                     }
-                    self.findings.push(Diagnostic::error(key.spot.place(self.file), NO_KEY).hint(hint));
+                    self.findings
+                        .push(Diagnostic::error(key.spot.place(self.file), NO_KEY).hint(hint));
                     continue;
                 }
             };
@@ -418,14 +491,17 @@ impl<'s> Builder<'s> {
             } else if let Some(first) = seen.get(&name).filter(|_| !self.lenient) {
                 let place = key.spot.place(self.file);
                 self.lost.push(Lost::Twice(name.clone()));
-                self.findings
-                    .push(Diagnostic::error(place, format!("`{name}` is given twice")).hint(format!("first given in line {first}")));
+                self.findings.push(
+                    Diagnostic::error(place, format!("`{name}` is given twice"))
+                        .hint(format!("first given in line {first}")),
+                );
             } else {
                 seen.insert(name.clone(), key.spot.line);
                 entries.push(Entry { key: name, spot: key.spot, value });
             }
         }
-        let mut own: HashSet<String> = entries.iter().filter(|_| !merges.is_empty()).map(|e| e.key.clone()).collect();
+        let mut own: HashSet<String> =
+            entries.iter().filter(|_| !merges.is_empty()).map(|e| e.key.clone()).collect();
         let own_entries = entries.len();
         if self.merged_first {
             merges.reverse(); // of two `<<` in one map the later counts, there
@@ -439,7 +515,8 @@ impl<'s> Builder<'s> {
         Ok(Value::Map(entries))
     }
 
-    /// `<<`: keys of other maps, where the map has none of its own (`own`); the first of several maps wins.
+    /// `<<`: keys of other maps, where the map has none of its own (`own`); the first of several
+    /// maps wins.
     fn merge(&mut self, entries: &mut Vec<Entry>, own: &mut HashSet<String>, from: Node) {
         let maps = match from.value {
             Value::List(items) => items,
@@ -448,7 +525,9 @@ impl<'s> Builder<'s> {
         for map in maps {
             let Value::Map(more) = map.value else {
                 let message = format!("`<<` takes a map or a list of maps, not {}", map.what());
-                self.findings.push(Diagnostic::error(map.spot.place(self.file), message).hint("`<<: *anchor`"));
+                self.findings.push(
+                    Diagnostic::error(map.spot.place(self.file), message).hint("`<<: *anchor`"),
+                );
                 self.lost.push(Lost::Merge);
                 continue;
             };
@@ -486,10 +565,17 @@ impl<'s> Builder<'s> {
             "!vault" => "secrets come from the environment, not from build-vars.yml",
             _ => "leave it out",
         };
-        self.findings.push(Diagnostic::error(spot.place(self.file), format!("YAML tags are not supported here: `{name}`")).hint(hint));
+        self.findings.push(
+            Diagnostic::error(
+                spot.place(self.file),
+                format!("YAML tags are not supported here: `{name}`"),
+            )
+            .hint(hint),
+        );
     }
 
-    /// A plain scalar swallows `hw_rng_model :virtio` when the line continues a value, or opens a block of its own.
+    /// A plain scalar swallows `hw_rng_model :virtio` when the line continues a value, or opens a
+    /// block of its own.
     fn suspect(&mut self, span: Span) {
         let (first, last) = (span.start.line(), span.end.line());
         if self.suspects.len() > MOST_SUSPECTS {
@@ -498,9 +584,14 @@ impl<'s> Builder<'s> {
         for number in (first..=last).take(MOST_SUSPECTS) {
             let Some(line) = self.lines.get(number.wrapping_sub(1)) else { continue };
             // What follows a key on its own line is a value (`shell: echo :x`).
-            let opens = number > first || line.chars().take(span.start.col()).all(char::is_whitespace);
+            let opens =
+                number > first || line.chars().take(span.start.col()).all(char::is_whitespace);
             let inside = number < last || span.end.col() > 0;
-            if opens && inside && syntax::misplaced_colon(line).is_some() && !self.suspects.contains(&number) {
+            if opens
+                && inside
+                && syntax::misplaced_colon(line).is_some()
+                && !self.suspects.contains(&number)
+            {
                 self.suspects.push(number);
             }
         }

@@ -15,7 +15,8 @@ pub const EXAMPLES: &str = "\
 Examples:
   image-factory build images/bundle-nginx
   image-factory build os/debian-12 bundle-a bundle-b --jobs 2
-  image-factory build --stale --dry-run     which images are no longer what a build would give, and why
+  image-factory build --stale --dry-run     which images are no longer what a build would give, \
+  and why
   image-factory build --stale --jobs 2      rebuilds those, bases first";
 
 #[derive(clap::Args)]
@@ -23,10 +24,12 @@ pub struct Args {
     /// `images/X`, `os/Y`, the bare name of one, or a path
     #[arg(required_unless_present = "stale", value_name = "BUNDLE")]
     bundles: Vec<String>,
-    /// Build only what is stale: its definition changed, or its base has another current image, or is built anew
+    /// Build only what is stale: its definition changed, or its base has another current image, or
+    /// is built anew
     ///
-    /// Without BUNDLE every definition of the tree is looked at that has an active image; one that was never built is built only if
-    /// it is named. What was rolled back is not built from the very same again.
+    /// Without BUNDLE every definition of the tree is looked at that has an active image; one that
+    /// was never built is built only if it is named. What was rolled back is not built from the
+    /// very same again.
     #[arg(long)]
     stale: bool,
     /// With --stale: say what is stale and why, and build nothing
@@ -35,7 +38,13 @@ pub struct Args {
     /// Build up to N bundles at the same time
     ///
     /// One, because quotas and the RAM of this machine are checked for each build by itself.
-    #[arg(short, long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=64))]
+    #[arg(
+        short,
+        long,
+        value_name = "N",
+        default_value_t = 1,
+        value_parser = clap::value_parser!(u32).range(1..=64)
+    )]
     jobs: u32,
     /// Leave the machine of a failed build up, and print the command that opens it
     #[arg(long)]
@@ -63,7 +72,8 @@ pub async fn run(context: &Context, args: &Args) -> Result<ExitCode, Failure> {
 
 async fn build(context: &Context, args: &Args) -> Result<ExitCode, Failure> {
     let named = !args.bundles.is_empty();
-    let mut bundles = context.load(&if named { args.bundles.clone() } else { all(context)? }).await?;
+    let mut bundles =
+        context.load(&if named { args.bundles.clone() } else { all(context)? }).await?;
     let (cloud, line) = context.cloud()?;
     if !context.common.quiet {
         err(&line);
@@ -76,7 +86,8 @@ async fn build(context: &Context, args: &Args) -> Result<ExitCode, Failure> {
     }
     let at_once = args.jobs as usize;
     let one_by_one = context.show();
-    let together = show::side_by_side(context.common.progress, context.verbosity(), &context.terminal);
+    let together =
+        show::side_by_side(context.common.progress, context.verbosity(), &context.terminal);
     let show: &Show<'_> = if at_once == 1 { &one_by_one } else { &*together };
     let setup = Setup {
         keep_on_failure: args.keep_on_failure,
@@ -101,13 +112,26 @@ async fn build(context: &Context, args: &Args) -> Result<ExitCode, Failure> {
 /// Labels of all definitions.
 fn all(context: &Context) -> Result<Vec<String>, Failure> {
     let tree = context.tree()?;
-    let labels: Vec<String> =
-        bundle::all(&tree).iter().filter_map(|d| d.strip_prefix(&tree).ok()).map(|d| d.display().to_string()).collect();
-    if labels.is_empty() { Err(Failure::usage(format!("{} holds no definition", tree.display()))) } else { Ok(labels) }
+    let labels: Vec<String> = bundle::all(&tree)
+        .iter()
+        .filter_map(|d| d.strip_prefix(&tree).ok())
+        .map(|d| d.display().to_string())
+        .collect();
+    if labels.is_empty() {
+        Err(Failure::usage(format!("{} holds no definition", tree.display())))
+    } else {
+        Ok(labels)
+    }
 }
 
 /// Of `bundles` those that are stale; says of each what it is.
-async fn stale(context: &Context, cloud: &dyn Cloud, bundles: Vec<Bundle>, named: bool, dry_run: bool) -> Result<Vec<Bundle>, Failure> {
+async fn stale(
+    context: &Context,
+    cloud: &dyn Cloud,
+    bundles: Vec<Bundle>,
+    named: bool,
+    dry_run: bool,
+) -> Result<Vec<Bundle>, Failure> {
     let needs = batch::needs(cloud, &bundles, named).await?;
     let mut chosen = Vec::new();
     let mut rows = Vec::new();
@@ -117,7 +141,9 @@ async fn stale(context: &Context, cloud: &dyn Cloud, bundles: Vec<Bundle>, named
             Need::Fresh => ("up to date", String::new()),
             Need::NeverBuilt => ("never built", "name it to have it built".into()),
             Need::NoneActive(why) => ("not in use", format!("{why}; name it to have it built")),
-            Need::RolledBack(image) => ("rolled back", format!("{image} was made of the very same, and is deprecated")),
+            Need::RolledBack(image) => {
+                ("rolled back", format!("{image} was made of the very same, and is deprecated"))
+            }
         };
         rows.push((bundle.label.clone(), word, why));
         if matches!(need, Need::Stale(_)) {
@@ -126,7 +152,8 @@ async fn stale(context: &Context, cloud: &dyn Cloud, bundles: Vec<Bundle>, named
     }
     // One document on standard output: what was built, or this where nothing is.
     if context.common.json && (dry_run || chosen.is_empty()) {
-        let rows: Vec<_> = rows.iter().map(|(label, word, why)| serde_json::json!({"bundle": label, "state": word, "why": why})).collect();
+        let rows: Vec<_> = rows.iter().map(|(label, word,
+            why)| serde_json::json!({"bundle": label, "state": word, "why": why})).collect();
         out(&serde_json::to_string_pretty(&rows).expect("rows are plain data"));
     } else {
         let say = if context.common.json { err } else { out };
@@ -166,13 +193,18 @@ async fn several(context: &Context, setup: &Setup<'_>, jobs: &[Job], at_once: us
     for (index, ended) in untold {
         tell(&jobs[index].bundle, *ended);
     }
-    let rows: Vec<(&Job, Row)> = jobs.iter().zip(rows).filter_map(|(job, row)| Some((job, row?))).collect();
+    let rows: Vec<(&Job, Row)> =
+        jobs.iter().zip(rows).filter_map(|(job, row)| Some((job, row?))).collect();
     if context.common.json {
         let rows: Vec<_> = rows
             .iter()
             .map(|(job, r)| {
-                let image = r.image.as_ref().map(|(name, id)| serde_json::json!({"id": id, "name": name}));
-                serde_json::json!({"bundle": job.bundle.label, "outcome": r.outcome, "seconds": r.seconds, "image": image, "code": r.code})
+                let image = r.image.as_ref().map(|(name, id)| {
+                    serde_json::json!({"id": id,
+                    "name": name})
+                });
+                serde_json::json!({"bundle": job.bundle.label, "outcome": r.outcome,
+                    "seconds": r.seconds, "image": image, "code": r.code})
             })
             .collect();
         out(&serde_json::to_string_pretty(&rows).expect("rows are plain data"));
@@ -193,23 +225,39 @@ fn row(end: &End) -> Row {
                 (Err(_), exit::STOPPED) => "stopped".to_owned(),
                 (Err(_), code) => format!("failed ({code})"),
             };
-            let image = ended.result.as_ref().ok().and_then(|i| i.as_ref()).map(|i| (i.name.clone(), i.id.clone()));
+            let image = ended
+                .result
+                .as_ref()
+                .ok()
+                .and_then(|i| i.as_ref())
+                .map(|i| (i.name.clone(), i.id.clone()));
             Row { outcome, seconds: Some(*seconds), image, code }
         }
-        End::BaseFailed(base) => Row { outcome: format!("skipped: base {base} failed"), seconds: None, image: None, code: 0 },
+        End::BaseFailed(base) => Row {
+            outcome: format!("skipped: base {base} failed"),
+            seconds: None,
+            image: None,
+            code: 0,
+        },
         End::NotBegun => Row { outcome: "not begun".into(), seconds: None, image: None, code: 0 },
     }
 }
 
 fn table(rows: &[(&Job, Row)]) -> String {
-    let widest = |of: &dyn Fn(&(&Job, Row)) -> usize, head: &str| rows.iter().map(of).max().unwrap_or(0).max(head.len());
+    let widest = |of: &dyn Fn(&(&Job, Row)) -> usize, head: &str| {
+        rows.iter().map(of).max().unwrap_or(0).max(head.len())
+    };
     let bundle = widest(&|(job, _)| job.bundle.label.len(), "BUNDLE");
     let outcome = widest(&|(_, r)| r.outcome.len(), "OUTCOME");
-    let mut lines = vec![format!("{:<bundle$}  {:<outcome$}  {:>8}  IMAGE", "BUNDLE", "OUTCOME", "TIME")];
+    let mut lines =
+        vec![format!("{:<bundle$}  {:<outcome$}  {:>8}  IMAGE", "BUNDLE", "OUTCOME", "TIME")];
     for (job, r) in rows {
         let time = r.seconds.map(words::duration).unwrap_or_else(|| "-".into());
         let image = r.image.as_ref().map_or("-".to_owned(), |(name, id)| format!("{name} {id}"));
-        lines.push(format!("{:<bundle$}  {:<outcome$}  {time:>8}  {image}", job.bundle.label, r.outcome));
+        lines.push(format!(
+            "{:<bundle$}  {:<outcome$}  {time:>8}  {image}",
+            job.bundle.label, r.outcome
+        ));
     }
     lines.join("\n")
 }
@@ -231,7 +279,12 @@ pub fn tell_of(bundle: &Bundle, ended: Ended) {
         let _ = Failure::from(e).report();
     }
     for leak in &leaks {
-        err(&format!("left behind: {} {}: {}", leak.entry.kind.name(), leak.entry.name, leak.reason));
+        err(&format!(
+            "left behind: {} {}: {}",
+            leak.entry.kind.name(),
+            leak.entry.name,
+            leak.reason
+        ));
     }
     if !leaks.is_empty() {
         err("    hint: `image-factory sweep` tries again");

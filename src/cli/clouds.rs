@@ -1,4 +1,5 @@
-//! How we log in: which clouds.yaml the environment and the options mean, and which they cannot mean.
+//! How we log in: which clouds.yaml the environment and the options mean, and which they cannot
+//! mean.
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
@@ -9,9 +10,12 @@ use crate::cloud::openstack::login::{self, Login, Places};
 
 /// `named`: a cloud of clouds.yaml; `None`: `OS_*` says it all.
 pub fn login(common: &Common, named: Option<&str>) -> Result<Login, Failure> {
-    let no_text = |(key, value): &(OsString, OsString)| key.to_string_lossy().starts_with("OS_") && value.to_str().is_none();
+    let no_text = |(key, value): &(OsString, OsString)| {
+        key.to_string_lossy().starts_with("OS_") && value.to_str().is_none()
+    };
     if let Some((key, _)) = std::env::vars_os().find(no_text) {
-        return Err(Failure::cloud(format!("{} is not UTF-8", key.display())).hint("what logs in is text: set it in an UTF-8 locale"));
+        return Err(Failure::cloud(format!("{} is not UTF-8", key.display()))
+            .hint("what logs in is text: set it in an UTF-8 locale"));
     }
     login::login(named, &variables(common)?, &places(common)).map_err(|e| {
         let failure = Failure::cloud(e.to_string());
@@ -22,15 +26,23 @@ pub fn login(common: &Common, named: Option<&str>) -> Result<Login, Failure> {
 /// What to tell somebody who asks for `local` and has a cloud of that name.
 pub fn local_is_no_entry(common: &Common) -> Result<Option<String>, Failure> {
     let file = login::entry_named_local(&variables(common)?, &places(common));
-    Ok(file.map(|file| format!("`local` is QEMU on this machine; the entry `local` of {} needs another name to be used", file.display())))
+    Ok(file.map(|file| {
+        format!(
+            "`local` is QEMU on this machine; the entry `local` of {} needs \
+        another name to be used",
+            file.display()
+        )
+    }))
 }
 
 fn variables(common: &Common) -> Result<BTreeMap<String, String>, Failure> {
     // One that is no text is none of ours; `vars` would panic at it.
-    let all = std::env::vars_os().filter_map(|(key, value)| Some((key.into_string().ok()?, value.into_string().ok()?)));
+    let all = std::env::vars_os()
+        .filter_map(|(key, value)| Some((key.into_string().ok()?, value.into_string().ok()?)));
     let mut env: BTreeMap<String, String> = all.filter(|(key, _)| key.starts_with("OS_")).collect();
     if let Some(file) = &common.clouds_file {
-        let file = file.to_str().ok_or_else(|| Failure::usage("--clouds-file: the name is not UTF-8"))?;
+        let file =
+            file.to_str().ok_or_else(|| Failure::usage("--clouds-file: the name is not UTF-8"))?;
         env.insert("OS_CLIENT_CONFIG_FILE".into(), file.into());
     }
     Ok(env)
@@ -40,12 +52,20 @@ fn places(common: &Common) -> Places {
     let set = |name: &str| std::env::var(name).ok().filter(|v| !v.is_empty());
     // An empty path would mean the current directory.
     let home = set("HOME").map(PathBuf::from);
-    let of_home = [set("XDG_CONFIG_HOME").map(PathBuf::from), home.as_deref().map(|home| home.join(".config"))];
-    let all = of_home.into_iter().flatten().chain(["/etc/xdg", "/etc"].map(PathBuf::from)).map(|dir| dir.join("openstack"));
+    let of_home = [
+        set("XDG_CONFIG_HOME").map(PathBuf::from),
+        home.as_deref().map(|home| home.join(".config")),
+    ];
+    let all = of_home
+        .into_iter()
+        .flatten()
+        .chain(["/etc/xdg", "/etc"].map(PathBuf::from))
+        .map(|dir| dir.join("openstack"));
     let mut config: Vec<PathBuf> = all.collect();
     config.dedup();
     let here = std::env::current_dir().ok();
-    let trees = [here.as_deref(), common.tree.as_deref()].map(|start| bundle::find_tree(&start?.canonicalize().ok()?));
+    let trees = [here.as_deref(), common.tree.as_deref()]
+        .map(|start| bundle::find_tree(&start?.canonicalize().ok()?));
     let trees: Vec<PathBuf> = trees.into_iter().flatten().collect();
     // Who writes the tree writes what is around it in its repository.
     let around = here.as_deref().is_some_and(|here| trees.iter().any(|tree| around(here, tree)));
@@ -71,7 +91,13 @@ mod tests {
             std::fs::create_dir_all(at(name)).unwrap();
         }
         let tree = at("repo/factory");
-        for (here, wanted) in [("repo", true), ("repo/docs", true), ("repo/factory/images", true), ("other", false), ("", true)] {
+        for (here, wanted) in [
+            ("repo", true),
+            ("repo/docs", true),
+            ("repo/factory/images", true),
+            ("other", false),
+            ("", true),
+        ] {
             assert_eq!(around(&at(here), &tree), wanted, "{here}");
         }
     }

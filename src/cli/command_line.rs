@@ -1,5 +1,5 @@
-//! The command line, and what is wrong with it: without what may be a secret in it. What clap refuses it quotes, and a `--set`
-//! that is written a little otherwise is what it refuses.
+//! The command line, and what is wrong with it: without what may be a secret in it. What clap
+//! refuses it quotes, and a `--set` that is written a little otherwise is what it refuses.
 use clap::error::{ContextKind, ContextValue};
 use clap::{CommandFactory, Parser};
 
@@ -9,7 +9,8 @@ use crate::bundle::Override;
 /// Ends the program with what clap says, where there is no command to run.
 pub(super) fn parse() -> Cli {
     Cli::try_parse().unwrap_or_else(|error| {
-        let given: Vec<String> = std::env::args_os().map(|word| word.to_string_lossy().into_owned()).collect();
+        let given: Vec<String> =
+            std::env::args_os().map(|word| word.to_string_lossy().into_owned()).collect();
         hidden(error, &given).exit()
     })
 }
@@ -18,13 +19,26 @@ pub(super) fn parse() -> Cli {
 fn hidden(mut error: clap::Error, given: &[String]) -> clap::Error {
     let parts = parts_of_values(given);
     let mut changed = false;
-    for kind in [ContextKind::InvalidArg, ContextKind::InvalidSubcommand, ContextKind::InvalidValue, ContextKind::PriorArg] {
+    for kind in [
+        ContextKind::InvalidArg,
+        ContextKind::InvalidSubcommand,
+        ContextKind::InvalidValue,
+        ContextKind::PriorArg,
+    ] {
         let value = match error.get(kind) {
             Some(ContextValue::String(word)) => masked(word, &parts).map(ContextValue::String),
             Some(ContextValue::Strings(words)) => {
-                let all: Vec<Option<String>> = words.iter().map(|word| masked(word, &parts)).collect();
+                let all: Vec<Option<String>> =
+                    words.iter().map(|word| masked(word, &parts)).collect();
                 let any = all.iter().any(Option::is_some);
-                any.then(|| ContextValue::Strings(all.into_iter().zip(words).map(|(new, old)| new.unwrap_or(old.clone())).collect()))
+                any.then(|| {
+                    ContextValue::Strings(
+                        all.into_iter()
+                            .zip(words)
+                            .map(|(new, old)| new.unwrap_or(old.clone()))
+                            .collect(),
+                    )
+                })
             }
             _ => None,
         };
@@ -52,8 +66,8 @@ fn masked(word: &str, parts: &[&str]) -> Option<String> {
     word.split_once('=').map(|(key, _)| format!("{key}=…"))
 }
 
-/// Words that may be parts of a value that was not put in quotes: what follows a `--set` whose value is free or is not there, as in
-/// `--set vars.text=two words` and `--set vars.text = x`.
+/// Words that may be parts of a value that was not put in quotes: what follows a `--set` whose
+/// value is free or is not there, as in `--set vars.text=two words` and `--set vars.text = x`.
 fn parts_of_values(given: &[String]) -> Vec<&str> {
     let cli = Cli::command();
     let is_command = |word: &str| cli.get_subcommands().any(|command| command.get_name() == word);

@@ -15,7 +15,12 @@ use crate::{ready, run};
 const PROGRAMS: &[(&str, &str, &str, &str)] = &[
     ("qemu-system-x86_64", "--version", "qemu-system-x86", "machines of the local cloud"),
     ("qemu-img", "--version", "qemu-utils", "disks of the local cloud"),
-    ("passt", "--version", "passt", "keeping machines of the local cloud from this host's services"),
+    (
+        "passt",
+        "--version",
+        "passt",
+        "keeping machines of the local cloud from this host's services",
+    ),
     ("ansible-playbook", "--version", "ansible-core", "`ansible` steps"),
     ("ssh", "-V", "openssh-client", "`ansible` steps and `shell`"),
     ("bwrap", "--version", "bubblewrap", "the wall around what definitions bring"),
@@ -23,7 +28,8 @@ const PROGRAMS: &[(&str, &str, &str, &str)] = &[
     ("git", "--version", "git", "the commit in image properties (builds go on without)"),
 ];
 
-/// What a program says of its version; some that a distribution built know none, and say so ("passt unknown version").
+/// What a program says of its version; some that a distribution built know none, and say so ("passt
+/// unknown version").
 fn known(version: &str) -> &str {
     let none = version.is_empty() || version.to_ascii_lowercase().contains("unknown version");
     if none { "installed; it tells no version" } else { version }
@@ -71,7 +77,8 @@ pub async fn run(context: &Context) -> Result<ExitCode, Failure> {
     }
     // What the cloud lets nobody know, the rest does not matter for.
     if cloud(context, &mut sheet).await {
-        let dead = run::indexed(&context.home).map_or(0, |runs| runs.iter().filter(|r| r.is_dead() && !r.kept).count());
+        let dead = run::indexed(&context.home)
+            .map_or(0, |runs| runs.iter().filter(|r| r.is_dead() && !r.kept).count());
         let text = match dead {
             0 => "no dead run owns anything".into(),
             dead => format!("{dead} dead runs own things; `image-factory sweep` removes them"),
@@ -86,12 +93,15 @@ async fn programs(context: &Context, sheet: &mut Sheet) -> Result<(), Failure> {
     for (program, flag, package, purpose) in PROGRAMS {
         match probe::version(program, flag, package, &context.cancel).await.map_err(stopped)? {
             Ok(version) => sheet.line(true, program, known(&version)),
-            Err((what, hint)) => sheet.line(false, program, &format!("{what}; it is for {purpose}; {hint}")),
+            Err((what, hint)) => {
+                sheet.line(false, program, &format!("{what}; it is for {purpose}; {hint}"))
+            }
         }
     }
     // What the list above tells of is not told again.
     let told = |what: &str| PROGRAMS.iter().any(|(program, ..)| what.starts_with(program));
-    let lacks = ready::for_root_file_systems(&context.home.data, &context.cancel).await.map_err(stopped)?;
+    let lacks =
+        ready::for_root_file_systems(&context.home.data, &context.cancel).await.map_err(stopped)?;
     for (what, hint) in lacks.iter().filter(|(what, _)| !told(what)) {
         sheet.line(false, "os/debian-12", &format!("{what}; {hint}"));
     }
@@ -111,10 +121,17 @@ async fn wall(context: &Context, sheet: &mut Sheet) -> Result<(), Failure> {
         }
     };
     let tree = context.tree().ok();
-    let (well, text) = wall.summary(&context.cancel).await.map_err(crate::cloud::CloudError::from)?;
+    let (well, text) =
+        wall.summary(&context.cancel).await.map_err(crate::cloud::CloudError::from)?;
     sheet.line(well, "wall", &text);
     for file in Context::settings_files() {
-        let keys: Vec<&str> = wall.settings().from.iter().filter(|(_, from)| **from == file).map(|(key, _)| key.as_str()).collect();
+        let keys: Vec<&str> = wall
+            .settings()
+            .from
+            .iter()
+            .filter(|(_, from)| **from == file)
+            .map(|(key, _)| key.as_str())
+            .collect();
         let text = match (file.exists(), keys.is_empty()) {
             (false, _) => "not there".into(),
             (true, true) => "nothing of it is in force".into(),
@@ -125,12 +142,17 @@ async fn wall(context: &Context, sheet: &mut Sheet) -> Result<(), Failure> {
     for rule in &wall.settings().allow {
         // Another tree may have one.
         let elsewhere = tree.as_ref().is_some_and(|tree| {
-            let labels = bundle::all(tree).into_iter().filter_map(|dir| dir.strip_prefix(tree).ok().map(PathBuf::from));
+            let labels = bundle::all(tree)
+                .into_iter()
+                .filter_map(|dir| dir.strip_prefix(tree).ok().map(PathBuf::from));
             !labels.into_iter().any(|label| rule.is_for(&label.to_string_lossy(), tree))
         });
         let idle = rule.idle().map(str::to_owned);
         let elsewhere = if elsewhere { "; it is for no definition of this tree" } else { "" };
-        let text = format!("{rule}{}", idle.as_ref().map_or_else(|| elsewhere.to_owned(), |why| format!("; {why}")));
+        let text = format!(
+            "{rule}{}",
+            idle.as_ref().map_or_else(|| elsewhere.to_owned(), |why| format!("; {why}"))
+        );
         sheet.line(idle.is_none(), "allowed", &text);
     }
     for (key, path) in wall.settings().missing() {
@@ -148,7 +170,8 @@ async fn cloud(context: &Context, sheet: &mut Sheet) -> bool {
             return true;
         }
     };
-    let cx = Cx { ledger: Ledger::none(), events: Events::default(), cancel: context.cancel.clone() };
+    let cx =
+        Cx { ledger: Ledger::none(), events: Events::default(), cancel: context.cancel.clone() };
     let facts = match cloud.facts(&Wanted::default(), &cx).await.map_err(Failure::from) {
         Ok(facts) => facts,
         Err(failure) => {
@@ -162,10 +185,18 @@ async fn cloud(context: &Context, sheet: &mut Sheet) -> bool {
         sheet.line(false, "cloud", &format!("{what}; {hint}"));
     }
     if let Some(ram) = facts.max_ram_mb {
-        sheet.line(ram >= 3072, "memory", &format!("{ram} MiB free; a build boots two machines of 1024 MiB at once"));
+        sheet.line(
+            ram >= 3072,
+            "memory",
+            &format!("{ram} MiB free; a build boots two machines of 1024 MiB at once"),
+        );
     }
     if let Some(free) = facts.free_bytes {
-        let text = format!("{} GiB free for builds in {}; 8 are comfortable", free >> 30, context.home.data.display());
+        let text = format!(
+            "{} GiB free for builds in {}; 8 are comfortable",
+            free >> 30,
+            context.home.data.display()
+        );
         sheet.line(free >> 30 >= 8, "disk", &text);
     }
     true
@@ -186,9 +217,14 @@ mod tests {
     /// The hint of a program that is missing is `make deps`.
     #[test]
     fn what_doctor_misses_make_deps_installs() {
-        let text = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/setup/dependencies")).unwrap();
+        let text =
+            std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/setup/dependencies"))
+                .unwrap();
         let rows = || text.lines().map(|line| line.split_whitespace().take(3).collect::<Vec<_>>());
-        let programs = PROGRAMS.iter().map(|(program, _, package, _)| (*program, *package)).chain(ready::PROGRAMS);
+        let programs = PROGRAMS
+            .iter()
+            .map(|(program, _, package, _)| (*program, *package))
+            .chain(ready::PROGRAMS);
         for (program, package) in programs.chain([("newuidmap", "uidmap")]) {
             assert!(rows().any(|row| row == ["run", program, package]), "{program} ({package})");
         }

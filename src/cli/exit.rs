@@ -31,7 +31,8 @@ Environment:
   OS_CLOUD, OS_AUTH_URL name a cloud, as --cloud does; clouds.yaml and OS_* say how to log in
   FACTORY_NETWORK_ID    network of machines, where a bundle names none
   FACTORY_SECURITY_GROUP_ID, FACTORY_SECURITY_GROUP_NAME
-                        their security groups; without any, a run makes one that admits SSH from here
+                        their security groups; without any, a run makes one that admits SSH from \
+                        here
   FACTORY_SSH_FROM      CIDRs from which that one admits SSH [default: this machine's address]
   NO_COLOR, CI          no colours; no progress bars";
 
@@ -74,7 +75,12 @@ impl Failure {
 
     /// The same, in several lines.
     pub fn hosts(texts: Vec<String>) -> Self {
-        Self { code: CLOUD, lines: texts.into_iter().map(|text| format!("error: {text}")).collect(), total: None, hint: None }
+        Self {
+            code: CLOUD,
+            lines: texts.into_iter().map(|text| format!("error: {text}")).collect(),
+            total: None,
+            hint: None,
+        }
     }
 
     pub fn bundle(diagnostics: Vec<Diagnostic>) -> Self {
@@ -99,7 +105,8 @@ impl Failure {
 
     /// Each of its errors in one line, with its hint.
     pub fn each(&self) -> Vec<String> {
-        let mut each: Vec<String> = self.lines.iter().map(|line| line.replace("\n    hint: ", "; ")).collect();
+        let mut each: Vec<String> =
+            self.lines.iter().map(|line| line.replace("\n    hint: ", "; ")).collect();
         if let (Some(last), Some(hint)) = (each.last_mut(), &self.hint) {
             *last += &format!("; {hint}");
         }
@@ -165,12 +172,17 @@ pub fn code(ended: &Ended) -> u8 {
     }
 }
 
-/// From well to worst: built though something is left, not built, not built and something is left, stopped.
-const BY_BADNESS: [u8; 9] = [0, BUILT_WITH_LEAKS, USAGE, BUNDLE, CLOUD, PROVISION, SMOKE, FAILED_WITH_LEAKS, STOPPED];
+/// From well to worst: built though something is left, not built, not built and something is left,
+/// stopped.
+const BY_BADNESS: [u8; 9] =
+    [0, BUILT_WITH_LEAKS, USAGE, BUNDLE, CLOUD, PROVISION, SMOKE, FAILED_WITH_LEAKS, STOPPED];
 
 /// The exit code of several runs.
 pub fn worst(codes: impl IntoIterator<Item = u8>) -> u8 {
-    codes.into_iter().max_by_key(|code| BY_BADNESS.iter().position(|c| c == code).unwrap_or(BY_BADNESS.len())).unwrap_or(0)
+    codes
+        .into_iter()
+        .max_by_key(|code| BY_BADNESS.iter().position(|c| c == code).unwrap_or(BY_BADNESS.len()))
+        .unwrap_or(0)
 }
 
 fn run_code(e: &RunError) -> u8 {
@@ -178,7 +190,9 @@ fn run_code(e: &RunError) -> u8 {
         RunError::Bad(_) => BUNDLE,
         RunError::Proxy(_) => USAGE,
         RunError::Cloud(CloudError::Cancelled(_)) => STOPPED,
-        RunError::Cloud(_) | RunError::Refused(_) | RunError::Io { .. } | RunError::Output(_) => CLOUD,
+        RunError::Cloud(_) | RunError::Refused(_) | RunError::Io { .. } | RunError::Output(_) => {
+            CLOUD
+        }
         RunError::Build(e) if e.is_cancelled() => STOPPED,
         RunError::Build(e) => match e {
             BuildError::Cloud(_)
@@ -204,21 +218,35 @@ pub fn run_hint(e: &RunError) -> Option<String> {
     match e {
         RunError::Proxy(e) => Some(e.hint().into()),
         RunError::Cloud(e) | RunError::Build(BuildError::Cloud(e)) => cloud_hint(e),
-        RunError::Build(BuildError::Step { .. } | BuildError::StepRemote { .. }) => {
-            Some("`image-factory shell BUNDLE` opens the builder as the step left it; --keep-on-failure leaves it up".into())
-        }
-        RunError::Build(BuildError::Space(short)) if !short.images => {
-            Some("free some space on this machine, or set IMAGE_FACTORY_HOME to a larger disk".into())
-        }
-        RunError::Build(BuildError::Space(_)) => {
-            Some("free some space, or set IMAGE_FACTORY_HOME to a larger disk; `image-factory image prune` removes old images".into())
-        }
+        RunError::Build(BuildError::Step { .. } | BuildError::StepRemote { .. }) => Some(
+            "`image-factory shell BUNDLE` opens the builder as the step left it; \
+                --keep-on-failure leaves it up"
+                .into(),
+        ),
+        RunError::Build(BuildError::Space(short)) if !short.images => Some(
+            "free some space on this machine, or set IMAGE_FACTORY_HOME to a larger \
+                disk"
+                .into(),
+        ),
+        RunError::Build(BuildError::Space(_)) => Some(
+            "free some space, or set IMAGE_FACTORY_HOME to a larger disk; `image-factory \
+                image prune` removes old images"
+                .into(),
+        ),
         RunError::Build(BuildError::Fetch(e)) => e.hint().map(str::to_owned),
-        RunError::Build(BuildError::Smoke { .. }) => Some("--keep-on-failure leaves the tested machine up".into()),
-        RunError::Build(BuildError::NotReady { console, .. }) if console.is_empty() => {
-            Some("its console is empty: does the image boot at all, and write to a serial console?".into())
+        RunError::Build(BuildError::Smoke { .. }) => Some(
+            "--keep-on-failure leaves the tested \
+            machine up"
+                .into(),
+        ),
+        RunError::Build(BuildError::NotReady { console, .. }) if console.is_empty() => Some(
+            "its console is empty: does the image boot at all, and write to a serial \
+                console?"
+                .into(),
+        ),
+        RunError::Io { path, source } | RunError::Build(BuildError::Io { path, source }) => {
+            io_hint(path, source)
         }
-        RunError::Io { path, source } | RunError::Build(BuildError::Io { path, source }) => io_hint(path, source),
         RunError::Base { source, .. } => run_hint(source),
         _ => None,
     }
@@ -227,29 +255,45 @@ pub fn run_hint(e: &RunError) -> Option<String> {
 fn io_hint(path: &Path, error: &std::io::Error) -> Option<String> {
     match error.raw_os_error() {
         Some(libc::ENOLCK | libc::ENOSYS | libc::EOPNOTSUPP) => Some(
-            "is this a file system without locks, as NFS can be? set IMAGE_FACTORY_HOME to a directory on a disk of this machine".into(),
+            "is this a file system without locks, as NFS can be? set IMAGE_FACTORY_HOME to a \
+                directory on a disk of this machine"
+                .into(),
         ),
         Some(libc::EACCES | libc::EPERM) => not_ours(path),
         _ => None,
     }
 }
 
-/// What root made once where this user works, or a place where only root makes anything. Nothing is said of directories that are
-/// not the factory's: whoever owns `/var/lib` keeps it.
+/// What root made once where this user works, or a place where only root makes anything. Nothing is
+/// said of directories that are not the factory's: whoever owns `/var/lib` keeps it.
 fn not_ours(path: &Path) -> Option<String> {
     let there = path.ancestors().find(|p| p.symlink_metadata().is_ok())?;
     let me = user::id();
     let owner = |dir: &Path| Some(dir.symlink_metadata().ok()?.uid()).filter(|owner| *owner != me);
     let name = |id: u32| user::entry(id).map_or_else(|| id.to_string(), |entry| entry.name);
     let (dir, of) = (there, owner(there)?);
-    let ours = dir.ancestors().filter(|dir| is_the_factorys(dir)).filter_map(|dir| Some((dir, owner(dir)?))).last();
+    let ours = dir
+        .ancestors()
+        .filter(|dir| is_the_factorys(dir))
+        .filter_map(|dir| Some((dir, owner(dir)?)))
+        .last();
     Some(match (ours, path.strip_prefix(dir).ok().and_then(|rest| rest.components().next())) {
         (Some((ours, of)), _) => {
-            format!("{} belongs to {}: `sudo chown -R {} {}`", ours.display(), name(of), shell::word(&name(me)), shell::path(ours))
+            format!(
+                "{} belongs to {}: `sudo chown -R {} {}`",
+                ours.display(),
+                name(of),
+                shell::word(&name(me)),
+                shell::path(ours)
+            )
         }
         (None, Some(missing)) => {
             let new = dir.join(missing);
-            let or = if is_the_factorys(&new) { "" } else { ", or set IMAGE_FACTORY_HOME to a directory of yours" };
+            let or = if is_the_factorys(&new) {
+                ""
+            } else {
+                ", or set IMAGE_FACTORY_HOME to a directory of yours"
+            };
             format!(
                 "{} belongs to {}: `sudo install -d -o {} {}` makes room{or}",
                 dir.display(),
@@ -266,7 +310,8 @@ fn not_ours(path: &Path) -> Option<String> {
 fn is_the_factorys(dir: &Path) -> bool {
     let (name, above) = (dir.file_name(), dir.parent().and_then(Path::file_name));
     let is = |name: Option<&std::ffi::OsStr>, word: &str| name.is_some_and(|name| name == word);
-    is(name, "image-factory") && is(above, "share") || is(name, "target") && (is(above, "images") || is(above, "os"))
+    is(name, "image-factory") && is(above, "share")
+        || is(name, "target") && (is(above, "images") || is(above, "os"))
 }
 
 fn cloud_hint(e: &CloudError) -> Option<String> {
@@ -284,7 +329,11 @@ mod tests {
     fn of_several_runs_the_worst_counts() {
         assert_eq!(worst([]), 0);
         assert_eq!(worst([0, 50, 0]), 50);
-        assert_eq!(worst([50, 10]), 10, "one that was not built is worse than one that left something");
+        assert_eq!(
+            worst([50, 10]),
+            10,
+            "one that was not built is worse than one that left something"
+        );
         assert_eq!(worst([40, 30, 20]), 40);
         assert_eq!(worst([40, 60]), 60);
         assert_eq!(worst([60, 130, 0]), 130);
@@ -298,7 +347,11 @@ mod tests {
         let said = |path: &Path| io_hint(path, &denied).unwrap_or_default();
         if me != 0 {
             for place in ["/nosuch/share/image-factory/runs", "/var/nosuch/runs", "/etc/passwd"] {
-                assert!(!said(Path::new(place)).contains("chown"), "{place}: {}", said(Path::new(place)));
+                assert!(
+                    !said(Path::new(place)).contains("chown"),
+                    "{place}: {}",
+                    said(Path::new(place))
+                );
             }
             assert!(said(Path::new("/nosuch/home")).contains("install -d -o"));
             return;
@@ -310,13 +363,24 @@ mod tests {
             std::os::unix::fs::chown(&path, Some(12345), None).unwrap();
             path.display().to_string()
         };
-        let (tree, home, other) = (give("t/images/target/x"), give("h/share/image-factory"), give("var"));
+        let (tree, home, other) =
+            (give("t/images/target/x"), give("h/share/image-factory"), give("var"));
         give("t/images/target");
         let target = tree.trim_end_matches("/x");
-        assert!(said(&Path::new(&tree).join("runs/1")).ends_with(&format!("chown -R root {target}`")), "{}", said(Path::new(&tree)));
-        assert!(said(&Path::new(&home).join("runs/1")).ends_with(&format!("chown -R root {home}`")));
+        assert!(
+            said(&Path::new(&tree).join("runs/1")).ends_with(&format!("chown -R root {target}`")),
+            "{}",
+            said(Path::new(&tree))
+        );
+        assert!(
+            said(&Path::new(&home).join("runs/1")).ends_with(&format!("chown -R root {home}`"))
+        );
         let elsewhere = said(&Path::new(&other).join("factory/runs"));
-        assert!(!elsewhere.contains("chown") && elsewhere.contains(&format!("install -d -o root {other}/factory`")), "{elsewhere}");
+        assert!(
+            !elsewhere.contains("chown")
+                && elsewhere.contains(&format!("install -d -o root {other}/factory`")),
+            "{elsewhere}"
+        );
         assert!(!said(Path::new(&other)).contains("chown"));
     }
 }

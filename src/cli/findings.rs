@@ -1,5 +1,5 @@
-//! What is wrong with definitions, for every command that says so: of each by itself, and of them together. Of a definition that
-//! has errors all is told that does not follow from them.
+//! What is wrong with definitions, for every command that says so: of each by itself, and of them
+//! together. Of a definition that has errors all is told that does not follow from them.
 use std::path::Path;
 
 use super::{Context, Definition, Failure, syntax};
@@ -26,16 +26,29 @@ struct One {
 }
 
 impl Context {
-    /// All that is wrong with the definitions that are `meant`, errors and warnings. `others` are those of the tree; they may be
-    /// among those that are meant.
-    pub(super) async fn look(&self, meant: Vec<Definition>, others: &[Definition]) -> Result<Looked, Failure> {
+    /// All that is wrong with the definitions that are `meant`, errors and warnings. `others` are
+    /// those of the tree; they may be among those that are meant.
+    pub(super) async fn look(
+        &self,
+        meant: Vec<Definition>,
+        others: &[Definition],
+    ) -> Result<Looked, Failure> {
         let (mut all, mut found, mut not_to_ask) = (Vec::new(), Vec::new(), Vec::new());
         for definition in meant {
             let (one, findings) = match definition {
-                Ok(loaded) => (Some(One { bundle: loaded.bundle, doubts: Doubts::default(), is_sound: true }), loaded.warnings),
+                Ok(loaded) => (
+                    Some(One { bundle: loaded.bundle, doubts: Doubts::default(), is_sound: true }),
+                    loaded.warnings,
+                ),
                 Err(unsound) => {
-                    let rest = unsound.rest.map(|rest| One { bundle: rest.bundle, doubts: rest.doubts, is_sound: false });
-                    let one = rest.as_ref().filter(|one| one.doubts.playbooks && syntax::has_playbooks(&one.bundle));
+                    let rest = unsound.rest.map(|rest| One {
+                        bundle: rest.bundle,
+                        doubts: rest.doubts,
+                        is_sound: false,
+                    });
+                    let one = rest
+                        .as_ref()
+                        .filter(|one| one.doubts.playbooks && syntax::has_playbooks(&one.bundle));
                     not_to_ask.extend(one.map(|one| one.bundle.label.clone()));
                     (rest, unsound.findings)
                 }
@@ -43,27 +56,39 @@ impl Context {
             found.push(findings);
             all.push(one);
         }
-        let read: Vec<(usize, &One)> = all.iter().enumerate().filter_map(|(at, one)| Some((at, one.as_ref()?))).collect();
+        let read: Vec<(usize, &One)> =
+            all.iter().enumerate().filter_map(|(at, one)| Some((at, one.as_ref()?))).collect();
         let asked: Vec<_> = read.iter().map(|(_, one)| (&one.bundle, &one.doubts)).collect();
         let templates = self.templates.check(&asked, &self.cancel).await?;
         for ((at, one), of_templates) in read.iter().zip(templates) {
             let found = &mut found[*at];
-            let new: Vec<Diagnostic> = of_templates.into_iter().filter(|finding| !found.contains(finding)).collect();
+            let new: Vec<Diagnostic> =
+                of_templates.into_iter().filter(|finding| !found.contains(finding)).collect();
             found.extend(new);
             found.extend(self.of_one(one)?);
         }
         let bundles: Vec<&Bundle> = read.iter().map(|(_, one)| &one.bundle).collect();
-        let known: Vec<&Bundle> = bundles.iter().copied().chain(others.iter().filter_map(self::read)).collect();
-        let makers: Vec<_> = all.iter().map(|one| one.as_ref().and_then(|one| bundle::maker(&known, &one.bundle))).collect();
-        let of_several = together(&bundles, &others.iter().filter_map(self::read).collect::<Vec<_>>());
+        let known: Vec<&Bundle> =
+            bundles.iter().copied().chain(others.iter().filter_map(self::read)).collect();
+        let makers: Vec<_> = all
+            .iter()
+            .map(|one| one.as_ref().and_then(|one| bundle::maker(&known, &one.bundle)))
+            .collect();
+        let of_several =
+            together(&bundles, &others.iter().filter_map(self::read).collect::<Vec<_>>());
         for (one, maker) in all.iter_mut().zip(makers) {
             one.iter_mut().for_each(|one| one.bundle.base_maker.clone_from(&maker));
         }
-        let (sound, rest): (Vec<One>, Vec<One>) = all.into_iter().flatten().partition(|one| one.is_sound);
+        let (sound, rest): (Vec<One>, Vec<One>) =
+            all.into_iter().flatten().partition(|one| one.is_sound);
         Ok(Looked {
             bundles: sound.into_iter().map(|one| one.bundle).collect(),
             not_to_ask,
-            to_ask: rest.into_iter().filter(|one| !one.doubts.playbooks).map(|one| one.bundle).collect(),
+            to_ask: rest
+                .into_iter()
+                .filter(|one| !one.doubts.playbooks)
+                .map(|one| one.bundle)
+                .collect(),
             found: found.into_iter().flatten().chain(of_several).collect(),
         })
     }
@@ -93,15 +118,22 @@ pub fn read(definition: &Definition) -> Option<&Bundle> {
     }
 }
 
-/// Findings that need several definitions to see, on those that are `meant` and on the bases that are built before them. `others`
-/// are those of the tree; of a definition that is meant, what was read with `--set` counts.
+/// Findings that need several definitions to see, on those that are `meant` and on the bases that
+/// are built before them. `others` are those of the tree; of a definition that is meant, what was
+/// read with `--set` counts.
 fn together(meant: &[&Bundle], others: &[&Bundle]) -> Vec<Diagnostic> {
-    let is_meant = |other: &&&Bundle| meant.iter().any(|one| one.asks.definition == other.asks.definition);
-    let all: Vec<&Bundle> = meant.iter().chain(others.iter().filter(|other| !is_meant(other))).copied().collect();
-    let chosen: Vec<&Path> = with_bases(&all, meant.len()).iter().map(|at| all[*at].asks.definition.as_path()).collect();
+    let is_meant =
+        |other: &&&Bundle| meant.iter().any(|one| one.asks.definition == other.asks.definition);
+    let all: Vec<&Bundle> =
+        meant.iter().chain(others.iter().filter(|other| !is_meant(other))).copied().collect();
+    let chosen: Vec<&Path> =
+        with_bases(&all, meant.len()).iter().map(|at| all[*at].asks.definition.as_path()).collect();
     let found = bundle::check_bases(&all).into_iter().chain(bundle::check_families(&all));
     // A circle may lie in definitions that nobody has named.
-    found.filter(|(bundle, _)| chosen.contains(&bundle.asks.definition.as_path())).map(|(_, finding)| finding).collect()
+    found
+        .filter(|(bundle, _)| chosen.contains(&bundle.asks.definition.as_path()))
+        .map(|(_, finding)| finding)
+        .collect()
 }
 
 /// The first `count` of `all`, and the definitions of the tree that they are built on.
@@ -110,7 +142,8 @@ fn with_bases(all: &[&Bundle], count: usize) -> Vec<usize> {
     let mut next = 0;
     while let Some(bundle) = chosen.get(next).map(|at| all[*at]) {
         next += 1;
-        if let Some(base) = bundle::base_among(all, bundle).filter(|_| matches!(bundle.base, Some(Base::Os(_))))
+        if let Some(base) =
+            bundle::base_among(all, bundle).filter(|_| matches!(bundle.base, Some(Base::Os(_))))
             && !chosen.contains(&base)
         {
             chosen.push(base);

@@ -1,5 +1,5 @@
-//! `image-factory guest-wire`: carries the frames of one machine of the local cloud. The factory starts it by itself,
-//! beside QEMU, and it lives as long as that.
+//! `image-factory guest-wire`: carries the frames of one machine of the local cloud. The factory
+//! starts it by itself, beside QEMU, and it lives as long as that.
 use std::net::Ipv4Addr;
 use std::os::fd::{FromRawFd, OwnedFd};
 use std::os::unix::net::UnixStream;
@@ -27,14 +27,17 @@ pub struct Args {
 
 pub fn run(args: Args) -> Result<ExitCode, Failure> {
     let (guest, world) = (inherited(args.guest)?, inherited(args.world)?);
-    local::carry(guest, world, args.resolver, args.bound).map_err(|e| Failure::host(format!("guest-wire: {e}")))?;
+    local::carry(guest, world, args.resolver, args.bound)
+        .map_err(|e| Failure::host(format!("guest-wire: {e}")))?;
     Ok(ExitCode::SUCCESS)
 }
 
 fn inherited(fd: i32) -> Result<UnixStream, Failure> {
     // SAFETY: a question about a number, whatever it stands for.
     if fd <= 2 || unsafe { libc::fcntl(fd, libc::F_GETFD) } < 0 {
-        return Err(Failure::usage(format!("guest-wire: {fd} is no inherited socket; image-factory calls this by itself")));
+        return Err(Failure::usage(format!(
+            "guest-wire: {fd} is no inherited socket; image-factory calls this by itself"
+        )));
     }
     // SAFETY: it is open, and nobody else in this process knows of it.
     Ok(UnixStream::from(unsafe { OwnedFd::from_raw_fd(fd) }))

@@ -9,7 +9,8 @@ use crate::paths::real;
 use crate::text::shell;
 
 impl Context {
-    /// What playbooks take from elsewhere and this machine does not have. Where it has no Ansible either, another one builds.
+    /// What playbooks take from elsewhere and this machine does not have. Where it has no Ansible
+    /// either, another one builds.
     pub fn missing(&self, bundle: &Bundle) -> Result<Vec<Diagnostic>, Failure> {
         let mut found = Vec::new();
         for need in &bundle.needs {
@@ -22,12 +23,22 @@ impl Context {
                 NeedKind::Role => ("role", "roles"),
             };
             if let Some(dir) = beside(bundle, need) {
-                let shown = dir.strip_prefix(real(&bundle.tree)).unwrap_or(&dir).display().to_string();
-                let message = format!("the {what} `{}` lies in {shown}, outside of the bundle: a run sees the bundle alone", need.name);
-                found.push(Diagnostic::error(need.place.clone(), message).hint(link(bundle, &dir, list)));
+                let shown =
+                    dir.strip_prefix(real(&bundle.tree)).unwrap_or(&dir).display().to_string();
+                let message = format!(
+                    "the {what} `{}` lies in {shown}, outside of the bundle: a run sees the bundle \
+                        alone",
+                    need.name
+                );
+                found.push(
+                    Diagnostic::error(need.place.clone(), message).hint(link(bundle, &dir, list)),
+                );
                 continue;
             }
-            let mut message = format!("the {what} `{}` is neither in the definition nor on this machine", need.name);
+            let mut message = format!(
+                "the {what} `{}` is neither in the definition nor on this machine",
+                need.name
+            );
             if !need.sure {
                 message.push_str("; a run may do without, or get it as a dependency");
             }
@@ -41,7 +52,8 @@ impl Context {
     }
 }
 
-/// The directory of the tree, outside of the bundle, that Ansible's configuration names and that has it.
+/// The directory of the tree, outside of the bundle, that Ansible's configuration names and that
+/// has it.
 fn beside(bundle: &Bundle, need: &Need) -> Option<PathBuf> {
     let inner = match need.kind {
         NeedKind::Role => PathBuf::from(&need.name),
@@ -52,14 +64,19 @@ fn beside(bundle: &Bundle, need: &Need) -> Option<PathBuf> {
     };
     let (tree, own) = (real(&bundle.tree), real(&bundle.dir));
     // A definition without steps runs its one playbook with no environment of its own.
-    let steps = bundle.steps.iter().filter(|step| matches!(step.action, Action::Ansible { .. })).map(|step| step.env.clone());
+    let steps = bundle
+        .steps
+        .iter()
+        .filter(|step| matches!(step.action, Action::Ansible { .. }))
+        .map(|step| step.env.clone());
     let named = steps.chain([BTreeMap::new()]).flat_map(|env| {
         let (roles, collections) = bundle::search_paths(&bundle.dir, &env);
         if need.kind == NeedKind::Role { roles } else { collections }
     });
     // Nothing outside of the tree is looked at.
-    let of_tree =
-        named.map(|path| bundle::plain(Path::new(&path))).filter(|path| path.starts_with(&bundle.tree) || path.starts_with(&tree));
+    let of_tree = named
+        .map(|path| bundle::plain(Path::new(&path)))
+        .filter(|path| path.starts_with(&bundle.tree) || path.starts_with(&tree));
     let mut there = of_tree.filter(|dir| dir.join(&inner).is_dir()).map(|dir| real(&dir));
     there.find(|dir| dir.starts_with(&tree) && !dir.starts_with(&own))
 }
@@ -69,14 +86,16 @@ fn bring(bundle: &Bundle, need: &Need, list: &str) -> String {
     let name = &need.name;
     if need.kind == NeedKind::Role && bundle.dir.join("roles").join(name).is_dir() {
         return format!(
-            "it lies in roles/{name} of the bundle, where Ansible does not look: move it to roles/ beside the playbook, or `roles_path = roles` \
+            "it lies in roles/{name} of the bundle, where Ansible does not look: move it to roles/ \
+                beside the playbook, or `roles_path = roles` \
              under `[defaults]` of an ansible.cfg in the bundle's directory"
         );
     }
     // Roles of the galaxy are called OWNER.ROLE.
     if need.kind == NeedKind::Role && !name.contains('.') {
         return format!(
-            "roles/{name} beside the playbook, or `roles: [{{src: https://…, name: {name}}}]` in a requirements.yml beside it: the run installs it"
+            "roles/{name} beside the playbook, or `roles: [{{src: https://…, name: {name}}}]` in a \
+                requirements.yml beside it: the run installs it"
         );
     }
     format!("`{list}: [{name}]` in a requirements.yml beside the playbook: the run installs it")
@@ -89,7 +108,8 @@ fn link(bundle: &Bundle, dir: &Path, list: &str) -> String {
     let target = Path::new(&"../".repeat(up)).join(dir.strip_prefix(&tree).unwrap_or(dir));
     let own = own.strip_prefix(&tree).unwrap_or(&own);
     format!(
-        "`ln -s {} {}`, and `{list}_path = {list}`: what a link leads to in the tree belongs to the definition",
+        "`ln -s {} {}`, and `{list}_path = {list}`: what a link leads to in the tree belongs to \
+            the definition",
         shell::path(&target),
         shell::path(&own.join(list))
     )

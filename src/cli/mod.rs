@@ -49,9 +49,10 @@ use exit::Failure;
 
 /// OpenStack-native image factory: a bundle becomes a tested, published image.
 ///
-/// A bundle is a directory under `images/` (or `os/`, for operating systems) with a `build-vars.yml`. `build` boots a
-/// machine from its base image, runs its steps over SSH, captures it, boots the captured image, tests it, publishes it
-/// and renders the bundle's templates with the new image's ID. Without a cloud it does so on this machine, with QEMU.
+/// A bundle is a directory under `images/` (or `os/`, for operating systems) with a
+/// `build-vars.yml`. `build` boots a machine from its base image, runs its steps over SSH, captures
+/// it, boots the captured image, tests it, publishes it and renders the bundle's templates with the
+/// new image's ID. Without a cloud it does so on this machine, with QEMU.
 #[derive(Parser)]
 #[command(name = "image-factory", version, max_term_width = 110, after_long_help = exit::HELP)]
 pub struct Cli {
@@ -64,19 +65,29 @@ pub struct Cli {
 /// Options that every command takes.
 #[derive(clap::Args, Clone)]
 pub struct Common {
-    /// Cloud to build on: `local` (QEMU on this machine), or the name of an OpenStack in clouds.yaml
+    /// Cloud to build on: `local` (QEMU on this machine), or the name of an OpenStack in
+    /// clouds.yaml
     #[arg(long, global = true, value_name = "NAME")]
     pub cloud: Option<String>,
     /// The clouds.yaml to use, wherever it lies; one in a factory tree is not read otherwise
     #[arg(long, global = true, value_name = "FILE")]
     pub clouds_file: Option<PathBuf>,
     /// How machines of the local cloud run their code
-    #[arg(long, global = true, value_enum, default_value = "auto", env = "IMAGE_FACTORY_ACCEL", hide_env_values = true)]
+    #[arg(
+        long,
+        global = true,
+        value_enum,
+        default_value = "auto",
+        env = "IMAGE_FACTORY_ACCEL",
+        hide_env_values = true
+    )]
     pub accel: AccelArg,
-    /// Factory tree: the directory that holds `images/` and `os/` [default: the nearest above the current one]
+    /// Factory tree: the directory that holds `images/` and `os/` [default: the nearest above the
+    /// current one]
     #[arg(long, global = true, value_name = "DIR")]
     pub tree: Option<PathBuf>,
-    /// A value of build-vars.yml, over what is written there; can be repeated. For example `--set machine.ram=2G`
+    /// A value of build-vars.yml, over what is written there; can be repeated. For example `--set
+    /// machine.ram=2G`
     #[arg(long = "set", global = true, value_name = "KEY=VALUE")]
     pub sets: Vec<String>,
     /// How progress is shown
@@ -107,21 +118,24 @@ pub enum AccelArg {
 pub enum Command {
     /// Build bundles: bases first, if they are missing or named too
     ///
-    /// Several bundles are built one after the other, or side by side with --jobs. One whose base was not built is left out. At the
-    /// end a table tells what became of each; the exit code is the worst of theirs.
+    /// Several bundles are built one after the other, or side by side with --jobs. One whose base
+    /// was not built is left out. At the end a table tells what became of each; the exit code is
+    /// the worst of theirs.
     #[command(after_help = build::EXAMPLES)]
     Build(build::Args),
     /// Check bundles, and say everything that is wrong at once
     Validate(validate::Args),
-    /// Render a bundle's templates as a build would, to look at; nothing is built, and no cloud is asked
+    /// Render a bundle's templates as a build would, to look at; nothing is built, and no cloud is
+    /// asked
     ///
-    /// Templates are rendered as ansible-core renders them, with everything that is in build-vars.yml. What only a build knows has
-    /// stand-ins: an ID of zeros, a run of the year 2000; --image puts the ID of a real image in. What would differ from run to run or
-    /// from machine to machine (`now`, `random`, lookups, facts) is refused; BUNDLES.md lists it all. A template without tags is copied
-    /// byte for byte.
+    /// Templates are rendered as ansible-core renders them, with everything that is in
+    /// build-vars.yml. What only a build knows has stand-ins: an ID of zeros, a run of the year
+    /// 2000; --image puts the ID of a real image in. What would differ from run to run or from
+    /// machine to machine (`now`, `random`, lookups, facts) is refused; BUNDLES.md lists it all. A
+    /// template without tags is copied byte for byte.
     ///
-    /// All that is wrong with the templates is said at once, with places, and the exit code is that of `validate`: 0, or 10 for errors
-    /// in the bundle.
+    /// All that is wrong with the templates is said at once, with places, and the exit code is that
+    /// of `validate`: 0, or 10 for errors in the bundle.
     #[command(after_help = render::EXAMPLES)]
     Render(render::Args),
     /// Show what a build would do; nothing is created
@@ -131,9 +145,10 @@ pub enum Command {
     Shell(shell::Args),
     /// Boot an image and run the smoke checks on it
     ///
-    /// It boots as two new machines, which are removed again; the image stays as it is. One that a definition of this tree makes (by
-    /// its family) is tested as that definition says: its own checks in tests/, its network, flavor and user. Of any other image
-    /// all built-in checks run; --set says what a build-vars.yml would.
+    /// It boots as two new machines, which are removed again; the image stays as it is. One that a
+    /// definition of this tree makes (by its family) is tested as that definition says: its own
+    /// checks in tests/, its network, flavor and user. Of any other image all built-in checks run;
+    /// --set says what a build-vars.yml would.
     #[command(after_help = test::EXAMPLES)]
     Test(test::Args),
     /// Look at images, roll back, deprecate, prune
@@ -146,8 +161,8 @@ pub enum Command {
     Sweep(sweep::Args),
     /// Say what this machine lacks, and the command that mends it
     ///
-    /// With --json one object: `ok`, and `lines`, each with `ok`, `what` (a program, `wall`, `proxy`, `cloud`, ...) and `text`. The exit
-    /// code is 0, or 20 where anything is lacking.
+    /// With --json one object: `ok`, and `lines`, each with `ok`, `what` (a program, `wall`,
+    /// `proxy`, `cloud`, ...) and `text`. The exit code is 0, or 20 where anything is lacking.
     Doctor,
     /// Print completions for a shell
     Completions {
@@ -189,11 +204,13 @@ pub struct Context {
 /// `$XDG_CONFIG_HOME`, or what it stands for.
 fn config_home() -> Option<PathBuf> {
     let set = |name: &str| std::env::var_os(name).filter(|v| !v.is_empty()).map(PathBuf::from);
-    set("XDG_CONFIG_HOME").or_else(|| set("HOME").map(|home| home.join(".config"))).filter(|dir| dir.is_absolute())
+    set("XDG_CONFIG_HOME")
+        .or_else(|| set("HOME").map(|home| home.join(".config")))
+        .filter(|dir| dir.is_absolute())
 }
 
-/// No core dump of this process, and no debugger of another of this user's: its memory holds passwords and tokens. What it
-/// starts is not affected.
+/// No core dump of this process, and no debugger of another of this user's: its memory holds
+/// passwords and tokens. What it starts is not affected.
 fn keep_memory_private() {
     // SAFETY: plain system call.
     unsafe { libc::prctl(libc::PR_SET_DUMPABLE, 0, 0, 0, 0) };
@@ -204,7 +221,8 @@ pub fn main() -> ExitCode {
     surroundings::settle();
     let cli = command_line::parse();
     if let Command::GuestWire(args) = cli.command {
-        // It holds no secret, and has to be found by the mark in its environment, which nobody could read of a private process.
+        // It holds no secret, and has to be found by the mark in its environment, which nobody
+        // could read of a private process.
         return guest_wire::run(args).unwrap_or_else(|failure| failure.report());
     }
     keep_memory_private();
@@ -221,10 +239,11 @@ pub fn main() -> ExitCode {
         Ok(context) => context,
         Err(failure) => return failure.report(),
     };
-    let runtime = match tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build() {
-        Ok(runtime) => runtime,
-        Err(e) => return Failure::host(format!("cannot start: {e}")).report(),
-    };
+    let runtime =
+        match tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build() {
+            Ok(runtime) => runtime,
+            Err(e) => return Failure::host(format!("cannot start: {e}")).report(),
+        };
     let done = runtime.block_on(async {
         context.listen_to_signals();
         dispatch(&context, cli.command).await
@@ -255,7 +274,12 @@ async fn dispatch(context: &Context, command: Command) -> Result<ExitCode, Failu
         Command::Doctor => doctor::run(context).await,
         Command::Completions { shell } => {
             let mut script = Vec::new();
-            clap_complete::generate(shell, &mut <Cli as clap::CommandFactory>::command(), "image-factory", &mut script);
+            clap_complete::generate(
+                shell,
+                &mut <Cli as clap::CommandFactory>::command(),
+                "image-factory",
+                &mut script,
+            );
             show::patient::stdout(&script);
             Ok(ExitCode::SUCCESS)
         }
@@ -264,7 +288,9 @@ async fn dispatch(context: &Context, command: Command) -> Result<ExitCode, Failu
             out(&reference::text());
             Ok(ExitCode::SUCCESS)
         }
-        Command::RenderTemplates { .. } | Command::LoadDefinitions { .. } => unreachable!("it was done before"),
+        Command::RenderTemplates { .. } | Command::LoadDefinitions { .. } => {
+            unreachable!("it was done before")
+        }
     }
 }
 
@@ -275,21 +301,37 @@ impl Context {
         let templates = output::Renderer::new("/proc/self/exe", "render-templates");
         let definitions = bundle::Loader::new("/proc/self/exe", "load-definitions");
         let proxies = Proxies::read(|name| std::env::var_os(name));
-        Ok(Self { common, home, cancel: Cancel::default(), terminal, templates, definitions, proxies, wall: OnceLock::new() })
+        Ok(Self {
+            common,
+            home,
+            cancel: Cancel::default(),
+            terminal,
+            templates,
+            definitions,
+            proxies,
+            wall: OnceLock::new(),
+        })
     }
 
-    /// INT, TERM, HUP and QUIT ask for an orderly end; a second one for a fast one. Jenkins and terminals that are closed send
-    /// several at once and mean one: what comes within a second of the last is the same.
+    /// INT, TERM, HUP and QUIT ask for an orderly end; a second one for a fast one. Jenkins and
+    /// terminals that are closed send several at once and mean one: what comes within a second of
+    /// the last is the same.
     fn listen_to_signals(&self) {
         use tokio::signal::unix::{SignalKind, signal};
         show::patient::stopped_by(&self.cancel);
         let last: Arc<Mutex<Option<Instant>>> = Arc::default();
-        for kind in [SignalKind::interrupt(), SignalKind::terminate(), SignalKind::hangup(), SignalKind::quit()] {
+        for kind in [
+            SignalKind::interrupt(),
+            SignalKind::terminate(),
+            SignalKind::hangup(),
+            SignalKind::quit(),
+        ] {
             let Ok(mut stream) = signal(kind) else { continue };
             let (cancel, last) = (self.cancel.clone(), last.clone());
             tokio::spawn(async move {
                 while stream.recv().await.is_some() {
-                    let before = last.lock().expect("nothing panics in here").replace(Instant::now());
+                    let before =
+                        last.lock().expect("nothing panics in here").replace(Instant::now());
                     if before.is_none_or(|at| at.elapsed() > Duration::from_secs(1)) {
                         cancel.signal();
                     }
@@ -300,39 +342,62 @@ impl Context {
 
     pub fn tree(&self) -> Result<PathBuf, Failure> {
         let start = match &self.common.tree {
-            Some(dir) => dir.canonicalize().map_err(|e| Failure::usage(format!("--tree {}: {e}", dir.display())))?,
-            None => std::env::current_dir().map_err(|e| Failure::host(format!("current directory: {e}")))?,
+            Some(dir) => dir
+                .canonicalize()
+                .map_err(|e| Failure::usage(format!("--tree {}: {e}", dir.display())))?,
+            None => std::env::current_dir()
+                .map_err(|e| Failure::host(format!("current directory: {e}")))?,
         };
         bundle::find_tree(&start).ok_or_else(|| {
-            Failure::usage(format!("{} is in no factory tree", start.display()))
-                .hint("a factory tree holds `images/` or `os/`; go into one, or name it with --tree")
+            Failure::usage(format!("{} is in no factory tree", start.display())).hint(
+                "a factory tree holds `images/` or `os/`; go into one, or name it with --tree",
+            )
         })
     }
 
-    /// The cloud, and a line that says which and why. Whatever is done there may be written down below our directories.
+    /// The cloud, and a line that says which and why. Whatever is done there may be written down
+    /// below our directories.
     pub fn cloud(&self) -> Result<(Box<dyn Cloud>, String), Failure> {
         let open = self.home.check()?;
         if !self.common.quiet {
             open.iter().for_each(|one| err(&format!("warning: {one}")));
         }
-        let set = |name: &'static str| std::env::var(name).ok().filter(|v| !v.is_empty()).map(|v| (name, v));
-        let (name, why) = match (&self.common.cloud, set("OS_CLOUD").or_else(|| set("OS_AUTH_URL"))) {
+        let set = |name: &'static str| {
+            std::env::var(name).ok().filter(|v| !v.is_empty()).map(|v| (name, v))
+        };
+        let (name, why) = match (&self.common.cloud, set("OS_CLOUD").or_else(|| set("OS_AUTH_URL")))
+        {
             (Some(name), _) => (name.clone(), "--cloud".to_owned()),
             (None, Some((variable, value))) => (value, format!("{variable} is set")),
             (None, None) => ("local".to_owned(), "no --cloud, OS_CLOUD or OS_AUTH_URL".to_owned()),
         };
-        if let (Some(file), None) = (&self.common.clouds_file, self.common.cloud.as_ref().or(set("OS_CLOUD").map(|_| &name))) {
-            let failure = Failure::usage(format!("--clouds-file {}: no cloud of it is named", file.display()));
-            return Err(failure.hint("--cloud NAME or OS_CLOUD names one; without --clouds-file this machine is the cloud"));
+        if let (Some(file), None) = (
+            &self.common.clouds_file,
+            self.common.cloud.as_ref().or(set("OS_CLOUD").map(|_| &name)),
+        ) {
+            let failure = Failure::usage(format!(
+                "--clouds-file {}: no cloud of it is named",
+                file.display()
+            ));
+            return Err(failure.hint(
+                "--cloud NAME or OS_CLOUD names one; without --clouds-file \
+                this machine is the cloud",
+            ));
         }
         if name != "local" {
             // A URL is no name in clouds.yaml: then the environment says it all.
-            let named = self.common.cloud.clone().or_else(|| set("OS_CLOUD").map(|(_, value)| value));
-            return Ok((Box::new(self.openstack(named.as_deref())?), format!("cloud: {name} ({why})")));
+            let named =
+                self.common.cloud.clone().or_else(|| set("OS_CLOUD").map(|(_, value)| value));
+            return Ok((
+                Box::new(self.openstack(named.as_deref())?),
+                format!("cloud: {name} ({why})"),
+            ));
         }
         // Said to whoever asked for it by name.
         let asked = self.common.cloud.is_some() || set("OS_CLOUD").is_some();
-        if let Some(warning) = clouds::local_is_no_entry(&self.common)?.filter(|_| asked && !self.common.quiet) {
+        if let Some(warning) =
+            clouds::local_is_no_entry(&self.common)?.filter(|_| asked && !self.common.quiet)
+        {
             err(&format!("warning: {warning}"));
         }
         let accel = match self.common.accel {
@@ -340,8 +405,12 @@ impl Context {
             AccelArg::Tcg => Accel::Tcg,
             AccelArg::Kvm => Accel::Kvm,
         };
-        let config =
-            LocalConfig { home: self.home.data.clone(), runtime: self.home.runtime.clone(), accel, program: std::env::current_exe().ok() };
+        let config = LocalConfig {
+            home: self.home.data.clone(),
+            runtime: self.home.runtime.clone(),
+            accel,
+            program: std::env::current_exe().ok(),
+        };
         Ok((Box::new(Local::new(config)), format!("cloud: local ({why})")))
     }
 
@@ -353,15 +422,24 @@ impl Context {
             login.warnings.iter().for_each(|warning| err(&format!("warning: {warning}")));
         }
         let words = |name: &str| -> Vec<String> {
-            set(name).map(|v| v.split([',', ' ']).filter(|w| !w.is_empty()).map(str::to_owned).collect()).unwrap_or_default()
+            set(name)
+                .map(|v| v.split([',', ' ']).filter(|w| !w.is_empty()).map(str::to_owned).collect())
+                .unwrap_or_default()
         };
-        let (ids, names) = (words("FACTORY_SECURITY_GROUP_ID"), words("FACTORY_SECURITY_GROUP_NAME"));
+        let (ids, names) =
+            (words("FACTORY_SECURITY_GROUP_ID"), words("FACTORY_SECURITY_GROUP_NAME"));
         let config = openstack::Config {
             login,
             home: self.home.data.clone(),
             runtime: self.home.runtime.clone(),
-            defaults: SiteDefaults { networks: words("FACTORY_NETWORK_ID"), security_groups: if ids.is_empty() { names } else { ids } },
-            owner: std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default().trim().to_owned(),
+            defaults: SiteDefaults {
+                networks: words("FACTORY_NETWORK_ID"),
+                security_groups: if ids.is_empty() { names } else { ids },
+            },
+            owner: std::fs::read_to_string("/proc/sys/kernel/hostname")
+                .unwrap_or_default()
+                .trim()
+                .to_owned(),
             ssh_from: words("FACTORY_SSH_FROM"),
         };
         Ok(OpenStack::new(config)?)
@@ -372,7 +450,11 @@ impl Context {
         |_| show::sink(self.common.progress, self.verbosity(), &self.terminal)
     }
 
-    pub fn setup<'a>(&'a self, cloud: &'a dyn Cloud, show: &'a Show<'a>) -> Result<Setup<'a>, Failure> {
+    pub fn setup<'a>(
+        &'a self,
+        cloud: &'a dyn Cloud,
+        show: &'a Show<'a>,
+    ) -> Result<Setup<'a>, Failure> {
         Ok(Setup {
             cloud,
             connect: &Ssh,
@@ -393,7 +475,11 @@ impl Context {
     /// Where the owner's settings are looked for; later files win.
     pub fn settings_files() -> Vec<PathBuf> {
         let config = config_home().map(|dir| dir.join("image-factory"));
-        [Some(PathBuf::from("/etc/image-factory")), config].into_iter().flatten().map(|dir| dir.join("config.yml")).collect()
+        [Some(PathBuf::from("/etc/image-factory")), config]
+            .into_iter()
+            .flatten()
+            .map(|dir| dir.join("config.yml"))
+            .collect()
     }
 
     /// The wall, made from the owner's settings.
@@ -404,26 +490,42 @@ impl Context {
         let tree = self.tree().ok();
         // SAFETY: plain system call without arguments.
         let user = unsafe { libc::getuid() };
-        let settings =
-            settings::load(&Self::settings_files(), tree.as_deref(), user).map_err(|found| Failure::from(RunError::Refused(found)))?;
+        let settings = settings::load(&Self::settings_files(), tree.as_deref(), user)
+            .map_err(|found| Failure::from(RunError::Refused(found)))?;
         // What is no text is no variable that anybody needs, and would not go into a plan.
-        let env = std::env::vars_os().filter_map(|(n, v)| Some((n.into_string().ok()?, v.into_string().ok()?))).collect();
+        let env = std::env::vars_os()
+            .filter_map(|(n, v)| Some((n.into_string().ok()?, v.into_string().ok()?)))
+            .collect();
         let home = std::env::var_os("HOME").filter(|v| !v.is_empty()).map(PathBuf::from);
-        let mut hidden = vec![self.home.data.clone(), self.home.runtime.clone(), "/etc/image-factory".into(), "/etc/openstack".into()];
-        hidden.extend(config_home().into_iter().flat_map(|dir| [dir.join("openstack"), dir.join("image-factory")]));
+        let mut hidden = vec![
+            self.home.data.clone(),
+            self.home.runtime.clone(),
+            "/etc/image-factory".into(),
+            "/etc/openstack".into(),
+        ];
+        hidden.extend(
+            config_home()
+                .into_iter()
+                .flat_map(|dir| [dir.join("openstack"), dir.join("image-factory")]),
+        );
         let wall = Wall::new(wall::Config { settings, env, home, hidden });
         Ok(self.wall.get_or_init(|| wall))
     }
 
-    /// Does what reads files, on a thread that a signal may leave: a slow disk or a huge definition holds nobody up.
-    pub async fn reading<T: Send + 'static>(&self, work: impl FnOnce() -> T + Send + 'static) -> Result<T, Failure> {
+    /// Does what reads files, on a thread that a signal may leave: a slow disk or a huge definition
+    /// holds nobody up.
+    pub async fn reading<T: Send + 'static>(
+        &self,
+        work: impl FnOnce() -> T + Send + 'static,
+    ) -> Result<T, Failure> {
         match self.cancel.or(tokio::task::spawn_blocking(work)).await? {
             Ok(done) => Ok(done),
             Err(panicked) => std::panic::resume_unwind(panicked.into_panic()),
         }
     }
 
-    /// What the owner of this machine has to write to let this definition run plays on it; `None`: it may.
+    /// What the owner of this machine has to write to let this definition run plays on it; `None`:
+    /// it may.
     pub fn how_to_allow_local(&self, bundle: &Bundle) -> Result<Option<String>, Failure> {
         Ok(self.wall()?.settings().how_to_allow_local(&bundle.label, &bundle.asks))
     }
@@ -432,13 +534,27 @@ impl Context {
     pub fn not_granted(&self, bundle: &Bundle) -> Result<Option<Diagnostic>, Failure> {
         let Some((missing, how)) = self.wall()?.how_to_grant(bundle) else { return Ok(None) };
         let names = missing.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ");
-        let message = format!("`pass_env` asks for {names}, which the factory's owner does not let this definition have");
-        Ok(Some(Diagnostic::warning(bundle.places.get("pass_env").cloned(), message).hint(format!("the owner allows it: {how}"))))
+        let message = format!(
+            "`pass_env` asks for {names}, which the factory's owner does not let this definition \
+                have"
+        );
+        Ok(Some(
+            Diagnostic::warning(bundle.places.get("pass_env").cloned(), message)
+                .hint(format!("the owner allows it: {how}")),
+        ))
     }
 
-    /// Definitions of `tree`: those that are meant get what `--set` says, the others are as written.
-    pub async fn definitions(&self, tree: &Path, meant: &[PathBuf], others: &[PathBuf]) -> Result<Vec<Definition>, Failure> {
-        let wanted = |dirs: &[PathBuf], overridden| dirs.iter().map(|dir| Wanted { dir: dir.clone(), overridden }).collect::<Vec<_>>();
+    /// Definitions of `tree`: those that are meant get what `--set` says, the others are as
+    /// written.
+    pub async fn definitions(
+        &self,
+        tree: &Path,
+        meant: &[PathBuf],
+        others: &[PathBuf],
+    ) -> Result<Vec<Definition>, Failure> {
+        let wanted = |dirs: &[PathBuf], overridden| {
+            dirs.iter().map(|dir| Wanted { dir: dir.clone(), overridden }).collect::<Vec<_>>()
+        };
         let all = [wanted(meant, true), wanted(others, false)].concat();
         Ok(self.definitions.load(tree, &all, &self.overrides()?, &self.cancel).await?)
     }
@@ -458,8 +574,14 @@ impl Context {
     pub async fn load(&self, names: &[String]) -> Result<Vec<Bundle>, Failure> {
         let (tree, names) = (self.tree()?, names.to_vec());
         let look = tree.clone();
-        let (found, all) =
-            self.reading(move || (names.iter().map(|name| bundle::find(&look, name)).collect::<Vec<_>>(), bundle::all(&look))).await?;
+        let (found, all) = self
+            .reading(move || {
+                (
+                    names.iter().map(|name| bundle::find(&look, name)).collect::<Vec<_>>(),
+                    bundle::all(&look),
+                )
+            })
+            .await?;
         let (dirs, unknown): (Vec<_>, Vec<_>) = found.into_iter().partition(Result::is_ok);
         let dirs: Vec<PathBuf> = dirs.into_iter().flatten().collect();
         let mut wrong: Vec<Diagnostic> = unknown.into_iter().filter_map(Result::err).collect();
@@ -484,20 +606,27 @@ impl Context {
         Ok(looked.bundles)
     }
 
-    /// Where results lie of what is named so, whether it can be built or not: of a definition that is gone, too.
+    /// Where results lie of what is named so, whether it can be built or not: of a definition that
+    /// is gone, too.
     pub fn results_of(&self, names: &[String]) -> Vec<Results> {
         let Ok(tree) = self.tree() else { return Vec::new() };
         let of = |name: &String| match bundle::find(&tree, name) {
             Ok(dir) => vec![Results::of_directory(&tree, &dir)],
-            Err(_) => bundle::where_it_was(&tree, name).iter().map(|dir| Results::of_directory(&tree, dir)).collect(),
+            Err(_) => bundle::where_it_was(&tree, name)
+                .iter()
+                .map(|dir| Results::of_directory(&tree, dir))
+                .collect(),
         };
         names.iter().flat_map(of).collect()
     }
 
-    /// What `--set` says, for the bundles that are named; a base that is built first is built as written.
+    /// What `--set` says, for the bundles that are named; a base that is built first is built as
+    /// written.
     pub fn overrides(&self) -> Result<Vec<bundle::Override>, Failure> {
-        let read: Vec<_> = self.common.sets.iter().map(|text| bundle::Override::parse(text)).collect();
-        let wrong: Vec<Diagnostic> = read.iter().filter_map(|one| one.as_ref().err().cloned()).collect();
+        let read: Vec<_> =
+            self.common.sets.iter().map(|text| bundle::Override::parse(text)).collect();
+        let wrong: Vec<Diagnostic> =
+            read.iter().filter_map(|one| one.as_ref().err().cloned()).collect();
         if !wrong.is_empty() {
             return Err(Failure::bundle(wrong).of_command_line());
         }
@@ -515,14 +644,23 @@ impl Context {
     }
 }
 
-/// What is wrong with the bases of the tree that a run of `meant` would load, and build if they are missing. `all` are the
-/// directories of the tree's definitions, `loaded` what came of them.
-fn unsound_bases(tree: &Path, meant: &[Definition], all: &[PathBuf], loaded: &[Definition]) -> Vec<Diagnostic> {
-    let base = |one: &Definition| findings::read(one).and_then(|bundle| bundle::base_of(tree, bundle));
+/// What is wrong with the bases of the tree that a run of `meant` would load, and build if they are
+/// missing. `all` are the directories of the tree's definitions, `loaded` what came of them.
+fn unsound_bases(
+    tree: &Path,
+    meant: &[Definition],
+    all: &[PathBuf],
+    loaded: &[Definition],
+) -> Vec<Diagnostic> {
+    let base =
+        |one: &Definition| findings::read(one).and_then(|bundle| bundle::base_of(tree, bundle));
     let (mut found, mut seen) = (Vec::new(), Vec::new());
     let mut left: Vec<PathBuf> = meant.iter().filter_map(base).collect();
     while let Some(dir) = left.pop() {
-        let Some(at) = all.iter().position(|one| *one == dir).filter(|at| !seen.contains(at)) else { continue };
+        let Some(at) = all.iter().position(|one| *one == dir).filter(|at| !seen.contains(at))
+        else {
+            continue;
+        };
         seen.push(at);
         left.extend(base(&loaded[at]));
         if let Err(unsound) = &loaded[at] {

@@ -16,13 +16,23 @@ pub fn home(warn: bool) -> Result<Home, Failure> {
         .or_else(|| set("HOME").map(|d| d.join(".local/share/image-factory")))
         .ok_or_else(|| {
             let id = crate::ready::user::id();
-            let text = format!("there is no place for images: HOME is not set, and user {id} has no entry in /etc/passwd that says it");
+            let text = format!(
+                "there is no place for images: HOME is not set, and user {id} has \
+                no entry in /etc/passwd that says it"
+            );
             Failure::usage(text).hint("set HOME, or IMAGE_FACTORY_HOME to a directory of yours")
         })?;
     if !data.is_absolute() {
         // Another directory would be another store, and the images of this one would be gone.
-        let variable = if set("IMAGE_FACTORY_HOME").is_some() { "IMAGE_FACTORY_HOME" } else { "XDG_DATA_HOME or HOME" };
-        let failure = Failure::usage(format!("{variable} names {}, which depends on where one stands", data.display()));
+        let variable = if set("IMAGE_FACTORY_HOME").is_some() {
+            "IMAGE_FACTORY_HOME"
+        } else {
+            "XDG_DATA_HOME or HOME"
+        };
+        let failure = Failure::usage(format!(
+            "{variable} names {}, which depends on where one stands",
+            data.display()
+        ));
         return Err(failure.hint("name a directory by its whole path, from `/` on"));
     }
     // SAFETY: plain system call without arguments.
@@ -32,7 +42,10 @@ pub fn home(warn: bool) -> Result<Home, Failure> {
         Some(Ok(dir)) => dir.join("image-factory"),
         Some(Err(why)) => {
             if warn && !why.is_empty() {
-                err(&format!("warning: XDG_RUNTIME_DIR is not used: {why}; {} is", temporary.display()));
+                err(&format!(
+                    "warning: XDG_RUNTIME_DIR is not used: {why}; {} is",
+                    temporary.display()
+                ));
             }
             temporary
         }
@@ -45,15 +58,20 @@ fn plain(path: &str) -> bool {
     path.chars().all(|c| c.is_alphanumeric() || "/_.,+:@-".contains(c))
 }
 
-/// Why a directory is not used; without words if it is only no use. What `sudo` leaves in the environment is another user's.
+/// Why a directory is not used; without words if it is only no use. What `sudo` leaves in the
+/// environment is another user's.
 fn unfit(dir: &Path, me: u32) -> Option<String> {
     match std::fs::symlink_metadata(dir) {
         _ if dir.as_os_str().len() > LONGEST => Some(String::new()),
         // It goes into options of `ssh`, which splits them at blanks and replaces `%`.
-        _ if !dir.to_str().is_some_and(plain) => Some(format!("{} has characters that `ssh` would take apart", dir.display())),
+        _ if !dir.to_str().is_some_and(plain) => {
+            Some(format!("{} has characters that `ssh` would take apart", dir.display()))
+        }
         Ok(meta) if meta.is_symlink() => Some(format!("{} is a link", dir.display())),
         Ok(meta) if !meta.is_dir() => Some(String::new()),
-        Ok(meta) if meta.uid() != me => Some(format!("{} belongs to user {}", dir.display(), meta.uid())),
+        Ok(meta) if meta.uid() != me => {
+            Some(format!("{} belongs to user {}", dir.display(), meta.uid()))
+        }
         Ok(_) => None,
         Err(_) => Some(String::new()),
     }

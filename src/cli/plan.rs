@@ -29,7 +29,8 @@ pub async fn run(context: &Context, args: &Args) -> Result<ExitCode, Failure> {
     }
     let show = context.show();
     let setup = context.setup(&*cloud, &show)?;
-    let cx = Cx { ledger: Ledger::none(), events: Events::default(), cancel: context.cancel.clone() };
+    let cx =
+        Cx { ledger: Ledger::none(), events: Events::default(), cancel: context.cancel.clone() };
     let now = Timestamp::now();
     for bundle in &bundles {
         let mut plans = run::make_plans(&setup, bundle, now, &cx).await?;
@@ -100,7 +101,10 @@ fn text(plan: &Plan) -> String {
     published::published(&mut lines, plan);
     if let Some(keep) = plan.keep {
         let newest = format!("the newest {keep} of family {}", plan.family);
-        lines.add("keep", format!("{newest}; older ones are hidden, and deleted by the prune after that"));
+        lines.add(
+            "keep",
+            format!("{newest}; older ones are hidden, and deleted by the prune after that"),
+        );
     }
     lines.all("templates", plan.templates.iter().map(|template| template.display().to_string()));
     lines.0
@@ -137,7 +141,9 @@ fn placement(lines: &mut Lines, site: &SitePlan) {
     lines.add("network", format!("{}{floating}", names(&site.networks)));
     let security = match &site.security {
         Security::Groups(groups) => names(groups),
-        Security::Temporary { ssh_from } if ssh_from.is_empty() => "a group of the run's own: SSH from this machine's address".into(),
+        Security::Temporary { ssh_from } if ssh_from.is_empty() => {
+            "a group of the run's own: SSH from this machine's address".into()
+        }
         Security::Temporary { ssh_from } => {
             format!("a group of the run's own: SSH from {}", ssh_from.join(", "))
         }
@@ -145,7 +151,9 @@ fn placement(lines: &mut Lines, site: &SitePlan) {
     };
     lines.add("security", security);
     if let Some(volume) = &site.volume {
-        let more = |word: &str, text: &Option<String>| text.as_ref().map_or(String::new(), |text| format!(", {word} {text}"));
+        let more = |word: &str, text: &Option<String>| {
+            text.as_ref().map_or(String::new(), |text| format!(", {word} {text}"))
+        };
         let (kind, zone) = (more("type", &volume.kind), more("zone", &volume.zone));
         lines.add("volume", format!("{} GiB{kind}{zone}", volume.size_gb));
     }

@@ -8,10 +8,13 @@ use crate::diagnostic::Diagnostic;
 use crate::output::{self, Rendered};
 
 pub const EXAMPLES: &str = "Examples:
-  image-factory render images/bundle-nginx                       to the terminal, a heading before each of several files
+  image-factory render images/bundle-nginx                       to the terminal, a heading before \
+  each of several files
   image-factory render images/bundle-nginx -o /tmp/out           into files, as `build` writes them
-  image-factory render images/bundle-nginx --image 6f1c2a7e-0b1d-4c55-9a38-2d7f0c9e1b44 --set vars.port=8081
-  image-factory render images/bundle-nginx -q > stack.yml        one template: its text and nothing else";
+  image-factory render images/bundle-nginx --image 6f1c2a7e-0b1d-4c55-9a38-2d7f0c9e1b44 --set \
+  vars.port=8081
+  image-factory render images/bundle-nginx -q > stack.yml        one template: its text and \
+  nothing else";
 
 #[derive(clap::Args)]
 pub struct Args {
@@ -27,7 +30,11 @@ pub struct Args {
 
 fn id(text: &str) -> Result<String, String> {
     let fine = !text.is_empty() && text.len() <= 255 && text.chars().all(|c| c.is_ascii_graphic());
-    if fine { Ok(text.to_owned()) } else { Err("an image's ID is a word of ASCII characters".into()) }
+    if fine {
+        Ok(text.to_owned())
+    } else {
+        Err("an image's ID is a word of ASCII characters".into())
+    }
 }
 
 pub async fn run(context: &Context, args: &Args) -> Result<ExitCode, Failure> {
@@ -39,11 +46,17 @@ pub async fn run(context: &Context, args: &Args) -> Result<ExitCode, Failure> {
         })
         .await?;
     let loaded = loaded.map_err(Failure::bundle)?;
-    let (outcome, odd) = context.templates.preview(&loaded.bundle, args.image.as_deref(), &context.cancel).await?;
-    let rendered = outcome.map_err(|found| Failure::bundle(loaded.warnings.iter().cloned().chain(found).collect()))?;
+    let (outcome, odd) =
+        context.templates.preview(&loaded.bundle, args.image.as_deref(), &context.cancel).await?;
+    let rendered = outcome
+        .map_err(|found| Failure::bundle(loaded.warnings.iter().cloned().chain(found).collect()))?;
     let mut warnings: Vec<Diagnostic> = loaded.warnings.into_iter().chain(odd).collect();
-    if let Some(image) = args.image.as_deref().filter(|image| uuid::Uuid::try_parse(image).is_err()) {
-        let finding = Diagnostic::warning(None, format!("`{image}` is no image's ID, which is a UUID: it is rendered as it stands"));
+    if let Some(image) = args.image.as_deref().filter(|image| uuid::Uuid::try_parse(image).is_err())
+    {
+        let finding = Diagnostic::warning(
+            None,
+            format!("`{image}` is no image's ID, which is a UUID: it is rendered as it stands"),
+        );
         warnings.push(finding.hint("`image-factory image list` shows IDs"));
     }
     context.show_diagnostics(&warnings);
@@ -52,16 +65,26 @@ pub async fn run(context: &Context, args: &Args) -> Result<ExitCode, Failure> {
     }
     match &args.output {
         Some(dir) => write(context, dir.clone(), rendered, &loaded.bundle).await?,
-        None if context.common.json => out(&serde_json::to_string_pretty(&rendered).expect("texts are plain data")),
+        None if context.common.json => {
+            out(&serde_json::to_string_pretty(&rendered).expect("texts are plain data"))
+        }
         None => print(&rendered),
     }
     Ok(ExitCode::SUCCESS)
 }
 
-async fn write(context: &Context, dir: PathBuf, rendered: Vec<Rendered>, bundle: &Bundle) -> Result<(), Failure> {
+async fn write(
+    context: &Context,
+    dir: PathBuf,
+    rendered: Vec<Rendered>,
+    bundle: &Bundle,
+) -> Result<(), Failure> {
     let sources = [bundle.dir.clone(), bundle.tree.join(&bundle.label)];
-    let done = context.reading(move || output::put(&dir, &rendered, &sources.each_ref().map(PathBuf::as_path))).await?;
-    let files = done.map_err(|errors| Failure::hosts(errors.iter().map(ToString::to_string).collect()))?;
+    let done = context
+        .reading(move || output::put(&dir, &rendered, &sources.each_ref().map(PathBuf::as_path)))
+        .await?;
+    let files =
+        done.map_err(|errors| Failure::hosts(errors.iter().map(ToString::to_string).collect()))?;
     if context.common.json {
         out(&serde_json::to_string_pretty(&files).expect("paths are plain data"));
     } else if !context.common.quiet {

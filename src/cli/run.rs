@@ -29,10 +29,15 @@ pub fn run(context: &Context, command: &Command) -> Result<ExitCode, Failure> {
         Command::Show { run } => show(context, find(&dirs, run.as_deref())?)?,
         Command::Log { run } => {
             let dir = find(&dirs, run.as_deref())?;
-            let text = run::read_text(dir, LOG).map_err(|e| match dir.starts_with(&context.home.data) {
-                true => Failure::host(format!("the log of run {} was removed with the workspace", name(dir)))
+            let text = run::read_text(dir, LOG).map_err(|e| {
+                match dir.starts_with(&context.home.data) {
+                    true => Failure::host(format!(
+                        "the log of run {} was removed with the workspace",
+                        name(dir)
+                    ))
                     .hint("if the run is alive, it writes the log again when it ends"),
-                false => Failure::host(format!("{}: {e}", dir.join(LOG).display())),
+                    false => Failure::host(format!("{}: {e}", dir.join(LOG).display())),
+                }
             })?;
             out(&text);
         }
@@ -40,14 +45,21 @@ pub fn run(context: &Context, command: &Command) -> Result<ExitCode, Failure> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// Runs of this tree, oldest first: those in the workspace, and those under the home whose workspace somebody emptied.
+/// Runs of this tree, oldest first: those in the workspace, and those under the home whose
+/// workspace somebody emptied.
 fn directories(context: &Context) -> Result<Vec<PathBuf>, Failure> {
     let tree = context.tree()?;
     let mut dirs = run::directories(&tree);
-    let of_tree = |dir: &Path| run::read_plan(dir).is_some_and(|plan| plan.bundle_dir.starts_with(&tree));
+    let of_tree =
+        |dir: &Path| run::read_plan(dir).is_some_and(|plan| plan.bundle_dir.starts_with(&tree));
     let indexed = run::indexed(&context.home).unwrap_or_default();
     let known: Vec<String> = dirs.iter().map(|dir| name(dir)).collect();
-    dirs.extend(indexed.into_iter().map(|run| run.dir).filter(|dir| !known.contains(&name(dir)) && of_tree(dir)));
+    dirs.extend(
+        indexed
+            .into_iter()
+            .map(|run| run.dir)
+            .filter(|dir| !known.contains(&name(dir)) && of_tree(dir)),
+    );
     dirs.sort_by_key(|dir| name(dir));
     Ok(dirs)
 }
@@ -68,9 +80,21 @@ impl Told {
         let record = run::read_record(dir);
         if let Some(plan) = run::read_plan(dir) {
             let (run, bundle, cloud) = (plan.run.clone(), plan.bundle.clone(), plan.cloud.clone());
-            return Some(Self { run, bundle, cloud, image_name: plan.image_name.clone(), at: plan.at, plan: Some(plan), record });
+            return Some(Self {
+                run,
+                bundle,
+                cloud,
+                image_name: plan.image_name.clone(),
+                at: plan.at,
+                plan: Some(plan),
+                record,
+            });
         }
-        let Stamped { at, event: Event::Started { run, bundle, image_name, cloud, .. } } = run::read_start(dir)? else { return None };
+        let Stamped { at, event: Event::Started { run, bundle, image_name, cloud, .. } } =
+            run::read_start(dir)?
+        else {
+            return None;
+        };
         Some(Self { run, bundle, cloud, image_name, at, plan: None, record })
     }
 }
@@ -82,7 +106,8 @@ fn name(dir: &Path) -> String {
 fn find<'a>(dirs: &'a [PathBuf], wanted: Option<&str>) -> Result<&'a Path, Failure> {
     let mut fits = dirs.iter().rev().filter(|d| wanted.is_none_or(|w| name(d).ends_with(w)));
     fits.next().map(PathBuf::as_path).ok_or_else(|| match wanted {
-        Some(w) => Failure::usage(format!("no run `{w}`")).hint("`image-factory run list` shows what there is"),
+        Some(w) => Failure::usage(format!("no run `{w}`"))
+            .hint("`image-factory run list` shows what there is"),
         None => Failure::usage("no run yet"),
     })
 }
@@ -95,7 +120,10 @@ fn list(context: &Context, dirs: &[PathBuf]) {
     if context.common.json {
         let rows: Vec<_> = rows
             .iter()
-            .map(|r| serde_json::json!({"run": r.run, "bundle": r.bundle, "image_name": r.image_name, "result": r.record}))
+            .map(|r| {
+                serde_json::json!({"run": r.run, "bundle": r.bundle,
+                "image_name": r.image_name, "result": r.record})
+            })
             .collect();
         out(&serde_json::to_string_pretty(&rows).expect("records are plain data"));
         return;
@@ -106,14 +134,18 @@ fn list(context: &Context, dirs: &[PathBuf]) {
             Some(r) => (r.outcome.as_str(), format!("{:.0}", r.seconds)),
             None => (unfinished(context, &run), String::new()),
         };
-        let image = record.as_ref().and_then(|r| r.image.as_ref()).map_or("-".into(), |i| format!("{} {}", i.name, i.id));
+        let image = record
+            .as_ref()
+            .and_then(|r| r.image.as_ref())
+            .map_or("-".into(), |i| format!("{} {}", i.name, i.id));
         out(&format!("{run:<22}  {bundle:<24}  {outcome:<8}  {seconds:>7}  {image}"));
     }
 }
 
 /// In one word, as `sweep` says it: what is with a run that did not write down how it ended.
 fn unfinished(context: &Context, run: &str) -> &'static str {
-    let indexed = run::indexed(&context.home).unwrap_or_default().into_iter().find(|one| one.run == run);
+    let indexed =
+        run::indexed(&context.home).unwrap_or_default().into_iter().find(|one| one.run == run);
     match indexed.map(|one| one.life).or_else(|| run::life_elsewhere(&context.home, run)) {
         Some(Life::Alive) => "alive",
         // A sweep took it out of the index.
@@ -124,13 +156,19 @@ fn unfinished(context: &Context, run: &str) -> &'static str {
 
 fn show(context: &Context, dir: &Path) -> Result<(), Failure> {
     let told = Told::of(dir);
-    let told = told.ok_or_else(|| Failure::host(format!("{}: neither plan.json nor events.jsonl is readable", dir.display())))?;
+    let told = told.ok_or_else(|| {
+        Failure::host(format!("{}: neither plan.json nor events.jsonl is readable", dir.display()))
+    })?;
     let Told { run, bundle, cloud, at, plan, record, .. } = told;
     if context.common.json {
-        out(&serde_json::to_string_pretty(&serde_json::json!({"plan": plan, "result": record})).expect("records are plain data"));
+        out(&serde_json::to_string_pretty(&serde_json::json!({"plan": plan, "result": record}))
+            .expect("records are plain data"));
         return Ok(());
     }
-    out(&format!("run       {run}\nbundle    {bundle}\ncloud     {cloud}\nstarted   {at:.0}\ndirectory {}", dir.display()));
+    out(&format!(
+        "run       {run}\nbundle    {bundle}\ncloud     {cloud}\nstarted   {at:.0}\ndirectory {}",
+        dir.display()
+    ));
     match record {
         None => out(&format!("outcome   {}", unfinished(context, &run))),
         Some(r) => {
@@ -145,7 +183,12 @@ fn show(context: &Context, dir: &Path) -> Result<(), Failure> {
                 out(&format!("left up   {}: {}", kept.machine, shell::line(&kept.ssh)));
             }
             for leak in r.leaks {
-                out(&format!("leaked    {} {}: {}", leak.entry.kind.name(), leak.entry.name, leak.reason));
+                out(&format!(
+                    "leaked    {} {}: {}",
+                    leak.entry.kind.name(),
+                    leak.entry.name,
+                    leak.reason
+                ));
             }
         }
     }

@@ -11,7 +11,8 @@ use crate::cancel::Cancel;
 use crate::run::{self, RunError, Setup};
 
 pub const CODES: &str = "\
-Exit code: 0 when you leave the builder, or 30 if a step had failed before you came; 2 where standard input is no terminal. No image is made, and
+Exit code: 0 when you leave the builder, or 30 if a step had failed before you came; 2 where \
+standard input is no terminal. No image is made, and
 the builder is removed.";
 
 /// For `ssh` to end by itself.
@@ -29,9 +30,10 @@ pub async fn run(context: &Context, args: &Args) -> Result<ExitCode, Failure> {
     // Before anything is built that nobody could look at.
     if !std::io::stdin().is_terminal() {
         let failure = Failure::usage("`shell` opens a prompt, and standard input is no terminal");
-        return Err(
-            failure.hint("start it at a terminal; without one `build --keep-on-failure` leaves a builder up, and tells how to log in")
-        );
+        return Err(failure.hint(
+            "start it at a terminal; without one `build --keep-on-failure` leaves a \
+                builder up, and tells how to log in",
+        ));
     }
     err(&line);
     let show = context.show();
@@ -42,7 +44,9 @@ pub async fn run(context: &Context, args: &Args) -> Result<ExitCode, Failure> {
         code = exit::code(&ended);
         match &ended.result {
             // It was opened all the same: this is how.
-            Err(RunError::Build(BuildError::Step { .. } | BuildError::StepRemote { .. })) => build::tell_of(bundle, ended),
+            Err(RunError::Build(BuildError::Step { .. } | BuildError::StepRemote { .. })) => {
+                build::tell_of(bundle, ended)
+            }
             _ => build::tell(bundle, ended),
         }
     }
@@ -56,11 +60,14 @@ struct Prompt<'a>(&'a Cancel);
 impl Interactive for Prompt<'_> {
     async fn open(&self, builder: &Opened, failed: Option<&BuildError>) {
         match failed {
-            Some(e) => err(&format!("{e}\nThis is the builder as that left it. `exit` removes it.")),
+            Some(e) => {
+                err(&format!("{e}\nThis is the builder as that left it. `exit` removes it."))
+            }
             None => err("This is the provisioned builder. `exit` removes it."),
         }
         let Some((program, args)) = builder.ssh.split_first() else { return };
-        #[allow(clippy::disallowed_methods)] // the one process that is not `exec`'s: it has the terminal, and ends when its user wants
+        #[allow(clippy::disallowed_methods)]
+        // the one process that is not `exec`'s: it has the terminal, and ends when its user wants
         // It shares our terminal and process group, so that the keyboard is its own while it runs.
         let ssh = tokio::process::Command::new(program).args(args).stdin(Stdio::inherit()).spawn();
         let mut ssh = match ssh {
@@ -90,7 +97,8 @@ mod tests {
     use super::*;
 
     fn opened(ssh: &[&str]) -> Opened {
-        serde_json::from_value(serde_json::json!({ "machine": "m", "ssh": ssh })).expect("a machine that is up")
+        serde_json::from_value(serde_json::json!({ "machine": "m", "ssh": ssh }))
+            .expect("a machine that is up")
     }
 
     /// `kill` of a shell means the visit, too; a program that does not care is ended all the same.

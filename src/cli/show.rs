@@ -66,16 +66,18 @@ impl Terminal {
 
     /// A line can be redrawn in place.
     fn is_live(&self) -> bool {
-        self.is_terminal && self.term.as_deref().is_some_and(|term| !term.is_empty() && term != "dumb")
+        self.is_terminal
+            && self.term.as_deref().is_some_and(|term| !term.is_empty() && term != "dumb")
     }
 
-    /// Any value of `CI` but a plain no. Jenkins sets it to `true`, and allocates a terminal on some agents.
+    /// Any value of `CI` but a plain no. Jenkins sets it to `true`, and allocates a terminal on
+    /// some agents.
     fn is_ci(&self) -> bool {
         self.ci.as_deref().is_some_and(|ci| !["", "0", "false"].contains(&ci))
     }
 
-    /// <https://no-color.org> and <https://bixense.com/clicolors>: `NO_COLOR` wins, then `CLICOLOR_FORCE`, then
-    /// `CLICOLOR=0`, then whether the terminal can.
+    /// <https://no-color.org> and <https://bixense.com/clicolors>: `NO_COLOR` wins, then
+    /// `CLICOLOR_FORCE`, then `CLICOLOR=0`, then whether the terminal can.
     pub fn has_colours(&self) -> bool {
         let set = |value: &Option<String>| value.as_deref().is_some_and(|v| !v.is_empty());
         if set(&self.no_color) {
@@ -88,7 +90,8 @@ impl Terminal {
     }
 }
 
-/// The sink for `mode`. `verbosity`: -1 quiet (warnings, errors, the final line), 0, 1 verbose (output lines too).
+/// The sink for `mode`. `verbosity`: -1 quiet (warnings, errors, the final line), 0, 1 verbose
+/// (output lines too).
 ///
 /// `bar` without a terminal that can redraw a line becomes `plain`: it would show nothing at all.
 /// `json` has the whole stream whatever the verbosity.
@@ -109,20 +112,27 @@ fn apart(mode: Progress, verbosity: i8, sink: Box<dyn Sink>) -> Box<dyn Sink> {
     Box::new(apart::Apart::new(sink, mode == Progress::Json || verbosity > 0))
 }
 
-/// Sinks for runs side by side, from the label of a bundle: a live line each; elsewhere lines that begin with the label.
+/// Sinks for runs side by side, from the label of a bundle: a live line each; elsewhere lines that
+/// begin with the label.
 pub fn side_by_side(mode: Progress, verbosity: i8, terminal: &Terminal) -> Box<Show<'static>> {
     let paint = Paint(terminal.has_colours());
     let live = verbosity >= 0 && terminal.is_live();
     let barred = mode == Progress::Bar || mode == Progress::Auto && !terminal.is_ci();
     match mode {
-        Progress::Json => Box::new(move |label| apart(mode, verbosity, Box::new(Json::of(label, io::stdout())))),
+        Progress::Json => {
+            Box::new(move |label| apart(mode, verbosity, Box::new(Json::of(label, io::stdout()))))
+        }
         _ if live && barred => {
             let board = board::Board::new(paint, verbosity);
             Box::new(move |label| apart(mode, verbosity, Box::new(board.lane(label))))
         }
         _ => Box::new(move |label| {
             let out = Box::new(plain::Labelled::new(label, io::stderr()));
-            apart(mode, verbosity, Box::new(Plain::new(out, paint, verbosity, plain::Pace::default())))
+            apart(
+                mode,
+                verbosity,
+                Box::new(Plain::new(out, paint, verbosity, plain::Pace::default())),
+            )
         }),
     }
 }
@@ -134,7 +144,11 @@ pub struct Paint(pub bool);
 impl Paint {
     fn with(self, code: &str, text: impl AsRef<str>) -> String {
         let text = text.as_ref();
-        if self.0 && !text.is_empty() { format!("\x1b[{code}m{text}\x1b[0m") } else { text.to_owned() }
+        if self.0 && !text.is_empty() {
+            format!("\x1b[{code}m{text}\x1b[0m")
+        } else {
+            text.to_owned()
+        }
     }
 
     fn good(self, text: impl AsRef<str>) -> String {

@@ -1,32 +1,42 @@
-//! The environment of this process, set right before anything is started in it: what we start inherits it.
+//! The environment of this process, set right before anything is started in it: what we start
+//! inherits it.
 use std::ffi::OsString;
 use std::path::PathBuf;
 
 use crate::exec::env;
 use crate::ready::user;
 
-/// Built into every glibc of the last years. Ansible refuses to start without UTF-8, and the words of tools are read in English.
+/// Built into every glibc of the last years. Ansible refuses to start without UTF-8, and the words
+/// of tools are read in English.
 const LANGUAGE: &str = "C.UTF-8";
 
-/// Whether a variable is as good as not set: programs, and libraries of ours, would take the empty text for the name of a file, or
-/// for a value that is wrong.
+/// Whether a variable is as good as not set: programs, and libraries of ours, would take the empty
+/// text for the name of a file, or for a value that is wrong.
 fn says_nothing(name: &str, value: &OsString) -> bool {
-    value.is_empty() && (name.starts_with("IMAGE_FACTORY_") || name == "TMPDIR" || env::CERTIFICATES.contains(&name))
+    value.is_empty()
+        && (name.starts_with("IMAGE_FACTORY_")
+            || name == "TMPDIR"
+            || env::CERTIFICATES.contains(&name))
 }
 
 /// The changes that `environment` needs: a variable is set, or with `None` removed.
-fn changes(environment: impl Iterator<Item = (OsString, OsString)>, home: Option<PathBuf>) -> Vec<(OsString, Option<OsString>)> {
+fn changes(
+    environment: impl Iterator<Item = (OsString, OsString)>,
+    home: Option<PathBuf>,
+) -> Vec<(OsString, Option<OsString>)> {
     let mut changes = vec![("LANG".into(), Some(LANGUAGE.into()))];
     let mut homeless = true;
     for (name, value) in environment {
         homeless &= name != "HOME" || value.is_empty();
-        // Each would count for more than LANG, and names a language or a locale that may not be there.
+        // Each would count for more than LANG, and names a language or a locale that may not be
+        // there.
         let text = name.to_string_lossy();
         if text == "LANGUAGE" || text.starts_with("LC_") || says_nothing(&text, &value) {
             changes.push((name, None));
         }
     }
-    // As services and containers start programs. Tools look for their settings there, and we for the store.
+    // As services and containers start programs. Tools look for their settings there, and we for
+    // the store.
     if let (true, Some(home)) = (homeless, home) {
         changes.push(("HOME".into(), Some(home.into())));
     }
@@ -54,12 +64,18 @@ mod tests {
     fn of(environment: &[(&str, &str)]) -> Vec<String> {
         let environment = environment.iter().map(|(n, v)| (OsString::from(n), OsString::from(v)));
         let text = |value: Option<OsString>| value.map_or("-".into(), |v| v.into_string().unwrap());
-        changes(environment, Some("/home/x".into())).into_iter().map(|(n, v)| format!("{}={}", n.to_string_lossy(), text(v))).collect()
+        changes(environment, Some("/home/x".into()))
+            .into_iter()
+            .map(|(n, v)| format!("{}={}", n.to_string_lossy(), text(v)))
+            .collect()
     }
 
     #[test]
     fn a_language_that_is_not_utf_8_goes_and_a_home_comes() {
-        assert_eq!(of(&[("LC_ALL", "C"), ("HOME", "/h"), ("LANG", "de_DE.ISO-8859-1")]), ["LANG=C.UTF-8", "LC_ALL=-"]);
+        assert_eq!(
+            of(&[("LC_ALL", "C"), ("HOME", "/h"), ("LANG", "de_DE.ISO-8859-1")]),
+            ["LANG=C.UTF-8", "LC_ALL=-"]
+        );
         assert_eq!(
             of(&[("LC_CTYPE", "xx_XX.UTF-8"), ("LANGUAGE", "de"), ("HOME", "")]),
             ["LANG=C.UTF-8", "LC_CTYPE=-", "LANGUAGE=-", "HOME=/home/x"]
@@ -70,8 +86,21 @@ mod tests {
     #[test]
     fn an_empty_variable_counts_as_unset() {
         let empty = ["IMAGE_FACTORY_ACCEL", "IMAGE_FACTORY_HOME", "TMPDIR", "SSL_CERT_FILE"];
-        let said = of(&[&[("HOME", "/h"), ("OTHER", "")], &empty.map(|name| (name, ""))[..]].concat());
-        assert_eq!(said, ["LANG=C.UTF-8", "IMAGE_FACTORY_ACCEL=-", "IMAGE_FACTORY_HOME=-", "TMPDIR=-", "SSL_CERT_FILE=-"]);
-        assert_eq!(of(&[("HOME", "/h"), ("IMAGE_FACTORY_ACCEL", "tcg"), ("TMPDIR", "/t")]), ["LANG=C.UTF-8"]);
+        let said =
+            of(&[&[("HOME", "/h"), ("OTHER", "")], &empty.map(|name| (name, ""))[..]].concat());
+        assert_eq!(
+            said,
+            [
+                "LANG=C.UTF-8",
+                "IMAGE_FACTORY_ACCEL=-",
+                "IMAGE_FACTORY_HOME=-",
+                "TMPDIR=-",
+                "SSL_CERT_FILE=-"
+            ]
+        );
+        assert_eq!(
+            of(&[("HOME", "/h"), ("IMAGE_FACTORY_ACCEL", "tcg"), ("TMPDIR", "/t")]),
+            ["LANG=C.UTF-8"]
+        );
     }
 }

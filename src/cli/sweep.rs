@@ -46,15 +46,28 @@ fn tell(report: &Swept, verb: &str) {
         State::Alive => out(&format!("{run}: alive, left alone")),
         State::Kept => out(&format!("{run}: left up on purpose; `{command}` removes it")),
         State::Elsewhere => {
-            let with = if sweep::of_environment(&report.cloud) { " with its OS_* variables set" } else { "" };
-            let text = format!("{run}: built on {}; `{command}`{with} removes what it left there", report.cloud);
+            let with = if sweep::of_environment(&report.cloud) {
+                " with its OS_* variables set"
+            } else {
+                ""
+            };
+            let text = format!(
+                "{run}: built on {}; `{command}`{with} removes what it left there",
+                report.cloud
+            );
             out(&text);
         }
         State::Stranger => {
-            out(&format!("{run}: has things here, and is not in this home's index; if it is dead, `{command}` removes them"));
+            out(&format!(
+                "{run}: has things here, and is not in this home's index; if it is dead, \
+                    `{command}` removes them"
+            ));
         }
         State::Unclear => {
-            out(&format!("{run}: its record is damaged, left alone; if it is dead, `{command}` removes what it left there"));
+            out(&format!(
+                "{run}: its record is damaged, left alone; if it is dead, `{command}` removes what \
+                    it left there"
+            ));
         }
         State::Dead => {
             for thing in &report.things {

@@ -1,4 +1,5 @@
-//! Ansible's own check of the playbooks of a tree: several side by side, those that are known to be sound left out.
+//! Ansible's own check of the playbooks of a tree: several side by side, those that are known to be
+//! sound left out.
 use std::sync::Arc;
 
 use tokio::sync::Semaphore;
@@ -12,7 +13,11 @@ use crate::run::CHECKED;
 use crate::scratch::Scratch;
 
 /// Adds what Ansible finds. Why it was not asked is said, and is no finding.
-pub(super) async fn check(context: &Context, bundles: &[Bundle], found: &mut Vec<Diagnostic>) -> Result<(), Failure> {
+pub(super) async fn check(
+    context: &Context,
+    bundles: &[Bundle],
+    found: &mut Vec<Diagnostic>,
+) -> Result<(), Failure> {
     let note = |text: &str| {
         if !context.common.quiet {
             err(text);
@@ -24,12 +29,16 @@ pub(super) async fn check(context: &Context, bundles: &[Bundle], found: &mut Vec
     for bundle in bundles {
         for playbook in left_out(bundle) {
             let shown = bundle.label.clone() + "/" + &playbook.display().to_string();
-            note(&format!("note: {shown} is not checked by Ansible itself: a run installs what its requirements.yml names"));
+            note(&format!(
+                "note: {shown} is not checked by Ansible itself: a run installs what its \
+                    requirements.yml names"
+            ));
         }
     }
     let wall = context.wall()?;
     // Both are asked of other programs; where there is no wall, that is told by the first check.
-    let (version, standing) = tokio::join!(wall.ansible_version(&context.cancel), wall.standing(&context.cancel));
+    let (version, standing) =
+        tokio::join!(wall.ansible_version(&context.cancel), wall.standing(&context.cancel));
     standing?;
     let version = match version? {
         Ok(version) => version,
@@ -47,28 +56,46 @@ pub(super) async fn check(context: &Context, bundles: &[Bundle], found: &mut Vec
     let scratch = match Scratch::new() {
         Ok(scratch) => scratch,
         Err(e) => {
-            note(&format!("note: the playbooks are not checked by Ansible itself: cannot make a temporary directory: {e}"));
+            note(&format!(
+                "note: the playbooks are not checked by Ansible itself: cannot make a temporary \
+                    directory: {e}"
+            ));
             return Ok(());
         }
     };
     let checks = Checks { wall, version, scratch: scratch.path(), memory, at_hand: wall.at_hand() };
-    let jobs: Vec<Job> = bundles.iter().flat_map(|bundle| checks.jobs(bundle)).filter(|job| !checks.remembers(job)).collect();
+    let jobs: Vec<Job> = bundles
+        .iter()
+        .flat_map(|bundle| checks.jobs(bundle))
+        .filter(|job| !checks.remembers(job))
+        .collect();
     if !jobs.is_empty() {
         let (count, plural) = (jobs.len(), if jobs.len() == 1 { "" } else { "s" });
-        note(&format!("ansible-playbook checks the syntax of {count} playbook{plural} (--offline leaves this out)"));
+        note(&format!(
+            "ansible-playbook checks the syntax of {count} playbook{plural} (--offline leaves this \
+                out)"
+        ));
     }
     let verdicts = all(context, &checks, &jobs).await?;
-    checks.remember(jobs.iter().zip(&verdicts).filter(|(_, verdict)| matches!(verdict, Verdict::Sound)).map(|(job, _)| job));
+    checks.remember(
+        jobs.iter()
+            .zip(&verdicts)
+            .filter(|(_, verdict)| matches!(verdict, Verdict::Sound))
+            .map(|(job, _)| job),
+    );
     for verdict in verdicts {
         match verdict {
             Verdict::Sound => {}
             Verdict::Wrong(finding) => merge(found, finding),
             Verdict::NoWall => {
-                let why = "this machine has no wall to run their plugins behind (`image-factory doctor` says why)";
+                let why = "this machine has no wall to run their plugins behind (`image-factory \
+                    doctor` says why)";
                 note(&format!("note: the playbooks are not checked by Ansible itself: {why}"));
                 break;
             }
-            Verdict::Unknown(why) => note(&format!("note: a playbook is not checked by Ansible itself: {why}")),
+            Verdict::Unknown(why) => {
+                note(&format!("note: a playbook is not checked by Ansible itself: {why}"))
+            }
         }
     }
     checks.forget();
@@ -77,7 +104,8 @@ pub(super) async fn check(context: &Context, bundles: &[Bundle], found: &mut Vec
 
 /// Whether there is something to ask about.
 pub(super) fn has_playbooks(bundle: &Bundle) -> bool {
-    bundle.has_bootstrap || bundle.steps.iter().any(|step| matches!(step.action, Action::Ansible { .. }))
+    bundle.has_bootstrap
+        || bundle.steps.iter().any(|step| matches!(step.action, Action::Ansible { .. }))
 }
 
 /// Definitions shown of those that are left out.
@@ -89,11 +117,18 @@ pub(super) fn say_left_out(context: &Context, labels: &[String]) {
         return;
     }
     let shown = few(labels, SHOWN);
-    err(&format!("note: the playbooks of {shown} are not checked by Ansible itself until the errors there are mended"));
+    err(&format!(
+        "note: the playbooks of {shown} are not checked by Ansible itself until the errors there \
+            are mended"
+    ));
 }
 
 /// In the order of the jobs.
-async fn all(context: &Context, checks: &Checks<'_>, jobs: &[Job<'_>]) -> Result<Vec<Verdict>, Failure> {
+async fn all(
+    context: &Context,
+    checks: &Checks<'_>,
+    jobs: &[Job<'_>],
+) -> Result<Vec<Verdict>, Failure> {
     let side_by_side = std::thread::available_parallelism().map_or(1, usize::from);
     let free = Arc::new(Semaphore::new(side_by_side));
     let asked = jobs.iter().enumerate().map(|(number, job)| {

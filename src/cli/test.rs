@@ -23,7 +23,8 @@ system to os/target/NAME-test/; the last lines name them.";
 pub struct Args {
     /// ID, exact name, or family (its newest active image)
     image: String,
-    /// The definition whose `tests`, network and user count [default: the one that makes images of this family]
+    /// The definition whose `tests`, network and user count [default: the one that makes images of
+    /// this family]
     #[arg(long, value_name = "BUNDLE")]
     bundle: Option<String>,
     /// Leave the machines of a failed test up, and print the command that opens one
@@ -45,11 +46,16 @@ pub async fn run(context: &Context, args: &Args) -> Result<ExitCode, Failure> {
     let id = image.map_or(args.image.as_str(), |i| i.id.as_str());
     let (bundle, _dir) = match definition(context, args, image).await? {
         Some(bundle) => (bundle, None),
-        None => made_up(context, image.map_or(&args.image, |i| &i.name), id).map(|(bundle, dir)| (bundle, Some(dir)))?,
+        None => made_up(context, image.map_or(&args.image, |i| &i.name), id)
+            .map(|(bundle, dir)| (bundle, Some(dir)))?,
     };
     let bundle = bundle.testing(id);
     let show = context.show();
-    let setup = Setup { test_only: true, keep_on_failure: args.keep_on_failure, ..context.setup(&*cloud, &show)? };
+    let setup = Setup {
+        test_only: true,
+        keep_on_failure: args.keep_on_failure,
+        ..context.setup(&*cloud, &show)?
+    };
     let ended = run::run(&setup, &bundle).await;
     let code = exit::code(&ended);
     build::tell(&bundle, ended);
@@ -58,20 +64,31 @@ pub async fn run(context: &Context, args: &Args) -> Result<ExitCode, Failure> {
 
 /// An error if the cloud has no such image, or several.
 async fn there(context: &Context, cloud: &dyn Cloud, image: &str) -> Result<(), Failure> {
-    let cx = Cx { ledger: Ledger::none(), events: Events::default(), cancel: context.cancel.clone() };
+    let cx =
+        Cx { ledger: Ledger::none(), events: Events::default(), cancel: context.cancel.clone() };
     let wanted = Wanted { base: Some(image.to_owned()), base_only: true, ..Wanted::default() };
     let near = match cloud.facts(&wanted, &cx).await?.base {
         BaseFact::Missing { near } => near,
-        BaseFact::Ambiguous(images) => return Err(super::image::several(image, &images.iter().collect::<Vec<_>>())),
+        BaseFact::Ambiguous(images) => {
+            return Err(super::image::several(image, &images.iter().collect::<Vec<_>>()));
+        }
         BaseFact::Found(_) | BaseFact::Doubtful(_) | BaseFact::None => return Ok(()),
     };
     let names = near.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(" or ");
-    let hint = if near.is_empty() { "`image-factory image list` shows what there is".into() } else { format!("did you mean {names}?") };
+    let hint = if near.is_empty() {
+        "`image-factory image list` shows what there is".into()
+    } else {
+        format!("did you mean {names}?")
+    };
     Err(Failure::cloud(format!("no image `{image}`")).hint(hint))
 }
 
 /// The definition that is named, or the one that makes such images.
-async fn definition(context: &Context, args: &Args, image: Option<&Image>) -> Result<Option<Bundle>, Failure> {
+async fn definition(
+    context: &Context,
+    args: &Args,
+    image: Option<&Image>,
+) -> Result<Option<Bundle>, Failure> {
     if let Some(named) = &args.bundle {
         let bundles = context.load(std::slice::from_ref(named)).await?;
         return Ok(bundles.into_iter().next());
@@ -80,25 +97,37 @@ async fn definition(context: &Context, args: &Args, image: Option<&Image>) -> Re
     if let (Some(family), Ok(tree)) = (family, context.tree()) {
         let dirs = bundle::all(&tree);
         let found = context.definitions(&tree, &[], &dirs).await?;
-        let maker = found.iter().position(|one| one.as_ref().is_ok_and(|loaded| loaded.bundle.name == family));
+        let maker = found
+            .iter()
+            .position(|one| one.as_ref().is_ok_and(|loaded| loaded.bundle.name == family));
         if let Some(dir) = maker.map(|at| dirs[at].clone()) {
             let meant = context.definitions(&tree, &[dir], &[]).await?.into_iter().next();
-            return meant.transpose().map(|one| one.map(|loaded| loaded.bundle)).map_err(|unsound| Failure::bundle(unsound.findings));
+            return meant
+                .transpose()
+                .map(|one| one.map(|loaded| loaded.bundle))
+                .map_err(|unsound| Failure::bundle(unsound.findings));
         }
     }
     Ok(None)
 }
 
-/// A definition of an image that none is known of: with what `--set` says, in a directory of its own, which has to stay for as long.
+/// A definition of an image that none is known of: with what `--set` says, in a directory of its
+/// own, which has to stay for as long.
 fn made_up(context: &Context, name: &str, id: &str) -> Result<(Bundle, Scratch), Failure> {
     let dir = Scratch::new().map_err(|e| Failure::host(format!("cannot make a directory: {e}")))?;
-    let here = std::env::current_dir().map_err(|e| Failure::host(format!("current directory: {e}")))?;
-    let plain = |c: char| if c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-') { c } else { '-' };
+    let here =
+        std::env::current_dir().map_err(|e| Failure::host(format!("current directory: {e}")))?;
+    let plain =
+        |c: char| if c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-') { c } else { '-' };
     let name: String = name.chars().map(plain).take(200).collect();
-    let text = serde_json::json!({ "bundle": { "name": name.trim_start_matches(['.', '_', '-']), "img_base": id } }).to_string();
+    let text = serde_json::json!({ "bundle": { "name": name.trim_start_matches(['.', '_', '-']),
+        "img_base": id } })
+    .to_string();
     let path = dir.path().join("build-vars.yml");
-    std::fs::write(&path, text).map_err(|e| Failure::host(format!("cannot write {}: {e}", path.display())))?;
-    let loaded = bundle::load_with(&here, dir.path(), &context.overrides()?).map_err(Failure::bundle)?;
+    std::fs::write(&path, text)
+        .map_err(|e| Failure::host(format!("cannot write {}: {e}", path.display())))?;
+    let loaded =
+        bundle::load_with(&here, dir.path(), &context.overrides()?).map_err(Failure::bundle)?;
     // Of a system that nobody here knows, all that can be tested is.
     Ok((Bundle { label: format!("images/{name}"), kind: Kind::Os, ..loaded.bundle }, dir))
 }

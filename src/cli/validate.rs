@@ -26,7 +26,8 @@ pub async fn run(context: &Context, args: &Args) -> Result<ExitCode, Failure> {
     let (checked, passed, strays) = (found.meant.len(), found.passed, found.strays);
     let mut found: Vec<Diagnostic> = found.unknown.into_iter().chain(looked.found).collect();
     // A directory of parts is another definition's.
-    let is_shared = |stray: &bundle::Stray| looked.bundles.iter().any(|b| b.dir.starts_with(&stray.dir));
+    let is_shared =
+        |stray: &bundle::Stray| looked.bundles.iter().any(|b| b.dir.starts_with(&stray.dir));
     found.extend(strays.into_iter().filter(|stray| !is_shared(stray)).map(|stray| stray.finding));
     if !args.offline {
         let bundles: Vec<Bundle> = looked.bundles.into_iter().chain(looked.to_ask).collect();
@@ -42,13 +43,19 @@ pub async fn run(context: &Context, args: &Args) -> Result<ExitCode, Failure> {
             err(&format!("passed over, no bundles: {}", passed.join(", ")));
         }
         if !context.common.quiet {
-            err(&format!("{} checked: {}, {}", count(checked, "bundle"), count(errors, "error"), count(found.len() - errors, "warning")));
+            err(&format!(
+                "{} checked: {}, {}",
+                count(checked, "bundle"),
+                count(errors, "error"),
+                count(found.len() - errors, "warning")
+            ));
         }
     }
     Ok(ExitCode::from(if errors == 0 { 0 } else { 10 }))
 }
 
-/// Where definitions lie: those that are meant, the tree's others, and findings on names that mean none.
+/// Where definitions lie: those that are meant, the tree's others, and findings on names that mean
+/// none.
 struct Found {
     meant: Vec<PathBuf>,
     others: Vec<PathBuf>,
@@ -61,7 +68,13 @@ struct Found {
 fn find(tree: &Path, names: &[String]) -> Found {
     let all = bundle::all(tree);
     if names.is_empty() {
-        return Found { meant: all, others: Vec::new(), unknown: Vec::new(), passed: Vec::new(), strays: bundle::strays(tree) };
+        return Found {
+            meant: all,
+            others: Vec::new(),
+            unknown: Vec::new(),
+            passed: Vec::new(),
+            strays: bundle::strays(tree),
+        };
     }
     let (mut meant, mut unknown, mut passed) = (Vec::new(), Vec::new(), Vec::new());
     for name in names {

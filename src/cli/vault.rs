@@ -1,4 +1,5 @@
-//! The password of a vault that an `ansible.cfg` or a step names: Ansible ends before anything else where there is no such file.
+//! The password of a vault that an `ansible.cfg` or a step names: Ansible ends before anything else
+//! where there is no such file.
 use std::collections::BTreeMap;
 
 use super::{Context, Failure};
@@ -6,9 +7,14 @@ use crate::bundle::{self, Action, Bundle, Password};
 use crate::diagnostic::Diagnostic;
 
 impl Context {
-    /// Files with passwords that a run of this definition does not find. The owner's settings take the place of `ansible.cfg`.
+    /// Files with passwords that a run of this definition does not find. The owner's settings take
+    /// the place of `ansible.cfg`.
     pub fn passwords(&self, bundle: &Bundle) -> Result<Vec<Diagnostic>, Failure> {
-        let steps = bundle.steps.iter().filter(|step| matches!(step.action, Action::Ansible { .. })).map(|step| &step.env);
+        let steps = bundle
+            .steps
+            .iter()
+            .filter(|step| matches!(step.action, Action::Ansible { .. }))
+            .map(|step| &step.env);
         let none = BTreeMap::new();
         let bootstrap = (bundle.steps.is_empty() && bundle.has_bootstrap).then_some(&none);
         let mut found = Vec::new();
@@ -17,7 +23,10 @@ impl Context {
             let wall = self.wall()?;
             let settings = wall.settings();
             let shown = settings.read_only.iter().any(|dir| password.path.starts_with(dir));
-            if password.of_config && settings.ansible.vault_password_file.is_some() || password.is_there || shown {
+            if password.of_config && settings.ansible.vault_password_file.is_some()
+                || password.is_there
+                || shown
+            {
                 continue;
             }
             let finding = finding(&password, wall.has_ansible(), &settings.how_to_name_password());
@@ -29,11 +38,14 @@ impl Context {
     }
 }
 
-/// `has_ansible`: a run on this machine ends with it; else another machine builds, where the file may be.
+/// `has_ansible`: a run on this machine ends with it; else another machine builds, where the file
+/// may be.
 fn finding(password: &Password, has_ansible: bool, how: &str) -> Diagnostic {
     let name = password.path.display();
     let (why, sure) = match () {
-        () if password.path.starts_with("~") => ("lies in a home, and that of a run is empty", true),
+        () if password.path.starts_with("~") => {
+            ("lies in a home, and that of a run is empty", true)
+        }
         () if password.path.is_absolute() || password.path.starts_with("..") => {
             ("lies outside of the bundle, where a run sees nothing", false)
         }

@@ -1,15 +1,18 @@
-//! What every [`Cloud`] must hold to, as checks that run on any of them. They panic with what is wrong.
+//! What every [`Cloud`] must hold to, as checks that run on any of them. They panic with what is
+//! wrong.
 //!
 //! - shutdown, publish and delete may be repeated; absent is deleted;
 //! - a machine that is on is not captured;
 //! - a published image is no run's any more: deleting its entry leaves it;
 //! - a machine that was given a disk, and rebooted, goes like any other, and its disk with it;
-//! - a run's things are found by owner without its ledger, and deleted by name where the ID was lost;
+//! - a run's things are found by owner without its ledger, and deleted by name where the ID was
+//!   lost;
 //! - another run's things are not deleted, neither by ID nor by name;
-//! - a published image changes its standing and back, and a family means an active one that is not hidden;
+//! - a published image changes its standing and back, and a family means an active one that is not
+//!   hidden;
 //! - one that a machine was made from is known as used, and is not discarded; nor is a staged one;
-//! - a published image proves by its own ID that it was published; a copy that carries all its properties is listed, is never
-//!   meant, and is neither changed nor deleted ([`copies`]).
+//! - a published image proves by its own ID that it was published; a copy that carries all its
+//!   properties is listed, is never meant, and is neither changed nor deleted ([`copies`]).
 use std::path::Path;
 use std::time::Duration;
 
@@ -21,8 +24,9 @@ use crate::plan::{BaseFact, Wanted};
 
 const DEADLINE: Duration = Duration::from_secs(300);
 
-/// Runs all checks. `disk` is an image file whose machine powers itself off when asked to; `dir` takes the ledgers.
-/// `place` is where machines go, on a cloud that wants to know. One published image is left behind, and returned.
+/// Runs all checks. `disk` is an image file whose machine powers itself off when asked to; `dir`
+/// takes the ledgers. `place` is where machines go, on a cloud that wants to know. One published
+/// image is left behind, and returned.
 pub async fn check(cloud: &dyn Cloud, dir: &Path, disk: &Path, place: Option<&BootPlace>) -> Image {
     let published = life(cloud, &Run::new(dir, "life", place), disk).await;
     lost_ledger(cloud, &Run::new(dir, "lost", place), &published).await;
@@ -42,7 +46,11 @@ impl Run {
         let random = uuid::Uuid::new_v4().simple().to_string();
         let id = format!("contract-{role}-{}", &random[..6]);
         let ledger = Ledger::open(&dir.join(format!("{id}.jsonl"))).expect("open a ledger");
-        Self { id, cx: Cx { ledger, events: Default::default(), cancel: Default::default() }, place: place.cloned() }
+        Self {
+            id,
+            cx: Cx { ledger, events: Default::default(), cancel: Default::default() },
+            place: place.cloned(),
+        }
     }
 
     async fn boot(&self, cloud: &dyn Cloud, role: &str, image: &Image) -> Machine {
@@ -64,46 +72,83 @@ impl Run {
 
     async fn delete_all(&self, cloud: &dyn Cloud, entries: &[Entry]) {
         for entry in entries.iter().chain(entries) {
-            cloud.delete(&self.id, entry).await.unwrap_or_else(|e| panic!("delete {entry:?}, perhaps again: {e}"));
+            cloud
+                .delete(&self.id, entry)
+                .await
+                .unwrap_or_else(|e| panic!("delete {entry:?}, perhaps again: {e}"));
         }
     }
 
     async fn assert_owns_nothing(&self, cloud: &dyn Cloud) {
         assert_eq!(cloud.owned(&self.id).await.expect("owned"), []);
-        assert!(!cloud.runs().await.expect("runs").contains(&self.id), "{} is still listed as a run", self.id);
+        assert!(
+            !cloud.runs().await.expect("runs").contains(&self.id),
+            "{} is still listed as a run",
+            self.id
+        );
     }
 }
 
 /// From a file to a published image, every verb once and where it must be possible twice.
 async fn life(cloud: &dyn Cloud, run: &Run, disk: &Path) -> Image {
-    let staged = cloud.import(&run.cx, &run.id, &format!("{}-staged-source", run.id), disk, DEADLINE).await.expect("import");
+    let staged = cloud
+        .import(&run.cx, &run.id, &format!("{}-staged-source", run.id), disk, DEADLINE)
+        .await
+        .expect("import");
     assert_eq!(staged.state, State::Building);
     assert_eq!(staged.properties.get(image::RUN), Some(&run.id));
-    assert!(staged.checksum.len() == 128 && staged.size > 0 && staged.virtual_size > 0, "{staged:?}");
+    assert!(
+        staged.checksum.len() == 128 && staged.size > 0 && staged.virtual_size > 0,
+        "{staged:?}"
+    );
 
     let machine = run.boot(cloud, "m", &staged).await;
     let name = format!("{}-staged", run.id);
-    assert!(cloud.capture(&run.cx, &run.id, &machine, &name, DEADLINE).await.is_err(), "a machine that is on was captured");
+    assert!(
+        cloud.capture(&run.cx, &run.id, &machine, &name, DEADLINE).await.is_err(),
+        "a machine that is on was captured"
+    );
     for _ in 0..2 {
         cloud.shutdown(&run.cx, &machine, DEADLINE).await.expect("shutdown");
         assert_eq!(cloud.power(&machine).await.expect("power"), Power::Off);
     }
     cloud.console(&machine).await.expect("console");
-    let captured = cloud.capture(&run.cx, &run.id, &machine, &name, DEADLINE).await.expect("capture");
+    let captured =
+        cloud.capture(&run.cx, &run.id, &machine, &name, DEADLINE).await.expect("capture");
     assert_eq!((captured.name.as_str(), captured.state), (name.as_str(), State::Building));
 
     let publication = publication(run);
     let published = cloud.publish(&run.cx, &captured, &publication).await.expect("publish");
-    assert_eq!(cloud.publish(&run.cx, &captured, &publication).await.expect("publish again"), published);
-    assert_eq!((&published.id, &published.checksum), (&captured.id, &captured.checksum), "publishing changed the image");
+    assert_eq!(
+        cloud.publish(&run.cx, &captured, &publication).await.expect("publish again"),
+        published
+    );
+    assert_eq!(
+        (&published.id, &published.checksum),
+        (&captured.id, &captured.checksum),
+        "publishing changed the image"
+    );
     assert_eq!((&published.name, published.state), (&publication.name, State::Active));
     assert_eq!(published.properties.get(image::COMMIT).map(String::as_str), Some("1.10"));
-    assert!(published.is_ours() && published.properties.get(image::IMAGE_ID) == Some(&published.id), "{published:?}");
-    assert!(published.published_at().is_some() && published.tags == ["contract", image::TAG], "{published:?}");
-    assert_eq!(cloud.adopt(&run.cx, &published).await.expect("adopt one that has its proof"), published);
+    assert!(
+        published.is_ours() && published.properties.get(image::IMAGE_ID) == Some(&published.id),
+        "{published:?}"
+    );
+    assert!(
+        published.published_at().is_some() && published.tags == ["contract", image::TAG],
+        "{published:?}"
+    );
+    assert_eq!(
+        cloud.adopt(&run.cx, &published).await.expect("adopt one that has its proof"),
+        published
+    );
     assert!(cloud.images().await.expect("images").contains(&published));
     for base in [&published.id, &published.name, &published.family] {
-        let wanted = Wanted { base: Some(base.clone()), image_name: published.name.clone(), ..Wanted::default() };
+        let wanted = Wanted {
+            base: Some(base.clone()),
+            image_name: published.name.clone(),
+            ..Wanted::default()
+        };
         let facts = cloud.facts(&wanted, &run.cx).await.expect("facts");
         assert_eq!(facts.base, BaseFact::Found(Box::new(published.clone())));
         assert_eq!(facts.name_taken_by, std::slice::from_ref(&published.id));
@@ -155,20 +200,35 @@ async fn lost_ledger(cloud: &dyn Cloud, run: &Run, base: &Image) {
     let owned = cloud.owned(&run.id).await.expect("owned");
     assert!(!owned.is_empty());
     let uses = cloud.uses(std::slice::from_ref(base)).await.expect("uses");
-    assert!(uses.get(&base.id).is_some_and(|who| who.contains(&run.id)), "a machine of it was not seen: {uses:?}");
-    assert!(cloud.discard(&run.cx, base).await.is_err(), "an image was deleted that a machine uses");
+    assert!(
+        uses.get(&base.id).is_some_and(|who| who.contains(&run.id)),
+        "a machine of it was not seen: {uses:?}"
+    );
+    assert!(
+        cloud.discard(&run.cx, base).await.is_err(),
+        "an image was deleted that a machine uses"
+    );
     assert!(cloud.images().await.expect("images").contains(base));
     run.delete_all(cloud, &owned).await;
     assert!(matches!(cloud.power(&machine).await.expect("power"), Power::Gone(_)));
     run.assert_owns_nothing(cloud).await;
-    assert!(cloud.uses(std::slice::from_ref(base)).await.expect("uses").is_empty(), "it counts as used by a machine that is gone");
+    assert!(
+        cloud.uses(std::slice::from_ref(base)).await.expect("uses").is_empty(),
+        "it counts as used by a machine that is gone"
+    );
 }
 
 /// Published, deprecated, hidden, active again, deleted.
 async fn afterlife(cloud: &dyn Cloud, run: &Run, disk: &Path) {
-    let staged = cloud.import(&run.cx, &run.id, &format!("{}-staged-source", run.id), disk, DEADLINE).await.expect("import");
+    let staged = cloud
+        .import(&run.cx, &run.id, &format!("{}-staged-source", run.id), disk, DEADLINE)
+        .await
+        .expect("import");
     let deprecated = Standing { state: State::Deprecated, hidden: false, hidden_at: None };
-    assert!(cloud.set_standing(&run.cx, &staged, &deprecated).await.is_err(), "a staged image was given a standing");
+    assert!(
+        cloud.set_standing(&run.cx, &staged, &deprecated).await.is_err(),
+        "a staged image was given a standing"
+    );
     assert!(cloud.discard(&run.cx, &staged).await.is_err(), "a staged image was discarded");
     let published = cloud.publish(&run.cx, &staged, &publication(run)).await.expect("publish");
     let base = async |name: &str| {
@@ -176,18 +236,42 @@ async fn afterlife(cloud: &dyn Cloud, run: &Run, disk: &Path) {
         cloud.facts(&wanted, &run.cx).await.expect("facts").base
     };
     let now = jiff::Timestamp::from_second(1_800_000_000).expect("a time");
-    for to in [deprecated, Standing { state: State::Deprecated, hidden: true, hidden_at: Some(now) }] {
+    for to in
+        [deprecated, Standing { state: State::Deprecated, hidden: true, hidden_at: Some(now) }]
+    {
         for _ in 0..2 {
-            let seen = cloud.set_standing(&run.cx, &published, &to).await.expect("set the standing, perhaps again");
+            let seen = cloud
+                .set_standing(&run.cx, &published, &to)
+                .await
+                .expect("set the standing, perhaps again");
             assert_eq!(seen.standing(), to);
-            assert_eq!((&seen.id, &seen.name, &seen.checksum), (&published.id, &published.name, &published.checksum));
-            assert_eq!(seen.tags, ["contract"], "other clients would take it for what its family means");
-            assert!(cloud.images().await.expect("images").contains(&seen), "it is not listed as it is");
+            assert_eq!(
+                (&seen.id, &seen.name, &seen.checksum),
+                (&published.id, &published.name, &published.checksum)
+            );
+            assert_eq!(
+                seen.tags,
+                ["contract"],
+                "other clients would take it for what its family means"
+            );
+            assert!(
+                cloud.images().await.expect("images").contains(&seen),
+                "it is not listed as it is"
+            );
         }
-        assert!(matches!(base(&published.family).await, BaseFact::Missing { .. }), "a family means an image that is {to:?}");
-        assert!(matches!(base(&published.id).await, BaseFact::Found(i) if i.standing() == to), "by its ID it is not found as {to:?}");
+        assert!(
+            matches!(base(&published.family).await, BaseFact::Missing { .. }),
+            "a family means an image that is {to:?}"
+        );
+        assert!(
+            matches!(base(&published.id).await, BaseFact::Found(i) if i.standing() == to),
+            "by its ID it is not found as {to:?}"
+        );
     }
-    let back = cloud.set_standing(&run.cx, &published, &published.standing()).await.expect("make it active again");
+    let back = cloud
+        .set_standing(&run.cx, &published, &published.standing())
+        .await
+        .expect("make it active again");
     assert_eq!(back, published, "it is not what it was");
     assert!(matches!(base(&published.family).await, BaseFact::Found(i) if *i == published));
     for _ in 0..2 {
@@ -198,16 +282,35 @@ async fn afterlife(cloud: &dyn Cloud, run: &Run, disk: &Path) {
     run.assert_owns_nothing(cloud).await;
 }
 
-/// What a person made of an image by copying it, properties and all, stays what it is. `copy` makes one and gives its ID; these IDs
-/// are returned, for the caller to delete.
-pub async fn copies(cloud: &dyn Cloud, dir: &Path, disk: &Path, copy: impl AsyncFn(&Image) -> String) -> [String; 2] {
+/// What a person made of an image by copying it, properties and all, stays what it is. `copy` makes
+/// one and gives its ID; these IDs are returned, for the caller to delete.
+pub async fn copies(
+    cloud: &dyn Cloud,
+    dir: &Path,
+    disk: &Path,
+    copy: impl AsyncFn(&Image) -> String,
+) -> [String; 2] {
     let run = Run::new(dir, "copies", None);
-    let staged = cloud.import(&run.cx, &run.id, &format!("{}-staged", run.id), disk, DEADLINE).await.expect("import");
+    let staged = cloud
+        .import(&run.cx, &run.id, &format!("{}-staged", run.id), disk, DEADLINE)
+        .await
+        .expect("import");
     let of_staged = copy(&staged).await;
     is_let_alone(cloud, &run, &of_staged).await;
-    assert!(cloud.owned(&run.id).await.expect("owned").iter().any(|e| e.id.as_ref() == Some(&staged.id)), "its own image is not found");
+    assert!(
+        cloud
+            .owned(&run.id)
+            .await
+            .expect("owned")
+            .iter()
+            .any(|e| e.id.as_ref() == Some(&staged.id)),
+        "its own image is not found"
+    );
     let stolen = Image { id: of_staged.clone(), ..staged.clone() };
-    assert!(cloud.publish(&run.cx, &stolen, &publication(&run)).await.is_err(), "a copy of a staged image was published");
+    assert!(
+        cloud.publish(&run.cx, &stolen, &publication(&run)).await.is_err(),
+        "a copy of a staged image was published"
+    );
 
     let published = cloud.publish(&run.cx, &staged, &publication(&run)).await.expect("publish");
     let of_published = copy(&published).await;
@@ -215,16 +318,37 @@ pub async fn copies(cloud: &dyn Cloud, dir: &Path, disk: &Path, copy: impl Async
         is_let_alone(cloud, &run, id).await;
     }
     let images = cloud.images().await.expect("images");
-    assert_eq!(family::current(&images, &published.family), Some(&published), "the copy is current");
-    assert_eq!(family::before(&images, &published.family), None, "the copy would be current after a rollback");
+    assert_eq!(
+        family::current(&images, &published.family),
+        Some(&published),
+        "the copy is current"
+    );
+    assert_eq!(
+        family::before(&images, &published.family),
+        None,
+        "the copy would be current after a rollback"
+    );
     let policy = family::Policy { keep: 1, at_once: true };
-    assert_eq!(family::prune(&images, &published.family, policy, &Default::default()).len(), 1, "the copy is pruned, or counts");
+    assert_eq!(
+        family::prune(&images, &published.family, policy, &Default::default()).len(),
+        1,
+        "the copy is pruned, or counts"
+    );
     let wanted = Wanted { base: Some(published.family.clone()), ..Wanted::default() };
-    let base = || async { cloud.facts(&Wanted { base_only: true, ..wanted.clone() }, &run.cx).await.expect("facts").base };
+    let base = || async {
+        cloud
+            .facts(&Wanted { base_only: true, ..wanted.clone() }, &run.cx)
+            .await
+            .expect("facts")
+            .base
+    };
     assert_eq!(base().await, BaseFact::Found(Box::new(published.clone())));
     cloud.discard(&run.cx, &published).await.expect("discard");
     let meant = base().await;
-    assert!(!matches!(meant, BaseFact::Found(_)), "with the image gone, its family means the copy: {meant:?}");
+    assert!(
+        !matches!(meant, BaseFact::Found(_)),
+        "with the image gone, its family means the copy: {meant:?}"
+    );
     run.delete_all(cloud, &run.cx.ledger.entries()).await;
     for id in [&of_staged, &of_published] {
         is_let_alone(cloud, &run, id).await;
@@ -245,10 +369,20 @@ async fn is_let_alone(cloud: &dyn Cloud, run: &Run, id: &str) {
     assert!(cloud.set_standing(&run.cx, &before, &hidden).await.is_err(), "a copy was hidden");
     assert!(cloud.discard(&run.cx, &before).await.is_err(), "a copy was discarded");
     assert!(cloud.adopt(&run.cx, &before).await.is_err(), "a copy was adopted");
-    assert!(!cloud.owned(&run.id).await.expect("owned").iter().any(|e| e.id.as_deref() == Some(id)), "a copy is a run's");
-    let entry = Entry { seq: 1, kind: Kind::Image, name: before.name.clone(), id: Some(id.to_owned()), unanswered: None };
+    assert!(
+        !cloud.owned(&run.id).await.expect("owned").iter().any(|e| e.id.as_deref() == Some(id)),
+        "a copy is a run's"
+    );
+    let entry = Entry {
+        seq: 1,
+        kind: Kind::Image,
+        name: before.name.clone(),
+        id: Some(id.to_owned()),
+        unanswered: None,
+    };
     for entry in [entry.clone(), Entry { id: None, ..entry }] {
-        // By name the run's own is found, where that is the same; so what is asked for is another's.
+        // By name the run's own is found, where that is the same; so what is asked for is
+        // another's.
         let other = format!("{}-other", run.id);
         let _ = cloud.delete(&other, &entry).await;
         if entry.id.is_some() {
@@ -258,18 +392,30 @@ async fn is_let_alone(cloud: &dyn Cloud, run: &Run, id: &str) {
     assert_eq!(seen().await, before, "a copy was changed");
 }
 
-/// One run asks for the deletion of another's things; then their owner does, knowing their names alone.
+/// One run asks for the deletion of another's things; then their owner does, knowing their names
+/// alone.
 async fn strangers(cloud: &dyn Cloud, one: &Run, two: &Run, disk: &Path) {
-    let staged = cloud.import(&one.cx, &one.id, &format!("{}-staged-source", one.id), disk, DEADLINE).await.expect("import");
+    let staged = cloud
+        .import(&one.cx, &one.id, &format!("{}-staged-source", one.id), disk, DEADLINE)
+        .await
+        .expect("import");
     let machine = one.boot(cloud, "m", &staged).await;
     let entries = one.cx.ledger.entries();
     let nameless: Vec<Entry> = entries.iter().map(|e| Entry { id: None, ..e.clone() }).collect();
     for entry in entries.iter().chain(&nameless) {
-        // By name it may find nothing of its own and say so with success; what counts is that all is there.
+        // By name it may find nothing of its own and say so with success; what counts is that all
+        // is there.
         let _ = cloud.delete(&two.id, entry).await;
     }
-    assert_eq!(cloud.power(&machine).await.expect("power"), Power::On, "another run's machine was deleted");
-    assert!(cloud.images().await.expect("images").contains(&staged), "another run's image was deleted");
+    assert_eq!(
+        cloud.power(&machine).await.expect("power"),
+        Power::On,
+        "another run's machine was deleted"
+    );
+    assert!(
+        cloud.images().await.expect("images").contains(&staged),
+        "another run's image was deleted"
+    );
     one.delete_all(cloud, &nameless).await;
     one.assert_owns_nothing(cloud).await;
     two.assert_owns_nothing(cloud).await;

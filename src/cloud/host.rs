@@ -1,6 +1,6 @@
-//! What a run has on the machine that it runs on, whatever cloud it builds on: processes and directories. They are found
-//! without its ledger, and deleted. The owner tag is: for a process the mark in its environment, for a directory the run's
-//! name in its path.
+//! What a run has on the machine that it runs on, whatever cloud it builds on: processes and
+//! directories. They are found without its ledger, and deleted. The owner tag is: for a process the
+//! mark in its environment, for a directory the run's name in its path.
 use std::collections::BTreeSet;
 use std::ffi::OsString;
 use std::fs::{self, DirBuilder};
@@ -24,7 +24,8 @@ const SUBORDINATE: Duration = Duration::from_secs(100);
 /// Between the loss of a killed process's memory and its end.
 const LAST_BREATH: Duration = Duration::from_secs(5);
 
-/// The directories that runs write to: `home/building/<run>/…` for disks and logs, `runtime/<run>/…` for sockets and keys.
+/// The directories that runs write to: `home/building/<run>/…` for disks and logs,
+/// `runtime/<run>/…` for sockets and keys.
 #[derive(Debug, Clone)]
 pub struct Host {
     work: PathBuf,
@@ -39,7 +40,13 @@ pub type Found = (Kind, String, Option<String>);
 /// Found things as entries, newest first, in the order in which they were found.
 pub fn entries(found: Vec<Found>) -> Vec<Entry> {
     let count = found.len() as u64;
-    let entry = |(index, (kind, name, id))| Entry { seq: count - 1 - index as u64, kind, name, id, unanswered: None };
+    let entry = |(index, (kind, name, id))| Entry {
+        seq: count - 1 - index as u64,
+        kind,
+        name,
+        id,
+        unanswered: None,
+    };
     found.into_iter().enumerate().map(entry).collect()
 }
 
@@ -52,7 +59,11 @@ pub fn builder(recursive: bool) -> DirBuilder {
 
 impl Host {
     pub fn new(home: &Path, runtime: &Path) -> Self {
-        Self { work: home.join("building"), records: home.join(ledger::RUNS), runtime: runtime.into() }
+        Self {
+            work: home.join("building"),
+            records: home.join(ledger::RUNS),
+            runtime: runtime.into(),
+        }
     }
 
     /// `home/building/<run>`.
@@ -81,8 +92,13 @@ impl Host {
 
     /// Runs that have a process or a directory here.
     pub fn runs(&self) -> BTreeSet<String> {
-        let dirs = [&self.work, &self.runtime].into_iter().filter_map(|d| fs::read_dir(d).ok()).flatten().flatten();
-        let named = dirs.filter(|e| e.path().is_dir()).filter_map(|e| e.file_name().into_string().ok());
+        let dirs = [&self.work, &self.runtime]
+            .into_iter()
+            .filter_map(|d| fs::read_dir(d).ok())
+            .flatten()
+            .flatten();
+        let named =
+            dirs.filter(|e| e.path().is_dir()).filter_map(|e| e.file_name().into_string().ok());
         named.chain(process::ours().into_iter().filter_map(|p| p.env(RUN_MARK))).collect()
     }
 
@@ -100,7 +116,8 @@ impl Host {
         Ok(found)
     }
 
-    /// Deletes a process or a directory of `run`. Absent is success. Other kinds are none of this host's: nothing is done.
+    /// Deletes a process or a directory of `run`. Absent is success. Other kinds are none of this
+    /// host's: nothing is done.
     pub async fn delete(&self, run: &str, thing: &Entry) -> Result<(), CloudError> {
         match thing.kind {
             Kind::Process => end(run, thing).await,
@@ -109,10 +126,14 @@ impl Host {
         }
     }
 
-    /// Where the run had its sockets and keys, by its own record, if that is not where they would be today.
+    /// Where the run had its sockets and keys, by its own record, if that is not where they would
+    /// be today.
     fn then(&self, run: &str) -> Result<Option<PathBuf>, CloudError> {
         let record = self.records.join(component(run)?).join(ledger::FILE);
-        let told = Told::read(&record).ok().and_then(|told| told.runtime).filter(|then| *then != self.runtime);
+        let told = Told::read(&record)
+            .ok()
+            .and_then(|told| told.runtime)
+            .filter(|then| *then != self.runtime);
         // Nobody else may have put another one in its place since.
         let ours = told.filter(|then| durable::check_private(then, Others::Nothing).is_ok());
         Ok(ours.map(|then| then.join(run)))
@@ -121,28 +142,38 @@ impl Host {
     async fn remove(&self, run: &str, dir: &Path) -> Result<(), CloudError> {
         let absent = fs::symlink_metadata(dir).is_err_and(|e| e.kind() == io::ErrorKind::NotFound);
         let roots = self.of_run(run)?.into_iter().chain(self.then(run)?);
-        let plain = dir.components().all(|c| matches!(c, Component::RootDir | Component::Normal(_)));
+        let plain =
+            dir.components().all(|c| matches!(c, Component::RootDir | Component::Normal(_)));
         let Some(root) = roots.into_iter().find(|root| plain && dir.starts_with(root)) else {
             return if absent { Ok(()) } else { Err(foreign(dir.display(), run)) };
         };
-        unmount_below(dir).map_err(CloudError::io(format!("unmount what is mounted below {}", dir.display())))?;
+        unmount_below(dir)
+            .map_err(CloudError::io(format!("unmount what is mounted below {}", dir.display())))?;
         match removal::remove(dir) {
-            Err(e) if e.kind() == io::ErrorKind::PermissionDenied => remove_in_namespace(dir, e).await?,
+            Err(e) if e.kind() == io::ErrorKind::PermissionDenied => {
+                remove_in_namespace(dir, e).await?
+            }
             removed => removed.map_err(CloudError::io(format!("remove {}", dir.display())))?,
         }
-        // The last one takes the run's own directory along; as long as it holds something, this fails and is meant to.
+        // The last one takes the run's own directory along; as long as it holds something, this
+        // fails and is meant to.
         let _ = fs::remove_dir(root);
         Ok(())
     }
 }
 
-/// Removes what belongs to subordinate IDs of this user: a root file system that was being made when the run was killed.
+/// Removes what belongs to subordinate IDs of this user: a root file system that was being made
+/// when the run was killed.
 async fn remove_in_namespace(dir: &Path, denied: io::Error) -> Result<(), CloudError> {
-    let cmd =
-        Cmd::new("unshare", SUBORDINATE).args(["--map-root-user", "--map-auto", "--", "rm", "-rf", "--one-file-system", "--"]).arg(dir);
+    let cmd = Cmd::new("unshare", SUBORDINATE)
+        .args(["--map-root-user", "--map-auto", "--", "rm", "-rf", "--one-file-system", "--"])
+        .arg(dir);
     exec::output(&cmd, &Cancel::default()).await.map(drop).map_err(|e| {
         let denied = format!("{denied}; with this user's subordinate IDs: {e}");
-        CloudError::io(format!("remove {}", dir.display()))(io::Error::new(io::ErrorKind::PermissionDenied, denied))
+        CloudError::io(format!("remove {}", dir.display()))(io::Error::new(
+            io::ErrorKind::PermissionDenied,
+            denied,
+        ))
     })
 }
 
@@ -151,45 +182,59 @@ pub fn foreign(thing: impl std::fmt::Display, run: &str) -> CloudError {
     CloudError::refused(format!("delete {thing}"), format!("it is not of run {run}"))
 }
 
-/// What a run or a machine is called becomes a directory: it must be one name, and not a hidden one.
+/// What a run or a machine is called becomes a directory: it must be one name, and not a hidden
+/// one.
 pub fn component(name: &str) -> Result<&str, CloudError> {
     let good = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
     if name.is_empty() || name.starts_with('.') || !name.chars().all(good) {
-        return Err(CloudError::refused(format!("name `{name}`"), "must be letters, digits, `-`, `_` and `.`, and not begin with `.`"));
+        return Err(CloudError::refused(
+            format!("name `{name}`"),
+            "must be letters, digits, `-`, `_` and `.`, and not begin with `.`",
+        ));
     }
     Ok(name)
 }
 
 async fn end(run: &str, thing: &Entry) -> Result<(), CloudError> {
-    let procs = match &thing.id {
-        Some(id) => vec![id.parse::<Proc>().map_err(|why| CloudError::refused(format!("delete process {}", thing.name), why))?],
-        None => {
-            let called = |p: &Proc| p.is_of(run) && p.env(PROCESS_MARK).as_deref() == Some(&thing.name);
-            process::ours().into_iter().filter(called).collect()
-        }
-    };
+    let procs =
+        match &thing.id {
+            Some(id) => vec![id.parse::<Proc>().map_err(|why| {
+                CloudError::refused(format!("delete process {}", thing.name), why)
+            })?],
+            None => {
+                let called =
+                    |p: &Proc| p.is_of(run) && p.env(PROCESS_MARK).as_deref() == Some(&thing.name);
+                process::ours().into_iter().filter(called).collect()
+            }
+        };
     for proc in procs {
         if proc.state() == State::Gone {
             continue;
         }
-        // A process on its way out has lost its environment already, and the mark with it: it is given the time to be gone.
+        // A process on its way out has lost its environment already, and the mark with it: it is
+        // given the time to be gone.
         if !proc.is_of(run) && !proc.gone_within(LAST_BREATH).await {
             return Err(foreign(format!("process {} ({})", thing.name, proc.pid), run));
         }
-        proc.end(GRACE).await.map_err(CloudError::io(format!("end process {} ({})", thing.name, proc.pid)))?;
+        proc.end(GRACE)
+            .await
+            .map_err(CloudError::io(format!("end process {} ({})", thing.name, proc.pid)))?;
     }
     Ok(())
 }
 
-/// A source script that was killed may have left mounts (/dev, say) below its directory: removing must not go through them.
+/// A source script that was killed may have left mounts (/dev, say) below its directory: removing
+/// must not go through them.
 fn unmount_below(dir: &Path) -> io::Result<()> {
     use std::os::unix::ffi::OsStrExt;
     let Ok(dir) = dir.canonicalize() else { return Ok(()) };
     let table = fs::read_to_string("/proc/self/mountinfo")?;
-    // The fifth field is the mount point, with blanks as `\040`; later mounts lie on or below earlier ones.
+    // The fifth field is the mount point, with blanks as `\040`; later mounts lie on or below
+    // earlier ones.
     let points = table.lines().rev().filter_map(|line| line.split(' ').nth(4)).map(unescape);
     for point in points.filter(|p| p.starts_with(&dir)) {
-        let path = std::ffi::CString::new(point.as_os_str().as_bytes()).map_err(io::Error::other)?;
+        let path =
+            std::ffi::CString::new(point.as_os_str().as_bytes()).map_err(io::Error::other)?;
         // SAFETY: plain system call on a string that outlives it.
         if unsafe { libc::umount2(path.as_ptr(), libc::MNT_DETACH | libc::UMOUNT_NOFOLLOW) } != 0 {
             return Err(io::Error::last_os_error());
@@ -202,7 +247,8 @@ fn unmount_below(dir: &Path) -> io::Result<()> {
 fn unescape(field: &str) -> PathBuf {
     let (mut bytes, mut rest) = (Vec::new(), field.as_bytes());
     while let Some((first, after)) = rest.split_first() {
-        let octal = after.get(..3).and_then(|d| u8::from_str_radix(std::str::from_utf8(d).ok()?, 8).ok());
+        let octal =
+            after.get(..3).and_then(|d| u8::from_str_radix(std::str::from_utf8(d).ok()?, 8).ok());
         match (first, octal) {
             (b'\\', Some(byte)) => (bytes.push(byte), rest = &after[3..]),
             _ => (bytes.push(*first), rest = after),
@@ -231,7 +277,13 @@ mod tests {
         let mine = dir("building/r1/m");
         let outside = dir("elsewhere");
         std::os::unix::fs::symlink(&outside, mine.join("link")).unwrap();
-        for other in [dir("building/r2/m"), dir("building"), outside.clone(), dir("building/r1").join("../r2/m"), dir("images/x")] {
+        for other in [
+            dir("building/r2/m"),
+            dir("building"),
+            outside.clone(),
+            dir("building/r1").join("../r2/m"),
+            dir("images/x"),
+        ] {
             let thing = entry(Kind::Directory, &other.display().to_string(), None);
             assert!(host.delete("r1", &thing).await.is_err(), "{}", other.display());
             assert!(other.exists());
@@ -248,7 +300,9 @@ mod tests {
     async fn the_runtime_directory_may_have_been_another() {
         let dir = tempfile::tempdir().unwrap();
         let (home, then) = (dir.path().join("home"), dir.path().join("then"));
-        for made in [home.join("runs/r1"), then.join("r1"), then.join("r2"), dir.path().join("open/r1")] {
+        for made in
+            [home.join("runs/r1"), then.join("r1"), then.join("r2"), dir.path().join("open/r1")]
+        {
             builder(true).create(made).unwrap();
         }
         let record = |runtime: &Path| {
@@ -258,14 +312,21 @@ mod tests {
         };
         record(&then);
         let host = Host::new(&home, &dir.path().join("now"));
-        assert!(host.owned("r1").unwrap().iter().any(|(_, name, _)| Path::new(name) == then.join("r1")));
+        assert!(
+            host.owned("r1").unwrap().iter().any(|(_, name, _)| Path::new(name) == then.join("r1"))
+        );
         let thing = |path: PathBuf| entry(Kind::Directory, &path.display().to_string(), None);
         host.delete("r1", &thing(then.join("r1"))).await.unwrap();
         assert!(!then.join("r1").exists());
         // What is not there is nobody's.
         host.delete("r1", &thing(dir.path().join("logged-out/r1"))).await.unwrap();
-        for (run, other) in [("r1", then.join("r2")), ("r2", then.join("r2")), ("r1", then.clone())] {
-            assert!(host.delete(run, &thing(other.clone())).await.is_err() && other.exists(), "{}", other.display());
+        for (run, other) in [("r1", then.join("r2")), ("r2", then.join("r2")), ("r1", then.clone())]
+        {
+            assert!(
+                host.delete(run, &thing(other.clone())).await.is_err() && other.exists(),
+                "{}",
+                other.display()
+            );
         }
         // Others may have put it there since.
         std::os::unix::fs::symlink(dir.path().join("open"), dir.path().join("link")).unwrap();
@@ -289,9 +350,15 @@ mod tests {
         fs::create_dir_all(mine.join("a b")).unwrap();
         fs::create_dir_all(&behind).unwrap();
         fs::write(behind.join("file"), "").unwrap();
-        let mounted = std::process::Command::new("mount").arg("--bind").arg(&behind).arg(mine.join("a b")).output();
+        let mounted = std::process::Command::new("mount")
+            .arg("--bind")
+            .arg(&behind)
+            .arg(mine.join("a b"))
+            .output();
         let mounted = mounted.is_ok_and(|o| o.status.success());
-        host.delete("r1", &entry(Kind::Directory, &mine.display().to_string(), None)).await.unwrap();
+        host.delete("r1", &entry(Kind::Directory, &mine.display().to_string(), None))
+            .await
+            .unwrap();
         assert!(!mine.exists() && behind.join("file").exists(), "mounted: {mounted}");
     }
 

@@ -1,10 +1,12 @@
-//! The ledger of a run: every create is written down before it is sent, so that undo is data and not code.
+//! The ledger of a run: every create is written down before it is sent, so that undo is data and
+//! not code.
 //!
-//! One JSON record a line, each synced to disk before the call goes on. `own` writes an intent, runs one create, writes
-//! the ID. A create whose reply was lost keeps its entry with the name alone; deletion finds the thing by name and owner.
+//! One JSON record a line, each synced to disk before the call goes on. `own` writes an intent,
+//! runs one create, writes the ID. A create whose reply was lost keeps its entry with the name
+//! alone; deletion finds the thing by name and owner.
 //!
-//! What a full disk or a power cut left of a record is told of (`damage`) and passed over: what the other lines own is
-//! owned all the same.
+//! What a full disk or a power cut left of a record is told of (`damage`) and passed over: what the
+//! other lines own is owned all the same.
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::future::Future;
@@ -18,7 +20,8 @@ use crate::durable;
 
 /// A run writes some dozens of lines; what is longer than this many bytes no run wrote.
 const LONGEST: u64 = 64 << 20;
-/// Of the directory in the factory's home that holds a directory for each run, and of the ledger in that.
+/// Of the directory in the factory's home that holds a directory for each run, and of the ledger in
+/// that.
 pub const RUNS: &str = "runs";
 pub const FILE: &str = "ledger.jsonl";
 /// As many places of damage are told of, and that there are more.
@@ -75,7 +78,8 @@ pub struct Entry {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "record", rename_all = "lowercase")]
 enum Record {
-    /// The first one: whose ledger it is, at which cloud its things are, and in which directory its sockets and keys.
+    /// The first one: whose ledger it is, at which cloud its things are, and in which directory its
+    /// sockets and keys.
     Run {
         run: String,
         cloud: String,
@@ -160,7 +164,9 @@ impl Told {
 
     /// Reads a ledger and leaves it as it is.
     pub fn read(path: &Path) -> Result<Self, LedgerError> {
-        Self::begin(path).map(|(told, _)| told).map_err(|source| LedgerError { path: path.into(), source })
+        Self::begin(path)
+            .map(|(told, _)| told)
+            .map_err(|source| LedgerError { path: path.into(), source })
     }
 
     /// With the length of all whole lines.
@@ -190,7 +196,8 @@ impl Told {
             Err(e) => e,
         };
         self.damaged(format!("line {number} is no record: {error}"));
-        // A record that came after a torn one lies on the same line. Within a name, quotes would be escaped.
+        // A record that came after a torn one lies on the same line. Within a name, quotes would be
+        // escaped.
         let last = line.windows(BEGIN.len()).rposition(|w| w == BEGIN).filter(|at| *at > 0);
         if let Some(record) = last.and_then(|at| serde_json::from_slice(&line[at..]).ok()) {
             self.take(number, record);
@@ -222,7 +229,9 @@ impl Told {
             }
             Record::Made { seq, id } => match self.open.get_mut(&seq) {
                 Some(entry) => (entry.id, entry.unanswered) = (Some(id), None),
-                None => self.damaged(format!("line {number} gives an ID, {id}, to what no line before it names")),
+                None => self.damaged(format!(
+                    "line {number} gives an ID, {id}, to what no line before it names"
+                )),
             },
             Record::Gone { seq } | Record::Kept { seq } => drop(self.open.remove(&seq)),
             Record::Run { .. } => {}
@@ -239,8 +248,9 @@ impl Told {
 }
 
 impl Ledger {
-    /// Opens the ledger at `path`, made if it is not there. A last line that was cut off by a crash is dropped: nothing
-    /// was sent on its strength, because a record is synced before its create is.
+    /// Opens the ledger at `path`, made if it is not there. A last line that was cut off by a crash
+    /// is dropped: nothing was sent on its strength, because a record is synced before its create
+    /// is.
     pub fn open(path: &Path) -> Result<Self, LedgerError> {
         let open = || {
             let (told, length) = Told::begin(path)?;
@@ -258,18 +268,34 @@ impl Ledger {
     /// The first record of a run's ledger.
     pub fn begin(&self, run: &str, cloud: &str, runtime: &Path) -> Result<(), LedgerError> {
         let mut book = self.book();
-        book.write(&Record::Run { run: run.into(), cloud: cloud.into(), runtime: Some(runtime.into()) })?;
+        book.write(&Record::Run {
+            run: run.into(),
+            cloud: cloud.into(),
+            runtime: Some(runtime.into()),
+        })?;
         (book.told.cloud, book.told.runtime) = (Some(cloud.into()), Some(runtime.into()));
         Ok(())
     }
 
     /// A ledger of nothing, for calls that only read; to own with it is an error.
     pub fn none() -> Self {
-        Self(Arc::new(Mutex::new(Book { path: "(none)".into(), file: None, length: 0, ragged: false, told: Told::default() })))
+        Self(Arc::new(Mutex::new(Book {
+            path: "(none)".into(),
+            file: None,
+            length: 0,
+            ragged: false,
+            told: Told::default(),
+        })))
     }
 
-    /// Writes the intent, runs the one create, writes its ID. On an error the entry stays: the thing may be there all the same.
-    pub async fn own<T, E, F>(&self, kind: Kind, name: &str, create: impl FnOnce() -> F) -> Result<T, E>
+    /// Writes the intent, runs the one create, writes its ID. On an error the entry stays: the
+    /// thing may be there all the same.
+    pub async fn own<T, E, F>(
+        &self,
+        kind: Kind,
+        name: &str,
+        create: impl FnOnce() -> F,
+    ) -> Result<T, E>
     where
         F: Future<Output = Result<Made<T>, E>>,
         E: From<LedgerError>,
@@ -280,14 +306,21 @@ impl Ledger {
         Ok(made.value)
     }
 
-    /// The first half of [`Ledger::own`], for who can tell more of a create that failed: it was not done ([`Ledger::gone`]), or
-    /// nobody knows ([`Ledger::unanswered`]).
+    /// The first half of [`Ledger::own`], for who can tell more of a create that failed: it was not
+    /// done ([`Ledger::gone`]), or nobody knows ([`Ledger::unanswered`]).
     pub fn intend(&self, kind: Kind, name: &str) -> Result<u64, LedgerError> {
         let mut book = self.book();
         let seq = book.told.next;
-        book.write(&Record::Intent { seq, kind, name: name.into(), at: jiff::Timestamp::now().to_string() })?;
+        book.write(&Record::Intent {
+            seq,
+            kind,
+            name: name.into(),
+            at: jiff::Timestamp::now().to_string(),
+        })?;
         book.told.next = seq.saturating_add(1);
-        book.told.open.insert(seq, Entry { seq, kind, name: name.into(), id: None, unanswered: None });
+        book.told
+            .open
+            .insert(seq, Entry { seq, kind, name: name.into(), id: None, unanswered: None });
         Ok(seq)
     }
 
@@ -326,7 +359,11 @@ impl Ledger {
         self.close(|e| e.kind == kind && e.id.as_deref() == Some(id), |seq| Record::Gone { seq })
     }
 
-    fn close(&self, which: impl Fn(&Entry) -> bool, record: impl Fn(u64) -> Record) -> Result<(), LedgerError> {
+    fn close(
+        &self,
+        which: impl Fn(&Entry) -> bool,
+        record: impl Fn(u64) -> Record,
+    ) -> Result<(), LedgerError> {
         let mut book = self.book();
         let found: Vec<u64> = book.told.open.values().filter(|e| which(e)).map(|e| e.seq).collect();
         for seq in found {
@@ -354,11 +391,14 @@ impl Book {
             line.insert(0, '\n');
         }
         let io = |source| LedgerError { path: self.path.clone(), source };
-        let Some(mut file) = self.file.take() else { return Err(io(std::io::Error::other("this run only reads"))) };
+        let Some(mut file) = self.file.take() else {
+            return Err(io(std::io::Error::other("this run only reads")));
+        };
         let written = file.write_all(line.as_bytes()).and_then(|()| file.sync_data()).map_err(io);
         match &written {
             Ok(()) => (self.length, self.ragged) = (self.length + line.len() as u64, false),
-            // A disk that is full, say. What there is of the record must not be in the way of the next.
+            // A disk that is full, say. What there is of the record must not be in the way of the
+            // next.
             Err(_) => self.cut(&file),
         }
         self.file = Some(file);
@@ -387,19 +427,25 @@ mod tests {
         let create = || async {
             match id {
                 Some(id) => Ok(Made { id: id.into(), value: () }),
-                None => Err(LedgerError { path: "reply".into(), source: std::io::Error::other("lost") }),
+                None => {
+                    Err(LedgerError { path: "reply".into(), source: std::io::Error::other("lost") })
+                }
             }
         };
         let _: Result<()> = ledger.own(Kind::Image, name, create).await;
     }
 
-    /// What was not answered stays so for whoever reads the ledger later, until it is there or given up.
+    /// What was not answered stays so for whoever reads the ledger later, until it is there or
+    /// given up.
     #[tokio::test]
     async fn a_lost_answer_is_written_down() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("ledger.jsonl");
         let ledger = Ledger::open(&path).unwrap();
-        let (one, two) = (ledger.intend(Kind::Machine, "one").unwrap(), ledger.intend(Kind::Volume, "two").unwrap());
+        let (one, two) = (
+            ledger.intend(Kind::Machine, "one").unwrap(),
+            ledger.intend(Kind::Volume, "two").unwrap(),
+        );
         let at: jiff::Timestamp = "2026-11-20T10:00:00Z".parse().unwrap();
         for seq in [one, two] {
             ledger.unanswered(seq, at).unwrap();
@@ -408,8 +454,12 @@ mod tests {
         let told = Told::read(&path).unwrap();
         assert!(told.damage.is_empty(), "{:?}", told.damage);
         assert_eq!(told.entries(), ledger.entries());
-        let seen: Vec<_> = told.entries().into_iter().map(|e| (e.name, e.id, e.unanswered)).collect();
-        assert_eq!(seen, [("two".to_owned(), Some("id-2".to_owned()), None), ("one".to_owned(), None, Some(at))]);
+        let seen: Vec<_> =
+            told.entries().into_iter().map(|e| (e.name, e.id, e.unanswered)).collect();
+        assert_eq!(
+            seen,
+            [("two".to_owned(), Some("id-2".to_owned()), None), ("one".to_owned(), None, Some(at))]
+        );
     }
 
     #[tokio::test]
@@ -425,7 +475,13 @@ mod tests {
         ledger.gone_by_id(Kind::Image, "4").unwrap();
         let expected = vec![
             Entry { seq: 1, kind: Kind::Image, name: "b".into(), id: None, unanswered: None },
-            Entry { seq: 0, kind: Kind::Image, name: "a".into(), id: Some("1".into()), unanswered: None },
+            Entry {
+                seq: 0,
+                kind: Kind::Image,
+                name: "a".into(),
+                id: Some("1".into()),
+                unanswered: None,
+            },
         ];
         assert_eq!(ledger.entries(), expected);
         assert_eq!(Ledger::open(&path).unwrap().entries(), expected);
@@ -440,13 +496,23 @@ mod tests {
         let _: Result<()> = ledger
             .own(Kind::Machine, "m", || async {
                 let seen = Ledger::open(&path).unwrap().entries();
-                assert_eq!(seen, [Entry { seq: 0, kind: Kind::Machine, name: "m".into(), id: None, unanswered: None }]);
+                assert_eq!(
+                    seen,
+                    [Entry {
+                        seq: 0,
+                        kind: Kind::Machine,
+                        name: "m".into(),
+                        id: None,
+                        unanswered: None
+                    }]
+                );
                 Ok(Made { id: "x".into(), value: () })
             })
             .await;
     }
 
-    /// Wherever a crash cuts the file, what remains is a ledger that owns at least what was answered by then.
+    /// Wherever a crash cuts the file, what remains is a ledger that owns at least what was
+    /// answered by then.
     #[tokio::test]
     async fn a_ledger_cut_anywhere_is_readable() {
         let dir = tempfile::tempdir().unwrap();
@@ -462,17 +528,23 @@ mod tests {
             let lines = whole[..cut].iter().filter(|b| **b == b'\n').count();
             assert_eq!(again.entries().len(), [0, 1, 1, 2, 2][lines], "cut at {cut}");
             own(&again, "c", Some("3")).await;
-            assert!(Ledger::open(&path).unwrap().entries().iter().any(|e| e.name == "c"), "cut at {cut}");
+            assert!(
+                Ledger::open(&path).unwrap().entries().iter().any(|e| e.name == "c"),
+                "cut at {cut}"
+            );
         }
     }
 
     #[tokio::test]
     async fn a_ledger_of_nothing_owns_nothing() {
-        let made: Result<()> = Ledger::none().own(Kind::Image, "x", || async { panic!("nothing may be created") }).await;
+        let made: Result<()> = Ledger::none()
+            .own(Kind::Image, "x", || async { panic!("nothing may be created") })
+            .await;
         assert!(made.is_err());
     }
 
-    /// What was torn off by a full disk or a power cut is told of, and hides nothing that comes after it.
+    /// What was torn off by a full disk or a power cut is told of, and hides nothing that comes
+    /// after it.
     #[tokio::test]
     async fn damage_in_the_middle_hides_nothing_else() {
         let dir = tempfile::tempdir().unwrap();
@@ -494,22 +566,48 @@ mod tests {
         for cut in 1..lines[3].len() {
             for glue in ["", "\n"] {
                 let torn = format!("{}{glue}", &lines[3][..cut]);
-                let whole = [lines[..3].join("\n"), torn + &lines[4..].join("\n")].join("\n") + "\n";
+                let whole =
+                    [lines[..3].join("\n"), torn + &lines[4..].join("\n")].join("\n") + "\n";
                 let (found, told) = names(whole.as_bytes());
                 assert_eq!(found, "c a", "{whole}");
-                assert!(told.damage.len() >= 2 && told.damage[1].contains("an ID, 2"), "{:?}", told.damage);
+                assert!(
+                    told.damage.len() >= 2 && told.damage[1].contains("an ID, 2"),
+                    "{:?}",
+                    told.damage
+                );
                 assert_eq!(told.cloud.as_deref(), Some("somewhere"));
             }
         }
-        for junk in [&b"\0\0\0\0\0"[..], b"\xff\xfe", b"nonsense", b"[1]", b"{}", b"{\"record\":\"odd\"}", b"\0\n\n"] {
-            let whole = [lines[..5].join("\n").as_bytes(), b"\n", junk, lines[5..].join("\n").as_bytes(), b"\n"].concat();
+        for junk in [
+            &b"\0\0\0\0\0"[..],
+            b"\xff\xfe",
+            b"nonsense",
+            b"[1]",
+            b"{}",
+            b"{\"record\":\"odd\"}",
+            b"\0\n\n",
+        ] {
+            let whole = [
+                lines[..5].join("\n").as_bytes(),
+                b"\n",
+                junk,
+                lines[5..].join("\n").as_bytes(),
+                b"\n",
+            ]
+            .concat();
             let (found, told) = names(&whole);
             assert_eq!(found, "c b a");
             assert!(told.damage[0].contains("line 6 is no record"), "{:?}", told.damage);
             own(&Ledger::open(&path).unwrap(), "d", Some("4")).await;
             assert_eq!(
                 Told::read(&path).unwrap().entries()[0],
-                Entry { id: Some("4".into()), name: "d".into(), seq: 3, kind: Kind::Image, unanswered: None }
+                Entry {
+                    id: Some("4".into()),
+                    name: "d".into(),
+                    seq: 3,
+                    kind: Kind::Image,
+                    unanswered: None
+                }
             );
         }
     }
@@ -518,7 +616,11 @@ mod tests {
     async fn damage_is_told_in_few_words_and_no_number_is_given_twice() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("l");
-        std::fs::write(&path, "x\n".repeat(100_000) + "{\"record\":\"gone\",\"seq\":18446744073709551615}\n").unwrap();
+        std::fs::write(
+            &path,
+            "x\n".repeat(100_000) + "{\"record\":\"gone\",\"seq\":18446744073709551615}\n",
+        )
+        .unwrap();
         assert_eq!(Told::read(&path).unwrap().damage.len(), TOLD + 1);
         own(&Ledger::open(&path).unwrap(), "a", Some("1")).await;
         std::fs::write(&path, "{\"record\":\"made\",\"seq\":7,\"id\":\"i\"}\n").unwrap();
@@ -532,13 +634,18 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let fifo = dir.path().join("fifo");
         assert!(std::process::Command::new("mkfifo").arg(&fifo).status().unwrap().success());
-        assert!(Ledger::open(&fifo).is_err() && Told::read(&fifo).is_err() && Ledger::open(dir.path()).is_err());
+        assert!(
+            Ledger::open(&fifo).is_err()
+                && Told::read(&fifo).is_err()
+                && Ledger::open(dir.path()).is_err()
+        );
         let long = dir.path().join("long");
         File::create(&long).unwrap().set_len(LONGEST * 1000).unwrap();
         assert!(Told::read(&long).unwrap().damage.iter().any(|d| d.contains("is not read")));
     }
 
-    /// The disk has room for a record and a half (a limit on file sizes is a full disk to a program), and later for more.
+    /// The disk has room for a record and a half (a limit on file sizes is a full disk to a
+    /// program), and later for more.
     #[tokio::test]
     async fn a_full_disk_lets_nothing_be_made_and_leaves_the_ledger_whole() {
         let dir = tempfile::tempdir().unwrap();
@@ -551,7 +658,8 @@ mod tests {
             .env("LEDGER_ROOM", dir.path())
             .output()
             .unwrap();
-        let said = String::from_utf8_lossy(&ran.stdout).into_owned() + &String::from_utf8_lossy(&ran.stderr);
+        let said = String::from_utf8_lossy(&ran.stdout).into_owned()
+            + &String::from_utf8_lossy(&ran.stderr);
         assert!(ran.status.success() && said.contains("1 passed"), "{said}");
     }
 

@@ -1,4 +1,5 @@
-//! A cloud in memory, for tests of everything that uses one: machines are on at once, and any one call can be made to fail.
+//! A cloud in memory, for tests of everything that uses one: machines are on at once, and any one
+//! call can be made to fail.
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::{Mutex, MutexGuard};
@@ -58,8 +59,8 @@ impl Memory {
         Self::default()
     }
 
-    /// Lets the mutating call number `call` (from 1) fail: import, boot, shutdown, capture, publish, delete, set_standing
-    /// and discard count.
+    /// Lets the mutating call number `call` (from 1) fail: import, boot, shutdown, capture,
+    /// publish, delete, set_standing and discard count.
     pub fn fail_at(&self, call: usize, fault: Fault) {
         self.world().fault = Some((call, fault));
     }
@@ -91,7 +92,8 @@ impl Memory {
         self.world().images.insert(image.id.clone(), image);
     }
 
-    /// Lines such as `ssh-ed25519 AAAA… root@host`, which the console of every machine shows in place of its own.
+    /// Lines such as `ssh-ed25519 AAAA… root@host`, which the console of every machine shows in
+    /// place of its own.
     pub fn set_host_keys(&self, keys: Vec<String>) {
         self.world().host_keys = keys;
     }
@@ -102,14 +104,22 @@ impl Memory {
 
     /// Lets a machine be seen in another state.
     pub fn set_power(&self, name: &str, power: Power) {
-        self.world().machines.values_mut().filter(|m| m.name == name).for_each(|m| m.power = power.clone());
+        self.world()
+            .machines
+            .values_mut()
+            .filter(|m| m.name == name)
+            .for_each(|m| m.power = power.clone());
     }
 
     /// Lets a machine that is there, or will be, say something else on its console.
     pub fn set_console(&self, name: &str, text: &str) {
         let mut world = self.world();
         world.consoles.insert(name.into(), text.into());
-        world.machines.values_mut().filter(|m| m.name == name).for_each(|m| m.console = Some(text.into()));
+        world
+            .machines
+            .values_mut()
+            .filter(|m| m.name == name)
+            .for_each(|m| m.console = Some(text.into()));
     }
 
     /// How often a machine that answers is looked at all the same.
@@ -125,9 +135,18 @@ impl Memory {
     /// What there is, one line for each thing with its owner: to be compared before and after.
     pub fn snapshot(&self) -> Vec<String> {
         let world = self.world();
-        let machines = world.machines.iter().map(|(id, m)| format!("machine {id} {} of {}", m.name, m.run));
+        let machines =
+            world.machines.iter().map(|(id, m)| format!("machine {id} {} of {}", m.name, m.run));
         let images = world.images.values();
-        let images = images.map(|i| format!("image {} {} {} of {}", i.id, i.name, i.state.name(), owner(i).unwrap_or("nobody")));
+        let images = images.map(|i| {
+            format!(
+                "image {} {} {} of {}",
+                i.id,
+                i.name,
+                i.state.name(),
+                owner(i).unwrap_or("nobody")
+            )
+        });
         machines.chain(images).collect()
     }
 
@@ -136,7 +155,11 @@ impl Memory {
     }
 
     /// One mutating call: counted, and failing if it is its turn.
-    fn mutate<T>(&self, what: &str, work: impl FnOnce(&mut World) -> Result<T, CloudError>) -> Result<T, CloudError> {
+    fn mutate<T>(
+        &self,
+        what: &str,
+        work: impl FnOnce(&mut World) -> Result<T, CloudError>,
+    ) -> Result<T, CloudError> {
         let mut world = self.world();
         world.calls += 1;
         let fault = world.fault.filter(|(call, _)| *call == world.calls).map(|(_, fault)| fault);
@@ -180,7 +203,8 @@ impl World {
 
     fn image(&mut self, run: &str, name: &str, virtual_size: u64) -> Image {
         let id = self.id();
-        let own = [(image::RUN, run), (image::STATE, State::Building.name()), (image::IMAGE_ID, &id)];
+        let own =
+            [(image::RUN, run), (image::STATE, State::Building.name()), (image::IMAGE_ID, &id)];
         Image {
             id: id.clone(),
             name: name.into(),
@@ -205,7 +229,10 @@ impl World {
     fn uses(&self, images: &[Image]) -> BTreeMap<String, String> {
         let mut users: BTreeMap<String, Vec<String>> = BTreeMap::new();
         for machine in self.machines.values().filter(|m| images.iter().any(|i| i.id == m.image)) {
-            users.entry(machine.image.clone()).or_default().push(format!("machine {}", machine.name));
+            users
+                .entry(machine.image.clone())
+                .or_default()
+                .push(format!("machine {}", machine.name));
         }
         super::sentences(users)
     }
@@ -227,14 +254,24 @@ impl Cloud for Memory {
     }
 
     async fn facts(&self, wanted: &Wanted, _: &Cx) -> Result<CloudFacts, CloudError> {
-        let images: Vec<Image> = self.images().await?.into_iter().filter(|i| i.state != State::Building).collect();
+        let images: Vec<Image> =
+            self.images().await?.into_iter().filter(|i| i.state != State::Building).collect();
         let base = wanted.base.as_deref().map_or(BaseFact::None, |base| {
             let family = base.strip_prefix("os/");
-            super::base_among(&images, family.unwrap_or(base), wanted.base_is_family || family.is_some(), Vec::new)
+            super::base_among(
+                &images,
+                family.unwrap_or(base),
+                wanted.base_is_family || family.is_some(),
+                Vec::new,
+            )
         });
         Ok(CloudFacts {
             base,
-            name_taken_by: images.iter().filter(|i| i.name == wanted.image_name).map(|i| i.id.clone()).collect(),
+            name_taken_by: images
+                .iter()
+                .filter(|i| i.name == wanted.image_name)
+                .map(|i| i.id.clone())
+                .collect(),
             how: "in memory".into(),
             max_cpus: None,
             max_ram_mb: None,
@@ -245,8 +282,16 @@ impl Cloud for Memory {
         })
     }
 
-    async fn import(&self, cx: &Cx, run: &str, name: &str, file: &Path, _: Duration) -> Result<Image, CloudError> {
-        let size = file.metadata().map_err(CloudError::io(format!("read {}", file.display())))?.len();
+    async fn import(
+        &self,
+        cx: &Cx,
+        run: &str,
+        name: &str,
+        file: &Path,
+        _: Duration,
+    ) -> Result<Image, CloudError> {
+        let size =
+            file.metadata().map_err(CloudError::io(format!("read {}", file.display())))?.len();
         self.make(cx, run, name, "import", |_| Ok(size)).await
     }
 
@@ -255,11 +300,16 @@ impl Cloud for Memory {
         let create = || async {
             self.mutate("boot", |world| {
                 if !world.images.contains_key(&spec.image) {
-                    return Err(CloudError::refused(format!("image {}", spec.image), "does not exist"));
+                    return Err(CloudError::refused(
+                        format!("image {}", spec.image),
+                        "does not exist",
+                    ));
                 }
                 world.booted.push(spec.clone());
                 let id = world.id();
-                let host_key = ssh_key::PrivateKey::random(&mut rand_core::OsRng, ssh_key::Algorithm::Ed25519).expect("random numbers");
+                let host_key =
+                    ssh_key::PrivateKey::random(&mut rand_core::OsRng, ssh_key::Algorithm::Ed25519)
+                        .expect("random numbers");
                 let host_key = host_key.public_key().to_openssh().expect("a fresh key encodes");
                 let booted = Booted {
                     run: spec.run.clone(),
@@ -271,7 +321,12 @@ impl Cloud for Memory {
                     host_key,
                 };
                 world.machines.insert(id.clone(), booted);
-                let machine = Machine { name: spec.name.clone(), id: id.clone(), host: "memory".into(), port: world.made as u16 };
+                let machine = Machine {
+                    name: spec.name.clone(),
+                    id: id.clone(),
+                    host: "memory".into(),
+                    port: world.made as u16,
+                };
                 Ok(Made { id, value: machine })
             })
         };
@@ -279,7 +334,11 @@ impl Cloud for Memory {
     }
 
     async fn power(&self, machine: &Machine) -> Result<Power, CloudError> {
-        Ok(self.world().machines.get(&machine.id).map_or(Power::Gone("deleted".into()), |m| m.power.clone()))
+        Ok(self
+            .world()
+            .machines
+            .get(&machine.id)
+            .map_or(Power::Gone("deleted".into()), |m| m.power.clone()))
     }
 
     fn pace(&self) -> Duration {
@@ -296,9 +355,11 @@ impl Cloud for Memory {
             return Ok(text);
         }
         let own = world.machines.get(&machine.id).map(|m| m.host_key.clone()).into_iter().collect();
-        let keys = if world.host_keys.is_empty() { own } else { world.host_keys.clone() }.join("\n");
+        let keys =
+            if world.host_keys.is_empty() { own } else { world.host_keys.clone() }.join("\n");
         Ok(format!(
-            "[    0.000000] Linux version 6.1.0-memory\n-----BEGIN SSH HOST KEY KEYS-----\n{keys}\n-----END SSH HOST KEY KEYS-----\n\
+            "[    0.000000] Linux version 6.1.0-memory\n-----BEGIN SSH HOST KEY \
+                KEYS-----\n{keys}\n-----END SSH HOST KEY KEYS-----\n\
              Cloud-init v. 22.4.2 finished\n\n{} login: ",
             machine.name
         ))
@@ -312,19 +373,34 @@ impl Cloud for Memory {
         })
     }
 
-    async fn capture(&self, cx: &Cx, run: &str, machine: &Machine, name: &str, _: Duration) -> Result<Image, CloudError> {
+    async fn capture(
+        &self,
+        cx: &Cx,
+        run: &str,
+        machine: &Machine,
+        name: &str,
+        _: Duration,
+    ) -> Result<Image, CloudError> {
         let disk = {
             let mut world = self.world();
             let booted = world.machine(machine)?;
             if booted.power != Power::Off {
-                return Err(CloudError::refused(format!("capture {}", machine.name), "it is not off"));
+                return Err(CloudError::refused(
+                    format!("capture {}", machine.name),
+                    "it is not off",
+                ));
             }
             booted.disk_gb * GIB
         };
         self.make(cx, run, name, "capture", |_| Ok(disk)).await
     }
 
-    async fn publish(&self, _: &Cx, staged: &Image, publication: &Publication) -> Result<Image, CloudError> {
+    async fn publish(
+        &self,
+        _: &Cx,
+        staged: &Image,
+        publication: &Publication,
+    ) -> Result<Image, CloudError> {
         self.mutate("publish", |world| {
             let missing = || CloudError::refused(format!("image {}", staged.id), "does not exist");
             let there: Vec<Image> = world.images.values().cloned().collect();
@@ -332,7 +408,12 @@ impl Cloud for Memory {
             if let Some(why) = super::unpublishable(image, publication) {
                 return Err(CloudError::refused(format!("publish {}", publication.name), why));
             }
-            let at = family::published_at(&there, &publication.family, &image.id, jiff::Timestamp::now());
+            let at = family::published_at(
+                &there,
+                &publication.family,
+                &image.id,
+                jiff::Timestamp::now(),
+            );
             let publication = publication.proven(&image.id, at);
             image.state = State::Active;
             image.min_disk_gb = publication.min_disk(image.virtual_size);
@@ -347,12 +428,22 @@ impl Cloud for Memory {
 
     async fn delete(&self, run: &str, thing: &Entry) -> Result<(), CloudError> {
         self.mutate("delete", |world| {
-            let foreign =
-                || Err(CloudError::refused(format!("delete {} {}", thing.kind.name(), thing.name), format!("it is not of run {run}")));
+            let foreign = || {
+                Err(CloudError::refused(
+                    format!("delete {} {}", thing.kind.name(), thing.name),
+                    format!("it is not of run {run}"),
+                ))
+            };
             match (thing.kind, &thing.id) {
-                (Kind::Machine, Some(id)) if world.machines.get(id).is_some_and(|m| m.run != run) => return foreign(),
+                (Kind::Machine, Some(id))
+                    if world.machines.get(id).is_some_and(|m| m.run != run) =>
+                {
+                    return foreign();
+                }
                 (Kind::Machine, Some(id)) => drop(world.machines.remove(id)),
-                (Kind::Machine, None) => world.machines.retain(|_, m| m.run != run || m.name != thing.name),
+                (Kind::Machine, None) => {
+                    world.machines.retain(|_, m| m.run != run || m.name != thing.name)
+                }
                 (Kind::Image, Some(id)) => match world.images.get(id) {
                     Some(image) if image.is_staged_by(run) => drop(world.images.remove(id)),
                     // Published meanwhile: it is no run's any more.
@@ -360,7 +451,9 @@ impl Cloud for Memory {
                     Some(_) => return foreign(),
                     None => {}
                 },
-                (Kind::Image, None) => world.images.retain(|_, i| !i.is_staged_by(run) || i.name != thing.name),
+                (Kind::Image, None) => {
+                    world.images.retain(|_, i| !i.is_staged_by(run) || i.name != thing.name)
+                }
                 _ => {}
             }
             Ok(())
@@ -369,11 +462,25 @@ impl Cloud for Memory {
 
     async fn owned(&self, run: &str) -> Result<Vec<Entry>, CloudError> {
         let world = self.world();
-        let machines = world.machines.iter().filter(|(_, m)| m.run == run).map(|(id, m)| (Kind::Machine, &m.name, id));
-        let images = world.images.values().filter(|i| i.is_staged_by(run)).map(|i| (Kind::Image, &i.name, &i.id));
+        let machines = world
+            .machines
+            .iter()
+            .filter(|(_, m)| m.run == run)
+            .map(|(id, m)| (Kind::Machine, &m.name, id));
+        let images = world
+            .images
+            .values()
+            .filter(|i| i.is_staged_by(run))
+            .map(|i| (Kind::Image, &i.name, &i.id));
         let mut found: Vec<Entry> = machines
             .chain(images)
-            .map(|(kind, name, id)| Entry { seq: uuid_number(id), kind, name: name.clone(), id: Some(id.clone()), unanswered: None })
+            .map(|(kind, name, id)| Entry {
+                seq: uuid_number(id),
+                kind,
+                name: name.clone(),
+                id: Some(id.clone()),
+                unanswered: None,
+            })
             .collect();
         found.sort_by_key(|e| std::cmp::Reverse(e.seq));
         Ok(found)
@@ -381,8 +488,15 @@ impl Cloud for Memory {
 
     async fn runs(&self) -> Result<Vec<String>, CloudError> {
         let world = self.world();
-        let staged = world.images.values().filter_map(|i| owner(i).filter(|run| i.is_staged_by(run)));
-        let mut runs: Vec<String> = world.machines.values().map(|m| m.run.as_str()).chain(staged).map(str::to_owned).collect();
+        let staged =
+            world.images.values().filter_map(|i| owner(i).filter(|run| i.is_staged_by(run)));
+        let mut runs: Vec<String> = world
+            .machines
+            .values()
+            .map(|m| m.run.as_str())
+            .chain(staged)
+            .map(str::to_owned)
+            .collect();
         runs.sort();
         runs.dedup();
         Ok(runs)
@@ -395,17 +509,43 @@ impl Cloud for Memory {
         Ok(images)
     }
 
-    async fn reboot(&self, cx: &Cx, machine: &Machine, _: Reboot, _: Duration) -> Result<(), CloudError> {
+    async fn reboot(
+        &self,
+        cx: &Cx,
+        machine: &Machine,
+        _: Reboot,
+        _: Duration,
+    ) -> Result<(), CloudError> {
         cx.cancel.check()?;
         self.mutate("reboot", |world| world.machine(machine).map(|m| m.power = Power::On))
     }
 
-    async fn attach(&self, _: &Cx, _: &str, machine: &Machine, _: &VolumePlan, _: Duration) -> Result<Disk, CloudError> {
-        Err(CloudError::unable(format!("attach a disk to {}", machine.name), "there are no disks in memory"))
+    async fn attach(
+        &self,
+        _: &Cx,
+        _: &str,
+        machine: &Machine,
+        _: &VolumePlan,
+        _: Duration,
+    ) -> Result<Disk, CloudError> {
+        Err(CloudError::unable(
+            format!("attach a disk to {}", machine.name),
+            "there are no disks in memory",
+        ))
     }
 
-    async fn detach(&self, _: &Cx, _: &str, machine: &Machine, _: &Disk, _: Duration) -> Result<(), CloudError> {
-        Err(CloudError::unable(format!("detach the disk of {}", machine.name), "there are no disks in memory"))
+    async fn detach(
+        &self,
+        _: &Cx,
+        _: &str,
+        machine: &Machine,
+        _: &Disk,
+        _: Duration,
+    ) -> Result<(), CloudError> {
+        Err(CloudError::unable(
+            format!("detach the disk of {}", machine.name),
+            "there are no disks in memory",
+        ))
     }
 
     async fn rescue(&self, _: &Cx, machine: &Machine, _: Duration) -> Result<(), CloudError> {
@@ -417,17 +557,32 @@ impl Cloud for Memory {
     }
 
     async fn screen(&self, machine: &Machine) -> Result<String, CloudError> {
-        Err(CloudError::unable(format!("screen of {}", machine.name), "there is no screen in memory"))
+        Err(CloudError::unable(
+            format!("screen of {}", machine.name),
+            "there is no screen in memory",
+        ))
     }
 
-    async fn check_template(&self, _: &str, _: &Cx) -> Result<Option<Result<(), String>>, CloudError> {
+    async fn check_template(
+        &self,
+        _: &str,
+        _: &Cx,
+    ) -> Result<Option<Result<(), String>>, CloudError> {
         Ok(None)
     }
 
-    async fn set_standing(&self, _: &Cx, image: &Image, to: &Standing) -> Result<Image, CloudError> {
+    async fn set_standing(
+        &self,
+        _: &Cx,
+        image: &Image,
+        to: &Standing,
+    ) -> Result<Image, CloudError> {
         self.mutate("set_standing", |world| {
             let what = format!("change image {}", image.name);
-            let image = world.images.get_mut(&image.id).ok_or_else(|| CloudError::refused(&what, "does not exist"))?;
+            let image = world
+                .images
+                .get_mut(&image.id)
+                .ok_or_else(|| CloudError::refused(&what, "does not exist"))?;
             if let Some(why) = super::untouchable(image) {
                 return Err(CloudError::refused(what, why));
             }
@@ -439,7 +594,10 @@ impl Cloud for Memory {
     async fn adopt(&self, _: &Cx, image: &Image) -> Result<Image, CloudError> {
         self.mutate("adopt", |world| {
             let what = format!("adopt image {}", image.name);
-            let image = world.images.get_mut(&image.id).ok_or_else(|| CloudError::refused(&what, "does not exist"))?;
+            let image = world
+                .images
+                .get_mut(&image.id)
+                .ok_or_else(|| CloudError::refused(&what, "does not exist"))?;
             match super::unadoptable(image) {
                 Some(why) => return Err(CloudError::refused(what, why)),
                 None if !image.is_ours() => image.prove(image.created),
@@ -496,7 +654,8 @@ mod tests {
         contract::copies(&cloud, dir.path(), &disk, copy).await;
     }
 
-    /// Refused or served without a reply: either way the ledger's entry leads back to where we were.
+    /// Refused or served without a reply: either way the ledger's entry leads back to where we
+    /// were.
     #[tokio::test]
     async fn faults_are_where_they_were_asked_for() {
         for fault in [Fault::Refuse, Fault::LoseReply] {
@@ -518,7 +677,10 @@ mod tests {
                 place: None,
             };
             assert!(cloud.boot(&cx, &spec, Duration::ZERO).await.is_err());
-            assert_eq!(cloud.snapshot().len(), before.len() + usize::from(fault == Fault::LoseReply));
+            assert_eq!(
+                cloud.snapshot().len(),
+                before.len() + usize::from(fault == Fault::LoseReply)
+            );
             for entry in cx.ledger.entries() {
                 assert_eq!(entry.id, None);
                 cloud.delete("r1", &entry).await.unwrap();

@@ -1,4 +1,5 @@
-//! What the factory asks of a cloud, in the factory's words. QEMU on this machine ([`local`]) is one, an OpenStack is another.
+//! What the factory asks of a cloud, in the factory's words. QEMU on this machine ([`local`]) is
+//! one, an OpenStack is another.
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::Duration;
@@ -135,7 +136,8 @@ impl CloudError {
     }
 }
 
-/// Everything a call needs besides its subject: the ledger that owns what it makes, where to tell of progress, when to stop.
+/// Everything a call needs besides its subject: the ledger that owns what it makes, where to tell
+/// of progress, when to stop.
 #[derive(Clone)]
 pub struct Cx {
     pub ledger: Ledger,
@@ -145,10 +147,12 @@ pub struct Cx {
 
 /// A place where machines boot and images are kept.
 ///
-/// What a call creates, it creates through [`Ledger::own`]. Every wait inside has a deadline and ends on `cx.cancel`.
+/// What a call creates, it creates through [`Ledger::own`]. Every wait inside has a deadline and
+/// ends on `cx.cancel`.
 #[async_trait]
 pub trait Cloud: Send + Sync {
-    /// `local`, or the OpenStack cloud's name in clouds.yaml; its URL where the environment alone says which it is.
+    /// `local`, or the OpenStack cloud's name in clouds.yaml; its URL where the environment alone
+    /// says which it is.
     fn name(&self) -> &str;
 
     /// Its machines and images take space of this machine's disk.
@@ -160,76 +164,156 @@ pub trait Cloud: Send + Sync {
     async fn facts(&self, wanted: &Wanted, cx: &Cx) -> Result<CloudFacts, CloudError>;
 
     /// Takes a disk image file in as a staged image called `name`.
-    async fn import(&self, cx: &Cx, run: &str, name: &str, file: &Path, deadline: Duration) -> Result<Image, CloudError>;
+    async fn import(
+        &self,
+        cx: &Cx,
+        run: &str,
+        name: &str,
+        file: &Path,
+        deadline: Duration,
+    ) -> Result<Image, CloudError>;
 
-    async fn boot(&self, cx: &Cx, spec: &BootSpec, deadline: Duration) -> Result<Machine, CloudError>;
+    async fn boot(
+        &self,
+        cx: &Cx,
+        spec: &BootSpec,
+        deadline: Duration,
+    ) -> Result<Machine, CloudError>;
 
     async fn power(&self, machine: &Machine) -> Result<Power, CloudError>;
 
-    /// The shortest pause between two looks at a machine (`power`, `console`) that a good guest of this cloud takes.
+    /// The shortest pause between two looks at a machine (`power`, `console`) that a good guest of
+    /// this cloud takes.
     fn pace(&self) -> Duration;
 
-    /// How often a machine that answers over SSH is looked at all the same; `None`: a look tells nothing more.
+    /// How often a machine that answers over SSH is looked at all the same; `None`: a look tells
+    /// nothing more.
     fn watch_pace(&self) -> Option<Duration>;
 
     /// The serial console so far (its end, where a cloud keeps only that).
     async fn console(&self, machine: &Machine) -> Result<String, CloudError>;
 
     /// Asks the machine to shut itself down and waits until it is off.
-    async fn shutdown(&self, cx: &Cx, machine: &Machine, deadline: Duration) -> Result<(), CloudError>;
+    async fn shutdown(
+        &self,
+        cx: &Cx,
+        machine: &Machine,
+        deadline: Duration,
+    ) -> Result<(), CloudError>;
 
     /// Makes a staged image called `name` from the disk of a machine that is off.
-    async fn capture(&self, cx: &Cx, run: &str, machine: &Machine, name: &str, deadline: Duration) -> Result<Image, CloudError>;
+    async fn capture(
+        &self,
+        cx: &Cx,
+        run: &str,
+        machine: &Machine,
+        name: &str,
+        deadline: Duration,
+    ) -> Result<Image, CloudError>;
 
-    /// Turns a staged image of the publication's run into the published one, in one write, and returns it as read back: with what
-    /// [`Publication::proven`] adds, at the time that [`family::published_at`] gives.
-    async fn publish(&self, cx: &Cx, staged: &Image, publication: &Publication) -> Result<Image, CloudError>;
+    /// Turns a staged image of the publication's run into the published one, in one write, and
+    /// returns it as read back: with what [`Publication::proven`] adds, at the time that
+    /// [`family::published_at`] gives.
+    async fn publish(
+        &self,
+        cx: &Cx,
+        staged: &Image,
+        publication: &Publication,
+    ) -> Result<Image, CloudError>;
 
-    /// Deletes a thing of a run. What is not there is deleted: success. Never touches a thing whose owner is another.
+    /// Deletes a thing of a run. What is not there is deleted: success. Never touches a thing whose
+    /// owner is another.
     async fn delete(&self, run: &str, thing: &Entry) -> Result<(), CloudError>;
 
-    /// What the cloud shows as made by `run` and not published, newest first: found by owner tags, without the ledger.
+    /// What the cloud shows as made by `run` and not published, newest first: found by owner tags,
+    /// without the ledger.
     async fn owned(&self, run: &str) -> Result<Vec<Entry>, CloudError>;
 
     /// Runs that own something here.
     async fn runs(&self) -> Result<Vec<String>, CloudError>;
 
-    /// Images of the factory, newest first; staged ones too, and such as carry its properties without being its.
+    /// Images of the factory, newest first; staged ones too, and such as carry its properties
+    /// without being its.
     async fn images(&self) -> Result<Vec<Image>, CloudError>;
 
     /// Has a machine boot again; returns when the cloud has done its part.
-    async fn reboot(&self, cx: &Cx, machine: &Machine, how: Reboot, deadline: Duration) -> Result<(), CloudError>;
+    async fn reboot(
+        &self,
+        cx: &Cx,
+        machine: &Machine,
+        how: Reboot,
+        deadline: Duration,
+    ) -> Result<(), CloudError>;
 
-    /// Gives a running machine an empty disk; of what type and where it is made, where there is a choice.
-    async fn attach(&self, cx: &Cx, run: &str, machine: &Machine, wanted: &VolumePlan, deadline: Duration) -> Result<Disk, CloudError>;
+    /// Gives a running machine an empty disk; of what type and where it is made, where there is a
+    /// choice.
+    async fn attach(
+        &self,
+        cx: &Cx,
+        run: &str,
+        machine: &Machine,
+        wanted: &VolumePlan,
+        deadline: Duration,
+    ) -> Result<Disk, CloudError>;
 
     /// Takes a disk away from its machine and deletes it.
-    async fn detach(&self, cx: &Cx, run: &str, machine: &Machine, disk: &Disk, deadline: Duration) -> Result<(), CloudError>;
+    async fn detach(
+        &self,
+        cx: &Cx,
+        run: &str,
+        machine: &Machine,
+        disk: &Disk,
+        deadline: Duration,
+    ) -> Result<(), CloudError>;
 
     /// Boots a machine from a fresh disk of its image, with its own as the second.
-    async fn rescue(&self, cx: &Cx, machine: &Machine, deadline: Duration) -> Result<(), CloudError>;
+    async fn rescue(
+        &self,
+        cx: &Cx,
+        machine: &Machine,
+        deadline: Duration,
+    ) -> Result<(), CloudError>;
 
     /// Ends what `rescue` began: the machine boots from its own disk.
-    async fn unrescue(&self, cx: &Cx, machine: &Machine, deadline: Duration) -> Result<(), CloudError>;
+    async fn unrescue(
+        &self,
+        cx: &Cx,
+        machine: &Machine,
+        deadline: Duration,
+    ) -> Result<(), CloudError>;
 
-    /// Where the screen of a machine is seen in a browser. The address lets in whoever has it, so it is shown to nobody.
+    /// Where the screen of a machine is seen in a browser. The address lets in whoever has it, so
+    /// it is shown to nobody.
     async fn screen(&self, machine: &Machine) -> Result<String, CloudError>;
 
-    /// Has a Heat template checked by the cloud's Heat; `None` where there is none, else what is wrong with it, if anything.
-    async fn check_template(&self, template: &str, cx: &Cx) -> Result<Option<Result<(), String>>, CloudError>;
+    /// Has a Heat template checked by the cloud's Heat; `None` where there is none, else what is
+    /// wrong with it, if anything.
+    async fn check_template(
+        &self,
+        template: &str,
+        cx: &Cx,
+    ) -> Result<Option<Result<(), String>>, CloudError>;
 
     /// Gives a published image of ours another standing, in one write, and returns it as read back.
-    async fn set_standing(&self, cx: &Cx, image: &Image, to: &Standing) -> Result<Image, CloudError>;
+    async fn set_standing(
+        &self,
+        cx: &Cx,
+        image: &Image,
+        to: &Standing,
+    ) -> Result<Image, CloudError>;
 
-    /// Gives a published image that has no proof the one that publication writes today, in one write, and returns it as read back. One
-    /// that has it is left as it is; what speaks against it is refused.
+    /// Gives a published image that has no proof the one that publication writes today, in one
+    /// write, and returns it as read back. One that has it is left as it is; what speaks against it
+    /// is refused.
     async fn adopt(&self, cx: &Cx, image: &Image) -> Result<Image, CloudError>;
 
-    /// Which of these images somebody uses, by ID, with a sentence that says who: machines and volumes made from them, builds under
-    /// way. What cannot be seen (machines of other projects) counts as used.
+    /// Which of these images somebody uses, by ID, with a sentence that says who: machines and
+    /// volumes made from them, builds under way. What cannot be seen (machines of other projects)
+    /// counts as used.
     async fn uses(&self, images: &[Image]) -> Result<BTreeMap<String, String>, CloudError>;
 
-    /// Deletes a published image. Absent is success. One that no run of the factory made, that is protected, staged or used is refused.
+    /// Deletes a published image. Absent is success. One that no run of the factory made, that is
+    /// protected, staged or used is refused.
     async fn discard(&self, cx: &Cx, image: &Image) -> Result<(), CloudError>;
 }
 
@@ -251,14 +335,16 @@ pub fn untouchable(image: &Image) -> Option<String> {
             Some("it is staged: its run publishes or removes it".to_owned())
         }
         Provenance::Legacy => Some(format!(
-            "it was published before images proved whose they are (`image-factory image adopt {}` mends it)",
+            "it was published before images proved whose they are (`image-factory image adopt {}` \
+                mends it)",
             shell::word(&image.id)
         )),
         Provenance::Ours => None,
     }
 }
 
-/// Why this is no image that the publication's run may publish. One that it published is published again.
+/// Why this is no image that the publication's run may publish. One that it published is published
+/// again.
 fn unpublishable(image: &Image, publication: &Publication) -> Option<String> {
     let run = publication.properties.get(image::RUN).map(String::as_str).unwrap_or_default();
     let published = image.state != State::Building && image.is_ours();
@@ -273,13 +359,20 @@ fn unpublishable(image: &Image, publication: &Publication) -> Option<String> {
 fn unadoptable(image: &Image) -> Option<String> {
     match image.provenance() {
         Provenance::Foreign(why) => Some(why),
-        Provenance::Ours | Provenance::Legacy if image.state == State::Building => Some("it is staged".to_owned()),
+        Provenance::Ours | Provenance::Legacy if image.state == State::Building => {
+            Some("it is staged".to_owned())
+        }
         Provenance::Ours | Provenance::Legacy => None,
     }
 }
 
 /// What a base's name means among `images`.
-fn base_among(images: &[Image], wanted: &str, family_only: bool, near: impl FnOnce() -> Vec<String>) -> BaseFact {
+fn base_among(
+    images: &[Image],
+    wanted: &str,
+    family_only: bool,
+    near: impl FnOnce() -> Vec<String>,
+) -> BaseFact {
     let owned = |images: Vec<&Image>| images.into_iter().cloned().collect();
     match family::meaning(images, wanted, family_only) {
         Meaning::One(image) => BaseFact::Found(Box::new(image.clone())),

@@ -1,6 +1,7 @@
-//! Removes a directory with all that scripts left in it: deep, wide, or closed to us. A few files are open at a time and no
-//! path is long, whatever the depth: a directory within a directory is moved up first. No link is followed, and nothing of
-//! another mount is touched: what lies there cannot be moved here.
+//! Removes a directory with all that scripts left in it: deep, wide, or closed to us. A few files
+//! are open at a time and no path is long, whatever the depth: a directory within a directory is
+//! moved up first. No link is followed, and nothing of another mount is touched: what lies there
+//! cannot be moved here.
 use std::ffi::OsStr;
 use std::fs::{self, File, OpenOptions, Permissions};
 use std::io;
@@ -51,7 +52,8 @@ impl Moved {
     }
 }
 
-/// A directory that is held: what lies in it is reached whatever it is called and wherever it is moved.
+/// A directory that is held: what lies in it is reached whatever it is called and wherever it is
+/// moved.
 struct Dir {
     held: File,
     device: u64,
@@ -165,7 +167,12 @@ mod tests {
         let within = dir.join("a/b/c");
         fs::create_dir_all(&within).unwrap();
         fs::write(within.join("file"), "").unwrap();
-        for (place, mode) in [(within.clone(), 0o555), (dir.join("a/b"), 0), (dir.join("a"), 0o555), (dir.clone(), 0)] {
+        for (place, mode) in [
+            (within.clone(), 0o555),
+            (dir.join("a/b"), 0),
+            (dir.join("a"), 0o555),
+            (dir.clone(), 0),
+        ] {
             fs::set_permissions(place, Permissions::from_mode(mode)).unwrap();
         }
         remove(&dir).unwrap();
@@ -185,7 +192,11 @@ mod tests {
         }
         remove(&dir).unwrap();
         remove(&home.path().join("link")).unwrap();
-        assert!(!dir.exists() && !home.path().join("link").is_symlink() && outside.join("file").exists());
+        assert!(
+            !dir.exists()
+                && !home.path().join("link").is_symlink()
+                && outside.join("file").exists()
+        );
         assert_eq!(outside.metadata().unwrap().mode() & 0o777, 0o500);
     }
 
@@ -198,14 +209,20 @@ mod tests {
             fs::create_dir_all(home.path().join(place)).unwrap();
             fs::create_dir_all(&behind).unwrap();
             fs::write(behind.join("file"), "").unwrap();
-            let mounted = std::process::Command::new("mount").arg("--bind").arg(&behind).arg(home.path().join(place)).output();
+            let mounted = std::process::Command::new("mount")
+                .arg("--bind")
+                .arg(&behind)
+                .arg(home.path().join(place))
+                .output();
             if !mounted.is_ok_and(|o| o.status.success()) {
                 return;
             }
             let done = remove(&dir);
             let points = fs::read_to_string("/proc/self/mountinfo").unwrap();
             let root = home.path().to_str().unwrap();
-            for point in points.lines().filter_map(|l| l.split(' ').nth(4)).filter(|p| p.starts_with(root)) {
+            for point in
+                points.lines().filter_map(|l| l.split(' ').nth(4)).filter(|p| p.starts_with(root))
+            {
                 std::process::Command::new("umount").arg(point).output().unwrap();
             }
             assert!(done.is_err() && behind.join("file").exists(), "{place}");

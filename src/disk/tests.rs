@@ -38,7 +38,11 @@ fn good_ones() {
     let good = Disk { format: Format::Qcow2, virtual_size: 3 << 30, plain: true };
     assert_eq!(say(&header(2, |_| ())).unwrap(), good);
     assert_eq!(say(&header(3, |_| ())).unwrap(), good);
-    assert_eq!(say(&header(3, |h| (h[79], h[104]) = (8, 1))).unwrap(), good, "compressed with zstd");
+    assert_eq!(
+        say(&header(3, |h| (h[79], h[104]) = (8, 1))).unwrap(),
+        good,
+        "compressed with zstd"
+    );
     assert!(!say(&header(3, |h| h[63] = 1)).unwrap().plain);
     assert_eq!(say(&raw()).unwrap(), Disk { format: Format::Raw, virtual_size: 1024, plain: true });
 }
@@ -117,26 +121,51 @@ fn every_cut_of_a_header_is_an_error_and_no_panic() {
 fn what_was_declared_counts() {
     let file = tempfile::NamedTempFile::new().unwrap();
     std::fs::write(file.path(), raw()).unwrap();
-    assert!(inspect_as(file.path(), None).is_ok() && inspect_as(file.path(), Some(Format::Raw)).is_ok());
-    assert_eq!(inspect_as(file.path(), Some(Format::Qcow2)).unwrap_err(), "is raw, and not qcow2 as `source.format` says");
-    // A raw disk whose first bytes are a qcow2 header would be followed by whoever guesses: declared raw, it is refused.
+    assert!(
+        inspect_as(file.path(), None).is_ok() && inspect_as(file.path(), Some(Format::Raw)).is_ok()
+    );
+    assert_eq!(
+        inspect_as(file.path(), Some(Format::Qcow2)).unwrap_err(),
+        "is raw, and not qcow2 as `source.format` says"
+    );
+    // A raw disk whose first bytes are a qcow2 header would be followed by whoever guesses:
+    // declared raw, it is refused.
     std::fs::write(file.path(), header(3, |_| ())).unwrap();
-    assert_eq!(inspect_as(file.path(), Some(Format::Raw)).unwrap_err(), "is qcow2, and not raw as `source.format` says");
+    assert_eq!(
+        inspect_as(file.path(), Some(Format::Raw)).unwrap_err(),
+        "is qcow2, and not raw as `source.format` says"
+    );
 }
 
 /// All that `qemu-img` makes is understood, whatever the size of its clusters.
 #[test]
 fn images_of_qemu_img_pass() {
     let dir = tempfile::tempdir().unwrap();
-    for options in
-        ["compat=0.10", "compat=1.1", "cluster_size=512", "cluster_size=2M", "extended_l2=on,cluster_size=128k", "compression_type=zstd"]
-    {
+    for options in [
+        "compat=0.10",
+        "compat=1.1",
+        "cluster_size=512",
+        "cluster_size=2M",
+        "extended_l2=on,cluster_size=128k",
+        "compression_type=zstd",
+    ] {
         for size in [1u64 << 20, 5 << 30] {
             let path = dir.path().join(format!("{options}-{size}"));
             let mut make = std::process::Command::new("qemu-img");
-            let made = make.args(["create", "-q", "-f", "qcow2", "-o", options]).arg(&path).arg(size.to_string()).status();
-            assert!(made.expect("qemu-img is not installed: run `setup/dependencies run`").success(), "{options}");
-            assert_eq!(inspect(&path).unwrap(), Disk { format: Format::Qcow2, virtual_size: size, plain: true }, "{options}");
+            let made = make
+                .args(["create", "-q", "-f", "qcow2", "-o", options])
+                .arg(&path)
+                .arg(size.to_string())
+                .status();
+            assert!(
+                made.expect("qemu-img is not installed: run `setup/dependencies run`").success(),
+                "{options}"
+            );
+            assert_eq!(
+                inspect(&path).unwrap(),
+                Disk { format: Format::Qcow2, virtual_size: size, plain: true },
+                "{options}"
+            );
         }
     }
 }
@@ -164,15 +193,25 @@ fn a_floor_is_kept_of_every_disk() {
     });
 }
 
-/// Ones that do not compress, said to be 60 MiB, to a disk of 64 of which 6.4 are the factory's own.
+/// Ones that do not compress, said to be 60 MiB, to a disk of 64 of which 6.4 are the factory's
+/// own.
 #[test]
 fn an_image_is_not_written_beyond_the_floor() {
     small_disk::on_small_disk(64, |dir| {
         let from = tempfile::NamedTempFile::new().unwrap();
         std::fs::write(from.path(), vec![7; 62 << 20]).unwrap();
-        let cmd = convert(from.path(), Format::Raw, &["-O", "raw"], &dir.join("to"), Duration::from_secs(60));
+        let cmd = convert(
+            from.path(),
+            Format::Raw,
+            &["-O", "raw"],
+            &dir.join("to"),
+            Duration::from_secs(60),
+        );
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-        let said = runtime.block_on(crate::exec::output(&cmd, &crate::cancel::Cancel::default())).unwrap_err().to_string();
+        let said = runtime
+            .block_on(crate::exec::output(&cmd, &crate::cancel::Cancel::default()))
+            .unwrap_err()
+            .to_string();
         assert!(said.contains("killed by signal 25") || said.contains("File too large"), "{said}");
         assert!(space(dir).unwrap().free >= floor(64 << 20) - (1 << 20));
     });

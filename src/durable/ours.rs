@@ -1,5 +1,5 @@
-//! Whether anybody but root and this user can change a file, or put another one in its place: by its own mode and owner,
-//! and by those of every directory and link on the way to it.
+//! Whether anybody but root and this user can change a file, or put another one in its place: by
+//! its own mode and owner, and by those of every directory and link on the way to it.
 use std::collections::VecDeque;
 use std::ffi::{CStr, CString, OsString};
 use std::fs::{self, Metadata};
@@ -64,7 +64,12 @@ impl Open {
     pub fn refused(&self) -> io::Error {
         io::Error::new(
             io::ErrorKind::PermissionDenied,
-            format!("may be replaced by {}, who can write to {}; {}", self.who, self.path.display(), self.hint()),
+            format!(
+                "may be replaced by {}, who can write to {}; {}",
+                self.who,
+                self.path.display(),
+                self.hint()
+            ),
         )
     }
 }
@@ -85,7 +90,8 @@ pub fn only_ours_to_replace(path: &Path, me: u32) -> Result<(), Open> {
     way(path, me).map(drop)
 }
 
-/// Follows `path` as the kernel does, and checks each directory in which a name is looked up. Returns what it leads to.
+/// Follows `path` as the kernel does, and checks each directory in which a name is looked up.
+/// Returns what it leads to.
 fn way(path: &Path, me: u32) -> Result<PathBuf, Open> {
     let unknown = |path: &Path, e: io::Error| Open { path: path.into(), who: Who::Unknown(e) };
     let path = std::path::absolute(path).map_err(|e| unknown(path, e))?;
@@ -136,7 +142,8 @@ fn looked_at(path: &Path) -> Result<Metadata, Open> {
     fs::symlink_metadata(path).map_err(|e| Open { path: path.into(), who: Who::Unknown(e) })
 }
 
-/// In a sticky directory only the owner of an entry can replace it, and that of each entry on the way is checked.
+/// In a sticky directory only the owner of an entry can replace it, and that of each entry on the
+/// way is checked.
 fn check(path: &Path, meta: &Metadata, me: u32) -> Result<(), Open> {
     let open = |who| Err(Open { path: path.into(), who });
     let mode = meta.mode();
@@ -147,7 +154,9 @@ fn check(path: &Path, meta: &Metadata, me: u32) -> Result<(), Open> {
         () if mode & 0o020 == 0 => Ok(()),
         () if has_list(path) => open(Who::Listed),
         () if meta.gid() == 0 || private(meta.gid(), me) => Ok(()),
-        () => open(Who::Group(group(meta.gid()).map_or_else(|| meta.gid().to_string(), |g| g.name))),
+        () => {
+            open(Who::Group(group(meta.gid()).map_or_else(|| meta.gid().to_string(), |g| g.name)))
+        }
     }
 }
 
@@ -157,14 +166,20 @@ fn owned(meta: &Metadata, me: u32) -> bool {
 
 /// Owner that a user namespace shows for all whom it does not know, the machine's root among them.
 fn nobody(uid: u32) -> bool {
-    let whole = fs::read_to_string("/proc/self/uid_map").is_ok_and(|map| map.split_whitespace().eq(["0", "0", "4294967295"]));
-    !whole && fs::read_to_string("/proc/sys/kernel/overflowuid").is_ok_and(|n| n.trim() == uid.to_string())
+    let whole = fs::read_to_string("/proc/self/uid_map")
+        .is_ok_and(|map| map.split_whitespace().eq(["0", "0", "4294967295"]));
+    !whole
+        && fs::read_to_string("/proc/sys/kernel/overflowuid")
+            .is_ok_and(|n| n.trim() == uid.to_string())
 }
 
 fn has_list(path: &Path) -> bool {
     let Ok(path) = CString::new(path.as_os_str().as_bytes()) else { return true };
     // SAFETY: plain system call on strings with their NUL; it only asks for the length.
-    unsafe { libc::lgetxattr(path.as_ptr(), c"system.posix_acl_access".as_ptr(), std::ptr::null_mut(), 0) >= 0 }
+    unsafe {
+        libc::lgetxattr(path.as_ptr(), c"system.posix_acl_access".as_ptr(), std::ptr::null_mut(), 0)
+            >= 0
+    }
 }
 
 struct Group {
@@ -172,25 +187,33 @@ struct Group {
     members: Vec<String>,
 }
 
-/// The user's own group, as distributions make one for each: of the user's name, with nobody else in it.
+/// The user's own group, as distributions make one for each: of the user's name, with nobody else
+/// in it.
 fn private(gid: u32, me: u32) -> bool {
     let Some((user, primary)) = user(me) else { return false };
     // Names there are bytes; a list that cannot be read may have anybody.
     let Ok(all) = fs::read("/etc/passwd") else { return false };
     let others = all.split(|byte| *byte == b'\n').any(|line| {
         let fields: Vec<&[u8]> = line.split(|byte| *byte == b':').collect();
-        fields.get(3) == Some(&gid.to_string().as_bytes()) && fields.first() != Some(&user.as_bytes())
+        fields.get(3) == Some(&gid.to_string().as_bytes())
+            && fields.first() != Some(&user.as_bytes())
     });
-    let own = |group: Group| group.name == user && group.members.iter().all(|member| *member == user || member == "root");
+    let own = |group: Group| {
+        group.name == user && group.members.iter().all(|member| *member == user || member == "root")
+    };
     primary == gid && !others && group(gid).is_some_and(own)
 }
 
 /// Name and group.
 fn user(uid: u32) -> Option<(String, u32)> {
     let mut buffer = vec![0; 64 << 10];
-    let (mut entry, mut found) = (std::mem::MaybeUninit::<libc::passwd>::uninit(), std::ptr::null_mut());
-    // SAFETY: the buffers live until the call returns, and longer than what `entry` points to is used.
-    let failed = unsafe { libc::getpwuid_r(uid, entry.as_mut_ptr(), buffer.as_mut_ptr(), buffer.len(), &mut found) };
+    let (mut entry, mut found) =
+        (std::mem::MaybeUninit::<libc::passwd>::uninit(), std::ptr::null_mut());
+    // SAFETY: the buffers live until the call returns, and longer than what `entry` points to is
+    // used.
+    let failed = unsafe {
+        libc::getpwuid_r(uid, entry.as_mut_ptr(), buffer.as_mut_ptr(), buffer.len(), &mut found)
+    };
     if failed != 0 || found.is_null() {
         return None;
     }
@@ -200,9 +223,12 @@ fn user(uid: u32) -> Option<(String, u32)> {
 
 fn group(gid: u32) -> Option<Group> {
     let mut buffer = vec![0; 1 << 20];
-    let (mut entry, mut found) = (std::mem::MaybeUninit::<libc::group>::uninit(), std::ptr::null_mut());
+    let (mut entry, mut found) =
+        (std::mem::MaybeUninit::<libc::group>::uninit(), std::ptr::null_mut());
     // SAFETY: as above.
-    let failed = unsafe { libc::getgrgid_r(gid, entry.as_mut_ptr(), buffer.as_mut_ptr(), buffer.len(), &mut found) };
+    let failed = unsafe {
+        libc::getgrgid_r(gid, entry.as_mut_ptr(), buffer.as_mut_ptr(), buffer.len(), &mut found)
+    };
     if failed != 0 || found.is_null() {
         return None;
     }

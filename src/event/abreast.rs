@@ -3,9 +3,10 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use super::{Event, Events, Sink, Stamped};
 
-/// Makes [`Events`] for each of the things. All events of theirs go on to the run's; of what they do ([`Event::Doing`]) the run is told
-/// what all do that have not ended: `check tests/page · waiting for SSH of smoke-b`. A line of a terminal is short: names lose what
-/// they have in common, and what is the same is said once, `waiting for SSH of smoke-a and smoke-b`.
+/// Makes [`Events`] for each of the things. All events of theirs go on to the run's; of what they
+/// do ([`Event::Doing`]) the run is told what all do that have not ended: `check tests/page ·
+/// waiting for SSH of smoke-b`. A line of a terminal is short: names lose what they have in common,
+/// and what is the same is said once, `waiting for SSH of smoke-a and smoke-b`.
 #[derive(Clone)]
 pub struct Abreast {
     run: Events,
@@ -26,7 +27,8 @@ impl Abreast {
         Self { run: run.clone(), common: common.into(), doing: Arc::default() }
     }
 
-    /// For one more thing, of this name. It has ended when the last clone of what is returned is dropped.
+    /// For one more thing, of this name. It has ended when the last clone of what is returned is
+    /// dropped.
     pub fn lane(&self, name: &str) -> Events {
         let mut doing = self.doing.lock().unwrap_or_else(PoisonError::into_inner);
         doing.push(Does { name: self.short(name), what: None });
@@ -124,7 +126,12 @@ mod tests {
         kept.doing("waiting for SSH of factory-r1-b2");
         drop(kept);
         let told = seen.0.lock().unwrap().clone();
-        let first = ["check dns", "check dns · check reboot-soft", "note x", "check tests/page · check reboot-soft"];
+        let first = [
+            "check dns",
+            "check dns · check reboot-soft",
+            "note x",
+            "check tests/page · check reboot-soft",
+        ];
         assert_eq!(told[..4], first);
         assert_eq!(told[4..], ["check reboot-soft", "waiting for SSH of b2"]);
     }
@@ -139,7 +146,10 @@ mod tests {
         b.doing("waiting for SSH of factory-r1-b2");
         a.doing("waiting for cloud-init of factory-r1-a1");
         let told = seen.0.lock().unwrap().clone();
-        let both = ["waiting for SSH of a1 and b2", "waiting for cloud-init of a1 · waiting for SSH of b2"];
+        let both = [
+            "waiting for SSH of a1 and b2",
+            "waiting for cloud-init of a1 · waiting for SSH of b2",
+        ];
         assert_eq!(told, [&["waiting for SSH of a1"][..], &both[..]].concat());
     }
 }

@@ -1,7 +1,9 @@
-//! Work on what strangers wrote, in a process of its own: this program again, with nothing of the environment.
+//! Work on what strangers wrote, in a process of its own: this program again, with nothing of the
+//! environment.
 //!
-//! The kernel bounds that process in memory, and in processor time for each job; whatever a job does, this process only sees
-//! the other end. Question and answers are lines of JSON in one file without a name.
+//! The kernel bounds that process in memory, and in processor time for each job; whatever a job
+//! does, this process only sees the other end. Question and answers are lines of JSON in one file
+//! without a name.
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read, Seek, SeekFrom, Write};
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
@@ -61,7 +63,8 @@ impl Confined {
         Self { program: program.into(), command: command.into() }
     }
 
-    /// One process: how it ended, and what it answered until then. `deadline` is for one that waits instead of working.
+    /// One process: how it ended, and what it answered until then. `deadline` is for one that waits
+    /// instead of working.
     pub async fn ask<A: DeserializeOwned>(
         &self,
         question: &impl Serialize,
@@ -69,12 +72,14 @@ impl Confined {
         cancel: &Cancel,
     ) -> Result<(End, Vec<A>), Cancelled> {
         let failed = |why: String| Ok((End::Failed(why), Vec::new()));
-        let asked = serde_json::to_vec(question).map_err(io::Error::from).and_then(|text| shared(&text));
+        let asked =
+            serde_json::to_vec(question).map_err(io::Error::from).and_then(|text| shared(&text));
         let (file, length) = match asked {
             Ok(shared) => shared,
             Err(e) => return failed(e.to_string()),
         };
-        let mut cmd = Cmd::new(&self.program, deadline).arg(&self.command).arg(file.as_raw_fd().to_string());
+        let mut cmd =
+            Cmd::new(&self.program, deadline).arg(&self.command).arg(file.as_raw_fd().to_string());
         cmd.bare = true;
         cmd.handed.push(file.clone());
         let mut said = String::new();
@@ -92,7 +97,9 @@ impl Confined {
             file.seek(SeekFrom::Start(length))?;
             Ok(BufReader::new(file.take(MAX_RESULTS)))
         });
-        let lines = answers.map(|answers| answers.lines().map_while(Result::ok).collect::<Vec<_>>()).unwrap_or_default();
+        let lines = answers
+            .map(|answers| answers.lines().map_while(Result::ok).collect::<Vec<_>>())
+            .unwrap_or_default();
         Ok((end, lines.iter().map_while(|line| serde_json::from_str(line).ok()).collect()))
     }
 }
@@ -108,7 +115,8 @@ fn end(status: std::process::ExitStatus, said: &str) -> End {
     }
 }
 
-/// A file in memory that holds the question; the answers are appended to it. It needs no directory that is there, or has room.
+/// A file in memory that holds the question; the answers are appended to it. It needs no directory
+/// that is there, or has room.
 fn shared(question: &[u8]) -> io::Result<(Arc<OwnedFd>, u64)> {
     // SAFETY: plain system call; the name has its NUL.
     let file = unsafe { libc::memfd_create(c"question".as_ptr(), libc::MFD_CLOEXEC) };
@@ -148,7 +156,8 @@ impl Answers {
     }
 }
 
-/// The process that works: reads the question from the open file `number` and has `work` answer it. `Err`: why it cannot.
+/// The process that works: reads the question from the open file `number` and has `work` answer it.
+/// `Err`: why it cannot.
 pub fn serve<Q: DeserializeOwned + Send + 'static>(
     number: i32,
     bounds: Bounds,
@@ -157,8 +166,8 @@ pub fn serve<Q: DeserializeOwned + Send + 'static>(
     let text = |e: io::Error| e.to_string();
     bound(bounds.memory).map_err(text)?;
     std::panic::set_hook(Box::new(|_| ()));
-    // SAFETY: the caller handed this file over to this process, and nothing else here has it. A number that is not open is an
-    // error at the first read.
+    // SAFETY: the caller handed this file over to this process, and nothing else here has it. A
+    // number that is not open is an error at the first read.
     let file = File::from(unsafe { OwnedFd::from_raw_fd(number) });
     let mut question = String::new();
     let mut reader = BufReader::new(file);
@@ -167,13 +176,22 @@ pub fn serve<Q: DeserializeOwned + Send + 'static>(
     let mut file = reader.into_inner();
     file.seek(SeekFrom::End(0)).map_err(text)?;
     let answers = Answers { file: Arc::new(file), time: bounds.time };
-    let worker = std::thread::Builder::new().stack_size(STACK).spawn(move || work(question, &answers));
-    worker.map_err(text)?.join().map_err(|_| "what was read made it give up; a number in it may be far too large".to_owned())?.map_err(text)
+    let worker =
+        std::thread::Builder::new().stack_size(STACK).spawn(move || work(question, &answers));
+    worker
+        .map_err(text)?
+        .join()
+        .map_err(|_| {
+            "what was read made it give up; a number in it may be far too large".to_owned()
+        })?
+        .map_err(text)
 }
 
 /// For all of this process's life.
 fn bound(memory: u64) -> io::Result<()> {
-    for (what, most) in [(libc::RLIMIT_DATA, memory), (libc::RLIMIT_CORE, 0), (libc::RLIMIT_FSIZE, 2 * MAX_RESULTS)] {
+    for (what, most) in
+        [(libc::RLIMIT_DATA, memory), (libc::RLIMIT_CORE, 0), (libc::RLIMIT_FSIZE, 2 * MAX_RESULTS)]
+    {
         let mut own = libc::rlimit { rlim_cur: most, rlim_max: most };
         // SAFETY: plain system call, which fills `own` or leaves it.
         unsafe { libc::getrlimit(what, &mut own) };
@@ -192,8 +210,12 @@ fn bound(memory: u64) -> io::Result<()> {
 
 /// The process is ended when it has worked that long from now on.
 fn timer(time: Duration) -> io::Result<()> {
-    let value = libc::timeval { tv_sec: time.as_secs() as libc::time_t, tv_usec: time.subsec_micros() as libc::suseconds_t };
-    let timer = libc::itimerval { it_interval: libc::timeval { tv_sec: 0, tv_usec: 0 }, it_value: value };
+    let value = libc::timeval {
+        tv_sec: time.as_secs() as libc::time_t,
+        tv_usec: time.subsec_micros() as libc::suseconds_t,
+    };
+    let timer =
+        libc::itimerval { it_interval: libc::timeval { tv_sec: 0, tv_usec: 0 }, it_value: value };
     // SAFETY: plain system call; `timer` lives until it returns.
     match unsafe { libc::setitimer(libc::ITIMER_PROF, &timer, std::ptr::null_mut()) } {
         0 => Ok(()),

@@ -1,15 +1,19 @@
-//! What of the environment reaches programs that a definition brings: an allow-list, and names that a definition cannot set.
+//! What of the environment reaches programs that a definition brings: an allow-list, and names that
+//! a definition cannot set.
 
 /// Passed on as they are: where programs are, language and time.
 const PASSED: &[&str] = &["PATH", "LANG", "LANGUAGE", "TERM", "TZ", "USER", "LOGNAME"];
 
-/// Passed on with the files that they name: who signs what is downloaded. Directories may be several, with `:` between.
-pub const CERTIFICATES: &[&str] = &["SSL_CERT_FILE", "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"];
+/// Passed on with the files that they name: who signs what is downloaded. Directories may be
+/// several, with `:` between.
+pub const CERTIFICATES: &[&str] =
+    &["SSL_CERT_FILE", "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"];
 
 /// Addresses of proxies. One with a password in it is a secret.
 const PROXIES: &[&str] = &["http_proxy", "https_proxy", "ftp_proxy", "all_proxy", "no_proxy"];
 
-/// Set for Ansible by the factory; with any of them a definition could send `ssh` elsewhere or have it trust anybody.
+/// Set for Ansible by the factory; with any of them a definition could send `ssh` elsewhere or have
+/// it trust anybody.
 const ANSIBLE: &[&str] = &[
     "ANSIBLE_HOST_KEY_CHECKING",
     "ANSIBLE_SSH_HOST_KEY_CHECKING",
@@ -33,8 +37,8 @@ const ANSIBLE: &[&str] = &[
     "ANSIBLE_INVENTORY_ENABLED",
 ];
 
-/// The same as variables of Ansible, which a step's `extra_vars` could set. Sources: the options of ansible.builtin.ssh and
-/// of ansible.builtin.paramiko_ssh.
+/// The same as variables of Ansible, which a step's `extra_vars` could set. Sources: the options of
+/// ansible.builtin.ssh and of ansible.builtin.paramiko_ssh.
 const VARIABLES: &[&str] = &[
     "ansible_ssh_args",
     "ansible_ssh_common_args",
@@ -52,7 +56,8 @@ const VARIABLES: &[&str] = &[
     "ansible_control_path_dir",
 ];
 
-/// Whether `name` of the factory's own environment reaches what a definition brings, without being asked for.
+/// Whether `name` of the factory's own environment reaches what a definition brings, without being
+/// asked for.
 pub fn passes(name: &str, value: &str) -> bool {
     let known = PASSED.contains(&name) || CERTIFICATES.contains(&name) || name.starts_with("LC_");
     known || (is_proxy(name) && !holds_password(value))
@@ -68,8 +73,9 @@ pub fn holds_password(value: &str) -> bool {
     value.contains('@')
 }
 
-/// Why a step that runs on the factory cannot set this variable; `None`: it can. For steps with a playbook only: scripts and
-/// commands run in the machine, and what they set there is their own matter.
+/// Why a step that runs on the factory cannot set this variable; `None`: it can. For steps with a
+/// playbook only: scripts and commands run in the machine, and what they set there is their own
+/// matter.
 pub fn reserved(name: &str) -> Option<&'static str> {
     let upper = name.to_ascii_uppercase();
     if upper.starts_with("IMAGE_FACTORY_") {
@@ -79,13 +85,19 @@ pub fn reserved(name: &str) -> Option<&'static str> {
         return Some("it would change the factory's own tools");
     }
     if upper == "PATH" || upper == "HOME" || upper == "TMPDIR" {
-        return Some("the factory sets it, so that its own tools are found and the run's directory is used");
+        return Some(
+            "the factory sets it, so that its own tools are found and the run's directory is used",
+        );
     }
     if upper.starts_with("SSH_") {
         return Some("keys of the factory's user are none of a definition's");
     }
-    let pins = ANSIBLE.contains(&upper.as_str()) || upper.starts_with("ANSIBLE_PARAMIKO_") || upper.starts_with("ANSIBLE_LIBSSH_");
-    pins.then_some("the factory sets it: host keys are always checked, and with the run's own key only")
+    let pins = ANSIBLE.contains(&upper.as_str())
+        || upper.starts_with("ANSIBLE_PARAMIKO_")
+        || upper.starts_with("ANSIBLE_LIBSSH_");
+    pins.then_some(
+        "the factory sets it: host keys are always checked, and with the run's own key only",
+    )
 }
 
 /// The same for a variable of Ansible in `extra_vars`.
@@ -99,11 +111,29 @@ mod tests {
 
     #[test]
     fn secrets_do_not_pass_and_what_programs_need_does() {
-        for (name, value) in [("PATH", "/bin"), ("LC_ALL", "C"), ("https_proxy", "http://p:3128"), ("NO_PROXY", "a,b")] {
+        for (name, value) in [
+            ("PATH", "/bin"),
+            ("LC_ALL", "C"),
+            ("https_proxy", "http://p:3128"),
+            ("NO_PROXY", "a,b"),
+        ] {
             assert!(passes(name, value), "{name}");
         }
-        let secrets = ["OS_PASSWORD", "OS_CLOUD", "GITHUB_TOKEN", "AWS_SECRET_ACCESS_KEY", "SSH_AUTH_SOCK", "LD_PRELOAD", "HOME"];
-        for name in secrets.into_iter().chain(["ANSIBLE_VAULT_PASSWORD", "IMAGE_FACTORY_HOME", "PYTHONPATH", "path"]) {
+        let secrets = [
+            "OS_PASSWORD",
+            "OS_CLOUD",
+            "GITHUB_TOKEN",
+            "AWS_SECRET_ACCESS_KEY",
+            "SSH_AUTH_SOCK",
+            "LD_PRELOAD",
+            "HOME",
+        ];
+        for name in secrets.into_iter().chain([
+            "ANSIBLE_VAULT_PASSWORD",
+            "IMAGE_FACTORY_HOME",
+            "PYTHONPATH",
+            "path",
+        ]) {
             assert!(!passes(name, "x"), "{name}");
         }
         assert!(!passes("HTTP_PROXY", "http://me:secret@proxy:3128"));
@@ -111,11 +141,29 @@ mod tests {
 
     #[test]
     fn what_protects_the_factory_is_reserved() {
-        let names = ["ANSIBLE_SSH_ARGS", "ansible_ssh_args", "ANSIBLE_HOST_KEY_CHECKING", "ANSIBLE_PARAMIKO_PROXY_COMMAND"];
-        for name in names.into_iter().chain(["IMAGE_FACTORY_RUN", "PATH", "LD_PRELOAD", "LD_AUDIT", "SSH_AUTH_SOCK"]) {
+        let names = [
+            "ANSIBLE_SSH_ARGS",
+            "ansible_ssh_args",
+            "ANSIBLE_HOST_KEY_CHECKING",
+            "ANSIBLE_PARAMIKO_PROXY_COMMAND",
+        ];
+        for name in names.into_iter().chain([
+            "IMAGE_FACTORY_RUN",
+            "PATH",
+            "LD_PRELOAD",
+            "LD_AUDIT",
+            "SSH_AUTH_SOCK",
+        ]) {
             assert!(reserved(name).is_some(), "{name}");
         }
-        for name in ["ANSIBLE_CONFIG", "PYTHONPATH", "ANSIBLE_FORKS", "ANSIBLE_SSH_RETRIES", "MIRROR", "DEBIAN_FRONTEND"] {
+        for name in [
+            "ANSIBLE_CONFIG",
+            "PYTHONPATH",
+            "ANSIBLE_FORKS",
+            "ANSIBLE_SSH_RETRIES",
+            "MIRROR",
+            "DEBIAN_FRONTEND",
+        ] {
             assert_eq!(reserved(name), None, "{name}");
         }
         assert!(reserved_variable("ansible_ssh_common_args").is_some());

@@ -1,5 +1,6 @@
-//! Bounds on all processes of a program together. The kernel's limits are each process's own, so that many small ones pass
-//! them: these are counted while the program runs, every fifth of a second. Sources: proc(5), proc_pid_smaps(5).
+//! Bounds on all processes of a program together. The kernel's limits are each process's own, so
+//! that many small ones pass them: these are counted while the program runs, every fifth of a
+//! second. Sources: proc(5), proc_pid_smaps(5).
 use std::collections::HashMap;
 use std::fs;
 use std::io;
@@ -8,7 +9,8 @@ use std::time::{Duration, Instant};
 
 use super::process::{self, Stat};
 
-/// Between two looks; after one that took long, longer: the count costs at most a fifth of a processor.
+/// Between two looks; after one that took long, longer: the count costs at most a fifth of a
+/// processor.
 const PAUSE: Duration = Duration::from_millis(200);
 const LONGEST_PAUSE: Duration = Duration::from_secs(2);
 
@@ -17,7 +19,8 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(2);
 pub struct Joint {
     /// Threads count as processes do, to the kernel too.
     pub processes: u64,
-    /// Bytes: what is nobody else's, with the share of what is shared; what files on disk hold as well does not count.
+    /// Bytes: what is nobody else's, with the share of what is shared; what files on disk hold as
+    /// well does not count.
     pub memory: u64,
 }
 
@@ -25,23 +28,29 @@ pub struct Joint {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum Passed {
     #[error(
-        "it had {found} processes and threads at once, and {most} are allowed together (`limits: {{processes: …}}` in the owner's settings)"
+        "it had {found} processes and threads at once, and {most} are allowed together (`limits: \
+            {{processes: …}}` in the owner's settings)"
     )]
     Processes { found: u64, most: u64 },
     #[error(
-        "its processes took {} MiB of memory together, and {} are allowed (`limits: {{memory_together: …}}` in the owner's settings)",
+        "its processes took {} MiB of memory together, and {} are allowed (`limits: \
+            {{memory_together: …}}` in the owner's settings)",
         found >> 20,
         most >> 20
     )]
     Memory { found: u64, most: u64 },
-    #[error("the first process of its namespace was stopped, which only what runs in there can have done (ptrace)")]
+    #[error(
+        "the first process of its namespace was stopped, which only what runs in there can have \
+            done (ptrace)"
+    )]
     Stopped,
 }
 
 /// Ends when `root` and its descendants pass the bound; never without one.
 pub(super) async fn passed(root: Option<u32>, joint: Option<Joint>) -> Passed {
     let (Some(root), Some(joint)) = (root, joint) else { return std::future::pending().await };
-    let (mut watch, mut pause) = (Watch { root: root as i32, joint, before: Machine::now(), stopped: 0 }, PAUSE);
+    let (mut watch, mut pause) =
+        (Watch { root: root as i32, joint, before: Machine::now(), stopped: 0 }, PAUSE);
     loop {
         tokio::time::sleep(pause).await;
         let begin = Instant::now();
@@ -55,12 +64,13 @@ pub(super) async fn passed(root: Option<u32>, joint: Option<Joint>) -> Passed {
     }
 }
 
-/// Called between fork and exec: where memory runs out all the same, the kernel ends this program's processes before others.
-/// Source: proc_pid_oom_score_adj(5).
+/// Called between fork and exec: where memory runs out all the same, the kernel ends this program's
+/// processes before others. Source: proc_pid_oom_score_adj(5).
 pub(super) fn goes_first() -> io::Result<()> {
     // SAFETY: plain system calls on constants. A kernel that refuses leaves the order as it is.
     unsafe {
-        let file = libc::open(c"/proc/self/oom_score_adj".as_ptr(), libc::O_WRONLY | libc::O_CLOEXEC);
+        let file =
+            libc::open(c"/proc/self/oom_score_adj".as_ptr(), libc::O_WRONLY | libc::O_CLOEXEC);
         if file >= 0 {
             libc::write(file, c"1000".as_ptr().cast(), 4);
             libc::close(file);
@@ -71,7 +81,8 @@ pub(super) fn goes_first() -> io::Result<()> {
 
 /// Processes and threads that user `user` has now.
 pub fn of_user(user: u32) -> u64 {
-    let theirs = process::pids().filter(|(_, entry)| entry.metadata().is_ok_and(|m| m.uid() == user));
+    let theirs =
+        process::pids().filter(|(_, entry)| entry.metadata().is_ok_and(|m| m.uid() == user));
     theirs.filter_map(|(pid, _)| Some(Stat::of(pid)?.threads.max(1))).sum()
 }
 
@@ -91,7 +102,8 @@ struct Watch {
     stopped: u32,
 }
 
-/// Memory that is no process's own to see: it hides what processes keep in memory without mapping it.
+/// Memory that is no process's own to see: it hides what processes keep in memory without mapping
+/// it.
 #[derive(Clone, Copy, Default)]
 struct Machine {
     shared: u64,
@@ -101,7 +113,8 @@ struct Machine {
 impl Machine {
     fn now() -> Self {
         let read = fields("/proc/meminfo", &["Shmem:", "SwapTotal:", "SwapFree:"]);
-        read.map(|[shared, total, free]| Self { shared, swapped: total.saturating_sub(free) }).unwrap_or_default()
+        read.map(|[shared, total, free]| Self { shared, swapped: total.saturating_sub(free) })
+            .unwrap_or_default()
     }
 }
 
@@ -109,7 +122,11 @@ impl Watch {
     fn look(&mut self) -> Option<Passed> {
         let all = below(self.root);
         let first = all.iter().find(|(_, stat)| stat.parent == self.root);
-        self.stopped = if first.is_some_and(|(_, stat)| ['t', 'T'].contains(&stat.state)) { self.stopped + 1 } else { 0 };
+        self.stopped = if first.is_some_and(|(_, stat)| ['t', 'T'].contains(&stat.state)) {
+            self.stopped + 1
+        } else {
+            0
+        };
         if self.stopped > 1 {
             return Some(Passed::Stopped);
         }
@@ -118,24 +135,32 @@ impl Watch {
             return Some(Passed::Processes { found, most: self.joint.processes });
         }
         let (now, most) = (Machine::now(), self.joint.memory);
-        let grown = now.shared.saturating_sub(self.before.shared) + now.swapped.saturating_sub(self.before.swapped);
+        let grown = now.shared.saturating_sub(self.before.shared)
+            + now.swapped.saturating_sub(self.before.swapped);
         // Cheap, and never too little.
         let at_most = all.iter().map(|(pid, stat)| pages(*pid, stat) * page()).sum::<u64>() + grown;
         if at_most <= most {
             return None;
         }
-        // What takes too long to be looked at is counted in full: nobody keeps the look from coming again.
+        // What takes too long to be looked at is counted in full: nobody keeps the look from coming
+        // again.
         let found = memory(all.iter().map(|(pid, stat)| (*pid, stat))).unwrap_or(at_most);
         (found > most).then_some(Passed::Memory { found, most })
     }
 }
 
-/// What descends from `root`, and is no process's any more that ended: such a one is its namespace's first process's child.
+/// What descends from `root`, and is no process's any more that ended: such a one is its
+/// namespace's first process's child.
 fn below(root: i32) -> Vec<(i32, Stat)> {
-    let mut all: HashMap<i32, Stat> = process::pids().filter_map(|(pid, _)| Some((pid, Stat::of(pid)?))).collect();
+    let mut all: HashMap<i32, Stat> =
+        process::pids().filter_map(|(pid, _)| Some((pid, Stat::of(pid)?))).collect();
     for _ in 0..3 {
         // A parent ended while the list was read: its children have another by now.
-        let orphans: Vec<i32> = all.iter().filter(|(_, s)| s.parent > 0 && !all.contains_key(&s.parent)).map(|(pid, _)| *pid).collect();
+        let orphans: Vec<i32> = all
+            .iter()
+            .filter(|(_, s)| s.parent > 0 && !all.contains_key(&s.parent))
+            .map(|(pid, _)| *pid)
+            .collect();
         for pid in orphans {
             match Stat::of(pid) {
                 Some(stat) => all.insert(pid, stat),
@@ -154,10 +179,12 @@ fn below(root: i32) -> Vec<(i32, Stat)> {
     found
 }
 
-/// Threads of a process whose first one has ended: of such a process the kernel tells nothing, of its threads all.
+/// Threads of a process whose first one has ended: of such a process the kernel tells nothing, of
+/// its threads all.
 fn left_of(pid: i32, stat: &Stat) -> Option<Vec<i32>> {
     let tasks = || fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten().flatten();
-    (stat.state == 'Z' && stat.threads > 0).then(|| tasks().filter_map(|t| t.file_name().to_str()?.parse().ok()).collect())
+    (stat.state == 'Z' && stat.threads > 0)
+        .then(|| tasks().filter_map(|t| t.file_name().to_str()?.parse().ok()).collect())
 }
 
 /// Of memory, as the kernel counts them for each process.
@@ -166,14 +193,20 @@ fn pages(pid: i32, stat: &Stat) -> u64 {
     left.filter_map(Stat::of).map(|task| task.pages).fold(stat.pages, u64::max)
 }
 
-/// Bytes that these processes keep from others. `None`: they have too many files open to be looked at.
+/// Bytes that these processes keep from others. `None`: they have too many files open to be looked
+/// at.
 fn memory<'s>(all: impl Iterator<Item = (i32, &'s Stat)>) -> Option<u64> {
     let (mut own, mut shared, mut files, mut looks) = (0, 0, HashMap::new(), MOST_FILES);
     for (process, stat) in all {
-        let pid = left_of(process, stat).and_then(|left| left.into_iter().find(|task| *task != process)).unwrap_or(process);
-        let exact = fields(&format!("/proc/{pid}/smaps_rollup"), &["Pss_Anon:", "Pss_Shmem:", "SwapPss:"]);
+        let pid = left_of(process, stat)
+            .and_then(|left| left.into_iter().find(|task| *task != process))
+            .unwrap_or(process);
+        let exact =
+            fields(&format!("/proc/{pid}/smaps_rollup"), &["Pss_Anon:", "Pss_Shmem:", "SwapPss:"]);
         // One that says it is not to be looked at is counted in full.
-        let told = exact.or_else(|| fields(&format!("/proc/{pid}/status"), &["RssAnon:", "RssShmem:", "VmSwap:"]));
+        let told = exact.or_else(|| {
+            fields(&format!("/proc/{pid}/status"), &["RssAnon:", "RssShmem:", "VmSwap:"])
+        });
         let [anonymous, mapped, swapped] = told.unwrap_or_default();
         own += anonymous + swapped;
         shared += mapped;
@@ -200,14 +233,18 @@ fn is_memfd(name: &std::path::Path) -> bool {
     name.as_os_str().as_encoded_bytes().starts_with(b"/memfd:")
 }
 
-/// Values in bytes of lines such as `MemTotal:  1024 kB`; none if one is missing, as in files of older kernels.
+/// Values in bytes of lines such as `MemTotal:  1024 kB`; none if one is missing, as in files of
+/// older kernels.
 fn fields<const N: usize>(file: &str, names: &[&str; N]) -> Option<[u64; N]> {
     let text = fs::read_to_string(file).ok()?;
     let mut values = [0; N];
     let mut found = 0;
     for line in text.lines() {
         let mut words = line.split_ascii_whitespace();
-        let Some(at) = words.next().and_then(|word| names.iter().position(|name| *name == word)) else { continue };
+        let Some(at) = words.next().and_then(|word| names.iter().position(|name| *name == word))
+        else {
+            continue;
+        };
         values[at] = words.next()?.parse::<u64>().ok()? << 10;
         found += 1;
     }

@@ -1,5 +1,5 @@
-//! Whether a program runs on this machine, and what it says of itself. That it says no is not that it is not there: what it
-//! says is repeated.
+//! Whether a program runs on this machine, and what it says of itself. That it says no is not that
+//! it is not there: what it says is repeated.
 use std::time::Duration;
 
 use super::{Cmd, ExecError, Stream, run, status_text};
@@ -12,7 +12,12 @@ pub type Lack = (String, String);
 const DEADLINE: Duration = Duration::from_secs(60);
 
 /// The first line that `program` says with `flag`. `package` brings it. Only exit code 0 counts.
-pub async fn version(program: &str, flag: &str, package: &str, cancel: &Cancel) -> Result<Result<String, Lack>, Cancelled> {
+pub async fn version(
+    program: &str,
+    flag: &str,
+    package: &str,
+    cancel: &Cancel,
+) -> Result<Result<String, Lack>, Cancelled> {
     // Not in the tree: Ansible reads the ansible.cfg of the directory where it is called.
     let cmd = Cmd::new(program, DEADLINE).arg(flag).dir("/");
     let (mut out, mut err) = (Vec::new(), Vec::new());
@@ -23,10 +28,18 @@ pub async fn version(program: &str, flag: &str, package: &str, cancel: &Cancel) 
         }
     })
     .await;
-    let broken = |why: String| (format!("{program} does not run: {why}"), format!("`{program} {flag}` has to work for this user"));
+    let broken = |why: String| {
+        (
+            format!("{program} does not run: {why}"),
+            format!("`{program} {flag}` has to work for this user"),
+        )
+    };
     Ok(match ended {
         Err(ExecError::Cancelled(stopped)) => return Err(stopped),
-        Err(ExecError::Missing { .. }) => Err((format!("{program} is not installed"), format!("run `make deps`, or install {package}"))),
+        Err(ExecError::Missing { .. }) => Err((
+            format!("{program} is not installed"),
+            format!("run `make deps`, or install {package}"),
+        )),
         Err(e) => Err(broken(e.to_string())),
         Ok(status) if !status.success() => {
             let said = if err.is_empty() { out } else { err };
@@ -57,11 +70,27 @@ mod tests {
     async fn an_error_is_no_version_and_no_absence() {
         assert_eq!(said("echo; echo tool 1.2; echo more").await.unwrap(), "tool 1.2");
         assert_eq!(said("echo OpenSSH_9 >&2").await.unwrap(), "OpenSSH_9");
-        assert_eq!(said("echo odd >&2; echo tool 2").await.unwrap(), "tool 2", "a warning comes first");
+        assert_eq!(
+            said("echo odd >&2; echo tool 2").await.unwrap(),
+            "tool 2",
+            "a warning comes first"
+        );
         let (what, hint) = said("echo 'ERROR: the locale is none' >&2; exit 1").await.unwrap_err();
-        assert!(what.ends_with("tool does not run: exit code 1: ERROR: the locale is none"), "{what}");
+        assert!(
+            what.ends_with("tool does not run: exit code 1: ERROR: the locale is none"),
+            "{what}"
+        );
         assert!(hint.contains("has to work for this user"), "{hint}");
-        let absent = version("no-such-program", "-V", "a-package", &Cancel::default()).await.unwrap().unwrap_err();
-        assert_eq!(absent, ("no-such-program is not installed".into(), "run `make deps`, or install a-package".into()));
+        let absent = version("no-such-program", "-V", "a-package", &Cancel::default())
+            .await
+            .unwrap()
+            .unwrap_err();
+        assert_eq!(
+            absent,
+            (
+                "no-such-program is not installed".into(),
+                "run `make deps`, or install a-package".into()
+            )
+        );
     }
 }

@@ -1,5 +1,6 @@
-//! Processes of this machine. One is named by its PID and start time, so that a PID used again is never taken for it, and
-//! found by the marks in its environment, so that one whose PID was lost is found all the same. Source: proc(5).
+//! Processes of this machine. One is named by its PID and start time, so that a PID used again is
+//! never taken for it, and found by the marks in its environment, so that one whose PID was lost is
+//! found all the same. Source: proc(5).
 use std::fmt;
 use std::io;
 use std::os::unix::fs::MetadataExt;
@@ -9,7 +10,8 @@ use std::time::{Duration, Instant};
 
 use super::RUN_MARK;
 
-/// `pid:start`, where `start` is field 22 of /proc/PID/stat: clock ticks from the machine's boot to the process's start.
+/// `pid:start`, where `start` is field 22 of /proc/PID/stat: clock ticks from the machine's boot to
+/// the process's start.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Proc {
     pub pid: i32,
@@ -35,9 +37,13 @@ impl FromStr for Proc {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let parsed = text.split_once(':').and_then(|(pid, start)| Some(Self { pid: pid.parse().ok()?, start: start.parse().ok()? }));
+        let parsed = text.split_once(':').and_then(|(pid, start)| {
+            Some(Self { pid: pid.parse().ok()?, start: start.parse().ok()? })
+        });
         // 0 and negative numbers mean groups to kill(2): never let one through.
-        parsed.filter(|p| p.pid > 1).ok_or_else(|| format!("`{text}` is not a process (`pid:start time`)"))
+        parsed
+            .filter(|p| p.pid > 1)
+            .ok_or_else(|| format!("`{text}` is not a process (`pid:start time`)"))
     }
 }
 
@@ -78,7 +84,8 @@ impl Proc {
     /// What to call it.
     pub fn title(self) -> String {
         let raw = std::fs::read(self.file("cmdline")).unwrap_or_default();
-        let args: Vec<_> = raw.split(|b| *b == 0).filter(|a| !a.is_empty()).map(String::from_utf8_lossy).collect();
+        let args: Vec<_> =
+            raw.split(|b| *b == 0).filter(|a| !a.is_empty()).map(String::from_utf8_lossy).collect();
         args.join(" ")
     }
 
@@ -110,7 +117,8 @@ impl Proc {
         if self.state() == State::Gone {
             return Ok(());
         }
-        // SAFETY: plain system call. PIDs are given out in turn, so that this one, alive a moment ago, is not another's yet.
+        // SAFETY: plain system call. PIDs are given out in turn, so that this one, alive a moment
+        // ago, is not another's yet.
         if unsafe { libc::kill(self.pid, signal) } == 0 {
             return Ok(());
         }
@@ -154,8 +162,9 @@ pub(super) fn pids() -> impl Iterator<Item = (i32, std::fs::DirEntry)> {
     entries.filter_map(|entry| Some((entry.file_name().to_str()?.parse().ok()?, entry)))
 }
 
-/// OpenSSH writes the title of a ControlPersist master over its environment, and the mark is lost with it. The title names
-/// the control socket; if that lies in a directory of the run, so does the master.
+/// OpenSSH writes the title of a ControlPersist master over its environment, and the mark is lost
+/// with it. The title names the control socket; if that lies in a directory of the run, so does the
+/// master.
 fn mux_of(title: &str, run: &str) -> bool {
     title
         .strip_prefix("ssh: ")
@@ -163,7 +172,8 @@ fn mux_of(title: &str, run: &str) -> bool {
         .is_some_and(|path| path.split('/').any(|part| part == run))
 }
 
-/// All processes of this user that live, without the caller and its ancestors: a run does not end those that end it.
+/// All processes of this user that live, without the caller and its ancestors: a run does not end
+/// those that end it.
 pub fn ours() -> Vec<Proc> {
     // SAFETY: plain system call without arguments.
     let me = unsafe { libc::geteuid() };
@@ -188,7 +198,12 @@ mod tests {
     use crate::exec::PROCESS_MARK;
 
     fn sleeper(run: &str) -> std::process::Child {
-        std::process::Command::new("sleep").arg("60").env(RUN_MARK, run).env(PROCESS_MARK, "nap").spawn().unwrap()
+        std::process::Command::new("sleep")
+            .arg("60")
+            .env(RUN_MARK, run)
+            .env(PROCESS_MARK, "nap")
+            .spawn()
+            .unwrap()
     }
 
     #[tokio::test]

@@ -69,7 +69,10 @@ fn the_newest_active_one_is_current() {
 #[test]
 fn of_one_age_the_larger_id_is_newer() {
     let images = [image("b", "f", 1, Active), image("a", "f", 1, Active)];
-    assert_eq!((current(&images, "f").unwrap().id.as_str(), before(&images, "f").unwrap().id.as_str()), ("b", "a"));
+    assert_eq!(
+        (current(&images, "f").unwrap().id.as_str(), before(&images, "f").unwrap().id.as_str()),
+        ("b", "a")
+    );
 }
 
 #[test]
@@ -82,7 +85,8 @@ fn an_image_is_found_by_id_then_name_then_family() {
         Image { name: "twin".into(), ..image("t1", "h", 1, Active) },
         Image { name: "twin".into(), ..image("t2", "h", 2, Active) },
     ];
-    let ids = |wanted: &str| find(&images, wanted).into_iter().map(|i| i.id.as_str()).collect::<Vec<_>>();
+    let ids =
+        |wanted: &str| find(&images, wanted).into_iter().map(|i| i.id.as_str()).collect::<Vec<_>>();
     assert_eq!(ids("b"), ["b"]);
     assert_eq!(ids("f-1"), ["a"]);
     assert_eq!(ids("f"), ["a"], "a family means its current image");
@@ -101,9 +105,18 @@ fn what_is_beyond_is_hidden_first_and_deleted_by_a_later_prune() {
         hidden(image("0", "f", 0, Active)),
         image("x", "other", 0, Active),
     ];
-    assert_eq!(fates(&images, 2, false, &[]), expect(&[("c", Keep), ("b", Keep), ("a", Hide), ("0", Delete)]));
-    assert_eq!(fates(&images, 2, true, &[]), expect(&[("c", Keep), ("b", Keep), ("a", Delete), ("0", Delete)]));
-    assert_eq!(fates(&images, 9, true, &[]), expect(&[("c", Keep), ("b", Keep), ("a", Keep), ("0", Keep)]));
+    assert_eq!(
+        fates(&images, 2, false, &[]),
+        expect(&[("c", Keep), ("b", Keep), ("a", Hide), ("0", Delete)])
+    );
+    assert_eq!(
+        fates(&images, 2, true, &[]),
+        expect(&[("c", Keep), ("b", Keep), ("a", Delete), ("0", Delete)])
+    );
+    assert_eq!(
+        fates(&images, 9, true, &[]),
+        expect(&[("c", Keep), ("b", Keep), ("a", Keep), ("0", Keep)])
+    );
 }
 
 /// The one image that a family means is never taken away, whatever is asked for.
@@ -117,30 +130,51 @@ fn the_current_image_always_stays() {
 
 #[test]
 fn after_a_rollback_the_bad_one_stays_until_it_is_old() {
-    let rolled_back = [image("a", "f", 1, Active), image("b", "f", 2, Active), image("c", "f", 3, Deprecated)];
-    assert_eq!(fates(&rolled_back, 2, false, &[]), expect(&[("c", Keep), ("b", Keep), ("a", Keep)]));
-    assert_eq!(fates(&rolled_back, 1, false, &[]), expect(&[("c", Keep), ("b", Keep), ("a", Hide)]));
+    let rolled_back =
+        [image("a", "f", 1, Active), image("b", "f", 2, Active), image("c", "f", 3, Deprecated)];
+    assert_eq!(
+        fates(&rolled_back, 2, false, &[]),
+        expect(&[("c", Keep), ("b", Keep), ("a", Keep)])
+    );
+    assert_eq!(
+        fates(&rolled_back, 1, false, &[]),
+        expect(&[("c", Keep), ("b", Keep), ("a", Hide)])
+    );
     let later = [image("d", "f", 4, Active), image("e", "f", 5, Active)];
     let images: Vec<Image> = rolled_back.into_iter().chain(later).collect();
-    assert_eq!(fates(&images, 2, false, &[]), expect(&[("e", Keep), ("d", Keep), ("c", Hide), ("b", Hide), ("a", Hide)]));
+    assert_eq!(
+        fates(&images, 2, false, &[]),
+        expect(&[("e", Keep), ("d", Keep), ("c", Hide), ("b", Hide), ("a", Hide)])
+    );
 }
 
 /// With fewer active images than are to be kept, the hidden ones are what one could go back to.
 #[test]
 fn nothing_is_deleted_while_there_are_too_few() {
-    let images = [hidden(image("a", "f", 1, Active)), image("b", "f", 2, Active), image("c", "f", 3, Deprecated)];
+    let images = [
+        hidden(image("a", "f", 1, Active)),
+        image("b", "f", 2, Active),
+        image("c", "f", 3, Deprecated),
+    ];
     assert_eq!(fates(&images, 2, true, &[]), expect(&[("c", Keep), ("b", Keep), ("a", Keep)]));
 }
 
 #[test]
 fn what_is_used_is_hidden_and_not_deleted() {
-    let images = [image("c", "f", 3, Active), image("b", "f", 2, Active), hidden(image("a", "f", 1, Active))];
+    let images = [
+        image("c", "f", 3, Active),
+        image("b", "f", 2, Active),
+        hidden(image("a", "f", 1, Active)),
+    ];
     let uses = [("a", "server web uses it"), ("b", "volume v uses it"), ("c", "server x uses it")];
     assert_eq!(fates(&images, 1, false, &uses), expect(&[("c", Keep), ("b", Hide), ("a", Spare)]));
     assert_eq!(fates(&images, 1, true, &uses), expect(&[("c", Keep), ("b", Hide), ("a", Spare)]));
     let map = uses.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect();
     let verdicts = prune(&images, "f", Policy { keep: 1, at_once: true }, &map);
-    assert!(verdicts[1].why.contains("volume v") && verdicts[2].why == "server web uses it", "{verdicts:?}");
+    assert!(
+        verdicts[1].why.contains("volume v") && verdicts[2].why == "server web uses it",
+        "{verdicts:?}"
+    );
 }
 
 #[test]
@@ -174,7 +208,11 @@ fn what_is_protected_or_not_ours_is_spared() {
     for at_once in [false, true] {
         let told = fates(&images, 1, at_once, &[]);
         assert_eq!(told[0].1, Keep);
-        assert_eq!(told.len(), 7, "a staged image is its run's alone, and what is not ours is not there: {told:?}");
+        assert_eq!(
+            told.len(),
+            7,
+            "a staged image is its run's alone, and what is not ours is not there: {told:?}"
+        );
         assert!(told[1..].iter().all(|(_, fate)| *fate == Spare), "{told:?}");
     }
 }
@@ -191,11 +229,20 @@ fn no_mixture_loses_what_must_stay() {
     ];
     let ids = ["a", "b", "c", "d", "e"];
     for mixture in 0..5usize.pow(5) {
-        let images: Vec<Image> = (0..5).map(|n| kinds[mixture / 5usize.pow(n as u32) % 5](ids[n], n as i64)).collect();
+        let images: Vec<Image> =
+            (0..5).map(|n| kinds[mixture / 5usize.pow(n as u32) % 5](ids[n], n as i64)).collect();
         for (keep, at_once) in [(1, false), (1, true), (2, false), (2, true), (3, false)] {
-            let verdicts = prune(&images, "f", Policy { keep, at_once }, &[("b".to_owned(), "server s uses it".to_owned())].into());
+            let verdicts = prune(
+                &images,
+                "f",
+                Policy { keep, at_once },
+                &[("b".to_owned(), "server s uses it".to_owned())].into(),
+            );
             assert_eq!(verdicts.len(), 5);
-            let kept = verdicts.iter().filter(|v| v.fate == Keep && v.image.state == Active && !v.image.hidden).count();
+            let kept = verdicts
+                .iter()
+                .filter(|v| v.fate == Keep && v.image.state == Active && !v.image.hidden)
+                .count();
             let actives = images.iter().filter(|i| i.state == Active && !i.hidden).count();
             assert_eq!(kept, actives.min(keep as usize), "{verdicts:?}");
             for v in &verdicts {
@@ -203,7 +250,11 @@ fn no_mixture_loses_what_must_stay() {
                 assert!(!(touched && v.image.protected), "{v:?}");
                 assert!(!(v.fate == Delete && v.image.id == "b"), "{v:?}");
                 assert!(v.fate != Delete || at_once || v.image.hidden_at().is_some(), "{v:?}");
-                assert!(!touched || current(&images, "f").is_some_and(|c| c.age_key() > v.image.age_key()), "{v:?}");
+                assert!(
+                    !touched
+                        || current(&images, "f").is_some_and(|c| c.age_key() > v.image.age_key()),
+                    "{v:?}"
+                );
             }
         }
     }
@@ -211,10 +262,14 @@ fn no_mixture_loses_what_must_stay() {
 
 #[test]
 fn a_base_is_resolved_as_a_bundle_means_it() {
-    let images = [image("a", "f", 1, Active), image("b", "f", 2, Active), image("c", "f", 3, Deprecated)];
+    let images =
+        [image("a", "f", 1, Active), image("b", "f", 2, Active), image("c", "f", 3, Deprecated)];
     let id = |base: &str, family| resolve(&images, base, family).map(|i| i.id.as_str());
     assert_eq!((id("f", true), id("f", false)), (Some("b"), Some("b")));
-    assert_eq!((id("a", false), id("f-1", false), id("f-3", false)), (Some("a"), Some("a"), Some("c")));
+    assert_eq!(
+        (id("a", false), id("f-1", false), id("f-3", false)),
+        (Some("a"), Some("a"), Some("c"))
+    );
     assert_eq!((id("f-1", true), id("none", false)), (None, None));
     // A family of which nothing is active has no image to build from.
     let images = [image("c", "f", 3, Deprecated)];
@@ -226,17 +281,27 @@ fn a_base_is_resolved_as_a_bundle_means_it() {
 fn stale_is_what_would_be_built_otherwise_now() {
     let (old, new) = (image("b1", "base", 1, Active), image("b2", "base", 2, Active));
     let made = with(child(image("k", "kid", 3, Active), &old), image::INPUTS, "d1");
-    let now = |inputs: Option<&str>, base: Option<&Image>| Now { inputs: inputs.map(Into::into), base: base.cloned() };
+    let now = |inputs: Option<&str>, base: Option<&Image>| Now {
+        inputs: inputs.map(Into::into),
+        base: base.cloned(),
+    };
     assert_eq!(stale(&made, &now(Some("d1"), Some(&old))), [""; 0]);
     assert_eq!(stale(&made, &now(None, None)), [""; 0]);
     assert_eq!(stale(&made, &now(Some("d1"), Some(&new))), ["its base is now base-2"]);
-    assert_eq!(stale(&made, &now(Some("d2"), Some(&new))), ["its base is now base-2", "its definition changed"]);
+    assert_eq!(
+        stale(&made, &now(Some("d2"), Some(&new))),
+        ["its base is now base-2", "its definition changed"]
+    );
     // Made before digests were kept: nobody knows.
     assert_eq!(stale(&child(image("k", "kid", 3, Active), &old), &now(Some("d2"), None)), [""; 0]);
     let images = [old.clone(), new.clone(), made.clone()];
     assert_eq!(newer_base(&images, &made).unwrap().id, "b2");
     assert_eq!(newer_base(&images, &old), None);
-    assert_eq!(newer_base(std::slice::from_ref(&made), &made), None, "a base that is gone has no family");
+    assert_eq!(
+        newer_base(std::slice::from_ref(&made), &made),
+        None,
+        "a base that is gone has no family"
+    );
 }
 
 /// Or a nightly rebuild would bring back by morning what was rolled back in the evening.
@@ -281,16 +346,27 @@ fn what_carries_a_familys_properties_is_not_of_it() {
         assert_eq!(fates(&images, 1, true, &[]), expect(&[("a", Keep)]), "{other:?}");
         assert_eq!(find(&images, "notes"), Vec::<&Image>::new(), "{other:?}");
         assert_eq!(find(&images, "b").len(), 1, "{other:?}");
-        assert_eq!(published_at(&images, "f", "c", jiff::Timestamp::UNIX_EPOCH).as_second(), 2, "{other:?}");
+        assert_eq!(
+            published_at(&images, "f", "c", jiff::Timestamp::UNIX_EPOCH).as_second(),
+            2,
+            "{other:?}"
+        );
         // Even alone it is not taken for the family, nor where it has its very name.
         for name in ["notes", "f"] {
             let mut alone = vec![real.clone(), Image { name: name.into(), ..other.clone() }];
-            alone[0].stand(&crate::image::Standing { state: Deprecated, hidden: false, hidden_at: None });
+            alone[0].stand(&crate::image::Standing {
+                state: Deprecated,
+                hidden: false,
+                hidden_at: None,
+            });
             image::tell_copies(&mut alone);
             assert_eq!((current(&alone, "f"), all(&alone)), (None, vec!["f"]), "{other:?}");
             for family in [false, true] {
                 let meant = meaning(&alone, "f", family);
-                assert!(matches!(&meant, Meaning::Doubtful(one) if one[0].id == "b"), "{other:?}: {meant:?}");
+                assert!(
+                    matches!(&meant, Meaning::Doubtful(one) if one[0].id == "b"),
+                    "{other:?}: {meant:?}"
+                );
             }
         }
     }
@@ -300,11 +376,18 @@ fn what_carries_a_familys_properties_is_not_of_it() {
 #[test]
 fn a_copy_of_what_has_no_proof_is_told_by_its_run() {
     let first = without(image("a", "f", 1, Active), image::IMAGE_ID);
-    let mut images = vec![copy(&first, "b", 9), first.clone(), without(image("c", "f", 5, Active), image::IMAGE_ID)];
+    let mut images = vec![
+        copy(&first, "b", 9),
+        first.clone(),
+        without(image("c", "f", 5, Active), image::IMAGE_ID),
+    ];
     assert_eq!(current(&images, "f").unwrap().id, "b");
     image::tell_copies(&mut images);
     assert_eq!(current(&images, "f").unwrap().id, "c");
-    assert!(matches!(images[0].provenance(), Provenance::Foreign(why) if why.contains("published image a")));
+    assert!(
+        matches!(images[0].provenance(), Provenance::Foreign(why) if why.contains("published image \
+            a"))
+    );
     // One that has its proof, whenever it was made, is the run's image.
     let mut images = vec![first.clone(), copy(&image("a", "f", 1, Active), "d", 9)];
     images[1].prove(jiff::Timestamp::UNIX_EPOCH);
@@ -318,16 +401,22 @@ fn a_copy_of_what_has_no_proof_is_told_by_its_run() {
 fn a_proof_comes_before_age() {
     let legacy = without(image("a", "f", 9, Active), image::IMAGE_ID);
     let images = [legacy.clone(), image("b", "f", 1, Active)];
-    assert_eq!((current(&images, "f").unwrap().id.as_str(), before(&images, "f").unwrap().id.as_str()), ("b", "a"));
+    assert_eq!(
+        (current(&images, "f").unwrap().id.as_str(), before(&images, "f").unwrap().id.as_str()),
+        ("b", "a")
+    );
     assert_eq!(current(std::slice::from_ref(&legacy), "f").unwrap().id, "a");
     assert_eq!(fates(&images, 2, true, &[]), expect(&[("b", Keep), ("a", Spare)]));
 }
 
-/// A clock that went back, here or at Glance, hides no new image; nor does one that was far ahead for a day.
+/// A clock that went back, here or at Glance, hides no new image; nor does one that was far ahead
+/// for a day.
 #[test]
 fn each_image_is_published_after_all_that_are_there() {
     let at = |text: &str| text.parse::<jiff::Timestamp>().unwrap();
-    let published = |id: &str, created: i64, when: &str| with(image(id, "f", created, Active), image::PUBLISHED_AT, when);
+    let published = |id: &str, created: i64, when: &str| {
+        with(image(id, "f", created, Active), image::PUBLISHED_AT, when)
+    };
     let mut images = vec![published("a", 900, "2026-11-20T10:00:00Z")];
     for (id, now, then) in [
         ("b", "2026-11-21T10:00:00.7Z", "2026-11-21T10:00:00Z"),
@@ -339,21 +428,32 @@ fn each_image_is_published_after_all_that_are_there() {
         assert_eq!(when, at(then), "{id}");
         // Glance's clock goes back all the time.
         images.push(published(id, 900 - images.len() as i64, then));
-        assert_eq!(published_at(&images, "f", id, at("2030-01-01T00:00:00Z")), when, "one that is published keeps its time");
+        assert_eq!(
+            published_at(&images, "f", id, at("2030-01-01T00:00:00Z")),
+            when,
+            "one that is published keeps its time"
+        );
         assert_eq!(current(&images, "f").unwrap().id, id);
     }
     // A date that nothing could follow, or that is none, is not believed.
     for nonsense in ["9999-12-30T00:00:00Z", "2900-01-01T00:00:00Z", "soon", ""] {
         let images = [published("x", 5, nonsense), published("y", 6, "1970-01-01T00:00:07Z")];
         assert_eq!(current(&images, "f").unwrap().id, "y", "{nonsense}");
-        assert_eq!(published_at(&images, "f", "z", at("1970-01-01T00:00:00Z")).as_second(), 8, "{nonsense}");
+        assert_eq!(
+            published_at(&images, "f", "z", at("1970-01-01T00:00:00Z")).as_second(),
+            8,
+            "{nonsense}"
+        );
     }
 }
 
 #[test]
 fn a_family_comes_before_the_exact_name_of_a_stranger() {
     let stranger = |name: &str| {
-        let others = Image { stranger: Some("it belongs to another project".into()), ..image("s", "other", 9, Active) };
+        let others = Image {
+            stranger: Some("it belongs to another project".into()),
+            ..image("s", "other", 9, Active)
+        };
         Image { name: name.into(), properties: BTreeMap::new(), ..others }
     };
     let mine = |name: &str| Image { stranger: None, ..stranger(name) };
@@ -365,17 +465,34 @@ fn a_family_comes_before_the_exact_name_of_a_stranger() {
         assert_eq!(meant(&[image("a", "f", 1, Active), other], "f", false), "a");
     }
     // By its own name, or its ID, it is asked for.
-    let images = [image("a", "f", 1, Active), stranger("golden"), Image { id: "t".into(), ..stranger("twin") }];
-    assert_eq!((meant(&images, "golden", false), meant(&images, "t", false)), ("s".into(), "t".into()));
+    let images = [
+        image("a", "f", 1, Active),
+        stranger("golden"),
+        Image { id: "t".into(), ..stranger("twin") },
+    ];
+    assert_eq!(
+        (meant(&images, "golden", false), meant(&images, "t", false)),
+        ("s".into(), "t".into())
+    );
     assert_eq!(meaning(&images, "golden", true), Meaning::Nothing);
-    assert_eq!(meaning(&[stranger("twin"), images[2].clone()], "twin", false), Meaning::Several(vec![&stranger("twin"), &images[2]]));
+    assert_eq!(
+        meaning(&[stranger("twin"), images[2].clone()], "twin", false),
+        Meaning::Several(vec![&stranger("twin"), &images[2]])
+    );
     // An image of ours has its exact name before any family.
     let named = Image { name: "f".into(), ..image("n", "g", 1, Active) };
     assert_eq!(meant(&[image("a", "f", 1, Active), named, stranger("f")], "f", false), "n");
     // Another project's public family is listed with its IDs, not taken.
     let public = Image { stranger: Some("another's".into()), ..image("p", "f", 1, Active) };
-    assert!(matches!(meaning(std::slice::from_ref(&public), "f", false), Meaning::Doubtful(one) if one[0].id == "p"));
-    assert_eq!(meant(std::slice::from_ref(&public), "f-1", false), "p", "its exact name says enough");
+    assert!(matches!(
+        meaning(std::slice::from_ref(&public), "f", false),
+        Meaning::Doubtful(one) if one[0].id == "p"
+    ));
+    assert_eq!(
+        meant(std::slice::from_ref(&public), "f-1", false),
+        "p",
+        "its exact name says enough"
+    );
 }
 
 /// One rule for bases and for commands: of one name what lists show comes before what is hidden.
@@ -389,11 +506,22 @@ fn what_is_shown_comes_before_what_is_hidden_by_its_name() {
     let one = [hidden.clone()];
     assert!(matches!(meaning(&one, "old", false), Meaning::One(i) if i.id == "h"));
     assert_eq!(find(&one, "old").len(), 1);
-    let twice = [hidden.clone(), Image { id: "h2".into(), properties: Image::of_test("h2", "old", "web").properties, ..hidden }];
-    assert!(matches!(meaning(&twice, "old", false), Meaning::Several(_)) && find(&twice, "old").len() == 2);
+    let twice = [
+        hidden.clone(),
+        Image {
+            id: "h2".into(),
+            properties: Image::of_test("h2", "old", "web").properties,
+            ..hidden
+        },
+    ];
+    assert!(
+        matches!(meaning(&twice, "old", false), Meaning::Several(_))
+            && find(&twice, "old").len() == 2
+    );
 }
 
-/// "newer than the last one that is kept" was said where none is kept, and of what is older than all.
+/// "newer than the last one that is kept" was said where none is kept, and of what is older than
+/// all.
 #[test]
 fn why_a_deprecated_image_stays_is_true() {
     let whys = |images: &[Image], keep: u32| -> Vec<String> {
@@ -401,10 +529,23 @@ fn why_a_deprecated_image_stays_is_true() {
         assert!(verdicts.iter().all(|v| v.fate == Keep), "{verdicts:?}");
         verdicts.into_iter().map(|v| v.why).collect()
     };
-    let none = whys(&[image("a", "f", 1, Deprecated), Image { hidden: true, ..image("b", "f", 2, Active) }], 1);
+    let none = whys(
+        &[image("a", "f", 1, Deprecated), Image { hidden: true, ..image("b", "f", 2, Active) }],
+        1,
+    );
     assert!(none[0].starts_with("hidden; ") && none[1].starts_with("deprecated; "), "{none:?}");
-    assert!(none.iter().all(|why| why.contains("no active image") && !why.contains("newer")), "{none:?}");
-    let few = whys(&[image("a", "f", 1, Deprecated), image("b", "f", 2, Active), image("c", "f", 3, Deprecated)], 3);
+    assert!(
+        none.iter().all(|why| why.contains("no active image") && !why.contains("newer")),
+        "{none:?}"
+    );
+    let few = whys(
+        &[
+            image("a", "f", 1, Deprecated),
+            image("b", "f", 2, Active),
+            image("c", "f", 3, Deprecated),
+        ],
+        3,
+    );
     assert_eq!(few[0], "deprecated, and newer than the last one that is kept");
     assert!(few[2].contains("older than the 1 active of the 3 that are kept"), "{few:?}");
 }

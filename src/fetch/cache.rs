@@ -1,5 +1,6 @@
-//! The place of one file in the cache: `sha256-3a52…` when it is whole, `.part` while it is not, `.json` for what is known of it,
-//! `.lock` for who works on it. The lock stays when all else goes: to remove it would let two builds each hold one.
+//! The place of one file in the cache: `sha256-3a52…` when it is whole, `.part` while it is not,
+//! `.json` for what is known of it, `.lock` for who works on it. The lock stays when all else goes:
+//! to remove it would let two builds each hold one.
 use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
@@ -18,7 +19,8 @@ const LOOK: Duration = Duration::from_millis(200);
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Note {
     pub url: String,
-    /// A strong `ETag`, else `Last-Modified`: with it a server can tell whether its file is still the one that was begun.
+    /// A strong `ETag`, else `Last-Modified`: with it a server can tell whether its file is still
+    /// the one that was begun.
     pub validator: Option<String>,
     /// `None`: the server did not say.
     pub size: Option<u64>,
@@ -38,13 +40,21 @@ impl Slot {
         fs::create_dir_all(dir).map_err(FetchError::io("make", dir))?;
         let stem = format!("{}-{}", wanted.algorithm.name(), wanted.hex);
         let path = dir.join(format!("{stem}.lock"));
-        let mut lock = File::options().create(true).append(true).open(&path).map_err(FetchError::io("open", &path))?;
+        let mut lock = File::options()
+            .create(true)
+            .append(true)
+            .open(&path)
+            .map_err(FetchError::io("open", &path))?;
         let mut told = false;
         loop {
             match Held::take(lock) {
-                Ok(held) => return Ok(Self { dir: dir.into(), stem, wanted: wanted.clone(), _lock: held }),
+                Ok(held) => {
+                    return Ok(Self { dir: dir.into(), stem, wanted: wanted.clone(), _lock: held });
+                }
                 Err((free, fs::TryLockError::WouldBlock)) => lock = free,
-                Err((_, fs::TryLockError::Error(e))) => return Err(FetchError::io("lock", &path)(e)),
+                Err((_, fs::TryLockError::Error(e))) => {
+                    return Err(FetchError::io("lock", &path)(e));
+                }
             }
             if !told {
                 told = true;
@@ -73,7 +83,8 @@ impl Slot {
 
     pub fn write(&self, note: &Note) -> Result<(), FetchError> {
         let path = self.note_path();
-        fs::write(&path, serde_json::to_vec(note).expect("a note is plain data")).map_err(FetchError::io("write", &path))
+        fs::write(&path, serde_json::to_vec(note).expect("a note is plain data"))
+            .map_err(FetchError::io("write", &path))
     }
 
     /// Whether the file is there, as long as it was. One whose length is not known is read through.
@@ -111,7 +122,9 @@ impl Slot {
     pub fn drop_all(&self) -> Result<(), FetchError> {
         for path in [self.part(), self.note_path(), self.whole()] {
             match fs::remove_file(&path) {
-                Err(e) if e.kind() != io::ErrorKind::NotFound => return Err(FetchError::io("remove", &path)(e)),
+                Err(e) if e.kind() != io::ErrorKind::NotFound => {
+                    return Err(FetchError::io("remove", &path)(e));
+                }
                 _ => {}
             }
         }

@@ -1,5 +1,5 @@
-//! A download over HTTP: one request after another until all is there, each going on where the one before ended.
-//! Source: RFC 9110 (ranges in section 14, `If-Range` in 13.1.5).
+//! A download over HTTP: one request after another until all is there, each going on where the one
+//! before ended. Source: RFC 9110 (ranges in section 14, `If-Range` in 13.1.5).
 use std::time::{Duration, Instant};
 
 use reqwest::{Response, StatusCode, header};
@@ -27,7 +27,8 @@ pub struct Download<'a> {
 }
 
 impl Download<'_> {
-    /// Ends with the file in the cache, or with an error and nothing of it, but for a part that a later build can go on with.
+    /// Ends with the file in the cache, or with an error and nothing of it, but for a part that a
+    /// later build can go on with.
     pub async fn run(&self, job: &Job) -> Result<(), FetchError> {
         let mut again = true;
         loop {
@@ -37,19 +38,32 @@ impl Download<'_> {
             }
             self.slot.drop_all()?;
             if !(pieced && again) {
-                return Err(FetchError::Checksum { from: self.shown.to_string(), bytes, got, wanted: self.wanted.clone() });
+                return Err(FetchError::Checksum {
+                    from: self.shown.to_string(),
+                    bytes,
+                    got,
+                    wanted: self.wanted.clone(),
+                });
             }
             again = false;
-            job.events.note(format!("{}: what was put together from pieces is not the file; it is downloaded in one", self.shown.name()));
+            job.events.note(format!(
+                "{}: what was put together from pieces is not the file; it is downloaded in one",
+                self.shown.name()
+            ));
         }
     }
 
     async fn whole(&self, job: &Job) -> Result<Whole, FetchError> {
         let note = self.slot.note().filter(|n| n.url == self.url && n.validator.is_some());
         let part = Part::open(&self.slot.part(), note.is_some(), self.wanted.algorithm)?;
-        let mut state = State { pieced: part.length() > 0, part, validator: note.and_then(|n| n.validator) };
+        let mut state =
+            State { pieced: part.length() > 0, part, validator: note.and_then(|n| n.validator) };
         if state.part.length() > 0 {
-            job.events.note(format!("{}: going on after {} MiB of an earlier build", self.shown.name(), state.part.length() >> 20));
+            job.events.note(format!(
+                "{}: going on after {} MiB of an earlier build",
+                self.shown.name(),
+                state.part.length() >> 20
+            ));
         }
         let mut tries = Tries::new(self.http.patience, self.shown);
         let mut furthest = state.part.length();
@@ -65,9 +79,18 @@ impl Download<'_> {
         let error = match failed {
             Some(error) => {
                 let length = part.close().await;
-                let resumable = matches!(error, FetchError::GaveUp { .. } | FetchError::Deadline { .. } | FetchError::Cancelled(_));
+                let resumable = matches!(
+                    error,
+                    FetchError::GaveUp { .. }
+                        | FetchError::Deadline { .. }
+                        | FetchError::Cancelled(_)
+                );
                 if resumable && validator.is_some() && length > 0 {
-                    job.events.note(format!("{}: {} MiB are kept for the next build", self.shown.name(), length >> 20));
+                    job.events.note(format!(
+                        "{}: {} MiB are kept for the next build",
+                        self.shown.name(),
+                        length >> 20
+                    ));
                     return Err(error);
                 }
                 error
@@ -84,10 +107,13 @@ impl Download<'_> {
     /// One request, and all of its body.
     async fn attempt(&self, state: &mut State, job: &Job) -> Result<(), Failed> {
         let begin = state.part.length();
-        let mut request = self.http.client.get(self.url).header(header::ACCEPT_ENCODING, "identity");
+        let mut request =
+            self.http.client.get(self.url).header(header::ACCEPT_ENCODING, "identity");
         match &state.validator {
             Some(validator) if begin > 0 => {
-                request = request.header(header::RANGE, format!("bytes={begin}-")).header(header::IF_RANGE, validator);
+                request = request
+                    .header(header::RANGE, format!("bytes={begin}-"))
+                    .header(header::IF_RANGE, validator);
             }
             _ if begin > 0 => state.part.anew().await?,
             _ => {}
@@ -102,8 +128,13 @@ impl Download<'_> {
         self.body(response, total, state, job).await
     }
 
-    /// What the answer's head says: the length of the whole, if it says one; `None` if nothing is missing any more.
-    async fn begun(&self, response: &Response, state: &mut State) -> Result<Option<Option<u64>>, Failed> {
+    /// What the answer's head says: the length of the whole, if it says one; `None` if nothing is
+    /// missing any more.
+    async fn begun(
+        &self,
+        response: &Response,
+        state: &mut State,
+    ) -> Result<Option<Option<u64>>, Failed> {
         let begin = state.part.length();
         let headers = response.headers();
         match response.status() {
@@ -116,45 +147,68 @@ impl Download<'_> {
                     _ => true,
                 };
                 match range {
-                    Some((Some(first), total)) if first == begin && begin > 0 && same => Ok(Some(total)),
+                    Some((Some(first), total)) if first == begin && begin > 0 && same => {
+                        Ok(Some(total))
+                    }
                     _ => {
                         state.forget().await?;
-                        Err(Failed::Again("the server went on with something else than was begun".into(), Some(Duration::ZERO)))
+                        Err(Failed::Again(
+                            "the server went on with something else than was begun".into(),
+                            Some(Duration::ZERO),
+                        ))
                     }
                 }
             }
-            // Also where a range was asked for: the file has changed, or the server knows no ranges.
+            // Also where a range was asked for: the file has changed, or the server knows no
+            // ranges.
             StatusCode::OK => {
                 if begin > 0 {
                     state.part.anew().await?;
                 }
                 state.validator = validator(headers);
                 let size = response.content_length();
-                self.slot.write(&Note { url: self.url.into(), validator: state.validator.clone(), size })?;
+                self.slot.write(&Note {
+                    url: self.url.into(),
+                    validator: state.validator.clone(),
+                    size,
+                })?;
                 Ok(Some(size))
             }
             StatusCode::RANGE_NOT_SATISFIABLE if begin > 0 => match content_range(headers) {
                 Some((None, Some(total))) if total == begin => Ok(None),
                 _ => {
                     state.forget().await?;
-                    Err(Failed::Again("the server has less than was begun".into(), Some(Duration::ZERO)))
+                    Err(Failed::Again(
+                        "the server has less than was begun".into(),
+                        Some(Duration::ZERO),
+                    ))
                 }
             },
             _ => Err(self.http.refused(response, self.shown)),
         }
     }
 
-    async fn body(&self, mut response: Response, total: Option<u64>, state: &mut State, job: &Job) -> Result<(), Failed> {
+    async fn body(
+        &self,
+        mut response: Response,
+        total: Option<u64>,
+        state: &mut State,
+        job: &Job,
+    ) -> Result<(), Failed> {
         let mut progress = Progress::new(job);
         let (mut since, mut came) = (Instant::now(), 0);
         let mut looked = state.part.length();
         loop {
-            let chunk = job.wait(self.shown, response.chunk()).await?.map_err(|e| self.failed(&e))?;
+            let chunk =
+                job.wait(self.shown, response.chunk()).await?.map_err(|e| self.failed(&e))?;
             let Some(chunk) = chunk else { break };
             came += chunk.len();
             if since.elapsed() >= self.http.patience.idle {
                 if (came as f64) < CRAWL * since.elapsed().as_secs_f64() {
-                    return Err(Failed::Again(format!("the server stalls: {came} bytes in {:?}", self.http.patience.idle), None));
+                    return Err(Failed::Again(
+                        format!("the server stalls: {came} bytes in {:?}", self.http.patience.idle),
+                        None,
+                    ));
                 }
                 (since, came) = (Instant::now(), 0);
             }
@@ -164,7 +218,12 @@ impl Download<'_> {
                 // Not a byte more than was promised gets to the disk's account.
                 Some(total) if length > total => break,
                 None if length > UNTOLD => {
-                    return Err(self.too_large(length, format!("at most {UNTOLD} are taken of what has no length")).into());
+                    return Err(self
+                        .too_large(
+                            length,
+                            format!("at most {UNTOLD} are taken of what has no length"),
+                        )
+                        .into());
                 }
                 _ => {}
             }
@@ -194,9 +253,10 @@ impl Download<'_> {
             return Err(self.too_large(total, format!("at most {} are taken", disk::LARGEST)));
         }
         match disk::room(&self.slot.part()) {
-            Some(room) if total.saturating_sub(have) > room || room == 0 => {
-                Err(self.too_large(total, format!("only {room} more may be written where downloads are kept")))
-            }
+            Some(room) if total.saturating_sub(have) > room || room == 0 => Err(self.too_large(
+                total,
+                format!("only {room} more may be written where downloads are kept"),
+            )),
             _ => Ok(()),
         }
     }

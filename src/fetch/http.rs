@@ -28,7 +28,8 @@ impl<'a> Http<'a> {
 
 fn client(patience: &Patience, proxies: &Proxies) -> Result<Client, FetchError> {
     let policy = redirect::Policy::custom(|attempt| {
-        let left_https = attempt.previous().last().is_some_and(|p| p.scheme() == "https") && attempt.url().scheme() != "https";
+        let left_https = attempt.previous().last().is_some_and(|p| p.scheme() == "https")
+            && attempt.url().scheme() != "https";
         if left_https {
             attempt.error("it redirects from https to http")
         } else if attempt.previous().len() > REDIRECTS {
@@ -74,20 +75,31 @@ impl<'a> Tries<'a> {
     }
 
     /// Waits before the next attempt, or ends the matter.
-    pub async fn next(&mut self, failed: Failed, progressed: bool, job: &Job) -> Result<(), FetchError> {
+    pub async fn next(
+        &mut self,
+        failed: Failed,
+        progressed: bool,
+        job: &Job,
+    ) -> Result<(), FetchError> {
         let (reason, asked) = match failed {
             Failed::Again(reason, asked) => (reason, asked),
             Failed::For(error) => return Err(error),
         };
         self.fruitless = if progressed { 1 } else { self.fruitless + 1 };
         if self.fruitless >= self.patience.tries {
-            return Err(FetchError::GaveUp { url: self.shown.to_string(), tries: self.fruitless, reason });
+            return Err(FetchError::GaveUp {
+                url: self.shown.to_string(),
+                tries: self.fruitless,
+                reason,
+            });
         }
         let doubled = self.patience.pause * 2u32.pow((self.fruitless - 1).min(10));
         let pause = match asked {
             Some(asked) => asked.min(self.patience.longest),
             // By chance, so that builds which failed together do not come back together.
-            None => doubled.min(self.patience.longest).mul_f64(0.5 + 0.5 * f64::from(OsRng.next_u32()) / f64::from(u32::MAX)),
+            None => doubled
+                .min(self.patience.longest)
+                .mul_f64(0.5 + 0.5 * f64::from(OsRng.next_u32()) / f64::from(u32::MAX)),
         };
         job.events.note(format!("{}: {reason}; trying again", self.shown.name()));
         job.wait(self.shown, tokio::time::sleep(pause)).await
@@ -100,16 +112,24 @@ impl Http<'_> {
         let mut tries = Tries::new(self.patience, shown);
         loop {
             let attempt = async {
-                let mut response = self.client.get(url).send().await.map_err(|e| self.transport(&e, shown))?;
+                let mut response =
+                    self.client.get(url).send().await.map_err(|e| self.transport(&e, shown))?;
                 if response.status() != StatusCode::OK {
                     return Err(self.refused(&response, shown));
                 }
                 let mut text = Vec::new();
-                while let Some(chunk) = response.chunk().await.map_err(|e| self.transport(&e, shown))? {
+                while let Some(chunk) =
+                    response.chunk().await.map_err(|e| self.transport(&e, shown))?
+                {
                     text.extend_from_slice(&chunk);
                     if text.len() > LONGEST_LIST {
                         let reason = "a list of checksums is shorter".into();
-                        return Err(FetchError::TooLarge { what: shown.to_string(), bytes: text.len() as u64, reason }.into());
+                        return Err(FetchError::TooLarge {
+                            what: shown.to_string(),
+                            bytes: text.len() as u64,
+                            reason,
+                        }
+                        .into());
                     }
                 }
                 Ok(text)
@@ -130,9 +150,16 @@ impl Http<'_> {
             }
             StatusCode::TOO_MANY_REQUESTS | StatusCode::REQUEST_TIMEOUT => {}
             status if status.is_server_error() => {}
-            status => return FetchError::Refused { url: shown.to_string(), status: status.as_u16() }.into(),
+            status => {
+                return FetchError::Refused { url: shown.to_string(), status: status.as_u16() }
+                    .into();
+            }
         }
-        let asked = response.headers().get(header::RETRY_AFTER).and_then(|v| v.to_str().ok()).and_then(retry_after);
+        let asked = response
+            .headers()
+            .get(header::RETRY_AFTER)
+            .and_then(|v| v.to_str().ok())
+            .and_then(retry_after);
         Failed::Again(format!("the server says {}{via}", status.as_u16()), asked)
     }
 
@@ -140,14 +167,17 @@ impl Http<'_> {
         if let Some(Err(wrong)) = e.url().map(|url| self.proxies.check(url)) {
             return FetchError::Proxy(wrong).into();
         }
-        let (reason, via) = (innermost(e), e.url().map(|url| self.proxies.via(url)).unwrap_or_default());
+        let (reason, via) =
+            (innermost(e), e.url().map(|url| self.proxies.via(url)).unwrap_or_default());
         if e.is_redirect() || e.is_builder() || reason.contains("certificate") {
             return FetchError::Unusable { url: shown.to_string(), reason }.into();
         }
         Failed::Again(
             match () {
                 () if e.is_connect() => format!("no connection{via}: {reason}"),
-                () if e.is_timeout() => format!("the server stalls{via}: nothing came for {:?}", self.patience.idle),
+                () if e.is_timeout() => {
+                    format!("the server stalls{via}: nothing came for {:?}", self.patience.idle)
+                }
                 () => format!("the connection was cut{via}: {reason}"),
             },
             None,
@@ -155,7 +185,8 @@ impl Http<'_> {
     }
 }
 
-/// By which a server can tell whether its file is still the same: a weak `ETag` says nothing about bytes.
+/// By which a server can tell whether its file is still the same: a weak `ETag` says nothing about
+/// bytes.
 pub fn validator(headers: &HeaderMap) -> Option<String> {
     let text = |name| headers.get(name).and_then(|v| v.to_str().ok()).map(str::to_owned);
     text(header::ETAG).filter(|tag| tag.starts_with('"')).or_else(|| text(header::LAST_MODIFIED))
@@ -196,7 +227,11 @@ mod tests {
         let date = "Sat, 21 Nov 2026 10:00:00 GMT";
         let both = headers(&[(header::ETAG, "\"a\""), (header::LAST_MODIFIED, date)]);
         assert_eq!(validator(&both).as_deref(), Some("\"a\""));
-        assert_eq!(validator(&headers(&[(header::ETAG, "W/\"a\""), (header::LAST_MODIFIED, date)])).as_deref(), Some(date));
+        assert_eq!(
+            validator(&headers(&[(header::ETAG, "W/\"a\""), (header::LAST_MODIFIED, date)]))
+                .as_deref(),
+            Some(date)
+        );
         assert_eq!(validator(&headers(&[(header::ETAG, "W/\"a\"")])), None);
     }
 }

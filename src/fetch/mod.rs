@@ -1,11 +1,13 @@
 //! Gets an image from elsewhere, and hands it over only if it is what it should be.
 //!
-//! A [`Wish`] says from where and what checksum. [`Fetch::get`] finds the checksum in a publisher's list if need be ([`sums`]), looks
-//! into the [`cache`], and downloads what is not there ([`download`], over [`http`]), written and hashed by [`part`] on the way. [`unpack`] opens
-//! what is compressed. Files of this machine are hashed where they lie.
+//! A [`Wish`] says from where and what checksum. [`Fetch::get`] finds the checksum in a publisher's
+//! list if need be ([`sums`]), looks into the [`cache`], and downloads what is not there
+//! ([`download`], over [`http`]), written and hashed by [`part`] on the way. [`unpack`] opens what
+//! is compressed. Files of this machine are hashed where they lie.
 //!
-//! The cache is a directory of files named by their checksum (`sha256-3a52…`), shared by all builds of a home. A file has that name
-//! only when it was read to its end and has that checksum. It may be emptied at any time when no build runs.
+//! The cache is a directory of files named by their checksum (`sha256-3a52…`), shared by all builds
+//! of a home. A file has that name only when it was read to its end and has that checksum. It may
+//! be emptied at any time when no build runs.
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -44,7 +46,11 @@ impl Wish {
             _ => None,
         };
         let named = list.into_iter().chain([&self.from]);
-        named.filter_map(|place| if let Place::Url(url) = place { Url::parse(url).ok() } else { None }).collect()
+        named
+            .filter_map(
+                |place| if let Place::Url(url) = place { Url::parse(url).ok() } else { None },
+            )
+            .collect()
     }
 
     /// Files of this machine that are read for it.
@@ -54,7 +60,11 @@ impl Wish {
             _ => None,
         };
         let named = [Some(&self.from), list].into_iter().flatten();
-        named.filter_map(|place| if let Place::File(path) = place { Some(path.as_path()) } else { None }).collect()
+        named
+            .filter_map(
+                |place| if let Place::File(path) = place { Some(path.as_path()) } else { None },
+            )
+            .collect()
     }
 }
 
@@ -83,7 +93,13 @@ pub struct Patience {
 impl Default for Patience {
     fn default() -> Self {
         let seconds = Duration::from_secs;
-        Self { connect: seconds(15), idle: seconds(30), tries: 6, pause: seconds(1), longest: seconds(60) }
+        Self {
+            connect: seconds(15),
+            idle: seconds(30),
+            tries: 6,
+            pause: seconds(1),
+            longest: seconds(60),
+        }
     }
 }
 
@@ -98,11 +114,20 @@ pub struct Job {
 
 impl Job {
     pub fn new(events: &Events, cancel: &Cancel, deadline: Duration) -> Self {
-        Self { events: events.clone(), cancel: cancel.clone(), until: Instant::now() + deadline, deadline }
+        Self {
+            events: events.clone(),
+            cancel: cancel.clone(),
+            until: Instant::now() + deadline,
+            deadline,
+        }
     }
 
     /// Waits for `work`, which must be safe to drop, as long as the run and the deadline allow.
-    async fn wait<T>(&self, what: impl std::fmt::Display, work: impl Future<Output = T>) -> Result<T, FetchError> {
+    async fn wait<T>(
+        &self,
+        what: impl std::fmt::Display,
+        work: impl Future<Output = T>,
+    ) -> Result<T, FetchError> {
         match self.cancel.or(tokio::time::timeout_at(self.until.into(), work)).await? {
             Ok(done) => Ok(done),
             Err(_) => Err(FetchError::Deadline { what: what.to_string(), after: self.deadline }),
@@ -129,7 +154,10 @@ pub enum FetchError {
     /// It cannot be asked for at all: a redirect to nowhere, from https to http, in a circle.
     #[error("{url}: {reason}")]
     Unusable { url: String, reason: String },
-    #[error("{from} is not what it should be: the {bytes} bytes that came have {got}, wanted is {wanted}")]
+    #[error(
+        "{from} is not what it should be: the {bytes} bytes that came have {got}, wanted is \
+            {wanted}"
+    )]
     Checksum { from: String, bytes: u64, got: Digest, wanted: Digest },
     #[error("checksum list {list}: {source}")]
     Sums { list: String, source: SumsError },
@@ -157,7 +185,9 @@ impl FetchError {
     fn io(doing: &'static str, path: &Path) -> impl FnOnce(std::io::Error) -> Self {
         let path = path.to_owned();
         move |source| match source.kind() {
-            std::io::ErrorKind::StorageFull | std::io::ErrorKind::QuotaExceeded => Self::Full { path },
+            std::io::ErrorKind::StorageFull | std::io::ErrorKind::QuotaExceeded => {
+                Self::Full { path }
+            }
             _ => Self::Io { doing, path, source },
         }
     }
@@ -165,18 +195,32 @@ impl FetchError {
     /// What a person can do about it.
     pub fn hint(&self) -> Option<&'static str> {
         Some(match self {
-            Self::Refused { status: 404 | 410, .. } => "publishers remove old images: look for the address of a newer one",
-            Self::Refused { status: 401 | 403, .. } => "what needs a login is to be fetched beforehand: name the file by its path",
-            Self::GaveUp { reason, .. } | Self::Unusable { reason, .. } if reason.contains(THROUGH) => PROXY_HINT,
-            Self::GaveUp { reason, .. } if reason.starts_with("no connection") => {
-                "are the address, the network and the proxy (HTTPS_PROXY, NO_PROXY) as they should be?"
+            Self::Refused { status: 404 | 410, .. } => {
+                "publishers remove old images: look for the address of a newer one"
             }
-            Self::GaveUp { .. } | Self::Deadline { .. } => "the next build goes on where this one ended, if the server allows it",
+            Self::Refused { status: 401 | 403, .. } => {
+                "what needs a login is to be fetched beforehand: name the file by its path"
+            }
+            Self::GaveUp { reason, .. } | Self::Unusable { reason, .. }
+                if reason.contains(THROUGH) =>
+            {
+                PROXY_HINT
+            }
+            Self::GaveUp { reason, .. } if reason.starts_with("no connection") => {
+                "are the address, the network and the proxy (HTTPS_PROXY, NO_PROXY) as they should \
+                    be?"
+            }
+            Self::GaveUp { .. } | Self::Deadline { .. } => {
+                "the next build goes on where this one ended, if the server allows it"
+            }
             Self::Checksum { .. } => {
-                "an image that changes under its address (`latest`) needs `checksum_url`; otherwise somebody changed it, or the connection did"
+                "an image that changes under its address (`latest`) needs `checksum_url`; \
+                    otherwise somebody changed it, or the connection did"
             }
             Self::Proxy(wrong) => wrong.hint(),
-            Self::Full { .. } | Self::TooLarge { .. } => "free some space, or set IMAGE_FACTORY_HOME to a larger disk",
+            Self::Full { .. } | Self::TooLarge { .. } => {
+                "free some space, or set IMAGE_FACTORY_HOME to a larger disk"
+            }
             _ => return None,
         })
     }
@@ -212,26 +256,45 @@ impl Fetch {
             Some(Sum::List(list)) => Some(self.listed(&wish.from, list, job).await?),
         };
         match (&wish.from, wanted) {
-            (Place::File(path), None) => Ok(Fetched { file: path.clone(), digest: None, was_here: true }),
+            (Place::File(path), None) => {
+                Ok(Fetched { file: path.clone(), digest: None, was_here: true })
+            }
             (Place::File(path), Some(wanted)) => {
                 job.events.doing(format!("taking the checksum of {}", path.display()));
                 part::verify(path, &wanted, job).await?;
                 Ok(Fetched { file: path.clone(), digest: Some(wanted), was_here: true })
             }
-            (Place::Url(url), Some(wanted)) => self.through_cache(url, &wish.from, wanted, job).await,
-            (Place::Url(_), None) => Err(FetchError::Unusable { url: wish.from.to_string(), reason: "it has no checksum".into() }),
+            (Place::Url(url), Some(wanted)) => {
+                self.through_cache(url, &wish.from, wanted, job).await
+            }
+            (Place::Url(_), None) => Err(FetchError::Unusable {
+                url: wish.from.to_string(),
+                reason: "it has no checksum".into(),
+            }),
         }
     }
 
-    async fn through_cache(&self, url: &str, shown: &Place, wanted: Digest, job: &Job) -> Result<Fetched, FetchError> {
+    async fn through_cache(
+        &self,
+        url: &str,
+        shown: &Place,
+        wanted: Digest,
+        job: &Job,
+    ) -> Result<Fetched, FetchError> {
         let slot = cache::Slot::take(&self.cache, &wanted, job).await?;
         if slot.holds(job).await? {
-            job.events.note(format!("{} is in the cache: {}", shown.name(), slot.whole().display()));
+            job.events.note(format!(
+                "{} is in the cache: {}",
+                shown.name(),
+                slot.whole().display()
+            ));
             return Ok(Fetched { file: slot.whole(), digest: Some(wanted), was_here: true });
         }
         job.events.doing(format!("downloading {shown}"));
         let http = http::Http::new(&self.patience, &self.proxies)?;
-        download::Download { http: &http, url, shown, wanted: &wanted, slot: &slot }.run(job).await?;
+        download::Download { http: &http, url, shown, wanted: &wanted, slot: &slot }
+            .run(job)
+            .await?;
         Ok(Fetched { file: slot.whole(), digest: Some(wanted), was_here: false })
     }
 
@@ -239,7 +302,9 @@ impl Fetch {
     async fn listed(&self, of: &Place, list: &Place, job: &Job) -> Result<Digest, FetchError> {
         job.events.doing(format!("looking {} up in {list}", of.name()));
         let text = match list {
-            Place::Url(url) => http::Http::new(&self.patience, &self.proxies)?.text(url, list, job).await?,
+            Place::Url(url) => {
+                http::Http::new(&self.patience, &self.proxies)?.text(url, list, job).await?
+            }
             Place::File(path) => read_list(path)?,
         };
         let found = sums::find(&String::from_utf8_lossy(&text), &of.name(), &list.name());
@@ -261,12 +326,18 @@ fn read_list(path: &Path) -> Result<Vec<u8>, FetchError> {
     };
     let mut text = Vec::new();
     let file = open().map_err(FetchError::io("read", path))?;
-    file.take(http::LONGEST_LIST as u64 + 1).read_to_end(&mut text).map_err(FetchError::io("read", path))?;
+    file.take(http::LONGEST_LIST as u64 + 1)
+        .read_to_end(&mut text)
+        .map_err(FetchError::io("read", path))?;
     match text.len() {
         0..=http::LONGEST_LIST => Ok(text),
         bytes => {
             let reason = "a list of checksums is shorter".into();
-            Err(FetchError::TooLarge { what: path.display().to_string(), bytes: bytes as u64, reason })
+            Err(FetchError::TooLarge {
+                what: path.display().to_string(),
+                bytes: bytes as u64,
+                reason,
+            })
         }
     }
 }

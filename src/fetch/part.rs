@@ -1,5 +1,5 @@
-//! A file in the making: what comes in is written on one thread and hashed on another, so that neither keeps the connection
-//! waiting while it has room in its queue.
+//! A file in the making: what comes in is written on one thread and hashed on another, so that
+//! neither keeps the connection waiting while it has room in its queue.
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::os::fd::AsRawFd;
@@ -22,7 +22,8 @@ const BATCH: usize = 512 << 10;
 const QUEUE: usize = 16;
 /// Bytes that may wait for the disk.
 pub const QUEUED: u64 = (BATCH * (QUEUE + 2)) as u64;
-/// Bytes after which the kernel is told to begin with writing them out, so that the sync at the end has little to do.
+/// Bytes after which the kernel is told to begin with writing them out, so that the sync at the end
+/// has little to do.
 const FLUSH: u64 = 32 << 20;
 
 #[derive(Clone)]
@@ -40,7 +41,8 @@ pub struct Part {
     to: Option<[Sender<Bit>; 2]>,
     writer: Option<JoinHandle<io::Result<File>>>,
     hasher: Option<JoinHandle<io::Result<Digest>>>,
-    /// Nobody waits for the digest any more. Closed channels do not say so: at the end they are closed while it is still reading.
+    /// Nobody waits for the digest any more. Closed channels do not say so: at the end they are
+    /// closed while it is still reading.
     given_up: Arc<AtomicBool>,
 }
 
@@ -51,10 +53,12 @@ impl Drop for Part {
 }
 
 impl Part {
-    /// With `keep`, what the file holds is the beginning; otherwise it is emptied. Made if it is not there.
+    /// With `keep`, what the file holds is the beginning; otherwise it is emptied. Made if it is
+    /// not there.
     pub fn open(path: &Path, keep: bool, algorithm: Algorithm) -> Result<Self, FetchError> {
         let open = || {
-            let mut file = OpenOptions::new().write(true).create(true).truncate(!keep).open(path)?;
+            let mut file =
+                OpenOptions::new().write(true).create(true).truncate(!keep).open(path)?;
             let length = file.seek(SeekFrom::End(0))?;
             Ok((file, File::open(path)?.take(length), length))
         };
@@ -129,14 +133,19 @@ impl Part {
 
     async fn end(&mut self) -> Result<Digest, FetchError> {
         self.to = None;
-        let (writer, hasher) = (self.writer.take().expect("ended once"), self.hasher.take().expect("ended once"));
+        let (writer, hasher) =
+            (self.writer.take().expect("ended once"), self.hasher.take().expect("ended once"));
         let written = async {
             let file = writer.await.unwrap_or_else(|e| Err(io::Error::other(e)))?;
-            spawn_blocking(move || file.sync_all()).await.unwrap_or_else(|e| Err(io::Error::other(e)))
+            spawn_blocking(move || file.sync_all())
+                .await
+                .unwrap_or_else(|e| Err(io::Error::other(e)))
         };
         let (written, hashed) = tokio::join!(written, hasher);
         written.map_err(FetchError::io("write", &self.path))?;
-        hashed.unwrap_or_else(|e| Err(io::Error::other(e))).map_err(FetchError::io("read", &self.path))
+        hashed
+            .unwrap_or_else(|e| Err(io::Error::other(e)))
+            .map_err(FetchError::io("read", &self.path))
     }
 }
 
@@ -153,8 +162,16 @@ fn write_all(mut file: File, mut from: Receiver<Bit>) -> io::Result<File> {
             written += bytes.len() as u64;
         }
         if written - flushed >= FLUSH {
-            // SAFETY: plain system call on a file that is open. It is a hint: if it fails, the sync has more to do.
-            unsafe { libc::sync_file_range(file.as_raw_fd(), flushed as i64, (written - flushed) as i64, libc::SYNC_FILE_RANGE_WRITE) };
+            // SAFETY: plain system call on a file that is open. It is a hint: if it fails, the sync
+            // has more to do.
+            unsafe {
+                libc::sync_file_range(
+                    file.as_raw_fd(),
+                    flushed as i64,
+                    (written - flushed) as i64,
+                    libc::SYNC_FILE_RANGE_WRITE,
+                )
+            };
             flushed = written;
         }
     }
@@ -162,7 +179,12 @@ fn write_all(mut file: File, mut from: Receiver<Bit>) -> io::Result<File> {
 }
 
 /// `before`: what was there already.
-fn hash_all(mut before: impl Read, mut from: Receiver<Bit>, algorithm: Algorithm, given_up: &AtomicBool) -> io::Result<Digest> {
+fn hash_all(
+    mut before: impl Read,
+    mut from: Receiver<Bit>,
+    algorithm: Algorithm,
+    given_up: &AtomicBool,
+) -> io::Result<Digest> {
     let mut hasher = Hasher::new(algorithm);
     let mut chunk = vec![0; 1 << 20];
     loop {
@@ -187,7 +209,8 @@ pub async fn verify(path: &Path, wanted: &Digest, job: &Job) -> Result<(), Fetch
     let work = move || {
         let mut from = File::open(&file).map_err(FetchError::io("read", &file))?;
         let of = from.metadata().map_or(0, |m| m.len());
-        let (mut hasher, mut bytes, mut progress) = (Hasher::new(expected.algorithm), 0, Progress::new(&job));
+        let (mut hasher, mut bytes, mut progress) =
+            (Hasher::new(expected.algorithm), 0, Progress::new(&job));
         let mut chunk = vec![0; 1 << 20];
         loop {
             job.check(file.display())?;
@@ -204,10 +227,17 @@ pub async fn verify(path: &Path, wanted: &Digest, job: &Job) -> Result<(), Fetch
         }
         match hasher.finish() {
             got if got == expected => Ok(()),
-            got => Err(FetchError::Checksum { from: file.display().to_string(), bytes, got, wanted: expected }),
+            got => Err(FetchError::Checksum {
+                from: file.display().to_string(),
+                bytes,
+                got,
+                wanted: expected,
+            }),
         }
     };
-    spawn_blocking(work).await.unwrap_or_else(|e| Err(FetchError::io("read", path)(io::Error::other(e))))
+    spawn_blocking(work)
+        .await
+        .unwrap_or_else(|e| Err(FetchError::io("read", path)(io::Error::other(e))))
 }
 
 /// Tells how far a job is, once a second and at the end.

@@ -34,7 +34,9 @@ impl PlaceError {
         match self {
             Self::NoUrl(_) => "",
             Self::Scheme(_) => "https, http and file are; a path stands for itself",
-            Self::Login => "what needs a login is to be fetched beforehand: name the file by its path",
+            Self::Login => {
+                "what needs a login is to be fetched beforehand: name the file by its path"
+            }
             Self::NoFile => "the last part of the URL is the file's name",
             Self::NotHere => "file:///srv/image.qcow2, or the plain path",
         }
@@ -46,14 +48,25 @@ impl Place {
     pub fn parse(text: &str) -> Result<Self, PlaceError> {
         let scheme = text.split_once(':').map(|(scheme, rest)| (scheme.to_ascii_lowercase(), rest));
         match scheme {
-            Some((scheme, rest)) if ["http", "https"].contains(&scheme.as_str()) && rest.starts_with("//") => Self::remote(text),
+            Some((scheme, rest))
+                if ["http", "https"].contains(&scheme.as_str()) && rest.starts_with("//") =>
+            {
+                Self::remote(text)
+            }
             Some((scheme, rest)) if scheme == "file" => {
                 let url = Url::parse(text).ok().filter(|_| {
-                    rest.starts_with('/') && (!rest.starts_with("//") || rest.starts_with("///") || rest.starts_with("//localhost/"))
+                    rest.starts_with('/')
+                        && (!rest.starts_with("//")
+                            || rest.starts_with("///")
+                            || rest.starts_with("//localhost/"))
                 });
-                url.and_then(|url| url.to_file_path().ok()).map(Self::File).ok_or(PlaceError::NotHere)
+                url.and_then(|url| url.to_file_path().ok())
+                    .map(Self::File)
+                    .ok_or(PlaceError::NotHere)
             }
-            Some((scheme, rest)) if rest.starts_with("//") || ["http", "https"].contains(&scheme.as_str()) => {
+            Some((scheme, rest))
+                if rest.starts_with("//") || ["http", "https"].contains(&scheme.as_str()) =>
+            {
                 Err(PlaceError::Scheme(scheme))
             }
             _ => Ok(Self::File(text.into())),
@@ -70,16 +83,25 @@ impl Place {
     }
 
     pub fn is_https(&self) -> bool {
-        matches!(self, Self::Url(url) if url.get(..6).is_some_and(|s| s.eq_ignore_ascii_case("https:")))
+        let https = |url: &str| url.get(..6).is_some_and(|s| s.eq_ignore_ascii_case("https:"));
+        matches!(self, Self::Url(url) if https(url))
     }
 
     /// What the file is called in lists: the last part, escapes undone.
     pub fn name(&self) -> String {
         let last = match self {
-            Self::File(path) => return path.file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default(),
+            Self::File(path) => {
+                return path
+                    .file_name()
+                    .map(|n| n.to_string_lossy().into_owned())
+                    .unwrap_or_default();
+            }
             Self::Url(url) => {
                 let url = Url::parse(url).ok();
-                url.and_then(|u| u.path_segments().and_then(|mut s| s.next_back().map(str::to_owned))).unwrap_or_default()
+                url.and_then(|u| {
+                    u.path_segments().and_then(|mut s| s.next_back().map(str::to_owned))
+                })
+                .unwrap_or_default()
             }
         };
         unescape(&last)
@@ -99,7 +121,8 @@ impl Place {
 fn unescape(text: &str) -> String {
     let (mut bytes, mut rest) = (Vec::new(), text.as_bytes());
     while let Some((first, after)) = rest.split_first() {
-        let code = after.get(..2).and_then(|d| u8::from_str_radix(std::str::from_utf8(d).ok()?, 16).ok());
+        let code =
+            after.get(..2).and_then(|d| u8::from_str_radix(std::str::from_utf8(d).ok()?, 16).ok());
         rest = match (first, code) {
             (b'%', Some(byte)) => {
                 bytes.push(byte);
@@ -162,7 +185,10 @@ mod tests {
     #[test]
     fn what_a_file_is_called_and_shown_as() {
         let place = Place::parse("https://a.example/pool/a%2Bb.qcow2?key=secret#x").unwrap();
-        assert_eq!((place.name().as_str(), place.to_string().as_str()), ("a+b.qcow2", "https://a.example/pool/a%2Bb.qcow2"));
+        assert_eq!(
+            (place.name().as_str(), place.to_string().as_str()),
+            ("a+b.qcow2", "https://a.example/pool/a%2Bb.qcow2")
+        );
         assert_eq!(Place::File("x/y.raw".into()).below(Path::new("/b")).to_string(), "/b/x/y.raw");
         assert!(place.is_https() && !Place::parse("http://a.example/x").unwrap().is_https());
     }

@@ -1,6 +1,7 @@
-//! Lists of checksums as publishers of images write them. `<hex>  name` and `<hex> *name` are coreutils' (Debian, Ubuntu),
-//! `SHA256 (name) = hex` is BSD's (Fedora, CentOS, Rocky), both with `#` comments and within a PGP signature or without; or a file
-//! holds one bare checksum. The signature is not verified: who cares takes the list over https.
+//! Lists of checksums as publishers of images write them. `<hex>  name` and `<hex> *name` are
+//! coreutils' (Debian, Ubuntu), `SHA256 (name) = hex` is BSD's (Fedora, CentOS, Rocky), both with
+//! `#` comments and within a PGP signature or without; or a file holds one bare checksum. The
+//! signature is not verified: who cares takes the list over https.
 use crate::digest::{Algorithm, Digest};
 
 /// Bytes of the longest name of a file.
@@ -34,21 +35,32 @@ enum Value {
     Weak(&'static str),
 }
 
-/// The checksum of the file called `name` in a list that is itself called `list`. Where there are several kinds, the strongest.
+/// The checksum of the file called `name` in a list that is itself called `list`. Where there are
+/// several kinds, the strongest.
 pub fn find(text: &str, name: &str, list: &str) -> Result<Digest, SumsError> {
-    let entries: Vec<Entry> = text.lines().take_while(|l| !l.starts_with("-----BEGIN PGP SIGNATURE")).filter_map(entry).collect();
+    let entries: Vec<Entry> = text
+        .lines()
+        .take_while(|l| !l.starts_with("-----BEGIN PGP SIGNATURE"))
+        .filter_map(entry)
+        .collect();
     if entries.is_empty() {
         return Err(SumsError::NoList);
     }
-    // A list of one file, called after it, is its list whatever it calls the file: `latest` is another name of a dated one.
+    // A list of one file, called after it, is its list whatever it calls the file: `latest` is
+    // another name of a dated one.
     let alone = entries.len() == 1 && (entries[0].name.is_none() || list.starts_with(name));
-    let own: Vec<&Entry> = entries.iter().filter(|e| alone || e.name.is_some_and(|n| same(n, name))).collect();
+    let own: Vec<&Entry> =
+        entries.iter().filter(|e| alone || e.name.is_some_and(|n| same(n, name))).collect();
     let mut best: Option<&Digest> = None;
     for entry in &own {
         let Value::Strong(found) = &entry.value else { continue };
         match best {
             Some(known) if known.algorithm == found.algorithm && known != found => {
-                return Err(SumsError::Twice { name: name.into(), one: known.to_string(), two: found.to_string() });
+                return Err(SumsError::Twice {
+                    name: name.into(),
+                    one: known.to_string(),
+                    two: found.to_string(),
+                });
             }
             Some(known) if known.algorithm >= found.algorithm => {}
             _ => best = Some(found),
@@ -56,13 +68,18 @@ pub fn find(text: &str, name: &str, list: &str) -> Result<Digest, SumsError> {
     }
     match (best, own.first()) {
         (Some(digest), _) => Ok(digest.clone()),
-        (None, Some(Entry { value: Value::Weak(kind), .. })) => Err(SumsError::Weak { name: name.into(), kind }),
+        (None, Some(Entry { value: Value::Weak(kind), .. })) => {
+            Err(SumsError::Weak { name: name.into(), kind })
+        }
         _ => {
             // The comparison takes memory by the product of both lengths, and the name is shown.
-            let plain = |n: &&str| n.len() <= LONGEST_NAME && n.bytes().all(|b| b.is_ascii_graphic());
+            let plain =
+                |n: &&str| n.len() <= LONGEST_NAME && n.bytes().all(|b| b.is_ascii_graphic());
             let names = entries.iter().filter_map(|e| e.name).filter(plain);
             let nearness = |n: &str| strsim::normalized_damerau_levenshtein(n, name);
-            let near = names.filter(|n| nearness(n) >= 0.6).max_by(|a, b| nearness(a).total_cmp(&nearness(b)));
+            let near = names
+                .filter(|n| nearness(n) >= 0.6)
+                .max_by(|a, b| nearness(a).total_cmp(&nearness(b)));
             Err(SumsError::NotListed { name: name.into(), near: near.map(str::to_owned) })
         }
     }
@@ -70,7 +87,10 @@ pub fn find(text: &str, name: &str, list: &str) -> Result<Digest, SumsError> {
 
 /// Lists may name files by their path in the directory that they lie in.
 fn same(listed: &str, name: &str) -> bool {
-    listed == name || listed.rsplit_once('/').is_some_and(|(dir, last)| last == name && !dir.starts_with('/') && !dir.contains(".."))
+    listed == name
+        || listed
+            .rsplit_once('/')
+            .is_some_and(|(dir, last)| last == name && !dir.starts_with('/') && !dir.contains(".."))
 }
 
 fn entry(line: &str) -> Option<Entry<'_>> {
@@ -82,10 +102,13 @@ fn entry(line: &str) -> Option<Entry<'_>> {
         let (name, hex) = rest.rsplit_once(") = ")?;
         return Some(Entry { name: Some(name), value: value(kind, hex)? });
     }
-    // A backslash in front tells that the name has escapes in it; names that need them are not asked for.
+    // A backslash in front tells that the name has escapes in it; names that need them are not
+    // asked for.
     let line = line.trim_start().trim_start_matches('\\');
     let (hex, name) = line.split_once(' ').map_or((line, None), |(hex, rest)| (hex, Some(rest)));
-    let name = name.map(|n| n.strip_prefix([' ', '*']).unwrap_or(n).trim_start()).filter(|n| !n.is_empty());
+    let name = name
+        .map(|n| n.strip_prefix([' ', '*']).unwrap_or(n).trim_start())
+        .filter(|n| !n.is_empty());
     let kind = match hex.len() {
         32 => "MD5",
         40 => "SHA1",
@@ -125,9 +148,12 @@ mod tests {
             format!("{B} *y.qcow2\n{A} *x.qcow2\n"),
             format!("{A}  ./x.qcow2\r\n{B}  xx.qcow2\r\n"),
             format!("{A}  images/x.qcow2\n{B}  y\n"),
-            format!("# x.qcow2: 12 bytes\nSHA256 (x.qcow2) = {A}\n# y: 1 bytes\nSHA256 (y) = {B}\n"),
             format!(
-                "-----BEGIN PGP SIGNED MESSAGE-----\nHash: SHA256\n\n# c\nSHA256 (x.qcow2) = {A}\n-----BEGIN PGP SIGNATURE-----\n\n{B}\n"
+                "# x.qcow2: 12 bytes\nSHA256 (x.qcow2) = {A}\n# y: 1 bytes\nSHA256 (y) = {B}\n"
+            ),
+            format!(
+                "-----BEGIN PGP SIGNED MESSAGE-----\nHash: SHA256\n\n# c\nSHA256 (x.qcow2) = \
+                    {A}\n-----BEGIN PGP SIGNATURE-----\n\n{B}\n"
             ),
             format!("{A}\n"),
             A.to_uppercase(),

@@ -1,5 +1,6 @@
-//! What is compressed with xz, gzip or zstd is unpacked into a file of the run. What it is compressed with is told by its first
-//! bytes. A small file may unpack to one that no disk holds: what is written is bounded, and blocks of zeros become holes.
+//! What is compressed with xz, gzip or zstd is unpacked into a file of the run. What it is
+//! compressed with is told by its first bytes. A small file may unpack to one that no disk holds:
+//! what is written is bounded, and blocks of zeros become holes.
 use std::fs::File;
 use std::io::{self, BufReader, Read, Seek, SeekFrom, Write};
 use std::path::Path;
@@ -33,7 +34,11 @@ pub fn packing(path: &Path) -> Result<Option<Packing>, FetchError> {
     let mut head = Vec::new();
     let read = File::open(path).and_then(|file| file.take(6).read_to_end(&mut head));
     read.map_err(FetchError::io("read", path))?;
-    let known = [(Packing::Xz, &b"\xfd7zXZ\0"[..]), (Packing::Gzip, b"\x1f\x8b"), (Packing::Zstd, b"\x28\xb5\x2f\xfd")];
+    let known = [
+        (Packing::Xz, &b"\xfd7zXZ\0"[..]),
+        (Packing::Gzip, b"\x1f\x8b"),
+        (Packing::Zstd, b"\x28\xb5\x2f\xfd"),
+    ];
     Ok(known.into_iter().find(|(_, magic)| head.starts_with(magic)).map(|(packing, _)| packing))
 }
 
@@ -52,27 +57,46 @@ struct Room {
     really: u64,
 }
 
-async fn unpack_into(from: &Path, packing: Packing, to: &Path, room: Room, job: &Job) -> Result<(), FetchError> {
+async fn unpack_into(
+    from: &Path,
+    packing: Packing,
+    to: &Path,
+    room: Room,
+    job: &Job,
+) -> Result<(), FetchError> {
     let (source, target, on) = (from.to_owned(), to.to_owned(), job.clone());
     let work = move || {
         let new = File::create_new(&target).map_err(FetchError::io("write", &target))?;
         let done = pump(&source, packing, new, &target, room, &on);
         if done.is_err() {
-            let _ = std::fs::remove_file(&target); // it lies in a directory that the run owns, in any case
+            // it lies in a directory that the run owns, in any case
+            let _ = std::fs::remove_file(&target);
         }
         done
     };
-    spawn_blocking(work).await.unwrap_or_else(|e| Err(FetchError::io("write", to)(io::Error::other(e))))
+    spawn_blocking(work)
+        .await
+        .unwrap_or_else(|e| Err(FetchError::io("write", to)(io::Error::other(e))))
 }
 
-fn pump(from: &Path, packing: Packing, mut to: File, target: &Path, room: Room, job: &Job) -> Result<(), FetchError> {
+fn pump(
+    from: &Path,
+    packing: Packing,
+    mut to: File,
+    target: &Path,
+    room: Room,
+    job: &Job,
+) -> Result<(), FetchError> {
     let open = File::open(from).and_then(|file| Ok((file.metadata()?.len(), file)));
     let (of, file) = open.map_err(FetchError::io("read", from))?;
     let taken = Arc::new(AtomicU64::new(0));
     let packed = |reason: String| FetchError::Packed { what: from.display().to_string(), reason };
     let mut decoder =
-        decoder(BufReader::with_capacity(1 << 20, Counted(file, taken.clone())), packing).map_err(|e| packed(e.to_string()))?;
-    let too_large = |bytes, reason: String| Err(FetchError::TooLarge { what: format!("{}, unpacked,", from.display()), bytes, reason });
+        decoder(BufReader::with_capacity(1 << 20, Counted(file, taken.clone())), packing)
+            .map_err(|e| packed(e.to_string()))?;
+    let too_large = |bytes, reason: String| {
+        Err(FetchError::TooLarge { what: format!("{}, unpacked,", from.display()), bytes, reason })
+    };
     let mut progress = Progress::new(job);
     let (mut length, mut written, mut looked) = (0u64, 0u64, 0u64);
     let mut block = vec![0; BLOCK];
@@ -110,7 +134,8 @@ fn pump(from: &Path, packing: Packing, mut to: File, target: &Path, room: Room, 
 fn decoder<'a>(from: BufReader<Counted>, packing: Packing) -> io::Result<Box<dyn Read + 'a>> {
     Ok(match packing {
         Packing::Xz => {
-            let stream = liblzma::stream::Stream::new_stream_decoder(MEMORY, liblzma::stream::CONCATENATED)?;
+            let stream =
+                liblzma::stream::Stream::new_stream_decoder(MEMORY, liblzma::stream::CONCATENATED)?;
             Box::new(liblzma::bufread::XzDecoder::new_stream(from, stream))
         }
         Packing::Gzip => Box::new(flate2::bufread::MultiGzDecoder::new(from)),
@@ -171,7 +196,8 @@ mod tests {
             Packing::Xz => liblzma::encode_all(content, 6).unwrap(),
             Packing::Zstd => zstd::encode_all(content, 3).unwrap(),
             Packing::Gzip => {
-                let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+                let mut encoder =
+                    flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
                 encoder.write_all(content).unwrap();
                 encoder.finish().unwrap()
             }
@@ -186,10 +212,14 @@ mod tests {
         let (from, to) = (dir.path().join("from"), dir.path().join("to"));
         for kind in ALL {
             // Two streams one after another are one file, as each of the programs has it.
-            std::fs::write(&from, [packed(kind, &content()), packed(kind, b"more")].concat()).unwrap();
+            std::fs::write(&from, [packed(kind, &content()), packed(kind, b"more")].concat())
+                .unwrap();
             assert_eq!(packing(&from).unwrap(), Some(kind));
             unpack_into(&from, kind, &to, PLENTY, &job()).await.unwrap();
-            assert!(std::fs::read(&to).unwrap() == [content(), b"more".to_vec()].concat(), "{kind:?}");
+            assert!(
+                std::fs::read(&to).unwrap() == [content(), b"more".to_vec()].concat(),
+                "{kind:?}"
+            );
             assert!(to.metadata().unwrap().blocks() * 512 < 1 << 20, "{kind:?} has no holes");
             std::fs::remove_file(&to).unwrap();
         }
@@ -202,16 +232,19 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let (from, to) = (dir.path().join("from"), dir.path().join("to"));
         for kind in ALL {
-            let noise: Vec<u8> = (0..100_000u32).flat_map(|n| n.wrapping_mul(0x9e37_79b9).to_le_bytes()).collect();
+            let noise: Vec<u8> =
+                (0..100_000u32).flat_map(|n| n.wrapping_mul(0x9e37_79b9).to_le_bytes()).collect();
             let whole = packed(kind, &noise);
             let mut changed = whole.clone();
             changed[whole.len() / 2] ^= 0x55;
             for (what, bytes) in [("cut", &whole[..whole.len() / 2]), ("changed", &changed[..])] {
                 std::fs::write(&from, bytes).unwrap();
                 let said = unpack_into(&from, kind, &to, PLENTY, &job()).await;
-                // zstd's default has no checksum of its content: what is changed there the checksum of the whole file tells.
+                // zstd's default has no checksum of its content: what is changed there the checksum
+                // of the whole file tells.
                 assert!(
-                    matches!(said, Err(FetchError::Packed { .. })) || (kind, what) == (Packing::Zstd, "changed"),
+                    matches!(said, Err(FetchError::Packed { .. }))
+                        || (kind, what) == (Packing::Zstd, "changed"),
                     "{kind:?} {what}: {said:?}"
                 );
                 assert!(said.is_ok() || !to.exists(), "{kind:?} {what}");
@@ -228,11 +261,17 @@ mod tests {
             std::fs::write(&from, packed(kind, &content())).unwrap();
             let small = Room { virtually: 1 << 20, ..PLENTY };
             let said = unpack_into(&from, kind, &to, small, &job()).await.unwrap_err();
-            assert!(said.to_string().contains("at most 1048576 are taken") && !to.exists(), "{said}");
+            assert!(
+                said.to_string().contains("at most 1048576 are taken") && !to.exists(),
+                "{said}"
+            );
             std::fs::write(&from, packed(kind, &vec![1; 2 << 20])).unwrap();
             let full = Room { really: 1 << 20, ..PLENTY };
             let said = unpack_into(&from, kind, &to, full, &job()).await.unwrap_err();
-            assert!(said.to_string().contains("only 1048576 may be written") && !to.exists(), "{said}");
+            assert!(
+                said.to_string().contains("only 1048576 may be written") && !to.exists(),
+                "{said}"
+            );
         }
     }
 
@@ -243,7 +282,10 @@ mod tests {
         std::fs::write(&from, packed(Packing::Gzip, &content())).unwrap();
         let job = job();
         job.cancel.signal();
-        assert!(matches!(unpack_into(&from, Packing::Gzip, &to, PLENTY, &job).await, Err(FetchError::Cancelled(_))));
+        assert!(matches!(
+            unpack_into(&from, Packing::Gzip, &to, PLENTY, &job).await,
+            Err(FetchError::Cancelled(_))
+        ));
         assert!(!to.exists());
     }
 }

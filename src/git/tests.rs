@@ -6,9 +6,23 @@ use super::*;
 
 /// git as a person calls it, with nothing of this machine's configuration.
 fn git(dir: &Path, args: &[&str]) -> String {
-    let identity = ["-c", "user.name=n", "-c", "user.email=e", "-c", "init.defaultBranch=main", "-c", "protocol.file.allow=always"];
+    let identity = [
+        "-c",
+        "user.name=n",
+        "-c",
+        "user.email=e",
+        "-c",
+        "init.defaultBranch=main",
+        "-c",
+        "protocol.file.allow=always",
+    ];
     let mut command = Command::new("git");
-    command.current_dir(dir).args(identity).args(args).env("GIT_CONFIG_GLOBAL", "/dev/null").env("GIT_CONFIG_NOSYSTEM", "1");
+    command
+        .current_dir(dir)
+        .args(identity)
+        .args(args)
+        .env("GIT_CONFIG_GLOBAL", "/dev/null")
+        .env("GIT_CONFIG_NOSYSTEM", "1");
     let done = command.output().unwrap();
     assert!(done.status.success(), "git {args:?}: {}", String::from_utf8_lossy(&done.stderr));
     String::from_utf8(done.stdout).unwrap().trim().to_owned()
@@ -77,8 +91,8 @@ async fn worktrees_and_submodules_are_known() {
     assert_eq!(asked(&around.path().join("sub")).await, Some(head));
 }
 
-/// Every way to name a program in a repository's configuration that `git status` is known to run, and a bare repository made
-/// of plain files: `plan` ran the command of the latter.
+/// Every way to name a program in a repository's configuration that `git status` is known to run,
+/// and a bare repository made of plain files: `plan` ran the command of the latter.
 #[tokio::test]
 async fn nothing_that_a_repository_brings_is_run() {
     let tree = Tree::new(&["init", "-q"]);
@@ -88,9 +102,12 @@ async fn nothing_that_a_repository_brings_is_run() {
     fs::set_permissions(&program, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
     let evil = program.to_str().unwrap();
     let config = format!(
-        "[core]\n fsmonitor = {evil}\n hooksPath = {0}\n pager = {evil}\n sshCommand = {evil}\n gitProxy = {evil}\n \
-         alternateRefsCommand = {evil}\n[filter \"x\"]\n clean = {evil}\n process = {evil}\n required = true\n\
-         [diff \"x\"]\n textconv = {evil}\n command = {evil}\n[diff]\n external = {evil}\n[include]\n path = {0}/more\n",
+        "[core]\n fsmonitor = {evil}\n hooksPath = {0}\n pager = {evil}\n sshCommand = {evil}\n \
+            gitProxy = {evil}\n \
+         alternateRefsCommand = {evil}\n[filter \"x\"]\n clean = {evil}\n process = {evil}\n \
+         required = true\n\
+         [diff \"x\"]\n textconv = {evil}\n command = {evil}\n[diff]\n external = \
+         {evil}\n[include]\n path = {0}/more\n",
         tree.path().display()
     );
     fs::write(tree.path().join("more"), format!("[core]\n fsmonitor = {evil}\n")).unwrap();
@@ -101,10 +118,12 @@ async fn nothing_that_a_repository_brings_is_run() {
         fs::create_dir(bare.join(dir)).unwrap();
     }
     fs::write(bare.join("HEAD"), "ref: refs/heads/main\n").unwrap();
-    fs::write(bare.join("config"), format!("{config}[core]\n bare = false\n worktree = .\n")).unwrap();
+    fs::write(bare.join("config"), format!("{config}[core]\n bare = false\n worktree = .\n"))
+        .unwrap();
     let own = tree.path().join(".git/config");
     fs::write(&own, fs::read_to_string(&own).unwrap() + &config).unwrap();
-    fs::write(tree.path().join("images/x/f"), "other").unwrap(); // so that filters would have to look
+    // so that filters would have to look
+    fs::write(tree.path().join("images/x/f"), "other").unwrap();
     let head = fs::read_to_string(tree.path().join(".git/refs/heads/main")).unwrap();
     assert_eq!(asked(tree.path()).await, Some(format!("{}-dirty", head.trim())));
     assert!(!mark.exists());
@@ -132,10 +151,15 @@ async fn what_is_odd_has_no_commit() {
         assert_eq!(asked(plain.path()).await, None, "{head}");
     }
     let outside = tempfile::tempdir().unwrap();
-    assert_eq!(commit(other.path(), &[outside.path()], &Cancel::default()).await, None, "a bundle that lies elsewhere");
+    assert_eq!(
+        commit(other.path(), &[outside.path()], &Cancel::default()).await,
+        None,
+        "a bundle that lies elsewhere"
+    );
 }
 
-/// git compares the content of files that are as new as the index, which may have changed within a tick of the clock.
+/// git compares the content of files that are as new as the index, which may have changed within a
+/// tick of the clock.
 #[test]
 fn the_copy_of_the_index_is_as_old_as_the_index() {
     let tree = Tree::new(&["init", "-q"]);

@@ -2,7 +2,8 @@
 use hyper_util::client::proxy::matcher::Matcher;
 use reqwest::Url;
 
-/// Names with all below them, addresses and networks, each with or without a port; `*` is everything, as in curl and openstacksdk.
+/// Names with all below them, addresses and networks, each with or without a port; `*` is
+/// everything, as in curl and openstacksdk.
 #[derive(Default)]
 pub struct Direct {
     all: bool,
@@ -34,7 +35,8 @@ impl Direct {
 impl Entry {
     fn read(word: &str) -> Self {
         // An IPv6 address has colons of its own, unless brackets are around it.
-        let split = word.rsplit_once(':').filter(|(host, _)| !host.contains(':') || host.ends_with(']'));
+        let split =
+            word.rsplit_once(':').filter(|(host, _)| !host.contains(':') || host.ends_with(']'));
         let split = split.and_then(|(host, port)| Some((host, Some(port.parse().ok()?))));
         let (host, port) = split.unwrap_or((word, None));
         let host = host.trim_matches(['[', ']']).trim_end_matches('.');

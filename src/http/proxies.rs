@@ -1,8 +1,10 @@
-//! Which proxy a request goes through: what the environment says is read once, and the clients and the texts go by it alone.
+//! Which proxy a request goes through: what the environment says is read once, and the clients and
+//! the texts go by it alone.
 //!
-//! As curl and openstacksdk have it: `http_proxy` and `https_proxy` by the URL's scheme, `all_proxy` where that one is not set, and
-//! `no_proxy` for hosts that are reached without. A name in small letters counts more than the same in capitals, even if its
-//! value is empty. Nothing of a value is told before it is known to be no login.
+//! As curl and openstacksdk have it: `http_proxy` and `https_proxy` by the URL's scheme,
+//! `all_proxy` where that one is not set, and `no_proxy` for hosts that are reached without. A name
+//! in small letters counts more than the same in capitals, even if its value is empty. Nothing of a
+//! value is told before it is known to be no login.
 use std::ffi::OsString;
 use std::fmt;
 use std::sync::Arc;
@@ -20,7 +22,9 @@ pub const THROUGH: &str = "through the proxy ";
 const NOWHERE: &str = "http://127.0.0.1:0";
 
 /// Kinds of proxies that are known by name, and are none of ours.
-const OTHERS: &[&str] = &["socks", "socks4", "socks4a", "socks5", "socks5h", "ftp", "ftps", "tcp", "ssh", "quic", "file"];
+const OTHERS: &[&str] = &[
+    "socks", "socks4", "socks4a", "socks5", "socks5h", "ftp", "ftps", "tcp", "ssh", "quic", "file",
+];
 
 /// A variable that names a proxy, and cannot be used.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -45,7 +49,9 @@ impl fmt::Display for Wrong {
         match self {
             Self::NoText => f.write_str("is not UTF-8"),
             Self::NoAddress => f.write_str("is no address of a proxy"),
-            Self::Login => f.write_str("cannot be taken apart: a character of its login is not escaped"),
+            Self::Login => {
+                f.write_str("cannot be taken apart: a character of its login is not escaped")
+            }
             Self::Kind(Some(kind)) => write!(f, "names a {kind} proxy, which is not supported"),
             Self::Kind(None) => f.write_str("names a proxy that is neither of http nor of https"),
         }
@@ -58,10 +64,14 @@ impl ProxyError {
         match self.wrong {
             Wrong::NoText | Wrong::NoAddress => "an address is like http://proxy.example.net:3128",
             Wrong::Login => {
-                "in the name and the password `@` is written %40, `/` %2F, `?` %3F, `#` %23 and `%` %25: \
+                "in the name and the password `@` is written %40, `/` %2F, `?` %3F, `#` %23 and \
+                    `%` %25: \
                  http://me:s%40cret@proxy.example.net:3128"
             }
-            Wrong::Kind(_) => "http:// and https:// proxies are supported; NO_PROXY names hosts that are reached without one",
+            Wrong::Kind(_) => {
+                "http:// and https:// proxies are supported; NO_PROXY names hosts that are reached \
+                    without one"
+            }
         }
     }
 }
@@ -110,7 +120,9 @@ impl Proxies {
             let proxy = parsed.map_err(|wrong| ProxyError { variable: variable.clone(), wrong });
             Some(Way { variable, proxy })
         };
-        let direct = named("no_proxy").map(|(_, value)| Direct::read(&value.to_string_lossy())).unwrap_or_default();
+        let direct = named("no_proxy")
+            .map(|(_, value)| Direct::read(&value.to_string_lossy()))
+            .unwrap_or_default();
         Self(Arc::new(Inner { http: way("http_proxy"), https: way("https_proxy"), direct }))
     }
 
@@ -132,19 +144,27 @@ impl Proxies {
         self.of(url).map(drop)
     }
 
-    /// What errors say of the way to `url`: ` (through the proxy http://proxy:3128)`, or nothing where there is no proxy for it. The
-    /// proxy's login is left out.
+    /// What errors say of the way to `url`: ` (through the proxy http://proxy:3128)`, or nothing
+    /// where there is no proxy for it. The proxy's login is left out.
     pub fn via(&self, url: &Url) -> String {
-        self.of(url).ok().flatten().map_or(String::new(), |proxy| format!(" ({THROUGH}{})", shown(proxy)))
+        self.of(url)
+            .ok()
+            .flatten()
+            .map_or(String::new(), |proxy| format!(" ({THROUGH}{})", shown(proxy)))
     }
 
     /// What logs in to them, as it is and as it is sent: nobody is to read it.
     pub fn secrets(&self) -> Vec<String> {
         let ways = [&self.0.http, &self.0.https];
-        ways.into_iter().flatten().filter_map(|way| way.proxy.as_ref().ok()).flat_map(login).collect()
+        ways.into_iter()
+            .flatten()
+            .filter_map(|way| way.proxy.as_ref().ok())
+            .flat_map(login)
+            .collect()
     }
 
-    /// A client that goes by these. Where a request cannot be sent it connects to nothing; [`Proxies::check`] tells why.
+    /// A client that goes by these. Where a request cannot be sent it connects to nothing;
+    /// [`Proxies::check`] tells why.
     pub fn on(&self, builder: ClientBuilder) -> ClientBuilder {
         let proxies = self.clone();
         let way = move |url: &Url| match proxies.of(url) {
@@ -155,14 +175,21 @@ impl Proxies {
         builder.no_proxy().proxy(Proxy::custom(way))
     }
 
-    /// For people: what each variable in force names (`Ok`) or why it cannot be used. Nothing where none is.
+    /// For people: what each variable in force names (`Ok`) or why it cannot be used. Nothing where
+    /// none is.
     pub fn summary(&self) -> Vec<Result<String, ProxyError>> {
         let Inner { http, https, direct } = &*self.0;
         let ways = [("http", http), ("https", https)];
         let mut said: Vec<Result<String, ProxyError>> = Vec::new();
-        for (scheme, way) in ways.into_iter().filter_map(|(scheme, way)| Some((scheme, way.as_ref().filter(|_| !direct.is_all())?))) {
+        for (scheme, way) in ways
+            .into_iter()
+            .filter_map(|(scheme, way)| Some((scheme, way.as_ref().filter(|_| !direct.is_all())?)))
+        {
             let Way { variable, proxy } = way;
-            let text = proxy.as_ref().map(|proxy| format!("{scheme} through {} ({variable})", shown(proxy))).map_err(Clone::clone);
+            let text = proxy
+                .as_ref()
+                .map(|proxy| format!("{scheme} through {} ({variable})", shown(proxy)))
+                .map_err(Clone::clone);
             if !said.contains(&text) {
                 said.push(text);
             }
@@ -181,8 +208,15 @@ fn shown(proxy: &Url) -> String {
 fn login(proxy: &Url) -> Vec<String> {
     let proxies = Matcher::builder().all(proxy.as_str()).build();
     let found = "http://h/".parse().ok().and_then(|url| proxies.intercept(&url));
-    let Some(sent) = found.as_ref().and_then(|found| found.basic_auth()?.to_str().ok()?.strip_prefix("Basic ")) else { return Vec::new() };
-    let bare = Base64::decode_vec(sent).ok().and_then(|bytes| String::from_utf8(bytes).ok()).unwrap_or_default();
+    let Some(sent) =
+        found.as_ref().and_then(|found| found.basic_auth()?.to_str().ok()?.strip_prefix("Basic "))
+    else {
+        return Vec::new();
+    };
+    let bare = Base64::decode_vec(sent)
+        .ok()
+        .and_then(|bytes| String::from_utf8(bytes).ok())
+        .unwrap_or_default();
     let (name, password) = bare.split_once(':').unwrap_or((&bare, ""));
     vec![sent.to_owned(), if password.is_empty() { name.to_owned() } else { password.to_owned() }]
 }
@@ -196,7 +230,11 @@ fn parse(text: &str) -> Result<Url, Wrong> {
     if scheme != "http" && scheme != "https" {
         // `me:a://b@proxy` is a login with such characters in it.
         let known = OTHERS.iter().copied().find(|other| *other == scheme);
-        return Err(if known.is_none() && text.contains('@') { Wrong::Login } else { Wrong::Kind(known) });
+        return Err(if known.is_none() && text.contains('@') {
+            Wrong::Login
+        } else {
+            Wrong::Kind(known)
+        });
     }
     let (login, place) = match rest.rsplit_once('@') {
         Some((login, place)) => (Some(login), place),

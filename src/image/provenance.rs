@@ -1,16 +1,18 @@
-//! Whose an image is, told from what the store shows of it. Properties travel: Nova copies those of a base into every snapshot
-//! of its servers, Cinder those of a volume's image into what is uploaded from it, people those of one image into another.
-//! So they count only where they speak of the very image that carries them.
+//! Whose an image is, told from what the store shows of it. Properties travel: Nova copies those of
+//! a base into every snapshot of its servers, Cinder those of a volume's image into what is
+//! uploaded from it, people those of one image into another. So they count only where they speak of
+//! the very image that carries them.
 use super::{IMAGE_ID, Image, RUN, STATE, State};
 
 /// Who made an image, as far as it proves that itself.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Provenance {
-    /// A run of the factory made it: `factory_image_id` is its own ID. Of a staged one whose ID is not written yet: its name
-    /// is one that its run gives.
+    /// A run of the factory made it: `factory_image_id` is its own ID. Of a staged one whose ID is
+    /// not written yet: its name is one that its run gives.
     Ours,
-    /// Published before images said so about themselves, and nothing speaks against it. Found by its family, where that has no
-    /// active image with a proof; never changed or deleted until `image adopt`.
+    /// Published before images said so about themselves, and nothing speaks against it. Found by
+    /// its family, where that has no active image with a proof; never changed or deleted until
+    /// `image adopt`.
     Legacy,
     /// Not ours, with the reason. Never changed, deleted, or meant by a family's name.
     Foreign(String),
@@ -27,17 +29,29 @@ impl Provenance {
     }
 }
 
-/// Ends of the names of staged images; the run's ID comes before: of a builder's disk, of a source, of a smoke machine's disk.
+/// Ends of the names of staged images; the run's ID comes before: of a builder's disk, of a source,
+/// of a smoke machine's disk.
 pub const STAGED: &str = "-staged";
 pub const STAGED_SOURCE: &str = "-staged-source";
 pub const SNAPSHOT: &str = "-snapshot";
 
-/// What Nova writes on snapshots of servers, the last two where these boot from volumes; publication takes it off.
-const OF_A_SNAPSHOT: [&str; 4] = ["instance_uuid", "base_image_ref", "block_device_mapping", "bdm_v2"];
+/// What Nova writes on snapshots of servers, the last two where these boot from volumes;
+/// publication takes it off.
+const OF_A_SNAPSHOT: [&str; 4] =
+    ["instance_uuid", "base_image_ref", "block_device_mapping", "bdm_v2"];
 
-/// What else is on an image that Nova, Cinder or a person made; publication takes it off, later tools may put it on.
-const OF_OTHERS: [&str; 8] =
-    ["boot_roles", "owner_user_name", "owner_project_name", "owner_id", "user_id", "image_location", "image_state", "signature_verified"];
+/// What else is on an image that Nova, Cinder or a person made; publication takes it off, later
+/// tools may put it on.
+const OF_OTHERS: [&str; 8] = [
+    "boot_roles",
+    "owner_user_name",
+    "owner_project_name",
+    "owner_id",
+    "user_id",
+    "image_location",
+    "image_state",
+    "signature_verified",
+];
 
 impl Image {
     pub fn provenance(&self) -> Provenance {
@@ -54,22 +68,30 @@ impl Image {
             return match self.text(IMAGE_ID) {
                 id if same_id(id, &self.id) => Provenance::Ours,
                 "" if is_staged_name(&self.name, run) => Provenance::Ours,
-                _ => foreign("it has the properties of a staged image, and neither its ID nor its name: a snapshot or a copy"),
+                _ => foreign(
+                    "it has the properties of a staged image, and neither its ID nor its name: a \
+                        snapshot or a copy",
+                ),
             };
         }
         if self.has_marks_of_a_snapshot() {
-            return foreign("it is a snapshot of a server, with the properties of the image below that");
+            return foreign(
+                "it is a snapshot of a server, with the properties of the image below that",
+            );
         }
         match self.text(IMAGE_ID) {
             "" => self.without_proof(),
             id if same_id(id, &self.id) => Provenance::Ours,
-            id => Provenance::Foreign(format!("its properties are those of image {id}: it is a copy")),
+            id => {
+                Provenance::Foreign(format!("its properties are those of image {id}: it is a copy"))
+            }
         }
     }
 
     /// Whether `run` made it, and has not published it.
     pub fn is_staged_by(&self, run: &str) -> bool {
-        let of_it = !run.is_empty() && self.text(RUN) == run && self.text(STATE) == State::Building.name();
+        let of_it =
+            !run.is_empty() && self.text(RUN) == run && self.text(STATE) == State::Building.name();
         of_it && self.state == State::Building && self.provenance() == Provenance::Ours
     }
 
@@ -88,16 +110,21 @@ impl Image {
     }
 
     fn has_marks_of_a_snapshot(&self) -> bool {
-        matches!(self.text("image_type"), "snapshot" | "backup") || OF_A_SNAPSHOT.iter().any(|key| self.properties.contains_key(*key))
+        matches!(self.text("image_type"), "snapshot" | "backup")
+            || OF_A_SNAPSHOT.iter().any(|key| self.properties.contains_key(*key))
     }
 
-    /// One that says nothing about itself. Those that the factory published before it had a proof carry what they were asked to
-    /// and nothing else.
+    /// One that says nothing about itself. Those that the factory published before it had a proof
+    /// carry what they were asked to and nothing else.
     fn without_proof(&self) -> Provenance {
         let foreign = |why: String| Provenance::Foreign(why);
-        let of_others = |key: &&String| OF_OTHERS.contains(&key.as_str()) || key.starts_with("owner_specified.");
+        let of_others = |key: &&String| {
+            OF_OTHERS.contains(&key.as_str()) || key.starts_with("owner_specified.")
+        };
         if let Some(key) = self.properties.keys().find(of_others) {
-            return foreign(format!("it does not say that it was published, and has `{key}`: a copy or a snapshot"));
+            return foreign(format!(
+                "it does not say that it was published, and has `{key}`: a copy or a snapshot"
+            ));
         }
         if self.family.is_empty() || !matches!(self.text(STATE), "active" | "deprecated") {
             return foreign("it does not say that it was published".into());
@@ -109,7 +136,8 @@ impl Image {
     }
 }
 
-/// Tells copies of images that have no proof: a run publishes one image, so of several of one run the first is the one.
+/// Tells copies of images that have no proof: a run publishes one image, so of several of one run
+/// the first is the one.
 pub fn tell_copies(images: &mut [Image]) {
     let mut published: Vec<&mut Image> = images.iter_mut().filter(|i| i.counts()).collect();
     published.sort_by_key(|i| (!i.is_ours(), i.created, i.id.clone()));
@@ -118,7 +146,8 @@ pub fn tell_copies(images: &mut [Image]) {
         let run = image.text(RUN).to_owned();
         match runs.get(&run) {
             Some(first) if !image.is_ours() => {
-                image.stranger = Some(format!("run {run} published image {first}, and no other: it is a copy"));
+                image.stranger =
+                    Some(format!("run {run} published image {first}, and no other: it is a copy"));
             }
             _ => drop(runs.entry(run).or_insert_with(|| image.id.clone())),
         }
@@ -133,14 +162,16 @@ fn same_id(one: &str, other: &str) -> bool {
 
 /// The name is one that `run` gives to what it stages.
 pub fn is_staged_name(name: &str, run: &str) -> bool {
-    !run.is_empty() && [STAGED, STAGED_SOURCE, SNAPSHOT].iter().any(|end| name.strip_suffix(end) == Some(run))
+    !run.is_empty()
+        && [STAGED, STAGED_SOURCE, SNAPSHOT].iter().any(|end| name.strip_suffix(end) == Some(run))
 }
 
 /// The name is one that some run gives to what it stages: `20261120-233145-abcdef-staged`.
 fn looks_staged(name: &str) -> bool {
     let is_run = |text: &str| {
         let parts: Vec<&str> = text.split('-').collect();
-        let digits = |part: &str, count| part.len() == count && part.bytes().all(|b| b.is_ascii_digit());
+        let digits =
+            |part: &str, count| part.len() == count && part.bytes().all(|b| b.is_ascii_digit());
         matches!(parts[..], [day, time, id] if digits(day, 8) && digits(time, 6) && id.len() == 6)
     };
     [STAGED, STAGED_SOURCE, SNAPSHOT].iter().filter_map(|end| name.strip_suffix(end)).any(is_run)

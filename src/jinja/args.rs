@@ -26,17 +26,22 @@ impl Args {
     #[must_use]
     pub fn handed(&self) -> Self {
         let named = self.named.iter().map(|(name, value)| (name.clone(), value.clone().handed()));
-        Self { positional: self.positional.iter().map(|v| v.clone().handed()).collect(), named: named.collect() }
+        Self {
+            positional: self.positional.iter().map(|v| v.clone().handed()).collect(),
+            named: named.collect(),
+        }
     }
 
     /// The first that is missing, the filtered value among them.
     pub fn first_missing(&self, value: &Value) -> Option<Value> {
-        let all = [value].into_iter().chain(&self.positional).chain(self.named.iter().map(|(_, v)| v));
+        let all =
+            [value].into_iter().chain(&self.positional).chain(self.named.iter().map(|(_, v)| v));
         all.into_iter().find(|v| matches!(v, Value::Missing(_))).cloned()
     }
 
     pub fn has_guess(&self, value: &Value) -> bool {
-        let all = [value].into_iter().chain(&self.positional).chain(self.named.iter().map(|(_, v)| v));
+        let all =
+            [value].into_iter().chain(&self.positional).chain(self.named.iter().map(|(_, v)| v));
         all.into_iter().any(|v| matches!(v, Value::Guess))
     }
 
@@ -50,13 +55,16 @@ impl Args {
     pub fn bind(&self, what: &'static str, names: &'static [&'static str]) -> Result<Bound> {
         if self.positional.len() > names.len() {
             let (most, got) = (names.len(), self.positional.len());
-            return Err(Error::raised(format!("`{what}` takes not more than {most} argument(s), {got} were given")));
+            return Err(Error::raised(format!(
+                "`{what}` takes not more than {most} argument(s), {got} were given"
+            )));
         }
         let mut values: Vec<Option<Value>> = self.positional.iter().cloned().map(Some).collect();
         values.resize(names.len(), None);
         for (name, value) in &self.named {
             let at = names.iter().position(|n| **n == **name);
-            let at = at.ok_or_else(|| Error::raised(format!("`{what}` has no argument `{name}`")))?;
+            let at =
+                at.ok_or_else(|| Error::raised(format!("`{what}` has no argument `{name}`")))?;
             if values[at].replace(value.clone()).is_some() {
                 return Err(Error::raised(format!("`{what}` got two values for `{name}`")));
             }
@@ -84,7 +92,8 @@ impl Bound {
     }
 
     pub fn wanted(&self, name: &str) -> Result<&Value> {
-        self.get(name).ok_or_else(|| Error::raised(format!("`{}` wants an argument `{name}`", self.what)))
+        self.get(name)
+            .ok_or_else(|| Error::raised(format!("`{}` wants an argument `{name}`", self.what)))
     }
 
     pub fn truth(&self, name: &str) -> Result<bool> {
@@ -100,7 +109,11 @@ impl Bound {
             None => Ok(None),
             Some(value) => match value.as_text() {
                 Some(text) => Ok(Some(text.clone())),
-                None => Err(Error::raised(format!("`{name}` of `{}` must be a text, not {}", self.what, value.kind()))),
+                None => Err(Error::raised(format!(
+                    "`{name}` of `{}` must be a text, not {}",
+                    self.what,
+                    value.kind()
+                ))),
             },
         }
     }
@@ -111,7 +124,8 @@ impl Bound {
 
     pub fn wanted_text(&self, name: &str) -> Result<Rc<str>> {
         self.wanted(name)?;
-        self.text(name)?.ok_or_else(|| Error::raised(format!("`{name}` of `{}` must be a text", self.what)))
+        self.text(name)?
+            .ok_or_else(|| Error::raised(format!("`{name}` of `{}` must be a text", self.what)))
     }
 
     pub fn int(&self, name: &str) -> Result<Option<i128>> {
@@ -119,7 +133,11 @@ impl Bound {
             None => Ok(None),
             Some(value) => match value.as_int() {
                 Some(n) => Ok(Some(n)),
-                None => Err(Error::raised(format!("`{name}` of `{}` must be a whole number, not {}", self.what, value.kind()))),
+                None => Err(Error::raised(format!(
+                    "`{name}` of `{}` must be a whole number, not {}",
+                    self.what,
+                    value.kind()
+                ))),
             },
         }
     }

@@ -53,12 +53,38 @@ pub const TEXT: &[&str] = &[
     "format_map",
     "maketrans",
 ];
-const LIST: &[&str] = &["append", "clear", "copy", "count", "extend", "index", "insert", "pop", "remove", "reverse", "sort"];
-const DICT: &[&str] = &["clear", "copy", "fromkeys", "get", "items", "keys", "pop", "popitem", "setdefault", "update", "values"];
-const INT: &[&str] = &["as_integer_ratio", "bit_count", "bit_length", "conjugate", "from_bytes", "to_bytes"];
+const LIST: &[&str] = &[
+    "append", "clear", "copy", "count", "extend", "index", "insert", "pop", "remove", "reverse",
+    "sort",
+];
+const DICT: &[&str] = &[
+    "clear",
+    "copy",
+    "fromkeys",
+    "get",
+    "items",
+    "keys",
+    "pop",
+    "popitem",
+    "setdefault",
+    "update",
+    "values",
+];
+const INT: &[&str] =
+    &["as_integer_ratio", "bit_count", "bit_length", "conjugate", "from_bytes", "to_bytes"];
 const FLOAT: &[&str] = &["as_integer_ratio", "conjugate", "fromhex", "hex", "is_integer"];
 const BYTES: &[&str] = &["decode", "hex"];
-const TIME: &[&str] = &["strftime", "isoformat", "date", "time", "timestamp", "weekday", "isoweekday", "replace", "timetuple"];
+const TIME: &[&str] = &[
+    "strftime",
+    "isoformat",
+    "date",
+    "time",
+    "timestamp",
+    "weekday",
+    "isoweekday",
+    "replace",
+    "timetuple",
+];
 
 pub fn of_dict(name: &str) -> bool {
     DICT.contains(&name)
@@ -105,10 +131,19 @@ pub fn find(value: &Value, name: &Rc<str>) -> Result<Option<Value>> {
     })
 }
 
-fn of_loop(l: &super::run::Loop, name: &str, method: impl Fn() -> Option<Value>) -> Result<Option<Value>> {
+fn of_loop(
+    l: &super::run::Loop,
+    name: &str,
+    method: impl Fn() -> Option<Value>,
+) -> Result<Option<Value>> {
     let (at, length) = (l.index(), l.items.len());
     let neighbour = |item: Option<&Value>, which: &str| {
-        let none = || Value::Missing(Error::undefined(format!("loop.{which}"), format!("there is no {which} item")));
+        let none = || {
+            Value::Missing(Error::undefined(
+                format!("loop.{which}"),
+                format!("there is no {which} item"),
+            ))
+        };
         item.cloned().unwrap_or_else(none)
     };
     Ok(Some(match name {
@@ -128,12 +163,16 @@ fn of_loop(l: &super::run::Loop, name: &str, method: impl Fn() -> Option<Value>)
     }))
 }
 
-fn of_function(f: &Rc<Function>, name: &Rc<str>, method: impl Fn() -> Option<Value>) -> Result<Option<Value>> {
+fn of_function(
+    f: &Rc<Function>,
+    name: &Rc<str>,
+    method: impl Fn() -> Option<Value>,
+) -> Result<Option<Value>> {
     Ok(match (&**f, &**name) {
         (Function::Macro(m), "name") => Some(Value::Str(m.what.name.clone())),
-        (Function::Macro(m), "arguments") => {
-            Some(Value::tuple(m.what.parameters.iter().map(|(name, _)| Value::Str(name.clone())).collect()))
-        }
+        (Function::Macro(m), "arguments") => Some(Value::tuple(
+            m.what.parameters.iter().map(|(name, _)| Value::Str(name.clone())).collect(),
+        )),
         (Function::Macro(m), "catch_varargs") => Some(Value::Bool(m.what.uses[0])),
         (Function::Macro(m), "catch_kwargs") => Some(Value::Bool(m.what.uses[1])),
         (Function::Macro(m), "caller") => Some(Value::Bool(m.what.uses[2])),
@@ -141,7 +180,10 @@ fn of_function(f: &Rc<Function>, name: &Rc<str>, method: impl Fn() -> Option<Val
         (Function::Cycler(..), "next" | "reset") => method(),
         (Function::Global("dict"), "fromkeys") => method(),
         (Function::Global("self"), _) => method(),
-        (Function::Block(at, all), "super") => Some(Value::function(Function::Block(at + 1, all.clone()))).filter(|_| at + 1 < all.len()),
+        (Function::Block(at, all), "super") => {
+            Some(Value::function(Function::Block(at + 1, all.clone())))
+                .filter(|_| at + 1 < all.len())
+        }
         _ => None,
     })
 }
@@ -165,7 +207,8 @@ pub fn index(value: &Value, index: &Value) -> Result<Option<Value>> {
         }
         Value::Bytes(b) => position(b.len(), index).map(|at| Value::Int(i128::from(b[at]))),
         Value::Range(start, stop, step) => {
-            position(super::value::range_len(*start, *stop, *step), index).map(|at| Value::Int(start + step * at as i128))
+            position(super::value::range_len(*start, *stop, *step), index)
+                .map(|at| Value::Int(start + step * at as i128))
         }
         _ => None,
     })

@@ -13,7 +13,9 @@ pub fn call(run: &Run, function: &Function, args: &Args, scope: &Rc<Scope>) -> R
     match function {
         Function::Macro(_) => unreachable!("macros are called elsewhere"),
         Function::Global(name) => global(name, args),
-        Function::Method(value, name) => method(run, value, name, args, scope).map_err(|e| e.called("this method", name)),
+        Function::Method(value, name) => {
+            method(run, value, name, args, scope).map_err(|e| e.called("this method", name))
+        }
         Function::Block(at, all) => {
             args.none("super")?;
             run.call_block(all, *at, scope)
@@ -42,35 +44,52 @@ fn global(name: &'static str, args: &Args) -> Result<Value> {
         }
         "joiner" => {
             let separator = args.bind("joiner", &["sep"])?.get("sep").cloned();
-            Ok(Value::function(Function::Joiner(separator.unwrap_or_else(|| Value::from(", ")), Cell::new(false))))
+            Ok(Value::function(Function::Joiner(
+                separator.unwrap_or_else(|| Value::from(", ")),
+                Cell::new(false),
+            )))
         }
         "undef" => {
             let hint = args.bind("undef", &["hint"])?.text_or("hint", "")?;
-            let why = if hint.is_empty() { "Mandatory variable has not been overridden" } else { &*hint };
+            let why =
+                if hint.is_empty() { "Mandatory variable has not been overridden" } else { &*hint };
             Ok(Value::Missing(Error::undefined("", why)))
         }
         "lookup" | "query" | "q" => Err(lookup(args)),
-        "lipsum" => Err(Error::refused("`lipsum` is not supported: it would render differently each time")),
-        _ => Err(Error::refused("`now` is not supported: `build_date` holds the time of the build")),
+        "lipsum" => {
+            Err(Error::refused("`lipsum` is not supported: it would render differently each time"))
+        }
+        _ => {
+            Err(Error::refused("`now` is not supported: `build_date` holds the time of the build"))
+        }
     }
 }
 
 /// What a template renders to must follow from the bundle and the image alone.
 fn lookup(args: &Args) -> Rc<Error> {
-    let kind = args.positional.first().and_then(Value::as_text).map_or("?", |t| t.rsplit('.').next().unwrap_or(t));
+    let kind = args
+        .positional
+        .first()
+        .and_then(Value::as_text)
+        .map_or("?", |t| t.rsplit('.').next().unwrap_or(t));
     let instead = match kind {
-        "file" | "template" => "put the file under output/ and `{% include %}` it, or its text under `vars:`",
+        "file" | "template" => {
+            "put the file under output/ and `{% include %}` it, or its text under `vars:`"
+        }
         "vars" => "name the variable",
         _ => "put the value under `vars:` in build-vars.yml",
     };
-    Error::refused(format!("lookup('{kind}') is not supported, so that a bundle renders the same everywhere: {instead}"))
+    Error::refused(format!(
+        "lookup('{kind}') is not supported, so that a bundle renders the same everywhere: {instead}"
+    ))
 }
 
 fn range(args: &Args) -> Result<Value> {
-    let numbers = args
-        .positional
-        .iter()
-        .map(|v| v.as_int().ok_or_else(|| Error::raised(format!("'{}' object cannot be interpreted as an integer", v.kind()))));
+    let numbers = args.positional.iter().map(|v| {
+        v.as_int().ok_or_else(|| {
+            Error::raised(format!("'{}' object cannot be interpreted as an integer", v.kind()))
+        })
+    });
     match numbers.collect::<Result<Vec<_>>>()?[..] {
         _ if !args.named.is_empty() => Err(Error::raised("range() takes no keyword arguments")),
         [stop] => Ok(Value::Range(0, stop, 1)),
@@ -91,7 +110,8 @@ fn method(run: &Run, value: &Value, name: &str, args: &Args, scope: &Rc<Scope>) 
         Value::Bool(_) | Value::Int(_) | Value::Float(_) => numbers::call(value, name, args),
         Value::Bytes(bytes) => match name {
             "decode" => {
-                let encoding = args.bind("decode", &["encoding", "errors"])?.text_or("encoding", "utf-8")?;
+                let encoding =
+                    args.bind("decode", &["encoding", "errors"])?.text_or("encoding", "utf-8")?;
                 super::codec::decode(bytes, &encoding).map(Value::from)
             }
             _ => Ok(Value::from(bytes.iter().map(|b| format!("{b:02x}")).collect::<String>())),
@@ -107,18 +127,29 @@ fn method(run: &Run, value: &Value, name: &str, args: &Args, scope: &Rc<Scope>) 
         Value::Loop(l) => {
             let mut last = l.changed.borrow_mut();
             let same = match &*last {
-                Some(last) => operators::equal(&Value::tuple(last.clone()), &Value::tuple(args.positional.clone()))?,
+                Some(last) => operators::equal(
+                    &Value::tuple(last.clone()),
+                    &Value::tuple(args.positional.clone()),
+                )?,
                 None => false,
             };
             *last = Some(args.positional.clone());
             Ok(Value::Bool(!same))
         }
         Value::Function(f) => of_function(run, f, name, args, scope),
-        other => Err(Error::refused(format!("the method `{name}` of {} is not supported", other.kind()))),
+        other => {
+            Err(Error::refused(format!("the method `{name}` of {} is not supported", other.kind())))
+        }
     }
 }
 
-fn of_function(run: &Run, f: &Function, name: &str, args: &Args, scope: &Rc<Scope>) -> Result<Value> {
+fn of_function(
+    run: &Run,
+    f: &Function,
+    name: &str,
+    args: &Args,
+    scope: &Rc<Scope>,
+) -> Result<Value> {
     match f {
         Function::Cycler(items, at) => {
             let current = items[at.get()].clone();

@@ -36,7 +36,9 @@ fn merge(dict: &mut Dict, from: &Value) -> Result<()> {
     }
     for pair in iterate::items(from)? {
         let pair = iterate::items(&pair)?;
-        let [key, value] = &pair[..] else { return Err(Error::raised("dictionary update sequence element has not length 2")) };
+        let [key, value] = &pair[..] else {
+            return Err(Error::raised("dictionary update sequence element has not length 2"));
+        };
         set(dict, key.clone(), value.clone())?;
     }
     Ok(())
@@ -49,12 +51,16 @@ pub fn of_dict(dict: &Shared<Dict>, name: &str, args: &Args) -> Result<Value> {
             let pairs = || dict.borrow().iter().cloned().collect::<Vec<_>>();
             Ok(match name {
                 // Ansible makes lists of what Python calls views.
-                "items" => Value::list(pairs().into_iter().map(|(k, v)| Value::tuple(vec![k, v])).collect()),
+                "items" => Value::list(
+                    pairs().into_iter().map(|(k, v)| Value::tuple(vec![k, v])).collect(),
+                ),
                 "keys" => Value::list(dict.borrow().keys().cloned().collect()),
                 "values" => Value::list(dict.borrow().values().cloned().collect()),
                 "copy" => Value::dict(dict.borrow().clone()),
                 "popitem" => {
-                    let last = pairs().pop().ok_or_else(|| Error::raised("popitem(): dictionary is empty"))?;
+                    let last = pairs()
+                        .pop()
+                        .ok_or_else(|| Error::raised("popitem(): dictionary is empty"))?;
                     dict.borrow_mut().remove(&last.0);
                     Value::tuple(vec![last.0, last.1])
                 }
@@ -70,10 +76,16 @@ pub fn of_dict(dict: &Shared<Dict>, name: &str, args: &Args) -> Result<Value> {
             if super::value::Key::of(key).is_none() {
                 return Err(unhashable(key));
             }
-            let found = if name == "pop" { dict.borrow_mut().remove(key) } else { dict.borrow().get(key).cloned() };
+            let found = if name == "pop" {
+                dict.borrow_mut().remove(key)
+            } else {
+                dict.borrow().get(key).cloned()
+            };
             match (found, b.get("default")) {
                 (Some(found), _) => Ok(found),
-                (None, None) if name == "pop" => Err(Error::raised(format!("KeyError: {}", super::show::repr(key)?))),
+                (None, None) if name == "pop" => {
+                    Err(Error::raised(format!("KeyError: {}", super::show::repr(key)?)))
+                }
                 (None, default) => {
                     let default = default.cloned().unwrap_or(Value::None);
                     if name == "setdefault" {
@@ -89,7 +101,9 @@ pub fn of_dict(dict: &Shared<Dict>, name: &str, args: &Args) -> Result<Value> {
             new.iter().try_for_each(|(key, value)| set(&mut dict, key.clone(), value.clone()))?;
             Ok(Value::None)
         }
-        _ => Err(Error::raised("`fromkeys` of a mapping does not work in Ansible; write `dict.fromkeys(…)`")),
+        _ => Err(Error::raised(
+            "`fromkeys` of a mapping does not work in Ansible; write `dict.fromkeys(…)`",
+        )),
     }
 }
 
@@ -121,7 +135,8 @@ pub fn of_list(list: &Shared<Vec<Value>>, name: &str, args: &Args) -> Result<Val
             let items = list.borrow().clone();
             let found = of_tuple(&items, name, args)?;
             if name == "count" && !list.is_plain() && found.as_int() != Some(0) {
-                let why = "Ansible's `count` of a list finds nothing; use `select('eq', …) | length`";
+                let why =
+                    "Ansible's `count` of a list finds nothing; use `select('eq', …) | length`";
                 return Err(Error::refused(why));
             }
             return Ok(found);
@@ -147,14 +162,17 @@ pub fn of_list(list: &Shared<Vec<Value>>, name: &str, args: &Args) -> Result<Val
         }
         "remove" => {
             let items = list.borrow().clone();
-            let place = of_tuple(&items, "index", &Args::of(vec![one("remove")?]))?.as_int().unwrap_or(0);
+            let place =
+                of_tuple(&items, "index", &Args::of(vec![one("remove")?]))?.as_int().unwrap_or(0);
             list.borrow_mut().remove(place as usize);
         }
         "reverse" => list.borrow_mut().reverse(),
         _ => {
             let b = args.bind("sort", &["key", "reverse"])?;
             if b.some("key").is_some() {
-                return Err(Error::refused("`sort(key=…)` is not supported; use the filter `sort(attribute=…)`"));
+                return Err(Error::refused(
+                    "`sort(key=…)` is not supported; use the filter `sort(attribute=…)`",
+                ));
             }
             let items = list.borrow().clone();
             *list.borrow_mut() = sorting::sorted(items, b.truth("reverse")?, |v| Ok(v.clone()))?;

@@ -55,7 +55,10 @@ impl Error {
     pub fn called(self: Rc<Self>, of: &str, name: &str) -> Rc<Self> {
         let of = format!("`{of}`");
         match self.message.contains(&of) {
-            true => Rc::new(Self { message: self.message.replace(&of, &format!("`{name}`")), ..(*self).clone() }),
+            true => Rc::new(Self {
+                message: self.message.replace(&of, &format!("`{name}`")),
+                ..(*self).clone()
+            }),
             false => self,
         }
     }

@@ -18,7 +18,9 @@ impl Run<'_> {
     /// What is missing is told of where it was asked for, not where it is used.
     fn standing(&self, at: usize, value: Value) -> Value {
         match value {
-            Value::Missing(why) if why.spot.is_none() => Value::Missing(why.at(&self.template.borrow(), at)),
+            Value::Missing(why) if why.spot.is_none() => {
+                Value::Missing(why.at(&self.template.borrow(), at))
+            }
             other => other,
         }
     }
@@ -26,7 +28,9 @@ impl Run<'_> {
     /// Works out what in `value` is lazy.
     pub fn force(&self, value: Value) -> Result<Value> {
         let Value::Lazy(lazy) = value else { return Ok(value) };
-        let each = |items: &[Value]| items.iter().map(|item| self.force(item.clone())).collect::<Result<Vec<_>>>();
+        let each = |items: &[Value]| {
+            items.iter().map(|item| self.force(item.clone())).collect::<Result<Vec<_>>>()
+        };
         Ok(match &*lazy {
             Lazy::Text(path, text) => match self.expand(path, text) {
                 Err(why) if why.can_wait() => Value::Missing(why),
@@ -43,13 +47,15 @@ impl Run<'_> {
         })
     }
 
-    /// The value of an expression; members of a lazy container are taken out without working out the others.
+    /// The value of an expression; members of a lazy container are taken out without working out
+    /// the others.
     fn raw(&self, expr: &Expr, scope: &Rc<Scope>) -> Result<Value> {
         self.step(1)?;
         match &expr.what {
             What::Const(value) => Ok(value.clone()),
             What::Name(name) => {
-                let undefined = || Value::Missing(Error::undefined(&**name, format!("`{name}` is undefined")));
+                let undefined =
+                    || Value::Missing(Error::undefined(&**name, format!("`{name}` is undefined")));
                 Ok(self.standing(expr.at, self.name(name, scope).unwrap_or_else(undefined)))
             }
             What::Member(base, name) => {
@@ -69,7 +75,8 @@ impl Run<'_> {
     }
 
     fn compound(&self, expr: &Expr, scope: &Rc<Scope>) -> Result<Value> {
-        let all = |items: &[Expr]| items.iter().map(|e| self.eval(e, scope)).collect::<Result<Vec<_>>>();
+        let all =
+            |items: &[Expr]| items.iter().map(|e| self.eval(e, scope)).collect::<Result<Vec<_>>>();
         match &expr.what {
             What::Tuple(items) => Ok(Value::tuple(all(items)?)),
             What::List(items) => Ok(Value::new_list(all(items)?, true)),
@@ -78,7 +85,9 @@ impl Run<'_> {
                 for (key, value) in pairs {
                     let key = self.used(key, scope)?;
                     if !out.set(key, self.eval(value, scope)?) {
-                        return Err(Error::raised("a list or a mapping cannot be the key of a mapping"));
+                        return Err(Error::raised(
+                            "a list or a mapping cannot be the key of a mapping",
+                        ));
                     }
                 }
                 Ok(Value::new_dict(out, true))
@@ -177,7 +186,11 @@ impl Run<'_> {
 
     fn missing(&self, expr: &Expr, base: &Expr, name: &str) -> Value {
         let path = path(base).map_or_else(String::new, |base| format!("{base}.{name}"));
-        let message = if path.is_empty() { format!("there is no `{name}`") } else { format!("`{path}` is undefined") };
+        let message = if path.is_empty() {
+            format!("there is no `{name}`")
+        } else {
+            format!("`{path}` is undefined")
+        };
         Value::Missing(Error::undefined(path, message).at(&self.template.borrow(), expr.at))
     }
 
@@ -209,7 +222,9 @@ impl Run<'_> {
         if let Value::Lazy(lazy) = &value {
             return match &**lazy {
                 Lazy::Dict(dict) if dict.has(index) => Ok(dict.get(index).cloned()),
-                Lazy::List(items) => Ok(attributes::position(items.len(), index).map(|at| items[at].clone())),
+                Lazy::List(items) => {
+                    Ok(attributes::position(items.len(), index).map(|at| items[at].clone()))
+                }
                 _ => self.item(self.force(value)?, index),
             };
         }
@@ -241,7 +256,9 @@ impl Run<'_> {
                 return Err(Error::raised("what stands after ** must be a mapping"));
             };
             for (key, value) in more.borrow().iter() {
-                let Some(name) = key.as_text() else { return Err(Error::raised("keywords must be strings")) };
+                let Some(name) = key.as_text() else {
+                    return Err(Error::raised("keywords must be strings"));
+                };
                 args.named.push((name.clone(), value.clone()));
             }
         }
@@ -254,7 +271,13 @@ impl Run<'_> {
     }
 
     /// Applies a filter. One that fails gives a value that is an error when it is used.
-    pub fn filter(&self, name: &str, value: Value, args: &Args, scope: &Rc<Scope>) -> Result<Value> {
+    pub fn filter(
+        &self,
+        name: &str,
+        value: Value,
+        args: &Args,
+        scope: &Rc<Scope>,
+    ) -> Result<Value> {
         let short = filters::short(name);
         if !filters::known(short) {
             return Err(filters::unknown(name));
@@ -296,8 +319,15 @@ impl Run<'_> {
     }
 
     /// A call, of a `{% call %}` with what `caller()` is.
-    pub fn call_with(&self, expr: &Expr, scope: &Rc<Scope>, caller: Option<Value>) -> Result<Value> {
-        let What::Call(callee, call) = &expr.what else { unreachable!("the parser lets nothing else through") };
+    pub fn call_with(
+        &self,
+        expr: &Expr,
+        scope: &Rc<Scope>,
+        caller: Option<Value>,
+    ) -> Result<Value> {
+        let What::Call(callee, call) = &expr.what else {
+            unreachable!("the parser lets nothing else through")
+        };
         let function = self.eval(callee, scope)?;
         let mut args = self.args(call, scope)?;
         if let Some(caller) = caller {
@@ -307,7 +337,9 @@ impl Run<'_> {
             Value::Missing(why) => Err(self.not_a_function(callee, why)),
             Value::Guess => Ok(Value::Guess),
             Value::Function(f) => self.call(f, args, scope),
-            Value::Loop(l) => self.recurse(l, &args.bind("loop", &["iterable"])?.wanted("iterable")?.clone()),
+            Value::Loop(l) => {
+                self.recurse(l, &args.bind("loop", &["iterable"])?.wanted("iterable")?.clone())
+            }
             other => Err(Error::raised(format!("'{}' object is not callable", other.kind()))),
         };
         waiting(self.place(expr.at, called))
@@ -316,7 +348,8 @@ impl Run<'_> {
     fn not_a_function(&self, callee: &Expr, why: &Rc<Error>) -> Rc<Error> {
         match &callee.what {
             What::Name(name) if why.name == **name => {
-                let why = Error { message: format!("function `{name}` is unknown"), ..(**why).clone() };
+                let why =
+                    Error { message: format!("function `{name}` is unknown"), ..(**why).clone() };
                 Rc::new(why)
             }
             _ => why.clone(),
@@ -351,7 +384,9 @@ fn path(expr: &Expr) -> Option<String> {
         What::Name(name) => Some(name.to_string()),
         What::Member(base, name) => Some(format!("{}.{name}", path(base)?)),
         What::Item(base, index) => match &index.what {
-            What::Const(value @ (Value::Str(_) | Value::Int(_))) => Some(format!("{}.{}", path(base)?, show::text(value).ok()?)),
+            What::Const(value @ (Value::Str(_) | Value::Int(_))) => {
+                Some(format!("{}.{}", path(base)?, show::text(value).ok()?))
+            }
             _ => None,
         },
         _ => None,

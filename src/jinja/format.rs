@@ -27,7 +27,8 @@ fn expanded(text: &str, args: &Args, next: &mut usize, depth: usize) -> Result<S
         if mark == "}" {
             return Err(Error::raised("Single '}' encountered in format string"));
         }
-        let end = closing(rest).ok_or_else(|| Error::raised("expected '}' before end of string"))?;
+        let end =
+            closing(rest).ok_or_else(|| Error::raised("expected '}' before end of string"))?;
         out.push_str(&field(&rest[..end], args, next, depth)?);
         rest = &rest[end + 1..];
     }
@@ -87,12 +88,15 @@ fn named(name: &str, args: &Args, next: &mut usize) -> Result<Value> {
     };
     while !rest.is_empty() {
         let found = if let Some(inner) = rest.strip_prefix('[') {
-            let end = inner.find(']').ok_or_else(|| Error::raised("Missing ']' in format string"))?;
+            let end =
+                inner.find(']').ok_or_else(|| Error::raised("Missing ']' in format string"))?;
             let key = inner[..end].parse().map_or_else(|_| Value::from(&inner[..end]), Value::Int);
             rest = &inner[end + 1..];
             attributes::index(&value, &key)?
         } else {
-            let inner = rest.strip_prefix('.').ok_or_else(|| Error::raised("Only '.' or '[' may follow ']'"))?;
+            let inner = rest
+                .strip_prefix('.')
+                .ok_or_else(|| Error::raised("Only '.' or '[' may follow ']'"))?;
             let end = inner.find(['.', '[']).unwrap_or(inner.len());
             let member = &inner[..end];
             rest = &inner[end..];
@@ -142,7 +146,11 @@ fn parsed(text: &str) -> Result<Spec> {
         while all.last().is_some_and(char::is_ascii_digit) {
             digits.extend(all.pop());
         }
-        if digits.is_empty() { Ok(None) } else { digits.parse().ok().filter(|n| *n < 1 << 24).map(Some).ok_or_else(wrong) }
+        if digits.is_empty() {
+            Ok(None)
+        } else {
+            digits.parse().ok().filter(|n| *n < 1 << 24).map(Some).ok_or_else(wrong)
+        }
     };
     spec.width = number(&mut all)?.unwrap_or(0);
     if next_is(&all, ",_") {
@@ -165,7 +173,12 @@ fn one(value: &Value, text: &str) -> Result<String> {
         return super::time::strftime(value, text);
     }
     let spec = parsed(text)?;
-    let unknown = |letter: char| Err(Error::raised(format!("Unknown format code '{letter}' for object of type '{}'", value.kind())));
+    let unknown = |letter: char| {
+        Err(Error::raised(format!(
+            "Unknown format code '{letter}' for object of type '{}'",
+            value.kind()
+        )))
+    };
     match (value, spec.letter) {
         (Value::Str(s) | Value::Markup(s), None | Some('s')) => {
             let text: String = s.chars().take(spec.digits.unwrap_or(usize::MAX)).collect();
@@ -186,20 +199,30 @@ fn one(value: &Value, text: &str) -> Result<String> {
             }
             Ok(padded(&spec, &format!("{}{mark}", sign(&spec, n < 0)), &body, '>'))
         }
-        (Value::Int(_) | Value::Bool(_) | Value::Float(_), letter) if letter.is_none_or(|c| "eEfFgGn%".contains(c)) => {
+        (Value::Int(_) | Value::Bool(_) | Value::Float(_), letter)
+            if letter.is_none_or(|c| "eEfFgGn%".contains(c)) =>
+        {
             let f = value.as_number().unwrap_or(0.0);
             let mut body = match (letter, spec.digits) {
                 (None, None) => show::float(f.abs()),
                 (None, Some(digits)) => repr_like(f, digits),
-                (Some(letter), digits) => numbers::float(f, letter, digits.unwrap_or(6), spec.alternate),
+                (Some(letter), digits) => {
+                    numbers::float(f, letter, digits.unwrap_or(6), spec.alternate)
+                }
             };
             if let Some(group) = spec.group {
                 body = numbers::grouped(&body, group, 3);
             }
             Ok(padded(&spec, sign(&spec, f.is_sign_negative() && !f.is_nan()), &body, '>'))
         }
-        (Value::Str(_) | Value::Markup(_) | Value::Int(_) | Value::Float(_) | Value::Bool(_), letter) => unknown(letter.unwrap_or(' ')),
-        _ => Err(Error::raised(format!("unsupported format string passed to {}.__format__", value.kind()))),
+        (
+            Value::Str(_) | Value::Markup(_) | Value::Int(_) | Value::Float(_) | Value::Bool(_),
+            letter,
+        ) => unknown(letter.unwrap_or(' ')),
+        _ => Err(Error::raised(format!(
+            "unsupported format string passed to {}.__format__",
+            value.kind()
+        ))),
     }
 }
 

@@ -2,7 +2,20 @@
 use super::error::Error;
 use super::value::{Function, Value};
 
-const FUNCTIONS: &[&str] = &["range", "dict", "lipsum", "cycler", "joiner", "namespace", "now", "undef", "lookup", "query", "q", "self"];
+const FUNCTIONS: &[&str] = &[
+    "range",
+    "dict",
+    "lipsum",
+    "cycler",
+    "joiner",
+    "namespace",
+    "now",
+    "undef",
+    "lookup",
+    "query",
+    "q",
+    "self",
+];
 
 /// What Ansible sets for each run of a playbook, with values of that run and its machine.
 const OF_A_RUN: &[&str] = &[
@@ -51,7 +64,8 @@ pub fn find(name: &str) -> Option<Value> {
         _ => {}
     }
     if OF_A_RUN.contains(&name) {
-        let why = "there is no inventory and no playbook here: templates see build-vars.yml and the built image";
+        let why = "there is no inventory and no playbook here: templates see build-vars.yml and \
+            the built image";
         // Not undefined: `default` would hide that Ansible has a value.
         return Some(Value::Missing(Error::refused(format!("`{name}` is not supported: {why}"))));
     }

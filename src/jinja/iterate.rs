@@ -31,7 +31,8 @@ pub fn items_even_missing(value: &Value) -> Result<Vec<Value>> {
 /// What is in it; one that is missing among it is an error.
 pub fn items(value: &Value) -> Result<Vec<Value>> {
     let all = items_even_missing(value)?;
-    match all.iter().find_map(|item| if let Value::Missing(why) = item { Some(why) } else { None }) {
+    match all.iter().find_map(|item| if let Value::Missing(why) = item { Some(why) } else { None })
+    {
         Some(why) => Err(why.clone()),
         None => Ok(all),
     }

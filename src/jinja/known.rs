@@ -1,4 +1,5 @@
-//! Filters and tests that there are not: Jinja says so before it renders, but for what stands in a condition.
+//! Filters and tests that there are not: Jinja says so before it renders, but for what stands in a
+//! condition.
 use std::rc::Rc;
 
 use super::ast::{Body, Call, Expr, Node, What};
@@ -13,11 +14,16 @@ pub enum Use {
     Variable,
 }
 
-/// Looks at a whole template. In the branches of `{% if %}` and `a if b else c` an unknown name matters only when it is reached.
+/// Looks at a whole template. In the branches of `{% if %}` and `a if b else c` an unknown name
+/// matters only when it is reached.
 pub fn check(name: &Rc<str>, body: &Body) -> Result<()> {
     each(body, &mut |what, used, at, soft| match what {
-        Use::Filter if !soft && !filters::known(filters::short(used)) => Err(filters::unknown(used).at(name, at)),
-        Use::Test if !soft && !tests_of::known(filters::short(used)) => Err(tests_of::unknown(used).at(name, at)),
+        Use::Filter if !soft && !filters::known(filters::short(used)) => {
+            Err(filters::unknown(used).at(name, at))
+        }
+        Use::Test if !soft && !tests_of::known(filters::short(used)) => {
+            Err(tests_of::unknown(used).at(name, at))
+        }
         _ => Ok(()),
     })
 }
@@ -42,7 +48,9 @@ impl Check<'_> {
         match node {
             Node::Text(_) | Node::Unset(_) => Ok(()),
             Node::Output(e) | Node::Set(_, e, _) | Node::Extends(e, _) => self.expr(e, soft),
-            Node::Include { what, .. } | Node::Import { what, .. } | Node::From { what, .. } => self.expr(what, soft),
+            Node::Include { what, .. } | Node::Import { what, .. } | Node::From { what, .. } => {
+                self.expr(what, soft)
+            }
             Node::If(branches, otherwise) => {
                 for (condition, body) in branches {
                     self.expr(condition, true)?;
@@ -69,7 +77,10 @@ impl Check<'_> {
                 self.body(body, soft)
             }
             Node::Macro(m) => {
-                m.parameters.iter().filter_map(|(_, e)| e.as_ref()).try_for_each(|e| self.expr(e, false))?;
+                m.parameters
+                    .iter()
+                    .filter_map(|(_, e)| e.as_ref())
+                    .try_for_each(|e| self.expr(e, false))?;
                 self.body(&m.body, false)
             }
             Node::CallBlock(e, m, _) => {
@@ -95,9 +106,15 @@ impl Check<'_> {
         match &expr.what {
             What::Const(_) => Ok(()),
             What::Name(name) => (self.see)(Use::Variable, name, expr.at, soft),
-            What::Tuple(all) | What::List(all) | What::Concat(all) => all.iter().try_for_each(|e| self.expr(e, soft)),
-            What::Dict(pairs) => pairs.iter().try_for_each(|(k, v)| self.expr(k, soft).and_then(|()| self.expr(v, soft))),
-            What::Member(e, _) | What::Not(e) | What::Minus(e) | What::Plus(e) => self.expr(e, soft),
+            What::Tuple(all) | What::List(all) | What::Concat(all) => {
+                all.iter().try_for_each(|e| self.expr(e, soft))
+            }
+            What::Dict(pairs) => pairs
+                .iter()
+                .try_for_each(|(k, v)| self.expr(k, soft).and_then(|()| self.expr(v, soft))),
+            What::Member(e, _) | What::Not(e) | What::Minus(e) | What::Plus(e) => {
+                self.expr(e, soft)
+            }
             What::Item(a, b) | What::And(a, b) | What::Or(a, b) | What::Calculate(_, a, b) => {
                 self.expr(a, soft)?;
                 self.expr(b, soft)

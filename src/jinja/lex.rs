@@ -25,7 +25,8 @@ pub enum Token {
 
 /// The longer ones first.
 const SIGNS: [&str; 26] = [
-    "//", "**", "==", "!=", ">=", "<=", "+", "-", "/", "*", "%", "~", "[", "]", "(", ")", "{", "}", ">", "<", "=", ".", ":", "|", ",", ";",
+    "//", "**", "==", "!=", ">=", "<=", "+", "-", "/", "*", "%", "~", "[", "]", "(", ")", "{", "}",
+    ">", "<", "=", ".", ":", "|", ",", ";",
 ];
 
 struct Lexer<'a> {
@@ -74,11 +75,17 @@ impl Lexer<'_> {
     /// The first tag from here on; of two at one place the one with the longer mark.
     fn next_tag(&mut self) -> Option<(usize, Tag, usize)> {
         let s = self.syntax;
-        let marks = [(&s.comment.0, Tag::Comment), (&s.block.0, Tag::Block), (&s.variable.0, Tag::Variable)];
+        let marks = [
+            (&s.comment.0, Tag::Comment),
+            (&s.block.0, Tag::Block),
+            (&s.variable.0, Tag::Variable),
+        ];
         for ((mark, _), known) in marks.iter().zip(&mut self.marks) {
             // One that is far off, or nowhere, is looked for once.
             if *known < self.at || *known == NOT_LOOKED {
-                *known = self.text[self.at..].find(mark.as_str()).map_or(usize::MAX, |found| self.at + found);
+                *known = self.text[self.at..]
+                    .find(mark.as_str())
+                    .map_or(usize::MAX, |found| self.at + found);
             }
         }
         let found = marks.iter().zip(self.marks).filter(|(_, at)| *at != usize::MAX);
@@ -142,7 +149,8 @@ impl Lexer<'_> {
         Ok(())
     }
 
-    /// Goes on behind a tag whose end mark stands at `close`, by the sign before it: the sign of its start is none.
+    /// Goes on behind a tag whose end mark stands at `close`, by the sign before it: the sign of
+    /// its start is none.
     fn after_tag(&mut self, close: usize, after: usize) {
         let sign = if close > self.at { self.text.as_bytes()[close - 1] } else { b' ' };
         self.at = after;
@@ -157,8 +165,11 @@ impl Lexer<'_> {
     /// Where the text behind `{% raw %}` starts, if that is what stands here.
     fn raw_start(&self) -> Option<usize> {
         let rest = self.rest().trim_start().strip_prefix("raw")?.trim_start();
-        let stripped = rest.strip_prefix('-').and_then(|rest| rest.strip_prefix(self.syntax.block.1.as_str()));
-        let rest = stripped.map(str::trim_start).or_else(|| rest.strip_prefix(self.syntax.block.1.as_str()))?;
+        let stripped =
+            rest.strip_prefix('-').and_then(|rest| rest.strip_prefix(self.syntax.block.1.as_str()));
+        let rest = stripped
+            .map(str::trim_start)
+            .or_else(|| rest.strip_prefix(self.syntax.block.1.as_str()))?;
         Some(self.text.len() - rest.len())
     }
 
@@ -197,7 +208,8 @@ impl Lexer<'_> {
 
     /// The tokens of a tag, up to its end mark.
     fn inside(&mut self, open: usize, variable: bool) -> Result<()> {
-        let close = if variable { self.syntax.variable.1.clone() } else { self.syntax.block.1.clone() };
+        let close =
+            if variable { self.syntax.variable.1.clone() } else { self.syntax.block.1.clone() };
         let mut brackets: Vec<char> = Vec::new();
         loop {
             let rest = self.rest();
@@ -208,13 +220,17 @@ impl Lexer<'_> {
                 return self.fail(open, format!("{what} is not closed"));
             }
             if brackets.is_empty() {
-                let signed = rest.strip_prefix(['-', '+']).filter(|r| r.starts_with(close.as_str()));
+                let signed =
+                    rest.strip_prefix(['-', '+']).filter(|r| r.starts_with(close.as_str()));
                 // `{{ x +}}` is no end mark.
                 let signed = signed.filter(|_| !variable || rest.starts_with('-'));
                 let signed = signed.is_some();
                 if signed || rest.starts_with(close.as_str()) {
                     let mark = self.at + usize::from(signed);
-                    self.out.push((if variable { Token::VariableEnd } else { Token::BlockEnd }, self.at));
+                    self.out.push((
+                        if variable { Token::VariableEnd } else { Token::BlockEnd },
+                        self.at,
+                    ));
                     self.end_tag(mark, mark + close.len(), variable, signed);
                     return Ok(());
                 }
@@ -265,12 +281,18 @@ impl Lexer<'_> {
             "{" => brackets.push('}'),
             ")" | "]" | "}" => match brackets.pop() {
                 Some(wanted) if sign.starts_with(wanted) => {}
-                Some(wanted) => return self.fail(self.at, format!("unexpected `{sign}`, expected `{wanted}`")),
+                Some(wanted) => {
+                    return self.fail(self.at, format!("unexpected `{sign}`, expected `{wanted}`"));
+                }
                 None => return self.fail(self.at, format!("unexpected `{sign}`")),
             },
             _ => {}
         }
-        if brackets.len() > 60 { self.beyond(self.at, "brackets are nested too deep") } else { Ok(()) }
+        if brackets.len() > 60 {
+            self.beyond(self.at, "brackets are nested too deep")
+        } else {
+            Ok(())
+        }
     }
 
     fn string(&self, quote: char) -> Result<(Token, usize)> {
@@ -282,7 +304,11 @@ impl Lexer<'_> {
                 '\\' => escaped = true,
                 c if c == quote => {
                     let raw = &body[..at];
-                    let text = if self.syntax.literal_backslashes { raw.to_owned() } else { self.unescaped(raw)? };
+                    let text = if self.syntax.literal_backslashes {
+                        raw.to_owned()
+                    } else {
+                        self.unescaped(raw)?
+                    };
                     return Ok((Token::Str(text), at + 2));
                 }
                 _ => {}
@@ -322,23 +348,33 @@ impl Lexer<'_> {
                     let code = u32::from_str_radix(&hex, 16).ok().filter(|_| whole);
                     match code.and_then(char::from_u32) {
                         Some(c) => c,
-                        None => return self.beyond(self.at, format!("`\\{c}{hex}` is no character")),
+                        None => {
+                            return self.beyond(self.at, format!("`\\{c}{hex}` is no character"));
+                        }
                     }
                 }
                 '0'..='7' => {
                     let mut code = c as u32 - 48;
                     for _ in 0..2 {
-                        let Some(d) = rest.clone().next().and_then(|c| c.to_digit(8)) else { break };
+                        let Some(d) = rest.clone().next().and_then(|c| c.to_digit(8)) else {
+                            break;
+                        };
                         rest.next();
                         code = code * 8 + d;
                     }
                     char::from_u32(code).unwrap_or('?')
                 }
-                'N' => return self.beyond(self.at, "characters by name (`\\N{…}`) are not supported; write the character"),
+                'N' => {
+                    return self.beyond(
+                        self.at,
+                        "characters by name (`\\N{…}`) are not supported; write the character",
+                    );
+                }
                 other => {
                     out.push('\\');
                     if !other.is_ascii() {
-                        // Python reads the text as ASCII, with escapes for all else; the backslash takes the escape's own away.
+                        // Python reads the text as ASCII, with escapes for all else; the backslash
+                        // takes the escape's own away.
                         super::show::escaped(other, &mut out);
                         out.remove(out.rfind('\\').unwrap_or_default());
                         continue;
@@ -366,7 +402,8 @@ impl Lexer<'_> {
             }
         };
         for (prefix, radix) in [("0x", 16), ("0o", 8), ("0b", 2)] {
-            if rest.len() > 2 && rest.is_char_boundary(2) && rest[..2].eq_ignore_ascii_case(prefix) {
+            if rest.len() > 2 && rest.is_char_boundary(2) && rest[..2].eq_ignore_ascii_case(prefix)
+            {
                 let ok: fn(char) -> bool = match radix {
                     16 => |c| c.is_ascii_hexdigit(),
                     8 => |c| c.is_digit(8),

@@ -1,4 +1,5 @@
-//! Texts that count as HTML (`safe`, `e`): what filters and methods make of them counts as HTML, too, if they keep the type.
+//! Texts that count as HTML (`safe`, `e`): what filters and methods make of them counts as HTML,
+//! too, if they keep the type.
 use std::rc::Rc;
 
 use super::args::Args;
@@ -31,7 +32,10 @@ const KEPT: &[&str] = &[
 const REFUSED: &[&str] = &["quote", "splitext", "win_dirname", "win_splitdrive"];
 
 fn refused<T>(what: &str) -> Result<T> {
-    Err(Error::refused(format!("{what} of what `safe`, `e` or `tojson` gave is not supported: it would be escaped in between")))
+    Err(Error::refused(format!(
+        "{what} of what `safe`, `e` or `tojson` gave is not supported: it would be escaped in \
+            between"
+    )))
 }
 
 fn special(value: &Value) -> bool {

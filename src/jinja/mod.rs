@@ -1,11 +1,12 @@
-//! Jinja as ansible-core renders it: its syntax, Python's values, and the filters and tests of both.
+//! Jinja as ansible-core renders it: its syntax, Python's values, and the filters and tests of
+//! both.
 //!
 //! ```text
 //! text ─ source ─▶ Source ─ lex ─▶ tokens ─ parse ─▶ ast ─ run, eval ─▶ text, or findings
 //! ```
 //!
-//! The reference is the newest ansible-core that the corpus in `test-tools/render-corpus` was made with. What is not done as it
-//! does it is refused, with a reason.
+//! The reference is the newest ansible-core that the corpus in `test-tools/render-corpus` was made
+//! with. What is not done as it does it is refused, with a reason.
 mod args;
 mod ast;
 mod attributes;
@@ -75,13 +76,30 @@ pub fn names(text: &str, syntax: &Syntax) -> Result<Vec<Name>, Rc<Error>> {
     Ok(names)
 }
 
-/// Renders the template `name`, to at most `most` bytes; `load` finds the text of templates that it includes.
-pub fn render(name: &str, source: &Source, variables: &Variables, load: &run::Load<'_>, most: usize) -> Outcome {
+/// Renders the template `name`, to at most `most` bytes; `load` finds the text of templates that it
+/// includes.
+pub fn render(
+    name: &str,
+    source: &Source,
+    variables: &Variables,
+    load: &run::Load<'_>,
+    most: usize,
+) -> Outcome {
     let run = run::Run::new(variables.dict(), load);
-    let text = if source.is_template() { run.template(name, source, most) } else { source.written.clone() };
+    let text = if source.is_template() {
+        run.template(name, source, most)
+    } else {
+        source.written.clone()
+    };
     if text.starts_with("$ANSIBLE_VAULT") {
-        run.found(Error::refused("what starts with `$ANSIBLE_VAULT` is decrypted by Ansible, not written"));
+        run.found(Error::refused(
+            "what starts with `$ANSIBLE_VAULT` is decrypted by Ansible, not written",
+        ));
     }
     let findings = run.findings.take();
-    if findings.is_empty() { Ok(text) } else { Err(findings.iter().map(|why| (**why).clone()).collect()) }
+    if findings.is_empty() {
+        Ok(text)
+    } else {
+        Err(findings.iter().map(|why| (**why).clone()).collect())
+    }
 }

@@ -73,7 +73,9 @@ pub fn whole(n: u128, letter: char, alternate: bool) -> (String, &'static str) {
 
 /// Marks between groups of digits before the point.
 pub fn grouped(text: &str, mark: char, size: usize) -> String {
-    let end = text.find(|c: char| !c.is_ascii_alphanumeric() || (c == 'e' && size == 3)).unwrap_or(text.len());
+    let end = text
+        .find(|c: char| !c.is_ascii_alphanumeric() || (c == 'e' && size == 3))
+        .unwrap_or(text.len());
     let mut out = String::new();
     for (at, c) in text[..end].chars().enumerate() {
         if at > 0 && (end - at) % size == 0 {

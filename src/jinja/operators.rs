@@ -23,16 +23,28 @@ pub fn calculate(how: Operator, a: &Value, b: &Value) -> Result<Value> {
         return fraction(how, x, y).map(Value::Float);
     }
     match (how, a, b) {
-        (Operator::Add, Value::Str(x) | Value::Markup(x), Value::Str(y) | Value::Markup(y)) => Ok(joined(a, b, x, y)),
+        (Operator::Add, Value::Str(x) | Value::Markup(x), Value::Str(y) | Value::Markup(y)) => {
+            Ok(joined(a, b, x, y))
+        }
         (Operator::Add, Value::List(x), Value::List(y)) => {
             let all = x.borrow().iter().chain(y.borrow().iter()).cloned().collect();
             Ok(Value::new_list(all, a.is_plain() && b.is_plain()))
         }
-        (Operator::Add, Value::Tuple(x), Value::Tuple(y)) => Ok(Value::tuple(x.iter().chain(y.iter()).cloned().collect())),
-        (Operator::Add, Value::Bytes(x), Value::Bytes(y)) => Ok(Value::Bytes([&**x, &**y].concat().into())),
-        (Operator::Mod, Value::Markup(_), _) => Err(Error::refused("`%` for what `safe` or `e` gave is not supported; use `~`")),
-        (Operator::Mod, Value::Str(format), _) => super::percent::format(format, b).map(Value::from),
-        (Operator::Mul, _, Value::Int(_) | Value::Bool(_)) if b.as_int().is_some() => repeated(a, b),
+        (Operator::Add, Value::Tuple(x), Value::Tuple(y)) => {
+            Ok(Value::tuple(x.iter().chain(y.iter()).cloned().collect()))
+        }
+        (Operator::Add, Value::Bytes(x), Value::Bytes(y)) => {
+            Ok(Value::Bytes([&**x, &**y].concat().into()))
+        }
+        (Operator::Mod, Value::Markup(_), _) => {
+            Err(Error::refused("`%` for what `safe` or `e` gave is not supported; use `~`"))
+        }
+        (Operator::Mod, Value::Str(format), _) => {
+            super::percent::format(format, b).map(Value::from)
+        }
+        (Operator::Mul, _, Value::Int(_) | Value::Bool(_)) if b.as_int().is_some() => {
+            repeated(a, b)
+        }
         (Operator::Mul, Value::Int(_) | Value::Bool(_), _) => repeated(b, a),
         (_, Value::Time(_) | Value::Span(_), _) | (_, _, Value::Time(_) | Value::Span(_)) => {
             super::time::calculate(how, a, b).unwrap_or_else(|| Err(unsupported(how, a, b)))
@@ -93,8 +105,12 @@ fn whole(how: Operator, x: i128, y: i128) -> Result<Value> {
             let r = x - q * y;
             q - i128::from(r != 0 && (r < 0) != (y < 0))
         }),
-        Operator::Mod => x.checked_rem(y).map(|r| if r != 0 && (r < 0) != (y < 0) { r + y } else { r }),
-        Operator::Pow if y < 0 && x == 0 => return Err(Error::raised("0.0 cannot be raised to a negative power")),
+        Operator::Mod => {
+            x.checked_rem(y).map(|r| if r != 0 && (r < 0) != (y < 0) { r + y } else { r })
+        }
+        Operator::Pow if y < 0 && x == 0 => {
+            return Err(Error::raised("0.0 cannot be raised to a negative power"));
+        }
         Operator::Pow if y < 0 => return Ok(Value::Float((x as f64).powf(y as f64))),
         Operator::Pow => match x {
             0 | 1 if y > 0 => Some(x),
@@ -116,8 +132,12 @@ fn fraction(how: Operator, x: f64, y: f64) -> Result<f64> {
         Operator::Div => x / y,
         Operator::FloorDiv => floor_div(x, y).0,
         Operator::Mod => floor_div(x, y).1,
-        Operator::Pow if x == 0.0 && y < 0.0 => return Err(Error::raised("0.0 cannot be raised to a negative power")),
-        Operator::Pow if x < 0.0 && y.fract() != 0.0 => return Err(Error::refused("complex numbers are not supported")),
+        Operator::Pow if x == 0.0 && y < 0.0 => {
+            return Err(Error::raised("0.0 cannot be raised to a negative power"));
+        }
+        Operator::Pow if x < 0.0 && y.fract() != 0.0 => {
+            return Err(Error::refused("complex numbers are not supported"));
+        }
         Operator::Pow => {
             let power = x.powf(y);
             if power.is_infinite() && x.is_finite() && y.is_finite() {
@@ -190,7 +210,9 @@ pub fn equal(a: &Value, b: &Value) -> Result<bool> {
             true
         }
         (Value::Range(a, b, c), Value::Range(x, y, z)) => {
-            super::value::range_len(*a, *b, *c) == super::value::range_len(*x, *y, *z) && a == x && c == z
+            super::value::range_len(*a, *b, *c) == super::value::range_len(*x, *y, *z)
+                && a == x
+                && c == z
         }
         (Value::Time(x), Value::Time(y)) => x == y,
         (Value::Span(x), Value::Span(y)) => x == y,
@@ -229,7 +251,9 @@ pub fn order(sign: &str, a: &Value, b: &Value) -> Result<Option<Ordering>> {
             (_, _, Some(x), Some(y)) => x.partial_cmp(&y),
             _ => {
                 let (a, b) = (a.kind(), b.kind());
-                return Err(Error::raised(format!("'{sign}' not supported between instances of '{a}' and '{b}'")));
+                return Err(Error::raised(format!(
+                    "'{sign}' not supported between instances of '{a}' and '{b}'"
+                )));
             }
         },
     })
@@ -272,14 +296,20 @@ pub fn contains(container: &Value, item: &Value) -> Result<bool> {
         Value::Missing(why) => Err(why.clone()),
         Value::Str(s) | Value::Markup(s) => match item.as_text() {
             Some(part) => Ok(s.contains(&**part)),
-            None => Err(Error::raised(format!("'in <string>' requires string as left operand, not {}", item.kind()))),
+            None => Err(Error::raised(format!(
+                "'in <string>' requires string as left operand, not {}",
+                item.kind()
+            ))),
         },
         Value::List(l) => among(&l.borrow()),
         Value::Tuple(t) => among(t),
-        Value::Dict(_) if Key::of(item).is_none() => Err(Error::raised(format!("unhashable type: '{}'", item.kind()))),
+        Value::Dict(_) if Key::of(item).is_none() => {
+            Err(Error::raised(format!("unhashable type: '{}'", item.kind())))
+        }
         Value::Dict(d) => Ok(d.borrow().has(item)),
         Value::Range(start, stop, step) => Ok(item.as_int().is_some_and(|n| {
-            let inside = if *step > 0 { *start <= n && n < *stop } else { *stop < n && n <= *start };
+            let inside =
+                if *step > 0 { *start <= n && n < *stop } else { *stop < n && n <= *start };
             inside && n.wrapping_sub(*start).unsigned_abs() % step.unsigned_abs() == 0
         })),
         other => Err(Error::raised(format!("argument of type '{}' is not iterable", other.kind()))),
@@ -294,7 +324,11 @@ pub fn slice(value: &Value, parts: [Option<Value>; 3]) -> Result<Value> {
             None | Some(Value::None) => None,
             Some(part) => match part.as_int() {
                 Some(n) => Some(n),
-                None => return Err(Error::raised("slice indices must be integers or None or have an __index__ method")),
+                None => {
+                    return Err(Error::raised(
+                        "slice indices must be integers or None or have an __index__ method",
+                    ));
+                }
             },
         };
     }
@@ -308,9 +342,14 @@ pub fn slice(value: &Value, parts: [Option<Value>; 3]) -> Result<Value> {
         }
         Value::List(l) => {
             let l = l.borrow();
-            Value::new_list(picked(l.len())?.into_iter().map(|at| l[at].clone()).collect(), value.is_plain())
+            Value::new_list(
+                picked(l.len())?.into_iter().map(|at| l[at].clone()).collect(),
+                value.is_plain(),
+            )
         }
-        Value::Tuple(t) => Value::tuple(picked(t.len())?.into_iter().map(|at| t[at].clone()).collect()),
+        Value::Tuple(t) => {
+            Value::tuple(picked(t.len())?.into_iter().map(|at| t[at].clone()).collect())
+        }
         Value::Bytes(b) => Value::Bytes(picked(b.len())?.into_iter().map(|at| b[at]).collect()),
         Value::Range(start, stop, step) => {
             let length = super::value::range_len(*start, *stop, *step);
@@ -320,11 +359,17 @@ pub fn slice(value: &Value, parts: [Option<Value>; 3]) -> Result<Value> {
             let at = picked(length)?;
             let each = step * at.get(1).map_or(1, |second| *second as i128 - at[0] as i128);
             match (at.first(), at.last()) {
-                (Some(first), Some(last)) => Value::Range(start + step * *first as i128, start + step * *last as i128 + each, each),
+                (Some(first), Some(last)) => Value::Range(
+                    start + step * *first as i128,
+                    start + step * *last as i128 + each,
+                    each,
+                ),
                 _ => Value::Range(*start, *start, *step),
             }
         }
-        other => return Err(Error::raised(format!("'{}' object is not subscriptable", other.kind()))),
+        other => {
+            return Err(Error::raised(format!("'{}' object is not subscriptable", other.kind())));
+        }
     })
 }
 

@@ -6,7 +6,8 @@ use super::run::Run;
 use super::value::{Dict, Value};
 use super::{show, source};
 
-/// Pieces that become a text. One piece alone stays the value that it is: that is Ansible's native Jinja.
+/// Pieces that become a text. One piece alone stays the value that it is: that is Ansible's native
+/// Jinja.
 pub struct Out {
     pieces: Vec<Piece>,
     count: usize,
@@ -24,7 +25,8 @@ type Spot = Option<(Rc<str>, usize)>;
 
 enum Piece {
     Text(String),
-    /// A container is written at the end: until then it can change. So is the first piece: it may stay alone.
+    /// A container is written at the end: until then it can change. So is the first piece: it may
+    /// stay alone.
     Later(Value, Spot),
 }
 
@@ -45,7 +47,8 @@ impl Out {
         self.file
     }
 
-    /// As [`push`](Self::push), of what stands at `offset`: what can only be written at the end is told of there.
+    /// As [`push`](Self::push), of what stands at `offset`: what can only be written at the end is
+    /// told of there.
     pub fn push_from(&mut self, run: &Run, offset: usize, value: Value) -> Result<()> {
         self.at = Some((run.template.borrow().clone(), offset));
         let pushed = self.push(run, value);
@@ -67,7 +70,14 @@ impl Out {
             return Ok(());
         }
         self.count += 1;
-        let container = matches!(value, Value::List(_) | Value::Dict(_) | Value::Tuple(_) | Value::Loop(_) | Value::Namespace(_));
+        let container = matches!(
+            value,
+            Value::List(_)
+                | Value::Dict(_)
+                | Value::Tuple(_)
+                | Value::Loop(_)
+                | Value::Namespace(_)
+        );
         if container || self.count == 1 {
             self.pieces.push(Piece::Later(value.handed(), self.at.clone()));
             return Ok(());
@@ -145,9 +155,16 @@ impl Out {
         match value {
             Value::Missing(why) => Err(why.clone()),
             Value::None => Ok(String::new()),
-            Value::Range(..) | Value::Omit | Value::Nothing | Value::Namespace(_) | Value::Loop(_) | Value::Module(_) => {
+            Value::Range(..)
+            | Value::Omit
+            | Value::Nothing
+            | Value::Namespace(_)
+            | Value::Loop(_)
+            | Value::Module(_) => {
                 let kind = value.kind();
-                Err(Error::raised(format!("a value of type {kind} cannot be all that a template writes")))
+                Err(Error::raised(format!(
+                    "a value of type {kind} cannot be all that a template writes"
+                )))
             }
             Value::Str(text) | Value::Markup(text) => Ok(source::with_ends_of(text, source)),
             other => Ok(written(other, true)?.to_string()),
@@ -171,8 +188,9 @@ fn written(value: &Value, alone: bool) -> Result<Rc<str>> {
     }
 }
 
-/// As Ansible turns values into what it writes: tuples become lists, `omit` drops out. Of what it does not know it makes something
-/// that it knows, or an error, if that is all that a template makes; else it leaves it as it is.
+/// As Ansible turns values into what it writes: tuples become lists, `omit` drops out. Of what it
+/// does not know it makes something that it knows, or an error, if that is all that a template
+/// makes; else it leaves it as it is.
 fn finalized(value: &Value, alone: bool) -> Result<Value> {
     let all = |items: &[Value]| -> Result<Value> {
         let kept = items.iter().filter(|item| !matches!(item, Value::Omit));
@@ -185,7 +203,8 @@ fn finalized(value: &Value, alone: bool) -> Result<Value> {
         Value::Tuple(t) => all(t)?,
         Value::Dict(d) => {
             let mut out = Dict::new();
-            for (key, value) in d.borrow().iter().filter(|(_, value)| !matches!(value, Value::Omit)) {
+            for (key, value) in d.borrow().iter().filter(|(_, value)| !matches!(value, Value::Omit))
+            {
                 if !out.set(finalized(key, alone)?, finalized(value, alone)?) {
                     return Err(Error::raised("a list cannot be the key of a mapping"));
                 }
@@ -194,7 +213,10 @@ fn finalized(value: &Value, alone: bool) -> Result<Value> {
         }
         Value::Markup(text) if alone => Value::Str(text.clone()),
         Value::Range(..) | Value::Namespace(_) | Value::Loop(_) | Value::Span(_) if alone => {
-            return Err(Error::raised(format!("a value of type {} cannot be in what a template writes", value.kind())));
+            return Err(Error::raised(format!(
+                "a value of type {} cannot be in what a template writes",
+                value.kind()
+            )));
         }
         other => other.clone(),
     })

@@ -33,7 +33,8 @@ pub fn template(name: &Rc<str>, text: &str, syntax: &Syntax) -> Result<Body> {
 /// Parses a template, whatever filters and tests it names.
 pub fn bare(name: &Rc<str>, text: &str, syntax: &Syntax) -> Result<Body> {
     let tokens = lex::tokens(name, text, syntax)?;
-    let mut parser = Parser { name, tokens, at: 0, depth: 0, uses: [false; 3], loops: 0, keeping: 0 };
+    let mut parser =
+        Parser { name, tokens, at: 0, depth: 0, uses: [false; 3], loops: 0, keeping: 0 };
     Ok(parser.body(&[])?.0)
 }
 
@@ -155,7 +156,9 @@ impl Parser<'_> {
                     body.push(Node::Output(expr));
                 }
                 Token::Block => {
-                    let Token::Name(word) = self.peek().clone() else { return self.unexpected("the name of a tag") };
+                    let Token::Name(word) = self.peek().clone() else {
+                        return self.unexpected("the name of a tag");
+                    };
                     if ends.contains(&&*word) {
                         self.next();
                         return Ok((body, word));
@@ -168,8 +171,13 @@ impl Parser<'_> {
                 }
                 Token::End if ends.is_empty() => return Ok((body, "".into())),
                 Token::End => {
-                    let wanted = ends.iter().map(|e| format!("`{{% {e} %}}`")).collect::<Vec<_>>().join(" or ");
-                    return self.fail(at, format!("unexpected end of the template, expected {wanted}"));
+                    let wanted = ends
+                        .iter()
+                        .map(|e| format!("`{{% {e} %}}`"))
+                        .collect::<Vec<_>>()
+                        .join(" or ");
+                    return self
+                        .fail(at, format!("unexpected end of the template, expected {wanted}"));
                 }
                 _ => return self.fail(at, "unexpected end of a tag"),
             }
@@ -223,9 +231,13 @@ impl Parser<'_> {
             "print" => Node::Output(self.tuple(true)?),
             other => {
                 return match other {
-                    "do" | "break" | "continue" | "debug" | "trans" => {
-                        self.fail(at, format!("the tag `{other}` belongs to an extension of Jinja that Ansible does not load"))
-                    }
+                    "do" | "break" | "continue" | "debug" | "trans" => self.fail(
+                        at,
+                        format!(
+                            "the tag `{other}` belongs to an extension of Jinja \
+                            that Ansible does not load"
+                        ),
+                    ),
                     _ => self.fail(at, format!("unknown tag `{other}`")),
                 };
             }
@@ -288,7 +300,11 @@ impl Parser<'_> {
         if ["true", "false", "none", "True", "False", "None"].contains(&&*name) {
             return self.fail(at, format!("cannot assign to `{name}`"));
         }
-        Ok(if self.skip_sign(".") { Target::Member(name, self.expect_name()?) } else { Target::Name(name) })
+        Ok(if self.skip_sign(".") {
+            Target::Member(name, self.expect_name()?)
+        } else {
+            Target::Name(name)
+        })
     }
 
     fn set(&mut self, at: usize) -> Result<Node> {
@@ -354,7 +370,8 @@ impl Parser<'_> {
         let outer = std::mem::take(&mut self.uses);
         let body = self.kept("endcall")?;
         let uses = std::mem::replace(&mut self.uses, outer);
-        let mut head = Rc::try_unwrap(head).unwrap_or_else(|_| unreachable!("nobody else has it yet"));
+        let mut head =
+            Rc::try_unwrap(head).unwrap_or_else(|_| unreachable!("nobody else has it yet"));
         (head.body, head.uses) = (body, uses);
         Ok(Node::CallBlock(call, Rc::new(head), at))
     }
@@ -374,7 +391,8 @@ impl Parser<'_> {
         let body = self.inner("endblock")?;
         if let Token::Name(again) = self.peek().clone() {
             if again != name {
-                return self.fail(self.here(), format!("this ends `{again}`, and the block is `{name}`"));
+                return self
+                    .fail(self.here(), format!("this ends `{again}`, and the block is `{name}`"));
             }
             self.next();
         }
@@ -383,14 +401,16 @@ impl Parser<'_> {
 
     fn include(&mut self, at: usize) -> Result<Node> {
         let what = self.expression()?;
-        let missing_is_fine = self.is_name("ignore") && matches!(self.peek_after(), Token::Name(n) if **n == *"missing");
+        let missing_is_fine = self.is_name("ignore")
+            && matches!(self.peek_after(), Token::Name(n) if **n == *"missing");
         if missing_is_fine {
             self.next();
             self.next();
         }
         let (at_context, context) = (self.here(), self.context(true));
         if !context && self.keeping > 0 {
-            let why = "`{% include … without context %}` in a macro, a `{% filter %}` or the like loses its place in Ansible";
+            let why = "`{% include … without context %}` in a macro, a `{% filter %}` or the like \
+                loses its place in Ansible";
             return Err(Error::refused(why).at(self.name, at_context));
         }
         Ok(Node::Include { what, missing_is_fine, context, at })
@@ -415,7 +435,9 @@ impl Parser<'_> {
         }
         let mut names = Vec::new();
         let context = loop {
-            if (self.is_name("with") || self.is_name("without")) && matches!(self.peek_after(), Token::Name(n) if **n == *"context") {
+            if (self.is_name("with") || self.is_name("without"))
+                && matches!(self.peek_after(), Token::Name(n) if **n == *"context")
+            {
                 break self.context(false);
             }
             let place = self.here();

@@ -24,7 +24,8 @@ impl Parser<'_> {
             let at = left.at;
             self.next();
             let condition = self.or()?;
-            let otherwise = if self.skip_name("else") { Some(boxed(self.expression()?)) } else { None };
+            let otherwise =
+                if self.skip_name("else") { Some(boxed(self.expression()?)) } else { None };
             left = expr(at, What::Choice(boxed(condition), boxed(left), otherwise));
         }
         Ok(left)
@@ -111,7 +112,9 @@ impl Parser<'_> {
             Token::Sign(">") => Comparison::Gt,
             Token::Sign(">=") => Comparison::Ge,
             Token::Name(n) if **n == *"in" => Comparison::In,
-            Token::Name(n) if **n == *"not" && matches!(self.peek_after(), Token::Name(n) if **n == *"in") => {
+            Token::Name(n)
+                if **n == *"not" && matches!(self.peek_after(), Token::Name(n) if **n == *"in") =>
+            {
                 self.next();
                 Comparison::NotIn
             }
@@ -151,7 +154,12 @@ impl Parser<'_> {
     }
 
     fn product(&mut self) -> Result<Expr> {
-        const KNOWN: [(&str, Operator); 4] = [("*", Operator::Mul), ("/", Operator::Div), ("//", Operator::FloorDiv), ("%", Operator::Mod)];
+        const KNOWN: [(&str, Operator); 4] = [
+            ("*", Operator::Mul),
+            ("/", Operator::Div),
+            ("//", Operator::FloorDiv),
+            ("%", Operator::Mod),
+        ];
         let mut left = self.power()?;
         while let Some(how) = self.operator(&KNOWN) {
             let right = self.power()?;
@@ -303,7 +311,9 @@ impl Parser<'_> {
         if colons > 0 {
             return Ok(expr(at, What::Slice(boxed(node), Box::new(parts))));
         }
-        let [Some(index), ..] = parts else { return self.unexpected("an expression in the brackets") };
+        let [Some(index), ..] = parts else {
+            return self.unexpected("an expression in the brackets");
+        };
         Ok(expr(at, What::Item(boxed(node), boxed(index))))
     }
 
@@ -352,7 +362,9 @@ impl Parser<'_> {
             self.arguments(name, at)?
         } else {
             let argument = match self.peek() {
-                Token::Name(n) if **n == *"is" => return self.fail(self.here(), "tests cannot be chained with `is`"),
+                Token::Name(n) if **n == *"is" => {
+                    return self.fail(self.here(), "tests cannot be chained with `is`");
+                }
                 Token::Name(n) => !["else", "or", "and"].contains(&&**n),
                 Token::Str(_) | Token::Int(_) | Token::Float(_) | Token::Sign("[" | "{") => true,
                 _ => false,
@@ -374,7 +386,8 @@ impl Parser<'_> {
         self.expect_sign("(")?;
         let mut call = empty(name, at);
         while !self.is_sign(")") {
-            let keyword = matches!((self.peek(), self.peek_after()), (Token::Name(_), Token::Sign("=")));
+            let keyword =
+                matches!((self.peek(), self.peek_after()), (Token::Name(_), Token::Sign("=")));
             let fine = if self.skip_sign("*") {
                 call.star.replace(self.expression()?).is_none() && call.stars.is_none()
             } else if self.skip_sign("**") {
@@ -401,5 +414,12 @@ impl Parser<'_> {
 }
 
 fn empty(name: String, at: usize) -> Call {
-    Call { name: name.into(), positional: Vec::new(), named: Vec::new(), star: None, stars: None, at }
+    Call {
+        name: name.into(),
+        positional: Vec::new(),
+        named: Vec::new(),
+        star: None,
+        stars: None,
+        at,
+    }
 }

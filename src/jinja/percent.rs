@@ -46,7 +46,11 @@ struct Values<'a> {
 
 impl Values<'_> {
     fn next(&mut self) -> Result<Value> {
-        let value = self.all.get(self.at).cloned().ok_or_else(|| Error::raised("not enough arguments for format string"))?;
+        let value = self
+            .all
+            .get(self.at)
+            .cloned()
+            .ok_or_else(|| Error::raised("not enough arguments for format string"))?;
         self.at += 1;
         Ok(value)
     }
@@ -56,7 +60,9 @@ impl Values<'_> {
     }
 
     fn named(&self, key: &str) -> Result<Value> {
-        let Value::Dict(dict) = self.whole else { return Err(Error::raised("format requires a mapping")) };
+        let Value::Dict(dict) = self.whole else {
+            return Err(Error::raised("format requires a mapping"));
+        };
         dict.borrow().text(key).cloned().ok_or_else(|| Error::raised(format!("KeyError: '{key}'")))
     }
 }
@@ -92,9 +98,14 @@ pub fn format(text: &str, value: &Value) -> Result<String> {
         out.push_str(&one(&spec, letter, &value)?);
     }
     out.push_str(rest);
-    let spare =
-        values.at < values.all.len() && !by_name && !matches!(value, Value::Dict(_) | Value::List(_) | Value::Range(..) | Value::Bytes(_));
-    if spare { Err(Error::raised("not all arguments converted during string formatting")) } else { Ok(out) }
+    let spare = values.at < values.all.len()
+        && !by_name
+        && !matches!(value, Value::Dict(_) | Value::List(_) | Value::Range(..) | Value::Bytes(_));
+    if spare {
+        Err(Error::raised("not all arguments converted during string formatting"))
+    } else {
+        Ok(out)
+    }
 }
 
 fn spec(rest: &mut &str, values: &mut Values) -> Result<Spec> {
@@ -142,18 +153,31 @@ fn one(spec: &Spec, letter: char, value: &Value) -> Result<String> {
         'c' => {
             let text = match (value.as_text(), value.as_int()) {
                 (Some(text), _) if text.chars().count() == 1 => text.to_string(),
-                (None, Some(n)) => u32::try_from(n).ok().and_then(char::from_u32).map(String::from).unwrap_or_default(),
+                (None, Some(n)) => u32::try_from(n)
+                    .ok()
+                    .and_then(char::from_u32)
+                    .map(String::from)
+                    .unwrap_or_default(),
                 _ => String::new(),
             };
-            if text.is_empty() { Err(Error::raised("%c requires int or char")) } else { Ok(spec.padded("", "", &text, false)) }
+            if text.is_empty() {
+                Err(Error::raised("%c requires int or char"))
+            } else {
+                Ok(spec.padded("", "", &text, false))
+            }
         }
         'd' | 'i' | 'u' | 'x' | 'X' | 'o' => {
             let n = match value {
-                Value::Float(f) if "diu".contains(letter) && f.abs() >= 1e38 => return Err(super::operators::too_large()),
+                Value::Float(f) if "diu".contains(letter) && f.abs() >= 1e38 => {
+                    return Err(super::operators::too_large());
+                }
                 Value::Float(f) if "diu".contains(letter) && f.is_finite() => f.trunc() as i128,
-                other => other
-                    .as_int()
-                    .ok_or_else(|| Error::raised(format!("%{letter} format: an integer is required, not {}", other.kind())))?,
+                other => other.as_int().ok_or_else(|| {
+                    Error::raised(format!(
+                        "%{letter} format: an integer is required, not {}",
+                        other.kind()
+                    ))
+                })?,
             };
             let (mut body, mark) = numbers::whole(n.unsigned_abs(), letter, spec.has('#'));
             if let Some(digits) = spec.digits {
@@ -162,7 +186,9 @@ fn one(spec: &Spec, letter: char, value: &Value) -> Result<String> {
             Ok(spec.padded(spec.sign(n < 0), mark, &body, true))
         }
         'e' | 'E' | 'f' | 'F' | 'g' | 'G' => {
-            let f = value.as_number().ok_or_else(|| Error::raised(format!("must be real number, not {}", value.kind())))?;
+            let f = value.as_number().ok_or_else(|| {
+                Error::raised(format!("must be real number, not {}", value.kind()))
+            })?;
             let body = numbers::float(f, letter, spec.digits.unwrap_or(6), spec.has('#'));
             Ok(spec.padded(spec.sign(f.is_sign_negative() && !f.is_nan()), "", &body, true))
         }

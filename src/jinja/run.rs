@@ -19,7 +19,8 @@ const DEPTH: usize = 150;
 /// Names that are set. Inner ones hide outer ones.
 pub struct Scope {
     vars: RefCell<HashMap<Rc<str>, Value>>,
-    /// Names that are set later on: until then they hide outer ones, too, from what is in the same template.
+    /// Names that are set later on: until then they hide outer ones, too, from what is in the same
+    /// template.
     unset: RefCell<HashSet<Rc<str>>>,
     parent: Option<Rc<Scope>>,
     /// A template or a block begins here.
@@ -30,12 +31,24 @@ pub struct Scope {
 
 impl Scope {
     pub fn root(parent: Option<Rc<Scope>>, sees_variables: bool) -> Rc<Self> {
-        Rc::new(Self { vars: RefCell::default(), unset: RefCell::default(), parent, begins: true, sees_variables })
+        Rc::new(Self {
+            vars: RefCell::default(),
+            unset: RefCell::default(),
+            parent,
+            begins: true,
+            sees_variables,
+        })
     }
 
     pub fn inner(outer: &Rc<Self>) -> Rc<Self> {
         let (parent, sees_variables) = (Some(outer.clone()), outer.sees_variables);
-        Rc::new(Self { vars: RefCell::default(), unset: RefCell::default(), parent, begins: false, sees_variables })
+        Rc::new(Self {
+            vars: RefCell::default(),
+            unset: RefCell::default(),
+            parent,
+            begins: false,
+            sees_variables,
+        })
     }
 
     fn unset(&self, names: &[Rc<str>]) {
@@ -141,7 +154,8 @@ pub struct Run<'a> {
 
 /// So many findings in one template are enough.
 const MOST: usize = 100;
-/// So many values of build-vars.yml may be worked out for one template: ten that name each other ten times each would be ten billion.
+/// So many values of build-vars.yml may be worked out for one template: ten that name each other
+/// ten times each would be ten billion.
 const EXPANSIONS: usize = 10_000;
 /// Name of the template that the text of a variable is: this, then the variable's path.
 pub const EXPANDED: &str = "build-vars.yml:";
@@ -198,14 +212,19 @@ impl<'a> Run<'a> {
                 self.fuel.set(left);
                 Ok(())
             }
-            None => Err(Error::new(Kind::Endless, format!("does not come to an end: more than {FUEL} steps of rendering"))),
+            None => Err(Error::new(
+                Kind::Endless,
+                format!("does not come to an end: more than {FUEL} steps of rendering"),
+            )),
         }
     }
 
     /// Runs `inner` with `name` as the template that places are in.
     fn within<T>(&self, name: &Rc<str>, inner: impl FnOnce() -> Result<T>) -> Result<T> {
         if self.depth.get() >= DEPTH {
-            return Err(Error::refused(format!("goes more than {DEPTH} levels deep: a macro or template that calls itself")));
+            return Err(Error::refused(format!(
+                "goes more than {DEPTH} levels deep: a macro or template that calls itself"
+            )));
         }
         self.depth.set(self.depth.get() + 1);
         let outer = self.template.replace(name.clone());
@@ -225,10 +244,17 @@ impl<'a> Run<'a> {
         done
     }
 
-    fn chained(&self, parsed: &Parsed, scope: &Rc<Scope>, chain: &Rc<Chain>, out: &mut Out) -> Result<()> {
+    fn chained(
+        &self,
+        parsed: &Parsed,
+        scope: &Rc<Scope>,
+        chain: &Rc<Chain>,
+        out: &mut Out,
+    ) -> Result<()> {
         let mut current = None::<Rc<Parsed>>;
         loop {
-            let (name, body) = current.as_ref().map_or((&parsed.name, &parsed.body), |p| (&p.name, &p.body));
+            let (name, body) =
+                current.as_ref().map_or((&parsed.name, &parsed.body), |p| (&p.name, &p.body));
             self.collect(body, name, chain);
             self.within(name, || self.body(body, scope, chain, out))?;
             let Some(next) = chain.parent.take() else { return Ok(()) };
@@ -245,16 +271,26 @@ impl<'a> Run<'a> {
                     chain.blocks.borrow_mut().entry(block.name.clone()).or_default().push(one);
                     vec![&block.body]
                 }
-                Node::If(branches, otherwise) => branches.iter().map(|(_, b)| b).chain([otherwise]).collect(),
+                Node::If(branches, otherwise) => {
+                    branches.iter().map(|(_, b)| b).chain([otherwise]).collect()
+                }
                 Node::For(f) => vec![&f.body, &f.otherwise],
-                Node::With(_, body, _) | Node::Filter(_, body) | Node::Autoescape(_, body) => vec![body],
+                Node::With(_, body, _) | Node::Filter(_, body) | Node::Autoescape(_, body) => {
+                    vec![body]
+                }
                 _ => Vec::new(),
             };
             inner.into_iter().for_each(|body| self.collect(body, template, chain));
         }
     }
 
-    pub fn body(&self, body: &Body, scope: &Rc<Scope>, chain: &Rc<Chain>, out: &mut Out) -> Result<()> {
+    pub fn body(
+        &self,
+        body: &Body,
+        scope: &Rc<Scope>,
+        chain: &Rc<Chain>,
+        out: &mut Out,
+    ) -> Result<()> {
         for node in body {
             // What comes after `{% extends %}` is not written.
             let silent = chain.parent.borrow().is_some();
@@ -314,7 +350,8 @@ impl<'a> Run<'a> {
             }
             Node::Autoescape(on, body) => {
                 if self.eval(on, scope)?.truth()? {
-                    let why = "`{% autoescape true %}` escapes nothing in Ansible; leave it out, or use the filter `e`";
+                    let why = "`{% autoescape true %}` escapes nothing in Ansible; leave it out, \
+                        or use the filter `e`";
                     return self.place(on.at, Err(Error::refused(why)));
                 }
                 self.body(body, &Scope::inner(scope), chain, out)
@@ -346,7 +383,8 @@ impl<'a> Run<'a> {
                     Err(why) if why.kind == Kind::NotFound && *missing_is_fine => return Ok(()),
                     found => found?,
                 };
-                let scope = Scope::root(context.then(|| scope.clone()), *context && scope.sees_variables);
+                let scope =
+                    Scope::root(context.then(|| scope.clone()), *context && scope.sees_variables);
                 self.place(*at, self.whole(&found, &scope, out))
             }
             Node::Import { what, name, context, at } => {
@@ -359,7 +397,9 @@ impl<'a> Run<'a> {
                 for (name, alias) in names {
                     let value = module.scope.own(name).unwrap_or_else(|| {
                         let why = format!("the template {} does not export `{name}`", module.name);
-                        Value::Missing(Error::undefined(&**name, why).at(&self.template.borrow(), *at))
+                        Value::Missing(
+                            Error::undefined(&**name, why).at(&self.template.borrow(), *at),
+                        )
                     });
                     scope.set(alias, value);
                 }
@@ -370,13 +410,15 @@ impl<'a> Run<'a> {
 
     fn closure(&self, what: &Rc<MacroNode>, scope: &Rc<Scope>, chain: &Rc<Chain>) -> Value {
         let template = self.template.borrow().clone();
-        let one = Macro { what: what.clone(), scope: scope.clone(), chain: chain.clone(), template };
+        let one =
+            Macro { what: what.clone(), scope: scope.clone(), chain: chain.clone(), template };
         Value::function(Function::Macro(one))
     }
 
     /// A condition that cannot be told is on record, and taken for true.
     fn condition(&self, condition: &Expr, scope: &Rc<Scope>, out: &Out) -> Result<bool> {
-        let found = self.eval(condition, scope).and_then(|value| self.place(condition.at, value.truth()));
+        let found =
+            self.eval(condition, scope).and_then(|value| self.place(condition.at, value.truth()));
         match found {
             Err(why) if out.is_file() && !why.is_final() => {
                 self.found(why);
@@ -415,7 +457,9 @@ impl<'a> Run<'a> {
                 let items = iterate::items_even_missing(&value)?;
                 if items.len() != targets.len() {
                     let (wanted, got) = (targets.len(), items.len());
-                    return Err(Error::raised(format!("wrong number of values to unpack: {got} instead of {wanted}")));
+                    return Err(Error::raised(format!(
+                        "wrong number of values to unpack: {got} instead of {wanted}"
+                    )));
                 }
                 for (target, item) in targets.iter().zip(items) {
                     self.assign(target, item, scope)?;
@@ -425,8 +469,16 @@ impl<'a> Run<'a> {
         Ok(())
     }
 
-    fn repeat(&self, f: &Rc<For>, scope: &Rc<Scope>, chain: &Rc<Chain>, out: &mut Out) -> Result<()> {
-        let over = self.eval(&f.over, scope).and_then(|value| self.place(f.over.at, iterate::items_even_missing(&value)));
+    fn repeat(
+        &self,
+        f: &Rc<For>,
+        scope: &Rc<Scope>,
+        chain: &Rc<Chain>,
+        out: &mut Out,
+    ) -> Result<()> {
+        let over = self
+            .eval(&f.over, scope)
+            .and_then(|value| self.place(f.over.at, iterate::items_even_missing(&value)));
         let items = match over {
             Err(why) if out.is_file() && !why.is_final() => {
                 self.found(why);
@@ -438,7 +490,14 @@ impl<'a> Run<'a> {
     }
 
     /// The turns of a loop over `items`.
-    fn turns(&self, f: &Rc<For>, items: Vec<Value>, (scope, chain): (&Rc<Scope>, &Rc<Chain>), depth: usize, out: &mut Out) -> Result<()> {
+    fn turns(
+        &self,
+        f: &Rc<For>,
+        items: Vec<Value>,
+        (scope, chain): (&Rc<Scope>, &Rc<Chain>),
+        depth: usize,
+        out: &mut Out,
+    ) -> Result<()> {
         let items = match &f.only_if {
             None => items,
             Some(condition) => self.chosen(f, items, condition, scope)?,
@@ -447,7 +506,13 @@ impl<'a> Run<'a> {
             return self.body(&f.otherwise, &Scope::inner(scope), chain, out);
         }
         let recursion = f.recursive.then(|| (f.clone(), scope.clone(), chain.clone()));
-        let state = Rc::new(Loop { items, at: Cell::new(0), depth, changed: RefCell::default(), recursion });
+        let state = Rc::new(Loop {
+            items,
+            at: Cell::new(0),
+            depth,
+            changed: RefCell::default(),
+            recursion,
+        });
         let name: Rc<str> = "loop".into();
         for at in 0..state.items.len() {
             self.step(1)?;
@@ -460,7 +525,13 @@ impl<'a> Run<'a> {
         Ok(())
     }
 
-    fn chosen(&self, f: &For, items: Vec<Value>, condition: &Expr, scope: &Rc<Scope>) -> Result<Vec<Value>> {
+    fn chosen(
+        &self,
+        f: &For,
+        items: Vec<Value>,
+        condition: &Expr,
+        scope: &Rc<Scope>,
+    ) -> Result<Vec<Value>> {
         let mut chosen = Vec::new();
         for item in items {
             self.step(1)?;
@@ -477,7 +548,9 @@ impl<'a> Run<'a> {
     /// `loop(items)` in a recursive loop.
     pub fn recurse(&self, state: &Rc<Loop>, items: &Value) -> Result<Value> {
         let Some((f, scope, chain)) = &state.recursion else {
-            return Err(Error::raised("the loop must have the 'recursive' marker to be called recursively"));
+            return Err(Error::raised(
+                "the loop must have the 'recursive' marker to be called recursively",
+            ));
         };
         let mut out = Out::value();
         let name = self.template.borrow().clone();
@@ -487,18 +560,33 @@ impl<'a> Run<'a> {
     }
 
     /// Calls a macro with these values.
-    pub fn call_macro(&self, m: &Macro, mut positional: Vec<Value>, mut named: Vec<(Rc<str>, Value)>) -> Result<Value> {
+    pub fn call_macro(
+        &self,
+        m: &Macro,
+        mut positional: Vec<Value>,
+        mut named: Vec<(Rc<str>, Value)>,
+    ) -> Result<Value> {
         let scope = Scope::inner(&m.scope);
         let what = &m.what;
         let [uses_varargs, uses_kwargs, uses_caller] = what.uses;
         let more = positional.split_off(what.parameters.len().min(positional.len()));
         let mut given = positional.into_iter();
-        let mut take = |name: &str| named.iter().position(|(n, _)| **n == *name).map(|at| named.remove(at).1);
-        let caller = if what.parameters.iter().any(|(n, _)| **n == *"caller") { None } else { take("caller") };
+        let mut take =
+            |name: &str| named.iter().position(|(n, _)| **n == *name).map(|at| named.remove(at).1);
+        let caller = if what.parameters.iter().any(|(n, _)| **n == *"caller") {
+            None
+        } else {
+            take("caller")
+        };
         let mut open = Vec::new();
         for (name, default) in &what.parameters {
             match (given.next(), take(name)) {
-                (Some(_), Some(_)) => return Err(Error::raised(format!("macro `{}` got two values for `{name}`", what.name))),
+                (Some(_), Some(_)) => {
+                    return Err(Error::raised(format!(
+                        "macro `{}` got two values for `{name}`",
+                        what.name
+                    )));
+                }
                 (Some(value), None) | (None, Some(value)) => scope.set(name, value),
                 (None, None) => {
                     scope.unset(std::slice::from_ref(name));
@@ -520,7 +608,10 @@ impl<'a> Run<'a> {
             Some(caller) if uses_caller => scope.set(&"caller".into(), caller),
             Some(caller) if uses_kwargs => named.push(("caller".into(), caller)),
             Some(_) => {
-                return Err(Error::raised(format!("macro `{}` was invoked with two values for the special caller argument", what.name)));
+                return Err(Error::raised(format!(
+                    "macro `{}` was invoked with two values for the special caller argument",
+                    what.name
+                )));
             }
             None if uses_caller => {
                 let why = Error::undefined("caller", "no caller defined").at(&m.template, what.at);
@@ -531,29 +622,52 @@ impl<'a> Run<'a> {
         if uses_varargs {
             scope.set(&"varargs".into(), Value::tuple(more));
         } else if !more.is_empty() {
-            return Err(Error::raised(format!("macro `{}` takes not more than {} argument(s)", what.name, what.parameters.len())));
+            return Err(Error::raised(format!(
+                "macro `{}` takes not more than {} argument(s)",
+                what.name,
+                what.parameters.len()
+            )));
         }
         if uses_kwargs {
             let mut dict = Dict::new();
             named.into_iter().for_each(|(name, value)| dict.put(&name, value));
             scope.set(&"kwargs".into(), Value::dict(dict));
         } else if let Some((name, _)) = named.first() {
-            return Err(Error::raised(format!("macro `{}` takes no keyword argument `{name}`", what.name)));
+            return Err(Error::raised(format!(
+                "macro `{}` takes no keyword argument `{name}`",
+                what.name
+            )));
         }
         self.within(&m.template, || self.captured(&what.body, &scope, &m.chain))
     }
 
-    fn block_here(&self, block: &Rc<BlockNode>, scope: &Rc<Scope>, chain: &Rc<Chain>, out: &mut Out) -> Result<()> {
-        let all: Rc<Vec<Rc<Block>>> = Rc::new(chain.blocks.borrow().get(&block.name).cloned().unwrap_or_default());
+    fn block_here(
+        &self,
+        block: &Rc<BlockNode>,
+        scope: &Rc<Scope>,
+        chain: &Rc<Chain>,
+        out: &mut Out,
+    ) -> Result<()> {
+        let all: Rc<Vec<Rc<Block>>> =
+            Rc::new(chain.blocks.borrow().get(&block.name).cloned().unwrap_or_default());
         let Some(first) = all.first() else { return Ok(()) };
         if first.node.required {
-            return self.place(block.at, Err(Error::raised(format!("Required block `{}` not found", block.name))));
+            return self.place(
+                block.at,
+                Err(Error::raised(format!("Required block `{}` not found", block.name))),
+            );
         }
         let root = chain.root.borrow().clone().filter(|_| !block.scoped);
         self.block_body(&all, 0, (&root.unwrap_or_else(|| scope.clone()), chain), out)
     }
 
-    fn block_body(&self, all: &Rc<Vec<Rc<Block>>>, at: usize, (outer, chain): (&Rc<Scope>, &Rc<Chain>), out: &mut Out) -> Result<()> {
+    fn block_body(
+        &self,
+        all: &Rc<Vec<Rc<Block>>>,
+        at: usize,
+        (outer, chain): (&Rc<Scope>, &Rc<Chain>),
+        out: &mut Out,
+    ) -> Result<()> {
         let scope = Scope::root(Some(outer.clone()), outer.sees_variables);
         let block = &all[at];
         let reference = Function::Block(at + 1, all.clone());
@@ -562,7 +676,12 @@ impl<'a> Run<'a> {
     }
 
     /// `super()`, `self.name()`.
-    pub fn call_block(&self, all: &Rc<Vec<Rc<Block>>>, at: usize, scope: &Rc<Scope>) -> Result<Value> {
+    pub fn call_block(
+        &self,
+        all: &Rc<Vec<Rc<Block>>>,
+        at: usize,
+        scope: &Rc<Scope>,
+    ) -> Result<Value> {
         if at >= all.len() {
             return Err(Error::undefined("super", "there is no parent block"));
         }
@@ -576,7 +695,9 @@ impl<'a> Run<'a> {
     pub fn named_block(&self, name: &str, scope: &Rc<Scope>) -> Result<Value> {
         let chain = self.chain.borrow().clone();
         let all = chain.blocks.borrow().get(name).cloned();
-        let all = all.ok_or_else(|| Error::undefined(format!("self.{name}"), format!("there is no block `{name}`")))?;
+        let all = all.ok_or_else(|| {
+            Error::undefined(format!("self.{name}"), format!("there is no block `{name}`"))
+        })?;
         self.call_block(&Rc::new(all), 0, scope)
     }
 
@@ -598,7 +719,9 @@ impl<'a> Run<'a> {
             other => iterate::items(other)?,
         };
         for name in &names {
-            let Some(name) = name.as_text() else { return Err(Error::raised("the name of a template must be a text")) };
+            let Some(name) = name.as_text() else {
+                return Err(Error::raised("the name of a template must be a text"));
+            };
             if let Some(known) = self.parsed.borrow().get(name) {
                 return Ok(known.clone());
             }
@@ -610,7 +733,12 @@ impl<'a> Run<'a> {
             self.parsed.borrow_mut().insert(name.clone(), parsed.clone());
             return Ok(parsed);
         }
-        let all = names.iter().filter_map(Value::as_text).map(|n| format!("`{n}`")).collect::<Vec<_>>().join(", ");
+        let all = names
+            .iter()
+            .filter_map(Value::as_text)
+            .map(|n| format!("`{n}`"))
+            .collect::<Vec<_>>()
+            .join(", ");
         Err(Error::new(Kind::NotFound, format!("there is no template {all}")))
     }
 
@@ -631,13 +759,18 @@ impl<'a> Run<'a> {
     /// Works out a text of build-vars.yml.
     pub fn expand(&self, path: &str, text: &Rc<str>) -> Result<Value> {
         if self.expansions.get() >= EXPANSIONS {
-            let why = format!("values of build-vars.yml name each other more than {EXPANSIONS} times, `{path}` among them");
+            let why = format!(
+                "values of build-vars.yml name each other more than {EXPANSIONS} times, `{path}` \
+                    among them"
+            );
             return Err(Error::new(Kind::Endless, why));
         }
         self.expansions.set(self.expansions.get() + 1);
         let name: Rc<str> = format!("{EXPANDED}{path}").into();
         if self.depth.get() > 20 {
-            return Err(Error::refused(format!("the value of `{path}` refers to itself")).at(&name, 0));
+            return Err(
+                Error::refused(format!("the value of `{path}` refers to itself")).at(&name, 0)
+            );
         }
         let known = self.parsed.borrow().get(&name).cloned();
         let parsed = match known {
@@ -674,10 +807,13 @@ impl Scope {
 /// What a loop with a condition goes through: of several names a tuple, whatever it was.
 fn taken(target: &Target, item: Value, scope: &Scope) -> Value {
     match target {
-        Target::Several(all) => match Value::tuple(all.iter().map(|target| taken(target, Value::None, scope)).collect()) {
-            group if group.is_group() => group.plain_pair(),
-            other => other,
-        },
+        Target::Several(all) => {
+            match Value::tuple(all.iter().map(|target| taken(target, Value::None, scope)).collect())
+            {
+                group if group.is_group() => group.plain_pair(),
+                other => other,
+            }
+        }
         Target::Name(name) => scope.own(name).unwrap_or(item),
         Target::Member(..) => item,
     }

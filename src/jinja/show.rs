@@ -54,7 +54,9 @@ fn repr_to(value: &Value, out: &mut String) -> Result<()> {
         Value::Range(a, b, 1) => out.push_str(&format!("range({a}, {b})")),
         Value::Range(a, b, s) => out.push_str(&format!("range({a}, {b}, {s})")),
         Value::Time(_) | Value::Span(_) => out.push_str(&super::time::repr(value)),
-        Value::Loop(l) => out.push_str(&format!("<LoopContext {}/{}>", l.index() + 1, l.items.len())),
+        Value::Loop(l) => {
+            out.push_str(&format!("<LoopContext {}/{}>", l.index() + 1, l.items.len()))
+        }
         other => return Err(unprintable(other)),
     }
     Ok(())
@@ -172,7 +174,9 @@ pub fn float(f: f64) -> String {
         return if f > 0.0 { "inf".into() } else { "-inf".into() };
     }
     let shortest = format!("{f:e}");
-    let places = shortest.split_once('e').map_or(0, |(digits, _)| digits.trim_start_matches('-').len().saturating_sub(2));
+    let places = shortest
+        .split_once('e')
+        .map_or(0, |(digits, _)| digits.trim_start_matches('-').len().saturating_sub(2));
     // Of several texts that are as short, the one that is nearest.
     let nearest = format!("{f:.places$e}");
     let scientific = if nearest.parse() == Ok(f) { nearest } else { shortest };

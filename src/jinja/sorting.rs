@@ -7,12 +7,17 @@ use super::run::Run;
 use super::value::Value;
 
 /// Sorted by keys, stable, the other way round if asked for.
-pub fn sorted(items: Vec<Value>, reverse: bool, key: impl Fn(&Value) -> Result<Value>) -> Result<Vec<Value>> {
+pub fn sorted(
+    items: Vec<Value>,
+    reverse: bool,
+    key: impl Fn(&Value) -> Result<Value>,
+) -> Result<Vec<Value>> {
     let all = items.into_iter().map(|item| Ok((key(&item)?, item))).collect::<Result<Vec<_>>>()?;
     Ok(merged(all, reverse)?.into_iter().map(|(_, item)| item).collect())
 }
 
-/// By halves. Rust's own sort may give up on what has no order, and this ends at the first such pair.
+/// By halves. Rust's own sort may give up on what has no order, and this ends at the first such
+/// pair.
 fn merged(mut all: Vec<(Value, Value)>, reverse: bool) -> Result<Vec<(Value, Value)>> {
     if all.len() < 2 {
         return Ok(all);
@@ -22,7 +27,9 @@ fn merged(mut all: Vec<(Value, Value)>, reverse: bool) -> Result<Vec<(Value, Val
     let (mut right, mut out) = (right.into_iter().peekable(), Vec::new());
     while let (Some((a, _)), Some((b, _))) = (left.peek(), right.peek()) {
         let order = operators::order("<", a, b)?;
-        let order = order.ok_or_else(|| Error::refused("`nan` has no place in an order, and Python puts it anywhere"))?;
+        let order = order.ok_or_else(|| {
+            Error::refused("`nan` has no place in an order, and Python puts it anywhere")
+        })?;
         let first = if reverse { order.is_ge() } else { order.is_le() };
         out.extend(if first { left.next() } else { right.next() });
     }
@@ -40,7 +47,12 @@ pub fn ignoring_case(value: Value) -> Value {
 }
 
 /// A member by `a.b.0`, or by an index; nothing to look up gives the value itself.
-pub fn member(run: &Run, value: &Value, attribute: Option<&Value>, default: Option<&Value>) -> Result<Value> {
+pub fn member(
+    run: &Run,
+    value: &Value,
+    attribute: Option<&Value>,
+    default: Option<&Value>,
+) -> Result<Value> {
     let parts: Vec<Value> = match attribute {
         None | Some(Value::None) => Vec::new(),
         Some(Value::Str(text)) => text.split('.').map(part).collect(),
@@ -50,7 +62,9 @@ pub fn member(run: &Run, value: &Value, attribute: Option<&Value>, default: Opti
     for part in &parts {
         let next = run.item(run.force(found)?, part)?;
         found = match next {
-            Some(Value::Missing(_)) | None if default.is_some() => default.expect("just seen").clone(),
+            Some(Value::Missing(_)) | None if default.is_some() => {
+                default.expect("just seen").clone()
+            }
             Some(next) => run.force(next)?,
             None => {
                 let name: Rc<str> = super::show::text(part)?;

@@ -44,7 +44,8 @@ pub struct Source {
 impl Source {
     /// Ansible copies what has no tags byte for byte: its line ends stay as they are.
     pub fn is_template(&self) -> bool {
-        self.written.starts_with(HEADER) || ["{{", "{%", "{#"].iter().any(|mark| self.written.contains(mark))
+        self.written.starts_with(HEADER)
+            || ["{{", "{%", "{#"].iter().any(|mark| self.written.contains(mark))
     }
 }
 
@@ -73,7 +74,8 @@ pub fn with_line_ends(text: &str, syntax: &Syntax) -> String {
     text
 }
 
-/// With at least as many line ends at its end as the template has: Jinja takes one away, and Ansible puts them back.
+/// With at least as many line ends at its end as the template has: Jinja takes one away, and
+/// Ansible puts them back.
 pub fn with_ends_of(text: &str, template: &str) -> String {
     let ends = |text: &str| text.len() - text.trim_end_matches('\n').len();
     text.to_owned() + &"\n".repeat(ends(template).saturating_sub(ends(text)))
@@ -82,12 +84,16 @@ pub fn with_ends_of(text: &str, template: &str) -> String {
 fn overrides(header: &str, syntax: &mut Syntax) -> Result<(), String> {
     for pair in header.split(',') {
         let pair = pair.trim();
-        let (key, value) = pair.split_once(':').ok_or_else(|| format!("`{pair}` in the `#jinja2:` line is not `option: value`"))?;
+        let (key, value) = pair
+            .split_once(':')
+            .ok_or_else(|| format!("`{pair}` in the `#jinja2:` line is not `option: value`"))?;
         let (key, value) = (key.trim(), value.trim());
         let text = || {
             let inner = value.strip_prefix(['\'', '"']).and_then(|v| v.strip_suffix(['\'', '"']));
-            let fine = inner.filter(|inner| !inner.is_empty() && !inner.contains(['\\', '\'', '"']));
-            fine.map(str::to_owned).ok_or_else(|| format!("`{key}` in the `#jinja2:` line wants a text in quotes"))
+            let fine =
+                inner.filter(|inner| !inner.is_empty() && !inner.contains(['\\', '\'', '"']));
+            fine.map(str::to_owned)
+                .ok_or_else(|| format!("`{key}` in the `#jinja2:` line wants a text in quotes"))
         };
         let flag = || match value {
             "True" => Ok(true),
@@ -106,7 +112,8 @@ fn overrides(header: &str, syntax: &mut Syntax) -> Result<(), String> {
             "comment_end_string" => syntax.comment.1 = text()?,
             _ => {
                 return Err(format!(
-                    "the `#jinja2:` line sets `{key}`, which is not supported; trim_blocks, lstrip_blocks, keep_trailing_newline \
+                    "the `#jinja2:` line sets `{key}`, which is not supported; trim_blocks, \
+                        lstrip_blocks, keep_trailing_newline \
                      and the marks of tags are"
                 ));
             }

@@ -119,7 +119,11 @@ pub fn apply(_: &Run, name: &str, value: Value, args: &Args, _: &Rc<Scope>) -> R
 
 fn applied(name: &str, value: Value, args: &Args) -> Result<bool> {
     if let Some(how) = comparison(name) {
-        return operators::compare(how, &value, args.bind("this test", &["other"])?.wanted("other")?);
+        return operators::compare(
+            how,
+            &value,
+            args.bind("this test", &["other"])?.wanted("other")?,
+        );
     }
     match name {
         "defined" | "undefined" => {
@@ -134,11 +138,13 @@ fn applied(name: &str, value: Value, args: &Args) -> Result<bool> {
         }
         "divisibleby" => {
             let by = args.bind("divisibleby", &["num"])?.wanted("num")?.clone();
-            Ok(operators::calculate(super::ast::Operator::Mod, &value, &by)?.as_number() == Some(0.0))
+            Ok(operators::calculate(super::ast::Operator::Mod, &value, &by)?.as_number()
+                == Some(0.0))
         }
         "even" | "odd" => {
             args.none("this test")?;
-            let rest = operators::calculate(super::ast::Operator::Mod, &value, &Value::Int(2))?.as_number();
+            let rest = operators::calculate(super::ast::Operator::Mod, &value, &Value::Int(2))?
+                .as_number();
             Ok(rest == Some(if name == "odd" { 1.0 } else { 0.0 }))
         }
         "sameas" => same(&value, args.bind("sameas", &["other"])?.wanted("other")?),
@@ -154,11 +160,17 @@ fn applied(name: &str, value: Value, args: &Args) -> Result<bool> {
         }
         "match" | "search" | "regex" => matched(name, &value, args),
         "version" | "version_compare" => versions::test(&value, args),
-        "contains" => operators::contains(&value, args.bind("contains", &["value"])?.wanted("value")?),
+        "contains" => {
+            operators::contains(&value, args.bind("contains", &["value"])?.wanted("value")?)
+        }
         "subset" | "issubset" | "superset" | "issuperset" => {
             let other = iterate::items(args.bind("this test", &["b"])?.wanted("b")?)?;
             let (a, b) = (keys(&iterate::items(&value)?)?, keys(&other)?);
-            Ok(if name.ends_with("subset") { a.iter().all(|k| b.contains(k)) } else { b.iter().all(|k| a.contains(k)) })
+            Ok(if name.ends_with("subset") {
+                a.iter().all(|k| b.contains(k))
+            } else {
+                b.iter().all(|k| a.contains(k))
+            })
         }
         "all" | "any" => {
             args.none("this test")?;
@@ -179,15 +191,21 @@ fn applied(name: &str, value: Value, args: &Args) -> Result<bool> {
             args.none("this test")?;
             match value.as_text() {
                 Some(path) => Ok(path.starts_with('/')),
-                None => Err(Error::raised(format!("expected str, bytes or os.PathLike object, not {}", value.kind()))),
+                None => Err(Error::raised(format!(
+                    "expected str, bytes or os.PathLike object, not {}",
+                    value.kind()
+                ))),
             }
         }
-        "directory" | "is_dir" | "file" | "is_file" | "exists" | "link" | "is_link" | "link_exists" | "mount" | "is_mount"
-        | "same_file" | "is_same_file" | "vaulted_file" => {
-            Err(Error::refused(format!("the test `{name}` is not supported: a template sees no files of the factory")))
+        "directory" | "is_dir" | "file" | "is_file" | "exists" | "link" | "is_link"
+        | "link_exists" | "mount" | "is_mount" | "same_file" | "is_same_file" | "vaulted_file" => {
+            Err(Error::refused(format!(
+                "the test `{name}` is not supported: a template sees no files of the factory"
+            )))
         }
-        "failed" | "failure" | "success" | "succeeded" | "successful" | "changed" | "change" | "skipped" | "skip" | "unreachable"
-        | "reachable" | "finished" | "started" | "timedout" => result(name, &value, args),
+        "failed" | "failure" | "success" | "succeeded" | "successful" | "changed" | "change"
+        | "skipped" | "skip" | "unreachable" | "reachable" | "finished" | "started"
+        | "timedout" => result(name, &value, args),
         name => {
             args.none("this test")?;
             kind(name, &value)
@@ -212,7 +230,15 @@ fn comparison(name: &str) -> Option<Comparison> {
 fn kind(name: &str, value: &Value) -> Result<bool> {
     let text = |value: &Value| show::text(value);
     let number = matches!(value, Value::Bool(_) | Value::Int(_) | Value::Float(_));
-    let sized = matches!(value, Value::Str(_) | Value::Markup(_) | Value::Bytes(_) | Value::List(_) | Value::Tuple(_) | Value::Dict(_));
+    let sized = matches!(
+        value,
+        Value::Str(_)
+            | Value::Markup(_)
+            | Value::Bytes(_)
+            | Value::List(_)
+            | Value::Tuple(_)
+            | Value::Dict(_)
+    );
     let sized = sized || matches!(value, Value::Range(..));
     let cased = |c: char| c.is_uppercase() || c.is_lowercase();
     Ok(match name {
@@ -244,7 +270,11 @@ fn same(a: &Value, b: &Value) -> Result<bool> {
         (Value::Dict(a), Value::Dict(b)) => Rc::ptr_eq(a, b),
         (Value::Int(a), Value::Int(b)) if (-5..=256).contains(a) || a != b => a == b,
         _ if std::mem::discriminant(a) != std::mem::discriminant(b) => false,
-        _ => return Err(Error::refused("`sameas` for texts and numbers is not supported; use `eq`")),
+        _ => {
+            return Err(Error::refused(
+                "`sameas` for texts and numbers is not supported; use `eq`",
+            ));
+        }
     })
 }
 
@@ -267,24 +297,37 @@ fn keys(items: &[Value]) -> Result<std::collections::HashSet<Key>> {
 
 fn matched(name: &str, value: &Value, args: &Args) -> Result<bool> {
     let names: &[&str] = &["pattern", "ignorecase", "multiline", "match_type"];
-    let b = args.bind("this test", if name == "regex" { names } else { &["pattern", "ignorecase", "multiline"] })?;
+    let b = args.bind(
+        "this test",
+        if name == "regex" { names } else { &["pattern", "ignorecase", "multiline"] },
+    )?;
     let text = value.as_text().cloned();
     let text = match (text, value) {
         (Some(text), _) => text,
         (None, other) => show::text(other)?,
     };
-    let pattern = Pattern::new(&b.text_or("pattern", "")?, b.truth("ignorecase")?, b.truth("multiline")?, &text)?;
+    let pattern = Pattern::new(
+        &b.text_or("pattern", "")?,
+        b.truth("ignorecase")?,
+        b.truth("multiline")?,
+        &text,
+    )?;
     let how = if name == "regex" { b.text_or("match_type", "search")? } else { name.into() };
     match &*how {
         "search" => Ok(pattern.regex.is_match(&text)),
-        "match" => {
-            Ok(Pattern::new(&format!("\\A(?:{})", b.text_or("pattern", "")?), b.truth("ignorecase")?, b.truth("multiline")?, &text)?
-                .regex
-                .is_match(&text))
-        }
+        "match" => Ok(Pattern::new(
+            &format!("\\A(?:{})", b.text_or("pattern", "")?),
+            b.truth("ignorecase")?,
+            b.truth("multiline")?,
+            &text,
+        )?
+        .regex
+        .is_match(&text)),
         "fullmatch" => {
             let whole = format!("\\A(?:{})\\Z", b.text_or("pattern", "")?);
-            Ok(Pattern::new(&whole, b.truth("ignorecase")?, b.truth("multiline")?, &text)?.regex.is_match(&text))
+            Ok(Pattern::new(&whole, b.truth("ignorecase")?, b.truth("multiline")?, &text)?
+                .regex
+                .is_match(&text))
         }
         other => Err(Error::raised(format!("there is no way `{other}` to match"))),
     }
@@ -297,8 +340,12 @@ fn uri(name: &str, value: &Value, args: &Args) -> Result<bool> {
     } else {
         args.bind("this test", &["schemes"])?.some("schemes").map(iterate::items).transpose()?
     };
-    let Some(Ok([scheme, netloc, ..])) = value.as_text().map(|t| filters::split_url(t)) else { return Ok(false) };
-    let listed = |all: &Vec<Value>| all.is_empty() || all.iter().any(|s| s.as_text().is_some_and(|s| *s == scheme));
+    let Some(Ok([scheme, netloc, ..])) = value.as_text().map(|t| filters::split_url(t)) else {
+        return Ok(false);
+    };
+    let listed = |all: &Vec<Value>| {
+        all.is_empty() || all.iter().any(|s| s.as_text().is_some_and(|s| *s == scheme))
+    };
     let fits = schemes.as_ref().is_none_or(listed);
     Ok(fits && (name != "url" || !netloc.is_empty() || &*scheme == "file"))
 }
@@ -306,7 +353,9 @@ fn uri(name: &str, value: &Value, args: &Args) -> Result<bool> {
 /// Tests of a task's result.
 fn result(name: &str, value: &Value, args: &Args) -> Result<bool> {
     args.none("this test")?;
-    let Value::Dict(dict) = value else { return Err(Error::raised(format!("The '{name}' test expects a dictionary"))) };
+    let Value::Dict(dict) = value else {
+        return Err(Error::raised(format!("The '{name}' test expects a dictionary")));
+    };
     let dict = dict.borrow();
     let holds = |key: &str| dict.text(key).map_or(Ok(false), Value::truth);
     match name {
@@ -319,7 +368,9 @@ fn result(name: &str, value: &Value, args: &Args) -> Result<bool> {
         "timedout" => match dict.text("timedout") {
             Some(found) if found.truth()? => match found {
                 Value::Dict(inner) => inner.borrow().text("period").map_or(Ok(false), Value::truth),
-                other => Err(Error::raised(format!("'{}' object has no attribute 'get'", other.kind()))),
+                other => {
+                    Err(Error::raised(format!("'{}' object has no attribute 'get'", other.kind())))
+                }
             },
             _ => Ok(false),
         },
@@ -330,7 +381,12 @@ fn result(name: &str, value: &Value, args: &Args) -> Result<bool> {
                     Value::Dict(r) => r.borrow().text("changed").map_or(Ok(false), Value::truth),
                     _ => Ok(false),
                 };
-                Ok(results.borrow().iter().map(changed).collect::<Result<Vec<_>>>()?.contains(&true))
+                Ok(results
+                    .borrow()
+                    .iter()
+                    .map(changed)
+                    .collect::<Result<Vec<_>>>()?
+                    .contains(&true))
             }
             _ => Ok(false),
         },

@@ -21,7 +21,8 @@ pub fn call(text: &Rc<str>, name: &str, args: &Args) -> Result<Value> {
         "split" | "rsplit" => return split(text, name == "rsplit", args),
         "replace" => return replaced(text, args),
         "encode" => {
-            let encoding = args.bind("encode", &["encoding", "errors"])?.text_or("encoding", "utf-8")?;
+            let encoding =
+                args.bind("encode", &["encoding", "errors"])?.text_or("encoding", "utf-8")?;
             return codec::encode(text, &encoding).map(|bytes| Value::Bytes(bytes.into()));
         }
         "splitlines" => {
@@ -39,7 +40,11 @@ pub fn call(text: &Rc<str>, name: &str, args: &Args) -> Result<Value> {
         "center" | "ljust" | "rjust" => return justified(text, name, args),
         "removeprefix" | "removesuffix" => {
             let part = args.bind("this method", &["part"])?.wanted_text("part")?;
-            let rest = if name == "removeprefix" { text.strip_prefix(&*part) } else { text.strip_suffix(&*part) };
+            let rest = if name == "removeprefix" {
+                text.strip_prefix(&*part)
+            } else {
+                text.strip_suffix(&*part)
+            };
             return Ok(Value::from(rest.unwrap_or(text)));
         }
         "zfill" => {
@@ -56,7 +61,13 @@ pub fn call(text: &Rc<str>, name: &str, args: &Args) -> Result<Value> {
         "capitalize" => Value::from(chars::capitalized(text)),
         "title" => Value::from(chars::titled(text)),
         "swapcase" => {
-            let swap = |c: char| if c.is_uppercase() { c.to_lowercase().collect::<String>() } else { c.to_uppercase().collect() };
+            let swap = |c: char| {
+                if c.is_uppercase() {
+                    c.to_lowercase().collect::<String>()
+                } else {
+                    c.to_uppercase().collect()
+                }
+            };
             Value::from(text.chars().map(swap).collect::<String>())
         }
         _ => Value::Bool(is(text, name)),
@@ -73,7 +84,9 @@ fn is(text: &str, name: &str) -> bool {
         "isalpha" => all(char::is_alphabetic),
         // Beyond ASCII these three differ among numbers; all decimal digits of Unicode are numeric.
         "isdecimal" => all(|c| c.is_numeric() && super::numbers::decimal(c)),
-        "isdigit" => all(|c| c.is_numeric() && (super::numbers::decimal(c) || "⁰¹²³⁴⁵⁶⁷⁸⁹₀₁₂₃₄₅₆₇₈₉".contains(c))),
+        "isdigit" => all(|c| {
+            c.is_numeric() && (super::numbers::decimal(c) || "⁰¹²³⁴⁵⁶⁷⁸⁹₀₁₂₃₄₅₆₇₈₉".contains(c))
+        }),
         "isnumeric" => all(char::is_numeric),
         "isspace" => all(space),
         "isprintable" => text.chars().all(show::printable),
@@ -82,7 +95,8 @@ fn is(text: &str, name: &str) -> bool {
         "istitle" => text.chars().any(cased) && chars::titled(text) == text,
         _ => {
             let mut all = text.chars();
-            all.next().is_some_and(|c| c == '_' || c.is_alphabetic()) && all.all(|c| c == '_' || c.is_alphanumeric())
+            all.next().is_some_and(|c| c == '_' || c.is_alphabetic())
+                && all.all(|c| c == '_' || c.is_alphanumeric())
         }
     }
 }
@@ -94,7 +108,12 @@ fn joined(text: &str, args: &Args) -> Result<Value> {
     for (at, item) in items.iter().enumerate() {
         match item.as_text() {
             Some(part) => parts.push(part.clone()),
-            None => return Err(Error::raised(format!("sequence item {at}: expected str instance, {} found", item.kind()))),
+            None => {
+                return Err(Error::raised(format!(
+                    "sequence item {at}: expected str instance, {} found",
+                    item.kind()
+                )));
+            }
         }
     }
     Ok(Value::from(parts.join(text)))
@@ -104,7 +123,9 @@ pub fn split(text: &str, from_right: bool, args: &Args) -> Result<Value> {
     let b = args.bind("split", &["sep", "maxsplit"])?;
     let most = usize::try_from(b.int_or("maxsplit", -1)?).ok();
     let Some(separator) = b.text("sep")? else {
-        return Ok(Value::list(words(text, most, from_right).into_iter().map(Value::from).collect()));
+        return Ok(Value::list(
+            words(text, most, from_right).into_iter().map(Value::from).collect(),
+        ));
     };
     if separator.is_empty() {
         return Err(Error::raised("empty separator"));
@@ -122,7 +143,10 @@ pub fn split(text: &str, from_right: bool, args: &Args) -> Result<Value> {
 fn words(text: &str, most: Option<usize>, from_right: bool) -> Vec<&str> {
     let Some(most) = most else { return text.split(space).filter(|w| !w.is_empty()).collect() };
     // What is left at the end keeps the blanks at its far side.
-    let (mut out, mut rest) = (Vec::new(), if from_right { text.trim_end_matches(space) } else { text.trim_start_matches(space) });
+    let (mut out, mut rest) = (
+        Vec::new(),
+        if from_right { text.trim_end_matches(space) } else { text.trim_start_matches(space) },
+    );
     while out.len() < most && !rest.is_empty() {
         let cut = if from_right { rest.rfind(space) } else { rest.find(space) };
         let Some(at) = cut else { break };
@@ -186,7 +210,8 @@ fn parted(text: &str, from_right: bool, args: &Args) -> Result<Value> {
     if separator.is_empty() {
         return Err(Error::raised("empty separator"));
     }
-    let found = if from_right { text.rsplit_once(&*separator) } else { text.split_once(&*separator) };
+    let found =
+        if from_right { text.rsplit_once(&*separator) } else { text.split_once(&*separator) };
     let parts = match found {
         Some((before, after)) => [before, &*separator, after],
         None if from_right => ["", "", text],
@@ -205,7 +230,8 @@ fn stripped(text: &str, name: &str, args: &Args) -> Result<Value> {
     }))
 }
 
-/// The part between `start` and `end`, and how many characters come before it; `None`: `start` lies behind the end.
+/// The part between `start` and `end`, and how many characters come before it; `None`: `start` lies
+/// behind the end.
 fn bounded<'a>(text: &'a str, b: &Bound) -> Result<Option<(&'a str, usize)>> {
     let length = text.chars().count() as i128;
     let place = |name: &str, default: i128| -> Result<i128> {
@@ -228,7 +254,10 @@ fn edge(text: &str, start: bool, args: &Args) -> Result<Value> {
     let Some((part, _)) = bounded(text, &b)? else { return Ok(Value::Bool(false)) };
     for one in &all {
         let Some(one) = one.as_text() else {
-            return Err(Error::raised(format!("first arg must be str or a tuple of str, not {}", one.kind())));
+            return Err(Error::raised(format!(
+                "first arg must be str or a tuple of str, not {}",
+                one.kind()
+            )));
         };
         if if start { part.starts_with(&**one) } else { part.ends_with(&**one) } {
             return Ok(Value::Bool(true));
@@ -248,7 +277,11 @@ fn sought(text: &str, name: &str, args: &Args) -> Result<Value> {
         };
     };
     if name == "count" {
-        let count = if wanted.is_empty() { part.chars().count() + 1 } else { part.matches(&*wanted).count() };
+        let count = if wanted.is_empty() {
+            part.chars().count() + 1
+        } else {
+            part.matches(&*wanted).count()
+        };
         return Ok(Value::from(count));
     }
     let found = if name.starts_with('r') { part.rfind(&*wanted) } else { part.find(&*wanted) };

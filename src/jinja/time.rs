@@ -37,20 +37,37 @@ fn fraction(micros: i32) -> String {
 pub fn repr(value: &Value) -> String {
     match value {
         Value::Time(t) => {
-            let mut parts = vec![i32::from(t.year()), t.month().into(), t.day().into(), t.hour().into(), t.minute().into()];
+            let mut parts = vec![
+                i32::from(t.year()),
+                t.month().into(),
+                t.day().into(),
+                t.hour().into(),
+                t.minute().into(),
+            ];
             if t.second() != 0 || micros(*t) != 0 {
                 parts.push(t.second().into());
             }
             if micros(*t) != 0 {
                 parts.push(micros(*t));
             }
-            format!("datetime.datetime({})", parts.iter().map(ToString::to_string).collect::<Vec<_>>().join(", "))
+            format!(
+                "datetime.datetime({})",
+                parts.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
+            )
         }
         Value::Span(us) => {
             let (days, rest) = (us.div_euclid(DAY), us.rem_euclid(DAY));
-            let parts = [("days", days), ("seconds", rest / 1_000_000), ("microseconds", rest % 1_000_000)];
-            let shown: Vec<String> = parts.iter().filter(|(_, n)| *n != 0).map(|(name, n)| format!("{name}={n}")).collect();
-            format!("datetime.timedelta({})", if shown.is_empty() { "0".into() } else { shown.join(", ") })
+            let parts =
+                [("days", days), ("seconds", rest / 1_000_000), ("microseconds", rest % 1_000_000)];
+            let shown: Vec<String> = parts
+                .iter()
+                .filter(|(_, n)| *n != 0)
+                .map(|(name, n)| format!("{name}={n}"))
+                .collect();
+            format!(
+                "datetime.timedelta({})",
+                if shown.is_empty() { "0".into() } else { shown.join(", ") }
+            )
         }
         _ => String::new(),
     }
@@ -80,12 +97,17 @@ pub fn calculate(how: Operator, a: &Value, b: &Value) -> Option<Result<Value>> {
         by.ok().and_then(|by| t.checked_add(by).ok()).map(Value::Time).ok_or_else(far)
     };
     Some(match (how, a, b) {
-        (Operator::Sub, Value::Time(x), Value::Time(y)) => Ok(Value::Span(x.duration_since(*y).as_micros())),
-        (Operator::Add, Value::Time(t), Value::Span(us)) | (Operator::Add, Value::Span(us), Value::Time(t)) => moved(t, *us),
+        (Operator::Sub, Value::Time(x), Value::Time(y)) => {
+            Ok(Value::Span(x.duration_since(*y).as_micros()))
+        }
+        (Operator::Add, Value::Time(t), Value::Span(us))
+        | (Operator::Add, Value::Span(us), Value::Time(t)) => moved(t, *us),
         (Operator::Sub, Value::Time(t), Value::Span(us)) => moved(t, -us),
         (Operator::Add, Value::Span(x), Value::Span(y)) => Ok(Value::Span(x + y)),
         (Operator::Sub, Value::Span(x), Value::Span(y)) => Ok(Value::Span(x - y)),
-        (Operator::Mul, Value::Span(x), n) | (Operator::Mul, n, Value::Span(x)) if n.as_int().is_some() => {
+        (Operator::Mul, Value::Span(x), n) | (Operator::Mul, n, Value::Span(x))
+            if n.as_int().is_some() =>
+        {
             x.checked_mul(n.as_int()?).map(Value::Span).ok_or_else(far)
         }
         _ => return None,
@@ -101,12 +123,20 @@ pub fn call(value: &Value, name: &str, args: &Args) -> Result<Value> {
         (Value::Time(t), "isoformat") => {
             let separator = args.bind("isoformat", &["sep", "timespec"])?.text_or("sep", "T")?;
             let day = t.strftime("%Y-%m-%d").to_string();
-            Ok(Value::from(day + &separator + &t.strftime("%H:%M:%S").to_string() + &fraction(micros(*t))))
+            Ok(Value::from(
+                day + &separator + &t.strftime("%H:%M:%S").to_string() + &fraction(micros(*t)),
+            ))
         }
-        (Value::Time(t), "weekday") => Ok(Value::Int(i128::from(t.weekday().to_monday_zero_offset()))),
-        (Value::Time(t), "isoweekday") => Ok(Value::Int(i128::from(t.weekday().to_monday_one_offset()))),
+        (Value::Time(t), "weekday") => {
+            Ok(Value::Int(i128::from(t.weekday().to_monday_zero_offset())))
+        }
+        (Value::Time(t), "isoweekday") => {
+            Ok(Value::Int(i128::from(t.weekday().to_monday_one_offset())))
+        }
         (Value::Span(us), "total_seconds") => Ok(Value::Float(*us as f64 / 1e6)),
-        _ => Err(Error::refused(format!("the method `{name}` of {} is not supported", value.kind()))),
+        _ => {
+            Err(Error::refused(format!("the method `{name}` of {} is not supported", value.kind())))
+        }
     }
 }
 
@@ -142,7 +172,9 @@ pub fn strftime(value: &Value, format: &str) -> Result<String> {
             Some('r') => out.push_str(&t.strftime("%I:%M:%S %p").to_string()),
             other => {
                 let shown = other.map_or_else(String::new, String::from);
-                return Err(Error::refused(format!("`%{shown}` in the format of a time is not supported")));
+                return Err(Error::refused(format!(
+                    "`%{shown}` in the format of a time is not supported"
+                )));
             }
         }
     }
@@ -186,12 +218,33 @@ struct Fields {
 
 impl Default for Fields {
     fn default() -> Self {
-        Self { year: 1900, month: 1, day: 1, hour: 0, minute: 0, second: 0, nanos: 0, afternoon: None }
+        Self {
+            year: 1900,
+            month: 1,
+            day: 1,
+            hour: 0,
+            minute: 0,
+            second: 0,
+            nanos: 0,
+            afternoon: None,
+        }
     }
 }
 
-const MONTHS: [&str; 12] =
-    ["january", "february", "march", "april", "may", "june", "july", "august", "september", "october", "november", "december"];
+const MONTHS: [&str; 12] = [
+    "january",
+    "february",
+    "march",
+    "april",
+    "may",
+    "june",
+    "july",
+    "august",
+    "september",
+    "october",
+    "november",
+    "december",
+];
 
 impl Fields {
     /// Takes the field `code` off the text; `None`: it is not there.
@@ -210,8 +263,12 @@ impl Fields {
             }
             'b' | 'B' => {
                 let lower = text.to_ascii_lowercase();
-                let full = MONTHS.iter().position(|m| lower.starts_with(m)).map(|at| (at, MONTHS[at].len()));
-                let short = || MONTHS.iter().position(|m| lower.starts_with(&m[..3])).map(|at| (at, 3));
+                let full = MONTHS
+                    .iter()
+                    .position(|m| lower.starts_with(m))
+                    .map(|at| (at, MONTHS[at].len()));
+                let short =
+                    || MONTHS.iter().position(|m| lower.starts_with(&m[..3])).map(|at| (at, 3));
                 let found = if code == 'B' { full } else { short() };
                 found.map(|(at, length)| (at as i32 + 1, &text[length..]))
             }
@@ -221,7 +278,11 @@ impl Fields {
                 _ => None,
             },
             '%' => text.strip_prefix('%').map(|rest| (0, rest)),
-            other => return Err(Error::refused(format!("`%{other}` in the format of a time is not supported"))),
+            other => {
+                return Err(Error::refused(format!(
+                    "`%{other}` in the format of a time is not supported"
+                )));
+            }
         }) else {
             return Ok(None);
         };

@@ -1,5 +1,5 @@
-//! Names that a scope sets later on. Until then they are undefined to what stands inside of that scope, and not the variables of
-//! that name: so does the code that Jinja makes of a template.
+//! Names that a scope sets later on. Until then they are undefined to what stands inside of that
+//! scope, and not the variables of that name: so does the code that Jinja makes of a template.
 use std::collections::HashSet;
 use std::rc::Rc;
 
@@ -48,7 +48,8 @@ impl Frames {
         self.top().seen.insert(name.clone());
     }
 
-    /// Looks at the scope of a `body`, then at those inside of it. `names` are given to it, and `first` is read in it.
+    /// Looks at the scope of a `body`, then at those inside of it. `names` are given to it, and
+    /// `first` is read in it.
     fn body(&mut self, names: &[Rc<str>], first: &[&Expr], body: &mut Body) {
         self.all.push(Layer { seen: names.iter().cloned().collect(), unset: Vec::new() });
         let outer = std::mem::take(&mut self.branches);
@@ -114,8 +115,12 @@ impl Frames {
                     values.iter().for_each(|(target, _)| target.names(&mut names));
                     self.body(&names, &[], body);
                 }
-                Node::Filter(_, body) | Node::SetBlock(_, _, body, _) | Node::Autoescape(_, body) => self.body(&[], &[], body),
-                Node::Macro(m) | Node::CallBlock(_, m, _) => self.macro_body(Rc::get_mut(m).expect("nobody else has it yet")),
+                Node::Filter(_, body)
+                | Node::SetBlock(_, _, body, _)
+                | Node::Autoescape(_, body) => self.body(&[], &[], body),
+                Node::Macro(m) | Node::CallBlock(_, m, _) => {
+                    self.macro_body(Rc::get_mut(m).expect("nobody else has it yet"))
+                }
                 // What is around a block is not seen in it as in other scopes.
                 Node::Block(b) => mark(&mut Rc::get_mut(b).expect("nobody else has it yet").body),
                 _ => {}
@@ -132,7 +137,8 @@ impl Frames {
 
     fn macro_body(&mut self, m: &mut MacroNode) {
         let names: Vec<Rc<str>> = m.parameters.iter().map(|(name, _)| name.clone()).collect();
-        let defaults: Vec<&Expr> = m.parameters.iter().filter_map(|(_, default)| default.as_ref()).collect();
+        let defaults: Vec<&Expr> =
+            m.parameters.iter().filter_map(|(_, default)| default.as_ref()).collect();
         self.body(&names, &defaults, &mut m.body);
     }
 
@@ -146,7 +152,8 @@ impl Frames {
 
     fn call(&mut self, call: &Call) {
         let named = call.named.iter().map(|(_, e)| e);
-        let all: Vec<&Expr> = call.positional.iter().chain(named).chain(&call.star).chain(&call.stars).collect();
+        let all: Vec<&Expr> =
+            call.positional.iter().chain(named).chain(&call.star).chain(&call.stars).collect();
         all.into_iter().for_each(|e| self.expr(e));
     }
 
@@ -154,7 +161,9 @@ impl Frames {
         match &expr.what {
             What::Const(_) => {}
             What::Name(name) => self.read(name),
-            What::Tuple(all) | What::List(all) | What::Concat(all) => all.iter().for_each(|e| self.expr(e)),
+            What::Tuple(all) | What::List(all) | What::Concat(all) => {
+                all.iter().for_each(|e| self.expr(e))
+            }
             What::Dict(pairs) => pairs.iter().for_each(|(k, v)| {
                 self.expr(k);
                 self.expr(v);

@@ -44,7 +44,8 @@ pub enum Value {
 /// What can be changed, and is shared by all that name it.
 pub struct Shared<T> {
     cell: RefCell<T>,
-    /// It was written down in the template itself. Ansible makes a copy of such when it is handed on.
+    /// It was written down in the template itself. Ansible makes a copy of such when it is handed
+    /// on.
     plain: bool,
     /// The entries of a pair that `groupby` made.
     group: bool,
@@ -232,7 +233,8 @@ impl Value {
 
     /// A pair that `groupby` makes.
     pub fn group(key: Value, items: Vec<Value>) -> Self {
-        let items = Value::List(Rc::new(Shared { cell: RefCell::new(items), plain: false, group: true }));
+        let items =
+            Value::List(Rc::new(Shared { cell: RefCell::new(items), plain: false, group: true }));
         Value::tuple(vec![key, items])
     }
 
@@ -241,7 +243,9 @@ impl Value {
     pub fn plain_pair(self) -> Self {
         match &self {
             Value::Tuple(t) => match &t[..] {
-                [key, Value::List(items)] => Value::tuple(vec![key.clone(), Value::list(items.borrow().clone())]),
+                [key, Value::List(items)] => {
+                    Value::tuple(vec![key.clone(), Value::list(items.borrow().clone())])
+                }
                 _ => self,
             },
             _ => self,
@@ -379,9 +383,12 @@ impl Value {
 
 /// How many numbers a range has.
 pub fn range_len(start: i128, stop: i128, step: i128) -> usize {
-    let (low, high, step) = if step > 0 { (start, stop, step) } else { (stop, start, step.saturating_neg()) };
+    let (low, high, step) =
+        if step > 0 { (start, stop, step) } else { (stop, start, step.saturating_neg()) };
     if low >= high {
         return 0;
     }
-    high.checked_sub(low).and_then(|width| usize::try_from((width - 1) / step + 1).ok()).unwrap_or(usize::MAX)
+    high.checked_sub(low)
+        .and_then(|width| usize::try_from((width - 1) / step + 1).ok())
+        .unwrap_or(usize::MAX)
 }

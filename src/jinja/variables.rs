@@ -29,15 +29,27 @@ fn converted(path: &str, json: &Json) -> Value {
             Value::Lazy(Rc::new(Lazy::Text(path.into(), text.as_str().into())))
         }
         Json::Array(items) => {
-            let all: Vec<Value> = items.iter().enumerate().map(|(at, item)| converted(&format!("{path}.{at}"), item)).collect();
-            if all.iter().any(is_lazy) { Value::Lazy(Rc::new(Lazy::List(all))) } else { Value::list(all) }
+            let all: Vec<Value> = items
+                .iter()
+                .enumerate()
+                .map(|(at, item)| converted(&format!("{path}.{at}"), item))
+                .collect();
+            if all.iter().any(is_lazy) {
+                Value::Lazy(Rc::new(Lazy::List(all)))
+            } else {
+                Value::list(all)
+            }
         }
         Json::Object(map) => {
             let mut dict = Dict::new();
             for (key, value) in map {
                 dict.put(key, converted(&format!("{path}.{key}"), value));
             }
-            if dict.values().any(is_lazy) { Value::Lazy(Rc::new(Lazy::Dict(dict))) } else { Value::dict(dict) }
+            if dict.values().any(is_lazy) {
+                Value::Lazy(Rc::new(Lazy::Dict(dict)))
+            } else {
+                Value::dict(dict)
+            }
         }
         other => plain(other).unwrap_or(Value::None),
     }

@@ -24,13 +24,21 @@ pub fn test(value: &Value, args: &Args) -> Result<bool> {
     let operator = b.text_or("operator", "eq")?;
     let (x, y) = (show::text(value)?, show::text(other)?);
     let order = match &*kind {
-        "loose" => loose(&x, &y).ok_or_else(|| failed("'<' not supported between instances of 'str' and 'int'"))?,
-        "strict" => strict(&x).zip(strict(&y)).map(|(x, y)| x.cmp(&y)).ok_or_else(|| failed("invalid version number"))?,
-        "semver" | "semantic" => {
-            semantic(&x).zip(semantic(&y)).map(|(x, y)| x.cmp(&y)).ok_or_else(|| failed("invalid semantic version"))?
-        }
+        "loose" => loose(&x, &y)
+            .ok_or_else(|| failed("'<' not supported between instances of 'str' and 'int'"))?,
+        "strict" => strict(&x)
+            .zip(strict(&y))
+            .map(|(x, y)| x.cmp(&y))
+            .ok_or_else(|| failed("invalid version number"))?,
+        "semver" | "semantic" => semantic(&x)
+            .zip(semantic(&y))
+            .map(|(x, y)| x.cmp(&y))
+            .ok_or_else(|| failed("invalid semantic version"))?,
         "pep440" => {
-            return Err(Error::refused("`version` with version_type='pep440' is not supported; 'loose', 'strict' and 'semver' are"));
+            return Err(Error::refused(
+                "`version` with version_type='pep440' is not supported; 'loose', 'strict' and \
+                    'semver' are",
+            ));
         }
         other => return Err(Error::raised(format!("Invalid version type ({other})"))),
     };
@@ -122,5 +130,9 @@ fn semantic(text: &str) -> Option<Semantic> {
         Ok(n) => (false, n, String::new()),
         Err(_) => (true, 0, part.to_owned()),
     };
-    Some(([major, minor, patch], early.is_none(), early.map(|e| e.split('.').map(part).collect()).unwrap_or_default()))
+    Some((
+        [major, minor, patch],
+        early.is_none(),
+        early.map(|e| e.split('.').map(part).collect()).unwrap_or_default(),
+    ))
 }

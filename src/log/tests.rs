@@ -20,8 +20,13 @@ fn a_log_reads_well_and_ends_with_the_final_line() {
     let path = dir.path().join("build.x.log");
     let mut log = LogFile::create(&path).unwrap();
     let image = FinishedImage { id: "0193c0de".into(), name: "nginx-1".into() };
-    let finished =
-        Event::Finished { outcome: "built".into(), seconds: 50.0, image: Some(image), error: None, leaks: vec!["port p1".into()] };
+    let finished = Event::Finished {
+        outcome: "built".into(),
+        seconds: 50.0,
+        image: Some(image),
+        error: None,
+        leaks: vec!["port p1".into()],
+    };
     let started = Event::Started {
         run: "r1".into(),
         bundle: "nginx".into(),
@@ -29,8 +34,13 @@ fn a_log_reads_well_and_ends_with_the_final_line() {
         image_name: "nginx-1".into(),
         cloud: "local".into(),
     };
-    let check =
-        Check { id: "tests/page".into(), verdict: Verdict::Failed, seconds: 0.2, reason: "got 404".into(), output: "a\nb\n".into() };
+    let check = Check {
+        id: "tests/page".into(),
+        verdict: Verdict::Failed,
+        seconds: 0.2,
+        reason: "got 404".into(),
+        output: "a\nb\n".into(),
+    };
     for (ms, event) in [
         (0, started),
         (100, Event::StageStarted { stage: Stage::Provision }),
@@ -38,7 +48,14 @@ fn a_log_reads_well_and_ends_with_the_final_line() {
         (200, output("\x1b[0;32mok: [builder]\x1b[0m\r")),
         (201, output("")),
         (202, output("\u{1b}]0;evil\u{7}x\ny\u{8}")),
-        (300, Event::StepFailed { index: 0, seconds: 0.19, error: "exit status 2\nhint: look".into() }),
+        (
+            300,
+            Event::StepFailed {
+                index: 0,
+                seconds: 0.19,
+                error: "exit status 2\nhint: look".into(),
+            },
+        ),
         (400, Event::StageDone { stage: Stage::Provision, seconds: 47.31 }),
         (500, Event::Check(check)),
         (600, finished.clone()),
@@ -73,12 +90,16 @@ fn a_log_reads_well_and_ends_with_the_final_line() {
 fn the_event_file_is_appended_to_and_reads_back() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("events.jsonl");
-    let events = [at(0, Event::StageStarted { stage: Stage::Boot }), at(1, output("two\nlines \u{1b}[1m"))];
+    let events =
+        [at(0, Event::StageStarted { stage: Stage::Boot }), at(1, output("two\nlines \u{1b}[1m"))];
     for event in &events {
         EventFile::open(&path).unwrap().take(event);
     }
     let text = fs::read_to_string(&path).unwrap();
-    assert_eq!(text.lines().next(), Some(r#"{"at":"2026-11-20T23:31:02Z","event":"stage_started","stage":"boot"}"#));
+    assert_eq!(
+        text.lines().next(),
+        Some(r#"{"at":"2026-11-20T23:31:02Z","event":"stage_started","stage":"boot"}"#)
+    );
     let back: Vec<Stamped> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
     assert_eq!(back, events);
 }
@@ -99,7 +120,10 @@ fn the_recorder_bounds_output_and_keeps_the_order() {
     assert_eq!(events.len(), 1 + OUTPUT_KEPT + 1);
     assert_eq!(events[0].event, Event::StageStarted { stage: Stage::Provision });
     assert_eq!(events[1].event, output("11"));
-    assert_eq!(events[OUTPUT_KEPT].event, Event::Progress { done: 99, of: 100, unit: "percent".into() });
+    assert_eq!(
+        events[OUTPUT_KEPT].event,
+        Event::Progress { done: 99, of: 100, unit: "percent".into() }
+    );
     assert_eq!(events[OUTPUT_KEPT + 1].event, output("last"));
     assert_eq!(recorder.output(Some("ansible"), 2), ["2009", "last"]);
     assert!(recorder.output(Some("shell"), 2).is_empty());
@@ -110,11 +134,17 @@ fn the_recorder_bounds_output_and_keeps_the_order() {
 fn records_are_bounded_and_say_what_was_left_out() {
     let dir = tempfile::tempdir().unwrap();
     let (log_path, events_path) = (dir.path().join("build.log"), dir.path().join("events.jsonl"));
-    let (mut log, mut events) = (LogFile::create(&log_path).unwrap(), EventFile::open(&events_path).unwrap());
+    let (mut log, mut events) =
+        (LogFile::create(&log_path).unwrap(), EventFile::open(&events_path).unwrap());
     (log.1, events.1) = (Budget::new(10_000), Budget::new(10_000));
     let recorder = Recorder::default();
-    let finished =
-        Event::Finished { outcome: "failed".into(), seconds: 1.0, image: None, error: Some("exit code 1".into()), leaks: vec![] };
+    let finished = Event::Finished {
+        outcome: "failed".into(),
+        seconds: 1.0,
+        image: None,
+        error: Some("exit code 1".into()),
+        leaks: vec![],
+    };
     let warned = Event::Warning { text: "a warning of ours".into() };
     let line = "x".repeat(900);
     let all = (0..20_000).map(|_| output(&line)).chain([warned, finished.clone()]);
@@ -127,13 +157,23 @@ fn records_are_bounded_and_say_what_was_left_out() {
         let text = fs::read_to_string(path).unwrap();
         assert!(text.len() < 13_000, "{}", text.len());
         assert_eq!(text.matches("from here on it is left out").count(), 1);
-        assert!(text.contains("lines of output (") && text.contains("a warning of ours") && text.contains("exit code 1"), "{text}");
+        assert!(
+            text.contains("lines of output (")
+                && text.contains("a warning of ours")
+                && text.contains("exit code 1"),
+            "{text}"
+        );
     }
-    assert_eq!(fs::read_to_string(&log_path).unwrap().lines().last().unwrap(), words::final_line(&finished).unwrap());
+    assert_eq!(
+        fs::read_to_string(&log_path).unwrap().lines().last().unwrap(),
+        words::final_line(&finished).unwrap()
+    );
     let kept: usize = recorder.output(None, usize::MAX).iter().map(String::len).sum();
     assert!(kept <= OUTPUT_BYTES, "{kept}");
     (0..5000).for_each(|_| recorder.clone().take(&at(0, output(&"y".repeat(100_000)))));
-    assert!(recorder.output(None, usize::MAX).iter().map(String::len).sum::<usize>() <= OUTPUT_BYTES);
+    assert!(
+        recorder.output(None, usize::MAX).iter().map(String::len).sum::<usize>() <= OUTPUT_BYTES
+    );
 }
 
 /// A run that goes on under another process stays within one budget.

@@ -1,4 +1,5 @@
-//! How things are worded wherever a person reads them: times, amounts, foreign text, and the last line of a build.
+//! How things are worded wherever a person reads them: times, amounts, foreign text, and the last
+//! line of a build.
 pub use crate::text::{clean, first_line, shown};
 
 use crate::event::Event;
@@ -25,7 +26,8 @@ fn whole(s: u64) -> String {
 pub fn amount(done: u64, of: u64, unit: &str) -> String {
     match unit {
         "bytes" => {
-            // Both in the unit of the whole: a number that changes its unit while it grows is hard to read.
+            // Both in the unit of the whole: a number that changes its unit while it grows is hard
+            // to read.
             let (name, size) = [("GiB", 1u64 << 30), ("MiB", 1 << 20), ("KiB", 1 << 10)]
                 .into_iter()
                 .find(|(_, size)| of.max(done) >= *size)
@@ -57,28 +59,51 @@ pub const TESTED: &str = "tested";
 /// Outcome of a test that could not be made.
 pub const UNTESTED: &str = "untested";
 
-/// The last line of a run, the same on the terminal, in a CI log and in the log file. `None` for any event but
-/// [`Event::Finished`].
+/// The last line of a run, the same on the terminal, in a CI log and in the log file. `None` for
+/// any event but [`Event::Finished`].
 pub fn final_line(event: &Event) -> Option<String> {
     let Event::Finished { outcome, seconds, image, error, leaks } = event else { return None };
     let took = duration(*seconds);
     let removed = if leaks.is_empty() { "the builder is removed, " } else { "" };
     let mut line = match (image, error) {
-        (Some(image), None) => format!("image {} ({}) is published, built in {took}", image.name, image.id),
-        (Some(image), Some(error)) => {
-            format!("image {} ({}) is published, but the build failed after {took}: {}", image.name, image.id, first_line(error))
+        (Some(image), None) => {
+            format!("image {} ({}) is published, built in {took}", image.name, image.id)
         }
-        (None, Some(error)) if outcome == "rejected" => format!("the image is rejected after {took}: {}", first_line(error)),
+        (Some(image), Some(error)) => {
+            format!(
+                "image {} ({}) is published, but the build failed after {took}: {}",
+                image.name,
+                image.id,
+                first_line(error)
+            )
+        }
+        (None, Some(error)) if outcome == "rejected" => {
+            format!("the image is rejected after {took}: {}", first_line(error))
+        }
         (None, Some(error)) if outcome == UNTESTED => {
-            format!("the test ended after {took} without a verdict, the image is as it was: {}", first_line(error))
+            format!(
+                "the test ended after {took} without a verdict, the image is as it was: {}",
+                first_line(error)
+            )
         }
         (None, Some(error)) if outcome == VISITED => {
-            format!("the visit ended after {took}; {removed}no image was made (a step had failed: {})", first_line(error))
+            format!(
+                "the visit ended after {took}; {removed}no image was made (a step had failed: {})",
+                first_line(error)
+            )
         }
-        (None, None) if outcome == VISITED => format!("the visit ended after {took}; {removed}no image was made"),
-        (None, None) if outcome == TESTED => format!("the image passed all its checks, tested in {took}"),
+        (None, None) if outcome == VISITED => {
+            format!("the visit ended after {took}; {removed}no image was made")
+        }
+        (None, None) if outcome == TESTED => {
+            format!("the image passed all its checks, tested in {took}")
+        }
         (None, Some(error)) => {
-            let how = if ["stopped", "cancelled", "interrupted"].contains(&outcome.as_str()) { outcome } else { "failed" };
+            let how = if ["stopped", "cancelled", "interrupted"].contains(&outcome.as_str()) {
+                outcome
+            } else {
+                "failed"
+            };
             format!("build {how} after {took}, nothing is published: {}", first_line(error))
         }
         (None, None) => format!("{outcome} in {took}, nothing is published"),
@@ -86,7 +111,8 @@ pub fn final_line(event: &Event) -> Option<String> {
     match leaks.len() {
         0 => {}
         1 => line.push_str("; 1 thing is left behind, `image-factory sweep` removes it"),
-        n => line.push_str(&format!("; {n} things are left behind, `image-factory sweep` removes them")),
+        n => line
+            .push_str(&format!("; {n} things are left behind, `image-factory sweep` removes them")),
     }
     Some(clean(&line))
 }
@@ -97,46 +123,67 @@ mod tests {
     use crate::event::FinishedImage;
 
     fn finished(outcome: &str, image: bool, error: Option<&str>, leaks: &[&str]) -> String {
-        let image = image.then(|| FinishedImage { id: "0193c0de".into(), name: "nginx-2026-11-202331".into() });
+        let image = image
+            .then(|| FinishedImage { id: "0193c0de".into(), name: "nginx-2026-11-202331".into() });
         let leaks = leaks.iter().map(|l| (*l).to_owned()).collect();
-        final_line(&Event::Finished { outcome: outcome.into(), seconds: 372.2, image, error: error.map(Into::into), leaks }).unwrap()
+        final_line(&Event::Finished {
+            outcome: outcome.into(),
+            seconds: 372.2,
+            image,
+            error: error.map(Into::into),
+            leaks,
+        })
+        .unwrap()
     }
 
     #[test]
     fn a_test_that_could_not_be_made_builds_and_loses_nothing() {
         assert_eq!(
             finished(UNTESTED, false, Some("no valid host was found"), &[]),
-            "the test ended after 6m12s without a verdict, the image is as it was: no valid host was found"
+            "the test ended after 6m12s without a verdict, the image is as it was: no valid host \
+                was found"
         );
     }
 
     #[test]
     fn the_last_line_names_image_and_id_or_the_cause() {
-        assert_eq!(finished("built", true, None, &[]), "image nginx-2026-11-202331 (0193c0de) is published, built in 6m12s");
+        assert_eq!(
+            finished("built", true, None, &[]),
+            "image nginx-2026-11-202331 (0193c0de) is published, built in 6m12s"
+        );
         assert_eq!(
             finished("built", true, None, &["server x"]),
-            "image nginx-2026-11-202331 (0193c0de) is published, built in 6m12s; 1 thing is left behind, `image-factory sweep` removes it"
+            "image nginx-2026-11-202331 (0193c0de) is published, built in 6m12s; 1 thing is left \
+                behind, `image-factory sweep` removes it"
         );
         assert_eq!(
             finished("failed", false, Some("no valid host was found\nhint: smaller flavor"), &[]),
             "build failed after 6m12s, nothing is published: no valid host was found"
         );
         assert_eq!(
-            finished("stopped", false, Some("interrupted"), &["a", "b"]).split("; ").nth(1).unwrap(),
+            finished("stopped", false, Some("interrupted"), &["a", "b"])
+                .split("; ")
+                .nth(1)
+                .unwrap(),
             "2 things are left behind, `image-factory sweep` removes them"
         );
         assert_eq!(
             finished("failed", true, Some("output/x.j2:3: undefined"), &[]),
-            "image nginx-2026-11-202331 (0193c0de) is published, but the build failed after 6m12s: output/x.j2:3: undefined"
+            "image nginx-2026-11-202331 (0193c0de) is published, but the build failed after 6m12s: \
+                output/x.j2:3: undefined"
         );
     }
 
     #[test]
     fn a_visit_is_no_failed_build() {
-        assert_eq!(finished(VISITED, false, None, &[]), "the visit ended after 6m12s; the builder is removed, no image was made");
+        assert_eq!(
+            finished(VISITED, false, None, &[]),
+            "the visit ended after 6m12s; the builder is removed, no image was made"
+        );
         assert_eq!(
             finished(VISITED, false, Some("step 1, x: exit code 3"), &[]),
-            "the visit ended after 6m12s; the builder is removed, no image was made (a step had failed: step 1, x: exit code 3)"
+            "the visit ended after 6m12s; the builder is removed, no image was made (a step had \
+                failed: step 1, x: exit code 3)"
         );
         let left = finished(VISITED, false, None, &["builder"]);
         assert!(left.contains("left behind") && !left.contains("removed, no image"), "{left}");
@@ -144,7 +191,10 @@ mod tests {
 
     #[test]
     fn times_and_amounts() {
-        assert_eq!([0.04, 47.31, 59.96, 90.0, 3725.0].map(duration), ["0.0 s", "47.3 s", "1m00s", "1m30s", "1h02m"]);
+        assert_eq!(
+            [0.04, 47.31, 59.96, 90.0, 3725.0].map(duration),
+            ["0.0 s", "47.3 s", "1m00s", "1m30s", "1h02m"]
+        );
         assert_eq!([0.9, 59.9, 90.0].map(running), ["0s", "59s", "1m30s"]);
         assert_eq!(amount(1 << 30, 3 << 30, "bytes"), "1.0 of 3.0 GiB");
         assert_eq!(amount(1 << 20, 0, "bytes"), "1.0 MiB");

@@ -1,10 +1,13 @@
-//! The ID of an image that is written down in a template: what is deployed by it is never the image that was built.
+//! The ID of an image that is written down in a template: what is deployed by it is never the image
+//! that was built.
 use std::sync::LazyLock;
 
 use regex::Regex;
 
-static ID: LazyLock<Regex> =
-    LazyLock::new(|| Regex::new("(?i)[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}").expect("it is a constant"));
+static ID: LazyLock<Regex> = LazyLock::new(|| {
+    Regex::new("(?i)[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
+        .expect("it is a constant")
+});
 
 /// An ID, and the line of the rendered text that it stands in.
 #[derive(Debug, PartialEq, Eq)]
@@ -13,7 +16,8 @@ pub struct Fixed {
     pub line: usize,
 }
 
-/// The first ID in a rendered text that is an image's by what stands around it, if `built`, the ID of the built image, is not there.
+/// The first ID in a rendered text that is an image's by what stands around it, if `built`, the ID
+/// of the built image, is not there.
 pub fn of_images(text: &str, built: &str) -> Option<Fixed> {
     if text.contains(built) {
         return None;
@@ -22,9 +26,11 @@ pub fn of_images(text: &str, built: &str) -> Option<Fixed> {
     lines.iter().enumerate().find_map(|(at, line)| {
         let id = ID.find(line)?;
         let whole = |c: Option<char>| c.is_none_or(|c| !c.is_ascii_alphanumeric() && c != '-');
-        let alone = whole(line[..id.start()].chars().next_back()) && whole(line[id.end()..].chars().next());
+        let alone =
+            whole(line[..id.start()].chars().next_back()) && whole(line[id.end()..].chars().next());
         let fixed = Fixed { id: id.as_str().to_owned(), line: at + 1 };
-        (alone && (speaks_of_image(&line[..id.start()]) || under_image(&lines, at))).then_some(fixed)
+        (alone && (speaks_of_image(&line[..id.start()]) || under_image(&lines, at)))
+            .then_some(fixed)
     })
 }
 

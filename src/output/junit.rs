@@ -20,14 +20,23 @@ pub fn xml(record: &Record) -> Result<String, SerializeError> {
         suite.add_property((key, text::clean(value).as_str()));
     }
     // Jenkins takes what stands before the last dot for the package.
-    let class = |kind: &str| format!("{}.{kind}", text::clean(&record.bundle).replace(['/', '.'], "_"));
+    let class =
+        |kind: &str| format!("{}.{kind}", text::clean(&record.bundle).replace(['/', '.'], "_"));
     for s in &record.stages {
         let output = if s.state == State::Failed { log(record) } else { String::new() };
-        suite.add_test_case(case(&class("stage"), s.name, s.seconds, s.state, s.error.as_deref(), &output));
+        suite.add_test_case(case(
+            &class("stage"),
+            s.name,
+            s.seconds,
+            s.state,
+            s.error.as_deref(),
+            &output,
+        ));
     }
     for (at, s) in record.steps.iter().enumerate() {
         let name = format!("{:02} {}", at + 1, s.name);
-        let reason = if s.state == State::Skipped { Some("not reached") } else { s.error.as_deref() };
+        let reason =
+            if s.state == State::Skipped { Some("not reached") } else { s.error.as_deref() };
         suite.add_test_case(case(&class("step"), &name, s.seconds, s.state, reason, &s.output));
     }
     for c in &record.checks {
@@ -45,7 +54,14 @@ pub fn xml(record: &Record) -> Result<String, SerializeError> {
     report.to_string()
 }
 
-fn case(class: &str, name: &str, seconds: f64, state: State, message: Option<&str>, output: &str) -> TestCase {
+fn case(
+    class: &str,
+    name: &str,
+    seconds: f64,
+    state: State,
+    message: Option<&str>,
+    output: &str,
+) -> TestCase {
     let output = text::block(tail_of(output, OUTPUT_BYTES));
     let mut status = match state {
         State::Passed | State::Running => TestCaseStatus::success(),

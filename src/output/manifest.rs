@@ -72,15 +72,18 @@ pub struct File {
 /// The files of a definition.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct Inputs {
-    /// SHA-256 of the lines `<sha256>  <path>` of all files, ordered by path: `find . -type f | LC_ALL=C sort | xargs sha256sum | sha256sum`.
+    /// SHA-256 of the lines `<sha256>  <path>` of all files, ordered by path: `find . -type f |
+    /// LC_ALL=C sort | xargs sha256sum | sha256sum`.
     pub sha256: String,
     pub files: Vec<File>,
 }
 
 impl Inputs {
-    /// The definition: its directory, and its build-vars.yml where `bundle.path` leads to another directory.
+    /// The definition: its directory, and its build-vars.yml where `bundle.path` leads to another
+    /// directory.
     pub fn of(bundle: &Bundle) -> Result<Self, (PathBuf, io::Error)> {
-        let of_all = bundle::files(bundle)?.into_iter().map(|f| File { path: f.path, sha256: f.sha256 });
+        let of_all =
+            bundle::files(bundle)?.into_iter().map(|f| File { path: f.path, sha256: f.sha256 });
         let files: Vec<File> = of_all.collect();
         let mut all = Sha256::new();
         for file in &files {
@@ -110,18 +113,39 @@ impl<'a> Manifest<'a> {
             image: record.image.as_ref(),
             base: record.base.as_ref(),
             inputs,
-            stages: record.stages.iter().map(|s| Timing { name: s.name, seconds: s.seconds, state: s.state }).collect(),
-            steps: record.steps.iter().map(|s| Timing { name: &s.name, seconds: s.seconds, state: s.state }).collect(),
-            tests: record.checks.iter().map(|c| Test { id: &c.id, verdict: c.verdict, seconds: c.seconds, reason: &c.reason }).collect(),
+            stages: record
+                .stages
+                .iter()
+                .map(|s| Timing { name: s.name, seconds: s.seconds, state: s.state })
+                .collect(),
+            steps: record
+                .steps
+                .iter()
+                .map(|s| Timing { name: &s.name, seconds: s.seconds, state: s.state })
+                .collect(),
+            tests: record
+                .checks
+                .iter()
+                .map(|c| Test {
+                    id: &c.id,
+                    verdict: c.verdict,
+                    seconds: c.seconds,
+                    reason: &c.reason,
+                })
+                .collect(),
             outputs: rendered
                 .iter()
-                .map(|r| File { path: Path::new("output").join(&r.path), sha256: hex(&Sha256::digest(&r.text)) })
+                .map(|r| File {
+                    path: Path::new("output").join(&r.path),
+                    sha256: hex(&Sha256::digest(&r.text)),
+                })
                 .collect(),
         }
     }
 
     pub fn json(&self) -> String {
-        let text = serde_json::to_string_pretty(self).expect("a manifest holds nothing that JSON lacks");
+        let text =
+            serde_json::to_string_pretty(self).expect("a manifest holds nothing that JSON lacks");
         crate::text::json(&text).into_owned() + "\n"
     }
 }

@@ -1,13 +1,17 @@
-//! `image.properties`: KEY=value lines for Jenkins' EnvInject plugin, which reads them as Java properties.
+//! `image.properties`: KEY=value lines for Jenkins' EnvInject plugin, which reads them as Java
+//! properties.
 use std::fmt::Write;
 
 use super::record::Record;
 use crate::text;
 
-/// A failed build has no `IMAGE_ID`, so that a job downstream cannot take an older image for its result.
+/// A failed build has no `IMAGE_ID`, so that a job downstream cannot take an older image for its
+/// result.
 pub fn text(record: &Record) -> String {
     let mut out = String::new();
-    let mut line = |key: &str, value: &str| writeln!(out, "{key}={}", escaped(value)).expect("a String takes everything");
+    let mut line = |key: &str, value: &str| {
+        writeln!(out, "{key}={}", escaped(value)).expect("a String takes everything")
+    };
     line("RESULT", if record.is_success() { "success" } else { "failed" });
     line("OUTCOME", &record.outcome);
     if let Some(error) = &record.error {
@@ -32,8 +36,9 @@ pub fn text(record: &Record) -> String {
     out
 }
 
-/// A value as Java properties want it: one line, ASCII. `$` is written as a code too, because EnvInject expands `$NAME`
-/// before it reads the properties; so is a space at either end, which would be cut off.
+/// A value as Java properties want it: one line, ASCII. `$` is written as a code too, because
+/// EnvInject expands `$NAME` before it reads the properties; so is a space at either end, which
+/// would be cut off.
 fn escaped(value: &str) -> String {
     let last = value.chars().count().saturating_sub(1);
     let mut out = String::with_capacity(value.len());

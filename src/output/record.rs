@@ -1,4 +1,5 @@
-//! One build as a record: the events folded into stages, steps and checks. Report, JUnit and manifest are written from it.
+//! One build as a record: the events folded into stages, steps and checks. Report, JUnit and
+//! manifest are written from it.
 use std::collections::VecDeque;
 
 use jiff::Timestamp;
@@ -28,7 +29,8 @@ pub struct Record {
     pub started: Timestamp,
     /// From the first event to the last.
     pub seconds: f64,
-    /// Seconds in which the factory itself worked: neither a machine, nor the bundle's steps, nor a source script did.
+    /// Seconds in which the factory itself worked: neither a machine, nor the bundle's steps, nor a
+    /// source script did.
     pub own_seconds: f64,
     pub own_percent: f64,
     /// As the run calls it; `built` or `failed` while it has not said.
@@ -120,8 +122,16 @@ impl Record {
     /// Of what ended before there was a plan.
     pub fn unplanned(failed: &Failed<'_>) -> Self {
         let started = failed.events.first().map_or_else(Timestamp::now, |e| e.at);
-        Self::begun(Named { run: failed.run, bundle: failed.bundle, family: failed.family, cloud: failed.cloud }, started)
-            .completed(failed.events)
+        Self::begun(
+            Named {
+                run: failed.run,
+                bundle: failed.bundle,
+                family: failed.family,
+                cloud: failed.cloud,
+            },
+            started,
+        )
+        .completed(failed.events)
     }
 
     /// `events` may lack the end: outputs are written while the run goes on.
@@ -141,7 +151,15 @@ impl Record {
             image: image.cloned(),
             base,
             steps: plan.steps.iter().map(|s| StepRecord::planned(&s.name)).collect(),
-            ..Self::begun(Named { run: &plan.run, bundle: &plan.bundle, family: &plan.family, cloud: &plan.cloud }, started)
+            ..Self::begun(
+                Named {
+                    run: &plan.run,
+                    bundle: &plan.bundle,
+                    family: &plan.family,
+                    cloud: &plan.cloud,
+                },
+                started,
+            )
         };
         record.completed(events)
     }
@@ -193,7 +211,9 @@ impl Record {
             match event {
                 Event::StageStarted { stage } => self.stages.push(StageRecord::begun(*stage, at)),
                 Event::StageDone { stage, seconds } => self.end(*stage, at, *seconds, None),
-                Event::StageFailed { stage, seconds, error } => self.end(*stage, at, *seconds, Some(error)),
+                Event::StageFailed { stage, seconds, error } => {
+                    self.end(*stage, at, *seconds, Some(error))
+                }
                 Event::StepStarted { index, name, .. } => {
                     // A plan made by an older version may know fewer steps than the events do.
                     while self.steps.len() <= *index {
@@ -226,14 +246,20 @@ impl Record {
                         self.log_before += 1;
                     }
                 }
-                Event::Note { text } => self.remarks.push(Remark { at, warning: false, text: text.clone() }),
-                Event::Warning { text } => self.remarks.push(Remark { at, warning: true, text: text.clone() }),
+                Event::Note { text } => {
+                    self.remarks.push(Remark { at, warning: false, text: text.clone() })
+                }
+                Event::Warning { text } => {
+                    self.remarks.push(Remark { at, warning: true, text: text.clone() })
+                }
                 Event::Check(check) => self.checks.push(check.clone()),
                 Event::Finished { outcome, seconds, error, leaks, .. } => {
                     (self.outcome, self.seconds) = (outcome.clone(), *seconds);
                     (self.error, self.leaks) = (error.clone(), leaks.clone());
                 }
-                Event::Started { image_name, .. } if self.image_name.is_empty() => self.image_name.clone_from(image_name),
+                Event::Started { image_name, .. } if self.image_name.is_empty() => {
+                    self.image_name.clone_from(image_name)
+                }
                 Event::Started { .. } | Event::Doing { .. } | Event::Progress { .. } => {}
             }
         }
@@ -244,7 +270,8 @@ impl Record {
     }
 
     fn end(&mut self, stage: Stage, at: f64, seconds: f64, error: Option<&String>) {
-        let open = self.stages.iter().rposition(|s| s.name == stage.name() && s.state == State::Running);
+        let open =
+            self.stages.iter().rposition(|s| s.name == stage.name() && s.state == State::Running);
         let index = open.unwrap_or_else(|| {
             self.stages.push(StageRecord::begun(stage, (at - seconds).max(0.0)));
             self.stages.len() - 1
@@ -272,20 +299,38 @@ impl Record {
         }
         let outside: f64 = self.stages.iter().filter(|s| s.outside).map(|s| s.seconds).sum();
         self.own_seconds = (self.seconds - outside).max(0.0);
-        self.own_percent = if self.seconds > 0.0 { 100.0 * self.own_seconds / self.seconds } else { 0.0 };
+        self.own_percent =
+            if self.seconds > 0.0 { 100.0 * self.own_seconds / self.seconds } else { 0.0 };
     }
 }
 
 impl StageRecord {
     fn begun(stage: Stage, offset: f64) -> Self {
-        let outside = matches!(stage, Stage::Source | Stage::Boot | Stage::Provision | Stage::Capture | Stage::Smoke);
-        Self { name: stage.name(), offset, seconds: 0.0, state: State::Running, error: None, outside }
+        let outside = matches!(
+            stage,
+            Stage::Source | Stage::Boot | Stage::Provision | Stage::Capture | Stage::Smoke
+        );
+        Self {
+            name: stage.name(),
+            offset,
+            seconds: 0.0,
+            state: State::Running,
+            error: None,
+            outside,
+        }
     }
 }
 
 impl StepRecord {
     fn planned(name: &str) -> Self {
-        Self { name: name.into(), seconds: 0.0, state: State::Skipped, attempts: 0, error: None, output: String::new() }
+        Self {
+            name: name.into(),
+            seconds: 0.0,
+            state: State::Skipped,
+            attempts: 0,
+            error: None,
+            output: String::new(),
+        }
     }
 }
 

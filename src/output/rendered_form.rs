@@ -6,7 +6,9 @@ use std::fmt::{self, Formatter};
 use std::path::Path;
 
 use saphyr_parser::{Event, Parser};
-use serde::de::{DeserializeSeed, EnumAccess, IgnoredAny, MapAccess, SeqAccess, VariantAccess, Visitor};
+use serde::de::{
+    DeserializeSeed, EnumAccess, IgnoredAny, MapAccess, SeqAccess, VariantAccess, Visitor,
+};
 use serde::{Deserialize, Deserializer};
 
 /// What is wrong with a rendered text; `line` counts from 1 in that text, 0: not known.
@@ -22,8 +24,16 @@ pub fn problem(path: &Path, text: &str) -> Option<Problem> {
     match path.extension()?.to_str()? {
         "yml" | "yaml" => serde_yaml::Deserializer::from_str(text)
             .find_map(|document| IgnoredAny::deserialize(document).err())
-            .map(|e| Problem { form: "YAML", line: e.location().map_or(0, |l| l.line()), reason: e.to_string() }),
-        "json" => serde_json::from_str::<IgnoredAny>(text).err().map(|e| Problem { form: "JSON", line: e.line(), reason: e.to_string() }),
+            .map(|e| Problem {
+                form: "YAML",
+                line: e.location().map_or(0, |l| l.line()),
+                reason: e.to_string(),
+            }),
+        "json" => serde_json::from_str::<IgnoredAny>(text).err().map(|e| Problem {
+            form: "JSON",
+            line: e.line(),
+            reason: e.to_string(),
+        }),
         _ => None,
     }
 }
@@ -37,11 +47,18 @@ impl Problem {
             return format!("renders to something that is not {}: {reason}", self.form);
         }
         let short: String = shown.chars().take(80).collect();
-        format!("renders to something that is not {}: {reason}, in line {} of the result: `{short}`", self.form, self.line)
+        format!(
+            "renders to something that is not {}: {reason}, in line {} of the result: `{short}`",
+            self.form, self.line
+        )
     }
 
     pub fn hint(&self) -> String {
-        format!("the file's name says {}; quote values that may hold `:` or `#`, and look at the indentation", self.form)
+        format!(
+            "the file's name says {}; quote values that may hold `:` or `#`, and look at the \
+                indentation",
+            self.form
+        )
     }
 
     fn culprit<'a>(&self, text: &'a str) -> &'a str {
@@ -49,19 +66,27 @@ impl Problem {
     }
 }
 
-/// The template's line that made line `line` of the text, when that can be told: the only one that agrees with it up to a tag, or of
-/// several that are without tags the one whose turn it is.
+/// The template's line that made line `line` of the text, when that can be told: the only one that
+/// agrees with it up to a tag, or of several that are without tags the one whose turn it is.
 pub fn template_line(line: usize, text: &str, template: &str) -> Option<usize> {
     let made = text.lines().nth(line.wrapping_sub(1))?;
     let agrees = |line: &str| {
         let fixed = line.split("{{").next().unwrap_or(line);
-        !fixed.trim().is_empty() && !fixed.contains("{%") && if fixed.len() == line.len() { made == line } else { made.starts_with(fixed) }
+        !fixed.trim().is_empty()
+            && !fixed.contains("{%")
+            && if fixed.len() == line.len() { made == line } else { made.starts_with(fixed) }
     };
-    let lines: Vec<(usize, &str)> = template.lines().enumerate().filter(|(_, line)| agrees(line)).collect();
+    let lines: Vec<(usize, &str)> =
+        template.lines().enumerate().filter(|(_, line)| agrees(line)).collect();
     match lines[..] {
         [(at, _)] => Some(at + 1),
         _ => {
-            let same: Vec<usize> = text.lines().enumerate().filter(|(_, l)| *l == made).map(|(at, _)| at + 1).collect();
+            let same: Vec<usize> = text
+                .lines()
+                .enumerate()
+                .filter(|(_, l)| *l == made)
+                .map(|(at, _)| at + 1)
+                .collect();
             let turn = same.iter().position(|at| *at == line)?;
             let fits = same.len() == lines.len() && lines.iter().all(|(_, l)| *l == made);
             fits.then(|| lines[turn].0 + 1)
@@ -83,7 +108,11 @@ const MOST: usize = 20;
 
 /// Keys that stand twice in a mapping of a rendered YAML or JSON.
 pub fn keys_twice(path: &Path, text: &str) -> Vec<Twice> {
-    if !path.extension().is_some_and(|e| ["yml", "yaml", "json", "template"].iter().any(|known| e == *known)) || !Keys::any_twice(text) {
+    if !path
+        .extension()
+        .is_some_and(|e| ["yml", "yaml", "json", "template"].iter().any(|known| e == *known))
+        || !Keys::any_twice(text)
+    {
         return Vec::new();
     }
     let (mut open, mut found): (Vec<Option<Mapping>>, Vec<Twice>) = (Vec::new(), Vec::new());
@@ -114,14 +143,16 @@ pub fn keys_twice(path: &Path, text: &str) -> Vec<Twice> {
     found
 }
 
-/// Looks through a document for a key that stands twice. libyaml is several times as fast as the reader that knows lines.
+/// Looks through a document for a key that stands twice. libyaml is several times as fast as the
+/// reader that knows lines.
 struct Keys<'a>(&'a Cell<bool>);
 
 impl Keys<'_> {
     /// What cannot be read may have some.
     fn any_twice(text: &str) -> bool {
         let found = Cell::new(false);
-        let all = serde_yaml::Deserializer::from_str(text).try_for_each(|document| Keys(&found).deserialize(document));
+        let all = serde_yaml::Deserializer::from_str(text)
+            .try_for_each(|document| Keys(&found).deserialize(document));
         all.is_err() || found.get()
     }
 }
@@ -214,10 +245,20 @@ impl Mapping {
 impl Twice {
     /// `path`: of the rendered file. Heat reads YAML; whatever reads a JSON does as it likes.
     pub fn message(&self, path: &Path) -> String {
-        let who = if path.extension().is_some_and(|e| e == "json") { "most readers take" } else { "Heat takes" };
+        let who = if path.extension().is_some_and(|e| e == "json") {
+            "most readers take"
+        } else {
+            "Heat takes"
+        };
         let key: String = self.key.chars().take(80).collect();
-        let lines = if self.first == self.line { format!("line {}", self.line) } else { format!("lines {} and {}", self.first, self.line) };
-        format!("renders to a mapping with `{key}` twice, in {lines} of the result: {who} the later one")
+        let lines = if self.first == self.line {
+            format!("line {}", self.line)
+        } else {
+            format!("lines {} and {}", self.first, self.line)
+        };
+        format!(
+            "renders to a mapping with `{key}` twice, in {lines} of the result: {who} the later one"
+        )
     }
 
     pub fn hint(&self) -> &'static str {

@@ -1,7 +1,8 @@
 //! Templates are rendered by a process of their own, under bounds of the kernel's ([`confined`]).
 //!
-//! Jinja's steps are counted, not bytes: a text that is doubled thirty times takes thirty steps. One process renders the
-//! templates of many bundles; it is started anew after a bundle that ended it.
+//! Jinja's steps are counted, not bytes: a text that is doubled thirty times takes thirty steps.
+//! One process renders the templates of many bundles; it is started anew after a bundle that ended
+//! it.
 use std::io;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -58,33 +59,60 @@ impl Renderer {
         Self(Confined::new(program, command))
     }
 
-    /// Renders every template with stand-ins for what only a build knows, and says what is wrong with them: for each bundle a list.
-    /// Of a bundle with errors comes what does not follow from them.
-    pub async fn check(&self, bundles: &[(&Bundle, &Doubts)], cancel: &Cancel) -> Result<Vec<Vec<Diagnostic>>, Cancelled> {
+    /// Renders every template with stand-ins for what only a build knows, and says what is wrong
+    /// with them: for each bundle a list. Of a bundle with errors comes what does not follow from
+    /// them.
+    pub async fn check(
+        &self,
+        bundles: &[(&Bundle, &Doubts)],
+        cancel: &Cancel,
+    ) -> Result<Vec<Vec<Diagnostic>>, Cancelled> {
         let parts = confined::parts(bundles).map(|part| {
-            let jobs = part.iter().map(|(bundle, doubts)| Job::to_check_rest(bundle, doubts)).collect();
+            let jobs =
+                part.iter().map(|(bundle, doubts)| Job::to_check_rest(bundle, doubts)).collect();
             self.all(jobs, Want::Findings, cancel)
         });
         let done = try_join_all(parts).await?;
-        Ok(done.into_iter().flatten().map(|(outcome, odd)| outcome.err().into_iter().flatten().chain(odd).collect()).collect())
+        Ok(done
+            .into_iter()
+            .flatten()
+            .map(|(outcome, odd)| outcome.err().into_iter().flatten().chain(odd).collect())
+            .collect())
     }
 
     /// Renders all templates for `image`; what is wrong with any of them comes back all at once.
-    pub async fn render(&self, bundle: &Bundle, plan: &Plan, image: &Image, cancel: &Cancel) -> Result<Outcome, Cancelled> {
+    pub async fn render(
+        &self,
+        bundle: &Bundle,
+        plan: &Plan,
+        image: &Image,
+        cancel: &Cancel,
+    ) -> Result<Outcome, Cancelled> {
         let done = self.all(vec![Job::for_image(bundle, plan, image)], Want::Texts, cancel).await?;
         Ok(done.into_iter().next().map_or(Ok(Vec::new()), |(outcome, _)| outcome))
     }
 
-    /// Renders all templates with stand-ins, for people who write them; `image` is an ID to use instead of the stand-in. With the
-    /// outcome comes what is odd.
-    pub async fn preview(&self, bundle: &Bundle, image: Option<&str>, cancel: &Cancel) -> Result<(Outcome, Vec<Diagnostic>), Cancelled> {
+    /// Renders all templates with stand-ins, for people who write them; `image` is an ID to use
+    /// instead of the stand-in. With the outcome comes what is odd.
+    pub async fn preview(
+        &self,
+        bundle: &Bundle,
+        image: Option<&str>,
+        cancel: &Cancel,
+    ) -> Result<(Outcome, Vec<Diagnostic>), Cancelled> {
         let done = self.all(vec![Job::to_preview(bundle, image)], Want::All, cancel).await?;
         Ok(done.into_iter().next().unwrap_or((Ok(Vec::new()), Vec::new())))
     }
 
-    async fn all(&self, jobs: Vec<Job>, want: Want, cancel: &Cancel) -> Result<Vec<(Outcome, Vec<Diagnostic>)>, Cancelled> {
+    async fn all(
+        &self,
+        jobs: Vec<Job>,
+        want: Want,
+        cancel: &Cancel,
+    ) -> Result<Vec<(Outcome, Vec<Diagnostic>)>, Cancelled> {
         let nothing = || (Ok(Vec::new()), Vec::new());
-        let mut outcomes: Vec<Option<(Outcome, Vec<Diagnostic>)>> = jobs.iter().map(|job| job.is_empty().then(nothing)).collect();
+        let mut outcomes: Vec<Option<(Outcome, Vec<Diagnostic>)>> =
+            jobs.iter().map(|job| job.is_empty().then(nothing)).collect();
         while outcomes.iter().any(Option::is_none) {
             let open: Vec<usize> = (0..jobs.len()).filter(|at| outcomes[*at].is_none()).collect();
             let asked = Question { jobs: open.iter().map(|at| jobs[*at].clone()).collect(), want };
@@ -100,9 +128,14 @@ impl Renderer {
                     }
                 }
             }
-            // Each round ends with one bundle less at least: the one that was being rendered when the process ended.
+            // Each round ends with one bundle less at least: the one that was being rendered when
+            // the process ended.
             let without = |at: &usize| outcomes[*at].is_none();
-            let stuck = open.get(last.0).copied().filter(without).or_else(|| open.iter().copied().find(without));
+            let stuck = open
+                .get(last.0)
+                .copied()
+                .filter(without)
+                .or_else(|| open.iter().copied().find(without));
             if let Some(at) = stuck {
                 let found = jobs[at].finding(last.1, why(&end)).hint(HINT);
                 outcomes[at] = Some((Err(vec![found]), Vec::new()));
@@ -112,19 +145,23 @@ impl Renderer {
     }
 }
 
-const HINT: &str = "look at loops in loops, at texts that double, and at what includes or calls itself";
+const HINT: &str =
+    "look at loops in loops, at texts that double, and at what includes or calls itself";
 
 /// In words for the person whose template it was.
 fn why(end: &End) -> String {
     match end {
-        End::Time => format!("rendering takes more than {} s of processor time", BOUNDS.time.as_secs()),
+        End::Time => {
+            format!("rendering takes more than {} s of processor time", BOUNDS.time.as_secs())
+        }
         End::Memory => format!("rendering takes more than {} MiB of memory", BOUNDS.memory >> 20),
         End::Well => "rendering ended without a result".into(),
         End::Failed(why) => format!("rendering ended without a result: {why}"),
     }
 }
 
-/// The process that renders: reads the question from the open file `number` and appends the answers. `Err`: why it cannot.
+/// The process that renders: reads the question from the open file `number` and appends the
+/// answers. `Err`: why it cannot.
 pub fn serve(number: i32) -> Result<(), String> {
     confined::serve(number, BOUNDS, answer)
 }

@@ -1,4 +1,5 @@
-//! `report.html`: one page that needs nothing else. Everything from the build is escaped; log lines may be hostile.
+//! `report.html`: one page that needs nothing else. Everything from the build is escaped; log lines
+//! may be hostile.
 use std::sync::LazyLock;
 
 use minijinja::syntax::SyntaxConfig;
@@ -15,7 +16,11 @@ static ENV: LazyLock<Environment<'static>> = LazyLock::new(|| {
     let mut env = Environment::new();
     env.set_undefined_behavior(UndefinedBehavior::Strict);
     env.set_auto_escape_callback(|_| AutoEscape::Html);
-    let syntax = SyntaxConfig::builder().trim_blocks(true).lstrip_blocks(true).build().expect("the delimiters are Jinja's own");
+    let syntax = SyntaxConfig::builder()
+        .trim_blocks(true)
+        .lstrip_blocks(true)
+        .build()
+        .expect("the delimiters are Jinja's own");
     env.set_syntax(syntax);
     env.add_filter("duration", duration);
     env.add_filter("clock", clock);
@@ -55,7 +60,9 @@ pub fn html(record: &Record) -> String {
         version: env!("CARGO_PKG_VERSION"),
     };
     let template = ENV.get_template("report.html").expect("it was added");
-    template.render(Value::from(Serde(&page))).expect("the page asks for nothing that a record lacks")
+    template
+        .render(Value::from(Serde(&page)))
+        .expect("the page asks for nothing that a record lacks")
 }
 
 /// `0.4 s`, `12 s`, `3 min 05 s`, `1 h 02 min`

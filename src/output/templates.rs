@@ -33,12 +33,15 @@ const DATE_STAND_IN: &str = "2000-01-01T00:00:00Z";
 /// Bytes of a template, and of a file that one includes.
 const MAX_TEMPLATE: u64 = 1 << 20;
 /// As long as the sha512 that stands there in a build.
-const CHECKSUM_STAND_IN: &str =
-    "00000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000";
+const CHECKSUM_STAND_IN: &str = concat!(
+    "0000000000000000000000000000000000000000000000000000000000000000",
+    "0000000000000000000000000000000000000000000000000000000000000000",
+);
 /// Bytes that one template renders to.
 const MAX_OUTPUT: usize = 4 << 20;
 
-/// The templates of a bundle with all they need, as plain data: it crosses to the process that renders.
+/// The templates of a bundle with all they need, as plain data: it crosses to the process that
+/// renders.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Job {
     tree: PathBuf,
@@ -67,7 +70,8 @@ impl Job {
         Self::new(bundle, RESULTS.map(|key| (key, stand_in(key))))
     }
 
-    /// As [`to_check`](Self::to_check), of a definition that has errors: what uses a doubtful value is passed over.
+    /// As [`to_check`](Self::to_check), of a definition that has errors: what uses a doubtful value
+    /// is passed over.
     pub fn to_check_rest(bundle: &Bundle, doubts: &Doubts) -> Self {
         let mut job = Self::to_check(bundle);
         // What is not there is told by its name, and that is known to be doubtful.
@@ -126,8 +130,9 @@ impl Job {
         full.strip_prefix(&self.tree).map(Path::to_path_buf).unwrap_or(full)
     }
 
-    /// Renders all templates in this process; what is wrong with any of them comes back all at once. Before each, `begin` is told
-    /// its number. Nothing but [`super::Renderer`] may call it with what a stranger wrote: memory is not bounded here.
+    /// Renders all templates in this process; what is wrong with any of them comes back all at
+    /// once. Before each, `begin` is told its number. Nothing but [`super::Renderer`] may call it
+    /// with what a stranger wrote: memory is not bounded here.
     pub fn render(&self, mut begin: impl FnMut(usize)) -> Outcome {
         let (mut done, mut wrong) = (Vec::new(), Vec::new());
         for (number, path) in self.templates.iter().enumerate() {
@@ -148,12 +153,16 @@ impl Job {
         if wrong.is_empty() { Ok(done) } else { Err(wrong) }
     }
 
-    /// What is odd about templates that render: keys that stand twice, an image's ID that is written down.
+    /// What is odd about templates that render: keys that stand twice, an image's ID that is
+    /// written down.
     pub fn warnings(&self, rendered: &[Rendered]) -> Vec<Diagnostic> {
         let id = self.variables.get("result_img_id").and_then(Json::as_str).unwrap_or_default();
         let mut found = Vec::new();
         for r in rendered {
-            let path = self.templates.iter().find(|t| t.strip_prefix("output").unwrap_or(t).with_extension("") == r.path);
+            let path = self
+                .templates
+                .iter()
+                .find(|t| t.strip_prefix("output").unwrap_or(t).with_extension("") == r.path);
             let Some(path) = path else { continue };
             let template = Template { job: self, path };
             let Ok(source) = template.source() else { continue };
@@ -167,7 +176,10 @@ impl Job {
             }
             if let Some(fixed) = fixed_ids::of_images(&r.text, id) {
                 let place = place(rendered_form::template_line(fixed.line, &r.text, &source.text));
-                found.push(Diagnostic::warning(place, fixed.message()).hint("write `{{ result_img_id }}` where the ID stands"));
+                found.push(
+                    Diagnostic::warning(place, fixed.message())
+                        .hint("write `{{ result_img_id }}` where the ID stands"),
+                );
             }
         }
         found
@@ -199,9 +211,10 @@ struct Template<'a> {
 impl Template<'_> {
     fn source(&self) -> Result<Source, Vec<Diagnostic>> {
         let whole = |message: String| vec![Diagnostic::error(self.place(0, 0), message)];
-        let bytes =
-            reading::bytes(&self.job.dir.join(self.path), MAX_TEMPLATE).map_err(|e| whole(format!("cannot read the template: {e}")))?;
-        let written = String::from_utf8(bytes).map_err(|_| whole("the template is not UTF-8".into()))?;
+        let bytes = reading::bytes(&self.job.dir.join(self.path), MAX_TEMPLATE)
+            .map_err(|e| whole(format!("cannot read the template: {e}")))?;
+        let written =
+            String::from_utf8(bytes).map_err(|_| whole("the template is not UTF-8".into()))?;
         jinja::prepare(&written).map_err(|why| vec![Diagnostic::error(self.place(1, 1), why)])
     }
 
@@ -223,7 +236,8 @@ impl Template<'_> {
         match rendered_form::problem(&rendered, &text) {
             None => Ok(text),
             Some(p) => {
-                let line = rendered_form::template_line(p.line, &text, &source.text).map_or(0, |l| l + source.skipped_lines);
+                let line = rendered_form::template_line(p.line, &text, &source.text)
+                    .map_or(0, |l| l + source.skipped_lines);
                 let place = self.place(line, usize::from(line > 0));
                 Err(vec![Diagnostic::error(place, p.message(&text)).hint(p.hint())])
             }
@@ -236,12 +250,18 @@ impl Template<'_> {
         match error.kind {
             Kind::Undefined => doubts.concern(&error.name),
             Kind::Syntax | Kind::UnknownFilter | Kind::UnknownTest => false,
-            Kind::Raised | Kind::Refused | Kind::NotFound | Kind::Endless | Kind::TooLong => doubts.all_names,
+            Kind::Raised | Kind::Refused | Kind::NotFound | Kind::Endless | Kind::TooLong => {
+                doubts.all_names
+            }
         }
     }
 
     fn finding(&self, error: &Error, source: &Source) -> Diagnostic {
-        let message = if error.kind == Kind::Syntax { format!("template syntax: {}", error.message) } else { error.message.clone() };
+        let message = if error.kind == Kind::Syntax {
+            format!("template syntax: {}", error.message)
+        } else {
+            error.message.clone()
+        };
         let found = Diagnostic::error(self.spot(error, source), message);
         let hint = match error.kind {
             Kind::Undefined if error.name.is_empty() => None,
@@ -265,7 +285,8 @@ impl Template<'_> {
             let (line, column) = position(&source.text, *offset);
             return self.place(line + source.skipped_lines, column);
         }
-        let text = include(&self.job.dir, name).ok().flatten().unwrap_or_default().replace("\r\n", "\n");
+        let text =
+            include(&self.job.dir, name).ok().flatten().unwrap_or_default().replace("\r\n", "\n");
         let (line, column) = position(&text, *offset);
         Place { file: self.job.shown(&Path::new("output").join(&**name)), line, column }
     }

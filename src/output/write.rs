@@ -1,4 +1,5 @@
-//! The outputs of a build, put where formats.md §4 has them. Every file appears whole or not at all.
+//! The outputs of a build, put where formats.md §4 has them. Every file appears whole or not at
+//! all.
 use std::collections::BTreeSet;
 use std::fs;
 use std::io::{self, Write};
@@ -33,7 +34,8 @@ pub enum OutputError {
     #[error("{doing} {path}: {source}")]
     Io { doing: &'static str, path: PathBuf, source: io::Error },
     /// The image is published; these templates could not be rendered for it.
-    #[error("{} in the templates: {}", count(.0.len()), .0.first().map(ToString::to_string).unwrap_or_default())]
+    #[error("{} in the templates: \
+        {}", count(.0.len()), .0.first().map(ToString::to_string).unwrap_or_default())]
     Templates(Vec<Diagnostic>),
     #[error("cannot make {path}: {reason}")]
     Junit { path: PathBuf, reason: String },
@@ -43,13 +45,15 @@ fn count(n: usize) -> String {
     if n == 1 { "an error".into() } else { format!("{n} errors") }
 }
 
-/// Names under which the root keeps a copy of the last log; jobs from before this factory archive the second.
+/// Names under which the root keeps a copy of the last log; jobs from before this factory archive
+/// the second.
 pub const LATEST: [&str; 2] = ["build.latest.log", "packer.latest.log"];
 
-/// Writes everything into `dir` (`images/target/<bundle>`), and the copies of the log into `root` (the tree).
+/// Writes everything into `dir` (`images/target/<bundle>`), and the copies of the log into `root`
+/// (the tree).
 ///
-/// One output that cannot be written does not keep the others back: all errors come back together. Ok: the files written.
-/// It may be called again with more events; the files are then replaced.
+/// One output that cannot be written does not keep the others back: all errors come back together.
+/// Ok: the files written. It may be called again with more events; the files are then replaced.
 pub fn write(dir: &Path, root: &Path, built: &Built) -> Result<Vec<PathBuf>, Vec<OutputError>> {
     let record = Record::new(built.plan, built.events, built.image);
     let mut put = Put::default();
@@ -60,7 +64,9 @@ pub fn write(dir: &Path, root: &Path, built: &Built) -> Result<Vec<PathBuf>, Vec
             &[]
         }
     };
-    if let Err(error) = own_directories(&dir.join("output"), rendered.iter().filter_map(|r| r.path.parent())) {
+    if let Err(error) =
+        own_directories(&dir.join("output"), rendered.iter().filter_map(|r| r.path.parent()))
+    {
         put.errors.push(error);
         return Err(put.errors);
     }
@@ -68,30 +74,44 @@ pub fn write(dir: &Path, root: &Path, built: &Built) -> Result<Vec<PathBuf>, Vec
         put.text(dir.join("output").join(&r.path), r.text.as_bytes());
     }
     if !rendered.is_empty() {
-        clear_stale(&dir.join("output"), &rendered.iter().map(|r| r.path.as_path()).collect(), &mut put.errors);
+        clear_stale(
+            &dir.join("output"),
+            &rendered.iter().map(|r| r.path.as_path()).collect(),
+            &mut put.errors,
+        );
     }
     put.results(dir, &record);
     let inputs = Inputs::of(built.bundle).unwrap_or_else(|(path, source)| {
         put.errors.push(OutputError::Io { doing: "cannot read", path, source });
         Inputs::default()
     });
-    put.text(dir.join("manifest.json"), Manifest::new(&record, &inputs, rendered).json().as_bytes());
+    put.text(
+        dir.join("manifest.json"),
+        Manifest::new(&record, &inputs, rendered).json().as_bytes(),
+    );
     put.text(dir.join("report.html"), report::html(&record).as_bytes());
     put.log(root, built.log);
     put.done()
 }
 
-/// What says how a build ended, and would be taken for the end of the next one. Rendered templates are not among them: they are of
-/// the last image that was published, which is there whatever became of builds after it.
+/// What says how a build ended, and would be taken for the end of the next one. Rendered templates
+/// are not among them: they are of the last image that was published, which is there whatever
+/// became of builds after it.
 const RESULTS: [&str; 4] = ["image.properties", "junit.xml", "manifest.json", "report.html"];
 
-/// Removes the results of the last build from `dir` (`images/target/<bundle>`): a job that reads them after a build that could not
-/// write its own, or was killed, must find none.
+/// Removes the results of the last build from `dir` (`images/target/<bundle>`): a job that reads
+/// them after a build that could not write its own, or was killed, must find none.
 pub fn withdraw(dir: &Path) -> Result<(), OutputError> {
     for path in RESULTS.map(|name| dir.join(name)) {
         match fs::remove_file(&path) {
-            Err(e) if !matches!(e.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {
-                return Err(OutputError::Io { doing: "cannot remove the last build's", path, source: e });
+            Err(e)
+                if !matches!(e.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) =>
+            {
+                return Err(OutputError::Io {
+                    doing: "cannot remove the last build's",
+                    path,
+                    source: e,
+                });
             }
             _ => {}
         }
@@ -117,7 +137,8 @@ pub struct Failed<'a> {
     pub log: Option<&'a Path>,
 }
 
-/// Writes the results of a build that failed early where [`write`](fn@write) has them. Ok: the files written.
+/// Writes the results of a build that failed early where [`write`](fn@write) has them. Ok: the
+/// files written.
 pub fn failed(dir: &Path, root: &Path, failed: &Failed) -> Result<Vec<PathBuf>, Vec<OutputError>> {
     let record = Record::unplanned(failed);
     let mut put = Put::default();
@@ -152,7 +173,9 @@ impl Put {
         self.text(dir.join("image.properties"), properties::text(record).as_bytes());
         match junit::xml(record) {
             Ok(xml) => self.text(dir.join("junit.xml"), xml.as_bytes()),
-            Err(e) => self.errors.push(OutputError::Junit { path: dir.join("junit.xml"), reason: e.to_string() }),
+            Err(e) => self
+                .errors
+                .push(OutputError::Junit { path: dir.join("junit.xml"), reason: e.to_string() }),
         }
     }
 
@@ -171,34 +194,60 @@ impl Put {
     }
 }
 
-/// Writes rendered templates below `dir`, and nothing else; what is there already stays. `sources` are directories of what is
-/// rendered: outputs among them could take the place of templates. Ok: the files written. The errors are found before the first
-/// file is written, but for those of the disk.
-pub fn put(dir: &Path, rendered: &[Rendered], sources: &[&Path]) -> Result<Vec<PathBuf>, Vec<OutputError>> {
+/// Writes rendered templates below `dir`, and nothing else; what is there already stays. `sources`
+/// are directories of what is rendered: outputs among them could take the place of templates. Ok:
+/// the files written. The errors are found before the first file is written, but for those of the
+/// disk.
+pub fn put(
+    dir: &Path,
+    rendered: &[Rendered],
+    sources: &[&Path],
+) -> Result<Vec<PathBuf>, Vec<OutputError>> {
     let wrong = |path: &Path, why: &str| OutputError::Io {
         doing: "cannot write into",
         path: path.into(),
         source: io::Error::other(why.to_owned()),
     };
     let real = real_so_far(dir);
-    if sources.iter().any(|source| source.canonicalize().is_ok_and(|source| real.starts_with(source))) {
-        return Err(vec![wrong(dir, "it is in the definition itself, whose files an output could replace")]);
+    if sources
+        .iter()
+        .any(|source| source.canonicalize().is_ok_and(|source| real.starts_with(source)))
+    {
+        return Err(vec![wrong(
+            dir,
+            "it is in the definition itself, whose files an output could replace",
+        )]);
     }
     if dir.is_symlink() && !dir.exists() {
         return Err(vec![wrong(dir, "it is a link to nowhere")]);
     }
-    fs::create_dir_all(dir).map_err(|source| vec![OutputError::Io { doing: "cannot make", path: dir.into(), source }])?;
+    fs::create_dir_all(dir).map_err(|source| {
+        vec![OutputError::Io { doing: "cannot make", path: dir.into(), source }]
+    })?;
     let mut errors = Vec::new();
-    let below: BTreeSet<&Path> = rendered.iter().flat_map(|r| r.path.ancestors().skip(1)).filter(|p| !p.as_os_str().is_empty()).collect();
+    let below: BTreeSet<&Path> = rendered
+        .iter()
+        .flat_map(|r| r.path.ancestors().skip(1))
+        .filter(|p| !p.as_os_str().is_empty())
+        .collect();
     for inner in below.into_iter().map(|inner| dir.join(inner)) {
         match fs::symlink_metadata(&inner) {
-            Ok(meta) if meta.is_symlink() => errors.push(wrong(&inner, "it is a link, which may lead anywhere")),
+            Ok(meta) if meta.is_symlink() => {
+                errors.push(wrong(&inner, "it is a link, which may lead anywhere"))
+            }
             Ok(meta) if !meta.is_dir() => errors.push(wrong(&inner, "it is no directory")),
             _ => {}
         }
     }
-    let taken = rendered.iter().map(|r| dir.join(&r.path)).filter(|path| path.is_dir() && !path.is_symlink());
-    errors.extend(taken.map(|path| OutputError::Io { doing: "cannot write", path, source: io::Error::other("it is a directory") }));
+    let taken = rendered
+        .iter()
+        .map(|r| dir.join(&r.path))
+        .filter(|path| path.is_dir() && !path.is_symlink());
+    errors.extend(taken.map(|path| OutputError::Io {
+        doing: "cannot write",
+        path,
+        source: io::Error::other("it is a directory"),
+    }));
     if !errors.is_empty() {
         return Err(errors);
     }
@@ -213,22 +262,35 @@ pub fn put(dir: &Path, rendered: &[Rendered], sources: &[&Path]) -> Result<Vec<P
     if errors.is_empty() { Ok(files) } else { Err(errors) }
 }
 
-/// A link in the place of a directory would have us write, and remove, where it leads. It is taken away; what it leads to stays as
-/// it is. `dirs` are at or below `output`.
-fn own_directories<'a>(output: &Path, dirs: impl Iterator<Item = &'a Path>) -> Result<(), OutputError> {
+/// A link in the place of a directory would have us write, and remove, where it leads. It is taken
+/// away; what it leads to stays as it is. `dirs` are at or below `output`.
+fn own_directories<'a>(
+    output: &Path,
+    dirs: impl Iterator<Item = &'a Path>,
+) -> Result<(), OutputError> {
     let below = dirs.flat_map(Path::ancestors).map(|dir| output.join(dir)).collect::<BTreeSet<_>>();
     // The shortest come first: what lies behind a link is not looked at.
     for dir in std::iter::once(output.to_owned()).chain(below) {
         if dir.is_symlink() {
-            fs::remove_file(&dir).map_err(|source| OutputError::Io { doing: "cannot remove the link", path: dir, source })?;
+            fs::remove_file(&dir).map_err(|source| OutputError::Io {
+                doing: "cannot remove the link",
+                path: dir,
+                source,
+            })?;
         }
     }
     Ok(())
 }
 
-/// Removes what an earlier build rendered and this one did not: a template that is gone must not go on being deployed.
+/// Removes what an earlier build rendered and this one did not: a template that is gone must not go
+/// on being deployed.
 fn clear_stale(output: &Path, kept: &BTreeSet<&Path>, errors: &mut Vec<OutputError>) {
-    for entry in walkdir::WalkDir::new(output).contents_first(true).into_iter().flatten().filter(|e| e.depth() > 0) {
+    for entry in walkdir::WalkDir::new(output)
+        .contents_first(true)
+        .into_iter()
+        .flatten()
+        .filter(|e| e.depth() > 0)
+    {
         let inside = entry.path().strip_prefix(output).unwrap_or(entry.path());
         let gone = if entry.file_type().is_dir() {
             // Only empty ones can be removed, which is what is wanted.
@@ -240,7 +302,11 @@ fn clear_stale(output: &Path, kept: &BTreeSet<&Path>, errors: &mut Vec<OutputErr
             fs::remove_file(entry.path())
         };
         if let Err(source) = gone {
-            errors.push(OutputError::Io { doing: "cannot remove", path: entry.path().into(), source });
+            errors.push(OutputError::Io {
+                doing: "cannot remove",
+                path: entry.path().into(),
+                source,
+            });
         }
     }
 }
@@ -250,16 +316,24 @@ fn place(path: &Path, text: &[u8]) -> Result<(), OutputError> {
 }
 
 fn copy(from: &Path, to: &Path) -> Result<(), OutputError> {
-    let mut source = fs::File::open(from).map_err(|source| OutputError::Io { doing: "cannot read", path: from.into(), source })?;
+    let mut source = fs::File::open(from).map_err(|source| OutputError::Io {
+        doing: "cannot read",
+        path: from.into(),
+        source,
+    })?;
     fill(to, |file| io::copy(&mut source, file).map(drop))
 }
 
 /// A new file beside the old one, then renamed over it.
-fn fill(path: &Path, write: impl FnOnce(&mut fs::File) -> io::Result<()>) -> Result<(), OutputError> {
+fn fill(
+    path: &Path,
+    write: impl FnOnce(&mut fs::File) -> io::Result<()>,
+) -> Result<(), OutputError> {
     let dir = path.parent().unwrap_or(Path::new("."));
     let attempt = || {
         fs::create_dir_all(dir)?;
-        let mut new = tempfile::Builder::new().prefix(".new-").permissions(readable()).tempfile_in(dir)?;
+        let mut new =
+            tempfile::Builder::new().prefix(".new-").permissions(readable()).tempfile_in(dir)?;
         write(new.as_file_mut())?;
         new.persist(path).map_err(|e| e.error)?;
         Ok(())

@@ -1,4 +1,5 @@
-//! What a plan wants to know, and what it was told: of the cloud, and of the machine that runs the steps.
+//! What a plan wants to know, and what it was told: of the cloud, and of the machine that runs the
+//! steps.
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
@@ -44,18 +45,23 @@ pub struct CloudFacts {
     pub base: BaseFact,
     /// IDs of published images that have the wanted name already.
     pub name_taken_by: Vec<String>,
-    /// How machines run here, for the first lines of a build ("QEMU 7.2, software emulation: /dev/kvm is missing").
+    /// How machines run here, for the first lines of a build ("QEMU 7.2, software emulation:
+    /// /dev/kvm is missing").
     pub how: String,
     /// Most CPUs and MiB of RAM one machine can have; `None`: not known.
     pub max_cpus: Option<u32>,
     pub max_ram_mb: Option<u64>,
-    /// Bytes that runs may still write where disks are kept, without what is kept for the factory's own records.
+    /// Bytes that runs may still write where disks are kept, without what is kept for the factory's
+    /// own records.
     pub free_bytes: Option<u64>,
-    /// What the cloud lacks to do its work at all ("qemu-system-x86_64 is not installed"), each with a hint.
+    /// What the cloud lacks to do its work at all ("qemu-system-x86_64 is not installed"), each
+    /// with a hint.
     pub lacks: Vec<Lack>,
-    /// What there is to choose from; `None` on a cloud where machines are what the bundle says, as on this machine.
+    /// What there is to choose from; `None` on a cloud where machines are what the bundle says, as
+    /// on this machine.
     pub site: Option<SiteFacts>,
-    /// What could not be had, with the reason, for people: what depends on it shows when it is done.
+    /// What could not be had, with the reason, for people: what depends on it shows when it is
+    /// done.
     pub notes: Vec<String>,
 }
 
@@ -83,7 +89,8 @@ pub enum BaseFact {
     },
     /// Several images have that exact name.
     Ambiguous(Vec<Image>),
-    /// None that the name may mean; these have it, or properties of such a family, and are not this factory's.
+    /// None that the name may mean; these have it, or properties of such a family, and are not this
+    /// factory's.
     Doubtful(Vec<Image>),
 }
 
@@ -106,9 +113,11 @@ pub struct SiteFacts {
     pub publishing: Leave,
     /// To read consoles of machines.
     pub consoles: Leave,
-    /// What the environment of the factory says, where a bundle is silent (`FACTORY_NETWORK_ID` and its like).
+    /// What the environment of the factory says, where a bundle is silent (`FACTORY_NETWORK_ID` and
+    /// its like).
     pub defaults: SiteDefaults,
-    /// From where this machine's SSH comes, as CIDRs, where the environment says so (`FACTORY_SSH_FROM`).
+    /// From where this machine's SSH comes, as CIDRs, where the environment says so
+    /// (`FACTORY_SSH_FROM`).
     pub ssh_from: Vec<String>,
 }
 

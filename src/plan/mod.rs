@@ -29,7 +29,10 @@ mod site_tests;
 #[cfg(test)]
 mod tests;
 
-pub use facts::{BaseFact, CloudFacts, Facts, Flavor, HostFacts, Leave, Named, Network, Publishing, Room, SiteDefaults, SiteFacts, Wanted};
+pub use facts::{
+    BaseFact, CloudFacts, Facts, Flavor, HostFacts, Leave, Named, Network, Publishing, Room,
+    SiteDefaults, SiteFacts, Wanted,
+};
 pub use machines::MachinePlan;
 use machines::Machines;
 pub use publication::{Publication, SET_AT_THE_END, SetBy};
@@ -73,7 +76,8 @@ pub struct Plan {
     /// First line of `ansible-playbook --version` on this machine.
     #[serde(default)]
     pub ansible: Option<String>,
-    /// What was decided although the definition says or implies something else, and what nobody can know before it is done.
+    /// What was decided although the definition says or implies something else, and what nobody can
+    /// know before it is done.
     #[serde(default)]
     pub notes: Vec<String>,
 }
@@ -98,15 +102,21 @@ impl Plan {
         let mut told = Vec::new();
         let image = format!("base image {} ({})", base.name, base.id);
         if base.state == image::State::Deprecated {
-            told.push(format!("{image} is deprecated; a family's name means its newest active image"));
+            told.push(format!(
+                "{image} is deprecated; a family's name means its newest active image"
+            ));
         }
         match base.provenance() {
             Provenance::Legacy => told.push(format!(
-                "{image} was published before images proved whose they are; `image-factory image adopt {}` mends it",
+                "{image} was published before images proved whose they are; `image-factory image \
+                    adopt {}` mends it",
                 shell::word(&base.id)
             )),
             Provenance::Foreign(why) if base.properties.contains_key(image::FAMILY) => {
-                told.push(format!("{image} has properties of this factory, and is not its image: {why}"));
+                told.push(format!(
+                    "{image} has properties of this factory, and is not its image: \
+                    {why}"
+                ));
             }
             Provenance::Foreign(_) | Provenance::Ours => {}
         }
@@ -145,7 +155,8 @@ pub enum ActionPlan {
         playbook: PathBuf,
         extra_vars: serde_json::Map<String, serde_json::Value>,
         tags: Vec<String>,
-        /// The bundle asks to run plays on the factory; without the owner's leave that is refused before the plan.
+        /// The bundle asks to run plays on the factory; without the owner's leave that is refused
+        /// before the plan.
         #[serde(default, skip_serializing_if = "std::ops::Not::not")]
         local: bool,
     },
@@ -162,7 +173,8 @@ pub enum ActionPlan {
     Reboot,
 }
 
-/// Two machines boot from the captured image: the first is tested, the second proves that identities differ.
+/// Two machines boot from the captured image: the first is tested, the second proves that
+/// identities differ.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct SmokePlan {
     pub first: MachinePlan,
@@ -171,7 +183,8 @@ pub struct SmokePlan {
     pub grow_gb: u64,
     /// Of another size than the two, for an image of the second; `None`: there is none.
     pub other: Option<MachinePlan>,
-    /// The image's default user: where a bundle gives it another than its base has, that is in its properties.
+    /// The image's default user: where a bundle gives it another than its base has, that is in its
+    /// properties.
     pub user: String,
     /// Built-in checks that run.
     pub checks: Vec<String>,
@@ -198,7 +211,11 @@ impl SmokePlan {
     /// With the checks of a bundle.
     #[cfg(test)]
     pub fn of_test(first: MachinePlan, second: MachinePlan) -> Self {
-        let checks = bundle::Tests::default().chosen(bundle::Kind::Image).into_iter().map(str::to_owned).collect();
+        let checks = bundle::Tests::default()
+            .chosen(bundle::Kind::Image)
+            .into_iter()
+            .map(str::to_owned)
+            .collect();
         let (tests, skip) = (Vec::new(), Vec::new());
         let (package, user) = (PACKAGE.into(), "debian".into());
         Self {
@@ -221,7 +238,11 @@ impl SmokePlan {
 
     /// The volume that is attached.
     pub fn second_disk(&self) -> VolumePlan {
-        VolumePlan { size_gb: self.volume_gb, kind: self.volume_type.clone(), zone: self.volume_zone.clone() }
+        VolumePlan {
+            size_gb: self.volume_gb,
+            kind: self.volume_type.clone(),
+            zone: self.volume_zone.clone(),
+        }
     }
 
     pub fn has(&self, id: &str) -> bool {
@@ -258,20 +279,25 @@ const PACKAGE: &str = "tree";
 
 pub const GIB: u64 = 1 << 30;
 
-/// Name of the image: `bundle_target_name`, or `<bundle.name>-YYYY-MM-DDHHMM` in UTC as the ancestor had it.
+/// Name of the image: `bundle_target_name`, or `<bundle.name>-YYYY-MM-DDHHMM` in UTC as the
+/// ancestor had it.
 pub fn image_name(bundle: &Bundle, now: Timestamp) -> String {
-    bundle.target_name.clone().unwrap_or_else(|| format!("{}-{}", bundle.name, now.strftime("%Y-%m-%d%H%M")))
+    bundle
+        .target_name
+        .clone()
+        .unwrap_or_else(|| format!("{}-{}", bundle.name, now.strftime("%Y-%m-%d%H%M")))
 }
 
-/// The run's ID: time to the second, then six hexadecimal digits: the microsecond, and 4 random bits. Sorted by ID, runs are
-/// sorted by their beginnings, those of one second as well.
+/// The run's ID: time to the second, then six hexadecimal digits: the microsecond, and 4 random
+/// bits. Sorted by ID, runs are sorted by their beginnings, those of one second as well.
 pub fn run_id(now: Timestamp, random: u32) -> String {
     let micros = now.subsec_microsecond().unsigned_abs();
     format!("{}-{micros:05x}{:x}", now.strftime("%Y%m%d-%H%M%S"), random & 0xf)
 }
 
 impl Plan {
-    /// The image that this plan would publish, as far as it is known before: for the plan of what is built on it.
+    /// The image that this plan would publish, as far as it is known before: for the plan of what
+    /// is built on it.
     pub fn expected(&self) -> Image {
         let publish = &self.publish;
         Image {
@@ -331,7 +357,13 @@ impl Purpose {
     }
 }
 
-pub fn plan(bundle: &Bundle, facts: &Facts, run: &str, now: Timestamp, purpose: Purpose) -> Result<Plan, Unfit> {
+pub fn plan(
+    bundle: &Bundle,
+    facts: &Facts,
+    run: &str,
+    now: Timestamp,
+    purpose: Purpose,
+) -> Result<Plan, Unfit> {
     let (mut bundles, mut refused) = (Findings::default(), Findings::default());
     let wrong = &mut bundles.wrong;
     let place = |key: &str| bundle.places.get(key).cloned();
@@ -345,8 +377,17 @@ pub fn plan(bundle: &Bundle, facts: &Facts, run: &str, now: Timestamp, purpose: 
             image_name = format!("{image_name}-{}", run.rsplit('-').next().unwrap_or(run));
         } else {
             wrong.push(
-                Diagnostic::error(place("bundle_target_name"), format!("image name `{image_name}` is taken by {id}"))
-                    .hint("choose another `bundle_target_name`, or leave it out for a name with the time in it"),
+                Diagnostic::error(
+                    place("bundle_target_name"),
+                    format!(
+                        "image name `{image_name}` \
+                    is taken by {id}"
+                    ),
+                )
+                .hint(
+                    "choose another `bundle_target_name`, or leave it out for a name with \
+                        the time in it",
+                ),
             );
         }
     }
@@ -376,7 +417,12 @@ pub fn plan(bundle: &Bundle, facts: &Facts, run: &str, now: Timestamp, purpose: 
     machines.other = machines.other.filter(|_| checks.contains(&"snapshot"));
     if let Some(site) = &facts.cloud.site {
         site::leave(bundle, site, purpose.smokes(), &mut refused);
-        let course = peak::Course { purpose, builder: needs_builder, base, disk_gb: checks.contains(&"volume").then_some(volume_gb) };
+        let course = peak::Course {
+            purpose,
+            builder: needs_builder,
+            base,
+            disk_gb: checks.contains(&"volume").then_some(volume_gb),
+        };
         peak::room(&site.room, &machines, &course, &mut refused);
     }
     let facts_of_site = facts.cloud.site.as_ref().zip(machines.site.as_ref());
@@ -397,9 +443,17 @@ pub fn plan(bundle: &Bundle, facts: &Facts, run: &str, now: Timestamp, purpose: 
         wrong.push(
             Diagnostic::error(
                 None,
-                format!("`{}` is no name of a user, but the property `{}` says it is", lines::cut(odd, 100), image::ADMIN_USER),
+                format!(
+                    "`{}` is no name of a user, but the property `{}` says it \
+                    is",
+                    lines::cut(odd, 100),
+                    image::ADMIN_USER
+                ),
             )
-            .hint("name the user of the base image with `ssh_user`: letters, digits, `.`, `_` and `-`"),
+            .hint(
+                "name the user of the base image with `ssh_user`: letters, digits, `.`, `_` and \
+                `-`",
+            ),
         );
     }
     let disk_gb = builder.as_ref().and_then(|b| b.disk_gb);
@@ -464,7 +518,8 @@ pub fn plan(bundle: &Bundle, facts: &Facts, run: &str, now: Timestamp, purpose: 
 }
 
 impl Plan {
-    /// The smallest disk that the image will claim, as far as it is known before the image is there.
+    /// The smallest disk that the image will claim, as far as it is known before the image is
+    /// there.
     pub fn min_disk(&self) -> MinDisk {
         match (self.builder.as_ref().and_then(|b| b.disk_gb), self.publish.min_disk_gb) {
             (Some(disk), asked) => MinDisk::Exactly(disk.max(asked.unwrap_or(0))),
@@ -501,7 +556,9 @@ fn origin(bundle: &Bundle, facts: &CloudFacts, wrong: &mut Vec<Diagnostic>) -> O
     let at: Option<Place> = bundle.places.get("bundle.img_base").cloned();
     match &bundle.source {
         Some(Source::Script(path)) => return Some(Origin::Script(path.clone())),
-        Some(Source::Url { wish, format }) => return Some(Origin::Url { wish: wish.clone(), format: *format }),
+        Some(Source::Url { wish, format }) => {
+            return Some(Origin::Url { wish: wish.clone(), format: *format });
+        }
         None => {}
     }
     let asked = match &bundle.base {
@@ -513,35 +570,63 @@ fn origin(bundle: &Bundle, facts: &CloudFacts, wrong: &mut Vec<Diagnostic>) -> O
         BaseFact::Found(image) => match &image.unusable {
             None => return Some(Origin::Base(image.clone())),
             Some(unusable) => {
-                let message = format!("base image {} ({}) cannot be used: {}", image.name, image.id, unusable.why);
+                let message = format!(
+                    "base image {} ({}) cannot be used: {}",
+                    image.name, image.id, unusable.why
+                );
                 wrong.push(Diagnostic::error(at, message).hint(unusable.way_out.clone()));
             }
         },
         BaseFact::Missing { near } => {
-            let own = if asked.starts_with("os/") { None } else { crate::bundle::os_near(bundle, &asked) };
+            let own = if asked.starts_with("os/") {
+                None
+            } else {
+                crate::bundle::os_near(bundle, &asked)
+            };
             let maker = bundle.base_maker.as_ref();
             let hint = if let Some(maker) = maker.filter(|maker| maker.family == asked) {
                 let build = shell::word(&maker.label);
-                format!("{} of this tree makes it, and no image of it is there: `image-factory build {build}`", maker.label)
+                format!(
+                    "{} of this tree makes it, and no image of it is there: `image-factory build \
+                        {build}`",
+                    maker.label
+                )
             } else if let Some(maker) = maker.filter(|_| own.as_ref() != Some(&asked)) {
-                format!("{} of this tree makes the family `{}`: name that as the base", maker.label, maker.family)
+                format!(
+                    "{} of this tree makes the family `{}`: name that as the base",
+                    maker.label, maker.family
+                )
             } else if let Some(name) = own {
                 format!("did you mean `os/{name}`, a definition of this tree?")
             } else if near.is_empty() {
-                "`image-factory image list` shows what there is; `os/<name>` names a definition of this tree".into()
+                "`image-factory image list` shows what there is; `os/<name>` names a definition of \
+                    this tree"
+                    .into()
             } else {
-                format!("did you mean {}?", near.iter().map(|n| format!("`{n}`")).collect::<Vec<_>>().join(" or "))
+                format!(
+                    "did you mean {}?",
+                    near.iter().map(|n| format!("`{n}`")).collect::<Vec<_>>().join(" or ")
+                )
             };
-            wrong.push(Diagnostic::error(at, format!("base image `{asked}` does not exist")).hint(hint));
+            wrong.push(
+                Diagnostic::error(at, format!("base image `{asked}` does not exist")).hint(hint),
+            );
         }
         BaseFact::Ambiguous(images) => {
-            let ids = images.iter().map(|i| format!("{} ({:.0})", i.id, i.created)).collect::<Vec<_>>().join(", ");
+            let ids = images
+                .iter()
+                .map(|i| format!("{} ({:.0})", i.id, i.created))
+                .collect::<Vec<_>>()
+                .join(", ");
             wrong.push(
-                Diagnostic::error(at, format!("{} images are called `{asked}`", images.len())).hint(format!("name one by its ID: {ids}")),
+                Diagnostic::error(at, format!("{} images are called `{asked}`", images.len()))
+                    .hint(format!("name one by its ID: {ids}")),
             );
         }
         BaseFact::Doubtful(images) => wrong.push(doubtful(at, &asked, images)),
-        BaseFact::None => wrong.push(Diagnostic::error(at, format!("base image `{asked}` was not looked up"))),
+        BaseFact::None => {
+            wrong.push(Diagnostic::error(at, format!("base image `{asked}` was not looked up")))
+        }
     }
     None
 }
@@ -553,7 +638,8 @@ fn doubtful(at: Option<Place>, asked: &str, images: &[Image]) -> Diagnostic {
         Provenance::Ours | Provenance::Legacy => format!("{} ({})", i.id, i.name),
     };
     let all = images.iter().take(5).map(told).collect::<Vec<_>>().join("; ");
-    let message = format!("no image of this factory is meant by `{asked}`; of other people's there is {all}");
+    let message =
+        format!("no image of this factory is meant by `{asked}`; of other people's there is {all}");
     Diagnostic::error(at, message).hint("if one of them is meant, write its ID as the base")
 }
 
@@ -563,7 +649,12 @@ fn steps(bundle: &Bundle) -> Vec<StepPlan> {
     if bundle.steps.is_empty() && bundle.has_bootstrap {
         return vec![StepPlan {
             name: "ansible/bootstrap.yml".into(),
-            action: ActionPlan::Ansible { playbook: bootstrap, extra_vars: bundle.vars.clone(), tags: Vec::new(), local: false },
+            action: ActionPlan::Ansible {
+                playbook: bootstrap,
+                extra_vars: bundle.vars.clone(),
+                tags: Vec::new(),
+                local: false,
+            },
             timeout: default,
             retries: 0,
             env: BTreeMap::new(),
@@ -571,18 +662,28 @@ fn steps(bundle: &Bundle) -> Vec<StepPlan> {
         }];
     }
     // The bundle's own values; what a step says of itself wins.
-    let with_vars = |extra: &serde_json::Map<String, serde_json::Value>| bundle.vars.clone().into_iter().chain(extra.clone()).collect();
+    let with_vars = |extra: &serde_json::Map<String, serde_json::Value>| {
+        bundle.vars.clone().into_iter().chain(extra.clone()).collect()
+    };
     let plan = |step: &crate::bundle::Step| {
         let (name, action) = match &step.action {
             Action::Ansible { playbook, extra_vars, tags, local } => (
                 playbook.display().to_string(),
-                ActionPlan::Ansible { playbook: playbook.clone(), extra_vars: with_vars(extra_vars), tags: tags.clone(), local: *local },
+                ActionPlan::Ansible {
+                    playbook: playbook.clone(),
+                    extra_vars: with_vars(extra_vars),
+                    tags: tags.clone(),
+                    local: *local,
+                },
             ),
             Action::Shell { text } => (first_words(text), ActionPlan::Shell { text: text.clone() }),
-            Action::Script { path } => (path.display().to_string(), ActionPlan::Script { path: path.clone() }),
-            Action::Upload { src, dest } => {
-                (format!("upload {} to {dest}", src.display()), ActionPlan::Upload { src: src.clone(), dest: dest.clone() })
+            Action::Script { path } => {
+                (path.display().to_string(), ActionPlan::Script { path: path.clone() })
             }
+            Action::Upload { src, dest } => (
+                format!("upload {} to {dest}", src.display()),
+                ActionPlan::Upload { src: src.clone(), dest: dest.clone() },
+            ),
             Action::Reboot => ("reboot".into(), ActionPlan::Reboot),
         };
         StepPlan {
@@ -590,7 +691,11 @@ fn steps(bundle: &Bundle) -> Vec<StepPlan> {
             action,
             timeout: secs(
                 step.timeout,
-                if matches!(step.action, Action::Upload { .. }) { secs(bundle.timeouts.upload, UPLOAD) } else { default },
+                if matches!(step.action, Action::Upload { .. }) {
+                    secs(bundle.timeouts.upload, UPLOAD)
+                } else {
+                    default
+                },
             ),
             retries: step.retries,
             env: step.env.clone(),
@@ -602,7 +707,11 @@ fn steps(bundle: &Bundle) -> Vec<StepPlan> {
 
 /// A shell step without a name is called after its first line.
 fn first_words(text: &str) -> String {
-    let line = text.lines().map(str::trim).find(|l| !l.is_empty() && !l.starts_with('#')).unwrap_or("shell");
+    let line = text
+        .lines()
+        .map(str::trim)
+        .find(|l| !l.is_empty() && !l.starts_with('#'))
+        .unwrap_or("shell");
     let short: String = line.chars().take(50).collect();
     if short.len() < line.len() { format!("{short}…") } else { short }
 }

@@ -1,7 +1,9 @@
-//! What a run has in a project at the same time, and whether the project's quota has room for that. Pure.
+//! What a run has in a project at the same time, and whether the project's quota has room for that.
+//! Pure.
 //!
-//! A run is a row of moments (`build::line`, `build::smoke`): each thing that it asks for is counted in the moment that has most
-//! of it. A machine that has done its work is deleted with its volume and its address before the next one is made.
+//! A run is a row of moments (`build::line`, `build::smoke`): each thing that it asks for is
+//! counted in the moment that has most of it. A machine that has done its work is deleted with its
+//! volume and its address before the next one is made.
 use super::facts::Room;
 use super::machines::{MachinePlan, Machines};
 use super::site::{Security, SitePlan};
@@ -54,8 +56,12 @@ impl Machines {
             moments.push(moment(&[&self.builder], images));
         }
         if course.purpose.smokes() {
-            moments.push(Moment { disk_gb: course.disk_gb, ..moment(&[&self.first, &self.second], images) });
-            // For the check `snapshot`: an image of the second is kept, and then a machine of that takes the second's place.
+            moments.push(Moment {
+                disk_gb: course.disk_gb,
+                ..moment(&[&self.first, &self.second], images)
+            });
+            // For the check `snapshot`: an image of the second is kept, and then a machine of that
+            // takes the second's place.
             if let Some(other) = &self.other {
                 moments.push(moment(&[&self.first, &self.second], images + 1));
                 moments.push(moment(&[&self.first, other], images + 1));
@@ -91,13 +97,19 @@ impl Machines {
     }
 }
 
-/// The bundle's ways to need less, and the check without which `peak` would be lower: as the hint of what is not there.
+/// The bundle's ways to need less, and the check without which `peak` would be lower: as the hint
+/// of what is not there.
 fn hint(what: &str, site: &SitePlan, course: &Course<'_>) -> String {
     let free = "delete what is not needed, or have the project's quota raised";
     match what {
-        "floating IPs" => "free some, or boot on a network that is reached directly and say `floating_network: none`".into(),
+        "floating IPs" => "free some, or boot on a network that is reached directly and say \
+            `floating_network: none`"
+            .into(),
         "volumes" | "GiB of volumes" if course.disk_gb.is_some() && site.volume.is_none() => {
-            format!("{free}; the check `volume` attaches one, and `tests: {{skip: [volume]}}` leaves it out")
+            format!(
+                "{free}; the check `volume` attaches one, and `tests: {{skip: [volume]}}` \
+                leaves it out"
+            )
         }
         _ => free.into(),
     }
@@ -120,18 +132,37 @@ pub(super) fn room(room: &Room, machines: &Machines, course: &Course<'_>, found:
     ];
     for (what, left, need) in asked {
         if let Some(left) = left.filter(|left| *left < need) {
-            let message = format!("the project's quota leaves {left} {what}, and {need} are needed");
-            found.wrong.push(crate::diagnostic::Diagnostic::error(None, message).hint(hint(what, site, course)));
+            let message =
+                format!("the project's quota leaves {left} {what}, and {need} are needed");
+            found.wrong.push(
+                crate::diagnostic::Diagnostic::error(None, message).hint(hint(what, site, course)),
+            );
         }
     }
     match room.image_mb {
         _ if peak.images == 0 => {}
         Some(left) if left >= 1 && left < peak.image_mb => {
-            let of = if peak.images > 1 { format!("for {} images of the base's size", peak.images) } else { "the base alone".into() };
+            let of = if peak.images > 1 {
+                format!(
+                    "for {} images of the base's \
+                size",
+                    peak.images
+                )
+            } else {
+                "the base alone".into()
+            };
             let text = "how large images become shows when they are captured";
-            found.notes.push(format!("the quota leaves {left} MiB of images, and {of} takes {}: {text}", peak.image_mb));
+            found.notes.push(format!(
+                "the quota leaves {left} MiB of images, and {of} takes {}: \
+                {text}",
+                peak.image_mb
+            ));
         }
         Some(_) => {}
-        None => found.notes.push("Glance tells no limit of the project's images: whether one is set shows when the image is stored".into()),
+        None => found.notes.push(
+            "Glance tells no limit of the project's images: whether one is \
+            set shows when the image is stored"
+                .into(),
+        ),
     }
 }

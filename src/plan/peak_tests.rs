@@ -10,7 +10,8 @@ const NEITHER: &str = "tests: {skip: [volume, snapshot]}\n";
 
 /// The errors of a project that has this much room.
 fn lacks(purpose: Purpose, vars: &str, room: Room) -> Vec<String> {
-    let site = SiteFacts { room, volume_types: Some(Vec::new()), encrypts: Some(false), ..project() };
+    let site =
+        SiteFacts { room, volume_types: Some(Vec::new()), encrypts: Some(false), ..project() };
     match try_plan_for(purpose, vars, site) {
         Ok(_) => Vec::new(),
         Err(unfit) => unfit.wrong.iter().map(ToString::to_string).collect(),
@@ -63,7 +64,10 @@ fn the_third_machine_counts_beside_the_first_and_its_image_beside_the_captured_o
     // The second is gone by then, and its volume too: nothing of three machines.
     let on_volumes = format!("volume: {{size: 5}}\nvm_flavor: small\n{SNAPSHOT}");
     let told = needs(BUILD, &on_volumes);
-    assert!(told.starts_with("2 servers") && told.contains("2 volumes, 10 GiB of volumes, 2 images"), "{told}");
+    assert!(
+        told.starts_with("2 servers") && told.contains("2 volumes, 10 GiB of volumes, 2 images"),
+        "{told}"
+    );
     // Without another flavor there is no third machine, and no second image.
     let site = |images| SiteFacts {
         flavors: vec![flavor("small", 1, 1024, 5)],
@@ -75,9 +79,15 @@ fn the_third_machine_counts_beside_the_first_and_its_image_beside_the_captured_o
 
 #[test]
 fn a_visit_has_one_machine_and_makes_nothing() {
-    assert_eq!(needs(VISIT, VOLUME), "1 servers, 1 cores, 1024 MiB of RAM, 1 floating IPs, 1 security groups");
+    assert_eq!(
+        needs(VISIT, VOLUME),
+        "1 servers, 1 cores, 1024 MiB of RAM, 1 floating IPs, 1 security groups"
+    );
     assert_eq!(try_plan_for(VISIT, "", project()).unwrap().smoke, None);
-    assert_eq!(needs(UNTESTED, VOLUME), "1 servers, 1 cores, 1024 MiB of RAM, 1 floating IPs, 1 security groups, 1 images");
+    assert_eq!(
+        needs(UNTESTED, VOLUME),
+        "1 servers, 1 cores, 1024 MiB of RAM, 1 floating IPs, 1 security groups, 1 images"
+    );
     let refused = SiteFacts { consoles: Leave::Refused("no consoles".into()), ..project() };
     assert!(try_plan_for(VISIT, "", refused).is_ok(), "its consoles are not read");
 }
@@ -86,9 +96,18 @@ fn a_visit_has_one_machine_and_makes_nothing() {
 #[test]
 fn a_test_of_an_image_has_no_builder_and_captures_nothing() {
     let vars = format!("vm_flavor: large\ntest_flavor: roomy\n{NEITHER}");
-    let site = SiteFacts { room: Room { cores: Some(2), images: Some(0), ..Room::default() }, ..project() };
-    let site = SiteFacts { flavors: vec![flavor("large", 4, 8192, 40), flavor("roomy", 1, 1024, 40)], ..site };
-    assert!(try_plan_for(TEST, &vars, site.clone()).is_ok() && try_plan_for(BUILD, &vars, site).unwrap_err().wrong.len() == 2);
+    let site = SiteFacts {
+        room: Room { cores: Some(2), images: Some(0), ..Room::default() },
+        ..project()
+    };
+    let site = SiteFacts {
+        flavors: vec![flavor("large", 4, 8192, 40), flavor("roomy", 1, 1024, 40)],
+        ..site
+    };
+    assert!(
+        try_plan_for(TEST, &vars, site.clone()).is_ok()
+            && try_plan_for(BUILD, &vars, site).unwrap_err().wrong.len() == 2
+    );
     assert!(needs(TEST, SNAPSHOT).ends_with("1 images"));
 }
 

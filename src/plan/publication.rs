@@ -52,11 +52,13 @@ impl Publication {
         self.min_disk_gb.unwrap_or(0).max(virtual_size.div_ceil(GIB))
     }
 
-    /// With what only the store can say: the image's own ID, by which it proves that it was published, when that is, and the tag for
-    /// other clients. They go in the same write as all the rest.
+    /// With what only the store can say: the image's own ID, by which it proves that it was
+    /// published, when that is, and the tag for other clients. They go in the same write as all the
+    /// rest.
     #[must_use]
     pub fn proven(&self, id: &str, at: jiff::Timestamp) -> Self {
-        let deprecated = self.properties.get(image::STATE).is_some_and(|s| s == image::State::Deprecated.name());
+        let deprecated =
+            self.properties.get(image::STATE).is_some_and(|s| s == image::State::Deprecated.name());
         let mut properties = self.properties.clone();
         properties.insert(image::IMAGE_ID.into(), id.into());
         properties.insert(image::PUBLISHED_AT.into(), at.to_string());
@@ -66,7 +68,8 @@ impl Publication {
 }
 
 /// Properties by which Nova chooses a host and boots, besides `hw_*` and `os_*`.
-const BOOTS_BY: [&str; 6] = ["architecture", "hypervisor_type", "vm_mode", "kernel_id", "ramdisk_id", "img_config_drive"];
+const BOOTS_BY: [&str; 6] =
+    ["architecture", "hypervisor_type", "vm_mode", "kernel_id", "ramdisk_id", "img_config_drive"];
 
 /// What a publication is made from.
 pub(super) struct Origins<'a> {
@@ -78,23 +81,38 @@ pub(super) struct Origins<'a> {
     pub host: &'a HostFacts,
 }
 
-/// GiB and MiB that a machine of the image needs at least: what the bundle claims, but never less than the image's own disk and
-/// what its base asks for.
-pub(super) fn claims(bundle: &Bundle, base: Option<&Image>, disk_gb: Option<u64>) -> (Option<u64>, u64) {
+/// GiB and MiB that a machine of the image needs at least: what the bundle claims, but never less
+/// than the image's own disk and what its base asks for.
+pub(super) fn claims(
+    bundle: &Bundle,
+    base: Option<&Image>,
+    disk_gb: Option<u64>,
+) -> (Option<u64>, u64) {
     let disk = bundle.glance.min_disk_gb.map(|asked| asked.max(disk_gb.unwrap_or(0)));
     (disk, bundle.glance.min_ram_mb.unwrap_or(0).max(base.map_or(0, |b| b.min_ram_mb)))
 }
 
-pub(super) fn publication(bundle: &Bundle, from: &Origins<'_>, found: &mut Findings) -> Publication {
+pub(super) fn publication(
+    bundle: &Bundle,
+    from: &Origins<'_>,
+    found: &mut Findings,
+) -> Publication {
     let Origins { base, disk_gb, name, run, host } = *from;
     let glance = &bundle.glance;
     let (min_disk_gb, min_ram_mb) = claims(bundle, base, disk_gb);
-    let raised = [("min_disk", "GiB", glance.min_disk_gb, min_disk_gb), ("min_ram", "MiB", glance.min_ram_mb, Some(min_ram_mb))];
+    let raised = [
+        ("min_disk", "GiB", glance.min_disk_gb, min_disk_gb),
+        ("min_ram", "MiB", glance.min_ram_mb, Some(min_ram_mb)),
+    ];
     for (what, unit, asked, given) in raised {
         if let (Some(asked), Some(given)) = (asked, given)
             && asked < given
         {
-            let why = if what == "min_disk" { "that is the image's disk" } else { "its base needs as much" };
+            let why = if what == "min_disk" {
+                "that is the image's disk"
+            } else {
+                "its base needs as much"
+            };
             found.notes.push(format!("{what} is raised from {asked} to {given} {unit}: {why}"));
         }
     }
@@ -107,24 +125,39 @@ pub(super) fn publication(bundle: &Bundle, from: &Origins<'_>, found: &mut Findi
     };
     // What a machine needs to boot is inherited; what says where a base came from is not.
     for (key, value) in base.iter().flat_map(|b| &b.properties) {
-        let of_os = key.starts_with("os_") && !key.starts_with("os_glance_") && !key.starts_with("os_hash");
+        let of_os =
+            key.starts_with("os_") && !key.starts_with("os_glance_") && !key.starts_with("os_hash");
         if key.starts_with("hw_") || of_os || BOOTS_BY.contains(&key.as_str()) {
             set(key, value, SetBy::Base);
         }
     }
-    let own = [(&bundle.properties, SetBy::BundleProperties), (&glance.properties, SetBy::FinalGlanceOptions)];
-    for (key, value, by) in own.into_iter().flat_map(|(all, by)| all.iter().map(move |(k, v)| (k, v, by))) {
+    let own = [
+        (&bundle.properties, SetBy::BundleProperties),
+        (&glance.properties, SetBy::FinalGlanceOptions),
+    ];
+    for (key, value, by) in
+        own.into_iter().flat_map(|(all, by)| all.iter().map(move |(k, v)| (k, v, by)))
+    {
         set(key, value, by);
     }
     let state = image::State::Active.name();
-    for (key, value) in
-        [(image::FAMILY, bundle.name.as_str()), (image::RUN, run), (image::STATE, state), (image::DEFINITION, &bundle.label)]
-    {
+    for (key, value) in [
+        (image::FAMILY, bundle.name.as_str()),
+        (image::RUN, run),
+        (image::STATE, state),
+        (image::DEFINITION, &bundle.label),
+    ] {
         set(key, value, SetBy::Factory);
     }
     // A cloud may keep no digest.
-    let base = base.map(|b| if b.checksum.is_empty() { b.id.clone() } else { format!("{}@sha512:{}", b.id, b.checksum) });
-    let known = [(image::BASE, base), (image::COMMIT, host.commit.clone()), (image::INPUTS, host.inputs.clone())];
+    let base = base.map(|b| {
+        if b.checksum.is_empty() { b.id.clone() } else { format!("{}@sha512:{}", b.id, b.checksum) }
+    });
+    let known = [
+        (image::BASE, base),
+        (image::COMMIT, host.commit.clone()),
+        (image::INPUTS, host.inputs.clone()),
+    ];
     for (key, value) in &known {
         if let Some(value) = value {
             set(key, value, SetBy::Factory);
@@ -164,9 +197,14 @@ fn members(bundle: &Bundle, found: &mut Findings) {
     }
     if bundle.published_as() != Visibility::Shared {
         let place = bundle.places.get("members").cloned();
-        let message = format!("only shared images have members; this one is {}", bundle.published_as().word());
+        let message = format!(
+            "only shared images have members; this one is {}",
+            bundle.published_as().word()
+        );
         found.wrong.push(Diagnostic::error(place, message).hint("visibility: shared"));
     }
     let all = bundle.members.join(", ");
-    found.notes.push(format!("whether the members are projects of this cloud, Glance does not look: {all}"));
+    found.notes.push(format!(
+        "whether the members are projects of this cloud, Glance does not look: {all}"
+    ));
 }

@@ -36,7 +36,11 @@ fn facts() -> Facts {
             site: None,
             notes: Vec::new(),
         },
-        host: HostFacts { ansible: Ok("ansible-playbook 2.14".into()), commit: Some("c0ffee".into()), inputs: Some("d1d1".into()) },
+        host: HostFacts {
+            ansible: Ok("ansible-playbook 2.14".into()),
+            commit: Some("c0ffee".into()),
+            inputs: Some("d1d1".into()),
+        },
     }
 }
 
@@ -61,7 +65,12 @@ fn at() -> Timestamp {
 fn errors(vars: &str, change: impl FnOnce(&mut Facts)) -> Vec<String> {
     let mut facts = facts();
     change(&mut facts);
-    plan(&bundle(vars), &facts, "20261120-233145-abcdef", at(), BUILD).unwrap_err().wrong.iter().map(|d| d.message.clone()).collect()
+    plan(&bundle(vars), &facts, "20261120-233145-abcdef", at(), BUILD)
+        .unwrap_err()
+        .wrong
+        .iter()
+        .map(|d| d.message.clone())
+        .collect()
 }
 
 const LEAST: &str = "bundle:\n  name: x\n  img_base: debian-12\n";
@@ -71,7 +80,10 @@ fn the_least_bundle_gets_every_default() {
     let plan = plan(&bundle(LEAST), &facts(), "20261120-233145-abcdef", at(), BUILD).unwrap();
     assert_eq!(plan.image_name, "x-2026-11-202331");
     assert_eq!(plan.ssh_user, "debian");
-    assert_eq!(plan.steps.iter().map(|s| s.name.as_str()).collect::<Vec<_>>(), ["ansible/bootstrap.yml"]);
+    assert_eq!(
+        plan.steps.iter().map(|s| s.name.as_str()).collect::<Vec<_>>(),
+        ["ansible/bootstrap.yml"]
+    );
     let builder = plan.builder.as_ref().unwrap();
     assert_eq!(
         (builder.name.as_str(), builder.cpus, builder.ram_mb, builder.disk_gb),
@@ -101,7 +113,8 @@ fn the_least_bundle_gets_every_default() {
 fn a_deprecated_base_draws_a_warning() {
     let mut facts = facts();
     assert_eq!(plan(&bundle(LEAST), &facts, "r", at(), BUILD).unwrap().warnings(), [""; 0]);
-    facts.cloud.base = BaseFact::Found(Box::new(Image { state: image::State::Deprecated, ..image() }));
+    facts.cloud.base =
+        BaseFact::Found(Box::new(Image { state: image::State::Deprecated, ..image() }));
     let told = plan(&bundle(LEAST), &facts, "r", at(), BUILD).unwrap().warnings();
     assert!(told[0].contains("debian-12 (b1) is deprecated"), "{told:?}");
 }
@@ -112,9 +125,14 @@ fn a_visit_has_a_builder_even_where_nothing_is_provisioned() {
     let tree = tempfile::tempdir().unwrap();
     let dir = tree.path().join("os/x");
     std::fs::create_dir_all(&dir).unwrap();
-    std::fs::write(dir.join("build-vars.yml"), "bundle: {name: x}\nsource: {script: build.sh}\n").unwrap();
+    std::fs::write(dir.join("build-vars.yml"), "bundle: {name: x}\nsource: {script: build.sh}\n")
+        .unwrap();
     std::fs::write(dir.join("build.sh"), "#!/bin/sh\n").unwrap();
-    std::fs::set_permissions(dir.join("build.sh"), std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+    std::fs::set_permissions(
+        dir.join("build.sh"),
+        std::os::unix::fs::PermissionsExt::from_mode(0o755),
+    )
+    .unwrap();
     let bundle = crate::bundle::load(tree.path(), &dir).unwrap().bundle;
     let mut facts = facts();
     facts.cloud.base = BaseFact::None;
@@ -122,7 +140,8 @@ fn a_visit_has_a_builder_even_where_nothing_is_provisioned() {
     assert!(builder(Purpose::Visit) && !builder(BUILD));
 }
 
-/// Of a base that a build makes first nothing is known that could be wrong, and there is nothing to adopt.
+/// Of a base that a build makes first nothing is known that could be wrong, and there is nothing to
+/// adopt.
 #[test]
 fn a_base_that_is_not_built_yet_draws_no_warning() {
     let mut facts = facts();
@@ -146,7 +165,11 @@ fn a_base_without_a_proof_draws_a_warning() {
     };
     assert_eq!(told(&proven), "");
     assert!(told(&legacy).contains("image adopt b1"), "{}", told(&legacy));
-    assert!(told(&copy).contains("is not its image") && told(&copy).contains("other"), "{}", told(&copy));
+    assert!(
+        told(&copy).contains("is not its image") && told(&copy).contains("other"),
+        "{}",
+        told(&copy)
+    );
 }
 
 #[test]
@@ -157,7 +180,11 @@ fn what_may_be_meant_and_is_not_ours_is_listed_with_its_ids() {
     facts.cloud.base = BaseFact::Doubtful(vec![copy]);
     let wrong = plan(&bundle(LEAST), &facts, "r", at(), BUILD).unwrap_err();
     let told = format!("{wrong:?}");
-    assert!(told.contains("b2 (notes): its properties are those of image b1") && told.contains("write its ID"), "{told}");
+    assert!(
+        told.contains("b2 (notes): its properties are those of image b1")
+            && told.contains("write its ID"),
+        "{told}"
+    );
 }
 
 #[test]
@@ -172,10 +199,14 @@ fn where_an_image_comes_from_is_not_a_bundles_to_say() {
 #[test]
 fn a_bundle_wins_over_its_base() {
     let vars = format!(
-        "{LEAST}  properties: {{hw_rng_model: none}}\nmachine: {{disk: 10, ram: 2G, cpus: 1}}\nssh_user: admin\ntidy: {{logs: false, schedules: true}}\n"
+        "{LEAST}  properties: {{hw_rng_model: none}}\nmachine: {{disk: 10, ram: 2G, cpus: \
+            1}}\nssh_user: admin\ntidy: {{logs: false, schedules: true}}\n"
     );
     let plan = plan(&bundle(&vars), &facts(), "r-1", at(), BUILD).unwrap();
-    assert_eq!((plan.publish.properties["hw_rng_model"].as_str(), plan.ssh_user.as_str()), ("none", "admin"));
+    assert_eq!(
+        (plan.publish.properties["hw_rng_model"].as_str(), plan.ssh_user.as_str()),
+        ("none", "admin")
+    );
     assert_eq!(plan.builder.as_ref().unwrap().disk_gb, Some(10));
     let has = |part: &str| plan.tidy.iter().any(|p| p == part);
     assert!(!has("logs") && has("schedules") && !has("user-ssh"));
@@ -184,7 +215,10 @@ fn a_bundle_wins_over_its_base() {
 /// A plan says of each property who set it: where two set one, the one that won.
 #[test]
 fn every_property_says_where_it_comes_from() {
-    let vars = format!("{LEAST}  properties: {{hw_rng_model: none, a: b}}\nfinal_glance_options: \"--property c=d\"\n");
+    let vars = format!(
+        "{LEAST}  properties: {{hw_rng_model: none, a: b}}\nfinal_glance_options: \"--property \
+            c=d\"\n"
+    );
     let publish = plan(&bundle(&vars), &facts(), "r", at(), BUILD).unwrap().publish;
     assert!(publish.set_by.keys().eq(publish.properties.keys()), "{publish:?}");
     let by = |key: &str| publish.set_by[key];
@@ -207,7 +241,10 @@ fn a_base_without_a_digest_is_named_by_its_id() {
 
 #[test]
 fn playbooks_are_given_the_vars_of_the_bundle() {
-    let vars = format!("{LEAST}vars: {{a: 1, b: 2}}\nsteps:\n  - ansible: ansible/bootstrap.yml\n    extra_vars: {{b: 3}}\n");
+    let vars = format!(
+        "{LEAST}vars: {{a: 1, b: 2}}\nsteps:\n  - ansible: ansible/bootstrap.yml\n    extra_vars: \
+            {{b: 3}}\n"
+    );
     let plan = plan(&bundle(&vars), &facts(), "r", at(), BUILD).unwrap();
     let ActionPlan::Ansible { extra_vars, .. } = &plan.steps[0].action else { panic!() };
     assert_eq!(serde_json::to_value(extra_vars).unwrap(), serde_json::json!({"a": 1, "b": 3}));
@@ -218,14 +255,26 @@ fn playbooks_are_given_the_vars_of_the_bundle() {
 fn a_base_that_was_never_built_is_told_with_who_makes_it() {
     let hint = |base: &str, family: &str| {
         let mut bundle = bundle(&format!("bundle: {{name: x, img_base: {base}}}\n"));
-        bundle.base_maker = Some(bundle::Maker { label: "images/web".into(), family: family.into() });
+        bundle.base_maker =
+            Some(bundle::Maker { label: "images/web".into(), family: family.into() });
         let mut facts = facts();
         facts.cloud.base = BaseFact::Missing { near: Vec::new() };
         let wrong = plan(&bundle, &facts, "r", at(), BUILD).unwrap_err().wrong;
-        wrong.into_iter().find(|d| d.message.contains("does not exist")).and_then(|d| d.hint).unwrap()
+        wrong
+            .into_iter()
+            .find(|d| d.message.contains("does not exist"))
+            .and_then(|d| d.hint)
+            .unwrap()
     };
-    assert_eq!(hint("nginx", "nginx"), "images/web of this tree makes it, and no image of it is there: `image-factory build images/web`");
-    assert_eq!(hint("images/web", "nginx"), "images/web of this tree makes the family `nginx`: name that as the base");
+    assert_eq!(
+        hint("nginx", "nginx"),
+        "images/web of this tree makes it, and no image of it is there: `image-factory build \
+            images/web`"
+    );
+    assert_eq!(
+        hint("images/web", "nginx"),
+        "images/web of this tree makes the family `nginx`: name that as the base"
+    );
 }
 
 #[test]
@@ -234,12 +283,17 @@ fn all_that_is_missing_is_told_at_once() {
         f.cloud.base = BaseFact::Missing { near: vec!["debian-13".into()] };
         f.cloud.lacks = vec![("qemu-img is not installed".into(), "run `make deps`".into())];
         f.cloud.free_bytes = Some(0);
-        f.host.ansible = Err(("ansible-playbook is not installed".into(), "run `make deps`".into()));
+        f.host.ansible =
+            Err(("ansible-playbook is not installed".into(), "run `make deps`".into()));
     });
     assert_eq!(told.len(), 5, "{told:#?}");
-    for text in
-        ["qemu-img is not installed", "ansible-playbook is not installed", "base image `debian-12` does not exist", "65536 MiB RAM", "free"]
-    {
+    for text in [
+        "qemu-img is not installed",
+        "ansible-playbook is not installed",
+        "base image `debian-12` does not exist",
+        "65536 MiB RAM",
+        "free",
+    ] {
         assert!(told.iter().any(|t| t.contains(text)), "{text}: {told:#?}");
     }
 }
@@ -262,21 +316,36 @@ fn a_disk_smaller_than_the_base_is_an_error() {
 #[test]
 fn a_name_that_is_taken_is_an_error_only_where_it_was_chosen() {
     let taken = |f: &mut Facts| f.cloud.name_taken_by = vec!["i9".into()];
-    assert!(errors(&format!("bundle_target_name: mine\n{LEAST}"), taken)[0].contains("`mine` is taken by i9"));
+    assert!(
+        errors(&format!("bundle_target_name: mine\n{LEAST}"), taken)[0]
+            .contains("`mine` is taken by i9")
+    );
     let mut facts = facts();
     taken(&mut facts);
-    assert_eq!(plan(&bundle(LEAST), &facts, "20261120-233145-abcdef", at(), BUILD).unwrap().image_name, "x-2026-11-202331-abcdef");
+    assert_eq!(
+        plan(&bundle(LEAST), &facts, "20261120-233145-abcdef", at(), BUILD).unwrap().image_name,
+        "x-2026-11-202331-abcdef"
+    );
 }
 
 /// The user becomes an argument of `ssh` and a line of Ansible's inventory.
 #[test]
 fn the_user_that_an_image_names_is_a_name() {
-    for bad in ["-oProxyCommand=id", "a b", "{{ lookup('pipe', 'id') }}", "", "a\nb", "r\u{f6}\u{f6}t"] {
+    for bad in
+        ["-oProxyCommand=id", "a b", "{{ lookup('pipe', 'id') }}", "", "a\nb", "r\u{f6}\u{f6}t"]
+    {
         let said = errors(LEAST, |f| {
-            let BaseFact::Found(base) = &mut f.cloud.base else { unreachable!("the facts have a base") };
+            let BaseFact::Found(base) = &mut f.cloud.base else {
+                unreachable!("the facts have a base")
+            };
             base.properties.insert(image::ADMIN_USER.into(), bad.into());
         });
-        assert!(said.len() == 1 && said[0].ends_with("is no name of a user, but the property `os_admin_user` says it is"), "{said:?}");
+        assert!(
+            said.len() == 1
+                && said[0]
+                    .ends_with("is no name of a user, but the property `os_admin_user` says it is"),
+            "{said:?}"
+        );
     }
 }
 
@@ -284,8 +353,17 @@ fn the_user_that_an_image_names_is_a_name() {
 #[test]
 fn runs_of_one_second_sort_by_their_beginnings() {
     let at = |text: &str| text.parse::<Timestamp>().unwrap();
-    let ids = ["2026-11-27T11:38:27.000009Z", "2026-11-27T11:38:27.700Z", "2026-11-27T11:38:27.999999Z", "2026-11-27T11:38:28Z"];
-    let ids: Vec<String> = ids.iter().zip([15, 9, 3, 0]).map(|(text, random)| super::run_id(at(text), random)).collect();
+    let ids = [
+        "2026-11-27T11:38:27.000009Z",
+        "2026-11-27T11:38:27.700Z",
+        "2026-11-27T11:38:27.999999Z",
+        "2026-11-27T11:38:28Z",
+    ];
+    let ids: Vec<String> = ids
+        .iter()
+        .zip([15, 9, 3, 0])
+        .map(|(text, random)| super::run_id(at(text), random))
+        .collect();
     assert_eq!(ids[0], "20261127-113827-00009f");
     assert!(ids.is_sorted() && ids.iter().all(|id| id.len() == 22), "{ids:?}");
 }

@@ -1,5 +1,6 @@
-//! Whether this user can be root of a namespace with a whole range of users in it, as the script of `os/debian-12` wants it.
-//! It is tried: files and versions say little about what a kernel, its security modules and a container allow.
+//! Whether this user can be root of a namespace with a whole range of users in it, as the script of
+//! `os/debian-12` wants it. It is tried: files and versions say little about what a kernel, its
+//! security modules and a container allow.
 use std::path::Path;
 use std::time::Duration;
 
@@ -14,10 +15,12 @@ const WHOLE: u64 = 65_535;
 const FIRST: u64 = 100_000;
 const COUNT: u64 = 65_536;
 
-// A file is given to another user and taken back: over NFS the server refuses that to all but root, and so do shared folders.
-// Where no file can be made at all, the build says so by itself. What is mounted is seen by nobody else.
+// A file is given to another user and taken back: over NFS the server refuses that to all but root,
+// and so do shared folders. Where no file can be made at all, the build says so by itself. What is
+// mounted is seen by nobody else.
 const TRIAL: &str = r#"cat /proc/self/uid_map && echo && cat /proc/self/gid_map || exit
-if [ "$(wc -l </proc/self/uid_map)" -gt 1 ] && file=$(mktemp "$1/.image-factory-trial-XXXXXX" 2>/dev/null); then
+if [ "$(wc -l </proc/self/uid_map)" -gt 1 ] &&
+    file=$(mktemp "$1/.image-factory-trial-XXXXXX" 2>/dev/null); then
     said=$(chown 1:1 "$file" 2>&1 && chown 0:0 "$file" 2>&1)
     code=$?
     rm -f "$file"
@@ -26,8 +29,10 @@ fi
 mount -t tmpfs none /tmp"#;
 /// Of the trial, where the file system is the reason.
 const NO_OWNERS: &str = "exit code 71";
-const NOT_ALLOWED: &str = "user namespaces are needed: on Ubuntu 23.10 and later AppArmor keeps them from ordinary users \
-     (`sudo sysctl kernel.apparmor_restrict_unprivileged_userns=0`); in a container it has to allow them (seccomp, `--security-opt`)";
+const NOT_ALLOWED: &str = "user namespaces are needed: on Ubuntu 23.10 and later AppArmor keeps \
+    them from ordinary users \
+     (`sudo sysctl kernel.apparmor_restrict_unprivileged_userns=0`); in a container it has to \
+     allow them (seccomp, `--security-opt`)";
 
 /// `home` is where the script works, or will.
 pub(super) async fn lacks(home: &Path, cancel: &Cancel) -> Result<Vec<Lack>, Cancelled> {
@@ -42,8 +47,15 @@ pub(super) async fn lacks(home: &Path, cancel: &Cancel) -> Result<Vec<Lack>, Can
         Err(ExecError::Cancelled(stopped)) => return Err(stopped),
         Err(ExecError::Failed { status, output, .. }) if status == NO_OWNERS => {
             let said = output.trim();
-            let what = format!("{} is on a file system that keeps no files of other users (NFS, a shared folder): {said}", home.display());
-            return Ok(vec![(what, "set IMAGE_FACTORY_HOME to a directory of yours on a disk of this machine".into())]);
+            let what = format!(
+                "{} is on a file system that keeps no files of other users (NFS, a shared folder): \
+                    {said}",
+                home.display()
+            );
+            return Ok(vec![(
+                what,
+                "set IMAGE_FACTORY_HOME to a directory of yours on a disk of this machine".into(),
+            )]);
         }
         Err(e) => e.to_string(),
     };
@@ -51,7 +63,9 @@ pub(super) async fn lacks(home: &Path, cancel: &Cancel) -> Result<Vec<Lack>, Can
     for program in ["newuidmap", "newgidmap"] {
         let cmd = Cmd::new(program, Duration::from_secs(60));
         // Without arguments it says how it is used, with an exit code that says nothing.
-        if let Err(e @ (ExecError::Missing { .. } | ExecError::Start { .. })) = exec::output(&cmd, cancel).await {
+        if let Err(e @ (ExecError::Missing { .. } | ExecError::Start { .. })) =
+            exec::output(&cmd, cancel).await
+        {
             lacks.push((e.to_string(), "run `make deps`, or sudo apt-get install uidmap".into()));
         }
     }
@@ -60,10 +74,14 @@ pub(super) async fn lacks(home: &Path, cancel: &Cancel) -> Result<Vec<Lack>, Can
         let old = why.contains("map-auto");
         let what = "this user cannot make a user namespace for os/debian-12";
         lacks.push(match (old, why.is_empty()) {
-            (true, _) => (format!("{what}: {why}"), "util-linux 2.38 or newer is needed; or build it as root".into()),
-            (_, true) => {
-                (format!("{what}: its subordinate IDs are fewer than {WHOLE}"), command(&read("/etc/subuid"), &read("/etc/subgid")))
-            }
+            (true, _) => (
+                format!("{what}: {why}"),
+                "util-linux 2.38 or newer is needed; or build it as root".into(),
+            ),
+            (_, true) => (
+                format!("{what}: its subordinate IDs are fewer than {WHOLE}"),
+                command(&read("/etc/subuid"), &read("/etc/subgid")),
+            ),
             _ => (format!("{what}: {why}"), NOT_ALLOWED.into()),
         });
     }
@@ -76,18 +94,30 @@ fn read(path: &str) -> String {
 
 /// Two maps of `<inside> <outside> <count>`, with an empty line between.
 fn is_whole(maps: &str) -> bool {
-    let count = |line: &str| line.split_ascii_whitespace().nth(2).and_then(|n| n.parse::<u64>().ok()).unwrap_or(0);
+    let count = |line: &str| {
+        line.split_ascii_whitespace().nth(2).and_then(|n| n.parse::<u64>().ok()).unwrap_or(0)
+    };
     let (users, groups) = maps.split_once("\n\n").unwrap_or_default();
     [users, groups].iter().all(|map| map.lines().map(count).sum::<u64>() >= WHOLE)
 }
 
-/// The user has no range of its own in one of the files. Where another service knows them, the trial succeeds.
+/// The user has no range of its own in one of the files. Where another service knows them, the
+/// trial succeeds.
 fn no_range(users: &str, groups: &str) -> Option<Lack> {
     let (id, name) = (user::id().to_string(), name());
-    let has = |text: &str| text.lines().filter_map(|line| line.split(':').next()).any(|who| who == name || who == id);
-    let files: Vec<&str> = [("/etc/subuid", users), ("/etc/subgid", groups)].iter().filter(|(_, t)| !has(t)).map(|(f, _)| *f).collect();
-    let text =
-        format!("user {name} has no subordinate IDs in {}, and os/debian-12 needs them to be built without root", files.join(" and "));
+    let has = |text: &str| {
+        text.lines().filter_map(|line| line.split(':').next()).any(|who| who == name || who == id)
+    };
+    let files: Vec<&str> = [("/etc/subuid", users), ("/etc/subgid", groups)]
+        .iter()
+        .filter(|(_, t)| !has(t))
+        .map(|(f, _)| *f)
+        .collect();
+    let text = format!(
+        "user {name} has no subordinate IDs in {}, and os/debian-12 needs them to be built without \
+            root",
+        files.join(" and ")
+    );
     (!files.is_empty()).then(|| (text, command(users, groups)))
 }
 
@@ -120,14 +150,21 @@ mod tests {
         assert_eq!(free("a:100000:65536\nb:165536:65536\nodd\nc:x:y\n"), "231072-296607");
         let (what, hint) = no_range("somebody:100000:65536\n", "").unwrap();
         assert!(what.contains("/etc/subuid and /etc/subgid"), "{what}");
-        assert!(hint.starts_with("sudo usermod --add-subuids 165536-231071 --add-subgids 100000-165535 "), "{hint}");
+        assert!(
+            hint.starts_with(
+                "sudo usermod --add-subuids 165536-231071 --add-subgids 100000-165535 "
+            ),
+            "{hint}"
+        );
         let mine = format!("{}:100000:65536\n", user::id());
         assert_eq!(no_range(&mine, &mine), None);
     }
 
     #[test]
     fn a_map_of_a_few_users_is_not_whole() {
-        let map = |count| format!("         0       1000          1\n         1     100000      {count}\n");
+        let map = |count| {
+            format!("         0       1000          1\n         1     100000      {count}\n")
+        };
         assert!(is_whole(&format!("{}\n{}", map(65_536), map(65_536))));
         assert!(!is_whole(&format!("{}\n{}", map(1000), map(65_536))));
         assert!(!is_whole("         0       1000          1\n"));

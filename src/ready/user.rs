@@ -18,17 +18,23 @@ pub fn id() -> u32 {
 /// `None`: no list has this user, as in containers that are started under a number.
 pub fn entry(id: u32) -> Option<Entry> {
     // SAFETY: `look_up` hands over what lives until the call returns, with its true length.
-    look_up(|entry, texts, found| unsafe { libc::getpwuid_r(id, entry, texts.as_mut_ptr(), texts.len(), found) })
+    look_up(|entry, texts, found| unsafe {
+        libc::getpwuid_r(id, entry, texts.as_mut_ptr(), texts.len(), found)
+    })
 }
 
 /// `None`: no list has a user of this name.
 pub fn named(name: &str) -> Option<Entry> {
     let name = CString::new(name).ok()?;
     // SAFETY: as in `entry`; the name ends with a zero and outlives the call.
-    look_up(|entry, texts, found| unsafe { libc::getpwnam_r(name.as_ptr(), entry, texts.as_mut_ptr(), texts.len(), found) })
+    look_up(|entry, texts, found| unsafe {
+        libc::getpwnam_r(name.as_ptr(), entry, texts.as_mut_ptr(), texts.len(), found)
+    })
 }
 
-fn look_up(ask: impl FnOnce(*mut libc::passwd, &mut [libc::c_char], *mut *mut libc::passwd) -> libc::c_int) -> Option<Entry> {
+fn look_up(
+    ask: impl FnOnce(*mut libc::passwd, &mut [libc::c_char], *mut *mut libc::passwd) -> libc::c_int,
+) -> Option<Entry> {
     let mut entry = std::mem::MaybeUninit::<libc::passwd>::uninit();
     let mut texts = vec![0; 16 << 10];
     let mut found = std::ptr::null_mut();
@@ -41,7 +47,10 @@ fn look_up(ask: impl FnOnce(*mut libc::passwd, &mut [libc::c_char], *mut *mut li
         let entry = entry.assume_init();
         (CStr::from_ptr(entry.pw_name).to_owned(), CStr::from_ptr(entry.pw_dir).to_owned())
     };
-    Some(Entry { name: name.to_string_lossy().into_owned(), home: PathBuf::from(OsStr::from_bytes(home.to_bytes())) })
+    Some(Entry {
+        name: name.to_string_lossy().into_owned(),
+        home: PathBuf::from(OsStr::from_bytes(home.to_bytes())),
+    })
 }
 
 #[cfg(test)]
@@ -53,6 +62,9 @@ mod tests {
         let root = entry(0).unwrap();
         assert_eq!((root.name.as_str(), root.home.is_absolute()), ("root", true));
         assert_eq!(entry(4_000_000_123), None);
-        assert_eq!((named("root"), named("nobody of this name"), named("a\0b")), (Some(root), None, None));
+        assert_eq!(
+            (named("root"), named("nobody of this name"), named("a\0b")),
+            (Some(root), None, None)
+        );
     }
 }

@@ -1,4 +1,5 @@
-//! SSH keys of a run: made in memory, written as the texts other programs want (cloud-init, `ssh`, Ansible).
+//! SSH keys of a run: made in memory, written as the texts other programs want (cloud-init, `ssh`,
+//! Ansible).
 use rand_core::OsRng;
 use ssh_key::private::Ed25519Keypair;
 use ssh_key::{LineEnding, PrivateKey, PublicKey};

@@ -28,7 +28,8 @@ pub struct Target {
 /// A command for `sh` on the machine.
 #[derive(Debug, Clone)]
 pub struct Command {
-    /// Script text, given to `sh -e` (never on a command line: it may hold secrets and be long). A shell reads any bytes.
+    /// Script text, given to `sh -e` (never on a command line: it may hold secrets and be long). A
+    /// shell reads any bytes.
     pub script: Vec<u8>,
     /// Positional arguments of the script.
     pub args: Vec<String>,
@@ -36,7 +37,8 @@ pub struct Command {
     pub env: BTreeMap<String, String>,
     /// Run as root through `sudo -n`.
     pub sudo: bool,
-    /// After this the remote process group is killed and the call fails with [`RemoteError::Deadline`].
+    /// After this the remote process group is killed and the call fails with
+    /// [`RemoteError::Deadline`].
     pub deadline: Duration,
 }
 
@@ -87,13 +89,21 @@ pub type OnProgress = Box<dyn FnMut(u64, u64) + Send>;
 /// One session. Several calls may run at once.
 #[async_trait]
 pub trait Remote: Send + Sync {
-    /// Both streams are drained at all times. An exit is reported only when the machine itself reported it;
-    /// anything else is [`RemoteError::Lost`].
+    /// Both streams are drained at all times. An exit is reported only when the machine itself
+    /// reported it; anything else is [`RemoteError::Lost`].
     async fn exec(&self, command: Command, output: OnOutput) -> Result<Exit, RemoteError>;
 
-    /// Sends a file, or a directory as a whole (contents of `src` become contents of `dest`), modes kept.
-    /// A file's `dest` ending in `/` is a directory to put it into. Parents are made. `sudo`: write as root.
-    async fn put(&self, src: &Path, dest: &str, sudo: bool, deadline: Duration, progress: OnProgress) -> Result<(), RemoteError>;
+    /// Sends a file, or a directory as a whole (contents of `src` become contents of `dest`), modes
+    /// kept. A file's `dest` ending in `/` is a directory to put it into. Parents are made. `sudo`:
+    /// write as root.
+    async fn put(
+        &self,
+        src: &Path,
+        dest: &str,
+        sudo: bool,
+        deadline: Duration,
+        progress: OnProgress,
+    ) -> Result<(), RemoteError>;
 
     /// Is the far side alive? Cheap for the machine: no process is started there.
     async fn ping(&self, deadline: Duration) -> Result<(), RemoteError>;
@@ -103,7 +113,11 @@ pub trait Remote: Send + Sync {
 #[async_trait]
 pub trait Connect: Send + Sync {
     /// One attempt: TCP, host key, login; `deadline` for all of it.
-    async fn connect(&self, target: &Target, deadline: Duration) -> Result<Arc<dyn Remote>, RemoteError>;
+    async fn connect(
+        &self,
+        target: &Target,
+        deadline: Duration,
+    ) -> Result<Arc<dyn Remote>, RemoteError>;
 }
 
 #[cfg(test)]
@@ -112,7 +126,9 @@ mod tests {
 
     #[test]
     fn an_address_of_ipv6_is_told_from_its_port() {
-        let refused = |host: &str| RemoteError::Refused { user: "debian".into(), host: host.into(), port: 22 }.to_string();
+        let refused = |host: &str| {
+            RemoteError::Refused { user: "debian".into(), host: host.into(), port: 22 }.to_string()
+        };
         assert_eq!(refused("2001:db8::4"), "debian@[2001:db8::4]:22 refuses the key");
         assert_eq!(refused("192.0.2.4"), "debian@192.0.2.4:22 refuses the key");
     }

@@ -36,26 +36,40 @@ pub struct Ssh;
 
 #[async_trait]
 impl Connect for Ssh {
-    async fn connect(&self, target: &Target, deadline: Duration) -> Result<Arc<dyn Remote>, RemoteError> {
+    async fn connect(
+        &self,
+        target: &Target,
+        deadline: Duration,
+    ) -> Result<Arc<dyn Remote>, RemoteError> {
         open(target, deadline, session::ALIVE).await
     }
 }
 
 /// `alive`: how often the server is told that somebody is here.
-async fn open(target: &Target, deadline: Duration, alive: Duration) -> Result<Arc<dyn Remote>, RemoteError> {
-    let unreachable = |reason: String| RemoteError::Unreachable { host: target.host.clone(), port: target.port, reason };
+async fn open(
+    target: &Target,
+    deadline: Duration,
+    alive: Duration,
+) -> Result<Arc<dyn Remote>, RemoteError> {
+    let unreachable = |reason: String| RemoteError::Unreachable {
+        host: target.host.clone(),
+        port: target.port,
+        reason,
+    };
     let (wake, sleeper) = wake::pair().map_err(|e| unreachable(e.to_string()))?;
     let (tasks, inbox) = channel();
     let (tell, told) = oneshot::channel();
     let gone = Arc::new(OnceLock::new());
     let (why, to) = (gone.clone(), target.clone());
-    let thread = std::thread::Builder::new().name("ssh-session".into()).spawn(move || match login::login(&to, deadline) {
-        Err(error) => drop(tell.send(Err(error))),
-        Ok((session, socket)) => {
-            // The key is not needed any longer, here.
-            drop(to);
-            if tell.send(Ok(())).is_ok() {
-                session::serve(session::Line { session, socket, alive }, &inbox, sleeper, &why);
+    let thread = std::thread::Builder::new().name("ssh-session".into()).spawn(move || {
+        match login::login(&to, deadline) {
+            Err(error) => drop(tell.send(Err(error))),
+            Ok((session, socket)) => {
+                // The key is not needed any longer, here.
+                drop(to);
+                if tell.send(Ok(())).is_ok() {
+                    session::serve(session::Line { session, socket, alive }, &inbox, sleeper, &why);
+                }
             }
         }
     });
@@ -94,11 +108,18 @@ impl Drop for Handle {
 }
 
 impl Handle {
-    async fn call(&self, task: impl FnOnce(oneshot::Sender<Result<Exit, RemoteError>>) -> Task + Send) -> Result<Exit, RemoteError> {
+    async fn call(
+        &self,
+        task: impl FnOnce(oneshot::Sender<Result<Exit, RemoteError>>) -> Task + Send,
+    ) -> Result<Exit, RemoteError> {
         // Dropped after `answer`, so that the thread sees a cancelled call as cancelled.
         let _nudge = Nudge(&self.wake);
         let (reply, answer) = oneshot::channel();
-        let lost = || RemoteError::Lost(self.gone.get().cloned().unwrap_or_else(|| "the session is gone".into()));
+        let lost = || {
+            RemoteError::Lost(
+                self.gone.get().cloned().unwrap_or_else(|| "the session is gone".into()),
+            )
+        };
         match &*self.tasks.lock().unwrap_or_else(PoisonError::into_inner) {
             Some(tasks) => tasks.send(task(reply)).map_err(|_| lost())?,
             None => return Err(lost()),
@@ -130,7 +151,14 @@ impl Remote for Handle {
         .await
     }
 
-    async fn put(&self, src: &Path, dest: &str, sudo: bool, deadline: Duration, progress: OnProgress) -> Result<(), RemoteError> {
+    async fn put(
+        &self,
+        src: &Path,
+        dest: &str,
+        sudo: bool,
+        deadline: Duration,
+        progress: OnProgress,
+    ) -> Result<(), RemoteError> {
         let id = fresh_id();
         let parcel = pack::pack(src, &id, self.wake.clone()).await?;
         let command = if parcel.directory {
@@ -182,7 +210,9 @@ impl Remote for Handle {
         match self.call(ping).await {
             Ok(_) => Ok(()),
             // Silence is all one ever hears of a machine that is gone.
-            Err(RemoteError::Deadline(limit)) => Err(RemoteError::Lost(format!("no answer within {limit:?}"))),
+            Err(RemoteError::Deadline(limit)) => {
+                Err(RemoteError::Lost(format!("no answer within {limit:?}")))
+            }
             Err(error) => Err(error),
         }
     }

@@ -1,6 +1,7 @@
-//! The two directories of a run. What it owns is written down under the factory's home, `<home>/runs/<run>/`, where nobody
-//! tidies up: `lock` (held while it lives), `plan.json`, `ledger.jsonl`, and `result.json` if something is left. What
-//! people read lies in the workspace, `images/target/<bundle>/runs/<run>/`: events and log, and copies of the rest.
+//! The two directories of a run. What it owns is written down under the factory's home,
+//! `<home>/runs/<run>/`, where nobody tidies up: `lock` (held while it lives), `plan.json`,
+//! `ledger.jsonl`, and `result.json` if something is left. What people read lies in the workspace,
+//! `images/target/<bundle>/runs/<run>/`: events and log, and copies of the rest.
 //!
 //! Both are there before anybody reads the run's ID; `plan.json` comes when there is a plan.
 use std::fs::{self, File, TryLockError};
@@ -50,7 +51,8 @@ pub struct Record {
     pub cloud: String,
     pub started: Timestamp,
     pub seconds: f64,
-    /// `built`, `failed`, `stopped`, `visited` (a shell that was left), `tested`, `rejected` and `untested` (an image that was there)
+    /// `built`, `failed`, `stopped`, `visited` (a shell that was left), `tested`, `rejected` and
+    /// `untested` (an image that was there)
     pub outcome: String,
     pub image: Option<Image>,
     pub error: Option<String>,
@@ -80,11 +82,13 @@ pub(super) struct RunDir {
     owned: PathBuf,
     /// Where the other outputs lie.
     target: PathBuf,
-    /// `build.<image name>.log` there, once the name is known: the same file as the run's `build.log`.
+    /// `build.<image name>.log` there, once the name is known: the same file as the run's
+    /// `build.log`.
     shown: Option<PathBuf>,
     plan: Option<Vec<u8>>,
     ledger: Ledger,
-    /// Log and events, open: they are there for the end of the run even if somebody empties the workspace meanwhile.
+    /// Log and events, open: they are there for the end of the run even if somebody empties the
+    /// workspace meanwhile.
     written: Vec<(PathBuf, File)>,
     _lock: Held,
 }
@@ -95,21 +99,42 @@ fn io(path: &Path) -> impl FnOnce(io::Error) -> RunError {
 }
 
 impl RunDir {
-    /// The record under the home is made whole beside its place, synced, and moved there: a crash at any moment leaves it whole
-    /// or absent. The workspace comes after it.
-    pub async fn create(home: &Home, target: &Path, beginning: Beginning<'_>) -> Result<Self, RunError> {
+    /// The record under the home is made whole beside its place, synced, and moved there: a crash
+    /// at any moment leaves it whole or absent. The workspace comes after it.
+    pub async fn create(
+        home: &Home,
+        target: &Path,
+        beginning: Beginning<'_>,
+    ) -> Result<Self, RunError> {
         let (index, run) = (home.index(), beginning.run);
         durable::private_dir(&index, Others::Nothing).map_err(io(&index))?;
         let naming = naming(home).await?;
-        let taken_by = names_of_live_runs(home, beginning.cloud).map_err(io(&index))?.remove(&beginning.name);
-        let name = if taken_by.is_some() { suffixed(&beginning.name, run) } else { beginning.name.clone() };
+        let taken_by =
+            names_of_live_runs(home, beginning.cloud).map_err(io(&index))?.remove(&beginning.name);
+        let name = if taken_by.is_some() {
+            suffixed(&beginning.name, run)
+        } else {
+            beginning.name.clone()
+        };
         let (coming, owned) = (index.join(format!("{COMING}{run}")), index.join(run));
-        let lock = Self::begin_record(&coming, &beginning, &name, &home.runtime).map_err(io(&coming))?;
+        let lock =
+            Self::begin_record(&coming, &beginning, &name, &home.runtime).map_err(io(&coming))?;
         fs::rename(&coming, &owned).and_then(|()| durable::sync_dir(&index)).map_err(io(&owned))?;
         drop(naming);
         let (path, target) = (target.join("runs").join(run), target.to_owned());
         let ledger = Ledger::open(&owned.join(LEDGER)).map_err(|e| RunError::Cloud(e.into()))?;
-        let this = Self { name, taken_by, path, owned, target, shown: None, plan: None, ledger, written: Vec::new(), _lock: lock };
+        let this = Self {
+            name,
+            taken_by,
+            path,
+            owned,
+            target,
+            shown: None,
+            plan: None,
+            ledger,
+            written: Vec::new(),
+            _lock: lock,
+        };
         match fs::create_dir_all(&this.path) {
             Ok(()) => Ok(this),
             Err(e) => {
@@ -119,7 +144,12 @@ impl RunDir {
         }
     }
 
-    fn begin_record(dir: &Path, beginning: &Beginning<'_>, name: &str, runtime: &Path) -> io::Result<Held> {
+    fn begin_record(
+        dir: &Path,
+        beginning: &Beginning<'_>,
+        name: &str,
+        runtime: &Path,
+    ) -> io::Result<Held> {
         use std::os::unix::fs::DirBuilderExt;
         fs::DirBuilder::new().mode(0o700).create(dir)?;
         let lock = durable::open_to_append(&dir.join(LOCK))?;
@@ -134,7 +164,8 @@ impl RunDir {
         Ok(lock)
     }
 
-    /// There is a plan: it is written down, synced, before anything is made by it. Its log is shown under the image's name.
+    /// There is a plan: it is written down, synced, before anything is made by it. Its log is shown
+    /// under the image's name.
     pub fn planned(&mut self, plan: &Plan) -> Result<Ledger, RunError> {
         let text = serde_json::to_vec_pretty(plan).expect("a plan is plain data");
         let owned = self.owned.join(PLAN);
@@ -168,8 +199,10 @@ impl RunDir {
     /// From here on every event goes to the log and to `events.jsonl`.
     pub fn begin(&mut self, events: &Events) -> Result<(), RunError> {
         let (log, lines) = (self.log(), self.path.join(EVENTS));
-        let sinks: [Box<dyn Sink>; 2] =
-            [Box::new(log::LogFile::create(&log).map_err(io(&log))?), Box::new(log::EventFile::open(&lines).map_err(io(&lines))?)];
+        let sinks: [Box<dyn Sink>; 2] = [
+            Box::new(log::LogFile::create(&log).map_err(io(&log))?),
+            Box::new(log::EventFile::open(&lines).map_err(io(&lines))?),
+        ];
         for path in [log, lines] {
             let file = reading::open_itself(&path).map_err(io(&path))?;
             self.written.push((path, file));
@@ -207,10 +240,13 @@ impl RunDir {
         }
         for (path, file) in self.written.iter().filter(|(path, _)| !path.exists()) {
             let mut from = file;
-            let copied = from.rewind().and_then(|()| io::copy(&mut from, &mut File::create_new(path)?));
+            let copied =
+                from.rewind().and_then(|()| io::copy(&mut from, &mut File::create_new(path)?));
             copied.map_err(io(path))?;
         }
-        let Some(shown) = self.shown.as_ref().filter(|shown| !is_same(&self.log(), shown)) else { return Ok(()) };
+        let Some(shown) = self.shown.as_ref().filter(|shown| !is_same(&self.log(), shown)) else {
+            return Ok(());
+        };
         let _ = fs::remove_file(shown);
         shown_as(&self.log(), shown).map_err(io(shown))
     }
@@ -239,14 +275,17 @@ async fn naming(home: &Home) -> Result<Held, RunError> {
         let lock = durable::open_to_append(&path).map_err(io(&path))?;
         match Held::take(lock) {
             Ok(held) => return Ok(held),
-            Err((_, TryLockError::WouldBlock)) if begin.elapsed() < NAMING => tokio::time::sleep(NAMING / 1000).await,
+            Err((_, TryLockError::WouldBlock)) if begin.elapsed() < NAMING => {
+                tokio::time::sleep(NAMING / 1000).await
+            }
             Err((_, e)) => return Err(io(&path)(e.into())),
         }
     }
 }
 
-/// Shows file `at` as `shown` too. Not every file system has hard links (shared folders of virtual machines, memory sticks, a
-/// workspace of several disks): there it is a link by name, or a copy, which is made anew at the end.
+/// Shows file `at` as `shown` too. Not every file system has hard links (shared folders of virtual
+/// machines, memory sticks, a workspace of several disks): there it is a link by name, or a copy,
+/// which is made anew at the end.
 fn shown_as(at: &Path, shown: &Path) -> io::Result<()> {
     let by_name = || match at.strip_prefix(shown.parent().unwrap_or(Path::new("."))) {
         Ok(within) => std::os::unix::fs::symlink(within, shown),
@@ -276,7 +315,8 @@ pub fn read_record(dir: &Path) -> Option<Record> {
 
 /// `plan.json` of a run directory.
 pub fn read_plan(dir: &Path) -> Option<Plan> {
-    let mut plan: Plan = serde_json::from_slice(&durable::read(&dir.join(PLAN), LONGEST).ok()?).ok()?;
+    let mut plan: Plan =
+        serde_json::from_slice(&durable::read(&dir.join(PLAN), LONGEST).ok()?).ok()?;
     // A tree may bring any, and it is shown in lines.
     for text in [&mut plan.bundle, &mut plan.image_name] {
         *text = text::clean(text);
@@ -284,33 +324,47 @@ pub fn read_plan(dir: &Path) -> Option<Plan> {
     Some(plan)
 }
 
-/// What a run said when it began, from `events.jsonl`: the one thing that each has whose ID anybody saw.
+/// What a run said when it began, from `events.jsonl`: the one thing that each has whose ID anybody
+/// saw.
 pub fn read_start(dir: &Path) -> Option<Stamped> {
     let (bytes, _) = durable::read_begin(&dir.join(EVENTS), FIRST).ok()?;
-    let started = |line: &[u8]| serde_json::from_slice::<Stamped>(line).ok().filter(|s| matches!(s.event, Event::Started { .. }));
+    let started = |line: &[u8]| {
+        serde_json::from_slice::<Stamped>(line)
+            .ok()
+            .filter(|s| matches!(s.event, Event::Started { .. }))
+    };
     bytes.split(|b| *b == b'\n').find_map(started)
 }
 
-/// A text of a run directory, `build.log` or `events.jsonl`. A tree may bring anything of that name: no link is followed, and
-/// nothing is waited for.
+/// A text of a run directory, `build.log` or `events.jsonl`. A tree may bring anything of that
+/// name: no link is followed, and nothing is waited for.
 pub fn read_text(dir: &Path, name: &str) -> io::Result<String> {
     // What is said besides output of machines is little.
     let bytes = durable::read(&dir.join(name), 2 * log::budget::OUTPUT)?;
     String::from_utf8(bytes).map_err(|_| io::Error::new(io::ErrorKind::InvalidData, "is no UTF-8"))
 }
 
-/// Run directories below a factory tree, oldest first. Where a link leads out of it, there are none.
+/// Run directories below a factory tree, oldest first. Where a link leads out of it, there are
+/// none.
 pub fn directories(tree: &Path) -> Vec<PathBuf> {
     let list = |dir: PathBuf| fs::read_dir(dir).into_iter().flatten().flatten().map(|e| e.path());
     let is_file = |path: PathBuf| fs::symlink_metadata(path).is_ok_and(|m| m.is_file());
     let of_kind = |kind: &str| {
         let home = tree.join(kind);
         let within = home.canonicalize().ok();
-        let in_tree = move |d: &PathBuf| d.canonicalize().ok().zip(within.as_ref()).is_some_and(|(d, within)| d.starts_with(within));
+        let in_tree = move |d: &PathBuf| {
+            d.canonicalize()
+                .ok()
+                .zip(within.as_ref())
+                .is_some_and(|(d, within)| d.starts_with(within))
+        };
         list(home.join("target")).flat_map(move |bundle| list(bundle.join("runs"))).filter(in_tree)
     };
-    let mut dirs: Vec<PathBuf> =
-        ["images", "os"].into_iter().flat_map(of_kind).filter(|d| [PLAN, EVENTS].iter().any(|name| is_file(d.join(name)))).collect();
+    let mut dirs: Vec<PathBuf> = ["images", "os"]
+        .into_iter()
+        .flat_map(of_kind)
+        .filter(|d| [PLAN, EVENTS].iter().any(|name| is_file(d.join(name))))
+        .collect();
     dirs.sort_by(|a, b| a.file_name().cmp(&b.file_name()));
     dirs
 }
@@ -319,10 +373,12 @@ pub fn directories(tree: &Path) -> Vec<PathBuf> {
 mod tests {
     use super::*;
 
-    /// A run's directory that lies on another disk: the file system refuses the link, and every build was refused for it.
+    /// A run's directory that lies on another disk: the file system refuses the link, and every
+    /// build was refused for it.
     #[test]
     fn a_log_is_shown_where_no_hard_link_can_be() {
-        let (disk, memory) = (tempfile::tempdir().unwrap(), tempfile::tempdir_in("/dev/shm").unwrap());
+        let (disk, memory) =
+            (tempfile::tempdir().unwrap(), tempfile::tempdir_in("/dev/shm").unwrap());
         let device = |dir: &tempfile::TempDir| fs::metadata(dir.path()).unwrap().dev();
         assert_ne!(device(&disk), device(&memory), "/tmp is /dev/shm");
         let (log, shown) = (memory.path().join("build.log"), disk.path().join("build.x.log"));

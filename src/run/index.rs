@@ -1,5 +1,5 @@
-//! The index by which `sweep` finds runs that may own something: `<home>/runs/`, a directory for each. One entry that cannot
-//! be made sense of says so, and is in nobody's way.
+//! The index by which `sweep` finds runs that may own something: `<home>/runs/`, a directory for
+//! each. One entry that cannot be made sense of says so, and is in nobody's way.
 //!
 //! Versions before had links there, to run directories in workspaces; those are read, too.
 use std::collections::BTreeMap;
@@ -103,13 +103,15 @@ impl Indexed {
             Err(_) if !dir.exists() => return None,
             Err(why) => Life::Unknown(why),
         };
-        let cloud = read_plan(&dir).map(|p| p.cloud).or_else(|| Told::read(&dir.join(LEDGER)).ok()?.cloud);
+        let cloud =
+            read_plan(&dir).map(|p| p.cloud).or_else(|| Told::read(&dir.join(LEDGER)).ok()?.cloud);
         let kept = read_record(&dir).is_some_and(|r| r.kept.is_some());
         Some(Self { run, dir, index, life, cloud, kept })
     }
 }
 
-/// Where the record of an index entry is, and whether it is one of an older version. `None`: it went meanwhile.
+/// Where the record of an index entry is, and whether it is one of an older version. `None`: it
+/// went meanwhile.
 fn place(index: &Path) -> Result<Option<(PathBuf, bool)>, String> {
     let meta = match fs::symlink_metadata(index) {
         Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(None),
@@ -133,7 +135,8 @@ fn place(index: &Path) -> Result<Option<(PathBuf, bool)>, String> {
 fn lock(dir: &Path) -> Result<Option<Life>, String> {
     let mut options = File::options();
     options.write(true).custom_flags(libc::O_NONBLOCK | libc::O_NOFOLLOW);
-    let file = options.open(dir.join(LOCK)).map_err(|e| format!("its lock cannot be opened: {e}"))?;
+    let file =
+        options.open(dir.join(LOCK)).map_err(|e| format!("its lock cannot be opened: {e}"))?;
     if !file.metadata().is_ok_and(|m| m.is_file()) {
         return Err("its lock is no file".into());
     }
@@ -145,8 +148,8 @@ fn lock(dir: &Path) -> Result<Option<Life>, String> {
     }
 }
 
-/// Of a run that this home knows nothing of: whether another home's factory, of this user, works on it. Each run holds a lock
-/// in its runtime directory, too. `None`: nothing tells.
+/// Of a run that this home knows nothing of: whether another home's factory, of this user, works on
+/// it. Each run holds a lock in its runtime directory, too. `None`: nothing tells.
 pub fn life_elsewhere(home: &Home, run: &str) -> Option<Life> {
     let dir = home.runtime.join(component(run).ok()?);
     lock(&dir).ok().flatten()
@@ -170,11 +173,14 @@ pub fn indexed(home: &Home) -> io::Result<Vec<Indexed>> {
     Ok(runs)
 }
 
-/// Removes what runs and sweeps that were killed left of records that say nothing: half made, or half removed.
+/// Removes what runs and sweeps that were killed left of records that say nothing: half made, or
+/// half removed.
 pub fn tidy(home: &Home) {
     for entry in fs::read_dir(home.index()).into_iter().flatten().flatten() {
         let name = entry.file_name().to_string_lossy().into_owned();
-        let half_made = name.starts_with(COMING) && is_old(&entry.path()) && matches!(lock(&entry.path()), Ok(Some(Life::Dead(_))));
+        let half_made = name.starts_with(COMING)
+            && is_old(&entry.path())
+            && matches!(lock(&entry.path()), Ok(Some(Life::Dead(_))));
         if half_made || name.starts_with(GOING) {
             let _ = fs::remove_dir_all(entry.path());
         }
@@ -183,12 +189,14 @@ pub fn tidy(home: &Home) {
 
 /// Whoever makes a record takes its lock a moment later, and must find it free.
 fn is_old(dir: &Path) -> bool {
-    let age = fs::symlink_metadata(dir).and_then(|meta| meta.modified()).map(|at| at.elapsed().unwrap_or_default());
+    let age = fs::symlink_metadata(dir)
+        .and_then(|meta| meta.modified())
+        .map(|at| at.elapsed().unwrap_or_default());
     age.is_ok_and(|age| age > MOMENT)
 }
 
-/// What the runs of this machine that are alive, or may be, build on, whatever the cloud: IDs, each with a sentence that
-/// says so.
+/// What the runs of this machine that are alive, or may be, build on, whatever the cloud: IDs, each
+/// with a sentence that says so.
 pub fn bases_of_live_runs(home: &Home) -> io::Result<BTreeMap<String, String>> {
     let alive = indexed(home)?.into_iter().filter(|r| !r.is_dead());
     let base = |r: Indexed| match read_plan(&r.dir)?.origin {
@@ -198,14 +206,18 @@ pub fn bases_of_live_runs(home: &Home) -> io::Result<BTreeMap<String, String>> {
     Ok(alive.filter_map(base).collect())
 }
 
-/// What images are called that the live runs of `cloud` on this machine are going to publish, each with the run.
+/// What images are called that the live runs of `cloud` on this machine are going to publish, each
+/// with the run.
 pub fn names_of_live_runs(home: &Home, cloud: &str) -> io::Result<BTreeMap<String, String>> {
     let mut names = BTreeMap::new();
     let mine = |r: &Indexed| !r.is_dead() && r.cloud.as_deref() == Some(cloud);
     for run in indexed(home)?.into_iter().filter(mine) {
-        let reserved = durable::read(&run.dir.join(NAME), LONGEST_NAME).ok().and_then(|name| String::from_utf8(name).ok());
+        let reserved = durable::read(&run.dir.join(NAME), LONGEST_NAME)
+            .ok()
+            .and_then(|name| String::from_utf8(name).ok());
         // Its plan may have found that name taken.
-        let planned = read_plan(&run.dir).map(|plan| plan.image_name).filter(|_| reserved.is_some());
+        let planned =
+            read_plan(&run.dir).map(|plan| plan.image_name).filter(|_| reserved.is_some());
         names.extend(reserved.into_iter().chain(planned).map(|name| (name, run.run.clone())));
     }
     Ok(names)

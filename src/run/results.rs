@@ -1,5 +1,5 @@
-//! What the builds of one definition leave below the tree, and what takes its place before the next one can fail: a job that reads
-//! `image.properties` after a build has that build's, or none.
+//! What the builds of one definition leave below the tree, and what takes its place before the next
+//! one can fail: a job that reads `image.properties` after a build has that build's, or none.
 use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
@@ -31,7 +31,11 @@ impl Results {
     /// Of a definition by the path of its directory, which may be gone.
     pub fn of_directory(tree: &Path, dir: &Path) -> Self {
         let (tree, home) = (real_so_far(tree), real_so_far(dir));
-        let label = home.strip_prefix(&tree).ok().filter(|inner| inner.components().count() > 0).unwrap_or(dir);
+        let label = home
+            .strip_prefix(&tree)
+            .ok()
+            .filter(|inner| inner.components().count() > 0)
+            .unwrap_or(dir);
         Self { label: label.display().to_string(), tree, family: String::new() }
     }
 
@@ -43,7 +47,8 @@ impl Results {
         home.join("target").join(name)
     }
 
-    /// A tree may bring a link in the place of `target`: then outputs would be written, and old ones removed, where it leads.
+    /// A tree may bring a link in the place of `target`: then outputs would be written, and old
+    /// ones removed, where it leads.
     pub(super) fn in_tree(&self) -> Result<(), RunError> {
         let target = self.dir();
         let home = target.parent().and_then(Path::parent).unwrap_or(&self.tree).canonicalize();
@@ -53,8 +58,16 @@ impl Results {
         match there.find(|dir| !dir.starts_with(&home)) {
             Some(there) => {
                 let place = Place { file: target, line: 0, column: 0 };
-                let finding = Diagnostic::error(place, format!("outputs would go to {}: a link leads out of the tree", there.display()));
-                Err(RunError::Refused(vec![finding.hint("remove the link; another disk can be mounted there")]))
+                let finding = Diagnostic::error(
+                    place,
+                    format!(
+                        "outputs would go to {}: a link leads out of the tree",
+                        there.display()
+                    ),
+                );
+                Err(RunError::Refused(vec![
+                    finding.hint("remove the link; another disk can be mounted there"),
+                ]))
             }
             None => Ok(()),
         }
@@ -69,7 +82,8 @@ impl Results {
         })
     }
 
-    /// Says of a build that no run was begun for why. Where no build left anything, nothing is made. `cloud`: empty, not known.
+    /// Says of a build that no run was begun for why. Where no build left anything, nothing is
+    /// made. `cloud`: empty, not known.
     ///
     /// What cannot be written is absent: the caller is telling the reason already.
     pub fn failed(&self, cloud: &str, why: &str) {
@@ -80,10 +94,24 @@ impl Results {
         let at = |event| Stamped { at: Timestamp::now(), event };
         let events = [
             at(Event::StageFailed { stage: Stage::Plan, seconds: 0.0, error: why.into() }),
-            at(Event::Finished { outcome: "failed".into(), seconds: 0.0, image: None, error: Some(why.into()), leaks: Vec::new() }),
+            at(Event::Finished {
+                outcome: "failed".into(),
+                seconds: 0.0,
+                image: None,
+                error: Some(why.into()),
+                leaks: Vec::new(),
+            }),
         ];
         let (bundle, family) = (self.label.as_str(), self.family.as_str());
-        let failed = output::Failed { run: "", bundle, family, cloud, events: &events, definition: None, log: None };
+        let failed = output::Failed {
+            run: "",
+            bundle,
+            family,
+            cloud,
+            events: &events,
+            definition: None,
+            log: None,
+        };
         let _ = output::failed(&dir, &self.tree, &failed);
         // The last build's, under names that jobs archive.
         for log in LATEST.map(|name| self.tree.join(name)).into_iter().filter(|log| log.is_file()) {

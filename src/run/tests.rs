@@ -32,7 +32,9 @@ impl World {
         fs::create_dir_all(dir).unwrap();
         File::create(dir.join(LOCK)).unwrap();
         let ledger = Ledger::open(&dir.join(LEDGER)).unwrap();
-        ledger.begin(&dir.file_name().unwrap().to_string_lossy(), cloud, &self.home.runtime).unwrap();
+        ledger
+            .begin(&dir.file_name().unwrap().to_string_lossy(), cloud, &self.home.runtime)
+            .unwrap();
         ledger
     }
 
@@ -116,14 +118,21 @@ async fn what_makes_no_sense_is_told_and_stops_no_other() {
         let wanted = if run.ends_with("dead") { State::Dead } else { State::Unclear };
         assert_eq!(*state, wanted, "{run}");
     }
-    assert_eq!(swept.len(), 2 + odd.len() + usize::from(!swept.iter().any(|(r, _)| r == "foreign")));
+    assert_eq!(
+        swept.len(),
+        2 + odd.len() + usize::from(!swept.iter().any(|(r, _)| r == "foreign"))
+    );
     assert!(!world.at("a-dead").exists() && !world.at("z-dead").exists());
     for (run, _) in odd.iter().filter(|(run, _)| run.is_ascii()) {
         assert!(fs::symlink_metadata(world.at(run)).is_ok(), "{run} is still there");
         world.sweep(&Memory::new(), Some(run)).await;
         assert_eq!(world.life(run), "absent", "{run}, asked for by name");
         let aside = fs::read_dir(world.at(".aside")).unwrap().flatten();
-        assert_eq!(aside.filter(|e| e.file_name().to_string_lossy().starts_with(run)).count(), 1, "{run}");
+        assert_eq!(
+            aside.filter(|e| e.file_name().to_string_lossy().starts_with(run)).count(),
+            1,
+            "{run}"
+        );
     }
 }
 
@@ -154,7 +163,11 @@ async fn a_live_run_of_another_home_is_no_stranger() {
     let cloud = Memory::new();
     let mut staged = cloud.add_image("theirs-staged", "");
     staged.state = crate::image::State::Building;
-    staged.properties = [(crate::image::STATE.into(), "building".into()), (crate::image::RUN.into(), "theirs".into())].into();
+    staged.properties = [
+        (crate::image::STATE.into(), "building".into()),
+        (crate::image::RUN.into(), "theirs".into()),
+    ]
+    .into();
     cloud.put(staged);
     let dir = world.home.runtime.join("theirs");
     fs::create_dir(&dir).unwrap();
@@ -214,12 +227,14 @@ fn what_was_killed_while_it_came_or_went_is_cleared_away() {
     for name in [format!("{COMING}a"), format!("{GOING}b"), format!("{COMING}alive")] {
         world.record(&world.at(&name), "memory");
     }
-    let _held = Held::take(File::open(world.at(&format!("{COMING}alive")).join(LOCK)).unwrap()).unwrap();
+    let _held =
+        Held::take(File::open(world.at(&format!("{COMING}alive")).join(LOCK)).unwrap()).unwrap();
     assert_eq!(indexed(&world.home).unwrap().len(), 0);
     old(&world.at(&format!("{COMING}a")));
     world.record(&world.at(&format!("{COMING}new")), "memory");
     tidy(&world.home);
-    let mut left: Vec<_> = fs::read_dir(world.home.index()).unwrap().flatten().map(|e| e.file_name()).collect();
+    let mut left: Vec<_> =
+        fs::read_dir(world.home.index()).unwrap().flatten().map(|e| e.file_name()).collect();
     left.sort();
     // Who makes the new one may not have its lock yet.
     assert_eq!(left, [format!("{COMING}alive").as_str(), format!("{COMING}new").as_str()]);
@@ -279,10 +294,12 @@ async fn a_change_of_what_a_link_brings_in_is_one_of_the_definition() {
     fs::write(root.join("shared/web/f"), "1").unwrap();
     symlink("../../shared/web", root.join("images/x/web")).unwrap();
     for words in ["init -q", "add .", "-c user.name=n -c user.email=e commit -qm a"] {
-        let git = std::process::Command::new("git").current_dir(&root).args(words.split(' ')).status();
+        let git =
+            std::process::Command::new("git").current_dir(&root).args(words.split(' ')).status();
         assert!(git.unwrap().success(), "{words}");
     }
-    let commit = || async { host_facts(&bundle, &Cancel::default()).await.unwrap().commit.unwrap() };
+    let commit =
+        || async { host_facts(&bundle, &Cancel::default()).await.unwrap().commit.unwrap() };
     assert!(!commit().await.ends_with("-dirty"));
     fs::remove_file(root.join("shared/web/f")).unwrap();
     assert!(commit().await.ends_with("-dirty"));
@@ -290,7 +307,11 @@ async fn a_change_of_what_a_link_brings_in_is_one_of_the_definition() {
 
 #[test]
 fn a_base_that_is_there_and_not_ours_is_not_called_missing() {
-    let said = [BaseFact::Missing { near: Vec::new() }, BaseFact::Doubtful(Vec::new()), BaseFact::Ambiguous(Vec::new())];
+    let said = [
+        BaseFact::Missing { near: Vec::new() },
+        BaseFact::Doubtful(Vec::new()),
+        BaseFact::Ambiguous(Vec::new()),
+    ];
     let said = said.each_ref().map(lacking);
     assert_eq!(said[0], Some("is missing"));
     assert!(said[1].is_some_and(|why| !why.contains("missing")) && said[2].is_none());
@@ -316,7 +337,9 @@ fn nothing_outside_of_the_tree_is_read_as_the_record_of_a_run() {
     fs::rename(planless.join("plan.json"), dir.path().join("plan.json")).unwrap();
     symlink(dir.path().join("plan.json"), planless.join("plan.json")).unwrap();
     assert_eq!(read_text(&good, "build.log").unwrap(), "said");
-    for (run, name) in [(&linked, "build.log"), (&stuck, "build.log"), (&stuck, "events.jsonl"), (&good, "none")] {
+    for (run, name) in
+        [(&linked, "build.log"), (&stuck, "build.log"), (&stuck, "events.jsonl"), (&good, "none")]
+    {
         assert!(read_text(run, name).is_err(), "{} {name}", run.display());
     }
     // Directories themselves may be links.
@@ -340,7 +363,11 @@ fn the_store_is_closed_to_groups() {
     }
     world.home.secure().unwrap();
     for dir in ["images", "cache", "cache/downloads"] {
-        assert_eq!(fs::metadata(world.home.data.join(dir)).unwrap().permissions().mode() & 0o022, 0, "{dir}");
+        assert_eq!(
+            fs::metadata(world.home.data.join(dir)).unwrap().permissions().mode() & 0o022,
+            0,
+            "{dir}"
+        );
     }
 }
 

@@ -1,4 +1,5 @@
-//! The owner's settings out of their YAML tree: every key known, every value of its type, all that is wrong said at once.
+//! The owner's settings out of their YAML tree: every key known, every value of its type, all that
+//! is wrong said at once.
 use std::path::{Path, PathBuf};
 
 use super::{AnsibleSettings, LimitSettings, Mode, Rule, Settings};
@@ -53,7 +54,8 @@ pub(super) fn over(settings: &mut Settings, reader: &mut Reader, root: &Node) {
 fn known<'n>(reader: &mut Reader, field: &Field<'n>, valid: &[&str]) -> Option<Fields<'n>> {
     let fields = reader.map(field)?;
     for entry in fields.entries.iter().filter(|e| !valid.contains(&e.key.as_str())) {
-        let whose = if field.path.is_empty() { String::new() } else { format!(" in `{}`", field.path) };
+        let whose =
+            if field.path.is_empty() { String::new() } else { format!(" in `{}`", field.path) };
         let hint = match crate::bundle::nearest_key(&entry.key, valid) {
             Some(near) => format!("did you mean `{near}`?"),
             None => format!("known here: {}", valid.join(", ")),
@@ -66,7 +68,11 @@ fn known<'n>(reader: &mut Reader, field: &Field<'n>, valid: &[&str]) -> Option<F
 fn rule(reader: &mut Reader, field: &Field) -> Option<Rule> {
     let fields = known(reader, field, RULE)?;
     if fields.get("definition").is_none() {
-        reader.error(field.key, format!("`{}` has no `definition`", field.path), "like `images/x`, or `images/*`");
+        reader.error(
+            field.key,
+            format!("`{}` has no `definition`", field.path),
+            "like `images/x`, or `images/*`",
+        );
     }
     Some(Rule {
         definition: fields.read("definition", |f| reader.word(f))?,
@@ -85,7 +91,11 @@ fn paths(reader: &mut Reader, field: &Field) -> Option<Vec<PathBuf>> {
 fn path(reader: &mut Reader, field: &Field) -> Option<PathBuf> {
     let text = reader.word(field)?;
     if !Path::new(&text).is_absolute() {
-        reader.error(field.node.spot, format!("`{}` must be an absolute path, not `{text}`", field.path), "it begins with `/`");
+        reader.error(
+            field.node.spot,
+            format!("`{}` must be an absolute path, not `{text}`", field.path),
+            "it begins with `/`",
+        );
         return None;
     }
     Some(text.into())

@@ -25,27 +25,39 @@ fn findings(text: &str) -> Vec<String> {
 #[test]
 fn a_later_file_wins_key_by_key() {
     let dir = tempfile::tempdir().unwrap();
-    let all = "wall: required\nread_only: [/srv/tools]\nlimits: {memory: 4G, cpu: 1h, processes: 50, memory_together: 2G}\n\
-               allow:\n- {definition: 'images/*', local: true}\n- {definition: os/x, tree: /t, unwalled: true, env: [OS_CLOUD]}\n";
-    let (first, second) = (file(dir.path(), "a", all), file(dir.path(), "b", "wall: auto\nansible: {roles: [/r]}\n"));
-    let settings = load(&[first.clone(), dir.path().join("none"), second.clone()], None, me()).unwrap();
+    let all = "wall: required\nread_only: [/srv/tools]\nlimits: {memory: 4G, cpu: 1h, processes: \
+        50, memory_together: 2G}\n\
+               allow:\n- {definition: 'images/*', local: true}\n- {definition: os/x, tree: /t, \
+               unwalled: true, env: [OS_CLOUD]}\n";
+    let (first, second) =
+        (file(dir.path(), "a", all), file(dir.path(), "b", "wall: auto\nansible: {roles: [/r]}\n"));
+    let settings =
+        load(&[first.clone(), dir.path().join("none"), second.clone()], None, me()).unwrap();
     assert_eq!(settings.wall, Mode::Auto);
     assert_eq!(settings.read_only, [PathBuf::from("/srv/tools")]);
     assert_eq!(settings.ansible.roles, [PathBuf::from("/r")]);
     let limits = settings.limits;
-    assert_eq!((limits.memory_mb, limits.processes, limits.together_mb), (Some(4096), Some(50), Some(2048)));
+    assert_eq!(
+        (limits.memory_mb, limits.processes, limits.together_mb),
+        (Some(4096), Some(50), Some(2048))
+    );
     assert_eq!((&settings.from["wall"], &settings.from["allow"]), (&second, &first));
     let here = Asks { tree: "/t".into(), ..Asks::default() };
     let there = Asks { tree: "/u".into(), ..Asks::default() };
     assert!(settings.allows_local("images/x", &there) && !settings.allows_local("os/x", &there));
     assert!(settings.allows_unwalled("os/x", &here) && !settings.allows_unwalled("os/x", &there));
-    assert!(settings.allows_env("os/x", &here, "OS_CLOUD") && !settings.allows_env("os/x", &here, "OS_PASSWORD"));
+    assert!(
+        settings.allows_env("os/x", &here, "OS_CLOUD")
+            && !settings.allows_env("os/x", &here, "OS_PASSWORD")
+    );
 }
 
 #[test]
 fn everything_wrong_is_said_with_its_place() {
-    let found =
-        findings("wal: off\nwall: on\nread_only: tools\nallow:\n- {local: true}\n- {definition: x, unwaled: true}\nread_only: [tools]\n");
+    let found = findings(
+        "wal: off\nwall: on\nread_only: tools\nallow:\n- {local: true}\n- {definition: x, unwaled: \
+            true}\nread_only: [tools]\n",
+    );
     let text = found.join("\n");
     for part in [
         "config.yml:1:1: error: unknown key `wal`\n    hint: did you mean `wall`?",
@@ -57,7 +69,8 @@ fn everything_wrong_is_said_with_its_place() {
         assert!(text.contains(part), "{part}\n{text}");
     }
     assert!(findings("read_only: [tools]").join("").contains("must be an absolute path"));
-    let told = findings("wall: on\nread_only: yes\nallow: [{definition: '{{ x }}'}, {local: 7}]\n").join("\n");
+    let told = findings("wall: on\nread_only: yes\nallow: [{definition: '{{ x }}'}, {local: 7}]\n")
+        .join("\n");
     assert!(told.contains("`wall` must be one of") && !told.contains("warning"), "{told}");
     assert!(findings("- x").join("").contains("must be a map"));
     assert!(load(&[], None, me()).unwrap() == Settings::default());
@@ -72,11 +85,20 @@ fn a_tree_is_known_by_each_of_its_names() {
     fs::create_dir(&tree).unwrap();
     std::os::unix::fs::symlink("tree", &link).unwrap();
     for (named, used) in [(&link, &tree), (&tree, &link), (&link, &link)] {
-        let text = format!("allow: [{{definition: images/x, local: true, tree: {}}}]\n", named.display());
+        let text =
+            format!("allow: [{{definition: images/x, local: true, tree: {}}}]\n", named.display());
         let settings = load(&[file(dir.path(), "config.yml", &text)], None, me()).unwrap();
         let asks = |tree: &Path| Asks { tree: tree.into(), ..Asks::default() };
-        assert!(settings.allows_local("images/x", &asks(used)), "{} {}", named.display(), used.display());
-        assert!(!settings.allows_local("images/x", &asks(dir.path())) && !settings.allow[0].is_for_nothing());
+        assert!(
+            settings.allows_local("images/x", &asks(used)),
+            "{} {}",
+            named.display(),
+            used.display()
+        );
+        assert!(
+            !settings.allows_local("images/x", &asks(dir.path()))
+                && !settings.allow[0].is_for_nothing()
+        );
     }
     let gone = Rule { tree: Some(dir.path().join("gone")), ..Rule::default() };
     assert!(gone.is_for_nothing());
@@ -92,8 +114,14 @@ fn what_to_write_is_believed_as_it_is_said() {
     assert!(how.ends_with(&format!("into {} or {}", first.display(), second.display())), "{how}");
     let text = how.split('`').nth(1).unwrap();
     let written = load(&[file(dir.path(), "a.yml", text), second], None, me()).unwrap();
-    assert!(written.allows_env("images/x", &Asks::default(), "A") && written.allows_local("images/x", &Asks::default()));
-    assert_eq!(written.how_to_add("allow", "{}"), format!("add `{{}}` to the list `allow` in {}", first.display()));
+    assert!(
+        written.allows_env("images/x", &Asks::default(), "A")
+            && written.allows_local("images/x", &Asks::default())
+    );
+    assert_eq!(
+        written.how_to_add("allow", "{}"),
+        format!("add `{{}}` to the list `allow` in {}", first.display())
+    );
 }
 
 #[test]
@@ -115,7 +143,11 @@ fn nothing_in_a_tree_and_nothing_that_others_can_write_is_believed() {
     fs::create_dir(&shared).unwrap();
     let within = file(&shared, "config.yml", "wall: off\n");
     fs::set_permissions(&shared, PermissionsExt::from_mode(0o777)).unwrap();
-    assert!(load(std::slice::from_ref(&within), None, me()).unwrap_err()[0].message.contains("anybody can write to"));
+    assert!(
+        load(std::slice::from_ref(&within), None, me()).unwrap_err()[0]
+            .message
+            .contains("anybody can write to")
+    );
     // Above the file's own directory, and where a link on the way lies.
     let deep = shared.join("a/b");
     fs::create_dir_all(&deep).unwrap();
@@ -124,7 +156,11 @@ fn nothing_in_a_tree_and_nothing_that_others_can_write_is_believed() {
     std::os::unix::fs::symlink(shared.join("a/b/../b/config.yml"), &hop).unwrap();
     for file in [&deep, &hop] {
         let found = load(std::slice::from_ref(file), None, me()).unwrap_err();
-        assert!(found[0].message.contains("anybody can write to") && found[0].message.contains("shared"), "{found:?}");
+        assert!(
+            found[0].message.contains("anybody can write to")
+                && found[0].message.contains("shared"),
+            "{found:?}"
+        );
         assert!(found[0].hint.as_ref().unwrap().contains("chmod go-w"), "{found:?}");
     }
     // As /tmp: nobody can replace what is ours there.
@@ -162,8 +198,10 @@ fn what_does_nothing_is_known() {
     fs::create_dir(&there).unwrap();
     let (there, gone) = (there.display(), dir.path().join("gone").display().to_string());
     let text = format!(
-        "allow: [{{definition: images/a}}, {{definition: images/b, local: true, tree: {gone}}}, {{definition: images/c, env: [A]}}]\n\
-         read_only: [{there}, {gone}]\nansible: {{vault_password_file: {gone}, roles: [{there}], collections: [{gone}]}}\n"
+        "allow: [{{definition: images/a}}, {{definition: images/b, local: true, tree: {gone}}}, \
+            {{definition: images/c, env: [A]}}]\n\
+         read_only: [{there}, {gone}]\nansible: {{vault_password_file: {gone}, roles: [{there}], \
+         collections: [{gone}]}}\n"
     );
     let settings = load(&[file(dir.path(), "config.yml", &text)], None, me()).unwrap();
     let idle: Vec<bool> = settings.allow.iter().map(|rule| rule.idle().is_some()).collect();
@@ -178,7 +216,11 @@ fn how_to_allow_plays_on_the_factory_is_said() {
     let dir = tempfile::tempdir().unwrap();
     let none = load(&[dir.path().join("a.yml")], None, me()).unwrap();
     let how = none.how_to_allow_local("images/my bundle", &Asks::default()).unwrap();
-    assert!(how.contains("{definition: 'images/my bundle', local: true}") && how.contains("a.yml"), "{how}");
-    let allowed = load(&[file(dir.path(), "a.yml", how.split('`').nth(1).unwrap())], None, me()).unwrap();
+    assert!(
+        how.contains("{definition: 'images/my bundle', local: true}") && how.contains("a.yml"),
+        "{how}"
+    );
+    let allowed =
+        load(&[file(dir.path(), "a.yml", how.split('`').nth(1).unwrap())], None, me()).unwrap();
     assert_eq!(allowed.how_to_allow_local("images/my bundle", &Asks::default()), None);
 }

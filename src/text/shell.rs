@@ -1,4 +1,5 @@
-//! Words of a shell's line. What a hint tells a person to paste must name the file, whatever the file is called.
+//! Words of a shell's line. What a hint tells a person to paste must name the file, whatever the
+//! file is called.
 use std::borrow::Cow;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
@@ -10,8 +11,9 @@ pub fn quoted(text: &str) -> String {
     format!("'{}'", text.replace('\'', r"'\''"))
 }
 
-/// A path as one word of a command that a person pastes: bare where it is plain, else in quotes. It begins with no `-` and no `~`.
-/// What cannot be seen, and what is no UTF-8, is spelled `$'\012'`, as `ls` does and bash, zsh and ksh read it.
+/// A path as one word of a command that a person pastes: bare where it is plain, else in quotes. It
+/// begins with no `-` and no `~`. What cannot be seen, and what is no UTF-8, is spelled `$'\012'`,
+/// as `ls` does and bash, zsh and ksh read it.
 pub fn path(path: &Path) -> String {
     let bytes = path.as_os_str().as_bytes();
     let bytes = match bytes.first() {
@@ -46,7 +48,9 @@ fn spelled(bytes: &[u8]) -> String {
         for c in chunk.valid().chars() {
             match c {
                 '\'' | '\\' => out.extend(['\\', c]),
-                c if c.is_control() || is_hidden(c) => c.encode_utf8(&mut [0; 4]).bytes().for_each(|b| octal(b, &mut out)),
+                c if c.is_control() || is_hidden(c) => {
+                    c.encode_utf8(&mut [0; 4]).bytes().for_each(|b| octal(b, &mut out))
+                }
                 c => out.push(c),
             }
         }
@@ -90,15 +94,29 @@ mod tests {
         for name in NAMES {
             let word = path(Path::new(OsStr::from_bytes(name)));
             assert!(!word.chars().any(|c| c.is_control() || is_hidden(c)), "{word:?}");
-            let said = Command::new("bash").args(["-c", &format!("printf '%s|' {word}")]).output().unwrap().stdout;
-            let given = if name.starts_with(b"-") { [b"./", name, b"|"].concat() } else { [name, b"|"].concat() };
+            let said = Command::new("bash")
+                .args(["-c", &format!("printf '%s|' {word}")])
+                .output()
+                .unwrap()
+                .stdout;
+            let given = if name.starts_with(b"-") {
+                [b"./", name, b"|"].concat()
+            } else {
+                [name, b"|"].concat()
+            };
             assert_eq!(said, given, "{word}");
         }
     }
 
     #[test]
     fn plain_names_stay_bare() {
-        assert_eq!(path(Path::new("images/bundle-nginx/build-vars.yaml")), "images/bundle-nginx/build-vars.yaml");
-        assert_eq!((word(""), word("-x"), quoted("it's")), ("''".into(), "-x".into(), r"'it'\''s'".into()));
+        assert_eq!(
+            path(Path::new("images/bundle-nginx/build-vars.yaml")),
+            "images/bundle-nginx/build-vars.yaml"
+        );
+        assert_eq!(
+            (word(""), word("-x"), quoted("it's")),
+            ("''".into(), "-x".into(), r"'it'\''s'".into())
+        );
     }
 }

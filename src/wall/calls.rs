@@ -1,6 +1,7 @@
-//! System calls that are refused behind the wall, as a program for the kernel (seccomp): what looks into or stops another
-//! process of the same user, the wall's own first one above all, and memory that belongs to no process. It is written here,
-//! because the crate for it ends 32-bit programs altogether. Sources: seccomp(2), linux/audit.h, the kernel's tables of calls.
+//! System calls that are refused behind the wall, as a program for the kernel (seccomp): what looks
+//! into or stops another process of the same user, the wall's own first one above all, and memory
+//! that belongs to no process. It is written here, because the crate for it ends 32-bit programs
+//! altogether. Sources: seccomp(2), linux/audit.h, the kernel's tables of calls.
 use std::io;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
@@ -13,8 +14,8 @@ struct Calls {
     end: Option<u32>,
 }
 
-// ptrace, process_vm_readv, process_vm_writev, pidfd_getfd, shmget, semget, msgget; of 32 bits also `ipc`, which is the last
-// three by another name.
+// ptrace, process_vm_readv, process_vm_writev, pidfd_getfd, shmget, semget, msgget; of 32 bits also
+// `ipc`, which is the last three by another name.
 #[cfg(target_arch = "x86_64")]
 const KINDS: &[Calls] = &[
     Calls {
@@ -75,7 +76,8 @@ const KINDS: &[Calls] = &[
         end: None,
     },
 ];
-/// Elsewhere nothing is refused: that a program was stopped is seen all the same ([`crate::exec::joint`]).
+/// Elsewhere nothing is refused: that a program was stopped is seen all the same
+/// ([`crate::exec::joint`]).
 #[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
 const KINDS: &[Calls] = &[];
 
@@ -87,7 +89,8 @@ const RETURN: u32 = libc::BPF_RET | libc::BPF_K;
 const NUMBER_AT: u32 = 0;
 const ARCH_AT: u32 = 4;
 
-/// The program in a file in memory, as bubblewrap's `--seccomp` takes it; `None` on a processor that it is not written for.
+/// The program in a file in memory, as bubblewrap's `--seccomp` takes it; `None` on a processor
+/// that it is not written for.
 pub(super) fn filter() -> io::Result<Option<Arc<OwnedFd>>> {
     match KINDS {
         [] => Ok(None),

@@ -1,5 +1,6 @@
-//! The wall around checks that come before a run: what a definition brings sees itself and a room, has no network, no password
-//! of the vault, and of the factory's environment what passes by itself. Without a wall there are no such checks.
+//! The wall around checks that come before a run: what a definition brings sees itself and a room,
+//! has no network, no password of the vault, and of the factory's environment what passes by
+//! itself. Without a wall there are no such checks.
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -11,7 +12,8 @@ use crate::bundle::{self, Bundle, Need, NeedKind};
 use crate::cancel::{Cancel, Cancelled};
 use crate::exec::{Cmd, Limits, env};
 
-/// Of each process of a check, unless the owner says otherwise: bytes of memory that it may map, processor time, bytes of a file.
+/// Of each process of a check, unless the owner says otherwise: bytes of memory that it may map,
+/// processor time, bytes of a file.
 const MOST_MEMORY: u64 = 2 << 30;
 const MOST_CPU: Duration = Duration::from_secs(60);
 const MOST_WRITTEN: u64 = 16 << 20;
@@ -27,9 +29,14 @@ pub struct Checked<'c> {
 }
 
 impl Wall {
-    /// `ansible-playbook` as a check starts it: `cmd` names its arguments, its directory and what the step sets. `None`: this
-    /// machine has no wall.
-    pub async fn around_check(&self, cmd: Cmd, checked: &Checked<'_>, cancel: &Cancel) -> Result<Option<Cmd>, WallError> {
+    /// `ansible-playbook` as a check starts it: `cmd` names its arguments, its directory and what
+    /// the step sets. `None`: this machine has no wall.
+    pub async fn around_check(
+        &self,
+        cmd: Cmd,
+        checked: &Checked<'_>,
+        cancel: &Cancel,
+    ) -> Result<Option<Cmd>, WallError> {
         let Standing::Up { nested, .. } = self.standing(cancel).await? else { return Ok(None) };
         let ansible = self.ansible(cancel).await?;
         let passing = self.config.env.iter().filter(|(name, value)| env::passes(name, value));
@@ -43,7 +50,11 @@ impl Wall {
         // In memory: what is written there has a bound, and is gone with the check.
         mounts.room(Path::new("/tmp"), MOST_ROOM);
         let bundle = checked.bundle;
-        self.definition(&mut mounts, &Definition { label: &bundle.label, asks: &bundle.asks, dir: &bundle.dir }, checked.dir)?;
+        self.definition(
+            &mut mounts,
+            &Definition { label: &bundle.label, asks: &bundle.asks, dir: &bundle.dir },
+            checked.dir,
+        )?;
         mounts.room(checked.dir, MOST_ROOM);
         [&home, &temp].into_iter().for_each(|dir| mounts.directory(dir));
         checked.read.iter().for_each(|path| mounts.read_only(path));
@@ -56,13 +67,25 @@ impl Wall {
             ..self.hard()
         };
         let called = Some(ANSIBLE.into());
-        self.behind(Cmd { program: ansible.program.clone().into(), env, called, limits, ..cmd }, mounts).map(Some)
+        self.behind(
+            Cmd { program: ansible.program.clone().into(), env, called, limits, ..cmd },
+            mounts,
+        )
+        .map(Some)
     }
 
-    /// What of Ansible would run: its place and its version, for what is kept by content. The error says why there is none.
-    pub async fn ansible_version(&self, cancel: &Cancel) -> Result<Result<String, String>, Cancelled> {
+    /// What of Ansible would run: its place and its version, for what is kept by content. The error
+    /// says why there is none.
+    pub async fn ansible_version(
+        &self,
+        cancel: &Cancel,
+    ) -> Result<Result<String, String>, Cancelled> {
         match self.ansible(cancel).await {
-            Ok(ansible) => Ok(Ok(format!("{} {}", ansible.program.display(), ansible.version.as_deref().unwrap_or("unknown")))),
+            Ok(ansible) => Ok(Ok(format!(
+                "{} {}",
+                ansible.program.display(),
+                ansible.version.as_deref().unwrap_or("unknown")
+            ))),
             Err(WallError::Cancelled(cancelled)) => Err(cancelled),
             Err(e) => Ok(Err(e.to_string())),
         }
@@ -73,20 +96,23 @@ impl Wall {
         find(ANSIBLE, self.path()).is_some()
     }
 
-    /// Whether a role or collection is where Ansible of this machine finds it behind the wall. Nothing is run.
+    /// Whether a role or collection is where Ansible of this machine finds it behind the wall.
+    /// Nothing is run.
     pub fn has(&self, need: &Need) -> bool {
         let settings = &self.settings().ansible;
-        let home = |name: &str| self.config.home.as_ref().map(|home| home.join(".ansible").join(name));
+        let home =
+            |name: &str| self.config.home.as_ref().map(|home| home.join(".ansible").join(name));
         match need.kind {
             NeedKind::Role => {
-                let places = [PathBuf::from("/usr/share/ansible/roles"), "/etc/ansible/roles".into()];
+                let places =
+                    [PathBuf::from("/usr/share/ansible/roles"), "/etc/ansible/roles".into()];
                 let mut places = settings.roles.iter().cloned().chain(home("roles")).chain(places);
                 places.any(|dir| dir.join(&need.name).is_dir())
             }
             NeedKind::Collection => self.collection_places().iter().any(|dir| {
-                need.name
-                    .split_once('.')
-                    .is_some_and(|(namespace, name)| dir.join("ansible_collections").join(namespace).join(name).is_dir())
+                need.name.split_once('.').is_some_and(|(namespace, name)| {
+                    dir.join("ansible_collections").join(namespace).join(name).is_dir()
+                })
             }),
         }
     }
@@ -97,15 +123,25 @@ impl Wall {
         places.extend(self.config.home.as_ref().map(|home| home.join(".ansible/collections")));
         places.push("/usr/share/ansible/collections".into());
         // The package `ansible` brings its collections along, beside its Python modules.
-        places.extend(find(ANSIBLE, self.path()).iter().flat_map(|program| python_homes(program, self.config.home.as_deref())));
+        places.extend(
+            find(ANSIBLE, self.path())
+                .iter()
+                .flat_map(|program| python_homes(program, self.config.home.as_deref())),
+        );
         places
     }
 
-    /// All roles and collections that lie on this machine, in a text that changes with any of their files.
+    /// All roles and collections that lie on this machine, in a text that changes with any of their
+    /// files.
     pub fn at_hand(&self) -> String {
-        let collections = self.collection_places().into_iter().map(|dir| dir.join("ansible_collections"));
+        let collections =
+            self.collection_places().into_iter().map(|dir| dir.join("ansible_collections"));
         let roles = self.config.home.as_ref().map(|home| home.join(".ansible/roles"));
-        let roles = roles.into_iter().chain(["/usr/share/ansible/roles".into(), "/etc/ansible/roles".into()]);
-        bundle::stamp_of(collections.chain(roles).chain(self.settings().ansible.roles.iter().cloned()))
+        let roles = roles
+            .into_iter()
+            .chain(["/usr/share/ansible/roles".into(), "/etc/ansible/roles".into()]);
+        bundle::stamp_of(
+            collections.chain(roles).chain(self.settings().ansible.roles.iter().cloned()),
+        )
     }
 }

@@ -1,5 +1,6 @@
-//! Which directories are a definition's: its own, the one that it names (`bundle.path`), and what links in them lead to
-//! inside the factory tree, by every name on the way there. What is wider than a definition is refused: a directory that holds the tree, or the user's home.
+//! Which directories are a definition's: its own, the one that it names (`bundle.path`), and what
+//! links in them lead to inside the factory tree, by every name on the way there. What is wider
+//! than a definition is refused: a directory that holds the tree, or the user's home.
 use std::collections::BTreeSet;
 use std::path::{Component, Path, PathBuf};
 
@@ -9,24 +10,38 @@ use crate::paths::real;
 
 /// Entries that are looked at for links.
 const MANY: usize = 20_000;
-/// Names that are never a definition's, though they may lie in a tree: git's settings can hold passwords.
+/// Names that are never a definition's, though they may lie in a tree: git's settings can hold
+/// passwords.
 const NEVER: &[&str] = &[".git", "clouds.yaml", "clouds-public.yaml", "secure.yaml"];
 
 /// The directories, each once; of one that links lead to, the links too. `home`: the user's.
-pub(super) fn places(asks: &Asks, bundle_dir: &Path, home: Option<&Path>) -> Result<Vec<PathBuf>, Diagnostic> {
+pub(super) fn places(
+    asks: &Asks,
+    bundle_dir: &Path,
+    home: Option<&Path>,
+) -> Result<Vec<PathBuf>, Diagnostic> {
     let tree = real(&asks.tree);
-    let definition = if asks.definition.as_os_str().is_empty() { bundle_dir } else { &asks.definition };
+    let definition =
+        if asks.definition.as_os_str().is_empty() { bundle_dir } else { &asks.definition };
     let (definition, named) = (real(definition), real(bundle_dir));
     let mut places = BTreeSet::new();
     for dir in [&definition, &named] {
         if let Some(what) = too_wide(dir, &tree, home) {
-            let finding = Diagnostic::error(None, format!("the definition's directory {} holds {what}", dir.display()));
-            return Err(finding.hint("a definition is shown to its playbooks whole: give it a directory of its own"));
+            let finding = Diagnostic::error(
+                None,
+                format!("the definition's directory {} holds {what}", dir.display()),
+            );
+            return Err(finding.hint(
+                "a definition is shown to its playbooks whole: give it a directory of its own",
+            ));
         }
         places.insert(dir.clone());
     }
     if named != definition && !named.starts_with(&tree) && !named.starts_with(&definition) {
-        let finding = Diagnostic::error(None, format!("`bundle.path` leads out of the factory tree: {}", named.display()));
+        let finding = Diagnostic::error(
+            None,
+            format!("`bundle.path` leads out of the factory tree: {}", named.display()),
+        );
         return Err(finding.hint("a definition may name a directory of its tree"));
     }
     let mut left: Vec<PathBuf> = places.iter().cloned().collect();
@@ -37,7 +52,11 @@ pub(super) fn places(asks: &Asks, bundle_dir: &Path, home: Option<&Path>) -> Res
             if seen > MANY {
                 break;
             }
-            let Some(target) = entry.path_is_symlink().then(|| entry.path().canonicalize().ok()).flatten() else { continue };
+            let Some(target) =
+                entry.path_is_symlink().then(|| entry.path().canonicalize().ok()).flatten()
+            else {
+                continue;
+            };
             if may_show(&target, &tree) && too_wide(&target, &tree, home).is_none() {
                 names.extend(hops(entry.path()).into_iter().filter(|name| may_show(name, &tree)));
             }
@@ -58,10 +77,14 @@ pub(super) fn places(asks: &Asks, bundle_dir: &Path, home: Option<&Path>) -> Res
     Ok(shown)
 }
 
-/// What lies in the places of a definition and is no part of it: git's own directories, and what builds left in the `target` of
-/// the directories `own`.
+/// What lies in the places of a definition and is no part of it: git's own directories, and what
+/// builds left in the `target` of the directories `own`.
 pub(super) fn uncounted(places: &[PathBuf], own: &[&Path]) -> Vec<PathBuf> {
-    let mut found: Vec<PathBuf> = own.iter().map(|dir| real(dir).join("target")).filter(|dir| dir.is_dir() && !dir.is_symlink()).collect();
+    let mut found: Vec<PathBuf> = own
+        .iter()
+        .map(|dir| real(dir).join("target"))
+        .filter(|dir| dir.is_dir() && !dir.is_symlink())
+        .collect();
     for place in places.iter().filter(|place| !place.is_symlink()) {
         let mut entries = walkdir::WalkDir::new(place).min_depth(1).into_iter();
         while let Some(entry) = entries.next() {
@@ -77,11 +100,16 @@ pub(super) fn uncounted(places: &[PathBuf], own: &[&Path]) -> Vec<PathBuf> {
     found
 }
 
-/// The names by which a link comes to its target. Of two links in a row the second may lie where nothing else is shown.
+/// The names by which a link comes to its target. Of two links in a row the second may lie where
+/// nothing else is shown.
 fn hops(link: &Path) -> Vec<PathBuf> {
     let (mut at, mut names) = (link.to_owned(), Vec::new());
     for _ in 0..16 {
-        let (Ok(target), Some(Ok(dir))) = (std::fs::read_link(&at), at.parent().map(Path::canonicalize)) else { break };
+        let (Ok(target), Some(Ok(dir))) =
+            (std::fs::read_link(&at), at.parent().map(Path::canonicalize))
+        else {
+            break;
+        };
         at = joined(dir, &target);
         names.push(at.clone());
     }
@@ -91,7 +119,9 @@ fn hops(link: &Path) -> Vec<PathBuf> {
 /// `..` leads out of the directory that the name before it means.
 fn joined(dir: PathBuf, target: &Path) -> PathBuf {
     target.components().fold(dir, |at, part| match part {
-        Component::ParentDir => real(&at).parent().map_or_else(|| PathBuf::from("/"), Path::to_owned),
+        Component::ParentDir => {
+            real(&at).parent().map_or_else(|| PathBuf::from("/"), Path::to_owned)
+        }
         Component::CurDir => at,
         part => at.join(part),
     })
@@ -99,7 +129,8 @@ fn joined(dir: PathBuf, target: &Path) -> PathBuf {
 
 fn may_show(target: &Path, tree: &Path) -> bool {
     let Ok(inner) = target.strip_prefix(tree) else { return false };
-    !tree.as_os_str().is_empty() && !inner.iter().any(|name| NEVER.iter().any(|never| name == *never))
+    !tree.as_os_str().is_empty()
+        && !inner.iter().any(|name| NEVER.iter().any(|never| name == *never))
 }
 
 fn too_wide(dir: &Path, tree: &Path, home: Option<&Path>) -> Option<&'static str> {
@@ -107,7 +138,9 @@ fn too_wide(dir: &Path, tree: &Path, home: Option<&Path>) -> Option<&'static str
     match home {
         _ if dir == Path::new("/") => Some("this whole machine"),
         Some(home) if holds(home) => Some("the home of the factory's user"),
-        _ if holds(tree) && ["images", "os"].iter().any(|half| tree.join(half).is_dir()) => Some("the whole factory tree"),
+        _ if holds(tree) && ["images", "os"].iter().any(|half| tree.join(half).is_dir()) => {
+            Some("the whole factory tree")
+        }
         _ => None,
     }
 }
@@ -121,37 +154,64 @@ mod tests {
     fn world() -> (tempfile::TempDir, PathBuf) {
         let dir = tempfile::tempdir().unwrap();
         let root = dir.path().canonicalize().unwrap();
-        for path in ["tree/images/x", "tree/images/target/x", "tree/shared/role", "tree/.git", "secrets", "home"] {
+        for path in [
+            "tree/images/x",
+            "tree/images/target/x",
+            "tree/shared/role",
+            "tree/.git",
+            "secrets",
+            "home",
+        ] {
             std::fs::create_dir_all(root.join(path)).unwrap();
         }
         (dir, root)
     }
 
     fn of(root: &Path, definition: &str, named: &str) -> Result<Vec<String>, String> {
-        let asks = Asks { tree: root.join("tree"), definition: root.join(definition), ..Asks::default() };
-        let found = places(&asks, &root.join(named), Some(&root.join("home"))).map_err(|d| d.message)?;
+        let asks =
+            Asks { tree: root.join("tree"), definition: root.join(definition), ..Asks::default() };
+        let found =
+            places(&asks, &root.join(named), Some(&root.join("home"))).map_err(|d| d.message)?;
         Ok(found.iter().map(|p| p.strip_prefix(root).unwrap().display().to_string()).collect())
     }
 
     #[test]
     fn links_are_followed_inside_the_tree_only() {
         let (_dir, root) = world();
-        for (name, target) in [("roles", "tree/shared"), ("out", "secrets"), ("git", "tree/.git"), ("all", "tree"), ("up", "")] {
+        for (name, target) in [
+            ("roles", "tree/shared"),
+            ("out", "secrets"),
+            ("git", "tree/.git"),
+            ("all", "tree"),
+            ("up", ""),
+        ] {
             symlink(root.join(target), root.join("tree/images/x").join(name)).unwrap();
         }
         symlink(root.join("secrets"), root.join("tree/shared/role/more")).unwrap();
-        assert_eq!(of(&root, "tree/images/x", "tree/images/x").unwrap(), ["tree/images/x", "tree/shared"]);
-        assert_eq!(of(&root, "tree/images/x", "tree/shared").unwrap(), ["tree/images/x", "tree/shared"]);
+        assert_eq!(
+            of(&root, "tree/images/x", "tree/images/x").unwrap(),
+            ["tree/images/x", "tree/shared"]
+        );
+        assert_eq!(
+            of(&root, "tree/images/x", "tree/shared").unwrap(),
+            ["tree/images/x", "tree/shared"]
+        );
     }
 
     #[test]
     fn what_is_wider_than_a_definition_is_refused() {
         let (_dir, root) = world();
-        for (named, why) in [("secrets", "leads out"), ("home", "home"), ("", "home"), ("tree", "tree")] {
+        for (named, why) in
+            [("secrets", "leads out"), ("home", "home"), ("", "home"), ("tree", "tree")]
+        {
             let said = of(&root, "tree/images/x", named).unwrap_err();
             assert!(said.contains(why), "{named}: {said}");
         }
         assert!(of(&root, "tree", "tree").is_err());
-        assert_eq!(of(&root, "secrets", "secrets").unwrap(), ["secrets"], "a definition may lie outside of a tree");
+        assert_eq!(
+            of(&root, "secrets", "secrets").unwrap(),
+            ["secrets"],
+            "a definition may lie outside of a tree"
+        );
     }
 }

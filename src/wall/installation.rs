@@ -1,5 +1,6 @@
-//! Where Ansible lies on this machine: below /usr, or in a virtual environment, of pipx, pip --user, pyenv or uv, which may all
-//! be in a home that is not shown. Python itself is asked, and shown is what it says and nothing beside it.
+//! Where Ansible lies on this machine: below /usr, or in a virtual environment, of pipx, pip
+//! --user, pyenv or uv, which may all be in a home that is not shown. Python itself is asked, and
+//! shown is what it says and nothing beside it.
 use std::collections::BTreeSet;
 use std::fs;
 use std::io::Read;
@@ -28,23 +29,33 @@ const ASK: &str = "import sys, site\n\
     \x20from ansible.release import __version__\n\
     \x20print('version ' + __version__)\n\
     except Exception: pass\n\
-    for p in [sys.executable, sys.prefix, sys.exec_prefix, sys.base_prefix, sys.base_exec_prefix] + sys.path: print(p)\n\
+    for p in [sys.executable, sys.prefix, sys.exec_prefix, sys.base_prefix, sys.base_exec_prefix] \
+    + sys.path: print(p)\n\
     print('base ' + site.getuserbase() if site.ENABLE_USER_SITE else 'none')";
 
 /// The user's home is never shown whole.
-pub(super) async fn of_ansible(env: &Surroundings<'_>, cancel: &Cancel) -> Result<Installation, String> {
-    let mut program = find("ansible-playbook", env.path).ok_or("ansible-playbook is not installed")?;
+pub(super) async fn of_ansible(
+    env: &Surroundings<'_>,
+    cancel: &Cancel,
+) -> Result<Installation, String> {
+    let mut program =
+        find("ansible-playbook", env.path).ok_or("ansible-playbook is not installed")?;
     let mut python = interpreter(&program, env.path);
     if python.is_none() {
-        // A stand-in of pyenv or asdf, a script in another language: Ansible says where it really is.
+        // A stand-in of pyenv or asdf, a script in another language: Ansible says where it really
+        // is.
         let cmd = env.cmd(&program).arg("--version").env("ANSIBLE_CONFIG", "/dev/null");
         let said = exec::output(&cmd, cancel).await.map_err(|e| e.to_string())?;
         let real = said.lines().find_map(|l| l.trim().strip_prefix("executable location = "));
-        program = real.map(PathBuf::from).ok_or("`ansible-playbook --version` does not say where it is")?;
+        program = real
+            .map(PathBuf::from)
+            .ok_or("`ansible-playbook --version` does not say where it is")?;
         python = interpreter(&program, env.path);
     }
     let python = python.ok_or_else(|| format!("{} is no Python script", program.display()))?;
-    let said = exec::output(&env.cmd(&python).arg("-c").arg(ASK), cancel).await.map_err(|e| e.to_string())?;
+    let said = exec::output(&env.cmd(&python).arg("-c").arg(ASK), cancel)
+        .await
+        .map_err(|e| e.to_string())?;
     let mut paths = BTreeSet::new();
     hops(&python, &mut paths);
     paths.insert(program.clone());
@@ -52,17 +63,26 @@ pub(super) async fn of_ansible(env: &Surroundings<'_>, cancel: &Cancel) -> Resul
     for path in told.lines().map(PathBuf::from).filter(|p| p.is_absolute()) {
         hops(&path, &mut paths);
     }
-    let visible = |p: &PathBuf| !["/usr", "/bin", "/lib", "/lib64"].iter().any(|dir| p.starts_with(dir));
-    let narrow = |p: &PathBuf| p.exists() && p.parent().is_some() && env.home.is_none_or(|home| !home.starts_with(p));
+    let visible =
+        |p: &PathBuf| !["/usr", "/bin", "/lib", "/lib64"].iter().any(|dir| p.starts_with(dir));
+    let narrow = |p: &PathBuf| {
+        p.exists() && p.parent().is_some() && env.home.is_none_or(|home| !home.starts_with(p))
+    };
     let mut shown: Vec<PathBuf> = Vec::new();
-    // What lies in a directory that is shown is seen with it; the set is sorted, so that directories come first.
+    // What lies in a directory that is shown is seen with it; the set is sorted, so that
+    // directories come first.
     for path in paths.into_iter().filter(|p| visible(p) && narrow(p)) {
         if !shown.iter().any(|dir| path.starts_with(dir)) {
             shown.push(path);
         }
     }
     let version = told.lines().find_map(|line| line.strip_prefix("version ")).map(str::to_owned);
-    Ok(Installation { program, paths: shown, version, user_base: last.strip_prefix("base ").map(str::to_owned) })
+    Ok(Installation {
+        program,
+        paths: shown,
+        version,
+        user_base: last.strip_prefix("base ").map(str::to_owned),
+    })
 }
 
 /// The surroundings of the questions.
@@ -74,29 +94,54 @@ pub(super) struct Surroundings<'a> {
 impl Surroundings<'_> {
     fn cmd(&self, program: &Path) -> Cmd {
         let home = self.home.unwrap_or(Path::new("/nonexistent")).to_string_lossy().into_owned();
-        let cmd = Cmd::new(program, Duration::from_secs(60)).dir("/").env("PATH", self.path).env("HOME", home).env("LANG", "C.UTF-8");
+        let cmd = Cmd::new(program, Duration::from_secs(60))
+            .dir("/")
+            .env("PATH", self.path)
+            .env("HOME", home)
+            .env("LANG", "C.UTF-8");
         Cmd { bare: true, ..cmd }
     }
 }
 
-/// Where Python modules of an `ansible-playbook` lie, told by where it lies itself; no program is asked.
+/// Where Python modules of an `ansible-playbook` lie, told by where it lies itself; no program is
+/// asked.
 pub(super) fn python_homes(program: &Path, home: Option<&Path>) -> Vec<PathBuf> {
     let real = program.canonicalize().unwrap_or_else(|_| program.to_owned());
-    let mut prefixes: BTreeSet<PathBuf> = [program, &real].into_iter().filter_map(|p| Some(p.parent()?.parent()?.to_owned())).collect();
+    let mut prefixes: BTreeSet<PathBuf> = [program, &real]
+        .into_iter()
+        .filter_map(|p| Some(p.parent()?.parent()?.to_owned()))
+        .collect();
     // A version manager's stand-in lies beside the versions.
     let versions = home.map(|home| home.join(".pyenv/versions"));
-    let versions = versions.and_then(|dir| fs::read_dir(dir).ok()).into_iter().flatten().flatten().map(|e| e.path());
+    let versions = versions
+        .and_then(|dir| fs::read_dir(dir).ok())
+        .into_iter()
+        .flatten()
+        .flatten()
+        .map(|e| e.path());
     prefixes.extend(versions.filter(|_| program.iter().any(|part| part == "shims")));
-    let libraries = prefixes.iter().flat_map(|prefix| fs::read_dir(prefix.join("lib")).into_iter().flatten().flatten());
-    let pythons = libraries.map(|e| e.path()).filter(|p| p.file_name().is_some_and(|n| n.to_string_lossy().starts_with("python")));
-    pythons.flat_map(|dir| ["site-packages", "dist-packages"].map(|name| dir.join(name))).filter(|dir| dir.is_dir()).collect()
+    let libraries = prefixes
+        .iter()
+        .flat_map(|prefix| fs::read_dir(prefix.join("lib")).into_iter().flatten().flatten());
+    let pythons = libraries
+        .map(|e| e.path())
+        .filter(|p| p.file_name().is_some_and(|n| n.to_string_lossy().starts_with("python")));
+    pythons
+        .flat_map(|dir| ["site-packages", "dist-packages"].map(|name| dir.join(name)))
+        .filter(|dir| dir.is_dir())
+        .collect()
 }
 
 /// The Python that a script names in its first line.
 fn interpreter(script: &Path, path: &str) -> Option<PathBuf> {
     let mut head = [0; 512];
     let count = fs::File::open(script).ok()?.read(&mut head).ok()?;
-    let line = String::from_utf8_lossy(&head[..count]).lines().next()?.strip_prefix("#!")?.trim().to_owned();
+    let line = String::from_utf8_lossy(&head[..count])
+        .lines()
+        .next()?
+        .strip_prefix("#!")?
+        .trim()
+        .to_owned();
     let mut words = line.split_ascii_whitespace();
     let first = PathBuf::from(words.next()?);
     let python = match first.file_name()?.to_str()? {

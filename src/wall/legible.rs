@@ -1,5 +1,6 @@
-//! What root shows behind the wall lies where root's number may read it. There root has no privileges, so that a tree of
-//! another user's with a private home is closed to it; a copy that is root's own is shown in its place.
+//! What root shows behind the wall lies where root's number may read it. There root has no
+//! privileges, so that a tree of another user's with a private home is closed to it; a copy that is
+//! root's own is shown in its place.
 use std::fs::{self, DirBuilder, Permissions};
 use std::io;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt, symlink};
@@ -16,7 +17,8 @@ pub(super) fn is_open(dir: &Path, me: u32) -> bool {
         let bits = if meta.uid() == me { bit << 6 } else { bit };
         meta.permissions().mode() & bits == bits
     };
-    let way = dir.ancestors().skip(1).all(|dir| fs::metadata(dir).is_ok_and(|meta| may(&meta, 0o1)));
+    let way =
+        dir.ancestors().skip(1).all(|dir| fs::metadata(dir).is_ok_and(|meta| may(&meta, 0o1)));
     let entries = || walkdir::WalkDir::new(dir).into_iter().take(MANY);
     way && entries().all(|entry| {
         entry.ok().and_then(|e| e.metadata().ok()).is_some_and(|meta| match meta.file_type() {
@@ -27,7 +29,8 @@ pub(super) fn is_open(dir: &Path, me: u32) -> bool {
     })
 }
 
-/// Copies directories, files and links below `from` to `to`, which must not be there; all that is copied can be read.
+/// Copies directories, files and links below `from` to `to`, which must not be there; all that is
+/// copied can be read.
 pub(super) fn copy(from: &Path, to: &Path) -> io::Result<()> {
     let mut bytes = 0;
     for entry in walkdir::WalkDir::new(from) {
@@ -45,7 +48,10 @@ pub(super) fn copy(from: &Path, to: &Path) -> io::Result<()> {
                 return Err(io::Error::other(format!("{} holds more than 4 GiB", from.display())));
             }
             fs::copy(entry.path(), &at)?;
-            fs::set_permissions(&at, Permissions::from_mode(meta.permissions().mode() & 0o777 | 0o444))?;
+            fs::set_permissions(
+                &at,
+                Permissions::from_mode(meta.permissions().mode() & 0o777 | 0o444),
+            )?;
         }
     }
     Ok(())

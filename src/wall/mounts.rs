@@ -1,11 +1,12 @@
-//! What is seen from behind the wall, as options of bubblewrap: the system and a definition to be read, a room to write in,
-//! and nothing else. Later options lie over earlier ones.
+//! What is seen from behind the wall, as options of bubblewrap: the system and a definition to be
+//! read, a room to write in, and nothing else. Later options lie over earlier ones.
 use std::ffi::{OsStr, OsString};
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
-/// Namespaces of its own but for the network, no capabilities, no terminal, and an end with the factory's.
+/// Namespaces of its own but for the network, no capabilities, no terminal, and an end with the
+/// factory's.
 const APART: &[&str] = &[
     "--unshare-user",
     "--unshare-ipc",
@@ -22,7 +23,8 @@ const APART: &[&str] = &[
 /// Of the root directory, where a system has them: directories or links into /usr.
 const SYSTEM: &[&str] = &["bin", "sbin", "lib", "lib32", "lib64", "libx32"];
 
-/// Of /etc: how names, users, time, certificates and libraries are found. Whatever else lies there may be anybody's secret.
+/// Of /etc: how names, users, time, certificates and libraries are found. Whatever else lies there
+/// may be anybody's secret.
 const ETC: &[&str] = &[
     "alternatives",
     "ansible",
@@ -109,7 +111,8 @@ impl Mounts {
         }
         mounts.add("--proc", ["/proc"]);
         mounts.cover_kernel();
-        // Of the wall's own first process: with its memory open for writing, a program could keep it from ending.
+        // Of the wall's own first process: with its memory open for writing, a program could keep
+        // it from ending.
         mounts.hide(Path::new("/proc/1"));
         mounts.add("--dev", ["/dev"]);
         mounts.size(SHARED_BYTES);
@@ -125,12 +128,15 @@ impl Mounts {
         self.words.push("--unshare-net".into());
     }
 
-    /// Of /proc, all that is not a process is closed to writers. The kernel lets root's number write its settings whatever
-    /// capabilities it has, and root behind the wall has root's number; bubblewrap 0.8 covers directories only that
-    /// access(2) calls writable, which /proc/sys is not.
+    /// Of /proc, all that is not a process is closed to writers. The kernel lets root's number
+    /// write its settings whatever capabilities it has, and root behind the wall has root's number;
+    /// bubblewrap 0.8 covers directories only that access(2) calls writable, which /proc/sys is
+    /// not.
     fn cover_kernel(&mut self) {
         let entries = fs::read_dir("/proc").into_iter().flatten().flatten();
-        for entry in entries.filter(|e| !e.file_name().as_encoded_bytes().iter().all(u8::is_ascii_digit)) {
+        for entry in
+            entries.filter(|e| !e.file_name().as_encoded_bytes().iter().all(u8::is_ascii_digit))
+        {
             let Ok(meta) = fs::symlink_metadata(entry.path()) else { continue };
             let writable = meta.is_file() && meta.permissions().mode() & 0o222 != 0;
             if meta.is_dir() || writable {
@@ -139,7 +145,8 @@ impl Mounts {
         }
     }
 
-    /// The content of what a link of /etc leads to is put in the link's place: resolv.conf's, say, lies in /run.
+    /// The content of what a link of /etc leads to is put in the link's place: resolv.conf's, say,
+    /// lies in /run.
     fn etc(&mut self, path: &Path) {
         let Ok(real) = path.canonicalize() else { return };
         if !readable_by_all(&real) {
@@ -151,8 +158,8 @@ impl Mounts {
         }
     }
 
-    /// Hides what not everybody may read. That matters to root, who is root's owner in there as well, and to members of
-    /// groups.
+    /// Hides what not everybody may read. That matters to root, who is root's owner in there as
+    /// well, and to members of groups.
     fn mask_private(&mut self, real: &Path, shown: &Path) {
         let walk = walkdir::WalkDir::new(real).min_depth(1).into_iter();
         let mut masked: Vec<PathBuf> = Vec::new();
@@ -223,7 +230,8 @@ impl Mounts {
         self.add("--chdir", [dir.as_os_str()]);
     }
 
-    /// As bubblewrap reads them from a file. The root directory, made in memory, is closed at the end.
+    /// As bubblewrap reads them from a file. The root directory, made in memory, is closed at the
+    /// end.
     pub(super) fn text(mut self) -> Vec<u8> {
         use std::os::unix::ffi::OsStrExt;
         self.add("--remount-ro", ["/"]);

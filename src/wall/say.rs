@@ -1,4 +1,5 @@
-//! What is said of the wall before a run: what a definition asks for and does not get, and what there is no wall for.
+//! What is said of the wall before a run: what a definition asks for and does not get, and what
+//! there is no wall for.
 use std::path::{Path, PathBuf};
 
 use super::{Standing, Wall, definition, shipped};
@@ -8,8 +9,10 @@ use crate::exec::env;
 use crate::plan::{ActionPlan, Origin, Plan, StepPlan};
 use crate::settings::{Mode, quoted};
 
-pub(super) const NO_NAMESPACES: &str = "user namespaces are needed: on Ubuntu 23.10 and later AppArmor keeps them from ordinary users \
-     (`sysctl kernel.apparmor_restrict_unprivileged_userns=0`, or a profile for /usr/bin/bwrap); in a container it has to allow \
+pub(super) const NO_NAMESPACES: &str = "user namespaces are needed: on Ubuntu 23.10 and later \
+    AppArmor keeps them from ordinary users \
+     (`sysctl kernel.apparmor_restrict_unprivileged_userns=0`, or a profile for /usr/bin/bwrap); \
+     in a container it has to allow \
      them (seccomp, `--security-opt`)";
 
 /// Why a plan is not carried out.
@@ -24,39 +27,60 @@ impl Wall {
     /// What keeps a plan from being carried out here, all of it; empty if nothing does.
     pub async fn unfit(&self, plan: &Plan, cancel: &Cancel) -> Result<Unfit, Cancelled> {
         let mut wrong = reserved(plan);
-        wrong.extend(definition::places(&plan.asks, &plan.bundle_dir, self.config.home.as_deref()).err());
+        wrong.extend(
+            definition::places(&plan.asks, &plan.bundle_dir, self.config.home.as_deref()).err(),
+        );
         let mut refused = self.not_granted(plan);
         refused.extend(self.not_local(plan));
         refused.extend(self.not_readable(plan));
         let standing = self.standing(cancel).await?;
-        if let (Mode::Required, Standing::Lacking { reason, hint }) = (self.config.settings.wall, standing) {
-            let finding = Diagnostic::error(None, format!("the owner's settings require the wall, and this machine has none: {reason}"));
+        if let (Mode::Required, Standing::Lacking { reason, hint }) =
+            (self.config.settings.wall, standing)
+        {
+            let finding = Diagnostic::error(
+                None,
+                format!(
+                    "the owner's settings require the wall, and this machine has none: {reason}"
+                ),
+            );
             refused.push(finding.hint(hint.clone()));
         }
         let wants_out = plan.asks.unwalled && matches!(plan.origin, Origin::Script(_));
         if wants_out && matches!(standing, Standing::Up { .. }) && !self.lets_out(plan) {
-            let message = format!("the source script of {} asks to run without the wall, which nobody has allowed", plan.bundle);
+            let message = format!(
+                "the source script of {} asks to run without the wall, which nobody has allowed",
+                plan.bundle
+            );
             let why = match plan.bundle == shipped::DEFINITION {
-                true => "it is not the one that this program was built with; build it anew if you changed it, or allow it",
+                true => {
+                    "it is not the one that this program was built with; build it anew if you \
+                        changed it, or allow it"
+                }
                 false => "allow it",
             };
-            refused.push(Diagnostic::error(None, message).hint(format!("{why}: {}", self.rule(plan))));
+            refused
+                .push(Diagnostic::error(None, message).hint(format!("{why}: {}", self.rule(plan))));
         }
         let refuses = !refused.is_empty();
         wrong.append(&mut refused);
         Ok(Unfit { wrong, refuses })
     }
 
-    /// Steps that ask for the factory itself. `validate` says the same with the place; a base that is built first comes this way.
+    /// Steps that ask for the factory itself. `validate` says the same with the place; a base that
+    /// is built first comes this way.
     fn not_local(&self, plan: &Plan) -> Option<Diagnostic> {
         if !wants_local(plan) || self.config.settings.allows_local(&plan.bundle, &plan.asks) {
             return None;
         }
-        let message = format!("{} asks to run plays on the factory itself, which nobody has allowed", plan.bundle);
+        let message = format!(
+            "{} asks to run plays on the factory itself, which nobody has allowed",
+            plan.bundle
+        );
         Some(Diagnostic::error(None, message).hint(format!("allow it: {}", self.rule(plan))))
     }
 
-    /// How the owner grants all that `plan` asks for and is not granted: one rule, whatever finding it is said with.
+    /// How the owner grants all that `plan` asks for and is not granted: one rule, whatever finding
+    /// it is said with.
     fn rule(&self, plan: &Plan) -> String {
         let settings = &self.config.settings;
         let mut rule = format!("definition: {}", quoted(&plan.bundle));
@@ -70,34 +94,56 @@ impl Wall {
         if !env.is_empty() {
             rule.push_str(&format!(", env: [{}]", env.join(", ")));
         }
-        let idle = settings.allow.iter().find(|rule| rule.is_for_nothing() && rule.definition == plan.bundle);
-        let idle = idle
-            .and_then(|rule| rule.tree.as_ref())
-            .map(|tree| format!("; the one there is for {}, which is no directory", tree.display()));
-        format!("{}{}", settings.how_to_add("allow", &format!("{{{rule}}}")), idle.unwrap_or_default())
+        let idle = settings
+            .allow
+            .iter()
+            .find(|rule| rule.is_for_nothing() && rule.definition == plan.bundle);
+        let idle = idle.and_then(|rule| rule.tree.as_ref()).map(|tree| {
+            format!("; the one there is for {}, which is no directory", tree.display())
+        });
+        format!(
+            "{}{}",
+            settings.how_to_add("allow", &format!("{{{rule}}}")),
+            idle.unwrap_or_default()
+        )
     }
 
     fn refused_env<'p>(&self, plan: &'p Plan) -> impl Iterator<Item = &'p String> {
-        plan.asks.env.iter().filter(|name| self.config.env.contains_key(*name) && !self.grants(plan, name))
+        plan.asks
+            .env
+            .iter()
+            .filter(|name| self.config.env.contains_key(*name) && !self.grants(plan, name))
     }
 
-    /// Files that `source` names by their path. The factory reads them as its own user and makes an image of them, so that
-    /// they lie in the tree, or where the owner lets definitions read. What is not there is told of where it is read.
+    /// Files that `source` names by their path. The factory reads them as its own user and makes an
+    /// image of them, so that they lie in the tree, or where the owner lets definitions read. What
+    /// is not there is told of where it is read.
     fn not_readable(&self, plan: &Plan) -> Vec<Diagnostic> {
         let Origin::Url { wish, .. } = &plan.origin else { return Vec::new() };
-        let real = |paths: Vec<PathBuf>| paths.into_iter().filter_map(|p| p.canonicalize().ok()).collect::<Vec<_>>();
+        let real = |paths: Vec<PathBuf>| {
+            paths.into_iter().filter_map(|p| p.canonicalize().ok()).collect::<Vec<_>>()
+        };
         let tree = [plan.asks.tree.clone(), plan.asks.definition.clone(), plan.bundle_dir.clone()];
         let tree = real(tree.into_iter().filter(|dir| !dir.as_os_str().is_empty()).collect());
-        let (hidden, shown) = (real(self.config.hidden.clone()), real(self.config.settings.read_only.clone()));
+        let (hidden, shown) =
+            (real(self.config.hidden.clone()), real(self.config.settings.read_only.clone()));
         let below = |path: &Path, dirs: &[PathBuf]| dirs.iter().any(|dir| path.starts_with(dir));
-        let files = wish.files().into_iter().filter_map(|path| Some((path, path.canonicalize().ok()?)));
-        let outside = files.filter(|(_, real)| !below(real, &shown) && (!below(real, &tree) || below(real, &hidden)));
+        let files =
+            wish.files().into_iter().filter_map(|path| Some((path, path.canonicalize().ok()?)));
+        let outside = files.filter(|(_, real)| {
+            !below(real, &shown) && (!below(real, &tree) || below(real, &hidden))
+        });
         outside
             .map(|(path, _)| {
-                let message = format!("{} reads {}, which lies outside the tree", plan.bundle, path.display());
+                let message = format!(
+                    "{} reads {}, which lies outside the tree",
+                    plan.bundle,
+                    path.display()
+                );
                 let dir = quoted(&path.parent().unwrap_or(path).to_string_lossy());
                 let allow = self.config.settings.how_to_add("read_only", &dir);
-                Diagnostic::error(None, message).hint(format!("put it beside the definition, or allow it: {allow}"))
+                Diagnostic::error(None, message)
+                    .hint(format!("put it beside the definition, or allow it: {allow}"))
             })
             .collect()
     }
@@ -105,58 +151,102 @@ impl Wall {
     fn not_granted(&self, plan: &Plan) -> Vec<Diagnostic> {
         self.refused_env(plan)
             .map(|name| {
-                let message = format!("{} asks for {name} of the factory's environment, which nobody has allowed", plan.bundle);
-                Diagnostic::error(None, message).hint(format!("unset it, or allow it: {}", self.rule(plan)))
+                let message = format!(
+                    "{} asks for {name} of the factory's environment, which nobody has allowed",
+                    plan.bundle
+                );
+                Diagnostic::error(None, message)
+                    .hint(format!("unset it, or allow it: {}", self.rule(plan)))
             })
             .collect()
     }
 
     /// For the first lines of a run: (is a warning, text).
-    pub async fn lines(&self, plan: &Plan, cancel: &Cancel) -> Result<Vec<(bool, String)>, Cancelled> {
+    pub async fn lines(
+        &self,
+        plan: &Plan,
+        cancel: &Cancel,
+    ) -> Result<Vec<(bool, String)>, Cancelled> {
         let mut lines = Vec::new();
-        let without = "what the definition brings runs as the factory's user, and can read what that can";
+        let without =
+            "what the definition brings runs as the factory's user, and can read what that can";
         match self.standing(cancel).await? {
             Standing::Up { .. } => {}
-            Standing::Off => lines.push((true, format!("wall: off, as the owner's settings say; {without}"))),
-            Standing::Lacking { reason, .. } => lines.push((true, format!("wall: none ({reason}); {without}"))),
+            Standing::Off => {
+                lines.push((true, format!("wall: off, as the owner's settings say; {without}")))
+            }
+            Standing::Lacking { reason, .. } => {
+                lines.push((true, format!("wall: none ({reason}); {without}")))
+            }
         }
         if matches!(plan.origin, Origin::Script(_)) && self.lets_out(plan) {
-            lines.push((false, format!("wall: the source script of {} runs without it, as is allowed", plan.bundle)));
+            lines.push((
+                false,
+                format!(
+                    "wall: the source script of {} runs without it, as is allowed",
+                    plan.bundle
+                ),
+            ));
         }
         for name in self.config.env.keys().filter(|name| self.grants(plan, name)) {
-            lines.push((false, format!("{name} of the factory's environment is passed on, as is asked for and allowed")));
+            lines.push((
+                false,
+                format!(
+                    "{name} of the factory's environment is passed on, as is asked for and allowed"
+                ),
+            ));
         }
-        let kept = self.config.env.iter().filter(|(n, v)| env::is_proxy(n) && env::holds_password(v) && !self.grants(plan, n));
+        let kept =
+            self.config.env.iter().filter(|(n, v)| {
+                env::is_proxy(n) && env::holds_password(v) && !self.grants(plan, n)
+            });
         for (name, _) in kept {
-            lines.push((true, format!("{name} holds a password and is not passed on; `pass_env: [{name}]` asks for it")));
+            lines.push((
+                true,
+                format!(
+                    "{name} holds a password and is not passed on; `pass_env: [{name}]` asks for it"
+                ),
+            ));
         }
         lines.extend(self.dropped(plan).map(|text| (true, text)));
         lines.extend(self.direct(plan).map(|text| (false, text)));
         Ok(lines)
     }
 
-    /// Builders are on a network of their own, and their images on others: a proxy of this machine is not put into them.
-    /// `None`: there is none, or no machine that would want it.
+    /// Builders are on a network of their own, and their images on others: a proxy of this machine
+    /// is not put into them. `None`: there is none, or no machine that would want it.
     pub fn direct(&self, plan: &Plan) -> Option<String> {
-        let proxy = |(name, value): &(&String, &String)| env::is_proxy(name) && !name.eq_ignore_ascii_case("no_proxy") && !value.is_empty();
-        let names: Vec<&str> = self.config.env.iter().filter(proxy).map(|(name, _)| name.as_str()).collect();
+        let proxy = |(name, value): &(&String, &String)| {
+            env::is_proxy(name) && !name.eq_ignore_ascii_case("no_proxy") && !value.is_empty()
+        };
+        let names: Vec<&str> =
+            self.config.env.iter().filter(proxy).map(|(name, _)| name.as_str()).collect();
         let how = "`Acquire::http::Proxy` in /etc/apt/apt.conf.d, `proxy=` in /etc/dnf/dnf.conf";
         (plan.builder.is_some() && !names.is_empty()).then(|| {
-            format!("machines are not told of {}: a bundle whose packages come through a proxy says so itself ({how}; BUNDLES.md, *Behind a proxy*)", names.join(", "))
+            format!(
+                "machines are not told of {}: a bundle whose packages come through a proxy \
+                says so itself ({how}; BUNDLES.md, *Behind a proxy*)",
+                names.join(", ")
+            )
         })
     }
 
     /// Settings of Ansible's in the caller's environment, which playbooks do not get.
     fn dropped(&self, plan: &Plan) -> Option<String> {
         let plays = |step: &StepPlan| matches!(step.action, ActionPlan::Ansible { .. });
-        let kept = self.config.env.keys().filter(|name| name.starts_with("ANSIBLE_") && !self.grants(plan, name));
+        let kept = self
+            .config
+            .env
+            .keys()
+            .filter(|name| name.starts_with("ANSIBLE_") && !self.grants(plan, name));
         let names: Vec<&str> = kept.map(String::as_str).collect();
         if names.is_empty() || !plan.steps.iter().any(plays) {
             return None;
         }
         let names = names.join(", ");
         Some(format!(
-            "{names} of the environment does not reach playbooks: an ansible.cfg of the bundle, `env` of a step or `pass_env` says the same"
+            "{names} of the environment does not reach playbooks: an ansible.cfg of the bundle, \
+                `env` of a step or `pass_env` says the same"
         ))
     }
 
@@ -165,10 +255,13 @@ impl Wall {
         let mode = self.config.settings.wall.name();
         Ok(match self.standing(cancel).await? {
             Standing::Up { version, nested: false } => (true, format!("{mode}: {version}")),
-            Standing::Up { version, nested: true } => {
-                (true, format!("{mode}: {version}, which lets namespaces be made behind it; 0.8 does not"))
+            Standing::Up { version, nested: true } => (
+                true,
+                format!("{mode}: {version}, which lets namespaces be made behind it; 0.8 does not"),
+            ),
+            Standing::Off => {
+                (true, "off: definitions run as this user, and can read what it can".into())
             }
-            Standing::Off => (true, "off: definitions run as this user, and can read what it can".into()),
             Standing::Lacking { reason, hint } => (false, format!("{mode}: {reason}; {hint}")),
         })
     }
@@ -184,10 +277,14 @@ fn reserved(plan: &Plan) -> Vec<Diagnostic> {
     let mut wrong = Vec::new();
     for (index, step) in plan.steps.iter().enumerate() {
         let ActionPlan::Ansible { extra_vars, .. } = &step.action else { continue };
-        let variables = step.env.keys().filter_map(|name| Some((format!("env.{name}"), env::reserved(name)?)));
-        let extra = extra_vars.keys().filter_map(|name| Some((format!("extra_vars.{name}"), env::reserved_variable(name)?)));
+        let variables =
+            step.env.keys().filter_map(|name| Some((format!("env.{name}"), env::reserved(name)?)));
+        let extra = extra_vars
+            .keys()
+            .filter_map(|name| Some((format!("extra_vars.{name}"), env::reserved_variable(name)?)));
         for (what, why) in variables.chain(extra) {
-            let message = format!("step {}, {}: `{what}` cannot be set: {why}", index + 1, step.name);
+            let message =
+                format!("step {}, {}: `{what}` cannot be set: {why}", index + 1, step.name);
             wrong.push(Diagnostic::error(None, message).hint("leave it out"));
         }
     }

@@ -1,5 +1,6 @@
-//! The definition of this project that needs to run without a wall, told by its content: a name proves nothing. Who builds
-//! the factory from a changed tree has trusted that tree; a factory that was built before takes the change for a stranger's.
+//! The definition of this project that needs to run without a wall, told by its content: a name
+//! proves nothing. Who builds the factory from a changed tree has trusted that tree; a factory that
+//! was built before takes the change for a stranger's.
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
@@ -9,20 +10,24 @@ include!(concat!(env!("OUT_DIR"), "/shipped.rs"));
 /// Variables that it may ask for: none is a secret.
 pub(super) const ENV: &[&str] = &["MIRROR", "SECURITY_MIRROR", "DISK_MB"];
 
-/// Neither the script nor anything that it starts reads these; what runs of them runs behind the wall.
+/// Neither the script nor anything that it starts reads these; what runs of them runs behind the
+/// wall.
 const ASIDE: &[&str] = &["build-vars.yml", "tests", "output", "ansible"];
 
 /// What is run of it. build-vars.yml says which file that is, and is not compared.
 const SCRIPT: &str = "build.sh";
 
-/// Whether `dir` holds the definition as it was when this program was made: the same files with the same content, and no
-/// link; and whether `script` is what it runs.
+/// Whether `dir` holds the definition as it was when this program was made: the same files with the
+/// same content, and no link; and whether `script` is what it runs.
 pub(super) fn is_ours(dir: &Path, script: &Path) -> bool {
     if script != Path::new(SCRIPT) {
         return false;
     }
-    let aside = |path: &Path| path.iter().next().is_some_and(|first| ASIDE.iter().any(|name| first == *name));
-    let known: BTreeSet<&Path> = FILES.iter().map(|(name, _)| Path::new(*name)).filter(|path| !aside(path)).collect();
+    let aside = |path: &Path| {
+        path.iter().next().is_some_and(|first| ASIDE.iter().any(|name| first == *name))
+    };
+    let known: BTreeSet<&Path> =
+        FILES.iter().map(|(name, _)| Path::new(*name)).filter(|path| !aside(path)).collect();
     let mut found = 0;
     for entry in walkdir::WalkDir::new(dir).min_depth(1) {
         let Ok(entry) = entry else { return false };
@@ -35,9 +40,12 @@ pub(super) fn is_ours(dir: &Path, script: &Path) -> bool {
         }
         found += 1;
     }
-    let same = |name: &Path, content: &[u8]| fs::read(dir.join(name)).is_ok_and(|now| now == content);
+    let same =
+        |name: &Path, content: &[u8]| fs::read(dir.join(name)).is_ok_and(|now| now == content);
     let kept = FILES.iter().filter(|(name, _)| !aside(Path::new(name)));
-    found == known.len() && kept.clone().all(|(name, content)| same(Path::new(name), content)) && !known.is_empty()
+    found == known.len()
+        && kept.clone().all(|(name, content)| same(Path::new(name), content))
+        && !known.is_empty()
 }
 
 #[cfg(test)]
@@ -53,13 +61,24 @@ mod tests {
             assert!(!super::is_ours(&ours, Path::new(other)), "{other}");
         }
         let copy = tempfile::tempdir().unwrap();
-        let copied = std::process::Command::new("cp").arg("-R").arg(ours.join(".")).arg(copy.path()).status().unwrap();
+        let copied = std::process::Command::new("cp")
+            .arg("-R")
+            .arg(ours.join("."))
+            .arg(copy.path())
+            .status()
+            .unwrap();
         assert!(copied.success() && is_ours(copy.path()));
         let put = |name: &str, text: &str| fs::write(copy.path().join(name), text).unwrap();
         put("build-vars.yml", "bundle: {name: mine}");
-        assert!(is_ours(copy.path()), "what it is called and what it gets is no matter of the wall");
+        assert!(
+            is_ours(copy.path()),
+            "what it is called and what it gets is no matter of the wall"
+        );
         put("files/etc/more", "x");
-        assert!(!is_ours(copy.path()), "a file more goes into a root file system that root works in");
+        assert!(
+            !is_ours(copy.path()),
+            "a file more goes into a root file system that root works in"
+        );
         fs::remove_file(copy.path().join("files/etc/more")).unwrap();
         let script = fs::read_to_string(copy.path().join("build.sh")).unwrap();
         put("build.sh", &format!("{script}# changed\n"));
@@ -67,7 +86,8 @@ mod tests {
         put("build.sh", &script);
         assert!(is_ours(copy.path()));
         fs::remove_file(copy.path().join("configure.sh")).unwrap();
-        std::os::unix::fs::symlink(ours.join("configure.sh"), copy.path().join("configure.sh")).unwrap();
+        std::os::unix::fs::symlink(ours.join("configure.sh"), copy.path().join("configure.sh"))
+            .unwrap();
         assert!(!is_ours(copy.path()), "a link can lead elsewhere tomorrow");
         assert!(!is_ours(Path::new("/nonexistent")));
     }

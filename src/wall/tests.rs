@@ -1,4 +1,5 @@
-//! What a definition is refused before a run, and what a program behind the wall gets; `test-tools/it/wall.rs` has the whole.
+//! What a definition is refused before a run, and what a program behind the wall gets;
+//! `test-tools/it/wall.rs` has the whole.
 use super::*;
 use crate::bundle::Asks;
 use crate::plan::{ActionPlan, Origin, Publication, StepPlan, TimeoutPlan};
@@ -72,12 +73,28 @@ async fn a_step_cannot_set_what_protects_the_factory() {
         env: [(name.to_owned(), "x".to_owned())].into(),
         sudo: false,
     };
-    let names = ["ANSIBLE_SSH_ARGS", "ANSIBLE_HOST_KEY_CHECKING", "IMAGE_FACTORY_RUN", "PATH", "LD_PRELOAD"];
-    let steps = names.iter().map(|name| step(name, None)).chain([step("FINE", Some("ansible_ssh_common_args"))]).collect();
-    let (said_of, refuses) = said(&wall(Settings::default(), &[]), &Plan { steps, ..plan(dir.path()) }).await;
+    let names = [
+        "ANSIBLE_SSH_ARGS",
+        "ANSIBLE_HOST_KEY_CHECKING",
+        "IMAGE_FACTORY_RUN",
+        "PATH",
+        "LD_PRELOAD",
+    ];
+    let steps = names
+        .iter()
+        .map(|name| step(name, None))
+        .chain([step("FINE", Some("ansible_ssh_common_args"))])
+        .collect();
+    let (said_of, refuses) =
+        said(&wall(Settings::default(), &[]), &Plan { steps, ..plan(dir.path()) }).await;
     assert_eq!((said_of.len(), refuses), (6, false), "{said_of:#?}");
     let fine = ["ANSIBLE_CONFIG", "PYTHONPATH"].map(|name| step(name, Some("port"))).into();
-    assert!(said(&wall(Settings::default(), &[]), &Plan { steps: fine, ..plan(dir.path()) }).await.0.is_empty());
+    assert!(
+        said(&wall(Settings::default(), &[]), &Plan { steps: fine, ..plan(dir.path()) })
+            .await
+            .0
+            .is_empty()
+    );
 }
 
 #[tokio::test]
@@ -85,10 +102,20 @@ async fn the_environment_is_asked_for_and_allowed_by_name() {
     let dir = tempfile::tempdir().unwrap();
     let mut plan = plan(dir.path());
     plan.asks.env = vec!["OS_CLOUD".into()];
-    let env = [("OS_CLOUD", "mine"), ("OS_PASSWORD", "s3cret"), ("http_proxy", "http://u:s3cret@p")];
+    let env =
+        [("OS_CLOUD", "mine"), ("OS_PASSWORD", "s3cret"), ("http_proxy", "http://u:s3cret@p")];
     let (refused, refuses) = said(&wall(Settings::default(), &env), &plan).await;
-    assert!(refuses && refused[0].contains("asks for OS_CLOUD") && refused[0].contains("env: [OS_CLOUD]"), "{refused:?}");
-    let rule = Rule { definition: "images/*".into(), env: vec!["OS_CLOUD".into(), "OS_PASSWORD".into()], ..Rule::default() };
+    assert!(
+        refuses
+            && refused[0].contains("asks for OS_CLOUD")
+            && refused[0].contains("env: [OS_CLOUD]"),
+        "{refused:?}"
+    );
+    let rule = Rule {
+        definition: "images/*".into(),
+        env: vec!["OS_CLOUD".into(), "OS_PASSWORD".into()],
+        ..Rule::default()
+    };
     let allowed = wall(Settings { allow: vec![rule], ..Settings::default() }, &env);
     assert!(said(&allowed, &plan).await.0.is_empty());
     let room = tempfile::tempdir().unwrap();
@@ -97,9 +124,17 @@ async fn the_environment_is_asked_for_and_allowed_by_name() {
     let cmd = allowed.around(cmd, &room, &Cancel::default()).await.unwrap();
     assert!(!format!("{cmd:?}").contains("mine"), "values are in no argument: {cmd:?}");
     let told = exec::output(&cmd, &Cancel::default()).await.unwrap();
-    assert!(told.contains("OS_CLOUD=mine\n") && told.contains("OWN=1\n") && !told.contains("s3cret"), "{told}");
+    assert!(
+        told.contains("OS_CLOUD=mine\n") && told.contains("OWN=1\n") && !told.contains("s3cret"),
+        "{told}"
+    );
     let lines = allowed.lines(&plan, &Cancel::default()).await.unwrap();
-    assert!(lines.iter().any(|(warning, text)| *warning && text.contains("http_proxy holds a password")), "{lines:?}");
+    assert!(
+        lines
+            .iter()
+            .any(|(warning, text)| *warning && text.contains("http_proxy holds a password")),
+        "{lines:?}"
+    );
 }
 
 /// A definition of a stranger's would make an image of any file that the factory may read.
@@ -107,26 +142,41 @@ async fn the_environment_is_asked_for_and_allowed_by_name() {
 async fn a_source_lies_in_the_tree_or_where_the_owner_says() {
     use crate::fetch::{Place, Sum, Wish};
     let (tree, away) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
-    let (within, without, link) = (tree.path().join("disk"), away.path().join("disk"), tree.path().join("link"));
+    let (within, without, link) =
+        (tree.path().join("disk"), away.path().join("disk"), tree.path().join("link"));
     for file in [&within, &without] {
         std::fs::write(file, "x").unwrap();
     }
     std::os::unix::fs::symlink(&without, &link).unwrap();
     let of = |from: &Path, list: Option<&Path>| {
         let sum = list.map(|path| Sum::List(Place::File(path.into())));
-        let origin = Origin::Url { wish: Wish { from: Place::File(from.into()), sum }, format: None };
+        let origin =
+            Origin::Url { wish: Wish { from: Place::File(from.into()), sum }, format: None };
         Plan { origin, ..plan(tree.path()) }
     };
     let strict = wall(Settings::default(), &[]);
     assert!(said(&strict, &of(&within, None)).await.0.is_empty());
-    for plan in [of(&without, None), of(&link, None), of(&within, Some(&without)), of(&within.join("../../").join(&without), None)] {
+    for plan in [
+        of(&without, None),
+        of(&link, None),
+        of(&within, Some(&without)),
+        of(&within.join("../../").join(&without), None),
+    ] {
         let (refused, refuses) = said(&strict, &plan).await;
-        assert!(refuses && refused.len() == 1 && refused[0].contains("outside the tree"), "{refused:?}");
+        assert!(
+            refuses && refused.len() == 1 && refused[0].contains("outside the tree"),
+            "{refused:?}"
+        );
     }
     let open = wall(Settings { read_only: vec![away.path().into()], ..Settings::default() }, &[]);
     assert!(said(&open, &of(&link, Some(&without))).await.0.is_empty());
     let env = strict.config.env.clone();
-    let hides = Wall::new(Config { settings: Settings::default(), env, home: None, hidden: vec![within.clone()] });
+    let hides = Wall::new(Config {
+        settings: Settings::default(),
+        env,
+        home: None,
+        hidden: vec![within.clone()],
+    });
     assert_eq!(said(&hides, &of(&within, None)).await.0.len(), 1, "the store may lie in the tree");
 }
 
@@ -136,26 +186,57 @@ async fn a_proxy_that_machines_do_not_get_is_told() {
     let dir = tempfile::tempdir().unwrap();
     let plan = plan(dir.path());
     let told = async |env: &[(&str, &str)], plan: &Plan| {
-        let lines = wall(Settings { wall: Mode::Off, ..Settings::default() }, env).lines(plan, &Cancel::default()).await.unwrap();
-        lines.into_iter().filter(|(_, text)| text.starts_with("machines are not told of ")).map(|(_, text)| text).collect::<Vec<_>>()
+        let lines = wall(Settings { wall: Mode::Off, ..Settings::default() }, env)
+            .lines(plan, &Cancel::default())
+            .await
+            .unwrap();
+        lines
+            .into_iter()
+            .filter(|(_, text)| text.starts_with("machines are not told of "))
+            .map(|(_, text)| text)
+            .collect::<Vec<_>>()
     };
     let with_builder = Plan { builder: Some(example_machine()), ..plan.clone() };
-    let behind = told(&[("http_proxy", "http://p:3128"), ("no_proxy", "a"), ("https_proxy", "")], &with_builder).await;
+    let behind = told(
+        &[("http_proxy", "http://p:3128"), ("no_proxy", "a"), ("https_proxy", "")],
+        &with_builder,
+    )
+    .await;
     assert!(behind.len() == 1 && behind[0].contains("of http_proxy: "), "{behind:?}");
     assert!(told(&[("no_proxy", "a")], &with_builder).await.is_empty());
-    assert!(told(&[("http_proxy", "http://p:3128")], &Plan { builder: None, ..plan }).await.is_empty());
+    assert!(
+        told(&[("http_proxy", "http://p:3128")], &Plan { builder: None, ..plan }).await.is_empty()
+    );
 }
 
 fn example_machine() -> crate::plan::MachinePlan {
-    crate::plan::MachinePlan { name: "builder".into(), cpus: 1, ram_mb: 1, disk_gb: None, flavor: None }
+    crate::plan::MachinePlan {
+        name: "builder".into(),
+        cpus: 1,
+        ram_mb: 1,
+        disk_gb: None,
+        flavor: None,
+    }
 }
 
 /// A base that is built first was not validated with what the owner allows: its run asks.
 #[tokio::test]
 async fn plays_on_the_factory_are_the_owners_to_allow() {
     let dir = tempfile::tempdir().unwrap();
-    let action = ActionPlan::Ansible { playbook: "p.yml".into(), extra_vars: Default::default(), tags: Vec::new(), local: true };
-    let step = StepPlan { name: "s".into(), action, timeout: 5, retries: 0, env: BTreeMap::new(), sudo: false };
+    let action = ActionPlan::Ansible {
+        playbook: "p.yml".into(),
+        extra_vars: Default::default(),
+        tags: Vec::new(),
+        local: true,
+    };
+    let step = StepPlan {
+        name: "s".into(),
+        action,
+        timeout: 5,
+        retries: 0,
+        env: BTreeMap::new(),
+        sudo: false,
+    };
     let plan = Plan { steps: vec![step], ..plan(dir.path()) };
     let (refused, refuses) = said(&wall(Settings::default(), &[]), &plan).await;
     assert!(refuses && refused.len() == 1 && refused[0].contains("local: true"), "{refused:?}");
@@ -168,13 +249,34 @@ async fn plays_on_the_factory_are_the_owners_to_allow() {
 #[tokio::test]
 async fn settings_of_ansible_that_do_not_arrive_are_told_of() {
     let dir = tempfile::tempdir().unwrap();
-    let action = ActionPlan::Ansible { playbook: "p.yml".into(), extra_vars: Default::default(), tags: Vec::new(), local: false };
-    let step = StepPlan { name: "s".into(), action, timeout: 5, retries: 0, env: BTreeMap::new(), sudo: false };
+    let action = ActionPlan::Ansible {
+        playbook: "p.yml".into(),
+        extra_vars: Default::default(),
+        tags: Vec::new(),
+        local: false,
+    };
+    let step = StepPlan {
+        name: "s".into(),
+        action,
+        timeout: 5,
+        retries: 0,
+        env: BTreeMap::new(),
+        sudo: false,
+    };
     let env = [("ANSIBLE_FORKS", "50"), ("ANSIBLE_STDOUT_CALLBACK", "yaml"), ("OTHER", "x")];
-    let lines =
-        async |plan: &Plan| wall(Settings { wall: Mode::Off, ..Settings::default() }, &env).lines(plan, &Cancel::default()).await.unwrap();
+    let lines = async |plan: &Plan| {
+        wall(Settings { wall: Mode::Off, ..Settings::default() }, &env)
+            .lines(plan, &Cancel::default())
+            .await
+            .unwrap()
+    };
     let told = |lines: &[(bool, String)]| {
-        lines.iter().filter(|(warning, text)| *warning && text.starts_with("ANSIBLE_FORKS, ANSIBLE_STDOUT_CALLBACK of")).count()
+        lines
+            .iter()
+            .filter(|(warning, text)| {
+                *warning && text.starts_with("ANSIBLE_FORKS, ANSIBLE_STDOUT_CALLBACK of")
+            })
+            .count()
     };
     let without = plan(dir.path());
     assert_eq!(told(&lines(&without).await), 0, "no playbook, no word");
@@ -192,7 +294,11 @@ async fn a_name_does_not_make_a_definition_the_shipped_one() {
     let env = [("MIRROR", "http://x")];
     let (refused, refuses) = said(&wall(Settings::default(), &env), &plan).await;
     assert_eq!((refused.len(), refuses), (2, true), "{refused:?}");
-    assert!(refused[1].contains("build it anew if you changed it") && refused[1].contains("unwalled: true"), "{refused:?}");
+    assert!(
+        refused[1].contains("build it anew if you changed it")
+            && refused[1].contains("unwalled: true"),
+        "{refused:?}"
+    );
     plan.bundle_dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("os/debian-12");
     plan.asks.definition = plan.bundle_dir.clone();
     assert!(said(&wall(Settings::default(), &env), &plan).await.0.is_empty());
@@ -200,20 +306,40 @@ async fn a_name_does_not_make_a_definition_the_shipped_one() {
     assert!(said(&wall(Settings::default(), &env), &plan).await.1);
 }
 
-/// Two things refused are granted by one rule, which both findings name: two keys `allow` would be an error.
+/// Two things refused are granted by one rule, which both findings name: two keys `allow` would be
+/// an error.
 #[tokio::test]
 async fn all_that_is_refused_is_granted_by_one_rule() {
     let dir = tempfile::tempdir().unwrap();
-    let action = ActionPlan::Ansible { playbook: "p.yml".into(), extra_vars: Default::default(), tags: Vec::new(), local: true };
-    let step = StepPlan { name: "s".into(), action, timeout: 5, retries: 0, env: BTreeMap::new(), sudo: false };
+    let action = ActionPlan::Ansible {
+        playbook: "p.yml".into(),
+        extra_vars: Default::default(),
+        tags: Vec::new(),
+        local: true,
+    };
+    let step = StepPlan {
+        name: "s".into(),
+        action,
+        timeout: 5,
+        retries: 0,
+        env: BTreeMap::new(),
+        sudo: false,
+    };
     let mut plan = Plan { steps: vec![step], ..plan(dir.path()) };
     plan.asks.env = vec!["OS_CLOUD".into(), "A_TOKEN".into()];
-    let files = vec!["/etc/image-factory/config.yml".into(), "/home/u/.config/image-factory/config.yml".into()];
+    let files = vec![
+        "/etc/image-factory/config.yml".into(),
+        "/home/u/.config/image-factory/config.yml".into(),
+    ];
     let settings = Settings { files, ..Settings::default() };
     let env = [("OS_CLOUD", "mine"), ("A_TOKEN", "x")];
     let (refused, _) = said(&wall(settings, &env), &plan).await;
-    let rule = "`allow: [{definition: images/x, local: true, env: [OS_CLOUD, A_TOKEN]}]` into /etc/image-factory/config.yml or /home/u/";
-    assert!(refused.len() == 3 && refused.iter().all(|finding| finding.contains(rule)), "{refused:#?}");
+    let rule = "`allow: [{definition: images/x, local: true, env: [OS_CLOUD, A_TOKEN]}]` into \
+        /etc/image-factory/config.yml or /home/u/";
+    assert!(
+        refused.len() == 3 && refused.iter().all(|finding| finding.contains(rule)),
+        "{refused:#?}"
+    );
 }
 
 #[tokio::test]
@@ -227,7 +353,8 @@ async fn required_means_required() {
     assert!(!without.summary(&Cancel::default()).await.unwrap().0);
 }
 
-/// In a virtual environment in a home, and as pip --user puts it: the home is not seen, and Ansible runs.
+/// In a virtual environment in a home, and as pip --user puts it: the home is not seen, and Ansible
+/// runs.
 #[tokio::test]
 async fn ansible_runs_from_a_home_that_is_not_seen() {
     use std::process::Command;
@@ -236,7 +363,10 @@ async fn ansible_runs_from_a_home_that_is_not_seen() {
     std::fs::create_dir_all(home.join(".local/bin")).unwrap();
     std::fs::write(home.join("secret"), "s3cret").unwrap();
     let venv = home.join("venv");
-    let made = Command::new("/usr/bin/python3").args(["-m", "venv", "--without-pip", "--system-site-packages"]).arg(&venv).status();
+    let made = Command::new("/usr/bin/python3")
+        .args(["-m", "venv", "--without-pip", "--system-site-packages"])
+        .arg(&venv)
+        .status();
     assert!(made.unwrap().success());
     let script = std::fs::read_to_string("/usr/bin/ansible-playbook").unwrap();
     let body = script.split_once('\n').unwrap().1;
@@ -245,32 +375,50 @@ async fn ansible_runs_from_a_home_that_is_not_seen() {
         std::fs::set_permissions(&path, PermissionsExt::from_mode(0o755)).unwrap();
         path
     };
-    let in_venv = put(venv.join("bin/ansible-playbook"), &venv.join("bin/python").display().to_string());
+    let in_venv =
+        put(venv.join("bin/ansible-playbook"), &venv.join("bin/python").display().to_string());
     let of_user = put(home.join(".local/bin/ansible-playbook"), "/usr/bin/python3");
     let plan = plan(dir.path());
     for program in [in_venv, of_user] {
         let path = format!("{}:/usr/bin:/bin", program.parent().unwrap().display());
-        let config =
-            Config { settings: Settings::default(), env: [("PATH".to_owned(), path)].into(), home: Some(home.clone()), hidden: Vec::new() };
+        let config = Config {
+            settings: Settings::default(),
+            env: [("PATH".to_owned(), path)].into(),
+            home: Some(home.clone()),
+            hidden: Vec::new(),
+        };
         let wall = Wall::new(config);
         let definition = tempfile::tempdir().unwrap();
-        let plan = Plan { bundle_dir: definition.path().into(), asks: Asks::default(), ..plan.clone() };
+        let plan =
+            Plan { bundle_dir: definition.path().into(), asks: Asks::default(), ..plan.clone() };
         let room = tempfile::tempdir().unwrap();
         let room = Room { plan: &plan, dir: room.path(), read: Vec::new(), source: false };
         let cmd = Cmd::new(ANSIBLE, Duration::from_secs(60)).arg("--version");
-        let told = exec::output(&wall.around(cmd, &room, &Cancel::default()).await.unwrap(), &Cancel::default()).await.unwrap();
+        let told = exec::output(
+            &wall.around(cmd, &room, &Cancel::default()).await.unwrap(),
+            &Cancel::default(),
+        )
+        .await
+        .unwrap();
         assert!(told.contains("core") && told.contains(&program.display().to_string()), "{told}");
-        let look =
-            Cmd::new("/bin/sh", Duration::from_secs(20)).args(["-c".to_owned(), format!("cat {}/secret || echo unseen", home.display())]);
-        let told = exec::output(&wall.around(look, &room, &Cancel::default()).await.unwrap(), &Cancel::default()).await.unwrap();
+        let look = Cmd::new("/bin/sh", Duration::from_secs(20))
+            .args(["-c".to_owned(), format!("cat {}/secret || echo unseen", home.display())]);
+        let told = exec::output(
+            &wall.around(look, &room, &Cancel::default()).await.unwrap(),
+            &Cancel::default(),
+        )
+        .await
+        .unwrap();
         assert_eq!(told, "unseen\n");
     }
 }
 
-/// A link in the place of a directory of the room would be followed when the next program's room is made.
+/// A link in the place of a directory of the room would be followed when the next program's room is
+/// made.
 #[tokio::test]
 async fn a_room_is_empty_for_each_program() {
-    let (dir, scratch, away) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let (dir, scratch, away) =
+        (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     let plan = plan(dir.path());
     let wall = wall(Settings::default(), &[]);
     let at = scratch.path().join("room");
@@ -285,18 +433,26 @@ async fn a_room_is_empty_for_each_program() {
     };
     for name in ["tmp", "home"] {
         let away = away.path().display();
-        run(format!("cd ${{HOME%/home}} && mv {name} x && ln -s {away} {name} && ln -s {away} other")).await;
-        let seen = run("cat /tmp/secret ~/secret 2>&1; ls ${HOME%/home}; touch /tmp/was-here ~/was-here".to_owned()).await;
+        run(format!(
+            "cd ${{HOME%/home}} && mv {name} x && ln -s {away} {name} && ln -s {away} other"
+        ))
+        .await;
+        let seen =
+            run("cat /tmp/secret ~/secret 2>&1; ls ${HOME%/home}; touch /tmp/was-here ~/was-here"
+                .to_owned())
+            .await;
         assert!(!seen.contains("s3cret") && !seen.contains("other"), "{seen}");
     }
     assert!(!away.path().join("was-here").exists());
 }
 
-/// How a script ends behind the wall, under these limits. It has a minute, and what it leaves is gone when this returns.
+/// How a script ends behind the wall, under these limits. It has a minute, and what it leaves is
+/// gone when this returns.
 async fn ends(limits: LimitSettings, program: &str, script: &str) -> String {
     let (dir, room) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     let (wall, plan) = (wall(Settings { limits, ..Settings::default() }, &[]), plan(dir.path()));
-    let room = Room { plan: &plan, dir: &room.path().join("room"), read: Vec::new(), source: false };
+    let room =
+        Room { plan: &plan, dir: &room.path().join("room"), read: Vec::new(), source: false };
     let cmd = Cmd::new(program, Duration::from_secs(60)).args(["-c", script]);
     let cmd = wall.around(cmd, &room, &Cancel::default()).await.unwrap();
     match exec::output(&cmd, &Cancel::default()).await {
@@ -308,28 +464,44 @@ async fn ends(limits: LimitSettings, program: &str, script: &str) -> String {
 /// Each process has little, and all together too much. None of these passes what the machine bears.
 #[tokio::test]
 async fn what_runs_behind_the_wall_is_bounded_together() {
-    let limits = LimitSettings { processes: Some(50), together_mb: Some(200), ..LimitSettings::default() };
+    let limits =
+        LimitSettings { processes: Some(50), together_mb: Some(200), ..LimitSettings::default() };
     let many = "i=0; while [ $i -lt 120 ]; do sleep 50 & i=$((i+1)); done; wait";
-    let orphans = "i=0; while [ $i -lt 120 ]; do (setsid sh -c 'sleep 50 & sleep 50' &) ; i=$((i+1)); done; sleep 50";
-    let threads = "import threading, time\nfor _ in range(120): threading.Thread(target=time.sleep, args=(50,)).start()";
-    for (program, script) in [("/bin/sh", many), ("/bin/sh", orphans), ("/usr/bin/python3", threads)] {
+    let orphans = "i=0; while [ $i -lt 120 ]; do (setsid sh -c 'sleep 50 & sleep 50' &) ; \
+        i=$((i+1)); done; sleep 50";
+    let threads = "import threading, time\nfor _ in range(120): \
+        threading.Thread(target=time.sleep, args=(50,)).start()";
+    for (program, script) in
+        [("/bin/sh", many), ("/bin/sh", orphans), ("/usr/bin/python3", threads)]
+    {
         let ended = ends(limits, program, script).await;
-        assert!(ended.contains("processes and threads at once, and 50 are allowed together"), "{script}: {ended}");
+        assert!(
+            ended.contains("processes and threads at once, and 50 are allowed together"),
+            "{script}: {ended}"
+        );
     }
-    let hogs = "import os, time\nfor _ in range(8): os.fork() or (setattr(os, 'x', b'x' * (40 << 20)), time.sleep(50))\ntime.sleep(50)";
-    let file = "import os, time\nf = os.memfd_create('f')\nfor _ in range(300): os.write(f, b'x' * (1 << 20))\ntime.sleep(50)";
+    let hogs = "import os, time\nfor _ in range(8): os.fork() or (setattr(os, 'x', b'x' * (40 << \
+        20)), time.sleep(50))\ntime.sleep(50)";
+    let file = "import os, time\nf = os.memfd_create('f')\nfor _ in range(300): os.write(f, b'x' * \
+        (1 << 20))\ntime.sleep(50)";
     // Its first thread ends by the system call alone, and the kernel tells of the process no more.
     let exit = libc::SYS_exit;
     let headless = format!(
-        "import ctypes, threading, time\ndef hold():\n    time.sleep(1)\n    x = b'x' * (300 << 20)\n    time.sleep(50)\n\
+        "import ctypes, threading, time\ndef hold():\n    time.sleep(1)\n    x = b'x' * (300 << \
+            20)\n    time.sleep(50)\n\
          threading.Thread(target=hold).start()\nctypes.CDLL(None).syscall({exit}, 0)"
     );
     for script in [hogs, file, &headless] {
         let ended = ends(limits, "/usr/bin/python3", script).await;
-        assert!(ended.contains("python3: killed, for its processes took") && ended.contains("and 200 are allowed"), "{script}: {ended}");
+        assert!(
+            ended.contains("python3: killed, for its processes took")
+                && ended.contains("and 200 are allowed"),
+            "{script}: {ended}"
+        );
     }
     // What processes share is counted once, and so is what is on disk anyway.
-    let shared = "import os, time\nx = b'x' * (60 << 20)\nfor _ in range(8): os.fork() or (time.sleep(2), os._exit(0))\nfor _ in range(8): os.wait()\nprint('done')";
+    let shared = "import os, time\nx = b'x' * (60 << 20)\nfor _ in range(8): os.fork() or \
+        (time.sleep(2), os._exit(0))\nfor _ in range(8): os.wait()\nprint('done')";
     assert_eq!(ends(limits, "/usr/bin/python3", shared).await, "done\n");
     assert_eq!(ends(LimitSettings::default(), "/bin/sh", "sleep 1; echo done").await, "done\n");
 }
@@ -337,19 +509,27 @@ async fn what_runs_behind_the_wall_is_bounded_together() {
 /// Memory that is no process's own: files by name, and segments of System V.
 #[tokio::test]
 async fn memory_by_name_is_small() {
-    let script = "for at in /dev /dev/shm /run /proc/1; do head -c 100000000 /dev/zero 2>/dev/null >$at/x; echo $(stat -c %s $at/x); done; rm -f /dev/shm/x; \
+    let script = "for at in /dev /dev/shm /run /proc/1; do head -c 100000000 /dev/zero 2>/dev/null \
+        >$at/x; echo $(stat -c %s $at/x); done; rm -f /dev/shm/x; \
                   (ipcmk -M 100000000; ipcmk -S 100; ipcmk -Q) 2>&1 | grep -c 'not implemented'";
     let said = ends(LimitSettings::default(), "/bin/sh", script).await;
     let sizes: Vec<u64> = said.lines().filter_map(|line| line.trim().parse().ok()).collect();
-    assert!(sizes.iter().all(|size| *size < 70_000_000) && sizes.contains(&(64 << 20)) && said.ends_with("\n3\n"), "{said}");
+    assert!(
+        sizes.iter().all(|size| *size < 70_000_000)
+            && sizes.contains(&(64 << 20))
+            && said.ends_with("\n3\n"),
+        "{said}"
+    );
 }
 
-/// The wall's own first process ends with the program: a program that stops it, or writes to its memory, would keep it.
+/// The wall's own first process ends with the program: a program that stops it, or writes to its
+/// memory, would keep it.
 #[tokio::test]
 async fn nothing_reaches_the_walls_own_process() {
     let script = "import ctypes, os, errno\n\
                   c = ctypes.CDLL(None, use_errno=True)\n\
-                  def said(name, got): print(name, errno.errorcode.get(ctypes.get_errno(), 0) if got == -1 else 'DONE')\n\
+                  def said(name, got): print(name, errno.errorcode.get(ctypes.get_errno(), 0) if \
+                  got == -1 else 'DONE')\n\
                   said('seize', c.ptrace(0x4206, 1, 0, 0))\n\
                   said('attach', c.ptrace(16, 1, 0, 0))\n\
                   b = ctypes.create_string_buffer(64)\n\
@@ -364,7 +544,8 @@ async fn nothing_reaches_the_walls_own_process() {
 async fn shell(wall: &Wall, plan: &Plan, script: &str) -> String {
     let room = tempfile::tempdir().unwrap();
     let room = Room { plan, dir: room.path(), read: Vec::new(), source: false };
-    let cmd = Cmd::new("/bin/sh", Duration::from_secs(20)).args(["-c", script]).dir(&plan.bundle_dir);
+    let cmd =
+        Cmd::new("/bin/sh", Duration::from_secs(20)).args(["-c", script]).dir(&plan.bundle_dir);
     let cmd = wall.around(cmd, &room, &Cancel::default()).await.unwrap();
     exec::output(&cmd, &Cancel::default()).await.unwrap()
 }
@@ -381,7 +562,11 @@ async fn a_link_that_leads_to_a_link_is_followed_behind_the_wall() {
     for path in ["shared/v2/f", "shared/v2/role/f", "images/target/y/secret"] {
         std::fs::write(tree.join(path), "seen\n").unwrap();
     }
-    let links = [("whole", "../../shared/current"), ("part", "../../shared/current/role"), ("half", "../../shared/images")];
+    let links = [
+        ("whole", "../../shared/current"),
+        ("part", "../../shared/current/role"),
+        ("half", "../../shared/images"),
+    ];
     for (name, target) in links {
         symlink(target, tree.join("images/x").join(name)).unwrap();
     }
@@ -389,10 +574,16 @@ async fn a_link_that_leads_to_a_link_is_followed_behind_the_wall() {
     symlink("../images", tree.join("shared/images")).unwrap();
     let mut plan = plan(&tree.join("images/x"));
     plan.asks.tree = tree.clone();
-    let said = shell(&wall(Settings::default(), &[]), &plan, "cat whole/f part/f; cat half/target/y/secret || echo hidden").await;
+    let said = shell(
+        &wall(Settings::default(), &[]),
+        &plan,
+        "cat whole/f part/f; cat half/target/y/secret || echo hidden",
+    )
+    .await;
     assert_eq!(said, "seen\nseen\nhidden\n");
     std::fs::remove_file(tree.join("images/x/whole")).unwrap();
-    let said = shell(&wall(Settings::default(), &[]), &plan, "cat part/f; ls ../../shared/current").await;
+    let said =
+        shell(&wall(Settings::default(), &[]), &plan, "cat part/f; ls ../../shared/current").await;
     assert_eq!(said, "seen\nrole\n");
 }
 
@@ -406,10 +597,20 @@ async fn certificates_that_the_environment_names_are_seen() {
     }
     let path = |path: &Path| path.display().to_string();
     let dirs = format!("/nonexistent:{}", path(&certs));
-    let env = [("SSL_CERT_FILE", path(&file)), ("SSL_CERT_DIR", dirs), ("CURL_CA_BUNDLE", path(&away.path().join("none")))];
+    let env = [
+        ("SSL_CERT_FILE", path(&file)),
+        ("SSL_CERT_DIR", dirs),
+        ("CURL_CA_BUNDLE", path(&away.path().join("none"))),
+    ];
     let env: Vec<(&str, &str)> = env.iter().map(|(n, v)| (*n, v.as_str())).collect();
-    let look = format!("cat $SSL_CERT_FILE ${{SSL_CERT_DIR#*:}}/a; cat {}/secret || echo hidden", away.path().display());
-    assert_eq!(shell(&wall(Settings::default(), &env), &plan(definition.path()), &look).await, "seen\nseen\nhidden\n");
+    let look = format!(
+        "cat $SSL_CERT_FILE ${{SSL_CERT_DIR#*:}}/a; cat {}/secret || echo hidden",
+        away.path().display()
+    );
+    assert_eq!(
+        shell(&wall(Settings::default(), &env), &plan(definition.path()), &look).await,
+        "seen\nseen\nhidden\n"
+    );
     // A directory that holds what is hidden is none of certificates.
     let all = path(away.path());
     let hides = wall(Settings::default(), &[("SSL_CERT_DIR", &all)]);

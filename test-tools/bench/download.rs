@@ -1,5 +1,6 @@
 //! How long our download takes, and how long `curl -o` takes from the same server, in turns.
-//! Started by `test-tools/bench/download`, which explains the environment. With `serve FILE` it is the server.
+//! Started by `test-tools/bench/download`, which explains the environment. With `serve FILE` it is
+//! the server.
 #![allow(clippy::disallowed_methods)] // the programs it is measured against
 use std::fs::File;
 use std::io::{BufRead, BufReader, Read, Write};
@@ -31,7 +32,14 @@ fn answer(mut stream: TcpStream, file: &Path) -> std::io::Result<()> {
     write!(stream, "HTTP/1.1 200 OK\r\nContent-Length: {left}\r\nConnection: close\r\n\r\n")?;
     while left > 0 {
         // SAFETY: plain system call on two files that are open.
-        let sent = unsafe { libc::sendfile(stream.as_raw_fd(), file.as_raw_fd(), std::ptr::null_mut(), left.min(1 << 30) as usize) };
+        let sent = unsafe {
+            libc::sendfile(
+                stream.as_raw_fd(),
+                file.as_raw_fd(),
+                std::ptr::null_mut(),
+                left.min(1 << 30) as usize,
+            )
+        };
         match sent {
             1.. => left -= sent as u64,
             _ => return Err(std::io::Error::last_os_error()),
@@ -45,7 +53,8 @@ struct Server(Child, String);
 impl Server {
     fn start(file: &Path) -> Self {
         let me = std::env::current_exe().unwrap();
-        let mut child = Command::new(me).arg("serve").arg(file).stdout(Stdio::piped()).spawn().unwrap();
+        let mut child =
+            Command::new(me).arg("serve").arg(file).stdout(Stdio::piped()).spawn().unwrap();
         let mut port = String::new();
         BufReader::new(child.stdout.take().unwrap()).read_line(&mut port).unwrap();
         Self(child, format!("http://127.0.0.1:{}/disk.img", port.trim()))
@@ -59,7 +68,8 @@ impl Drop for Server {
     }
 }
 
-/// Median and best: on a machine that is busy with other things only the best says what the work itself takes.
+/// Median and best: on a machine that is busy with other things only the best says what the work
+/// itself takes.
 fn times(mut all: Vec<f64>) -> [f64; 2] {
     all.sort_by(f64::total_cmp);
     [all[all.len() / 2], all[0]]
@@ -93,14 +103,18 @@ async fn main() {
     let (rounds, megabytes) = (number("ROUNDS", 5), number("MEGABYTES", 2000));
     let dir = tempfile::tempdir().unwrap();
     let disk = dir.path().join("disk.img");
-    let noise: Vec<u8> = (0..1_000_000u64).map(|n| (n.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 40) as u8).collect();
+    let noise: Vec<u8> =
+        (0..1_000_000u64).map(|n| (n.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 40) as u8).collect();
     std::fs::write(&disk, noise.repeat(megabytes)).unwrap();
     let server = Server::start(&disk);
     let (copy, cache) = (dir.path().join("copy"), dir.path().join("cache"));
 
     println!("{megabytes} MB from the loopback, {rounds} rounds");
     for algorithm in [Algorithm::Sha256, Algorithm::Sha512] {
-        let wish = Wish { from: Place::Url(server.1.clone()), sum: Some(Sum::Given(digest(algorithm, &disk))) };
+        let wish = Wish {
+            from: Place::Url(server.1.clone()),
+            sum: Some(Sum::Given(digest(algorithm, &disk))),
+        };
         let (mut ours, mut curls, mut with_sums, mut hashes) = (vec![], vec![], vec![], vec![]);
         for _ in 0..rounds {
             // One core, from the page cache: the floor of every download that is checked.
@@ -110,10 +124,17 @@ async fn main() {
 
             settle();
             let start = Instant::now();
-            let curl = Command::new("curl").args(["-s", "-S", "-f", "-o"]).arg(&copy).arg(&server.1).status();
+            let curl = Command::new("curl")
+                .args(["-s", "-S", "-f", "-o"])
+                .arg(&copy)
+                .arg(&server.1)
+                .status();
             curls.push(start.elapsed().as_secs_f64());
             assert!(curl.unwrap().success());
-            let summed = Command::new(format!("{}sum", algorithm.name())).arg(&copy).stdout(Stdio::null()).status();
+            let summed = Command::new(format!("{}sum", algorithm.name()))
+                .arg(&copy)
+                .stdout(Stdio::null())
+                .status();
             with_sums.push(start.elapsed().as_secs_f64());
             assert!(summed.unwrap().success());
             std::fs::remove_file(&copy).unwrap();
@@ -121,16 +142,30 @@ async fn main() {
             settle();
             let start = Instant::now();
             let job = Job::new(&Default::default(), &Default::default(), Duration::from_secs(3600));
-            Fetch::new(&cache, Patience::default(), &Proxies::default()).get(&wish, &job).await.unwrap();
+            Fetch::new(&cache, Patience::default(), &Proxies::default())
+                .get(&wish, &job)
+                .await
+                .unwrap();
             ours.push(start.elapsed().as_secs_f64());
             std::fs::remove_dir_all(&cache).unwrap();
         }
         let name = algorithm.name();
-        let (ours, curls, with_sums, hashes) = (times(ours), times(curls), times(with_sums), times(hashes));
-        let others = [("curl -o".to_owned(), curls), (format!("curl -o; {name}sum"), with_sums), ("the hash alone".to_owned(), hashes)];
+        let (ours, curls, with_sums, hashes) =
+            (times(ours), times(curls), times(with_sums), times(hashes));
+        let others = [
+            ("curl -o".to_owned(), curls),
+            (format!("curl -o; {name}sum"), with_sums),
+            ("the hash alone".to_owned(), hashes),
+        ];
         for (what, theirs) in others {
-            for (kind, ours, theirs) in [("median", ours[0], theirs[0]), ("best", ours[1], theirs[1])] {
-                println!("{name} to {what:<20} {kind:<7} ours {ours:7.2} s   theirs {theirs:7.2} s   ratio {:.2}", ours / theirs);
+            for (kind, ours, theirs) in
+                [("median", ours[0], theirs[0]), ("best", ours[1], theirs[1])]
+            {
+                println!(
+                    "{name} to {what:<20} {kind:<7} ours {ours:7.2} s   theirs {theirs:7.2} s   \
+                        ratio {:.2}",
+                    ours / theirs
+                );
             }
         }
     }

@@ -24,7 +24,10 @@ fn disk(dir: &Path, megabytes: u64) -> std::path::PathBuf {
         file.write_all(&state.to_le_bytes()).unwrap();
     }
     drop(file);
-    let made = Command::new("qemu-img").args(["convert", "-f", "raw", "-O", "qcow2"]).args([&raw, &disk]).status();
+    let made = Command::new("qemu-img")
+        .args(["convert", "-f", "raw", "-O", "qcow2"])
+        .args([&raw, &disk])
+        .status();
     assert!(made.expect("qemu-img is not installed: run `setup/dependencies run`").success());
     std::fs::remove_file(raw).unwrap();
     disk
@@ -34,7 +37,10 @@ fn openstack(arguments: &[&str]) {
     // Settings of this process for its own Python are none of theirs.
     let mut command = Command::new("openstack");
     command.args(arguments).env_remove("PYTHONDONTWRITEBYTECODE").env_remove("PYTHONPATH");
-    assert!(command.output().expect("python3-openstackclient is not installed").status.success(), "openstack {arguments:?} failed");
+    assert!(
+        command.output().expect("python3-openstackclient is not installed").status.success(),
+        "openstack {arguments:?} failed"
+    );
 }
 
 fn settle() {
@@ -58,7 +64,11 @@ async fn main() {
         ssh_from: Vec::new(),
     };
     let cloud = OpenStack::new(config).unwrap();
-    let cx = Cx { ledger: Ledger::open(&dir.path().join("ledger")).unwrap(), events: Default::default(), cancel: Default::default() };
+    let cx = Cx {
+        ledger: Ledger::open(&dir.path().join("ledger")).unwrap(),
+        events: Default::default(),
+        cancel: Default::default(),
+    };
 
     println!("{megabytes} MB to Glance of {name}, {rounds} rounds");
     let (mut ours, mut theirs) = (Vec::new(), Vec::new());
@@ -66,13 +76,26 @@ async fn main() {
         settle();
         let start = Instant::now();
         let file = disk.to_str().unwrap();
-        openstack(&["image", "create", "--disk-format", "qcow2", "--container-format", "bare", "--file", file, "bench-import-theirs"]);
+        openstack(&[
+            "image",
+            "create",
+            "--disk-format",
+            "qcow2",
+            "--container-format",
+            "bare",
+            "--file",
+            file,
+            "bench-import-theirs",
+        ]);
         theirs.push(start.elapsed().as_secs_f64());
         openstack(&["image", "delete", "bench-import-theirs"]);
 
         settle();
         let start = Instant::now();
-        let image = cloud.import(&cx, RUN, "bench-import-ours", &disk, Duration::from_secs(3600)).await.unwrap();
+        let image = cloud
+            .import(&cx, RUN, "bench-import-ours", &disk, Duration::from_secs(3600))
+            .await
+            .unwrap();
         ours.push(start.elapsed().as_secs_f64());
         let made: Vec<Entry> = cx.ledger.entries();
         assert!(made.iter().any(|e| e.id.as_deref() == Some(&image.id)));
@@ -86,6 +109,9 @@ async fn main() {
     }
     for (kind, index) in [("median", ours.len() / 2), ("best", 0)] {
         let (ours, theirs) = (ours[index], theirs[index]);
-        println!("{kind:<7} ours {ours:7.2} s   openstack image create {theirs:7.2} s   ratio {:.2}", ours / theirs);
+        println!(
+            "{kind:<7} ours {ours:7.2} s   openstack image create {theirs:7.2} s   ratio {:.2}",
+            ours / theirs
+        );
     }
 }

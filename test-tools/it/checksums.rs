@@ -1,17 +1,24 @@
-//! Lists of checksums in the forms of the distributions: whatever name stands in one is found with the value of its line.
+//! Lists of checksums in the forms of the distributions: whatever name stands in one is found with
+//! the value of its line.
 use std::path::Path;
 
 use image_factory::digest::Digest;
 use image_factory::fetch::{SumsError, find_sum};
 
-/// Read in a way of its own, coarse and good enough for lists that are known to be sound: a value, and what else is in its line.
+/// Read in a way of its own, coarse and good enough for lists that are known to be sound: a value,
+/// and what else is in its line.
 fn lines_of(text: &str) -> Vec<(String, Digest)> {
     let value = |line: &str| line.split_whitespace().find_map(Digest::of_hex);
     let name = |line: &str| match line.split_once('(') {
         Some((_, rest)) => rest.split(')').next().unwrap().to_owned(),
-        None => line.split_whitespace().nth(1).unwrap_or_default().trim_start_matches('*').to_owned(),
+        None => {
+            line.split_whitespace().nth(1).unwrap_or_default().trim_start_matches('*').to_owned()
+        }
     };
-    text.lines().filter(|l| !l.starts_with('#')).filter_map(|l| Some((name(l), value(l)?))).collect()
+    text.lines()
+        .filter(|l| !l.starts_with('#'))
+        .filter_map(|l| Some((name(l), value(l)?)))
+        .collect()
 }
 
 #[test]
@@ -25,12 +32,21 @@ fn every_name_in_every_list_is_found() {
         let lines = lines_of(&text);
         assert!(!lines.is_empty(), "{} holds no checksum", path.display());
         for (name, value) in &lines {
-            let found = find_sum(&text, name, "LIST").unwrap_or_else(|e| panic!("{}: {e}", path.display()));
-            assert!(found == *value || found.algorithm > value.algorithm, "{}: {name}", path.display());
+            let found =
+                find_sum(&text, name, "LIST").unwrap_or_else(|e| panic!("{}: {e}", path.display()));
+            assert!(
+                found == *value || found.algorithm > value.algorithm,
+                "{}: {name}",
+                path.display()
+            );
         }
         if lines.len() > 1 {
             let missing = find_sum(&text, "no-such-image.qcow2", "LIST");
-            assert!(matches!(missing, Err(SumsError::NotListed { .. })), "{}: {missing:?}", path.display());
+            assert!(
+                matches!(missing, Err(SumsError::NotListed { .. })),
+                "{}: {missing:?}",
+                path.display()
+            );
         }
     }
 }

@@ -1,4 +1,5 @@
-//! Definitions of strangers, as `validate` and `plan` meet them: they run nothing, read nothing outside, take little, and end.
+//! Definitions of strangers, as `validate` and `plan` meet them: they run nothing, read nothing
+//! outside, take little, and end.
 use std::os::unix::fs::symlink;
 use std::os::unix::process::ExitStatusExt;
 use std::path::Path;
@@ -22,28 +23,41 @@ fn nested() -> String {
 
 fn bombs() -> Vec<(&'static str, String, String)> {
     let t = |name: &'static str, template: &str| (name, GOOD.to_owned(), template.to_owned());
-    let doubled =
-        "{% set ns = namespace(x='xxxxxxxx') %}{% for i in range(40) %}{% set ns.x = ns.x ~ ns.x %}{% endfor %}{{ ns.x | length }}";
-    let lists = "{% set ns = namespace(x=[1]) %}{% for i in range(40) %}{% set ns.x = ns.x + ns.x %}{% endfor %}{{ ns.x | list | length }}";
+    let doubled = "{% set ns = namespace(x='xxxxxxxx') %}{% for i in range(40) %}{% set ns.x = \
+        ns.x ~ ns.x %}{% endfor %}{{ ns.x | length }}";
+    let lists = "{% set ns = namespace(x=[1]) %}{% for i in range(40) %}{% set ns.x = ns.x + ns.x \
+        %}{% endfor %}{{ ns.x | list | length }}";
     vec![
-        t("loops in loops", &("{% for a in range(9999) %}".repeat(4) + "." + &"{% endfor %}".repeat(4))),
+        t(
+            "loops in loops",
+            &("{% for a in range(9999) %}".repeat(4) + "." + &"{% endfor %}".repeat(4)),
+        ),
         t("a text that doubles", doubled),
         t("a list that doubles", lists),
         t("an indentation", "{{ [[1]] | to_nice_json(indent=9000000000000) }}"),
         t("another one", "{{ 'a\nb' | indent(9000000000000) }}"),
         t("a product", "{{ 'x' * 900000000000 }}"),
         t("a long output", "{% for a in range(9999) %}{{ 'x' | center(1000) }}{% endfor %}"),
-        t("a macro that calls itself", "{% macro m(n) %}{{ m(n) }}{{ m(n) }}{% endmacro %}{{ m(1) }}"),
+        t(
+            "a macro that calls itself",
+            "{% macro m(n) %}{{ m(n) }}{{ m(n) }}{% endmacro %}{{ m(1) }}",
+        ),
         t("a file that includes itself", "{% include 'bomb.txt.j2' %}{% include 'bomb.txt.j2' %}"),
         t(
             "replacements",
-            "{% set ns = namespace(x='a') %}{% for i in range(40) %}{% set ns.x = ns.x | replace('a', 'aaaaaaaa') %}{% endfor %}",
+            "{% set ns = namespace(x='a') %}{% for i in range(40) %}{% set ns.x = ns.x | \
+                replace('a', 'aaaaaaaa') %}{% endfor %}",
         ),
         t(
             "a regular expression",
-            "{% set s = 'a' * 3000000 %}{% for i in range(999) %}{{ s | regex_replace('(a*)*b', 'x') | length }}{% endfor %}",
+            "{% set s = 'a' * 3000000 %}{% for i in range(999) %}{{ s | regex_replace('(a*)*b', \
+                'x') | length }}{% endfor %}",
         ),
-        t("a sort of much", "{% for i in range(9999) %}{{ range(99999) | list | sort(reverse=true) | first }}{% endfor %}"),
+        t(
+            "a sort of much",
+            "{% for i in range(9999) %}{{ range(99999) | list | sort(reverse=true) | first \
+                }}{% endfor %}",
+        ),
         t("braces", &"{{ ((((((((((".repeat(9000)),
         ("values that name each other", nested(), "{{ v0 }}".into()),
     ]
@@ -72,7 +86,8 @@ fn measured(factory: &Factory, args: &[&str]) -> Cost {
         assert_eq!(libc::wait4(child.id() as i32, &mut status, 0, &mut usage), child.id() as i32);
         usage
     };
-    let seconds = |time: libc::timeval| Duration::new(time.tv_sec as u64, time.tv_usec as u32 * 1000);
+    let seconds =
+        |time: libc::timeval| Duration::new(time.tv_sec as u64, time.tv_usec as u32 * 1000);
     Cost {
         said: std::fs::read_to_string(said.path()).unwrap(),
         code: std::process::ExitStatus::from_raw(status).code().unwrap_or(-1),
@@ -81,16 +96,23 @@ fn measured(factory: &Factory, args: &[&str]) -> Cost {
     }
 }
 
-/// A text of 2.6 GiB passed as sound, ten values ran without end, and an indentation aborted the program.
+/// A text of 2.6 GiB passed as sound, ten values ran without end, and an indentation aborted the
+/// program.
 #[test]
 fn template_bombs_are_refused_in_no_time_and_little_memory() {
     for (name, vars, template) in bombs() {
-        let factory = good().bundle("images/x", &vars).file("images/x/output/bomb.txt.j2", &template);
+        let factory =
+            good().bundle("images/x", &vars).file("images/x/output/bomb.txt.j2", &template);
         let Cost { said, code, mib, took } = measured(&factory, &["validate", "--offline"]);
         println!("{name}: {took:?}, {mib} MiB: {}", said.lines().next().unwrap_or_default());
         assert_eq!(code, 10, "{name}: {said}");
-        assert!(said.contains("images/x/output/bomb.txt.j2") || said.contains("images/x/build-vars.yml"), "{name}: {said}");
-        // The bound is one second for the templates, and here, without optimisation, five for the rest.
+        assert!(
+            said.contains("images/x/output/bomb.txt.j2")
+                || said.contains("images/x/build-vars.yml"),
+            "{name}: {said}"
+        );
+        // The bound is one second for the templates, and here, without optimisation, five for the
+        // rest.
         assert!(took < Duration::from_secs(8) && mib < 200, "{name}: {took:?}, {mib} MiB");
         assert!(!said.contains("panicked") && said.len() < 20_000, "{name}: {said}");
     }
@@ -116,18 +138,26 @@ fn bundles_beside_a_bomb_are_checked_all_the_same() {
         .says("3 errors");
 }
 
-/// A mebibyte each, made to take time or memory by the square: aliases of a long text took 18 GB, colons on the wrong side minutes.
+/// A mebibyte each, made to take time or memory by the square: aliases of a long text took 18 GB,
+/// colons on the wrong side minutes.
 #[test]
 fn settings_that_are_made_to_cost_do_not() {
-    let filled = |head: &str, part: &str| format!("{head}{}", part.repeat((1_000_000 - head.len()) / part.len()));
-    let numbered = |head: &str, part: fn(usize) -> String, end: &str| format!("{head}{}{end}", (0..60_000).map(part).collect::<String>());
+    let filled = |head: &str, part: &str| {
+        format!("{head}{}", part.repeat((1_000_000 - head.len()) / part.len()))
+    };
+    let numbered = |head: &str, part: fn(usize) -> String, end: &str| {
+        format!("{head}{}{end}", (0..60_000).map(part).collect::<String>())
+    };
     let anchors: String = (0..60).map(|n| format!("&a{n} [")).collect();
     let cases = [
         ("misplaced colons", filled("", "aaa :b\n")),
         ("merges", filled("vars:\n", "  <<: {a: 1}\n")),
         ("different merges", numbered("vars:\n", |n| format!("  <<: {{a{n}: 1}}\n"), "")),
         ("tags", numbered(&format!("{GOOD}tags: ["), |n| format!("t{n},"), "]\n")),
-        ("skipped checks", numbered(&format!("{GOOD}tests: {{skip: ["), |n| format!("t{n},"), "]}\n")),
+        (
+            "skipped checks",
+            numbered(&format!("{GOOD}tests: {{skip: ["), |n| format!("t{n},"), "]}\n"),
+        ),
         ("unknown keys", numbered("", |n| format!("k{n}: 1\n"), "")),
         ("a long key", format!("{}: 1\n", "k".repeat(1_000_000))),
         ("depth", filled("", "[")),
@@ -140,26 +170,35 @@ fn settings_that_are_made_to_cost_do_not() {
         ("quotes", filled("a: ", "'")),
     ];
     for (name, text) in cases {
-        let factory = good().bundle("images/x", &text).file("images/x/ansible/bootstrap.yml", &text);
-        let Cost { said, code, mib, took } = measured(&factory, &["validate", "--offline", "-q", "images/x"]);
+        let factory =
+            good().bundle("images/x", &text).file("images/x/ansible/bootstrap.yml", &text);
+        let Cost { said, code, mib, took } =
+            measured(&factory, &["validate", "--offline", "-q", "images/x"]);
         println!("{name}: {took:?}, {mib} MiB, {} bytes", said.len());
         assert_eq!(code, 10, "{name}");
         assert!(took < Duration::from_secs(20) && mib < 400, "{name}: {took:?}, {mib} MiB");
     }
 }
 
-/// Playbooks and roles that are made to cost: 50,000 brackets took libyaml twenty seconds. One budget holds for all that a
-/// definition has, whatever it is.
+/// Playbooks and roles that are made to cost: 50,000 brackets took libyaml twenty seconds. One
+/// budget holds for all that a definition has, whatever it is.
 #[test]
 fn playbooks_that_are_made_to_cost_do_not() {
     let open = format!("- hosts: all\n  vars: {}", "[".repeat(50_000));
     let behind_an_error = format!("- hosts: all\n\t- x: ]\n- {}", "[".repeat(1_500_000));
-    let steps: String = (0..10_000).map(|n| format!("- {{ansible: ansible/bootstrap.yml, extra_vars: {{a: {n}}}}}\n")).collect();
+    let steps: String = (0..10_000)
+        .map(|n| format!("- {{ansible: ansible/bootstrap.yml, extra_vars: {{a: {n}}}}}\n"))
+        .collect();
     let steps = format!("{GOOD}steps:\n{steps}");
-    let tasks = format!("- hosts: all\n  tasks:\n{}", "  - {command: id, when: a, with_file: [a, b, c]}\n".repeat(60_000));
-    for (name, vars, playbook) in
-        [("depth", GOOD, &open), ("depth behind an error", GOOD, &behind_an_error), ("as many steps", &steps, &tasks)]
-    {
+    let tasks = format!(
+        "- hosts: all\n  tasks:\n{}",
+        "  - {command: id, when: a, with_file: [a, b, c]}\n".repeat(60_000)
+    );
+    for (name, vars, playbook) in [
+        ("depth", GOOD, &open),
+        ("depth behind an error", GOOD, &behind_an_error),
+        ("as many steps", &steps, &tasks),
+    ] {
         let factory = good()
             .bundle("images/x", vars)
             .file("images/x/ansible/bootstrap.yml", playbook)
@@ -169,8 +208,15 @@ fn playbooks_that_are_made_to_cost_do_not() {
             let Cost { said, code, mib, took } = measured(&factory, args);
             println!("{name}: {took:?}, {mib} MiB: {said}");
             assert_eq!(code, 10, "{name}: {said}");
-            assert_eq!(said.matches("images/x/").count(), 1, "one error with its place: {name}: {said}");
-            assert!(args[0] == "plan" || said.contains("images/y/ansible/bootstrap.yml:1:10: error: "), "the next is checked: {said}");
+            assert_eq!(
+                said.matches("images/x/").count(),
+                1,
+                "one error with its place: {name}: {said}"
+            );
+            assert!(
+                args[0] == "plan" || said.contains("images/y/ansible/bootstrap.yml:1:10: error: "),
+                "the next is checked: {said}"
+            );
             // Depth is looked at before any reader that takes time by its square.
             assert!(name != "depth" || said.contains("nested deeper than"), "{said}");
             assert!(took < Duration::from_secs(19) && mib < 400, "{name}: {took:?}, {mib} MiB");
@@ -185,22 +231,30 @@ fn an_odd_name_or_a_missing_directory_is_no_fault_of_others() {
     let factory = good();
     let odd = factory.tree().join("images").join(std::ffi::OsStr::from_bytes(b"y\xff"));
     std::fs::create_dir(&odd).unwrap();
-    std::fs::copy(factory.tree().join("images/x/build-vars.yml"), odd.join("build-vars.yml")).unwrap();
+    std::fs::copy(factory.tree().join("images/x/build-vars.yml"), odd.join("build-vars.yml"))
+        .unwrap();
     let mut command = factory.command(&["validate", "images/x"]);
     let out = command.env("TMPDIR", "/nonexistent").output().unwrap();
     assert!(out.status.success(), "{}", String::from_utf8_lossy(&out.stderr));
     let all = factory.command(&["validate"]).output().unwrap();
     let said = String::from_utf8_lossy(&all.stderr);
-    assert!(all.status.code() == Some(10) && said.contains("no UTF-8") && !said.contains("images/x/"), "{said}");
+    assert!(
+        all.status.code() == Some(10) && said.contains("no UTF-8") && !said.contains("images/x/"),
+        "{said}"
+    );
 }
 
 /// Some hundred files that name each other are no attack.
 #[test]
 fn a_large_definition_is_sound() {
     let names: String = (0..200).map(|n| format!("- include_tasks: t{n}.yml\n")).collect();
-    let task = "- name: install\n  apt: {name: [a, b], state: present}\n  register: done\n  until: done is success\n".repeat(20);
+    let task =
+        "- name: install\n  apt: {name: [a, b], state: present}\n  register: done\n  until: \
+        done is success\n"
+            .repeat(20);
     let roles: String = (0..200).map(|n| format!("  - r{n}\n")).collect();
-    let mut factory = good().file("images/x/ansible/bootstrap.yml", &format!("- hosts: all\n  roles:\n{roles}"));
+    let mut factory =
+        good().file("images/x/ansible/bootstrap.yml", &format!("- hosts: all\n  roles:\n{roles}"));
     for n in 0..200 {
         factory = factory.file(&format!("images/x/ansible/roles/r{n}/tasks/main.yml"), &task);
         factory = factory.file(&format!("images/x/ansible/roles/r0/tasks/t{n}.yml"), &names);
@@ -214,14 +268,27 @@ fn fifo(path: &Path) {
     assert_eq!(unsafe { libc::mkfifo(name.as_ptr(), 0o600) }, 0);
 }
 
-/// Whatever a bundle names: a FIFO is not waited for, and a file of ten gigabytes that takes no room is not read.
+/// Whatever a bundle names: a FIFO is not waited for, and a file of ten gigabytes that takes no
+/// room is not read.
 #[test]
 fn odd_files_hold_nobody_up() {
-    let names =
-        ["build-vars.yml", "ansible/bootstrap.yml", "output/a.txt.j2", "tests/check", "scripts/s", "ansible.cfg", "roles/r/tasks/main.yml"];
+    let names = [
+        "build-vars.yml",
+        "ansible/bootstrap.yml",
+        "output/a.txt.j2",
+        "tests/check",
+        "scripts/s",
+        "ansible.cfg",
+        "roles/r/tasks/main.yml",
+    ];
     for name in names {
         for kind in ["fifo", "sparse", "device"] {
-            let factory = good().bundle("images/x", &format!("{GOOD}steps: [{{ansible: ansible/bootstrap.yml}}, {{script: scripts/s}}]\n"));
+            let factory = good().bundle(
+                "images/x",
+                &format!(
+                    "{GOOD}steps: [{{ansible: ansible/bootstrap.yml}}, {{script: scripts/s}}]\n"
+                ),
+            );
             let factory = factory.script("images/x/scripts/s", "#!/bin/sh\n");
             let path = factory.tree().join("images/x").join(name);
             std::fs::create_dir_all(path.parent().unwrap()).unwrap();
@@ -246,25 +313,44 @@ fn nothing_outside_of_the_definition_is_read() {
     let outside = tempfile::tempdir().unwrap();
     std::fs::write(outside.path().join("secret"), format!("{secret}\n: [\n")).unwrap();
     let target = outside.path().join("secret");
-    for link in
-        ["output/inc", "output/a.json.j2", "ansible/bootstrap.yml", "build-vars.yml", "tests/a", "roles/r/tasks/main.yml", "any", "output"]
-    {
-        let factory =
-            good().file("images/x/output/x.json.j2", "{% include 'inc' %}\n").file("images/x/output/y.json.j2", "{% include 'secret' %}\n");
+    for link in [
+        "output/inc",
+        "output/a.json.j2",
+        "ansible/bootstrap.yml",
+        "build-vars.yml",
+        "tests/a",
+        "roles/r/tasks/main.yml",
+        "any",
+        "output",
+    ] {
+        let factory = good()
+            .file("images/x/output/x.json.j2", "{% include 'inc' %}\n")
+            .file("images/x/output/y.json.j2", "{% include 'secret' %}\n");
         let path = factory.tree().join("images/x").join(link);
         std::fs::create_dir_all(path.parent().unwrap()).unwrap();
-        let (target, _) = (if link == "output" { outside.path() } else { &target }, std::fs::remove_file(&path));
+        let (target, _) =
+            (if link == "output" { outside.path() } else { &target }, std::fs::remove_file(&path));
         let _ = std::fs::remove_dir_all(&path);
         symlink(target, &path).unwrap();
         let ran = factory.run(&["validate", "--offline"]).exits(10).says("leads out of the");
         assert!(!ran.err.contains(secret), "{link}: {}", ran.err);
     }
     // The bundle's directory, and what `bundle.path` says.
-    let factory = good().bundle("images/y", &format!("bundle: {{name: y, img_base: b, path: {}}}\n", outside.path().display()));
-    factory.run(&["validate", "--offline", "images/y"]).exits(10).says("images/y/build-vars.yml:1:").says("leads out of the factory tree");
+    let factory = good().bundle(
+        "images/y",
+        &format!("bundle: {{name: y, img_base: b, path: {}}}\n", outside.path().display()),
+    );
+    factory
+        .run(&["validate", "--offline", "images/y"])
+        .exits(10)
+        .says("images/y/build-vars.yml:1:")
+        .says("leads out of the factory tree");
     std::fs::write(outside.path().join("build-vars.yml"), format!("{secret}\n")).unwrap();
     symlink(outside.path(), factory.tree().join("images/z")).unwrap();
-    let ran = factory.run(&["validate", "--offline", "images/z"]).exits(10).says("a link that leads out of the tree");
+    let ran = factory
+        .run(&["validate", "--offline", "images/z"])
+        .exits(10)
+        .says("a link that leads out of the tree");
     assert!(!ran.err.contains(secret), "{}", ran.err);
 }
 
@@ -280,7 +366,8 @@ fn plan_runs_nothing_that_a_definition_brings() {
     for dir in ["objects", "refs"] {
         std::fs::create_dir(bundle.join(dir)).unwrap();
     }
-    // Ansible is asked for its version, which reads an ansible.cfg of the current directory: not of a bundle.
+    // Ansible is asked for its version, which reads an ansible.cfg of the current directory: not of
+    // a bundle.
     factory.run(&["plan", "images/x"]).says("some-image");
     factory.run(&["validate", "--offline"]).exits(0);
     assert!(!mark.exists());
@@ -289,7 +376,11 @@ fn plan_runs_nothing_that_a_definition_brings() {
 }
 
 fn config(mark: &Path) -> String {
-    format!("[core]\n repositoryformatversion = 0\n bare = false\n worktree = .\n fsmonitor = \"touch {}; false\"\n", mark.display())
+    format!(
+        "[core]\n repositoryformatversion = 0\n bare = false\n worktree = .\n fsmonitor = \"touch \
+            {}; false\"\n",
+        mark.display()
+    )
 }
 
 #[test]
@@ -299,9 +390,15 @@ fn a_signal_ends_validate_within_a_second() {
         let mut factory = good();
         for n in 0..20 {
             let dir = format!("images/b{n}");
-            factory = factory.bundle(&dir, GOOD).file(&format!("{dir}/output/b.txt.j2"), &bombs()[11].2);
+            factory =
+                factory.bundle(&dir, GOOD).file(&format!("{dir}/output/b.txt.j2"), &bombs()[11].2);
         }
-        let mut child = factory.command(&["validate", "--offline"]).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+        let mut child = factory
+            .command(&["validate", "--offline"])
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
         std::thread::sleep(Duration::from_millis(1500));
         let begin = Instant::now();
         // SAFETY: plain system call; the child is ours and not waited for yet.
@@ -312,16 +409,27 @@ fn a_signal_ends_validate_within_a_second() {
     }
 }
 
-/// Keys, names of files and what a template says, with sequences that clear the screen, set the title and turn text around.
+/// Keys, names of files and what a template says, with sequences that clear the screen, set the
+/// title and turn text around.
 #[test]
 fn findings_cannot_steer_the_terminal() {
     let evil = "\u{1b}[2J\u{1b}]0;owned\u{7}\u{9b}31m\u{202e}txt";
     let factory = good()
-        .bundle("images/x", &format!("{GOOD}\"{evil}\": 1\nvars: {{\"a\": \"{evil}\"}}\n").replace('\u{1b}', "\\e").replace('\u{7}', "\\a"))
+        .bundle(
+            "images/x",
+            &format!("{GOOD}\"{evil}\": 1\nvars: {{\"a\": \"{evil}\"}}\n")
+                .replace('\u{1b}', "\\e")
+                .replace('\u{7}', "\\a"),
+        )
         .bundle(&format!("images/{evil}"), "bundle: {name: [\n")
-        .file("images/x/output/a.yml.j2", &format!("{evil}: {{{{ nope }}}}\n{{{{ '{evil}' | nofilter }}}}"))
+        .file(
+            "images/x/output/a.yml.j2",
+            &format!("{evil}: {{{{ nope }}}}\n{{{{ '{evil}' | nofilter }}}}"),
+        )
         .file(&format!("images/x/tests/{evil}\n"), "x");
-    let safe = |text: &str| text.chars().all(|c| !(c.is_control() && c != '\n' && c != '\t') && c != '\u{202e}');
+    let safe = |text: &str| {
+        text.chars().all(|c| !(c.is_control() && c != '\n' && c != '\t') && c != '\u{202e}')
+    };
     for args in [
         &["validate", "--offline"][..],
         &["validate", "--offline", "--json"],
@@ -339,7 +447,9 @@ fn findings_cannot_steer_the_terminal() {
 #[test]
 fn local_plays_need_the_owner() {
     let site = |ansible: &str| {
-        good().bundle("images/x", &format!("{GOOD}steps: [{{ansible: {ansible}}}]\n")).file("images/x/a.yml", "- hosts: localhost\n")
+        good()
+            .bundle("images/x", &format!("{GOOD}steps: [{{ansible: {ansible}}}]\n"))
+            .file("images/x/a.yml", "- hosts: localhost\n")
     };
     site("a.yml")
         .run(&["validate", "--offline"])
@@ -347,12 +457,24 @@ fn local_plays_need_the_owner() {
         .says("images/x/a.yml:1:10: error: this runs on the factory: `hosts: localhost`")
         .says("hosts: all");
     let asked = site("{playbook: a.yml, local: true}");
-    asked.run(&["validate", "--offline"]).exits(10).says("images/x/build-vars.yml:4:").says("which its owner does not allow");
+    asked
+        .run(&["validate", "--offline"])
+        .exits(10)
+        .says("images/x/build-vars.yml:4:")
+        .says("which its owner does not allow");
     asked.run(&["plan", "images/x"]).exits(10).says("its owner does not allow");
-    let sound = good().bundle("images/x", &format!("{GOOD}steps: [{{ansible: {{playbook: ansible/bootstrap.yml}}}}]\n"));
+    let sound = good().bundle(
+        "images/x",
+        &format!("{GOOD}steps: [{{ansible: {{playbook: ansible/bootstrap.yml}}}}]\n"),
+    );
     sound.run(&["validate", "--offline"]).exits(0);
-    let env = good()
-        .bundle("images/x", &format!("{GOOD}steps:\n- ansible: ansible/bootstrap.yml\n  env: {{ANSIBLE_SSH_ARGS: -F x, MIRROR: y}}\n"));
+    let env = good().bundle(
+        "images/x",
+        &format!(
+            "{GOOD}steps:\n- ansible: ansible/bootstrap.yml\n  env: \
+            {{ANSIBLE_SSH_ARGS: -F x, MIRROR: y}}\n"
+        ),
+    );
     env.run(&["validate", "--offline"])
         .exits(10)
         .says("images/x/build-vars.yml:6:9: error: `ANSIBLE_SSH_ARGS` cannot be set")

@@ -1,5 +1,6 @@
-//! The life of images after their builds, and several builds in one go, as a user calls them. The images are real: definitions
-//! whose script writes a disk, taken in and published without a machine (`--no-smoke`).
+//! The life of images after their builds, and several builds in one go, as a user calls them. The
+//! images are real: definitions whose script writes a disk, taken in and published without a
+//! machine (`--no-smoke`).
 use serde_json::{Value, json};
 
 use super::support::{Factory, Ran};
@@ -35,7 +36,13 @@ fn ids(factory: &Factory, family: &str) -> Vec<String> {
 
 /// "active deprecated,hidden"
 fn states(factory: &Factory, family: &str) -> String {
-    let word = |i: &Value| format!("{}{}", i["state"].as_str().unwrap(), if i["hidden"] == true { ",hidden" } else { "" });
+    let word = |i: &Value| {
+        format!(
+            "{}{}",
+            i["state"].as_str().unwrap(),
+            if i["hidden"] == true { ",hidden" } else { "" }
+        )
+    };
     images(factory, family).iter().map(word).collect::<Vec<_>>().join(" ")
 }
 
@@ -49,7 +56,11 @@ fn a_family_is_rolled_back_and_forth() {
     factory.run(&["image", "rollback", "tiny"]).exits(20).says("no family `tiny`");
     build(&factory, &["os/tiny"]).exits(0);
     let first = ids(&factory, "tiny")[0].clone();
-    factory.run(&["image", "rollback", "tiny"]).exits(20).says("there is nothing to go back to").says(&first);
+    factory
+        .run(&["image", "rollback", "tiny"])
+        .exits(20)
+        .says("there is nothing to go back to")
+        .says(&first);
     build(&factory, &["os/tiny"]).exits(0);
     let second = ids(&factory, "tiny")[0].clone();
     assert_ne!(first, second);
@@ -62,24 +73,47 @@ fn a_family_is_rolled_back_and_forth() {
         .says(&first);
     assert_eq!(before, factory.listing());
     assert_eq!(states(&factory, "tiny"), "active active");
-    let done: Value = serde_json::from_str(&factory.run(&["image", "rollback", "tiny", "--json"]).exits(0).out).unwrap();
+    let done: Value =
+        serde_json::from_str(&factory.run(&["image", "rollback", "tiny", "--json"]).exits(0).out)
+            .unwrap();
     assert_eq!((&done["was"]["id"], &done["now"]["id"]), (&json!(second), &json!(first)));
     assert_eq!(states(&factory, "tiny"), "deprecated active");
-    assert_eq!(shown(&factory, "tiny")["id"], json!(first), "the family's name means the one before");
+    assert_eq!(
+        shown(&factory, "tiny")["id"],
+        json!(first),
+        "the family's name means the one before"
+    );
     factory.run(&["image", "rollback", "tiny"]).exits(20).says("nothing to go back to");
 
-    factory.run(&["image", "deprecate", "--undo", &second]).exits(0).says("is active now").says("tiny: current is").says(&second);
+    factory
+        .run(&["image", "deprecate", "--undo", &second])
+        .exits(0)
+        .says("is active now")
+        .says("tiny: current is")
+        .says(&second);
     factory.run(&["image", "deprecate", "--undo", &second]).exits(0).says("is active already");
     factory.run(&["image", "rollback", "tiny"]).exits(0);
-    factory.run(&["image", "deprecate", "--undo", "tiny"]).exits(0).says(&second).says("is active now");
-    factory.run(&["image", "deprecate", "tiny", "--dry-run"]).exits(0).says(&second).says("would become deprecated");
+    factory
+        .run(&["image", "deprecate", "--undo", "tiny"])
+        .exits(0)
+        .says(&second)
+        .says("is active now");
+    factory
+        .run(&["image", "deprecate", "tiny", "--dry-run"])
+        .exits(0)
+        .says(&second)
+        .says("would become deprecated");
     assert_eq!(states(&factory, "tiny"), "active active");
     factory.run(&["image", "deprecate", &first]).exits(0);
     factory.run(&["image", "deprecate", "tiny"]).exits(0).says("no active image is left");
     assert_eq!(states(&factory, "tiny"), "deprecated deprecated");
     let undo = factory.run(&["image", "deprecate", "--undo", "tiny"]).exits(20);
     undo.says("2 images of family tiny are deprecated").says(&first).says(&second);
-    assert_eq!(states(&factory, "tiny"), "deprecated deprecated", "another one than was meant is not made active");
+    assert_eq!(
+        states(&factory, "tiny"),
+        "deprecated deprecated",
+        "another one than was meant is not made active"
+    );
     factory.run(&["image", "rollback", "tiny"]).exits(20).says("has no active image");
     factory.run(&["image", "deprecate", "nothing"]).exits(20).says("no image `nothing`");
 }
@@ -91,13 +125,28 @@ fn what_is_beyond_is_hidden_and_then_deleted() {
         build(&factory, &["os/tiny"]).exits(0);
     }
     let all = ids(&factory, "tiny");
-    factory.run(&["image", "prune", "tiny"]).exits(2).says("how many images of tiny are to be kept is not known").says("--keep 3");
+    factory
+        .run(&["image", "prune", "tiny"])
+        .exits(2)
+        .says("how many images of tiny are to be kept is not known")
+        .says("--keep 3");
     factory.run(&["image", "prune"]).exits(2).says("`keep`");
-    factory.run(&["image", "prune", "tin", "--keep", "1"]).exits(20).says("no family `tin`").says("tiny");
+    factory
+        .run(&["image", "prune", "tin", "--keep", "1"])
+        .exits(20)
+        .says("no family `tin`")
+        .says("tiny");
     factory.run(&["image", "prune", "tiny", "--keep", "0"]).exits(2);
     let before = factory.listing();
-    factory.run(&["image", "prune", "--keep", "2", "--dry-run"]).exits(0).says("would hide").says("(beyond the newest 2)");
-    factory.run(&["image", "prune", "--keep", "2", "--now", "--dry-run"]).exits(0).says("would delete");
+    factory
+        .run(&["image", "prune", "--keep", "2", "--dry-run"])
+        .exits(0)
+        .says("would hide")
+        .says("(beyond the newest 2)");
+    factory
+        .run(&["image", "prune", "--keep", "2", "--now", "--dry-run"])
+        .exits(0)
+        .says("would delete");
     assert_eq!(before, factory.listing());
 
     factory.run(&["image", "prune", "tiny", "--keep", "2"]).exits(0).says("hides");
@@ -108,8 +157,14 @@ fn what_is_beyond_is_hidden_and_then_deleted() {
     assert_eq!(states(&factory, "tiny"), "active active active");
     assert!(shown(&factory, &all[2])["properties"].get("factory_hidden_at").is_none());
     factory.run(&["image", "prune", "tiny", "--keep", "2"]).exits(0);
-    let done: Value = serde_json::from_str(&factory.run(&["image", "prune", "tiny", "--keep", "2", "--json"]).exits(0).out).unwrap();
-    assert_eq!((&done[2]["id"], &done[2]["fate"], &done[2]["error"]), (&json!(all[2]), &json!("delete"), &Value::Null));
+    let done: Value = serde_json::from_str(
+        &factory.run(&["image", "prune", "tiny", "--keep", "2", "--json"]).exits(0).out,
+    )
+    .unwrap();
+    assert_eq!(
+        (&done[2]["id"], &done[2]["fate"], &done[2]["error"]),
+        (&json!(all[2]), &json!("delete"), &Value::Null)
+    );
     assert_eq!(ids(&factory, "tiny"), all[..2]);
     factory.run(&["image", "prune", "tiny", "--keep", "2"]).exits(0).says("nothing to prune");
     factory.run(&["image", "prune", "tiny", "--keep", "1", "--now"]).exits(0).says("deletes");
@@ -126,7 +181,10 @@ fn a_build_prunes_its_own_family() {
         build(&factory, &["os/tiny"]).exits(0);
     }
     assert_eq!(states(&factory, "tiny"), "active deprecated,hidden");
-    let ran = build(&factory, &["os/tiny"]).exits(0).says("keep 1: hides tiny-").says("keep 1: deletes tiny-");
+    let ran = build(&factory, &["os/tiny"])
+        .exits(0)
+        .says("keep 1: hides tiny-")
+        .says("keep 1: deletes tiny-");
     assert!(!ran.err.contains("hides other"), "{}", ran.err);
     assert_eq!(states(&factory, "tiny"), "active deprecated,hidden");
     assert_eq!(states(&factory, "other"), "active deprecated,hidden");
@@ -149,42 +207,63 @@ fn what_is_not_ours_stays() {
     change(&all[1], &|i| drop(i["properties"].as_object_mut().unwrap().remove("factory_run")));
     change(&all[2], &|i| i["protected"] = json!(true));
     for _ in 0..3 {
-        factory.run(&["image", "prune", "tiny", "--keep", "1", "--now"]).exits(0).says("it is protected");
+        factory
+            .run(&["image", "prune", "tiny", "--keep", "1", "--now"])
+            .exits(0)
+            .says("it is protected");
     }
     assert_eq!(ids(&factory, "tiny"), all[..3]);
     factory.run(&["image", "deprecate", &all[1]]).exits(20).says("no run of the factory made it");
 }
 
-/// A copy of the newest image, as a person makes one by hand: listed as what it is, and never anything else.
+/// A copy of the newest image, as a person makes one by hand: listed as what it is, and never
+/// anything else.
 #[test]
 fn a_copy_is_listed_as_foreign_and_let_alone() {
-    let factory =
-        with_os(tree(), "tiny", "keep: 1\n").bundle("images/web", "bundle: {name: web, img_base: os/tiny}\nsteps: [{shell: 'true'}]\n");
+    let factory = with_os(tree(), "tiny", "keep: 1\n")
+        .bundle("images/web", "bundle: {name: web, img_base: os/tiny}\nsteps: [{shell: 'true'}]\n");
     build(&factory, &["os/tiny"]).exits(0);
     let real = ids(&factory, "tiny")[0].clone();
     let copy = "ffffffff-0000-4000-8000-000000000001";
-    let (from, to) = (factory.home().join("images").join(&real), factory.home().join("images").join(copy));
+    let (from, to) =
+        (factory.home().join("images").join(&real), factory.home().join("images").join(copy));
     std::fs::create_dir(&to).unwrap();
     std::fs::copy(from.join("disk.qcow2"), to.join("disk.qcow2")).unwrap();
     let text = std::fs::read_to_string(from.join("image.json")).unwrap();
     let mut image: Value = serde_json::from_str(&text).unwrap();
-    (image["id"], image["name"], image["created"]) = (json!(copy), json!("notes"), json!("2031-01-01T00:00:00Z"));
+    (image["id"], image["name"], image["created"]) =
+        (json!(copy), json!("notes"), json!("2031-01-01T00:00:00Z"));
     std::fs::write(to.join("image.json"), image.to_string()).unwrap();
 
-    let listed = factory.run(&["image", "list"]).exits(0).says("foreign").says(&format!("those of image {real}")).out;
+    let listed = factory
+        .run(&["image", "list"])
+        .exits(0)
+        .says("foreign")
+        .says(&format!("those of image {real}"))
+        .out;
     assert!(listed.lines().any(|l| l.starts_with(copy) && l.contains("  foreign  ")), "{listed}");
     assert!(listed.lines().any(|l| l.starts_with(&real) && l.ends_with("current")), "{listed}");
     let shown = shown(&factory, copy);
-    assert_eq!((&shown["provenance"], &shown["lineage"]["current"]), (&json!("foreign"), &json!(false)));
+    assert_eq!(
+        (&shown["provenance"], &shown["lineage"]["current"]),
+        (&json!("foreign"), &json!(false))
+    );
     factory.run(&["image", "show", copy]).exits(0).says("provenance  foreign: ");
-    for args in [&["image", "deprecate", copy][..], &["image", "adopt", copy], &["image", "deprecate", "--undo", copy]] {
+    for args in [
+        &["image", "deprecate", copy][..],
+        &["image", "adopt", copy],
+        &["image", "deprecate", "--undo", copy],
+    ] {
         factory.run(args).exits(20).says("it is a copy");
     }
     factory.run(&["image", "deprecate", "notes"]).exits(20).says("it is a copy");
     factory.run(&["plan", "images/web"]).exits(0).says(&real);
     let before = factory.listing();
     for _ in 0..3 {
-        factory.run(&["image", "prune", "tiny", "--keep", "1", "--now"]).exits(0).says("nothing to prune");
+        factory
+            .run(&["image", "prune", "tiny", "--keep", "1", "--now"])
+            .exits(0)
+            .says("nothing to prune");
     }
     factory.run(&["sweep"]).exits(0).says("nothing to sweep");
     assert_eq!(before, factory.listing());
@@ -194,10 +273,14 @@ fn a_copy_is_listed_as_foreign_and_let_alone() {
     }
     assert_eq!(states(&factory, "tiny"), "active active deprecated,hidden");
     assert!(to.join("disk.qcow2").exists() && !from.exists());
-    assert_eq!(serde_json::from_slice::<Value>(&std::fs::read(to.join("image.json")).unwrap()).unwrap(), image);
+    assert_eq!(
+        serde_json::from_slice::<Value>(&std::fs::read(to.join("image.json")).unwrap()).unwrap(),
+        image
+    );
 }
 
-/// Published by a factory from before there was a proof: found and said to be so, let alone by prunes, and mended by `adopt`.
+/// Published by a factory from before there was a proof: found and said to be so, let alone by
+/// prunes, and mended by `adopt`.
 #[test]
 fn what_was_published_before_is_adopted() {
     let factory = tree();
@@ -216,12 +299,24 @@ fn what_was_published_before_is_adopted() {
     }
     factory.run(&["image", "list"]).exits(0).says("legacy, current");
     assert_eq!(shown(&factory, "tiny")["id"], json!(all[0]));
-    factory.run(&["image", "prune", "tiny", "--keep", "1", "--now"]).exits(0).says("`image adopt`").says("nothing to prune");
-    factory.run(&["image", "deprecate", &all[0]]).exits(20).says(&format!("image adopt {}", all[0]));
+    factory
+        .run(&["image", "prune", "tiny", "--keep", "1", "--now"])
+        .exits(0)
+        .says("`image adopt`")
+        .says("nothing to prune");
+    factory
+        .run(&["image", "deprecate", &all[0]])
+        .exits(20)
+        .says(&format!("image adopt {}", all[0]));
     factory.run(&["image", "adopt", "tiny"]).exits(2).says("is a family");
-    factory.run(&["image", "adopt", &all[0], "--dry-run"]).exits(0).says("would be adopted").says("definition  os/tiny");
+    factory
+        .run(&["image", "adopt", &all[0], "--dry-run"])
+        .exits(0)
+        .says("would be adopted")
+        .says("definition  os/tiny");
     assert_eq!(shown(&factory, &all[0])["provenance"], json!("legacy"));
-    // The older one alone has a proof: it is what the family means, until the other has one as well.
+    // The older one alone has a proof: it is what the family means, until the other has one as
+    // well.
     factory.run(&["image", "adopt", &all[1]]).exits(0).says("is adopted");
     assert_eq!(
         (shown(&factory, "tiny")["id"].clone(), shown(&factory, &all[1])["tags"].clone()),
@@ -236,29 +331,52 @@ fn what_was_published_before_is_adopted() {
 #[test]
 fn what_is_stale_is_told_and_built() {
     let factory = with_os(tree(), "other", "");
-    factory.run(&["build", "--stale", "--dry-run"]).exits(0).says("os/tiny: never built").says("nothing is stale");
-    factory.run(&["build", "--stale", "--dry-run", "os/tiny"]).exits(0).says("os/tiny: stale: it was never built");
+    factory
+        .run(&["build", "--stale", "--dry-run"])
+        .exits(0)
+        .says("os/tiny: never built")
+        .says("nothing is stale");
+    factory
+        .run(&["build", "--stale", "--dry-run", "os/tiny"])
+        .exits(0)
+        .says("os/tiny: stale: it was never built");
     factory.run(&["build", "--dry-run", "os/tiny"]).exits(2);
     build(&factory, &["--stale", "os/tiny"]).exits(0).says("os/tiny  built");
     build(&factory, &["os/other"]).exits(0);
-    build(&factory, &["--stale"]).exits(0).says("os/tiny: up to date").says("os/other: up to date").says("nothing is stale");
+    build(&factory, &["--stale"])
+        .exits(0)
+        .says("os/tiny: up to date")
+        .says("os/other: up to date")
+        .says("nothing is stale");
 
     let first = shown(&factory, "tiny");
     assert_eq!(first["lineage"]["stale"], json!([]));
-    assert_eq!((&first["lineage"]["definition"], &first["lineage"]["tests"]), (&json!("os/tiny"), &json!("untested")));
+    assert_eq!(
+        (&first["lineage"]["definition"], &first["lineage"]["tests"]),
+        (&json!("os/tiny"), &json!("untested"))
+    );
     assert_eq!(first["lineage"]["inputs"].as_str().unwrap().len(), 64);
     let factory = factory.file("os/tiny/notes", "more");
     assert_eq!(shown(&factory, "tiny")["lineage"]["stale"], json!(["its definition changed"]));
     factory.run(&["image", "list"]).exits(0).says("current, stale");
-    factory.run(&["image", "show", "tiny"]).exits(0).says("stale       yes: its definition changed");
-    let ran = build(&factory, &["--stale"]).exits(0).says("os/tiny: stale: its definition changed").says("os/other: up to date");
+    factory
+        .run(&["image", "show", "tiny"])
+        .exits(0)
+        .says("stale       yes: its definition changed");
+    let ran = build(&factory, &["--stale"])
+        .exits(0)
+        .says("os/tiny: stale: its definition changed")
+        .says("os/other: up to date");
     assert_eq!(ran.err.matches("is published").count(), 1, "{}", ran.err);
     assert_eq!((ids(&factory, "tiny").len(), ids(&factory, "other").len()), (2, 1));
 
     // None is active: that is not the same as never built.
     let all = ids(&factory, "other");
     factory.run(&["image", "deprecate", &all[0]]).exits(0);
-    factory.run(&["build", "--stale", "--dry-run"]).exits(0).says("os/other: not in use: all its images are deprecated; name it");
+    factory
+        .run(&["build", "--stale", "--dry-run"])
+        .exits(0)
+        .says("os/other: not in use: all its images are deprecated; name it");
     let named = factory.run(&["build", "--stale", "--dry-run", "os/other"]).exits(0);
     named.says("os/other: stale: all its images are deprecated");
 
@@ -273,33 +391,49 @@ fn what_is_stale_is_told_and_built() {
 /// An image of a base, in the store by hand: lineage without a machine.
 #[test]
 fn lineage_names_base_and_children() {
-    let factory = tree().bundle("images/web", "bundle: {name: web, img_base: os/tiny}\nsteps: [{shell: 'true'}]\n");
+    let factory = tree()
+        .bundle("images/web", "bundle: {name: web, img_base: os/tiny}\nsteps: [{shell: 'true'}]\n");
     build(&factory, &["os/tiny"]).exits(0);
     let base = images(&factory, "tiny")[0].clone();
     let child = |id: &str, checksum: &str| {
         let mut child = base.clone();
-        (child["id"], child["name"], child["family"]) = (json!(id), json!(format!("web-{checksum}")), json!("web"));
+        (child["id"], child["name"], child["family"]) =
+            (json!(id), json!(format!("web-{checksum}")), json!("web"));
         let base = format!("{}@sha512:{checksum}", base["id"].as_str().unwrap());
-        child["properties"] = json!({"factory_run": format!("r-{id}"), "factory_state": "active", "factory_family": "web", "factory_base": base,
+        child["properties"] = json!({"factory_run": format!("r-{id}"), "factory_state": "active",
+            "factory_family": "web", "factory_base": base,
             "factory_commit": "c0ffee", "factory_image_id": id});
         let dir = factory.home().join("images").join(id);
         std::fs::create_dir_all(&dir).unwrap();
         std::fs::write(dir.join("image.json"), child.to_string()).unwrap();
     };
-    let (good, bad) = ("00000000-0000-4000-8000-000000000001", "00000000-0000-4000-8000-000000000002");
+    let (good, bad) =
+        ("00000000-0000-4000-8000-000000000001", "00000000-0000-4000-8000-000000000002");
     child(good, base["checksum"].as_str().unwrap());
     child(bad, "0");
-    factory.run(&["image", "show", good]).exits(0).says("content as it was").says("commit      c0ffee").says("stale       no");
+    factory
+        .run(&["image", "show", good])
+        .exits(0)
+        .says("content as it was")
+        .says("commit      c0ffee")
+        .says("stale       no");
     factory.run(&["image", "show", bad]).exits(0).says("CONTENT DIFFERS");
     assert_eq!(shown(&factory, "tiny")["lineage"]["children"].as_array().unwrap().len(), 2);
 
     build(&factory, &["os/tiny"]).exits(0);
     let newer = images(&factory, "tiny")[0]["name"].as_str().unwrap().to_owned();
     factory.run(&["image", "show", good]).exits(0).says(&format!("its base is now {newer}"));
-    factory.run(&["build", "--stale", "--dry-run"]).exits(0).says("images/web: stale: its base is now").says("os/tiny: up to date");
+    factory
+        .run(&["build", "--stale", "--dry-run"])
+        .exits(0)
+        .says("images/web: stale: its base is now")
+        .says("os/tiny: up to date");
     // The base of a current image is hidden, and not deleted.
     for _ in 0..2 {
-        factory.run(&["image", "prune", "tiny", "--keep", "1", "--now"]).exits(0).says("was built from it, and is current");
+        factory
+            .run(&["image", "prune", "tiny", "--keep", "1", "--now"])
+            .exits(0)
+            .says("was built from it, and is current");
     }
     assert_eq!(states(&factory, "tiny"), "active deprecated,hidden");
 }
@@ -308,48 +442,100 @@ fn lineage_names_base_and_children() {
 fn several_are_built_side_by_side_and_one_table_tells_of_them() {
     let factory = with_os(with_os(tree(), "other", ""), "broken", "")
         .script("os/broken/build.sh", "#!/bin/sh\necho no such luck >&2\nexit 7\n")
-        .bundle("images/web", "bundle: {name: web, img_base: os/broken}\nsteps: [{shell: 'true'}]\n");
-    let ran = build(&factory, &["images/web", "os/tiny", "os/broken", "os/other", "--jobs", "3"]).exits(30);
-    for line in ["images/web  skipped: base os/broken failed", "os/broken   failed (30)", "os/tiny     built", "os/other    built"] {
+        .bundle(
+            "images/web",
+            "bundle: {name: web, img_base: os/broken}\nsteps: [{shell: 'true'}]\n",
+        );
+    let ran = build(&factory, &["images/web", "os/tiny", "os/broken", "os/other", "--jobs", "3"])
+        .exits(30);
+    for line in [
+        "images/web  skipped: base os/broken failed",
+        "os/broken   failed (30)",
+        "os/tiny     built",
+        "os/other    built",
+    ] {
         assert!(ran.err.lines().any(|l| l.starts_with(line)), "`{line}` is not in\n{}", ran.err);
     }
-    assert!(ran.err.lines().any(|l| l.starts_with("os/tiny: [00:")) && ran.err.contains("os/broken: "), "{}", ran.err);
-    assert_eq!((ids(&factory, "tiny").len(), ids(&factory, "other").len(), ids(&factory, "web").len()), (1, 1, 0));
+    assert!(
+        ran.err.lines().any(|l| l.starts_with("os/tiny: [00:")) && ran.err.contains("os/broken: "),
+        "{}",
+        ran.err
+    );
+    assert_eq!(
+        (ids(&factory, "tiny").len(), ids(&factory, "other").len(), ids(&factory, "web").len()),
+        (1, 1, 0)
+    );
 
-    let ran = build(&factory, &["os/tiny", "os/other", "os/tiny", "--json", "--progress", "json", "--jobs", "2"]).exits(0);
-    let events: Vec<Value> =
-        ran.out.lines().filter_map(|l| serde_json::from_str(l).ok()).filter(|e: &Value| e.get("event").is_some()).collect();
-    assert!(!events.is_empty() && events.iter().all(|e| e["bundle"].as_str().is_some_and(|b| b.starts_with("os/"))), "{}", ran.out);
+    let ran = build(
+        &factory,
+        &["os/tiny", "os/other", "os/tiny", "--json", "--progress", "json", "--jobs", "2"],
+    )
+    .exits(0);
+    let events: Vec<Value> = ran
+        .out
+        .lines()
+        .filter_map(|l| serde_json::from_str(l).ok())
+        .filter(|e: &Value| e.get("event").is_some())
+        .collect();
+    assert!(
+        !events.is_empty()
+            && events.iter().all(|e| e["bundle"].as_str().is_some_and(|b| b.starts_with("os/"))),
+        "{}",
+        ran.out
+    );
     let table = &ran.out[ran.out.find("\n[").unwrap()..];
     let table: Vec<Value> = serde_json::from_str(table).unwrap();
-    assert_eq!(table.iter().map(|r| r["outcome"].as_str().unwrap()).collect::<Vec<_>>(), ["built", "built"], "named twice is built once");
+    assert_eq!(
+        table.iter().map(|r| r["outcome"].as_str().unwrap()).collect::<Vec<_>>(),
+        ["built", "built"],
+        "named twice is built once"
+    );
 }
 
-/// Both machines fail to come up, there is no system in them; what counts is what was done for them.
+/// Both machines fail to come up, there is no system in them; what counts is what was done for
+/// them.
 #[test]
 fn a_base_that_two_need_is_built_once() {
     let web = |name: &str| {
-        format!("bundle: {{name: {name}, img_base: os/tiny}}\nsteps: [{{shell: 'true'}}]\nmachine: {{ram: 64M}}\ntimeouts: {{ssh: 2s}}\n")
+        format!(
+            "bundle: {{name: {name}, img_base: os/tiny}}\nsteps: [{{shell: 'true'}}]\nmachine: \
+                {{ram: 64M}}\ntimeouts: {{ssh: 2s}}\n"
+        )
     };
     let factory = tree().bundle("images/a", &web("a")).bundle("images/b", &web("b"));
     let ran = build(&factory, &["images/a", "images/b", "--jobs", "2"]).exits(20);
     assert_eq!(ran.err.matches("is missing: building it first").count(), 1, "{}", ran.err);
-    assert!(ran.err.lines().any(|l| l.starts_with("os/tiny   built")) && ran.err.contains("images/b  failed (20)"), "{}", ran.err);
+    assert!(
+        ran.err.lines().any(|l| l.starts_with("os/tiny   built"))
+            && ran.err.contains("images/b  failed (20)"),
+        "{}",
+        ran.err
+    );
     assert_eq!(ids(&factory, "tiny").len(), 1);
     factory.run(&["sweep"]).exits(0).says("nothing to sweep");
 }
 
-/// A look at the builder makes no image: what the last build left for those that deploy stays as it is.
+/// A look at the builder makes no image: what the last build left for those that deploy stays as it
+/// is.
 #[test]
 fn a_shell_leaves_the_outputs_of_builds_alone() {
-    let web = "bundle: {name: web, img_base: os/tiny}\nsteps: [{shell: 'true'}]\nmachine: {ram: 64M}\ntimeouts: {ssh: 2s}\n";
+    let web = "bundle: {name: web, img_base: os/tiny}\nsteps: [{shell: 'true'}]\nmachine: \
+        {ram: 64M}\ntimeouts: {ssh: 2s}\n";
     let factory = tree().bundle("images/web", web);
     build(&factory, &["os/tiny"]).exits(0);
-    let outputs = ["images/target/web/image.properties", "images/target/web/report.html", "build.latest.log", "packer.latest.log"];
-    let factory = outputs.iter().fold(factory, |factory, path| factory.file(path, "of the last build\n"));
+    let outputs = [
+        "images/target/web/image.properties",
+        "images/target/web/report.html",
+        "build.latest.log",
+        "packer.latest.log",
+    ];
+    let factory =
+        outputs.iter().fold(factory, |factory, path| factory.file(path, "of the last build\n"));
     let command = factory.command(&["--accel", "tcg", "shell", "images/web"]);
-    let words: Vec<String> =
-        std::iter::once(command.get_program()).chain(command.get_args()).map(|w| format!("'{}'", w.display())).collect();
+    let words: Vec<String> = std::iter::once(command.get_program())
+        .chain(command.get_args())
+        .map(|w| format!("'{}'", w.display()))
+        .collect();
     let mut terminal = factory.command(&[]);
     let mut on_terminal = std::process::Command::new("script");
     on_terminal.args(["-qec", &words.join(" "), "/dev/null"]).current_dir(factory.tree());
@@ -359,23 +545,38 @@ fn a_shell_leaves_the_outputs_of_builds_alone() {
     let ran = Ran::of(on_terminal.stdin(std::process::Stdio::null()).output().unwrap()).exits(20);
     assert!(ran.out.contains("not reached") || ran.out.contains("ssh"), "{}", ran.out);
     for path in outputs {
-        assert_eq!(std::fs::read_to_string(factory.tree().join(path)).unwrap(), "of the last build\n", "{path}");
+        assert_eq!(
+            std::fs::read_to_string(factory.tree().join(path)).unwrap(),
+            "of the last build\n",
+            "{path}"
+        );
     }
 }
 
 /// One signal: what runs is stopped in order, what waits is not begun, nothing is left.
 #[test]
 fn a_signal_stops_all() {
-    let hang = |name: &str| format!("#!/bin/sh\ntouch \"$(dirname \"$OUT\")/{name}.begun\"\nsleep 60\n");
+    let hang =
+        |name: &str| format!("#!/bin/sh\ntouch \"$(dirname \"$OUT\")/{name}.begun\"\nsleep 60\n");
     let mut factory = tree();
     for name in ["x", "y"] {
         factory = with_os(factory, name, "");
         factory = factory.script(&format!("os/{name}/build.sh"), &hang(name));
     }
-    let mut command = factory.command(&["build", "--no-smoke", "os/x", "os/y", "os/tiny", "--jobs", "2"]);
-    let child = command.stdout(std::process::Stdio::piped()).stderr(std::process::Stdio::piped()).spawn().unwrap();
+    let mut command =
+        factory.command(&["build", "--no-smoke", "os/x", "os/y", "os/tiny", "--jobs", "2"]);
+    let child = command
+        .stdout(std::process::Stdio::piped())
+        .stderr(std::process::Stdio::piped())
+        .spawn()
+        .unwrap();
     let begin = std::time::Instant::now();
-    let began = |file: &str| walkdir::WalkDir::new(factory.home().join("building")).into_iter().flatten().any(|e| e.file_name() == file);
+    let began = |file: &str| {
+        walkdir::WalkDir::new(factory.home().join("building"))
+            .into_iter()
+            .flatten()
+            .any(|e| e.file_name() == file)
+    };
     while !["x.begun", "y.begun"].iter().all(|file| began(file)) {
         assert!(begin.elapsed().as_secs() < 60, "the two were not begun side by side");
         std::thread::sleep(std::time::Duration::from_millis(50));

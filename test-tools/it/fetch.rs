@@ -1,5 +1,5 @@
-//! Downloads from servers that cut, stall, lie, change their minds and are busy: each ends with the right file or with an error
-//! that names what happened, and never with a wrong file in the cache.
+//! Downloads from servers that cut, stall, lie, change their minds and are busy: each ends with the
+//! right file or with an error that names what happened, and never with a wrong file in the cache.
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, mpsc};
 use std::time::{Duration, Instant};
@@ -20,7 +20,9 @@ const MIB: usize = 1 << 20;
 const STALL: Duration = Duration::from_millis(400);
 
 fn content(seed: u32) -> Vec<u8> {
-    (0..(3 * MIB as u32 + 17)).map(|n| (n.wrapping_mul(0x9e37_79b9) >> 24) as u8 ^ seed as u8).collect()
+    (0..(3 * MIB as u32 + 17))
+        .map(|n| (n.wrapping_mul(0x9e37_79b9) >> 24) as u8 ^ seed as u8)
+        .collect()
 }
 
 fn digest(algorithm: Algorithm, bytes: &[u8]) -> Digest {
@@ -77,14 +79,23 @@ impl Bench {
     /// One that bears with silence for so long.
     fn patient(&self, idle: Duration) -> Build {
         let ms = Duration::from_millis;
-        let patience = Patience { connect: ms(2000), idle, tries: 4, pause: ms(2), longest: ms(50) };
+        let patience =
+            Patience { connect: ms(2000), idle, tries: 4, pause: ms(2), longest: ms(50) };
         let fetch = Fetch::new(&self.cache(), patience, &Proxies::default());
-        Build { fetch, cancel: Cancel::default(), seen: Seen::default(), deadline: Duration::from_secs(60) }
+        Build {
+            fetch,
+            cancel: Cancel::default(),
+            seen: Seen::default(),
+            deadline: Duration::from_secs(60),
+        }
     }
 
     /// What is in the cache, locks left out.
     fn listing(&self) -> Vec<String> {
-        let names = std::fs::read_dir(self.cache()).unwrap().flatten().map(|e| e.file_name().into_string().unwrap());
+        let names = std::fs::read_dir(self.cache())
+            .unwrap()
+            .flatten()
+            .map(|e| e.file_name().into_string().unwrap());
         let mut names: Vec<String> = names.filter(|n| !n.ends_with(".lock")).collect();
         names.sort();
         names
@@ -108,7 +119,9 @@ impl Build {
 
     fn said(&self, text: &str) -> bool {
         let of = |e: &Event| match e {
-            Event::Note { text } | Event::Doing { what: text } | Event::Warning { text } => text.clone(),
+            Event::Note { text } | Event::Doing { what: text } | Event::Warning { text } => {
+                text.clone()
+            }
             _ => String::new(),
         };
         self.seen.0.lock().unwrap().iter().any(|e| of(e).contains(text))
@@ -118,7 +131,11 @@ impl Build {
 #[track_caller]
 fn is(got: Result<Fetched, FetchError>, content: &[u8]) -> Fetched {
     let got = got.unwrap_or_else(|e| panic!("{e}"));
-    assert!(std::fs::read(&got.file).unwrap() == content, "{} has another content", got.file.display());
+    assert!(
+        std::fs::read(&got.file).unwrap() == content,
+        "{} has another content",
+        got.file.display()
+    );
     got
 }
 
@@ -154,12 +171,22 @@ async fn what_is_downloaded_once_is_there() {
         let wanted = digest(algorithm, &whole);
         let build = bench.build();
         assert!(!is(build.url(server.url("x.qcow2"), &wanted).await, &whole).was_here);
-        let done = build.seen.0.lock().unwrap().iter().rev().find(|e| matches!(e, Event::Progress { .. })).cloned();
+        let done = build
+            .seen
+            .0
+            .lock()
+            .unwrap()
+            .iter()
+            .rev()
+            .find(|e| matches!(e, Event::Progress { .. }))
+            .cloned();
         let all = whole.len() as u64;
         assert_eq!(done, Some(Event::Progress { done: all, of: all, unit: "bytes".into() }));
         let again = bench.build();
         let got = is(again.url(server.url("elsewhere/x.qcow2"), &wanted).await, &whole);
-        assert!(got.was_here && got.file == bench.path(&wanted, "") && again.said("is in the cache"));
+        assert!(
+            got.was_here && got.file == bench.path(&wanted, "") && again.said("is in the cache")
+        );
     }
     assert_eq!(server.seen().len(), 2);
 }
@@ -194,10 +221,18 @@ async fn without_a_validator_it_begins_again_and_keeps_nothing() {
     let served = whole.clone();
     let server = Server::start(move |r, s| {
         let most = if r.number == 4 { served.len() } else { MIB };
-        say(s, &format!("200 OK\r\nETag: W/\"a\"\r\nContent-Length: {}", served.len()), &served[..most]);
+        say(
+            s,
+            &format!("200 OK\r\nETag: W/\"a\"\r\nContent-Length: {}", served.len()),
+            &served[..most],
+        );
     });
     let bench = Bench::new();
-    let error = fails(&bench, bench.build().url(server.url("x"), &sha256(&whole)).await, "the connection was cut");
+    let error = fails(
+        &bench,
+        bench.build().url(server.url("x"), &sha256(&whole)).await,
+        "the connection was cut",
+    );
     assert!(error.to_string().contains("4 attempts in a row"), "{error}");
     is(bench.build().url(server.url("x"), &sha256(&whole)).await, &whole);
     assert_eq!(starts(&server.seen()), [None; 5]);
@@ -227,7 +262,11 @@ async fn a_stall_is_noticed_and_the_next_connection_goes_on() {
 async fn a_server_that_never_answers_is_given_up() {
     let server = Server::start(|_, s| hang(s));
     let bench = Bench::new();
-    fails(&bench, bench.patient(STALL).url(server.url("x"), &sha256(b"")).await, "the server stalls");
+    fails(
+        &bench,
+        bench.patient(STALL).url(server.url("x"), &sha256(b"")).await,
+        "the server stalls",
+    );
     assert_eq!(server.seen().len(), 4);
 }
 
@@ -243,7 +282,11 @@ async fn a_server_that_crawls_is_given_up() {
         }
     });
     let bench = Bench::new();
-    fails(&bench, bench.patient(STALL).url(server.url("x"), &sha256(b"")).await, "the server stalls");
+    fails(
+        &bench,
+        bench.patient(STALL).url(server.url("x"), &sha256(b"")).await,
+        "the server stalls",
+    );
 }
 
 #[tokio::test]
@@ -267,7 +310,11 @@ async fn a_length_that_is_too_long_is_named_or_got_over() {
     let lie = |content: Vec<u8>, ranges: bool| {
         Server::start(move |r, s| match r.from {
             Some(_) if ranges => serve(r, s, &content, "\"a\"", usize::MAX),
-            _ => say(s, &format!("200 OK\r\nETag: \"a\"\r\nContent-Length: {}", content.len() + 1000), &content),
+            _ => say(
+                s,
+                &format!("200 OK\r\nETag: \"a\"\r\nContent-Length: {}", content.len() + 1000),
+                &content,
+            ),
         })
     };
     let bench = Bench::new();
@@ -284,9 +331,14 @@ async fn a_length_that_is_too_long_is_named_or_got_over() {
 async fn a_length_that_is_too_short_is_a_wrong_checksum() {
     let whole = content(0);
     let served = whole.clone();
-    let server = Server::start(move |_, s| say(s, &format!("200 OK\r\nContent-Length: {MIB}"), &served));
+    let server =
+        Server::start(move |_, s| say(s, &format!("200 OK\r\nContent-Length: {MIB}"), &served));
     let bench = Bench::new();
-    fails(&bench, bench.build().url(server.url("x"), &sha256(&whole)).await, "the 1048576 bytes that came have sha256:");
+    fails(
+        &bench,
+        bench.build().url(server.url("x"), &sha256(&whole)).await,
+        "the 1048576 bytes that came have sha256:",
+    );
     assert_eq!(server.seen().len(), 1);
 }
 
@@ -296,7 +348,11 @@ async fn a_wrong_checksum_names_both_and_leaves_nothing() {
     let (wanted, got) = (sha256(b"other"), sha256(&whole));
     let server = Server::start(move |r, s| serve(r, s, &whole, "\"a\"", usize::MAX));
     let bench = Bench::new();
-    let error = fails(&bench, bench.build().url(server.url("x"), &wanted).await, &format!("{got}, wanted is {wanted}"));
+    let error = fails(
+        &bench,
+        bench.build().url(server.url("x"), &wanted).await,
+        &format!("{got}, wanted is {wanted}"),
+    );
     assert!(error.to_string().contains(&server.url("x")), "{error}");
     assert_eq!(server.seen().len(), 1, "a wrong file is not asked for again");
 }
@@ -321,10 +377,15 @@ async fn a_file_that_changes_is_begun_again() {
         _ => serve(r, s, &after, "\"new\"", usize::MAX),
     });
     let bench = Bench::new();
-    fails(&bench, bench.build().url(server.url("x"), &sha256(&old)).await, "is not what it should be");
+    fails(
+        &bench,
+        bench.build().url(server.url("x"), &sha256(&old)).await,
+        "is not what it should be",
+    );
 }
 
-/// This one goes on with the new file where the old one ended, and says so only in its ETag, or not at all.
+/// This one goes on with the new file where the old one ended, and says so only in its ETag, or not
+/// at all.
 #[tokio::test]
 async fn pieces_of_two_files_are_never_one() {
     for tag in ["ETag: \"new\"\r\n", ""] {
@@ -336,8 +397,12 @@ async fn pieces_of_two_files_are_never_one() {
             None => serve(r, s, &served, "\"new\"", usize::MAX),
             Some(from) => {
                 let (of, rest) = (served.len(), &served[from..]);
-                let head =
-                    format!("206 Partial Content\r\n{tag}Content-Range: bytes {from}-{}/{of}\r\nContent-Length: {}", of - 1, rest.len());
+                let head = format!(
+                    "206 Partial Content\r\n{tag}Content-Range: bytes \
+                        {from}-{}/{of}\r\nContent-Length: {}",
+                    of - 1,
+                    rest.len()
+                );
                 say(s, &head, rest);
             }
         });
@@ -364,18 +429,30 @@ async fn a_busy_server_is_asked_again() {
 
     let server = Server::start(|_, s| say(s, "500 Oops\r\nContent-Length: 0", b""));
     let bench = Bench::new();
-    fails(&bench, bench.build().url(server.url("x"), &sha256(b"")).await, "the server says 500 (4 attempts");
+    fails(
+        &bench,
+        bench.build().url(server.url("x"), &sha256(b"")).await,
+        "the server says 500 (4 attempts",
+    );
 }
 
 #[tokio::test]
 async fn what_is_not_there_is_told_at_once() {
     let server = Server::start(|_, s| say(s, "404 Not Found\r\nContent-Length: 0", b""));
     let bench = Bench::new();
-    let error = fails(&bench, bench.build().url(server.url("x"), &sha256(b"")).await, "the server says 404");
+    let error = fails(
+        &bench,
+        bench.build().url(server.url("x"), &sha256(b"")).await,
+        "the server says 404",
+    );
     assert_eq!((server.seen().len(), error.hint().is_some()), (1, true));
     // Nobody listens there.
     let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-    fails(&bench, bench.build().url(format!("http://127.0.0.1:{port}/x"), &sha256(b"")).await, "no connection: ");
+    fails(
+        &bench,
+        bench.build().url(format!("http://127.0.0.1:{port}/x"), &sha256(b"")).await,
+        "no connection: ",
+    );
 }
 
 #[tokio::test]
@@ -388,7 +465,11 @@ async fn redirects_are_followed_but_not_for_ever() {
         _ => serve(r, s, &served, "\"a\"", MIB),
     });
     let bench = Bench::new();
-    fails(&bench, bench.build().url(server.url("circle"), &sha256(&whole)).await, "it redirects too often");
+    fails(
+        &bench,
+        bench.build().url(server.url("circle"), &sha256(&whole)).await,
+        "it redirects too often",
+    );
     is(bench.build().url(server.url("x"), &sha256(&whole)).await, &whole);
 }
 
@@ -399,7 +480,11 @@ async fn a_file_that_no_disk_holds_is_refused_before_it_comes() {
         hang(s);
     });
     let bench = Bench::new();
-    let error = fails(&bench, bench.build().url(server.url("x"), &sha256(b"")).await, "is too large: 1152921504606846976 bytes");
+    let error = fails(
+        &bench,
+        bench.build().url(server.url("x"), &sha256(b"")).await,
+        "is too large: 1152921504606846976 bytes",
+    );
     assert!(matches!(error, FetchError::TooLarge { .. }));
 }
 
@@ -412,7 +497,11 @@ async fn a_full_disk_is_told_and_nothing_is_kept() {
     let server = Server::start(move |r, s| serve(r, s, &served, "\"a\"", usize::MAX));
     let bench = Bench::new_with_cache();
     std::os::unix::fs::symlink("/dev/full", bench.path(&wanted, ".part")).unwrap();
-    let error = fails(&bench, bench.build().url(server.url("x"), &wanted).await, "the disk is full: cannot write");
+    let error = fails(
+        &bench,
+        bench.build().url(server.url("x"), &wanted).await,
+        "the disk is full: cannot write",
+    );
     assert!(matches!(error, FetchError::Full { .. }) && error.hint().is_some(), "{error:?}");
     is(bench.build().url(server.url("x"), &wanted).await, &whole);
 }

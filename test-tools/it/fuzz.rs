@@ -21,7 +21,8 @@ const MOST: usize = 4096;
 
 fn corpus(name: &str) -> Vec<Vec<u8>> {
     let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/corpus").join(name);
-    let mut files: Vec<PathBuf> = std::fs::read_dir(&dir).unwrap().flatten().map(|e| e.path()).collect();
+    let mut files: Vec<PathBuf> =
+        std::fs::read_dir(&dir).unwrap().flatten().map(|e| e.path()).collect();
     files.sort();
     let read: Vec<Vec<u8>> = files.iter().map(|f| std::fs::read(f).unwrap()).collect();
     assert!(!read.is_empty(), "{} is empty", dir.display());
@@ -31,9 +32,12 @@ fn corpus(name: &str) -> Vec<Vec<u8>> {
 /// All of the corpus, then changes of it until the time is over. An input that fails is kept, and
 /// its file named.
 fn fuzz(name: &'static str) {
-    let all = std::env::var("FACTORY_FUZZ_SECONDS").map_or(Ok(0.0), |s| s.parse()).expect("FACTORY_FUZZ_SECONDS is a number");
+    let all = std::env::var("FACTORY_FUZZ_SECONDS")
+        .map_or(Ok(0.0), |s| s.parse())
+        .expect("FACTORY_FUZZ_SECONDS is a number");
     let limit = Duration::from_secs_f64((all / targets::TARGETS.len() as f64).max(1.0));
-    let seed = std::env::var("FACTORY_FUZZ_SEED").map_or_else(|_| new_seed(), |s| s.parse().expect("FACTORY_FUZZ_SEED is a number"));
+    let seed = std::env::var("FACTORY_FUZZ_SEED")
+        .map_or_else(|_| new_seed(), |s| s.parse().expect("FACTORY_FUZZ_SEED is a number"));
     let _ = targets::PROGRAM.set(env!("CARGO_BIN_EXE_image-factory").into());
     let (corpus, begin) = (corpus(name), Instant::now());
     let mut change = mutate::Mutator::new(seed);
@@ -46,7 +50,11 @@ fn fuzz(name: &'static str) {
         tries(name, change.of(&corpus, MOST));
         tried += 1;
     }
-    println!("{name}: {} files, {tried} changes of them in {:.0} s, seed {seed}", corpus.len(), begin.elapsed().as_secs_f64());
+    println!(
+        "{name}: {} files, {tried} changes of them in {:.0} s, seed {seed}",
+        corpus.len(),
+        begin.elapsed().as_secs_f64()
+    );
 }
 
 fn new_seed() -> u64 {
@@ -66,7 +74,12 @@ fn tries(name: &'static str, input: Vec<u8>) {
         let dir = Path::new(env!("CARGO_TARGET_TMPDIR")).join("fuzz").join(name);
         let file = dir.join(uuid::Uuid::new_v4().simple().to_string());
         std::fs::create_dir_all(&dir).and_then(|()| std::fs::write(&file, &kept)).unwrap();
-        panic!("{name} {} on {}:\n{}", if hangs { "hangs" } else { "fails" }, file.display(), String::from_utf8_lossy(&kept));
+        panic!(
+            "{name} {} on {}:\n{}",
+            if hangs { "hangs" } else { "fails" },
+            file.display(),
+            String::from_utf8_lossy(&kept)
+        );
     }
 }
 

@@ -1,7 +1,9 @@
-//! A machine that means harm: a real OpenSSH server whose every command runs in a jail of its own (user, mount, PID and
-//! network namespaces; nothing of this machine but /usr, read-only) and answers as badly as the test asks for.
+//! A machine that means harm: a real OpenSSH server whose every command runs in a jail of its own
+//! (user, mount, PID and network namespaces; nothing of this machine but /usr, read-only) and
+//! answers as badly as the test asks for.
 //!
-//! The jail is no luxury. Tidy, steps and checks run for real there, and on the machine of the tests they would empty its /tmp.
+//! The jail is no luxury. Tidy, steps and checks run for real there, and on the machine of the
+//! tests they would empty its /tmp.
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::sync::Arc;
@@ -19,7 +21,9 @@ use image_factory::image::Visibility;
 use image_factory::log::words::final_line;
 use image_factory::log::{EventFile, LogFile, Recorder};
 use image_factory::output::Renderer;
-use image_factory::plan::{ActionPlan, MachinePlan, Origin, Plan, Publication, StepPlan, TimeoutPlan};
+use image_factory::plan::{
+    ActionPlan, MachinePlan, Origin, Plan, Publication, StepPlan, TimeoutPlan,
+};
 use image_factory::remote::ssh::Ssh;
 use image_factory::remote::{Connect, Remote, RemoteError, Target};
 use image_factory::run::{self, Ended, Home, RunError, Setup};
@@ -28,8 +32,8 @@ use image_factory::wall::{Config, Wall};
 
 use crate::sshd::Sshd;
 
-/// Runs outside, for each command that comes: makes the namespaces. As root it is nobody first, so that a hole in the jail
-/// leads to nothing.
+/// Runs outside, for each command that comes: makes the namespaces. As root it is nobody first, so
+/// that a hole in the jail leads to nothing.
 const GATE: &str = r#"#!/bin/sh
 dir=${0%/*}
 export MODE="$(cat "$dir/mode")" INSIDE="$(cat "$dir/inside")"
@@ -71,7 +75,8 @@ call=$(printf %s "$command" | grep -o 'image-factory-[0-9a-f]*' | head -n 1)
 xs() { head -c "$1" /dev/zero | tr '\0' x; }
 # What the question is, and what it takes for the mark of an answer.
 ask() { cat >/tmp/in; mark=$(grep -a -o '036[0-9a-f]* answer' /tmp/in | head -n 1 | cut -c 4-35); }
-answer() { printf '\036%s 2 2\n\036%s answer\n' "$call" "$mark"; "$@"; printf '\036%s end\n' "$mark"; exit 0; }
+answer() { printf '\036%s 2 2\n\036%s answer\n' "$call" "$mark"
+    "$@"; printf '\036%s end\n' "$mark"; exit 0; }
 inject() { cat <<'END'
 /usr/bin/python3 ansible_ssh_common_args='-oProxyCommand="touch @DIR@/pwned"'
 evil ansible_connection=local ansible_python_interpreter="touch @DIR@/pwned;"
@@ -84,14 +89,17 @@ case $MODE in
         printf 'sudo: a lecture\n' >&2
         ;;
     answers-64-mb) ask; [ -z "$mark" ] || answer xs 67108864; exec sh -c "$command" </tmp/in ;;
-    injects) ask; ! grep -q 'command -v python3' /tmp/in || answer inject; exec sh -c "$command" </tmp/in ;;
+    injects) ask; ! grep -q 'command -v python3' /tmp/in || answer inject
+        exec sh -c "$command" </tmp/in ;;
     babbles) xs 67108864; exit 0 ;;
     half-a-preface) printf '\036%s 4' "$call"; xs 67108864; exit 0 ;;
     signals) printf '\036%s 2 2\n' "$call"; sleep 1; exit 3 ;;
     slow) sleep 600 ;;
-    requiretty) printf '#!/bin/sh\necho "sudo: sorry, you must have a tty to run sudo" >&2\nexit 1\n' >/opt/sudo ;;
+    requiretty)
+        printf '#!/bin/sh\necho "sudo: sorry, you must have a tty to run sudo" >&2\nexit 1\n' >/opt/sudo ;;
     expired)
-        printf 'WARNING: Your password has expired.\nPassword change required but no TTY available.\n' >&2
+        printf 'WARNING: Your password has expired.\n' >&2
+        printf 'Password change required but no TTY available.\n' >&2
         exit 1
         ;;
     noexec)
@@ -129,7 +137,11 @@ struct ToHostile(Target);
 
 #[async_trait]
 impl Connect for ToHostile {
-    async fn connect(&self, _: &Target, deadline: Duration) -> Result<Arc<dyn Remote>, RemoteError> {
+    async fn connect(
+        &self,
+        _: &Target,
+        deadline: Duration,
+    ) -> Result<Arc<dyn Remote>, RemoteError> {
         Ssh.connect(&self.0, deadline).await
     }
 }
@@ -146,7 +158,13 @@ impl Sink for Warnings {
 }
 
 fn plan(cloud: &Memory, dir: &Path, steps: Vec<StepPlan>) -> Plan {
-    let machine = |role: &str| MachinePlan { name: format!("factory-r1-{role}"), cpus: 1, ram_mb: 512, disk_gb: Some(4), flavor: None };
+    let machine = |role: &str| MachinePlan {
+        name: format!("factory-r1-{role}"),
+        cpus: 1,
+        ram_mb: 512,
+        disk_gb: Some(4),
+        flavor: None,
+    };
     Plan {
         run: "r1".into(),
         at: jiff::Timestamp::UNIX_EPOCH,
@@ -187,11 +205,23 @@ fn plan(cloud: &Memory, dir: &Path, steps: Vec<StepPlan>) -> Plan {
 }
 
 fn step(action: ActionPlan) -> StepPlan {
-    StepPlan { name: "it".into(), action, timeout: 900, retries: 0, env: Default::default(), sudo: false }
+    StepPlan {
+        name: "it".into(),
+        action,
+        timeout: 900,
+        retries: 0,
+        env: Default::default(),
+        sudo: false,
+    }
 }
 
-/// Builds on the hostile machine: how it ended, and what was warned of. Logs and scratch go to `dir`.
-async fn build_on(hostile: &Hostile, dir: &Path, steps: Vec<StepPlan>) -> (Result<(), String>, Vec<String>) {
+/// Builds on the hostile machine: how it ended, and what was warned of. Logs and scratch go to
+/// `dir`.
+async fn build_on(
+    hostile: &Hostile,
+    dir: &Path,
+    steps: Vec<StepPlan>,
+) -> (Result<(), String>, Vec<String>) {
     let (ended, warned) = run_on(hostile, dir, steps).await;
     (ended.result.map(drop).map_err(|e| e.to_string()), warned)
 }
@@ -205,9 +235,14 @@ async fn run_on(hostile: &Hostile, dir: &Path, steps: Vec<StepPlan>) -> (Ended, 
     events.add(Box::new(EventFile::open(&dir.join("events.jsonl")).unwrap()));
     events.add(Box::new(Recorder::default()));
     events.add(Box::new(warnings.clone()));
-    let cx = Cx { ledger: Ledger::open(&dir.join("ledger.jsonl")).unwrap(), events: events.clone(), cancel: Cancel::default() };
+    let cx = Cx {
+        ledger: Ledger::open(&dir.join("ledger.jsonl")).unwrap(),
+        events: events.clone(),
+        cancel: Cancel::default(),
+    };
     let env = [("PATH".to_owned(), std::env::var("PATH").unwrap())].into();
-    let wall = Wall::new(Config { settings: Settings::default(), env, home: None, hidden: Vec::new() });
+    let wall =
+        Wall::new(Config { settings: Settings::default(), env, home: None, hidden: Vec::new() });
     let site = Site {
         cloud: &cloud as &dyn Cloud,
         connect: &ToHostile(hostile.sshd.target.clone()),
@@ -224,7 +259,13 @@ async fn run_on(hostile: &Hostile, dir: &Path, steps: Vec<StepPlan>) -> (Ended, 
     let outcome = build(&site).await;
     let result = outcome.result.map(|_| None).map_err(RunError::Build);
     let error = result.as_ref().err().map(ToString::to_string);
-    events.emit(Event::Finished { outcome: "failed".into(), seconds: 1.0, image: None, error, leaks: vec![] });
+    events.emit(Event::Finished {
+        outcome: "failed".into(),
+        seconds: 1.0,
+        image: None,
+        error,
+        leaks: vec![],
+    });
     let warned = warnings.0.lock().unwrap().clone();
     (Ended { result, leaks: outcome.leaks, kept: None, dir: None, outputs: Vec::new() }, warned)
 }
@@ -260,18 +301,31 @@ async fn a_machine_that_greets_is_understood() {
     let (result, warned) = build_on(&hostile, dir.path(), playbook(dir.path())).await;
     assert!(result.is_err() && warned.is_empty(), "{warned:?}");
     let python = interpreter(dir.path());
-    assert!(python.starts_with('/') && python.ends_with("/python3") && !python.contains("evil"), "{python}");
+    assert!(
+        python.starts_with('/') && python.ends_with("/python3") && !python.contains("evil"),
+        "{python}"
+    );
 }
 
 fn playbook(dir: &Path) -> Vec<StepPlan> {
-    std::fs::write(dir.join("play.yml"), "- hosts: all\n  gather_facts: false\n  tasks: [{raw: echo}]\n").unwrap();
-    let action = ActionPlan::Ansible { playbook: "play.yml".into(), extra_vars: Default::default(), tags: Vec::new(), local: false };
+    std::fs::write(
+        dir.join("play.yml"),
+        "- hosts: all\n  gather_facts: false\n  tasks: [{raw: echo}]\n",
+    )
+    .unwrap();
+    let action = ActionPlan::Ansible {
+        playbook: "play.yml".into(),
+        extra_vars: Default::default(),
+        tags: Vec::new(),
+        local: false,
+    };
     vec![step(action)]
 }
 
 /// Of the one host of the inventory.
 fn interpreter(dir: &Path) -> String {
-    let inventory: serde_json::Value = serde_json::from_slice(&std::fs::read(dir.join("inventory.json")).unwrap()).unwrap();
+    let inventory: serde_json::Value =
+        serde_json::from_slice(&std::fs::read(dir.join("inventory.json")).unwrap()).unwrap();
     let hosts = inventory["all"]["children"]["local"]["hosts"].as_object().unwrap();
     assert_eq!(hosts.keys().collect::<Vec<_>>(), ["factory-r1-builder"]);
     hosts["factory-r1-builder"]["ansible_python_interpreter"].as_str().unwrap().to_owned()
@@ -282,7 +336,8 @@ fn interpreter(dir: &Path) -> String {
 async fn an_answer_is_no_line_of_the_inventory() {
     let (hostile, dir) = (Hostile::start("injects"), tempfile::tempdir().unwrap());
     let (result, warned) = build_on(&hostile, dir.path(), playbook(dir.path())).await;
-    // The cloud in memory has no address that Ansible could reach; what it would have run on the way there is the question.
+    // The cloud in memory has no address that Ansible could reach; what it would have run on the
+    // way there is the question.
     assert!(result.is_err(), "{result:?}");
     assert!(!hostile.dir().join("pwned").exists(), "a command of the guest ran on the factory");
     assert!(warned.iter().any(|w| w.contains("is no path of a python3")), "{warned:?}");
@@ -291,9 +346,10 @@ async fn an_answer_is_no_line_of_the_inventory() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_machine_that_closes_or_says_nothing_is_named() {
-    for (mode, told) in
-        [("closes", "cloud-init did not end well: the connection was lost"), ("slow", "cloud-init did not end well: not done after")]
-    {
+    for (mode, told) in [
+        ("closes", "cloud-init did not end well: the connection was lost"),
+        ("slow", "cloud-init did not end well: not done after"),
+    ] {
         let (hostile, dir) = (Hostile::start(mode), tempfile::tempdir().unwrap());
         let (result, _) = build_on(&hostile, dir.path(), shell("echo done")).await;
         let error = result.unwrap_err();
@@ -301,7 +357,8 @@ async fn a_machine_that_closes_or_says_nothing_is_named() {
     }
 }
 
-/// Hardened bases. Of the first two nothing was said but what sudo and PAM say, of sudo only when tidy needed it, last of all.
+/// Hardened bases. Of the first two nothing was said but what sudo and PAM say, of sudo only when
+/// tidy needed it, last of all.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_base_that_lets_nobody_work_is_named_before_the_steps() {
     for (mode, told) in [("requiretty", "!requiretty"), ("expired", "has expired in the base")] {
@@ -316,7 +373,10 @@ async fn a_base_that_lets_nobody_work_is_named_before_the_steps() {
     let (hostile, dir) = (Hostile::start("noexec"), tempfile::tempdir().unwrap());
     let own = "#!/bin/bash\ncp /usr/bin/true /tmp/t && ! /tmp/t 2>/dev/null && echo held\n";
     std::fs::write(dir.path().join("own.sh"), own).unwrap();
-    let steps = vec![step(ActionPlan::Shell { text: "echo done".into() }), step(ActionPlan::Script { path: "own.sh".into() })];
+    let steps = vec![
+        step(ActionPlan::Shell { text: "echo done".into() }),
+        step(ActionPlan::Script { path: "own.sh".into() }),
+    ];
     let (result, _) = build_on(&hostile, dir.path(), steps).await;
     assert_eq!(result, Ok(()));
     let log = std::fs::read_to_string(dir.path().join("build.log")).unwrap();
@@ -330,7 +390,10 @@ struct Visitor(std::sync::Mutex<Option<String>>);
 #[async_trait]
 impl Interactive for Visitor {
     async fn open(&self, builder: &Opened, failed: Option<&BuildError>) {
-        assert!(builder.ssh[0].ends_with("ssh") && builder.machine.ends_with("-builder"), "{builder:?}");
+        assert!(
+            builder.ssh[0].ends_with("ssh") && builder.machine.ends_with("-builder"),
+            "{builder:?}"
+        );
         *self.0.lock().unwrap() = Some(failed.map_or_else(String::new, ToString::to_string));
     }
 }
@@ -344,19 +407,25 @@ impl Sink for All {
     }
 }
 
-/// `image-factory shell` on a bundle with that step, left at once: how it ended, its last line, and what the visitor was told.
+/// `image-factory shell` on a bundle with that step, left at once: how it ended, its last line, and
+/// what the visitor was told.
 async fn visited(step: &str) -> (Ended, String, String) {
-    let (hostile, dir, cloud) = (Hostile::start("honest"), tempfile::tempdir().unwrap(), Memory::new());
+    let (hostile, dir, cloud) =
+        (Hostile::start("honest"), tempfile::tempdir().unwrap(), Memory::new());
     cloud.add_image("base", "base");
     let before = cloud.snapshot();
     let home = Home { data: dir.path().join("home"), runtime: dir.path().join("run") };
     let tree = dir.path().join("tree");
     std::fs::create_dir_all(tree.join("images/x")).unwrap();
-    let vars = format!("bundle: {{name: x, img_base: base}}\nssh_user: debian\nsteps: [{{name: it, shell: '{step}'}}]\n");
+    let vars = format!(
+        "bundle: {{name: x, img_base: base}}\nssh_user: debian\nsteps: [{{name: it, shell: \
+            '{step}'}}]\n"
+    );
     std::fs::write(tree.join("images/x/build-vars.yml"), vars).unwrap();
     let bundle = image_factory::bundle::load(&tree, &tree.join("images/x")).unwrap().bundle;
     let env = [("PATH".to_owned(), std::env::var("PATH").unwrap())].into();
-    let wall = Wall::new(Config { settings: Settings::default(), env, home: None, hidden: Vec::new() });
+    let wall =
+        Wall::new(Config { settings: Settings::default(), env, home: None, hidden: Vec::new() });
     let (all, cancel, visitor) = (All::default(), Cancel::default(), Visitor::default());
     let show = |_: &str| Box::new(all.clone()) as Box<dyn Sink>;
     let setup = Setup {
@@ -380,17 +449,25 @@ async fn visited(step: &str) -> (Ended, String, String) {
     assert!(record.contains("\"outcome\": \"visited\""), "{record}");
     let last = all.0.lock().unwrap().iter().filter_map(final_line).next_back().unwrap_or_default();
     assert!(ended.leaks.is_empty() && ended.kept.is_none(), "{:?}", ended.leaks);
-    let told = visitor.0.lock().unwrap().take().unwrap_or_else(|| panic!("nobody was let in: {last}"));
+    let told =
+        visitor.0.lock().unwrap().take().unwrap_or_else(|| panic!("nobody was let in: {last}"));
     (ended, last, told)
 }
 
-/// A step had failed, and was looked at: the exit code is the step's, and the rest is told as the visit that it was.
+/// A step had failed, and was looked at: the exit code is the step's, and the rest is told as the
+/// visit that it was.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_visit_after_a_failed_step_is_told_as_a_visit() {
     let (ended, last, told) = visited("echo no such luck >&2; exit 3").await;
     assert!(told.contains("step 1, it") && told.contains("exit code 3"), "{told}");
     assert_eq!(image_factory::cli::exit::code(&ended), 30);
-    for part in ["the visit ended after", "the builder is removed", "no image was made", "a step had failed: step 1, it", "exit code 3"] {
+    for part in [
+        "the visit ended after",
+        "the builder is removed",
+        "no image was made",
+        "a step had failed: step 1, it",
+        "exit code 3",
+    ] {
         assert!(last.contains(part), "`{part}` is not in {last}");
     }
     assert!(!last.contains("build failed") && !last.contains("published"), "{last}");
@@ -401,32 +478,49 @@ async fn a_visit_after_a_failed_step_is_told_as_a_visit() {
 async fn a_visit_of_a_sound_builder_ends_well() {
     let (ended, last, told) = visited("true").await;
     assert_eq!((told.as_str(), image_factory::cli::exit::code(&ended)), ("", 0), "{last}");
-    assert!(last.starts_with("the visit ended after") && last.ends_with("the builder is removed, no image was made"), "{last}");
+    assert!(
+        last.starts_with("the visit ended after")
+            && last.ends_with("the builder is removed, no image was made"),
+        "{last}"
+    );
 }
 
-/// What one hostile case cost: run in a process of its own, for the peak of memory is the process's.
+/// What one hostile case cost: run in a process of its own, for the peak of memory is the
+/// process's.
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "a child of the tests below"]
 async fn child() {
-    let (Ok(mode), Ok(script)) = (std::env::var("HOSTILE_MODE"), std::env::var("HOSTILE_SCRIPT")) else { return };
+    let (Ok(mode), Ok(script)) = (std::env::var("HOSTILE_MODE"), std::env::var("HOSTILE_SCRIPT"))
+    else {
+        return;
+    };
     let (hostile, dir) = (Hostile::start(&mode), tempfile::tempdir().unwrap());
     let (ended, _) = run_on(&hostile, dir.path(), shell(&script)).await;
     let exit = image_factory::cli::exit::code(&ended);
     let status = std::fs::read_to_string("/proc/self/status").unwrap();
-    let peak = status.lines().find_map(|l| l.strip_prefix("VmHWM:")).unwrap().trim().trim_end_matches(" kB").trim().to_owned();
+    let peak = status
+        .lines()
+        .find_map(|l| l.strip_prefix("VmHWM:"))
+        .unwrap()
+        .trim()
+        .trim_end_matches(" kB")
+        .trim()
+        .to_owned();
     let size = |name: &str| std::fs::metadata(dir.path().join(name)).unwrap().len();
     let tail = std::fs::read_to_string(dir.path().join("build.log")).unwrap();
     let last = tail.lines().last().unwrap_or_default();
     println!(
         "\nHOSTILE {}",
         serde_json::json!({
-            "error": ended.result.err().map(|e| e.to_string()), "exit": exit, "peak_kb": peak.parse::<u64>().unwrap(),
+            "error": ended.result.err().map(|e| e.to_string()), "exit": exit,
+            "peak_kb": peak.parse::<u64>().unwrap(),
             "log": size("build.log"), "events": size("events.jsonl"), "last": last,
         })
     );
 }
 
-/// Runs one case in a child: `(error, last line of the log)`, after the bounds and the exit code were compared.
+/// Runs one case in a child: `(error, last line of the log)`, after the bounds and the exit code
+/// were compared.
 fn cost(mode: &str, script: &str, exit: u8) -> (String, String) {
     let begin = std::time::Instant::now();
     let out = std::process::Command::new(std::env::current_exe().unwrap())
@@ -436,7 +530,8 @@ fn cost(mode: &str, script: &str, exit: u8) -> (String, String) {
         .output()
         .unwrap();
     let text = String::from_utf8_lossy(&out.stdout);
-    let line = text.lines().find_map(|l| l.strip_prefix("HOSTILE ")).unwrap_or_else(|| panic!("{text}"));
+    let line =
+        text.lines().find_map(|l| l.strip_prefix("HOSTILE ")).unwrap_or_else(|| panic!("{text}"));
     println!("{mode}: {line}, {:?}", begin.elapsed());
     let cost: serde_json::Value = serde_json::from_str(line).unwrap();
     assert!(cost["peak_kb"].as_u64().unwrap() <= 60 << 10, "{mode}: {line}");
@@ -445,13 +540,19 @@ fn cost(mode: &str, script: &str, exit: u8) -> (String, String) {
     for record in ["log", "events"] {
         assert!(cost[record].as_u64().unwrap() <= (64 << 20) + (1 << 20), "{mode}: {line}");
     }
-    (cost["error"].as_str().unwrap_or_default().to_owned(), cost["last"].as_str().unwrap().to_owned())
+    (
+        cost["error"].as_str().unwrap_or_default().to_owned(),
+        cost["last"].as_str().unwrap().to_owned(),
+    )
 }
 
 #[test]
 fn a_machine_that_answers_every_question_with_64_mb_exhausts_nothing() {
     let (error, last) = cost("answers-64-mb", "echo done", 20);
-    assert_eq!(error, "factory-r1-builder: cloud-init did not end well: it answered more than 65536 bytes");
+    assert_eq!(
+        error,
+        "factory-r1-builder: cloud-init did not end well: it answered more than 65536 bytes"
+    );
     assert!(last.ends_with(&error), "{last}");
 }
 
@@ -459,12 +560,16 @@ fn a_machine_that_answers_every_question_with_64_mb_exhausts_nothing() {
 fn a_machine_that_babbles_in_place_of_our_shell_exhausts_nothing() {
     for mode in ["babbles", "half-a-preface"] {
         let (error, _) = cost(mode, "echo done", 20);
-        assert!(error.contains("cloud-init did not end well: it did not run what it was asked to"), "{mode}: {error}");
+        assert!(
+            error.contains("cloud-init did not end well: it did not run what it was asked to"),
+            "{mode}: {error}"
+        );
     }
 }
 
 fn stream(bytes: u64) {
-    let (error, last) = cost("honest", &format!("head -c {bytes} /dev/zero | tr '\\0' x\nexit 3"), 30);
+    let (error, last) =
+        cost("honest", &format!("head -c {bytes} /dev/zero | tr '\\0' x\nexit 3"), 30);
     assert!(error.starts_with("step 1, it: exit code 3: xxxx") && error.len() < 4 << 10, "{error}");
     assert!(last.contains("exit code 3"), "{last}");
 }
@@ -483,7 +588,11 @@ fn a_step_that_streams_2_gb_without_a_line_end_exhausts_nothing() {
 #[test]
 #[ignore = "a minute or two: make test-hostile"]
 fn a_step_that_prints_2_gb_of_lines_exhausts_nothing() {
-    let (error, last) = cost("honest", "yes 'a line of no use to anybody, and many of them' | head -c 2147483648\nexit 3", 30);
+    let (error, last) = cost(
+        "honest",
+        "yes 'a line of no use to anybody, and many of them' | head -c 2147483648\nexit 3",
+        30,
+    );
     assert!(error.starts_with("step 1, it: exit code 3: a line"), "{error}");
     assert!(last.contains("exit code 3"), "{last}");
 }

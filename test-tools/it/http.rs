@@ -1,4 +1,5 @@
-//! A small HTTP server on the loopback that does as it is told, wrongly too: what no proper server can be made to do.
+//! A small HTTP server on the loopback that does as it is told, wrongly too: what no proper server
+//! can be made to do.
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::sync::{Arc, Mutex};
@@ -64,12 +65,16 @@ fn read(stream: &mut TcpStream) -> Option<Request> {
     }
     let text = String::from_utf8(head).unwrap();
     let header = |name: &str| {
-        let found = text.lines().filter_map(|l| l.split_once(": ")).find(|(key, _)| key.eq_ignore_ascii_case(name));
+        let found = text
+            .lines()
+            .filter_map(|l| l.split_once(": "))
+            .find(|(key, _)| key.eq_ignore_ascii_case(name));
         found.map(|(_, value)| value.to_owned())
     };
     Some(Request {
         path: text.split(' ').nth(1)?.to_owned(),
-        from: header("range").map(|r| r.trim_start_matches("bytes=").trim_end_matches('-').parse().unwrap()),
+        from: header("range")
+            .map(|r| r.trim_start_matches("bytes=").trim_end_matches('-').parse().unwrap()),
         if_range: header("if-range"),
         head: text.clone(),
         number: 0,
@@ -82,20 +87,32 @@ pub fn say(stream: &mut TcpStream, head: &str, body: &[u8]) {
     let _ = stream.write_all(body);
 }
 
-/// What a proper server answers: all, or the rest of what was begun; of its body the first `most` bytes.
+/// What a proper server answers: all, or the rest of what was begun; of its body the first `most`
+/// bytes.
 pub fn serve(request: &Request, stream: &mut TcpStream, content: &[u8], etag: &str, most: usize) {
     let of = content.len();
     match request.from.filter(|_| request.if_range.as_deref() == Some(etag)) {
-        Some(from) if from >= of => {
-            say(stream, &format!("416 Range Not Satisfiable\r\nContent-Range: bytes */{of}\r\nContent-Length: 0"), &[])
-        }
+        Some(from) if from >= of => say(
+            stream,
+            &format!(
+                "416 Range Not Satisfiable\r\nContent-Range: bytes */{of}\r\nContent-Length: 0"
+            ),
+            &[],
+        ),
         Some(from) => {
             let rest = &content[from..];
             let range = format!("Content-Range: bytes {from}-{}/{of}", of - 1);
-            let head = format!("206 Partial Content\r\nETag: {etag}\r\n{range}\r\nContent-Length: {}", rest.len());
+            let head = format!(
+                "206 Partial Content\r\nETag: {etag}\r\n{range}\r\nContent-Length: {}",
+                rest.len()
+            );
             say(stream, &head, &rest[..most.min(rest.len())]);
         }
-        None => say(stream, &format!("200 OK\r\nETag: {etag}\r\nContent-Length: {of}"), &content[..most.min(of)]),
+        None => say(
+            stream,
+            &format!("200 OK\r\nETag: {etag}\r\nContent-Length: {of}"),
+            &content[..most.min(of)],
+        ),
     }
 }
 

@@ -1,4 +1,5 @@
-//! QEMU as a cloud: the contract with a machine of one boot sector, which needs a second or so, and ways in which machines fail.
+//! QEMU as a cloud: the contract with a machine of one boot sector, which needs a second or so, and
+//! ways in which machines fail.
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -28,7 +29,12 @@ fn bench() -> Bench {
 fn bench_in(dir: tempfile::TempDir) -> Bench {
     let qemu = std::process::Command::new("qemu-system-x86_64").arg("--version").output();
     assert!(qemu.is_ok(), "qemu-system-x86_64 is not installed: run `setup/dependencies run`");
-    let config = LocalConfig { home: dir.path().join("home"), runtime: dir.path().join("run"), accel: Accel::Tcg, program: program() };
+    let config = LocalConfig {
+        home: dir.path().join("home"),
+        runtime: dir.path().join("run"),
+        accel: Accel::Tcg,
+        program: program(),
+    };
     let ledger = Ledger::open(&dir.path().join("ledger.jsonl")).unwrap();
     let cx = Cx { ledger, events: Default::default(), cancel: Default::default() };
     Bench { cloud: Local::new(config), cx, dir }
@@ -40,7 +46,8 @@ impl Bench {
     }
 
     async fn boot(&self, run: &str) -> Machine {
-        let image = self.cloud.import(&self.cx, run, "staged", &self.tiny_disk(), SOON).await.unwrap();
+        let image =
+            self.cloud.import(&self.cx, run, "staged", &self.tiny_disk(), SOON).await.unwrap();
         self.cloud.boot(&self.cx, &spec(run, &image.id, 64), SOON).await.unwrap()
     }
 
@@ -53,19 +60,33 @@ impl Bench {
         assert_eq!(self.cloud.owned(run).await.unwrap(), []);
         assert_eq!(self.cloud.images().await.unwrap(), []);
         for dir in ["home/building", "run"] {
-            assert_eq!(std::fs::read_dir(self.dir.path().join(dir)).unwrap().count(), 0, "{dir} is not empty");
+            assert_eq!(
+                std::fs::read_dir(self.dir.path().join(dir)).unwrap().count(),
+                0,
+                "{dir} is not empty"
+            );
         }
     }
 
     fn qemu(&self) -> i32 {
-        let process = self.cx.ledger.entries().into_iter().find(|e| e.kind == Kind::Process).unwrap();
+        let process =
+            self.cx.ledger.entries().into_iter().find(|e| e.kind == Kind::Process).unwrap();
         process.id.unwrap().split(':').next().unwrap().parse().unwrap()
     }
 }
 
 fn spec(run: &str, image: &str, ram_mb: u64) -> BootSpec {
     let name = format!("factory-{run}-m");
-    BootSpec { run: run.into(), name, image: image.into(), cpus: 1, ram_mb, disk_gb: 1, user_data: "#cloud-config\n".into(), place: None }
+    BootSpec {
+        run: run.into(),
+        name,
+        image: image.into(),
+        cpus: 1,
+        ram_mb,
+        disk_gb: 1,
+        user_data: "#cloud-config\n".into(),
+        place: None,
+    }
 }
 
 fn signal(pid: i32, signal: i32) {
@@ -100,11 +121,16 @@ async fn copies_of_a_directory_are_let_alone() {
                 let text = std::fs::read_to_string(to.join("image.json")).unwrap();
                 let own = format!("\"id\": \"{}\"", of.id);
                 assert!(text.contains(&own), "{text}");
-                std::fs::write(to.join("image.json"), text.replace(&own, &format!("\"id\": \"{id}\""))).unwrap();
+                std::fs::write(
+                    to.join("image.json"),
+                    text.replace(&own, &format!("\"id\": \"{id}\"")),
+                )
+                .unwrap();
             }
             id
         };
-        let copies = contract::copies(&bench.cloud, bench.dir.path(), &bench.tiny_disk(), copy).await;
+        let copies =
+            contract::copies(&bench.cloud, bench.dir.path(), &bench.tiny_disk(), copy).await;
         assert!(copies.iter().all(|id| images.join(id).join("disk.qcow2").exists()));
     }
 }
@@ -116,11 +142,21 @@ async fn a_killed_qemu_is_gone_and_a_stopped_one_is_stuck() {
     let machine = bench.boot(&run).await;
     let pid = bench.qemu();
     signal(pid, libc::SIGSTOP);
-    wait_for(&bench, &machine, |p| matches!(p, Power::Stuck(why) if why.contains("stopped by a signal"))).await;
+    wait_for(
+        &bench,
+        &machine,
+        |p| matches!(p, Power::Stuck(why) if why.contains("stopped by a signal")),
+    )
+    .await;
     signal(pid, libc::SIGCONT);
     wait_for(&bench, &machine, |p| *p == Power::On).await;
     signal(pid, libc::SIGKILL);
-    wait_for(&bench, &machine, |p| matches!(p, Power::Gone(why) if why.contains("killed by signal 9"))).await;
+    wait_for(
+        &bench,
+        &machine,
+        |p| matches!(p, Power::Gone(why) if why.contains("killed by signal 9")),
+    )
+    .await;
     let refused = bench.cloud.capture(&bench.cx, &run, &machine, "x", SOON).await.unwrap_err();
     assert!(refused.to_string().contains("killed by signal 9"), "{refused}");
     bench.unwind(&run).await;
@@ -160,9 +196,15 @@ async fn a_guest_that_powers_itself_off_is_off() {
 async fn a_qemu_that_does_not_start_says_why() {
     let bench = bench();
     let run = run_id();
-    let image = bench.cloud.import(&bench.cx, &run, "staged", &bench.tiny_disk(), SOON).await.unwrap();
-    let error = bench.cloud.boot(&bench.cx, &spec(&run, &image.id, 1 << 40), SOON).await.unwrap_err();
-    assert!(matches!(error, CloudError::Refused { .. }) && error.to_string().contains("qemu-system-x86_64: "), "{error}");
+    let image =
+        bench.cloud.import(&bench.cx, &run, "staged", &bench.tiny_disk(), SOON).await.unwrap();
+    let error =
+        bench.cloud.boot(&bench.cx, &spec(&run, &image.id, 1 << 40), SOON).await.unwrap_err();
+    assert!(
+        matches!(error, CloudError::Refused { .. })
+            && error.to_string().contains("qemu-system-x86_64: "),
+        "{error}"
+    );
     bench.unwind(&run).await;
 }
 
@@ -201,7 +243,8 @@ async fn victim() {
     dir.disable_cleanup(true);
     let bench = bench_in(dir);
     let machine = bench.boot(&run).await;
-    std::fs::write(bench.dir.path().join("machine"), format!("{}\n{}\n", machine.id, machine.port)).unwrap();
+    std::fs::write(bench.dir.path().join("machine"), format!("{}\n{}\n", machine.id, machine.port))
+        .unwrap();
     tokio::time::sleep(SOON).await;
 }
 
@@ -209,8 +252,8 @@ fn victim_run(dir: &Path) -> String {
     format!("victim-{}", dir.file_name().unwrap().display())
 }
 
-/// The machine lives on (`--keep-on-failure` counts on that), and another process finds and removes all of it, by the
-/// ledger as well as without.
+/// The machine lives on (`--keep-on-failure` counts on that), and another process finds and removes
+/// all of it, by the ledger as well as without.
 #[tokio::test]
 async fn a_killed_factory_leaves_nothing() {
     for by_ledger in [true, false] {
@@ -226,18 +269,36 @@ async fn a_killed_factory_leaves_nothing() {
             tokio::time::sleep(Duration::from_millis(100)).await;
             assert_eq!(victim.try_wait().unwrap(), None);
             let dirs = std::fs::read_dir(&outer).unwrap().flatten().map(|d| d.path());
-            if let Some(text) = dirs.filter_map(|d| std::fs::read_to_string(d.join("machine")).ok()).find(|t| t.lines().count() == 2) {
+            if let Some(text) = dirs
+                .filter_map(|d| std::fs::read_to_string(d.join("machine")).ok())
+                .find(|t| t.lines().count() == 2)
+            {
                 break text;
             }
         };
         victim.kill().unwrap();
         victim.wait().unwrap();
-        let dir = std::fs::read_dir(&outer).unwrap().flatten().map(|d| d.path()).find(|d| d.join("machine").exists()).unwrap();
-        let config = LocalConfig { home: dir.join("home"), runtime: dir.join("run"), accel: Accel::Tcg, program: program() };
+        let dir = std::fs::read_dir(&outer)
+            .unwrap()
+            .flatten()
+            .map(|d| d.path())
+            .find(|d| d.join("machine").exists())
+            .unwrap();
+        let config = LocalConfig {
+            home: dir.join("home"),
+            runtime: dir.join("run"),
+            accel: Accel::Tcg,
+            program: program(),
+        };
         let cloud = Local::new(config);
         let mut lines = text.lines();
         let id = lines.next().unwrap().to_owned();
-        let machine = Machine { name: "m".into(), id, host: "127.0.0.1".into(), port: lines.next().unwrap().parse().unwrap() };
+        let machine = Machine {
+            name: "m".into(),
+            id,
+            host: "127.0.0.1".into(),
+            port: lines.next().unwrap().parse().unwrap(),
+        };
         assert_eq!(cloud.power(&machine).await.unwrap(), Power::On);
         assert!(std::net::TcpStream::connect(("127.0.0.1", machine.port)).is_ok());
         assert!(cloud.runs().await.unwrap().contains(&run));
@@ -257,21 +318,31 @@ async fn a_killed_factory_leaves_nothing() {
 async fn facts_say_how_machines_run() {
     let bench = bench();
     let home = bench.dir.path().join("home");
-    let config = LocalConfig { home: home.clone(), runtime: bench.dir.path().join("run"), accel: Accel::Auto, program: program() };
+    let config = LocalConfig {
+        home: home.clone(),
+        runtime: bench.dir.path().join("run"),
+        accel: Accel::Auto,
+        program: program(),
+    };
     let wanted = Wanted { base: None, image_name: "x".into(), ..Wanted::default() };
     let first = Local::new(config.clone()).facts(&wanted, &bench.cx).await.unwrap();
     eprintln!("{}", first.how);
     assert!(first.how.starts_with("QEMU ") && first.how.contains(": "), "{}", first.how);
     assert_eq!((first.lacks.len(), &first.base), (0, &BaseFact::None));
-    let missing = Wanted { base: Some("os/none".into()), image_name: "x".into(), ..Wanted::default() };
+    let missing =
+        Wanted { base: Some("os/none".into()), image_name: "x".into(), ..Wanted::default() };
     let missing = Local::new(config.clone()).facts(&missing, &bench.cx).await.unwrap();
     assert_eq!(missing.base, BaseFact::Missing { near: Vec::new() });
     let at = std::time::Instant::now();
     assert_eq!(Local::new(config).facts(&wanted, &bench.cx).await.unwrap().how, first.how);
-    assert!(!home.join("cache/kvm.json").exists() || at.elapsed() < Duration::from_secs(4), "tried again");
+    assert!(
+        !home.join("cache/kvm.json").exists() || at.elapsed() < Duration::from_secs(4),
+        "tried again"
+    );
 }
 
-/// The whole way with a real guest: SSH by the config drive, orderly stop, capture, and the captured image lives.
+/// The whole way with a real guest: SSH by the config drive, orderly stop, capture, and the
+/// captured image lives.
 #[tokio::test]
 #[ignore = "needs minutes, and a Debian cloud image in FACTORY_IT_DISK"]
 async fn a_real_image_lives() {
@@ -279,25 +350,53 @@ async fn a_real_image_lives() {
     let Ok(disk) = std::env::var("FACTORY_IT_DISK") else { return };
     let run = run_id();
     let key = bench.dir.path().join("key");
-    let made = std::process::Command::new("ssh-keygen").args(["-q", "-t", "ed25519", "-N", "", "-f"]).arg(&key).status();
+    let made = std::process::Command::new("ssh-keygen")
+        .args(["-q", "-t", "ed25519", "-N", "", "-f"])
+        .arg(&key)
+        .status();
     assert!(made.unwrap().success());
     let public = std::fs::read_to_string(key.with_extension("pub")).unwrap();
     let user_data = format!("#cloud-config\nssh_authorized_keys:\n  - {public}");
-    let mut image = bench.cloud.import(&bench.cx, &run, "base", Path::new(&disk), SOON).await.unwrap();
+    let mut image =
+        bench.cloud.import(&bench.cx, &run, "base", Path::new(&disk), SOON).await.unwrap();
     let mut ids = Vec::new();
     for round in ["builder", "smoke"] {
         let at = std::time::Instant::now();
         let lap = |what: &str| eprintln!("{:7.1} s {round}: {what}", at.elapsed().as_secs_f64());
         let name = format!("factory-{run}-{round}");
-        let spec = BootSpec { name, ram_mb: 1024, cpus: 2, disk_gb: 4, user_data: user_data.clone(), ..spec(&run, &image.id, 0) };
+        let spec = BootSpec {
+            name,
+            ram_mb: 1024,
+            cpus: 2,
+            disk_gb: 4,
+            user_data: user_data.clone(),
+            ..spec(&run, &image.id, 0)
+        };
         let machine = bench.cloud.boot(&bench.cx, &spec, SOON).await.unwrap();
         lap("powered on");
         let id = loop {
-            assert!(at.elapsed() < Duration::from_secs(1200), "{}", bench.cloud.console(&machine).await.unwrap());
+            assert!(
+                at.elapsed() < Duration::from_secs(1200),
+                "{}",
+                bench.cloud.console(&machine).await.unwrap()
+            );
             let asked = tokio::process::Command::new("ssh")
-                .args(["-o", "StrictHostKeyChecking=no", "-o", "UserKnownHostsFile=/dev/null", "-o", "ConnectTimeout=5", "-i"])
+                .args([
+                    "-o",
+                    "StrictHostKeyChecking=no",
+                    "-o",
+                    "UserKnownHostsFile=/dev/null",
+                    "-o",
+                    "ConnectTimeout=5",
+                    "-i",
+                ])
                 .arg(&key)
-                .args(["-p", &machine.port.to_string(), "debian@127.0.0.1", "hostname; cat /etc/machine-id; df -h / | tail -1; nproc"])
+                .args([
+                    "-p",
+                    &machine.port.to_string(),
+                    "debian@127.0.0.1",
+                    "hostname; cat /etc/machine-id; df -h / | tail -1; nproc",
+                ])
                 .output();
             let said = asked.await.unwrap();
             if said.status.success() {
@@ -310,11 +409,22 @@ async fn a_real_image_lives() {
         bench.cloud.shutdown(&bench.cx, &machine, Duration::from_secs(180)).await.unwrap();
         lap("off");
         if let Ok(keep) = std::env::var("FACTORY_IT_KEEP") {
-            let overlay = bench.dir.path().join(format!("home/building/{run}/{}/overlay.qcow2", machine.name));
-            let flat = std::process::Command::new("qemu-img").args(["convert", "-O", "qcow2"]).arg(overlay).arg(keep).status();
+            let overlay = bench
+                .dir
+                .path()
+                .join(format!("home/building/{run}/{}/overlay.qcow2", machine.name));
+            let flat = std::process::Command::new("qemu-img")
+                .args(["convert", "-O", "qcow2"])
+                .arg(overlay)
+                .arg(keep)
+                .status();
             assert!(flat.unwrap().success());
         }
-        image = bench.cloud.capture(&bench.cx, &run, &machine, round, Duration::from_secs(600)).await.unwrap();
+        image = bench
+            .cloud
+            .capture(&bench.cx, &run, &machine, round, Duration::from_secs(600))
+            .await
+            .unwrap();
         lap(&format!("captured {} MiB", image.size >> 20));
     }
     bench.unwind(&run).await;

@@ -1,5 +1,5 @@
-//! Integration tests: SSH against a real OpenSSH server, the local cloud with a boot sector, the command line as a user calls
-//! it, and what stands a factory up.
+//! Integration tests: SSH against a real OpenSSH server, the local cloud with a boot sector, the
+//! command line as a user calls it, and what stands a factory up.
 #![allow(clippy::disallowed_methods)] // tests start the program and its tools as a user does
 
 mod architecture;

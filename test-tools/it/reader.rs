@@ -6,17 +6,28 @@ use std::time::{Duration, Instant};
 use super::support::Factory;
 
 /// The source script fills the pipe many times over, tells that it is done, and waits.
-const SCRIPT: &str = "#!/bin/sh\nyes 'a line of output' | head -c 8000000\ntouch \"$OUT.told\"\nsleep 300\n";
+const SCRIPT: &str =
+    "#!/bin/sh\nyes 'a line of output' | head -c 8000000\ntouch \"$OUT.told\"\nsleep 300\n";
 
-/// The old program wrote to the full pipe under the lock of all events, and neither the build nor TERM got any further.
+/// The old program wrote to the full pipe under the lock of all events, and neither the build nor
+/// TERM got any further.
 #[test]
 fn a_reader_that_stops_reading_blocks_neither_build_nor_signals() {
-    let factory = Factory::new().bundle("os/d", "bundle: {name: d}\nsource: {script: make.sh}\n").script("os/d/make.sh", SCRIPT);
-    let mut command = factory.command(&["--cloud", "local", "-v", "--progress", "plain", "build", "os/d"]);
-    let mut child = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+    let factory = Factory::new()
+        .bundle("os/d", "bundle: {name: d}\nsource: {script: make.sh}\n")
+        .script("os/d/make.sh", SCRIPT);
+    let mut command =
+        factory.command(&["--cloud", "local", "-v", "--progress", "plain", "build", "os/d"]);
+    let mut child =
+        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
     // Held open, and never read.
     let stderr = child.stderr.take().unwrap();
-    let told = || walkdir::WalkDir::new(factory.home()).into_iter().flatten().any(|e| e.path().extension().is_some_and(|x| x == "told"));
+    let told = || {
+        walkdir::WalkDir::new(factory.home())
+            .into_iter()
+            .flatten()
+            .any(|e| e.path().extension().is_some_and(|x| x == "told"))
+    };
     let wait = |what: &str, limit: u64, done: &mut dyn FnMut() -> bool| {
         let end = Instant::now() + Duration::from_secs(limit);
         while !done() {
@@ -45,7 +56,11 @@ fn a_reader_that_stops_reading_blocks_neither_build_nor_signals() {
     assert_eq!(ended.unwrap().code(), Some(130));
     // And it was orderly: the log is whole, nothing is left.
     let log = std::fs::read_to_string(factory.tree().join("build.latest.log")).unwrap();
-    assert!(log.lines().last().unwrap().starts_with("build stopped after"), "{}", log.lines().last().unwrap());
+    assert!(
+        log.lines().last().unwrap().starts_with("build stopped after"),
+        "{}",
+        log.lines().last().unwrap()
+    );
     factory.run(&["sweep"]).exits(0).says("nothing to sweep");
 }
 
@@ -53,9 +68,11 @@ fn a_reader_that_stops_reading_blocks_neither_build_nor_signals() {
 #[test]
 fn a_result_that_nobody_reads_blocks_no_signal() {
     let vars = "bundle: {name: X}\nbase: nowhere\none: 1\ntwo: 2\nthree: 3\n";
-    let factory = (0..400).fold(Factory::new(), |factory, n| factory.bundle(&format!("images/x{n}"), vars));
+    let factory =
+        (0..400).fold(Factory::new(), |factory, n| factory.bundle(&format!("images/x{n}"), vars));
     let mut command = factory.command(&["--json", "validate", "--offline"]);
-    let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
+    let mut child =
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
     // Held open, and never read.
     let stdout = child.stdout.take().unwrap();
     let full = within(60, || waiting(&stdout) >= 60_000);

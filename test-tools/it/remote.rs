@@ -1,4 +1,5 @@
-//! `remote::ssh` against a real OpenSSH server: that what it says about a command is what happened, on good days and bad.
+//! `remote::ssh` against a real OpenSSH server: that what it says about a command is what happened,
+//! on good days and bad.
 use std::collections::BTreeMap;
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::Path;
@@ -6,7 +7,9 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use image_factory::remote::ssh::Ssh;
-use image_factory::remote::{Command, Connect, Exit, OnOutput, Remote, RemoteError, Stream, Target, keys};
+use image_factory::remote::{
+    Command, Connect, Exit, OnOutput, Remote, RemoteError, Stream, Target, keys,
+};
 
 use crate::sshd::Sshd;
 
@@ -17,7 +20,13 @@ async fn connect(sshd: &Sshd) -> Arc<dyn Remote> {
 }
 
 fn sh(script: &str) -> Command {
-    Command { script: script.into(), args: vec![], env: BTreeMap::new(), sudo: false, deadline: SOON }
+    Command {
+        script: script.into(),
+        args: vec![],
+        env: BTreeMap::new(),
+        sudo: false,
+        deadline: SOON,
+    }
 }
 
 #[derive(Clone, Default)]
@@ -56,16 +65,26 @@ async fn put(remote: &dyn Remote, src: &Path, dest: &str) -> Result<(), RemoteEr
 async fn assert_gone(pids: &str) {
     let pids: Vec<&str> = pids.split_whitespace().collect();
     assert!(!pids.is_empty(), "the script did not tell its processes");
-    let alive = |pid: &&&str| std::fs::read_to_string(format!("/proc/{pid}/stat")).is_ok_and(|stat| !stat.contains(") Z "));
+    let alive = |pid: &&&str| {
+        std::fs::read_to_string(format!("/proc/{pid}/stat"))
+            .is_ok_and(|stat| !stat.contains(") Z "))
+    };
     let end = Instant::now() + Duration::from_secs(5);
     while pids.iter().any(|pid| alive(&pid)) {
-        assert!(Instant::now() < end, "still alive: {:?}", pids.iter().filter(alive).collect::<Vec<_>>());
+        assert!(
+            Instant::now() < end,
+            "still alive: {:?}",
+            pids.iter().filter(alive).collect::<Vec<_>>()
+        );
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
 }
 
 fn files_in(dir: &Path) -> Vec<String> {
-    let mut names: Vec<String> = std::fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+    let mut names: Vec<String> = std::fs::read_dir(dir)
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .collect();
     names.sort();
     names
 }
@@ -104,7 +123,9 @@ async fn commands_run_side_by_side() {
     let many: Vec<_> = (0..25)
         .map(|n| {
             let remote = remote.clone();
-            tokio::spawn(async move { run(&*remote, sh(&format!("sleep 1; exit {n}"))).await.0.unwrap() })
+            tokio::spawn(async move {
+                run(&*remote, sh(&format!("sleep 1; exit {n}"))).await.0.unwrap()
+            })
         })
         .collect();
     remote.ping(SOON).await.unwrap();
@@ -129,14 +150,17 @@ async fn scripts_have_their_input_arguments_and_environment() {
     let (_, out, _) = run(&*remote, sh("cat; echo after cat")).await;
     assert_eq!(out, "after cat\n", "the script's own text must not be its input");
 
-    let mut command = sh("#!/usr/bin/env -S perl -w\nprint \"perl: @ARGV $ENV{A}\\n\"; while (<STDIN>) { print }");
+    let mut command = sh(
+        "#!/usr/bin/env -S perl -w\nprint \"perl: @ARGV $ENV{A}\\n\"; while (<STDIN>) { print }",
+    );
     command.args = vec!["a b".into(), "it's".into(), "-x".into(), "".into(), "$HOME".into()];
     command.env = BTreeMap::from([("A".into(), "1".into())]);
     let (exit, out, err) = run(&*remote, command.clone()).await;
     assert_eq!((exit.unwrap(), &*out, &*err), (Exit::Code(0), "perl: a b it's -x  $HOME 1\n", ""));
 
     let odd = "it's \"two\"\nlines \\n $HOME `x` \u{e9}\n";
-    command.script = "printf '%s|' \"$@\"; printf '%s' \"$A\"; umask; tr '\\0' ' ' </proc/$$/cmdline".into();
+    command.script =
+        "printf '%s|' \"$@\"; printf '%s' \"$A\"; umask; tr '\\0' ' ' </proc/$$/cmdline".into();
     command.env = BTreeMap::from([("A".into(), odd.into()), ("s".into(), "secret".into())]);
     command.sudo = true;
     let (exit, out, err) = run(&*remote, command.clone()).await;
@@ -144,7 +168,10 @@ async fn scripts_have_their_input_arguments_and_environment() {
     let (args, rest) = out.split_at(out.find("|it's \"two").unwrap() + 1);
     assert_eq!(args, "a b|it's|-x||$HOME|");
     let rest = rest.strip_prefix(odd).unwrap();
-    assert!(rest.starts_with("00") && !rest.starts_with("0077"), "the umask is the machine's own: {rest}");
+    assert!(
+        rest.starts_with("00") && !rest.starts_with("0077"),
+        "the umask is the machine's own: {rest}"
+    );
     assert!(!rest.contains("printf") && !rest.contains("secret"), "on the command line: {rest}");
 
     command.env = BTreeMap::from([("A-B".into(), "x".into())]);
@@ -153,7 +180,8 @@ async fn scripts_have_their_input_arguments_and_environment() {
     assert_eq!(run(&*remote, sh(&big)).await.1, "whole\n");
 }
 
-const FAMILY: &str = "trap '' HUP; sh -c 'trap \"\" TERM; echo $$; while :; do sleep 0.1; done' & sleep 300 & echo $$ $!; wait";
+const FAMILY: &str = "trap '' HUP; sh -c 'trap \"\" TERM; echo $$; while :; do sleep 0.1; done' & \
+    sleep 300 & echo $$ $!; wait";
 
 #[tokio::test]
 async fn a_deadline_kills_the_whole_group() {
@@ -162,7 +190,10 @@ async fn a_deadline_kills_the_whole_group() {
     for sudo in [false, true] {
         let command = Command { deadline: Duration::from_secs(2), sudo, ..sh(FAMILY) };
         let (exit, pids, _) = run(&*remote, command).await;
-        assert!(matches!(exit, Err(RemoteError::Deadline(d)) if d == Duration::from_secs(2)), "{exit:?}");
+        assert!(
+            matches!(exit, Err(RemoteError::Deadline(d)) if d == Duration::from_secs(2)),
+            "{exit:?}"
+        );
         assert_gone(&pids).await;
     }
     assert_eq!(run(&*remote, sh("exit 4")).await.0.unwrap(), Exit::Code(4), "the session lives on");
@@ -198,7 +229,8 @@ async fn a_lost_connection_is_never_an_exit() {
     let remote = connect(&sshd).await;
     let other = remote.clone();
     let other = tokio::spawn(async move { run(&*other, sh("sleep 2")).await.0 });
-    let (exit, out, _) = run(&*remote, sh("echo before; sleep 0.3; kill -9 $PPID; sleep 1; exit 0")).await;
+    let (exit, out, _) =
+        run(&*remote, sh("echo before; sleep 0.3; kill -9 $PPID; sleep 1; exit 0")).await;
     assert!(matches!(exit, Err(RemoteError::Lost(_))), "{exit:?}");
     assert_eq!(out, "before\n");
     assert!(matches!(other.await.unwrap(), Err(RemoteError::Lost(_))));
@@ -232,7 +264,8 @@ async fn only_the_pinned_machine_and_the_right_key_will_do() {
         change(&mut target);
         async move { Ssh.connect(&target, Duration::from_secs(5)).await.err().unwrap() }
     };
-    let error = with(|t| t.host_keys = vec![keys::generate_key("other").public_key().clone()]).await;
+    let error =
+        with(|t| t.host_keys = vec![keys::generate_key("other").public_key().clone()]).await;
     let RemoteError::HostKey { shown, .. } = &error else { panic!("{error:?}") };
     let fingerprint = sshd.target.host_keys[0].fingerprint(ssh_key::HashAlg::Sha256).to_string();
     assert!(shown.contains("ssh-ed25519") && shown.contains(&fingerprint), "{shown}");
@@ -240,7 +273,10 @@ async fn only_the_pinned_machine_and_the_right_key_will_do() {
     let error = with(|t| t.key = Arc::new(keys::generate_key("other"))).await;
     assert!(matches!(error, RemoteError::Refused { .. }), "{error:?}");
     let error = with(|t| t.port = 1).await;
-    assert!(matches!(&error, RemoteError::Unreachable { reason, .. } if reason.contains("refused")), "{error:?}");
+    assert!(
+        matches!(&error, RemoteError::Unreachable { reason, .. } if reason.contains("refused")),
+        "{error:?}"
+    );
 }
 
 #[tokio::test]
@@ -298,10 +334,16 @@ async fn a_file_arrives_whole_or_not_at_all() {
     let error = put(&*remote, &here, &dest("deep")).await.unwrap_err();
     assert!(error.to_string().ends_with("is a directory"), "{error}");
     let error = put(&*remote, &here, "/sys/x/y").await.unwrap_err();
-    assert!(matches!(&error, RemoteError::Transfer { path, .. } if path == "/sys/x/y"), "{error:?}");
+    assert!(
+        matches!(&error, RemoteError::Transfer { path, .. } if path == "/sys/x/y"),
+        "{error:?}"
+    );
     assert!(error.to_string().contains("ermi"), "the machine's own words: {error}");
     let error = put(&*remote, Path::new("/no/such"), "/tmp/x").await.unwrap_err();
-    assert!(matches!(&error, RemoteError::Transfer { path, .. } if path == "/no/such"), "{error:?}");
+    assert!(
+        matches!(&error, RemoteError::Transfer { path, .. } if path == "/no/such"),
+        "{error:?}"
+    );
 }
 
 #[tokio::test]
@@ -311,7 +353,8 @@ async fn a_tree_arrives_as_it_was() {
     let (src, there) = (sshd.dir.path().join("src"), sshd.dir.path().join("the re"));
     std::fs::create_dir_all(src.join("sub/empty")).unwrap();
     let long = format!("sub/{}", "n".repeat(200));
-    for (name, mode) in [("run", 0o755), (".hidden", 0o600), ("sub/e f'g", 0o640), (&*long, 0o444)] {
+    for (name, mode) in [("run", 0o755), (".hidden", 0o600), ("sub/e f'g", 0o640), (&*long, 0o444)]
+    {
         std::fs::write(src.join(name), name.repeat(900)).unwrap();
         std::fs::set_permissions(src.join(name), PermissionsExt::from_mode(mode)).unwrap();
     }
@@ -327,7 +370,12 @@ async fn a_tree_arrives_as_it_was() {
             let (meta, path) = (entry.metadata().unwrap(), entry.path());
             let content = if meta.is_file() { std::fs::read(path).unwrap() } else { vec![] };
             let link = std::fs::read_link(path).ok();
-            all.push((path.strip_prefix(dir).unwrap().to_owned(), meta.permissions().mode(), content, link));
+            all.push((
+                path.strip_prefix(dir).unwrap().to_owned(),
+                meta.permissions().mode(),
+                content,
+                link,
+            ));
         }
         all
     };
@@ -337,7 +385,10 @@ async fn a_tree_arrives_as_it_was() {
     std::fs::write(there.join("mine"), "").unwrap();
     std::fs::write(there.join("run"), "old").unwrap();
     std::fs::set_permissions(&there, PermissionsExt::from_mode(0o711)).unwrap();
-    remote.put(&src, &format!("{}/", there.display()), true, SOON, Box::new(|_, _| {})).await.unwrap();
+    remote
+        .put(&src, &format!("{}/", there.display()), true, SOON, Box::new(|_, _| {}))
+        .await
+        .unwrap();
     std::fs::remove_file(there.join("mine")).unwrap();
     assert_eq!(look(&src)[1..], look(&there)[1..]);
     assert_eq!(there.metadata().unwrap().permissions().mode() & 0o777, 0o711);
@@ -360,7 +411,10 @@ async fn a_broken_upload_leaves_nothing_behind() {
         let remote = connect(&sshd).await;
         let dest = there.join("x");
         let short = Duration::from_millis(400);
-        let error = remote.put(src, dest.to_str().unwrap(), sudo, short, Box::new(|_, _| {})).await.unwrap_err();
+        let error = remote
+            .put(src, dest.to_str().unwrap(), sudo, short, Box::new(|_, _| {}))
+            .await
+            .unwrap_err();
         assert!(matches!(error, RemoteError::Deadline(_)), "{error:?}");
         assert_eq!(files_in(&there), [""; 0]);
         remote.ping(SOON).await.unwrap();
@@ -371,7 +425,10 @@ async fn a_broken_upload_leaves_nothing_behind() {
             // SAFETY: a process of our own sshd.
             unsafe { libc::kill(pid.trim().parse().unwrap(), libc::SIGKILL) };
         });
-        let error = remote.put(src, dest.to_str().unwrap(), sudo, SOON, Box::new(|_, _| {})).await.unwrap_err();
+        let error = remote
+            .put(src, dest.to_str().unwrap(), sudo, SOON, Box::new(|_, _| {}))
+            .await
+            .unwrap_err();
         assert!(matches!(error, RemoteError::Lost(_)), "{error:?}");
         killer.await.unwrap();
         let end = Instant::now() + Duration::from_secs(5);
@@ -395,7 +452,10 @@ async fn a_full_disk_is_told_in_the_machines_words() {
     let sshd = Sshd::start();
     let full = sshd.dir.path().join("full");
     std::fs::create_dir(&full).unwrap();
-    let mount = std::process::Command::new("mount").args(["-t", "tmpfs", "-o", "size=1m", "tmpfs"]).arg(&full).output();
+    let mount = std::process::Command::new("mount")
+        .args(["-t", "tmpfs", "-o", "size=1m", "tmpfs"])
+        .arg(&full)
+        .output();
     if !mount.is_ok_and(|out| out.status.success()) {
         eprintln!("SKIPPED a_full_disk_is_told_in_the_machines_words: no right to mount a tmpfs");
         return;

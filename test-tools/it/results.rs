@@ -1,5 +1,5 @@
-//! What the last build left is never taken for what this one did: results, runs and names of builds that fail early, are stopped,
-//! or go on side by side.
+//! What the last build left is never taken for what this one did: results, runs and names of builds
+//! that fail early, are stopped, or go on side by side.
 use std::io::Read;
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
@@ -18,16 +18,21 @@ fn tiny() -> Factory {
     let dir = factory.tree().join("os/tiny");
     std::fs::create_dir_all(&dir).unwrap();
     tiny_disk(&dir);
-    let script = "#!/bin/sh\necho waiting\nwhile [ ! -e go ]; do [ -e \"$0\" ] || exit 1; sleep 0.1; done\ncp tiny.img \"$OUT\"\n";
+    let script = "#!/bin/sh\necho waiting\nwhile [ ! -e go ]; do [ -e \"$0\" ] || exit 1; sleep \
+        0.1; done\ncp tiny.img \"$OUT\"\n";
     factory.bundle("os/tiny", VARS).script("os/tiny/build.sh", script)
 }
 
 /// The same, built once, with a template.
 fn built() -> Factory {
-    let factory = tiny().file("os/tiny/go", "").file("os/tiny/output/x.txt.j2", "{{ result_img_id }}\n");
+    let factory =
+        tiny().file("os/tiny/go", "").file("os/tiny/output/x.txt.j2", "{{ result_img_id }}\n");
     factory.run(&[&BUILD[..], &["os/tiny"]].concat()).exits(0);
     let properties = read(&factory, "image.properties");
-    assert!(properties.starts_with("RESULT=success\n") && properties.contains("\nIMAGE_ID="), "{properties}");
+    assert!(
+        properties.starts_with("RESULT=success\n") && properties.contains("\nIMAGE_ID="),
+        "{properties}"
+    );
     factory
 }
 
@@ -39,18 +44,23 @@ fn read(factory: &Factory, name: &str) -> String {
     std::fs::read_to_string(target(factory).join(name)).unwrap_or_else(|e| panic!("{name}: {e}"))
 }
 
-/// Nothing there says that an image was built, or names one; what was rendered for the last image stays.
+/// Nothing there says that an image was built, or names one; what was rendered for the last image
+/// stays.
 #[track_caller]
 fn failed(factory: &Factory, why: &str) {
     let properties = read(factory, "image.properties");
-    assert!(properties.starts_with("RESULT=failed\n") && !properties.contains("IMAGE_ID="), "{properties}");
+    assert!(
+        properties.starts_with("RESULT=failed\n") && !properties.contains("IMAGE_ID="),
+        "{properties}"
+    );
     let error = properties.lines().find(|line| line.starts_with("ERROR=")).unwrap_or_default();
     assert!(error.contains(why), "{why}: {properties}");
     let junit = read(factory, "junit.xml");
     assert!(junit.contains("failures=\"1\"") && junit.contains("<failure"), "{junit}");
     assert!(read(factory, "report.html").contains(why));
     assert!(
-        std::fs::read_to_string(target(factory).join("manifest.json")).is_ok_and(|m| m.contains("\"image\": null"))
+        std::fs::read_to_string(target(factory).join("manifest.json"))
+            .is_ok_and(|m| m.contains("\"image\": null"))
             || !target(factory).join("manifest.json").exists()
     );
     assert_eq!(read(factory, "output/x.txt").trim().len(), 36, "of the image that is published");
@@ -63,10 +73,16 @@ fn failed(factory: &Factory, why: &str) {
 /// The ID that a run printed, which can be looked up.
 #[track_caller]
 fn known_run(factory: &Factory, err: &str, outcome: &str) -> String {
-    let begin = err.lines().find(|line| line.contains(", run 2")).unwrap_or_else(|| panic!("no run: {err}"));
+    let begin = err
+        .lines()
+        .find(|line| line.contains(", run 2"))
+        .unwrap_or_else(|| panic!("no run: {err}"));
     let run = begin.rsplit(' ').next().unwrap().to_owned();
     let list = factory.run(&["run", "list"]).exits(0).out;
-    assert!(list.lines().any(|line| line.starts_with(&run) && line.contains(outcome)), "{run} {outcome}\n{list}");
+    assert!(
+        list.lines().any(|line| line.starts_with(&run) && line.contains(outcome)),
+        "{run} {outcome}\n{list}"
+    );
     factory.run(&["run", "log"]).exits(0).says(&run);
     factory.run(&["run", "show", &run]).exits(0).says(&format!("outcome   {outcome}"));
     run
@@ -83,7 +99,8 @@ fn a_build_that_fails_early_leaves_no_results_of_the_last_one() {
         factory = again(factory);
     }
     // Another one is, or is not there: nothing is built.
-    let factory = again(factory.bundle("os/tiny", VARS)).bundle("images/bad", "bundle: {name: bad, img_bse: x}\n");
+    let factory = again(factory.bundle("os/tiny", VARS))
+        .bundle("images/bad", "bundle: {name: bad, img_bse: x}\n");
     factory.run(&[&BUILD[..], &["os/tiny", "images/bad"]].concat()).exits(10).says("img_bse");
     failed(&factory, "img_bse");
     let factory = again(factory);
@@ -112,41 +129,63 @@ fn again(factory: Factory) -> Factory {
 }
 
 fn clouds(factory: Factory, port: u16) -> Factory {
-    let entry = format!("{{auth: {{auth_url: 'http://127.0.0.1:{port}/v3', username: u, password: p, project_name: p}}}}");
+    let entry = format!(
+        "{{auth: {{auth_url: 'http://127.0.0.1:{port}/v3', username: u, password: p, project_name: \
+            p}}}}"
+    );
     factory.file("../clouds.yaml", &format!("clouds:\n  other: {entry}\n"))
 }
 
 #[test]
 fn a_run_that_has_no_plan_is_a_run_all_the_same() {
-    let factory = built().bundle("os/tiny", "bundle: {name: tiny, img_base: nothing-of-that-name}\nsteps: [{shell: 'true'}]\n");
-    let ran = factory.run(&[&BUILD[..], &["os/tiny"]].concat()).exits(10).says("`nothing-of-that-name` does not exist");
+    let factory = built().bundle(
+        "os/tiny",
+        "bundle: {name: tiny, img_base: nothing-of-that-name}\nsteps: [{shell: 'true'}]\n",
+    );
+    let ran = factory
+        .run(&[&BUILD[..], &["os/tiny"]].concat())
+        .exits(10)
+        .says("`nothing-of-that-name` does not exist");
     failed(&factory, "nothing-of-that-name");
     let run = known_run(&factory, &ran.err, "failed");
     assert!(read(&factory, "image.properties").contains(&format!("RUN_ID={run}\n")));
     let shown: Vec<String> = logs(&factory);
     assert_eq!(shown.len(), 2, "the good build's log is not replaced: {shown:?}");
-    assert_eq!(std::fs::read_dir(factory.home().join("runs")).unwrap().count(), 0, "it owned nothing");
+    assert_eq!(
+        std::fs::read_dir(factory.home().join("runs")).unwrap().count(),
+        0,
+        "it owned nothing"
+    );
 
     // A cloud that is not reached, before a run has begun or in its plan.
     let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
     let factory = clouds(factory, port);
-    let ran = factory.run(&["--cloud", "other", "build", "os/tiny"]).exits(20).says("is not reached");
+    let ran =
+        factory.run(&["--cloud", "other", "build", "os/tiny"]).exits(20).says("is not reached");
     failed(&factory, "is not reached");
     known_run(&factory, &ran.err, "failed");
-    let factory = factory.bundle("images/x", "bundle: {name: x, img_base: os/tiny}\nsteps: [{shell: 'true'}]\n");
+    let factory = factory
+        .bundle("images/x", "bundle: {name: x, img_base: os/tiny}\nsteps: [{shell: 'true'}]\n");
     let of_x = factory.tree().join("images/target/x");
     std::fs::create_dir_all(&of_x).unwrap();
     std::fs::write(of_x.join("image.properties"), "RESULT=success\nIMAGE_ID=old\n").unwrap();
     std::fs::write(of_x.join("junit.xml"), "<testsuites/>").unwrap();
     factory.run(&["--cloud", "other", "build", "images/x"]).exits(20).says("is not reached");
     let properties = std::fs::read_to_string(of_x.join("image.properties")).unwrap();
-    assert!(properties.starts_with("RESULT=failed\n") && properties.contains("is not reached") && !properties.contains("old"));
+    assert!(
+        properties.starts_with("RESULT=failed\n")
+            && properties.contains("is not reached")
+            && !properties.contains("old")
+    );
     factory.run(&["--cloud", "none-such", "build", "os/tiny"]).exits(20).says("no such cloud");
     failed(&factory, "no such cloud");
 }
 
 fn logs(factory: &Factory) -> Vec<String> {
-    let names = std::fs::read_dir(target(factory)).unwrap().flatten().map(|e| e.file_name().to_string_lossy().into_owned());
+    let names = std::fs::read_dir(target(factory))
+        .unwrap()
+        .flatten()
+        .map(|e| e.file_name().to_string_lossy().into_owned());
     names.filter(|name| name.starts_with("build.") && name.ends_with(".log")).collect()
 }
 
@@ -166,8 +205,8 @@ fn soon<T>(mut look: impl FnMut() -> Option<T>) -> T {
     }
 }
 
-/// Ctrl-\ is a signal as the others are; and Ctrl-C in `plan` leaves no results of the last build. The cloud takes the connection
-/// and says nothing.
+/// Ctrl-\ is a signal as the others are; and Ctrl-C in `plan` leaves no results of the last build.
+/// The cloud takes the connection and says nothing.
 #[test]
 fn a_signal_in_plan_ends_the_run_and_its_results_say_so() {
     let silent = TcpListener::bind("127.0.0.1:0").unwrap();
@@ -176,7 +215,10 @@ fn a_signal_in_plan_ends_the_run_and_its_results_say_so() {
         let child = spawn(&factory, &["--cloud", "other", "build", "os/tiny"]);
         let (mut asked, _) = silent.accept().unwrap();
         let _ = asked.read(&mut [0; 16]);
-        assert!(!target(&factory).join("image.properties").exists(), "a kill would leave none, too");
+        assert!(
+            !target(&factory).join("image.properties").exists(),
+            "a kill would leave none, too"
+        );
         // SAFETY: plain system call on a child of ours that is not waited for.
         unsafe { libc::kill(child.id() as i32, signal) };
         let ran = Ran::of(child.wait_with_output().unwrap()).exits(130);
@@ -191,10 +233,22 @@ fn a_signal_in_plan_ends_the_run_and_its_results_say_so() {
 fn two_builds_at_once_have_names_of_their_own() {
     let factory = tiny();
     let args = [&BUILD[..], &["os/tiny"]].concat();
-    let waiting = |run: PathBuf| std::fs::read_to_string(run.join("build.log")).is_ok_and(|log| log.contains("waiting"));
-    let runs = |dir: &Path| std::fs::read_dir(dir.join("runs")).into_iter().flatten().flatten().map(|e| e.path()).collect::<Vec<_>>();
+    let waiting = |run: PathBuf| {
+        std::fs::read_to_string(run.join("build.log")).is_ok_and(|log| log.contains("waiting"))
+    };
+    let runs = |dir: &Path| {
+        std::fs::read_dir(dir.join("runs"))
+            .into_iter()
+            .flatten()
+            .flatten()
+            .map(|e| e.path())
+            .collect::<Vec<_>>()
+    };
     let both = [spawn(&factory, &args), spawn(&factory, &args)];
-    soon(|| (runs(&target(&factory)).into_iter().filter(|run| waiting(run.clone())).count() == 2).then_some(()));
+    soon(|| {
+        (runs(&target(&factory)).into_iter().filter(|run| waiting(run.clone())).count() == 2)
+            .then_some(())
+    });
     factory.run(&["plan", "os/tiny"]).exits(0);
     std::fs::write(factory.tree().join("os/tiny/go"), "").unwrap();
     for child in both {
@@ -202,7 +256,8 @@ fn two_builds_at_once_have_names_of_their_own() {
     }
     let images = factory.run(&["image", "list", "--json"]).exits(0).out;
     let images: serde_json::Value = serde_json::from_str(&images).unwrap();
-    let names: Vec<&str> = images.as_array().unwrap().iter().map(|i| i["name"].as_str().unwrap()).collect();
+    let names: Vec<&str> =
+        images.as_array().unwrap().iter().map(|i| i["name"].as_str().unwrap()).collect();
     assert!(names.len() == 2 && names[0] != names[1], "{names:?}");
     for name in names {
         factory.run(&["image", "show", name]).exits(0);

@@ -1,5 +1,5 @@
-//! What stands a factory up: the Heat template and the jobs hang together, `setup/create` keeps its secret, and the definitions
-//! that come with the factory are sound. Nothing here needs a cloud.
+//! What stands a factory up: the Heat template and the jobs hang together, `setup/create` keeps its
+//! secret, and the definitions that come with the factory are sound. Nothing here needs a cloud.
 use std::collections::BTreeSet;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -14,7 +14,10 @@ fn tree() -> &'static Path {
 }
 
 fn template() -> Value {
-    serde_yaml::from_str::<Value>(&fs::read_to_string(tree().join("setup/factory.heat.yml")).unwrap()).unwrap()
+    serde_yaml::from_str::<Value>(
+        &fs::read_to_string(tree().join("setup/factory.heat.yml")).unwrap(),
+    )
+    .unwrap()
 }
 
 fn keys(map: &Value) -> BTreeSet<String> {
@@ -29,8 +32,12 @@ fn calls(value: &Value, found: &mut Vec<(String, String)>) {
                 let key = key.as_str().unwrap_or_default();
                 let words: Vec<&str> = match value {
                     Value::String(word) => vec![word],
-                    Value::Sequence(words) if key == "depends_on" => words.iter().filter_map(Value::as_str).collect(),
-                    Value::Sequence(words) => words.first().and_then(Value::as_str).into_iter().collect(),
+                    Value::Sequence(words) if key == "depends_on" => {
+                        words.iter().filter_map(Value::as_str).collect()
+                    }
+                    Value::Sequence(words) => {
+                        words.first().and_then(Value::as_str).into_iter().collect()
+                    }
                     _ => Vec::new(),
                 };
                 if ["get_param", "get_resource", "get_attr", "depends_on", "if"].contains(&key) {
@@ -58,7 +65,11 @@ fn what_the_template_refers_to_is_there_and_all_of_it_is_used() {
         };
         assert!(there, "{function}: {word}");
     }
-    let used: BTreeSet<_> = found.iter().filter(|(function, _)| function == "get_param").map(|(_, word)| word.clone()).collect();
+    let used: BTreeSet<_> = found
+        .iter()
+        .filter(|(function, _)| function == "get_param")
+        .map(|(_, word)| word.clone())
+        .collect();
     assert_eq!(parameters, used);
 }
 
@@ -68,14 +79,23 @@ fn the_server_admits_ssh_only_and_the_secret_is_hidden() {
     for group in ["security_group", "machines_security_group"] {
         let rules = template["resources"][group]["properties"]["rules"].as_sequence().unwrap();
         assert_eq!(rules.len(), 1);
-        assert_eq!((&rules[0]["port_range_min"], &rules[0]["port_range_max"]), (&Value::from(22), &Value::from(22)));
+        assert_eq!(
+            (&rules[0]["port_range_min"], &rules[0]["port_range_max"]),
+            (&Value::from(22), &Value::from(22))
+        );
         assert_eq!(rules[0]["protocol"], Value::from("tcp"));
     }
-    assert_eq!(template["parameters"]["application_credential_secret"]["hidden"], Value::from(true));
+    assert_eq!(
+        template["parameters"]["application_credential_secret"]["hidden"],
+        Value::from(true)
+    );
     let config = &template["resources"]["server_config"]["properties"]["cloud_config"];
     let files = config["write_files"].as_sequence().unwrap();
     let credential = files.iter().find(|f| f["path"] == "/etc/image-factory/clouds.yaml").unwrap();
-    assert_eq!((&credential["owner"], &credential["permissions"]), (&Value::from("root:root"), &Value::from("0600")));
+    assert_eq!(
+        (&credential["owner"], &credential["permissions"]),
+        (&Value::from("root:root"), &Value::from("0600"))
+    );
     assert!(!serde_yaml::to_string(config).unwrap().to_lowercase().contains("password"));
 }
 
@@ -99,12 +119,24 @@ fn the_jobs_are_xml_and_hand_their_parameters_to_the_script() {
             }
         }
         assert_eq!((depth, names[0].as_str()), (0, "project"));
-        for class in ["hudson.tasks.Shell", "hudson.tasks.ArtifactArchiver", "hudson.tasks.junit.JUnitResultArchiver"] {
+        for class in [
+            "hudson.tasks.Shell",
+            "hudson.tasks.ArtifactArchiver",
+            "hudson.tasks.junit.JUnitResultArchiver",
+        ] {
             assert!(names.iter().any(|n| n == class), "{job}: {class}");
         }
-        assert!(words.contains(&format!("exec setup/jenkins/build {kind} \"${parameter}\" \"$ARGS\"")), "{words}");
-        for artifact in ["output/*", "image.properties", "manifest.json", "report.html", "junit.xml"] {
-            assert!(words.contains(&format!("{kind}/target/")) && words.contains(artifact), "{job}: {artifact}");
+        assert!(
+            words.contains(&format!("exec setup/jenkins/build {kind} \"${parameter}\" \"$ARGS\"")),
+            "{words}"
+        );
+        for artifact in
+            ["output/*", "image.properties", "manifest.json", "report.html", "junit.xml"]
+        {
+            assert!(
+                words.contains(&format!("{kind}/target/")) && words.contains(artifact),
+                "{job}: {artifact}"
+            );
         }
         assert!(words.contains("build.latest.log,packer.latest.log"));
     }
@@ -118,7 +150,11 @@ fn program(dir: &Path, name: &str, text: &str) {
 }
 
 fn said(output: &Output) -> String {
-    format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr))
+    format!(
+        "{}{}",
+        String::from_utf8_lossy(&output.stdout),
+        String::from_utf8_lossy(&output.stderr)
+    )
 }
 
 #[test]
@@ -127,9 +163,14 @@ fn a_job_refuses_parameters_that_are_more_than_words() {
     let build = dir.path().join("tree/setup/jenkins/build");
     fs::create_dir_all(build.parent().unwrap()).unwrap();
     fs::copy(tree().join("setup/jenkins/build"), &build).unwrap();
-    program(&dir.path().join("bin"), "make", "#!/bin/sh\nfor word; do printf '<%s>' \"$word\"; done\n");
+    program(
+        &dir.path().join("bin"),
+        "make",
+        "#!/bin/sh\nfor word; do printf '<%s>' \"$word\"; done\n",
+    );
     let run = |arguments: [&str; 3]| {
-        let path = format!("{}:{}", dir.path().join("bin").display(), std::env::var("PATH").unwrap());
+        let path =
+            format!("{}:{}", dir.path().join("bin").display(), std::env::var("PATH").unwrap());
         Command::new(&build).args(arguments).env("PATH", path).output().unwrap()
     };
     let old = dir.path().join("tree/images/target/a");
@@ -138,10 +179,15 @@ fn a_job_refuses_parameters_that_are_more_than_words() {
     assert_eq!(said(&run(["images", "bundle-nginx b", "-v --set vm_flavor=m1.small"])), {
         "<build-images><bundle=bundle-nginx b><ARGS=-v --set vm_flavor=m1.small>"
     });
-    assert!(!old.join("output").exists() && old.join("runs/r").exists(), "outputs of earlier builds go, runs stay for sweep");
+    assert!(
+        !old.join("output").exists() && old.join("runs/r").exists(),
+        "outputs of earlier builds go, runs stay for sweep"
+    );
     assert_eq!(said(&run(["os", "debian-12", ""])), "<build-os><os=debian-12><ARGS=>");
-    let bad =
-        ["", " ", "a;b", "$(id)", "`id`", "a|b", "a\nb", "../x", "a/../b", "-x", "a -x", ".", "a'b", "a\"b", "a&b", "a>b", "a\\b", "ä"];
+    let bad = [
+        "", " ", "a;b", "$(id)", "`id`", "a|b", "a\nb", "../x", "a/../b", "-x", "a -x", ".", "a'b",
+        "a\"b", "a&b", "a>b", "a\\b", "ä",
+    ];
     for name in bad {
         let output = run(["images", name, ""]);
         assert_eq!(output.status.code(), Some(2), "{name:?}: {}", said(&output));
@@ -151,7 +197,8 @@ fn a_job_refuses_parameters_that_are_more_than_words() {
     }
 }
 
-/// Answers as a project with one key pair and one external network would, and writes down what it was asked.
+/// Answers as a project with one key pair and one external network would, and writes down what it
+/// was asked.
 const OPENSTACK: &str = r#"#!/bin/sh
 printf '%s\n' "$*" >>"$FAKE/asked"
 case $* in
@@ -165,10 +212,12 @@ case $* in
     "configuration show -f value -c auth.auth_url") echo http://192.0.2.1:5000 ;;
     "configuration show"*) echo RegionOne ;;
     "orchestration template validate"*) ;;
-    "application credential create"*) : >"$FAKE/credential"; printf 'ac_id="abc123"\nac_secret="TOP-secret_1"\n' ;;
+    "application credential create"*) : >"$FAKE/credential"
+        printf 'ac_id="abc123"\nac_secret="TOP-secret_1"\n' ;;
     "application credential delete"*) rm "$FAKE/credential" ;;
     "stack create"*)
-        for word; do case $word in */environment.json) echo "$word" >"$FAKE/path"; cp -p "$word" "$FAKE/" ;; esac; done
+        for word; do case $word in
+            */environment.json) echo "$word" >"$FAKE/path"; cp -p "$word" "$FAKE/" ;; esac; done
         [ ! -e "$FAKE/refuse" ] || exit 1
         : >"$FAKE/stack" ;;
     "stack delete"*) rm "$FAKE/stack" ;;
@@ -195,7 +244,11 @@ impl Cloud {
     fn create(&self, arguments: &[&str], env: &[(&str, &str)]) -> Output {
         let path = format!("{}:{}", self.path("bin").display(), std::env::var("PATH").unwrap());
         let mut command = Command::new(tree().join("setup/create"));
-        command.args(arguments).env("PATH", path).env("FAKE", self.dir.path()).env("OS_CLOUD", "mine");
+        command
+            .args(arguments)
+            .env("PATH", path)
+            .env("FAKE", self.dir.path())
+            .env("OS_CLOUD", "mine");
         for name in [
             "IMAGE",
             "FLAVOR",
@@ -213,7 +266,10 @@ impl Cloud {
         ] {
             command.env_remove(name);
         }
-        command.env("GIT_URL", "https://git.example.org/f.git").env("GIT_BRANCH", "main").envs(env.iter().copied());
+        command
+            .env("GIT_URL", "https://git.example.org/f.git")
+            .env("GIT_BRANCH", "main")
+            .envs(env.iter().copied());
         command.stdin(std::process::Stdio::null()).output().unwrap()
     }
 }
@@ -242,7 +298,11 @@ fn create_asks_first_and_keeps_the_secret_out_of_arguments_and_files() {
     assert_eq!(given["dns_servers"], Value::from("192.0.2.53,2001:db8::53"));
     assert!(keys(given).is_subset(&keys(&template()["parameters"])));
     let whole = template();
-    let needed = whole["parameters"].as_mapping().unwrap().iter().filter(|(_, p)| p.get("default").is_none());
+    let needed = whole["parameters"]
+        .as_mapping()
+        .unwrap()
+        .iter()
+        .filter(|(_, p)| p.get("default").is_none());
     for (name, _) in needed {
         assert!(given.get(name).is_some(), "{name:?} is not given");
     }
@@ -250,7 +310,11 @@ fn create_asks_first_and_keeps_the_secret_out_of_arguments_and_files() {
     assert!(!work.exists() && !work.parent().unwrap().exists(), "the file with the secret is gone");
 
     let again = cloud.create(&[], &[("YES", "1")]);
-    assert!(!again.status.success() && said(&again).contains("make create-undo"), "{}", said(&again));
+    assert!(
+        !again.status.success() && said(&again).contains("make create-undo"),
+        "{}",
+        said(&again)
+    );
     let undone = cloud.create(&["undo"], &[("YES", "1")]);
     assert!(undone.status.success(), "{}", said(&undone));
     assert!(!cloud.path("stack").exists() && !cloud.path("credential").exists());
@@ -264,11 +328,17 @@ fn create_leaves_no_credential_where_there_is_no_stack() {
     let refused = cloud.create(&[], &[("YES", "1")]);
     assert_eq!(refused.status.code(), Some(1), "{}", said(&refused));
     assert!(!cloud.path("credential").exists(), "{}", said(&refused));
-    for (setting, bad) in
-        [("GIT_URL", "https://me:secret@git.example.org/f.git"), ("GIT_URL", "/srv/f.git"), ("DNS_SERVERS", "192.0.2.53\", \"x\": \"")]
-    {
+    for (setting, bad) in [
+        ("GIT_URL", "https://me:secret@git.example.org/f.git"),
+        ("GIT_URL", "/srv/f.git"),
+        ("DNS_SERVERS", "192.0.2.53\", \"x\": \""),
+    ] {
         let refused = cloud.create(&[], &[("YES", "1"), (setting, bad)]);
-        assert!(said(&refused).contains(setting) && !cloud.path("credential").exists(), "{bad}: {}", said(&refused));
+        assert!(
+            said(&refused).contains(setting) && !cloud.path("credential").exists(),
+            "{bad}: {}",
+            said(&refused)
+        );
     }
 }
 
@@ -277,5 +347,9 @@ fn create_leaves_no_credential_where_there_is_no_stack() {
 fn the_definitions_that_come_with_the_factory_are_sound() {
     let mut command = Command::cargo_bin("image-factory").unwrap();
     let output = command.current_dir(tree()).args(["validate", "--offline"]).output().unwrap();
-    assert!(output.status.success() && said(&output).contains("bundles checked: 0 errors, 0 warnings"), "{}", said(&output));
+    assert!(
+        output.status.success() && said(&output).contains("bundles checked: 0 errors, 0 warnings"),
+        "{}",
+        said(&output)
+    );
 }

@@ -1,4 +1,5 @@
-//! A real OpenSSH server of our own on the loopback: private keys, private port, gone with its guard.
+//! A real OpenSSH server of our own on the loopback: private keys, private port, gone with its
+//! guard.
 use std::io::Read;
 use std::net::{TcpListener, TcpStream};
 use std::os::unix::fs::PermissionsExt;
@@ -11,8 +12,8 @@ use image_factory::remote::{Target, keys};
 
 const SSHD: &str = "/usr/sbin/sshd";
 
-/// What the tests know of sudo: `-n`, and that the command is a child of it and no group leader. The machine that runs
-/// the tests need not have sudo, nor let this user use it.
+/// What the tests know of sudo: `-n`, and that the command is a child of it and no group leader.
+/// The machine that runs the tests need not have sudo, nor let this user use it.
 const SUDO: &str = "#!/bin/sh\n[ \"$1\" = -n ] || exit 1\nshift\nFAKE_SUDO=yes \"$@\"\nexit $?\n";
 
 pub struct Sshd {
@@ -35,7 +36,10 @@ impl Sshd {
 
     /// At another address of the loopback.
     pub fn start_at(host: &str, lines: &[&str]) -> Sshd {
-        assert!(Path::new(SSHD).exists(), "{SSHD} is missing: run setup, or `apt-get install openssh-server`");
+        assert!(
+            Path::new(SSHD).exists(),
+            "{SSHD} is missing: run setup, or `apt-get install openssh-server`"
+        );
         let dir = tempfile::Builder::new().prefix("sshd-").tempdir().unwrap();
         let at = |name: &str| dir.path().join(name);
         let (own, user) = (keys::generate_key("host"), keys::generate_key("user"));
@@ -49,17 +53,23 @@ impl Sshd {
         std::fs::write(at("bin/sudo"), SUDO).unwrap();
         std::fs::set_permissions(at("bin/sudo"), PermissionsExt::from_mode(0o755)).unwrap();
 
-        let free = TcpListener::bind((host, 0)).unwrap_or_else(|e| panic!("this machine has no address {host}, which tests need: {e}"));
+        let free = TcpListener::bind((host, 0)).unwrap_or_else(|e| {
+            panic!("this machine has no address {host}, which tests need: {e}")
+        });
         let port = free.local_addr().unwrap().port();
         drop(free);
         let known = keys::known_hosts_line(host, port, own.public_key()).unwrap();
         std::fs::write(at("known_hosts"), known + "\n").unwrap();
-        // A home without a .bashrc: what the user who runs this has there is neither to be tested nor to be measured.
+        // A home without a .bashrc: what the user who runs this has there is neither to be tested
+        // nor to be measured.
         let config = format!(
-            "Port {port}\nListenAddress {host}\nHostKey {d}/host\nAuthorizedKeysFile {d}/authorized\nPidFile none\n\
-             UsePAM no\nStrictModes no\nPasswordAuthentication no\nPermitRootLogin yes\nMaxStartups 100\nPrintMotd no\n\
+            "Port {port}\nListenAddress {host}\nHostKey {d}/host\nAuthorizedKeysFile \
+                {d}/authorized\nPidFile none\n\
+             UsePAM no\nStrictModes no\nPasswordAuthentication no\nPermitRootLogin \
+             yes\nMaxStartups 100\nPrintMotd no\n\
              Subsystem sftp /usr/lib/openssh/sftp-server\n\
-             SetEnv HOME={d} PATH={d}/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin\n",
+             SetEnv HOME={d} \
+             PATH={d}/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin\n",
             d = dir.path().display()
         );
         let lines = lines.join("\n").replace("@DIR@", &dir.path().display().to_string());
@@ -70,8 +80,20 @@ impl Sshd {
             std::fs::create_dir_all("/run/sshd").unwrap();
         }
         let log = std::fs::File::create(at("log")).unwrap();
-        let child = Command::new(SSHD).args(["-D", "-e", "-f"]).arg(at("config")).stdin(Stdio::null()).stderr(log).spawn().unwrap();
-        let target = Target { host: host.into(), port, user: user_name(), key: Arc::new(user), host_keys: vec![own.public_key().clone()] };
+        let child = Command::new(SSHD)
+            .args(["-D", "-e", "-f"])
+            .arg(at("config"))
+            .stdin(Stdio::null())
+            .stderr(log)
+            .spawn()
+            .unwrap();
+        let target = Target {
+            host: host.into(),
+            port,
+            user: user_name(),
+            key: Arc::new(user),
+            host_keys: vec![own.public_key().clone()],
+        };
         let mut sshd = Sshd { child, dir, target };
         sshd.wait();
         sshd
@@ -80,7 +102,9 @@ impl Sshd {
     fn wait(&mut self) {
         let end = Instant::now() + Duration::from_secs(10);
         loop {
-            if let Ok(mut socket) = TcpStream::connect((self.target.host.as_str(), self.target.port)) {
+            if let Ok(mut socket) =
+                TcpStream::connect((self.target.host.as_str(), self.target.port))
+            {
                 let mut banner = [0; 4];
                 if socket.read_exact(&mut banner).is_ok() && &banner == b"SSH-" {
                     return;

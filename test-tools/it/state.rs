@@ -1,5 +1,5 @@
-//! What a run owns is written down where nobody tidies up, and in directories that are ours alone: the program as a user
-//! calls it, with what a user, another user or a tree does to it meanwhile.
+//! What a run owns is written down where nobody tidies up, and in directories that are ours alone:
+//! the program as a user calls it, with what a user, another user or a tree does to it meanwhile.
 use std::io::{Read, Write};
 use std::net::TcpListener;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
@@ -16,7 +16,8 @@ fn slow() -> Factory {
     let dir = factory.tree().join("os/slow");
     std::fs::create_dir_all(&dir).unwrap();
     tiny_disk(&dir);
-    let script = "#!/bin/sh\necho waiting\nwhile [ ! -e go ]; do [ -e \"$0\" ] || exit 1; sleep 0.1; done\n\
+    let script = "#!/bin/sh\necho waiting\nwhile [ ! -e go ]; do [ -e \"$0\" ] || exit 1; sleep \
+        0.1; done\n\
                   echo went on\ncp tiny.img \"$OUT\"\n";
     let vars = "bundle: {name: slow}\nsource: {script: build.sh}\n";
     factory.bundle("os/slow", vars).script("os/slow/build.sh", script)
@@ -26,7 +27,11 @@ fn begin(factory: &Factory) -> (Child, String) {
     let mut command = factory.command(&["--accel", "tcg", "build", "--no-smoke", "os/slow"]);
     let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     let log = |run: &str| factory.tree().join("os/target/slow/runs").join(run).join("build.log");
-    let found = soon(|| runs(factory).into_iter().find(|r| std::fs::read_to_string(log(r)).is_ok_and(|t| t.contains("waiting"))));
+    let found = soon(|| {
+        runs(factory)
+            .into_iter()
+            .find(|r| std::fs::read_to_string(log(r)).is_ok_and(|t| t.contains("waiting")))
+    });
     (child, found)
 }
 
@@ -42,7 +47,12 @@ fn soon<T>(mut look: impl FnMut() -> Option<T>) -> T {
 }
 
 fn names(dir: &Path) -> Vec<String> {
-    std::fs::read_dir(dir).into_iter().flatten().flatten().map(|e| e.file_name().to_string_lossy().into_owned()).collect()
+    std::fs::read_dir(dir)
+        .into_iter()
+        .flatten()
+        .flatten()
+        .map(|e| e.file_name().to_string_lossy().into_owned())
+        .collect()
 }
 
 fn runs(factory: &Factory) -> Vec<String> {
@@ -98,7 +108,10 @@ fn a_damaged_record_beside_it_stops_neither_sweep_nor_build() {
     let index = factory.home().join("runs");
     std::fs::write(index.join("a-file"), "").unwrap();
     std::os::unix::fs::symlink("/nowhere", index.join("old")).unwrap();
-    let mut ledger = std::fs::OpenOptions::new().append(true).open(index.join(&run).join("ledger.jsonl")).unwrap();
+    let mut ledger = std::fs::OpenOptions::new()
+        .append(true)
+        .open(index.join(&run).join("ledger.jsonl"))
+        .unwrap();
     ledger.write_all(b"{\"record\":\"int{\"record\":\"gone\",\"seq\":77}\n").unwrap();
     let swept = factory.run(&["sweep"]).exits(0).says("is no record").says("set aside");
     let swept = swept.says("a-file: its record is damaged, left alone").says("/nowhere is gone");
@@ -112,9 +125,12 @@ fn a_damaged_record_beside_it_stops_neither_sweep_nor_build() {
 /// Who has built wants to open what came of it: template and report are named, each once.
 #[test]
 fn the_last_lines_name_what_was_rendered_and_the_report() {
-    let factory = slow().file("os/slow/go", "").file("os/slow/output/x.heat.yml.j2", "image: {{ result_img_id }}\n");
+    let factory = slow()
+        .file("os/slow/go", "")
+        .file("os/slow/output/x.heat.yml.j2", "image: {{ result_img_id }}\n");
     let ran = factory.run(&["--accel", "tcg", "build", "--no-smoke", "os/slow"]).exits(0);
-    for line in ["rendered: os/target/slow/output/x.heat.yml", "report: os/target/slow/report.html"] {
+    for line in ["rendered: os/target/slow/output/x.heat.yml", "report: os/target/slow/report.html"]
+    {
         assert_eq!(ran.err.lines().filter(|l| *l == line).count(), 1, "{line}\n{}", ran.err);
         assert!(factory.tree().join(line.split_once(": ").unwrap().1).exists(), "{line}");
     }
@@ -130,8 +146,20 @@ fn intents_reach_the_disk_before_what_they_announce() {
     let mut strace = std::process::Command::new("strace");
     let plain = factory.command(&[]);
     strace.envs(plain.get_envs().filter_map(|(k, v)| Some((k, v?)))).current_dir(factory.tree());
-    strace.args(["-f", "-y", "-s", "64", "-e", "trace=write,fsync,fdatasync,mkdir,mkdirat,rename,renameat,renameat2", "-o"]);
-    let ran = strace.arg(&trace).arg(program).args(["--accel", "tcg", "build", "--no-smoke", "os/slow"]).output();
+    strace.args([
+        "-f",
+        "-y",
+        "-s",
+        "64",
+        "-e",
+        "trace=write,fsync,fdatasync,mkdir,mkdirat,rename,renameat,renameat2",
+        "-o",
+    ]);
+    let ran = strace
+        .arg(&trace)
+        .arg(program)
+        .args(["--accel", "tcg", "build", "--no-smoke", "os/slow"])
+        .output();
     let Ok(ran) = ran else { panic!("strace is not installed: run `setup/dependencies test`") };
     let text = std::fs::read_to_string(&trace).unwrap_or_default();
     if text.is_empty() && String::from_utf8_lossy(&ran.stderr).contains("ptrace") {
@@ -140,26 +168,42 @@ fn intents_reach_the_disk_before_what_they_announce() {
     }
     Ran::of(ran).exits(0);
     let calls = text.lines().filter_map(|l| l.split_once(char::is_whitespace));
-    let lines: Vec<(&str, &str)> = calls.filter(|(_, c)| c.trim().starts_with(|c: char| c.is_ascii_lowercase())).collect();
+    let lines: Vec<(&str, &str)> =
+        calls.filter(|(_, c)| c.trim().starts_with(|c: char| c.is_ascii_lowercase())).collect();
     let mut seen = 0;
-    for (at, (thread, call)) in lines.iter().enumerate().filter(|(_, (_, c))| c.trim().starts_with("write(") && c.contains("ledger.jsonl>"))
+    for (at, (thread, call)) in lines
+        .iter()
+        .enumerate()
+        .filter(|(_, (_, c))| c.trim().starts_with("write(") && c.contains("ledger.jsonl>"))
     {
         let next = lines[at + 1..].iter().find(|(t, _)| t == thread).map(|(_, c)| c.trim());
-        assert!(next.is_some_and(|c| c.starts_with("fdatasync(") && c.contains("ledger.jsonl>")), "{call}: then {next:?}");
+        assert!(
+            next.is_some_and(|c| c.starts_with("fdatasync(") && c.contains("ledger.jsonl>")),
+            "{call}: then {next:?}"
+        );
         seen += 1;
     }
     assert!(seen >= 6, "the run's record, intents and answers: {seen}");
-    let place = |what: &dyn Fn(&str) -> bool| lines.iter().position(|(_, c)| what(c.trim())).unwrap();
+    let place =
+        |what: &dyn Fn(&str) -> bool| lines.iter().position(|(_, c)| what(c.trim())).unwrap();
     let made = place(&|c| c.starts_with("mkdir") && c.contains("home/building/2"));
-    let intent = place(&|c| c.starts_with("write(") && c.contains("ledger.jsonl>") && c.contains("intent"));
+    let intent =
+        place(&|c| c.starts_with("write(") && c.contains("ledger.jsonl>") && c.contains("intent"));
     let plan = place(&|c| c.starts_with("rename") && c.contains("plan.json"));
-    let entry = place(&|c| c.starts_with("rename") && c.contains("home/runs/.coming-") && !c.contains("image-name"));
-    let synced = lines[entry..intent].iter().any(|(_, c)| c.trim().starts_with("fsync(") && c.contains("home/runs>"));
+    let entry = place(&|c| {
+        c.starts_with("rename") && c.contains("home/runs/.coming-") && !c.contains("image-name")
+    });
+    let synced = lines[entry..intent]
+        .iter()
+        .any(|(_, c)| c.trim().starts_with("fsync(") && c.contains("home/runs>"));
     assert!(
         entry < plan && plan < intent && synced && intent < made,
         "plan {plan}, entry {entry} ({synced}), intent {intent}, made {made}"
     );
-    assert!(lines[..plan].iter().any(|(_, c)| c.trim().starts_with("fsync(") && c.contains("/.new-")), "plan.json is synced");
+    assert!(
+        lines[..plan].iter().any(|(_, c)| c.trim().starts_with("fsync(") && c.contains("/.new-")),
+        "plan.json is synced"
+    );
 }
 
 /// A short directory for XDG_RUNTIME_DIR.
@@ -178,7 +222,8 @@ fn a_runtime_directory_that_is_not_ours_alone_is_refused_by_every_command() {
     let factory = slow();
     std::fs::write(factory.tree().join("os/slow/go"), "").unwrap();
     let build: &[&str] = &["--accel", "tcg", "build", "--no-smoke", "os/slow"];
-    let commands: [&[&str]; 5] = [build, &["plan", "os/slow"], &["sweep"], &["test", "slow"], &["shell", "os/slow"]];
+    let commands: [&[&str]; 5] =
+        [build, &["plan", "os/slow"], &["sweep"], &["test", "slow"], &["shell", "os/slow"]];
     let refused = |dir: &Path, why: &str| {
         for args in commands {
             with_runtime(&factory, dir, args).exits(20).says(why).says("XDG_RUNTIME_DIR");
@@ -199,7 +244,9 @@ fn a_runtime_directory_that_is_not_ours_alone_is_refused_by_every_command() {
     std::fs::create_dir(&inner).unwrap();
     if std::os::unix::fs::chown(&inner, Some(12345), None).is_ok() {
         refused(dir.path(), "belongs to user 12345");
-        with_runtime(&factory, dir.path(), &["--cloud", "x", "sweep"]).exits(20).says("belongs to user 12345");
+        with_runtime(&factory, dir.path(), &["--cloud", "x", "sweep"])
+            .exits(20)
+            .says("belongs to user 12345");
     }
     let (dir, inner) = runtime();
     std::fs::create_dir(&inner).unwrap();
@@ -217,11 +264,16 @@ fn a_home_of_another_user_is_refused() {
         eprintln!("not tried: only root can give a directory away");
         return;
     }
-    factory.run(&["plan", "os/slow"]).exits(20).says("belongs to user 12345").says("IMAGE_FACTORY_HOME");
+    factory
+        .run(&["plan", "os/slow"])
+        .exits(20)
+        .says("belongs to user 12345")
+        .says("IMAGE_FACTORY_HOME");
     assert_eq!(names(&factory.home()), [""; 0]);
 }
 
-/// A tree with a clouds.yaml of its own, and a listener at the address in it that keeps what it is sent.
+/// A tree with a clouds.yaml of its own, and a listener at the address in it that keeps what it is
+/// sent.
 #[test]
 fn a_clouds_yaml_of_the_tree_is_told_nothing() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
@@ -231,32 +283,53 @@ fn a_clouds_yaml_of_the_tree_is_told_nothing() {
         let mut text = [0; 4096];
         stream.set_read_timeout(Some(Duration::from_secs(5))).unwrap();
         let length = stream.read(&mut text).unwrap_or(0);
-        let _ = stream.write_all(b"HTTP/1.1 401 no\r\ncontent-length: 0\r\nconnection: close\r\n\r\n");
+        let _ =
+            stream.write_all(b"HTTP/1.1 401 no\r\ncontent-length: 0\r\nconnection: close\r\n\r\n");
         String::from_utf8_lossy(&text[..length]).into_owned()
     });
-    let entry = |url: &str| format!("clouds:\n  mine:\n    auth: {{auth_url: '{url}', username: u, project_name: p}}\n");
-    let factory = slow().file("clouds.yaml", &entry(&trap)).file("images/clouds.yaml", &entry(&trap));
+    let entry = |url: &str| {
+        format!("clouds:\n  mine:\n    auth: {{auth_url: '{url}', username: u, project_name: p}}\n")
+    };
+    let factory =
+        slow().file("clouds.yaml", &entry(&trap)).file("images/clouds.yaml", &entry(&trap));
     std::fs::write(factory.tree().join("../clouds.yaml"), entry(&trap)).unwrap();
     let config = factory.tree().join("../config");
     std::fs::create_dir_all(config.join("openstack")).unwrap();
     std::fs::write(config.join("openstack/clouds.yaml"), entry("http://127.0.0.1:9/v3")).unwrap();
-    std::fs::write(config.join("openstack/secure.yaml"), "clouds: {mine: {auth: {password: s3cr3t}}}\n").unwrap();
+    std::fs::write(
+        config.join("openstack/secure.yaml"),
+        "clouds: {mine: {auth: {password: s3cr3t}}}\n",
+    )
+    .unwrap();
     let run = |dir: &str, args: &[&str]| {
         let mut command = factory.command(args);
-        command.env_remove("OS_CLIENT_CONFIG_FILE").env("OS_CLOUD", "mine").env("XDG_CONFIG_HOME", &config);
+        command
+            .env_remove("OS_CLIENT_CONFIG_FILE")
+            .env("OS_CLOUD", "mine")
+            .env("XDG_CONFIG_HOME", &config);
         Ran::of(command.current_dir(factory.tree().join(dir)).output().unwrap())
     };
-    for (dir, args) in
-        [(".", &["plan", "os/slow"][..]), ("images", &["plan", "os/slow"]), ("os/slow", &["sweep"]), ("..", &["--tree", "tree", "sweep"])]
-    {
+    for (dir, args) in [
+        (".", &["plan", "os/slow"][..]),
+        ("images", &["plan", "os/slow"]),
+        ("os/slow", &["sweep"]),
+        ("..", &["--tree", "tree", "sweep"]),
+    ] {
         let ran = run(dir, args).exits(20).says("127.0.0.1:9 is not reached");
-        assert_eq!(ran.err.contains("clouds.yaml is not read: it lies "), dir != "os/slow", "{}", ran.err);
+        assert_eq!(
+            ran.err.contains("clouds.yaml is not read: it lies "),
+            dir != "os/slow",
+            "{}",
+            ran.err
+        );
     }
-    // The listener was not asked until now: it hears of the one that was meant, and that without the secret of the other file.
+    // The listener was not asked until now: it hears of the one that was meant, and that without
+    // the secret of the other file.
     assert!(!heard.is_finished());
     run(".", &["--clouds-file", "clouds.yaml", "plan", "os/slow"]).exits(20).says("password");
     let mut asked = factory.command(&["--clouds-file", "clouds.yaml", "plan", "os/slow"]);
-    Ran::of(asked.env("OS_CLOUD", "mine").env("OS_PASSWORD", "asked-for").output().unwrap()).exits(20);
+    Ran::of(asked.env("OS_CLOUD", "mine").env("OS_PASSWORD", "asked-for").output().unwrap())
+        .exits(20);
     let heard = heard.join().unwrap();
     assert!(heard.contains("/v3/auth/tokens") && !heard.contains("s3cr3t"), "{heard}");
 }

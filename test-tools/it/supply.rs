@@ -11,8 +11,14 @@ fn read(path: &str) -> String {
 #[test]
 fn every_crate_has_its_checksum() {
     let (lock, mut seen) = (read("Cargo.lock"), 0);
-    for package in lock.split("[[package]]").skip(1).filter(|p| !p.contains("name = \"image-factory\"\n")) {
-        assert!(package.contains("source = \"registry+https://github.com/rust-lang/crates.io-index\"\n"), "{package}");
+    for package in
+        lock.split("[[package]]").skip(1).filter(|p| !p.contains("name = \"image-factory\"\n"))
+    {
+        assert!(
+            package
+                .contains("source = \"registry+https://github.com/rust-lang/crates.io-index\"\n"),
+            "{package}"
+        );
         assert!(package.contains("checksum = \""), "{package}");
         seen += 1;
     }
@@ -23,12 +29,22 @@ fn every_crate_has_its_checksum() {
 /// is not called: a session is made from a login, and clouds.yaml is read by us.
 #[test]
 fn the_session_crate_reads_no_clouds_yaml() {
-    for entry in walkdir::WalkDir::new(Path::new(env!("CARGO_MANIFEST_DIR")).join("src")).into_iter().flatten() {
+    for entry in walkdir::WalkDir::new(Path::new(env!("CARGO_MANIFEST_DIR")).join("src"))
+        .into_iter()
+        .flatten()
+    {
         if entry.path().extension().is_none_or(|x| x != "rs") {
             continue;
         }
         let text = fs::read_to_string(entry.path()).unwrap();
-        for call in ["Session::from_config", "Session::from_env", "Cloud::from_", "CloudConfig", "osauth::", "openstack::Cloud"] {
+        for call in [
+            "Session::from_config",
+            "Session::from_env",
+            "Cloud::from_",
+            "CloudConfig",
+            "osauth::",
+            "openstack::Cloud",
+        ] {
             assert!(!text.contains(call), "{}: {call}", entry.path().display());
         }
     }

@@ -4,7 +4,8 @@ use std::process::Output;
 
 use assert_cmd::cargo::CommandCargoExt;
 
-/// Builder of a tree: `Factory::new().bundle("images/x", "...").file("images/x/ansible/bootstrap.yml", "...")`.
+/// Builder of a tree: `Factory::new().bundle("images/x",
+/// "...").file("images/x/ansible/bootstrap.yml", "...")`.
 pub struct Factory {
     dir: tempfile::TempDir,
 }
@@ -36,7 +37,8 @@ impl Factory {
     pub fn script(self, path: &str, text: &str) -> Self {
         use std::os::unix::fs::PermissionsExt;
         let this = self.file(path, text);
-        std::fs::set_permissions(this.tree().join(path), std::fs::Permissions::from_mode(0o755)).unwrap();
+        std::fs::set_permissions(this.tree().join(path), std::fs::Permissions::from_mode(0o755))
+            .unwrap();
         this
     }
 
@@ -50,10 +52,17 @@ impl Factory {
 
     pub fn command(&self, args: &[&str]) -> std::process::Command {
         let mut command = std::process::Command::cargo_bin("image-factory").unwrap();
-        command.args(args).current_dir(self.tree()).env("IMAGE_FACTORY_HOME", self.home()).env("CI", "true");
+        command
+            .args(args)
+            .current_dir(self.tree())
+            .env("IMAGE_FACTORY_HOME", self.home())
+            .env("CI", "true");
         for (variable, _) in std::env::vars_os() {
             let name = variable.to_string_lossy();
-            if name.starts_with("OS_") || name.starts_with("FACTORY_") || name == "IMAGE_FACTORY_ACCEL" {
+            if name.starts_with("OS_")
+                || name.starts_with("FACTORY_")
+                || name == "IMAGE_FACTORY_ACCEL"
+            {
                 command.env_remove(&variable);
             }
         }
@@ -66,7 +75,12 @@ impl Factory {
         let mut all: Vec<_> = walkdir::WalkDir::new(self.dir.path())
             .into_iter()
             .flatten()
-            .map(|e| (e.path().strip_prefix(self.dir.path()).unwrap_or(Path::new("")).to_owned(), e.metadata().map_or(0, |m| m.len())))
+            .map(|e| {
+                (
+                    e.path().strip_prefix(self.dir.path()).unwrap_or(Path::new("")).to_owned(),
+                    e.metadata().map_or(0, |m| m.len()),
+                )
+            })
             .collect();
         all.sort();
         all
@@ -96,7 +110,12 @@ impl Ran {
 
     #[track_caller]
     pub fn says(self, text: &str) -> Self {
-        assert!(self.err.contains(text) || self.out.contains(text), "`{text}` is not in\nstdout:\n{}\nstderr:\n{}", self.out, self.err);
+        assert!(
+            self.err.contains(text) || self.out.contains(text),
+            "`{text}` is not in\nstdout:\n{}\nstderr:\n{}",
+            self.out,
+            self.err
+        );
         self
     }
 }

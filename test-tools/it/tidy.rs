@@ -1,7 +1,9 @@
-//! Tidy and the check `leftovers` on the files of machines of both families, in a jail whose root is a tree made for the test. No
-//! system boots here: of the Red Hat family this is all that was tried.
+//! Tidy and the check `leftovers` on the files of machines of both families, in a jail whose root
+//! is a tree made for the test. No system boots here: of the Red Hat family this is all that was
+//! tried.
 //!
-//! The jail (bubblewrap) is no luxury: tidy empties /tmp, and removes the host keys of whatever machine it runs on.
+//! The jail (bubblewrap) is no luxury: tidy empties /tmp, and removes the host keys of whatever
+//! machine it runs on.
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
@@ -44,9 +46,27 @@ struct Tree {
 
 impl Tree {
     fn new(files: &[&[File]]) -> Tree {
-        assert!(Path::new("/usr/bin/bwrap").exists(), "bubblewrap is missing: run setup, or `apt-get install bubblewrap`");
-        let tree = Tree { dir: tempfile::tempdir().unwrap(), key: keys::generate_key("build").public_key().clone(), mounts: Vec::new() };
-        for dir in ["usr", "proc", "dev", "run/cloud-init", "tmp", "var/tmp", "var/log", "root", "home/admin", "sys"] {
+        assert!(
+            Path::new("/usr/bin/bwrap").exists(),
+            "bubblewrap is missing: run setup, or `apt-get install bubblewrap`"
+        );
+        let tree = Tree {
+            dir: tempfile::tempdir().unwrap(),
+            key: keys::generate_key("build").public_key().clone(),
+            mounts: Vec::new(),
+        };
+        for dir in [
+            "usr",
+            "proc",
+            "dev",
+            "run/cloud-init",
+            "tmp",
+            "var/tmp",
+            "var/log",
+            "root",
+            "home/admin",
+            "sys",
+        ] {
             std::fs::create_dir_all(tree.at(dir)).unwrap();
         }
         for name in ["bin", "sbin", "lib", "lib64"] {
@@ -56,7 +76,10 @@ impl Tree {
         tree.write("jail", "");
         tree.write("run/cloud-init/.ds-identify.result", "");
         let later = std::time::SystemTime::now() + std::time::Duration::from_secs(3600);
-        std::fs::File::open(tree.at("run/cloud-init/.ds-identify.result")).unwrap().set_modified(later).unwrap();
+        std::fs::File::open(tree.at("run/cloud-init/.ds-identify.result"))
+            .unwrap()
+            .set_modified(later)
+            .unwrap();
         for (path, text, _) in files.iter().copied().flatten() {
             tree.write(path, text);
         }
@@ -78,20 +101,48 @@ impl Tree {
     /// Runs `script` with the tree as its root, as what is root there and nobody here.
     fn run(&self, script: &str, env: &[(&str, &str)]) -> Output {
         let mut jail = Command::new("bwrap");
-        jail.args(["--unshare-all", "--unshare-user", "--uid", "0", "--gid", "0", "--die-with-parent", "--new-session", "--bind"]);
-        jail.arg(self.dir.path()).args(["/", "--ro-bind", "/usr", "/usr", "--proc", "/proc", "--dev", "/dev", "--clearenv"]);
+        jail.args([
+            "--unshare-all",
+            "--unshare-user",
+            "--uid",
+            "0",
+            "--gid",
+            "0",
+            "--die-with-parent",
+            "--new-session",
+            "--bind",
+        ]);
+        jail.arg(self.dir.path()).args([
+            "/",
+            "--ro-bind",
+            "/usr",
+            "/usr",
+            "--proc",
+            "/proc",
+            "--dev",
+            "/dev",
+            "--clearenv",
+        ]);
         for [from, to] in &self.mounts {
             jail.arg("--bind").arg(self.at(from)).arg(to);
         }
         for (name, value) in [("PATH", "/usr/bin:/bin"), ("HOME", "/root")].iter().chain(env) {
             jail.args(["--setenv", name, value]);
         }
-        // What would talk to a running system says what it was asked; what is removed for good is asked for a last time.
+        // What would talk to a running system says what it was asked; what is removed for good is
+        // asked for a last time.
         let script = format!(
             "[ -e /jail ] && [ ! -e /usr/../work ] || exit 99\n\
-             systemctl() {{ echo \"systemctl $*\" >>/jail; }}\njournalctl() {{ return 0; }}\nfstrim() {{ echo trimmed; }}\n{script}"
+             systemctl() {{ echo \"systemctl $*\" >>/jail; }}\njournalctl() {{ return 0; \
+             }}\nfstrim() {{ echo trimmed; }}\n{script}"
         );
-        let mut child = jail.args(["sh", "-s"]).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        let mut child = jail
+            .args(["sh", "-s"])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
         std::io::Write::write_all(&mut child.stdin.take().unwrap(), script.as_bytes()).unwrap();
         child.wait_with_output().unwrap()
     }
@@ -101,7 +152,12 @@ impl Tree {
         let parts: Vec<String> = parts.iter().map(|p| (*p).to_owned()).collect();
         let out = self.run(&tidy::script(&parts, &self.key), &[]);
         let said = String::from_utf8_lossy(&out.stdout).into_owned();
-        assert!(out.status.success(), "{:?} {said} {}", out.status, String::from_utf8_lossy(&out.stderr));
+        assert!(
+            out.status.success(),
+            "{:?} {said} {}",
+            out.status,
+            String::from_utf8_lossy(&out.stderr)
+        );
         assert_eq!(String::from_utf8_lossy(&out.stderr), "", "{said}");
         assert_eq!(said.lines().count(), parts.len(), "{said}");
         said
@@ -113,11 +169,21 @@ impl Tree {
         std::fs::write(self.at("etc/machine-id"), format!("{NEW_ID}\n")).unwrap();
         let key = self.key.to_openssh().unwrap();
         let parts = [TIDY_PARTS, TIDY_ASKED].concat().join(" ");
-        let env = [("FACTORY_BUILD_KEY", &*key), ("FACTORY_RUN_BUILDER", "factory-r1-builder"), ("FACTORY_BUILDER_ID", ID)];
+        let env = [
+            ("FACTORY_BUILD_KEY", &*key),
+            ("FACTORY_RUN_BUILDER", "factory-r1-builder"),
+            ("FACTORY_BUILDER_ID", ID),
+        ];
         let out = self.run(check.script, &[&env[..], &[("FACTORY_TIDY", &*parts)]].concat());
         let said = String::from_utf8_lossy(&out.stdout).into_owned();
-        let left: Vec<String> = said.lines().filter(|l| l.starts_with("left: ")).map(str::to_owned).collect();
-        assert_eq!(out.status.code(), Some(i32::from(!left.is_empty())), "{said} {}", String::from_utf8_lossy(&out.stderr));
+        let left: Vec<String> =
+            said.lines().filter(|l| l.starts_with("left: ")).map(str::to_owned).collect();
+        assert_eq!(
+            out.status.code(),
+            Some(i32::from(!left.is_empty())),
+            "{said} {}",
+            String::from_utf8_lossy(&out.stderr)
+        );
         left
     }
 
@@ -128,7 +194,9 @@ impl Tree {
             let wanted = match to {
                 Gone => None,
                 Empty => Some(String::new()),
-                Kept | Moved(_) => Some(before.replace("@ID@", ID).replace("@KEY@", &self.key.to_openssh().unwrap())),
+                Kept | Moved(_) => Some(
+                    before.replace("@ID@", ID).replace("@KEY@", &self.key.to_openssh().unwrap()),
+                ),
                 Text(text) => Some((*text).to_owned()),
             };
             let place = if let Moved(place) = to { place } else { path };
@@ -143,12 +211,20 @@ impl Tree {
 
 /// Both families keep these.
 const BOTH: &[File] = &[
-    ("etc/passwd", "root:x:0:0:root:/root:/bin/sh\nadmin:x:1000:1000::/home/admin:/bin/bash\n", Kept),
+    (
+        "etc/passwd",
+        "root:x:0:0:root:/root:/bin/sh\nadmin:x:1000:1000::/home/admin:/bin/bash\n",
+        Kept,
+    ),
     ("etc/shadow-", "root:$6$once:1::::::\n", Gone),
     ("etc/machine-id", "@ID@\n", Empty),
     ("etc/ssh/ssh_host_ed25519_key", "k", Gone),
     ("etc/ssh/sshd_config", "UsePAM yes\n", Kept),
-    ("root/.ssh/authorized_keys", "@KEY@\nssh-rsa AAAA admin@office\n", Text("ssh-rsa AAAA admin@office\n")),
+    (
+        "root/.ssh/authorized_keys",
+        "@KEY@\nssh-rsa AAAA admin@office\n",
+        Text("ssh-rsa AAAA admin@office\n"),
+    ),
     ("home/admin/.ssh/authorized_keys", "@KEY@\n", Gone),
     ("home/admin/.bash_history", "secret\n", Gone),
     ("home/admin/notes", "n\n", Kept),
@@ -160,9 +236,17 @@ const BOTH: &[File] = &[
     ("var/cache/gdm/a b", "x", Gone),
     ("var/lib/AccountsService/icons/My Face.png", "x", Gone),
     ("var/lib/AccountsService/icons/-rf", "x", Gone),
-    ("etc/cloud/cloud.cfg.d/99-installer.cfg", "datasource:\n  None:\n    userdata_raw: |\n      #cloud-config\n", Gone),
+    (
+        "etc/cloud/cloud.cfg.d/99-installer.cfg",
+        "datasource:\n  None:\n    userdata_raw: |\n      #cloud-config\n",
+        Gone,
+    ),
     ("etc/cloud/cloud.cfg.d/90-own.cfg", "datasource:\n  None:\n    userdata_raw: x\n", Kept),
-    ("etc/cloud/cloud.cfg.d/curtin-preserve-sources.cfg", "apt:\n  preserve_sources_list: true\n", Kept),
+    (
+        "etc/cloud/cloud.cfg.d/curtin-preserve-sources.cfg",
+        "apt:\n  preserve_sources_list: true\n",
+        Kept,
+    ),
     ("var/log/installer/autoinstall-user-data", "password: $6$x\n", Gone),
     ("var/log/installer/cdebconf/questions.dat", "q", Gone),
     ("var/log/curtin/install.log", "c", Gone),
@@ -184,11 +268,23 @@ const BOTH: &[File] = &[
     ("var/lib/systemd/network/lease", "l", Gone),
     ("var/lib/cloud/instances/i-1/user-data.txt", "u", Gone),
     ("var/lib/cloud/scripts/per-boot/own.sh", "#!/bin/sh\n", Kept),
-    ("run/cloud-init/instance-data.json", "{\n \"local_hostname\": \"factory-r1-builder\"\n}\n", Kept),
+    (
+        "run/cloud-init/instance-data.json",
+        "{\n \"local_hostname\": \"factory-r1-builder\"\n}\n",
+        Kept,
+    ),
     ("etc/hostname", "factory-r1-builder\n", Text("localhost\n")),
-    ("etc/hosts", "127.0.0.1 localhost\n127.0.1.1 factory-r1-builder.novalocal factory-r1-builder\n", Text("127.0.0.1 localhost\n")),
+    (
+        "etc/hosts",
+        "127.0.0.1 localhost\n127.0.1.1 factory-r1-builder.novalocal factory-r1-builder\n",
+        Text("127.0.0.1 localhost\n"),
+    ),
     ("sys/class/net/eth0/address", "fa:16:3e:ab:cd:ef\n", Kept),
-    ("etc/lvm/devices/system.devices", "IDTYPE=sys_wwid IDNAME=virtio DEVNAME=/dev/vda2 PVID=1\n", Gone),
+    (
+        "etc/lvm/devices/system.devices",
+        "IDTYPE=sys_wwid IDNAME=virtio DEVNAME=/dev/vda2 PVID=1\n",
+        Gone,
+    ),
     ("etc/lvm/lvm.conf", "devices {}\n", Kept),
     ("etc/multipath/wwids", "/360/\n", Gone),
     ("etc/multipath.conf", "defaults {}\n", Kept),
@@ -221,7 +317,12 @@ fn what_a_bundle_did_not_ask_for_stays_and_goes_when_it_does() {
     tree.tidy(TIDY_PARTS);
     tree.assert(&[files]);
     let left = tree.leftovers();
-    assert!(["cron/root", "crontabs/admin", "at/a0001"].iter().all(|job| left.iter().any(|l| l.contains(job))), "{left:?}");
+    assert!(
+        ["cron/root", "crontabs/admin", "at/a0001"]
+            .iter()
+            .all(|job| left.iter().any(|l| l.contains(job))),
+        "{left:?}"
+    );
     assert_eq!(tree.tidy(TIDY_ASKED), "schedules: 3 removed\nuser-ssh: 1 removed\n");
     for (path, ..) in files {
         assert_eq!(tree.at(path).exists(), *path == "etc/cron.d/own", "{path}");
@@ -229,7 +330,8 @@ fn what_a_bundle_did_not_ask_for_stays_and_goes_when_it_does() {
     assert_eq!(tree.leftovers(), [""; 0]);
 }
 
-/// What a step mounted below a temporary directory is not the image's to clean, and no reason to lose a build at its end.
+/// What a step mounted below a temporary directory is not the image's to clean, and no reason to
+/// lose a build at its end.
 #[test]
 fn what_is_mounted_among_temporary_files_is_left_out() {
     let files: &[File] = &[
@@ -252,8 +354,12 @@ fn what_is_mounted_among_temporary_files_is_left_out() {
     for told in ["/tmp/plain", "/tmp/deep/er/mnt", "/var/tmp/a b*/mnt", "/root/.cache/pip"] {
         assert!(said.contains(told), "{told} is not in {said}");
     }
-    let left =
-        |dir: &str| std::fs::read_dir(tree.at(dir)).unwrap().map(|e| e.unwrap().file_name().into_string().unwrap()).collect::<Vec<_>>();
+    let left = |dir: &str| {
+        std::fs::read_dir(tree.at(dir))
+            .unwrap()
+            .map(|e| e.unwrap().file_name().into_string().unwrap())
+            .collect::<Vec<_>>()
+    };
     assert_eq!(
         (left("tmp").contains(&"x".to_owned()), left("tmp/deep"), left("var/tmp/a b*")),
         (false, vec!["er".into()], vec!["mnt".into()])

@@ -40,7 +40,8 @@ pub fn published(factory: Factory) -> Factory {
     let config = factory.tree().with_file_name("config");
     std::fs::create_dir_all(config.join("image-factory")).unwrap();
     let store = Path::new(&disk).parent().unwrap().display();
-    std::fs::write(config.join("image-factory/config.yml"), format!("read_only: ['{store}']\n")).unwrap();
+    std::fs::write(config.join("image-factory/config.yml"), format!("read_only: ['{store}']\n"))
+        .unwrap();
     let factory = factory.env("XDG_CONFIG_HOME", config.display().to_string());
     assert_eq!(factory.run(&["build", "--no-smoke", "os/debian-12"]).0, 0);
     factory

@@ -12,7 +12,8 @@ use super::tiny_disk::tiny_disk;
 async fn holds(volume: Option<VolumePlan>) {
     let before = devcloud::listing();
     let dir = tempfile::tempdir().unwrap();
-    let env = [("OS_CLIENT_CONFIG_FILE".to_owned(), devcloud::clouds_yaml().display().to_string())].into();
+    let env = [("OS_CLIENT_CONFIG_FILE".to_owned(), devcloud::clouds_yaml().display().to_string())]
+        .into();
     let cloud = OpenStack::new(Config {
         login: login::login(Some("devcloud"), &env, &login::Places::default()).unwrap(),
         home: dir.path().join("home"),
@@ -24,9 +25,18 @@ async fn holds(volume: Option<VolumePlan>) {
     .unwrap();
     let ledger = Ledger::open(&dir.path().join("facts.jsonl")).unwrap();
     let cx = Cx { ledger, events: Default::default(), cancel: Default::default() };
-    let facts = cloud.facts(&Wanted { image_name: "x".into(), ..Wanted::default() }, &cx).await.unwrap().site.unwrap();
+    let facts = cloud
+        .facts(&Wanted { image_name: "x".into(), ..Wanted::default() }, &cx)
+        .await
+        .unwrap()
+        .site
+        .unwrap();
     let network = |name: &str| {
-        let found = facts.networks.iter().find(|n| n.name == name).unwrap_or_else(|| panic!("no network {name}"));
+        let found = facts
+            .networks
+            .iter()
+            .find(|n| n.name == name)
+            .unwrap_or_else(|| panic!("no network {name}"));
         Named { id: found.id.clone(), name: found.name.clone() }
     };
     let flavor = facts.flavors.iter().find(|f| f.name == "m1.nano").unwrap();
@@ -38,11 +48,17 @@ async fn holds(volume: Option<VolumePlan>) {
         volume,
         reached_on: None,
     };
-    let place = BootPlace { flavor: Named { id: flavor.id.clone(), name: flavor.name.clone() }, site };
+    let place =
+        BootPlace { flavor: Named { id: flavor.id.clone(), name: flavor.name.clone() }, site };
     let disk = tiny_disk(dir.path());
     let checked = contract::check(&cloud, dir.path(), &disk, Some(&place));
-    let published = tokio::time::timeout(Duration::from_secs(900), checked).await.expect("not done after a quarter of an hour");
-    let copies = contract::copies(&cloud, dir.path(), &disk, async |of| devcloud::copy_of_image(dir.path(), &of.id)).await;
+    let published = tokio::time::timeout(Duration::from_secs(900), checked)
+        .await
+        .expect("not done after a quarter of an hour");
+    let copies = contract::copies(&cloud, dir.path(), &disk, async |of| {
+        devcloud::copy_of_image(dir.path(), &of.id)
+    })
+    .await;
     copies.iter().for_each(|id| drop(devcloud::openstack("devcloud", &["image", "delete", id])));
     devcloud::openstack("devcloud", &["image", "delete", &published.id]);
     assert_eq!(devcloud::changes(&before), [""; 0]);

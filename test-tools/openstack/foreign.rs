@@ -1,5 +1,6 @@
-//! What a member of the project makes of a published image, with every property of it: a snapshot of a server that runs it, and a
-//! copy. Both are listed as foreign, are never current, and nothing changes them.
+//! What a member of the project makes of a published image, with every property of it: a snapshot
+//! of a server that runs it, and a copy. Both are listed as foreign, are never current, and nothing
+//! changes them.
 use std::os::unix::fs::PermissionsExt;
 
 use serde_json::Value;
@@ -10,7 +11,8 @@ use super::tiny_disk::tiny_disk;
 
 const FAMILY: &str = "foreign-os";
 const OS: &str = "bundle: {name: foreign-os}\nsource: {script: build.sh}\nkeep: 1\n";
-const CHILD: &str = "bundle: {name: foreign-child, img_base: os/foreign-os}\nsteps: [{shell: 'true'}]\nnetwork: private\n";
+const CHILD: &str = "bundle: {name: foreign-child, img_base: os/foreign-os}\nsteps: \
+    [{shell: 'true'}]\nnetwork: private\n";
 
 fn factory() -> Factory {
     let factory = Factory::new("foreign")
@@ -36,7 +38,10 @@ fn runs(factory: &Factory, code: i32, args: &[&str]) -> String {
 /// The one image of the family that is of the factory and active.
 fn published(factory: &Factory) -> String {
     let images = factory.images(FAMILY);
-    let ours: Vec<&Value> = images.iter().filter(|i| i["provenance"] == "ours" && i["state"] == "active" && i["hidden"] == false).collect();
+    let ours: Vec<&Value> = images
+        .iter()
+        .filter(|i| i["provenance"] == "ours" && i["state"] == "active" && i["hidden"] == false)
+        .collect();
     assert_eq!(ours.len(), 1, "{images:?}");
     ours[0]["id"].as_str().unwrap().to_owned()
 }
@@ -49,7 +54,10 @@ fn seen(id: &str) -> Value {
 /// IDs that the query finds which README names for other clients.
 fn queried() -> Vec<String> {
     let property = format!("factory_family={FAMILY}");
-    let found = devcloud::json("devcloud", &["image", "list", "--tag", "factory-published", "--property", &property]);
+    let found = devcloud::json(
+        "devcloud",
+        &["image", "list", "--tag", "factory-published", "--property", &property],
+    );
     found.as_array().unwrap().iter().map(|i| i["ID"].as_str().unwrap().to_owned()).collect()
 }
 
@@ -62,24 +70,48 @@ fn a_members_snapshot_and_copy_are_let_alone() {
     let first = published(&factory);
     assert_eq!(queried(), std::slice::from_ref(&first));
 
-    let create = ["server", "create", "--image", &first, "--flavor", "m1.nano", "--network", "private", "--wait", "foreign-server"];
+    let create = [
+        "server",
+        "create",
+        "--image",
+        &first,
+        "--flavor",
+        "m1.nano",
+        "--network",
+        "private",
+        "--wait",
+        "foreign-server",
+    ];
     devcloud::openstack("devcloud", &create);
     let server = Undo("devcloud", &["server", "delete", "--wait", "foreign-server"]);
-    let made = devcloud::json("devcloud", &["server", "image", "create", "--wait", "--name", "private backup", "foreign-server"]);
+    let made = devcloud::json(
+        "devcloud",
+        &["server", "image", "create", "--wait", "--name", "private backup", "foreign-server"],
+    );
     let snapshot = made["id"].as_str().unwrap().to_owned();
     let dir = tempfile::tempdir().unwrap();
     let copy = devcloud::copy_of_image(dir.path(), &first);
     let then = [seen(&snapshot), seen(&copy)];
     println!("as administrator, the snapshot: {:#}", then[0]);
     for image in &then {
-        assert_eq!(image["properties"]["factory_family"], FAMILY, "it does not carry what is to be tested");
+        assert_eq!(
+            image["properties"]["factory_family"], FAMILY,
+            "it does not carry what is to be tested"
+        );
         assert_eq!(image["properties"]["factory_image_id"], first.as_str());
-        assert!(!image["tags"].to_string().contains("factory-published"), "the tag is copied: {}", image["tags"]);
+        assert!(
+            !image["tags"].to_string().contains("factory-published"),
+            "the tag is copied: {}",
+            image["tags"]
+        );
     }
 
     let listed = runs(&factory, 0, &["image", "list"]);
     for id in [&snapshot, &copy] {
-        assert!(listed.lines().any(|l| l.starts_with(id.as_str()) && l.contains("  foreign ")), "{id} is not listed as foreign");
+        assert!(
+            listed.lines().any(|l| l.starts_with(id.as_str()) && l.contains("  foreign ")),
+            "{id} is not listed as foreign"
+        );
         for args in [&["image", "deprecate", id][..], &["image", "adopt", id]] {
             runs(&factory, 20, args);
         }
@@ -101,7 +133,8 @@ fn a_members_snapshot_and_copy_are_let_alone() {
         runs(&factory, 0, &["sweep"]);
     }
     assert_eq!([seen(&snapshot), seen(&copy)], then, "what is not ours was changed");
-    let mut left: Vec<String> = factory.images(FAMILY).iter().map(|i| i["id"].as_str().unwrap().to_owned()).collect();
+    let mut left: Vec<String> =
+        factory.images(FAMILY).iter().map(|i| i["id"].as_str().unwrap().to_owned()).collect();
     let mut wanted = vec![newest.clone(), snapshot.clone(), copy.clone()];
     left.sort();
     wanted.sort();

@@ -1,5 +1,6 @@
-//! A real OpenStack, made by `test-tools/devcloud/up`. All ignored by a plain `cargo test`: `make test-openstack` runs all but
-//! `os_images`, `lifecycle` and `moments`, which have targets of their own.
+//! A real OpenStack, made by `test-tools/devcloud/up`. All ignored by a plain `cargo test`: `make
+//! test-openstack` runs all but `os_images`, `lifecycle` and `moments`, which have targets of their
+//! own.
 #![allow(clippy::disallowed_methods)] // tests start the program and its tools as a user does
 
 mod base;

@@ -1,4 +1,5 @@
-//! The main job on OpenStack, by an application credential: bundle-nginx from nothing to a tested image, and a stack of its own.
+//! The main job on OpenStack, by an application credential: bundle-nginx from nothing to a tested
+//! image, and a stack of its own.
 use std::path::Path;
 use std::process::Command;
 use std::sync::Arc;
@@ -23,13 +24,20 @@ fn bundle_nginx_becomes_a_tested_image_and_a_stack() {
 
     let image = &factory.images("bundle-nginx")[0];
     let (id, name) = (image["id"].as_str().unwrap(), image["name"].as_str().unwrap());
-    assert!(said.lines().any(|l| l.contains(id) && l.contains(name) && l.contains("is published")), "the image is not named at the end");
+    assert!(
+        said.lines().any(|l| l.contains(id) && l.contains(name) && l.contains("is published")),
+        "the image is not named at the end"
+    );
     // The base too, unless it was there.
-    let base = factory.images("debian-12").into_iter().map(|i| i["id"].as_str().unwrap().to_owned());
+    let base =
+        factory.images("debian-12").into_iter().map(|i| i["id"].as_str().unwrap().to_owned());
     let is_new = |id: &String| !before.iter().any(|l| l.starts_with(&format!("image {id}")));
     let published: Vec<String> = base.chain([id.to_owned()]).filter(is_new).collect();
     let changes = devcloud::changes(&before);
-    let others: Vec<&String> = changes.iter().filter(|c| !published.iter().any(|id| c.starts_with(&format!("+ image {id} ")))).collect();
+    let others: Vec<&String> = changes
+        .iter()
+        .filter(|c| !published.iter().any(|id| c.starts_with(&format!("+ image {id} "))))
+        .collect();
     assert!(others.is_empty() && !changes.is_empty(), "beside the images: {others:?}");
     assert_eq!(factory.left(), [""; 0]);
     as_asked(id, name);
@@ -54,16 +62,23 @@ impl Login {
     fn new() -> Self {
         let name = format!("factory-{}", uuid::Uuid::new_v4().simple());
         let secret = format!("sesame{}", uuid::Uuid::new_v4().simple());
-        let made = devcloud::json("devcloud", &["application", "credential", "create", "--secret", &secret, &name]);
+        let made = devcloud::json(
+            "devcloud",
+            &["application", "credential", "create", "--secret", &secret, &name],
+        );
         Self { id: made["id"].as_str().unwrap().to_owned(), name, secret }
     }
 
     fn of(&self, factory: Factory) -> Factory {
         let clouds = format!(
-            "clouds:\n  by-credential:\n    auth_type: v3applicationcredential\n    auth: {{auth_url: 'http://{IP}:5000/v3', application_credential_id: {}}}\n",
+            "clouds:\n  by-credential:\n    auth_type: v3applicationcredential\n    auth: \
+                {{auth_url: 'http://{IP}:5000/v3', application_credential_id: {}}}\n",
             self.id
         );
-        let secure = format!("clouds:\n  by-credential:\n    auth: {{application_credential_secret: {}}}\n", self.secret);
+        let secure = format!(
+            "clouds:\n  by-credential:\n    auth: {{application_credential_secret: {}}}\n",
+            self.secret
+        );
         let clouds_yaml = factory.tree().join("login/clouds.yaml").display().to_string();
         let factory = factory.file("login/clouds.yaml", &clouds).file("login/secure.yaml", &secure);
         factory.env("OS_CLIENT_CONFIG_FILE", clouds_yaml).env("OS_CLOUD", "by-credential")
@@ -81,7 +96,10 @@ fn as_asked(id: &str, name: &str) {
     let image = devcloud::json("devcloud", &["image", "show", id]);
     println!("{image:#}");
     let text = |key: &str| image[key].as_str().unwrap_or_default();
-    assert_eq!((text("name"), text("status"), text("visibility"), text("disk_format")), (name, "active", "private", "qcow2"));
+    assert_eq!(
+        (text("name"), text("status"), text("visibility"), text("disk_format")),
+        (name, "active", "private", "qcow2")
+    );
     assert_eq!((image["min_disk"].as_i64(), image["min_ram"].as_i64()), (Some(5), Some(512)));
     let properties = image["properties"].as_object().unwrap();
     let asked = [
@@ -114,19 +132,28 @@ fn as_asked(id: &str, name: &str) {
     assert!(properties.keys().all(|k| !k.starts_with("owner_specified.")), "{properties:?}");
 }
 
-/// Neither the secret, nor a token of Keystone's, nor a private key, in what was said, in the tree, or in the home.
+/// Neither the secret, nor a token of Keystone's, nor a private key, in what was said, in the tree,
+/// or in the home.
 fn secrets_are_kept(login: &Login, factory: &Factory, said: &str) {
     let mut places = vec![("what was said".to_owned(), said.to_owned())];
-    for file in [factory.tree().join("images/target"), factory.tree().join("os/target"), factory.home()] {
-        for entry in walkdir::WalkDir::new(file).into_iter().flatten().filter(|e| e.file_type().is_file()) {
+    for file in
+        [factory.tree().join("images/target"), factory.tree().join("os/target"), factory.home()]
+    {
+        for entry in
+            walkdir::WalkDir::new(file).into_iter().flatten().filter(|e| e.file_type().is_file())
+        {
             if entry.metadata().is_ok_and(|m| m.len() < 64 << 20) {
                 let bytes = std::fs::read(entry.path()).unwrap();
-                places.push((entry.path().display().to_string(), String::from_utf8_lossy(&bytes).into_owned()));
+                places.push((
+                    entry.path().display().to_string(),
+                    String::from_utf8_lossy(&bytes).into_owned(),
+                ));
             }
         }
     }
     assert!(
-        places.iter().any(|(place, _)| place.ends_with("build.latest.log") || place.contains("build.bundle-nginx")),
+        places.iter().any(|(place, _)| place.ends_with("build.latest.log")
+            || place.contains("build.bundle-nginx")),
         "{}",
         places.len()
     );
@@ -195,14 +222,20 @@ fn serves(template: &Path, image: &str) {
     let shown = devcloud::json("devcloud", &["stack", "show", &stack]);
     assert_eq!(shown["stack_status"].as_str(), Some("CREATE_COMPLETE"));
     let outputs = shown["outputs"].as_array().unwrap();
-    let url = outputs.iter().find(|o| o["output_key"] == "url").unwrap()["output_value"].as_str().unwrap();
+    let url = outputs.iter().find(|o| o["output_key"] == "url").unwrap()["output_value"]
+        .as_str()
+        .unwrap();
     let begin = Instant::now();
     let page = loop {
-        let got = Command::new("curl").args(["-s", "-m", "5", "--noproxy", "*", url]).output().unwrap();
+        let got =
+            Command::new("curl").args(["-s", "-m", "5", "--noproxy", "*", url]).output().unwrap();
         if got.status.success() {
             break String::from_utf8(got.stdout).unwrap();
         }
-        assert!(begin.elapsed() < Duration::from_secs(600), "{url} of a server from {image} was not served within ten minutes");
+        assert!(
+            begin.elapsed() < Duration::from_secs(600),
+            "{url} of a server from {image} was not served within ten minutes"
+        );
         std::thread::sleep(Duration::from_millis(500));
     };
     println!("{url} served after {:?}:\n{page}", begin.elapsed());

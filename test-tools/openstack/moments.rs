@@ -1,5 +1,5 @@
-//! `kill -9` of the factory at twelve moments spread over the stages of OpenStack builds, then `sweep`: as administrator, the
-//! cloud looks as before.
+//! `kill -9` of the factory at twelve moments spread over the stages of OpenStack builds, then
+//! `sweep`: as administrator, the cloud looks as before.
 //!
 //! Half an hour of machine time: `make test-openstack-moments`.
 use std::time::Duration;
@@ -27,7 +27,8 @@ const MOMENTS: [(&str, u64); 12] = [
 #[test]
 #[ignore = "boots machines for half an hour: `make test-openstack-moments`"]
 fn twelve_of_twelve_are_clean() {
-    let vars = "bundle:\n  name: moments\n  img_base: os/debian-12\nsteps:\n  - name: the step\n    shell: echo in the machine; sleep 5\n";
+    let vars = "bundle:\n  name: moments\n  img_base: os/debian-12\nsteps:\n  - name: the \
+        step\n    shell: echo in the machine; sleep 5\n";
     let clouds = devcloud::clouds_yaml().display().to_string();
     let factory = Factory::new("openstack-moments")
         .apart()
@@ -49,7 +50,8 @@ fn twelve_of_twelve_are_clean() {
         let left = factory.left();
         let removed = said.lines().filter(|l| l.contains("removed")).count();
         println!(
-            "moment {:>2}: {text:?} + {after} ms: {} changes before sweep, {removed} removed, then {changes:?} and {left:?}",
+            "moment {:>2}: {text:?} + {after} ms: {} changes before sweep, {removed} removed, then \
+                {changes:?} and {left:?}",
             number + 1,
             there.len()
         );

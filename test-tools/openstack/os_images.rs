@@ -1,4 +1,5 @@
-//! [`os_job`](super::os_job) on devcloud, whose Nova has no screens; before and after, its administrator sees the same but for the image.
+//! [`os_job`](super::os_job) on devcloud, whose Nova has no screens; before and after, its
+//! administrator sees the same but for the image.
 use super::base;
 use super::devcloud;
 use super::factory::Factory;
@@ -17,7 +18,10 @@ fn debian_12_passes_every_check() {
     let before = devcloud::listing();
     os_job::passes_every_check(&factory, &["screen"]);
     let id = factory.images("debian-12")[0]["id"].as_str().unwrap().to_owned();
-    let but_for_it: Vec<String> = devcloud::changes(&before).into_iter().filter(|c| !c.starts_with(&format!("+ image {id} "))).collect();
+    let but_for_it: Vec<String> = devcloud::changes(&before)
+        .into_iter()
+        .filter(|c| !c.starts_with(&format!("+ image {id} ")))
+        .collect();
     assert_eq!(but_for_it, [""; 0]);
     devcloud::openstack("devcloud", &["image", "delete", &id]);
 }

@@ -1,4 +1,5 @@
-//! What a project cannot give is told before anything is made: one clear error each, and exit code 20.
+//! What a project cannot give is told before anything is made: one clear error each, and exit code
+//! 20.
 use std::time::Instant;
 
 use super::devcloud::{self, IP, Undo};
@@ -6,12 +7,14 @@ use super::factory::Factory;
 use super::tiny_disk::tiny_disk;
 
 const BASE: &str = "refusals-base";
-const ROOMY: &str = "bundle:\n  name: refused\n  img_base: refusals-base\nsteps: [{shell: 'true'}]\n";
+const ROOMY: &str =
+    "bundle:\n  name: refused\n  img_base: refusals-base\nsteps: [{shell: 'true'}]\n";
 
 /// A cloud of clouds.yaml with one thing changed.
 fn cloud(url: &str, password: &str) -> String {
     format!(
-        "clouds:\n  mine:\n    auth: {{auth_url: '{url}', username: demo, password: {password}, project_name: demo, user_domain_name: Default, project_domain_name: Default}}\n"
+        "clouds:\n  mine:\n    auth: {{auth_url: '{url}', username: demo, password: {password}, \
+            project_name: demo, user_domain_name: Default, project_domain_name: Default}}\n"
     )
 }
 
@@ -32,16 +35,31 @@ fn refused(factory: &Factory, bundle: &str, words: &[&str]) -> String {
 fn are_clear_and_create_nothing() {
     let dir = tempfile::tempdir().unwrap();
     let disk = tiny_disk(dir.path());
-    let base = ["image", "create", "--private", "--disk-format", "raw", "--min-disk", "3", "--min-ram", "512", "--file"];
+    let base = [
+        "image",
+        "create",
+        "--private",
+        "--disk-format",
+        "raw",
+        "--min-disk",
+        "3",
+        "--min-ram",
+        "512",
+        "--file",
+    ];
     devcloud::openstack("devcloud", &[&base[..], &[&disk.display().to_string(), BASE]].concat());
     let _base = Undo("devcloud", &["image", "delete", BASE]);
     let mine = devcloud::clouds_yaml();
     let mine = mine.to_str().unwrap();
-    let [lost, tight] = ["lost", "tight"].map(|name| ROOMY.replace("name: refused", &format!("name: refused-{name}")));
+    let [lost, tight] = ["lost", "tight"]
+        .map(|name| ROOMY.replace("name: refused", &format!("name: refused-{name}")));
     let factory = Factory::new("refusals")
         .apart()
         .file("images/roomy/build-vars.yml", ROOMY)
-        .file("images/lost/build-vars.yml", &format!("{lost}network: nowhere\nsecurity_groups: [nobody]\nvm_flavor: m1.smal\n"))
+        .file(
+            "images/lost/build-vars.yml",
+            &format!("{lost}network: nowhere\nsecurity_groups: [nobody]\nvm_flavor: m1.smal\n"),
+        )
         .file("images/tight/build-vars.yml", &format!("{tight}vm_flavor: m1.nano\n"))
         .file("password.yml", &cloud(&format!("http://{IP}:5000/v3"), "not-the-password"))
         .file("closed.yml", &cloud(&format!("http://{IP}:1/v3"), "x"))
@@ -49,9 +67,11 @@ fn are_clear_and_create_nothing() {
     let tree = factory.tree();
     let before = devcloud::listing();
     let mut factory = factory.env("OS_CLOUD", "mine");
-    for (file, words) in
-        [("password.yml", ["log in", "401"]), ("closed.yml", ["log in", "is not reached"]), ("nobody.yml", ["log in", "is not reached"])]
-    {
+    for (file, words) in [
+        ("password.yml", ["log in", "401"]),
+        ("closed.yml", ["log in", "is not reached"]),
+        ("nobody.yml", ["log in", "is not reached"]),
+    ] {
         factory = factory.env("OS_CLIENT_CONFIG_FILE", tree.join(file).display().to_string());
         let said = refused(&factory, "images/roomy", &words);
         assert!(!said.contains("not-the-password"));
@@ -68,7 +88,15 @@ fn are_clear_and_create_nothing() {
             "3 errors; nothing was created",
         ],
     );
-    refused(&factory, "images/tight", &["build-vars.yml:5:1: error: flavor `m1.nano`", "is too small", "smallest that fits is `m1.tiny`"]);
+    refused(
+        &factory,
+        "images/tight",
+        &[
+            "build-vars.yml:5:1: error: flavor `m1.nano`",
+            "is too small",
+            "smallest that fits is `m1.tiny`",
+        ],
+    );
     devcloud::openstack("devcloud-admin", &["quota", "set", "--floating-ips", "0", "demo"]);
     let quota = Undo("devcloud-admin", &["quota", "set", "--floating-ips", "50", "demo"]);
     refused(&factory, "images/roomy", &["quota leaves 0 floating IPs, and 2 are needed"]);

@@ -1,5 +1,5 @@
-//! Projects as people have them: several networks of each kind, images that boot nothing, that lists leave out, and more of them than
-//! one page has.
+//! Projects as people have them: several networks of each kind, images that boot nothing, that
+//! lists leave out, and more of them than one page has.
 use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
@@ -23,11 +23,16 @@ const MANY: usize = 210;
 
 /// `name`: its own in its tree.
 fn bundle(name: &str, base: &str, more: &str) -> String {
-    format!("bundle: {{name: 'wild-{name}', img_base: '{base}'}}\nsteps: [{{shell: 'true'}}]\n{more}")
+    format!(
+        "bundle: {{name: 'wild-{name}', img_base: '{base}'}}\nsteps: [{{shell: 'true'}}]\n{more}"
+    )
 }
 
 fn factory(name: &str) -> Factory {
-    Factory::new(name).apart().env("OS_CLIENT_CONFIG_FILE", devcloud::clouds_yaml().display().to_string()).env("OS_CLOUD", "devcloud")
+    Factory::new(name)
+        .apart()
+        .env("OS_CLIENT_CONFIG_FILE", devcloud::clouds_yaml().display().to_string())
+        .env("OS_CLOUD", "devcloud")
 }
 
 /// The program's JSON.
@@ -46,9 +51,18 @@ fn names(list: &Value) -> Vec<&str> {
 /// With the SDK of Debian's client, for what takes one call of that hundreds of times.
 fn sdk(script: &str) {
     let mut python = Command::new("/usr/bin/python3");
-    python.env("OS_CLIENT_CONFIG_FILE", devcloud::clouds_yaml()).env_remove("PYTHONDONTWRITEBYTECODE");
-    let out =
-        python.args(["-c", &format!("import openstack\nimage = openstack.connect(cloud='devcloud').image\n{script}")]).output().unwrap();
+    python
+        .env("OS_CLIENT_CONFIG_FILE", devcloud::clouds_yaml())
+        .env_remove("PYTHONDONTWRITEBYTECODE");
+    let out = python
+        .args([
+            "-c",
+            &format!(
+                "import openstack\nimage = openstack.connect(cloud='devcloud').image\n{script}"
+            ),
+        ])
+        .output()
+        .unwrap();
     assert!(out.status.success(), "{}", String::from_utf8_lossy(&out.stderr));
 }
 
@@ -64,7 +78,8 @@ impl Drop for Listed {
 /// Uploads `file`; the image's ID.
 fn image(cloud: &str, file: &Path, name: &str, more: &[&str]) -> String {
     let file = file.display().to_string();
-    let args = [&["image", "create", "--disk-format", "raw", "--file", &file][..], more, &[name]].concat();
+    let args =
+        [&["image", "create", "--disk-format", "raw", "--file", &file][..], more, &[name]].concat();
     devcloud::json(cloud, &args)["id"].as_str().unwrap().to_owned()
 }
 
@@ -72,12 +87,16 @@ fn image(cloud: &str, file: &Path, name: &str, more: &[&str]) -> String {
 fn dmz() -> [Undo<'static>; 2] {
     devcloud::openstack("devcloud", &["network", "create", DMZ]);
     let network = Undo("devcloud", &["network", "delete", DMZ]);
-    devcloud::openstack("devcloud", &["subnet", "create", "--network", DMZ, "--subnet-range", "10.21.0.0/24", DMZ]);
+    devcloud::openstack(
+        "devcloud",
+        &["subnet", "create", "--network", DMZ, "--subnet-range", "10.21.0.0/24", DMZ],
+    );
     devcloud::openstack("devcloud", &["router", "add", "subnet", "router1", DMZ]);
     [Undo("devcloud", &["router", "remove", "subnet", "router1", DMZ]), network]
 }
 
-/// Case 2: the order that is written, whichever way Neutron lists them; case 9: a question where there are two ways out.
+/// Case 2: the order that is written, whichever way Neutron lists them; case 9: a question where
+/// there are two ways out.
 #[test]
 #[ignore = "wants devcloud: `make test-openstack`"]
 fn wild_networks_are_as_written_and_never_guessed() {
@@ -87,11 +106,20 @@ fn wild_networks_are_as_written_and_never_guessed() {
     let base = Undo("devcloud", &["image", "delete", SHOWN]);
     let dmz = dmz();
     let factory = factory("wild-networks")
-        .file("images/one/build-vars.yml", &bundle("one", SHOWN, &format!("network: [private, {DMZ}]\n")))
-        .file("images/two/build-vars.yml", &bundle("two", SHOWN, &format!("network: [{DMZ}, private]\n")));
+        .file(
+            "images/one/build-vars.yml",
+            &bundle("one", SHOWN, &format!("network: [private, {DMZ}]\n")),
+        )
+        .file(
+            "images/two/build-vars.yml",
+            &bundle("two", SHOWN, &format!("network: [{DMZ}, private]\n")),
+        );
     let planned = |bundle: &str| json(&factory, &["plan", bundle])["site"].clone();
     let (one, two) = (planned("images/one"), planned("images/two"));
-    assert_eq!((names(&one["networks"]), names(&two["networks"])), (vec!["private", DMZ], vec![DMZ, "private"]));
+    assert_eq!(
+        (names(&one["networks"]), names(&two["networks"])),
+        (vec!["private", DMZ], vec![DMZ, "private"])
+    );
     assert_eq!(two["floating_network"]["name"], "public");
 
     devcloud::openstack("devcloud-admin", &["network", "create", "--external", OUTSIDE]);
@@ -112,7 +140,8 @@ async fn wild_machines_have_their_floating_ip_on_the_first_network() {
     let before = devcloud::listing();
     let dir = tempfile::tempdir().unwrap();
     let dmz = dmz();
-    let env = [("OS_CLIENT_CONFIG_FILE".to_owned(), devcloud::clouds_yaml().display().to_string())].into();
+    let env = [("OS_CLIENT_CONFIG_FILE".to_owned(), devcloud::clouds_yaml().display().to_string())]
+        .into();
     let cloud = OpenStack::new(Config {
         login: login::login(Some("devcloud"), &env, &login::Places::default()).unwrap(),
         home: dir.path().join("home"),
@@ -122,10 +151,19 @@ async fn wild_machines_have_their_floating_ip_on_the_first_network() {
         ssh_from: Vec::new(),
     })
     .unwrap();
-    let cx = Cx { ledger: Ledger::open(&dir.path().join("ledger.jsonl")).unwrap(), events: Default::default(), cancel: Default::default() };
+    let cx = Cx {
+        ledger: Ledger::open(&dir.path().join("ledger.jsonl")).unwrap(),
+        events: Default::default(),
+        cancel: Default::default(),
+    };
     let facts = cloud.facts(&Wanted::default(), &cx).await.unwrap().site.unwrap();
     let network = |name: &str| facts.networks.iter().find(|n| n.name == name).unwrap().named();
-    let listed: Vec<&str> = facts.networks.iter().map(|n| n.name.as_str()).filter(|n| [DMZ, "private"].contains(n)).collect();
+    let listed: Vec<&str> = facts
+        .networks
+        .iter()
+        .map(|n| n.name.as_str())
+        .filter(|n| [DMZ, "private"].contains(n))
+        .collect();
     let written = [listed[1], listed[0]];
     let flavor = facts.flavors.iter().find(|f| f.name == "m1.nano").unwrap();
     let site = SitePlan {
@@ -138,7 +176,10 @@ async fn wild_machines_have_their_floating_ip_on_the_first_network() {
     };
     let run = format!("wild-{}", &uuid::Uuid::new_v4().simple().to_string()[..6]);
     let long = Duration::from_secs(300);
-    let staged = cloud.import(&cx, &run, &format!("{run}-staged-source"), &tiny_disk(dir.path()), long).await.unwrap();
+    let staged = cloud
+        .import(&cx, &run, &format!("{run}-staged-source"), &tiny_disk(dir.path()), long)
+        .await
+        .unwrap();
     let spec = BootSpec {
         run: run.clone(),
         name: format!("factory-{run}-m"),
@@ -147,12 +188,18 @@ async fn wild_machines_have_their_floating_ip_on_the_first_network() {
         ram_mb: 128,
         disk_gb: 1,
         user_data: "#cloud-config\n{}\n".into(),
-        place: Some(BootPlace { flavor: Named { id: flavor.id.clone(), name: flavor.name.clone() }, site }),
+        place: Some(BootPlace {
+            flavor: Named { id: flavor.id.clone(), name: flavor.name.clone() },
+            site,
+        }),
     };
     let booted = cloud.boot(&cx, &spec, long).await;
     let seen = booted.as_ref().ok().map(|machine| {
         let ip = devcloud::json("devcloud", &["floating", "ip", "show", &machine.host]);
-        devcloud::openstack("devcloud", &["port", "show", "-f", "value", "-c", "network_id", ip["port_id"].as_str().unwrap()])
+        devcloud::openstack(
+            "devcloud",
+            &["port", "show", "-f", "value", "-c", "network_id", ip["port_id"].as_str().unwrap()],
+        )
     });
     for entry in cx.ledger.entries() {
         cloud.delete(&run, &entry).await.unwrap();
@@ -184,25 +231,34 @@ fn wild_bases_that_boot_nothing_are_refused() {
         made.push((image("devcloud", file, &named(kind), more), words));
     }
     devcloud::openstack("devcloud-admin", &["image", "set", "--deactivate", &made[4].0]);
-    // Debian's client takes whatever its input is for a content, and has no other way to make one without.
+    // Debian's client takes whatever its input is for a content, and has no other way to make one
+    // without.
     let queued = uuid::Uuid::new_v4().to_string();
-    sdk(&format!("image.post('/images', json={{'id': '{queued}', 'name': 'wild-queued'}}).raise_for_status()"));
+    sdk(&format!(
+        "image.post('/images', json={{'id': '{queued}', 'name': 'wild-queued'}}).raise_for_status()"
+    ));
     made.push((queued, "no content yet"));
     let mut factory = factory("wild-bases");
     for (id, _) in &made {
-        factory = factory.file(&format!("images/{id}/build-vars.yml"), &bundle(id, id, "network: private\n"));
+        factory = factory
+            .file(&format!("images/{id}/build-vars.yml"), &bundle(id, id, "network: private\n"));
     }
-    let told: Vec<(i32, String)> = made.iter().map(|(id, _)| factory.run(&["plan", &format!("images/{id}")])).collect();
+    let told: Vec<(i32, String)> =
+        made.iter().map(|(id, _)| factory.run(&["plan", &format!("images/{id}")])).collect();
     for (id, _) in &made {
         devcloud::openstack("devcloud", &["image", "delete", id]);
     }
     for ((code, said), (_, words)) in told.iter().zip(&made) {
-        assert!(*code == 10 && said.contains(words) && said.contains("hint: "), "`{words}`: {code} {said}");
+        assert!(
+            *code == 10 && said.contains(words) && said.contains("hint: "),
+            "`{words}`: {code} {said}"
+        );
     }
     assert_eq!(devcloud::changes(&before), [""; 0]);
 }
 
-/// Case 15: lists are read to their end; case 16: one resolver finds what lists leave out, whichever command asks.
+/// Case 15: lists are read to their end; case 16: one resolver finds what lists leave out,
+/// whichever command asks.
 #[test]
 #[ignore = "wants devcloud: `make test-openstack`"]
 fn wild_images_are_all_listed_and_found_by_name() {
@@ -211,7 +267,10 @@ fn wild_images_are_all_listed_and_found_by_name() {
     let disk = tiny_disk(dir.path());
     let factory = factory("wild-images")
         .file("images/hidden/build-vars.yml", &bundle("a", "wild-hidden", "network: private\n"))
-        .file("images/community/build-vars.yml", &bundle("b", "wild-community", "network: private\n"));
+        .file(
+            "images/community/build-vars.yml",
+            &bundle("b", "wild-community", "network: private\n"),
+        );
     let hidden = image("devcloud", &disk, "wild-hidden", &[]);
     let own = Undo("devcloud", &["image", "delete", "wild-hidden"]);
     devcloud::openstack("devcloud", &["image", "set", "--hidden", &hidden]);
@@ -227,8 +286,10 @@ fn wild_images_are_all_listed_and_found_by_name() {
 
     let listed = Listed;
     sdk(&format!(
-        "import uuid\nfor n in range({MANY}):\n  i = str(uuid.uuid4())\n  image.post('/images', json={{'id': i, 'name': '{LISTED}', \
-         'factory_image_id': i, 'factory_family': '{LISTED}', 'factory_run': 'r%d' % n}}).raise_for_status()"
+        "import uuid\nfor n in range({MANY}):\n  i = str(uuid.uuid4())\n  image.post('/images', \
+            json={{'id': i, 'name': '{LISTED}', \
+         'factory_image_id': i, 'factory_family': '{LISTED}', 'factory_run': 'r%d' % \
+         n}}).raise_for_status()"
     ));
     assert_eq!(json(&factory, &["image", "list", LISTED]).as_array().unwrap().len(), MANY);
     drop(listed);

@@ -11,7 +11,8 @@ mod ordinary;
 
 use ordinary::Ordinary;
 
-/// Held by whoever builds the base image of the home that tests share: those that need it wait, and build no second one.
+/// Held by whoever builds the base image of the home that tests share: those that need it wait, and
+/// build no second one.
 static BASE: Mutex<()> = Mutex::new(());
 
 pub fn base_turn() -> MutexGuard<'static, ()> {
@@ -27,8 +28,9 @@ pub struct Factory {
 }
 
 impl Factory {
-    /// As an ordinary user with a private home, whoever runs the tests: the first thing that is ever done with a factory is not
-    /// done by root. `name` sets the tree apart; the home, with the base image in it, is shared.
+    /// As an ordinary user with a private home, whoever runs the tests: the first thing that is
+    /// ever done with a factory is not done by root. `name` sets the tree apart; the home, with the
+    /// base image in it, is shared.
     pub fn ordinary(name: &str) -> Self {
         let this = Self::new(name);
         let user = Ordinary::below(&PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("vm"));
@@ -39,20 +41,26 @@ impl Factory {
     /// As whoever runs the tests.
     pub fn new(name: &str) -> Self {
         let root = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("vm");
-        let this = Self { root: root.join(name), home: root.join("home"), env: Vec::new(), user: None };
+        let this =
+            Self { root: root.join(name), home: root.join("home"), env: Vec::new(), user: None };
         let _ = std::fs::remove_dir_all(&this.root);
         let from = Path::new(env!("CARGO_MANIFEST_DIR"));
         for definition in ["os/debian-12", "images/bundle-nginx"] {
             copy(&from.join(definition), &this.tree().join(definition));
         }
         let vars = std::fs::read_to_string(from.join("os/debian-12/build-vars.yml")).unwrap();
-        let quick = "tests:\n  skip: [package-update, cloud-init-package, reboot-soft, reboot-hard, rescue, snapshot]\n";
+        let quick = "tests:\n  skip: [package-update, cloud-init-package, reboot-soft, \
+            reboot-hard, rescue, snapshot]\n";
         this.file("os/debian-12/build-vars.yml", &format!("{vars}\n{quick}"))
     }
 
-    /// With the base as it is, all its checks on: they take minutes, and most tests are about something else.
+    /// With the base as it is, all its checks on: they take minutes, and most tests are about
+    /// something else.
     pub fn whole(self) -> Self {
-        let vars = std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("os/debian-12/build-vars.yml")).unwrap();
+        let vars = std::fs::read_to_string(
+            Path::new(env!("CARGO_MANIFEST_DIR")).join("os/debian-12/build-vars.yml"),
+        )
+        .unwrap();
         self.file("os/debian-12/build-vars.yml", &vars)
     }
 
@@ -93,7 +101,10 @@ impl Factory {
         }
         for (variable, _) in std::env::vars_os() {
             let name = variable.to_string_lossy();
-            if name.starts_with("OS_") || name.starts_with("FACTORY_") || name == "IMAGE_FACTORY_ACCEL" {
+            if name.starts_with("OS_")
+                || name.starts_with("FACTORY_")
+                || name == "IMAGE_FACTORY_ACCEL"
+            {
                 command.env_remove(&variable);
             }
         }
@@ -106,10 +117,16 @@ impl Factory {
         command
     }
 
-    /// Runs to the end; what it says is shown as it comes (a test runner shows it when the test fails), and returned.
+    /// Runs to the end; what it says is shown as it comes (a test runner shows it when the test
+    /// fails), and returned.
     pub fn run(&self, args: &[&str]) -> (i32, String) {
-        let out = self.command(args).stdout(Stdio::piped()).stderr(Stdio::piped()).output().unwrap();
-        let said = format!("{}{}", String::from_utf8_lossy(&out.stdout), String::from_utf8_lossy(&out.stderr));
+        let out =
+            self.command(args).stdout(Stdio::piped()).stderr(Stdio::piped()).output().unwrap();
+        let said = format!(
+            "{}{}",
+            String::from_utf8_lossy(&out.stdout),
+            String::from_utf8_lossy(&out.stderr)
+        );
         println!("$ image-factory {}\n{said}", args.join(" "));
         (out.status.code().unwrap_or(-1), said)
     }
@@ -128,12 +145,13 @@ impl Factory {
     pub fn start(&self, args: &[&str]) -> Running {
         let log = self.root.join("said.log");
         let file = std::fs::File::create(&log).unwrap();
-        let child = self.command(args).stdout(file.try_clone().unwrap()).stderr(file).spawn().unwrap();
+        let child =
+            self.command(args).stdout(file.try_clone().unwrap()).stderr(file).spawn().unwrap();
         Running { child, log }
     }
 
-    /// Whatever a run may leave: work files, index entries, staged images, marked processes. Not what names a run of another
-    /// test's tree: that test may be at work.
+    /// Whatever a run may leave: work files, index entries, staged images, marked processes. Not
+    /// what names a run of another test's tree: that test may be at work.
     pub fn left(&self) -> Vec<String> {
         let left = self.left_in_home();
         let others = self.runs_of_others();
@@ -141,33 +159,67 @@ impl Factory {
     }
 
     fn runs_of_others(&self) -> Vec<String> {
-        let trees = std::fs::read_dir(self.root.parent().unwrap()).unwrap().flatten().map(|e| e.path()).filter(|dir| *dir != self.root);
-        let runs = trees.flat_map(|dir| walkdir::WalkDir::new(dir.join("tree")).into_iter().flatten());
+        let trees = std::fs::read_dir(self.root.parent().unwrap())
+            .unwrap()
+            .flatten()
+            .map(|e| e.path())
+            .filter(|dir| *dir != self.root);
+        let runs =
+            trees.flat_map(|dir| walkdir::WalkDir::new(dir.join("tree")).into_iter().flatten());
         runs.filter(|e| e.path().parent().is_some_and(|p| p.ends_with("runs")))
             .map(|e| e.file_name().to_string_lossy().into_owned())
             .collect()
     }
 
     fn left_in_home(&self) -> Vec<String> {
-        let list = |dir: PathBuf| std::fs::read_dir(dir).into_iter().flatten().flatten().map(|e| e.path().display().to_string());
-        let mut left: Vec<String> = list(self.home().join("building")).chain(list(self.home().join("runs"))).collect();
-        let runtime = std::env::var("XDG_RUNTIME_DIR").map(|d| PathBuf::from(d).join("image-factory")).unwrap_or_default();
-        for run in
-            walkdir::WalkDir::new(self.tree()).into_iter().flatten().filter(|e| e.path().parent().is_some_and(|p| p.ends_with("runs")))
+        let list = |dir: PathBuf| {
+            std::fs::read_dir(dir)
+                .into_iter()
+                .flatten()
+                .flatten()
+                .map(|e| e.path().display().to_string())
+        };
+        let mut left: Vec<String> =
+            list(self.home().join("building")).chain(list(self.home().join("runs"))).collect();
+        let runtime = std::env::var("XDG_RUNTIME_DIR")
+            .map(|d| PathBuf::from(d).join("image-factory"))
+            .unwrap_or_default();
+        for run in walkdir::WalkDir::new(self.tree())
+            .into_iter()
+            .flatten()
+            .filter(|e| e.path().parent().is_some_and(|p| p.ends_with("runs")))
         {
-            let of_user = self.user.as_ref().map_or_else(|| PathBuf::from("/tmp/image-factory-0"), Ordinary::runtime);
+            let of_user = self
+                .user
+                .as_ref()
+                .map_or_else(|| PathBuf::from("/tmp/image-factory-0"), Ordinary::runtime);
             let of_run = [runtime.clone(), of_user].map(|d| d.join(run.file_name()));
             left.extend(of_run.iter().filter(|d| d.exists()).map(|d| d.display().to_string()));
         }
         let images = self.command(&["image", "list", "--json"]).output().unwrap().stdout;
         let images: Vec<serde_json::Value> = serde_json::from_slice(&images).unwrap();
-        left.extend(images.iter().filter(|i| i["state"] == "building").map(|i| format!("staged image {i}")));
-        let home = self.user.as_ref().map_or_else(|| self.home(), |user| user.home.clone()).display().to_string();
+        left.extend(
+            images.iter().filter(|i| i["state"] == "building").map(|i| format!("staged image {i}")),
+        );
+        let home = self
+            .user
+            .as_ref()
+            .map_or_else(|| self.home(), |user| user.home.clone())
+            .display()
+            .to_string();
         for process in std::fs::read_dir("/proc").unwrap().flatten() {
-            let read = |name: &str| String::from_utf8_lossy(&std::fs::read(process.path().join(name)).unwrap_or_default()).into_owned();
+            let read = |name: &str| {
+                String::from_utf8_lossy(
+                    &std::fs::read(process.path().join(name)).unwrap_or_default(),
+                )
+                .into_owned()
+            };
             let environ = read("environ");
             if environ.contains("IMAGE_FACTORY_RUN=") && environ.contains(&home) {
-                let run = environ.split('\0').find(|variable| variable.starts_with("IMAGE_FACTORY_RUN=")).unwrap_or_default();
+                let run = environ
+                    .split('\0')
+                    .find(|variable| variable.starts_with("IMAGE_FACTORY_RUN="))
+                    .unwrap_or_default();
                 left.push(format!("process {} ({run})", read("cmdline").replace('\0', " ")));
             }
         }
@@ -194,14 +246,28 @@ impl Running {
     pub fn until(&mut self, text: &str, limit: Duration) {
         let begin = Instant::now();
         while !self.said().contains(text) {
-            assert!(begin.elapsed() < limit, "`{text}` was not said in {limit:?}:\n{}", self.said());
-            assert!(self.child.try_wait().unwrap().is_none(), "ended before `{text}`:\n{}", self.said());
+            assert!(
+                begin.elapsed() < limit,
+                "`{text}` was not said in {limit:?}:\n{}",
+                self.said()
+            );
+            assert!(
+                self.child.try_wait().unwrap().is_none(),
+                "ended before `{text}`:\n{}",
+                self.said()
+            );
             std::thread::sleep(Duration::from_millis(100));
         }
     }
 
     pub fn signal(&self, name: &str) {
-        assert!(Command::new("kill").args([name, &self.child.id().to_string()]).status().unwrap().success());
+        assert!(
+            Command::new("kill")
+                .args([name, &self.child.id().to_string()])
+                .status()
+                .unwrap()
+                .success()
+        );
     }
 
     /// The exit code, -1 for a signal.

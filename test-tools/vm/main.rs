@@ -1,7 +1,9 @@
-//! Real machines under QEMU, through the program as a user calls it. All ignored by a plain `cargo test`: minutes each.
+//! Real machines under QEMU, through the program as a user calls it. All ignored by a plain `cargo
+//! test`: minutes each.
 //!
-//! `make test` runs `main_job`, `make test-failures` runs `failures`, `make test-os` `os_local`. They share one home, so that the base
-//! image is built once. Run by root, they run the factory as an ordinary user (`ordinary`).
+//! `make test` runs `main_job`, `make test-failures` runs `failures`, `make test-os` `os_local`.
+//! They share one home, so that the base image is built once. Run by root, they run the factory as
+//! an ordinary user (`ordinary`).
 #![allow(clippy::disallowed_methods)] // tests start the program and its tools as a user does
 
 mod failures;

@@ -1,6 +1,8 @@
-//! `kill -9` of the factory at twelve moments spread over the stages of a build, then `sweep`: nothing of the run may be left.
+//! `kill -9` of the factory at twelve moments spread over the stages of a build, then `sweep`:
+//! nothing of the run may be left.
 //!
-//! Half an hour of machine time, so neither `make test` nor `make test-failures` runs it: `make test-moments`.
+//! Half an hour of machine time, so neither `make test` nor `make test-failures` runs it: `make
+//! test-moments`.
 use std::time::Duration;
 
 use super::factory::Factory;
@@ -24,8 +26,10 @@ const MOMENTS: [(&str, u64); 12] = [
 #[test]
 #[ignore = "boots machines for half an hour: `make test-moments`"]
 fn twelve_of_twelve_are_clean() {
-    let vars = "bundle:\n  name: moments\n  img_base: os/debian-12\nsteps:\n  - name: the step\n    shell: echo in the machine; sleep 5\n";
-    let factory = Factory::ordinary("moments").file("images/moments/build-vars.yml", vars).with_base();
+    let vars = "bundle:\n  name: moments\n  img_base: os/debian-12\nsteps:\n  - name: the \
+        step\n    shell: echo in the machine; sleep 5\n";
+    let factory =
+        Factory::ordinary("moments").file("images/moments/build-vars.yml", vars).with_base();
     let mut dirty = Vec::new();
     for (number, (text, after)) in MOMENTS.iter().enumerate() {
         let before = factory.images("moments").len();
@@ -40,7 +44,8 @@ fn twelve_of_twelve_are_clean() {
         let published = factory.images("moments").len() - before;
         let removed = said.lines().filter(|l| l.contains("removed")).count();
         println!(
-            "moment {:>2}: {text:?} + {after} ms: {there} things before sweep, {removed} removed, left {left:?}, published {published}",
+            "moment {:>2}: {text:?} + {after} ms: {there} things before sweep, {removed} removed, \
+                left {left:?}, published {published}",
             number + 1
         );
         if code != 0 || !left.is_empty() || (published > 0 && number + 1 < MOMENTS.len()) {

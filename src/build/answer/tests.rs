@@ -9,7 +9,8 @@ use crate::remote::{OnOutput, OnProgress};
 /// What a machine prints, from the script that it was sent.
 type Saying = dyn Fn(&str) -> Vec<u8> + Send + Sync;
 
-/// A machine that runs scripts on this one, with `before` printed by its login script; or one that says what it likes.
+/// A machine that runs scripts on this one, with `before` printed by its login script; or one that
+/// says what it likes.
 enum Guest {
     Runs { before: &'static str },
     Says(Box<Saying>),
@@ -23,7 +24,8 @@ impl Remote for Guest {
                 let script = std::str::from_utf8(&command.script).unwrap();
                 output(Stream::Stdout, before.as_bytes());
                 output(Stream::Stderr, before.as_bytes());
-                let out = std::process::Command::new("sh").args(["-e", "-c", script]).output().unwrap();
+                let out =
+                    std::process::Command::new("sh").args(["-e", "-c", script]).output().unwrap();
                 output(Stream::Stderr, &out.stderr);
                 // As the wire may cut it.
                 out.stdout.chunks(7).for_each(|piece| output(Stream::Stdout, piece));
@@ -35,7 +37,14 @@ impl Remote for Guest {
             }
         }
     }
-    async fn put(&self, _: &Path, _: &str, _: bool, _: Duration, _: OnProgress) -> Result<(), RemoteError> {
+    async fn put(
+        &self,
+        _: &Path,
+        _: &str,
+        _: bool,
+        _: Duration,
+        _: OnProgress,
+    ) -> Result<(), RemoteError> {
         unreachable!("nothing is sent")
     }
     async fn ping(&self, _: Duration) -> Result<(), RemoteError> {
@@ -68,7 +77,10 @@ async fn what_a_login_script_prints_is_no_answer() {
 async fn the_exit_is_the_scripts_own() {
     let guest = Guest::Runs { before: "" };
     let failed = |said: Result<String, NoAnswer>| said.unwrap_err().to_string();
-    assert_eq!(failed(say(&guest, "echo out; echo err >&2; exit 3", SOON).await), "exit code 3: out; err");
+    assert_eq!(
+        failed(say(&guest, "echo out; echo err >&2; exit 3", SOON).await),
+        "exit code 3: out; err"
+    );
     assert_eq!(failed(say(&guest, "false\necho not here", SOON).await), "exit code 1");
     assert_eq!(failed(say(&guest, "#!/bin/sh\nexit 7", SOON).await), "exit code 7");
 }
@@ -77,7 +89,10 @@ async fn the_exit_is_the_scripts_own() {
 async fn a_machine_that_runs_something_else_has_not_answered() {
     let guest = Guest::Says(Box::new(|_| b"Please login as the user \"debian\"\n".to_vec()));
     let said = say(&guest, "id -u", SOON).await.unwrap_err();
-    assert!(matches!(&said, NoAnswer::Unheard { said } if said.starts_with("Please login")), "{said}");
+    assert!(
+        matches!(&said, NoAnswer::Unheard { said } if said.starts_with("Please login")),
+        "{said}"
+    );
     let cut_off = Guest::Says(Box::new(|script| {
         let mut all = between_marks(script, b"half an ans");
         all.truncate(all.len() - 1);
@@ -129,17 +144,31 @@ async fn marks_are_found_however_they_are_cut() {
 async fn identities_have_a_grammar() {
     let id = "0b8e9c52-1111-4222-8333-444455556666\n";
     assert_eq!(boot_id(&says(id.as_bytes()), SOON).await.unwrap().0, id.trim());
-    for bad in ["", "7\n", "0b8e9c52-1111-4222-8333-44445555666g", "0b8e9c52-1111-4222-8333-444455556666 x", "\x1b[2J\u{202e}"] {
-        let said = boot_id(&says(Box::leak(bad.to_owned().into_boxed_str()).as_bytes()), SOON).await.unwrap_err().to_string();
+    for bad in [
+        "",
+        "7\n",
+        "0b8e9c52-1111-4222-8333-44445555666g",
+        "0b8e9c52-1111-4222-8333-444455556666 x",
+        "\x1b[2J\u{202e}",
+    ] {
+        let said = boot_id(&says(Box::leak(bad.to_owned().into_boxed_str()).as_bytes()), SOON)
+            .await
+            .unwrap_err()
+            .to_string();
         assert!(said.ends_with("is no boot ID") && !said.contains(['\x1b', '\u{202e}']), "{said}");
     }
     assert!(machine_id(&says(b"0123456789abcdef0123456789abcdef\n"), SOON).await.is_ok());
-    for bad in [&b"uninitialized\n"[..], b"0123456789abcdef0123456789abcdeg", b"0123456789ABCDEF0123456789ABCDEF"] {
+    for bad in [
+        &b"uninitialized\n"[..],
+        b"0123456789abcdef0123456789abcdeg",
+        b"0123456789ABCDEF0123456789ABCDEF",
+    ] {
         assert!(machine_id(&says(bad), SOON).await.is_err());
     }
 }
 
-/// Whatever comes, and however it is cut: no panic, bounded memory, and an answer only between the marks.
+/// Whatever comes, and however it is cut: no panic, bounded memory, and an answer only between the
+/// marks.
 #[test]
 fn anything_may_come() {
     let mut seed = 0x9e37_79b9_7f4a_7c15u64;
@@ -164,9 +193,12 @@ fn anything_may_come() {
             all.extend(piece);
         }
         let begin = find(&all, b"\x1eid answer\n").map(|at| at + 11);
-        let inner = begin.and_then(|from| find(&all[from..], b"\x1eid end\n").map(|to| &all[from..from + to]));
+        let inner = begin
+            .and_then(|from| find(&all[from..], b"\x1eid end\n").map(|to| &all[from..from + to]));
         match inner {
-            Some(inner) if inner.len() <= 100 => assert!(ear.place == Place::After && ear.held == inner && !ear.over),
+            Some(inner) if inner.len() <= 100 => {
+                assert!(ear.place == Place::After && ear.held == inner && !ear.over)
+            }
             Some(_) => assert!(ear.over),
             None => assert!(ear.place != Place::After),
         }

@@ -1,21 +1,50 @@
 //! What does not start on a machine that is waited for, as systemd and cloud-init say it.
 use super::{present, printable};
 
-/// Without one of these nobody gets in: units as systemd names them, by their file or by what they say they are.
+/// Without one of these nobody gets in: units as systemd names them, by their file or by what they
+/// say they are.
 const NEEDED: &[(&str, &[&str])] = &[
-    ("sshd", &["ssh.service", "sshd.service", "ssh.socket", "sshd.socket", "OpenBSD Secure Shell server", "OpenSSH server daemon"]),
+    (
+        "sshd",
+        &[
+            "ssh.service",
+            "sshd.service",
+            "ssh.socket",
+            "sshd.socket",
+            "OpenBSD Secure Shell server",
+            "OpenSSH server daemon",
+        ],
+    ),
     (
         "the network",
-        &["networking.service", "systemd-networkd.service", "NetworkManager.service", "Raise network interfaces", "Network Manager"],
+        &[
+            "networking.service",
+            "systemd-networkd.service",
+            "NetworkManager.service",
+            "Raise network interfaces",
+            "Network Manager",
+        ],
     ),
     (
         "cloud-init",
-        &["cloud-init-local", "cloud-init.service", "cloud-init-main", "cloud-init-network", "Initial cloud-init job", "Cloud-init: "],
+        &[
+            "cloud-init-local",
+            "cloud-init.service",
+            "cloud-init-main",
+            "cloud-init-network",
+            "Initial cloud-init job",
+            "Cloud-init: ",
+        ],
     ),
     // By it cloud-init shows the host keys.
     (
         "cloud-init's end",
-        &["cloud-final.service", "cloud-config.service", "Execute cloud user/final scripts", "Apply the settings specified"],
+        &[
+            "cloud-final.service",
+            "cloud-config.service",
+            "Execute cloud user/final scripts",
+            "Apply the settings specified",
+        ],
     ),
 ];
 /// Begins as one of those does, and lets in whoever comes.
@@ -28,22 +57,34 @@ const UP: &[&str] = &["Started ", "Finished ", "Listening on "];
 /// What cloud-init prints where it was not told who may log in.
 const NOBODY: &str = "DataSourceNone";
 
-/// A disk that is asked for its passphrase. Something else may know it (Clevis, a TPM): what comes up after it says so.
+/// A disk that is asked for its passphrase. Something else may know it (Clevis, a TPM): what comes
+/// up after it says so.
 const LOCKED: &[&str] = &["Please enter passphrase for disk", "Please unlock disk"];
 const UNLOCKED: &str = " login:";
 
-/// Signs that the present boot will let nobody in, one line each: what is needed for a login and did not start, and has not since.
-/// Unlike [`trouble`] they may pass: a service is tried again.
+/// Signs that the present boot will let nobody in, one line each: what is needed for a login and
+/// did not start, and has not since. Unlike [`trouble`] they may pass: a service is tried again.
 pub fn signs(console: &str) -> Vec<String> {
     let mut signs: Vec<(&str, String)> = Vec::new();
     for line in present(console).split(['\n', '\r']) {
-        if ![NOT_UP, UP, LOCKED, &[NOBODY, UNLOCKED]].concat().iter().any(|word| line.contains(word)) {
+        if ![NOT_UP, UP, LOCKED, &[NOBODY, UNLOCKED]]
+            .concat()
+            .iter()
+            .any(|word| line.contains(word))
+        {
             continue;
         }
         let line = printable(line);
         let begins = |unit: &str, names: &[&str]| names.iter().any(|n| unit.starts_with(n));
-        let of = |unit: &str| NEEDED.iter().find(|(_, names)| begins(unit, names) && !begins(unit, OTHERS)).map(|(what, _)| *what);
-        let unit = |words: &[&str]| words.iter().find_map(|word| line.split_once(word)).map(|(_, unit)| unit.to_owned());
+        let of = |unit: &str| {
+            NEEDED
+                .iter()
+                .find(|(_, names)| begins(unit, names) && !begins(unit, OTHERS))
+                .map(|(what, _)| *what)
+        };
+        let unit = |words: &[&str]| {
+            words.iter().find_map(|word| line.split_once(word)).map(|(_, unit)| unit.to_owned())
+        };
         if let Some(unit) = unit(NOT_UP) {
             let unit = unit.as_str();
             if let Some(what) = of(unit) {
@@ -57,7 +98,10 @@ pub fn signs(console: &str) -> Vec<String> {
             signs.retain(|(before, _)| *before != UNLOCKED);
         } else if line.contains(NOBODY) {
             signs.retain(|(before, _)| *before != NOBODY);
-            signs.push((NOBODY, format!("cloud-init found nothing that says who may log in: {line}")));
+            signs.push((
+                NOBODY,
+                format!("cloud-init found nothing that says who may log in: {line}"),
+            ));
         } else if let Some(unit) = unit(UP) {
             signs.retain(|(before, _)| *before != UNLOCKED && of(&unit) != Some(*before));
         }

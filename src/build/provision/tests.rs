@@ -48,7 +48,13 @@ struct World {
 impl World {
     fn new(files: &[(&str, &str)]) -> Self {
         let dir = tempfile::Builder::new().prefix("w-").tempdir().unwrap();
-        let kept = ["home/.config/openstack/clouds.yaml", "home/.ssh/id", "home/.netrc", "store/disk", "run/other/builder.key"];
+        let kept = [
+            "home/.config/openstack/clouds.yaml",
+            "home/.ssh/id",
+            "home/.netrc",
+            "store/disk",
+            "run/other/builder.key",
+        ];
         let bundle = files.iter().map(|(name, text)| (format!("tree/images/x/{name}"), *text));
         for (name, text) in kept.map(|name| (name.to_owned(), SECRET)).into_iter().chain(bundle) {
             let path = dir.path().join(name);
@@ -56,7 +62,9 @@ impl World {
             fs::write(path, text.replace("@DIR@", &dir.path().display().to_string())).unwrap();
         }
         let path = std::env::var("PATH").unwrap();
-        let env = [("PATH", path.as_str()), ("OS_PASSWORD", SECRET), ("A_TOKEN", SECRET)].map(|(n, v)| (n.to_owned(), v.to_owned())).into();
+        let env = [("PATH", path.as_str()), ("OS_PASSWORD", SECRET), ("A_TOKEN", SECRET)]
+            .map(|(n, v)| (n.to_owned(), v.to_owned()))
+            .into();
         Self {
             sshd: sshd::Sshd::start(),
             dir,
@@ -71,8 +79,14 @@ impl World {
     fn plan(&self, env: BTreeMap<String, String>) -> Plan {
         let dir = self.dir.path().join("tree/images/x");
         let extra_vars = serde_json::Map::new();
-        let action = ActionPlan::Ansible { playbook: "play.yml".into(), extra_vars, tags: Vec::new(), local: false };
-        let step = StepPlan { name: "play".into(), action, timeout: 120, retries: 0, env, sudo: false };
+        let action = ActionPlan::Ansible {
+            playbook: "play.yml".into(),
+            extra_vars,
+            tags: Vec::new(),
+            local: false,
+        };
+        let step =
+            StepPlan { name: "play".into(), action, timeout: 120, retries: 0, env, sudo: false };
         let mut plan = crate::wall::example_plan(&dir);
         plan.asks.tree = self.dir.path().join("tree");
         plan.steps = vec![step];
@@ -81,7 +95,10 @@ impl World {
 
     fn wall(&self) -> Wall {
         let at = |name: &str| self.dir.path().join(name);
-        let ansible = AnsibleSettings { vault_password_file: self.vault_password_file.clone(), ..AnsibleSettings::default() };
+        let ansible = AnsibleSettings {
+            vault_password_file: self.vault_password_file.clone(),
+            ..AnsibleSettings::default()
+        };
         let settings = Settings { wall: self.mode, ansible, ..Settings::default() };
         let hidden = vec![at("store"), at("run")];
         Wall::new(Config { settings, env: self.env.clone(), home: Some(at("home")), hidden })
@@ -93,7 +110,8 @@ impl World {
         let wall = self.wall();
         let events = Events::default();
         events.add(Box::new(self.heard.clone()));
-        let cx = Cx { ledger: Ledger::open(&at("ledger")).unwrap(), events, cancel: Cancel::default() };
+        let cx =
+            Cx { ledger: Ledger::open(&at("ledger")).unwrap(), events, cancel: Cancel::default() };
         let scratch = at("run").join(&plan.run);
         fs::create_dir_all(&scratch).unwrap();
         fs::write(scratch.join("qmp"), SECRET).unwrap();
@@ -116,7 +134,12 @@ impl World {
         if self.wrong_key {
             target.host_keys = vec![keys::generate_key("another").public_key().clone()];
         }
-        let machine = Machine { name: "builder".into(), id: "1".into(), host: target.host.clone(), port: target.port };
+        let machine = Machine {
+            name: "builder".into(),
+            id: "1".into(),
+            host: target.host.clone(),
+            port: target.port,
+        };
         let watch = watch::Session::default();
         let builder = Running { machine, target, remote, watch };
         let done = run(&site, &builder, 0, &plan.steps[0]).await;
@@ -125,24 +148,37 @@ impl World {
 }
 
 /// What a thief looks for, in shell; `$1` is the directory of the world.
-const LOOK: &str = "env; cat @DIR@/home/.config/openstack/* @DIR@/home/.ssh/* @DIR@/home/.netrc ~/.config/openstack/* ~/.ssh/* \
-     @DIR@/store/* @DIR@/run/other/* @DIR@/run/*/qmp @DIR@/ledger /etc/shadow /etc/image-factory/* /etc/ssh/ssh_host* \
+const LOOK: &str = "env; cat @DIR@/home/.config/openstack/* @DIR@/home/.ssh/* @DIR@/home/.netrc \
+    ~/.config/openstack/* ~/.ssh/* \
+     @DIR@/store/* @DIR@/run/other/* @DIR@/run/*/qmp @DIR@/ledger /etc/shadow /etc/image-factory/* \
+     /etc/ssh/ssh_host* \
      /proc/*/environ; ls -a /root /home/* @DIR@/run; true";
 
 fn thieves() -> [(&'static str, String); 3] {
     let play = format!(
-        "- hosts: all\n  gather_facts: false\n  tasks:\n  - name: by lookup\n    debug: {{msg: \"{{{{ lookup('pipe', '{LOOK}') }}}}\"}}\n  \
-         - name: by plugin\n    thief: {{}}\n  - name: the machine\n    raw: echo on the machine\n    register: said\n  - debug: {{var: said.stdout}}\n"
+        "- hosts: all\n  gather_facts: false\n  tasks:\n  - name: by lookup\n    debug: {{msg: \
+            \"{{{{ lookup('pipe', '{LOOK}') }}}}\"}}\n  \
+         - name: by plugin\n    thief: {{}}\n  - name: the machine\n    raw: echo on the \
+         machine\n    register: said\n  - debug: {{var: said.stdout}}\n"
     );
     let plugin = format!(
-        "import subprocess\nfrom ansible.plugins.action import ActionBase\nclass ActionModule(ActionBase):\n    \
+        "import subprocess\nfrom ansible.plugins.action import ActionBase\nclass \
+            ActionModule(ActionBase):\n    \
          def run(self, tmp=None, task_vars=None):\n        \
-         said = subprocess.run('''{LOOK}''', shell=True, capture_output=True, text=True, errors='replace')\n        \
-         return dict(changed=False, msg='plugin: ' + said.stdout.replace(chr(0), ' '), failed=False)\n"
+         said = subprocess.run('''{LOOK}''', shell=True, capture_output=True, text=True, \
+         errors='replace')\n        \
+         return dict(changed=False, msg='plugin: ' + said.stdout.replace(chr(0), ' '), \
+         failed=False)\n"
     );
     let show = "- import_playbook: look.yml\n".to_owned();
     [
-        ("look.yml", play.replace("    thief: {}\n", "    thief: {}\n    register: found\n  - debug: {var: found.msg}\n")),
+        (
+            "look.yml",
+            play.replace(
+                "    thief: {}\n",
+                "    thief: {}\n    register: found\n  - debug: {var: found.msg}\n",
+            ),
+        ),
         ("action_plugins/thief.py", plugin),
         ("play.yml", show),
     ]
@@ -156,13 +192,19 @@ fn world_with(files: &[(&'static str, String)]) -> World {
 async fn a_playbook_and_its_plugins_find_no_secret() {
     let (done, heard) = world_with(&thieves()).play(BTreeMap::new()).await;
     done.unwrap_or_else(|e| panic!("{e}\n{heard}"));
-    assert!(heard.contains("on the machine") && heard.contains("plugin: ") && heard.contains("FACTORY_RUN="), "{heard}");
+    assert!(
+        heard.contains("on the machine")
+            && heard.contains("plugin: ")
+            && heard.contains("FACTORY_RUN="),
+        "{heard}"
+    );
     for word in [SECRET, "root:", "PRIVATE KEY", "OS_PASSWORD", "A_TOKEN", "authorized_keys"] {
         assert!(!heard.contains(word), "`{word}` in\n{heard}");
     }
 }
 
-/// The same without a wall finds what it looks for: the other test can fail. The environment is kept even so.
+/// The same without a wall finds what it looks for: the other test can fail. The environment is
+/// kept even so.
 #[tokio::test]
 async fn without_a_wall_it_would_find_files() {
     let world = World { mode: Mode::Off, ..world_with(&thieves()) };
@@ -173,15 +215,28 @@ async fn without_a_wall_it_would_find_files() {
 
 /// Whatever a bundle says of host keys, in all the places where Ansible listens.
 fn careless() -> [(&'static str, String); 4] {
-    let vars = "ansible_ssh_common_args: -o StrictHostKeyChecking=no -o UserKnownHostsFile=/dev/null\n\
-                ansible_ssh_extra_args: -o StrictHostKeyChecking=no\nansible_ssh_args: -o StrictHostKeyChecking=no\n\
+    let vars = "ansible_ssh_common_args: -o StrictHostKeyChecking=no -o \
+        UserKnownHostsFile=/dev/null\n\
+                ansible_ssh_extra_args: -o StrictHostKeyChecking=no\nansible_ssh_args: -o \
+                StrictHostKeyChecking=no\n\
                 ansible_host_key_checking: false\nansible_ssh_host_key_checking: false\n";
     let inner: String = vars.lines().map(|line| format!("      {line}\n")).collect();
     [
-        ("ansible.cfg", "[defaults]\nhost_key_checking = False\n[ssh_connection]\nssh_args = -o StrictHostKeyChecking=no\n".into()),
+        (
+            "ansible.cfg",
+            "[defaults]\nhost_key_checking = False\n[ssh_connection]\nssh_args = -o \
+            StrictHostKeyChecking=no\n"
+                .into(),
+        ),
         ("group_vars/all.yml", vars.into()),
         ("host_vars/builder.yml", vars.into()),
-        ("play.yml", format!("- hosts: all\n  gather_facts: false\n  vars:\n{inner}  tasks:\n  - raw: echo reached\n    vars:\n{inner}")),
+        (
+            "play.yml",
+            format!(
+                "- hosts: all\n  gather_facts: false\n  vars:\n{inner}  tasks:\n  - \
+            raw: echo reached\n    vars:\n{inner}"
+            ),
+        ),
     ]
 }
 
@@ -191,7 +246,11 @@ async fn ansibles_own_ssh_refuses_a_wrong_host_key_whatever_the_bundle_says() {
         let world = World { wrong_key: true, mode, ..world_with(&careless()) };
         let (done, heard) = world.play(BTreeMap::new()).await;
         let said = format!("{}\n{heard}", done.unwrap_err());
-        assert!(said.to_lowercase().contains("host key verification failed") || said.contains("HOST IDENTIFICATION"), "{said}");
+        assert!(
+            said.to_lowercase().contains("host key verification failed")
+                || said.contains("HOST IDENTIFICATION"),
+            "{said}"
+        );
         let right = World { wrong_key: false, mode, ..world_with(&careless()) };
         let (done, heard) = right.play(BTreeMap::new()).await;
         done.unwrap_or_else(|e| panic!("{e}\n{heard}"));
@@ -204,12 +263,18 @@ async fn what_a_step_sets_is_set() {
         ("other.cfg", "[defaults]\nforks = 7\n".to_owned()),
         (
             "play.yml",
-            "- hosts: all\n  gather_facts: false\n  tasks:\n  - debug: {msg: \"{{ lookup('pipe', 'env') }}\"}\n  \
+            "- hosts: all\n  gather_facts: false\n  tasks:\n  - debug: {msg: \"{{ lookup('pipe', \
+                'env') }}\"}\n  \
              - debug: {msg: \"forks {{ lookup('config', 'DEFAULT_FORKS') }}\"}\n"
                 .to_owned(),
         ),
     ];
-    let env = [("ANSIBLE_CONFIG", "other.cfg"), ("ANSIBLE_TIMEOUT", "77"), ("PYTHONPATH", "/usr/share/none"), ("MINE", "1")];
+    let env = [
+        ("ANSIBLE_CONFIG", "other.cfg"),
+        ("ANSIBLE_TIMEOUT", "77"),
+        ("PYTHONPATH", "/usr/share/none"),
+        ("MINE", "1"),
+    ];
     let env = env.map(|(n, v)| (n.to_owned(), v.to_owned())).into();
     let (done, heard) = world_with(&files).play(env).await;
     done.unwrap_or_else(|e| panic!("{e}\n{heard}"));
@@ -221,40 +286,62 @@ async fn what_a_step_sets_is_set() {
 /// Ansible tells of a failed module, and at most of a container; not that it is the wall.
 #[tokio::test]
 async fn a_become_on_the_factory_is_said_to_be_impossible() {
-    let play = "- hosts: all\n  gather_facts: false\n  tasks:\n  - command: id\n    delegate_to: localhost\n    become: true\n    \
-                become_user: daemon\n    vars: {ansible_connection: local, ansible_python_interpreter: /usr/bin/python3}\n";
+    let play = "- hosts: all\n  gather_facts: false\n  tasks:\n  - command: id\n    delegate_to: \
+        localhost\n    become: true\n    \
+                become_user: daemon\n    vars: {ansible_connection: local, \
+                ansible_python_interpreter: /usr/bin/python3}\n";
     let (done, heard) = World::new(&[("play.yml", play)]).play(BTreeMap::new()).await;
     let said = done.unwrap_err().to_string();
-    assert!(said.contains("behind the wall a task on the factory cannot become another user"), "{said}\n{heard}");
+    assert!(
+        said.contains("behind the wall a task on the factory cannot become another user"),
+        "{said}\n{heard}"
+    );
 }
 
-/// A master of Ansible's `ssh` is used from task to task behind the wall too, and gone with the playbook.
+/// A master of Ansible's `ssh` is used from task to task behind the wall too, and gone with the
+/// playbook.
 #[tokio::test]
 async fn connections_are_shared_within_a_playbook() {
-    let play = "- hosts: all\n  gather_facts: false\n  tasks:\n  - raw: echo one $SSH_CONNECTION\n    register: a\n  \
-                - raw: echo one $SSH_CONNECTION\n    register: b\n  - assert: {that: a.stdout == b.stdout}\n";
+    let play = "- hosts: all\n  gather_facts: false\n  tasks:\n  - raw: echo one \
+        $SSH_CONNECTION\n    register: a\n  \
+                - raw: echo one $SSH_CONNECTION\n    register: b\n  - assert: {that: a.stdout == \
+                b.stdout}\n";
     let world = World::new(&[("play.yml", play)]);
     let (done, heard) = world.play(BTreeMap::new()).await;
     done.unwrap_or_else(|e| panic!("{e}\n{heard}"));
     let here = world.dir.path().display().to_string();
     let mut left: Vec<PathBuf> = Vec::new();
-    for proc in crate::exec::process::ours().into_iter().filter(|p| p.title().contains(&here) && p.title().contains("[mux]")) {
+    for proc in crate::exec::process::ours()
+        .into_iter()
+        .filter(|p| p.title().contains(&here) && p.title().contains("[mux]"))
+    {
         left.push(proc.title().into());
     }
     assert!(left.is_empty(), "{left:?}");
 }
 
-/// The inventory, `ssh` and its list of known hosts each write such an address in a way of their own.
+/// The inventory, `ssh` and its list of known hosts each write such an address in a way of their
+/// own.
 #[tokio::test]
 async fn a_machine_of_ipv6_alone_is_played_on() {
-    let play = "- hosts: all\n  gather_facts: false\n  tasks:\n  - raw: echo on $SSH_CONNECTION\n    register: said\n  \
+    let play = "- hosts: all\n  gather_facts: false\n  tasks:\n  - raw: echo on \
+        $SSH_CONNECTION\n    register: said\n  \
                 - debug: {var: said.stdout}\n";
-    let world = World { sshd: sshd::Sshd::start_at("::1", &[]), ..World::new(&[("play.yml", play)]) };
+    let world =
+        World { sshd: sshd::Sshd::start_at("::1", &[]), ..World::new(&[("play.yml", play)]) };
     let (done, heard) = world.play(BTreeMap::new()).await;
     done.unwrap_or_else(|e| panic!("{e}\n{heard}"));
     assert!(heard.contains("on ::1 "), "{heard}");
-    let wrong = World { sshd: sshd::Sshd::start_at("::1", &[]), wrong_key: true, ..World::new(&[("play.yml", play)]) };
+    let wrong = World {
+        sshd: sshd::Sshd::start_at("::1", &[]),
+        wrong_key: true,
+        ..World::new(&[("play.yml", play)])
+    };
     let (done, heard) = wrong.play(BTreeMap::new()).await;
     let said = format!("{}\n{heard}", done.unwrap_err());
-    assert!(said.to_lowercase().contains("host key verification failed") || said.contains("HOST IDENTIFICATION"), "{said}");
+    assert!(
+        said.to_lowercase().contains("host key verification failed")
+            || said.contains("HOST IDENTIFICATION"),
+        "{said}"
+    );
 }

@@ -1,4 +1,5 @@
-//! Checks that are scripts: the factory's run in the machine, a bundle's there too, or here if they say so.
+//! Checks that are scripts: the factory's run in the machine, a bundle's there too, or here if they
+//! say so.
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -20,7 +21,8 @@ use crate::wall::Room;
 /// What one check may print into the reports.
 const OUTPUT_LIMIT: usize = 64 << 10;
 
-/// A line of this kind near the top of a bundle's check has it run on the factory, against the machine's address.
+/// A line of this kind near the top of a bundle's check has it run on the factory, against the
+/// machine's address.
 const OUTSIDE: &str = "# image-factory: outside";
 
 /// The machine that the checks run in, and what they are told of it.
@@ -32,7 +34,11 @@ pub(super) struct Tested<'a> {
     pub disk_bytes: u64,
 }
 
-pub(super) async fn all(site: &Site<'_>, tested: &Tested<'_>, results: &Results<'_>) -> Result<(), BuildError> {
+pub(super) async fn all(
+    site: &Site<'_>,
+    tested: &Tested<'_>,
+    results: &Results<'_>,
+) -> Result<(), BuildError> {
     for check in checks::builtin().iter().filter(|c| results.wants(c.id)) {
         let limit = Duration::from_secs(results.smoke.check_timeout.unwrap_or(check.limit));
         remote(site, tested, results, check.id, check.script.into(), check.sudo, limit).await?;
@@ -41,7 +47,8 @@ pub(super) async fn all(site: &Site<'_>, tested: &Tested<'_>, results: &Results<
     for path in &results.smoke.tests {
         let file = site.plan.bundle_dir.join(path);
         let id = path.display().to_string();
-        let text = std::fs::read(&file).map_err(|source| BuildError::Io { path: file.clone(), source })?;
+        let text =
+            std::fs::read(&file).map_err(|source| BuildError::Io { path: file.clone(), source })?;
         if String::from_utf8_lossy(&text).lines().take(10).any(|line| line.trim() == OUTSIDE) {
             here(site, tested, results, &id, &file, limit).await?;
         } else {
@@ -85,8 +92,21 @@ async fn remote(
     let begin = Instant::now();
     site.cx.events.doing(format!("check {id}"));
     let last = LastLines::default();
-    let command = Command { script, args: Vec::new(), env: told(site, tested, results), sudo, deadline: limit };
-    let exit = site.cx.cancel.or(tested.running.remote.exec(command, lines_to(site.cx.events.clone(), "check", last.clone()))).await?;
+    let command = Command {
+        script,
+        args: Vec::new(),
+        env: told(site, tested, results),
+        sudo,
+        deadline: limit,
+    };
+    let exit = site
+        .cx
+        .cancel
+        .or(tested
+            .running
+            .remote
+            .exec(command, lines_to(site.cx.events.clone(), "check", last.clone())))
+        .await?;
     let ended = match exit {
         Ok(Exit::Code(code)) => Ok(code),
         Ok(exit @ Exit::Signal(_)) => Err(exit_text(&exit)),
@@ -111,9 +131,21 @@ async fn here(
     let target = &tested.running.target;
     let files = SshFiles::write(site, tested.running)?;
     let config = site.scratch.join("check-ssh-config");
-    let options: Vec<String> = files.options().chunks(2).filter(|o| o[0] == "-o").map(|o| o[1].replacen('=', " ", 1)).collect();
-    let text = format!("Host machine\nHostName {}\nPort {}\nUser {}\n{}\n", target.host, target.port, target.user, options.join("\n"));
-    std::fs::write(&config, text).map_err(|source| BuildError::Io { path: config.clone(), source })?;
+    let options: Vec<String> = files
+        .options()
+        .chunks(2)
+        .filter(|o| o[0] == "-o")
+        .map(|o| o[1].replacen('=', " ", 1))
+        .collect();
+    let text = format!(
+        "Host machine\nHostName {}\nPort {}\nUser {}\n{}\n",
+        target.host,
+        target.port,
+        target.user,
+        options.join("\n")
+    );
+    std::fs::write(&config, text)
+        .map_err(|source| BuildError::Io { path: config.clone(), source })?;
     let mut cmd = Cmd::new(file, limit).dir(&site.plan.bundle_dir).mark(&site.plan.run);
     for (key, value) in told(site, tested, results) {
         cmd = cmd.env(key, value);
@@ -122,7 +154,12 @@ async fn here(
     cmd = cmd.env("FACTORY_HOST", &target.host).env("FACTORY_PORT", target.port.to_string());
     cmd = cmd.env("FACTORY_SSH_CONFIG", config.to_string_lossy());
     let room = site.scratch.join(ROOM);
-    let room = Room { plan: site.plan, dir: &room, read: vec![config, files.key, files.known_hosts], source: false };
+    let room = Room {
+        plan: site.plan,
+        dir: &room,
+        read: vec![config, files.key, files.known_hosts],
+        source: false,
+    };
     let cmd = site.wall.around(cmd, &room, &site.cx.cancel).await?;
     let last = LastLines::default();
     let name = format!("{} {id}", site.plan.run);
@@ -141,12 +178,25 @@ async fn here(
 }
 
 /// Tells how a check ended: its exit code, or why there is none.
-fn judge(results: &Results<'_>, id: &str, begin: Instant, ended: Result<i32, String>, said: &[String]) {
-    let reason = said.iter().rev().find(|l| !l.trim().is_empty()).map(|l| lines::cut(l.trim(), REASON)).unwrap_or_default();
+fn judge(
+    results: &Results<'_>,
+    id: &str,
+    begin: Instant,
+    ended: Result<i32, String>,
+    said: &[String],
+) {
+    let reason = said
+        .iter()
+        .rev()
+        .find(|l| !l.trim().is_empty())
+        .map(|l| lines::cut(l.trim(), REASON))
+        .unwrap_or_default();
     let (verdict, reason) = match ended {
         Ok(0) => (Verdict::Passed, reason),
         Ok(checks::SKIP) => (Verdict::Skipped, reason),
-        Ok(code) => (Verdict::Failed, if reason.is_empty() { format!("exit code {code}") } else { reason }),
+        Ok(code) => {
+            (Verdict::Failed, if reason.is_empty() { format!("exit code {code}") } else { reason })
+        }
         Err(why) => (Verdict::Failed, why),
     };
     let output = lines::end_of(&said.join("\n"), OUTPUT_LIMIT).to_owned();

@@ -1,7 +1,8 @@
-//! The captured image boots as two new machines. The first is tested from inside; the second proves that identities differ, and is
-//! put through what could break a machine.
+//! The captured image boots as two new machines. The first is tested from inside; the second proves
+//! that identities differ, and is put through what could break a machine.
 //!
-//! [`outside`] looks at them from here, [`inside`] runs scripts in the first, [`trials`] is the second's lot.
+//! [`outside`] looks at them from here, [`inside`] runs scripts in the first, [`trials`] is the
+//! second's lot.
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
@@ -22,7 +23,8 @@ mod inside;
 mod outside;
 mod trials;
 
-/// Boots `image` twice and runs the checks; what they came to if none failed. `earlier` are identities that must not be seen again, `build_key` one that must not open.
+/// Boots `image` twice and runs the checks; what they came to if none failed. `earlier` are
+/// identities that must not be seen again, `build_key` one that must not open.
 pub(super) async fn test(
     site: &Site<'_>,
     smoke: &SmokePlan,
@@ -44,8 +46,20 @@ pub(super) async fn test(
         }
     };
     *up = Some(first.opened(site)?);
-    results.add("boots", begin, Verdict::Passed, format!("to cloud-init's end in {:.0} s", begin.elapsed().as_secs_f64()), String::new());
-    results.add("ssh", begin, Verdict::Passed, format!("{} logged in with a new key", first.target.user), String::new());
+    results.add(
+        "boots",
+        begin,
+        Verdict::Passed,
+        format!("to cloud-init's end in {:.0} s", begin.elapsed().as_secs_f64()),
+        String::new(),
+    );
+    results.add(
+        "ssh",
+        begin,
+        Verdict::Passed,
+        format!("{} logged in with a new key", first.target.user),
+        String::new(),
+    );
     outside::has_console(&first, &results).await?;
     outside::identities(site, &first, &second, earlier, &results).await?;
     if let Some(key) = &build_key {
@@ -59,8 +73,12 @@ pub(super) async fn test(
     let abreast = abreast(site);
     let lane = |wanted: &MachinePlan| Cx { events: abreast.lane(&wanted.name), ..site.cx.clone() };
     let (tested, results_of) = (&tested, &results);
-    let checks = in_lane(site, lane(&smoke.first), async |site: &Site<'_>| inside::all(site, tested, results_of).await);
-    let trials = in_lane(site, lane(&smoke.second), async |site: &Site<'_>| trials::all(site, second, results_of).await);
+    let checks = in_lane(site, lane(&smoke.first), async |site: &Site<'_>| {
+        inside::all(site, tested, results_of).await
+    });
+    let trials = in_lane(site, lane(&smoke.second), async |site: &Site<'_>| {
+        trials::all(site, second, results_of).await
+    });
     let (checked, tried) = tokio::join!(checks, trials);
     checked.and(tried)?;
     results.verdict()
@@ -76,9 +94,13 @@ async fn in_lane<T>(site: &Site<'_>, cx: Cx, work: impl AsyncFnOnce(&Site<'_>) -
     work(&site.with(&cx)).await
 }
 
-/// Both machines, booted side by side. The first failure is the reason, and ends the wait for the other: it is not named only when
-/// that one is up.
-async fn both(site: &Site<'_>, smoke: &SmokePlan, image: &Image) -> Result<(Running, Running), BuildError> {
+/// Both machines, booted side by side. The first failure is the reason, and ends the wait for the
+/// other: it is not named only when that one is up.
+async fn both(
+    site: &Site<'_>,
+    smoke: &SmokePlan,
+    image: &Image,
+) -> Result<(Running, Running), BuildError> {
     let abreast = abreast(site);
     let stop = site.cx.cancel.child();
     let failed: Mutex<Option<BuildError>> = Mutex::default();
@@ -129,7 +151,13 @@ impl Results<'_> {
 
     fn always(&self, id: &str, begin: Instant, verdict: Verdict, reason: String, output: String) {
         let reason = lines::cut(&reason, REASON);
-        self.put(Check { id: id.into(), verdict, seconds: seconds(begin.elapsed()), reason, output });
+        self.put(Check {
+            id: id.into(),
+            verdict,
+            seconds: seconds(begin.elapsed()),
+            reason,
+            output,
+        });
     }
 
     fn put(&self, check: Check) {
@@ -145,22 +173,40 @@ impl Results<'_> {
     }
 }
 
-/// A machine whose host keys the image made by itself: they are read from its console, which only the cloud can write, and pinned.
-async fn boot(site: &Site<'_>, smoke: &SmokePlan, wanted: &MachinePlan, image: &Image) -> Result<Running, BuildError> {
+/// A machine whose host keys the image made by itself: they are read from its console, which only
+/// the cloud can write, and pinned.
+async fn boot(
+    site: &Site<'_>,
+    smoke: &SmokePlan,
+    wanted: &MachinePlan,
+    image: &Image,
+) -> Result<Running, BuildError> {
     let login = Arc::new(keys::generate_key(&format!("factory smoke key {}", site.plan.run)));
     let user_data = cloud_init::smoke_user_data(login.public_key());
     let machine = machine::boot(site, wanted, image, user_data, smoke.grow_gb).await?;
     let deadline = Instant::now() + Duration::from_secs(site.plan.timeouts.ssh);
     let host_keys = host_keys(site, &machine, deadline).await?;
-    let target = Target { host: machine.host.clone(), port: machine.port, user: smoke.user.clone(), key: login, host_keys };
+    let target = Target {
+        host: machine.host.clone(),
+        port: machine.port,
+        user: smoke.user.clone(),
+        key: login,
+        host_keys,
+    };
     let remote = machine::reach(site, &machine, &target, deadline).await?;
     let running = Running { machine, target, remote, watch: Default::default() };
     machine::cloud_init_done(site, &running, deadline).await?;
     Ok(running)
 }
 
-async fn host_keys(site: &Site<'_>, machine: &Machine, deadline: Instant) -> Result<Vec<ssh_key::PublicKey>, BuildError> {
-    site.cx.events.doing(format!("waiting for the console to show the host keys of {}", machine.name));
+async fn host_keys(
+    site: &Site<'_>,
+    machine: &Machine,
+    deadline: Instant,
+) -> Result<Vec<ssh_key::PublicKey>, BuildError> {
+    site.cx
+        .events
+        .doing(format!("waiting for the console to show the host keys of {}", machine.name));
     let mut signs = Signs::default();
     loop {
         let keys = console::host_keys(&site.cloud.console(machine).await?);
@@ -169,7 +215,10 @@ async fn host_keys(site: &Site<'_>, machine: &Machine, deadline: Instant) -> Res
         }
         signs.look(site, machine).await?;
         if Instant::now() > deadline {
-            let reason = format!("no host keys on its console after {} s: cloud-init did not get there", site.plan.timeouts.ssh);
+            let reason = format!(
+                "no host keys on its console after {} s: cloud-init did not get there",
+                site.plan.timeouts.ssh
+            );
             return Err(machine::not_ready(site, machine, reason).await);
         }
         site.cx.cancel.pause(site.cloud.pace()).await?;

@@ -12,7 +12,10 @@ use crate::event::Verdict;
 use crate::remote::{Exit, RemoteError, Target};
 
 /// Who has to find out later why a machine does not come up has the console and nothing else.
-pub(super) async fn has_console(running: &Running, results: &Results<'_>) -> Result<(), BuildError> {
+pub(super) async fn has_console(
+    running: &Running,
+    results: &Results<'_>,
+) -> Result<(), BuildError> {
     if !results.wants("console") {
         return Ok(());
     }
@@ -39,7 +42,8 @@ pub(super) async fn identities(
         return Ok(());
     }
     let begin = Instant::now();
-    let (a, b) = site.cx.cancel.or(async { tokio::join!(first.identity(), second.identity()) }).await?;
+    let (a, b) =
+        site.cx.cancel.or(async { tokio::join!(first.identity(), second.identity()) }).await?;
     let mut seen: Vec<Identity> = earlier.to_vec();
     seen.extend([a?, b?]);
     let mut keys_twice = Vec::new();
@@ -51,16 +55,26 @@ pub(super) async fn identities(
         for other in &seen[..i] {
             if let Some(key) = one.host_keys.iter().find(|k| other.host_keys.contains(k)) {
                 let kind = key.split(' ').next().unwrap_or_default();
-                keys_twice.push(format!("{} and {} have the same {kind} host key", other.machine, one.machine));
+                keys_twice.push(format!(
+                    "{} and {} have the same {kind} host key",
+                    other.machine, one.machine
+                ));
             }
             if let (Ok(id), true) = (&one.machine_id, one.machine_id == other.machine_id) {
-                ids_twice.push(format!("{} and {} have the same machine-id {id}", other.machine, one.machine));
+                ids_twice.push(format!(
+                    "{} and {} have the same machine-id {id}",
+                    other.machine, one.machine
+                ));
             }
         }
     }
     let say = |id: &str, trouble: Vec<String>, well: &str| {
         let verdict = if trouble.is_empty() { Verdict::Passed } else { Verdict::Failed };
-        let reason = if trouble.is_empty() { format!("{well} ({} machines)", seen.len()) } else { trouble.join("; ") };
+        let reason = if trouble.is_empty() {
+            format!("{well} ({} machines)", seen.len())
+        } else {
+            trouble.join("; ")
+        };
         results.add(id, begin, verdict, reason, String::new());
     };
     say("host-keys-unique", keys_twice, "all differ");
@@ -69,7 +83,11 @@ pub(super) async fn identities(
 }
 
 /// The key of the builder must open no machine of the image.
-pub(super) async fn build_key_refused(machines: [&Running; 2], key: &Arc<PrivateKey>, results: &Results<'_>) -> Result<(), BuildError> {
+pub(super) async fn build_key_refused(
+    machines: [&Running; 2],
+    key: &Arc<PrivateKey>,
+    results: &Results<'_>,
+) -> Result<(), BuildError> {
     if !results.wants("build-key-refused") {
         return Ok(());
     }
@@ -78,11 +96,19 @@ pub(super) async fn build_key_refused(machines: [&Running; 2], key: &Arc<Private
     for running in machines {
         for user in [running.target.user.as_str(), "root"] {
             let target = Target { user: user.into(), key: key.clone(), ..running.target.clone() };
-            match results.site.cx.cancel.or(results.site.connect.connect(&target, Duration::from_secs(30))).await? {
+            match results
+                .site
+                .cx
+                .cancel
+                .or(results.site.connect.connect(&target, Duration::from_secs(30)))
+                .await?
+            {
                 Ok(_) => trouble.push(format!("it opens {user} on {}", running.machine.name)),
                 Err(RemoteError::Refused { .. }) => {}
                 // Neither opened nor refused proves nothing.
-                Err(e) => trouble.push(format!("it could not be tried on {}: {e}", running.machine.name)),
+                Err(e) => {
+                    trouble.push(format!("it could not be tried on {}: {e}", running.machine.name))
+                }
             }
         }
     }
@@ -94,10 +120,11 @@ pub(super) async fn build_key_refused(machines: [&Running; 2], key: &Arc<Private
     Ok(())
 }
 
-const ID: Question<'static> = Question { script: "id -u", sudo: false, deadline: Duration::from_secs(60), most: 4 << 10 };
+const ID: Question<'static> =
+    Question { script: "id -u", sudo: false, deadline: Duration::from_secs(60), most: 4 << 10 };
 
-/// Nobody gets a shell as root, not with the key of the default user either. cloud-init lets such a key in to be told whom to log in
-/// as instead: that is no shell.
+/// Nobody gets a shell as root, not with the key of the default user either. cloud-init lets such a
+/// key in to be told whom to log in as instead: that is no shell.
 pub(super) async fn root_ssh(first: &Running, results: &Results<'_>) -> Result<(), BuildError> {
     if !results.wants("root-ssh") {
         return Ok(());
@@ -105,18 +132,32 @@ pub(super) async fn root_ssh(first: &Running, results: &Results<'_>) -> Result<(
     let begin = Instant::now();
     let target = Target { user: "root".into(), ..first.target.clone() };
     let cancel = &results.site.cx.cancel;
-    let (verdict, reason) = match cancel.or(results.site.connect.connect(&target, Duration::from_secs(60))).await? {
-        Err(RemoteError::Refused { .. }) => (Verdict::Passed, "the key is refused".to_owned()),
-        Err(e) => (Verdict::Failed, format!("it could not be tried: {e}")),
-        Ok(session) => match cancel.or(answer::ask(&*session, &ID)).await? {
-            // It ran our script; whatever it says of itself, that is a shell.
-            Ok(Told { answer: Some(_), .. }) => (Verdict::Failed, format!("the key of {} opens a shell as root", first.target.user)),
-            Ok(Told { exit: Exit::Code(1..), .. }) => (Verdict::Passed, "the key is answered with a word and no shell".to_owned()),
-            Ok(told) => (Verdict::Failed, format!("as root `id -u` gives nothing and ends with {}", answer::exit_text(&told.exit))),
-            // Neither opened nor refused proves nothing.
-            Err(e) => (Verdict::Failed, format!("whether root gets a shell could not be seen: {e}")),
-        },
-    };
+    let (verdict, reason) =
+        match cancel.or(results.site.connect.connect(&target, Duration::from_secs(60))).await? {
+            Err(RemoteError::Refused { .. }) => (Verdict::Passed, "the key is refused".to_owned()),
+            Err(e) => (Verdict::Failed, format!("it could not be tried: {e}")),
+            Ok(session) => match cancel.or(answer::ask(&*session, &ID)).await? {
+                // It ran our script; whatever it says of itself, that is a shell.
+                Ok(Told { answer: Some(_), .. }) => (
+                    Verdict::Failed,
+                    format!("the key of {} opens a shell as root", first.target.user),
+                ),
+                Ok(Told { exit: Exit::Code(1..), .. }) => {
+                    (Verdict::Passed, "the key is answered with a word and no shell".to_owned())
+                }
+                Ok(told) => (
+                    Verdict::Failed,
+                    format!(
+                        "as root `id -u` gives nothing and ends with {}",
+                        answer::exit_text(&told.exit)
+                    ),
+                ),
+                // Neither opened nor refused proves nothing.
+                Err(e) => {
+                    (Verdict::Failed, format!("whether root gets a shell could not be seen: {e}"))
+                }
+            },
+        };
     results.add("root-ssh", begin, verdict, reason, String::new());
     Ok(())
 }

@@ -1,5 +1,6 @@
-//! What the second machine is put through: reboots, a volume, its screen, rescue mode, and an image of itself on a machine of another
-//! size. Each is a check of its own; one that the cloud cannot do is skipped, with its reason.
+//! What the second machine is put through: reboots, a volume, its screen, rescue mode, and an image
+//! of itself on a machine of another size. Each is a check of its own; one that the cloud cannot do
+//! is skipped, with its reason.
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -66,14 +67,27 @@ impl From<String> for Failed {
 }
 
 /// All trials that are on. The machine is used up by them.
-pub(super) async fn all(site: &Site<'_>, second: Running, results: &Results<'_>) -> Result<(), BuildError> {
+pub(super) async fn all(
+    site: &Site<'_>,
+    second: Running,
+    results: &Results<'_>,
+) -> Result<(), BuildError> {
     let mut lot = Lot { site, second };
     let mut broken = None;
-    for id in ["screen", "volume", "reboot-soft", "reboot-hard", "rescue", "snapshot"].into_iter().filter(|id| results.wants(id)) {
+    for id in ["screen", "volume", "reboot-soft", "reboot-hard", "rescue", "snapshot"]
+        .into_iter()
+        .filter(|id| results.wants(id))
+    {
         site.cx.cancel.check()?;
         if let Some(before) = broken {
             // It would be tried on a machine of which nobody knows in what state it is.
-            results.add(id, Instant::now(), Verdict::Skipped, format!("not tried, because {before} failed"), String::new());
+            results.add(
+                id,
+                Instant::now(),
+                Verdict::Skipped,
+                format!("not tried, because {before} failed"),
+                String::new(),
+            );
             continue;
         }
         site.cx.events.doing(format!("check {id}"));
@@ -113,11 +127,15 @@ impl Lot<'_> {
     }
 
     async fn said(&self, script: &str) -> Result<String, Failed> {
-        Ok(words::first_line(&self.site.cx.cancel.or(say(&*self.second.remote, script, SCRIPT)).await??))
+        Ok(words::first_line(
+            &self.site.cx.cancel.or(say(&*self.second.remote, script, SCRIPT)).await??,
+        ))
     }
 
     async fn said_as_root(&self, script: &str) -> Result<String, Failed> {
-        Ok(words::first_line(&self.site.cx.cancel.or(say_as_root(&*self.second.remote, script, SCRIPT)).await??))
+        Ok(words::first_line(
+            &self.site.cx.cancel.or(say_as_root(&*self.second.remote, script, SCRIPT)).await??,
+        ))
     }
 
     async fn boot_id(&self) -> Result<BootId, Failed> {
@@ -127,8 +145,13 @@ impl Lot<'_> {
     async fn screen(&mut self) -> Result<String, Failed> {
         let url = self.site.cloud.screen(&self.second.machine).await?;
         // With the address comes the right to use it; where it leads is enough.
-        let place: String = url.split(['?', '#']).next().unwrap_or_default().chars().take(200).collect();
-        if place.starts_with("http") || place.starts_with("ws") { Ok(place) } else { Err(format!("`{place}` is no address").into()) }
+        let place: String =
+            url.split(['?', '#']).next().unwrap_or_default().chars().take(200).collect();
+        if place.starts_with("http") || place.starts_with("ws") {
+            Ok(place)
+        } else {
+            Err(format!("`{place}` is no address").into())
+        }
     }
 
     async fn reboot(&mut self, how: Reboot) -> Result<String, Failed> {
@@ -144,8 +167,9 @@ impl Lot<'_> {
         Ok(format!("back after {seconds} s, with the same host keys; {state}"))
     }
 
-    /// What a power cycle does is asked of a machine at rest: one that has come up, with all it wrote on its disk. In the first seconds
-    /// of its life even a sound one loses the host keys that it just made.
+    /// What a power cycle does is asked of a machine at rest: one that has come up, with all it
+    /// wrote on its disk. In the first seconds of its life even a sound one loses the host keys
+    /// that it just made.
     async fn rest(&mut self) -> Result<(), Failed> {
         self.said(include_str!("../../../templates/guest/trials/rest.sh")).await.map(drop)
     }
@@ -154,7 +178,9 @@ impl Lot<'_> {
     async fn back(&mut self, before: &BootId) -> Result<(), Failed> {
         let deadline = self.deadline();
         loop {
-            self.second.remote = machine::reach(self.site, &self.second.machine, &self.second.target, deadline).await?;
+            self.second.remote =
+                machine::reach(self.site, &self.second.machine, &self.second.target, deadline)
+                    .await?;
             // It may be going down still, and then has no answer.
             if let Ok(now) = self.boot_id().await
                 && now != *before
@@ -162,7 +188,11 @@ impl Lot<'_> {
                 return Ok(());
             }
             if Instant::now() > deadline {
-                return Err(format!("it did not boot again within {} s", self.site.plan.timeouts.ssh).into());
+                return Err(format!(
+                    "it did not boot again within {} s",
+                    self.site.plan.timeouts.ssh
+                )
+                .into());
             }
             self.site.cx.cancel.pause(self.site.cloud.pace()).await?;
         }
@@ -172,11 +202,14 @@ impl Lot<'_> {
         let (cloud, cx, run) = (self.site.cloud, self.site.cx, &self.site.plan.run);
         let disk = cloud.attach(cx, run, &self.second.machine, wanted, VOLUME).await?;
         let script = |text: &str| format!("SERIAL={}\nGB={}\n{text}", disk.serial, wanted.size_gb);
-        let used = self.said_as_root(&script(include_str!("../../../templates/guest/trials/volume-use.sh"))).await;
+        let used = self
+            .said_as_root(&script(include_str!("../../../templates/guest/trials/volume-use.sh")))
+            .await;
         let detached = cloud.detach(cx, run, &self.second.machine, &disk, VOLUME).await;
         let used = used?;
         detached?;
-        self.said_as_root(&script(include_str!("../../../templates/guest/trials/volume-gone.sh"))).await?;
+        self.said_as_root(&script(include_str!("../../../templates/guest/trials/volume-gone.sh")))
+            .await?;
         Ok(used)
     }
 
@@ -188,14 +221,19 @@ impl Lot<'_> {
         site.cloud.rescue(site.cx, &self.second.machine, self.action_time()).await?;
         let rescued = self.rescued(&before).await?;
         let find = include_str!("../../../templates/guest/trials/rescue-find.sh");
-        let found = site.cx.cancel.or(say_as_root(&*rescued.remote, &format!("{token}{find}"), SCRIPT)).await?;
+        let found = site
+            .cx
+            .cancel
+            .or(say_as_root(&*rescued.remote, &format!("{token}{find}"), SCRIPT))
+            .await?;
         drop(rescued);
         site.cloud.unrescue(site.cx, &self.second.machine, self.action_time()).await?;
         self.back(&before).await?;
         Ok(format!("{}, and back", words::first_line(&found?)))
     }
 
-    /// The rescue system. It comes from a fresh disk, so it has host keys of its own, which its console shows.
+    /// The rescue system. It comes from a fresh disk, so it has host keys of its own, which its
+    /// console shows.
     async fn rescued(&self, before: &BootId) -> Result<Running, Failed> {
         let (site, own, deadline) = (self.site, &self.second, self.deadline());
         loop {
@@ -203,13 +241,23 @@ impl Lot<'_> {
             let target = Target { host_keys: shown, ..own.target.clone() };
             if !target.host_keys.is_empty() && target.host_keys != own.target.host_keys {
                 let remote = machine::reach(site, &own.machine, &target, deadline).await?;
-                return Ok(Running { machine: own.machine.clone(), target, remote, watch: Default::default() });
+                return Ok(Running {
+                    machine: own.machine.clone(),
+                    target,
+                    remote,
+                    watch: Default::default(),
+                });
             }
-            if let Ok(session) = site.cx.cancel.or(site.connect.connect(&own.target, Duration::from_secs(15))).await?
+            if let Ok(session) = site
+                .cx
+                .cancel
+                .or(site.connect.connect(&own.target, Duration::from_secs(15)))
+                .await?
                 && let Ok(now) = answer::boot_id(&*session, SCRIPT).await
                 && now != *before
             {
-                let why = "in rescue mode the machine runs from the very disk that is to be rescued: both disks have a file system of \
+                let why = "in rescue mode the machine runs from the very disk that is to be \
+                    rescued: both disks have a file system of \
                            the same UUID or label, and the kernel is told its root by that";
                 return Err(why.to_owned().into());
             }
@@ -221,18 +269,30 @@ impl Lot<'_> {
     }
 
     async fn snapshot(&mut self, other: Option<&MachinePlan>) -> Result<String, Failed> {
-        let Some(other) = other else { return Err(Failed::Unable("there is no other size of machine that it fits".into())) };
+        let Some(other) = other else {
+            return Err(Failed::Unable("there is no other size of machine that it fits".into()));
+        };
         let (site, plan) = (self.site, self.site.plan);
         let (cx, run, machine) = (site.cx, &plan.run, &self.second.machine);
         site.cloud.shutdown(cx, machine, Duration::from_secs(plan.timeouts.shutdown)).await?;
         let name = format!("{run}{}", crate::image::SNAPSHOT);
-        let image = site.cloud.capture(cx, run, machine, &name, Duration::from_secs(plan.timeouts.capture)).await?;
+        let image = site
+            .cloud
+            .capture(cx, run, machine, &name, Duration::from_secs(plan.timeouts.capture))
+            .await?;
         // It is used up, and holds part of the quota.
         crate::build::retire(site, &machine.name).await;
         let login = Arc::new(keys::generate_key(&format!("factory snapshot key {run}")));
         let host = keys::generate_key(&format!("factory snapshot host key {run}"));
         let begin = Instant::now();
-        let booted = machine::boot(site, other, &image, cloud_init::builder_user_data(login.public_key(), &host), 0).await?;
+        let booted = machine::boot(
+            site,
+            other,
+            &image,
+            cloud_init::builder_user_data(login.public_key(), &host),
+            0,
+        )
+        .await?;
         let target = Target {
             host: booted.host.clone(),
             port: booted.port,
@@ -244,6 +304,10 @@ impl Lot<'_> {
         let size = include_str!("../../../templates/guest/trials/size.sh");
         let size = cx.cancel.or(say(&*remote, size, SCRIPT)).await??;
         let flavor = other.flavor.as_ref().map(|f| format!("{}: ", f.name)).unwrap_or_default();
-        Ok(format!("boots in {} s on {flavor}{}", begin.elapsed().as_secs(), words::first_line(&size)))
+        Ok(format!(
+            "boots in {} s on {flavor}{}",
+            begin.elapsed().as_secs(),
+            words::first_line(&size)
+        ))
     }
 }

@@ -12,7 +12,11 @@ use crate::cloud::{BootSpec, Cloud, Cx};
 use crate::event::{Event, Events, Sink, Stamped};
 use crate::remote::{Command, Connect, Exit, OnOutput, OnProgress, keys};
 
-const FAST: Pace = Pace { ask: Duration::from_millis(50), answer: Duration::from_millis(500), silence: Duration::from_millis(300) };
+const FAST: Pace = Pace {
+    ask: Duration::from_millis(50),
+    answer: Duration::from_millis(500),
+    silence: Duration::from_millis(300),
+};
 /// Longer than anything here takes, on a loaded machine too.
 const LONG: Duration = Duration::from_secs(60);
 
@@ -42,7 +46,14 @@ impl Remote for Moody {
     async fn exec(&self, _: Command, _: OnOutput) -> Result<Exit, RemoteError> {
         self.answer().map(|()| Exit::Code(0))
     }
-    async fn put(&self, _: &Path, _: &str, _: bool, _: Duration, _: OnProgress) -> Result<(), RemoteError> {
+    async fn put(
+        &self,
+        _: &Path,
+        _: &str,
+        _: bool,
+        _: Duration,
+        _: OnProgress,
+    ) -> Result<(), RemoteError> {
         self.answer()
     }
     async fn ping(&self, _: Duration) -> Result<(), RemoteError> {
@@ -78,10 +89,20 @@ async fn with_machine(test: impl AsyncFnOnce(&Site<'_>, &Running, &Memory, &Mood
     cloud.look_every(Duration::from_millis(50));
     let events = Events::default();
     events.add(Box::new(told.clone()));
-    let cx = Cx { ledger: Ledger::open(&dir.path().join("ledger.jsonl")).unwrap(), events, cancel: Cancel::default() };
+    let cx = Cx {
+        ledger: Ledger::open(&dir.path().join("ledger.jsonl")).unwrap(),
+        events,
+        cancel: Cancel::default(),
+    };
     let plan = crate::wall::example_plan(dir.path());
-    let settings = crate::settings::Settings { wall: crate::settings::Mode::Off, ..Default::default() };
-    let wall = crate::wall::Wall::new(crate::wall::Config { settings, env: Default::default(), home: None, hidden: Vec::new() });
+    let settings =
+        crate::settings::Settings { wall: crate::settings::Mode::Off, ..Default::default() };
+    let wall = crate::wall::Wall::new(crate::wall::Config {
+        settings,
+        env: Default::default(),
+        home: None,
+        hidden: Vec::new(),
+    });
     let site = Site {
         cloud: &cloud,
         connect: &moody,
@@ -107,12 +128,20 @@ async fn with_machine(test: impl AsyncFnOnce(&Site<'_>, &Running, &Memory, &Mood
     };
     let machine = cloud.boot(&cx, &spec, LONG).await.unwrap();
     let key = Arc::new(keys::generate_key("x"));
-    let target = Target { host: "memory".into(), port: 1, user: "debian".into(), host_keys: vec![key.public_key().clone()], key };
-    let running = Running { machine, target, remote: Arc::new(moody.clone()), watch: Default::default() };
+    let target = Target {
+        host: "memory".into(),
+        port: 1,
+        user: "debian".into(),
+        host_keys: vec![key.public_key().clone()],
+        key,
+    };
+    let running =
+        Running { machine, target, remote: Arc::new(moody.clone()), watch: Default::default() };
     test(&site, &running, &cloud, &moody, &told).await;
 }
 
-/// Ansible's `reboot`: silent for long, its power on, then there again. The old watch ended the step after 30 s.
+/// Ansible's `reboot`: silent for long, its power on, then there again. The old watch ended the
+/// step after 30 s.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_silence_that_the_step_may_mean_is_waited_for() {
     with_machine(async |site, running, _, moody, told| {
@@ -140,14 +169,18 @@ async fn a_silence_without_end_is_a_loss_when_patience_is_over() {
         let patience = FAST.silence * 2;
         let begin = Instant::now();
         let reason = lost(site, running, patience, FAST).await;
-        assert!(reason.starts_with("its power is on, but it has not answered over SSH for "), "{reason}");
+        assert!(
+            reason.starts_with("its power is on, but it has not answered over SSH for "),
+            "{reason}"
+        );
         assert!(begin.elapsed() >= patience, "{:?}", begin.elapsed());
         assert!(verdict(site, running, FAST).await.unwrap().contains("has not answered"));
     })
     .await;
 }
 
-/// Patience is for machines that run: one that is off, gone, or panicked is named however long the step would wait.
+/// Patience is for machines that run: one that is off, gone, or panicked is named however long the
+/// step would wait.
 #[tokio::test(flavor = "multi_thread")]
 async fn what_will_not_come_back_is_not_waited_for() {
     type End = fn(&Memory);
@@ -155,7 +188,11 @@ async fn what_will_not_come_back_is_not_waited_for() {
         ("it was powered off", |cloud| cloud.set_power("builder", Power::Off)),
         ("it is gone: killed", |cloud| cloud.set_power("builder", Power::Gone("killed".into()))),
         ("its console says: the kernel panicked: Attempted to kill init!", |cloud| {
-            cloud.set_console("builder", "] Linux version 6\n[   1.000000] Kernel panic - not syncing: Attempted to kill init!\n");
+            cloud.set_console(
+                "builder",
+                "] Linux version 6\n[   1.000000] Kernel panic - not \
+                syncing: Attempted to kill init!\n",
+            );
         }),
     ];
     for (told, end) in ends {
@@ -172,7 +209,12 @@ async fn what_will_not_come_back_is_not_waited_for() {
 #[test]
 fn only_what_logs_in_again_by_itself_has_the_whole_time() {
     let hour = Duration::from_secs(3600);
-    let play = ActionPlan::Ansible { playbook: "p".into(), extra_vars: Default::default(), tags: Vec::new(), local: false };
+    let play = ActionPlan::Ansible {
+        playbook: "p".into(),
+        extra_vars: Default::default(),
+        tags: Vec::new(),
+        local: false,
+    };
     assert_eq!(patience(&play, hour), hour);
     assert_eq!(patience(&ActionPlan::Shell { text: "x".into() }, hour), SESSION);
 }

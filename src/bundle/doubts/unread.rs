@@ -14,11 +14,13 @@ pub(in crate::bundle) struct Unknown {
 
 impl Unknown {
     pub fn of(entry: &Entry) -> Self {
-        let (is_scalar, is_map) = (is_scalar(&entry.value), matches!(entry.value.value, Value::Map(_)));
+        let (is_scalar, is_map) =
+            (is_scalar(&entry.value), matches!(entry.value.value, Value::Map(_)));
         Self { key: entry.key.clone(), is_scalar, is_map, inside: Inside::of(&entry.value) }
     }
 
-    /// Whether `target`, a key of the top level, may have been meant: it is the nearest one, or none is near and it looks like it.
+    /// Whether `target`, a key of the top level, may have been meant: it is the nearest one, or
+    /// none is near and it looks like it.
     pub(super) fn may_be(&self, target: &str, parts: &[&[&str]], fits: bool) -> bool {
         match keys::nearest(&self.key, keys::TOP.iter().copied()) {
             Some(near) => near == target,
@@ -51,7 +53,9 @@ impl Inside {
         match &node.value {
             Value::List(items) => items.iter().for_each(|item| self.take(item)),
             Value::Map(entries) => {
-                let of_bundle = entries.iter().any(|e| e.key != "path" && keys::BUNDLE.contains(&e.key.as_str()));
+                let of_bundle = entries
+                    .iter()
+                    .any(|e| e.key != "path" && keys::BUNDLE.contains(&e.key.as_str()));
                 entries.iter().for_each(|entry| self.take_entry(entry, of_bundle));
             }
             Value::Scalar { .. } | Value::Null => {}

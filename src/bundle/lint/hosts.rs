@@ -6,16 +6,28 @@ use regex::{Regex, RegexBuilder};
 
 use super::names::{Meaning, is_inventory, is_template};
 
-/// Names that lead to the machine that asks, in what every system has. The first three have a local connection in Ansible
-/// (ansible-core, `C.LOCALHOST`).
-const NAMES: [&str; 7] = ["localhost", "127.0.0.1", "::1", "localhost.localdomain", "localhost6", "ip6-localhost", "ip6-loopback"];
+/// Names that lead to the machine that asks, in what every system has. The first three have a local
+/// connection in Ansible (ansible-core, `C.LOCALHOST`).
+const NAMES: [&str; 7] = [
+    "localhost",
+    "127.0.0.1",
+    "::1",
+    "localhost.localdomain",
+    "localhost6",
+    "ip6-localhost",
+    "ip6-loopback",
+];
 /// A pattern that fits this name too is one of all machines, which the factory is none of.
 const ANY: &str = "some-machine-4711";
 
-/// `web[0]`, `web[1:3]`: one of those that the rest means. Source: ansible-core, `PATTERN_WITH_SUBSCRIPT`.
-static SUBSCRIPT: LazyLock<Regex> = LazyLock::new(|| Regex::new(r"^(.+)\[[-0-9:]+\]$").expect("the pattern is fixed"));
-/// What stands between colons and spaces, but for those in brackets. Source: ansible-core, `split_host_pattern`.
-static PART: LazyLock<Regex> = LazyLock::new(|| Regex::new(r"(?:[^\s:\[\]]|\[[^\]]*\])+").expect("the pattern is fixed"));
+/// `web[0]`, `web[1:3]`: one of those that the rest means. Source: ansible-core,
+/// `PATTERN_WITH_SUBSCRIPT`.
+static SUBSCRIPT: LazyLock<Regex> =
+    LazyLock::new(|| Regex::new(r"^(.+)\[[-0-9:]+\]$").expect("the pattern is fixed"));
+/// What stands between colons and spaces, but for those in brackets. Source: ansible-core,
+/// `split_host_pattern`.
+static PART: LazyLock<Regex> =
+    LazyLock::new(|| Regex::new(r"(?:[^\s:\[\]]|\[[^\]]*\])+").expect("the pattern is fixed"));
 
 /// Of `hosts`: parts that leave hosts out count only where they leave out all.
 pub fn pattern(text: &str) -> Meaning {
@@ -53,7 +65,8 @@ fn of_part(part: &str) -> Meaning {
         return if all { Meaning::Unknown } else { Meaning::Builder };
     }
     let part = part.strip_prefix('&').unwrap_or(part);
-    let base = SUBSCRIPT.captures(part).and_then(|found| found.get(1)).map_or(part, |base| base.as_str());
+    let base =
+        SUBSCRIPT.captures(part).and_then(|found| found.get(1)).map_or(part, |base| base.as_str());
     if means_factory(part) || means_factory(base) {
         return Meaning::Factory;
     }
@@ -91,8 +104,13 @@ fn translated(pattern: &str) -> String {
                 let skip = negated + usize::from(rest[negated..].starts_with(']'));
                 match rest[skip..].find(']').map(|end| end + skip) {
                     Some(end) => {
-                        let inner = rest[..end].replace('\\', "\\\\").replace('[', "\\[").replace("&&", "&");
-                        let inner = inner.strip_prefix('!').map_or(inner.clone(), |others| format!("^{others}"));
+                        let inner = rest[..end]
+                            .replace('\\', "\\\\")
+                            .replace('[', "\\[")
+                            .replace("&&", "&");
+                        let inner = inner
+                            .strip_prefix('!')
+                            .map_or(inner.clone(), |others| format!("^{others}"));
                         out.push_str(&format!("[{inner}]"));
                         rest = &rest[end + 1..];
                     }
@@ -105,7 +123,8 @@ fn translated(pattern: &str) -> String {
     out + "$"
 }
 
-/// Whether a name or an address, with a port or without, leads to the machine that asks, however it is spelt.
+/// Whether a name or an address, with a port or without, leads to the machine that asks, however it
+/// is spelt.
 pub fn means_factory(text: &str) -> bool {
     let text = text.trim().trim_end_matches('.').to_ascii_lowercase();
     let bare = match text.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
@@ -118,7 +137,8 @@ pub fn means_factory(text: &str) -> bool {
     }
     let near = |v4: Ipv4Addr| v4.is_loopback() || v4.is_unspecified();
     let six = bare.split('%').next().and_then(|address| address.parse::<Ipv6Addr>().ok());
-    six.is_some_and(|v6| v6.is_loopback() || v6.is_unspecified() || v6.to_ipv4().is_some_and(near)) || numbers(bare).is_some_and(near)
+    six.is_some_and(|v6| v6.is_loopback() || v6.is_unspecified() || v6.to_ipv4().is_some_and(near))
+        || numbers(bare).is_some_and(near)
 }
 
 /// `127.0.0.1`, `127.1`, `0x7f.1`, `0177.0.0.1`, `2130706433`. Source: inet_aton(3).

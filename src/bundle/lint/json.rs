@@ -21,7 +21,9 @@ fn node(json: Json) -> Node {
         Json::Number(number) => Value::Scalar { text: number.to_string(), plain: true },
         Json::String(text) => Value::Scalar { text, plain: false },
         Json::Array(items) => Value::List(items.into_iter().map(node).collect()),
-        Json::Object(all) => Value::Map(all.into_iter().map(|(key, value)| Entry { key, spot, value: node(value) }).collect()),
+        Json::Object(all) => Value::Map(
+            all.into_iter().map(|(key, value)| Entry { key, spot, value: node(value) }).collect(),
+        ),
     };
     Node { spot, value, raw: false }
 }

@@ -19,16 +19,25 @@ pub fn is_template(text: &str) -> bool {
     text.contains("{{") || text.contains("{%")
 }
 
-/// `{{ groups['all'][0] }}`, `{{ ansible_play_hosts | first }}`: machines of the inventory, in which there is the builder alone.
+/// `{{ groups['all'][0] }}`, `{{ ansible_play_hosts | first }}`: machines of the inventory, in
+/// which there is the builder alone.
 static INVENTORY: LazyLock<Regex> = LazyLock::new(|| {
-    let all =
-        r#"groups(?:\.all|\.ungrouped|\.local|\[['"](?:all|ungrouped|local)['"]\])|play_hosts|ansible_play_(?:hosts|batch|hosts_all)"#;
-    Regex::new(&format!(r"^\{{\{{(?:inventory_hostname|(?:{all})(?:\[-?[0-9]+\]|\|first|\|last))\}}\}}$")).expect("the pattern is fixed")
+    let all = concat!(
+        r#"groups(?:\.all|\.ungrouped|\.local|\[['"](?:all|ungrouped|local)['"]\])"#,
+        r"|play_hosts|ansible_play_(?:hosts|batch|hosts_all)",
+    );
+    Regex::new(&format!(
+        r"^\{{\{{(?:inventory_hostname|(?:{all})(?:\[-?[0-9]+\]|\|first|\|last))\}}\}}$"
+    ))
+    .expect("the pattern is fixed")
 });
 
 /// `{{ groups['all'] }}`: all of them, of which the factory is none.
 static ALL: LazyLock<Regex> = LazyLock::new(|| {
-    let all = r#"groups(?:\.all|\.ungrouped|\[['"](?:all|ungrouped)['"]\]|\.get\(['"]all['"]\))|play_hosts|ansible_play_(?:hosts|batch|hosts_all)"#;
+    let all = concat!(
+        r#"groups(?:\.all|\.ungrouped|\[['"](?:all|ungrouped)['"]\]|\.get\(['"]all['"]\))"#,
+        r"|play_hosts|ansible_play_(?:hosts|batch|hosts_all)",
+    );
     let more = r#"(?:\[-?[0-9]*:?-?[0-9]*\]|\|(?:first|last|list|join\(['"][,:]['"]\)))?"#;
     Regex::new(&format!(r"^\{{\{{-?(?:{all}){more}-?\}}\}}$")).expect("the pattern is fixed")
 });
@@ -38,20 +47,28 @@ pub fn is_inventory(text: &str) -> bool {
     ALL.is_match(&text.chars().filter(|c| !c.is_whitespace()).collect::<String>())
 }
 
-/// Of `delegate_to`: anything but the builder is made up, and reached from the factory with what its user may.
+/// Of `delegate_to`: anything but the builder is made up, and reached from the factory with what
+/// its user may.
 pub fn delegate(text: &str) -> Meaning {
     let bare: String = text.chars().filter(|c| !c.is_whitespace()).collect();
     match bare.trim_matches(['"', '\'']) {
         "local" => Meaning::Builder,
         bare if INVENTORY.is_match(bare) => Meaning::Builder,
-        _ if is_template(text) && !text.contains("localhost") && !text.contains("127.") && !text.contains("::1") => Meaning::Unknown,
+        _ if is_template(text)
+            && !text.contains("localhost")
+            && !text.contains("127.")
+            && !text.contains("::1") =>
+        {
+            Meaning::Unknown
+        }
         _ => Meaning::Factory,
     }
 }
 
 /// Of `connection` and `ansible_connection`: all but SSH run programs on the factory.
 pub fn connection(text: &str) -> Meaning {
-    let name = text.trim().trim_start_matches("ansible.builtin.").trim_start_matches("ansible.legacy.");
+    let name =
+        text.trim().trim_start_matches("ansible.builtin.").trim_start_matches("ansible.legacy.");
     match name {
         "ssh" | "smart" | "paramiko" | "paramiko_ssh" => Meaning::Builder,
         _ if is_template(text) && !text.contains("local") => Meaning::Unknown,
@@ -64,8 +81,9 @@ pub fn variable(name: &str) -> Option<&'static str> {
     env::reserved_variable(name)
 }
 
-/// Whether a path, as written in a file in `beside` (relative to the bundle), is one of the factory's: absolute, of a home, or
-/// with so many `..` that it leaves the bundle wherever Ansible looks for it.
+/// Whether a path, as written in a file in `beside` (relative to the bundle), is one of the
+/// factory's: absolute, of a home, or with so many `..` that it leaves the bundle wherever Ansible
+/// looks for it.
 pub fn leaves(beside: &Path, text: &str) -> bool {
     let text = text.trim();
     if text.starts_with('/') || text.starts_with('~') {

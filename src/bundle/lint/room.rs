@@ -1,4 +1,5 @@
-//! Files of the room that a step's playbook has on the factory: `/tmp`, which begins empty and ends with the step, and `~/`.
+//! Files of the room that a step's playbook has on the factory: `/tmp`, which begins empty and ends
+//! with the step, and `~/`.
 use std::path::{Component, Path as FilePath};
 
 use super::super::yaml::Spot;
@@ -23,7 +24,8 @@ impl Path {
         let text = text.trim();
         let path = FilePath::new(text);
         let inner = path.starts_with("/tmp") || path.starts_with("~");
-        (inner && !path.components().any(|part| part == Component::ParentDir)).then(|| Self(text.trim_end_matches('/').to_owned()))
+        (inner && !path.components().any(|part| part == Component::ParentDir))
+            .then(|| Self(text.trim_end_matches('/').to_owned()))
     }
 
     /// What is written out of it, up to what is worked out at the run or is a pattern.
@@ -36,12 +38,21 @@ impl Path {
     fn missing(&self, place: Place, part: Part) -> Diagnostic {
         let name = &self.0;
         if name.starts_with('~') {
-            let finding = Diagnostic::error(place, format!("a file outside of the bundle is read on the factory: `{name}`"));
-            let finding = finding.hint("what a bundle needs lies in its directory; `~/` is the step's own, and empty");
+            let finding = Diagnostic::error(
+                place,
+                format!("a file outside of the bundle is read on the factory: `{name}`"),
+            );
+            let finding = finding.hint(
+                "what a bundle needs lies in its directory; `~/` is the step's own, and empty",
+            );
             return if part == Part::Beside { softened(finding) } else { finding };
         }
-        let message = format!("`{name}` is read on the factory, where `/tmp` is the step's own and empty, and no task writes it");
-        Diagnostic::warning(place, message).hint("`remote_src: true` reads a file of the builder; `fetch` gets one into `/tmp`")
+        let message = format!(
+            "`{name}` is read on the factory, where `/tmp` is the step's own and empty, and no \
+                task writes it"
+        );
+        Diagnostic::warning(place, message)
+            .hint("`remote_src: true` reads a file of the builder; `fetch` gets one into `/tmp`")
     }
 
     /// Whether what is written here may be this file, lie in it or hold it.
@@ -55,16 +66,24 @@ impl Path {
 impl Lint<'_> {
     /// What is read in the room and nothing in the definition writes.
     pub(super) fn rooms(&mut self) {
-        let looks = self.seen.iter().filter_map(|(file, part)| Some((file, *part, self.cache.looks.get(file)?)));
+        let looks = self
+            .seen
+            .iter()
+            .filter_map(|(file, part)| Some((file, *part, self.cache.looks.get(file)?)));
         let mut uses = Vec::new();
         for (file, part, look) in looks {
             if let Look::Read { room, .. } = &**look {
                 uses.extend(room.iter().map(|one| (file, part, one)));
             }
         }
-        let written: Vec<&Path> = uses.iter().filter(|(.., one)| one.writes).map(|(.., one)| &one.path).collect();
-        let unwritten = uses.iter().filter(|(.., one)| !one.writes && !written.iter().any(|path| one.path.may_be(path)));
-        let found: Vec<_> = unwritten.map(|(file, part, one)| one.path.missing(self.place(file, one.spot), *part)).collect();
+        let written: Vec<&Path> =
+            uses.iter().filter(|(.., one)| one.writes).map(|(.., one)| &one.path).collect();
+        let unwritten = uses
+            .iter()
+            .filter(|(.., one)| !one.writes && !written.iter().any(|path| one.path.may_be(path)));
+        let found: Vec<_> = unwritten
+            .map(|(file, part, one)| one.path.missing(self.place(file, one.spot), *part))
+            .collect();
         self.found.extend(found);
     }
 }

@@ -6,7 +6,8 @@ use super::names::is_template;
 use super::tasks::TASK_LISTS;
 
 /// Words of a role's entry that are no parameters of the role.
-const OF_ROLES: [&str; 9] = ["role", "name", "src", "version", "tags", "when", "vars", "become", "become_user"];
+const OF_ROLES: [&str; 9] =
+    ["role", "name", "src", "version", "tags", "when", "vars", "become", "become_user"];
 /// Words of `add_host` that are no variables of the new host.
 const OF_HOSTS: [&str; 6] = ["name", "hostname", "host", "groups", "group", "groupname"];
 
@@ -40,14 +41,16 @@ impl Set {
     }
 }
 
-/// Of a file of plays, of tasks or of variables; `inventory`: of one that lies where inventories do.
+/// Of a file of plays, of tasks or of variables; `inventory`: of one that lies where inventories
+/// do.
 pub fn of_tree(root: &Node, inventory: bool) -> Vec<Set> {
     let mut sets = Sets::default();
     match &root.value {
         Value::List(items) => {
             for item in items {
+                let play = |key: &str| key == "hosts" || last(key) == "import_playbook";
                 sets.of_play =
-                    matches!(&item.value, Value::Map(e) if e.iter().any(|e| e.key == "hosts" || last(&e.key) == "import_playbook"));
+                    matches!(&item.value, Value::Map(e) if e.iter().any(|e| play(&e.key)));
                 sets.item(item);
             }
         }
@@ -69,12 +72,16 @@ pub fn of_lines(text: &str) -> Vec<Set> {
     let (mut sets, mut of_group) = (Sets::default(), false);
     for (number, line) in text.lines().enumerate() {
         let start = line.trim();
-        let spot = Spot { line: number + 1, column: line.chars().take_while(|c| c.is_whitespace()).count() + 1 };
+        let spot = Spot {
+            line: number + 1,
+            column: line.chars().take_while(|c| c.is_whitespace()).count() + 1,
+        };
         if start.starts_with('[') {
             of_group = start.split(']').next().is_some_and(|name| name.ends_with(":vars"));
         } else if start.starts_with(['#', ';']) {
         } else if let (true, Some((name, value))) = (of_group, start.split_once('=')) {
-            let value = value.split(" #").next().unwrap_or_default().trim().trim_matches(['"', '\'']);
+            let value =
+                value.split(" #").next().unwrap_or_default().trim().trim_matches(['"', '\'']);
             sets.add(name.trim(), spot, Some(value.to_owned()), true);
         } else {
             sets.text(start.split(" #").next().unwrap_or_default(), spot, &[]);
@@ -86,7 +93,9 @@ pub fn of_lines(text: &str) -> Vec<Set> {
 /// Where Ansible takes inventories from.
 pub fn is_inventory(path: &Path) -> bool {
     let stem = path.file_stem().unwrap_or_default();
-    path.iter().any(|part| part == "inventory" || part == "inventories") || stem == "hosts" || stem == "inventory"
+    path.iter().any(|part| part == "inventory" || part == "inventories")
+        || stem == "hosts"
+        || stem == "inventory"
 }
 
 #[derive(Default)]
@@ -104,7 +113,8 @@ fn scalar(node: &Node) -> Option<&str> {
     if let Value::Scalar { text, .. } = &node.value { Some(text) } else { None }
 }
 
-/// A module that makes variables of its arguments, or may be one; and those that it does not make any of.
+/// A module that makes variables of its arguments, or may be one; and those that it does not make
+/// any of.
 fn setter(module: &str) -> Option<&'static [&'static str]> {
     match last(module) {
         "set_fact" => Some(&[]),
@@ -124,7 +134,9 @@ impl Sets {
         match &value.value {
             Value::Scalar { text, .. } => self.add(name, spot, Some(text.clone()), false),
             Value::List(items) if !items.is_empty() => {
-                items.iter().for_each(|item| self.add(name, spot, scalar(item).map(str::to_owned), false));
+                items
+                    .iter()
+                    .for_each(|item| self.add(name, spot, scalar(item).map(str::to_owned), false));
             }
             _ => self.add(name, spot, None, false),
         }
@@ -174,7 +186,10 @@ impl Sets {
             if let Value::List(items) = &entry.value.value {
                 items.iter().for_each(|item| self.item(item));
                 if entry.key == "dependencies" {
-                    items.iter().filter(|item| scalar(item).is_none()).for_each(|item| self.map(item, &OF_ROLES));
+                    items
+                        .iter()
+                        .filter(|item| scalar(item).is_none())
+                        .for_each(|item| self.map(item, &OF_ROLES));
                 }
             }
         }
@@ -197,7 +212,8 @@ impl Sets {
             ("vars", _) => self.map(value, &[]),
             ("args", _) => {
                 let maker = around.iter().find_map(|e| setter(&e.key));
-                let action = around.iter().any(|e| ["action", "local_action"].contains(&e.key.as_str()));
+                let action =
+                    around.iter().any(|e| ["action", "local_action"].contains(&e.key.as_str()));
                 if let Some(but) = maker.or(action.then_some(&[])) {
                     self.map(value, but);
                 }
@@ -207,7 +223,9 @@ impl Sets {
                 self.applied(value);
             }
             ("action" | "local_action", _) => self.action(value),
-            ("loop_control", Value::Map(entries)) => self.named(entries, &["loop_var", "index_var"]),
+            ("loop_control", Value::Map(entries)) => {
+                self.named(entries, &["loop_var", "index_var"])
+            }
             ("vars_prompt", Value::List(items)) => {
                 for item in items {
                     if let Value::Map(entries) = &item.value {
@@ -223,9 +241,17 @@ impl Sets {
                 }
             }
             ("module_defaults", _) => self.item(value),
-            ("include" | "include_tasks" | "import_tasks" | "include_role" | "import_role" | "import_playbook", _) => match scalar(value) {
+            (
+                "include" | "include_tasks" | "import_tasks" | "include_role" | "import_role"
+                | "import_playbook",
+                _,
+            ) => match scalar(value) {
                 // The first word is the file, which may be a template.
-                Some(text) => self.text(split(text).get(1..).unwrap_or_default().join(" ").as_str(), value.spot, &["file", "name", "role"]),
+                Some(text) => self.text(
+                    split(text).get(1..).unwrap_or_default().join(" ").as_str(),
+                    value.spot,
+                    &["file", "name", "role"],
+                ),
                 None => self.applied(value),
             },
             _ => {}
@@ -255,10 +281,12 @@ impl Sets {
     fn action(&mut self, value: &Node) {
         let text = match &value.value {
             Value::Scalar { text, .. } => text,
-            Value::Map(entries) => match entries.iter().find(|e| e.key == "module").and_then(|e| scalar(&e.value)) {
-                Some(text) => text,
-                None => return,
-            },
+            Value::Map(entries) => {
+                match entries.iter().find(|e| e.key == "module").and_then(|e| scalar(&e.value)) {
+                    Some(text) => text,
+                    None => return,
+                }
+            }
             _ => return,
         };
         let words = split(text);
@@ -280,7 +308,10 @@ impl Sets {
             match (entry.key.as_str(), &entry.value.value) {
                 ("vars", _) => self.map(&entry.value, &[]),
                 ("hosts", Value::Map(hosts)) => {
-                    hosts.iter().filter(|host| matches!(host.value.value, Value::Map(_))).for_each(|host| self.map(&host.value, &[]));
+                    hosts
+                        .iter()
+                        .filter(|host| matches!(host.value.value, Value::Map(_)))
+                        .for_each(|host| self.map(&host.value, &[]));
                 }
                 _ => self.hosts(&entry.value),
             }

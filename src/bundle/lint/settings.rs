@@ -3,9 +3,17 @@ use super::super::yaml::Spot;
 use super::hosts;
 use super::names::{self, Meaning};
 
-/// Settings of ansible.cfg that run programs on the factory. Source: ansible-core, `base.yml` and the options of ssh.
-const PROGRAMS: &[&str] =
-    &["ssh_executable", "scp_executable", "sftp_executable", "ssh_common_args", "ssh_extra_args", "sftp_extra_args", "scp_extra_args"];
+/// Settings of ansible.cfg that run programs on the factory. Source: ansible-core, `base.yml` and
+/// the options of ssh.
+const PROGRAMS: &[&str] = &[
+    "ssh_executable",
+    "scp_executable",
+    "sftp_executable",
+    "ssh_common_args",
+    "ssh_extra_args",
+    "sftp_extra_args",
+    "scp_extra_args",
+];
 
 /// Where Ansible's `ssh` goes, whatever the machine is called.
 pub const ADDRESSES: [&str; 2] = ["ansible_host", "ansible_ssh_host"];
@@ -18,7 +26,8 @@ pub fn findings(text: &str) -> Vec<(Spot, String)> {
         if start.starts_with(['#', ';', '[']) {
             continue;
         }
-        let at = |offset: usize| Spot { line: number + 1, column: line[..offset].chars().count() + 1 };
+        let at =
+            |offset: usize| Spot { line: number + 1, column: line[..offset].chars().count() + 1 };
         let first = line.len() - start.len();
         if let Some((key, value)) = start.split_once(['=', ':']) {
             let (key, value) = (key.trim().to_lowercase(), value.trim().trim_matches(['"', '\'']));
@@ -41,10 +50,15 @@ pub fn assigned(text: &str) -> Vec<(usize, String)> {
         if text[..at].ends_with(|c: char| c.is_alphanumeric() || c == '_') {
             continue;
         }
-        let end = text[at..].find(|c: char| !(c.is_ascii_alphanumeric() || c == '_')).map_or(text.len(), |n| at + n);
+        let end = text[at..]
+            .find(|c: char| !(c.is_ascii_alphanumeric() || c == '_'))
+            .map_or(text.len(), |n| at + n);
         let Some(value) = text[end..].trim_start().strip_prefix('=') else { continue };
         let value = value.trim_start().trim_start_matches(['"', '\'']);
-        let value = value.split(|c: char| c.is_whitespace() || c == '"' || c == '\'').next().unwrap_or_default();
+        let value = value
+            .split(|c: char| c.is_whitespace() || c == '"' || c == '\'')
+            .next()
+            .unwrap_or_default();
         let name = &text[at..end];
         if name == "ansible_connection" && names::connection(value) == Meaning::Factory {
             found.push((at, format!("what follows runs on the factory: `{name}={value}`")));

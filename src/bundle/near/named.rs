@@ -1,5 +1,5 @@
-//! What the texts of a definition name. A file whose name stands in a playbook, a script or a template is used, for all that can be
-//! said without running them.
+//! What the texts of a definition name. A file whose name stands in a playbook, a script or a
+//! template is used, for all that can be said without running them.
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 
@@ -8,8 +8,8 @@ use super::within::Within;
 use crate::bundle::{Bundle, tree};
 use crate::reading;
 
-/// Of all that is read, in bytes, of one text, and of files and directories of a bundle and of a tree. What has more is taken to
-/// name everything.
+/// Of all that is read, in bytes, of one text, and of files and directories of a bundle and of a
+/// tree. What has more is taken to name everything.
 const BYTES: usize = 4 << 20;
 const TEXT: u64 = 256 << 10;
 const OF_BUNDLE: usize = 4000;
@@ -32,7 +32,9 @@ fn is_of_word(c: char) -> bool {
 impl Words {
     /// Of every line that is no comment.
     pub fn read(&mut self, text: &str) {
-        text.lines().filter(|line| !line.trim_start().starts_with('#')).for_each(|line| self.read_all(line));
+        text.lines()
+            .filter(|line| !line.trim_start().starts_with('#'))
+            .for_each(|line| self.read_all(line));
     }
 
     pub fn read_all(&mut self, line: &str) {
@@ -84,17 +86,26 @@ impl Named {
     /// Of all texts of a bundle but those in `aside`, and `output/`, whose files name one another.
     pub fn of(bundle: &Bundle, aside: &[PathBuf], within: &Within) -> Self {
         let mut named = Self { most: OF_BUNDLE, ..Self::default() };
-        let without = |path: &Path| aside.iter().any(|aside| path == bundle.dir.join(aside)) || path == bundle.dir.join("output");
+        let without = |path: &Path| {
+            aside.iter().any(|aside| path == bundle.dir.join(aside))
+                || path == bundle.dir.join("output")
+        };
         named.below(&bundle.dir, within, &without);
-        within.leads(&bundle.asks.definition.join(tree::SETTINGS)).iter().for_each(|own| named.file(own));
+        within
+            .leads(&bundle.asks.definition.join(tree::SETTINGS))
+            .iter()
+            .for_each(|own| named.file(own));
         named
     }
 
-    /// Of all texts of a tree's definitions but those of the directories `aside`, and where their links lead.
+    /// Of all texts of a tree's definitions but those of the directories `aside`, and where their
+    /// links lead.
     pub fn of_tree(root: &Path, aside: &[PathBuf], within: &Within) -> Self {
         let mut named = Self { most: OF_TREE, ..Self::default() };
         for half in ["images", "os"].map(|half| root.join(half)) {
-            named.below(&half, within, &|path| path == half.join("target") || aside.iter().any(|aside| path == root.join(aside)));
+            named.below(&half, within, &|path| {
+                path == half.join("target") || aside.iter().any(|aside| path == root.join(aside))
+            });
         }
         named
     }
@@ -114,7 +125,8 @@ impl Named {
 
     /// Links are followed within the tree; only they are asked where they lead.
     fn below(&mut self, dir: &Path, within: &Within, without: &dyn Fn(&Path) -> bool) {
-        let mut left: Vec<(PathBuf, PathBuf)> = within.leads(dir).map(|real| (dir.to_owned(), real)).into_iter().collect();
+        let mut left: Vec<(PathBuf, PathBuf)> =
+            within.leads(dir).map(|real| (dir.to_owned(), real)).into_iter().collect();
         let mut seen = HashSet::new();
         while let Some((dir, real)) = left.pop() {
             if self.more || !seen.insert(real.clone()) {
@@ -123,14 +135,24 @@ impl Named {
             for entry in std::fs::read_dir(&real).into_iter().flatten().flatten() {
                 self.entries += 1;
                 self.more |= self.entries > self.most;
-                let (path, Ok(kind)) = (dir.join(entry.file_name()), entry.file_type()) else { continue };
-                let real = if kind.is_symlink() { within.leads(&entry.path()) } else { Some(entry.path()) };
+                let (path, Ok(kind)) = (dir.join(entry.file_name()), entry.file_type()) else {
+                    continue;
+                };
+                let real = if kind.is_symlink() {
+                    within.leads(&entry.path())
+                } else {
+                    Some(entry.path())
+                };
                 let Some(real) = real else { continue };
                 if kind.is_symlink() {
                     self.links.push(real.clone());
                 }
                 let name = entry.file_name();
-                if self.more || name == ".git" || is_aside(&name.to_string_lossy()) || without(&path) {
+                if self.more
+                    || name == ".git"
+                    || is_aside(&name.to_string_lossy())
+                    || without(&path)
+                {
                     continue;
                 }
                 match kind.is_dir() || kind.is_symlink() && real.is_dir() {
@@ -143,7 +165,8 @@ impl Named {
 
     fn file(&mut self, real: &Path) {
         let Ok(text) = reading::text(real, TEXT) else {
-            let may_name = real.extension().is_some_and(|end| TEXTS.iter().any(|text| end == *text));
+            let may_name =
+                real.extension().is_some_and(|end| TEXTS.iter().any(|text| end == *text));
             self.more |= may_name && real.metadata().is_ok_and(|meta| meta.len() > TEXT);
             return;
         };

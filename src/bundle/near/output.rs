@@ -22,8 +22,8 @@ pub(super) struct Idle {
     pub is_template: bool,
 }
 
-/// Only what templates reach is read. Nothing is idle for certain where a template works out what it includes, or where there is
-/// more than is read.
+/// Only what templates reach is read. Nothing is idle for certain where a template works out what
+/// it includes, or where there is more than is read.
 pub(super) fn idle(bundle: &Bundle, within: &Within) -> Vec<Idle> {
     let root = bundle.dir.join("output");
     let Some(mut left) = files(&root, within) else { return Vec::new() };
@@ -31,7 +31,11 @@ pub(super) fn idle(bundle: &Bundle, within: &Within) -> Vec<Idle> {
     let (mut queue, mut words, mut bytes, mut rounds) = (VecDeque::new(), Words::default(), 0, 0);
     take(&mut left, &mut queue, is_root);
     while let Some(file) = queue.pop_front() {
-        let Some(text) = within.text(&root.join(&file), TEMPLATE).filter(|text| bytes + text.len() <= BYTES) else { return Vec::new() };
+        let Some(text) =
+            within.text(&root.join(&file), TEMPLATE).filter(|text| bytes + text.len() <= BYTES)
+        else {
+            return Vec::new();
+        };
         bytes += text.len();
         // Jinja reads what is a comment to others.
         words.read_all(&text);
@@ -50,7 +54,11 @@ pub(super) fn idle(bundle: &Bundle, within: &Within) -> Vec<Idle> {
     idle.map(|file| Idle { is_template: is_template(&file), path: file }).collect()
 }
 
-fn take(left: &mut Vec<PathBuf>, queue: &mut VecDeque<PathBuf>, is_taken: impl Fn(&PathBuf) -> bool) {
+fn take(
+    left: &mut Vec<PathBuf>,
+    queue: &mut VecDeque<PathBuf>,
+    is_taken: impl Fn(&PathBuf) -> bool,
+) {
     let (taken, rest) = std::mem::take(left).into_iter().partition(is_taken);
     *left = rest;
     queue.extend::<Vec<_>>(taken);
@@ -73,7 +81,8 @@ fn files(root: &Path, within: &Within) -> Option<Vec<PathBuf>> {
     if !within.is_dir(root) {
         return None;
     }
-    let entries = walkdir::WalkDir::new(root).min_depth(1).max_depth(4).sort_by_file_name().into_iter();
+    let entries =
+        walkdir::WalkDir::new(root).min_depth(1).max_depth(4).sort_by_file_name().into_iter();
     let (mut files, mut count) = (Vec::new(), 0);
     for entry in entries.flatten() {
         count += 1;
@@ -88,9 +97,14 @@ fn files(root: &Path, within: &Within) -> Option<Vec<PathBuf>> {
 }
 
 /// The head of a tag that takes another template in.
-static TAKES_IN: LazyLock<Regex> = LazyLock::new(|| Regex::new(r"\{%[-+]?\s*(?:include|import|extends|from)\b").expect("it is a constant"));
+static TAKES_IN: LazyLock<Regex> = LazyLock::new(|| {
+    Regex::new(r"\{%[-+]?\s*(?:include|import|extends|from)\b").expect("it is a constant")
+});
 /// Words beside texts that leave the file one of those texts.
-const SAYS_HOW: [&str; 13] = ["ignore", "missing", "with", "without", "context", "if", "else", "not", "and", "or", "true", "false", "none"];
+const SAYS_HOW: [&str; 13] = [
+    "ignore", "missing", "with", "without", "context", "if", "else", "not", "and", "or", "true",
+    "false", "none",
+];
 
 /// Whether a tag names something else than texts.
 fn works_out(text: &str) -> bool {
@@ -101,7 +115,8 @@ fn works_out(text: &str) -> bool {
 fn is_of_texts(mut rest: &str) -> bool {
     loop {
         rest = rest.trim_start_matches(|c: char| c.is_whitespace() || "[](),".contains(c));
-        let word = &rest[..rest.find(|c: char| !c.is_alphanumeric() && c != '_').unwrap_or(rest.len())];
+        let word =
+            &rest[..rest.find(|c: char| !c.is_alphanumeric() && c != '_').unwrap_or(rest.len())];
         let first = rest.chars().next();
         match (first, word) {
             (Some(quote @ ('\'' | '"')), _) => match rest[1..].find(quote) {
@@ -109,7 +124,9 @@ fn is_of_texts(mut rest: &str) -> bool {
                 _ => return false,
             },
             (_, "as" | "import") => return true,
-            (_, word) if SAYS_HOW.contains(&word.to_lowercase().as_str()) => rest = &rest[word.len()..],
+            (_, word) if SAYS_HOW.contains(&word.to_lowercase().as_str()) => {
+                rest = &rest[word.len()..]
+            }
             _ => return rest.trim_start_matches(['-', '+']).starts_with("%}"),
         }
     }

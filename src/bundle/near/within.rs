@@ -1,5 +1,5 @@
-//! Looks into directories of a tree, and behind no link that leads out of it: names of files there, and what they hold, are the
-//! host's.
+//! Looks into directories of a tree, and behind no link that leads out of it: names of files there,
+//! and what they hold, are the host's.
 use std::fs;
 use std::io::Read;
 use std::path::{Path, PathBuf};
@@ -37,8 +37,10 @@ impl Within {
 
     /// Of a directory, sorted; none if it cannot be read.
     pub fn names(&self, dir: &Path) -> Vec<String> {
-        let entries = self.leads(dir).and_then(|dir| fs::read_dir(dir).ok()).into_iter().flatten().flatten();
-        let mut names: Vec<String> = entries.take(MANY).map(|e| e.file_name().to_string_lossy().into_owned()).collect();
+        let entries =
+            self.leads(dir).and_then(|dir| fs::read_dir(dir).ok()).into_iter().flatten().flatten();
+        let mut names: Vec<String> =
+            entries.take(MANY).map(|e| e.file_name().to_string_lossy().into_owned()).collect();
         names.sort();
         names
     }

@@ -8,7 +8,8 @@ use crate::bundle::keys;
 use crate::bundle::yaml::Spot;
 
 const OURS: &str = "leave it out: the factory writes the inventory";
-const BECOME: &str = "its `become…` namesake in `[privilege_escalation]`, or `become` in plays and tasks";
+const BECOME: &str =
+    "its `become…` namesake in `[privilege_escalation]`, or `become` in plays and tasks";
 
 /// Settings that ansible-core no longer knows, and what takes their place.
 const OLD: &[(&str, &str)] = &[
@@ -32,16 +33,31 @@ const OLD: &[(&str, &str)] = &[
 /// Settings that make Ansible ask for a password.
 const ASKING: &[&str] = &["ask_pass", "ask_vault_pass", "become_ask_pass", "ask_become_pass"];
 
-/// Settings of few words: section, key, variable of the environment that takes its place, and the words.
-/// Source: ansible-core 2.14 and 2.19, `config/base.yml`.
+/// Settings of few words: section, key, variable of the environment that takes its place, and the
+/// words. Source: ansible-core 2.14 and 2.19, `config/base.yml`.
 const CHOICES: &[(&str, &str, &str, &[&str])] = &[
     ("defaults", "gathering", "ANSIBLE_GATHERING", &["implicit", "explicit", "smart"]),
     ("defaults", "hash_behaviour", "ANSIBLE_HASH_BEHAVIOUR", &["replace", "merge"]),
-    ("defaults", "duplicate_dict_key", "ANSIBLE_DUPLICATE_YAML_DICT_KEY", &["error", "warn", "ignore"]),
-    ("defaults", "force_valid_group_names", "ANSIBLE_TRANSFORM_INVALID_GROUP_CHARS", &["always", "never", "ignore", "silently"]),
+    (
+        "defaults",
+        "duplicate_dict_key",
+        "ANSIBLE_DUPLICATE_YAML_DICT_KEY",
+        &["error", "warn", "ignore"],
+    ),
+    (
+        "defaults",
+        "force_valid_group_names",
+        "ANSIBLE_TRANSFORM_INVALID_GROUP_CHARS",
+        &["always", "never", "ignore", "silently"],
+    ),
     ("defaults", "playbook_vars_root", "ANSIBLE_PLAYBOOK_VARS_ROOT", &["top", "bottom", "all"]),
     ("defaults", "run_vars_plugins", "ANSIBLE_RUN_VARS_PLUGINS", &["demand", "start"]),
-    ("inventory", "host_pattern_mismatch", "ANSIBLE_HOST_PATTERN_MISMATCH", &["error", "warning", "ignore"]),
+    (
+        "inventory",
+        "host_pattern_mismatch",
+        "ANSIBLE_HOST_PATTERN_MISMATCH",
+        &["error", "warning", "ignore"],
+    ),
 ];
 /// Settings that are numbers. `timeout` is none of them: the factory sets its variable.
 const NUMBERS: &[(&str, &str, &str)] = &[
@@ -62,10 +78,20 @@ impl Walk<'_> {
             let (key, spot) = (setting.key.as_str(), Spot { line: setting.line, column: 1 });
             let yes = ["true", "yes", "1", "on"].contains(&setting.value.to_lowercase().as_str());
             if let Some((_, instead)) = OLD.iter().find(|(old, _)| *old == key) {
-                self.warn(&config.file, spot, format!("`{key}` is no setting of Ansible's any more"), *instead);
+                self.warn(
+                    &config.file,
+                    spot,
+                    format!("`{key}` is no setting of Ansible's any more"),
+                    *instead,
+                );
             } else if key.starts_with("accelerate_") || setting.section == "accelerate" {
                 let message = format!("`{key}` is no setting of Ansible's any more");
-                self.warn(&config.file, spot, message, "leave it out: the factory switches on pipelining, which is as fast");
+                self.warn(
+                    &config.file,
+                    spot,
+                    message,
+                    "leave it out: the factory switches on pipelining, which is as fast",
+                );
             } else if ASKING.contains(&key) && yes {
                 let message = format!("`{key}` asks for a password, and nobody answers in a build");
                 self.warn(&config.file, spot, message, "leave it out");
@@ -76,7 +102,10 @@ impl Walk<'_> {
         self.plugins_of_config(config, playbook);
         let beside = playbook.parent().unwrap_or(Path::new("")).join("ansible.cfg");
         if beside != config.file && self.paths.is_file(&beside) {
-            let hint = format!("move it there, or name it: `env: {{ANSIBLE_CONFIG: {}}}`", beside.display());
+            let hint = format!(
+                "move it there, or name it: `env: {{ANSIBLE_CONFIG: {}}}`",
+                beside.display()
+            );
             let message = "Ansible does not read this file: it runs in the bundle's directory";
             self.warn(&beside, Spot { line: 0, column: 0 }, message, hint);
         }
@@ -92,7 +121,9 @@ impl Walk<'_> {
             if said(&value) && !words.contains(&value.as_str()) {
                 let hint = match keys::nearest(&value, words.iter().copied()) {
                     Some(near) => format!("did you mean `{near}`?"),
-                    None => comment(&value).unwrap_or_else(|| format!("there are {}", words.join(", "))),
+                    None => {
+                        comment(&value).unwrap_or_else(|| format!("there are {}", words.join(", ")))
+                    }
                 };
                 let message = format!("`{value}` is no value of `{key}`");
                 self.error(&config.file, Spot { line: setting.line, column: 1 }, message, hint);
@@ -116,11 +147,24 @@ impl Walk<'_> {
             let spot = Spot { line: setting.line, column: 1 };
             if setting.section.is_empty() {
                 let message = format!("`{}` stands before any section", setting.key);
-                return self.error(&config.file, spot, message, "`[defaults]` on a line of its own before it");
+                return self.error(
+                    &config.file,
+                    spot,
+                    message,
+                    "`[defaults]` on a line of its own before it",
+                );
             }
             if let Some(first) = seen.insert((&setting.section, &setting.key), setting.line) {
-                let message = format!("`{}` is given twice in `[{}]`: Ansible does not read the file", setting.key, setting.section);
-                self.error(&config.file, spot, message, format!("the first one is on line {first}"));
+                let message = format!(
+                    "`{}` is given twice in `[{}]`: Ansible does not read the file",
+                    setting.key, setting.section
+                );
+                self.error(
+                    &config.file,
+                    spot,
+                    message,
+                    format!("the first one is on line {first}"),
+                );
             }
         }
     }
@@ -128,5 +172,9 @@ impl Walk<'_> {
 
 /// `50 # as many as we have`
 fn comment(value: &str) -> Option<String> {
-    value.contains('#').then(|| "what comes after `#` belongs to the value: a comment begins with ` ;`, or is a line of its own".into())
+    value.contains('#').then(|| {
+        "what comes after `#` belongs to the value: a comment begins with \
+        ` ;`, or is a line of its own"
+            .into()
+    })
 }

@@ -1,4 +1,5 @@
-//! Expressions: tests that are written as filters, braces where none belong, names of variables where a value is meant.
+//! Expressions: tests that are written as filters, braces where none belong, names of variables
+//! where a value is meant.
 use std::borrow::Cow;
 use std::collections::HashSet;
 use std::path::Path;
@@ -51,14 +52,21 @@ const TESTS: &[(&str, &str)] = &[
 static EXPRESSION: LazyLock<Regex> = LazyLock::new(|| fixed(r"(?s)\{\{(.*?)\}\}|\{%(.*?)%\}"));
 static FILTER: LazyLock<Regex> = LazyLock::new(|| fixed(r"\|\s*([A-Za-z_][A-Za-z0-9_.]*)"));
 static CHOICE: LazyLock<Regex> = LazyLock::new(|| fixed(r"\b(?:if|and|or)\b"));
-static QUOTED: LazyLock<Regex> = LazyLock::new(|| fixed(r#"(?s)'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*""#));
-static LOOKUP: LazyLock<Regex> = LazyLock::new(|| fixed(r#"\b(?:lookup|query|q)\s*\(\s*['"]([a-z0-9_.]+)['"]"#));
+static QUOTED: LazyLock<Regex> =
+    LazyLock::new(|| fixed(r#"(?s)'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*""#));
+static LOOKUP: LazyLock<Regex> =
+    LazyLock::new(|| fixed(r#"\b(?:lookup|query|q)\s*\(\s*['"]([a-z0-9_.]+)['"]"#));
 /// With no more arguments, which may let a missing file pass.
 static FILE_LOOKUP: LazyLock<Regex> = LazyLock::new(|| {
-    fixed(r#"(?:lookup|query|q)\s*\(\s*['"](?:ansible\.builtin\.)?(file|template|unvault)['"]\s*,\s*['"]([^'"]+)['"]\s*\)"#)
+    fixed(concat!(
+        r#"(?:lookup|query|q)\s*\(\s*['"](?:ansible\.builtin\.)?(file|template|unvault)['"]"#,
+        r#"\s*,\s*['"]([^'"]+)['"]\s*\)"#,
+    ))
 });
 /// `packages`, `item.users`, `result.stdout_lines[0]`, and `${packages}` of Ansible 1.
-static NAME: LazyLock<Regex> = LazyLock::new(|| fixed(r#"^(\$?)\{?([A-Za-z_][A-Za-z0-9_]*)((?:\.[A-Za-z_0-9]+|\[[^\]]*\])*)\}?$"#));
+static NAME: LazyLock<Regex> = LazyLock::new(|| {
+    fixed(r#"^(\$?)\{?([A-Za-z_][A-Za-z0-9_]*)((?:\.[A-Za-z_0-9]+|\[[^\]]*\])*)\}?$"#)
+});
 
 fn fixed(pattern: &str) -> Regex {
     Regex::new(pattern).expect("the pattern is fixed")
@@ -74,17 +82,25 @@ const PYTHON_2_METHODS: &[(&str, &str)] = &[
     ("viewvalues", "`.values()`"),
     ("has_key", "`'key' in dictionary`"),
 ];
-static PYTHON_2: LazyLock<Regex> = LazyLock::new(|| fixed(r"\.(iteritems|iterkeys|itervalues|viewitems|viewkeys|viewvalues|has_key)\s*\("));
+static PYTHON_2: LazyLock<Regex> = LazyLock::new(|| {
+    fixed(r"\.(iteritems|iterkeys|itervalues|viewitems|viewkeys|viewvalues|has_key)\s*\(")
+});
 /// What is no expression: comments, and what is passed on as it stands.
-static DEAD: LazyLock<Regex> = LazyLock::new(|| fixed(r"(?s)\{#.*?#\}|\{%[-+]?\s*raw\s*[-+]?%\}.*?\{%[-+]?\s*endraw\s*[-+]?%\}"));
+static DEAD: LazyLock<Regex> = LazyLock::new(|| {
+    fixed(r"(?s)\{#.*?#\}|\{%[-+]?\s*raw\s*[-+]?%\}.*?\{%[-+]?\s*endraw\s*[-+]?%\}")
+});
 /// `packages | default([])`, `a + b`
-static WORKED_OUT: LazyLock<Regex> =
-    LazyLock::new(|| fixed(r#"^([A-Za-z_][A-Za-z0-9_]*)[\w.\[\]'"]*\s*(?:\|\s*[a-z_]+|\+\s*[A-Za-z_\[])"#));
+static WORKED_OUT: LazyLock<Regex> = LazyLock::new(|| {
+    fixed(r#"^([A-Za-z_][A-Za-z0-9_]*)[\w.\[\]'"]*\s*(?:\|\s*[a-z_]+|\+\s*[A-Za-z_\[])"#)
+});
 
 /// A text without what is no expression in it, as long as it was.
 fn live(text: &str) -> Cow<'_, str> {
     DEAD.replace_all(text, |dead: &regex::Captures<'_>| {
-        dead[0].chars().flat_map(|c| std::iter::repeat_n(if c == '\n' { c } else { ' ' }, c.len_utf8())).collect::<String>()
+        dead[0]
+            .chars()
+            .flat_map(|c| std::iter::repeat_n(if c == '\n' { c } else { ' ' }, c.len_utf8()))
+            .collect::<String>()
     })
 }
 
@@ -114,12 +130,15 @@ impl Bare {
             return None;
         }
         let bare = text.trim_start_matches("${").trim_start_matches('$').trim_end_matches('}');
-        let message = format!("`{key}: {text}` is the text `{text}`, not the variable of that name");
+        let message =
+            format!("`{key}: {text}` is the text `{text}`, not the variable of that name");
         let finding = match !soft && (sure || variables.contains(&name)) {
             true => Diagnostic::error(place, message),
             false => Diagnostic::warning(place, message),
         };
-        Some(finding.hint(format!("`{key}: \"{{{{ {bare} }}}}\"`, or a list with one item if the text is meant")))
+        Some(finding.hint(format!(
+            "`{key}: \"{{{{ {bare} }}}}\"`, or a list with one item if the text is meant"
+        )))
     }
 }
 
@@ -129,11 +148,21 @@ impl Walk<'_> {
         match &node.value {
             _ if node.raw => {}
             // `comment_start_string: "{#"` and its kin, of `template`.
-            Value::Map(entries) => entries.iter().filter(|e| !e.key.ends_with("_string")).for_each(|e| self.expressions(&e.value, scope)),
+            Value::Map(entries) => entries
+                .iter()
+                .filter(|e| !e.key.ends_with("_string"))
+                .for_each(|e| self.expressions(&e.value, scope)),
             Value::List(items) => items.iter().for_each(|item| self.expressions(item, scope)),
-            Value::Scalar { text, .. } if ["$FILE(", "$PIPE(", "$LOOKUP("].iter().any(|old| text.contains(old)) => {
+            Value::Scalar { text, .. }
+                if ["$FILE(", "$PIPE(", "$LOOKUP("].iter().any(|old| text.contains(old)) =>
+            {
                 let hint = "`{{ lookup('file', …) }}`, `{{ lookup('pipe', …) }}`";
-                self.at_run(scope, node.spot, "`$FILE(…)` and its kin are of Ansible 1: this is a text", hint);
+                self.at_run(
+                    scope,
+                    node.spot,
+                    "`$FILE(…)` and its kin are of Ansible 1: this is a text",
+                    hint,
+                );
             }
             Value::Scalar { text, .. } if is_template(text) || text.contains("{#") => {
                 self.rendered_value(text, node.spot, scope);
@@ -146,7 +175,8 @@ impl Walk<'_> {
         }
     }
 
-    /// One expression, without its braces. `branches`: there are tags around it that may leave it out.
+    /// One expression, without its braces. `branches`: there are tags around it that may leave it
+    /// out.
     fn expression(&mut self, text: &str, branches: bool, spot: Spot, scope: &Scope) {
         let open = QUOTED.replace_all(text, "''");
         self.uses_facts(&open, spot, scope);
@@ -163,8 +193,16 @@ impl Walk<'_> {
             self.filter(&filter[1], spot, (whole, scope));
         }
         for method in PYTHON_2.captures_iter(&open) {
-            let (old, new) = PYTHON_2_METHODS.iter().find(|(old, _)| *old == &method[1]).expect("the pattern is made of them");
-            self.at_run(whole, spot, format!("`.{old}()` is of Python 2: no dictionary has it"), *new);
+            let (old, new) = PYTHON_2_METHODS
+                .iter()
+                .find(|(old, _)| *old == &method[1])
+                .expect("the pattern is made of them");
+            self.at_run(
+                whole,
+                spot,
+                format!("`.{old}()` is of Python 2: no dictionary has it"),
+                *new,
+            );
         }
         for lookup in LOOKUP.captures_iter(text) {
             self.plugin("lookup", &lookup[1], spot, scope);
@@ -178,13 +216,20 @@ impl Walk<'_> {
             _ if is_template(name) => {}
             Some(path) if kind == "template" => self.template(&path, false, scope),
             Some(_) => {}
-            None => self.missing(&format!("`{name}`, which a lookup reads,"), Path::new(name), spot, scope),
+            None => self.missing(
+                &format!("`{name}`, which a lookup reads,"),
+                Path::new(name),
+                spot,
+                scope,
+            ),
         }
     }
 
     /// `whole`: the scope of what the expression stands in.
     fn filter(&mut self, name: &str, spot: Spot, (whole, scope): (&Scope, &Scope)) {
-        let Some((_, new)) = TESTS.iter().find(|(old, _)| *old == name) else { return self.plugin("filter", name, spot, scope) };
+        let Some((_, new)) = TESTS.iter().find(|(old, _)| *old == name) else {
+            return self.plugin("filter", name, spot, scope);
+        };
         let message = format!("`| {name}` is a test, and no filter any more");
         let hint = match *new {
             "version" => "`is version('1.2', '>=')`".to_owned(),
@@ -192,7 +237,12 @@ impl Walk<'_> {
             _ => format!("`is {new}`"),
         };
         match self.paths.has_plugins("filter", scope) {
-            true => self.warn(&scope.file, spot, message, format!("{hint}, unless `filter_plugins` has one of that name")),
+            true => self.warn(
+                &scope.file,
+                spot,
+                message,
+                format!("{hint}, unless `filter_plugins` has one of that name"),
+            ),
             false => self.at_run(whole, spot, message, hint),
         }
     }
@@ -208,8 +258,16 @@ impl Walk<'_> {
                 if self.paths.has_plugins(kind, scope) {
                     return;
                 }
-                let message = format!("the {} `{name}` is no longer part of ansible-core", plugins::called(kind));
-                self.warn(&scope.file, spot, message, format!("`{collection}.{new}`, of the collection `{collection}`"));
+                let message = format!(
+                    "the {} `{name}` is no longer part of ansible-core",
+                    plugins::called(kind)
+                );
+                self.warn(
+                    &scope.file,
+                    spot,
+                    message,
+                    format!("`{collection}.{new}`, of the collection `{collection}`"),
+                );
                 collection.to_owned()
             }
         };
@@ -240,18 +298,30 @@ impl Walk<'_> {
     pub(super) fn loops(&mut self, key: &str, node: &Node, scope: &Scope) {
         let soft = scope.may_not_run();
         // These take lists of lists, whose names stand in a list themselves.
-        let inner = ["with_subelements", "with_nested", "with_cartesian", "with_together"].contains(&key);
+        let inner =
+            ["with_subelements", "with_nested", "with_cartesian", "with_together"].contains(&key);
         match &node.value {
-            Value::List(items) if inner => {
-                items.iter().take(1 + items.len() * usize::from(key != "with_subelements")).for_each(|item| self.looped(key, item, scope))
-            }
+            Value::List(items) if inner => items
+                .iter()
+                .take(1 + items.len() * usize::from(key != "with_subelements"))
+                .for_each(|item| self.looped(key, item, scope)),
             Value::List(items) => {
                 items.iter().for_each(|item| self.only_old(key, item, scope));
                 // Its list was one of names, once.
                 for item in items.iter().filter(|_| key == "with_flattened") {
-                    if let Some(name) = super::scalar(item).filter(|text| NAME.captures(text).is_some_and(|found| found[1].is_empty())) {
+                    if let Some(name) = super::scalar(item)
+                        .filter(|text| NAME.captures(text).is_some_and(|found| found[1].is_empty()))
+                    {
                         let (place, text) = (self.place(&scope.file, item.spot), name.to_owned());
-                        self.bare.push(Bare { place, key: key.into(), name: text.clone(), text, sure: false, only_known: true, soft });
+                        self.bare.push(Bare {
+                            place,
+                            key: key.into(),
+                            name: text.clone(),
+                            text,
+                            sure: false,
+                            only_known: true,
+                            soft,
+                        });
                     }
                 }
             }
@@ -266,19 +336,45 @@ impl Walk<'_> {
             if let Some(found) = WORKED_OUT.captures(text.trim()) {
                 let place = self.place(&scope.file, node.spot);
                 let name = found[1].to_owned();
-                self.bare.push(Bare { place, key: key.into(), text: text.trim().into(), name, sure: false, only_known: false, soft });
+                self.bare.push(Bare {
+                    place,
+                    key: key.into(),
+                    text: text.trim().into(),
+                    name,
+                    sure: false,
+                    only_known: false,
+                    soft,
+                });
             } else if key == "loop" && !is_template(text) {
                 let (what, hint) = match text.trim().parse::<u32>() {
-                    Ok(count) => ("a number", format!("`loop: \"{{{{ range({count}) | list }}}}\"`, or a list with one item")),
-                    Err(_) => ("a text", "a list: `loop: [a, b]`, or an expression in braces".to_owned()),
+                    Ok(count) => (
+                        "a number",
+                        format!(
+                            "`loop: \"{{{{ range({count}) | list }}}}\"`, or a list with one item"
+                        ),
+                    ),
+                    Err(_) => {
+                        ("a text", "a list: `loop: [a, b]`, or an expression in braces".to_owned())
+                    }
                 };
                 self.no_list(what, hint, node.spot, scope);
             }
             return;
         };
-        let sure = !name[1].is_empty() || !name[3].is_empty() || key == "loop" || matches!(key, "with_dict" | "with_subelements");
+        let sure = !name[1].is_empty()
+            || !name[3].is_empty()
+            || key == "loop"
+            || matches!(key, "with_dict" | "with_subelements");
         let place = self.place(&scope.file, node.spot);
-        self.bare.push(Bare { place, key: key.into(), text: text.trim().into(), name: name[2].into(), sure, only_known: false, soft });
+        self.bare.push(Bare {
+            place,
+            key: key.into(),
+            text: text.trim().into(),
+            name: name[2].into(),
+            sure,
+            only_known: false,
+            soft,
+        });
     }
 
     /// In a list each item is a text; `$name` of Ansible 1 was none.
@@ -313,8 +409,11 @@ impl Walk<'_> {
         }
         let text = live(&text);
         for found in EXPRESSION.captures_iter(&text).take(10_000) {
-            let (at, inner) = found.get(1).or(found.get(2)).map_or((0, ""), |m| (m.start(), m.as_str()));
-            if ["|", "lookup", "ansible_"].iter().any(|part| inner.contains(part)) || PYTHON_2.is_match(inner) {
+            let (at, inner) =
+                found.get(1).or(found.get(2)).map_or((0, ""), |m| (m.start(), m.as_str()));
+            if ["|", "lookup", "ansible_"].iter().any(|part| inner.contains(part))
+                || PYTHON_2.is_match(inner)
+            {
                 let before = &text[..at];
                 let line = before.matches('\n').count() + 1;
                 let column = before.rsplit('\n').next().unwrap_or_default().chars().count() + 1;
@@ -326,5 +425,9 @@ impl Walk<'_> {
 
 /// What stands between braces.
 fn inner_of(text: &str) -> Vec<&str> {
-    EXPRESSION.captures_iter(text).filter_map(|c| c.get(1).or(c.get(2))).map(|m| m.as_str()).collect()
+    EXPRESSION
+        .captures_iter(text)
+        .filter_map(|c| c.get(1).or(c.get(2)))
+        .map(|m| m.as_str())
+        .collect()
 }

@@ -22,8 +22,8 @@ const META: &[&str] = &[
     "reset_connection",
 ];
 
-/// Modules that change nothing, as long as no `changed_when` says that they do; and what takes in tasks when it runs, whose
-/// `notify` is not that of those tasks.
+/// Modules that change nothing, as long as no `changed_when` says that they do; and what takes in
+/// tasks when it runs, whose `notify` is not that of those tasks.
 const UNCHANGING: &[&str] = &[
     "assert",
     "debug",
@@ -91,8 +91,11 @@ impl Handlers {
         let Self { names, late, open, notified, .. } = self;
         // `role : name`
         let bare = |name: &str| name.rsplit(" : ").next().unwrap_or_default().trim().to_owned();
-        let among = |names: &HashSet<String>, name: &str| names.contains(name) || names.contains(&bare(name));
-        let missing = notified.into_iter().filter(|notified| !open && !among(&names, &notified.name));
+        let among = |names: &HashSet<String>, name: &str| {
+            names.contains(name) || names.contains(&bare(name))
+        };
+        let missing =
+            notified.into_iter().filter(|notified| !open && !among(&names, &notified.name));
         missing
             .map(|Notified { place, name, sure }| {
                 let message = format!("no handler is called `{name}`, or listens to it");
@@ -102,13 +105,17 @@ impl Handlers {
                 };
                 if among(&late, &name) {
                     return finding.hint(
-                        "the one of that name is known only when the handler that takes it in runs: `import_tasks` takes it in before; \
+                        "the one of that name is known only when the handler that takes it in \
+                            runs: `import_tasks` takes it in before; \
                          or notify the name of the `include_tasks`, which runs all of its file",
                     );
                 }
                 match keys::nearest(&name, names.iter().map(String::as_str)) {
                     Some(near) => finding.hint(format!("did you mean `{near}`?")),
-                    None => finding.hint("a task under `handlers` of the play, or in `handlers/main.yml` of a role, has that `name`"),
+                    None => finding.hint(
+                        "a task under `handlers` of the play, or in \
+                        `handlers/main.yml` of a role, has that `name`",
+                    ),
                 }
             })
             .collect()
@@ -119,20 +126,30 @@ impl Walk<'_> {
     /// What a task notifies, and of a handler what it is called.
     pub(super) fn notifies(&mut self, entries: &[Entry], scope: &Scope) {
         let module = module_of(entries).map(tail);
-        // Ansible puts the tasks in the place of what names them, and knows the name of a block for its messages alone.
+        // Ansible puts the tasks in the place of what names them, and knows the name of a block for
+        // its messages alone.
         let nameless = module.is_none() || module == Some("import_tasks");
         for entry in entries {
             match entry.key.as_str() {
                 "notify" => {
-                    let sure = !scope.may_not_run() && !may_not_run(entries) && may_change(entries, module);
-                    let named = texts(&entry.value).into_iter().filter(|(name, _)| !is_template(name));
-                    let notified = |(name, spot): (&str, _)| Notified { place: self.place(&scope.file, spot), name: name.to_owned(), sure };
+                    let sure = !scope.may_not_run()
+                        && !may_not_run(entries)
+                        && may_change(entries, module);
+                    let named =
+                        texts(&entry.value).into_iter().filter(|(name, _)| !is_template(name));
+                    let notified = |(name, spot): (&str, _)| Notified {
+                        place: self.place(&scope.file, spot),
+                        name: name.to_owned(),
+                        sure,
+                    };
                     let notified: Vec<_> = named.map(notified).collect();
                     self.handlers.notified.extend(notified);
                 }
                 "name" if nameless => {}
                 "name" | "listen" if scope.handlers == Handling::Late => {
-                    self.handlers.late.extend(texts(&entry.value).into_iter().map(|(name, _)| name.to_owned()));
+                    self.handlers
+                        .late
+                        .extend(texts(&entry.value).into_iter().map(|(name, _)| name.to_owned()));
                 }
                 "name" | "listen" if scope.handlers == Handling::Yes => {
                     for (name, _) in texts(&entry.value) {
@@ -147,13 +164,23 @@ impl Walk<'_> {
 
     /// `meta: flush_handlers`
     pub(super) fn meta_task(&mut self, call: &Call, scope: &Scope) {
-        let Some(word) = scalar(call.value).map(str::trim).filter(|word| !is_template(word) && !word.contains('=')) else { return };
+        let Some(word) = scalar(call.value)
+            .map(str::trim)
+            .filter(|word| !is_template(word) && !word.contains('='))
+        else {
+            return;
+        };
         if !META.contains(&word) {
             let hint = match keys::nearest(word, META.iter().copied()) {
                 Some(near) => format!("did you mean `{near}`?"),
                 None => format!("there are {}", META.join(", ")),
             };
-            self.error(&scope.file, call.value.spot, format!("`meta: {word}` is nothing that Ansible does"), hint);
+            self.error(
+                &scope.file,
+                call.value.spot,
+                format!("`meta: {word}` is nothing that Ansible does"),
+                hint,
+            );
         }
     }
 
@@ -163,21 +190,41 @@ impl Walk<'_> {
             return;
         }
         for entry in entries {
-            let flushes = tail(&entry.key) == "meta" && scalar(&entry.value).is_some_and(|word| word.trim() == "flush_handlers");
-            // Ansible reads these before it is known who is notified, and a handler that flushes ends the run.
-            let named = entries.iter().any(|e| e.key == "name" || e.key == "listen") || scope.handlers == Handling::Late;
+            let flushes = tail(&entry.key) == "meta"
+                && scalar(&entry.value).is_some_and(|word| word.trim() == "flush_handlers");
+            // Ansible reads these before it is known who is notified, and a handler that flushes
+            // ends the run.
+            let named = entries.iter().any(|e| e.key == "name" || e.key == "listen")
+                || scope.handlers == Handling::Late;
             match tail(&entry.key) {
                 module @ ("include_role" | "import_role") => {
-                    let hint = "`include_tasks` with a file of the role, or a handler of the role itself";
-                    self.error(&scope.file, entry.spot, format!("`{module}` cannot be a handler"), hint);
+                    let hint =
+                        "`include_tasks` with a file of the role, or a handler of the role itself";
+                    self.error(
+                        &scope.file,
+                        entry.spot,
+                        format!("`{module}` cannot be a handler"),
+                        hint,
+                    );
                 }
                 _ if flushes && named => {
-                    let hint = "a task between the others flushes them; a handler may notify one that comes after it";
-                    self.error(&scope.file, entry.spot, "`meta: flush_handlers` cannot be a handler", hint);
+                    let hint = "a task between the others flushes them; a handler may notify one \
+                        that comes after it";
+                    self.error(
+                        &scope.file,
+                        entry.spot,
+                        "`meta: flush_handlers` cannot be a handler",
+                        hint,
+                    );
                 }
                 _ if flushes => {
                     let hint = "leave it out: without a name nobody notifies it";
-                    self.warn(&scope.file, entry.spot, "`meta: flush_handlers` cannot be a handler", hint);
+                    self.warn(
+                        &scope.file,
+                        entry.spot,
+                        "`meta: flush_handlers` cannot be a handler",
+                        hint,
+                    );
                 }
                 _ => {}
             }
@@ -188,14 +235,16 @@ impl Walk<'_> {
 /// Whether a task may notify somebody.
 fn may_change(entries: &[Entry], module: Option<&str>) -> bool {
     let said = entries.iter().find(|e| e.key == "changed_when");
-    !said.is_some_and(|e| is_false(&e.value)) && (said.is_some() || !module.is_some_and(|module| UNCHANGING.contains(&module)))
+    !said.is_some_and(|e| is_false(&e.value))
+        && (said.is_some() || !module.is_some_and(|module| UNCHANGING.contains(&module)))
 }
 
 /// `false`, or a list of conditions with such a one in it.
 fn is_false(node: &Node) -> bool {
     match &node.value {
         Value::Scalar { text, plain } => {
-            text.eq_ignore_ascii_case("false") || *plain && ["no", "off"].contains(&text.to_lowercase().as_str())
+            text.eq_ignore_ascii_case("false")
+                || *plain && ["no", "off"].contains(&text.to_lowercase().as_str())
         }
         Value::List(items) => items.iter().any(is_false),
         _ => false,

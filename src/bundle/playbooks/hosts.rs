@@ -1,7 +1,7 @@
 //! `hosts` of plays: which of them the builder is.
 //!
-//! The builder is one host, in the groups `all`, `local` (of the old factory's playbooks) and `default` (the name that Packer
-//! gives it).
+//! The builder is one host, in the groups `all`, `local` (of the old factory's playbooks) and
+//! `default` (the name that Packer gives it).
 use std::sync::LazyLock;
 
 use regex::Regex;
@@ -17,7 +17,8 @@ const FACTORY: [&str; 3] = ["localhost", "127.0.0.1", "::1"];
 /// How the name of a builder begins and ends.
 const NAME: (&str, &str) = ("factory-", "-builder");
 /// `web[0]`, `web[1:]`
-static SUBSCRIPT: LazyLock<Regex> = LazyLock::new(|| Regex::new(r"\[-?[0-9]*(?:[:-]-?[0-9]*)?\]$").expect("the pattern is fixed"));
+static SUBSCRIPT: LazyLock<Regex> =
+    LazyLock::new(|| Regex::new(r"\[-?[0-9]*(?:[:-]-?[0-9]*)?\]$").expect("the pattern is fixed"));
 
 /// The plays of one step, and what nobody of them runs on.
 #[derive(Default)]
@@ -65,7 +66,8 @@ fn split(text: &str) -> Vec<&str> {
     text.split([',', ':', ';']).map(str::trim).filter(|part| !part.is_empty()).collect()
 }
 
-/// Whether the builder, whose name is made at the run, may be meant. Source: ansible-core, `order_patterns`.
+/// Whether the builder, whose name is made at the run, may be meant. Source: ansible-core,
+/// `order_patterns`.
 fn may_match(parts: &[&str]) -> bool {
     // `None`: known at the run only.
     let known = |part: &str, names: &[&[&str]]| {
@@ -80,12 +82,14 @@ fn may_match(parts: &[&str]) -> bool {
     let begins = |with: char| parts.iter().filter(move |part| part.starts_with(with));
     let mut plain = parts.iter().filter(|part| !part.starts_with(['&', '!'])).peekable();
     // What only leaves out leaves out of all.
-    let named = plain.peek().is_none() || plain.any(|part| known(part, &[&GROUPS, &FACTORY]) != Some(false));
+    let named = plain.peek().is_none()
+        || plain.any(|part| known(part, &[&GROUPS, &FACTORY]) != Some(false));
     let within = begins('&').all(|part| known(part, &[&GROUPS, &FACTORY]) != Some(false));
     named && within && !begins('!').any(|part| known(part, &[&GROUPS]) == Some(true))
 }
 
-/// Whether `web*` or `~web.*` means a group of the builder's; `None`: it may mean its name. Source: ansible-core, `_match_list`.
+/// Whether `web*` or `~web.*` means a group of the builder's; `None`: it may mean its name. Source:
+/// ansible-core, `_match_list`.
 fn of_pattern(pattern: &str) -> Option<bool> {
     let special = |c: char| !(c.is_ascii_alphanumeric() || c == '_' || c == '-');
     let (translated, first, last) = match pattern.strip_prefix('~') {
@@ -93,7 +97,8 @@ fn of_pattern(pattern: &str) -> Option<bool> {
         Some(regex) => {
             let at = regex.find(special).unwrap_or(regex.len());
             // The last character before `*` need not be there.
-            let at = if regex[at..].starts_with(['*', '?', '{']) { at.saturating_sub(1) } else { at };
+            let at =
+                if regex[at..].starts_with(['*', '?', '{']) { at.saturating_sub(1) } else { at };
             (format!("^(?:{regex})"), if regex.contains('|') { "" } else { &regex[..at] }, "")
         }
         // What classes of characters say is not looked into.

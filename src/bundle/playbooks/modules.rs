@@ -1,7 +1,8 @@
 //! Names and arguments of modules.
 use crate::bundle::lint::split;
 
-/// Arguments that modules of ansible-core had once, and what takes their place. Checked against ansible-core 2.14.
+/// Arguments that modules of ansible-core had once, and what takes their place. Checked against
+/// ansible-core 2.14.
 pub(super) const GONE: &[(&str, &str, &str)] = &[
     ("command", "warn", "leave it out"),
     ("shell", "warn", "leave it out"),
@@ -17,7 +18,8 @@ pub(super) const GONE: &[(&str, &str, &str)] = &[
 ];
 
 /// Arguments that some versions still take.
-pub(super) const OLD: &[(&str, &str, &str)] = &[("stat", "get_md5", "leave it out, and take `stat.checksum`")];
+pub(super) const OLD: &[(&str, &str, &str)] =
+    &[("stat", "get_md5", "leave it out, and take `stat.checksum`")];
 
 /// Values that arguments had once, and what is written today.
 pub(super) const VALUES: &[(&str, &str, &str, &str)] = &[
@@ -44,15 +46,25 @@ pub(super) fn collection_of(name: &str) -> Option<&str> {
     (!["ansible.builtin", "ansible.legacy"].contains(&collection)).then_some(collection)
 }
 
-/// `key=value` of a module's one-line form, without quotes; what is in quotes or braces may hold blanks.
+/// `key=value` of a module's one-line form, without quotes; what is in quotes or braces may hold
+/// blanks.
 pub(super) fn pairs(text: &str) -> Vec<(String, String)> {
-    let sound = |key: &str| !key.is_empty() && key.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_');
-    let words = split(text).into_iter().filter_map(|word| word.split_once('=').map(|(key, value)| (key.to_owned(), value.to_owned())));
-    words.filter(|(key, _)| sound(key)).map(|(key, value)| (key, value.trim_matches(['"', '\'']).to_owned())).collect()
+    let sound =
+        |key: &str| !key.is_empty() && key.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_');
+    let words = split(text).into_iter().filter_map(|word| {
+        word.split_once('=').map(|(key, value)| (key.to_owned(), value.to_owned()))
+    });
+    words
+        .filter(|(key, _)| sound(key))
+        .map(|(key, value)| (key, value.trim_matches(['"', '\'']).to_owned()))
+        .collect()
 }
 
 /// What of the one-line form is no `key=value`.
 pub(super) fn free(text: &str) -> Vec<String> {
-    let of_pair = |word: &String| word.split_once('=').is_some_and(|(key, _)| key.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_'));
+    let of_pair = |word: &String| {
+        word.split_once('=')
+            .is_some_and(|(key, _)| key.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_'))
+    };
     split(text).into_iter().filter(|word| !of_pair(word)).collect()
 }

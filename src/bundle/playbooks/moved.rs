@@ -39,6 +39,10 @@ mod tests {
         assert_eq!(to("authorized_key"), Some(("ansible.posix", "authorized_key")));
         assert_eq!((to("copy"), to("apt"), to("ansible.posix")), (None, None, None));
         assert!(MOVED.len() > 3000);
-        assert!(MOVED.values().all(|(collection, name)| collection.split('.').count() == 2 && !name.is_empty()));
+        assert!(
+            MOVED
+                .values()
+                .all(|(collection, name)| collection.split('.').count() == 2 && !name.is_empty())
+        );
     }
 }

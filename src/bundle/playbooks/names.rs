@@ -5,15 +5,18 @@ use crate::bundle::yaml::{Entry, Spot};
 
 /// Source: Python 3, `keyword.kwlist`. Since 2.19 Ansible takes those that are no values.
 const KEYWORDS: &[&str] = &[
-    "False", "None", "True", "and", "as", "assert", "async", "await", "break", "class", "continue", "def", "del", "elif", "else", "except",
-    "finally", "for", "from", "global", "if", "import", "in", "is", "lambda", "nonlocal", "not", "or", "pass", "raise", "return", "try",
-    "while", "with", "yield",
+    "False", "None", "True", "and", "as", "assert", "async", "await", "break", "class", "continue",
+    "def", "del", "elif", "else", "except", "finally", "for", "from", "global", "if", "import",
+    "in", "is", "lambda", "nonlocal", "not", "or", "pass", "raise", "return", "try", "while",
+    "with", "yield",
 ];
 
 /// Source: ansible-core, `isidentifier`.
 fn is_name(text: &str) -> bool {
     let begins = text.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_');
-    begins && text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_') && !KEYWORDS.contains(&text)
+    begins
+        && text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_')
+        && !KEYWORDS.contains(&text)
 }
 
 impl Walk<'_> {
@@ -31,15 +34,23 @@ impl Walk<'_> {
             return;
         }
         let message = format!("`{what}` sets a variable, and `{name}` is no name of one");
-        let near: String = name.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '_' }).collect();
-        let near = if near.starts_with(|c: char| c.is_ascii_digit()) || KEYWORDS.contains(&&*near) { format!("_{near}") } else { near };
+        let near: String =
+            name.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '_' }).collect();
+        let near = if near.starts_with(|c: char| c.is_ascii_digit()) || KEYWORDS.contains(&&*near) {
+            format!("_{near}")
+        } else {
+            near
+        };
         let hint = match is_name(&near) {
-            _ if is_template(name) => "a name that is written out: this one is not worked out".into(),
+            _ if is_template(name) => {
+                "a name that is written out: this one is not worked out".into()
+            }
             true => format!("letters, digits and `_`, and no word of Python's: `{near}`"),
             false => "letters, digits and `_`, and no word of Python's".into(),
         };
         let taken = KEYWORDS.contains(&name) && !["False", "None", "True"].contains(&name);
-        // Since 2.19 Ansible looks at what is registered when it reads the task, before it even where the task is skipped.
+        // Since 2.19 Ansible looks at what is registered when it reads the task, before it even
+        // where the task is skipped.
         let soft = match what {
             "register" => scope.dynamic || scope.handlers != Handling::No,
             _ => scope.may_not_run(),

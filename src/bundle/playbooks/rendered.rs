@@ -1,5 +1,5 @@
-//! What Ansible renders with Jinja: values of tasks, conditions, variables, templates. Whether Jinja can read it, and whether there
-//! are the filters and tests that it names.
+//! What Ansible renders with Jinja: values of tasks, conditions, variables, templates. Whether
+//! Jinja can read it, and whether there are the filters and tests that it names.
 use std::collections::{HashMap, HashSet};
 use std::path::PathBuf;
 use std::rc::Rc;
@@ -15,8 +15,10 @@ use crate::jinja::{self, Error, Kind, Syntax, Use};
 const MOST_BYTES: usize = 4 << 20;
 /// Characters of a tag that are shown.
 const SHOWN: usize = 60;
-const HINT: &str = "what is meant for another program stands in `{% raw %}…{% endraw %}`, or the value is tagged `!unsafe`";
-const CONDITION: &str = "a condition is an expression of Jinja's, without braces: `a == b`, `x is defined`";
+const HINT: &str = "what is meant for another program stands in `{% raw %}…{% endraw %}`, or the \
+    value is tagged `!unsafe`";
+const CONDITION: &str =
+    "a condition is an expression of Jinja's, without braces: `a == b`, `x is defined`";
 
 pub(super) struct Rendered {
     /// Extensions of Jinja may read what we cannot.
@@ -45,7 +47,14 @@ impl Rendered {
     pub fn of(config: &Config) -> Self {
         let syntax = Syntax { literal_backslashes: true, ..Syntax::default() };
         let (unknown, broken) = (Vec::new(), Vec::new());
-        Self { off: config.extends_jinja(), bytes: 0, syntax, unknown, broken, used: HashSet::new() }
+        Self {
+            off: config.extends_jinja(),
+            bytes: 0,
+            syntax,
+            unknown,
+            broken,
+            used: HashSet::new(),
+        }
     }
 
     pub fn lacks(&mut self, unknown: Unknown) {
@@ -70,7 +79,8 @@ impl Walk<'_> {
         }
     }
 
-    /// A condition, which stands without braces. `plain`: without quotes, so that it may be no text.
+    /// A condition, which stands without braces. `plain`: without quotes, so that it may be no
+    /// text.
     pub(super) fn worked_out(&mut self, text: &str, plain: bool, spot: Spot, scope: &Scope) {
         let no_text = plain && scalar::printed(text).is_some();
         if text.trim().is_empty() || no_text || !self.rendered.takes(text) {
@@ -78,7 +88,9 @@ impl Walk<'_> {
         }
         match jinja::names(&format!("{{{{ {text} }}}}"), &self.rendered.syntax) {
             Ok(names) => self.named(names, scope, |_| spot),
-            Err(error) => self.unreadable(&error, (&shortened(text.trim()), CONDITION), spot, scope),
+            Err(error) => {
+                self.unreadable(&error, (&shortened(text.trim()), CONDITION), spot, scope)
+            }
         }
     }
 
@@ -106,14 +118,26 @@ impl Walk<'_> {
         }
     }
 
-    fn unreadable(&mut self, error: &Error, (shown, hint): (&str, &str), spot: Spot, scope: &Scope) {
+    fn unreadable(
+        &mut self,
+        error: &Error,
+        (shown, hint): (&str, &str),
+        spot: Spot,
+        scope: &Scope,
+    ) {
         // What is more than we read is no fault.
         if error.kind != Kind::Syntax {
             return;
         }
-        let (place, message) = (self.place(&scope.file, spot), format!("Jinja cannot read `{shown}`: {}", error.message));
+        let (place, message) = (
+            self.place(&scope.file, spot),
+            format!("Jinja cannot read `{shown}`: {}", error.message),
+        );
         match &scope.variable {
-            Some(variable) => self.rendered.broken.push((variable.clone(), Diagnostic::error(place, message).hint(hint))),
+            Some(variable) => self
+                .rendered
+                .broken
+                .push((variable.clone(), Diagnostic::error(place, message).hint(hint))),
             None if scope.unused => self.warn(&scope.file, spot, message, hint),
             None => self.at_run(scope, spot, message, hint),
         }
@@ -130,21 +154,33 @@ impl Walk<'_> {
                 Use::Filter => ("filter", jinja::FILTERS),
                 Use::Test => ("test", jinja::TESTS),
             };
-            let short = name.strip_prefix("ansible.builtin.").or_else(|| name.strip_prefix("ansible.legacy.")).unwrap_or(&name);
-            // Those of collections are asked for elsewhere, and so are tests that were filters once.
-            let told = what == Use::Filter && expressions::is_test(short) || moved::to(&format!("{kind}:{short}")).is_some();
+            let short = name
+                .strip_prefix("ansible.builtin.")
+                .or_else(|| name.strip_prefix("ansible.legacy."))
+                .unwrap_or(&name);
+            // Those of collections are asked for elsewhere, and so are tests that were filters
+            // once.
+            let told = what == Use::Filter && expressions::is_test(short)
+                || moved::to(&format!("{kind}:{short}")).is_some();
             if known.contains(&short) || short.contains('.') || told {
                 continue;
             }
             let soft = soft || scope.unused || scope.variable.is_some() || scope.may_not_run();
-            self.rendered.unknown.push(Unknown { place: self.place(&scope.file, spot(at)), base: scope.base.clone(), kind, name, soft });
+            self.rendered.unknown.push(Unknown {
+                place: self.place(&scope.file, spot(at)),
+                base: scope.base.clone(),
+                kind,
+                name,
+                soft,
+            });
         }
     }
 
     /// What can be told only when all is read.
     pub(super) fn unrendered(&mut self) {
         let Rendered { broken, used, unknown, .. } = &mut self.rendered;
-        let (broken, used, unknown) = (std::mem::take(broken), std::mem::take(used), std::mem::take(unknown));
+        let (broken, used, unknown) =
+            (std::mem::take(broken), std::mem::take(used), std::mem::take(unknown));
         for (variable, finding) in broken {
             self.review.found.push(match (used.contains(&variable), finding.place.clone()) {
                 (false, Some(place)) => Diagnostic::warning(place, finding.message).hint(HINT),
@@ -155,7 +191,8 @@ impl Walk<'_> {
         for Unknown { place, base, kind, name, soft } in unknown {
             let own = looked.entry((kind, base)).or_insert_with_key(|(kind, base)| {
                 let scope = Scope { base: base.clone(), ..Scope::default() };
-                self.paths.has_plugins(kind, &scope) || self.paths.may_have_plugins(kind, self.seen.iter())
+                self.paths.has_plugins(kind, &scope)
+                    || self.paths.may_have_plugins(kind, self.seen.iter())
             });
             if *own {
                 continue;
@@ -166,15 +203,21 @@ impl Walk<'_> {
                 true => Diagnostic::warning(place, message),
                 false => Diagnostic::error(place, message),
             };
-            let all = plugins::known(kind).unwrap_or(if kind == "filter" { jinja::FILTERS } else { jinja::TESTS });
+            let all = plugins::known(kind).unwrap_or(if kind == "filter" {
+                jinja::FILTERS
+            } else {
+                jinja::TESTS
+            });
             self.review.found.push(match (elsewhere, keys::nearest(&name, all.iter().copied())) {
                 (_, Some(near)) => finding.hint(format!("did you mean `{near}`?")),
-                (Some(dir), None) => {
-                    finding.hint(format!("a run sees nothing of {dir}: own ones lie in `{kind}_plugins` beside the playbook"))
-                }
-                (None, None) => {
-                    finding.hint(format!("one of a collection has its full name; own ones lie in `{kind}_plugins` beside the playbook"))
-                }
+                (Some(dir), None) => finding.hint(format!(
+                    "a run sees nothing of {dir}: own ones lie in \
+                        `{kind}_plugins` beside the playbook"
+                )),
+                (None, None) => finding.hint(format!(
+                    "one of a collection has its full name; own ones lie in \
+                        `{kind}_plugins` beside the playbook"
+                )),
             });
         }
     }
@@ -186,7 +229,11 @@ fn around(text: &str, error: &Error) -> String {
     let before = text.get(..(at + 2).min(text.len())).or(text.get(..at)).unwrap_or_default();
     let start = ["{{", "{%", "{#"].iter().filter_map(|mark| before.rfind(mark)).max().unwrap_or(0);
     let tag = &text[start..];
-    let end = ["}}", "%}"].iter().filter_map(|mark| tag.find(mark).map(|end| end + 2)).min().unwrap_or(tag.len());
+    let end = ["}}", "%}"]
+        .iter()
+        .filter_map(|mark| tag.find(mark).map(|end| end + 2))
+        .min()
+        .unwrap_or(tag.len());
     shortened(&tag[..end])
 }
 

@@ -23,33 +23,58 @@ fn what_jinja_cannot_read_is_an_error() {
         (task("assert: {that: '1 = 1'}"), "Jinja cannot read `1 = 1`"),
         (task("assert: {that: [a == b, c ==]}"), "Jinja cannot read `c ==`"),
         (task("{debug: {msg: '{{ item }}'}, loop: '{{ a b }}'}"), "Jinja cannot read `{{ a b }}`"),
-        (task("debug: {msg: '{{ x | defualt(1) }}'}"), "there is no filter `defualt`; did you mean `default`?"),
-        (task("debug: {msg: '{{ x | ansible.builtin.nope }}'}"), "there is no filter `ansible.builtin.nope`"),
-        (task("{ping: , when: x is defnied}"), "there is no test `defnied`; did you mean `defined`?"),
+        (
+            task("debug: {msg: '{{ x | defualt(1) }}'}"),
+            "there is no filter `defualt`; did you mean `default`?",
+        ),
+        (
+            task("debug: {msg: '{{ x | ansible.builtin.nope }}'}"),
+            "there is no filter `ansible.builtin.nope`",
+        ),
+        (
+            task("{ping: , when: x is defnied}"),
+            "there is no test `defnied`; did you mean `defined`?",
+        ),
         (task("block: [{debug: {msg: '{{ x | }}'}}]"), "Jinja cannot read"),
-        ("- hosts: all\n  vars: {a: '{{ x | }}'}\n  tasks: [{debug: {msg: '{{ a }}'}}]\n".into(), "Jinja cannot read"),
+        (
+            "- hosts: all\n  vars: {a: '{{ x | }}'}\n  tasks: [{debug: {msg: '{{ a }}'}}]\n".into(),
+            "Jinja cannot read",
+        ),
     ];
     for (playbook, message) in cases {
         let found = said(&playbook, &[]);
-        assert!(found.iter().any(|one| one.contains(": error: ") && one.contains(message)), "{message}: {playbook} -> {found:?}");
+        assert!(
+            found.iter().any(|one| one.contains(": error: ") && one.contains(message)),
+            "{message}: {playbook} -> {found:?}"
+        );
     }
 }
 
 #[test]
 fn a_template_that_a_task_names_is_read_with_its_lines() {
-    let template = |text: &str| only(&task("template: {src: a.j2, dest: /x}"), &[("ansible/templates/a.j2", text)]);
+    let template = |text: &str| {
+        only(&task("template: {src: a.j2, dest: /x}"), &[("ansible/templates/a.j2", text)])
+    };
     let broken = template("a\n{% if x %}\nb {{ y | nope }}\n{% endfor %}\n");
-    assert!(broken.contains("templates/a.j2:4: error: Jinja cannot read `{% endfor %}`"), "{broken}");
+    assert!(
+        broken.contains("templates/a.j2:4: error: Jinja cannot read `{% endfor %}`"),
+        "{broken}"
+    );
     let unknown = template("a\nb {{ y | nope }}\n");
     assert!(unknown.contains("templates/a.j2:2: error: there is no filter `nope`"), "{unknown}");
     let branch = template("{% if x %}{{ y | nope }}{% endif %}\n");
     assert!(branch.contains("warning: there is no filter `nope`"), "{branch}");
-    for sound in
-        ["#jinja2: variable_start_string: '[['\n{{ x | }}\n", "{% raw %}{{ x | }}{% endraw %}\n", "plain ${x}\n", "{# {{ x | }} #}\n"]
-    {
+    for sound in [
+        "#jinja2: variable_start_string: '[['\n{{ x | }}\n",
+        "{% raw %}{{ x | }}{% endraw %}\n",
+        "plain ${x}\n",
+        "{# {{ x | }} #}\n",
+    ] {
         assert_eq!(template(sound), "", "{sound}");
     }
-    let marks = task("template: {src: a.j2, dest: /x, variable_start_string: '[[', variable_end_string: ']]'}");
+    let marks = task(
+        "template: {src: a.j2, dest: /x, variable_start_string: '[[', variable_end_string: ']]'}",
+    );
     assert_eq!(only(&marks, &[("ansible/templates/a.j2", "{{ x | }} [[ y ]]\n")]), "");
 }
 
@@ -63,16 +88,25 @@ fn honest_braces_are_sound() {
         "shell: docker ps --format '{{ \"{{\" }}.Names{{ \"}}\" }}'",
         "shell: docker ps --format '{% raw %}{{.Names}}{% endraw %}'",
         "shell: rpm -q --qf '%{VERSION}' x && curl -w '%{http_code}' y && echo ${x} ${x#y}",
-        "debug: {msg: '{{ x | community.general.json_query(y) if y is ansible.utils.in_network(z) else w | mandatory }}'}",
-        "{ping: , when: [yes, true, 1, x is defined and (y | default('') | length > 0), not z, a in ['b'] or c is version('1', '>=')]}",
+        "debug: {msg: '{{ x | community.general.json_query(y) if y is ansible.utils.in_network(z) \
+            else w | mandatory }}'}",
+        "{ping: , when: [yes, true, 1, x is defined and (y | default('') | length > 0), not z, a \
+            in ['b'] or c is version('1', '>=')]}",
         "{ping: , when: x if y else z, changed_when: false, failed_when: \"'a' not in r.stdout\"}",
-        "debug: {msg: \"{{ lookup('env', 'HOME') }}{{ [1, 2] | map('pow', 2) | list }}{{ {'a': 1} | combine(b, recursive=True) }}\"}",
-        "debug: {msg: \"{{ x.0.y['z'][1:2] ~ 'a' 'b' }}{{ '\\\\d+' | regex_escape }}{{ 1 if a }}{{ x is not none }}\"}",
-        "debug: {msg: \"{% for a, b in x.items() if b recursive %}{{ loop.index }}{% else %}-{% endfor %}{% set n = namespace(i=0) %}\"}",
-        "{name: 'about {{ x }}', ping: , loop: '{{ range(3) | list }}', loop_control: {label: '{{ item.name }}'}}",
+        "debug: {msg: \"{{ lookup('env', 'HOME') }}{{ [1, 2] | map('pow', 2) | list }}{{ {'a': 1} \
+            | combine(b, recursive=True) }}\"}",
+        "debug: {msg: \"{{ x.0.y['z'][1:2] ~ 'a' 'b' }}{{ '\\\\d+' | regex_escape }}{{ 1 if a }}{{ \
+            x is not none }}\"}",
+        "debug: {msg: \"{% for a, b in x.items() if b recursive %}{{ loop.index \
+            }}{% else %}-{% endfor %}{% set n = namespace(i=0) %}\"}",
+        "{name: 'about {{ x }}', ping: , loop: '{{ range(3) | list }}', loop_control: {label: '{{ \
+            item.name }}'}}",
     ];
     for text in tasks {
-        let wrong: Vec<_> = said(&task(text), &[]).into_iter().filter(|one| one.contains("Jinja") || one.contains("there is no")).collect();
+        let wrong: Vec<_> = said(&task(text), &[])
+            .into_iter()
+            .filter(|one| one.contains("Jinja") || one.contains("there is no"))
+            .collect();
         assert_eq!(wrong, [""; 0], "{text}");
     }
     // Own plugins, wherever Ansible looks for them, and extensions.
@@ -82,9 +116,13 @@ fn honest_braces_are_sound() {
     }
     assert_eq!(only(&own, &[("ansible.cfg", "[defaults]\nfilter_plugins = /opt/filters\n")]), "");
     let loaded = task("debug: {msg: '{% do x %}{{ y | }}'}");
-    assert_eq!(only(&loaded, &[("ansible.cfg", "[defaults]\njinja2_extensions = jinja2.ext.do\n")]), "");
+    assert_eq!(
+        only(&loaded, &[("ansible.cfg", "[defaults]\njinja2_extensions = jinja2.ext.do\n")]),
+        ""
+    );
     // A role from elsewhere may bring a filter; a variable that nobody asks for breaks nothing.
-    let far = only("- hosts: all\n  roles: [far]\n  tasks: [{debug: {msg: '{{ x | own }}'}}]\n", &[]);
+    let far =
+        only("- hosts: all\n  roles: [far]\n  tasks: [{debug: {msg: '{{ x | own }}'}}]\n", &[]);
     assert!(far.contains("warning: there is no filter `own`"), "{far}");
     let unused = only("- hosts: all\n  vars: {a: '{{.Names}}'}\n", &[]);
     assert!(unused.contains("warning: Jinja cannot read") && !unused.contains("error"), "{unused}");
@@ -96,34 +134,62 @@ fn honest_braces_are_sound() {
 fn who_is_notified_has_to_be_there() {
     let play = |more: &str| format!("- hosts: all\n{more}");
     let wrong = [
-        (play("  tasks:\n  - command: id\n    notify: restart\n"), "4: error: no handler is called `restart`"),
+        (
+            play("  tasks:\n  - command: id\n    notify: restart\n"),
+            "4: error: no handler is called `restart`",
+        ),
         (
             play(
-                "  tasks:\n  - command: id\n    notify: [reload, restrat]\n  handlers:\n  - {name: restart, ping: }\n  - {name: reload, ping: }\n",
+                "  tasks:\n  - command: id\n    notify: [reload, restrat]\n  handlers:\n  - \
+                    {name: restart, ping: }\n  - {name: reload, ping: }\n",
             ),
             "`restrat`, or listens to it; did you mean `restart`?",
         ),
-        (play("  tasks:\n  - block:\n    - {command: id, notify: x}\n"), "no handler is called `x`"),
+        (
+            play("  tasks:\n  - block:\n    - {command: id, notify: x}\n"),
+            "no handler is called `x`",
+        ),
         (play("  tasks:\n  - meta: nope\n"), "3: error: `meta: nope` is nothing that Ansible does"),
-        (play("  tasks:\n  - ansible.builtin.meta: flush_handler\n"), "did you mean `flush_handlers`?"),
+        (
+            play("  tasks:\n  - ansible.builtin.meta: flush_handler\n"),
+            "did you mean `flush_handlers`?",
+        ),
     ];
     for (playbook, message) in wrong {
         let found = only(&playbook, &[]);
         assert!(found.contains(message), "{playbook} -> {found}");
     }
     let role = [
-        ("ansible/roles/web/tasks/main.yml", "- ping:\n  notify: [restart web, all of it, 'web : restart web']\n"),
+        (
+            "ansible/roles/web/tasks/main.yml",
+            "- ping:\n  notify: [restart web, all of it, 'web : restart web']\n",
+        ),
         ("ansible/roles/web/handlers/main.yml", "- import_tasks: more.yml\n"),
-        ("ansible/roles/web/handlers/more.yml", "- name: restart web\n  ping:\n  listen: [all of it]\n"),
+        (
+            "ansible/roles/web/handlers/more.yml",
+            "- name: restart web\n  ping:\n  listen: [all of it]\n",
+        ),
     ];
     let sound = [
         play("  roles: [web]\n  tasks: [{ping: , notify: restart web}]\n"),
         play("  tasks:\n  - include_role: {name: web}\n  - {ping: , notify: all of it}\n"),
-        play("  tasks:\n  - import_role: {name: web}\n- hosts: all\n  roles: [web]\n  tasks: [{ping: , notify: restart web}]\n"),
-        play("  tasks:\n  - {ping: , notify: '{{ x }}'}\n  - meta: flush_handlers\n  - meta: end_host\n  - meta: '{{ x }}'\n"),
+        play(
+            "  tasks:\n  - import_role: {name: web}\n- hosts: all\n  roles: [web]\n  tasks: \
+                [{ping: , notify: restart web}]\n",
+        ),
+        play(
+            "  tasks:\n  - {ping: , notify: '{{ x }}'}\n  - meta: flush_handlers\n  - meta: \
+                end_host\n  - meta: '{{ x }}'\n",
+        ),
         play("  tasks:\n  - include_role: {name: '{{ x }}'}\n  - {ping: , notify: unknown}\n"),
-        play("  tasks:\n  - {ping: , notify: unknown}\n  handlers:\n  - {name: 'restart {{ x }}', ping: }\n"),
-        play("  tasks:\n  - {ping: , notify: topic}\n  handlers:\n  - {name: a, ping: , listen: topic, notify: a}\n"),
+        play(
+            "  tasks:\n  - {ping: , notify: unknown}\n  handlers:\n  - {name: 'restart {{ x }}', \
+                ping: }\n",
+        ),
+        play(
+            "  tasks:\n  - {ping: , notify: topic}\n  handlers:\n  - {name: a, ping: , listen: \
+                topic, notify: a}\n",
+        ),
     ];
     for playbook in sound {
         assert_eq!(only(&playbook, &role), "", "{playbook}");
@@ -132,7 +198,8 @@ fn who_is_notified_has_to_be_there() {
     assert!(!far.contains("no handler"), "{far}");
 }
 
-/// All of these were errors; Ansible skips the task, and says nothing. What it reads before that stays one.
+/// All of these were errors; Ansible skips the task, and says nothing. What it reads before that
+/// stays one.
 #[test]
 fn what_may_not_run_is_warned_of() {
     let bad = [
@@ -161,11 +228,18 @@ fn what_may_not_run_is_warned_of() {
             format!("- hosts: all\n  tasks:\n  - {task}\n    when: y\n"),
             format!("- hosts: all\n  tasks:\n  - {task}\n    tags: [never, x]\n"),
             format!("- hosts: all\n  tasks:\n  - block:\n    - {inner}\n    when: y\n"),
-            format!("- hosts: all\n  tasks:\n  - block: [{{command: id}}]\n    rescue:\n    - {inner}\n"),
+            format!(
+                "- hosts: all\n  tasks:\n  - block: [{{command: id}}]\n    rescue:\n    - {inner}\n"
+            ),
             format!("- hosts: all\n  tasks: [{{command: id}}]\n  handlers:\n  - {task}\n"),
         ] {
             let found = told(&playbook);
-            assert!(found.contains(": warning: ") && found.contains(message) && !found.contains(": error: "), "{playbook}{found}");
+            assert!(
+                found.contains(": warning: ")
+                    && found.contains(message)
+                    && !found.contains(": error: "),
+                "{playbook}{found}"
+            );
         }
     }
     for sure in [
@@ -178,7 +252,11 @@ fn what_may_not_run_is_warned_of() {
         let found = told(&task(sure));
         assert!(found.contains(": error: "), "{sure}: {found}");
     }
-    let role: &[(&str, &str)] = &[("ansible/roles/r/tasks/main.yml", "- debug: {msg: '{{ x | nope }}'}\n")];
+    let role: &[(&str, &str)] =
+        &[("ansible/roles/r/tasks/main.yml", "- debug: {msg: '{{ x | nope }}'}\n")];
     let both = "- hosts: all\n  roles: [{role: r, when: x}, r]\n";
-    assert!(said(both, role).join("\n").contains("main.yml:1: error: there is no filter `nope`"), "it runs in any case");
+    assert!(
+        said(both, role).join("\n").contains("main.yml:1: error: there is no filter `nope`"),
+        "it runs in any case"
+    );
 }

@@ -57,7 +57,13 @@ impl Requirements {
                 (parts.nth(1), src)
             }
             Value::Map(entries) => {
-                let value = |key: &str| entries.iter().find(|e| e.key == key).and_then(|e| scalar(&e.value)).map(str::to_owned);
+                let value = |key: &str| {
+                    entries
+                        .iter()
+                        .find(|e| e.key == key)
+                        .and_then(|e| scalar(&e.value))
+                        .map(str::to_owned)
+                };
                 // A list that another one takes in.
                 self.any_role |= entries.iter().any(|e| e.key == "include");
                 (value("name"), value("src").or_else(|| value("role")))
@@ -72,14 +78,17 @@ impl Requirements {
         let (name, kind) = match &node.value {
             Value::Scalar { text, .. } => (text.as_str(), None),
             Value::Map(entries) => {
-                let value = |key: &str| entries.iter().find(|e| e.key == key).and_then(|e| scalar(&e.value));
+                let value = |key: &str| {
+                    entries.iter().find(|e| e.key == key).and_then(|e| scalar(&e.value))
+                };
                 (value("name").unwrap_or_default(), value("type"))
             }
             _ => return,
         };
         // `community.docker:1.2` is a name with a version.
         let name = name.split([':', ',']).next().unwrap_or_default().trim();
-        let is_name = name.split('.').count() == 2 && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_' || b == b'.');
+        let is_name = name.split('.').count() == 2
+            && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_' || b == b'.');
         match is_name && kind.is_none_or(|kind| kind == "galaxy") {
             true => _ = self.collections.insert(name.to_owned()),
             false => self.any_collection = true,
@@ -99,8 +108,14 @@ impl Requirements {
                     let ours = KEYS.contains(&entry.key.as_str());
                     let Value::List(items) = &entry.value.value else {
                         if ours && !matches!(entry.value.value, Value::Null) {
-                            let message = format!("`{}` is a list, not {}", entry.key, entry.value.what());
-                            wrong.push(Wrong::new(file, entry.value.spot, message, format!("`{}: [NAME]`", entry.key)));
+                            let message =
+                                format!("`{}` is a list, not {}", entry.key, entry.value.what());
+                            wrong.push(Wrong::new(
+                                file,
+                                entry.value.spot,
+                                message,
+                                format!("`{}: [NAME]`", entry.key),
+                            ));
                         }
                         continue;
                     };
@@ -116,16 +131,28 @@ impl Requirements {
             Value::Null => {}
             Value::Scalar { .. } => {
                 let message = format!("a list of requirements is a map, not {}", root.what());
-                wrong.push(Wrong::new(file, root.spot, message, "`roles: [NAME]`, `collections: [NAME]`"));
+                wrong.push(Wrong::new(
+                    file,
+                    root.spot,
+                    message,
+                    "`roles: [NAME]`, `collections: [NAME]`",
+                ));
             }
         }
-        // ansible-galaxy refuses a list with another key. A file that has none of its keys is not for it, unless it only seems so.
+        // ansible-galaxy refuses a list with another key. A file that has none of its keys is not
+        // for it, unless it only seems so.
         if let Value::Map(entries) = &root.value {
             for entry in entries.iter().filter(|e| !KEYS.contains(&e.key.as_str())) {
                 let near = keys::nearest(&entry.key, KEYS.iter().copied());
                 if roles || collections || near.is_some() {
-                    let message = format!("`{}` is no key of a list of requirements: ansible-galaxy refuses the list", entry.key);
-                    let hint = near.map_or("there are `roles` and `collections`".to_owned(), |near| format!("did you mean `{near}`?"));
+                    let message = format!(
+                        "`{}` is no key of a list of requirements: ansible-galaxy refuses the list",
+                        entry.key
+                    );
+                    let hint = near
+                        .map_or("there are `roles` and `collections`".to_owned(), |near| {
+                            format!("did you mean `{near}`?")
+                        });
                     wrong.push(Wrong::new(file, entry.spot, message, hint));
                 }
             }
@@ -175,7 +202,12 @@ pub(super) fn beside(dir: &Path, playbook: &Path) -> (Requirements, Vec<Wrong>) 
             Ok(text) => text,
             Err(e) => {
                 let message = format!("this list of requirements cannot be read: {e}");
-                wrong.push(Wrong::new(&file, Spot { line: 0, column: 0 }, message, "a run would install nothing of it"));
+                wrong.push(Wrong::new(
+                    &file,
+                    Spot { line: 0, column: 0 },
+                    message,
+                    "a run would install nothing of it",
+                ));
                 continue;
             }
         };
@@ -183,7 +215,12 @@ pub(super) fn beside(dir: &Path, playbook: &Path) -> (Requirements, Vec<Wrong>) 
             Ok(root) => required.list(&file, &root, &mut wrong),
             Err(bad) => {
                 let message = format!("not valid YAML: {}", bad.message);
-                wrong.push(Wrong::new(&file, bad.spot, message, bad.hint.unwrap_or("ansible-galaxy refuses the list")));
+                wrong.push(Wrong::new(
+                    &file,
+                    bad.spot,
+                    message,
+                    bad.hint.unwrap_or("ansible-galaxy refuses the list"),
+                ));
             }
         }
     }
@@ -195,12 +232,19 @@ pub fn requirements(dir: &Path, playbook: &Path) -> Requirements {
     beside(dir, playbook).0
 }
 
-/// Where Ansible looks for roles and for collections by the `env` of a step and its `ansible.cfg`, or else by itself.
+/// Where Ansible looks for roles and for collections by the `env` of a step and its `ansible.cfg`,
+/// or else by itself.
 pub fn search_paths(dir: &Path, env: &BTreeMap<String, String>) -> (Vec<String>, Vec<String>) {
     let config = Config::of(dir, env);
     let of = |key: &Key, by_itself: &[&str]| -> Vec<String> {
         let named = config.paths(key);
-        let absolute = |path: String| if path.starts_with(['/', '~', '$']) { path } else { dir.join(path).display().to_string() };
+        let absolute = |path: String| {
+            if path.starts_with(['/', '~', '$']) {
+                path
+            } else {
+                dir.join(path).display().to_string()
+            }
+        };
         match named.is_empty() {
             true => by_itself.iter().map(|path| (*path).to_owned()).collect(),
             false => named.into_iter().map(absolute).collect(),
@@ -226,13 +270,27 @@ mod tests {
         };
         let of = || beside(dir.path(), Path::new("ansible/site.yml")).0;
         assert!(of().is_empty());
-        write("ansible/roles/requirements.yml", "- geerlingguy.nginx\n- src: https://x/y/web.git\n- {src: a.b, name: c}\n");
-        write("requirements.yml", "collections:\n- community.docker:1.0\n- {name: ansible.posix, version: 1.5}\nroles: []\n");
+        write(
+            "ansible/roles/requirements.yml",
+            "- geerlingguy.nginx\n- src: https://x/y/web.git\n- {src: a.b, name: c}\n",
+        );
+        write(
+            "requirements.yml",
+            "collections:\n- community.docker:1.0\n- {name: ansible.posix, version: 1.5}\nroles: \
+                []\n",
+        );
         let all = of();
         assert_eq!(all.role_files, [PathBuf::from("ansible/roles/requirements.yml")]);
         assert_eq!(all.collection_files, [PathBuf::from("requirements.yml")]);
-        assert!(["geerlingguy.nginx", "web", "c"].iter().all(|name| all.has_role(name)) && !all.has_role("a.b"));
-        assert!(all.has_collection("community.docker") && all.has_collection("ansible.posix") && !all.has_collection("a.b"));
+        assert!(
+            ["geerlingguy.nginx", "web", "c"].iter().all(|name| all.has_role(name))
+                && !all.has_role("a.b")
+        );
+        assert!(
+            all.has_collection("community.docker")
+                && all.has_collection("ansible.posix")
+                && !all.has_collection("a.b")
+        );
         write("ansible/requirements.yml", "collections:\n- {name: ./c.tar.gz, type: file}\n");
         assert!(of().has_collection("a.b"), "what a file holds is not known");
     }

@@ -7,8 +7,12 @@ use super::{NeedKind, Scope, Walk, is_template, modules, scalar};
 use crate::bundle::yaml::{Node, Spot, Value};
 
 /// The directories of a role whose `main` Ansible reads by itself.
-const PARTS: [(&str, &str); 4] =
-    [("tasks", "tasks_from"), ("handlers", "handlers_from"), ("vars", "vars_from"), ("defaults", "defaults_from")];
+const PARTS: [(&str, &str); 4] = [
+    ("tasks", "tasks_from"),
+    ("handlers", "handlers_from"),
+    ("vars", "vars_from"),
+    ("defaults", "defaults_from"),
+];
 
 impl Walk<'_> {
     /// `roles` of a play, or `dependencies` of a role.
@@ -19,10 +23,18 @@ impl Walk<'_> {
             let (name, spot) = match &item.value {
                 Value::Scalar { text, .. } => {
                     if let Some((name, more)) = text.split_once(',') {
-                        let more: Vec<String> =
-                            more.split(',').filter_map(|word| word.trim().split_once('=')).map(|(k, v)| format!(", {k}: {v}")).collect();
+                        let more: Vec<String> = more
+                            .split(',')
+                            .filter_map(|word| word.trim().split_once('='))
+                            .map(|(k, v)| format!(", {k}: {v}"))
+                            .collect();
                         let message = format!("`{text}` is a role in the words of Ansible 1");
-                        self.error(&scope.file, item.spot, message, format!("`{{role: {}{}}}`", name.trim(), more.concat()));
+                        self.error(
+                            &scope.file,
+                            item.spot,
+                            message,
+                            format!("`{{role: {}{}}}`", name.trim(), more.concat()),
+                        );
                     }
                     (Some(text.as_str()), item.spot)
                 }
@@ -30,12 +42,18 @@ impl Walk<'_> {
                     self.words(entries, super::words::Level::Task, &scope);
                     scope.conditional |= may_not_run(entries);
                     self.variables_of(entries);
-                    let named = ["role", "name", "src"].iter().find_map(|key| entries.iter().find(|e| e.key == *key));
-                    (named.and_then(|e| scalar(&e.value)), named.map_or(item.spot, |e| e.value.spot))
+                    let named = ["role", "name", "src"]
+                        .iter()
+                        .find_map(|key| entries.iter().find(|e| e.key == *key));
+                    (
+                        named.and_then(|e| scalar(&e.value)),
+                        named.map_or(item.spot, |e| e.value.spot),
+                    )
                 }
                 _ => continue,
             };
-            let name = name.and_then(|name| name.split(',').next()).map(str::trim).unwrap_or_default();
+            let name =
+                name.and_then(|name| name.split(',').next()).map(str::trim).unwrap_or_default();
             self.role(name, spot, &[], &scope);
         }
     }
@@ -50,10 +68,21 @@ impl Walk<'_> {
             self.elsewhere = true;
             let place = self.place(&scope.file, spot);
             // It may be a role of a collection that lies elsewhere.
-            let elsewhere = scope.collections.iter().any(|name| !self.paths.has_collection(name, &scope.base));
+            let elsewhere =
+                scope.collections.iter().any(|name| !self.paths.has_collection(name, &scope.base));
             return match modules::collection_of(name) {
-                Some(collection) => self.need((NeedKind::Collection, collection), place, !scope.dynamic, &scope.base),
-                None => self.need((NeedKind::Role, name), place, !scope.dynamic && !elsewhere, &scope.base),
+                Some(collection) => self.need(
+                    (NeedKind::Collection, collection),
+                    place,
+                    !scope.dynamic,
+                    &scope.base,
+                ),
+                None => self.need(
+                    (NeedKind::Role, name),
+                    place,
+                    !scope.dynamic && !elsewhere,
+                    &scope.base,
+                ),
             };
         };
         let within = Scope { role: Some(dir.clone()), ..scope.clone() };
@@ -64,14 +93,24 @@ impl Walk<'_> {
             let Some(file) = files.iter().find(|file| self.paths.is_file(file)) else {
                 if named.is_some_and(|name| !is_template(name)) {
                     let message = format!("the role `{name}` has no file `{main}` in {part}");
-                    self.error(&scope.file, spot, message, "`tasks_from` and its like name a file of the role");
+                    self.error(
+                        &scope.file,
+                        spot,
+                        message,
+                        "`tasks_from` and its like name a file of the role",
+                    );
                 }
                 continue;
             };
             match part {
-                "tasks" => self.task_file(file, &Scope { handlers: Handling::No, ..within.clone() }),
+                "tasks" => {
+                    self.task_file(file, &Scope { handlers: Handling::No, ..within.clone() })
+                }
                 // They run where something notifies them.
-                "handlers" => self.task_file(file, &Scope { conditional: true, handlers: Handling::Yes, ..within.clone() }),
+                "handlers" => self.task_file(
+                    file,
+                    &Scope { conditional: true, handlers: Handling::Yes, ..within.clone() },
+                ),
                 _ => self.vars(file, &within),
             }
         }

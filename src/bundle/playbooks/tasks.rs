@@ -72,7 +72,8 @@ const READERS: &[(&str, &[&str])] = &[
 
 /// Items of a loop that are looked at one by one.
 const MOST_ITEMS: usize = 50;
-static ITEM: LazyLock<Regex> = LazyLock::new(|| Regex::new(r"\{\{-?\s*item\s*-?\}\}").expect("the pattern is fixed"));
+static ITEM: LazyLock<Regex> =
+    LazyLock::new(|| Regex::new(r"\{\{-?\s*item\s*-?\}\}").expect("the pattern is fixed"));
 
 impl Walk<'_> {
     pub(super) fn task_file(&mut self, path: &Path, scope: &Scope) {
@@ -84,7 +85,12 @@ impl Walk<'_> {
         self.handlers.reads(path, scope, self.seen.contains(path));
         let Some(root) = self.open(path) else { return };
         if !matches!(root.value, Value::List(_) | Value::Null) {
-            self.error(path, root.spot, format!("a file of tasks is a list, not {}", root.what()), "each task begins with `- `");
+            self.error(
+                path,
+                root.spot,
+                format!("a file of tasks is a list, not {}", root.what()),
+                "each task begins with `- `",
+            );
         }
         self.tasks(&root, &Scope { file: path.to_owned(), ..scope.clone() });
     }
@@ -105,7 +111,10 @@ impl Walk<'_> {
         self.no_handler(entries, scope);
         // A loop may be empty.
         let before = scope.clone();
-        let scope = &Scope { conditional: scope.conditional || may_not_run(entries), ..scope.with_collections(entries) };
+        let scope = &Scope {
+            conditional: scope.conditional || may_not_run(entries),
+            ..scope.with_collections(entries)
+        };
         let rescued = entries.iter().any(|e| e.key == "rescue");
         for entry in entries {
             match entry.key.as_str() {
@@ -118,7 +127,9 @@ impl Walk<'_> {
                 "register" => self.registers(entry, scope),
                 "become_method" | "connection" => self.plugin_word(entry, entries, scope),
                 // Ansible works these out to know whether the task runs.
-                key if key == "when" || is_loop(key) || key.starts_with("with_") => self.expressions(&entry.value, &before),
+                key if key == "when" || is_loop(key) || key.starts_with("with_") => {
+                    self.expressions(&entry.value, &before)
+                }
                 // What it cannot render Ansible shows as it stands.
                 "name" => self.expressions(&entry.value, &Scope { unused: true, ..scope.clone() }),
                 _ => self.expressions(&entry.value, scope),
@@ -127,7 +138,11 @@ impl Walk<'_> {
         let args = entries.iter().find(|e| e.key == "args").map(|e| &e.value);
         if let Some(entry) = entries.iter().find(|e| !is_word(&e.key)) {
             let call = Call { module: &entry.key, spot: entry.spot, value: &entry.value, args };
-            let items = entries.iter().find(|e| is_loop(&e.key)).and_then(|e| literal(&e.value)).unwrap_or_default();
+            let items = entries
+                .iter()
+                .find(|e| is_loop(&e.key))
+                .and_then(|e| literal(&e.value))
+                .unwrap_or_default();
             let named = entries.iter().any(|e| e.key == "loop_control");
             for item in items.iter().filter(|_| !named) {
                 self.call(&Call { value: &with_item(call.value, item), ..call }, scope);
@@ -135,7 +150,9 @@ impl Walk<'_> {
             if items.is_empty() || named {
                 self.call(&call, scope);
             }
-        } else if let Some(entry) = entries.iter().find(|e| e.key == "action" || e.key == "local_action") {
+        } else if let Some(entry) =
+            entries.iter().find(|e| e.key == "action" || e.key == "local_action")
+        {
             self.action_call(entry, args, scope);
         }
     }
@@ -144,13 +161,25 @@ impl Walk<'_> {
     fn action_call(&mut self, entry: &Entry, args: Option<&Node>, scope: &Scope) {
         match &entry.value.value {
             Value::Scalar { text, plain } => {
-                let (module, rest) = text.trim().split_once(char::is_whitespace).unwrap_or((text, ""));
-                let value = Node { spot: entry.value.spot, value: Value::Scalar { text: rest.to_owned(), plain: *plain }, raw: false };
+                let (module, rest) =
+                    text.trim().split_once(char::is_whitespace).unwrap_or((text, ""));
+                let value = Node {
+                    spot: entry.value.spot,
+                    value: Value::Scalar { text: rest.to_owned(), plain: *plain },
+                    raw: false,
+                };
                 self.call(&Call { module, spot: entry.value.spot, value: &value, args }, scope);
             }
             Value::Map(inner) => {
-                let Some(module) = inner.iter().find(|e| e.key == "module").and_then(|e| scalar(&e.value)) else { return };
-                self.call(&Call { module, spot: entry.value.spot, value: &entry.value, args }, scope);
+                let Some(module) =
+                    inner.iter().find(|e| e.key == "module").and_then(|e| scalar(&e.value))
+                else {
+                    return;
+                };
+                self.call(
+                    &Call { module, spot: entry.value.spot, value: &entry.value, args },
+                    scope,
+                );
             }
             _ => {}
         }
@@ -162,9 +191,20 @@ impl Walk<'_> {
         match tail(call.module) {
             "include" => {
                 let message = "`include` is gone since ansible-core 2.16";
-                let given: Vec<String> = call.keys().into_iter().map(|(key, _)| key).filter(|key| key != "file").collect();
-                let given = if given.is_empty() { String::new() } else { format!("; `{}` under `vars` beside it", given.join("`, `")) };
-                let hint = format!("`include_tasks`, or `import_tasks` for what does not change at the run{given}");
+                let given: Vec<String> = call
+                    .keys()
+                    .into_iter()
+                    .map(|(key, _)| key)
+                    .filter(|key| key != "file")
+                    .collect();
+                let given = if given.is_empty() {
+                    String::new()
+                } else {
+                    format!("; `{}` under `vars` beside it", given.join("`, `"))
+                };
+                let hint = format!(
+                    "`include_tasks`, or `import_tasks` for what does not change at the run{given}"
+                );
                 self.warn(&scope.file, call.spot, message, hint);
                 self.include(call, scope);
             }
@@ -199,14 +239,24 @@ impl Walk<'_> {
         let place = self.place(&scope.file, call.spot);
         if let Some(collection) = modules::collection_of(call.module) {
             // Ansible looks for it when it reads the task, whether that runs or not.
-            return self.need((NeedKind::Collection, collection), place, !scope.dynamic, &scope.base);
+            return self.need(
+                (NeedKind::Collection, collection),
+                place,
+                !scope.dynamic,
+                &scope.base,
+            );
         }
         let Some((collection, new)) = moved::to(call.module) else { return };
         if self.paths.has_module(call.module, scope) {
             return;
         }
         let message = format!("the module `{}` is no longer part of ansible-core", call.module);
-        self.warn(&scope.file, call.spot, message, format!("`{collection}.{new}`, of the collection `{collection}`"));
+        self.warn(
+            &scope.file,
+            call.spot,
+            message,
+            format!("`{collection}.{new}`, of the collection `{collection}`"),
+        );
         self.need((NeedKind::Collection, collection), place, !scope.dynamic, &scope.base);
     }
 
@@ -214,7 +264,12 @@ impl Walk<'_> {
         let name = tail(call.module);
         for (_, argument, instead) in modules::GONE.iter().filter(|(module, ..)| *module == name) {
             if let Some(spot) = call.names(argument) {
-                self.at_run(scope, spot, format!("`{argument}` of `{name}` is gone from ansible-core"), *instead);
+                self.at_run(
+                    scope,
+                    spot,
+                    format!("`{argument}` of `{name}` is gone from ansible-core"),
+                    *instead,
+                );
             }
         }
         for (_, argument, instead) in modules::OLD.iter().filter(|(module, ..)| *module == name) {
@@ -222,30 +277,51 @@ impl Walk<'_> {
                 self.warn(
                     &scope.file,
                     spot,
-                    format!("`{argument}` of `{name}` is an old argument: ansible-core 2.19 refuses it"),
+                    format!(
+                        "`{argument}` of `{name}` is an old argument: ansible-core 2.19 refuses it"
+                    ),
                     *instead,
                 );
             }
         }
-        for (_, argument, value, instead) in modules::VALUES.iter().filter(|(module, ..)| *module == name) {
+        for (_, argument, value, instead) in
+            modules::VALUES.iter().filter(|(module, ..)| *module == name)
+        {
             if let Some((_, spot)) = call.argument(argument).filter(|(text, _)| text == value) {
-                self.at_run(scope, spot, format!("`{argument}: {value}` of `{name}` is gone from ansible-core"), *instead);
+                self.at_run(
+                    scope,
+                    spot,
+                    format!("`{argument}: {value}` of `{name}` is gone from ansible-core"),
+                    *instead,
+                );
             }
         }
         if name == "uri"
-            && let Some((key, spot)) = call.keys().into_iter().find(|(key, _)| key.starts_with("HEADER_"))
+            && let Some((key, spot)) =
+                call.keys().into_iter().find(|(key, _)| key.starts_with("HEADER_"))
         {
             let header = key.trim_start_matches("HEADER_").to_owned();
-            self.at_run(scope, spot, format!("`{key}` of `uri` is gone from ansible-core"), format!("`headers: {{{header}: …}}`"));
+            self.at_run(
+                scope,
+                spot,
+                format!("`{key}` of `uri` is gone from ansible-core"),
+                format!("`headers: {{{header}: …}}`"),
+            );
         }
         self.mode(call, scope);
     }
 
     /// A number without `0` before it is no octal one.
     fn mode(&mut self, call: &Call, scope: &Scope) {
-        let Some(Node { spot, value: Value::Scalar { text, plain: true }, .. }) = call.value_of("mode") else { return };
+        let Some(Node { spot, value: Value::Scalar { text, plain: true }, .. }) =
+            call.value_of("mode")
+        else {
+            return;
+        };
         if text.len() >= 3 && !text.starts_with('0') && text.bytes().all(|b| b.is_ascii_digit()) {
-            let octal = text.parse::<u32>().map_or_else(|_| "another".into(), |number| format!("{number:o}"));
+            let octal = text
+                .parse::<u32>()
+                .map_or_else(|_| "another".into(), |number| format!("{number:o}"));
             let message = format!("`mode: {text}` is a decimal number, and means {octal}");
             self.warn(&scope.file, *spot, message, format!("`mode: \"0{text}\"`"));
         }
@@ -253,9 +329,18 @@ impl Walk<'_> {
 
     fn include(&mut self, call: &Call, scope: &Scope) {
         if tail(call.module) != "include" {
-            for (key, spot) in call.keys().into_iter().filter(|(key, _)| !modules::OF_INCLUDES.contains(&key.as_str())) {
+            for (key, spot) in call
+                .keys()
+                .into_iter()
+                .filter(|(key, _)| !modules::OF_INCLUDES.contains(&key.as_str()))
+            {
                 let message = format!("`{key}` is no argument of `{}`", tail(call.module));
-                self.error(&scope.file, spot, message, format!("`vars: {{{key}: …}}` beside it; words of a task stand beside it, too"));
+                self.error(
+                    &scope.file,
+                    spot,
+                    message,
+                    format!("`vars: {{{key}: …}}` beside it; words of a task stand beside it, too"),
+                );
             }
         }
         let Some((name, spot)) = call.free_or("file") else { return };
@@ -290,7 +375,8 @@ impl Walk<'_> {
     fn include_role(&mut self, call: &Call, scope: &Scope) {
         let Some((name, spot)) = call.argument("name") else { return };
         let files = ["tasks_from", "handlers_from", "vars_from", "defaults_from"];
-        let from: Vec<(&str, String)> = files.iter().filter_map(|key| Some((*key, call.argument(key)?.0))).collect();
+        let from: Vec<(&str, String)> =
+            files.iter().filter_map(|key| Some((*key, call.argument(key)?.0))).collect();
         let dynamic = scope.dynamic || scope.conditional && tail(call.module) == "include_role";
         self.role(&name, spot, &from, &Scope { dynamic, ..scope.clone() });
     }
@@ -298,8 +384,11 @@ impl Walk<'_> {
     /// A file of the factory that the module reads.
     fn reads(&mut self, module: &str, kinds: &[&str], call: &Call, scope: &Scope) {
         let truth = |text: &str, words: &[&str]| words.contains(&text.to_lowercase().as_str());
-        let is = |key: &str, words: &[&str]| call.argument(key).is_some_and(|(text, _)| truth(&text, words) || is_template(&text));
-        let remote = is("remote_src", &["true", "yes", "on", "1"]) || is("copy", &["false", "no", "off", "0"]);
+        let is = |key: &str, words: &[&str]| {
+            call.argument(key).is_some_and(|(text, _)| truth(&text, words) || is_template(&text))
+        };
+        let remote = is("remote_src", &["true", "yes", "on", "1"])
+            || is("copy", &["false", "no", "off", "0"]);
         // What `assemble` takes lies on the machine, unless it is said otherwise.
         let far = module == "assemble" && !is("remote_src", &["false", "no", "off", "0"]);
         let named = match module {
@@ -319,7 +408,12 @@ impl Walk<'_> {
             Some(path) if module == "include_vars" => self.vars(&path, scope),
             Some(path) if module == "script" => self.script(&path, scope),
             Some(_) => {}
-            None => self.missing(&format!("`{name}`, which `{module}` reads,"), Path::new(&name), spot, scope),
+            None => self.missing(
+                &format!("`{name}`, which `{module}` reads,"),
+                Path::new(&name),
+                spot,
+                scope,
+            ),
         }
     }
 
@@ -329,7 +423,8 @@ impl Walk<'_> {
             return;
         }
         let message = format!("{what} does not exist");
-        let hint = "it is looked for beside the file that names it, in its role, and beside the playbook";
+        let hint =
+            "it is looked for beside the file that names it, in its role, and beside the playbook";
         match scope.conditional {
             true => self.warn(&scope.file, spot, message, hint),
             false => self.error(&scope.file, spot, message, hint),
@@ -361,14 +456,21 @@ pub(super) fn module_of(entries: &[Entry]) -> Option<&str> {
     let action = entries.iter().find(|e| e.key == "action" || e.key == "local_action")?;
     match &action.value.value {
         Value::Scalar { text, .. } => text.split_whitespace().next(),
-        Value::Map(inner) => inner.iter().find(|e| e.key == "module").and_then(|e| scalar(&e.value)),
+        Value::Map(inner) => {
+            inner.iter().find(|e| e.key == "module").and_then(|e| scalar(&e.value))
+        }
         _ => None,
     }
 }
 
-/// By the words of a task, a block, a role or an import: it may not run, or its failure is let pass.
+/// By the words of a task, a block, a role or an import: it may not run, or its failure is let
+/// pass.
 pub(super) fn may_not_run(entries: &[Entry]) -> bool {
-    let says = |e: &Entry, words: &[&str]| texts(&e.value).iter().any(|(text, _)| text.split(',').any(|word| words.contains(&word.trim())));
+    let says = |e: &Entry, words: &[&str]| {
+        texts(&e.value)
+            .iter()
+            .any(|(text, _)| text.split(',').any(|word| words.contains(&word.trim())))
+    };
     entries.iter().any(|e| match e.key.as_str() {
         "when" => true,
         key if is_loop(key) => literal(&e.value).is_none(),
@@ -387,17 +489,25 @@ fn is_loop(key: &str) -> bool {
 /// Items that are written out.
 fn literal(value: &Node) -> Option<Vec<&str>> {
     let Value::List(items) = &value.value else { return None };
-    let items: Option<Vec<&str>> = items.iter().map(|item| scalar(item).filter(|text| !is_template(text))).collect();
+    let items: Option<Vec<&str>> =
+        items.iter().map(|item| scalar(item).filter(|text| !is_template(text))).collect();
     items.filter(|items| !items.is_empty() && items.len() <= MOST_ITEMS)
 }
 
 /// With an item in the place of `{{ item }}`.
 fn with_item(node: &Node, item: &str) -> Node {
     let value = match &node.value {
-        Value::Scalar { text, plain } => Value::Scalar { text: ITEM.replace_all(text, regex::NoExpand(item)).into_owned(), plain: *plain },
+        Value::Scalar { text, plain } => Value::Scalar {
+            text: ITEM.replace_all(text, regex::NoExpand(item)).into_owned(),
+            plain: *plain,
+        },
         Value::List(nodes) => Value::List(nodes.iter().map(|node| with_item(node, item)).collect()),
         Value::Map(entries) => {
-            let entry = |e: &Entry| Entry { key: e.key.clone(), spot: e.spot, value: with_item(&e.value, item) };
+            let entry = |e: &Entry| Entry {
+                key: e.key.clone(),
+                spot: e.spot,
+                value: with_item(&e.value, item),
+            };
             Value::Map(entries.iter().map(entry).collect())
         }
         Value::Null => Value::Null,
@@ -433,7 +543,10 @@ impl Call<'_> {
             return texts(node).first().map(|(text, spot)| ((*text).to_owned(), *spot));
         }
         let text = scalar(self.value)?;
-        modules::pairs(text).into_iter().find(|(name, _)| name == key).map(|(_, value)| (value, self.value.spot))
+        modules::pairs(text)
+            .into_iter()
+            .find(|(name, _)| name == key)
+            .map(|(_, value)| (value, self.value.spot))
     }
 
     /// All arguments that have a name.
@@ -453,7 +566,8 @@ impl Call<'_> {
     fn free_or(&self, key: &str) -> Option<(String, Spot)> {
         self.argument(key).or_else(|| {
             let text = scalar(self.value)?.trim();
-            // All of it names the file; of a script the first word, and what follows it are its arguments.
+            // All of it names the file; of a script the first word, and what follows it are its
+            // arguments.
             let words = modules::free(text);
             let name = match tail(self.module) {
                 _ if is_template(text) => text.to_owned(),

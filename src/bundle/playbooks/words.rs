@@ -21,15 +21,27 @@ enum Where {
 const GONE: &[(&str, Where, &str)] = &[
     ("sudo", Where::Both, "`become: true`"),
     ("sudo_user", Where::Both, "`become_user`"),
-    ("sudo_pass", Where::Both, "`ansible_become_password`, which the factory's machines do not need"),
+    (
+        "sudo_pass",
+        Where::Both,
+        "`ansible_become_password`, which the factory's machines do not need",
+    ),
     ("su", Where::Both, "`become: true` with `become_method: su`"),
     ("su_user", Where::Both, "`become_user` with `become_method: su`"),
     ("su_pass", Where::Both, "`ansible_become_password`, which the factory's machines do not need"),
-    ("accelerate", Where::Both, "leave it out: the factory switches on pipelining, which is as fast"),
+    (
+        "accelerate",
+        Where::Both,
+        "leave it out: the factory switches on pipelining, which is as fast",
+    ),
     ("accelerate_port", Where::Play, "leave it out, with `accelerate`"),
     ("accelerate_ipv6", Where::Play, "leave it out, with `accelerate`"),
     ("always_run", Where::Task, "`check_mode: false`"),
-    ("static", Where::Task, "`import_tasks` instead of `static: true`, `include_tasks` instead of `static: false`"),
+    (
+        "static",
+        Where::Task,
+        "`import_tasks` instead of `static: true`, `include_tasks` instead of `static: false`",
+    ),
     ("first_available_file", Where::Task, "`with_first_found`, or `lookup('first_found', …)`"),
     ("only_if", Where::Task, "`when`"),
     ("when_set", Where::Task, "`when: x is defined`"),
@@ -83,15 +95,31 @@ impl Walk<'_> {
     /// The words of a play, a block or a task.
     pub(super) fn words(&mut self, entries: &[Entry], level: Level, scope: &Scope) {
         self.tags_of(entries);
-        let within = Scope { conditional: scope.conditional || tasks::may_not_run(entries), ..scope.clone() };
+        let within = Scope {
+            conditional: scope.conditional || tasks::may_not_run(entries),
+            ..scope.clone()
+        };
         for entry in entries {
             let key = entry.key.as_str();
-            let fits = |at: Where| at == Where::Both || (at == Where::Play) == (level == Level::Play);
-            if let Some((_, _, instead)) = GONE.iter().find(|(word, at, _)| *word == key && fits(*at)) {
-                self.error(&scope.file, entry.spot, format!("`{key}` is no word of Ansible's any more"), *instead);
+            let fits =
+                |at: Where| at == Where::Both || (at == Where::Play) == (level == Level::Play);
+            if let Some((_, _, instead)) =
+                GONE.iter().find(|(word, at, _)| *word == key && fits(*at))
+            {
+                self.error(
+                    &scope.file,
+                    entry.spot,
+                    format!("`{key}` is no word of Ansible's any more"),
+                    *instead,
+                );
             }
             if key == "user" && level == Level::Play {
-                self.warn(&scope.file, entry.spot, "`user` of a play is an old name", "`remote_user`");
+                self.warn(
+                    &scope.file,
+                    entry.spot,
+                    "`user` of a play is an old name",
+                    "`remote_user`",
+                );
             }
             if key == "vars" {
                 self.old_variables(&entry.value, scope);
@@ -100,7 +128,12 @@ impl Walk<'_> {
                 self.loops(key, &entry.value, scope);
             }
             if key == "loop" && matches!(entry.value.value, Value::Map(_)) {
-                self.no_list("a map", "`loop: \"{{ … | dict2items }}\"`, with `item.key` and `item.value`".into(), entry.value.spot, scope);
+                self.no_list(
+                    "a map",
+                    "`loop: \"{{ … | dict2items }}\"`, with `item.key` and `item.value`".into(),
+                    entry.value.spot,
+                    scope,
+                );
             }
             if key == "when" {
                 self.conditions(&entry.value, scope);
@@ -123,7 +156,8 @@ impl Walk<'_> {
         self.at_run(scope, spot, format!("`loop` goes over a list, and this is {what}"), hint);
     }
 
-    /// Names of variables that are set under old names; in files of variables, `vars` and `set_fact`.
+    /// Names of variables that are set under old names; in files of variables, `vars` and
+    /// `set_fact`.
     pub(super) fn old_variables(&mut self, node: &Node, scope: &Scope) {
         let Value::Map(entries) = &node.value else { return };
         for entry in entries {
@@ -134,14 +168,21 @@ impl Walk<'_> {
     pub(super) fn old_variable(&mut self, name: &str, spot: Spot, scope: &Scope) {
         if let Some((_, new)) = OLD_VARIABLES.iter().find(|(old, _)| *old == name) {
             let message = format!("`{name}` is an old name");
-            self.warn(&scope.file, spot, message, format!("`{new}`; the factory sets how the builder is reached"));
+            self.warn(
+                &scope.file,
+                spot,
+                message,
+                format!("`{new}`; the factory sets how the builder is reached"),
+            );
         }
     }
 
     /// `environment: proxy`, which was the variable of that name in Ansible 1.
     fn environment(&mut self, node: &Node, scope: &Scope) {
         let names = match &node.value {
-            Value::List(items) => items.iter().filter_map(|item| Some((scalar(item)?, item.spot))).collect(),
+            Value::List(items) => {
+                items.iter().filter_map(|item| Some((scalar(item)?, item.spot))).collect()
+            }
             _ => scalar(node).map(|text| (text, node.spot)).into_iter().collect::<Vec<_>>(),
         };
         for (text, spot) in names.into_iter().filter(|(text, _)| !is_template(text)) {
@@ -167,12 +208,23 @@ impl Walk<'_> {
                 self.error(&scope.file, entry.spot, "`vars_prompt` as a map is of Ansible 1", hint);
             }
             ("vars_prompt", Value::List(asked)) if !asked.is_empty() && level == Level::Play => {
-                let message = "`vars_prompt` asks nobody in a build: what it names gets its `default`";
-                self.warn(&scope.file, entry.spot, message, "`extra_vars` of the step, which are not asked for, or `vars`");
+                let message =
+                    "`vars_prompt` asks nobody in a build: what it names gets its `default`";
+                self.warn(
+                    &scope.file,
+                    entry.spot,
+                    message,
+                    "`extra_vars` of the step, which are not asked for, or `vars`",
+                );
             }
             ("module_defaults", Value::Map(modules)) => {
                 for module in modules {
-                    let call = Call { module: &module.key, spot: module.spot, value: &module.value, args: None };
+                    let call = Call {
+                        module: &module.key,
+                        spot: module.spot,
+                        value: &module.value,
+                        args: None,
+                    };
                     self.old_arguments(&call, scope);
                 }
             }
@@ -186,9 +238,18 @@ impl Walk<'_> {
     /// `action: module=copy src=…`, which was never more than a way to write `action: copy src=…`.
     fn action(&mut self, entry: &Entry, scope: &Scope) {
         let Value::Scalar { text, .. } = &entry.value.value else { return };
-        if let Some(module) = text.trim_start().strip_prefix("module=").and_then(|rest| rest.split_whitespace().next()) {
+        if let Some(module) = text
+            .trim_start()
+            .strip_prefix("module=")
+            .and_then(|rest| rest.split_whitespace().next())
+        {
             let message = format!("`action: module={module}` names no module");
-            self.error(&scope.file, entry.spot, message, format!("`{}: …` as a key of the task", tail(module)));
+            self.error(
+                &scope.file,
+                entry.spot,
+                message,
+                format!("`{}: …` as a key of the task", tail(module)),
+            );
         }
     }
 }

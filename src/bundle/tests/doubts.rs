@@ -43,15 +43,25 @@ fn what_stands_deep_under_an_unknown_key_may_be_missed() {
 /// Files of the directory that was meant were looked for in another.
 #[test]
 fn of_a_directory_that_is_not_known_nothing_is_told() {
-    for bundle in ["bundle: {name: x, img_base: y, pth: ../y}", "bundel: {name: x, img_base: y, path: ../y}", "bundle: {path: ../nowhere}"]
-    {
+    for bundle in [
+        "bundle: {name: x, img_base: y, pth: ../y}",
+        "bundel: {name: x, img_base: y, path: ../y}",
+        "bundle: {path: ../nowhere}",
+    ] {
         let tree = Tree::new();
-        tree.write("images/x/build-vars.yml", &format!("{bundle}\nkeep: many\nsteps: [{{script: gone.sh}}, {{ansible: gone.yml}}]\n"));
-        tree.write("images/x/tests/page", "no first line\n").write("images/x/ansible/bootstrap.yml", SUDO);
+        tree.write(
+            "images/x/build-vars.yml",
+            &format!("{bundle}\nkeep: many\nsteps: [{{script: gone.sh}}, {{ansible: gone.yml}}]\n"),
+        );
+        tree.write("images/x/tests/page", "no first line\n")
+            .write("images/x/ansible/bootstrap.yml", SUDO);
         let unsound = load_whole(tree.path(), &tree.path().join("images/x"), &[]).unwrap_err();
         let told = super::render(&unsound.findings);
         assert!(unsound.rest.is_none() && told.contains(":2:7: error: `keep`"), "{told}");
-        assert!(!told.contains("gone") && !told.contains("tests/page") && !told.contains("sudo"), "{told}");
+        assert!(
+            !told.contains("gone") && !told.contains("tests/page") && !told.contains("sudo"),
+            "{told}"
+        );
     }
 }
 
@@ -64,13 +74,20 @@ fn an_error_in_a_line_leaves_the_roles_in_no_doubt() {
     for (file, text) in [
         ("ansible/roles/c/tasks/main.yml", "- shell: id\n  sudo: yes\n"),
         ("ansible/roles/c/meta/main.yml", "dependencies: {}\n: [\n"),
-        ("ansible/collections/ansible_collections/a/b/roles/c/tasks/main.yml", "- shell: id\n  sudo: yes\n"),
+        (
+            "ansible/collections/ansible_collections/a/b/roles/c/tasks/main.yml",
+            "- shell: id\n  sudo: yes\n",
+        ),
     ] {
         tree.write(&format!("images/x/{file}"), text);
     }
     let doubts = of(&tree);
     assert!(doubts.playbooks && !doubts.needs, "{doubts:?}");
-    for (link, to) in [("ansible/roles/geerlingguy.ntp", "/etc"), ("ansible/roles/ntp", "/etc"), ("shared.d", "/usr/share")] {
+    for (link, to) in [
+        ("ansible/roles/geerlingguy.ntp", "/etc"),
+        ("ansible/roles/ntp", "/etc"),
+        ("shared.d", "/usr/share"),
+    ] {
         let tree = Tree::new();
         tree.write("images/x/build-vars.yml", MINIMAL)
             .write("images/x/ansible/bootstrap.yml", play)
@@ -101,10 +118,25 @@ fn what_an_error_hides_is_known_by_its_kind() {
 #[test]
 fn an_error_of_the_command_line_is_one_of_its_key() {
     let tree = Tree::new();
-    tree.write("images/x/build-vars.yml", &format!("{MINIMAL}machine: {{ram: 1G}}\n")).write("images/x/ansible/bootstrap.yml", SUDO);
-    for (set, names) in [("machine.rum=2G", false), ("keep=x", false), ("nope=1", false), ("vars=1", true), ("tags={a: 1}", false)] {
+    tree.write("images/x/build-vars.yml", &format!("{MINIMAL}machine: {{ram: 1G}}\n"))
+        .write("images/x/ansible/bootstrap.yml", SUDO);
+    for (set, names) in [
+        ("machine.rum=2G", false),
+        ("keep=x", false),
+        ("nope=1", false),
+        ("vars=1", true),
+        ("tags={a: 1}", false),
+    ] {
         let sets = [super::super::Override::parse(set).unwrap()];
-        let rest = load_whole(tree.path(), &tree.path().join("images/x"), &sets).unwrap_err().rest.unwrap();
-        assert_eq!((rest.doubts.all_names, rest.doubts.needs), (names, false), "{set}: {:?}", rest.doubts);
+        let rest = load_whole(tree.path(), &tree.path().join("images/x"), &sets)
+            .unwrap_err()
+            .rest
+            .unwrap();
+        assert_eq!(
+            (rest.doubts.all_names, rest.doubts.needs),
+            (names, false),
+            "{set}: {:?}",
+            rest.doubts
+        );
     }
 }

@@ -55,7 +55,8 @@ fn render(findings: &[Diagnostic]) -> String {
     findings.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")
 }
 
-/// All that is said of a bundle with these settings, `images/x/build-vars.yml` left out of the places.
+/// All that is said of a bundle with these settings, `images/x/build-vars.yml` left out of the
+/// places.
 fn said(settings: &str) -> String {
     let tree = Tree::new();
     tree.write("images/x/build-vars.yml", settings);

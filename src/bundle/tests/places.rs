@@ -58,7 +58,9 @@ nginx_port: 80
 
 #[test]
 fn text_stays_text_with_a_warning() {
-    insta::assert_snapshot!(said("bundle:\n  name: x\n  img_base: y\n  properties:\n    a: yes\n    b: 1.10\n    c: 0755\n    d: 1_000\n    e: 1:30\n    f: 2018-02-26\n    g: '1.10'\n    h: 1\n    i: |\n      yes\n    j: true\n"), @r#"
+    insta::assert_snapshot!(said("bundle:\n  name: x\n  img_base: y\n  properties:\n    a: \
+        yes\n    b: 1.10\n    c: 0755\n    d: 1_000\n    e: 1:30\n    f: 2018-02-26\n    g: \
+        '1.10'\n    h: 1\n    i: |\n      yes\n    j: true\n"), @r#"
         5:8: warning: `bundle.properties.a` stays the text `yes`; Ansible would have made `True` of it
             hint: quotes make it plain: "yes"
         6:8: warning: `bundle.properties.b` stays the text `1.10`; Ansible would have made `1.1` of it
@@ -72,7 +74,8 @@ fn text_stays_text_with_a_warning() {
         15:8: warning: `bundle.properties.j` stays the text `true`; Ansible would have made `True` of it
             hint: quotes make it plain: "true"
     "#);
-    insta::assert_snapshot!(said_more("vm_flavor: 1.10\nbundle_target_name: '{{ bundle.name }}-x'\n"), @r#"
+    insta::assert_snapshot!(said_more("vm_flavor: 1.10\nbundle_target_name: '{{ bundle.name \
+        }}-x'\n"), @r#"
         2:12: warning: `vm_flavor` stays the text `1.10`; Ansible would have made `1.1` of it
             hint: quotes make it plain: "1.10"
         3:21: warning: `bundle_target_name` is taken as it stands: build-vars.yml is not a template
@@ -95,12 +98,16 @@ fn playbooks_are_looked_into() {
     for playbook in cases {
         for steps in ["", "steps: [{ansible: ansible/bootstrap.yml}]\n"] {
             let tree = Tree::new();
-            tree.write("images/x/build-vars.yml", &format!("{}{steps}", super::MINIMAL)).write("images/x/ansible/bootstrap.yml", playbook);
+            tree.write("images/x/build-vars.yml", &format!("{}{steps}", super::MINIMAL))
+                .write("images/x/ansible/bootstrap.yml", playbook);
             let said = super::said_in(&tree, "images/x");
             if steps.is_empty() {
                 all.push_str(&format!("{said}\n--\n"));
             } else {
-                assert!(all.ends_with(&format!("{said}\n--\n")), "the default playbook is checked like a named one");
+                assert!(
+                    all.ends_with(&format!("{said}\n--\n")),
+                    "the default playbook is checked like a named one"
+                );
             }
         }
     }
@@ -133,7 +140,9 @@ fn files_stay_in_the_bundle() {
         .write("images/x/scripts/a.sh", "ls\n")
         .write("images/x/scripts/empty.sh", "")
         .write("images/x/data/f", "f");
-    let link = |to: &str, from: &str| std::os::unix::fs::symlink(to, tree.path().join("images/x").join(from)).unwrap();
+    let link = |to: &str, from: &str| {
+        std::os::unix::fs::symlink(to, tree.path().join("images/x").join(from)).unwrap()
+    };
     link("../../outside/secret", "link");
     link("nowhere", "dangling");
     link("scripts", "inner");
@@ -198,12 +207,25 @@ fn files_stay_in_the_bundle() {
 #[test]
 fn names_behind_a_link_that_leads_out_are_not_told() {
     let (tree, outside) = (super::Tree::new(), super::Tree::new());
-    outside.write("tests/secret-a", "#!/bin/sh\n").write("output/secret-b.j2", "").write("files/secret-c.sh", "#!/bin/sh\n");
-    tree.write("images/x/build-vars.yml", &format!("{}steps: [{{script: files/secret-d.sh}}]\n", super::MINIMAL));
+    outside
+        .write("tests/secret-a", "#!/bin/sh\n")
+        .write("output/secret-b.j2", "")
+        .write("files/secret-c.sh", "#!/bin/sh\n");
+    tree.write(
+        "images/x/build-vars.yml",
+        &format!("{}steps: [{{script: files/secret-d.sh}}]\n", super::MINIMAL),
+    );
     for dir in ["tests", "output", "files"] {
-        std::os::unix::fs::symlink(outside.path().join(dir), tree.path().join("images/x").join(dir)).unwrap();
+        std::os::unix::fs::symlink(
+            outside.path().join(dir),
+            tree.path().join("images/x").join(dir),
+        )
+        .unwrap();
         let told = super::said_in(&tree, "images/x");
         assert!(!told.replace("secret-d", "").contains("secret-"), "{told}");
-        assert!(told.contains(&format!("images/x/{dir}: error: `{dir}` leads out of the factory tree")), "{told}");
+        assert!(
+            told.contains(&format!("images/x/{dir}: error: `{dir}` leads out of the factory tree")),
+            "{told}"
+        );
     }
 }

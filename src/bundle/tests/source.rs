@@ -10,7 +10,8 @@ const SHA256: &str = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f2
 /// All that is said of `os/d` with this source.
 fn said(source: &str) -> String {
     let tree = Tree::new();
-    tree.write("os/d/build-vars.yml", &format!("bundle: {{name: d}}\nsource: {source}\n")).write("os/d/disk.qcow2", "x");
+    tree.write("os/d/build-vars.yml", &format!("bundle: {{name: d}}\nsource: {source}\n"))
+        .write("os/d/disk.qcow2", "x");
     said_in(&tree, "os/d")
 }
 
@@ -30,19 +31,40 @@ fn where_images_come_from() {
     let url = |text: &str| Place::Url(text.into());
     let sha256 = Digest::parse(Algorithm::Sha256, SHA256).unwrap();
     let image = "https://a.example/x.qcow2";
-    assert_eq!(sound(&tree, &format!("{{url: {image}, sha256: {SHA256}}}")), (url(image), Some(Sum::Given(sha256.clone())), None));
     assert_eq!(
-        sound(&tree, &format!("{{url: {image}, sha256: {}, format: qcow2}}", SHA256.to_uppercase())),
+        sound(&tree, &format!("{{url: {image}, sha256: {SHA256}}}")),
+        (url(image), Some(Sum::Given(sha256.clone())), None)
+    );
+    assert_eq!(
+        sound(
+            &tree,
+            &format!("{{url: {image}, sha256: {}, format: qcow2}}", SHA256.to_uppercase())
+        ),
         (url(image), Some(Sum::Given(sha256)), Some(Format::Qcow2))
     );
     let list = "https://a.example/SHA256SUMS";
-    assert_eq!(sound(&tree, &format!("{{url: {image}, checksum_url: {list}}}")).1, Some(Sum::List(url(list))));
-    let (_, sum, format) = sound(&tree, &format!("{{url: {image}, sha512: {SHA256}{SHA256}, format: raw}}"));
-    assert!(matches!(sum, Some(Sum::Given(Digest { algorithm: Algorithm::Sha512, .. }))) && format == Some(Format::Raw));
+    assert_eq!(
+        sound(&tree, &format!("{{url: {image}, checksum_url: {list}}}")).1,
+        Some(Sum::List(url(list)))
+    );
+    let (_, sum, format) =
+        sound(&tree, &format!("{{url: {image}, sha512: {SHA256}{SHA256}, format: raw}}"));
+    assert!(
+        matches!(sum, Some(Sum::Given(Digest { algorithm: Algorithm::Sha512, .. })))
+            && format == Some(Format::Raw)
+    );
 
     let here = tree.path().join("os/d/disks/disk.qcow2").canonicalize().unwrap();
-    for text in ["disks/disk.qcow2".to_owned(), here.display().to_string(), format!("file://{}", here.display())] {
-        assert_eq!(sound(&tree, &format!("{{url: '{text}'}}")), (Place::File(here.clone()), None, None), "{text}");
+    for text in [
+        "disks/disk.qcow2".to_owned(),
+        here.display().to_string(),
+        format!("file://{}", here.display()),
+    ] {
+        assert_eq!(
+            sound(&tree, &format!("{{url: '{text}'}}")),
+            (Place::File(here.clone()), None, None),
+            "{text}"
+        );
     }
 }
 
@@ -61,7 +83,8 @@ fn what_excludes_what() {
         2:1: error: `source` has neither `url` nor `script`
             hint: `url` of a disk image, or a `script` that makes one
     ");
-    insta::assert_snapshot!(said(&format!("{{url: disk.qcow2, script: no.sh, sha256: {SHA256}, sha512: x, checksum_url: y}}")), @r"
+    insta::assert_snapshot!(said(&format!("{{url: disk.qcow2, script: no.sh, sha256: {SHA256}, \
+        sha512: x, checksum_url: y}}")), @r"
         2:27: error: `source.script` and `source.url` exclude each other
             hint: an image is made by the one or got from the other
         2:35: error: `no.sh` does not exist
@@ -84,7 +107,8 @@ fn what_excludes_what() {
             hint: leave it out: what the script writes to $OUT, qcow2 or raw, is told by its first bytes
     ");
     let tree = Tree::new();
-    tree.write("os/d/build-vars.yml", "bundle: {name: d, img_base: y}\nsource: {script: a.sh}\n").write("os/d/a.sh", "#!/bin/sh\n");
+    tree.write("os/d/build-vars.yml", "bundle: {name: d, img_base: y}\nsource: {script: a.sh}\n")
+        .write("os/d/a.sh", "#!/bin/sh\n");
     insta::assert_snapshot!(said_in(&tree, "os/d"), @r"
         1:19: error: `bundle.img_base` and `source` exclude each other
             hint: an image is made from a base or from a source
@@ -95,14 +119,16 @@ fn what_excludes_what() {
 
 #[test]
 fn values_that_cannot_be() {
-    insta::assert_snapshot!(said(&format!("{{url: ftp://a.example/x, sha512: {SHA256}, format: vmdk}}")), @r"
+    insta::assert_snapshot!(said(&format!("{{url: ftp://a.example/x, sha512: {SHA256}, format: \
+        vmdk}}")), @r"
         2:15: error: `source.url` is a ftp URL, which is not fetched
             hint: https, http and file are; a path stands for itself
         2:42: error: `source.sha512` is no sha512
             hint: it is a sha256: `sha256:`
         2:116: error: `source.format` must be one of qcow2, raw, not `vmdk`
     ");
-    insta::assert_snapshot!(said(&format!("{{url: 'https://me:pw@a.example/x', sha256: {SHA256}}}")), @r"
+    insta::assert_snapshot!(said(&format!("{{url: 'https://me:pw@a.example/x', sha256: \
+        {SHA256}}}")), @r"
         2:15: error: `source.url` has a user name or a password in it
             hint: what needs a login is to be fetched beforehand: name the file by its path
     ");
@@ -120,10 +146,12 @@ fn values_that_cannot_be() {
     ");
 }
 
-/// Nothing of this is looked at over the network; a list that anybody may change on its way is worth a word.
+/// Nothing of this is looked at over the network; a list that anybody may change on its way is
+/// worth a word.
 #[test]
 fn a_list_over_http_draws_a_warning() {
-    insta::assert_snapshot!(said("{url: https://a.example/x, checksum_url: http://a.example/SHA256SUMS}"), @r"
+    insta::assert_snapshot!(said("{url: https://a.example/x, checksum_url: \
+        http://a.example/SHA256SUMS}"), @r"
         2:50: warning: `source.checksum_url` is not https: who can change the image on its way can change its checksum, too
             hint: https, or the checksum itself
     ");

@@ -31,12 +31,14 @@ fn the_guide_has_its_colon_on_the_wrong_side() {
 #[test]
 fn a_misplaced_colon_anywhere() {
     let cases = [
-        // First, last, only, in the middle, twice, deeper, at the top, in a list, in a flow map, with a comment.
+        // First, last, only, in the middle, twice, deeper, at the top, in a list, in a flow map,
+        // with a comment.
         "bundle:\n  name :x\n  img_base: y\n",
         "bundle:\n  name: x\n  img_base :y # base\n",
         "bundle:\n  name: x\n  img_base: y\n  properties:\n    a :b\n",
         "bundle:\n  name: x\n  img_base: y\n  properties:\n    a: b\n    c :d\n    e: f\n",
-        "bundle:\n  name: x\n  img_base: y\n  properties:\n    a: b\n    c :d\n    e :f\n\nkeep: 1\n",
+        "bundle:\n  name: x\n  img_base: y\n  properties:\n    a: b\n    c :d\n    e :f\n\nkeep: \
+            1\n",
         "bundle:\n  name: x\n  img_base: y\n  properties:\n    a: b\n      c :d\n",
         "vm_flavor :small\nbundle: {name: x, img_base: y}\n",
         "bundle: {name: x, img_base: y}\nvm_flavor   :small\n",
@@ -92,7 +94,8 @@ fn colons_that_are_where_they_belong() {
         assert_eq!(said_more(lines), "", "{lines}");
     }
     // The innocent line above a real mistake is not blamed.
-    insta::assert_snapshot!(said_more("steps:\n  - shell: |\n      a :b\n   bad: indentation\n"), @r"
+    insta::assert_snapshot!(said_more("steps:\n  - shell: |\n      a :b\n   bad: \
+        indentation\n"), @r"
         5:4: error: this line does not fit the list above it
             hint: check its indentation; every item starts with `- `
     ");
@@ -191,7 +194,8 @@ fn bad_yaml() {
 
 #[test]
 fn tags_are_refused() {
-    insta::assert_snapshot!(said_more("vm_flavor: !vault abc\nkeep: !!str 3\nvars: {a: !foo [b], c: !!python/object d}\n"), @r"
+    insta::assert_snapshot!(said_more("vm_flavor: !vault abc\nkeep: !!str 3\nvars: {a: !foo [b], \
+        c: !!python/object d}\n"), @r"
         2:12: error: YAML tags are not supported here: `!vault`
             hint: secrets come from the environment, not from build-vars.yml
         3:7: error: YAML tags are not supported here: `!!str`
@@ -206,7 +210,8 @@ fn tags_are_refused() {
 #[test]
 fn anchors_and_merges() {
     let bundle = super::with(
-        "vars:\n  one: &one {a: 1, b: 2}\n  two: &two {b: 3, c: 4}\n  all: {<<: [*one, *two], c: 5}\n  same: *one\n  txt: &t x\nvm_flavor: *t\n",
+        "vars:\n  one: &one {a: 1, b: 2}\n  two: &two {b: 3, c: 4}\n  all: {<<: [*one, *two], c: \
+            5}\n  same: *one\n  txt: &t x\nvm_flavor: *t\n",
     );
     assert_eq!(serde_json::to_string(&bundle.vars["all"]).unwrap(), r#"{"c":5,"a":1,"b":2}"#);
     assert_eq!(bundle.vars["same"], bundle.vars["one"]);
@@ -234,10 +239,17 @@ fn bombs_do_not_go_off() {
             hint: write the values out
     ");
     let chain: String = (1..3000).map(|n| format!("  a{n}: &a{n} [*a{}]\n", n - 1)).collect();
-    assert!(said(&format!("{MINIMAL}vars:\n  a0: &a0 [x]\n{chain}")).contains("aliases blow the file up"));
+    assert!(
+        said(&format!("{MINIMAL}vars:\n  a0: &a0 [x]\n{chain}"))
+            .contains("aliases blow the file up")
+    );
     for (open, close) in [("[", "]"), ("{a: ", "}")] {
-        let deep = said_more(&format!("vars: {{a: {}{}}}\n", open.repeat(5000), close.repeat(5000)));
-        assert!(deep.contains("nested deeper than 64 levels") || deep.contains("recursion limit"), "{deep}");
+        let deep =
+            said_more(&format!("vars: {{a: {}{}}}\n", open.repeat(5000), close.repeat(5000)));
+        assert!(
+            deep.contains("nested deeper than 64 levels") || deep.contains("recursion limit"),
+            "{deep}"
+        );
     }
     let deep: String = (0..200).map(|n| format!("{}a:\n", " ".repeat(n + 2))).collect();
     assert!(said_more(&format!("vars:\n{deep}")).contains("nested deeper than 64 levels"));
@@ -249,21 +261,27 @@ fn encodings_and_line_ends() {
     assert_eq!(said(&GUIDE.replace('\n', "\r\n")).lines().count(), 2);
     let tree = super::Tree::new();
     std::fs::create_dir_all(tree.path().join("images/x")).unwrap();
-    std::fs::write(tree.path().join("images/x/build-vars.yml"), b"bundle:\n  name: \xff\n").unwrap();
+    std::fs::write(tree.path().join("images/x/build-vars.yml"), b"bundle:\n  name: \xff\n")
+        .unwrap();
     insta::assert_snapshot!(super::said_in(&tree, "images/x"), @r"
         2:9: error: not UTF-8
             hint: save the file as UTF-8
     ");
 }
 
-/// Whatever the text, an answer comes and nothing panics: every prefix of a file, and every character of it left out.
+/// Whatever the text, an answer comes and nothing panics: every prefix of a file, and every
+/// character of it left out.
 #[test]
 fn broken_anywhere() {
-    let text = format!("{GUIDE}steps:\n  - {{shell: 'a', env: {{B: \"c\"}}}}\n  - shell: |\n      x\nvars: &v\n  <<: *v\n  k: [1, 2]\n");
+    let text = format!(
+        "{GUIDE}steps:\n  - {{shell: 'a', env: {{B: \"c\"}}}}\n  - shell: |\n      x\nvars: &v\n  \
+            <<: *v\n  k: [1, 2]\n"
+    );
     let chars: Vec<char> = text.chars().collect();
     for at in 0..chars.len() {
         let prefix: String = chars[..at].iter().collect();
-        let hole: String = chars.iter().enumerate().filter(|(i, _)| *i != at).map(|(_, c)| c).collect();
+        let hole: String =
+            chars.iter().enumerate().filter(|(i, _)| *i != at).map(|(_, c)| c).collect();
         for text in [prefix, hole] {
             super::super::syntax::read(std::path::Path::new("f"), &text);
         }

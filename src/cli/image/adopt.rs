@@ -22,8 +22,13 @@ pub async fn run(context: &Context, cloud: &dyn Cloud, args: &Args) -> Result<()
     for wanted in &args.images {
         let image = need(context, cloud, &images, wanted).await?;
         if image.id != *wanted && image.name != *wanted {
-            return Err(Failure::usage(format!("`{wanted}` is a family: which of its images is to be adopted?"))
-                .hint(format!("name it by its ID: `image-factory image list {}`", shell::word(wanted))));
+            return Err(Failure::usage(format!(
+                "`{wanted}` is a family: which of its images is to be adopted?"
+            ))
+            .hint(format!(
+                "name it by its ID: `image-factory image list {}`",
+                shell::word(wanted)
+            )));
         }
         if let Provenance::Foreign(why) = image.provenance() {
             return Err(Failure::cloud(format!("{} is not adopted: {why}", label(&image))));
@@ -58,7 +63,12 @@ fn text(image: &Image, had: bool, dry_run: bool) -> String {
     let mut line = |key: &str, value: &str| lines.push(format!("  {key:<11} {value}"));
     line("family", &image.family);
     line("created", &format!("{:.0}", image.created));
-    for (word, key) in [("run", image::RUN), ("definition", image::DEFINITION), ("base", image::BASE), ("tests", image::TESTS)] {
+    for (word, key) in [
+        ("run", image::RUN),
+        ("definition", image::DEFINITION),
+        ("base", image::BASE),
+        ("tests", image::TESTS),
+    ] {
         line(word, image.properties.get(key).map_or("not known", String::as_str));
     }
     lines.join("\n")

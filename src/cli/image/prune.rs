@@ -13,7 +13,8 @@ use crate::run;
 
 #[derive(clap::Args)]
 pub struct Args {
-    /// Families to prune [default: those whose definitions in this tree say `keep`; with --keep, all]
+    /// Families to prune [default: those whose definitions in this tree say `keep`; with --keep,
+    /// all]
     #[arg(value_name = "FAMILY")]
     families: Vec<String>,
     /// Keep so many of the newest active images, whatever the definitions say
@@ -29,15 +30,21 @@ pub struct Args {
 
 pub async fn run(context: &Context, cloud: &dyn Cloud, args: &Args) -> Result<ExitCode, Failure> {
     let families = policies(context, cloud, args).await?;
-    let cx = Cx { ledger: Ledger::none(), events: Events::default(), cancel: context.cancel.clone() };
-    let building = run::bases_of_live_runs(&context.home).map_err(|e| Failure::host(format!("cannot read the index of runs: {e}")))?;
+    let cx =
+        Cx { ledger: Ledger::none(), events: Events::default(), cancel: context.cancel.clone() };
+    let building = run::bases_of_live_runs(&context.home)
+        .map_err(|e| Failure::host(format!("cannot read the index of runs: {e}")))?;
     let done = prune::prune(cloud, &cx, &families, &building, args.dry_run).await?;
     if context.common.json {
         out(&json(&done));
     } else {
         for (family, policy) in &families {
             let of_it: Vec<_> = done.iter().filter(|p| p.family == *family).collect();
-            out(&format!("{family}: {} published, {} of the newest are kept", of_it.len(), policy.keep));
+            out(&format!(
+                "{family}: {} published, {} of the newest are kept",
+                of_it.len(),
+                policy.keep
+            ));
             for pruned in of_it.iter().filter(|p| p.error.is_none()) {
                 out(&format!("  {}", pruned.text(args.dry_run)));
             }
@@ -53,26 +60,38 @@ pub async fn run(context: &Context, cloud: &dyn Cloud, args: &Args) -> Result<Ex
     Ok(ExitCode::from(if failed.is_empty() { 0 } else { 20 }))
 }
 
-/// Which families, and how many of each stay. Who does not say how many made an error of usage, whether there are images or not.
-async fn policies(context: &Context, cloud: &dyn Cloud, args: &Args) -> Result<Vec<(String, Policy)>, Failure> {
+/// Which families, and how many of each stay. Who does not say how many made an error of usage,
+/// whether there are images or not.
+async fn policies(
+    context: &Context,
+    cloud: &dyn Cloud,
+    args: &Args,
+) -> Result<Vec<(String, Policy)>, Failure> {
     let definitions = context.of_tree().await?;
     let bundles: Vec<&Bundle> = definitions.iter().flatten().map(|loaded| &loaded.bundle).collect();
     let images = cloud.images().await?;
     let known = family::all(&images);
-    let keep = |family: &str| args.keep.or_else(|| bundles.iter().find(|b| b.name == family).and_then(|b| b.keep));
+    let keep = |family: &str| {
+        args.keep.or_else(|| bundles.iter().find(|b| b.name == family).and_then(|b| b.keep))
+    };
     let policy = |keep: u32| Policy { keep, at_once: args.now };
     // Where `keep` is not given here, nobody knows whose images are meant to stay.
-    let asked: Vec<_> = definitions.iter().filter_map(findings::read).filter(|b| is_meant(args, &b.name)).collect();
-    let shared: Vec<_> = bundle::check_families(&asked).into_iter().map(|(_, finding)| finding).collect();
+    let asked: Vec<_> =
+        definitions.iter().filter_map(findings::read).filter(|b| is_meant(args, &b.name)).collect();
+    let shared: Vec<_> =
+        bundle::check_families(&asked).into_iter().map(|(_, finding)| finding).collect();
     if args.keep.is_none() && !shared.is_empty() {
         return Err(Failure::bundle(shared));
     }
     if args.families.is_empty() {
-        let chosen: Vec<_> = known.iter().filter_map(|f| Some(((*f).to_owned(), policy(keep(f)?)))).collect();
+        let chosen: Vec<_> =
+            known.iter().filter_map(|f| Some(((*f).to_owned(), policy(keep(f)?)))).collect();
         // What the words are counts, and not what the store happens to hold.
         if args.keep.is_none() && bundles.iter().all(|b| b.keep.is_none()) {
-            return Err(Failure::usage("no definition of this tree says how many images to `keep`")
-                .hint("write `keep: 3` into build-vars.yml, or give --keep 3"));
+            return Err(Failure::usage(
+                "no definition of this tree says how many images to `keep`",
+            )
+            .hint("write `keep: 3` into build-vars.yml, or give --keep 3"));
         }
         return Ok(chosen);
     }

@@ -10,7 +10,8 @@ pub async fn run(context: &Context, cloud: &dyn Cloud, wanted: &str) -> Result<(
     let images = cloud.images().await?;
     let image = &need(context, cloud, &images, wanted).await?;
     let tree = context.tree().ok();
-    let lineage = lineage::lineage(cloud, &images, image, tree.as_deref(), &context.sound().await?).await?;
+    let lineage =
+        lineage::lineage(cloud, &images, image, tree.as_deref(), &context.sound().await?).await?;
     if context.common.json {
         let mut value = value(image);
         value["lineage"] = serde_json::to_value(&lineage).expect("lineage is plain data");
@@ -32,18 +33,30 @@ fn details(i: &Image, l: &Lineage) -> String {
         (true, None) => ", hidden".into(),
         (false, _) => String::new(),
     };
-    line("state", format!("{}{}{hidden}", i.state.name(), if l.current { ", current" } else { "" }));
+    line(
+        "state",
+        format!("{}{}{hidden}", i.state.name(), if l.current { ", current" } else { "" }),
+    );
     line("created", format!("{:.0}", i.created));
     if let Some(unusable) = &i.unusable {
         line("unusable", format!("{}; {}", unusable.why, unusable.way_out));
     }
     match i.provenance() {
-        Provenance::Ours => line("provenance", "ours: it says that it was published under its own ID".into()),
+        Provenance::Ours => {
+            line("provenance", "ours: it says that it was published under its own ID".into())
+        }
         Provenance::Legacy => line(
             "provenance",
-            format!("legacy: published before images proved whose they are; `image-factory image adopt {}` mends it", shell::word(&i.id)),
+            format!(
+                "legacy: published before images proved whose they are; `image-factory image adopt \
+                    {}` mends it",
+                shell::word(&i.id)
+            ),
         ),
-        Provenance::Foreign(why) => line("provenance", format!("foreign: {why}; it is never changed, and no family means it")),
+        Provenance::Foreign(why) => line(
+            "provenance",
+            format!("foreign: {why}; it is never changed, and no family means it"),
+        ),
     }
     if let Some(at) = i.published_at() {
         line("published", format!("{at:.0}"));
@@ -65,12 +78,24 @@ fn details(i: &Image, l: &Lineage) -> String {
         line("base", format!("{name} {}{same}", base.id));
     }
     for (index, child) in l.children.iter().enumerate() {
-        line(if index == 0 { "children" } else { "" }, format!("{} {} {}", child.name, child.id, child.state.name()));
+        line(
+            if index == 0 { "children" } else { "" },
+            format!("{} {} {}", child.name, child.id, child.state.name()),
+        );
     }
-    for (key, value) in [("commit", &l.commit), ("definition", &l.definition), ("inputs", &l.inputs), ("tests", &l.tests)] {
+    for (key, value) in [
+        ("commit", &l.commit),
+        ("definition", &l.definition),
+        ("inputs", &l.inputs),
+        ("tests", &l.tests),
+    ] {
         line(key, value.clone().unwrap_or_else(|| "not known".into()));
     }
-    let looked_at = if l.compared { "the definition in this tree and its base" } else { "its base's family alone: no definition here" };
+    let looked_at = if l.compared {
+        "the definition in this tree and its base"
+    } else {
+        "its base's family alone: no definition here"
+    };
     match &l.stale[..] {
         [] => line("stale", format!("no (compared: {looked_at})")),
         why => line("stale", format!("yes: {}", why.join("; "))),

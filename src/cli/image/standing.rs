@@ -18,7 +18,8 @@ pub struct Rollback {
 
 #[derive(clap::Args)]
 pub struct Deprecate {
-    /// ID, exact name, or family (its current image; with --undo the one that is deprecated, if it is the only one)
+    /// ID, exact name, or family (its current image; with --undo the one that is deprecated, if it
+    /// is the only one)
     image: String,
     /// Make it active again, and show it if a prune hid it
     #[arg(long)]
@@ -32,7 +33,8 @@ pub(super) fn writing(context: &Context) -> Cx {
     Cx { ledger: Ledger::none(), events: Events::default(), cancel: context.cancel.clone() }
 }
 
-/// The cloud refuses what is not ours; so does a dry run, and a change to what the image is already.
+/// The cloud refuses what is not ours; so does a dry run, and a change to what the image is
+/// already.
 fn may_change(image: &Image) -> Result<(), Failure> {
     match untouchable(image) {
         Some(why) => Err(Failure::cloud(format!("{} is not changed: {why}", label(image)))),
@@ -41,20 +43,32 @@ fn may_change(image: &Image) -> Result<(), Failure> {
 }
 
 fn brief(image: Option<&Image>) -> serde_json::Value {
-    image.map_or(serde_json::Value::Null, |i| serde_json::json!({"id": i.id, "name": i.name, "state": i.state}))
+    image.map_or(
+        serde_json::Value::Null,
+        |i| serde_json::json!({"id": i.id, "name": i.name, "state": i.state}),
+    )
 }
 
-pub async fn rollback(context: &Context, cloud: &dyn Cloud, args: &Rollback) -> Result<(), Failure> {
+pub async fn rollback(
+    context: &Context,
+    cloud: &dyn Cloud,
+    args: &Rollback,
+) -> Result<(), Failure> {
     let images = cloud.images().await?;
     let family = &args.family;
     let known = family::all(&images);
-    let was = family::current(&images, family).ok_or_else(|| match known.contains(&family.as_str()) {
-        true => Failure::cloud(format!("family {family} has no active image")).hint("`image deprecate --undo` makes one active again"),
-        false => no_family(family, &known),
-    })?;
+    let was =
+        family::current(&images, family).ok_or_else(|| match known.contains(&family.as_str()) {
+            true => Failure::cloud(format!("family {family} has no active image"))
+                .hint("`image deprecate --undo` makes one active again"),
+            false => no_family(family, &known),
+        })?;
     let before = family::before(&images, family).ok_or_else(|| {
-        Failure::cloud(format!("family {family} has no active image before {}: there is nothing to go back to", label(was)))
-            .hint("`image list` shows deprecated ones; `image deprecate --undo` makes one active again")
+        Failure::cloud(format!(
+            "family {family} has no active image before {}: there is nothing to go back to",
+            label(was)
+        ))
+        .hint("`image list` shows deprecated ones; `image deprecate --undo` makes one active again")
     })?;
     may_change(was)?;
     let mut now = before.clone();
@@ -63,16 +77,24 @@ pub async fn rollback(context: &Context, cloud: &dyn Cloud, args: &Rollback) -> 
         cloud.set_standing(&writing(context), was, &standing).await?;
         // As the cloud shows it: another build may have published meanwhile.
         let images = cloud.images().await?;
-        now = family::current(&images, family)
-            .cloned()
-            .ok_or_else(|| Failure::cloud(format!("{} was deprecated, and family {family} has no active image now", label(was))))?;
+        now = family::current(&images, family).cloned().ok_or_else(|| {
+            Failure::cloud(format!(
+                "{} was deprecated, and family {family} has no active image now",
+                label(was)
+            ))
+        })?;
     }
     if context.common.json {
-        let done = serde_json::json!({"family": family, "dry_run": args.dry_run, "was": brief(Some(was)), "now": brief(Some(&now))});
+        let done = serde_json::json!({"family": family, "dry_run": args.dry_run,
+            "was": brief(Some(was)), "now": brief(Some(&now))});
         out(&json(&done));
         return Ok(());
     }
-    let (is, would) = if args.dry_run { ("would be", "would become deprecated") } else { ("is", "is deprecated now") };
+    let (is, would) = if args.dry_run {
+        ("would be", "would become deprecated")
+    } else {
+        ("is", "is deprecated now")
+    };
     out(&format!("{family}: current was {}, which {would}", label(was)));
     out(&format!("{family}: current {is} {}", label(&now)));
     if now.id != before.id {
@@ -81,7 +103,11 @@ pub async fn rollback(context: &Context, cloud: &dyn Cloud, args: &Rollback) -> 
     Ok(())
 }
 
-pub async fn deprecate(context: &Context, cloud: &dyn Cloud, args: &Deprecate) -> Result<(), Failure> {
+pub async fn deprecate(
+    context: &Context,
+    cloud: &dyn Cloud,
+    args: &Deprecate,
+) -> Result<(), Failure> {
     let mut images = cloud.images().await?;
     let by_family = args.undo && images.iter().all(|i| i.id != args.image && i.name != args.image);
     let undone = if by_family { family::deprecated(&images, &args.image) } else { Vec::new() };
@@ -89,9 +115,14 @@ pub async fn deprecate(context: &Context, cloud: &dyn Cloud, args: &Deprecate) -
         [] => need(context, cloud, &images, &args.image).await?,
         [one] => (*one).clone(),
         several => {
-            let text = format!("{} images of family {} are deprecated, and which one is meant cannot be told", several.len(), args.image);
+            let text = format!(
+                "{} images of family {} are deprecated, and which one is meant cannot be told",
+                several.len(),
+                args.image
+            );
             let names = several.iter().map(|i| label(i)).collect::<Vec<_>>().join(", ");
-            return Err(Failure::cloud(text).hint(format!("name one by its name or ID, newest first: {names}")));
+            return Err(Failure::cloud(text)
+                .hint(format!("name one by its name or ID, newest first: {names}")));
         }
     };
     may_change(&image)?;
@@ -116,7 +147,8 @@ pub async fn deprecate(context: &Context, cloud: &dyn Cloud, args: &Deprecate) -
     let after = family::current(&images, &image.family);
     if context.common.json {
         let done = serde_json::json!({
-            "image": brief(images.iter().find(|i| i.id == image.id)), "family": image.family, "dry_run": args.dry_run, "changed": changes,
+            "image": brief(images.iter().find(|i| i.id == image.id)), "family": image.family,
+            "dry_run": args.dry_run, "changed": changes,
             "was": brief(before.as_ref()), "now": brief(after),
         });
         out(&json(&done));
@@ -132,7 +164,10 @@ pub async fn deprecate(context: &Context, cloud: &dyn Cloud, args: &Deprecate) -
         let is = if args.dry_run { "would be" } else { "is" };
         match after {
             Some(now) => out(&format!("{}: current {is} {}", image.family, label(now))),
-            None => err(&format!("warning: {}: no active image {is} left: builds on this family will find none", image.family)),
+            None => err(&format!(
+                "warning: {}: no active image {is} left: builds on this family will find none",
+                image.family
+            )),
         }
     }
     Ok(())

@@ -21,7 +21,8 @@ pub(super) fn published(lines: &mut Lines, plan: &Plan) {
     lines.add("hidden", yes_or_no(publish.hidden).into());
     // The mark is how other clients find what is current.
     lines.add("tags", listed(&image::with_mark(publish.tags.clone(), !publish.hidden)));
-    let known = publish.properties.iter().map(|(key, value)| format!("{key}={value}{}", set_by(plan, key)));
+    let known =
+        publish.properties.iter().map(|(key, value)| format!("{key}={value}{}", set_by(plan, key)));
     let later = SET_AT_THE_END.map(|key| format!("{key} (the factory, once the image is there)"));
     lines.all("properties", known.chain(later));
 }

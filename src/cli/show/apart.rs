@@ -1,5 +1,6 @@
-//! A sink on a thread of its own. A terminal that is stopped, a paused pager or a CI agent that hangs takes no more lines:
-//! whoever emits events never waits for it, for the build and the signals would wait too.
+//! A sink on a thread of its own. A terminal that is stopped, a paused pager or a CI agent that
+//! hangs takes no more lines: whoever emits events never waits for it, for the build and the
+//! signals would wait too.
 use std::collections::VecDeque;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -7,7 +8,8 @@ use std::time::{Duration, Instant};
 use crate::event::{Event, Sink, Stamped};
 use crate::log::budget::Budget;
 
-/// Events that may wait to be shown, and bytes of them. What is passing (output, progress) is dropped beyond that.
+/// Events that may wait to be shown, and bytes of them. What is passing (output, progress) is
+/// dropped beyond that.
 const EVENTS: usize = 2000;
 const BYTES: usize = 4 << 20;
 /// How long an event of ours is waited for, so that what is printed after it stands after it.
@@ -75,7 +77,10 @@ impl Shared {
             let dropped = std::mem::take(&mut queue.dropped);
             drop(queue);
             if dropped > 0 {
-                let text = format!("{dropped} lines are not shown here, for they were not read in time; the log has them");
+                let text = format!(
+                    "{dropped} lines are not shown here, for they were not read in time; the log \
+                        has them"
+                );
                 sink.take(&Stamped { at: event.at, event: Event::Note { text } });
             }
             sink.take(&event);
@@ -100,13 +105,15 @@ impl Apart {
     pub(super) fn new(sink: Box<dyn Sink>, shows_output: bool) -> Self {
         let shared = Arc::new(Shared::default());
         let serves = shared.clone();
-        let thread = std::thread::Builder::new().name("show".into()).spawn(move || serves.serve(sink));
+        let thread =
+            std::thread::Builder::new().name("show".into()).spawn(move || serves.serve(sink));
         Self { shared, budget: shows_output.then(Budget::default), begun: thread.is_ok() }
     }
 }
 
 fn put(shared: &Shared, event: &Stamped) -> usize {
-    let passing = matches!(event.event, Event::Output { .. } | Event::Progress { .. } | Event::Doing { .. });
+    let passing =
+        matches!(event.event, Event::Output { .. } | Event::Progress { .. } | Event::Doing { .. });
     let mut queue = shared.lock();
     if passing && (queue.events.len() >= EVENTS || queue.bytes >= BYTES) {
         queue.dropped += u64::from(matches!(event.event, Event::Output { .. }));
@@ -178,7 +185,12 @@ mod tests {
         assert!(begin.elapsed() < Duration::from_secs(10), "{:?}", begin.elapsed());
         {
             let queue = sink.shared.lock();
-            assert!(queue.events.len() <= EVENTS + 1 && queue.bytes < BYTES + (8 << 10), "{} {}", queue.events.len(), queue.bytes);
+            assert!(
+                queue.events.len() <= EVENTS + 1 && queue.bytes < BYTES + (8 << 10),
+                "{} {}",
+                queue.events.len(),
+                queue.bytes
+            );
         }
         let shared = sink.shared.clone();
         drop(sink);
@@ -186,8 +198,14 @@ mod tests {
         drop(held);
         shared.wait(Duration::from_secs(20), |queue| queue.over);
         let seen = seen.lock().unwrap();
-        assert!(seen.iter().any(|e| matches!(e, Event::Note { text } if text.contains("lines are not shown"))));
-        assert!(matches!(seen.last(), Some(Event::Note { text }) if text == "ours"), "our own events are never dropped");
+        assert!(
+            seen.iter()
+                .any(|e| matches!(e, Event::Note { text } if text.contains("lines are not shown")))
+        );
+        assert!(
+            matches!(seen.last(), Some(Event::Note { text }) if text == "ours"),
+            "our own events are never dropped"
+        );
     }
 
     #[test]
@@ -200,7 +218,10 @@ mod tests {
         drop(sink);
         let seen = seen.lock().unwrap();
         let lines = seen.iter().filter(|e| matches!(e, Event::Output { .. })).count();
-        let said = seen.iter().filter(|e| matches!(e, Event::Warning { text } if text.contains("left out"))).count();
+        let said = seen
+            .iter()
+            .filter(|e| matches!(e, Event::Warning { text } if text.contains("left out")))
+            .count();
         assert!((9..12).contains(&lines) && said == 1, "{lines} {said}");
     }
 }

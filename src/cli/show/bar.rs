@@ -1,7 +1,8 @@
-//! For a person at a terminal: what is finished stands as lines, what runs is one live line below them.
+//! For a person at a terminal: what is finished stands as lines, what runs is one live line below
+//! them.
 //!
-//! [`Story`] words it and knows no terminal; [`Bar`] draws it. indicatif only redraws the live line: it would print
-//! nothing at all without a terminal, which [`super::sink`] sees to.
+//! [`Story`] words it and knows no terminal; [`Bar`] draws it. indicatif only redraws the live
+//! line: it would print nothing at all without a terminal, which [`super::sink`] sees to.
 use std::fmt::Write as _;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -25,7 +26,8 @@ const ROWS: usize = 3;
 pub struct Bar {
     term: Term,
     line: ProgressBar,
-    /// Shared with the thread that draws. Not to be held while `line` is called: it locks the other way round.
+    /// Shared with the thread that draws. Not to be held while `line` is called: it locks the other
+    /// way round.
     story: Arc<Mutex<Story>>,
 }
 
@@ -40,8 +42,14 @@ impl Bar {
                 let _ = out.write_str(&story.live(Timestamp::now(), width));
             }
         };
-        let style = ProgressStyle::with_template("{live}").expect("the template is constant").with_key("live", live);
-        let line = ProgressBar::with_draw_target(None, ProgressDrawTarget::term(Term::buffered_stderr(), 20)).with_style(style);
+        let style = ProgressStyle::with_template("{live}")
+            .expect("the template is constant")
+            .with_key("live", live);
+        let line = ProgressBar::with_draw_target(
+            None,
+            ProgressDrawTarget::term(Term::buffered_stderr(), 20),
+        )
+        .with_style(style);
         line.enable_steady_tick(TICK);
         Self { term, line, story }
     }
@@ -59,8 +67,8 @@ impl Sink for Bar {
             self.line.finish_and_clear();
             let _ = self.term.write_line(&lines.join("\n"));
         } else if !lines.is_empty() {
-            // Not `println`: it pads lines with blanks to the full width instead of ending them, and a terminal that
-            // is made wider, or copied from, joins them.
+            // Not `println`: it pads lines with blanks to the full width instead of ending them,
+            // and a terminal that is made wider, or copied from, joins them.
             self.line.suspend(|| self.term.write_line(&lines.join("\n"))).unwrap_or_default();
         }
         // Output and progress are not drawn as they come: the next tick shows the last of them.
@@ -94,11 +102,17 @@ impl Story {
         match &stamped.event {
             Event::Started { run, bundle, purpose, image_name, cloud } => {
                 self.current = Current::default();
-                out.push(format!("{}: {purpose} image {} on {cloud}", paint.bold(bundle), paint.bold(image_name)));
+                out.push(format!(
+                    "{}: {purpose} image {} on {cloud}",
+                    paint.bold(bundle),
+                    paint.bold(image_name)
+                ));
                 out.push(paint.dim(format!("  run {run}")));
             }
             Event::StageStarted { .. } => self.headed = false,
-            Event::StageDone { stage, seconds } => out.push(self.stage(&paint.good("✓"), *stage, *seconds)),
+            Event::StageDone { stage, seconds } => {
+                out.push(self.stage(&paint.good("✓"), *stage, *seconds))
+            }
             Event::StageFailed { stage, seconds, error } => {
                 out.push(self.stage(&paint.bad("✗"), *stage, *seconds));
                 out.extend(self.tail(width)); // none where a step failed: they stand there already
@@ -127,9 +141,17 @@ impl Story {
                 out.push(String::new());
                 let error = error.as_deref().unwrap_or_default();
                 out.extend(self.error(error, "", width));
-                out.extend(leaks.iter().map(|leak| format!("{} {}", paint.warn("left behind:"), words::shown(leak))));
+                out.extend(
+                    leaks.iter().map(|leak| {
+                        format!("{} {}", paint.warn("left behind:"), words::shown(leak))
+                    }),
+                );
                 let last = words::final_line(&stamped.event).expect("the event is Finished");
-                out.push(paint.verdict(last, image.is_some() && error.is_empty(), leaks.is_empty()));
+                out.push(paint.verdict(
+                    last,
+                    image.is_some() && error.is_empty(),
+                    leaks.is_empty(),
+                ));
             }
             _ => {}
         }
@@ -137,7 +159,8 @@ impl Story {
         out
     }
 
-    /// The live line at `now`, at most `width - 1` columns: a terminal that wraps in the last one would scroll.
+    /// The live line at `now`, at most `width - 1` columns: a terminal that wraps in the last one
+    /// would scroll.
     pub fn live(&self, now: Timestamp, width: usize) -> String {
         let Some((stage, began)) = self.current.stage else { return String::new() };
         let since = self.current.since().unwrap_or(began);
@@ -151,10 +174,19 @@ impl Story {
         };
         if let Some((done, of, unit)) = &self.current.progress {
             let (full, rest) = gauge(*done, *of);
-            say(&format!("{}{} {}", self.paint.good(full), self.paint.dim(rest), words::amount(*done, *of, unit)));
+            say(&format!(
+                "{}{} {}",
+                self.paint.good(full),
+                self.paint.dim(rest),
+                words::amount(*done, *of, unit)
+            ));
         }
         if let Some(step) = &self.current.step {
-            let count = if step.of > 1 { format!("{}/{} ", step.index + 1, step.of) } else { String::new() };
+            let count = if step.of > 1 {
+                format!("{}/{} ", step.index + 1, step.of)
+            } else {
+                String::new()
+            };
             say(&format!("{count}{}", step.name));
         }
         if !self.current.doing.is_empty() {
@@ -197,7 +229,8 @@ impl Story {
             Verdict::Skipped => (paint.dim("-"), paint.dim("skipped")),
         };
         // Padded by hand: colours have no width.
-        let took = format!("{}{took}", " ".repeat(14usize.saturating_sub(measure_text_width(&took))));
+        let took =
+            format!("{}{took}", " ".repeat(14usize.saturating_sub(measure_text_width(&took))));
         let line = self.row(&mark, &took, &words::shown(&check.id));
         let reason = check.reason.lines().map(words::shown).collect::<Vec<_>>().join(" ");
         match check.verdict {
@@ -210,8 +243,15 @@ impl Story {
             _ => out.push(cut(&format!("{line}  {}", paint.dim(reason)), width)),
         }
         if check.verdict == Verdict::Failed {
-            let lines: Vec<_> = check.output.lines().map(words::shown).filter(|line| !line.trim().is_empty()).collect();
-            out.extend(lines.iter().rev().take(TAIL).rev().flat_map(|line| self.quote(line, width)));
+            let lines: Vec<_> = check
+                .output
+                .lines()
+                .map(words::shown)
+                .filter(|line| !line.trim().is_empty())
+                .collect();
+            out.extend(
+                lines.iter().rev().take(TAIL).rev().flat_map(|line| self.quote(line, width)),
+            );
         }
     }
 
@@ -236,7 +276,8 @@ impl Story {
     fn remark(&self, prefix: &str, text: &str, width: usize, out: &mut Vec<String>) {
         let indent = if self.headed { "      " } else { "  " };
         for (number, line) in text.lines().map(words::shown).enumerate() {
-            let (prefix, indent) = if number == 0 { (prefix, indent.to_owned()) } else { ("", format!("{indent}  ")) };
+            let (prefix, indent) =
+                if number == 0 { (prefix, indent.to_owned()) } else { ("", format!("{indent}  ")) };
             // Folded with the prefix in place, for it takes room.
             out.extend(fold(&format!("{prefix}{line}"), &indent, width));
         }
@@ -244,7 +285,12 @@ impl Story {
 
     fn error(&mut self, error: &str, indent: &str, width: usize) -> Vec<String> {
         let paint = self.paint;
-        self.current.untold(error).iter().flat_map(|line| fold(line, indent, width)).map(|line| paint.bad(line)).collect()
+        self.current
+            .untold(error)
+            .iter()
+            .flat_map(|line| fold(line, indent, width))
+            .map(|line| paint.bad(line))
+            .collect()
     }
 }
 
@@ -253,8 +299,8 @@ fn cut(text: &str, width: usize) -> String {
     if width < 2 { String::new() } else { truncate_str(text, width - 1, "…").into_owned() }
 }
 
-/// `text` broken between words into rows of less than `width` columns, indented. A longer word stays whole: a path that
-/// the terminal wraps can still be copied.
+/// `text` broken between words into rows of less than `width` columns, indented. A longer word
+/// stays whole: a path that the terminal wraps can still be copied.
 fn fold(text: &str, indent: &str, width: usize) -> impl Iterator<Item = String> {
     let mut rows = vec![indent.to_owned()];
     let mut empty = true;

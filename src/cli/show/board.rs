@@ -1,4 +1,5 @@
-//! Several runs side by side at a terminal: one live line each, and above them what a person must know of each.
+//! Several runs side by side at a terminal: one live line each, and above them what a person must
+//! know of each.
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -23,7 +24,8 @@ pub struct Board {
 
 impl Board {
     pub fn new(paint: Paint, verbosity: i8) -> Self {
-        let lines = MultiProgress::with_draw_target(ProgressDrawTarget::term(Term::buffered_stderr(), 20));
+        let lines =
+            MultiProgress::with_draw_target(ProgressDrawTarget::term(Term::buffered_stderr(), 20));
         Self { term: Term::stderr(), lines, paint, verbosity }
     }
 
@@ -37,7 +39,9 @@ impl Board {
                 let _ = write!(out, "{head}{}", story.live(Timestamp::now(), width));
             }
         };
-        let style = ProgressStyle::with_template("{live}").expect("the template is constant").with_key("live", live);
+        let style = ProgressStyle::with_template("{live}")
+            .expect("the template is constant")
+            .with_key("live", live);
         let line = self.lines.add(ProgressBar::new_spinner()).with_style(style);
         line.enable_steady_tick(TICK);
         Lane {
@@ -72,7 +76,11 @@ impl Sink for Lane {
         }
         if self.all || concerns_everybody(&event.event) {
             let head = self.paint.bold(format!("{}:", self.label));
-            let text: Vec<String> = lines.iter().filter(|l| !l.trim().is_empty()).map(|line| format!("{head} {line}")).collect();
+            let text: Vec<String> = lines
+                .iter()
+                .filter(|l| !l.trim().is_empty())
+                .map(|line| format!("{head} {line}"))
+                .collect();
             if !text.is_empty() {
                 self.lines.suspend(|| self.term.write_line(&text.join("\n"))).unwrap_or_default();
             }
@@ -87,10 +95,14 @@ impl Drop for Lane {
     }
 }
 
-/// What stands above the live lines: stages and steps that go well do not, there are several runs of them.
+/// What stands above the live lines: stages and steps that go well do not, there are several runs
+/// of them.
 fn concerns_everybody(event: &Event) -> bool {
     match event {
-        Event::Warning { .. } | Event::StageFailed { .. } | Event::StepFailed { .. } | Event::Finished { .. } => true,
+        Event::Warning { .. }
+        | Event::StageFailed { .. }
+        | Event::StepFailed { .. }
+        | Event::Finished { .. } => true,
         Event::Check(check) => check.verdict == Verdict::Failed,
         _ => false,
     }

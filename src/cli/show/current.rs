@@ -1,5 +1,5 @@
-//! What a run does just now, gathered from its events: the live line, the heartbeat and the end of a failed step's
-//! output are told from it.
+//! What a run does just now, gathered from its events: the live line, the heartbeat and the end of
+//! a failed step's output are told from it.
 use std::collections::VecDeque;
 
 use jiff::Timestamp;
@@ -42,7 +42,8 @@ impl Current {
             }
             Event::StepStarted { index, of, name } => {
                 self.turn();
-                self.step = Some(Step { index: *index, of: *of, name: words::shown(name), since: *at });
+                self.step =
+                    Some(Step { index: *index, of: *of, name: words::shown(name), since: *at });
             }
             Event::Doing { what } => {
                 self.doing = words::shown(what);
@@ -88,10 +89,12 @@ impl Current {
         self.tail.iter()
     }
 
-    /// `error` line by line, or nothing if the reader has seen it: a step's error comes again with its stage, and
-    /// again at the end.
+    /// `error` line by line, or nothing if the reader has seen it: a step's error comes again with
+    /// its stage, and again at the end.
     pub fn untold(&mut self, error: &str) -> Vec<String> {
-        let said = |told: &String| told.contains(error) || (error.lines().count() == 1 && error.contains(told.as_str()));
+        let said = |told: &String| {
+            told.contains(error) || (error.lines().count() == 1 && error.contains(told.as_str()))
+        };
         if self.told.iter().any(said) {
             return Vec::new();
         }

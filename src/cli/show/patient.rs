@@ -1,4 +1,5 @@
-//! Writes that give up on a reader who does not read, so that a command ends though its terminal is stopped or its pipe full.
+//! Writes that give up on a reader who does not read, so that a command ends though its terminal is
+//! stopped or its pipe full.
 use std::os::fd::RawFd;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, AtomicI32, Ordering};
@@ -23,7 +24,8 @@ static CUT: AtomicBool = AtomicBool::new(false);
 /// The number of the error that a write to standard output came to; 0: none.
 static LOST: AtomicI32 = AtomicI32::new(0);
 
-/// Writes to standard error, past Rust's lock, which a write that hangs may hold. Whether all of it was taken.
+/// Writes to standard error, past Rust's lock, which a write that hangs may hold. Whether all of it
+/// was taken.
 pub(in crate::cli) fn stderr(mut text: &[u8]) -> bool {
     let patience = if STUCK.load(Ordering::Relaxed) { Duration::ZERO } else { PATIENCE };
     let taken = write(libc::STDERR_FILENO, &mut text, patience);
@@ -44,7 +46,8 @@ pub(in crate::cli) fn stopped_by(cancel: &Cancel) {
     let _ = CANCEL.set(cancel.clone());
 }
 
-/// Why standard output did not take all that was written to it, though somebody wants it: a full disk, say.
+/// Why standard output did not take all that was written to it, though somebody wants it: a full
+/// disk, say.
 pub(in crate::cli) fn lost() -> Option<std::io::Error> {
     let number = LOST.load(Ordering::Relaxed);
     (number != 0).then(|| std::io::Error::from_raw_os_error(number))
@@ -100,7 +103,10 @@ fn write(fd: RawFd, text: &mut &[u8], patience: Duration) -> bool {
 }
 
 fn interrupted() -> bool {
-    matches!(std::io::Error::last_os_error().kind(), std::io::ErrorKind::Interrupted | std::io::ErrorKind::WouldBlock)
+    matches!(
+        std::io::Error::last_os_error().kind(),
+        std::io::ErrorKind::Interrupted | std::io::ErrorKind::WouldBlock
+    )
 }
 
 #[cfg(test)]
@@ -138,6 +144,9 @@ mod tests {
         assert!((500..10_000).contains(&begin.elapsed().as_millis()));
         stopper.join().unwrap();
         drop(reader);
-        assert!(write_until(writer.as_raw_fd(), b"nobody is there", || false), "gone is not stopped");
+        assert!(
+            write_until(writer.as_raw_fd(), b"nobody is there", || false),
+            "gone is not stopped"
+        );
     }
 }

@@ -27,13 +27,15 @@ impl Default for Pace {
     }
 }
 
-/// Shows a run as lines. Quiet (`verbosity` -1): only warnings, errors and the final line, and no heartbeat.
+/// Shows a run as lines. Quiet (`verbosity` -1): only warnings, errors and the final line, and no
+/// heartbeat.
 pub struct Plain {
     shared: Arc<Shared>,
     heart: Option<JoinHandle<()>>,
 }
 
-/// Puts the label of a bundle before each line, for runs side by side. Lines come whole, and go whole.
+/// Puts the label of a bundle before each line, for runs side by side. Lines come whole, and go
+/// whole.
 pub struct Labelled<W> {
     head: String,
     out: W,
@@ -75,7 +77,15 @@ struct Teller {
 
 impl Plain {
     pub fn new(out: Box<dyn Write + Send>, paint: Paint, verbosity: i8, pace: Pace) -> Self {
-        let teller = Teller { out, paint, verbosity, current: Current::default(), began: None, told: Instant::now(), ended: false };
+        let teller = Teller {
+            out,
+            paint,
+            verbosity,
+            current: Current::default(),
+            began: None,
+            told: Instant::now(),
+            ended: false,
+        };
         let shared = Arc::new(Shared { teller: Mutex::new(teller), end: Condvar::new() });
         let heart = (verbosity >= 0).then(|| {
             let shared = Arc::clone(&shared);
@@ -104,7 +114,8 @@ impl Drop for Plain {
 }
 
 impl Shared {
-    /// The heart: says what runs whenever nothing was written for `pace.interval`, until the sink ends.
+    /// The heart: says what runs whenever nothing was written for `pace.interval`, until the sink
+    /// ends.
     fn beat(&self, pace: Pace) {
         let mut teller = self.teller.lock().expect("the sink panicked");
         while !teller.ended {
@@ -134,27 +145,50 @@ impl Teller {
         let stage = self.current.stage.map_or("", |(stage, _)| stage.name());
         match event {
             Event::Started { run, bundle, purpose, image_name, cloud } if normal => {
-                self.line(at, &format!("{bundle}: {purpose} image {image_name} on {cloud}, run {run}"));
+                self.line(
+                    at,
+                    &format!("{bundle}: {purpose} image {image_name} on {cloud}, run {run}"),
+                );
             }
-            Event::StageStarted { stage } if normal => self.line(at, &self.paint.bold(stage.name())),
+            Event::StageStarted { stage } if normal => {
+                self.line(at, &self.paint.bold(stage.name()))
+            }
             Event::StageDone { stage, seconds } if normal => {
                 self.line(at, &format!("{} done, {}", stage.name(), words::duration(*seconds)));
             }
             Event::StageFailed { stage, seconds, error } => {
-                self.failure(at, &format!("{} failed after {}", stage.name(), words::duration(*seconds)), error);
+                self.failure(
+                    at,
+                    &format!("{} failed after {}", stage.name(), words::duration(*seconds)),
+                    error,
+                );
             }
             Event::StepStarted { index, of, name } if normal => {
                 self.line(at, &format!("{stage} {}/{of}: {}", index + 1, words::shown(name)));
             }
             Event::StepDone { index, seconds } if normal => {
-                self.line(at, &format!("{stage} {} done, {}", self.step(*index), words::duration(*seconds)));
+                self.line(
+                    at,
+                    &format!("{stage} {} done, {}", self.step(*index), words::duration(*seconds)),
+                );
             }
             Event::StepFailed { index, seconds, error } => {
-                let name = self.current.step.as_ref().map(|step| format!(": {}", step.name)).unwrap_or_default();
-                let what = format!("{stage} {}{name} failed after {}", self.step(*index), words::duration(*seconds));
+                let name = self
+                    .current
+                    .step
+                    .as_ref()
+                    .map(|step| format!(": {}", step.name))
+                    .unwrap_or_default();
+                let what = format!(
+                    "{stage} {}{name} failed after {}",
+                    self.step(*index),
+                    words::duration(*seconds)
+                );
                 self.failure(at, &what, error);
             }
-            Event::Doing { what } if verbose => self.line(at, &format!("{stage}: {}", words::shown(what))),
+            Event::Doing { what } if verbose => {
+                self.line(at, &format!("{stage}: {}", words::shown(what)))
+            }
             Event::Output { source, line } if verbose => {
                 self.line(at, &format!("{} | {}", words::shown(source), words::shown(line)));
             }
@@ -167,22 +201,41 @@ impl Teller {
                     Verdict::Skipped => self.paint.dim("skipped"),
                 };
                 let colon = if check.reason.is_empty() { "" } else { ": " };
-                let head = format!("check {} {word}, {}{colon}", words::shown(&check.id), words::duration(check.seconds));
+                let head = format!(
+                    "check {} {word}, {}{colon}",
+                    words::shown(&check.id),
+                    words::duration(check.seconds)
+                );
                 self.text(at, &head, &check.reason);
                 if check.verdict == Verdict::Failed {
-                    let lines: Vec<_> = check.output.lines().map(words::shown).filter(|line| !line.trim().is_empty()).collect();
+                    let lines: Vec<_> = check
+                        .output
+                        .lines()
+                        .map(words::shown)
+                        .filter(|line| !line.trim().is_empty())
+                        .collect();
                     self.tail(lines.iter().rev().take(super::TAIL).rev());
                 }
             }
             Event::Finished { image, error, leaks, .. } => {
-                for line in error.iter().flat_map(|error| self.current.untold(error)).collect::<Vec<_>>() {
+                for line in
+                    error.iter().flat_map(|error| self.current.untold(error)).collect::<Vec<_>>()
+                {
                     self.raw(&self.paint.bad(line));
                 }
                 for leak in leaks {
-                    self.raw(&format!("{} {}", self.paint.warn("left behind:"), words::shown(leak)));
+                    self.raw(&format!(
+                        "{} {}",
+                        self.paint.warn("left behind:"),
+                        words::shown(leak)
+                    ));
                 }
                 let last = words::final_line(event).expect("the event is Finished");
-                self.raw(&self.paint.verdict(last, image.is_some() && error.is_none(), leaks.is_empty()));
+                self.raw(&self.paint.verdict(
+                    last,
+                    image.is_some() && error.is_none(),
+                    leaks.is_empty(),
+                ));
             }
             _ => {}
         }
@@ -219,7 +272,9 @@ impl Teller {
     }
 
     fn heartbeat(&mut self, now: Timestamp) {
-        let (Some((stage, _)), Some(since)) = (self.current.stage, self.current.since()) else { return };
+        let (Some((stage, _)), Some(since)) = (self.current.stage, self.current.since()) else {
+            return;
+        };
         let mut text = format!("… {}: ", stage.name());
         for part in [self.current.what(), &self.current.doing] {
             // Of a stage without steps the two are the same.
@@ -232,12 +287,16 @@ impl Teller {
             text.push_str(&format!(", {}", words::amount(*done, *of, unit)));
         }
         if !self.current.last.is_empty() {
-            text.push_str(&format!(", last: {}", console::truncate_str(&self.current.last, 120, "…")));
+            text.push_str(&format!(
+                ", last: {}",
+                console::truncate_str(&self.current.last, 120, "…")
+            ));
         }
         self.line(now, &self.paint.dim(text));
     }
 
-    /// A text of one or more lines, the first with time and prefix, the others below it. Colours are the prefix's.
+    /// A text of one or more lines, the first with time and prefix, the others below it. Colours
+    /// are the prefix's.
     fn text(&mut self, at: Timestamp, prefix: &str, text: &str) {
         let mut lines = text.lines().map(words::shown);
         self.line(at, &format!("{prefix}{}", lines.next().unwrap_or_default()));

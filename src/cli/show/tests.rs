@@ -43,7 +43,13 @@ fn output(line: &str) -> Event {
 }
 
 fn check(id: &str, verdict: Verdict, reason: &str, output: &str) -> Event {
-    Event::Check(Check { id: id.into(), verdict, seconds: 0.2, reason: reason.into(), output: output.into() })
+    Event::Check(Check {
+        id: id.into(),
+        verdict,
+        seconds: 0.2,
+        reason: reason.into(),
+        output: output.into(),
+    })
 }
 
 fn begin() -> Vec<Stamped> {
@@ -80,7 +86,16 @@ fn success() -> Vec<Stamped> {
         at(91.0, check("ipv6", Verdict::Skipped, "no subnet", "")),
         at(92.0, Event::Note { text: "all is well".into() }),
         at(92.0, Event::StageDone { stage: Stage::Smoke, seconds: 12.0 }),
-        at(100.0, Event::Finished { outcome: "built".into(), seconds: 100.0, image: Some(image), error: None, leaks: vec![] }),
+        at(
+            100.0,
+            Event::Finished {
+                outcome: "built".into(),
+                seconds: 100.0,
+                image: Some(image),
+                error: None,
+                leaks: vec![],
+            },
+        ),
     ]);
     events
 }
@@ -94,12 +109,21 @@ fn failure() -> Vec<Stamped> {
         at(61.0, output(r#"fatal: [builder]: FAILED! => {"changed": false, "msg": "no package"}"#)),
         at(61.0, output("PLAY RECAP ****")),
         at(61.0, Event::StepFailed { index: 0, seconds: 13.7, error: step.into() }),
-        at(61.0, Event::StageFailed { stage: Stage::Provision, seconds: 13.7, error: stage.clone() }),
+        at(
+            61.0,
+            Event::StageFailed { stage: Stage::Provision, seconds: 13.7, error: stage.clone() },
+        ),
         at(61.0, Event::StageStarted { stage: Stage::Unwind }),
         at(62.0, Event::StageDone { stage: Stage::Unwind, seconds: 1.0 }),
         at(
             62.0,
-            Event::Finished { outcome: "failed".into(), seconds: 62.0, image: None, error: Some(stage), leaks: vec!["port p1".into()] },
+            Event::Finished {
+                outcome: "failed".into(),
+                seconds: 62.0,
+                image: None,
+                error: Some(stage),
+                leaks: vec!["port p1".into()],
+            },
         ),
     ]);
     events
@@ -184,14 +208,21 @@ fn quiet_says_only_what_is_wrong_and_how_it_ended() {
 #[test]
 fn a_second_run_begins_anew() {
     let mut twice = failure();
-    twice.extend(failure().into_iter().map(|event| Stamped { at: event.at + jiff::SignedDuration::from_secs(500), ..event }));
+    twice.extend(
+        failure()
+            .into_iter()
+            .map(|event| Stamped { at: event.at + jiff::SignedDuration::from_secs(500), ..event }),
+    );
     assert_eq!(plain(&twice, 0), plain(&failure(), 0).repeat(2));
 }
 
 #[test]
 fn verbose_has_the_output_too() {
     let text = plain(&success(), 1);
-    assert!(text.contains("[00:50] ansible | TASK [install nginx] **********\n[00:50] ansible |\n"), "{text}");
+    assert!(
+        text.contains("[00:50] ansible | TASK [install nginx] **********\n[00:50] ansible |\n"),
+        "{text}"
+    );
     assert!(text.contains("[00:00] boot: waiting for SSH\n"), "{text}");
 }
 
@@ -209,7 +240,12 @@ fn the_heart_beats_while_nothing_is_said_and_stops_with_the_sink() {
     }
     drop(sink);
     let text = page.text();
-    assert!(text.ends_with("[02:17] … provision: ansible/bootstrap.yml, 1m30s, last: TASK [install nginx]\n"), "{text}");
+    assert!(
+        text.ends_with(
+            "[02:17] … provision: ansible/bootstrap.yml, 1m30s, last: TASK [install nginx]\n"
+        ),
+        "{text}"
+    );
     thread::sleep(Duration::from_millis(60));
     assert_eq!(page.text(), text);
 }
@@ -284,12 +320,18 @@ fn the_live_line_fits_the_terminal() {
     let now = Timestamp::from_millisecond(BEGAN + 137_400).unwrap();
     assert_eq!(story.live(now, 80), "");
     begin().iter().for_each(|event| drop(story.take(event, 80)));
-    assert_eq!(story.live(now, 80), "  ⠼ provision    1m30s  1/2 ansible/bootstrap.yml · TASK [install nginx]");
+    assert_eq!(
+        story.live(now, 80),
+        "  ⠼ provision    1m30s  1/2 ansible/bootstrap.yml · TASK [install nginx]"
+    );
     assert_eq!(story.live(now, 41), "  ⠼ provision    1m30s  1/2 ansible/boo…");
     story.take(&at(80.0, Event::StageStarted { stage: Stage::Capture }), 80);
     story.take(&at(80.0, Event::Doing { what: "copying the disk".into() }), 80);
     story.take(&at(80.0, Event::Progress { done: 1 << 30, of: 4 << 30, unit: "bytes".into() }), 80);
-    assert_eq!(story.live(now, 100), "  ⠼ capture        57s  ━━━━──────────── 1.0 of 4.0 GiB · copying the disk");
+    assert_eq!(
+        story.live(now, 100),
+        "  ⠼ capture        57s  ━━━━──────────── 1.0 of 4.0 GiB · copying the disk"
+    );
     let mut coloured = Story::new(Paint(true), 0);
     begin().iter().for_each(|event| drop(coloured.take(event, 80)));
     for width in 0..100 {
@@ -302,7 +344,8 @@ fn json_is_the_events() {
     let page = Page::default();
     let mut sink = Json::new(page.clone());
     success().iter().for_each(|event| sink.take(event));
-    let back: Vec<Stamped> = page.text().lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let back: Vec<Stamped> =
+        page.text().lines().map(|line| serde_json::from_str(line).unwrap()).collect();
     assert_eq!(back, success());
 }
 

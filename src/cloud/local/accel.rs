@@ -1,7 +1,8 @@
 //! KVM, if it is seen to run a machine; software emulation (TCG) otherwise.
 //!
-//! That /dev/kvm is there and QEMU takes it says little: under some hypervisors (`kvm_pvm`, nested without VT-x) the guest
-//! then stands still, or dies with "KVM internal error" while QEMU stays. So a machine of one boot sector is tried first.
+//! That /dev/kvm is there and QEMU takes it says little: under some hypervisors (`kvm_pvm`, nested
+//! without VT-x) the guest then stands still, or dies with "KVM internal error" while QEMU stays.
+//! So a machine of one boot sector is tried first.
 use std::fs;
 use std::path::Path;
 use std::time::Duration;
@@ -42,24 +43,30 @@ impl Choice {
         format!("{}: {}", if self.kvm { "KVM" } else { "software emulation" }, self.why)
     }
 
-    /// Arguments for QEMU. `qemu64` is the fastest model under TCG: an AMD one, for which Linux needs no page-table isolation
-    /// (SSH after 37 s, with Nehalem after 70 s).
+    /// Arguments for QEMU. `qemu64` is the fastest model under TCG: an AMD one, for which Linux
+    /// needs no page-table isolation (SSH after 37 s, with Nehalem after 70 s).
     pub fn args(&self) -> [&'static str; 4] {
-        if self.kvm { ["-accel", "kvm", "-cpu", "host"] } else { ["-accel", "tcg,thread=multi", "-cpu", "qemu64"] }
+        if self.kvm {
+            ["-accel", "kvm", "-cpu", "host"]
+        } else {
+            ["-accel", "tcg,thread=multi", "-cpu", "qemu64"]
+        }
     }
 }
 
 /// Where the kernel offers it.
 pub const DEVICE: &str = "/dev/kvm";
 
-/// What keeps machines from running as `wish` says: KVM that was asked for is not replaced by anything.
+/// What keeps machines from running as `wish` says: KVM that was asked for is not replaced by
+/// anything.
 pub fn lack(wish: Accel, device: &Path) -> Option<Lack> {
     let error = match wish {
         Accel::Kvm => open(device).err()?,
         Accel::Auto | Accel::Tcg => return None,
     };
     let closed = error.kind() == std::io::ErrorKind::PermissionDenied;
-    let hint = if closed { LET_IN } else { "without `--accel kvm` machines run in software emulation" };
+    let hint =
+        if closed { LET_IN } else { "without `--accel kvm` machines run in software emulation" };
     Some((format!("KVM is asked for, and {}", why_closed(device, &error)), hint.into()))
 }
 
@@ -87,24 +94,37 @@ struct Remembered {
     choice: Choice,
 }
 
-/// Decides. A trial's result is remembered in `cache` until the next boot of this host or another QEMU (`version`).
-pub async fn choose(wish: Accel, version: &str, cache: &Path, cancel: &Cancel) -> Result<Choice, crate::cancel::Cancelled> {
+/// Decides. A trial's result is remembered in `cache` until the next boot of this host or another
+/// QEMU (`version`).
+pub async fn choose(
+    wish: Accel,
+    version: &str,
+    cache: &Path,
+    cancel: &Cancel,
+) -> Result<Choice, crate::cancel::Cancelled> {
     match wish {
         Accel::Tcg => return Ok(Choice::new(false, "as asked for")),
         Accel::Kvm => {
-            let but = open(Path::new(DEVICE)).err().map(|e| format!(", but {}", why_closed(Path::new(DEVICE), &e)));
+            let but = open(Path::new(DEVICE))
+                .err()
+                .map(|e| format!(", but {}", why_closed(Path::new(DEVICE), &e)));
             return Ok(Choice::new(true, format!("as asked for{}", but.unwrap_or_default())));
         }
         Accel::Auto => {}
     }
     // Not remembered: a user may be let in at any time.
     if let Err(e) = open(Path::new(DEVICE)) {
-        let hint = if e.kind() == std::io::ErrorKind::PermissionDenied { format!(" ({LET_IN})") } else { String::new() };
+        let hint = if e.kind() == std::io::ErrorKind::PermissionDenied {
+            format!(" ({LET_IN})")
+        } else {
+            String::new()
+        };
         return Ok(Choice::new(false, why_closed(Path::new(DEVICE), &e) + &hint));
     }
     let boot = fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
     let (key, file) = (format!("{} {version}", boot.trim()), cache.join("kvm.json"));
-    let remembered = fs::read(&file).ok().and_then(|text| serde_json::from_slice::<Remembered>(&text).ok());
+    let remembered =
+        fs::read(&file).ok().and_then(|text| serde_json::from_slice::<Remembered>(&text).ok());
     if let Some(r) = remembered.filter(|r| r.key == key) {
         return Ok(r.choice);
     }
@@ -131,21 +151,42 @@ async fn trial(cache: &Path, cancel: &Cancel) -> Result<(), Failure> {
     builder(true)
         .create(cache)
         .and_then(|()| replace(&cache.join("trial.img"), &sector()))
-        .map_err(|e| Failure::Why(format!("a trial machine could not be written to {}: {e}", cache.display())))?;
+        .map_err(|e| {
+            Failure::Why(format!(
+                "a trial machine could not be written to {}: {e}",
+                cache.display()
+            ))
+        })?;
     // `timeout` ends the machine even if we are killed in these seconds: no ledger knows of it.
     let guard = format!("{}", 2 * TRIAL.as_secs());
     let cmd = Cmd::new("timeout", TRIAL)
-        .args(["--signal=KILL", &guard, "qemu-system-x86_64", "-nodefaults", "-no-user-config", "-display", "none"])
+        .args([
+            "--signal=KILL",
+            &guard,
+            "qemu-system-x86_64",
+            "-nodefaults",
+            "-no-user-config",
+            "-display",
+            "none",
+        ])
         .args(["-machine", "pc", "-accel", "kvm", "-cpu", "host", "-m", "64", "-no-reboot"])
-        .args(["-device", "isa-debug-exit,iobase=0xf4,iosize=1", "-drive", "if=none,id=d,file=trial.img,format=raw,readonly=on"])
+        .args([
+            "-device",
+            "isa-debug-exit,iobase=0xf4,iosize=1",
+            "-drive",
+            "if=none,id=d,file=trial.img,format=raw,readonly=on",
+        ])
         .args(["-device", "virtio-blk-pci,drive=d,bootindex=0"])
         .dir(cache);
     let mut last = String::new();
-    let status = exec::run(&cmd, cancel, |_, line| last = line.to_owned()).await.map_err(|e| match e {
-        ExecError::Cancelled(c) => Failure::Cancelled(c),
-        ExecError::Deadline { after, .. } => Failure::Why(format!("a trial machine did nothing in {} s", after.as_secs())),
-        other => Failure::Why(format!("a trial machine did not start: {other}")),
-    })?;
+    let status =
+        exec::run(&cmd, cancel, |_, line| last = line.to_owned()).await.map_err(|e| match e {
+            ExecError::Cancelled(c) => Failure::Cancelled(c),
+            ExecError::Deadline { after, .. } => {
+                Failure::Why(format!("a trial machine did nothing in {} s", after.as_secs()))
+            }
+            other => Failure::Why(format!("a trial machine did not start: {other}")),
+        })?;
     if status.code() == Some(i32::from(VALUE) << 1 | 1) {
         return Ok(());
     }
@@ -185,6 +226,9 @@ mod tests {
         fs::write(&device, "").unwrap();
         assert_eq!(lack(Accel::Kvm, &device), None);
         let denied = std::io::Error::from(std::io::ErrorKind::PermissionDenied);
-        assert_eq!(why_closed(&device, &denied), format!("{} is not open to this user", device.display()));
+        assert_eq!(
+            why_closed(&device, &denied),
+            format!("{} is not open to this user", device.display())
+        );
     }
 }

@@ -1,13 +1,22 @@
-//! Which image the disk of a machine stands on, read from the disk itself. Source: docs/interop/qcow2.txt of QEMU.
+//! Which image the disk of a machine stands on, read from the disk itself. Source:
+//! docs/interop/qcow2.txt of QEMU.
 use std::fs::File;
 use std::io::{Read, Seek, SeekFrom};
 use std::os::unix::ffi::OsStringExt;
 use std::path::{Path, PathBuf};
 
-/// The file that a disk stands on, as its header names it. `None`: on none, or there is no disk (yet).
+/// The file that a disk stands on, as its header names it. `None`: on none, or there is no disk
+/// (yet).
 pub fn backing(path: &Path) -> std::io::Result<Option<PathBuf>> {
     let mut file = match File::open(path) {
-        Err(e) if matches!(e.kind(), std::io::ErrorKind::NotFound | std::io::ErrorKind::NotADirectory) => return Ok(None),
+        Err(e)
+            if matches!(
+                e.kind(),
+                std::io::ErrorKind::NotFound | std::io::ErrorKind::NotADirectory
+            ) =>
+        {
+            return Ok(None);
+        }
         opened => opened?,
     };
     let mut head = [0; 20];

@@ -39,23 +39,41 @@ pub async fn boot(
     layout.0.make(cx, &place.dir).await?;
     layout.0.make(cx, &place.sockets).await?;
     overlay(cx, spec, &store.disk(&image.id), &place).await?;
-    // A new identity for each machine: with a known one cloud-init and systemd take it for an earlier boot of another.
+    // A new identity for each machine: with a known one cloud-init and systemd take it for an
+    // earlier boot of another.
     let uuid = uuid::Uuid::new_v4().to_string();
     let seed = Seed { uuid: &uuid, name: &spec.name, user_data: &spec.user_data };
-    seed.write(&place.file(SEED)).map_err(CloudError::io(format!("write {}", place.file(SEED).display())))?;
+    seed.write(&place.file(SEED))
+        .map_err(CloudError::io(format!("write {}", place.file(SEED).display())))?;
     let hardware = Hardware { cpus: spec.cpus, ram_mb: spec.ram_mb, uuid, mac: mac() };
-    let port = power_on(cx, &place, host, &spec.run, &spec.name, &hardware, 0, until, deadline).await?;
-    Ok(Machine { name: spec.name.clone(), id: format!("{}/{}", spec.run, spec.name), host: "127.0.0.1".into(), port })
+    let port =
+        power_on(cx, &place, host, &spec.run, &spec.name, &hardware, 0, until, deadline).await?;
+    Ok(Machine {
+        name: spec.name.clone(),
+        id: format!("{}/{}", spec.run, spec.name),
+        host: "127.0.0.1".into(),
+        port,
+    })
 }
 
-/// Power on after power off: another QEMU on the same disks, at the same port. One QEMU that booted a second time was seen
-/// to need more than 15 minutes for its kernel under software emulation; probably the translations of the first boot are in the way.
-pub async fn again(cx: &Cx, place: &Place, host: &Means<'_>, machine: &Machine, deadline: Duration) -> Result<(), CloudError> {
+/// Power on after power off: another QEMU on the same disks, at the same port. One QEMU that booted
+/// a second time was seen to need more than 15 minutes for its kernel under software emulation;
+/// probably the translations of the first boot are in the way.
+pub async fn again(
+    cx: &Cx,
+    place: &Place,
+    host: &Means<'_>,
+    machine: &Machine,
+    deadline: Duration,
+) -> Result<(), CloudError> {
     let until = Instant::now() + deadline;
-    let gone = || CloudError::refused(format!("boot {}", machine.name), "nothing is known of it here");
+    let gone =
+        || CloudError::refused(format!("boot {}", machine.name), "nothing is known of it here");
     let record = place.record()?.ok_or_else(gone)?;
     let run = machine.id.split('/').next().unwrap_or_default();
-    power_on(cx, place, host, run, &machine.name, &record.hardware, record.port, until, deadline).await.map(drop)
+    power_on(cx, place, host, run, &machine.name, &record.hardware, record.port, until, deadline)
+        .await
+        .map(drop)
 }
 
 /// Starts QEMU and notes it down; returns the port at which SSH is reached. `port` 0: a free one.
@@ -76,7 +94,11 @@ async fn power_on(
     let network = network::start(cx, host.reach, place, run, name, port).await?;
     let cmd = command(run, name, hardware, place, host.accel, &network);
     let start = || async {
-        let log = File::options().create(true).append(true).open(place.file(LOG)).map_err(CloudError::io("make QEMU's log"))?;
+        let log = File::options()
+            .create(true)
+            .append(true)
+            .open(place.file(LOG))
+            .map_err(CloudError::io("make QEMU's log"))?;
         let child = exec::spawn(&cmd, &log).map_err(convert_error(&what))?;
         let proc = child.id().and_then(|pid| Proc::of(pid as i32));
         let proc = proc.ok_or_else(|| CloudError::refused(&what, "QEMU was gone at once"))?;
@@ -93,7 +115,13 @@ async fn power_on(
         Some(port) => port,
         None => forwarded_port(&mut qmp).await.map_err(|why| CloudError::refused(&what, why))?,
     };
-    place.write(&Record { hardware: hardware.clone(), process: proc.to_string(), port, network: processes, off: false })?;
+    place.write(&Record {
+        hardware: hardware.clone(),
+        process: proc.to_string(),
+        port,
+        network: processes,
+        off: false,
+    })?;
     Ok(port)
 }
 
@@ -105,36 +133,68 @@ async fn overlay(cx: &Cx, spec: &BootSpec, base: &Path, place: &Place) -> Result
         .args([OVERLAY.to_owned(), format!("{}G", spec.disk_gb)])
         .dir(&place.dir)
         .mark(&spec.run);
-    exec::output(&cmd, &cx.cancel).await.map(drop).map_err(convert_error(format!("make the disk of {}", spec.name)))
+    exec::output(&cmd, &cx.cancel)
+        .await
+        .map(drop)
+        .map_err(convert_error(format!("make the disk of {}", spec.name)))
 }
 
-/// The machine: Nova's (`pc`, virtio, serial console), so that an image which boots here boots there.
-pub fn command(run: &str, name: &str, hardware: &Hardware, place: &Place, accel: &Choice, network: &Network) -> Cmd {
-    // Host and guest flushes cost more than all else under a package manager; if this host crashes, the run is lost anyway.
+/// The machine: Nova's (`pc`, virtio, serial console), so that an image which boots here boots
+/// there.
+pub fn command(
+    run: &str,
+    name: &str,
+    hardware: &Hardware,
+    place: &Place,
+    accel: &Choice,
+    network: &Network,
+) -> Cmd {
+    // Host and guest flushes cost more than all else under a package manager; if this host crashes,
+    // the run is lost anyway.
     let cache = json!({ "no-flush": true });
     let disk = json!({
-        "node-name": "disk", "driver": "qcow2", "discard": "unmap", "detect-zeroes": "unmap", "cache": cache,
+        "node-name": "disk", "driver": "qcow2", "discard": "unmap", "detect-zeroes": "unmap",
+        "cache": cache,
         "file": { "driver": "file", "filename": OVERLAY, "discard": "unmap", "cache": cache },
     });
     let seed = json!({
-        "node-name": "seed", "driver": "raw", "read-only": true, "file": { "driver": "file", "filename": SEED, "read-only": true },
+        "node-name": "seed", "driver": "raw", "read-only": true, "file": { "driver": "file",
+        "filename": SEED, "read-only": true },
     });
     // In QEMU's option lists a comma is written twice.
     let socket = place.qmp().display().to_string().replace(',', ",,");
     let cmd = Cmd::new("qemu-system-x86_64", Duration::MAX)
         .args(["-nodefaults", "-no-user-config", "-display", "none", "-machine", "pc"])
         .args(accel.args())
-        .args(["-name", name, "-uuid", &hardware.uuid, "-smp", &hardware.cpus.to_string(), "-m", &hardware.ram_mb.to_string()])
+        .args([
+            "-name",
+            name,
+            "-uuid",
+            &hardware.uuid,
+            "-smp",
+            &hardware.cpus.to_string(),
+            "-m",
+            &hardware.ram_mb.to_string(),
+        ])
         // A guest that breaks out of QEMU starts no programs here.
-        .args(["-sandbox", "on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny"])
-        // After an orderly power-off QEMU stays, and says so (`shutdown`); a QEMU that is not there has crashed or was killed.
+        .args([
+            "-sandbox",
+            "on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny",
+        ])
+        // After an orderly power-off QEMU stays, and says so (`shutdown`); a QEMU that is not there
+        // has crashed or was killed.
         .arg("-no-shutdown")
         .args(["-blockdev", &disk.to_string(), "-device", "virtio-blk-pci,drive=disk,bootindex=0"])
         .args(["-blockdev", &seed.to_string(), "-device", "virtio-blk-pci,drive=seed"])
         .args(["-netdev", &network.option])
         .args(["-device", &format!("virtio-net-pci,netdev=net,mac={}", hardware.mac)])
         .args(["-device", "virtio-rng-pci", "-device", "pvpanic"])
-        .args(["-chardev", &format!("file,id=console,path={CONSOLE},append=on"), "-serial", "chardev:console"])
+        .args([
+            "-chardev",
+            &format!("file,id=console,path={CONSOLE},append=on"),
+            "-serial",
+            "chardev:console",
+        ])
         .args(["-qmp", &format!("unix:{socket},server=on,wait=off")])
         .dir(&place.dir)
         .mark(run)
@@ -152,13 +212,23 @@ fn mac() -> String {
 }
 
 /// Waits until QEMU answers on its socket. If it ended instead, what it said is the reason.
-async fn answering(cx: &Cx, child: &mut Child, place: &Place, what: &str, until: Instant, deadline: Duration) -> Result<Qmp, CloudError> {
+async fn answering(
+    cx: &Cx,
+    child: &mut Child,
+    place: &Place,
+    what: &str,
+    until: Instant,
+    deadline: Duration,
+) -> Result<Qmp, CloudError> {
     loop {
         if let Ok(qmp) = Qmp::connect(&place.qmp(), Duration::from_secs(10)).await {
             return Ok(qmp);
         }
         if let Ok(Some(status)) = child.try_wait() {
-            return Err(CloudError::refused(what, format!("QEMU ended ({}): {}", exec::status_text(status), place.last_words())));
+            return Err(CloudError::refused(
+                what,
+                format!("QEMU ended ({}): {}", exec::status_text(status), place.last_words()),
+            ));
         }
         if Instant::now() >= until {
             return Err(CloudError::Deadline { what: what.into(), after: deadline });
@@ -184,7 +254,10 @@ fn reap(mut child: Child, place: &Place) {
 /// `TCP[HOST_FORWARD]  11       127.0.0.1 37889       10.0.2.15    22     0     0`.
 async fn forwarded_port(qmp: &mut Qmp) -> Result<u16, String> {
     let ask = json!({ "command-line": "info usernet" });
-    let answer = qmp.execute("human-monitor-command", ask, Duration::from_secs(10)).await.map_err(|e| e.to_string())?;
+    let answer = qmp
+        .execute("human-monitor-command", ask, Duration::from_secs(10))
+        .await
+        .map_err(|e| e.to_string())?;
     let text = answer.as_str().map(str::to_owned).unwrap_or_else(|| Value::to_string(&answer));
     port_in(&text).ok_or_else(|| format!("QEMU shows no forwarded port: {}", text.trim()))
 }
@@ -200,8 +273,10 @@ mod tests {
 
     #[test]
     fn the_port_is_read() {
-        let text = "Hub -1 (net):\r\n  Protocol[State]    FD  Source Address  Port   Dest. Address  Port RecvQ SendQ\r\n  \
-                    TCP[HOST_FORWARD]  11       127.0.0.1 37889       10.0.2.15    22     0     0\r\n";
+        let text = "Hub -1 (net):\r\n  Protocol[State]    FD  Source Address  Port   Dest. \
+            Address  Port RecvQ SendQ\r\n  \
+                    TCP[HOST_FORWARD]  11       127.0.0.1 37889       10.0.2.15    22     0     \
+                    0\r\n";
         assert_eq!(port_in(text), Some(37889));
         assert_eq!(port_in("nothing"), None);
     }

@@ -30,7 +30,9 @@ pub async fn machine(
     match power::power(turns, &place).await? {
         Power::Off => power::end(turns, &place).await?,
         // Its disk is as it was in the middle of something: not what an image is made of.
-        Power::On | Power::Stuck(_) => return Err(CloudError::refused(what, "it is not off").hint("shut it down first")),
+        Power::On | Power::Stuck(_) => {
+            return Err(CloudError::refused(what, "it is not off").hint("shut it down first"));
+        }
         Power::Gone(why) => return Err(CloudError::refused(what, why)),
     }
     cx.events.doing("converting the disk");
@@ -39,8 +41,15 @@ pub async fn machine(
     staging.finish(store).await
 }
 
-pub async fn file(cx: &Cx, layout: &Layout, store: &Store, file: &Path, order: &Order<'_>) -> Result<Image, CloudError> {
-    let disk = disk::inspect(file).map_err(|why| CloudError::refused(file.display().to_string(), why))?;
+pub async fn file(
+    cx: &Cx,
+    layout: &Layout,
+    store: &Store,
+    file: &Path,
+    order: &Order<'_>,
+) -> Result<Image, CloudError> {
+    let disk =
+        disk::inspect(file).map_err(|why| CloudError::refused(file.display().to_string(), why))?;
     cx.events.doing(format!("importing {}", file.display()));
     let staging = Staging::begin(cx, layout, order.run, order.name, order.deadline).await?;
     match disk.format {

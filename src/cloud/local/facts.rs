@@ -4,12 +4,20 @@ use crate::cancel::Cancel;
 use crate::exec::probe::{self, Lack};
 
 /// Version of QEMU ("7.2.22"), or why there is none.
-pub async fn qemu_version(cancel: &Cancel) -> Result<Result<String, Lack>, crate::cancel::Cancelled> {
+pub async fn qemu_version(
+    cancel: &Cancel,
+) -> Result<Result<String, Lack>, crate::cancel::Cancelled> {
     let said = probe::version("qemu-system-x86_64", "--version", "qemu-system-x86", cancel).await?;
     // QEMU emulator version 7.2.22 (Debian 1:7.2+dfsg-7+deb12u18)
     let version = |s: String| {
-        let found = s.split_ascii_whitespace().skip_while(|w| *w != "version").nth(1).map(str::to_owned);
-        found.ok_or_else(|| (format!("qemu-system-x86_64 does not say its version: {s}"), "is it QEMU's own?".to_owned()))
+        let found =
+            s.split_ascii_whitespace().skip_while(|w| *w != "version").nth(1).map(str::to_owned);
+        found.ok_or_else(|| {
+            (
+                format!("qemu-system-x86_64 does not say its version: {s}"),
+                "is it QEMU's own?".to_owned(),
+            )
+        })
     };
     Ok(said.and_then(version))
 }
@@ -24,7 +32,10 @@ fn number(version: &str) -> (u32, u32) {
 }
 
 /// Programs that are missing or do not run, each with what to do.
-pub async fn lacks(qemu: Result<&str, &Lack>, cancel: &Cancel) -> Result<Vec<Lack>, crate::cancel::Cancelled> {
+pub async fn lacks(
+    qemu: Result<&str, &Lack>,
+    cancel: &Cancel,
+) -> Result<Vec<Lack>, crate::cancel::Cancelled> {
     let mut lacks = Vec::new();
     match qemu {
         Err(lack) => lacks.push(lack.clone()),

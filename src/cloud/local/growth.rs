@@ -1,5 +1,5 @@
-//! Files that a guest makes grow: its console, QEMU's log. What lies before their last MiB is given back to the disk
-//! while they are written, so that a guest that babbles fills nothing.
+//! Files that a guest makes grow: its console, QEMU's log. What lies before their last MiB is given
+//! back to the disk while they are written, so that a guest that babbles fills nothing.
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read, Seek, SeekFrom};
 use std::os::fd::AsRawFd;
@@ -21,14 +21,19 @@ const END: u64 = 1 << 20;
 /// Between two looks. An emulated serial port was seen to bring a few MiB a second.
 pub const LOOK: Duration = Duration::from_secs(1);
 
-/// Makes a hole of all but the end of a file that takes more than 8 MiB of the disk. Its length stays, for its writer
-/// appends; where the file system knows no holes, it is emptied. A file that is not there is small.
+/// Makes a hole of all but the end of a file that takes more than 8 MiB of the disk. Its length
+/// stays, for its writer appends; where the file system knows no holes, it is emptied. A file that
+/// is not there is small.
 ///
 /// # Errors
 ///
 /// What kept the file from being opened or cut; a link is never followed.
 pub fn bound(path: &Path) -> io::Result<()> {
-    let file = match OpenOptions::new().write(true).custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK).open(path) {
+    let file = match OpenOptions::new()
+        .write(true)
+        .custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK)
+        .open(path)
+    {
         Ok(file) => file,
         Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(()),
         Err(e) => return Err(e),

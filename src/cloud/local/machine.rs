@@ -1,5 +1,6 @@
-//! Where a machine of this host keeps its things, and what is written down of it. A machine is its directories, its process
-//! and `machine.json`; nothing of it is held in memory, so that another process can look after it as well.
+//! Where a machine of this host keeps its things, and what is written down of it. A machine is its
+//! directories, its process and `machine.json`; nothing of it is held in memory, so that another
+//! process can look after it as well.
 use std::fs;
 use std::io;
 use std::path::PathBuf;
@@ -21,12 +22,16 @@ const SOCKET_PATH: usize = 107;
 pub struct Layout(pub Host);
 
 impl Layout {
-    /// Others must not reach the sockets: a QMP socket is full power over the machine and, through it, over this account.
+    /// Others must not reach the sockets: a QMP socket is full power over the machine and, through
+    /// it, over this account.
     pub fn secure_runtime(&self) -> Result<(), CloudError> {
         let runtime = &self.0.runtime;
         durable::private_dir(runtime, durable::Others::Nothing).map_err(|e| {
-            CloudError::refused(format!("use directory {} for sockets", runtime.display()), e.to_string())
-                .hint("set XDG_RUNTIME_DIR to a directory that you alone can change")
+            CloudError::refused(
+                format!("use directory {} for sockets", runtime.display()),
+                e.to_string(),
+            )
+            .hint("set XDG_RUNTIME_DIR to a directory that you alone can change")
         })
     }
 
@@ -40,7 +45,10 @@ impl Layout {
         if length > SOCKET_PATH {
             return Err(CloudError::refused(
                 format!("machine {name}"),
-                format!("its socket {} would have a path of {length} bytes, {SOCKET_PATH} are possible", place.qmp().display()),
+                format!(
+                    "its socket {} would have a path of {length} bytes, {SOCKET_PATH} are possible",
+                    place.qmp().display()
+                ),
             )
             .hint("set XDG_RUNTIME_DIR to a directory with a shorter path"));
         }
@@ -48,10 +56,9 @@ impl Layout {
     }
 
     pub fn place_of(&self, machine: &Machine) -> Result<Place, CloudError> {
-        let (run, name) = machine
-            .id
-            .split_once('/')
-            .ok_or_else(|| CloudError::refused(format!("machine {}", machine.id), "is not a machine of this host"))?;
+        let (run, name) = machine.id.split_once('/').ok_or_else(|| {
+            CloudError::refused(format!("machine {}", machine.id), "is not a machine of this host")
+        })?;
         self.place(run, name)
     }
 }
@@ -63,7 +70,8 @@ pub struct Place {
     pub sockets: PathBuf,
 }
 
-/// Names within [`Place::dir`], where QEMU is started: its arguments need no paths, and no escapes for what is in a path.
+/// Names within [`Place::dir`], where QEMU is started: its arguments need no paths, and no escapes
+/// for what is in a path.
 pub const OVERLAY: &str = "overlay.qcow2";
 pub const SEED: &str = "seed.img";
 pub const CONSOLE: &str = "console.log";
@@ -87,7 +95,9 @@ impl Place {
     pub fn record(&self) -> Result<Option<Record>, CloudError> {
         let path = self.file("machine.json");
         match fs::read(&path) {
-            Ok(text) => serde_json::from_slice(&text).map(Some).map_err(|e| CloudError::refused(path.display().to_string(), e.to_string())),
+            Ok(text) => serde_json::from_slice(&text)
+                .map(Some)
+                .map_err(|e| CloudError::refused(path.display().to_string(), e.to_string())),
             Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(None),
             Err(e) => Err(CloudError::io(format!("read {}", path.display()))(e)),
         }
@@ -108,7 +118,11 @@ impl Place {
     pub fn last_words_in(&self, log: &str) -> String {
         let text = super::growth::end_of(&self.file(log)).unwrap_or_default();
         let lines: Vec<&str> = text.lines().map(str::trim).filter(|l| !l.is_empty()).collect();
-        if lines.is_empty() { "it said nothing".into() } else { lines[lines.len().saturating_sub(5)..].join("; ") }
+        if lines.is_empty() {
+            "it said nothing".into()
+        } else {
+            lines[lines.len().saturating_sub(5)..].join("; ")
+        }
     }
 }
 
@@ -148,7 +162,9 @@ pub fn convert_error(what: impl Into<String>) -> impl FnOnce(ExecError) -> Cloud
     move |error| match error {
         ExecError::Cancelled(c) => c.into(),
         ExecError::Deadline { after, .. } => CloudError::Deadline { what, after },
-        ExecError::Missing { .. } => CloudError::refused(what, error.to_string()).hint("run `make deps`"),
+        ExecError::Missing { .. } => {
+            CloudError::refused(what, error.to_string()).hint("run `make deps`")
+        }
         other => CloudError::refused(what, other.to_string()),
     }
 }
@@ -180,7 +196,10 @@ mod tests {
         layout.secure_runtime().unwrap();
         fs::set_permissions(dir.path().join("run"), fs::Permissions::from_mode(0o755)).unwrap();
         layout.secure_runtime().unwrap();
-        assert_eq!(fs::metadata(dir.path().join("run")).unwrap().permissions().mode() & 0o777, 0o700);
+        assert_eq!(
+            fs::metadata(dir.path().join("run")).unwrap().permissions().mode() & 0o777,
+            0o700
+        );
         fs::rename(dir.path().join("run"), dir.path().join("other")).unwrap();
         std::os::unix::fs::symlink(dir.path().join("other"), dir.path().join("run")).unwrap();
         assert!(layout.secure_runtime().is_err());

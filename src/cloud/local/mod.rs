@@ -1,7 +1,8 @@
 //! The cloud that is this machine: QEMU, and a directory of images. Same words as any other cloud.
 //!
-//! [`boot`] brings a machine up, [`power`] looks at it and has it stop, [`capture`] makes an image of it in [`staging`],
-//! [`store`] keeps images, [`standing`] changes and deletes published ones, [`owned`] finds and deletes what runs left. [`machine`] says where it all lies.
+//! [`boot`] brings a machine up, [`power`] looks at it and has it stop, [`capture`] makes an image
+//! of it in [`staging`], [`store`] keeps images, [`standing`] changes and deletes published ones,
+//! [`owned`] finds and deletes what runs left. [`machine`] says where it all lies.
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -44,10 +45,12 @@ pub use wire::carry;
 pub struct LocalConfig {
     /// Images, and the disks of machines while they run (`~/.local/share/image-factory`). Absolute.
     pub home: PathBuf,
-    /// Sockets: a short path, this user's alone (`/run/user/1000/image-factory`). Absolute; made if it is not there.
+    /// Sockets: a short path, this user's alone (`/run/user/1000/image-factory`). Absolute; made if
+    /// it is not there.
     pub runtime: PathBuf,
     pub accel: Accel,
-    /// Path of image-factory itself, which keeps guests from this host's services (`guest-wire`). `None`: they are not.
+    /// Path of image-factory itself, which keeps guests from this host's services (`guest-wire`).
+    /// `None`: they are not.
     pub program: Option<PathBuf>,
 }
 
@@ -89,7 +92,9 @@ impl Local {
     async fn accel(&self, cancel: &Cancel) -> Result<&accel::Choice, Cancelled> {
         let version = self.version(cancel).await?.unwrap_or_default();
         let cache = self.config.home.join("cache");
-        self.accel.get_or_try_init(|| accel::choose(self.config.accel, version, &cache, cancel)).await
+        self.accel
+            .get_or_try_init(|| accel::choose(self.config.accel, version, &cache, cancel))
+            .await
     }
 
     /// What guests reach of this host.
@@ -113,12 +118,15 @@ impl Cloud for Local {
     }
 
     async fn facts(&self, wanted: &Wanted, cx: &Cx) -> Result<CloudFacts, CloudError> {
-        let base = wanted.base.as_deref().map_or(Ok(BaseFact::None), |base| self.store.find(base))?;
+        let base =
+            wanted.base.as_deref().map_or(Ok(BaseFact::None), |base| self.store.find(base))?;
         let version = self.version(&cx.cancel).await?;
         // What cannot be built anyway is told at once, and without the traces of a trial.
         let how = match base {
             _ if wanted.base_only => facts::how(version.ok(), None),
-            BaseFact::Missing { .. } | BaseFact::Ambiguous(_) | BaseFact::Doubtful(_) => facts::how(version.ok(), None),
+            BaseFact::Missing { .. } | BaseFact::Ambiguous(_) | BaseFact::Doubtful(_) => {
+                facts::how(version.ok(), None)
+            }
             _ => {
                 let how = facts::how(version.ok(), Some(self.accel(&cx.cancel).await?));
                 format!("{how}; {}", self.reach(&cx.cancel).await?.text())
@@ -128,7 +136,12 @@ impl Cloud for Local {
         lacks.extend(accel::lack(self.config.accel, Path::new(accel::DEVICE)));
         Ok(CloudFacts {
             base,
-            name_taken_by: self.store.named(&wanted.image_name)?.into_iter().map(|i| i.id).collect(),
+            name_taken_by: self
+                .store
+                .named(&wanted.image_name)?
+                .into_iter()
+                .map(|i| i.id)
+                .collect(),
             how,
             max_cpus: facts::cpus(),
             max_ram_mb: facts::ram_mb(),
@@ -139,11 +152,24 @@ impl Cloud for Local {
         })
     }
 
-    async fn import(&self, cx: &Cx, run: &str, name: &str, file: &Path, deadline: Duration) -> Result<Image, CloudError> {
-        capture::file(cx, &self.layout, &self.store, file, &capture::Order { run, name, deadline }).await
+    async fn import(
+        &self,
+        cx: &Cx,
+        run: &str,
+        name: &str,
+        file: &Path,
+        deadline: Duration,
+    ) -> Result<Image, CloudError> {
+        capture::file(cx, &self.layout, &self.store, file, &capture::Order { run, name, deadline })
+            .await
     }
 
-    async fn boot(&self, cx: &Cx, spec: &BootSpec, deadline: Duration) -> Result<Machine, CloudError> {
+    async fn boot(
+        &self,
+        cx: &Cx,
+        spec: &BootSpec,
+        deadline: Duration,
+    ) -> Result<Machine, CloudError> {
         let host = self.means(&cx.cancel).await?;
         boot::boot(cx, &self.layout, &self.store, &host, spec, deadline).await
     }
@@ -166,21 +192,51 @@ impl Cloud for Local {
         growth::end_of(&path).map_err(CloudError::io(format!("read {}", path.display())))
     }
 
-    async fn shutdown(&self, cx: &Cx, machine: &Machine, deadline: Duration) -> Result<(), CloudError> {
+    async fn shutdown(
+        &self,
+        cx: &Cx,
+        machine: &Machine,
+        deadline: Duration,
+    ) -> Result<(), CloudError> {
         power::shutdown(cx, &self.turns, &self.layout.place_of(machine)?, machine, deadline).await
     }
 
-    async fn capture(&self, cx: &Cx, run: &str, machine: &Machine, name: &str, deadline: Duration) -> Result<Image, CloudError> {
-        capture::machine(cx, &self.layout, &self.store, &self.turns, machine, &capture::Order { run, name, deadline }).await
+    async fn capture(
+        &self,
+        cx: &Cx,
+        run: &str,
+        machine: &Machine,
+        name: &str,
+        deadline: Duration,
+    ) -> Result<Image, CloudError> {
+        capture::machine(
+            cx,
+            &self.layout,
+            &self.store,
+            &self.turns,
+            machine,
+            &capture::Order { run, name, deadline },
+        )
+        .await
     }
 
     /// `members` mean nothing here: the store has no projects.
-    async fn publish(&self, _: &Cx, staged: &Image, publication: &Publication) -> Result<Image, CloudError> {
+    async fn publish(
+        &self,
+        _: &Cx,
+        staged: &Image,
+        publication: &Publication,
+    ) -> Result<Image, CloudError> {
         let now = self.store.need(&staged.id)?;
         if let Some(why) = super::unpublishable(&now, publication) {
             return Err(CloudError::refused(format!("publish {}", publication.name), why));
         }
-        let at = family::published_at(&self.store.list()?, &publication.family, &now.id, jiff::Timestamp::now());
+        let at = family::published_at(
+            &self.store.list()?,
+            &publication.family,
+            &now.id,
+            jiff::Timestamp::now(),
+        );
         let publication = publication.proven(&now.id, at);
         let state = match publication.properties.get(image::STATE).map(String::as_str) {
             Some("deprecated") => State::Deprecated,
@@ -211,7 +267,8 @@ impl Cloud for Local {
 
     async fn owned(&self, run: &str) -> Result<Vec<Entry>, CloudError> {
         // Processes first, and directories last: they hold what the others use.
-        let (mut found, dirs): (Vec<_>, Vec<_>) = self.layout.0.owned(run)?.into_iter().partition(|(kind, ..)| *kind == Kind::Process);
+        let (mut found, dirs): (Vec<_>, Vec<_>) =
+            self.layout.0.owned(run)?.into_iter().partition(|(kind, ..)| *kind == Kind::Process);
         found.extend(owned::staged(&self.store, run)?);
         found.extend(dirs);
         Ok(host::entries(found))
@@ -227,36 +284,92 @@ impl Cloud for Local {
         self.store.list()
     }
 
-    async fn reboot(&self, cx: &Cx, machine: &Machine, how: Reboot, deadline: Duration) -> Result<(), CloudError> {
+    async fn reboot(
+        &self,
+        cx: &Cx,
+        machine: &Machine,
+        how: Reboot,
+        deadline: Duration,
+    ) -> Result<(), CloudError> {
         let (place, host) = (self.layout.place_of(machine)?, self.means(&cx.cancel).await?);
         power::reboot(cx, &self.turns, &place, &host, machine, how, deadline).await
     }
 
-    async fn attach(&self, cx: &Cx, run: &str, machine: &Machine, wanted: &VolumePlan, _: Duration) -> Result<Disk, CloudError> {
-        second_disk::attach(cx, &self.turns, &self.layout.place_of(machine)?, run, machine, wanted.size_gb).await
+    async fn attach(
+        &self,
+        cx: &Cx,
+        run: &str,
+        machine: &Machine,
+        wanted: &VolumePlan,
+        _: Duration,
+    ) -> Result<Disk, CloudError> {
+        second_disk::attach(
+            cx,
+            &self.turns,
+            &self.layout.place_of(machine)?,
+            run,
+            machine,
+            wanted.size_gb,
+        )
+        .await
     }
 
-    async fn detach(&self, cx: &Cx, _: &str, machine: &Machine, disk: &Disk, deadline: Duration) -> Result<(), CloudError> {
-        second_disk::detach(cx, &self.turns, &self.layout.place_of(machine)?, machine, disk, deadline).await
+    async fn detach(
+        &self,
+        cx: &Cx,
+        _: &str,
+        machine: &Machine,
+        disk: &Disk,
+        deadline: Duration,
+    ) -> Result<(), CloudError> {
+        second_disk::detach(
+            cx,
+            &self.turns,
+            &self.layout.place_of(machine)?,
+            machine,
+            disk,
+            deadline,
+        )
+        .await
     }
 
     async fn rescue(&self, _: &Cx, machine: &Machine, _: Duration) -> Result<(), CloudError> {
-        Err(CloudError::unable(format!("rescue {}", machine.name), "QEMU on this machine has no rescue mode"))
+        Err(CloudError::unable(
+            format!("rescue {}", machine.name),
+            "QEMU on this machine has no rescue mode",
+        ))
     }
 
-    async fn unrescue(&self, cx: &Cx, machine: &Machine, deadline: Duration) -> Result<(), CloudError> {
+    async fn unrescue(
+        &self,
+        cx: &Cx,
+        machine: &Machine,
+        deadline: Duration,
+    ) -> Result<(), CloudError> {
         self.rescue(cx, machine, deadline).await
     }
 
     async fn screen(&self, machine: &Machine) -> Result<String, CloudError> {
-        Err(CloudError::unable(format!("screen of {}", machine.name), "machines of this host have a serial console and no screen"))
+        Err(CloudError::unable(
+            format!("screen of {}", machine.name),
+            "machines of this host have a serial console and no screen",
+        ))
     }
 
-    async fn check_template(&self, _: &str, _: &Cx) -> Result<Option<Result<(), String>>, CloudError> {
+    async fn check_template(
+        &self,
+        _: &str,
+        _: &Cx,
+    ) -> Result<Option<Result<(), String>>, CloudError> {
         Ok(None)
     }
 
-    async fn set_standing(&self, _: &Cx, image: &Image, to: &Standing) -> Result<Image, CloudError> {
+    async fn set_standing(
+        &self,
+        _: &Cx,
+        image: &Image,
+        to: &Standing,
+    ) -> Result<Image, CloudError> {
         standing::set(&self.store, &image.id, to)
     }
 

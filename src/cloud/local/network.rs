@@ -1,8 +1,10 @@
-//! How a machine reaches the world, and is reached: by `passt` behind a [`super::wire`] that keeps it from this host.
+//! How a machine reaches the world, and is reached: by `passt` behind a [`super::wire`] that keeps
+//! it from this host.
 //!
-//! QEMU, the wire and `passt` hang on each other by two pairs of sockets that nobody else holds: when QEMU ends, for
-//! whatever reason, so do the others. Where that cannot be had ([`closed`] says why) QEMU's own user network is used,
-//! by which a guest reaches all services of this host, and the run says so.
+//! QEMU, the wire and `passt` hang on each other by two pairs of sockets that nobody else holds:
+//! when QEMU ends, for whatever reason, so do the others. Where that cannot be had ([`closed`] says
+//! why) QEMU's own user network is used, by which a guest reaches all services of this host, and
+//! the run says so.
 use std::fs::{self, File};
 use std::future::Future;
 use std::net::{IpAddr, Ipv4Addr};
@@ -47,8 +49,8 @@ pub struct Network {
 }
 
 impl Network {
-    /// QEMU's own. It takes a free port itself (0), so that no other process can come between. No IPv6: where this host
-    /// has none, every connection of the guest would try it in vain first.
+    /// QEMU's own. It takes a free port itself (0), so that no other process can come between. No
+    /// IPv6: where this host has none, every connection of the guest would try it in vain first.
     fn of_qemu(port: u16, restrict: bool) -> Self {
         let restrict = if restrict { ",restrict=on" } else { "" };
         let option = format!("user,id=net,ipv6=off{restrict},hostfwd=tcp:127.0.0.1:{port}-:22");
@@ -80,7 +82,9 @@ impl Reach {
     pub fn text(&self) -> String {
         match self {
             Self::Closed(_) => "guests cannot reach this host".into(),
-            Self::Nowhere => "guests have no network (this host has no IPv4 route but to itself)".into(),
+            Self::Nowhere => {
+                "guests have no network (this host has no IPv4 route but to itself)".into()
+            }
             Self::Open(why) => format!("GUESTS CAN REACH SERVICES OF THIS HOST ({why})"),
         }
     }
@@ -109,7 +113,11 @@ pub async fn reach(program: Option<&Path>, cancel: &Cancel) -> Result<Reach, Can
 /// Whether a route leads out of this host, be it to a neighbour alone. An interface (`*`: what is
 /// sent there is refused) is the first word: `eth0 00000000 0100000A 0003 0 0 0 00000000 …`.
 fn leads_out(table: &str) -> bool {
-    table.lines().skip(1).filter_map(|line| line.split_ascii_whitespace().next()).any(|interface| !["lo", "*"].contains(&interface))
+    table
+        .lines()
+        .skip(1)
+        .filter_map(|line| line.split_ascii_whitespace().next())
+        .any(|interface| !["lo", "*"].contains(&interface))
 }
 
 /// Where this host looks for its resolvers.
@@ -128,33 +136,51 @@ fn no_resolver(etc: &str) -> &'static str {
         return "/etc/resolv.conf names no resolver";
     }
     match nameservers(etc).any(|address| address.is_ipv4() || address.is_loopback()) {
-        true => "its resolver is on the loopback, and /run/systemd/resolve/resolv.conf names no other",
+        true => {
+            "its resolver is on the loopback, and /run/systemd/resolve/resolv.conf names no other"
+        }
         false => "/etc/resolv.conf names resolvers by IPv6 alone, and guests have IPv4 alone",
     }
 }
 
-/// Resolvers that a guest can ask. Where systemd-resolved stands in for them on the loopback, it says elsewhere for whom.
+/// Resolvers that a guest can ask. Where systemd-resolved stands in for them on the loopback, it
+/// says elsewhere for whom.
 fn resolvers(read: impl Fn(&str) -> Option<String>) -> Vec<Ipv4Addr> {
     let named = |path: &&str| -> Vec<Ipv4Addr> {
         let text = read(path).unwrap_or_default();
-        let named = nameservers(&text).filter_map(|address| if let IpAddr::V4(v4) = address { Some(v4) } else { None });
-        named.filter(|address| !address.is_loopback() && !address.is_unspecified()).take(3).collect()
+        let named = nameservers(&text)
+            .filter_map(|address| if let IpAddr::V4(v4) = address { Some(v4) } else { None });
+        named
+            .filter(|address| !address.is_loopback() && !address.is_unspecified())
+            .take(3)
+            .collect()
     };
     [ETC, SYSTEMD].iter().map(named).find(|all| !all.is_empty()).unwrap_or_default()
 }
 
-/// Gets a network ready for a machine whose SSH is to be reached at `port` of 127.0.0.1 (0: a free one).
-pub async fn start(cx: &Cx, reach: &Reach, place: &Place, run: &str, name: &str, port: u16) -> Result<Network, CloudError> {
+/// Gets a network ready for a machine whose SSH is to be reached at `port` of 127.0.0.1 (0: a free
+/// one).
+pub async fn start(
+    cx: &Cx,
+    reach: &Reach,
+    place: &Place,
+    run: &str,
+    name: &str,
+    port: u16,
+) -> Result<Network, CloudError> {
     let why = match reach {
         Reach::Nowhere => return Ok(Network::of_qemu(port, true)),
         Reach::Open(why) => why.clone(),
-        Reach::Closed(means) => match twice(&cx.cancel, || carried(cx, means, place, run, name, port)).await {
-            Ok(network) => return Ok(network),
-            Err(CloudError::Cancelled(c)) => return Err(c.into()),
-            Err(e) => e.to_string(),
-        },
+        Reach::Closed(means) => {
+            match twice(&cx.cancel, || carried(cx, means, place, run, name, port)).await {
+                Ok(network) => return Ok(network),
+                Err(CloudError::Cancelled(c)) => return Err(c.into()),
+                Err(e) => e.to_string(),
+            }
+        }
     };
-    cx.events.warn(format!("{name} can reach services of this host, those on its loopback too: {why}"));
+    cx.events
+        .warn(format!("{name} can reach services of this host, those on its loopback too: {why}"));
     Ok(Network::of_qemu(port, false))
 }
 
@@ -174,7 +200,14 @@ where
     }
 }
 
-async fn carried(cx: &Cx, means: &Means, place: &Place, run: &str, name: &str, port: u16) -> Result<Network, CloudError> {
+async fn carried(
+    cx: &Cx,
+    means: &Means,
+    place: &Place,
+    run: &str,
+    name: &str,
+    port: u16,
+) -> Result<Network, CloudError> {
     let what = format!("network of {name}");
     let io = || CloudError::io(what.clone());
     let log = File::options().create(true).append(true).open(place.file(LOG)).map_err(io())?;
@@ -184,15 +217,32 @@ async fn carried(cx: &Cx, means: &Means, place: &Place, run: &str, name: &str, p
     let (world, outside) = pair().map_err(io())?;
     let mark = |cmd: Cmd, part: &str| cmd.mark(run).env(PROCESS_MARK, format!("{name}-{part}"));
     let passt = Cmd::new("passt", Duration::MAX)
-        .args(["-f", "-q", "-4", "--no-map-gw", "-u", "none", "-t", &format!("127.0.0.1/{port}:22")])
+        .args([
+            "-f",
+            "-q",
+            "-4",
+            "--no-map-gw",
+            "-u",
+            "none",
+            "-t",
+            &format!("127.0.0.1/{port}:22"),
+        ])
         .args(ADDRESSES)
         .args(means.resolvers.iter().flat_map(|r| ["-D".to_owned(), r.to_string()]))
         .args(["--fd", &outside.as_raw_fd().to_string()])
         .hand(outside);
     let wire = Cmd::new(&means.program, Duration::MAX)
-        .args(["guest-wire", "--guest", &guest.as_raw_fd().to_string(), "--world", &world.as_raw_fd().to_string()])
+        .args([
+            "guest-wire",
+            "--guest",
+            &guest.as_raw_fd().to_string(),
+            "--world",
+            &world.as_raw_fd().to_string(),
+        ])
         .args(means.resolvers.iter().flat_map(|r| ["--resolver".to_owned(), r.to_string()]))
-        .args(place.growing().into_iter().flat_map(|file| ["--bound".into(), file.into_os_string()]))
+        .args(
+            place.growing().into_iter().flat_map(|file| ["--bound".into(), file.into_os_string()]),
+        )
         .hand(guest)
         .hand(world);
     let (mut child, first) = begin(cx, &mark(passt, "passt"), &log, &what).await?;
@@ -201,7 +251,12 @@ async fn carried(cx: &Cx, means: &Means, place: &Place, run: &str, name: &str, p
     let (child, second) = begin(cx, &mark(wire, "wire"), &log, &what).await?;
     reap(child);
     let option = format!("socket,id=net,fd={}", end.as_raw_fd());
-    Ok(Network { option, end: Some(end), port: Some(port), processes: vec![second.to_string(), first.to_string()] })
+    Ok(Network {
+        option,
+        end: Some(end),
+        port: Some(port),
+        processes: vec![second.to_string(), first.to_string()],
+    })
 }
 
 /// Two ends of a connection, each for one program.
@@ -230,11 +285,21 @@ async fn begin(cx: &Cx, cmd: &Cmd, log: &File, what: &str) -> Result<(Child, Pro
 }
 
 /// Waits until `passt` listens. If it ended instead, what it said is the reason.
-async fn listening(cx: &Cx, child: &mut Child, port: u16, place: &Place, what: &str) -> Result<(), CloudError> {
+async fn listening(
+    cx: &Cx,
+    child: &mut Child,
+    port: u16,
+    place: &Place,
+    what: &str,
+) -> Result<(), CloudError> {
     let until = Instant::now() + START;
     loop {
         if let Ok(Some(status)) = child.try_wait() {
-            let said = format!("passt ended ({}): {}", exec::status_text(status), place.last_words_in(LOG));
+            let said = format!(
+                "passt ended ({}): {}",
+                exec::status_text(status),
+                place.last_words_in(LOG)
+            );
             return Err(CloudError::refused(what, said));
         }
         if fs::read_to_string("/proc/net/tcp").is_ok_and(|table| listens(&table, port)) {

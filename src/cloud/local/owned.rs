@@ -1,15 +1,18 @@
-//! Images that a run staged and did not publish, found without its ledger by their `factory_run` and their own ID, and deleted. What else
-//! a run leaves, this host keeps ([`crate::cloud::host`]): here a machine is a process and directories.
+//! Images that a run staged and did not publish, found without its ledger by their `factory_run`
+//! and their own ID, and deleted. What else a run leaves, this host keeps ([`crate::cloud::host`]):
+//! here a machine is a process and directories.
 use super::store::{self, Store};
 use crate::cloud::CloudError;
 use crate::cloud::host::{Found, foreign};
 use crate::cloud::ledger::{Entry, Kind};
 use crate::image::Image;
 
-/// Deletes a staged image of `run`. Absent is success, and so is an image that was published meanwhile: it is no run's any more.
+/// Deletes a staged image of `run`. Absent is success, and so is an image that was published
+/// meanwhile: it is no run's any more.
 pub fn discard(store: &Store, run: &str, thing: &Entry) -> Result<(), CloudError> {
     let ids = match &thing.id {
-        // What a crash in the middle of a removal left; the ledger knows its ID, so it was this run's.
+        // What a crash in the middle of a removal left; the ledger knows its ID, so it was this
+        // run's.
         Some(id) if store.is_debris(id) => vec![id.clone()],
         Some(id) => match store.get(id)? {
             Some(image) if image.is_staged_by(run) => vec![image.id],
@@ -28,7 +31,12 @@ pub fn discard(store: &Store, run: &str, thing: &Entry) -> Result<(), CloudError
 
 /// Staged images of `run`.
 pub fn staged(store: &Store, run: &str) -> Result<Vec<Found>, CloudError> {
-    Ok(store.list()?.into_iter().filter(|i| i.is_staged_by(run)).map(|i| (Kind::Image, i.name, Some(i.id))).collect())
+    Ok(store
+        .list()?
+        .into_iter()
+        .filter(|i| i.is_staged_by(run))
+        .map(|i| (Kind::Image, i.name, Some(i.id)))
+        .collect())
 }
 
 /// Runs that staged an image.

@@ -15,7 +15,8 @@ use crate::exec::process::{Proc, State};
 
 /// QEMU answers in milliseconds; when software emulation has taken all CPUs, in a second.
 const ANSWER: Duration = Duration::from_secs(5);
-/// The ACPI power button is pressed again after this: a guest that is still booting does not hear it.
+/// The ACPI power button is pressed again after this: a guest that is still booting does not hear
+/// it.
 const PRESS_AGAIN: Duration = Duration::from_secs(10);
 /// So long may a machine look stuck in a shutdown before it is taken for stuck.
 const STUCK: Duration = Duration::from_secs(15);
@@ -31,8 +32,14 @@ impl Turns {
     }
 
     /// The same with arguments.
-    pub async fn tell(&self, place: &Place, command: &str, arguments: Value) -> Result<Value, QmpError> {
-        let turn = self.0.lock().expect("held for a look-up only").entry(place.qmp()).or_default().clone();
+    pub async fn tell(
+        &self,
+        place: &Place,
+        command: &str,
+        arguments: Value,
+    ) -> Result<Value, QmpError> {
+        let turn =
+            self.0.lock().expect("held for a look-up only").entry(place.qmp()).or_default().clone();
         let _mine = turn.lock().await;
         let mut qmp = Qmp::connect(&place.qmp(), ANSWER).await?;
         qmp.execute(command, arguments, ANSWER).await
@@ -41,13 +48,19 @@ impl Turns {
 
 pub async fn power(turns: &Turns, place: &Place) -> Result<Power, CloudError> {
     let Some(record) = place.record()? else {
-        return Ok(Power::Gone("nothing is known of it here: it was deleted, or never came up".into()));
+        return Ok(Power::Gone(
+            "nothing is known of it here: it was deleted, or never came up".into(),
+        ));
     };
     let proc = record.proc();
     if proc.state() == State::Stopped {
         return Ok(Power::Stuck(format!("QEMU (process {}) is stopped by a signal", proc.pid)));
     }
-    let asked = if proc.state() == State::Gone { Err(QmpError::Closed) } else { turns.ask(place, "query-status").await };
+    let asked = if proc.state() == State::Gone {
+        Err(QmpError::Closed)
+    } else {
+        turns.ask(place, "query-status").await
+    };
     Ok(match asked {
         Ok(answer) => judge(answer.get("status").and_then(Value::as_str).unwrap_or("unknown")),
         // It may have ended while it was asked.
@@ -63,8 +76,13 @@ fn judge(status: &str) -> Power {
         "running" | "prelaunch" => Power::On,
         "shutdown" => Power::Off,
         "guest-panicked" => Power::Stuck("its kernel panicked".into()),
-        "internal-error" => Power::Stuck("QEMU stopped it after an internal error (with KVM: an instruction it cannot emulate)".into()),
-        "io-error" => Power::Stuck("QEMU stopped it after an error of its disk: is the host's disk full?".into()),
+        "internal-error" => Power::Stuck(
+            "QEMU stopped it after an internal error (with KVM: an instruction it cannot emulate)"
+                .into(),
+        ),
+        "io-error" => Power::Stuck(
+            "QEMU stopped it after an error of its disk: is the host's disk full?".into(),
+        ),
         other => Power::Stuck(format!("QEMU says `{other}`")),
     }
 }
@@ -76,7 +94,13 @@ async fn ended(place: &Place) -> String {
 }
 
 /// Has the machine power itself off, then ends QEMU.
-pub async fn shutdown(cx: &Cx, turns: &Turns, place: &Place, machine: &Machine, deadline: Duration) -> Result<(), CloudError> {
+pub async fn shutdown(
+    cx: &Cx,
+    turns: &Turns,
+    place: &Place,
+    machine: &Machine,
+    deadline: Duration,
+) -> Result<(), CloudError> {
     powered_off(cx, turns, place, machine, deadline).await?;
     end(turns, place).await
 }
@@ -103,7 +127,13 @@ pub async fn reboot(
 }
 
 /// Presses the power button until the machine is off. QEMU stays.
-async fn powered_off(cx: &Cx, turns: &Turns, place: &Place, machine: &Machine, deadline: Duration) -> Result<(), CloudError> {
+async fn powered_off(
+    cx: &Cx,
+    turns: &Turns,
+    place: &Place,
+    machine: &Machine,
+    deadline: Duration,
+) -> Result<(), CloudError> {
     let what = format!("shut {} down", machine.name);
     let until = Instant::now() + deadline;
     let (mut pressed, mut stuck_since) = (None::<Instant>, None::<Instant>);

@@ -1,7 +1,8 @@
-//! QMP, the way QEMU is spoken to: JSON lines over a unix socket. Source: docs/interop/qmp-spec of QEMU.
+//! QMP, the way QEMU is spoken to: JSON lines over a unix socket. Source: docs/interop/qmp-spec of
+//! QEMU.
 //!
-//! QEMU serves one client of a socket at a time and lets a second one wait without a word: connections are short, one
-//! command each, and the caller takes care that there is one at a time.
+//! QEMU serves one client of a socket at a time and lets a second one wait without a word:
+//! connections are short, one command each, and the caller takes care that there is one at a time.
 use std::path::Path;
 use std::time::Duration;
 
@@ -32,7 +33,8 @@ impl Qmp {
     /// Connects, hears the greeting and ends the negotiation. `deadline` is for all of it.
     pub async fn connect(socket: &Path, deadline: Duration) -> Result<Self, QmpError> {
         let work = async {
-            let mut qmp = Self { stream: BufReader::new(UnixStream::connect(socket).await?), sent: 0 };
+            let mut qmp =
+                Self { stream: BufReader::new(UnixStream::connect(socket).await?), sent: 0 };
             let greeting = qmp.line().await?;
             if greeting.get("QMP").is_none() {
                 return Err(QmpError::Broken(greeting.to_string()));
@@ -40,16 +42,21 @@ impl Qmp {
             qmp.ask("qmp_capabilities", json!({})).await?;
             Ok(qmp)
         };
-        tokio::time::timeout(deadline, work)
-            .await
-            .unwrap_or_else(|_| Err(QmpError::Deadline { command: "connect".into(), after: deadline }))
+        tokio::time::timeout(deadline, work).await.unwrap_or_else(|_| {
+            Err(QmpError::Deadline { command: "connect".into(), after: deadline })
+        })
     }
 
     /// Runs one command. After an error that is not `Refused` the connection is of no more use.
-    pub async fn execute(&mut self, command: &str, arguments: Value, deadline: Duration) -> Result<Value, QmpError> {
-        tokio::time::timeout(deadline, self.ask(command, arguments))
-            .await
-            .unwrap_or_else(|_| Err(QmpError::Deadline { command: command.into(), after: deadline }))
+    pub async fn execute(
+        &mut self,
+        command: &str,
+        arguments: Value,
+        deadline: Duration,
+    ) -> Result<Value, QmpError> {
+        tokio::time::timeout(deadline, self.ask(command, arguments)).await.unwrap_or_else(|_| {
+            Err(QmpError::Deadline { command: command.into(), after: deadline })
+        })
     }
 
     async fn ask(&mut self, command: &str, arguments: Value) -> Result<Value, QmpError> {
@@ -64,7 +71,11 @@ impl Qmp {
                 continue;
             }
             if let Some(error) = answer.get("error") {
-                let reason = error.get("desc").and_then(Value::as_str).unwrap_or("no reason given").to_owned();
+                let reason = error
+                    .get("desc")
+                    .and_then(Value::as_str)
+                    .unwrap_or("no reason given")
+                    .to_owned();
                 return Err(QmpError::Refused { command: command.into(), reason });
             }
             return Ok(answer.get_mut("return").map(Value::take).unwrap_or_default());
@@ -76,7 +87,8 @@ impl Qmp {
         if self.stream.read_line(&mut text).await? == 0 {
             return Err(QmpError::Closed);
         }
-        serde_json::from_str(&text).map_err(|e| QmpError::Broken(format!("{e}: {}", text.trim_end())))
+        serde_json::from_str(&text)
+            .map_err(|e| QmpError::Broken(format!("{e}: {}", text.trim_end())))
     }
 }
 
@@ -87,7 +99,9 @@ mod tests {
     const SOON: Duration = Duration::from_secs(5);
 
     /// Says each line of `script` that is not `<`; at `<` it hears one line first.
-    fn server(script: &'static [&'static str]) -> (tempfile::TempDir, std::path::PathBuf, tokio::task::JoinHandle<Vec<String>>) {
+    fn server(
+        script: &'static [&'static str],
+    ) -> (tempfile::TempDir, std::path::PathBuf, tokio::task::JoinHandle<Vec<String>>) {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("qmp");
         let listener = tokio::net::UnixListener::bind(&path).unwrap();
@@ -127,7 +141,10 @@ mod tests {
         assert_eq!(status["status"], "running");
         let refused = qmp.execute("bad", json!({"a": 1}), SOON).await.unwrap_err();
         assert_eq!(refused.to_string(), "qmp: bad: no such thing");
-        assert!(matches!(qmp.execute("more", json!({}), SOON).await, Err(QmpError::Closed | QmpError::Io(_))));
+        assert!(matches!(
+            qmp.execute("more", json!({}), SOON).await,
+            Err(QmpError::Closed | QmpError::Io(_))
+        ));
         let heard = task.await.unwrap();
         assert_eq!(heard[2], "{\"execute\":\"bad\",\"arguments\":{\"a\":1},\"id\":3}\n");
     }
@@ -143,6 +160,9 @@ mod tests {
     async fn another_protocol_is_refused() {
         let (_dir, path, _task) = server(&["{}"]);
         assert!(matches!(Qmp::connect(&path, SOON).await, Err(QmpError::Broken(_))));
-        assert!(matches!(Qmp::connect(Path::new("/nowhere/qmp"), SOON).await, Err(QmpError::Io(_))));
+        assert!(matches!(
+            Qmp::connect(Path::new("/nowhere/qmp"), SOON).await,
+            Err(QmpError::Io(_))
+        ));
     }
 }

@@ -9,18 +9,36 @@ use super::qmp::QmpError;
 use crate::cloud::{CloudError, Cx, Disk, Machine};
 use crate::exec::{self, Cmd};
 
-pub async fn attach(cx: &Cx, turns: &Turns, place: &Place, run: &str, machine: &Machine, size_gb: u64) -> Result<Disk, CloudError> {
+pub async fn attach(
+    cx: &Cx,
+    turns: &Turns,
+    place: &Place,
+    run: &str,
+    machine: &Machine,
+    size_gb: u64,
+) -> Result<Disk, CloudError> {
     let what = format!("attach a disk to {}", machine.name);
     // A serial number of virtio has at most 20 characters.
     let id: String = uuid::Uuid::new_v4().simple().to_string().chars().take(12).collect();
     let id = format!("disk{id}");
     let file = format!("{id}.qcow2");
-    let make = Cmd::new("qemu-img", Duration::from_secs(60)).args(["create", "-q", "-f", "qcow2", &file, &format!("{size_gb}G")]);
-    exec::output(&make.dir(&place.dir).mark(run), &cx.cancel).await.map_err(convert_error(what.clone()))?;
+    let make = Cmd::new("qemu-img", Duration::from_secs(60)).args([
+        "create",
+        "-q",
+        "-f",
+        "qcow2",
+        &file,
+        &format!("{size_gb}G"),
+    ]);
+    exec::output(&make.dir(&place.dir).mark(run), &cx.cancel)
+        .await
+        .map_err(convert_error(what.clone()))?;
     let refused = |e: QmpError| CloudError::refused(&what, e.to_string());
-    let node = json!({ "node-name": id, "driver": "qcow2", "file": { "driver": "file", "filename": file } });
+    let node = json!({ "node-name": id, "driver": "qcow2", "file": { "driver": "file",
+        "filename": file } });
     turns.tell(place, "blockdev-add", node).await.map_err(refused)?;
-    let device = json!({ "driver": "virtio-blk-pci", "id": format!("dev-{id}"), "drive": id, "serial": id });
+    let device =
+        json!({ "driver": "virtio-blk-pci", "id": format!("dev-{id}"), "drive": id, "serial": id });
     turns.tell(place, "device_add", device).await.map_err(refused)?;
     Ok(Disk { serial: id.clone(), id })
 }
@@ -30,19 +48,31 @@ const LOOK: Duration = Duration::from_millis(250);
 /// So long a guest may take before it is asked for its disk again.
 const ASK_AGAIN: Duration = Duration::from_secs(10);
 
-/// The guest has to let go of it first, and is asked again while it does not. QEMU then takes the device off its list a
-/// moment before it lets go of the disk behind it: what is still in use is asked for again, too.
-pub async fn detach(cx: &Cx, turns: &Turns, place: &Place, machine: &Machine, disk: &Disk, deadline: Duration) -> Result<(), CloudError> {
+/// The guest has to let go of it first, and is asked again while it does not. QEMU then takes the
+/// device off its list a moment before it lets go of the disk behind it: what is still in use is
+/// asked for again, too.
+pub async fn detach(
+    cx: &Cx,
+    turns: &Turns,
+    place: &Place,
+    machine: &Machine,
+    disk: &Disk,
+    deadline: Duration,
+) -> Result<(), CloudError> {
     let what = format!("detach the disk of {}", machine.name);
     let refused = |e: QmpError| CloudError::refused(&what, e.to_string());
     let (until, device) = (Instant::now() + deadline, format!("dev-{}", disk.id));
     let mut asked = None::<Instant>;
     loop {
-        let there = turns.tell(place, "qom-list", json!({ "path": "/machine/peripheral" })).await.map_err(refused)?;
+        let there = turns
+            .tell(place, "qom-list", json!({ "path": "/machine/peripheral" }))
+            .await
+            .map_err(refused)?;
         if !there.as_array().is_some_and(|all| all.iter().any(|d| d["name"] == device.as_str())) {
             match turns.tell(place, "blockdev-del", json!({ "node-name": disk.id })).await {
                 Ok(_) => break,
-                Err(QmpError::Refused { reason, .. }) if reason.contains("in use") && Instant::now() < until => {}
+                Err(QmpError::Refused { reason, .. })
+                    if reason.contains("in use") && Instant::now() < until => {}
                 Err(e) => return Err(refused(e)),
             }
         } else if asked.is_none_or(|at| at.elapsed() > ASK_AGAIN) {
@@ -66,7 +96,8 @@ mod tests {
     use super::*;
     use crate::cloud::ledger::Ledger;
 
-    /// A QEMU whose device is off the list at once, and whose disk is let go of after `refusals`. Returns what it was told.
+    /// A QEMU whose device is off the list at once, and whose disk is let go of after `refusals`.
+    /// Returns what it was told.
     async fn qemu(socket: std::path::PathBuf, mut refusals: usize) -> Vec<String> {
         let listener = tokio::net::UnixListener::bind(socket).unwrap();
         let mut told = Vec::new();
@@ -81,9 +112,13 @@ mod tests {
                 let answer = match command.as_str() {
                     "blockdev-del" if refusals > 0 => {
                         refusals -= 1;
-                        json!({ "id": request["id"], "error": { "class": "GenericError", "desc": "Node disk1 is in use" } })
+                        json!({ "id": request["id"], "error": { "class": "GenericError",
+                            "desc": "Node disk1 is in use" } })
                     }
-                    "qom-list" => json!({ "id": request["id"], "return": [{ "name": "type", "type": "string" }] }),
+                    "qom-list" => {
+                        json!({ "id": request["id"], "return": [{ "name": "type",
+                            "type": "string" }] })
+                    }
                     _ => json!({ "id": request["id"], "return": {} }),
                 };
                 let last = command == "blockdev-del" && answer.get("return").is_some();
@@ -101,8 +136,10 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let place = Place { dir: dir.path().into(), sockets: dir.path().into() };
         std::fs::write(place.file("disk1.qcow2"), "").unwrap();
-        let cx = Cx { ledger: Ledger::none(), events: Default::default(), cancel: Default::default() };
-        let machine = Machine { name: "m".into(), id: "m".into(), host: "127.0.0.1".into(), port: 22 };
+        let cx =
+            Cx { ledger: Ledger::none(), events: Default::default(), cancel: Default::default() };
+        let machine =
+            Machine { name: "m".into(), id: "m".into(), host: "127.0.0.1".into(), port: 22 };
         let disk = Disk { id: "disk1".into(), serial: "disk1".into() };
         let (socket, turns) = (place.qmp(), Turns::default());
         let fake = tokio::spawn(qemu(socket.clone(), 2));
@@ -110,7 +147,10 @@ mod tests {
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
         detach(&cx, &turns, &place, &machine, &disk, Duration::from_secs(60)).await.unwrap();
-        assert_eq!(fake.await.unwrap().iter().filter(|command| *command == "blockdev-del").count(), 3);
+        assert_eq!(
+            fake.await.unwrap().iter().filter(|command| *command == "blockdev-del").count(),
+            3
+        );
         assert!(!place.file("disk1.qcow2").exists());
     }
 
@@ -118,15 +158,18 @@ mod tests {
     async fn a_disk_that_is_never_let_go_of_is_told_with_what_qemu_said() {
         let dir = tempfile::tempdir().unwrap();
         let place = Place { dir: dir.path().into(), sockets: dir.path().into() };
-        let cx = Cx { ledger: Ledger::none(), events: Default::default(), cancel: Default::default() };
-        let machine = Machine { name: "m".into(), id: "m".into(), host: "127.0.0.1".into(), port: 22 };
+        let cx =
+            Cx { ledger: Ledger::none(), events: Default::default(), cancel: Default::default() };
+        let machine =
+            Machine { name: "m".into(), id: "m".into(), host: "127.0.0.1".into(), port: 22 };
         let disk = Disk { id: "disk1".into(), serial: "disk1".into() };
         let (socket, turns) = (place.qmp(), Turns::default());
         let fake = tokio::spawn(qemu(socket.clone(), usize::MAX));
         while !socket.exists() {
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
-        let error = detach(&cx, &turns, &place, &machine, &disk, Duration::from_secs(1)).await.unwrap_err();
+        let error =
+            detach(&cx, &turns, &place, &machine, &disk, Duration::from_secs(1)).await.unwrap_err();
         assert!(error.to_string().contains("in use"), "{error}");
         fake.abort();
     }

@@ -1,5 +1,6 @@
-//! How an image comes to be: in a directory of the run, from the disk of a machine or from a file, and with one rename into
-//! the store. Until then there is nothing to see; after a crash there is a directory that the run owns.
+//! How an image comes to be: in a directory of the run, from the disk of a machine or from a file,
+//! and with one rename into the store. Until then there is nothing to see; after a crash there is a
+//! directory that the run owns.
 use std::fs::File;
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
@@ -18,12 +19,14 @@ use crate::plan::GIB;
 
 /// How `qemu-img` writes an image: compressed with zstd, two clusters at a time and in any order.
 ///
-/// Measured on a Debian 12 of 447 MiB, in seconds of CPU to write, MiB, and seconds of CPU to read it all: not compressed
-/// 2.3, 447, 0.1; zlib 23.9, 152, 2.3; zstd 6.2, 148, 1.3. So zstd is as small as zlib for a quarter of the work. Hosts
-/// with a QEMU before 5.1 cannot read it: for those, `qemu-img convert -c -O qcow2` makes a zlib one.
+/// Measured on a Debian 12 of 447 MiB, in seconds of CPU to write, MiB, and seconds of CPU to read
+/// it all: not compressed 2.3, 447, 0.1; zlib 23.9, 152, 2.3; zstd 6.2, 148, 1.3. So zstd is as
+/// small as zlib for a quarter of the work. Hosts with a QEMU before 5.1 cannot read it: for those,
+/// `qemu-img convert -c -O qcow2` makes a zlib one.
 const CONVERT: &[&str] = &["-O", "qcow2", "-o", "compression_type=zstd", "-c", "-m", "2", "-W"];
 
-/// An image in the making. What it takes its name and ID from is known before anything of it exists.
+/// An image in the making. What it takes its name and ID from is known before anything of it
+/// exists.
 pub struct Staging<'a> {
     cx: &'a Cx,
     run: &'a str,
@@ -35,7 +38,13 @@ pub struct Staging<'a> {
 }
 
 impl<'a> Staging<'a> {
-    pub async fn begin(cx: &'a Cx, layout: &Layout, run: &'a str, name: &'a str, deadline: Duration) -> Result<Self, CloudError> {
+    pub async fn begin(
+        cx: &'a Cx,
+        layout: &Layout,
+        run: &'a str,
+        name: &'a str,
+        deadline: Duration,
+    ) -> Result<Self, CloudError> {
         let id = uuid::Uuid::new_v4().to_string();
         let dir = layout.0.work(run)?.join(format!("image-{id}"));
         layout.0.make(cx, &dir).await?;
@@ -49,13 +58,18 @@ impl<'a> Staging<'a> {
     /// Writes all of `source`, backing files included, as one standalone disk.
     pub async fn convert(&self, source: &Path, format: Format) -> Result<(), CloudError> {
         let cmd = disk::convert(source, format, CONVERT, &self.disk(), self.left()).mark(self.run);
-        exec::output(&cmd, &self.cx.cancel).await.map(drop).map_err(convert_error(format!("convert {}", source.display())))
+        exec::output(&cmd, &self.cx.cancel)
+            .await
+            .map(drop)
+            .map_err(convert_error(format!("convert {}", source.display())))
     }
 
     /// Takes a file as it is, after a look at whether its tables are sound.
     pub async fn copy(&self, source: &Path) -> Result<(), CloudError> {
         let check = disk::check(source, self.left()).mark(self.run);
-        exec::output(&check, &self.cx.cancel).await.map_err(convert_error(format!("check {}", source.display())))?;
+        exec::output(&check, &self.cx.cancel)
+            .await
+            .map_err(convert_error(format!("check {}", source.display())))?;
         let (from, to, stop) = (source.to_path_buf(), self.disk(), self.stop());
         stop.clone()
             .blocking(format!("copy {}", source.display()), move || {
@@ -68,8 +82,8 @@ impl<'a> Staging<'a> {
     /// Describes the disk, syncs it all and puts it into the store as a staged image.
     pub async fn finish(self, store: &Store) -> Result<Image, CloudError> {
         let disk = self.disk();
-        let Disk { virtual_size, .. } =
-            disk::inspect_as(&disk, Some(Format::Qcow2)).map_err(|why| CloudError::refused(disk.display().to_string(), why))?;
+        let Disk { virtual_size, .. } = disk::inspect_as(&disk, Some(Format::Qcow2))
+            .map_err(|why| CloudError::refused(disk.display().to_string(), why))?;
         self.cx.events.doing("syncing the image and taking its checksum");
         let (size, checksum) = self.digest().await?;
         let image = Image {
@@ -81,7 +95,11 @@ impl<'a> Staging<'a> {
             size,
             virtual_size,
             checksum,
-            properties: [(image::RUN.into(), self.run.into()), (image::IMAGE_ID.into(), self.id.clone())].into(),
+            properties: [
+                (image::RUN.into(), self.run.into()),
+                (image::IMAGE_ID.into(), self.id.clone()),
+            ]
+            .into(),
             tags: Vec::new(),
             min_disk_gb: virtual_size.div_ceil(GIB),
             min_ram_mb: 0,
@@ -91,10 +109,13 @@ impl<'a> Staging<'a> {
             stranger: None,
             unusable: None,
         };
-        store::write_description(&self.dir, &image).map_err(CloudError::io(format!("describe image {}", self.id)))?;
+        store::write_description(&self.dir, &image)
+            .map_err(CloudError::io(format!("describe image {}", self.id)))?;
         self.cx.cancel.check()?;
         let taken = || async {
-            store.take(&self.dir, &self.id).map_err(CloudError::io(format!("take image {} in", self.id)))?;
+            store
+                .take(&self.dir, &self.id)
+                .map_err(CloudError::io(format!("take image {} in", self.id)))?;
             Ok::<_, CloudError>(Made { id: self.id.clone(), value: () })
         };
         self.cx.ledger.own(Kind::Image, self.name, taken).await?;
@@ -105,7 +126,8 @@ impl<'a> Staging<'a> {
         let (disk, stop) = (self.disk(), self.stop());
         stop.clone()
             .blocking(format!("checksum of {}", disk.display()), move || {
-                // qemu-img and the machine before it wrote without syncing: here is where it must be on the disk.
+                // qemu-img and the machine before it wrote without syncing: here is where it must
+                // be on the disk.
                 File::open(&disk)?.sync_all()?;
                 let (mut sum, mut size) = (Hasher::new(Algorithm::Sha512), 0);
                 stop.pump(&disk, |chunk| {
@@ -142,7 +164,8 @@ impl Stop {
         T: Send + 'static,
         W: FnOnce() -> io::Result<T> + Send + 'static,
     {
-        let done = tokio::task::spawn_blocking(work).await.unwrap_or_else(|e| Err(io::Error::other(e)));
+        let done =
+            tokio::task::spawn_blocking(work).await.unwrap_or_else(|e| Err(io::Error::other(e)));
         done.map_err(|e| match e.kind() {
             io::ErrorKind::Interrupted => CloudError::Cancelled(Cancelled),
             io::ErrorKind::TimedOut => CloudError::Deadline { what, after: self.deadline },

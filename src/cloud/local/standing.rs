@@ -7,18 +7,22 @@ use super::store::Store;
 use crate::cloud::{self, CloudError};
 use crate::image::{Image, Standing};
 
-/// Machines whose disks stand on one of these images. Those of dead runs count until they are swept: one may have been left up on
-/// purpose.
+/// Machines whose disks stand on one of these images. Those of dead runs count until they are
+/// swept: one may have been left up on purpose.
 pub fn uses(layout: &Layout, images: &[Image]) -> Result<BTreeMap<String, String>, CloudError> {
     let mut users: BTreeMap<String, Vec<String>> = BTreeMap::new();
     for run in layout.0.runs() {
         let Ok(work) = layout.0.work(&run) else { continue };
         for machine in std::fs::read_dir(work).into_iter().flatten().flatten() {
             let overlay = machine.path().join(OVERLAY);
-            let below = backing(&overlay).map_err(CloudError::io(format!("read {}", overlay.display())))?;
+            let below =
+                backing(&overlay).map_err(CloudError::io(format!("read {}", overlay.display())))?;
             let id = below.as_deref().and_then(|disk| disk.parent()?.file_name()?.to_str());
             if let Some(image) = images.iter().find(|i| Some(i.id.as_str()) == id) {
-                users.entry(image.id.clone()).or_default().push(format!("machine {}", machine.file_name().display()));
+                users
+                    .entry(image.id.clone())
+                    .or_default()
+                    .push(format!("machine {}", machine.file_name().display()));
             }
         }
     }

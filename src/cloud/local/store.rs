@@ -1,5 +1,5 @@
-//! The local image store: `images/<id>/{disk.qcow2, image.json}`. A directory comes there whole, by one rename; image.json
-//! changes by one rename: nobody sees half an image or half a change.
+//! The local image store: `images/<id>/{disk.qcow2, image.json}`. A directory comes there whole, by
+//! one rename; image.json changes by one rename: nobody sees half an image or half a change.
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -33,7 +33,8 @@ impl Store {
             Err(e) => return Err(CloudError::io(format!("read {}", self.dir.display()))(e)),
         };
         let ids = entries.flatten().filter_map(|e| e.file_name().into_string().ok());
-        let mut images = ids.filter_map(|id| self.get(&id).transpose()).collect::<Result<Vec<_>, _>>()?;
+        let mut images =
+            ids.filter_map(|id| self.get(&id).transpose()).collect::<Result<Vec<_>, _>>()?;
         images.sort_by(|a, b| (b.created, &b.id).cmp(&(a.created, &a.id)));
         image::tell_copies(&mut images);
         Ok(images)
@@ -52,34 +53,48 @@ impl Store {
             Err(e) => return Err(CloudError::io(format!("read {}", path.display()))(e)),
         };
         let image: Image = serde_json::from_slice(&text).map_err(|e| {
-            CloudError::refused(format!("image {id}"), format!("{}: {e}", path.display()))
-                .hint(format!("remove {} if the image is of no more use", self.dir.join(id).display()))
+            CloudError::refused(format!("image {id}"), format!("{}: {e}", path.display())).hint(
+                format!("remove {} if the image is of no more use", self.dir.join(id).display()),
+            )
         })?;
-        // What the directory is called is the ID: a copy of a directory has a description that speaks of another.
-        let stranger = (image.id != id).then(|| format!("its description is that of image {}: its directory is a copy", image.id));
+        // What the directory is called is the ID: a copy of a directory has a description that
+        // speaks of another.
+        let stranger = (image.id != id).then(|| {
+            format!("its description is that of image {}: its directory is a copy", image.id)
+        });
         Ok(Some(Image { id: id.into(), stranger, ..image }))
     }
 
     /// Like [`get`](Self::get), with an error for an image that is not there.
     pub fn need(&self, id: &str) -> Result<Image, CloudError> {
         self.get(id)?.ok_or_else(|| {
-            CloudError::refused(format!("image {id}"), "does not exist").hint("`image-factory image list` shows what there is")
+            CloudError::refused(format!("image {id}"), "does not exist")
+                .hint("`image-factory image list` shows what there is")
         })
     }
 
     /// Published images with exactly this name, newest first.
     pub fn named(&self, name: &str) -> Result<Vec<Image>, CloudError> {
-        Ok(self.list()?.into_iter().filter(|i| i.state != State::Building && i.name == name).collect())
+        Ok(self
+            .list()?
+            .into_iter()
+            .filter(|i| i.state != State::Building && i.name == name)
+            .collect())
     }
 
-    /// What a bundle means by its base; `os/<family>` is the family alone. Hidden images are found by ID and name.
+    /// What a bundle means by its base; `os/<family>` is the family alone. Hidden images are found
+    /// by ID and name.
     pub fn find(&self, wanted: &str) -> Result<BaseFact, CloudError> {
-        let images: Vec<Image> = self.list()?.into_iter().filter(|i| i.state != State::Building).collect();
+        let images: Vec<Image> =
+            self.list()?.into_iter().filter(|i| i.state != State::Building).collect();
         let family = wanted.strip_prefix("os/");
-        Ok(cloud::base_among(&images, family.unwrap_or(wanted), family.is_some(), || near(wanted, &images)))
+        Ok(cloud::base_among(&images, family.unwrap_or(wanted), family.is_some(), || {
+            near(wanted, &images)
+        }))
     }
 
-    /// Takes a finished directory `staged` with disk.qcow2 and image.json in as the image `id`: one rename.
+    /// Takes a finished directory `staged` with disk.qcow2 and image.json in as the image `id`: one
+    /// rename.
     pub fn take(&self, staged: &Path, id: &str) -> io::Result<()> {
         fs::create_dir_all(&self.dir)?;
         // It was the run's alone; an image may be read by whoever may enter the store.
@@ -92,7 +107,8 @@ impl Store {
     /// Writes the image's description in one step and reads it back.
     pub fn update(&self, image: &Image) -> Result<Image, CloudError> {
         let image = &Image { stranger: None, ..image.clone() };
-        write_description(&self.dir.join(&image.id), image).map_err(CloudError::io(format!("write image {}", image.id)))?;
+        write_description(&self.dir.join(&image.id), image)
+            .map_err(CloudError::io(format!("write image {}", image.id)))?;
         self.need(&image.id)
     }
 
@@ -110,7 +126,9 @@ impl Store {
 
     /// The directory `images/<id>` is there, but holds no description.
     pub fn is_debris(&self, id: &str) -> bool {
-        uuid::Uuid::try_parse(id).is_ok() && self.dir.join(id).is_dir() && !self.dir.join(id).join("image.json").exists()
+        uuid::Uuid::try_parse(id).is_ok()
+            && self.dir.join(id).is_dir()
+            && !self.dir.join(id).join("image.json").exists()
     }
 }
 
@@ -119,7 +137,8 @@ pub fn run_of(image: &Image) -> Option<&str> {
     image.properties.get(image::RUN).map(String::as_str)
 }
 
-/// Writes `image.json` into `dir`, in one step and to the disk. The state is a property too, as it is in Glance.
+/// Writes `image.json` into `dir`, in one step and to the disk. The state is a property too, as it
+/// is in Glance.
 pub fn write_description(dir: &Path, image: &Image) -> io::Result<()> {
     let mut image = image.clone();
     image.properties.insert(image::STATE.into(), image.state.name().into());
@@ -144,7 +163,9 @@ fn near(wanted: &str, images: &[Image]) -> Vec<String> {
         .filter(|i| i.state == State::Active && !i.hidden && i.counts())
         .flat_map(|i| [i.family.as_str(), i.name.as_str()])
         .filter(|name| !name.is_empty())
-        .map(|name| (strsim::jaro_winkler(wanted.strip_prefix("os/").unwrap_or(wanted), name), name))
+        .map(|name| {
+            (strsim::jaro_winkler(wanted.strip_prefix("os/").unwrap_or(wanted), name), name)
+        })
         .filter(|(score, _)| *score > 0.8)
         .collect();
     scored.sort_by(|a, b| b.0.total_cmp(&a.0));
@@ -210,7 +231,11 @@ mod tests {
         image.state = State::Active;
         let back = store.update(&image).unwrap();
         assert_eq!(back.properties[image::STATE], "active");
-        let files: Vec<_> = fs::read_dir(store.dir.join(&image.id)).unwrap().flatten().map(|e| e.file_name()).collect();
+        let files: Vec<_> = fs::read_dir(store.dir.join(&image.id))
+            .unwrap()
+            .flatten()
+            .map(|e| e.file_name())
+            .collect();
         assert_eq!(files.len(), 2, "{files:?}");
         assert_eq!(store.get("../staged").unwrap(), None);
         for _ in 0..2 {

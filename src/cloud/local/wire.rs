@@ -1,9 +1,11 @@
-//! The wire between a machine and `passt`: frames of the guest that would end at this host are dropped.
+//! The wire between a machine and `passt`: frames of the guest that would end at this host are
+//! dropped.
 //!
-//! QEMU's own user network and `passt` both open sockets on this host for whatever address a guest names. Their
-//! options close only the address by which the host is offered (10.0.2.2): a guest that sends frames to 127.0.0.1
-//! itself was seen to reach the host's loopback through `passt --no-map-gw` (version 2023-03). Here every frame is
-//! looked at before `passt` gets it. Frames for the guest pass unseen.
+//! QEMU's own user network and `passt` both open sockets on this host for whatever address a guest
+//! names. Their options close only the address by which the host is offered (10.0.2.2): a guest
+//! that sends frames to 127.0.0.1 itself was seen to reach the host's loopback through `passt
+//! --no-map-gw` (version 2023-03). Here every frame is looked at before `passt` gets it. Frames for
+//! the guest pass unseen.
 //!
 //! On both sides a frame follows its length, 32 bits, big endian (QEMU: `net/socket.c`).
 use std::io::{self, Read, Write};
@@ -41,8 +43,9 @@ pub struct Filter {
 }
 
 impl Filter {
-    /// Passes ARP, and IPv4 to addresses that are neither this host's nor of the link alone. All else is dropped:
-    /// IPv6, VLANs, broadcasts but those of DHCP, the metadata service of a cloud that this host is a machine of.
+    /// Passes ARP, and IPv4 to addresses that are neither this host's nor of the link alone. All
+    /// else is dropped: IPv6, VLANs, broadcasts but those of DHCP, the metadata service of a cloud
+    /// that this host is a machine of.
     pub fn passes(&self, frame: &[u8]) -> bool {
         match frame.get(12..ETHERNET) {
             Some(kind) if kind == ARP => true,
@@ -80,13 +83,20 @@ fn port(packet: &[u8]) -> Option<(u8, u16)> {
     Some((protocol, u16::from_be_bytes([port[0], port[1]])))
 }
 
-/// Carries frames until one side closes, and keeps `files` small. `guest` leads to QEMU, `world` to `passt`.
+/// Carries frames until one side closes, and keeps `files` small. `guest` leads to QEMU, `world` to
+/// `passt`.
 ///
 /// # Errors
 ///
 /// A side that could not be read or written, or that sent what is no frame.
-pub fn carry(guest: UnixStream, world: UnixStream, resolvers: Vec<Ipv4Addr>, files: Vec<PathBuf>) -> io::Result<()> {
-    // The factory may be gone, where a machine was kept; this lasts as long as the machine. It ends with the process.
+pub fn carry(
+    guest: UnixStream,
+    world: UnixStream,
+    resolvers: Vec<Ipv4Addr>,
+    files: Vec<PathBuf>,
+) -> io::Result<()> {
+    // The factory may be gone, where a machine was kept; this lasts as long as the machine. It ends
+    // with the process.
     std::thread::spawn(move || {
         loop {
             files.iter().for_each(|file| drop(growth::bound(file)));
@@ -102,7 +112,8 @@ pub fn carry(guest: UnixStream, world: UnixStream, resolvers: Vec<Ipv4Addr>, fil
     });
     let out = outward(&guest, &world, Filter { own: Vec::new(), resolvers });
     let _ = world.shutdown(std::net::Shutdown::Both);
-    let back = back.join().unwrap_or_else(|_| Err(io::Error::other("the thread that carries frames in")));
+    let back =
+        back.join().unwrap_or_else(|_| Err(io::Error::other("the thread that carries frames in")));
     out.and(back)
 }
 
@@ -127,14 +138,17 @@ fn outward(mut guest: &UnixStream, mut world: &UnixStream, mut filter: Filter) -
     }
 }
 
-/// Moves the frames that pass to the front. Returns how many bytes these are, and how many were looked at: what is
-/// left after them is the beginning of a frame.
+/// Moves the frames that pass to the front. Returns how many bytes these are, and how many were
+/// looked at: what is left after them is the beginning of a frame.
 fn sift(buffer: &mut [u8], filter: &Filter) -> io::Result<(usize, usize)> {
     let (mut passed, mut taken) = (0, 0);
     while let Some(length) = buffer.get(taken..taken + 4) {
         let length = u32::from_be_bytes(length.try_into().expect("four bytes")) as usize;
         if length > LONGEST {
-            return Err(io::Error::new(io::ErrorKind::InvalidData, format!("a frame of {length} bytes")));
+            return Err(io::Error::new(
+                io::ErrorKind::InvalidData,
+                format!("a frame of {length} bytes"),
+            ));
         }
         let end = taken + 4 + length;
         let Some(frame) = buffer.get(taken + 4..end) else { break };
@@ -158,8 +172,11 @@ fn own_addresses() -> io::Result<Vec<Ipv4Addr>> {
     // SAFETY: the list ends with null; an address of family AF_INET is a `sockaddr_in`.
     unsafe {
         while let Some(interface) = at.as_ref() {
-            if let Some(address) = interface.ifa_addr.as_ref().filter(|a| i32::from(a.sa_family) == libc::AF_INET) {
-                let address = std::ptr::from_ref(address).cast::<libc::sockaddr_in>().read_unaligned();
+            if let Some(address) =
+                interface.ifa_addr.as_ref().filter(|a| i32::from(a.sa_family) == libc::AF_INET)
+            {
+                let address =
+                    std::ptr::from_ref(address).cast::<libc::sockaddr_in>().read_unaligned();
                 found.push(Ipv4Addr::from(u32::from_be(address.sin_addr.s_addr)));
             }
             at = interface.ifa_next;

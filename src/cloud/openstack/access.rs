@@ -17,7 +17,8 @@ pub struct Access {
     pub warnings: Vec<String>,
 }
 
-/// Services that we use, and the words before `_endpoint_override` and its like, in the order in which they count.
+/// Services that we use, and the words before `_endpoint_override` and its like, in the order in
+/// which they count.
 const SERVICES: &[(&str, &[&str])] = &[
     ("compute", &["compute"]),
     ("image", &["image"]),
@@ -27,7 +28,13 @@ const SERVICES: &[(&str, &[&str])] = &[
 ];
 
 /// The version that we speak, and what may be asked for instead without a difference.
-const VERSIONS: &[(&str, &str)] = &[("compute", "2"), ("image", "2"), ("network", "2"), ("block-storage", "3"), ("orchestration", "1")];
+const VERSIONS: &[(&str, &str)] = &[
+    ("compute", "2"),
+    ("image", "2"),
+    ("network", "2"),
+    ("block-storage", "3"),
+    ("orchestration", "1"),
+];
 
 /// `home`: what `~` is. `wrong`: everything that is.
 pub fn read(config: &Map, home: Option<&Path>, wrong: &mut Vec<String>) -> Access {
@@ -35,7 +42,9 @@ pub fn read(config: &Map, home: Option<&Path>, wrong: &mut Vec<String>) -> Acces
     let interface = reader.config.get("interface").map(|s| reader.interface("interface", s));
     let interface = interface.filter(|i| !i.is_empty()).unwrap_or_else(|| vec!["public".into()]);
     let tls = reader.tls();
-    if let Some(list) = config.get("region_name").filter(|r| matches!(r.value, Value::List(_) | Value::Map(_))) {
+    if let Some(list) =
+        config.get("region_name").filter(|r| matches!(r.value, Value::List(_) | Value::Map(_)))
+    {
         reader.wrong("region_name", " is said twice, once with `-` and a list", list);
     }
     let services = SERVICES.iter().map(|(name, words)| (*name, reader.service(name, words)));
@@ -69,7 +78,10 @@ impl<'a> Reader<'a> {
             match plain.filter(|n| ["public", "internal", "admin"].contains(n)) {
                 Some(plain) => known.push(plain.to_owned()),
                 None => {
-                    let what = format!(": `{}` is not one of public, internal, admin", name.unwrap_or("nothing"));
+                    let what = format!(
+                        ": `{}` is not one of public, internal, admin",
+                        name.unwrap_or("nothing")
+                    );
                     self.wrong(key, &what, setting);
                 }
             }
@@ -82,25 +94,36 @@ impl<'a> Reader<'a> {
         match self.config.get("verify") {
             None => {}
             Some(nothing) if nothing.is_null() && cacert.is_some() => {
-                self.wrong("verify", " has no value, and so `cacert` would not count: leave `verify` out", nothing);
+                self.wrong(
+                    "verify",
+                    " has no value, and so `cacert` would not count: leave \
+                    `verify` out",
+                    nothing,
+                );
             }
             Some(nothing) if nothing.is_null() => {}
             Some(verify) => match (verify.as_bool(), verify.as_text()) {
                 (Some(true), _) => {}
                 (Some(false), _) => insecure = true,
                 // As `cacert` is, but for `~`.
-                (None, Some(path)) if path.contains('/') => cacert = cacert.or_else(|| Some(PathBuf::from(path))),
+                (None, Some(path)) if path.contains('/') => {
+                    cacert = cacert.or_else(|| Some(PathBuf::from(path)))
+                }
                 _ => self.wrong(
                     "verify",
-                    " is true or false without quotes, or the path of a file; OS_INSECURE=true is for the environment",
+                    " is true or false without quotes, or the path of a file; OS_INSECURE=true is \
+                        for the environment",
                     verify,
                 ),
             },
         }
         if insecure {
             cacert = None; // as openstacksdk: it is not even read
-            self.warnings
-                .push("TLS certificates are not checked (`verify: false` or OS_INSECURE): anyone on the way may read the password".into());
+            self.warnings.push(
+                "TLS certificates are not checked (`verify: false` or OS_INSECURE): anyone \
+                    on the way may read the password"
+                    .into(),
+            );
         }
         let client = match (self.file("cert"), self.file("key")) {
             (Some(cert), Some(key)) => Some((cert, key)),
@@ -115,10 +138,14 @@ impl<'a> Reader<'a> {
         let Some(setting) = self.config.get("insecure") else { return false };
         let text = setting.as_text().unwrap_or_default();
         let is = setting.as_bool().unwrap_or(false) || text.eq_ignore_ascii_case("true");
-        let says_no = setting.as_bool() == Some(false) || ["", "false", "no", "off", "0"].contains(&text.to_lowercase().as_str());
+        let says_no = setting.as_bool() == Some(false)
+            || ["", "false", "no", "off", "0"].contains(&text.to_lowercase().as_str());
         if !is && !says_no {
             let place = &setting.origin;
-            self.warnings.push(format!("`insecure` is not `true`: certificates are checked, as openstacksdk does it ({place})"));
+            self.warnings.push(format!(
+                "`insecure` is not `true`: certificates are checked, as \
+                openstacksdk does it ({place})"
+            ));
         }
         is
     }
@@ -150,7 +177,13 @@ impl<'a> Reader<'a> {
                 let (name, rest) = below.split_once('/').unwrap_or((below, ""));
                 let home = user::named(name).map(|user| user.home);
                 if home.is_none() {
-                    self.wrong(key, &format!(": `{path}` is in the home of a user whom this machine does not know"), setting);
+                    self.wrong(
+                        key,
+                        &format!(
+                            ": `{path}` is in the home of a user whom this machine does not know"
+                        ),
+                        setting,
+                    );
                 }
                 home.map(|home| if rest.is_empty() { home } else { home.join(rest) })
             }
@@ -160,7 +193,8 @@ impl<'a> Reader<'a> {
     /// The first of `block_storage_x`, `volumev3_x` and so on that has a value.
     fn first(&self, words: &[&str], what: &str) -> Option<(String, &'a Setting)> {
         let key = words.iter().map(|word| format!("{word}_{what}"));
-        key.filter_map(|key| Some((key.clone(), self.config.get(&key).filter(|s| !s.is_null())?))).next()
+        key.filter_map(|key| Some((key.clone(), self.config.get(&key).filter(|s| !s.is_null())?)))
+            .next()
     }
 
     fn service(&mut self, name: &str, words: &[&str]) -> Special {
@@ -169,9 +203,12 @@ impl<'a> Reader<'a> {
         {
             self.wrong(&key, " is one name", setting);
         }
-        let mut special =
-            Special { region: self.first(words, "region_name").and_then(|(key, _)| text(self.config, &key)), ..Special::default() };
-        let url = ["endpoint_override", "endpoint"].map(|what| self.first(words, what).filter(|(_, s)| s.as_text().is_some()));
+        let mut special = Special {
+            region: self.first(words, "region_name").and_then(|(key, _)| text(self.config, &key)),
+            ..Special::default()
+        };
+        let url = ["endpoint_override", "endpoint"]
+            .map(|what| self.first(words, what).filter(|(_, s)| s.as_text().is_some()));
         if let Some((key, setting)) = url.into_iter().flatten().next() {
             special.url = self.url(&key, setting);
         }
@@ -180,15 +217,29 @@ impl<'a> Reader<'a> {
             special.interface = Some(if named.is_empty() { vec!["public".into()] } else { named });
         }
         for what in ["service_type", "service_name"] {
-            if let Some((key, setting)) = self.first(words, what).filter(|(_, s)| s.as_text().is_none_or(|t| t != name)) {
-                self.wrong(&key, &format!(" is not supported: `{}_endpoint_override` names a URL", words[0]), setting);
+            if let Some((key, setting)) =
+                self.first(words, what).filter(|(_, s)| s.as_text().is_none_or(|t| t != name))
+            {
+                self.wrong(
+                    &key,
+                    &format!(" is not supported: `{}_endpoint_override` names a URL", words[0]),
+                    setting,
+                );
             }
         }
-        let ours = VERSIONS.iter().find(|(service, _)| *service == name).map_or("", |(_, version)| version);
+        let ours = VERSIONS
+            .iter()
+            .find(|(service, _)| *service == name)
+            .map_or("", |(_, version)| version);
         if let Some((key, setting)) = self.first(words, "api_version")
-            && let Some(asked) = setting.as_text().filter(|t| !matches!(t.trim_start_matches('v').split('.').next(), Some(v) if v == ours))
+            && let Some(asked) = setting.as_text().filter(
+                |t| !matches!(t.trim_start_matches('v').split('.').next(), Some(v) if v == ours),
+            )
         {
-            self.warnings.push(format!("`{key}: {asked}` is passed over: we speak version {ours} ({})", setting.origin));
+            self.warnings.push(format!(
+                "`{key}: {asked}` is passed over: we speak version {ours} ({})",
+                setting.origin
+            ));
         }
         special
     }
@@ -196,13 +247,26 @@ impl<'a> Reader<'a> {
     fn url(&mut self, key: &str, setting: &Setting) -> Option<Url> {
         let text = setting.as_text().unwrap_or_default();
         if let Some(strange) = endpoint::strange(text) {
-            self.wrong(key, &format!(": `{strange}` is nothing that is filled in; `%(project_id)s` and `%(user_id)s` are"), setting);
+            self.wrong(
+                key,
+                &format!(
+                    ": `{strange}` is nothing that is filled in; `%(project_id)s` \
+                and `%(user_id)s` are"
+                ),
+                setting,
+            );
             return None;
         }
         match Url::parse(text) {
-            Ok(url) if url.password().is_some() || !url.username().is_empty() => self.wrong(key, " has a login in it", setting),
-            Ok(url) if matches!(url.scheme(), "http" | "https") && url.has_host() => return Some(url),
-            _ if text.contains('@') => self.wrong(key, " is no URL, and has a login in it", setting),
+            Ok(url) if url.password().is_some() || !url.username().is_empty() => {
+                self.wrong(key, " has a login in it", setting)
+            }
+            Ok(url) if matches!(url.scheme(), "http" | "https") && url.has_host() => {
+                return Some(url);
+            }
+            _ if text.contains('@') => {
+                self.wrong(key, " is no URL, and has a login in it", setting)
+            }
             _ => self.wrong(key, &format!(": `{text}` is no URL"), setting),
         }
         None

@@ -1,7 +1,8 @@
 //! Requests to the services: token, endpoint, timeout, retries, and errors that say what happened.
 //!
-//! What may be repeated is repeated when the service was away or busy. A POST is, only when it surely had no effect: the
-//! connection was refused, or the answer was 401 or 429. Where a token may go is `redirect`'s to say.
+//! What may be repeated is repeated when the service was away or busy. A POST is, only when it
+//! surely had no effect: the connection was refused, or the answer was 401 or 429. Where a token
+//! may go is `redirect`'s to say.
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
@@ -47,7 +48,8 @@ pub enum Service {
 }
 
 impl Service {
-    pub(super) const ALL: [Self; 5] = [Self::Compute, Self::Image, Self::Network, Self::Volume, Self::Orchestration];
+    pub(super) const ALL: [Self; 5] =
+        [Self::Compute, Self::Image, Self::Network, Self::Volume, Self::Orchestration];
 
     /// Catalog types, the official one first.
     pub(super) fn types(self) -> &'static [&'static str] {
@@ -98,7 +100,13 @@ impl Api {
 
     /// Where Keystone is.
     pub fn host(&self) -> String {
-        self.keystone.login().auth_url.host_str().unwrap_or_default().trim_matches(['[', ']']).to_owned()
+        self.keystone
+            .login()
+            .auth_url
+            .host_str()
+            .unwrap_or_default()
+            .trim_matches(['[', ']'])
+            .to_owned()
     }
 
     pub fn port(&self) -> u16 {
@@ -122,7 +130,12 @@ impl Api {
     /// "user demo, project demo, region RegionOne"
     pub async fn who(&self, cancel: &Cancel) -> Result<String, ApiError> {
         let who = self.token(cancel).await?.who.clone();
-        Ok(self.keystone.login().region.as_ref().map_or(who.clone(), |r| format!("{who}, region {r}")))
+        Ok(self
+            .keystone
+            .login()
+            .region
+            .as_ref()
+            .map_or(who.clone(), |r| format!("{who}, region {r}")))
     }
 
     /// Whether the catalog has it.
@@ -131,24 +144,40 @@ impl Api {
         Ok(self.keystone.endpoint(&token, service.types())?.is_some())
     }
 
-    /// What Nova says of its microversions, asked once. An answer that says nothing is none: Nova is where the catalog says all the same.
+    /// What Nova says of its microversions, asked once. An answer that says nothing is none: Nova
+    /// is where the catalog says all the same.
     pub async fn microversions(&self, cancel: &Cancel) -> Result<&Microversions, ApiError> {
         let ask = || async {
-            let call = Call { document: true, ..self.get(Service::Compute, &[]).what("find out the version") };
+            let call = Call {
+                document: true,
+                ..self.get(Service::Compute, &[]).what("find out the version")
+            };
             match call.send(cancel).await {
                 Ok(answer) => Ok(Microversions::read(&answer.body)),
-                Err(ApiError::Redirected { to, .. }) => Ok(Microversions::unknown(format!("a redirect to {to}, which is not followed"))),
-                Err(ApiError::Refused { status, .. }) if status != 401 => Ok(Microversions::unknown(format!("HTTP {status}"))),
+                Err(ApiError::Redirected { to, .. }) => {
+                    Ok(Microversions::unknown(format!("a redirect to {to}, which is not followed")))
+                }
+                Err(ApiError::Refused { status, .. }) if status != 401 => {
+                    Ok(Microversions::unknown(format!("HTTP {status}")))
+                }
                 // The next call tells whether Nova itself does not answer.
-                Err(e @ (ApiError::TimedOut { .. } | ApiError::BadAnswer { .. })) => Ok(Microversions::unknown(e.reason())),
+                Err(e @ (ApiError::TimedOut { .. } | ApiError::BadAnswer { .. })) => {
+                    Ok(Microversions::unknown(e.reason()))
+                }
                 Err(e) => Err(e),
             }
         };
         self.microversions.get_or_try_init(ask).await
     }
 
-    /// The URL of a service, from an override or the catalog and nowhere else, with the version that we speak.
-    async fn base(&self, session: &Session, token: &Token, (service, what): (Service, &str)) -> Result<Url, ApiError> {
+    /// The URL of a service, from an override or the catalog and nowhere else, with the version
+    /// that we speak.
+    async fn base(
+        &self,
+        session: &Session,
+        token: &Token,
+        (service, what): (Service, &str),
+    ) -> Result<Url, ApiError> {
         let login = self.keystone.login();
         let special = login.services.get(service.types()[0]);
         if let Some(url) = session::endpoint(session, service).await {
@@ -167,7 +196,8 @@ impl Api {
         })
     }
 
-    /// Before the next attempt: what the service asks for, or twice as long at most as the time before, and by chance.
+    /// Before the next attempt: what the service asks for, or twice as long at most as the time
+    /// before, and by chance.
     fn pause(&self, attempt: u32, asked: Option<u32>) -> Duration {
         if let Some(seconds) = asked {
             return self.second * seconds.min(LONGEST);
@@ -214,7 +244,8 @@ impl Api {
     }
 }
 
-const PEM: &str = "`cacert`, `cert` and `key` of clouds.yaml, or OS_CACERT, OS_CERT and OS_KEY, name files in PEM form";
+const PEM: &str = "`cacert`, `cert` and `key` of clouds.yaml, or OS_CACERT, OS_CERT and OS_KEY, \
+    name files in PEM form";
 
 /// No read timeout: it would run while we upload. Every request has a timeout of its own.
 /// Follows no redirect: [`Call::once`] does, where that is safe.
@@ -228,11 +259,13 @@ fn client(login: &Login) -> Result<Client, ApiError> {
         .redirect(reqwest::redirect::Policy::none())
         .danger_accept_invalid_certs(login.tls.insecure);
     let read = |path: &Path| {
-        reading::stream(path, MOST_PEM, Duration::from_secs(5)).map_err(|e| wrong(format!("cannot read {}: {e}", path.display())))
+        reading::stream(path, MOST_PEM, Duration::from_secs(5))
+            .map_err(|e| wrong(format!("cannot read {}: {e}", path.display())))
     };
     if let Some(path) = &login.tls.cacert {
         // All of a bundle, in addition to what the system trusts.
-        let all = reqwest::Certificate::from_pem_bundle(&read(path)?).map_err(|e| wrong(format!("{}: {e}", path.display())))?;
+        let all = reqwest::Certificate::from_pem_bundle(&read(path)?)
+            .map_err(|e| wrong(format!("{}: {e}", path.display())))?;
         if all.is_empty() {
             return Err(wrong(format!("{} holds no certificate", path.display())));
         }
@@ -245,8 +278,10 @@ fn client(login: &Login) -> Result<Client, ApiError> {
             pem.extend(read(key)?);
         }
         // The parser's words could quote the key.
-        builder = builder
-            .identity(reqwest::Identity::from_pem(&pem).map_err(|_| wrong(format!("{} is no certificate with a key", cert.display())))?);
+        builder = builder.identity(
+            reqwest::Identity::from_pem(&pem)
+                .map_err(|_| wrong(format!("{} is no certificate with a key", cert.display())))?,
+        );
     }
     login.proxies.on(builder).build().map_err(|e| wrong(format!("TLS: {e}")))
 }
@@ -302,8 +337,15 @@ impl Call<'_> {
     }
 
     /// Streams a file, with its length told beforehand: not every server takes chunks.
-    pub fn file(mut self, path: &Path, progress: impl Fn(u64, u64) + Send + Sync + 'static) -> Self {
-        self.headers.insert(reqwest::header::CONTENT_TYPE, HeaderValue::from_static("application/octet-stream"));
+    pub fn file(
+        mut self,
+        path: &Path,
+        progress: impl Fn(u64, u64) + Send + Sync + 'static,
+    ) -> Self {
+        self.headers.insert(
+            reqwest::header::CONTENT_TYPE,
+            HeaderValue::from_static("application/octet-stream"),
+        );
         self.content = Content::File(path.to_owned(), Arc::new(progress));
         self
     }
@@ -314,7 +356,8 @@ impl Call<'_> {
             self.headers.insert(HeaderName::from_static("x-openstack-nova-api-version"), version);
         }
         let name = if self.service == Service::Volume { "volume" } else { self.service.types()[0] };
-        let whole = HeaderValue::from_str(&format!("{name} {major}.{minor}")).expect("letters, digits and a dot");
+        let whole = HeaderValue::from_str(&format!("{name} {major}.{minor}"))
+            .expect("letters, digits and a dot");
         self.headers.insert(HeaderName::from_static("openstack-api-version"), whole);
         self
     }
@@ -345,12 +388,19 @@ impl Call<'_> {
         loop {
             cancel.check()?;
             let token = self.api.token(cancel).await?;
-            let session = session::begin(&self.api.client, &self.api.keystone, token.clone()).await?;
+            let session =
+                session::begin(&self.api.client, &self.api.keystone, token.clone()).await?;
             let base = self.api.base(&session, &token, (self.service, &self.what)).await?;
-            let url = if self.document { endpoint::document(base) } else { endpoint::below(base, &self.path) };
-            // A create is never dropped half-way; nor is anything else that changes something, but for uploads, which may take long.
+            let url = if self.document {
+                endpoint::document(base)
+            } else {
+                endpoint::below(base, &self.path)
+            };
+            // A create is never dropped half-way; nor is anything else that changes something, but
+            // for uploads, which may take long.
             let sent = self.once(&session, url);
-            let done = match self.method == Method::GET || matches!(self.content, Content::File(..)) {
+            let done = match self.method == Method::GET || matches!(self.content, Content::File(..))
+            {
                 true => cancel.or(sent).await?,
                 false => sent.await,
             };
@@ -365,7 +415,8 @@ impl Call<'_> {
                 continue;
             }
             attempt += 1;
-            let most = if matches!(error, ApiError::TimedOut { .. }) { ATTEMPTS.min(2) } else { ATTEMPTS };
+            let most =
+                if matches!(error, ApiError::TimedOut { .. }) { ATTEMPTS.min(2) } else { ATTEMPTS };
             if attempt >= most || !self.may_repeat(&error) {
                 return Err(error);
             }
@@ -375,10 +426,16 @@ impl Call<'_> {
 
     fn may_repeat(&self, error: &ApiError) -> bool {
         match error {
-            ApiError::Refused { status: 429, .. } | ApiError::Unreachable { sent: false, .. } => true,
-            ApiError::Refused { status: 502..=504, .. } | ApiError::Unreachable { .. } => self.repeatable,
+            ApiError::Refused { status: 429, .. } | ApiError::Unreachable { sent: false, .. } => {
+                true
+            }
+            ApiError::Refused { status: 502..=504, .. } | ApiError::Unreachable { .. } => {
+                self.repeatable
+            }
             // An upload that did not get through in its time will not the second time.
-            ApiError::TimedOut { .. } => self.repeatable && !matches!(self.content, Content::File(..)),
+            ApiError::TimedOut { .. } => {
+                self.repeatable && !matches!(self.content, Content::File(..))
+            }
             _ => false,
         }
     }
@@ -395,7 +452,9 @@ impl Call<'_> {
             match hops.step(&answer, &self.method) {
                 Step::Answered => break (answer, sent),
                 Step::Again => {}
-                Step::Refused(to) => return Err((ApiError::Redirected { what: self.what.clone(), to }, None)),
+                Step::Refused(to) => {
+                    return Err((ApiError::Redirected { what: self.what.clone(), to }, None));
+                }
             }
         };
         let (status, headers) = (answer.status().as_u16(), answer.headers().clone());
@@ -426,16 +485,23 @@ impl Call<'_> {
     }
 
     /// The request, and the digest of the file that goes with it.
-    async fn request(&self, session: &Session, url: &Url) -> Result<(reqwest::RequestBuilder, Sent), ApiError> {
-        let request = self.api.client.request(self.method.clone(), url.clone()).timeout(self.timeout);
+    async fn request(
+        &self,
+        session: &Session,
+        url: &Url,
+    ) -> Result<(reqwest::RequestBuilder, Sent), ApiError> {
+        let request =
+            self.api.client.request(self.method.clone(), url.clone()).timeout(self.timeout);
         let request = session::authenticate(session, request.headers(self.headers.clone())).await?;
         match &self.content {
             Content::None => Ok((request, None)),
             Content::Bytes(bytes) => Ok((request.body(bytes.clone()), None)),
             Content::File(path, progress) => {
-                let file = Upload::begin(path, progress)
-                    .map_err(|e| ApiError::bad_answer(&self.what, format!("cannot read {}: {e}", path.display())))?;
-                let request = request.header(reqwest::header::CONTENT_LENGTH, file.length).body(file.body);
+                let file = Upload::begin(path, progress).map_err(|e| {
+                    ApiError::bad_answer(&self.what, format!("cannot read {}: {e}", path.display()))
+                })?;
+                let request =
+                    request.header(reqwest::header::CONTENT_LENGTH, file.length).body(file.body);
                 Ok((request, Some(file.digest)))
             }
         }
@@ -451,7 +517,8 @@ pub(super) struct Asked<'a> {
 }
 
 impl Asked<'_> {
-    /// What kept an answer from coming. The words of the HTTP library may hold the URL, which holds no secret.
+    /// What kept an answer from coming. The words of the HTTP library may hold the URL, which holds
+    /// no secret.
     pub fn failed(&self, e: &reqwest::Error) -> ApiError {
         let (what, host) = (self.what.to_owned(), self.host);
         if let Some(Err(wrong)) = e.url().map(|url| self.proxies.check(url)) {
@@ -464,9 +531,16 @@ impl Asked<'_> {
         // The port is told where it was written.
         let port = e.url().and_then(Url::port).map_or(String::new(), |port| format!(":{port}"));
         let reason = match innermost(e) {
-            no_tls if no_tls.contains("InvalidContentType") => "what answers there speaks no TLS: is it http:// and not https://?".into(),
+            no_tls if no_tls.contains("InvalidContentType") => {
+                "what answers there speaks no TLS: is it http:// and not https://?".into()
+            }
             reason => reason,
         };
-        ApiError::Unreachable { what, host: format!("{host}{port}{via}"), reason, sent: !e.is_connect() }
+        ApiError::Unreachable {
+            what,
+            host: format!("{host}{port}{via}"),
+            reason,
+            sent: !e.is_connect(),
+        }
     }
 }

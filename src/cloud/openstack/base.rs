@@ -1,4 +1,5 @@
-//! What a name means in this project: the one resolver of bases, and of every command that takes an image.
+//! What a name means in this project: the one resolver of bases, and of every command that takes an
+//! image.
 use std::collections::BTreeSet;
 
 use super::OpenStack;
@@ -8,12 +9,22 @@ use crate::cloud::{self, CloudError};
 use crate::image::{self, Image};
 use crate::plan::{BaseFact, Wanted};
 
-pub async fn named(cloud: &OpenStack, name: &str, cancel: &Cancel) -> Result<Vec<Record>, CloudError> {
+pub async fn named(
+    cloud: &OpenStack,
+    name: &str,
+    cancel: &Cancel,
+) -> Result<Vec<Record>, CloudError> {
     Ok(glance::images(&cloud.api, &[("name", name.to_owned())], cancel).await?)
 }
 
-/// What [`crate::family::meaning`] says of all that a name may mean: images of others are among these, for who asks by ID or exact name.
-pub async fn base(cloud: &OpenStack, facts: &Wanted, project: &str, cancel: &Cancel) -> Result<BaseFact, CloudError> {
+/// What [`crate::family::meaning`] says of all that a name may mean: images of others are among
+/// these, for who asks by ID or exact name.
+pub async fn base(
+    cloud: &OpenStack,
+    facts: &Wanted,
+    project: &str,
+    cancel: &Cancel,
+) -> Result<BaseFact, CloudError> {
     let Some(wanted) = facts.base.as_deref() else { return Ok(BaseFact::None) };
     // Of use for the next look only: another build may publish a newer one.
     let seen = cloud.seen.base.take_fresh(|(name, _)| name == wanted);
@@ -36,14 +47,22 @@ pub async fn base(cloud: &OpenStack, facts: &Wanted, project: &str, cancel: &Can
     let (by_name, by_family) = tokio::try_join!(by_name, by_family)?;
     let all: Vec<Record> = by_family.into_iter().chain(by_name).collect();
     match among(&all, wanted, facts.base_is_family, project) {
-        BaseFact::Missing { .. } if !facts.base_is_family => out_of_lists(cloud, wanted, all, project, cancel).await,
-        BaseFact::Missing { .. } => Ok(BaseFact::Missing { near: near(cloud, wanted, project, cancel).await? }),
+        BaseFact::Missing { .. } if !facts.base_is_family => {
+            out_of_lists(cloud, wanted, all, project, cancel).await
+        }
+        BaseFact::Missing { .. } => {
+            Ok(BaseFact::Missing { near: near(cloud, wanted, project, cancel).await? })
+        }
         found => Ok(found),
     }
 }
 
 fn among(records: &[Record], wanted: &str, family_only: bool, project: &str) -> BaseFact {
-    let mut images: Vec<Image> = records.iter().filter(|r| r.status() == "active" && !is_staged(r)).map(|i| i.image(project)).collect();
+    let mut images: Vec<Image> = records
+        .iter()
+        .filter(|r| r.status() == "active" && !is_staged(r))
+        .map(|i| i.image(project))
+        .collect();
     let mut ids = BTreeSet::new();
     images.retain(|i| ids.insert(i.id.clone()));
     image::tell_copies(&mut images);
@@ -54,9 +73,10 @@ fn is_staged(record: &Record) -> bool {
     record.property(image::STATE) == Some("building")
 }
 
-/// Glance leaves out of its lists what is hidden, what others offer to whoever knows of it (community), and what others share with this
-/// project until it accepts: such an image is found by its exact name where the lists have none of that name. What is there and cannot
-/// be used is told as that.
+/// Glance leaves out of its lists what is hidden, what others offer to whoever knows of it
+/// (community), and what others share with this project until it accepts: such an image is found by
+/// its exact name where the lists have none of that name. What is there and cannot be used is told
+/// as that.
 async fn out_of_lists(
     cloud: &OpenStack,
     wanted: &str,
@@ -68,21 +88,30 @@ async fn out_of_lists(
         let all = [("name", wanted)].into_iter().chain(more.iter().copied());
         all.map(|(key, value)| (key, value.to_owned())).collect::<Vec<_>>()
     };
-    let (hidden, community) = (with(&[("os_hidden", "true")]), with(&[("visibility", "community")]));
+    let (hidden, community) =
+        (with(&[("os_hidden", "true")]), with(&[("visibility", "community")]));
     let offered = with(&[("visibility", "shared"), ("member_status", "all")]);
     let (hidden, community, offered) = tokio::try_join!(
         glance::images(&cloud.api, &hidden, cancel),
         glance::images(&cloud.api, &community, cancel),
         glance::images(&cloud.api, &offered, cancel),
     )?;
-    let all: Vec<Record> = listed.into_iter().chain(hidden).chain(community).chain(offered).collect();
-    let mut named: Vec<Image> = all.iter().filter(|r| r.name() == wanted && !is_staged(r)).map(|r| r.image(project)).collect();
+    let all: Vec<Record> =
+        listed.into_iter().chain(hidden).chain(community).chain(offered).collect();
+    let mut named: Vec<Image> = all
+        .iter()
+        .filter(|r| r.name() == wanted && !is_staged(r))
+        .map(|r| r.image(project))
+        .collect();
     let mut ids = BTreeSet::new();
     named.retain(|i| ids.insert(i.id.clone()));
     match among(&all, wanted, false, project) {
         BaseFact::Missing { .. } => {}
-        // A name is anybody's to give: what others offer does not come before a hidden image of this project's.
-        BaseFact::Found(image) if !image.counts() && image.name == wanted && named.len() > 1 => return Ok(BaseFact::Ambiguous(named)),
+        // A name is anybody's to give: what others offer does not come before a hidden image of
+        // this project's.
+        BaseFact::Found(image) if !image.counts() && image.name == wanted && named.len() > 1 => {
+            return Ok(BaseFact::Ambiguous(named));
+        }
         found => return Ok(found),
     }
     let mut unusable = named;
@@ -95,13 +124,22 @@ async fn out_of_lists(
 }
 
 /// All that carry a family's name, whoever made them.
-pub async fn of_family(cloud: &OpenStack, family: &str, cancel: &Cancel) -> Result<Vec<Record>, CloudError> {
+pub async fn of_family(
+    cloud: &OpenStack,
+    family: &str,
+    cancel: &Cancel,
+) -> Result<Vec<Record>, CloudError> {
     let query = [(image::FAMILY, family.to_owned()), ("status", "active".to_owned())];
     Ok(glance::images(&cloud.api, &query, cancel).await?)
 }
 
 /// Names and families that look like `wanted`.
-async fn near(cloud: &OpenStack, wanted: &str, project: &str, cancel: &Cancel) -> Result<Vec<String>, CloudError> {
+async fn near(
+    cloud: &OpenStack,
+    wanted: &str,
+    project: &str,
+    cancel: &Cancel,
+) -> Result<Vec<String>, CloudError> {
     let all = glance::images(&cloud.api, &[("status", "active".to_owned())], cancel).await?;
     let mut near: Vec<String> = all
         .iter()

@@ -1,5 +1,5 @@
-//! Bodies of answers: read by pieces, up to a bound, and never unpacked. What a service sends is its own to choose; what it
-//! costs us is not.
+//! Bodies of answers: read by pieces, up to a bound, and never unpacked. What a service sends is
+//! its own to choose; what it costs us is not.
 use bytes::Bytes;
 use reqwest::{ClientBuilder, Response};
 
@@ -26,7 +26,12 @@ pub async fn read(mut answer: Response, asked: &Asked<'_>) -> Result<Bytes, ApiE
         body.extend_from_slice(&piece[..piece.len().min(room)]);
         match piece.len() > room {
             true if failed => break,
-            true => return Err(ApiError::bad_answer(asked.what, format!("it is longer than {} MiB", LONGEST >> 20))),
+            true => {
+                return Err(ApiError::bad_answer(
+                    asked.what,
+                    format!("it is longer than {} MiB", LONGEST >> 20),
+                ));
+            }
             false => {}
         }
     }

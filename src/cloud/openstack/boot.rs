@@ -15,8 +15,15 @@ use crate::plan::{Named, Room, Security};
 
 const SSH: u16 = 22;
 
-pub async fn boot(cloud: &OpenStack, cx: &Cx, spec: &BootSpec, deadline: Duration) -> Result<Machine, CloudError> {
-    let place = spec.place.as_ref().ok_or_else(|| CloudError::refused(format!("boot {}", spec.name), "no flavor and network are named"))?;
+pub async fn boot(
+    cloud: &OpenStack,
+    cx: &Cx,
+    spec: &BootSpec,
+    deadline: Duration,
+) -> Result<Machine, CloudError> {
+    let place = spec.place.as_ref().ok_or_else(|| {
+        CloudError::refused(format!("boot {}", spec.name), "no flavor and network are named")
+    })?;
     let until = std::time::Instant::now() + deadline;
     let left = || until.saturating_duration_since(std::time::Instant::now());
     let groups = Box::pin(groups(cloud, cx, spec, place)).await?;
@@ -25,7 +32,8 @@ pub async fn boot(cloud: &OpenStack, cx: &Cx, spec: &BootSpec, deadline: Duratio
     let server = match Box::pin(active(cloud, cx, spec, &body, left())).await? {
         Ok(server) => server,
         Err(failed) if failed.is_of_scheduler() => {
-            // A host may have been full for a moment, or the scheduler's view of it old: once more, elsewhere perhaps.
+            // A host may have been full for a moment, or the scheduler's view of it old: once more,
+            // elsewhere perhaps.
             cx.events.warn(format!("{}: {}; trying once more", spec.name, failed.reason));
             super::owned::delete_server(cloud, &spec.run, &failed.id).await?;
             cx.ledger.gone_by_id(Kind::Machine, &failed.id)?;
@@ -38,8 +46,12 @@ pub async fn boot(cloud: &OpenStack, cx: &Cx, spec: &BootSpec, deadline: Duratio
     };
     let host = match &place.site.floating_network {
         Some(network) => Box::pin(floating(cloud, cx, spec, place, &server, network)).await?,
-        None => fixed(place, &server)
-            .ok_or_else(|| CloudError::refused(format!("boot {}", spec.name), "Nova gave it no address on the networks it was put on"))?,
+        None => fixed(place, &server).ok_or_else(|| {
+            CloudError::refused(
+                format!("boot {}", spec.name),
+                "Nova gave it no address on the networks it was put on",
+            )
+        })?,
     };
     if let Security::Temporary { ssh_from } = &place.site.security
         && ssh_from.is_empty()
@@ -50,7 +62,13 @@ pub async fn boot(cloud: &OpenStack, cx: &Cx, spec: &BootSpec, deadline: Duratio
 }
 
 /// The content of `server` in the create request.
-fn body(cloud: &OpenStack, spec: &BootSpec, place: &BootPlace, groups: &[Named], volume: Option<&str>) -> serde_json::Value {
+fn body(
+    cloud: &OpenStack,
+    spec: &BootSpec,
+    place: &BootPlace,
+    groups: &[Named],
+    volume: Option<&str>,
+) -> serde_json::Value {
     let mut body = json!({
         "name": spec.name,
         "flavorRef": place.flavor.id,
@@ -59,7 +77,8 @@ fn body(cloud: &OpenStack, spec: &BootSpec, place: &BootPlace, groups: &[Named],
         "metadata": cloud.marks(&spec.run),
         "networks": place.site.networks.iter().map(|n| json!({ "uuid": n.id })).collect::<Vec<_>>(),
     });
-    // To name none is another thing than to name no group: Nova takes neither word where a network has no port security.
+    // To name none is another thing than to name no group: Nova takes neither word where a network
+    // has no port security.
     if !matches!(place.site.security, Security::None) {
         body["security_groups"] = groups.iter().map(nova::group).collect();
     }
@@ -67,7 +86,8 @@ fn body(cloud: &OpenStack, spec: &BootSpec, place: &BootPlace, groups: &[Named],
         None => body["imageRef"] = json!(spec.image),
         Some(volume) => {
             body["block_device_mapping_v2"] = json!([{
-                "boot_index": 0, "uuid": volume, "source_type": "volume", "destination_type": "volume", "delete_on_termination": false,
+                "boot_index": 0, "uuid": volume, "source_type": "volume",
+                "destination_type": "volume", "delete_on_termination": false,
             }]);
         }
     }
@@ -78,7 +98,12 @@ fn body(cloud: &OpenStack, spec: &BootSpec, place: &BootPlace, groups: &[Named],
 }
 
 /// The groups that are named, or the run's own, made with its first machine.
-async fn groups(cloud: &OpenStack, cx: &Cx, spec: &BootSpec, place: &BootPlace) -> Result<Vec<Named>, CloudError> {
+async fn groups(
+    cloud: &OpenStack,
+    cx: &Cx,
+    spec: &BootSpec,
+    place: &BootPlace,
+) -> Result<Vec<Named>, CloudError> {
     let ssh_from = match &place.site.security {
         Security::Groups(groups) => return Ok(groups.clone()),
         Security::None => return Ok(Vec::new()),
@@ -92,19 +117,30 @@ async fn groups(cloud: &OpenStack, cx: &Cx, spec: &BootSpec, place: &BootPlace) 
     }
     cx.cancel.check()?;
     let create = || async {
-        let group = neutron::create_group(&cloud.api, &name, &description(&spec.run), &cx.cancel).await;
+        let group =
+            neutron::create_group(&cloud.api, &name, &description(&spec.run), &cx.cancel).await;
         group.map(|group| group.id)
     };
-    let id = create::own(cloud, cx, New { run: &spec.run, kind: Kind::SecurityGroup, name: &name }, create).await?;
+    let id = create::own(
+        cloud,
+        cx,
+        New { run: &spec.run, kind: Kind::SecurityGroup, name: &name },
+        create,
+    )
+    .await?;
     for cidr in ssh_from {
         neutron::admit_ssh(&cloud.api, &id, cidr, &cx.cancel).await?;
     }
     tag(cloud, cx, "security-groups", &id).await;
-    known.insert(spec.run.clone(), Group { id: id.clone(), admitted: ssh_from.iter().cloned().collect() });
+    known.insert(
+        spec.run.clone(),
+        Group { id: id.clone(), admitted: ssh_from.iter().cloned().collect() },
+    );
     Ok(vec![Named { id, name }])
 }
 
-/// Admits SSH from the address that this machine has towards `host`: towards the cloud's API it may have another one.
+/// Admits SSH from the address that this machine has towards `host`: towards the cloud's API it may
+/// have another one.
 async fn admit(cloud: &OpenStack, cx: &Cx, run: &str, host: &str) -> Result<(), CloudError> {
     let mut known = cloud.group.lock().await;
     let Some(group) = known.get_mut(run) else { return Ok(()) };
@@ -124,27 +160,45 @@ async fn tag(cloud: &OpenStack, cx: &Cx, kind: &str, id: &str) {
 }
 
 /// The volume that it boots from, if it does.
-async fn volume(cloud: &OpenStack, cx: &Cx, spec: &BootSpec, place: &BootPlace, deadline: Duration) -> Result<Option<String>, CloudError> {
+async fn volume(
+    cloud: &OpenStack,
+    cx: &Cx,
+    spec: &BootSpec,
+    place: &BootPlace,
+    deadline: Duration,
+) -> Result<Option<String>, CloudError> {
     let Some(wanted) = &place.site.volume else { return Ok(None) };
-    let wanted = crate::plan::VolumePlan { size_gb: wanted.size_gb.max(spec.disk_gb), ..wanted.clone() };
+    let wanted =
+        crate::plan::VolumePlan { size_gb: wanted.size_gb.max(spec.disk_gb), ..wanted.clone() };
     cx.cancel.check()?;
     let marks = cloud.marks(&spec.run);
     let create = || async {
-        let volume = cinder::create(&cloud.api, &spec.name, &wanted, Some(&spec.image), &marks, &cx.cancel).await;
+        let volume =
+            cinder::create(&cloud.api, &spec.name, &wanted, Some(&spec.image), &marks, &cx.cancel)
+                .await;
         volume.map(|volume| volume.id)
     };
-    let id = create::own(cloud, cx, New { run: &spec.run, kind: Kind::Volume, name: &spec.name }, create).await?;
+    let id = create::own(
+        cloud,
+        cx,
+        New { run: &spec.run, kind: Kind::Volume, name: &spec.name },
+        create,
+    )
+    .await?;
     let what = format!("make volume {}", spec.name);
     let ready = || async {
         let seen = cinder::volume(&cloud.api, &id, &cx.cancel).await?;
         if seen.as_ref().is_some_and(|v| v.encrypted) {
-            let reason = "its type encrypts: an image of such a volume is of use only with its key, and boots no machine";
-            return Err(CloudError::refused(&what, reason).hint("`volume: {type: ...}` names a type that does not encrypt"));
+            let reason = "its type encrypts: an image of such a volume is of use only with its \
+                key, and boots no machine";
+            return Err(CloudError::refused(&what, reason)
+                .hint("`volume: {type: ...}` names a type that does not encrypt"));
         }
         match seen.as_ref().map(|v| v.status.as_str()) {
             Some("available") => Ok(Some(())),
             Some(status) if status.starts_with("error") => {
-                Err(CloudError::refused(&what, format!("Cinder says {status}")).hint("cinder-volume's log has the reason"))
+                Err(CloudError::refused(&what, format!("Cinder says {status}"))
+                    .hint("cinder-volume's log has the reason"))
             }
             Some(_) => Ok(None),
             None => Err(CloudError::refused(&what, "it is gone")),
@@ -162,7 +216,8 @@ struct Failed {
 
 impl Failed {
     fn is_of_scheduler(&self) -> bool {
-        self.reason.contains("No valid host") || self.reason.contains("Exceeded maximum number of retries")
+        self.reason.contains("No valid host")
+            || self.reason.contains("Exceeded maximum number of retries")
     }
 }
 
@@ -176,10 +231,13 @@ async fn active(
 ) -> Result<Result<Server, Failed>, CloudError> {
     cx.cancel.check()?;
     let new = New { run: &spec.run, kind: Kind::Machine, name: &spec.name };
-    let id = create::own(cloud, cx, new, || nova::create(&cloud.api, &spec.name, body, &cx.cancel)).await?;
+    let id = create::own(cloud, cx, new, || nova::create(&cloud.api, &spec.name, body, &cx.cancel))
+        .await?;
     let look = || async {
         let server = nova::server(&cloud.api, &id, &cx.cancel).await?;
-        let server = server.ok_or_else(|| CloudError::refused(format!("boot {}", spec.name), "it is gone: somebody deleted it"))?;
+        let server = server.ok_or_else(|| {
+            CloudError::refused(format!("boot {}", spec.name), "it is gone: somebody deleted it")
+        })?;
         Ok(match server.status.as_str() {
             "ACTIVE" => Some(Ok(server)),
             "ERROR" => Some(Err(Failed { reason: server.fault(), id: server.id })),
@@ -196,14 +254,28 @@ async fn explain(cloud: &OpenStack, cx: &Cx, spec: &BootSpec, failed: Failed) ->
     for line in console.lines().rev().take(30).collect::<Vec<_>>().into_iter().rev() {
         cx.events.output("console", line);
     }
-    let error = CloudError::refused(format!("boot {}", spec.name), format!("Nova says ERROR: {}", failed.reason));
-    let Ok(Room { servers, cores, ram_mb, .. }) = nova::room(&cloud.api, &cx.cancel).await else { return error };
+    let error = CloudError::refused(
+        format!("boot {}", spec.name),
+        format!("Nova says ERROR: {}", failed.reason),
+    );
+    let Ok(Room { servers, cores, ram_mb, .. }) = nova::room(&cloud.api, &cx.cancel).await else {
+        return error;
+    };
     let text = |left: Option<u64>, what: &str| left.map(|n| format!("{n} {what}"));
-    let left: Vec<String> = [text(servers, "servers"), text(cores, "cores"), text(ram_mb, "MiB of RAM")].into_iter().flatten().collect();
-    if left.is_empty() { error } else { error.hint(format!("the quota leaves {}; an administrator sees more", left.join(", "))) }
+    let left: Vec<String> =
+        [text(servers, "servers"), text(cores, "cores"), text(ram_mb, "MiB of RAM")]
+            .into_iter()
+            .flatten()
+            .collect();
+    if left.is_empty() {
+        error
+    } else {
+        error.hint(format!("the quota leaves {}; an administrator sees more", left.join(", ")))
+    }
 }
 
-/// The address on the network that is reached from here, else on those that were asked for, in their order; IPv4 first.
+/// The address on the network that is reached from here, else on those that were asked for, in
+/// their order; IPv4 first.
 fn fixed(place: &BootPlace, server: &Server) -> Option<String> {
     let of = |network: &Named| server.addresses.get(&network.name).into_iter().flatten();
     let reached = || place.site.reached_on.iter().flat_map(of);
@@ -212,12 +284,15 @@ fn fixed(place: &BootPlace, server: &Server) -> Option<String> {
     let is_fixed = |a: &&nova::Address| a.kind.as_deref() != Some("floating");
     let v4 = |a: &&nova::Address| a.version != 6;
     let near = || reached().filter(is_fixed).find(v4).or_else(|| reached().find(is_fixed));
-    let found =
-        near().or_else(|| on_ours().filter(is_fixed).find(v4)).or_else(|| on_ours().find(is_fixed)).or_else(|| any().find(is_fixed));
+    let found = near()
+        .or_else(|| on_ours().filter(is_fixed).find(v4))
+        .or_else(|| on_ours().find(is_fixed))
+        .or_else(|| any().find(is_fixed));
     found.map(|a| a.addr.clone())
 }
 
-/// Takes a floating IP for the first of its ports that has a way there, in the order in which the networks are written.
+/// Takes a floating IP for the first of its ports that has a way there, in the order in which the
+/// networks are written.
 async fn floating(
     cloud: &OpenStack,
     cx: &Cx,
@@ -227,28 +302,47 @@ async fn floating(
     network: &Named,
 ) -> Result<String, CloudError> {
     let mut ports = neutron::ports(&cloud.api, &server.id, &cx.cancel).await?;
-    let rank = |port: &neutron::Port| place.site.networks.iter().position(|n| n.id == port.network_id).unwrap_or(usize::MAX);
+    let rank = |port: &neutron::Port| {
+        place.site.networks.iter().position(|n| n.id == port.network_id).unwrap_or(usize::MAX)
+    };
     ports.retain(neutron::Port::takes_floating_ips);
     ports.sort_by_key(rank);
     let mut refused = None;
     // Of this machine: one beside it may have lost an answer too.
-    let in_doubt = || cx.ledger.entries().iter().any(|e| e.unanswered.is_some() && e.kind == Kind::Address && e.name == spec.name);
+    let in_doubt = || {
+        cx.ledger
+            .entries()
+            .iter()
+            .any(|e| e.unanswered.is_some() && e.kind == Kind::Address && e.name == spec.name)
+    };
     for port in &ports {
         cx.cancel.check()?;
         let answered = Mutex::new(None);
         let create = || async {
             let whose = description_for(&spec.run, &spec.name);
-            let ip = neutron::create_floating_ip(&cloud.api, network, &port.id, &whose, &cx.cancel).await;
-            ip.map(|ip| answered.lock().expect("a plain write does not panic").insert(ip).id.clone())
+            let ip = neutron::create_floating_ip(&cloud.api, network, &port.id, &whose, &cx.cancel)
+                .await;
+            ip.map(|ip| {
+                answered.lock().expect("a plain write does not panic").insert(ip).id.clone()
+            })
         };
         // A port without a router is told with 404, and nothing is made.
-        match create::own(cloud, cx, New { run: &spec.run, kind: Kind::Address, name: &spec.name }, create).await {
+        match create::own(
+            cloud,
+            cx,
+            New { run: &spec.run, kind: Kind::Address, name: &spec.name },
+            create,
+        )
+        .await
+        {
             Ok(id) => {
                 let ip = match answered.into_inner().expect("a plain write does not panic") {
                     Some(ip) => Some(ip),
                     None => neutron::floating_ip(&cloud.api, &id, &cx.cancel).await?,
                 };
-                let ip = ip.ok_or_else(|| CloudError::refused(format!("boot {}", spec.name), "its floating IP is gone"))?;
+                let ip = ip.ok_or_else(|| {
+                    CloudError::refused(format!("boot {}", spec.name), "its floating IP is gone")
+                })?;
                 cloud.seen.made_address(&ip.id, &spec.run);
                 tag(cloud, cx, "floatingips", &ip.id).await;
                 return Ok(ip.floating_ip_address);
@@ -258,7 +352,12 @@ async fn floating(
             Err(e) => return Err(e),
         }
     }
-    let none = || CloudError::refused(format!("boot {}", spec.name), "Nova gave it no port with an address of IPv4 for a floating IP");
+    let none = || {
+        CloudError::refused(
+            format!("boot {}", spec.name),
+            "Nova gave it no port with an address of IPv4 for a floating IP",
+        )
+    };
     Err(refused.unwrap_or_else(none))
 }
 
@@ -288,7 +387,8 @@ mod tests {
     fn the_address_is_the_first_networks_and_ipv4_where_there_is_one() {
         let both = server(json!({
             "b": [{ "addr": "10.2.0.4", "version": 4 }],
-            "a": [{ "addr": "2001:db8::4", "version": 6 }, { "addr": "192.0.2.4", "version": 4, "OS-EXT-IPS:type": "fixed" }],
+            "a": [{ "addr": "2001:db8::4", "version": 6 }, { "addr": "192.0.2.4", "version": 4,
+            "OS-EXT-IPS:type": "fixed" }],
         }));
         assert_eq!(fixed(&place(&["a", "b"]), &both).as_deref(), Some("192.0.2.4"));
         assert_eq!(fixed(&place(&["b", "a"]), &both).as_deref(), Some("10.2.0.4"));
@@ -302,7 +402,10 @@ mod tests {
     #[test]
     fn a_full_cloud_is_told_from_a_bad_request() {
         let failed = |reason: &str| Failed { id: String::new(), reason: reason.into() };
-        assert!(failed("No valid host was found. There are not enough hosts available.").is_of_scheduler());
+        assert!(
+            failed("No valid host was found. There are not enough hosts available.")
+                .is_of_scheduler()
+        );
         assert!(!failed("Flavor's disk is too small for requested image.").is_of_scheduler());
     }
 }

@@ -1,4 +1,5 @@
-//! How a staged image comes to be: from the disk of a server that is off, from its boot volume, or from a file.
+//! How a staged image comes to be: from the disk of a server that is off, from its boot volume, or
+//! from a file.
 use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
@@ -36,14 +37,20 @@ pub async fn machine(
         }
     };
     if server.status != "SHUTOFF" {
-        return Err(CloudError::refused(&what, format!("it is not off: Nova says {}", server.status)));
+        return Err(CloudError::refused(
+            &what,
+            format!("it is not off: Nova says {}", server.status),
+        ));
     }
     cx.cancel.check()?;
     let id = match server.boot_volume() {
         None => {
             let metadata = cloud.staged_marks(run);
             let new = New { run, kind: Kind::Image, name };
-            create::own(cloud, cx, new, || nova::create_image(&cloud.api, &server.id, name, &metadata, &cx.cancel)).await?
+            create::own(cloud, cx, new, || {
+                nova::create_image(&cloud.api, &server.id, name, &metadata, &cx.cancel)
+            })
+            .await?
         }
         Some(volume) => volume_image(cloud, cx, run, machine, volume, name, deadline).await?,
     };
@@ -73,20 +80,27 @@ async fn volume_image(
         Ok(seen.filter(|v| v.status == "available").map(drop))
     };
     poll(&cx.cancel, &format!("free volume {volume}"), deadline, Duration::ZERO, free).await?;
-    // Cinder copies what it knows of the volume's image to the new one: this run's marks are there from its birth then.
-    let known = cinder::describe_image(&cloud.api, volume, &cloud.staged_marks(run), &cx.cancel).await?;
+    // Cinder copies what it knows of the volume's image to the new one: this run's marks are there
+    // from its birth then.
+    let known =
+        cinder::describe_image(&cloud.api, volume, &cloud.staged_marks(run), &cx.cancel).await?;
     if !known {
-        cx.events
-            .note(format!("Cinder lets nobody change the image properties of volume {volume}: image {name} is marked after its birth"));
+        cx.events.note(format!(
+            "Cinder lets nobody change the image properties of volume {volume}: \
+                image {name} is marked after its birth"
+        ));
     }
     let new = New { run, kind: Kind::Image, name };
-    let id = create::own(cloud, cx, new, || cinder::upload(&cloud.api, volume, name, &cx.cancel)).await?;
-    // Where Cinder did not take the marks, the image has had its base's properties until now, and its own name.
+    let id = create::own(cloud, cx, new, || cinder::upload(&cloud.api, volume, name, &cx.cancel))
+        .await?;
+    // Where Cinder did not take the marks, the image has had its base's properties until now, and
+    // its own name.
     mark(cloud, cx, run, &id).await?;
     Ok(id)
 }
 
-/// From here on it proves by its own ID that it is the one that was staged; its name alone could be a copy's.
+/// From here on it proves by its own ID that it is the one that was staged; its name alone could be
+/// a copy's.
 async fn name_itself(cloud: &OpenStack, cx: &Cx, id: &str) -> Result<Record, CloudError> {
     let mut patch = Patch::default();
     patch.set(image::IMAGE_ID, id);
@@ -102,7 +116,8 @@ async fn mark(cloud: &OpenStack, cx: &Cx, run: &str, id: &str) -> Result<(), Clo
     Ok(())
 }
 
-/// Waits until the image has its content. `server`: the one it is made of, whose work ends first or fails.
+/// Waits until the image has its content. `server`: the one it is made of, whose work ends first or
+/// fails.
 async fn finished(
     cloud: &OpenStack,
     cx: &Cx,
@@ -114,11 +129,16 @@ async fn finished(
     let queued_looks = AtomicU32::new(0);
     let look = || async {
         let Some(record) = glance::image(&cloud.api, id, &cx.cancel).await? else {
-            return Err(CloudError::refused(what, format!("image {id} is gone: Nova deletes one that it cannot make")));
+            return Err(CloudError::refused(
+                what,
+                format!("image {id} is gone: Nova deletes one that it cannot make"),
+            ));
         };
         match record.status() {
             "active" if record.size() > 0 => return Ok(Some(record)),
-            "active" => return Err(CloudError::refused(what, format!("image {id} is active and empty"))),
+            "active" => {
+                return Err(CloudError::refused(what, format!("image {id} is active and empty")));
+            }
             status @ ("killed" | "deleted" | "pending_delete" | "deactivated") => {
                 return Err(CloudError::refused(what, format!("image {id} is {status}")));
             }
@@ -129,7 +149,9 @@ async fn finished(
         if record.status() == "queued"
             && queued_looks.fetch_add(1, Relaxed) + 1 >= STUCK
             && let Some(server) = server
-            && nova::server(&cloud.api, server, &cx.cancel).await?.is_none_or(|s| s.task_state.is_none())
+            && nova::server(&cloud.api, server, &cx.cancel)
+                .await?
+                .is_none_or(|s| s.task_state.is_none())
         {
             let reason = format!("image {id} is still queued, and nobody works on it");
             return Err(CloudError::refused(what, reason).hint("nova-compute's log has the reason"));
@@ -154,12 +176,21 @@ async fn finished(
     Ok(record)
 }
 
-pub async fn file(cloud: &OpenStack, cx: &Cx, run: &str, name: &str, file: &Path, deadline: Duration) -> Result<Image, CloudError> {
+pub async fn file(
+    cloud: &OpenStack,
+    cx: &Cx,
+    run: &str,
+    name: &str,
+    file: &Path,
+    deadline: Duration,
+) -> Result<Image, CloudError> {
     let file = as_qcow2(cloud, cx, run, file, deadline).await?;
     cx.cancel.check()?;
     let properties = cloud.staged_marks(run);
     let new = New { run, kind: Kind::Image, name };
-    let id = create::own(cloud, cx, new, || glance::create(&cloud.api, name, &properties, &cx.cancel)).await?;
+    let id =
+        create::own(cloud, cx, new, || glance::create(&cloud.api, name, &properties, &cx.cancel))
+            .await?;
     let events = cx.events.clone();
     let told = std::sync::Mutex::new(std::time::Instant::now());
     let progress = move |done, of| {
@@ -183,19 +214,29 @@ pub async fn file(cloud: &OpenStack, cx: &Cx, run: &str, name: &str, file: &Path
     let record = finished(cloud, cx, &id, &what, deadline, None).await?;
     match (sent, record.sha512()) {
         (Some(sent), Some(kept)) if sent != kept => {
-            let reason = format!("image {id} is not what was sent: Glance has {kept}, sent was {sent}");
-            return Err(CloudError::refused(what, reason).hint("the connection or the image store damaged it: try again"));
+            let reason =
+                format!("image {id} is not what was sent: Glance has {kept}, sent was {sent}");
+            return Err(CloudError::refused(what, reason)
+                .hint("the connection or the image store damaged it: try again"));
         }
         (Some(_), Some(_)) => {}
-        _ => cx.events.note(format!("Glance tells no sha512 of image {id}: what it took was not compared with what was sent")),
+        _ => cx.events.note(format!(
+            "Glance tells no sha512 of image {id}: what it took was not compared with what was sent"
+        )),
     }
     let record = name_itself(cloud, cx, &id).await?;
     Ok(record.image(&cloud.api.project(&cx.cancel).await?))
 }
 
 /// The digest of `file`, if image `id` has a content of its length, or comes to have one.
-async fn stored(cloud: &OpenStack, cx: &Cx, id: &str, file: &Path) -> Result<Option<Digest>, CloudError> {
-    let length = file.metadata().map_err(CloudError::io(format!("look at {}", file.display())))?.len();
+async fn stored(
+    cloud: &OpenStack,
+    cx: &Cx,
+    id: &str,
+    file: &Path,
+) -> Result<Option<Digest>, CloudError> {
+    let length =
+        file.metadata().map_err(CloudError::io(format!("look at {}", file.display())))?.len();
     let look = || async {
         let record = glance::image(&cloud.api, id, &cx.cancel).await?;
         Ok(match record.as_ref().map(Record::status) {
@@ -219,25 +260,39 @@ async fn stored(cloud: &OpenStack, cx: &Cx, id: &str, file: &Path) -> Result<Opt
             }
         }
     };
-    let summed = cx.cancel.or(tokio::task::spawn_blocking(sum)).await?.expect("reading does not panic");
+    let summed =
+        cx.cancel.or(tokio::task::spawn_blocking(sum)).await?.expect("reading does not panic");
     summed.map(Some).map_err(CloudError::io(format!("read {}", file.display())))
 }
 
-/// Images are kept as qcow2. What is none is converted first, compressed so that every Nova since 2013 can read it; so is one with
-/// internal snapshots.
-async fn as_qcow2(cloud: &OpenStack, cx: &Cx, run: &str, file: &Path, deadline: Duration) -> Result<PathBuf, CloudError> {
-    let disk = disk::inspect(file).map_err(|why| CloudError::refused(file.display().to_string(), why))?;
+/// Images are kept as qcow2. What is none is converted first, compressed so that every Nova since
+/// 2013 can read it; so is one with internal snapshots.
+async fn as_qcow2(
+    cloud: &OpenStack,
+    cx: &Cx,
+    run: &str,
+    file: &Path,
+    deadline: Duration,
+) -> Result<PathBuf, CloudError> {
+    let disk =
+        disk::inspect(file).map_err(|why| CloudError::refused(file.display().to_string(), why))?;
     if disk.format == Format::Qcow2 && disk.plain {
         let check = disk::check(file, deadline).mark(run);
-        exec::output(&check, &cx.cancel).await.map_err(|e| tool_error(&format!("check {}", file.display()), e))?;
+        exec::output(&check, &cx.cancel)
+            .await
+            .map_err(|e| tool_error(&format!("check {}", file.display()), e))?;
         return Ok(file.to_owned());
     }
     let dir = cloud.host.work(run)?.join("upload");
     cloud.host.make(cx, &dir).await?;
     let to = dir.join("image.qcow2");
     cx.events.doing(format!("converting {}", file.display()));
-    let cmd = disk::convert(file, disk.format, &["-c", "-W", "-m", "2", "-O", "qcow2"], &to, deadline).mark(run);
-    exec::output(&cmd, &cx.cancel).await.map_err(|e| tool_error(&format!("convert {}", file.display()), e))?;
+    let cmd =
+        disk::convert(file, disk.format, &["-c", "-W", "-m", "2", "-O", "qcow2"], &to, deadline)
+            .mark(run);
+    exec::output(&cmd, &cx.cancel)
+        .await
+        .map_err(|e| tool_error(&format!("convert {}", file.display()), e))?;
     Ok(to)
 }
 

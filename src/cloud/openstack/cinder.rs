@@ -1,4 +1,5 @@
-//! Cinder, as far as the factory needs it: volumes that machines boot from. Source: the Block Storage API v3 reference.
+//! Cinder, as far as the factory needs it: volumes that machines boot from. Source: the Block
+//! Storage API v3 reference.
 use std::collections::BTreeMap;
 
 use serde::Deserialize;
@@ -21,7 +22,8 @@ pub struct Volume {
     pub metadata: BTreeMap<String, String>,
     #[serde(default)]
     pub encrypted: bool,
-    /// Of a volume that was made from an image: that image's properties as they were, and its `image_id`.
+    /// Of a volume that was made from an image: that image's properties as they were, and its
+    /// `image_id`.
     #[serde(default)]
     volume_image_metadata: Value,
 }
@@ -45,7 +47,12 @@ struct One {
 
 /// `None`: it is not there.
 pub async fn volume(api: &Api, id: &str, cancel: &Cancel) -> Result<Option<Volume>, ApiError> {
-    match api.get(Service::Volume, &["volumes", id]).what(format!("look at volume {id}")).fetch::<One>(cancel).await {
+    match api
+        .get(Service::Volume, &["volumes", id])
+        .what(format!("look at volume {id}"))
+        .fetch::<One>(cancel)
+        .await
+    {
         Ok(one) => Ok(Some(one.volume)),
         Err(e) if e.status() == Some(404) => Ok(None),
         Err(e) => Err(e),
@@ -81,9 +88,14 @@ pub async fn create(
     Ok(call.what(format!("create volume {name}")).fetch::<One>(cancel).await?.volume)
 }
 
-/// Sets properties in what Cinder knows of the image that a volume was made from, and gives to images that are made of the volume. `false`:
-/// the cloud does not let us.
-pub async fn describe_image(api: &Api, id: &str, properties: &BTreeMap<String, String>, cancel: &Cancel) -> Result<bool, ApiError> {
+/// Sets properties in what Cinder knows of the image that a volume was made from, and gives to
+/// images that are made of the volume. `false`: the cloud does not let us.
+pub async fn describe_image(
+    api: &Api,
+    id: &str,
+    properties: &BTreeMap<String, String>,
+    cancel: &Cancel,
+) -> Result<bool, ApiError> {
     let body = json!({ "os-set_image_metadata": { "metadata": properties } });
     let call = api.post(Service::Volume, &["volumes", id, "action"]).json(&body);
     match call.what(format!("describe the image of volume {id}")).send(cancel).await {
@@ -97,15 +109,26 @@ pub async fn describe_image(api: &Api, id: &str, properties: &BTreeMap<String, S
 /// Sends one upload of a volume to Glance; returns the image's ID.
 pub async fn upload(api: &Api, id: &str, image: &str, cancel: &Cancel) -> Result<String, ApiError> {
     let what = format!("upload volume {id} as image {image}");
-    let body =
-        json!({ "os-volume_upload_image": { "image_name": image, "disk_format": "qcow2", "container_format": "bare", "force": false } });
-    let answer: Value = api.post(Service::Volume, &["volumes", id, "action"]).json(&body).what(what.clone()).fetch(cancel).await?;
+    let body = json!({ "os-volume_upload_image": { "image_name": image, "disk_format": "qcow2",
+        "container_format": "bare", "force": false } });
+    let answer: Value = api
+        .post(Service::Volume, &["volumes", id, "action"])
+        .json(&body)
+        .what(what.clone())
+        .fetch(cancel)
+        .await?;
     let id = answer["os-volume_upload_image"]["image_id"].as_str();
     id.map(str::to_owned).ok_or_else(|| ApiError::bad_answer(what, "no image ID"))
 }
 
 pub async fn delete(api: &Api, id: &str, cancel: &Cancel) -> Result<(), ApiError> {
-    absent_is_fine(api.delete(Service::Volume, &["volumes", id]).what(format!("delete volume {id}")).send(cancel).await.map(drop))
+    absent_is_fine(
+        api.delete(Service::Volume, &["volumes", id])
+            .what(format!("delete volume {id}"))
+            .send(cancel)
+            .await
+            .map(drop),
+    )
 }
 
 /// The volume types.
@@ -114,11 +137,19 @@ pub async fn types(api: &Api, cancel: &Cancel) -> Result<Vec<Named>, ApiError> {
     pages::all(list, || api.get(Service::Volume, &["types"]), cancel).await
 }
 
-/// Whether volumes of this type are encrypted; without a name of the default type. `None`: the cloud does not tell members.
-pub async fn encrypts(api: &Api, types: &[Named], wanted: Option<&str>, cancel: &Cancel) -> Option<bool> {
+/// Whether volumes of this type are encrypted; without a name of the default type. `None`: the
+/// cloud does not tell members.
+pub async fn encrypts(
+    api: &Api,
+    types: &[Named],
+    wanted: Option<&str>,
+    cancel: &Cancel,
+) -> Option<bool> {
     let id = match wanted {
         Some(wanted) => types.iter().find(|t| t.id == wanted || t.name == wanted)?.id.clone(),
-        None => told(api, &["types", "default"], cancel).await?["volume_type"]["id"].as_str()?.to_owned(),
+        None => told(api, &["types", "default"], cancel).await?["volume_type"]["id"]
+            .as_str()?
+            .to_owned(),
     };
     let encryption = told(api, &["types", &id, "encryption"], cancel).await?;
     Some(encryption["provider"].is_string() || encryption["encryption_id"].is_string())
@@ -130,14 +161,21 @@ async fn told(api: &Api, path: &[&str], cancel: &Cancel) -> Option<Value> {
 
 /// Names of the zones in which volumes can be; empty where the cloud does not tell.
 pub async fn zones(api: &Api, cancel: &Cancel) -> Result<Vec<String>, ApiError> {
-    let answer: Value =
-        api.get(Service::Volume, &["os-availability-zone"]).what("list availability zones of volumes").fetch(cancel).await?;
+    let answer: Value = api
+        .get(Service::Volume, &["os-availability-zone"])
+        .what("list availability zones of volumes")
+        .fetch(cancel)
+        .await?;
     Ok(usable_zones(&answer))
 }
 
 /// Volumes and GiB that the project may still have.
 pub async fn room(api: &Api, cancel: &Cancel) -> Result<Room, ApiError> {
-    let answer: Value = api.get(Service::Volume, &["limits"]).what("read the limits of volumes").fetch(cancel).await?;
+    let answer: Value = api
+        .get(Service::Volume, &["limits"])
+        .what("read the limits of volumes")
+        .fetch(cancel)
+        .await?;
     let limits = &answer["limits"]["absolute"];
     let left = |most: &str, used: &str| room_left(limits[most].as_i64(), limits[used].as_i64());
     Ok(Room {

@@ -1,9 +1,10 @@
 //! clouds.yaml, with the secrets of secure.yaml and the profiles of clouds-public.yaml beside it.
 //! Source: the configuration guide of openstacksdk. What the values mean is `resolve`'s to say.
 //!
-//! A file says to whom a password is sent, so that it is read only where its owner is whom we work for: not in a factory tree
-//! (others write there), nor from a directory that another user may write to; and a secret goes with the file it lies
-//! beside. What is named explicitly is read in any case.
+//! A file says to whom a password is sent, so that it is read only where its owner is whom we work
+//! for: not in a factory tree (others write there), nor from a directory that another user may
+//! write to; and a secret goes with the file it lies beside. What is named explicitly is read in
+//! any case.
 use std::collections::BTreeMap;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
@@ -51,7 +52,9 @@ impl Places {
         if let Some(tree) = trees.iter().find(|t| dir.starts_with(t) || real(file).starts_with(t)) {
             return Some(format!("it lies in the factory tree {}", tree.display()));
         }
-        let (Ok(meta), Ok(around)) = (std::fs::metadata(file), std::fs::metadata(&dir)) else { return None };
+        let (Ok(meta), Ok(around)) = (std::fs::metadata(file), std::fs::metadata(&dir)) else {
+            return None;
+        };
         // SAFETY: plain system call without arguments.
         let me = unsafe { libc::geteuid() };
         let is_here = self.here.as_deref().is_some_and(|here| real(here) == dir);
@@ -108,29 +111,47 @@ pub fn find(name: &str, env: &BTreeMap<&str, &str>, places: &Places) -> Result<F
     Ok(Found { entry, vendor, files, warnings: search.warnings })
 }
 
-/// What the environment alone says of a cloud. `all`: with the variables that are empty, which may take the place of others.
-pub fn of_environment(all: &BTreeMap<&str, &str>, env: &BTreeMap<&str, &str>, places: &Places) -> Result<Found, LoginError> {
+/// What the environment alone says of a cloud. `all`: with the variables that are empty, which may
+/// take the place of others.
+pub fn of_environment(
+    all: &BTreeMap<&str, &str>,
+    env: &BTreeMap<&str, &str>,
+    places: &Places,
+) -> Result<Found, LoginError> {
     let name = env.get("OS_CLOUD_NAME").copied().unwrap_or("envvars");
     let mut search = Search { name, env, places, warnings: Vec::new() };
     if let Some(file) = search.clouds_yaml().filter(|file| file.is_file())
         && search.read(&file, "clouds").is_ok_and(|all| all.has(name))
     {
-        let what = format!("{} has an entry `{name}`, which is the name of what OS_* say: rename it", file.display());
+        let what = format!(
+            "{} has an entry `{name}`, which is the name of what OS_* say: rename it",
+            file.display()
+        );
         return Err(search.wrong(what, Some("OS_CLOUD_NAME gives the other another name".into())));
     }
     let mut entry = Map::default();
     for (variable, value) in all {
         // The first choose between clouds; tests of others use the rest.
-        let selects = SELECTORS.contains(variable) || ["OS_TEST", "OS_STD", "OS_LOG"].iter().any(|p| variable.starts_with(p));
+        let selects = SELECTORS.contains(variable)
+            || ["OS_TEST", "OS_STD", "OS_LOG"].iter().any(|p| variable.starts_with(p));
         if let Some(key) = variable.strip_prefix("OS_").filter(|_| !selects) {
-            entry.set(&key.to_lowercase(), Setting::text(*value, Origin::Variable((*variable).into())));
+            entry.set(
+                &key.to_lowercase(),
+                Setting::text(*value, Origin::Variable((*variable).into())),
+            );
         }
     }
     let vendor = search.vendor(&entry, None)?;
     Ok(Found { entry, vendor, files: String::new(), warnings: search.warnings })
 }
 
-const SELECTORS: &[&str] = &["OS_CLOUD", "OS_CLOUD_NAME", "OS_CLIENT_CONFIG_FILE", "OS_CLIENT_SECURE_FILE", "OS_CLIENT_VENDOR_FILE"];
+const SELECTORS: &[&str] = &[
+    "OS_CLOUD",
+    "OS_CLOUD_NAME",
+    "OS_CLIENT_CONFIG_FILE",
+    "OS_CLIENT_SECURE_FILE",
+    "OS_CLIENT_VENDOR_FILE",
+];
 
 /// The clouds.yaml that has an entry of a name.
 pub fn with_entry(name: &str, env: &BTreeMap<&str, &str>, places: &Places) -> Option<PathBuf> {
@@ -154,7 +175,8 @@ impl Search<'_> {
         LoginError { cloud: self.name.to_owned(), wrong: vec![what], hint }
     }
 
-    /// The clouds.yaml that counts. What is passed over on the way is warned of if it has the cloud that is asked for.
+    /// The clouds.yaml that counts. What is passed over on the way is warned of if it has the cloud
+    /// that is asked for.
     fn clouds_yaml(&mut self) -> Option<PathBuf> {
         if let Some(path) = self.env.get("OS_CLIENT_CONFIG_FILE") {
             return Some(PathBuf::from(path));
@@ -163,7 +185,9 @@ impl Search<'_> {
             let Some(why) = self.places.distrusts(&file) else { return Some(file) };
             if has(&file, self.name) {
                 let file = file.display();
-                self.warnings.push(format!("{file} is not read: {why}; `--clouds-file {file}` reads it all the same"));
+                self.warnings.push(format!(
+                    "{file} is not read: {why}; `--clouds-file {file}` reads it all the same"
+                ));
             }
         }
         None
@@ -174,8 +198,15 @@ impl Search<'_> {
             return Ok(file);
         }
         let dirs: Vec<String> = self.places.dirs().map(|d| d.display().to_string()).collect();
-        let looked = format!("it is looked for in {}; --clouds-file or OS_CLIENT_CONFIG_FILE names it", dirs.join(", "));
-        let hint = std::mem::take(&mut self.warnings).into_iter().chain([looked]).collect::<Vec<_>>().join("; ");
+        let looked = format!(
+            "it is looked for in {}; --clouds-file or OS_CLIENT_CONFIG_FILE names it",
+            dirs.join(", ")
+        );
+        let hint = std::mem::take(&mut self.warnings)
+            .into_iter()
+            .chain([looked])
+            .collect::<Vec<_>>()
+            .join("; ");
         Err(self.wrong("there is no clouds.yaml".into(), Some(hint)))
     }
 
@@ -186,7 +217,8 @@ impl Search<'_> {
             None if names.is_empty() => "it has none: entries stand below `clouds:`".into(),
             None => there_are(&names),
         };
-        let hint = std::iter::once(hint).chain(self.warnings.clone()).collect::<Vec<_>>().join("; ");
+        let hint =
+            std::iter::once(hint).chain(self.warnings.clone()).collect::<Vec<_>>().join("; ");
         self.wrong(format!("{files} has no such cloud"), Some(hint))
     }
 
@@ -201,7 +233,8 @@ impl Search<'_> {
             let warning = |file: PathBuf| {
                 let (file, clouds) = (file.display(), clouds.display());
                 format!(
-                    "{file} is not used: a secret goes with the clouds.yaml beside it, and {clouds} counts; OS_CLIENT_SECURE_FILE names it"
+                    "{file} is not used: a secret goes with the clouds.yaml beside it, and \
+                        {clouds} counts; OS_CLIENT_SECURE_FILE names it"
                 )
             };
             self.warnings.extend(elsewhere.filter(|file| has(file, self.name)).map(warning));
@@ -211,34 +244,51 @@ impl Search<'_> {
 
     /// What stands in a file below one key.
     fn read(&self, path: &Path, key: &str) -> Result<Map, LoginError> {
-        let cannot = |e: std::io::Error| self.wrong(format!("cannot read {}: {e}", path.display()), None);
+        let cannot =
+            |e: std::io::Error| self.wrong(format!("cannot read {}: {e}", path.display()), None);
         let bytes = reading::stream(path, LONGEST, PATIENCE).map_err(|e| match e.kind() {
-            std::io::ErrorKind::FileTooLarge => self.wrong(format!("{} is longer than 1 MiB", path.display()), None),
+            std::io::ErrorKind::FileTooLarge => {
+                self.wrong(format!("{} is longer than 1 MiB", path.display()), None)
+            }
             _ => cannot(e),
         })?;
-        let text = String::from_utf8(bytes).map_err(|_| self.wrong(format!("{} is not UTF-8", path.display()), None))?;
-        // The parser's words may hold a line of the file, and a secret with it: only the place is told.
-        let root = yaml::parse_settings(text.strip_prefix('\u{feff}').unwrap_or(&text)).map_err(|bad| {
-            let at = format!("{}:{}:{}", path.display(), bad.spot.line, bad.spot.column);
-            self.wrong(format!("{at} is not YAML as openstacksdk reads it"), Some(likely(&text, bad.spot.line).into()))
-        })?;
+        let text = String::from_utf8(bytes)
+            .map_err(|_| self.wrong(format!("{} is not UTF-8", path.display()), None))?;
+        // The parser's words may hold a line of the file, and a secret with it: only the place is
+        // told.
+        let root = yaml::parse_settings(text.strip_prefix('\u{feff}').unwrap_or(&text)).map_err(
+            |bad| {
+                let at = format!("{}:{}:{}", path.display(), bad.spot.line, bad.spot.column);
+                self.wrong(
+                    format!("{at} is not YAML as openstacksdk reads it"),
+                    Some(likely(&text, bad.spot.line).into()),
+                )
+            },
+        )?;
         let file: Rc<str> = path.display().to_string().into();
         let root = Setting::from_yaml(root, &file);
         // Nothing but comments, say.
         if root.is_null() {
             return Ok(Map::default());
         }
-        let Some(root) = root.as_map() else { return Err(self.wrong(format!("{file} is no map"), None)) };
+        let Some(root) = root.as_map() else {
+            return Err(self.wrong(format!("{file} is no map"), None));
+        };
         match root.get(key) {
             None => Ok(Map::default()),
             Some(below) if below.is_null() => Ok(Map::default()),
-            Some(below) => below.as_map().cloned().ok_or_else(|| self.wrong(format!("`{key}` is no map ({})", below.origin), None)),
+            Some(below) => below
+                .as_map()
+                .cloned()
+                .ok_or_else(|| self.wrong(format!("`{key}` is no map ({})", below.origin), None)),
         }
     }
 
     /// The profile of an entry. `clouds`: the file that the entry is in.
     fn vendor(&mut self, entry: &Map, clouds: Option<&Path>) -> Result<Map, LoginError> {
-        let Some(profile) = entry.get("profile").or_else(|| entry.get("cloud")).filter(|p| !p.is_nothing()) else {
+        let Some(profile) =
+            entry.get("profile").or_else(|| entry.get("cloud")).filter(|p| !p.is_nothing())
+        else {
             return Ok(Map::default());
         };
         let Some(name) = profile.as_text().map(str::to_owned) else {
@@ -249,7 +299,9 @@ impl Search<'_> {
             let all = self.read(file, "public-clouds")?;
             if let Some(found) = all.get(&name) {
                 let map = found.as_map().cloned();
-                return map.ok_or_else(|| self.wrong(format!("the profile `{name}` is no map ({})", found.origin), None));
+                return map.ok_or_else(|| {
+                    self.wrong(format!("the profile `{name}` is no map ({})", found.origin), None)
+                });
             }
         }
         match vendors::known(&name) {
@@ -257,17 +309,27 @@ impl Search<'_> {
                 self.warnings.extend(warning);
                 Ok(map)
             }
-            Some(Known::Refused(why)) => Err(self.wrong(format!("{why} ({})", profile.origin), None)),
+            Some(Known::Refused(why)) => {
+                Err(self.wrong(format!("{why} ({})", profile.origin), None))
+            }
             None => {
-                let beside = clouds.map_or_else(String::new, |clouds| format!(" beside {}", clouds.display()));
-                let text =
-                    format!("its profile `{name}` is in no clouds-public.yaml{beside}, and no vendor that we know ({})", profile.origin);
-                Err(self.wrong(text, Some("OS_CLIENT_VENDOR_FILE names one that lies elsewhere".into())))
+                let beside = clouds
+                    .map_or_else(String::new, |clouds| format!(" beside {}", clouds.display()));
+                let text = format!(
+                    "its profile `{name}` is in no clouds-public.yaml{beside}, and no vendor that \
+                        we know ({})",
+                    profile.origin
+                );
+                Err(self.wrong(
+                    text,
+                    Some("OS_CLIENT_VENDOR_FILE names one that lies elsewhere".into()),
+                ))
             }
         }
     }
 
-    /// It says where passwords go: not what lies in the current directory by chance, beside no clouds.yaml that is read.
+    /// It says where passwords go: not what lies in the current directory by chance, beside no
+    /// clouds.yaml that is read.
     fn vendor_file(&self, clouds: Option<&Path>) -> Option<PathBuf> {
         if let Some(path) = self.env.get("OS_CLIENT_VENDOR_FILE") {
             return Some(PathBuf::from(path));
@@ -275,14 +337,17 @@ impl Search<'_> {
         let beside = clouds.map(|clouds| clouds.parent().unwrap_or(Path::new(".")).to_owned());
         let here = beside.iter().filter(|dir| !self.places.config.contains(dir));
         let trusted = |file: &PathBuf| self.places.distrusts(file).is_none();
-        let of_places = self.places.config.iter().filter_map(|dir| named(dir, "clouds-public")).filter(trusted);
+        let of_places =
+            self.places.config.iter().filter_map(|dir| named(dir, "clouds-public")).filter(trusted);
         here.filter_map(|dir| named(dir, "clouds-public")).chain(of_places).next()
     }
 }
 
-/// What people most often get wrong, by the line where reading stopped and those around it. Nothing of it is quoted.
+/// What people most often get wrong, by the line where reading stopped and those around it. Nothing
+/// of it is quoted.
 fn likely(text: &str, line: usize) -> &'static str {
-    let lines = text.lines().take(line + 1).filter(|line| !line.trim().is_empty()).collect::<Vec<_>>();
+    let lines =
+        text.lines().take(line + 1).filter(|line| !line.trim().is_empty()).collect::<Vec<_>>();
     for line in lines.iter().rev().take(3) {
         let indent = &line[..line.len() - line.trim_start().len()];
         if indent.contains('\t') {
@@ -290,23 +355,30 @@ fn likely(text: &str, line: usize) -> &'static str {
         }
         let Some((_, value)) = line.split_once(": ") else { continue };
         let value = value.trim();
-        if value.starts_with(['@', '`', '%', '!', '&', '*', '{', '}', '[', ']', '|', '>', '?', ',']) {
+        if value.starts_with(['@', '`', '%', '!', '&', '*', '{', '}', '[', ']', '|', '>', '?', ','])
+        {
             return "a value that begins with such a character stands in quotes: `password: \"@x\"`";
         }
         if !value.starts_with(['"', '\'']) && (value.contains(": ") || value.ends_with(':')) {
             return "a value that has `: ` in it stands in quotes: `password: \"a: b\"`";
         }
     }
-    "keys of one map begin in the same column; tags, keys that are no text, and a second document are not understood"
+    "keys of one map begin in the same column; tags, keys that are no text, and a second document \
+        are not understood"
 }
 
 fn named(dir: &Path, stem: &str) -> Option<PathBuf> {
-    ["yaml", "yml", "json"].map(|x| dir.join(format!("{stem}.{x}"))).into_iter().find(|p| p.is_file())
+    ["yaml", "yml", "json"]
+        .map(|x| dir.join(format!("{stem}.{x}")))
+        .into_iter()
+        .find(|p| p.is_file())
 }
 
 /// Whether a file that is not trusted has an entry of that name.
 fn has(file: &Path, name: &str) -> bool {
-    let Ok(text) = durable::read(&file.canonicalize().unwrap_or_default(), 1 << 20) else { return false };
+    let Ok(text) = durable::read(&file.canonicalize().unwrap_or_default(), 1 << 20) else {
+        return false;
+    };
     // Not parsed: a stranger's YAML is not worth its bombs.
     let text = String::from_utf8_lossy(&text);
     text.lines().any(|line| line.trim().trim_matches(['"', '\'', ':', ' ']).starts_with(name))

@@ -1,5 +1,6 @@
-//! One create in the project, owned before it is sent. What the cloud refuses was not made, and is owned no more. An answer that was lost
-//! says nothing: the thing is looked for, and taken as made when it comes to be there; until then the ledger says that it may.
+//! One create in the project, owned before it is sent. What the cloud refuses was not made, and is
+//! owned no more. An answer that was lost says nothing: the thing is looked for, and taken as made
+//! when it comes to be there; until then the ledger says that it may.
 use std::future::Future;
 use std::time::Duration;
 
@@ -18,8 +19,14 @@ pub struct New<'a> {
     pub name: &'a str,
 }
 
-/// Gives the ID that `create`, which sends one request, returns; or that of the thing that came to be there although no answer did.
-pub async fn own<F>(cloud: &OpenStack, cx: &Cx, new: New<'_>, create: impl FnOnce() -> F) -> Result<String, CloudError>
+/// Gives the ID that `create`, which sends one request, returns; or that of the thing that came to
+/// be there although no answer did.
+pub async fn own<F>(
+    cloud: &OpenStack,
+    cx: &Cx,
+    new: New<'_>,
+    create: impl FnOnce() -> F,
+) -> Result<String, CloudError>
 where
     F: Future<Output = Result<String, ApiError>>,
 {
@@ -42,7 +49,8 @@ where
     cx.ledger.unanswered(seq, begun)?;
     let what = format!("{} {}", new.kind.name(), new.name);
     cx.events.warn(format!("{error}: it may have been done all the same; looking for {what}"));
-    // Of an error of its own a service says more surely that nothing came of it than what stands before it.
+    // Of an error of its own a service says more surely that nothing came of it than what stands
+    // before it.
     let patience = if error.status() == Some(500) { cloud.patience / 6 } else { cloud.patience };
     match Box::pin(appears(cloud, cx, new, patience)).await {
         Ok(id) => {
@@ -56,13 +64,19 @@ where
     }
 }
 
-async fn appears(cloud: &OpenStack, cx: &Cx, new: New<'_>, patience: Duration) -> Result<String, CloudError> {
+async fn appears(
+    cloud: &OpenStack,
+    cx: &Cx,
+    new: New<'_>,
+    patience: Duration,
+) -> Result<String, CloudError> {
     let thing = Entry { seq: 0, kind: new.kind, name: new.name.into(), id: None, unanswered: None };
     let look = || async {
         // The services are in trouble as it is: a look that fails is no answer.
         let found = owned::unnamed(cloud, new.run, &thing).await.unwrap_or_default();
         // What another machine of this run was given meanwhile is that machine's.
-        let known: Vec<String> = cx.ledger.entries().into_iter().filter_map(|entry| entry.id).collect();
+        let known: Vec<String> =
+            cx.ledger.entries().into_iter().filter_map(|entry| entry.id).collect();
         Ok(found.into_iter().find(|id| !known.contains(id)))
     };
     poll(&cx.cancel, "look for it", patience, Duration::from_secs(1).min(patience), look).await

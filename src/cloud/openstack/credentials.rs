@@ -71,7 +71,9 @@ impl Reader<'_> {
             }
             let why = match key {
                 "trust_id" => "logins by a trust are not supported",
-                "passcode" => "a second factor cannot be asked for; an application credential needs none",
+                "passcode" => {
+                    "a second factor cannot be asked for; an application credential needs none"
+                }
                 _ => "images belong to projects, so log in to one",
             };
             self.wrong.push(format!("`{key}` is set: {why}{}", self.origin(key)));
@@ -94,7 +96,9 @@ impl Reader<'_> {
         );
         let text = text.trim_end_matches('/');
         if text.ends_with("/v2.0") {
-            self.wrong.push(format!("{text} is Identity v2.0, which no OpenStack since 2018 has; write /v3{origin}"));
+            self.wrong.push(format!(
+                "{text} is Identity v2.0, which no OpenStack since 2018 has; write /v3{origin}"
+            ));
             return None;
         }
         let whole = if text.ends_with("/v3") { text.to_owned() } else { format!("{text}/v3") };
@@ -103,10 +107,16 @@ impl Reader<'_> {
             Ok(url) if url.password().is_some() || !url.username().is_empty() => {
                 format!("has a login in it; {places} the places for that")
             }
-            Ok(url) if url.query().is_some() || url.fragment().is_some() => "has a `?` or `#` in it".to_owned(),
-            Ok(url) if matches!(url.scheme(), "http" | "https") && url.has_host() => return Some(url),
+            Ok(url) if url.query().is_some() || url.fragment().is_some() => {
+                "has a `?` or `#` in it".to_owned()
+            }
+            Ok(url) if matches!(url.scheme(), "http" | "https") && url.has_host() => {
+                return Some(url);
+            }
             // Something before an `@` may be a password.
-            _ if text.contains('@') => format!("is no URL, and has a login in it; {places} the places for that"),
+            _ if text.contains('@') => {
+                format!("is no URL, and has a login in it; {places} the places for that")
+            }
             _ => format!("is no URL with http:// or https://: `{text}`"),
         };
         self.wrong.push(format!("{called} {wrong}{origin}"));
@@ -124,14 +134,21 @@ impl Reader<'_> {
                     None => (kind, false),
                 }
             }
-            None if has("application_credential_id") || has("application_credential_name") => ("applicationcredential".into(), true),
+            None if has("application_credential_id") || has("application_credential_name") => {
+                ("applicationcredential".into(), true)
+            }
             None if !has("password") && has("token") => ("token".into(), false),
             None => ("password".into(), false),
         }
     }
 
     /// `kind_from`: who says the kind.
-    fn method(&mut self, kind: &str, versioned: bool, kind_from: Option<&Origin>) -> Option<Method> {
+    fn method(
+        &mut self,
+        kind: &str,
+        versioned: bool,
+        kind_from: Option<&Origin>,
+    ) -> Option<Method> {
         match kind {
             "password" => {
                 let (user, password) = (self.user(versioned), self.secret("password"));
@@ -140,7 +157,11 @@ impl Reader<'_> {
             "applicationcredential" => {
                 let secret = self.secret("application_credential_secret");
                 if let Some(id) = self.get("application_credential_id") {
-                    return Some(Method::AppCredential { id: Some(id), name: None, secret: secret? });
+                    return Some(Method::AppCredential {
+                        id: Some(id),
+                        name: None,
+                        secret: secret?,
+                    });
                 }
                 let Some(name) = self.get("application_credential_name") else {
                     self.missing("application_credential_id");
@@ -152,7 +173,10 @@ impl Reader<'_> {
             "token" => self.secret("token").map(Method::Token),
             other => {
                 let called = self.word("auth_type", kind_from);
-                self.wrong.push(format!("{called}: `{other}` is not supported; there are password, v3applicationcredential and token"));
+                self.wrong.push(format!(
+                    "{called}: `{other}` is not supported; there are password, \
+                    v3applicationcredential and token"
+                ));
                 None
             }
         }
@@ -166,7 +190,8 @@ impl Reader<'_> {
         found
     }
 
-    /// An ID counts more than a name. Without either it is `default`, as the `openstack` command has it.
+    /// An ID counts more than a name. Without either it is `default`, as the `openstack` command
+    /// has it.
     fn domain(&self, whose: &str, versioned: bool) -> Domain {
         let of = |key: &str| self.get(&format!("{whose}_domain_{key}"));
         let default = |key: &str| self.get(&format!("default_domain_{key}")).filter(|_| !versioned);

@@ -5,7 +5,8 @@ use serde_json::Value;
 
 use super::api::Service;
 
-/// What an override may leave to the login to fill in. Source: `Session.request` of keystoneauth, which older ones had `tenant_id` in.
+/// What an override may leave to the login to fill in. Source: `Session.request` of keystoneauth,
+/// which older ones had `tenant_id` in.
 const FILLED: [&str; 3] = ["%(project_id)s", "%(tenant_id)s", "%(user_id)s"];
 
 /// What stands in an override as something to be filled in, and nobody knows.
@@ -24,7 +25,10 @@ pub fn strange(text: &str) -> Option<&str> {
 /// An override, with the IDs of the login where it leaves room for them.
 pub fn filled(url: &Url, project: &str, user: &str) -> Url {
     let mut url = url.clone();
-    let path = FILLED.iter().zip([project, project, user]).fold(url.path().to_owned(), |path, (of, id)| path.replace(of, id));
+    let path = FILLED
+        .iter()
+        .zip([project, project, user])
+        .fold(url.path().to_owned(), |path, (of, id)| path.replace(of, id));
     url.set_path(&path);
     url
 }
@@ -56,11 +60,15 @@ impl Microversions {
         let several = document["versions"].as_array().into_iter().flatten();
         let mut all = std::iter::once(&document["version"]).chain(several);
         let range = |one: &Value| {
-            let newest = one["version"].as_str().filter(|v| !v.is_empty()).or(one["max_version"].as_str());
+            let newest =
+                one["version"].as_str().filter(|v| !v.is_empty()).or(one["max_version"].as_str());
             Some((number(one["min_version"].as_str()?)?, number(newest?)?))
         };
         let found = all.find_map(range);
-        found.map_or_else(|| Self::unknown("no microversions"), |(oldest, newest)| Self::Known(oldest, newest))
+        found.map_or_else(
+            || Self::unknown("no microversions"),
+            |(oldest, newest)| Self::Known(oldest, newest),
+        )
     }
 }
 
@@ -89,8 +97,8 @@ fn at(mut url: Url, parts: &[String]) -> Url {
     url
 }
 
-/// Each service has had one version for ten years; a URL without it gets it. Nova's `v2` of a catalog is its older face, without
-/// microversions; an override stays as it is.
+/// Each service has had one version for ten years; a URL without it gets it. Nova's `v2` of a
+/// catalog is its older face, without microversions; an override stays as it is.
 pub fn with_version(url: Url, service: Service, project: &str, overridden: bool) -> Url {
     let mut all = parts(&url);
     let (version, of_project) = match service {
@@ -101,7 +109,9 @@ pub fn with_version(url: Url, service: Service, project: &str, overridden: bool)
         Service::Orchestration => ("v1", true),
     };
     match version_at(&all) {
-        Some(place) if service == Service::Compute && all[place] == "v2" && !overridden => all[place] = version.into(),
+        Some(place) if service == Service::Compute && all[place] == "v2" && !overridden => {
+            all[place] = version.into()
+        }
         Some(_) => return url,
         None => {
             all.push(version.into());

@@ -1,4 +1,5 @@
-//! What a request came to when it came to nothing: status, request ID and the service's own words are kept.
+//! What a request came to when it came to nothing: status, request ID and the service's own words
+//! are kept.
 use std::fmt;
 use std::time::Duration;
 
@@ -42,7 +43,8 @@ pub enum ApiError {
         interface: String,
         has: Vec<String>,
     },
-    /// The answer was to ask elsewhere, where neither token nor password may go. It is an address, or what there is of one.
+    /// The answer was to ask elsewhere, where neither token nor password may go. It is an address,
+    /// or what there is of one.
     Redirected {
         what: String,
         to: String,
@@ -95,14 +97,23 @@ impl ApiError {
                 format!("{message} (HTTP {status}{id})")
             }
             Self::Unreachable { host, reason, .. } => format!("{host} is not reached: {reason}"),
-            Self::TimedOut { host, after, .. } => format!("{host} has not answered within {} s", after.as_secs()),
+            Self::TimedOut { host, after, .. } => {
+                format!("{host} has not answered within {} s", after.as_secs())
+            }
             Self::Login { reason, .. } => reason.clone(),
             Self::NotInCatalog { service, region, interface, has, .. } => {
                 let region = region.as_ref().map_or(String::new(), |r| format!(" in region {r}"));
-                format!("the service catalog has no {interface} endpoint of `{service}`{region}; it has: {}", has.join(", "))
+                format!(
+                    "the service catalog has no {interface} endpoint of `{service}`{region}; it \
+                        has: {}",
+                    has.join(", ")
+                )
             }
             Self::Redirected { to, .. } => {
-                format!("the answer is a redirect to {to}, which is not followed: what logs us in stays with us")
+                format!(
+                    "the answer is a redirect to {to}, which is not followed: what logs us in \
+                        stays with us"
+                )
             }
             Self::BadAnswer { reason, .. } => format!("the answer makes no sense: {reason}"),
             Self::Cancelled(c) => c.to_string(),
@@ -111,28 +122,50 @@ impl ApiError {
 
     pub fn hint(&self) -> Option<String> {
         Some(match self {
-            Self::Unreachable { host: way, .. } | Self::TimedOut { host: way, .. } | Self::Refused { message: way, .. }
+            Self::Unreachable { host: way, .. }
+            | Self::TimedOut { host: way, .. }
+            | Self::Refused { message: way, .. }
                 if way.contains(THROUGH) =>
             {
                 PROXY_HINT.into()
             }
-            Self::Refused { status: 401, .. } => "the login was accepted and the token is not: are the clocks right?".into(),
+            Self::Refused { status: 401, .. } => {
+                "the login was accepted and the token is not: are \
+                the clocks right?"
+                    .into()
+            }
             Self::Refused { status: 403, message, .. } if message.contains("zero disk") => {
-                "this flavor has no disk, and on such only volumes boot here: `volume: {}`, or another `vm_flavor`".into()
+                "this flavor has no disk, and on such only volumes boot here: `volume: {}`, or \
+                    another `vm_flavor`"
+                    .into()
             }
             // Nova says 403, Neutron 409, Cinder and Glance 413.
-            Self::Refused { status: 403 | 409, message, .. } if message.to_lowercase().contains("quota exceeded") => QUOTA.into(),
-            Self::Refused { status: 403, .. } => "this user may not do that here; an administrator can tell which role is missing".into(),
+            Self::Refused { status: 403 | 409, message, .. }
+                if message.to_lowercase().contains("quota exceeded") =>
+            {
+                QUOTA.into()
+            }
+            Self::Refused { status: 403, .. } => {
+                "this user may not do that here; an administrator \
+                can tell which role is missing"
+                    .into()
+            }
             Self::Refused { status: 413, .. } => QUOTA.into(),
             Self::Unreachable { .. } | Self::TimedOut { .. } => {
-                "is the network, the VPN or the proxy (HTTPS_PROXY, NO_PROXY) as it should be?".into()
+                "is the network, the VPN or the proxy (HTTPS_PROXY, NO_PROXY) as it should \
+                    be?"
+                .into()
             }
             Self::Login { hint, .. } => (*hint).into(),
             Self::NotInCatalog { .. } => {
-                "are OS_REGION_NAME and OS_INTERFACE right? `X_endpoint_override` in clouds.yaml names a URL".into()
+                "are OS_REGION_NAME and OS_INTERFACE right? `X_endpoint_override` in clouds.yaml \
+                    names a URL"
+                    .into()
             }
             Self::Redirected { .. } => {
-                "if that address is right, it belongs into auth_url, the service catalog or `X_endpoint_override`".into()
+                "if that address is right, it belongs into auth_url, the service catalog or \
+                    `X_endpoint_override`"
+                    .into()
             }
             _ => return None,
         })
@@ -146,7 +179,10 @@ impl ApiError {
             Self::Unreachable { sent, .. } => *sent,
             Self::TimedOut { .. } | Self::BadAnswer { .. } => true,
             // A redirect of a write says that it was not done here.
-            Self::Login { .. } | Self::NotInCatalog { .. } | Self::Redirected { .. } | Self::Cancelled(_) => false,
+            Self::Login { .. }
+            | Self::NotInCatalog { .. }
+            | Self::Redirected { .. }
+            | Self::Cancelled(_) => false,
         }
     }
 }
@@ -168,8 +204,9 @@ impl From<Cancelled> for ApiError {
     }
 }
 
-/// What a service says of its refusal, whichever of their shapes it has: `{"badRequest": {"message": …}}` of Nova and Cinder,
-/// `{"NeutronError": {"message": …}}`, `{"error": {"message": …}}` of Keystone and Heat, a page of HTML of Glance.
+/// What a service says of its refusal, whichever of their shapes it has: `{"badRequest":
+/// {"message": …}}` of Nova and Cinder, `{"NeutronError": {"message": …}}`, `{"error": {"message":
+/// …}}` of Keystone and Heat, a page of HTML of Glance.
 pub fn message(body: &[u8]) -> String {
     let text = String::from_utf8_lossy(body);
     let found = serde_json::from_str::<Value>(&text).ok().and_then(|v| in_json(&v));
@@ -181,9 +218,15 @@ pub fn message(body: &[u8]) -> String {
 
 fn in_json(value: &Value) -> Option<String> {
     let map = value.as_object()?;
-    let text = |key: &str| map.get(key).and_then(Value::as_str).filter(|t| !t.is_empty()).map(str::to_owned);
+    let text = |key: &str| {
+        map.get(key).and_then(Value::as_str).filter(|t| !t.is_empty()).map(str::to_owned)
+    };
     let nested = || map.values().find_map(in_json);
-    text("message").or_else(|| text("faultstring")).or_else(nested).or_else(|| text("explanation")).or_else(|| text("title"))
+    text("message")
+        .or_else(|| text("faultstring"))
+        .or_else(nested)
+        .or_else(|| text("explanation"))
+        .or_else(|| text("title"))
 }
 
 fn without_tags(html: &str) -> String {
@@ -216,7 +259,11 @@ mod tests {
         for (status, words) in [
             (403, "Quota exceeded for instances: Requested 1, but already used 10 of 10 instances"),
             (409, "Quota exceeded for resources: ['floatingip']."),
-            (413, "VolumeLimitExceeded: Maximum number of volumes allowed (10) exceeded for quota 'volumes'."),
+            (
+                413,
+                "VolumeLimitExceeded: Maximum number of volumes allowed (10) exceeded for quota \
+                    'volumes'.",
+            ),
         ] {
             assert_eq!(hint(status, words), QUOTA, "{words}");
         }
@@ -227,18 +274,27 @@ mod tests {
     #[test]
     fn every_services_words_are_found() {
         for (body, words) in [
-            (r#"{"badRequest": {"code": 400, "message": "Flavor's disk is too small."}}"#, "Flavor's disk is too small."),
-            (r#"{"NeutronError": {"type": "X", "message": "Quota exceeded", "detail": ""}}"#, "Quota exceeded"),
             (
-                r#"{"error": {"code": 401, "message": "The request you have made requires authentication.", "title": "Unauthorized"}}"#,
+                r#"{"badRequest": {"code": 400, "message": "Flavor's disk is too small."}}"#,
+                "Flavor's disk is too small.",
+            ),
+            (
+                r#"{"NeutronError": {"type": "X", "message": "Quota exceeded", "detail": ""}}"#,
+                "Quota exceeded",
+            ),
+            (
+                r#"{"error": {"code": 401, "title": "Unauthorized",
+                    "message": "The request you have made requires authentication."}}"#,
                 "The request you have made requires authentication.",
             ),
             (
-                r#"{"code": 400, "error": {"message": "The template is bad", "type": "E"}, "explanation": "generic", "title": "Bad Request"}"#,
+                r#"{"code": 400, "error": {"message": "The template is bad", "type": "E"},
+                    "explanation": "generic", "title": "Bad Request"}"#,
                 "The template is bad",
             ),
             (
-                "<html><head><title>403 Forbidden</title></head><body><h1>403 Forbidden</h1>You may <b>not</b>.<br /></body></html>",
+                "<html><head><title>403 Forbidden</title></head><body><h1>403 Forbidden</h1>You \
+                    may <b>not</b>.<br /></body></html>",
                 "403 Forbidden 403 Forbidden You may not .",
             ),
             ("", "no reason is given"),

@@ -17,9 +17,14 @@ use crate::plan::{BaseFact, CloudFacts, Leave, Network, Room, SiteFacts, Wanted}
 struct Untold(Mutex<Vec<String>>);
 
 impl Untold {
-    /// A fact without which a build goes on. Clouds keep some of them from members, or lack the call; what is broken shows
-    /// where it is needed.
-    async fn or<T>(&self, what: &str, otherwise: T, asked: impl Future<Output = Result<T, ApiError>>) -> Result<T, ApiError> {
+    /// A fact without which a build goes on. Clouds keep some of them from members, or lack the
+    /// call; what is broken shows where it is needed.
+    async fn or<T>(
+        &self,
+        what: &str,
+        otherwise: T,
+        asked: impl Future<Output = Result<T, ApiError>>,
+    ) -> Result<T, ApiError> {
         match asked.await {
             Err(e) if matches!(e, ApiError::Cancelled(_) | ApiError::Login { .. }) => Err(e),
             Err(e) if e.status() == Some(401) => Err(e),
@@ -66,15 +71,18 @@ pub async fn facts(cloud: &OpenStack, wanted: &Wanted, cx: &Cx) -> Result<CloudF
         }
         base::named(cloud, &wanted.image_name, cancel).await
     };
-    let (base, taken, mut site, version) =
-        tokio::try_join!(base, taken, site, async { cloud.api.microversions(cancel).await.map_err(CloudError::from) })?;
+    let (base, taken, mut site, version) = tokio::try_join!(base, taken, site, async {
+        cloud.api.microversions(cancel).await.map_err(CloudError::from)
+    })?;
     site.publishing = Box::pin(publishing(cloud, wanted, &base, cancel)).await;
     let nova = match version {
         Microversions::Known(_, newest) => format!("Nova {}.{}", newest.0, newest.1),
         Microversions::Unknown(what) => format!("Nova 2.1 (its version document is {what})"),
     };
     let who = cloud.api.who(cancel).await?;
-    let own = taken.iter().filter(|i| i.owner() == project && i.property(image::STATE) != Some("building"));
+    let own = taken
+        .iter()
+        .filter(|i| i.owner() == project && i.property(image::STATE) != Some("building"));
     Ok(CloudFacts {
         name_taken_by: own.map(|i| i.id().to_owned()).collect(),
         how: format!("OpenStack {}: {nova}, {who}", cloud.api.name()),
@@ -84,7 +92,8 @@ pub async fn facts(cloud: &OpenStack, wanted: &Wanted, cx: &Cx) -> Result<CloudF
     })
 }
 
-/// Asked under the ID of the base, or of any other image: Glance answers of the policy before it sees that the ID is taken.
+/// Asked under the ID of the base, or of any other image: Glance answers of the policy before it
+/// sees that the ID is taken.
 async fn publishing(cloud: &OpenStack, wanted: &Wanted, base: &BaseFact, cancel: &Cancel) -> Leave {
     let Some(publishing) = &wanted.publishing else { return Leave::Unasked };
     let taken = match base {
@@ -115,36 +124,70 @@ fn nothing(base: BaseFact) -> CloudFacts {
 /// Services without which nothing is built.
 async fn lacks(cloud: &OpenStack, cancel: &Cancel) -> Result<Vec<(String, String)>, CloudError> {
     let mut lacks = Vec::new();
-    for (service, name) in [(Service::Compute, "Nova"), (Service::Image, "Glance"), (Service::Network, "Neutron")] {
+    for (service, name) in
+        [(Service::Compute, "Nova"), (Service::Image, "Glance"), (Service::Network, "Neutron")]
+    {
         if !cloud.api.has(service, cancel).await? {
             let what = format!("cloud {} has no {name} in its service catalog", cloud.api.name());
-            lacks.push((what, "is the region right, and the interface (OS_REGION_NAME, OS_INTERFACE)?".to_owned()));
+            lacks.push((
+                what,
+                "is the region right, and the interface (OS_REGION_NAME, OS_INTERFACE)?".to_owned(),
+            ));
         }
     }
     Ok(lacks)
 }
 
-async fn site(cloud: &OpenStack, wanted: &Wanted, project: &str, untold: &Untold, cancel: &Cancel) -> Result<SiteFacts, CloudError> {
+async fn site(
+    cloud: &OpenStack,
+    wanted: &Wanted,
+    project: &str,
+    untold: &Untold,
+    cancel: &Cancel,
+) -> Result<SiteFacts, CloudError> {
     let api = &cloud.api;
     // On the heap, each of them: together they would be more than a stack has room for.
-    let consoles = async { if wanted.consoles { nova::shows_consoles(api, cancel).await } else { Leave::Unasked } };
-    let zones = async { if wanted.zones { nova::zones(api, cancel).await } else { Ok(Vec::new()) } };
-    let (flavors, networks, subnets, groups, zones, servers, net_room, images, volumes, consoles) = tokio::try_join!(
-        Box::pin(nova::flavors(api, cancel)),
-        Box::pin(neutron::networks(api, cancel)),
-        untold.or("the subnets", Vec::new(), Box::pin(neutron::subnets(api, cancel))),
-        untold.or("the security groups", Vec::new(), Box::pin(neutron::groups(api, project, cancel))),
-        untold.or("its availability zones", Vec::new(), Box::pin(zones)),
-        untold.or("what the project may still have of servers", Room::default(), Box::pin(nova::room(api, cancel))),
-        untold.or("what the project may still have of floating IPs", Room::default(), Box::pin(neutron::room(api, project, cancel))),
-        untold.or("what the project may still have of images", Room::default(), Box::pin(glance::room(api, cancel))),
-        Box::pin(volumes(cloud, wanted, untold, cancel)),
-        Box::pin(async { Ok::<_, ApiError>(consoles.await) }),
-    )?;
+    let consoles = async {
+        if wanted.consoles { nova::shows_consoles(api, cancel).await } else { Leave::Unasked }
+    };
+    let zones =
+        async { if wanted.zones { nova::zones(api, cancel).await } else { Ok(Vec::new()) } };
+    let (flavors, networks, subnets, groups, zones, servers, net_room, images, volumes, consoles) =
+        tokio::try_join!(
+            Box::pin(nova::flavors(api, cancel)),
+            Box::pin(neutron::networks(api, cancel)),
+            untold.or("the subnets", Vec::new(), Box::pin(neutron::subnets(api, cancel))),
+            untold.or(
+                "the security groups",
+                Vec::new(),
+                Box::pin(neutron::groups(api, project, cancel))
+            ),
+            untold.or("its availability zones", Vec::new(), Box::pin(zones)),
+            untold.or(
+                "what the project may still have of servers",
+                Room::default(),
+                Box::pin(nova::room(api, cancel))
+            ),
+            untold.or(
+                "what the project may still have of floating IPs",
+                Room::default(),
+                Box::pin(neutron::room(api, project, cancel))
+            ),
+            untold.or(
+                "what the project may still have of images",
+                Room::default(),
+                Box::pin(glance::room(api, cancel))
+            ),
+            Box::pin(volumes(cloud, wanted, untold, cancel)),
+            Box::pin(async { Ok::<_, ApiError>(consoles.await) }),
+        )?;
     Ok(SiteFacts {
         flavors,
         networks: networks.into_iter().map(|n| network(n, &subnets, project)).collect(),
-        security_groups: groups.into_iter().map(|g| crate::plan::Named { id: g.id, name: g.name }).collect(),
+        security_groups: groups
+            .into_iter()
+            .map(|g| crate::plan::Named { id: g.id, name: g.name })
+            .collect(),
         zones,
         room: Room {
             floating_ips: net_room.floating_ips,
@@ -191,7 +234,12 @@ struct Volumes {
     room: Room,
 }
 
-async fn volumes(cloud: &OpenStack, wanted: &Wanted, untold: &Untold, cancel: &Cancel) -> Result<Volumes, ApiError> {
+async fn volumes(
+    cloud: &OpenStack,
+    wanted: &Wanted,
+    untold: &Untold,
+    cancel: &Cancel,
+) -> Result<Volumes, ApiError> {
     let api = &cloud.api;
     if !(wanted.volumes || wanted.second_disk) || !api.has(Service::Volume, cancel).await? {
         return Ok(Volumes::default());
@@ -201,28 +249,39 @@ async fn volumes(cloud: &OpenStack, wanted: &Wanted, untold: &Untold, cancel: &C
         if !wanted.volumes {
             return Ok((None, None));
         }
-        let types = untold.or("its volume types", Vec::new(), Box::pin(cinder::types(api, cancel))).await?;
+        let types =
+            untold.or("its volume types", Vec::new(), Box::pin(cinder::types(api, cancel))).await?;
         let encrypts = cinder::encrypts(api, &types, wanted.volume_type.as_deref(), cancel).await;
         Ok::<_, ApiError>((Some(types), encrypts))
     };
-    let zones = async { if wanted.zones { cinder::zones(api, cancel).await } else { Ok(Vec::new()) } };
+    let zones =
+        async { if wanted.zones { cinder::zones(api, cancel).await } else { Ok(Vec::new()) } };
     let ((types, encrypts), zones, room) = tokio::try_join!(
         types,
         untold.or("its availability zones of volumes", Vec::new(), Box::pin(zones)),
-        untold.or("what the project may still have of volumes", Room::default(), Box::pin(cinder::room(api, cancel))),
+        untold.or(
+            "what the project may still have of volumes",
+            Room::default(),
+            Box::pin(cinder::room(api, cancel))
+        ),
     )?;
     let types = types.map(|types| types.into_iter().map(|t| t.name).collect());
     Ok(Volumes { types, encrypts, zones, room })
 }
 
-/// Images of this project that are the factory's or have its properties, newest first; staged and hidden ones too.
+/// Images of this project that are the factory's or have its properties, newest first; staged and
+/// hidden ones too.
 pub async fn images(cloud: &OpenStack, cancel: &Cancel) -> Result<Vec<Image>, CloudError> {
     let project = cloud.api.project(cancel).await?;
     let owner = ("owner", project.clone());
     let (shown, hidden) = ([owner.clone()], [owner, ("os_hidden", "true".to_owned())]);
-    let (mut all, hidden) = tokio::try_join!(glance::images(&cloud.api, &shown, cancel), glance::images(&cloud.api, &hidden, cancel))?;
+    let (mut all, hidden) = tokio::try_join!(
+        glance::images(&cloud.api, &shown, cancel),
+        glance::images(&cloud.api, &hidden, cancel)
+    )?;
     all.extend(hidden.into_iter().filter(|i| i.flag("os_hidden")));
-    let mut images: Vec<Image> = all.iter().filter(|i| i.has_marks()).map(|i| i.image(&project)).collect();
+    let mut images: Vec<Image> =
+        all.iter().filter(|i| i.has_marks()).map(|i| i.image(&project)).collect();
     images.sort_by(|a, b| (b.created, &b.id).cmp(&(a.created, &a.id)));
     images.dedup_by(|a, b| a.id == b.id);
     image::tell_copies(&mut images);

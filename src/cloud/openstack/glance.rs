@@ -1,4 +1,5 @@
-//! Glance, as far as the factory needs it, and its images in the factory's words. Source: the Image API v2 reference.
+//! Glance, as far as the factory needs it, and its images in the factory's words. Source: the Image
+//! API v2 reference.
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::time::Duration;
@@ -78,9 +79,12 @@ impl Record {
         self.number("size").unwrap_or(0)
     }
 
-    /// Of the content, as Glance took it; `None` on clouds that are set to another algorithm, or were made before there was one.
+    /// Of the content, as Glance took it; `None` on clouds that are set to another algorithm, or
+    /// were made before there was one.
     pub fn sha512(&self) -> Option<Digest> {
-        (self.text("os_hash_algo") == "sha512").then(|| Digest::parse(Algorithm::Sha512, self.text("os_hash_value"))).flatten()
+        (self.text("os_hash_algo") == "sha512")
+            .then(|| Digest::parse(Algorithm::Sha512, self.text("os_hash_value")))
+            .flatten()
     }
 
     pub fn owner(&self) -> &str {
@@ -123,7 +127,8 @@ impl Record {
         self.number("min_ram").unwrap_or(0)
     }
 
-    /// In the factory's words, as `project` sees it. An image without `factory_state` was made by others, and is in use.
+    /// In the factory's words, as `project` sees it. An image without `factory_state` was made by
+    /// others, and is in use.
     pub fn image(&self, project: &str) -> Image {
         let state = match self.property(image::STATE) {
             Some("building") => State::Building,
@@ -159,19 +164,36 @@ impl Record {
 
     /// Why no machine boots from it, from what Glance shows.
     fn unusable(&self) -> Option<Unusable> {
-        let no = |why: &str, way_out: &str| Some(Unusable { why: why.into(), way_out: way_out.into() });
-        let of_volumes = self.property("block_device_mapping").is_some_and(|bdm| !matches!(bdm.trim(), "" | "[]"));
+        let no =
+            |why: &str, way_out: &str| Some(Unusable { why: why.into(), way_out: way_out.into() });
+        let of_volumes = self
+            .property("block_device_mapping")
+            .is_some_and(|bdm| !matches!(bdm.trim(), "" | "[]"));
         let another = "name another image";
         match self.status() {
             "active" => {}
-            "queued" => return no("it has no content yet (queued)", "upload its content, or name another image"),
-            "saving" | "importing" | "uploading" => return no("its content is still being stored", "wait until it is active"),
-            "deactivated" => return no("an administrator took it out of use (deactivated)", "have it reactivated, or name another image"),
+            "queued" => {
+                return no(
+                    "it has no content yet (queued)",
+                    "upload its content, or name another image",
+                );
+            }
+            "saving" | "importing" | "uploading" => {
+                return no("its content is still being stored", "wait until it is active");
+            }
+            "deactivated" => {
+                return no(
+                    "an administrator took it out of use (deactivated)",
+                    "have it reactivated, or name another image",
+                );
+            }
             status => return no(&format!("Glance says {status}"), another),
         }
         if self.size() == 0 && of_volumes {
-            let why = "it is the snapshot of a server that boots from a volume: its content is a snapshot in Cinder";
-            let way_out = "make an image with a content of it: `openstack volume create --snapshot ID --size GIB V`, then \
+            let why = "it is the snapshot of a server that boots from a volume: its content is a \
+                snapshot in Cinder";
+            let way_out = "make an image with a content of it: `openstack volume create --snapshot \
+                ID --size GIB V`, then \
                            `openstack image create --volume V NAME`";
             return no(why, way_out);
         }
@@ -182,16 +204,28 @@ impl Record {
             return no("it is the image of an encrypted volume, which boots no machine", another);
         }
         match self.text("container_format") {
-            // What was called ovf in the days of Glance's first guides is a plain disk; Nova looks at its format alone.
+            // What was called ovf in the days of Glance's first guides is a plain disk; Nova looks
+            // at its format alone.
             "" | "bare" | "ami" => {}
             "ovf" if matches!(self.text("disk_format"), "qcow2" | "raw") => {}
             "docker" => {
-                return no("it is a container's (container format docker)", "name the image of a disk, in the container format bare");
+                return no(
+                    "it is a container's (container format docker)",
+                    "name the image of a disk, in the container format bare",
+                );
             }
-            format => return no(&format!("its disk is packed (container format {format})"), "unpack it, and upload the disk as bare"),
+            format => {
+                return no(
+                    &format!("its disk is packed (container format {format})"),
+                    "unpack it, and upload the disk as bare",
+                );
+            }
         }
         match self.text("disk_format") {
-            "iso" => no("it is an installer's CD-ROM (iso)", "install from it once, and upload the disk: qcow2 or raw"),
+            "iso" => no(
+                "it is an installer's CD-ROM (iso)",
+                "install from it once, and upload the disk: qcow2 or raw",
+            ),
             "aki" | "ari" => no("it is a kernel or a RAM disk, and no disk", another),
             _ => None,
         }
@@ -211,7 +245,12 @@ impl Record {
 
 /// `None`: it is not there, or not for us to see.
 pub async fn image(api: &Api, id: &str, cancel: &Cancel) -> Result<Option<Record>, ApiError> {
-    match api.get(Service::Image, &["images", id]).what(format!("look at image {id}")).fetch(cancel).await {
+    match api
+        .get(Service::Image, &["images", id])
+        .what(format!("look at image {id}"))
+        .fetch(cancel)
+        .await
+    {
         Ok(record) => Ok(Some(Record(record))),
         Err(e) if e.status() == Some(404) => Ok(None),
         Err(e) => Err(e),
@@ -219,7 +258,11 @@ pub async fn image(api: &Api, id: &str, cancel: &Cancel) -> Result<Option<Record
 }
 
 /// All images that match, newest first.
-pub async fn images(api: &Api, query: &[(&str, String)], cancel: &Cancel) -> Result<Vec<Record>, ApiError> {
+pub async fn images(
+    api: &Api,
+    query: &[(&str, String)],
+    cancel: &Cancel,
+) -> Result<Vec<Record>, ApiError> {
     let list = List { what: "list images".into(), key: "images", page: Some(200) };
     let call = || {
         let newest = api.get(Service::Image, &["images"]).query("sort", "created_at:desc");
@@ -229,18 +272,26 @@ pub async fn images(api: &Api, query: &[(&str, String)], cancel: &Cancel) -> Res
 }
 
 /// Sends one create of an image without content; returns the ID.
-pub async fn create(api: &Api, name: &str, properties: &BTreeMap<String, String>, cancel: &Cancel) -> Result<String, ApiError> {
-    let mut body = json!({ "name": name, "disk_format": "qcow2", "container_format": "bare", "visibility": "private" });
+pub async fn create(
+    api: &Api,
+    name: &str,
+    properties: &BTreeMap<String, String>,
+    cancel: &Cancel,
+) -> Result<String, ApiError> {
+    let mut body = json!({ "name": name, "disk_format": "qcow2", "container_format": "bare",
+        "visibility": "private" });
     for (key, value) in properties {
         body[key] = json!(value);
     }
     let what = format!("create image {name}");
-    let record: Map<String, Value> = api.post(Service::Image, &["images"]).json(&body).what(what.clone()).fetch(cancel).await?;
+    let record: Map<String, Value> =
+        api.post(Service::Image, &["images"]).json(&body).what(what.clone()).fetch(cancel).await?;
     let id = record.get("id").and_then(Value::as_str);
     id.map(str::to_owned).ok_or_else(|| ApiError::bad_answer(what, "no ID"))
 }
 
-/// Sends the content of an image; tells the sha512 of what was sent. `None`: Glance answered before it had read it all.
+/// Sends the content of an image; tells the sha512 of what was sent. `None`: Glance answered before
+/// it had read it all.
 pub async fn upload(
     api: &Api,
     id: &str,
@@ -249,11 +300,13 @@ pub async fn upload(
     progress: impl Fn(u64, u64) + Send + Sync + 'static,
     cancel: &Cancel,
 ) -> Result<Option<Digest>, ApiError> {
-    let call = api.put(Service::Image, &["images", id, "file"]).file(file, progress).timeout(deadline);
+    let call =
+        api.put(Service::Image, &["images", id, "file"]).file(file, progress).timeout(deadline);
     Ok(call.what(format!("upload image {id}")).send(cancel).await?.sent)
 }
 
-/// One change of an image, whole or not at all. Source: the JSON patch of Glance's v2.1, a subset of RFC 6902.
+/// One change of an image, whole or not at all. Source: the JSON patch of Glance's v2.1, a subset
+/// of RFC 6902.
 #[derive(Debug, Default)]
 pub struct Patch(Vec<Value>);
 
@@ -282,7 +335,12 @@ fn pointer(key: &str) -> String {
     format!("/{}", key.replace('~', "~0").replace('/', "~1"))
 }
 
-pub async fn patch(api: &Api, id: &str, patch: &Patch, cancel: &Cancel) -> Result<Record, ApiError> {
+pub async fn patch(
+    api: &Api,
+    id: &str,
+    patch: &Patch,
+    cancel: &Cancel,
+) -> Result<Record, ApiError> {
     // With any other type Glance answers 415.
     const TYPE: &str = "application/openstack-images-v2.1-json-patch";
     let body = serde_json::to_vec(&patch.0).expect("JSON can be written");
@@ -291,8 +349,16 @@ pub async fn patch(api: &Api, id: &str, patch: &Patch, cancel: &Cancel) -> Resul
 }
 
 /// Lets a project see a shared image; one that may already is no error.
-pub async fn add_member(api: &Api, id: &str, project: &str, cancel: &Cancel) -> Result<(), ApiError> {
-    let call = api.post(Service::Image, &["images", id, "members"]).json(&json!({ "member": project })).idempotent();
+pub async fn add_member(
+    api: &Api,
+    id: &str,
+    project: &str,
+    cancel: &Cancel,
+) -> Result<(), ApiError> {
+    let call = api
+        .post(Service::Image, &["images", id, "members"])
+        .json(&json!({ "member": project }))
+        .idempotent();
     match call.what(format!("share image {id} with project {project}")).send(cancel).await {
         Err(e) if e.status() == Some(409) => Ok(()),
         done => done.map(drop),
@@ -300,20 +366,35 @@ pub async fn add_member(api: &Api, id: &str, project: &str, cancel: &Cancel) -> 
 }
 
 pub async fn members(api: &Api, id: &str, cancel: &Cancel) -> Result<BTreeSet<String>, ApiError> {
-    let answer: Value =
-        api.get(Service::Image, &["images", id, "members"]).what(format!("list members of image {id}")).fetch(cancel).await?;
+    let answer: Value = api
+        .get(Service::Image, &["images", id, "members"])
+        .what(format!("list members of image {id}"))
+        .fetch(cancel)
+        .await?;
     let all = answer["members"].as_array().cloned().unwrap_or_default();
     Ok(all.iter().filter_map(|m| m["member_id"].as_str().map(str::to_owned)).collect())
 }
 
 pub async fn delete(api: &Api, id: &str, cancel: &Cancel) -> Result<(), ApiError> {
-    absent_is_fine(api.delete(Service::Image, &["images", id]).what(format!("delete image {id}")).send(cancel).await.map(drop))
+    absent_is_fine(
+        api.delete(Service::Image, &["images", id])
+            .what(format!("delete image {id}"))
+            .send(cancel)
+            .await
+            .map(drop),
+    )
 }
 
-/// Images that the project may still have, and MiB of them. Clouds that have no such limits in Keystone, or are from before there were
-/// any, tell none; one of theirs may be set in Glance's own settings all the same.
+/// Images that the project may still have, and MiB of them. Clouds that have no such limits in
+/// Keystone, or are from before there were any, tell none; one of theirs may be set in Glance's own
+/// settings all the same.
 pub async fn room(api: &Api, cancel: &Cancel) -> Result<Room, ApiError> {
-    let answer: Value = match api.get(Service::Image, &["info", "usage"]).what("read the limits of images").fetch(cancel).await {
+    let answer: Value = match api
+        .get(Service::Image, &["info", "usage"])
+        .what("read the limits of images")
+        .fetch(cancel)
+        .await
+    {
         Ok(answer) => answer,
         Err(e) if matches!(e.status(), Some(403 | 404)) => return Ok(Room::default()),
         Err(e) => return Err(e),
@@ -322,18 +403,25 @@ pub async fn room(api: &Api, cancel: &Cancel) -> Result<Room, ApiError> {
         let limit = &answer["usage"][key];
         room_left(limit["limit"].as_i64(), limit["usage"].as_i64())
     };
-    let unlimited = answer["usage"]["image_size_total"]["limit"].as_i64().is_some_and(|most| most < 0);
-    Ok(Room { images: left("image_count_total"), image_mb: left("image_size_total").or(unlimited.then_some(u64::MAX)), ..Room::default() })
+    let unlimited =
+        answer["usage"]["image_size_total"]["limit"].as_i64().is_some_and(|most| most < 0);
+    Ok(Room {
+        images: left("image_count_total"),
+        image_mb: left("image_size_total").or(unlimited.then_some(u64::MAX)),
+        ..Room::default()
+    })
 }
 
 /// The name of what [`may_publish`] would make, if it made anything.
 const QUESTION: &str = "image-factory-asks-for-leave";
 
-/// Whether Glance would let us make an image with this visibility and these properties. It is asked to make one under the ID of an
-/// image that is there: it looks at the policy first, then refuses with 409.
+/// Whether Glance would let us make an image with this visibility and these properties. It is asked
+/// to make one under the ID of an image that is there: it looks at the policy first, then refuses
+/// with 409.
 pub async fn may_publish(api: &Api, taken: &str, wanted: &Publishing, cancel: &Cancel) -> Leave {
     let mut body = json!({
-        "id": taken, "name": QUESTION, "disk_format": "qcow2", "container_format": "bare", "visibility": wanted.visibility.word(),
+        "id": taken, "name": QUESTION, "disk_format": "qcow2", "container_format": "bare",
+        "visibility": wanted.visibility.word(),
     });
     for (key, value) in &wanted.properties {
         body[key] = json!(value);
@@ -346,11 +434,15 @@ pub async fn may_publish(api: &Api, taken: &str, wanted: &Publishing, cancel: &C
         Err(e) => Leave::Unknown(e.reason()),
         // The image that had the ID was deleted, and purged, since we saw it.
         Ok(made) => {
-            let ours = made.get("name").and_then(Value::as_str) == Some(QUESTION) && made.get("id").and_then(Value::as_str) == Some(taken);
+            let ours = made.get("name").and_then(Value::as_str) == Some(QUESTION)
+                && made.get("id").and_then(Value::as_str) == Some(taken);
             let removed = if ours { delete(api, taken, cancel).await } else { Ok(()) };
             match removed {
                 Ok(()) => Leave::Given,
-                Err(e) => Leave::Unknown(format!("image {QUESTION} ({taken}) was made by asking, and is left: {}", e.reason())),
+                Err(e) => Leave::Unknown(format!(
+                    "image {QUESTION} ({taken}) was made by asking, and is left: {}",
+                    e.reason()
+                )),
             }
         }
     }

@@ -1,5 +1,5 @@
-//! Tokens and the service catalog. One login at a time, renewed before it ends; no secret leaves the body of that request.
-//! Source: the Identity API v3 reference.
+//! Tokens and the service catalog. One login at a time, renewed before it ends; no secret leaves
+//! the body of that request. Source: the Identity API v3 reference.
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -61,7 +61,13 @@ impl fmt::Debug for Keystone {
 
 impl Keystone {
     pub fn new(login: Login, client: Client, pause: Duration) -> Self {
-        Self(Arc::new(Inner { login, client, token: Default::default(), requests: AtomicU64::new(0), pause }))
+        Self(Arc::new(Inner {
+            login,
+            client,
+            token: Default::default(),
+            requests: AtomicU64::new(0),
+            pause,
+        }))
     }
 
     pub fn login(&self) -> &Login {
@@ -80,7 +86,9 @@ impl Keystone {
     /// The token there is, or a new one.
     pub async fn token(&self) -> Result<Arc<Token>, ApiError> {
         let mut known = self.0.token.lock().await;
-        if let Some(token) = known.as_ref().filter(|t| t.until.saturating_duration_since(Instant::now()) > LEAST) {
+        if let Some(token) =
+            known.as_ref().filter(|t| t.until.saturating_duration_since(Instant::now()) > LEAST)
+        {
             return Ok(token.clone());
         }
         let token = Arc::new(self.log_in().await?);
@@ -96,7 +104,8 @@ impl Keystone {
         }
     }
 
-    /// One login; a service that is away for a moment is asked again. A refused connection is told at once.
+    /// One login; a service that is away for a moment is asked again. A refused connection is told
+    /// at once.
     async fn log_in(&self) -> Result<Token, ApiError> {
         let mut left = 2;
         loop {
@@ -104,7 +113,8 @@ impl Keystone {
                 Ok(token) => return Ok(token),
                 Err(e) => e,
             };
-            let passing = matches!(error.status(), Some(429 | 502..=504)) || matches!(error, ApiError::Unreachable { sent: true, .. });
+            let passing = matches!(error.status(), Some(429 | 502..=504))
+                || matches!(error, ApiError::Unreachable { sent: true, .. });
             if left == 0 || !passing {
                 return Err(error);
             }
@@ -123,7 +133,14 @@ impl Keystone {
         let mut hops = Hops::new(url);
         let answer = loop {
             self.count();
-            let answer = self.0.client.post(hops.url().clone()).json(&body(login)).timeout(TIMEOUT).send().await;
+            let answer = self
+                .0
+                .client
+                .post(hops.url().clone())
+                .json(&body(login))
+                .timeout(TIMEOUT)
+                .send()
+                .await;
             let answer = answer.map_err(|e| asked_for.failed(&e))?;
             match hops.step(&answer, &reqwest::Method::POST) {
                 Step::Answered => break answer,
@@ -132,8 +149,13 @@ impl Keystone {
             }
         };
         let status = answer.status().as_u16();
-        let subject = answer.headers().get("x-subject-token").and_then(|t| t.to_str().ok()).map(Secret::new);
-        let request_id = answer.headers().get("x-openstack-request-id").and_then(|t| t.to_str().ok()).map(str::to_owned);
+        let subject =
+            answer.headers().get("x-subject-token").and_then(|t| t.to_str().ok()).map(Secret::new);
+        let request_id = answer
+            .headers()
+            .get("x-openstack-request-id")
+            .and_then(|t| t.to_str().ok())
+            .map(str::to_owned);
         let bytes = answers::read(answer, &asked_for).await?;
         let said = || {
             let own = request_id.is_none() && may_be_the_proxys(status);
@@ -141,16 +163,24 @@ impl Keystone {
         };
         match (status, subject) {
             (200 | 201, Some(value)) => {
-                let body: Value = serde_json::from_slice(&bytes).map_err(|e| ApiError::bad_answer(what, e.to_string()))?;
+                let body: Value = serde_json::from_slice(&bytes)
+                    .map_err(|e| ApiError::bad_answer(what, e.to_string()))?;
                 Ok(read(value, &body["token"]))
             }
             (401 | 403, _) => Err(ApiError::Login {
-                reason: format!("{} refuses {}: {} (HTTP {status})", login.auth_url, asked(login), said()),
-                hint: "are user, password, project and their domains right? clouds.yaml or the OS_* variables have them",
+                reason: format!(
+                    "{} refuses {}: {} (HTTP {status})",
+                    login.auth_url,
+                    asked(login),
+                    said()
+                ),
+                hint: "are user, password, project and their domains right? clouds.yaml or the \
+                    OS_* variables have them",
             }),
             (404 | 300, _) => Err(ApiError::Login {
                 reason: format!("{} is no Identity v3 service (HTTP {status})", login.auth_url),
-                hint: "the URL ends with /v3, after what the cloud puts before it (/identity, :5000)",
+                hint: "the URL ends with /v3, after what the cloud puts before it (/identity, \
+                    :5000)",
             }),
             (200..=299, None) => Err(ApiError::bad_answer(what, "no token in it")),
             _ => {
@@ -162,13 +192,14 @@ impl Keystone {
 
     /// Catalog types there are, for texts.
     pub fn services(token: &Token) -> Vec<String> {
-        let all: std::collections::BTreeSet<String> = token.endpoints.iter().map(|e| e.service.clone()).collect();
+        let all: std::collections::BTreeSet<String> =
+            token.endpoints.iter().map(|e| e.service.clone()).collect();
         all.into_iter().collect()
     }
 
-    /// The URL of a service of one of these catalog types, the official one first: as overridden, or from the catalog.
-    /// Without a region that is named there must be one only: the first of several would be anybody's guess, for each service
-    /// another one.
+    /// The URL of a service of one of these catalog types, the official one first: as overridden,
+    /// or from the catalog. Without a region that is named there must be one only: the first of
+    /// several would be anybody's guess, for each service another one.
     pub fn endpoint(&self, token: &Token, types: &[&str]) -> Result<Option<Url>, ApiError> {
         let login = &self.0.login;
         let special = login.services.get(types[0]).cloned().unwrap_or_default();
@@ -182,14 +213,21 @@ impl Keystone {
         }
         let interfaces = special.interface.as_ref().unwrap_or(&login.interface);
         let fits = |e: &Endpoint, service: &str, interface: &str| {
-            e.service == service && e.interface == interface && (region.is_none() || e.region.as_ref() == region || e.region.is_none())
+            e.service == service
+                && e.interface == interface
+                && (region.is_none() || e.region.as_ref() == region || e.region.is_none())
         };
-        let wanted = types.iter().flat_map(|service| interfaces.iter().map(move |interface| (service, interface)));
-        let found = |(service, interface): (&&str, &String)| token.endpoints.iter().find(|e| fits(e, service, interface));
+        let wanted = types
+            .iter()
+            .flat_map(|service| interfaces.iter().map(move |interface| (service, interface)));
+        let found = |(service, interface): (&&str, &String)| {
+            token.endpoints.iter().find(|e| fits(e, service, interface))
+        };
         Ok(wanted.into_iter().find_map(found).map(|e| e.url.clone()))
     }
 
-    /// Of services that are at a place of their own, Keystone among them, the catalog's regions do not matter.
+    /// Of services that are at a place of their own, Keystone among them, the catalog's regions do
+    /// not matter.
     fn one_region(&self, token: &Token) -> Result<(), ApiError> {
         let login = &self.0.login;
         let mut regions = std::collections::BTreeSet::new();
@@ -199,7 +237,9 @@ impl Keystone {
                 continue;
             }
             let interfaces = special.interface.unwrap_or_else(|| login.interface.clone());
-            let ours = |e: &&Endpoint| service.types().contains(&e.service.as_str()) && interfaces.contains(&e.interface);
+            let ours = |e: &&Endpoint| {
+                service.types().contains(&e.service.as_str()) && interfaces.contains(&e.interface)
+            };
             regions.extend(token.endpoints.iter().filter(ours).filter_map(|e| e.region.clone()));
         }
         if regions.len() < 2 {
@@ -215,11 +255,16 @@ impl Keystone {
 
 /// Whether the catalog has it. An endpoint without a region is of each.
 fn known_region(token: &Token, region: &str) -> Result<(), ApiError> {
-    let regions: Option<std::collections::BTreeSet<&str>> = token.endpoints.iter().map(|e| e.region.as_deref()).collect();
+    let regions: Option<std::collections::BTreeSet<&str>> =
+        token.endpoints.iter().map(|e| e.region.as_deref()).collect();
     match regions {
         Some(regions) if !regions.is_empty() && !regions.contains(region) => Err(ApiError::Login {
-            reason: format!("the cloud has no region `{region}`; it has: {}", regions.into_iter().collect::<Vec<_>>().join(", ")),
-            hint: "region names are case sensitive; `region_name` in clouds.yaml names one, or OS_REGION_NAME",
+            reason: format!(
+                "the cloud has no region `{region}`; it has: {}",
+                regions.into_iter().collect::<Vec<_>>().join(", ")
+            ),
+            hint: "region names are case sensitive; `region_name` in clouds.yaml names one, or \
+                OS_REGION_NAME",
         }),
         _ => Ok(()),
     }
@@ -237,11 +282,14 @@ fn asked(login: &Login) -> String {
         Who::Id(id) => id.clone(),
         Who::Name { name, .. } => name.clone(),
     };
-    let project = login.project.as_ref().map_or(String::new(), |p| format!(" in project {}", name(p)));
+    let project =
+        login.project.as_ref().map_or(String::new(), |p| format!(" in project {}", name(p)));
     match &login.method {
         Method::Password { user, .. } => format!("user {}{project}", name(user)),
         Method::AppCredential { id: Some(id), .. } => format!("application credential {id}"),
-        Method::AppCredential { name: Some((credential, _)), .. } => format!("application credential {credential}"),
+        Method::AppCredential { name: Some((credential, _)), .. } => {
+            format!("application credential {credential}")
+        }
         Method::AppCredential { .. } => "the application credential".into(),
         Method::Token(_) => format!("the token{project}"),
     }
@@ -292,18 +340,32 @@ fn read(value: Secret, token: &Value) -> Token {
     let text = |value: &Value| value.as_str().map(str::to_owned);
     let time = |key: &str| token[key].as_str().and_then(|t| t.parse::<jiff::Timestamp>().ok());
     // Both by the same clock, which need not be ours.
-    let life = time("expires_at").zip(time("issued_at")).and_then(|(end, begin)| Duration::try_from(end.duration_since(begin)).ok());
+    let life = time("expires_at")
+        .zip(time("issued_at"))
+        .and_then(|(end, begin)| Duration::try_from(end.duration_since(begin)).ok());
     let mut endpoints = Vec::new();
     for service in token["catalog"].as_array().into_iter().flatten() {
         for endpoint in service["endpoints"].as_array().into_iter().flatten() {
             // A catalog may hold what is broken; as long as nobody needs it, it does no harm.
-            let (Some(kind), Some(interface)) = (text(&service["type"]), text(&endpoint["interface"])) else { continue };
-            let Some(url) = endpoint["url"].as_str().and_then(|u| Url::parse(u).ok()).filter(Url::has_host) else { continue };
-            let region = text(&endpoint["region_id"]).or_else(|| text(&endpoint["region"])).filter(|r| !r.is_empty());
+            let (Some(kind), Some(interface)) =
+                (text(&service["type"]), text(&endpoint["interface"]))
+            else {
+                continue;
+            };
+            let Some(url) =
+                endpoint["url"].as_str().and_then(|u| Url::parse(u).ok()).filter(Url::has_host)
+            else {
+                continue;
+            };
+            let region = text(&endpoint["region_id"])
+                .or_else(|| text(&endpoint["region"]))
+                .filter(|r| !r.is_empty());
             endpoints.push(Endpoint { service: kind, interface, region, url });
         }
     }
-    let name = |what: &str| token[what]["name"].as_str().or(token[what]["id"].as_str()).unwrap_or("?").to_owned();
+    let name = |what: &str| {
+        token[what]["name"].as_str().or(token[what]["id"].as_str()).unwrap_or("?").to_owned()
+    };
     Token {
         value,
         endpoints,

@@ -1,9 +1,11 @@
-//! Who we are, and at which cloud: from clouds.yaml, or from the `OS_*` variables of the environment.
+//! Who we are, and at which cloud: from clouds.yaml, or from the `OS_*` variables of the
+//! environment.
 //!
-//! A cloud that is named is looked up in clouds.yaml; a secret that its entry leaves out is taken from the environment (an
-//! `OS_PASSWORD` that a job sets, say), and `OS_REGION_NAME` chooses among its regions. Nothing else is: variables of another cloud
-//! would mix with it. Without a name, or by the name `envvars`, `OS_*` says it all. Empty variables say nothing.
-//! Everything else is as openstacksdk has it (`resolve`), but that values are text as written.
+//! A cloud that is named is looked up in clouds.yaml; a secret that its entry leaves out is taken
+//! from the environment (an `OS_PASSWORD` that a job sets, say), and `OS_REGION_NAME` chooses among
+//! its regions. Nothing else is: variables of another cloud would mix with it. Without a name, or
+//! by the name `envvars`, `OS_*` says it all. Empty variables say nothing. Everything else is as
+//! openstacksdk has it (`resolve`), but that values are text as written.
 use std::collections::BTreeMap;
 use std::fmt;
 use std::path::PathBuf;
@@ -101,10 +103,13 @@ pub struct Login {
 }
 
 impl Login {
-    /// What a service says in the body of its refusal, without the secrets that it was sent, or that a proxy on the way was.
+    /// What a service says in the body of its refusal, without the secrets that it was sent, or
+    /// that a proxy on the way was.
     pub fn said(&self, body: &[u8]) -> String {
         let secret = match &self.method {
-            Method::Password { password: secret, .. } | Method::AppCredential { secret, .. } | Method::Token(secret) => secret.expose(),
+            Method::Password { password: secret, .. }
+            | Method::AppCredential { secret, .. }
+            | Method::Token(secret) => secret.expose(),
         };
         let secrets = [vec![secret.to_owned()], self.proxies.secrets()].concat();
         // Before it is shortened, and when it is no JSON any more.
@@ -132,9 +137,14 @@ pub struct LoginError {
 }
 
 /// `cloud`: its name in clouds.yaml; `None`: the environment alone. `env`: the environment.
-pub fn login(cloud: Option<&str>, env: &BTreeMap<String, String>, places: &Places) -> Result<Login, LoginError> {
+pub fn login(
+    cloud: Option<&str>,
+    env: &BTreeMap<String, String>,
+    places: &Places,
+) -> Result<Login, LoginError> {
     let all: BTreeMap<&str, &str> = env.iter().map(|(k, v)| (k.as_str(), v.as_str())).collect();
-    let env: BTreeMap<&str, &str> = all.iter().map(|(k, v)| (*k, *v)).filter(|(_, v)| !v.is_empty()).collect();
+    let env: BTreeMap<&str, &str> =
+        all.iter().map(|(k, v)| (*k, *v)).filter(|(_, v)| !v.is_empty()).collect();
     let of_environment = env.get("OS_CLOUD_NAME").copied().unwrap_or("envvars");
     let in_files = cloud.filter(|name| *name != of_environment);
     let found = match in_files {
@@ -144,14 +154,19 @@ pub fn login(cloud: Option<&str>, env: &BTreeMap<String, String>, places: &Place
     let mut wrong = Vec::new();
     let made = made(&found, in_files, &env, places, &mut wrong);
     match made {
-        Some(login) if wrong.is_empty() => Ok(Login { warnings: [found.warnings, login.warnings].concat(), ..login }),
+        Some(login) if wrong.is_empty() => {
+            Ok(Login { warnings: [found.warnings, login.warnings].concat(), ..login })
+        }
         _ => {
             let hint = match in_files {
                 Some(_) => format!(
-                    "its entry is in {}; OS_PASSWORD and its like fill in secrets that it leaves out, and other OS_* are not taken for it",
+                    "its entry is in {}; OS_PASSWORD and its like fill in secrets that it leaves \
+                        out, and other OS_* are not taken for it",
                     found.files
                 ),
-                None => "`openstack --help` lists the OS_* variables; or name a cloud of clouds.yaml with --cloud or OS_CLOUD".to_owned(),
+                None => "`openstack --help` lists the OS_* variables; or name a cloud of \
+                    clouds.yaml with --cloud or OS_CLOUD"
+                    .to_owned(),
             };
             let hint = std::iter::once(hint).chain(found.warnings).collect::<Vec<_>>().join("; ");
             let cloud = in_files.map_or_else(|| "of the environment".to_owned(), str::to_owned);
@@ -162,7 +177,8 @@ pub fn login(cloud: Option<&str>, env: &BTreeMap<String, String>, places: &Place
 
 /// The clouds.yaml with an entry `local`, which is the name of this machine's QEMU.
 pub fn entry_named_local(env: &BTreeMap<String, String>, places: &Places) -> Option<PathBuf> {
-    let env: BTreeMap<&str, &str> = env.iter().map(|(k, v)| (k.as_str(), v.as_str())).filter(|(_, v)| !v.is_empty()).collect();
+    let env: BTreeMap<&str, &str> =
+        env.iter().map(|(k, v)| (k.as_str(), v.as_str())).filter(|(_, v)| !v.is_empty()).collect();
     clouds_yaml::with_entry("local", &env, places)
 }
 
@@ -179,12 +195,20 @@ pub(super) fn fills(key: &str) -> impl Iterator<Item = &'static str> {
     FILLS.iter().filter(move |(filled, _)| *filled == key).map(|(_, variable)| *variable)
 }
 
-fn made(found: &Found, named: Option<&str>, env: &BTreeMap<&str, &str>, places: &Places, wrong: &mut Vec<String>) -> Option<Login> {
+fn made(
+    found: &Found,
+    named: Option<&str>,
+    env: &BTreeMap<&str, &str>,
+    places: &Places,
+    wrong: &mut Vec<String>,
+) -> Option<Login> {
     // In the environment alone it is a setting as any other.
     let region = named.and_then(|_| env.get("OS_REGION_NAME").copied());
     let mut config = resolve::resolve(&found.entry, &found.vendor, region, wrong);
     for (key, variable) in FILLS.iter().filter(|_| named.is_some()) {
-        let Some(value) = env.get(variable).filter(|_| text(&config.auth, key).is_none()) else { continue };
+        let Some(value) = env.get(variable).filter(|_| text(&config.auth, key).is_none()) else {
+            continue;
+        };
         config.auth.set(key, Setting::text(*value, Origin::Variable((*variable).into())));
     }
     let who = credentials::read(&config, named.is_some(), wrong);

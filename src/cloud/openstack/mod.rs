@@ -1,9 +1,11 @@
-//! The cloud that is an OpenStack project. Same words as any other cloud, and the same file names where they fit.
+//! The cloud that is an OpenStack project. Same words as any other cloud, and the same file names
+//! where they fit.
 //!
-//! [`login`] says who we are and where (files: `clouds_yaml`, their meaning: `resolve`), [`keystone`] gets tokens, [`session`] puts them on, [`api`]
-//! sends requests; [`nova`], [`glance`], [`neutron`], [`cinder`] and [`heat`] are the calls that are made, [`pages`] reads their
-//! lists, [`create`] owns what they make. On them stand [`facts`], [`base`], [`boot`], [`power`], [`capture`], [`publish`],
-//! [`standing`] and [`owned`], the factory's verbs.
+//! [`login`] says who we are and where (files: `clouds_yaml`, their meaning: `resolve`),
+//! [`keystone`] gets tokens, [`session`] puts them on, [`api`] sends requests; [`nova`],
+//! [`glance`], [`neutron`], [`cinder`] and [`heat`] are the calls that are made, [`pages`] reads
+//! their lists, [`create`] owns what they make. On them stand [`facts`], [`base`], [`boot`],
+//! [`power`], [`capture`], [`publish`], [`standing`] and [`owned`], the factory's verbs.
 use std::collections::{BTreeMap, BTreeSet};
 use std::future::Future;
 use std::path::{Path, PathBuf};
@@ -121,8 +123,8 @@ impl OpenStack {
         [(image::RUN.into(), run.into()), (OWNER.into(), self.owner.clone())].into()
     }
 
-    /// What marks an image as staged by `run`. It is written over what an image inherits from its base: the family and the proof of
-    /// that are not true of it.
+    /// What marks an image as staged by `run`. It is written over what an image inherits from its
+    /// base: the family and the proof of that are not true of it.
     fn staged_marks(&self, run: &str) -> BTreeMap<String, String> {
         let mut marks = self.marks(run);
         marks.insert(image::STATE.into(), image::State::Building.name().into());
@@ -138,7 +140,8 @@ fn description(run: &str) -> String {
     format!("image-factory run {run}")
 }
 
-/// The same of a thing that has no name of its own either: of the things of this kind that a run has, one is of each machine.
+/// The same of a thing that has no name of its own either: of the things of this kind that a run
+/// has, one is of each machine.
 fn description_for(run: &str, machine: &str) -> String {
     format!("{}, machine {machine}", description(run))
 }
@@ -161,9 +164,16 @@ impl From<ApiError> for CloudError {
     }
 }
 
-/// A wait that polls: `look` gives `Some` when there is something to give. It is asked for the first time after `first`, before which
-/// there is nothing to be seen; then every [`LOOK`], and more seldom the longer it takes: each look costs the cloud a request.
-async fn poll<T, F>(cancel: &Cancel, what: &str, deadline: Duration, first: Duration, mut look: impl FnMut() -> F) -> Result<T, CloudError>
+/// A wait that polls: `look` gives `Some` when there is something to give. It is asked for the
+/// first time after `first`, before which there is nothing to be seen; then every [`LOOK`], and
+/// more seldom the longer it takes: each look costs the cloud a request.
+async fn poll<T, F>(
+    cancel: &Cancel,
+    what: &str,
+    deadline: Duration,
+    first: Duration,
+    mut look: impl FnMut() -> F,
+) -> Result<T, CloudError>
 where
     F: Future<Output = Result<Option<T>, CloudError>>,
 {
@@ -198,11 +208,23 @@ impl Cloud for OpenStack {
         facts::facts(self, wanted, cx).await
     }
 
-    async fn import(&self, cx: &Cx, run: &str, name: &str, file: &Path, deadline: Duration) -> Result<Image, CloudError> {
+    async fn import(
+        &self,
+        cx: &Cx,
+        run: &str,
+        name: &str,
+        file: &Path,
+        deadline: Duration,
+    ) -> Result<Image, CloudError> {
         capture::file(self, cx, run, name, file, deadline).await
     }
 
-    async fn boot(&self, cx: &Cx, spec: &BootSpec, deadline: Duration) -> Result<Machine, CloudError> {
+    async fn boot(
+        &self,
+        cx: &Cx,
+        spec: &BootSpec,
+        deadline: Duration,
+    ) -> Result<Machine, CloudError> {
         boot::boot(self, cx, spec, deadline).await
     }
 
@@ -228,15 +250,32 @@ impl Cloud for OpenStack {
         }
     }
 
-    async fn shutdown(&self, cx: &Cx, machine: &Machine, deadline: Duration) -> Result<(), CloudError> {
+    async fn shutdown(
+        &self,
+        cx: &Cx,
+        machine: &Machine,
+        deadline: Duration,
+    ) -> Result<(), CloudError> {
         power::shutdown(self, cx, machine, deadline).await
     }
 
-    async fn capture(&self, cx: &Cx, run: &str, machine: &Machine, name: &str, deadline: Duration) -> Result<Image, CloudError> {
+    async fn capture(
+        &self,
+        cx: &Cx,
+        run: &str,
+        machine: &Machine,
+        name: &str,
+        deadline: Duration,
+    ) -> Result<Image, CloudError> {
         capture::machine(self, cx, run, machine, name, deadline).await
     }
 
-    async fn publish(&self, cx: &Cx, staged: &Image, publication: &Publication) -> Result<Image, CloudError> {
+    async fn publish(
+        &self,
+        cx: &Cx,
+        staged: &Image,
+        publication: &Publication,
+    ) -> Result<Image, CloudError> {
         publish::publish(self, cx, staged, publication).await
     }
 
@@ -256,23 +295,53 @@ impl Cloud for OpenStack {
         facts::images(self, &Cancel::default()).await
     }
 
-    async fn reboot(&self, cx: &Cx, machine: &Machine, how: Reboot, deadline: Duration) -> Result<(), CloudError> {
+    async fn reboot(
+        &self,
+        cx: &Cx,
+        machine: &Machine,
+        how: Reboot,
+        deadline: Duration,
+    ) -> Result<(), CloudError> {
         power::reboot(self, cx, machine, how, deadline).await
     }
 
-    async fn attach(&self, cx: &Cx, run: &str, machine: &Machine, wanted: &VolumePlan, deadline: Duration) -> Result<Disk, CloudError> {
+    async fn attach(
+        &self,
+        cx: &Cx,
+        run: &str,
+        machine: &Machine,
+        wanted: &VolumePlan,
+        deadline: Duration,
+    ) -> Result<Disk, CloudError> {
         second_disk::attach(self, cx, run, machine, wanted, deadline).await
     }
 
-    async fn detach(&self, cx: &Cx, run: &str, machine: &Machine, disk: &Disk, deadline: Duration) -> Result<(), CloudError> {
+    async fn detach(
+        &self,
+        cx: &Cx,
+        run: &str,
+        machine: &Machine,
+        disk: &Disk,
+        deadline: Duration,
+    ) -> Result<(), CloudError> {
         second_disk::detach(self, cx, run, machine, disk, deadline).await
     }
 
-    async fn rescue(&self, cx: &Cx, machine: &Machine, deadline: Duration) -> Result<(), CloudError> {
+    async fn rescue(
+        &self,
+        cx: &Cx,
+        machine: &Machine,
+        deadline: Duration,
+    ) -> Result<(), CloudError> {
         power::rescue(self, cx, machine, deadline).await
     }
 
-    async fn unrescue(&self, cx: &Cx, machine: &Machine, deadline: Duration) -> Result<(), CloudError> {
+    async fn unrescue(
+        &self,
+        cx: &Cx,
+        machine: &Machine,
+        deadline: Duration,
+    ) -> Result<(), CloudError> {
         power::unrescue(self, cx, machine, deadline).await
     }
 
@@ -280,14 +349,23 @@ impl Cloud for OpenStack {
         power::screen(self, machine).await
     }
 
-    async fn check_template(&self, template: &str, cx: &Cx) -> Result<Option<Result<(), String>>, CloudError> {
+    async fn check_template(
+        &self,
+        template: &str,
+        cx: &Cx,
+    ) -> Result<Option<Result<(), String>>, CloudError> {
         if !self.api.has(Service::Orchestration, &cx.cancel).await? {
             return Ok(None);
         }
         Ok(Some(heat::validate(&self.api, template, &cx.cancel).await?))
     }
 
-    async fn set_standing(&self, cx: &Cx, image: &Image, to: &Standing) -> Result<Image, CloudError> {
+    async fn set_standing(
+        &self,
+        cx: &Cx,
+        image: &Image,
+        to: &Standing,
+    ) -> Result<Image, CloudError> {
         standing::set(self, cx, image, to).await
     }
 

@@ -93,7 +93,11 @@ async fn list<T: serde::de::DeserializeOwned>(
     cancel: &Cancel,
 ) -> Result<Vec<T>, ApiError> {
     let path = key.replace('_', "-");
-    let call = || query.iter().fold(api.get(Service::Network, &[&path]), |call, (key, value)| call.query(key, *value));
+    let call = || {
+        query
+            .iter()
+            .fold(api.get(Service::Network, &[&path]), |call, (key, value)| call.query(key, *value))
+    };
     let list = List { what: format!("list {}", key.replace('_', " ")), key, page: None };
     pages::all(list, call, cancel).await
 }
@@ -108,11 +112,16 @@ pub async fn subnets(api: &Api, cancel: &Cancel) -> Result<Vec<Subnet>, ApiError
 
 /// Those of the project, whoever else's an administrator may see.
 pub async fn groups(api: &Api, project: &str, cancel: &Cancel) -> Result<Vec<Group>, ApiError> {
-    let query = [("project_id", project), ("fields", "id"), ("fields", "name"), ("fields", "description")];
+    let query =
+        [("project_id", project), ("fields", "id"), ("fields", "name"), ("fields", "description")];
     none_without_extension(list(api, "security_groups", &query, cancel).await)
 }
 
-pub async fn floating_ips(api: &Api, project: &str, cancel: &Cancel) -> Result<Vec<FloatingIp>, ApiError> {
+pub async fn floating_ips(
+    api: &Api,
+    project: &str,
+    cancel: &Cancel,
+) -> Result<Vec<FloatingIp>, ApiError> {
     none_without_extension(list(api, "floatingips", &[("project_id", project)], cancel).await)
 }
 
@@ -128,21 +137,34 @@ pub async fn ports(api: &Api, server: &str, cancel: &Cancel) -> Result<Vec<Port>
     list(api, "ports", &[("device_id", server)], cancel).await
 }
 
-async fn one<T: serde::de::DeserializeOwned>(api: &Api, path: [&str; 2], key: &str, cancel: &Cancel) -> Result<Option<T>, ApiError> {
+async fn one<T: serde::de::DeserializeOwned>(
+    api: &Api,
+    path: [&str; 2],
+    key: &str,
+    cancel: &Cancel,
+) -> Result<Option<T>, ApiError> {
     let what = format!("look at {} {}", key.replace('_', " "), path[1]);
-    let answer: Value = match api.get(Service::Network, &[path[0], path[1]]).what(what.clone()).fetch(cancel).await {
-        Ok(answer) => answer,
-        Err(e) if e.status() == Some(404) => return Ok(None),
-        Err(e) => return Err(e),
-    };
-    serde_json::from_value(answer[key].clone()).map(Some).map_err(|e| ApiError::bad_answer(what, e.to_string()))
+    let answer: Value =
+        match api.get(Service::Network, &[path[0], path[1]]).what(what.clone()).fetch(cancel).await
+        {
+            Ok(answer) => answer,
+            Err(e) if e.status() == Some(404) => return Ok(None),
+            Err(e) => return Err(e),
+        };
+    serde_json::from_value(answer[key].clone())
+        .map(Some)
+        .map_err(|e| ApiError::bad_answer(what, e.to_string()))
 }
 
 pub async fn group(api: &Api, id: &str, cancel: &Cancel) -> Result<Option<Group>, ApiError> {
     one(api, ["security-groups", id], "security_group", cancel).await
 }
 
-pub async fn floating_ip(api: &Api, id: &str, cancel: &Cancel) -> Result<Option<FloatingIp>, ApiError> {
+pub async fn floating_ip(
+    api: &Api,
+    id: &str,
+    cancel: &Cancel,
+) -> Result<Option<FloatingIp>, ApiError> {
     one(api, ["floatingips", id], "floatingip", cancel).await
 }
 
@@ -154,17 +176,41 @@ async fn create<T: serde::de::DeserializeOwned>(
     body: Value,
     cancel: &Cancel,
 ) -> Result<T, ApiError> {
-    let mut answer: Value = api.post(Service::Network, &[path]).json(&json!({ key: body })).what(what.clone()).fetch(cancel).await?;
-    serde_json::from_value(answer[key].take()).map_err(|e| ApiError::bad_answer(what, e.to_string()))
+    let mut answer: Value = api
+        .post(Service::Network, &[path])
+        .json(&json!({ key: body }))
+        .what(what.clone())
+        .fetch(cancel)
+        .await?;
+    serde_json::from_value(answer[key].take())
+        .map_err(|e| ApiError::bad_answer(what, e.to_string()))
 }
 
-pub async fn create_group(api: &Api, name: &str, description: &str, cancel: &Cancel) -> Result<Group, ApiError> {
+pub async fn create_group(
+    api: &Api,
+    name: &str,
+    description: &str,
+    cancel: &Cancel,
+) -> Result<Group, ApiError> {
     let body = json!({ "name": name, "description": description });
-    create(api, "security-groups", "security_group", format!("create security group {name}"), body, cancel).await
+    create(
+        api,
+        "security-groups",
+        "security_group",
+        format!("create security group {name}"),
+        body,
+        cancel,
+    )
+    .await
 }
 
 /// Admits SSH from a CIDR of either family; a rule that is there is none the worse.
-pub async fn admit_ssh(api: &Api, group: &str, cidr: &str, cancel: &Cancel) -> Result<(), ApiError> {
+pub async fn admit_ssh(
+    api: &Api,
+    group: &str,
+    cidr: &str,
+    cancel: &Cancel,
+) -> Result<(), ApiError> {
     let body = json!({
         "security_group_id": group,
         "direction": "ingress",
@@ -174,9 +220,16 @@ pub async fn admit_ssh(api: &Api, group: &str, cidr: &str, cancel: &Cancel) -> R
         "port_range_max": 22,
         "remote_ip_prefix": cidr,
     });
-    let call = api.post(Service::Network, &["security-group-rules"]).json(&json!({ "security_group_rule": body })).idempotent();
+    let call = api
+        .post(Service::Network, &["security-group-rules"])
+        .json(&json!({ "security_group_rule": body }))
+        .idempotent();
     match call.what(format!("admit SSH from {cidr}")).send(cancel).await {
-        Err(ApiError::Refused { status: 409, message, .. }) if message.contains("already exists") => Ok(()),
+        Err(ApiError::Refused { status: 409, message, .. })
+            if message.contains("already exists") =>
+        {
+            Ok(())
+        }
         done => done.map(drop),
     }
 }
@@ -188,34 +241,59 @@ pub async fn create_floating_ip(
     description: &str,
     cancel: &Cancel,
 ) -> Result<FloatingIp, ApiError> {
-    let body = json!({ "floating_network_id": network.id, "port_id": port, "description": description });
-    create(api, "floatingips", "floatingip", format!("take a floating IP of {}", network.name), body, cancel).await
+    let body =
+        json!({ "floating_network_id": network.id, "port_id": port, "description": description });
+    create(
+        api,
+        "floatingips",
+        "floatingip",
+        format!("take a floating IP of {}", network.name),
+        body,
+        cancel,
+    )
+    .await
 }
 
 /// Tags say whose a thing is to those who look at lists; the description is what deletion goes by.
-pub async fn tag(api: &Api, kind: &str, id: &str, tags: &[&str], cancel: &Cancel) -> Result<(), ApiError> {
+pub async fn tag(
+    api: &Api,
+    kind: &str,
+    id: &str,
+    tags: &[&str],
+    cancel: &Cancel,
+) -> Result<(), ApiError> {
     let call = api.put(Service::Network, &[kind, id, "tags"]).json(&json!({ "tags": tags }));
     call.what(format!("tag {kind} {id}")).send(cancel).await.map(drop)
 }
 
 pub async fn delete_group(api: &Api, id: &str, cancel: &Cancel) -> Result<(), ApiError> {
-    let call = api.delete(Service::Network, &["security-groups", id]).what(format!("delete security group {id}"));
+    let call = api
+        .delete(Service::Network, &["security-groups", id])
+        .what(format!("delete security group {id}"));
     absent_is_fine(call.send(cancel).await.map(drop))
 }
 
 pub async fn delete_floating_ip(api: &Api, id: &str, cancel: &Cancel) -> Result<(), ApiError> {
-    let call = api.delete(Service::Network, &["floatingips", id]).what(format!("give floating IP {id} back"));
+    let call = api
+        .delete(Service::Network, &["floatingips", id])
+        .what(format!("give floating IP {id} back"));
     absent_is_fine(call.send(cancel).await.map(drop))
 }
 
 /// Floating IPs and security groups that the project may still have.
 pub async fn room(api: &Api, project: &str, cancel: &Cancel) -> Result<Room, ApiError> {
-    let call = api.get(Service::Network, &["quotas", project, "details.json"]).what("read the quotas of networks");
+    let call = api
+        .get(Service::Network, &["quotas", project, "details.json"])
+        .what("read the quotas of networks");
     let answer: Value = call.fetch(cancel).await?;
     let left = |key: &str| {
         let quota = &answer["quota"][key];
         let used = quota["used"].as_i64().unwrap_or(0) + quota["reserved"].as_i64().unwrap_or(0);
         room_left(quota["limit"].as_i64(), Some(used))
     };
-    Ok(Room { floating_ips: left("floatingip"), security_groups: left("security_group"), ..Room::default() })
+    Ok(Room {
+        floating_ips: left("floatingip"),
+        security_groups: left("security_group"),
+        ..Room::default()
+    })
 }

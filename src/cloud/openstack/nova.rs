@@ -1,5 +1,5 @@
-//! Nova, as far as the factory needs it. Answers are read tolerantly: clouds leave fields out, and add states.
-//! Source: the Compute API reference, microversion 2.1 unless a call says otherwise.
+//! Nova, as far as the factory needs it. Answers are read tolerantly: clouds leave fields out, and
+//! add states. Source: the Compute API reference, microversion 2.1 unless a call says otherwise.
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -11,7 +11,8 @@ use super::pages::{self, List};
 use crate::cancel::Cancel;
 use crate::plan::{Flavor, Leave, Named, Room};
 
-/// Microversion from which `createImage` answers with the image's ID; before, only its `Location` header has it.
+/// Microversion from which `createImage` answers with the image's ID; before, only its `Location`
+/// header has it.
 const IMAGE_ID: (u16, u16) = (2, 45);
 
 #[derive(Debug, Clone, Deserialize)]
@@ -82,22 +83,29 @@ struct One {
     server: Server,
 }
 
-/// What is asked for at once; its operator may have made that less. Source: the Compute and Block Storage API guides, paginated
-/// collections.
+/// What is asked for at once; its operator may have made that less. Source: the Compute and Block
+/// Storage API guides, paginated collections.
 pub const PAGE: usize = 500;
 
 /// `None`: it is not there.
 pub async fn server(api: &Api, id: &str, cancel: &Cancel) -> Result<Option<Server>, ApiError> {
-    match api.get(Service::Compute, &["servers", id]).what(format!("look at server {id}")).fetch::<One>(cancel).await {
+    match api
+        .get(Service::Compute, &["servers", id])
+        .what(format!("look at server {id}"))
+        .fetch::<One>(cancel)
+        .await
+    {
         Ok(one) => Ok(Some(one.server)),
         Err(e) if e.status() == Some(404) => Ok(None),
         Err(e) => Err(e),
     }
 }
 
-/// Servers whose name begins with `prefix`. Names of the factory hold no letter that a pattern gives a meaning to.
+/// Servers whose name begins with `prefix`. Names of the factory hold no letter that a pattern
+/// gives a meaning to.
 pub async fn servers(api: &Api, prefix: &str, cancel: &Cancel) -> Result<Vec<Server>, ApiError> {
-    let call = || api.get(Service::Compute, &["servers", "detail"]).query("name", format!("^{prefix}"));
+    let call =
+        || api.get(Service::Compute, &["servers", "detail"]).query("name", format!("^{prefix}"));
     let all: Vec<Server> = pages::all(list("servers"), call, cancel).await?;
     Ok(all.into_iter().filter(|s| s.name.starts_with(prefix)).collect())
 }
@@ -112,7 +120,12 @@ fn list(key: &'static str) -> List {
 }
 
 /// Sends one create; `body` is the content of `server`. Returns the ID.
-pub async fn create(api: &Api, name: &str, body: &Value, cancel: &Cancel) -> Result<String, ApiError> {
+pub async fn create(
+    api: &Api,
+    name: &str,
+    body: &Value,
+    cancel: &Cancel,
+) -> Result<String, ApiError> {
     #[derive(Deserialize)]
     struct Born {
         server: Id,
@@ -122,12 +135,24 @@ pub async fn create(api: &Api, name: &str, body: &Value, cancel: &Cancel) -> Res
         id: String,
     }
     let call = api.post(Service::Compute, &["servers"]).json(&json!({ "server": body }));
-    Ok(call.what(format!("create server {name}")).timeout(Duration::from_secs(120)).fetch::<Born>(cancel).await?.server.id)
+    Ok(call
+        .what(format!("create server {name}"))
+        .timeout(Duration::from_secs(120))
+        .fetch::<Born>(cancel)
+        .await?
+        .server
+        .id)
 }
 
 /// What is not there is deleted.
 pub async fn delete(api: &Api, id: &str, cancel: &Cancel) -> Result<(), ApiError> {
-    absent_is_fine(api.delete(Service::Compute, &["servers", id]).what(format!("delete server {id}")).send(cancel).await.map(drop))
+    absent_is_fine(
+        api.delete(Service::Compute, &["servers", id])
+            .what(format!("delete server {id}"))
+            .send(cancel)
+            .await
+            .map(drop),
+    )
 }
 
 pub fn absent_is_fine(done: Result<(), ApiError>) -> Result<(), ApiError> {
@@ -139,7 +164,10 @@ pub fn absent_is_fine(done: Result<(), ApiError>) -> Result<(), ApiError> {
 
 /// Asks the guest to power off. One that is off or about to be is not asked again.
 pub async fn stop(api: &Api, id: &str, cancel: &Cancel) -> Result<(), ApiError> {
-    let call = api.post(Service::Compute, &["servers", id, "action"]).json(&json!({ "os-stop": null })).idempotent();
+    let call = api
+        .post(Service::Compute, &["servers", id, "action"])
+        .json(&json!({ "os-stop": null }))
+        .idempotent();
     match call.what(format!("stop server {id}")).send(cancel).await {
         Err(e) if e.status() == Some(409) => Ok(()),
         done => done.map(drop),
@@ -147,34 +175,60 @@ pub async fn stop(api: &Api, id: &str, cancel: &Cancel) -> Result<(), ApiError> 
 }
 
 /// Sends one action of a server; `body` is its name and arguments.
-pub async fn act(api: &Api, id: &str, what: &str, body: &Value, cancel: &Cancel) -> Result<(), ApiError> {
+pub async fn act(
+    api: &Api,
+    id: &str,
+    what: &str,
+    body: &Value,
+    cancel: &Cancel,
+) -> Result<(), ApiError> {
     let call = api.post(Service::Compute, &["servers", id, "action"]).json(body);
-    call.what(format!("{what} server {id}")).timeout(Duration::from_secs(120)).send(cancel).await.map(drop)
+    call.what(format!("{what} server {id}"))
+        .timeout(Duration::from_secs(120))
+        .send(cancel)
+        .await
+        .map(drop)
 }
 
 /// Sends one request that gives a server a volume.
 pub async fn attach(api: &Api, id: &str, volume: &str, cancel: &Cancel) -> Result<(), ApiError> {
     let call = api.post(Service::Compute, &["servers", id, "os-volume_attachments"]);
-    let call = call.json(&json!({ "volumeAttachment": { "volumeId": volume } })).timeout(Duration::from_secs(120));
+    let call = call
+        .json(&json!({ "volumeAttachment": { "volumeId": volume } }))
+        .timeout(Duration::from_secs(120));
     call.what(format!("attach volume {volume} to server {id}")).send(cancel).await.map(drop)
 }
 
 /// Takes a volume away from a server; one that it has not is away.
 pub async fn detach(api: &Api, id: &str, volume: &str, cancel: &Cancel) -> Result<(), ApiError> {
     let call = api.delete(Service::Compute, &["servers", id, "os-volume_attachments", volume]);
-    absent_is_fine(call.what(format!("detach volume {volume} from server {id}")).send(cancel).await.map(drop))
+    absent_is_fine(
+        call.what(format!("detach volume {volume} from server {id}")).send(cancel).await.map(drop),
+    )
 }
 
 /// Microversion of consoles with a protocol and a type.
 const CONSOLES: (u16, u16) = (2, 6);
 
-/// The address of a console in a browser. Each holds a token, so one that is made is of use to whoever knows it.
-pub async fn screen(api: &Api, id: &str, protocol: &str, kind: &str, cancel: &Cancel) -> Result<String, ApiError> {
+/// The address of a console in a browser. Each holds a token, so one that is made is of use to
+/// whoever knows it.
+pub async fn screen(
+    api: &Api,
+    id: &str,
+    protocol: &str,
+    kind: &str,
+    cancel: &Cancel,
+) -> Result<String, ApiError> {
     let what = format!("ask for a {kind} console of server {id}");
-    let call = api.post(Service::Compute, &["servers", id, "remote-consoles"]).microversion(CONSOLES.0, CONSOLES.1);
+    let call = api
+        .post(Service::Compute, &["servers", id, "remote-consoles"])
+        .microversion(CONSOLES.0, CONSOLES.1);
     let call = call.json(&json!({ "remote_console": { "protocol": protocol, "type": kind } }));
     let answer: Value = call.what(what.clone()).fetch(cancel).await?;
-    answer["remote_console"]["url"].as_str().map(str::to_owned).ok_or_else(|| ApiError::bad_answer(what, "no address"))
+    answer["remote_console"]["url"]
+        .as_str()
+        .map(str::to_owned)
+        .ok_or_else(|| ApiError::bad_answer(what, "no address"))
 }
 
 /// The serial console; empty while there is none.
@@ -183,7 +237,10 @@ pub async fn console(api: &Api, id: &str, cancel: &Cancel) -> Result<String, Api
     struct Log {
         output: Option<String>,
     }
-    let call = api.post(Service::Compute, &["servers", id, "action"]).json(&json!({ "os-getConsoleOutput": {} })).idempotent();
+    let call = api
+        .post(Service::Compute, &["servers", id, "action"])
+        .json(&json!({ "os-getConsoleOutput": {} }))
+        .idempotent();
     match call.what(format!("read the console of server {id}")).fetch::<Log>(cancel).await {
         Ok(log) => Ok(log.output.unwrap_or_default()),
         // Not scheduled yet, or gone.
@@ -192,7 +249,8 @@ pub async fn console(api: &Api, id: &str, cancel: &Cancel) -> Result<String, Api
     }
 }
 
-/// Sends one `createImage`; returns the image's ID. `metadata` become properties of the image, over those it inherits.
+/// Sends one `createImage`; returns the image's ID. `metadata` become properties of the image, over
+/// those it inherits.
 pub async fn create_image(
     api: &Api,
     server: &str,
@@ -206,10 +264,17 @@ pub async fn create_image(
     }
     let what = format!("create image {name} of server {server}");
     let call = api.post(Service::Compute, &["servers", server, "action"]);
-    let call = call.json(&json!({ "createImage": { "name": name, "metadata": metadata } })).timeout(Duration::from_secs(120));
+    let call = call
+        .json(&json!({ "createImage": { "name": name, "metadata": metadata } }))
+        .timeout(Duration::from_secs(120));
     let modern = api.microversions(cancel).await?.newest().is_some_and(|newest| newest >= IMAGE_ID);
     if modern {
-        return Ok(call.microversion(IMAGE_ID.0, IMAGE_ID.1).what(what).fetch::<Born>(cancel).await?.image_id);
+        return Ok(call
+            .microversion(IMAGE_ID.0, IMAGE_ID.1)
+            .what(what)
+            .fetch::<Born>(cancel)
+            .await?
+            .image_id);
     }
     let answer = call.what(what.clone()).send(cancel).await?;
     let place = answer.headers.get("location").and_then(|l| l.to_str().ok()).unwrap_or_default();
@@ -228,14 +293,21 @@ pub async fn flavors(api: &Api, cancel: &Cancel) -> Result<Vec<Flavor>, ApiError
         ram: u64,
         disk: u64,
     }
-    let all: Vec<One> = pages::all(list("flavors"), || api.get(Service::Compute, &["flavors", "detail"]), cancel).await?;
-    let flavor = |f: One| Flavor { id: f.id, name: f.name, cpus: f.vcpus, ram_mb: f.ram, disk_gb: f.disk };
+    let all: Vec<One> =
+        pages::all(list("flavors"), || api.get(Service::Compute, &["flavors", "detail"]), cancel)
+            .await?;
+    let flavor =
+        |f: One| Flavor { id: f.id, name: f.name, cpus: f.vcpus, ram_mb: f.ram, disk_gb: f.disk };
     Ok(all.into_iter().map(flavor).collect())
 }
 
 /// Names of the zones in which servers can be; empty where the cloud does not tell.
 pub async fn zones(api: &Api, cancel: &Cancel) -> Result<Vec<String>, ApiError> {
-    let answer: Value = api.get(Service::Compute, &["os-availability-zone"]).what("list availability zones").fetch(cancel).await?;
+    let answer: Value = api
+        .get(Service::Compute, &["os-availability-zone"])
+        .what("list availability zones")
+        .fetch(cancel)
+        .await?;
     Ok(usable_zones(&answer))
 }
 
@@ -248,14 +320,17 @@ pub fn usable_zones(answer: &Value) -> Vec<String> {
 
 /// Whether the cloud shows consoles of machines, from one that runs in the project.
 pub async fn shows_consoles(api: &Api, cancel: &Cancel) -> Leave {
-    let call = api.get(Service::Compute, &["servers"]).query("limit", "1").query("status", "ACTIVE");
+    let call =
+        api.get(Service::Compute, &["servers"]).query("limit", "1").query("status", "ACTIVE");
     let id = match call.what("list servers").fetch::<Value>(cancel).await {
         Ok(answer) => answer["servers"][0]["id"].as_str().map(str::to_owned),
         Err(e) => return Leave::Unknown(e.reason()),
     };
     let Some(id) = id else { return Leave::Unknown("no machine runs in this project now".into()) };
-    let call =
-        api.post(Service::Compute, &["servers", &id, "action"]).json(&json!({ "os-getConsoleOutput": { "length": 1 } })).idempotent();
+    let call = api
+        .post(Service::Compute, &["servers", &id, "action"])
+        .json(&json!({ "os-getConsoleOutput": { "length": 1 } }))
+        .idempotent();
     match call.what(format!("read the console of server {id}")).send(cancel).await {
         Ok(_) => Leave::Given,
         Err(e) if has_no_console(&e) => Leave::Refused(e.reason()),
@@ -270,7 +345,11 @@ pub fn has_no_console(e: &ApiError) -> bool {
 
 /// Servers, cores and RAM that the project may still have.
 pub async fn room(api: &Api, cancel: &Cancel) -> Result<Room, ApiError> {
-    let answer: Value = api.get(Service::Compute, &["limits"]).what("read the limits of servers").fetch(cancel).await?;
+    let answer: Value = api
+        .get(Service::Compute, &["limits"])
+        .what("read the limits of servers")
+        .fetch(cancel)
+        .await?;
     let limits = &answer["limits"]["absolute"];
     let left = |most: &str, used: &str| room_left(limits[most].as_i64(), limits[used].as_i64());
     Ok(Room {

@@ -1,8 +1,9 @@
-//! Lists that come in pages, up to a bound: how long a page is says the service, and it may never say that a page is the last one.
+//! Lists that come in pages, up to a bound: how long a page is says the service, and it may never
+//! say that a page is the last one.
 //!
-//! All lists are read by [`all`]. What follows a page is told in four ways: `next` of Glance, `servers_links` of Nova (and the like of
-//! Cinder and Neutron), or not at all where a page is as long as was asked for. Of a link only the marker is taken: where the token
-//! goes is ours to say.
+//! All lists are read by [`all`]. What follows a page is told in four ways: `next` of Glance,
+//! `servers_links` of Nova (and the like of Cinder and Neutron), or not at all where a page is as
+//! long as was asked for. Of a link only the marker is taken: where the token goes is ours to say.
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
@@ -25,12 +26,17 @@ pub struct List {
     pub what: String,
     /// Of the answer: where the items are.
     pub key: &'static str,
-    /// Asked for at once; the operator may have made that less. `None`: the service pages only if it is told to.
+    /// Asked for at once; the operator may have made that less. `None`: the service pages only if
+    /// it is told to.
     pub page: Option<usize>,
 }
 
 /// All items of all pages; `call` makes the request for one.
-pub async fn all<'a, T: DeserializeOwned>(list: List, call: impl Fn() -> Call<'a>, cancel: &Cancel) -> Result<Vec<T>, ApiError> {
+pub async fn all<'a, T: DeserializeOwned>(
+    list: List,
+    call: impl Fn() -> Call<'a>,
+    cancel: &Cancel,
+) -> Result<Vec<T>, ApiError> {
     let bad = |reason: String| ApiError::bad_answer(list.what.clone(), reason);
     let mut found = Vec::new();
     let mut markers = BTreeSet::new();
@@ -50,15 +56,21 @@ pub async fn all<'a, T: DeserializeOwned>(list: List, call: impl Fn() -> Call<'a
         if bytes > MOST_BYTES {
             return Err(bad(format!("the list is longer than {} MiB", MOST_BYTES >> 20)));
         }
-        let mut answer: Map<String, Value> = serde_json::from_slice(&answer.body).map_err(|e| bad(e.to_string()))?;
-        let Some(Value::Array(items)) = answer.remove(list.key) else { return Err(bad(format!("no `{}` in it", list.key))) };
+        let mut answer: Map<String, Value> =
+            serde_json::from_slice(&answer.body).map_err(|e| bad(e.to_string()))?;
+        let Some(Value::Array(items)) = answer.remove(list.key) else {
+            return Err(bad(format!("no `{}` in it", list.key)));
+        };
         let next = next(&answer, &items, list.page);
         for item in items {
             found.push(serde_json::from_value(item).map_err(|e| bad(e.to_string()))?);
         }
         let Some(next) = next else { return Ok(found) };
         if begin.elapsed() > LONGEST {
-            return Err(bad(format!("the list has no end within {} minutes", LONGEST.as_secs() / 60)));
+            return Err(bad(format!(
+                "the list has no end within {} minutes",
+                LONGEST.as_secs() / 60
+            )));
         }
         if found.len() > MOST_ITEMS || markers.len() > MOST_ITEMS {
             return Err(bad(format!("the list has more than {MOST_ITEMS} entries")));
@@ -81,8 +93,15 @@ fn next(answer: &Map<String, Value>, items: &[Value], page: Option<usize>) -> Op
 
 /// The address of the page after this one.
 fn link(answer: &Map<String, Value>) -> Option<&str> {
-    let links = answer.iter().filter(|(key, _)| key.ends_with("_links")).filter_map(|(_, links)| links.as_array()).flatten();
-    let of_rel = links.filter(|link| link["rel"] == "next").map(|link| link["href"].as_str().unwrap_or_default()).next();
+    let links = answer
+        .iter()
+        .filter(|(key, _)| key.ends_with("_links"))
+        .filter_map(|(_, links)| links.as_array())
+        .flatten();
+    let of_rel = links
+        .filter(|link| link["rel"] == "next")
+        .map(|link| link["href"].as_str().unwrap_or_default())
+        .next();
     answer.get("next").and_then(Value::as_str).or(of_rel)
 }
 
@@ -108,20 +127,36 @@ mod tests {
     #[test]
     fn every_services_way_to_tell_of_more_is_known() {
         let two = json!([{ "id": "a" }, { "id": "b" }]);
-        let glance = json!({ "images": two, "next": "/v2/images?limit=2&marker=b", "first": "/v2/images" });
+        let glance =
+            json!({ "images": two, "next": "/v2/images?limit=2&marker=b", "first": "/v2/images" });
         assert_eq!(next_of(glance, "images", Some(200)).as_deref(), Some("b"));
         for key in ["servers_links", "flavors_links", "volume_type_links", "networks_links"] {
             let href = "https://elsewhere.example/v2/x?marker=m%2F1&limit=2";
-            let with = json!({ "things": two, key: [{ "rel": "previous", "href": "?marker=z" }, { "rel": "next", "href": href }] });
+            let with = json!({ "things": two, key: [{ "rel": "previous", "href": "?marker=z" },
+                { "rel": "next", "href": href }] });
             assert_eq!(next_of(with, "things", None).as_deref(), Some("m/1"), "{key}");
         }
-        let none = json!({ "things": two, "things_links": [{ "rel": "previous", "href": "?marker=z" }] });
+        let none =
+            json!({ "things": two, "things_links": [{ "rel": "previous", "href": "?marker=z" }] });
         assert_eq!(next_of(none.clone(), "things", None), None);
         assert_eq!(next_of(none.clone(), "things", Some(3)), None);
-        assert_eq!(next_of(none, "things", Some(2)).as_deref(), Some("b"), "as long as was asked for: there may be more");
-        // A page of which nothing is for us to see does not end the list; a link without a marker goes on behind what was seen.
-        assert_eq!(next_of(json!({ "images": [], "next": "/v2/images?marker=c" }), "images", Some(200)).as_deref(), Some("c"));
-        assert_eq!(next_of(json!({ "images": two, "next": "/v2/images?page=2" }), "images", None).as_deref(), Some("b"));
+        assert_eq!(
+            next_of(none, "things", Some(2)).as_deref(),
+            Some("b"),
+            "as long as was asked for: there may be more"
+        );
+        // A page of which nothing is for us to see does not end the list; a link without a marker
+        // goes on behind what was seen.
+        assert_eq!(
+            next_of(json!({ "images": [], "next": "/v2/images?marker=c" }), "images", Some(200))
+                .as_deref(),
+            Some("c")
+        );
+        assert_eq!(
+            next_of(json!({ "images": two, "next": "/v2/images?page=2" }), "images", None)
+                .as_deref(),
+            Some("b")
+        );
         assert_eq!(next_of(json!({ "images": [], "next": "/v2/images" }), "images", None), None);
     }
 }

@@ -1,4 +1,5 @@
-//! Promotion: one change of the staged image makes it the published one. Then it is read back and compared.
+//! Promotion: one change of the staged image makes it the published one. Then it is read back and
+//! compared.
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::json;
@@ -10,28 +11,35 @@ use crate::cloud::{self, CloudError, Cx, Publication};
 use crate::family;
 use crate::image::{Image, Visibility};
 
-pub async fn publish(cloud: &OpenStack, cx: &Cx, staged: &Image, publication: &Publication) -> Result<Image, CloudError> {
+pub async fn publish(
+    cloud: &OpenStack,
+    cx: &Cx,
+    staged: &Image,
+    publication: &Publication,
+) -> Result<Image, CloudError> {
     let what = format!("publish {}", publication.name);
     let before = match cloud.seen.staged.take_fresh(|record| record.id() == staged.id) {
         Some(record) => Some(record),
         None => glance::image(&cloud.api, &staged.id, &cx.cancel).await?,
     };
-    let before = before.ok_or_else(|| CloudError::refused(&what, format!("image {} is gone", staged.id)))?;
+    let before =
+        before.ok_or_else(|| CloudError::refused(&what, format!("image {} is gone", staged.id)))?;
     let project = cloud.api.project(&cx.cancel).await?;
     let now = before.image(&project);
     if let Some(why) = cloud::unpublishable(&now, publication) {
         return Err(CloudError::refused(&what, why));
     }
     let family = base::of_family(cloud, &publication.family, &cx.cancel).await?;
-    let family: Vec<Image> = family.iter().chain([&before]).map(|record| record.image(&project)).collect();
+    let family: Vec<Image> =
+        family.iter().chain([&before]).map(|record| record.image(&project)).collect();
     let at = family::published_at(&family, &publication.family, &now.id, jiff::Timestamp::now());
     let publication = &publication.proven(&now.id, at);
     let change = change(&before, publication);
     if !change.is_empty()
         && let Err(e) = glance::patch(&cloud.api, &staged.id, &change, &cx.cancel).await
     {
-        // The answer alone may have been lost, and the same again refused: what Glance shows counts. It may be asked even when a
-        // signal came meanwhile.
+        // The answer alone may have been lost, and the same again refused: what Glance shows
+        // counts. It may be asked even when a signal came meanwhile.
         let now = glance::image(&cloud.api, &staged.id, &Cancel::default()).await?;
         if now.is_none_or(|now| !differences(&now, publication).is_empty()) {
             return Err(e.into());
@@ -42,14 +50,24 @@ pub async fn publish(cloud: &OpenStack, cx: &Cx, staged: &Image, publication: &P
         glance::add_member(&cloud.api, &staged.id, project, &cx.cancel).await?;
     }
     let after = glance::image(&cloud.api, &staged.id, &cx.cancel).await?;
-    let after = after.ok_or_else(|| CloudError::refused(&what, "it is gone after it was published"))?;
+    let after =
+        after.ok_or_else(|| CloudError::refused(&what, "it is gone after it was published"))?;
     let mut wrong = differences(&after, publication);
     if !publication.members.is_empty() {
         let members = glance::members(&cloud.api, &staged.id, &cx.cancel).await?;
-        wrong.extend(publication.members.iter().filter(|m| !members.contains(*m)).map(|m| format!("it is not shared with project {m}")));
+        wrong.extend(
+            publication
+                .members
+                .iter()
+                .filter(|m| !members.contains(*m))
+                .map(|m| format!("it is not shared with project {m}")),
+        );
     }
     if !wrong.is_empty() {
-        return Err(CloudError::refused(&what, format!("Glance took the change, and shows something else: {}", wrong.join("; "))));
+        return Err(CloudError::refused(
+            &what,
+            format!("Glance took the change, and shows something else: {}", wrong.join("; ")),
+        ));
     }
     Ok(after.image(&project))
 }
@@ -72,14 +90,19 @@ fn word(visibility: Visibility) -> &'static str {
     }
 }
 
-/// From what there is to what is wanted. Properties that nobody asked for go: a snapshot inherits those of its base.
+/// From what there is to what is wanted. Properties that nobody asked for go: a snapshot inherits
+/// those of its base.
 fn change(now: &Record, wanted: &Publication) -> Patch {
     let mut patch = Patch::default();
     let properties = now.properties();
-    for key in properties.keys().filter(|key| !wanted.properties.contains_key(*key) && !is_glances(key)) {
+    for key in
+        properties.keys().filter(|key| !wanted.properties.contains_key(*key) && !is_glances(key))
+    {
         patch.remove(key);
     }
-    for (key, value) in wanted.properties.iter().filter(|(key, value)| properties.get(*key) != Some(value)) {
+    for (key, value) in
+        wanted.properties.iter().filter(|(key, value)| properties.get(*key) != Some(value))
+    {
         patch.set(key, value.as_str());
     }
     if now.name() != wanted.name {
@@ -122,9 +145,12 @@ fn differences(now: &Record, wanted: &Publication) -> Vec<String> {
     compare("hidden", now.flag("os_hidden").to_string(), wanted.hidden.to_string());
     let list = |tags: BTreeSet<String>| tags.into_iter().collect::<Vec<_>>().join(", ");
     compare("the tags", list(now.tags()), list(wanted.tags.iter().cloned().collect()));
-    let shown: BTreeMap<String, String> = now.properties().into_iter().filter(|(key, _)| !is_glances(key)).collect();
+    let shown: BTreeMap<String, String> =
+        now.properties().into_iter().filter(|(key, _)| !is_glances(key)).collect();
     for key in shown.keys().chain(wanted.properties.keys()).collect::<BTreeSet<_>>() {
-        let text = |map: &BTreeMap<String, String>| map.get(key).cloned().unwrap_or_else(|| "(absent)".into());
+        let text = |map: &BTreeMap<String, String>| {
+            map.get(key).cloned().unwrap_or_else(|| "(absent)".into())
+        };
         compare(&format!("property {key}"), text(&shown), text(&wanted.properties));
     }
     wrong

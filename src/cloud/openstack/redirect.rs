@@ -1,5 +1,6 @@
-//! Where tokens and passwords may go: to the origin (scheme, host and port) that clouds.yaml, `OS_*` or the service catalog
-//! names, and to no other that an answer names. A method stays what it is: a DELETE that became a GET deleted nothing.
+//! Where tokens and passwords may go: to the origin (scheme, host and port) that clouds.yaml,
+//! `OS_*` or the service catalog names, and to no other that an answer names. A method stays what
+//! it is: a DELETE that became a GET deleted nothing.
 use reqwest::header::LOCATION;
 use reqwest::{Method, Response, StatusCode, Url};
 
@@ -34,11 +35,19 @@ impl Hops {
         if !is_redirect(status) {
             return Step::Answered;
         }
-        let to = answer.headers().get(LOCATION).map(|to| String::from_utf8_lossy(to.as_bytes()).into_owned());
+        let to = answer
+            .headers()
+            .get(LOCATION)
+            .map(|to| String::from_utf8_lossy(to.as_bytes()).into_owned());
         let Some(url) = to.as_ref().and_then(|to| self.url.join(to).ok()) else {
-            return Step::Refused(format!("{} (HTTP {})", to.unwrap_or("nowhere".into()), status.as_u16()));
+            return Step::Refused(format!(
+                "{} (HTTP {})",
+                to.unwrap_or("nowhere".into()),
+                status.as_u16()
+            ));
         };
-        let keeps_method = matches!(status.as_u16(), 307 | 308) || matches!(*method, Method::GET | Method::HEAD);
+        let keeps_method =
+            matches!(status.as_u16(), 307 | 308) || matches!(*method, Method::GET | Method::HEAD);
         if self.left == 0 || !keeps_method || url.origin() != self.url.origin() {
             return Step::Refused(format!("{} (HTTP {})", shown(&url), status.as_u16()));
         }

@@ -33,8 +33,8 @@ const AUTH: &[&str] = &[
     "tenant_name",
 ];
 
-/// Old words, and `-` for `_`, of what is part of a login. The last one that is there counts; beside
-/// `auth` it counts more than inside.
+/// Old words, and `-` for `_`, of what is part of a login. The last one that is there counts;
+/// beside `auth` it counts more than inside.
 const WORDS: &[(&str, &[&str])] = &[
     ("domain_id", &["domain_id", "domain-id"]),
     ("domain_name", &["domain_name", "domain-name"]),
@@ -71,7 +71,8 @@ pub struct Config {
     /// What logs in.
     pub auth: Map,
     pub rest: Map,
-    /// Parts of the login with which something is wrong that is told: they are not missing, too. `auth` is all of them.
+    /// Parts of the login with which something is wrong that is told: they are not missing, too.
+    /// `auth` is all of them.
     pub told: Vec<String>,
 }
 
@@ -87,7 +88,11 @@ pub fn resolve(entry: &Map, vendor: &Map, region: Option<&str>, wrong: &mut Vec<
         (Setting::text("", Origin::Default), Map::default())
     });
     config.take("regions");
-    let values: Vec<_> = values.iter().filter(|(_, v)| !v.is_null()).map(|(k, v)| (k.to_owned(), v.clone())).collect();
+    let values: Vec<_> = values
+        .iter()
+        .filter(|(_, v)| !v.is_null())
+        .map(|(k, v)| (k.to_owned(), v.clone()))
+        .collect();
     values.into_iter().for_each(|(key, value)| {
         let mut one = Map::default();
         one.set(&key, value);
@@ -125,7 +130,9 @@ pub fn resolve(entry: &Map, vendor: &Map, region: Option<&str>, wrong: &mut Vec<
     });
     let rest = config.normalized();
     let mut whole = rest.clone();
-    for (key, value) in rest.iter().filter(|(_, v)| v.as_text().is_some() && v.origin != Origin::Default) {
+    for (key, value) in
+        rest.iter().filter(|(_, v)| v.as_text().is_some() && v.origin != Origin::Default)
+    {
         if USED.iter().any(|used| key == *used || key.ends_with(&format!("_{used}"))) {
             match filled(key, value, &whole) {
                 Ok(value) => whole.set(key, value),
@@ -140,7 +147,17 @@ pub fn resolve(entry: &Map, vendor: &Map, region: Option<&str>, wrong: &mut Vec<
 }
 
 /// What is read of `rest`, alone or after the name of a service.
-const USED: &[&str] = &["region_name", "interface", "endpoint_override", "endpoint", "cacert", "cert", "key", "auth_type", "verify"];
+const USED: &[&str] = &[
+    "region_name",
+    "interface",
+    "endpoint_override",
+    "endpoint",
+    "cacert",
+    "cert",
+    "key",
+    "auth_type",
+    "verify",
+];
 
 fn defaults() -> Map {
     let mut map = Map::default();
@@ -155,8 +172,12 @@ fn defaults() -> Map {
 /// What is wrong with the old word for `auth_type`, which openstacksdk passes over.
 fn auth_plugin(config: &Map, entry: &Map) -> Option<String> {
     let kind = config.get("auth_type").and_then(Setting::as_text);
-    let old = entry.get("auth_plugin").filter(|old| old.as_text().is_some() && old.as_text() != kind)?;
-    Some(format!("`auth_plugin` is passed over by openstacksdk; the word is `auth_type` ({})", old.origin))
+    let old =
+        entry.get("auth_plugin").filter(|old| old.as_text().is_some() && old.as_text() != kind)?;
+    Some(format!(
+        "`auth_plugin` is passed over by openstacksdk; the word is `auth_type` ({})",
+        old.origin
+    ))
 }
 
 fn auth_of(config: &mut Map) -> Result<Map, String> {
@@ -173,31 +194,47 @@ type Region = (Setting, Map);
 fn one_region(entry: &Map, vendor: &Map, asked: Option<&str>) -> Result<Region, String> {
     let known = known_regions(entry, vendor)?;
     let asked = asked.filter(|name| !name.is_empty());
-    let bare = |name: &str| (Setting::text(name, Origin::Variable("OS_REGION_NAME".into())), Map::default());
+    let bare = |name: &str| {
+        (Setting::text(name, Origin::Variable("OS_REGION_NAME".into())), Map::default())
+    };
     match (known.is_empty(), asked) {
         (true, name) => Ok(bare(name.unwrap_or_default())),
         (false, None) => Ok(known.into_iter().next().expect("there are some")),
         (false, Some(name)) => {
-            let names: Vec<String> = known.iter().filter_map(|(n, _)| n.as_text().map(str::to_owned)).collect();
+            let names: Vec<String> =
+                known.iter().filter_map(|(n, _)| n.as_text().map(str::to_owned)).collect();
             let found = known.into_iter().find(|(n, _)| n.as_text() == Some(name));
-            found.ok_or_else(|| format!("OS_REGION_NAME is `{name}`, which is no region of the entry; {}", there_are(&names)))
+            found.ok_or_else(|| {
+                format!(
+                    "OS_REGION_NAME is `{name}`, which is no region of the entry; {}",
+                    there_are(&names)
+                )
+            })
         }
     }
 }
 
 fn known_regions(entry: &Map, vendor: &Map) -> Result<Vec<Region>, String> {
     let entry = entry.clone().normalized();
-    // An empty list names none: openstacksdk passes `region_name` over beside it, and takes the catalog's first.
+    // An empty list names none: openstacksdk passes `region_name` over beside it, and takes the
+    // catalog's first.
     let empty = |regions: &Setting| matches!(&regions.value, Value::List(list) if list.is_empty());
     let name = entry.get("region_name").filter(|r| !r.is_null());
-    if let Some(regions) = entry.get("regions").filter(|regions| !empty(regions) || name.is_none()) {
+    if let Some(regions) = entry.get("regions").filter(|regions| !empty(regions) || name.is_none())
+    {
         return regions_of(regions);
     }
-    let of_vendor = || vendor.get("regions").filter(|regions| !empty(regions)).or_else(|| vendor.get("region_name"));
+    let of_vendor = || {
+        vendor
+            .get("regions")
+            .filter(|regions| !empty(regions))
+            .or_else(|| vendor.get("region_name"))
+    };
     match name {
-        Some(Setting { value: Value::Text { text, .. }, origin }) => {
-            Ok(text.split(',').map(|name| (Setting::text(name, origin.clone()), Map::default())).collect())
-        }
+        Some(Setting { value: Value::Text { text, .. }, origin }) => Ok(text
+            .split(',')
+            .map(|name| (Setting::text(name, origin.clone()), Map::default()))
+            .collect()),
         Some(list) => regions_of(list),
         None => of_vendor().map_or(Ok(Vec::new()), |regions| match &regions.value {
             Value::Text { .. } => Ok(vec![(regions.clone(), Map::default())]),
@@ -207,7 +244,9 @@ fn known_regions(entry: &Map, vendor: &Map) -> Result<Vec<Region>, String> {
 }
 
 fn regions_of(regions: &Setting) -> Result<Vec<Region>, String> {
-    let Value::List(list) = &regions.value else { return Err(format!("`regions` is no list ({})", regions.origin)) };
+    let Value::List(list) = &regions.value else {
+        return Err(format!("`regions` is no list ({})", regions.origin));
+    };
     let one = |region: &Setting| {
         let wrong = |what: &str| Err(format!("{what} ({})", region.origin));
         let Value::Map(map) = &region.value else {
@@ -219,7 +258,9 @@ fn regions_of(regions: &Setting) -> Result<Vec<Region>, String> {
         if let Some(strange) = map.keys().find(|k| !["name", "values"].contains(k)) {
             return wrong(&format!("a region has `name` and `values`, and no `{strange}`"));
         }
-        let Some(name) = map.get("name").filter(|n| n.as_text().is_some()) else { return wrong("a region has a `name`") };
+        let Some(name) = map.get("name").filter(|n| n.as_text().is_some()) else {
+            return wrong("a region has a `name`");
+        };
         match map.get("values").map(|v| &v.value) {
             None | Some(Value::Null) => Ok((name.clone(), Map::default())),
             Some(Value::Map(values)) => Ok((name.clone(), values.clone())),
@@ -239,7 +280,9 @@ fn old_words(config: &mut Map, auth: &mut Map, mut wrong: impl FnMut(&str, Strin
         }
         match found {
             None => {}
-            Some(nothing) if nothing.is_null() => wrong(target, format!("`{target}` has no value: leave it out ({})", nothing.origin)),
+            Some(nothing) if nothing.is_null() => {
+                wrong(target, format!("`{target}` has no value: leave it out ({})", nothing.origin))
+            }
             Some(found) if found.as_text().is_some() => auth.set(target, found),
             Some(Setting { value: Value::Text { .. }, .. }) => {}
             Some(found) => wrong(target, format!("`{target}` is no text ({})", found.origin)),
@@ -247,12 +290,15 @@ fn old_words(config: &mut Map, auth: &mut Map, mut wrong: impl FnMut(&str, Strin
     }
 }
 
-/// `domain_id` and `domain_name` are of both user and project; without a project, they are the scope.
+/// `domain_id` and `domain_name` are of both user and project; without a project, they are the
+/// scope.
 fn domains(mut config: Map, auth: &mut Map) -> Map {
-    let of_project = ["project_id", "project_name"].iter().any(|key| config.has(key) || auth.has(key));
-    for (word, both) in
-        [("domain_id", ["user_domain_id", "project_domain_id"]), ("domain_name", ["user_domain_name", "project_domain_name"])]
-    {
+    let of_project =
+        ["project_id", "project_name"].iter().any(|key| config.has(key) || auth.has(key));
+    for (word, both) in [
+        ("domain_id", ["user_domain_id", "project_domain_id"]),
+        ("domain_name", ["user_domain_name", "project_domain_name"]),
+    ] {
         if !of_project {
             continue;
         }
@@ -267,15 +313,24 @@ fn domains(mut config: Map, auth: &mut Map) -> Map {
     config
 }
 
-/// What logs in, from `auth` or, where that has nothing, from beside it. `wrong` is told the part of the login that is, or is meant,
-/// and what is wrong with it.
+/// What logs in, from `auth` or, where that has nothing, from beside it. `wrong` is told the part
+/// of the login that is, or is meant, and what is wrong with it.
 fn login_part(config: &mut Map, auth: Map, mut wrong: impl FnMut(&str, String)) -> Map {
     let mut auth = auth.normalized();
     let rest = std::mem::take(config).normalized();
     for (strange, value) in auth.iter().filter(|(key, _)| !AUTH.contains(key)) {
         let near = meant(strange);
-        let hint = near.map_or_else(|| "it belongs beside `auth`, if anywhere".to_owned(), |n| format!("did you mean `{n}`?"));
-        wrong(near.unwrap_or(strange), format!("`auth` has `{strange}`, which is no part of a login: {hint} ({})", value.origin));
+        let hint = near.map_or_else(
+            || "it belongs beside `auth`, if anywhere".to_owned(),
+            |n| format!("did you mean `{n}`?"),
+        );
+        wrong(
+            near.unwrap_or(strange),
+            format!(
+                "`auth` has `{strange}`, which is no part of a login: {hint} ({})",
+                value.origin
+            ),
+        );
     }
     for (key, value) in rest.iter() {
         if !AUTH.contains(&key) {
@@ -302,7 +357,8 @@ fn meant(strange: &str) -> Option<&'static str> {
     AUTH.iter().max_by_key(near).filter(|known| near(known) > 900).copied()
 }
 
-/// `{region_name}` and its like in a value, as Python's `format` fills them in. Nothing of `auth` is one.
+/// `{region_name}` and its like in a value, as Python's `format` fills them in. Nothing of `auth`
+/// is one.
 fn filled(key: &str, setting: &Setting, config: &Map) -> Result<Setting, String> {
     let text = setting.as_text().unwrap_or_default();
     let wrong = |what: &str| Err(format!("`{key}`: {what} ({})", setting.origin));
@@ -317,11 +373,19 @@ fn filled(key: &str, setting: &Setting, config: &Map) -> Result<Setting, String>
             continue;
         }
         let Some((name, more)) = rest.split_once('}').filter(|_| brace == "{") else {
-            return wrong("a brace alone is written twice (`{{`), since `{region_name}` stands for the region");
+            return wrong(
+                "a brace alone is written twice (`{{`), since `{region_name}` stands for the \
+                    region",
+            );
         };
         match config.get(name).filter(|_| !AUTH.contains(&name)).map(|s| &s.value) {
             Some(Value::Text { text, .. }) => out.push_str(text),
-            _ => return wrong("a name in braces is that of another setting, as `{region_name}`; a brace alone is written twice"),
+            _ => {
+                return wrong(
+                    "a name in braces is that of another setting, as `{region_name}`; a brace \
+                        alone is written twice",
+                );
+            }
         }
         rest = more;
     }

@@ -1,4 +1,5 @@
-//! What others say, without what logs us in: as it is, and in each form in which an answer may repeat a request.
+//! What others say, without what logs us in: as it is, and in each form in which an answer may
+//! repeat a request.
 use base64ct::{Base64, Base64Unpadded, Base64Url, Base64UrlUnpadded, Encoding};
 
 /// In the place of a secret.
@@ -17,18 +18,27 @@ pub fn scrubbed(text: &str, secrets: &[String]) -> String {
     }
     // One may be a part of another.
     forms.sort_by_key(|(form, _)| std::cmp::Reverse(form.len()));
-    forms.iter().filter(|(_, short)| !short).fold(text.to_owned(), |text, (form, _)| text.replace(form.as_str(), COVER))
+    forms
+        .iter()
+        .filter(|(_, short)| !short)
+        .fold(text.to_owned(), |text, (form, _)| text.replace(form.as_str(), COVER))
 }
 
 /// Whether `word` stands in `text` with neither letter nor digit beside it.
 fn has_word(text: &str, word: &str) -> bool {
     let bound = |c: Option<char>| c.is_none_or(|c| !c.is_alphanumeric());
-    text.match_indices(word).any(|(at, _)| bound(text[..at].chars().next_back()) && bound(text[at + word.len()..].chars().next()))
+    text.match_indices(word).any(|(at, _)| {
+        bound(text[..at].chars().next_back()) && bound(text[at + word.len()..].chars().next())
+    })
 }
 
 fn forms_of(secret: &str) -> Vec<String> {
     let json = serde_json::to_string(secret).unwrap_or_default();
-    let json = json.strip_prefix('"').and_then(|text| text.strip_suffix('"')).unwrap_or_default().to_owned();
+    let json = json
+        .strip_prefix('"')
+        .and_then(|text| text.strip_suffix('"'))
+        .unwrap_or_default()
+        .to_owned();
     let bytes = secret.as_bytes();
     let mut forms = vec![
         secret.to_owned(),
@@ -50,7 +60,13 @@ fn forms_of(secret: &str) -> Vec<String> {
     ];
     let html = secret.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;");
     forms.push(html.clone());
-    for (quote, apostrophe) in [("&quot;", "&#x27;"), ("&quot;", "&#39;"), ("&#34;", "&#39;"), ("&quot;", "'"), ("\"", "&#39;")] {
+    for (quote, apostrophe) in [
+        ("&quot;", "&#x27;"),
+        ("&quot;", "&#39;"),
+        ("&#34;", "&#39;"),
+        ("&quot;", "'"),
+        ("\"", "&#39;"),
+    ] {
         forms.push(html.replace('"', quote).replace('\'', apostrophe));
     }
     forms.retain(|form| !form.is_empty());
@@ -61,7 +77,8 @@ fn forms_of(secret: &str) -> Vec<String> {
 
 /// `\u00e9` for what is not ASCII, as Python writes JSON.
 fn ascii(json: &str, capital: bool) -> String {
-    let unit = |unit: &u16| if capital { format!("\\u{unit:04X}") } else { format!("\\u{unit:04x}") };
+    let unit =
+        |unit: &u16| if capital { format!("\\u{unit:04X}") } else { format!("\\u{unit:04x}") };
     let one = |c: char| match c.is_ascii() {
         true => c.to_string(),
         false => c.encode_utf16(&mut [0; 2]).iter().map(unit).collect(),
@@ -100,8 +117,14 @@ mod tests {
             "a\"b\\c/d é&<'1 2".into(),
         ] {
             let shown = scrubbed(&format!("no {said}, no"), std::slice::from_ref(&secret));
-            assert!(shown.starts_with("no ") && shown.ends_with(", no") && shown.contains("***"), "{said}: {shown}");
-            assert!(shown.trim_matches(['n', 'o', ' ', ',', '"', '\\']) == "***", "{said}: {shown}");
+            assert!(
+                shown.starts_with("no ") && shown.ends_with(", no") && shown.contains("***"),
+                "{said}: {shown}"
+            );
+            assert!(
+                shown.trim_matches(['n', 'o', ' ', ',', '"', '\\']) == "***",
+                "{said}: {shown}"
+            );
         }
     }
 

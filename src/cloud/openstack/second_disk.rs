@@ -16,12 +16,19 @@ pub async fn attach(
     deadline: Duration,
 ) -> Result<Disk, CloudError> {
     if !cloud.api.has(Service::Volume, &cx.cancel).await? {
-        return Err(CloudError::unable(format!("attach a volume to {}", machine.name), "this cloud has no block storage"));
+        return Err(CloudError::unable(
+            format!("attach a volume to {}", machine.name),
+            "this cloud has no block storage",
+        ));
     }
     cx.cancel.check()?;
     let wanted = &VolumePlan { zone: zone(cloud, cx, machine, wanted).await?, ..wanted.clone() };
     let (name, marks) = (format!("{}-disk", machine.name), cloud.marks(run));
-    let create = || async { cinder::create(&cloud.api, &name, wanted, None, &marks, &cx.cancel).await.map(|volume| volume.id) };
+    let create = || async {
+        cinder::create(&cloud.api, &name, wanted, None, &marks, &cx.cancel)
+            .await
+            .map(|volume| volume.id)
+    };
     let id = create::own(cloud, cx, New { run, kind: Kind::Volume, name: &name }, create).await?;
     comes_to(cloud, cx, &id, &format!("make volume {name}"), "available", deadline).await?;
     nova::attach(&cloud.api, &machine.id, &id, &cx.cancel).await?;
@@ -31,7 +38,12 @@ pub async fn attach(
 }
 
 /// Where no zone was planned, Nova chose the server's: many clouds attach no volume across zones.
-async fn zone(cloud: &OpenStack, cx: &Cx, machine: &Machine, wanted: &VolumePlan) -> Result<Option<String>, CloudError> {
+async fn zone(
+    cloud: &OpenStack,
+    cx: &Cx,
+    machine: &Machine,
+    wanted: &VolumePlan,
+) -> Result<Option<String>, CloudError> {
     if wanted.zone.is_some() {
         return Ok(wanted.zone.clone());
     }
@@ -43,18 +55,43 @@ async fn zone(cloud: &OpenStack, cx: &Cx, machine: &Machine, wanted: &VolumePlan
     Ok(server.and_then(|server| server.zone).filter(|zone| zones.contains(zone)))
 }
 
-pub async fn detach(cloud: &OpenStack, cx: &Cx, run: &str, machine: &Machine, disk: &Disk, deadline: Duration) -> Result<(), CloudError> {
+pub async fn detach(
+    cloud: &OpenStack,
+    cx: &Cx,
+    run: &str,
+    machine: &Machine,
+    disk: &Disk,
+    deadline: Duration,
+) -> Result<(), CloudError> {
     nova::detach(&cloud.api, &machine.id, &disk.id, &cx.cancel).await?;
-    comes_to(cloud, cx, &disk.id, &format!("detach the volume of {}", machine.name), "available", deadline).await?;
+    comes_to(
+        cloud,
+        cx,
+        &disk.id,
+        &format!("detach the volume of {}", machine.name),
+        "available",
+        deadline,
+    )
+    .await?;
     owned::delete_volume(cloud, run, &disk.id).await?;
     Ok(cx.ledger.gone_by_id(Kind::Volume, &disk.id)?)
 }
 
-async fn comes_to(cloud: &OpenStack, cx: &Cx, id: &str, what: &str, status: &str, deadline: Duration) -> Result<(), CloudError> {
+async fn comes_to(
+    cloud: &OpenStack,
+    cx: &Cx,
+    id: &str,
+    what: &str,
+    status: &str,
+    deadline: Duration,
+) -> Result<(), CloudError> {
     let look = || async {
-        match cinder::volume(&cloud.api, id, &cx.cancel).await?.as_ref().map(|v| v.status.as_str()) {
+        match cinder::volume(&cloud.api, id, &cx.cancel).await?.as_ref().map(|v| v.status.as_str())
+        {
             Some(now) if now == status => Ok(Some(())),
-            Some(now) if now.starts_with("error") => Err(CloudError::refused(what, format!("Cinder says {now}"))),
+            Some(now) if now.starts_with("error") => {
+                Err(CloudError::refused(what, format!("Cinder says {now}")))
+            }
             Some(_) => Ok(None),
             None => Err(CloudError::refused(what, "it is gone")),
         }

@@ -1,7 +1,8 @@
-//! The session of the `openstack` crate: it authenticates each request and says where its service is.
+//! The session of the `openstack` crate: it authenticates each request and says where its service
+//! is.
 //!
-//! Tokens and the rules for endpoints are ours ([`Keystone`]). Its version discovery is not used: that believes what a service says
-//! of its own address.
+//! Tokens and the rules for endpoints are ours ([`Keystone`]). Its version discovery is not used:
+//! that believes what a service says of its own address.
 use std::fmt;
 use std::sync::Arc;
 
@@ -28,17 +29,32 @@ impl fmt::Debug for LoggedIn {
 
 #[async_trait]
 impl AuthType for LoggedIn {
-    async fn authenticate(&self, _: &Client, request: RequestBuilder) -> Result<RequestBuilder, Error> {
+    async fn authenticate(
+        &self,
+        _: &Client,
+        request: RequestBuilder,
+    ) -> Result<RequestBuilder, Error> {
         self.keystone.count();
         Ok(request.header("x-auth-token", self.token.expose()))
     }
 
     /// The login has interface, region and overrides; filters have no say.
-    async fn get_endpoint(&self, _: &Client, service: &str, _: &EndpointFilters) -> Result<Url, Error> {
-        let missing = || Error::new(ErrorKind::EndpointNotFound, format!("no endpoint of {service}"));
-        let known = Service::ALL.into_iter().find(|known| known.types()[0] == service).ok_or_else(missing)?;
+    async fn get_endpoint(
+        &self,
+        _: &Client,
+        service: &str,
+        _: &EndpointFilters,
+    ) -> Result<Url, Error> {
+        let missing =
+            || Error::new(ErrorKind::EndpointNotFound, format!("no endpoint of {service}"));
+        let known = Service::ALL
+            .into_iter()
+            .find(|known| known.types()[0] == service)
+            .ok_or_else(missing)?;
         let found = self.keystone.endpoint(&self.token, known.types());
-        found.map_err(|e| Error::new(ErrorKind::EndpointNotFound, e.to_string()))?.ok_or_else(missing)
+        found
+            .map_err(|e| Error::new(ErrorKind::EndpointNotFound, e.to_string()))?
+            .ok_or_else(missing)
     }
 
     /// A token that was refused, or ends, makes a new session.
@@ -48,9 +64,15 @@ impl AuthType for LoggedIn {
 }
 
 /// Sends nothing.
-pub async fn begin(client: &Client, keystone: &Keystone, token: Arc<Token>) -> Result<Session, ApiError> {
+pub async fn begin(
+    client: &Client,
+    keystone: &Keystone,
+    token: Arc<Token>,
+) -> Result<Session, ApiError> {
     let login = LoggedIn { keystone: keystone.clone(), token };
-    Session::new_with_client(client.clone(), login).await.map_err(|e| ApiError::bad_answer("begin a session", e.to_string()))
+    Session::new_with_client(client.clone(), login)
+        .await
+        .map_err(|e| ApiError::bad_answer("begin a session", e.to_string()))
 }
 
 /// `None`: there is none.
@@ -58,7 +80,10 @@ pub async fn endpoint(session: &Session, service: Service) -> Option<Url> {
     session.client().get_endpoint(service.types()[0], &EndpointFilters::default()).await.ok()
 }
 
-pub async fn authenticate(session: &Session, request: RequestBuilder) -> Result<RequestBuilder, ApiError> {
+pub async fn authenticate(
+    session: &Session,
+    request: RequestBuilder,
+) -> Result<RequestBuilder, ApiError> {
     let done = session.auth_type().authenticate(session.client().inner(), request).await;
     done.map_err(|e| ApiError::bad_answer("authenticate", e.to_string()))
 }

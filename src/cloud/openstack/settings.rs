@@ -54,7 +54,9 @@ impl Setting {
         let value = match node.value {
             Yaml::Null => Value::Null,
             Yaml::Scalar { text, plain } => Value::Text { text, plain },
-            Yaml::List(items) => Value::List(items.into_iter().map(|i| Self::from_yaml(i, file)).collect()),
+            Yaml::List(items) => {
+                Value::List(items.into_iter().map(|i| Self::from_yaml(i, file)).collect())
+            }
             Yaml::Map(entries) => {
                 let mut map = Map::default();
                 entries.into_iter().for_each(|e| map.set(&e.key, Self::from_yaml(e.value, file)));
@@ -82,7 +84,8 @@ impl Setting {
 
     /// No value, or an empty text.
     pub fn is_nothing(&self) -> bool {
-        matches!(&self.value, Value::Null) || matches!(&self.value, Value::Text { text, .. } if text.is_empty())
+        matches!(&self.value, Value::Null)
+            || matches!(&self.value, Value::Text { text, .. } if text.is_empty())
     }
 
     /// What PyYAML takes for a truth value.

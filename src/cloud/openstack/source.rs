@@ -42,13 +42,18 @@ fn in_net(ip: IpAddr, net: IpAddr, bits: u32) -> bool {
     ip.is_ipv4() == net.is_ipv4() && cut(number(ip)) == cut(number(net))
 }
 
-/// From where our SSH to `host` will be seen to come, as a CIDR. The address that we send from is it, unless a router on the way writes
-/// another over it; then nobody can tell from here, and SSH is admitted from everywhere: it opens to one key alone.
+/// From where our SSH to `host` will be seen to come, as a CIDR. The address that we send from is
+/// it, unless a router on the way writes another over it; then nobody can tell from here, and SSH
+/// is admitted from everywhere: it opens to one key alone.
 pub fn ssh_from(host: &str, port: u16) -> String {
-    let Some(to) = (host, port).to_socket_addrs().ok().and_then(|mut all| all.next()) else { return EVERYWHERE.into() };
+    let Some(to) = (host, port).to_socket_addrs().ok().and_then(|mut all| all.next()) else {
+        return EVERYWHERE.into();
+    };
     let everywhere = if to.is_ipv4() { EVERYWHERE } else { EVERYWHERE_V6 };
     match source_towards((to.ip(), port)) {
-        Some(source) if is_seen(source, to.ip()) => format!("{source}/{}", if source.is_ipv4() { 32 } else { 128 }),
+        Some(source) if is_seen(source, to.ip()) => {
+            format!("{source}/{}", if source.is_ipv4() { 32 } else { 128 })
+        }
         _ => everywhere.into(),
     }
 }
@@ -64,7 +69,11 @@ const EVERYWHERE_V6: &str = "::/0";
 fn is_private(ip: IpAddr) -> bool {
     match ip {
         // 100.64.0.0/10 is what providers have behind their own NAT.
-        IpAddr::V4(v4) => v4.is_private() || v4.is_link_local() || v4.octets()[0] == 100 && v4.octets()[1] & 0xc0 == 64,
+        IpAddr::V4(v4) => {
+            v4.is_private()
+                || v4.is_link_local()
+                || v4.octets()[0] == 100 && v4.octets()[1] & 0xc0 == 64
+        }
         IpAddr::V6(v6) => v6.is_unique_local() || v6.is_unicast_link_local(),
     }
 }
@@ -95,16 +104,26 @@ mod tests {
     #[test]
     fn where_no_router_writes_over_it_one_address_is_admitted() {
         let seen = |source: &str, to: &str| is_seen(source.parse().unwrap(), to.parse().unwrap());
-        for (source, to) in [("10.8.0.2", "10.20.0.7"), ("192.168.1.5", "100.64.0.1"), ("203.0.113.5", "198.51.100.7")] {
+        for (source, to) in [
+            ("10.8.0.2", "10.20.0.7"),
+            ("192.168.1.5", "100.64.0.1"),
+            ("203.0.113.5", "198.51.100.7"),
+        ] {
             assert!(seen(source, to), "{source} to {to}");
         }
         for (source, to) in [("2001:db8::5", "2001:db8::7"), ("fd00::5", "fd00:1::7")] {
             assert!(seen(source, to), "{source} to {to}");
         }
-        for (source, to) in [("10.8.0.2", "198.51.100.7"), ("127.0.0.1", "127.0.0.9"), ("fd00::5", "2001:db8::7"), ("::1", "::1")] {
+        for (source, to) in [
+            ("10.8.0.2", "198.51.100.7"),
+            ("127.0.0.1", "127.0.0.9"),
+            ("fd00::5", "2001:db8::7"),
+            ("::1", "::1"),
+        ] {
             assert!(!seen(source, to), "{source} to {to}");
         }
-        // An address of this machine's own, which is the source towards itself; a machine without a network has none.
+        // An address of this machine's own, which is the source towards itself; a machine without a
+        // network has none.
         for elsewhere in ["192.0.2.1", "2001:db8::1"] {
             let Some(own) = source_towards((elsewhere.parse().unwrap(), 9)) else { continue };
             let bits = if own.is_ipv4() { 32 } else { 128 };

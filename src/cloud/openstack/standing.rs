@@ -10,8 +10,14 @@ use crate::cloud::openstack::api::Service;
 use crate::cloud::{self, CloudError, Cx};
 use crate::image::{self, Image, Standing, Visibility};
 
-/// The image as Glance shows it now, if it is one that may be changed: this project's, published, and proven to be.
-async fn ours(cloud: &OpenStack, image: &Image, what: &str, cancel: &Cancel) -> Result<Option<Record>, CloudError> {
+/// The image as Glance shows it now, if it is one that may be changed: this project's, published,
+/// and proven to be.
+async fn ours(
+    cloud: &OpenStack,
+    image: &Image,
+    what: &str,
+    cancel: &Cancel,
+) -> Result<Option<Record>, CloudError> {
     let Some(record) = glance::image(&cloud.api, &image.id, cancel).await? else { return Ok(None) };
     match cloud::untouchable(&record.image(&cloud.api.project(cancel).await?)) {
         Some(why) => Err(CloudError::refused(what, why)),
@@ -20,7 +26,12 @@ async fn ours(cloud: &OpenStack, image: &Image, what: &str, cancel: &Cancel) -> 
 }
 
 /// One change, read back.
-pub async fn set(cloud: &OpenStack, cx: &Cx, image: &Image, to: &Standing) -> Result<Image, CloudError> {
+pub async fn set(
+    cloud: &OpenStack,
+    cx: &Cx,
+    image: &Image,
+    to: &Standing,
+) -> Result<Image, CloudError> {
     let what = format!("change image {}", image.name);
     let gone = || CloudError::refused(&what, format!("image {} is gone", image.id));
     let now = ours(cloud, image, &what, &cx.cancel).await?.ok_or_else(gone)?;
@@ -30,13 +41,17 @@ pub async fn set(cloud: &OpenStack, cx: &Cx, image: &Image, to: &Standing) -> Re
         return Ok(now.image(&project));
     }
     let done = glance::patch(&cloud.api, &image.id, &patch, &cx.cancel).await;
-    // Whether or not an answer came: what Glance shows counts. It may be asked even when a signal came meanwhile.
+    // Whether or not an answer came: what Glance shows counts. It may be asked even when a signal
+    // came meanwhile.
     let after = glance::image(&cloud.api, &image.id, &Cancel::default()).await?.ok_or_else(gone)?;
     let left = change(&after, to);
     match done {
         _ if left.is_empty() => Ok(after.image(&project)),
         Err(e) => Err(e.into()),
-        Ok(_) => Err(CloudError::refused(&what, format!("Glance took the change, and shows something else: {left:?} is not done"))),
+        Ok(_) => Err(CloudError::refused(
+            &what,
+            format!("Glance took the change, and shows something else: {left:?} is not done"),
+        )),
     }
 }
 
@@ -60,18 +75,24 @@ pub async fn adopt(cloud: &OpenStack, cx: &Cx, image: &Image) -> Result<Image, C
     }
     tag(&now, adopted.standing().is_listed(), &mut patch);
     let done = glance::patch(&cloud.api, &image.id, &patch, &cx.cancel).await;
-    let after = glance::image(&cloud.api, &image.id, &Cancel::default()).await?.ok_or_else(gone)?.image(&project);
+    let after = glance::image(&cloud.api, &image.id, &Cancel::default())
+        .await?
+        .ok_or_else(gone)?
+        .image(&project);
     match done {
         _ if after.is_ours() => Ok(after),
         Err(e) => Err(e.into()),
-        Ok(_) => Err(CloudError::refused(&what, "Glance took the change, and shows the image as it was")),
+        Ok(_) => {
+            Err(CloudError::refused(&what, "Glance took the change, and shows the image as it was"))
+        }
     }
 }
 
 /// The mark for other clients.
 fn tag(now: &Record, listed: bool, patch: &mut Patch) {
     let had = now.tags();
-    let tags: BTreeSet<String> = image::with_mark(had.iter().cloned().collect(), listed).into_iter().collect();
+    let tags: BTreeSet<String> =
+        image::with_mark(had.iter().cloned().collect(), listed).into_iter().collect();
     if tags != had {
         patch.replace("tags", json!(tags));
     }
@@ -94,9 +115,12 @@ fn change(now: &Record, to: &Standing) -> Patch {
     patch
 }
 
-/// Servers that boot from an image and volumes that were made from it, of this project. The machines of others are not to be seen,
-/// so an image that others may use counts as used.
-pub async fn uses(cloud: &OpenStack, images: &[Image]) -> Result<BTreeMap<String, String>, CloudError> {
+/// Servers that boot from an image and volumes that were made from it, of this project. The
+/// machines of others are not to be seen, so an image that others may use counts as used.
+pub async fn uses(
+    cloud: &OpenStack,
+    images: &[Image],
+) -> Result<BTreeMap<String, String>, CloudError> {
     let (api, cancel) = (&cloud.api, Cancel::default());
     if images.is_empty() {
         return Ok(BTreeMap::new());
@@ -110,7 +134,8 @@ pub async fn uses(cloud: &OpenStack, images: &[Image]) -> Result<BTreeMap<String
     let (servers, volumes) = tokio::try_join!(nova::all_servers(api, &cancel), volumes)?;
     let mut users: BTreeMap<String, Vec<String>> = BTreeMap::new();
     let servers = servers.iter().filter_map(|s| Some((s.image()?, format!("server {}", s.name))));
-    let volumes = volumes.iter().filter_map(|v| Some((v.image()?, format!("volume {}", v.label()))));
+    let volumes =
+        volumes.iter().filter_map(|v| Some((v.image()?, format!("volume {}", v.label()))));
     for (id, user) in servers.chain(volumes).filter(|(id, _)| images.iter().any(|i| i.id == *id)) {
         users.entry(id.to_owned()).or_default().push(user);
     }
@@ -122,12 +147,17 @@ pub async fn uses(cloud: &OpenStack, images: &[Image]) -> Result<BTreeMap<String
         let open = match image.visibility {
             Visibility::Private => None,
             // Glance calls an image shared before anybody is named.
-            Visibility::Shared => (!glance::members(api, &image.id, &cancel).await?.is_empty()).then_some("shared"),
+            Visibility::Shared => {
+                (!glance::members(api, &image.id, &cancel).await?.is_empty()).then_some("shared")
+            }
             Visibility::Community => Some("a community image"),
             Visibility::Public => Some("public"),
         };
         if let Some(word) = open {
-            uses.insert(image.id.clone(), format!("it is {word}: who uses it in other projects cannot be seen"));
+            uses.insert(
+                image.id.clone(),
+                format!("it is {word}: who uses it in other projects cannot be seen"),
+            );
         }
     }
     Ok(uses)

@@ -1,4 +1,5 @@
-//! A file as the body of a request: its length is known, it is hashed on the way, and progress is told.
+//! A file as the body of a request: its length is known, it is hashed on the way, and progress is
+//! told.
 use std::io::Read;
 use std::path::Path;
 use std::sync::{Arc, OnceLock};
@@ -45,7 +46,8 @@ impl Upload {
                 }
             }
         });
-        let body = reqwest::Body::wrap_stream(futures_util::stream::poll_fn(move |cx| from.poll_recv(cx)));
+        let body =
+            reqwest::Body::wrap_stream(futures_util::stream::poll_fn(move |cx| from.poll_recv(cx)));
         Ok(Self { length, body, digest })
     }
 }

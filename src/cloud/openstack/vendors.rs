@@ -30,11 +30,19 @@ pub enum Known {
     Refused(String),
 }
 
-const fn at(name: &'static str, auth_url: &'static str, regions: &'static [&'static str]) -> Vendor {
+const fn at(
+    name: &'static str,
+    auth_url: &'static str,
+    regions: &'static [&'static str],
+) -> Vendor {
     Vendor { name, auth_url, regions, single: false, default_domain: false, note: Note::Nothing }
 }
 
-const fn single(name: &'static str, auth_url: &'static str, region: &'static [&'static str]) -> Vendor {
+const fn single(
+    name: &'static str,
+    auth_url: &'static str,
+    region: &'static [&'static str],
+) -> Vendor {
     Vendor { single: true, ..at(name, auth_url, region) }
 }
 
@@ -47,12 +55,19 @@ const fn fetched(name: &'static str, from: &'static str) -> Vendor {
 }
 
 const VENDORS: &[Vendor] = &[
-    Vendor { default_domain: true, ..single("auro", "https://api.van2.auro.io:5000/v3", &["RegionOne"]) },
+    Vendor {
+        default_domain: true,
+        ..single("auro", "https://api.van2.auro.io:5000/v3", &["RegionOne"])
+    },
     gone("betacloud", "betacloud.de has ceased business"),
     at("binero", "https://auth.binero.cloud:5000/v3", &["europe-se-1"]),
     single("bluebox", "", &["RegionOne"]),
     at("catalyst", "https://api.cloud.catalyst.net.nz:5000/v2.0", &["nz-por-1", "nz_wlg_2"]),
-    at("citycloud", "https://{region_name}.citycloud.com:5000/v3/", &["Buf1", "Fra1", "Sto2", "Kna1", "dx1", "tky1"]),
+    at(
+        "citycloud",
+        "https://{region_name}.citycloud.com:5000/v3/",
+        &["Buf1", "Fra1", "Sto2", "Kna1", "dx1", "tky1"],
+    ),
     at("conoha", "https://identity.{region_name}.conoha.io", &["sin1", "sjc1", "tyo1"]),
     single("dreamcompute", "https://iad2.dream.io:5000", &["RegionOne"]),
     single("elastx", "https://ops.elastx.cloud:5000/v3", &["se-sto"]),
@@ -70,9 +85,17 @@ const VENDORS: &[Vendor] = &[
     fetched("ovh", "https://ovhcloud.com"),
     Vendor {
         default_domain: true,
-        ..at("ovh-us", "https://auth.cloud.ovh.us/", &["US-EAST-VA-1", "US-WEST-OR-1", "US-EAST-VA", "US-WEST-OR"])
+        ..at(
+            "ovh-us",
+            "https://auth.cloud.ovh.us/",
+            &["US-EAST-VA-1", "US-WEST-OR-1", "US-EAST-VA", "US-WEST-OR"],
+        )
     },
-    at("rackspace", "https://identity.api.rackspacecloud.com/v2.0/", &["DFW", "HKG", "IAD", "ORD", "SYD", "LON"]),
+    at(
+        "rackspace",
+        "https://identity.api.rackspacecloud.com/v2.0/",
+        &["DFW", "HKG", "IAD", "ORD", "SYD", "LON"],
+    ),
     at("switchcloud", "https://identity.compute.cloud.switch.ch/v3", &["zhw", "zhc"]),
     at("switchengines", "https://keystone.cloud.switch.ch:5000/v3", &["LS", "ZH"]),
     gone("ultimum", "ultimum-cloud.com has ceased business"),
@@ -85,20 +108,26 @@ const VENDORS: &[Vendor] = &[
 pub fn known(name: &str) -> Option<Known> {
     let fetch = |from: &str| {
         Known::Refused(format!(
-            "openstacksdk fetches this profile from {from}/.well-known/openstack/api, and we do not: \
+            "openstacksdk fetches this profile from {from}/.well-known/openstack/api, and we do \
+                not: \
              write what it says there into clouds-public.yaml"
         ))
     };
     if let Some((scheme, rest)) = name.split_once("://") {
         // What stands before an `@` is nobody's business.
-        let host = rest.split('/').next().unwrap_or_default().rsplit('@').next().unwrap_or_default();
+        let host =
+            rest.split('/').next().unwrap_or_default().rsplit('@').next().unwrap_or_default();
         return Some(fetch(&format!("{scheme}://{host}")));
     }
     let vendor = VENDORS.iter().find(|v| v.name == name)?;
     Some(match vendor.note {
-        Note::Gone(why) => Known::Refused(format!("the profile `{name}` is of a cloud that is no more: {why}")),
+        Note::Gone(why) => {
+            Known::Refused(format!("the profile `{name}` is of a cloud that is no more: {why}"))
+        }
         Note::Fetched(from) => fetch(from),
-        Note::Warning(why) => Known::Profile { map: vendor.map(), warning: Some(format!("profile {name}: {why}")) },
+        Note::Warning(why) => {
+            Known::Profile { map: vendor.map(), warning: Some(format!("profile {name}: {why}")) }
+        }
         Note::Nothing => Known::Profile { map: vendor.map(), warning: None },
     })
 }

@@ -7,7 +7,13 @@ use crate::jinja::run::{Run, Scope};
 use crate::jinja::value::Value;
 use crate::jinja::{iterate, sorting};
 
-pub fn apply(run: &Run, name: &str, value: &Value, args: &Args, scope: &Rc<Scope>) -> Result<Value> {
+pub fn apply(
+    run: &Run,
+    name: &str,
+    value: &Value,
+    args: &Args,
+    scope: &Rc<Scope>,
+) -> Result<Value> {
     if !value.truth()? {
         return Ok(Value::list(Vec::new()));
     }
@@ -36,7 +42,9 @@ pub fn apply(run: &Run, name: &str, value: &Value, args: &Args, scope: &Rc<Scope
         let found = match &test {
             None => looked_at.truth()?,
             Some(test) => {
-                let Some(test) = test.as_text() else { return Err(Error::raised("the name of a test must be a text")) };
+                let Some(test) = test.as_text() else {
+                    return Err(Error::raised("the name of a test must be a text"));
+                };
                 run.test(test, looked_at, &args, scope)?.truth()?
             }
         };
@@ -63,7 +71,9 @@ fn mapped(run: &Run, items: Vec<Value>, args: &Args, scope: &Rc<Scope>) -> Resul
         return Err(Error::raised("map requires a filter argument"));
     }
     let name = args.positional.remove(0);
-    let Some(name) = name.as_text() else { return Err(Error::raised("the name of a filter must be a text")) };
+    let Some(name) = name.as_text() else {
+        return Err(Error::raised("the name of a filter must be a text"));
+    };
     let mut out = Vec::with_capacity(items.len());
     for item in items {
         out.push(run.filter(name, item, &args, scope)?);

@@ -11,10 +11,15 @@ pub fn apply(value: &Value, args: &Args) -> Result<Value> {
     let lists = args.take("list_merge").unwrap_or_else(|| Value::from("replace"));
     let how = lists.as_text().cloned().unwrap_or_else(|| "?".into());
     if !args.named.is_empty() {
-        return Err(Error::raised("'recursive' and 'list_merge' are the only valid keyword arguments"));
+        return Err(Error::raised(
+            "'recursive' and 'list_merge' are the only valid keyword arguments",
+        ));
     }
     if !["replace", "keep", "append", "prepend", "append_rp", "prepend_rp"].contains(&&*how) {
-        return Err(Error::raised(format!("merge_hash: 'list_merge' argument can only be equal to replace, keep, append, …, not {how}")));
+        return Err(Error::raised(format!(
+            "merge_hash: 'list_merge' argument can only be equal to replace, keep, append, …, not \
+                {how}"
+        )));
     }
     let all: Vec<Value> = [value].into_iter().chain(&args.positional).cloned().collect();
     let mut terms = Vec::new();
@@ -42,8 +47,12 @@ fn merged(low: &Value, high: &Value, recursive: bool, lists: &str) -> Result<Val
     let mut out = l.clone();
     for (key, new) in h.iter() {
         let value = match (out.get(key), new) {
-            (Some(old @ Value::Dict(_)), Value::Dict(_)) if recursive => merged(old, new, recursive, lists)?,
-            (Some(Value::List(old)), Value::List(new)) => Value::list(list(&old.borrow(), &new.borrow(), lists)?),
+            (Some(old @ Value::Dict(_)), Value::Dict(_)) if recursive => {
+                merged(old, new, recursive, lists)?
+            }
+            (Some(Value::List(old)), Value::List(new)) => {
+                Value::list(list(&old.borrow(), &new.borrow(), lists)?)
+            }
             _ => new.clone(),
         };
         let _ = out.set(key.clone(), value);

@@ -14,15 +14,29 @@ const STYLES: [(&str, &str, &str, &str); 5] = [
 ];
 
 pub fn apply(value: &Value, args: &Args) -> Result<Value> {
-    let b = args
-        .bind("comment", &["style", "newline", "beginning", "prefix", "prefix_count", "decoration", "postfix", "postfix_count", "end"])?;
+    let b = args.bind(
+        "comment",
+        &[
+            "style",
+            "newline",
+            "beginning",
+            "prefix",
+            "prefix_count",
+            "decoration",
+            "postfix",
+            "postfix_count",
+            "end",
+        ],
+    )?;
     if args.positional.len() > 1 {
         return Err(Error::raised("comment() takes from 1 to 2 positional arguments"));
     }
     let text = value.as_text().ok_or_else(|| Error::raised("`comment` wants a text"))?;
     let style = b.text_or("style", "plain")?;
-    let (_, beginning, decoration, end) =
-        STYLES.iter().find(|(name, ..)| **name == *style).ok_or_else(|| Error::raised(format!("Invalid style '{style}'.")))?;
+    let (_, beginning, decoration, end) = STYLES
+        .iter()
+        .find(|(name, ..)| **name == *style)
+        .ok_or_else(|| Error::raised(format!("Invalid style '{style}'.")))?;
     let decoration = b.text_or("decoration", decoration)?;
     let newline = b.text_or("newline", "\n")?;
     let trimmed = decoration.trim_end();
@@ -34,10 +48,12 @@ pub fn apply(value: &Value, args: &Args) -> Result<Value> {
         out += &format!("{beginning}{newline}");
     }
     if !prefix.is_empty() {
-        let one = if prefix == newline { newline.to_string() } else { format!("{prefix}{newline}") };
+        let one =
+            if prefix == newline { newline.to_string() } else { format!("{prefix}{newline}") };
         out += &one.repeat(count("prefix_count")?);
     }
-    let body = format!("{decoration}{}", text.replace(&*newline, &format!("{newline}{decoration}")));
+    let body =
+        format!("{decoration}{}", text.replace(&*newline, &format!("{newline}{decoration}")));
     out += &body.replace(&format!("{decoration}{newline}"), &format!("{trimmed}{newline}"));
     out += &format!("{newline}{postfix}").repeat(count("postfix_count")?);
     let end = b.text_or("end", end)?;

@@ -35,7 +35,10 @@ pub fn apply(name: &str, value: Value, args: &Args) -> Result<Value> {
                 Value::Span(us) => Ok(Value::Span(us.abs())),
                 other => match other.as_int() {
                     Some(n) => n.checked_abs().map(Value::Int).ok_or_else(operators::too_large),
-                    None => Err(Error::raised(format!("bad operand type for abs(): '{}'", other.kind()))),
+                    None => Err(Error::raised(format!(
+                        "bad operand type for abs(): '{}'",
+                        other.kind()
+                    ))),
                 },
             }
         }
@@ -50,7 +53,12 @@ fn default(value: Value, args: &Args) -> Result<Value> {
     let boolean = match b.get("boolean") {
         None => false,
         Some(Value::Bool(on)) => *on,
-        Some(other) => return Err(Error::raised(format!("The 'boolean' argument must be of type 'bool', not '{}'.", other.kind()))),
+        Some(other) => {
+            return Err(Error::raised(format!(
+                "The 'boolean' argument must be of type 'bool', not '{}'.",
+                other.kind()
+            )));
+        }
     };
     match &value {
         Value::Missing(why) if why.kind == Kind::Undefined => Ok(default),
@@ -83,7 +91,9 @@ fn ternary(value: &Value, args: &Args) -> Result<Value> {
 /// Ansible's filter `bool`.
 fn boolean(value: &Value) -> bool {
     match value {
-        Value::Str(s) | Value::Markup(s) => ["yes", "on", "true", "1"].contains(&&*s.to_lowercase()),
+        Value::Str(s) | Value::Markup(s) => {
+            ["yes", "on", "true", "1"].contains(&&*s.to_lowercase())
+        }
         other => other.as_number().is_some_and(|n| n == 1.0),
     }
 }
@@ -92,7 +102,8 @@ fn int(value: &Value, args: &Args) -> Result<Value> {
     let b = args.bind("int", &["default", "base"])?;
     let default = b.get("default").cloned().unwrap_or(Value::Int(0));
     let base = b.int_or("base", 10)?;
-    let truncated = |f: f64| if f.is_finite() && f.abs() < 1e38 { Some(f.trunc() as i128) } else { None };
+    let truncated =
+        |f: f64| if f.is_finite() && f.abs() < 1e38 { Some(f.trunc() as i128) } else { None };
     let found = match value {
         Value::Str(s) | Value::Markup(s) => {
             let base = u32::try_from(base).ok().filter(|b| *b == 0 || (2..=36).contains(b));
@@ -128,7 +139,9 @@ fn round(value: &Value, args: &Args) -> Result<Value> {
     let b = args.bind("round", &["precision", "method"])?;
     let places = b.int_or("precision", 0)?.clamp(-300, 300);
     let method = b.text_or("method", "common")?;
-    let number = value.as_number().ok_or_else(|| Error::raised(format!("type {} doesn't define __round__ method", value.kind())))?;
+    let number = value.as_number().ok_or_else(|| {
+        Error::raised(format!("type {} doesn't define __round__ method", value.kind()))
+    })?;
     if &*method == "common" {
         if let (Some(n), false) = (value.as_int(), matches!(value, Value::Float(_))) {
             return Ok(Value::Int(if places >= 0 { n } else { whole_round(n, places) }));
@@ -159,7 +172,9 @@ fn whole_round(n: i128, places: i128) -> i128 {
 
 fn power(name: &str, value: &Value, args: &Args) -> Result<Value> {
     let b = args.bind("this filter", &["base"])?;
-    let number = |v: &Value| v.as_number().ok_or_else(|| Error::raised(format!("{name}() can only be used on numbers")));
+    let number = |v: &Value| {
+        v.as_number().ok_or_else(|| Error::raised(format!("{name}() can only be used on numbers")))
+    };
     let x = number(value)?;
     let base = b.get("base").map(number).transpose()?;
     let domain = || Error::raised("math domain error");

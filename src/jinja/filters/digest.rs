@@ -15,12 +15,17 @@ pub fn apply(name: &str, value: &Value, args: &Args) -> Result<Value> {
             let b = args.bind("b64encode", &["encoding", "urlsafe"])?;
             let bytes = bytes(value, &b.text_or("encoding", "utf-8")?)?;
             let urlsafe = b.truth("urlsafe")?;
-            Ok(Value::from(if urlsafe { Base64Url::encode_string(&bytes) } else { Base64::encode_string(&bytes) }))
+            Ok(Value::from(if urlsafe {
+                Base64Url::encode_string(&bytes)
+            } else {
+                Base64::encode_string(&bytes)
+            }))
         }
         "b64decode" => {
             let b = args.bind("b64decode", &["encoding", "urlsafe"])?;
             let text = String::from_utf8_lossy(&bytes(value, "utf-8")?).into_owned();
-            codec::decode(&decoded(&text, b.truth("urlsafe")?)?, &b.text_or("encoding", "utf-8")?).map(Value::from)
+            codec::decode(&decoded(&text, b.truth("urlsafe")?)?, &b.text_or("encoding", "utf-8")?)
+                .map(Value::from)
         }
         "hash" => {
             let kind = args.bind("hash", &["hashtype"])?.text_or("hashtype", "sha1")?;
@@ -28,7 +33,8 @@ pub fn apply(name: &str, value: &Value, args: &Args) -> Result<Value> {
         }
         "to_uuid" => {
             let namespace = args.bind("to_uuid", &["namespace"])?.text_or("namespace", ANSIBLE)?;
-            let namespace = uuid::Uuid::parse_str(&namespace).map_err(|e| Error::raised(format!("Invalid value for 'namespace': {e}")))?;
+            let namespace = uuid::Uuid::parse_str(&namespace)
+                .map_err(|e| Error::raised(format!("Invalid value for 'namespace': {e}")))?;
             let mut all = namespace.as_bytes().to_vec();
             all.extend(bytes(value, "utf-8")?);
             let sum = sha1(&all);
@@ -39,7 +45,8 @@ pub fn apply(name: &str, value: &Value, args: &Args) -> Result<Value> {
         }
         name => {
             args.none("this filter")?;
-            hashed(if name == "md5" { "md5" } else { "sha1" }, &bytes(value, "utf-8")?).map(Value::from)
+            hashed(if name == "md5" { "md5" } else { "sha1" }, &bytes(value, "utf-8")?)
+                .map(Value::from)
         }
     }
 }
@@ -65,17 +72,30 @@ fn hashed(kind: &str, data: &[u8]) -> Result<String> {
         "sha384" => sha2::Sha384::digest(data).to_vec(),
         "sha512" => sha2::Sha512::digest(data).to_vec(),
         other
-            if ["blake2b", "blake2s", "sha3_224", "sha3_256", "sha3_384", "sha3_512", "sha512_256", "sm3", "ripemd160"]
-                .contains(&other) =>
+            if [
+                "blake2b",
+                "blake2s",
+                "sha3_224",
+                "sha3_256",
+                "sha3_384",
+                "sha3_512",
+                "sha512_256",
+                "sm3",
+                "ripemd160",
+            ]
+            .contains(&other) =>
         {
-            return Err(Error::refused(format!("hash('{other}') is not supported; md5, sha1 and the SHA-2 family are")));
+            return Err(Error::refused(format!(
+                "hash('{other}') is not supported; md5, sha1 and the SHA-2 family are"
+            )));
         }
         other => return Err(Error::raised(format!("unsupported hash type {other}"))),
     };
     Ok(sum.iter().map(|b| format!("{b:02x}")).collect())
 }
 
-/// Python's lenient decoding: what is not of the alphabet is passed over, and padding must be right.
+/// Python's lenient decoding: what is not of the alphabet is passed over, and padding must be
+/// right.
 fn decoded(text: &str, urlsafe: bool) -> Result<Vec<u8>> {
     let wrong = || Error::raised("Incorrect padding");
     let swapped = |c: char| match c {
@@ -124,7 +144,8 @@ fn decoded(text: &str, urlsafe: bool) -> Result<Vec<u8>> {
 /// MD5, for names and caches of old; it protects nothing.
 fn md5(data: &[u8]) -> [u8; 16] {
     const TURNS: [u32; 16] = [7, 12, 17, 22, 5, 9, 14, 20, 4, 11, 16, 23, 6, 10, 15, 21];
-    let sines: Vec<u32> = (1..=64).map(|i| (f64::from(i).sin().abs() * 4_294_967_296.0) as u32).collect();
+    let sines: Vec<u32> =
+        (1..=64).map(|i| (f64::from(i).sin().abs() * 4_294_967_296.0) as u32).collect();
     let mut state = [0x6745_2301_u32, 0xefcd_ab89, 0x98ba_dcfe, 0x1032_5476];
     let mut padded = data.to_vec();
     padded.push(0x80);
@@ -133,7 +154,8 @@ fn md5(data: &[u8]) -> [u8; 16] {
     }
     padded.extend((data.len() as u64 * 8).to_le_bytes());
     for block in padded.chunks(64) {
-        let words: Vec<u32> = block.chunks(4).map(|w| u32::from_le_bytes([w[0], w[1], w[2], w[3]])).collect();
+        let words: Vec<u32> =
+            block.chunks(4).map(|w| u32::from_le_bytes([w[0], w[1], w[2], w[3]])).collect();
         let [mut a, mut b, mut c, mut d] = state;
         for i in 0..64 {
             let (mix, word) = match i / 16 {

@@ -14,7 +14,12 @@ pub fn apply(run: &Run, name: &str, value: &Value, args: &Args) -> Result<Value>
         "combinations" => {
             let b = args.bind("combinations", &["r"])?;
             b.wanted("r")?;
-            picked(run, &iterate::items(value)?, usize::try_from(b.int_or("r", 0)?).unwrap_or(0), false)
+            picked(
+                run,
+                &iterate::items(value)?,
+                usize::try_from(b.int_or("r", 0)?).unwrap_or(0),
+                false,
+            )
         }
         "permutations" => {
             let items = iterate::items(value)?;
@@ -35,8 +40,15 @@ pub fn apply(run: &Run, name: &str, value: &Value, args: &Args) -> Result<Value>
         "items2dict" => items2dict(value, args),
         "items" => {
             args.none("items")?;
-            let Value::Dict(dict) = value else { return Err(Error::raised("Can only get item pairs from a mapping.")) };
-            Ok(Value::list(dict.borrow().iter().map(|(k, v)| Value::tuple(vec![k.clone(), v.clone()])).collect()))
+            let Value::Dict(dict) = value else {
+                return Err(Error::raised("Can only get item pairs from a mapping."));
+            };
+            Ok(Value::list(
+                dict.borrow()
+                    .iter()
+                    .map(|(k, v)| Value::tuple(vec![k.clone(), v.clone()]))
+                    .collect(),
+            ))
         }
         "rekey_on_member" => rekey(value, args),
         _ => extract(run, value, args),
@@ -80,9 +92,15 @@ fn product(run: &Run, value: &Value, args: &Args) -> Result<Value> {
     let mut args = args.clone();
     let repeat = args.take("repeat").and_then(|n| n.as_int()).unwrap_or(1);
     if let Some((name, _)) = args.named.first() {
-        return Err(Error::raised(format!("'{name}' is an invalid keyword argument for product()")));
+        return Err(Error::raised(format!(
+            "'{name}' is an invalid keyword argument for product()"
+        )));
     }
-    let lists = [value].into_iter().chain(&args.positional).map(iterate::items).collect::<Result<Vec<_>>>()?;
+    let lists = [value]
+        .into_iter()
+        .chain(&args.positional)
+        .map(iterate::items)
+        .collect::<Result<Vec<_>>>()?;
     let mut rows: Vec<Vec<Value>> = vec![Vec::new()];
     for _ in 0..size(repeat)? {
         run.step(1)?;
@@ -91,8 +109,12 @@ fn product(run: &Run, value: &Value, args: &Args) -> Result<Value> {
                 return Err(Error::refused(format!("a product of more than {MOST} entries")));
             }
             run.step((rows.len() * list.len()) as u64)?;
-            let longer = |row: &Vec<Value>, item: &Value| row.iter().chain([item]).cloned().collect();
-            rows = rows.iter().flat_map(|row| list.iter().map(move |item| longer(row, item))).collect();
+            let longer =
+                |row: &Vec<Value>, item: &Value| row.iter().chain([item]).cloned().collect();
+            rows = rows
+                .iter()
+                .flat_map(|row| list.iter().map(move |item| longer(row, item)))
+                .collect();
         }
     }
     Ok(Value::list(rows.into_iter().map(Value::tuple).collect()))
@@ -101,23 +123,41 @@ fn product(run: &Run, value: &Value, args: &Args) -> Result<Value> {
 fn zip(longest: bool, value: &Value, args: &Args) -> Result<Value> {
     let mut args = args.clone();
     let fill = if longest { args.take("fillvalue").unwrap_or(Value::None) } else { Value::None };
-    let strict = if longest { false } else { args.take("strict").is_some_and(|v| v.truth().unwrap_or(false)) };
+    let strict = if longest {
+        false
+    } else {
+        args.take("strict").is_some_and(|v| v.truth().unwrap_or(false))
+    };
     if let Some((name, _)) = args.named.first() {
         return Err(Error::raised(format!("zip() got an unexpected keyword argument '{name}'")));
     }
-    let lists = [value].into_iter().chain(&args.positional).map(iterate::items).collect::<Result<Vec<_>>>()?;
+    let lists = [value]
+        .into_iter()
+        .chain(&args.positional)
+        .map(iterate::items)
+        .collect::<Result<Vec<_>>>()?;
     let lengths = || lists.iter().map(Vec::len);
     if strict && lengths().any(|n| n != lists[0].len()) {
         return Err(Error::raised("the lists that zip(strict=true) gets have different lengths"));
     }
     let length = if longest { lengths().max() } else { lengths().min() }.unwrap_or(0);
-    let row = |at: usize| Value::tuple(lists.iter().map(|l| l.get(at).cloned().unwrap_or_else(|| fill.clone())).collect());
+    let row = |at: usize| {
+        Value::tuple(
+            lists.iter().map(|l| l.get(at).cloned().unwrap_or_else(|| fill.clone())).collect(),
+        )
+    };
     Ok(Value::list((0..length).map(row).collect()))
 }
 
-pub fn flatten(items: &[Value], levels: Option<i128>, skip_nulls: bool, out: &mut Vec<Value>) -> Result<()> {
+pub fn flatten(
+    items: &[Value],
+    levels: Option<i128>,
+    skip_nulls: bool,
+    out: &mut Vec<Value>,
+) -> Result<()> {
     for item in items {
-        let null = item.is_none() || item.as_text().is_some_and(|t| ["None", "null"].contains(&&**t));
+        let null =
+            item.is_none() || item.as_text().is_some_and(|t| ["None", "null"].contains(&&**t));
         match item {
             _ if skip_nulls && null => {}
             Value::List(_) | Value::Tuple(_) if levels.is_none_or(|n| n >= 1) => {
@@ -147,7 +187,10 @@ fn subelements(value: &Value, args: &Args) -> Result<Value> {
         let mut values = element.clone();
         for key in &path {
             let Value::Dict(dict) = &values else {
-                return Err(Error::raised(format!("the key {} should point to a dictionary", show::text(key)?)));
+                return Err(Error::raised(format!(
+                    "the key {} should point to a dictionary",
+                    show::text(key)?
+                )));
             };
             let found = dict.borrow().get(key).cloned();
             match found {
@@ -156,7 +199,12 @@ fn subelements(value: &Value, args: &Args) -> Result<Value> {
                     values = Value::list(Vec::new());
                     break;
                 }
-                None => return Err(Error::raised(format!("could not find {} key in iterated item", show::repr(key)?))),
+                None => {
+                    return Err(Error::raised(format!(
+                        "could not find {} key in iterated item",
+                        show::repr(key)?
+                    )));
+                }
             }
         }
         let Value::List(values) = values else {
@@ -171,7 +219,10 @@ fn dict2items(value: &Value, args: &Args) -> Result<Value> {
     let b = args.bind("dict2items", &["key_name", "value_name"])?;
     let (key, name) = (b.text_or("key_name", "key")?, b.text_or("value_name", "value")?);
     let Value::Dict(dict) = value else {
-        return Err(Error::raised(format!("dict2items requires a dictionary, got {} instead.", value.kind())));
+        return Err(Error::raised(format!(
+            "dict2items requires a dictionary, got {} instead.",
+            value.kind()
+        )));
     };
     let one = |(k, v): &(Value, Value)| {
         let mut out = Dict::new();
@@ -186,14 +237,22 @@ fn items2dict(value: &Value, args: &Args) -> Result<Value> {
     let b = args.bind("items2dict", &["key_name", "value_name"])?;
     let (key, name) = (b.text_or("key_name", "key")?, b.text_or("value_name", "value")?);
     if !matches!(value, Value::List(_) | Value::Tuple(_)) {
-        return Err(Error::raised(format!("items2dict requires a list, got {} instead.", value.kind())));
+        return Err(Error::raised(format!(
+            "items2dict requires a list, got {} instead.",
+            value.kind()
+        )));
     }
     let mut out = Dict::new();
     for item in iterate::items(value)? {
-        let Value::Dict(item) = item else { return Err(Error::raised("items2dict requires a list of dictionaries")) };
+        let Value::Dict(item) = item else {
+            return Err(Error::raised("items2dict requires a list of dictionaries"));
+        };
         let item = item.borrow();
         let (Some(k), Some(v)) = (item.text(&key), item.text(&name)) else {
-            return Err(Error::raised(format!("items2dict requires each dictionary in the list to contain the keys '{key}' and '{name}'")));
+            return Err(Error::raised(format!(
+                "items2dict requires each dictionary in the list to contain the keys '{key}' and \
+                    '{name}'"
+            )));
         };
         if !out.set(k.clone(), v.clone()) {
             return Err(collections::unhashable(k));
@@ -210,16 +269,25 @@ fn rekey(value: &Value, args: &Args) -> Result<Value> {
     }
     let items = match value {
         Value::Dict(d) => d.borrow().values().cloned().collect(),
-        Value::Str(_) | Value::Bytes(_) => return Err(Error::raised("Type is not a valid list, set, or dict")),
+        Value::Str(_) | Value::Bytes(_) => {
+            return Err(Error::raised("Type is not a valid list, set, or dict"));
+        }
         other => iterate::items(other)?,
     };
     let mut out = Dict::new();
     for item in items {
-        let Value::Dict(dict) = &item else { return Err(Error::raised("List item is not a valid dict")) };
+        let Value::Dict(dict) = &item else {
+            return Err(Error::raised("List item is not a valid dict"));
+        };
         let found = dict.borrow().get(key).cloned();
-        let found = found.ok_or_else(|| Error::raised(format!("Key {} was not found.", show::repr(key).unwrap_or_default())))?;
+        let found = found.ok_or_else(|| {
+            Error::raised(format!("Key {} was not found.", show::repr(key).unwrap_or_default()))
+        })?;
         if out.has(&found) && &*duplicates == "error" {
-            return Err(Error::raised(format!("Key {} is not unique, cannot convert to dict.", show::repr(&found)?)));
+            return Err(Error::raised(format!(
+                "Key {} is not unique, cannot convert to dict.",
+                show::repr(&found)?
+            )));
         }
         if !out.set(found.clone(), item) {
             return Err(collections::unhashable(&found));

@@ -13,7 +13,8 @@ struct Style {
     colon: String,
     ascii: bool,
     sorted: bool,
-    /// Keys become texts before they are sorted and put in: so Ansible does it, and Jinja's `tojson` does not.
+    /// Keys become texts before they are sorted and put in: so Ansible does it, and Jinja's
+    /// `tojson` does not.
     texts: bool,
 }
 
@@ -24,17 +25,41 @@ pub fn apply(name: &str, value: &Value, args: &Args) -> Result<Value> {
         return load(value);
     }
     if name == "tojson" {
-        let indent = args.bind("tojson", &["indent"])?.some("indent").map(indentation).transpose()?;
-        let style = Style { comma: comma(&indent), indent, colon: ": ".into(), ascii: true, sorted: true, texts: false };
+        let indent =
+            args.bind("tojson", &["indent"])?.some("indent").map(indentation).transpose()?;
+        let style = Style {
+            comma: comma(&indent),
+            indent,
+            colon: ": ".into(),
+            ascii: true,
+            sorted: true,
+            texts: false,
+        };
         let text = written(value, &style)?;
-        let safe = text.replace('<', "\\u003c").replace('>', "\\u003e").replace('&', "\\u0026").replace('\'', "\\u0027");
+        let safe = text
+            .replace('<', "\\u003c")
+            .replace('>', "\\u003e")
+            .replace('&', "\\u0026")
+            .replace('\'', "\\u0027");
         return Ok(Value::Markup(safe.into()));
     }
     let nice = name == "to_nice_json";
-    if args.named.iter().any(|(n, _)| ["profile", "cls", "default", "vault_to_text", "preprocess_unsafe"].contains(&&**n)) {
-        return Err(Error::refused(format!("an argument of `{name}` that Ansible keeps for itself is not supported")));
+    if args.named.iter().any(|(n, _)| {
+        ["profile", "cls", "default", "vault_to_text", "preprocess_unsafe"].contains(&&**n)
+    }) {
+        return Err(Error::refused(format!(
+            "an argument of `{name}` that Ansible keeps for itself is not supported"
+        )));
     }
-    let names: &[&str] = &["indent", "sort_keys", "separators", "ensure_ascii", "skipkeys", "check_circular", "allow_nan"];
+    let names: &[&str] = &[
+        "indent",
+        "sort_keys",
+        "separators",
+        "ensure_ascii",
+        "skipkeys",
+        "check_circular",
+        "allow_nan",
+    ];
     let b = args.bind(if nice { "to_nice_json" } else { "to_json" }, names)?;
     if !nice && !args.positional.is_empty() {
         return Err(Error::raised("`to_json` takes its arguments by name"));
@@ -52,13 +77,22 @@ fn style(b: &Bound, nice: bool) -> Result<Style> {
     let (mut comma, mut colon) = (comma(&indent), ": ".to_owned());
     if let Some(given) = b.some("separators").filter(|_| !nice) {
         let given = crate::jinja::iterate::items(given)?;
-        let [a, z] = &given[..] else { return Err(Error::raised("`separators` must be two texts")) };
+        let [a, z] = &given[..] else {
+            return Err(Error::raised("`separators` must be two texts"));
+        };
         (comma, colon) = (show::text(a)?.to_string(), show::text(z)?.to_string());
     }
     if nice {
         comma = ",".into();
     }
-    Ok(Style { indent, comma, colon, ascii: b.truth_or("ensure_ascii", true)?, sorted: b.truth_or("sort_keys", nice)?, texts: true })
+    Ok(Style {
+        indent,
+        comma,
+        colon,
+        ascii: b.truth_or("ensure_ascii", true)?,
+        sorted: b.truth_or("sort_keys", nice)?,
+        texts: true,
+    })
 }
 
 fn comma(indent: &Option<String>) -> String {
@@ -90,7 +124,12 @@ fn write(value: &Value, style: &Style, level: usize, out: &mut String) -> Result
         Value::List(l) => list(&l.borrow(), style, level, out)?,
         Value::Tuple(t) => list(t, style, level, out)?,
         Value::Dict(d) => mapping(&d.borrow(), style, level, out)?,
-        other => return Err(Error::raised(format!("Object of type {} is not JSON serializable", other.kind()))),
+        other => {
+            return Err(Error::raised(format!(
+                "Object of type {} is not JSON serializable",
+                other.kind()
+            )));
+        }
     }
     Ok(())
 }
@@ -176,7 +215,12 @@ fn key_text(key: &Value) -> Result<String> {
         Value::Bool(b) => b.to_string(),
         Value::Float(f) => float(*f),
         Value::Int(n) => n.to_string(),
-        other => return Err(Error::raised(format!("keys must be str, int, float, bool or None, not {}", other.kind()))),
+        other => {
+            return Err(Error::raised(format!(
+                "keys must be str, int, float, bool or None, not {}",
+                other.kind()
+            )));
+        }
     })
 }
 
@@ -204,7 +248,10 @@ fn quoted(text: &str, ascii: bool, out: &mut String) {
 
 fn load(value: &Value) -> Result<Value> {
     let Some(text) = value.as_text() else {
-        return Err(Error::raised(format!("the JSON object must be str, bytes or bytearray, not {}", value.kind())));
+        return Err(Error::raised(format!(
+            "the JSON object must be str, bytes or bytearray, not {}",
+            value.kind()
+        )));
     };
     whole_numbers(text)?;
     let found: serde_json::Value = serde_json::from_str(text).map_err(|e| {
@@ -230,7 +277,11 @@ fn whole_numbers(text: &str) -> Result<()> {
             }
             _ => {}
         }
-        if number == "-0" || number.parse::<i128>().is_ok_and(|n| i64::try_from(n).is_err() && u64::try_from(n).is_err()) {
+        if number == "-0"
+            || number
+                .parse::<i128>()
+                .is_ok_and(|n| i64::try_from(n).is_err() && u64::try_from(n).is_err())
+        {
             return Err(Error::refused(format!("the number {number} in JSON is not supported")));
         }
         if number.len() > 38 && number.trim_start_matches('-').bytes().all(|b| b.is_ascii_digit()) {
@@ -251,7 +302,9 @@ pub fn from(json: &serde_json::Value) -> Result<Value> {
             (Some(n), ..) => Value::Int(n.into()),
             (_, Some(n), _) => Value::Int(n.into()),
             // A whole number that is larger came as a float.
-            (.., Some(f)) if f.fract() == 0.0 && !n.to_string().contains(['.', 'e', 'E']) => return Err(operators::too_large()),
+            (.., Some(f)) if f.fract() == 0.0 && !n.to_string().contains(['.', 'e', 'E']) => {
+                return Err(operators::too_large());
+            }
             (.., Some(f)) => Value::Float(f),
             _ => return Err(operators::too_large()),
         },

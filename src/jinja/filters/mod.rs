@@ -157,14 +157,32 @@ pub const NAMES: &[&str] = &[
 
 /// Filters that we do not do, and why.
 const REFUSED: &[(&str, &str)] = &[
-    ("expanduser", "`expanduser` is not supported: homes differ from machine to machine; write the path"),
-    ("expandvars", "`expandvars` is not supported: a bundle renders the same everywhere; put the value under `vars:`"),
+    (
+        "expanduser",
+        "`expanduser` is not supported: homes differ from machine to machine; write the path",
+    ),
+    (
+        "expandvars",
+        "`expandvars` is not supported: a bundle renders the same everywhere; put the value under \
+            `vars:`",
+    ),
     ("fileglob", "`fileglob` is not supported: a template sees no files of the factory"),
-    ("ipaddr", "`ipaddr` is not supported; write the address down in build-vars.yml, under `vars:`"),
+    (
+        "ipaddr",
+        "`ipaddr` is not supported; write the address down in build-vars.yml, under `vars:`",
+    ),
     ("json_query", "`json_query` is not supported; use `selectattr` and `map(attribute=…)`"),
-    ("password_hash", "`password_hash` is not supported: its salt would make every build different; put the hash under `vars:`"),
+    (
+        "password_hash",
+        "`password_hash` is not supported: its salt would make every build different; put the hash \
+            under `vars:`",
+    ),
     ("random", "`random` is not supported: the same build would render differently each time"),
-    ("realpath", "`realpath` is not supported: a template sees no files of the factory; `normpath` tidies a path up"),
+    (
+        "realpath",
+        "`realpath` is not supported: a template sees no files of the factory; `normpath` tidies a \
+            path up",
+    ),
     ("shuffle", "`shuffle` is not supported: the same build would render differently each time"),
     ("unvault", "`unvault` is not supported; a rendered template is no place for secrets"),
     ("urlize", "`urlize` is not supported; write the HTML"),
@@ -173,7 +191,9 @@ const REFUSED: &[(&str, &str)] = &[
 
 /// A name without `ansible.builtin.`.
 pub fn short(name: &str) -> &str {
-    name.strip_prefix("ansible.builtin.").or_else(|| name.strip_prefix("ansible.legacy.")).unwrap_or(name)
+    name.strip_prefix("ansible.builtin.")
+        .or_else(|| name.strip_prefix("ansible.legacy."))
+        .unwrap_or(name)
 }
 
 pub fn known(name: &str) -> bool {
@@ -201,23 +221,37 @@ pub fn apply(run: &Run, name: &str, value: Value, args: &Args, scope: &Rc<Scope>
 
 fn applied(run: &Run, name: &str, value: Value, args: &Args, scope: &Rc<Scope>) -> Result<Value> {
     match name {
-        "default" | "d" | "mandatory" | "ternary" | "type_debug" | "bool" | "int" | "float" | "string" | "abs" | "round" | "log"
-        | "pow" | "root" => convert::apply(name, value, args),
-        "map" | "select" | "reject" | "selectattr" | "rejectattr" => choose::apply(run, name, &value, args, scope),
-        "attr" | "batch" | "slice" | "first" | "last" | "join" | "list" | "length" | "count" | "max" | "min" | "reverse" | "sort"
-        | "sum" | "unique" | "groupby" | "dictsort" => sequence::apply(run, name, &value, args),
-        "combinations" | "permutations" | "product" | "zip" | "zip_longest" | "flatten" | "subelements" | "dict2items" | "items2dict"
-        | "items" | "rekey_on_member" | "extract" => items::apply(run, name, &value, args),
-        "union" | "intersect" | "difference" | "symmetric_difference" => sets::apply(run, name, &value, args),
+        "default" | "d" | "mandatory" | "ternary" | "type_debug" | "bool" | "int" | "float"
+        | "string" | "abs" | "round" | "log" | "pow" | "root" => convert::apply(name, value, args),
+        "map" | "select" | "reject" | "selectattr" | "rejectattr" => {
+            choose::apply(run, name, &value, args, scope)
+        }
+        "attr" | "batch" | "slice" | "first" | "last" | "join" | "list" | "length" | "count"
+        | "max" | "min" | "reverse" | "sort" | "sum" | "unique" | "groupby" | "dictsort" => {
+            sequence::apply(run, name, &value, args)
+        }
+        "combinations" | "permutations" | "product" | "zip" | "zip_longest" | "flatten"
+        | "subelements" | "dict2items" | "items2dict" | "items" | "rekey_on_member" | "extract" => {
+            items::apply(run, name, &value, args)
+        }
+        "union" | "intersect" | "difference" | "symmetric_difference" => {
+            sets::apply(run, name, &value, args)
+        }
         "combine" => combine::apply(&value, args),
         "comment" => comment::apply(&value, args),
         "to_json" | "to_nice_json" | "tojson" | "from_json" => json::apply(name, &value, args),
         "to_yaml" | "to_nice_yaml" => yaml_dump::apply(name, &value, args),
         "from_yaml" | "from_yaml_all" => yaml_load::apply(name, &value, args),
-        "b64encode" | "b64decode" | "hash" | "checksum" | "md5" | "sha1" | "to_uuid" => digest::apply(name, &value, args),
-        "regex_escape" | "regex_findall" | "regex_replace" | "regex_search" => regex::apply(name, &value, args),
-        "basename" | "dirname" | "commonpath" | "normpath" | "path_join" | "relpath" | "splitext" | "win_basename" | "win_dirname"
-        | "win_splitdrive" => paths::apply(name, &value, args),
+        "b64encode" | "b64decode" | "hash" | "checksum" | "md5" | "sha1" | "to_uuid" => {
+            digest::apply(name, &value, args)
+        }
+        "regex_escape" | "regex_findall" | "regex_replace" | "regex_search" => {
+            regex::apply(name, &value, args)
+        }
+        "basename" | "dirname" | "commonpath" | "normpath" | "path_join" | "relpath"
+        | "splitext" | "win_basename" | "win_dirname" | "win_splitdrive" => {
+            paths::apply(name, &value, args)
+        }
         "urlencode" | "urldecode" | "urlsplit" => urls::apply(name, &value, args),
         "human_readable" | "human_to_bytes" | "filesizeformat" => sizes::apply(name, &value, args),
         "wordwrap" => wrap::apply(&value, args),

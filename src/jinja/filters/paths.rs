@@ -11,22 +11,42 @@ pub fn apply(name: &str, value: &Value, args: &Args) -> Result<Value> {
             Value::Str(one) if name == "path_join" => vec![one.to_string()],
             Value::List(_) | Value::Tuple(_) => {
                 if iterate::items(value)?.iter().any(|v| matches!(v, Value::Markup(_))) {
-                    return Err(Error::refused(format!("`{name}` of what `safe` or `e` gave is not supported")));
+                    return Err(Error::refused(format!(
+                        "`{name}` of what `safe` or `e` gave is not supported"
+                    )));
                 }
                 let text = |v: &Value| {
-                    v.as_text().map(ToString::to_string).ok_or_else(|| Error::raised("expected str, bytes or os.PathLike object"))
+                    v.as_text()
+                        .map(ToString::to_string)
+                        .ok_or_else(|| Error::raised("expected str, bytes or os.PathLike object"))
                 };
                 iterate::items(value)?.iter().map(text).collect::<Result<_>>()?
             }
-            other => return Err(Error::raised(format!("|{name} expects a sequence, got {} instead.", other.kind()))),
+            other => {
+                return Err(Error::raised(format!(
+                    "|{name} expects a sequence, got {} instead.",
+                    other.kind()
+                )));
+            }
         };
-        return if name == "path_join" { joined(&parts).map(Value::from) } else { common(&parts).map(Value::from) };
+        return if name == "path_join" {
+            joined(&parts).map(Value::from)
+        } else {
+            common(&parts).map(Value::from)
+        };
     }
-    let path = value.as_text().cloned().ok_or_else(|| Error::raised(format!("expected str, not {}", value.kind())))?;
+    let path = value
+        .as_text()
+        .cloned()
+        .ok_or_else(|| Error::raised(format!("expected str, not {}", value.kind())))?;
     if name == "relpath" {
         let start = args.bind("relpath", &["start"])?.text("start")?;
-        let start =
-            start.ok_or_else(|| Error::refused("`relpath` without a start is not supported: it would go by the directory of the run"))?;
+        let start = start.ok_or_else(|| {
+            Error::refused(
+                "`relpath` without a start is not supported: it \
+                would go by the directory of the run",
+            )
+        })?;
         return relative(&path, &start).map(Value::from);
     }
     args.none("this filter")?;
@@ -46,7 +66,10 @@ pub fn apply(name: &str, value: &Value, args: &Args) -> Result<Value> {
         }
         _ => {
             let (drive, head, tail) = windows(&path);
-            Value::tuple(vec![Value::from(drive), Value::from(show::text(&Value::from(format!("{head}{tail}")))?.to_string())])
+            Value::tuple(vec![
+                Value::from(drive),
+                Value::from(show::text(&Value::from(format!("{head}{tail}")))?.to_string()),
+            ])
         }
     })
 }
@@ -94,7 +117,10 @@ pub fn normal(path: &str) -> String {
 
 fn joined(parts: &[String]) -> Result<String> {
     let mut all = parts.iter();
-    let mut out = all.next().cloned().ok_or_else(|| Error::raised("join() missing 1 required positional argument: 'a'"))?;
+    let mut out = all
+        .next()
+        .cloned()
+        .ok_or_else(|| Error::raised("join() missing 1 required positional argument: 'a'"))?;
     for part in all {
         if part.starts_with('/') {
             out.clone_from(part);
@@ -108,12 +134,15 @@ fn joined(parts: &[String]) -> Result<String> {
 }
 
 fn common(paths: &[String]) -> Result<String> {
-    let first = paths.first().ok_or_else(|| Error::raised("commonpath() arg is an empty sequence"))?;
+    let first =
+        paths.first().ok_or_else(|| Error::raised("commonpath() arg is an empty sequence"))?;
     let absolute = first.starts_with('/');
     if paths.iter().any(|p| p.starts_with('/') != absolute) {
         return Err(Error::raised("Can't mix absolute and relative paths"));
     }
-    let split = |p: &String| p.split('/').filter(|c| !c.is_empty() && *c != ".").map(str::to_owned).collect::<Vec<_>>();
+    let split = |p: &String| {
+        p.split('/').filter(|c| !c.is_empty() && *c != ".").map(str::to_owned).collect::<Vec<_>>()
+    };
     let mut shared = split(first);
     for path in &paths[1..] {
         let parts = split(path);
@@ -128,12 +157,18 @@ fn relative(path: &str, start: &str) -> Result<String> {
         return Err(Error::raised("no path specified"));
     }
     if !path.starts_with('/') || !start.starts_with('/') {
-        return Err(Error::refused("`relpath` of a path that is not absolute is not supported: it would go by the directory of the run"));
+        return Err(Error::refused(
+            "`relpath` of a path that is not absolute is not supported: it would go by the \
+                directory of the run",
+        ));
     }
-    let split = |p: &str| normal(p).split('/').filter(|c| !c.is_empty()).map(str::to_owned).collect::<Vec<_>>();
+    let split = |p: &str| {
+        normal(p).split('/').filter(|c| !c.is_empty()).map(str::to_owned).collect::<Vec<_>>()
+    };
     let (path, start) = (split(path), split(start));
     let same = path.iter().zip(&start).take_while(|(a, b)| a == b).count();
-    let parts: Vec<&str> = start[same..].iter().map(|_| "..").chain(path[same..].iter().map(String::as_str)).collect();
+    let parts: Vec<&str> =
+        start[same..].iter().map(|_| "..").chain(path[same..].iter().map(String::as_str)).collect();
     Ok(if parts.is_empty() { ".".into() } else { parts.join("/") })
 }
 

@@ -8,7 +8,9 @@ pub fn apply(value: &Value, args: &Args) -> Result<Value> {
     args.none("pprint")?;
     let text = show::repr(value)?;
     if value.as_text().is_some() && text.chars().count() > 78 {
-        return Err(Error::refused("`pprint` of a text that does not fit into one line is not supported"));
+        return Err(Error::refused(
+            "`pprint` of a text that does not fit into one line is not supported",
+        ));
     }
     Ok(Value::from(text))
 }

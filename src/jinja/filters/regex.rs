@@ -24,7 +24,12 @@ pub fn apply(name: &str, value: &Value, args: &Args) -> Result<Value> {
         }
         "regex_findall" => {
             let b = args.bind("regex_findall", &["regex", "multiline", "ignorecase"])?;
-            let pattern = Pattern::new(&b.wanted_text("regex")?, b.truth("ignorecase")?, b.truth("multiline")?, &text)?;
+            let pattern = Pattern::new(
+                &b.wanted_text("regex")?,
+                b.truth("ignorecase")?,
+                b.truth("multiline")?,
+                &text,
+            )?;
             Ok(Value::list(pattern.all(&text, usize::MAX).iter().map(found).collect()))
         }
         "regex_replace" => replace(&text, args),
@@ -54,14 +59,25 @@ fn found(captures: &Captures<'_>) -> Value {
 }
 
 fn replace(text: &str, args: &Args) -> Result<Value> {
-    let b = args.bind("regex_replace", &["pattern", "replacement", "ignorecase", "multiline", "count", "mandatory_count"])?;
-    let pattern = Pattern::new(&b.text_or("pattern", "")?, b.truth("ignorecase")?, b.truth("multiline")?, text)?;
+    let b = args.bind(
+        "regex_replace",
+        &["pattern", "replacement", "ignorecase", "multiline", "count", "mandatory_count"],
+    )?;
+    let pattern = Pattern::new(
+        &b.text_or("pattern", "")?,
+        b.truth("ignorecase")?,
+        b.truth("multiline")?,
+        text,
+    )?;
     let parts = replacement(&b.text_or("replacement", "")?, &pattern.regex)?;
     let count = usize::try_from(b.int_or("count", 0)?).unwrap_or(0);
     let all = pattern.all(text, if count == 0 { usize::MAX } else { count });
     let wanted = b.int_or("mandatory_count", 0)?;
     if wanted != 0 && wanted != all.len() as i128 {
-        return Err(Error::raised(format!("the pattern should match {wanted} times, but matches {} times", all.len())));
+        return Err(Error::raised(format!(
+            "the pattern should match {wanted} times, but matches {} times",
+            all.len()
+        )));
     }
     let (mut out, mut last) = (String::new(), 0);
     for captures in &all {
@@ -86,14 +102,21 @@ fn search(text: &str, args: &Args) -> Result<Value> {
     let mut args = args.clone();
     let flag = |v: Option<Value>| v.map_or(Ok(false), |v| v.truth());
     let (ignorecase, multiline) = (flag(args.take("ignorecase"))?, flag(args.take("multiline"))?);
-    let regex = args.take("regex").or_else(|| (!args.positional.is_empty()).then(|| args.positional.remove(0)));
-    let regex = regex.and_then(|r| r.as_text().cloned()).ok_or_else(|| Error::raised("`regex_search` wants a pattern"))?;
+    let regex = args
+        .take("regex")
+        .or_else(|| (!args.positional.is_empty()).then(|| args.positional.remove(0)));
+    let regex = regex
+        .and_then(|r| r.as_text().cloned())
+        .ok_or_else(|| Error::raised("`regex_search` wants a pattern"))?;
     let pattern = Pattern::new(&regex, ignorecase, multiline, text)?;
     let mut groups: Vec<Rc<str>> = Vec::new();
     for arg in &args.positional {
         let text = arg.as_text().cloned().unwrap_or_else(|| "".into());
         let named = text.strip_prefix("\\g<").and_then(|t| t.split_once('>')).map(|(name, _)| name);
-        let digits = || text.strip_prefix('\\').map(|t| t.split(|c: char| !c.is_ascii_digit()).next().unwrap_or_default());
+        let digits = || {
+            text.strip_prefix('\\')
+                .map(|t| t.split(|c: char| !c.is_ascii_digit()).next().unwrap_or_default())
+        };
         match named.or_else(digits).filter(|name| !name.is_empty()) {
             Some(name) => groups.push(name.into()),
             None => return Err(Error::raised("Unknown argument")),
@@ -133,18 +156,27 @@ fn replacement(text: &str, regex: &Regex) -> Result<Vec<Part>> {
         rest = &rest[at + 1..];
         let c = rest.chars().next().ok_or_else(|| wrong("bad escape (end of pattern)"))?;
         let group = if c == 'g' {
-            let (name, after) = rest[1..].strip_prefix('<').and_then(|r| r.split_once('>')).ok_or_else(|| wrong("missing <"))?;
+            let (name, after) = rest[1..]
+                .strip_prefix('<')
+                .and_then(|r| r.split_once('>'))
+                .ok_or_else(|| wrong("missing <"))?;
             rest = after;
             Some(number(name, regex).ok_or_else(|| wrong("unknown group"))?)
         } else if ('1'..='9').contains(&c) {
             let octal = rest.len() >= 3 && rest.bytes().take(3).all(|b| (b'0'..=b'7').contains(&b));
             if octal {
-                return Err(Error::refused(format!("octal escapes in the replacement `{text}` are not supported")));
+                return Err(Error::refused(format!(
+                    "octal escapes in the replacement `{text}` are not supported"
+                )));
             }
             let length = 1 + usize::from(rest.as_bytes().get(1).is_some_and(u8::is_ascii_digit));
             let at = rest[..length].parse().expect("digits");
             rest = &rest[length..];
-            Some(Some(at).filter(|at| *at < regex.captures_len()).ok_or_else(|| wrong("invalid group reference"))?)
+            Some(
+                Some(at)
+                    .filter(|at| *at < regex.captures_len())
+                    .ok_or_else(|| wrong("invalid group reference"))?,
+            )
         } else {
             rest = &rest[c.len_utf8()..];
             let c = match c {
@@ -156,7 +188,11 @@ fn replacement(text: &str, regex: &Regex) -> Result<Vec<Part>> {
                 'f' => '\u{c}',
                 'v' => '\u{b}',
                 '\\' => '\\',
-                '0' => return Err(Error::refused(format!("octal escapes in the replacement `{text}` are not supported"))),
+                '0' => {
+                    return Err(Error::refused(format!(
+                        "octal escapes in the replacement `{text}` are not supported"
+                    )));
+                }
                 c if c.is_ascii_alphabetic() => return Err(wrong(&format!("bad escape \\{c}"))),
                 other => {
                     literal.push('\\');
@@ -185,17 +221,23 @@ impl Pattern {
     /// For this text: `$` means something else in Python when a text ends in a line end.
     pub fn new(pattern: &str, ignorecase: bool, multiline: bool, text: &str) -> Result<Self> {
         let translated = translated(pattern, multiline, text)?;
-        let built = RegexBuilder::new(&translated).case_insensitive(ignorecase).multi_line(multiline).size_limit(SIZE).build();
+        let built = RegexBuilder::new(&translated)
+            .case_insensitive(ignorecase)
+            .multi_line(multiline)
+            .size_limit(SIZE)
+            .build();
         built.map(|regex| Self { regex }).map_err(|e| {
             let why = e.to_string();
-            let why = why.lines().last().unwrap_or_default().trim_start_matches("error: ").to_owned();
+            let why =
+                why.lines().last().unwrap_or_default().trim_start_matches("error: ").to_owned();
             Error::refused(format!("pattern `{pattern}` is not supported: {why}"))
         })
     }
 
     /// The matches as Python's `re` finds them, not more than `most`.
     pub fn all<'t>(&self, text: &'t str, most: usize) -> Vec<Captures<'t>> {
-        let (mut out, mut at, mut advance): (Vec<Captures<'t>>, usize, bool) = (Vec::new(), 0, false);
+        let (mut out, mut at, mut advance): (Vec<Captures<'t>>, usize, bool) =
+            (Vec::new(), 0, false);
         while out.len() < most && at <= text.len() {
             let Some(captures) = self.regex.captures_at(text, at) else { break };
             let whole = captures.get(0).expect("a match has a whole");
@@ -214,14 +256,20 @@ impl Pattern {
 /// A pattern in the words of the `regex` crate.
 fn translated(pattern: &str, multiline: bool, text: &str) -> Result<String> {
     let (mut out, mut rest, mut class) = (String::new(), pattern.chars().peekable(), 0);
-    let refused = |what: &str| Error::refused(format!("pattern `{pattern}` is not supported: {what}"));
+    let refused =
+        |what: &str| Error::refused(format!("pattern `{pattern}` is not supported: {what}"));
     while let Some(c) = rest.next() {
         match c {
             '\\' => match rest.next() {
                 Some('Z') => out.push_str("\\z"),
-                Some('z' | 'K' | 'h' | 'R' | 'X' | 'Q' | 'p' | 'P' | 'C' | 'G') => return Err(refused("an escape that Python has not")),
+                Some('z' | 'K' | 'h' | 'R' | 'X' | 'Q' | 'p' | 'P' | 'C' | 'G') => {
+                    return Err(refused("an escape that Python has not"));
+                }
                 Some('b') if class > 0 => out.push_str("\\x08"),
-                Some(c @ ('<' | '>' | '"' | '\'' | '/' | '@' | '%' | ',' | ';' | ':' | '!' | '=' | '_' | '`' | ' ')) => {
+                Some(
+                    c @ ('<' | '>' | '"' | '\'' | '/' | '@' | '%' | ',' | ';' | ':' | '!' | '='
+                    | '_' | '`' | ' '),
+                ) => {
                     out.push_str(&regex::escape(&c.to_string()));
                 }
                 Some(c) if !c.is_ascii() => out.push(c),
@@ -245,7 +293,9 @@ fn translated(pattern: &str, multiline: bool, text: &str) -> Result<String> {
             }
             '[' | '&' | '~' if class > 0 => out.extend(['\\', c]),
             '$' if class == 0 && !multiline && text.ends_with('\n') => {
-                return Err(refused("`$` for a text that ends in a line end; use `\\Z`, or trim the text"));
+                return Err(refused(
+                    "`$` for a text that ends in a line end; use `\\Z`, or trim the text",
+                ));
             }
             '(' if class == 0 && rest.peek() == Some(&'?') => {
                 let ahead: String = rest.clone().take(2).collect();
@@ -255,7 +305,9 @@ fn translated(pattern: &str, multiline: bool, text: &str) -> Result<String> {
                 out.push('(');
             }
             '{' if class == 0 && rest.peek() == Some(&',') => out.push_str("{0"),
-            '{' if class == 0 && !rest.peek().is_some_and(char::is_ascii_digit) => out.push_str("\\{"),
+            '{' if class == 0 && !rest.peek().is_some_and(char::is_ascii_digit) => {
+                out.push_str("\\{")
+            }
             c => out.push(c),
         }
     }

@@ -11,7 +11,8 @@ pub fn apply(run: &Run, name: &str, value: &Value, args: &Args) -> Result<Value>
     match name {
         "attr" => {
             let name = args.bind("attr", &["name"])?.wanted_text("name")?;
-            let missing = || Value::Missing(Error::undefined("", format!("there is no attribute `{name}`")));
+            let missing =
+                || Value::Missing(Error::undefined("", format!("there is no attribute `{name}`")));
             Ok(attributes::find(value, &name)?.unwrap_or_else(missing))
         }
         "batch" => batch(value, args),
@@ -23,7 +24,9 @@ pub fn apply(run: &Run, name: &str, value: &Value, args: &Args) -> Result<Value>
             if let Some(Value::Missing(why)) = found {
                 return Err(why.clone());
             }
-            let none = || Value::Missing(Error::undefined("", format!("No {name} item, sequence was empty.")));
+            let none = || {
+                Value::Missing(Error::undefined("", format!("No {name} item, sequence was empty.")))
+            };
             Ok(found.cloned().unwrap_or_else(none))
         }
         "join" => join(run, value, args),
@@ -39,7 +42,9 @@ pub fn apply(run: &Run, name: &str, value: &Value, args: &Args) -> Result<Value>
                 Value::List(_) | Value::Tuple(_) | Value::Dict(_) | Value::Range(..) => {
                     Ok(Value::from(iterate::items_even_missing(value)?.len()))
                 }
-                other => Err(Error::raised(format!("object of type '{}' has no len()", other.kind()))),
+                other => {
+                    Err(Error::raised(format!("object of type '{}' has no len()", other.kind())))
+                }
             }
         }
         "max" | "min" => extreme(run, name, value, args),
@@ -87,7 +92,8 @@ fn slice(value: &Value, args: &Args) -> Result<Value> {
     let mut rest = items.into_iter();
     let mut out = Vec::new();
     for number in 0..slices {
-        let mut part: Vec<Value> = rest.by_ref().take(each + usize::from(number < longer)).collect();
+        let mut part: Vec<Value> =
+            rest.by_ref().take(each + usize::from(number < longer)).collect();
         if let Some(fill) = b.some("fill_with")
             && number >= longer
         {
@@ -129,7 +135,9 @@ fn extreme(run: &Run, name: &str, value: &Value, args: &Args) -> Result<Value> {
         let k = key(run, &item, b.some("attribute"), case)?;
         let better = match &best {
             None => true,
-            Some((top, _)) if name == "max" => operators::order(">", &k, top)?.is_some_and(|o| o.is_gt()),
+            Some((top, _)) if name == "max" => {
+                operators::order(">", &k, top)?.is_some_and(|o| o.is_gt())
+            }
             Some((top, _)) => operators::order("<", &k, top)?.is_some_and(|o| o.is_lt()),
         };
         if better {
@@ -179,7 +187,8 @@ fn unique(run: &Run, value: &Value, args: &Args) -> Result<Value> {
     let (mut seen, mut out) = (std::collections::HashSet::new(), Vec::new());
     for item in &items {
         let Some(k) = Key::of(&key(run, item, attribute, case)?) else {
-            let strict = attribute.is_some() || matches!(b.get("case_sensitive"), Some(Value::Bool(false)));
+            let strict =
+                attribute.is_some() || matches!(b.get("case_sensitive"), Some(Value::Bool(false)));
             return if strict { Err(collections::unhashable(item)) } else { distinct(items) };
         };
         if seen.insert(k) {
@@ -209,7 +218,8 @@ fn groupby(run: &Run, value: &Value, args: &Args) -> Result<Value> {
         Value::Missing(why) => Err(why),
         found => Ok(found),
     };
-    let keyed = |item: &Value| plain(item).map(|found| if case { found } else { ignoring_case(found) });
+    let keyed =
+        |item: &Value| plain(item).map(|found| if case { found } else { ignoring_case(found) });
     let mut groups: Vec<(Value, Vec<Value>)> = Vec::new();
     for item in sorted(iterate::items(value)?, false, keyed)? {
         let k = keyed(&item)?;
@@ -235,7 +245,8 @@ fn dictsort(value: &Value, args: &Args) -> Result<Value> {
         _ => return Err(Error::raised("You can only sort by either \"key\" or \"value\"")),
     };
     let Value::Dict(dict) = value else { return Err(Error::raised("dictsort wants a mapping")) };
-    let pairs = dict.borrow().iter().map(|(k, v)| Value::tuple(vec![k.clone(), v.clone()])).collect();
+    let pairs =
+        dict.borrow().iter().map(|(k, v)| Value::tuple(vec![k.clone(), v.clone()])).collect();
     let keyed = |pair: &Value| {
         let found = iterate::items(pair)?.swap_remove(at);
         Ok(if case { found } else { ignoring_case(found) })

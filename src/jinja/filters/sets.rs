@@ -1,4 +1,5 @@
-//! `union` and its kin. Python's sets have an order of their own; of whole numbers it can be told, and is told here.
+//! `union` and its kin. Python's sets have an order of their own; of whole numbers it can be told,
+//! and is told here.
 use std::collections::{HashMap, HashSet};
 
 use super::sequence::distinct;
@@ -19,10 +20,16 @@ pub fn apply(run: &Run, name: &str, value: &Value, args: &Args) -> Result<Value>
         "union" => a.iter().chain(&b).cloned().collect(),
         "intersect" => a.iter().filter(|v| within(&kb, v)).cloned().collect(),
         "difference" => a.iter().filter(|v| !within(&kb, v)).cloned().collect(),
-        _ => a.iter().filter(|v| !within(&kb, v)).chain(b.iter().filter(|v| !within(&ka, v))).cloned().collect(),
+        _ => a
+            .iter()
+            .filter(|v| !within(&kb, v))
+            .chain(b.iter().filter(|v| !within(&ka, v)))
+            .cloned()
+            .collect(),
     };
     let mut seen = HashSet::new();
-    let kept: Vec<Value> = kept.into_iter().filter(|v| Key::of(v).is_some_and(|k| seen.insert(k))).collect();
+    let kept: Vec<Value> =
+        kept.into_iter().filter(|v| Key::of(v).is_some_and(|k| seen.insert(k))).collect();
     Ok(Value::list(in_order(name, kept, &a, &b)))
 }
 
@@ -49,7 +56,8 @@ fn by_comparing(name: &str, a: Vec<Value>, b: Vec<Value>) -> Result<Value> {
     }
 }
 
-/// Of texts the order differs from run to run in Ansible; here they stay in the order in which they came.
+/// Of texts the order differs from run to run in Ansible; here they stay in the order in which they
+/// came.
 fn in_order(name: &str, kept: Vec<Value>, a: &[Value], b: &[Value]) -> Vec<Value> {
     let numbers = |items: &[Value]| items.iter().map(Number::of).collect::<Option<Vec<_>>>();
     let (Some(a), Some(b), true) = (numbers(a), numbers(b), kept.len() > 1) else { return kept };

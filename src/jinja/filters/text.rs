@@ -13,7 +13,10 @@ fn soft(value: &Value) -> Result<Rc<str>> {
 }
 
 fn strict(name: &str, value: &Value) -> Result<Rc<str>> {
-    value.as_text().cloned().ok_or_else(|| Error::raised(format!("`{name}` wants a text, not {}", value.kind())))
+    value
+        .as_text()
+        .cloned()
+        .ok_or_else(|| Error::raised(format!("`{name}` wants a text, not {}", value.kind())))
 }
 
 pub fn apply(name: &str, value: &Value, args: &Args) -> Result<Value> {
@@ -38,18 +41,27 @@ pub fn apply(name: &str, value: &Value, args: &Args) -> Result<Value> {
         "strftime" => {
             let b = args.bind("strftime", &["second", "utc"])?;
             let format = strict(name, value)?;
-            let second = b
-                .some("second")
-                .ok_or_else(|| Error::refused("`strftime` of the present is not supported: `build_date` holds the time of the build"))?;
+            let second = b.some("second").ok_or_else(|| {
+                Error::refused(
+                    "`strftime` of the present is not supported: \
+                    `build_date` holds the time of the build",
+                )
+            })?;
             if !b.truth("utc")? {
-                return Err(Error::refused("`strftime` without `utc=true` is not supported: it would go by the factory's time zone"));
+                return Err(Error::refused(
+                    "`strftime` without `utc=true` is not supported: it would go by the factory's \
+                        time zone",
+                ));
             }
-            let second = second.as_number().or_else(|| crate::jinja::numbers::parsed_float(second.as_text()?));
+            let second = second
+                .as_number()
+                .or_else(|| crate::jinja::numbers::parsed_float(second.as_text()?));
             let second = second.ok_or_else(|| Error::raised("Invalid value for epoch value"))?;
             time::strftime(&time::since_epoch(second)?, &format).map(Value::from)
         }
         "to_datetime" => {
-            let format = args.bind("to_datetime", &["format"])?.text_or("format", "%Y-%m-%d %H:%M:%S")?;
+            let format =
+                args.bind("to_datetime", &["format"])?.text_or("format", "%Y-%m-%d %H:%M:%S")?;
             time::strptime(&strict(name, value)?, &format)
         }
         "trim" => {
@@ -120,7 +132,14 @@ fn without_tags(text: &str) -> Result<String> {
     };
     let text = cut(&cut(text, "<!--", "-->"), "<", ">");
     let text = text.split(chars::space).filter(|w| !w.is_empty()).collect::<Vec<_>>().join(" ");
-    let known = [("&lt;", "<"), ("&gt;", ">"), ("&quot;", "\""), ("&#34;", "\""), ("&#39;", "'"), ("&nbsp;", "\u{a0}")];
+    let known = [
+        ("&lt;", "<"),
+        ("&gt;", ">"),
+        ("&quot;", "\""),
+        ("&#34;", "\""),
+        ("&#39;", "'"),
+        ("&nbsp;", "\u{a0}"),
+    ];
     let text = known.iter().fold(text, |text, (name, c)| text.replace(name, c));
     let others = text.replace("&amp;", "").contains('&');
     if others && text.contains(';') {
@@ -131,7 +150,9 @@ fn without_tags(text: &str) -> Result<String> {
 
 fn format(value: &Value, args: &Args) -> Result<Value> {
     if !args.positional.is_empty() && !args.named.is_empty() {
-        return Err(Error::raised("can't handle positional and keyword arguments at the same time"));
+        return Err(Error::raised(
+            "can't handle positional and keyword arguments at the same time",
+        ));
     }
     let values = if args.named.is_empty() {
         Value::tuple(args.positional.clone())
@@ -190,7 +211,11 @@ fn truncate(value: &Value, args: &Args) -> Result<Value> {
         return Ok(value.clone());
     }
     let kept = chars::part(&text, 0, length - marks);
-    let kept = if b.truth("killwords")? { kept } else { kept.rsplit_once(' ').map_or(kept, |(before, _)| before) };
+    let kept = if b.truth("killwords")? {
+        kept
+    } else {
+        kept.rsplit_once(' ').map_or(kept, |(before, _)| before)
+    };
     Ok(Value::from(format!("{kept}{end}")))
 }
 
@@ -203,7 +228,11 @@ fn attributes(value: &Value, args: &Args) -> Result<Value> {
         if key.contains(|c: char| c.is_ascii_whitespace() || "/>=".contains(c)) {
             return Err(Error::raised(format!("Invalid character in attribute name: {key}")));
         }
-        let escaped = if let Value::Markup(m) = value { m.to_string() } else { operators::escape(&show::text(value)?) };
+        let escaped = if let Value::Markup(m) = value {
+            m.to_string()
+        } else {
+            operators::escape(&show::text(value)?)
+        };
         parts.push(format!("{}=\"{escaped}\"", operators::escape(&key)));
     }
     let text = parts.join(" ");

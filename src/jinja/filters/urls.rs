@@ -23,7 +23,10 @@ pub fn apply(name: &str, value: &Value, args: &Args) -> Result<Value> {
             if query.is_empty() {
                 return Ok(Value::dict(parts));
             }
-            parts.text(&query).cloned().ok_or_else(|| Error::raised(format!("urlsplit: unknown URL component: {query}")))
+            parts
+                .text(&query)
+                .cloned()
+                .ok_or_else(|| Error::raised(format!("urlsplit: unknown URL component: {query}")))
         }
     }
 }
@@ -56,8 +59,9 @@ fn encode(value: &Value) -> Result<String> {
         }
         other => return Ok(quoted(&show::text(other)?, false)),
     };
-    let one =
-        |(k, v): &(Value, Value)| -> Result<String> { Ok(format!("{}={}", quoted(&show::text(k)?, true), quoted(&show::text(v)?, true))) };
+    let one = |(k, v): &(Value, Value)| -> Result<String> {
+        Ok(format!("{}={}", quoted(&show::text(k)?, true), quoted(&show::text(v)?, true)))
+    };
     Ok(pairs.iter().map(one).collect::<Result<Vec<_>>>()?.join("&"))
 }
 
@@ -66,7 +70,10 @@ fn decode(text: &str) -> String {
     let bytes = text.as_bytes();
     let (mut out, mut at) = (Vec::new(), 0);
     while at < bytes.len() {
-        let hex = bytes.get(at + 1..at + 3).and_then(|h| std::str::from_utf8(h).ok()).filter(|h| h.bytes().all(|b| b.is_ascii_hexdigit()));
+        let hex = bytes
+            .get(at + 1..at + 3)
+            .and_then(|h| std::str::from_utf8(h).ok())
+            .filter(|h| h.bytes().all(|b| b.is_ascii_hexdigit()));
         match (bytes[at], hex) {
             (b'%', Some(hex)) => {
                 out.push(u8::from_str_radix(hex, 16).unwrap_or(b'?'));
@@ -82,7 +89,11 @@ fn decode(text: &str) -> String {
 
 /// Scheme, netloc, path, query, fragment, as `urllib.parse.urlsplit` cuts them.
 pub fn split(text: &str) -> Result<[Rc<str>; 5]> {
-    let text: String = text.trim_start_matches(|c: char| c <= ' ').chars().filter(|c| !"\t\r\n".contains(*c)).collect();
+    let text: String = text
+        .trim_start_matches(|c: char| c <= ' ')
+        .chars()
+        .filter(|c| !"\t\r\n".contains(*c))
+        .collect();
     let (mut scheme, mut rest) = (String::new(), text.as_str());
     if let Some((before, after)) = rest.split_once(':')
         && before.starts_with(|c: char| c.is_ascii_alphabetic())
@@ -106,9 +117,12 @@ pub fn split(text: &str) -> Result<[Rc<str>; 5]> {
 /// All that Ansible gives, in the order in which it does.
 fn parts(text: &str) -> Result<Dict> {
     let [scheme, netloc, path, query, fragment] = split(text)?;
-    let (user, host) = netloc.rsplit_once('@').map_or((None, &*netloc), |(user, host)| (Some(user), host));
+    let (user, host) =
+        netloc.rsplit_once('@').map_or((None, &*netloc), |(user, host)| (Some(user), host));
     let (name, password) = match user {
-        Some(user) => user.split_once(':').map_or((Some(user), None), |(name, word)| (Some(name), Some(word))),
+        Some(user) => {
+            user.split_once(':').map_or((Some(user), None), |(name, word)| (Some(name), Some(word)))
+        }
         None => (None, None),
     };
     let (hostname, port) = match host.strip_prefix('[').and_then(|h| h.split_once(']')) {
@@ -119,7 +133,11 @@ fn parts(text: &str) -> Result<Dict> {
         None => Value::None,
         Some(port) => match port.parse::<u16>() {
             Ok(port) => Value::Int(port.into()),
-            Err(_) => return Err(Error::raised(format!("Port could not be cast to integer value as '{port}'"))),
+            Err(_) => {
+                return Err(Error::raised(format!(
+                    "Port could not be cast to integer value as '{port}'"
+                )));
+            }
         },
     };
     let optional = |text: Option<&str>| text.map_or(Value::None, Value::from);

@@ -11,7 +11,8 @@ struct Options {
 }
 
 pub fn apply(value: &Value, args: &Args) -> Result<Value> {
-    let b = args.bind("wordwrap", &["width", "break_long_words", "wrapstring", "break_on_hyphens"])?;
+    let b =
+        args.bind("wordwrap", &["width", "break_long_words", "wrapstring", "break_on_hyphens"])?;
     let width = usize::try_from(b.int_or("width", 79)?).ok().filter(|w| *w > 0);
     let options = Options {
         width: width.ok_or_else(|| Error::raised("invalid width (must be > 0)"))?,
@@ -20,7 +21,10 @@ pub fn apply(value: &Value, args: &Args) -> Result<Value> {
     };
     let between = b.text_or("wrapstring", "\n")?;
     let text = value.as_text().ok_or_else(|| Error::raised("`wordwrap` wants a text"))?;
-    let lines: Vec<String> = chars::lines(text, false).into_iter().map(|line| wrapped(line, &options).join(&between)).collect();
+    let lines: Vec<String> = chars::lines(text, false)
+        .into_iter()
+        .map(|line| wrapped(line, &options).join(&between))
+        .collect();
     Ok(Value::from(lines.join(&between)))
 }
 
@@ -52,7 +56,8 @@ fn parts(word: &str) -> Vec<String> {
     while at < all.len() {
         // Two letters, a hyphen, two letters more: or one letter and a hyphen before.
         let before = at >= start + 2 && letter(at - 1) && letter(at - 2);
-        let after = (letter(at + 1) && letter(at + 2)) || (letter(at + 1) && all.get(at + 2) == Some(&'-'));
+        let after =
+            (letter(at + 1) && letter(at + 2)) || (letter(at + 1) && all.get(at + 2) == Some(&'-'));
         if all[at] == '-' && before && after {
             out.push(all[start..=at].iter().collect());
             start = at + 1;
@@ -100,7 +105,9 @@ fn wrapped(line: &str, options: &Options) -> Vec<String> {
                 let all: Vec<char> = next.chars().collect();
                 if options.hyphens && all.len() > room {
                     let hyphen = all[..room].iter().rposition(|c| *c == '-');
-                    if let Some(at) = hyphen.filter(|at| *at > 0 && all[..*at].iter().any(|c| *c != '-')) {
+                    if let Some(at) =
+                        hyphen.filter(|at| *at > 0 && all[..*at].iter().any(|c| *c != '-'))
+                    {
                         end = at + 1;
                     }
                 }

@@ -54,7 +54,9 @@ pub fn apply(name: &str, value: &Value, args: &Args) -> Result<Value> {
         "tags",
     ];
     let b = args.bind("this filter", names)?;
-    for unusual in ["allow_unicode", "line_break", "canonical", "encoding", "version", "tags", "explicit_end"] {
+    for unusual in
+        ["allow_unicode", "line_break", "canonical", "encoding", "version", "tags", "explicit_end"]
+    {
         if b.get(unusual).is_some() {
             return Err(Error::refused(format!("`{unusual}` of `{name}` is not supported")));
         }
@@ -74,11 +76,13 @@ pub fn apply(name: &str, value: &Value, args: &Args) -> Result<Value> {
         Some(given) => Some(given.truth()?),
         None => nice.then_some(false),
     };
-    let mut options = Options { flow, sort: b.truth_or("sort_keys", true)?, style, seen: Vec::new() };
+    let mut options =
+        Options { flow, sort: b.truth_or("sort_keys", true)?, style, seen: Vec::new() };
     let node = represented(value, &mut options)?;
     let indent = b.int_or("indent", if nice { 4 } else { 2 })?;
     let width = b.int_or("width", 80)?;
-    let mut writer = Writer::new(if (2..=9).contains(&indent) { indent as usize } else { 2 }, width);
+    let mut writer =
+        Writer::new(if (2..=9).contains(&indent) { indent as usize } else { 2 }, width);
     if b.truth("explicit_start")? {
         writer.out.push_str("---");
         (writer.column, writer.blank, writer.indented) = (3, false, false);
@@ -97,7 +101,9 @@ fn represented(value: &Value, options: &mut Options) -> Result<Node> {
         Value::Float(f) => scalar(float(*f), options.style),
         Value::Str(s) => {
             if options.style == Style::Literal && (&**s == "\n" || s.ends_with("\n\n")) {
-                return Err(Error::refused("`default_style='|'` for a text that ends in empty lines is not supported"));
+                return Err(Error::refused(
+                    "`default_style='|'` for a text that ends in empty lines is not supported",
+                ));
             }
             let plain = yaml_types::plain(s) == Plain::Text;
             Node::Scalar { text: s.to_string(), plain, other: false, style: options.style }
@@ -111,14 +117,22 @@ fn represented(value: &Value, options: &mut Options) -> Result<Node> {
             once(Rc::as_ptr(d).cast(), false, options)?;
             mapping(&d.borrow(), options)?
         }
-        other => return Err(Error::raised(format!("cannot represent an object of type {}", other.kind()))),
+        other => {
+            return Err(Error::raised(format!(
+                "cannot represent an object of type {}",
+                other.kind()
+            )));
+        }
     })
 }
 
 /// PyYAML gives an anchor to what it meets again.
 fn once(place: *const (), empty: bool, options: &mut Options) -> Result<()> {
     if !empty && options.seen.contains(&place) {
-        return Err(Error::refused("the same list or mapping twice in what becomes YAML would get an anchor; write a copy of it"));
+        return Err(Error::refused(
+            "the same list or mapping twice in what becomes YAML would get an anchor; write a copy \
+                of it",
+        ));
     }
     options.seen.push(place);
     Ok(())
@@ -248,7 +262,9 @@ impl Writer {
                 }
                 self.scalar(text, *plain, *style, around);
             }
-            Node::List(items, flow) if around.flow || *flow || items.is_empty() => self.flow_list(items),
+            Node::List(items, flow) if around.flow || *flow || items.is_empty() => {
+                self.flow_list(items)
+            }
             Node::List(items, _) => {
                 let indentless = around.in_mapping && !self.indented;
                 let outer = self.deeper(false, indentless);
@@ -259,7 +275,9 @@ impl Writer {
                 }
                 self.indent = outer;
             }
-            Node::Dict(pairs, flow) if around.flow || *flow || pairs.is_empty() => self.flow_dict(pairs),
+            Node::Dict(pairs, flow) if around.flow || *flow || pairs.is_empty() => {
+                self.flow_dict(pairs)
+            }
             Node::Dict(pairs, _) => {
                 let outer = self.deeper(false, false);
                 for (key, value) in pairs {
@@ -344,7 +362,8 @@ impl Writer {
         self.indent = outer;
     }
 
-    /// Writes characters, with folds at blanks where the line is long. `inner` says that a fold may be at that place.
+    /// Writes characters, with folds at blanks where the line is long. `inner` says that a fold may
+    /// be at that place.
     fn folded(&mut self, text: &str, folds: bool, quote: bool, inner: impl Fn(usize) -> bool) {
         let chars: Vec<char> = text.chars().collect();
         let (mut spaces, mut breaks) = (false, false);
@@ -470,7 +489,8 @@ fn is_break(c: char) -> bool {
 
 /// What libyaml calls printable; it knows no characters beyond U+FFFF.
 fn printable(c: char) -> bool {
-    matches!(c, '\n' | ' '..='~' | '\u{a0}'..='\u{d7ff}' | '\u{e000}'..='\u{fffd}') && c != '\u{feff}'
+    matches!(c, '\n' | ' '..='~' | '\u{a0}'..='\u{d7ff}' | '\u{e000}'..='\u{fffd}')
+        && c != '\u{feff}'
 }
 
 fn escape(c: char) -> Option<String> {
@@ -510,22 +530,34 @@ struct Analysis {
 impl Analysis {
     fn of(text: &str) -> Self {
         if text.is_empty() {
-            return Self { multiline: false, flow_plain: false, block_plain: true, single: true, block: false };
+            return Self {
+                multiline: false,
+                flow_plain: false,
+                block_plain: true,
+                single: true,
+                block: false,
+            };
         }
         let chars: Vec<char> = text.chars().collect();
-        let blankz = |at: usize| chars.get(at).is_none_or(|c| matches!(c, ' ' | '\t' | '\0') || is_break(*c));
+        let blankz = |at: usize| {
+            chars.get(at).is_none_or(|c| matches!(c, ' ' | '\t' | '\0') || is_break(*c))
+        };
         let (mut flow, mut block) = (false, false);
         if text.starts_with("---") || text.starts_with("...") {
             (flow, block) = (true, true);
         }
-        let (mut special, mut breaks, mut break_space, mut space_break) = (false, false, false, false);
+        let (mut special, mut breaks, mut break_space, mut space_break) =
+            (false, false, false, false);
         let (mut after_space, mut after_break) = (false, false);
         for (at, c) in chars.iter().enumerate() {
             let (first, last) = (at == 0, at + 1 == chars.len());
             let before_blank = blankz(at + 1);
             let after_blank = first || blankz(at - 1);
             match c {
-                '#' | ',' | '[' | ']' | '{' | '}' | '&' | '*' | '!' | '|' | '>' | '\'' | '"' | '%' | '@' | '`' if first => {
+                '#' | ',' | '[' | ']' | '{' | '}' | '&' | '*' | '!' | '|' | '>' | '\'' | '"'
+                | '%' | '@' | '`'
+                    if first =>
+                {
                     (flow, block) = (true, true);
                 }
                 '?' | ':' if first => (flow, block) = (true, block || before_blank),

@@ -32,7 +32,8 @@ enum Open {
 }
 
 fn documents(text: &str) -> Result<Vec<Value>> {
-    let (mut out, mut open, mut done): (Vec<Value>, Vec<Open>, Option<Value>) = (Vec::new(), Vec::new(), None);
+    let (mut out, mut open, mut done): (Vec<Value>, Vec<Open>, Option<Value>) =
+        (Vec::new(), Vec::new(), None);
     for event in Parser::new_from_str(text) {
         let (event, _) = event.map_err(|e| Error::raised(format!("not YAML: {}", e.info())))?;
         let value = match event {
@@ -40,9 +41,15 @@ fn documents(text: &str) -> Result<Vec<Value>> {
                 out.push(done.take().unwrap_or(Value::None));
                 continue;
             }
-            Event::Alias(_) => return Err(Error::refused("`from_yaml` of a text with anchors is not supported")),
-            Event::SequenceStart(anchor, tag) | Event::MappingStart(anchor, tag) if anchor > 0 || tag.is_some() => {
-                return Err(Error::refused("`from_yaml` of a text with anchors or tags is not supported"));
+            Event::Alias(_) => {
+                return Err(Error::refused("`from_yaml` of a text with anchors is not supported"));
+            }
+            Event::SequenceStart(anchor, tag) | Event::MappingStart(anchor, tag)
+                if anchor > 0 || tag.is_some() =>
+            {
+                return Err(Error::refused(
+                    "`from_yaml` of a text with anchors or tags is not supported",
+                ));
             }
             Event::SequenceStart(..) => {
                 open.push(Open::List(Vec::new()));
@@ -59,7 +66,9 @@ fn documents(text: &str) -> Result<Vec<Value>> {
             },
             Event::Scalar(text, style, anchor, tag) => {
                 if anchor > 0 || tag.is_some() {
-                    return Err(Error::refused("`from_yaml` of a text with anchors or tags is not supported"));
+                    return Err(Error::refused(
+                        "`from_yaml` of a text with anchors or tags is not supported",
+                    ));
                 }
                 scalar(&text, style)?
             }
@@ -84,13 +93,23 @@ fn scalar(text: &str, style: ScalarStyle) -> Result<Value> {
     }
     Ok(match yaml_types::plain(text) {
         Plain::Text => Value::from(text),
-        Plain::Value => return Err(Error::raised("could not determine a constructor for `=`; put it in quotes")),
+        Plain::Value => {
+            return Err(Error::raised(
+                "could not determine a constructor for `=`; put it in quotes",
+            ));
+        }
         Plain::Null => Value::None,
         Plain::Bool(b) => Value::Bool(b),
         Plain::Int(n) => Value::Int(n),
         Plain::Float(f) => Value::Float(f),
         Plain::Huge => return Err(crate::jinja::operators::too_large()),
-        Plain::Timestamp => return Err(Error::refused(format!("`from_yaml` of a date is not supported: put `{text}` in quotes"))),
-        Plain::Merge => return Err(Error::refused("`from_yaml` of a text with `<<` is not supported")),
+        Plain::Timestamp => {
+            return Err(Error::refused(format!(
+                "`from_yaml` of a date is not supported: put `{text}` in quotes"
+            )));
+        }
+        Plain::Merge => {
+            return Err(Error::refused("`from_yaml` of a text with `<<` is not supported"));
+        }
     })
 }

@@ -37,7 +37,8 @@ static INT: LazyLock<Regex> = LazyLock::new(|| {
 });
 static TIMESTAMP: LazyLock<Regex> = LazyLock::new(|| {
     pattern(concat!(
-        r"^(?:[0-9]{4}-[0-9]{2}-[0-9]{2}|[0-9]{4}-[0-9][0-9]?-[0-9][0-9]?(?:[Tt]|[ \t]+)[0-9][0-9]?",
+        r"^(?:[0-9]{4}-[0-9]{2}-[0-9]{2}",
+        r"|[0-9]{4}-[0-9][0-9]?-[0-9][0-9]?(?:[Tt]|[ \t]+)[0-9][0-9]?",
         r":[0-9]{2}:[0-9]{2}(?:\.[0-9]*)?(?:[ \t]*(?:Z|[-+][0-9][0-9]?(?::[0-9]{2})?))?)$"
     ))
 });
@@ -69,7 +70,8 @@ pub fn plain(text: &str) -> Plain {
 }
 
 fn is_capitalized(text: &str) -> bool {
-    text.starts_with(|c: char| c.is_ascii_uppercase()) && text[1..].bytes().all(|b| b.is_ascii_lowercase())
+    text.starts_with(|c: char| c.is_ascii_uppercase())
+        && text[1..].bytes().all(|b| b.is_ascii_lowercase())
 }
 
 fn int(text: &str) -> Option<i128> {
@@ -83,7 +85,8 @@ fn int(text: &str) -> Option<i128> {
     } else if let Some(rest) = digits.strip_prefix("0x") {
         i128::from_str_radix(rest, 16)
     } else if digits.contains(':') {
-        return sixties(digits.split(':').map(|part| part.parse::<i128>().ok())).map(|n| if negative { -n } else { n });
+        return sixties(digits.split(':').map(|part| part.parse::<i128>().ok()))
+            .map(|n| if negative { -n } else { n });
     } else if digits.len() > 1 && digits.starts_with('0') {
         i128::from_str_radix(&digits[1..], 8)
     } else {
@@ -106,7 +109,9 @@ fn float(lower: &str) -> f64 {
     let value = match digits {
         ".inf" => f64::INFINITY,
         ".nan" => f64::NAN,
-        other => other.split(':').fold(0.0, |sum, part| sum * 60.0 + part.parse::<f64>().unwrap_or(0.0)),
+        other => {
+            other.split(':').fold(0.0, |sum, part| sum * 60.0 + part.parse::<f64>().unwrap_or(0.0))
+        }
     };
     sign * value
 }

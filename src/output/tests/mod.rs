@@ -5,7 +5,9 @@ use std::path::{Path, PathBuf};
 use crate::bundle::{Asks, Bundle, GlanceOptions, Kind, MachineWish, Tests, Timeouts};
 use crate::event::{Check, Event, Stage, Stamped, Verdict};
 use crate::image::{Image, Visibility};
-use crate::plan::{ActionPlan, MachinePlan, Origin, Plan, Publication, SmokePlan, StepPlan, TimeoutPlan};
+use crate::plan::{
+    ActionPlan, MachinePlan, Origin, Plan, Publication, SmokePlan, StepPlan, TimeoutPlan,
+};
 
 mod corpus;
 mod files;
@@ -21,8 +23,10 @@ pub fn bundle(tree: &Path, templates: &[(&str, &str)]) -> Bundle {
         std::fs::write(file, text).unwrap();
     }
     let as_written = serde_json::json!({
-        "bundle": {"name": "demo", "img_base": "os/debian-12", "properties": {"cw_os": "Debian", "version": "1.10"}},
-        "vars": {"port": 8080, "zones": ["a", "b"], "none": null, "url": "http://{{ bundle.name }}.example", "crlf": "x"},
+        "bundle": {"name": "demo", "img_base": "os/debian-12", "properties": {"cw_os": "Debian",
+        "version": "1.10"}},
+        "vars": {"port": 8080, "zones": ["a", "b"], "none": null, "url": "http://{{ bundle.name \
+            }}.example", "crlf": "x"},
         "vm_flavor": "m1.small",
     });
     Bundle {
@@ -71,7 +75,9 @@ pub fn image() -> Image {
         ("cw_os", "Debian"),
         (
             "factory_base",
-            "6f1c2a7e-0b1d-4c55-9a38-2d7f0c9e1b44@sha512:9b71d224bd62f3785d96d46ad3ea3d73319bfbc2890caadae2dff72519673ca72323c3d99ba5c11d7c7acc6e14b8c5da0c4663475c2e5c3adef46f73bcdec043",
+            "6f1c2a7e-0b1d-4c55-9a38-2d7f0c9e1b44@sha512:\
+             9b71d224bd62f3785d96d46ad3ea3d73319bfbc2890caadae2dff72519673ca72323c3d99ba5c11d\
+             7c7acc6e14b8c5da0c4663475c2e5c3adef46f73bcdec043",
         ),
         ("factory_commit", "52da0ba1c7e94e6d8f0a"),
         ("factory_family", "bundle-nginx"),
@@ -87,14 +93,30 @@ pub fn image() -> Image {
         properties: properties.map(|(k, v)| (k.to_string(), v.to_string())).into(),
         min_disk_gb: 4,
         min_ram_mb: 512,
-        ..Image::of_test("0c8e1f7a-3d52-4a7e-9f64-5a2b8d1c6e90", "bundle-nginx-2026-11-20-2315", "bundle-nginx")
+        ..Image::of_test(
+            "0c8e1f7a-3d52-4a7e-9f64-5a2b8d1c6e90",
+            "bundle-nginx-2026-11-20-2315",
+            "bundle-nginx",
+        )
     }
 }
 
 pub fn plan() -> Plan {
-    let machine = |name: &str| MachinePlan { name: name.into(), cpus: 2, ram_mb: 1024, disk_gb: Some(4), flavor: None };
-    let step =
-        |name: &str| StepPlan { name: name.into(), action: ActionPlan::Reboot, timeout: 60, retries: 0, env: BTreeMap::new(), sudo: false };
+    let machine = |name: &str| MachinePlan {
+        name: name.into(),
+        cpus: 2,
+        ram_mb: 1024,
+        disk_gb: Some(4),
+        flavor: None,
+    };
+    let step = |name: &str| StepPlan {
+        name: name.into(),
+        action: ActionPlan::Reboot,
+        timeout: 60,
+        retries: 0,
+        env: BTreeMap::new(),
+        sudo: false,
+    };
     let mut base = image();
     base.name = "debian-12-2026-11-01-0400".into();
     base.id = "6f1c2a7e-0b1d-4c55-9a38-2d7f0c9e1b44".into();
@@ -111,7 +133,11 @@ pub fn plan() -> Plan {
         origin: Origin::Base(Box::new(base)),
         builder: Some(machine("builder")),
         ssh_user: "debian".into(),
-        steps: vec![step("ansible/bootstrap.yml"), step("apt-get install -y nginx-extras"), step("reboot")],
+        steps: vec![
+            step("ansible/bootstrap.yml"),
+            step("apt-get install -y nginx-extras"),
+            step("reboot"),
+        ],
         tidy: vec![],
         smoke: Some(SmokePlan::of_test(machine("a"), machine("b"))),
         publish: Publication {
@@ -138,8 +164,8 @@ pub fn plan() -> Plan {
 }
 
 /// Log lines no page, XML or terminal should trust.
-pub const HOSTILE: &str =
-    "</pre><script>alert('x')</script> ]]> &amp; \u{1b}[31mred\u{1b}[0m \u{1b}]0;title\u{7} \u{0}nul \u{202e}evil {{ 7 * 7 }}";
+pub const HOSTILE: &str = "</pre><script>alert('x')</script> ]]> &amp; \u{1b}[31mred\u{1b}[0m \
+    \u{1b}]0;title\u{7} \u{0}nul \u{202e}evil {{ 7 * 7 }}";
 
 /// A run of 184.6 s, to its end; `fail`: the smoke test fails.
 pub fn events(fail: bool) -> Vec<Stamped> {
@@ -153,9 +179,16 @@ pub fn events(fail: bool) -> Vec<Stamped> {
     };
     let stage = |stage| Event::StageStarted { stage };
     let done = |stage, seconds| Event::StageDone { stage, seconds };
-    let line = |source: &str, line: &str| Event::Output { source: source.into(), line: line.into() };
+    let line =
+        |source: &str, line: &str| Event::Output { source: source.into(), line: line.into() };
     let check = |id: &str, verdict, seconds, reason: &str, output: &str| {
-        Event::Check(Check { id: id.into(), verdict, seconds, reason: reason.into(), output: output.into() })
+        Event::Check(Check {
+            id: id.into(),
+            verdict,
+            seconds,
+            reason: reason.into(),
+            output: output.into(),
+        })
     };
     emit(
         0.0,
@@ -169,18 +202,27 @@ pub fn events(fail: bool) -> Vec<Stamped> {
     );
     emit(0.0, stage(Stage::Plan));
     emit(0.4, done(Stage::Plan, 0.4));
-    emit(0.0, Event::Note { text: "cloud: local, because neither OS_CLOUD nor OS_AUTH_URL is set".into() });
+    emit(
+        0.0,
+        Event::Note {
+            text: "cloud: local, because neither OS_CLOUD nor OS_AUTH_URL is set".into(),
+        },
+    );
     emit(0.0, stage(Stage::Boot));
     emit(21.3, done(Stage::Boot, 21.3));
     emit(0.0, stage(Stage::Provision));
     emit(0.0, Event::StepStarted { index: 0, of: 3, name: "ansible/bootstrap.yml".into() });
-    for task in ["Install packages", "Write nginx.conf", "Enable the service", "Open the firewall"] {
+    for task in ["Install packages", "Write nginx.conf", "Enable the service", "Open the firewall"]
+    {
         emit(9.0, line("ansible", &format!("TASK [nginx : {task}] {}", "*".repeat(60))));
         emit(2.0, line("ansible", "changed: [builder]"));
     }
     emit(0.1, line("ansible", HOSTILE));
     emit(0.0, Event::StepDone { index: 0, seconds: 44.1 });
-    emit(0.0, Event::Warning { text: "step 2 failed, trying again (1 of 2): exit status 100".into() });
+    emit(
+        0.0,
+        Event::Warning { text: "step 2 failed, trying again (1 of 2): exit status 100".into() },
+    );
     emit(0.0, Event::StepStarted { index: 1, of: 3, name: "apt-get install".into() });
     emit(12.0, line("shell", "Setting up nginx-extras (1.22.1-9+deb12u2) ..."));
     emit(0.5, Event::StepDone { index: 1, seconds: 12.5 });
@@ -205,10 +247,14 @@ pub fn events(fail: bool) -> Vec<Stamped> {
                 Verdict::Failed,
                 9.0,
                 "exit status 22",
-                &format!("curl: (22) The requested URL returned error: 502\n{HOSTILE}\nhttp://{}\n", "long".repeat(80)),
+                &format!(
+                    "curl: (22) The requested URL returned error: 502\n{HOSTILE}\nhttp://{}\n",
+                    "long".repeat(80)
+                ),
             ),
         );
-        let error = "smoke check tests/page failed: exit status 22\ncurl: (22) The requested URL returned error: 502";
+        let error = "smoke check tests/page failed: exit status 22\ncurl: (22) The requested URL \
+            returned error: 502";
         emit(0.5, Event::StageFailed { stage: Stage::Smoke, seconds: 40.3, error: error.into() });
         emit(0.0, stage(Stage::Unwind));
         emit(1.4, done(Stage::Unwind, 1.4));
@@ -224,7 +270,10 @@ pub fn events(fail: bool) -> Vec<Stamped> {
         );
         return out;
     }
-    emit(0.6, check("tests/page", Verdict::Passed, 0.6, "200 OK", "HTTP/1.1 200 OK\nServer: nginx\n"));
+    emit(
+        0.6,
+        check("tests/page", Verdict::Passed, 0.6, "200 OK", "HTTP/1.1 200 OK\nServer: nginx\n"),
+    );
     emit(20.0, done(Stage::Smoke, 51.4));
     emit(0.0, stage(Stage::Publish));
     emit(0.3, done(Stage::Publish, 0.3));
@@ -232,6 +281,15 @@ pub fn events(fail: bool) -> Vec<Stamped> {
     emit(0.1, done(Stage::Output, 0.1));
     emit(0.0, stage(Stage::Unwind));
     emit(1.2, done(Stage::Unwind, 1.2));
-    emit(0.3, Event::Finished { outcome: "built".into(), seconds: 183.0, image: None, error: None, leaks: vec![] });
+    emit(
+        0.3,
+        Event::Finished {
+            outcome: "built".into(),
+            seconds: 183.0,
+            image: None,
+            error: None,
+            leaks: vec![],
+        },
+    );
     out
 }

@@ -43,21 +43,37 @@ fn as_ansible_renders_it() {
         ("{{ 'a\u{a0}b' }}\u{a0}", "a\u{a0}b\u{a0}"),
         ("{% raw %}{{\u{a0}}}{% endraw %}{{\u{a0}port }}", "{{\u{a0}}}8080"),
         ("#jinja2: trim_blocks:False\n{% if true %}\na\n{% endif %}\n", "\na\n"),
-        ("#jinja2:lstrip_blocks: True, trim_blocks: True\n  {% if true %}\na\n  {% endif %}\n", "a\n"),
+        (
+            "#jinja2:lstrip_blocks: True, trim_blocks: True\n  {% if true %}\na\n  {% endif %}\n",
+            "a\n",
+        ),
         ("[{{ vars.none }}]", "[]"),
         ("{{ port }} {{ vars.port }}", "8080 8080"),
         ("{{ vars.url }}", "http://demo.example"),
-        ("{{ zones }} {{ bundle.properties }}", "['a', 'b'] {'cw_os': 'Debian', 'version': '1.10'}"),
+        (
+            "{{ zones }} {{ bundle.properties }}",
+            "['a', 'b'] {'cw_os': 'Debian', 'version': '1.10'}",
+        ),
         ("{{ bundle.properties.version }}", "1.10"),
         ("{{ true }} {{ none }}", "True "),
         ("{{ nothing | default('x') }} {{ bundle.nothing | d('y') }}", "x y"),
         ("{{ 'yes' if nothing is defined else 'no' }}", "no"),
-        ("{% for k, v in bundle.properties.items() %}\n{{ k }}={{ v }}\n{% endfor %}\n", "cw_os=Debian\nversion=1.10\n"),
+        (
+            "{% for k, v in bundle.properties.items() %}\n{{ k }}={{ v }}\n{% endfor %}\n",
+            "cw_os=Debian\nversion=1.10\n",
+        ),
         ("{{ bundle.get('nothing', 3) }} {{ 'a-b'.split('-')[1] }} {{ 'A'.lower() }}", "3 b a"),
         ("{{ 'no' | bool }} {{ 'Yes' | bool }} {{ 1 | bool }}", "False True True"),
-        ("{{ 'x' | int }} {{ '7.9' | int }} {{ 'x' | int(5) }} {{ none | int }} {{ 'ff' | int(base=16) }}", "0 7 5 0 255"),
+        (
+            "{{ 'x' | int }} {{ '7.9' | int }} {{ 'x' | int(5) }} {{ none | int }} {{ 'ff' | \
+                int(base=16) }}",
+            "0 7 5 0 255",
+        ),
         ("{{ '1.10' is version('1.9', '>') }}", "True"),
-        ("{% for z in zones %}{{ loop.index }}{{ z }}{% if loop.last %}!{% endif %}{% endfor %}", "1a2b!"),
+        (
+            "{% for z in zones %}{{ loop.index }}{{ z }}{% if loop.last %}!{% endif %}{% endfor %}",
+            "1a2b!",
+        ),
         ("{{ '%s-%d' | format('a', 3) }} {{ [1, 2] | tojson }}", "a-3 [1, 2]"),
     ];
     for (template, wanted) in cases {
@@ -67,7 +83,8 @@ fn as_ansible_renders_it() {
 
 #[test]
 fn heat_template() {
-    let heat = "resources:\n  server:\n    properties:\n      image: {{ result_img_id }}\n      name: {{ result_img_name }} # {{ git_commit[:7] }}\n";
+    let heat = "resources:\n  server:\n    properties:\n      image: {{ result_img_id }}\n      \
+        name: {{ result_img_name }} # {{ git_commit[:7] }}\n";
     assert_snapshot!(named("x.heat.yml.j2", heat), @"
     resources:
       server:
@@ -80,10 +97,15 @@ fn heat_template() {
 #[test]
 fn every_undefined_name_of_every_template_at_once() {
     let found = findings(&[
-        ("a.yml.j2", "image: {{ result_img_idd }}\nname: {{ bundle.nam }}\n\nfoo: {{ foo | upper }}\nown: {{ x | default('fine') }}\n"),
+        (
+            "a.yml.j2",
+            "image: {{ result_img_idd }}\nname: {{ bundle.nam }}\n\nfoo: {{ foo | upper }}\nown: \
+                {{ x | default('fine') }}\n",
+        ),
         (
             "sub/b.txt.j2",
-            "é {{ bundle.name }} {{ img_base }} {{ name.first }}\n{% for z in zonez %}{{ z }}{% endfor %}\n{{ ansible_date_time.iso8601 }}",
+            "é {{ bundle.name }} {{ img_base }} {{ name.first }}\n{% for z in zonez %}{{ z \
+                }}{% endfor %}\n{{ ansible_date_time.iso8601 }}",
         ),
     ]);
     assert_snapshot!(found, @"
@@ -118,20 +140,49 @@ fn a_name_with_a_minus_is_told_as_that() {
 fn errors_have_a_place_and_a_hint() {
     let cases = [
         ("a\n  {{ port ", "2:3: error: template syntax: `{{ … }}` is not closed"),
-        ("a\n{% if port %}\nb\n", "3:2: error: template syntax: unexpected end of the template, expected `{% elif %}`"),
-        ("#jinja2: trim_blocks:False\n{{ port | uper }}", "2:11: error: filter uper is unknown\n    hint: did you mean `upper`?"),
+        (
+            "a\n{% if port %}\nb\n",
+            "3:2: error: template syntax: unexpected end of the template, expected `{% elif %}`",
+        ),
+        (
+            "#jinja2: trim_blocks:False\n{{ port | uper }}",
+            "2:11: error: filter uper is unknown\n    hint: did you mean `upper`?",
+        ),
         ("{{ port is odf }}", "1:12: error: test odf is unknown\n    hint: did you mean `odd`?"),
-        ("#jinja2: line_statement_prefix:'%'\n", "1:1: error: the `#jinja2:` line sets `line_statement_prefix`, which is not"),
+        (
+            "#jinja2: line_statement_prefix:'%'\n",
+            "1:1: error: the `#jinja2:` line sets `line_statement_prefix`, which is not",
+        ),
         ("{{ 'x' + port }}", "1:4: error: unsupported operand type(s) for +: 'str' and 'int'"),
         ("{{ zones.push('x') }}", "1:4: error: `zones.push` is undefined"),
-        ("{{ lookup('env', 'HOME') }}", "1:4: error: lookup('env') is not supported, so that a bundle renders the same everywhere: put"),
-        ("{{ port | ipaddr }} {{ foo }}", "1:11: error: `ipaddr` is not supported; write the address down in build-vars.yml"),
+        (
+            "{{ lookup('env', 'HOME') }}",
+            "1:4: error: lookup('env') is not supported, so that a bundle renders the same \
+                everywhere: put",
+        ),
+        (
+            "{{ port | ipaddr }} {{ foo }}",
+            "1:11: error: `ipaddr` is not supported; write the address down in build-vars.yml",
+        ),
         ("{{ fooo() }}", "1:4: error: function `fooo` is unknown"),
-        ("{% include 'nothing' %}", "1:4: error: there is no template `nothing`\n    hint: only files under `output/`"),
-        ("{{ port | regex_search('(?=x)') }}", "1:11: error: pattern `(?=x)` is not supported: look-around"),
+        (
+            "{% include 'nothing' %}",
+            "1:4: error: there is no template `nothing`\n    hint: only files under `output/`",
+        ),
+        (
+            "{{ port | regex_search('(?=x)') }}",
+            "1:11: error: pattern `(?=x)` is not supported: look-around",
+        ),
         ("{{ nothing | mandatory('say what') }}", "1:14: error: say what"),
-        ("{{ ${x} }}", "1:4: error: template syntax: unexpected character `$`\n    hint: only Jinja can stand between the braces"),
-        ("{% do zones.append(1) %}", "1:4: error: template syntax: the tag `do` belongs to an extension"),
+        (
+            "{{ ${x} }}",
+            "1:4: error: template syntax: unexpected character `$`\n    hint: only Jinja can stand \
+                between the braces",
+        ),
+        (
+            "{% do zones.append(1) %}",
+            "1:4: error: template syntax: the tag `do` belongs to an extension",
+        ),
         ("{% for x in zones %}{% break %}{% endfor %}", "hint: choose in the loop's head"),
         ("{{ now() }}", "1:4: error: `now` is not supported: `build_date` holds"),
     ];
@@ -142,7 +193,8 @@ fn errors_have_a_place_and_a_hint() {
     }
 }
 
-/// What is not there is not there however deep one asks, and matters only when it is used: as Ansible has it since 2.8.
+/// What is not there is not there however deep one asks, and matters only when it is used: as
+/// Ansible has it since 2.8.
 #[test]
 fn members_of_what_is_missing_are_missing() {
     let cases = [
@@ -206,8 +258,16 @@ fn numbers_at_the_edge_and_what_has_no_order_end_nothing() {
 #[test]
 fn what_ansible_knows_of_a_run_is_not_undefined() {
     assert_eq!(outcome("# {{ ansible_managed | default('x') }}"), "# Ansible managed");
-    for template in ["{{ inventory_hostname | default('x') }}", "{{ playbook_dir is defined }}", "{{ template_path }}"] {
-        assert!(outcome(template).contains("there is no inventory and no playbook here"), "{}", outcome(template));
+    for template in [
+        "{{ inventory_hostname | default('x') }}",
+        "{{ playbook_dir is defined }}",
+        "{{ template_path }}",
+    ] {
+        assert!(
+            outcome(template).contains("there is no inventory and no playbook here"),
+            "{}",
+            outcome(template)
+        );
     }
 }
 
@@ -230,7 +290,10 @@ fn a_fixed_image_id_is_told_where_the_built_one_is_not_used() {
     for text in fixed {
         let said = oddities("t.heat.yml.j2", &text);
         assert!(
-            said.contains("t.heat.yml.j2:4:1: warning: never uses the ID of the built image, and carries a fixed one: `6f1c"),
+            said.contains(
+                "t.heat.yml.j2:4:1: warning: never uses the ID of the built image, and \
+                carries a fixed one: `6f1c"
+            ),
             "{said}"
         );
         assert!(said.contains("hint: write `{{ result_img_id }}`"), "{said}");
@@ -249,23 +312,40 @@ fn a_fixed_image_id_is_told_where_the_built_one_is_not_used() {
 
 #[test]
 fn a_key_that_stands_twice_is_told_at_its_second_place() {
-    let said = oddities("t.heat.yml.j2", "{% set x = 1 %}\noutputs:\n  a: {value: {{ x }}}\nresources: {}\noutputs:\n  b: {value: 2}\n");
+    let said = oddities(
+        "t.heat.yml.j2",
+        "{% set x = 1 %}\noutputs:\n  a: {value: {{ x }}}\nresources: {}\noutputs:\n  b: \
+            {value: 2}\n",
+    );
     assert!(
-        said.contains("t.heat.yml.j2:5:1: warning: renders to a mapping with `outputs` twice, in lines 1 and 4 of the result: Heat takes"),
+        said.contains(
+            "t.heat.yml.j2:5:1: warning: renders to a mapping with `outputs` twice, in \
+            lines 1 and 4 of the result: Heat takes"
+        ),
         "{said}"
     );
     let nested = oddities("t.yml.j2", "a:\n  k: 1\n  l: [{x: 1, x: 2}]\n  k: 3\n");
-    assert!(nested.contains("t.yml.j2:3:1: warning") && nested.contains("t.yml.j2:4:1: warning"), "{nested}");
+    assert!(
+        nested.contains("t.yml.j2:3:1: warning") && nested.contains("t.yml.j2:4:1: warning"),
+        "{nested}"
+    );
     assert_eq!(oddities("t.yml.j2", "a: {k: 1}\nb: {k: 1}\nc: [{k: 1}, {k: 2}]\n<<: {}\n"), "");
     let json = oddities("t.json.j2", "{\"a\": 1,\n\"a\": 2}");
-    assert!(json.contains("t.json.j2:2:1: warning") && json.contains("most readers take") && !json.contains("Heat"), "{json}");
+    assert!(
+        json.contains("t.json.j2:2:1: warning")
+            && json.contains("most readers take")
+            && !json.contains("Heat"),
+        "{json}"
+    );
 }
 
 #[test]
 fn the_result_must_be_what_its_name_says() {
     assert_snapshot!(named("a.yml.j2", "a: 1\nb: {{ bundle.name }}: x\n"), @"
-    images/demo/output/a.yml.j2:2:1: error: renders to something that is not YAML: mapping values are not allowed in this context, in line 2 of the result: `b: demo: x`
-        hint: the file's name says YAML; quote values that may hold `:` or `#`, and look at the indentation
+    images/demo/output/a.yml.j2:2:1: error: renders to something that is not YAML: mapping values \
+    are not allowed in this context, in line 2 of the result: `b: demo: x`
+        hint: the file's name says YAML; quote values that may hold `:` or `#`, and look at the \
+        indentation
     ");
     assert_snapshot!(named("a.json.j2", "{\n  \"a\": {{ bundle.name }}\n}\n"), @r#"
     images/demo/output/a.json.j2:2:1: error: renders to something that is not JSON: expected value, in line 2 of the result: `"a": demo`
@@ -281,8 +361,14 @@ fn the_result_must_be_what_its_name_says() {
 #[test]
 fn included_files_and_values_from_build_vars_name_themselves() {
     let tree = tempfile::tempdir().unwrap();
-    let mut bundle =
-        bundle(tree.path(), &[("a.txt.j2", "{% include 'part.txt' %}"), ("b.txt.j2", "{{ vars.bad }}"), ("c.txt.j2", "{{ vars.me }}")]);
+    let mut bundle = bundle(
+        tree.path(),
+        &[
+            ("a.txt.j2", "{% include 'part.txt' %}"),
+            ("b.txt.j2", "{{ vars.bad }}"),
+            ("c.txt.j2", "{{ vars.me }}"),
+        ],
+    );
     std::fs::write(bundle.dir.join("output/part.txt"), "x\n{{ prt }}").unwrap();
     bundle.as_written["vars"]["bad"] = "{{ prt }}".into();
     bundle.as_written["vars"]["me"] = "{{ vars.me }}".into();
@@ -296,13 +382,16 @@ fn included_files_and_values_from_build_vars_name_themselves() {
     ");
 }
 
-/// `validate` must stay instant with a large tree. The bound is wide: this is a debug build on a shared machine.
+/// `validate` must stay instant with a large tree. The bound is wide: this is a debug build on a
+/// shared machine.
 #[test]
 fn two_hundred_bundles_are_checked_in_no_time() {
     let tree = tempfile::tempdir().unwrap();
-    let heat =
-        "resources:\n  server:\n    properties:\n      image: {{ result_img_id }}\n".to_string() + &"# {{ bundle.name }}\n".repeat(40);
-    let bundle = bundle(tree.path(), &[("x.heat.yml.j2", &heat), ("y.yml.j2", "name: {{ bundle.name }}\n")]);
+    let heat = "resources:\n  server:\n    properties:\n      image: {{ result_img_id }}\n"
+        .to_string()
+        + &"# {{ bundle.name }}\n".repeat(40);
+    let bundle =
+        bundle(tree.path(), &[("x.heat.yml.j2", &heat), ("y.yml.j2", "name: {{ bundle.name }}\n")]);
     check(&bundle);
     // The best of some rounds: the others measure the neighbours.
     let round = || {
@@ -342,7 +431,8 @@ fn what_is_refused_is_told_where_it_stands() {
     ];
     let told = |(template, at): &(&str, &str)| {
         let found = outcome(template);
-        (!found.contains(&format!("t.txt.j2:{at}: error: "))).then(|| format!("{template:?} at {at}: {found}"))
+        (!found.contains(&format!("t.txt.j2:{at}: error: ")))
+            .then(|| format!("{template:?} at {at}: {found}"))
     };
     let wrong: Vec<String> = cases.iter().filter_map(told).collect();
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
@@ -350,5 +440,8 @@ fn what_is_refused_is_told_where_it_stands() {
 
 #[test]
 fn stand_ins_look_as_what_is_published() {
-    assert_eq!(outcome("{{ bundle_target_name }} {{ result_img_name }}"), "demo-2000-01-010000 demo-2000-01-010000");
+    assert_eq!(
+        outcome("{{ bundle_target_name }} {{ result_img_name }}"),
+        "demo-2000-01-010000 demo-2000-01-010000"
+    );
 }

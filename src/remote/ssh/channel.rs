@@ -1,8 +1,9 @@
 //! A channel of a session, as libssh2 has it: every call may say "not yet".
 //!
-//! Why not `ssh2::Channel`: it cannot tell whether the server sent an exit status at all (libssh2 says 0 for none, so a
-//! lost command would look like a success), and its `Drop` gives up on a half-sent packet, after which the whole session
-//! can send nothing any more. All `unsafe` of the module is in this file.
+//! Why not `ssh2::Channel`: it cannot tell whether the server sent an exit status at all (libssh2
+//! says 0 for none, so a lost command would look like a success), and its `Drop` gives up on a
+//! half-sent packet, after which the whole session can send nothing any more. All `unsafe` of the
+//! module is in this file.
 use std::cell::Cell;
 use std::ffi::{CStr, c_char, c_int, c_void};
 use std::ptr::null_mut;
@@ -25,12 +26,18 @@ pub(super) struct Broken {
 impl Broken {
     /// The other side ended the connection while nothing was going on.
     pub(super) fn closed() -> Self {
-        Self { code: raw::LIBSSH2_ERROR_SOCKET_DISCONNECT, text: "the machine closed the connection".into() }
+        Self {
+            code: raw::LIBSSH2_ERROR_SOCKET_DISCONNECT,
+            text: "the machine closed the connection".into(),
+        }
     }
 
     /// The server said no to this one request; the session itself is well.
     pub(super) fn is_refusal(&self) -> bool {
-        matches!(self.code, raw::LIBSSH2_ERROR_CHANNEL_FAILURE | raw::LIBSSH2_ERROR_CHANNEL_REQUEST_DENIED)
+        matches!(
+            self.code,
+            raw::LIBSSH2_ERROR_CHANNEL_FAILURE | raw::LIBSSH2_ERROR_CHANNEL_REQUEST_DENIED
+        )
     }
 }
 
@@ -41,7 +48,11 @@ type Generic = unsafe extern "C" fn();
 // In the C header of libssh2 1.11.2, not yet in libssh2-sys.
 unsafe extern "C" {
     fn libssh2_channel_has_exit_status(channel: *mut raw::LIBSSH2_CHANNEL) -> c_int;
-    fn libssh2_session_callback_set2(session: *mut raw::LIBSSH2_SESSION, kind: c_int, callback: Option<Generic>) -> Option<Generic>;
+    fn libssh2_session_callback_set2(
+        session: *mut raw::LIBSSH2_SESSION,
+        kind: c_int,
+        callback: Option<Generic>,
+    ) -> Option<Generic>;
 }
 const CALLBACK_RECV: c_int = 6;
 
@@ -50,9 +61,16 @@ thread_local! {
     static RECEIVED: Cell<u64> = const { Cell::new(0) };
 }
 
-/// libssh2's own receive, counting: any call on any channel takes whatever is on the socket, also what is meant for
-/// another channel. Only the count tells that something came while a quiet pass was under way (and poll would sleep on it).
-unsafe extern "C" fn receive(socket: c_int, buffer: *mut c_void, length: usize, flags: c_int, _: *mut *mut c_void) -> isize {
+/// libssh2's own receive, counting: any call on any channel takes whatever is on the socket, also
+/// what is meant for another channel. Only the count tells that something came while a quiet pass
+/// was under way (and poll would sleep on it).
+unsafe extern "C" fn receive(
+    socket: c_int,
+    buffer: *mut c_void,
+    length: usize,
+    flags: c_int,
+    _: *mut *mut c_void,
+) -> isize {
     // SAFETY: libssh2 gives a buffer of `length` bytes.
     let n = unsafe { libc::recv(socket, buffer, length, flags) };
     if n < 0 {
@@ -65,9 +83,11 @@ unsafe extern "C" fn receive(socket: c_int, buffer: *mut c_void, length: usize, 
     n
 }
 
-/// The name is the machine's own word: capitals and digits, as RFC 4254 has them; any other becomes `UNKNOWN`.
+/// The name is the machine's own word: capitals and digits, as RFC 4254 has them; any other becomes
+/// `UNKNOWN`.
 fn signal_name(said: &[u8]) -> String {
-    let sound = (1..=16).contains(&said.len()) && said.iter().all(|b| b.is_ascii_uppercase() || b.is_ascii_digit());
+    let sound = (1..=16).contains(&said.len())
+        && said.iter().all(|b| b.is_ascii_uppercase() || b.is_ascii_digit());
     if sound { String::from_utf8_lossy(said).into_owned() } else { "UNKNOWN".into() }
 }
 
@@ -86,10 +106,16 @@ impl Wire {
             let mut guard = session.raw();
             &raw mut *guard
         };
-        // SAFETY: `receive` has the signature of LIBSSH2_RECV_FUNC; libssh2 calls it as such for this kind.
+        // SAFETY: `receive` has the signature of LIBSSH2_RECV_FUNC; libssh2 calls it as such for
+        // this kind.
         unsafe {
-            type Receive = unsafe extern "C" fn(c_int, *mut c_void, usize, c_int, *mut *mut c_void) -> isize;
-            libssh2_session_callback_set2(raw, CALLBACK_RECV, Some(std::mem::transmute::<Receive, Generic>(receive)));
+            type Receive =
+                unsafe extern "C" fn(c_int, *mut c_void, usize, c_int, *mut *mut c_void) -> isize;
+            libssh2_session_callback_set2(
+                raw,
+                CALLBACK_RECV,
+                Some(std::mem::transmute::<Receive, Generic>(receive)),
+            );
         }
         Wire { raw, session, outbound: Cell::new(false) }
     }
@@ -104,14 +130,16 @@ impl Wire {
         self.outbound.take()
     }
 
-    /// Tells the server that somebody is here, and wants no answer. Nothing is sent while another packet is half out, which has to go
-    /// on first. To be called only when the socket has room: this one cannot go on later.
+    /// Tells the server that somebody is here, and wants no answer. Nothing is sent while another
+    /// packet is half out, which has to go on first. To be called only when the socket has room:
+    /// this one cannot go on later.
     pub(super) fn tell_alive(&self) -> Result<(), Broken> {
         if self.blocked_outbound() {
             return Ok(());
         }
         let mut next = 0;
-        // SAFETY: the session is alive. The least interval that libssh2 has (2 s): when to send is the caller's to decide.
+        // SAFETY: the session is alive. The least interval that libssh2 has (2 s): when to send is
+        // the caller's to decide.
         let code = unsafe {
             raw::libssh2_keepalive_config(self.raw, 0, 2);
             raw::libssh2_keepalive_send(self.raw, &raw mut next)
@@ -132,16 +160,32 @@ impl Wire {
     /// Libssh2 knows one opening at a time, and hands its result to whoever asks next.
     pub(super) fn open(self: &Rc<Wire>) -> Step<Channel> {
         // SAFETY: the session is alive; "session" is copied by libssh2.
-        let raw = unsafe { raw::libssh2_channel_open_ex(self.raw, c"session".as_ptr(), 7, WINDOW, PACKET, std::ptr::null(), 0) };
+        let raw = unsafe {
+            raw::libssh2_channel_open_ex(
+                self.raw,
+                c"session".as_ptr(),
+                7,
+                WINDOW,
+                PACKET,
+                std::ptr::null(),
+                0,
+            )
+        };
         if !raw.is_null() {
-            return Poll::Ready(Ok(Channel { raw, wire: self.clone(), read_pending: false, write_pending: false }));
+            return Poll::Ready(Ok(Channel {
+                raw,
+                wire: self.clone(),
+                read_pending: false,
+                write_pending: false,
+            }));
         }
         // SAFETY: as above.
         let code = unsafe { raw::libssh2_session_last_errno(self.raw) };
         self.step(code as isize).map_ok(|_| unreachable!("no channel and no error"))
     }
 
-    /// Turns a return code into a step, and notes whether the socket has to take more before the next try.
+    /// Turns a return code into a step, and notes whether the socket has to take more before the
+    /// next try.
     fn step(&self, code: isize) -> Step<usize> {
         if code >= 0 {
             return Poll::Ready(Ok(code as usize));
@@ -156,14 +200,21 @@ impl Wire {
         // SAFETY: the text stays libssh2's (`want_buf` 0) and is copied before the next call.
         let text = unsafe {
             raw::libssh2_session_last_error(self.raw, &raw mut text, null_mut(), 0);
-            if text.is_null() { String::new() } else { CStr::from_ptr(text).to_string_lossy().into_owned() }
+            if text.is_null() {
+                String::new()
+            } else {
+                CStr::from_ptr(text).to_string_lossy().into_owned()
+            }
         };
         Poll::Ready(Err(Broken { code: code as c_int, text: format!("{text} (libssh2 {code})") }))
     }
 
     fn blocked_outbound(&self) -> bool {
         // SAFETY: the session is alive.
-        unsafe { raw::libssh2_session_block_directions(self.raw) & raw::LIBSSH2_SESSION_BLOCK_OUTBOUND != 0 }
+        unsafe {
+            raw::libssh2_session_block_directions(self.raw) & raw::LIBSSH2_SESSION_BLOCK_OUTBOUND
+                != 0
+        }
     }
 }
 
@@ -175,18 +226,30 @@ pub(super) struct Channel {
     write_pending: bool,
 }
 
-// SAFETY (all of them): `raw` came from this live session and is freed only by `free`, which takes `self`'s last use.
+// SAFETY (all of them): `raw` came from this live session and is freed only by `free`, which takes
+// `self`'s last use.
 impl Channel {
     /// Starts a command. To be called again with the same text while pending.
     pub(super) fn exec(&mut self, command: &CStr) -> Step<()> {
         let length = command.to_bytes().len() as u32;
-        let code = unsafe { raw::libssh2_channel_process_startup(self.raw, c"exec".as_ptr(), 4, command.as_ptr(), length) };
+        let code = unsafe {
+            raw::libssh2_channel_process_startup(
+                self.raw,
+                c"exec".as_ptr(),
+                4,
+                command.as_ptr(),
+                length,
+            )
+        };
         self.wire.step(code as isize).map_ok(drop)
     }
 
-    /// Reads standard output (0) or standard error (1). `Ready(0)` is the end, or nothing of this stream for now.
+    /// Reads standard output (0) or standard error (1). `Ready(0)` is the end, or nothing of this
+    /// stream for now.
     pub(super) fn read(&mut self, stream: c_int, buffer: &mut [u8]) -> Step<usize> {
-        let code = unsafe { raw::libssh2_channel_read_ex(self.raw, stream, buffer.as_mut_ptr().cast(), buffer.len()) };
+        let code = unsafe {
+            raw::libssh2_channel_read_ex(self.raw, stream, buffer.as_mut_ptr().cast(), buffer.len())
+        };
         let step = self.wire.step(code);
         // A window update half sent: nothing else gets out before a second read has finished it.
         self.read_pending = step.is_pending() && self.wire.blocked_outbound();
@@ -195,7 +258,8 @@ impl Channel {
 
     /// Sends one packet's worth. While pending, call again with the same bytes.
     pub(super) fn write(&mut self, data: &[u8]) -> Step<usize> {
-        let code = unsafe { raw::libssh2_channel_write_ex(self.raw, 0, data.as_ptr().cast(), data.len()) };
+        let code =
+            unsafe { raw::libssh2_channel_write_ex(self.raw, 0, data.as_ptr().cast(), data.len()) };
         let step = self.wire.step(code);
         self.write_pending = step.is_pending() && self.wire.blocked_outbound();
         step
@@ -215,14 +279,18 @@ impl Channel {
         unsafe { raw::libssh2_channel_eof(self.raw) == 1 }
     }
 
-    /// Waits for the far side's close, which comes after any exit status. Only after [`eof`](Channel::eof).
+    /// Waits for the far side's close, which comes after any exit status. Only after
+    /// [`eof`](Channel::eof).
     pub(super) fn closed(&mut self) -> Step<()> {
         self.wire.step(unsafe { raw::libssh2_channel_wait_closed(self.raw) } as isize).map_ok(drop)
     }
 
     /// The exit status, if the server sent one.
     pub(super) fn exit_status(&self) -> Option<i32> {
-        unsafe { (libssh2_channel_has_exit_status(self.raw) == 1).then(|| raw::libssh2_channel_get_exit_status(self.raw)) }
+        unsafe {
+            (libssh2_channel_has_exit_status(self.raw) == 1)
+                .then(|| raw::libssh2_channel_get_exit_status(self.raw))
+        }
     }
 
     /// The name (without `SIG`) of the signal that ended the command, if the server sent one.
@@ -231,7 +299,15 @@ impl Channel {
         let mut length = 0;
         unsafe {
             let (p, q) = (&raw mut name, &raw mut length);
-            let rc = raw::libssh2_channel_get_exit_signal(self.raw, p, q, null_mut(), null_mut(), null_mut(), null_mut());
+            let rc = raw::libssh2_channel_get_exit_signal(
+                self.raw,
+                p,
+                q,
+                null_mut(),
+                null_mut(),
+                null_mut(),
+                null_mut(),
+            );
             if rc != 0 || name.is_null() {
                 return None;
             }
@@ -241,8 +317,8 @@ impl Channel {
         }
     }
 
-    /// Closes and frees; to be called until it is ready, with `scratch` for what is still coming in.
-    /// The channel is gone then and must be forgotten.
+    /// Closes and frees; to be called until it is ready, with `scratch` for what is still coming
+    /// in. The channel is gone then and must be forgotten.
     pub(super) fn free(&mut self, scratch: &mut [u8]) -> Poll<()> {
         if self.read_pending {
             let _ = self.read(0, scratch);
@@ -261,7 +337,10 @@ mod tests {
 
     #[test]
     fn signals_have_a_grammar() {
-        assert_eq!((signal_name(b"TERM"), signal_name(b"USR1")), ("TERM".to_owned(), "USR1".to_owned()));
+        assert_eq!(
+            (signal_name(b"TERM"), signal_name(b"USR1")),
+            ("TERM".to_owned(), "USR1".to_owned())
+        );
         for bad in [&b""[..], b"\x1b[2J", b"TERM@example.com", b"term", &[b'A'; 17]] {
             assert_eq!(signal_name(bad), "UNKNOWN");
         }

@@ -1,7 +1,9 @@
-//! One call on a session: a channel that is opened, started, served and closed without ever waiting.
+//! One call on a session: a channel that is opened, started, served and closed without ever
+//! waiting.
 //!
-//! Nothing that libssh2 has begun to send is ever abandoned half-way: the next packet, of whichever channel, would wait
-//! for it for good. So a job whose caller has its answer may still live on for a while, until its channel is put away.
+//! Nothing that libssh2 has begun to send is ever abandoned half-way: the next packet, of whichever
+//! channel, would wait for it for good. So a job whose caller has its answer may still live on for
+//! a while, until its channel is put away.
 use std::ffi::CString;
 use std::rc::Rc;
 use std::sync::mpsc::{Receiver, TryRecvError};
@@ -158,7 +160,8 @@ impl Job {
 
     /// The task that kills this job's processes, once: when it is doomed and they are known.
     pub(super) fn take_killer(&mut self) -> Option<Task> {
-        if self.doom.is_none() || self.killer.is_some() || !matches!(self.stage, Stage::Running(_)) {
+        if self.doom.is_none() || self.killer.is_some() || !matches!(self.stage, Stage::Running(_))
+        {
             return None;
         }
         let groups = self.preface.as_ref()?.groups().filter(|groups| !groups.is_empty())?;
@@ -178,7 +181,9 @@ impl Job {
 
     /// Whether nothing of this job is left to be killed, as far as one can tell.
     fn is_killed(&mut self) -> bool {
-        self.killer.as_mut().is_none_or(|killer| !matches!(killer.try_recv(), Err(oneshot::error::TryRecvError::Empty)))
+        self.killer.as_mut().is_none_or(|killer| {
+            !matches!(killer.try_recv(), Err(oneshot::error::TryRecvError::Empty))
+        })
     }
 
     /// Its outcome is known, though perhaps not told yet.
@@ -188,8 +193,10 @@ impl Job {
 
     /// The caller gets its answer; the channel is put away after it.
     fn answer(&mut self) {
-        let verdict = self.verdict.take().unwrap_or_else(|| Err(RemoteError::Lost("no answer".into())));
-        // First the output ends, so that who gets the answer has heard all that was said, a last line without an end too.
+        let verdict =
+            self.verdict.take().unwrap_or_else(|| Err(RemoteError::Lost("no answer".into())));
+        // First the output ends, so that who gets the answer has heard all that was said, a last
+        // line without an end too.
         self.output = Box::new(|_, _| {});
         if let Some(reply) = self.reply.take() {
             let _ = reply.send(verdict);
@@ -209,7 +216,9 @@ impl Job {
             Stage::Starting(channel, command) => self.start(channel, command, turn),
             Stage::Running(channel) => self.serve(channel, turn),
             Stage::Leaving(mut channel) => {
-                if (channel.write_pending() && self.write(&mut channel)?.is_pending() && channel.write_pending())
+                if (channel.write_pending()
+                    && self.write(&mut channel)?.is_pending()
+                    && channel.write_pending())
                     || channel.free(turn.buffer).is_pending()
                 {
                     self.stage = Stage::Leaving(channel);
@@ -221,7 +230,10 @@ impl Job {
             Stage::Over => Ok(()),
         }?;
         // The end of a doomed job is not told before its processes are gone.
-        if matches!(self.stage, Stage::Leaving(_) | Stage::Over) && self.reply.is_some() && self.is_killed() {
+        if matches!(self.stage, Stage::Leaving(_) | Stage::Over)
+            && self.reply.is_some()
+            && self.is_killed()
+        {
             self.answer();
             turn.moved = true;
         }
@@ -253,7 +265,10 @@ impl Job {
             }
             Poll::Ready(Err(error)) if error.is_refusal() => {
                 *turn.opening = false;
-                self.verdict = Some(Err(RemoteError::Lost(format!("the machine opens no channel: {}", error.text))));
+                self.verdict = Some(Err(RemoteError::Lost(format!(
+                    "the machine opens no channel: {}",
+                    error.text
+                ))));
                 self.answer();
                 return Ok(());
             }
@@ -274,7 +289,12 @@ impl Job {
         Ok(())
     }
 
-    fn start(&mut self, mut channel: Channel, command: CString, turn: &mut Turn) -> Result<(), Broken> {
+    fn start(
+        &mut self,
+        mut channel: Channel,
+        command: CString,
+        turn: &mut Turn,
+    ) -> Result<(), Broken> {
         self.stage = match channel.exec(&command) {
             Poll::Pending => Stage::Starting(channel, command),
             Poll::Ready(Ok(())) => {
@@ -283,7 +303,10 @@ impl Job {
             }
             Poll::Ready(Err(error)) if error.is_refusal() => {
                 turn.moved = true;
-                self.verdict = Some(Err(RemoteError::Lost(format!("the machine runs no command: {}", error.text))));
+                self.verdict = Some(Err(RemoteError::Lost(format!(
+                    "the machine runs no command: {}",
+                    error.text
+                ))));
                 self.answer();
                 Stage::Leaving(channel)
             }
@@ -306,12 +329,13 @@ impl Job {
             return Ok(());
         }
         // Answered before its end: out of grace.
-        self.stage = if self.reply.is_none() { Stage::Leaving(channel) } else { Stage::Running(channel) };
+        self.stage =
+            if self.reply.is_none() { Stage::Leaving(channel) } else { Stage::Running(channel) };
         Ok(())
     }
 
-    /// The only place where an exit becomes known: both streams at their end, the channel closed by the machine, and a
-    /// status or signal that it did send.
+    /// The only place where an exit becomes known: both streams at their end, the channel closed by
+    /// the machine, and a status or signal that it did send.
     fn settle(&mut self, channel: &Channel) {
         let rest = self.preface.as_mut().map(Preface::rest).unwrap_or_default();
         if !rest.is_empty() && self.doom.is_none() {
@@ -321,7 +345,9 @@ impl Job {
             self.verdict = Some(match (channel.exit_signal(), channel.exit_status()) {
                 (Some(signal), _) => Ok(Exit::Signal(signal)),
                 (None, Some(code)) => Ok(Exit::Code(code)),
-                (None, None) => Err(RemoteError::Lost("the command ended without an exit status".into())),
+                (None, None) => {
+                    Err(RemoteError::Lost("the command ended without an exit status".into()))
+                }
             });
         }
     }
@@ -354,7 +380,8 @@ impl Job {
         Ok(moved)
     }
 
-    /// Ready: whether anything was sent, and there is no more for now. Pending: the machine or the socket is full.
+    /// Ready: whether anything was sent, and there is no more for now. Pending: the machine or the
+    /// socket is full.
     fn write(&mut self, channel: &mut Channel) -> Result<Poll<bool>, Broken> {
         let mut sent = 0;
         while sent < TURN {
@@ -374,7 +401,9 @@ impl Job {
                 }
                 continue;
             }
-            if let (Some((_, progress, total)), Some(contents)) = (&mut self.input.pieces, self.input.contents.take()) {
+            if let (Some((_, progress, total)), Some(contents)) =
+                (&mut self.input.pieces, self.input.contents.take())
+            {
                 progress(contents, *total);
             }
             if self.is_settled() || self.input.over {
@@ -386,7 +415,8 @@ impl Job {
             };
             match piece {
                 Ok(Piece::Bytes(bytes, contents)) => {
-                    (self.input.bytes, self.input.at, self.input.contents) = (bytes, 0, Some(contents));
+                    (self.input.bytes, self.input.at, self.input.contents) =
+                        (bytes, 0, Some(contents));
                 }
                 Ok(Piece::End) => {
                     if channel.send_eof()?.is_pending() {
@@ -399,7 +429,10 @@ impl Job {
                 Ok(Piece::Failed(error)) => self.condemn(error, Instant::now()),
                 Err(TryRecvError::Empty) => break,
                 Err(TryRecvError::Disconnected) => {
-                    self.condemn(RemoteError::Lost("the reading thread died".into()), Instant::now());
+                    self.condemn(
+                        RemoteError::Lost("the reading thread died".into()),
+                        Instant::now(),
+                    );
                 }
             }
         }

@@ -1,4 +1,5 @@
-//! From an address to a logged-in session: TCP, key exchange, host key, user key. Blocking, within one deadline.
+//! From an address to a logged-in session: TCP, key exchange, host key, user key. Blocking, within
+//! one deadline.
 use std::net::{TcpStream, ToSocketAddrs};
 use std::os::fd::AsRawFd;
 use std::time::{Duration, Instant};
@@ -8,20 +9,28 @@ use ssh2::{ErrorCode, MethodType, Session};
 
 use crate::remote::{RemoteError, Target};
 
-/// A peer that acknowledges nothing for this long is gone. Generous, for emulated machines stall for seconds.
+/// A peer that acknowledges nothing for this long is gone. Generous, for emulated machines stall
+/// for seconds.
 const SILENCE: Duration = Duration::from_secs(60);
 
-/// Cheapest first where it counts: on a guest without AES instructions (QEMU TCG) ChaCha20 costs a fraction of AES.
-/// It is also what OpenSSH prefers itself, and the cheapest here: libssh2 feeds AES to OpenSSL block by block
-/// (processor time of a 200 MB upload: ChaCha20 1.0, AES-128-GCM 1.3, AES-128-CTR 1.6).
-const CIPHERS: &str = "chacha20-poly1305@openssh.com,aes128-gcm@openssh.com,aes256-gcm@openssh.com,aes128-ctr,aes192-ctr,aes256-ctr";
+/// Cheapest first where it counts: on a guest without AES instructions (QEMU TCG) ChaCha20 costs a
+/// fraction of AES. It is also what OpenSSH prefers itself, and the cheapest here: libssh2 feeds
+/// AES to OpenSSL block by block (processor time of a 200 MB upload: ChaCha20 1.0, AES-128-GCM 1.3,
+/// AES-128-CTR 1.6).
+const CIPHERS: &str = "chacha20-poly1305@openssh.com,aes128-gcm@openssh.com,\
+    aes256-gcm@openssh.com,aes128-ctr,aes192-ctr,aes256-ctr";
 
-pub(super) fn login(target: &Target, deadline: Duration) -> Result<(Session, TcpStream), RemoteError> {
+pub(super) fn login(
+    target: &Target,
+    deadline: Duration,
+) -> Result<(Session, TcpStream), RemoteError> {
     let end = Instant::now() + deadline;
     let socket = dial(target, end)?;
     let socket = tune(&socket).map(|()| socket).map_err(|e| unreachable(target, e))?;
     let session = Session::new().map_err(|e| unreachable(target, e))?;
-    session.method_pref(MethodType::HostKey, &host_key_order(&session, target)).map_err(|e| unreachable(target, e))?;
+    session
+        .method_pref(MethodType::HostKey, &host_key_order(&session, target))
+        .map_err(|e| unreachable(target, e))?;
     session.method_pref(MethodType::CryptCs, CIPHERS).map_err(|e| unreachable(target, e))?;
     session.method_pref(MethodType::CryptSc, CIPHERS).map_err(|e| unreachable(target, e))?;
     let mut session = session;
@@ -35,7 +44,11 @@ pub(super) fn login(target: &Target, deadline: Duration) -> Result<(Session, Tcp
 }
 
 fn unreachable(target: &Target, reason: impl ToString) -> RemoteError {
-    RemoteError::Unreachable { host: target.host.clone(), port: target.port, reason: reason.to_string() }
+    RemoteError::Unreachable {
+        host: target.host.clone(),
+        port: target.port,
+        reason: reason.to_string(),
+    }
 }
 
 /// Milliseconds up to `end`, for libssh2 (where 0 would mean forever).
@@ -47,7 +60,9 @@ fn left(target: &Target, end: Instant) -> Result<u32, RemoteError> {
 }
 
 fn dial(target: &Target, end: Instant) -> Result<TcpStream, RemoteError> {
-    let addresses = (target.host.as_str(), target.port).to_socket_addrs().map_err(|e| unreachable(target, e))?;
+    let addresses = (target.host.as_str(), target.port)
+        .to_socket_addrs()
+        .map_err(|e| unreachable(target, e))?;
     let mut last = unreachable(target, "the name has no address");
     for address in addresses {
         let ms = left(target, end)?;
@@ -59,8 +74,8 @@ fn dial(target: &Target, end: Instant) -> Result<TcpStream, RemoteError> {
     Err(last)
 }
 
-/// No delay: most packets are small and waited for. Keepalive and user timeout: a machine that vanished while a quiet
-/// command ran on it is noticed, though nobody sends.
+/// No delay: most packets are small and waited for. Keepalive and user timeout: a machine that
+/// vanished while a quiet command ran on it is noticed, though nobody sends.
 fn tune(socket: &TcpStream) -> std::io::Result<()> {
     socket.set_nodelay(true)?;
     let options = [
@@ -71,8 +86,15 @@ fn tune(socket: &TcpStream) -> std::io::Result<()> {
     ];
     for (level, name, value) in options {
         // SAFETY: these options take one int.
-        let rc =
-            unsafe { libc::setsockopt(socket.as_raw_fd(), level, name, (&raw const value).cast(), size_of_val(&value) as libc::socklen_t) };
+        let rc = unsafe {
+            libc::setsockopt(
+                socket.as_raw_fd(),
+                level,
+                name,
+                (&raw const value).cast(),
+                size_of_val(&value) as libc::socklen_t,
+            )
+        };
         if rc != 0 {
             return Err(std::io::Error::last_os_error());
         }
@@ -80,8 +102,9 @@ fn tune(socket: &TcpStream) -> std::io::Result<()> {
     Ok(())
 }
 
-/// A server with several host keys shows the one the client names first, so the pinned kinds go first. The others stay
-/// in the list: a machine that has none of ours must end in "shows another key", not in "no common algorithm".
+/// A server with several host keys shows the one the client names first, so the pinned kinds go
+/// first. The others stay in the list: a machine that has none of ours must end in "shows another
+/// key", not in "no common algorithm".
 fn host_key_order(session: &Session, target: &Target) -> String {
     let mut order: Vec<&str> = Vec::new();
     for key in &target.host_keys {
@@ -105,7 +128,9 @@ fn host_key_order(session: &Session, target: &Target) -> String {
 /// Before any authentication: the key exchange has proved that the machine holds this key.
 fn check_host_key(session: &Session, target: &Target) -> Result<(), RemoteError> {
     let shown = session.host_key().map(|(blob, _)| blob).unwrap_or_default();
-    if !shown.is_empty() && target.host_keys.iter().any(|key| key.to_bytes().is_ok_and(|pinned| pinned == shown)) {
+    if !shown.is_empty()
+        && target.host_keys.iter().any(|key| key.to_bytes().is_ok_and(|pinned| pinned == shown))
+    {
         return Ok(());
     }
     let shown = match PublicKey::from_bytes(shown) {
@@ -119,12 +144,22 @@ fn check_host_key(session: &Session, target: &Target) -> Result<(), RemoteError>
 }
 
 fn authenticate(session: &Session, target: &Target) -> Result<(), RemoteError> {
-    let text = target.key.to_openssh(LineEnding::LF).map_err(|e| unreachable(target, format!("our own key: {e}")))?;
-    let Err(error) = session.userauth_pubkey_memory(&target.user, None, &text, None) else { return Ok(()) };
+    let text = target
+        .key
+        .to_openssh(LineEnding::LF)
+        .map_err(|e| unreachable(target, format!("our own key: {e}")))?;
+    let Err(error) = session.userauth_pubkey_memory(&target.user, None, &text, None) else {
+        return Ok(());
+    };
     match error.code() {
-        ErrorCode::Session(libssh2_sys::LIBSSH2_ERROR_AUTHENTICATION_FAILED | libssh2_sys::LIBSSH2_ERROR_PUBLICKEY_UNVERIFIED) => {
-            Err(RemoteError::Refused { user: target.user.clone(), host: target.host.clone(), port: target.port })
-        }
+        ErrorCode::Session(
+            libssh2_sys::LIBSSH2_ERROR_AUTHENTICATION_FAILED
+            | libssh2_sys::LIBSSH2_ERROR_PUBLICKEY_UNVERIFIED,
+        ) => Err(RemoteError::Refused {
+            user: target.user.clone(),
+            host: target.host.clone(),
+            port: target.port,
+        }),
         _ => Err(unreachable(target, format!("ssh login: {error}"))),
     }
 }

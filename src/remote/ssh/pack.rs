@@ -1,5 +1,5 @@
-//! Local files as a stream of pieces for a channel: a file as it is, a directory as a tar archive. Read on a thread of
-//! its own, a few pieces ahead of the network and no further.
+//! Local files as a stream of pieces for a channel: a file as it is, a directory as a tar archive.
+//! Read on a thread of its own, a few pieces ahead of the network and no further.
 use std::cell::Cell;
 use std::fs::{File, Metadata};
 use std::io::{self, BufReader, Read, Write};
@@ -41,14 +41,16 @@ pub(super) async fn pack(src: &Path, id: &str, wake: Wake) -> Result<Parcel, Rem
             Ok(contents) => contents,
             Err(error) => return drop(tell.send(Err(error))),
         };
-        let feed = Feed { sender, wake, buffer: Vec::with_capacity(PIECE), contents: Rc::default() };
+        let feed =
+            Feed { sender, wake, buffer: Vec::with_capacity(PIECE), contents: Rc::default() };
         let about = (matches!(contents.kind, Kind::Tree(_)), contents.mode, contents.total);
         if tell.send(Ok(about)).is_ok() {
             feed.run(contents, &id);
         }
     });
     thread.map_err(|e| RemoteError::Lost(format!("no thread to read files: {e}")))?;
-    let (directory, mode, total) = told.await.map_err(|_| RemoteError::Lost("the reading thread died".into()))??;
+    let (directory, mode, total) =
+        told.await.map_err(|_| RemoteError::Lost("the reading thread died".into()))??;
     Ok(Parcel { directory, mode, total, pieces })
 }
 
@@ -67,7 +69,12 @@ enum Kind {
 
 fn survey(src: &Path) -> Result<Contents, RemoteError> {
     let meta = std::fs::metadata(src).map_err(|e| failed(src, e))?;
-    let contents = |kind, total| Contents { src: src.to_owned(), kind, mode: meta.permissions().mode(), total };
+    let contents = |kind, total| Contents {
+        src: src.to_owned(),
+        kind,
+        mode: meta.permissions().mode(),
+        total,
+    };
     if meta.is_file() {
         return Ok(contents(Kind::File(File::open(src).map_err(|e| failed(src, e))?), meta.len()));
     }
@@ -83,7 +90,8 @@ fn survey(src: &Path) -> Result<Contents, RemoteError> {
             return Err(failed(entry.path(), "neither a file nor a directory nor a symlink"));
         }
         total += if kind.is_file() { meta.len() } else { 0 };
-        let below = entry.path().strip_prefix(src).expect("walkdir stays below its root").to_owned();
+        let below =
+            entry.path().strip_prefix(src).expect("walkdir stays below its root").to_owned();
         tree.push((below, meta));
     }
     Ok(contents(Kind::Tree(tree), total))
@@ -127,7 +135,12 @@ impl Feed {
         Ok(())
     }
 
-    fn tree(&mut self, src: &Path, tree: Vec<(PathBuf, Metadata)>, id: &str) -> Result<(), RemoteError> {
+    fn tree(
+        &mut self,
+        src: &Path,
+        tree: Vec<(PathBuf, Metadata)>,
+        id: &str,
+    ) -> Result<(), RemoteError> {
         let contents = self.contents.clone();
         let mut archive = tar::Builder::new(self);
         for (below, meta) in &tree {
@@ -135,16 +148,33 @@ impl Feed {
             append(&mut archive, &path, below, meta, &contents).map_err(|e| failed(&path, e))?;
         }
         let mut last = header(tar::EntryType::Regular, 0o600, 0);
-        archive.append_data(&mut last, format!(".{id}"), io::empty()).and_then(|()| archive.finish()).map_err(|e| failed(src, e))
+        archive
+            .append_data(&mut last, format!(".{id}"), io::empty())
+            .and_then(|()| archive.finish())
+            .map_err(|e| failed(src, e))
     }
 }
 
-fn append(to: &mut tar::Builder<&mut Feed>, path: &Path, below: &Path, meta: &Metadata, contents: &Rc<Cell<u64>>) -> io::Result<()> {
+fn append(
+    to: &mut tar::Builder<&mut Feed>,
+    path: &Path,
+    below: &Path,
+    meta: &Metadata,
+    contents: &Rc<Cell<u64>>,
+) -> io::Result<()> {
     if meta.is_dir() {
-        return to.append_data(&mut header(tar::EntryType::Directory, meta.mode(), 0), below, io::empty());
+        return to.append_data(
+            &mut header(tar::EntryType::Directory, meta.mode(), 0),
+            below,
+            io::empty(),
+        );
     }
     if meta.is_symlink() {
-        return to.append_link(&mut header(tar::EntryType::Symlink, 0o777, 0), below, std::fs::read_link(path)?);
+        return to.append_link(
+            &mut header(tar::EntryType::Symlink, 0o777, 0),
+            below,
+            std::fs::read_link(path)?,
+        );
     }
     let file = Exact { file: File::open(path)?, left: meta.len(), contents: contents.clone() };
     // `tar` copies in 8 KiB steps; not one system call for each.
@@ -161,7 +191,8 @@ fn header(kind: tar::EntryType, mode: u32, size: u64) -> tar::Header {
     header
 }
 
-/// Exactly so many bytes of a file: the machine was told that many, and in an archive they were announced.
+/// Exactly so many bytes of a file: the machine was told that many, and in an archive they were
+/// announced.
 struct Exact {
     file: File,
     left: u64,
@@ -193,7 +224,9 @@ impl Write for Feed {
     fn flush(&mut self) -> io::Result<()> {
         if !self.buffer.is_empty() {
             let piece = std::mem::replace(&mut self.buffer, Vec::with_capacity(PIECE));
-            self.sender.send(Piece::Bytes(piece, self.contents.get())).map_err(|_| io::Error::other("nobody takes the data"))?;
+            self.sender
+                .send(Piece::Bytes(piece, self.contents.get()))
+                .map_err(|_| io::Error::other("nobody takes the data"))?;
             self.wake.up();
         }
         Ok(())

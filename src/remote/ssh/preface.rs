@@ -1,4 +1,5 @@
-//! Reads the [preface](super::shell) off a command's standard output; all else passes through untouched.
+//! Reads the [preface](super::shell) off a command's standard output; all else passes through
+//! untouched.
 use super::shell::MARK;
 use crate::lines;
 
@@ -26,13 +27,18 @@ impl Preface {
         self.groups.as_deref()
     }
 
-    /// Takes what came and gives on what is output. Holds at most [`HELD`] bytes and a piece, whatever comes.
+    /// Takes what came and gives on what is output. Holds at most [`HELD`] bytes and a piece,
+    /// whatever comes.
     pub(super) fn pass(&mut self, data: &[u8], output: &mut dyn FnMut(&[u8])) {
         if self.groups.is_some() {
             return output(data);
         }
         // The mark may have begun in what is held.
-        let from = if self.marked.is_some() { 0 } else { self.held.len().saturating_sub(self.mark.len() - 1) };
+        let from = if self.marked.is_some() {
+            0
+        } else {
+            self.held.len().saturating_sub(self.mark.len() - 1)
+        };
         self.held.extend_from_slice(data);
         if self.marked.is_none() {
             self.marked = lines::find(&self.held[from..], &self.mark).map(|at| from + at);

@@ -1,5 +1,6 @@
-//! The thread that owns a session. libssh2 lets one thread at a time into a session anyway; one that serves all channels
-//! in turns, and sleeps in `poll` when none can go on, makes commands run side by side.
+//! The thread that owns a session. libssh2 lets one thread at a time into a session anyway; one
+//! that serves all channels in turns, and sleeps in `poll` when none can go on, makes commands run
+//! side by side.
 use std::net::{Shutdown, TcpStream};
 use std::os::fd::AsRawFd;
 use std::rc::Rc;
@@ -14,9 +15,11 @@ use super::wake::Sleeper;
 /// Bounds what one look at the world may miss; no progress depends on it.
 const LOOK: Duration = Duration::from_secs(5);
 
-/// A packet goes out this often, whatever else is said: servers close sessions that are silent (some after minutes, however long a
-/// command takes), and what translates addresses on the way forgets them. TCP's own keepalive carries nothing that either counts. Not more often: a machine that is
-/// off its network for half a minute shall find its sessions as it left them, and some ways to it (passt) end one that cannot deliver.
+/// A packet goes out this often, whatever else is said: servers close sessions that are silent
+/// (some after minutes, however long a command takes), and what translates addresses on the way
+/// forgets them. TCP's own keepalive carries nothing that either counts. Not more often: a machine
+/// that is off its network for half a minute shall find its sessions as it left them, and some ways
+/// to it (passt) end one that cannot deliver.
 pub(super) const ALIVE: Duration = Duration::from_secs(45);
 
 /// Turns between two looks at the tasks, while there is something to do.
@@ -30,8 +33,14 @@ pub(super) struct Line {
     pub alive: Duration,
 }
 
-/// Serves `tasks` until their sender is gone and all is put away, or the connection is lost; `gone` says why, then.
-pub(super) fn serve(line: Line, tasks: &Receiver<Task>, sleeper: Sleeper, gone: &Arc<OnceLock<String>>) {
+/// Serves `tasks` until their sender is gone and all is put away, or the connection is lost; `gone`
+/// says why, then.
+pub(super) fn serve(
+    line: Line,
+    tasks: &Receiver<Task>,
+    sleeper: Sleeper,
+    gone: &Arc<OnceLock<String>>,
+) {
     let Line { session, socket, alive } = line;
     let mut session = Session {
         wire: Rc::new(Wire::new(session)),
@@ -69,7 +78,12 @@ struct Session {
 }
 
 impl Session {
-    fn run(&mut self, socket: &TcpStream, tasks: &Receiver<Task>, mut sleeper: Sleeper) -> Result<(), Broken> {
+    fn run(
+        &mut self,
+        socket: &TcpStream,
+        tasks: &Receiver<Task>,
+        mut sleeper: Sleeper,
+    ) -> Result<(), Broken> {
         let mut last_call = None;
         loop {
             sleeper.clear();
@@ -83,7 +97,8 @@ impl Session {
                     }
                 }
             }
-            // A machine that never stops talking keeps neither new tasks waiting nor the end of the session.
+            // A machine that never stops talking keeps neither new tasks waiting nor the end of the
+            // session.
             let mut busy = true;
             for _ in 0..TURNS {
                 busy = self.turn()?;
@@ -103,7 +118,9 @@ impl Session {
                 continue;
             }
             let next = self.jobs.iter().filter_map(Job::next_look).min();
-            let wait = next.map_or(LOOK, |next| next.saturating_duration_since(now).min(LOOK)).min(self.alive);
+            let wait = next
+                .map_or(LOOK, |next| next.saturating_duration_since(now).min(LOOK))
+                .min(self.alive);
             self.sleep(socket, &sleeper, wait)?;
         }
     }
@@ -113,15 +130,22 @@ impl Session {
         let before = self.wire.received();
         let now = Instant::now();
         let open = self.jobs.iter().filter(|job| job.has_channel()).count();
-        let mut turn =
-            Turn { wire: &self.wire, buffer: &mut self.buffer, moved: false, opening: &mut self.opening, open, refused: &mut self.refused };
+        let mut turn = Turn {
+            wire: &self.wire,
+            buffer: &mut self.buffer,
+            moved: false,
+            opening: &mut self.opening,
+            open,
+            refused: &mut self.refused,
+        };
         let mut killers = Vec::new();
         for job in &mut self.jobs {
             job.judge(now);
             killers.extend(job.take_killer());
             job.advance(&mut turn)?;
         }
-        // A call for one channel takes in what is meant for all: who had his turn before it must look again.
+        // A call for one channel takes in what is meant for all: who had his turn before it must
+        // look again.
         let again = turn.moved || !killers.is_empty() || self.wire.received() != before;
         self.jobs.retain(|job| !job.is_over());
         if self.jobs.iter().filter(|job| job.has_channel()).count() < open {
@@ -132,7 +156,8 @@ impl Session {
         Ok(again)
     }
 
-    /// An idle session leaves what comes in where it is, as nobody would take it, and hears of the end of the connection alone.
+    /// An idle session leaves what comes in where it is, as nobody would take it, and hears of the
+    /// end of the connection alone.
     fn sleep(&self, socket: &TcpStream, sleeper: &Sleeper, wait: Duration) -> Result<(), Broken> {
         let outbound = if self.wire.take_outbound() { libc::POLLOUT } else { 0 };
         let idle = self.jobs.is_empty();
@@ -145,7 +170,10 @@ impl Session {
         let ms = wait.as_millis() as libc::c_int + 1;
         // SAFETY: two valid entries. An error (EINTR) is a wake-up like any other.
         let woken = unsafe { libc::poll(fds.as_mut_ptr(), 2, ms) };
-        if woken > 0 && idle && fds[0].revents & (libc::POLLRDHUP | libc::POLLHUP | libc::POLLERR) != 0 {
+        if woken > 0
+            && idle
+            && fds[0].revents & (libc::POLLRDHUP | libc::POLLHUP | libc::POLLERR) != 0
+        {
             return Err(Broken::closed());
         }
         Ok(())

@@ -1,9 +1,10 @@
-//! The shell texts that run on the machine: POSIX sh, as few processes as can be (each costs milliseconds on an emulated
-//! guest), nothing secret on a command line.
+//! The shell texts that run on the machine: POSIX sh, as few processes as can be (each costs
+//! milliseconds on an emulated guest), nothing secret on a command line.
 //!
-//! Every text first prints a *preface* on standard output: a marker only this call knows, then the process groups it
-//! lives in, so that they can be killed from a second channel. sshd starts each command as leader of a session of its
-//! own; below sudo that is not so, and the step gets a session with `setsid` there.
+//! Every text first prints a *preface* on standard output: a marker only this call knows, then the
+//! process groups it lives in, so that they can be killed from a second channel. sshd starts each
+//! command as leader of a session of its own; below sudo that is not so, and the step gets a
+//! session with `setsid` there.
 use std::collections::BTreeMap;
 use std::ffi::CString;
 
@@ -25,9 +26,10 @@ printf "\036@ID@ %s %s\n" $g $$
 
 /// Takes a line of exports and the script from standard input, and becomes the script.
 ///
-/// The script is kept in an unlinked file: nothing to clean up however the step ends, nothing to be found in the captured
-/// image (in memory where there is /dev/shm), and its standard input is free. It is run only if all of it has come:
-/// a connection that breaks during the upload ends the input just as well.
+/// The script is kept in an unlinked file: nothing to clean up however the step ends, nothing to be
+/// found in the captured image (in memory where there is /dev/shm), and its standard input is free.
+/// It is run only if all of it has come: a connection that breaks during the upload ends the input
+/// just as well.
 const EXEC: &str = r#"[ "$g" = $$ ] || set -- setsid "$@"
 IFS= read -r e || exit 126
 u=$(umask); umask 077; set -C
@@ -42,8 +44,8 @@ exec 4>&- </dev/null
 eval "$e"
 exec "$@""#;
 
-/// PIPE is trapped because of a lost connection: the complaint about it goes to nobody, and would end the shell before it
-/// has cleaned up.
+/// PIPE is trapped because of a lost connection: the complaint about it goes to nobody, and would
+/// end the shell before it has cleaned up.
 ///
 /// $1 the file, $2 its directory ("" for none), $3 the temporary name beside it.
 const FILE: &str = r#"if [ -d "$1" ]; then echo "is a directory" >&2; exit 1; fi
@@ -55,9 +57,10 @@ cat >"$3" || exit
 [ "$(wc -c <"$3")" -eq @SIZE@ ] || { echo "did not arrive whole" >&2; exit 1; }
 chmod @MODE@ "$3" && mv -f "$3" "$1""#;
 
-/// $1 the directory, $2 its parent ("" for none), $3 the temporary name beside it. The archive's last entry is named by
-/// the id: tar takes an archive that ends early between two files for a whole one. `head` says what tar does not when it
-/// "wrote only 4608 of 10240 bytes": that the disk is full.
+/// $1 the directory, $2 its parent ("" for none), $3 the temporary name beside it. The archive's
+/// last entry is named by the id: tar takes an archive that ends early between two files for a
+/// whole one. `head` says what tar does not when it "wrote only 4608 of 10240 bytes": that the disk
+/// is full.
 const TREE: &str = r#"if [ -d "$1" ]; then o=$1
 else
 if [ "$2" ]; then mkdir -p "$2" || exit; fi
@@ -86,19 +89,33 @@ pub(super) fn exec(command: &Command, id: &str) -> Result<Call, RemoteError> {
     let mut input = exports(&command.env)?.into_bytes();
     input.push(b'\n');
     input.extend_from_slice(&command.script);
-    let text = [PREFACE, EXEC].concat().replace("@ID@", id).replace("@SIZE@", &command.script.len().to_string());
+    let text = [PREFACE, EXEC]
+        .concat()
+        .replace("@ID@", id)
+        .replace("@SIZE@", &command.script.len().to_string());
     let mut args = interpreter(&command.script);
     args.push("/dev/fd/3");
     args.extend(command.args.iter().map(String::as_str));
     Ok(Call { line: line(command.sudo, &text, &args)?, input })
 }
 
-pub(super) fn put_file(dest: &str, size: u64, mode: u32, sudo: bool, id: &str) -> Result<CString, RemoteError> {
+pub(super) fn put_file(
+    dest: &str,
+    size: u64,
+    mode: u32,
+    sudo: bool,
+    id: &str,
+) -> Result<CString, RemoteError> {
     let text = [PREFACE, FILE].concat().replace("@SIZE@", &size.to_string());
     put(&text, dest, mode, sudo, id)
 }
 
-pub(super) fn put_tree(dest: &str, mode: u32, sudo: bool, id: &str) -> Result<CString, RemoteError> {
+pub(super) fn put_tree(
+    dest: &str,
+    mode: u32,
+    sudo: bool,
+    id: &str,
+) -> Result<CString, RemoteError> {
     put(&[PREFACE, TREE].concat(), dest, mode, sudo, id)
 }
 
@@ -134,19 +151,24 @@ fn line(sudo: bool, text: &str, args: &[&str]) -> Result<CString, RemoteError> {
         line.push(' ');
         line.push_str(&quoted(arg));
     }
-    CString::new(line).map_err(|_| RemoteError::Command("an argument or a path contains a NUL byte".into()))
+    CString::new(line)
+        .map_err(|_| RemoteError::Command("an argument or a path contains a NUL byte".into()))
 }
 
-/// The one line of shell that sets the environment. One line, as the machine reads it with `read`, before the script.
+/// The one line of shell that sets the environment. One line, as the machine reads it with `read`,
+/// before the script.
 fn exports(env: &BTreeMap<String, String>) -> Result<String, RemoteError> {
     let mut line = String::new();
     if env.values().any(|value| value.contains('\n')) {
         line.push_str(r#"__n=$(printf "\n."); __n=${__n%.}; "#);
     }
     for (name, value) in env {
-        let valid = name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_') && !name.starts_with(|c: char| c.is_ascii_digit());
+        let valid = name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_')
+            && !name.starts_with(|c: char| c.is_ascii_digit());
         if !valid || name.is_empty() {
-            return Err(RemoteError::Command(format!("`{name}` is no name for an environment variable")));
+            return Err(RemoteError::Command(format!(
+                "`{name}` is no name for an environment variable"
+            )));
         }
         if value.contains('\0') {
             return Err(RemoteError::Command(format!("the value of `{name}` contains a NUL byte")));
@@ -157,12 +179,14 @@ fn exports(env: &BTreeMap<String, String>) -> Result<String, RemoteError> {
     Ok(line)
 }
 
-/// As the kernel reads a `#!` line: a program and at most one argument. Started by us and not by the kernel, because
-/// /tmp and /dev/shm are often mounted noexec.
+/// As the kernel reads a `#!` line: a program and at most one argument. Started by us and not by
+/// the kernel, because /tmp and /dev/shm are often mounted noexec.
 fn interpreter(script: &[u8]) -> Vec<&str> {
     let first = script.split(|b| *b == b'\n').next().unwrap_or_default();
     let first = std::str::from_utf8(first).unwrap_or_default();
-    let Some(rest) = first.strip_prefix("#!").map(str::trim).filter(|rest| !rest.is_empty()) else { return vec!["sh", "-e"] };
+    let Some(rest) = first.strip_prefix("#!").map(str::trim).filter(|rest| !rest.is_empty()) else {
+        return vec!["sh", "-e"];
+    };
     match rest.split_once([' ', '\t']) {
         Some((program, argument)) => vec![program, argument.trim_start()],
         None => vec![rest],
@@ -192,7 +216,10 @@ mod tests {
         assert_eq!(interpreter(b"echo hi"), ["sh", "-e"]);
         assert_eq!(interpreter(b"#!\necho"), ["sh", "-e"]);
         assert_eq!(interpreter(b"#! /bin/bash\r\necho"), ["/bin/bash"]);
-        assert_eq!(interpreter(b"#!/usr/bin/env -S python3 -u\n"), ["/usr/bin/env", "-S python3 -u"]);
+        assert_eq!(
+            interpreter(b"#!/usr/bin/env -S python3 -u\n"),
+            ["/usr/bin/env", "-S python3 -u"]
+        );
     }
 
     #[test]

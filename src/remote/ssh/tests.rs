@@ -1,4 +1,5 @@
-//! What takes another pace than that of every day, against a private OpenSSH server. All else is in `test-tools/it/remote.rs`.
+//! What takes another pace than that of every day, against a private OpenSSH server. All else is in
+//! `test-tools/it/remote.rs`.
 use std::collections::BTreeMap;
 use std::net::{TcpListener, TcpStream};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -19,7 +20,8 @@ impl Between {
         let between = Self { port: listener.local_addr().unwrap().port(), sent: Arc::default() };
         let sent = between.sent.clone();
         std::thread::spawn(move || {
-            let (ours, theirs) = (listener.accept().unwrap().0, TcpStream::connect(("127.0.0.1", port)).unwrap());
+            let (ours, theirs) =
+                (listener.accept().unwrap().0, TcpStream::connect(("127.0.0.1", port)).unwrap());
             let back = (theirs.try_clone().unwrap(), ours.try_clone().unwrap());
             std::thread::spawn(move || carry(back.0, back.1, &AtomicU64::new(0)));
             carry(ours, theirs, &sent);
@@ -27,10 +29,12 @@ impl Between {
         between
     }
 
-    /// Waits for what is sent after a second of silence; no command asks for any of it, and no answer.
+    /// Waits for what is sent after a second of silence; no command asks for any of it, and no
+    /// answer.
     fn hears_us(&self, times: u32) {
         let end = Instant::now() + Duration::from_secs(120);
-        let (mut last, mut since, mut heard) = (self.sent.load(Ordering::SeqCst), Instant::now(), 0);
+        let (mut last, mut since, mut heard) =
+            (self.sent.load(Ordering::SeqCst), Instant::now(), 0);
         while heard < times {
             assert!(Instant::now() < end, "nothing was sent in all that time: the line is silent");
             std::thread::sleep(Duration::from_millis(50));
@@ -56,11 +60,18 @@ fn carry(mut from: TcpStream, mut to: TcpStream, count: &AtomicU64) {
 }
 
 fn script(text: String) -> Command {
-    Command { script: text.into(), args: Vec::new(), env: BTreeMap::new(), sudo: false, deadline: Duration::from_secs(300) }
+    Command {
+        script: text.into(),
+        args: Vec::new(),
+        env: BTreeMap::new(),
+        sudo: false,
+        deadline: Duration::from_secs(300),
+    }
 }
 
-/// On a session with nothing to say something is sent all the same: servers and routers on the way close those that are silent.
-/// So on one that is used while another one carries a playbook, and on one whose command has nothing to say.
+/// On a session with nothing to say something is sent all the same: servers and routers on the way
+/// close those that are silent. So on one that is used while another one carries a playbook, and on
+/// one whose command has nothing to say.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_silent_session_is_kept_alive() {
     let sshd = sshd::Sshd::start();
@@ -84,5 +95,8 @@ async fn a_silent_session_is_kept_alive() {
 async fn an_address_of_ipv6_is_logged_in_to() {
     let sshd = sshd::Sshd::start_at("::1", &[]);
     let remote = Ssh.connect(&sshd.target, Duration::from_secs(60)).await.unwrap();
-    assert_eq!(remote.exec(script("exit 3".into()), Box::new(|_, _| {})).await.unwrap(), Exit::Code(3));
+    assert_eq!(
+        remote.exec(script("exit 3".into()), Box::new(|_, _| {})).await.unwrap(),
+        Exit::Code(3)
+    );
 }

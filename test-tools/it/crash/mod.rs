@@ -68,8 +68,13 @@ fn moments() -> Vec<Moment> {
     assert!(whole.status.success(), "{said}\n{}", String::from_utf8_lossy(&whole.stderr));
     assert_eq!(place.states(), ["active"], "{said}");
     assert_eq!(place.left(), [""; 0]);
-    for stage in ["Source", "Boot", "Provision", "Tidy", "Capture", "Smoke", "Publish", "Output", "Unwind"] {
-        assert!(said.contains(&format!("StageStarted {{ stage: {stage} }}")), "{stage} was not entered:\n{said}");
+    for stage in
+        ["Source", "Boot", "Provision", "Tidy", "Capture", "Smoke", "Publish", "Output", "Unwind"]
+    {
+        assert!(
+            said.contains(&format!("StageStarted {{ stage: {stage} }}")),
+            "{stage} was not entered:\n{said}"
+        );
     }
     let events = said.lines().filter(|l| l.contains("event ")).count();
     let records = place.records();
@@ -127,7 +132,10 @@ fn dies_and_is_swept(moment: Moment) -> Result<(), String> {
     let swept = place.factory(&["sweep"]);
     let words = String::from_utf8_lossy(&swept.stdout).into_owned();
     let last = said.lines().rfind(|l| l.contains("event ")).unwrap_or("nothing").to_owned();
-    println!("{moment}: {there} things, {} removed; {last}", words.lines().filter(|l| l.contains("removed")).count());
+    println!(
+        "{moment}: {there} things, {} removed; {last}",
+        words.lines().filter(|l| l.contains("removed")).count()
+    );
     let (left, states) = (place.left(), place.states());
     let again = place.factory(&["sweep"]);
     let again = String::from_utf8_lossy(&again.stdout).into_owned();
@@ -161,7 +169,9 @@ fn a_signal_unwinds_in_order() {
         assert_eq!(ended(&mut build, Duration::from_secs(60)), Some(130), "signal {signal}");
         // What a person is told first of all, and what goes.
         let said = std::fs::read_to_string(place.dir.path().join("said.log")).unwrap();
-        let (_, after) = said.split_once("interrupted by a signal: the run ends, and what it made is removed (").expect(&said);
+        let (_, after) = said
+            .split_once("interrupted by a signal: the run ends, and what it made is removed (")
+            .expect(&said);
         assert!(after.contains("process factory-") && after.contains("unwind"), "{said}");
         assert_eq!((place.left(), place.states()), (Vec::new(), Vec::new()), "signal {signal}");
     }
@@ -180,9 +190,12 @@ fn sweep_touches_no_live_run() {
     assert_eq!(place.left(), mine);
     // In the words of `sweep`.
     let listed = String::from_utf8_lossy(&place.factory(&["run", "list"]).stdout).into_owned();
-    let column = |n: usize| listed.lines().skip(1).filter_map(|line| line.split_whitespace().nth(n)).collect::<Vec<_>>();
+    let column = |n: usize| {
+        listed.lines().skip(1).filter_map(|line| line.split_whitespace().nth(n)).collect::<Vec<_>>()
+    };
     assert_eq!(column(2), ["alive", "dead"], "{listed}");
-    let shown = String::from_utf8_lossy(&place.factory(&["run", "show", column(0)[0]]).stdout).into_owned();
+    let shown =
+        String::from_utf8_lossy(&place.factory(&["run", "show", column(0)[0]]).stdout).into_owned();
     assert!(shown.lines().any(|line| line == "outcome   alive"), "{shown}");
     let started = shown.lines().find_map(|line| line.strip_prefix("started   ")).unwrap();
     assert!(started.len() == "2026-11-20T23:31:45Z".len() && started.ends_with('Z'), "{started}");
@@ -225,7 +238,10 @@ impl Running {
                 return;
             }
             let over = self.child.try_wait().unwrap();
-            assert!(over.is_none() && begin.elapsed() < limit, "{over:?}, `{text}` was not said:\n{said}");
+            assert!(
+                over.is_none() && begin.elapsed() < limit,
+                "{over:?}, `{text}` was not said:\n{said}"
+            );
             std::thread::sleep(Duration::from_millis(20));
         }
     }

@@ -34,7 +34,8 @@ impl Place {
         tiny_disk_saying(&os, &format!("{begin}\r\n{key}\r\n{end}\r\nREADY\r\n"));
         std::fs::write(os.join("build-vars.yml"), TINY).unwrap();
         std::fs::write(os.join("build.sh"), "#!/bin/sh\nexec cp tiny.img \"$OUT\"\n").unwrap();
-        std::fs::set_permissions(os.join("build.sh"), std::fs::Permissions::from_mode(0o755)).unwrap();
+        std::fs::set_permissions(os.join("build.sh"), std::fs::Permissions::from_mode(0o755))
+            .unwrap();
         Self { dir }
     }
 
@@ -43,10 +44,13 @@ impl Place {
         let mut command = Command::cargo_bin("image-factory").unwrap();
         command.args(args).current_dir(self.dir.path().join("tree")).stdin(Stdio::null());
         let of_clouds = |name: &str| name.starts_with("OS_") || name.starts_with("FACTORY_");
-        for (name, _) in std::env::vars_os().filter(|(name, _)| of_clouds(&name.to_string_lossy())) {
+        for (name, _) in std::env::vars_os().filter(|(name, _)| of_clouds(&name.to_string_lossy()))
+        {
             command.env_remove(name);
         }
-        command.env("IMAGE_FACTORY_HOME", self.dir.path().join("home")).env("XDG_RUNTIME_DIR", self.dir.path().join("run"));
+        command
+            .env("IMAGE_FACTORY_HOME", self.dir.path().join("home"))
+            .env("XDG_RUNTIME_DIR", self.dir.path().join("run"));
         command.env("IMAGE_FACTORY_ACCEL", "tcg").env("CI", "true");
         command
     }
@@ -71,7 +75,10 @@ impl Place {
     pub fn records(&self) -> usize {
         let files = walkdir::WalkDir::new(self.dir.path()).into_iter().flatten();
         let ledgers = files.filter(|e| e.file_name() == "ledger.jsonl");
-        ledgers.map(|e| std::fs::read_to_string(e.path()).unwrap_or_default().lines().count()).max().unwrap_or(0)
+        ledgers
+            .map(|e| std::fs::read_to_string(e.path()).unwrap_or_default().lines().count())
+            .max()
+            .unwrap_or(0)
     }
 
     /// States of the images in the store.
@@ -85,7 +92,8 @@ impl Place {
     pub fn left(&self) -> Vec<String> {
         let mut left = Vec::new();
         for dir in ["home/building", "run/image-factory"] {
-            let found = std::fs::read_dir(self.dir.path().join(dir)).into_iter().flatten().flatten();
+            let found =
+                std::fs::read_dir(self.dir.path().join(dir)).into_iter().flatten().flatten();
             left.extend(found.map(|e| e.path().display().to_string()));
         }
         left.extend(self.states().into_iter().filter(|s| s == "building"));
@@ -93,7 +101,8 @@ impl Place {
         for process in std::fs::read_dir("/proc").unwrap().flatten() {
             let read = |name: &str| std::fs::read(process.path().join(name)).unwrap_or_default();
             let (environ, cmdline) = (read("environ"), read("cmdline"));
-            let [environ, cmdline] = [environ, cmdline].map(|b| String::from_utf8_lossy(&b).replace('\0', " "));
+            let [environ, cmdline] =
+                [environ, cmdline].map(|b| String::from_utf8_lossy(&b).replace('\0', " "));
             if environ.contains("IMAGE_FACTORY_RUN=") && environ.contains(&here) {
                 left.push(format!("process {cmdline}"));
             }

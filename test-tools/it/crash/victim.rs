@@ -11,7 +11,9 @@ use async_trait::async_trait;
 use image_factory::cloud::local::{Accel, Local, LocalConfig};
 use image_factory::event::{Event, Sink, Stamped};
 use image_factory::output::Renderer;
-use image_factory::remote::{Command, Connect, Exit, OnOutput, OnProgress, Remote, RemoteError, Stream, Target};
+use image_factory::remote::{
+    Command, Connect, Exit, OnOutput, OnProgress, Remote, RemoteError, Stream, Target,
+};
 use image_factory::run::{self, Home, Setup};
 use image_factory::settings::Settings;
 use image_factory::wall::{Config, Wall};
@@ -30,7 +32,12 @@ pub const MOMENT: &str = "FACTORY_CRASH_MOMENT";
 /// lives that long.
 pub async fn live(dir: &Path, moment: Moment) -> Result<(), String> {
     let home = Home { data: dir.join("home"), runtime: dir.join("run/image-factory") };
-    let config = LocalConfig { home: home.data.clone(), runtime: home.runtime.clone(), accel: Accel::Tcg, program: Some(PROGRAM.into()) };
+    let config = LocalConfig {
+        home: home.data.clone(),
+        runtime: home.runtime.clone(),
+        accel: Accel::Tcg,
+        program: Some(PROGRAM.into()),
+    };
     let (cloud, cancel) = (Local::new(config), Cancel::default());
     if let Moment::Record(number) = moment {
         let (dir, others) = (dir.to_owned(), ledgers(dir));
@@ -38,7 +45,8 @@ pub async fn live(dir: &Path, moment: Moment) -> Result<(), String> {
     }
     let show = move |_: &str| Box::new(Tell { moment, seen: 0 }) as Box<dyn Sink>;
     let env = [("PATH".to_owned(), std::env::var("PATH").map_err(|e| e.to_string())?)].into();
-    let wall = Wall::new(Config { settings: Settings::default(), env, home: None, hidden: Vec::new() });
+    let wall =
+        Wall::new(Config { settings: Settings::default(), env, home: None, hidden: Vec::new() });
     let setup = Setup {
         proxies: &Default::default(),
         cloud: &cloud,
@@ -55,7 +63,8 @@ pub async fn live(dir: &Path, moment: Moment) -> Result<(), String> {
         person: None,
     };
     let tree = dir.join("tree");
-    let loaded = bundle::load(&tree, &tree.join("os/tiny")).map_err(|found| format!("{found:?}"))?;
+    let loaded =
+        bundle::load(&tree, &tree.join("os/tiny")).map_err(|found| format!("{found:?}"))?;
     let ended = run::run(&setup, &loaded.bundle).await;
     match (ended.result, &ended.leaks[..]) {
         (Ok(_), []) => Ok(()),
@@ -100,7 +109,9 @@ impl Sink for Tell {
 /// `others` are ledgers that were there before.
 fn die_at_record(dir: &Path, others: &[PathBuf], number: usize) {
     loop {
-        let records = |path: &PathBuf| std::fs::read(path).unwrap_or_default().iter().filter(|b| **b == b'\n').count();
+        let records = |path: &PathBuf| {
+            std::fs::read(path).unwrap_or_default().iter().filter(|b| **b == b'\n').count()
+        };
         let own = ledgers(dir).into_iter().filter(|path| !others.contains(path));
         if own.map(|path| records(&path)).max().unwrap_or(0) >= number {
             die();
@@ -128,7 +139,8 @@ struct Session(u16);
 
 /// What a machine prints that runs `script`: of a question that has marks, the answer between them.
 fn answer(script: &str, text: &str) -> String {
-    let marks = script.split_once("trap 'printf \"\\036").and_then(|(_, rest)| rest.split_once(' '));
+    let marks =
+        script.split_once("trap 'printf \"\\036").and_then(|(_, rest)| rest.split_once(' '));
     marks.map_or(text.to_owned(), |(id, _)| format!("\x1e{id} answer\n{text}\x1e{id} end\n"))
 }
 
@@ -136,12 +148,23 @@ fn answer(script: &str, text: &str) -> String {
 impl Remote for Session {
     async fn exec(&self, command: Command, mut output: OnOutput) -> Result<Exit, RemoteError> {
         let script = String::from_utf8_lossy(&command.script);
-        let text = if script.contains("/etc/machine-id") { format!("{:032x}\n", self.0) } else { String::new() };
+        let text = if script.contains("/etc/machine-id") {
+            format!("{:032x}\n", self.0)
+        } else {
+            String::new()
+        };
         output(Stream::Stdout, answer(&script, &text).as_bytes());
         Ok(Exit::Code(0))
     }
 
-    async fn put(&self, _: &Path, _: &str, _: bool, _: Duration, _: OnProgress) -> Result<(), RemoteError> {
+    async fn put(
+        &self,
+        _: &Path,
+        _: &str,
+        _: bool,
+        _: Duration,
+        _: OnProgress,
+    ) -> Result<(), RemoteError> {
         Ok(())
     }
 

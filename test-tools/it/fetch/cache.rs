@@ -1,4 +1,5 @@
-//! What lies in the cache, and what never goes there: builds share it, and nothing in it is believed unseen.
+//! What lies in the cache, and what never goes there: builds share it, and nothing in it is
+//! believed unseen.
 use super::*;
 
 #[tokio::test]
@@ -61,14 +62,16 @@ async fn a_stopped_build_leaves_a_part_that_the_next_goes_on_with() {
     assert!(!part.exists());
 }
 
-/// A build that was killed had no time to say what it wrote, and a machine that lost power may not have written it.
+/// A build that was killed had no time to say what it wrote, and a machine that lost power may not
+/// have written it.
 #[tokio::test]
 async fn a_part_that_is_not_the_beginning_costs_one_more_download() {
     let whole = content(0);
     let wanted = sha256(&whole);
     let served = whole.clone();
     let server = Server::start(move |r, s| serve(r, s, &served, "\"a\"", usize::MAX));
-    let known = format!("{{\"url\":\"{}\",\"validator\":\"\\\"a\\\"\",\"size\":null}}", server.url("x"));
+    let known =
+        format!("{{\"url\":\"{}\",\"validator\":\"\\\"a\\\"\",\"size\":null}}", server.url("x"));
     let elsewhere = known.replace("127.0.0.1", "elsewhere");
     let all = whole.len();
     for (length, note, asked) in [
@@ -119,7 +122,10 @@ async fn a_list_tells_the_checksum() {
         say(s, &format!("200 OK\r\nContent-Length: {}", text.len()), text.as_bytes());
     });
     let bench = Bench::new_with_cache();
-    let wish = |list: &str| Wish { from: Place::Url(server.url("x.img")), sum: Some(Sum::List(Place::Url(server.url(list)))) };
+    let wish = |list: &str| Wish {
+        from: Place::Url(server.url("x.img")),
+        sum: Some(Sum::List(Place::Url(server.url(list)))),
+    };
     for (list, why) in [
         ("wrong/SHA256SUMS", "is not what it should be"),
         ("lacking/SHA256SUMS", "lacking/SHA256SUMS: `x.img` is not in it; `x.imh` is"),
@@ -142,8 +148,13 @@ async fn files_of_this_machine_are_hashed_where_they_lie() {
     assert_eq!(is(bench.build().get(&wish(None)).await, &whole).digest, None);
     let got = is(bench.build().get(&wish(Some(Sum::Given(sha256(&whole))))).await, &whole);
     assert!(got.file == file && got.was_here);
-    fails(&bench, bench.build().get(&wish(Some(Sum::Given(sha256(b""))))).await, "disk.img is not what it should be");
-    std::fs::write(bench.dir.path().join("SUMS"), format!("{}  disk.img\n", sha256(&whole).hex)).unwrap();
+    fails(
+        &bench,
+        bench.build().get(&wish(Some(Sum::Given(sha256(b""))))).await,
+        "disk.img is not what it should be",
+    );
+    std::fs::write(bench.dir.path().join("SUMS"), format!("{}  disk.img\n", sha256(&whole).hex))
+        .unwrap();
     let list = Sum::List(Place::File(bench.dir.path().join("SUMS")));
     is(bench.build().get(&wish(Some(list))).await, &whole);
     assert!(file.exists() && bench.listing().is_empty());

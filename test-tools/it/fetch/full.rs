@@ -1,4 +1,5 @@
-//! Downloads and the disk they are written to: what has no length, what lies about it, and others that write meanwhile.
+//! Downloads and the disk they are written to: what has no length, what lies about it, and others
+//! that write meanwhile.
 use std::io::Write;
 use std::net::TcpStream;
 
@@ -24,7 +25,8 @@ fn on_disk_of(mib: u64, test: impl AsyncFnOnce(&Bench) + Send) {
     });
 }
 
-/// Bytes free of a file system of 64 MiB never get below its floor of 6.4, but for what is on its way.
+/// Bytes free of a file system of 64 MiB never get below its floor of 6.4, but for what is on its
+/// way.
 #[track_caller]
 fn floor_is_kept(bench: &Bench) {
     assert_eq!(bench.listing(), [] as [String; 0], "what cannot be finished is removed");
@@ -69,11 +71,20 @@ fn more_than_was_promised_is_not_taken() {
             None => say(stream, "200 OK\r\nETag: \"a\"\r\nContent-Length: 2097152", &vec![7; MIB]),
             Some(from) => {
                 let range = format!("bytes {from}-2097151/2097152");
-                pour(stream, &format!("206 Partial Content\r\nETag: \"a\"\r\nContent-Range: {range}"), 500);
+                pour(
+                    stream,
+                    &format!("206 Partial Content\r\nETag: \"a\"\r\nContent-Range: {range}"),
+                    500,
+                );
             }
         });
-        let said = bench.build().url(server.url("x.qcow2"), &sha256(b"")).await.unwrap_err().to_string();
-        assert!(said.contains("the server said 2097152 bytes") || said.contains("is not what it should be"), "{said}");
+        let said =
+            bench.build().url(server.url("x.qcow2"), &sha256(b"")).await.unwrap_err().to_string();
+        assert!(
+            said.contains("the server said 2097152 bytes")
+                || said.contains("is not what it should be"),
+            "{said}"
+        );
         floor_is_kept(bench);
     });
 }
@@ -81,8 +92,10 @@ fn more_than_was_promised_is_not_taken() {
 #[test]
 fn what_would_not_fit_is_not_begun() {
     on_disk_of(64, async |bench| {
-        let server = Server::start(|_, stream| pour(stream, "200 OK\r\nContent-Length: 62914560", 60));
-        let said = bench.build().url(server.url("x.qcow2"), &sha256(b"")).await.unwrap_err().to_string();
+        let server =
+            Server::start(|_, stream| pour(stream, "200 OK\r\nContent-Length: 62914560", 60));
+        let said =
+            bench.build().url(server.url("x.qcow2"), &sha256(b"")).await.unwrap_err().to_string();
         assert!(said.contains("too large: 62914560 bytes"), "{said}");
         floor_is_kept(bench);
     });
@@ -124,7 +137,9 @@ fn others_may_fill_the_disk_meanwhile() {
 #[tokio::test]
 async fn a_redirect_does_not_tell_where_it_came_from() {
     let bench = Bench::new();
-    let target = std::sync::Arc::new(Server::start(|_, stream| say(stream, "200 OK\r\nContent-Length: 2", b"ok")));
+    let target = std::sync::Arc::new(Server::start(|_, stream| {
+        say(stream, "200 OK\r\nContent-Length: 2", b"ok")
+    }));
     let to = target.url("y.qcow2");
     let server = Server::start(move |_, stream| {
         let head = format!("302 Found\r\nLocation: {to}\r\nSet-Cookie: a=b\r\nContent-Length: 0");
@@ -140,7 +155,10 @@ async fn a_redirect_does_not_tell_where_it_came_from() {
 #[tokio::test]
 async fn a_list_on_this_machine_has_an_end() {
     let bench = Bench::new();
-    let wish = |list: &Path| Wish { from: Place::File("x.qcow2".into()), sum: Some(Sum::List(Place::File(list.into()))) };
+    let wish = |list: &Path| Wish {
+        from: Place::File("x.qcow2".into()),
+        sum: Some(Sum::List(Place::File(list.into()))),
+    };
     let long = bench.dir.path().join("SHA256SUMS");
     std::fs::File::create(&long).unwrap().set_len(1 << 40).unwrap();
     let said = bench.build().get(&wish(&long)).await.unwrap_err().to_string();

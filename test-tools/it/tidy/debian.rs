@@ -11,7 +11,8 @@ const FILES: &[File] = &[
     ("etc/sudoers.d/90-cloud-init-users", "admin ALL\n", Gone),
     (
         "var/lib/dhcp/dhclient.eth0.leases",
-        "lease {\n  option routers 192.0.2.1;\n  option domain-name-servers 192.0.2.1,192.0.2.2;\n}\n",
+        "lease {\n  option routers 192.0.2.1;\n  option domain-name-servers \
+            192.0.2.1,192.0.2.2;\n}\n",
         Gone,
     ),
     ("var/lib/dhcp/dhcpd.leases", "lease 192.0.2.7 {}\n", Empty),
@@ -23,14 +24,27 @@ const FILES: &[File] = &[
     ("var/backups/shadow.bak", "s", Gone),
     ("var/spool/exim4/input/1-D", "m", Gone),
     ("var/lib/ubuntu-advantage/private/machine-token.json", "{}", Gone),
-    ("etc/apt/auth.conf.d/90ubuntu-advantage", "machine esm.ubuntu.com/apps/ubuntu/ login bearer password SECRET\n", Gone),
+    (
+        "etc/apt/auth.conf.d/90ubuntu-advantage",
+        "machine esm.ubuntu.com/apps/ubuntu/ login bearer password SECRET\n",
+        Gone,
+    ),
     ("etc/apt/auth.conf.d/own.conf", "machine packages.example.net login x password y\n", Kept),
-    ("etc/apt/sources.list.d/ubuntu-esm-apps.sources", "Types: deb\nURIs: https://esm.ubuntu.com/apps/ubuntu\n", Gone),
-    ("etc/apt/sources.list.d/ubuntu.sources", "Types: deb\nURIs: http://archive.ubuntu.com/ubuntu\n", Kept),
+    (
+        "etc/apt/sources.list.d/ubuntu-esm-apps.sources",
+        "Types: deb\nURIs: https://esm.ubuntu.com/apps/ubuntu\n",
+        Gone,
+    ),
+    (
+        "etc/apt/sources.list.d/ubuntu.sources",
+        "Types: deb\nURIs: http://archive.ubuntu.com/ubuntu\n",
+        Kept,
+    ),
     ("etc/mailname", "factory-r1-builder.novalocal\n", Text("localhost\n")),
     (
         "etc/postfix/main.cf",
-        "myhostname = factory-r1-builder.novalocal\nmydestination = $myhostname, factory-r1-builder, localhost\n",
+        "myhostname = factory-r1-builder.novalocal\nmydestination = $myhostname, \
+            factory-r1-builder, localhost\n",
         Text("mydestination = $myhostname, localhost, localhost\n"),
     ),
     ("var/lib/mysql/auto.cnf", "[auto]\nserver-uuid=1\n", Gone),
@@ -39,7 +53,11 @@ const FILES: &[File] = &[
     ("etc/resolvconf/resolv.conf.d/original", "nameserver 192.0.2.1\n", Empty),
     ("etc/resolvconf/resolv.conf.d/base", "nameserver 192.0.2.1\n", Kept),
     ("etc/debian_version", "12.11\n", Kept),
-    ("etc/iscsi/initiatorname.iscsi", "InitiatorName=iqn.1993-08.org.debian:01:1\n", Text("GenerateName=yes\n")),
+    (
+        "etc/iscsi/initiatorname.iscsi",
+        "InitiatorName=iqn.1993-08.org.debian:01:1\n",
+        Text("GenerateName=yes\n"),
+    ),
     ("var/lib/dbus/machine-id", "@ID@\n", Gone),
     ("etc/dpkg/dpkg.cfg.d/image-factory-builder", "force-unsafe-io\n", Gone),
 ];
@@ -48,7 +66,9 @@ const FILES: &[File] = &[
 fn every_place_of_a_debian_machine_is_cleaned() {
     let tree = Tree::new(&[BOTH, FILES]);
     let left = tree.leftovers();
-    for path in ["dhclient.eth0.leases", "machine-token", "persistent-net", "salt/minion_id", "etc/hosts"] {
+    for path in
+        ["dhclient.eth0.leases", "machine-token", "persistent-net", "salt/minion_id", "etc/hosts"]
+    {
         assert!(left.iter().any(|l| l.contains(path)), "{path} is not in {left:#?}");
     }
     tree.write("etc/machine-id", "@ID@\n");
@@ -69,7 +89,8 @@ fn a_resolv_conf_of_the_bundles_own_stays() {
     tree.assert(&[BOTH, own]);
 }
 
-/// What is bound to a card that no machine of the image has is told; that which cloud-init wrote is gone by then.
+/// What is bound to a card that no machine of the image has is told; that which cloud-init wrote is
+/// gone by then.
 #[test]
 fn a_card_that_only_the_builder_has_is_told() {
     let card = "network:\n  ethernets:\n    e:\n      match: {macaddress: \"fa:16:3e:ab:cd:ef\"}\n";
@@ -86,11 +107,23 @@ fn a_card_that_only_the_builder_has_is_told() {
         assert!(out.status.success(), "{out:?}");
         tree.assert(&[files]);
         let said = String::from_utf8_lossy(&out.stdout).into_owned();
-        said.lines().filter_map(|line| line.strip_prefix("warning: ")).map(str::to_owned).collect::<Vec<_>>()
+        said.lines()
+            .filter_map(|line| line.strip_prefix("warning: "))
+            .map(str::to_owned)
+            .collect::<Vec<_>>()
     };
     let warned = told(TIDY_PARTS);
-    let of = |file: &str| warned.iter().any(|line| line.starts_with(&format!("{file} names the builder's network card fa:16:3e:ab:cd:ef")));
-    assert!(warned.len() == 2 && of("/etc/netplan/01-own.yaml") && of("/etc/systemd/network/10-own.link"), "{warned:?}");
+    let of = |file: &str| {
+        warned.iter().any(|line| {
+            line.starts_with(&format!("{file} names the builder's network card fa:16:3e:ab:cd:ef"))
+        })
+    };
+    assert!(
+        warned.len() == 2
+            && of("/etc/netplan/01-own.yaml")
+            && of("/etc/systemd/network/10-own.link"),
+        "{warned:?}"
+    );
     let rest: Vec<&str> = TIDY_PARTS.iter().copied().filter(|part| *part != "hardware").collect();
     assert!(told(&rest).is_empty());
 }

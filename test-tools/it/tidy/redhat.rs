@@ -1,8 +1,11 @@
-//! Files of a machine of the Red Hat family: a kernel was installed by the builder, it has leases, it is subscribed.
+//! Files of a machine of the Red Hat family: a kernel was installed by the builder, it has leases,
+//! it is subscribed.
 use super::*;
 
-const ENTRY: &str = "title Rocky Linux\nversion 5.14.0-427.el9.x86_64\nlinux /vmlinuz-5.14.0-427.el9.x86_64\n\
-                     initrd /initramfs-5.14.0-427.el9.x86_64.img\noptions root=UUID=1 ro $kernelopts\n";
+const ENTRY: &str = "title Rocky Linux\nversion 5.14.0-427.el9.x86_64\nlinux \
+    /vmlinuz-5.14.0-427.el9.x86_64\n\
+                     initrd /initramfs-5.14.0-427.el9.x86_64.img\noptions root=UUID=1 ro \
+                     $kernelopts\n";
 
 pub const FILES: &[File] = &[
     (
@@ -10,7 +13,11 @@ pub const FILES: &[File] = &[
         ENTRY,
         Moved("boot/loader/entries/Factory0000000000000000000000000-5.14.0-427.el9.x86_64.conf"),
     ),
-    ("boot/loader/entries/@ID@-0-rescue.conf", "linux /vmlinuz-0-rescue-@ID@\nmachine-id @ID@\n", Gone),
+    (
+        "boot/loader/entries/@ID@-0-rescue.conf",
+        "linux /vmlinuz-0-rescue-@ID@\nmachine-id @ID@\n",
+        Gone,
+    ),
     // Of the machine on which the vendor's image was made: of nobody either.
     (
         "boot/loader/entries/ffffffffffffffffffffffffffffffff-5.14.0-70.el9.x86_64.conf",
@@ -18,8 +25,16 @@ pub const FILES: &[File] = &[
         Moved("boot/loader/entries/Factory0000000000000000000000000-5.14.0-70.el9.x86_64.conf"),
     ),
     ("boot/loader/entries/own.conf", "linux /own\n", Kept),
-    ("boot/vmlinuz-0-rescue-@ID@", "k", Moved("boot/vmlinuz-0-rescue-Factory0000000000000000000000000")),
-    ("boot/.vmlinuz-0-rescue-@ID@.hmac", "h", Moved("boot/.vmlinuz-0-rescue-Factory0000000000000000000000000.hmac")),
+    (
+        "boot/vmlinuz-0-rescue-@ID@",
+        "k",
+        Moved("boot/vmlinuz-0-rescue-Factory0000000000000000000000000"),
+    ),
+    (
+        "boot/.vmlinuz-0-rescue-@ID@.hmac",
+        "h",
+        Moved("boot/.vmlinuz-0-rescue-Factory0000000000000000000000000.hmac"),
+    ),
     (
         "boot/efi/EFI/Linux/@ID@-5.14.0-427.el9.x86_64.efi",
         "u",
@@ -29,30 +44,48 @@ pub const FILES: &[File] = &[
     (
         "boot/grub2/grub.cfg",
         "menuentry 'rescue' {\n  linux /vmlinuz-0-rescue-@ID@ ro\n}\n",
-        Text("menuentry 'rescue' {\n  linux /vmlinuz-0-rescue-Factory0000000000000000000000000 ro\n}\n"),
+        Text(
+            "menuentry 'rescue' {\n  linux /vmlinuz-0-rescue-Factory0000000000000000000000000 \
+                ro\n}\n",
+        ),
     ),
     ("boot/vmlinuz-5.14.0-427.el9.x86_64", "k", Kept),
     ("boot/initramfs-5.14.0-427.el9.x86_64kdump.img", "k", Gone),
     ("boot/initramfs-5.14.0-427.el9.x86_64.img", "k", Kept),
     ("etc/kernel/entry-token", "@ID@\n", Text("Factory0000000000000000000000000\n")),
     ("etc/kernel/install.conf", "layout=bls\nMACHINE_ID=@ID@\n", Text("layout=bls\n")),
-    ("etc/machine-info", "KERNEL_INSTALL_MACHINE_ID=@ID@\nDEPLOYMENT=lab\n", Text("DEPLOYMENT=lab\n")),
-    ("etc/sysconfig/network", "NETWORKING=yes\nHOSTNAME=factory-r1-builder.novalocal\n", Text("NETWORKING=yes\n")),
+    (
+        "etc/machine-info",
+        "KERNEL_INSTALL_MACHINE_ID=@ID@\nDEPLOYMENT=lab\n",
+        Text("DEPLOYMENT=lab\n"),
+    ),
+    (
+        "etc/sysconfig/network",
+        "NETWORKING=yes\nHOSTNAME=factory-r1-builder.novalocal\n",
+        Text("NETWORKING=yes\n"),
+    ),
     (
         "etc/sysconfig/network-scripts/ifcfg-eth0",
-        "# Created by cloud-init automatically, do not edit.\nDEVICE=eth0\nHWADDR=fa:16:3e:ab:cd:ef\n",
+        "# Created by cloud-init automatically, do not \
+            edit.\nDEVICE=eth0\nHWADDR=fa:16:3e:ab:cd:ef\n",
         Gone,
     ),
-    ("etc/sysconfig/network-scripts/ifcfg-own", "DEVICE=eth1\nHWADDR=FA:16:3E:AB:CD:EF\nONBOOT=yes\n", Text("DEVICE=eth1\nONBOOT=yes\n")),
+    (
+        "etc/sysconfig/network-scripts/ifcfg-own",
+        "DEVICE=eth1\nHWADDR=FA:16:3E:AB:CD:EF\nONBOOT=yes\n",
+        Text("DEVICE=eth1\nONBOOT=yes\n"),
+    ),
     (
         "etc/sysconfig/network-scripts/ifcfg-eth2",
-        "DEVICE=eth2\nDHCP_HOSTNAME=\"factory-r1-builder.novalocal\"\nHOSTNAME=factory-r1-builder\nDHCLIENT_X=factory-r1-builder\nDHCP_FQDN='factory-r1-builder.x'\n",
+        "DEVICE=eth2\nDHCP_HOSTNAME=\"factory-r1-builder.novalocal\"\nHOSTNAME=factory-r1-builder\n\
+         DHCLIENT_X=factory-r1-builder\nDHCP_FQDN='factory-r1-builder.x'\n",
         Text("DEVICE=eth2\n"),
     ),
     ("etc/sysconfig/network-scripts/ifcfg-named", "DEVICE=eth3\nDHCP_HOSTNAME=db\n", Kept),
     (
         "etc/dhcp/dhclient.conf",
-        "send host-name \"factory-r1-builder\";\n send host-name = \"factory-r1-builder\"; # ours\n# of factory-r1-builder\n\
+        "send host-name \"factory-r1-builder\";\n send host-name = \"factory-r1-builder\"; # \
+            ours\n# of factory-r1-builder\n\
          supersede host-name \"factory-r1-builder\" ;\nsend host-name = gethostname();\nrequest;\n",
         Text("send host-name = gethostname();\nrequest;\n"),
     ),
@@ -61,7 +94,11 @@ pub const FILES: &[File] = &[
         "[ipv4]\ndhcp-hostname=factory-r1-builder\nmethod=auto\n",
         Text("[ipv4]\nmethod=auto\n"),
     ),
-    ("etc/NetworkManager/system-connections/cloud-init-eth0.nmconnection", "[ethernet]\nmac-address=FA:16:3E:AB:CD:EF\n", Gone),
+    (
+        "etc/NetworkManager/system-connections/cloud-init-eth0.nmconnection",
+        "[ethernet]\nmac-address=FA:16:3E:AB:CD:EF\n",
+        Gone,
+    ),
     (
         "etc/NetworkManager/system-connections/own.nmconnection",
         "[connection]\nid=own\n[ethernet]\nmac-address=FA:16:3E:AB:CD:EF\nmtu=9000\n",
@@ -109,7 +146,12 @@ pub const FILES: &[File] = &[
 
 /// 1024 bytes, as GRUB wants it.
 fn grubenv(saved: &str) -> String {
-    format!("{:#<1024}", format!("# GRUB Environment Block\nsaved_entry={saved}-5.14.0-427.el9.x86_64\nboot_success=1\n"))
+    format!(
+        "{:#<1024}",
+        format!(
+            "# GRUB Environment Block\nsaved_entry={saved}-5.14.0-427.el9.x86_64\nboot_success=1\n"
+        )
+    )
 }
 
 #[test]
@@ -141,17 +183,21 @@ fn every_place_of_a_red_hat_machine_is_cleaned() {
     tree.write("etc/machine-id", "@ID@\n");
     tree.tidy(TIDY_PARTS);
     tree.assert(&[BOTH, FILES]);
-    let rescue = std::fs::read_to_string(tree.at(&format!("boot/loader/entries/{NOBODY}-0-rescue.conf"))).unwrap();
+    let rescue =
+        std::fs::read_to_string(tree.at(&format!("boot/loader/entries/{NOBODY}-0-rescue.conf")))
+            .unwrap();
     assert_eq!(rescue, format!("linux /vmlinuz-0-rescue-{NOBODY}\n"));
     assert_eq!(std::fs::read_to_string(tree.at("boot/grub2/grubenv")).unwrap(), grubenv(NOBODY));
     assert_eq!(tree.leftovers(), [""; 0]);
 }
 
-/// Case 35: the next machine installs a newer kernel. GRUB's order (rpm's comparison of name, version and release) has it first,
-/// whatever the machine's ID begins with; under the builder's ID it was a matter of luck.
+/// Case 35: the next machine installs a newer kernel. GRUB's order (rpm's comparison of name,
+/// version and release) has it first, whatever the machine's ID begins with; under the builder's ID
+/// it was a matter of luck.
 #[test]
 fn a_newer_kernel_of_the_next_machine_comes_first() {
-    // Of rpm's comparison what names of this kind need: a number beats a word, words compare as text.
+    // Of rpm's comparison what names of this kind need: a number beats a word, words compare as
+    // text.
     let digit = |name: &str| name.starts_with(|c: char| c.is_ascii_digit());
     let before = |a: &str, b: &str| if digit(a) == digit(b) { a > b } else { digit(a) };
     for first in "0123456789abcdef".chars() {
@@ -160,8 +206,8 @@ fn a_newer_kernel_of_the_next_machine_comes_first() {
     }
 }
 
-/// A second build on the image of the first: its entries are there under nobody's name, the new kernel's under the builder's ID, and
-/// one kernel was installed again.
+/// A second build on the image of the first: its entries are there under nobody's name, the new
+/// kernel's under the builder's ID, and one kernel was installed again.
 #[test]
 fn entries_of_an_earlier_build_and_of_this_one_do_not_collide() {
     let tree = Tree::new(&[BOTH]);
@@ -170,14 +216,22 @@ fn entries_of_an_earlier_build_and_of_this_one_do_not_collide() {
         tree.write(&format!("boot/efi/{name}/5.14.0-427.el9.x86_64/linux"), text);
     }
     tree.write("boot/efi/@ID@/5.14.0-503.el9.x86_64/linux", "newer\n");
-    tree.write("boot/efi/loader/entries/@ID@-5.14.0-503.el9.x86_64.conf", "linux /@ID@/5.14.0-503.el9.x86_64/linux\nmachine-id @ID@\n");
+    tree.write(
+        "boot/efi/loader/entries/@ID@-5.14.0-503.el9.x86_64.conf",
+        "linux /@ID@/5.14.0-503.el9.x86_64/linux\nmachine-id @ID@\n",
+    );
     tree.write("boot/efi/loader/loader.conf", "default @ID@-*\n");
     tree.tidy(TIDY_PARTS);
-    let read = |path: &str| std::fs::read_to_string(tree.at(&path.replace('@', NOBODY))).unwrap_or_default();
+    let read = |path: &str| {
+        std::fs::read_to_string(tree.at(&path.replace('@', NOBODY))).unwrap_or_default()
+    };
     assert_eq!(read("boot/loader/entries/@-5.14.0-427.el9.x86_64.conf"), "new\n");
     assert_eq!(read("boot/efi/@/5.14.0-427.el9.x86_64/linux"), "new\n");
     assert_eq!(read("boot/efi/@/5.14.0-503.el9.x86_64/linux"), "newer\n");
-    assert_eq!(read("boot/efi/loader/entries/@-5.14.0-503.el9.x86_64.conf"), format!("linux /{NOBODY}/5.14.0-503.el9.x86_64/linux\n"));
+    assert_eq!(
+        read("boot/efi/loader/entries/@-5.14.0-503.el9.x86_64.conf"),
+        format!("linux /{NOBODY}/5.14.0-503.el9.x86_64/linux\n")
+    );
     assert_eq!(read("boot/efi/loader/loader.conf"), format!("default {NOBODY}-*\n"));
     assert_eq!(tree.leftovers(), [""; 0]);
 }

@@ -1,9 +1,11 @@
-//! Files that Ansible reads and nobody else can: encrypted ones, with the owner's password, and one that begins with a mark.
+//! Files that Ansible reads and nobody else can: encrypted ones, with the owner's password, and one
+//! that begins with a mark.
 use super::required::made;
 use super::*;
 
 const PASSWORD: &str = "correct-horse";
-const PLAY: &str = "- hosts: all\n  gather_facts: false\n  vars_files: [vars.yml]\n  tasks:\n  - raw: echo it ran, {{ word }}\n    \
+const PLAY: &str = "- hosts: all\n  gather_facts: false\n  vars_files: [vars.yml]\n  tasks:\n  - \
+    raw: echo it ran, {{ word }}\n    \
                     register: said\n  - debug: {var: said.stdout}\n";
 
 /// The password lies where the owner has it, outside of the tree.
@@ -47,7 +49,10 @@ async fn a_playbook_with_a_mark_at_its_begin_runs() {
 async fn a_source_script_does_not_see_the_password() {
     let world = world(PLAY);
     let (plan, room) = (world.plan(BTreeMap::new()), world.dir.path().join("run/room"));
-    let look = format!("cat '{}'; env; echo looked", world.vault_password_file.as_ref().unwrap().display());
+    let look = format!(
+        "cat '{}'; env; echo looked",
+        world.vault_password_file.as_ref().unwrap().display()
+    );
     let cancel = Cancel::default();
     let said = async |world: &World| {
         let room = Room { plan: &plan, dir: &room, read: Vec::new(), source: true };
@@ -56,7 +61,10 @@ async fn a_source_script_does_not_see_the_password() {
         exec::output(&cmd, &cancel).await.unwrap()
     };
     let walled = said(&world).await;
-    assert!(walled.contains("looked") && !walled.contains(PASSWORD) && !walled.contains("VAULT"), "{walled}");
+    assert!(
+        walled.contains("looked") && !walled.contains(PASSWORD) && !walled.contains("VAULT"),
+        "{walled}"
+    );
     let open = said(&World { mode: Mode::Off, ..world }).await;
     assert!(open.contains(PASSWORD), "without a wall it would: {open}");
 }

@@ -14,7 +14,10 @@ fn frame(protocol: u8, to: [u8; 4], port: u16) -> Vec<u8> {
 
 fn filter() -> Filter {
     let own = vec![Ipv4Addr::new(192, 168, 1, 5), Ipv4Addr::new(172, 17, 0, 1)];
-    Filter { own, resolvers: vec![Ipv4Addr::new(192, 168, 1, 5), Ipv4Addr::new(169, 254, 169, 253)] }
+    Filter {
+        own,
+        resolvers: vec![Ipv4Addr::new(192, 168, 1, 5), Ipv4Addr::new(169, 254, 169, 253)],
+    }
 }
 
 #[test]
@@ -35,7 +38,14 @@ fn what_ends_at_this_host_does_not_pass() {
             assert!(!filter().passes(&frame(protocol, to, 80)), "{protocol} to {to:?}");
         }
     }
-    for to in [[192, 168, 1, 6], [8, 8, 8, 8], [10, 0, 2, 2], [223, 255, 255, 254], [128, 0, 0, 1], [1, 0, 0, 1]] {
+    for to in [
+        [192, 168, 1, 6],
+        [8, 8, 8, 8],
+        [10, 0, 2, 2],
+        [223, 255, 255, 254],
+        [128, 0, 0, 1],
+        [1, 0, 0, 1],
+    ] {
         assert!(filter().passes(&frame(TCP, to, 80)), "{to:?}");
     }
 }
@@ -83,7 +93,8 @@ fn framed(frame: &[u8]) -> Vec<u8> {
 /// However the stream is cut, the same frames come out.
 #[test]
 fn a_stream_is_sifted_wherever_it_is_cut() {
-    let (good, bad) = (framed(&frame(TCP, [8, 8, 8, 8], 80)), framed(&frame(TCP, [127, 0, 0, 1], 80)));
+    let (good, bad) =
+        (framed(&frame(TCP, [8, 8, 8, 8], 80)), framed(&frame(TCP, [127, 0, 0, 1], 80)));
     let stream = [&good[..], &bad, &bad, &good, &framed(&[]), &good].concat();
     for cut in 0..=stream.len() {
         let (mut buffer, mut out) = (Vec::new(), Vec::new());

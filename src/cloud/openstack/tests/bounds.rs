@@ -31,7 +31,10 @@ async fn a_body_is_read_up_to_a_bound() {
     let server = cloud().await;
     answered(&server, IMAGES, blanks_and("{}")).await;
     let error = images(&server).await.unwrap_err();
-    assert!(error.to_string().contains("look") && error.to_string().contains("longer than 16 MiB"), "{error}");
+    assert!(
+        error.to_string().contains("look") && error.to_string().contains("longer than 16 MiB"),
+        "{error}"
+    );
 
     let server = MockServer::start().await;
     let login = blanks_and("{}").insert_header("x-subject-token", "t");
@@ -43,7 +46,12 @@ async fn a_body_is_read_up_to_a_bound() {
 #[tokio::test]
 async fn the_begin_of_an_error_is_enough() {
     let server = cloud().await;
-    answered(&server, IMAGES, ResponseTemplate::new(409).set_body_bytes("no ".repeat(9 << 20).into_bytes())).await;
+    answered(
+        &server,
+        IMAGES,
+        ResponseTemplate::new(409).set_body_bytes("no ".repeat(9 << 20).into_bytes()),
+    )
+    .await;
     let error = images(&server).await.unwrap_err();
     assert_eq!(error.status(), Some(409));
     assert!(error.to_string().contains("no no no"), "{error}");
@@ -55,7 +63,12 @@ async fn nothing_is_unpacked() {
     let mut packed = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::best());
     packed.write_all(b"{}").unwrap();
     let body = packed.finish().unwrap();
-    answered(&server, IMAGES, ResponseTemplate::new(200).set_body_bytes(body).insert_header("content-encoding", "gzip")).await;
+    answered(
+        &server,
+        IMAGES,
+        ResponseTemplate::new(200).set_body_bytes(body).insert_header("content-encoding", "gzip"),
+    )
+    .await;
     assert!(matches!(images(&server).await, Err(ApiError::BadAnswer { .. })));
     let asked = server.received_requests().await.unwrap();
     assert!(asked.iter().all(|r| !r.headers.contains_key("accept-encoding")));
@@ -67,12 +80,14 @@ async fn pages_that_repeat_are_an_end() {
     let server = cloud().await;
     let page = |key: &str| {
         let links = format!("{key}_links");
-        ResponseTemplate::new(200).set_body_json(json!({ key: [{ "id": "x" }], links: [{ "rel": "next" }] }))
+        ResponseTemplate::new(200)
+            .set_body_json(json!({ key: [{ "id": "x" }], links: [{ "rel": "next" }] }))
     };
     answered(&server, "/compute/v2.1/servers/detail", page("servers")).await;
     answered(&server, "/volume/v3/p1/volumes/detail", page("volumes")).await;
     let whole: Vec<Value> = (0..200).map(|n| json!({ "id": format!("i{n}") })).collect();
-    answered(&server, IMAGES, ResponseTemplate::new(200).set_body_json(json!({ "images": whole }))).await;
+    answered(&server, IMAGES, ResponseTemplate::new(200).set_body_json(json!({ "images": whole })))
+        .await;
     let (api, cancel) = (api(&server), Cancel::default());
     for error in [
         nova::all_servers(&api, &cancel).await.map(drop).unwrap_err(),
@@ -90,7 +105,8 @@ async fn a_list_has_an_end() {
     let count = std::sync::atomic::AtomicUsize::new(0);
     let pages = move |_: &wiremock::Request| {
         let from = count.fetch_add(200, std::sync::atomic::Ordering::Relaxed);
-        let page: Vec<Value> = (from..from + 200).map(|n| json!({ "id": format!("i{n}") })).collect();
+        let page: Vec<Value> =
+            (from..from + 200).map(|n| json!({ "id": format!("i{n}") })).collect();
         ResponseTemplate::new(200).set_body_json(json!({ "images": page }))
     };
     Mock::given(method("GET")).and(path(IMAGES)).respond_with(pages).mount(&server).await;

@@ -19,10 +19,19 @@ enum Told {
 }
 
 /// A list of `items` under `key` at `place`, 25 at once whatever is asked for.
-async fn paged(server: &MockServer, place: &'static str, key: &'static str, told: Told, items: Vec<Value>) {
+async fn paged(
+    server: &MockServer,
+    place: &'static str,
+    key: &'static str,
+    told: Told,
+    items: Vec<Value>,
+) {
     let answer = move |request: &Request| {
-        let marker = request.url.query_pairs().find(|(k, _)| k == "marker").map(|(_, m)| m.into_owned());
-        let from = marker.map_or(0, |m| items.iter().position(|i| i["id"] == *m).expect("a marker that was given") + 1);
+        let marker =
+            request.url.query_pairs().find(|(k, _)| k == "marker").map(|(_, m)| m.into_owned());
+        let from = marker.map_or(0, |m| {
+            items.iter().position(|i| i["id"] == *m).expect("a marker that was given") + 1
+        });
         let page = &items[from..items.len().min(from + 25)];
         let mut body = json!({ key: page });
         if from + page.len() < items.len() {
@@ -61,9 +70,19 @@ async fn every_list_is_read_to_its_end() {
         (VOLUMES, "volumes", "volumes_links", json!({})),
         ("/volume/v3/p1/types", "volume_types", "volume_type_links", json!({})),
         ("/network/v2.0/networks", "networks", "networks_links", json!({})),
-        ("/network/v2.0/subnets", "subnets", "subnets_links", json!({ "network_id": "n", "cidr": "10.0.0.0/8" })),
+        (
+            "/network/v2.0/subnets",
+            "subnets",
+            "subnets_links",
+            json!({ "network_id": "n", "cidr": "10.0.0.0/8" }),
+        ),
         ("/network/v2.0/security-groups", "security_groups", "security_groups_links", json!({})),
-        ("/network/v2.0/floatingips", "floatingips", "floatingips_links", json!({ "floating_ip_address": "192.0.2.9" })),
+        (
+            "/network/v2.0/floatingips",
+            "floatingips",
+            "floatingips_links",
+            json!({ "floating_ip_address": "192.0.2.9" }),
+        ),
         ("/network/v2.0/ports", "ports", "ports_links", json!({ "network_id": "n" })),
     ] {
         paged(&server, place, key, Told::Links(links), sixty(&more)).await;
@@ -93,7 +112,8 @@ async fn all_images_are_shown() {
     let item = |n| {
         record(|r| {
             (r["id"], r["name"]) = (json!(format!("i{n}")), json!(format!("web-{n}")));
-            (r["factory_image_id"], r["factory_run"]) = (json!(format!("i{n}")), json!(format!("r{n}")));
+            (r["factory_image_id"], r["factory_run"]) =
+                (json!(format!("i{n}")), json!(format!("r{n}")));
         })
     };
     paged(&server, "/image/v2/images", "images", Told::Next, (0..60).map(item).collect()).await;

@@ -78,19 +78,36 @@ pub fn token(server: &MockServer, seconds: i64) -> Value {
 pub async fn cloud() -> MockServer {
     let server = MockServer::start().await;
     logins_answered(&server, 3600).await;
-    let version =
-        |id: &str, href: String| json!({ "versions": [{ "id": id, "status": "CURRENT", "links": [{ "rel": "self", "href": href }] }] });
+    let version = |id: &str, href: String| {
+        json!({ "versions": [{ "id": id, "status": "CURRENT",
+        "links": [{ "rel": "self", "href": href }] }] })
+    };
     let image = version("v2.15", format!("{}/image/v2/", server.uri()));
-    Mock::given(method("GET")).and(path("/image")).respond_with(ResponseTemplate::new(300).set_body_json(image)).mount(&server).await;
+    Mock::given(method("GET"))
+        .and(path("/image"))
+        .respond_with(ResponseTemplate::new(300).set_body_json(image))
+        .mount(&server)
+        .await;
     let links = json!([{ "rel": "self", "href": format!("{}/compute/v2.1/", server.uri()) }]);
-    let nova = json!({ "version": { "id": "v2.1", "status": "CURRENT", "version": "2.93", "min_version": "2.1", "links": links } });
-    Mock::given(method("GET")).and(path("/compute/v2.1")).respond_with(ResponseTemplate::new(200).set_body_json(nova)).mount(&server).await;
+    let nova = json!({ "version": { "id": "v2.1", "status": "CURRENT", "version": "2.93",
+        "min_version": "2.1", "links": links } });
+    Mock::given(method("GET"))
+        .and(path("/compute/v2.1"))
+        .respond_with(ResponseTemplate::new(200).set_body_json(nova))
+        .mount(&server)
+        .await;
     server
 }
 
 pub async fn logins_answered(server: &MockServer, seconds: i64) {
-    let answer = ResponseTemplate::new(201).insert_header("x-subject-token", TOKEN).set_body_json(token(server, seconds));
-    Mock::given(method("POST")).and(path("/identity/v3/auth/tokens")).respond_with(answer).mount(server).await;
+    let answer = ResponseTemplate::new(201)
+        .insert_header("x-subject-token", TOKEN)
+        .set_body_json(token(server, seconds));
+    Mock::given(method("POST"))
+        .and(path("/identity/v3/auth/tokens"))
+        .respond_with(answer)
+        .mount(server)
+        .await;
 }
 
 /// Pauses are a thousand times shorter.

@@ -16,7 +16,8 @@ const IMAGE: &str = "/image/v2/images/s1";
 fn staged() -> Value {
     record(|r| {
         (r["id"], r["name"], r["tags"]) = (json!("s1"), json!("r9-staged"), json!([]));
-        (r["factory_run"], r["factory_state"], r["factory_image_id"]) = (json!("r9"), json!("building"), json!("s1"));
+        (r["factory_run"], r["factory_state"], r["factory_image_id"]) =
+            (json!("r9"), json!("building"), json!("s1"));
         (r["factory_family"], r["instance_uuid"]) = (json!(""), json!("gone"));
     })
 }
@@ -64,7 +65,10 @@ async fn a_publication_whose_answer_is_lost_is_looked_at() {
         let done = cloud.publish(&cx, &image(&staged()), &publication("r9")).await;
         if does {
             let published = done.unwrap();
-            assert_eq!((published.name.as_str(), published.properties.get("instance_uuid")), ("web-2", None));
+            assert_eq!(
+                (published.name.as_str(), published.properties.get("instance_uuid")),
+                ("web-2", None)
+            );
             assert_eq!(asked(&server, "PATCH", IMAGE).await, 2, "the same again is refused");
         } else {
             assert!(done.unwrap_err().to_string().contains("HTTP 504"));
@@ -72,30 +76,48 @@ async fn a_publication_whose_answer_is_lost_is_looked_at() {
     }
 }
 
-/// Whatever a bundle claims: an image of 5 GiB fits on no smaller disk, and Nova and templates go by what Glance says of it.
+/// Whatever a bundle claims: an image of 5 GiB fits on no smaller disk, and Nova and templates go
+/// by what Glance says of it.
 #[tokio::test]
 async fn min_disk_is_never_less_than_the_disk() {
-    for (claimed, bytes, written) in [(Some(3), 5 * GIB, 5), (None, 5 * GIB, 5), (Some(3), 5 * GIB + 1, 6), (Some(8), 5 * GIB, 8)] {
+    for (claimed, bytes, written) in [
+        (Some(3), 5 * GIB, 5),
+        (None, 5 * GIB, 5),
+        (Some(3), 5 * GIB + 1, 6),
+        (Some(8), 5 * GIB, 8),
+    ] {
         let server = cloud().await;
         let mut before = staged();
         (before["virtual_size"], before["min_disk"]) = (json!(bytes), json!(0));
         let state = Arc::new(Mutex::new(before.clone()));
         let shown = state.clone();
-        let show = move |_: &Request| ResponseTemplate::new(200).set_body_json(&*shown.lock().unwrap());
+        let show =
+            move |_: &Request| ResponseTemplate::new(200).set_body_json(&*shown.lock().unwrap());
         let change = move |request: &Request| {
-            let done = apply(&mut state.lock().unwrap(), &serde_json::from_slice(&request.body).unwrap());
-            ResponseTemplate::new(if done { 200 } else { 409 }).set_body_json(&*state.lock().unwrap())
+            let done =
+                apply(&mut state.lock().unwrap(), &serde_json::from_slice(&request.body).unwrap());
+            ResponseTemplate::new(if done { 200 } else { 409 })
+                .set_body_json(&*state.lock().unwrap())
         };
         Mock::given(method("GET")).and(path(IMAGE)).respond_with(show).mount(&server).await;
         Mock::given(method("PATCH")).and(path(IMAGE)).respond_with(change).mount(&server).await;
         let none = ResponseTemplate::new(200).set_body_json(json!({ "images": [] }));
-        Mock::given(method("GET")).and(path("/image/v2/images")).respond_with(none).mount(&server).await;
+        Mock::given(method("GET"))
+            .and(path("/image/v2/images"))
+            .respond_with(none)
+            .mount(&server)
+            .await;
         let (cloud, cx) = openstack(&server);
         let wanted = Publication { min_disk_gb: claimed, ..publication("r9") };
         let published = cloud.publish(&cx, &image(&before), &wanted).await.unwrap();
         assert_eq!(published.min_disk_gb, written);
         let [ops] = &patches(&server).await[..] else { panic!("one write") };
-        let of_disk: Vec<&Value> = ops.as_array().unwrap().iter().filter(|op| op["path"] == "/min_disk").collect();
-        assert_eq!(of_disk, [&json!({ "op": "replace", "path": "/min_disk", "value": written })], "{claimed:?} {bytes}");
+        let of_disk: Vec<&Value> =
+            ops.as_array().unwrap().iter().filter(|op| op["path"] == "/min_disk").collect();
+        assert_eq!(
+            of_disk,
+            [&json!({ "op": "replace", "path": "/min_disk", "value": written })],
+            "{claimed:?} {bytes}"
+        );
     }
 }

@@ -12,7 +12,9 @@ use crate::cancel::Cancel;
 /// Says yes to everything, and keeps what it was sent.
 async fn stranger() -> MockServer {
     let server = MockServer::start().await;
-    let fine = ResponseTemplate::new(200).insert_header("x-subject-token", TOKEN).set_body_json(json!({ "images": [] }));
+    let fine = ResponseTemplate::new(200)
+        .insert_header("x-subject-token", TOKEN)
+        .set_body_json(json!({ "images": [] }));
     Mock::given(any()).respond_with(fine).mount(&server).await;
     server
 }
@@ -20,7 +22,10 @@ async fn stranger() -> MockServer {
 async fn learned_nothing(stranger: &MockServer) {
     for request in stranger.received_requests().await.unwrap() {
         let body = String::from_utf8_lossy(&request.body).into_owned();
-        assert!(!request.headers.contains_key("x-auth-token") && !body.contains(PASSWORD), "{request:?}");
+        assert!(
+            !request.headers.contains_key("x-auth-token") && !body.contains(PASSWORD),
+            "{request:?}"
+        );
     }
 }
 
@@ -53,7 +58,11 @@ async fn a_token_goes_nowhere_else() {
             let (server, stranger) = (cloud().await, stranger().await);
             let away = to(status, &format!("{}/image/v2/images", stranger.uri()));
             Mock::given(path("/image/v2/images")).respond_with(away).mount(&server).await;
-            let call = api(&server).call(Service::Image, verb, &["images"]).what("do it").send(&Cancel::default()).await;
+            let call = api(&server)
+                .call(Service::Image, verb, &["images"])
+                .what("do it")
+                .send(&Cancel::default())
+                .await;
             redirected(&call.unwrap_err(), &stranger);
             learned_nothing(&stranger).await;
         }
@@ -69,32 +78,56 @@ async fn discovery_goes_nowhere_else() {
     Mock::given(method("GET")).and(path("/compute/v2.1")).respond_with(away).mount(&server).await;
     let api = api(&server);
     for _ in 0..2 {
-        let Microversions::Unknown(why) = api.microversions(&Cancel::default()).await.unwrap() else { panic!("known") };
+        let Microversions::Unknown(why) = api.microversions(&Cancel::default()).await.unwrap()
+        else {
+            panic!("known")
+        };
         assert!(why.contains("a redirect to") && why.contains(&stranger.uri()), "{why}");
     }
     assert_eq!(stranger.received_requests().await.unwrap().len(), 0);
-    assert_eq!(asked(&server, "GET", "/compute/v2.1").await, 1, "not asked again: the answer will not be better");
+    assert_eq!(
+        asked(&server, "GET", "/compute/v2.1").await,
+        1,
+        "not asked again: the answer will not be better"
+    );
 }
 
 #[tokio::test]
 async fn within_the_origin_redirects_are_followed_and_keep_the_method() {
-    for (status, verb, well) in
-        [(302, Method::GET, true), (308, Method::PUT, true), (307, Method::DELETE, true), (302, Method::DELETE, false)]
-    {
+    for (status, verb, well) in [
+        (302, Method::GET, true),
+        (308, Method::PUT, true),
+        (307, Method::DELETE, true),
+        (302, Method::DELETE, false),
+    ] {
         let server = cloud().await;
         let slash = to(status, "/image/v2/images/");
         Mock::given(path("/image/v2/images")).respond_with(slash).mount(&server).await;
         let fine = ResponseTemplate::new(204);
-        Mock::given(method(verb.as_str())).and(path("/image/v2/images/")).respond_with(fine).mount(&server).await;
+        Mock::given(method(verb.as_str()))
+            .and(path("/image/v2/images/"))
+            .respond_with(fine)
+            .mount(&server)
+            .await;
         let api = api(&server);
         let call = api.call(Service::Image, verb.clone(), &["images"]).what("do it");
         let done = call.query("limit", "1").send(&Cancel::default()).await;
         assert_eq!(done.is_ok(), well, "{status} {verb}: {done:?}");
         assert_eq!(asked(&server, verb.as_str(), "/image/v2/images/").await, usize::from(well));
-        assert_eq!(asked(&server, "GET", "/image/v2/images/").await, usize::from(well && verb == Method::GET));
+        assert_eq!(
+            asked(&server, "GET", "/image/v2/images/").await,
+            usize::from(well && verb == Method::GET)
+        );
     }
     let server = cloud().await;
-    Mock::given(path("/image/v2/images")).respond_with(to(307, "/image/v2/images")).mount(&server).await;
-    let call = api(&server).get(Service::Image, &["images"]).what("circle").send(&Cancel::default()).await;
-    assert!(matches!(call, Err(ApiError::Redirected { .. })) && asked(&server, "GET", "/image/v2/images").await == 6);
+    Mock::given(path("/image/v2/images"))
+        .respond_with(to(307, "/image/v2/images"))
+        .mount(&server)
+        .await;
+    let call =
+        api(&server).get(Service::Image, &["images"]).what("circle").send(&Cancel::default()).await;
+    assert!(
+        matches!(call, Err(ApiError::Redirected { .. }))
+            && asked(&server, "GET", "/image/v2/images").await == 6
+    );
 }

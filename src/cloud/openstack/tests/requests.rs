@@ -25,7 +25,8 @@ async fn answers(server: &MockServer, verb: &str, answers: &[ResponseTemplate]) 
 }
 
 fn status(code: u16) -> ResponseTemplate {
-    ResponseTemplate::new(code).set_body_json(json!({ "fault": { "message": "so it is", "code": code } }))
+    ResponseTemplate::new(code)
+        .set_body_json(json!({ "fault": { "message": "so it is", "code": code } }))
 }
 
 fn fine() -> ResponseTemplate {
@@ -33,7 +34,11 @@ fn fine() -> ResponseTemplate {
 }
 
 async fn call(server: &MockServer, verb: Method) -> Result<Value, ApiError> {
-    api(server).call(Service::Image, verb, &["images"]).what("do it").fetch(&Cancel::default()).await
+    api(server)
+        .call(Service::Image, verb, &["images"])
+        .what("do it")
+        .fetch(&Cancel::default())
+        .await
 }
 
 #[tokio::test]
@@ -41,7 +46,12 @@ async fn what_may_be_repeated_is_repeated() {
     for code in [429, 502, 503, 504] {
         for verb in [Method::GET, Method::PUT, Method::DELETE, Method::PATCH] {
             let server = cloud().await;
-            answers(&server, verb.as_str(), &[status(code).insert_header("retry-after", "3"), status(code), fine()]).await;
+            answers(
+                &server,
+                verb.as_str(),
+                &[status(code).insert_header("retry-after", "3"), status(code), fine()],
+            )
+            .await;
             call(&server, verb.clone()).await.unwrap();
             assert_eq!(asked(&server, verb.as_str(), IMAGES).await, 3, "{verb} {code}");
         }
@@ -89,15 +99,25 @@ async fn a_token_is_used_until_its_end_is_near_whatever_the_clocks_say() {
     for (seconds, logins) in [(3600, 1), (60, 2)] {
         let server = cloud().await;
         // One that answers first, with another life.
-        let early = ResponseTemplate::new(201).insert_header("x-subject-token", "t").set_body_json(super::token(&server, seconds));
-        Mock::given(method("POST")).and(path("/identity/v3/auth/tokens")).respond_with(early).with_priority(1).mount(&server).await;
+        let early = ResponseTemplate::new(201)
+            .insert_header("x-subject-token", "t")
+            .set_body_json(super::token(&server, seconds));
+        Mock::given(method("POST"))
+            .and(path("/identity/v3/auth/tokens"))
+            .respond_with(early)
+            .with_priority(1)
+            .mount(&server)
+            .await;
         answers(&server, "GET", &[fine()]).await;
         let api = api(&server);
         for _ in 0..2 {
             api.get(Service::Image, &["images"]).fetch::<Value>(&Cancel::default()).await.unwrap();
         }
         let seen = asked(&server, "POST", "/identity/v3/auth/tokens").await;
-        assert!(if logins == 1 { seen == 1 } else { seen >= logins }, "{seen} logins with a life of {seconds} s");
+        assert!(
+            if logins == 1 { seen == 1 } else { seen >= logins },
+            "{seen} logins with a life of {seconds} s"
+        );
     }
 }
 
@@ -105,8 +125,12 @@ async fn a_token_is_used_until_its_end_is_near_whatever_the_clocks_say() {
 async fn silence_has_an_end() {
     let server = cloud().await;
     answers(&server, "POST", &[fine().set_delay(Duration::from_secs(30))]).await;
-    let error =
-        api(&server).post(Service::Image, &["images"]).timeout(Duration::from_millis(200)).what("wait").send(&Cancel::default()).await;
+    let error = api(&server)
+        .post(Service::Image, &["images"])
+        .timeout(Duration::from_millis(200))
+        .what("wait")
+        .send(&Cancel::default())
+        .await;
     let error = error.unwrap_err();
     assert!(matches!(error, ApiError::TimedOut { .. }) && error.in_doubt(), "{error}");
     assert_eq!(asked(&server, "POST", IMAGES).await, 1);
@@ -116,7 +140,8 @@ async fn silence_has_an_end() {
 async fn a_signal_ends_a_pause() {
     let server = cloud().await;
     answers(&server, "GET", &[status(503).insert_header("retry-after", "50")]).await;
-    let api = super::super::api::Api::with_pauses(super::login_of(&server), Duration::from_secs(1)).unwrap();
+    let api = super::super::api::Api::with_pauses(super::login_of(&server), Duration::from_secs(1))
+        .unwrap();
     let cancel = Cancel::default();
     let stop = cancel.clone();
     tokio::spawn(async move {
@@ -125,26 +150,36 @@ async fn a_signal_ends_a_pause() {
     });
     let begin = std::time::Instant::now();
     let done = api.get(Service::Image, &["images"]).send(&cancel).await;
-    assert!(matches!(done, Err(ApiError::Cancelled(_))) && begin.elapsed() < Duration::from_secs(20));
+    assert!(
+        matches!(done, Err(ApiError::Cancelled(_))) && begin.elapsed() < Duration::from_secs(20)
+    );
 }
 
 #[tokio::test]
 async fn an_upload_tells_its_length_and_comes_whole() {
     let server = cloud().await;
-    Mock::given(method("PUT")).and(path("/image/v2/images/i1/file")).respond_with(ResponseTemplate::new(204)).mount(&server).await;
+    Mock::given(method("PUT"))
+        .and(path("/image/v2/images/i1/file"))
+        .respond_with(ResponseTemplate::new(204))
+        .mount(&server)
+        .await;
     let mut file = tempfile::NamedTempFile::new().unwrap();
     file.write_all(&vec![7; 700_000]).unwrap();
     let seen = std::sync::Arc::new(std::sync::atomic::AtomicU64::new(0));
     let keep = seen.clone();
     let call = api(&server);
-    let call = call.put(Service::Image, &["images", "i1", "file"]).file(file.path(), move |done, of| {
-        assert_eq!(of, 700_000);
-        keep.store(done, std::sync::atomic::Ordering::Relaxed);
-    });
+    let call =
+        call.put(Service::Image, &["images", "i1", "file"]).file(file.path(), move |done, of| {
+            assert_eq!(of, 700_000);
+            keep.store(done, std::sync::atomic::Ordering::Relaxed);
+        });
     call.send(&Cancel::default()).await.unwrap();
     let all = server.received_requests().await.unwrap();
     let put = all.iter().find(|r| r.method.as_str() == "PUT").unwrap();
-    assert_eq!((put.body.len(), put.headers["content-length"].to_str().unwrap()), (700_000, "700000"));
+    assert_eq!(
+        (put.body.len(), put.headers["content-length"].to_str().unwrap()),
+        (700_000, "700000")
+    );
     assert!(!put.headers.contains_key("transfer-encoding"));
     assert_eq!(seen.load(std::sync::atomic::Ordering::Relaxed), 700_000);
 }
@@ -154,10 +189,21 @@ async fn endpoints_are_of_the_region_and_the_interface() {
     let server = cloud().await;
     let api = api(&server);
     let cancel = Cancel::default();
-    assert!(api.has(Service::Volume, &cancel).await.unwrap() && !api.has(Service::Orchestration, &cancel).await.unwrap());
+    assert!(
+        api.has(Service::Volume, &cancel).await.unwrap()
+            && !api.has(Service::Orchestration, &cancel).await.unwrap()
+    );
     assert_eq!(*api.microversions(&cancel).await.unwrap(), Microversions::Known((2, 1), (2, 93)));
-    let missing = api.post(Service::Orchestration, &["validate"]).what("validate").send(&cancel).await.unwrap_err();
-    assert!(missing.to_string().contains("no public endpoint of `orchestration` in region RegionOne"), "{missing}");
+    let missing = api
+        .post(Service::Orchestration, &["validate"])
+        .what("validate")
+        .send(&cancel)
+        .await
+        .unwrap_err();
+    assert!(
+        missing.to_string().contains("no public endpoint of `orchestration` in region RegionOne"),
+        "{missing}"
+    );
     assert!(missing.to_string().contains("compute, image, network, volumev3"), "{missing}");
 }
 
@@ -166,14 +212,20 @@ async fn a_login_that_fails_is_told_in_seconds() {
     let server = MockServer::start().await;
     Mock::given(method("POST")).respond_with(status(401)).mount(&server).await;
     let error = api(&server).project(&Cancel::default()).await.unwrap_err();
-    assert!(error.to_string().contains("refuses user demo in project demo: so it is (HTTP 401)"), "{error}");
+    assert!(
+        error.to_string().contains("refuses user demo in project demo: so it is (HTTP 401)"),
+        "{error}"
+    );
 
     let mut login = super::login_of(&server);
     login.auth_url = "http://127.0.0.1:9/v3".parse().unwrap();
     let api = super::super::api::Api::new(login).unwrap();
     let begin = std::time::Instant::now();
     let error = api.project(&Cancel::default()).await.unwrap_err();
-    assert!(error.to_string().contains("127.0.0.1:9 is not reached") && error.hint().is_some(), "{error}");
+    assert!(
+        error.to_string().contains("127.0.0.1:9 is not reached") && error.hint().is_some(),
+        "{error}"
+    );
     assert!(begin.elapsed() < Duration::from_secs(10));
     logins_answered(&server, 1).await;
 }

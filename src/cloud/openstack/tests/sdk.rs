@@ -13,18 +13,25 @@ const GOLDEN: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/test-tools/sdk-corpus
 fn who(who: &Who) -> Value {
     match who {
         Who::Id(id) => json!({ "id": id }),
-        Who::Name { name, domain: Domain::Id(id) } => json!({ "name": name, "domain": { "id": id } }),
-        Who::Name { name, domain: Domain::Name(domain) } => json!({ "name": name, "domain": { "name": domain } }),
+        Who::Name { name, domain: Domain::Id(id) } => {
+            json!({ "name": name, "domain": { "id": id } })
+        }
+        Who::Name { name, domain: Domain::Name(domain) } => {
+            json!({ "name": name, "domain": { "name": domain } })
+        }
     }
 }
 
 /// What counts of a login, as the corpus writes it.
 fn effective(login: &Login) -> Value {
     let mut out = match &login.method {
-        Method::Password { user, password } => json!({ "kind": "password", "user": who(user), "secret": password.expose() }),
+        Method::Password { user, password } => {
+            json!({ "kind": "password", "user": who(user), "secret": password.expose() })
+        }
         Method::Token(token) => json!({ "kind": "token", "secret": token.expose() }),
         Method::AppCredential { id, name, secret } => {
-            let mut out = json!({ "kind": "applicationcredential", "id": id, "secret": secret.expose() });
+            let mut out =
+                json!({ "kind": "applicationcredential", "id": id, "secret": secret.expose() });
             if let Some((name, user)) = name {
                 (out["name"], out["user"]) = (json!(name), who(user));
             }
@@ -46,7 +53,11 @@ fn effective(login: &Login) -> Value {
         out["cert"] = json!([cert, key]);
     }
     for (service, special) in &login.services {
-        for (key, value) in [("url", json!(special.url)), ("region", json!(special.region)), ("interface", json!(special.interface))] {
+        for (key, value) in [
+            ("url", json!(special.url)),
+            ("region", json!(special.region)),
+            ("interface", json!(special.interface)),
+        ] {
             if !value.is_null() {
                 out["services"][service][key] = value;
             }
@@ -55,7 +66,8 @@ fn effective(login: &Login) -> Value {
     out
 }
 
-/// URLs are compared as URLs, Keystone's with its version; a service that is as all others is no special one.
+/// URLs are compared as URLs, Keystone's with its version; a service that is as all others is no
+/// special one.
 fn normal(mut of_sdk: Value) -> Value {
     let url = |text: &str| Url::parse(text).map_or_else(|_| text.to_owned(), Url::into);
     if let Some(text) = of_sdk["auth_url"].as_str() {
@@ -70,7 +82,9 @@ fn normal(mut of_sdk: Value) -> Value {
                 special["url"] = json!(url(text));
             }
             let same = |key: &str, value: &Value| {
-                value.is_null() || key == "region" && *value == region || key == "interface" && *value == interface
+                value.is_null()
+                    || key == "region" && *value == region
+                    || key == "interface" && *value == interface
             };
             special.as_object_mut().unwrap().retain(|key, value| !same(key, value));
         }
@@ -90,8 +104,12 @@ fn ours(case: &Value) -> (Result<Login, LoginError>, String) {
         std::fs::write(path, text.as_str().unwrap()).unwrap();
     }
     let root = dir.path().display().to_string();
-    let env: BTreeMap<String, String> =
-        case["env"].as_object().unwrap().iter().map(|(k, v)| (k.clone(), v.as_str().unwrap().replace('@', &root))).collect();
+    let env: BTreeMap<String, String> = case["env"]
+        .as_object()
+        .unwrap()
+        .iter()
+        .map(|(k, v)| (k.clone(), v.as_str().unwrap().replace('@', &root)))
+        .collect();
     let places = Places {
         here: Some(dir.path().join("here")),
         config: ["config", "etc"].map(|d| dir.path().join(d)).into(),
@@ -108,8 +126,12 @@ fn compared(case: &Value) -> Result<&'static str, String> {
     let refused = |e: &LoginError| e.to_string().replace(&root, "@");
     if let Some(words) = expected["refuses"].as_str() {
         return match &made {
-            Err(e) if refused(e).contains(words) && of_sdk.get("refuses").is_some() => Ok("refused by both"),
-            Err(e) if refused(e).contains(words) => Ok("refused by us, with the reason in the corpus"),
+            Err(e) if refused(e).contains(words) && of_sdk.get("refuses").is_some() => {
+                Ok("refused by both")
+            }
+            Err(e) if refused(e).contains(words) => {
+                Ok("refused by us, with the reason in the corpus")
+            }
             Err(e) => Err(format!("refused, but not because of `{words}`: {}", refused(e))),
             Ok(login) => Err(format!("is to be refused ({words}), and is {}", effective(login))),
         };
@@ -122,8 +144,10 @@ fn compared(case: &Value) -> Result<&'static str, String> {
     if let Some(changes) = expected["as"].as_object() {
         changes.iter().for_each(|(key, value)| wanted[key] = value.clone());
     }
-    let (is, wanted): (Value, Value) =
-        (serde_json::from_str(&normal(effective(&login)).to_string().replace(&root, "@")).unwrap(), normal(wanted));
+    let (is, wanted): (Value, Value) = (
+        serde_json::from_str(&normal(effective(&login)).to_string().replace(&root, "@")).unwrap(),
+        normal(wanted),
+    );
     if is != wanted {
         return Err(format!("differs\n  ours {is}\n  sdk  {wanted}"));
     }
@@ -147,5 +171,8 @@ fn settings_are_read_as_openstacksdk_reads_them() {
     assert!(differing.is_empty(), "{} differ:\n{}", differing.len(), differing.join("\n"));
     let (equal, as_written) = (of("equal"), of("as written, where YAML 1.1 changes text"));
     let accepted = equal + as_written + of("refused by us, with the reason in the corpus");
-    assert!(all >= 200 && (equal + as_written) * 100 >= 95 * accepted, "{equal} equal and {as_written} as written of {accepted}");
+    assert!(
+        all >= 200 && (equal + as_written) * 100 >= 95 * accepted,
+        "{equal} equal and {as_written} as written of {accepted}"
+    );
 }

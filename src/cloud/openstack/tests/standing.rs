@@ -1,4 +1,5 @@
-//! What is asked of Glance, Nova and Cinder about published images: one change is one request, and what may not be deleted is not.
+//! What is asked of Glance, Nova and Cinder about published images: one change is one request, and
+//! what may not be deleted is not.
 use serde_json::{Value, json};
 use wiremock::matchers::{method, path, query_param, query_param_is_missing};
 use wiremock::{Mock, MockServer, Request, ResponseTemplate};
@@ -18,9 +19,12 @@ type Change = fn(&mut Value);
 /// As Glance shows it; `change` makes it another.
 pub fn record(change: impl FnOnce(&mut Value)) -> Value {
     let mut record = json!({
-        "id": "i1", "name": "web-1", "status": "active", "owner": "p1", "visibility": "private", "os_hidden": false, "protected": false,
-        "min_disk": 1, "min_ram": 0, "size": 7, "virtual_size": 1 << 30, "os_hash_algo": "sha512", "os_hash_value": "ab", "tags": ["factory-published"],
-        "created_at": "2026-11-20T10:00:00Z", "factory_run": "r1", "factory_state": "active", "factory_family": "web",
+        "id": "i1", "name": "web-1", "status": "active", "owner": "p1", "visibility": "private",
+        "os_hidden": false, "protected": false,
+        "min_disk": 1, "min_ram": 0, "size": 7, "virtual_size": 1 << 30, "os_hash_algo": "sha512",
+        "os_hash_value": "ab", "tags": ["factory-published"],
+        "created_at": "2026-11-20T10:00:00Z", "factory_run": "r1", "factory_state": "active",
+        "factory_family": "web",
         "factory_image_id": "i1",
     });
     change(&mut record);
@@ -53,16 +57,27 @@ fn deprecated(record: &mut Value) {
 /// Shows `before` until a PATCH came, `after` from then on.
 async fn glance(server: &MockServer, before: Value, after: Value, patched: u16) {
     let ok = |body: &Value| ResponseTemplate::new(200).set_body_json(body);
-    let once = Mock::given(method("GET")).and(path(IMAGE)).respond_with(ok(&before)).up_to_n_times(1).with_priority(1);
+    let once = Mock::given(method("GET"))
+        .and(path(IMAGE))
+        .respond_with(ok(&before))
+        .up_to_n_times(1)
+        .with_priority(1);
     once.mount(server).await;
     Mock::given(method("GET")).and(path(IMAGE)).respond_with(ok(&after)).mount(server).await;
-    let answer = if patched == 200 { ok(&after) } else { ResponseTemplate::new(patched).set_body_string("nothing") };
+    let answer = if patched == 200 {
+        ok(&after)
+    } else {
+        ResponseTemplate::new(patched).set_body_string("nothing")
+    };
     Mock::given(method("PATCH")).and(path(IMAGE)).respond_with(answer).mount(server).await;
 }
 
 pub async fn patches(server: &MockServer) -> Vec<Value> {
     let all: Vec<Request> = server.received_requests().await.unwrap();
-    all.iter().filter(|r| r.method.as_str() == "PATCH").map(|r| serde_json::from_slice(&r.body).unwrap()).collect()
+    all.iter()
+        .filter(|r| r.method.as_str() == "PATCH")
+        .map(|r| serde_json::from_slice(&r.body).unwrap())
+        .collect()
 }
 
 fn hidden(at: &str) -> Standing {
@@ -127,7 +142,8 @@ async fn what_stands_so_already_is_not_written() {
     assert!(patches(&server).await.is_empty());
 }
 
-/// The answer is an error, the change was made: what Glance shows counts. It was not made: the error is told.
+/// The answer is an error, the change was made: what Glance shows counts. It was not made: the
+/// error is told.
 #[tokio::test]
 async fn a_lost_answer_is_looked_after() {
     for made in [true, false] {
@@ -174,14 +190,16 @@ async fn what_is_not_ours_is_neither_changed_nor_deleted() {
     }
 }
 
-/// Answers to the lists of servers and volumes, page by page; each but the last says that there is more.
+/// Answers to the lists of servers and volumes, page by page; each but the last says that there is
+/// more.
 async fn users(server: &MockServer, servers: &[Value], volumes: &[Value]) {
     for (place, key, pages) in [(SERVERS, "servers", servers), (VOLUMES, "volumes", volumes)] {
         let mut marker: Option<String> = None;
         for (index, page) in pages.iter().enumerate() {
             let mut body = page.clone();
             if index + 1 < pages.len() {
-                body[format!("{key}_links")] = json!([{ "rel": "next", "href": "http://192.0.2.3/elsewhere" }]);
+                body[format!("{key}_links")] =
+                    json!([{ "rel": "next", "href": "http://192.0.2.3/elsewhere" }]);
             }
             let mock = Mock::given(method("GET")).and(path(place));
             let mock = match &marker {
@@ -189,33 +207,49 @@ async fn users(server: &MockServer, servers: &[Value], volumes: &[Value]) {
                 None => mock.and(query_param_is_missing("marker")),
             };
             mock.respond_with(ResponseTemplate::new(200).set_body_json(body)).mount(server).await;
-            marker = page[key].as_array().unwrap().last().map(|last| last["id"].as_str().unwrap().to_owned());
+            marker = page[key]
+                .as_array()
+                .unwrap()
+                .last()
+                .map(|last| last["id"].as_str().unwrap().to_owned());
         }
     }
 }
 
 fn server_of(id: &str, image: Value) -> Value {
-    json!({ "id": id, "name": format!("name-{id}"), "status": "SHUTOFF", "fault": null, "image": image })
+    json!({ "id": id, "name": format!("name-{id}"), "status": "SHUTOFF", "fault": null,
+        "image": image })
 }
 
 #[tokio::test]
 async fn users_are_found_on_every_page() {
     let server = cloud().await;
     let pages = [
-        json!({ "servers": [server_of("s1", json!("")), server_of("s2", json!({ "id": "other" }))] }),
-        json!({ "servers": [server_of("s3", json!({ "id": "i1" })), server_of("s4", json!({ "id": "i1" }))] }),
+        json!({ "servers": [server_of("s1", json!("")), server_of("s2", json!({
+            "id": "other" }))] }),
+        json!({ "servers": [server_of("s3", json!({ "id": "i1" })), server_of("s4", json!({
+            "id": "i1" }))] }),
     ];
     let volumes = [
-        json!({ "volumes": [{ "id": "v1", "name": "data", "volume_image_metadata": { "image_id": "i2" } }] }),
-        json!({ "volumes": [{ "id": "v2", "name": "", "volume_image_metadata": { "image_id": "i3" } }, { "id": "v3", "name": null }] }),
+        json!({ "volumes": [{ "id": "v1", "name": "data",
+            "volume_image_metadata": { "image_id": "i2" } }] }),
+        json!({ "volumes": [{ "id": "v2", "name": "",
+            "volume_image_metadata": { "image_id": "i3" } }, { "id": "v3", "name": null }] }),
     ];
     users(&server, &pages, &volumes).await;
     let (cloud, _) = openstack(&server);
     let named = |id: &str| Image { id: id.into(), ..image(&record(|_| ())) };
     let uses = cloud.uses(&[named("i1"), named("i2"), named("i3"), named("i4")]).await.unwrap();
-    let expected = [("i1", "server name-s3 and 1 more use it"), ("i2", "volume data uses it"), ("i3", "volume v2 uses it")];
+    let expected = [
+        ("i1", "server name-s3 and 1 more use it"),
+        ("i2", "volume data uses it"),
+        ("i3", "volume v2 uses it"),
+    ];
     assert_eq!(uses, expected.map(|(k, v)| (k.to_owned(), v.to_owned())).into());
-    assert_eq!((asked(&server, "GET", SERVERS).await, asked(&server, "GET", VOLUMES).await), (2, 2));
+    assert_eq!(
+        (asked(&server, "GET", SERVERS).await, asked(&server, "GET", VOLUMES).await),
+        (2, 2)
+    );
 }
 
 #[tokio::test]
@@ -229,10 +263,19 @@ async fn who_uses_an_open_image_cannot_be_seen() {
         let server = cloud().await;
         users(&server, &[json!({ "servers": [] })], &[json!({ "volumes": [] })]).await;
         let answer = ResponseTemplate::new(200).set_body_json(json!({ "members": members }));
-        Mock::given(method("GET")).and(path(format!("{IMAGE}/members"))).respond_with(answer).mount(&server).await;
+        Mock::given(method("GET"))
+            .and(path(format!("{IMAGE}/members")))
+            .respond_with(answer)
+            .mount(&server)
+            .await;
         let (cloud, _) = openstack(&server);
-        let uses = cloud.uses(&[image(&record(|r| r["visibility"] = json!(visibility)))]).await.unwrap();
-        assert_eq!(uses.get("i1").is_some_and(|why| why.contains("other projects")), used, "{visibility}: {uses:?}");
+        let uses =
+            cloud.uses(&[image(&record(|r| r["visibility"] = json!(visibility)))]).await.unwrap();
+        assert_eq!(
+            uses.get("i1").is_some_and(|why| why.contains("other projects")),
+            used,
+            "{visibility}: {uses:?}"
+        );
     }
 }
 
@@ -247,17 +290,37 @@ async fn an_image_is_deleted_only_if_nobody_uses_it() {
         let server = cloud().await;
         let there = record(change);
         glance(&server, there.clone(), there.clone(), 200).await;
-        users(&server, &[json!({ "servers": [server_of("s1", used)] })], &[json!({ "volumes": [] })]).await;
-        Mock::given(method("DELETE")).and(path(IMAGE)).respond_with(ResponseTemplate::new(204)).mount(&server).await;
+        users(
+            &server,
+            &[json!({ "servers": [server_of("s1", used)] })],
+            &[json!({ "volumes": [] })],
+        )
+        .await;
+        Mock::given(method("DELETE"))
+            .and(path(IMAGE))
+            .respond_with(ResponseTemplate::new(204))
+            .mount(&server)
+            .await;
         let (cloud, cx) = openstack(&server);
         match cloud.discard(&cx, &image(&there)).await {
-            Ok(()) => assert!(why.is_empty() && asked(&server, "DELETE", IMAGE).await == 1, "{why}"),
-            Err(e) => assert!(!why.is_empty() && e.to_string().contains(why) && asked(&server, "DELETE", IMAGE).await == 0, "{e}"),
+            Ok(()) => {
+                assert!(why.is_empty() && asked(&server, "DELETE", IMAGE).await == 1, "{why}")
+            }
+            Err(e) => assert!(
+                !why.is_empty()
+                    && e.to_string().contains(why)
+                    && asked(&server, "DELETE", IMAGE).await == 0,
+                "{e}"
+            ),
         }
     }
     // One that is gone is deleted; nothing more is asked.
     let server = cloud().await;
-    Mock::given(method("GET")).and(path(IMAGE)).respond_with(ResponseTemplate::new(404)).mount(&server).await;
+    Mock::given(method("GET"))
+        .and(path(IMAGE))
+        .respond_with(ResponseTemplate::new(404))
+        .mount(&server)
+        .await;
     let (cloud, cx) = openstack(&server);
     cloud.discard(&cx, &image(&record(|_| ()))).await.unwrap();
     assert_eq!(asked(&server, "GET", SERVERS).await + asked(&server, "DELETE", IMAGE).await, 0);

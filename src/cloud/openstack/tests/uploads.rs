@@ -42,25 +42,36 @@ impl Bench {
         let dir = tempfile::tempdir().unwrap();
         let (notes, events) = (Notes::default(), Events::default());
         events.add(Box::new(notes.clone()));
-        let cx = Cx { ledger: Ledger::open(&dir.path().join("ledger")).unwrap(), events, cancel: Default::default() };
+        let cx = Cx {
+            ledger: Ledger::open(&dir.path().join("ledger")).unwrap(),
+            events,
+            cancel: Default::default(),
+        };
         Self { dir, server: cloud().await, cx, notes, puts: &[204] }
     }
 
     fn disk(&self, options: &[&str]) -> PathBuf {
         let path = self.dir.path().join("disk");
-        let made = std::process::Command::new("qemu-img").args(["create", "-q", "-f", "qcow2"]).args(options).arg(&path).arg("1G").status();
+        let made = std::process::Command::new("qemu-img")
+            .args(["create", "-q", "-f", "qcow2"])
+            .args(options)
+            .arg(&path)
+            .arg("1G")
+            .status();
         assert!(made.expect("qemu-img is not installed: run `setup/dependencies run`").success());
         path
     }
 
     /// `told`: what Glance says of the content.
     async fn import(&self, disk: &Path, told: Value) -> Result<Image, CloudError> {
-        let mut record =
-            json!({ "id": "i1", "name": "x", "status": "active", "size": disk.metadata().unwrap().len(), "virtual_size": 1 << 30 });
+        let mut record = json!({ "id": "i1", "name": "x", "status": "active",
+            "size": disk.metadata().unwrap().len(), "virtual_size": 1 << 30 });
         record.as_object_mut().unwrap().extend(told.as_object().unwrap().clone());
         answers(&self.server, "POST", "/image/v2/images", 201, json!({ "id": "i1" })).await;
         for (index, status) in self.puts.iter().enumerate() {
-            let answer = Mock::given(method("PUT")).and(path("/image/v2/images/i1/file")).respond_with(ResponseTemplate::new(*status));
+            let answer = Mock::given(method("PUT"))
+                .and(path("/image/v2/images/i1/file"))
+                .respond_with(ResponseTemplate::new(*status));
             let last = index + 1 == self.puts.len();
             let answer = if last { answer } else { answer.up_to_n_times(1) };
             answer.with_priority(u8::try_from(index + 1).unwrap()).mount(&self.server).await;
@@ -100,7 +111,10 @@ fn sha512(path: &Path) -> String {
 async fn what_was_sent_is_what_glance_has() {
     let bench = Bench::new().await;
     let disk = bench.disk(&[]);
-    let image = bench.import(&disk, json!({ "os_hash_algo": "sha512", "os_hash_value": sha512(&disk) })).await.unwrap();
+    let image = bench
+        .import(&disk, json!({ "os_hash_algo": "sha512", "os_hash_value": sha512(&disk) }))
+        .await
+        .unwrap();
     assert_eq!(image.checksum, sha512(&disk));
     assert!(bench.sent().await.unwrap() == std::fs::read(&disk).unwrap());
     assert_eq!(*bench.notes.0.lock().unwrap(), [] as [&str; 0]);
@@ -110,10 +124,23 @@ async fn what_was_sent_is_what_glance_has() {
 async fn another_checksum_refuses_the_image_and_leaves_it_to_the_ledger() {
     let bench = Bench::new().await;
     let disk = bench.disk(&[]);
-    let error = bench.import(&disk, json!({ "os_hash_algo": "sha512", "os_hash_value": "0".repeat(128) })).await.unwrap_err();
-    assert!(error.to_string().contains(&format!("Glance has sha512:{}, sent was sha512:{}", "0".repeat(128), sha512(&disk))), "{error}");
+    let error = bench
+        .import(&disk, json!({ "os_hash_algo": "sha512", "os_hash_value": "0".repeat(128) }))
+        .await
+        .unwrap_err();
+    assert!(
+        error.to_string().contains(&format!(
+            "Glance has sha512:{}, sent was sha512:{}",
+            "0".repeat(128),
+            sha512(&disk)
+        )),
+        "{error}"
+    );
     let owned = bench.cx.ledger.entries();
-    assert!(owned.iter().any(|e| e.kind == Kind::Image && e.id.as_deref() == Some("i1")), "{owned:?}");
+    assert!(
+        owned.iter().any(|e| e.kind == Kind::Image && e.id.as_deref() == Some("i1")),
+        "{owned:?}"
+    );
 }
 
 #[tokio::test]
@@ -153,10 +180,16 @@ async fn a_raw_disk_is_sent_as_qcow2() {
 async fn an_upload_whose_answer_is_lost_may_be_there() {
     let bench = Bench { puts: &[504, 409], ..Bench::new().await };
     let disk = bench.disk(&[]);
-    let image = bench.import(&disk, json!({ "os_hash_algo": "sha512", "os_hash_value": sha512(&disk) })).await.unwrap();
+    let image = bench
+        .import(&disk, json!({ "os_hash_algo": "sha512", "os_hash_value": sha512(&disk) }))
+        .await
+        .unwrap();
     assert_eq!(image.checksum, sha512(&disk));
     for (told, words) in [
-        (json!({ "os_hash_algo": "sha512", "os_hash_value": "0".repeat(128) }), "is not what was sent"),
+        (
+            json!({ "os_hash_algo": "sha512", "os_hash_value": "0".repeat(128) }),
+            "is not what was sent",
+        ),
         (json!({ "size": 7 }), "HTTP 409"),
         (json!({ "status": "queued" }), "HTTP 409"),
     ] {

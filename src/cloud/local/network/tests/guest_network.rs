@@ -1,5 +1,5 @@
-//! A guest that is root and hostile, on the real network of this machine. `make test-guest-network` runs these: each boots
-//! a kernel of its own, which takes seconds.
+//! A guest that is root and hostile, on the real network of this machine. `make test-guest-network`
+//! runs these: each boots a kernel of its own, which takes seconds.
 use std::io::Write;
 use std::net::TcpListener;
 use std::path::PathBuf;
@@ -46,12 +46,19 @@ async fn tiny_guest() -> PathBuf {
 async fn bench() -> Bench {
     let dir = tempfile::Builder::new().prefix("if").tempdir().unwrap();
     let place = Place { dir: dir.path().into(), sockets: dir.path().into() };
-    let disk = Cmd::new("qemu-img", MANY_SECONDS).args(["create", "-q", "-f", "qcow2", OVERLAY, "16M"]).dir(dir.path());
+    let disk = Cmd::new("qemu-img", MANY_SECONDS)
+        .args(["create", "-q", "-f", "qcow2", OVERLAY, "16M"])
+        .dir(dir.path());
     exec::output(&disk, &Cancel::default()).await.unwrap();
     std::fs::write(place.file(SEED), vec![0; 1 << 20]).unwrap();
     let ledger = Ledger::open(&dir.path().join("ledger")).unwrap();
     let cx = Cx { ledger, events: Default::default(), cancel: Default::default() };
-    let hardware = Hardware { cpus: 1, ram_mb: 256, uuid: uuid::Uuid::new_v4().to_string(), mac: "52:54:00:12:34:56".into() };
+    let hardware = Hardware {
+        cpus: 1,
+        ram_mb: 256,
+        uuid: uuid::Uuid::new_v4().to_string(),
+        mac: "52:54:00:12:34:56".into(),
+    };
     Bench { dir, place, cx, hardware }
 }
 
@@ -60,7 +67,8 @@ impl Bench {
         let network = start(&self.cx, reach, &self.place, "it-net", "guest", 0).await.unwrap();
         let files = tiny_guest().await;
         let choice = accel::choose(Accel::Tcg, "", self.dir.path(), &self.cx.cancel).await.unwrap();
-        let mut cmd = boot::command("it-net", "guest", &self.hardware, &self.place, &choice, &network);
+        let mut cmd =
+            boot::command("it-net", "guest", &self.hardware, &self.place, &choice, &network);
         // `-kernel` is what is booted first, and two cannot be.
         for arg in &mut cmd.args {
             *arg = arg.to_string_lossy().replace(",bootindex=0", "").into();
@@ -71,11 +79,16 @@ impl Bench {
             .arg("-initrd")
             .arg(files.join("initramfs"))
             .args(["-append", &format!("console=ttyS0 quiet panic=1 {words}")]);
-        let log = File::options().create(true).append(true).open(self.place.file(QEMU_LOG)).unwrap();
+        let log =
+            File::options().create(true).append(true).open(self.place.file(QEMU_LOG)).unwrap();
         let child = exec::spawn(&cmd, &log).unwrap();
         let Network { option, end, port, processes } = network;
         drop(end);
-        Guest { child, port: port.unwrap_or_default(), network: Network { option, end: None, port, processes } }
+        Guest {
+            child,
+            port: port.unwrap_or_default(),
+            network: Network { option, end: None, port, processes },
+        }
     }
 
     /// What the guest wrote until `word`.
@@ -86,7 +99,12 @@ impl Bench {
             if text.contains(word) {
                 return text;
             }
-            assert!(Instant::now() < until, "no {word}: {text}\n{}\n{}", self.place.last_words(), self.place.last_words_in(LOG));
+            assert!(
+                Instant::now() < until,
+                "no {word}: {text}\n{}\n{}",
+                self.place.last_words(),
+                self.place.last_words_in(LOG)
+            );
             tokio::time::sleep(Duration::from_millis(100)).await;
         }
     }
@@ -106,7 +124,11 @@ fn service(address: &str) -> u16 {
 
 async fn closed() -> Reach {
     let reach = reach(Some(&built()), &Cancel::default()).await.unwrap();
-    assert!(matches!(reach, Reach::Closed(_)), "on this machine guests cannot be kept from the host: {}", reach.text());
+    assert!(
+        matches!(reach, Reach::Closed(_)),
+        "on this machine guests cannot be kept from the host: {}",
+        reach.text()
+    );
     reach
 }
 
@@ -117,14 +139,17 @@ fn own_address() -> String {
     socket.local_addr().unwrap().ip().to_string()
 }
 
-/// All the ways to this host: the address by which it is offered, its loopback by frames of the guest's own making, the
-/// address by which others see it, the forwarded port of another machine.
+/// All the ways to this host: the address by which it is offered, its loopback by frames of the
+/// guest's own making, the address by which others see it, the forwarded port of another machine.
 #[tokio::test]
 #[ignore = "boots a machine: make test-guest-network"]
 async fn a_hostile_guest_does_not_reach_this_host() {
     let bench = bench().await;
     let (loopback, any, own) = (service("127.0.0.1"), service("0.0.0.0"), own_address());
-    let words = format!("try=10.0.2.2:{loopback} try={own}:{any} hostile try=127.0.0.1:{loopback} try=127.0.0.1:{any} try=127.1.2.3:{any}");
+    let words = format!(
+        "try=10.0.2.2:{loopback} try={own}:{any} hostile try=127.0.0.1:{loopback} \
+            try=127.0.0.1:{any} try=127.1.2.3:{any}"
+    );
     let mut guest = bench.start(&closed().await, &words).await;
     let console = bench.console("DONE").await;
     guest.child.kill().await.unwrap();
@@ -139,7 +164,8 @@ async fn a_hostile_guest_does_not_reach_this_host() {
 async fn behind_qemus_own_network_it_does() {
     let bench = bench().await;
     let port = service("127.0.0.1");
-    let mut guest = bench.start(&Reach::Open("a test".into()), &format!("try=10.0.2.2:{port}")).await;
+    let mut guest =
+        bench.start(&Reach::Open("a test".into()), &format!("try=10.0.2.2:{port}")).await;
     let console = bench.console("DONE").await;
     guest.child.kill().await.unwrap();
     assert!(console.contains("SECRET"), "{console}");
@@ -151,7 +177,8 @@ async fn behind_qemus_own_network_it_does() {
 async fn what_a_guest_needs_works_and_ends_with_it() {
     let bench = bench().await;
     let begin = Instant::now();
-    let words = "get=http://deb.debian.org/debian/dists/bookworm/main/binary-amd64/Packages.gz serve=22";
+    let words =
+        "get=http://deb.debian.org/debian/dists/bookworm/main/binary-amd64/Packages.gz serve=22";
     let mut guest = bench.start(&closed().await, words).await;
     let console = bench.console("DONE").await;
     assert!(console.contains("GET ok"), "{console}");
