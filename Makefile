@@ -70,12 +70,12 @@ test-os: ## os/debian-12 with all its checks, and images that must not pass (abo
 
 test-moments: ## kill -9 at twelve moments of a build, then sweep (about half an hour)
 	@setup/dependencies build run test
-	cargo test --locked --test vm -- --ignored --nocapture --test-threads=1 moments
+	cargo test --locked --test vm -- --ignored --nocapture --test-threads=1 crash_points
 
 test-openstack: ## OpenStack tests, on a devcloud it brings up on this machine (FACTORY_DEVCLOUD=yes)
 	@test-tools/devcloud/up
 	@setup/dependencies build run test
-	cargo test --locked --test openstack -- --ignored --nocapture --test-threads=1 --skip moments --skip os_images --skip lifecycle
+	cargo test --locked --test openstack -- --ignored --nocapture --test-threads=1 --skip crash_points --skip os_images --skip lifecycle
 
 test-lifecycle: ## Rollback, prune and stale rebuilds on devcloud (about half an hour)
 	@test-tools/devcloud/up
@@ -90,7 +90,7 @@ test-os-openstack: ## The same as test-os, on devcloud
 test-openstack-moments: ## The same as test-moments, on devcloud
 	@test-tools/devcloud/up
 	@setup/dependencies build run test
-	cargo test --locked --test openstack -- --ignored --nocapture --test-threads=1 moments
+	cargo test --locked --test openstack -- --ignored --nocapture --test-threads=1 crash_points
 
 render-corpus: ## Render the corpus with ansible-playbook anew: OLDER=/usr/bin/ansible-playbook NEWER=/path/of/2.19/ansible-playbook [ALL=all]
 	@test -n "$(NEWER)" || { echo 'usage: make render-corpus NEWER=VENV/bin/ansible-playbook   (pip install ansible-core==2.19.14)' >&2; exit 2; }

@@ -6,7 +6,7 @@ use std::fmt;
 
 use serde_json::{Map, Value};
 
-use crate::log::words;
+use crate::log::sentences;
 
 pub mod syntax;
 
@@ -45,7 +45,7 @@ impl fmt::Display for Failure {
 /// stdout and stderr in the order in which they came; colours do not matter. Failures that the
 /// playbook ignores or rescues do not count.
 pub fn failure(lines: &[impl AsRef<str>]) -> Option<Failure> {
-    let lines: Vec<String> = lines.iter().map(|line| words::clean(line.as_ref())).collect();
+    let lines: Vec<String> = lines.iter().map(|line| sentences::clean(line.as_ref())).collect();
     // Failures by task: `...ignoring` takes back what its task reported.
     let mut failed: Vec<(usize, Failure)> = Vec::new();
     let mut task = None;
@@ -75,7 +75,7 @@ pub fn failure(lines: &[impl AsRef<str>]) -> Option<Failure> {
 /// No play of the playbook found a host of its own (`hosts:` names none of the inventory).
 /// `ansible-playbook` then does nothing and exits with 0.
 pub fn matched_no_hosts(lines: &[impl AsRef<str>]) -> bool {
-    let lines: Vec<String> = lines.iter().map(|line| words::clean(line.as_ref())).collect();
+    let lines: Vec<String> = lines.iter().map(|line| sentences::clean(line.as_ref())).collect();
     lines.iter().any(|line| line == "skipping: no hosts matched")
         && !lines.iter().any(|line| heading(line).is_some())
 }
@@ -104,14 +104,14 @@ pub fn could_not_become(lines: &[impl AsRef<str>], local: bool) -> bool {
     let here = |line: &str| line.contains("localhost") || line.contains("127.0.0.1");
     lines
         .iter()
-        .map(|line| words::clean(line.as_ref()))
+        .map(|line| sentences::clean(line.as_ref()))
         .any(|line| says(&line) && (local || here(&line)))
 }
 
 /// `line` as a person wants to see it at the end of a failed step: a result is cut down to its
 /// message, stars go, of the recap nothing stays.
 pub fn brief(line: &str) -> String {
-    let line = words::shown(line);
+    let line = sentences::shown(line);
     if line.starts_with("PLAY RECAP")
         || (line.contains(" unreachable=") && line.contains(" rescued="))
     {
@@ -182,7 +182,7 @@ fn message(result: &Map<String, Value>) -> String {
     if !empty {
         return with_place(msg);
     }
-    let mut message = if msg.is_empty() { "failed".to_owned() } else { words::first_line(msg) };
+    let mut message = if msg.is_empty() { "failed".to_owned() } else { sentences::first_line(msg) };
     if let Some(rc) = result.get("rc").and_then(Value::as_i64) {
         message = format!("{message} ({rc})");
     }
@@ -190,7 +190,7 @@ fn message(result: &Map<String, Value>) -> String {
         .iter()
         .find_map(|key| text(key).lines().last())
     {
-        Some(last) => format!("{message}: {}", words::clean(last).trim()),
+        Some(last) => format!("{message}: {}", sentences::clean(last).trim()),
         None => message,
     }
 }
@@ -240,12 +240,12 @@ fn placed(message: String, place: Option<(String, usize, usize)>) -> String {
 /// The line that says what is wrong.
 fn first_message(text: &str) -> String {
     let mut message = match text.split_once("Syntax Error while loading YAML.") {
-        Some((_, why)) => format!("syntax error: {}", words::first_line(why)),
+        Some((_, why)) => format!("syntax error: {}", sentences::first_line(why)),
         // Which file that is stands in the second line.
         None if text.starts_with("Unable to retrieve file contents") => {
-            words::first_line(text.split_once('\n').map_or(text, |(_, second)| second))
+            sentences::first_line(text.split_once('\n').map_or(text, |(_, second)| second))
         }
-        None => words::first_line(text).replacen("YAML parsing failed: ", "syntax error: ", 1),
+        None => sentences::first_line(text).replacen("YAML parsing failed: ", "syntax error: ", 1),
     };
     // "The error was: 'x' is undefined. 'x' is undefined": Ansible says it for each layer it
     // passes.

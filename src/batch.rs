@@ -10,7 +10,7 @@ use crate::bundle::{self, Base, Bundle};
 use crate::cloud::{Cloud, CloudError};
 use crate::family;
 use crate::lineage;
-use crate::run::{self, Ended, RunError, Setup};
+use crate::run::{self, RunError, RunOptions, RunOutcome};
 
 mod schedule;
 use schedule::Schedule;
@@ -25,7 +25,7 @@ pub struct Job {
 
 /// What became of a job.
 pub enum End {
-    Ended(Box<Ended>, f64),
+    RunOutcome(Box<RunOutcome>, f64),
     /// The base it would have been built on was not built; label of that base.
     BaseFailed(String),
     /// A signal came before its turn.
@@ -38,7 +38,7 @@ const NOT_BEGUN: &str = "stopped by a signal before its turn came";
 /// cloud becomes a job of its own, so that two bundles which both need it do not both build it.
 /// With them come notes on what was added.
 pub async fn jobs(
-    setup: &Setup<'_>,
+    setup: &RunOptions<'_>,
     named: Vec<Bundle>,
 ) -> Result<(Vec<Job>, Vec<String>), RunError> {
     let mut bundles: Vec<Bundle> = Vec::new();
@@ -70,7 +70,7 @@ pub async fn jobs(
 /// Runs the jobs, at most `at_once` side by side, and hands over what became of each as soon as it
 /// is known. After a signal no job is begun; those that run come home by themselves.
 pub async fn run(
-    setup: &Setup<'_>,
+    setup: &RunOptions<'_>,
     jobs: &[Job],
     at_once: usize,
     mut on_end: impl FnMut(usize, End),
@@ -90,7 +90,7 @@ pub async fn run(
         let Some((index, ended, seconds)) = running.next().await else { break };
         let skipped = schedule.ended(index, ended.result.is_ok());
         let stopped = setup.cancel.check().is_err();
-        on_end(index, End::Ended(Box::new(ended), seconds));
+        on_end(index, End::RunOutcome(Box::new(ended), seconds));
         for other in skipped {
             let base = jobs[other].base.map(|b| jobs[b].bundle.label.clone()).unwrap_or_default();
             let why =

@@ -7,7 +7,7 @@ use crate::text;
 /// A spot in a file. `line` and `column` count from 1, columns in characters; line 0 means the file
 /// as a whole.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, serde::Serialize, serde::Deserialize)]
-pub struct Place {
+pub struct Location {
     /// As the user would type it: relative to the factory tree where the file lies in it.
     pub file: PathBuf,
     pub line: usize,
@@ -27,17 +27,17 @@ pub enum Severity {
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Diagnostic {
     pub severity: Severity,
-    pub place: Option<Place>,
+    pub place: Option<Location>,
     pub message: String,
     pub hint: Option<String>,
 }
 
 impl Diagnostic {
-    pub fn error(place: impl Into<Option<Place>>, message: impl Into<String>) -> Self {
+    pub fn error(place: impl Into<Option<Location>>, message: impl Into<String>) -> Self {
         Self { severity: Severity::Error, place: place.into(), message: message.into(), hint: None }
     }
 
-    pub fn warning(place: impl Into<Option<Place>>, message: impl Into<String>) -> Self {
+    pub fn warning(place: impl Into<Option<Location>>, message: impl Into<String>) -> Self {
         Self { severity: Severity::Warning, ..Self::error(place, message) }
     }
 
@@ -73,7 +73,7 @@ pub fn few<S: AsRef<str>>(names: &[S], most: usize) -> String {
     }
 }
 
-impl fmt::Display for Place {
+impl fmt::Display for Location {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}", text::clipped(&self.file.to_string_lossy(), text::LINE))?;
         if self.line > 0 {
@@ -111,7 +111,7 @@ mod tests {
 
     #[test]
     fn a_finding_is_its_own_lines_and_no_others() {
-        let place = Place { file: "a\u{1b}[2J\nb".into(), line: 1, column: 2 };
+        let place = Location { file: "a\u{1b}[2J\nb".into(), line: 1, column: 2 };
         let found =
             Diagnostic::error(place, "key `\u{1b}]0;x\u{7}k\u{202e}`\nb.yml: error: forged")
                 .hint("a\nb");

@@ -87,7 +87,7 @@ pub enum Meaning<'a> {
 /// is not ours, and a copy is never meant by the family whose properties it carries: a name is
 /// anybody's to give. `family_only`: neither IDs nor exact names are looked for.
 pub fn meaning<'a>(images: &'a [Image], wanted: &str, family_only: bool) -> Meaning<'a> {
-    let published = || images.iter().filter(|i| i.state != State::Building);
+    let published = || images.iter().filter(|i| i.state != State::Staged);
     if let Some(one) = published().find(|i| i.id == wanted).filter(|_| !family_only) {
         return Meaning::One(one);
     }
@@ -138,20 +138,20 @@ pub fn find<'a>(images: &'a [Image], wanted: &str) -> Vec<&'a Image> {
 /// What a prune does to an image.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Fate {
+pub enum PruneAction {
     /// One of the newest.
     Keep,
     /// It would go, but for a reason.
-    Spare,
+    Retain,
     /// Deprecated and hidden: still there for who knows its ID.
     Hide,
     Delete,
 }
 
 #[derive(Debug, Clone, PartialEq)]
-pub struct Verdict<'a> {
+pub struct PruneDecision<'a> {
     pub image: &'a Image,
-    pub fate: Fate,
+    pub fate: PruneAction,
     pub why: String,
 }
 
@@ -175,7 +175,7 @@ pub fn prune<'a>(
     family: &str,
     policy: Policy,
     uses: &BTreeMap<String, String>,
-) -> Vec<Verdict<'a>> {
+) -> Vec<PruneDecision<'a>> {
     let keep = policy.keep.max(1);
     let mut kept = 0;
     let legacy = |image: &Image| image.provenance() == Provenance::Legacy;
@@ -196,20 +196,20 @@ pub fn prune<'a>(
     let judge = |image: &'a Image| {
         let (fate, why) = if legacy(image) {
             (
-                Fate::Spare,
+                PruneAction::Retain,
                 "published before images proved whose they are: `image adopt` lets it be pruned"
                     .to_owned(),
             )
         } else if kept == keep {
             beyond(images, image, policy, uses)
         } else if image.hidden {
-            (Fate::Keep, stays("hidden", kept))
+            (PruneAction::Keep, stays("hidden", kept))
         } else if image.state == State::Deprecated {
-            (Fate::Keep, stays("deprecated", kept))
+            (PruneAction::Keep, stays("deprecated", kept))
         } else {
             kept += 1;
             (
-                Fate::Keep,
+                PruneAction::Keep,
                 if kept == 1 {
                     "current".to_owned()
                 } else {
@@ -217,7 +217,7 @@ pub fn prune<'a>(
                 },
             )
         };
-        Verdict { image, fate, why }
+        PruneDecision { image, fate, why }
     };
     of(images, family).into_iter().map(judge).collect()
 }
@@ -227,20 +227,23 @@ fn beyond(
     image: &Image,
     policy: Policy,
     uses: &BTreeMap<String, String>,
-) -> (Fate, String) {
+) -> (PruneAction, String) {
     let hidden_at = image.hidden_at().filter(|_| image.hidden && image.state == State::Deprecated);
     if image.protected {
-        return (Fate::Spare, "it is protected".into());
+        return (PruneAction::Retain, "it is protected".into());
     }
     if image.hidden && hidden_at.is_none() {
-        return (Fate::Spare, "it was hidden by hand or by its bundle, and not by a prune".into());
+        return (
+            PruneAction::Retain,
+            "it was hidden by hand or by its bundle, and not by a prune".into(),
+        );
     }
     let why = match hidden_at {
         Some(at) => format!("hidden since {}", at.strftime("%Y-%m-%d %H:%M")),
         None => format!("beyond the newest {}", policy.keep.max(1)),
     };
     if hidden_at.is_none() && !policy.at_once {
-        return (Fate::Hide, why);
+        return (PruneAction::Hide, why);
     }
     // Who has a machine from it, and would rebuild it, needs the image; so does who wants to know
     // what a current image was made of.
@@ -250,18 +253,18 @@ fn beyond(
     let user = match (uses.get(&image.id), child) {
         (Some(user), _) => user.clone(),
         (None, Some(child)) => format!("{} was built from it, and is current", child.name),
-        (None, None) => return (Fate::Delete, why),
+        (None, None) => return (PruneAction::Delete, why),
     };
     if hidden_at.is_some() {
-        (Fate::Spare, user)
+        (PruneAction::Retain, user)
     } else {
-        (Fate::Hide, format!("{why}; not deleted: {user}"))
+        (PruneAction::Hide, format!("{why}; not deleted: {user}"))
     }
 }
 
 /// What a definition would be built from if it were built now; `None`: not known.
 #[derive(Debug, Clone, Default, PartialEq)]
-pub struct Now {
+pub struct CurrentInputs {
     /// Digest of its files.
     pub inputs: Option<String>,
     pub base: Option<Image>,
@@ -285,7 +288,7 @@ pub fn newer_base<'a>(images: &'a [Image], image: &Image) -> Option<&'a Image> {
 
 /// Why an image is no longer what a build would give; empty: it is. What is not known of either
 /// side makes nothing stale.
-pub fn stale(image: &Image, now: &Now) -> Vec<String> {
+pub fn stale(image: &Image, now: &CurrentInputs) -> Vec<String> {
     let mut why = Vec::new();
     if let (Some((id, _)), Some(base)) = (image.base(), &now.base)
         && id != base.id
@@ -302,7 +305,11 @@ pub fn stale(image: &Image, now: &Now) -> Vec<String> {
 
 /// A newer image that was made of the same definition and base, and was deprecated: building again
 /// would give it again.
-pub fn rolled_back<'a>(images: &'a [Image], image: &Image, now: &Now) -> Option<&'a Image> {
+pub fn rolled_back<'a>(
+    images: &'a [Image],
+    image: &Image,
+    now: &CurrentInputs,
+) -> Option<&'a Image> {
     let inputs = now.inputs.as_ref()?;
     let same = |i: &&Image| {
         let base = i.base().map(|(id, _)| id);

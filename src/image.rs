@@ -13,7 +13,8 @@ pub use provenance::{Provenance, SNAPSHOT, STAGED, STAGED_SOURCE, is_staged_name
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum State {
-    Building,
+    #[serde(rename = "building")]
+    Staged,
     Active,
     Deprecated,
 }
@@ -21,7 +22,7 @@ pub enum State {
 impl State {
     pub fn name(self) -> &'static str {
         match self {
-            State::Building => "building",
+            State::Staged => "building",
             State::Active => "active",
             State::Deprecated => "deprecated",
         }
@@ -30,7 +31,7 @@ impl State {
 
 /// Where a published image stands: what `deprecate`, `rollback` and `prune` change, in one write.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Standing {
+pub struct Lifecycle {
     /// Never `building`.
     pub state: State,
     /// Left out of lists and of families; found by ID.
@@ -39,7 +40,7 @@ pub struct Standing {
     pub hidden_at: Option<jiff::Timestamp>,
 }
 
-impl Standing {
+impl Lifecycle {
     /// Other clients find it by its tag.
     pub fn is_listed(&self) -> bool {
         self.state == State::Active && !self.hidden
@@ -62,8 +63,10 @@ pub struct Image {
     pub checksum: String,
     pub properties: BTreeMap<String, String>,
     pub tags: Vec<String>,
-    pub min_disk_gb: u64,
-    pub min_ram_mb: u64,
+    #[serde(rename = "min_disk_gb")]
+    pub min_disk_gib: u64,
+    #[serde(rename = "min_ram_mb")]
+    pub min_ram_mib: u64,
     pub visibility: Visibility,
     pub protected: bool,
     pub hidden: bool,
@@ -112,8 +115,8 @@ impl Image {
             ]
             .into(),
             tags: Vec::new(),
-            min_disk_gb: 1,
-            min_ram_mb: 0,
+            min_disk_gib: 1,
+            min_ram_mib: 0,
             visibility: Visibility::Private,
             protected: false,
             hidden: false,
@@ -122,12 +125,12 @@ impl Image {
         }
     }
 
-    pub fn standing(&self) -> Standing {
-        Standing { state: self.state, hidden: self.hidden, hidden_at: self.hidden_at() }
+    pub fn standing(&self) -> Lifecycle {
+        Lifecycle { state: self.state, hidden: self.hidden, hidden_at: self.hidden_at() }
     }
 
     /// Takes another standing; where images are kept by ourselves, this is the write.
-    pub fn stand(&mut self, to: &Standing) {
+    pub fn stand(&mut self, to: &Lifecycle) {
         (self.state, self.hidden) = (to.state, to.hidden);
         self.properties.insert(STATE.into(), to.state.name().into());
         match to.hidden_at {

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! images/X/build-vars.yml ─ bundle ─▶ Bundle ─┐
-//!                                             ├─ plan ─▶ Plan ─ build ─▶ Image ─ output ─▶ reports
+//!                                             ├─ plan ─▶ Plan ─ engine ▶ Image ─ report ▶ reports
 //! cloud (reads only) ─────── facts ─▶ Facts ──┘            │    └▶ Event ─▶ cli::show, log
 //!                                                          ▼
 //!                                                   cloud::ledger ◀─▶ sweep
@@ -41,10 +41,10 @@ pub mod plan;
 pub mod ready;
 pub mod wall;
 pub mod cloud;
-pub mod remote;
+pub mod guest;
 pub mod ansible;
-pub mod build;
-pub mod output;
+pub mod engine;
+pub mod report;
 pub mod prune;
 pub mod run;
 pub mod lineage;

@@ -7,9 +7,9 @@ use crate::bundle::{self, Base, Bundle};
 use crate::cloud::ledger::Ledger;
 use crate::cloud::{Cloud, CloudError, Cx};
 use crate::event::{Check, Event, Events, Stamped, Tally};
-use crate::family::{self, Now};
+use crate::family::{self, CurrentInputs};
 use crate::image::{self, Image, State};
-use crate::plan::{BaseFact, Wanted};
+use crate::plan::{BaseLookup, FactsQuery};
 use crate::run;
 
 #[derive(Debug, Serialize)]
@@ -59,7 +59,7 @@ pub async fn lineage(
     let definition = definition_of(bundles, image);
     let now = match definition {
         Some(bundle) => now(cloud, images, bundle).await?,
-        None => Now { inputs: None, base: family::newer_base(images, image).cloned() },
+        None => CurrentInputs { inputs: None, base: family::newer_base(images, image).cloned() },
     };
     let base = match image.base() {
         Some((id, sha512)) => Some(ancestor(cloud, images, id, sha512).await?),
@@ -115,7 +115,11 @@ pub fn definition_of<'a>(bundles: &'a [Bundle], image: &Image) -> Option<&'a Bun
 
 /// What `bundle` would be built from now. Its base is looked for in `images`, and asked for where
 /// it is none of these.
-pub async fn now(cloud: &dyn Cloud, images: &[Image], bundle: &Bundle) -> Result<Now, CloudError> {
+pub async fn now(
+    cloud: &dyn Cloud,
+    images: &[Image],
+    bundle: &Bundle,
+) -> Result<CurrentInputs, CloudError> {
     let mut now = now_among(images, bundle);
     if now.base.is_none()
         && let Some(Base::Image(name)) = &bundle.base
@@ -128,10 +132,10 @@ pub async fn now(cloud: &dyn Cloud, images: &[Image], bundle: &Bundle) -> Result
 
 /// The same from `images` alone. A bundle that is built on its own last image would be stale as
 /// soon as it is built: its base is not compared.
-pub fn now_among(images: &[Image], bundle: &Bundle) -> Now {
+pub fn now_among(images: &[Image], bundle: &Bundle) -> CurrentInputs {
     let family = matches!(bundle.base, Some(Base::Os(_)));
     let base = run::base_name(bundle).ok().flatten().filter(|name| family || *name != bundle.name);
-    Now {
+    CurrentInputs {
         inputs: bundle::inputs(bundle).ok(),
         base: base.and_then(|name| family::resolve(images, &name, family)).cloned(),
     }
@@ -143,14 +147,14 @@ async fn looked_up(
     family: bool,
 ) -> Result<Option<Image>, CloudError> {
     let cx = Cx { ledger: Ledger::none(), events: Events::default(), cancel: Default::default() };
-    let wanted = Wanted {
+    let wanted = FactsQuery {
         base: Some(name.to_owned()),
         base_is_family: family,
         base_only: true,
-        ..Wanted::default()
+        ..FactsQuery::default()
     };
     match cloud.facts(&wanted, &cx).await?.base {
-        BaseFact::Found(image) => Ok(Some(*image)),
+        BaseLookup::Found(image) => Ok(Some(*image)),
         _ => Ok(None),
     }
 }

@@ -16,7 +16,7 @@ use jiff::Timestamp;
 use crate::event::{Check, Event, Sink, Stamped, Verdict};
 
 pub mod budget;
-pub mod words;
+pub mod sentences;
 
 use budget::{Budget, OUTPUT};
 
@@ -60,12 +60,18 @@ fn entry(Stamped { at, event }: &Stamped) -> String {
             );
         }
         Event::StageStarted { stage } => rule(&mut out, *at, stage.name()),
-        Event::StageDone { stage, seconds } => {
-            rule(&mut out, *at, &format!("{} done, {}", stage.name(), words::duration(*seconds)))
-        }
+        Event::StageDone { stage, seconds } => rule(
+            &mut out,
+            *at,
+            &format!("{} done, {}", stage.name(), sentences::duration(*seconds)),
+        ),
         Event::StageFailed { stage, seconds, error } => {
             lines(&mut out, *at, "error: ", error);
-            rule(&mut out, *at, &format!("{} FAILED, {}", stage.name(), words::duration(*seconds)));
+            rule(
+                &mut out,
+                *at,
+                &format!("{} FAILED, {}", stage.name(), sentences::duration(*seconds)),
+            );
         }
         Event::StepStarted { index, of, name } => {
             lines(&mut out, *at, "---- ", &format!("step {} of {of}: {name}", index + 1))
@@ -75,7 +81,7 @@ fn entry(Stamped { at, event }: &Stamped) -> String {
                 &mut out,
                 *at,
                 "---- ",
-                &format!("step {} done, {}", index + 1, words::duration(*seconds)),
+                &format!("step {} done, {}", index + 1, sentences::duration(*seconds)),
             );
         }
         Event::StepFailed { index, seconds, error } => {
@@ -84,29 +90,29 @@ fn entry(Stamped { at, event }: &Stamped) -> String {
                 &mut out,
                 *at,
                 "---- ",
-                &format!("step {} FAILED, {}", index + 1, words::duration(*seconds)),
+                &format!("step {} FAILED, {}", index + 1, sentences::duration(*seconds)),
             );
         }
         Event::Doing { what } => lines(&mut out, *at, "", what),
         Event::Progress { done, of, unit } => {
-            lines(&mut out, *at, "", &words::amount(*done, *of, unit))
+            lines(&mut out, *at, "", &sentences::amount(*done, *of, unit))
         }
         Event::Output { source, line } => {
-            lines(&mut out, *at, &format!("{} | ", words::clean(source)), line)
+            lines(&mut out, *at, &format!("{} | ", sentences::clean(source)), line)
         }
         Event::Note { text } => lines(&mut out, *at, "note: ", text),
         Event::Warning { text } => lines(&mut out, *at, "warning: ", text),
         Event::Check(check) => {
             lines(&mut out, *at, "", &check_line(check));
             if !check.output.is_empty() {
-                lines(&mut out, *at, &format!("{} | ", words::clean(&check.id)), &check.output);
+                lines(&mut out, *at, &format!("{} | ", sentences::clean(&check.id)), &check.output);
             }
         }
         Event::Finished { outcome, seconds, error, leaks, .. } => {
             rule(
                 &mut out,
                 *at,
-                &format!("{}, {}", words::clean(outcome), words::duration(*seconds)),
+                &format!("{}, {}", sentences::clean(outcome), sentences::duration(*seconds)),
             );
             if let Some(error) = error {
                 lines(&mut out, *at, "error: ", error);
@@ -114,7 +120,7 @@ fn entry(Stamped { at, event }: &Stamped) -> String {
             for leak in leaks {
                 lines(&mut out, *at, "left behind: ", leak);
             }
-            out.push_str(&words::final_line(event).expect("the event is Finished"));
+            out.push_str(&sentences::final_line(event).expect("the event is Finished"));
             out.push('\n');
         }
     }
@@ -128,7 +134,7 @@ fn check_line(Check { id, verdict, seconds, reason, .. }: &Check) -> String {
         Verdict::Skipped => "skipped",
     };
     let colon = if reason.is_empty() { "" } else { ": " };
-    format!("check {id} {word}, {}{colon}{reason}", words::duration(*seconds))
+    format!("check {id} {word}, {}{colon}{reason}", sentences::duration(*seconds))
 }
 
 fn rule(out: &mut String, at: Timestamp, text: &str) {
@@ -145,7 +151,7 @@ fn lines(out: &mut String, at: Timestamp, prefix: &str, text: &str) {
     let at = at.strftime("%Y-%m-%dT%H:%M:%S%.3fZ");
     let text = if text.is_empty() { "\n" } else { text };
     for line in text.split_inclusive('\n') {
-        let line = format!("{prefix}{}", words::clean(line));
+        let line = format!("{prefix}{}", sentences::clean(line));
         let _ = writeln!(out, "{at} {}", line.trim_end());
     }
 }

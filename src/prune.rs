@@ -6,8 +6,8 @@ use jiff::Timestamp;
 use serde::Serialize;
 
 use crate::cloud::{Cloud, CloudError, Cx};
-use crate::family::{self, Fate, Policy};
-use crate::image::{Image, Standing, State};
+use crate::family::{self, Policy, PruneAction};
+use crate::image::{Image, Lifecycle, State};
 
 /// What was done to one image, or would be.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -15,7 +15,7 @@ pub struct Pruned {
     pub id: String,
     pub name: String,
     pub family: String,
-    pub fate: Fate,
+    pub fate: PruneAction,
     pub why: String,
     /// It was not done, and the image is as it was.
     pub error: Option<String>,
@@ -25,12 +25,12 @@ impl Pruned {
     /// A line for people: `would hide web-2026-11-20 (beyond the newest 2)`.
     pub fn text(&self, dry_run: bool) -> String {
         let word = match (self.fate, dry_run) {
-            (Fate::Keep, _) => "keeps",
-            (Fate::Spare, _) => "spares",
-            (Fate::Hide, false) => "hides",
-            (Fate::Hide, true) => "would hide",
-            (Fate::Delete, false) => "deletes",
-            (Fate::Delete, true) => "would delete",
+            (PruneAction::Keep, _) => "keeps",
+            (PruneAction::Retain, _) => "spares",
+            (PruneAction::Hide, false) => "hides",
+            (PruneAction::Hide, true) => "would hide",
+            (PruneAction::Delete, false) => "deletes",
+            (PruneAction::Delete, true) => "would delete",
         };
         let failed = self.error.as_ref().map(|e| format!("; failed: {e}")).unwrap_or_default();
         format!("{word} {} ({}){failed}", self.name, self.why)
@@ -52,27 +52,30 @@ pub async fn prune(
     for (family, policy) in families {
         // Only of those that may be deleted does it matter who uses them.
         let first = family::prune(&all, family, *policy, building);
-        let asked: Vec<Image> =
-            first.iter().filter(|v| v.fate == Fate::Delete).map(|v| v.image.clone()).collect();
+        let asked: Vec<Image> = first
+            .iter()
+            .filter(|v| v.fate == PruneAction::Delete)
+            .map(|v| v.image.clone())
+            .collect();
         let mut uses = building.clone();
         if !asked.is_empty() {
-            uses.extend(cloud.uses(&asked).await?);
+            uses.extend(cloud.usage(&asked).await?);
         }
         let mut gone = Vec::new();
         for verdict in family::prune(&all, family, *policy, &uses) {
             let image = verdict.image;
             let tried = match verdict.fate {
                 _ if dry_run => Ok(()),
-                Fate::Keep | Fate::Spare => Ok(()),
-                Fate::Hide => cloud.set_standing(cx, image, &hidden_now()).await.map(drop),
-                Fate::Delete => cloud.discard(cx, image).await,
+                PruneAction::Keep | PruneAction::Retain => Ok(()),
+                PruneAction::Hide => cloud.set_lifecycle(cx, image, &hidden_now()).await.map(drop),
+                PruneAction::Delete => cloud.delete_image(cx, image).await,
             };
             let error = match tried {
                 Ok(()) => None,
                 Err(CloudError::Cancelled(c)) => return Err(c.into()),
                 Err(e) => Some(e.to_string()),
             };
-            if verdict.fate == Fate::Delete && error.is_none() {
+            if verdict.fate == PruneAction::Delete && error.is_none() {
                 gone.push(image.id.clone());
             }
             let (id, name, family) = (image.id.clone(), image.name.clone(), image.family.clone());
@@ -83,10 +86,10 @@ pub async fn prune(
     Ok(done)
 }
 
-fn hidden_now() -> Standing {
+fn hidden_now() -> Lifecycle {
     // To the second: what is written is compared with what is read back.
     let now = Timestamp::from_second(Timestamp::now().as_second()).expect("a time that is now");
-    Standing { state: State::Deprecated, hidden: true, hidden_at: Some(now) }
+    Lifecycle { state: State::Deprecated, hidden: true, hidden_at: Some(now) }
 }
 
 #[cfg(test)]
@@ -198,8 +201,8 @@ mod tests {
             name: "factory-r9-m".into(),
             image: used.id,
             cpus: 1,
-            ram_mb: 1,
-            disk_gb: 1,
+            ram_mib: 1,
+            disk_gib: 1,
             user_data: String::new(),
             place: None,
         };
@@ -210,7 +213,7 @@ mod tests {
         }
         let told = keep(&cloud, &cx, 1, false, false).await;
         assert_eq!(told[1], "spares web-1 (machine factory-r9-m uses it)");
-        cloud.delete("r9", &cx.ledger.entries()[0]).await.unwrap();
+        cloud.delete_resource("r9", &cx.ledger.entries()[0]).await.unwrap();
         assert_eq!(machine.name, spec.name);
         keep(&cloud, &cx, 1, false, false).await;
         assert_eq!(state(&cloud).await, "3");

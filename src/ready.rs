@@ -7,7 +7,7 @@ use std::time::Duration;
 use crate::cancel::{Cancel, Cancelled};
 use crate::exec::probe::{self, Lack};
 use crate::exec::{self, Cmd, ExecError};
-use crate::plan::{ActionPlan, Origin, Plan};
+use crate::plan::{Origin, Plan, StepAction};
 use crate::{disk, durable, lines};
 
 mod namespace;
@@ -31,7 +31,7 @@ const SCRIPT_ROOM: u64 = 2 << 30;
 /// What `plan` runs here and this machine does not let it. `home` is where it works.
 pub async fn lacks(plan: &Plan, home: &Path, cancel: &Cancel) -> Result<Vec<Lack>, Cancelled> {
     let mut lacks = Vec::new();
-    if plan.steps.iter().any(|step| matches!(step.action, ActionPlan::Ansible { .. })) {
+    if plan.steps.iter().any(|step| matches!(step.action, StepAction::Ansible { .. })) {
         lacks.extend(for_ansible(cancel).await?);
     }
     if let Origin::Script(script) = &plan.origin {

@@ -9,26 +9,28 @@ use std::time::Instant;
 
 use jiff::Timestamp;
 
-use crate::build::{self, BuildError, Built, Interactive, Opened, Outcome, Site, Until};
 use crate::bundle::{self, Base, Bundle, Source};
 use crate::cancel::{Cancel, Cancelled};
 use crate::cloud::ledger::{self, Entry, Kind, Leak, Ledger, Made};
 use crate::cloud::{Cloud, CloudError, Cx};
 use crate::diagnostic::Diagnostic;
 use crate::durable::{self, Others};
+use crate::engine::{self, BuildContext, BuildError, Built, Goal, Interactive, Outcome, SshAccess};
 use crate::event::{Event, Events, FinishedImage, Sink, Stage, seconds};
 use crate::exec::probe;
-use crate::family::{Fate, Policy};
+use crate::family::{Policy, PruneAction};
 use crate::git;
+use crate::guest::Connect;
 use crate::http::{Proxies, ProxyError};
 use crate::image::{Image, Visibility};
 use crate::lock::Held;
-use crate::log::{self, words::TESTED, words::UNTESTED, words::VISITED};
-use crate::output;
-use crate::plan::{self, BaseFact, Facts, HostFacts, Plan, Publishing, Purpose, Wanted};
+use crate::log::{self, sentences::TESTED, sentences::UNTESTED, sentences::VISITED};
+use crate::plan::{
+    self, BaseLookup, ControllerFacts, Facts, FactsQuery, Plan, Publishing, Purpose,
+};
 use crate::prune;
 use crate::ready;
-use crate::remote::Connect;
+use crate::report;
 use crate::wall::Wall;
 
 mod dir;
@@ -40,7 +42,7 @@ mod tests;
 use dir::{Beginning, RunDir};
 pub use dir::{Record, directories, read_plan, read_record, read_start, read_text};
 pub use index::{
-    Indexed, Life, bases_of_live_runs, indexed, life_elsewhere, names_of_live_runs, tidy,
+    IndexedRun, Life, bases_of_live_runs, indexed, life_elsewhere, names_of_live_runs, tidy,
 };
 pub use results::Results;
 
@@ -115,7 +117,7 @@ impl Home {
 pub type Show<'a> = dyn Fn(&str) -> Box<dyn Sink> + Send + Sync + 'a;
 
 /// What a run needs from its caller.
-pub struct Setup<'a> {
+pub struct RunOptions<'a> {
     pub cloud: &'a dyn Cloud,
     pub connect: &'a dyn Connect,
     pub wall: &'a Wall,
@@ -130,14 +132,14 @@ pub struct Setup<'a> {
     pub smoke: bool,
     /// Have rendered Heat templates checked by the cloud's Heat.
     pub check_templates: bool,
-    pub templates: &'a output::Renderer,
+    pub templates: &'a report::Renderer,
     /// Nothing is built: the base is what is tested.
     pub test_only: bool,
     /// Set for `shell`.
     pub person: Option<&'a dyn Interactive>,
 }
 
-impl Setup<'_> {
+impl RunOptions<'_> {
     fn purpose(&self) -> Purpose {
         match self.person {
             _ if self.test_only => Purpose::Test { smoke: self.smoke },
@@ -173,10 +175,10 @@ pub enum RunError {
 }
 
 /// How a run ended.
-pub struct Ended {
+pub struct RunOutcome {
     pub result: Result<Option<Image>, RunError>,
     pub leaks: Vec<Leak>,
-    pub kept: Option<Kept>,
+    pub kept: Option<RetainedMachine>,
     /// `None`: it was not begun.
     pub dir: Option<PathBuf>,
     /// Rendered templates that were written, then the report.
@@ -184,13 +186,13 @@ pub struct Ended {
 }
 
 /// A machine that was left up on purpose, and what `sweep` needs to know to remove it.
-pub struct Kept {
-    pub opened: Opened,
+pub struct RetainedMachine {
+    pub opened: SshAccess,
     pub run: String,
     pub cloud: String,
 }
 
-impl Ended {
+impl RunOutcome {
     fn not_begun(error: impl Into<RunError>) -> Self {
         Self {
             result: Err(error.into()),
@@ -214,7 +216,7 @@ fn target_in_tree(bundle: &Bundle) -> Result<(), RunError> {
 /// The plans of what a build of `bundle` would build: a base that is missing, with its own, and
 /// then the bundle.
 pub async fn make_plans(
-    setup: &Setup<'_>,
+    setup: &RunOptions<'_>,
     bundle: &Bundle,
     now: Timestamp,
     cx: &Cx,
@@ -243,7 +245,7 @@ struct Moment<'m> {
 
 /// Facts and plan: reads only. `Err` holds everything that is wrong, at once.
 async fn make_plan(
-    setup: &Setup<'_>,
+    setup: &RunOptions<'_>,
     bundle: &Bundle,
     at: &Moment<'_>,
     cx: &Cx,
@@ -252,7 +254,7 @@ async fn make_plan(
     if let (Some(Source::Url { wish, .. }), false) = (&bundle.source, setup.test_only) {
         wish.urls().iter().try_for_each(|url| setup.proxies.check(url))?;
     }
-    let wanted = Wanted {
+    let wanted = FactsQuery {
         base: base_name(bundle)?,
         image_name: plan::image_name(bundle, now),
         base_is_family: matches!(bundle.base, Some(Base::Os(_))),
@@ -269,7 +271,7 @@ async fn make_plan(
         tokio::join!(setup.cloud.facts(&wanted, cx), host_facts(bundle, &cx.cancel));
     let mut cloud = cloud?;
     if let Some(base) = &at.base {
-        cloud.base = BaseFact::Found(Box::new(base.clone()));
+        cloud.base = BaseLookup::Found(Box::new(base.clone()));
     }
     cloud.name_taken_by.extend(at.taken_by.map(|run| format!("run {run}, which is at work")));
     let facts = Facts {
@@ -319,7 +321,7 @@ pub fn base_name(bundle: &Bundle) -> Result<Option<String>, RunError> {
     }
 }
 
-async fn host_facts(bundle: &Bundle, cancel: &Cancel) -> Result<HostFacts, Cancelled> {
+async fn host_facts(bundle: &Bundle, cancel: &Cancel) -> Result<ControllerFacts, Cancelled> {
     let ansible = probe::version("ansible-playbook", "--version", "ansible-core", cancel);
     let settings = bundle.tree.join(&bundle.label);
     let linked = bundle::linked(bundle);
@@ -334,16 +336,16 @@ async fn host_facts(bundle: &Bundle, cancel: &Cancel) -> Result<HostFacts, Cance
     let inputs = cancel.or(tokio::task::spawn_blocking(move || bundle::inputs(&definition).ok()));
     let (ansible, commit, inputs) = tokio::join!(ansible, commit, inputs);
     let inputs = inputs.ok().and_then(Result::ok).flatten();
-    Ok(HostFacts { ansible: ansible?, commit, inputs })
+    Ok(ControllerFacts { ansible: ansible?, commit, inputs })
 }
 
 /// Builds a bundle. A base `os/<name>` that is missing is built first.
-pub async fn run(setup: &Setup<'_>, bundle: &Bundle) -> Ended {
+pub async fn run(setup: &RunOptions<'_>, bundle: &Bundle) -> RunOutcome {
     // Whatever comes, a kill too: the last build's results are not taken for those of this one.
     if setup.person.is_none()
         && let Err(e) = Results::of(bundle).withdraw()
     {
-        return Ended::not_begun(e);
+        return RunOutcome::not_begun(e);
     }
     match base_first(setup, bundle).await {
         Ok(None) => one(setup, bundle).await,
@@ -357,25 +359,28 @@ pub async fn run(setup: &Setup<'_>, bundle: &Bundle) -> Ended {
         }
         Err(e) => {
             not_built(setup, bundle, &e.to_string());
-            Ended::not_begun(e)
+            RunOutcome::not_begun(e)
         }
     }
 }
 
 /// Builds the base that is wanted first; `Some` is how that ended, if not well.
-async fn base_first(setup: &Setup<'_>, bundle: &Bundle) -> Result<Option<Ended>, RunError> {
+async fn base_first(
+    setup: &RunOptions<'_>,
+    bundle: &Bundle,
+) -> Result<Option<RunOutcome>, RunError> {
     let Some((base, why)) = missing_base(setup, bundle).await? else { return Ok(None) };
     let label = base.label.clone();
     let mut show = (setup.show)(&label);
     let text = first(&label, bundle, why);
     show.take(&crate::event::Stamped { at: Timestamp::now(), event: Event::Note { text } });
     drop(show);
-    let base_setup = Setup { person: None, ..*setup };
+    let base_setup = RunOptions { person: None, ..*setup };
     let ended = Box::pin(run(&base_setup, &base)).await;
     match ended.result {
         Ok(_) if ended.leaks.is_empty() => Ok(None),
-        Ok(image) => Ok(Some(Ended { result: Ok(image), ..ended })),
-        Err(e) => Ok(Some(Ended {
+        Ok(image) => Ok(Some(RunOutcome { result: Ok(image), ..ended })),
+        Err(e) => Ok(Some(RunOutcome {
             result: Err(RunError::Base { base: label, source: Box::new(e) }),
             ..ended
         })),
@@ -394,7 +399,7 @@ pub fn first(base: &str, bundle: &Bundle, why: &str) -> String {
 /// The definition of the base `os/<name>`, if the cloud has no image of it that is this factory's,
 /// and how that is said.
 pub async fn missing_base(
-    setup: &Setup<'_>,
+    setup: &RunOptions<'_>,
     bundle: &Bundle,
 ) -> Result<Option<(Bundle, &'static str)>, RunError> {
     let Some(Base::Os(name)) = &bundle.base else { return Ok(None) };
@@ -403,28 +408,28 @@ pub async fn missing_base(
     // The bundle is what was asked for, and is waited for: its base gets the checks of a bundle.
     // Who names the base has all.
     let base = Bundle { kind: bundle::Kind::Image, ..loaded.bundle };
-    let wanted = Wanted {
+    let wanted = FactsQuery {
         base: Some(base.name.clone()),
         base_is_family: true,
         base_only: true,
-        ..Wanted::default()
+        ..FactsQuery::default()
     };
     let facts = setup.cloud.facts(&wanted, &reading(setup)).await?;
     // What a cloud lacks at all, each run tells by itself.
-    let why = lacking(&facts.base).filter(|_| facts.lacks.is_empty());
+    let why = lacking(&facts.base).filter(|_| facts.missing_prerequisites.is_empty());
     Ok(why.map(|why| (base, why)))
 }
 
-fn lacking(base: &BaseFact) -> Option<&'static str> {
+fn lacking(base: &BaseLookup) -> Option<&'static str> {
     match base {
-        BaseFact::Missing { .. } => Some("is missing"),
-        BaseFact::Doubtful(_) => Some("is there, but nothing proves that it is this factory's"),
-        BaseFact::None | BaseFact::Found(_) | BaseFact::Ambiguous(_) => None,
+        BaseLookup::Missing { .. } => Some("is missing"),
+        BaseLookup::Doubtful(_) => Some("is there, but nothing proves that it is this factory's"),
+        BaseLookup::None | BaseLookup::Found(_) | BaseLookup::Ambiguous(_) => None,
     }
 }
 
 /// A context for calls that only read.
-fn reading(setup: &Setup<'_>) -> Cx {
+fn reading(setup: &RunOptions<'_>) -> Cx {
     Cx { ledger: Ledger::none(), events: Events::default(), cancel: setup.cancel.clone() }
 }
 
@@ -439,12 +444,12 @@ struct Begun {
     cx: Cx,
 }
 
-async fn one(setup: &Setup<'_>, bundle: &Bundle) -> Ended {
+async fn one(setup: &RunOptions<'_>, bundle: &Bundle) -> RunOutcome {
     let mut begun = match begin(setup, bundle).await {
         Ok(begun) => begun,
         Err(e) => {
             not_built(setup, bundle, &e.to_string());
-            return Ended::not_begun(e);
+            return RunOutcome::not_begun(e);
         }
     };
     let planned = match planned(setup, bundle, &begun).await {
@@ -464,7 +469,7 @@ async fn one(setup: &Setup<'_>, bundle: &Bundle) -> Ended {
 
 /// Its directories are there before its ID is shown, so that each run that was seen can be looked
 /// up.
-async fn begin(setup: &Setup<'_>, bundle: &Bundle) -> Result<Begun, RunError> {
+async fn begin(setup: &RunOptions<'_>, bundle: &Bundle) -> Result<Begun, RunError> {
     let (begin, now) = (Instant::now(), Timestamp::now());
     let run = plan::run_id(now, uuid::Uuid::new_v4().as_u128() as u32);
     target_in_tree(bundle)?;
@@ -504,7 +509,7 @@ async fn begin(setup: &Setup<'_>, bundle: &Bundle) -> Result<Begun, RunError> {
 }
 
 /// The stage `plan`: reads only. What comes to light is told.
-async fn planned(setup: &Setup<'_>, bundle: &Bundle, begun: &Begun) -> Result<Plan, RunError> {
+async fn planned(setup: &RunOptions<'_>, bundle: &Bundle, begun: &Begun) -> Result<Plan, RunError> {
     let cx = &begun.cx;
     cx.events.emit(Event::StageStarted { stage: Stage::Plan });
     let moment = Moment {
@@ -526,7 +531,12 @@ async fn planned(setup: &Setup<'_>, bundle: &Bundle, begun: &Begun) -> Result<Pl
 
 /// The end of a run that has no plan: nothing was created in the cloud. Its results say why, in
 /// place of those of the last build.
-fn not_planned(setup: &Setup<'_>, bundle: &Bundle, begun: Begun, error: RunError) -> Ended {
+fn not_planned(
+    setup: &RunOptions<'_>,
+    bundle: &Bundle,
+    begun: Begun,
+    error: RunError,
+) -> RunOutcome {
     let Begun { run, begin, now, mut dir, recorder, cx } = begun;
     let stopped = matches!(&error, RunError::Cloud(CloudError::Cancelled(_)));
     let word = match stopped {
@@ -560,7 +570,7 @@ fn not_planned(setup: &Setup<'_>, bundle: &Bundle, begun: Begun, error: RunError
     let target = target_dir(bundle);
     if setup.person.is_none() {
         let (events, log) = (recorder.events(), dir.log());
-        let failed = output::Failed {
+        let failed = report::Failed {
             run: &record.run,
             bundle: &bundle.label,
             family: &bundle.name,
@@ -569,7 +579,7 @@ fn not_planned(setup: &Setup<'_>, bundle: &Bundle, begun: Begun, error: RunError
             definition: Some(bundle),
             log: written.is_ok().then_some(log.as_path()),
         };
-        outputs = output::failed(&target, &bundle.tree, &failed).unwrap_or_else(|errors| {
+        outputs = report::failed(&target, &bundle.tree, &failed).unwrap_or_else(|errors| {
             errors.iter().for_each(|e| cx.events.warn(e.to_string()));
             Vec::new()
         });
@@ -579,7 +589,7 @@ fn not_planned(setup: &Setup<'_>, bundle: &Bundle, begun: Begun, error: RunError
     }
     dir.forget();
     outputs.retain(|file| is_for_people(&target, file));
-    Ended {
+    RunOutcome {
         result: Err(error),
         leaks: Vec::new(),
         kept: None,
@@ -590,7 +600,7 @@ fn not_planned(setup: &Setup<'_>, bundle: &Bundle, begun: Begun, error: RunError
 
 /// A build of `bundle` that no run was begun for, for this reason: where the last one left results,
 /// these take their place.
-pub fn not_built(setup: &Setup<'_>, bundle: &Bundle, why: &str) {
+pub fn not_built(setup: &RunOptions<'_>, bundle: &Bundle, why: &str) {
     // A visit leaves what the last build left as it is.
     if setup.person.is_none() {
         Results::of(bundle).failed(setup.cloud.name(), why);
@@ -599,7 +609,11 @@ pub fn not_built(setup: &Setup<'_>, bundle: &Bundle, why: &str) {
 
 /// A signal is told of when it comes: what is at work ends first where it may be left, and the way
 /// home takes its time.
-async fn stoppable(setup: &Setup<'_>, cx: &Cx, build: impl Future<Output = Outcome>) -> Outcome {
+async fn stoppable(
+    setup: &RunOptions<'_>,
+    cx: &Cx,
+    build: impl Future<Output = Outcome>,
+) -> Outcome {
     tokio::pin!(build);
     tokio::select! {
         biased; // told before the build hears of it
@@ -623,10 +637,10 @@ fn interrupted(owned: &[Entry]) -> String {
     )
 }
 
-async fn build_in(setup: &Setup<'_>, plan: &Plan, cx: &Cx) -> Outcome {
+async fn build_in(setup: &RunOptions<'_>, plan: &Plan, cx: &Cx) -> Outcome {
     let scratch = setup.home.runtime.join(&plan.run);
     let work = setup.home.data.join("building").join(&plan.run);
-    let site = Site {
+    let site = BuildContext {
         cloud: setup.cloud,
         connect: setup.connect,
         cx,
@@ -635,9 +649,9 @@ async fn build_in(setup: &Setup<'_>, plan: &Plan, cx: &Cx) -> Outcome {
         scratch: scratch.clone(),
         work: work.clone(),
         until: match setup.person {
-            _ if setup.test_only => Until::Tested,
-            Some(person) => Until::Provisioned(person),
-            None => Until::Published,
+            _ if setup.test_only => Goal::Tested,
+            Some(person) => Goal::Provisioned(person),
+            None => Goal::Published,
         },
         downloads: setup.home.data.join("cache/downloads"),
         proxies: setup.proxies.clone(),
@@ -645,15 +659,17 @@ async fn build_in(setup: &Setup<'_>, plan: &Plan, cx: &Cx) -> Outcome {
     };
     for dir in [&work, &scratch] {
         if let Err(e) = own_directory(&cx.ledger, dir).await {
-            return Outcome { result: Err(e), leaks: build::unwind(&site).await, kept: None };
+            return Outcome { result: Err(e), leaks: engine::unwind(&site).await, kept: None };
         }
     }
     // Held while it lives, for factories with another home, which do not see the lock in ours.
     let held = match hold(&scratch) {
         Ok(held) => held,
-        Err(e) => return Outcome { result: Err(e), leaks: build::unwind(&site).await, kept: None },
+        Err(e) => {
+            return Outcome { result: Err(e), leaks: engine::unwind(&site).await, kept: None };
+        }
     };
-    let outcome = build::build(&site).await;
+    let outcome = engine::build(&site).await;
     drop(held);
     outcome
 }
@@ -683,7 +699,7 @@ async fn own_directory(ledger: &Ledger, dir: &Path) -> Result<(), BuildError> {
 
 #[allow(clippy::too_many_arguments)]
 async fn finish(
-    setup: &Setup<'_>,
+    setup: &RunOptions<'_>,
     bundle: &Bundle,
     plan: &Plan,
     dir: &RunDir,
@@ -691,7 +707,7 @@ async fn finish(
     recorder: &log::Recorder,
     outcome: Outcome,
     begin: Instant,
-) -> Ended {
+) -> RunOutcome {
     let Outcome { result, leaks, kept } = outcome;
     let (mut result, image) = match result {
         Ok(Built::Image(image)) => (Ok(()), Some(*image)),
@@ -715,7 +731,7 @@ async fn finish(
         if setup.person.is_some() {
             return Ok(Vec::new());
         }
-        let built = output::Built {
+        let built = report::Built {
             bundle,
             plan,
             events: &recorder.events(),
@@ -723,10 +739,10 @@ async fn finish(
             templates: &rendered,
             log,
         };
-        let lines = |errors: Vec<output::OutputError>| {
+        let lines = |errors: Vec<report::OutputError>| {
             errors.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ")
         };
-        output::write(&target, &bundle.tree, &built).map_err(lines)
+        report::write(&target, &bundle.tree, &built).map_err(lines)
     };
     if image.is_some() {
         let began = Instant::now();
@@ -803,8 +819,8 @@ async fn finish(
     if leaks.is_empty() && kept.is_none() {
         dir.forget();
     }
-    let kept = kept.map(|opened| Kept { opened, run: record.run, cloud: record.cloud });
-    Ended { result: result.map(|()| image), leaks, kept, dir: Some(dir.path.clone()), outputs }
+    let kept = kept.map(|opened| RetainedMachine { opened, run: record.run, cloud: record.cloud });
+    RunOutcome { result: result.map(|()| image), leaks, kept, dir: Some(dir.path.clone()), outputs }
 }
 
 /// What a person looks for when a run has ended, among the outputs below `target`.
@@ -814,7 +830,7 @@ fn is_for_people(target: &Path, file: &Path) -> bool {
 
 /// Keeps the family at the size its bundle says. The image is published whatever becomes of older
 /// ones, so that nothing in here fails a build.
-async fn prune_family(setup: &Setup<'_>, plan: &Plan, keep: u32, cx: &Cx) {
+async fn prune_family(setup: &RunOptions<'_>, plan: &Plan, keep: u32, cx: &Cx) {
     let families = [(plan.family.clone(), Policy { keep, at_once: false })];
     let building = match bases_of_live_runs(setup.home) {
         Ok(building) => building,
@@ -828,7 +844,7 @@ async fn prune_family(setup: &Setup<'_>, plan: &Plan, keep: u32, cx: &Cx) {
     match prune::prune(setup.cloud, cx, &families, &building, false).await {
         Err(e) => cx.events.warn(format!("family {} is not pruned: {e}", plan.family)),
         Ok(done) => {
-            for pruned in done.iter().filter(|p| p.fate != Fate::Keep) {
+            for pruned in done.iter().filter(|p| p.fate != PruneAction::Keep) {
                 let text = format!("keep {keep}: {}", pruned.text(false));
                 if pruned.error.is_some() { cx.events.warn(text) } else { cx.events.note(text) }
             }
@@ -838,9 +854,9 @@ async fn prune_family(setup: &Setup<'_>, plan: &Plan, keep: u32, cx: &Cx) {
 
 /// Has every rendered Heat template checked, where the cloud has a Heat.
 async fn heat_accepts(
-    setup: &Setup<'_>,
+    setup: &RunOptions<'_>,
     cx: &Cx,
-    rendered: &[output::Rendered],
+    rendered: &[report::Rendered],
 ) -> Result<(), String> {
     let rendered = if setup.check_templates { rendered } else { &[] };
     let mut wrong = Vec::new();

@@ -8,7 +8,7 @@ use std::time::Duration;
 use crate::bundle::Asks;
 use crate::bundle::decode::Reader;
 use crate::bundle::syntax;
-use crate::diagnostic::{Diagnostic, Place};
+use crate::diagnostic::{Diagnostic, Location};
 use crate::durable;
 use crate::paths::real;
 
@@ -57,13 +57,13 @@ pub struct AnsibleSettings {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct LimitSettings {
     /// MiB of memory that it may map.
-    pub memory_mb: Option<u64>,
+    pub memory_mib: Option<u64>,
     /// Time of the processor.
     pub cpu: Option<Duration>,
     /// Processes and threads at once.
     pub processes: Option<u64>,
     /// MiB of memory that all have together.
-    pub together_mb: Option<u64>,
+    pub together_mib: Option<u64>,
 }
 
 /// All files together; a key of a later file takes the place of the same key of an earlier one.
@@ -246,7 +246,7 @@ pub fn load(
 /// `None`: there is no such file.
 fn text(file: &Path, tree: Option<&Path>, user: u32) -> Result<Option<String>, Diagnostic> {
     let wrong = |message: String| {
-        Diagnostic::error(Place { file: file.into(), line: 0, column: 0 }, message)
+        Diagnostic::error(Location { file: file.into(), line: 0, column: 0 }, message)
     };
     let io = |e: std::io::Error| wrong(format!("cannot be read: {e}"));
     let real = match file.canonicalize() {

@@ -3,7 +3,7 @@
 //! is in no other's way, and what bears its mark is found all the same.
 use crate::cloud::ledger::{Entry, Kind, Leak, Ledger, Told};
 use crate::cloud::{Cloud, CloudError};
-use crate::run::{self, Home, Indexed, Life};
+use crate::run::{self, Home, IndexedRun, Life};
 use crate::text::shell;
 
 /// What was done about one run.
@@ -28,13 +28,13 @@ pub enum State {
     /// Another process works on it: left alone.
     Alive,
     /// Its machine was left up on purpose: removed only when asked for by name.
-    Kept,
+    RetainedMachine,
     /// It built on another cloud, which has to be named for its things to be found.
-    Elsewhere,
+    OtherCloud,
     /// It owns things on this cloud, and this home knows nothing of it: another machine's or
     /// another home's, dead for all that can be seen from here. Removed only when asked for by
     /// name.
-    Stranger,
+    Foreign,
     /// Its record does not tell whether it is alive, or where it built (`notes` say why): removed
     /// only when asked for by name.
     Unclear,
@@ -79,15 +79,18 @@ pub async fn sweep(
         }
         swept.push(report);
     }
-    for run in
-        cloud.runs().await?.iter().filter(|r| asked_for(r) && !runs.iter().any(|i| i.run == **r))
+    for run in cloud
+        .list_runs()
+        .await?
+        .iter()
+        .filter(|r| asked_for(r) && !runs.iter().any(|i| i.run == **r))
     {
         // Its lock is held meanwhile.
         let life = run::life_elsewhere(home, run);
         let state = match &life {
             Some(Life::Alive) => State::Alive,
             _ if only.is_some() => State::Dead,
-            _ => State::Stranger,
+            _ => State::Foreign,
         };
         let mut report = report(run, state, cloud.name().into());
         if report.state == State::Dead {
@@ -112,7 +115,7 @@ fn report(run: &str, state: State, cloud: String) -> Swept {
 }
 
 /// What the index tells of a run. `named`: a person asked for it.
-fn of_index(indexed: &Indexed, cloud: &str, named: bool) -> Swept {
+fn of_index(indexed: &IndexedRun, cloud: &str, named: bool) -> Swept {
     let mut notes = Vec::new();
     if let Life::Unknown(why) = &indexed.life {
         notes.push(why.clone());
@@ -124,9 +127,9 @@ fn of_index(indexed: &Indexed, cloud: &str, named: bool) -> Swept {
     }
     let state = match (&indexed.life, &indexed.cloud) {
         (Life::Alive, _) => State::Alive,
-        (_, Some(its)) if its != cloud => State::Elsewhere,
+        (_, Some(its)) if its != cloud => State::OtherCloud,
         (Life::Unknown(_), _) | (_, None) if !named => State::Unclear,
-        _ if indexed.kept && !named => State::Kept,
+        _ if indexed.kept && !named => State::RetainedMachine,
         _ => State::Dead,
     };
     Swept { notes, ..report(&indexed.run, state, indexed.cloud.clone().unwrap_or_default()) }
@@ -136,7 +139,7 @@ fn of_index(indexed: &Indexed, cloud: &str, named: bool) -> Swept {
 /// this run's alone.
 async fn one(
     cloud: &dyn Cloud,
-    index: Option<&Indexed>,
+    index: Option<&IndexedRun>,
     dry_run: bool,
     report: &mut Swept,
 ) -> Result<(), CloudError> {
@@ -155,7 +158,7 @@ async fn one(
 }
 
 /// What the run's ledger says that it owns, as far as it can be read.
-fn listed(index: &Indexed, notes: &mut Vec<String>) -> Vec<Entry> {
+fn listed(index: &IndexedRun, notes: &mut Vec<String>) -> Vec<Entry> {
     match Told::read(&index.ledger()) {
         Ok(told) => {
             let damage =
@@ -179,7 +182,7 @@ async fn remove(
     let run = report.run.clone();
     // What is seen goes first, processes before all: a build tool that lives on would make new
     // things while the old are removed.
-    let mut things = cloud.owned(&run).await?;
+    let mut things = cloud.list_resources(&run).await?;
     let seen = things.len();
     let same = |a: &Entry, b: &Entry| {
         a.kind == b.kind && (a.id.is_some() && a.id == b.id || a.name == b.name)
@@ -196,7 +199,7 @@ async fn remove(
     }
     things.extend(unseen);
     for (index, thing) in things.into_iter().enumerate() {
-        match cloud.delete(&run, &thing).await {
+        match cloud.delete_resource(&run, &thing).await {
             // The ledger also names things that were deleted already, or never made; what is told
             // is what was there.
             Ok(()) if index < seen => report.things.push(thing),
@@ -210,7 +213,7 @@ async fn remove(
 
 /// Everything that was found is removed. A record that could not be read whole is kept for a
 /// person.
-fn close(index: &Indexed, listed: &[Entry], report: &mut Swept) {
+fn close(index: &IndexedRun, listed: &[Entry], report: &mut Swept) {
     // Whoever reads that ledger later is told that nothing is left. It may be too damaged to be
     // written to.
     if let Some(ledger) =

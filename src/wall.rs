@@ -58,13 +58,13 @@ pub struct Config {
 /// The wall of this machine. What it finds out about the machine it finds out once.
 pub struct Wall {
     config: Config,
-    standing: OnceCell<Standing>,
+    availability: OnceCell<Availability>,
     ansible: OnceCell<Installation>,
 }
 
 /// Whether there is a wall.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Standing {
+pub enum Availability {
     /// `nested`: whoever is behind it can make namespaces too, because bubblewrap is older than
     /// 0.8.
     Up { version: String, nested: bool },
@@ -110,7 +110,7 @@ pub enum WallError {
 
 impl Wall {
     pub fn new(config: Config) -> Self {
-        Self { config, standing: OnceCell::new(), ansible: OnceCell::new() }
+        Self { config, availability: OnceCell::new(), ansible: OnceCell::new() }
     }
 
     pub fn settings(&self) -> &Settings {
@@ -119,19 +119,20 @@ impl Wall {
 
     /// The wall is tried, once in the life of this process: that a program is there says little
     /// about namespaces.
-    pub async fn standing(&self, cancel: &Cancel) -> Result<&Standing, Cancelled> {
-        self.standing
+    pub async fn availability(&self, cancel: &Cancel) -> Result<&Availability, Cancelled> {
+        self.availability
             .get_or_try_init(|| async {
                 match self.config.settings.wall {
-                    Mode::Off => Ok(Standing::Off),
+                    Mode::Off => Ok(Availability::Off),
                     Mode::Auto | Mode::Required => self.tried(cancel).await,
                 }
             })
             .await
     }
 
-    async fn tried(&self, cancel: &Cancel) -> Result<Standing, Cancelled> {
-        let lacking = |reason: String, hint: &str| Standing::Lacking { reason, hint: hint.into() };
+    async fn tried(&self, cancel: &Cancel) -> Result<Availability, Cancelled> {
+        let lacking =
+            |reason: String, hint: &str| Availability::Lacking { reason, hint: hint.into() };
         let Some(bwrap) = find(BWRAP, self.path()) else {
             return Ok(lacking(
                 "bubblewrap is not installed".into(),
@@ -154,7 +155,7 @@ impl Wall {
                     let asked = Cmd::new(&bwrap, Duration::from_secs(20)).arg("--version");
                     let version =
                         exec::output(&asked, cancel).await.unwrap_or_default().trim().to_owned();
-                    return Ok(Standing::Up { version, nested });
+                    return Ok(Availability::Up { version, nested });
                 }
                 Err(exec::ExecError::Cancelled(c)) => return Err(c),
                 Err(e) => why = e.to_string(),
@@ -175,7 +176,7 @@ impl Wall {
         room: &Room<'_>,
         cancel: &Cancel,
     ) -> Result<Cmd, WallError> {
-        let standing = self.standing(cancel).await?;
+        let standing = self.availability(cancel).await?;
         let mut env = self.env(room.plan);
         let (home, temp) = furnished(room.dir, &mut env)?;
         let named = Path::new(&cmd.program);
@@ -206,7 +207,7 @@ impl Wall {
             },
         );
         let limits = self.limits();
-        let Standing::Up { nested, .. } = standing else {
+        let Availability::Up { nested, .. } = standing else {
             return Ok(Cmd { program: program.into(), env, bare: true, limits, ..cmd });
         };
         if room.source && self.lets_out(room.plan) {
@@ -328,7 +329,7 @@ impl Wall {
     fn limits(&self) -> Limits {
         let wanted = self.config.settings.limits;
         Limits {
-            address_space: wanted.memory_mb.map(|mb| mb.saturating_mul(1 << 20)),
+            address_space: wanted.memory_mib.map(|mb| mb.saturating_mul(1 << 20)),
             cpu: wanted.cpu,
             ..Limits::default()
         }
@@ -341,7 +342,7 @@ impl Wall {
         let most = || joint::machine_memory().map_or(u64::MAX, |all| all / 4 * 3);
         Joint {
             processes: wanted.processes.unwrap_or(PROCESSES),
-            memory: wanted.together_mb.map_or_else(most, |mb| mb.saturating_mul(1 << 20)),
+            memory: wanted.together_mib.map_or_else(most, |mb| mb.saturating_mul(1 << 20)),
         }
     }
 

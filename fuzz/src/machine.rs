@@ -1,8 +1,8 @@
 //! What machines and their disks say.
-use image_factory::build::console;
 use image_factory::disk::{self, Format};
-use image_factory::log::words;
-use image_factory::{ansible, remote};
+use image_factory::engine::console;
+use image_factory::log::sentences;
+use image_factory::{ansible, guest};
 
 /// A disk that is taken is one that QEMU opens without reading another file, whatever its header
 /// says.
@@ -55,17 +55,13 @@ fn looks_at(text: &str) {
 
 /// Where a stream is cut does not change what was said, and nothing of it steers a terminal.
 pub fn answers(data: &[u8]) {
-    let whole = super::in_time(|| remote::ssh::output_of("0123", &[data]));
+    let whole = super::in_time(|| guest::ssh::output_of("0123", &[data]));
     assert!(whole.len() <= data.len());
     let cut = data.first().map_or(0, |b| *b as usize).min(data.len());
-    assert_eq!(
-        remote::ssh::output_of("0123", &[&data[..cut], &data[cut..]]),
-        whole,
-        "cut at {cut}"
-    );
+    assert_eq!(guest::ssh::output_of("0123", &[&data[..cut], &data[cut..]]), whole, "cut at {cut}");
     let text = String::from_utf8_lossy(&whole).into_owned();
     for line in text.lines() {
-        super::is_plain(&words::shown(line));
+        super::is_plain(&sentences::shown(line));
         super::is_plain(&ansible::brief(line));
     }
     let lines: Vec<&str> = text.lines().collect();

@@ -16,9 +16,9 @@ use sha2::{Digest, Sha256};
 use super::refused;
 use crate::bundle::{self, Action, Bundle};
 use crate::cancel::{Cancel, Cancelled};
-use crate::diagnostic::{Diagnostic, Place};
+use crate::diagnostic::{Diagnostic, Location};
 use crate::exec::{self, Cmd};
-use crate::log::words;
+use crate::log::sentences;
 use crate::paths::real;
 use crate::wall::{Checked, Wall, WallError};
 
@@ -186,7 +186,7 @@ impl Checks<'_> {
         let home = room.join("home").display().to_string();
         let status = exec::run(cmd, cancel, |_, line| {
             if lines.len() < LINES {
-                lines.push(words::clean(line).replace(&home, "~"));
+                lines.push(sentences::clean(line).replace(&home, "~"));
             }
         });
         match status.await {
@@ -296,9 +296,9 @@ fn verdict(
     }
     let place = match &refusal.place {
         Some((file, line, column)) => {
-            Place { file: shown(bundle, Path::new(file)), line: *line, column: *column }
+            Location { file: shown(bundle, Path::new(file)), line: *line, column: *column }
         }
-        None => Place { file: shown(bundle, &bundle.dir.join(playbook)), line: 0, column: 0 },
+        None => Location { file: shown(bundle, &bundle.dir.join(playbook)), line: 0, column: 0 },
     };
     let dir = format!("{}/", real(&bundle.dir).display());
     let message =
@@ -337,8 +337,11 @@ fn settings(bundle: &Bundle, env: &Env, lines: &[String]) -> Option<Diagnostic> 
         // Of a word that is none of a setting's Ansible does not say where it stands.
         None => of_value?,
     };
-    let place =
-        Place { file: shown(bundle, &bundle.dir.join(file)), line, column: usize::from(line > 0) };
+    let place = Location {
+        file: shown(bundle, &bundle.dir.join(file)),
+        line,
+        column: usize::from(line > 0),
+    };
     let said = dirs.iter().fold(said.to_owned(), |said, dir| said.replace(dir.as_str(), ""));
     Some(Diagnostic::error(place, said).hint("`ansible-playbook --syntax-check` says so"))
 }

@@ -2,7 +2,7 @@
 use std::collections::BTreeMap;
 
 use super::{Action, Bundle, Step, Tests};
-use crate::diagnostic::{Diagnostic, Place};
+use crate::diagnostic::{Diagnostic, Location};
 
 /// Settings of checks, and the check that reads each.
 const OF_CHECKS: [(&str, &str); 3] =
@@ -97,7 +97,7 @@ fn switches_off(tests: &Tests, check: &str) -> String {
 }
 
 struct Found<'b> {
-    places: &'b BTreeMap<String, Place>,
+    places: &'b BTreeMap<String, Location>,
     all: Vec<Diagnostic>,
 }
 

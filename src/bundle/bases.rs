@@ -1,6 +1,6 @@
 //! Bundles built on bundles: a base that is not there, and circles.
 use super::{Base, Bundle, keys, tree};
-use crate::diagnostic::{Diagnostic, Place};
+use crate::diagnostic::{Diagnostic, Location};
 
 /// A finding that needs more than one bundle to see, and the one that it is on: its place may be on
 /// the command line.
@@ -130,6 +130,6 @@ fn circle<'b>(bundles: &[&'b Bundle], walk: &[usize]) -> OnBundle<'b> {
     )
 }
 
-fn place(bundle: &Bundle) -> Option<Place> {
+fn place(bundle: &Bundle) -> Option<Location> {
     bundle.places.get("bundle.img_base").cloned()
 }

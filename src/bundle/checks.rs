@@ -101,7 +101,7 @@ pub(super) fn tests(reader: &mut Reader, field: Option<&Field>, dir: &Path, show
     tests.timeout = fields.read("timeout", |f| reader.duration(f));
     tests.dns_name = fields.read("dns_name", |f| plain(reader, f));
     tests.package = fields.read("package", |f| plain(reader, f));
-    tests.volume_gb = fields.read("volume_size", |f| reader.size(f, 1024));
+    tests.volume_gib = fields.read("volume_size", |f| reader.size(f, 1024));
     if let (Some(only), Some(field)) = (&tests.only, fields.get("add"))
         && !tests.add.iter().all(|id| only.contains(id))
     {

@@ -9,9 +9,9 @@ use serde_json::{Map, Value as Json};
 use super::doubts::{Lost, Unknown};
 use super::keys::{self, Typing};
 use super::scripts::Told;
-use super::yaml::{Entry, Node, Spot, Value};
+use super::yaml::{Entry, Node, Position, Value};
 use super::{Need, bounds, files, lint, quantity, scalar, syntax};
-use crate::diagnostic::{Diagnostic, Place};
+use crate::diagnostic::{Diagnostic, Location};
 
 /// Glance keeps names, tags and property keys in columns of this width (characters).
 pub(super) const GLANCE_WIDTH: usize = 255;
@@ -21,7 +21,7 @@ const A_MAP: &str = "a map";
 pub(crate) struct Reader {
     pub file: PathBuf,
     pub findings: Vec<Diagnostic>,
-    pub places: BTreeMap<String, Place>,
+    pub places: BTreeMap<String, Location>,
     /// Keys that no map of their place knows; at most [`ADVISED`].
     pub(super) unknown: Vec<Unknown>,
     /// Keys of the top level whose values were found wrong while they were read, wherever those
@@ -44,14 +44,14 @@ pub(crate) struct Reader {
 /// A map whose keys are known to be known.
 pub(crate) struct Fields<'n> {
     pub path: String,
-    pub spot: Spot,
+    pub spot: Position,
     pub entries: &'n [Entry],
 }
 
 /// A value, and how messages call it.
 pub(crate) struct Field<'n> {
     pub path: String,
-    pub key: Spot,
+    pub key: Position,
     pub node: &'n Node,
 }
 
@@ -128,23 +128,23 @@ impl Reader {
         value
     }
 
-    pub fn error(&mut self, spot: Spot, message: impl Into<String>, hint: &str) {
+    pub fn error(&mut self, spot: Position, message: impl Into<String>, hint: &str) {
         let finding = Diagnostic::error(spot.place(&self.file), message);
         self.findings.push(if hint.is_empty() { finding } else { finding.hint(hint) });
     }
 
     /// `key` of the top level has to be there, and is not; an error on the file as a whole.
     pub(super) fn missing(&mut self, key: &'static str, hint: &str) {
-        self.error(Spot { line: 0, column: 0 }, format!("`{key}` is missing"), hint);
+        self.error(Position { line: 0, column: 0 }, format!("`{key}` is missing"), hint);
         self.lost.push(Lost::Missing(key));
     }
 
-    pub fn warn(&mut self, spot: Spot, message: impl Into<String>, hint: &str) {
+    pub fn warn(&mut self, spot: Position, message: impl Into<String>, hint: &str) {
         self.findings.push(Diagnostic::warning(spot.place(&self.file), message).hint(hint));
     }
 
     /// What the settings name is not in the bundle's directory, or cannot be what it is named for.
-    pub(super) fn lost_file(&mut self, spot: Spot, trouble: files::Trouble) {
+    pub(super) fn lost_file(&mut self, spot: Position, trouble: files::Trouble) {
         self.of_files.push(self.findings.len());
         self.error(spot, trouble.message, &trouble.hint);
     }
@@ -167,7 +167,7 @@ impl Reader {
         (line, column): (usize, usize),
         trouble: files::Trouble,
     ) {
-        let finding = Diagnostic::error(Place { file, line, column }, trouble.message);
+        let finding = Diagnostic::error(Location { file, line, column }, trouble.message);
         self.findings.push(if trouble.hint.is_empty() {
             finding
         } else {
@@ -178,7 +178,7 @@ impl Reader {
     /// Findings on a script.
     pub(super) fn told(&mut self, file: &Path, told: Vec<Told>) {
         for Told { trouble, line, error } in told {
-            let place = Place { file: file.to_owned(), line, column: usize::from(line > 0) };
+            let place = Location { file: file.to_owned(), line, column: usize::from(line > 0) };
             let finding = if error {
                 Diagnostic::error(place, trouble.message)
             } else {

@@ -6,8 +6,8 @@ use std::path::{Component, Path};
 use super::decode::{self, Reader};
 use super::keys;
 use super::playbooks::requirements;
-use super::yaml::{Entry, Node, Spot, Value};
-use crate::diagnostic::{Diagnostic, Place};
+use super::yaml::{Entry, Node, Position, Value};
+use crate::diagnostic::{Diagnostic, Location};
 
 mod unread;
 
@@ -144,7 +144,7 @@ impl Doubts {
     }
 
     /// Of an error in another file of `dir`.
-    fn of_file(&mut self, place: &Place, dir: &Path, shown: &Path) {
+    fn of_file(&mut self, place: &Location, dir: &Path, shown: &Path) {
         let inner = place.file.strip_prefix(shown).unwrap_or(&place.file);
         let first = inner.components().next();
         if ["output", "tests"].iter().any(|dir| first == Some(Component::Normal(dir.as_ref()))) {
@@ -192,7 +192,7 @@ fn wrong_keys(entries: &[Entry], own: &[&Diagnostic], reader: &Reader) -> Option
             }
             // Brought by `--set`.
             Some(place) if place.column > 0 => {
-                let spot = Spot { line: 0, column: place.column };
+                let spot = Position { line: 0, column: place.column };
                 wrong.insert(
                     entries
                         .iter()
@@ -208,7 +208,7 @@ fn wrong_keys(entries: &[Entry], own: &[&Diagnostic], reader: &Reader) -> Option
     Some(wrong)
 }
 
-fn stands_in(spot: Spot, node: &Node) -> bool {
+fn stands_in(spot: Position, node: &Node) -> bool {
     node.spot == spot
         || match &node.value {
             Value::Map(entries) => {

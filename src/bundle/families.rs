@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::{Bundle, OnBundle};
-use crate::diagnostic::{Diagnostic, Place, few};
+use crate::diagnostic::{Diagnostic, Location, few};
 
 /// More places than this do not help whoever has to rename one.
 const SHOWN: usize = 5;
@@ -63,6 +63,6 @@ fn of_family<'b>(makers: &[&'b Bundle]) -> Vec<OnBundle<'b>> {
     makers.iter().enumerate().map(|(at, bundle)| (*bundle, finding(at, bundle))).collect()
 }
 
-fn place(bundle: &Bundle) -> Option<Place> {
+fn place(bundle: &Bundle) -> Option<Location> {
     bundle.places.get("bundle.name").cloned()
 }

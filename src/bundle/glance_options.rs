@@ -130,9 +130,9 @@ impl Reading {
                     return self.trouble(beyond.message, &beyond.hint);
                 }
                 let slot = if option == "--min-disk" {
-                    &mut self.options.min_disk_gb
+                    &mut self.options.min_disk_gib
                 } else {
-                    &mut self.options.min_ram_mb
+                    &mut self.options.min_ram_mib
                 };
                 if slot.replace(number).is_some_and(|before| before != number) {
                     self.trouble(format!("`{option}` is given twice, with different values"), "");
@@ -296,7 +296,7 @@ mod tests {
                 --public --protected --hidden true",
         );
         assert_eq!(troubles, []);
-        assert_eq!((options.min_disk_gb, options.min_ram_mb), (Some(20), Some(512)));
+        assert_eq!((options.min_disk_gib, options.min_ram_mib), (Some(20), Some(512)));
         assert_eq!(
             options.properties.into_iter().collect::<Vec<_>>(),
             [("k".into(), "v".into()), ("x".into(), "a b=c".into())]

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::decode::{Field, Fields, GLANCE_WIDTH, Reader};
 use super::{
-    Base, GlanceOptions, MachineWish, TIDY_ASKED, TIDY_PARTS, Timeouts, Visibility, Volume,
+    Base, GlanceOptions, MachineRequest, TIDY_ASKED, TIDY_PARTS, Timeouts, Visibility, Volume,
     glance_options, keys,
 };
 
@@ -263,18 +263,18 @@ pub(super) fn ssh_user(reader: &mut Reader, field: &Field) -> Option<String> {
 pub(super) fn volume(reader: &mut Reader, field: &Field) -> Option<Volume> {
     let volume = reader.fields(field, keys::VOLUME)?;
     Some(Volume {
-        size_gb: volume.read("size", |f| reader.size(f, 1024)),
+        size_gib: volume.read("size", |f| reader.size(f, 1024)),
         kind: volume.read("type", |f| reader.word(f)),
         zone: volume.read("availability_zone", |f| reader.word(f)),
     })
 }
 
-pub(super) fn machine(reader: &mut Reader, field: &Field) -> Option<MachineWish> {
+pub(super) fn machine(reader: &mut Reader, field: &Field) -> Option<MachineRequest> {
     let machine = reader.fields(field, keys::MACHINE)?;
-    Some(MachineWish {
+    Some(MachineRequest {
         cpus: machine.read("cpus", |f| reader.whole(f, 1)),
-        ram_mb: machine.read("ram", |f| reader.size(f, 1)),
-        disk_gb: machine.read("disk", |f| reader.size(f, 1024)),
+        ram_mib: machine.read("ram", |f| reader.size(f, 1)),
+        disk_gib: machine.read("disk", |f| reader.size(f, 1024)),
     })
 }
 

@@ -11,9 +11,9 @@ use std::rc::Rc;
 
 use super::ansible_cfg::{COLLECTIONS, ROLES};
 use super::trees::Trees;
-use super::yaml::{self, Spot};
+use super::yaml::{self, Position};
 use super::{Action, Bundle, files};
-use crate::diagnostic::{Diagnostic, Place, Severity};
+use crate::diagnostic::{Diagnostic, Location, Severity};
 use crate::reading;
 
 mod environment;
@@ -186,12 +186,12 @@ enum Look {
         worked_out: bool,
         open: Vec<Open>,
         of_variables: Vec<PathBuf>,
-        looked_up: Vec<(Spot, String)>,
+        looked_up: Vec<(Position, String)>,
         sets: Vec<Set>,
         room: Vec<room::Use>,
     },
     /// Why not. `sure`: Ansible cannot read it either.
-    Not { spot: Spot, why: String, sure: bool },
+    Not { spot: Position, why: String, sure: bool },
 }
 
 struct Lint<'a> {
@@ -249,7 +249,7 @@ impl Lint<'_> {
                         factory"
                 );
                 let finding =
-                    Diagnostic::error(self.place(start, Spot { line: 0, column: 0 }), message);
+                    Diagnostic::error(self.place(start, Position { line: 0, column: 0 }), message);
                 return self.found.push(finding.hint(
                     "roles and playbooks of this bundle may be fewer, or lie in another bundle",
                 ));
@@ -393,7 +393,7 @@ impl Lint<'_> {
         look
     }
 
-    fn not_read(&mut self, path: &Path, part: Part, (spot, why, sure): (Spot, &str, bool)) {
+    fn not_read(&mut self, path: &Path, part: Part, (spot, why, sure): (Position, &str, bool)) {
         // That the main one cannot be read is said elsewhere.
         if part == Part::Main && files::playbook(&self.dir.join(path), &self.cache.trees).is_err() {
             return;
@@ -436,7 +436,7 @@ impl Lint<'_> {
     }
 
     /// Variables of the factory's environment that are looked up, and are empty behind the wall.
-    fn missing(&mut self, path: &Path, looked_up: &[(Spot, String)]) {
+    fn missing(&mut self, path: &Path, looked_up: &[(Position, String)]) {
         for (spot, name) in looked_up {
             if environment::is_there(name) || self.given.env.contains(name) {
                 continue;
@@ -463,7 +463,7 @@ impl Lint<'_> {
         let spots = environment::looked_up(&text).into_iter().map(|(at, name)| {
             let line = text[..at].matches('\n').count() + 1;
             let column = text[..at].rsplit('\n').next().unwrap_or_default().chars().count() + 1;
-            (Spot { line, column }, name.to_owned())
+            (Position { line, column }, name.to_owned())
         });
         self.missing(path, &spots.take(MOST_LOOKED_UP).collect::<Vec<_>>());
     }
@@ -486,13 +486,13 @@ impl Lint<'_> {
         }
     }
 
-    fn place(&self, path: &Path, spot: Spot) -> Place {
+    fn place(&self, path: &Path, spot: Position) -> Location {
         spot.place(&self.shown.join(path))
     }
 }
 
 fn look(full: &Path, shown: &Path, beside: &Path, trees: &Trees) -> Look {
-    let start = Spot { line: 0, column: 0 };
+    let start = Position { line: 0, column: 0 };
     let text = match reading::text(full, files::MAX_PLAYBOOK) {
         Ok(text) => text,
         Err(e) => {

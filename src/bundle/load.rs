@@ -6,11 +6,11 @@ use super::decode::{self, Field, Fields, Reader};
 use super::doubts::Doubts;
 use super::links::{self, Bounds, Leads};
 use super::overrides::{self, Override};
-use super::yaml::{Entry, Node, Spot, Value};
+use super::yaml::{Entry, Node, Position, Value};
 use super::{
     Asks, Bundle, Kind, agree, checks, files, image, keys, near, source, steps, syntax, tree,
 };
-use crate::diagnostic::{Diagnostic, Place};
+use crate::diagnostic::{Diagnostic, Location};
 use crate::paths::real_so_far;
 use crate::reading;
 
@@ -134,7 +134,7 @@ pub fn load_whole(tree: &Path, dir: &Path, overrides: &[Override]) -> Result<Loa
     if let Some(more) = findings.len().checked_sub(MOST_FINDINGS).filter(|more| *more > 0) {
         findings.truncate(MOST_FINDINGS);
         findings.push(Diagnostic::error(
-            Place { file: label.join(FILE), line: 0, column: 0 },
+            Location { file: label.join(FILE), line: 0, column: 0 },
             format!("and {more} findings more"),
         ));
     }
@@ -159,7 +159,7 @@ fn without_settings(
     label: &Path,
 ) -> Option<Bundle> {
     let mut apart = Reader::new(reader.file.clone(), Vec::new());
-    let spot = Spot { line: 0, column: 0 };
+    let spot = Position { line: 0, column: 0 };
     // Steps that are not known run some playbook, not the default one.
     let steps =
         Entry { key: "steps".into(), spot, value: Node { spot, value: Value::Null, raw: false } };
@@ -175,7 +175,7 @@ fn without_settings(
 
 /// What no definition may be called, and where none may lie.
 fn misplaced(tree: &Path, dir: &Path, home: &Path, label: &Path) -> Option<Diagnostic> {
-    let at = |path: &Path| Place { file: path.to_owned(), line: 0, column: 0 };
+    let at = |path: &Path| Location { file: path.to_owned(), line: 0, column: 0 };
     // It names runs, and stands in their logs.
     if label.to_string_lossy().contains(char::is_control) {
         let finding = Diagnostic::error(
@@ -209,7 +209,7 @@ fn without_up(path: &Path) -> PathBuf {
 }
 
 fn settings(tree: &Path, home: &Path, label: &Path, file: &Path) -> Result<String, Diagnostic> {
-    let place = |line, column| Place { file: file.to_owned(), line, column };
+    let place = |line, column| Location { file: file.to_owned(), line, column };
     let path = home.join(FILE);
     let shown = if label.as_os_str().is_empty() {
         "this directory".into()
@@ -257,7 +257,7 @@ fn bundle(
     label: &Path,
     root: &Node,
 ) -> Option<Bundle> {
-    let start = Spot { line: 0, column: 0 };
+    let start = Position { line: 0, column: 0 };
     let empty = Node { spot: start, value: Value::Map(Vec::new()), raw: false };
     let root = match &root.value {
         Value::Null => &empty,
@@ -373,7 +373,7 @@ pub fn check_work(bundle: &Bundle) -> Option<Diagnostic> {
     if !bundle.steps.is_empty() || bundle.has_bootstrap || bundle.source.is_some() {
         return None;
     }
-    let file = bundle.places.get("bundle").map(|p| Place { line: 0, column: 0, ..p.clone() });
+    let file = bundle.places.get("bundle").map(|p| Location { line: 0, column: 0, ..p.clone() });
     let finding =
         Diagnostic::error(file, "nothing to do: no `steps`, and no ansible/bootstrap.yml");
     Some(finding.hint("write ansible/bootstrap.yml, or list `steps`"))

@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{Bundle, Loaded, Override, Unsound, base_of, load, load_whole};
 use crate::cancel::{Cancel, Cancelled};
-use crate::diagnostic::{Diagnostic, Place};
+use crate::diagnostic::{Diagnostic, Location};
 use crate::exec::confined::{self, Answers, Bounds, Confined, End};
 use crate::reading;
 
@@ -36,7 +36,7 @@ type Outcome = Result<Loaded, Unsound>;
 
 /// A definition to be loaded, and whether values from elsewhere are put over its own.
 #[derive(Debug, Clone, Serialize, Deserialize)]
-pub struct Wanted {
+pub struct LoadRequest {
     pub dir: PathBuf,
     pub overridden: bool,
 }
@@ -44,7 +44,7 @@ pub struct Wanted {
 #[derive(Serialize, Deserialize)]
 struct Question {
     tree: PathBuf,
-    wanted: Vec<Wanted>,
+    wanted: Vec<LoadRequest>,
     overrides: Vec<Override>,
 }
 
@@ -71,7 +71,7 @@ impl Loader {
     pub async fn load(
         &self,
         tree: &Path,
-        wanted: &[Wanted],
+        wanted: &[LoadRequest],
         overrides: &[Override],
         cancel: &Cancel,
     ) -> Result<Vec<Outcome>, Cancelled> {
@@ -83,7 +83,7 @@ impl Loader {
     async fn part(
         &self,
         tree: &Path,
-        wanted: &[Wanted],
+        wanted: &[LoadRequest],
         overrides: &[Override],
         cancel: &Cancel,
     ) -> Result<Vec<Outcome>, Cancelled> {
@@ -139,7 +139,7 @@ impl Loader {
 /// What is loaded passes as text: a path that is none is said so.
 fn unreadable(tree: &Path, dir: &Path) -> Option<Vec<Diagnostic>> {
     let path = [tree, dir].into_iter().find(|path| path.to_str().is_none())?;
-    let place = Place { file: path.to_owned(), line: 0, column: 0 };
+    let place = Location { file: path.to_owned(), line: 0, column: 0 };
     Some(vec![
         Diagnostic::error(place, "the name of this directory is no UTF-8")
             .hint("give it another name"),
@@ -163,7 +163,7 @@ fn finding(tree: &Path, file: &Path, end: &End) -> Diagnostic {
         End::Well => "checking this definition ended without a result".into(),
         End::Failed(why) => format!("checking this definition ended without a result: {why}"),
     };
-    let finding = Diagnostic::error(Place { file: shown, line: 0, column: 0 }, message);
+    let finding = Diagnostic::error(Location { file: shown, line: 0, column: 0 }, message);
     match end {
         End::Time | End::Memory => finding.hint(
             "this file was read last: look at how long and how \
@@ -206,7 +206,7 @@ fn answer(question: Question, answers: &Answers) -> io::Result<()> {
 
 /// To what a person may read. `kind` makes the line that says how much was left out: too many
 /// warnings are no error.
-fn cut(findings: &mut Vec<Diagnostic>, kind: fn(Option<Place>, String) -> Diagnostic) {
+fn cut(findings: &mut Vec<Diagnostic>, kind: fn(Option<Location>, String) -> Diagnostic) {
     let more = findings.len().saturating_sub(MOST_FINDINGS);
     findings.truncate(MOST_FINDINGS);
     for finding in findings.iter_mut() {

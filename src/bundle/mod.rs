@@ -7,9 +7,9 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use crate::diagnostic::Place;
+use crate::diagnostic::Location;
 use crate::disk::Format;
-use crate::fetch::Wish;
+use crate::fetch::Download;
 
 mod agree;
 mod ansible_cfg;
@@ -55,7 +55,7 @@ pub use files::included;
 pub use inputs::{InputFile, files, inputs, linked, stamp, stamp_of};
 pub use lint::on_factory;
 pub use load::{Loaded, Rest, Unsound, check_work, load, load_whole, load_with};
-pub use loader::{Loader, Wanted, serve};
+pub use loader::{LoadRequest, Loader, serve};
 pub use near::{Stray, strays};
 pub use overrides::Override;
 pub use password::{Password, password};
@@ -110,7 +110,7 @@ pub struct Bundle {
     pub floating_network: Option<String>,
     pub availability_zone: Option<String>,
     pub volume: Option<Volume>,
-    pub machine: MachineWish,
+    pub machine: MachineRequest,
     pub timeouts: Timeouts,
     pub tags: Vec<String>,
     pub visibility: Option<Visibility>,
@@ -130,7 +130,7 @@ pub struct Bundle {
     pub as_written: serde_json::Value,
     /// Where keys stand (`"bundle.img_base"`, `"steps[1].timeout"`; steps count from 1), for
     /// findings that only a cloud can make.
-    pub places: BTreeMap<String, Place>,
+    pub places: BTreeMap<String, Location>,
     /// Roles and collections that playbooks take from elsewhere, and no `requirements.yml` names.
     pub needs: Vec<Need>,
 }
@@ -199,7 +199,7 @@ pub enum Source {
     Script(PathBuf),
     /// A disk image from elsewhere; paths in it are absolute. What comes over the network has a
     /// checksum.
-    Url { wish: Wish, format: Option<Format> },
+    Url { wish: Download, format: Option<Format> },
 }
 
 #[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize)]
@@ -255,12 +255,14 @@ pub struct Tests {
     /// What cloud-init is to install.
     pub package: Option<String>,
     /// `tests.volume_size`
-    pub volume_gb: Option<u64>,
+    #[serde(rename = "volume_gb")]
+    pub volume_gib: Option<u64>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Volume {
-    pub size_gb: Option<u64>,
+    #[serde(rename = "size_gb")]
+    pub size_gib: Option<u64>,
     pub kind: Option<String>,
     /// `volume.availability_zone`: Cinder's zones are not Nova's.
     pub zone: Option<String>,
@@ -268,10 +270,12 @@ pub struct Volume {
 
 /// `machine` (local machine).
 #[derive(Debug, Clone, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
-pub struct MachineWish {
+pub struct MachineRequest {
     pub cpus: Option<u32>,
-    pub ram_mb: Option<u64>,
-    pub disk_gb: Option<u64>,
+    #[serde(rename = "ram_mb")]
+    pub ram_mib: Option<u64>,
+    #[serde(rename = "disk_gb")]
+    pub disk_gib: Option<u64>,
 }
 
 #[derive(Debug, Clone, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
@@ -296,8 +300,10 @@ pub enum Visibility {
 /// The old CLI words of `final_glance_options`.
 #[derive(Debug, Clone, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct GlanceOptions {
-    pub min_disk_gb: Option<u64>,
-    pub min_ram_mb: Option<u64>,
+    #[serde(rename = "min_disk_gb")]
+    pub min_disk_gib: Option<u64>,
+    #[serde(rename = "min_ram_mb")]
+    pub min_ram_mib: Option<u64>,
     pub properties: BTreeMap<String, String>,
     pub tags: Vec<String>,
     pub visibility: Option<Visibility>,

@@ -8,7 +8,7 @@ pub use self::strays::{Stray, strays};
 use self::within::Within;
 use super::playbooks::requirements;
 use super::{Action, Bundle, Source, tree};
-use crate::diagnostic::{Diagnostic, Place};
+use crate::diagnostic::{Diagnostic, Location};
 
 mod named;
 mod output;
@@ -309,5 +309,5 @@ fn shown(bundle: &Bundle) -> PathBuf {
 }
 
 fn warning(file: &Path, message: impl Into<String>) -> Diagnostic {
-    Diagnostic::warning(Place { file: file.to_owned(), line: 0, column: 0 }, message)
+    Diagnostic::warning(Location { file: file.to_owned(), line: 0, column: 0 }, message)
 }

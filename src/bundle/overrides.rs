@@ -3,8 +3,8 @@ use std::path::Path;
 
 use super::keys;
 use super::syntax;
-use super::yaml::{self, Entry, Node, Spot, Value};
-use crate::diagnostic::{Diagnostic, Place};
+use super::yaml::{self, Entry, Node, Position, Value};
+use crate::diagnostic::{Diagnostic, Location};
 
 /// A key and its value, not yet known to fit any bundle.
 ///
@@ -33,8 +33,8 @@ impl TryFrom<String> for Override {
 }
 
 /// Line 0 is not in the file; the column is the number of the override, from 1.
-fn spot(number: usize) -> Spot {
-    Spot { line: 0, column: number }
+fn spot(number: usize) -> Position {
+    Position { line: 0, column: number }
 }
 
 /// Puts the values in, the last one last.
@@ -57,13 +57,13 @@ pub(super) fn tell(all: &[Override], file: &Path, finding: &mut Diagnostic) {
 }
 
 /// The same of a place alone.
-pub(super) fn place(all: &[Override], file: &Path, place: &mut Place) {
+pub(super) fn place(all: &[Override], file: &Path, place: &mut Location) {
     if let Some(one) = of(all, file, place) {
         *place = one.place();
     }
 }
 
-fn of<'o>(all: &'o [Override], file: &Path, place: &Place) -> Option<&'o Override> {
+fn of<'o>(all: &'o [Override], file: &Path, place: &Location) -> Option<&'o Override> {
     let ours = place.line == 0 && place.file == file;
     place.column.checked_sub(1).filter(|_| ours).and_then(|at| all.get(at))
 }
@@ -125,7 +125,7 @@ impl Override {
 
     /// Puts the value in; maps on the way are made where they are missing, and replace what is no
     /// map.
-    fn apply(&self, root: &mut Node, spot: Spot) {
+    fn apply(&self, root: &mut Node, spot: Position) {
         let mut node = root;
         for (depth, key) in self.keys.iter().enumerate() {
             if !matches!(node.value, Value::Map(_)) {
@@ -151,8 +151,8 @@ impl Override {
     }
 
     /// As places name it: by its key alone.
-    fn place(&self) -> Place {
-        Place { file: format!("--set {}", shown(&self.keys)).into(), line: 0, column: 0 }
+    fn place(&self) -> Location {
+        Location { file: format!("--set {}", shown(&self.keys)).into(), line: 0, column: 0 }
     }
 
     /// The value may be anything; or it is not known what it is.
@@ -211,7 +211,7 @@ fn depth(node: &Node) -> usize {
 }
 
 /// Places in the value mean nothing in the file.
-fn stand_at(node: &mut Node, spot: Spot) {
+fn stand_at(node: &mut Node, spot: Position) {
     node.spot = spot;
     match &mut node.value {
         Value::List(nodes) => nodes.iter_mut().for_each(|node| stand_at(node, spot)),
@@ -246,7 +246,7 @@ mod tests {
         let bundle =
             load(&["machine.ram=2G", "machine.cpus=1", "tags=[a, b]", "bundle.properties.v=1.10"])
                 .unwrap();
-        assert_eq!((bundle.machine.ram_mb, bundle.machine.cpus), (Some(2048), Some(1)));
+        assert_eq!((bundle.machine.ram_mib, bundle.machine.cpus), (Some(2048), Some(1)));
         assert_eq!((bundle.tags.len(), bundle.properties["v"].as_str()), (2, "1.10"));
         let told = load(&["machine.rum=2G"]).unwrap_err();
         assert!(told[0].contains("rum") && told[0].contains("ram"), "{told:?}");

@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 use super::Bundle;
 use super::ansible_cfg::Config;
 use super::playbooks::plain;
-use super::yaml::Spot;
-use crate::diagnostic::Place;
+use super::yaml::Position;
+use crate::diagnostic::Location;
 
 const VARIABLE: &str = "ANSIBLE_VAULT_PASSWORD_FILE";
 
@@ -16,7 +16,7 @@ const VARIABLE: &str = "ANSIBLE_VAULT_PASSWORD_FILE";
 pub struct Password {
     /// Relative to the bundle's directory, or absolute, or below `~`.
     pub path: PathBuf,
-    pub place: Place,
+    pub place: Location,
     /// It lies in the bundle.
     pub is_there: bool,
     /// `ansible.cfg` names it, which counts for less than the environment.
@@ -37,7 +37,7 @@ pub fn password(bundle: &Bundle, env: &BTreeMap<String, String>) -> Option<Passw
             (
                 setting.value.as_str(),
                 config.file.parent().unwrap_or(Path::new("")),
-                Spot { line: setting.line, column: 1 }.place(&file),
+                Position { line: setting.line, column: 1 }.place(&file),
             )
         }
     };
@@ -57,7 +57,7 @@ pub fn password(bundle: &Bundle, env: &BTreeMap<String, String>) -> Option<Passw
     })
 }
 
-fn place_of_env(bundle: &Bundle) -> Place {
+fn place_of_env(bundle: &Bundle) -> Location {
     let named = |end: &str| {
         bundle
             .places
@@ -68,7 +68,7 @@ fn place_of_env(bundle: &Bundle) -> Place {
     let place = named(&format!(".env.{VARIABLE}"))
         .or_else(|| named(".env"))
         .or_else(|| bundle.places.values().next());
-    place.cloned().unwrap_or_else(|| Place {
+    place.cloned().unwrap_or_else(|| Location {
         file: PathBuf::from(&bundle.label),
         line: 0,
         column: 0,

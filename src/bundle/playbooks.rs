@@ -12,8 +12,8 @@ use super::ansible_cfg::Config;
 use super::files;
 use super::syntax;
 use super::trees::Trees;
-use super::yaml::{self, Entry, Node, Spot, Value};
-use crate::diagnostic::{Diagnostic, Place};
+use super::yaml::{self, Entry, Node, Position, Value};
+use crate::diagnostic::{Diagnostic, Location};
 use crate::reading;
 
 mod configuration;
@@ -66,7 +66,7 @@ pub enum NeedKind {
 pub struct Need {
     pub kind: NeedKind,
     pub name: String,
-    pub place: Place,
+    pub place: Location,
     /// No run comes past it. What may not run, or may be installed as a dependency of another, is
     /// not certain to be missed.
     pub sure: bool,
@@ -267,7 +267,7 @@ impl Walk<'_> {
         self.bytes += text.len();
         let file = self.shown.join(&path);
         if files::is_vaulted(&text) {
-            let place = Place { file, line: 0, column: 0 };
+            let place = Location { file, line: 0, column: 0 };
             let finding =
                 Diagnostic::warning(place, "this file is encrypted: what it says is not checked");
             let hint = "a run reads it where the owner's settings name the password: `ansible: \
@@ -286,7 +286,7 @@ impl Walk<'_> {
                 {
                     match syntax::tabbed(&text, &bad.message, bad.spot.line) {
                         Some((line, column, tab)) => {
-                            self.error(&path, Spot { line, column }, tab, syntax::SPACES)
+                            self.error(&path, Position { line, column }, tab, syntax::SPACES)
                         }
                         None => {
                             let message = format!("not valid YAML: {}", bad.message);
@@ -315,21 +315,21 @@ impl Walk<'_> {
         {
             self.error(
                 path,
-                Spot { line, column: usize::from(line > 0) },
+                Position { line, column: usize::from(line > 0) },
                 trouble.message,
                 trouble.hint,
             );
         }
     }
 
-    fn place(&self, file: &Path, spot: Spot) -> Place {
+    fn place(&self, file: &Path, spot: Position) -> Location {
         spot.place(&self.shown.join(plain(file)))
     }
 
     fn error(
         &mut self,
         file: &Path,
-        spot: Spot,
+        spot: Position,
         message: impl Into<String>,
         hint: impl Into<String>,
     ) {
@@ -340,7 +340,7 @@ impl Walk<'_> {
     fn at_run(
         &mut self,
         scope: &Scope,
-        spot: Spot,
+        spot: Position,
         message: impl Into<String>,
         hint: impl Into<String>,
     ) {
@@ -353,7 +353,7 @@ impl Walk<'_> {
     fn warn(
         &mut self,
         file: &Path,
-        spot: Spot,
+        spot: Position,
         message: impl Into<String>,
         hint: impl Into<String>,
     ) {
@@ -361,7 +361,7 @@ impl Walk<'_> {
     }
 
     /// `sure`: Ansible cannot do without.
-    fn need(&mut self, (kind, name): (NeedKind, &str), place: Place, sure: bool, base: &Path) {
+    fn need(&mut self, (kind, name): (NeedKind, &str), place: Location, sure: bool, base: &Path) {
         // What a list names may bring more along.
         let (there, brought) = match kind {
             NeedKind::Collection => {
@@ -600,7 +600,7 @@ fn scalar(node: &Node) -> Option<&str> {
 }
 
 /// Of a text, or of a list of texts.
-fn texts(node: &Node) -> Vec<(&str, Spot)> {
+fn texts(node: &Node) -> Vec<(&str, Position)> {
     match &node.value {
         Value::Scalar { text, .. } => vec![(text, node.spot)],
         Value::List(items) => items.iter().flat_map(texts).collect(),

@@ -8,7 +8,7 @@ use super::yaml::Value;
 use super::{Kind, Source, files, keys, steps};
 use crate::digest::{Algorithm, Digest};
 use crate::disk::Format;
-use crate::fetch::{Place, Sum, Wish};
+use crate::fetch::{ChecksumSource, Download, SourceUri};
 
 pub(super) fn source(reader: &mut Reader, field: &Field, kind: Kind, dir: &Path) -> Option<Source> {
     if kind == Kind::Image {
@@ -35,7 +35,7 @@ pub(super) fn source(reader: &mut Reader, field: &Field, kind: Kind, dir: &Path)
     let sha512 = source.read("sha512", |f| digest(reader, f, Algorithm::Sha512));
     let list = source.read("checksum_url", |f| place(reader, f, dir));
     fitting_together(reader, &source);
-    if let (Some(Place::Url(_)), None) = (&from, sum_key(&source)) {
+    if let (Some(SourceUri::Url(_)), None) = (&from, sum_key(&source)) {
         let field = source.get("url").expect("it was read");
         let hint = "`sha256`, `sha512` or `checksum_url`; publishers have a list beside the image: \
             SHA256SUMS, CHECKSUM";
@@ -45,15 +45,17 @@ pub(super) fn source(reader: &mut Reader, field: &Field, kind: Kind, dir: &Path)
             hint,
         );
     }
-    if let (Some(list @ Place::Url(_)), Some(field)) = (&list, source.get("checksum_url"))
+    if let (Some(list @ SourceUri::Url(_)), Some(field)) = (&list, source.get("checksum_url"))
         && !list.is_https()
     {
         let message = "`source.checksum_url` is not https: who can change the image on its way can \
             change its checksum, too";
         reader.warn(field.node.spot, message, "https, or the checksum itself");
     }
-    let sum = sha256.or(sha512).map(Sum::Given).or(list.map(Sum::List));
-    script.map(Source::Script).or(from.map(|from| Source::Url { wish: Wish { from, sum }, format }))
+    let sum = sha256.or(sha512).map(ChecksumSource::Given).or(list.map(ChecksumSource::List));
+    script
+        .map(Source::Script)
+        .or(from.map(|from| Source::Url { wish: Download { from, sum }, format }))
 }
 
 /// `source.wall: none`: the script needs what no wall lets it have.
@@ -141,7 +143,7 @@ fn digest(reader: &mut Reader, field: &Field, algorithm: Algorithm) -> Option<Di
 
 /// A URL, or a file that is there: in the bundle, or anywhere on this machine by its absolute path.
 /// What is behind a URL nobody looks at here: bundles are checked offline.
-fn place(reader: &mut Reader, field: &Field, dir: &Path) -> Option<Place> {
+fn place(reader: &mut Reader, field: &Field, dir: &Path) -> Option<SourceUri> {
     let text = reader.source_text(field)?;
     let text = text.trim();
     if text.contains(char::is_control) {
@@ -152,14 +154,14 @@ fn place(reader: &mut Reader, field: &Field, dir: &Path) -> Option<Place> {
         );
         return None;
     }
-    let place = match Place::parse(text) {
+    let place = match SourceUri::parse(text) {
         Ok(place) => place,
         Err(error) => {
             reader.error(field.node.spot, format!("`{}` {error}", field.path), error.hint());
             return None;
         }
     };
-    let Place::File(path) = &place else { return Some(place) };
+    let SourceUri::File(path) = &place else { return Some(place) };
     if path.is_absolute() {
         let opened = match path.is_file() {
             true => File::open(path).map(drop).map_err(|e| format!("cannot be read: {e}")),

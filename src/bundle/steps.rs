@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use super::ansible_cfg::Config;
 use super::decode::{Field, Fields, Reader};
-use super::yaml::{Spot, Value};
+use super::yaml::{Position, Value};
 use super::{Action, Step, files, keys, lint, playbooks, scripts};
 use crate::diagnostic::Diagnostic;
 use crate::exec::env;
@@ -28,7 +28,7 @@ pub(super) struct Gives<'a> {
     pub env: Option<&'a BTreeMap<String, String>>,
     pub extra_vars: Option<&'a Variables>,
     /// With their place.
-    pub tags: Option<(Spot, &'a [String])>,
+    pub tags: Option<(Position, &'a [String])>,
 }
 
 pub(super) fn steps(reader: &mut Reader, field: &Field, lies: &Lies<'_>) -> Option<Vec<Step>> {

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use super::doubts::Lost;
 use super::yaml::{self, Bad, Node};
-use crate::diagnostic::{Diagnostic, Place};
+use crate::diagnostic::{Diagnostic, Location};
 
 /// A tree as far as there is one, and what is wrong with the text.
 pub(crate) struct Read {
@@ -56,14 +56,14 @@ pub(crate) fn read(file: &Path, text: &str) -> Read {
         let lines: Vec<usize> = lines.into_iter().filter(|line| !mended.contains(line)).collect();
         if mended.len() + lines.len() > MOST_MENDED {
             findings.push(Diagnostic::error(
-                Place { file: file.to_owned(), line: lines[0], column: 1 },
+                Location { file: file.to_owned(), line: lines[0], column: 1 },
                 "and more of the kind",
             ));
             return Read { root: None, findings, lost: Vec::new() };
         }
         for line in lines {
             if let Some(colon) = text.lines().nth(line - 1).and_then(misplaced_colon) {
-                findings.push(colon.diagnostic(Place {
+                findings.push(colon.diagnostic(Location {
                     file: file.to_owned(),
                     line,
                     column: colon.indent + 1,
@@ -96,7 +96,7 @@ pub(super) fn misplaced_colon(line: &str) -> Option<MisplacedColon<'_>> {
 }
 
 impl MisplacedColon<'_> {
-    pub fn diagnostic(&self, place: Place) -> Diagnostic {
+    pub fn diagnostic(&self, place: Location) -> Diagnostic {
         let value = self.value.split(" #").next().unwrap_or_default().trim_end();
         let (key, gap) = (self.key, self.gap);
         Diagnostic::error(
@@ -144,7 +144,7 @@ fn culprits(file: &Path, text: &str, bad: &Bad) -> Vec<usize> {
 }
 
 fn explain(file: &Path, text: &str, bad: &Bad) -> Diagnostic {
-    let at = |line, column| Place { file: file.to_owned(), line, column };
+    let at = |line, column| Location { file: file.to_owned(), line, column };
     if let Some((line, column)) = tab(text, bad) {
         return Diagnostic::error(at(line, column), "a tab in the indentation").hint(SPACES);
     }
@@ -276,7 +276,7 @@ fn tight_colon(text: &str, number: usize) -> Option<(usize, usize, &str, &str)> 
 
 /// The parser reports a key without colon where it gave up; the key is the last line with something
 /// on it up to there.
-fn last_written(text: &str, at: yaml::Spot) -> yaml::Spot {
+fn last_written(text: &str, at: yaml::Position) -> yaml::Position {
     let lines: Vec<&str> = text.lines().collect();
     let here = lines
         .get(at.line.wrapping_sub(1))
@@ -284,7 +284,7 @@ fn last_written(text: &str, at: yaml::Spot) -> yaml::Spot {
     let last = if here { at.line } else { at.line.saturating_sub(1) };
     let written = |line: &str| !line.trim().is_empty() && !line.trim_start().starts_with('#');
     let found = (1..=last.min(lines.len())).rev().find(|number| written(lines[number - 1]));
-    found.map_or(at, |line| yaml::Spot {
+    found.map_or(at, |line| yaml::Position {
         line,
         column: lines[line - 1].chars().take_while(|c| c.is_whitespace()).count() + 1,
     })

@@ -6,21 +6,22 @@ use super::{Base, Bundle, keys, near};
 use crate::diagnostic::Diagnostic;
 
 pub(super) const SETTINGS: &str = "build-vars.yml";
-const HALVES: [&str; 2] = ["images", "os"];
+const CATEGORIES: [&str; 2] = ["images", "os"];
 /// More names than this do not help who mistyped one.
 const SHOWN: usize = 12;
 
 /// The nearest directory, from `start` upwards, that holds `images/` or `os/`.
 pub fn find_tree(start: &Path) -> Option<PathBuf> {
     let start = std::path::absolute(start).ok()?;
-    let tree = start.ancestors().find(|dir| HALVES.iter().any(|half| dir.join(half).is_dir()))?;
+    let tree =
+        start.ancestors().find(|dir| CATEGORIES.iter().any(|half| dir.join(half).is_dir()))?;
     Some(tree.to_owned())
 }
 
 /// Every directory under `images/` and `os/` with a build-vars.yml, sorted; `target` holds what
 /// builds leave.
 pub fn all(tree: &Path) -> Vec<PathBuf> {
-    let mut found: Vec<PathBuf> = HALVES
+    let mut found: Vec<PathBuf> = CATEGORIES
         .iter()
         .flat_map(|half| fs::read_dir(tree.join(half)).into_iter().flatten().flatten())
         .filter(|entry| entry.file_name() != "target")
@@ -39,12 +40,12 @@ pub fn find(tree: &Path, name: &str) -> Result<PathBuf, Diagnostic> {
         !name.is_empty() && !name.contains('/') && !name.starts_with('.') && name != "target"
     };
     let (half, rest) = plain.split_once('/').unwrap_or(("", plain));
-    if HALVES.contains(&half) && in_half(rest) && tree.join(plain).is_dir() {
+    if CATEGORIES.contains(&half) && in_half(rest) && tree.join(plain).is_dir() {
         return Ok(tree.join(plain));
     }
     if in_half(plain) {
         let mut found =
-            HALVES.iter().map(|half| tree.join(half).join(plain)).filter(|dir| dir.is_dir());
+            CATEGORIES.iter().map(|half| tree.join(half).join(plain)).filter(|dir| dir.is_dir());
         match (found.next(), found.next()) {
             (Some(_), Some(_)) => {
                 let message = format!("`{plain}` is both images/{plain} and os/{plain}");
@@ -55,7 +56,7 @@ pub fn find(tree: &Path, name: &str) -> Result<PathBuf, Diagnostic> {
         }
     }
     let path = Path::new(name);
-    let built = plain == "target" || (HALVES.contains(&half) && rest == "target");
+    let built = plain == "target" || (CATEGORIES.contains(&half) && rest == "target");
     if !built && path.is_dir() {
         return Ok(path.to_owned());
     }
@@ -75,7 +76,7 @@ pub fn where_it_was(tree: &Path, name: &str) -> Vec<PathBuf> {
     if rest.is_empty() || rest.contains('/') || rest.starts_with('.') || rest == "target" {
         return Vec::new();
     }
-    HALVES
+    CATEGORIES
         .iter()
         .filter(|one| half.is_empty() || half == **one)
         .map(|one| tree.join(one).join(rest))
@@ -86,7 +87,7 @@ pub fn where_it_was(tree: &Path, name: &str) -> Vec<PathBuf> {
 fn no_directory(tree: &Path, name: &str) -> Option<Diagnostic> {
     let places = [PathBuf::from(name), tree.join(name)]
         .into_iter()
-        .chain(HALVES.iter().map(|half| tree.join(half).join(name)));
+        .chain(CATEGORIES.iter().map(|half| tree.join(half).join(name)));
     let path = places.into_iter().find(|path| path.is_symlink() || path.is_file())?;
     let message = match path.is_file() {
         true => format!("`{name}` is a file, and a bundle is a directory with a {SETTINGS}"),
@@ -105,7 +106,7 @@ pub fn is_beside(tree: &Path, name: &str) -> bool {
     if path.is_file() {
         return !path.ends_with(SETTINGS);
     }
-    let in_half = HALVES
+    let in_half = CATEGORIES
         .iter()
         .any(|half| tree.join(half).canonicalize().is_ok_and(|half| path.parent() == Some(&half)));
     let meant =

@@ -10,7 +10,7 @@ use saphyr_parser::{Event, Marker, Parser, ScalarStyle, Span, StrInput, Tag};
 
 use super::doubts::Lost;
 use super::syntax;
-use crate::diagnostic::{Diagnostic, Place};
+use crate::diagnostic::{Diagnostic, Location};
 
 /// Deeper than any sane bundle; keeps the recursion here and in the readers well inside a thread's
 /// stack.
@@ -28,14 +28,14 @@ pub(super) const NO_KEY: &str = "a key must be text";
 
 /// Line and column, both from 1, columns in characters.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
-pub(crate) struct Spot {
+pub(crate) struct Position {
     pub line: usize,
     pub column: usize,
 }
 
 #[derive(Debug, Clone, serde::Serialize, serde::Deserialize)]
 pub(crate) struct Node {
-    pub spot: Spot,
+    pub spot: Position,
     pub value: Value,
     /// Its tag keeps Ansible from rendering it: `!unsafe`, `!vault`.
     pub raw: bool,
@@ -57,7 +57,7 @@ pub(crate) enum Value {
 #[derive(Debug, Clone, serde::Serialize, serde::Deserialize)]
 pub(crate) struct Entry {
     pub key: String,
-    pub spot: Spot,
+    pub spot: Position,
     pub value: Node,
 }
 
@@ -74,7 +74,7 @@ pub(super) struct Tree {
 /// Why the text is no YAML at all.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Bad {
-    pub spot: Spot,
+    pub spot: Position,
     pub message: String,
     pub hint: Option<&'static str>,
     /// It may be YAML, and is more than is read here.
@@ -82,7 +82,7 @@ pub(crate) struct Bad {
 }
 
 impl Bad {
-    fn too_deep(spot: Spot) -> Self {
+    fn too_deep(spot: Position) -> Self {
         Self {
             spot,
             message: format!("nested deeper than {MAX_DEPTH} levels"),
@@ -92,13 +92,13 @@ impl Bad {
     }
 }
 
-impl Spot {
-    pub fn place(self, file: &Path) -> Place {
-        Place { file: file.to_owned(), line: self.line, column: self.column }
+impl Position {
+    pub fn place(self, file: &Path) -> Location {
+        Location { file: file.to_owned(), line: self.line, column: self.column }
     }
 }
 
-impl From<Marker> for Spot {
+impl From<Marker> for Position {
     fn from(marker: Marker) -> Self {
         Self { line: marker.line(), column: marker.col() + 1 }
     }
@@ -182,10 +182,10 @@ pub(crate) fn parse_settings(text: &str) -> Result<Node, Bad> {
     match builder.findings.first() {
         None => Ok(root),
         Some(finding) => Err(Bad {
-            spot: finding
-                .place
-                .as_ref()
-                .map_or(Spot { line: 1, column: 1 }, |p| Spot { line: p.line, column: p.column }),
+            spot: finding.place.as_ref().map_or(Position { line: 1, column: 1 }, |p| Position {
+                line: p.line,
+                column: p.column,
+            }),
             message: "a tag, a key that is no text, or a `<<` of something else than maps".into(),
             hint: None,
             limit: false,
@@ -257,14 +257,14 @@ fn misleading(event: &Event<'_>) -> Option<String> {
 
 /// The first end of a line that only YAML 1.1 knows, outside of quotes. Both readers agree on what
 /// stands before it.
-fn foreign_break(text: &str, quoted: &[(usize, char)]) -> Option<Spot> {
+fn foreign_break(text: &str, quoted: &[(usize, char)]) -> Option<Position> {
     let is_break = |c: char| matches!(c, '\u{85}' | '\u{2028}' | '\u{2029}');
     if !text.contains(is_break) {
         return None;
     }
     let (mut begins, mut inside) = (quoted.iter().peekable(), None);
     let (mut waiting, mut escaped, mut closed) = (None, false, None);
-    let (mut spot, mut last) = (Spot { line: 1, column: 1 }, ' ');
+    let (mut spot, mut last) = (Position { line: 1, column: 1 }, ' ');
     for (index, c) in text.chars().enumerate() {
         if inside.is_none() && begins.peek().is_some_and(|(start, _)| *start <= index) {
             waiting = begins.next().map(|(_, quote)| *quote);
@@ -284,9 +284,9 @@ fn foreign_break(text: &str, quoted: &[(usize, char)]) -> Option<Spot> {
         }
         last = c;
         spot = if c == '\n' {
-            Spot { line: spot.line + 1, column: 1 }
+            Position { line: spot.line + 1, column: 1 }
         } else {
-            Spot { column: spot.column + 1, ..spot }
+            Position { column: spot.column + 1, ..spot }
         };
     }
     None
@@ -350,14 +350,14 @@ impl<'s> Builder<'s> {
             }
         }
         Ok(root.unwrap_or(Node {
-            spot: Spot { line: 0, column: 0 },
+            spot: Position { line: 0, column: 0 },
             value: Value::Null,
             raw: false,
         }))
     }
 
     fn node(&mut self, event: Event<'s>, span: Span, depth: usize) -> Result<Node, Bad> {
-        let spot: Spot = span.start.into();
+        let spot: Position = span.start.into();
         if depth > MAX_DEPTH {
             return Err(Bad::too_deep(spot));
         }
@@ -535,7 +535,7 @@ impl<'s> Builder<'s> {
         }
     }
 
-    fn alias(&mut self, id: usize, spot: Spot) -> Result<Node, Bad> {
+    fn alias(&mut self, id: usize, spot: Position) -> Result<Node, Bad> {
         let Some(node) = self.anchors.get(&id) else {
             return Err(Bad {
                 spot,
@@ -556,7 +556,7 @@ impl<'s> Builder<'s> {
         Ok(node.clone())
     }
 
-    fn refuse_tag(&mut self, tag: Option<&Tag>, spot: Spot) {
+    fn refuse_tag(&mut self, tag: Option<&Tag>, spot: Position) {
         let Some(tag) = tag else { return };
         let core = tag.is_yaml_core_schema();
         let name = format!("{}{}", if core { "!!" } else { tag.handle.as_str() }, tag.suffix);

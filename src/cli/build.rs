@@ -6,8 +6,8 @@ use super::{Context, Failure, err, exit, out, show};
 use crate::batch::{self, End, Job, Need};
 use crate::bundle::{self, Bundle};
 use crate::cloud::Cloud;
-use crate::log::words;
-use crate::run::{self, Ended, Kept, Results, Setup, Show};
+use crate::log::sentences;
+use crate::run::{self, Results, RetainedMachine, RunOptions, RunOutcome, Show};
 use crate::sweep;
 use crate::text::shell;
 
@@ -89,14 +89,14 @@ async fn build(context: &Context, args: &Args) -> Result<ExitCode, Failure> {
     let together =
         show::side_by_side(context.common.progress, context.verbosity(), &context.terminal);
     let show: &Show<'_> = if at_once == 1 { &one_by_one } else { &*together };
-    let setup = Setup {
+    let setup = RunOptions {
         keep_on_failure: args.keep_on_failure,
         smoke: !args.no_smoke,
         check_templates: !args.no_heat_validate,
         ..context.setup(&*cloud, show)?
     };
     if let ([bundle], false) = (&bundles[..], args.stale) {
-        let setup = Setup { show: &one_by_one, ..setup };
+        let setup = RunOptions { show: &one_by_one, ..setup };
         let ended = run::run(&setup, bundle).await;
         let code = exit::code(&ended);
         tell(bundle, ended);
@@ -176,12 +176,12 @@ struct Row {
     code: u8,
 }
 
-async fn several(context: &Context, setup: &Setup<'_>, jobs: &[Job], at_once: usize) -> u8 {
+async fn several(context: &Context, setup: &RunOptions<'_>, jobs: &[Job], at_once: usize) -> u8 {
     let mut rows: Vec<Option<Row>> = jobs.iter().map(|_| None).collect();
     let mut untold = Vec::new();
     batch::run(setup, jobs, at_once, |index, end| {
         rows[index] = Some(row(&end));
-        if let End::Ended(ended, _) = end {
+        if let End::RunOutcome(ended, _) = end {
             match at_once {
                 1 => tell(&jobs[index].bundle, *ended),
                 // Live lines of others are being drawn.
@@ -217,7 +217,7 @@ async fn several(context: &Context, setup: &Setup<'_>, jobs: &[Job], at_once: us
 
 fn row(end: &End) -> Row {
     match end {
-        End::Ended(ended, seconds) => {
+        End::RunOutcome(ended, seconds) => {
             let code = exit::code(ended);
             let outcome = match (&ended.result, code) {
                 (Ok(_), 0) => "built".to_owned(),
@@ -252,7 +252,7 @@ fn table(rows: &[(&Job, Row)]) -> String {
     let mut lines =
         vec![format!("{:<bundle$}  {:<outcome$}  {:>8}  IMAGE", "BUNDLE", "OUTCOME", "TIME")];
     for (job, r) in rows {
-        let time = r.seconds.map(words::duration).unwrap_or_else(|| "-".into());
+        let time = r.seconds.map(sentences::duration).unwrap_or_else(|| "-".into());
         let image = r.image.as_ref().map_or("-".to_owned(), |(name, id)| format!("{name} {id}"));
         lines.push(format!(
             "{:<bundle$}  {:<outcome$}  {time:>8}  {image}",
@@ -263,7 +263,7 @@ fn table(rows: &[(&Job, Row)]) -> String {
 }
 
 /// What a person needs to know after the last line of the run itself.
-pub fn tell(bundle: &Bundle, ended: Ended) {
+pub fn tell(bundle: &Bundle, ended: RunOutcome) {
     if let (Err(e), Some(_)) = (&ended.result, &ended.dir)
         && let Some(hint) = exit::run_hint(e)
     {
@@ -273,8 +273,8 @@ pub fn tell(bundle: &Bundle, ended: Ended) {
 }
 
 /// The same without what could be done about a failure.
-pub fn tell_of(bundle: &Bundle, ended: Ended) {
-    let Ended { result, leaks, kept, dir, outputs } = ended;
+pub fn tell_of(bundle: &Bundle, ended: RunOutcome) {
+    let RunOutcome { result, leaks, kept, dir, outputs } = ended;
     if let (Err(e), None) = (result, &dir) {
         let _ = Failure::from(e).report();
     }
@@ -289,7 +289,7 @@ pub fn tell_of(bundle: &Bundle, ended: Ended) {
     if !leaks.is_empty() {
         err("    hint: `image-factory sweep` tries again");
     }
-    if let Some(Kept { opened, run, cloud }) = &kept {
+    if let Some(RetainedMachine { opened, run, cloud }) = &kept {
         err(&format!("{} is still up. Open it:    {}", opened.machine, shell::line(&opened.ssh)));
         err(&format!("Remove it when done:        {}", sweep::command(cloud, run)));
     }

@@ -8,7 +8,7 @@ use crate::cloud::Cx;
 use crate::cloud::ledger::Ledger;
 use crate::event::Events;
 use crate::exec::probe;
-use crate::plan::Wanted;
+use crate::plan::FactsQuery;
 use crate::{ready, run};
 
 /// Program, argument that prints its version, Debian's package, what it is for.
@@ -172,7 +172,7 @@ async fn cloud(context: &Context, sheet: &mut Sheet) -> bool {
     };
     let cx =
         Cx { ledger: Ledger::none(), events: Events::default(), cancel: context.cancel.clone() };
-    let facts = match cloud.facts(&Wanted::default(), &cx).await.map_err(Failure::from) {
+    let facts = match cloud.facts(&FactsQuery::default(), &cx).await.map_err(Failure::from) {
         Ok(facts) => facts,
         Err(failure) => {
             sheet.line(false, "cloud", &failure.to_string());
@@ -181,10 +181,10 @@ async fn cloud(context: &Context, sheet: &mut Sheet) -> bool {
     };
     sheet.line(true, "cloud", why.strip_prefix("cloud: ").unwrap_or(&why));
     sheet.line(true, "machines", &facts.how);
-    for (what, hint) in &facts.lacks {
+    for (what, hint) in &facts.missing_prerequisites {
         sheet.line(false, "cloud", &format!("{what}; {hint}"));
     }
-    if let Some(ram) = facts.max_ram_mb {
+    if let Some(ram) = facts.max_ram_mib {
         sheet.line(
             ram >= 3072,
             "memory",

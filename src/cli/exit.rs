@@ -3,13 +3,13 @@ use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::process::ExitCode;
 
-use crate::build::BuildError;
 use crate::cancel::Cancelled;
 use crate::cloud::CloudError;
 use crate::diagnostic::Diagnostic;
+use crate::engine::BuildError;
 use crate::http::ProxyError;
 use crate::ready::user;
-use crate::run::{Ended, RunError};
+use crate::run::{RunError, RunOutcome};
 use crate::text::shell;
 
 pub const HELP: &str = "\
@@ -163,7 +163,7 @@ impl From<RunError> for Failure {
 }
 
 /// The exit code of a run.
-pub fn code(ended: &Ended) -> u8 {
+pub fn code(ended: &RunOutcome) -> u8 {
     match (&ended.result, ended.leaks.is_empty()) {
         (Ok(_), true) => 0,
         (Ok(_), false) => BUILT_WITH_LEAKS,

@@ -8,12 +8,12 @@ use crate::diagnostic::there_are;
 use crate::family;
 use crate::image::{Image, Provenance, State};
 use crate::lineage;
-use crate::plan::{BaseFact, Wanted};
+use crate::plan::{BaseLookup, FactsQuery};
 
 mod adopt;
 mod prune;
 mod show;
-mod standing;
+mod lifecycle;
 
 #[derive(clap::Subcommand)]
 pub enum Command {
@@ -41,14 +41,14 @@ pub enum Command {
     /// takes it back.
     #[command(after_help = "Examples:\n  image-factory image rollback bundle-nginx --dry-run\n  \
             image-factory image rollback bundle-nginx")]
-    Rollback(standing::Rollback),
+    Rollback(lifecycle::Rollback),
     /// Deprecate an image: the name of its family no longer means it; its ID and name still do
     #[command(
         after_help = "Examples:\n  image-factory image deprecate bundle-nginx-2026-11-202331\n  \
             image-factory image deprecate bundle-nginx --dry-run\n  image-factory image deprecate \
             --undo bundle-nginx-2026-11-202331"
     )]
-    Deprecate(standing::Deprecate),
+    Deprecate(lifecycle::Deprecate),
     /// Give images that were published before images proved whose they are that proof
     ///
     /// Such an image (`legacy` in the list) is found by its family, where that has no active image
@@ -94,8 +94,8 @@ pub async fn run(context: &Context, command: &Command) -> Result<ExitCode, Failu
             }
         }
         Command::Show { image } => show::run(context, &*cloud, image).await?,
-        Command::Rollback(args) => standing::rollback(context, &*cloud, args).await?,
-        Command::Deprecate(args) => standing::deprecate(context, &*cloud, args).await?,
+        Command::Rollback(args) => lifecycle::rollback(context, &*cloud, args).await?,
+        Command::Deprecate(args) => lifecycle::deprecate(context, &*cloud, args).await?,
         Command::Adopt(args) => adopt::run(context, &*cloud, args).await?,
         Command::Prune(args) => return prune::run(context, &*cloud, args).await,
     }
@@ -125,10 +125,11 @@ async fn need(
     if let Some(found) = find(images, wanted)? {
         return Ok(found.clone());
     }
-    let asked = Wanted { base: Some(wanted.to_owned()), base_only: true, ..Wanted::default() };
+    let asked =
+        FactsQuery { base: Some(wanted.to_owned()), base_only: true, ..FactsQuery::default() };
     let missing = |near: Vec<String>| {
         let strange = images.iter().find(|i| {
-            (i.name == wanted || i.family == wanted) && !i.counts() && i.state != State::Building
+            (i.name == wanted || i.family == wanted) && !i.counts() && i.state != State::Staged
         });
         let hint = match strange.map(|i| (i, i.provenance())) {
             Some((i, Provenance::Foreign(why))) => {
@@ -139,11 +140,11 @@ async fn need(
         };
         Failure::cloud(format!("no image `{wanted}`")).hint(hint)
     };
-    match cloud.facts(&asked, &standing::writing(context)).await?.base {
-        BaseFact::Found(image) => Ok(*image),
-        BaseFact::Ambiguous(images) => Err(several(wanted, &images.iter().collect::<Vec<_>>())),
-        BaseFact::Missing { near } => Err(missing(near)),
-        BaseFact::Doubtful(_) | BaseFact::None => Err(missing(Vec::new())),
+    match cloud.facts(&asked, &lifecycle::writing(context)).await?.base {
+        BaseLookup::Found(image) => Ok(*image),
+        BaseLookup::Ambiguous(images) => Err(several(wanted, &images.iter().collect::<Vec<_>>())),
+        BaseLookup::Missing { near } => Err(missing(near)),
+        BaseLookup::Doubtful(_) | BaseLookup::None => Err(missing(Vec::new())),
     }
 }
 
@@ -235,7 +236,9 @@ fn standing_note(images: &[Image], image: &Image, bundles: &[Bundle]) -> String 
     }
     let now = match lineage::definition_of(bundles, image) {
         Some(bundle) => lineage::now_among(images, bundle),
-        None => family::Now { inputs: None, base: family::newer_base(images, image).cloned() },
+        None => {
+            family::CurrentInputs { inputs: None, base: family::newer_base(images, image).cloned() }
+        }
     };
     if family::stale(image, &now).is_empty() { "current".into() } else { "current, stale".into() }
 }

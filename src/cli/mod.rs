@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use clap::{Parser, Subcommand};
 
-use crate::bundle::{self, Bundle, Loaded, Unsound, Wanted};
+use crate::bundle::{self, Bundle, LoadRequest, Loaded, Unsound};
 use crate::cancel::Cancel;
 use crate::cloud::Cloud;
 use crate::cloud::local::{Accel, Local, LocalConfig};
@@ -14,11 +14,11 @@ use crate::cloud::openstack::login::Login;
 use crate::cloud::openstack::{self, OpenStack};
 use crate::diagnostic::Diagnostic;
 use crate::event::Sink;
+use crate::guest::ssh::Ssh;
 use crate::http::Proxies;
-use crate::output;
-use crate::plan::SiteDefaults;
-use crate::remote::ssh::Ssh;
-use crate::run::{Home, Results, RunError, Setup, Show};
+use crate::plan::PlacementDefaults;
+use crate::report;
+use crate::run::{Home, Results, RunError, RunOptions, Show};
 use crate::settings;
 use crate::wall::{self, Wall};
 
@@ -193,7 +193,7 @@ pub struct Context {
     pub cancel: Cancel,
     pub terminal: show::Terminal,
     /// Renders templates: this program again, with `render-templates`.
-    pub templates: output::Renderer,
+    pub templates: report::Renderer,
     /// Loads definitions: this program again, with `load-definitions`.
     definitions: bundle::Loader,
     /// By which the network is reached.
@@ -228,7 +228,7 @@ pub fn main() -> ExitCode {
     keep_memory_private();
     // Before anything else is set up: signals end them, and they need neither a home nor a runtime.
     let served = match cli.command {
-        Command::RenderTemplates { file } => Some(output::serve(file)),
+        Command::RenderTemplates { file } => Some(report::serve(file)),
         Command::LoadDefinitions { file } => Some(bundle::serve(file)),
         _ => None,
     };
@@ -298,7 +298,7 @@ impl Context {
     fn new(common: Common) -> Result<Self, Failure> {
         let home = places::home(!common.quiet)?;
         let terminal = show::Terminal::of_stderr(|name| std::env::var(name).ok());
-        let templates = output::Renderer::new("/proc/self/exe", "render-templates");
+        let templates = report::Renderer::new("/proc/self/exe", "render-templates");
         let definitions = bundle::Loader::new("/proc/self/exe", "load-definitions");
         let proxies = Proxies::read(|name| std::env::var_os(name));
         Ok(Self {
@@ -432,7 +432,7 @@ impl Context {
             login,
             home: self.home.data.clone(),
             runtime: self.home.runtime.clone(),
-            defaults: SiteDefaults {
+            defaults: PlacementDefaults {
                 networks: words("FACTORY_NETWORK_ID"),
                 security_groups: if ids.is_empty() { names } else { ids },
             },
@@ -454,8 +454,8 @@ impl Context {
         &'a self,
         cloud: &'a dyn Cloud,
         show: &'a Show<'a>,
-    ) -> Result<Setup<'a>, Failure> {
-        Ok(Setup {
+    ) -> Result<RunOptions<'a>, Failure> {
+        Ok(RunOptions {
             cloud,
             connect: &Ssh,
             wall: self.wall()?,
@@ -553,7 +553,7 @@ impl Context {
         others: &[PathBuf],
     ) -> Result<Vec<Definition>, Failure> {
         let wanted = |dirs: &[PathBuf], overridden| {
-            dirs.iter().map(|dir| Wanted { dir: dir.clone(), overridden }).collect::<Vec<_>>()
+            dirs.iter().map(|dir| LoadRequest { dir: dir.clone(), overridden }).collect::<Vec<_>>()
         };
         let all = [wanted(meant, true), wanted(others, false)].concat();
         Ok(self.definitions.load(tree, &all, &self.overrides()?, &self.cancel).await?)

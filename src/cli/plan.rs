@@ -9,8 +9,8 @@ use crate::bundle::CHECKS;
 use crate::cloud::Cx;
 use crate::cloud::ledger::Ledger;
 use crate::event::Events;
-use crate::fetch::Sum;
-use crate::plan::{ActionPlan, Named, Origin, Plan, Security, SitePlan, SmokePlan, StepPlan};
+use crate::fetch::ChecksumSource;
+use crate::plan::{Named, Origin, Placement, Plan, Security, SmokePlan, StepAction, StepPlan};
 use crate::run;
 
 mod published;
@@ -118,8 +118,10 @@ fn origin(lines: &mut Lines, origin: &Origin) {
             let format = format.map_or(String::new(), |f| format!(", must be {}", f.name()));
             lines.add("source", format!("{}{format}", wish.from));
             let sum = match &wish.sum {
-                Some(Sum::Given(digest)) => format!("{} {}", digest.algorithm.name(), digest.hex),
-                Some(Sum::List(list)) => format!("of `{}` in {list}", wish.from.name()),
+                Some(ChecksumSource::Given(digest)) => {
+                    format!("{} {}", digest.algorithm.name(), digest.hex)
+                }
+                Some(ChecksumSource::List(list)) => format!("of `{}` in {list}", wish.from.name()),
                 None => "none: the file is of this machine".into(),
             };
             lines.add("checksum", sum);
@@ -129,12 +131,12 @@ fn origin(lines: &mut Lines, origin: &Origin) {
 
 fn builder(plan: &Plan) -> String {
     let Some(m) = &plan.builder else { return "none: the source is the image".into() };
-    let disk = m.disk_gb.map_or("as the source's".into(), |gb| format!("{gb} GiB"));
+    let disk = m.disk_gib.map_or("as the source's".into(), |gb| format!("{gb} GiB"));
     let flavor = m.flavor.as_ref().map_or(String::new(), |f| format!("flavor {}: ", f.name));
-    format!("{flavor}{} CPUs, {} MiB RAM, disk {disk}, login {}", m.cpus, m.ram_mb, plan.ssh_user)
+    format!("{flavor}{} CPUs, {} MiB RAM, disk {disk}, login {}", m.cpus, m.ram_mib, plan.ssh_user)
 }
 
-fn placement(lines: &mut Lines, site: &SitePlan) {
+fn placement(lines: &mut Lines, site: &Placement) {
     let names = |all: &[Named]| all.iter().map(|n| n.name.as_str()).collect::<Vec<_>>().join(", ");
     let floating = site.floating_network.as_ref();
     let floating = floating.map_or(String::new(), |f| format!(", floating IP of {}", f.name));
@@ -155,18 +157,18 @@ fn placement(lines: &mut Lines, site: &SitePlan) {
             text.as_ref().map_or(String::new(), |text| format!(", {word} {text}"))
         };
         let (kind, zone) = (more("type", &volume.kind), more("zone", &volume.zone));
-        lines.add("volume", format!("{} GiB{kind}{zone}", volume.size_gb));
+        lines.add("volume", format!("{} GiB{kind}{zone}", volume.size_gib));
     }
     lines.all("zone", site.zone.clone());
 }
 
 fn step(number: usize, step: &StepPlan) -> String {
     let kind = match step.action {
-        ActionPlan::Ansible { .. } => "ansible",
-        ActionPlan::Shell { .. } => "shell",
-        ActionPlan::Script { .. } => "script",
-        ActionPlan::Upload { .. } => "upload",
-        ActionPlan::Reboot => "reboot",
+        StepAction::Ansible { .. } => "ansible",
+        StepAction::Shell { .. } => "shell",
+        StepAction::Script { .. } => "script",
+        StepAction::Upload { .. } => "upload",
+        StepAction::Reboot => "reboot",
     };
     let sudo = if step.sudo { ", as root" } else { "" };
     format!("{number}. {kind}: {} (at most {} s{sudo})", step.name, step.timeout)

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use super::{Context, Failure, err, out};
 use crate::bundle::{self, Bundle};
 use crate::diagnostic::Diagnostic;
-use crate::output::{self, Rendered};
+use crate::report::{self, Rendered};
 
 pub const EXAMPLES: &str = "Examples:
   image-factory render images/bundle-nginx                       to the terminal, a heading before \
@@ -81,7 +81,7 @@ async fn write(
 ) -> Result<(), Failure> {
     let sources = [bundle.dir.clone(), bundle.tree.join(&bundle.label)];
     let done = context
-        .reading(move || output::put(&dir, &rendered, &sources.each_ref().map(PathBuf::as_path)))
+        .reading(move || report::put(&dir, &rendered, &sources.each_ref().map(PathBuf::as_path)))
         .await?;
     let files =
         done.map_err(|errors| Failure::hosts(errors.iter().map(ToString::to_string).collect()))?;

@@ -6,9 +6,9 @@ use std::time::Duration;
 use async_trait::async_trait;
 
 use super::{Context, Failure, build, err, exit};
-use crate::build::{BuildError, Interactive, Opened};
 use crate::cancel::Cancel;
-use crate::run::{self, RunError, Setup};
+use crate::engine::{BuildError, Interactive, SshAccess};
+use crate::run::{self, RunError, RunOptions};
 
 pub const CODES: &str = "\
 Exit code: 0 when you leave the builder, or 30 if a step had failed before you came; 2 where \
@@ -37,7 +37,8 @@ pub async fn run(context: &Context, args: &Args) -> Result<ExitCode, Failure> {
     }
     err(&line);
     let show = context.show();
-    let setup = Setup { person: Some(&Prompt(&context.cancel)), ..context.setup(&*cloud, &show)? };
+    let setup =
+        RunOptions { person: Some(&Prompt(&context.cancel)), ..context.setup(&*cloud, &show)? };
     let mut code = 0;
     for bundle in &bundles {
         let ended = run::run(&setup, bundle).await;
@@ -58,7 +59,7 @@ struct Prompt<'a>(&'a Cancel);
 
 #[async_trait]
 impl Interactive for Prompt<'_> {
-    async fn open(&self, builder: &Opened, failed: Option<&BuildError>) {
+    async fn open(&self, builder: &SshAccess, failed: Option<&BuildError>) {
         match failed {
             Some(e) => {
                 err(&format!("{e}\nThis is the builder as that left it. `exit` removes it."))
@@ -96,7 +97,7 @@ mod tests {
 
     use super::*;
 
-    fn opened(ssh: &[&str]) -> Opened {
+    fn opened(ssh: &[&str]) -> SshAccess {
         serde_json::from_value(serde_json::json!({ "machine": "m", "ssh": ssh }))
             .expect("a machine that is up")
     }

@@ -44,8 +44,10 @@ fn tell(report: &Swept, verb: &str) {
     report.notes.iter().for_each(|note| err(&format!("warning: {run}: {note}")));
     match report.state {
         State::Alive => out(&format!("{run}: alive, left alone")),
-        State::Kept => out(&format!("{run}: left up on purpose; `{command}` removes it")),
-        State::Elsewhere => {
+        State::RetainedMachine => {
+            out(&format!("{run}: left up on purpose; `{command}` removes it"))
+        }
+        State::OtherCloud => {
             let with = if sweep::of_environment(&report.cloud) {
                 " with its OS_* variables set"
             } else {
@@ -57,7 +59,7 @@ fn tell(report: &Swept, verb: &str) {
             );
             out(&text);
         }
-        State::Stranger => {
+        State::Foreign => {
             out(&format!(
                 "{run}: has things here, and is not in this home's index; if it is dead, \
                     `{command}` removes them"

@@ -38,7 +38,7 @@ pub(super) async fn check(
     let wall = context.wall()?;
     // Both are asked of other programs; where there is no wall, that is told by the first check.
     let (version, standing) =
-        tokio::join!(wall.ansible_version(&context.cancel), wall.standing(&context.cancel));
+        tokio::join!(wall.ansible_version(&context.cancel), wall.availability(&context.cancel));
     standing?;
     let version = match version? {
         Ok(version) => version,

@@ -7,8 +7,8 @@ use crate::cloud::ledger::Ledger;
 use crate::cloud::{Cloud, Cx};
 use crate::event::Events;
 use crate::image::Image;
-use crate::plan::{BaseFact, Wanted};
-use crate::run::{self, Setup};
+use crate::plan::{BaseLookup, FactsQuery};
+use crate::run::{self, RunOptions};
 use crate::scratch::Scratch;
 
 pub const EXAMPLES: &str = "\
@@ -51,7 +51,7 @@ pub async fn run(context: &Context, args: &Args) -> Result<ExitCode, Failure> {
     };
     let bundle = bundle.testing(id);
     let show = context.show();
-    let setup = Setup {
+    let setup = RunOptions {
         test_only: true,
         keep_on_failure: args.keep_on_failure,
         ..context.setup(&*cloud, &show)?
@@ -66,13 +66,14 @@ pub async fn run(context: &Context, args: &Args) -> Result<ExitCode, Failure> {
 async fn there(context: &Context, cloud: &dyn Cloud, image: &str) -> Result<(), Failure> {
     let cx =
         Cx { ledger: Ledger::none(), events: Events::default(), cancel: context.cancel.clone() };
-    let wanted = Wanted { base: Some(image.to_owned()), base_only: true, ..Wanted::default() };
+    let wanted =
+        FactsQuery { base: Some(image.to_owned()), base_only: true, ..FactsQuery::default() };
     let near = match cloud.facts(&wanted, &cx).await?.base {
-        BaseFact::Missing { near } => near,
-        BaseFact::Ambiguous(images) => {
+        BaseLookup::Missing { near } => near,
+        BaseLookup::Ambiguous(images) => {
             return Err(super::image::several(image, &images.iter().collect::<Vec<_>>()));
         }
-        BaseFact::Found(_) | BaseFact::Doubtful(_) | BaseFact::None => return Ok(()),
+        BaseLookup::Found(_) | BaseLookup::Doubtful(_) | BaseLookup::None => return Ok(()),
     };
     let names = near.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(" or ");
     let hint = if near.is_empty() {

@@ -17,17 +17,24 @@ use std::path::Path;
 use std::time::Duration;
 
 use super::ledger::{Entry, Kind, Ledger};
-use super::{BootPlace, BootSpec, Cloud, CloudError, Cx, Machine, Power, Publication, Reboot};
+use super::{
+    BootSpec, Cloud, CloudError, Cx, Machine, MachinePlacement, Power, Publication, Reboot,
+};
 use crate::family;
-use crate::image::{self, Image, Standing, State, Visibility};
-use crate::plan::{BaseFact, Wanted};
+use crate::image::{self, Image, Lifecycle, State, Visibility};
+use crate::plan::{BaseLookup, FactsQuery};
 
 const DEADLINE: Duration = Duration::from_secs(300);
 
 /// Runs all checks. `disk` is an image file whose machine powers itself off when asked to; `dir`
 /// takes the ledgers. `place` is where machines go, on a cloud that wants to know. One published
 /// image is left behind, and returned.
-pub async fn check(cloud: &dyn Cloud, dir: &Path, disk: &Path, place: Option<&BootPlace>) -> Image {
+pub async fn check(
+    cloud: &dyn Cloud,
+    dir: &Path,
+    disk: &Path,
+    place: Option<&MachinePlacement>,
+) -> Image {
     let published = life(cloud, &Run::new(dir, "life", place), disk).await;
     lost_ledger(cloud, &Run::new(dir, "lost", place), &published).await;
     strangers(cloud, &Run::new(dir, "one", place), &Run::new(dir, "two", place), disk).await;
@@ -38,11 +45,11 @@ pub async fn check(cloud: &dyn Cloud, dir: &Path, disk: &Path, place: Option<&Bo
 struct Run {
     id: String,
     cx: Cx,
-    place: Option<BootPlace>,
+    place: Option<MachinePlacement>,
 }
 
 impl Run {
-    fn new(dir: &Path, role: &str, place: Option<&BootPlace>) -> Self {
+    fn new(dir: &Path, role: &str, place: Option<&MachinePlacement>) -> Self {
         let random = uuid::Uuid::new_v4().simple().to_string();
         let id = format!("contract-{role}-{}", &random[..6]);
         let ledger = Ledger::open(&dir.join(format!("{id}.jsonl"))).expect("open a ledger");
@@ -59,8 +66,8 @@ impl Run {
             name: format!("factory-{}-{role}", self.id),
             image: image.id.clone(),
             cpus: 1,
-            ram_mb: 128,
-            disk_gb: 1,
+            ram_mib: 128,
+            disk_gib: 1,
             user_data: "#cloud-config\n{}\n".into(),
             place: self.place.clone(),
         };
@@ -73,16 +80,16 @@ impl Run {
     async fn delete_all(&self, cloud: &dyn Cloud, entries: &[Entry]) {
         for entry in entries.iter().chain(entries) {
             cloud
-                .delete(&self.id, entry)
+                .delete_resource(&self.id, entry)
                 .await
                 .unwrap_or_else(|e| panic!("delete {entry:?}, perhaps again: {e}"));
         }
     }
 
     async fn assert_owns_nothing(&self, cloud: &dyn Cloud) {
-        assert_eq!(cloud.owned(&self.id).await.expect("owned"), []);
+        assert_eq!(cloud.list_resources(&self.id).await.expect("owned"), []);
         assert!(
-            !cloud.runs().await.expect("runs").contains(&self.id),
+            !cloud.list_runs().await.expect("runs").contains(&self.id),
             "{} is still listed as a run",
             self.id
         );
@@ -95,7 +102,7 @@ async fn life(cloud: &dyn Cloud, run: &Run, disk: &Path) -> Image {
         .import(&run.cx, &run.id, &format!("{}-staged-source", run.id), disk, DEADLINE)
         .await
         .expect("import");
-    assert_eq!(staged.state, State::Building);
+    assert_eq!(staged.state, State::Staged);
     assert_eq!(staged.properties.get(image::RUN), Some(&run.id));
     assert!(
         staged.checksum.len() == 128 && staged.size > 0 && staged.virtual_size > 0,
@@ -112,10 +119,10 @@ async fn life(cloud: &dyn Cloud, run: &Run, disk: &Path) -> Image {
         cloud.shutdown(&run.cx, &machine, DEADLINE).await.expect("shutdown");
         assert_eq!(cloud.power(&machine).await.expect("power"), Power::Off);
     }
-    cloud.console(&machine).await.expect("console");
+    cloud.console_log(&machine).await.expect("console");
     let captured =
         cloud.capture(&run.cx, &run.id, &machine, &name, DEADLINE).await.expect("capture");
-    assert_eq!((captured.name.as_str(), captured.state), (name.as_str(), State::Building));
+    assert_eq!((captured.name.as_str(), captured.state), (name.as_str(), State::Staged));
 
     let publication = publication(run);
     let published = cloud.publish(&run.cx, &captured, &publication).await.expect("publish");
@@ -144,13 +151,13 @@ async fn life(cloud: &dyn Cloud, run: &Run, disk: &Path) -> Image {
     );
     assert!(cloud.images().await.expect("images").contains(&published));
     for base in [&published.id, &published.name, &published.family] {
-        let wanted = Wanted {
+        let wanted = FactsQuery {
             base: Some(base.clone()),
             image_name: published.name.clone(),
-            ..Wanted::default()
+            ..FactsQuery::default()
         };
         let facts = cloud.facts(&wanted, &run.cx).await.expect("facts");
-        assert_eq!(facts.base, BaseFact::Found(Box::new(published.clone())));
+        assert_eq!(facts.base, BaseLookup::Found(Box::new(published.clone())));
         assert_eq!(facts.name_taken_by, std::slice::from_ref(&published.id));
     }
 
@@ -177,8 +184,8 @@ fn publication(run: &Run) -> Publication {
         .into(),
         set_by: std::collections::BTreeMap::new(),
         tags: vec!["contract".into()],
-        min_disk_gb: None,
-        min_ram_mb: 64,
+        min_disk_gib: None,
+        min_ram_mib: 64,
         visibility: Visibility::Private,
         members: Vec::new(),
         protected: false,
@@ -189,23 +196,23 @@ fn publication(run: &Run) -> Publication {
 /// Everything is found by its owner, and goes, while the ledger is not asked.
 async fn lost_ledger(cloud: &dyn Cloud, run: &Run, base: &Image) {
     let machine = run.boot(cloud, "m", base).await;
-    let disk = crate::plan::VolumePlan { size_gb: 1, kind: None, zone: None };
-    match cloud.attach(&run.cx, &run.id, &machine, &disk, DEADLINE).await {
+    let disk = crate::plan::VolumePlan { size_gib: 1, kind: None, zone: None };
+    match cloud.attach_volume(&run.cx, &run.id, &machine, &disk, DEADLINE).await {
         Ok(_) | Err(CloudError::Unable { .. }) => {}
         Err(e) => panic!("attach: {e}"),
     }
     cloud.reboot(&run.cx, &machine, Reboot::Hard, DEADLINE).await.expect("reboot");
     assert_eq!(cloud.power(&machine).await.expect("power"), Power::On);
-    assert!(cloud.runs().await.expect("runs").contains(&run.id));
-    let owned = cloud.owned(&run.id).await.expect("owned");
+    assert!(cloud.list_runs().await.expect("runs").contains(&run.id));
+    let owned = cloud.list_resources(&run.id).await.expect("owned");
     assert!(!owned.is_empty());
-    let uses = cloud.uses(std::slice::from_ref(base)).await.expect("uses");
+    let uses = cloud.usage(std::slice::from_ref(base)).await.expect("uses");
     assert!(
         uses.get(&base.id).is_some_and(|who| who.contains(&run.id)),
         "a machine of it was not seen: {uses:?}"
     );
     assert!(
-        cloud.discard(&run.cx, base).await.is_err(),
+        cloud.delete_image(&run.cx, base).await.is_err(),
         "an image was deleted that a machine uses"
     );
     assert!(cloud.images().await.expect("images").contains(base));
@@ -213,7 +220,7 @@ async fn lost_ledger(cloud: &dyn Cloud, run: &Run, base: &Image) {
     assert!(matches!(cloud.power(&machine).await.expect("power"), Power::Gone(_)));
     run.assert_owns_nothing(cloud).await;
     assert!(
-        cloud.uses(std::slice::from_ref(base)).await.expect("uses").is_empty(),
+        cloud.usage(std::slice::from_ref(base)).await.expect("uses").is_empty(),
         "it counts as used by a machine that is gone"
     );
 }
@@ -224,24 +231,25 @@ async fn afterlife(cloud: &dyn Cloud, run: &Run, disk: &Path) {
         .import(&run.cx, &run.id, &format!("{}-staged-source", run.id), disk, DEADLINE)
         .await
         .expect("import");
-    let deprecated = Standing { state: State::Deprecated, hidden: false, hidden_at: None };
+    let deprecated = Lifecycle { state: State::Deprecated, hidden: false, hidden_at: None };
     assert!(
-        cloud.set_standing(&run.cx, &staged, &deprecated).await.is_err(),
+        cloud.set_lifecycle(&run.cx, &staged, &deprecated).await.is_err(),
         "a staged image was given a standing"
     );
-    assert!(cloud.discard(&run.cx, &staged).await.is_err(), "a staged image was discarded");
+    assert!(cloud.delete_image(&run.cx, &staged).await.is_err(), "a staged image was discarded");
     let published = cloud.publish(&run.cx, &staged, &publication(run)).await.expect("publish");
     let base = async |name: &str| {
-        let wanted = Wanted { base: Some(name.to_owned()), base_only: true, ..Wanted::default() };
+        let wanted =
+            FactsQuery { base: Some(name.to_owned()), base_only: true, ..FactsQuery::default() };
         cloud.facts(&wanted, &run.cx).await.expect("facts").base
     };
     let now = jiff::Timestamp::from_second(1_800_000_000).expect("a time");
     for to in
-        [deprecated, Standing { state: State::Deprecated, hidden: true, hidden_at: Some(now) }]
+        [deprecated, Lifecycle { state: State::Deprecated, hidden: true, hidden_at: Some(now) }]
     {
         for _ in 0..2 {
             let seen = cloud
-                .set_standing(&run.cx, &published, &to)
+                .set_lifecycle(&run.cx, &published, &to)
                 .await
                 .expect("set the standing, perhaps again");
             assert_eq!(seen.standing(), to);
@@ -260,22 +268,22 @@ async fn afterlife(cloud: &dyn Cloud, run: &Run, disk: &Path) {
             );
         }
         assert!(
-            matches!(base(&published.family).await, BaseFact::Missing { .. }),
+            matches!(base(&published.family).await, BaseLookup::Missing { .. }),
             "a family means an image that is {to:?}"
         );
         assert!(
-            matches!(base(&published.id).await, BaseFact::Found(i) if i.standing() == to),
+            matches!(base(&published.id).await, BaseLookup::Found(i) if i.standing() == to),
             "by its ID it is not found as {to:?}"
         );
     }
     let back = cloud
-        .set_standing(&run.cx, &published, &published.standing())
+        .set_lifecycle(&run.cx, &published, &published.standing())
         .await
         .expect("make it active again");
     assert_eq!(back, published, "it is not what it was");
-    assert!(matches!(base(&published.family).await, BaseFact::Found(i) if *i == published));
+    assert!(matches!(base(&published.family).await, BaseLookup::Found(i) if *i == published));
     for _ in 0..2 {
-        cloud.discard(&run.cx, &published).await.expect("discard, perhaps again");
+        cloud.delete_image(&run.cx, &published).await.expect("discard, perhaps again");
         assert!(cloud.images().await.expect("images").iter().all(|i| i.id != published.id));
     }
     run.delete_all(cloud, &run.cx.ledger.entries()).await;
@@ -299,7 +307,7 @@ pub async fn copies(
     is_let_alone(cloud, &run, &of_staged).await;
     assert!(
         cloud
-            .owned(&run.id)
+            .list_resources(&run.id)
             .await
             .expect("owned")
             .iter()
@@ -334,19 +342,19 @@ pub async fn copies(
         1,
         "the copy is pruned, or counts"
     );
-    let wanted = Wanted { base: Some(published.family.clone()), ..Wanted::default() };
+    let wanted = FactsQuery { base: Some(published.family.clone()), ..FactsQuery::default() };
     let base = || async {
         cloud
-            .facts(&Wanted { base_only: true, ..wanted.clone() }, &run.cx)
+            .facts(&FactsQuery { base_only: true, ..wanted.clone() }, &run.cx)
             .await
             .expect("facts")
             .base
     };
-    assert_eq!(base().await, BaseFact::Found(Box::new(published.clone())));
-    cloud.discard(&run.cx, &published).await.expect("discard");
+    assert_eq!(base().await, BaseLookup::Found(Box::new(published.clone())));
+    cloud.delete_image(&run.cx, &published).await.expect("discard");
     let meant = base().await;
     assert!(
-        !matches!(meant, BaseFact::Found(_)),
+        !matches!(meant, BaseLookup::Found(_)),
         "with the image gone, its family means the copy: {meant:?}"
     );
     run.delete_all(cloud, &run.cx.ledger.entries()).await;
@@ -365,12 +373,17 @@ async fn is_let_alone(cloud: &dyn Cloud, run: &Run, id: &str) {
     };
     let before = seen().await;
     assert!(matches!(before.provenance(), image::Provenance::Foreign(_)), "{before:?}");
-    let hidden = Standing { state: State::Deprecated, hidden: true, hidden_at: None };
-    assert!(cloud.set_standing(&run.cx, &before, &hidden).await.is_err(), "a copy was hidden");
-    assert!(cloud.discard(&run.cx, &before).await.is_err(), "a copy was discarded");
+    let hidden = Lifecycle { state: State::Deprecated, hidden: true, hidden_at: None };
+    assert!(cloud.set_lifecycle(&run.cx, &before, &hidden).await.is_err(), "a copy was hidden");
+    assert!(cloud.delete_image(&run.cx, &before).await.is_err(), "a copy was discarded");
     assert!(cloud.adopt(&run.cx, &before).await.is_err(), "a copy was adopted");
     assert!(
-        !cloud.owned(&run.id).await.expect("owned").iter().any(|e| e.id.as_deref() == Some(id)),
+        !cloud
+            .list_resources(&run.id)
+            .await
+            .expect("owned")
+            .iter()
+            .any(|e| e.id.as_deref() == Some(id)),
         "a copy is a run's"
     );
     let entry = Entry {
@@ -384,9 +397,9 @@ async fn is_let_alone(cloud: &dyn Cloud, run: &Run, id: &str) {
         // By name the run's own is found, where that is the same; so what is asked for is
         // another's.
         let other = format!("{}-other", run.id);
-        let _ = cloud.delete(&other, &entry).await;
+        let _ = cloud.delete_resource(&other, &entry).await;
         if entry.id.is_some() {
-            let _ = cloud.delete(&run.id, &entry).await;
+            let _ = cloud.delete_resource(&run.id, &entry).await;
         }
     }
     assert_eq!(seen().await, before, "a copy was changed");
@@ -405,7 +418,7 @@ async fn strangers(cloud: &dyn Cloud, one: &Run, two: &Run, disk: &Path) {
     for entry in entries.iter().chain(&nameless) {
         // By name it may find nothing of its own and say so with success; what counts is that all
         // is there.
-        let _ = cloud.delete(&two.id, entry).await;
+        let _ = cloud.delete_resource(&two.id, entry).await;
     }
     assert_eq!(
         cloud.power(&machine).await.expect("power"),

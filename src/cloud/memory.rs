@@ -8,10 +8,10 @@ use std::time::Duration;
 use async_trait::async_trait;
 
 use super::ledger::{Entry, Kind, Made};
-use super::{BootSpec, Cloud, CloudError, Cx, Disk, Machine, Power, Publication, Reboot};
+use super::{AttachedVolume, BootSpec, Cloud, CloudError, Cx, Machine, Power, Publication, Reboot};
 use crate::family;
-use crate::image::{self, Image, Standing, State, Visibility};
-use crate::plan::{BaseFact, CloudFacts, GIB, VolumePlan, Wanted};
+use crate::image::{self, Image, Lifecycle, State, Visibility};
+use crate::plan::{BaseLookup, CloudFacts, FactsQuery, GIB, VolumePlan};
 
 /// How a call fails.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -34,7 +34,7 @@ struct World {
     machines: BTreeMap<String, Booted>,
     images: BTreeMap<String, Image>,
     host_keys: Vec<String>,
-    lacks: Vec<(String, String)>,
+    missing_prerequisites: Vec<(String, String)>,
     watch: Option<Duration>,
     /// Of machines that are to come, by name.
     consoles: BTreeMap<String, String>,
@@ -47,7 +47,7 @@ struct Booted {
     name: String,
     image: String,
     power: Power,
-    disk_gb: u64,
+    disk_gib: u64,
     /// In place of an honest console.
     console: Option<String>,
     /// As its console shows it; each machine has its own unless the test says otherwise.
@@ -98,8 +98,8 @@ impl Memory {
         self.world().host_keys = keys;
     }
 
-    pub fn set_lacks(&self, lacks: Vec<(String, String)>) {
-        self.world().lacks = lacks;
+    pub fn set_lacks(&self, missing_prerequisites: Vec<(String, String)>) {
+        self.world().missing_prerequisites = missing_prerequisites;
     }
 
     /// Lets a machine be seen in another state.
@@ -203,21 +203,20 @@ impl World {
 
     fn image(&mut self, run: &str, name: &str, virtual_size: u64) -> Image {
         let id = self.id();
-        let own =
-            [(image::RUN, run), (image::STATE, State::Building.name()), (image::IMAGE_ID, &id)];
+        let own = [(image::RUN, run), (image::STATE, State::Staged.name()), (image::IMAGE_ID, &id)];
         Image {
             id: id.clone(),
             name: name.into(),
             family: String::new(),
-            state: State::Building,
+            state: State::Staged,
             created: jiff::Timestamp::now(),
             size: virtual_size / 10,
             virtual_size,
             checksum: format!("{:0128x}", self.made),
             properties: own.map(|(key, value)| (key.to_owned(), value.to_owned())).into(),
             tags: Vec::new(),
-            min_disk_gb: virtual_size.div_ceil(GIB),
-            min_ram_mb: 0,
+            min_disk_gib: virtual_size.div_ceil(GIB),
+            min_ram_mib: 0,
             visibility: Visibility::Private,
             protected: false,
             hidden: false,
@@ -226,7 +225,7 @@ impl World {
         }
     }
 
-    fn uses(&self, images: &[Image]) -> BTreeMap<String, String> {
+    fn usage(&self, images: &[Image]) -> BTreeMap<String, String> {
         let mut users: BTreeMap<String, Vec<String>> = BTreeMap::new();
         for machine in self.machines.values().filter(|m| images.iter().any(|i| i.id == m.image)) {
             users
@@ -234,7 +233,7 @@ impl World {
                 .or_default()
                 .push(format!("machine {}", machine.name));
         }
-        super::sentences(users)
+        super::describe_users(users)
     }
 
     fn machine(&mut self, machine: &Machine) -> Result<&mut Booted, CloudError> {
@@ -253,10 +252,10 @@ impl Cloud for Memory {
         "memory"
     }
 
-    async fn facts(&self, wanted: &Wanted, _: &Cx) -> Result<CloudFacts, CloudError> {
+    async fn facts(&self, wanted: &FactsQuery, _: &Cx) -> Result<CloudFacts, CloudError> {
         let images: Vec<Image> =
-            self.images().await?.into_iter().filter(|i| i.state != State::Building).collect();
-        let base = wanted.base.as_deref().map_or(BaseFact::None, |base| {
+            self.images().await?.into_iter().filter(|i| i.state != State::Staged).collect();
+        let base = wanted.base.as_deref().map_or(BaseLookup::None, |base| {
             let family = base.strip_prefix("os/");
             super::base_among(
                 &images,
@@ -274,9 +273,9 @@ impl Cloud for Memory {
                 .collect(),
             how: "in memory".into(),
             max_cpus: None,
-            max_ram_mb: None,
+            max_ram_mib: None,
             free_bytes: None,
-            lacks: self.world().lacks.clone(),
+            missing_prerequisites: self.world().missing_prerequisites.clone(),
             notes: Vec::new(),
             site: None,
         })
@@ -316,7 +315,7 @@ impl Cloud for Memory {
                     name: spec.name.clone(),
                     image: spec.image.clone(),
                     power: Power::On,
-                    disk_gb: spec.disk_gb,
+                    disk_gib: spec.disk_gib,
                     console: world.consoles.get(&spec.name).cloned(),
                     host_key,
                 };
@@ -341,15 +340,15 @@ impl Cloud for Memory {
             .map_or(Power::Gone("deleted".into()), |m| m.power.clone()))
     }
 
-    fn pace(&self) -> Duration {
+    fn poll_interval(&self) -> Duration {
         Duration::from_millis(10)
     }
 
-    fn watch_pace(&self) -> Option<Duration> {
+    fn health_poll_interval(&self) -> Option<Duration> {
         Some(self.world().watch.unwrap_or(Duration::from_secs(5)))
     }
 
-    async fn console(&self, machine: &Machine) -> Result<String, CloudError> {
+    async fn console_log(&self, machine: &Machine) -> Result<String, CloudError> {
         let world = self.world();
         if let Some(text) = world.machines.get(&machine.id).and_then(|m| m.console.clone()) {
             return Ok(text);
@@ -390,7 +389,7 @@ impl Cloud for Memory {
                     "it is not off",
                 ));
             }
-            booted.disk_gb * GIB
+            booted.disk_gib * GIB
         };
         self.make(cx, run, name, "capture", |_| Ok(disk)).await
     }
@@ -416,17 +415,17 @@ impl Cloud for Memory {
             );
             let publication = publication.proven(&image.id, at);
             image.state = State::Active;
-            image.min_disk_gb = publication.min_disk(image.virtual_size);
+            image.min_disk_gib = publication.min_disk(image.virtual_size);
             (image.name, image.family) = (publication.name, publication.family);
             (image.properties, image.tags) = (publication.properties, publication.tags);
-            image.min_ram_mb = publication.min_ram_mb;
+            image.min_ram_mib = publication.min_ram_mib;
             image.visibility = publication.visibility;
             (image.protected, image.hidden) = (publication.protected, publication.hidden);
             Ok(image.clone())
         })
     }
 
-    async fn delete(&self, run: &str, thing: &Entry) -> Result<(), CloudError> {
+    async fn delete_resource(&self, run: &str, thing: &Entry) -> Result<(), CloudError> {
         self.mutate("delete", |world| {
             let foreign = || {
                 Err(CloudError::refused(
@@ -460,7 +459,7 @@ impl Cloud for Memory {
         })
     }
 
-    async fn owned(&self, run: &str) -> Result<Vec<Entry>, CloudError> {
+    async fn list_resources(&self, run: &str) -> Result<Vec<Entry>, CloudError> {
         let world = self.world();
         let machines = world
             .machines
@@ -486,7 +485,7 @@ impl Cloud for Memory {
         Ok(found)
     }
 
-    async fn runs(&self) -> Result<Vec<String>, CloudError> {
+    async fn list_runs(&self) -> Result<Vec<String>, CloudError> {
         let world = self.world();
         let staged =
             world.images.values().filter_map(|i| owner(i).filter(|run| i.is_staged_by(run)));
@@ -520,26 +519,26 @@ impl Cloud for Memory {
         self.mutate("reboot", |world| world.machine(machine).map(|m| m.power = Power::On))
     }
 
-    async fn attach(
+    async fn attach_volume(
         &self,
         _: &Cx,
         _: &str,
         machine: &Machine,
         _: &VolumePlan,
         _: Duration,
-    ) -> Result<Disk, CloudError> {
+    ) -> Result<AttachedVolume, CloudError> {
         Err(CloudError::unable(
             format!("attach a disk to {}", machine.name),
             "there are no disks in memory",
         ))
     }
 
-    async fn detach(
+    async fn detach_volume(
         &self,
         _: &Cx,
         _: &str,
         machine: &Machine,
-        _: &Disk,
+        _: &AttachedVolume,
         _: Duration,
     ) -> Result<(), CloudError> {
         Err(CloudError::unable(
@@ -556,7 +555,7 @@ impl Cloud for Memory {
         Err(CloudError::unable(format!("rescue {}", machine.name), "there are no disks in memory"))
     }
 
-    async fn screen(&self, machine: &Machine) -> Result<String, CloudError> {
+    async fn console_url(&self, machine: &Machine) -> Result<String, CloudError> {
         Err(CloudError::unable(
             format!("screen of {}", machine.name),
             "there is no screen in memory",
@@ -571,11 +570,11 @@ impl Cloud for Memory {
         Ok(None)
     }
 
-    async fn set_standing(
+    async fn set_lifecycle(
         &self,
         _: &Cx,
         image: &Image,
-        to: &Standing,
+        to: &Lifecycle,
     ) -> Result<Image, CloudError> {
         self.mutate("set_standing", |world| {
             let what = format!("change image {}", image.name);
@@ -583,7 +582,7 @@ impl Cloud for Memory {
                 .images
                 .get_mut(&image.id)
                 .ok_or_else(|| CloudError::refused(&what, "does not exist"))?;
-            if let Some(why) = super::untouchable(image) {
+            if let Some(why) = super::why_immutable(image) {
                 return Err(CloudError::refused(what, why));
             }
             image.stand(to);
@@ -607,16 +606,16 @@ impl Cloud for Memory {
         })
     }
 
-    async fn uses(&self, images: &[Image]) -> Result<BTreeMap<String, String>, CloudError> {
-        Ok(self.world().uses(images))
+    async fn usage(&self, images: &[Image]) -> Result<BTreeMap<String, String>, CloudError> {
+        Ok(self.world().usage(images))
     }
 
-    async fn discard(&self, _: &Cx, image: &Image) -> Result<(), CloudError> {
+    async fn delete_image(&self, _: &Cx, image: &Image) -> Result<(), CloudError> {
         self.mutate("discard", |world| {
             let Some(there) = world.images.get(&image.id) else { return Ok(()) };
-            let used = world.uses(std::slice::from_ref(there)).remove(&image.id);
+            let used = world.usage(std::slice::from_ref(there)).remove(&image.id);
             let protected = there.protected.then(|| "it is protected".to_owned());
-            match super::untouchable(there).or(protected).or(used) {
+            match super::why_immutable(there).or(protected).or(used) {
                 Some(why) => Err(CloudError::refused(format!("delete image {}", there.name), why)),
                 None => {
                     world.images.remove(&image.id);
@@ -671,8 +670,8 @@ mod tests {
                 name: "factory-r1-builder".into(),
                 image: base.id,
                 cpus: 1,
-                ram_mb: 1,
-                disk_gb: 1,
+                ram_mib: 1,
+                disk_gib: 1,
                 user_data: String::new(),
                 place: None,
             };
@@ -683,7 +682,7 @@ mod tests {
             );
             for entry in cx.ledger.entries() {
                 assert_eq!(entry.id, None);
-                cloud.delete("r1", &entry).await.unwrap();
+                cloud.delete_resource("r1", &entry).await.unwrap();
             }
             assert_eq!(cloud.snapshot(), before);
             assert_eq!(cloud.calls(), 2);

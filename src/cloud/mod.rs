@@ -9,14 +9,14 @@ use async_trait::async_trait;
 use crate::cancel::{Cancel, Cancelled};
 use crate::event::Events;
 use crate::family::{self, Meaning};
-use crate::image::{self, Image, Provenance, Standing, State};
+use crate::image::{self, Image, Lifecycle, Provenance, State};
 pub use crate::plan::Publication;
-use crate::plan::{BaseFact, CloudFacts, Named, SitePlan, VolumePlan, Wanted};
+use crate::plan::{BaseLookup, CloudFacts, FactsQuery, Named, Placement, VolumePlan};
 use crate::text::shell;
 
 #[doc(hidden)]
 pub mod contract;
-pub mod host;
+pub mod local_resources;
 pub mod ledger;
 pub mod local;
 #[doc(hidden)]
@@ -36,20 +36,20 @@ pub struct BootSpec {
     /// ID of the image it boots from, published or staged.
     pub image: String,
     pub cpus: u32,
-    pub ram_mb: u64,
+    pub ram_mib: u64,
     /// Size of its disk; at least the image's virtual size.
-    pub disk_gb: u64,
+    pub disk_gib: u64,
     /// cloud-init user-data.
     pub user_data: String,
     /// Where it goes, on a cloud that offers a choice; CPUs, RAM and disk are then the flavor's.
-    pub place: Option<BootPlace>,
+    pub place: Option<MachinePlacement>,
 }
 
 /// Where a machine goes, on a cloud that offers a choice.
 #[derive(Debug, Clone)]
-pub struct BootPlace {
+pub struct MachinePlacement {
     pub flavor: Named,
-    pub site: SitePlan,
+    pub site: Placement,
 }
 
 /// A machine that was booted. Its power is on; nothing is said about SSH yet.
@@ -86,7 +86,7 @@ pub enum Reboot {
 
 /// A disk that a running machine was given.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Disk {
+pub struct AttachedVolume {
     /// What the cloud knows it by.
     pub id: String,
     /// Begin of the serial number that the guest sees.
@@ -161,7 +161,7 @@ pub trait Cloud: Send + Sync {
     }
 
     /// Reads only. What is missing is a fact too, and not an error.
-    async fn facts(&self, wanted: &Wanted, cx: &Cx) -> Result<CloudFacts, CloudError>;
+    async fn facts(&self, wanted: &FactsQuery, cx: &Cx) -> Result<CloudFacts, CloudError>;
 
     /// Takes a disk image file in as a staged image called `name`.
     async fn import(
@@ -184,14 +184,14 @@ pub trait Cloud: Send + Sync {
 
     /// The shortest pause between two looks at a machine (`power`, `console`) that a good guest of
     /// this cloud takes.
-    fn pace(&self) -> Duration;
+    fn poll_interval(&self) -> Duration;
 
     /// How often a machine that answers over SSH is looked at all the same; `None`: a look tells
     /// nothing more.
-    fn watch_pace(&self) -> Option<Duration>;
+    fn health_poll_interval(&self) -> Option<Duration>;
 
     /// The serial console so far (its end, where a cloud keeps only that).
-    async fn console(&self, machine: &Machine) -> Result<String, CloudError>;
+    async fn console_log(&self, machine: &Machine) -> Result<String, CloudError>;
 
     /// Asks the machine to shut itself down and waits until it is off.
     async fn shutdown(
@@ -223,14 +223,14 @@ pub trait Cloud: Send + Sync {
 
     /// Deletes a thing of a run. What is not there is deleted: success. Never touches a thing whose
     /// owner is another.
-    async fn delete(&self, run: &str, thing: &Entry) -> Result<(), CloudError>;
+    async fn delete_resource(&self, run: &str, thing: &Entry) -> Result<(), CloudError>;
 
     /// What the cloud shows as made by `run` and not published, newest first: found by owner tags,
     /// without the ledger.
-    async fn owned(&self, run: &str) -> Result<Vec<Entry>, CloudError>;
+    async fn list_resources(&self, run: &str) -> Result<Vec<Entry>, CloudError>;
 
     /// Runs that own something here.
-    async fn runs(&self) -> Result<Vec<String>, CloudError>;
+    async fn list_runs(&self) -> Result<Vec<String>, CloudError>;
 
     /// Images of the factory, newest first; staged ones too, and such as carry its properties
     /// without being its.
@@ -247,22 +247,22 @@ pub trait Cloud: Send + Sync {
 
     /// Gives a running machine an empty disk; of what type and where it is made, where there is a
     /// choice.
-    async fn attach(
+    async fn attach_volume(
         &self,
         cx: &Cx,
         run: &str,
         machine: &Machine,
         wanted: &VolumePlan,
         deadline: Duration,
-    ) -> Result<Disk, CloudError>;
+    ) -> Result<AttachedVolume, CloudError>;
 
     /// Takes a disk away from its machine and deletes it.
-    async fn detach(
+    async fn detach_volume(
         &self,
         cx: &Cx,
         run: &str,
         machine: &Machine,
-        disk: &Disk,
+        disk: &AttachedVolume,
         deadline: Duration,
     ) -> Result<(), CloudError>;
 
@@ -284,7 +284,7 @@ pub trait Cloud: Send + Sync {
 
     /// Where the screen of a machine is seen in a browser. The address lets in whoever has it, so
     /// it is shown to nobody.
-    async fn screen(&self, machine: &Machine) -> Result<String, CloudError>;
+    async fn console_url(&self, machine: &Machine) -> Result<String, CloudError>;
 
     /// Has a Heat template checked by the cloud's Heat; `None` where there is none, else what is
     /// wrong with it, if anything.
@@ -295,11 +295,11 @@ pub trait Cloud: Send + Sync {
     ) -> Result<Option<Result<(), String>>, CloudError>;
 
     /// Gives a published image of ours another standing, in one write, and returns it as read back.
-    async fn set_standing(
+    async fn set_lifecycle(
         &self,
         cx: &Cx,
         image: &Image,
-        to: &Standing,
+        to: &Lifecycle,
     ) -> Result<Image, CloudError>;
 
     /// Gives a published image that has no proof the one that publication writes today, in one
@@ -310,15 +310,15 @@ pub trait Cloud: Send + Sync {
     /// Which of these images somebody uses, by ID, with a sentence that says who: machines and
     /// volumes made from them, builds under way. What cannot be seen (machines of other projects)
     /// counts as used.
-    async fn uses(&self, images: &[Image]) -> Result<BTreeMap<String, String>, CloudError>;
+    async fn usage(&self, images: &[Image]) -> Result<BTreeMap<String, String>, CloudError>;
 
     /// Deletes a published image. Absent is success. One that no run of the factory made, that is
     /// protected, staged or used is refused.
-    async fn discard(&self, cx: &Cx, image: &Image) -> Result<(), CloudError>;
+    async fn delete_image(&self, cx: &Cx, image: &Image) -> Result<(), CloudError>;
 }
 
 /// From users to one sentence for each image that has any.
-fn sentences(users: BTreeMap<String, Vec<String>>) -> BTreeMap<String, String> {
+fn describe_users(users: BTreeMap<String, Vec<String>>) -> BTreeMap<String, String> {
     let sentence = |names: Vec<String>| match &names[..] {
         [one] => format!("{one} uses it"),
         [one, others @ ..] => format!("{one} and {} more use it", others.len()),
@@ -328,10 +328,10 @@ fn sentences(users: BTreeMap<String, Vec<String>>) -> BTreeMap<String, String> {
 }
 
 /// Why a published image may not be changed or deleted, from what is seen of it alone.
-pub fn untouchable(image: &Image) -> Option<String> {
+pub fn why_immutable(image: &Image) -> Option<String> {
     match image.provenance() {
         Provenance::Foreign(why) => Some(why),
-        Provenance::Ours | Provenance::Legacy if image.state == State::Building => {
+        Provenance::Ours | Provenance::Legacy if image.state == State::Staged => {
             Some("it is staged: its run publishes or removes it".to_owned())
         }
         Provenance::Legacy => Some(format!(
@@ -347,7 +347,7 @@ pub fn untouchable(image: &Image) -> Option<String> {
 /// again.
 fn unpublishable(image: &Image, publication: &Publication) -> Option<String> {
     let run = publication.properties.get(image::RUN).map(String::as_str).unwrap_or_default();
-    let published = image.state != State::Building && image.is_ours();
+    let published = image.state != State::Staged && image.is_ours();
     let of_run = image.properties.get(image::RUN).is_some_and(|r| r == run);
     match image.is_staged_by(run) || published && of_run {
         true => None,
@@ -359,7 +359,7 @@ fn unpublishable(image: &Image, publication: &Publication) -> Option<String> {
 fn unadoptable(image: &Image) -> Option<String> {
     match image.provenance() {
         Provenance::Foreign(why) => Some(why),
-        Provenance::Ours | Provenance::Legacy if image.state == State::Building => {
+        Provenance::Ours | Provenance::Legacy if image.state == State::Staged => {
             Some("it is staged".to_owned())
         }
         Provenance::Ours | Provenance::Legacy => None,
@@ -372,12 +372,12 @@ fn base_among(
     wanted: &str,
     family_only: bool,
     near: impl FnOnce() -> Vec<String>,
-) -> BaseFact {
+) -> BaseLookup {
     let owned = |images: Vec<&Image>| images.into_iter().cloned().collect();
     match family::meaning(images, wanted, family_only) {
-        Meaning::One(image) => BaseFact::Found(Box::new(image.clone())),
-        Meaning::Several(images) => BaseFact::Ambiguous(owned(images)),
-        Meaning::Doubtful(images) => BaseFact::Doubtful(owned(images)),
-        Meaning::Nothing => BaseFact::Missing { near: near() },
+        Meaning::One(image) => BaseLookup::Found(Box::new(image.clone())),
+        Meaning::Several(images) => BaseLookup::Ambiguous(owned(images)),
+        Meaning::Doubtful(images) => BaseLookup::Doubtful(owned(images)),
+        Meaning::Nothing => BaseLookup::Missing { near: near() },
     }
 }

@@ -32,19 +32,24 @@ fn without(mut image: Image, key: &str) -> Image {
     image
 }
 
-fn fates(images: &[Image], keep: u32, at_once: bool, uses: &[(&str, &str)]) -> Vec<(String, Fate)> {
+fn fates(
+    images: &[Image],
+    keep: u32,
+    at_once: bool,
+    uses: &[(&str, &str)],
+) -> Vec<(String, PruneAction)> {
     let uses = uses.iter().map(|(id, who)| ((*id).to_owned(), (*who).to_owned())).collect();
     let verdicts = prune(images, "f", Policy { keep, at_once }, &uses);
     assert!(verdicts.iter().all(|v| !v.why.is_empty()), "{verdicts:?}");
     verdicts.into_iter().map(|v| (v.image.id.clone(), v.fate)).collect()
 }
 
-fn expect(list: &[(&str, Fate)]) -> Vec<(String, Fate)> {
+fn expect(list: &[(&str, PruneAction)]) -> Vec<(String, PruneAction)> {
     list.iter().map(|(id, fate)| ((*id).to_owned(), *fate)).collect()
 }
 
-use Fate::{Delete, Hide, Keep, Spare};
-use State::{Active, Building, Deprecated};
+use PruneAction::{Delete, Hide, Keep, Retain};
+use State::{Active, Deprecated, Staged};
 
 #[test]
 fn the_newest_active_one_is_current() {
@@ -53,7 +58,7 @@ fn the_newest_active_one_is_current() {
         image("c", "f", 3, Active),
         image("b", "f", 2, Active),
         image("d", "f", 4, Deprecated),
-        image("e", "f", 5, Building),
+        image("e", "f", 5, Staged),
         Image { hidden: true, ..image("g", "f", 6, Active) },
         image("x", "other", 9, Active),
     ];
@@ -81,7 +86,7 @@ fn an_image_is_found_by_id_then_name_then_family() {
         image("a", "f", 1, Active),
         image("b", "f", 2, Deprecated),
         image("c", "g", 3, Deprecated),
-        image("s", "f", 4, Building),
+        image("s", "f", 4, Staged),
         Image { name: "twin".into(), ..image("t1", "h", 1, Active) },
         Image { name: "twin".into(), ..image("t2", "h", 2, Active) },
     ];
@@ -167,8 +172,8 @@ fn what_is_used_is_hidden_and_not_deleted() {
         hidden(image("a", "f", 1, Active)),
     ];
     let uses = [("a", "server web uses it"), ("b", "volume v uses it"), ("c", "server x uses it")];
-    assert_eq!(fates(&images, 1, false, &uses), expect(&[("c", Keep), ("b", Hide), ("a", Spare)]));
-    assert_eq!(fates(&images, 1, true, &uses), expect(&[("c", Keep), ("b", Hide), ("a", Spare)]));
+    assert_eq!(fates(&images, 1, false, &uses), expect(&[("c", Keep), ("b", Hide), ("a", Retain)]));
+    assert_eq!(fates(&images, 1, true, &uses), expect(&[("c", Keep), ("b", Hide), ("a", Retain)]));
     let map = uses.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect();
     let verdicts = prune(&images, "f", Policy { keep: 1, at_once: true }, &map);
     assert!(
@@ -182,7 +187,7 @@ fn the_base_of_a_current_image_is_not_deleted() {
     let base = hidden(image("a", "f", 1, Active));
     let old = child(image("k1", "kid", 5, Active), &base);
     let images = [base.clone(), image("b", "f", 2, Active), old.clone()];
-    assert_eq!(fates(&images, 1, false, &[]), expect(&[("b", Keep), ("a", Spare)]));
+    assert_eq!(fates(&images, 1, false, &[]), expect(&[("b", Keep), ("a", Retain)]));
     // A younger child of another base took its place.
     let images = [base, images[1].clone(), old, child(image("k2", "kid", 6, Active), &images[1])];
     assert_eq!(fates(&images, 1, false, &[]), expect(&[("b", Keep), ("a", Delete)]));
@@ -199,7 +204,7 @@ fn what_is_protected_or_not_ours_is_spared() {
         Image { hidden: true, state: Deprecated, ..legacy("d", 4) },
         Image { hidden: true, ..image("e", "f", 5, Active) },
         Image { hidden: true, ..image("g", "f", 6, Deprecated) },
-        image("s", "f", 7, Building),
+        image("s", "f", 7, Staged),
         without(image("t", "f", 10, Active), image::RUN),
         with(image("u", "f", 11, Active), image::IMAGE_ID, "z"),
         with(image("v", "f", 12, Active), "image_type", "snapshot"),
@@ -213,7 +218,7 @@ fn what_is_protected_or_not_ours_is_spared() {
             7,
             "a staged image is its run's alone, and what is not ours is not there: {told:?}"
         );
-        assert!(told[1..].iter().all(|(_, fate)| *fate == Spare), "{told:?}");
+        assert!(told[1..].iter().all(|(_, fate)| *fate == Retain), "{told:?}");
     }
 }
 
@@ -281,7 +286,7 @@ fn a_base_is_resolved_as_a_bundle_means_it() {
 fn stale_is_what_would_be_built_otherwise_now() {
     let (old, new) = (image("b1", "base", 1, Active), image("b2", "base", 2, Active));
     let made = with(child(image("k", "kid", 3, Active), &old), image::INPUTS, "d1");
-    let now = |inputs: Option<&str>, base: Option<&Image>| Now {
+    let now = |inputs: Option<&str>, base: Option<&Image>| CurrentInputs {
         inputs: inputs.map(Into::into),
         base: base.cloned(),
     };
@@ -311,12 +316,12 @@ fn what_was_rolled_back_is_not_built_again_from_the_same() {
     let good = with(child(image("k1", "kid", 3, Active), &base), image::INPUTS, "d1");
     let bad = with(child(image("k2", "kid", 4, Deprecated), &base), image::INPUTS, "d2");
     let images = [base.clone(), good.clone(), bad];
-    let now = Now { inputs: Some("d2".into()), base: Some(base.clone()) };
+    let now = CurrentInputs { inputs: Some("d2".into()), base: Some(base.clone()) };
     assert_eq!(stale(&good, &now), ["its definition changed"]);
     assert_eq!(rolled_back(&images, &good, &now).unwrap().id, "k2");
-    let mended = Now { inputs: Some("d3".into()), ..now.clone() };
+    let mended = CurrentInputs { inputs: Some("d3".into()), ..now.clone() };
     assert_eq!(rolled_back(&images, &good, &mended), None);
-    let rebased = Now { base: Some(image("b2", "base", 2, Active)), ..now };
+    let rebased = CurrentInputs { base: Some(image("b2", "base", 2, Active)), ..now };
     assert_eq!(rolled_back(&images, &good, &rebased), None);
 }
 
@@ -354,7 +359,7 @@ fn what_carries_a_familys_properties_is_not_of_it() {
         // Even alone it is not taken for the family, nor where it has its very name.
         for name in ["notes", "f"] {
             let mut alone = vec![real.clone(), Image { name: name.into(), ..other.clone() }];
-            alone[0].stand(&crate::image::Standing {
+            alone[0].stand(&crate::image::Lifecycle {
                 state: Deprecated,
                 hidden: false,
                 hidden_at: None,
@@ -406,7 +411,7 @@ fn a_proof_comes_before_age() {
         ("b", "a")
     );
     assert_eq!(current(std::slice::from_ref(&legacy), "f").unwrap().id, "a");
-    assert_eq!(fates(&images, 2, true, &[]), expect(&[("b", Keep), ("a", Spare)]));
+    assert_eq!(fates(&images, 2, true, &[]), expect(&[("b", Keep), ("a", Retain)]));
 }
 
 /// A clock that went back, here or at Glance, hides no new image; nor does one that was far ahead

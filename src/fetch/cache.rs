@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::{FetchError, Job, part};
+use super::{FetchError, TransferContext, partial_file};
 use crate::digest::Digest;
 use crate::lock::Held;
 
@@ -36,7 +36,11 @@ pub struct Slot {
 
 impl Slot {
     /// Waits for a build that works on the same file.
-    pub async fn take(dir: &Path, wanted: &Digest, job: &Job) -> Result<Self, FetchError> {
+    pub async fn take(
+        dir: &Path,
+        wanted: &Digest,
+        job: &TransferContext,
+    ) -> Result<Self, FetchError> {
         fs::create_dir_all(dir).map_err(FetchError::io("make", dir))?;
         let stem = format!("{}-{}", wanted.algorithm.name(), wanted.hex);
         let path = dir.join(format!("{stem}.lock"));
@@ -88,7 +92,7 @@ impl Slot {
     }
 
     /// Whether the file is there, as long as it was. One whose length is not known is read through.
-    pub async fn holds(&self, job: &Job) -> Result<bool, FetchError> {
+    pub async fn holds(&self, job: &TransferContext) -> Result<bool, FetchError> {
         let whole = self.whole();
         let length = match fs::metadata(&whole) {
             Ok(meta) => meta.len(),
@@ -99,7 +103,7 @@ impl Slot {
         if known == Some(length) {
             return Ok(true);
         }
-        match part::verify(&whole, &self.wanted, job).await {
+        match partial_file::verify(&whole, &self.wanted, job).await {
             Ok(()) => Ok(true),
             Err(FetchError::Checksum { .. }) => {
                 job.events.warn(format!("{} is damaged: it is downloaded again", whole.display()));
@@ -113,8 +117,9 @@ impl Slot {
     /// The part, whose content was verified and synced, becomes the file.
     pub fn adopt(&self, url: &str, size: u64) -> Result<(), FetchError> {
         self.write(&Note { url: url.into(), validator: None, size: Some(size) })?;
-        let (part, whole) = (self.part(), self.whole());
-        let taken = fs::rename(&part, &whole).and_then(|()| File::open(&self.dir)?.sync_all());
+        let (partial_file, whole) = (self.part(), self.whole());
+        let taken =
+            fs::rename(&partial_file, &whole).and_then(|()| File::open(&self.dir)?.sync_all());
         taken.map_err(FetchError::io("write", &whole))
     }
 

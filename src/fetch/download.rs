@@ -5,9 +5,9 @@ use std::time::{Duration, Instant};
 use reqwest::{Response, StatusCode, header};
 
 use super::cache::{Note, Slot};
-use super::http::{Failed, Http, Tries, content_range, validator};
-use super::part::{self, Part, Progress};
-use super::{FetchError, Job, Place};
+use super::http::{Failed, Http, Retry, content_range, validator};
+use super::partial_file::{self, PartialFile, Progress};
+use super::{FetchError, SourceUri, TransferContext};
 use crate::digest::Digest;
 use crate::disk;
 
@@ -18,18 +18,18 @@ const UNTOLD: u64 = 64 << 30;
 /// Bytes between two looks at what is free: others write to the disk meanwhile.
 const LOOK: u64 = 8 << 20;
 
-pub struct Download<'a> {
+pub struct Transfer<'a> {
     pub http: &'a Http<'a>,
     pub url: &'a str,
-    pub shown: &'a Place,
+    pub shown: &'a SourceUri,
     pub wanted: &'a Digest,
     pub slot: &'a Slot,
 }
 
-impl Download<'_> {
+impl Transfer<'_> {
     /// Ends with the file in the cache, or with an error and nothing of it, but for a part that a
     /// later build can go on with.
-    pub async fn run(&self, job: &Job) -> Result<(), FetchError> {
+    pub async fn run(&self, job: &TransferContext) -> Result<(), FetchError> {
         let mut again = true;
         loop {
             let Whole { got, bytes, pieced } = self.whole(job).await?;
@@ -53,9 +53,9 @@ impl Download<'_> {
         }
     }
 
-    async fn whole(&self, job: &Job) -> Result<Whole, FetchError> {
+    async fn whole(&self, job: &TransferContext) -> Result<Whole, FetchError> {
         let note = self.slot.note().filter(|n| n.url == self.url && n.validator.is_some());
-        let part = Part::open(&self.slot.part(), note.is_some(), self.wanted.algorithm)?;
+        let part = PartialFile::open(&self.slot.part(), note.is_some(), self.wanted.algorithm)?;
         let mut state =
             State { pieced: part.length() > 0, part, validator: note.and_then(|n| n.validator) };
         if state.part.length() > 0 {
@@ -65,7 +65,7 @@ impl Download<'_> {
                 state.part.length() >> 20
             ));
         }
-        let mut tries = Tries::new(self.http.patience, self.shown);
+        let mut tries = Retry::new(self.http.patience, self.shown);
         let mut furthest = state.part.length();
         let failed = loop {
             let Err(failed) = self.attempt(&mut state, job).await else { break None };
@@ -105,7 +105,7 @@ impl Download<'_> {
     }
 
     /// One request, and all of its body.
-    async fn attempt(&self, state: &mut State, job: &Job) -> Result<(), Failed> {
+    async fn attempt(&self, state: &mut State, job: &TransferContext) -> Result<(), Failed> {
         let begin = state.part.length();
         let mut request =
             self.http.client.get(self.url).header(header::ACCEPT_ENCODING, "identity");
@@ -193,7 +193,7 @@ impl Download<'_> {
         mut response: Response,
         total: Option<u64>,
         state: &mut State,
-        job: &Job,
+        job: &TransferContext,
     ) -> Result<(), Failed> {
         let mut progress = Progress::new(job);
         let (mut since, mut came) = (Instant::now(), 0);
@@ -230,7 +230,7 @@ impl Download<'_> {
             if length - looked >= LOOK {
                 looked = length;
                 // What comes until the next look, and what waits for the disk.
-                let soon = length + LOOK + part::QUEUED;
+                let soon = length + LOOK + partial_file::QUEUED;
                 self.fits(total.map_or(soon, |total| total.min(soon)), length)?;
             }
             progress.tell(length, total.unwrap_or(0));
@@ -279,7 +279,7 @@ struct Whole {
 }
 
 struct State {
-    part: Part,
+    part: PartialFile,
     validator: Option<String>,
     pieced: bool,
 }

@@ -6,7 +6,7 @@ use rand_core::{OsRng, RngCore};
 use reqwest::header::{self, HeaderMap};
 use reqwest::{Client, Response, StatusCode, redirect};
 
-use super::{FetchError, Job, Patience, Place};
+use super::{FetchError, RetryPolicy, SourceUri, TransferContext};
 use crate::http::{Proxies, innermost, retry_after};
 
 /// Longer lists of checksums are none.
@@ -16,17 +16,17 @@ const REDIRECTS: usize = 10;
 /// Sends what one fetch asks for.
 pub struct Http<'a> {
     pub client: Client,
-    pub patience: &'a Patience,
+    pub patience: &'a RetryPolicy,
     proxies: &'a Proxies,
 }
 
 impl<'a> Http<'a> {
-    pub fn new(patience: &'a Patience, proxies: &'a Proxies) -> Result<Self, FetchError> {
+    pub fn new(patience: &'a RetryPolicy, proxies: &'a Proxies) -> Result<Self, FetchError> {
         Ok(Self { client: client(patience, proxies)?, patience, proxies })
     }
 }
 
-fn client(patience: &Patience, proxies: &Proxies) -> Result<Client, FetchError> {
+fn client(patience: &RetryPolicy, proxies: &Proxies) -> Result<Client, FetchError> {
     let policy = redirect::Policy::custom(|attempt| {
         let left_https = attempt.previous().last().is_some_and(|p| p.scheme() == "https")
             && attempt.url().scheme() != "https";
@@ -63,14 +63,14 @@ impl From<FetchError> for Failed {
 }
 
 /// Attempts in a row that brought nothing new.
-pub struct Tries<'a> {
-    patience: &'a Patience,
-    shown: &'a Place,
+pub struct Retry<'a> {
+    patience: &'a RetryPolicy,
+    shown: &'a SourceUri,
     fruitless: u32,
 }
 
-impl<'a> Tries<'a> {
-    pub fn new(patience: &'a Patience, shown: &'a Place) -> Self {
+impl<'a> Retry<'a> {
+    pub fn new(patience: &'a RetryPolicy, shown: &'a SourceUri) -> Self {
         Self { patience, shown, fruitless: 0 }
     }
 
@@ -79,7 +79,7 @@ impl<'a> Tries<'a> {
         &mut self,
         failed: Failed,
         progressed: bool,
-        job: &Job,
+        job: &TransferContext,
     ) -> Result<(), FetchError> {
         let (reason, asked) = match failed {
             Failed::Again(reason, asked) => (reason, asked),
@@ -108,8 +108,13 @@ impl<'a> Tries<'a> {
 
 impl Http<'_> {
     /// A short text, whole or not at all.
-    pub async fn text(&self, url: &str, shown: &Place, job: &Job) -> Result<Vec<u8>, FetchError> {
-        let mut tries = Tries::new(self.patience, shown);
+    pub async fn text(
+        &self,
+        url: &str,
+        shown: &SourceUri,
+        job: &TransferContext,
+    ) -> Result<Vec<u8>, FetchError> {
+        let mut tries = Retry::new(self.patience, shown);
         loop {
             let attempt = async {
                 let mut response =
@@ -141,7 +146,7 @@ impl Http<'_> {
         }
     }
 
-    pub fn refused(&self, response: &Response, shown: &Place) -> Failed {
+    pub fn refused(&self, response: &Response, shown: &SourceUri) -> Failed {
         let (status, via) = (response.status(), self.proxies.via(response.url()));
         match status {
             StatusCode::PROXY_AUTHENTICATION_REQUIRED => {
@@ -163,7 +168,7 @@ impl Http<'_> {
         Failed::Again(format!("the server says {}{via}", status.as_u16()), asked)
     }
 
-    pub fn transport(&self, e: &reqwest::Error, shown: &Place) -> Failed {
+    pub fn transport(&self, e: &reqwest::Error, shown: &SourceUri) -> Failed {
         if let Some(Err(wrong)) = e.url().map(|url| self.proxies.check(url)) {
             return FetchError::Proxy(wrong).into();
         }

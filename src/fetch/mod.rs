@@ -1,9 +1,9 @@
 //! Gets an image from elsewhere, and hands it over only if it is what it should be.
 //!
-//! A [`Wish`] says from where and what checksum. [`Fetch::get`] finds the checksum in a publisher's
-//! list if need be ([`sums`]), looks into the [`cache`], and downloads what is not there
-//! ([`download`], over [`http`]), written and hashed by [`part`] on the way. [`unpack`] opens what
-//! is compressed. Files of this machine are hashed where they lie.
+//! A [`Download`] says from where and what checksum. [`Fetch::get`] finds the checksum in a
+//! publisher's list if need be ([`sums`]), looks into the [`cache`], and downloads what is not
+//! there ([`download`], over [`http`]), written and hashed by [`part`] on the way. [`unpack`] opens
+//! what is compressed. Files of this machine are hashed where they lie.
 //!
 //! The cache is a directory of files named by their checksum (`sha256-3a52…`), shared by all builds
 //! of a home. A file has that name only when it was read to its end and has that checksum. It may
@@ -22,33 +22,33 @@ use crate::http::{PROXY_HINT, Proxies, ProxyError, THROUGH};
 mod cache;
 mod download;
 mod http;
-mod part;
-mod place;
-mod sums;
+mod partial_file;
+mod source_uri;
+mod checksum_list;
 pub mod unpack;
 
-pub use place::{Place, PlaceError};
-pub use sums::{SumsError, find as find_sum};
+pub use checksum_list::{SumsError, find as find_sum};
+pub use source_uri::{PlaceError, SourceUri};
 
 /// What is to be got, and how it is known to be right.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Wish {
-    pub from: Place,
+pub struct Download {
+    pub from: SourceUri,
     /// Of the file as it is served, before it is unpacked.
-    pub sum: Option<Sum>,
+    pub sum: Option<ChecksumSource>,
 }
 
-impl Wish {
+impl Download {
     /// What is asked for over the network, in this order.
     pub fn urls(&self) -> Vec<Url> {
         let list = match &self.sum {
-            Some(Sum::List(place)) => Some(place),
+            Some(ChecksumSource::List(place)) => Some(place),
             _ => None,
         };
         let named = list.into_iter().chain([&self.from]);
         named
             .filter_map(
-                |place| if let Place::Url(url) = place { Url::parse(url).ok() } else { None },
+                |place| if let SourceUri::Url(url) = place { Url::parse(url).ok() } else { None },
             )
             .collect()
     }
@@ -56,13 +56,13 @@ impl Wish {
     /// Files of this machine that are read for it.
     pub fn files(&self) -> Vec<&Path> {
         let list = match &self.sum {
-            Some(Sum::List(place)) => Some(place),
+            Some(ChecksumSource::List(place)) => Some(place),
             _ => None,
         };
         let named = [Some(&self.from), list].into_iter().flatten();
         named
             .filter_map(
-                |place| if let Place::File(path) = place { Some(path.as_path()) } else { None },
+                |place| if let SourceUri::File(path) = place { Some(path.as_path()) } else { None },
             )
             .collect()
     }
@@ -70,15 +70,15 @@ impl Wish {
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Sum {
+pub enum ChecksumSource {
     Given(Digest),
     /// A list of the publisher's, in which the file is looked up by the last part of its URL.
-    List(Place),
+    List(SourceUri),
 }
 
 /// How long a server is borne with.
 #[derive(Debug, Clone)]
-pub struct Patience {
+pub struct RetryPolicy {
     pub connect: Duration,
     /// Without a byte, or with less than 1 KiB a second for so long, a connection is given up.
     pub idle: Duration,
@@ -90,7 +90,7 @@ pub struct Patience {
     pub longest: Duration,
 }
 
-impl Default for Patience {
+impl Default for RetryPolicy {
     fn default() -> Self {
         let seconds = Duration::from_secs;
         Self {
@@ -105,14 +105,14 @@ impl Default for Patience {
 
 /// What work on files and connections needs besides its subject.
 #[derive(Clone)]
-pub struct Job {
+pub struct TransferContext {
     pub events: Events,
     pub cancel: Cancel,
     until: Instant,
     deadline: Duration,
 }
 
-impl Job {
+impl TransferContext {
     pub fn new(events: &Events, cancel: &Cancel, deadline: Duration) -> Self {
         Self {
             events: events.clone(),
@@ -229,7 +229,7 @@ impl FetchError {
 /// Fetches for all builds of a home.
 pub struct Fetch {
     cache: PathBuf,
-    patience: Patience,
+    patience: RetryPolicy,
     proxies: Proxies,
 }
 
@@ -245,29 +245,29 @@ pub struct Fetched {
 
 impl Fetch {
     /// `cache`: `<home>/cache/downloads`; made when it is needed. Connects to nothing.
-    pub fn new(cache: &Path, patience: Patience, proxies: &Proxies) -> Self {
+    pub fn new(cache: &Path, patience: RetryPolicy, proxies: &Proxies) -> Self {
         Self { cache: cache.into(), patience, proxies: proxies.clone() }
     }
 
-    pub async fn get(&self, wish: &Wish, job: &Job) -> Result<Fetched, FetchError> {
+    pub async fn get(&self, wish: &Download, job: &TransferContext) -> Result<Fetched, FetchError> {
         let wanted = match &wish.sum {
             None => None,
-            Some(Sum::Given(digest)) => Some(digest.clone()),
-            Some(Sum::List(list)) => Some(self.listed(&wish.from, list, job).await?),
+            Some(ChecksumSource::Given(digest)) => Some(digest.clone()),
+            Some(ChecksumSource::List(list)) => Some(self.listed(&wish.from, list, job).await?),
         };
         match (&wish.from, wanted) {
-            (Place::File(path), None) => {
+            (SourceUri::File(path), None) => {
                 Ok(Fetched { file: path.clone(), digest: None, was_here: true })
             }
-            (Place::File(path), Some(wanted)) => {
+            (SourceUri::File(path), Some(wanted)) => {
                 job.events.doing(format!("taking the checksum of {}", path.display()));
-                part::verify(path, &wanted, job).await?;
+                partial_file::verify(path, &wanted, job).await?;
                 Ok(Fetched { file: path.clone(), digest: Some(wanted), was_here: true })
             }
-            (Place::Url(url), Some(wanted)) => {
+            (SourceUri::Url(url), Some(wanted)) => {
                 self.through_cache(url, &wish.from, wanted, job).await
             }
-            (Place::Url(_), None) => Err(FetchError::Unusable {
+            (SourceUri::Url(_), None) => Err(FetchError::Unusable {
                 url: wish.from.to_string(),
                 reason: "it has no checksum".into(),
             }),
@@ -277,9 +277,9 @@ impl Fetch {
     async fn through_cache(
         &self,
         url: &str,
-        shown: &Place,
+        shown: &SourceUri,
         wanted: Digest,
-        job: &Job,
+        job: &TransferContext,
     ) -> Result<Fetched, FetchError> {
         let slot = cache::Slot::take(&self.cache, &wanted, job).await?;
         if slot.holds(job).await? {
@@ -292,22 +292,27 @@ impl Fetch {
         }
         job.events.doing(format!("downloading {shown}"));
         let http = http::Http::new(&self.patience, &self.proxies)?;
-        download::Download { http: &http, url, shown, wanted: &wanted, slot: &slot }
+        download::Transfer { http: &http, url, shown, wanted: &wanted, slot: &slot }
             .run(job)
             .await?;
         Ok(Fetched { file: slot.whole(), digest: Some(wanted), was_here: false })
     }
 
     /// The checksum of a file in a publisher's list.
-    async fn listed(&self, of: &Place, list: &Place, job: &Job) -> Result<Digest, FetchError> {
+    async fn listed(
+        &self,
+        of: &SourceUri,
+        list: &SourceUri,
+        job: &TransferContext,
+    ) -> Result<Digest, FetchError> {
         job.events.doing(format!("looking {} up in {list}", of.name()));
         let text = match list {
-            Place::Url(url) => {
+            SourceUri::Url(url) => {
                 http::Http::new(&self.patience, &self.proxies)?.text(url, list, job).await?
             }
-            Place::File(path) => read_list(path)?,
+            SourceUri::File(path) => read_list(path)?,
         };
-        let found = sums::find(&String::from_utf8_lossy(&text), &of.name(), &list.name());
+        let found = checksum_list::find(&String::from_utf8_lossy(&text), &of.name(), &list.name());
         found.map_err(|source| FetchError::Sums { list: list.to_string(), source })
     }
 }

@@ -9,8 +9,8 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use tokio::task::spawn_blocking;
 
-use super::part::Progress;
-use super::{FetchError, Job};
+use super::partial_file::Progress;
+use super::{FetchError, TransferContext};
 use crate::disk;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -43,15 +43,20 @@ pub fn packing(path: &Path) -> Result<Option<Packing>, FetchError> {
 }
 
 /// Unpacks `from` to the new file `to`, which is removed if that fails.
-pub async fn unpack(from: &Path, packing: Packing, to: &Path, job: &Job) -> Result<(), FetchError> {
+pub async fn unpack(
+    from: &Path,
+    packing: Packing,
+    to: &Path,
+    job: &TransferContext,
+) -> Result<(), FetchError> {
     // A disk that cannot be asked is full soon enough.
-    let room = Room { virtually: LARGEST, really: disk::room(to).unwrap_or(u64::MAX) };
+    let room = OutputLimit { virtually: LARGEST, really: disk::room(to).unwrap_or(u64::MAX) };
     unpack_into(from, packing, to, room, job).await
 }
 
 /// How much may come out.
 #[derive(Clone, Copy)]
-struct Room {
+struct OutputLimit {
     virtually: u64,
     /// Without holes.
     really: u64,
@@ -61,8 +66,8 @@ async fn unpack_into(
     from: &Path,
     packing: Packing,
     to: &Path,
-    room: Room,
-    job: &Job,
+    room: OutputLimit,
+    job: &TransferContext,
 ) -> Result<(), FetchError> {
     let (source, target, on) = (from.to_owned(), to.to_owned(), job.clone());
     let work = move || {
@@ -84,8 +89,8 @@ fn pump(
     packing: Packing,
     mut to: File,
     target: &Path,
-    room: Room,
-    job: &Job,
+    room: OutputLimit,
+    job: &TransferContext,
 ) -> Result<(), FetchError> {
     let open = File::open(from).and_then(|file| Ok((file.metadata()?.len(), file)));
     let (of, file) = open.map_err(FetchError::io("read", from))?;
@@ -180,10 +185,14 @@ mod tests {
     use crate::cancel::Cancel;
     use crate::event::Events;
 
-    const PLENTY: Room = Room { virtually: LARGEST, really: LARGEST };
+    const PLENTY: OutputLimit = OutputLimit { virtually: LARGEST, really: LARGEST };
 
-    fn job() -> Job {
-        Job::new(&Events::default(), &Cancel::default(), std::time::Duration::from_secs(60))
+    fn job() -> TransferContext {
+        TransferContext::new(
+            &Events::default(),
+            &Cancel::default(),
+            std::time::Duration::from_secs(60),
+        )
     }
 
     /// Four MiB of nothing between two lines, and an odd length.
@@ -259,14 +268,14 @@ mod tests {
         let (from, to) = (dir.path().join("from"), dir.path().join("to"));
         for kind in ALL {
             std::fs::write(&from, packed(kind, &content())).unwrap();
-            let small = Room { virtually: 1 << 20, ..PLENTY };
+            let small = OutputLimit { virtually: 1 << 20, ..PLENTY };
             let said = unpack_into(&from, kind, &to, small, &job()).await.unwrap_err();
             assert!(
                 said.to_string().contains("at most 1048576 are taken") && !to.exists(),
                 "{said}"
             );
             std::fs::write(&from, packed(kind, &vec![1; 2 << 20])).unwrap();
-            let full = Room { really: 1 << 20, ..PLENTY };
+            let full = OutputLimit { really: 1 << 20, ..PLENTY };
             let said = unpack_into(&from, kind, &to, full, &job()).await.unwrap_err();
             assert!(
                 said.to_string().contains("only 1048576 may be written") && !to.exists(),

@@ -63,7 +63,7 @@ impl Image {
         if run.is_empty() {
             return foreign("no run of the factory made it");
         }
-        if self.state == State::Building {
+        if self.state == State::Staged {
             // Its ID is written when it is known; until then there is the name.
             return match self.text(IMAGE_ID) {
                 id if same_id(id, &self.id) => Provenance::Ours,
@@ -91,8 +91,8 @@ impl Image {
     /// Whether `run` made it, and has not published it.
     pub fn is_staged_by(&self, run: &str) -> bool {
         let of_it =
-            !run.is_empty() && self.text(RUN) == run && self.text(STATE) == State::Building.name();
-        of_it && self.state == State::Building && self.provenance() == Provenance::Ours
+            !run.is_empty() && self.text(RUN) == run && self.text(STATE) == State::Staged.name();
+        of_it && self.state == State::Staged && self.provenance() == Provenance::Ours
     }
 
     /// A run of the factory published it, and it proves so.
@@ -102,7 +102,7 @@ impl Image {
 
     /// A family may mean it.
     pub fn counts(&self) -> bool {
-        self.state != State::Building && !matches!(self.provenance(), Provenance::Foreign(_))
+        self.state != State::Staged && !matches!(self.provenance(), Provenance::Foreign(_))
     }
 
     fn text(&self, key: &str) -> &str {

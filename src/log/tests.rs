@@ -82,7 +82,7 @@ fn a_log_reads_well_and_ends_with_the_final_line() {
     2026-11-20T23:31:02.600Z left behind: port p1
     image nginx-1 (0193c0de) is published, built in 50.0 s; 1 thing is left behind, `image-factory sweep` removes it
     ");
-    assert_eq!(text.lines().last(), words::final_line(&finished).as_deref());
+    assert_eq!(text.lines().last(), sentences::final_line(&finished).as_deref());
     assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o644);
 }
 
@@ -166,7 +166,7 @@ fn records_are_bounded_and_say_what_was_left_out() {
     }
     assert_eq!(
         fs::read_to_string(&log_path).unwrap().lines().last().unwrap(),
-        words::final_line(&finished).unwrap()
+        sentences::final_line(&finished).unwrap()
     );
     let kept: usize = recorder.output(None, usize::MAX).iter().map(String::len).sum();
     assert!(kept <= OUTPUT_BYTES, "{kept}");

@@ -9,7 +9,7 @@ use crate::image::{Image, Visibility};
 
 /// What a plan wants to know of a cloud.
 #[derive(Debug, Clone, Default)]
-pub struct Wanted {
+pub struct FactsQuery {
     /// The base as written: ID, exact name or family.
     pub base: Option<String>,
     /// The base is a definition of the tree, known by its family alone.
@@ -42,7 +42,7 @@ pub struct Publishing {
 /// What a cloud said.
 #[derive(Debug, Clone, PartialEq)]
 pub struct CloudFacts {
-    pub base: BaseFact,
+    pub base: BaseLookup,
     /// IDs of published images that have the wanted name already.
     pub name_taken_by: Vec<String>,
     /// How machines run here, for the first lines of a build ("QEMU 7.2, software emulation:
@@ -50,16 +50,16 @@ pub struct CloudFacts {
     pub how: String,
     /// Most CPUs and MiB of RAM one machine can have; `None`: not known.
     pub max_cpus: Option<u32>,
-    pub max_ram_mb: Option<u64>,
+    pub max_ram_mib: Option<u64>,
     /// Bytes that runs may still write where disks are kept, without what is kept for the factory's
     /// own records.
     pub free_bytes: Option<u64>,
     /// What the cloud lacks to do its work at all ("qemu-system-x86_64 is not installed"), each
     /// with a hint.
-    pub lacks: Vec<Lack>,
+    pub missing_prerequisites: Vec<Lack>,
     /// What there is to choose from; `None` on a cloud where machines are what the bundle says, as
     /// on this machine.
-    pub site: Option<SiteFacts>,
+    pub site: Option<ProjectFacts>,
     /// What could not be had, with the reason, for people: what depends on it shows when it is
     /// done.
     pub notes: Vec<String>,
@@ -79,7 +79,7 @@ pub enum Leave {
 }
 
 #[derive(Debug, Clone, PartialEq)]
-pub enum BaseFact {
+pub enum BaseLookup {
     /// Not asked for.
     None,
     Found(Box<Image>),
@@ -96,7 +96,7 @@ pub enum BaseFact {
 
 /// An OpenStack project, as far as machines are concerned.
 #[derive(Debug, Clone, Default, PartialEq)]
-pub struct SiteFacts {
+pub struct ProjectFacts {
     pub flavors: Vec<Flavor>,
     pub networks: Vec<Network>,
     pub security_groups: Vec<Named>,
@@ -108,14 +108,14 @@ pub struct SiteFacts {
     pub volume_types: Option<Vec<String>>,
     /// The type of this run's volumes encrypts them; `None`: not asked for, or not told.
     pub encrypts: Option<bool>,
-    pub room: Room,
+    pub room: QuotaHeadroom,
     /// To give images the visibility and the properties that are wanted.
     pub publishing: Leave,
     /// To read consoles of machines.
     pub consoles: Leave,
     /// What the environment of the factory says, where a bundle is silent (`FACTORY_NETWORK_ID` and
     /// its like).
-    pub defaults: SiteDefaults,
+    pub defaults: PlacementDefaults,
     /// From where this machine's SSH comes, as CIDRs, where the environment says so
     /// (`FACTORY_SSH_FROM`).
     pub ssh_from: Vec<String>,
@@ -123,7 +123,7 @@ pub struct SiteFacts {
 
 /// IDs or names.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct SiteDefaults {
+pub struct PlacementDefaults {
     pub networks: Vec<String>,
     pub security_groups: Vec<String>,
 }
@@ -139,9 +139,9 @@ pub struct Flavor {
     pub id: String,
     pub name: String,
     pub cpus: u32,
-    pub ram_mb: u64,
+    pub ram_mib: u64,
     /// 0: as large as the image.
-    pub disk_gb: u64,
+    pub disk_gib: u64,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -174,22 +174,22 @@ impl Network {
 
 /// What the project may still have of a thing; `None`: without limit, or not known.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Room {
+pub struct QuotaHeadroom {
     pub servers: Option<u64>,
     pub cores: Option<u64>,
-    pub ram_mb: Option<u64>,
+    pub ram_mib: Option<u64>,
     pub floating_ips: Option<u64>,
     pub security_groups: Option<u64>,
     pub volumes: Option<u64>,
-    pub volume_gb: Option<u64>,
+    pub volume_gib: Option<u64>,
     pub images: Option<u64>,
     /// MiB of all images together.
-    pub image_mb: Option<u64>,
+    pub image_mib: Option<u64>,
 }
 
 /// What this machine, which runs the steps, said.
 #[derive(Debug, Clone, PartialEq)]
-pub struct HostFacts {
+pub struct ControllerFacts {
     /// Version line of `ansible-playbook`, or why it does not run and a hint.
     pub ansible: Result<String, Lack>,
     /// Commit of the tree, with `-dirty` if it has changes; `None`: not a git tree.
@@ -202,5 +202,5 @@ pub struct HostFacts {
 pub struct Facts {
     pub cloud_name: String,
     pub cloud: CloudFacts,
-    pub host: HostFacts,
+    pub host: ControllerFacts,
 }

@@ -10,9 +10,9 @@ use serde::{Deserialize, Serialize};
 #[cfg(test)]
 use crate::bundle;
 use crate::bundle::{Action, Asks, Base, Bundle, Source, TIDY_ASKED, TIDY_PARTS};
-use crate::diagnostic::{Diagnostic, Place};
+use crate::diagnostic::{Diagnostic, Location};
 use crate::disk::Format;
-use crate::fetch::Wish;
+use crate::fetch::Download;
 use crate::image::{self, Image, Provenance};
 use crate::lines;
 use crate::text::shell;
@@ -21,22 +21,22 @@ mod facts;
 mod machines;
 mod peak;
 mod publication;
-mod site;
+mod placement;
 #[cfg(test)]
 mod peak_tests;
 #[cfg(test)]
-mod site_tests;
+mod placement_tests;
 #[cfg(test)]
 mod tests;
 
 pub use facts::{
-    BaseFact, CloudFacts, Facts, Flavor, HostFacts, Leave, Named, Network, Publishing, Room,
-    SiteDefaults, SiteFacts, Wanted,
+    BaseLookup, CloudFacts, ControllerFacts, Facts, FactsQuery, Flavor, Leave, Named, Network,
+    PlacementDefaults, ProjectFacts, Publishing, QuotaHeadroom,
 };
 pub use machines::MachinePlan;
 use machines::Machines;
+pub use placement::{Placement, Security, VolumePlan};
 pub use publication::{Publication, SET_AT_THE_END, SetBy};
-pub use site::{Security, SitePlan, VolumePlan};
 
 /// What will be done, with every default applied. Times are seconds, sizes say their unit.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -52,7 +52,7 @@ pub struct Plan {
     /// What the cloud says of how machines run there.
     pub how: String,
     /// Where machines go; `None` on a cloud that offers no choice.
-    pub site: Option<SitePlan>,
+    pub site: Option<Placement>,
     pub origin: Origin,
     /// `None`: nothing to provision, the source is the image.
     pub builder: Option<MachinePlan>,
@@ -132,7 +132,7 @@ pub enum Origin {
     Script(PathBuf),
     /// A disk image from elsewhere. `format`: what it must be; `None`: what it is.
     Url {
-        wish: Wish,
+        wish: Download,
         format: Option<Format>,
     },
 }
@@ -140,7 +140,7 @@ pub enum Origin {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct StepPlan {
     pub name: String,
-    pub action: ActionPlan,
+    pub action: StepAction,
     pub timeout: u64,
     pub retries: u32,
     pub env: BTreeMap<String, String>,
@@ -150,7 +150,7 @@ pub struct StepPlan {
 /// Paths are relative to the bundle.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub enum ActionPlan {
+pub enum StepAction {
     Ansible {
         playbook: PathBuf,
         extra_vars: serde_json::Map<String, serde_json::Value>,
@@ -180,7 +180,8 @@ pub struct SmokePlan {
     pub first: MachinePlan,
     pub second: MachinePlan,
     /// How much larger than the image their disks are, so that growing can be seen.
-    pub grow_gb: u64,
+    #[serde(rename = "grow_gb")]
+    pub grow_gib: u64,
     /// Of another size than the two, for an image of the second; `None`: there is none.
     pub other: Option<MachinePlan>,
     /// The image's default user: where a bundle gives it another than its base has, that is in its
@@ -199,7 +200,8 @@ pub struct SmokePlan {
     /// What cloud-init is to install.
     pub package: String,
     /// Size of the volume that is attached.
-    pub volume_gb: u64,
+    #[serde(rename = "volume_gb")]
+    pub volume_gib: u64,
     /// Its type, and Cinder's zone that it is made in; `None`: the cloud's default.
     #[serde(default)]
     pub volume_type: Option<String>,
@@ -221,7 +223,7 @@ impl SmokePlan {
         Self {
             first,
             second,
-            grow_gb: 1,
+            grow_gib: 1,
             other: None,
             user,
             checks,
@@ -230,7 +232,7 @@ impl SmokePlan {
             check_timeout: Some(60),
             dns_name: None,
             package,
-            volume_gb: 1,
+            volume_gib: 1,
             volume_type: None,
             volume_zone: None,
         }
@@ -239,7 +241,7 @@ impl SmokePlan {
     /// The volume that is attached.
     pub fn second_disk(&self) -> VolumePlan {
         VolumePlan {
-            size_gb: self.volume_gb,
+            size_gib: self.volume_gib,
             kind: self.volume_type.clone(),
             zone: self.volume_zone.clone(),
         }
@@ -311,8 +313,8 @@ impl Plan {
             checksum: String::new(),
             properties: publish.properties.clone(),
             tags: publish.tags.clone(),
-            min_disk_gb: publish.min_disk_gb.unwrap_or(0),
-            min_ram_mb: publish.min_ram_mb,
+            min_disk_gib: publish.min_disk_gib.unwrap_or(0),
+            min_ram_mib: publish.min_ram_mib,
             visibility: publish.visibility,
             protected: publish.protected,
             hidden: publish.hidden,
@@ -334,7 +336,7 @@ pub enum MinDisk {
 
 /// What keeps a plan from being made, all of it.
 #[derive(Debug)]
-pub struct Unfit {
+pub struct PlanError {
     pub wrong: Vec<Diagnostic>,
     /// The cloud or this machine lacks something; otherwise it is all the bundle's.
     pub refuses: bool,
@@ -363,11 +365,11 @@ pub fn plan(
     run: &str,
     now: Timestamp,
     purpose: Purpose,
-) -> Result<Plan, Unfit> {
+) -> Result<Plan, PlanError> {
     let (mut bundles, mut refused) = (Findings::default(), Findings::default());
     let wrong = &mut bundles.wrong;
     let place = |key: &str| bundle.places.get(key).cloned();
-    for (what, hint) in &facts.cloud.lacks {
+    for (what, hint) in &facts.cloud.missing_prerequisites {
         refused.wrong.push(Diagnostic::error(None, what.clone()).hint(hint.clone()));
     }
     let mut image_name = image_name(bundle, now);
@@ -393,7 +395,7 @@ pub fn plan(
     }
     let origin = origin(bundle, &facts.cloud, wrong);
     let steps = steps(bundle);
-    let plays = steps.iter().any(|s| matches!(s.action, ActionPlan::Ansible { .. }));
+    let plays = steps.iter().any(|s| matches!(s.action, StepAction::Ansible { .. }));
     if let (true, Err((what, hint))) = (plays, &facts.host.ansible) {
         refused.wrong.push(Diagnostic::error(None, what.clone()).hint(hint.clone()));
     }
@@ -409,25 +411,26 @@ pub fn plan(
     if !needs_builder || matches!(purpose, Purpose::Test { .. }) {
         checks.retain(|id| *id != BUILD_KEY);
     }
-    let volume_gb = bundle.tests.volume_gb.unwrap_or(1);
+    let volume_gib = bundle.tests.volume_gib.unwrap_or(1);
     let mut machines = match &facts.cloud.site {
         Some(site) => machines::in_a_project(bundle, site, run, base, &mut refused),
         None => machines::on_this_machine(bundle, &facts.cloud, run, base, &mut refused.wrong),
     };
     machines.other = machines.other.filter(|_| checks.contains(&"snapshot"));
     if let Some(site) = &facts.cloud.site {
-        site::leave(bundle, site, purpose.smokes(), &mut refused);
+        placement::leave(bundle, site, purpose.smokes(), &mut refused);
         let course = peak::Course {
             purpose,
             builder: needs_builder,
             base,
-            disk_gb: checks.contains(&"volume").then_some(volume_gb),
+            disk_gib: checks.contains(&"volume").then_some(volume_gib),
         };
         peak::room(&site.room, &machines, &course, &mut refused);
     }
     let facts_of_site = facts.cloud.site.as_ref().zip(machines.site.as_ref());
-    let second_disk = facts_of_site.map(|(site, plan)| site::second_disk(volume_gb, site, plan));
-    let Machines { builder, first, second, other, site, grow_gb } = machines;
+    let second_disk =
+        facts_of_site.map(|(site, plan)| placement::second_disk(volume_gib, site, plan));
+    let Machines { builder, first, second, other, site, grow_gib } = machines;
     let builder = needs_builder.then_some(builder);
 
     let ssh_user = bundle
@@ -456,8 +459,9 @@ pub fn plan(
             ),
         );
     }
-    let disk_gb = builder.as_ref().and_then(|b| b.disk_gb);
-    let origins = publication::Origins { base, disk_gb, name: &image_name, run, host: &facts.host };
+    let disk_gib = builder.as_ref().and_then(|b| b.disk_gib);
+    let origins =
+        publication::Origins { base, disk_gib, name: &image_name, run, host: &facts.host };
     let publish = publication::publication(bundle, &origins, &mut bundles);
     let refuses = !refused.wrong.is_empty();
     let Findings { mut wrong, mut notes } = bundles;
@@ -466,7 +470,7 @@ pub fn plan(
     notes.extend(facts.cloud.notes.iter().cloned());
     let (Some(origin), true) = (origin, wrong.is_empty()) else {
         wrong.sort_by(|a, b| a.place.cmp(&b.place));
-        return Err(Unfit { wrong, refuses });
+        return Err(PlanError { wrong, refuses });
     };
     Ok(Plan {
         run: run.into(),
@@ -488,14 +492,14 @@ pub fn plan(
             other,
             first,
             second,
-            grow_gb,
+            grow_gib,
             checks: checks.into_iter().map(str::to_owned).collect(),
             tests: bundle.tests.own(),
             skip: bundle.tests.skip.clone(),
             check_timeout: bundle.tests.timeout.map(|t| t.as_secs().max(1)),
             dns_name: bundle.tests.dns_name.clone(),
             package: bundle.tests.package.clone().unwrap_or_else(|| PACKAGE.into()),
-            volume_gb,
+            volume_gib,
             volume_type: second_disk.as_ref().and_then(|disk| disk.kind.clone()),
             volume_zone: second_disk.and_then(|disk| disk.zone),
         }),
@@ -521,7 +525,7 @@ impl Plan {
     /// The smallest disk that the image will claim, as far as it is known before the image is
     /// there.
     pub fn min_disk(&self) -> MinDisk {
-        match (self.builder.as_ref().and_then(|b| b.disk_gb), self.publish.min_disk_gb) {
+        match (self.builder.as_ref().and_then(|b| b.disk_gib), self.publish.min_disk_gib) {
             (Some(disk), asked) => MinDisk::Exactly(disk.max(asked.unwrap_or(0))),
             (None, Some(asked)) => MinDisk::AtLeast(asked),
             (None, None) => MinDisk::AsItsDisk,
@@ -553,7 +557,7 @@ fn secs(given: Option<Duration>, default: u64) -> u64 {
 }
 
 fn origin(bundle: &Bundle, facts: &CloudFacts, wrong: &mut Vec<Diagnostic>) -> Option<Origin> {
-    let at: Option<Place> = bundle.places.get("bundle.img_base").cloned();
+    let at: Option<Location> = bundle.places.get("bundle.img_base").cloned();
     match &bundle.source {
         Some(Source::Script(path)) => return Some(Origin::Script(path.clone())),
         Some(Source::Url { wish, format }) => {
@@ -567,7 +571,7 @@ fn origin(bundle: &Bundle, facts: &CloudFacts, wrong: &mut Vec<Diagnostic>) -> O
         None => return None,
     };
     match &facts.base {
-        BaseFact::Found(image) => match &image.unusable {
+        BaseLookup::Found(image) => match &image.unusable {
             None => return Some(Origin::Base(image.clone())),
             Some(unusable) => {
                 let message = format!(
@@ -577,7 +581,7 @@ fn origin(bundle: &Bundle, facts: &CloudFacts, wrong: &mut Vec<Diagnostic>) -> O
                 wrong.push(Diagnostic::error(at, message).hint(unusable.way_out.clone()));
             }
         },
-        BaseFact::Missing { near } => {
+        BaseLookup::Missing { near } => {
             let own = if asked.starts_with("os/") {
                 None
             } else {
@@ -612,7 +616,7 @@ fn origin(bundle: &Bundle, facts: &CloudFacts, wrong: &mut Vec<Diagnostic>) -> O
                 Diagnostic::error(at, format!("base image `{asked}` does not exist")).hint(hint),
             );
         }
-        BaseFact::Ambiguous(images) => {
+        BaseLookup::Ambiguous(images) => {
             let ids = images
                 .iter()
                 .map(|i| format!("{} ({:.0})", i.id, i.created))
@@ -623,8 +627,8 @@ fn origin(bundle: &Bundle, facts: &CloudFacts, wrong: &mut Vec<Diagnostic>) -> O
                     .hint(format!("name one by its ID: {ids}")),
             );
         }
-        BaseFact::Doubtful(images) => wrong.push(doubtful(at, &asked, images)),
-        BaseFact::None => {
+        BaseLookup::Doubtful(images) => wrong.push(doubtful(at, &asked, images)),
+        BaseLookup::None => {
             wrong.push(Diagnostic::error(at, format!("base image `{asked}` was not looked up")))
         }
     }
@@ -632,7 +636,7 @@ fn origin(bundle: &Bundle, facts: &CloudFacts, wrong: &mut Vec<Diagnostic>) -> O
 }
 
 /// A name is anybody's to give, and properties are copied: what a person means he says by an ID.
-fn doubtful(at: Option<Place>, asked: &str, images: &[Image]) -> Diagnostic {
+fn doubtful(at: Option<Location>, asked: &str, images: &[Image]) -> Diagnostic {
     let told = |i: &Image| match i.provenance() {
         Provenance::Foreign(why) => format!("{} ({}): {why}", i.id, i.name),
         Provenance::Ours | Provenance::Legacy => format!("{} ({})", i.id, i.name),
@@ -649,7 +653,7 @@ fn steps(bundle: &Bundle) -> Vec<StepPlan> {
     if bundle.steps.is_empty() && bundle.has_bootstrap {
         return vec![StepPlan {
             name: "ansible/bootstrap.yml".into(),
-            action: ActionPlan::Ansible {
+            action: StepAction::Ansible {
                 playbook: bootstrap,
                 extra_vars: bundle.vars.clone(),
                 tags: Vec::new(),
@@ -669,22 +673,22 @@ fn steps(bundle: &Bundle) -> Vec<StepPlan> {
         let (name, action) = match &step.action {
             Action::Ansible { playbook, extra_vars, tags, local } => (
                 playbook.display().to_string(),
-                ActionPlan::Ansible {
+                StepAction::Ansible {
                     playbook: playbook.clone(),
                     extra_vars: with_vars(extra_vars),
                     tags: tags.clone(),
                     local: *local,
                 },
             ),
-            Action::Shell { text } => (first_words(text), ActionPlan::Shell { text: text.clone() }),
+            Action::Shell { text } => (first_words(text), StepAction::Shell { text: text.clone() }),
             Action::Script { path } => {
-                (path.display().to_string(), ActionPlan::Script { path: path.clone() })
+                (path.display().to_string(), StepAction::Script { path: path.clone() })
             }
             Action::Upload { src, dest } => (
                 format!("upload {} to {dest}", src.display()),
-                ActionPlan::Upload { src: src.clone(), dest: dest.clone() },
+                StepAction::Upload { src: src.clone(), dest: dest.clone() },
             ),
-            Action::Reboot => ("reboot".into(), ActionPlan::Reboot),
+            Action::Reboot => ("reboot".into(), StepAction::Reboot),
         };
         StepPlan {
             name: step.name.clone().unwrap_or(name),

@@ -4,9 +4,9 @@
 //! A run is a row of moments (`build::line`, `build::smoke`): each thing that it asks for is
 //! counted in the moment that has most of it. A machine that has done its work is deleted with its
 //! volume and its address before the next one is made.
-use super::facts::Room;
+use super::facts::QuotaHeadroom;
 use super::machines::{MachinePlan, Machines};
-use super::site::{Security, SitePlan};
+use super::placement::{Placement, Security};
 use super::{Findings, Purpose};
 use crate::image::Image;
 
@@ -18,32 +18,32 @@ pub(super) struct Course<'a> {
     /// `None`: the source is brought by the definition, and imported as an image of its own.
     pub base: Option<&'a Image>,
     /// Size of the disk that the check `volume` attaches; `None`: it is off.
-    pub disk_gb: Option<u64>,
+    pub disk_gib: Option<u64>,
 }
 
 /// What there is at one time.
 #[derive(Clone)]
 struct Moment<'a> {
     machines: Vec<&'a MachinePlan>,
-    disk_gb: Option<u64>,
+    disk_gib: Option<u64>,
     images: u64,
 }
 
 fn moment<'a>(machines: &[&'a MachinePlan], images: u64) -> Moment<'a> {
-    Moment { machines: machines.to_vec(), disk_gb: None, images }
+    Moment { machines: machines.to_vec(), disk_gib: None, images }
 }
 
 /// What a run has at the same time, at most.
 pub(super) struct Peak {
     machines: u64,
     cores: u64,
-    ram_mb: u64,
+    ram_mib: u64,
     /// With those that machines boot from.
     volumes: u64,
-    volume_gb: u64,
+    volume_gib: u64,
     images: u64,
     /// MiB of the base's file, once for each image: a new one hardly falls short of it.
-    image_mb: u64,
+    image_mib: u64,
 }
 
 impl Machines {
@@ -57,7 +57,7 @@ impl Machines {
         }
         if course.purpose.smokes() {
             moments.push(Moment {
-                disk_gb: course.disk_gb,
+                disk_gib: course.disk_gib,
                 ..moment(&[&self.first, &self.second], images)
             });
             // For the check `snapshot`: an image of the second is kept, and then a machine of that
@@ -83,29 +83,29 @@ impl Machines {
         let most = |of: &dyn Fn(&Moment<'_>) -> u64| moments.iter().map(of).max().unwrap_or(0);
         let count = |m: &Moment<'_>| m.machines.len() as u64;
         let on_volumes = |m: &Moment<'_>| if site.volume.is_some() { count(m) } else { 0 };
-        let boot_gb = site.volume.as_ref().map_or(0, |v| v.size_gb);
+        let boot_gib = site.volume.as_ref().map_or(0, |v| v.size_gib);
         let images = most(&|m| m.images);
         Some(Peak {
             machines: most(&count),
             cores: most(&|m| m.machines.iter().map(|m| u64::from(m.cpus)).sum()),
-            ram_mb: most(&|m| m.machines.iter().map(|m| m.ram_mb).sum()),
-            volumes: most(&|m| on_volumes(m) + u64::from(m.disk_gb.is_some())),
-            volume_gb: most(&|m| on_volumes(m) * boot_gb + m.disk_gb.unwrap_or(0)),
+            ram_mib: most(&|m| m.machines.iter().map(|m| m.ram_mib).sum()),
+            volumes: most(&|m| on_volumes(m) + u64::from(m.disk_gib.is_some())),
+            volume_gib: most(&|m| on_volumes(m) * boot_gib + m.disk_gib.unwrap_or(0)),
             images,
-            image_mb: images * course.base.map_or(0, |b| b.size >> 20),
+            image_mib: images * course.base.map_or(0, |b| b.size >> 20),
         })
     }
 }
 
 /// The bundle's ways to need less, and the check without which `peak` would be lower: as the hint
 /// of what is not there.
-fn hint(what: &str, site: &SitePlan, course: &Course<'_>) -> String {
+fn hint(what: &str, site: &Placement, course: &Course<'_>) -> String {
     let free = "delete what is not needed, or have the project's quota raised";
     match what {
         "floating IPs" => "free some, or boot on a network that is reached directly and say \
             `floating_network: none`"
             .into(),
-        "volumes" | "GiB of volumes" if course.disk_gb.is_some() && site.volume.is_none() => {
+        "volumes" | "GiB of volumes" if course.disk_gib.is_some() && site.volume.is_none() => {
             format!(
                 "{free}; the check `volume` attaches one, and `tests: {{skip: [volume]}}` \
                 leaves it out"
@@ -115,20 +115,25 @@ fn hint(what: &str, site: &SitePlan, course: &Course<'_>) -> String {
     }
 }
 
-pub(super) fn room(room: &Room, machines: &Machines, course: &Course<'_>, found: &mut Findings) {
+pub(super) fn room(
+    room: &QuotaHeadroom,
+    machines: &Machines,
+    course: &Course<'_>,
+    found: &mut Findings,
+) {
     let (Some(site), Some(peak)) = (&machines.site, machines.peak(course)) else { return };
     let per_machine = |wanted: bool| if wanted { peak.machines } else { 0 };
     let group = matches!(site.security, Security::Temporary { .. }) && peak.machines > 0;
     let asked = [
         ("servers", room.servers, peak.machines),
         ("cores", room.cores, peak.cores),
-        ("MiB of RAM", room.ram_mb, peak.ram_mb),
+        ("MiB of RAM", room.ram_mib, peak.ram_mib),
         ("floating IPs", room.floating_ips, per_machine(site.floating_network.is_some())),
         ("security groups", room.security_groups, u64::from(group)),
         ("volumes", room.volumes, peak.volumes),
-        ("GiB of volumes", room.volume_gb, peak.volume_gb),
+        ("GiB of volumes", room.volume_gib, peak.volume_gib),
         ("images", room.images, peak.images),
-        ("MiB of images", room.image_mb, peak.images.min(1)),
+        ("MiB of images", room.image_mib, peak.images.min(1)),
     ];
     for (what, left, need) in asked {
         if let Some(left) = left.filter(|left| *left < need) {
@@ -139,9 +144,9 @@ pub(super) fn room(room: &Room, machines: &Machines, course: &Course<'_>, found:
             );
         }
     }
-    match room.image_mb {
+    match room.image_mib {
         _ if peak.images == 0 => {}
-        Some(left) if left >= 1 && left < peak.image_mb => {
+        Some(left) if left >= 1 && left < peak.image_mib => {
             let of = if peak.images > 1 {
                 format!(
                     "for {} images of the base's \
@@ -155,7 +160,7 @@ pub(super) fn room(room: &Room, machines: &Machines, course: &Course<'_>, found:
             found.notes.push(format!(
                 "the quota leaves {left} MiB of images, and {of} takes {}: \
                 {text}",
-                peak.image_mb
+                peak.image_mib
             ));
         }
         Some(_) => {}

@@ -1,5 +1,5 @@
 //! What a run has at the same time, against what a project may still have.
-use super::site_tests::{BUILD, UNTESTED, flavor, project, try_plan, try_plan_for};
+use super::placement_tests::{BUILD, UNTESTED, flavor, project, try_plan, try_plan_for};
 use super::*;
 
 const VISIT: Purpose = Purpose::Visit;
@@ -9,27 +9,27 @@ const SNAPSHOT: &str = "tests: {only: [snapshot]}\n";
 const NEITHER: &str = "tests: {skip: [volume, snapshot]}\n";
 
 /// The errors of a project that has this much room.
-fn lacks(purpose: Purpose, vars: &str, room: Room) -> Vec<String> {
+fn lacks(purpose: Purpose, vars: &str, room: QuotaHeadroom) -> Vec<String> {
     let site =
-        SiteFacts { room, volume_types: Some(Vec::new()), encrypts: Some(false), ..project() };
+        ProjectFacts { room, volume_types: Some(Vec::new()), encrypts: Some(false), ..project() };
     match try_plan_for(purpose, vars, site) {
         Ok(_) => Vec::new(),
         Err(unfit) => unfit.wrong.iter().map(ToString::to_string).collect(),
     }
 }
 
-fn none_left() -> Room {
+fn none_left() -> QuotaHeadroom {
     let none = Some(0);
-    Room {
+    QuotaHeadroom {
         servers: none,
         cores: none,
-        ram_mb: none,
+        ram_mib: none,
         floating_ips: none,
         security_groups: none,
         volumes: none,
-        volume_gb: none,
+        volume_gib: none,
         images: none,
-        image_mb: None,
+        image_mib: None,
     }
 }
 
@@ -52,7 +52,7 @@ fn the_disk_of_the_check_volume_counts_wherever_machines_boot() {
     // Beside the two that the machines boot from.
     let on_volumes = format!("volume: {{size: 5}}\nvm_flavor: small\n{VOLUME}");
     assert_eq!(needs(BUILD, &on_volumes), format!("{two}, 3 volumes, 17 GiB of volumes, 1 images"));
-    let told = lacks(BUILD, VOLUME, Room { volumes: Some(0), ..Room::default() });
+    let told = lacks(BUILD, VOLUME, QuotaHeadroom { volumes: Some(0), ..QuotaHeadroom::default() });
     assert!(told.len() == 1 && told[0].contains("`tests: {skip: [volume]}`"), "{told:?}");
 }
 
@@ -69,9 +69,9 @@ fn the_third_machine_counts_beside_the_first_and_its_image_beside_the_captured_o
         "{told}"
     );
     // Without another flavor there is no third machine, and no second image.
-    let site = |images| SiteFacts {
+    let site = |images| ProjectFacts {
         flavors: vec![flavor("small", 1, 1024, 5)],
-        room: Room { images: Some(images), ..Room::default() },
+        room: QuotaHeadroom { images: Some(images), ..QuotaHeadroom::default() },
         ..project()
     };
     assert!(try_plan(SNAPSHOT, site(1)).is_ok() && try_plan(SNAPSHOT, site(0)).is_err());
@@ -88,7 +88,7 @@ fn a_visit_has_one_machine_and_makes_nothing() {
         needs(UNTESTED, VOLUME),
         "1 servers, 1 cores, 1024 MiB of RAM, 1 floating IPs, 1 security groups, 1 images"
     );
-    let refused = SiteFacts { consoles: Leave::Refused("no consoles".into()), ..project() };
+    let refused = ProjectFacts { consoles: Leave::Refused("no consoles".into()), ..project() };
     assert!(try_plan_for(VISIT, "", refused).is_ok(), "its consoles are not read");
 }
 
@@ -96,11 +96,11 @@ fn a_visit_has_one_machine_and_makes_nothing() {
 #[test]
 fn a_test_of_an_image_has_no_builder_and_captures_nothing() {
     let vars = format!("vm_flavor: large\ntest_flavor: roomy\n{NEITHER}");
-    let site = SiteFacts {
-        room: Room { cores: Some(2), images: Some(0), ..Room::default() },
+    let site = ProjectFacts {
+        room: QuotaHeadroom { cores: Some(2), images: Some(0), ..QuotaHeadroom::default() },
         ..project()
     };
-    let site = SiteFacts {
+    let site = ProjectFacts {
         flavors: vec![flavor("large", 4, 8192, 40), flavor("roomy", 1, 1024, 40)],
         ..site
     };
@@ -113,7 +113,7 @@ fn a_test_of_an_image_has_no_builder_and_captures_nothing() {
 
 #[test]
 fn the_second_disk_is_of_the_type_and_the_zone_of_the_machines() {
-    let site = |zones: &[&str]| SiteFacts {
+    let site = |zones: &[&str]| ProjectFacts {
         zones: vec!["az1".into()],
         volume_zones: zones.iter().map(|z| (*z).to_owned()).collect(),
         volume_types: Some(vec!["fast".into()]),
@@ -122,8 +122,8 @@ fn the_second_disk_is_of_the_type_and_the_zone_of_the_machines() {
     };
     let disk = |vars: &str, zones: &[&str]| {
         let smoke = try_plan(&format!("{vars}{VOLUME}"), site(zones)).unwrap().smoke.unwrap();
-        let VolumePlan { size_gb, kind, zone } = smoke.second_disk();
-        assert_eq!(size_gb, 7);
+        let VolumePlan { size_gib, kind, zone } = smoke.second_disk();
+        assert_eq!(size_gib, 7);
         (kind.unwrap_or_default(), zone.unwrap_or_default())
     };
     let is = |kind: &str, zone: &str| (kind.to_owned(), zone.to_owned());

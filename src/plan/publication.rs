@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use super::Findings;
 use super::GIB;
-use super::facts::HostFacts;
+use super::facts::ControllerFacts;
 use crate::bundle::Bundle;
 use crate::diagnostic::Diagnostic;
 use crate::image::{self, Image, Visibility};
@@ -21,8 +21,10 @@ pub struct Publication {
     pub set_by: BTreeMap<String, SetBy>,
     pub tags: Vec<String>,
     /// `None`: what the disk needs; it is never less ([`Publication::min_disk`]).
-    pub min_disk_gb: Option<u64>,
-    pub min_ram_mb: u64,
+    #[serde(rename = "min_disk_gb")]
+    pub min_disk_gib: Option<u64>,
+    #[serde(rename = "min_ram_mb")]
+    pub min_ram_mib: u64,
     pub visibility: Visibility,
     pub members: Vec<String>,
     pub protected: bool,
@@ -49,7 +51,7 @@ pub const SET_AT_THE_END: [&str; 3] = [image::IMAGE_ID, image::PUBLISHED_AT, ima
 impl Publication {
     /// GiB of the smallest disk that the image fits on, which is never less than its own.
     pub fn min_disk(&self, virtual_size: u64) -> u64 {
-        self.min_disk_gb.unwrap_or(0).max(virtual_size.div_ceil(GIB))
+        self.min_disk_gib.unwrap_or(0).max(virtual_size.div_ceil(GIB))
     }
 
     /// With what only the store can say: the image's own ID, by which it proves that it was
@@ -75,10 +77,10 @@ const BOOTS_BY: [&str; 6] =
 pub(super) struct Origins<'a> {
     pub base: Option<&'a Image>,
     /// GiB of the builder's disk, which becomes the image's; `None`: not known yet.
-    pub disk_gb: Option<u64>,
+    pub disk_gib: Option<u64>,
     pub name: &'a str,
     pub run: &'a str,
-    pub host: &'a HostFacts,
+    pub host: &'a ControllerFacts,
 }
 
 /// GiB and MiB that a machine of the image needs at least: what the bundle claims, but never less
@@ -86,10 +88,10 @@ pub(super) struct Origins<'a> {
 pub(super) fn claims(
     bundle: &Bundle,
     base: Option<&Image>,
-    disk_gb: Option<u64>,
+    disk_gib: Option<u64>,
 ) -> (Option<u64>, u64) {
-    let disk = bundle.glance.min_disk_gb.map(|asked| asked.max(disk_gb.unwrap_or(0)));
-    (disk, bundle.glance.min_ram_mb.unwrap_or(0).max(base.map_or(0, |b| b.min_ram_mb)))
+    let disk = bundle.glance.min_disk_gib.map(|asked| asked.max(disk_gib.unwrap_or(0)));
+    (disk, bundle.glance.min_ram_mib.unwrap_or(0).max(base.map_or(0, |b| b.min_ram_mib)))
 }
 
 pub(super) fn publication(
@@ -97,12 +99,12 @@ pub(super) fn publication(
     from: &Origins<'_>,
     found: &mut Findings,
 ) -> Publication {
-    let Origins { base, disk_gb, name, run, host } = *from;
+    let Origins { base, disk_gib, name, run, host } = *from;
     let glance = &bundle.glance;
-    let (min_disk_gb, min_ram_mb) = claims(bundle, base, disk_gb);
+    let (min_disk_gib, min_ram_mib) = claims(bundle, base, disk_gib);
     let raised = [
-        ("min_disk", "GiB", glance.min_disk_gb, min_disk_gb),
-        ("min_ram", "MiB", glance.min_ram_mb, Some(min_ram_mb)),
+        ("min_disk", "GiB", glance.min_disk_gib, min_disk_gib),
+        ("min_ram", "MiB", glance.min_ram_mib, Some(min_ram_mib)),
     ];
     for (what, unit, asked, given) in raised {
         if let (Some(asked), Some(given)) = (asked, given)
@@ -177,8 +179,8 @@ pub(super) fn publication(
         properties,
         set_by,
         tags,
-        min_disk_gb,
-        min_ram_mb,
+        min_disk_gib,
+        min_ram_mib,
         visibility: bundle.published_as(),
         members: bundle.members.clone(),
         protected: glance.protected.unwrap_or(false),

@@ -17,7 +17,7 @@ fn image() -> Image {
         ]
         .map(|(k, v)| (k.to_owned(), v.to_owned()))
         .into(),
-        min_disk_gb: 2,
+        min_disk_gib: 2,
         ..Image::of_test("b1", "debian-12", "debian-12")
     }
 }
@@ -26,17 +26,17 @@ fn facts() -> Facts {
     Facts {
         cloud_name: "local".into(),
         cloud: CloudFacts {
-            base: BaseFact::Found(Box::new(image())),
+            base: BaseLookup::Found(Box::new(image())),
             name_taken_by: Vec::new(),
             how: "tested".into(),
             max_cpus: Some(2),
-            max_ram_mb: Some(4096),
+            max_ram_mib: Some(4096),
             free_bytes: Some(50 * GIB),
-            lacks: Vec::new(),
+            missing_prerequisites: Vec::new(),
             site: None,
             notes: Vec::new(),
         },
-        host: HostFacts {
+        host: ControllerFacts {
             ansible: Ok("ansible-playbook 2.14".into()),
             commit: Some("c0ffee".into()),
             inputs: Some("d1d1".into()),
@@ -86,7 +86,7 @@ fn the_least_bundle_gets_every_default() {
     );
     let builder = plan.builder.as_ref().unwrap();
     assert_eq!(
-        (builder.name.as_str(), builder.cpus, builder.ram_mb, builder.disk_gb),
+        (builder.name.as_str(), builder.cpus, builder.ram_mib, builder.disk_gib),
         ("factory-20261120-233145-abcdef-builder", 2, 1024, Some(4))
     );
     assert!(builder.name.len() <= 63);
@@ -114,7 +114,7 @@ fn a_deprecated_base_draws_a_warning() {
     let mut facts = facts();
     assert_eq!(plan(&bundle(LEAST), &facts, "r", at(), BUILD).unwrap().warnings(), [""; 0]);
     facts.cloud.base =
-        BaseFact::Found(Box::new(Image { state: image::State::Deprecated, ..image() }));
+        BaseLookup::Found(Box::new(Image { state: image::State::Deprecated, ..image() }));
     let told = plan(&bundle(LEAST), &facts, "r", at(), BUILD).unwrap().warnings();
     assert!(told[0].contains("debian-12 (b1) is deprecated"), "{told:?}");
 }
@@ -135,7 +135,7 @@ fn a_visit_has_a_builder_even_where_nothing_is_provisioned() {
     .unwrap();
     let bundle = crate::bundle::load(tree.path(), &dir).unwrap().bundle;
     let mut facts = facts();
-    facts.cloud.base = BaseFact::None;
+    facts.cloud.base = BaseLookup::None;
     let builder = |purpose| plan(&bundle, &facts, "r", at(), purpose).unwrap().builder.is_some();
     assert!(builder(Purpose::Visit) && !builder(BUILD));
 }
@@ -146,7 +146,7 @@ fn a_visit_has_a_builder_even_where_nothing_is_provisioned() {
 fn a_base_that_is_not_built_yet_draws_no_warning() {
     let mut facts = facts();
     let expected = plan(&bundle(LEAST), &facts, "r", at(), BUILD).unwrap().expected();
-    facts.cloud.base = BaseFact::Found(Box::new(expected));
+    facts.cloud.base = BaseLookup::Found(Box::new(expected));
     let plan = plan(&bundle(LEAST), &facts, "r", at(), BUILD).unwrap();
     assert_eq!((plan.warnings(), plan.notes), (Vec::new(), Vec::new()));
 }
@@ -160,7 +160,7 @@ fn a_base_without_a_proof_draws_a_warning() {
     copy.properties.insert(image::IMAGE_ID.into(), "other".into());
     let told = |base: &Image| {
         let mut facts = facts();
-        facts.cloud.base = BaseFact::Found(Box::new(base.clone()));
+        facts.cloud.base = BaseLookup::Found(Box::new(base.clone()));
         plan(&bundle(LEAST), &facts, "r", at(), BUILD).unwrap().warnings().join("\n")
     };
     assert_eq!(told(&proven), "");
@@ -177,7 +177,7 @@ fn what_may_be_meant_and_is_not_ours_is_listed_with_its_ids() {
     let mut facts = facts();
     let mut copy = Image::of_test("b2", "notes", "debian-12");
     copy.properties.insert(image::IMAGE_ID.into(), "b1".into());
-    facts.cloud.base = BaseFact::Doubtful(vec![copy]);
+    facts.cloud.base = BaseLookup::Doubtful(vec![copy]);
     let wrong = plan(&bundle(LEAST), &facts, "r", at(), BUILD).unwrap_err();
     let told = format!("{wrong:?}");
     assert!(
@@ -207,7 +207,7 @@ fn a_bundle_wins_over_its_base() {
         (plan.publish.properties["hw_rng_model"].as_str(), plan.ssh_user.as_str()),
         ("none", "admin")
     );
-    assert_eq!(plan.builder.as_ref().unwrap().disk_gb, Some(10));
+    assert_eq!(plan.builder.as_ref().unwrap().disk_gib, Some(10));
     let has = |part: &str| plan.tidy.iter().any(|p| p == part);
     assert!(!has("logs") && has("schedules") && !has("user-ssh"));
 }
@@ -231,7 +231,7 @@ fn every_property_says_where_it_comes_from() {
 #[test]
 fn a_base_without_a_digest_is_named_by_its_id() {
     let mut facts = facts();
-    let BaseFact::Found(base) = &mut facts.cloud.base else { panic!() };
+    let BaseLookup::Found(base) = &mut facts.cloud.base else { panic!() };
     base.checksum.clear();
     let properties = plan(&bundle(LEAST), &facts, "r", at(), BUILD).unwrap().publish.properties;
     assert_eq!(properties["factory_base"], "b1");
@@ -246,7 +246,7 @@ fn playbooks_are_given_the_vars_of_the_bundle() {
             {{b: 3}}\n"
     );
     let plan = plan(&bundle(&vars), &facts(), "r", at(), BUILD).unwrap();
-    let ActionPlan::Ansible { extra_vars, .. } = &plan.steps[0].action else { panic!() };
+    let StepAction::Ansible { extra_vars, .. } = &plan.steps[0].action else { panic!() };
     assert_eq!(serde_json::to_value(extra_vars).unwrap(), serde_json::json!({"a": 1, "b": 3}));
 }
 
@@ -258,7 +258,7 @@ fn a_base_that_was_never_built_is_told_with_who_makes_it() {
         bundle.base_maker =
             Some(bundle::Maker { label: "images/web".into(), family: family.into() });
         let mut facts = facts();
-        facts.cloud.base = BaseFact::Missing { near: Vec::new() };
+        facts.cloud.base = BaseLookup::Missing { near: Vec::new() };
         let wrong = plan(&bundle, &facts, "r", at(), BUILD).unwrap_err().wrong;
         wrong
             .into_iter()
@@ -280,8 +280,9 @@ fn a_base_that_was_never_built_is_told_with_who_makes_it() {
 #[test]
 fn all_that_is_missing_is_told_at_once() {
     let told = errors(&format!("{LEAST}machine: {{ram: 64G}}\n"), |f| {
-        f.cloud.base = BaseFact::Missing { near: vec!["debian-13".into()] };
-        f.cloud.lacks = vec![("qemu-img is not installed".into(), "run `make deps`".into())];
+        f.cloud.base = BaseLookup::Missing { near: vec!["debian-13".into()] };
+        f.cloud.missing_prerequisites =
+            vec![("qemu-img is not installed".into(), "run `make deps`".into())];
         f.cloud.free_bytes = Some(0);
         f.host.ansible =
             Err(("ansible-playbook is not installed".into(), "run `make deps`".into()));
@@ -301,7 +302,7 @@ fn all_that_is_missing_is_told_at_once() {
 #[test]
 fn an_ambiguous_base_lists_the_candidates() {
     let mut facts = facts();
-    facts.cloud.base = BaseFact::Ambiguous(vec![image(), Image { id: "b2".into(), ..image() }]);
+    facts.cloud.base = BaseLookup::Ambiguous(vec![image(), Image { id: "b2".into(), ..image() }]);
     let told = plan(&bundle(LEAST), &facts, "r", at(), BUILD).unwrap_err().wrong;
     let hint = told[0].hint.clone().unwrap();
     assert!(hint.contains("b1") && hint.contains("b2"), "{hint}");
@@ -335,7 +336,7 @@ fn the_user_that_an_image_names_is_a_name() {
         ["-oProxyCommand=id", "a b", "{{ lookup('pipe', 'id') }}", "", "a\nb", "r\u{f6}\u{f6}t"]
     {
         let said = errors(LEAST, |f| {
-            let BaseFact::Found(base) = &mut f.cloud.base else {
+            let BaseLookup::Found(base) = &mut f.cloud.base else {
                 unreachable!("the facts have a base")
             };
             base.properties.insert(image::ADMIN_USER.into(), bad.into());

@@ -15,9 +15,9 @@ use serde::{Deserialize, Serialize};
 
 use super::index::names_of_live_runs;
 use super::{Home, RunError};
-use crate::build::Opened;
 use crate::cloud::ledger::{self, Leak, Ledger};
 use crate::durable::{self, Others};
+use crate::engine::SshAccess;
 use crate::event::{Event, Events, Sink, Stamped};
 use crate::image::Image;
 use crate::lock::Held;
@@ -57,7 +57,7 @@ pub struct Record {
     pub image: Option<Image>,
     pub error: Option<String>,
     pub leaks: Vec<Leak>,
-    pub kept: Option<Opened>,
+    pub kept: Option<SshAccess>,
 }
 
 /// What is known of a run when it begins.

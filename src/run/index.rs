@@ -11,8 +11,8 @@ use std::time::Duration;
 
 use super::Home;
 use super::dir::{COMING, GOING, LEDGER, LOCK, NAME, read_plan, read_record, remove};
-use crate::cloud::host::component;
 use crate::cloud::ledger::Told;
+use crate::cloud::local_resources::component;
 use crate::durable;
 use crate::lock::Held;
 use crate::plan::Origin;
@@ -39,7 +39,7 @@ pub enum Life {
 
 /// A run in the index.
 #[derive(Debug)]
-pub struct Indexed {
+pub struct IndexedRun {
     pub run: String,
     /// Where plan and ledger are.
     pub dir: PathBuf,
@@ -51,7 +51,7 @@ pub struct Indexed {
     pub kept: bool,
 }
 
-impl Indexed {
+impl IndexedRun {
     pub fn ledger(&self) -> PathBuf {
         self.dir.join(LEDGER)
     }
@@ -156,7 +156,7 @@ pub fn life_elsewhere(home: &Home, run: &str) -> Option<Life> {
 }
 
 /// Runs that may own something, oldest first.
-pub fn indexed(home: &Home) -> io::Result<Vec<Indexed>> {
+pub fn indexed(home: &Home) -> io::Result<Vec<IndexedRun>> {
     let mut runs = Vec::new();
     let entries = match fs::read_dir(home.index()) {
         Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(runs),
@@ -166,7 +166,7 @@ pub fn indexed(home: &Home) -> io::Result<Vec<Indexed>> {
         let index = entry?.path();
         let run = index.file_name().unwrap_or_default().to_string_lossy().into_owned();
         if !run.starts_with('.') {
-            runs.extend(Indexed::of(run, index));
+            runs.extend(IndexedRun::of(run, index));
         }
     }
     runs.sort_by(|a, b| a.run.cmp(&b.run));
@@ -199,7 +199,7 @@ fn is_old(dir: &Path) -> bool {
 /// with a sentence that says so.
 pub fn bases_of_live_runs(home: &Home) -> io::Result<BTreeMap<String, String>> {
     let alive = indexed(home)?.into_iter().filter(|r| !r.is_dead());
-    let base = |r: Indexed| match read_plan(&r.dir)?.origin {
+    let base = |r: IndexedRun| match read_plan(&r.dir)?.origin {
         Origin::Base(image) => Some((image.id, format!("run {} builds on it", r.run))),
         _ => None,
     };
@@ -210,7 +210,7 @@ pub fn bases_of_live_runs(home: &Home) -> io::Result<BTreeMap<String, String>> {
 /// with the run.
 pub fn names_of_live_runs(home: &Home, cloud: &str) -> io::Result<BTreeMap<String, String>> {
     let mut names = BTreeMap::new();
-    let mine = |r: &Indexed| !r.is_dead() && r.cloud.as_deref() == Some(cloud);
+    let mine = |r: &IndexedRun| !r.is_dead() && r.cloud.as_deref() == Some(cloud);
     for run in indexed(home)?.into_iter().filter(mine) {
         let reserved = durable::read(&run.dir.join(NAME), LONGEST_NAME)
             .ok()

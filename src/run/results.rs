@@ -6,11 +6,11 @@ use jiff::Timestamp;
 
 use super::RunError;
 use crate::bundle::Bundle;
-use crate::diagnostic::{Diagnostic, Place};
+use crate::diagnostic::{Diagnostic, Location};
 use crate::durable;
 use crate::event::{Event, Stage, Stamped};
-use crate::output::{self, LATEST};
 use crate::paths::real_so_far;
+use crate::report::{self, LATEST};
 use crate::text;
 
 /// Where a definition's results are, whether it can be read or not.
@@ -57,7 +57,7 @@ impl Results {
         let mut there = runs.ancestors().take(3).filter_map(|dir| dir.canonicalize().ok());
         match there.find(|dir| !dir.starts_with(&home)) {
             Some(there) => {
-                let place = Place { file: target, line: 0, column: 0 };
+                let place = Location { file: target, line: 0, column: 0 };
                 let finding = Diagnostic::error(
                     place,
                     format!(
@@ -76,8 +76,8 @@ impl Results {
     /// Takes away what the last build left.
     pub fn withdraw(&self) -> Result<(), RunError> {
         self.in_tree()?;
-        output::withdraw(&self.dir()).map_err(|e| match e {
-            output::OutputError::Io { path, source, .. } => RunError::Io { path, source },
+        report::withdraw(&self.dir()).map_err(|e| match e {
+            report::OutputError::Io { path, source, .. } => RunError::Io { path, source },
             e => RunError::Output(e.to_string()),
         })
     }
@@ -103,7 +103,7 @@ impl Results {
             }),
         ];
         let (bundle, family) = (self.label.as_str(), self.family.as_str());
-        let failed = output::Failed {
+        let failed = report::Failed {
             run: "",
             bundle,
             family,
@@ -112,7 +112,7 @@ impl Results {
             definition: None,
             log: None,
         };
-        let _ = output::failed(&dir, &self.tree, &failed);
+        let _ = report::failed(&dir, &self.tree, &failed);
         // The last build's, under names that jobs archive.
         for log in LATEST.map(|name| self.tree.join(name)).into_iter().filter(|log| log.is_file()) {
             let text = text::block(&format!("{:.0} {bundle}: error: {why}\n", Timestamp::now()));

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use super::{AnsibleSettings, LimitSettings, Mode, Rule, Settings};
 use crate::bundle::decode::{Field, Fields, Reader};
-use crate::bundle::yaml::{Node, Spot, Value};
+use crate::bundle::yaml::{Node, Position, Value};
 
 const TOP: &[&str] = &["wall", "allow", "ansible", "read_only", "limits"];
 const RULE: &[&str] = &["definition", "tree", "local", "env", "unwalled"];
@@ -17,7 +17,7 @@ pub(super) fn over(settings: &mut Settings, reader: &mut Reader, root: &Node) {
     if matches!(root.value, Value::Null) {
         return;
     }
-    let start = Spot { line: 0, column: 0 };
+    let start = Position { line: 0, column: 0 };
     let field = Field { path: String::new(), key: start, node: root };
     let Some(top) = known(reader, &field, TOP) else { return };
     if let Some(mode) = top.read("wall", |f| reader.one_of(f, &MODES.map(Mode::name))) {
@@ -38,11 +38,11 @@ pub(super) fn over(settings: &mut Settings, reader: &mut Reader, root: &Node) {
     }
     if let Some(limits) = top.read("limits", |f| known(reader, f, LIMITS)) {
         settings.limits = LimitSettings {
-            memory_mb: limits.read("memory", |f| reader.size(f, 1)),
+            memory_mib: limits.read("memory", |f| reader.size(f, 1)),
             cpu: limits.read("cpu", |f| reader.duration(f)),
             // A shell that runs a program behind bubblewrap is a handful.
             processes: limits.read("processes", |f| reader.whole(f, 16)),
-            together_mb: limits.read("memory_together", |f| reader.size(f, 1)),
+            together_mib: limits.read("memory_together", |f| reader.size(f, 1)),
         };
     }
     for (key, _) in top.all() {

@@ -38,7 +38,7 @@ fn a_later_file_wins_key_by_key() {
     assert_eq!(settings.ansible.roles, [PathBuf::from("/r")]);
     let limits = settings.limits;
     assert_eq!(
-        (limits.memory_mb, limits.processes, limits.together_mb),
+        (limits.memory_mib, limits.processes, limits.together_mib),
         (Some(4096), Some(50), Some(2048))
     );
     assert_eq!((&settings.from["wall"], &settings.from["allow"]), (&second, &first));

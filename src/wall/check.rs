@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use super::installation::python_homes;
 use super::mounts::Mounts;
-use super::{ANSIBLE, Definition, Standing, Wall, WallError, find, furnished};
+use super::{ANSIBLE, Availability, Definition, Wall, WallError, find, furnished};
 use crate::bundle::{self, Bundle, Need, NeedKind};
 use crate::cancel::{Cancel, Cancelled};
 use crate::exec::{Cmd, Limits, env};
@@ -37,7 +37,9 @@ impl Wall {
         checked: &Checked<'_>,
         cancel: &Cancel,
     ) -> Result<Option<Cmd>, WallError> {
-        let Standing::Up { nested, .. } = self.standing(cancel).await? else { return Ok(None) };
+        let Availability::Up { nested, .. } = self.availability(cancel).await? else {
+            return Ok(None);
+        };
         let ansible = self.ansible(cancel).await?;
         let passing = self.config.env.iter().filter(|(name, value)| env::passes(name, value));
         let mut env: BTreeMap<_, _> = passing.map(|(n, v)| (n.clone(), v.clone())).collect();

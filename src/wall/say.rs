@@ -2,11 +2,11 @@
 //! there is no wall for.
 use std::path::{Path, PathBuf};
 
-use super::{Standing, Wall, definition, shipped};
+use super::{Availability, Wall, definition, shipped};
 use crate::cancel::{Cancel, Cancelled};
 use crate::diagnostic::Diagnostic;
 use crate::exec::env;
-use crate::plan::{ActionPlan, Origin, Plan, StepPlan};
+use crate::plan::{Origin, Plan, StepAction, StepPlan};
 use crate::settings::{Mode, quoted};
 
 pub(super) const NO_NAMESPACES: &str = "user namespaces are needed: on Ubuntu 23.10 and later \
@@ -33,8 +33,8 @@ impl Wall {
         let mut refused = self.not_granted(plan);
         refused.extend(self.not_local(plan));
         refused.extend(self.not_readable(plan));
-        let standing = self.standing(cancel).await?;
-        if let (Mode::Required, Standing::Lacking { reason, hint }) =
+        let standing = self.availability(cancel).await?;
+        if let (Mode::Required, Availability::Lacking { reason, hint }) =
             (self.config.settings.wall, standing)
         {
             let finding = Diagnostic::error(
@@ -46,7 +46,7 @@ impl Wall {
             refused.push(finding.hint(hint.clone()));
         }
         let wants_out = plan.asks.unwalled && matches!(plan.origin, Origin::Script(_));
-        if wants_out && matches!(standing, Standing::Up { .. }) && !self.lets_out(plan) {
+        if wants_out && matches!(standing, Availability::Up { .. }) && !self.lets_out(plan) {
             let message = format!(
                 "the source script of {} asks to run without the wall, which nobody has allowed",
                 plan.bundle
@@ -170,12 +170,12 @@ impl Wall {
         let mut lines = Vec::new();
         let without =
             "what the definition brings runs as the factory's user, and can read what that can";
-        match self.standing(cancel).await? {
-            Standing::Up { .. } => {}
-            Standing::Off => {
+        match self.availability(cancel).await? {
+            Availability::Up { .. } => {}
+            Availability::Off => {
                 lines.push((true, format!("wall: off, as the owner's settings say; {without}")))
             }
-            Standing::Lacking { reason, .. } => {
+            Availability::Lacking { reason, .. } => {
                 lines.push((true, format!("wall: none ({reason}); {without}")))
             }
         }
@@ -233,7 +233,7 @@ impl Wall {
 
     /// Settings of Ansible's in the caller's environment, which playbooks do not get.
     fn dropped(&self, plan: &Plan) -> Option<String> {
-        let plays = |step: &StepPlan| matches!(step.action, ActionPlan::Ansible { .. });
+        let plays = |step: &StepPlan| matches!(step.action, StepAction::Ansible { .. });
         let kept = self
             .config
             .env
@@ -253,22 +253,22 @@ impl Wall {
     /// In one line, for `doctor`: whether all is well, and what there is.
     pub async fn summary(&self, cancel: &Cancel) -> Result<(bool, String), Cancelled> {
         let mode = self.config.settings.wall.name();
-        Ok(match self.standing(cancel).await? {
-            Standing::Up { version, nested: false } => (true, format!("{mode}: {version}")),
-            Standing::Up { version, nested: true } => (
+        Ok(match self.availability(cancel).await? {
+            Availability::Up { version, nested: false } => (true, format!("{mode}: {version}")),
+            Availability::Up { version, nested: true } => (
                 true,
                 format!("{mode}: {version}, which lets namespaces be made behind it; 0.8 does not"),
             ),
-            Standing::Off => {
+            Availability::Off => {
                 (true, "off: definitions run as this user, and can read what it can".into())
             }
-            Standing::Lacking { reason, hint } => (false, format!("{mode}: {reason}; {hint}")),
+            Availability::Lacking { reason, hint } => (false, format!("{mode}: {reason}; {hint}")),
         })
     }
 }
 
 fn wants_local(plan: &Plan) -> bool {
-    let asks = |step: &StepPlan| matches!(step.action, ActionPlan::Ansible { local: true, .. });
+    let asks = |step: &StepPlan| matches!(step.action, StepAction::Ansible { local: true, .. });
     plan.steps.iter().any(asks)
 }
 
@@ -276,7 +276,7 @@ fn wants_local(plan: &Plan) -> bool {
 fn reserved(plan: &Plan) -> Vec<Diagnostic> {
     let mut wrong = Vec::new();
     for (index, step) in plan.steps.iter().enumerate() {
-        let ActionPlan::Ansible { extra_vars, .. } = &step.action else { continue };
+        let StepAction::Ansible { extra_vars, .. } = &step.action else { continue };
         let variables =
             step.env.keys().filter_map(|name| Some((format!("env.{name}"), env::reserved(name)?)));
         let extra = extra_vars

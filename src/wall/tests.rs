@@ -2,7 +2,7 @@
 //! `test-tools/it/wall.rs` has the whole.
 use super::*;
 use crate::bundle::Asks;
-use crate::plan::{ActionPlan, Origin, Publication, StepPlan, TimeoutPlan};
+use crate::plan::{Origin, Publication, StepAction, StepPlan, TimeoutPlan};
 use crate::settings::{LimitSettings, Rule};
 
 /// Of a definition `images/x` that lies in `dir`, and in no tree.
@@ -29,8 +29,8 @@ pub(crate) fn plan(dir: &Path) -> Plan {
             properties: BTreeMap::new(),
             set_by: std::collections::BTreeMap::new(),
             tags: Vec::new(),
-            min_disk_gb: None,
-            min_ram_mb: 0,
+            min_disk_gib: None,
+            min_ram_mib: 0,
             visibility: crate::image::Visibility::Private,
             members: Vec::new(),
             protected: false,
@@ -62,7 +62,7 @@ async fn a_step_cannot_set_what_protects_the_factory() {
     let dir = tempfile::tempdir().unwrap();
     let step = |name: &str, variable: Option<&str>| StepPlan {
         name: "s".into(),
-        action: ActionPlan::Ansible {
+        action: StepAction::Ansible {
             playbook: "p.yml".into(),
             extra_vars: variable.into_iter().map(|v| (v.to_owned(), "x".into())).collect(),
             tags: Vec::new(),
@@ -140,7 +140,7 @@ async fn the_environment_is_asked_for_and_allowed_by_name() {
 /// A definition of a stranger's would make an image of any file that the factory may read.
 #[tokio::test]
 async fn a_source_lies_in_the_tree_or_where_the_owner_says() {
-    use crate::fetch::{Place, Sum, Wish};
+    use crate::fetch::{ChecksumSource, Download, SourceUri};
     let (tree, away) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     let (within, without, link) =
         (tree.path().join("disk"), away.path().join("disk"), tree.path().join("link"));
@@ -149,9 +149,11 @@ async fn a_source_lies_in_the_tree_or_where_the_owner_says() {
     }
     std::os::unix::fs::symlink(&without, &link).unwrap();
     let of = |from: &Path, list: Option<&Path>| {
-        let sum = list.map(|path| Sum::List(Place::File(path.into())));
-        let origin =
-            Origin::Url { wish: Wish { from: Place::File(from.into()), sum }, format: None };
+        let sum = list.map(|path| ChecksumSource::List(SourceUri::File(path.into())));
+        let origin = Origin::Url {
+            wish: Download { from: SourceUri::File(from.into()), sum },
+            format: None,
+        };
         Plan { origin, ..plan(tree.path()) }
     };
     let strict = wall(Settings::default(), &[]);
@@ -213,8 +215,8 @@ fn example_machine() -> crate::plan::MachinePlan {
     crate::plan::MachinePlan {
         name: "builder".into(),
         cpus: 1,
-        ram_mb: 1,
-        disk_gb: None,
+        ram_mib: 1,
+        disk_gib: None,
         flavor: None,
     }
 }
@@ -223,7 +225,7 @@ fn example_machine() -> crate::plan::MachinePlan {
 #[tokio::test]
 async fn plays_on_the_factory_are_the_owners_to_allow() {
     let dir = tempfile::tempdir().unwrap();
-    let action = ActionPlan::Ansible {
+    let action = StepAction::Ansible {
         playbook: "p.yml".into(),
         extra_vars: Default::default(),
         tags: Vec::new(),
@@ -249,7 +251,7 @@ async fn plays_on_the_factory_are_the_owners_to_allow() {
 #[tokio::test]
 async fn settings_of_ansible_that_do_not_arrive_are_told_of() {
     let dir = tempfile::tempdir().unwrap();
-    let action = ActionPlan::Ansible {
+    let action = StepAction::Ansible {
         playbook: "p.yml".into(),
         extra_vars: Default::default(),
         tags: Vec::new(),
@@ -311,7 +313,7 @@ async fn a_name_does_not_make_a_definition_the_shipped_one() {
 #[tokio::test]
 async fn all_that_is_refused_is_granted_by_one_rule() {
     let dir = tempfile::tempdir().unwrap();
-    let action = ActionPlan::Ansible {
+    let action = StepAction::Ansible {
         playbook: "p.yml".into(),
         extra_vars: Default::default(),
         tags: Vec::new(),
@@ -465,7 +467,7 @@ async fn ends(limits: LimitSettings, program: &str, script: &str) -> String {
 #[tokio::test]
 async fn what_runs_behind_the_wall_is_bounded_together() {
     let limits =
-        LimitSettings { processes: Some(50), together_mb: Some(200), ..LimitSettings::default() };
+        LimitSettings { processes: Some(50), together_mib: Some(200), ..LimitSettings::default() };
     let many = "i=0; while [ $i -lt 120 ]; do sleep 50 & i=$((i+1)); done; wait";
     let orphans = "i=0; while [ $i -lt 120 ]; do (setsid sh -c 'sleep 50 & sleep 50' &) ; \
         i=$((i+1)); done; sleep 50";

@@ -11,7 +11,9 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use image_factory::digest::{Algorithm, Digest, Hasher};
-use image_factory::fetch::{Fetch, Job, Patience, Place, Sum, Wish};
+use image_factory::fetch::{
+    ChecksumSource, Download, Fetch, RetryPolicy, SourceUri, TransferContext,
+};
 use image_factory::http::Proxies;
 
 /// The kernel does the sending: a server that costs as little as one can.
@@ -111,9 +113,9 @@ async fn main() {
 
     println!("{megabytes} MB from the loopback, {rounds} rounds");
     for algorithm in [Algorithm::Sha256, Algorithm::Sha512] {
-        let wish = Wish {
-            from: Place::Url(server.1.clone()),
-            sum: Some(Sum::Given(digest(algorithm, &disk))),
+        let wish = Download {
+            from: SourceUri::Url(server.1.clone()),
+            sum: Some(ChecksumSource::Given(digest(algorithm, &disk))),
         };
         let (mut ours, mut curls, mut with_sums, mut hashes) = (vec![], vec![], vec![], vec![]);
         for _ in 0..rounds {
@@ -141,8 +143,12 @@ async fn main() {
 
             settle();
             let start = Instant::now();
-            let job = Job::new(&Default::default(), &Default::default(), Duration::from_secs(3600));
-            Fetch::new(&cache, Patience::default(), &Proxies::default())
+            let job = TransferContext::new(
+                &Default::default(),
+                &Default::default(),
+                Duration::from_secs(3600),
+            );
+            Fetch::new(&cache, RetryPolicy::default(), &Proxies::default())
                 .get(&wish, &job)
                 .await
                 .unwrap();

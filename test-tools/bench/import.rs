@@ -100,7 +100,7 @@ async fn main() {
         let made: Vec<Entry> = cx.ledger.entries();
         assert!(made.iter().any(|e| e.id.as_deref() == Some(&image.id)));
         for entry in &made {
-            cloud.delete(RUN, entry).await.unwrap();
+            cloud.delete_resource(RUN, entry).await.unwrap();
             cx.ledger.gone(entry.seq).unwrap();
         }
     }

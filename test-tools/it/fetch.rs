@@ -7,7 +7,9 @@ use std::time::{Duration, Instant};
 use image_factory::cancel::Cancel;
 use image_factory::digest::{Algorithm, Digest, Hasher};
 use image_factory::event::{Event, Events, Sink, Stamped};
-use image_factory::fetch::{Fetch, FetchError, Fetched, Job, Patience, Place, Sum, Wish};
+use image_factory::fetch::{
+    ChecksumSource, Download, Fetch, FetchError, Fetched, RetryPolicy, SourceUri, TransferContext,
+};
 use image_factory::http::Proxies;
 
 use super::http::{Request, Server, hang, say, serve};
@@ -80,7 +82,7 @@ impl Bench {
     fn patient(&self, idle: Duration) -> Build {
         let ms = Duration::from_millis;
         let patience =
-            Patience { connect: ms(2000), idle, tries: 4, pause: ms(2), longest: ms(50) };
+            RetryPolicy { connect: ms(2000), idle, tries: 4, pause: ms(2), longest: ms(50) };
         let fetch = Fetch::new(&self.cache(), patience, &Proxies::default());
         Build {
             fetch,
@@ -107,14 +109,18 @@ impl Bench {
 }
 
 impl Build {
-    async fn get(&self, wish: &Wish) -> Result<Fetched, FetchError> {
+    async fn get(&self, wish: &Download) -> Result<Fetched, FetchError> {
         let events = Events::default();
         events.add(Box::new(self.seen.clone()));
-        self.fetch.get(wish, &Job::new(&events, &self.cancel, self.deadline)).await
+        self.fetch.get(wish, &TransferContext::new(&events, &self.cancel, self.deadline)).await
     }
 
     async fn url(&self, url: String, wanted: &Digest) -> Result<Fetched, FetchError> {
-        self.get(&Wish { from: Place::Url(url), sum: Some(Sum::Given(wanted.clone())) }).await
+        self.get(&Download {
+            from: SourceUri::Url(url),
+            sum: Some(ChecksumSource::Given(wanted.clone())),
+        })
+        .await
     }
 
     fn said(&self, text: &str) -> bool {

@@ -10,23 +10,23 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use image_factory::build::{BuildError, Interactive, Opened, Site, Until, build};
 use image_factory::bundle::Asks;
 use image_factory::cancel::Cancel;
 use image_factory::cloud::ledger::Ledger;
 use image_factory::cloud::memory::Memory;
 use image_factory::cloud::{Cloud, Cx};
+use image_factory::engine::{BuildContext, BuildError, Goal, Interactive, SshAccess, build};
 use image_factory::event::{Event, Events, Sink, Stamped};
+use image_factory::guest::ssh::Ssh;
+use image_factory::guest::{Connect, Remote, RemoteError, Target};
 use image_factory::image::Visibility;
-use image_factory::log::words::final_line;
+use image_factory::log::sentences::final_line;
 use image_factory::log::{EventFile, LogFile, Recorder};
-use image_factory::output::Renderer;
 use image_factory::plan::{
-    ActionPlan, MachinePlan, Origin, Plan, Publication, StepPlan, TimeoutPlan,
+    MachinePlan, Origin, Plan, Publication, StepAction, StepPlan, TimeoutPlan,
 };
-use image_factory::remote::ssh::Ssh;
-use image_factory::remote::{Connect, Remote, RemoteError, Target};
-use image_factory::run::{self, Ended, Home, RunError, Setup};
+use image_factory::report::Renderer;
+use image_factory::run::{self, Home, RunError, RunOptions, RunOutcome};
 use image_factory::settings::Settings;
 use image_factory::wall::{Config, Wall};
 
@@ -161,8 +161,8 @@ fn plan(cloud: &Memory, dir: &Path, steps: Vec<StepPlan>) -> Plan {
     let machine = |role: &str| MachinePlan {
         name: format!("factory-r1-{role}"),
         cpus: 1,
-        ram_mb: 512,
-        disk_gb: Some(4),
+        ram_mib: 512,
+        disk_gib: Some(4),
         flavor: None,
     };
     Plan {
@@ -187,8 +187,8 @@ fn plan(cloud: &Memory, dir: &Path, steps: Vec<StepPlan>) -> Plan {
             properties: [(image_factory::image::RUN.to_owned(), "r1".to_owned())].into(),
             set_by: std::collections::BTreeMap::new(),
             tags: Vec::new(),
-            min_disk_gb: None,
-            min_ram_mb: 0,
+            min_disk_gib: None,
+            min_ram_mib: 0,
             visibility: Visibility::Private,
             members: Vec::new(),
             protected: false,
@@ -204,7 +204,7 @@ fn plan(cloud: &Memory, dir: &Path, steps: Vec<StepPlan>) -> Plan {
     }
 }
 
-fn step(action: ActionPlan) -> StepPlan {
+fn step(action: StepAction) -> StepPlan {
     StepPlan {
         name: "it".into(),
         action,
@@ -227,7 +227,7 @@ async fn build_on(
 }
 
 /// The same, as the command line gets it.
-async fn run_on(hostile: &Hostile, dir: &Path, steps: Vec<StepPlan>) -> (Ended, Vec<String>) {
+async fn run_on(hostile: &Hostile, dir: &Path, steps: Vec<StepPlan>) -> (RunOutcome, Vec<String>) {
     let cloud = Memory::new();
     let plan = plan(&cloud, dir, steps);
     let (events, warnings) = (Events::default(), Warnings::default());
@@ -243,7 +243,7 @@ async fn run_on(hostile: &Hostile, dir: &Path, steps: Vec<StepPlan>) -> (Ended, 
     let env = [("PATH".to_owned(), std::env::var("PATH").unwrap())].into();
     let wall =
         Wall::new(Config { settings: Settings::default(), env, home: None, hidden: Vec::new() });
-    let site = Site {
+    let site = BuildContext {
         cloud: &cloud as &dyn Cloud,
         connect: &ToHostile(hostile.sshd.target.clone()),
         cx: &cx,
@@ -252,7 +252,7 @@ async fn run_on(hostile: &Hostile, dir: &Path, steps: Vec<StepPlan>) -> (Ended, 
         work: dir.into(),
         downloads: dir.join("downloads"),
         proxies: Default::default(),
-        until: Until::Published,
+        until: Goal::Published,
         keep_on_failure: false,
         wall: &wall,
     };
@@ -267,11 +267,14 @@ async fn run_on(hostile: &Hostile, dir: &Path, steps: Vec<StepPlan>) -> (Ended, 
         leaks: vec![],
     });
     let warned = warnings.0.lock().unwrap().clone();
-    (Ended { result, leaks: outcome.leaks, kept: None, dir: None, outputs: Vec::new() }, warned)
+    (
+        RunOutcome { result, leaks: outcome.leaks, kept: None, dir: None, outputs: Vec::new() },
+        warned,
+    )
 }
 
 fn shell(text: &str) -> Vec<StepPlan> {
-    vec![step(ActionPlan::Shell { text: text.into() })]
+    vec![step(StepAction::Shell { text: text.into() })]
 }
 
 /// The jail holds: what runs there is root of nothing, and sees nothing.
@@ -313,7 +316,7 @@ fn playbook(dir: &Path) -> Vec<StepPlan> {
         "- hosts: all\n  gather_facts: false\n  tasks: [{raw: echo}]\n",
     )
     .unwrap();
-    let action = ActionPlan::Ansible {
+    let action = StepAction::Ansible {
         playbook: "play.yml".into(),
         extra_vars: Default::default(),
         tags: Vec::new(),
@@ -374,8 +377,8 @@ async fn a_base_that_lets_nobody_work_is_named_before_the_steps() {
     let own = "#!/bin/bash\ncp /usr/bin/true /tmp/t && ! /tmp/t 2>/dev/null && echo held\n";
     std::fs::write(dir.path().join("own.sh"), own).unwrap();
     let steps = vec![
-        step(ActionPlan::Shell { text: "echo done".into() }),
-        step(ActionPlan::Script { path: "own.sh".into() }),
+        step(StepAction::Shell { text: "echo done".into() }),
+        step(StepAction::Script { path: "own.sh".into() }),
     ];
     let (result, _) = build_on(&hostile, dir.path(), steps).await;
     assert_eq!(result, Ok(()));
@@ -389,7 +392,7 @@ struct Visitor(std::sync::Mutex<Option<String>>);
 
 #[async_trait]
 impl Interactive for Visitor {
-    async fn open(&self, builder: &Opened, failed: Option<&BuildError>) {
+    async fn open(&self, builder: &SshAccess, failed: Option<&BuildError>) {
         assert!(
             builder.ssh[0].ends_with("ssh") && builder.machine.ends_with("-builder"),
             "{builder:?}"
@@ -409,7 +412,7 @@ impl Sink for All {
 
 /// `image-factory shell` on a bundle with that step, left at once: how it ended, its last line, and
 /// what the visitor was told.
-async fn visited(step: &str) -> (Ended, String, String) {
+async fn visited(step: &str) -> (RunOutcome, String, String) {
     let (hostile, dir, cloud) =
         (Hostile::start("honest"), tempfile::tempdir().unwrap(), Memory::new());
     cloud.add_image("base", "base");
@@ -428,7 +431,7 @@ async fn visited(step: &str) -> (Ended, String, String) {
         Wall::new(Config { settings: Settings::default(), env, home: None, hidden: Vec::new() });
     let (all, cancel, visitor) = (All::default(), Cancel::default(), Visitor::default());
     let show = |_: &str| Box::new(all.clone()) as Box<dyn Sink>;
-    let setup = Setup {
+    let setup = RunOptions {
         proxies: &Default::default(),
         cloud: &cloud,
         connect: &ToHostile(hostile.sshd.target.clone()),

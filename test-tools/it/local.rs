@@ -6,7 +6,7 @@ use std::time::Duration;
 use image_factory::cloud::ledger::{Kind, Ledger};
 use image_factory::cloud::local::{Accel, Local, LocalConfig};
 use image_factory::cloud::{BootSpec, Cloud, CloudError, Cx, Machine, Power, contract};
-use image_factory::plan::{BaseFact, Wanted};
+use image_factory::plan::{BaseLookup, FactsQuery};
 
 use super::tiny_disk::tiny_disk;
 
@@ -54,10 +54,10 @@ impl Bench {
     /// As the end of every run does it; nothing may be left.
     async fn unwind(&self, run: &str) {
         for entry in self.cx.ledger.entries() {
-            self.cloud.delete(run, &entry).await.unwrap();
+            self.cloud.delete_resource(run, &entry).await.unwrap();
             self.cx.ledger.gone(entry.seq).unwrap();
         }
-        assert_eq!(self.cloud.owned(run).await.unwrap(), []);
+        assert_eq!(self.cloud.list_resources(run).await.unwrap(), []);
         assert_eq!(self.cloud.images().await.unwrap(), []);
         for dir in ["home/building", "run"] {
             assert_eq!(
@@ -75,15 +75,15 @@ impl Bench {
     }
 }
 
-fn spec(run: &str, image: &str, ram_mb: u64) -> BootSpec {
+fn spec(run: &str, image: &str, ram_mib: u64) -> BootSpec {
     let name = format!("factory-{run}-m");
     BootSpec {
         run: run.into(),
         name,
         image: image.into(),
         cpus: 1,
-        ram_mb,
-        disk_gb: 1,
+        ram_mib,
+        disk_gib: 1,
         user_data: "#cloud-config\n".into(),
         place: None,
     }
@@ -181,7 +181,7 @@ async fn a_guest_that_powers_itself_off_is_off() {
     let run = run_id();
     let machine = bench.boot(&run).await;
     for _ in 0..100 {
-        if bench.cloud.console(&machine).await.unwrap().contains("READY") {
+        if bench.cloud.console_log(&machine).await.unwrap().contains("READY") {
             break;
         }
         tokio::time::sleep(Duration::from_millis(100)).await;
@@ -301,13 +301,13 @@ async fn a_killed_factory_leaves_nothing() {
         };
         assert_eq!(cloud.power(&machine).await.unwrap(), Power::On);
         assert!(std::net::TcpStream::connect(("127.0.0.1", machine.port)).is_ok());
-        assert!(cloud.runs().await.unwrap().contains(&run));
+        assert!(cloud.list_runs().await.unwrap().contains(&run));
         let ledger = Ledger::open(&dir.join("ledger.jsonl")).unwrap().entries();
-        let found = cloud.owned(&run).await.unwrap();
+        let found = cloud.list_resources(&run).await.unwrap();
         for entry in if by_ledger { ledger } else { found } {
-            cloud.delete(&run, &entry).await.unwrap();
+            cloud.delete_resource(&run, &entry).await.unwrap();
         }
-        assert_eq!(cloud.owned(&run).await.unwrap(), []);
+        assert_eq!(cloud.list_resources(&run).await.unwrap(), []);
         assert!(matches!(cloud.power(&machine).await.unwrap(), Power::Gone(_)));
         assert_eq!(std::fs::read_dir(dir.join("home/building")).unwrap().count(), 0);
     }
@@ -324,15 +324,18 @@ async fn facts_say_how_machines_run() {
         accel: Accel::Auto,
         program: program(),
     };
-    let wanted = Wanted { base: None, image_name: "x".into(), ..Wanted::default() };
+    let wanted = FactsQuery { base: None, image_name: "x".into(), ..FactsQuery::default() };
     let first = Local::new(config.clone()).facts(&wanted, &bench.cx).await.unwrap();
     eprintln!("{}", first.how);
     assert!(first.how.starts_with("QEMU ") && first.how.contains(": "), "{}", first.how);
-    assert_eq!((first.lacks.len(), &first.base), (0, &BaseFact::None));
-    let missing =
-        Wanted { base: Some("os/none".into()), image_name: "x".into(), ..Wanted::default() };
+    assert_eq!((first.missing_prerequisites.len(), &first.base), (0, &BaseLookup::None));
+    let missing = FactsQuery {
+        base: Some("os/none".into()),
+        image_name: "x".into(),
+        ..FactsQuery::default()
+    };
     let missing = Local::new(config.clone()).facts(&missing, &bench.cx).await.unwrap();
-    assert_eq!(missing.base, BaseFact::Missing { near: Vec::new() });
+    assert_eq!(missing.base, BaseLookup::Missing { near: Vec::new() });
     let at = std::time::Instant::now();
     assert_eq!(Local::new(config).facts(&wanted, &bench.cx).await.unwrap().how, first.how);
     assert!(
@@ -366,9 +369,9 @@ async fn a_real_image_lives() {
         let name = format!("factory-{run}-{round}");
         let spec = BootSpec {
             name,
-            ram_mb: 1024,
+            ram_mib: 1024,
             cpus: 2,
-            disk_gb: 4,
+            disk_gib: 4,
             user_data: user_data.clone(),
             ..spec(&run, &image.id, 0)
         };
@@ -378,7 +381,7 @@ async fn a_real_image_lives() {
             assert!(
                 at.elapsed() < Duration::from_secs(1200),
                 "{}",
-                bench.cloud.console(&machine).await.unwrap()
+                bench.cloud.console_log(&machine).await.unwrap()
             );
             let asked = tokio::process::Command::new("ssh")
                 .args([

@@ -6,8 +6,8 @@ use std::path::Path;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use image_factory::remote::ssh::Ssh;
-use image_factory::remote::{
+use image_factory::guest::ssh::Ssh;
+use image_factory::guest::{
     Command, Connect, Exit, OnOutput, Remote, RemoteError, Stream, Target, keys,
 };
 
@@ -385,6 +385,8 @@ async fn a_tree_arrives_as_it_was() {
     std::fs::write(there.join("mine"), "").unwrap();
     std::fs::write(there.join("run"), "old").unwrap();
     std::fs::set_permissions(&there, PermissionsExt::from_mode(0o711)).unwrap();
+    // The sudo of the tests gives no rights, and who is not root may not write where `sub` says so.
+    std::fs::set_permissions(there.join("sub"), PermissionsExt::from_mode(0o755)).unwrap();
     remote
         .put(&src, &format!("{}/", there.display()), true, SOON, Box::new(|_, _| {}))
         .await

@@ -3,8 +3,8 @@ use std::time::Duration;
 
 use image_factory::cloud::ledger::Ledger;
 use image_factory::cloud::openstack::{Config, OpenStack, login};
-use image_factory::cloud::{BootPlace, Cloud, Cx, contract};
-use image_factory::plan::{Named, Security, SitePlan, VolumePlan, Wanted};
+use image_factory::cloud::{Cloud, Cx, MachinePlacement, contract};
+use image_factory::plan::{FactsQuery, Named, Placement, Security, VolumePlan};
 
 use super::devcloud;
 use super::tiny_disk::tiny_disk;
@@ -26,7 +26,7 @@ async fn holds(volume: Option<VolumePlan>) {
     let ledger = Ledger::open(&dir.path().join("facts.jsonl")).unwrap();
     let cx = Cx { ledger, events: Default::default(), cancel: Default::default() };
     let facts = cloud
-        .facts(&Wanted { image_name: "x".into(), ..Wanted::default() }, &cx)
+        .facts(&FactsQuery { image_name: "x".into(), ..FactsQuery::default() }, &cx)
         .await
         .unwrap()
         .site
@@ -40,7 +40,7 @@ async fn holds(volume: Option<VolumePlan>) {
         Named { id: found.id.clone(), name: found.name.clone() }
     };
     let flavor = facts.flavors.iter().find(|f| f.name == "m1.nano").unwrap();
-    let site = SitePlan {
+    let site = Placement {
         networks: vec![network("private")],
         floating_network: Some(network("public")),
         security: Security::Temporary { ssh_from: facts.ssh_from.clone() },
@@ -48,8 +48,10 @@ async fn holds(volume: Option<VolumePlan>) {
         volume,
         reached_on: None,
     };
-    let place =
-        BootPlace { flavor: Named { id: flavor.id.clone(), name: flavor.name.clone() }, site };
+    let place = MachinePlacement {
+        flavor: Named { id: flavor.id.clone(), name: flavor.name.clone() },
+        site,
+    };
     let disk = tiny_disk(dir.path());
     let checked = contract::check(&cloud, dir.path(), &disk, Some(&place));
     let published = tokio::time::timeout(Duration::from_secs(900), checked)
@@ -74,5 +76,5 @@ async fn contract_holds() {
 #[tokio::test]
 #[ignore = "wants devcloud: `make test-openstack`"]
 async fn contract_holds_with_volumes() {
-    holds(Some(VolumePlan { size_gb: 1, kind: None, zone: None })).await;
+    holds(Some(VolumePlan { size_gib: 1, kind: None, zone: None })).await;
 }

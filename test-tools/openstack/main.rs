@@ -1,6 +1,6 @@
 //! A real OpenStack, made by `test-tools/devcloud/up`. All ignored by a plain `cargo test`: `make
-//! test-openstack` runs all but `os_images`, `lifecycle` and `moments`, which have targets of their
-//! own.
+//! test-openstack` runs all but `os_images`, `lifecycle` and `crash_points`, which have targets of
+//! their own.
 #![allow(clippy::disallowed_methods)] // tests start the program and its tools as a user does
 
 mod base;
@@ -12,7 +12,7 @@ mod foreign;
 mod factory;
 mod lifecycle;
 mod main_job;
-mod moments;
+mod crash_points;
 mod os_images;
 #[path = "../vm/os_job.rs"]
 mod os_job;

@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use image_factory::cloud::ledger::Ledger;
 use image_factory::cloud::openstack::{Config, OpenStack, login};
-use image_factory::cloud::{BootPlace, BootSpec, Cloud, Cx};
-use image_factory::plan::{Named, Security, SitePlan, Wanted};
+use image_factory::cloud::{BootSpec, Cloud, Cx, MachinePlacement};
+use image_factory::plan::{FactsQuery, Named, Placement, Security};
 use serde_json::Value;
 
 use super::devcloud::{self, Undo};
@@ -156,7 +156,7 @@ async fn wild_machines_have_their_floating_ip_on_the_first_network() {
         events: Default::default(),
         cancel: Default::default(),
     };
-    let facts = cloud.facts(&Wanted::default(), &cx).await.unwrap().site.unwrap();
+    let facts = cloud.facts(&FactsQuery::default(), &cx).await.unwrap().site.unwrap();
     let network = |name: &str| facts.networks.iter().find(|n| n.name == name).unwrap().named();
     let listed: Vec<&str> = facts
         .networks
@@ -166,7 +166,7 @@ async fn wild_machines_have_their_floating_ip_on_the_first_network() {
         .collect();
     let written = [listed[1], listed[0]];
     let flavor = facts.flavors.iter().find(|f| f.name == "m1.nano").unwrap();
-    let site = SitePlan {
+    let site = Placement {
         networks: written.map(network).to_vec(),
         floating_network: Some(network("public")),
         security: Security::Temporary { ssh_from: Vec::new() },
@@ -185,10 +185,10 @@ async fn wild_machines_have_their_floating_ip_on_the_first_network() {
         name: format!("factory-{run}-m"),
         image: staged.id,
         cpus: 1,
-        ram_mb: 128,
-        disk_gb: 1,
+        ram_mib: 128,
+        disk_gib: 1,
         user_data: "#cloud-config\n{}\n".into(),
-        place: Some(BootPlace {
+        place: Some(MachinePlacement {
             flavor: Named { id: flavor.id.clone(), name: flavor.name.clone() },
             site,
         }),
@@ -202,7 +202,7 @@ async fn wild_machines_have_their_floating_ip_on_the_first_network() {
         )
     });
     for entry in cx.ledger.entries() {
-        cloud.delete(&run, &entry).await.unwrap();
+        cloud.delete_resource(&run, &entry).await.unwrap();
     }
     drop(dmz);
     booted.unwrap();

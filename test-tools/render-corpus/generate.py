@@ -19,7 +19,7 @@ import yaml
 
 HERE = pathlib.Path(__file__).resolve().parent
 BUNDLE = HERE / "bundle"
-# As src/output/templates.rs makes them up for `validate`.
+# As src/report/templates.rs makes them up for `validate`.
 RESULTS = {
     "result_img_id": "00000000-0000-4000-8000-000000000000",
     "result_img_name": "demo-2000",

@@ -8,7 +8,7 @@
 
 mod failures;
 mod main_job;
-mod moments;
+mod crash_points;
 mod os_job;
 mod os_local;
 #[allow(dead_code)] // shared with the tests of OpenStack

@@ -178,7 +178,7 @@ fn what_is_no_finding_is_told_as_not_known() {
 
 #[test]
 fn what_both_found_is_said_once() {
-    let place = |line| Place { file: "a.yml".into(), line, column: 3 };
+    let place = |line| Location { file: "a.yml".into(), line, column: 3 };
     let ours = || {
         vec![
             Diagnostic::warning(place(3), "`include` is gone").hint("h"),

@@ -1,7 +1,7 @@
 //! Files that Ansible reads as JSON, which it tries before YAML.
 use serde_json::Value as Json;
 
-use super::super::yaml::{Entry, Node, Spot, Value};
+use super::super::yaml::{Entry, Node, Position, Value};
 
 /// Whether Python may read this as JSON: it takes more than the standard says.
 pub fn may_be(text: &str) -> bool {
@@ -14,7 +14,7 @@ pub fn tree(text: &str) -> Option<Node> {
 }
 
 fn node(json: Json) -> Node {
-    let spot = Spot { line: 1, column: 1 };
+    let spot = Position { line: 1, column: 1 };
     let value = match json {
         Json::Null => Value::Null,
         Json::Bool(truth) => Value::Scalar { text: truth.to_string(), plain: true },

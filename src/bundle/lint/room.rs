@@ -2,9 +2,9 @@
 //! with the step, and `~/`.
 use std::path::{Component, Path as FilePath};
 
-use super::super::yaml::Spot;
+use super::super::yaml::Position;
 use super::{Lint, Look, Part, softened};
-use crate::diagnostic::{Diagnostic, Place};
+use crate::diagnostic::{Diagnostic, Location};
 
 /// A path in the room, as it is written.
 #[derive(Debug, Clone)]
@@ -13,7 +13,7 @@ pub struct Path(String);
 /// A task or a lookup that reads or writes there.
 #[derive(Debug, Clone)]
 pub struct Use {
-    pub spot: Spot,
+    pub spot: Position,
     pub path: Path,
     pub writes: bool,
 }
@@ -35,7 +35,7 @@ impl Path {
     }
 
     /// The finding on one that nothing writes. Whoever names the home means that of a person.
-    fn missing(&self, place: Place, part: Part) -> Diagnostic {
+    fn missing(&self, place: Location, part: Part) -> Diagnostic {
         let name = &self.0;
         if name.starts_with('~') {
             let finding = Diagnostic::error(

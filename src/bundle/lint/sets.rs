@@ -1,7 +1,7 @@
 //! What one file sets variables to: by words that set some, not by whatever has the same name.
 use std::path::Path;
 
-use super::super::yaml::{Entry, Node, Spot, Value};
+use super::super::yaml::{Entry, Node, Position, Value};
 use super::names::is_template;
 use super::tasks::TASK_LISTS;
 
@@ -15,7 +15,7 @@ const OF_HOSTS: [&str; 6] = ["name", "hostname", "host", "groups", "group", "gro
 pub struct Set {
     /// As written: it may be a template.
     pub name: String,
-    pub spot: Spot,
+    pub spot: Position,
     /// `None`: known at the run only.
     pub value: Option<String>,
     /// It stands in a play, which no file of tasks can be.
@@ -72,7 +72,7 @@ pub fn of_lines(text: &str) -> Vec<Set> {
     let (mut sets, mut of_group) = (Sets::default(), false);
     for (number, line) in text.lines().enumerate() {
         let start = line.trim();
-        let spot = Spot {
+        let spot = Position {
             line: number + 1,
             column: line.chars().take_while(|c| c.is_whitespace()).count() + 1,
         };
@@ -125,12 +125,12 @@ fn setter(module: &str) -> Option<&'static [&'static str]> {
 }
 
 impl Sets {
-    fn add(&mut self, name: &str, spot: Spot, value: Option<String>, in_text: bool) {
+    fn add(&mut self, name: &str, spot: Position, value: Option<String>, in_text: bool) {
         self.all.push(Set { name: name.to_owned(), spot, value, of_play: self.of_play, in_text });
     }
 
     /// A list is as good as the worst of it.
-    fn value(&mut self, name: &str, spot: Spot, value: &Node) {
+    fn value(&mut self, name: &str, spot: Position, value: &Node) {
         match &value.value {
             Value::Scalar { text, .. } => self.add(name, spot, Some(text.clone()), false),
             Value::List(items) if !items.is_empty() => {
@@ -157,7 +157,7 @@ impl Sets {
     }
 
     /// `a=b c="d e"`; a template in place of all arguments may set anything.
-    fn text(&mut self, text: &str, spot: Spot, but: &[&str]) {
+    fn text(&mut self, text: &str, spot: Position, but: &[&str]) {
         for word in split(text) {
             let (name, value) = match word.split_once('=') {
                 Some((name, value)) => (name.trim(), value),

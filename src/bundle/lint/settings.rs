@@ -1,5 +1,5 @@
 //! `ansible.cfg` and inventories, which are lines of `key = value`.
-use super::super::yaml::Spot;
+use super::super::yaml::Position;
 use super::hosts;
 use super::names::{self, Meaning};
 
@@ -19,15 +19,17 @@ const PROGRAMS: &[&str] = &[
 pub const ADDRESSES: [&str; 2] = ["ansible_host", "ansible_ssh_host"];
 
 /// Places and messages.
-pub fn findings(text: &str) -> Vec<(Spot, String)> {
+pub fn findings(text: &str) -> Vec<(Position, String)> {
     let mut found = Vec::new();
     for (number, line) in text.lines().enumerate() {
         let start = line.trim_start();
         if start.starts_with(['#', ';', '[']) {
             continue;
         }
-        let at =
-            |offset: usize| Spot { line: number + 1, column: line[..offset].chars().count() + 1 };
+        let at = |offset: usize| Position {
+            line: number + 1,
+            column: line[..offset].chars().count() + 1,
+        };
         let first = line.len() - start.len();
         if let Some((key, value)) = start.split_once(['=', ':']) {
             let (key, value) = (key.trim().to_lowercase(), value.trim().trim_matches(['"', '\'']));

@@ -4,7 +4,7 @@ use std::sync::LazyLock;
 
 use regex::Regex;
 
-use super::super::yaml::{Entry, Node, Spot, Value};
+use super::super::yaml::{Entry, Node, Position, Value};
 use super::ASK;
 use super::names::{self, Meaning};
 use super::room::{self, Use};
@@ -69,7 +69,7 @@ pub struct Reader<'a> {
     /// What is worked out at the run.
     pub open: Vec<Open>,
     /// Variables of the factory's environment that it looks up.
-    pub looked_up: Vec<(Spot, String)>,
+    pub looked_up: Vec<(Position, String)>,
     /// What it reads and writes in the room of the step.
     pub room: Vec<Use>,
     /// The task that is looked at may not run.
@@ -84,7 +84,7 @@ fn scalar(node: &Node) -> Option<&str> {
 }
 
 /// Of a text or a list of texts, each with its place.
-fn words(node: &Node) -> Vec<(&str, Spot)> {
+fn words(node: &Node) -> Vec<(&str, Position)> {
     match &node.value {
         Value::Scalar { text, .. } => vec![(text, node.spot)],
         Value::List(items) => items.iter().flat_map(words).collect(),
@@ -144,11 +144,11 @@ impl<'a> Reader<'a> {
         }
     }
 
-    fn error(&mut self, spot: Spot, message: String) {
+    fn error(&mut self, spot: Position, message: String) {
         self.found.push(Diagnostic::error(spot.place(self.file), message).hint(ASK));
     }
 
-    fn judge(&mut self, judge: fn(&str) -> Meaning, (text, spot): (&str, Spot), word: &str) {
+    fn judge(&mut self, judge: fn(&str) -> Meaning, (text, spot): (&str, Position), word: &str) {
         let written = format!("{word}: {text}");
         match judge(text) {
             Meaning::Builder => {}
@@ -160,7 +160,7 @@ impl<'a> Reader<'a> {
     }
 
     /// A machine of another name is not the factory, and it is not there.
-    fn delegated(&mut self, text: &str, spot: Spot) {
+    fn delegated(&mut self, text: &str, spot: Position) {
         let name = text.trim().trim_matches(['"', '\'']);
         let other = !names::is_template(name)
             && names::delegate(name) == Meaning::Factory
@@ -208,7 +208,7 @@ impl<'a> Reader<'a> {
         }
     }
 
-    fn lookup(&mut self, kind: &str, path: &str, spot: Spot) {
+    fn lookup(&mut self, kind: &str, path: &str, spot: Position) {
         // `/dev/null length=16` keeps no password.
         if path.split(' ').next() == Some("/dev/null") || !names::leaves(self.beside, path) {
             return;
@@ -364,7 +364,7 @@ impl<'a> Reader<'a> {
 
     /// Hosts that a play adds are reached from the factory, by SSH as the builder is.
     fn added(&mut self, value: &Node) {
-        let names: Vec<(&str, Spot)> = match &value.value {
+        let names: Vec<(&str, Position)> = match &value.value {
             Value::Scalar { text, .. } => HOST
                 .captures_iter(text)
                 .filter_map(|c| Some((c.get(1)?.as_str(), value.spot)))
@@ -449,7 +449,7 @@ impl<'a> Reader<'a> {
     }
 
     fn files(&mut self, value: &Node) {
-        let outside: Vec<(String, Spot)> = words(value)
+        let outside: Vec<(String, Position)> = words(value)
             .into_iter()
             .filter(|(text, _)| names::leaves(self.beside, text))
             .map(|(t, s)| (t.to_owned(), s))
@@ -459,7 +459,7 @@ impl<'a> Reader<'a> {
         }
     }
 
-    fn outside(&mut self, spot: Spot, path: &str, what: &str) {
+    fn outside(&mut self, spot: Position, path: &str, what: &str) {
         if let Some(path) = room::Path::of(path) {
             return self.room.push(Use { spot, path, writes: what == "written" });
         }

@@ -8,7 +8,7 @@ use regex::Regex;
 use serde_json::Value as Json;
 
 use super::super::ansible_cfg::Config;
-use super::super::yaml::Spot;
+use super::super::yaml::Position;
 use super::names::Meaning;
 use super::sets::Set;
 
@@ -25,7 +25,7 @@ static SIMPLE: LazyLock<Regex> = LazyLock::new(|| {
 /// What is known at the run only, as far as one file tells.
 #[derive(Debug, Clone)]
 pub struct Open {
-    pub spot: Spot,
+    pub spot: Position,
     /// `hosts: {{ where }}`
     pub written: String,
     /// The template.
@@ -154,7 +154,7 @@ impl<'a> Index<'a> {
             Meaning::Unknown => {}
         }
         let open = Open {
-            spot: Spot { line: 0, column: 0 },
+            spot: Position { line: 0, column: 0 },
             written: String::new(),
             text: text.to_owned(),
             judge,

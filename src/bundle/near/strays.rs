@@ -8,7 +8,7 @@ use crate::bundle::tree;
 use crate::diagnostic::Diagnostic;
 use crate::text::shell;
 
-const HALVES: [&str; 2] = ["images", "os"];
+const CATEGORIES: [&str; 2] = ["images", "os"];
 
 /// A directory that is no bundle, and the finding that says so.
 pub struct Stray {
@@ -20,7 +20,7 @@ pub struct Stray {
 pub fn strays(root: &Path) -> Vec<Stray> {
     let (mut found, within) = (Vec::new(), Within::new(root, root));
     let mut doubtful = Vec::new();
-    for half in HALVES {
+    for half in CATEGORIES {
         for name in within
             .names(&root.join(half))
             .into_iter()
@@ -43,7 +43,7 @@ pub fn strays(root: &Path) -> Vec<Stray> {
 fn halves(root: &Path, within: &Within) -> Vec<Stray> {
     let mut found = Vec::new();
     for name in within.names(root) {
-        let Some(half) = HALVES.iter().find(|half| nearness(&name, half).is_some()) else {
+        let Some(half) = CATEGORIES.iter().find(|half| nearness(&name, half).is_some()) else {
             continue;
         };
         let dir = root.join(&name);

@@ -5,7 +5,7 @@ use std::path::Path;
 use super::{Walk, is_template};
 use crate::bundle::ansible_cfg::Config;
 use crate::bundle::keys;
-use crate::bundle::yaml::Spot;
+use crate::bundle::yaml::Position;
 
 const OURS: &str = "leave it out: the factory writes the inventory";
 const BECOME: &str =
@@ -75,7 +75,7 @@ impl Walk<'_> {
     /// Of the file that counts, and of one that looks as if it did.
     pub(super) fn config(&mut self, config: &Config, playbook: &Path) {
         for setting in &config.settings {
-            let (key, spot) = (setting.key.as_str(), Spot { line: setting.line, column: 1 });
+            let (key, spot) = (setting.key.as_str(), Position { line: setting.line, column: 1 });
             let yes = ["true", "yes", "1", "on"].contains(&setting.value.to_lowercase().as_str());
             if let Some((_, instead)) = OLD.iter().find(|(old, _)| *old == key) {
                 self.warn(
@@ -107,7 +107,7 @@ impl Walk<'_> {
                 beside.display()
             );
             let message = "Ansible does not read this file: it runs in the bundle's directory";
-            self.warn(&beside, Spot { line: 0, column: 0 }, message, hint);
+            self.warn(&beside, Position { line: 0, column: 0 }, message, hint);
         }
     }
 
@@ -126,7 +126,7 @@ impl Walk<'_> {
                     }
                 };
                 let message = format!("`{value}` is no value of `{key}`");
-                self.error(&config.file, Spot { line: setting.line, column: 1 }, message, hint);
+                self.error(&config.file, Position { line: setting.line, column: 1 }, message, hint);
             }
         }
         for (section, key, env) in NUMBERS {
@@ -135,7 +135,7 @@ impl Walk<'_> {
             if said(&value) && value.parse::<f64>().is_err() {
                 let hint = comment(&value).unwrap_or_else(|| "digits alone".into());
                 let message = format!("`{key}` is a number, not `{}`", setting.value);
-                self.error(&config.file, Spot { line: setting.line, column: 1 }, message, hint);
+                self.error(&config.file, Position { line: setting.line, column: 1 }, message, hint);
             }
         }
     }
@@ -144,7 +144,7 @@ impl Walk<'_> {
     fn form_of_config(&mut self, config: &Config) {
         let mut seen = HashMap::new();
         for setting in &config.settings {
-            let spot = Spot { line: setting.line, column: 1 };
+            let spot = Position { line: setting.line, column: 1 };
             if setting.section.is_empty() {
                 let message = format!("`{}` stands before any section", setting.key);
                 return self.error(

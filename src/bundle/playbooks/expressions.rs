@@ -8,8 +8,8 @@ use std::sync::LazyLock;
 use regex::Regex;
 
 use super::{NeedKind, Scope, Walk, is_template, moved, plugins, tail};
-use crate::bundle::yaml::{Node, Spot, Value};
-use crate::diagnostic::{Diagnostic, Place};
+use crate::bundle::yaml::{Node, Position, Value};
+use crate::diagnostic::{Diagnostic, Location};
 use crate::reading;
 
 /// Templates longer than this are not looked through.
@@ -111,7 +111,7 @@ pub(super) fn is_test(name: &str) -> bool {
 
 /// A loop over what may be the bare name of a variable.
 pub(super) struct Bare {
-    place: Place,
+    place: Location,
     key: String,
     text: String,
     name: String,
@@ -177,7 +177,7 @@ impl Walk<'_> {
 
     /// One expression, without its braces. `branches`: there are tags around it that may leave it
     /// out.
-    fn expression(&mut self, text: &str, branches: bool, spot: Spot, scope: &Scope) {
+    fn expression(&mut self, text: &str, branches: bool, spot: Position, scope: &Scope) {
         let open = QUOTED.replace_all(text, "''");
         self.uses_facts(&open, spot, scope);
         // Where a branch is not taken, the filter has to be there all the same.
@@ -210,7 +210,7 @@ impl Walk<'_> {
     }
 
     /// `lookup('file', 'key.pub')`
-    fn looked_up(&mut self, kind: &str, name: &str, spot: Spot, scope: &Scope) {
+    fn looked_up(&mut self, kind: &str, name: &str, spot: Position, scope: &Scope) {
         let kinds = if kind == "template" { ["templates"] } else { ["files"] };
         match self.paths.find(name, &kinds, scope) {
             _ if is_template(name) => {}
@@ -226,7 +226,7 @@ impl Walk<'_> {
     }
 
     /// `whole`: the scope of what the expression stands in.
-    fn filter(&mut self, name: &str, spot: Spot, (whole, scope): (&Scope, &Scope)) {
+    fn filter(&mut self, name: &str, spot: Position, (whole, scope): (&Scope, &Scope)) {
         let Some((_, new)) = TESTS.iter().find(|(old, _)| *old == name) else {
             return self.plugin("filter", name, spot, scope);
         };
@@ -248,7 +248,7 @@ impl Walk<'_> {
     }
 
     /// A plugin of a collection, by its full name or by one that left ansible-core.
-    pub(super) fn plugin(&mut self, kind: &'static str, name: &str, spot: Spot, scope: &Scope) {
+    pub(super) fn plugin(&mut self, kind: &'static str, name: &str, spot: Position, scope: &Scope) {
         let collection = match super::modules::collection_of(name) {
             Some(collection) => collection.to_owned(),
             None => {
@@ -417,7 +417,12 @@ impl Walk<'_> {
                 let before = &text[..at];
                 let line = before.matches('\n').count() + 1;
                 let column = before.rsplit('\n').next().unwrap_or_default().chars().count() + 1;
-                self.expression(inner, text[..at].contains("{%"), Spot { line, column }, &scope);
+                self.expression(
+                    inner,
+                    text[..at].contains("{%"),
+                    Position { line, column },
+                    &scope,
+                );
             }
         }
     }

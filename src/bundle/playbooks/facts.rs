@@ -4,8 +4,8 @@ use std::sync::LazyLock;
 use regex::Regex;
 
 use super::{Scope, Walk, scalar};
-use crate::bundle::yaml::{Entry, Spot};
-use crate::diagnostic::Place;
+use crate::bundle::yaml::{Entry, Position};
+use crate::diagnostic::Location;
 
 /// Those that plays ask for most. Source: ansible-core, the collectors of `setup`.
 static FACT: LazyLock<Regex> = LazyLock::new(|| {
@@ -30,7 +30,7 @@ pub(super) struct Facts {
     /// They are there: this play gathers them, or one before did.
     pub gathered: bool,
     /// The first that is used.
-    used: Option<(Place, String)>,
+    used: Option<(Location, String)>,
 }
 
 impl Facts {
@@ -51,7 +51,7 @@ impl Walk<'_> {
     }
 
     /// Of an expression.
-    pub(super) fn uses_facts(&mut self, text: &str, spot: Spot, scope: &Scope) {
+    pub(super) fn uses_facts(&mut self, text: &str, spot: Position, scope: &Scope) {
         if self.facts.gathered || self.facts.used.is_some() || CARED_FOR.is_match(text) {
             return;
         }

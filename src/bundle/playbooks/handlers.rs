@@ -6,7 +6,7 @@ use super::tasks::{Call, may_not_run, module_of};
 use super::{Scope, Walk, is_template, scalar, tail, texts};
 use crate::bundle::keys;
 use crate::bundle::yaml::{Entry, Node, Value};
-use crate::diagnostic::{Diagnostic, Place};
+use crate::diagnostic::{Diagnostic, Location};
 
 /// Source: ansible-core, `StrategyBase._execute_meta`.
 const META: &[&str] = &[
@@ -60,7 +60,7 @@ pub(super) struct Handlers {
 }
 
 struct Notified {
-    place: Place,
+    place: Location,
     name: String,
     /// Its task may change something.
     sure: bool,

@@ -7,7 +7,7 @@ use std::sync::LazyLock;
 use regex::Regex;
 
 use crate::bundle::yaml::{Node, Value};
-use crate::diagnostic::{Diagnostic, Place};
+use crate::diagnostic::{Diagnostic, Location};
 
 /// Groups of the inventory that a run writes.
 pub(super) const GROUPS: [&str; 3] = ["all", "local", "default"];
@@ -23,7 +23,7 @@ static SUBSCRIPT: LazyLock<Regex> =
 /// The plays of one step, and what nobody of them runs on.
 #[derive(Default)]
 pub(super) struct Plays {
-    strangers: Vec<(Place, String)>,
+    strangers: Vec<(Location, String)>,
     /// A play has the builder, or it cannot be told.
     any: bool,
     /// Tasks make up hosts or groups.
@@ -31,7 +31,7 @@ pub(super) struct Plays {
 }
 
 impl Plays {
-    pub fn add(&mut self, hosts: Option<(Place, Node)>) {
+    pub fn add(&mut self, hosts: Option<(Location, Node)>) {
         let Some((place, hosts)) = hosts else { return self.any = true };
         let parts: Vec<&str> = match &hosts.value {
             Value::Scalar { text, .. } => split(text),

@@ -1,7 +1,7 @@
 //! Names of variables that tasks set: letters, digits and `_`.
 use super::handlers::Handling;
 use super::{Scope, Walk, is_template, scalar};
-use crate::bundle::yaml::{Entry, Spot};
+use crate::bundle::yaml::{Entry, Position};
 
 /// Source: Python 3, `keyword.kwlist`. Since 2.19 Ansible takes those that are no values.
 const KEYWORDS: &[&str] = &[
@@ -28,7 +28,7 @@ impl Walk<'_> {
     }
 
     /// `what`: `register`, `set_fact`. What is worked out at the run is passed over.
-    pub(super) fn sets(&mut self, what: &str, name: &str, spot: Spot, scope: &Scope) {
+    pub(super) fn sets(&mut self, what: &str, name: &str, spot: Position, scope: &Scope) {
         // A name in `set_fact` may be worked out; one to register is not.
         if is_name(name) || is_template(name) && what != "register" {
             return;

@@ -1,7 +1,7 @@
 //! Plugins that playbooks and `ansible.cfg` name: strategies, ways to become another user,
 //! connections, lookups.
 use super::{Scope, Walk, is_template, rendered, scalar, tail};
-use crate::bundle::yaml::{Entry, Spot};
+use crate::bundle::yaml::{Entry, Position};
 
 /// Source: ansible-core 2.14 and 2.19, `plugins/`.
 const STRATEGIES: &[&str] = &["linear", "free", "host_pinned", "debug"];
@@ -108,7 +108,7 @@ impl Walk<'_> {
                     conditional: !sure,
                     ..Scope::default()
                 };
-                self.plugin(kind, name, Spot { line: setting.line, column: 1 }, &scope);
+                self.plugin(kind, name, Position { line: setting.line, column: 1 }, &scope);
             }
         }
     }
@@ -118,7 +118,7 @@ impl Walk<'_> {
         &mut self,
         kind: &'static str,
         name: &str,
-        spot: Spot,
+        spot: Position,
         scope: &Scope,
     ) {
         let short = tail(name);

@@ -6,9 +6,9 @@ use std::rc::Rc;
 
 use super::{Scope, Walk, expressions, moved, plugins};
 use crate::bundle::ansible_cfg::Config;
-use crate::bundle::yaml::Spot;
+use crate::bundle::yaml::Position;
 use crate::bundle::{keys, scalar};
-use crate::diagnostic::{Diagnostic, Place};
+use crate::diagnostic::{Diagnostic, Location};
 use crate::jinja::{self, Error, Kind, Syntax, Use};
 
 /// Bytes of one playbook's texts that are read so; honest ones have some ten thousand.
@@ -34,7 +34,7 @@ pub(super) struct Rendered {
 }
 
 pub(super) struct Unknown {
-    pub place: Place,
+    pub place: Location,
     /// The directory of its playbook.
     pub base: PathBuf,
     pub kind: &'static str,
@@ -69,7 +69,7 @@ impl Rendered {
 
 impl Walk<'_> {
     /// A value with braces.
-    pub(super) fn rendered_value(&mut self, text: &str, spot: Spot, scope: &Scope) {
+    pub(super) fn rendered_value(&mut self, text: &str, spot: Position, scope: &Scope) {
         if !self.rendered.takes(text) {
             return;
         }
@@ -81,7 +81,7 @@ impl Walk<'_> {
 
     /// A condition, which stands without braces. `plain`: without quotes, so that it may be no
     /// text.
-    pub(super) fn worked_out(&mut self, text: &str, plain: bool, spot: Spot, scope: &Scope) {
+    pub(super) fn worked_out(&mut self, text: &str, plain: bool, spot: Position, scope: &Scope) {
         let no_text = plain && scalar::printed(text).is_some();
         if text.trim().is_empty() || no_text || !self.rendered.takes(text) {
             return;
@@ -106,7 +106,7 @@ impl Walk<'_> {
         let spot = |at: usize| {
             let before = source.text.get(..at).unwrap_or_default();
             let column = before.rsplit('\n').next().unwrap_or_default().chars().count() + 1;
-            Spot { line: before.matches('\n').count() + 1, column }
+            Position { line: before.matches('\n').count() + 1, column }
         };
         let scope = Scope { variable: None, unused: false, ..scope.clone() };
         match jinja::names(&source.text, &source.syntax) {
@@ -122,7 +122,7 @@ impl Walk<'_> {
         &mut self,
         error: &Error,
         (shown, hint): (&str, &str),
-        spot: Spot,
+        spot: Position,
         scope: &Scope,
     ) {
         // What is more than we read is no fault.
@@ -144,7 +144,7 @@ impl Walk<'_> {
     }
 
     /// `spot`: of a byte in the template.
-    fn named(&mut self, names: Vec<jinja::Name>, scope: &Scope, spot: impl Fn(usize) -> Spot) {
+    fn named(&mut self, names: Vec<jinja::Name>, scope: &Scope, spot: impl Fn(usize) -> Position) {
         for jinja::Name { what, name, at, soft } in names {
             let (kind, known) = match what {
                 Use::Variable => {

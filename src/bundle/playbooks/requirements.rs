@@ -3,7 +3,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use super::super::keys;
-use super::super::yaml::{self, Node, Spot, Value};
+use super::super::yaml::{self, Node, Position, Value};
 use super::scalar;
 use crate::bundle::ansible_cfg::{COLLECTIONS, Config, Key, ROLES};
 use crate::reading;
@@ -166,13 +166,18 @@ impl Requirements {
 pub(super) struct Wrong {
     /// Relative to the bundle's directory.
     pub file: PathBuf,
-    pub spot: Spot,
+    pub spot: Position,
     pub message: String,
     pub hint: String,
 }
 
 impl Wrong {
-    fn new(file: &Path, spot: Spot, message: impl Into<String>, hint: impl Into<String>) -> Self {
+    fn new(
+        file: &Path,
+        spot: Position,
+        message: impl Into<String>,
+        hint: impl Into<String>,
+    ) -> Self {
         Self { file: file.to_owned(), spot, message: message.into(), hint: hint.into() }
     }
 }
@@ -204,7 +209,7 @@ pub(super) fn beside(dir: &Path, playbook: &Path) -> (Requirements, Vec<Wrong>) 
                 let message = format!("this list of requirements cannot be read: {e}");
                 wrong.push(Wrong::new(
                     &file,
-                    Spot { line: 0, column: 0 },
+                    Position { line: 0, column: 0 },
                     message,
                     "a run would install nothing of it",
                 ));

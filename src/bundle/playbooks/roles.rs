@@ -4,7 +4,7 @@ use std::path::Path;
 use super::handlers::Handling;
 use super::tasks::{may_not_run, with_endings};
 use super::{NeedKind, Scope, Walk, is_template, modules, scalar};
-use crate::bundle::yaml::{Node, Spot, Value};
+use crate::bundle::yaml::{Node, Position, Value};
 
 /// The directories of a role whose `main` Ansible reads by itself.
 const PARTS: [(&str, &str); 4] = [
@@ -59,7 +59,13 @@ impl Walk<'_> {
     }
 
     /// `from`: names that take the place of `main`, as `tasks_from` does.
-    pub(super) fn role(&mut self, name: &str, spot: Spot, from: &[(&str, String)], scope: &Scope) {
+    pub(super) fn role(
+        &mut self,
+        name: &str,
+        spot: Position,
+        from: &[(&str, String)],
+        scope: &Scope,
+    ) {
         if name.is_empty() || is_template(name) || name.starts_with(['/', '~']) {
             (self.open, self.elsewhere) = (true, true);
             return;

@@ -8,7 +8,7 @@ use super::handlers::Handling;
 use super::words::{self, Level};
 use super::{NeedKind, Scope, Walk, is_template, modules, moved, scalar, tail, texts};
 use crate::bundle::scripts::{self, Told};
-use crate::bundle::yaml::{Entry, Node, Spot, Value};
+use crate::bundle::yaml::{Entry, Node, Position, Value};
 
 /// Words of tasks and blocks; what else is a key of a task is its module.
 const WORDS: &[&str] = &[
@@ -418,7 +418,7 @@ impl Walk<'_> {
     }
 
     /// Tasks that may not run miss nothing for certain.
-    pub(super) fn missing(&mut self, what: &str, path: &Path, spot: Spot, scope: &Scope) {
+    pub(super) fn missing(&mut self, what: &str, path: &Path, spot: Position, scope: &Scope) {
         if path.is_absolute() || path.starts_with("~") {
             return;
         }
@@ -435,7 +435,7 @@ impl Walk<'_> {
     fn script(&mut self, path: &Path, scope: &Scope) {
         let Some(full) = self.paths.inside(path).filter(|full| full.is_file()) else { return };
         for Told { trouble, line, error } in scripts::run(&full) {
-            let spot = Spot { line, column: usize::from(line > 0) };
+            let spot = Position { line, column: usize::from(line > 0) };
             match error && !scope.may_not_run() {
                 true => self.error(path, spot, trouble.message, trouble.hint),
                 false => self.warn(path, spot, trouble.message, trouble.hint),
@@ -518,7 +518,7 @@ fn with_item(node: &Node, item: &str) -> Node {
 /// A call of a module.
 pub(super) struct Call<'n> {
     pub module: &'n str,
-    pub spot: Spot,
+    pub spot: Position,
     pub value: &'n Node,
     /// `args` beside it.
     pub args: Option<&'n Node>,
@@ -538,7 +538,7 @@ impl Call<'_> {
     }
 
     /// An argument that is a text, from a map or from `key=value`.
-    fn argument(&self, key: &str) -> Option<(String, Spot)> {
+    fn argument(&self, key: &str) -> Option<(String, Position)> {
         if let Some(node) = self.value_of(key) {
             return texts(node).first().map(|(text, spot)| ((*text).to_owned(), *spot));
         }
@@ -550,20 +550,20 @@ impl Call<'_> {
     }
 
     /// All arguments that have a name.
-    fn keys(&self) -> Vec<(String, Spot)> {
+    fn keys(&self) -> Vec<(String, Position)> {
         let written = self.maps().flatten().map(|e| (e.key.clone(), e.spot));
         let text = scalar(self.value).map(modules::pairs).unwrap_or_default();
         written.chain(text.into_iter().map(|(key, _)| (key, self.value.spot))).collect()
     }
 
     /// Where an argument of this name is given.
-    fn names(&self, key: &str) -> Option<Spot> {
+    fn names(&self, key: &str) -> Option<Position> {
         let written = self.maps().flatten().find(|e| e.key == key).map(|e| e.spot);
         written.or_else(|| self.argument(key).map(|(_, spot)| spot))
     }
 
     /// `include_tasks: x.yml`, or an argument.
-    fn free_or(&self, key: &str) -> Option<(String, Spot)> {
+    fn free_or(&self, key: &str) -> Option<(String, Position)> {
         self.argument(key).or_else(|| {
             let text = scalar(self.value)?.trim();
             // All of it names the file; of a script the first word, and what follows it are its

@@ -1,7 +1,7 @@
 //! Words of plays and tasks that Ansible has dropped, and what is written in their place today.
 use super::tasks::{self, Call};
 use super::{Scope, Walk, is_template, scalar, tail};
-use crate::bundle::yaml::{Entry, Node, Spot, Value};
+use crate::bundle::yaml::{Entry, Node, Position, Value};
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Level {
@@ -152,7 +152,7 @@ impl Walk<'_> {
     }
 
     /// `loop: 5`, `loop: {a: 1}`: Ansible looks at it before it looks at `when`.
-    pub(super) fn no_list(&mut self, what: &str, hint: String, spot: Spot, scope: &Scope) {
+    pub(super) fn no_list(&mut self, what: &str, hint: String, spot: Position, scope: &Scope) {
         self.at_run(scope, spot, format!("`loop` goes over a list, and this is {what}"), hint);
     }
 
@@ -165,7 +165,7 @@ impl Walk<'_> {
         }
     }
 
-    pub(super) fn old_variable(&mut self, name: &str, spot: Spot, scope: &Scope) {
+    pub(super) fn old_variable(&mut self, name: &str, spot: Position, scope: &Scope) {
         if let Some((_, new)) = OLD_VARIABLES.iter().find(|(old, _)| *old == name) {
             let message = format!("`{name}` is an old name");
             self.warn(

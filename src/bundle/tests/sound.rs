@@ -86,7 +86,7 @@ steps:
         (b.target_name.as_deref(), b.flavor.as_deref(), b.test_flavor.as_deref()),
         (Some("nginx of today"), Some("16"), Some("small"))
     );
-    assert_eq!((b.glance.min_disk_gb, b.glance.properties.len()), (Some(20), 1));
+    assert_eq!((b.glance.min_disk_gib, b.glance.properties.len()), (Some(20), 1));
     assert_eq!(
         (b.ssh_user.as_deref(), b.floating_network.as_deref(), b.availability_zone.as_deref()),
         (Some("debian"), Some("public"), Some("nova"))
@@ -95,8 +95,11 @@ steps:
         (b.network, b.security_groups),
         (vec!["net-1".to_owned()], vec!["a".to_owned(), "b".to_owned()])
     );
-    assert_eq!(b.volume, Some(Volume { size_gb: Some(20), kind: Some("ssd".into()), zone: None }));
-    assert_eq!(b.machine, MachineWish { cpus: Some(4), ram_mb: Some(2048), disk_gb: Some(20) });
+    assert_eq!(b.volume, Some(Volume { size_gib: Some(20), kind: Some("ssd".into()), zone: None }));
+    assert_eq!(
+        b.machine,
+        MachineRequest { cpus: Some(4), ram_mib: Some(2048), disk_gib: Some(20) }
+    );
     let s = |n| Some(Duration::from_secs(n));
     assert_eq!(
         b.timeouts,

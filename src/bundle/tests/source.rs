@@ -3,7 +3,7 @@ use super::{Tree, said_in};
 use crate::bundle::Source;
 use crate::digest::{Algorithm, Digest};
 use crate::disk::Format;
-use crate::fetch::{Place, Sum, Wish};
+use crate::fetch::{ChecksumSource, Download, SourceUri};
 
 const SHA256: &str = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
 
@@ -16,10 +16,10 @@ fn said(source: &str) -> String {
 }
 
 #[track_caller]
-fn sound(tree: &Tree, source: &str) -> (Place, Option<Sum>, Option<Format>) {
+fn sound(tree: &Tree, source: &str) -> (SourceUri, Option<ChecksumSource>, Option<Format>) {
     tree.write("os/d/build-vars.yml", &format!("bundle: {{name: d}}\nsource: {source}\n"));
     match tree.bundle("os/d").source {
-        Some(Source::Url { wish: Wish { from, sum }, format }) => (from, sum, format),
+        Some(Source::Url { wish: Download { from, sum }, format }) => (from, sum, format),
         other => panic!("{other:?}"),
     }
 }
@@ -28,29 +28,29 @@ fn sound(tree: &Tree, source: &str) -> (Place, Option<Sum>, Option<Format>) {
 fn where_images_come_from() {
     let tree = Tree::new();
     tree.write("os/d/disks/disk.qcow2", "x");
-    let url = |text: &str| Place::Url(text.into());
+    let url = |text: &str| SourceUri::Url(text.into());
     let sha256 = Digest::parse(Algorithm::Sha256, SHA256).unwrap();
     let image = "https://a.example/x.qcow2";
     assert_eq!(
         sound(&tree, &format!("{{url: {image}, sha256: {SHA256}}}")),
-        (url(image), Some(Sum::Given(sha256.clone())), None)
+        (url(image), Some(ChecksumSource::Given(sha256.clone())), None)
     );
     assert_eq!(
         sound(
             &tree,
             &format!("{{url: {image}, sha256: {}, format: qcow2}}", SHA256.to_uppercase())
         ),
-        (url(image), Some(Sum::Given(sha256)), Some(Format::Qcow2))
+        (url(image), Some(ChecksumSource::Given(sha256)), Some(Format::Qcow2))
     );
     let list = "https://a.example/SHA256SUMS";
     assert_eq!(
         sound(&tree, &format!("{{url: {image}, checksum_url: {list}}}")).1,
-        Some(Sum::List(url(list)))
+        Some(ChecksumSource::List(url(list)))
     );
     let (_, sum, format) =
         sound(&tree, &format!("{{url: {image}, sha512: {SHA256}{SHA256}, format: raw}}"));
     assert!(
-        matches!(sum, Some(Sum::Given(Digest { algorithm: Algorithm::Sha512, .. })))
+        matches!(sum, Some(ChecksumSource::Given(Digest { algorithm: Algorithm::Sha512, .. })))
             && format == Some(Format::Raw)
     );
 
@@ -62,7 +62,7 @@ fn where_images_come_from() {
     ] {
         assert_eq!(
             sound(&tree, &format!("{{url: '{text}'}}")),
-            (Place::File(here.clone()), None, None),
+            (SourceUri::File(here.clone()), None, None),
             "{text}"
         );
     }

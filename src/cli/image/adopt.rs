@@ -40,7 +40,7 @@ pub async fn run(context: &Context, cloud: &dyn Cloud, args: &Args) -> Result<()
         let had = image.is_ours();
         let now = match args.dry_run || had {
             true => image.clone(),
-            false => cloud.adopt(&super::standing::writing(context), image).await?,
+            false => cloud.adopt(&super::lifecycle::writing(context), image).await?,
         };
         if !context.common.json {
             out(&text(image, had, args.dry_run));

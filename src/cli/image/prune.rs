@@ -7,7 +7,7 @@ use crate::cli::{Context, Failure, err, findings, out};
 use crate::cloud::ledger::Ledger;
 use crate::cloud::{Cloud, Cx};
 use crate::event::Events;
-use crate::family::{self, Fate, Policy};
+use crate::family::{self, Policy, PruneAction};
 use crate::prune;
 use crate::run;
 
@@ -49,7 +49,7 @@ pub async fn run(context: &Context, cloud: &dyn Cloud, args: &Args) -> Result<Ex
                 out(&format!("  {}", pruned.text(args.dry_run)));
             }
         }
-        if done.iter().all(|p| matches!(p.fate, Fate::Keep | Fate::Spare)) {
+        if done.iter().all(|p| matches!(p.fate, PruneAction::Keep | PruneAction::Retain)) {
             out("nothing to prune");
         }
     }

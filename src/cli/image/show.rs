@@ -63,7 +63,7 @@ fn details(i: &Image, l: &Lineage) -> String {
     }
     line("size", format!("{} bytes, disk {} bytes", i.size, i.virtual_size));
     line("sha512", i.checksum.clone());
-    line("needs", format!("{} GiB disk, {} MiB RAM", i.min_disk_gb, i.min_ram_mb));
+    line("needs", format!("{} GiB disk, {} MiB RAM", i.min_disk_gib, i.min_ram_mib));
     line("visibility", format!("{:?}", i.visibility).to_lowercase());
     if !i.tags.is_empty() {
         line("tags", i.tags.join(", "));

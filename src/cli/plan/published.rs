@@ -16,7 +16,7 @@ pub(super) fn published(lines: &mut Lines, plan: &Plan) {
         MinDisk::AsItsDisk => "what its disk needs".into(),
     };
     lines.add("min_disk", disk);
-    lines.add("min_ram", format!("{} MiB", publish.min_ram_mb));
+    lines.add("min_ram", format!("{} MiB", publish.min_ram_mib));
     lines.add("protected", yes_or_no(publish.protected).into());
     lines.add("hidden", yes_or_no(publish.hidden).into());
     // The mark is how other clients find what is current.

@@ -14,7 +14,7 @@ use jiff::Timestamp;
 use super::current::{Current, seconds_between};
 use super::{Paint, TAIL};
 use crate::event::{Check, Event, Sink, Stage, Stamped, Verdict};
-use crate::log::words;
+use crate::log::sentences;
 
 const FRAMES: [&str; 10] = ["⠋", "⠙", "⠹", "⠸", "⠼", "⠴", "⠦", "⠧", "⠇", "⠏"];
 /// How often the live line is drawn, and its spinner turns.
@@ -128,7 +128,7 @@ impl Story {
                 out.extend(self.error(error, "        ", width));
             }
             Event::Output { source, line } if self.verbose => {
-                let line = format!("{} | {}", words::shown(source), words::shown(line));
+                let line = format!("{} | {}", sentences::shown(source), sentences::shown(line));
                 out.push(paint.dim(format!("      {}", line.trim_end())));
             }
             Event::Note { text } => self.remark("", text, width, &mut out),
@@ -141,12 +141,10 @@ impl Story {
                 out.push(String::new());
                 let error = error.as_deref().unwrap_or_default();
                 out.extend(self.error(error, "", width));
-                out.extend(
-                    leaks.iter().map(|leak| {
-                        format!("{} {}", paint.warn("left behind:"), words::shown(leak))
-                    }),
-                );
-                let last = words::final_line(&stamped.event).expect("the event is Finished");
+                out.extend(leaks.iter().map(|leak| {
+                    format!("{} {}", paint.warn("left behind:"), sentences::shown(leak))
+                }));
+                let last = sentences::final_line(&stamped.event).expect("the event is Finished");
                 out.push(paint.verdict(
                     last,
                     image.is_some() && error.is_empty(),
@@ -165,7 +163,7 @@ impl Story {
         let Some((stage, began)) = self.current.stage else { return String::new() };
         let since = self.current.since().unwrap_or(began);
         let frame = FRAMES[(now.as_millisecond().unsigned_abs() / 100) as usize % FRAMES.len()];
-        let took = words::running(seconds_between(since, now));
+        let took = sentences::running(seconds_between(since, now));
         let mut line = format!("  {} {:<10} {took:>7} ", self.paint.good(frame), stage.name());
         let mut gap = " ";
         let mut say = |text: &str| {
@@ -178,7 +176,7 @@ impl Story {
                 "{}{} {}",
                 self.paint.good(full),
                 self.paint.dim(rest),
-                words::amount(*done, *of, unit)
+                sentences::amount(*done, *of, unit)
             ));
         }
         if let Some(step) = &self.current.step {
@@ -208,13 +206,13 @@ impl Story {
 
     /// `  ✓ boot        47.3 s`
     fn stage(&self, mark: &str, stage: Stage, seconds: f64) -> String {
-        format!("  {mark} {:<10} {:>7}", stage.name(), words::duration(seconds))
+        format!("  {mark} {:<10} {:>7}", stage.name(), sentences::duration(seconds))
     }
 
     /// `      ✓         47.3 s  ansible/bootstrap.yml`, the times in the stages' column.
     fn step(&self, mark: &str, seconds: f64) -> String {
         let name = self.current.step.as_ref().map_or("", |step| &step.name);
-        self.row(mark, &words::duration(seconds), name)
+        self.row(mark, &sentences::duration(seconds), name)
     }
 
     fn row(&self, mark: &str, took: &str, text: &str) -> String {
@@ -224,15 +222,15 @@ impl Story {
     fn check(&self, check: &Check, width: usize, out: &mut Vec<String>) {
         let paint = self.paint;
         let (mark, took) = match check.verdict {
-            Verdict::Passed => (paint.good("✓"), words::duration(check.seconds)),
-            Verdict::Failed => (paint.bad("✗"), words::duration(check.seconds)),
+            Verdict::Passed => (paint.good("✓"), sentences::duration(check.seconds)),
+            Verdict::Failed => (paint.bad("✗"), sentences::duration(check.seconds)),
             Verdict::Skipped => (paint.dim("-"), paint.dim("skipped")),
         };
         // Padded by hand: colours have no width.
         let took =
             format!("{}{took}", " ".repeat(14usize.saturating_sub(measure_text_width(&took))));
-        let line = self.row(&mark, &took, &words::shown(&check.id));
-        let reason = check.reason.lines().map(words::shown).collect::<Vec<_>>().join(" ");
+        let line = self.row(&mark, &took, &sentences::shown(&check.id));
+        let reason = check.reason.lines().map(sentences::shown).collect::<Vec<_>>().join(" ");
         match check.verdict {
             _ if reason.is_empty() => out.push(line),
             // Why it failed is read; what was seen of the others may be cut.
@@ -246,7 +244,7 @@ impl Story {
             let lines: Vec<_> = check
                 .output
                 .lines()
-                .map(words::shown)
+                .map(sentences::shown)
                 .filter(|line| !line.trim().is_empty())
                 .collect();
             out.extend(
@@ -275,7 +273,7 @@ impl Story {
     /// A note or warning, where the lines of its stage stand.
     fn remark(&self, prefix: &str, text: &str, width: usize, out: &mut Vec<String>) {
         let indent = if self.headed { "      " } else { "  " };
-        for (number, line) in text.lines().map(words::shown).enumerate() {
+        for (number, line) in text.lines().map(sentences::shown).enumerate() {
             let (prefix, indent) =
                 if number == 0 { (prefix, indent.to_owned()) } else { ("", format!("{indent}  ")) };
             // Folded with the prefix in place, for it takes room.
@@ -320,6 +318,6 @@ fn fold(text: &str, indent: &str, width: usize) -> impl Iterator<Item = String> 
 
 /// A gauge of 16 columns: what is full of it, and the rest.
 fn gauge(done: u64, of: u64) -> (String, String) {
-    let full = (words::percent(done, of) * 16 / 100) as usize;
+    let full = (sentences::percent(done, of) * 16 / 100) as usize;
     ("━".repeat(full), "─".repeat(16 - full))
 }

@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use super::TAIL;
 use crate::ansible;
 use crate::event::{Event, Stage, Stamped};
-use crate::log::words;
+use crate::log::sentences;
 
 #[derive(Default)]
 pub struct Current {
@@ -43,10 +43,10 @@ impl Current {
             Event::StepStarted { index, of, name } => {
                 self.turn();
                 self.step =
-                    Some(Step { index: *index, of: *of, name: words::shown(name), since: *at });
+                    Some(Step { index: *index, of: *of, name: sentences::shown(name), since: *at });
             }
             Event::Doing { what } => {
-                self.doing = words::shown(what);
+                self.doing = sentences::shown(what);
                 self.progress = None;
                 self.last.clear(); // of what was done before
             }
@@ -99,7 +99,7 @@ impl Current {
             return Vec::new();
         }
         self.told.push(error.to_owned());
-        error.lines().map(words::shown).collect()
+        error.lines().map(sentences::shown).collect()
     }
 
     /// Name of the step, else what the stage does; empty if neither is known.

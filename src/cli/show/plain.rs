@@ -9,7 +9,7 @@ use jiff::Timestamp;
 use super::current::{Current, seconds_between};
 use super::{HEARTBEAT, Paint};
 use crate::event::{Event, Sink, Stamped, Verdict};
-use crate::log::words;
+use crate::log::sentences;
 
 /// A tail line longer than this is cut; the log file has the whole.
 const CUT: usize = 400;
@@ -154,22 +154,26 @@ impl Teller {
                 self.line(at, &self.paint.bold(stage.name()))
             }
             Event::StageDone { stage, seconds } if normal => {
-                self.line(at, &format!("{} done, {}", stage.name(), words::duration(*seconds)));
+                self.line(at, &format!("{} done, {}", stage.name(), sentences::duration(*seconds)));
             }
             Event::StageFailed { stage, seconds, error } => {
                 self.failure(
                     at,
-                    &format!("{} failed after {}", stage.name(), words::duration(*seconds)),
+                    &format!("{} failed after {}", stage.name(), sentences::duration(*seconds)),
                     error,
                 );
             }
             Event::StepStarted { index, of, name } if normal => {
-                self.line(at, &format!("{stage} {}/{of}: {}", index + 1, words::shown(name)));
+                self.line(at, &format!("{stage} {}/{of}: {}", index + 1, sentences::shown(name)));
             }
             Event::StepDone { index, seconds } if normal => {
                 self.line(
                     at,
-                    &format!("{stage} {} done, {}", self.step(*index), words::duration(*seconds)),
+                    &format!(
+                        "{stage} {} done, {}",
+                        self.step(*index),
+                        sentences::duration(*seconds)
+                    ),
                 );
             }
             Event::StepFailed { index, seconds, error } => {
@@ -182,15 +186,18 @@ impl Teller {
                 let what = format!(
                     "{stage} {}{name} failed after {}",
                     self.step(*index),
-                    words::duration(*seconds)
+                    sentences::duration(*seconds)
                 );
                 self.failure(at, &what, error);
             }
             Event::Doing { what } if verbose => {
-                self.line(at, &format!("{stage}: {}", words::shown(what)))
+                self.line(at, &format!("{stage}: {}", sentences::shown(what)))
             }
             Event::Output { source, line } if verbose => {
-                self.line(at, &format!("{} | {}", words::shown(source), words::shown(line)));
+                self.line(
+                    at,
+                    &format!("{} | {}", sentences::shown(source), sentences::shown(line)),
+                );
             }
             Event::Note { text } if normal => self.text(at, "", text),
             Event::Warning { text } => self.text(at, &self.paint.warn("warning: "), text),
@@ -203,15 +210,15 @@ impl Teller {
                 let colon = if check.reason.is_empty() { "" } else { ": " };
                 let head = format!(
                     "check {} {word}, {}{colon}",
-                    words::shown(&check.id),
-                    words::duration(check.seconds)
+                    sentences::shown(&check.id),
+                    sentences::duration(check.seconds)
                 );
                 self.text(at, &head, &check.reason);
                 if check.verdict == Verdict::Failed {
                     let lines: Vec<_> = check
                         .output
                         .lines()
-                        .map(words::shown)
+                        .map(sentences::shown)
                         .filter(|line| !line.trim().is_empty())
                         .collect();
                     self.tail(lines.iter().rev().take(super::TAIL).rev());
@@ -227,10 +234,10 @@ impl Teller {
                     self.raw(&format!(
                         "{} {}",
                         self.paint.warn("left behind:"),
-                        words::shown(leak)
+                        sentences::shown(leak)
                     ));
                 }
-                let last = words::final_line(event).expect("the event is Finished");
+                let last = sentences::final_line(event).expect("the event is Finished");
                 self.raw(&self.paint.verdict(
                     last,
                     image.is_some() && error.is_none(),
@@ -282,9 +289,9 @@ impl Teller {
                 text.push_str(&format!("{part}, "));
             }
         }
-        text.push_str(&words::running(seconds_between(since, now)));
+        text.push_str(&sentences::running(seconds_between(since, now)));
         if let Some((done, of, unit)) = &self.current.progress {
-            text.push_str(&format!(", {}", words::amount(*done, *of, unit)));
+            text.push_str(&format!(", {}", sentences::amount(*done, *of, unit)));
         }
         if !self.current.last.is_empty() {
             text.push_str(&format!(
@@ -298,7 +305,7 @@ impl Teller {
     /// A text of one or more lines, the first with time and prefix, the others below it. Colours
     /// are the prefix's.
     fn text(&mut self, at: Timestamp, prefix: &str, text: &str) {
-        let mut lines = text.lines().map(words::shown);
+        let mut lines = text.lines().map(sentences::shown);
         self.line(at, &format!("{prefix}{}", lines.next().unwrap_or_default()));
         for line in lines {
             self.raw(&format!("        {line}"));

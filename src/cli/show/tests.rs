@@ -368,7 +368,7 @@ fn the_environment_decides_about_colours_and_the_live_line() {
 #[test]
 fn the_last_line_is_the_same_everywhere() {
     for events in [success(), failure()] {
-        let last = crate::log::words::final_line(&events.last().unwrap().event).unwrap();
+        let last = crate::log::sentences::final_line(&events.last().unwrap().event).unwrap();
         assert_eq!(plain(&events, 0).lines().last(), Some(&*last));
         assert_eq!(plain(&events, -1).lines().last(), Some(&*last));
         assert_eq!(bar(&events, 60).lines().last(), Some(&*last));

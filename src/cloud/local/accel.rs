@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use super::store::replace;
 use crate::cancel::Cancel;
-use crate::cloud::host::builder;
+use crate::cloud::local_resources::builder;
 use crate::exec::probe::Lack;
 use crate::exec::{self, Cmd, ExecError};
 

@@ -8,7 +8,9 @@ use tokio::process::Child;
 
 use super::accel::Choice;
 use super::growth;
-use super::machine::{CONSOLE, Hardware, LOG, Layout, OVERLAY, Place, Record, SEED, convert_error};
+use super::machine::{
+    CONSOLE, Hardware, LOG, MachineDir, OVERLAY, Record, RunDirs, SEED, convert_error,
+};
 use super::network::{self, Network, Reach};
 use super::qmp::Qmp;
 use super::seed::Seed;
@@ -26,7 +28,7 @@ pub struct Means<'a> {
 
 pub async fn boot(
     cx: &Cx,
-    layout: &Layout,
+    layout: &RunDirs,
     store: &Store,
     host: &Means<'_>,
     spec: &BootSpec,
@@ -45,7 +47,7 @@ pub async fn boot(
     let seed = Seed { uuid: &uuid, name: &spec.name, user_data: &spec.user_data };
     seed.write(&place.file(SEED))
         .map_err(CloudError::io(format!("write {}", place.file(SEED).display())))?;
-    let hardware = Hardware { cpus: spec.cpus, ram_mb: spec.ram_mb, uuid, mac: mac() };
+    let hardware = Hardware { cpus: spec.cpus, ram_mib: spec.ram_mib, uuid, mac: mac() };
     let port =
         power_on(cx, &place, host, &spec.run, &spec.name, &hardware, 0, until, deadline).await?;
     Ok(Machine {
@@ -61,7 +63,7 @@ pub async fn boot(
 /// probably the translations of the first boot are in the way.
 pub async fn again(
     cx: &Cx,
-    place: &Place,
+    place: &MachineDir,
     host: &Means<'_>,
     machine: &Machine,
     deadline: Duration,
@@ -80,7 +82,7 @@ pub async fn again(
 #[allow(clippy::too_many_arguments)]
 async fn power_on(
     cx: &Cx,
-    place: &Place,
+    place: &MachineDir,
     host: &Means<'_>,
     run: &str,
     name: &str,
@@ -126,11 +128,16 @@ async fn power_on(
 }
 
 /// What the machine writes goes here; the image below it stays as it is, and is shared.
-async fn overlay(cx: &Cx, spec: &BootSpec, base: &Path, place: &Place) -> Result<(), CloudError> {
+async fn overlay(
+    cx: &Cx,
+    spec: &BootSpec,
+    base: &Path,
+    place: &MachineDir,
+) -> Result<(), CloudError> {
     let cmd = Cmd::new("qemu-img", Duration::from_secs(60))
         .args(["create", "-q", "-f", "qcow2", "-F", "qcow2", "-b"])
         .arg(base)
-        .args([OVERLAY.to_owned(), format!("{}G", spec.disk_gb)])
+        .args([OVERLAY.to_owned(), format!("{}G", spec.disk_gib)])
         .dir(&place.dir)
         .mark(&spec.run);
     exec::output(&cmd, &cx.cancel)
@@ -145,7 +152,7 @@ pub fn command(
     run: &str,
     name: &str,
     hardware: &Hardware,
-    place: &Place,
+    place: &MachineDir,
     accel: &Choice,
     network: &Network,
 ) -> Cmd {
@@ -174,7 +181,7 @@ pub fn command(
             "-smp",
             &hardware.cpus.to_string(),
             "-m",
-            &hardware.ram_mb.to_string(),
+            &hardware.ram_mib.to_string(),
         ])
         // A guest that breaks out of QEMU starts no programs here.
         .args([
@@ -215,7 +222,7 @@ fn mac() -> String {
 async fn answering(
     cx: &Cx,
     child: &mut Child,
-    place: &Place,
+    place: &MachineDir,
     what: &str,
     until: Instant,
     deadline: Duration,
@@ -238,7 +245,7 @@ async fn answering(
 }
 
 /// Reads QEMU's exit status when it comes, and writes it where a reader of its log finds it.
-fn reap(mut child: Child, place: &Place) {
+fn reap(mut child: Child, place: &MachineDir) {
     let log = place.file(LOG);
     tokio::spawn(async move {
         use std::io::Write;

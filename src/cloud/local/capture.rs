@@ -2,7 +2,7 @@
 use std::path::Path;
 use std::time::Duration;
 
-use super::machine::{Layout, OVERLAY, Place};
+use super::machine::{MachineDir, OVERLAY, RunDirs};
 use super::power::{self, Turns};
 use super::staging::Staging;
 use super::store::Store;
@@ -19,13 +19,13 @@ pub struct Order<'a> {
 
 pub async fn machine(
     cx: &Cx,
-    layout: &Layout,
+    layout: &RunDirs,
     store: &Store,
     turns: &Turns,
     machine: &Machine,
     order: &Order<'_>,
 ) -> Result<Image, CloudError> {
-    let place: Place = layout.place_of(machine)?;
+    let place: MachineDir = layout.place_of(machine)?;
     let what = format!("capture {}", machine.name);
     match power::power(turns, &place).await? {
         Power::Off => power::end(turns, &place).await?,
@@ -43,7 +43,7 @@ pub async fn machine(
 
 pub async fn file(
     cx: &Cx,
-    layout: &Layout,
+    layout: &RunDirs,
     store: &Store,
     file: &Path,
     order: &Order<'_>,

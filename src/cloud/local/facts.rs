@@ -32,23 +32,24 @@ fn number(version: &str) -> (u32, u32) {
 }
 
 /// Programs that are missing or do not run, each with what to do.
-pub async fn lacks(
+pub async fn missing_prerequisites(
     qemu: Result<&str, &Lack>,
     cancel: &Cancel,
 ) -> Result<Vec<Lack>, crate::cancel::Cancelled> {
-    let mut lacks = Vec::new();
+    let mut missing_prerequisites = Vec::new();
     match qemu {
-        Err(lack) => lacks.push(lack.clone()),
+        Err(lack) => missing_prerequisites.push(lack.clone()),
         Ok(version) if number(version) < OLDEST => {
-            lacks.push((
+            missing_prerequisites.push((
                 format!("QEMU {version} is too old: {}.{} or newer is needed", OLDEST.0, OLDEST.1),
                 "install a newer qemu-system-x86".into(),
             ));
         }
         Ok(_) => {}
     }
-    lacks.extend(probe::version("qemu-img", "--version", "qemu-utils", cancel).await?.err());
-    Ok(lacks)
+    missing_prerequisites
+        .extend(probe::version("qemu-img", "--version", "qemu-utils", cancel).await?.err());
+    Ok(missing_prerequisites)
 }
 
 /// `accel`: `None` where it was not looked into.
@@ -62,7 +63,7 @@ pub fn cpus() -> Option<u32> {
 }
 
 /// MiB of RAM that can be taken without swapping: `MemAvailable` of /proc/meminfo.
-pub fn ram_mb() -> Option<u64> {
+pub fn ram_mib() -> Option<u64> {
     let text = std::fs::read_to_string("/proc/meminfo").ok()?;
     let line = text.lines().find_map(|l| l.strip_prefix("MemAvailable:"))?;
     line.split_ascii_whitespace().next()?.parse::<u64>().ok().map(|kib| kib >> 10)
@@ -79,6 +80,6 @@ mod tests {
 
     #[test]
     fn this_machine_has_something() {
-        assert!(cpus().unwrap() > 0 && ram_mb().unwrap() > 0);
+        assert!(cpus().unwrap() > 0 && ram_mib().unwrap() > 0);
     }
 }

@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 
 use super::store;
-use crate::cloud::host::{Host, component};
+use crate::cloud::local_resources::{LocalResources, component};
 use crate::cloud::{CloudError, Machine};
 use crate::durable;
 use crate::exec::ExecError;
@@ -19,9 +19,9 @@ const SOCKET_PATH: usize = 107;
 
 /// The directories of this host's runs, and of the machines in them.
 #[derive(Debug, Clone)]
-pub struct Layout(pub Host);
+pub struct RunDirs(pub LocalResources);
 
-impl Layout {
+impl RunDirs {
     /// Others must not reach the sockets: a QMP socket is full power over the machine and, through
     /// it, over this account.
     pub fn secure_runtime(&self) -> Result<(), CloudError> {
@@ -35,12 +35,12 @@ impl Layout {
         })
     }
 
-    pub fn place(&self, run: &str, name: &str) -> Result<Place, CloudError> {
+    pub fn place(&self, run: &str, name: &str) -> Result<MachineDir, CloudError> {
         let [work, runtime] = self.0.of_run(run)?;
         let name = component(name)?;
         // The path is short of room, and the run is in it already.
         let short = name.strip_prefix(&format!("factory-{run}-")).unwrap_or(name);
-        let place = Place { dir: work.join(name), sockets: runtime.join(short) };
+        let place = MachineDir { dir: work.join(name), sockets: runtime.join(short) };
         let length = place.qmp().as_os_str().len();
         if length > SOCKET_PATH {
             return Err(CloudError::refused(
@@ -55,7 +55,7 @@ impl Layout {
         Ok(place)
     }
 
-    pub fn place_of(&self, machine: &Machine) -> Result<Place, CloudError> {
+    pub fn place_of(&self, machine: &Machine) -> Result<MachineDir, CloudError> {
         let (run, name) = machine.id.split_once('/').ok_or_else(|| {
             CloudError::refused(format!("machine {}", machine.id), "is not a machine of this host")
         })?;
@@ -65,19 +65,19 @@ impl Layout {
 
 /// Directories of one machine.
 #[derive(Debug, Clone)]
-pub struct Place {
+pub struct MachineDir {
     pub dir: PathBuf,
     pub sockets: PathBuf,
 }
 
-/// Names within [`Place::dir`], where QEMU is started: its arguments need no paths, and no escapes
-/// for what is in a path.
+/// Names within [`MachineDir::dir`], where QEMU is started: its arguments need no paths, and no
+/// escapes for what is in a path.
 pub const OVERLAY: &str = "overlay.qcow2";
 pub const SEED: &str = "seed.img";
 pub const CONSOLE: &str = "console.log";
 pub const LOG: &str = "qemu.log";
 
-impl Place {
+impl MachineDir {
     pub fn qmp(&self) -> PathBuf {
         self.sockets.join("qmp.sock")
     }
@@ -144,7 +144,8 @@ pub struct Record {
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Hardware {
     pub cpus: u32,
-    pub ram_mb: u64,
+    #[serde(rename = "ram_mb")]
+    pub ram_mib: u64,
     pub uuid: String,
     pub mac: String,
 }
@@ -177,7 +178,7 @@ mod tests {
 
     #[test]
     fn names_stay_where_they_belong() {
-        let layout = Layout(Host::new(Path::new("/h"), Path::new("/r")));
+        let layout = RunDirs(LocalResources::new(Path::new("/h"), Path::new("/r")));
         let place = layout.place("r1", "factory-r1-builder").unwrap();
         assert_eq!(place.dir, Path::new("/h/building/r1/factory-r1-builder"));
         assert_eq!(place.qmp(), Path::new("/r/r1/builder/qmp.sock"));
@@ -192,7 +193,7 @@ mod tests {
     fn sockets_are_this_users_alone() {
         use std::os::unix::fs::PermissionsExt;
         let dir = tempfile::tempdir().unwrap();
-        let layout = Layout(Host::new(dir.path(), &dir.path().join("run")));
+        let layout = RunDirs(LocalResources::new(dir.path(), &dir.path().join("run")));
         layout.secure_runtime().unwrap();
         fs::set_permissions(dir.path().join("run"), fs::Permissions::from_mode(0o755)).unwrap();
         layout.secure_runtime().unwrap();

@@ -9,15 +9,15 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 
-use super::host::{self, Host};
 use super::ledger::{Entry, Kind};
-use super::{BootSpec, Cloud, CloudError, Cx, Disk, Machine, Power, Publication, Reboot};
+use super::local_resources::{self, LocalResources};
+use super::{AttachedVolume, BootSpec, Cloud, CloudError, Cx, Machine, Power, Publication, Reboot};
 use crate::cancel::{Cancel, Cancelled};
 use crate::disk;
 use crate::exec::probe::Lack;
 use crate::family;
-use crate::image::{self, Image, Standing, State};
-use crate::plan::{BaseFact, CloudFacts, VolumePlan, Wanted};
+use crate::image::{self, Image, Lifecycle, State};
+use crate::plan::{BaseLookup, CloudFacts, FactsQuery, VolumePlan};
 
 mod accel;
 mod backing;
@@ -27,13 +27,13 @@ mod facts;
 mod growth;
 mod machine;
 mod network;
-mod owned;
+mod resources;
 mod power;
 mod qmp;
-mod second_disk;
+mod volume;
 mod seed;
 mod staging;
-mod standing;
+mod lifecycle;
 mod store;
 mod wire;
 
@@ -56,7 +56,7 @@ pub struct LocalConfig {
 
 pub struct Local {
     config: LocalConfig,
-    layout: machine::Layout,
+    layout: machine::RunDirs,
     store: Store,
     turns: power::Turns,
     /// Found out once.
@@ -69,7 +69,7 @@ impl Local {
     /// Touches nothing; directories are made when they are needed.
     pub fn new(config: LocalConfig) -> Self {
         Self {
-            layout: machine::Layout(Host::new(&config.home, &config.runtime)),
+            layout: machine::RunDirs(LocalResources::new(&config.home, &config.runtime)),
             store: Store::new(&config.home),
             turns: Default::default(),
             version: Default::default(),
@@ -117,14 +117,14 @@ impl Cloud for Local {
         true
     }
 
-    async fn facts(&self, wanted: &Wanted, cx: &Cx) -> Result<CloudFacts, CloudError> {
+    async fn facts(&self, wanted: &FactsQuery, cx: &Cx) -> Result<CloudFacts, CloudError> {
         let base =
-            wanted.base.as_deref().map_or(Ok(BaseFact::None), |base| self.store.find(base))?;
+            wanted.base.as_deref().map_or(Ok(BaseLookup::None), |base| self.store.find(base))?;
         let version = self.version(&cx.cancel).await?;
         // What cannot be built anyway is told at once, and without the traces of a trial.
         let how = match base {
             _ if wanted.base_only => facts::how(version.ok(), None),
-            BaseFact::Missing { .. } | BaseFact::Ambiguous(_) | BaseFact::Doubtful(_) => {
+            BaseLookup::Missing { .. } | BaseLookup::Ambiguous(_) | BaseLookup::Doubtful(_) => {
                 facts::how(version.ok(), None)
             }
             _ => {
@@ -132,8 +132,8 @@ impl Cloud for Local {
                 format!("{how}; {}", self.reach(&cx.cancel).await?.text())
             }
         };
-        let mut lacks = facts::lacks(version, &cx.cancel).await?;
-        lacks.extend(accel::lack(self.config.accel, Path::new(accel::DEVICE)));
+        let mut missing_prerequisites = facts::missing_prerequisites(version, &cx.cancel).await?;
+        missing_prerequisites.extend(accel::lack(self.config.accel, Path::new(accel::DEVICE)));
         Ok(CloudFacts {
             base,
             name_taken_by: self
@@ -144,9 +144,9 @@ impl Cloud for Local {
                 .collect(),
             how,
             max_cpus: facts::cpus(),
-            max_ram_mb: facts::ram_mb(),
+            max_ram_mib: facts::ram_mib(),
             free_bytes: disk::room(&self.config.home),
-            lacks,
+            missing_prerequisites,
             notes: Vec::new(),
             site: None,
         })
@@ -178,16 +178,16 @@ impl Cloud for Local {
         power::power(&self.turns, &self.layout.place_of(machine)?).await
     }
 
-    fn pace(&self) -> Duration {
+    fn poll_interval(&self) -> Duration {
         Duration::from_millis(500)
     }
 
     /// QEMU knows of a machine that was stopped or died before SSH does.
-    fn watch_pace(&self) -> Option<Duration> {
+    fn health_poll_interval(&self) -> Option<Duration> {
         Some(Duration::from_secs(5))
     }
 
-    async fn console(&self, machine: &Machine) -> Result<String, CloudError> {
+    async fn console_log(&self, machine: &Machine) -> Result<String, CloudError> {
         let path = self.layout.place_of(machine)?.file(machine::CONSOLE);
         growth::end_of(&path).map_err(CloudError::io(format!("read {}", path.display())))
     }
@@ -242,15 +242,15 @@ impl Cloud for Local {
             Some("deprecated") => State::Deprecated,
             _ => State::Active,
         };
-        let min_disk_gb = publication.min_disk(now.virtual_size);
+        let min_disk_gib = publication.min_disk(now.virtual_size);
         self.store.update(&Image {
             name: publication.name,
             family: publication.family,
             state,
             properties: publication.properties,
             tags: publication.tags,
-            min_disk_gb,
-            min_ram_mb: publication.min_ram_mb,
+            min_disk_gib,
+            min_ram_mib: publication.min_ram_mib,
             visibility: publication.visibility,
             protected: publication.protected,
             hidden: publication.hidden,
@@ -258,25 +258,25 @@ impl Cloud for Local {
         })
     }
 
-    async fn delete(&self, run: &str, thing: &Entry) -> Result<(), CloudError> {
+    async fn delete_resource(&self, run: &str, thing: &Entry) -> Result<(), CloudError> {
         match thing.kind {
-            Kind::Image => owned::discard(&self.store, run, thing),
+            Kind::Image => resources::discard(&self.store, run, thing),
             _ => self.layout.0.delete(run, thing).await,
         }
     }
 
-    async fn owned(&self, run: &str) -> Result<Vec<Entry>, CloudError> {
+    async fn list_resources(&self, run: &str) -> Result<Vec<Entry>, CloudError> {
         // Processes first, and directories last: they hold what the others use.
         let (mut found, dirs): (Vec<_>, Vec<_>) =
             self.layout.0.owned(run)?.into_iter().partition(|(kind, ..)| *kind == Kind::Process);
-        found.extend(owned::staged(&self.store, run)?);
+        found.extend(resources::staged(&self.store, run)?);
         found.extend(dirs);
-        Ok(host::entries(found))
+        Ok(local_resources::entries(found))
     }
 
-    async fn runs(&self) -> Result<Vec<String>, CloudError> {
+    async fn list_runs(&self) -> Result<Vec<String>, CloudError> {
         let mut runs = self.layout.0.runs();
-        runs.extend(owned::runs(&self.store)?);
+        runs.extend(resources::runs(&self.store)?);
         Ok(runs.into_iter().collect())
     }
 
@@ -295,42 +295,35 @@ impl Cloud for Local {
         power::reboot(cx, &self.turns, &place, &host, machine, how, deadline).await
     }
 
-    async fn attach(
+    async fn attach_volume(
         &self,
         cx: &Cx,
         run: &str,
         machine: &Machine,
         wanted: &VolumePlan,
         _: Duration,
-    ) -> Result<Disk, CloudError> {
-        second_disk::attach(
+    ) -> Result<AttachedVolume, CloudError> {
+        volume::attach(
             cx,
             &self.turns,
             &self.layout.place_of(machine)?,
             run,
             machine,
-            wanted.size_gb,
+            wanted.size_gib,
         )
         .await
     }
 
-    async fn detach(
+    async fn detach_volume(
         &self,
         cx: &Cx,
         _: &str,
         machine: &Machine,
-        disk: &Disk,
+        disk: &AttachedVolume,
         deadline: Duration,
     ) -> Result<(), CloudError> {
-        second_disk::detach(
-            cx,
-            &self.turns,
-            &self.layout.place_of(machine)?,
-            machine,
-            disk,
-            deadline,
-        )
-        .await
+        volume::detach(cx, &self.turns, &self.layout.place_of(machine)?, machine, disk, deadline)
+            .await
     }
 
     async fn rescue(&self, _: &Cx, machine: &Machine, _: Duration) -> Result<(), CloudError> {
@@ -349,7 +342,7 @@ impl Cloud for Local {
         self.rescue(cx, machine, deadline).await
     }
 
-    async fn screen(&self, machine: &Machine) -> Result<String, CloudError> {
+    async fn console_url(&self, machine: &Machine) -> Result<String, CloudError> {
         Err(CloudError::unable(
             format!("screen of {}", machine.name),
             "machines of this host have a serial console and no screen",
@@ -364,24 +357,24 @@ impl Cloud for Local {
         Ok(None)
     }
 
-    async fn set_standing(
+    async fn set_lifecycle(
         &self,
         _: &Cx,
         image: &Image,
-        to: &Standing,
+        to: &Lifecycle,
     ) -> Result<Image, CloudError> {
-        standing::set(&self.store, &image.id, to)
+        lifecycle::set(&self.store, &image.id, to)
     }
 
     async fn adopt(&self, _: &Cx, image: &Image) -> Result<Image, CloudError> {
-        standing::adopt(&self.store, &image.id)
+        lifecycle::adopt(&self.store, &image.id)
     }
 
-    async fn uses(&self, images: &[Image]) -> Result<BTreeMap<String, String>, CloudError> {
-        standing::uses(&self.layout, images)
+    async fn usage(&self, images: &[Image]) -> Result<BTreeMap<String, String>, CloudError> {
+        lifecycle::uses(&self.layout, images)
     }
 
-    async fn discard(&self, _: &Cx, image: &Image) -> Result<(), CloudError> {
-        standing::discard(&self.store, &self.layout, &image.id)
+    async fn delete_image(&self, _: &Cx, image: &Image) -> Result<(), CloudError> {
+        lifecycle::discard(&self.store, &self.layout, &image.id)
     }
 }

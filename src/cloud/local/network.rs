@@ -17,7 +17,7 @@ use std::time::{Duration, Instant};
 use tokio::net::TcpSocket;
 use tokio::process::Child;
 
-use super::machine::Place;
+use super::machine::MachineDir;
 use crate::cancel::{Cancel, Cancelled};
 use crate::cloud::ledger::{Kind, Made};
 use crate::cloud::{CloudError, Cx};
@@ -163,7 +163,7 @@ fn resolvers(read: impl Fn(&str) -> Option<String>) -> Vec<Ipv4Addr> {
 pub async fn start(
     cx: &Cx,
     reach: &Reach,
-    place: &Place,
+    place: &MachineDir,
     run: &str,
     name: &str,
     port: u16,
@@ -203,7 +203,7 @@ where
 async fn carried(
     cx: &Cx,
     means: &Means,
-    place: &Place,
+    place: &MachineDir,
     run: &str,
     name: &str,
     port: u16,
@@ -289,7 +289,7 @@ async fn listening(
     cx: &Cx,
     child: &mut Child,
     port: u16,
-    place: &Place,
+    place: &MachineDir,
     what: &str,
 ) -> Result<(), CloudError> {
     let until = Instant::now() + START;

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 
 use super::boot::Means;
-use super::machine::{Place, Record};
+use super::machine::{MachineDir, Record};
 use super::qmp::{Qmp, QmpError};
 use crate::cloud::ledger::Kind;
 use crate::cloud::{CloudError, Cx, Machine, Power, Reboot};
@@ -27,14 +27,14 @@ pub struct Turns(Arc<Mutex<HashMap<PathBuf, Arc<tokio::sync::Mutex<()>>>>>);
 
 impl Turns {
     /// Connects, runs one command, disconnects.
-    pub async fn ask(&self, place: &Place, command: &str) -> Result<Value, QmpError> {
+    pub async fn ask(&self, place: &MachineDir, command: &str) -> Result<Value, QmpError> {
         self.tell(place, command, json!({})).await
     }
 
     /// The same with arguments.
     pub async fn tell(
         &self,
-        place: &Place,
+        place: &MachineDir,
         command: &str,
         arguments: Value,
     ) -> Result<Value, QmpError> {
@@ -46,7 +46,7 @@ impl Turns {
     }
 }
 
-pub async fn power(turns: &Turns, place: &Place) -> Result<Power, CloudError> {
+pub async fn power(turns: &Turns, place: &MachineDir) -> Result<Power, CloudError> {
     let Some(record) = place.record()? else {
         return Ok(Power::Gone(
             "nothing is known of it here: it was deleted, or never came up".into(),
@@ -88,7 +88,7 @@ fn judge(status: &str) -> Power {
 }
 
 /// The exit status gets into the log a moment after the end.
-async fn ended(place: &Place) -> String {
+async fn ended(place: &MachineDir) -> String {
     tokio::time::sleep(Duration::from_millis(100)).await;
     format!("QEMU is not there any more: {}", place.last_words())
 }
@@ -97,7 +97,7 @@ async fn ended(place: &Place) -> String {
 pub async fn shutdown(
     cx: &Cx,
     turns: &Turns,
-    place: &Place,
+    place: &MachineDir,
     machine: &Machine,
     deadline: Duration,
 ) -> Result<(), CloudError> {
@@ -109,7 +109,7 @@ pub async fn shutdown(
 pub async fn reboot(
     cx: &Cx,
     turns: &Turns,
-    place: &Place,
+    place: &MachineDir,
     host: &Means<'_>,
     machine: &Machine,
     how: Reboot,
@@ -130,7 +130,7 @@ pub async fn reboot(
 async fn powered_off(
     cx: &Cx,
     turns: &Turns,
-    place: &Place,
+    place: &MachineDir,
     machine: &Machine,
     deadline: Duration,
 ) -> Result<(), CloudError> {
@@ -162,7 +162,7 @@ async fn powered_off(
 }
 
 /// Ends the QEMU of a machine that is off: it still holds the disk.
-pub async fn end(turns: &Turns, place: &Place) -> Result<(), CloudError> {
+pub async fn end(turns: &Turns, place: &MachineDir) -> Result<(), CloudError> {
     let Some(record) = place.record()? else { return Ok(()) };
     let (proc, network) = (record.proc(), record.network.clone());
     if proc.state() == State::Gone {

@@ -6,7 +6,7 @@ use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use super::machine::{Layout, convert_error};
+use super::machine::{RunDirs, convert_error};
 use super::store::{self, Store};
 use crate::cancel::{Cancel, Cancelled};
 use crate::cloud::ledger::{Kind, Made};
@@ -40,7 +40,7 @@ pub struct Staging<'a> {
 impl<'a> Staging<'a> {
     pub async fn begin(
         cx: &'a Cx,
-        layout: &Layout,
+        layout: &RunDirs,
         run: &'a str,
         name: &'a str,
         deadline: Duration,
@@ -90,7 +90,7 @@ impl<'a> Staging<'a> {
             id: self.id.clone(),
             name: self.name.into(),
             family: String::new(),
-            state: State::Building,
+            state: State::Staged,
             created: jiff::Timestamp::now(),
             size,
             virtual_size,
@@ -101,8 +101,8 @@ impl<'a> Staging<'a> {
             ]
             .into(),
             tags: Vec::new(),
-            min_disk_gb: virtual_size.div_ceil(GIB),
-            min_ram_mb: 0,
+            min_disk_gib: virtual_size.div_ceil(GIB),
+            min_ram_mib: 0,
             visibility: Visibility::Private,
             protected: false,
             hidden: false,

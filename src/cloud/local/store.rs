@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use crate::cloud::{self, CloudError};
 use crate::durable::{self, sync_dir};
 use crate::image::{self, Image, State};
-use crate::plan::BaseFact;
+use crate::plan::BaseLookup;
 
 #[derive(Debug, Clone)]
 pub struct Store {
@@ -78,15 +78,15 @@ impl Store {
         Ok(self
             .list()?
             .into_iter()
-            .filter(|i| i.state != State::Building && i.name == name)
+            .filter(|i| i.state != State::Staged && i.name == name)
             .collect())
     }
 
     /// What a bundle means by its base; `os/<family>` is the family alone. Hidden images are found
     /// by ID and name.
-    pub fn find(&self, wanted: &str) -> Result<BaseFact, CloudError> {
+    pub fn find(&self, wanted: &str) -> Result<BaseLookup, CloudError> {
         let images: Vec<Image> =
-            self.list()?.into_iter().filter(|i| i.state != State::Building).collect();
+            self.list()?.into_iter().filter(|i| i.state != State::Staged).collect();
         let family = wanted.strip_prefix("os/");
         Ok(cloud::base_among(&images, family.unwrap_or(wanted), family.is_some(), || {
             near(wanted, &images)
@@ -204,22 +204,24 @@ mod tests {
         let old = put(&store, "web-1", "web", State::Active, 30);
         let new = put(&store, "web-2", "web", State::Active, 20);
         put(&store, "web-3", "web", State::Deprecated, 10);
-        let staged = put(&store, "web-4", "web", State::Building, 0);
+        let staged = put(&store, "web-4", "web", State::Staged, 0);
         put(&store, "twin", "a", State::Active, 5);
         put(&store, "twin", "a", State::Active, 6);
         let found = |wanted: &str| match store.find(wanted).unwrap() {
-            BaseFact::Found(image) => image.id,
+            BaseLookup::Found(image) => image.id,
             other => format!("{other:?}"),
         };
         assert_eq!(found(&old.id), old.id);
         assert_eq!(found("web-1"), old.id);
         assert_eq!(found("web"), new.id);
         assert_eq!(found("os/web"), new.id);
-        assert!(matches!(store.find("twin").unwrap(), BaseFact::Ambiguous(two) if two.len() == 2));
-        assert_eq!(store.find("wep").unwrap(), BaseFact::Missing { near: vec!["web".into()] });
+        assert!(
+            matches!(store.find("twin").unwrap(), BaseLookup::Ambiguous(two) if two.len() == 2)
+        );
+        assert_eq!(store.find("wep").unwrap(), BaseLookup::Missing { near: vec!["web".into()] });
         // Nobody may use a staged image by chance; `os/` never means a name.
-        assert!(matches!(store.find(&staged.id).unwrap(), BaseFact::Missing { .. }));
-        assert!(matches!(store.find("os/web-1").unwrap(), BaseFact::Missing { .. }));
+        assert!(matches!(store.find(&staged.id).unwrap(), BaseLookup::Missing { .. }));
+        assert!(matches!(store.find("os/web-1").unwrap(), BaseLookup::Missing { .. }));
         assert_eq!(store.list().unwrap()[0].id, staged.id);
     }
 
@@ -227,7 +229,7 @@ mod tests {
     fn changes_are_whole_and_removal_repeats() {
         let home = tempfile::tempdir().unwrap();
         let store = Store::new(home.path());
-        let mut image = put(&store, "x", "f", State::Building, 0);
+        let mut image = put(&store, "x", "f", State::Staged, 0);
         image.state = State::Active;
         let back = store.update(&image).unwrap();
         assert_eq!(back.properties[image::STATE], "active");

@@ -7,7 +7,7 @@ use super::glance::{self, Record};
 use crate::cancel::Cancel;
 use crate::cloud::{self, CloudError};
 use crate::image::{self, Image};
-use crate::plan::{BaseFact, Wanted};
+use crate::plan::{BaseLookup, FactsQuery};
 
 pub async fn named(
     cloud: &OpenStack,
@@ -21,21 +21,21 @@ pub async fn named(
 /// these, for who asks by ID or exact name.
 pub async fn base(
     cloud: &OpenStack,
-    facts: &Wanted,
+    facts: &FactsQuery,
     project: &str,
     cancel: &Cancel,
-) -> Result<BaseFact, CloudError> {
-    let Some(wanted) = facts.base.as_deref() else { return Ok(BaseFact::None) };
+) -> Result<BaseLookup, CloudError> {
+    let Some(wanted) = facts.base.as_deref() else { return Ok(BaseLookup::None) };
     // Of use for the next look only: another build may publish a newer one.
     let seen = cloud.seen.base.take_fresh(|(name, _)| name == wanted);
     if let Some((_, image)) = seen.filter(|_| !facts.base_only) {
-        return Ok(BaseFact::Found(Box::new(image)));
+        return Ok(BaseLookup::Found(Box::new(image)));
     }
     if !facts.base_is_family
         && uuid::Uuid::parse_str(wanted).is_ok()
         && let Some(found) = glance::image(&cloud.api, wanted, cancel).await?
     {
-        return Ok(BaseFact::Found(Box::new(found.image(project))));
+        return Ok(BaseLookup::Found(Box::new(found.image(project))));
     }
     let by_name = async {
         match facts.base_is_family {
@@ -47,17 +47,17 @@ pub async fn base(
     let (by_name, by_family) = tokio::try_join!(by_name, by_family)?;
     let all: Vec<Record> = by_family.into_iter().chain(by_name).collect();
     match among(&all, wanted, facts.base_is_family, project) {
-        BaseFact::Missing { .. } if !facts.base_is_family => {
+        BaseLookup::Missing { .. } if !facts.base_is_family => {
             out_of_lists(cloud, wanted, all, project, cancel).await
         }
-        BaseFact::Missing { .. } => {
-            Ok(BaseFact::Missing { near: near(cloud, wanted, project, cancel).await? })
+        BaseLookup::Missing { .. } => {
+            Ok(BaseLookup::Missing { near: near(cloud, wanted, project, cancel).await? })
         }
         found => Ok(found),
     }
 }
 
-fn among(records: &[Record], wanted: &str, family_only: bool, project: &str) -> BaseFact {
+fn among(records: &[Record], wanted: &str, family_only: bool, project: &str) -> BaseLookup {
     let mut images: Vec<Image> = records
         .iter()
         .filter(|r| r.status() == "active" && !is_staged(r))
@@ -83,7 +83,7 @@ async fn out_of_lists(
     listed: Vec<Record>,
     project: &str,
     cancel: &Cancel,
-) -> Result<BaseFact, CloudError> {
+) -> Result<BaseLookup, CloudError> {
     let with = |more: &[(&'static str, &str)]| {
         let all = [("name", wanted)].into_iter().chain(more.iter().copied());
         all.map(|(key, value)| (key, value.to_owned())).collect::<Vec<_>>()
@@ -106,20 +106,20 @@ async fn out_of_lists(
     let mut ids = BTreeSet::new();
     named.retain(|i| ids.insert(i.id.clone()));
     match among(&all, wanted, false, project) {
-        BaseFact::Missing { .. } => {}
+        BaseLookup::Missing { .. } => {}
         // A name is anybody's to give: what others offer does not come before a hidden image of
         // this project's.
-        BaseFact::Found(image) if !image.counts() && image.name == wanted && named.len() > 1 => {
-            return Ok(BaseFact::Ambiguous(named));
+        BaseLookup::Found(image) if !image.counts() && image.name == wanted && named.len() > 1 => {
+            return Ok(BaseLookup::Ambiguous(named));
         }
         found => return Ok(found),
     }
     let mut unusable = named;
     unusable.retain(|i| i.unusable.is_some());
     match unusable.len() {
-        0 => Ok(BaseFact::Missing { near: near(cloud, wanted, project, cancel).await? }),
-        1 => Ok(BaseFact::Found(Box::new(unusable.remove(0)))),
-        _ => Ok(BaseFact::Ambiguous(unusable)),
+        0 => Ok(BaseLookup::Missing { near: near(cloud, wanted, project, cancel).await? }),
+        1 => Ok(BaseLookup::Found(Box::new(unusable.remove(0)))),
+        _ => Ok(BaseLookup::Ambiguous(unusable)),
     }
 }
 

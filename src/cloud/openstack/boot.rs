@@ -7,11 +7,11 @@ use serde_json::json;
 
 use super::create::{self, New};
 use super::nova::{self, Server};
-use super::owned::PREFIX;
+use super::resources::PREFIX;
 use super::{Group, OpenStack, cinder, description, description_for, neutron, poll};
 use crate::cloud::ledger::Kind;
-use crate::cloud::{BootPlace, BootSpec, CloudError, Cx, Machine};
-use crate::plan::{Named, Room, Security};
+use crate::cloud::{BootSpec, CloudError, Cx, Machine, MachinePlacement};
+use crate::plan::{Named, QuotaHeadroom, Security};
 
 const SSH: u16 = 22;
 
@@ -35,7 +35,7 @@ pub async fn boot(
             // A host may have been full for a moment, or the scheduler's view of it old: once more,
             // elsewhere perhaps.
             cx.events.warn(format!("{}: {}; trying once more", spec.name, failed.reason));
-            super::owned::delete_server(cloud, &spec.run, &failed.id).await?;
+            super::resources::delete_server(cloud, &spec.run, &failed.id).await?;
             cx.ledger.gone_by_id(Kind::Machine, &failed.id)?;
             match Box::pin(active(cloud, cx, spec, &body, left())).await? {
                 Ok(server) => server,
@@ -65,7 +65,7 @@ pub async fn boot(
 fn body(
     cloud: &OpenStack,
     spec: &BootSpec,
-    place: &BootPlace,
+    place: &MachinePlacement,
     groups: &[Named],
     volume: Option<&str>,
 ) -> serde_json::Value {
@@ -102,7 +102,7 @@ async fn groups(
     cloud: &OpenStack,
     cx: &Cx,
     spec: &BootSpec,
-    place: &BootPlace,
+    place: &MachinePlacement,
 ) -> Result<Vec<Named>, CloudError> {
     let ssh_from = match &place.site.security {
         Security::Groups(groups) => return Ok(groups.clone()),
@@ -164,12 +164,12 @@ async fn volume(
     cloud: &OpenStack,
     cx: &Cx,
     spec: &BootSpec,
-    place: &BootPlace,
+    place: &MachinePlacement,
     deadline: Duration,
 ) -> Result<Option<String>, CloudError> {
     let Some(wanted) = &place.site.volume else { return Ok(None) };
     let wanted =
-        crate::plan::VolumePlan { size_gb: wanted.size_gb.max(spec.disk_gb), ..wanted.clone() };
+        crate::plan::VolumePlan { size_gib: wanted.size_gib.max(spec.disk_gib), ..wanted.clone() };
     cx.cancel.check()?;
     let marks = cloud.marks(&spec.run);
     let create = || async {
@@ -258,12 +258,14 @@ async fn explain(cloud: &OpenStack, cx: &Cx, spec: &BootSpec, failed: Failed) ->
         format!("boot {}", spec.name),
         format!("Nova says ERROR: {}", failed.reason),
     );
-    let Ok(Room { servers, cores, ram_mb, .. }) = nova::room(&cloud.api, &cx.cancel).await else {
+    let Ok(QuotaHeadroom { servers, cores, ram_mib, .. }) =
+        nova::room(&cloud.api, &cx.cancel).await
+    else {
         return error;
     };
     let text = |left: Option<u64>, what: &str| left.map(|n| format!("{n} {what}"));
     let left: Vec<String> =
-        [text(servers, "servers"), text(cores, "cores"), text(ram_mb, "MiB of RAM")]
+        [text(servers, "servers"), text(cores, "cores"), text(ram_mib, "MiB of RAM")]
             .into_iter()
             .flatten()
             .collect();
@@ -276,7 +278,7 @@ async fn explain(cloud: &OpenStack, cx: &Cx, spec: &BootSpec, failed: Failed) ->
 
 /// The address on the network that is reached from here, else on those that were asked for, in
 /// their order; IPv4 first.
-fn fixed(place: &BootPlace, server: &Server) -> Option<String> {
+fn fixed(place: &MachinePlacement, server: &Server) -> Option<String> {
     let of = |network: &Named| server.addresses.get(&network.name).into_iter().flatten();
     let reached = || place.site.reached_on.iter().flat_map(of);
     let on_ours = || place.site.networks.iter().flat_map(of);
@@ -297,7 +299,7 @@ async fn floating(
     cloud: &OpenStack,
     cx: &Cx,
     spec: &BootSpec,
-    place: &BootPlace,
+    place: &MachinePlacement,
     server: &Server,
     network: &Named,
 ) -> Result<String, CloudError> {
@@ -364,11 +366,11 @@ async fn floating(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::plan::SitePlan;
+    use crate::plan::Placement;
 
-    fn place(networks: &[&str]) -> BootPlace {
+    fn place(networks: &[&str]) -> MachinePlacement {
         let named = |n: &&str| Named { id: format!("id-{n}"), name: (*n).into() };
-        let site = SitePlan {
+        let site = Placement {
             networks: networks.iter().map(named).collect(),
             floating_network: None,
             security: Security::Groups(Vec::new()),
@@ -376,7 +378,7 @@ mod tests {
             volume: None,
             reached_on: None,
         };
-        BootPlace { flavor: named(&"f"), site }
+        MachinePlacement { flavor: named(&"f"), site }
     }
 
     fn server(addresses: serde_json::Value) -> Server {

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use super::create::{self, New};
 use super::glance::{self, Patch, Record};
-use super::{OpenStack, cinder, nova, owned, poll};
+use super::{OpenStack, cinder, nova, poll, resources};
 use crate::cloud::ledger::Kind;
 use crate::cloud::{CloudError, Cx, Machine};
 use crate::digest::{Algorithm, Digest, Hasher};
@@ -73,7 +73,7 @@ async fn volume_image(
     name: &str,
     deadline: Duration,
 ) -> Result<String, CloudError> {
-    owned::delete_server(cloud, run, &machine.id).await?;
+    resources::delete_server(cloud, run, &machine.id).await?;
     cx.ledger.gone_by_id(Kind::Machine, &machine.id)?;
     let free = || async {
         let seen = cinder::volume(&cloud.api, volume, &cx.cancel).await?;

@@ -9,7 +9,7 @@ use super::api::{Api, ApiError, Service};
 use super::nova::{PAGE, absent_is_fine, room_left, usable_zones};
 use super::pages::{self, List};
 use crate::cancel::Cancel;
-use crate::plan::{Named, Room, VolumePlan};
+use crate::plan::{Named, QuotaHeadroom, VolumePlan};
 
 #[derive(Debug, Clone, Deserialize)]
 pub struct Volume {
@@ -74,7 +74,7 @@ pub async fn create(
     metadata: &BTreeMap<String, String>,
     cancel: &Cancel,
 ) -> Result<Volume, ApiError> {
-    let mut body = json!({ "name": name, "size": wanted.size_gb, "metadata": metadata });
+    let mut body = json!({ "name": name, "size": wanted.size_gib, "metadata": metadata });
     if let Some(image) = image {
         body["imageRef"] = json!(image);
     }
@@ -170,7 +170,7 @@ pub async fn zones(api: &Api, cancel: &Cancel) -> Result<Vec<String>, ApiError> 
 }
 
 /// Volumes and GiB that the project may still have.
-pub async fn room(api: &Api, cancel: &Cancel) -> Result<Room, ApiError> {
+pub async fn room(api: &Api, cancel: &Cancel) -> Result<QuotaHeadroom, ApiError> {
     let answer: Value = api
         .get(Service::Volume, &["limits"])
         .what("read the limits of volumes")
@@ -178,9 +178,9 @@ pub async fn room(api: &Api, cancel: &Cancel) -> Result<Room, ApiError> {
         .await?;
     let limits = &answer["limits"]["absolute"];
     let left = |most: &str, used: &str| room_left(limits[most].as_i64(), limits[used].as_i64());
-    Ok(Room {
+    Ok(QuotaHeadroom {
         volumes: left("maxTotalVolumes", "totalVolumesUsed"),
-        volume_gb: left("maxTotalVolumeGigabytes", "totalGigabytesUsed"),
-        ..Room::default()
+        volume_gib: left("maxTotalVolumeGigabytes", "totalGigabytesUsed"),
+        ..QuotaHeadroom::default()
     })
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use super::api::ApiError;
-use super::{OpenStack, owned, poll};
+use super::{OpenStack, poll, resources};
 use crate::cloud::ledger::{Entry, Kind};
 use crate::cloud::{CloudError, Cx};
 
@@ -73,7 +73,7 @@ async fn appears(
     let thing = Entry { seq: 0, kind: new.kind, name: new.name.into(), id: None, unanswered: None };
     let look = || async {
         // The services are in trouble as it is: a look that fails is no answer.
-        let found = owned::unnamed(cloud, new.run, &thing).await.unwrap_or_default();
+        let found = resources::unnamed(cloud, new.run, &thing).await.unwrap_or_default();
         // What another machine of this run was given meanwhile is that machine's.
         let known: Vec<String> =
             cx.ledger.entries().into_iter().filter_map(|entry| entry.id).collect();

@@ -10,7 +10,9 @@ use super::{OpenStack, base, cinder, neutron, nova};
 use crate::cancel::Cancel;
 use crate::cloud::{CloudError, Cx};
 use crate::image::{self, Image};
-use crate::plan::{BaseFact, CloudFacts, Leave, Network, Room, SiteFacts, Wanted};
+use crate::plan::{
+    BaseLookup, CloudFacts, FactsQuery, Leave, Network, ProjectFacts, QuotaHeadroom,
+};
 
 /// What the cloud does not tell, while facts are read side by side.
 #[derive(Default)]
@@ -47,18 +49,22 @@ impl Untold {
     }
 }
 
-pub async fn facts(cloud: &OpenStack, wanted: &Wanted, cx: &Cx) -> Result<CloudFacts, CloudError> {
+pub async fn facts(
+    cloud: &OpenStack,
+    wanted: &FactsQuery,
+    cx: &Cx,
+) -> Result<CloudFacts, CloudError> {
     let cancel = &cx.cancel;
     // First of all, so that a login that fails is told once and not by every call.
     let project = cloud.api.project(cancel).await?;
-    let lacks = lacks(cloud, cancel).await?;
-    if !lacks.is_empty() {
-        return Ok(CloudFacts { lacks, ..nothing(BaseFact::None) });
+    let missing_prerequisites = missing_prerequisites(cloud, cancel).await?;
+    if !missing_prerequisites.is_empty() {
+        return Ok(CloudFacts { missing_prerequisites, ..nothing(BaseLookup::None) });
     }
     let base = Box::pin(base::base(cloud, wanted, &project, cancel));
     if wanted.base_only {
         let base = base.await?;
-        if let (BaseFact::Found(image), Some(name)) = (&base, &wanted.base) {
+        if let (BaseLookup::Found(image), Some(name)) = (&base, &wanted.base) {
             cloud.seen.base.put((name.clone(), (**image).clone()));
         }
         return Ok(nothing(base));
@@ -94,10 +100,15 @@ pub async fn facts(cloud: &OpenStack, wanted: &Wanted, cx: &Cx) -> Result<CloudF
 
 /// Asked under the ID of the base, or of any other image: Glance answers of the policy before it
 /// sees that the ID is taken.
-async fn publishing(cloud: &OpenStack, wanted: &Wanted, base: &BaseFact, cancel: &Cancel) -> Leave {
+async fn publishing(
+    cloud: &OpenStack,
+    wanted: &FactsQuery,
+    base: &BaseLookup,
+    cancel: &Cancel,
+) -> Leave {
     let Some(publishing) = &wanted.publishing else { return Leave::Unasked };
     let taken = match base {
-        BaseFact::Found(image) => Ok(Some(image.id.clone())),
+        BaseLookup::Found(image) => Ok(Some(image.id.clone())),
         _ => glance::any(&cloud.api, cancel).await,
     };
     match taken {
@@ -107,44 +118,47 @@ async fn publishing(cloud: &OpenStack, wanted: &Wanted, base: &BaseFact, cancel:
     }
 }
 
-fn nothing(base: BaseFact) -> CloudFacts {
+fn nothing(base: BaseLookup) -> CloudFacts {
     CloudFacts {
         base,
         name_taken_by: Vec::new(),
         how: String::new(),
         max_cpus: None,
-        max_ram_mb: None,
+        max_ram_mib: None,
         free_bytes: None,
-        lacks: Vec::new(),
+        missing_prerequisites: Vec::new(),
         site: None,
         notes: Vec::new(),
     }
 }
 
 /// Services without which nothing is built.
-async fn lacks(cloud: &OpenStack, cancel: &Cancel) -> Result<Vec<(String, String)>, CloudError> {
-    let mut lacks = Vec::new();
+async fn missing_prerequisites(
+    cloud: &OpenStack,
+    cancel: &Cancel,
+) -> Result<Vec<(String, String)>, CloudError> {
+    let mut missing_prerequisites = Vec::new();
     for (service, name) in
         [(Service::Compute, "Nova"), (Service::Image, "Glance"), (Service::Network, "Neutron")]
     {
         if !cloud.api.has(service, cancel).await? {
             let what = format!("cloud {} has no {name} in its service catalog", cloud.api.name());
-            lacks.push((
+            missing_prerequisites.push((
                 what,
                 "is the region right, and the interface (OS_REGION_NAME, OS_INTERFACE)?".to_owned(),
             ));
         }
     }
-    Ok(lacks)
+    Ok(missing_prerequisites)
 }
 
 async fn site(
     cloud: &OpenStack,
-    wanted: &Wanted,
+    wanted: &FactsQuery,
     project: &str,
     untold: &Untold,
     cancel: &Cancel,
-) -> Result<SiteFacts, CloudError> {
+) -> Result<ProjectFacts, CloudError> {
     let api = &cloud.api;
     // On the heap, each of them: together they would be more than a stack has room for.
     let consoles = async {
@@ -165,23 +179,23 @@ async fn site(
             untold.or("its availability zones", Vec::new(), Box::pin(zones)),
             untold.or(
                 "what the project may still have of servers",
-                Room::default(),
+                QuotaHeadroom::default(),
                 Box::pin(nova::room(api, cancel))
             ),
             untold.or(
                 "what the project may still have of floating IPs",
-                Room::default(),
+                QuotaHeadroom::default(),
                 Box::pin(neutron::room(api, project, cancel))
             ),
             untold.or(
                 "what the project may still have of images",
-                Room::default(),
+                QuotaHeadroom::default(),
                 Box::pin(glance::room(api, cancel))
             ),
             Box::pin(volumes(cloud, wanted, untold, cancel)),
             Box::pin(async { Ok::<_, ApiError>(consoles.await) }),
         )?;
-    Ok(SiteFacts {
+    Ok(ProjectFacts {
         flavors,
         networks: networks.into_iter().map(|n| network(n, &subnets, project)).collect(),
         security_groups: groups
@@ -189,13 +203,13 @@ async fn site(
             .map(|g| crate::plan::Named { id: g.id, name: g.name })
             .collect(),
         zones,
-        room: Room {
+        room: QuotaHeadroom {
             floating_ips: net_room.floating_ips,
             security_groups: net_room.security_groups,
             volumes: volumes.room.volumes,
-            volume_gb: volumes.room.volume_gb,
+            volume_gib: volumes.room.volume_gib,
             images: images.images,
-            image_mb: images.image_mb,
+            image_mib: images.image_mib,
             ..servers
         },
         volume_zones: volumes.zones,
@@ -227,16 +241,16 @@ fn network(n: neutron::Network, subnets: &[neutron::Subnet], project: &str) -> N
 /// What matters where machines boot from volumes, or are given one.
 #[derive(Default)]
 struct Volumes {
-    /// As [`SiteFacts::volume_types`].
+    /// As [`ProjectFacts::volume_types`].
     types: Option<Vec<String>>,
     encrypts: Option<bool>,
     zones: Vec<String>,
-    room: Room,
+    room: QuotaHeadroom,
 }
 
 async fn volumes(
     cloud: &OpenStack,
-    wanted: &Wanted,
+    wanted: &FactsQuery,
     untold: &Untold,
     cancel: &Cancel,
 ) -> Result<Volumes, ApiError> {
@@ -261,7 +275,7 @@ async fn volumes(
         untold.or("its availability zones of volumes", Vec::new(), Box::pin(zones)),
         untold.or(
             "what the project may still have of volumes",
-            Room::default(),
+            QuotaHeadroom::default(),
             Box::pin(cinder::room(api, cancel))
         ),
     )?;

@@ -13,7 +13,7 @@ use super::pages::{self, List};
 use crate::cancel::Cancel;
 use crate::digest::{Algorithm, Digest};
 use crate::image::{self, Image, State, Unusable, Visibility};
-use crate::plan::{GIB, Leave, Publishing, Room};
+use crate::plan::{GIB, Leave, Publishing, QuotaHeadroom};
 
 /// Keys of an image that are not custom properties. Source: `/v2/schemas/image`.
 const OWN_KEYS: &[&str] = &[
@@ -119,11 +119,11 @@ impl Record {
         self.0.get(key).and_then(Value::as_bool).unwrap_or(false)
     }
 
-    pub fn min_disk_gb(&self) -> u64 {
+    pub fn min_disk_gib(&self) -> u64 {
         self.number("min_disk").unwrap_or(0)
     }
 
-    pub fn min_ram_mb(&self) -> u64 {
+    pub fn min_ram_mib(&self) -> u64 {
         self.number("min_ram").unwrap_or(0)
     }
 
@@ -131,8 +131,8 @@ impl Record {
     /// others, and is in use.
     pub fn image(&self, project: &str) -> Image {
         let state = match self.property(image::STATE) {
-            Some("building") => State::Building,
-            _ if self.status() != "active" => State::Building,
+            Some("building") => State::Staged,
+            _ if self.status() != "active" => State::Staged,
             Some("deprecated") => State::Deprecated,
             _ => State::Active,
         };
@@ -149,8 +149,8 @@ impl Record {
             checksum: sum,
             properties: self.properties(),
             tags: self.tags().into_iter().collect(),
-            min_disk_gb: self.min_disk_gb(),
-            min_ram_mb: self.min_ram_mb(),
+            min_disk_gib: self.min_disk_gib(),
+            min_ram_mib: self.min_ram_mib(),
             visibility: self.visibility(),
             protected: self.flag("protected"),
             hidden: self.flag("os_hidden"),
@@ -234,7 +234,7 @@ impl Record {
     /// Bytes of the disk that a machine sees.
     pub fn virtual_size(&self) -> u64 {
         // Old clouds do not look into what they are given.
-        self.number("virtual_size").unwrap_or_else(|| (self.min_disk_gb() * GIB).max(self.size()))
+        self.number("virtual_size").unwrap_or_else(|| (self.min_disk_gib() * GIB).max(self.size()))
     }
 
     /// It has properties of the factory's, its own or another's.
@@ -388,7 +388,7 @@ pub async fn delete(api: &Api, id: &str, cancel: &Cancel) -> Result<(), ApiError
 /// Images that the project may still have, and MiB of them. Clouds that have no such limits in
 /// Keystone, or are from before there were any, tell none; one of theirs may be set in Glance's own
 /// settings all the same.
-pub async fn room(api: &Api, cancel: &Cancel) -> Result<Room, ApiError> {
+pub async fn room(api: &Api, cancel: &Cancel) -> Result<QuotaHeadroom, ApiError> {
     let answer: Value = match api
         .get(Service::Image, &["info", "usage"])
         .what("read the limits of images")
@@ -396,7 +396,7 @@ pub async fn room(api: &Api, cancel: &Cancel) -> Result<Room, ApiError> {
         .await
     {
         Ok(answer) => answer,
-        Err(e) if matches!(e.status(), Some(403 | 404)) => return Ok(Room::default()),
+        Err(e) if matches!(e.status(), Some(403 | 404)) => return Ok(QuotaHeadroom::default()),
         Err(e) => return Err(e),
     };
     let left = |key: &str| {
@@ -405,10 +405,10 @@ pub async fn room(api: &Api, cancel: &Cancel) -> Result<Room, ApiError> {
     };
     let unlimited =
         answer["usage"]["image_size_total"]["limit"].as_i64().is_some_and(|most| most < 0);
-    Ok(Room {
+    Ok(QuotaHeadroom {
         images: left("image_count_total"),
-        image_mb: left("image_size_total").or(unlimited.then_some(u64::MAX)),
-        ..Room::default()
+        image_mib: left("image_size_total").or(unlimited.then_some(u64::MAX)),
+        ..QuotaHeadroom::default()
     })
 }
 

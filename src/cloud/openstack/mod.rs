@@ -13,12 +13,12 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 
-use super::host::Host;
 use super::ledger::Entry;
-use super::{BootSpec, Cloud, CloudError, Cx, Disk, Machine, Power, Publication, Reboot};
+use super::local_resources::LocalResources;
+use super::{AttachedVolume, BootSpec, Cloud, CloudError, Cx, Machine, Power, Publication, Reboot};
 use crate::cancel::Cancel;
-use crate::image::{self, Image, Standing};
-use crate::plan::{CloudFacts, SiteDefaults, VolumePlan, Wanted};
+use crate::image::{self, Image, Lifecycle};
+use crate::plan::{CloudFacts, FactsQuery, PlacementDefaults, VolumePlan};
 
 mod access;
 pub mod api;
@@ -39,26 +39,26 @@ mod keystone;
 pub mod login;
 mod neutron;
 mod nova;
-mod owned;
+mod resources;
 mod pages;
 mod power;
 mod publish;
 mod redirect;
 mod resolve;
 mod scrub;
-mod second_disk;
-mod seen;
+mod volume;
+mod recent_reads;
 mod session;
 mod settings;
 mod source;
-mod standing;
+mod lifecycle;
 mod upload;
 mod vendors;
 #[cfg(test)]
 mod tests;
 
 use api::{Api, ApiError, Service};
-use seen::Seen;
+use recent_reads::RecentReads;
 
 /// In the metadata of servers and volumes, beside the run: the machine that runs the factory.
 const OWNER: &str = "factory_owner";
@@ -69,7 +69,7 @@ pub struct Config {
     pub home: PathBuf,
     pub runtime: PathBuf,
     /// What the environment says where bundles are silent.
-    pub defaults: SiteDefaults,
+    pub defaults: PlacementDefaults,
     /// Who made it, for people who look at the cloud's lists: name of this machine.
     pub owner: String,
     /// From where this machine's SSH comes, as CIDRs; empty: found out.
@@ -78,11 +78,11 @@ pub struct Config {
 
 pub struct OpenStack {
     api: Api,
-    host: Host,
-    defaults: SiteDefaults,
+    host: LocalResources,
+    defaults: PlacementDefaults,
     owner: String,
     ssh_from: Vec<String>,
-    seen: Seen,
+    seen: RecentReads,
     /// The security groups of runs, by their IDs, made with their first machines.
     group: tokio::sync::Mutex<BTreeMap<String, Group>>,
     /// For so long a thing is looked for whose create was not answered.
@@ -107,11 +107,11 @@ impl OpenStack {
         let Config { login, home, runtime, defaults, owner, ssh_from } = config;
         Ok(Self {
             api: Api::new(login)?,
-            host: Host::new(&home, &runtime),
+            host: LocalResources::new(&home, &runtime),
             defaults,
             owner,
             ssh_from,
-            seen: Seen::default(),
+            seen: RecentReads::default(),
             group: Default::default(),
             patience: PATIENCE,
             source: source::ssh_from,
@@ -127,7 +127,7 @@ impl OpenStack {
     /// base: the family and the proof of that are not true of it.
     fn staged_marks(&self, run: &str) -> BTreeMap<String, String> {
         let mut marks = self.marks(run);
-        marks.insert(image::STATE.into(), image::State::Building.name().into());
+        marks.insert(image::STATE.into(), image::State::Staged.name().into());
         for key in [image::FAMILY, image::IMAGE_ID] {
             marks.insert(key.into(), String::new());
         }
@@ -204,7 +204,7 @@ impl Cloud for OpenStack {
         self.api.name()
     }
 
-    async fn facts(&self, wanted: &Wanted, cx: &Cx) -> Result<CloudFacts, CloudError> {
+    async fn facts(&self, wanted: &FactsQuery, cx: &Cx) -> Result<CloudFacts, CloudError> {
         facts::facts(self, wanted, cx).await
     }
 
@@ -233,16 +233,16 @@ impl Cloud for OpenStack {
     }
 
     /// One look costs the cloud a request.
-    fn pace(&self) -> Duration {
+    fn poll_interval(&self) -> Duration {
         Duration::from_secs(5)
     }
 
     /// A machine that answers is on; Nova would not know better.
-    fn watch_pace(&self) -> Option<Duration> {
+    fn health_poll_interval(&self) -> Option<Duration> {
         None
     }
 
-    async fn console(&self, machine: &Machine) -> Result<String, CloudError> {
+    async fn console_log(&self, machine: &Machine) -> Result<String, CloudError> {
         let what = format!("read the console of {}", machine.name);
         match nova::console(&self.api, &machine.id, &Cancel::default()).await {
             Err(e) if nova::has_no_console(&e) => Err(CloudError::unable(what, e.reason())),
@@ -279,16 +279,16 @@ impl Cloud for OpenStack {
         publish::publish(self, cx, staged, publication).await
     }
 
-    async fn delete(&self, run: &str, thing: &Entry) -> Result<(), CloudError> {
-        owned::delete(self, run, thing).await
+    async fn delete_resource(&self, run: &str, thing: &Entry) -> Result<(), CloudError> {
+        resources::delete(self, run, thing).await
     }
 
-    async fn owned(&self, run: &str) -> Result<Vec<Entry>, CloudError> {
-        owned::owned(self, run).await
+    async fn list_resources(&self, run: &str) -> Result<Vec<Entry>, CloudError> {
+        resources::owned(self, run).await
     }
 
-    async fn runs(&self) -> Result<Vec<String>, CloudError> {
-        owned::runs(self).await
+    async fn list_runs(&self) -> Result<Vec<String>, CloudError> {
+        resources::runs(self).await
     }
 
     async fn images(&self) -> Result<Vec<Image>, CloudError> {
@@ -305,26 +305,26 @@ impl Cloud for OpenStack {
         power::reboot(self, cx, machine, how, deadline).await
     }
 
-    async fn attach(
+    async fn attach_volume(
         &self,
         cx: &Cx,
         run: &str,
         machine: &Machine,
         wanted: &VolumePlan,
         deadline: Duration,
-    ) -> Result<Disk, CloudError> {
-        second_disk::attach(self, cx, run, machine, wanted, deadline).await
+    ) -> Result<AttachedVolume, CloudError> {
+        volume::attach(self, cx, run, machine, wanted, deadline).await
     }
 
-    async fn detach(
+    async fn detach_volume(
         &self,
         cx: &Cx,
         run: &str,
         machine: &Machine,
-        disk: &Disk,
+        disk: &AttachedVolume,
         deadline: Duration,
     ) -> Result<(), CloudError> {
-        second_disk::detach(self, cx, run, machine, disk, deadline).await
+        volume::detach(self, cx, run, machine, disk, deadline).await
     }
 
     async fn rescue(
@@ -345,7 +345,7 @@ impl Cloud for OpenStack {
         power::unrescue(self, cx, machine, deadline).await
     }
 
-    async fn screen(&self, machine: &Machine) -> Result<String, CloudError> {
+    async fn console_url(&self, machine: &Machine) -> Result<String, CloudError> {
         power::screen(self, machine).await
     }
 
@@ -360,24 +360,24 @@ impl Cloud for OpenStack {
         Ok(Some(heat::validate(&self.api, template, &cx.cancel).await?))
     }
 
-    async fn set_standing(
+    async fn set_lifecycle(
         &self,
         cx: &Cx,
         image: &Image,
-        to: &Standing,
+        to: &Lifecycle,
     ) -> Result<Image, CloudError> {
-        standing::set(self, cx, image, to).await
+        lifecycle::set(self, cx, image, to).await
     }
 
     async fn adopt(&self, cx: &Cx, image: &Image) -> Result<Image, CloudError> {
-        standing::adopt(self, cx, image).await
+        lifecycle::adopt(self, cx, image).await
     }
 
-    async fn uses(&self, images: &[Image]) -> Result<BTreeMap<String, String>, CloudError> {
-        standing::uses(self, images).await
+    async fn usage(&self, images: &[Image]) -> Result<BTreeMap<String, String>, CloudError> {
+        lifecycle::uses(self, images).await
     }
 
-    async fn discard(&self, cx: &Cx, image: &Image) -> Result<(), CloudError> {
-        standing::discard(self, cx, image).await
+    async fn delete_image(&self, cx: &Cx, image: &Image) -> Result<(), CloudError> {
+        lifecycle::discard(self, cx, image).await
     }
 }

@@ -7,7 +7,7 @@ use super::api::{Api, ApiError, Service};
 use super::nova::{absent_is_fine, room_left};
 use super::pages::{self, List};
 use crate::cancel::Cancel;
-use crate::plan::{Named, Room};
+use crate::plan::{Named, QuotaHeadroom};
 
 #[derive(Debug, Clone, Deserialize)]
 pub struct Network {
@@ -281,7 +281,7 @@ pub async fn delete_floating_ip(api: &Api, id: &str, cancel: &Cancel) -> Result<
 }
 
 /// Floating IPs and security groups that the project may still have.
-pub async fn room(api: &Api, project: &str, cancel: &Cancel) -> Result<Room, ApiError> {
+pub async fn room(api: &Api, project: &str, cancel: &Cancel) -> Result<QuotaHeadroom, ApiError> {
     let call = api
         .get(Service::Network, &["quotas", project, "details.json"])
         .what("read the quotas of networks");
@@ -291,9 +291,9 @@ pub async fn room(api: &Api, project: &str, cancel: &Cancel) -> Result<Room, Api
         let used = quota["used"].as_i64().unwrap_or(0) + quota["reserved"].as_i64().unwrap_or(0);
         room_left(quota["limit"].as_i64(), Some(used))
     };
-    Ok(Room {
+    Ok(QuotaHeadroom {
         floating_ips: left("floatingip"),
         security_groups: left("security_group"),
-        ..Room::default()
+        ..QuotaHeadroom::default()
     })
 }

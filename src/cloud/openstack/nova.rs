@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use super::api::{Api, ApiError, Service};
 use super::pages::{self, List};
 use crate::cancel::Cancel;
-use crate::plan::{Flavor, Leave, Named, Room};
+use crate::plan::{Flavor, Leave, Named, QuotaHeadroom};
 
 /// Microversion from which `createImage` answers with the image's ID; before, only its `Location`
 /// header has it.
@@ -297,7 +297,7 @@ pub async fn flavors(api: &Api, cancel: &Cancel) -> Result<Vec<Flavor>, ApiError
         pages::all(list("flavors"), || api.get(Service::Compute, &["flavors", "detail"]), cancel)
             .await?;
     let flavor =
-        |f: One| Flavor { id: f.id, name: f.name, cpus: f.vcpus, ram_mb: f.ram, disk_gb: f.disk };
+        |f: One| Flavor { id: f.id, name: f.name, cpus: f.vcpus, ram_mib: f.ram, disk_gib: f.disk };
     Ok(all.into_iter().map(flavor).collect())
 }
 
@@ -344,7 +344,7 @@ pub fn has_no_console(e: &ApiError) -> bool {
 }
 
 /// Servers, cores and RAM that the project may still have.
-pub async fn room(api: &Api, cancel: &Cancel) -> Result<Room, ApiError> {
+pub async fn room(api: &Api, cancel: &Cancel) -> Result<QuotaHeadroom, ApiError> {
     let answer: Value = api
         .get(Service::Compute, &["limits"])
         .what("read the limits of servers")
@@ -352,11 +352,11 @@ pub async fn room(api: &Api, cancel: &Cancel) -> Result<Room, ApiError> {
         .await?;
     let limits = &answer["limits"]["absolute"];
     let left = |most: &str, used: &str| room_left(limits[most].as_i64(), limits[used].as_i64());
-    Ok(Room {
+    Ok(QuotaHeadroom {
         servers: left("maxTotalInstances", "totalInstancesUsed"),
         cores: left("maxTotalCores", "totalCoresUsed"),
-        ram_mb: left("maxTotalRAMSize", "totalRAMUsed"),
-        ..Room::default()
+        ram_mib: left("maxTotalRAMSize", "totalRAMUsed"),
+        ..QuotaHeadroom::default()
     })
 }
 

@@ -112,11 +112,11 @@ fn change(now: &Record, wanted: &Publication) -> Patch {
     if now.tags() != tags {
         patch.replace("tags", json!(tags));
     }
-    if now.min_disk_gb() != min_disk(now, wanted) {
+    if now.min_disk_gib() != min_disk(now, wanted) {
         patch.replace("min_disk", min_disk(now, wanted));
     }
-    if now.min_ram_mb() != wanted.min_ram_mb {
-        patch.replace("min_ram", wanted.min_ram_mb);
+    if now.min_ram_mib() != wanted.min_ram_mib {
+        patch.replace("min_ram", wanted.min_ram_mib);
     }
     if now.flag("os_hidden") != wanted.hidden {
         patch.replace("os_hidden", wanted.hidden);
@@ -138,8 +138,8 @@ fn differences(now: &Record, wanted: &Publication) -> Vec<String> {
         }
     };
     compare("its name", now.name().into(), wanted.name.clone());
-    compare("min_disk", now.min_disk_gb().to_string(), min_disk(now, wanted).to_string());
-    compare("min_ram", now.min_ram_mb().to_string(), wanted.min_ram_mb.to_string());
+    compare("min_disk", now.min_disk_gib().to_string(), min_disk(now, wanted).to_string());
+    compare("min_ram", now.min_ram_mib().to_string(), wanted.min_ram_mib.to_string());
     compare("its visibility", word(now.visibility()).into(), word(wanted.visibility).into());
     compare("protected", now.flag("protected").to_string(), wanted.protected.to_string());
     compare("hidden", now.flag("os_hidden").to_string(), wanted.hidden.to_string());

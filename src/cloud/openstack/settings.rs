@@ -3,12 +3,12 @@
 use std::fmt;
 use std::rc::Rc;
 
-use crate::bundle::yaml::{Node, Spot, Value as Yaml};
+use crate::bundle::yaml::{Node, Position, Value as Yaml};
 
 /// Where a value comes from.
 #[derive(Clone, PartialEq, Eq)]
 pub enum Origin {
-    File(Rc<str>, Spot),
+    File(Rc<str>, Position),
     Variable(Rc<str>),
     /// A vendor's profile that is built in.
     Vendor(&'static str),

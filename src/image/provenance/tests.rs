@@ -20,7 +20,7 @@ fn legacy(pairs: &[(&str, &str)]) -> Image {
 
 fn staged(name: &str, pairs: &[(&str, &str)]) -> Image {
     let own = [(RUN, RUN_ID), (STATE, "building"), (IMAGE_ID, "")];
-    Image { state: State::Building, name: name.into(), ..with(&[&own, pairs].concat()) }
+    Image { state: State::Staged, name: name.into(), ..with(&[&own, pairs].concat()) }
 }
 
 #[test]
@@ -150,7 +150,7 @@ fn the_tag_goes_with_what_a_family_may_mean() {
     image.prove(jiff::Timestamp::UNIX_EPOCH);
     assert_eq!(image.tags, ["b", "factory-published"]);
     let stand = |image: &mut Image, state, hidden| {
-        image.stand(&crate::image::Standing { state, hidden, hidden_at: None })
+        image.stand(&crate::image::Lifecycle { state, hidden, hidden_at: None })
     };
     for (state, hidden, tags) in [
         (State::Deprecated, false, &["b"][..]),

@@ -10,11 +10,11 @@ use std::time::Duration;
 use async_trait::async_trait;
 use image_factory::cloud::local::{Accel, Local, LocalConfig};
 use image_factory::event::{Event, Sink, Stamped};
-use image_factory::output::Renderer;
-use image_factory::remote::{
+use image_factory::guest::{
     Command, Connect, Exit, OnOutput, OnProgress, Remote, RemoteError, Stream, Target,
 };
-use image_factory::run::{self, Home, Setup};
+use image_factory::report::Renderer;
+use image_factory::run::{self, Home, RunOptions};
 use image_factory::settings::Settings;
 use image_factory::wall::{Config, Wall};
 use image_factory::{bundle, cancel::Cancel};
@@ -47,7 +47,7 @@ pub async fn live(dir: &Path, moment: Moment) -> Result<(), String> {
     let env = [("PATH".to_owned(), std::env::var("PATH").map_err(|e| e.to_string())?)].into();
     let wall =
         Wall::new(Config { settings: Settings::default(), env, home: None, hidden: Vec::new() });
-    let setup = Setup {
+    let setup = RunOptions {
         proxies: &Default::default(),
         cloud: &cloud,
         connect: &Guest,

@@ -122,9 +122,9 @@ async fn a_list_tells_the_checksum() {
         say(s, &format!("200 OK\r\nContent-Length: {}", text.len()), text.as_bytes());
     });
     let bench = Bench::new_with_cache();
-    let wish = |list: &str| Wish {
-        from: Place::Url(server.url("x.img")),
-        sum: Some(Sum::List(Place::Url(server.url(list)))),
+    let wish = |list: &str| Download {
+        from: SourceUri::Url(server.url("x.img")),
+        sum: Some(ChecksumSource::List(SourceUri::Url(server.url(list)))),
     };
     for (list, why) in [
         ("wrong/SHA256SUMS", "is not what it should be"),
@@ -144,18 +144,19 @@ async fn files_of_this_machine_are_hashed_where_they_lie() {
     let file: &Path = &bench.dir.path().join("disk.img");
     let whole = content(0);
     std::fs::write(file, &whole).unwrap();
-    let wish = |sum| Wish { from: Place::File(file.into()), sum };
+    let wish = |sum| Download { from: SourceUri::File(file.into()), sum };
     assert_eq!(is(bench.build().get(&wish(None)).await, &whole).digest, None);
-    let got = is(bench.build().get(&wish(Some(Sum::Given(sha256(&whole))))).await, &whole);
+    let got =
+        is(bench.build().get(&wish(Some(ChecksumSource::Given(sha256(&whole))))).await, &whole);
     assert!(got.file == file && got.was_here);
     fails(
         &bench,
-        bench.build().get(&wish(Some(Sum::Given(sha256(b""))))).await,
+        bench.build().get(&wish(Some(ChecksumSource::Given(sha256(b""))))).await,
         "disk.img is not what it should be",
     );
     std::fs::write(bench.dir.path().join("SUMS"), format!("{}  disk.img\n", sha256(&whole).hex))
         .unwrap();
-    let list = Sum::List(Place::File(bench.dir.path().join("SUMS")));
+    let list = ChecksumSource::List(SourceUri::File(bench.dir.path().join("SUMS")));
     is(bench.build().get(&wish(Some(list))).await, &whole);
     assert!(file.exists() && bench.listing().is_empty());
 }

@@ -155,9 +155,9 @@ async fn a_redirect_does_not_tell_where_it_came_from() {
 #[tokio::test]
 async fn a_list_on_this_machine_has_an_end() {
     let bench = Bench::new();
-    let wish = |list: &Path| Wish {
-        from: Place::File("x.qcow2".into()),
-        sum: Some(Sum::List(Place::File(list.into()))),
+    let wish = |list: &Path| Download {
+        from: SourceUri::File("x.qcow2".into()),
+        sum: Some(ChecksumSource::List(SourceUri::File(list.into()))),
     };
     let long = bench.dir.path().join("SHA256SUMS");
     std::fs::File::create(&long).unwrap().set_len(1 << 40).unwrap();

@@ -9,11 +9,11 @@ use wiremock::{Mock, MockServer, Request, ResponseTemplate};
 use super::super::OpenStack;
 use super::super::api::ApiError;
 use super::super::create::{self, New};
-use super::standing::{SERVERS, openstack};
+use super::lifecycle::{SERVERS, openstack};
 use super::{asked, cloud};
 use crate::cloud::ledger::{Entry, Kind, Ledger};
-use crate::cloud::{BootPlace, BootSpec, Cloud, CloudError, Cx, Machine};
-use crate::plan::{Named, Security, SitePlan, VolumePlan};
+use crate::cloud::{BootSpec, Cloud, CloudError, Cx, Machine, MachinePlacement};
+use crate::plan::{Named, Placement, Security, VolumePlan};
 
 const RUN: &str = "20261120-233145-abcdef";
 const NAME: &str = "factory-20261120-233145-abcdef-builder";
@@ -38,8 +38,8 @@ fn named(name: &str) -> Named {
 }
 
 /// On `networks`, in that order.
-fn spec(networks: &[&str], change: impl FnOnce(&mut SitePlan)) -> BootSpec {
-    let mut site = SitePlan {
+fn spec(networks: &[&str], change: impl FnOnce(&mut Placement)) -> BootSpec {
+    let mut site = Placement {
         networks: networks.iter().map(|n| named(n)).collect(),
         floating_network: None,
         security: Security::None,
@@ -53,10 +53,10 @@ fn spec(networks: &[&str], change: impl FnOnce(&mut SitePlan)) -> BootSpec {
         name: NAME.into(),
         image: "i1".into(),
         cpus: 1,
-        ram_mb: 512,
-        disk_gb: 1,
+        ram_mib: 512,
+        disk_gib: 1,
         user_data: String::new(),
-        place: Some(BootPlace { flavor: named("f"), site }),
+        place: Some(MachinePlacement { flavor: named("f"), site }),
     }
 }
 
@@ -314,7 +314,7 @@ async fn a_volume_goes_to_its_own_zone_and_one_that_is_encrypted_ends_the_build(
         let wanted = spec(&["dmz"], |site| {
             site.zone = Some("az1".into());
             site.volume =
-                Some(VolumePlan { size_gb: 1, kind: None, zone: zone.map(str::to_owned) });
+                Some(VolumePlan { size_gib: 1, kind: None, zone: zone.map(str::to_owned) });
         });
         let done = boots(&server, &wanted).await;
         let body = &posted(&server, "/volume/v3/p1/volumes").await[0]["volume"];
@@ -380,9 +380,12 @@ async fn a_second_disk_is_of_the_type_and_the_zone_that_were_planned() {
             .await;
         let at = booting(&server, LONG);
         let machine = at.cloud.boot(&at.cx, &spec(&["dmz"], |_| ()), LONG).await.unwrap();
-        let wanted =
-            VolumePlan { size_gb: 2, kind: kind.map(str::to_owned), zone: zone.map(str::to_owned) };
-        at.cloud.attach(&at.cx, "r1", &machine, &wanted, LONG).await.unwrap();
+        let wanted = VolumePlan {
+            size_gib: 2,
+            kind: kind.map(str::to_owned),
+            zone: zone.map(str::to_owned),
+        };
+        at.cloud.attach_volume(&at.cx, "r1", &machine, &wanted, LONG).await.unwrap();
         let body = &posted(&server, "/volume/v3/p1/volumes").await[0]["volume"];
         let said = |key: &str| body.get(key).and_then(Value::as_str);
         assert_eq!(
@@ -479,7 +482,7 @@ async fn what_comes_to_another_machine_of_the_run_is_not_taken() {
     }
     let unanswered = Some(jiff::Timestamp::now());
     let thing = Entry { seq: 9, kind: Kind::Address, name: NAME.into(), id: None, unanswered };
-    at.cloud.delete(RUN, &thing).await.unwrap();
+    at.cloud.delete_resource(RUN, &thing).await.unwrap();
     for (id, times) in [("ip-ours", 1), ("ip-other", 0)] {
         assert_eq!(asked(&server, "DELETE", &format!("{ADDRESSES}/{id}")).await, times, "{id}");
     }
@@ -522,7 +525,7 @@ async fn what_may_still_come_is_no_success_and_is_found_later() {
     );
     // A later process knows no more than what is written down.
     let told: Vec<Entry> = serde_json::from_value(serde_json::to_value(&owned).unwrap()).unwrap();
-    let error = at.cloud.delete(RUN, &told[0]).await.unwrap_err();
+    let error = at.cloud.delete_resource(RUN, &told[0]).await.unwrap_err();
     assert!(error.to_string().contains("may still come"), "{error}");
     assert_eq!(asked(&server, "DELETE", "/compute/v2.1/servers/s1").await, 0);
 
@@ -536,7 +539,7 @@ async fn what_may_still_come_is_no_success_and_is_found_later() {
         .and(path_regex("^/compute/v2.1/servers/s1$"))
         .respond_with(ResponseTemplate::new(404));
     gone.with_priority(2).mount(&server).await;
-    at.cloud.delete(RUN, &told[0]).await.unwrap();
+    at.cloud.delete_resource(RUN, &told[0]).await.unwrap();
     assert_eq!(asked(&server, "DELETE", "/compute/v2.1/servers/s1").await, 1);
     // What did not come for a quarter of an hour does not come.
     let old = Entry {
@@ -544,9 +547,9 @@ async fn what_may_still_come_is_no_success_and_is_found_later() {
         name: "factory-x".into(),
         ..told[0].clone()
     };
-    at.cloud.delete(RUN, &old).await.unwrap();
+    at.cloud.delete_resource(RUN, &old).await.unwrap();
     let crashed = Entry { kind: Kind::Machine, unanswered: None, ..old };
-    at.cloud.delete(RUN, &crashed).await.unwrap();
+    at.cloud.delete_resource(RUN, &crashed).await.unwrap();
 }
 
 /// What the cloud refused was not made: there is nothing to be looked for, now or later.
@@ -583,7 +586,7 @@ async fn a_cloud_without_consoles_says_so_as_what_it_cannot_do() {
             .await;
         let (cloud, _) = openstack(&server);
         let machine = Machine { name: NAME.into(), id: "s1".into(), host: String::new(), port: 22 };
-        let error = cloud.console(&machine).await.unwrap_err();
+        let error = cloud.console_log(&machine).await.unwrap_err();
         assert!(matches!(error, CloudError::Unable { .. }), "{error:?}");
     }
 }

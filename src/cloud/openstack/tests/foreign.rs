@@ -6,13 +6,13 @@ use serde_json::{Value, json};
 use wiremock::matchers::{method, path, path_regex};
 use wiremock::{Mock, MockServer, Request, ResponseTemplate};
 
-use super::standing::{SERVERS, VOLUMES, image, openstack, patches, record};
+use super::lifecycle::{SERVERS, VOLUMES, image, openstack, patches, record};
 use super::{asked, cloud};
 use crate::cloud::ledger::{Entry, Kind, Ledger};
 use crate::cloud::{Cloud, Cx, Machine, Publication};
 use crate::family::{self, Policy};
-use crate::image::{Image, Provenance, Standing, State};
-use crate::plan::{BaseFact, Wanted};
+use crate::image::{Image, Lifecycle, Provenance, State};
+use crate::plan::{BaseLookup, FactsQuery};
 
 const RUN: &str = "20261120-233145-abcdef";
 
@@ -153,9 +153,10 @@ async fn what_carries_our_properties_is_listed_and_means_nothing() {
     for (base, meant) in
         [("web", "i1"), ("web-1", "i1"), ("web-0", "i0"), ("private backup of prod-db", "f1")]
     {
-        let wanted = Wanted { base: Some(base.into()), base_only: true, ..Wanted::default() };
+        let wanted =
+            FactsQuery { base: Some(base.into()), base_only: true, ..FactsQuery::default() };
         let fact = cloud.facts(&wanted, &cx).await.unwrap().base;
-        assert!(matches!(&fact, BaseFact::Found(image) if image.id == meant), "{base}: {fact:?}");
+        assert!(matches!(&fact, BaseLookup::Found(image) if image.id == meant), "{base}: {fact:?}");
     }
     assert!(touched(&server).await.is_empty());
 }
@@ -175,20 +176,20 @@ async fn a_family_is_not_resolved_to_what_others_have() {
         let server = glance(vec![only]).await;
         let (cloud, cx) = openstack(&server);
         for base_is_family in [false, true] {
-            let wanted = Wanted {
+            let wanted = FactsQuery {
                 base: Some("web".into()),
                 base_is_family,
                 base_only: true,
-                ..Wanted::default()
+                ..FactsQuery::default()
             };
             match cloud.facts(&wanted, &cx).await.unwrap().base {
-                BaseFact::Doubtful(of) => {
+                BaseLookup::Doubtful(of) => {
                     assert!(seen && of.len() == 1 && of[0].id == id, "{id}: {of:?}")
                 }
-                BaseFact::Found(image) => {
+                BaseLookup::Found(image) => {
                     assert!(legacy && image.provenance() == Provenance::Legacy, "{id}: {image:?}")
                 }
-                BaseFact::Missing { .. } => assert!(!seen, "{id}"),
+                BaseLookup::Missing { .. } => assert!(!seen, "{id}"),
                 other => panic!("{id}: {other:?}"),
             }
         }
@@ -199,13 +200,13 @@ async fn a_family_is_not_resolved_to_what_others_have() {
 async fn nothing_is_written_to_what_is_not_ours() {
     let server = glance(all()).await;
     let (cloud, cx) = openstack(&server);
-    let hidden = Standing { state: State::Deprecated, hidden: true, hidden_at: None };
+    let hidden = Lifecycle { state: State::Deprecated, hidden: true, hidden_at: None };
     for record in strange() {
         let id = record["id"].as_str().unwrap();
         // As if it had been seen as one of ours before: what Glance shows now counts.
         let seen = Image { id: id.into(), ..image(&real()[0]) };
-        assert!(cloud.set_standing(&cx, &seen, &hidden).await.is_err(), "{id}");
-        assert!(cloud.discard(&cx, &seen).await.is_err(), "{id}");
+        assert!(cloud.set_lifecycle(&cx, &seen, &hidden).await.is_err(), "{id}");
+        assert!(cloud.delete_image(&cx, &seen).await.is_err(), "{id}");
         // Alone, what has nothing against it may be adopted, by its ID and by a person.
         if id != "fb" {
             assert!(cloud.adopt(&cx, &seen).await.is_err(), "{id}");
@@ -218,7 +219,7 @@ async fn nothing_is_written_to_what_is_not_ours() {
                 id: Some(id.into()),
                 unanswered: None,
             };
-            let _ = cloud.delete(run, &entry).await;
+            let _ = cloud.delete_resource(run, &entry).await;
         }
     }
     assert_eq!(touched(&server).await, [""; 0]);
@@ -273,11 +274,11 @@ async fn a_sweep_takes_what_the_run_staged_alone() {
         unanswered: None,
     };
     for id in ["f1", "f2", "f3"] {
-        assert!(cloud.delete(RUN, &entry(Some(id), &staged)).await.is_err(), "{id}");
+        assert!(cloud.delete_resource(RUN, &entry(Some(id), &staged)).await.is_err(), "{id}");
     }
     assert_eq!(touched(&server).await, [""; 0]);
     for id in ["s2", "s1"] {
-        cloud.delete(RUN, &entry(Some(id), "x")).await.unwrap();
+        cloud.delete_resource(RUN, &entry(Some(id), "x")).await.unwrap();
     }
     assert_eq!(touched(&server).await, ["DELETE s2", "DELETE s1"]);
 }
@@ -304,12 +305,12 @@ async fn an_upload_of_a_volume_is_never_taken_for_its_base() {
             unanswered: None,
         };
         for other in ["r1", "20261120-233145-abcdee"] {
-            let _ = cloud.delete(other, &entry(Some("v1"))).await;
+            let _ = cloud.delete_resource(other, &entry(Some("v1"))).await;
         }
-        assert!(cloud.delete(RUN, &entry(Some("f1"))).await.is_err());
+        assert!(cloud.delete_resource(RUN, &entry(Some("f1"))).await.is_err());
         assert_eq!(touched(&server).await, [""; 0]);
         for id in [None, Some("v1")] {
-            cloud.delete(RUN, &entry(id)).await.unwrap();
+            cloud.delete_resource(RUN, &entry(id)).await.unwrap();
         }
         assert_eq!(touched(&server).await, ["DELETE v1", "DELETE v1"]);
     }
@@ -328,8 +329,8 @@ pub(super) fn publication(run: &str) -> Publication {
         .into(),
         set_by: BTreeMap::new(),
         tags: vec!["mine".into()],
-        min_disk_gb: None,
-        min_ram_mb: 0,
+        min_disk_gib: None,
+        min_ram_mib: 0,
         visibility: crate::image::Visibility::Private,
         members: Vec::new(),
         protected: false,

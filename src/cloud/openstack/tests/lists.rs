@@ -4,7 +4,7 @@ use wiremock::matchers::{method, path};
 use wiremock::{Mock, MockServer, Request, ResponseTemplate};
 
 use super::super::{cinder, glance, neutron, nova};
-use super::standing::{SERVERS, VOLUMES, openstack, record};
+use super::lifecycle::{SERVERS, VOLUMES, openstack, record};
 use super::{api, cloud};
 use crate::cancel::Cancel;
 use crate::cloud::Cloud;

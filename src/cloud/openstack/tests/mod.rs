@@ -21,7 +21,7 @@ mod requests;
 mod sdk;
 mod secrets;
 mod uploads;
-mod standing;
+mod lifecycle;
 mod whole;
 
 pub const PASSWORD: &str = "tr0ub4dor-password";

@@ -4,11 +4,11 @@ use serde_json::{Value, json};
 use wiremock::matchers::{method, path, path_regex};
 use wiremock::{Mock, MockServer, Request, ResponseTemplate};
 
-use super::standing::{openstack, record};
+use super::lifecycle::{openstack, record};
 use super::{asked, cloud};
 use crate::cloud::Cloud;
 use crate::image::Visibility;
-use crate::plan::{BaseFact, CloudFacts, Leave, Publishing, SiteFacts, Wanted};
+use crate::plan::{BaseLookup, CloudFacts, FactsQuery, Leave, ProjectFacts, Publishing};
 
 const IMAGES: &str = "/image/v2/images";
 
@@ -78,17 +78,22 @@ pub(super) async fn project(server: &MockServer) {
     }
 }
 
-async fn facts(server: &MockServer, wanted: Wanted) -> CloudFacts {
+async fn facts(server: &MockServer, wanted: FactsQuery) -> CloudFacts {
     let (cloud, cx) = openstack(server);
     cloud.facts(&wanted, &cx).await.unwrap()
 }
 
-async fn site(server: &MockServer, wanted: Wanted) -> SiteFacts {
+async fn site(server: &MockServer, wanted: FactsQuery) -> ProjectFacts {
     facts(server, wanted).await.site.unwrap()
 }
 
-fn all() -> Wanted {
-    Wanted { volumes: true, volume_type: Some("fast".into()), zones: true, ..Wanted::default() }
+fn all() -> FactsQuery {
+    FactsQuery {
+        volumes: true,
+        volume_type: Some("fast".into()),
+        zones: true,
+        ..FactsQuery::default()
+    }
 }
 
 #[tokio::test]
@@ -102,7 +107,7 @@ async fn a_project_is_told_as_it_is() {
     assert_eq!((site.zones, site.volume_zones), (vec!["az1".to_owned()], vec!["nova".to_owned()]));
     assert_eq!((site.encrypts, site.volume_types), (Some(false), Some(vec!["fast".to_owned()])));
     assert_eq!(
-        (site.room.servers, site.room.floating_ips, site.room.image_mb),
+        (site.room.servers, site.room.floating_ips, site.room.image_mib),
         (Some(8), Some(2), Some(600))
     );
     assert_eq!((site.publishing, site.consoles), (Leave::Unasked, Leave::Unasked));
@@ -119,7 +124,7 @@ async fn of_a_second_disk_alone_the_quota_and_the_zones_are_asked() {
     at.respond_with(ok(limits)).with_priority(1).mount(&server).await;
     get(&server, "/volume/v3/p1/types", refuses(403)).await;
     project(&server).await;
-    let wanted = Wanted { volumes: false, volume_type: None, second_disk: true, ..all() };
+    let wanted = FactsQuery { volumes: false, volume_type: None, second_disk: true, ..all() };
     let told = facts(&server, wanted).await;
     assert_eq!(told.notes, [""; 0]);
     let site = told.site.unwrap();
@@ -138,7 +143,7 @@ async fn subnets_that_are_not_seen_are_not_guessed() {
         "subnets": ["s1", "s2"] }] });
     Mock::given(path("/network/v2.0/networks")).respond_with(ok(networks)).mount(&server).await;
     project(&server).await;
-    let site = site(&server, Wanted::default()).await;
+    let site = site(&server, FactsQuery::default()).await;
     assert!(!site.networks[0].v6_only && site.networks[0].port_security, "{:?}", site.networks);
 }
 
@@ -201,7 +206,7 @@ async fn encryption_is_asked_for() {
     project(&server).await;
     assert_eq!(site(&server, all()).await.encrypts, Some(true));
     assert_eq!(
-        site(&server, Wanted { volume_type: None, ..all() }).await.encrypts,
+        site(&server, FactsQuery { volume_type: None, ..all() }).await.encrypts,
         Some(true),
         "of the default type"
     );
@@ -225,9 +230,10 @@ async fn leave_to_publish_is_asked_for_and_nothing_is_made() {
             visibility: Visibility::Public,
             properties: [("os_distro".into(), "debian".into())].into(),
         };
-        let told = site(&server, Wanted { publishing: Some(publishing), ..Wanted::default() })
-            .await
-            .publishing;
+        let told =
+            site(&server, FactsQuery { publishing: Some(publishing), ..FactsQuery::default() })
+                .await
+                .publishing;
         let word = match &told {
             Leave::Given => "given",
             Leave::Refused(why) if why.contains("Policy does not allow it") => "refused",
@@ -250,7 +256,7 @@ async fn leave_to_publish_is_asked_for_and_nothing_is_made() {
     // Without being asked for it is not asked.
     let server = cloud().await;
     project(&server).await;
-    site(&server, Wanted::default()).await;
+    site(&server, FactsQuery::default()).await;
     assert_eq!(asked(&server, "POST", IMAGES).await, 0);
 }
 
@@ -275,7 +281,8 @@ async fn consoles_are_asked_for_of_a_machine_that_runs() {
                 .await;
         }
         project(&server).await;
-        let told = site(&server, Wanted { consoles: true, ..Wanted::default() }).await.consoles;
+        let told =
+            site(&server, FactsQuery { consoles: true, ..FactsQuery::default() }).await.consoles;
         let word = match told {
             Leave::Given => "given",
             Leave::Refused(_) => "refused",
@@ -340,12 +347,15 @@ pub(super) fn plain(id: &str, name: &str, more: Value) -> Value {
     image
 }
 
-async fn base(records: Vec<Value>, wanted: &str) -> BaseFact {
+async fn base(records: Vec<Value>, wanted: &str) -> BaseLookup {
     let server = cloud().await;
     glance(&server, records).await;
-    facts(&server, Wanted { base: Some(wanted.into()), base_only: true, ..Wanted::default() })
-        .await
-        .base
+    facts(
+        &server,
+        FactsQuery { base: Some(wanted.into()), base_only: true, ..FactsQuery::default() },
+    )
+    .await
+    .base
 }
 
 #[tokio::test]
@@ -361,26 +371,26 @@ async fn what_lists_leave_out_is_found_by_its_exact_name() {
         [(hidden(), "old", "h"), (community(), "theirs", "c"), (pending, "offered", "p")]
     {
         let found = base(vec![record, plain("x", "another", json!({}))], name).await;
-        assert!(matches!(&found, BaseFact::Found(image) if image.id == id), "{name}: {found:?}");
+        assert!(matches!(&found, BaseLookup::Found(image) if image.id == id), "{name}: {found:?}");
     }
     // What is in the lists comes first; of several out of them none is guessed.
     let shown = plain("s", "old", json!({}));
     assert!(matches!(
         base(vec![hidden(), shown], "old").await,
-        BaseFact::Found(image) if image.id == "s"
+        BaseLookup::Found(image) if image.id == "s"
     ));
     let twice = vec![
         community(),
         plain("c2", "theirs", json!({ "visibility": "community", "owner": "p3" })),
     ];
     assert!(
-        matches!(base(twice, "theirs").await, BaseFact::Ambiguous(images) if images.len() == 2)
+        matches!(base(twice, "theirs").await, BaseLookup::Ambiguous(images) if images.len() == 2)
     );
     // Nor is another's image taken for a hidden one of this project's, whose name it has.
     let posing = plain("c3", "old", json!({ "visibility": "community", "owner": "p2" }));
     let told = base(vec![hidden(), posing], "old").await;
-    assert!(matches!(&told, BaseFact::Ambiguous(images) if images.len() == 2), "{told:?}");
-    assert!(matches!(base(vec![hidden()], "none").await, BaseFact::Missing { .. }));
+    assert!(matches!(&told, BaseLookup::Ambiguous(images) if images.len() == 2), "{told:?}");
+    assert!(matches!(base(vec![hidden()], "none").await, BaseLookup::Missing { .. }));
 }
 
 #[tokio::test]
@@ -401,7 +411,7 @@ async fn a_base_that_boots_nothing_is_told_from_one_that_does() {
         let records = vec![plain(id, "thing", more.clone())];
         for wanted in [id, "thing"] {
             match base(records.clone(), wanted).await {
-                BaseFact::Found(image) => {
+                BaseLookup::Found(image) => {
                     let unusable =
                         image.unusable.unwrap_or_else(|| panic!("{wanted}: {more} would be used"));
                     assert!(
@@ -421,7 +431,7 @@ async fn a_base_that_boots_nothing_is_told_from_one_that_does() {
     ] {
         assert!(matches!(
             base(vec![plain(id, "thing", more)], id).await,
-            BaseFact::Found(image) if image.unusable.is_none()
+            BaseLookup::Found(image) if image.unusable.is_none()
         ));
     }
 }

@@ -6,7 +6,7 @@ use wiremock::matchers::{method, path};
 use wiremock::{Mock, MockServer, Request, ResponseTemplate};
 
 use super::foreign::publication;
-use super::standing::{image, openstack, patches, record};
+use super::lifecycle::{image, openstack, patches, record};
 use super::{asked, cloud};
 use crate::cloud::{Cloud, Publication};
 use crate::plan::GIB;
@@ -108,9 +108,9 @@ async fn min_disk_is_never_less_than_the_disk() {
             .mount(&server)
             .await;
         let (cloud, cx) = openstack(&server);
-        let wanted = Publication { min_disk_gb: claimed, ..publication("r9") };
+        let wanted = Publication { min_disk_gib: claimed, ..publication("r9") };
         let published = cloud.publish(&cx, &image(&before), &wanted).await.unwrap();
-        assert_eq!(published.min_disk_gb, written);
+        assert_eq!(published.min_disk_gib, written);
         let [ops] = &patches(&server).await[..] else { panic!("one write") };
         let of_disk: Vec<&Value> =
             ops.as_array().unwrap().iter().filter(|op| op["path"] == "/min_disk").collect();

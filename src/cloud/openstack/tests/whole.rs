@@ -9,15 +9,15 @@ use wiremock::matchers::{method, path, path_regex};
 use wiremock::{Mock, MockServer, Request, ResponseTemplate};
 
 use super::super::{Config, OpenStack};
+use super::lifecycle::VOLUMES;
 use super::preflight::{glance, plain, project};
-use super::standing::VOLUMES;
 use super::{asked, cloud, login_of};
 use crate::cancel::Cancel;
 use crate::cli::exit;
 use crate::event::{Sink, Stamped};
-use crate::output::Renderer;
-use crate::remote::{Connect, Remote, RemoteError, Target};
-use crate::run::{self, Ended, Home, Setup};
+use crate::guest::{Connect, Remote, RemoteError, Target};
+use crate::report::Renderer;
+use crate::run::{self, Home, RunOptions, RunOutcome};
 use crate::settings::Settings;
 use crate::sweep::{self, State, Swept};
 use crate::{bundle, wall};
@@ -116,7 +116,7 @@ fn process(server: &MockServer, home: &Home) -> OpenStack {
     cloud
 }
 
-async fn built(server: &MockServer, home: &Home, tree: &Path) -> Ended {
+async fn built(server: &MockServer, home: &Home, tree: &Path) -> RunOutcome {
     let dir = tree.join("images/x");
     std::fs::create_dir_all(&dir).unwrap();
     let vars =
@@ -131,7 +131,7 @@ async fn built(server: &MockServer, home: &Home, tree: &Path) -> Ended {
     });
     let (cloud, cancel, show) =
         (process(server, home), Cancel::default(), |_: &str| Box::new(Silent) as Box<dyn Sink>);
-    let setup = Setup {
+    let setup = RunOptions {
         proxies: &Default::default(),
         cloud: &cloud,
         connect: &Nobody,

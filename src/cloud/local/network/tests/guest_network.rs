@@ -4,7 +4,7 @@ use std::io::Write;
 use std::net::TcpListener;
 use std::path::PathBuf;
 
-use super::super::super::machine::{CONSOLE, Hardware, LOG as QEMU_LOG, OVERLAY, Place, SEED};
+use super::super::super::machine::{CONSOLE, Hardware, LOG as QEMU_LOG, MachineDir, OVERLAY, SEED};
 use super::super::super::{Accel, accel};
 use super::super::super::{boot, growth};
 use super::super::*;
@@ -15,7 +15,7 @@ const MANY_SECONDS: Duration = Duration::from_secs(120);
 
 struct Bench {
     dir: tempfile::TempDir,
-    place: Place,
+    place: MachineDir,
     cx: Cx,
     hardware: Hardware,
 }
@@ -45,7 +45,7 @@ async fn tiny_guest() -> PathBuf {
 
 async fn bench() -> Bench {
     let dir = tempfile::Builder::new().prefix("if").tempdir().unwrap();
-    let place = Place { dir: dir.path().into(), sockets: dir.path().into() };
+    let place = MachineDir { dir: dir.path().into(), sockets: dir.path().into() };
     let disk = Cmd::new("qemu-img", MANY_SECONDS)
         .args(["create", "-q", "-f", "qcow2", OVERLAY, "16M"])
         .dir(dir.path());
@@ -55,7 +55,7 @@ async fn bench() -> Bench {
     let cx = Cx { ledger, events: Default::default(), cancel: Default::default() };
     let hardware = Hardware {
         cpus: 1,
-        ram_mb: 256,
+        ram_mib: 256,
         uuid: uuid::Uuid::new_v4().to_string(),
         mac: "52:54:00:12:34:56".into(),
     };

@@ -1,0 +1,174 @@
+//! `image-factory image rollback` and `deprecate`: one write each.
+use super::{json, label, need, no_family};
+use crate::cli::{Context, Failure, err, out};
+use crate::cloud::ledger::Ledger;
+use crate::cloud::{Cloud, Cx, why_immutable};
+use crate::event::Events;
+use crate::family;
+use crate::image::{Image, Lifecycle, State};
+
+#[derive(clap::Args)]
+pub struct Rollback {
+    /// `bundle.name` of a definition
+    family: String,
+    /// Say what would be done, and do nothing
+    #[arg(long)]
+    dry_run: bool,
+}
+
+#[derive(clap::Args)]
+pub struct Deprecate {
+    /// ID, exact name, or family (its current image; with --undo the one that is deprecated, if it
+    /// is the only one)
+    image: String,
+    /// Make it active again, and show it if a prune hid it
+    #[arg(long)]
+    undo: bool,
+    /// Say what would be done, and do nothing
+    #[arg(long)]
+    dry_run: bool,
+}
+
+pub(super) fn writing(context: &Context) -> Cx {
+    Cx { ledger: Ledger::none(), events: Events::default(), cancel: context.cancel.clone() }
+}
+
+/// The cloud refuses what is not ours; so does a dry run, and a change to what the image is
+/// already.
+fn may_change(image: &Image) -> Result<(), Failure> {
+    match why_immutable(image) {
+        Some(why) => Err(Failure::cloud(format!("{} is not changed: {why}", label(image)))),
+        None => Ok(()),
+    }
+}
+
+fn brief(image: Option<&Image>) -> serde_json::Value {
+    image.map_or(
+        serde_json::Value::Null,
+        |i| serde_json::json!({"id": i.id, "name": i.name, "state": i.state}),
+    )
+}
+
+pub async fn rollback(
+    context: &Context,
+    cloud: &dyn Cloud,
+    args: &Rollback,
+) -> Result<(), Failure> {
+    let images = cloud.images().await?;
+    let family = &args.family;
+    let known = family::all(&images);
+    let was =
+        family::current(&images, family).ok_or_else(|| match known.contains(&family.as_str()) {
+            true => Failure::cloud(format!("family {family} has no active image"))
+                .hint("`image deprecate --undo` makes one active again"),
+            false => no_family(family, &known),
+        })?;
+    let before = family::before(&images, family).ok_or_else(|| {
+        Failure::cloud(format!(
+            "family {family} has no active image before {}: there is nothing to go back to",
+            label(was)
+        ))
+        .hint("`image list` shows deprecated ones; `image deprecate --undo` makes one active again")
+    })?;
+    may_change(was)?;
+    let mut now = before.clone();
+    if !args.dry_run {
+        let standing = Lifecycle { state: State::Deprecated, ..was.standing() };
+        cloud.set_lifecycle(&writing(context), was, &standing).await?;
+        // As the cloud shows it: another build may have published meanwhile.
+        let images = cloud.images().await?;
+        now = family::current(&images, family).cloned().ok_or_else(|| {
+            Failure::cloud(format!(
+                "{} was deprecated, and family {family} has no active image now",
+                label(was)
+            ))
+        })?;
+    }
+    if context.common.json {
+        let done = serde_json::json!({"family": family, "dry_run": args.dry_run,
+            "was": brief(Some(was)), "now": brief(Some(&now))});
+        out(&json(&done));
+        return Ok(());
+    }
+    let (is, would) = if args.dry_run {
+        ("would be", "would become deprecated")
+    } else {
+        ("is", "is deprecated now")
+    };
+    out(&format!("{family}: current was {}, which {would}", label(was)));
+    out(&format!("{family}: current {is} {}", label(&now)));
+    if now.id != before.id {
+        err(&format!("note: it is not the one before: {} was published meanwhile", label(&now)));
+    }
+    Ok(())
+}
+
+pub async fn deprecate(
+    context: &Context,
+    cloud: &dyn Cloud,
+    args: &Deprecate,
+) -> Result<(), Failure> {
+    let mut images = cloud.images().await?;
+    let by_family = args.undo && images.iter().all(|i| i.id != args.image && i.name != args.image);
+    let undone = if by_family { family::deprecated(&images, &args.image) } else { Vec::new() };
+    let image = match &undone[..] {
+        [] => need(context, cloud, &images, &args.image).await?,
+        [one] => (*one).clone(),
+        several => {
+            let text = format!(
+                "{} images of family {} are deprecated, and which one is meant cannot be told",
+                several.len(),
+                args.image
+            );
+            let names = several.iter().map(|i| label(i)).collect::<Vec<_>>().join(", ");
+            return Err(Failure::cloud(text)
+                .hint(format!("name one by its name or ID, newest first: {names}")));
+        }
+    };
+    may_change(&image)?;
+    let before = family::current(&images, &image.family).cloned();
+    let standing = match args.undo {
+        false => Lifecycle { state: State::Deprecated, ..image.standing() },
+        // What its own bundle hid stays hidden.
+        true => {
+            let hidden = image.hidden && image.hidden_at().is_none();
+            Lifecycle { state: State::Active, hidden, hidden_at: None }
+        }
+    };
+    let changes = standing != image.standing();
+    if changes && args.dry_run {
+        if let Some(there) = images.iter_mut().find(|i| i.id == image.id) {
+            there.stand(&standing);
+        }
+    } else if changes {
+        cloud.set_lifecycle(&writing(context), &image, &standing).await?;
+        images = cloud.images().await?;
+    }
+    let after = family::current(&images, &image.family);
+    if context.common.json {
+        let done = serde_json::json!({
+            "image": brief(images.iter().find(|i| i.id == image.id)), "family": image.family,
+            "dry_run": args.dry_run, "changed": changes,
+            "was": brief(before.as_ref()), "now": brief(after),
+        });
+        out(&json(&done));
+        return Ok(());
+    }
+    let word = standing.state.name();
+    out(&match (changes, args.dry_run) {
+        (false, _) => format!("{} is {word} already", label(&image)),
+        (true, true) => format!("{} would become {word}", label(&image)),
+        (true, false) => format!("{} is {word} now", label(&image)),
+    });
+    if before.as_ref().map(|i| &i.id) != after.map(|i| &i.id) {
+        let is = if args.dry_run { "would be" } else { "is" };
+        match after {
+            Some(now) => out(&format!("{}: current {is} {}", image.family, label(now))),
+            None => err(&format!(
+                "warning: {}: no active image {is} left: builds on this family will find none",
+                image.family
+            )),
+        }
+    }
+    Ok(())
+}

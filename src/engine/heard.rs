@@ -1,0 +1,156 @@
+//! What a command in a machine prints: cut into lines, sent to the events, and its end kept for
+//! error texts.
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex};
+
+use super::cause::{self, Kind};
+use crate::event::Events;
+use crate::guest::{OnOutput, Stream};
+use crate::lines::{self, Lines};
+
+/// Lines kept of one command, and bytes of them.
+const LINES: usize = 400;
+const BYTES: usize = 1 << 20;
+/// Bytes of an error text that a machine had a say in.
+pub(super) const REASON: usize = 500;
+
+/// The last lines that were printed, for error texts. Clones share them.
+#[derive(Clone, Default)]
+pub(super) struct LastLines(Arc<Mutex<Kept>>);
+
+#[derive(Default)]
+struct Kept {
+    lines: VecDeque<String>,
+    bytes: usize,
+    /// The first line that calls itself an error, and the first that reads like one; also when it
+    /// is long past.
+    error: Option<String>,
+    complaint: Option<String>,
+}
+
+impl LastLines {
+    pub(super) fn push(&self, line: &str) {
+        let mut kept = self.0.lock().expect("pushes do not panic");
+        let first = match cause::kind(line) {
+            Some(Kind::Error) => Some(&mut kept.error),
+            Some(Kind::Complaint) => Some(&mut kept.complaint),
+            None => None,
+        };
+        if let Some(first) = first {
+            first.get_or_insert_with(|| lines::cut(line.trim(), REASON));
+        }
+        kept.bytes += line.len();
+        kept.lines.push_back(line.to_owned());
+        while kept.lines.len() > LINES || kept.bytes > BYTES {
+            let Some(first) = kept.lines.pop_front() else { break };
+            kept.bytes -= first.len();
+        }
+    }
+
+    pub(super) fn all(&self) -> Vec<String> {
+        self.0.lock().expect("pushes do not panic").lines.iter().cloned().collect()
+    }
+
+    /// `what`, with the first line that tells the cause, and the last that says something. What
+    /// stands between them mostly follows from the first.
+    pub(super) fn reason(&self, what: String) -> String {
+        let kept = self.0.lock().expect("pushes do not panic");
+        let last = kept
+            .lines
+            .iter()
+            .rev()
+            .map(|l| l.trim())
+            .find(|l| !l.is_empty())
+            .map(|l| lines::cut(l, REASON));
+        match (kept.error.as_ref().or(kept.complaint.as_ref()), last) {
+            (Some(cause), Some(last)) if *cause != last => {
+                format!("{what}: {cause}; its last line: {last}")
+            }
+            (_, Some(last)) => format!("{what}: {last}"),
+            _ => what,
+        }
+    }
+}
+
+/// Cuts the two streams into lines and sends them to the events.
+pub(super) fn lines_to(events: Events, source: &'static str, last: LastLines) -> OnOutput {
+    let mut streams =
+        Streams { events, source, last, stdout: Lines::default(), stderr: Lines::default() };
+    Box::new(move |stream, bytes| streams.take(stream, bytes))
+}
+
+struct Streams {
+    events: Events,
+    source: &'static str,
+    last: LastLines,
+    stdout: Lines,
+    stderr: Lines,
+}
+
+impl Streams {
+    fn take(&mut self, stream: Stream, bytes: &[u8]) {
+        let Self { events, source, last, stdout, stderr } = self;
+        let of = if stream == Stream::Stdout { stdout } else { stderr };
+        of.take(bytes, &mut |line| tell(events, source, last, line));
+    }
+}
+
+/// What came without a line end at the very end.
+impl Drop for Streams {
+    fn drop(&mut self) {
+        let Self { events, source, last, stdout, stderr } = self;
+        for of in [stdout, stderr] {
+            of.end(&mut |line| tell(events, source, last, line));
+        }
+    }
+}
+
+fn tell(events: &Events, source: &str, last: &LastLines, line: &str) {
+    last.push(line);
+    events.output(source, line);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_first_line_that_tells_the_cause_is_repeated() {
+        let last = LastLines::default();
+        ["W: odd", "E: Unable to locate package nosuch", "E: setup failed", "I: removing tempdir"]
+            .iter()
+            .for_each(|l| last.push(l));
+        let reason = last.reason("exit code 25".into());
+        assert_eq!(
+            reason,
+            "exit code 25: E: Unable to locate package nosuch; its last line: I: removing tempdir"
+        );
+        (0..1000).for_each(|n| last.push(&n.to_string()));
+        assert!(
+            last.reason("x".into()).starts_with("x: E: Unable to locate package nosuch; "),
+            "it is long past"
+        );
+        let last = LastLines::default();
+        ["fetching", "cp: cannot stat 'a': No such file or directory"]
+            .iter()
+            .for_each(|l| last.push(l));
+        assert_eq!(
+            last.reason("exit code 1".into()),
+            "exit code 1: cp: cannot stat 'a': No such file or directory"
+        );
+    }
+
+    #[test]
+    fn what_is_kept_is_bounded_by_lines_and_bytes() {
+        let last = LastLines::default();
+        (0..1000).for_each(|n| last.push(&n.to_string()));
+        assert_eq!(
+            (last.all().len(), last.reason("it failed".into()).as_str()),
+            (LINES, "it failed: 999")
+        );
+        let long = "x".repeat(crate::lines::LINE);
+        (0..LINES).for_each(|_| last.push(&long));
+        assert!(last.all().iter().map(String::len).sum::<usize>() <= BYTES);
+        assert!(last.reason("it failed".into()).len() < REASON + 100);
+    }
+}

@@ -1,0 +1,383 @@
+//! A machine from power-on to "ready": SSH answers with the pinned key, cloud-init is done.
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use ssh_key::{PrivateKey, PublicKey};
+
+use super::answer::{self, NoAnswer, say};
+use super::signs::Signs;
+use super::{BuildContext, BuildError, Goal, SshAccess, cloud_init, console, ready, watch};
+use crate::cloud::{BootSpec, CloudError, Machine, MachinePlacement};
+use crate::guest::{Remote, Target, keys};
+use crate::image::{self, Image};
+use crate::plan::{GIB, MachinePlan, Placement, Security};
+
+/// A machine that is up and logged in to.
+pub struct Running {
+    pub machine: Machine,
+    pub target: Target,
+    pub remote: Arc<dyn Remote>,
+    pub(super) watch: watch::Session,
+}
+
+/// What must differ between two machines of one image.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Identity {
+    pub machine: String,
+    /// 32 hexadecimal digits, or what it has instead.
+    pub machine_id: Result<String, String>,
+    /// In OpenSSH's one-line form, without comments.
+    pub host_keys: Vec<String>,
+}
+
+impl Running {
+    pub(super) fn login_key(&self) -> Arc<PrivateKey> {
+        self.target.key.clone()
+    }
+
+    /// Writes the login key and the pinned host key where `ssh` finds them, and gives the command
+    /// line of a login.
+    pub(super) fn opened(&self, site: &BuildContext<'_>) -> Result<SshAccess, BuildError> {
+        let files = SshFiles::write(site, self)?;
+        let mut ssh = vec!["ssh".to_owned()];
+        ssh.extend(files.options());
+        ssh.extend([
+            "-p".into(),
+            self.target.port.to_string(),
+            format!("{}@{}", self.target.user, self.target.host),
+        ]);
+        Ok(SshAccess { machine: self.machine.name.clone(), ssh })
+    }
+
+    pub(super) async fn identity(&self) -> Result<Identity, BuildError> {
+        let machine_id = match answer::machine_id(&*self.remote, Duration::from_secs(60)).await {
+            Ok(id) => Ok(id),
+            Err(NoAnswer::Strange { said, .. }) => Err(said),
+            Err(reason) => {
+                let (machine, reason) =
+                    (self.machine.name.clone(), format!("cannot read its machine-id: {reason}"));
+                return Err(BuildError::NotReady { machine, reason, console: Vec::new() });
+            }
+        };
+        Ok(Identity {
+            machine: self.machine.name.clone(),
+            machine_id,
+            host_keys: self.target.host_keys.iter().map(plain_key).collect(),
+        })
+    }
+}
+
+const ENCODES: &str = "a key that was made or parsed can be written";
+
+/// A public key without its comment.
+pub(super) fn plain_key(key: &PublicKey) -> String {
+    let mut key = key.clone();
+    key.set_comment("");
+    key.to_openssh().expect(ENCODES)
+}
+
+/// The files with which the `ssh` program reaches a machine as strictly as we do.
+pub(super) struct SshFiles {
+    pub key: std::path::PathBuf,
+    pub known_hosts: std::path::PathBuf,
+}
+
+impl SshFiles {
+    pub(super) fn write(site: &BuildContext<'_>, running: &Running) -> Result<Self, BuildError> {
+        let name = |suffix: &str| site.scratch.join(format!("{}.{suffix}", running.machine.name));
+        let files = Self { key: name("key"), known_hosts: name("known_hosts") };
+        let known: String = running
+            .target
+            .host_keys
+            .iter()
+            .map(|k| {
+                keys::known_hosts_line(&running.target.host, running.target.port, k).expect(ENCODES)
+                    + "\n"
+            })
+            .collect();
+        write_private(
+            &files.key,
+            keys::private_text(&running.target.key).expect(ENCODES).as_bytes(),
+        )?;
+        write_private(&files.known_hosts, known.as_bytes())?;
+        Ok(files)
+    }
+
+    /// Options of `ssh` that pin the host key, offer one key and read nobody's configuration.
+    pub(super) fn options(&self) -> Vec<String> {
+        let mut words = vec!["-F".into(), "none".into()];
+        for option in [
+            "StrictHostKeyChecking=yes".into(),
+            format!("UserKnownHostsFile={}", self.known_hosts.display()),
+            "GlobalKnownHostsFile=none".into(),
+            "UpdateHostKeys=no".into(),
+            format!("IdentityFile={}", self.key.display()),
+            "IdentitiesOnly=yes".into(),
+            "IdentityAgent=none".into(),
+            "PasswordAuthentication=no".into(),
+            "KbdInteractiveAuthentication=no".into(),
+            "ServerAliveInterval=10".into(),
+            "ServerAliveCountMax=3".into(),
+            "LogLevel=ERROR".into(),
+        ] {
+            words.push("-o".into());
+            words.push(option);
+        }
+        words
+    }
+}
+
+pub(super) fn write_private(path: &std::path::Path, text: &[u8]) -> Result<(), BuildError> {
+    use std::io::Write;
+    use std::os::unix::fs::OpenOptionsExt;
+    let io = |source| BuildError::Io { path: path.into(), source };
+    let mut file = std::fs::OpenOptions::new()
+        .write(true)
+        .create(true)
+        .truncate(true)
+        .mode(0o600)
+        .open(path)
+        .map_err(io)?;
+    file.write_all(text).map_err(io)
+}
+
+pub(super) async fn boot_builder(
+    site: &BuildContext<'_>,
+    wanted: &MachinePlan,
+    base: &Image,
+) -> Result<Running, BuildError> {
+    let login = Arc::new(keys::generate_key(&format!("factory build key {}", site.plan.run)));
+    let host = keys::generate_key(&format!("factory host key {}", site.plan.run));
+    let user_data = cloud_init::builder_user_data(login.public_key(), &host);
+    let machine = boot(site, wanted, base, user_data, 0).await?;
+    if site.plan.smoke.is_some() && matches!(site.until, Goal::Published) {
+        shows_consoles(site, &machine).await?;
+    }
+    let target = Target {
+        host: machine.host.clone(),
+        port: machine.port,
+        user: site.plan.ssh_user.clone(),
+        key: login,
+        host_keys: vec![host.public_key().clone()],
+    };
+    let deadline = Instant::now() + Duration::from_secs(site.plan.timeouts.ssh);
+    let remote = reach(site, &machine, &target, deadline).await?;
+    let running = Running { machine, target, remote, watch: Default::default() };
+    cloud_init_done(site, &running, deadline).await?;
+    ready::builder(site, &running, deadline).await?;
+    Ok(running)
+}
+
+/// Smoke machines tell their host keys on their consoles. A cloud that shows none is found out
+/// before an hour is spent on provisioning.
+async fn shows_consoles(site: &BuildContext<'_>, machine: &Machine) -> Result<(), BuildError> {
+    match site.cloud.console_log(machine).await {
+        Err(CloudError::Unable { what, reason }) => {
+            let reason = format!("{reason}; smoke machines tell their host keys there");
+            Err(CloudError::refused(what, reason)
+                .hint("`build --no-smoke` publishes untested")
+                .into())
+        }
+        // Whatever else is wrong with it may pass.
+        _ => Ok(()),
+    }
+}
+
+/// What keeps SSH out where the machine is well: who is admitted, and whether its address is seen
+/// from here.
+fn admitted(site: Option<&Placement>, host: &str) -> String {
+    let without = site.is_some_and(|site| site.floating_network.is_none()) && !host.contains(':');
+    let way = if without {
+        "; it has no floating IP: is its address reached from here? `floating_network: NAME` takes \
+            one"
+    } else {
+        ""
+    };
+    let groups = match site.map(|site| &site.security) {
+        Some(Security::Temporary { ssh_from }) => {
+            let from = if ssh_from.is_empty() {
+                "this machine's address towards it".to_owned()
+            } else {
+                ssh_from.join(", ")
+            };
+            format!(
+                "; its security group admits SSH from {from}: if it comes from elsewhere (NAT, \
+                    VPN), set FACTORY_SSH_FROM"
+            )
+        }
+        Some(Security::Groups(groups)) => {
+            let names: Vec<&str> = groups.iter().map(|g| g.name.as_str()).collect();
+            format!("; do its security groups ({}) admit SSH from here?", names.join(", "))
+        }
+        Some(Security::None) | None => String::new(),
+    };
+    groups + way
+}
+
+/// Power on. `grow_gib` is added to the disk the image needs.
+pub(super) async fn boot(
+    site: &BuildContext<'_>,
+    wanted: &MachinePlan,
+    image: &Image,
+    user_data: String,
+    grow_gib: u64,
+) -> Result<Machine, BuildError> {
+    let place = wanted.flavor.as_ref().zip(site.plan.site.as_ref());
+    let spec = BootSpec {
+        run: site.plan.run.clone(),
+        name: wanted.name.clone(),
+        image: image.id.clone(),
+        cpus: wanted.cpus,
+        ram_mib: wanted.ram_mib,
+        disk_gib: disk_gib(wanted, image, grow_gib),
+        user_data,
+        place: place
+            .map(|(flavor, site)| MachinePlacement { flavor: flavor.clone(), site: site.clone() }),
+    };
+    site.cx.events.doing(format!("booting {}", spec.name));
+    Ok(site.cloud.boot(site.cx, &spec, Duration::from_secs(site.plan.timeouts.boot)).await?)
+}
+
+/// Size of a machine's disk.
+pub(super) fn disk_gib(wanted: &MachinePlan, image: &Image, grow_gib: u64) -> u64 {
+    let needs = image.virtual_size.div_ceil(GIB);
+    if grow_gib > 0 { needs + grow_gib } else { wanted.disk_gib.unwrap_or(needs) }
+}
+
+/// While SSH is tried, the cloud is looked at that many times as seldom as where it alone can tell.
+const SELDOM: u32 = 18;
+
+/// Tries SSH until it answers. Every failure may be the machine's youth, so the last one is told
+/// only at the deadline; a machine that is off, stuck or in trouble on its console ends the wait at
+/// once.
+pub(super) async fn reach(
+    site: &BuildContext<'_>,
+    machine: &Machine,
+    target: &Target,
+    deadline: Instant,
+) -> Result<Arc<dyn Remote>, BuildError> {
+    site.cx.events.doing(format!("waiting for SSH of {}", machine.name));
+    let mut pause = Duration::from_millis(250);
+    let mut looked = Instant::now();
+    let mut signs = Signs::default();
+    loop {
+        let left = deadline.saturating_duration_since(Instant::now());
+        let attempt = site
+            .connect
+            .connect(target, left.min(Duration::from_secs(15)).max(Duration::from_secs(1)));
+        let error = match site.cx.cancel.or(attempt).await? {
+            Ok(remote) => return Ok(remote),
+            Err(e) => e,
+        };
+        if looked.elapsed() >= site.cloud.poll_interval() * SELDOM {
+            signs.look(site, machine).await?;
+            looked = Instant::now();
+        }
+        if Instant::now() > deadline {
+            let reason = format!(
+                "SSH not ready after {} s: {error}{}",
+                site.plan.timeouts.ssh,
+                admitted(site.plan.site.as_ref(), &machine.host)
+            );
+            return Err(not_ready(site, machine, reason).await);
+        }
+        site.cx.cancel.pause(pause).await?;
+        pause = (pause * 2).min(Duration::from_secs(1));
+    }
+}
+
+pub(super) async fn not_ready(
+    site: &BuildContext<'_>,
+    machine: &Machine,
+    reason: String,
+) -> BuildError {
+    let console = console_tail(site, machine).await;
+    for line in &console {
+        site.cx.events.output("console", line);
+    }
+    BuildError::NotReady { machine: machine.name.clone(), reason, console }
+}
+
+pub(super) async fn console_tail(site: &BuildContext<'_>, machine: &Machine) -> Vec<String> {
+    site.cloud.console_log(machine).await.map(|text| console::tail(&text, 30)).unwrap_or_default()
+}
+
+/// Waits for cloud-init to end, and asks how it went. An image without cloud-init has nothing to
+/// wait for.
+pub(super) async fn cloud_init_done(
+    site: &BuildContext<'_>,
+    running: &Running,
+    deadline: Instant,
+) -> Result<(), BuildError> {
+    site.cx.events.doing(format!("waiting for cloud-init of {}", running.machine.name));
+    let left = deadline.saturating_duration_since(Instant::now()).max(Duration::from_secs(10));
+    let script = include_str!("../../templates/guest/cloud-init-done.sh");
+    let waited = site.cx.cancel.or(say(&*running.remote, script, left)).await?;
+    match waited {
+        Ok(_) => Ok(()),
+        Err(error) => {
+            let reason = ready::riddle(&error, &running.target.user);
+            let reason = reason.unwrap_or_else(|| format!("cloud-init did not end well: {error}"));
+            Err(not_ready(site, &running.machine, reason).await)
+        }
+    }
+}
+
+/// Orderly stop, then the disk becomes a staged image.
+pub(super) async fn capture(
+    site: &BuildContext<'_>,
+    builder: Running,
+) -> Result<Image, BuildError> {
+    let Running { machine, remote, .. } = builder;
+    drop(remote);
+    site.cx.events.doing(format!("shutting {} down", machine.name));
+    site.cloud
+        .shutdown(site.cx, &machine, Duration::from_secs(site.plan.timeouts.shutdown))
+        .await?;
+    site.cx.events.doing("capturing the disk");
+    let name = format!("{}{}", site.plan.run, image::STAGED);
+    Ok(site
+        .cloud
+        .capture(
+            site.cx,
+            &site.plan.run,
+            &machine,
+            &name,
+            Duration::from_secs(site.plan.timeouts.capture),
+        )
+        .await?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::plan::Named;
+
+    #[test]
+    fn what_may_keep_ssh_out_is_named_by_its_setting() {
+        let site = |floating: bool, security| Placement {
+            networks: Vec::new(),
+            floating_network: floating.then(|| Named { id: "n".into(), name: "public".into() }),
+            security,
+            zone: None,
+            volume: None,
+            reached_on: None,
+        };
+        let own = || Security::Temporary { ssh_from: Vec::new() };
+        let said = |site: &Placement, host| admitted(Some(site), host);
+        let floating = said(&site(true, own()), "192.0.2.7");
+        assert!(
+            floating.contains("FACTORY_SSH_FROM") && !floating.contains("floating_network"),
+            "{floating}"
+        );
+        for security in [own(), Security::None] {
+            let fixed = said(&site(false, security), "10.0.0.7");
+            assert!(
+                fixed.contains("no floating IP") && fixed.contains("`floating_network: NAME`"),
+                "{fixed}"
+            );
+        }
+        assert_eq!(said(&site(false, Security::None), "2001:db8::7"), "", "of IPv6 there are none");
+        assert_eq!(admitted(None, "127.0.0.1"), "");
+    }
+}

@@ -1,0 +1,158 @@
+//! A machine that is waited for, as the cloud and its console show it: what they say of it is told
+//! as it comes, and ends a wait that has no end of its own.
+use std::time::{Duration, Instant};
+
+use super::{BuildContext, BuildError, console, machine};
+use crate::cloud::{Machine, Power};
+
+/// What may pass has until the console has been quiet for so long: systemd tries a service five
+/// times, cloud-init starts sshd again, and an emulated machine takes minutes to get to sshd after
+/// a network card failed that nobody needs.
+const GRACE: Duration = Duration::from_secs(120);
+
+/// What was seen so far.
+#[derive(Default)]
+pub(super) struct Signs {
+    told: Vec<String>,
+    /// The end of the console, and since when it is that.
+    end: Option<(Vec<String>, Instant)>,
+    /// Looks in a row at which it did not run.
+    stuck: u32,
+}
+
+/// So often a machine is seen stuck before that is believed: once may be a hiccup of a loaded host.
+const STUCK: u32 = 2;
+
+impl Signs {
+    /// Looks once. An error if the machine will not get any further.
+    pub(super) async fn look(
+        &mut self,
+        site: &BuildContext<'_>,
+        machine: &Machine,
+    ) -> Result<(), BuildError> {
+        let power = site.cloud.power(machine).await;
+        self.stuck = if matches!(power, Ok(Power::Stuck(_))) { self.stuck + 1 } else { 0 };
+        let reason = match power {
+            Ok(Power::Stuck(_)) if self.stuck < STUCK => None,
+            Ok(Power::On) | Err(_) => match site.cloud.console_log(machine).await {
+                Ok(text) => self.read(site, machine, &text, GRACE),
+                Err(_) => None,
+            },
+            Ok(Power::Off) => Some("it powered itself off".into()),
+            Ok(Power::Gone(why)) => Some(format!("it is gone: {why}")),
+            Ok(Power::Stuck(why)) => Some(format!("it does not run: {why}")),
+        };
+        match reason {
+            Some(reason) => Err(machine::not_ready(site, machine, reason).await),
+            None => Ok(()),
+        }
+    }
+
+    /// Why the wait is over, if it is. What may pass yet is told once.
+    fn read(
+        &mut self,
+        site: &BuildContext<'_>,
+        machine: &Machine,
+        text: &str,
+        grace: Duration,
+    ) -> Option<String> {
+        if let Some(seen) = console::trouble(text) {
+            return Some(format!("its console says: {seen}"));
+        }
+        let end = console::tail(text, 3);
+        if self.end.as_ref().is_none_or(|(before, _)| *before != end) {
+            self.end = Some((end, Instant::now()));
+        }
+        let signs = console::signs(text);
+        for sign in signs.iter().filter(|sign| !self.told.contains(sign)) {
+            site.cx.events.warn(format!("the console of {} says: {sign}", machine.name));
+        }
+        let quiet = self.end.as_ref().is_some_and(|(_, since)| since.elapsed() >= grace);
+        let over = signs.first().filter(|_| quiet).map(|sign| format!("its console says: {sign}"));
+        self.told = signs;
+        over
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cancel::Cancel;
+    use crate::cloud::ledger::Ledger;
+    use crate::cloud::memory::Memory;
+    use crate::cloud::{Cloud, Cx};
+    use crate::event::{Event, Events, Sink, Stamped};
+    use std::sync::{Arc, Mutex};
+
+    #[derive(Clone, Default)]
+    struct Warned(Arc<Mutex<Vec<String>>>);
+
+    impl Sink for Warned {
+        fn take(&mut self, event: &Stamped) {
+            if let Event::Warning { text } = &event.event {
+                self.0.lock().unwrap().push(text.clone());
+            }
+        }
+    }
+
+    #[test]
+    fn what_may_pass_is_told_once_and_ends_the_wait_in_the_end() {
+        let (cloud, warned, dir) = (Memory::new(), Warned::default(), tempfile::tempdir().unwrap());
+        let events = Events::default();
+        events.add(Box::new(warned.clone()));
+        let cx = Cx { ledger: Ledger::none(), events, cancel: Cancel::default() };
+        let plan = crate::wall::example_plan(dir.path());
+        let settings =
+            crate::settings::Settings { wall: crate::settings::Mode::Off, ..Default::default() };
+        let wall = crate::wall::Wall::new(crate::wall::Config {
+            settings,
+            env: Default::default(),
+            home: None,
+            hidden: Vec::new(),
+        });
+        let site = BuildContext {
+            cloud: &cloud as &dyn Cloud,
+            connect: &crate::guest::ssh::Ssh,
+            cx: &cx,
+            plan: &plan,
+            wall: &wall,
+            scratch: dir.path().into(),
+            work: dir.path().into(),
+            downloads: dir.path().into(),
+            proxies: Default::default(),
+            until: crate::engine::Goal::Published,
+            keep_on_failure: false,
+        };
+        let machine = Machine { name: "smoke-a".into(), id: "1".into(), host: "x".into(), port: 1 };
+        let failed = "[FAILED] Failed to start ssh.service - OpenBSD Secure Shell server.\n";
+        let mut signs = Signs::default();
+        assert_eq!(signs.read(&site, &machine, failed, GRACE), None);
+        assert_eq!(signs.read(&site, &machine, &failed.repeat(2), GRACE), None);
+        assert_eq!(warned.0.lock().unwrap().len(), 1);
+        // It starts after all.
+        assert_eq!(
+            signs.read(
+                &site,
+                &machine,
+                &format!("{failed}[  OK  ] Started ssh.service.\n"),
+                Duration::ZERO
+            ),
+            None
+        );
+        // A console on which something happens is not quiet, whatever its clock says.
+        let short = Duration::from_millis(300);
+        for line in 0..4 {
+            assert_eq!(signs.read(&site, &machine, &format!("{failed}{line}\n"), short), None);
+            std::thread::sleep(Duration::from_millis(100));
+        }
+        std::thread::sleep(short);
+        let over = signs.read(&site, &machine, &format!("{failed}3\n"), short).unwrap();
+        assert!(over.starts_with("its console says: sshd did not start"), "{over}");
+        // What is final is so at once.
+        assert!(
+            signs
+                .read(&site, &machine, "[    1.000000] Kernel panic - not syncing: x\n", GRACE)
+                .is_some()
+        );
+    }
+}

@@ -1,0 +1,313 @@
+//! What the second machine is put through: reboots, a volume, its screen, rescue mode, and an image
+//! of itself on a machine of another size. Each is a check of its own; one that the cloud cannot do
+//! is skipped, with its reason.
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use super::Results;
+use crate::cloud::{CloudError, Reboot};
+use crate::engine::answer::{self, BootId, NoAnswer, say, say_as_root};
+use crate::engine::machine::{self, Running};
+use crate::engine::{BuildContext, BuildError, cloud_init, console};
+use crate::event::Verdict;
+use crate::guest::{Target, keys};
+use crate::log::sentences;
+use crate::plan::{MachinePlan, VolumePlan};
+
+/// For a short script.
+const SCRIPT: Duration = Duration::from_secs(180);
+/// For a volume to come and to go.
+const VOLUME: Duration = Duration::from_secs(240);
+
+/// Why a trial did not end well.
+enum Failed {
+    /// The cloud cannot do it.
+    Unable(String),
+    Bad(String),
+    /// The run ends here.
+    Stop(BuildError),
+}
+
+impl From<CloudError> for Failed {
+    fn from(e: CloudError) -> Self {
+        match e {
+            CloudError::Unable { reason, .. } => Self::Unable(reason),
+            CloudError::Cancelled(_) | CloudError::Ledger(_) => Self::Stop(e.into()),
+            e => Self::Bad(e.to_string()),
+        }
+    }
+}
+
+impl From<BuildError> for Failed {
+    fn from(e: BuildError) -> Self {
+        match e {
+            BuildError::Cloud(e) => e.into(),
+            BuildError::Cancelled(_) => Self::Stop(e),
+            e => Self::Bad(e.to_string()),
+        }
+    }
+}
+
+impl From<crate::cancel::Cancelled> for Failed {
+    fn from(e: crate::cancel::Cancelled) -> Self {
+        Self::Stop(e.into())
+    }
+}
+
+impl From<NoAnswer> for Failed {
+    fn from(e: NoAnswer) -> Self {
+        Self::Bad(e.to_string())
+    }
+}
+
+impl From<String> for Failed {
+    fn from(text: String) -> Self {
+        Self::Bad(text)
+    }
+}
+
+/// All trials that are on. The machine is used up by them.
+pub(super) async fn all(
+    site: &BuildContext<'_>,
+    second: Running,
+    results: &Results<'_>,
+) -> Result<(), BuildError> {
+    let mut lot = Subject { site, second };
+    let mut broken = None;
+    for id in ["screen", "volume", "reboot-soft", "reboot-hard", "rescue", "snapshot"]
+        .into_iter()
+        .filter(|id| results.wants(id))
+    {
+        site.cx.cancel.check()?;
+        if let Some(before) = broken {
+            // It would be tried on a machine of which nobody knows in what state it is.
+            results.add(
+                id,
+                Instant::now(),
+                Verdict::Skipped,
+                format!("not tried, because {before} failed"),
+                String::new(),
+            );
+            continue;
+        }
+        site.cx.events.doing(format!("check {id}"));
+        let begin = Instant::now();
+        let tried = match id {
+            "screen" => lot.screen().await,
+            "volume" => lot.volume(&results.smoke.second_disk()).await,
+            "reboot-soft" => lot.reboot(Reboot::Orderly).await,
+            "reboot-hard" => lot.reboot(Reboot::Hard).await,
+            "rescue" => lot.rescue().await,
+            _ => lot.snapshot(results.smoke.other.as_ref()).await,
+        };
+        let (verdict, reason) = match tried {
+            Ok(seen) => (Verdict::Passed, seen),
+            Err(Failed::Unable(why)) => (Verdict::Skipped, why),
+            Err(Failed::Bad(why)) => (Verdict::Failed, why),
+            Err(Failed::Stop(e)) => return Err(e),
+        };
+        results.add(id, begin, verdict, reason, String::new());
+        broken = (verdict == Verdict::Failed).then_some(id);
+    }
+    Ok(())
+}
+
+struct Subject<'a> {
+    site: &'a BuildContext<'a>,
+    second: Running,
+}
+
+impl Subject<'_> {
+    fn deadline(&self) -> Instant {
+        Instant::now() + Duration::from_secs(self.site.plan.timeouts.ssh)
+    }
+
+    fn action_time(&self) -> Duration {
+        Duration::from_secs(self.site.plan.timeouts.boot)
+    }
+
+    async fn said(&self, script: &str) -> Result<String, Failed> {
+        Ok(sentences::first_line(
+            &self.site.cx.cancel.or(say(&*self.second.remote, script, SCRIPT)).await??,
+        ))
+    }
+
+    async fn said_as_root(&self, script: &str) -> Result<String, Failed> {
+        Ok(sentences::first_line(
+            &self.site.cx.cancel.or(say_as_root(&*self.second.remote, script, SCRIPT)).await??,
+        ))
+    }
+
+    async fn boot_id(&self) -> Result<BootId, Failed> {
+        Ok(self.site.cx.cancel.or(answer::boot_id(&*self.second.remote, SCRIPT)).await??)
+    }
+
+    async fn screen(&mut self) -> Result<String, Failed> {
+        let url = self.site.cloud.console_url(&self.second.machine).await?;
+        // With the address comes the right to use it; where it leads is enough.
+        let place: String =
+            url.split(['?', '#']).next().unwrap_or_default().chars().take(200).collect();
+        if place.starts_with("http") || place.starts_with("ws") {
+            Ok(place)
+        } else {
+            Err(format!("`{place}` is no address").into())
+        }
+    }
+
+    async fn reboot(&mut self, how: Reboot) -> Result<String, Failed> {
+        let before = self.boot_id().await?;
+        if how == Reboot::Hard {
+            self.rest().await?;
+        }
+        let begin = Instant::now();
+        self.site.cloud.reboot(self.site.cx, &self.second.machine, how, self.action_time()).await?;
+        self.back(&before).await?;
+        let seconds = begin.elapsed().as_secs();
+        let state = self.said(include_str!("../../../templates/guest/trials/settled.sh")).await?;
+        Ok(format!("back after {seconds} s, with the same host keys; {state}"))
+    }
+
+    /// What a power cycle does is asked of a machine at rest: one that has come up, with all it
+    /// wrote on its disk. In the first seconds of its life even a sound one loses the host keys
+    /// that it just made.
+    async fn rest(&mut self) -> Result<(), Failed> {
+        self.said(include_str!("../../../templates/guest/trials/rest.sh")).await.map(drop)
+    }
+
+    /// Waits for another boot than `before` to let us in, with the same host keys.
+    async fn back(&mut self, before: &BootId) -> Result<(), Failed> {
+        let deadline = self.deadline();
+        loop {
+            self.second.remote =
+                machine::reach(self.site, &self.second.machine, &self.second.target, deadline)
+                    .await?;
+            // It may be going down still, and then has no answer.
+            if let Ok(now) = self.boot_id().await
+                && now != *before
+            {
+                return Ok(());
+            }
+            if Instant::now() > deadline {
+                return Err(format!(
+                    "it did not boot again within {} s",
+                    self.site.plan.timeouts.ssh
+                )
+                .into());
+            }
+            self.site.cx.cancel.pause(self.site.cloud.poll_interval()).await?;
+        }
+    }
+
+    async fn volume(&mut self, wanted: &VolumePlan) -> Result<String, Failed> {
+        let (cloud, cx, run) = (self.site.cloud, self.site.cx, &self.site.plan.run);
+        let disk = cloud.attach_volume(cx, run, &self.second.machine, wanted, VOLUME).await?;
+        let script = |text: &str| format!("SERIAL={}\nGB={}\n{text}", disk.serial, wanted.size_gib);
+        let used = self
+            .said_as_root(&script(include_str!("../../../templates/guest/trials/volume-use.sh")))
+            .await;
+        let detached = cloud.detach_volume(cx, run, &self.second.machine, &disk, VOLUME).await;
+        let used = used?;
+        detached?;
+        self.said_as_root(&script(include_str!("../../../templates/guest/trials/volume-gone.sh")))
+            .await?;
+        Ok(used)
+    }
+
+    async fn rescue(&mut self) -> Result<String, Failed> {
+        let (site, before) = (self.site, self.boot_id().await?);
+        let token = format!("TOKEN={}\n", site.plan.run);
+        let mark = include_str!("../../../templates/guest/trials/rescue-mark.sh");
+        self.said_as_root(&format!("{token}{mark}")).await?;
+        site.cloud.rescue(site.cx, &self.second.machine, self.action_time()).await?;
+        let rescued = self.rescued(&before).await?;
+        let find = include_str!("../../../templates/guest/trials/rescue-find.sh");
+        let found = site
+            .cx
+            .cancel
+            .or(say_as_root(&*rescued.remote, &format!("{token}{find}"), SCRIPT))
+            .await?;
+        drop(rescued);
+        site.cloud.unrescue(site.cx, &self.second.machine, self.action_time()).await?;
+        self.back(&before).await?;
+        Ok(format!("{}, and back", sentences::first_line(&found?)))
+    }
+
+    /// The rescue system. It comes from a fresh disk, so it has host keys of its own, which its
+    /// console shows.
+    async fn rescued(&self, before: &BootId) -> Result<Running, Failed> {
+        let (site, own, deadline) = (self.site, &self.second, self.deadline());
+        loop {
+            let shown = console::host_keys(&site.cloud.console_log(&own.machine).await?);
+            let target = Target { host_keys: shown, ..own.target.clone() };
+            if !target.host_keys.is_empty() && target.host_keys != own.target.host_keys {
+                let remote = machine::reach(site, &own.machine, &target, deadline).await?;
+                return Ok(Running {
+                    machine: own.machine.clone(),
+                    target,
+                    remote,
+                    watch: Default::default(),
+                });
+            }
+            if let Ok(session) = site
+                .cx
+                .cancel
+                .or(site.connect.connect(&own.target, Duration::from_secs(15)))
+                .await?
+                && let Ok(now) = answer::boot_id(&*session, SCRIPT).await
+                && now != *before
+            {
+                let why = "in rescue mode the machine runs from the very disk that is to be \
+                    rescued: both disks have a file system of \
+                           the same UUID or label, and the kernel is told its root by that";
+                return Err(why.to_owned().into());
+            }
+            if Instant::now() > deadline {
+                return Err(format!("no rescue system within {} s", site.plan.timeouts.ssh).into());
+            }
+            site.cx.cancel.pause(site.cloud.poll_interval()).await?;
+        }
+    }
+
+    async fn snapshot(&mut self, other: Option<&MachinePlan>) -> Result<String, Failed> {
+        let Some(other) = other else {
+            return Err(Failed::Unable("there is no other size of machine that it fits".into()));
+        };
+        let (site, plan) = (self.site, self.site.plan);
+        let (cx, run, machine) = (site.cx, &plan.run, &self.second.machine);
+        site.cloud.shutdown(cx, machine, Duration::from_secs(plan.timeouts.shutdown)).await?;
+        let name = format!("{run}{}", crate::image::SNAPSHOT);
+        let image = site
+            .cloud
+            .capture(cx, run, machine, &name, Duration::from_secs(plan.timeouts.capture))
+            .await?;
+        // It is used up, and holds part of the quota.
+        crate::engine::retire(site, &machine.name).await;
+        let login = Arc::new(keys::generate_key(&format!("factory snapshot key {run}")));
+        let host = keys::generate_key(&format!("factory snapshot host key {run}"));
+        let begin = Instant::now();
+        let booted = machine::boot(
+            site,
+            other,
+            &image,
+            cloud_init::builder_user_data(login.public_key(), &host),
+            0,
+        )
+        .await?;
+        let target = Target {
+            host: booted.host.clone(),
+            port: booted.port,
+            user: self.second.target.user.clone(),
+            key: login,
+            host_keys: vec![host.public_key().clone()],
+        };
+        let remote = machine::reach(site, &booted, &target, self.deadline()).await?;
+        let size = include_str!("../../../templates/guest/trials/size.sh");
+        let size = cx.cancel.or(say(&*remote, size, SCRIPT)).await??;
+        let flavor = other.flavor.as_ref().map(|f| format!("{}: ", f.name)).unwrap_or_default();
+        Ok(format!(
+            "boots in {} s on {flavor}{}",
+            begin.elapsed().as_secs(),
+            sentences::first_line(&size)
+        ))
+    }
+}

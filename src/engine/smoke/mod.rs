@@ -1,0 +1,230 @@
+//! The captured image boots as two new machines. The first is tested from inside; the second proves
+//! that identities differ, and is put through what could break a machine.
+//!
+//! [`outside`] looks at them from here, [`inside`] runs scripts in the first, [`trials`] is the
+//! second's lot.
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use ssh_key::PrivateKey;
+
+use super::heard::REASON;
+use super::machine::{self, Identity, Running};
+use super::signs::Signs;
+use super::{BuildContext, BuildError, SshAccess, cloud_init, console};
+use crate::cloud::{Cx, Machine};
+use crate::event::{Abreast, Check, Event, Tally, Verdict, seconds};
+use crate::guest::{Target, keys};
+use crate::image::Image;
+use crate::lines;
+use crate::plan::{GIB, MachinePlan, SmokePlan};
+
+mod guest;
+mod external;
+mod disruptive;
+
+/// Boots `image` twice and runs the checks; what they came to if none failed. `earlier` are
+/// identities that must not be seen again, `build_key` one that must not open.
+pub(super) async fn test(
+    site: &BuildContext<'_>,
+    smoke: &SmokePlan,
+    image: &Image,
+    earlier: &[Identity],
+    build_key: Option<Arc<PrivateKey>>,
+    up: &mut Option<SshAccess>,
+) -> Result<Tally, BuildError> {
+    let results = Results { site, smoke, all: Mutex::default() };
+    results.left_out();
+    let begin = Instant::now();
+    let (first, second) = match both(site, smoke, image).await {
+        Ok(both) => both,
+        // A cloud that refuses to boot says nothing of the image.
+        Err(e) if e.is_cancelled() || matches!(e, BuildError::Cloud(_)) => return Err(e),
+        Err(e) => {
+            results.always("boots", begin, Verdict::Failed, e.to_string(), String::new());
+            return results.verdict();
+        }
+    };
+    *up = Some(first.opened(site)?);
+    results.add(
+        "boots",
+        begin,
+        Verdict::Passed,
+        format!("to cloud-init's end in {:.0} s", begin.elapsed().as_secs_f64()),
+        String::new(),
+    );
+    results.add(
+        "ssh",
+        begin,
+        Verdict::Passed,
+        format!("{} logged in with a new key", first.target.user),
+        String::new(),
+    );
+    external::has_console(&first, &results).await?;
+    external::identities(site, &first, &second, earlier, &results).await?;
+    if let Some(key) = &build_key {
+        external::build_key_refused([&first, &second], key, &results).await?;
+    }
+    external::root_ssh(&first, &results).await?;
+    let build_key = build_key.as_ref().map(|k| k.public_key());
+    let builder_id = earlier.first().and_then(|builder| builder.machine_id.as_deref().ok());
+    let disk_bytes = machine::disk_gib(&smoke.first, image, smoke.grow_gib) * GIB;
+    let tested = guest::Tested { running: &first, build_key, builder_id, disk_bytes };
+    let abreast = abreast(site);
+    let lane = |wanted: &MachinePlan| Cx { events: abreast.lane(&wanted.name), ..site.cx.clone() };
+    let (tested, results_of) = (&tested, &results);
+    let checks = in_lane(site, lane(&smoke.first), async |site: &BuildContext<'_>| {
+        guest::all(site, tested, results_of).await
+    });
+    let trials = in_lane(site, lane(&smoke.second), async |site: &BuildContext<'_>| {
+        disruptive::all(site, second, results_of).await
+    });
+    let (checked, tried) = tokio::join!(checks, trials);
+    checked.and(tried)?;
+    results.verdict()
+}
+
+/// The machines of a run are called `factory-<run>-<role>`; the role says which.
+fn abreast(site: &BuildContext<'_>) -> Abreast {
+    Abreast::new(&site.cx.events, &format!("factory-{}-", site.plan.run))
+}
+
+/// What is done on one of the machines, told as such: its lane ends with it.
+async fn in_lane<T>(
+    site: &BuildContext<'_>,
+    cx: Cx,
+    work: impl AsyncFnOnce(&BuildContext<'_>) -> T,
+) -> T {
+    work(&site.with(&cx)).await
+}
+
+/// Both machines, booted side by side. The first failure is the reason, and ends the wait for the
+/// other: it is not named only when that one is up.
+async fn both(
+    site: &BuildContext<'_>,
+    smoke: &SmokePlan,
+    image: &Image,
+) -> Result<(Running, Running), BuildError> {
+    let abreast = abreast(site);
+    let stop = site.cx.cancel.child();
+    let failed: Mutex<Option<BuildError>> = Mutex::default();
+    let one = async |wanted: &MachinePlan| {
+        let cx = Cx { events: abreast.lane(&wanted.name), cancel: stop.clone(), ..site.cx.clone() };
+        boot(&site.with(&cx), smoke, wanted, image).await.map_err(|e| {
+            failed.lock().expect("nothing panics with it").get_or_insert(e);
+            stop.orderly();
+        })
+    };
+    match tokio::join!(one(&smoke.first), one(&smoke.second)) {
+        (Ok(first), Ok(second)) => Ok((first, second)),
+        _ => Err(failed.into_inner().expect("nothing panics with it").expect("one of them failed")),
+    }
+}
+
+/// Collects results and tells of each as it comes.
+struct Results<'a> {
+    site: &'a BuildContext<'a>,
+    smoke: &'a SmokePlan,
+    all: Mutex<Vec<Check>>,
+}
+
+impl Results<'_> {
+    /// Tells of what the bundle switched off.
+    fn left_out(&self) {
+        for id in &self.smoke.skip {
+            self.put(Check {
+                id: id.clone(),
+                verdict: Verdict::Skipped,
+                seconds: 0.0,
+                reason: "switched off by the bundle".into(),
+                output: String::new(),
+            });
+        }
+    }
+
+    fn wants(&self, id: &str) -> bool {
+        self.smoke.has(id)
+    }
+
+    /// The result of a check, if it is on.
+    fn add(&self, id: &str, begin: Instant, verdict: Verdict, reason: String, output: String) {
+        if self.wants(id) {
+            self.always(id, begin, verdict, reason, output);
+        }
+    }
+
+    fn always(&self, id: &str, begin: Instant, verdict: Verdict, reason: String, output: String) {
+        let reason = lines::cut(&reason, REASON);
+        self.put(Check {
+            id: id.into(),
+            verdict,
+            seconds: seconds(begin.elapsed()),
+            reason,
+            output,
+        });
+    }
+
+    fn put(&self, check: Check) {
+        self.site.cx.events.emit(Event::Check(check.clone()));
+        self.all.lock().expect("plain pushes do not panic").push(check);
+    }
+
+    fn verdict(self) -> Result<Tally, BuildError> {
+        let all = self.all.into_inner().expect("plain pushes do not panic");
+        let (tally, of) = (all.iter().collect(), all.len());
+        let failed: Vec<Check> = all.into_iter().filter(|c| c.verdict == Verdict::Failed).collect();
+        if failed.is_empty() { Ok(tally) } else { Err(BuildError::Smoke { failed, of }) }
+    }
+}
+
+/// A machine whose host keys the image made by itself: they are read from its console, which only
+/// the cloud can write, and pinned.
+async fn boot(
+    site: &BuildContext<'_>,
+    smoke: &SmokePlan,
+    wanted: &MachinePlan,
+    image: &Image,
+) -> Result<Running, BuildError> {
+    let login = Arc::new(keys::generate_key(&format!("factory smoke key {}", site.plan.run)));
+    let user_data = cloud_init::smoke_user_data(login.public_key());
+    let machine = machine::boot(site, wanted, image, user_data, smoke.grow_gib).await?;
+    let deadline = Instant::now() + Duration::from_secs(site.plan.timeouts.ssh);
+    let host_keys = host_keys(site, &machine, deadline).await?;
+    let target = Target {
+        host: machine.host.clone(),
+        port: machine.port,
+        user: smoke.user.clone(),
+        key: login,
+        host_keys,
+    };
+    let remote = machine::reach(site, &machine, &target, deadline).await?;
+    let running = Running { machine, target, remote, watch: Default::default() };
+    machine::cloud_init_done(site, &running, deadline).await?;
+    Ok(running)
+}
+
+async fn host_keys(
+    site: &BuildContext<'_>,
+    machine: &Machine,
+    deadline: Instant,
+) -> Result<Vec<ssh_key::PublicKey>, BuildError> {
+    site.cx
+        .events
+        .doing(format!("waiting for the console to show the host keys of {}", machine.name));
+    let mut signs = Signs::default();
+    loop {
+        let keys = console::host_keys(&site.cloud.console_log(machine).await?);
+        if !keys.is_empty() {
+            return Ok(keys);
+        }
+        signs.look(site, machine).await?;
+        if Instant::now() > deadline {
+            let reason = format!(
+                "no host keys on its console after {} s: cloud-init did not get there",
+                site.plan.timeouts.ssh
+            );
+            return Err(machine::not_ready(site, machine, reason).await);
+        }
+        site.cx.cancel.pause(site.cloud.poll_interval()).await?;
+    }
+}

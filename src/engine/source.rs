@@ -1,0 +1,133 @@
+//! Where a build starts: the base image, an image that a source script of the bundle writes, or one
+//! that is got from elsewhere.
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use super::heard::LastLines;
+use super::{BuildContext, BuildError, child, exec_reason};
+use crate::cloud::CloudError;
+use crate::cloud::ledger::{Kind, Made};
+use crate::disk::{self, Format};
+use crate::event::Stage;
+use crate::exec::{self, Cmd};
+use crate::fetch::{Download, Fetch, RetryPolicy, TransferContext, unpack};
+use crate::image::{self, Image};
+use crate::plan::Origin;
+use crate::wall::Room;
+
+pub(super) async fn image(site: &BuildContext<'_>) -> Result<Image, BuildError> {
+    match &site.plan.origin {
+        Origin::Base(image) => Ok(image.as_ref().clone()),
+        Origin::Script(script) => site.stage(Stage::Source, from_script(site, script)).await,
+        Origin::Url { wish, format } => {
+            site.stage(Stage::Source, from_elsewhere(site, wish, *format)).await
+        }
+    }
+}
+
+/// Large files of this stage.
+async fn own_directory(site: &BuildContext<'_>) -> Result<PathBuf, BuildError> {
+    let dir = site.work.join("source");
+    let made = || async {
+        std::fs::create_dir_all(&dir)
+            .map_err(|source| BuildError::Io { path: dir.clone(), source })?;
+        Ok::<_, BuildError>(Made { id: dir.to_string_lossy().into_owned(), value: () })
+    };
+    site.cx.ledger.own(Kind::Directory, &dir.to_string_lossy(), made).await?;
+    Ok(dir)
+}
+
+async fn from_elsewhere(
+    site: &BuildContext<'_>,
+    wish: &Download,
+    format: Option<Format>,
+) -> Result<Image, BuildError> {
+    let (cx, plan) = (site.cx, site.plan);
+    let job =
+        TransferContext::new(&cx.events, &cx.cancel, Duration::from_secs(plan.timeouts.source));
+    let got =
+        Fetch::new(&site.downloads, RetryPolicy::default(), &site.proxies).get(wish, &job).await?;
+    if let Some(digest) = &got.digest {
+        cx.events.note(format!("source {}: {digest}", wish.from));
+    }
+    let file = match unpack::packing(&got.file)? {
+        None => got.file,
+        Some(packing) => {
+            let out = own_directory(site).await?.join("disk.img");
+            cx.events.doing(format!("unpacking {}", wish.from.name()));
+            unpack::unpack(&got.file, packing, &out, &job).await?;
+            out
+        }
+    };
+    // Names what the user knows; the cloud looks again, and knows the file by where it lies.
+    disk::inspect_as(&file, format)
+        .map_err(|why| CloudError::refused(wish.from.to_string(), why))?;
+    take_in(site, &file).await
+}
+
+async fn take_in(site: &BuildContext<'_>, file: &Path) -> Result<Image, BuildError> {
+    site.cx.events.doing("importing the image");
+    let staged = format!("{}{}", site.plan.run, image::STAGED_SOURCE);
+    Ok(site
+        .cloud
+        .import(
+            site.cx,
+            &site.plan.run,
+            &staged,
+            file,
+            Duration::from_secs(site.plan.timeouts.upload),
+        )
+        .await?)
+}
+
+/// What the script wrote is a file of its own: a link would have the factory publish a file of this
+/// machine's.
+fn plain_file(out: &Path) -> Result<(), String> {
+    use std::os::unix::fs::MetadataExt;
+    match std::fs::symlink_metadata(out) {
+        Ok(meta) if meta.is_file() && meta.nlink() == 1 => Ok(()),
+        Ok(meta) if meta.is_file() => {
+            Err("$OUT has a second name: it has to be a file of its own".into())
+        }
+        Ok(_) => Err("$OUT is no plain file: it has to be one, and no link".into()),
+        Err(_) => Err("it ended well but wrote no file to $OUT".into()),
+    }
+}
+
+async fn from_script(site: &BuildContext<'_>, script: &Path) -> Result<Image, BuildError> {
+    let (cx, plan) = (site.cx, site.plan);
+    let dir = own_directory(site).await?;
+    let out = dir.join("disk.img");
+    let limit = Duration::from_secs(plan.timeouts.source);
+    let cmd = Cmd::new(plan.bundle_dir.join(script), limit)
+        .dir(&plan.bundle_dir)
+        .mark(&plan.run)
+        .env("OUT", out.to_string_lossy())
+        .env("TMPDIR", dir.to_string_lossy())
+        .env("FACTORY_RUN", &plan.run)
+        .env("FACTORY_IMAGE_NAME", &plan.image_name);
+    let room = Room { plan, dir: &dir, read: Vec::new(), source: true };
+    let cmd = site.wall.around(cmd, &room, &cx.cancel).await?;
+    cx.events.doing(format!("running {}", script.display()));
+    let failed =
+        |reason: String| BuildError::Source { script: script.display().to_string(), reason };
+    let last = LastLines::default();
+    let (events, keep) = (cx.events.clone(), last.clone());
+    let name = format!("{} source", plan.run);
+    let status = child::run(cx, &name, &cmd, move |_, line| {
+        keep.push(line);
+        events.output("source", line);
+    })
+    .await;
+    match status {
+        Ok(status) if status.success() => {}
+        Ok(status) => return Err(failed(last.reason(exec::status_text(status)))),
+        Err(child::ChildError::Exec(e)) => return Err(failed(exec_reason(e)?)),
+        Err(child::ChildError::Ledger(e)) => return Err(e.into()),
+    }
+    plain_file(&out).map_err(&failed)?;
+    // Names the script; the cloud looks again, and knows the file by where it lies.
+    disk::inspect_as(&out, None)
+        .map_err(|why| failed(format!("source.script wrote no disk image: $OUT {why}")))?;
+    take_in(site, &out).await
+}

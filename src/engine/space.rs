@@ -1,0 +1,132 @@
+//! The disk that the run's record shares with what strangers write: overlays of machines,
+//! downloads, what is unpacked, what source scripts leave. Free space is watched beside every
+//! stage, and a run that brings it below the floor ([`disk::floor`]) is ended while its ledger can
+//! still be written. Of a cloud elsewhere most stages write next to nothing here: they end only for
+//! what the run itself wrote in them.
+use std::future::Future;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use super::{BuildContext, BuildError};
+use crate::cloud::ledger::Kind;
+use crate::disk;
+use crate::event::Stage;
+use crate::exec::process::Proc;
+
+/// Between two looks, each one statvfs(3).
+const LOOK: Duration = Duration::from_millis(500);
+/// Deepest directory that is searched for what grew.
+const DEEPEST: usize = 8;
+/// The part of the floor that a run of a cloud elsewhere must have written itself in a stage, to be
+/// ended for a short disk.
+const OWN: u64 = 8;
+
+/// Too little is free where a run writes.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "the disk of {} is nearly full: {} MiB are free, {} are kept for the factory's own records{}",
+    dir.display(), free >> 20, floor >> 20, largest.as_ref().map_or(String::new(), |(file, size)| {
+        format!("; the largest file of this run is {} with {} MiB", file.display(), size >> 20)
+    })
+)]
+pub struct Short {
+    pub dir: PathBuf,
+    /// Bytes.
+    pub free: u64,
+    /// Bytes.
+    pub floor: u64,
+    /// Of this run's own files.
+    pub largest: Option<(PathBuf, u64)>,
+    /// Images take space of that disk, too.
+    pub images: bool,
+}
+
+/// Does `work`, which is a part of `stage`, and ends the run when the disk gets short meanwhile.
+///
+/// `work` is not dropped, for it may be in the middle of a create: the processes that write are
+/// ended, the run's own cancellation is asked for, and `work` ends at its next look at that.
+pub(super) async fn watched<T>(
+    site: &BuildContext<'_>,
+    stage: Stage,
+    work: impl Future<Output = Result<T, BuildError>>,
+) -> Result<T, BuildError> {
+    tokio::pin!(work);
+    let short = tokio::select! {
+        biased;
+        short = getting_short(site, stage) => short,
+        done = &mut work => return done,
+    };
+    site.cx.cancel.orderly();
+    for entry in site.cx.ledger.entries().iter().filter(|e| e.kind == Kind::Process) {
+        if let Some(proc) = entry
+            .id
+            .as_ref()
+            .and_then(|id| id.parse::<Proc>().ok())
+            .filter(|p| p.is_of(&site.plan.run))
+        {
+            // One that stays is met again on the way home.
+            let _ = proc.end(Duration::ZERO).await;
+        }
+    }
+    let largest = largest_below(&site.work, DEEPEST);
+    // What it made is in the ledger; that it was stopped is known.
+    let _ = work.await;
+    Err(BuildError::Space(Short { largest, images: site.cloud.is_here(), ..short }))
+}
+
+/// Waits until less than the floor is free where the run writes, and this run is to end for it.
+async fn getting_short(site: &BuildContext<'_>, stage: Stage) -> Short {
+    let anyhow = site.cloud.is_here() || stage == Stage::Source;
+    let before = if anyhow { 0 } else { bytes_below(&site.work).await };
+    loop {
+        let short = [&site.work, &site.downloads].into_iter().find_map(|dir| short(dir));
+        if let Some(short) = short
+            && (anyhow || bytes_below(&site.work).await >= before + short.floor / OWN)
+        {
+            return short;
+        }
+        tokio::time::sleep(LOOK).await;
+    }
+}
+
+/// Bytes on the disk of what lies below `dir`.
+async fn bytes_below(dir: &Path) -> u64 {
+    use std::os::unix::fs::MetadataExt;
+    let files = walkdir::WalkDir::new(dir).max_depth(DEEPEST + 1);
+    let sum = move || {
+        files
+            .into_iter()
+            .flatten()
+            .filter_map(|file| Some(file.metadata().ok()?.blocks() * 512))
+            .sum()
+    };
+    tokio::task::spawn_blocking(sum).await.unwrap_or(0)
+}
+
+/// A disk that cannot be asked is not short.
+fn short(dir: &Path) -> Option<Short> {
+    let space = disk::space(dir)?;
+    let floor = disk::floor(space.total);
+    (space.free < floor).then(|| Short {
+        dir: dir.into(),
+        free: space.free,
+        floor,
+        largest: None,
+        images: true,
+    })
+}
+
+/// The file that takes most of the disk, and its bytes there. Links are not followed.
+fn largest_below(dir: &Path, deepest: usize) -> Option<(PathBuf, u64)> {
+    use std::os::unix::fs::MetadataExt;
+    let entries = std::fs::read_dir(dir).ok()?.flatten();
+    let of = |entry: std::fs::DirEntry| {
+        let meta = entry.metadata().ok()?;
+        match meta.is_dir() {
+            true if deepest > 0 => largest_below(&entry.path(), deepest - 1),
+            true => None,
+            false => Some((entry.path(), meta.blocks() * 512)),
+        }
+    };
+    entries.filter_map(of).max_by_key(|(_, size)| *size)
+}

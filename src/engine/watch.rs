@@ -1,0 +1,185 @@
+//! Is the builder still there? Asked beside every step, for a step may be quiet for an hour, and
+//! `ansible-playbook` was seen to wait for ever.
+//!
+//! A machine that is off, gone, stuck or whose console tells of its end is lost at once. One that
+//! is on and silent may be meant to be: a playbook restarts it, a script its network. It is given
+//! the time that the step itself has; what the step then came to is looked into by [`verdict`], so
+//! that a loss is named within a minute of the step's end.
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use super::machine::Running;
+use super::{BuildContext, console};
+use crate::cloud::Power;
+use crate::guest::{Remote, RemoteError, Target};
+use crate::log::sentences;
+use crate::plan::StepAction;
+
+#[cfg(test)]
+mod tests;
+
+/// A session of the watch's own: an upload that fills the other one must not look like silence. It
+/// is kept from step to step, because a login costs an emulated machine a second or more of its
+/// time.
+pub(super) type Session = tokio::sync::Mutex<Option<Arc<dyn Remote>>>;
+
+/// How often the machine is asked, and what is made of silence.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Pace {
+    /// Pause between two questions over SSH, while it answers.
+    pub ask: Duration,
+    /// One question over SSH may take this long.
+    pub answer: Duration,
+    /// Without an answer for this long the machine is called silent.
+    pub silence: Duration,
+}
+
+pub(super) const PACE: Pace = Pace {
+    ask: Duration::from_secs(10),
+    answer: Duration::from_secs(12),
+    silence: Duration::from_secs(30),
+};
+
+/// A step that runs over a session of ours cannot outlive a longer silence: TCP gives that session
+/// up after a minute.
+const SESSION: Duration = Duration::from_secs(90);
+
+/// How long a machine may be silent in a step: as long as the step may take, where it logs in again
+/// by itself.
+pub(super) fn patience(action: &StepAction, timeout: Duration) -> Duration {
+    match action {
+        StepAction::Ansible { .. } => timeout,
+        _ => timeout.min(SESSION),
+    }
+}
+
+/// Waits until the machine is lost and says why. Safe to drop.
+pub(super) async fn lost(
+    site: &BuildContext<'_>,
+    running: &Running,
+    patience: Duration,
+    pace: Pace,
+) -> String {
+    let mut answered = Instant::now();
+    let (mut stuck, mut silent) = (0, false);
+    let look = site.cloud.health_poll_interval();
+    loop {
+        tokio::time::sleep(look.unwrap_or(pace.ask).min(pace.ask)).await;
+        // Where looking tells nothing more, it is left at asking, as long as there are answers.
+        if (look.is_some() || answered.elapsed() > 2 * pace.ask)
+            && let Some(why) = dead(site, running, &mut stuck).await
+        {
+            return why;
+        }
+        if answered.elapsed() < pace.ask {
+            continue;
+        }
+        match asked(site, running, pace).await {
+            Ok(()) => {
+                if silent {
+                    site.cx.events.note(format!(
+                        "the builder answers again, after {} s",
+                        answered.elapsed().as_secs()
+                    ));
+                }
+                (answered, silent) = (Instant::now(), false);
+            }
+            Err(e) if answered.elapsed() > pace.silence.min(patience) => {
+                if let Some(why) = told(site, running).await {
+                    return why;
+                }
+                if answered.elapsed() > patience {
+                    return mute(answered, &e);
+                }
+                if !silent {
+                    let limit = sentences::duration(patience.as_secs_f64());
+                    site.cx.events.warn(format!(
+                        "{}; it is given {limit}, for the step may mean it",
+                        mute(answered, &e)
+                    ));
+                }
+                silent = true;
+            }
+            Err(_) => {}
+        }
+    }
+}
+
+/// After a step that failed: why the builder is lost, or `None` if it answers.
+pub(super) async fn verdict(
+    site: &BuildContext<'_>,
+    running: &Running,
+    pace: Pace,
+) -> Option<String> {
+    let begin = Instant::now();
+    let mut stuck = 0;
+    loop {
+        let error = match asked(site, running, pace).await {
+            Ok(()) => return None,
+            Err(e) => e,
+        };
+        if let Some(why) = dead(site, running, &mut stuck).await {
+            return Some(why);
+        }
+        if let Some(why) = told(site, running).await {
+            return Some(why);
+        }
+        if begin.elapsed() > pace.silence {
+            return Some(mute(begin, &error));
+        }
+        tokio::time::sleep(site.cloud.poll_interval().min(pace.ask)).await;
+    }
+}
+
+fn mute(since: Instant, error: &RemoteError) -> String {
+    format!(
+        "its power is on, but it has not answered over SSH for {} s: {error}",
+        since.elapsed().as_secs()
+    )
+}
+
+/// What the cloud says of a machine that does not run. Stuck once may be a hiccup of a loaded host.
+async fn dead(site: &BuildContext<'_>, running: &Running, stuck: &mut u32) -> Option<String> {
+    match site.cloud.power(&running.machine).await {
+        Ok(Power::On) => *stuck = 0,
+        Ok(Power::Off) => return Some("it was powered off".into()),
+        Ok(Power::Gone(why)) => return Some(format!("it is gone: {why}")),
+        Ok(Power::Stuck(why)) => {
+            *stuck += 1;
+            if *stuck > 1 {
+                return Some(format!("it does not run: {why}"));
+            }
+        }
+        // The cloud's API is away; the machine itself may be well.
+        Err(_) => {}
+    }
+    None
+}
+
+/// What the console of a silent machine says of its end.
+async fn told(site: &BuildContext<'_>, running: &Running) -> Option<String> {
+    let text = site.cloud.console_log(&running.machine).await.ok()?;
+    console::trouble(&text).map(|seen| format!("its console says: {seen}"))
+}
+
+async fn asked(site: &BuildContext<'_>, running: &Running, pace: Pace) -> Result<(), RemoteError> {
+    let mut session = running.watch.lock().await;
+    let answer = ask(site, &running.target, &mut session, pace.answer).await;
+    if answer.is_err() {
+        *session = None;
+    }
+    answer
+}
+
+async fn ask(
+    site: &BuildContext<'_>,
+    target: &Target,
+    session: &mut Option<Arc<dyn Remote>>,
+    limit: Duration,
+) -> Result<(), RemoteError> {
+    let remote = match session {
+        Some(remote) => remote.clone(),
+        None => session.insert(site.connect.connect(target, limit).await?).clone(),
+    };
+    remote.ping(limit).await
+}

@@ -1,0 +1,102 @@
+//! What takes another pace than that of every day, against a private OpenSSH server. All else is in
+//! `test-tools/it/remote.rs`.
+use std::collections::BTreeMap;
+use std::net::{TcpListener, TcpStream};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Instant;
+
+use super::*;
+use crate::guest::sshd;
+
+/// Between us and the server: counts what we send.
+struct Between {
+    port: u16,
+    sent: Arc<AtomicU64>,
+}
+
+impl Between {
+    fn start(port: u16) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let between = Self { port: listener.local_addr().unwrap().port(), sent: Arc::default() };
+        let sent = between.sent.clone();
+        std::thread::spawn(move || {
+            let (ours, theirs) =
+                (listener.accept().unwrap().0, TcpStream::connect(("127.0.0.1", port)).unwrap());
+            let back = (theirs.try_clone().unwrap(), ours.try_clone().unwrap());
+            std::thread::spawn(move || carry(back.0, back.1, &AtomicU64::new(0)));
+            carry(ours, theirs, &sent);
+        });
+        between
+    }
+
+    /// Waits for what is sent after a second of silence; no command asks for any of it, and no
+    /// answer.
+    fn hears_us(&self, times: u32) {
+        let end = Instant::now() + Duration::from_secs(120);
+        let (mut last, mut since, mut heard) =
+            (self.sent.load(Ordering::SeqCst), Instant::now(), 0);
+        while heard < times {
+            assert!(Instant::now() < end, "nothing was sent in all that time: the line is silent");
+            std::thread::sleep(Duration::from_millis(50));
+            let now = self.sent.load(Ordering::SeqCst);
+            if now != last {
+                heard += u32::from(since.elapsed() > Duration::from_secs(1));
+                (last, since) = (now, Instant::now());
+            }
+        }
+    }
+}
+
+fn carry(mut from: TcpStream, mut to: TcpStream, count: &AtomicU64) {
+    let mut buffer = [0; 4096];
+    while let Ok(n @ 1..) = std::io::Read::read(&mut from, &mut buffer) {
+        count.fetch_add(n as u64, Ordering::SeqCst);
+        if std::io::Write::write_all(&mut to, &buffer[..n]).is_err() {
+            break;
+        }
+    }
+    // Whoever still reads or writes at the other end learns it.
+    let _ = to.shutdown(std::net::Shutdown::Both);
+}
+
+fn script(text: String) -> Command {
+    Command {
+        script: text.into(),
+        args: Vec::new(),
+        env: BTreeMap::new(),
+        sudo: false,
+        deadline: Duration::from_secs(300),
+    }
+}
+
+/// On a session with nothing to say something is sent all the same: servers and routers on the way
+/// close those that are silent. So on one that is used while another one carries a playbook, and on
+/// one whose command has nothing to say.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_silent_session_is_kept_alive() {
+    let sshd = sshd::Sshd::start();
+    let between = Between::start(sshd.target.port);
+    let target = Target { port: between.port, ..sshd.target.clone() };
+    let remote = open(&target, Duration::from_secs(60), Duration::from_secs(2)).await.unwrap();
+    let between = tokio::task::spawn_blocking(move || {
+        between.hears_us(2);
+        between
+    });
+    let between = between.await.unwrap();
+    let go_on = sshd.dir.path().join("go-on");
+    let waits = script(format!("until [ -e '{}' ]; do sleep 0.2; done; exit 3", go_on.display()));
+    let running = tokio::spawn(async move { remote.exec(waits, Box::new(|_, _| {})).await });
+    tokio::task::spawn_blocking(move || between.hears_us(2)).await.unwrap();
+    std::fs::write(go_on, "").unwrap();
+    assert_eq!(running.await.unwrap().unwrap(), Exit::Code(3));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_address_of_ipv6_is_logged_in_to() {
+    let sshd = sshd::Sshd::start_at("::1", &[]);
+    let remote = Ssh.connect(&sshd.target, Duration::from_secs(60)).await.unwrap();
+    assert_eq!(
+        remote.exec(script("exit 3".into()), Box::new(|_, _| {})).await.unwrap(),
+        Exit::Code(3)
+    );
+}

@@ -1,0 +1,352 @@
+//! One build as a record: the events folded into stages, steps and checks. Report, JUnit and
+//! manifest are written from it.
+use std::collections::VecDeque;
+
+use jiff::Timestamp;
+use serde::Serialize;
+
+use super::write::Failed;
+use crate::event::{Check, Event, Stage, Stamped};
+use crate::image::Image;
+use crate::log::sentences::TESTED;
+use crate::plan::{Origin, Plan};
+
+/// Lines of output kept for the page.
+pub const TAIL_LINES: usize = 200;
+/// Bytes of output kept of one step.
+pub const OUTPUT_BYTES: usize = 64 << 10;
+
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Record {
+    pub run: String,
+    /// `images/bundle-nginx`
+    pub bundle: String,
+    pub family: String,
+    pub image_name: String,
+    pub cloud: String,
+    pub how: String,
+    pub commit: Option<String>,
+    pub started: Timestamp,
+    /// From the first event to the last.
+    pub seconds: f64,
+    /// Seconds in which the factory itself worked: neither a machine, nor the bundle's steps, nor a
+    /// source script did.
+    pub own_seconds: f64,
+    pub own_percent: f64,
+    /// As the run calls it; `built` or `failed` while it has not said.
+    pub outcome: String,
+    pub error: Option<String>,
+    pub leaks: Vec<String>,
+    /// The published image; `None`: nothing was published.
+    pub image: Option<Image>,
+    /// `None`: made by a source script, or got from elsewhere.
+    pub base: Option<BaseRecord>,
+    pub stages: Vec<StageRecord>,
+    pub steps: Vec<StepRecord>,
+    pub checks: Vec<Check>,
+    pub remarks: Vec<Remark>,
+    /// The last lines of output, oldest first.
+    pub log_tail: Vec<LogLine>,
+    /// Lines of output that came before them.
+    pub log_before: usize,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct BaseRecord {
+    pub id: String,
+    pub name: String,
+    /// `sha512:…`; absent where the cloud keeps none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub digest: Option<String>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum State {
+    Passed,
+    Failed,
+    /// Planned, never begun.
+    Skipped,
+    /// Begun, and not ended when the record was made.
+    Running,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct StageRecord {
+    pub name: &'static str,
+    /// Seconds after the start of the run.
+    pub offset: f64,
+    pub seconds: f64,
+    pub state: State,
+    pub error: Option<String>,
+    /// Time of machines, steps and source scripts, not of the factory.
+    pub outside: bool,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct StepRecord {
+    pub name: String,
+    /// All attempts together.
+    pub seconds: f64,
+    pub state: State,
+    pub attempts: usize,
+    pub error: Option<String>,
+    /// The end of what it printed.
+    pub output: String,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Remark {
+    pub at: f64,
+    pub warning: bool,
+    pub text: String,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct LogLine {
+    pub at: f64,
+    pub source: String,
+    pub line: String,
+}
+
+/// Whose record it is.
+#[derive(Clone, Copy)]
+struct Named<'a> {
+    run: &'a str,
+    bundle: &'a str,
+    family: &'a str,
+    cloud: &'a str,
+}
+
+impl Record {
+    /// Of what ended before there was a plan.
+    pub fn unplanned(failed: &Failed<'_>) -> Self {
+        let started = failed.events.first().map_or_else(Timestamp::now, |e| e.at);
+        Self::begun(
+            Named {
+                run: failed.run,
+                bundle: failed.bundle,
+                family: failed.family,
+                cloud: failed.cloud,
+            },
+            started,
+        )
+        .completed(failed.events)
+    }
+
+    /// `events` may lack the end: outputs are written while the run goes on.
+    pub fn new(plan: &Plan, events: &[Stamped], image: Option<&Image>) -> Self {
+        let started = events.first().map_or(plan.at, |e| e.at);
+        let base = match &plan.origin {
+            Origin::Base(b) => {
+                let digest = (!b.checksum.is_empty()).then(|| format!("sha512:{}", b.checksum));
+                Some(BaseRecord { id: b.id.clone(), name: b.name.clone(), digest })
+            }
+            Origin::Script(_) | Origin::Url { .. } => None,
+        };
+        let record = Self {
+            image_name: plan.image_name.clone(),
+            how: plan.how.clone(),
+            commit: plan.commit.clone(),
+            image: image.cloned(),
+            base,
+            steps: plan.steps.iter().map(|s| StepRecord::planned(&s.name)).collect(),
+            ..Self::begun(
+                Named {
+                    run: &plan.run,
+                    bundle: &plan.bundle,
+                    family: &plan.family,
+                    cloud: &plan.cloud,
+                },
+                started,
+            )
+        };
+        record.completed(events)
+    }
+
+    fn begun(named: Named<'_>, started: Timestamp) -> Self {
+        Self {
+            run: named.run.into(),
+            bundle: named.bundle.into(),
+            family: named.family.into(),
+            image_name: String::new(),
+            cloud: named.cloud.into(),
+            how: String::new(),
+            commit: None,
+            started,
+            seconds: 0.0,
+            own_seconds: 0.0,
+            own_percent: 0.0,
+            outcome: String::new(),
+            error: None,
+            leaks: Vec::new(),
+            image: None,
+            base: None,
+            stages: Vec::new(),
+            steps: Vec::new(),
+            checks: Vec::new(),
+            remarks: Vec::new(),
+            log_tail: Vec::new(),
+            log_before: 0,
+        }
+    }
+
+    fn completed(mut self, events: &[Stamped]) -> Self {
+        self.seconds = events.last().map_or(0.0, |e| since(self.started, e.at));
+        self.fold(events);
+        self.conclude();
+        self
+    }
+
+    /// Nothing went wrong, and there is an image, or one that was there passed its checks.
+    pub fn is_success(&self) -> bool {
+        (self.image.is_some() || self.outcome == TESTED) && self.error.is_none()
+    }
+
+    fn fold(&mut self, events: &[Stamped]) {
+        let mut tail = VecDeque::new();
+        let mut step: Option<usize> = None;
+        for Stamped { at, event } in events {
+            let at = since(self.started, *at);
+            match event {
+                Event::StageStarted { stage } => self.stages.push(StageRecord::begun(*stage, at)),
+                Event::StageDone { stage, seconds } => self.end(*stage, at, *seconds, None),
+                Event::StageFailed { stage, seconds, error } => {
+                    self.end(*stage, at, *seconds, Some(error))
+                }
+                Event::StepStarted { index, name, .. } => {
+                    // A plan made by an older version may know fewer steps than the events do.
+                    while self.steps.len() <= *index {
+                        self.steps.push(StepRecord::planned(name));
+                    }
+                    let s = &mut self.steps[*index];
+                    (s.state, s.attempts) = (State::Running, s.attempts + 1);
+                    step = Some(*index);
+                }
+                Event::StepDone { index, seconds } => {
+                    step = None;
+                    self.end_step(*index, *seconds, State::Passed, None);
+                }
+                Event::StepFailed { index, seconds, error } => {
+                    step = None;
+                    self.end_step(*index, *seconds, State::Failed, Some(error.clone()));
+                }
+                Event::Output { source, line } => {
+                    if let Some(s) = step.and_then(|i| self.steps.get_mut(i)) {
+                        s.output.push_str(line);
+                        s.output.push('\n');
+                        // Trimmed at twice the size, so that the cost stays linear.
+                        if s.output.len() > 2 * OUTPUT_BYTES {
+                            s.output = tail_of(&s.output, OUTPUT_BYTES).to_string();
+                        }
+                    }
+                    tail.push_back(LogLine { at, source: source.clone(), line: line.clone() });
+                    if tail.len() > TAIL_LINES {
+                        tail.pop_front();
+                        self.log_before += 1;
+                    }
+                }
+                Event::Note { text } => {
+                    self.remarks.push(Remark { at, warning: false, text: text.clone() })
+                }
+                Event::Warning { text } => {
+                    self.remarks.push(Remark { at, warning: true, text: text.clone() })
+                }
+                Event::Check(check) => self.checks.push(check.clone()),
+                Event::Finished { outcome, seconds, error, leaks, .. } => {
+                    (self.outcome, self.seconds) = (outcome.clone(), *seconds);
+                    (self.error, self.leaks) = (error.clone(), leaks.clone());
+                }
+                Event::Started { image_name, .. } if self.image_name.is_empty() => {
+                    self.image_name.clone_from(image_name)
+                }
+                Event::Started { .. } | Event::Doing { .. } | Event::Progress { .. } => {}
+            }
+        }
+        self.log_tail = tail.into();
+        for step in &mut self.steps {
+            step.output = tail_of(&step.output, OUTPUT_BYTES).to_string();
+        }
+    }
+
+    fn end(&mut self, stage: Stage, at: f64, seconds: f64, error: Option<&String>) {
+        let open =
+            self.stages.iter().rposition(|s| s.name == stage.name() && s.state == State::Running);
+        let index = open.unwrap_or_else(|| {
+            self.stages.push(StageRecord::begun(stage, (at - seconds).max(0.0)));
+            self.stages.len() - 1
+        });
+        let s = &mut self.stages[index];
+        s.seconds = seconds;
+        s.state = if error.is_some() { State::Failed } else { State::Passed };
+        s.error = error.cloned();
+    }
+
+    fn end_step(&mut self, index: usize, seconds: f64, state: State, error: Option<String>) {
+        let Some(s) = self.steps.get_mut(index) else { return };
+        s.seconds += seconds;
+        (s.state, s.error) = (state, error);
+    }
+
+    /// What follows from the rest: open ends, outcome, own share.
+    fn conclude(&mut self) {
+        for stage in self.stages.iter_mut().filter(|s| s.state == State::Running) {
+            stage.seconds = (self.seconds - stage.offset).max(0.0);
+        }
+        if self.outcome.is_empty() {
+            self.error = self.stages.iter().find_map(|s| s.error.clone());
+            self.outcome = if self.is_success() { "built" } else { "failed" }.into();
+        }
+        let outside: f64 = self.stages.iter().filter(|s| s.outside).map(|s| s.seconds).sum();
+        self.own_seconds = (self.seconds - outside).max(0.0);
+        self.own_percent =
+            if self.seconds > 0.0 { 100.0 * self.own_seconds / self.seconds } else { 0.0 };
+    }
+}
+
+impl StageRecord {
+    fn begun(stage: Stage, offset: f64) -> Self {
+        let outside = matches!(
+            stage,
+            Stage::Source | Stage::Boot | Stage::Provision | Stage::Capture | Stage::Smoke
+        );
+        Self {
+            name: stage.name(),
+            offset,
+            seconds: 0.0,
+            state: State::Running,
+            error: None,
+            outside,
+        }
+    }
+}
+
+impl StepRecord {
+    fn planned(name: &str) -> Self {
+        Self {
+            name: name.into(),
+            seconds: 0.0,
+            state: State::Skipped,
+            attempts: 0,
+            error: None,
+            output: String::new(),
+        }
+    }
+}
+
+fn since(start: Timestamp, at: Timestamp) -> f64 {
+    (at.duration_since(start).as_secs_f64() * 1000.0).round().max(0.0) / 1000.0
+}
+
+/// The last `bytes` of `text`, from the start of a line where there is one.
+pub fn tail_of(text: &str, bytes: usize) -> &str {
+    if text.len() <= bytes {
+        return text;
+    }
+    let mut from = text.len() - bytes;
+    while !text.is_char_boundary(from) {
+        from += 1;
+    }
+    let tail = &text[from..];
+    tail.split_once('\n').map_or(tail, |(_, lines)| if lines.is_empty() { tail } else { lines })
+}

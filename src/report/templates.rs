@@ -1,0 +1,308 @@
+//! The templates of a bundle, `output/*.j2`: checked offline, rendered for a published image.
+use std::collections::BTreeMap;
+use std::path::{Component, Path, PathBuf};
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value as Json};
+
+use super::{fixed_ids, hints, rendered_form};
+use crate::bundle::{self, Bundle, Doubts, RESULTS};
+use crate::diagnostic::{Diagnostic, Location};
+use crate::image::Image;
+use crate::jinja::{self, Error, Kind, Source, Variables};
+use crate::plan::{self, Plan};
+use crate::reading;
+
+/// A rendered template.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Rendered {
+    /// Relative to `output/`, without `.j2`.
+    pub path: PathBuf,
+    pub text: String,
+}
+
+/// What rendering came to: the texts, or what is wrong with the templates.
+pub type Outcome = Result<Vec<Rendered>, Vec<Diagnostic>>;
+
+/// The ID that stands in for that of an image that is not there yet.
+pub const STAND_IN: &str = "00000000-0000-4000-8000-000000000000";
+
+/// When that image is made.
+const DATE_STAND_IN: &str = "2000-01-01T00:00:00Z";
+/// Bytes of a template, and of a file that one includes.
+const MAX_TEMPLATE: u64 = 1 << 20;
+/// As long as the sha512 that stands there in a build.
+const CHECKSUM_STAND_IN: &str = concat!(
+    "0000000000000000000000000000000000000000000000000000000000000000",
+    "0000000000000000000000000000000000000000000000000000000000000000",
+);
+/// Bytes that one template renders to.
+const MAX_OUTPUT: usize = 4 << 20;
+
+/// The templates of a bundle with all they need, as plain data: it crosses to the process that
+/// renders.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Job {
+    tree: PathBuf,
+    dir: PathBuf,
+    /// `output/*.j2`, relative to `dir`.
+    templates: Vec<PathBuf>,
+    /// Where the keys of build-vars.yml stand.
+    places: BTreeMap<String, Location>,
+    variables: Map<String, Json>,
+    /// What may be wrong only because of a mistake in build-vars.yml, and is not told.
+    doubts: Doubts,
+}
+
+impl Job {
+    /// With stand-ins for what only a build knows.
+    pub fn to_check(bundle: &Bundle) -> Self {
+        let at: Timestamp = DATE_STAND_IN.parse().expect("it is a constant");
+        let stand_in = |key: &str| match key {
+            "result_img_id" => STAND_IN.to_owned(),
+            "result_img_checksum" => CHECKSUM_STAND_IN.to_owned(),
+            "run_id" => plan::run_id(at, 0),
+            "build_date" => DATE_STAND_IN.to_owned(),
+            "git_commit" => "0".repeat(40),
+            _ => plan::image_name(bundle, at),
+        };
+        Self::new(bundle, RESULTS.map(|key| (key, stand_in(key))))
+    }
+
+    /// As [`to_check`](Self::to_check), of a definition that has errors: what uses a doubtful value
+    /// is passed over.
+    pub fn to_check_rest(bundle: &Bundle, doubts: &Doubts) -> Self {
+        let mut job = Self::to_check(bundle);
+        // What is not there is told by its name, and that is known to be doubtful.
+        job.variables.retain(|name, _| RESULTS.contains(&name.as_str()) || !doubts.concern(name));
+        job.doubts = doubts.clone();
+        job
+    }
+
+    /// As [`to_check`](Self::to_check), with the ID of an image that there is.
+    pub fn to_preview(bundle: &Bundle, image: Option<&str>) -> Self {
+        let mut job = Self::to_check(bundle);
+        if let Some(id) = image {
+            job.variables.insert("result_img_id".into(), Json::String(id.into()));
+        }
+        job
+    }
+
+    /// For `image`.
+    pub fn for_image(bundle: &Bundle, plan: &Plan, image: &Image) -> Self {
+        let result = |key: &str| match key {
+            "result_img_id" => image.id.clone(),
+            "result_img_checksum" => image.checksum.clone(),
+            "result_img_name" => image.name.clone(),
+            "run_id" => plan.run.clone(),
+            "build_date" => plan.at.strftime("%Y-%m-%dT%H:%M:%SZ").to_string(),
+            "git_commit" => plan.commit.clone().unwrap_or_default(),
+            _ => plan.image_name.clone(),
+        };
+        Self::new(bundle, RESULTS.map(|key| (key, result(key))))
+    }
+
+    fn new(bundle: &Bundle, results: [(&str, String); 7]) -> Self {
+        Self {
+            tree: bundle.tree.clone(),
+            dir: bundle.dir.clone(),
+            templates: bundle.templates.clone(),
+            places: bundle.places.clone(),
+            variables: variables(bundle, results),
+            doubts: Doubts::default(),
+        }
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.templates.is_empty()
+    }
+
+    /// A finding about the template of this number as a whole.
+    pub fn finding(&self, template: usize, message: impl Into<String>) -> Diagnostic {
+        let path = self.templates.get(template).map_or(Path::new("output"), PathBuf::as_path);
+        Diagnostic::error(Location { file: self.shown(path), line: 0, column: 0 }, message)
+    }
+
+    /// A path of the bundle as the user would type it.
+    fn shown(&self, path: &Path) -> PathBuf {
+        let full = self.dir.join(path);
+        full.strip_prefix(&self.tree).map(Path::to_path_buf).unwrap_or(full)
+    }
+
+    /// Renders all templates in this process; what is wrong with any of them comes back all at
+    /// once. Before each, `begin` is told its number. Nothing but [`super::Renderer`] may call it
+    /// with what a stranger wrote: memory is not bounded here.
+    pub fn render(&self, mut begin: impl FnMut(usize)) -> Outcome {
+        let (mut done, mut wrong) = (Vec::new(), Vec::new());
+        for (number, path) in self.templates.iter().enumerate() {
+            begin(number);
+            match (Template { job: self, path }).render() {
+                Ok(text) => {
+                    let inside = path.strip_prefix("output").unwrap_or(path);
+                    done.push(Rendered { path: inside.with_extension(""), text });
+                }
+                // A value of build-vars.yml that two templates use is wrong once.
+                Err(found) => found.into_iter().for_each(|d| {
+                    if !wrong.contains(&d) {
+                        wrong.push(d);
+                    }
+                }),
+            }
+        }
+        if wrong.is_empty() { Ok(done) } else { Err(wrong) }
+    }
+
+    /// What is odd about templates that render: keys that stand twice, an image's ID that is
+    /// written down.
+    pub fn warnings(&self, rendered: &[Rendered]) -> Vec<Diagnostic> {
+        let id = self.variables.get("result_img_id").and_then(Json::as_str).unwrap_or_default();
+        let mut found = Vec::new();
+        for r in rendered {
+            let path = self
+                .templates
+                .iter()
+                .find(|t| t.strip_prefix("output").unwrap_or(t).with_extension("") == r.path);
+            let Some(path) = path else { continue };
+            let template = Template { job: self, path };
+            let Ok(source) = template.source() else { continue };
+            let place = |line: Option<usize>| {
+                let line = line.map_or(0, |l| l + source.skipped_lines);
+                template.place(line, usize::from(line > 0))
+            };
+            for twice in rendered_form::keys_twice(&r.path, &r.text) {
+                let place = place(rendered_form::template_line(twice.line, &r.text, &source.text));
+                found.push(Diagnostic::warning(place, twice.message(&r.path)).hint(twice.hint()));
+            }
+            if let Some(fixed) = fixed_ids::of_images(&r.text, id) {
+                let place = place(rendered_form::template_line(fixed.line, &r.text, &source.text));
+                found.push(
+                    Diagnostic::warning(place, fixed.message())
+                        .hint("write `{{ result_img_id }}` where the ID stands"),
+                );
+            }
+        }
+        found
+    }
+}
+
+/// `vars` at top level, over them everything as written, over that what the build found out.
+fn variables(bundle: &Bundle, results: [(&str, String); 7]) -> Map<String, Json> {
+    let mut all = bundle.vars.clone();
+    all.extend(bundle.as_written.as_object().cloned().unwrap_or_default());
+    all.extend(results.map(|(key, value)| (key.to_string(), Json::String(value))));
+    all
+}
+
+/// `{% include %}` and `{% import %}` reach files under `output/`, nothing else.
+fn include(bundle: &Path, name: &str) -> Result<Option<String>, String> {
+    if !Path::new(name).components().all(|c| matches!(c, Component::Normal(_))) {
+        return Ok(None);
+    }
+    bundle::included(bundle, &format!("output/{name}"), MAX_TEMPLATE)
+}
+
+struct Template<'a> {
+    job: &'a Job,
+    /// Relative to the bundle.
+    path: &'a Path,
+}
+
+impl Template<'_> {
+    fn source(&self) -> Result<Source, Vec<Diagnostic>> {
+        let whole = |message: String| vec![Diagnostic::error(self.place(0, 0), message)];
+        let bytes = reading::bytes(&self.job.dir.join(self.path), MAX_TEMPLATE)
+            .map_err(|e| whole(format!("cannot read the template: {e}")))?;
+        let written =
+            String::from_utf8(bytes).map_err(|_| whole("the template is not UTF-8".into()))?;
+        jinja::prepare(&written).map_err(|why| vec![Diagnostic::error(self.place(1, 1), why)])
+    }
+
+    fn render(&self) -> Result<String, Vec<Diagnostic>> {
+        let source = self.source()?;
+        let name = self.path.to_string_lossy();
+        // Made anew for each template: one can change the lists that it sees.
+        let variables = Variables::new(&self.job.variables);
+        let load = |name: &str| include(&self.job.dir, name);
+        let done = jinja::render(&name, &source, &variables, &load, MAX_OUTPUT);
+        let told = |found: Vec<Error>| -> Vec<Diagnostic> {
+            found.iter().filter(|e| !self.may_follow(e)).map(|e| self.finding(e, &source)).collect()
+        };
+        let text = done.map_err(told)?;
+        if self.job.doubts.all_names {
+            return Err(Vec::new());
+        }
+        let rendered = self.path.with_extension("");
+        match rendered_form::problem(&rendered, &text) {
+            None => Ok(text),
+            Some(p) => {
+                let line = rendered_form::template_line(p.line, &text, &source.text)
+                    .map_or(0, |l| l + source.skipped_lines);
+                let place = self.place(line, usize::from(line > 0));
+                Err(vec![Diagnostic::error(place, p.message(&text)).hint(p.hint())])
+            }
+        }
+    }
+
+    /// It may be there only because of a mistake in build-vars.yml.
+    fn may_follow(&self, error: &Error) -> bool {
+        let doubts = &self.job.doubts;
+        match error.kind {
+            Kind::Undefined => doubts.concern(&error.name),
+            Kind::Syntax | Kind::UnknownFilter | Kind::UnknownTest => false,
+            Kind::Raised | Kind::Refused | Kind::NotFound | Kind::Endless | Kind::TooLong => {
+                doubts.all_names
+            }
+        }
+    }
+
+    fn finding(&self, error: &Error, source: &Source) -> Diagnostic {
+        let message = if error.kind == Kind::Syntax {
+            format!("template syntax: {}", error.message)
+        } else {
+            error.message.clone()
+        };
+        let found = Diagnostic::error(self.spot(error, source), message);
+        let hint = match error.kind {
+            Kind::Undefined if error.name.is_empty() => None,
+            Kind::Undefined => Some(hints::for_name(&error.name, &self.job.variables)),
+            kind => hints::for_error(kind, &error.message),
+        };
+        match hint {
+            Some(hint) => found.hint(hint),
+            None => found,
+        }
+    }
+
+    /// Where the error is: in this template, in build-vars.yml, or in a file that it includes.
+    fn spot(&self, error: &Error, source: &Source) -> Location {
+        let Some((name, offset)) = &error.spot else { return self.place(0, 0) };
+        if let Some(key) = name.strip_prefix(jinja::EXPANDED) {
+            let file = self.job.shown(Path::new("build-vars.yml"));
+            return self.job.places.get(key).cloned().unwrap_or(Location {
+                file,
+                line: 0,
+                column: 0,
+            });
+        }
+        if Path::new(&**name) == self.path {
+            let (line, column) = position(&source.text, *offset);
+            return self.place(line + source.skipped_lines, column);
+        }
+        let text =
+            include(&self.job.dir, name).ok().flatten().unwrap_or_default().replace("\r\n", "\n");
+        let (line, column) = position(&text, *offset);
+        Location { file: self.job.shown(&Path::new("output").join(&**name)), line, column }
+    }
+
+    fn place(&self, line: usize, column: usize) -> Location {
+        Location { file: self.job.shown(self.path), line, column }
+    }
+}
+
+/// Line and column of a byte.
+fn position(text: &str, offset: usize) -> (usize, usize) {
+    let before = text.get(..offset).unwrap_or(text);
+    let line = before.matches('\n').count() + 1;
+    (line, before.rsplit('\n').next().unwrap_or_default().chars().count() + 1)
+}

@@ -1,0 +1,72 @@
+//! The report page: nothing from a build gets into it unescaped.
+use super::{HOSTILE, events, image, plan};
+use crate::report::{Record, junit, report};
+
+fn page(fail: bool) -> String {
+    let image = image();
+    let html = report::html(&Record::new(&plan(), &events(fail), (!fail).then_some(&image)));
+    // To look at: REPORT_DIR=/tmp cargo test --lib report
+    if let Some(dir) = std::env::var_os("REPORT_DIR") {
+        std::fs::write(
+            std::path::Path::new(&dir)
+                .join(format!("report-{}.html", if fail { "failed" } else { "built" })),
+            &html,
+        )
+        .unwrap();
+    }
+    html
+}
+
+#[test]
+fn hostile_lines_are_only_text() {
+    for html in [page(false), page(true)] {
+        assert!(!html.contains("<script"), "{html}");
+        assert!(html.contains("&lt;script&gt;alert(&#x27;x&#x27;)&lt;"), "the line is shown");
+        assert!(html.contains("red ") && html.contains("{{ 7 * 7 }}"));
+        assert!(
+            !html.contains(['\u{1b}', '\u{0}', '\u{7}', '\u{202e}'])
+                && !html.contains("[31m")
+                && !html.contains("0;title")
+        );
+        // Self-contained: nothing is fetched, nothing runs.
+        assert!(!html.contains("src=") && !html.contains("href=") && !html.contains("url("));
+    }
+}
+
+#[test]
+fn every_text_of_a_build_is_escaped() {
+    let mut plan = plan();
+    for text in
+        [&mut plan.bundle, &mut plan.image_name, &mut plan.cloud, &mut plan.how, &mut plan.run]
+    {
+        *text = HOSTILE.into();
+    }
+    plan.steps[0].name = HOSTILE.into();
+    plan.commit = Some(HOSTILE.into());
+    let mut image = image();
+    image.id = HOSTILE.into();
+    image.properties.insert(HOSTILE.into(), HOSTILE.into());
+    let record = Record::new(&plan, &events(false), Some(&image));
+    let html = report::html(&record);
+    assert!(!html.contains("<script"));
+    // Neither page nor JUnit steers a terminal, or turns text around.
+    for text in [html, junit::xml(&record).unwrap()] {
+        assert_eq!(
+            text.chars().find(|c| crate::text::is_hidden(*c) || (c.is_control() && *c != '\n')),
+            None
+        );
+    }
+}
+
+#[test]
+fn says_what_happened() {
+    let (built, failed) = (page(false), page(true));
+    assert!(
+        built.contains("Built and published")
+            && built.contains("0c8e1f7a-3d52-4a7e-9f64-5a2b8d1c6e90")
+    );
+    assert!(
+        failed.contains("Failed in smoke; nothing was published") && failed.contains("Left behind")
+    );
+    assert!(failed.contains("What went wrong"));
+}
