@@ -1,8 +1,8 @@
 //! What machines and their disks say.
-use image_factory::build::console;
-use image_factory::disk::{self, Format};
-use image_factory::log::words;
-use image_factory::{ansible, remote};
+use image_factory::testing::build::console;
+use image_factory::testing::disk::{self, Format};
+use image_factory::testing::log::words;
+use image_factory::testing::{ansible, remote};
 
 /// A disk that is taken is one that QEMU opens without reading another file, whatever its header
 /// says.

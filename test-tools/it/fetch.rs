@@ -4,11 +4,11 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, mpsc};
 use std::time::{Duration, Instant};
 
-use image_factory::cancel::Cancel;
-use image_factory::digest::{Algorithm, Digest, Hasher};
-use image_factory::event::{Event, Events, Sink, Stamped};
-use image_factory::fetch::{Fetch, FetchError, Fetched, Job, Patience, Place, Sum, Wish};
-use image_factory::http::Proxies;
+use image_factory::testing::cancel::Cancel;
+use image_factory::testing::digest::{Algorithm, Digest, Hasher};
+use image_factory::testing::event::{Event, Events, Sink, Stamped};
+use image_factory::testing::fetch::{Fetch, FetchError, Fetched, Job, Patience, Place, Sum, Wish};
+use image_factory::testing::http::Proxies;
 
 use super::http::{Request, Server, hang, say, serve};
 

@@ -6,8 +6,8 @@ use std::path::Path;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use image_factory::remote::ssh::Ssh;
-use image_factory::remote::{
+use image_factory::testing::remote::ssh::Ssh;
+use image_factory::testing::remote::{
     Command, Connect, Exit, OnOutput, Remote, RemoteError, Stream, Target, keys,
 };
 

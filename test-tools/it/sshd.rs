@@ -8,7 +8,7 @@ use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use image_factory::remote::{Target, keys};
+use image_factory::testing::remote::{Target, keys};
 
 const SSHD: &str = "/usr/sbin/sshd";
 

@@ -8,9 +8,9 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
-use image_factory::build::{checks, tidy};
-use image_factory::bundle::{TIDY_ASKED, TIDY_PARTS};
-use image_factory::remote::keys;
+use image_factory::testing::build::{checks, tidy};
+use image_factory::testing::bundle::{TIDY_ASKED, TIDY_PARTS};
+use image_factory::testing::remote::keys;
 use ssh_key::PublicKey;
 
 mod debian;

@@ -4,10 +4,10 @@ use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
-use image_factory::cloud::ledger::Ledger;
-use image_factory::cloud::openstack::{Config, OpenStack, login};
-use image_factory::cloud::{BootPlace, BootSpec, Cloud, Cx};
-use image_factory::plan::{Named, Security, SitePlan, Wanted};
+use image_factory::testing::cloud::ledger::Ledger;
+use image_factory::testing::cloud::openstack::{Config, OpenStack, login};
+use image_factory::testing::cloud::{BootPlace, BootSpec, Cloud, Cx};
+use image_factory::testing::plan::{Named, Security, SitePlan, Wanted};
 use serde_json::Value;
 
 use super::devcloud::{self, Undo};

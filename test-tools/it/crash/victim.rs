@@ -8,16 +8,16 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use image_factory::cloud::local::{Accel, Local, LocalConfig};
-use image_factory::event::{Event, Sink, Stamped};
-use image_factory::output::Renderer;
-use image_factory::remote::{
+use image_factory::testing::cloud::local::{Accel, Local, LocalConfig};
+use image_factory::testing::event::{Event, Sink, Stamped};
+use image_factory::testing::output::Renderer;
+use image_factory::testing::remote::{
     Command, Connect, Exit, OnOutput, OnProgress, Remote, RemoteError, Stream, Target,
 };
-use image_factory::run::{self, Home, Setup};
-use image_factory::settings::Settings;
-use image_factory::wall::{Config, Wall};
-use image_factory::{bundle, cancel::Cancel};
+use image_factory::testing::run::{self, Home, Setup};
+use image_factory::testing::settings::Settings;
+use image_factory::testing::wall::{Config, Wall};
+use image_factory::testing::{bundle, cancel::Cancel};
 
 use super::Moment;
 
