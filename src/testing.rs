@@ -59,7 +59,7 @@ pub mod digest {
     pub use crate::digest::{Algorithm, Digest, Hasher};
 }
 pub mod disk {
-    pub use crate::disk::{Format, LARGEST, free_bytes, inspect};
+    pub use crate::disk::{Format, LARGEST, inspect, space};
 }
 pub mod event {
     pub use crate::event::{
@@ -97,7 +97,7 @@ pub mod remote {
         Command, Connect, Exit, OnOutput, OnProgress, Remote, RemoteError, Stream, Target,
     };
     pub mod keys {
-        pub use crate::remote::keys::{generate_key, known_hosts_line, private_text, public_line};
+        pub use crate::remote::keys::{generate_key, known_hosts_line, private_text};
     }
     pub mod ssh {
         pub use crate::remote::ssh::{Ssh, output_of};

@@ -27,7 +27,7 @@ mod place;
 mod sums;
 pub mod unpack;
 
-pub use place::{Place, PlaceError};
+pub use place::Place;
 pub use sums::{SumsError, find as find_sum};
 
 /// What is to be got, and how it is known to be right.

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use crate::bundle;
 use crate::jinja::{FILTERS, TESTS};
-use crate::output::Job;
+use crate::output::templates::Job;
 
 #[derive(serde::Deserialize)]
 struct Entry {

@@ -5,7 +5,9 @@ use super::{bundle, events, image, plan};
 use crate::event::{Event, Stamped};
 use crate::log::words::{TESTED, UNTESTED};
 use crate::output::manifest::Inputs;
-use crate::output::{Built, Job, Record, junit, properties, write};
+use crate::output::record::Record;
+use crate::output::templates::Job;
+use crate::output::{Built, junit, properties, write};
 
 fn record(fail: bool) -> Record {
     let image = image();

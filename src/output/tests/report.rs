@@ -1,6 +1,7 @@
 //! The report page: nothing from a build gets into it unescaped.
 use super::{HOSTILE, events, image, plan};
-use crate::output::{Record, junit, report};
+use crate::output::record::Record;
+use crate::output::{junit, report};
 
 fn page(fail: bool) -> String {
     let image = image();
