@@ -79,7 +79,9 @@ fn the_program_begins_at_the_command_line() {
 fn modules_are_private() {
     let text = std::fs::read_to_string(root().join("src/lib.rs")).unwrap();
     let public = |item| match item {
-        syn::Item::Mod(syn::ItemMod { vis: syn::Visibility::Public(_), ident, .. }) => Some(ident),
+        syn::Item::Mod(syn::ItemMod { vis: syn::Visibility::Public(_), ident, .. }) => {
+            Some(ident.to_string())
+        }
         _ => None,
     };
     let public: Vec<_> =

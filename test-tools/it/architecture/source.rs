@@ -2,13 +2,12 @@
 //! What exists under `cfg(test)` alone is set apart, whole files as well as single items.
 use super::tokens::{Named, Token, flatten, macros, paths, raw_strings};
 use super::walk::{Declared, Function, Walk};
-use proc_macro2::LineColumn;
+use proc_macro2::{LineColumn, TokenStream};
 use std::collections::BTreeMap;
 use std::fs;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::LazyLock;
-use syn::spanned::Spanned;
 use syn::visit;
 
 pub struct Source {
@@ -67,13 +66,14 @@ impl Source {
     }
 
     pub fn parse(path: &str, module: Vec<String>, test: bool, text: String) -> Self {
-        let file = syn::parse_file(&text).unwrap_or_else(|e| {
+        let stream: TokenStream = text.parse().unwrap_or_else(|e| panic!("{path}: {e}"));
+        let file: syn::File = syn::parse2(stream.clone()).unwrap_or_else(|e| {
             let at = e.span().start();
             panic!("{path}:{}:{}: {e}", at.line, at.column)
         });
         let mut walk = Walk::default();
-        walk.node(file.span(), |walk| visit::visit_file(walk, &file));
-        let mut tokens = flatten(text.parse().expect("syn has parsed it"));
+        walk.node(&file, |walk| visit::visit_file(walk, &file));
+        let mut tokens = flatten(stream);
         let raw_strings = raw_strings(&tokens);
         let skipped = walk.skipped;
         tokens.retain(|t| !skipped.iter().any(|s| s.contains(&t.at)));

@@ -33,16 +33,18 @@ pub struct Walk {
 }
 
 impl Walk {
-    pub fn node(&mut self, span: proc_macro2::Span, walk: impl FnOnce(&mut Self)) {
+    pub fn node(&mut self, node: &impl Spanned, walk: impl FnOnce(&mut Self)) {
         self.nodes.push(false);
         walk(self);
         if self.nodes.pop() == Some(true) {
+            let span = node.span(); // slow: it writes all tokens of the node
             self.skipped.push(span.start()..span.end());
         }
     }
 
-    fn function(&mut self, sig: &syn::Signature, end: LineColumn) {
+    fn function(&mut self, sig: &syn::Signature, block: Option<&syn::Block>) {
         let at = sig.span().start();
+        let end = block.map_or(sig.span().end(), |block| block.brace_token.span.close().end());
         let is_self = |p: &&syn::FnArg| !matches!(p, syn::FnArg::Receiver(_));
         let function = Function {
             name: sig.ident.to_string(),
@@ -58,7 +60,7 @@ impl Walk {
 macro_rules! nodes {
     ($($name:ident: $node:ident,)*) => {
         $(fn $name(&mut self, node: &'ast syn::$node) {
-            self.node(node.span(), |walk| visit::$name(walk, node));
+            self.node(node, |walk| visit::$name(walk, node));
         })*
     };
 }
@@ -87,17 +89,17 @@ impl<'ast> Visit<'ast> for Walk {
     }
 
     fn visit_item_fn(&mut self, node: &'ast syn::ItemFn) {
-        self.function(&node.sig, node.span().end());
+        self.function(&node.sig, Some(&node.block));
         visit::visit_item_fn(self, node);
     }
 
     fn visit_impl_item_fn(&mut self, node: &'ast syn::ImplItemFn) {
-        self.function(&node.sig, node.span().end());
+        self.function(&node.sig, Some(&node.block));
         visit::visit_impl_item_fn(self, node);
     }
 
     fn visit_trait_item_fn(&mut self, node: &'ast syn::TraitItemFn) {
-        self.function(&node.sig, node.span().end());
+        self.function(&node.sig, node.default.as_ref());
         visit::visit_trait_item_fn(self, node);
     }
 
