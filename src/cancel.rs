@@ -35,6 +35,7 @@ impl Cancel {
         self.orderly.cancel();
     }
 
+    #[cfg(test)]
     pub fn is_fast(&self) -> bool {
         self.fast.is_cancelled()
     }
@@ -60,11 +61,6 @@ impl Cancel {
     /// Resolves when an orderly end is asked for.
     pub async fn stopped(&self) {
         self.orderly.cancelled().await;
-    }
-
-    /// Resolves at the second signal.
-    pub async fn fast(&self) {
-        self.fast.cancelled().await;
     }
 
     /// For one run of several: stopped with all of them, and by itself.

@@ -275,11 +275,6 @@ pub fn room(path: &Path) -> Option<u64> {
     space(path).map(|space| space.free.saturating_sub(floor(space.total)))
 }
 
-/// Bytes free for this user where `path` is, or will be.
-pub fn free_bytes(path: &Path) -> Option<u64> {
-    space(path).map(|space| space.free)
-}
-
 /// What the file system holds on which `path` is, or will be.
 pub fn space(path: &Path) -> Option<Space> {
     let there = path.ancestors().find(|p| p.exists())?;

@@ -232,6 +232,7 @@ impl Recorder {
     }
 
     /// The last `count` lines of output that are kept, oldest first; of one source if given.
+    #[cfg(test)]
     pub fn output(&self, source: Option<&str>, count: usize) -> Vec<String> {
         let record = self.0.lock().expect("a sink panicked");
         let mut last: Vec<String> = record

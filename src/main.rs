@@ -2,5 +2,5 @@
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    image_factory::cli::main()
+    image_factory::main()
 }

@@ -34,7 +34,6 @@ mod tests;
 pub use check::Checked;
 use installation::{Installation, Surroundings};
 use mounts::Mounts;
-pub use say::Unfit;
 #[cfg(test)]
 pub(crate) use tests::plan as example_plan;
 

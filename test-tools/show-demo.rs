@@ -4,10 +4,10 @@ use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use clap::Parser;
-use image_factory::ansible;
-use image_factory::cli::show::{self, Progress, Terminal};
-use image_factory::event::{Check, Event, Events, FinishedImage, Stage, Verdict, seconds};
-use image_factory::log::LogFile;
+use image_factory::testing::ansible;
+use image_factory::testing::cli::show::{self, Progress, Terminal};
+use image_factory::testing::event::{Check, Event, Events, FinishedImage, Stage, Verdict, seconds};
+use image_factory::testing::log::LogFile;
 
 #[derive(Parser)]
 struct Args {

@@ -1,7 +1,7 @@
 //! What a bundle brings: build-vars.yml and templates.
 use std::path::{Path, PathBuf};
 
-use image_factory::{bundle, report};
+use image_factory::testing::{bundle, report};
 
 /// Puts a tree with one bundle there; gives the tree.
 fn tree(vars: &[u8], template: Option<&[u8]>) -> PathBuf {
@@ -15,7 +15,9 @@ fn tree(vars: &[u8], template: Option<&[u8]>) -> PathBuf {
     tree
 }
 
-fn load(tree: &Path) -> Result<bundle::Loaded, Vec<image_factory::diagnostic::Diagnostic>> {
+fn load(
+    tree: &Path,
+) -> Result<bundle::Loaded, Vec<image_factory::testing::diagnostic::Diagnostic>> {
     bundle::load(tree, &tree.join("images/x"))
 }
 
@@ -50,7 +52,7 @@ pub fn template(data: &[u8]) {
     let bundle = load(&tree).expect("the settings are sound").bundle;
     // By a process of its own, as always: nothing else bounds what a template takes.
     let renderer = report::Renderer::new(super::program(), "render-templates");
-    let cancel = image_factory::cancel::Cancel::default();
+    let cancel = image_factory::testing::cancel::Cancel::default();
     let findings = super::in_time(|| {
         super::block_on(renderer.check(&[(&bundle, &bundle::Doubts::default())], &cancel))
     });

@@ -51,7 +51,8 @@ fn block_on<T>(work: impl Future<Output = T>) -> T {
 /// One directory for each thread, emptied by nobody: what lies in it is written over.
 fn scratch() -> std::path::PathBuf {
     thread_local! {
-        static DIR: tempfile::TempDir = tempfile::Builder::new().prefix("fuzz").tempdir().expect("a temporary directory");
+        static DIR: tempfile::TempDir =
+            tempfile::Builder::new().prefix("fuzz").tempdir().expect("a temporary directory");
     }
     DIR.with(|dir| dir.path().to_owned())
 }

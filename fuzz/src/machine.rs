@@ -1,8 +1,8 @@
 //! What machines and their disks say.
-use image_factory::disk::{self, Format};
-use image_factory::engine::console;
-use image_factory::log::sentences;
-use image_factory::{ansible, guest};
+use image_factory::testing::disk::{self, Format};
+use image_factory::testing::engine::console;
+use image_factory::testing::log::sentences;
+use image_factory::testing::{ansible, guest};
 
 /// A disk that is taken is one that QEMU opens without reading another file, whatever its header
 /// says.

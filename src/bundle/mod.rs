@@ -48,18 +48,18 @@ pub(crate) mod yaml;
 pub use agree::RESULTS;
 pub use ansible_cfg::place_of_value;
 pub use bases::{Maker, OnBundle, base_among, check_bases, maker, os_near};
-pub use checks::{ByDefault, CHECKS, KnownCheck};
+pub use checks::CHECKS;
 pub use doubts::Doubts;
 pub use families::check_families;
 pub use files::included;
-pub use inputs::{InputFile, files, inputs, linked, stamp, stamp_of};
+pub use inputs::{files, inputs, linked, stamp, stamp_of};
 pub use lint::on_factory;
-pub use load::{Loaded, Rest, Unsound, check_work, load, load_whole, load_with};
+pub use load::{Loaded, Unsound, check_work, load, load_whole, load_with};
 pub use loader::{LoadRequest, Loader, serve};
 pub use near::{Stray, strays};
 pub use overrides::Override;
 pub use password::{Password, password};
-pub use playbooks::{Need, NeedKind, Requirements, plain, requirements, search_paths};
+pub use playbooks::{Need, NeedKind, plain, requirements, search_paths};
 pub use tree::{all, base_of, find, find_tree, is_beside, where_it_was};
 
 /// `images/*` or `os/*`.

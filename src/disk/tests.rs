@@ -172,7 +172,7 @@ fn images_of_qemu_img_pass() {
 
 #[test]
 fn this_machine_has_room() {
-    assert!(free_bytes(Path::new("/tmp/not/there/yet")).unwrap() > 0);
+    assert!(space(Path::new("/tmp/not/there/yet")).unwrap().free > 0);
 }
 
 #[path = "../../test-tools/small_disk.rs"]

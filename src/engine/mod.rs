@@ -37,8 +37,6 @@ mod tests;
 pub mod tidy;
 mod watch;
 
-pub use machine::Running;
-
 /// Everything a build works with.
 pub struct BuildContext<'a> {
     pub cloud: &'a dyn Cloud,

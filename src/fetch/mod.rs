@@ -28,7 +28,7 @@ mod checksum_list;
 pub mod unpack;
 
 pub use checksum_list::{SumsError, find as find_sum};
-pub use source_uri::{PlaceError, SourceUri};
+pub use source_uri::SourceUri;
 
 /// What is to be got, and how it is known to be right.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

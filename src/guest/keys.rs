@@ -17,11 +17,6 @@ pub fn private_text(key: &PrivateKey) -> Result<Zeroizing<String>, ssh_key::Erro
     key.to_openssh(LineEnding::LF)
 }
 
-/// `ssh-ed25519 AAAA... comment`, without a newline: a line of `authorized_keys`.
-pub fn public_line(key: &PublicKey) -> Result<String, ssh_key::Error> {
-    key.to_openssh()
-}
-
 /// A line for `known_hosts`, without a newline. OpenSSH writes the port only where it is not 22.
 pub fn known_hosts_line(host: &str, port: u16, key: &PublicKey) -> Result<String, ssh_key::Error> {
     let place = if port == 22 { host.to_owned() } else { format!("[{host}]:{port}") };
@@ -39,7 +34,7 @@ mod tests {
         let key = generate_key("run 7");
         let back = PrivateKey::from_openssh(private_text(&key).unwrap().as_bytes()).unwrap();
         assert_eq!(back.public_key(), key.public_key());
-        let line = public_line(key.public_key()).unwrap();
+        let line = key.public_key().to_openssh().unwrap();
         assert!(line.starts_with("ssh-ed25519 ") && line.ends_with(" run 7"), "{line}");
     }
 

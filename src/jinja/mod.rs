@@ -47,7 +47,7 @@ use std::rc::Rc;
 pub use error::{Error, Kind};
 pub use filters::NAMES as FILTERS;
 pub use known::Use;
-pub use run::{EXPANDED, FUEL};
+pub use run::EXPANDED;
 pub use source::{Source, Syntax, prepare};
 pub use tests_of::NAMES as TESTS;
 pub use variables::Variables;

@@ -5,9 +5,6 @@ use crate::event::{Event, Stamped};
 /// Bytes of output in each record: `build.log`, `events.jsonl`, and what a verbose run prints.
 pub const OUTPUT: u64 = 64 << 20;
 
-/// Bytes of a record that is read again. Our own events take far less than output may.
-pub const LONGEST: u64 = 2 * OUTPUT;
-
 /// Counts what is written of output, and leaves out what is over.
 #[derive(Debug)]
 pub struct Budget {

@@ -15,9 +15,8 @@ pub mod templates;
 mod tests;
 mod write;
 
-pub use record::Record;
 pub use renderer::{Renderer, serve};
-pub use templates::{Job, Outcome, Rendered};
+pub use templates::Rendered;
 pub use write::{Built, Failed, LATEST, OutputError, failed, put, withdraw, write};
 
 /// Lower-case hex.

@@ -32,7 +32,7 @@ pub enum Life {
     /// Its lock is held by the run, or by another sweep.
     Alive,
     /// The lock is ours: it is dead, and nobody else sweeps it.
-    Dead(Held),
+    Dead(#[expect(dead_code, reason = "held until it is dropped")] Held),
     /// Nobody can tell, for this reason.
     Unknown(String),
 }

@@ -10,11 +10,11 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use image_factory::digest::{Algorithm, Digest, Hasher};
-use image_factory::fetch::{
+use image_factory::testing::digest::{Algorithm, Digest, Hasher};
+use image_factory::testing::fetch::{
     ChecksumSource, Download, Fetch, RetryPolicy, SourceUri, TransferContext,
 };
-use image_factory::http::Proxies;
+use image_factory::testing::http::Proxies;
 
 /// The kernel does the sending: a server that costs as little as one can.
 fn serve(file: &Path) -> ! {

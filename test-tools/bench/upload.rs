@@ -7,8 +7,8 @@ use std::process::{Command as Program, Stdio};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use image_factory::guest::ssh::Ssh;
-use image_factory::guest::{Command, Connect, Remote, Target};
+use image_factory::testing::guest::ssh::Ssh;
+use image_factory::testing::guest::{Command, Connect, Remote, Target};
 
 #[path = "../it/sshd.rs"]
 mod sshd;
@@ -94,7 +94,7 @@ async fn run(remote: &dyn Remote, script: &str) {
     let exit = remote
         .exec(command, Box::new(|_, data| eprint!("{}", String::from_utf8_lossy(data))))
         .await;
-    assert_eq!(exit.unwrap(), image_factory::guest::Exit::Code(0), "{script}");
+    assert_eq!(exit.unwrap(), image_factory::testing::guest::Exit::Code(0), "{script}");
 }
 
 /// `scp` as it is used: a connection of its own each time. Ours has its connection made in the

@@ -1,86 +1,25 @@
 //! The invariants of ARCHITECTURE.md that can be read off the source.
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
-fn sources() -> Vec<(PathBuf, String)> {
-    walkdir::WalkDir::new(Path::new(env!("CARGO_MANIFEST_DIR")).join("src"))
+mod doors;
+mod layers;
+mod ratchet;
+mod source;
+mod tokens;
+mod walk;
+
+/// From the root of the repository, in order.
+fn rust_files(below: &str) -> Vec<String> {
+    let root = source::root();
+    let mut files: Vec<String> = walkdir::WalkDir::new(root.join(below))
         .into_iter()
-        .flatten()
-        .filter(|e| e.path().extension().is_some_and(|x| x == "rs"))
-        .filter(|e| {
-            !e.path()
-                .components()
-                .any(|c| ["tests", "tests.rs"].map(std::ffi::OsStr::new).contains(&c.as_os_str()))
-        })
-        .map(|e| {
-            (
-                e.path().strip_prefix(env!("CARGO_MANIFEST_DIR")).unwrap().to_owned(),
-                fs::read_to_string(e.path()).unwrap(),
-            )
-        })
-        .collect()
-}
-
-/// Without the unit tests at the end of a file.
-fn code(text: &str) -> &str {
-    text.split("#[cfg(test)]").next().unwrap_or(text)
-}
-
-#[test]
-fn modules_import_only_from_those_before_them() {
-    let lib = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("src/lib.rs")).unwrap();
-    let order: Vec<&str> =
-        lib.lines().filter_map(|l| l.strip_prefix("pub mod ")?.strip_suffix(';')).collect();
-    assert!(order.len() > 10, "the list of modules in lib.rs was not understood");
-    let mut wrong = Vec::new();
-    for (path, text) in sources() {
-        let own = path.iter().nth(1).unwrap().to_str().unwrap().trim_end_matches(".rs").to_owned();
-        let Some(position) = order.iter().position(|m| *m == own) else { continue };
-        for (later, name) in order.iter().enumerate().skip(position + 1).map(|(i, n)| (i, *n)) {
-            if code(&text).contains(&format!("crate::{name}::")) {
-                wrong.push(format!(
-                    "{} imports from {name} ({later} is after {position})",
-                    path.display()
-                ));
-            }
-        }
-    }
-    assert!(wrong.is_empty(), "{wrong:#?}");
-}
-
-#[test]
-fn only_the_command_line_prints_and_reads_the_environment() {
-    let mut wrong = Vec::new();
-    for (path, text) in sources() {
-        if path.starts_with("src/cli") {
-            continue;
-        }
-        for word in [
-            "println!",
-            "eprintln!",
-            "print!(",
-            "env::var",
-            "from_env(",
-            "from_system(",
-            "io::stdout()",
-            "io::stderr()",
-        ] {
-            if code(&text).lines().any(|l| l.contains(word) && !l.trim_start().starts_with("//")) {
-                wrong.push(format!("{}: {word}", path.display()));
-            }
-        }
-    }
-    assert!(wrong.is_empty(), "{wrong:#?}");
-}
-
-#[test]
-fn every_file_says_what_it_is_for() {
-    let silent: Vec<_> = sources()
-        .into_iter()
-        .filter(|(_, text)| !text.starts_with("//!"))
-        .map(|(path, _)| path)
+        .map(|entry| entry.expect("the tree can be read").into_path())
+        .filter(|path| path.extension().is_some_and(|x| x == "rs"))
+        .map(|path| path.strip_prefix(root).unwrap().display().to_string())
         .collect();
-    assert!(silent.is_empty(), "{silent:?}");
+    files.sort();
+    files
 }
 
 #[test]

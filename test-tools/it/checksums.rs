@@ -2,8 +2,8 @@
 //! the value of its line.
 use std::path::Path;
 
-use image_factory::digest::Digest;
-use image_factory::fetch::{SumsError, find_sum};
+use image_factory::testing::digest::Digest;
+use image_factory::testing::fetch::{SumsError, find_sum};
 
 /// Read in a way of its own, coarse and good enough for lists that are known to be sound: a value,
 /// and what else is in its line.

@@ -4,13 +4,13 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, mpsc};
 use std::time::{Duration, Instant};
 
-use image_factory::cancel::Cancel;
-use image_factory::digest::{Algorithm, Digest, Hasher};
-use image_factory::event::{Event, Events, Sink, Stamped};
-use image_factory::fetch::{
+use image_factory::testing::cancel::Cancel;
+use image_factory::testing::digest::{Algorithm, Digest, Hasher};
+use image_factory::testing::event::{Event, Events, Sink, Stamped};
+use image_factory::testing::fetch::{
     ChecksumSource, Download, Fetch, FetchError, Fetched, RetryPolicy, SourceUri, TransferContext,
 };
-use image_factory::http::Proxies;
+use image_factory::testing::http::Proxies;
 
 use super::http::{Request, Server, hang, say, serve};
 

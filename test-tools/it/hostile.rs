@@ -10,25 +10,27 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use image_factory::bundle::Asks;
-use image_factory::cancel::Cancel;
-use image_factory::cloud::ledger::Ledger;
-use image_factory::cloud::memory::Memory;
-use image_factory::cloud::{Cloud, Cx};
-use image_factory::engine::{BuildContext, BuildError, Goal, Interactive, SshAccess, build};
-use image_factory::event::{Event, Events, Sink, Stamped};
-use image_factory::guest::ssh::Ssh;
-use image_factory::guest::{Connect, Remote, RemoteError, Target};
-use image_factory::image::Visibility;
-use image_factory::log::sentences::final_line;
-use image_factory::log::{EventFile, LogFile, Recorder};
-use image_factory::plan::{
+use image_factory::testing::bundle::Asks;
+use image_factory::testing::cancel::Cancel;
+use image_factory::testing::cloud::ledger::Ledger;
+use image_factory::testing::cloud::memory::Memory;
+use image_factory::testing::cloud::{Cloud, Cx};
+use image_factory::testing::engine::{
+    BuildContext, BuildError, Goal, Interactive, SshAccess, build,
+};
+use image_factory::testing::event::{Event, Events, Sink, Stamped};
+use image_factory::testing::guest::ssh::Ssh;
+use image_factory::testing::guest::{Connect, Remote, RemoteError, Target};
+use image_factory::testing::image::Visibility;
+use image_factory::testing::log::sentences::final_line;
+use image_factory::testing::log::{EventFile, LogFile, Recorder};
+use image_factory::testing::plan::{
     MachinePlan, Origin, Plan, Publication, StepAction, StepPlan, TimeoutPlan,
 };
-use image_factory::report::Renderer;
-use image_factory::run::{self, Home, RunError, RunOptions, RunOutcome};
-use image_factory::settings::Settings;
-use image_factory::wall::{Config, Wall};
+use image_factory::testing::report::Renderer;
+use image_factory::testing::run::{self, Home, RunError, RunOptions, RunOutcome};
+use image_factory::testing::settings::Settings;
+use image_factory::testing::wall::{Config, Wall};
 
 use crate::sshd::Sshd;
 
@@ -184,7 +186,7 @@ fn plan(cloud: &Memory, dir: &Path, steps: Vec<StepPlan>) -> Plan {
         publish: Publication {
             name: "x-1".into(),
             family: "x".into(),
-            properties: [(image_factory::image::RUN.to_owned(), "r1".to_owned())].into(),
+            properties: [(image_factory::testing::image::RUN.to_owned(), "r1".to_owned())].into(),
             set_by: std::collections::BTreeMap::new(),
             tags: Vec::new(),
             min_disk_gib: None,
@@ -425,7 +427,8 @@ async fn visited(step: &str) -> (RunOutcome, String, String) {
             '{step}'}}]\n"
     );
     std::fs::write(tree.join("images/x/build-vars.yml"), vars).unwrap();
-    let bundle = image_factory::bundle::load(&tree, &tree.join("images/x")).unwrap().bundle;
+    let bundle =
+        image_factory::testing::bundle::load(&tree, &tree.join("images/x")).unwrap().bundle;
     let env = [("PATH".to_owned(), std::env::var("PATH").unwrap())].into();
     let wall =
         Wall::new(Config { settings: Settings::default(), env, home: None, hidden: Vec::new() });
@@ -463,7 +466,7 @@ async fn visited(step: &str) -> (RunOutcome, String, String) {
 async fn a_visit_after_a_failed_step_is_told_as_a_visit() {
     let (ended, last, told) = visited("echo no such luck >&2; exit 3").await;
     assert!(told.contains("step 1, it") && told.contains("exit code 3"), "{told}");
-    assert_eq!(image_factory::cli::exit::code(&ended), 30);
+    assert_eq!(image_factory::testing::cli::exit::code(&ended), 30);
     for part in [
         "the visit ended after",
         "the builder is removed",
@@ -480,7 +483,7 @@ async fn a_visit_after_a_failed_step_is_told_as_a_visit() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_visit_of_a_sound_builder_ends_well() {
     let (ended, last, told) = visited("true").await;
-    assert_eq!((told.as_str(), image_factory::cli::exit::code(&ended)), ("", 0), "{last}");
+    assert_eq!((told.as_str(), image_factory::testing::cli::exit::code(&ended)), ("", 0), "{last}");
     assert!(
         last.starts_with("the visit ended after")
             && last.ends_with("the builder is removed, no image was made"),
@@ -499,7 +502,7 @@ async fn child() {
     };
     let (hostile, dir) = (Hostile::start(&mode), tempfile::tempdir().unwrap());
     let (ended, _) = run_on(&hostile, dir.path(), shell(&script)).await;
-    let exit = image_factory::cli::exit::code(&ended);
+    let exit = image_factory::testing::cli::exit::code(&ended);
     let status = std::fs::read_to_string("/proc/self/status").unwrap();
     let peak = status
         .lines()

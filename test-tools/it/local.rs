@@ -3,10 +3,10 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use image_factory::cloud::ledger::{Kind, Ledger};
-use image_factory::cloud::local::{Accel, Local, LocalConfig};
-use image_factory::cloud::{BootSpec, Cloud, CloudError, Cx, Machine, Power, contract};
-use image_factory::plan::{BaseLookup, FactsQuery};
+use image_factory::testing::cloud::ledger::{Kind, Ledger};
+use image_factory::testing::cloud::local::{Accel, Local, LocalConfig};
+use image_factory::testing::cloud::{BootSpec, Cloud, CloudError, Cx, Machine, Power, contract};
+use image_factory::testing::plan::{BaseLookup, FactsQuery};
 
 use super::tiny_disk::tiny_disk;
 
@@ -110,7 +110,7 @@ async fn copies_of_a_directory_are_let_alone() {
     for mended in [false, true] {
         let bench = bench();
         let images = bench.dir.path().join("home/images");
-        let copy = async |of: &image_factory::image::Image| {
+        let copy = async |of: &image_factory::testing::image::Image| {
             let id = uuid::Uuid::new_v4().to_string();
             let (from, to) = (images.join(&of.id), images.join(&id));
             std::fs::create_dir(&to).unwrap();

@@ -6,8 +6,8 @@ use std::path::Path;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use image_factory::guest::ssh::Ssh;
-use image_factory::guest::{
+use image_factory::testing::guest::ssh::Ssh;
+use image_factory::testing::guest::{
     Command, Connect, Exit, OnOutput, Remote, RemoteError, Stream, Target, keys,
 };
 

@@ -8,7 +8,7 @@ use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use image_factory::guest::{Target, keys};
+use image_factory::testing::guest::{Target, keys};
 
 const SSHD: &str = "/usr/sbin/sshd";
 
@@ -45,7 +45,7 @@ impl Sshd {
         let (own, user) = (keys::generate_key("host"), keys::generate_key("user"));
         std::fs::write(at("host"), keys::private_text(&own).unwrap().as_bytes()).unwrap();
         std::fs::write(at("user"), keys::private_text(&user).unwrap().as_bytes()).unwrap();
-        std::fs::write(at("authorized"), keys::public_line(user.public_key()).unwrap()).unwrap();
+        std::fs::write(at("authorized"), user.public_key().to_openssh().unwrap()).unwrap();
         for name in ["host", "user"] {
             std::fs::set_permissions(at(name), PermissionsExt::from_mode(0o600)).unwrap();
         }

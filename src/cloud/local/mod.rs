@@ -79,10 +79,6 @@ impl Local {
         }
     }
 
-    pub fn store(&self) -> &Store {
-        &self.store
-    }
-
     /// Version of QEMU, or why it does not run.
     async fn version(&self, cancel: &Cancel) -> Result<Result<&str, &Lack>, Cancelled> {
         Ok(self.version.get_or_try_init(|| facts::qemu_version(cancel)).await?.as_deref())

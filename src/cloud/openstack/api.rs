@@ -75,7 +75,6 @@ pub struct Api {
 /// What came back, with a status below 400.
 #[derive(Debug)]
 pub struct Answer {
-    pub status: u16,
     pub headers: HeaderMap,
     pub body: Bytes,
     /// sha512 of the file that was sent, if one was.
@@ -96,26 +95,6 @@ impl Api {
 
     pub fn name(&self) -> &str {
         &self.keystone.login().name
-    }
-
-    /// Where Keystone is.
-    pub fn host(&self) -> String {
-        self.keystone
-            .login()
-            .auth_url
-            .host_str()
-            .unwrap_or_default()
-            .trim_matches(['[', ']'])
-            .to_owned()
-    }
-
-    pub fn port(&self) -> u16 {
-        self.keystone.login().auth_url.port_or_known_default().unwrap_or(443)
-    }
-
-    /// HTTP requests sent so far.
-    pub fn requests(&self) -> u64 {
-        self.keystone.requests()
     }
 
     async fn token(&self, cancel: &Cancel) -> Result<Arc<Token>, ApiError> {
@@ -461,7 +440,7 @@ impl Call<'_> {
         let body = body::read(answer, &asked).await.map_err(|e| (e, None))?;
         if status < 400 {
             let sent = sent.and_then(|digest| digest.get().cloned());
-            return Ok(Answer { status, headers, body, sent });
+            return Ok(Answer { headers, body, sent });
         }
         let text = |name: &str| headers.get(name).and_then(|v| v.to_str().ok()).map(str::to_owned);
         let request_id = text("x-openstack-request-id").or_else(|| text("x-compute-request-id"));

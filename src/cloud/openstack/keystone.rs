@@ -2,7 +2,6 @@
 //! the body of that request. Source: the Identity API v3 reference.
 use std::fmt;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use reqwest::{Client, Url};
@@ -48,7 +47,6 @@ struct Inner {
     login: Login,
     client: Client,
     token: tokio::sync::Mutex<Option<Arc<Token>>>,
-    requests: AtomicU64,
     /// Between two attempts at a login.
     pause: Duration,
 }
@@ -61,26 +59,11 @@ impl fmt::Debug for Keystone {
 
 impl Keystone {
     pub fn new(login: Login, client: Client, pause: Duration) -> Self {
-        Self(Arc::new(Inner {
-            login,
-            client,
-            token: Default::default(),
-            requests: AtomicU64::new(0),
-            pause,
-        }))
+        Self(Arc::new(Inner { login, client, token: Default::default(), pause }))
     }
 
     pub fn login(&self) -> &Login {
         &self.0.login
-    }
-
-    pub fn count(&self) {
-        self.0.requests.fetch_add(1, Ordering::Relaxed);
-    }
-
-    /// Requests sent so far, logins included.
-    pub fn requests(&self) -> u64 {
-        self.0.requests.load(Ordering::Relaxed)
     }
 
     /// The token there is, or a new one.
@@ -132,7 +115,6 @@ impl Keystone {
         url.path_segments_mut().expect("an http URL has a path").extend(["auth", "tokens"]);
         let mut hops = Hops::new(url);
         let answer = loop {
-            self.count();
             let answer = self
                 .0
                 .client

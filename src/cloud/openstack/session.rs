@@ -34,7 +34,6 @@ impl AuthType for LoggedIn {
         _: &Client,
         request: RequestBuilder,
     ) -> Result<RequestBuilder, Error> {
-        self.keystone.count();
         Ok(request.header("x-auth-token", self.token.expose()))
     }
 

@@ -9,7 +9,8 @@ const OTHER: &str =
     "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIA42Kz+dC59coqKdYyEO5Iv4KoU3VMmQ2Zzm1Ex10Vj3";
 
 const ECDSA: &str = "ecdsa-sha2-nistp256 \
-    AAAAE2VjZHNhLXNoYTItbmlzdHAyNTYAAAAIbmlzdHAyNTYAAABBBKAD2CIZZctEpH98k7vyrsWqlzzXCRgHcDqxTtbNXbCSAMfDwv+MlKhtt3Jr4J/K/KItyMsgwuTsSexDKuqwo6Y=";
+    AAAAE2VjZHNhLXNoYTItbmlzdHAyNTYAAAAIbmlzdHAyNTYAAABBBKAD2CIZZctEpH98k7vyrsWqlzzXCRgHcDqxT\
+    tbNXbCSAMfDwv+MlKhtt3Jr4J/K/KItyMsgwuTsSexDKuqwo6Y=";
 
 /// The ed25519 keys; the ECDSA key beside them is looked at in one test.
 fn keys(console: &str) -> Vec<String> {

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use crate::bundle;
 use crate::jinja::{FILTERS, TESTS};
-use crate::report::Job;
+use crate::report::templates::Job;
 
 #[derive(serde::Deserialize)]
 struct Entry {

@@ -5,7 +5,9 @@ use super::{bundle, events, image, plan};
 use crate::event::{Event, Stamped};
 use crate::log::sentences::{TESTED, UNTESTED};
 use crate::report::manifest::Inputs;
-use crate::report::{Built, Job, Record, junit, properties, write};
+use crate::report::record::Record;
+use crate::report::templates::Job;
+use crate::report::{Built, junit, properties, write};
 
 fn record(fail: bool) -> Record {
     let image = image();

@@ -1,6 +1,7 @@
 //! The report page: nothing from a build gets into it unescaped.
 use super::{HOSTILE, events, image, plan};
-use crate::report::{Record, junit, report};
+use crate::report::record::Record;
+use crate::report::{junit, report};
 
 fn page(fail: bool) -> String {
     let image = image();

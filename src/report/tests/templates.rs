@@ -6,7 +6,7 @@ use insta::assert_snapshot;
 use super::bundle;
 use crate::bundle::Bundle;
 use crate::diagnostic::Diagnostic;
-use crate::report::Job;
+use crate::report::templates::Job;
 
 fn check(bundle: &Bundle) -> Vec<Diagnostic> {
     Job::to_check(bundle).render(|_| ()).err().unwrap_or_default()

@@ -28,7 +28,7 @@ impl Place {
         std::fs::create_dir_all(&os).unwrap();
         std::fs::create_dir(&run).unwrap();
         std::fs::set_permissions(&run, std::fs::Permissions::from_mode(0o700)).unwrap();
-        let key = image_factory::guest::keys::generate_key("");
+        let key = image_factory::testing::guest::keys::generate_key("");
         let key = key.public_key().to_openssh().unwrap();
         let (begin, end) = ("-----BEGIN SSH HOST KEY KEYS-----", "-----END SSH HOST KEY KEYS-----");
         tiny_disk_saying(&os, &format!("{begin}\r\n{key}\r\n{end}\r\nREADY\r\n"));

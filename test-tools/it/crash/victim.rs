@@ -8,16 +8,16 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use image_factory::cloud::local::{Accel, Local, LocalConfig};
-use image_factory::event::{Event, Sink, Stamped};
-use image_factory::guest::{
+use image_factory::testing::cloud::local::{Accel, Local, LocalConfig};
+use image_factory::testing::event::{Event, Sink, Stamped};
+use image_factory::testing::guest::{
     Command, Connect, Exit, OnOutput, OnProgress, Remote, RemoteError, Stream, Target,
 };
-use image_factory::report::Renderer;
-use image_factory::run::{self, Home, RunOptions};
-use image_factory::settings::Settings;
-use image_factory::wall::{Config, Wall};
-use image_factory::{bundle, cancel::Cancel};
+use image_factory::testing::report::Renderer;
+use image_factory::testing::run::{self, Home, RunOptions};
+use image_factory::testing::settings::Settings;
+use image_factory::testing::wall::{Config, Wall};
+use image_factory::testing::{bundle, cancel::Cancel};
 
 use super::Moment;
 

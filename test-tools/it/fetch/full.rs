@@ -32,7 +32,7 @@ fn floor_is_kept(bench: &Bench) {
     assert_eq!(bench.listing(), [] as [String; 0], "what cannot be finished is removed");
     // The thread that takes the checksum lets go of the file a moment later.
     let until = Instant::now() + Duration::from_secs(10);
-    while image_factory::disk::free_bytes(bench.dir.path()).unwrap() < 60 << 20 {
+    while image_factory::testing::disk::space(bench.dir.path()).unwrap().free < 60 << 20 {
         assert!(Instant::now() < until, "its bytes are not given back");
         std::thread::sleep(Duration::from_millis(10));
     }
@@ -46,7 +46,7 @@ fn what_has_no_length_stops_at_the_floor() {
         let (watch, dir) = (lowest.clone(), bench.dir.path().to_owned());
         let look = async move {
             loop {
-                let free = image_factory::disk::free_bytes(&dir).unwrap();
+                let free = image_factory::testing::disk::space(&dir).unwrap().free;
                 watch.fetch_min(free, std::sync::atomic::Ordering::Relaxed);
                 tokio::time::sleep(Duration::from_millis(1)).await;
             }

@@ -1,0 +1,115 @@
+//! Doors for the tests, benchmarks, examples and fuzz targets outside of the crate. The modules are
+//! private, so that the compiler shows what nobody uses; only `main` and what is named here leaves
+//! the crate.
+
+pub mod ansible {
+    pub use crate::ansible::{brief, failure, matched_no_hosts};
+}
+pub mod engine {
+    pub use crate::engine::{BuildContext, BuildError, Goal, Interactive, SshAccess, build};
+    pub mod checks {
+        pub use crate::engine::checks::builtin;
+    }
+    pub mod console {
+        pub use crate::engine::console::{host_keys, tail, trouble};
+    }
+    pub mod tidy {
+        pub use crate::engine::tidy::script;
+    }
+}
+pub mod bundle {
+    pub use crate::bundle::{Asks, CHECKS, Doubts, Loaded, TIDY_ASKED, TIDY_PARTS, load};
+}
+pub mod cancel {
+    pub use crate::cancel::Cancel;
+}
+pub mod cli {
+    pub mod exit {
+        pub use crate::cli::exit::code;
+    }
+    pub mod show {
+        pub use crate::cli::show::{Progress, Terminal, sink};
+    }
+}
+pub mod cloud {
+    pub use crate::cloud::{BootSpec, Cloud, CloudError, Cx, Machine, MachinePlacement, Power};
+    pub mod contract {
+        pub use crate::cloud::contract::{check, copies};
+    }
+    pub mod ledger {
+        pub use crate::cloud::ledger::{Entry, Kind, Ledger};
+    }
+    pub mod local {
+        pub use crate::cloud::local::{Accel, Local, LocalConfig};
+    }
+    pub mod memory {
+        pub use crate::cloud::memory::Memory;
+    }
+    pub mod openstack {
+        pub use crate::cloud::openstack::{Config, OpenStack};
+        pub mod login {
+            pub use crate::cloud::openstack::login::{Places, login};
+        }
+    }
+}
+pub mod diagnostic {
+    pub use crate::diagnostic::Diagnostic;
+}
+pub mod digest {
+    pub use crate::digest::{Algorithm, Digest, Hasher};
+}
+pub mod disk {
+    pub use crate::disk::{Format, LARGEST, inspect, space};
+}
+pub mod event {
+    pub use crate::event::{
+        Check, Event, Events, FinishedImage, Sink, Stage, Stamped, Verdict, seconds,
+    };
+}
+pub mod fetch {
+    pub use crate::fetch::{
+        ChecksumSource, Download, Fetch, FetchError, Fetched, RetryPolicy, SourceUri, SumsError,
+        TransferContext, find_sum,
+    };
+}
+pub mod http {
+    pub use crate::http::Proxies;
+}
+pub mod image {
+    pub use crate::image::{Image, RUN, Visibility};
+}
+pub mod log {
+    pub use crate::log::{EventFile, LogFile, Recorder};
+    pub mod sentences {
+        pub use crate::log::sentences::{final_line, shown};
+    }
+}
+pub mod report {
+    pub use crate::report::Renderer;
+}
+pub mod plan {
+    pub use crate::plan::{
+        BaseLookup, FactsQuery, MachinePlan, Named, Origin, Placement, Plan, Publication, Security,
+        StepAction, StepPlan, TimeoutPlan, VolumePlan,
+    };
+}
+pub mod guest {
+    pub use crate::guest::{
+        Command, Connect, Exit, OnOutput, OnProgress, Remote, RemoteError, Stream, Target,
+    };
+    pub mod keys {
+        pub use crate::guest::keys::{generate_key, known_hosts_line, private_text};
+    }
+    pub mod ssh {
+        pub use crate::guest::ssh::{Ssh, output_of};
+    }
+}
+pub mod run {
+    pub use crate::run::{Home, RunError, RunOptions, RunOutcome, run};
+}
+pub mod settings {
+    pub use crate::settings::Settings;
+}
+pub mod wall {
+    pub use crate::wall::{Config, Wall};
+}
