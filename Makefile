@@ -114,6 +114,7 @@ check: ## Formatting and linters
 	cargo fmt --check
 	cargo clippy --locked --all-targets -- -D warnings
 	test-tools/lint-shell
+	test-tools/lint-docs
 
 reference: ## Write CLI.md anew
 	@setup/compile
