@@ -9,7 +9,7 @@ pub mod properties;
 pub mod record;
 mod rendered_form;
 mod renderer;
-pub mod report;
+pub mod page;
 pub mod templates;
 #[cfg(test)]
 mod tests;

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use super::manifest::{Inputs, Manifest};
 use super::record::Record;
-use super::{Rendered, junit, properties, report};
+use super::{Rendered, junit, page, properties};
 use crate::bundle::Bundle;
 use crate::diagnostic::Diagnostic;
 use crate::event::Stamped;
@@ -89,7 +89,7 @@ pub fn write(dir: &Path, root: &Path, built: &Built) -> Result<Vec<PathBuf>, Vec
         dir.join("manifest.json"),
         Manifest::new(&record, &inputs, rendered).json().as_bytes(),
     );
-    put.text(dir.join("report.html"), report::html(&record).as_bytes());
+    put.text(dir.join("report.html"), page::html(&record).as_bytes());
     put.log(root, built.log);
     put.done()
 }
@@ -143,7 +143,7 @@ pub fn failed(dir: &Path, root: &Path, failed: &Failed) -> Result<Vec<PathBuf>, 
     let record = Record::unplanned(failed);
     let mut put = Put::default();
     put.results(dir, &record);
-    put.text(dir.join("report.html"), report::html(&record).as_bytes());
+    put.text(dir.join("report.html"), page::html(&record).as_bytes());
     if let Some(bundle) = failed.definition {
         // What cannot be read of it may be why there was no plan.
         let inputs = Inputs::of(bundle).unwrap_or_default();

@@ -106,7 +106,7 @@ fn junit_output_is_bounded() {
 
 #[test]
 fn properties_for_jenkins() {
-    assert_snapshot!(properties::text(&record(false)), @"
+    assert_snapshot!(properties::text(&record(false)), @r"
     RESULT=success
     OUTCOME=built
     IMAGE_ID=0c8e1f7a-3d52-4a7e-9f64-5a2b8d1c6e90

@@ -11,7 +11,7 @@ use crate::plan::{
 
 mod corpus;
 mod files;
-mod report;
+mod page;
 mod templates;
 
 /// A bundle in `tree` with these templates under `output/`.

@@ -1,11 +1,11 @@
 //! The report page: nothing from a build gets into it unescaped.
 use super::{HOSTILE, events, image, plan};
 use crate::report::record::Record;
-use crate::report::{junit, report};
+use crate::report::{junit, page};
 
 fn page(fail: bool) -> String {
     let image = image();
-    let html = report::html(&Record::new(&plan(), &events(fail), (!fail).then_some(&image)));
+    let html = page::html(&Record::new(&plan(), &events(fail), (!fail).then_some(&image)));
     // To look at: REPORT_DIR=/tmp cargo test --lib report
     if let Some(dir) = std::env::var_os("REPORT_DIR") {
         std::fs::write(
@@ -48,7 +48,7 @@ fn every_text_of_a_build_is_escaped() {
     image.id = HOSTILE.into();
     image.properties.insert(HOSTILE.into(), HOSTILE.into());
     let record = Record::new(&plan, &events(false), Some(&image));
-    let html = report::html(&record);
+    let html = page::html(&record);
     assert!(!html.contains("<script"));
     // Neither page nor JUnit steers a terminal, or turns text around.
     for text in [html, junit::xml(&record).unwrap()] {
