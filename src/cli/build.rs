@@ -15,29 +15,28 @@ pub const EXAMPLES: &str = "\
 Examples:
   image-factory build images/bundle-nginx
   image-factory build os/debian-12 bundle-a bundle-b --jobs 2
-  image-factory build --stale --dry-run     which images are no longer what a build would give, \
-  and why
-  image-factory build --stale --jobs 2      rebuilds those, bases first";
+  image-factory build --stale --dry-run     show which images are stale, and why
+  image-factory build --stale --jobs 2      rebuild stale images, bases first";
 
 #[derive(clap::Args)]
 pub struct Args {
-    /// `images/X`, `os/Y`, the bare name of one, or a path
+    /// Bundles: `images/X`, `os/Y`, a bare name, or a path
     #[arg(required_unless_present = "stale", value_name = "BUNDLE")]
     bundles: Vec<String>,
-    /// Build only what is stale: its definition changed, or its base has another current image, or
-    /// is built anew
+    /// Build only stale bundles: the definition changed, the base has a different current image, or
+    /// the base is rebuilt too
     ///
-    /// Without BUNDLE every definition of the tree is looked at that has an active image; one that
-    /// was never built is built only if it is named. What was rolled back is not built from the
-    /// very same again.
+    /// Without BUNDLE, checks every definition that has an active image. A definition that was
+    /// never built is built only if it is named. A rolled-back image is not rebuilt until its
+    /// inputs change.
     #[arg(long)]
     stale: bool,
-    /// With --stale: say what is stale and why, and build nothing
+    /// With --stale: show what is stale and why, and build nothing
     #[arg(long, requires = "stale")]
     dry_run: bool,
-    /// Build up to N bundles at the same time
+    /// Build up to N bundles in parallel
     ///
-    /// One, because quotas and the RAM of this machine are checked for each build by itself.
+    /// Each build checks quotas and the RAM of this machine by itself, without counting the others.
     #[arg(
         short,
         long,
@@ -46,13 +45,13 @@ pub struct Args {
         value_parser = clap::value_parser!(u32).range(1..=64)
     )]
     jobs: u32,
-    /// Leave the machine of a failed build up, and print the command that opens it
+    /// Keep the machine of a failed build, and print the command that logs in to it
     #[arg(long)]
     keep_on_failure: bool,
-    /// Publish without booting the captured image: nobody knows whether it works
+    /// Publish the captured image without booting or testing it
     #[arg(long)]
     no_smoke: bool,
-    /// Do not let the cloud's Heat check rendered templates
+    /// Do not validate rendered templates with the cloud's Heat
     #[arg(long)]
     no_heat_validate: bool,
 }

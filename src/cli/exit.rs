@@ -15,7 +15,7 @@ use crate::text::shell;
 pub const HELP: &str = "\
 Exit codes:
   0    done
-  2    usage: the command line is wrong
+  2    the command line is wrong
   10   the bundle is wrong; nothing was created
   20   the cloud or this machine refused
   30   provisioning failed
@@ -23,18 +23,19 @@ Exit codes:
   50   built, but something was left behind: `image-factory sweep` removes it
   60   failed, and something was left behind
   130  stopped by a signal, and cleaned up
-Of several bundles the worst counts: 130, then 60, 40, 30, 20, 10, 50.
+With several bundles the worst code counts, in this order: 130, 60, 40, 30, 20, 10, 50.
 
 Environment:
   IMAGE_FACTORY_HOME    image store and work files [default: $XDG_DATA_HOME/image-factory]
-  IMAGE_FACTORY_ACCEL   as --accel
-  OS_CLOUD, OS_AUTH_URL name a cloud, as --cloud does; clouds.yaml and OS_* say how to log in
-  FACTORY_NETWORK_ID    network of machines, where a bundle names none
+  IMAGE_FACTORY_ACCEL   same as --accel
+  OS_CLOUD, OS_AUTH_URL select a cloud, as --cloud does; clouds.yaml and OS_* give the login
+  FACTORY_NETWORK_ID    network of machines whose bundle names none
   FACTORY_SECURITY_GROUP_ID, FACTORY_SECURITY_GROUP_NAME
-                        their security groups; without any, a run makes one that admits SSH from \
-                        here
-  FACTORY_SSH_FROM      CIDRs from which that one admits SSH [default: this machine's address]
-  NO_COLOR, CI          no colours; no progress bars";
+                        security groups of machines [default: one that the run creates, which
+                        admits SSH from FACTORY_SSH_FROM]
+  FACTORY_SSH_FROM      CIDRs that may use SSH [default: the address of this machine]
+  NO_COLOR              disables colours
+  CI                    disables progress bars";
 
 const USAGE: u8 = 2;
 const BUNDLE: u8 = 10;

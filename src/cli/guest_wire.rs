@@ -11,16 +11,16 @@ use crate::cloud::local;
 
 #[derive(clap::Args)]
 pub struct Args {
-    /// Number of the inherited socket that leads to QEMU
+    /// File descriptor of the inherited socket to QEMU
     #[arg(long)]
     guest: i32,
-    /// Number of the inherited socket that leads to passt
+    /// File descriptor of the inherited socket to passt
     #[arg(long)]
     world: i32,
-    /// Address of which port 53 is open to the guest
+    /// Address whose port 53 the guest may reach
     #[arg(long)]
     resolver: Vec<Ipv4Addr>,
-    /// File that is kept small meanwhile
+    /// File to keep small while the machine runs
     #[arg(long)]
     bound: Vec<PathBuf>,
 }

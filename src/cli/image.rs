@@ -19,63 +19,72 @@ mod lifecycle;
 pub enum Command {
     /// List images, newest first
     ///
-    /// NOTE tells which image the name of a family means (`current`), which of these are no longer
-    /// what a build would give (`stale`; `image show` says why), what is hidden, and what was
-    /// published before images proved whose they are (`legacy`). STATE is `foreign` for what
-    /// carries the properties of such an image without being one: a snapshot or a copy. It is
-    /// nobody's current image, and never changed or deleted.
+    /// The column NOTE marks the image that a family's name refers to (`current`), current images
+    /// that a build would replace by a different one (`stale`; `image show` gives the reason),
+    /// hidden images, and images published before images carried a proof of origin (`legacy`).
+    ///
+    /// STATE is `foreign` for an image that has the properties of a factory image without being
+    /// one, such as a snapshot or a copy. A foreign image is never current, and never changed or
+    /// deleted.
     List {
-        /// Only images of this family
+        /// List only images of this family
         family: Option<String>,
     },
-    /// Show one image and its lineage: by ID, exact name, or family (its current one)
+    /// Show an image and its lineage
     ///
-    /// Lineage is: the image it was built from, and whether that is still what it was; those built
-    /// from it; the commit and the digest of the definition; what its smoke checks came to; and
-    /// whether it is stale: its base has a newer image, or its definition in this tree has changed.
-    Show { image: String },
-    /// Make the image before the current one the current one of its family again
+    /// The lineage is the image it was built from, and whether that image is unchanged; the images
+    /// built from it; the commit and the digest of its definition; the results of its smoke checks;
+    /// and whether it is stale: its base has a newer image, or its definition in this tree has
+    /// changed.
+    Show {
+        /// ID, exact name, or family (its current image)
+        image: String,
+    },
+    /// Make a family's previous image current again
     ///
-    /// One write: the current image becomes deprecated, and the newest that is still active is what
-    /// the family's name means. Stacks and servers that run go on running. `image deprecate --undo`
-    /// takes it back.
+    /// Deprecates the current image, in one write. The family's name then refers to the newest
+    /// image that is still active. Running stacks and servers keep running. `image deprecate
+    /// --undo` reverts a rollback.
     #[command(after_help = "Examples:\n  image-factory image rollback bundle-nginx --dry-run\n  \
             image-factory image rollback bundle-nginx")]
     Rollback(lifecycle::Rollback),
-    /// Deprecate an image: the name of its family no longer means it; its ID and name still do
+    /// Deprecate an image, so that its family's name no longer refers to it
+    ///
+    /// Its ID and its exact name still refer to it.
     #[command(
         after_help = "Examples:\n  image-factory image deprecate bundle-nginx-2026-11-202331\n  \
             image-factory image deprecate bundle-nginx --dry-run\n  image-factory image deprecate \
             --undo bundle-nginx-2026-11-202331"
     )]
     Deprecate(lifecycle::Deprecate),
-    /// Give images that were published before images proved whose they are that proof
+    /// Add a proof of origin to images that were published without one
     ///
-    /// Such an image (`legacy` in the list) is found by its family, where that has no active image
-    /// with a proof, and is never hidden or deleted. A copy or a snapshot of it looks the same in
-    /// some cases: look at what is shown before you adopt it. One write for each; what is a
-    /// snapshot, a copy, or another project's is refused.
+    /// `image list` shows such an image as `legacy`. Its family's name refers to it only if the
+    /// family has no active image with a proof. It is never hidden or deleted.
+    ///
+    /// Some copies and snapshots look the same as the image itself: check what is shown before you
+    /// adopt it. Adopting takes one write per image. Images known to be snapshots, copies, or
+    /// another project's are refused.
     #[command(after_help = "Examples:\n  image-factory image adopt bundle-nginx-2026-11-202331 \
             --dry-run\n  image-factory image adopt bundle-nginx-2026-11-202331")]
     Adopt(adopt::Args),
-    /// Keep the newest images of families; hide older ones, and delete those that an earlier prune
-    /// hid
+    /// Keep the newest images of each family; hide older images, then delete them
     ///
-    /// How many are kept is `keep` of the family's definition in this tree, or --keep. What is
-    /// older than the last one kept is deprecated and hidden first; the next prune deletes it.
-    /// Never deleted is an image that a server, a volume, a machine of a build or a current image
-    /// built from it still needs, that is protected, that other projects may use, or that does not
-    /// prove that a run of the factory published it. A build of a bundle that says `keep` prunes
-    /// its family by itself.
+    /// The number of images to keep is `keep` of the family's definition in this tree, or --keep.
+    /// Pruning takes two passes: the first deprecates and hides older images, the next deletes
+    /// them. A build of a bundle with `keep` prunes its family itself.
     ///
-    /// Exit code 0 also where there is nothing to prune, 2 where neither --keep nor a definition
-    /// says how many are kept, whether there are images or not, and 20 for a family of which there
-    /// is neither an image nor a definition. --dry-run changes none.
+    /// Prune never deletes an image that is protected, that other projects may use, or that does
+    /// not prove that a run of the factory published it. Nor does it delete an image that a server,
+    /// a volume, a machine of a build, or a current image built from it still needs.
+    ///
+    /// The exit code is 0 even if there is nothing to prune, 2 if neither --keep nor a definition
+    /// gives the number to keep, and 20 for a family that has neither an image nor a definition.
+    /// --dry-run has the same exit codes.
     #[command(
-        after_help = "Examples:\n  image-factory image prune --dry-run             what would \
-            become of each image of this tree's families\n  image-factory image prune bundle-nginx \
-            --keep 3\n  image-factory image prune bundle-nginx --now    deletes at once, without \
-            hiding first"
+        after_help = "Examples:\n  image-factory image prune --dry-run             show what would \
+            become of each image\n  image-factory image prune bundle-nginx --keep 3\n  \
+            image-factory image prune bundle-nginx --now    delete without hiding first"
     )]
     Prune(prune::Args),
 }

@@ -47,12 +47,13 @@ mod vault;
 
 use exit::Failure;
 
-/// OpenStack-native image factory: a bundle becomes a tested, published image.
+/// Build, test and publish machine images, on OpenStack or on this machine
 ///
-/// A bundle is a directory under `images/` (or `os/`, for operating systems) with a
-/// `build-vars.yml`. `build` boots a machine from its base image, runs its steps over SSH, captures
-/// it, boots the captured image, tests it, publishes it and renders the bundle's templates with the
-/// new image's ID. Without a cloud it does so on this machine, with QEMU.
+/// A bundle is a directory below `images/` (below `os/` for an operating system) with a
+/// `build-vars.yml`. `build` boots a machine from the bundle's base image, runs the bundle's steps
+/// over SSH and captures the machine. It then boots the captured image, tests it, publishes it and
+/// renders the bundle's templates with the new image's ID. If no cloud is selected, builds run on
+/// this machine, with QEMU.
 #[derive(Parser)]
 #[command(name = "image-factory", version, max_term_width = 110, after_long_help = exit::HELP)]
 pub struct Cli {
@@ -64,15 +65,18 @@ pub struct Cli {
 
 /// Options that every command takes.
 #[derive(clap::Args, Clone)]
+#[command(next_help_heading = "Global options")]
 pub struct Common {
-    /// Cloud to build on: `local` (QEMU on this machine), or the name of an OpenStack in
-    /// clouds.yaml
+    /// Cloud to use: `local` (QEMU on this machine), or the name of a cloud in clouds.yaml
+    /// [default: OS_CLOUD or OS_AUTH_URL, otherwise `local`]
     #[arg(long, global = true, value_name = "NAME")]
     pub cloud: Option<String>,
-    /// The clouds.yaml to use, wherever it lies; one in a factory tree is not read otherwise
+    /// Path of the clouds.yaml to use
+    ///
+    /// A clouds.yaml inside a factory tree is read only if this option names it.
     #[arg(long, global = true, value_name = "FILE")]
     pub clouds_file: Option<PathBuf>,
-    /// How machines of the local cloud run their code
+    /// Acceleration of machines of the local cloud
     #[arg(
         long,
         global = true,
@@ -82,21 +86,22 @@ pub struct Common {
         hide_env_values = true
     )]
     pub accel: AccelArg,
-    /// Factory tree: the directory that holds `images/` and `os/` [default: the nearest above the
-    /// current one]
+    /// Factory tree: a directory that contains `images/` or `os/` [default: the nearest one, from
+    /// the current directory upwards]
     #[arg(long, global = true, value_name = "DIR")]
     pub tree: Option<PathBuf>,
-    /// A value of build-vars.yml, over what is written there; can be repeated. For example `--set
-    /// machine.ram=2G`
+    /// Override a value of build-vars.yml, for example `--set machine.ram=2G`
+    ///
+    /// Can be repeated. Bases that are built first are built as written.
     #[arg(long = "set", global = true, value_name = "KEY=VALUE")]
     pub sets: Vec<String>,
-    /// How progress is shown
+    /// Progress display
     #[arg(long, global = true, value_enum, default_value = "auto")]
     pub progress: show::Progress,
-    /// Machine-readable output, where the command has one
+    /// Print machine-readable output, if the command supports it
     #[arg(long, global = true)]
     pub json: bool,
-    /// Show the output of what runs, too
+    /// Also show the output of the programs that run
     #[arg(short, long, global = true, action = clap::ArgAction::Count)]
     pub verbose: u8,
     /// Show only warnings, errors and the result
@@ -106,7 +111,7 @@ pub struct Common {
 
 #[derive(clap::ValueEnum, Clone, Copy, PartialEq, Eq)]
 pub enum AccelArg {
-    /// KVM if a probe shows that it works, else software emulation
+    /// KVM if a probe shows that it works, otherwise software emulation
     Auto,
     /// Software emulation
     Tcg,
@@ -116,69 +121,71 @@ pub enum AccelArg {
 
 #[derive(Subcommand)]
 pub enum Command {
-    /// Build bundles: bases first, if they are missing or named too
+    /// Build bundles, and their missing bases first
     ///
-    /// Several bundles are built one after the other, or side by side with --jobs. One whose base
-    /// was not built is left out. At the end a table tells what became of each; the exit code is
-    /// the worst of theirs.
+    /// Builds several bundles one after the other, or in parallel with --jobs. A base is built
+    /// before the bundles on it, if it has no image or is named too; if its build fails, those
+    /// bundles are skipped. A table at the end shows the result of each bundle. The exit code is
+    /// that of the worst result.
     #[command(after_help = build::EXAMPLES)]
     Build(build::Args),
-    /// Check bundles, and say everything that is wrong at once
+    /// Check bundles and report all errors at once
     Validate(validate::Args),
-    /// Render a bundle's templates as a build would, to look at; nothing is built, and no cloud is
-    /// asked
+    /// Render a bundle's templates as a build would, without building or contacting a cloud
     ///
-    /// Templates are rendered as ansible-core renders them, with everything that is in
-    /// build-vars.yml. What only a build knows has stand-ins: an ID of zeros, a run of the year
-    /// 2000; --image puts the ID of a real image in. What would differ from run to run or from
-    /// machine to machine (`now`, `random`, lookups, facts) is refused; BUNDLES.md lists it all. A
-    /// template without tags is copied byte for byte.
+    /// Renders templates as ansible-core does, with all values of build-vars.yml. Values that only
+    /// a build knows have placeholders: an ID of zeros, and a run of the year 2000. --image inserts
+    /// the ID of a real image. Expressions that depend on the time, the run or the machine (`now`,
+    /// `random`, lookups, facts) are errors; BUNDLES.md lists them all. A template without tags is
+    /// copied byte for byte.
     ///
-    /// All that is wrong with the templates is said at once, with places, and the exit code is that
-    /// of `validate`: 0, or 10 for errors in the bundle.
+    /// Reports all errors in the templates at once, with their locations. The exit code is that of
+    /// `validate`: 0, or 10 for errors in the bundle.
     #[command(after_help = render::EXAMPLES)]
     Render(render::Args),
-    /// Show what a build would do; nothing is created
+    /// Show what a build would do, without creating anything
     Plan(plan::Args),
-    /// Provision a builder and open it at an interactive prompt; it is removed afterwards
+    /// Provision a builder, open a prompt on it, and remove it afterwards
     #[command(after_help = shell::CODES)]
     Shell(shell::Args),
     /// Boot an image and run the smoke checks on it
     ///
-    /// It boots as two new machines, which are removed again; the image stays as it is. One that a
-    /// definition of this tree makes (by its family) is tested as that definition says: its own
-    /// checks in tests/, its network, flavor and user. Of any other image all built-in checks run;
-    /// --set says what a build-vars.yml would.
+    /// Boots the image as two new machines and removes them afterwards. The image is not changed.
+    /// If a definition of this tree makes images of the same family, the test uses its checks in
+    /// tests/, its network, flavor and user. On any other image all built-in checks run; --set
+    /// supplies what a build-vars.yml would.
     #[command(after_help = test::EXAMPLES)]
     Test(test::Args),
-    /// Look at images, roll back, deprecate, prune
+    /// List, show, roll back, deprecate, adopt and prune images
     #[command(subcommand)]
     Image(image::Command),
-    /// Look at runs
+    /// List runs, show their results and logs
     #[command(subcommand)]
     Run(run::Command),
-    /// Remove what dead runs left behind; live ones are not touched
+    /// Remove what dead runs left behind, without touching live runs
     Sweep(sweep::Args),
-    /// Say what this machine lacks, and the command that mends it
+    /// Check this machine's prerequisites, and print the command that fixes each problem
     ///
-    /// With --json one object: `ok`, and `lines`, each with `ok`, `what` (a program, `wall`,
-    /// `proxy`, `cloud`, ...) and `text`. The exit code is 0, or 20 where anything is lacking.
+    /// --json prints one object: `ok`, and `lines`, each with `ok`, `what` (a program, `wall`,
+    /// `proxy`, `cloud`, ...) and `text`. The exit code is 0, or 20 if a prerequisite is missing.
     Doctor,
     /// Print completions for a shell
     Completions {
-        /// For example `image-factory completions bash > /etc/bash_completion.d/image-factory`
+        /// Shell to complete for
+        ///
+        /// Example: `image-factory completions bash > /etc/bash_completion.d/image-factory`
         shell: clap_complete::Shell,
     },
     /// Print the command-line reference, as in CLI.md
     #[command(hide = true)]
     Reference,
-    /// Render templates for the process that started this one, within the bounds of this one
+    /// Render templates for the parent process, within this process's limits
     #[command(hide = true)]
     RenderTemplates { file: i32 },
-    /// Load definitions for the process that started this one, within the bounds of this one
+    /// Load definitions for the parent process, within this process's limits
     #[command(hide = true)]
     LoadDefinitions { file: i32 },
-    /// Carry the frames of a machine of the local cloud
+    /// Forward the network frames of a machine of the local cloud
     #[command(hide = true)]
     GuestWire(guest_wire::Args),
 }

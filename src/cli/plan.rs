@@ -17,7 +17,7 @@ mod published;
 
 #[derive(clap::Args)]
 pub struct Args {
-    /// As `build` takes it
+    /// Bundle: `images/X`, `os/Y`, a bare name, or a path
     bundle: String,
 }
 

@@ -8,22 +8,20 @@ use crate::diagnostic::Diagnostic;
 use crate::report::{self, Rendered};
 
 pub const EXAMPLES: &str = "Examples:
-  image-factory render images/bundle-nginx                       to the terminal, a heading before \
-  each of several files
-  image-factory render images/bundle-nginx -o /tmp/out           into files, as `build` writes them
-  image-factory render images/bundle-nginx --image 6f1c2a7e-0b1d-4c55-9a38-2d7f0c9e1b44 --set \
-  vars.port=8081
-  image-factory render images/bundle-nginx -q > stack.yml        one template: its text and \
-  nothing else";
+  image-factory render images/bundle-nginx                    print all files, with headings
+  image-factory render images/bundle-nginx -q > stack.yml     print a single file, nothing else
+  image-factory render images/bundle-nginx -o /tmp/out        write files, as `build` does
+  image-factory render images/bundle-nginx --set vars.port=8081
+  image-factory render images/bundle-nginx --image 6f1c2a7e-0b1d-4c55-9a38-2d7f0c9e1b44";
 
 #[derive(clap::Args)]
 pub struct Args {
-    /// As `build` takes it
+    /// Bundle: `images/X`, `os/Y`, a bare name, or a path
     bundle: String,
-    /// ID that `result_img_id` has instead of the stand-in; it is not looked up
+    /// Image ID to render as `result_img_id`; it is not looked up
     #[arg(long, value_name = "ID", value_parser = id)]
     image: Option<String>,
-    /// Write files below this directory, which is made; without it the texts go to standard output
+    /// Write files below this directory, and create it [default: print to standard output]
     #[arg(short, long, value_name = "DIR")]
     output: Option<PathBuf>,
 }

@@ -16,10 +16,16 @@ const LOG: &str = "build.log";
 pub enum Command {
     /// List the runs of this tree, oldest first
     List,
-    /// Show one run: its ID, or the end of it [default: the latest]
-    Show { run: Option<String> },
-    /// Print the log of one run [default: the latest]
-    Log { run: Option<String> },
+    /// Show the stages and the result of a run
+    Show {
+        /// ID of a run, or the end of one [default: the latest run]
+        run: Option<String>,
+    },
+    /// Print the log of a run
+    Log {
+        /// ID of a run, or the end of one [default: the latest run]
+        run: Option<String>,
+    },
 }
 
 pub fn run(context: &Context, command: &Command) -> Result<ExitCode, Failure> {

@@ -11,16 +11,15 @@ use crate::engine::{BuildError, Interactive, SshAccess};
 use crate::run::{self, RunError, RunOptions};
 
 pub const CODES: &str = "\
-Exit code: 0 when you leave the builder, or 30 if a step had failed before you came; 2 where \
-standard input is no terminal. No image is made, and
-the builder is removed.";
+The exit code is 0 when you leave the builder, 30 if a step failed before the prompt opened, and
+2 if standard input is not a terminal. No image is made.";
 
 /// For `ssh` to end by itself.
 const LEAVE: Duration = Duration::from_secs(5);
 
 #[derive(clap::Args)]
 pub struct Args {
-    /// As `build` takes it
+    /// Bundle: `images/X`, `os/Y`, a bare name, or a path
     bundle: String,
 }
 

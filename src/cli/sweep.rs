@@ -7,10 +7,10 @@ use crate::text::shell;
 
 #[derive(clap::Args)]
 pub struct Args {
-    /// Only say what would be removed
+    /// Show what would be removed, and remove nothing
     #[arg(long)]
     dry_run: bool,
-    /// Only this run, even if its machine was left up on purpose
+    /// Sweep only this run, even if its machine was kept on purpose
     #[arg(long, value_name = "RUN")]
     run: Option<String>,
 }

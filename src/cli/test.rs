@@ -16,18 +16,18 @@ Examples:
   image-factory test debian-12
   image-factory test 3f1c70a2-… --set ssh_user=ubuntu --set tests.skip=[package-update]
 
-Exit code 40: a check failed. Reports go to images/target/NAME-test/, those of an operating
-system to os/target/NAME-test/; the last lines name them.";
+The exit code is 40 if a check failed. Reports are written to images/target/NAME-test/, those of
+an operating system to os/target/NAME-test/. The last lines of the output name them.";
 
 #[derive(clap::Args)]
 pub struct Args {
     /// ID, exact name, or family (its newest active image)
     image: String,
-    /// The definition whose `tests`, network and user count [default: the one that makes images of
-    /// this family]
+    /// Definition whose `tests`, network and user apply [default: the one that makes images of this
+    /// family]
     #[arg(long, value_name = "BUNDLE")]
     bundle: Option<String>,
-    /// Leave the machines of a failed test up, and print the command that opens one
+    /// Keep the machines of a failed test, and print the command that logs in to one
     #[arg(long)]
     keep_on_failure: bool,
 }

@@ -8,10 +8,10 @@ use crate::diagnostic::Diagnostic;
 
 #[derive(clap::Args)]
 pub struct Args {
-    /// Bundles to check, as `build` takes them [default: every one of the tree]
+    /// Bundles to check: `images/X`, `os/Y`, a bare name, or a path [default: all of the tree]
     #[arg(value_name = "BUNDLE")]
     bundles: Vec<String>,
-    /// Run nothing: leave out what `ansible-playbook --syntax-check` says of the playbooks
+    /// Run no programs: skip `ansible-playbook --syntax-check`
     #[arg(long)]
     offline: bool,
 }

@@ -7,10 +7,10 @@ use crate::text::shell;
 
 #[derive(clap::Args)]
 pub struct Args {
-    /// IDs or exact names
+    /// IDs or exact names of images
     #[arg(required = true, value_name = "IMAGE")]
     images: Vec<String>,
-    /// Show what the images are, and do nothing
+    /// Show the images, and change nothing
     #[arg(long)]
     dry_run: bool,
 }

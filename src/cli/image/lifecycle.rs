@@ -9,22 +9,22 @@ use crate::image::{Image, Lifecycle, State};
 
 #[derive(clap::Args)]
 pub struct Rollback {
-    /// `bundle.name` of a definition
+    /// Family: `bundle.name` of a definition
     family: String,
-    /// Say what would be done, and do nothing
+    /// Show what would be done, and change nothing
     #[arg(long)]
     dry_run: bool,
 }
 
 #[derive(clap::Args)]
 pub struct Deprecate {
-    /// ID, exact name, or family (its current image; with --undo the one that is deprecated, if it
-    /// is the only one)
+    /// ID, exact name, or family (its current image; with --undo its deprecated image, if it has
+    /// only one)
     image: String,
-    /// Make it active again, and show it if a prune hid it
+    /// Make the image active again, and visible if a prune hid it
     #[arg(long)]
     undo: bool,
-    /// Say what would be done, and do nothing
+    /// Show what would be done, and change nothing
     #[arg(long)]
     dry_run: bool,
 }

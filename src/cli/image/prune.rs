@@ -13,17 +13,17 @@ use crate::run;
 
 #[derive(clap::Args)]
 pub struct Args {
-    /// Families to prune [default: those whose definitions in this tree say `keep`; with --keep,
+    /// Families to prune [default: those whose definitions in this tree have `keep`; with --keep,
     /// all]
     #[arg(value_name = "FAMILY")]
     families: Vec<String>,
-    /// Keep so many of the newest active images, whatever the definitions say
+    /// Keep the N newest active images, whatever the definitions say
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     keep: Option<u32>,
-    /// Delete what is beyond at once, instead of hiding it until the next prune
+    /// Delete older images at once instead of hiding them until the next prune
     #[arg(long)]
     now: bool,
-    /// Say what would become of each image, and do nothing
+    /// Show what would become of each image, and change nothing
     #[arg(long)]
     dry_run: bool,
 }
