@@ -1,19 +1,19 @@
-//! Text from outside, made safe to show and to keep: the one sanitiser. Every door to a terminal, a
-//! log or a report uses it.
+//! Sanitises untrusted text, so that it is safe to show and to store. Every path to a terminal, a
+//! log or a report goes through here.
 //!
-//! A guest, a bundle, a cloud or a file name may hold sequences that clear the screen, set the
-//! title, answer to the shell, reverse the order of what is read, or hide what is there. None of
-//! them passes.
+//! Text from a guest, a bundle, a cloud or a file name may hold sequences that clear the screen,
+//! set the title, send answers to the shell, reverse the reading order, or hide text. None of them
+//! passes.
 use std::borrow::Cow;
 use std::fmt::Write;
 
 pub mod shell;
 
-/// Characters of one line that are shown of a finding.
+/// Maximum characters of one finding's line.
 pub const LINE: usize = 2000;
 
-/// `text` as one line: no escape sequences, control characters as pictures (`␍`, `␀`), hidden
-/// characters spelled out as `\u202e`. Tabs stay; line ends at the end go.
+/// `text` as one line without escape sequences. Control characters become pictures (`␍`, `␀`);
+/// hidden characters are spelled out as `\u202e`. Keeps tabs and drops trailing line ends.
 pub fn clean(text: &str) -> String {
     let text = console::strip_ansi_codes(text.trim_end_matches(['\r', '\n']));
     let mut out = String::with_capacity(text.len());
@@ -30,7 +30,7 @@ pub fn clean(text: &str) -> String {
     out
 }
 
-/// [`clean`], cut after `most` characters; the cut is told.
+/// [`clean`], truncated to `most` characters, with a note of the truncation.
 pub fn clipped(text: &str, most: usize) -> String {
     // What follows is not even read: a line may be a gigabyte long. An escape sequence is at most
     // as long as this slack.
@@ -44,10 +44,9 @@ pub fn clipped(text: &str, most: usize) -> String {
     line + "… (cut)"
 }
 
-/// Many lines, each made safe by [`clean`]. For our own text with foreign pieces in it, whose line
-/// ends are ours.
+/// Sanitises each line with [`clean`]. For our own multi-line text that contains untrusted parts.
 ///
-/// JSON stays the same JSON: what is spelled out there is spelled as JSON spells it.
+/// JSON stays equal: hidden characters become JSON escapes.
 pub fn block(text: &str) -> String {
     if !text.chars().any(|c| (c.is_control() && c != '\n') || is_hidden(c)) {
         return text.to_owned();
@@ -55,15 +54,15 @@ pub fn block(text: &str) -> String {
     text.split('\n').map(clean).collect::<Vec<_>>().join("\n")
 }
 
-/// [`clean`] for a screen: of text that overwrites itself (`10 %␍20 %`) the last state, tabs as
-/// blanks.
+/// [`clean`] for a screen. Of text that overwrites itself (`10 %␍20 %`), keeps the last state. Tabs
+/// become blanks.
 pub fn shown(line: &str) -> String {
     let line = line.trim_end_matches(['\r', '\n']);
     let last = line.rsplit('\r').find(|part| !part.trim().is_empty()).unwrap_or("");
     clean(last).replace('\t', "    ").trim_end().to_owned()
 }
 
-/// First line of `text` that says something.
+/// First line of `text` that is not blank.
 pub fn first_line(text: &str) -> String {
     text.lines()
         .map(clean)
@@ -72,8 +71,7 @@ pub fn first_line(text: &str) -> String {
         .unwrap_or_default()
 }
 
-/// JSON text without hidden characters in it: they are written as `\u202e`, and read back as they
-/// were.
+/// JSON text with its hidden characters escaped (`\u202e`); it parses to the same value.
 pub fn json(text: &str) -> Cow<'_, str> {
     if !text.chars().any(is_hidden) {
         return Cow::Borrowed(text);
@@ -85,9 +83,8 @@ pub fn json(text: &str) -> Cow<'_, str> {
     Cow::Owned(out)
 }
 
-/// Characters that a reader does not see, or that change what he sees of others: C1 controls (one
-/// of which begins sequences as ESC does), marks of direction, blanks of no width, line ends of
-/// Unicode, tags.
+/// Whether `c` is invisible or changes how its neighbours look: C1 controls (one of which begins
+/// escape sequences), direction marks, zero-width blanks, Unicode line ends, tags.
 pub fn is_hidden(c: char) -> bool {
     matches!(c,
         '\u{7f}'..='\u{9f}' | '\u{ad}' | '\u{34f}' | '\u{61c}' | '\u{115f}' | '\u{1160}'

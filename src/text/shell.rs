@@ -1,19 +1,19 @@
-//! Words of a shell's line. What a hint tells a person to paste must name the file, whatever the
-//! file is called.
+//! Quotes words for a shell. A command that a hint offers for pasting must name the right file,
+//! whatever the file is called.
 use std::borrow::Cow;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
 use super::is_hidden;
 
-/// `text` as one word of POSIX `sh`, byte for byte: always in quotes.
+/// `text` as one word of POSIX `sh`, byte for byte. Always quoted.
 pub fn quoted(text: &str) -> String {
     format!("'{}'", text.replace('\'', r"'\''"))
 }
 
-/// A path as one word of a command that a person pastes: bare where it is plain, else in quotes. It
-/// begins with no `-` and no `~`. What cannot be seen, and what is no UTF-8, is spelled `$'\012'`,
-/// as `ls` does and bash, zsh and ksh read it.
+/// A path as one word of a command to paste: bare if plain, otherwise quoted. Never begins with `-`
+/// or `~`. Invisible characters and invalid UTF-8 are written `$'\012'`, as `ls` does; bash, zsh
+/// and ksh read that.
 pub fn path(path: &Path) -> String {
     let bytes = path.as_os_str().as_bytes();
     let bytes = match bytes.first() {
@@ -23,12 +23,12 @@ pub fn path(path: &Path) -> String {
     written(&bytes)
 }
 
-/// The same of a word that is no path: a name, an ID.
+/// Like [`path`], for a word that is not a path: a name, an ID.
 pub fn word(text: &str) -> String {
     written(text.as_bytes())
 }
 
-/// A whole command.
+/// A whole command line.
 pub fn line(words: &[String]) -> String {
     words.iter().map(|word| self::word(word)).collect::<Vec<_>>().join(" ")
 }
@@ -59,7 +59,7 @@ fn spelled(bytes: &[u8]) -> String {
     out + "'"
 }
 
-/// Three digits of octal: of `\x` a shell may take more of what follows than was meant.
+/// Three octal digits. A shell may read more digits after `\x` than intended.
 fn octal(byte: u8, out: &mut String) {
     out.push_str(&format!("\\{byte:03o}"));
 }
