@@ -1,12 +1,12 @@
-//! Paths without links: what is compared, or shown to a wall, is where a path leads.
+//! Paths with symbolic links resolved, for comparisons and for the wall.
 use std::path::{Path, PathBuf};
 
-/// Where `path` leads; as it is written where nothing is there.
+/// `path` with links resolved; `path` itself if it does not exist.
 pub fn real(path: &Path) -> PathBuf {
     path.canonicalize().unwrap_or_else(|_| path.to_owned())
 }
 
-/// Where `path` leads, as far as it is there; the rest as written.
+/// Resolves links in the part of `path` that exists; keeps the rest as written.
 pub fn real_so_far(path: &Path) -> PathBuf {
     let path = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
     let there = |above: &Path| Some((above.canonicalize().ok()?, path.strip_prefix(above).ok()?));
