@@ -1,7 +1,8 @@
-//! Reading what others wrote: regular files only, of bounded size, opened without waiting.
+//! Bounded reads of untrusted files: regular files only, with a size limit, opened without
+//! blocking.
 //!
-//! A FIFO has no end and may never begin, a device may act on being opened, and a sparse file costs
-//! its maker nothing.
+//! A FIFO may never deliver data, opening a device can have effects, and a sparse file costs its
+//! author nothing.
 use std::cell::RefCell;
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read};
@@ -16,22 +17,23 @@ thread_local! {
     static TOLD: RefCell<Option<Told>> = const { RefCell::new(None) };
 }
 
-/// From now on `told` hears of every file that this thread is about to read.
+/// Registers `told`. It receives the path of every file that this thread is about to read.
 pub fn tell(told: impl Fn(&Path) + 'static) {
     TOLD.with_borrow_mut(|slot| *slot = Some(Box::new(told)));
 }
 
-/// Opens a regular file. Anything else is an error, and opening it neither waits nor has an effect.
+/// Opens a regular file without blocking or side effects. Any other kind is an error.
 pub fn open(path: &Path) -> io::Result<File> {
     opened(path, &std::fs::metadata(path)?, 0)
 }
 
-/// The same where a link is no regular file, whatever it leads to.
+/// Like [`open`], and treats a symbolic link as an error.
 pub fn open_itself(path: &Path) -> io::Result<File> {
     opened(path, &std::fs::symlink_metadata(path)?, libc::O_NOFOLLOW)
 }
 
-/// Looked at before, for opening a device may act; looked at again, for it may have been exchanged.
+/// Checks the kind before opening, because opening a device can have effects, and again afterwards,
+/// because the file may have been replaced.
 fn opened(path: &Path, before: &std::fs::Metadata, flags: i32) -> io::Result<File> {
     TOLD.with_borrow(|told| told.iter().for_each(|told| told(path)));
     regular(before)?;
@@ -51,12 +53,12 @@ fn regular(meta: &std::fs::Metadata) -> io::Result<()> {
     }
 }
 
-/// The whole of a regular file of at most `most` bytes.
+/// Reads a whole regular file of at most `most` bytes.
 pub fn bytes(path: &Path, most: u64) -> io::Result<Vec<u8>> {
     bytes_of(open(path)?, most)
 }
 
-/// [`bytes`] of an open file.
+/// [`bytes`] for an open file.
 pub fn bytes_of(file: File, most: u64) -> io::Result<Vec<u8>> {
     let too_long =
         || io::Error::new(io::ErrorKind::FileTooLarge, format!("longer than {most} bytes"));
@@ -69,8 +71,8 @@ pub fn bytes_of(file: File, most: u64) -> io::Result<Vec<u8>> {
     if bytes.len() as u64 > most { Err(too_long()) } else { Ok(bytes) }
 }
 
-/// The whole of what a person named, which may be a pipe (`<(command)` of a shell): at most `most`
-/// bytes, all of which come within `patience`.
+/// Reads a file that a user named, which may be a pipe (`<(command)` of a shell). Fails beyond
+/// `most` bytes, or if the end does not arrive within `patience`.
 pub fn stream(path: &Path, most: u64, patience: Duration) -> io::Result<Vec<u8>> {
     let mut file =
         OpenOptions::new().read(true).custom_flags(libc::O_NONBLOCK | libc::O_NOCTTY).open(path)?;
@@ -102,7 +104,7 @@ pub fn stream(path: &Path, most: u64, patience: Duration) -> io::Result<Vec<u8>>
     }
 }
 
-/// Whether there is something to be read, or an end, within this time.
+/// Whether data or the end of the file arrives within this time.
 fn comes(file: &File, within: Duration) -> io::Result<bool> {
     let mut poll = libc::pollfd { fd: file.as_raw_fd(), events: libc::POLLIN, revents: 0 };
     // SAFETY: one valid entry.
@@ -113,7 +115,7 @@ fn comes(file: &File, within: Duration) -> io::Result<bool> {
     }
 }
 
-/// [`bytes`] as text.
+/// [`bytes`] as UTF-8 text.
 pub fn text(path: &Path, most: u64) -> io::Result<String> {
     String::from_utf8(bytes(path, most)?)
         .map_err(|_| io::Error::new(io::ErrorKind::InvalidData, "not UTF-8"))
