@@ -1,14 +1,14 @@
-//! What is wrong with an input, and where: the one shape in which bad bundles are reported.
+//! Errors and warnings about an input, with locations: the one format for reports about bundles.
 use std::fmt;
 use std::path::PathBuf;
 
 use crate::text;
 
-/// A spot in a file. `line` and `column` count from 1, columns in characters; line 0 means the file
-/// as a whole.
+/// A position in a file. `line` and `column` count from 1, columns in characters. Line 0 means the
+/// whole file.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, serde::Serialize, serde::Deserialize)]
 pub struct Location {
-    /// As the user would type it: relative to the factory tree where the file lies in it.
+    /// As a user would type it: relative to the factory tree if the file is inside.
     pub file: PathBuf,
     pub line: usize,
     pub column: usize,
@@ -23,7 +23,7 @@ pub enum Severity {
     Warning,
 }
 
-/// One finding. Printed as `file:line:column: error: message`, the hint on a line of its own.
+/// One finding. Displays as `file:line:column: error: message`, with the hint on a line of its own.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Diagnostic {
     pub severity: Severity,
@@ -52,10 +52,10 @@ impl Diagnostic {
     }
 }
 
-/// Of many names a hint tells so many.
+/// Maximum number of names in a hint.
 const FEW: usize = 20;
 
-/// What there is to choose from, in words: of nothing too.
+/// Lists the available names in words; also works for none.
 pub fn there_are<S: AsRef<str>>(names: &[S]) -> String {
     if names.is_empty() {
         "there is none".into()
@@ -64,7 +64,7 @@ pub fn there_are<S: AsRef<str>>(names: &[S]) -> String {
     }
 }
 
-/// The first `most` names, and how many more there are.
+/// The first `most` names, and the number of the others.
 pub fn few<S: AsRef<str>>(names: &[S], most: usize) -> String {
     let shown = names.iter().take(most).map(AsRef::as_ref).collect::<Vec<&str>>().join(", ");
     match names.len().saturating_sub(most) {
