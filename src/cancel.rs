@@ -1,5 +1,5 @@
-//! Stopping a run from outside. A create is never raced against this: cancellation is looked at
-//! between requests and inside waits.
+//! Cancellation of a run. It never interrupts a create: it is checked between requests and ends
+//! waits.
 use std::future::Future;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -7,12 +7,12 @@ use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 
-/// Two levels: the first signal asks for an orderly end, the second one for a fast one.
+/// Two levels: the first signal requests an orderly end, the second a fast one.
 #[derive(Clone, Default)]
 pub struct Cancel {
     orderly: CancellationToken,
     fast: CancellationToken,
-    /// A first signal came.
+    /// The first signal arrived.
     signalled: Arc<AtomicBool>,
 }
 
@@ -21,7 +21,7 @@ pub struct Cancel {
 pub struct Cancelled;
 
 impl Cancel {
-    /// The first call asks for an orderly end, any later one for a fast one.
+    /// Requests an orderly end; every further call requests a fast one.
     pub fn signal(&self) {
         if self.signalled.swap(true, Ordering::SeqCst) {
             self.fast.cancel();
@@ -29,8 +29,8 @@ impl Cancel {
         self.orderly.cancel();
     }
 
-    /// Asks for an orderly end, and is no signal: neither this nor the first signal after it makes
-    /// the end a fast one.
+    /// Requests an orderly end without counting as a signal. The first signal after it does not
+    /// make the end fast.
     pub fn orderly(&self) {
         self.orderly.cancel();
     }
@@ -44,7 +44,7 @@ impl Cancel {
         if self.orderly.is_cancelled() { Err(Cancelled) } else { Ok(()) }
     }
 
-    /// Waits for `work`, which must be safe to drop, or for cancellation.
+    /// Waits for `work` or cancellation. `work` must be safe to drop.
     pub async fn or<T>(&self, work: impl Future<Output = T>) -> Result<T, Cancelled> {
         tokio::select! {
             biased;
@@ -53,17 +53,17 @@ impl Cancel {
         }
     }
 
-    /// The pause of a polling wait.
+    /// Pause between two polls; ends on cancellation.
     pub async fn pause(&self, time: Duration) -> Result<(), Cancelled> {
         self.or(tokio::time::sleep(time)).await
     }
 
-    /// Resolves when an orderly end is asked for.
+    /// Resolves when an orderly end is requested.
     pub async fn stopped(&self) {
         self.orderly.cancelled().await;
     }
 
-    /// For one run of several: stopped with all of them, and by itself.
+    /// A cancellation for one run of several. Cancelling the parent cancels it too.
     pub fn child(&self) -> Cancel {
         Cancel {
             orderly: self.orderly.child_token(),
@@ -72,7 +72,7 @@ impl Cancel {
         }
     }
 
-    /// For the way home: not cancelled by the first signal, cancelled by the second.
+    /// For clean-up: ignores the first signal, and is cancelled by the second.
     pub fn for_unwind(&self) -> Cancel {
         Cancel { orderly: self.fast.clone(), fast: self.fast.clone(), signalled: Arc::default() }
     }
