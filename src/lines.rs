@@ -1,21 +1,20 @@
-//! A stream of bytes, cut into lines of bounded length. Whoever writes the stream may be hostile: a
-//! line without an end takes no more memory than one of [`LINE`] bytes, and every byte is looked at
-//! once.
+//! Splits a byte stream into lines of bounded length. The stream may be hostile: a line without an
+//! end takes no more memory than [`LINE`] bytes, and every byte is examined once.
 
-/// Bytes kept of one line. What comes after them is counted, and said.
+/// Maximum bytes kept of one line. The rest is counted and reported.
 pub const LINE: usize = 16 << 10;
 
-/// One stream. Give it what comes ([`take`](Lines::take)), and at its end [`end`](Lines::end).
+/// Splits one stream. Pass data to [`take`](Lines::take), and call [`end`](Lines::end) at its end.
 #[derive(Debug, Default)]
 pub struct Lines {
     held: Vec<u8>,
-    /// Bytes of the present line that were not kept.
+    /// Bytes of the current line that were dropped.
     cut: u64,
 }
 
 impl Lines {
-    /// Gives on every line that `bytes` completes, without its line end (`\n` or `\r\n`). Bytes
-    /// that are no UTF-8 become U+FFFD.
+    /// Passes on every line that `bytes` completes, without its line end (`\n` or `\r\n`). Invalid
+    /// UTF-8 becomes U+FFFD.
     pub fn take(&mut self, bytes: &[u8], line: &mut dyn FnMut(&str)) {
         for piece in bytes.split_inclusive(|b| *b == b'\n') {
             match piece.strip_suffix(b"\n") {
@@ -28,7 +27,7 @@ impl Lines {
         }
     }
 
-    /// The stream has ended: gives on what came without a line end.
+    /// Passes on the last line, if it has no line end.
     pub fn end(&mut self, line: &mut dyn FnMut(&str)) {
         if !self.held.is_empty() {
             self.give(line);
@@ -60,7 +59,7 @@ impl Lines {
     }
 }
 
-/// `text`, or as much of its beginning as `most` bytes hold, with a mark.
+/// `text`, truncated to `most` bytes, with a mark if it was cut.
 pub fn cut(text: &str, most: usize) -> String {
     if text.len() <= most {
         return text.to_owned();
@@ -69,7 +68,7 @@ pub fn cut(text: &str, most: usize) -> String {
     format!("{}… [cut, {} bytes more]", &text[..end], text.len() - end)
 }
 
-/// Where `mark` first stands in `bytes`. Every byte is looked at once, but for those that look like
+/// Position of the first `mark` in `bytes`. Examines each byte once, apart from those that equal
 /// the mark's first.
 pub fn find(bytes: &[u8], mark: &[u8]) -> Option<usize> {
     let first = mark.first()?;
@@ -83,7 +82,7 @@ pub fn find(bytes: &[u8], mark: &[u8]) -> Option<usize> {
     None
 }
 
-/// The end of `text`, at most `most` bytes of it.
+/// The last `most` bytes of `text`.
 pub fn end_of(text: &str, most: usize) -> &str {
     let from = text.len().saturating_sub(most);
     let from = (from..=text.len()).find(|at| text.is_char_boundary(*at)).unwrap_or(text.len());
