@@ -1,5 +1,5 @@
-//! What happens in a run, as data. The build emits, sinks show: terminal, log file, `events.jsonl`,
-//! report. Nothing but `cli` (and later `service`) prints.
+//! Events of a run, as data. The engine emits them; sinks show or store them (terminal, log file,
+//! `events.jsonl`, report). Only `cli` prints.
 use std::fmt;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -10,30 +10,29 @@ mod abreast;
 
 pub use abreast::Abreast;
 
-/// The stages of a build, in the order in which they run. A stage that a plan does not need is not
-/// entered.
+/// Stages of a build, in order. A stage that the plan does not need is not entered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Stage {
-    /// Read the cloud, make the plan. Nothing is created.
+    /// Reads the cloud and makes the plan. Creates nothing.
     Plan,
-    /// Get a source image (`source.url`), or have it made (`source.script`), and take it in.
+    /// Fetches a source image (`source.url`) or runs its script (`source.script`), and imports it.
     Source,
-    /// Builder up, SSH answers, cloud-init done.
+    /// Boots the builder; waits for SSH and cloud-init.
     Boot,
-    /// The steps of the bundle.
+    /// Runs the steps of the bundle.
     Provision,
-    /// What must not be in an image is removed.
+    /// Removes what an image must not contain.
     Tidy,
-    /// Orderly stop, then the disk becomes a staged image.
+    /// Shuts the builder down and turns its disk into a staged image.
     Capture,
-    /// The captured image boots and is tested.
+    /// Boots the captured image and tests it.
     Smoke,
-    /// The staged image becomes the published one.
+    /// Publishes the staged image.
     Publish,
-    /// Templates and reports.
+    /// Writes templates and reports.
     Output,
-    /// What the run made for itself is deleted.
+    /// Deletes what the run created for itself.
     Unwind,
 }
 
@@ -61,7 +60,7 @@ pub enum Event {
     Started {
         run: String,
         bundle: String,
-        /// What is done with the image: `building`, `testing`; `opening the builder of`.
+        /// What the run does with the image: `building`, `testing`, `opening the builder of`.
         #[serde(default)]
         purpose: String,
         image_name: String,
@@ -79,7 +78,7 @@ pub enum Event {
         seconds: f64,
         error: String,
     },
-    /// A step of the bundle (`index` counts from 0).
+    /// A step of the bundle begins; `index` counts from 0.
     StepStarted {
         index: usize,
         of: usize,
@@ -94,23 +93,23 @@ pub enum Event {
         seconds: f64,
         error: String,
     },
-    /// What the stage waits for or does just now, in a few words ("waiting for SSH").
+    /// What the stage does or waits for now, in a few words ("waiting for SSH").
     Doing {
         what: String,
     },
-    /// `done` of `of` in `unit` ("bytes", "percent").
+    /// `done` of `of`, in `unit` ("bytes", "percent").
     Progress {
         done: u64,
         of: u64,
         unit: String,
     },
-    /// One line of output of something we run; `source` names it ("ansible", "shell", "console",
-    /// "tidy").
+    /// One line of output of a program or machine; `source` names it ("ansible", "shell",
+    /// "console", "tidy").
     Output {
         source: String,
         line: String,
     },
-    /// A line for the reader ("base os/debian-12 is missing: building it first").
+    /// A message for the reader ("base os/debian-12 is missing: building it first").
     Note {
         text: String,
     },
@@ -119,7 +118,7 @@ pub enum Event {
     },
     /// A smoke check of the captured image.
     Check(Check),
-    /// Last event of a run. `image` is there when one was published.
+    /// Last event of a run. `image` is set if one was published.
     Finished {
         outcome: String,
         seconds: f64,
@@ -138,13 +137,13 @@ pub struct FinishedImage {
 /// Result of one smoke check.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Check {
-    /// Stable ID, such as `host-keys-unique`, or `tests/page` for a test of the bundle.
+    /// Stable ID, such as `host-keys-unique`; `tests/page` for a check of the bundle.
     pub id: String,
     pub verdict: Verdict,
     pub seconds: f64,
-    /// One line: why it failed or was skipped, or what was seen.
+    /// One line: the reason of a failure or skip, or the observation.
     pub reason: String,
-    /// What the check printed, at most 64 KiB.
+    /// Output of the check, at most 64 KiB.
     #[serde(default)]
     pub output: String,
 }
@@ -157,7 +156,7 @@ pub enum Verdict {
     Skipped,
 }
 
-/// How many checks came to what.
+/// Number of checks per result.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
 pub struct Tally {
     pub passed: usize,
@@ -179,7 +178,7 @@ impl<'a> FromIterator<&'a Check> for Tally {
     }
 }
 
-/// `27 passed, 1 skipped`; of no check at all, `untested`.
+/// `27 passed, 1 skipped`; `untested` without any check.
 impl fmt::Display for Tally {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let parts = [(self.passed, "passed"), (self.failed, "failed"), (self.skipped, "skipped")];
@@ -189,7 +188,7 @@ impl fmt::Display for Tally {
     }
 }
 
-/// An event with its time: what `events.jsonl` holds, one per line.
+/// An event with its time: one line of `events.jsonl`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Stamped {
     pub at: jiff::Timestamp,
@@ -197,13 +196,13 @@ pub struct Stamped {
     pub event: Event,
 }
 
-/// Takes events as they come. Must never wait for a reader (a terminal, a pipe): the build and the
-/// signals wait for it.
+/// Receives events. Must never block on a reader (a terminal, a pipe): the build and its signal
+/// handling would wait too.
 pub trait Sink: Send {
     fn take(&mut self, event: &Stamped);
 }
 
-/// The way into all sinks. Cheap to clone.
+/// Sends events to all sinks. Cheap to clone.
 #[derive(Clone, Default)]
 pub struct Events(Arc<Mutex<Vec<Box<dyn Sink>>>>);
 
@@ -236,7 +235,7 @@ impl Events {
     }
 }
 
-/// Seconds with millisecond precision, as events carry them.
+/// Seconds with millisecond precision, as used in events.
 pub fn seconds(d: Duration) -> f64 {
     (d.as_secs_f64() * 1000.0).round() / 1000.0
 }

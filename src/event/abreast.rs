@@ -1,34 +1,33 @@
-//! Things that go on side by side in one stage: what is waited for is what each of them does.
+//! Combines the activities of parallel lanes within a stage into one status text.
 use std::sync::{Arc, Mutex, PoisonError};
 
 use super::{Event, Events, Sink, Stamped};
 
-/// Makes [`Events`] for each of the things. All events of theirs go on to the run's; of what they
-/// do ([`Event::Doing`]) the run is told what all do that have not ended: `check tests/page ·
-/// waiting for SSH of smoke-b`. A line of a terminal is short: names lose what they have in common,
-/// and what is the same is said once, `waiting for SSH of smoke-a and smoke-b`.
+/// Makes [`Events`] for parallel lanes. Forwards all their events to the run, except that
+/// [`Event::Doing`] is combined over the lanes that have not ended: `check tests/page · waiting for
+/// SSH of smoke-b`. To fit a terminal's line, names lose their common prefix, and equal activities
+/// appear once: `waiting for SSH of smoke-a and smoke-b`.
 #[derive(Clone)]
 pub struct Abreast {
     run: Events,
-    /// What the names of all begin with.
+    /// Common prefix of all lane names.
     common: Arc<str>,
     doing: Arc<Mutex<Vec<Does>>>,
 }
 
 struct Does {
-    /// Its name, without what is common.
+    /// Lane name without the common prefix.
     name: String,
     what: Option<String>,
 }
 
 impl Abreast {
-    /// `common` is what the names of all begin with.
+    /// `common` is the common prefix of all lane names.
     pub fn new(run: &Events, common: &str) -> Self {
         Self { run: run.clone(), common: common.into(), doing: Arc::default() }
     }
 
-    /// For one more thing, of this name. It has ended when the last clone of what is returned is
-    /// dropped.
+    /// Adds a lane. It ends when the last clone of the returned value is dropped.
     pub fn lane(&self, name: &str) -> Events {
         let mut doing = self.doing.lock().unwrap_or_else(PoisonError::into_inner);
         doing.push(Does { name: self.short(name), what: None });
@@ -42,7 +41,7 @@ impl Abreast {
         text.replace(&*self.common, "")
     }
 
-    /// The thing at `place` does this now. Nothing is told where nothing is done.
+    /// Sets the activity of the lane at `place`, and reports the combined text unless it is empty.
     fn does(&self, place: usize, what: Option<&str>) {
         let what = what.map(|what| self.short(what));
         let mut doing = self.doing.lock().unwrap_or_else(PoisonError::into_inner);
@@ -57,7 +56,7 @@ impl Abreast {
     }
 }
 
-/// What is done, each thing once, with the names of all that do it.
+/// Each distinct activity once, with the names of its lanes.
 fn together(doing: &[Does]) -> Vec<String> {
     let mut kinds: Vec<(String, Vec<&str>)> = Vec::new();
     for does in doing {
