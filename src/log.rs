@@ -1,8 +1,7 @@
-//! What is kept of a run: the log file that people read, `events.jsonl` that programs read, and the
-//! record in memory from which the reports are made.
+//! Records of a run: the log file for people, `events.jsonl` for programs, and the in-memory record
+//! for reports.
 //!
-//! A sink has nobody to tell that the disk is full, and a build must not fail over its log: write
-//! errors are passed over.
+//! Write errors are ignored: a build must not fail over its log.
 use std::collections::VecDeque;
 use std::fmt::Write as _;
 use std::fs::{File, OpenOptions, Permissions};
@@ -21,12 +20,13 @@ pub mod sentences;
 use budget::{Budget, OUTPUT};
 
 /// `build.<image name>.log`: every event with its time (UTC), stages under a rule (`==== boot
-/// ====`). The last line is [`words::final_line`], bare, as the terminal shows it. Of output it
-/// holds [`budget::OUTPUT`] bytes.
+/// ====`). The last line is [`sentences::final_line`], as on the terminal. Holds at most
+/// [`budget::OUTPUT`] bytes of program output.
 pub struct LogFile(File, Budget);
 
 impl LogFile {
-    /// Begins the file anew, readable for all: CI archives it under another user.
+    /// Creates the file, replacing an old one. It is world-readable, because CI archives it as
+    /// another user.
     pub fn create(path: &Path) -> io::Result<Self> {
         let file =
             OpenOptions::new().write(true).create(true).truncate(true).mode(0o644).open(path)?;
@@ -47,7 +47,7 @@ impl Sink for LogFile {
     }
 }
 
-/// The lines of one event.
+/// The lines for one event.
 fn entry(Stamped { at, event }: &Stamped) -> String {
     let mut out = String::new();
     match event {
@@ -146,7 +146,7 @@ fn rule(out: &mut String, at: Timestamp, text: &str) {
     );
 }
 
-/// Each line of `text` with time and prefix, so that none can pass for an entry of ours.
+/// Adds each line of `text` with time and prefix, so that none can imitate an entry of ours.
 fn lines(out: &mut String, at: Timestamp, prefix: &str, text: &str) {
     let at = at.strftime("%Y-%m-%dT%H:%M:%S%.3fZ");
     let text = if text.is_empty() { "\n" } else { text };
@@ -156,8 +156,8 @@ fn lines(out: &mut String, at: Timestamp, prefix: &str, text: &str) {
     }
 }
 
-/// `events.jsonl`: one [`Stamped`] per line, appended, so that a run that goes on under another
-/// process stays one file. Of output it holds [`budget::OUTPUT`] bytes.
+/// `events.jsonl`: one [`Stamped`] per line. Appends, so that a run that continues in another
+/// process has one file. Holds at most [`budget::OUTPUT`] bytes of program output.
 pub struct EventFile(File, Budget);
 
 impl EventFile {
@@ -179,31 +179,29 @@ impl Sink for EventFile {
     }
 }
 
-/// An event as one line of JSON, with its newline.
+/// An event as one line of JSON, with a newline.
 pub fn json_line(event: &Stamped) -> String {
     let line = serde_json::to_string(event).expect("events are plain data");
     format!("{}\n", crate::text::json(&line))
 }
 
-/// Lines of output that a [`Recorder`] keeps: enough for a report's log tail, and a bound for a
-/// build that babbles.
+/// Output lines that a [`Recorder`] keeps, for the log tail of a report.
 const OUTPUT_KEPT: usize = 2000;
-/// Bytes of them.
+/// Total bytes of those lines.
 const OUTPUT_BYTES: usize = 4 << 20;
 
-/// Keeps the events of a run in memory, for the reports. Clones share the record: one is the sink,
-/// one is asked.
+/// Keeps the events of a run in memory, for the reports. Clones share the record.
 #[derive(Clone, Default)]
 pub struct Recorder(Arc<Mutex<Record>>);
 
-/// Output lines apart from the rest, so that dropping the oldest is cheap; numbers tell the common
+/// Output lines are stored apart, so that dropping the oldest is cheap; numbers give the common
 /// order.
 #[derive(Default)]
 struct Record {
     count: u64,
     events: Vec<(u64, Stamped)>,
     output: VecDeque<(u64, Stamped)>,
-    /// Bytes of the lines in `output`.
+    /// Total bytes in `output`.
     bytes: usize,
 }
 
@@ -222,8 +220,8 @@ impl Record {
 }
 
 impl Recorder {
-    /// All events so far in their order, except: of output only the last 2000 lines (4 MiB), of
-    /// progress in a row only the last.
+    /// All events in order, except that only the last 2000 output lines (4 MiB), and the last of
+    /// consecutive progress events, are kept.
     pub fn events(&self) -> Vec<Stamped> {
         let record = self.0.lock().expect("a sink panicked");
         let mut all: Vec<_> = record.events.iter().chain(&record.output).collect();
@@ -231,7 +229,7 @@ impl Recorder {
         all.into_iter().map(|(_, event)| event.clone()).collect()
     }
 
-    /// The last `count` lines of output that are kept, oldest first; of one source if given.
+    /// The last `count` kept output lines, oldest first; only those of `source` if given.
     #[cfg(test)]
     pub fn output(&self, source: Option<&str>, count: usize) -> Vec<String> {
         let record = self.0.lock().expect("a sink panicked");

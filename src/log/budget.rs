@@ -1,11 +1,11 @@
-//! How much output of machines and programs a record of a run may hold. Our own events are always
-//! written, so that the end of a log is true however much was said before it.
+//! Limits the program and machine output in a record of a run. The factory's own events are always
+//! written, so that the end of a log is complete.
 use crate::event::{Event, Stamped};
 
-/// Bytes of output in each record: `build.log`, `events.jsonl`, and what a verbose run prints.
+/// Maximum output bytes per record: `build.log`, `events.jsonl`, and the terminal of a verbose run.
 pub const OUTPUT: u64 = 64 << 20;
 
-/// Counts what is written of output, and leaves out what is over.
+/// Counts written output, and drops what exceeds the limit.
 #[derive(Debug)]
 pub struct Budget {
     left: u64,
@@ -24,8 +24,8 @@ impl Budget {
         Self { left: limit, lines: 0, bytes: 0 }
     }
 
-    /// Gives `event` to `write`, which tells how many bytes it took; of output only as long as
-    /// there is room. Says once that output is left out, and before the last event how much.
+    /// Passes `event` to `write`, which returns the bytes that it wrote. Drops output beyond the
+    /// limit; reports that once, and the dropped amount before the last event.
     pub fn pass(&mut self, stamped: &Stamped, write: &mut dyn FnMut(&Stamped) -> usize) {
         let ours = |event| Stamped { at: stamped.at, event };
         match &stamped.event {

@@ -1,15 +1,14 @@
-//! How things are worded wherever a person reads them: times, amounts, foreign text, and the last
-//! line of a build.
+//! Wording for people: durations, amounts, and the last line of a build.
 pub use crate::text::{clean, first_line, shown};
 
 use crate::event::Event;
 
-/// A finished span: `47.3 s`, `1m30s`, `1h02m`.
+/// A finished duration: `47.3 s`, `1m30s`, `1h02m`.
 pub fn duration(seconds: f64) -> String {
     if seconds < 59.95 { format!("{seconds:.1} s") } else { whole(seconds.round() as u64) }
 }
 
-/// A span that still grows, in whole seconds, so that it does not dance: `12s`, `1m30s`, `1h02m`.
+/// A running duration in whole seconds, so that the display stays steady: `12s`, `1m30s`, `1h02m`.
 pub fn running(seconds: f64) -> String {
     whole(seconds as u64)
 }
@@ -22,7 +21,7 @@ fn whole(s: u64) -> String {
     }
 }
 
-/// Progress in words: `1.2 of 3.4 GiB`, `35 %`, `3 of 7 files`.
+/// Progress: `1.2 of 3.4 GiB`, `35 %`, `3 of 7 files`.
 pub fn amount(done: u64, of: u64, unit: &str) -> String {
     match unit {
         "bytes" => {
@@ -45,22 +44,22 @@ pub fn amount(done: u64, of: u64, unit: &str) -> String {
     }
 }
 
-/// 0 to 100; an unknown whole counts as nothing done.
+/// 0 to 100; 0 if the total is unknown.
 pub fn percent(done: u64, of: u64) -> u64 {
     (u128::from(done.min(of)) * 100).checked_div(u128::from(of)).unwrap_or(0) as u64
 }
 
-/// Outcome of a run that made no image, but opened its builder to a person.
+/// Outcome of a run that opened its builder to a user and made no image.
 pub const VISITED: &str = "visited";
 
-/// Outcome of a test that an image passed: nothing is made, and nothing is wrong.
+/// Outcome of a test that the image passed.
 pub const TESTED: &str = "tested";
 
-/// Outcome of a test that could not be made.
+/// Outcome of a test that could not run.
 pub const UNTESTED: &str = "untested";
 
-/// The last line of a run, the same on the terminal, in a CI log and in the log file. `None` for
-/// any event but [`Event::Finished`].
+/// The last line of a run, the same on the terminal, in a CI log and in the log file. `None` unless
+/// the event is [`Event::Finished`].
 pub fn final_line(event: &Event) -> Option<String> {
     let Event::Finished { outcome, seconds, image, error, leaks } = event else { return None };
     let took = duration(*seconds);
