@@ -1,20 +1,18 @@
-//! A lock on a file, held by this process alone: over when it is let go, or when the process is.
+//! An exclusive lock on a file, released when it is dropped or the process ends.
 //!
-//! A child has copies of our files until its program begins, and a copy holds the lock like the
-//! file itself. So a lock is taken off when it is let go, and not only closed: else what has ended
-//! looks alive for as long as some thread starts a child, which on a busy machine is long enough to
-//! be seen.
+//! Between fork and exec a child holds copies of our files, and with them the lock. So releasing
+//! unlocks explicitly instead of only closing: otherwise a finished run would look alive while any
+//! thread starts a child, which is noticeable on a busy machine.
 use std::fs::{File, TryLockError};
 
 #[derive(Debug)]
 pub struct Held(File);
 
 impl Held {
-    /// Does not wait. The file comes back with the reason if another has it.
+    /// Locks without waiting. On failure returns the file with the reason.
     ///
-    /// # Errors
-    /// `WouldBlock`: another file, of this process or another one, has the lock. `Error`: the file
-    /// system has no locks.
+    /// # Errors `WouldBlock`: the file is locked, by this process or another. `Error`: the file
+    /// system does not support locks.
     pub fn take(file: File) -> Result<Self, (File, TryLockError)> {
         match file.try_lock() {
             Ok(()) => Ok(Self(file)),
