@@ -1,6 +1,5 @@
-//! Directories for as long as a process lives. One that is killed removes nothing: the next that
-//! makes one removes what dead processes left. A lock, which ends with its process, tells which are
-//! dead.
+//! Temporary directories that live as long as their process. A killed process removes nothing, so
+//! the next process that makes one removes directories whose lock is free.
 use std::fs::{self, File};
 use std::io;
 use std::os::unix::fs::MetadataExt;
@@ -11,11 +10,11 @@ use crate::lock::Held;
 
 const PREFIX: &str = "image-factory-scratch-";
 const LOCK: &str = "lock";
-/// One without a lock is where a file system has none, or of a process that was killed within its
-/// first moment.
+/// Minimum age before a directory without a lock is removed: its file system has no locks, or its
+/// process was killed right at the start.
 const OLD: Duration = Duration::from_secs(24 * 3600);
 
-/// A directory that only this user may look into, removed when it is dropped.
+/// A private directory, removed on drop.
 #[derive(Debug)]
 pub struct Scratch {
     inner: PathBuf,
@@ -25,10 +24,7 @@ pub struct Scratch {
 }
 
 impl Scratch {
-    /// Below TMPDIR.
-    ///
-    /// # Errors
-    /// It cannot be made.
+    /// Creates the directory below TMPDIR.
     pub fn new() -> io::Result<Self> {
         Self::below(&std::env::temp_dir())
     }
@@ -47,13 +43,13 @@ impl Scratch {
         Ok(Self { inner, _dir: dir, _held: held })
     }
 
-    /// Empty at first.
+    /// Initially empty.
     pub fn path(&self) -> &Path {
         &self.inner
     }
 }
 
-/// Removes what dead processes of this user left. What cannot be removed is left to the next.
+/// Removes directories of this user's dead processes. Leaves those that cannot be removed.
 fn sweep(root: &Path, user: u32) {
     let entries = fs::read_dir(root).into_iter().flatten().flatten();
     for entry in entries.filter(|entry| entry.file_name().to_string_lossy().starts_with(PREFIX)) {
