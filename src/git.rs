@@ -1,10 +1,10 @@
-//! The commit of a factory tree and whether it has changes, asked of git without anything of the
-//! repository's own in force.
+//! Reads the commit of a factory tree and whether it has changes, without using any of the
+//! repository's configuration.
 //!
 //! A repository's configuration names programs (`core.fsmonitor`, filters, hooks, pagers,
-//! `core.sshCommand`), and a repository may be planted: plain files in a bundle make a bare one. So
-//! the repository is found here, and git is given a directory of ours: our configuration, the
-//! commit, a copy of the index; of the repository it sees objects only.
+//! `core.sshCommand`), and a bundle can contain a bare repository as plain files. So this module
+//! locates the repository itself, and runs git on a private git directory with our configuration,
+//! the commit and a copy of the index. Of the repository, git sees only objects.
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -16,26 +16,26 @@ use crate::reading;
 use crate::scratch::Scratch;
 
 const DEADLINE: Duration = Duration::from_secs(20);
-/// Index files of the largest repositories known are a tenth of this.
+/// Size limit of an index; the largest known ones are a tenth of it.
 const MAX_INDEX: u64 = 1 << 30;
 const MAX_REFS: u64 = 256 << 20;
 const MAX_SMALL: u64 = 1 << 20;
 
-/// The repository that the factory tree lies in.
+/// The repository that contains the factory tree.
 #[derive(Debug, PartialEq, Eq)]
 struct Repository {
     /// Top of the working tree.
     top: PathBuf,
-    /// `.git`, or where a worktree has its own.
+    /// `.git`, or the worktree's own git directory.
     own: PathBuf,
-    /// What all worktrees share; of most repositories the same.
+    /// Git directory shared by all worktrees; usually the same as `own`.
     common: PathBuf,
     /// The commit, in hex.
     head: String,
 }
 
-/// `<commit>`, with `-dirty` if anything below `dirs` differs from it. `None`: the tree is in no
-/// repository, `dirs` are not in the tree's, or the repository is of a kind that is not understood.
+/// `<commit>`, with `-dirty` if anything below `dirs` differs from it. `None` if the tree is in no
+/// repository, `dirs` are outside, or the repository's format is not supported.
 pub async fn commit(tree: &Path, dirs: &[&Path], cancel: &Cancel) -> Option<String> {
     let repository = find(tree)?;
     let inside = dirs
@@ -52,7 +52,8 @@ pub async fn commit(tree: &Path, dirs: &[&Path], cancel: &Cancel) -> Option<Stri
     Some(format!("{}{}", repository.head, if dirty { "-dirty" } else { "" }))
 }
 
-/// The nearest `.git` at the tree or above it; never one below, which a bundle could bring.
+/// The nearest `.git` in the tree's directory or above; never below, where a bundle could place
+/// one.
 fn find(tree: &Path) -> Option<Repository> {
     let tree = tree.canonicalize().ok()?;
     let top = tree.ancestors().find(|dir| dir.join(".git").symlink_metadata().is_ok())?;
@@ -71,8 +72,9 @@ fn find(tree: &Path) -> Option<Repository> {
     Some(Repository { top: top.to_owned(), own, common, head })
 }
 
-/// Where a `.git` file leads: to a worktree's directory, which must lead back, or to a submodule's,
-/// which must lie in the repository around. Anywhere else could be another project of the user's.
+/// Resolves a `.git` file: to a worktree's directory, which must point back, or to a submodule's,
+/// which must lie in the surrounding repository. Anything else could be another project of the
+/// user.
 fn pointed_at(top: &Path, git: &Path) -> Option<PathBuf> {
     let text = small(git)?;
     let own = top.join(text.strip_prefix("gitdir:")?.trim()).canonicalize().ok()?;
@@ -114,7 +116,7 @@ fn small(path: &Path) -> Option<String> {
     reading::text(path, MAX_SMALL).ok()
 }
 
-/// A git directory of our own, which goes when it is dropped.
+/// Creates a private git directory, removed on drop.
 fn ours(repository: &Repository) -> io::Result<Scratch> {
     let dir = Scratch::new()?;
     for sub in ["refs", "objects", "info"] {
@@ -144,7 +146,7 @@ fn ours(repository: &Repository) -> io::Result<Scratch> {
     Ok(dir)
 }
 
-/// Of the repository's configuration what says how files lie on this disk, and names no program.
+/// The settings of the repository that describe its files on this disk and name no program.
 fn config(repository: &Repository) -> String {
     let mut text =
         "[core]\nbare = false\nfsmonitor = false\nhooksPath = /dev/null\nuntrackedCache = false\n"
