@@ -1,4 +1,4 @@
-//! Checksums of files, as publishers of images give them and as Glance computes them.
+//! Checksums of files, in the algorithms of image publishers and of Glance.
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
@@ -18,7 +18,7 @@ impl Algorithm {
         }
     }
 
-    /// Of a digest in hexadecimal.
+    /// Length of a digest in hexadecimal digits.
     pub fn digits(self) -> usize {
         match self {
             Algorithm::Sha256 => 64,
@@ -27,22 +27,22 @@ impl Algorithm {
     }
 }
 
-/// A checksum and its kind. Shown as `sha256:3a52…`.
+/// A checksum with its algorithm. Displays as `sha256:3a52…`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Digest {
     pub algorithm: Algorithm,
-    /// Lower case, as long as [`Algorithm::digits`] says.
+    /// Lower case, of [`Algorithm::digits`] characters.
     pub hex: String,
 }
 
 impl Digest {
-    /// `None`: `text` is not one of that kind.
+    /// `None` if `text` is not a digest of that algorithm.
     pub fn parse(algorithm: Algorithm, text: &str) -> Option<Self> {
         let sound = text.len() == algorithm.digits() && text.bytes().all(|b| b.is_ascii_hexdigit());
         sound.then(|| Self { algorithm, hex: text.to_ascii_lowercase() })
     }
 
-    /// The kind is told by the length.
+    /// Detects the algorithm by the length.
     pub fn of_hex(text: &str) -> Option<Self> {
         [Algorithm::Sha256, Algorithm::Sha512].into_iter().find_map(|a| Self::parse(a, text))
     }
@@ -54,7 +54,7 @@ impl fmt::Display for Digest {
     }
 }
 
-/// Takes the bytes of a file one after another.
+/// Computes a digest over successive chunks.
 #[derive(Clone)]
 pub struct Hasher {
     algorithm: Algorithm,
