@@ -1,4 +1,4 @@
-//! What is read off answers and errors of HTTP, whoever asked.
+//! Reading HTTP responses and errors, for every HTTP client of the factory.
 use std::time::Duration;
 
 mod direct;
@@ -6,18 +6,18 @@ mod proxies;
 
 pub use proxies::{Proxies, ProxyError, THROUGH};
 
-/// What a person can do where a connection through a proxy came to nothing.
+/// Hint for a connection through a proxy that failed.
 pub const PROXY_HINT: &str = "is that proxy right (http_proxy, https_proxy), and does it reach \
     that host? \
     A host that is to be reached without it belongs into NO_PROXY: NO_PROXY=localhost,.example.net";
 
-/// Whether an answer of this status may be the proxy's own: it refuses, wants a login, or does not
-/// reach the server.
+/// Whether a response of this status may come from the proxy itself: it refuses, wants a login, or
+/// cannot reach the server.
 pub fn may_be_the_proxys(status: u16) -> bool {
     matches!(status, 403 | 407 | 502..=504)
 }
 
-/// `Retry-After`: seconds, or a date. Source: RFC 9110, 10.2.3.
+/// `Retry-After`: seconds, or a date (RFC 9110, 10.2.3).
 pub fn retry_after(text: &str) -> Option<Duration> {
     if let Ok(seconds) = text.trim().parse() {
         return Some(Duration::from_secs(seconds));
@@ -28,7 +28,8 @@ pub fn retry_after(text: &str) -> Option<Duration> {
     ))
 }
 
-/// The cause lies at the end of the chain: "connection refused", "certificate verify failed".
+/// The last error of the source chain, which names the cause: "connection refused", "certificate
+/// verify failed".
 pub fn innermost(e: &dyn std::error::Error) -> String {
     let mut cause = e;
     while let Some(next) = cause.source() {

@@ -2,8 +2,8 @@
 use hyper_util::client::proxy::matcher::Matcher;
 use reqwest::Url;
 
-/// Names with all below them, addresses and networks, each with or without a port; `*` is
-/// everything, as in curl and openstacksdk.
+/// Domain names with their subdomains, addresses and networks, each with an optional port; `*`
+/// matches everything, as in curl and openstacksdk.
 #[derive(Default)]
 pub struct Direct {
     all: bool,
@@ -11,9 +11,9 @@ pub struct Direct {
 }
 
 struct Entry {
-    /// `None`: any.
+    /// `None`: any port.
     port: Option<u16>,
-    /// Names a proxy for what does not fit.
+    /// Routes hosts that do not match to a proxy.
     others: Matcher,
 }
 

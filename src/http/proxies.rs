@@ -1,10 +1,8 @@
-//! Which proxy a request goes through: what the environment says is read once, and the clients and
-//! the texts go by it alone.
+//! Proxies from the environment, read once for all clients and messages.
 //!
-//! As curl and openstacksdk have it: `http_proxy` and `https_proxy` by the URL's scheme,
-//! `all_proxy` where that one is not set, and `no_proxy` for hosts that are reached without. A name
-//! in small letters counts more than the same in capitals, even if its value is empty. Nothing of a
-//! value is told before it is known to be no login.
+//! Follows curl and openstacksdk: `http_proxy` and `https_proxy` by the URL's scheme, `all_proxy`
+//! as the fallback, and `no_proxy` for exceptions. A lower-case name takes precedence over the
+//! upper-case one, even if empty. No part of a value is shown before it is known not to be a login.
 use std::ffi::OsString;
 use std::fmt;
 use std::sync::Arc;
@@ -15,18 +13,18 @@ use reqwest::{ClientBuilder, Proxy, Url};
 
 use super::direct::Direct;
 
-/// How [`Proxies::via`] begins: by it a hint tells that a proxy was used.
+/// Prefix of [`Proxies::via`]; hints use it to detect that a proxy was used.
 pub const THROUGH: &str = "through the proxy ";
 
-/// Nobody can listen at port 0.
+/// An address that refuses every connection: nothing can listen on port 0.
 const NOWHERE: &str = "http://127.0.0.1:0";
 
-/// Kinds of proxies that are known by name, and are none of ours.
+/// Known proxy schemes that are not supported.
 const OTHERS: &[&str] = &[
     "socks", "socks4", "socks4a", "socks5", "socks5h", "ftp", "ftps", "tcp", "ssh", "quic", "file",
 ];
 
-/// A variable that names a proxy, and cannot be used.
+/// A proxy variable with an unusable value.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{variable} {wrong}")]
 pub struct ProxyError {
@@ -38,9 +36,9 @@ pub struct ProxyError {
 enum Wrong {
     NoText,
     NoAddress,
-    /// Something stands before an `@` that ends or breaks an address.
+    /// Text before an `@` that ends or breaks an address.
     Login,
-    /// `None`: one that nobody knows, which may be a part of a login.
+    /// An unsupported scheme; `None` if it is unknown, and may be part of a login.
     Kind(Option<&'static str>),
 }
 
@@ -59,7 +57,7 @@ impl fmt::Display for Wrong {
 }
 
 impl ProxyError {
-    /// What a person can do about it.
+    /// What a user can do about it.
     pub fn hint(&self) -> &'static str {
         match self.wrong {
             Wrong::NoText | Wrong::NoAddress => "an address is like http://proxy.example.net:3128",
@@ -76,7 +74,7 @@ impl ProxyError {
     }
 }
 
-/// The proxies of the environment. There is no `Debug` of what is in it: logins are.
+/// The proxies of the environment. Has no `Debug`, because it holds logins.
 #[derive(Clone, Default)]
 pub struct Proxies(Arc<Inner>);
 
@@ -87,7 +85,7 @@ struct Inner {
     direct: Direct,
 }
 
-/// A variable, and the address in it.
+/// A variable and its address.
 #[derive(Clone)]
 struct Way {
     variable: String,
@@ -101,7 +99,7 @@ impl fmt::Debug for Proxies {
 }
 
 impl Proxies {
-    /// `variable`: the value of one of the environment. The default is no proxy at all.
+    /// Reads the environment through `variable`. The default is no proxy.
     pub fn read(variable: impl Fn(&str) -> Option<OsString>) -> Self {
         // There `HTTP_PROXY` is what a request's header `Proxy` says.
         let cgi = variable("REQUEST_METHOD").is_some();
@@ -126,7 +124,7 @@ impl Proxies {
         Self(Arc::new(Inner { http: way("http_proxy"), https: way("https_proxy"), direct }))
     }
 
-    /// The proxy for `url`; `None`: it is reached without.
+    /// The proxy for `url`; `None`: direct.
     fn of(&self, url: &Url) -> Result<Option<&Url>, ProxyError> {
         let way = match url.scheme() {
             "http" => &self.0.http,
@@ -139,13 +137,13 @@ impl Proxies {
         }
     }
 
-    /// Whether a request for `url` can be sent.
+    /// Whether requests for `url` can be sent.
     pub fn check(&self, url: &Url) -> Result<(), ProxyError> {
         self.of(url).map(drop)
     }
 
-    /// What errors say of the way to `url`: ` (through the proxy http://proxy:3128)`, or nothing
-    /// where there is no proxy for it. The proxy's login is left out.
+    /// Suffix for errors about `url`: ` (through the proxy http://proxy:3128)`, without the proxy's
+    /// login; empty without a proxy.
     pub fn via(&self, url: &Url) -> String {
         self.of(url)
             .ok()
@@ -153,7 +151,7 @@ impl Proxies {
             .map_or(String::new(), |proxy| format!(" ({THROUGH}{})", shown(proxy)))
     }
 
-    /// What logs in to them, as it is and as it is sent: nobody is to read it.
+    /// Proxy logins, plain and as sent. They must not be shown.
     pub fn secrets(&self) -> Vec<String> {
         let ways = [&self.0.http, &self.0.https];
         ways.into_iter()
@@ -163,8 +161,8 @@ impl Proxies {
             .collect()
     }
 
-    /// A client that goes by these. Where a request cannot be sent it connects to nothing;
-    /// [`Proxies::check`] tells why.
+    /// Configures a client to use these proxies. If a request cannot be sent, the client connects
+    /// to nothing, and [`Proxies::check`] gives the reason.
     pub fn on(&self, builder: ClientBuilder) -> ClientBuilder {
         let proxies = self.clone();
         let way = move |url: &Url| match proxies.of(url) {
@@ -175,8 +173,8 @@ impl Proxies {
         builder.no_proxy().proxy(Proxy::custom(way))
     }
 
-    /// For people: what each variable in force names (`Ok`) or why it cannot be used. Nothing where
-    /// none is.
+    /// For people: each variable in effect with its proxy (`Ok`), or the reason why it is unusable.
+    /// Empty without any.
     pub fn summary(&self) -> Vec<Result<String, ProxyError>> {
         let Inner { http, https, direct } = &*self.0;
         let ways = [("http", http), ("https", https)];
@@ -198,13 +196,13 @@ impl Proxies {
     }
 }
 
-/// Without its login.
+/// The address without its login.
 fn shown(proxy: &Url) -> String {
     let port = proxy.port().map_or(String::new(), |port| format!(":{port}"));
     format!("{}://{}{port}", proxy.scheme(), proxy.host_str().unwrap_or_default())
 }
 
-/// Password, or the name where there is none, and what a request says of both.
+/// The password, or the name if there is none, plain and as sent.
 fn login(proxy: &Url) -> Vec<String> {
     let proxies = Matcher::builder().all(proxy.as_str()).build();
     let found = "http://h/".parse().ok().and_then(|url| proxies.intercept(&url));
@@ -221,7 +219,7 @@ fn login(proxy: &Url) -> Vec<String> {
     vec![sent.to_owned(), if password.is_empty() { name.to_owned() } else { password.to_owned() }]
 }
 
-/// `http://name:password@host:port/`, of which scheme, login, port and path may be left out.
+/// `http://name:password@host:port/`; scheme, login, port and path are optional.
 fn parse(text: &str) -> Result<Url, Wrong> {
     let (scheme, rest) = match text.split_once("://") {
         Some((scheme, rest)) => (scheme.to_ascii_lowercase(), rest),
