@@ -1,5 +1,5 @@
-//! Files that must outlive a crash, and are read whatever has become of them since: replaced in one
-//! step, synced with the directory that names them, and read up to a bound, regular files only.
+//! Files that must survive a crash: replaced atomically, synced together with their directory, and
+//! read as bounded regular files.
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, Read, Write};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
@@ -10,7 +10,7 @@ use crate::reading;
 mod ours;
 pub use ours::only_ours;
 
-/// Opens a regular file for writing to its end; made (0600) if it is not there.
+/// Opens a regular file for appending; creates it with mode 0600.
 pub fn open_to_append(path: &Path) -> io::Result<File> {
     let mut options = OpenOptions::new();
     options.create(true).append(true).mode(0o600);
@@ -24,12 +24,12 @@ fn regular(file: File) -> io::Result<File> {
     }
 }
 
-/// The content of a regular file, and no link, of at most `limit` bytes; a longer one is an error.
+/// Reads a regular file, not a link, of at most `limit` bytes; a longer one is an error.
 pub fn read(path: &Path, limit: u64) -> io::Result<Vec<u8>> {
     reading::bytes_of(reading::open_itself(path)?, limit)
 }
 
-/// The first `limit` bytes of a regular file, and whether that is all of it.
+/// The first `limit` bytes of a regular file, and whether they are all of it.
 pub fn read_begin(path: &Path, limit: u64) -> io::Result<(Vec<u8>, bool)> {
     let mut content = Vec::new();
     reading::open_itself(path)?.take(limit + 1).read_to_end(&mut content)?;
@@ -38,13 +38,13 @@ pub fn read_begin(path: &Path, limit: u64) -> io::Result<(Vec<u8>, bool)> {
     Ok((content, whole))
 }
 
-/// Replaces a file in one step: after a crash it is the old one or the new one, whole, and this
-/// user's alone to read.
+/// Replaces a file atomically. After a crash it has the old content or the new. Only this user can
+/// read it.
 pub fn replace(path: &Path, content: &[u8]) -> io::Result<()> {
     replace_as(path, content, 0o600)
 }
 
-/// [`replace`], with these permissions.
+/// [`replace`] with the given permissions.
 pub fn replace_as(path: &Path, content: &[u8], mode: u32) -> io::Result<()> {
     let dir = path.parent().unwrap_or(Path::new("."));
     let mode = fs::Permissions::from_mode(mode);
@@ -55,14 +55,14 @@ pub fn replace_as(path: &Path, content: &[u8], mode: u32) -> io::Result<()> {
     sync_dir(dir)
 }
 
-/// Names that were made in or taken from `dir` are on disk when this returns.
+/// Syncs `dir`, so that names created in it or removed from it are on disk.
 pub fn sync_dir(dir: &Path) -> io::Result<()> {
     File::open(dir)?.sync_all()
 }
 
-/// Makes a directory with those above it, for this user alone, and says which owner and mode `dir`
-/// has to have: it is ours and no link, and nobody else may write there (`others`: nor read). What
-/// is ours and too open is closed.
+/// Creates a directory and its parents for this user alone. Checks that `dir` belongs to us, is not
+/// a link, and is not writable (`others`: nor readable) by other users. Closes our own directory if
+/// its mode is too open.
 pub fn private_dir(dir: &Path, others: Others) -> io::Result<()> {
     may_be_made(dir)?;
     match DirBuilder::new().recursive(true).mode(0o700).create(dir) {
@@ -77,7 +77,7 @@ pub fn private_dir(dir: &Path, others: Others) -> io::Result<()> {
     Ok(())
 }
 
-/// What users other than the owner may do in a directory.
+/// Permissions of other users in a directory.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Others {
     Nothing,
@@ -85,14 +85,14 @@ pub enum Others {
 }
 
 impl Others {
-    /// Bits of a mode.
+    /// Mode bits that must not be set.
     fn must_not(self) -> u32 {
         if self == Others::Nothing { 0o077 } else { 0o022 }
     }
 }
 
-/// Whether a directory that is not there can be made where nobody else could put another one; of
-/// one that is there nothing.
+/// Whether an absent directory can be created where nobody else could place another. Always `Ok`
+/// for an existing one.
 pub fn may_be_made(dir: &Path) -> io::Result<()> {
     // SAFETY: plain system call without arguments.
     let me = unsafe { libc::geteuid() };
@@ -104,8 +104,8 @@ pub fn may_be_made(dir: &Path) -> io::Result<()> {
     }
 }
 
-/// As [`private_dir`], of one that is there, and changes nothing: whether it is as closed as it has
-/// to be. One that is absent is an error.
+/// Like [`private_dir`], for an existing directory, without changing it. Returns whether its mode
+/// is closed enough. An absent directory is an error.
 pub fn check_private(dir: &Path, others: Others) -> io::Result<bool> {
     let meta = fs::symlink_metadata(dir)?;
     let wrong = |reason: String| Err(io::Error::new(io::ErrorKind::PermissionDenied, reason));

@@ -1,5 +1,5 @@
-//! Whether anybody but root and this user can change a file, or put another one in its place: by
-//! its own mode and owner, and by those of every directory and link on the way to it.
+//! Checks that only root and this user can change or replace a file: by its own mode and owner, and
+//! by those of every directory and link on its path.
 use std::collections::VecDeque;
 use std::ffi::{CStr, CString, OsString};
 use std::fs::{self, Metadata};
@@ -10,10 +10,10 @@ use std::path::{Component, Path, PathBuf};
 
 use crate::text::shell;
 
-/// As many as the kernel follows.
+/// Maximum number of links followed, as in the kernel.
 const LINKS: usize = 40;
 
-/// Who can change what, and so what lies behind it.
+/// Who can change which file.
 #[derive(Debug)]
 pub struct Open {
     path: PathBuf,
@@ -25,7 +25,8 @@ enum Who {
     Owner(u32),
     Anybody,
     Group(String),
-    /// Or a group: an access list makes the bits of the group the most that any of them has.
+    /// A user or group of an access list. With a list, the group bits are the maximum of all its
+    /// entries.
     Listed,
     Unknown(io::Error),
 }
@@ -50,7 +51,7 @@ impl std::fmt::Display for Who {
 }
 
 impl Open {
-    /// The command that mends it.
+    /// The command that fixes it.
     pub fn hint(&self) -> String {
         let path = shell::path(&self.path);
         match self.who {
@@ -60,7 +61,7 @@ impl Open {
         }
     }
 
-    /// As an error of a file.
+    /// As an I/O error.
     pub fn refused(&self) -> io::Error {
         io::Error::new(
             io::ErrorKind::PermissionDenied,
@@ -74,7 +75,7 @@ impl Open {
     }
 }
 
-/// Nobody but root and `me` can change `file` or put another one there.
+/// Checks that nobody but root and `me` can change or replace `file`.
 pub fn only_ours(file: &Path, me: u32) -> Result<(), Open> {
     let last = way(file, me)?;
     let meta = looked_at(&last)?;
@@ -85,13 +86,13 @@ pub fn only_ours(file: &Path, me: u32) -> Result<(), Open> {
     check(&last, &meta, me)
 }
 
-/// The same of its name alone: what `path` itself lets others do is the caller's to judge.
+/// Checks only the name: whether others can replace `path`. The caller checks the mode of `path`
+/// itself.
 pub fn only_ours_to_replace(path: &Path, me: u32) -> Result<(), Open> {
     way(path, me).map(drop)
 }
 
-/// Follows `path` as the kernel does, and checks each directory in which a name is looked up.
-/// Returns what it leads to.
+/// Follows `path` as the kernel does, checking each directory on the way. Returns the target.
 fn way(path: &Path, me: u32) -> Result<PathBuf, Open> {
     let unknown = |path: &Path, e: io::Error| Open { path: path.into(), who: Who::Unknown(e) };
     let path = std::path::absolute(path).map_err(|e| unknown(path, e))?;
@@ -142,8 +143,8 @@ fn looked_at(path: &Path) -> Result<Metadata, Open> {
     fs::symlink_metadata(path).map_err(|e| Open { path: path.into(), who: Who::Unknown(e) })
 }
 
-/// In a sticky directory only the owner of an entry can replace it, and that of each entry on the
-/// way is checked.
+/// In a sticky directory only the owner can replace an entry, and each entry's owner is checked
+/// too.
 fn check(path: &Path, meta: &Metadata, me: u32) -> Result<(), Open> {
     let open = |who| Err(Open { path: path.into(), who });
     let mode = meta.mode();
@@ -164,7 +165,7 @@ fn owned(meta: &Metadata, me: u32) -> bool {
     [0, me].contains(&meta.uid()) || nobody(meta.uid())
 }
 
-/// Owner that a user namespace shows for all whom it does not know, the machine's root among them.
+/// The owner that a user namespace shows for every unmapped user, including the machine's root.
 fn nobody(uid: u32) -> bool {
     let whole = fs::read_to_string("/proc/self/uid_map")
         .is_ok_and(|map| map.split_whitespace().eq(["0", "0", "4294967295"]));
@@ -187,8 +188,7 @@ struct Group {
     members: Vec<String>,
 }
 
-/// The user's own group, as distributions make one for each: of the user's name, with nobody else
-/// in it.
+/// Whether the group is the user's private group: named like the user, without other members.
 fn private(gid: u32, me: u32) -> bool {
     let Some((user, primary)) = user(me) else { return false };
     // Names there are bytes; a list that cannot be read may have anybody.
@@ -204,7 +204,7 @@ fn private(gid: u32, me: u32) -> bool {
     primary == gid && !others && group(gid).is_some_and(own)
 }
 
-/// Name and group.
+/// Name and group of a user.
 fn user(uid: u32) -> Option<(String, u32)> {
     let mut buffer = vec![0; 64 << 10];
     let (mut entry, mut found) =
