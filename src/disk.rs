@@ -1,9 +1,9 @@
-//! Disk image files: what one says it is, read by ourselves before any tool opens it, and the tools
-//! that read and write it.
+//! Disk image files: inspects headers before any tool opens them, and builds the commands of the
+//! tools.
 //!
-//! A qcow2 may name other files of this host as its backing or data file, and a tool that guesses
-//! formats would follow. A header may also ask for tables of any size. Source:
-//! docs/interop/qcow2.rst of QEMU; the bounds are those of its `block/qcow2.h`.
+//! A qcow2 can name other files of this host as its backing or data file, and a tool that guesses
+//! formats would follow. A header can also request tables of any size. Sources:
+//! docs/interop/qcow2.rst of QEMU; the limits are those of its `block/qcow2.h`.
 use std::fs::File;
 use std::io::{Read, Seek, SeekFrom};
 use std::os::unix::ffi::OsStrExt;
@@ -17,19 +17,19 @@ use crate::exec::{Cmd, Limits};
 #[cfg(test)]
 pub mod tests;
 
-/// Formats that are taken as they are.
+/// Supported formats.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Format {
     Qcow2,
-    /// A disk as a machine sees it.
+    /// A raw disk, as a machine sees it.
     Raw,
 }
 
 impl Format {
     pub const NAMES: [&str; 2] = ["qcow2", "raw"];
 
-    /// As `qemu-img` and Glance call it.
+    /// Name in `qemu-img` and Glance.
     pub fn name(self) -> &'static str {
         match self {
             Format::Qcow2 => "qcow2",
@@ -38,17 +38,17 @@ impl Format {
     }
 }
 
-/// What a look into a file told.
+/// Result of inspecting a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Disk {
     pub format: Format,
-    /// Bytes that a machine sees.
+    /// Size of the virtual disk, in bytes.
     pub virtual_size: u64,
-    /// May be taken as it is; otherwise it has internal snapshots, which an image must not carry.
+    /// Usable as it is. Otherwise it has internal snapshots, which an image must not carry.
     pub plain: bool,
 }
 
-/// Bytes of the largest disk that is taken.
+/// Largest accepted disk, in bytes.
 pub const LARGEST: u64 = 2 << 40;
 
 const DIRTY: u64 = 1;
@@ -57,8 +57,8 @@ const EXTERNAL_DATA: u64 = 1 << 2;
 const COMPRESSION: u64 = 1 << 3;
 const EXTENDED_L2: u64 = 1 << 4;
 
-/// Tells the format from the content, never from the name. An error says why the file cannot be an
-/// image, and what to do.
+/// Detects the format from the content, never from the name. The error says why the file cannot be
+/// an image, and what to do.
 pub fn inspect(path: &Path) -> Result<Disk, String> {
     let read = |e: std::io::Error| format!("cannot be read: {e}");
     let mut file = File::open(path).map_err(read)?;
@@ -101,7 +101,7 @@ pub fn inspect(path: &Path) -> Result<Disk, String> {
     Ok(Disk { format: Format::Raw, virtual_size, plain: true })
 }
 
-/// The same, and the content must be what was declared.
+/// [`inspect`], and checks the format against the declared one.
 pub fn inspect_as(path: &Path, declared: Option<Format>) -> Result<Disk, String> {
     let disk = inspect(path)?;
     match declared.filter(|format| *format != disk.format) {
@@ -126,7 +126,7 @@ fn fitting(virtual_size: u64) -> Result<u64, String> {
     }
 }
 
-/// The header of a qcow2, as far as QEMU acts on it before it reads any data.
+/// The qcow2 header fields that QEMU uses before it reads data.
 struct Header<'a>(&'a [u8]);
 
 impl Header<'_> {
@@ -140,7 +140,7 @@ impl Header<'_> {
     }
 }
 
-/// `size`: of the file.
+/// `size` is that of the file, in bytes.
 fn qcow2(head: &[u8], size: u64) -> Result<Disk, String> {
     let hostile =
         |what: String| Err(format!("is a qcow2 image with a header that makes no sense: {what}"));
@@ -222,14 +222,13 @@ fn qcow2(head: &[u8], size: u64) -> Result<Disk, String> {
     Ok(Disk { format: Format::Qcow2, virtual_size, plain: snapshots == 0 })
 }
 
-/// A tool that reads an image from elsewhere gets no more than this, whatever the image tells it to
-/// allocate.
+/// Address-space limit of tools that read untrusted images.
 const ADDRESS_SPACE: u64 = 4 << 30;
-/// Seconds of CPU to read the tables of an image; the largest that is taken needs a few.
+/// CPU limit for reading an image's tables; the largest accepted one needs a few seconds.
 const CHECK_CPU: Duration = Duration::from_secs(300);
 
-/// Has the tables of a qcow2 looked through: a download may have been cut off. Paths are absolute
-/// here and below, as `qemu-img` takes what looks like `nbd:` for a protocol.
+/// Command that checks the tables of a qcow2, which may be truncated. Paths must be absolute here
+/// and below, because `qemu-img` treats `nbd:` and the like as protocols.
 pub fn check(file: &Path, deadline: Duration) -> Cmd {
     let limits = Limits {
         address_space: Some(ADDRESS_SPACE),
@@ -240,9 +239,9 @@ pub fn check(file: &Path, deadline: Duration) -> Cmd {
     Cmd::new("qemu-img", deadline).args(["check", "-q", "-f", "qcow2"]).arg(file).limits(limits)
 }
 
-/// Has an image written anew. `format` is what it is: `qemu-img` never guesses. To compress a large
-/// one takes its time, so the deadline alone bounds that. A small image may say that it holds much:
-/// what is written leaves the disk its floor.
+/// Command that rewrites an image. `format` is that of `from`, because `qemu-img` must not guess.
+/// Compression takes long, so only the deadline limits it. A small image may expand to a large one,
+/// so output stops at the disk's floor.
 pub fn convert(from: &Path, format: Format, how: &[&str], to: &Path, deadline: Duration) -> Cmd {
     let limits =
         Limits { address_space: Some(ADDRESS_SPACE), file_size: room(to), ..Limits::default() };
@@ -252,30 +251,29 @@ pub fn convert(from: &Path, format: Format, how: &[&str], to: &Path, deadline: D
     cmd.arg(from).arg(to).limits(limits)
 }
 
-/// What a file system holds.
+/// Capacity of a file system.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Space {
-    /// Bytes free for this user.
+    /// Bytes available to this user.
     pub free: u64,
     pub total: u64,
 }
 
 const MIB: u64 = 1 << 20;
 
-/// Bytes of a file system of `total` bytes that no stranger's data may take: the factory's own
-/// records lie there too. A fiftieth, at least 1 GiB and at most 4 GiB; of a file system below 10
-/// GiB a tenth.
+/// Bytes of a file system of `total` bytes that untrusted data must leave free for the factory's
+/// own records: 2 %, at least 1 GiB and at most 4 GiB; 10 % of a file system below 10 GiB.
 pub fn floor(total: u64) -> u64 {
     (total / 50).clamp(1024 * MIB, 4096 * MIB).min(total / 10)
 }
 
-/// Bytes that may still be written where `path` is, or will be, until its floor is reached. `None`:
-/// it cannot be asked.
+/// Bytes that can be written at `path` before the floor is reached; `path` need not exist yet.
+/// `None` if the file system cannot be queried.
 pub fn room(path: &Path) -> Option<u64> {
     space(path).map(|space| space.free.saturating_sub(floor(space.total)))
 }
 
-/// What the file system holds on which `path` is, or will be.
+/// Capacity of the file system that holds `path`, or will hold it.
 pub fn space(path: &Path) -> Option<Space> {
     let there = path.ancestors().find(|p| p.exists())?;
     let name = std::ffi::CString::new(there.as_os_str().as_bytes()).ok()?;
