@@ -1,9 +1,8 @@
-//! Work on what strangers wrote, in a process of its own: this program again, with nothing of the
+//! Runs work on untrusted input in a process of its own: this program again, with an empty
 //! environment.
 //!
-//! The kernel bounds that process in memory, and in processor time for each job; whatever a job
-//! does, this process only sees the other end. Question and answers are lines of JSON in one file
-//! without a name.
+//! The kernel limits the process's memory, and its CPU time per job. Question and answers are lines
+//! of JSON in an anonymous memory file.
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read, Seek, SeekFrom, Write};
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
@@ -18,15 +17,15 @@ use super::{Cmd, ExecError, run, status_text};
 use crate::cancel::{Cancel, Cancelled};
 
 const STACK: usize = 16 << 20;
-/// All that one process hands back.
+/// Maximum bytes of question and answers.
 const MAX_RESULTS: u64 = 256 << 20;
 
-/// What one process gets.
+/// Limits of one process.
 #[derive(Debug, Clone, Copy)]
 pub struct Bounds {
-    /// Bytes of memory, its stack included. What it maps of files (the program) is not in it.
+    /// Bytes of memory, stack included. Mapped files (the program itself) do not count.
     pub memory: u64,
-    /// Processor time of each job.
+    /// CPU time per job.
     pub time: Duration,
 }
 
@@ -34,24 +33,24 @@ pub struct Bounds {
 #[derive(Debug, PartialEq, Eq)]
 pub enum End {
     Well,
-    /// A job took more than its time.
+    /// A job exceeded its CPU time.
     Time,
-    /// Or its stack was full.
+    /// The memory limit or the stack was exhausted.
     Memory,
-    /// For people.
+    /// Another failure, described for people.
     Failed(String),
 }
 
-/// Less is not worth the start of a second process.
+/// Minimum number of jobs for which a second process pays.
 const WORTH_A_PROCESS: usize = 16;
 
-/// Parts of `all`, for processes side by side, as many as there are processors.
+/// Splits `all` into one part per processor, for parallel processes.
 pub fn parts<T>(all: &[T]) -> std::slice::Chunks<'_, T> {
     let side_by_side = std::thread::available_parallelism().map_or(1, usize::from);
     all.chunks(all.len().div_ceil(side_by_side).max(WORTH_A_PROCESS))
 }
 
-/// The program, and the command that makes it call [`serve`] with the number that follows.
+/// The program, and the command with which it calls [`serve`] on the file number that follows.
 #[derive(Debug, Clone)]
 pub struct Confined {
     program: PathBuf,
@@ -63,8 +62,8 @@ impl Confined {
         Self { program: program.into(), command: command.into() }
     }
 
-    /// One process: how it ended, and what it answered until then. `deadline` is for one that waits
-    /// instead of working.
+    /// Runs one process. Returns how it ended, and its answers until then. `deadline` ends a
+    /// process that waits instead of working.
     pub async fn ask<A: DeserializeOwned>(
         &self,
         question: &impl Serialize,
@@ -115,8 +114,8 @@ fn end(status: std::process::ExitStatus, said: &str) -> End {
     }
 }
 
-/// A file in memory that holds the question; the answers are appended to it. It needs no directory
-/// that is there, or has room.
+/// An anonymous memory file that holds the question, and to which answers are appended. Needs no
+/// directory and no disk space.
 fn shared(question: &[u8]) -> io::Result<(Arc<OwnedFd>, u64)> {
     // SAFETY: plain system call; the name has its NUL.
     let file = unsafe { libc::memfd_create(c"question".as_ptr(), libc::MFD_CLOEXEC) };
@@ -131,7 +130,7 @@ fn shared(question: &[u8]) -> io::Result<(Arc<OwnedFd>, u64)> {
     Ok((Arc::new(file.into()), question.len() as u64 + 1))
 }
 
-/// Where the process that works answers.
+/// The child's end: appends answers.
 #[derive(Clone)]
 pub struct Answers {
     file: Arc<File>,
@@ -144,7 +143,7 @@ impl Answers {
         (&*self.file).stream_position()
     }
 
-    /// A job begins: it has its time from now on.
+    /// Begins a job, and restarts its CPU limit.
     pub fn begin(&self) -> io::Result<()> {
         timer(self.time)
     }
@@ -156,8 +155,8 @@ impl Answers {
     }
 }
 
-/// The process that works: reads the question from the open file `number` and has `work` answer it.
-/// `Err`: why it cannot.
+/// The child: reads the question from the open file `number` and lets `work` answer it. `Err` is
+/// the reason why it cannot.
 pub fn serve<Q: DeserializeOwned + Send + 'static>(
     number: i32,
     bounds: Bounds,
@@ -187,7 +186,7 @@ pub fn serve<Q: DeserializeOwned + Send + 'static>(
         .map_err(text)
 }
 
-/// For all of this process's life.
+/// Limits this process for the rest of its life.
 fn bound(memory: u64) -> io::Result<()> {
     for (what, most) in
         [(libc::RLIMIT_DATA, memory), (libc::RLIMIT_CORE, 0), (libc::RLIMIT_FSIZE, 2 * MAX_RESULTS)]
@@ -208,7 +207,7 @@ fn bound(memory: u64) -> io::Result<()> {
     Ok(())
 }
 
-/// The process is ended when it has worked that long from now on.
+/// Kills this process after `time` of further CPU time.
 fn timer(time: Duration) -> io::Result<()> {
     let value = libc::timeval {
         tv_sec: time.as_secs() as libc::time_t,

@@ -1,19 +1,19 @@
-//! What of the environment reaches programs that a definition brings: an allow-list, and names that
-//! a definition cannot set.
+//! The environment of programs that a definition brings: an allow-list of inherited variables, and
+//! names that a definition must not set.
 
-/// Passed on as they are: where programs are, language and time.
+/// Inherited unchanged: program search path, language, time zone.
 const PASSED: &[&str] = &["PATH", "LANG", "LANGUAGE", "TERM", "TZ", "USER", "LOGNAME"];
 
-/// Passed on with the files that they name: who signs what is downloaded. Directories may be
-/// several, with `:` between.
+/// Inherited together with the files that they name: trusted certificates. A directory variable may
+/// hold several, separated by `:`.
 pub const CERTIFICATES: &[&str] =
     &["SSL_CERT_FILE", "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"];
 
-/// Addresses of proxies. One with a password in it is a secret.
+/// Proxy addresses. One with a password is a secret.
 const PROXIES: &[&str] = &["http_proxy", "https_proxy", "ftp_proxy", "all_proxy", "no_proxy"];
 
-/// Set for Ansible by the factory; with any of them a definition could send `ssh` elsewhere or have
-/// it trust anybody.
+/// Set by the factory for Ansible. With any of them a definition could redirect `ssh`, or make it
+/// trust any host.
 const ANSIBLE: &[&str] = &[
     "ANSIBLE_HOST_KEY_CHECKING",
     "ANSIBLE_SSH_HOST_KEY_CHECKING",
@@ -37,8 +37,8 @@ const ANSIBLE: &[&str] = &[
     "ANSIBLE_INVENTORY_ENABLED",
 ];
 
-/// The same as variables of Ansible, which a step's `extra_vars` could set. Sources: the options of
-/// ansible.builtin.ssh and of ansible.builtin.paramiko_ssh.
+/// The same settings as Ansible variables, which a step's `extra_vars` could set. Sources: the
+/// options of ansible.builtin.ssh and of ansible.builtin.paramiko_ssh.
 const VARIABLES: &[&str] = &[
     "ansible_ssh_args",
     "ansible_ssh_common_args",
@@ -56,26 +56,24 @@ const VARIABLES: &[&str] = &[
     "ansible_control_path_dir",
 ];
 
-/// Whether `name` of the factory's own environment reaches what a definition brings, without being
-/// asked for.
+/// Whether programs of a definition inherit `name` from the factory without asking for it.
 pub fn passes(name: &str, value: &str) -> bool {
     let known = PASSED.contains(&name) || CERTIFICATES.contains(&name) || name.starts_with("LC_");
     known || (is_proxy(name) && !holds_password(value))
 }
 
-/// A proxy's variable, in small or in capital letters.
+/// Whether `name` is a proxy variable, in lower or upper case.
 pub fn is_proxy(name: &str) -> bool {
     PROXIES.iter().any(|proxy| proxy.eq_ignore_ascii_case(name))
 }
 
-/// `http://user:password@proxy:3128`: who has it can use the proxy.
+/// Whether a proxy address holds a password: `http://user:password@proxy:3128`.
 pub fn holds_password(value: &str) -> bool {
     value.contains('@')
 }
 
-/// Why a step that runs on the factory cannot set this variable; `None`: it can. For steps with a
-/// playbook only: scripts and commands run in the machine, and what they set there is their own
-/// matter.
+/// Why a step that runs on the factory must not set this variable; `None` if it may. For playbook
+/// steps only: scripts and commands run in the machine, where the definition may set anything.
 pub fn reserved(name: &str) -> Option<&'static str> {
     let upper = name.to_ascii_uppercase();
     if upper.starts_with("IMAGE_FACTORY_") {
@@ -100,7 +98,7 @@ pub fn reserved(name: &str) -> Option<&'static str> {
     )
 }
 
-/// The same for a variable of Ansible in `extra_vars`.
+/// [`reserved`] for an Ansible variable in `extra_vars`.
 pub fn reserved_variable(name: &str) -> Option<&'static str> {
     VARIABLES.contains(&name).then_some("the factory sets it: host keys are always checked")
 }

@@ -1,6 +1,6 @@
-//! Bounds on all processes of a program together. The kernel's limits are each process's own, so
-//! that many small ones pass them: these are counted while the program runs, every fifth of a
-//! second. Sources: proc(5), proc_pid_smaps(5).
+//! Limits on all processes of a program together. Kernel limits apply per process, and many small
+//! processes evade them, so this module measures a running program every 200 ms. Sources: proc(5),
+//! proc_pid_smaps(5).
 use std::collections::HashMap;
 use std::fs;
 use std::io;
@@ -9,22 +9,22 @@ use std::time::{Duration, Instant};
 
 use super::process::{self, Stat};
 
-/// Between two looks; after one that took long, longer: the count costs at most a fifth of a
-/// processor.
+/// Minimum pause between two measurements. Longer after a slow one, so that measuring takes at most
+/// a fifth of a processor.
 const PAUSE: Duration = Duration::from_millis(200);
 const LONGEST_PAUSE: Duration = Duration::from_secs(2);
 
-/// What a program, which is bubblewrap, and all that descends from it may have at once.
+/// Limits of a program (bubblewrap) and all its descendants together.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Joint {
-    /// Threads count as processes do, to the kernel too.
+    /// Processes and threads; the kernel counts both alike.
     pub processes: u64,
-    /// Bytes: what is nobody else's, with the share of what is shared; what files on disk hold as
-    /// well does not count.
+    /// Bytes: private memory, plus the proportional share of shared memory. Memory backed by files
+    /// on disk does not count.
     pub memory: u64,
 }
 
-/// Why a program was ended.
+/// Why a program was killed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum Passed {
     #[error(
@@ -46,7 +46,7 @@ pub enum Passed {
     Stopped,
 }
 
-/// Ends when `root` and its descendants pass the bound; never without one.
+/// Resolves when `root` and its descendants exceed the limit; never without one.
 pub(super) async fn passed(root: Option<u32>, joint: Option<Joint>) -> Passed {
     let (Some(root), Some(joint)) = (root, joint) else { return std::future::pending().await };
     let (mut watch, mut pause) =
@@ -64,8 +64,8 @@ pub(super) async fn passed(root: Option<u32>, joint: Option<Joint>) -> Passed {
     }
 }
 
-/// Called between fork and exec: where memory runs out all the same, the kernel ends this program's
-/// processes before others. Source: proc_pid_oom_score_adj(5).
+/// Runs between fork and exec: makes the kernel's OOM killer choose this program first. Source:
+/// proc_pid_oom_score_adj(5).
 pub(super) fn goes_first() -> io::Result<()> {
     // SAFETY: plain system calls on constants. A kernel that refuses leaves the order as it is.
     unsafe {
@@ -79,31 +79,30 @@ pub(super) fn goes_first() -> io::Result<()> {
     Ok(())
 }
 
-/// Processes and threads that user `user` has now.
+/// Number of processes and threads of user `user`.
 pub fn of_user(user: u32) -> u64 {
     let theirs =
         process::pids().filter(|(_, entry)| entry.metadata().is_ok_and(|m| m.uid() == user));
     theirs.filter_map(|(pid, _)| Some(Stat::of(pid)?.threads.max(1))).sum()
 }
 
-/// Bytes of memory of this machine.
+/// Memory of this machine, in bytes.
 pub fn machine_memory() -> Option<u64> {
     fields("/proc/meminfo", &["MemTotal:"]).map(|[total]| total)
 }
 
-/// Open files that one look goes through; some tenths of a second.
+/// Maximum number of open files examined per measurement, which takes some tenths of a second.
 const MOST_FILES: usize = 20_000;
 
 struct Watch {
     root: i32,
     joint: Joint,
     before: Machine,
-    /// Looks in turn that found the first process of the namespace stopped.
+    /// Consecutive measurements that found the namespace's first process stopped.
     stopped: u32,
 }
 
-/// Memory that is no process's own to see: it hides what processes keep in memory without mapping
-/// it.
+/// Machine-wide memory. Reveals memory that processes hold without mapping it.
 #[derive(Clone, Copy, Default)]
 struct Machine {
     shared: u64,
@@ -149,8 +148,8 @@ impl Watch {
     }
 }
 
-/// What descends from `root`, and is no process's any more that ended: such a one is its
-/// namespace's first process's child.
+/// Descendants of `root`. Orphans count too: their parent is then the first process of the
+/// namespace.
 fn below(root: i32) -> Vec<(i32, Stat)> {
     let mut all: HashMap<i32, Stat> =
         process::pids().filter_map(|(pid, _)| Some((pid, Stat::of(pid)?))).collect();
@@ -179,22 +178,21 @@ fn below(root: i32) -> Vec<(i32, Stat)> {
     found
 }
 
-/// Threads of a process whose first one has ended: of such a process the kernel tells nothing, of
-/// its threads all.
+/// The threads of a process whose first thread has ended. For such a process the kernel reports
+/// nothing, but for its threads everything.
 fn left_of(pid: i32, stat: &Stat) -> Option<Vec<i32>> {
     let tasks = || fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten().flatten();
     (stat.state == 'Z' && stat.threads > 0)
         .then(|| tasks().filter_map(|t| t.file_name().to_str()?.parse().ok()).collect())
 }
 
-/// Of memory, as the kernel counts them for each process.
+/// Pages of memory, as the kernel counts them per process.
 fn pages(pid: i32, stat: &Stat) -> u64 {
     let left = left_of(pid, stat).into_iter().flatten();
     left.filter_map(Stat::of).map(|task| task.pages).fold(stat.pages, u64::max)
 }
 
-/// Bytes that these processes keep from others. `None`: they have too many files open to be looked
-/// at.
+/// Memory of these processes, in bytes. `None` if they have too many open files to examine.
 fn memory<'s>(all: impl Iterator<Item = (i32, &'s Stat)>) -> Option<u64> {
     let (mut own, mut shared, mut files, mut looks) = (0, 0, HashMap::new(), MOST_FILES);
     for (process, stat) in all {
@@ -215,7 +213,7 @@ fn memory<'s>(all: impl Iterator<Item = (i32, &'s Stat)>) -> Option<u64> {
     Some(own + shared.max(files.values().sum()))
 }
 
-/// Files that live in memory and may be mapped nowhere, each once: (device, number) and bytes.
+/// In-memory files, which may be mapped nowhere, each once: (device, inode) and bytes.
 fn in_memory(pid: i32, files: &mut HashMap<(u64, u64), u64>, looks: &mut usize) -> Option<()> {
     let open = fs::read_dir(format!("/proc/{pid}/fd")).into_iter().flatten().flatten();
     for file in open {
@@ -228,13 +226,13 @@ fn in_memory(pid: i32, files: &mut HashMap<(u64, u64), u64>, looks: &mut usize) 
     Some(())
 }
 
-/// `/memfd:name (deleted)` is one component.
+/// Matches `/memfd:name (deleted)`, which is one component.
 fn is_memfd(name: &std::path::Path) -> bool {
     name.as_os_str().as_encoded_bytes().starts_with(b"/memfd:")
 }
 
-/// Values in bytes of lines such as `MemTotal:  1024 kB`; none if one is missing, as in files of
-/// older kernels.
+/// Values, in bytes, of lines such as `MemTotal:  1024 kB`. `None` if one is missing, as on older
+/// kernels.
 fn fields<const N: usize>(file: &str, names: &[&str; N]) -> Option<[u64; N]> {
     let text = fs::read_to_string(file).ok()?;
     let mut values = [0; N];

@@ -1,17 +1,18 @@
-//! Whether a program runs on this machine, and what it says of itself. That it says no is not that
-//! it is not there: what it says is repeated.
+//! Checks whether a program is installed and works, and reads its version. A failing program is
+//! reported with its own message, not as missing.
 use std::time::Duration;
 
 use super::{Cmd, ExecError, Stream, run, status_text};
 use crate::cancel::{Cancel, Cancelled};
 
-/// What is missing or does not work, and what to do about it.
+/// A missing or broken prerequisite, and the fix.
 pub type Lack = (String, String);
 
-/// The starts of Python and QEMU on a busy machine take seconds.
+/// Python and QEMU take seconds to start on a busy machine.
 const DEADLINE: Duration = Duration::from_secs(60);
 
-/// The first line that `program` says with `flag`. `package` brings it. Only exit code 0 counts.
+/// First line that `program` prints for `flag`. `package` provides the program. Only exit code 0
+/// counts.
 pub async fn version(
     program: &str,
     flag: &str,
@@ -49,7 +50,7 @@ pub async fn version(
     })
 }
 
-/// Lines of an answer that are kept.
+/// Maximum number of output lines kept.
 const LINES: usize = 4;
 
 #[cfg(test)]

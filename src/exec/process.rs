@@ -1,6 +1,5 @@
-//! Processes of this machine. One is named by its PID and start time, so that a PID used again is
-//! never taken for it, and found by the marks in its environment, so that one whose PID was lost is
-//! found all the same. Source: proc(5).
+//! Processes of this machine. PID and start time identify a process, so that a reused PID is never
+//! mistaken for it. Marks in the environment find processes whose PID was lost. Source: proc(5).
 use std::fmt;
 use std::io;
 use std::os::unix::fs::MetadataExt;
@@ -10,8 +9,8 @@ use std::time::{Duration, Instant};
 
 use super::RUN_MARK;
 
-/// `pid:start`, where `start` is field 22 of /proc/PID/stat: clock ticks from the machine's boot to
-/// the process's start.
+/// Displays as `pid:start`. `start` is field 22 of /proc/PID/stat: clock ticks from boot to the
+/// process's start.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Proc {
     pub pid: i32,
@@ -21,9 +20,9 @@ pub struct Proc {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum State {
     Alive,
-    /// Stopped by a signal or a debugger: it is there and does nothing.
+    /// Stopped by a signal or a debugger.
     Stopped,
-    /// Not there, or only its exit status waits to be read.
+    /// Gone, or a zombie.
     Gone,
 }
 
@@ -64,7 +63,7 @@ impl Proc {
         }
     }
 
-    /// A variable of the environment it was started with; `None` as well if it is another user's.
+    /// A variable of its initial environment. `None` also for another user's process.
     pub fn env(self, key: &str) -> Option<String> {
         let raw = std::fs::read(self.file("environ")).ok()?;
         raw.split(|b| *b == 0).find_map(|pair| {
@@ -73,7 +72,8 @@ impl Proc {
         })
     }
 
-    /// Made by this run: it carries the mark, or is an SSH master that does so by its title.
+    /// Whether this run started it: its environment carries the run's mark, or it is an SSH master
+    /// whose title names the run's directory.
     pub fn is_of(self, run: &str) -> bool {
         match self.env(RUN_MARK) {
             Some(mark) => mark == run,
@@ -81,7 +81,7 @@ impl Proc {
         }
     }
 
-    /// What to call it.
+    /// Name for people.
     pub fn title(self) -> String {
         let raw = std::fs::read(self.file("cmdline")).unwrap_or_default();
         let args: Vec<_> =
@@ -89,7 +89,7 @@ impl Proc {
         args.join(" ")
     }
 
-    /// Ends it: TERM, and after `grace` KILL. `Ok` means that it is gone.
+    /// Sends TERM, and KILL after `grace`. `Ok` means that the process is gone.
     pub async fn end(self, grace: Duration) -> io::Result<()> {
         // A stopped process does not hear TERM.
         let first = if self.state() == State::Stopped { libc::SIGKILL } else { libc::SIGTERM };
@@ -133,19 +133,19 @@ impl Proc {
     }
 }
 
-/// What the kernel tells everybody of a process.
+/// The world-readable part of a process's state.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Stat {
     pub(super) state: char,
     pub(super) parent: i32,
     pub(super) threads: u64,
     start: u64,
-    /// Pages of memory that it has mapped and in use.
+    /// Resident pages of memory.
     pub(super) pages: u64,
 }
 
 impl Stat {
-    /// The program's name (in brackets) may hold anything, brackets and spaces too.
+    /// The program's name (in parentheses) may contain any character, also blanks and parentheses.
     pub(super) fn of(pid: i32) -> Option<Self> {
         let text = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
         let rest: Vec<&str> = text[text.rfind(')')? + 1..].split_ascii_whitespace().collect();
@@ -156,15 +156,15 @@ impl Stat {
     }
 }
 
-/// PIDs of all processes of this machine.
+/// PIDs of all processes.
 pub(super) fn pids() -> impl Iterator<Item = (i32, std::fs::DirEntry)> {
     let entries = std::fs::read_dir("/proc").into_iter().flatten().flatten();
     entries.filter_map(|entry| Some((entry.file_name().to_str()?.parse().ok()?, entry)))
 }
 
-/// OpenSSH writes the title of a ControlPersist master over its environment, and the mark is lost
-/// with it. The title names the control socket; if that lies in a directory of the run, so does the
-/// master.
+/// An OpenSSH ControlPersist master overwrites its environment, and so the mark, with its title.
+/// The title names the control socket: a socket in a directory of the run means that the run
+/// started it.
 fn mux_of(title: &str, run: &str) -> bool {
     title
         .strip_prefix("ssh: ")
@@ -172,8 +172,7 @@ fn mux_of(title: &str, run: &str) -> bool {
         .is_some_and(|path| path.split('/').any(|part| part == run))
 }
 
-/// All processes of this user that live, without the caller and its ancestors: a run does not end
-/// those that end it.
+/// All live processes of this user, excluding the caller and its ancestors.
 pub fn ours() -> Vec<Proc> {
     // SAFETY: plain system call without arguments.
     let me = unsafe { libc::geteuid() };
