@@ -1,6 +1,6 @@
-//! The place of one file in the cache: `sha256-3a52…` when it is whole, `.part` while it is not,
-//! `.json` for what is known of it, `.lock` for who works on it. The lock stays when all else goes:
-//! to remove it would let two builds each hold one.
+//! One file's slot in the cache: `sha256-3a52…` once complete, `.part` before, `.json` with its
+//! metadata, `.lock` for the build that works on it. The lock file is never removed: otherwise two
+//! builds could each hold one.
 use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
@@ -12,17 +12,17 @@ use super::{FetchError, TransferContext, partial_file};
 use crate::digest::Digest;
 use crate::lock::Held;
 
-/// Between two looks at a lock that another build holds.
+/// Interval between attempts to lock a slot that another build holds.
 const LOOK: Duration = Duration::from_millis(200);
 
-/// What is known of a file, whole or not.
+/// Metadata of a complete or partial file.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Note {
     pub url: String,
-    /// A strong `ETag`, else `Last-Modified`: with it a server can tell whether its file is still
-    /// the one that was begun.
+    /// A strong `ETag`, otherwise `Last-Modified`. Lets the server decide whether its file is the
+    /// one that was begun.
     pub validator: Option<String>,
-    /// `None`: the server did not say.
+    /// `None` if the server did not say.
     pub size: Option<u64>,
 }
 
@@ -35,7 +35,7 @@ pub struct Slot {
 }
 
 impl Slot {
-    /// Waits for a build that works on the same file.
+    /// Waits while another build works on the same file.
     pub async fn take(
         dir: &Path,
         wanted: &Digest,
@@ -80,7 +80,7 @@ impl Slot {
         self.dir.join(format!("{}.json", self.stem))
     }
 
-    /// What is written down; nothing if it cannot be read, which only costs time.
+    /// The stored metadata. `None` if unreadable, which only costs time.
     pub fn note(&self) -> Option<Note> {
         serde_json::from_slice(&fs::read(self.note_path()).ok()?).ok()
     }
@@ -91,7 +91,8 @@ impl Slot {
             .map_err(FetchError::io("write", &path))
     }
 
-    /// Whether the file is there, as long as it was. One whose length is not known is read through.
+    /// Whether the complete file is there with the recorded length. Without a recorded length,
+    /// verifies the content.
     pub async fn holds(&self, job: &TransferContext) -> Result<bool, FetchError> {
         let whole = self.whole();
         let length = match fs::metadata(&whole) {
@@ -114,7 +115,7 @@ impl Slot {
         }
     }
 
-    /// The part, whose content was verified and synced, becomes the file.
+    /// Turns the partial file into the complete one. Its content must be verified and synced.
     pub fn adopt(&self, url: &str, size: u64) -> Result<(), FetchError> {
         self.write(&Note { url: url.into(), validator: None, size: Some(size) })?;
         let (partial_file, whole) = (self.part(), self.whole());
@@ -123,7 +124,7 @@ impl Slot {
         taken.map_err(FetchError::io("write", &whole))
     }
 
-    /// Nothing stays but the lock.
+    /// Removes everything but the lock.
     pub fn drop_all(&self) -> Result<(), FetchError> {
         for path in [self.part(), self.note_path(), self.whole()] {
             match fs::remove_file(&path) {

@@ -1,10 +1,10 @@
-//! Lists of checksums as publishers of images write them. `<hex>  name` and `<hex> *name` are
-//! coreutils' (Debian, Ubuntu), `SHA256 (name) = hex` is BSD's (Fedora, CentOS, Rocky), both with
-//! `#` comments and within a PGP signature or without; or a file holds one bare checksum. The
-//! signature is not verified: who cares takes the list over https.
+//! Checksum lists of image publishers. Accepts `<hex>  name` and `<hex> *name` (coreutils: Debian,
+//! Ubuntu) and `SHA256 (name) = hex` (BSD: Fedora, CentOS, Rocky), with `#` comments and optionally
+//! inside a PGP signature; or a file with one bare checksum. Signatures are not verified: use https
+//! for the list.
 use crate::digest::{Algorithm, Digest};
 
-/// Bytes of the longest name of a file.
+/// Maximum length of a file name, in bytes.
 const LONGEST_NAME: usize = 255;
 
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -23,9 +23,9 @@ fn instead(name: &Option<String>) -> String {
     name.as_ref().map_or(String::new(), |name| format!("; `{name}` is"))
 }
 
-/// A line that holds a checksum.
+/// A line with a checksum.
 struct Entry<'t> {
-    /// `None`: a bare checksum.
+    /// `None` for a bare checksum.
     name: Option<&'t str>,
     value: Value,
 }
@@ -35,8 +35,8 @@ enum Value {
     Weak(&'static str),
 }
 
-/// The checksum of the file called `name` in a list that is itself called `list`. Where there are
-/// several kinds, the strongest.
+/// The checksum of file `name`, in a list that is itself called `list`. Of several algorithms, the
+/// strongest.
 pub fn find(text: &str, name: &str, list: &str) -> Result<Digest, SumsError> {
     let entries: Vec<Entry> = text
         .lines()
@@ -85,7 +85,7 @@ pub fn find(text: &str, name: &str, list: &str) -> Result<Digest, SumsError> {
     }
 }
 
-/// Lists may name files by their path in the directory that they lie in.
+/// Whether a listed name matches; lists may name files by their path.
 fn same(listed: &str, name: &str) -> bool {
     listed == name
         || listed

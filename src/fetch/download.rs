@@ -1,5 +1,5 @@
-//! A download over HTTP: one request after another until all is there, each going on where the one
-//! before ended. Source: RFC 9110 (ranges in section 14, `If-Range` in 13.1.5).
+//! A resumable HTTP download. Each request continues where the previous one ended. Source: RFC 9110
+//! (ranges in section 14, `If-Range` in 13.1.5).
 use std::time::{Duration, Instant};
 
 use reqwest::{Response, StatusCode, header};
@@ -11,11 +11,11 @@ use super::{FetchError, SourceUri, TransferContext};
 use crate::digest::Digest;
 use crate::disk;
 
-/// Bytes a second below which a connection counts as stalled.
+/// Bytes per second below which a connection counts as stalled.
 const CRAWL: f64 = 1024.0;
-/// Most bytes of a file of which no server says how long it is.
+/// Size limit, in bytes, of a file whose length no server states.
 const UNTOLD: u64 = 64 << 30;
-/// Bytes between two looks at what is free: others write to the disk meanwhile.
+/// Bytes between two checks of free space; other programs write to the disk too.
 const LOOK: u64 = 8 << 20;
 
 pub struct Transfer<'a> {
@@ -27,8 +27,8 @@ pub struct Transfer<'a> {
 }
 
 impl Transfer<'_> {
-    /// Ends with the file in the cache, or with an error and nothing of it, but for a part that a
-    /// later build can go on with.
+    /// Ends with the file in the cache. After an error nothing is left, except a partial file that
+    /// a later build can resume.
     pub async fn run(&self, job: &TransferContext) -> Result<(), FetchError> {
         let mut again = true;
         loop {
@@ -104,7 +104,7 @@ impl Transfer<'_> {
         Err(error)
     }
 
-    /// One request, and all of its body.
+    /// One request with its whole body.
     async fn attempt(&self, state: &mut State, job: &TransferContext) -> Result<(), Failed> {
         let begin = state.part.length();
         let mut request =
@@ -128,8 +128,8 @@ impl Transfer<'_> {
         self.body(response, total, state, job).await
     }
 
-    /// What the answer's head says: the length of the whole, if it says one; `None` if nothing is
-    /// missing any more.
+    /// Evaluates the response head. Returns the total length, if stated; `None` if the file is
+    /// already complete.
     async fn begun(
         &self,
         response: &Response,
@@ -247,7 +247,7 @@ impl Transfer<'_> {
         }
     }
 
-    /// Whether `total` bytes, of which `have` are here, leave the disk its floor.
+    /// Whether `total` bytes, of which `have` are here, leave the disk's floor free.
     fn fits(&self, total: u64, have: u64) -> Result<(), FetchError> {
         if total > disk::LARGEST {
             return Err(self.too_large(total, format!("at most {} are taken", disk::LARGEST)));
@@ -270,11 +270,11 @@ impl Transfer<'_> {
     }
 }
 
-/// What was downloaded, right or not.
+/// A completed download, not yet verified.
 struct Whole {
     got: Digest,
     bytes: u64,
-    /// From more than one answer.
+    /// Assembled from several responses.
     pieced: bool,
 }
 

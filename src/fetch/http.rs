@@ -1,5 +1,5 @@
-//! What every request has: a client, errors told apart, patience, and what is read off headers.
-//! Source: RFC 9110 (`Content-Range` in 14.4, validators in 8.8).
+//! HTTP requests of a fetch: client, error classes, retries, header parsing. Source: RFC 9110
+//! (`Content-Range` in 14.4, validators in 8.8).
 use std::time::Duration;
 
 use rand_core::{OsRng, RngCore};
@@ -9,11 +9,11 @@ use reqwest::{Client, Response, StatusCode, redirect};
 use super::{FetchError, RetryPolicy, SourceUri, TransferContext};
 use crate::http::{Proxies, innermost, retry_after};
 
-/// Longer lists of checksums are none.
+/// Size limit of a checksum list, in bytes.
 pub const LONGEST_LIST: usize = 4 << 20;
 const REDIRECTS: usize = 10;
 
-/// Sends what one fetch asks for.
+/// Sends the requests of one fetch.
 pub struct Http<'a> {
     pub client: Client,
     pub patience: &'a RetryPolicy,
@@ -49,9 +49,9 @@ fn client(patience: &RetryPolicy, proxies: &Proxies) -> Result<Client, FetchErro
     proxies.on(builder).build().map_err(|e| FetchError::Client(innermost(&e)))
 }
 
-/// Why one attempt failed.
+/// Why an attempt failed.
 pub enum Failed {
-    /// Another may do better, after the pause that the server asks for.
+    /// Retryable, after the pause that the server requested.
     Again(String, Option<Duration>),
     For(FetchError),
 }
@@ -62,7 +62,7 @@ impl From<FetchError> for Failed {
     }
 }
 
-/// Attempts in a row that brought nothing new.
+/// Counts consecutive attempts without progress.
 pub struct Retry<'a> {
     patience: &'a RetryPolicy,
     shown: &'a SourceUri,
@@ -74,7 +74,7 @@ impl<'a> Retry<'a> {
         Self { patience, shown, fruitless: 0 }
     }
 
-    /// Waits before the next attempt, or ends the matter.
+    /// Waits before the next attempt, or fails when the attempts are used up.
     pub async fn next(
         &mut self,
         failed: Failed,
@@ -107,7 +107,7 @@ impl<'a> Retry<'a> {
 }
 
 impl Http<'_> {
-    /// A short text, whole or not at all.
+    /// Downloads a short text completely.
     pub async fn text(
         &self,
         url: &str,
@@ -190,14 +190,14 @@ impl Http<'_> {
     }
 }
 
-/// By which a server can tell whether its file is still the same: a weak `ETag` says nothing about
-/// bytes.
+/// Validator of a response: a strong `ETag`, otherwise `Last-Modified`. A weak `ETag` does not
+/// identify bytes.
 pub fn validator(headers: &HeaderMap) -> Option<String> {
     let text = |name| headers.get(name).and_then(|v| v.to_str().ok()).map(str::to_owned);
     text(header::ETAG).filter(|tag| tag.starts_with('"')).or_else(|| text(header::LAST_MODIFIED))
 }
 
-/// First byte, and length of the whole: `bytes 5-9/10`, `bytes 5-9/*`, `bytes */10`.
+/// First byte and total length: `bytes 5-9/10`, `bytes 5-9/*`, `bytes */10`.
 pub fn content_range(headers: &HeaderMap) -> Option<(Option<u64>, Option<u64>)> {
     let text = headers.get(header::CONTENT_RANGE)?.to_str().ok()?;
     let (range, total) = text.trim().strip_prefix("bytes ")?.split_once('/')?;

@@ -1,13 +1,13 @@
-//! Gets an image from elsewhere, and hands it over only if it is what it should be.
+//! Fetches images and verifies their checksums.
 //!
-//! A [`Download`] says from where and what checksum. [`Fetch::get`] finds the checksum in a
-//! publisher's list if need be ([`sums`]), looks into the [`cache`], and downloads what is not
-//! there ([`download`], over [`http`]), written and hashed by [`part`] on the way. [`unpack`] opens
-//! what is compressed. Files of this machine are hashed where they lie.
+//! A [`Download`] names sources and a checksum. [`Fetch::get`] looks the checksum up in a
+//! publisher's list if needed ([`checksum_list`]), consults the [`cache`], and downloads a missing
+//! file ([`download`], over [`http`]), writing and hashing it on the way ([`partial_file`]).
+//! [`unpack`] decompresses. Local files are hashed in place.
 //!
 //! The cache is a directory of files named by their checksum (`sha256-3a52…`), shared by all builds
-//! of a home. A file has that name only when it was read to its end and has that checksum. It may
-//! be emptied at any time when no build runs.
+//! of a home. A file gets that name only once it is complete and verified. The cache may be emptied
+//! whenever no build runs.
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -30,16 +30,16 @@ pub mod unpack;
 pub use checksum_list::{SumsError, find as find_sum};
 pub use source_uri::SourceUri;
 
-/// What is to be got, and how it is known to be right.
+/// A file to fetch, and the source of its checksum.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Download {
     pub from: SourceUri,
-    /// Of the file as it is served, before it is unpacked.
+    /// Checksum of the file as served, before unpacking.
     pub sum: Option<ChecksumSource>,
 }
 
 impl Download {
-    /// What is asked for over the network, in this order.
+    /// URLs that are requested, in this order.
     pub fn urls(&self) -> Vec<Url> {
         let list = match &self.sum {
             Some(ChecksumSource::List(place)) => Some(place),
@@ -53,7 +53,7 @@ impl Download {
             .collect()
     }
 
-    /// Files of this machine that are read for it.
+    /// Local files that are read.
     pub fn files(&self) -> Vec<&Path> {
         let list = match &self.sum {
             Some(ChecksumSource::List(place)) => Some(place),
@@ -72,21 +72,21 @@ impl Download {
 #[serde(rename_all = "lowercase")]
 pub enum ChecksumSource {
     Given(Digest),
-    /// A list of the publisher's, in which the file is looked up by the last part of its URL.
+    /// A publisher's list. The file is looked up by the last part of its URL.
     List(SourceUri),
 }
 
-/// How long a server is borne with.
+/// Timeouts and retries.
 #[derive(Debug, Clone)]
 pub struct RetryPolicy {
     pub connect: Duration,
-    /// Without a byte, or with less than 1 KiB a second for so long, a connection is given up.
+    /// A connection is dropped after this long without a byte, or below 1 KiB/s.
     pub idle: Duration,
-    /// Attempts in a row that bring nothing new.
+    /// Maximum consecutive attempts without progress.
     pub tries: u32,
-    /// Before the second attempt; doubled for each further one.
+    /// Pause before the second attempt; doubles for each further one.
     pub pause: Duration,
-    /// Longest pause, and the longest that a server may ask for.
+    /// Longest pause, also if the server requests more.
     pub longest: Duration,
 }
 
@@ -103,7 +103,7 @@ impl Default for RetryPolicy {
     }
 }
 
-/// What work on files and connections needs besides its subject.
+/// Context of transfers and file work: cancellation, deadline, events.
 #[derive(Clone)]
 pub struct TransferContext {
     pub events: Events,
@@ -122,7 +122,7 @@ impl TransferContext {
         }
     }
 
-    /// Waits for `work`, which must be safe to drop, as long as the run and the deadline allow.
+    /// Waits for `work`, until cancellation or the deadline. `work` must be safe to drop.
     async fn wait<T>(
         &self,
         what: impl std::fmt::Display,
@@ -134,7 +134,7 @@ impl TransferContext {
         }
     }
 
-    /// The same question for work on a thread of its own, to be asked between two chunks.
+    /// The same check for blocking work, to be called between two chunks.
     fn check(&self, what: impl std::fmt::Display) -> Result<(), FetchError> {
         self.cancel.check()?;
         match Instant::now() < self.until {
@@ -146,12 +146,12 @@ impl TransferContext {
 
 #[derive(Debug, thiserror::Error)]
 pub enum FetchError {
-    /// The server said no, and will say no again.
+    /// The server refused permanently.
     #[error("{url}: the server says {status}")]
     Refused { url: String, status: u16 },
     #[error("{url}: {reason} ({tries} attempts in a row brought nothing new)")]
     GaveUp { url: String, tries: u32, reason: String },
-    /// It cannot be asked for at all: a redirect to nowhere, from https to http, in a circle.
+    /// The request is impossible: a redirect that is broken, circular, or from https to http.
     #[error("{url}: {reason}")]
     Unusable { url: String, reason: String },
     #[error(
@@ -163,7 +163,7 @@ pub enum FetchError {
     Sums { list: String, source: SumsError },
     #[error("{what} is too large: {bytes} bytes, and {reason}")]
     TooLarge { what: String, bytes: u64, reason: String },
-    /// What was written so far has been removed.
+    /// What was written has been removed.
     #[error("the disk is full: cannot write {path}")]
     Full { path: PathBuf },
     #[error("cannot {doing} {path}: {source}")]
@@ -181,7 +181,7 @@ pub enum FetchError {
 }
 
 impl FetchError {
-    /// For `map_err`. A full disk is told as such.
+    /// Converts an I/O error in `map_err`; reports a full disk as such.
     fn io(doing: &'static str, path: &Path) -> impl FnOnce(std::io::Error) -> Self {
         let path = path.to_owned();
         move |source| match source.kind() {
@@ -192,7 +192,7 @@ impl FetchError {
         }
     }
 
-    /// What a person can do about it.
+    /// What a user can do about it.
     pub fn hint(&self) -> Option<&'static str> {
         Some(match self {
             Self::Refused { status: 404 | 410, .. } => {
@@ -226,25 +226,25 @@ impl FetchError {
     }
 }
 
-/// Fetches for all builds of a home.
+/// Fetches files for all builds of a home.
 pub struct Fetch {
     cache: PathBuf,
     patience: RetryPolicy,
     proxies: Proxies,
 }
 
-/// Where a file is that was wished for, and its checksum if there was one to compare.
+/// A fetched file, and its checksum if one was compared.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Fetched {
-    /// In the cache or where it always was: not to be changed.
+    /// In the cache or at its original place; must not be changed.
     pub file: PathBuf,
     pub digest: Option<Digest>,
-    /// No byte of it was downloaded.
+    /// Nothing was downloaded.
     pub was_here: bool,
 }
 
 impl Fetch {
-    /// `cache`: `<home>/cache/downloads`; made when it is needed. Connects to nothing.
+    /// `cache` is `<home>/cache/downloads`, created on demand. Does not connect.
     pub fn new(cache: &Path, patience: RetryPolicy, proxies: &Proxies) -> Self {
         Self { cache: cache.into(), patience, proxies: proxies.clone() }
     }
@@ -298,7 +298,7 @@ impl Fetch {
         Ok(Fetched { file: slot.whole(), digest: Some(wanted), was_here: false })
     }
 
-    /// The checksum of a file in a publisher's list.
+    /// Looks up the file's checksum in a publisher's list.
     async fn listed(
         &self,
         of: &SourceUri,
@@ -317,7 +317,7 @@ impl Fetch {
     }
 }
 
-/// A list that lies on this machine: a plain file, and no longer than a list is.
+/// Reads a local list: a regular file of bounded length.
 fn read_list(path: &Path) -> Result<Vec<u8>, FetchError> {
     use std::io::Read;
     use std::os::unix::fs::OpenOptionsExt;

@@ -1,5 +1,5 @@
-//! A file in the making: what comes in is written on one thread and hashed on another, so that
-//! neither keeps the connection waiting while it has room in its queue.
+//! A file being downloaded. One thread writes and another hashes, so that neither delays the
+//! connection while its queue has room.
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::os::fd::AsRawFd;
@@ -16,20 +16,19 @@ use super::{FetchError, TransferContext};
 use crate::digest::{Algorithm, Digest, Hasher};
 use crate::event::Event;
 
-/// Bytes that are handed over at once: small pieces would cost more in waking threads than in work.
+/// Bytes handed to the threads at once. Smaller batches would cost more in wake-ups than in work.
 const BATCH: usize = 512 << 10;
-/// Batches that may wait for the disk or the hash.
+/// Batches that may wait for writing or hashing.
 const QUEUE: usize = 16;
 /// Bytes that may wait for the disk.
 pub const QUEUED: u64 = (BATCH * (QUEUE + 2)) as u64;
-/// Bytes after which the kernel is told to begin with writing them out, so that the sync at the end
-/// has little to do.
+/// Bytes after which write-back is requested, so that the final sync is short.
 const FLUSH: u64 = 32 << 20;
 
 #[derive(Clone)]
 enum Chunk {
     Bytes(Vec<Bytes>),
-    /// All before this is dropped.
+    /// Discards everything received before.
     Anew,
 }
 
@@ -41,8 +40,8 @@ pub struct PartialFile {
     to: Option<[Sender<Chunk>; 2]>,
     writer: Option<JoinHandle<io::Result<File>>>,
     hasher: Option<JoinHandle<io::Result<Digest>>>,
-    /// Nobody waits for the digest any more. Closed channels do not say so: at the end they are
-    /// closed while it is still reading.
+    /// The digest is no longer wanted. Closed channels do not show this: they also close at the
+    /// regular end, while hashing continues.
     given_up: Arc<AtomicBool>,
 }
 
@@ -53,8 +52,8 @@ impl Drop for PartialFile {
 }
 
 impl PartialFile {
-    /// With `keep`, what the file holds is the beginning; otherwise it is emptied. Made if it is
-    /// not there.
+    /// Opens or creates the file. With `keep`, existing content is the beginning; otherwise it is
+    /// truncated.
     pub fn open(path: &Path, keep: bool, algorithm: Algorithm) -> Result<Self, FetchError> {
         let open = || {
             let mut file =
@@ -79,7 +78,7 @@ impl PartialFile {
         })
     }
 
-    /// Bytes so far.
+    /// Length in bytes so far.
     pub fn length(&self) -> u64 {
         self.length
     }
@@ -91,7 +90,7 @@ impl PartialFile {
         if self.batched < BATCH { Ok(()) } else { self.flush().await }
     }
 
-    /// Begins again at nothing.
+    /// Restarts from an empty file.
     pub async fn anew(&mut self) -> Result<(), FetchError> {
         self.batch.clear();
         (self.length, self.batched) = (0, 0);
@@ -115,13 +114,13 @@ impl PartialFile {
         self.end().await.map(drop)
     }
 
-    /// Writes what is left and syncs it; the digest of all, and its length.
+    /// Writes the rest and syncs. Returns digest and length of the whole file.
     pub async fn finish(mut self) -> Result<(Digest, u64), FetchError> {
         self.flush().await?;
         Ok((self.end().await?, self.length))
     }
 
-    /// Lets go of the file as it is, all that came in written. Returns its length.
+    /// Writes everything received, and closes the unfinished file. Returns its length.
     pub async fn close(mut self) -> u64 {
         let done = self.flush().await;
         self.to = None;
@@ -178,7 +177,7 @@ fn write_all(mut file: File, mut from: Receiver<Chunk>) -> io::Result<File> {
     Ok(file)
 }
 
-/// `before`: what was there already.
+/// `before` is the content that already existed.
 fn hash_all(
     mut before: impl Read,
     mut from: Receiver<Chunk>,
@@ -203,7 +202,7 @@ fn hash_all(
     Ok(hasher.finish())
 }
 
-/// Reads a file through and compares.
+/// Hashes a file and compares the digest.
 pub async fn verify(path: &Path, wanted: &Digest, job: &TransferContext) -> Result<(), FetchError> {
     let (file, expected, job) = (path.to_owned(), wanted.clone(), job.clone());
     let work = move || {
@@ -240,7 +239,7 @@ pub async fn verify(path: &Path, wanted: &Digest, job: &TransferContext) -> Resu
         .unwrap_or_else(|e| Err(FetchError::io("read", path)(io::Error::other(e))))
 }
 
-/// Tells how far a job is, once a second and at the end.
+/// Reports progress once a second and at the end.
 pub struct Progress<'a> {
     job: &'a TransferContext,
     told: Instant,
@@ -251,7 +250,7 @@ impl<'a> Progress<'a> {
         Self { job, told: Instant::now() }
     }
 
-    /// `of` 0: not known.
+    /// `of` is 0 if unknown.
     pub fn tell(&mut self, done: u64, of: u64) {
         if self.told.elapsed() >= Duration::from_secs(1) || done == of {
             self.told = Instant::now();

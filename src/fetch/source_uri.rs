@@ -1,11 +1,11 @@
-//! Where something is fetched from: `https://…`, `http://…`, `file:///…`, or a path.
+//! Source of a file: `https://…`, `http://…`, `file:///…`, or a path.
 use std::fmt;
 use std::path::{Path, PathBuf};
 
 use reqwest::Url;
 use serde::{Deserialize, Serialize};
 
-/// Shown without a query, which may hold a key.
+/// Displayed without the query, which may contain a key.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum SourceUri {
@@ -20,7 +20,7 @@ pub enum PlaceError {
     NoUrl(String),
     #[error("is a {0} URL, which is not fetched")]
     Scheme(String),
-    /// It would go into plans, logs and reports.
+    /// A login in a URL would appear in plans, logs and reports.
     #[error("has a user name or a password in it")]
     Login,
     #[error("names no file")]
@@ -44,7 +44,7 @@ impl PlaceError {
 }
 
 impl SourceUri {
-    /// A path is left as it is written.
+    /// Parses a URL or a path. Paths stay as written.
     pub fn parse(text: &str) -> Result<Self, PlaceError> {
         let scheme = text.split_once(':').map(|(scheme, rest)| (scheme.to_ascii_lowercase(), rest));
         match scheme {
@@ -87,7 +87,7 @@ impl SourceUri {
         matches!(self, Self::Url(url) if https(url))
     }
 
-    /// What the file is called in lists: the last part, escapes undone.
+    /// File name in checksum lists: the last component, unescaped.
     pub fn name(&self) -> String {
         let last = match self {
             Self::File(path) => {
@@ -107,7 +107,7 @@ impl SourceUri {
         unescape(&last)
     }
 
-    /// A path that is not absolute is taken from `dir`.
+    /// Resolves a relative path against `dir`.
     #[must_use]
     pub fn below(self, dir: &Path) -> Self {
         match self {
@@ -117,7 +117,7 @@ impl SourceUri {
     }
 }
 
-/// `%2B` is `+`.
+/// Decodes percent escapes: `%2B` is `+`.
 fn unescape(text: &str) -> String {
     let (mut bytes, mut rest) = (Vec::new(), text.as_bytes());
     while let Some((first, after)) = rest.split_first() {

@@ -1,6 +1,5 @@
-//! What is compressed with xz, gzip or zstd is unpacked into a file of the run. What it is
-//! compressed with is told by its first bytes. A small file may unpack to one that no disk holds:
-//! what is written is bounded, and blocks of zeros become holes.
+//! Decompresses xz, gzip and zstd into a file of the run. Detects the format by the first bytes.
+//! Limits the output, because a small file may expand without end. Blocks of zeros become holes.
 use std::fs::File;
 use std::io::{self, BufReader, Read, Seek, SeekFrom, Write};
 use std::path::Path;
@@ -20,16 +19,16 @@ pub enum Packing {
     Zstd,
 }
 
-/// Most bytes that a file may unpack to, holes included.
+/// Maximum unpacked size in bytes, holes included.
 pub const LARGEST: u64 = 1 << 40;
-/// Memory that a decoder may take: xz -9 needs 65 MiB, zstd 128 MiB unless it was told `--long`.
+/// Memory limit of a decoder, in bytes. xz -9 needs 65 MiB; zstd 128 MiB without `--long`.
 const MEMORY: u64 = 256 << 20;
 const ZSTD_WINDOW_LOG: u32 = 27;
-/// Bytes between two looks at what is free: others write to the disk as well.
+/// Bytes between two checks of free space; other programs write to the disk too.
 const LOOK: u64 = 8 << 20;
 const BLOCK: usize = 64 << 10;
 
-/// `None`: it is not compressed in a way that is known here.
+/// Compression format; `None` if not compressed, or in an unknown format.
 pub fn packing(path: &Path) -> Result<Option<Packing>, FetchError> {
     let mut head = Vec::new();
     let read = File::open(path).and_then(|file| file.take(6).read_to_end(&mut head));
@@ -42,7 +41,7 @@ pub fn packing(path: &Path) -> Result<Option<Packing>, FetchError> {
     Ok(known.into_iter().find(|(_, magic)| head.starts_with(magic)).map(|(packing, _)| packing))
 }
 
-/// Unpacks `from` to the new file `to`, which is removed if that fails.
+/// Unpacks `from` into the new file `to`. Removes `to` on failure.
 pub async fn unpack(
     from: &Path,
     packing: Packing,
@@ -54,11 +53,11 @@ pub async fn unpack(
     unpack_into(from, packing, to, room, job).await
 }
 
-/// How much may come out.
+/// Output limits.
 #[derive(Clone, Copy)]
 struct OutputLimit {
     virtually: u64,
-    /// Without holes.
+    /// Bytes without holes.
     really: u64,
 }
 
@@ -152,7 +151,7 @@ fn decoder<'a>(from: BufReader<Counted>, packing: Packing) -> io::Result<Box<dyn
     })
 }
 
-/// As much as the block holds, less only at the end.
+/// Fills the block; returns fewer bytes only at the end of the input.
 fn fill(from: &mut dyn Read, block: &mut [u8]) -> io::Result<usize> {
     let mut filled = 0;
     while filled < block.len() {
@@ -166,7 +165,7 @@ fn fill(from: &mut dyn Read, block: &mut [u8]) -> io::Result<usize> {
     Ok(filled)
 }
 
-/// Tells how much was read.
+/// Counts the bytes read.
 struct Counted(File, Arc<AtomicU64>);
 
 impl Read for Counted {
