@@ -1,5 +1,5 @@
-//! The owner's settings: what a definition may not grant itself. They lie outside of every factory
-//! tree, in files that nobody but root or this user can write.
+//! The owner's settings: permissions that a definition cannot grant itself. The files lie outside
+//! of every factory tree, and only root or this user can write them.
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -16,36 +16,36 @@ mod read;
 #[cfg(test)]
 mod tests;
 
-/// Longer files are no settings.
+/// Size limit of a settings file.
 const MAX_BYTES: u64 = 1 << 20;
 
-/// Whether what a definition brings runs behind a wall on this machine.
+/// Whether code of a definition runs behind a wall on this machine.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Mode {
-    /// Where the machine can; elsewhere without, and that is said.
+    /// Where the machine supports a wall; otherwise without one, and with a warning.
     #[default]
     Auto,
-    /// Or not at all.
+    /// With a wall or not at all.
     Required,
     Off,
 }
 
-/// What definitions with this label may do.
+/// Permissions of the definitions with this label.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Rule {
-    /// `images/x`; `*` stands for anything but `/`.
+    /// Pattern such as `images/x`; `*` matches anything but `/`.
     pub definition: String,
-    /// In this factory tree only.
+    /// Applies only in this factory tree.
     pub tree: Option<PathBuf>,
-    /// Its plays may run on the factory.
+    /// Allows plays on the factory.
     pub local: bool,
-    /// Variables of the factory's environment that it gets where it asks for them.
+    /// Variables of the factory's environment that the definition may request.
     pub env: Vec<String>,
-    /// Its source script may run without the wall.
+    /// Allows its source script to run without a wall.
     pub unwalled: bool,
 }
 
-/// What Ansible is shown besides its installation. Paths are absolute.
+/// Paths made visible to Ansible besides its installation. Absolute.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct AnsibleSettings {
     pub vault_password_file: Option<PathBuf>,
@@ -53,31 +53,31 @@ pub struct AnsibleSettings {
     pub roles: Vec<PathBuf>,
 }
 
-/// Of what a definition brings: each process, and all of a step together.
+/// Limits of definitions' code: per process, and per step.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct LimitSettings {
-    /// MiB of memory that it may map.
+    /// MiB of address space per process.
     pub memory_mib: Option<u64>,
-    /// Time of the processor.
+    /// CPU time per process.
     pub cpu: Option<Duration>,
-    /// Processes and threads at once.
+    /// Processes and threads of a step.
     pub processes: Option<u64>,
-    /// MiB of memory that all have together.
+    /// MiB of memory of all processes of a step.
     pub together_mib: Option<u64>,
 }
 
-/// All files together; a key of a later file takes the place of the same key of an earlier one.
+/// All files merged. A key of a later file replaces that of an earlier one.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Settings {
     pub wall: Mode,
     pub allow: Vec<Rule>,
     pub ansible: AnsibleSettings,
     pub limits: LimitSettings,
-    /// Shown to everything that definitions bring, to be read only. Absolute.
+    /// Visible read-only to all code of definitions. Absolute.
     pub read_only: Vec<PathBuf>,
-    /// Which file each key in force is from.
+    /// The file that each effective key comes from.
     pub from: BTreeMap<String, PathBuf>,
-    /// Where they were looked for; later ones win.
+    /// Searched files; later ones win.
     pub files: Vec<PathBuf>,
 }
 
@@ -92,13 +92,13 @@ impl Mode {
 }
 
 impl Rule {
-    /// Whether it is for the definition that is called so in this factory tree.
+    /// Whether the rule applies to this definition of this factory tree.
     pub fn is_for(&self, label: &str, tree: &Path) -> bool {
         self.tree.as_deref().is_none_or(|wanted| real(wanted) == real(tree))
             && matches(&self.definition, label)
     }
 
-    /// Why it allows nothing, whatever a definition asks for.
+    /// Why the rule has no effect, whatever a definition requests.
     pub fn idle(&self) -> Option<&'static str> {
         match self {
             rule if rule.is_for_nothing() => Some("there is no such directory: it allows nothing"),
@@ -109,7 +109,7 @@ impl Rule {
         }
     }
 
-    /// It is for a tree that is not there: it allows nothing.
+    /// Whether the rule's tree does not exist.
     pub fn is_for_nothing(&self) -> bool {
         self.tree.as_ref().is_some_and(|tree| !tree.is_dir())
     }
@@ -131,9 +131,8 @@ impl std::fmt::Display for Rule {
 }
 
 impl Settings {
-    /// What to do that `item` (`{definition: images/x, local: true}`) is in force as one of the
-    /// list `key`. A key takes the place of the same key of an earlier file, so that one that has
-    /// it is to be added to.
+    /// Instructions for adding `item` (`{definition: images/x, local: true}`) to the list `key`.
+    /// Since a later file replaces a key, names the file whose list is in effect.
     pub fn how_to_add(&self, key: &str, item: &str) -> String {
         if let Some(file) = self.from.get(key) {
             return format!("add `{item}` to the list `{key}` in {}", file.display());
@@ -144,7 +143,7 @@ impl Settings {
         format!("write `{key}: [{item}]` into {place}")
     }
 
-    /// Where the owner names the file with the password of vaults.
+    /// Where the owner configures the vault password file.
     pub fn how_to_name_password(&self) -> String {
         let files: Vec<String> = self.files.iter().map(|file| file.display().to_string()).collect();
         let place =
@@ -152,7 +151,7 @@ impl Settings {
         format!("`ansible: {{vault_password_file: …}}` in {place}")
     }
 
-    /// Files and directories that are named and not there, each with its key.
+    /// Configured files and directories that do not exist, with their keys.
     pub fn missing(&self) -> Vec<(&'static str, &Path)> {
         let AnsibleSettings { vault_password_file, collections, roles } = &self.ansible;
         let all = [
@@ -171,13 +170,13 @@ impl Settings {
         self.allow.iter().filter(move |rule| rule.is_for(label, &asks.tree))
     }
 
-    /// Plays of this definition may run on the factory.
+    /// Whether plays of this definition may run on the factory.
     pub fn allows_local(&self, label: &str, asks: &Asks) -> bool {
         self.rules(label, asks).any(|rule| rule.local)
     }
 
-    /// What the owner has to write so that plays of this definition may run on the factory; `None`:
-    /// they may.
+    /// What the owner has to write to allow plays of this definition on the factory; `None` if
+    /// allowed.
     pub fn how_to_allow_local(&self, label: &str, asks: &Asks) -> Option<String> {
         let rule = format!("{{definition: {}, local: true}}", quoted(label));
         (!self.allows_local(label, asks)).then(|| self.how_to_add("allow", &rule))
@@ -192,7 +191,7 @@ impl Settings {
     }
 }
 
-/// A word of YAML within brackets.
+/// Quotes a word for a YAML flow list.
 pub fn quoted(word: &str) -> String {
     let plain = |c: char| c.is_ascii_alphanumeric() || "/_.-".contains(c);
     let begins = word.starts_with(|c: char| c == '/' || c == '_' || c.is_ascii_alphabetic());
@@ -202,7 +201,7 @@ pub fn quoted(word: &str) -> String {
     }
 }
 
-/// `*` is any number of characters but `/`.
+/// `*` matches any number of characters except `/`.
 fn matches(pattern: &str, text: &str) -> bool {
     match pattern.split_once('*') {
         None => pattern == text,
@@ -213,8 +212,8 @@ fn matches(pattern: &str, text: &str) -> bool {
     }
 }
 
-/// Reads what there is of `files`, in this order. `tree` is the factory tree that is worked with:
-/// no file may lie in it. `user` is the user's number. The error holds all findings of all files.
+/// Reads the existing ones of `files`, in order. `tree` is the current factory tree; no file may
+/// lie in it. `user` is the numeric user ID. The error holds the findings of all files.
 pub fn load(
     files: &[PathBuf],
     tree: Option<&Path>,
@@ -243,7 +242,7 @@ pub fn load(
     if findings.iter().any(Diagnostic::is_error) { Err(findings) } else { Ok(settings) }
 }
 
-/// `None`: there is no such file.
+/// `None` if the file does not exist.
 fn text(file: &Path, tree: Option<&Path>, user: u32) -> Result<Option<String>, Diagnostic> {
     let wrong = |message: String| {
         Diagnostic::error(Location { file: file.into(), line: 0, column: 0 }, message)

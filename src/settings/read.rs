@@ -1,5 +1,5 @@
-//! The owner's settings out of their YAML tree: every key known, every value of its type, all that
-//! is wrong said at once.
+//! Parses the owner's settings from YAML: unknown keys and wrong types are errors, all reported at
+//! once.
 use std::path::{Path, PathBuf};
 
 use super::{AnsibleSettings, LimitSettings, Mode, Rule, Settings};
@@ -12,7 +12,7 @@ const ANSIBLE: &[&str] = &["vault_password_file", "collections", "roles"];
 const LIMITS: &[&str] = &["memory", "cpu", "processes", "memory_together"];
 const MODES: [Mode; 3] = [Mode::Auto, Mode::Required, Mode::Off];
 
-/// Puts what `root` says over `settings`.
+/// Merges the settings in `root` into `settings`.
 pub(super) fn over(settings: &mut Settings, reader: &mut Reader, root: &Node) {
     if matches!(root.value, Value::Null) {
         return;
@@ -50,7 +50,7 @@ pub(super) fn over(settings: &mut Settings, reader: &mut Reader, root: &Node) {
     }
 }
 
-/// As [`Reader::fields`], in the words of this file.
+/// [`Reader::fields`], with this file's wording.
 fn known<'n>(reader: &mut Reader, field: &Field<'n>, valid: &[&str]) -> Option<Fields<'n>> {
     let fields = reader.map(field)?;
     for entry in fields.entries.iter().filter(|e| !valid.contains(&e.key.as_str())) {
