@@ -1,4 +1,4 @@
-//! An image as the factory speaks of it, whatever cloud keeps it.
+//! An image, independent of the cloud that stores it.
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
@@ -9,7 +9,7 @@ mod provenance;
 
 pub use provenance::{Provenance, SNAPSHOT, STAGED, STAGED_SOURCE, is_staged_name, tell_copies};
 
-/// Life of an image: `building` (staged, nobody may use it), `active`, `deprecated`.
+/// State of an image: `building` (staged, not for use), `active`, `deprecated`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum State {
@@ -29,19 +29,19 @@ impl State {
     }
 }
 
-/// Where a published image stands: what `deprecate`, `rollback` and `prune` change, in one write.
+/// Lifecycle of a published image. `deprecate`, `rollback` and `prune` change it, in one write.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Lifecycle {
     /// Never `building`.
     pub state: State,
-    /// Left out of lists and of families; found by ID.
+    /// Omitted from lists and families; still found by its ID.
     pub hidden: bool,
-    /// When a prune hid it; `None` where none did.
+    /// Time at which a prune hid it.
     pub hidden_at: Option<jiff::Timestamp>,
 }
 
 impl Lifecycle {
-    /// Other clients find it by its tag.
+    /// Whether the image carries [`TAG`], by which other clients find it.
     pub fn is_listed(&self) -> bool {
         self.state == State::Active && !self.hidden
     }
@@ -51,15 +51,15 @@ impl Lifecycle {
 pub struct Image {
     pub id: String,
     pub name: String,
-    /// `bundle.name` of the definition it was built from; `factory_family`.
+    /// `bundle.name` of its definition, from `factory_family`.
     pub family: String,
     pub state: State,
     pub created: jiff::Timestamp,
-    /// Bytes of the stored file.
+    /// Size of the stored file, in bytes.
     pub size: u64,
-    /// Bytes of the disk a machine sees.
+    /// Size of the disk that a machine sees, in bytes.
     pub virtual_size: u64,
-    /// `sha512` of the stored file, in hex: what Glance calls `os_hash_value`.
+    /// SHA-512 of the stored file, in hex: Glance's `os_hash_value`.
     pub checksum: String,
     pub properties: BTreeMap<String, String>,
     pub tags: Vec<String>,
@@ -70,32 +70,32 @@ pub struct Image {
     pub visibility: Visibility,
     pub protected: bool,
     pub hidden: bool,
-    /// Why it is not ours whatever its properties say: what the store knows of it. Another project
-    /// owns it, or its directory was copied.
+    /// Why the image is not ours, whatever its properties say, as known to the store: another
+    /// project owns it, or its directory was copied.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub stranger: Option<String>,
-    /// Why no machine boots from it, as the store shows it.
+    /// Why machines cannot boot from it, as known to the store.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub unusable: Option<Unusable>,
 }
 
-/// Why no machine boots from an image, and what a person can do about it.
+/// Why machines cannot boot from an image, and the remedy.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Unusable {
     pub why: String,
     pub way_out: String,
 }
 
-/// ID of an image that a plan builds upon and that a build would make first.
+/// Placeholder ID, in a plan, of a base image that would be built first.
 pub const NOT_BUILT: &str = "(not built yet)";
 
 impl Image {
-    /// It is there, and does not stand for one that a build would make first.
+    /// Whether the image exists, as opposed to [`NOT_BUILT`].
     pub fn is_built(&self) -> bool {
         self.id != NOT_BUILT
     }
 
-    /// An active image of the factory's with nothing special about it.
+    /// A plain active image of the factory, for tests.
     #[cfg(test)]
     pub fn of_test(id: &str, name: &str, family: &str) -> Self {
         Self {
@@ -129,7 +129,7 @@ impl Image {
         Lifecycle { state: self.state, hidden: self.hidden, hidden_at: self.hidden_at() }
     }
 
-    /// Takes another standing; where images are kept by ourselves, this is the write.
+    /// Sets lifecycle and tags. For a store of our own, this is the write.
     pub fn stand(&mut self, to: &Lifecycle) {
         (self.state, self.hidden) = (to.state, to.hidden);
         self.properties.insert(STATE.into(), to.state.name().into());
@@ -140,33 +140,33 @@ impl Image {
         self.tags = with_mark(std::mem::take(&mut self.tags), to.is_listed());
     }
 
-    /// Takes on what proves that it is ours, as one that was published at `at`.
+    /// Adds the proof of origin, with `at` as the time of publication.
     pub fn prove(&mut self, at: jiff::Timestamp) {
         self.properties.insert(IMAGE_ID.into(), self.id.clone());
         self.properties.insert(PUBLISHED_AT.into(), at.to_string());
         self.tags = with_mark(std::mem::take(&mut self.tags), self.standing().is_listed());
     }
 
-    /// When a prune hid it.
+    /// Time at which a prune hid it.
     pub fn hidden_at(&self) -> Option<jiff::Timestamp> {
         self.properties.get(HIDDEN_AT)?.parse().ok()
     }
 
-    /// ID and sha512 of the image it was built from, which is empty where its cloud kept none;
-    /// `None`: from a source.
+    /// ID and SHA-512 of its base image; the hash is empty if the cloud recorded none. `None` if
+    /// built from a source.
     pub fn base(&self) -> Option<(&str, &str)> {
         let base = self.properties.get(BASE).filter(|base| !base.is_empty())?;
         Some(base.split_once("@sha512:").unwrap_or((base, "")))
     }
 
-    /// When it was published; `None`: it does not say, or what no later image could follow.
+    /// Time of publication. `None` if missing, or too late for any image to follow.
     pub fn published_at(&self) -> Option<jiff::Timestamp> {
         let at = self.properties.get(PUBLISHED_AT)?.parse::<jiff::Timestamp>().ok()?;
         (at.as_second() < LAST_SECOND).then_some(at)
     }
 
-    /// Orders the images of a family. Each one is published after all that were there, whatever
-    /// clocks say; one without a proof comes before all with one.
+    /// Sort key within a family. Each image is published after all existing ones, whatever clocks
+    /// say; images without a proof come first.
     pub fn age_key(&self) -> (bool, jiff::Timestamp, &str) {
         let proven = self.is_ours();
         let at = self.published_at().filter(|_| proven).unwrap_or(self.created);
@@ -174,11 +174,10 @@ impl Image {
     }
 }
 
-/// 2900-01-01. A date from then on was not written by a publication.
+/// 2900-01-01. No publication writes a later date.
 const LAST_SECOND: i64 = 29_348_006_400;
 
-/// The tags of an image, with the factory's own only where others may take it for what its family
-/// means.
+/// `tags`, with [`TAG`] only if the image is listed.
 pub fn with_mark(mut tags: Vec<String>, listed: bool) -> Vec<String> {
     tags.retain(|tag| tag != TAG);
     if listed {
@@ -187,15 +186,15 @@ pub fn with_mark(mut tags: Vec<String>, listed: bool) -> Vec<String> {
     tags
 }
 
-/// Tag of published images that are active and not hidden. Nova and Cinder copy properties and no
-/// tags, so that other clients can tell: `openstack image list --tag factory-published --property
+/// Tag of published images that are active and not hidden. Nova and Cinder copy properties but not
+/// tags, so other clients can rely on it: `openstack image list --tag factory-published --property
 /// factory_family=web`.
 pub const TAG: &str = "factory-published";
-/// The image's own ID, written when it is published: properties count only where it agrees.
+/// The image's own ID, written at publication. Other properties count only if it matches.
 pub const IMAGE_ID: &str = "factory_image_id";
-/// When it was published: RFC 3339, and later than that of each image of its family that was there.
+/// Time of publication (RFC 3339), later than that of every existing image of the family.
 pub const PUBLISHED_AT: &str = "factory_published_at";
-/// Property of an image that names its default user, as OpenStack's metadata definitions call it.
+/// Default user of the image, named as in OpenStack's metadata definitions.
 pub const ADMIN_USER: &str = "os_admin_user";
 pub const FAMILY: &str = "factory_family";
 pub const RUN: &str = "factory_run";
@@ -204,9 +203,9 @@ pub const BASE: &str = "factory_base";
 pub const COMMIT: &str = "factory_commit";
 /// Digest of the definition's files, in hex.
 pub const INPUTS: &str = "factory_inputs";
-/// Label of the definition, `images/bundle-nginx`.
+/// Label of the definition, such as `images/bundle-nginx`.
 pub const DEFINITION: &str = "factory_definition";
-/// What the smoke checks came to, in words.
+/// Result of the smoke checks, in words.
 pub const TESTS: &str = "factory_tests";
-/// When a prune hid the image; RFC 3339.
+/// Time at which a prune hid the image, RFC 3339.
 pub const HIDDEN_AT: &str = "factory_hidden_at";

@@ -1,20 +1,19 @@
-//! Whose an image is, told from what the store shows of it. Properties travel: Nova copies those of
-//! a base into every snapshot of its servers, Cinder those of a volume's image into what is
-//! uploaded from it, people those of one image into another. So they count only where they speak of
-//! the very image that carries them.
+//! Decides whether an image is the factory's. Properties travel: Nova copies those of a base image
+//! to snapshots of its servers, Cinder those of a volume's image to uploads, and people copy them
+//! too. So they count only if they name the image that carries them.
 use super::{IMAGE_ID, Image, RUN, STATE, State};
 
-/// Who made an image, as far as it proves that itself.
+/// Origin of an image, as far as it is proven.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Provenance {
-    /// A run of the factory made it: `factory_image_id` is its own ID. Of a staged one whose ID is
-    /// not written yet: its name is one that its run gives.
+    /// Made by a run of the factory: `factory_image_id` is its own ID. For a staged image without
+    /// that property: its name is one that its run gives.
     Ours,
-    /// Published before images said so about themselves, and nothing speaks against it. Found by
-    /// its family, where that has no active image with a proof; never changed or deleted until
-    /// `image adopt`.
+    /// Published before images carried a proof, without evidence against it. Its family's name
+    /// refers to it only if no active image has a proof. Never changed or deleted until `image
+    /// adopt`.
     Legacy,
-    /// Not ours, with the reason. Never changed, deleted, or meant by a family's name.
+    /// Not ours, with the reason. Never current, changed or deleted.
     Foreign(String),
 }
 
@@ -29,19 +28,19 @@ impl Provenance {
     }
 }
 
-/// Ends of the names of staged images; the run's ID comes before: of a builder's disk, of a source,
-/// of a smoke machine's disk.
+/// Suffixes of staged images' names, after the run's ID: of a builder's disk, a source, a smoke
+/// machine's disk.
 pub const STAGED: &str = "-staged";
 pub const STAGED_SOURCE: &str = "-staged-source";
 pub const SNAPSHOT: &str = "-snapshot";
 
-/// What Nova writes on snapshots of servers, the last two where these boot from volumes;
-/// publication takes it off.
+/// Properties that Nova writes on snapshots of servers, the last two on volume-backed ones.
+/// Publication removes them.
 const OF_A_SNAPSHOT: [&str; 4] =
     ["instance_uuid", "base_image_ref", "block_device_mapping", "bdm_v2"];
 
-/// What else is on an image that Nova, Cinder or a person made; publication takes it off, later
-/// tools may put it on.
+/// Other properties of images made by Nova, Cinder or people. Publication removes them; later tools
+/// may add them.
 const OF_OTHERS: [&str; 8] = [
     "boot_roles",
     "owner_user_name",
@@ -88,19 +87,19 @@ impl Image {
         }
     }
 
-    /// Whether `run` made it, and has not published it.
+    /// Whether `run` made it and has not published it.
     pub fn is_staged_by(&self, run: &str) -> bool {
         let of_it =
             !run.is_empty() && self.text(RUN) == run && self.text(STATE) == State::Staged.name();
         of_it && self.state == State::Staged && self.provenance() == Provenance::Ours
     }
 
-    /// A run of the factory published it, and it proves so.
+    /// Whether the image proves that a run of the factory published it.
     pub fn is_ours(&self) -> bool {
         self.provenance() == Provenance::Ours
     }
 
-    /// A family may mean it.
+    /// Whether a family's name may refer to it.
     pub fn counts(&self) -> bool {
         self.state != State::Staged && !matches!(self.provenance(), Provenance::Foreign(_))
     }
@@ -114,8 +113,8 @@ impl Image {
             || OF_A_SNAPSHOT.iter().any(|key| self.properties.contains_key(*key))
     }
 
-    /// One that says nothing about itself. Those that the factory published before it had a proof
-    /// carry what they were asked to and nothing else.
+    /// Classifies an image without a proof. Images that the factory published before proofs existed
+    /// carry only the requested properties.
     fn without_proof(&self) -> Provenance {
         let foreign = |why: String| Provenance::Foreign(why);
         let of_others = |key: &&String| {
@@ -136,8 +135,8 @@ impl Image {
     }
 }
 
-/// Tells copies of images that have no proof: a run publishes one image, so of several of one run
-/// the first is the one.
+/// Marks copies among images without a proof. A run publishes one image, so of several with the
+/// same run, the first is the original.
 pub fn tell_copies(images: &mut [Image]) {
     let mut published: Vec<&mut Image> = images.iter_mut().filter(|i| i.counts()).collect();
     published.sort_by_key(|i| (!i.is_ours(), i.created, i.id.clone()));
@@ -154,19 +153,19 @@ pub fn tell_copies(images: &mut [Image]) {
     }
 }
 
-/// Of IDs as they are written, or as UUIDs: some tools write them without dashes.
+/// Compares IDs as text, or as UUIDs: some tools omit the dashes.
 fn same_id(one: &str, other: &str) -> bool {
     let uuid = |text: &str| uuid::Uuid::try_parse(text).ok();
     !one.is_empty() && (one == other || uuid(one).is_some_and(|id| uuid(other) == Some(id)))
 }
 
-/// The name is one that `run` gives to what it stages.
+/// Whether `run` gives this name to a staged image.
 pub fn is_staged_name(name: &str, run: &str) -> bool {
     !run.is_empty()
         && [STAGED, STAGED_SOURCE, SNAPSHOT].iter().any(|end| name.strip_suffix(end) == Some(run))
 }
 
-/// The name is one that some run gives to what it stages: `20261120-233145-abcdef-staged`.
+/// Whether some run gives this name to a staged image: `20261120-233145-abcdef-staged`.
 fn looks_staged(name: &str) -> bool {
     let is_run = |text: &str| {
         let parts: Vec<&str> = text.split('-').collect();
