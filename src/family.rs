@@ -1,5 +1,5 @@
-//! The life of a family's images after their builds: which is current, which was before, what a
-//! prune does to each, which is stale. Pure: what a cloud shows goes in, decisions come out.
+//! Lifecycle decisions for the images of a family: the current and the previous image, what a prune
+//! does to each, and which are stale. Pure: image lists in, decisions out.
 use std::collections::BTreeMap;
 
 use serde::Serialize;
@@ -9,7 +9,8 @@ use crate::image::{self, Image, Provenance, State};
 #[cfg(test)]
 mod tests;
 
-/// Published images of a family, newest first. What is not ours is not there, whatever it carries.
+/// Published images of a family, newest first. Foreign images are ignored, whatever properties they
+/// carry.
 fn of<'a>(images: &'a [Image], family: &str) -> Vec<&'a Image> {
     let mut found: Vec<&Image> =
         images.iter().filter(|i| i.family == family && i.counts()).collect();
@@ -17,12 +18,12 @@ fn of<'a>(images: &'a [Image], family: &str) -> Vec<&'a Image> {
     found
 }
 
-/// The image that a family's name means: its newest active one that is not hidden.
+/// The image that a family's name refers to: the newest that is active and not hidden.
 pub fn current<'a>(images: &'a [Image], family: &str) -> Option<&'a Image> {
     actives(images, family).first().copied()
 }
 
-/// The one that becomes current when the current one is deprecated.
+/// The image that becomes current if the current one is deprecated.
 pub fn before<'a>(images: &'a [Image], family: &str) -> Option<&'a Image> {
     actives(images, family).get(1).copied()
 }
@@ -35,26 +36,25 @@ fn is_current(images: &[Image], image: &Image) -> bool {
     current(images, &image.family).is_some_and(|c| c.id == image.id)
 }
 
-/// Those that are deprecated, newest first. Nothing tells which of several became so last.
+/// Deprecated images, newest first. The order in which they were deprecated is not recorded.
 pub fn deprecated<'a>(images: &'a [Image], family: &str) -> Vec<&'a Image> {
     of(images, family).into_iter().filter(|i| i.state == State::Deprecated).collect()
 }
 
-/// Those that are active and hidden, newest first.
+/// Hidden active images, newest first.
 pub fn hidden<'a>(images: &'a [Image], family: &str) -> Vec<&'a Image> {
     of(images, family).into_iter().filter(|i| i.state == State::Active && i.hidden).collect()
 }
 
-/// Families that have a published image, sorted.
+/// Families with a published image, sorted.
 pub fn all(images: &[Image]) -> Vec<&str> {
     let named =
         images.iter().filter(|i| i.counts() && !i.family.is_empty()).map(|i| i.family.as_str());
     named.collect::<std::collections::BTreeSet<_>>().into_iter().collect()
 }
 
-/// When the image `id` of a family is published: now, and after every image of the family that is
-/// there, so that no clock that was set back hides it behind an older one. One that was published
-/// already keeps its time. To the second.
+/// Publication time of image `id`: now, but after every image of the family, so that a clock set
+/// back does not make it older. A published image keeps its time. Whole seconds.
 pub fn published_at(
     images: &[Image],
     family: &str,
@@ -70,22 +70,21 @@ pub fn published_at(
     jiff::Timestamp::from_second(second).unwrap_or(now)
 }
 
-/// What a base's name means.
+/// What the name of a base refers to.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Meaning<'a> {
     One(&'a Image),
-    /// Several have that exact name.
+    /// Several images have that exact name.
     Several(Vec<&'a Image>),
-    /// Nothing that the factory would take for it: these, which are not ours, have the name or the
-    /// properties of such a family.
+    /// No trusted image; these foreign ones have the name, or the properties of such a family.
     Doubtful(Vec<&'a Image>),
     Nothing,
 }
 
-/// What `wanted` means as a base: an ID, whatever it is of; the exact name of one of ours; a
-/// family's current image; the exact name of another. A family comes before an exact name of what
-/// is not ours, and a copy is never meant by the family whose properties it carries: a name is
-/// anybody's to give. `family_only`: neither IDs nor exact names are looked for.
+/// Resolves `wanted` as a base: an ID, of any image; the exact name of one of ours; a family's
+/// current image; the exact name of any other image. The family precedes foreign exact names, and
+/// never includes copies, because anybody can choose a name. With `family_only`, IDs and exact
+/// names are ignored.
 pub fn meaning<'a>(images: &'a [Image], wanted: &str, family_only: bool) -> Meaning<'a> {
     let published = || images.iter().filter(|i| i.state != State::Staged);
     if let Some(one) = published().find(|i| i.id == wanted).filter(|_| !family_only) {
@@ -116,14 +115,14 @@ pub fn meaning<'a>(images: &'a [Image], wanted: &str, family_only: bool) -> Mean
     }
 }
 
-/// Of images of one name those that are shown in lists; the hidden ones where there are no others.
+/// The listed images of a name; the hidden ones if there are no others.
 fn shown_first(named: Vec<&Image>) -> Vec<&Image> {
     let shown: Vec<&Image> = named.iter().copied().filter(|i| !i.hidden).collect();
     if shown.is_empty() { named } else { shown }
 }
 
-/// What a name means to a command: an ID, whatever it is of; or, of ours, an exact name, or a
-/// family. Several images may have one name; the caller tells them apart.
+/// Resolves a name for a command: an ID, of any image; otherwise an exact name or a family, of
+/// ours. Several images may have one name.
 pub fn find<'a>(images: &'a [Image], wanted: &str) -> Vec<&'a Image> {
     if let Some(one) = images.iter().find(|i| i.id == wanted) {
         return vec![one];
@@ -141,9 +140,9 @@ pub fn find<'a>(images: &'a [Image], wanted: &str) -> Vec<&'a Image> {
 pub enum PruneAction {
     /// One of the newest.
     Keep,
-    /// It would go, but for a reason.
+    /// Beyond the limit, but needed or protected, for the given reason.
     Retain,
-    /// Deprecated and hidden: still there for who knows its ID.
+    /// Deprecates and hides it; its ID still works.
     Hide,
     Delete,
 }
@@ -155,21 +154,21 @@ pub struct PruneDecision<'a> {
     pub why: String,
 }
 
-/// How much of a family stays.
+/// Retention policy of a family.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Policy {
-    /// So many of the newest active images are kept; at least one is.
+    /// Number of newest active images to keep; at least one.
     pub keep: u32,
-    /// Delete what is beyond at once, instead of hiding it until the next prune.
+    /// Deletes images beyond the limit without hiding them first.
     pub at_once: bool,
 }
 
-/// What becomes of each published image of `family`, newest first. `images` are all there are,
-/// other families' too; `uses` says by ID of what is used who uses it ("server web uses it").
+/// Decides for each published image of `family`, newest first. `images` holds the images of all
+/// families; `uses` maps IDs of images in use to descriptions of the users ("server web uses it").
 ///
-/// Only what is older than the last one kept is touched: first hidden, and deleted by a later
-/// prune. A newer one that was deprecated (a rollback) stays as it is, for it may become active
-/// again. Images without a proof are spared, and do not count as kept.
+/// Only images older than the last kept one are affected: the first prune hides them, a later one
+/// deletes them. A newer deprecated image (a rollback) stays, because it may become active again.
+/// Images without a proof are retained and do not count as kept.
 pub fn prune<'a>(
     images: &'a [Image],
     family: &str,
@@ -262,7 +261,7 @@ fn beyond(
     }
 }
 
-/// What a definition would be built from if it were built now; `None`: not known.
+/// Inputs of a definition if it were built now; `None`: unknown.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct CurrentInputs {
     /// Digest of its files.
@@ -270,7 +269,7 @@ pub struct CurrentInputs {
     pub base: Option<Image>,
 }
 
-/// What `base` means now: an ID, the one image of that name, or the current one of the family.
+/// Resolves `base` now: an ID, the only image of that name, or the family's current image.
 pub fn resolve<'a>(images: &'a [Image], base: &str, is_family: bool) -> Option<&'a Image> {
     match meaning(images, base, is_family) {
         Meaning::One(image) => Some(image),
@@ -278,16 +277,15 @@ pub fn resolve<'a>(images: &'a [Image], base: &str, is_family: bool) -> Option<&
     }
 }
 
-/// The current image of the family that this image's base is of: what to compare with where no
-/// definition is at hand.
+/// The current image of the base's family, for comparison if no definition is at hand.
 pub fn newer_base<'a>(images: &'a [Image], image: &Image) -> Option<&'a Image> {
     let (id, _) = image.base()?;
     let base = images.iter().find(|i| i.id == id && i.counts() && !i.family.is_empty())?;
     current(images, &base.family)
 }
 
-/// Why an image is no longer what a build would give; empty: it is. What is not known of either
-/// side makes nothing stale.
+/// Reasons why a build would give another image; empty if it would not. Unknown inputs are not
+/// compared.
 pub fn stale(image: &Image, now: &CurrentInputs) -> Vec<String> {
     let mut why = Vec::new();
     if let (Some((id, _)), Some(base)) = (image.base(), &now.base)
@@ -303,8 +301,7 @@ pub fn stale(image: &Image, now: &CurrentInputs) -> Vec<String> {
     why
 }
 
-/// A newer image that was made of the same definition and base, and was deprecated: building again
-/// would give it again.
+/// A newer, deprecated image of the same definition and base: building again would only repeat it.
 pub fn rolled_back<'a>(
     images: &'a [Image],
     image: &Image,
