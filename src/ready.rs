@@ -1,5 +1,5 @@
-//! What this machine must have for what a plan runs on it, asked before anything is made. `doctor`
-//! asks the same.
+//! Prerequisites of a plan on this machine, checked before anything is created. `doctor` uses the
+//! same checks.
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 use std::time::Duration;
@@ -13,8 +13,8 @@ use crate::{disk, durable, lines};
 mod namespace;
 pub mod user;
 
-/// The definition that makes a root file system here, and what it needs of programs: (name,
-/// package). Some are where an ordinary user does not look.
+/// The definition that builds a root file system on this machine, and the programs that it needs:
+/// (name, package). Some lie outside of an ordinary user's PATH.
 const ROOT_FILE_SYSTEM: &str = "os/debian-12";
 pub const PROGRAMS: [(&str, &str); 5] = [
     ("mmdebstrap", "mmdebstrap"),
@@ -23,12 +23,12 @@ pub const PROGRAMS: [(&str, &str); 5] = [
     ("qemu-img", "qemu-utils"),
     ("unshare", "util-linux"),
 ];
-/// Bytes of a source script that are looked at.
+/// Bytes of a source script that are examined.
 const SCRIPT_LOOK: u64 = 64 << 10;
-/// Bytes that its root file system, its disk and its image take together at most.
+/// Bytes that root file system, disk and image take together at most.
 const SCRIPT_ROOM: u64 = 2 << 30;
 
-/// What `plan` runs here and this machine does not let it. `home` is where it works.
+/// Missing prerequisites of `plan`. `home` is the factory's home, where it works.
 pub async fn lacks(plan: &Plan, home: &Path, cancel: &Cancel) -> Result<Vec<Lack>, Cancelled> {
     let mut lacks = Vec::new();
     if plan.steps.iter().any(|step| matches!(step.action, StepAction::Ansible { .. })) {
@@ -44,13 +44,13 @@ pub async fn lacks(plan: &Plan, home: &Path, cancel: &Cancel) -> Result<Vec<Lack
     Ok(lacks)
 }
 
-/// A copy of [`ROOT_FILE_SYSTEM`], or one of the user's own that does it in the same way.
+/// Whether the script is a copy of [`ROOT_FILE_SYSTEM`]'s, or works the same way.
 fn makes_root_file_system(script: &Path) -> bool {
     let text = durable::read_begin(script, SCRIPT_LOOK).map(|(text, _)| text).unwrap_or_default();
     lines::find(&text, b"mmdebstrap ").is_some() && lines::find(&text, b"unshare ").is_some()
 }
 
-/// What Ansible needs besides itself.
+/// Prerequisites of Ansible besides Ansible itself.
 async fn for_ansible(cancel: &Cancel) -> Result<Vec<Lack>, Cancelled> {
     let mut lacks: Vec<Lack> =
         probe::version("ssh", "-V", "openssh-client", cancel).await?.err().into_iter().collect();
@@ -66,8 +66,8 @@ async fn for_ansible(cancel: &Cancel) -> Result<Vec<Lack>, Cancelled> {
     Ok(lacks)
 }
 
-/// What `os/debian-12` needs: programs, room, a file system that runs programs, and for an ordinary
-/// user a user namespace.
+/// Prerequisites of `os/debian-12`: programs, disk space, a file system that allows execution, and
+/// for an ordinary user a user namespace.
 pub async fn for_root_file_systems(home: &Path, cancel: &Cancel) -> Result<Vec<Lack>, Cancelled> {
     let mut lacks = Vec::new();
     let names: Vec<&str> = PROGRAMS.iter().map(|(name, _)| *name).collect();
@@ -105,7 +105,7 @@ pub async fn for_root_file_systems(home: &Path, cancel: &Cancel) -> Result<Vec<L
     Ok(lacks)
 }
 
-/// `home` is neither there nor can this user make it.
+/// Fails if `home` neither exists nor can be created.
 fn closed(home: &Path) -> Option<Lack> {
     let there = home.ancestors().find(|p| p.symlink_metadata().is_ok())?;
     let name = std::ffi::CString::new(there.as_os_str().as_bytes()).ok()?;
@@ -138,7 +138,7 @@ fn short(home: &Path) -> Option<Lack> {
         .then(|| (text, "free some space, or set IMAGE_FACTORY_HOME to a larger disk".into()))
 }
 
-/// `path` is, or will be, where the kernel starts no programs.
+/// Fails if `path` is, or will be, on a file system mounted `noexec`.
 fn noexec(path: &Path, why: &str) -> Option<Lack> {
     let there = path.ancestors().find(|p| p.exists())?;
     let name = std::ffi::CString::new(there.as_os_str().as_bytes()).ok()?;

@@ -1,5 +1,5 @@
-//! Whether this user can be root of a namespace with a whole range of users in it, as the script of
-//! `os/debian-12` wants it. It is tried: files and versions say little about what a kernel, its
+//! Checks, by trying, whether this user can be root of a user namespace with a full range of users,
+//! as the script of `os/debian-12` requires. Files and versions do not tell what a kernel, its
 //! security modules and a container allow.
 use std::path::Path;
 use std::time::Duration;
@@ -9,9 +9,9 @@ use crate::cancel::{Cancel, Cancelled};
 use crate::exec::probe::Lack;
 use crate::exec::{self, Cmd, ExecError};
 
-/// A system's users and groups reach up to `nobody`, 65534.
+/// Users and groups of a system range up to `nobody`, 65534.
 const WHOLE: u64 = 65_535;
-/// Where distributions begin, and how many they give.
+/// First ID that distributions assign, and the length of their ranges.
 const FIRST: u64 = 100_000;
 const COUNT: u64 = 65_536;
 
@@ -27,14 +27,14 @@ if [ "$(wc -l </proc/self/uid_map)" -gt 1 ] &&
     [ "$code" = 0 ] || { echo "$said" >&2; exit 71; }
 fi
 mount -t tmpfs none /tmp"#;
-/// Of the trial, where the file system is the reason.
+/// Exit of the trial if the file system is the reason.
 const NO_OWNERS: &str = "exit code 71";
 const NOT_ALLOWED: &str = "user namespaces are needed: on Ubuntu 23.10 and later AppArmor keeps \
     them from ordinary users \
      (`sudo sysctl kernel.apparmor_restrict_unprivileged_userns=0`); in a container it has to \
      allow them (seccomp, `--security-opt`)";
 
-/// `home` is where the script works, or will.
+/// `home` is where the script will work.
 pub(super) async fn lacks(home: &Path, cancel: &Cancel) -> Result<Vec<Lack>, Cancelled> {
     let there = home.ancestors().find(|p| p.is_dir()).unwrap_or(home);
     // As the script does it.
@@ -92,7 +92,7 @@ fn read(path: &str) -> String {
     std::fs::read_to_string(path).unwrap_or_default()
 }
 
-/// Two maps of `<inside> <outside> <count>`, with an empty line between.
+/// Two maps of `<inside> <outside> <count>`, separated by an empty line.
 fn is_whole(maps: &str) -> bool {
     let count = |line: &str| {
         line.split_ascii_whitespace().nth(2).and_then(|n| n.parse::<u64>().ok()).unwrap_or(0)
@@ -101,7 +101,7 @@ fn is_whole(maps: &str) -> bool {
     [users, groups].iter().all(|map| map.lines().map(count).sum::<u64>() >= WHOLE)
 }
 
-/// The user has no range of its own in one of the files. Where another service knows them, the
+/// Reports that the user has no range in one of the files. If another service provides ranges, the
 /// trial succeeds.
 fn no_range(users: &str, groups: &str) -> Option<Lack> {
     let (id, name) = (user::id().to_string(), name());
@@ -121,7 +121,7 @@ fn no_range(users: &str, groups: &str) -> Option<Lack> {
     (!files.is_empty()).then(|| (text, command(users, groups)))
 }
 
-/// The command that gives the user a range that nobody has.
+/// The command that assigns an unused range to the user.
 fn command(users: &str, groups: &str) -> String {
     let (users, groups) = (free(users), free(groups));
     format!("sudo usermod --add-subuids {users} --add-subgids {groups} {}", name())

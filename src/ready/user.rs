@@ -1,9 +1,9 @@
-//! The user whom this process runs as, and others that this machine knows.
+//! The user of this process, and other users known to this machine.
 use std::ffi::{CStr, CString, OsStr};
 use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
 
-/// What the system's list of users says of one.
+/// An entry of the user database.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Entry {
     pub name: String,
@@ -15,7 +15,7 @@ pub fn id() -> u32 {
     unsafe { libc::geteuid() }
 }
 
-/// `None`: no list has this user, as in containers that are started under a number.
+/// `None` if the database has no such user, as in containers started under a bare number.
 pub fn entry(id: u32) -> Option<Entry> {
     // SAFETY: `look_up` hands over what lives until the call returns, with its true length.
     look_up(|entry, texts, found| unsafe {
@@ -23,7 +23,7 @@ pub fn entry(id: u32) -> Option<Entry> {
     })
 }
 
-/// `None`: no list has a user of this name.
+/// `None` if the database has no user of this name.
 pub fn named(name: &str) -> Option<Entry> {
     let name = CString::new(name).ok()?;
     // SAFETY: as in `entry`; the name ends with a zero and outlives the call.
