@@ -1,16 +1,16 @@
-//! Settings that contradict each other, and settings that do nothing beside others.
+//! Reports settings that contradict each other, and settings without effect.
 use std::collections::BTreeMap;
 
 use super::{Action, Bundle, Step, Tests};
 use crate::diagnostic::{Diagnostic, Location};
 
-/// Settings of checks, and the check that reads each.
+/// Settings of checks, and the check that uses each.
 const OF_CHECKS: [(&str, &str); 3] =
     [("dns_name", "dns"), ("package", "cloud-init-package"), ("volume_size", "volume")];
-/// Parts of tidy, and the check that every image fails without.
+/// Parts of tidy whose absence makes a mandatory check fail.
 const PROVED: [(&str, &str); 1] = [("machine-id", "machine-id-unique")];
 
-/// What a build adds to what templates see, over everything.
+/// Variables that a build adds for templates. They override everything else.
 pub const RESULTS: [&str; 7] = [
     "result_img_id",
     "result_img_name",
@@ -21,7 +21,7 @@ pub const RESULTS: [&str; 7] = [
     "git_commit",
 ];
 
-/// Variables that say where and how Ansible reaches the builder.
+/// Variables that control how Ansible reaches the builder.
 const CONNECTION: [&str; 11] = [
     "ansible_host",
     "ansible_ssh_host",
@@ -36,7 +36,7 @@ const CONNECTION: [&str; 11] = [
     "ansible_ssh_private_key",
 ];
 const USERS: [&str; 3] = ["ansible_user", "ansible_ssh_user", "ansible_remote_user"];
-/// Ansible's own, which win over extra variables.
+/// Ansible's magic variables, which override extra variables.
 const MAGIC: [&str; 12] = [
     "inventory_hostname",
     "inventory_hostname_short",
@@ -52,7 +52,7 @@ const MAGIC: [&str; 12] = [
     "omit",
 ];
 
-/// Findings on values each of which is sound by itself.
+/// Findings on values that are valid individually.
 pub(super) fn check(bundle: &Bundle) -> Vec<Diagnostic> {
     let mut found = Found { places: &bundle.places, all: Vec::new() };
     found.properties(bundle);
@@ -67,7 +67,7 @@ pub(super) fn check(bundle: &Bundle) -> Vec<Diagnostic> {
     found.all
 }
 
-/// What makes a check that is off be made; it contradicts nothing that `tests` says.
+/// The setting that enables a disabled check. It contradicts nothing else in `tests`.
 fn switches_on(tests: &Tests, check: &str) -> String {
     let is_in = |list: &[String]| list.iter().any(|id| id == check);
     let listed = tests.only.as_deref().is_none_or(is_in);
@@ -84,7 +84,7 @@ fn switches_on(tests: &Tests, check: &str) -> String {
     }
 }
 
-/// What makes a check that is on not be made.
+/// The setting that disables an enabled check.
 fn switches_off(tests: &Tests, check: &str) -> String {
     let is_in = |list: &[String]| list.iter().any(|id| id == check);
     match (&tests.only, is_in(&tests.add)) {
@@ -197,8 +197,8 @@ impl Found<'_> {
         }
     }
 
-    /// Names in `vars` that mean something else where they are used, and variables that lead
-    /// Ansible away from the builder.
+    /// Names in `vars` with another meaning where they are used, and variables that lead Ansible
+    /// away from the builder.
     fn variables(&mut self, bundle: &Bundle) {
         for name in bundle.vars.keys() {
             let at = format!("vars.{name}");
@@ -270,7 +270,7 @@ impl Found<'_> {
         }
     }
 
-    /// An empty list is no list: the playbook that stands for one runs all the same.
+    /// An empty list counts as no list: the default playbook still runs.
     fn no_steps(&mut self, bundle: &Bundle) {
         if bundle.has_bootstrap && bundle.steps.is_empty() && self.places.contains_key("steps") {
             let message =

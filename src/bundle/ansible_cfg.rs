@@ -1,15 +1,14 @@
-//! `ansible.cfg` as Ansible reads it, and the variables of a step's environment that take its
-//! place.
+//! Reads `ansible.cfg` as Ansible does, together with the environment variables that override it.
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use super::playbooks::plain;
 use crate::reading;
 
-/// Longer files are no settings of Ansible's.
+/// Size limit of an `ansible.cfg`.
 const MAX_BYTES: u64 = 1 << 20;
 
-/// A setting that is a list of directories: its names in the environment, which win, and in the
+/// A directory-list setting: its environment variables, which take precedence, and its names in the
 /// file.
 pub(super) struct Key(&'static [&'static str], &'static [&'static str]);
 
@@ -26,27 +25,27 @@ pub(super) const STRATEGIES: Key = Key(&["ANSIBLE_STRATEGY_PLUGINS"], &["strateg
 pub(super) const BECOMES: Key = Key(&["ANSIBLE_BECOME_PLUGINS"], &["become_plugins"]);
 pub(super) const CONNECTIONS: Key = Key(&["ANSIBLE_CONNECTION_PLUGINS"], &["connection_plugins"]);
 
-/// What counts for the playbooks of one step.
+/// Effective settings for the playbooks of one step.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Config {
-    /// Relative to the bundle's directory, where Ansible runs. It may not be there.
+    /// Relative to the bundle's directory, where Ansible runs. May not exist.
     pub file: PathBuf,
     pub settings: Vec<Setting>,
     env: BTreeMap<String, String>,
 }
 
-/// One line of the file, and those that go on with it.
+/// A line of the file with its continuation lines.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Setting {
     pub section: String,
-    /// In small letters.
+    /// In lower case.
     pub key: String,
     pub value: String,
     pub line: usize,
 }
 
 impl Config {
-    /// `env` is that of the step. What lies outside of the bundle is not read.
+    /// `env` is the step's environment. Files outside of the bundle are not read.
     pub fn of(dir: &Path, env: &BTreeMap<String, String>) -> Self {
         let named = env
             .get("ANSIBLE_CONFIG")
@@ -67,8 +66,8 @@ impl Config {
         Self { file, settings: settings(&text), env }
     }
 
-    /// Directories as Ansible takes them; relative ones are relative to the bundle's. Empty where
-    /// nothing is said.
+    /// Directories as Ansible resolves them; relative ones are relative to the bundle's. Empty if
+    /// not set.
     pub fn paths(&self, Key(names, keys): &Key) -> Vec<String> {
         let split = |text: &str| -> Vec<String> {
             let paths = text.split([':', '\n']).map(|path| path.trim().trim_matches(['"', '\'']));
@@ -91,13 +90,13 @@ impl Config {
         found.map(|s| split(&s.value)).unwrap_or_default().into_iter().map(from_file).collect()
     }
 
-    /// A setting of the file; `None` where the step's environment has it, which wins.
+    /// A setting of the file; `None` if the step's environment overrides it.
     pub fn setting(&self, section: &str, key: &str, env: &str) -> Option<&Setting> {
         let of_file = || self.settings.iter().rev().find(|s| s.section == section && s.key == key);
         if self.env.contains_key(env) { None } else { of_file() }
     }
 
-    /// Whether a truth is switched off, by the step's environment or by the file.
+    /// Whether a boolean is off, by the step's environment or the file.
     pub fn is_off(&self, key: &str, env: &str) -> bool {
         let of_file = self.setting("defaults", key, env).map(|s| s.value.as_str());
         let said = self
@@ -109,7 +108,7 @@ impl Config {
         said.is_some_and(|text| ["false", "no", "off", "0", "f", "n"].contains(&text.as_str()))
     }
 
-    /// Whether extensions of Jinja are loaded, which may change its syntax.
+    /// Whether Jinja extensions are loaded, which may change its syntax.
     pub fn extends_jinja(&self) -> bool {
         let of_file = |s: &Setting| {
             s.section == "defaults" && s.key == "jinja2_extensions" && !s.value.is_empty()
@@ -117,7 +116,7 @@ impl Config {
         self.env.contains_key("ANSIBLE_JINJA2_EXTENSIONS") || self.settings.iter().any(of_file)
     }
 
-    /// Those of [`Self::paths`] that may lie in the bundle.
+    /// The [`Self::paths`] that may lie in the bundle.
     pub fn inner(&self, key: &Key) -> Vec<PathBuf> {
         self.paths(key)
             .into_iter()
@@ -126,14 +125,14 @@ impl Config {
             .collect()
     }
 
-    /// Steps with the same need one look.
+    /// Equal for steps that need the same check.
     pub fn identity(&self) -> String {
         format!("{:?}{:?}", self.file, self.env)
     }
 }
 
-/// Where the `ansible.cfg` of a step with this environment has a value: the file, relative to the
-/// bundle, and the line.
+/// Location of a value in the `ansible.cfg` for this environment: the file, relative to the bundle,
+/// and the line.
 pub fn place_of_value(
     dir: &Path,
     env: &BTreeMap<String, String>,
@@ -144,8 +143,8 @@ pub fn place_of_value(
     found.map(|setting| (config.file.clone(), setting.line))
 }
 
-/// Source: Python's configparser as ansible-core sets it up: keys without case, `=` or `:`, lines
-/// that are indented go on with the one before, ` ;` begins a comment.
+/// Parses like ansible-core's configparser: case-insensitive keys, `=` or `:`, indented
+/// continuation lines, comments after ` ;`.
 pub(super) fn settings(text: &str) -> Vec<Setting> {
     let (mut all, mut section): (Vec<Setting>, String) = (Vec::new(), String::new());
     // Of the line that the next may go on.

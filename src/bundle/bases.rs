@@ -1,14 +1,14 @@
-//! Bundles built on bundles: a base that is not there, and circles.
+//! Checks the bases of bundles: missing ones, and cycles.
 use super::{Base, Bundle, keys, tree};
 use crate::diagnostic::{Diagnostic, Location};
 
-/// A finding that needs more than one bundle to see, and the one that it is on: its place may be on
-/// the command line.
+/// A finding that involves several bundles, and the bundle that it is on. Its location may be the
+/// command line.
 pub type OnBundle<'b> = (&'b Bundle, Diagnostic);
 
-/// Findings on `bundle.img_base` that need more than one bundle to see: an `os/<name>` that is not
-/// in the tree, a directory of images/ in the place of a family, and circles, each reported once,
-/// at the first of its bundles.
+/// Findings on `bundle.img_base` that involve several bundles: an `os/<name>` that is not in the
+/// tree, a directory of images/ instead of a family, and cycles. Each cycle is reported once, at
+/// the first of its bundles.
 pub fn check_bases<'b>(bundles: &[&'b Bundle]) -> Vec<OnBundle<'b>> {
     let of_one = |bundle: &Bundle| missing(bundle).or_else(|| place_as_image(bundles, bundle));
     let mut findings: Vec<OnBundle<'b>> =
@@ -56,8 +56,7 @@ fn of_os(bundle: &Bundle) -> Vec<String> {
         .collect()
 }
 
-/// The definition `os/<name>` of the tree that `image`, a name written without `os/`, is likely to
-/// mean.
+/// The definition `os/<name>` that `image`, written without `os/`, probably means.
 pub fn os_near(bundle: &Bundle, image: &str) -> Option<String> {
     let there = of_os(bundle);
     there
@@ -67,8 +66,8 @@ pub fn os_near(bundle: &Bundle, image: &str) -> Option<String> {
         .or_else(|| keys::nearest(image, there.iter().map(String::as_str)).map(str::to_owned))
 }
 
-/// Which of `bundles` makes the base of `bundle`. A family name may be another bundle's; a bundle
-/// that bears the name of its own base takes an image of the cloud's.
+/// Index of the bundle in `bundles` that makes the base of `bundle`. A family name may be another
+/// bundle's. A bundle with the name of its own base uses an image of the cloud.
 pub fn base_among(bundles: &[&Bundle], bundle: &Bundle) -> Option<usize> {
     match bundle.base.as_ref()? {
         Base::Os(name) => bundles.iter().position(|other| other.label == format!("os/{name}")),
@@ -77,17 +76,17 @@ pub fn base_among(bundles: &[&Bundle], bundle: &Bundle) -> Option<usize> {
     }
 }
 
-/// A definition of the tree that makes what another one names as its base.
+/// The definition that makes another definition's base.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Maker {
-    /// `images/readme`
+    /// Such as `images/readme`.
     pub label: String,
-    /// Its `bundle.name`, by which a base is named.
+    /// Its `bundle.name`, by which bases are named.
     pub family: String,
 }
 
-/// Which of `bundles` makes the base of `bundle`, which is no `os/<name>`: by its family, or by its
-/// directory, which names none.
+/// The bundle that makes the base of `bundle`, if the base is not `os/<name>`: found by its family,
+/// or by its directory, which is not a valid base.
 pub fn maker(bundles: &[&Bundle], bundle: &Bundle) -> Option<Maker> {
     let Some(Base::Image(asked)) = &bundle.base else { return None };
     let asked = asked.strip_prefix("./").unwrap_or(asked).trim_end_matches('/');
@@ -99,7 +98,7 @@ pub fn maker(bundles: &[&Bundle], bundle: &Bundle) -> Option<Maker> {
     Some(Maker { label: found.label.clone(), family: found.name.clone() })
 }
 
-/// A directory of images/ where an image's name stands.
+/// Reports a directory of images/ in place of an image's name.
 fn place_as_image(bundles: &[&Bundle], bundle: &Bundle) -> Option<Diagnostic> {
     let Some(Base::Image(asked)) = &bundle.base else { return None };
     let maker =

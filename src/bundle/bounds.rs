@@ -1,27 +1,27 @@
-//! Quantities that nobody can mean: `ram: 2` is 2 MiB, and was 2 GiB in the writer's mind.
+//! Plausibility limits of quantities: `ram: 2` means 2 MiB, but the author meant 2 GiB.
 //!
-//! All bounds stand here, and in BUNDLES.md.
+//! BUNDLES.md lists all limits.
 
-/// Why a quantity cannot be meant.
+/// An implausible quantity.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Beyond {
-    /// What is read in it, and the bound.
+    /// The interpreted value and the limit.
     pub message: String,
     /// What was probably meant.
     pub hint: String,
 }
 
-/// What a quantity counts.
+/// Unit of a quantity.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Of {
     Mib,
     Gib,
-    /// Seconds. A bare number of them below [`BARE`] is no time for what is waited for.
+    /// Seconds to wait. A bare number below [`BARE`] is implausible.
     Wait,
     Count,
 }
 
-/// Keys without the numbers of lists, and the least and the most that each may be.
+/// Keys without list indices, with minimum and maximum.
 const BOUNDS: &[(&str, Of, u64, u64)] = &[
     ("machine.cpus", Of::Count, 1, 256),
     ("machine.ram", Of::Mib, 64, 512 << 10),
@@ -47,11 +47,11 @@ const BOUNDS: &[(&str, Of, u64, u64)] = &[
     ("limits.cpu", Of::Wait, 1, u64::MAX),
 ];
 const DAY: u64 = 86_400;
-/// Seconds, of a number without a unit.
+/// Seconds, for a number without a unit.
 const BARE: u64 = 10;
 
-/// Whether `value`, in the key's own unit, is one that can be meant; `written` is how it stands in
-/// the file. Keys without bounds have none.
+/// Checks `value`, in the key's own unit; `written` is its text in the file. Keys without limits
+/// always pass.
 pub(super) fn check(path: &str, value: u64, written: &str) -> Option<Beyond> {
     let key = without_numbers(path);
     let (_, of, least, most) = BOUNDS.iter().find(|(known, ..)| *known == key)?;
@@ -88,8 +88,8 @@ impl Of {
         }
     }
 
-    /// The same number with another unit, where that lies within the bounds. `bare`: it was written
-    /// without one; a unit that is written is meant, unless it makes next to nothing of the number.
+    /// The same number with another unit, if that is plausible. `bare` means that it was written
+    /// without a unit. A written unit is kept unless it makes the value tiny.
     fn meant(self, value: u64, (least, most): (u64, u64), bare: bool) -> String {
         let fits = |value: u64| (least..=most).contains(&value);
         let smaller = |shifts: [u32; 2]| {
@@ -134,7 +134,7 @@ impl Of {
     }
 }
 
-/// `steps[3].timeout` is `steps.timeout`.
+/// `steps[3].timeout` becomes `steps.timeout`.
 fn without_numbers(path: &str) -> String {
     let mut inside = false;
     path.chars()

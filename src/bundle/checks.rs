@@ -1,5 +1,4 @@
-//! `tests`: which checks a captured image has to pass. The checks themselves are `build`'s; here is
-//! what a bundle may say of them.
+//! `tests`: which checks a captured image must pass. The engine implements the checks.
 use std::collections::HashSet;
 use std::path::Path;
 
@@ -7,23 +6,23 @@ use super::decode::{Field, Reader};
 use super::yaml::Value;
 use super::{Kind, Tests, files, keys};
 
-/// A check that the factory brings along.
+/// A built-in check.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct KnownCheck {
-    /// Stable; what `tests.skip`, `tests.only` and `tests.add` name.
+    /// Stable; used in `tests.skip`, `tests.only` and `tests.add`.
     pub id: &'static str,
-    /// What is checked, in one line for people.
+    /// Description in one line.
     pub what: &'static str,
     pub by_default: ByDefault,
 }
 
-/// For which definitions a check is on unless they say otherwise.
+/// Definitions for which a check is on by default.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ByDefault {
     /// Images of bundles and operating systems.
     All,
-    /// Operating systems: what takes minutes, and depends on the system more than on what a bundle
-    /// puts on it.
+    /// Operating systems only: checks that take minutes and depend on the system more than on the
+    /// bundle.
     Os,
 }
 
@@ -35,7 +34,7 @@ const fn os(id: &'static str, what: &'static str) -> KnownCheck {
     KnownCheck { id, what, by_default: ByDefault::Os }
 }
 
-/// All built-in checks, in the order in which they are told of.
+/// All built-in checks, in display order.
 pub const CHECKS: &[KnownCheck] = &[
     all("boots", "two machines of the image boot, and cloud-init ends"),
     all("ssh", "the default user logs in with a new key"),
@@ -114,7 +113,7 @@ pub(super) fn tests(reader: &mut Reader, field: Option<&Field>, dir: &Path, show
     tests
 }
 
-/// A list of checks that exist.
+/// A list of existing checks.
 fn known(reader: &mut Reader, field: &Field, ids: &[&str]) -> Option<Vec<String>> {
     let named = reader.words(field)?;
     let sound: HashSet<&String> = named.iter().collect();
@@ -132,7 +131,7 @@ fn known(reader: &mut Reader, field: &Field, ids: &[&str]) -> Option<Vec<String>
     Some(named)
 }
 
-/// A word that is handed to programs in the machine.
+/// A word that is passed to programs in the machine.
 fn plain(reader: &mut Reader, field: &Field) -> Option<String> {
     let word = reader.word(field)?;
     if word.starts_with('-')
@@ -151,7 +150,7 @@ fn plain(reader: &mut Reader, field: &Field) -> Option<String> {
 }
 
 impl Tests {
-    /// The built-in checks that are on, in their order.
+    /// Enabled built-in checks, in order.
     pub fn chosen(&self, kind: Kind) -> Vec<&'static str> {
         let on = |check: &&KnownCheck| {
             let named = |list: &[String]| list.iter().any(|id| id == check.id);
@@ -165,7 +164,7 @@ impl Tests {
         CHECKS.iter().filter(on).map(|c| c.id).collect()
     }
 
-    /// The bundle's own that are on.
+    /// Enabled checks of the bundle itself.
     pub fn own(&self) -> Vec<std::path::PathBuf> {
         let on = |file: &&std::path::PathBuf| {
             let id = file.display().to_string();

@@ -1,5 +1,4 @@
-//! What does not follow from a definition that has errors: what may be wrong only because of
-//! another mistake is not told.
+//! Suppresses findings that may only be consequences of another error in the definition.
 use std::collections::BTreeSet;
 use std::path::{Component, Path};
 
@@ -14,40 +13,40 @@ mod unread;
 use unread::Inside;
 pub(super) use unread::Unknown;
 
-/// Of a sound definition nothing is in doubt.
+/// Which conclusions are uncertain. None for a valid definition.
 #[derive(Debug, Clone, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Doubts {
-    /// Any variable of templates may be missing by mistake.
+    /// Any template variable may be missing by mistake.
     pub all_names: bool,
-    /// These may be: what was mistyped, what was meant by it, and what stands in it.
+    /// Only these variables may be: mistyped ones, their probable names, and names inside them.
     pub names: BTreeSet<String>,
-    /// `steps` or `source` may be there.
+    /// `steps` or `source` may be present.
     pub work: bool,
-    /// Roles and collections may lie where something leads that could not be read.
+    /// Roles and collections may lie where an unreadable setting leads.
     pub needs: bool,
-    /// What runs, and with which settings, is not known well enough to ask Ansible about it.
+    /// Too little is known of playbooks and their settings to let Ansible check them.
     pub playbooks: bool,
-    /// The bundle's directory may be another. Then nothing in it can be judged.
+    /// The bundle's directory may be another one. Then nothing in it can be judged.
     pub(super) home: bool,
 }
 
-/// What an error keeps from being read, beside the value in which it stands.
+/// What an error hides, besides the value that it is in.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Lost {
-    /// Nobody knows which keys `<<` would have brought.
+    /// The keys that `<<` would have merged.
     Merge,
-    /// The later value of a key that is given twice.
+    /// The later value of a duplicate key.
     Twice(String),
-    /// A key that has to be there; its error is on the file as a whole.
+    /// A required key. Its error is located at the whole file.
     Missing(&'static str),
 }
 
-/// Keys of the top level whose values are maps.
+/// Top-level keys whose values are maps.
 const MAPS: [&str; 8] =
     ["bundle", "source", "tests", "volume", "machine", "timeouts", "tidy", "vars"];
 
 impl Doubts {
-    /// Nothing of the settings is known.
+    /// No setting is known.
     pub(super) fn everything() -> Self {
         Self {
             all_names: true,
@@ -59,16 +58,16 @@ impl Doubts {
         }
     }
 
-    /// `path`, as `bundle.name`, may be undefined only because of another mistake. Empty: nobody
-    /// knows what is.
+    /// Whether `path`, such as `bundle.name`, may be undefined only because of another error. An
+    /// empty set means that nothing is known.
     pub fn concern(&self, path: &str) -> bool {
         self.all_names
             || path.is_empty() && !self.names.is_empty()
             || path.split('.').any(|name| self.names.contains(name))
     }
 
-    /// Of what was read from `root`, with what was found. `dir`: the bundle's directory; `shown`:
-    /// how places name it.
+    /// Derives the doubts from `root` and the findings so far. `dir` is the bundle's directory,
+    /// `shown` its name in locations.
     pub(super) fn of(root: &Node, reader: &Reader, dir: &Path, shown: &Path) -> Self {
         let mut doubts = Self::default();
         let Value::Map(entries) = &root.value else { return Self::everything() };
@@ -136,14 +135,14 @@ impl Doubts {
         }
     }
 
-    /// What may be steps was not read.
+    /// Something that may be steps was not read.
     fn of_steps(&mut self, has_steps: bool) {
         self.work = true;
         self.needs |= !has_steps;
         self.playbooks |= !has_steps;
     }
 
-    /// Of an error in another file of `dir`.
+    /// Considers an error in another file of `dir`.
     fn of_file(&mut self, place: &Location, dir: &Path, shown: &Path) {
         let inner = place.file.strip_prefix(shown).unwrap_or(&place.file);
         let first = inner.components().next();
@@ -164,7 +163,7 @@ impl Doubts {
     }
 }
 
-/// Keys of the top level in whose values something is wrong; `None`: nobody knows which.
+/// Top-level keys with errors in their values; `None` if not determinable.
 fn wrong_keys(entries: &[Entry], own: &[&Diagnostic], reader: &Reader) -> Option<BTreeSet<String>> {
     let mut starts: Vec<(usize, usize, &str)> =
         entries.iter().map(|e| (e.spot.line, e.spot.column, e.key.as_str())).collect();
@@ -219,7 +218,7 @@ fn stands_in(spot: Position, node: &Node) -> bool {
         }
 }
 
-/// Whether `word` begins a key somewhere in `node`.
+/// Whether `word` begins a key anywhere in `node`.
 fn holds(node: &Node, word: &str) -> bool {
     match &node.value {
         Value::Map(entries) => {

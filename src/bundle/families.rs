@@ -1,16 +1,15 @@
-//! Definitions of one tree that share a family: a family has one current image, so they would hide
-//! each other's, and a prune would delete them.
+//! Reports definitions of one tree that share a family. A family has one current image, so they
+//! would hide each other's images, and a prune would delete them.
 use std::collections::BTreeMap;
 
 use super::{Bundle, OnBundle};
 use crate::diagnostic::{Diagnostic, Location, few};
 
-/// More places than this do not help whoever has to rename one.
+/// Maximum number of locations shown.
 const SHOWN: usize = 5;
 
-/// Findings on equal `bundle.name`s, one for each definition that bears such a name. A directory
-/// that was reached by several ways (links, a path) is one definition. Definitions outside of the
-/// tree are passed over: who names one by its path means the tree's family.
+/// One finding per definition whose `bundle.name` is shared. A directory reached by several paths
+/// (links) is one definition. Definitions outside of the tree are skipped.
 pub fn check_families<'b>(bundles: &[&'b Bundle]) -> Vec<OnBundle<'b>> {
     // By name, then by the real directory.
     let mut families: BTreeMap<&str, BTreeMap<&std::path::Path, &'b Bundle>> = BTreeMap::new();

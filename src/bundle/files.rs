@@ -1,6 +1,5 @@
-//! Files that a bundle names: they exist, stay in the bundle, and are what they are used as. A
-//! bundle may come from a stranger's repository; a path or link out of it could carry the build
-//! host's secrets into an image.
+//! Checks files that a bundle names: they exist, stay inside the bundle, and have the right kind. A
+//! path or link out of an untrusted bundle could copy secrets of the build host into an image.
 use std::fs;
 use std::io::ErrorKind;
 use std::os::unix::fs::PermissionsExt;
@@ -15,7 +14,7 @@ use super::trees::Trees;
 use crate::reading;
 use crate::text::shell;
 
-/// Playbooks longer than this are no playbooks.
+/// Size limit of a playbook, in bytes.
 pub(super) const MAX_PLAYBOOK: u64 = 4 << 20;
 
 #[derive(Debug)]
@@ -29,7 +28,7 @@ fn trouble<T>(message: impl Into<String>, hint: impl Into<String>) -> Result<T, 
     Err(Trouble { message: message.into(), hint: hint.into() })
 }
 
-/// A readable file. All these give the path relative to `dir`, without `.` and `..`.
+/// Checks a readable file. These functions return the path relative to `dir`, normalised.
 pub(super) fn file(dir: &Path, text: &str) -> Result<PathBuf, Trouble> {
     let path = inside(dir, text)?;
     if !dir.join(&path).is_file() {
@@ -41,7 +40,7 @@ pub(super) fn file(dir: &Path, text: &str) -> Result<PathBuf, Trouble> {
     }
 }
 
-/// Whether the text is that of a file that ansible-vault encrypted as a whole.
+/// Whether ansible-vault encrypted the whole file.
 pub(super) fn is_vaulted(text: &str) -> bool {
     text.strip_prefix('\u{feff}').unwrap_or(text).starts_with("$ANSIBLE_VAULT;")
 }
@@ -70,7 +69,7 @@ pub(super) fn executable(dir: &Path, text: &str) -> Result<PathBuf, Trouble> {
     }
 }
 
-/// Whether these are UTF-8; else the line where they stop being it.
+/// Checks for UTF-8; the error holds the line of the first invalid byte.
 pub(super) fn is_text(bytes: &[u8]) -> Result<(), (Trouble, usize)> {
     let no = |line: usize, message: &str, hint: &str| {
         Err((Trouble { message: message.into(), hint: hint.into() }, line))
@@ -87,7 +86,7 @@ pub(super) fn is_text(bytes: &[u8]) -> Result<(), (Trouble, usize)> {
     }
 }
 
-/// A file, or a directory whose links stay in the bundle.
+/// Checks a file, or a directory whose links stay in the bundle.
 pub(super) fn upload(dir: &Path, text: &str) -> Result<PathBuf, Trouble> {
     let path = inside(dir, text)?;
     let full = dir.join(&path);
@@ -113,7 +112,7 @@ pub(super) fn upload(dir: &Path, text: &str) -> Result<PathBuf, Trouble> {
     Ok(path)
 }
 
-/// Checked first as written, then as the file system resolves it.
+/// Checks the path as written, then as resolved by the file system.
 pub(super) fn inside(dir: &Path, text: &str) -> Result<PathBuf, Trouble> {
     let mut path = PathBuf::new();
     for part in Path::new(text).components() {
@@ -163,8 +162,8 @@ pub(super) fn inside(dir: &Path, text: &str) -> Result<PathBuf, Trouble> {
     }
 }
 
-/// The text of a file below `dir`, for templates that include it: links may not lead out of `dir`.
-/// `None`: there is no such file. The error is for people.
+/// Reads a file below `dir` that a template includes. Links must not lead out of `dir`. `None` if
+/// there is no such file. The error is for people.
 pub fn included(dir: &Path, name: &str, most: u64) -> Result<Option<String>, String> {
     if !dir.join(name).exists() {
         return Ok(None);
@@ -175,7 +174,8 @@ pub fn included(dir: &Path, name: &str, most: u64) -> Result<Option<String>, Str
         .map_err(|e| format!("`{name}` cannot be read: {e}"))
 }
 
-/// A file of the same directory with nearly that name, or one of that name elsewhere in the bundle.
+/// Suggests a file with a similar name in the same directory, or with that name elsewhere in the
+/// bundle.
 fn near(dir: &Path, path: &Path) -> String {
     let Some(name) = path.file_name().map(|n| n.to_string_lossy().into_owned()) else {
         return String::new();
@@ -202,8 +202,8 @@ fn near(dir: &Path, path: &Path) -> String {
     }
 }
 
-/// The name of a file becomes that of an output, and stands in reports. What is no text has this
-/// sign in it by now.
+/// Rejects file names that are not valid text (they contain U+FFFD here), because output files and
+/// reports use them.
 fn legible(name: &str) -> Result<(), Trouble> {
     if name.contains(char::REPLACEMENT_CHARACTER) {
         return trouble(format!("the name of `{name}` is not UTF-8"), "rename the file");
@@ -217,7 +217,7 @@ fn legible(name: &str) -> Result<(), Trouble> {
     Ok(())
 }
 
-/// Of a directory, sorted; none if it cannot be read.
+/// Sorted entries of a directory; empty if unreadable.
 fn names(dir: &Path) -> Vec<String> {
     let mut names: Vec<String> = fs::read_dir(dir)
         .into_iter()
@@ -233,14 +233,14 @@ fn is_executable(path: &Path) -> bool {
     fs::metadata(path).is_ok_and(|meta| meta.permissions().mode() & 0o111 != 0)
 }
 
-/// An executable of `tests/`, and what its text tells.
+/// An executable of `tests/`, and the metadata in its text.
 pub(super) struct Check {
     pub path: PathBuf,
     pub told: Vec<Told>,
 }
 
-/// The checks under `tests/`, sorted, each with what its text tells; directories there hold data of
-/// the checks, and notes and hidden files are no checks.
+/// The checks in `tests/`, sorted. Subdirectories hold data of checks; notes and hidden files are
+/// ignored.
 pub(super) fn checks(dir: &Path) -> Vec<Result<Check, (PathBuf, Trouble)>> {
     let mut found = Vec::new();
     if let Err(out) = stays(dir, "tests") {
@@ -278,8 +278,7 @@ fn check(dir: &Path, path: &Path) -> Result<Check, Trouble> {
     Ok(Check { path, told })
 }
 
-/// The error: a directory of the bundle leads out of it, so that not even the names in it are
-/// looked at.
+/// Fails if a directory of the bundle leads out of it; not even its names are read then.
 fn stays(dir: &Path, name: &str) -> Result<(), (PathBuf, Trouble)> {
     match dir.join(name).is_dir() {
         true => inside(dir, name).map(drop).map_err(|trouble| (name.into(), trouble)),
@@ -306,9 +305,8 @@ pub(super) fn templates(dir: &Path) -> Vec<Result<PathBuf, (PathBuf, Trouble)>> 
         .collect()
 }
 
-/// The file is YAML with a list at the top. Else what is wrong, line and column (0 where there are
-/// none). Keys given twice and tags pass: Ansible takes both, and libyaml, which reads here, is
-/// what Ansible reads with.
+/// Checks that the file is YAML with a top-level list. The error has line and column (0 if
+/// unknown). Duplicate keys and tags are accepted, as by Ansible; both use libyaml.
 pub(super) fn playbook(path: &Path, trees: &Trees) -> Result<(), (Trouble, usize, usize)> {
     let whole = |message: String| Err((Trouble { message, hint: String::new() }, 0, 0));
     let text = match reading::text(path, MAX_PLAYBOOK) {
@@ -367,8 +365,8 @@ pub(super) fn playbook(path: &Path, trees: &Trees) -> Result<(), (Trouble, usize
     Err((Trouble { message, hint: hint.into() }, line, column))
 }
 
-/// Whether libyaml, which Ansible reads with, finds that this is no YAML; a text that it gives up
-/// for its size may be some.
+/// Whether libyaml, which Ansible uses, rejects this text. A text that is too large for it may be
+/// valid.
 pub(super) fn is_no_yaml(text: &str) -> bool {
     let limits = ["recursion limit", "repetition limit"];
     serde_yaml::from_str::<IgnoredAny>(text)

@@ -1,5 +1,5 @@
-//! `final_glance_options`: the words existing bundles hand to `glance image-update` and `openstack
-//! image set`.
+//! `final_glance_options`: options of `glance image-update` and `openstack image set`, as existing
+//! bundles use them.
 use super::decode::GLANCE_WIDTH;
 use super::image::property_trouble;
 use super::keys::nearest;
@@ -23,7 +23,7 @@ const OPTIONS: &[&str] = &[
     "--unhidden",
     "--is-hidden",
 ];
-/// Options of the same commands that are not the bundle's to set.
+/// Options of these commands that a bundle must not set.
 const OURS: &[(&str, &str)] = &[
     ("--name", "the image is named by `bundle_target_name`"),
     ("--id", "Glance gives the image its ID"),
@@ -37,7 +37,7 @@ const OURS: &[(&str, &str)] = &[
 /// Message and hint; the hint may be empty.
 pub(super) type Trouble = (String, String);
 
-/// The options, and all that is wrong with the words.
+/// Parses the options, collecting all errors.
 pub(super) fn parse(text: &str) -> (GlanceOptions, Vec<Trouble>) {
     let mut reading = Reading { options: GlanceOptions::default(), troubles: Vec::new() };
     match split(text) {
@@ -227,7 +227,7 @@ impl Reading {
     }
 }
 
-/// Words as a POSIX shell splits them, without expansions.
+/// Splits words like a POSIX shell, without expansions.
 fn split(text: &str) -> Result<Vec<String>, String> {
     let mut words = Vec::new();
     let mut word: Option<String> = None;

@@ -1,5 +1,4 @@
-//! What a bundle says of its image and of the machine that it is built on: all keys but `steps` and
-//! `source`.
+//! Keys for the image and the machine that builds it: all keys except `steps` and `source`.
 use std::collections::BTreeMap;
 
 use super::decode::{Field, Fields, GLANCE_WIDTH, Reader};
@@ -8,7 +7,7 @@ use super::{
     glance_options, keys,
 };
 
-/// Attributes of an image that Glance keeps itself; as properties they are refused (Image API v2,
+/// Image attributes that Glance manages itself and refuses as properties (Image API v2,
 /// `image-update`).
 const GLANCE_OWN: &[&str] = &[
     "id",
@@ -59,7 +58,7 @@ impl Visibility {
     }
 }
 
-/// Why a bundle may not set this property: it is what an image proves by who made it.
+/// Why a bundle must not set this property: it is part of the proof of origin.
 fn reserved(key: &str) -> Option<&'static str> {
     // Glance's database may compare keys without case.
     let key = key.to_ascii_lowercase();
@@ -77,7 +76,7 @@ fn reserved(key: &str) -> Option<&'static str> {
     }
 }
 
-/// Why this cannot be the key of a property: message and hint.
+/// Why this is not a valid property name: message and hint.
 pub(super) fn property_trouble(key: &str) -> Option<(String, &'static str)> {
     if key.is_empty() || key.chars().any(char::is_control) {
         Some(("a property needs a key of one line".into(), ""))
@@ -103,7 +102,7 @@ pub(super) fn property_trouble(key: &str) -> Option<(String, &'static str)> {
     }
 }
 
-/// `sourced`: the definition has a `source`, so it needs no base.
+/// `sourced`: the definition has a `source`, and so needs no base.
 pub(super) fn named(reader: &mut Reader, top: &Fields, sourced: bool) -> Named {
     let Some(field) = top.get("bundle") else {
         if !top.lacks("bundle", keys::TOP) {
@@ -136,7 +135,7 @@ pub(super) fn named(reader: &mut Reader, top: &Fields, sourced: bool) -> Named {
     Named { name, base, properties }
 }
 
-/// It becomes file names, host names and the family's name, so it is kept plain.
+/// Becomes part of file names, host names and the family's name, so the characters are restricted.
 fn image_prefix(reader: &mut Reader, field: &Field) -> Option<String> {
     let name = reader.word(field)?;
     let plain = name.starts_with(|c: char| c.is_ascii_alphanumeric())
@@ -228,7 +227,7 @@ pub(super) fn visibility(
     Some(visibility)
 }
 
-/// Project IDs that the image is shared with.
+/// IDs of projects that the image is shared with.
 pub(super) fn members(
     reader: &mut Reader,
     field: &Field,
@@ -291,12 +290,12 @@ pub(super) fn timeouts(reader: &mut Reader, field: &Field) -> Option<Timeouts> {
     })
 }
 
-/// What a bundle changes of what tidy does.
+/// Deviations from the default tidy.
 #[derive(Default)]
 pub(super) struct Tidy {
-    /// Of [`TIDY_PARTS`].
+    /// Names of [`TIDY_PARTS`].
     pub off: Vec<String>,
-    /// Of [`TIDY_ASKED`].
+    /// Names of [`TIDY_ASKED`].
     pub on: Vec<String>,
 }
 

@@ -1,5 +1,4 @@
-//! What a definition is made of: its files and their digests. Two builds of the same digest were
-//! told the same.
+//! The files of a definition and their digests. Builds of equal digests had equal definitions.
 use std::fs::File;
 use std::io::{self, Read};
 use std::os::unix::ffi::OsStrExt;
@@ -15,19 +14,19 @@ use crate::reading;
 /// One file of a definition.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct InputFile {
-    /// Relative to the bundle's directory. `../../shared/f` came in by a link, whose own entry is
-    /// there too.
+    /// Relative to the bundle's directory. `../../shared/f` was reached through a link, which has
+    /// an entry of its own.
     pub path: PathBuf,
-    /// Hex. Of a symbolic link the target's name is hashed; what it brings in from the tree has
-    /// entries of its own, and what lies outside of the tree is never read.
+    /// Hex. For a symbolic link, the hash of its target's name. Targets inside the tree have
+    /// entries of their own; files outside of the tree are never read.
     pub sha256: String,
     /// `-`, `x` for an executable, `l` for a link.
     pub mode: char,
 }
 
-/// Every file of a definition, ordered by path: those of its directory, but for `target` (what
-/// builds leave) and `.git`; and those beside its build-vars.yml where `bundle.path` leads to
-/// another directory. The error names the place.
+/// All files of a definition, sorted by path: those of its directory except `target` (build output)
+/// and `.git`, and those beside build-vars.yml if `bundle.path` names another directory. The error
+/// names the path.
 pub fn files(bundle: &Bundle) -> Result<Vec<InputFile>, (PathBuf, io::Error)> {
     let mut files = below(&bundle.dir)?;
     let bundle_dir = bundle.dir.canonicalize().unwrap_or_else(|_| bundle.dir.clone());
@@ -47,12 +46,12 @@ pub fn files(bundle: &Bundle) -> Result<Vec<InputFile>, (PathBuf, io::Error)> {
     Ok(files)
 }
 
-/// Places of the tree that links of a definition bring into it.
+/// Paths in the tree that links of a definition lead to.
 pub fn linked(bundle: &Bundle) -> Vec<PathBuf> {
     links::brought_in(&bundle.tree, &bundle.dir).places
 }
 
-/// `../../shared/f`, from `dir` to `path`.
+/// `../../shared/f`: `path` relative to `dir`.
 fn relative(dir: &Path, path: &Path) -> PathBuf {
     let up = dir.ancestors().take_while(|above| !path.starts_with(above)).count();
     let common = dir.ancestors().nth(up).unwrap_or(dir);
@@ -91,11 +90,10 @@ fn below(dir: &Path) -> Result<Vec<InputFile>, (PathBuf, io::Error)> {
     Ok(files)
 }
 
-/// One digest over all that a definition says: paths, contents, and whether a file may be executed
-/// (the rest of a mode differs from checkout to checkout). SHA-256 of lines `<sha256> <mode>
-/// ./<path>`, in hex; where a path has a line's end in it, the line begins with `\`, and `\n` and
-/// `\\` stand for what they do elsewhere, as in the lists of sha256sum. Values of `--set` are not
-/// in it.
+/// Digest of the whole definition: paths, contents, and the executable bit (other mode bits differ
+/// between checkouts). SHA-256, in hex, of lines `<sha256> <mode> ./<path>`. As in lists of
+/// sha256sum, a line with an escaped path begins with `\`; `\n` and `\\` are the escapes. Excludes
+/// values of `--set`.
 pub fn inputs(bundle: &Bundle) -> Result<String, (PathBuf, io::Error)> {
     let mut all = Sha256::new();
     for file in files(bundle)? {
@@ -114,14 +112,14 @@ pub fn inputs(bundle: &Bundle) -> Result<String, (PathBuf, io::Error)> {
     Ok(hex(&all.finalize()))
 }
 
-/// Changes with every write to a file of a definition, one that is taken back as well: what is read
-/// of the files while they are written may be neither of what was there before and after.
+/// Changes with every write to a file of the definition, also if the write is reverted. Detects
+/// writes during a read.
 pub fn stamp(bundle: &Bundle) -> String {
     let own = [bundle.dir.clone(), bundle.tree.join(&bundle.label)];
     stamp_of(own.into_iter().chain(linked(bundle)))
 }
 
-/// The same of anything below `places`, links followed. What cannot be looked at counts as absent.
+/// [`stamp`] of everything below `places`, following links. Unreadable entries count as absent.
 pub fn stamp_of(places: impl IntoIterator<Item = PathBuf>) -> String {
     let mut all = Sha256::new();
     for place in places {

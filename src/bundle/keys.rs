@@ -1,5 +1,5 @@
-//! The keys of build-vars.yml: which map may hold which, and where values are typed rather than
-//! text. The contract is `formats.md` §1; the order is the one in which messages list them.
+//! The keys of build-vars.yml: which map allows which keys, and which values are typed. Messages
+//! list them in this order.
 
 pub(super) const TOP: &[&str] = &[
     "bundle",
@@ -30,7 +30,7 @@ pub(super) const TOP: &[&str] = &[
 pub(super) const BUNDLE: &[&str] = &["name", "img_base", "path", "properties"];
 pub(super) const SOURCE: &[&str] =
     &["url", "sha256", "sha512", "checksum_url", "format", "script", "wall"];
-/// Of `source`: how a download is known to be right; one of them.
+/// Checksum keys of `source`; exactly one is used.
 pub(super) const CHECKSUMS: &[&str] = &["sha256", "sha512", "checksum_url"];
 pub(super) const ACTIONS: &[&str] = &["ansible", "shell", "script", "upload", "reboot"];
 pub(super) const STEP: &[&str] = &[
@@ -47,7 +47,7 @@ pub(super) const STEP: &[&str] = &[
     "extra_vars",
     "tags",
 ];
-/// Of a step's `ansible`, where it is a map.
+/// Keys of a step's `ansible`, if it is a map.
 pub(super) const ANSIBLE: &[&str] = &["playbook", "local"];
 pub(super) const UPLOAD: &[&str] = &["src", "dest"];
 pub(super) const TESTS: &[&str] =
@@ -56,18 +56,18 @@ pub(super) const VOLUME: &[&str] = &["size", "type", "availability_zone"];
 pub(super) const MACHINE: &[&str] = &["cpus", "ram", "disk"];
 pub(super) const TIMEOUTS: &[&str] = &["source", "boot", "ssh", "step", "capture", "upload"];
 
-/// How a scalar stands in `Bundle::as_written`.
+/// Representation of a scalar in `Bundle::as_written`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Typing {
     /// `1.10` is "1.10".
     Text,
-    /// A whole number or a truth value, where it is written as one.
+    /// A whole number or a boolean, if written as one.
     Typed,
-    /// As Ansible types it.
+    /// Typed like Ansible does.
     Free,
 }
 
-/// `path` without list indices: `["steps", "retries"]`.
+/// `path` has no list indices: `["steps", "retries"]`.
 pub(super) fn typing(path: &[&str]) -> Typing {
     match path {
         ["vars", ..] | ["steps", "extra_vars", ..] => Typing::Free,
@@ -82,7 +82,7 @@ pub(super) fn typing(path: &[&str]) -> Typing {
     }
 }
 
-/// Words of Ansible, CI systems and plain English for keys of a step, and what to say of them.
+/// Words of Ansible, CI systems and plain English for keys of a step, with advice.
 const STEP_WORDS: &[(&[&str], &str)] = &[
     (&["retry", "attempts", "tries", "repeat"], "did you mean `retries`?"),
     (
@@ -109,7 +109,7 @@ const STEP_WORDS: &[(&[&str], &str)] = &[
     ),
 ];
 
-/// What to say of a key that a map does not know.
+/// Advice for a key that a map does not allow.
 pub(super) fn advice(parent: &str, key: &str, valid: &[&str]) -> String {
     let top = parent.is_empty();
     if parent.starts_with("steps[")
@@ -139,10 +139,10 @@ pub(super) fn advice(parent: &str, key: &str, valid: &[&str]) -> String {
     }
 }
 
-/// Bytes of a word that is compared with others.
+/// Length limit of words that are compared, in bytes.
 const LONGEST: usize = 100;
 
-/// The word that was probably meant, if one is near enough.
+/// The known word that was probably meant, if one is near enough.
 pub(super) fn nearest<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let plain = |s: &str| s.to_lowercase().replace('-', "_");
     // Nearness costs as much as both words are long, in time and in memory.

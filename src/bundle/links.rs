@@ -1,28 +1,28 @@
-//! Symbolic links of a definition: where they lead. Inside the bundle a link is a name; to
-//! elsewhere in the factory tree it brings files in, which then belong to the definition; out of
-//! the tree it could bring in the secrets of the host.
+//! Checks the symbolic links of a definition. A link into the bundle is an alias. A link to
+//! elsewhere in the tree adds files to the definition. A link out of the tree could expose secrets
+//! of the host, and is an error.
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Component, Path, PathBuf};
 
 use super::files::Trouble;
 
-/// Where a link leads.
+/// Target of a link.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Leads {
-    /// Into the bundle, or to nothing, where nothing outside would do.
+    /// In the bundle, or nowhere, if nothing outside would match.
     Inside,
-    /// To this file or directory of the tree, beside the bundle.
+    /// This file or directory of the tree, outside of the bundle.
     Beside(PathBuf),
-    /// To a directory of the tree in which the bundle lies itself.
+    /// A directory of the tree that contains the bundle.
     Around,
     Out,
 }
 
-/// The places between which links may lead.
+/// The directories that links may lead to.
 pub(super) struct Bounds {
     bundle: PathBuf,
-    /// `None`: the bundle lies in no tree.
+    /// `None` if the bundle is in no tree.
     tree: Option<PathBuf>,
 }
 
@@ -33,7 +33,7 @@ impl Bounds {
         Self { tree: bundle.starts_with(&tree).then_some(tree), bundle }
     }
 
-    /// Of `link`, which is one.
+    /// Classifies the target of `link`, which must be a link.
     pub fn leads(&self, link: &Path) -> Leads {
         let Ok(real) = link.canonicalize() else { return self.leads_if_it_led(link) };
         match &self.tree {
@@ -44,7 +44,7 @@ impl Bounds {
         }
     }
 
-    /// There is nothing yet; what counts is where it would be.
+    /// Classifies a dangling link by the place where its target would be.
     fn leads_if_it_led(&self, link: &Path) -> Leads {
         let parent = link.parent().and_then(|p| p.canonicalize().ok()).unwrap_or_default();
         let mut at = parent.clone();
@@ -65,8 +65,8 @@ impl Bounds {
     }
 }
 
-/// Links that may not be: with their path, relative to `dir` where they lie in it. Those of what
-/// links bring in count too.
+/// Forbidden links, relative to `dir` if inside. Includes links in directories that other links
+/// add.
 pub(super) fn wrong(tree: &Path, dir: &Path) -> Vec<(PathBuf, Trouble)> {
     let bounds = Bounds::new(tree, dir);
     let mut found = Vec::new();
@@ -104,11 +104,11 @@ pub(super) fn wrong(tree: &Path, dir: &Path) -> Vec<(PathBuf, Trouble)> {
     found
 }
 
-/// What links of the bundle bring in from the tree: absolute paths, each once.
+/// What the bundle's links add from the tree: absolute paths, each once.
 pub(super) struct Brought {
-    /// Files, and the links among them.
+    /// Files, and links among them.
     pub files: Vec<PathBuf>,
-    /// Files and directories that links lead to.
+    /// Targets of links: files and directories.
     pub places: Vec<PathBuf>,
 }
 

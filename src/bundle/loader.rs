@@ -1,8 +1,7 @@
-//! Definitions are loaded by a process of their own, under bounds of the kernel's ([`confined`]).
+//! Loads definitions in a process of its own, under kernel limits ([`confined`]).
 //!
-//! Whatever a definition is made of, and whatever is read of it in times to come: it has one
-//! budget, in processor time and in memory. What took it all is told by the file that was read
-//! last.
+//! A definition, whatever it contains, has one budget of CPU time and memory. If it exceeds the
+//! budget, the error names the file read last.
 use std::collections::HashMap;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -17,24 +16,24 @@ use crate::diagnostic::{Diagnostic, Location};
 use crate::exec::confined::{self, Answers, Bounds, Confined, End};
 use crate::reading;
 
-/// Of one definition. Honest ones of some hundred files take a tenth; what is built for tests is
-/// slower by as much.
+/// Limits per definition. Honest ones of some hundred files need a tenth; debug builds are slower
+/// by that factor.
 const BOUNDS: Bounds = Bounds {
     memory: 192 << 20,
     time: Duration::from_secs(if cfg!(debug_assertions) { 8 } else { 1 }),
 };
-/// For a process that waits instead of working, and for each definition.
+/// For a process that waits instead of working; per definition.
 const DEADLINE: Duration = Duration::from_secs(60);
 const DEADLINE_EACH: Duration = Duration::from_secs(10);
-/// Findings on one definition, and characters of one of them.
+/// Maximum number of findings per definition, and characters per finding.
 const MOST_FINDINGS: usize = 1000;
 const LONGEST_MESSAGE: usize = 4000;
-/// Bytes of answers, after which another process goes on.
+/// Bytes of answers after which a new process takes over.
 const ENOUGH: u64 = 64 << 20;
 
 type Outcome = Result<Loaded, Unsound>;
 
-/// A definition to be loaded, and whether values from elsewhere are put over its own.
+/// A definition to load, and whether values of `--set` apply to it.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct LoadRequest {
     pub dir: PathBuf,
@@ -48,26 +47,26 @@ struct Question {
     overrides: Vec<Override>,
 }
 
-/// In the order in which things happen; numbers are those of `wanted`.
+/// Messages in chronological order; numbers are indices into `wanted`.
 #[derive(Serialize, Deserialize)]
 enum Answer {
     Begun(usize),
-    /// This file comes next.
+    /// This file is about to be read.
     Reads(PathBuf),
     Done(usize, Box<Outcome>),
 }
 
-/// Loads definitions, within bounds.
+/// Loads definitions within limits.
 #[derive(Debug, Clone)]
 pub struct Loader(Confined);
 
 impl Loader {
-    /// `program` called with `command` and a number calls [`serve`] with that number.
+    /// `program`, called with `command` and a number, must call [`serve`] with that number.
     pub fn new(program: impl Into<PathBuf>, command: impl Into<String>) -> Self {
         Self(Confined::new(program, command))
     }
 
-    /// As [`load_whole`], each by itself, in the order of `wanted`.
+    /// Calls [`load_whole`] for each definition; results in the order of `wanted`.
     pub async fn load(
         &self,
         tree: &Path,
@@ -79,7 +78,7 @@ impl Loader {
         Ok(try_join_all(parts).await?.into_iter().flatten().collect())
     }
 
-    /// By one process, and others in its place.
+    /// Loads a part in one process, and in replacements if it dies.
     async fn part(
         &self,
         tree: &Path,
@@ -136,7 +135,7 @@ impl Loader {
     }
 }
 
-/// What is loaded passes as text: a path that is none is said so.
+/// Errors for paths that are not UTF-8, because definitions pass between processes as text.
 fn unreadable(tree: &Path, dir: &Path) -> Option<Vec<Diagnostic>> {
     let path = [tree, dir].into_iter().find(|path| path.to_str().is_none())?;
     let place = Location { file: path.to_owned(), line: 0, column: 0 };
@@ -146,7 +145,7 @@ fn unreadable(tree: &Path, dir: &Path) -> Option<Vec<Diagnostic>> {
     ])
 }
 
-/// On the definition that was being loaded when the process ended, in the file that was read last.
+/// Finding for a definition whose process ended, in the file read last.
 fn finding(tree: &Path, file: &Path, end: &End) -> Diagnostic {
     let real = |path: &Path| path.canonicalize().unwrap_or_else(|_| path.to_owned());
     let shown =
@@ -173,8 +172,8 @@ fn finding(tree: &Path, file: &Path, end: &End) -> Diagnostic {
     }
 }
 
-/// The process that loads: reads the question from the open file `number` and appends the answers.
-/// `Err`: why it cannot.
+/// The child process: reads the question from the open file `number`, and appends the answers.
+/// `Err` is the reason why it cannot.
 pub fn serve(number: i32) -> Result<(), String> {
     confined::serve(number, BOUNDS, answer)
 }
@@ -204,8 +203,8 @@ fn answer(question: Question, answers: &Answers) -> io::Result<()> {
     Ok(())
 }
 
-/// To what a person may read. `kind` makes the line that says how much was left out: too many
-/// warnings are no error.
+/// Limits findings to a readable amount. `kind` makes the line about the omitted ones: too many
+/// warnings are not an error.
 fn cut(findings: &mut Vec<Diagnostic>, kind: fn(Option<Location>, String) -> Diagnostic) {
     let more = findings.len().saturating_sub(MOST_FINDINGS);
     findings.truncate(MOST_FINDINGS);
@@ -221,8 +220,7 @@ fn cut(findings: &mut Vec<Diagnostic>, kind: fn(Option<Location>, String) -> Dia
     }
 }
 
-/// A base is a definition, too: it is loaded here once, so that no other process needs to before it
-/// is known to end.
+/// The family of a base. Loads the base too, within the same limits.
 fn base_family(
     tree: &Path,
     bundle: &Bundle,

@@ -1,10 +1,10 @@
-//! What lies in a definition, looked at once: many tasks name the same files.
+//! Caches the file types in a definition, because many tasks name the same files.
 use std::cell::RefCell;
 use std::collections::HashMap;
 use std::fs::{self, FileType};
 use std::path::{Path, PathBuf};
 
-/// Paths are absolute; links are followed.
+/// Keys are absolute paths; links are followed.
 #[derive(Debug, Default)]
 pub(super) struct Looked(RefCell<HashMap<PathBuf, Option<FileType>>>);
 

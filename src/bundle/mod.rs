@@ -1,7 +1,6 @@
-//! A bundle: what a user wrote in `build-vars.yml`, checked. No defaults are applied here; that is
-//! `plan`'s work.
+//! Bundles: the checked content of `build-vars.yml`. Defaults are applied in `plan`, not here.
 //!
-//! Source text -> [`yaml`] tree with places -> [`decode`] typed values, findings collected ->
+//! Source text -> [`yaml`] tree with locations -> [`decode`] typed values and findings ->
 //! [`load()`] a [`Bundle`].
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -70,11 +69,11 @@ pub enum Kind {
     Os,
 }
 
-/// A definition as written and found sound. Paths of steps, scripts and tests are relative to
-/// `dir`; they exist and stay in it.
+/// A valid definition, as written. Paths of steps, scripts and tests are relative to `dir`, exist,
+/// and stay inside it.
 #[derive(Debug, Clone, serde::Serialize, serde::Deserialize)]
 pub struct Bundle {
-    /// The factory tree: the directory that holds `images/` and `os/`. Absolute.
+    /// The factory tree: contains `images/` and `os/`. Absolute.
     pub tree: PathBuf,
     /// The bundle's directory (`bundle.path` if given). Absolute.
     pub dir: PathBuf,
@@ -84,10 +83,9 @@ pub struct Bundle {
     /// `bundle.name`: image name prefix and family.
     pub name: String,
     pub base: Option<Base>,
-    /// The family of a base `os/NAME`, if its definition is sound and was loaded too.
+    /// Family of a base `os/NAME`, if that definition is valid and was loaded.
     pub base_family: Option<String>,
-    /// The definition of the tree that makes a base which is no `os/NAME`, if all of the tree were
-    /// loaded too.
+    /// The definition that makes a base other than `os/NAME`, if the whole tree was loaded.
     pub base_maker: Option<Maker>,
     pub source: Option<Source>,
     pub properties: BTreeMap<String, String>,
@@ -98,8 +96,8 @@ pub struct Bundle {
     pub test_flavor: Option<String>,
     /// `final_glance_options`, parsed.
     pub glance: GlanceOptions,
-    /// As written; empty when the key is absent (plan then takes `ansible/bootstrap.yml` if there
-    /// is one).
+    /// As written; empty if the key is absent (`plan` then uses `ansible/bootstrap.yml`, if
+    /// present).
     pub steps: Vec<Step>,
     /// `ansible/bootstrap.yml` exists.
     pub has_bootstrap: bool,
@@ -116,28 +114,28 @@ pub struct Bundle {
     pub visibility: Option<Visibility>,
     pub members: Vec<String>,
     pub keep: Option<u32>,
-    /// Parts of tidy that the bundle switches off (see [`TIDY_PARTS`]).
+    /// Disabled parts of tidy (see [`TIDY_PARTS`]).
     pub tidy_off: Vec<String>,
-    /// Parts of tidy that the bundle asks for (see [`TIDY_ASKED`]).
+    /// Enabled optional parts of tidy (see [`TIDY_ASKED`]).
     pub tidy_on: Vec<String>,
-    /// What it needs of the factory itself.
+    /// Requests to the factory itself.
     pub asks: Asks,
     /// `vars`: free values for templates.
     pub vars: serde_json::Map<String, serde_json::Value>,
     /// `output/*.j2`, relative to `dir`, sorted.
     pub templates: Vec<PathBuf>,
-    /// Everything in build-vars.yml, for templates; text stays text.
+    /// All values of build-vars.yml, for templates; text stays text.
     pub as_written: serde_json::Value,
-    /// Where keys stand (`"bundle.img_base"`, `"steps[1].timeout"`; steps count from 1), for
-    /// findings that only a cloud can make.
+    /// Locations of keys (`"bundle.img_base"`, `"steps[1].timeout"`; steps count from 1), for
+    /// findings that need a cloud.
     pub places: BTreeMap<String, Location>,
-    /// Roles and collections that playbooks take from elsewhere, and no `requirements.yml` names.
+    /// External roles and collections that playbooks use and no `requirements.yml` lists.
     pub needs: Vec<Need>,
 }
 
 impl Bundle {
-    /// The same definition with nothing to make: the image `id` is tested as it is, as this one's
-    /// would be.
+    /// The same definition without anything to build: tests image `id` as an image of this
+    /// definition.
     #[must_use]
     pub fn testing(self, id: &str) -> Self {
         let base = Some(Base::Image(id.to_owned()));
@@ -153,13 +151,13 @@ impl Bundle {
         }
     }
 
-    /// Who may see the image: what is said, else `shared` where members are named, else private.
+    /// Visibility of the image: as set; otherwise `shared` if it has members, else private.
     pub fn published_as(&self) -> Visibility {
         let silent = if self.members.is_empty() { Visibility::Private } else { Visibility::Shared };
         self.visibility.or(self.glance.visibility).unwrap_or(silent)
     }
 
-    /// Every property that it gives the image.
+    /// All properties that the definition sets on the image.
     pub fn own_properties(&self) -> BTreeMap<String, String> {
         self.properties
             .iter()
@@ -169,15 +167,14 @@ impl Bundle {
     }
 }
 
-/// What a definition needs of the factory itself, and where it lies. Whether it gets it is the
-/// owner's to say.
+/// Requests of a definition to the factory itself. The owner decides whether to grant them.
 #[derive(Debug, Clone, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Asks {
     /// As [`Bundle::tree`].
     pub tree: PathBuf,
-    /// The directory of build-vars.yml, which is not always [`Bundle::dir`]. Absolute.
+    /// The directory of build-vars.yml, which may differ from [`Bundle::dir`]. Absolute.
     pub definition: PathBuf,
-    /// `pass_env`: names of variables of the factory's environment.
+    /// `pass_env`: names of the factory's environment variables.
     pub env: Vec<String>,
     /// `source.wall: none`
     pub unwalled: bool,
@@ -188,17 +185,16 @@ pub struct Asks {
 pub enum Base {
     /// `os/<name>` of this tree.
     Os(String),
-    /// ID, exact image name or family; which one, only a cloud can tell.
+    /// ID, exact image name or family. Only a cloud can tell which.
     Image(String),
 }
 
 /// `source` of an `os/` definition.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub enum Source {
-    /// An executable of the bundle that writes a disk image to `$OUT`.
+    /// An executable of the bundle. Writes a disk image to `$OUT`.
     Script(PathBuf),
-    /// A disk image from elsewhere; paths in it are absolute. What comes over the network has a
-    /// checksum.
+    /// An existing disk image; local paths are absolute. Downloads have a checksum.
     Url { wish: Download, format: Option<Format> },
 }
 
@@ -207,10 +203,10 @@ pub struct Step {
     pub name: Option<String>,
     pub action: Action,
     pub timeout: Option<Duration>,
-    /// Further attempts after the first; 0 when not written.
+    /// Further attempts after the first; 0 by default.
     pub retries: u32,
     pub env: BTreeMap<String, String>,
-    /// `sudo: true`; false when not written.
+    /// `sudo: true`; off by default.
     pub sudo: bool,
 }
 
@@ -220,10 +216,10 @@ pub enum Action {
         playbook: PathBuf,
         extra_vars: serde_json::Map<String, serde_json::Value>,
         tags: Vec<String>,
-        /// It asks to run plays on the factory too; whether it may is the owner's to say.
+        /// Requests that plays run on the factory too. The owner decides.
         local: bool,
     },
-    /// One script text; a list of lines is joined, and runs under `sh -e`.
+    /// A script text; a list of lines is joined, and runs under `sh -e`.
     Shell {
         text: String,
     },
@@ -237,22 +233,22 @@ pub enum Action {
     Reboot,
 }
 
-/// `tests`: which checks run. Files in `tests/` are checks of the bundle.
+/// `tests`: the checks to run. Files in `tests/` are checks of the bundle.
 #[derive(Debug, Clone, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Tests {
     /// Executables under `tests/`, relative to the bundle, sorted.
     pub files: Vec<PathBuf>,
-    /// IDs of checks that are left out.
+    /// IDs of skipped checks.
     pub skip: Vec<String>,
-    /// All that run, if it is said.
+    /// The complete list of checks to run, if given.
     pub only: Option<Vec<String>>,
-    /// What runs besides those that are on by default.
+    /// Checks to run besides the defaults.
     pub add: Vec<String>,
-    /// Of each check.
+    /// Per check.
     pub timeout: Option<Duration>,
-    /// What has to resolve; else the host where the machine gets its packages.
+    /// Name to resolve; defaults to the host of the machine's package mirror.
     pub dns_name: Option<String>,
-    /// What cloud-init is to install.
+    /// Package that cloud-init must be able to install.
     pub package: Option<String>,
     /// `tests.volume_size`
     #[serde(rename = "volume_gb")]
@@ -264,11 +260,11 @@ pub struct Volume {
     #[serde(rename = "size_gb")]
     pub size_gib: Option<u64>,
     pub kind: Option<String>,
-    /// `volume.availability_zone`: Cinder's zones are not Nova's.
+    /// `volume.availability_zone`: zones of Cinder and Nova differ.
     pub zone: Option<String>,
 }
 
-/// `machine` (local machine).
+/// `machine`, for the local cloud.
 #[derive(Debug, Clone, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct MachineRequest {
     pub cpus: Option<u32>,
@@ -297,7 +293,7 @@ pub enum Visibility {
     Public,
 }
 
-/// The old CLI words of `final_glance_options`.
+/// Options of `final_glance_options`, in the old CLIs' words.
 #[derive(Debug, Clone, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct GlanceOptions {
     #[serde(rename = "min_disk_gb")]
@@ -316,7 +312,7 @@ pub(crate) fn nearest_key<'k>(key: &str, known: &[&'k str]) -> Option<&'k str> {
     keys::nearest(key, known.iter().copied())
 }
 
-/// What tidy does, part by part; `tidy: {logs: false}` switches one off.
+/// Default parts of tidy; `tidy: {logs: false}` disables one.
 pub const TIDY_PARTS: &[&str] = &[
     "build-key",
     "host-keys",
@@ -334,6 +330,6 @@ pub const TIDY_PARTS: &[&str] = &[
     "trim",
 ];
 
-/// What tidy does where a bundle asks for it: `tidy: {schedules: true}`. A bundle may have put
-/// there on purpose what these remove.
+/// Optional parts of tidy, enabled by `tidy: {schedules: true}`. A bundle may have created on
+/// purpose what they remove.
 pub const TIDY_ASKED: &[&str] = &["schedules", "user-ssh"];

@@ -1,5 +1,5 @@
-//! What lies beside the places that are looked at, and is nearly called as one of them: it would be
-//! passed over without a word.
+//! Reports files and directories whose names nearly match one that is read, and that would
+//! otherwise be silently ignored.
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
@@ -15,11 +15,10 @@ mod output;
 mod strays;
 mod within;
 
-/// Findings on one bundle.
+/// Maximum findings per bundle.
 const MOST: usize = 20;
 
-/// What is looked at in a bundle: the directory, the name in it, and what it holds if it is one
-/// itself.
+/// A name that is read: its directory, the name, and its contents if it is a directory.
 struct Known {
     dir: &'static str,
     name: &'static str,
@@ -51,12 +50,12 @@ const PLACES: [Known; 10] = [
     known("ansible", "host_vars", Holds::Anything),
 ];
 
-/// How near a name is to a known one.
+/// Similarity of a name to a known one.
 #[derive(Debug, PartialEq)]
 enum Near {
-    /// The same but for case, `-` and `_`, and `.yaml`.
+    /// Equal apart from case, `-` and `_`, and `.yaml`.
     Same,
-    /// A letter more, less or other.
+    /// One letter more, less or different.
     Slip,
 }
 
@@ -102,7 +101,7 @@ fn is_meant_in(dir: &Path, within: &Within) -> bool {
         || (PLACES.iter().filter(|place| holds(place)).count() > 1)
 }
 
-/// What a bundle holds that nothing looks at, nearly in a place that is.
+/// Entries of a bundle that are not read but nearly match a name that is.
 pub(super) fn in_bundle(bundle: &Bundle) -> Vec<Diagnostic> {
     let within = Within::new(&bundle.tree, &bundle.dir);
     let look = Look { bundle, within, used: used(bundle), shown: shown(bundle) };
@@ -118,12 +117,12 @@ pub(super) fn in_bundle(bundle: &Bundle) -> Vec<Diagnostic> {
 struct Look<'b> {
     bundle: &'b Bundle,
     within: Within,
-    /// Paths that steps, the source and the login name.
+    /// Paths used by steps, the source and the login.
     used: BTreeSet<PathBuf>,
     shown: PathBuf,
 }
 
-/// What nothing looks at, unless a text names it.
+/// An entry that is not read, unless a text names it.
 struct Doubtful {
     /// Relative to the bundle's directory.
     path: PathBuf,
@@ -133,13 +132,12 @@ struct Doubtful {
 }
 
 impl Look<'_> {
-    /// By a step, which may take what lies in it, or the directory that it lies in.
+    /// Used by a step, as itself, as a part or as a parent.
     fn is_used(&self, path: &Path) -> bool {
         self.used.iter().any(|used| used.starts_with(path) || path.starts_with(used))
     }
 
-    /// Those that no text of the definition names. Texts are read only if there is something to be
-    /// said.
+    /// Those that no text of the definition names. Reads texts only if there are any.
     fn unnamed(&self, doubtful: Vec<Doubtful>) -> Vec<Diagnostic> {
         let mut left: Vec<Doubtful> =
             doubtful.into_iter().filter(|one| !self.is_used(&one.path)).collect();
@@ -159,7 +157,7 @@ impl Look<'_> {
         found.map(|one| warning(&self.shown.join(one.path), one.message).hint(one.hint)).collect()
     }
 
-    /// Names that are nearly this one.
+    /// Entries that nearly match this name.
     fn place(&self, place: &Known) -> Vec<Doubtful> {
         let (dir, mut found) = (self.bundle.dir.join(place.dir), Vec::new());
         let there = match place.holds {
@@ -195,7 +193,7 @@ impl Look<'_> {
         found
     }
 
-    /// Files of `output/` that are no templates, and that no template names.
+    /// Files of `output/` that are not templates and that no template names.
     fn output(&self) -> Vec<Doubtful> {
         let idle = output::idle(self.bundle, &self.within).into_iter();
         let told = |output::Idle { path, is_template }| {
@@ -217,7 +215,7 @@ impl Look<'_> {
         idle.map(told).collect()
     }
 
-    /// The one playbook that runs by its place does so only where no steps are listed.
+    /// The default playbook runs only if no steps are listed.
     fn bootstrap(&self) -> Option<Doubtful> {
         let of_ansible = |step: &super::Step| matches!(step.action, Action::Ansible { .. });
         let left_out = self.bundle.has_bootstrap
@@ -233,7 +231,7 @@ impl Look<'_> {
         })
     }
 
-    /// Beside build-vars.yml, where `bundle.path` is another directory.
+    /// Entries beside build-vars.yml, if `bundle.path` names another directory.
     fn elsewhere(&self) -> Vec<Diagnostic> {
         let home = &self.bundle.asks.definition;
         if home.as_os_str().is_empty()
@@ -260,7 +258,7 @@ impl Look<'_> {
 }
 
 impl Holds {
-    /// Whether `dir` is a directory that holds what would have been taken.
+    /// Whether `dir` is a directory with contents that would have been read.
     fn is_in(self, dir: &Path, within: &Within) -> bool {
         if self == Self::File || !within.is_dir(dir) {
             return false;
@@ -275,7 +273,7 @@ impl Holds {
     }
 }
 
-/// Notes, and what editors and git leave.
+/// Notes, and files of editors and git.
 fn is_aside(name: &str) -> bool {
     let begins = ["readme", "license", "notes", "changelog"];
     let ends = ["~", ".md", ".bak", ".orig", ".rej", ".swp"];

@@ -1,4 +1,4 @@
-//! `--set machine.ram=2G`: a value of build-vars.yml given on the command line, which wins.
+//! `--set machine.ram=2G`: overrides of build-vars.yml from the command line.
 use std::path::Path;
 
 use super::keys;
@@ -6,10 +6,9 @@ use super::syntax;
 use super::yaml::{self, Entry, Node, Position, Value};
 use crate::diagnostic::{Diagnostic, Location};
 
-/// A key and its value, not yet known to fit any bundle.
+/// A key and its value, not yet checked against a bundle.
 ///
-/// From process to process it passes as it was written: a value of many levels would be too deep
-/// for the text that it passes as.
+/// Serialised as written, because a deeply nested value would be too deep for JSON.
 #[derive(Debug, Clone, serde::Serialize, serde::Deserialize)]
 #[serde(into = "String", try_from = "String")]
 pub struct Override {
@@ -32,18 +31,18 @@ impl TryFrom<String> for Override {
     }
 }
 
-/// Line 0 is not in the file; the column is the number of the override, from 1.
+/// Line 0 means that it is not in the file; the column is the number of the override, from 1.
 fn spot(number: usize) -> Position {
     Position { line: 0, column: number }
 }
 
-/// Puts the values in, the last one last.
+/// Applies all overrides in order.
 pub(super) fn apply(all: &[Override], root: &mut Node) {
     all.iter().enumerate().for_each(|(at, one)| one.apply(root, spot(at + 1)));
 }
 
-/// A finding that one of them made in `file` is told of the command line, by its key: what is given
-/// there is not in the tree and may be a secret.
+/// Relocates a finding that an override caused in `file` to the command line, by the key. Values
+/// from the command line may be secret.
 pub(super) fn tell(all: &[Override], file: &Path, finding: &mut Diagnostic) {
     let Some(one) = finding.place.as_ref().and_then(|place| of(all, file, place)) else { return };
     finding.place = Some(one.place());
@@ -56,7 +55,7 @@ pub(super) fn tell(all: &[Override], file: &Path, finding: &mut Diagnostic) {
     }
 }
 
-/// The same of a place alone.
+/// Relocates a location alone.
 pub(super) fn place(all: &[Override], file: &Path, place: &mut Location) {
     if let Some(one) = of(all, file, place) {
         *place = one.place();
@@ -68,14 +67,14 @@ fn of<'o>(all: &'o [Override], file: &Path, place: &Location) -> Option<&'o Over
     place.column.checked_sub(1).filter(|_| ours).and_then(|at| all.get(at))
 }
 
-/// Texts from this length on are hidden as parts of others too.
+/// Texts of at least this length are also masked inside other texts.
 const LONG: usize = 4;
-/// Characters of a key that are shown.
+/// Maximum number of a key's characters that are shown.
 const SHOWN: usize = 60;
 
 impl Override {
-    /// Reads `key.key=value`; the value is YAML (`[a, b]` is a list). What is wrong is told without
-    /// the value.
+    /// Parses `key.key=value`; the value is YAML (`[a, b]` is a list). Errors do not show the
+    /// value.
     pub fn parse(text: &str) -> Result<Self, Diagnostic> {
         let wrong =
             |what: &str| Diagnostic::error(None, what).hint("for example --set machine.ram=2G");
@@ -123,8 +122,7 @@ impl Override {
         }
     }
 
-    /// Puts the value in; maps on the way are made where they are missing, and replace what is no
-    /// map.
+    /// Sets the value. Creates missing maps on the way, and replaces values that are not maps.
     fn apply(&self, root: &mut Node, spot: Position) {
         let mut node = root;
         for (depth, key) in self.keys.iter().enumerate() {
@@ -150,19 +148,19 @@ impl Override {
         stand_at(node, spot);
     }
 
-    /// As places name it: by its key alone.
+    /// Location of the override: its key alone.
     fn place(&self) -> Location {
         Location { file: format!("--set {}", shown(&self.keys)).into(), line: 0, column: 0 }
     }
 
-    /// The value may be anything; or it is not known what it is.
+    /// Whether the value may be anything, or its type is unknown.
     pub fn is_free(&self) -> bool {
         let first = self.keys[0].as_str();
         ["vars", "steps", "source"].contains(&first) || !keys::TOP.contains(&first)
     }
 }
 
-/// A part that can be no key is not shown.
+/// Keys for display; a part that cannot be a key is masked.
 fn shown(keys: &[String]) -> String {
     let free = ["vars", "steps"].contains(&keys[0].as_str());
     let part = |key: &String| if free && !is_plain(key) { "…".to_owned() } else { key.clone() };
@@ -177,7 +175,7 @@ fn is_plain(key: &str) -> bool {
     key.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_' || b == b'-')
 }
 
-/// All texts of a value.
+/// All texts in a value.
 fn texts<'n>(node: &'n Node, all: &mut Vec<&'n str>) {
     match &node.value {
         Value::List(items) => items.iter().for_each(|item| texts(item, all)),
@@ -187,7 +185,7 @@ fn texts<'n>(node: &'n Node, all: &mut Vec<&'n str>) {
     }
 }
 
-/// `message` without `secrets`, the longest first.
+/// `message` without `secrets`; masks the longest first.
 fn hidden(message: &str, secrets: &[&str]) -> String {
     secrets.iter().filter(|text| !text.trim().is_empty()).fold(
         message.to_owned(),
@@ -201,7 +199,7 @@ fn hidden(message: &str, secrets: &[&str]) -> String {
     )
 }
 
-/// Levels of lists and maps.
+/// Nesting depth of lists and maps.
 fn depth(node: &Node) -> usize {
     match &node.value {
         Value::List(nodes) => 1 + nodes.iter().map(depth).max().unwrap_or(0),
@@ -210,7 +208,7 @@ fn depth(node: &Node) -> usize {
     }
 }
 
-/// Places in the value mean nothing in the file.
+/// Replaces positions in the value, which have no meaning in the file.
 fn stand_at(node: &mut Node, spot: Position) {
     node.spot = spot;
     match &mut node.value {

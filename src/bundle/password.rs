@@ -1,5 +1,4 @@
-//! The file with the password of a vault that `ansible.cfg` or a step's environment names. Ansible
-//! reads it before all else.
+//! The vault password file named by `ansible.cfg` or a step's environment. Ansible reads it first.
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
@@ -11,19 +10,19 @@ use crate::diagnostic::Location;
 
 const VARIABLE: &str = "ANSIBLE_VAULT_PASSWORD_FILE";
 
-/// Where a step's playbook gets the password from.
+/// Password source of a step's playbook.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Password {
-    /// Relative to the bundle's directory, or absolute, or below `~`.
+    /// Relative to the bundle's directory, absolute, or below `~`.
     pub path: PathBuf,
     pub place: Location,
-    /// It lies in the bundle.
+    /// Lies in the bundle.
     pub is_there: bool,
-    /// `ansible.cfg` names it, which counts for less than the environment.
+    /// Named by `ansible.cfg`, which the environment overrides.
     pub of_config: bool,
 }
 
-/// `env` is that of the step. `None`: nothing is named, or it is known at the run only.
+/// `env` is the step's environment. `None` if no file is named, or only the run can tell.
 pub fn password(bundle: &Bundle, env: &BTreeMap<String, String>) -> Option<Password> {
     if !env.contains_key(VARIABLE) && bundle.asks.env.iter().any(|name| name == VARIABLE) {
         return None;

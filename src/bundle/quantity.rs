@@ -1,7 +1,7 @@
-//! Durations and sizes as people write them: `1h30m`, `512M`, `10G`.
+//! Parses durations and sizes: `1h30m`, `512M`, `10G`.
 use std::time::Duration;
 
-/// `90s`, `10m`, `1h30m`, or whole seconds. `None` for anything else, zero included.
+/// `90s`, `10m`, `1h30m`, or whole seconds. `None` for anything else, including zero.
 pub(super) fn duration(text: &str) -> Option<Duration> {
     let mut seconds: u64 = 0;
     let mut number = String::new();
@@ -35,8 +35,8 @@ pub(super) fn duration(text: &str) -> Option<Duration> {
     (1..=100_000_000).contains(&seconds).then(|| Duration::from_secs(seconds))
 }
 
-/// A size in MiB: `512M`, `1G`, `2T` (`MiB`, `MB`... too: all are powers of 1024), or a bare number
-/// in `unit` MiB. Zero is no size, nor is what does not come out in whole `unit`s.
+/// A size in MiB: `512M`, `1G`, `2T` (also `MiB`, `MB`...; all are powers of 1024), or a bare
+/// number of `unit` MiB. `None` for zero, and for sizes that are not whole `unit`s.
 pub(super) fn size_in(unit: u64, text: &str) -> Option<u64> {
     let digits = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
     let (number, suffix) = text.split_at(digits);

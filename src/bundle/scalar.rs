@@ -1,6 +1,6 @@
-//! What Ansible (PyYAML, YAML 1.1) makes of a plain scalar. We keep text where a property is text;
-//! this tells where that differs from what the ancestor published, and gives free variables the
-//! types Ansible gives them. Source: PyYAML 6.0 `resolver.py`, `constructor.py`.
+//! Types of plain scalars in Ansible (PyYAML, YAML 1.1). The factory keeps text as text; this
+//! module tells where Ansible would print something else, and types free variables like Ansible.
+//! Source: PyYAML 6.0 `resolver.py`, `constructor.py`.
 use serde_json::{Number, Value};
 
 #[derive(Debug, Clone, PartialEq)]
@@ -9,8 +9,7 @@ pub(super) enum Plain {
     Bool(bool),
     Int(i128),
     Float(f64),
-    /// A point in time: Python prints it otherwise than it is written, unless it is written as
-    /// Python prints it.
+    /// A timestamp. Python prints it differently unless it is written in Python's format.
     Time {
         same: bool,
     },
@@ -37,7 +36,7 @@ pub(super) fn resolve(text: &str) -> Plain {
     time(text).map_or(Plain::Text, |same| Plain::Time { same })
 }
 
-/// How Ansible would print the plain scalar, if that is not the text itself.
+/// How Ansible prints the scalar, if different from its text.
 pub(super) fn printed(text: &str) -> Option<String> {
     let printed = match resolve(text) {
         Plain::Null | Plain::Text | Plain::Time { same: true } => return None,
@@ -50,7 +49,8 @@ pub(super) fn printed(text: &str) -> Option<String> {
     (printed != text).then_some(printed)
 }
 
-/// Typed as Ansible types it; `None` for what JSON cannot say (`.inf`, `.nan`). Dates stay text.
+/// The value with Ansible's type; `None` if JSON cannot express it (`.inf`, `.nan`). Dates stay
+/// text.
 pub(super) fn json(text: &str) -> Option<Value> {
     Some(match resolve(text) {
         Plain::Null => Value::Null,
@@ -102,7 +102,7 @@ fn int(text: &str) -> Option<i128> {
     Some(sign * value)
 }
 
-/// `1:30:00`: the head, and the parts to the base of sixty.
+/// `1:30:00`: the head, and the base-60 parts.
 fn sixty(body: &str) -> Option<(&str, Vec<i128>)> {
     let mut parts = body.split(':');
     let head = parts.next()?;
@@ -154,7 +154,7 @@ fn float(text: &str) -> Option<f64> {
         .flatten()
 }
 
-/// A date (printed as written), or a date and a time; `true` when Python prints the same.
+/// A date (printed as written), or a timestamp; `true` if Python prints the same.
 fn time(text: &str) -> Option<bool> {
     let bytes = text.as_bytes();
     let shape = |pattern: &str, bytes: &[u8]| {
@@ -183,7 +183,7 @@ fn time(text: &str) -> Option<bool> {
     (date_fits && clock_fits).then_some(false)
 }
 
-/// `repr(float)` of Python: the shortest digits, an exponent below 1e-4 and from 1e16 on.
+/// Python's `repr(float)`: shortest digits; exponent below 1e-4 and from 1e16.
 fn python_float(float: f64) -> String {
     if float.is_nan() || float.is_infinite() {
         return format!("{float}").to_lowercase();

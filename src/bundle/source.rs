@@ -1,5 +1,4 @@
-//! `source` of an `os/` definition: a script that makes a disk image, or where to get one and how
-//! to know that it is right.
+//! `source` of an `os/` definition: a script that makes a disk image, or a URL with a checksum.
 use std::fs::File;
 use std::path::Path;
 
@@ -58,7 +57,7 @@ pub(super) fn source(reader: &mut Reader, field: &Field, kind: Kind, dir: &Path)
         .or(from.map(|from| Source::Url { wish: Download { from, sum }, format }))
 }
 
-/// `source.wall: none`: the script needs what no wall lets it have.
+/// `source.wall: none`: the script needs more than any wall allows.
 pub(super) fn unwalled(reader: &mut Reader, top: &Fields) -> bool {
     let Some(Field { node, path, .. }) = top.get("source") else { return false };
     let Value::Map(entries) = &node.value else { return false };
@@ -141,8 +140,8 @@ fn digest(reader: &mut Reader, field: &Field, algorithm: Algorithm) -> Option<Di
     found
 }
 
-/// A URL, or a file that is there: in the bundle, or anywhere on this machine by its absolute path.
-/// What is behind a URL nobody looks at here: bundles are checked offline.
+/// A URL, or an existing file: in the bundle, or by its absolute path anywhere on this machine.
+/// URLs are not contacted, because bundles are checked offline.
 fn place(reader: &mut Reader, field: &Field, dir: &Path) -> Option<SourceUri> {
     let text = reader.source_text(field)?;
     let text = text.trim();

@@ -1,4 +1,4 @@
-//! `steps`: what runs, and the files it needs.
+//! `steps`: programs to run, and their files.
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
@@ -9,25 +9,25 @@ use super::{Action, Step, files, keys, lint, playbooks, scripts};
 use crate::diagnostic::Diagnostic;
 use crate::exec::env;
 
-/// What all steps of a bundle share.
+/// Context shared by all steps of a bundle.
 pub(super) struct Lies<'a> {
-    /// Where the files are, and how places name that directory.
+    /// Directory of the files, and its name in locations.
     pub dir: &'a Path,
     pub shown: &'a Path,
-    /// Variables of the factory's environment that the bundle asks for.
+    /// Factory environment variables that the bundle requests.
     pub pass_env: &'a [String],
     pub vars: &'a Variables,
 }
 
 pub(super) type Variables = serde_json::Map<String, serde_json::Value>;
 
-/// What a step gives its playbook.
+/// Inputs of a step's playbook.
 #[derive(Default)]
 pub(super) struct Gives<'a> {
     pub local: bool,
     pub env: Option<&'a BTreeMap<String, String>>,
     pub extra_vars: Option<&'a Variables>,
-    /// With their place.
+    /// With their location.
     pub tags: Option<(Position, &'a [String])>,
 }
 
@@ -110,7 +110,7 @@ pub(super) fn path(
     }
 }
 
-/// `script`: sent to the machine as a text, and run there by its first line.
+/// `script`: sent to the machine as text, and run there by its first line.
 fn script(reader: &mut Reader, field: &Field, dir: &Path, shown: &Path) -> Option<PathBuf> {
     let path = path(reader, field, dir, files::script)?;
     let hint = "a program gets to the machine by `upload`, and a step `shell` runs it";
@@ -140,7 +140,7 @@ fn playbook(
     Some((path, local))
 }
 
-/// Findings stand in the playbook itself, and in what it brings along.
+/// Findings are located in the playbook itself, and in the files it uses.
 pub(super) fn check_playbook(reader: &mut Reader, lies: &Lies<'_>, path: &Path, gives: &Gives<'_>) {
     let Lies { dir, shown, .. } = *lies;
     let sound = files::playbook(&dir.join(path), &reader.lint.trees);
@@ -250,8 +250,8 @@ fn reboot(reader: &mut Reader, field: &Field) -> Option<Action> {
     None
 }
 
-/// Variables for playbooks: typed as Ansible types them; those that switch off what protects the
-/// factory are refused.
+/// Variables for playbooks, typed like Ansible. Refuses those that disable protections of the
+/// factory.
 pub(super) fn variables(
     reader: &mut Reader,
     field: &Field,
@@ -266,7 +266,7 @@ pub(super) fn variables(
     reader.free(field)
 }
 
-/// `on_factory`: the step's program runs there.
+/// `on_factory`: the step's program runs on the factory.
 fn environment(
     reader: &mut Reader,
     field: &Field,

@@ -1,12 +1,12 @@
-//! Bad YAML in the words of the person who wrote it, and mended in memory where the meaning is
-//! plain, so that one slip does not hide the other mistakes of a file.
+//! Explains YAML syntax errors in the author's terms, and repairs obvious ones in memory, so that
+//! one slip does not hide the other errors of a file.
 use std::path::Path;
 
 use super::doubts::Lost;
 use super::yaml::{self, Bad, Node};
 use crate::diagnostic::{Diagnostic, Location};
 
-/// A tree as far as there is one, and what is wrong with the text.
+/// The tree as far as it could be parsed, and the errors.
 pub(crate) struct Read {
     pub root: Option<Node>,
     pub findings: Vec<Diagnostic>,
@@ -17,18 +17,18 @@ pub(crate) struct Read {
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct MisplacedColon<'l> {
     key: &'l str,
-    /// As written between key and colon.
+    /// Text between key and colon.
     gap: &'l str,
     value: &'l str,
-    /// From 0, in characters: where the key starts.
+    /// Column of the key, from 0, in characters.
     indent: usize,
 }
 
-/// Each is read again with all of the text.
+/// Maximum number of repairs. Each one parses the whole text again.
 const MOST_MENDED: usize = 50;
 
-/// Reads `text`; lines with a misplaced colon are reported, mended and read again (the mended line
-/// is as long as the old one, so every place stays true).
+/// Parses `text`. Reports lines with a misplaced colon, repairs them and parses again. A repaired
+/// line keeps its length, so that locations stay valid.
 pub(crate) fn read(file: &Path, text: &str) -> Read {
     let mut text = text.to_owned();
     let mut findings = Vec::new();
@@ -75,8 +75,8 @@ pub(crate) fn read(file: &Path, text: &str) -> Read {
     }
 }
 
-/// `hw_rng_model :virtio`, maybe after `- `. Quoted keys and `key : value` (which is YAML) are not
-/// meant.
+/// `hw_rng_model :virtio`, optionally after `- `. Excludes quoted keys and `key : value` (valid
+/// YAML).
 pub(super) fn misplaced_colon(line: &str) -> Option<MisplacedColon<'_>> {
     let body = line.trim_start();
     let body = body.strip_prefix("- ").map_or(body, str::trim_start);
@@ -121,9 +121,9 @@ fn mend(text: &str, number: usize) -> String {
     out
 }
 
-/// The lines with a misplaced colon that make the parser stumble. It notices at the next token, so
-/// lines before count too, with nothing else in between; lines which, mended, leave the error as it
-/// is were innocent (they may belong to a block of text).
+/// Lines with a misplaced colon that cause the error. The parser stumbles at the next token, so
+/// earlier lines count if nothing else is between. Lines whose repair does not change the error are
+/// not the cause (they may be in a block of text).
 fn culprits(file: &Path, text: &str, bad: &Bad) -> Vec<usize> {
     let lines: Vec<&str> = text.lines().collect();
     let first = bad.spot.line.min(lines.len());
@@ -216,10 +216,10 @@ fn explain(file: &Path, text: &str, bad: &Bad) -> Diagnostic {
     Diagnostic::error(bad.spot.place(file), message).hint(hint)
 }
 
-/// What to do about a tab.
+/// Hint for tabs.
 pub(super) const SPACES: &str = "YAML is indented with spaces only";
 
-/// The tab that a parser stumbles over, by its message and line: line, column, what it is.
+/// The tab behind a parser error, by message and line: line, column, description.
 pub(super) fn tabbed(
     text: &str,
     message: &str,
@@ -240,8 +240,8 @@ pub(super) fn tabbed(
     })
 }
 
-/// A tab in the indentation of the line, or of its neighbours: the parser may have read on, or look
-/// ahead.
+/// A tab in the indentation of the line or its neighbours, because the parser may report another
+/// line.
 fn tab(text: &str, bad: &Bad) -> Option<(usize, usize)> {
     let number = bad.spot.line;
     let next = if bad.message.contains("tab") { number + 1 } else { number };
@@ -252,7 +252,7 @@ fn tab(text: &str, bad: &Bad) -> Option<(usize, usize)> {
     })
 }
 
-/// `key:value` in this line or the one before (its value then swallowed this line's key): line,
+/// `key:value` in this line or the previous one (whose value then includes this line's key): line,
 /// column, key, value.
 fn tight_colon(text: &str, number: usize) -> Option<(usize, usize, &str, &str)> {
     [number, number.saturating_sub(1)].into_iter().filter(|n| *n > 0).find_map(|n| {
@@ -274,8 +274,8 @@ fn tight_colon(text: &str, number: usize) -> Option<(usize, usize, &str, &str)> 
     })
 }
 
-/// The parser reports a key without colon where it gave up; the key is the last line with something
-/// on it up to there.
+/// For a key without colon, the parser reports where it stopped; the key is the last non-blank line
+/// up to there.
 fn last_written(text: &str, at: yaml::Position) -> yaml::Position {
     let lines: Vec<&str> = text.lines().collect();
     let here = lines

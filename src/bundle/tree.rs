@@ -1,4 +1,4 @@
-//! The factory tree: `images/` and `os/`, and the bundles in them.
+//! The factory tree: `images/` and `os/` with their bundles.
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -7,10 +7,10 @@ use crate::diagnostic::Diagnostic;
 
 pub(super) const SETTINGS: &str = "build-vars.yml";
 const CATEGORIES: [&str; 2] = ["images", "os"];
-/// More names than this do not help who mistyped one.
+/// Maximum number of names shown.
 const SHOWN: usize = 12;
 
-/// The nearest directory, from `start` upwards, that holds `images/` or `os/`.
+/// The nearest directory, from `start` upwards, that contains `images/` or `os/`.
 pub fn find_tree(start: &Path) -> Option<PathBuf> {
     let start = std::path::absolute(start).ok()?;
     let tree =
@@ -18,8 +18,8 @@ pub fn find_tree(start: &Path) -> Option<PathBuf> {
     Some(tree.to_owned())
 }
 
-/// Every directory under `images/` and `os/` with a build-vars.yml, sorted; `target` holds what
-/// builds leave.
+/// All directories under `images/` and `os/` with a build-vars.yml, sorted. Excludes `target`,
+/// which holds build output.
 pub fn all(tree: &Path) -> Vec<PathBuf> {
     let mut found: Vec<PathBuf> = CATEGORIES
         .iter()
@@ -32,7 +32,7 @@ pub fn all(tree: &Path) -> Vec<PathBuf> {
     found
 }
 
-/// The directory meant by `images/X`, `os/Y`, the bare name of either, or a path to a directory.
+/// Finds the directory for `images/X`, `os/Y`, a bare name, or a path.
 pub fn find(tree: &Path, name: &str) -> Result<PathBuf, Diagnostic> {
     let plain = name.trim_end_matches('/');
     let plain = plain.strip_prefix("./").unwrap_or(plain);
@@ -68,7 +68,7 @@ pub fn find(tree: &Path, name: &str) -> Result<PathBuf, Diagnostic> {
     }
 }
 
-/// Where definitions of a tree would be that are called so, and are not there.
+/// Paths where absent definitions of this name would be.
 pub fn where_it_was(tree: &Path, name: &str) -> Vec<PathBuf> {
     let plain = name.trim_end_matches('/');
     let plain = plain.strip_prefix("./").unwrap_or(plain);
@@ -83,7 +83,7 @@ pub fn where_it_was(tree: &Path, name: &str) -> Vec<PathBuf> {
         .collect()
 }
 
-/// What is there under that name and can be no bundle.
+/// Finding if the name exists but cannot be a bundle.
 fn no_directory(tree: &Path, name: &str) -> Option<Diagnostic> {
     let places = [PathBuf::from(name), tree.join(name)]
         .into_iter()
@@ -97,9 +97,9 @@ fn no_directory(tree: &Path, name: &str) -> Option<Diagnostic> {
     Some(Diagnostic::error(None, message))
 }
 
-/// `name` is there, as a shell's `images/*` finds it, and is no bundle: a plain file, what builds
-/// leave, a directory of parts (`os/families`). A directory of `images/` or `os/` that has
-/// playbooks is a bundle whose settings are missing.
+/// Whether `name` exists, as a shell's `images/*` expands it, but is not a bundle: a plain file,
+/// build output, a directory of parts (`os/families`). A directory of `images/` or `os/` with
+/// playbooks is a bundle without settings.
 pub fn is_beside(tree: &Path, name: &str) -> bool {
     let path = [Path::new(name).to_owned(), tree.join(name)].into_iter().find(|path| path.exists());
     let Some(path) = path.and_then(|path| path.canonicalize().ok()) else { return false };
@@ -144,7 +144,7 @@ fn unknown(tree: &Path, name: &str) -> Diagnostic {
     }
 }
 
-/// Where an `os/<name>` base lies; `None` for other bases, and when it is not in the tree.
+/// Directory of an `os/<name>` base; `None` for other bases, and if absent from the tree.
 pub fn base_of(tree: &Path, bundle: &Bundle) -> Option<PathBuf> {
     let Some(Base::Os(name)) = &bundle.base else { return None };
     let dir = tree.join("os").join(name);

@@ -1,4 +1,4 @@
-//! Trees of Ansible's files, parsed once for all that look into them.
+//! Parsed Ansible files, cached for all checks.
 use std::cell::RefCell;
 use std::collections::HashMap;
 use std::path::Path;
@@ -6,11 +6,12 @@ use std::rc::Rc;
 
 use super::yaml::{self, Bad, Node};
 
-/// Bytes of a text whose tree is kept, and of all of them: a tree takes many times the memory.
+/// Size limits, in bytes, of a text whose tree is cached, and of all of them: a tree takes many
+/// times the memory.
 const SMALL: usize = 64 << 10;
 const MOST: usize = 1 << 20;
 
-/// Of one definition, by text.
+/// Trees of one definition, by text.
 #[derive(Debug, Default)]
 pub(super) struct Trees(RefCell<Kept>);
 

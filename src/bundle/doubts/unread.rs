@@ -1,10 +1,10 @@
-//! What stands in a value that nobody reads: its key is unknown, or it is a map where none can be.
+//! Values that are not read: their key is unknown, or they are maps where no map belongs.
 use std::collections::BTreeSet;
 
 use super::super::keys;
 use super::super::yaml::{Entry, Node, Value};
 
-/// A key that its map does not know.
+/// An unknown key of a map.
 pub(in crate::bundle) struct Unknown {
     pub key: String,
     pub is_scalar: bool,
@@ -19,8 +19,8 @@ impl Unknown {
         Self { key: entry.key.clone(), is_scalar, is_map, inside: Inside::of(&entry.value) }
     }
 
-    /// Whether `target`, a key of the top level, may have been meant: it is the nearest one, or
-    /// none is near and it looks like it.
+    /// Whether the top-level key `target` may have been meant: it is the nearest key, or no key is
+    /// near and the value fits.
     pub(super) fn may_be(&self, target: &str, parts: &[&[&str]], fits: bool) -> bool {
         match keys::nearest(&self.key, keys::TOP.iter().copied()) {
             Some(near) => near == target,
@@ -29,12 +29,12 @@ impl Unknown {
     }
 }
 
-/// At whatever depth: settings that were moved under another key are moved as a whole.
+/// Content at any depth, because settings moved under another key move as a whole.
 #[derive(Default)]
 pub(in crate::bundle) struct Inside {
-    /// All keys. What is meant as a variable may be any of them.
+    /// All keys, any of which may be meant as a variable.
     pub names: BTreeSet<String>,
-    /// `vars` that name none.
+    /// A `vars` map that names no variable.
     pub vars: bool,
     pub source: bool,
     pub steps: bool,

@@ -1,5 +1,5 @@
-//! What the texts of a definition name. A file whose name stands in a playbook, a script or a
-//! template is used, for all that can be said without running them.
+//! Finds the file names in a definition's texts. A file named in a playbook, script or template
+//! counts as used.
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 
@@ -8,20 +8,20 @@ use super::within::Within;
 use crate::bundle::{Bundle, tree};
 use crate::reading;
 
-/// Of all that is read, in bytes, of one text, and of files and directories of a bundle and of a
-/// tree. What has more is taken to name everything.
+/// Limits: bytes in total and per text, files and directories per bundle and per tree. Beyond them,
+/// everything counts as named.
 const BYTES: usize = 4 << 20;
 const TEXT: u64 = 256 << 10;
 const OF_BUNDLE: usize = 4000;
 const OF_TREE: usize = 20_000;
-/// A text that is longer than [`TEXT`] and may name files; others are data.
+/// Extensions of texts that are scanned even beyond [`TEXT`]; other long files are data.
 const TEXTS: [&str; 10] = ["yml", "yaml", "j2", "cfg", "ini", "sh", "py", "pl", "rb", "json"];
 
-/// Names in texts.
+/// Names found in texts.
 #[derive(Debug, Default)]
 pub(super) struct Words {
     all: HashSet<String>,
-    /// Beside a slash, or in quotes by itself, as directories are written.
+    /// Names beside a slash, or quoted alone, as directories are written.
     parts: HashSet<String>,
 }
 
@@ -30,7 +30,7 @@ fn is_of_word(c: char) -> bool {
 }
 
 impl Words {
-    /// Of every line that is no comment.
+    /// Reads all lines except comments.
     pub fn read(&mut self, text: &str) {
         text.lines()
             .filter(|line| !line.trim_start().starts_with('#'))
@@ -55,7 +55,8 @@ impl Words {
         }
     }
 
-    /// The name of a file. One with blanks and other signs in it is named if all of its words are.
+    /// Whether a file name occurs. A name with blanks and other separators occurs if all of its
+    /// words do.
     pub fn name_file(&self, name: &str) -> bool {
         name.split(|c| !is_of_word(c)).all(|word| word.is_empty() || self.all.contains(word))
     }
@@ -69,13 +70,13 @@ impl Words {
     }
 }
 
-/// What texts of a definition, or of several, name.
+/// Names that occur in the texts of one or several definitions.
 #[derive(Debug, Default)]
 pub(super) struct Named {
     words: Words,
-    /// Where links lead.
+    /// Targets of links.
     links: Vec<PathBuf>,
-    /// There was more than is looked at.
+    /// A limit was exceeded.
     more: bool,
     bytes: usize,
     entries: usize,
@@ -83,7 +84,7 @@ pub(super) struct Named {
 }
 
 impl Named {
-    /// Of all texts of a bundle but those in `aside`, and `output/`, whose files name one another.
+    /// Scans the texts of a bundle except `aside`, and `output/`, whose files name each other.
     pub fn of(bundle: &Bundle, aside: &[PathBuf], within: &Within) -> Self {
         let mut named = Self { most: OF_BUNDLE, ..Self::default() };
         let without = |path: &Path| {
@@ -98,8 +99,8 @@ impl Named {
         named
     }
 
-    /// Of all texts of a tree's definitions but those of the directories `aside`, and where their
-    /// links lead.
+    /// Scans the texts of all definitions of a tree except the directories `aside`, and their link
+    /// targets.
     pub fn of_tree(root: &Path, aside: &[PathBuf], within: &Within) -> Self {
         let mut named = Self { most: OF_TREE, ..Self::default() };
         for half in ["images", "os"].map(|half| root.join(half)) {
@@ -110,7 +111,7 @@ impl Named {
         named
     }
 
-    /// Whether a link leads to it, or to what lies in it.
+    /// Whether a link leads to it or into it.
     pub fn is_linked(&self, path: &Path, within: &Within) -> bool {
         within.leads(path).is_some_and(|real| self.links.iter().any(|link| link.starts_with(&real)))
     }
@@ -123,7 +124,7 @@ impl Named {
         self.more || self.words.name_dir(name)
     }
 
-    /// Links are followed within the tree; only they are asked where they lead.
+    /// Follows links within the tree; only links are resolved.
     fn below(&mut self, dir: &Path, within: &Within, without: &dyn Fn(&Path) -> bool) {
         let mut left: Vec<(PathBuf, PathBuf)> =
             within.leads(dir).map(|real| (dir.to_owned(), real)).into_iter().collect();

@@ -1,4 +1,4 @@
-//! Files of `output/` that are no templates, and that nothing names.
+//! Finds unused files of `output/`: neither templates nor included by one.
 use std::collections::VecDeque;
 use std::path::{Path, PathBuf};
 use std::sync::LazyLock;
@@ -9,21 +9,21 @@ use super::named::Words;
 use super::within::Within;
 use super::{Bundle, is_aside};
 
-/// Bytes of a template, of all that are read, and files that are looked at.
+/// Limits: bytes per template, bytes in total, number of files.
 const TEMPLATE: u64 = 1 << 20;
 const BYTES: usize = 2 << 20;
 const FILES: usize = 2000;
-/// Of templates that take in others, one behind the other.
+/// Depth limit of nested includes.
 const ROUNDS: usize = 20;
 
-/// A file that is neither a template nor included by one; below `output/`.
+/// A file that is neither a template nor included; relative to `output/`.
 pub(super) struct Idle {
     pub path: PathBuf,
     pub is_template: bool,
 }
 
-/// Only what templates reach is read. Nothing is idle for certain where a template works out what
-/// it includes, or where there is more than is read.
+/// Reads only what templates reach. Returns nothing if a template computes its includes, or a limit
+/// is exceeded.
 pub(super) fn idle(bundle: &Bundle, within: &Within) -> Vec<Idle> {
     let root = bundle.dir.join("output");
     let Some(mut left) = files(&root, within) else { return Vec::new() };
@@ -76,7 +76,7 @@ fn is_template(file: &Path) -> bool {
     name(file).ends_with(".j2")
 }
 
-/// Regular files, relative to `root`; `None`: there are too many.
+/// Regular files, relative to `root`; `None` if there are too many.
 fn files(root: &Path, within: &Within) -> Option<Vec<PathBuf>> {
     if !within.is_dir(root) {
         return None;
@@ -96,22 +96,23 @@ fn files(root: &Path, within: &Within) -> Option<Vec<PathBuf>> {
     Some(files)
 }
 
-/// The head of a tag that takes another template in.
+/// Start of a tag that includes another template.
 static TAKES_IN: LazyLock<Regex> = LazyLock::new(|| {
     Regex::new(r"\{%[-+]?\s*(?:include|import|extends|from)\b").expect("it is a constant")
 });
-/// Words beside texts that leave the file one of those texts.
+/// Words besides string literals that keep the included name one of those literals.
 const SAYS_HOW: [&str; 13] = [
     "ignore", "missing", "with", "without", "context", "if", "else", "not", "and", "or", "true",
     "false", "none",
 ];
 
-/// Whether a tag names something else than texts.
+/// Whether a tag's operand is more than string literals.
 fn works_out(text: &str) -> bool {
     TAKES_IN.find_iter(text).any(|head| !is_of_texts(&text[head.end()..]))
 }
 
-/// What stands before `%}` or `as`, or before `import`, are texts, and what chooses among them.
+/// Whether the text before `%}`, `as` or `import` consists of string literals and choices among
+/// them.
 fn is_of_texts(mut rest: &str) -> bool {
     loop {
         rest = rest.trim_start_matches(|c: char| c.is_whitespace() || "[](),".contains(c));

@@ -1,4 +1,4 @@
-//! Directories of a factory tree that are no bundles, and were probably meant as such.
+//! Finds directories of a factory tree that are not bundles but were probably meant to be.
 use std::path::{Path, PathBuf};
 
 use super::named::Named;
@@ -10,13 +10,13 @@ use crate::text::shell;
 
 const CATEGORIES: [&str; 2] = ["images", "os"];
 
-/// A directory that is no bundle, and the finding that says so.
+/// A directory that is not a bundle, and its finding.
 pub struct Stray {
     pub dir: PathBuf,
     pub finding: Diagnostic,
 }
 
-/// Directories of a factory tree that are no bundles and were probably meant as such.
+/// Directories of a factory tree that are not bundles but were probably meant to be.
 pub fn strays(root: &Path) -> Vec<Stray> {
     let (mut found, within) = (Vec::new(), Within::new(root, root));
     let mut doubtful = Vec::new();
@@ -39,7 +39,7 @@ pub fn strays(root: &Path) -> Vec<Stray> {
     found
 }
 
-/// Directories beside images/ and os/ that hold definitions.
+/// Directories beside images/ and os/ that contain definitions.
 fn halves(root: &Path, within: &Within) -> Vec<Stray> {
     let mut found = Vec::new();
     for name in within.names(root) {
@@ -64,8 +64,7 @@ fn looks_like_one(dir: &Path, within: &Within) -> bool {
     within.is_dir(dir) && !dir.join(tree::SETTINGS).is_file() && is_meant_in(dir, within)
 }
 
-/// Of those that look like bundles the ones that no definition uses, as a whole or what lies in
-/// them.
+/// Of those that look like bundles, the ones that no definition uses wholly or partly.
 fn unused(root: &Path, labels: &[PathBuf], within: &Within) -> Vec<Stray> {
     if labels.is_empty() {
         return Vec::new();

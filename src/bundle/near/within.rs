@@ -1,5 +1,5 @@
-//! Looks into directories of a tree, and behind no link that leads out of it: names of files there,
-//! and what they hold, are the host's.
+//! Reads directories of a tree, never through a link out of it: names and contents there belong to
+//! the host.
 use std::fs;
 use std::io::Read;
 use std::path::{Path, PathBuf};
@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use crate::paths::real;
 use crate::reading;
 
-/// Names of one directory. More lie in none that a person looks after.
+/// Limit of names per directory.
 const MANY: usize = 10_000;
 
 #[derive(Debug)]
@@ -16,13 +16,13 @@ pub(super) struct Within {
 }
 
 impl Within {
-    /// The tree, or `dir` itself where it lies in none.
+    /// The tree, or `dir` itself if it is in none.
     pub fn new(tree: &Path, dir: &Path) -> Self {
         let (tree, dir) = (real(tree), real(dir));
         Self { root: if dir.starts_with(&tree) { tree } else { dir } }
     }
 
-    /// Where a path of the tree leads.
+    /// Resolves a path of the tree.
     pub fn leads(&self, path: &Path) -> Option<PathBuf> {
         path.canonicalize().ok().filter(|real| real.starts_with(&self.root))
     }
@@ -35,7 +35,7 @@ impl Within {
         self.leads(path).is_some_and(|path| path.is_dir())
     }
 
-    /// Of a directory, sorted; none if it cannot be read.
+    /// Sorted names of a directory; empty if unreadable.
     pub fn names(&self, dir: &Path) -> Vec<String> {
         let entries =
             self.leads(dir).and_then(|dir| fs::read_dir(dir).ok()).into_iter().flatten().flatten();
