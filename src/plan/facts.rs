@@ -1,5 +1,4 @@
-//! What a plan wants to know, and what it was told: of the cloud, and of the machine that runs the
-//! steps.
+//! Inputs of a plan: queries, and facts about the cloud and about the machine that runs the steps.
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
@@ -7,117 +6,114 @@ use serde::{Deserialize, Serialize};
 use crate::exec::probe::Lack;
 use crate::image::{Image, Visibility};
 
-/// What a plan wants to know of a cloud.
+/// What a plan needs to know of a cloud.
 #[derive(Debug, Clone, Default)]
 pub struct FactsQuery {
     /// The base as written: ID, exact name or family.
     pub base: Option<String>,
-    /// The base is a definition of the tree, known by its family alone.
+    /// The base is a definition of the tree, known only by its family.
     pub base_is_family: bool,
     /// Name the new image will have.
     pub image_name: String,
-    /// The base alone is asked for: quotas, flavors and networks are left out.
+    /// Look up the base only; skip quotas, flavors and networks.
     pub base_only: bool,
     /// Machines boot from volumes.
     pub volumes: bool,
     /// A machine gets a volume as its second disk.
     pub second_disk: bool,
-    /// Of that type; `None`: the cloud's default.
+    /// Type of that volume; `None`: the cloud's default.
     pub volume_type: Option<String>,
-    /// An availability zone is named.
+    /// The bundle names an availability zone.
     pub zones: bool,
-    /// How the image is to be published, where not everybody may do that.
+    /// Publication to ask permission for, if not everybody may do it.
     pub publishing: Option<Publishing>,
-    /// Consoles of machines are read.
+    /// Machine consoles will be read.
     pub consoles: bool,
 }
 
-/// What a cloud may refuse of an image that is to be published.
+/// The parts of a publication that a cloud may refuse.
 #[derive(Debug, Clone)]
 pub struct Publishing {
     pub visibility: Visibility,
     pub properties: BTreeMap<String, String>,
 }
 
-/// What a cloud said.
+/// Facts about a cloud.
 #[derive(Debug, Clone, PartialEq)]
 pub struct CloudFacts {
     pub base: BaseLookup,
-    /// IDs of published images that have the wanted name already.
+    /// IDs of published images that already have the wanted name.
     pub name_taken_by: Vec<String>,
-    /// How machines run here, for the first lines of a build ("QEMU 7.2, software emulation:
-    /// /dev/kvm is missing").
+    /// How machines run, for the first lines of a build ("QEMU 7.2, software emulation: /dev/kvm is
+    /// missing").
     pub how: String,
-    /// Most CPUs and MiB of RAM one machine can have; `None`: not known.
+    /// Most CPUs and MiB of RAM of one machine; `None`: unknown.
     pub max_cpus: Option<u32>,
     pub max_ram_mib: Option<u64>,
-    /// Bytes that runs may still write where disks are kept, without what is kept for the factory's
-    /// own records.
+    /// Bytes that runs may still write to the disk of machines, excluding the reserve for the
+    /// factory's records.
     pub free_bytes: Option<u64>,
-    /// What the cloud lacks to do its work at all ("qemu-system-x86_64 is not installed"), each
-    /// with a hint.
+    /// Missing prerequisites of the cloud itself ("qemu-system-x86_64 is not installed"), each with
+    /// a hint.
     pub missing_prerequisites: Vec<Lack>,
-    /// What there is to choose from; `None` on a cloud where machines are what the bundle says, as
-    /// on this machine.
+    /// Available resources; `None` on a cloud whose machines are what the bundle says, such as this
+    /// machine.
     pub site: Option<ProjectFacts>,
-    /// What could not be had, with the reason, for people: what depends on it shows when it is
-    /// done.
+    /// Facts that could not be read, with the reason, for people. What depends on them may fail
+    /// later.
     pub notes: Vec<String>,
 }
 
-/// Whether the cloud lets us do a thing. It was asked without doing it.
+/// Permission for an operation, as reported by the cloud without doing it.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub enum Leave {
-    /// Of no matter here.
+    /// Irrelevant here.
     #[default]
     Unasked,
     Given,
-    /// In the cloud's words.
+    /// Refused, in the cloud's words.
     Refused(String),
-    /// Only doing it tells, for this reason.
+    /// Known only by trying, for this reason.
     Unknown(String),
 }
 
 #[derive(Debug, Clone, PartialEq)]
 pub enum BaseLookup {
-    /// Not asked for.
+    /// Not queried.
     None,
     Found(Box<Image>),
-    /// Names that are near.
+    /// Similar names.
     Missing {
         near: Vec<String>,
     },
     /// Several images have that exact name.
     Ambiguous(Vec<Image>),
-    /// None that the name may mean; these have it, or properties of such a family, and are not this
-    /// factory's.
+    /// No trusted image; these foreign ones have the name, or the properties of such a family.
     Doubtful(Vec<Image>),
 }
 
-/// An OpenStack project, as far as machines are concerned.
+/// Facts about an OpenStack project.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct ProjectFacts {
     pub flavors: Vec<Flavor>,
     pub networks: Vec<Network>,
     pub security_groups: Vec<Named>,
-    /// Where servers can be. Empty if not asked for, or not told.
+    /// Nova's availability zones. Empty if not queried or not disclosed.
     pub zones: Vec<String>,
-    /// Where volumes can be, as `zones`.
+    /// Cinder's availability zones, like `zones`.
     pub volume_zones: Vec<String>,
-    /// `None`: no block storage, or not asked for. Empty: not told.
+    /// `None`: no block storage, or not queried. Empty: not disclosed.
     pub volume_types: Option<Vec<String>>,
-    /// The type of this run's volumes encrypts them; `None`: not asked for, or not told.
+    /// Whether this run's volume type encrypts; `None`: not queried or not disclosed.
     pub encrypts: Option<bool>,
     pub room: QuotaHeadroom,
-    /// To give images the visibility and the properties that are wanted.
+    /// Permission for the requested visibility and properties.
     pub publishing: Leave,
-    /// To read consoles of machines.
+    /// Permission to read machine consoles.
     pub consoles: Leave,
-    /// What the environment of the factory says, where a bundle is silent (`FACTORY_NETWORK_ID` and
-    /// its like).
+    /// Defaults from the factory's environment (`FACTORY_NETWORK_ID` and others).
     pub defaults: PlacementDefaults,
-    /// From where this machine's SSH comes, as CIDRs, where the environment says so
-    /// (`FACTORY_SSH_FROM`).
+    /// Source addresses of this machine's SSH connections, as CIDRs, from `FACTORY_SSH_FROM`.
     pub ssh_from: Vec<String>,
 }
 
@@ -140,7 +136,7 @@ pub struct Flavor {
     pub name: String,
     pub cpus: u32,
     pub ram_mib: u64,
-    /// 0: as large as the image.
+    /// 0 means the size of the image.
     pub disk_gib: u64,
 }
 
@@ -148,21 +144,21 @@ pub struct Flavor {
 pub struct Network {
     pub id: String,
     pub name: String,
-    /// Floating IPs come from it.
+    /// Provides floating IPs.
     pub external: bool,
     pub shared: bool,
-    /// Of the project itself.
+    /// Belongs to the project.
     pub own: bool,
-    /// This machine has an address in it, so that what is in it is reached directly.
+    /// This machine has an address in it, so its machines are reachable directly.
     pub near: bool,
-    /// Neutron guards its ports by security groups.
+    /// Security groups apply to its ports.
     pub port_security: bool,
-    /// All of its subnets are IPv6's, as far as they are seen.
+    /// All visible subnets are IPv6.
     pub v6_only: bool,
 }
 
 impl Network {
-    /// Its addresses are reached from here without a floating IP, as far as can be told.
+    /// Whether its machines are probably reachable without a floating IP.
     pub fn is_direct(&self) -> bool {
         self.external || self.shared || self.near
     }
@@ -172,7 +168,7 @@ impl Network {
     }
 }
 
-/// What the project may still have of a thing; `None`: without limit, or not known.
+/// Remaining quota of a project; `None`: unlimited or unknown.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct QuotaHeadroom {
     pub servers: Option<u64>,
@@ -187,14 +183,14 @@ pub struct QuotaHeadroom {
     pub image_mib: Option<u64>,
 }
 
-/// What this machine, which runs the steps, said.
+/// Facts about this machine, which runs the steps.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ControllerFacts {
-    /// Version line of `ansible-playbook`, or why it does not run and a hint.
+    /// Version line of `ansible-playbook`, or why it does not work, with a hint.
     pub ansible: Result<String, Lack>,
-    /// Commit of the tree, with `-dirty` if it has changes; `None`: not a git tree.
+    /// Commit of the tree, with `-dirty` if changed; `None`: not a git tree.
     pub commit: Option<String>,
-    /// Digest of the definition's files; `None`: they cannot be read.
+    /// Digest of the definition's files; `None`: unreadable.
     pub inputs: Option<String>,
 }
 

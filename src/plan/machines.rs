@@ -1,5 +1,4 @@
-//! How large the machines of a run are: of this machine as the bundle says, of a project by its
-//! flavors.
+//! Sizes of a run's machines: as the bundle says on this machine, by flavor in a project.
 use serde::{Deserialize, Serialize};
 
 use super::facts::{CloudFacts, Flavor, Named, ProjectFacts};
@@ -10,7 +9,7 @@ use crate::bundle::Bundle;
 use crate::diagnostic::Diagnostic;
 use crate::image::Image;
 
-/// Disk of a builder whose bundle asks for none, unless the base needs more.
+/// Default disk of a builder in GiB, unless the base needs more.
 const DISK_GB: u64 = 4;
 const RAM_MB: u64 = 1024;
 const CPUS: u32 = 2;
@@ -22,10 +21,10 @@ pub struct MachinePlan {
     pub cpus: u32,
     #[serde(rename = "ram_mb")]
     pub ram_mib: u64,
-    /// `None`: the image's own size, known only when the source was built.
+    /// `None`: the image's size, known once the source is built.
     #[serde(rename = "disk_gb")]
     pub disk_gib: Option<u64>,
-    /// On a cloud that has flavors; CPUs, RAM and disk are then the flavor's.
+    /// Only on a cloud with flavors, which then determine CPUs, RAM and disk.
     pub flavor: Option<Named>,
 }
 
@@ -39,7 +38,7 @@ pub(super) struct Machines {
     pub grow_gib: u64,
 }
 
-/// GiB that the base asks a disk to have.
+/// Minimum disk of the base, in GiB.
 fn base_disk(base: Option<&Image>) -> u64 {
     base.map_or(0, |b| b.virtual_size.div_ceil(GIB).max(b.min_disk_gib))
 }
@@ -48,7 +47,7 @@ fn name(run: &str, role: &str) -> String {
     format!("factory-{run}-{role}")
 }
 
-/// Machines of the size the bundle says.
+/// Machines of the sizes in the bundle.
 pub(super) fn on_this_machine(
     bundle: &Bundle,
     facts: &CloudFacts,
@@ -78,7 +77,7 @@ pub(super) fn on_this_machine(
     Machines { builder: machine("builder"), first, second, other, site: None, grow_gib: 1 }
 }
 
-/// Machines of the flavors there are. The disk of a machine is the flavor's, or the volume's.
+/// Machines of available flavors. The disk is the flavor's or the volume's.
 pub(super) fn in_a_project(
     bundle: &Bundle,
     facts: &ProjectFacts,

@@ -1,27 +1,26 @@
-//! What a run has in a project at the same time, and whether the project's quota has room for that.
-//! Pure.
+//! Peak resource use of a run in a project, compared with its quota. Pure.
 //!
-//! A run is a row of moments (`build::line`, `build::smoke`): each thing that it asks for is
-//! counted in the moment that has most of it. A machine that has done its work is deleted with its
-//! volume and its address before the next one is made.
+//! A run is a sequence of moments (see `engine`). Each resource is counted in the moment that uses
+//! most of it. A finished machine is deleted with its volume and address before the next one is
+//! created.
 use super::facts::QuotaHeadroom;
 use super::machines::{MachinePlan, Machines};
 use super::placement::{Placement, Security};
 use super::{Findings, Purpose};
 use crate::image::Image;
 
-/// What a run does, as far as it decides what there is at the same time.
+/// The parts of a run that determine its peak.
 pub(super) struct Course<'a> {
     pub purpose: Purpose,
-    /// An image is made of the source, and not the source published.
+    /// The run builds an image from the source instead of publishing the source.
     pub builder: bool,
-    /// `None`: the source is brought by the definition, and imported as an image of its own.
+    /// `None`: the definition brings its source, which is imported as an image of its own.
     pub base: Option<&'a Image>,
-    /// Size of the disk that the check `volume` attaches; `None`: it is off.
+    /// Size of the disk for the check `volume`; `None`: the check is off.
     pub disk_gib: Option<u64>,
 }
 
-/// What there is at one time.
+/// Resources that exist at the same time.
 #[derive(Clone)]
 struct Moment<'a> {
     machines: Vec<&'a MachinePlan>,
@@ -33,16 +32,16 @@ fn moment<'a>(machines: &[&'a MachinePlan], images: u64) -> Moment<'a> {
     Moment { machines: machines.to_vec(), disk_gib: None, images }
 }
 
-/// What a run has at the same time, at most.
+/// Maximum resources of a run at the same time.
 pub(super) struct Peak {
     machines: u64,
     cores: u64,
     ram_mib: u64,
-    /// With those that machines boot from.
+    /// Including boot volumes.
     volumes: u64,
     volume_gib: u64,
     images: u64,
-    /// MiB of the base's file, once for each image: a new one hardly falls short of it.
+    /// MiB per image, estimated by the base's file: a new image is hardly smaller.
     image_mib: u64,
 }
 
@@ -73,7 +72,7 @@ impl Machines {
         moments
     }
 
-    /// `None`: a flavor is missing, or this is no cloud that has any.
+    /// `None`: a flavor is missing, or the cloud has none.
     pub fn peak(&self, course: &Course<'_>) -> Option<Peak> {
         let site = self.site.as_ref()?;
         let moments = self.moments(course);
@@ -97,8 +96,7 @@ impl Machines {
     }
 }
 
-/// The bundle's ways to need less, and the check without which `peak` would be lower: as the hint
-/// of what is not there.
+/// Hint for an exceeded quota: settings of the bundle that lower the peak.
 fn hint(what: &str, site: &Placement, course: &Course<'_>) -> String {
     let free = "delete what is not needed, or have the project's quota raised";
     match what {

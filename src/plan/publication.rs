@@ -1,4 +1,4 @@
-//! What a published image is called and carries.
+//! Name and properties of the published image.
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
@@ -10,17 +10,17 @@ use crate::bundle::Bundle;
 use crate::diagnostic::Diagnostic;
 use crate::image::{self, Image, Visibility};
 
-/// What an image is given when it is published: all in one write.
+/// Everything that publication sets on an image, in one write.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Publication {
     pub name: String,
     pub family: String,
     pub properties: BTreeMap<String, String>,
-    /// Who set each of `properties`; a plan of an older version has none.
+    /// Origin of each of `properties`; empty in plans of older versions.
     #[serde(default)]
     pub set_by: BTreeMap<String, SetBy>,
     pub tags: Vec<String>,
-    /// `None`: what the disk needs; it is never less ([`Publication::min_disk`]).
+    /// `None`: as the disk requires; never less ([`Publication::min_disk`]).
     #[serde(rename = "min_disk_gb")]
     pub min_disk_gib: Option<u64>,
     #[serde(rename = "min_ram_mb")]
@@ -31,11 +31,11 @@ pub struct Publication {
     pub hidden: bool,
 }
 
-/// Where a property of an image comes from.
+/// Origin of a property.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum SetBy {
-    /// Inherited: what a machine of the base needs to boot, one of this image needs too.
+    /// Inherited: this image needs it to boot, like its base.
     Base,
     /// `bundle.properties` of the definition.
     BundleProperties,
@@ -45,18 +45,17 @@ pub enum SetBy {
     Factory,
 }
 
-/// Properties that are known only when the image is there.
+/// Properties that are known only once the image exists.
 pub const SET_AT_THE_END: [&str; 3] = [image::IMAGE_ID, image::PUBLISHED_AT, image::TESTS];
 
 impl Publication {
-    /// GiB of the smallest disk that the image fits on, which is never less than its own.
+    /// Smallest disk for the image in GiB; never less than its own.
     pub fn min_disk(&self, virtual_size: u64) -> u64 {
         self.min_disk_gib.unwrap_or(0).max(virtual_size.div_ceil(GIB))
     }
 
-    /// With what only the store can say: the image's own ID, by which it proves that it was
-    /// published, when that is, and the tag for other clients. They go in the same write as all the
-    /// rest.
+    /// Adds what only the store knows, for the same write: the image's own ID as proof of origin,
+    /// the time of publication, and the tag for other clients.
     #[must_use]
     pub fn proven(&self, id: &str, at: jiff::Timestamp) -> Self {
         let deprecated =
@@ -69,11 +68,11 @@ impl Publication {
     }
 }
 
-/// Properties by which Nova chooses a host and boots, besides `hw_*` and `os_*`.
+/// Properties that Nova uses for scheduling and booting, besides `hw_*` and `os_*`.
 const BOOTS_BY: [&str; 6] =
     ["architecture", "hypervisor_type", "vm_mode", "kernel_id", "ramdisk_id", "img_config_drive"];
 
-/// What a publication is made from.
+/// Inputs of a publication.
 pub(super) struct Origins<'a> {
     pub base: Option<&'a Image>,
     /// GiB of the builder's disk, which becomes the image's; `None`: not known yet.
@@ -83,8 +82,8 @@ pub(super) struct Origins<'a> {
     pub host: &'a ControllerFacts,
 }
 
-/// GiB and MiB that a machine of the image needs at least: what the bundle claims, but never less
-/// than the image's own disk and what its base asks for.
+/// Minimum disk (GiB) and RAM (MiB) of the image: as the bundle claims, but at least those of the
+/// image's disk and of its base.
 pub(super) fn claims(
     bundle: &Bundle,
     base: Option<&Image>,
@@ -188,7 +187,7 @@ pub(super) fn publication(
     }
 }
 
-/// Members make an image shared; Glance looks at none of them.
+/// Members make an image shared, but Glance validates none of them.
 fn members(bundle: &Bundle, found: &mut Findings) {
     if bundle.members.is_empty() {
         return;
