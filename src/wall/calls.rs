@@ -1,16 +1,16 @@
-//! System calls that are refused behind the wall, as a program for the kernel (seccomp): what looks
-//! into or stops another process of the same user, the wall's own first one above all, and memory
-//! that belongs to no process. It is written here, because the crate for it ends 32-bit programs
-//! altogether. Sources: seccomp(2), linux/audit.h, the kernel's tables of calls.
+//! Seccomp filter for the wall: refuses system calls that inspect or stop other processes of the
+//! same user (such as the wall's own first process), and calls that create memory outside of any
+//! process. Hand-written, because the crate for it disables 32-bit programs altogether. Sources:
+//! seccomp(2), linux/audit.h, the kernel's system call tables.
 use std::io;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
-/// A kind of programs that the kernel runs: its mark, and what is refused there with which error.
+/// A system call ABI: its audit mark, and the refused calls with their errors.
 struct Calls {
     arch: u32,
     refused: &'static [(u32, i32)],
-    /// Calls from this number on are of a kind that nobody uses (x32).
+    /// Calls from this number on belong to an unused ABI (x32).
     end: Option<u32>,
 }
 
@@ -76,8 +76,7 @@ const KINDS: &[Calls] = &[
         end: None,
     },
 ];
-/// Elsewhere nothing is refused: that a program was stopped is seen all the same
-/// ([`crate::exec::joint`]).
+/// Other processors have no filter; a stopped program is still detected ([`crate::exec::joint`]).
 #[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
 const KINDS: &[Calls] = &[];
 
@@ -85,12 +84,11 @@ const LOAD: u32 = libc::BPF_LD | libc::BPF_W | libc::BPF_ABS;
 const IF_EQUAL: u32 = libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K;
 const IF_NOT_BELOW: u32 = libc::BPF_JMP | libc::BPF_JGE | libc::BPF_K;
 const RETURN: u32 = libc::BPF_RET | libc::BPF_K;
-/// In `struct seccomp_data`.
+/// Offset in `struct seccomp_data`.
 const NUMBER_AT: u32 = 0;
 const ARCH_AT: u32 = 4;
 
-/// The program in a file in memory, as bubblewrap's `--seccomp` takes it; `None` on a processor
-/// that it is not written for.
+/// The filter in a memory file, for bubblewrap's `--seccomp`; `None` on an unsupported processor.
 pub(super) fn filter() -> io::Result<Option<Arc<OwnedFd>>> {
     match KINDS {
         [] => Ok(None),

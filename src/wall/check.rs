@@ -1,6 +1,6 @@
-//! The wall around checks that come before a run: what a definition brings sees itself and a room,
-//! has no network, no password of the vault, and of the factory's environment what passes by
-//! itself. Without a wall there are no such checks.
+//! The wall around checks before a run: the definition's code sees only itself and a scratch
+//! directory. It has no network, no vault password, and only the inherited part of the factory's
+//! environment. Without a wall these checks do not run.
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -12,25 +12,24 @@ use crate::bundle::{self, Bundle, Need, NeedKind};
 use crate::cancel::{Cancel, Cancelled};
 use crate::exec::{Cmd, Limits, env};
 
-/// Of each process of a check, unless the owner says otherwise: bytes of memory that it may map,
-/// processor time, bytes of a file.
+/// Default limits per process of a check: bytes of address space, CPU time, bytes per file.
 const MOST_MEMORY: u64 = 2 << 30;
 const MOST_CPU: Duration = Duration::from_secs(60);
 const MOST_WRITTEN: u64 = 16 << 20;
-/// Bytes of all that a check writes, for each of its two places.
+/// Bytes that a check may write in each of its two directories.
 const MOST_ROOM: &str = "67108864";
 
-/// What is checked, and where it may write.
+/// A check's subject and writable directory.
 pub struct Checked<'c> {
     pub bundle: &'c Bundle,
-    /// Is made anew. In it are the home and the temporary directory.
+    /// Created anew. Holds the home and the temporary directory.
     pub dir: &'c Path,
     pub read: &'c [PathBuf],
 }
 
 impl Wall {
-    /// `ansible-playbook` as a check starts it: `cmd` names its arguments, its directory and what
-    /// the step sets. `None`: this machine has no wall.
+    /// `ansible-playbook` as a check runs it. `cmd` gives arguments, directory and the step's
+    /// environment. `None`: this machine has no wall.
     pub async fn around_check(
         &self,
         cmd: Cmd,
@@ -76,8 +75,8 @@ impl Wall {
         .map(Some)
     }
 
-    /// What of Ansible would run: its place and its version, for what is kept by content. The error
-    /// says why there is none.
+    /// Path and version of the Ansible that would run, as part of cache keys. The error says why
+    /// there is none.
     pub async fn ansible_version(
         &self,
         cancel: &Cancel,
@@ -93,13 +92,12 @@ impl Wall {
         }
     }
 
-    /// Whether `ansible-playbook` is on this machine. Nothing is run.
+    /// Whether `ansible-playbook` is installed. Runs nothing.
     pub fn has_ansible(&self) -> bool {
         find(ANSIBLE, self.path()).is_some()
     }
 
-    /// Whether a role or collection is where Ansible of this machine finds it behind the wall.
-    /// Nothing is run.
+    /// Whether Ansible finds this role or collection behind the wall. Runs nothing.
     pub fn has(&self, need: &Need) -> bool {
         let settings = &self.settings().ansible;
         let home =
@@ -119,7 +117,7 @@ impl Wall {
         }
     }
 
-    /// Directories that hold `ansible_collections`.
+    /// Directories that contain `ansible_collections`.
     fn collection_places(&self) -> Vec<PathBuf> {
         let mut places = self.settings().ansible.collections.clone();
         places.extend(self.config.home.as_ref().map(|home| home.join(".ansible/collections")));
@@ -133,8 +131,7 @@ impl Wall {
         places
     }
 
-    /// All roles and collections that lie on this machine, in a text that changes with any of their
-    /// files.
+    /// A fingerprint of all installed roles and collections; changes with any of their files.
     pub fn at_hand(&self) -> String {
         let collections =
             self.collection_places().into_iter().map(|dir| dir.join("ansible_collections"));

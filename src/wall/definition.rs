@@ -1,6 +1,6 @@
-//! Which directories are a definition's: its own, the one that it names (`bundle.path`), and what
-//! links in them lead to inside the factory tree, by every name on the way there. What is wider
-//! than a definition is refused: a directory that holds the tree, or the user's home.
+//! The directories of a definition: its own, `bundle.path`, and the targets of its links inside the
+//! factory tree, with every link on the way. Wider directories are refused: one that contains the
+//! tree, or the user's home.
 use std::collections::BTreeSet;
 use std::path::{Component, Path, PathBuf};
 
@@ -8,13 +8,12 @@ use crate::bundle::Asks;
 use crate::diagnostic::Diagnostic;
 use crate::paths::real;
 
-/// Entries that are looked at for links.
+/// Maximum number of entries searched for links.
 const MANY: usize = 20_000;
-/// Names that are never a definition's, though they may lie in a tree: git's settings can hold
-/// passwords.
+/// Never part of a definition, even inside a tree: git configuration may hold passwords.
 const NEVER: &[&str] = &[".git", "clouds.yaml", "clouds-public.yaml", "secure.yaml"];
 
-/// The directories, each once; of one that links lead to, the links too. `home`: the user's.
+/// The directories, each once, including links that lead to them. `home` is the user's.
 pub(super) fn places(
     asks: &Asks,
     bundle_dir: &Path,
@@ -77,8 +76,8 @@ pub(super) fn places(
     Ok(shown)
 }
 
-/// What lies in the places of a definition and is no part of it: git's own directories, and what
-/// builds left in the `target` of the directories `own`.
+/// Entries of a definition's directories that are not part of it: git directories, and build output
+/// in `target` of the directories `own`.
 pub(super) fn uncounted(places: &[PathBuf], own: &[&Path]) -> Vec<PathBuf> {
     let mut found: Vec<PathBuf> = own
         .iter()
@@ -100,8 +99,8 @@ pub(super) fn uncounted(places: &[PathBuf], own: &[&Path]) -> Vec<PathBuf> {
     found
 }
 
-/// The names by which a link comes to its target. Of two links in a row the second may lie where
-/// nothing else is shown.
+/// All paths on the way from a link to its target. With chained links, one may lie outside of the
+/// visible directories.
 fn hops(link: &Path) -> Vec<PathBuf> {
     let (mut at, mut names) = (link.to_owned(), Vec::new());
     for _ in 0..16 {
@@ -116,7 +115,8 @@ fn hops(link: &Path) -> Vec<PathBuf> {
     names
 }
 
-/// `..` leads out of the directory that the name before it means.
+/// Joins paths lexically, except that `..` leaves the directory that the name before it resolves
+/// to.
 fn joined(dir: PathBuf, target: &Path) -> PathBuf {
     target.components().fold(dir, |at, part| match part {
         Component::ParentDir => {

@@ -1,6 +1,6 @@
-//! Where Ansible lies on this machine: below /usr, or in a virtual environment, of pipx, pip
-//! --user, pyenv or uv, which may all be in a home that is not shown. Python itself is asked, and
-//! shown is what it says and nothing beside it.
+//! Locates Ansible's installation: below /usr, or in a virtual environment of pipx, pip --user,
+//! pyenv or uv, possibly in a home that stays hidden. Asks Python itself, and exposes only the
+//! paths it reports.
 use std::collections::BTreeSet;
 use std::fs;
 use std::io::Read;
@@ -11,16 +11,16 @@ use super::find;
 use crate::cancel::Cancel;
 use crate::exec::{self, Cmd};
 
-/// What has to be shown so that `ansible-playbook` runs.
+/// Paths that must be visible for `ansible-playbook` to run.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct Installation {
-    /// The script itself: links resolved, no version manager's stand-in.
+    /// The script itself, with links and version managers' shims resolved.
     pub program: PathBuf,
-    /// Directories and files outside of /usr, to be read.
+    /// Read-only directories and files outside of /usr.
     pub paths: Vec<PathBuf>,
-    /// `2.14.18`, of ansible-core; `None` where it does not say so.
+    /// Version of ansible-core, such as `2.14.18`; `None` if not reported.
     pub version: Option<String>,
-    /// Where Python finds what was installed with `pip --user`, which goes by a home else.
+    /// Base directory of `pip --user` installs, which otherwise depends on HOME.
     pub user_base: Option<String>,
 }
 
@@ -33,7 +33,7 @@ const ASK: &str = "import sys, site\n\
     + sys.path: print(p)\n\
     print('base ' + site.getuserbase() if site.ENABLE_USER_SITE else 'none')";
 
-/// The user's home is never shown whole.
+/// Never exposes the whole home of the user.
 pub(super) async fn of_ansible(
     env: &Surroundings<'_>,
     cancel: &Cancel,
@@ -85,7 +85,7 @@ pub(super) async fn of_ansible(
     })
 }
 
-/// The surroundings of the questions.
+/// Environment of the queries.
 pub(super) struct Surroundings<'a> {
     pub path: &'a str,
     pub home: Option<&'a Path>,
@@ -103,8 +103,8 @@ impl Surroundings<'_> {
     }
 }
 
-/// Where Python modules of an `ansible-playbook` lie, told by where it lies itself; no program is
-/// asked.
+/// Directories of Python modules for an `ansible-playbook`, derived from its path without running
+/// anything.
 pub(super) fn python_homes(program: &Path, home: Option<&Path>) -> Vec<PathBuf> {
     let real = program.canonicalize().unwrap_or_else(|_| program.to_owned());
     let mut prefixes: BTreeSet<PathBuf> = [program, &real]
@@ -132,7 +132,7 @@ pub(super) fn python_homes(program: &Path, home: Option<&Path>) -> Vec<PathBuf> 
         .collect()
 }
 
-/// The Python that a script names in its first line.
+/// The Python interpreter in a script's first line.
 fn interpreter(script: &Path, path: &str) -> Option<PathBuf> {
     let mut head = [0; 512];
     let count = fs::File::open(script).ok()?.read(&mut head).ok()?;
@@ -158,7 +158,7 @@ fn is_script(path: &Path) -> bool {
     fs::File::open(path).and_then(|mut f| f.read_exact(&mut head)).is_ok() && &head == b"#!"
 }
 
-/// A path and what it leads to, link by link.
+/// A path and each link target on its way.
 fn hops(path: &Path, into: &mut BTreeSet<PathBuf>) {
     let mut at = path.to_owned();
     for _ in 0..16 {

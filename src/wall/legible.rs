@@ -1,17 +1,17 @@
-//! What root shows behind the wall lies where root's number may read it. There root has no
-//! privileges, so that a tree of another user's with a private home is closed to it; a copy that is
-//! root's own is shown in its place.
+//! Makes files readable behind the wall if root runs the factory. Root has no privileges there, so
+//! a definition below another user's private home is unreadable; a copy owned by root is shown
+//! instead.
 use std::fs::{self, DirBuilder, Permissions};
 use std::io;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt, symlink};
 use std::path::Path;
 
-/// Files that are looked at; a definition of more is shown as it is.
+/// Maximum number of files checked; larger definitions are shown as they are.
 const MANY: usize = 20_000;
-/// Bytes that are copied.
+/// Maximum number of bytes copied.
 const MOST: u64 = 4 << 30;
 
-/// Whether user `me`, without privileges, reads all that is below `dir`, and gets there.
+/// Whether user `me`, without privileges, can reach and read everything below `dir`.
 pub(super) fn is_open(dir: &Path, me: u32) -> bool {
     let may = |meta: &fs::Metadata, bit: u32| {
         let bits = if meta.uid() == me { bit << 6 } else { bit };
@@ -29,8 +29,8 @@ pub(super) fn is_open(dir: &Path, me: u32) -> bool {
     })
 }
 
-/// Copies directories, files and links below `from` to `to`, which must not be there; all that is
-/// copied can be read.
+/// Copies directories, files and links from `from` to `to`, which must not exist. The copies are
+/// readable.
 pub(super) fn copy(from: &Path, to: &Path) -> io::Result<()> {
     let mut bytes = 0;
     for entry in walkdir::WalkDir::new(from) {

@@ -1,12 +1,11 @@
-//! What is seen from behind the wall, as options of bubblewrap: the system and a definition to be
-//! read, a room to write in, and nothing else. Later options lie over earlier ones.
+//! The file system behind the wall, as bubblewrap options: the system and a definition read-only, a
+//! writable scratch directory, and nothing else. Later options cover earlier ones.
 use std::ffi::{OsStr, OsString};
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
-/// Namespaces of its own but for the network, no capabilities, no terminal, and an end with the
-/// factory's.
+/// Separate namespaces except for the network, no capabilities, no terminal; ends with the factory.
 const APART: &[&str] = &[
     "--unshare-user",
     "--unshare-ipc",
@@ -20,11 +19,11 @@ const APART: &[&str] = &[
     "--clearenv",
 ];
 
-/// Of the root directory, where a system has them: directories or links into /usr.
+/// Directories of the root directory, or links into /usr, where they exist.
 const SYSTEM: &[&str] = &["bin", "sbin", "lib", "lib32", "lib64", "libx32"];
 
-/// Of /etc: how names, users, time, certificates and libraries are found. Whatever else lies there
-/// may be anybody's secret.
+/// Entries of /etc for resolving names, users, time, certificates and libraries. Other entries may
+/// be secret.
 const ETC: &[&str] = &[
     "alternatives",
     "ansible",
@@ -74,23 +73,23 @@ const ETC: &[&str] = &[
     "xattr.conf",
 ];
 
-/// Of memory, for what programs put there by habit.
+/// Size of the in-memory /run, in bytes.
 const RUN_BYTES: &str = "16777216";
-/// Of memory, for what processes share by a name.
+/// Size of the in-memory /dev/shm, in bytes.
 const SHARED_BYTES: &str = "67108864";
-/// Entries of one directory of /etc that are looked at.
+/// Maximum number of entries examined per directory of /etc.
 const MANY: usize = 10_000;
 
-/// Options of bubblewrap, in their order.
+/// bubblewrap options, in order.
 #[derive(Default)]
 pub(super) struct Mounts {
     words: Vec<OsString>,
-    /// bubblewrap knows `--size`: 0.8 does.
+    /// Whether bubblewrap supports `--size` (0.8 does).
     sizes: bool,
 }
 
 impl Mounts {
-    /// Namespaces and the system.
+    /// Namespaces and the system directories.
     pub(super) fn system(nested: bool) -> Self {
         let mut mounts = Self { sizes: !nested, ..Self::default() };
         mounts.words.extend(APART.iter().map(OsString::from));
@@ -123,15 +122,14 @@ impl Mounts {
         mounts
     }
 
-    /// With a network that leads nowhere, a loopback of its own.
+    /// Isolates the network: only a private loopback.
     pub(super) fn without_network(&mut self) {
         self.words.push("--unshare-net".into());
     }
 
-    /// Of /proc, all that is not a process is closed to writers. The kernel lets root's number
-    /// write its settings whatever capabilities it has, and root behind the wall has root's number;
-    /// bubblewrap 0.8 covers directories only that access(2) calls writable, which /proc/sys is
-    /// not.
+    /// Covers everything in /proc except processes. The kernel lets UID 0 write its settings
+    /// regardless of capabilities, and root keeps UID 0 behind the wall. bubblewrap 0.8 covers only
+    /// directories that access(2) reports as writable, which /proc/sys is not.
     fn cover_kernel(&mut self) {
         let entries = fs::read_dir("/proc").into_iter().flatten().flatten();
         for entry in
@@ -145,8 +143,7 @@ impl Mounts {
         }
     }
 
-    /// The content of what a link of /etc leads to is put in the link's place: resolv.conf's, say,
-    /// lies in /run.
+    /// Binds the target of a link in /etc in its place; resolv.conf often lies in /run.
     fn etc(&mut self, path: &Path) {
         let Ok(real) = path.canonicalize() else { return };
         if !readable_by_all(&real) {
@@ -158,8 +155,8 @@ impl Mounts {
         }
     }
 
-    /// Hides what not everybody may read. That matters to root, who is root's owner in there as
-    /// well, and to members of groups.
+    /// Hides files that are not world-readable. Matters for root, who owns them behind the wall
+    /// too, and for members of groups.
     fn mask_private(&mut self, real: &Path, shown: &Path) {
         let walk = walkdir::WalkDir::new(real).min_depth(1).into_iter();
         let mut masked: Vec<PathBuf> = Vec::new();
@@ -191,13 +188,13 @@ impl Mounts {
         self.add("--bind", [path.as_os_str(), shown.as_os_str()]);
     }
 
-    /// An empty directory in the place of one.
+    /// Replaces a directory by an empty one.
     pub(super) fn hide(&mut self, path: &Path) {
         self.size("65536");
         self.add("--tmpfs", [path.as_os_str()]);
     }
 
-    /// An empty directory of at most `bytes` to write in, in memory.
+    /// A writable in-memory directory of at most `bytes`.
     pub(super) fn room(&mut self, path: &Path, bytes: &str) {
         self.size(bytes);
         self.add("--tmpfs", [path.as_os_str()]);
@@ -207,7 +204,7 @@ impl Mounts {
         self.add("--dir", [path.as_os_str()]);
     }
 
-    /// Nothing in the place of a directory or a file.
+    /// Covers a directory or a file with nothing.
     pub(super) fn cover(&mut self, path: &Path) {
         match path.is_dir() {
             true => self.hide(path),
@@ -215,7 +212,7 @@ impl Mounts {
         }
     }
 
-    /// Of the next directory in memory, in bytes.
+    /// Size of the next in-memory directory, in bytes.
     fn size(&mut self, bytes: &str) {
         if self.sizes {
             self.add("--size", [bytes]);
@@ -230,8 +227,8 @@ impl Mounts {
         self.add("--chdir", [dir.as_os_str()]);
     }
 
-    /// As bubblewrap reads them from a file. The root directory, made in memory, is closed at the
-    /// end.
+    /// The options as bubblewrap reads them from a file. Finally makes the in-memory root directory
+    /// read-only.
     pub(super) fn text(mut self) -> Vec<u8> {
         use std::os::unix::ffi::OsStrExt;
         self.add("--remount-ro", ["/"]);

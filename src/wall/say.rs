@@ -1,5 +1,5 @@
-//! What is said of the wall before a run: what a definition asks for and does not get, and what
-//! there is no wall for.
+//! Messages about the wall before a run: requests of the definition that are not granted, and parts
+//! that run without a wall.
 use std::path::{Path, PathBuf};
 
 use super::{Availability, Wall, definition, shipped};
@@ -15,16 +15,16 @@ pub(super) const NO_NAMESPACES: &str = "user namespaces are needed: on Ubuntu 23
      in a container it has to allow \
      them (seccomp, `--security-opt`)";
 
-/// Why a plan is not carried out.
+/// Why a plan cannot run.
 #[derive(Debug, Default)]
 pub struct Unfit {
     pub wrong: Vec<Diagnostic>,
-    /// It is the owner's or this machine's matter; otherwise the definition's.
+    /// The owner or this machine refuses; otherwise the definition is wrong.
     pub refuses: bool,
 }
 
 impl Wall {
-    /// What keeps a plan from being carried out here, all of it; empty if nothing does.
+    /// All reasons why the plan cannot run here; empty if there are none.
     pub async fn unfit(&self, plan: &Plan, cancel: &Cancel) -> Result<Unfit, Cancelled> {
         let mut wrong = reserved(plan);
         wrong.extend(
@@ -66,8 +66,8 @@ impl Wall {
         Ok(Unfit { wrong, refuses })
     }
 
-    /// Steps that ask for the factory itself. `validate` says the same with the place; a base that
-    /// is built first comes this way.
+    /// Steps that request the factory itself. `validate` reports them with locations; this also
+    /// covers bases that are built first.
     fn not_local(&self, plan: &Plan) -> Option<Diagnostic> {
         if !wants_local(plan) || self.config.settings.allows_local(&plan.bundle, &plan.asks) {
             return None;
@@ -79,8 +79,7 @@ impl Wall {
         Some(Diagnostic::error(None, message).hint(format!("allow it: {}", self.rule(plan))))
     }
 
-    /// How the owner grants all that `plan` asks for and is not granted: one rule, whatever finding
-    /// it is said with.
+    /// How the owner grants everything that `plan` requests and lacks: one rule for all findings.
     fn rule(&self, plan: &Plan) -> String {
         let settings = &self.config.settings;
         let mut rule = format!("definition: {}", quoted(&plan.bundle));
@@ -115,9 +114,9 @@ impl Wall {
             .filter(|name| self.config.env.contains_key(*name) && !self.grants(plan, name))
     }
 
-    /// Files that `source` names by their path. The factory reads them as its own user and makes an
-    /// image of them, so that they lie in the tree, or where the owner lets definitions read. What
-    /// is not there is told of where it is read.
+    /// Local files of `source` that the factory must not read. It reads them as its own user and
+    /// makes an image of them, so they must be in the tree or where the owner allows reading. A
+    /// missing file is reported on reading.
     fn not_readable(&self, plan: &Plan) -> Vec<Diagnostic> {
         let Origin::Url { wish, .. } = &plan.origin else { return Vec::new() };
         let real = |paths: Vec<PathBuf>| {
@@ -213,8 +212,8 @@ impl Wall {
         Ok(lines)
     }
 
-    /// Builders are on a network of their own, and their images on others: a proxy of this machine
-    /// is not put into them. `None`: there is none, or no machine that would want it.
+    /// Notes that this machine's proxies do not apply inside machines: builders and image consumers
+    /// are on other networks. `None` without a proxy, or without a machine that needs one.
     pub fn direct(&self, plan: &Plan) -> Option<String> {
         let proxy = |(name, value): &(&String, &String)| {
             env::is_proxy(name) && !name.eq_ignore_ascii_case("no_proxy") && !value.is_empty()
@@ -231,7 +230,7 @@ impl Wall {
         })
     }
 
-    /// Settings of Ansible's in the caller's environment, which playbooks do not get.
+    /// Ansible settings in the caller's environment that playbooks do not get.
     fn dropped(&self, plan: &Plan) -> Option<String> {
         let plays = |step: &StepPlan| matches!(step.action, StepAction::Ansible { .. });
         let kept = self
@@ -250,7 +249,7 @@ impl Wall {
         ))
     }
 
-    /// In one line, for `doctor`: whether all is well, and what there is.
+    /// Summary for `doctor`: whether all is well, and the state.
     pub async fn summary(&self, cancel: &Cancel) -> Result<(bool, String), Cancelled> {
         let mode = self.config.settings.wall.name();
         Ok(match self.availability(cancel).await? {
@@ -272,7 +271,7 @@ fn wants_local(plan: &Plan) -> bool {
     plan.steps.iter().any(asks)
 }
 
-/// What steps with a playbook set that would switch off what protects the factory.
+/// Variables of playbook steps that would disable protections of the factory.
 fn reserved(plan: &Plan) -> Vec<Diagnostic> {
     let mut wrong = Vec::new();
     for (index, step) in plan.steps.iter().enumerate() {

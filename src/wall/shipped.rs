@@ -1,24 +1,23 @@
-//! The definition of this project that needs to run without a wall, told by its content: a name
-//! proves nothing. Who builds the factory from a changed tree has trusted that tree; a factory that
-//! was built before takes the change for a stranger's.
+//! Recognises, by content, the one definition of this project that needs to run without a wall; a
+//! name proves nothing. Building the factory from a changed tree trusts that tree; an existing
+//! program treats the change as untrusted.
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
 
 include!(concat!(env!("OUT_DIR"), "/shipped.rs"));
 
-/// Variables that it may ask for: none is a secret.
+/// Variables that it may request: none is secret.
 pub(super) const ENV: &[&str] = &["MIRROR", "SECURITY_MIRROR", "DISK_MB"];
 
-/// Neither the script nor anything that it starts reads these; what runs of them runs behind the
-/// wall.
+/// Not read by the script or its programs; code in them runs behind the wall.
 const ASIDE: &[&str] = &["build-vars.yml", "tests", "output", "ansible"];
 
-/// What is run of it. build-vars.yml says which file that is, and is not compared.
+/// The script. build-vars.yml names it, and is not compared.
 const SCRIPT: &str = "build.sh";
 
-/// Whether `dir` holds the definition as it was when this program was made: the same files with the
-/// same content, and no link; and whether `script` is what it runs.
+/// Whether `dir` holds the definition that this program was built with: the same files and
+/// contents, no links; and whether `script` is the one it runs.
 pub(super) fn is_ours(dir: &Path, script: &Path) -> bool {
     if script != Path::new(SCRIPT) {
         return false;
