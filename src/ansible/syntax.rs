@@ -1,8 +1,7 @@
-//! Ansible's own check of what playbooks say (`--syntax-check`), before anything is built.
+//! Runs Ansible's `--syntax-check` on playbooks before anything is built.
 //!
-//! A playbook's plugins and an `ansible.cfg` beside it are code, so this runs behind the wall,
-//! without network and without any secret; where there is no wall it does not run. What was found
-//! sound is remembered by content.
+//! Plugins and `ansible.cfg` beside a playbook are code, so the check runs behind the wall, without
+//! network and secrets; without a wall it does not run. Valid playbooks are cached by content.
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -25,15 +24,15 @@ use crate::wall::{Checked, Wall, WallError};
 #[cfg(test)]
 mod tests;
 
-/// Ansible reads and parses; a playbook that takes longer is made to.
+/// Time limit of one check.
 const DEADLINE: Duration = Duration::from_secs(120);
-/// Lines of what Ansible says that are kept.
+/// Maximum number of output lines kept.
 const LINES: usize = 500;
-/// What was not asked for again in this time is forgotten.
+/// Age after which unused cache entries are removed.
 const REMEMBERED: Duration = Duration::from_secs(60 * 24 * 3600);
-/// Changes with what the check does.
+/// Part of cache keys; changes with the behaviour of this check.
 const EDITION: &str = "2";
-/// The groups that a run's inventory has.
+/// Inventory with the groups of a real run.
 const INVENTORY: &str = concat!(
     r#"{"all": {"children": {"local": {"hosts": {"builder": {}}}, "#,
     r#""default": {"hosts": {"builder": {}}}}}}"#,
@@ -54,29 +53,29 @@ fn fixed(pattern: &str) -> Regex {
     Regex::new(pattern).expect("the pattern is fixed")
 }
 
-/// What a step sets.
+/// Environment set by a step.
 type Env = BTreeMap<String, String>;
 
-/// One playbook of a bundle, as a step of it runs it.
+/// A playbook of a bundle, as one of its steps runs it.
 pub struct Job<'b> {
     bundle: &'b Bundle,
     playbook: PathBuf,
     env: BTreeMap<String, String>,
     extra_vars: Map<String, Value>,
-    /// Of all that counts.
+    /// Cache key over all inputs.
     key: String,
-    /// [`bundle::stamp`], from before anything was read.
+    /// [`bundle::stamp`] taken before reading.
     stamp: String,
 }
 
-/// Where checks work, and what they know of this machine.
+/// Context of all checks.
 pub struct Checks<'c> {
     pub wall: &'c Wall,
-    /// What is run: [`Wall::ansible_version`].
+    /// Program that runs: [`Wall::ansible_version`].
     pub version: String,
-    /// For rooms; private, and removed by whoever made it.
+    /// Private directory for scratch space; its owner removes it.
     pub scratch: &'c Path,
-    /// Keys of what was found sound, a file each. Private.
+    /// Private directory with one file per valid playbook, named by its key.
     pub memory: Option<PathBuf>,
     /// [`Wall::at_hand`].
     pub at_hand: String,
@@ -86,14 +85,14 @@ pub struct Checks<'c> {
 pub enum Verdict {
     Sound,
     Wrong(Diagnostic),
-    /// Ansible could not say; why.
+    /// Ansible could not check it, with the reason.
     Unknown(String),
     /// This machine has no wall.
     NoWall,
 }
 
 impl Checks<'_> {
-    /// The playbooks of a bundle, each once. One that cannot be read has been told of.
+    /// The playbooks of a bundle, each once. Unreadable ones have been reported already.
     pub fn jobs<'b>(&self, bundle: &'b Bundle) -> Vec<Job<'b>> {
         let stamp = bundle::stamp(bundle);
         let Ok(inputs) = bundle::inputs(bundle) else { return Vec::new() };
@@ -121,14 +120,14 @@ impl Checks<'_> {
         jobs.filter(|job| whole(job) && seen.insert(job.key.clone())).collect()
     }
 
-    /// Whether this very content was found sound before.
+    /// Whether this content is cached as valid.
     pub fn remembers(&self, job: &Job<'_>) -> bool {
         let Some(file) = self.memory.as_ref().map(|dir| dir.join(&job.key)) else { return false };
         // A new time says that it is still asked for.
         fs::File::open(&file).and_then(|file| file.set_modified(SystemTime::now())).is_ok()
     }
 
-    /// Asks Ansible. `number` sets its directory apart from those of other jobs.
+    /// Runs the check. `number` separates its directory from those of other jobs.
     pub async fn ask(
         &self,
         job: &Job<'_>,
@@ -202,8 +201,8 @@ impl Checks<'_> {
         }
     }
 
-    /// Remembers what was found sound, unless something was written while Ansible read: then nobody
-    /// knows what it has read. That nothing can be written down costs a check the next time.
+    /// Caches valid playbooks, unless a file changed during the check. A cache that cannot be
+    /// written only costs time.
     pub fn remember<'j>(&self, sound: impl IntoIterator<Item = &'j Job<'j>>) {
         let Some(dir) = &self.memory else { return };
         let mut sound = sound.into_iter().peekable();
@@ -215,7 +214,7 @@ impl Checks<'_> {
         }
     }
 
-    /// Forgets what nobody has asked for in a long time.
+    /// Removes cache entries that were long unused.
     pub fn forget(&self) {
         let entries = self
             .memory
@@ -236,16 +235,17 @@ impl Checks<'_> {
     }
 }
 
-/// Lists of requirements are installed by the run: what they bring is not here to be found.
+/// Whether all roles and collections are present. Those of a `requirements.yml` are installed by
+/// the run.
 fn is_whole(bundle: &Bundle, playbook: &Path) -> bool {
     bundle::requirements(&bundle.dir, playbook).is_empty()
 }
 
-/// What a step gives its playbook: environment and variables.
+/// Inputs that a step gives its playbook: environment and variables.
 type Given<'b> = (&'b BTreeMap<String, String>, &'b Map<String, Value>);
 
-/// The playbooks that a build of `bundle` runs; without steps it is the one that stands for them,
-/// which gets nothing of a step.
+/// The playbooks that a build runs. Without steps it is the default playbook, without a step's
+/// inputs.
 fn playbooks(bundle: &Bundle) -> impl Iterator<Item = (&Path, Option<Given<'_>>)> {
     let steps = bundle.steps.iter().filter_map(|step| match &step.action {
         Action::Ansible { playbook, extra_vars, .. } => {
@@ -257,7 +257,7 @@ fn playbooks(bundle: &Bundle) -> impl Iterator<Item = (&Path, Option<Given<'_>>)
     steps.chain(bootstrap.then_some((Path::new("ansible/bootstrap.yml"), None)))
 }
 
-/// The playbooks of a bundle that are not asked about, as a run installs what they need.
+/// Playbooks that are not checked, because a run installs their requirements.
 pub fn left_out(bundle: &Bundle) -> Vec<PathBuf> {
     let mut playbooks: Vec<PathBuf> =
         playbooks(bundle).map(|(playbook, _)| playbook.to_owned()).collect();
@@ -266,7 +266,7 @@ pub fn left_out(bundle: &Bundle) -> Vec<PathBuf> {
     playbooks
 }
 
-/// What Ansible meant by an exit code that is not 0.
+/// Interprets a non-zero exit of Ansible.
 fn verdict(
     (bundle, env): (&Bundle, &Env),
     playbook: &Path,
@@ -308,8 +308,7 @@ fn verdict(
     )
 }
 
-/// What Ansible says of an ansible.cfg of the definition. Of one that lies elsewhere the definition
-/// knows nothing.
+/// Finding for an error in the definition's ansible.cfg. Others are not the definition's concern.
 fn settings(bundle: &Bundle, env: &Env, lines: &[String]) -> Option<Diagnostic> {
     let begins = |line: &String| {
         ["ERROR: ", "ansible.errors.AnsibleOptionsError: "]
@@ -346,15 +345,15 @@ fn settings(bundle: &Bundle, env: &Env, lines: &[String]) -> Option<Diagnostic> 
     Some(Diagnostic::error(place, said).hint("`ansible-playbook --syntax-check` says so"))
 }
 
-/// As places name files: relative to the factory tree, where they lie in it.
+/// File name for locations: relative to the factory tree if inside.
 fn shown(bundle: &Bundle, file: &Path) -> PathBuf {
     let tree = [real(&bundle.tree), bundle.tree.clone()];
     let inner = tree.iter().find_map(|tree| file.strip_prefix(tree).ok());
     inner.map_or_else(|| file.to_owned(), Path::to_path_buf)
 }
 
-/// Puts what Ansible found among `ours`: what was known is said once, and is an error since Ansible
-/// refuses it.
+/// Merges a finding of Ansible into `ours`. A known problem appears once, as an error because
+/// Ansible refuses it.
 pub fn merge(ours: &mut Vec<Diagnostic>, theirs: Diagnostic) {
     let same = |own: &Diagnostic| {
         let (Some(a), Some(b)) = (&own.place, &theirs.place) else { return false };
