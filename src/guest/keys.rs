@@ -1,23 +1,22 @@
-//! SSH keys of a run: made in memory, written as the texts other programs want (cloud-init, `ssh`,
-//! Ansible).
+//! SSH keys of a run: generated in memory, in the text formats of cloud-init, `ssh` and Ansible.
 use rand_core::OsRng;
 use ssh_key::private::Ed25519Keypair;
 use ssh_key::{LineEnding, PrivateKey, PublicKey};
 use zeroize::Zeroizing;
 
-/// A fresh ed25519 key. The comment is what `authorized_keys` and `ssh-add -l` show.
+/// A new ed25519 key. `authorized_keys` and `ssh-add -l` show the comment.
 pub fn generate_key(comment: &str) -> PrivateKey {
     let mut key = PrivateKey::from(Ed25519Keypair::random(&mut OsRng));
     key.set_comment(comment);
     key
 }
 
-/// The private key as `ssh -i` and cloud-init's `ssh_keys` read it; wiped when dropped.
+/// The private key in the format of `ssh -i` and cloud-init's `ssh_keys`. Wiped on drop.
 pub fn private_text(key: &PrivateKey) -> Result<Zeroizing<String>, ssh_key::Error> {
     key.to_openssh(LineEnding::LF)
 }
 
-/// A line for `known_hosts`, without a newline. OpenSSH writes the port only where it is not 22.
+/// A line for `known_hosts`, without newline. The port appears only if it is not 22, as in OpenSSH.
 pub fn known_hosts_line(host: &str, port: u16, key: &PublicKey) -> Result<String, ssh_key::Error> {
     let place = if port == 22 { host.to_owned() } else { format!("[{host}]:{port}") };
     // A comment is not part of the format there, and ours may hold spaces.

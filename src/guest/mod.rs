@@ -1,5 +1,5 @@
-//! A machine reached over SSH: run a command, send files, ask whether it is alive.
-//! The trait is what `build` sees; [`ssh`] is the real one.
+//! Sessions in a machine over SSH: run commands, send files, check liveness. The engine uses the
+//! traits; [`ssh`] implements them.
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
@@ -13,32 +13,31 @@ pub mod ssh;
 #[path = "../../test-tools/it/sshd.rs"]
 pub(crate) mod sshd;
 
-/// How to reach a machine, and which host key it must show.
+/// Address and credentials of a machine, with its expected host keys.
 #[derive(Clone)]
 pub struct Target {
     pub host: String,
     pub port: u16,
     pub user: String,
-    /// The private key (OpenSSH format, ed25519). Never logged: `Target` has no `Debug`.
+    /// Private key, ed25519. Must not be logged: `Target` has no `Debug`.
     pub key: Arc<ssh_key::PrivateKey>,
-    /// The host keys that are accepted; a machine that shows another is not spoken to. Never empty.
+    /// Accepted host keys; any other ends the connection. Never empty.
     pub host_keys: Vec<ssh_key::PublicKey>,
 }
 
-/// A command for `sh` on the machine.
+/// A script to run on the machine.
 #[derive(Debug, Clone)]
 pub struct Command {
-    /// Script text, given to `sh -e` (never on a command line: it may hold secrets and be long). A
-    /// shell reads any bytes.
+    /// Script for `sh -e`, sent over the session: it may hold secrets, be long, and contain any
+    /// bytes.
     pub script: Vec<u8>,
-    /// Positional arguments of the script.
+    /// Positional arguments.
     pub args: Vec<String>,
-    /// Exported before the script runs; travels with the script, not through sshd's `AcceptEnv`.
+    /// Environment, exported before the script. Sent with it, not through sshd's `AcceptEnv`.
     pub env: BTreeMap<String, String>,
-    /// Run as root through `sudo -n`.
+    /// Runs as root, through `sudo -n`.
     pub sudo: bool,
-    /// After this the remote process group is killed and the call fails with
-    /// [`RemoteError::Deadline`].
+    /// Time limit. Kills the remote process group and fails with [`RemoteError::Deadline`].
     pub deadline: Duration,
 }
 
@@ -48,7 +47,7 @@ pub enum Stream {
     Stderr,
 }
 
-/// How a command ended that did end on the machine.
+/// How a command ended on the machine.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Exit {
     Code(i32),
@@ -68,7 +67,7 @@ pub enum RemoteError {
     Lost(String),
     #[error("not done after {0:?}")]
     Deadline(Duration),
-    /// Refused before anything was sent.
+    /// Rejected before anything was sent.
     #[error("the command cannot be sent: {0}")]
     Command(String),
     #[error("{path}: {reason}")]
@@ -80,22 +79,22 @@ fn address(host: &str, port: u16) -> String {
     if host.contains(':') { format!("[{host}]:{port}") } else { format!("{host}:{port}") }
 }
 
-/// Takes output as it comes. Called from the SSH thread.
+/// Receives output as it arrives, on the SSH thread.
 pub type OnOutput = Box<dyn FnMut(Stream, &[u8]) + Send>;
 
-/// Called with (bytes sent, bytes in all).
+/// Receives (bytes sent, total bytes).
 pub type OnProgress = Box<dyn FnMut(u64, u64) + Send>;
 
-/// One session. Several calls may run at once.
+/// One session. Calls may run concurrently.
 #[async_trait]
 pub trait Remote: Send + Sync {
-    /// Both streams are drained at all times. An exit is reported only when the machine itself
-    /// reported it; anything else is [`RemoteError::Lost`].
+    /// Runs a command, always draining both output streams. `Ok` only if the machine itself
+    /// reported an exit; otherwise [`RemoteError::Lost`].
     async fn exec(&self, command: Command, output: OnOutput) -> Result<Exit, RemoteError>;
 
-    /// Sends a file, or a directory as a whole (contents of `src` become contents of `dest`), modes
-    /// kept. A file's `dest` ending in `/` is a directory to put it into. Parents are made. `sudo`:
-    /// write as root.
+    /// Sends a file, or a directory (the contents of `src` become the contents of `dest`), keeping
+    /// modes. A `dest` ending in `/` is the directory for a file. Creates parents. `sudo` writes as
+    /// root.
     async fn put(
         &self,
         src: &Path,
@@ -105,14 +104,14 @@ pub trait Remote: Send + Sync {
         progress: OnProgress,
     ) -> Result<(), RemoteError>;
 
-    /// Is the far side alive? Cheap for the machine: no process is started there.
+    /// Checks that the machine answers. Starts no process there.
     async fn ping(&self, deadline: Duration) -> Result<(), RemoteError>;
 }
 
-/// Makes sessions; a fake one serves tests of `build`.
+/// Opens sessions; tests of the engine use a fake.
 #[async_trait]
 pub trait Connect: Send + Sync {
-    /// One attempt: TCP, host key, login; `deadline` for all of it.
+    /// One attempt: TCP, host key and login, all within `deadline`.
     async fn connect(
         &self,
         target: &Target,

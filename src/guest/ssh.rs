@@ -28,10 +28,10 @@ mod shell;
 mod tests;
 mod wake;
 
-/// How much of a failed transfer's error output is kept.
+/// Bytes kept of a failed transfer's error output.
 const COMPLAINT: usize = 4 << 10;
 
-/// The real thing.
+/// The libssh2 implementation of [`Connect`].
 pub struct Ssh;
 
 #[async_trait]
@@ -45,7 +45,7 @@ impl Connect for Ssh {
     }
 }
 
-/// `alive`: how often the server is told that somebody is here.
+/// `alive` is the keepalive interval.
 async fn open(
     target: &Target,
     deadline: Duration,
@@ -83,14 +83,14 @@ async fn open(
     Ok(Arc::new(Handle { tasks: Mutex::new(Some(tasks)), wake, gone }))
 }
 
-/// The caller's end of a session. The session ends when the last one is dropped.
+/// The caller's end of a session. Dropping the last one ends the session.
 struct Handle {
     tasks: Mutex<Option<Sender<Task>>>,
     wake: Wake,
     gone: Arc<OnceLock<String>>,
 }
 
-/// Tells the session thread to look, whether a call ended well or its future was dropped.
+/// Wakes the session thread when a call ends or its future is dropped.
 struct Nudge<'a>(&'a Wake);
 
 impl Drop for Nudge<'_> {
@@ -129,7 +129,7 @@ impl Handle {
     }
 }
 
-/// Names a call on the machine: its preface, its temporary file.
+/// Unique ID of a call, for its preface and temporary file.
 fn fresh_id() -> String {
     format!("image-factory-{}", uuid::Uuid::new_v4().simple())
 }
@@ -218,15 +218,15 @@ impl Remote for Handle {
     }
 }
 
-/// A file's `dest` ending in `/` is the directory to put it into.
+/// Resolves a `dest` ending in `/` to a file in that directory.
 fn place(dest: &str, src: &Path) -> String {
     match src.file_name() {
         Some(name) if dest.ends_with('/') => format!("{dest}{}", name.to_string_lossy()),
         _ => dest.to_owned(),
     }
 }
-/// What of a standard output that comes in `pieces` is the command's own; `id` is the mark of the
-/// call. A door for `fuzz/`.
+/// The command's own part of a standard output that arrives in `pieces`; `id` is the call's mark.
+/// Exposed for `fuzz/`.
 #[doc(hidden)]
 pub fn output_of(id: &str, pieces: &[&[u8]]) -> Vec<u8> {
     let (mut preface, mut output) = (preface::Preface::new(id), Vec::new());

@@ -1,9 +1,8 @@
-//! A channel of a session, as libssh2 has it: every call may say "not yet".
+//! A non-blocking libssh2 channel: every call may return "pending".
 //!
-//! Why not `ssh2::Channel`: it cannot tell whether the server sent an exit status at all (libssh2
-//! says 0 for none, so a lost command would look like a success), and its `Drop` gives up on a
-//! half-sent packet, after which the whole session can send nothing any more. All `unsafe` of the
-//! module is in this file.
+//! Replaces `ssh2::Channel`, which cannot tell whether the server sent an exit status (libssh2
+//! reports 0 for none, so a lost command would look successful), and whose `Drop` abandons a
+//! half-sent packet, which blocks the whole session. Contains all `unsafe` code of the module.
 use std::cell::Cell;
 use std::ffi::{CStr, c_char, c_int, c_void};
 use std::ptr::null_mut;
@@ -12,7 +11,7 @@ use std::task::Poll;
 
 use libssh2_sys as raw;
 
-/// Both sides of a channel may have this much in flight; libssh2's own default for a session.
+/// Receive window: bytes in flight per channel. libssh2's default.
 const WINDOW: u32 = 2 << 20;
 const PACKET: u32 = 32 << 10;
 
@@ -24,7 +23,7 @@ pub(super) struct Broken {
 }
 
 impl Broken {
-    /// The other side ended the connection while nothing was going on.
+    /// The peer closed an idle connection.
     pub(super) fn closed() -> Self {
         Self {
             code: raw::LIBSSH2_ERROR_SOCKET_DISCONNECT,
@@ -32,7 +31,7 @@ impl Broken {
         }
     }
 
-    /// The server said no to this one request; the session itself is well.
+    /// Whether the server refused only this request; the session remains usable.
     pub(super) fn is_refusal(&self) -> bool {
         matches!(
             self.code,
@@ -57,13 +56,12 @@ unsafe extern "C" {
 const CALLBACK_RECV: c_int = 6;
 
 thread_local! {
-    /// Bytes this thread's session took from its socket.
+    /// Bytes that this thread's session has received.
     static RECEIVED: Cell<u64> = const { Cell::new(0) };
 }
 
-/// libssh2's own receive, counting: any call on any channel takes whatever is on the socket, also
-/// what is meant for another channel. Only the count tells that something came while a quiet pass
-/// was under way (and poll would sleep on it).
+/// libssh2's receive function with a counter. A call on one channel may receive data for another;
+/// only the count reveals that, and `poll` would sleep on it.
 unsafe extern "C" fn receive(
     socket: c_int,
     buffer: *mut c_void,
@@ -83,7 +81,7 @@ unsafe extern "C" fn receive(
     n
 }
 
-/// The name is the machine's own word: capitals and digits, as RFC 4254 has them; any other becomes
+/// Signal name sent by the machine: capitals and digits (RFC 4254); anything else becomes
 /// `UNKNOWN`.
 fn signal_name(said: &[u8]) -> String {
     let sound = (1..=16).contains(&said.len())
@@ -91,7 +89,7 @@ fn signal_name(said: &[u8]) -> String {
     if sound { String::from_utf8_lossy(said).into_owned() } else { "UNKNOWN".into() }
 }
 
-/// A logged-in, non-blocking session, for use by one thread.
+/// A logged-in, non-blocking session. Single-threaded.
 pub(super) struct Wire {
     raw: *mut raw::LIBSSH2_SESSION,
     // Keeps `raw` alive.
@@ -120,19 +118,18 @@ impl Wire {
         Wire { raw, session, outbound: Cell::new(false) }
     }
 
-    /// Bytes taken from the socket so far.
+    /// Bytes received from the socket so far.
     pub(super) fn received(&self) -> u64 {
         RECEIVED.get()
     }
 
-    /// Whether a call since the last time wanted to send and could not.
+    /// Whether a call since the last query had to wait for the socket to accept data.
     pub(super) fn take_outbound(&self) -> bool {
         self.outbound.take()
     }
 
-    /// Tells the server that somebody is here, and wants no answer. Nothing is sent while another
-    /// packet is half out, which has to go on first. To be called only when the socket has room:
-    /// this one cannot go on later.
+    /// Sends a keepalive without requesting a reply. Skipped while another packet is half sent.
+    /// Call only when the socket is writable, because a keepalive cannot be resumed.
     pub(super) fn tell_alive(&self) -> Result<(), Broken> {
         if self.blocked_outbound() {
             return Ok(());
@@ -150,14 +147,14 @@ impl Wire {
         }
     }
 
-    /// Says goodbye and frees what is left, waiting at most a second for it.
+    /// Disconnects and frees everything, within one second.
     pub(super) fn leave(self) {
         self.session.set_timeout(1000);
         self.session.set_blocking(true);
         let _ = self.session.disconnect(None, "done", None);
     }
 
-    /// Libssh2 knows one opening at a time, and hands its result to whoever asks next.
+    /// libssh2 opens one channel at a time, and gives its result to the next caller.
     pub(super) fn open(self: &Rc<Wire>) -> Step<Channel> {
         // SAFETY: the session is alive; "session" is copied by libssh2.
         let raw = unsafe {
@@ -184,8 +181,7 @@ impl Wire {
         self.step(code as isize).map_ok(|_| unreachable!("no channel and no error"))
     }
 
-    /// Turns a return code into a step, and notes whether the socket has to take more before the
-    /// next try.
+    /// Converts a return code, and notes whether the socket must become writable before a retry.
     fn step(&self, code: isize) -> Step<usize> {
         if code >= 0 {
             return Poll::Ready(Ok(code as usize));
@@ -218,7 +214,7 @@ impl Wire {
     }
 }
 
-/// Must be [freed](Channel::free); one that is only dropped lives until its session ends.
+/// Must be [freed](Channel::free); otherwise it lives as long as its session.
 pub(super) struct Channel {
     raw: *mut raw::LIBSSH2_CHANNEL,
     wire: Rc<Wire>,
@@ -229,7 +225,7 @@ pub(super) struct Channel {
 // SAFETY (all of them): `raw` came from this live session and is freed only by `free`, which takes
 // `self`'s last use.
 impl Channel {
-    /// Starts a command. To be called again with the same text while pending.
+    /// Starts a command. While pending, call again with the same text.
     pub(super) fn exec(&mut self, command: &CStr) -> Step<()> {
         let length = command.to_bytes().len() as u32;
         let code = unsafe {
@@ -244,8 +240,8 @@ impl Channel {
         self.wire.step(code as isize).map_ok(drop)
     }
 
-    /// Reads standard output (0) or standard error (1). `Ready(0)` is the end, or nothing of this
-    /// stream for now.
+    /// Reads standard output (0) or standard error (1). `Ready(0)`: end of the stream, or no data
+    /// for now.
     pub(super) fn read(&mut self, stream: c_int, buffer: &mut [u8]) -> Step<usize> {
         let code = unsafe {
             raw::libssh2_channel_read_ex(self.raw, stream, buffer.as_mut_ptr().cast(), buffer.len())
@@ -256,7 +252,7 @@ impl Channel {
         step
     }
 
-    /// Sends one packet's worth. While pending, call again with the same bytes.
+    /// Sends one packet. While pending, call again with the same bytes.
     pub(super) fn write(&mut self, data: &[u8]) -> Step<usize> {
         let code =
             unsafe { raw::libssh2_channel_write_ex(self.raw, 0, data.as_ptr().cast(), data.len()) };
@@ -265,7 +261,7 @@ impl Channel {
         step
     }
 
-    /// Whether a packet may be half out, so that [`write`](Channel::write) must be called on.
+    /// Whether a packet may be half sent, so that [`write`](Channel::write) must be called again.
     pub(super) fn write_pending(&self) -> bool {
         self.write_pending
     }
@@ -274,18 +270,18 @@ impl Channel {
         self.wire.step(unsafe { raw::libssh2_channel_send_eof(self.raw) } as isize).map_ok(drop)
     }
 
-    /// The far side will send nothing more, and all it sent was read.
+    /// Whether the peer has ended its output, and all of it was read.
     pub(super) fn eof(&self) -> bool {
         unsafe { raw::libssh2_channel_eof(self.raw) == 1 }
     }
 
-    /// Waits for the far side's close, which comes after any exit status. Only after
+    /// Waits for the peer's close, which follows any exit status. Call only after
     /// [`eof`](Channel::eof).
     pub(super) fn closed(&mut self) -> Step<()> {
         self.wire.step(unsafe { raw::libssh2_channel_wait_closed(self.raw) } as isize).map_ok(drop)
     }
 
-    /// The exit status, if the server sent one.
+    /// Exit status, if the server sent one.
     pub(super) fn exit_status(&self) -> Option<i32> {
         unsafe {
             (libssh2_channel_has_exit_status(self.raw) == 1)
@@ -293,7 +289,7 @@ impl Channel {
         }
     }
 
-    /// The name (without `SIG`) of the signal that ended the command, if the server sent one.
+    /// Name of the signal (without `SIG`) that ended the command, if the server sent one.
     pub(super) fn exit_signal(&self) -> Option<String> {
         let mut name: *mut c_char = null_mut();
         let mut length = 0;
@@ -317,8 +313,8 @@ impl Channel {
         }
     }
 
-    /// Closes and frees; to be called until it is ready, with `scratch` for what is still coming
-    /// in. The channel is gone then and must be forgotten.
+    /// Closes and frees the channel. Call until ready; `scratch` receives remaining input. The
+    /// channel must not be used afterwards.
     pub(super) fn free(&mut self, scratch: &mut [u8]) -> Poll<()> {
         if self.read_pending {
             let _ = self.read(0, scratch);

@@ -1,5 +1,5 @@
-//! From an address to a logged-in session: TCP, key exchange, host key, user key. Blocking, within
-//! one deadline.
+//! Opens a session: TCP, key exchange, host key check, user authentication. Blocking, within one
+//! deadline.
 use std::net::{TcpStream, ToSocketAddrs};
 use std::os::fd::AsRawFd;
 use std::time::{Duration, Instant};
@@ -9,13 +9,13 @@ use ssh2::{ErrorCode, MethodType, Session};
 
 use crate::guest::{RemoteError, Target};
 
-/// A peer that acknowledges nothing for this long is gone. Generous, for emulated machines stall
-/// for seconds.
+/// A peer that acknowledges nothing for this long is dead. Generous, because emulated machines
+/// stall for seconds.
 const SILENCE: Duration = Duration::from_secs(60);
 
-/// Cheapest first where it counts: on a guest without AES instructions (QEMU TCG) ChaCha20 costs a
-/// fraction of AES. It is also what OpenSSH prefers itself, and the cheapest here: libssh2 feeds
-/// AES to OpenSSL block by block (processor time of a 200 MB upload: ChaCha20 1.0, AES-128-GCM 1.3,
+/// Preferred ciphers, cheapest first. ChaCha20 costs a fraction of AES on a guest without AES
+/// instructions (QEMU TCG), is OpenSSH's own preference, and is cheapest here too: libssh2 feeds
+/// AES to OpenSSL block by block (CPU time of a 200 MB upload: ChaCha20 1.0, AES-128-GCM 1.3,
 /// AES-128-CTR 1.6).
 const CIPHERS: &str = "chacha20-poly1305@openssh.com,aes128-gcm@openssh.com,\
     aes256-gcm@openssh.com,aes128-ctr,aes192-ctr,aes256-ctr";
@@ -51,7 +51,7 @@ fn unreachable(target: &Target, reason: impl ToString) -> RemoteError {
     }
 }
 
-/// Milliseconds up to `end`, for libssh2 (where 0 would mean forever).
+/// Milliseconds until `end`, for libssh2, where 0 would mean no limit.
 fn left(target: &Target, end: Instant) -> Result<u32, RemoteError> {
     match end.saturating_duration_since(Instant::now()).as_millis() {
         0 => Err(unreachable(target, "no answer in time")),
@@ -74,8 +74,8 @@ fn dial(target: &Target, end: Instant) -> Result<TcpStream, RemoteError> {
     Err(last)
 }
 
-/// No delay: most packets are small and waited for. Keepalive and user timeout: a machine that
-/// vanished while a quiet command ran on it is noticed, though nobody sends.
+/// Disables Nagle's algorithm, because most packets are small and awaited. Keepalive and user
+/// timeout detect a machine that vanished during a silent command.
 fn tune(socket: &TcpStream) -> std::io::Result<()> {
     socket.set_nodelay(true)?;
     let options = [
@@ -102,9 +102,9 @@ fn tune(socket: &TcpStream) -> std::io::Result<()> {
     Ok(())
 }
 
-/// A server with several host keys shows the one the client names first, so the pinned kinds go
-/// first. The others stay in the list: a machine that has none of ours must end in "shows another
-/// key", not in "no common algorithm".
+/// Puts the pinned key types first, because the server shows the first type that it has. Keeps the
+/// others, so that a machine without a pinned key fails with "shows another key", not "no common
+/// algorithm".
 fn host_key_order(session: &Session, target: &Target) -> String {
     let mut order: Vec<&str> = Vec::new();
     for key in &target.host_keys {
@@ -125,7 +125,7 @@ fn host_key_order(session: &Session, target: &Target) -> String {
     order.join(",")
 }
 
-/// Before any authentication: the key exchange has proved that the machine holds this key.
+/// Runs before authentication. The key exchange has proven that the machine holds this key.
 fn check_host_key(session: &Session, target: &Target) -> Result<(), RemoteError> {
     let shown = session.host_key().map(|(blob, _)| blob).unwrap_or_default();
     if !shown.is_empty()

@@ -1,5 +1,5 @@
-//! Local files as a stream of pieces for a channel: a file as it is, a directory as a tar archive.
-//! Read on a thread of its own, a few pieces ahead of the network and no further.
+//! Streams local files to a channel: a file as it is, a directory as a tar archive. A thread reads
+//! a few pieces ahead of the network.
 use std::cell::Cell;
 use std::fs::{File, Metadata};
 use std::io::{self, BufReader, Read, Write};
@@ -15,22 +15,22 @@ const PIECE: usize = 256 << 10;
 const AHEAD: usize = 4;
 
 pub(super) enum Piece {
-    /// Bytes of the stream, and how much of the files' contents has been given out with them.
+    /// Bytes of the stream, and the number of content bytes up to here.
     Bytes(Vec<u8>, u64),
     End,
     Failed(RemoteError),
 }
 
-/// What is going to be sent.
+/// Data to send.
 pub(super) struct Parcel {
     pub(super) directory: bool,
     pub(super) mode: u32,
-    /// Bytes of file contents.
+    /// Total bytes of file contents.
     pub(super) total: u64,
     pub(super) pieces: Receiver<Piece>,
 }
 
-/// Looks at `src` and starts to read it. `id` names the entry that ends an archive.
+/// Inspects `src` and starts reading it. `id` names the final entry of an archive.
 pub(super) async fn pack(src: &Path, id: &str, wake: Wake) -> Result<Parcel, RemoteError> {
     let (sender, pieces) = sync_channel(AHEAD);
     let (tell, told) = tokio::sync::oneshot::channel();
@@ -63,7 +63,7 @@ struct Contents {
 
 enum Kind {
     File(File),
-    /// Path below `src`, in the order of the archive.
+    /// Paths below `src`, in archive order.
     Tree(Vec<(PathBuf, Metadata)>),
 }
 
@@ -101,7 +101,7 @@ fn failed(path: &Path, reason: impl ToString) -> RemoteError {
     RemoteError::Transfer { path: path.display().to_string(), reason: reason.to_string() }
 }
 
-/// The writing end: gathers bytes into pieces and waits when the network is behind.
+/// The producer: collects bytes into pieces, and waits while the network is behind.
 struct Feed {
     sender: SyncSender<Piece>,
     wake: Wake,
@@ -124,7 +124,7 @@ impl Feed {
         self.wake.up();
     }
 
-    /// Straight into the pieces: a big file is not copied once more.
+    /// Reads directly into pieces, without another copy.
     fn file(&mut self, file: File, size: u64) -> io::Result<()> {
         let mut file = Exact { file, left: size, contents: self.contents.clone() };
         while file.left > 0 {
@@ -182,7 +182,7 @@ fn append(
     to.append_data(&mut header(tar::EntryType::Regular, meta.mode(), meta.len()), below, file)
 }
 
-/// Nobody's owner and no time: what arrives belongs to whoever unpacks it, now.
+/// A tar header without owner and time: files belong to the user who unpacks them.
 fn header(kind: tar::EntryType, mode: u32, size: u64) -> tar::Header {
     let mut header = tar::Header::new_gnu();
     header.set_entry_type(kind);
@@ -191,8 +191,7 @@ fn header(kind: tar::EntryType, mode: u32, size: u64) -> tar::Header {
     header
 }
 
-/// Exactly so many bytes of a file: the machine was told that many, and in an archive they were
-/// announced.
+/// Exactly the announced number of bytes of a file.
 struct Exact {
     file: File,
     left: u64,

@@ -1,17 +1,16 @@
-//! Reads the [preface](super::shell) off a command's standard output; all else passes through
-//! untouched.
+//! Removes the [preface](super::shell) from a command's standard output; the rest passes unchanged.
 use super::shell::MARK;
 use crate::lines;
 
-/// More than this before the preface is not a login script's greeting; it is let go.
+/// Maximum bytes held while waiting for the preface.
 const HELD: usize = 64 << 10;
-/// The preface itself is two numbers. A longer one is none of ours, and names no groups.
+/// Maximum length of the preface, which is two numbers. A longer one is ignored.
 const NUMBERS: usize = 64;
 
 pub(super) struct Preface {
     mark: Vec<u8>,
     held: Vec<u8>,
-    /// Where in `held` the mark stands.
+    /// Position of the mark in `held`.
     marked: Option<usize>,
     groups: Option<Vec<i32>>,
 }
@@ -22,13 +21,12 @@ impl Preface {
         Preface { mark, held: Vec::new(), marked: None, groups: None }
     }
 
-    /// The process groups of the command, once it has told.
+    /// Process groups of the command, once known.
     pub(super) fn groups(&self) -> Option<&[i32]> {
         self.groups.as_deref()
     }
 
-    /// Takes what came and gives on what is output. Holds at most [`HELD`] bytes and a piece,
-    /// whatever comes.
+    /// Processes input and passes on the output. Holds at most [`HELD`] bytes plus one piece.
     pub(super) fn pass(&mut self, data: &[u8], output: &mut dyn FnMut(&[u8])) {
         if self.groups.is_some() {
             return output(data);
@@ -73,7 +71,7 @@ impl Preface {
         self.held = Vec::new();
     }
 
-    /// What is still held when the stream has ended without a preface: a complaint, most likely.
+    /// The held bytes after a stream without a preface: probably an error message.
     pub(super) fn rest(&mut self) -> Vec<u8> {
         std::mem::take(&mut self.held)
     }

@@ -1,6 +1,5 @@
-//! The thread that owns a session. libssh2 lets one thread at a time into a session anyway; one
-//! that serves all channels in turns, and sleeps in `poll` when none can go on, makes commands run
-//! side by side.
+//! The thread that owns a session. libssh2 allows one thread per session. This one serves all
+//! channels in turn, and sleeps in `poll` while none can proceed, so commands run concurrently.
 use std::net::{Shutdown, TcpStream};
 use std::os::fd::AsRawFd;
 use std::rc::Rc;
@@ -12,29 +11,27 @@ use super::channel::{Broken, Wire};
 use super::job::{GRACE, Job, Task, Turn};
 use super::wake::Sleeper;
 
-/// Bounds what one look at the world may miss; no progress depends on it.
+/// Upper bound on a missed wake-up; progress does not depend on it.
 const LOOK: Duration = Duration::from_secs(5);
 
-/// A packet goes out this often, whatever else is said: servers close sessions that are silent
-/// (some after minutes, however long a command takes), and what translates addresses on the way
-/// forgets them. TCP's own keepalive carries nothing that either counts. Not more often: a machine
-/// that is off its network for half a minute shall find its sessions as it left them, and some ways
-/// to it (passt) end one that cannot deliver.
+/// Keepalive interval. Servers close silent sessions, however long a command takes, and NAT devices
+/// forget them; TCP keepalive counts for neither. Not shorter, because sessions must survive half a
+/// minute without network, and some paths (passt) end a session that cannot deliver.
 pub(super) const ALIVE: Duration = Duration::from_secs(45);
 
-/// Turns between two looks at the tasks, while there is something to do.
+/// Turns between two checks for new tasks while busy.
 const TURNS: usize = 16;
 
 /// A logged-in connection.
 pub(super) struct Line {
     pub session: ssh2::Session,
     pub socket: TcpStream,
-    /// [`ALIVE`], but for tests.
+    /// [`ALIVE`], except in tests.
     pub alive: Duration,
 }
 
-/// Serves `tasks` until their sender is gone and all is put away, or the connection is lost; `gone`
-/// says why, then.
+/// Serves `tasks` until all senders are gone and their work is cleaned up, or the connection is
+/// lost; `gone` then holds the reason.
 pub(super) fn serve(
     line: Line,
     tasks: &Receiver<Task>,
@@ -73,7 +70,7 @@ struct Session {
     opening: bool,
     refused: bool,
     alive: Duration,
-    /// When the server was last told that somebody is here.
+    /// Time of the last keepalive.
     told: Instant,
 }
 
@@ -125,7 +122,7 @@ impl Session {
         }
     }
 
-    /// Lets every job go on once. Whether another turn is due at once.
+    /// Lets every job proceed once. Returns whether another turn is due immediately.
     fn turn(&mut self) -> Result<bool, Broken> {
         let before = self.wire.received();
         let now = Instant::now();
@@ -156,8 +153,7 @@ impl Session {
         Ok(again)
     }
 
-    /// An idle session leaves what comes in where it is, as nobody would take it, and hears of the
-    /// end of the connection alone.
+    /// An idle session does not read its socket; it only waits for the connection to end.
     fn sleep(&self, socket: &TcpStream, sleeper: &Sleeper, wait: Duration) -> Result<(), Broken> {
         let outbound = if self.wire.take_outbound() { libc::POLLOUT } else { 0 };
         let idle = self.jobs.is_empty();
@@ -180,7 +176,7 @@ impl Session {
     }
 }
 
-/// Would the socket take a packet at once?
+/// Whether the socket is writable.
 fn has_room(socket: &TcpStream) -> bool {
     let mut fd = libc::pollfd { fd: socket.as_raw_fd(), events: libc::POLLOUT, revents: 0 };
     // SAFETY: one valid entry; it does not wait.

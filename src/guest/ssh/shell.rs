@@ -1,20 +1,19 @@
-//! The shell texts that run on the machine: POSIX sh, as few processes as can be (each costs
-//! milliseconds on an emulated guest), nothing secret on a command line.
+//! Shell scripts that run on the machine: POSIX sh, with few processes (each costs milliseconds on
+//! an emulated guest) and no secrets on command lines.
 //!
-//! Every text first prints a *preface* on standard output: a marker only this call knows, then the
-//! process groups it lives in, so that they can be killed from a second channel. sshd starts each
-//! command as leader of a session of its own; below sudo that is not so, and the step gets a
-//! session with `setsid` there.
+//! Every script first prints a *preface* on standard output: a mark known only to this call, and
+//! its process groups, so that a second channel can kill them. sshd starts each command as a
+//! session leader; below sudo the script uses `setsid` for that.
 use std::collections::BTreeMap;
 use std::ffi::CString;
 
 use crate::guest::{Command, RemoteError};
 use crate::text::shell::quoted;
 
-/// First byte of the preface: the "record separator", which no sane login script prints.
+/// First byte of the preface: ASCII "record separator", which login scripts do not print.
 pub(super) const MARK: u8 = 0x1e;
 
-/// A command line for sshd and what is to be written to its standard input.
+/// A command line for sshd, and its standard input.
 pub(super) struct Call {
     pub(super) line: CString,
     pub(super) input: Vec<u8>,
@@ -24,12 +23,11 @@ const PREFACE: &str = r#"read -r a b c d g e </proc/$$/stat || g=$$
 printf "\036@ID@ %s %s\n" $g $$
 "#;
 
-/// Takes a line of exports and the script from standard input, and becomes the script.
+/// Reads exports and the script from standard input, and executes the script.
 ///
-/// The script is kept in an unlinked file: nothing to clean up however the step ends, nothing to be
-/// found in the captured image (in memory where there is /dev/shm), and its standard input is free.
-/// It is run only if all of it has come: a connection that breaks during the upload ends the input
-/// just as well.
+/// Keeps the script in an unlinked file: nothing remains in the captured image (in memory if
+/// /dev/shm exists), and standard input is free. Runs it only if complete, because a connection
+/// lost during the upload also ends the input.
 const EXEC: &str = r#"[ "$g" = $$ ] || set -- setsid "$@"
 IFS= read -r e || exit 126
 u=$(umask); umask 077; set -C
@@ -44,8 +42,8 @@ exec 4>&- </dev/null
 eval "$e"
 exec "$@""#;
 
-/// PIPE is trapped because of a lost connection: the complaint about it goes to nobody, and would
-/// end the shell before it has cleaned up.
+/// Traps PIPE, because after a lost connection an error message would kill the shell before its
+/// clean-up.
 ///
 /// $1 the file, $2 its directory ("" for none), $3 the temporary name beside it.
 const FILE: &str = r#"if [ -d "$1" ]; then echo "is a directory" >&2; exit 1; fi
@@ -57,10 +55,9 @@ cat >"$3" || exit
 [ "$(wc -c <"$3")" -eq @SIZE@ ] || { echo "did not arrive whole" >&2; exit 1; }
 chmod @MODE@ "$3" && mv -f "$3" "$1""#;
 
-/// $1 the directory, $2 its parent ("" for none), $3 the temporary name beside it. The archive's
-/// last entry is named by the id: tar takes an archive that ends early between two files for a
-/// whole one. `head` says what tar does not when it "wrote only 4608 of 10240 bytes": that the disk
-/// is full.
+/// $1 the directory, $2 its parent ("" for none), $3 the temporary name beside it. The last entry
+/// of the archive is named by the id, because tar accepts an archive that ends early between two
+/// files. `head` detects a full disk, which tar reports only as "wrote only 4608 of 10240 bytes".
 const TREE: &str = r#"if [ -d "$1" ]; then o=$1
 else
 if [ "$2" ]; then mkdir -p "$2" || exit; fi
@@ -74,7 +71,7 @@ tar -xpomf - -C "$o" || { head -c 65536 /dev/zero >"$o/.@ID@"; rm -f "$o/.@ID@";
 rm -f "$o/.@ID@"
 [ "$o" = "$1" ] || { chmod @MODE@ "$o" && mv "$o" "$1"; }"#;
 
-/// Asks politely, waits up to two seconds, kills.
+/// Sends TERM, waits up to two seconds, sends KILL.
 const KILL: &str = r#"for g; do kill -s TERM -- "-$g"; done 2>/dev/null
 n=0
 while [ $n -lt 20 ]; do
@@ -142,7 +139,7 @@ pub(super) fn kill(groups: &[i32], sudo: bool) -> Result<CString, RemoteError> {
     line(sudo, KILL, &groups.iter().map(String::as_str).collect::<Vec<_>>())
 }
 
-/// `exec`: the login shell makes room, and the text's shell is the session leader sshd made.
+/// `exec` replaces the login shell, so that the script's shell is the session leader.
 fn line(sudo: bool, text: &str, args: &[&str]) -> Result<CString, RemoteError> {
     let mut line = String::from(if sudo { "exec sudo -n sh -c " } else { "exec sh -c " });
     line.push_str(&quoted(text));
@@ -155,8 +152,7 @@ fn line(sudo: bool, text: &str, args: &[&str]) -> Result<CString, RemoteError> {
         .map_err(|_| RemoteError::Command("an argument or a path contains a NUL byte".into()))
 }
 
-/// The one line of shell that sets the environment. One line, as the machine reads it with `read`,
-/// before the script.
+/// One shell line that sets the environment; the machine reads it with `read`, before the script.
 fn exports(env: &BTreeMap<String, String>) -> Result<String, RemoteError> {
     let mut line = String::new();
     if env.values().any(|value| value.contains('\n')) {
@@ -179,8 +175,8 @@ fn exports(env: &BTreeMap<String, String>) -> Result<String, RemoteError> {
     Ok(line)
 }
 
-/// As the kernel reads a `#!` line: a program and at most one argument. Started by us and not by
-/// the kernel, because /tmp and /dev/shm are often mounted noexec.
+/// Parses a `#!` line like the kernel: a program and at most one argument. The kernel itself cannot
+/// run it, because /tmp and /dev/shm are often mounted noexec.
 fn interpreter(script: &[u8]) -> Vec<&str> {
     let first = script.split(|b| *b == b'\n').next().unwrap_or_default();
     let first = std::str::from_utf8(first).unwrap_or_default();

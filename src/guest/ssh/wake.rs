@@ -1,4 +1,4 @@
-//! Wakes the session thread out of its `poll`.
+//! Wakes the session thread from `poll`.
 use std::io::{Read, Write};
 use std::os::fd::{AsRawFd, RawFd};
 use std::os::unix::net::UnixStream;
@@ -29,7 +29,7 @@ impl Sleeper {
         self.0.as_raw_fd()
     }
 
-    /// Forgets the calls so far. What they were about is to be looked at after this.
+    /// Discards earlier wake-ups. Check for their causes after this call.
     pub(super) fn clear(&mut self) {
         let mut bin = [0; 256];
         while self.0.read(&mut bin).is_ok_and(|n| n == bin.len()) {}
