@@ -1,6 +1,6 @@
-//! What a run has on the machine that it runs on, whatever cloud it builds on: processes and
-//! directories. They are found without its ledger, and deleted. The owner tag is: for a process the
-//! mark in its environment, for a directory the run's name in its path.
+//! Resources of a run on the factory's machine, for every cloud: processes and directories. Found
+//! without the ledger by their owner tag: a process by the mark in its environment, a directory by
+//! the run ID in its path.
 use std::collections::BTreeSet;
 use std::ffi::OsString;
 use std::fs::{self, DirBuilder};
@@ -17,27 +17,27 @@ use crate::durable::{self, Others};
 use crate::exec::process::{self, Proc, State};
 use crate::exec::{self, Cmd, PROCESS_MARK, RUN_MARK};
 
-/// Between TERM and KILL.
+/// Delay between TERM and KILL.
 const GRACE: Duration = Duration::from_secs(5);
-/// For the removal of a root file system on a slow disk.
+/// Time limit for removing a root file system from a slow disk.
 const SUBORDINATE: Duration = Duration::from_secs(100);
-/// Between the loss of a killed process's memory and its end.
+/// Wait for a killed process to end after releasing its memory.
 const LAST_BREATH: Duration = Duration::from_secs(5);
 
-/// The directories that runs write to: `home/building/<run>/…` for disks and logs,
-/// `runtime/<run>/…` for sockets and keys.
+/// Directories of runs: `home/building/<run>/…` for disks and logs, `runtime/<run>/…` for sockets
+/// and keys.
 #[derive(Debug, Clone)]
 pub struct LocalResources {
     work: PathBuf,
-    /// Where runs write down what they own.
+    /// Directory of run records.
     records: PathBuf,
     pub runtime: PathBuf,
 }
 
-/// A thing that was found; its number in the order of deletion is not known yet.
+/// A resource that was found; its position in the deletion order is not yet known.
 pub type Found = (Kind, String, Option<String>);
 
-/// Found things as entries, newest first, in the order in which they were found.
+/// Converts found resources to entries, newest first.
 pub fn entries(found: Vec<Found>) -> Vec<Entry> {
     let count = found.len() as u64;
     let entry = |(index, (kind, name, id))| Entry {
@@ -50,7 +50,7 @@ pub fn entries(found: Vec<Found>) -> Vec<Entry> {
     found.into_iter().enumerate().map(entry).collect()
 }
 
-/// Of directories that nobody else may look into.
+/// Builder of private directories.
 pub fn builder(recursive: bool) -> DirBuilder {
     let mut builder = DirBuilder::new();
     builder.recursive(recursive).mode(0o700);
@@ -71,7 +71,7 @@ impl LocalResources {
         Ok(self.work.join(component(run)?))
     }
 
-    /// Makes a directory of a run, for this user alone, and lets the run own it.
+    /// Creates a private directory owned by the run.
     pub async fn make(&self, cx: &Cx, dir: &Path) -> Result<(), CloudError> {
         let made = || async {
             let parent = dir.parent().unwrap_or(dir);
@@ -85,12 +85,12 @@ impl LocalResources {
         cx.ledger.own(Kind::Directory, &dir.display().to_string(), made).await
     }
 
-    /// Where both kinds of a run's things lie.
+    /// The directories of a run.
     pub fn of_run(&self, run: &str) -> Result<[PathBuf; 2], CloudError> {
         Ok([self.work(run)?, self.runtime.join(component(run)?)])
     }
 
-    /// Runs that have a process or a directory here.
+    /// Runs with a process or a directory here.
     pub fn runs(&self) -> BTreeSet<String> {
         let dirs = [&self.work, &self.runtime]
             .into_iter()
@@ -102,7 +102,7 @@ impl LocalResources {
         named.chain(process::ours().into_iter().filter_map(|p| p.env(RUN_MARK))).collect()
     }
 
-    /// What `run` has here, in an order in which it can be deleted: processes use directories.
+    /// Resources of `run`, in deletion order: processes before the directories that they use.
     pub fn owned(&self, run: &str) -> Result<Vec<Found>, CloudError> {
         let mut found = Vec::new();
         for proc in process::ours().into_iter().filter(|p| p.is_of(run)) {
@@ -116,8 +116,7 @@ impl LocalResources {
         Ok(found)
     }
 
-    /// Deletes a process or a directory of `run`. Absent is success. Other kinds are none of this
-    /// host's: nothing is done.
+    /// Deletes a process or directory of `run`. Success if absent. Ignores other kinds.
     pub async fn delete(&self, run: &str, thing: &Entry) -> Result<(), CloudError> {
         match thing.kind {
             Kind::Process => end(run, thing).await,
@@ -126,8 +125,7 @@ impl LocalResources {
         }
     }
 
-    /// Where the run had its sockets and keys, by its own record, if that is not where they would
-    /// be today.
+    /// The run's recorded runtime directory, if it differs from the current one.
     fn then(&self, run: &str) -> Result<Option<PathBuf>, CloudError> {
         let record = self.records.join(component(run)?).join(ledger::FILE);
         let told = Told::read(&record)
@@ -162,8 +160,7 @@ impl LocalResources {
     }
 }
 
-/// Removes what belongs to subordinate IDs of this user: a root file system that was being made
-/// when the run was killed.
+/// Removes files of this user's subordinate IDs: a root file system left by a killed run.
 async fn remove_in_namespace(dir: &Path, denied: io::Error) -> Result<(), CloudError> {
     let cmd = Cmd::new("unshare", SUBORDINATE)
         .args(["--map-root-user", "--map-auto", "--", "rm", "-rf", "--one-file-system", "--"])
@@ -177,13 +174,12 @@ async fn remove_in_namespace(dir: &Path, denied: io::Error) -> Result<(), CloudE
     })
 }
 
-/// For a thing that is another run's, or nobody's.
+/// Error for a resource of another run, or of none.
 pub fn foreign(thing: impl std::fmt::Display, run: &str) -> CloudError {
     CloudError::refused(format!("delete {thing}"), format!("it is not of run {run}"))
 }
 
-/// What a run or a machine is called becomes a directory: it must be one name, and not a hidden
-/// one.
+/// Validates the name of a run or machine as one non-hidden path component.
 pub fn component(name: &str) -> Result<&str, CloudError> {
     let good = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
     if name.is_empty() || name.starts_with('.') || !name.chars().all(good) {
@@ -223,8 +219,8 @@ async fn end(run: &str, thing: &Entry) -> Result<(), CloudError> {
     Ok(())
 }
 
-/// A source script that was killed may have left mounts (/dev, say) below its directory: removing
-/// must not go through them.
+/// Unmounts what a killed source script left mounted below its directory (such as /dev), so that
+/// removal does not descend into it.
 fn unmount_below(dir: &Path) -> io::Result<()> {
     use std::os::unix::ffi::OsStrExt;
     let Ok(dir) = dir.canonicalize() else { return Ok(()) };
@@ -243,7 +239,7 @@ fn unmount_below(dir: &Path) -> io::Result<()> {
     Ok(())
 }
 
-/// Undoes the octal escapes of mountinfo. Source: proc(5).
+/// Decodes octal escapes of mountinfo. Source: proc(5).
 fn unescape(field: &str) -> PathBuf {
     let (mut bytes, mut rest) = (Vec::new(), field.as_bytes());
     while let Some((first, after)) = rest.split_first() {

@@ -1,5 +1,5 @@
-//! What the factory asks of a cloud, in the factory's words. QEMU on this machine ([`local`]) is
-//! one, an OpenStack is another.
+//! The interface of a cloud, in the factory's terms. [`local`] is QEMU on this machine; `openstack`
+//! is a project of an OpenStack cloud.
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::Duration;
@@ -26,82 +26,82 @@ mod removal;
 
 use ledger::{Entry, Ledger, LedgerError};
 
-/// A machine to be booted.
+/// A machine to boot.
 #[derive(Debug, Clone)]
 pub struct BootSpec {
-    /// Run it belongs to, and its owner tag.
+    /// ID of its run; also the owner tag.
     pub run: String,
-    /// Name and hostname; carries the run id, at most 63 characters.
+    /// Name and hostname. Contains the run ID; at most 63 characters.
     pub name: String,
-    /// ID of the image it boots from, published or staged.
+    /// ID of the image to boot from, published or staged.
     pub image: String,
     pub cpus: u32,
     pub ram_mib: u64,
-    /// Size of its disk; at least the image's virtual size.
+    /// Size of its disk, at least the image's virtual size.
     pub disk_gib: u64,
     /// cloud-init user-data.
     pub user_data: String,
-    /// Where it goes, on a cloud that offers a choice; CPUs, RAM and disk are then the flavor's.
+    /// Placement, on a cloud with a choice. CPUs, RAM and disk are then the flavor's.
     pub place: Option<MachinePlacement>,
 }
 
-/// Where a machine goes, on a cloud that offers a choice.
+/// Placement of a machine, on a cloud with a choice.
 #[derive(Debug, Clone)]
 pub struct MachinePlacement {
     pub flavor: Named,
     pub site: Placement,
 }
 
-/// A machine that was booted. Its power is on; nothing is said about SSH yet.
+/// A booted machine. Its power is on; SSH may not answer yet.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Machine {
     pub name: String,
-    /// What the cloud knows it by.
+    /// ID in the cloud.
     pub id: String,
-    /// Where its SSH is reached.
+    /// Address of its SSH server.
     pub host: String,
     pub port: u16,
 }
 
-/// What a look at a machine from outside tells.
+/// Power state of a machine, as seen by the cloud.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Power {
     On,
-    /// Powered off; by itself or because it was asked to.
+    /// Powered off, by itself or on request.
     Off,
-    /// It is there but does not run: paused, internal error. The text says what was seen.
+    /// Exists but does not run: paused, internal error. The text describes the state.
     Stuck(String),
-    /// Not there any more. The text says what was seen.
+    /// No longer exists. The text describes the observation.
     Gone(String),
 }
 
-/// How a machine is made to boot again.
+/// How to reboot a machine.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Reboot {
-    /// The guest is asked to go down by itself.
+    /// The guest shuts down by itself.
     Orderly,
-    /// The power goes off and on.
+    /// The power is cut.
     Hard,
 }
 
-/// A disk that a running machine was given.
+/// A disk that was attached to a running machine.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AttachedVolume {
-    /// What the cloud knows it by.
+    /// ID in the cloud.
     pub id: String,
-    /// Begin of the serial number that the guest sees.
+    /// Beginning of the serial number in the guest.
     pub serial: String,
 }
 
 #[derive(Debug, thiserror::Error)]
 pub enum CloudError {
-    /// The cloud said no; it was not done.
+    /// The cloud refused; nothing was changed.
     #[error("{what}: {reason}")]
     Refused { what: String, reason: String, hint: Option<String> },
-    /// This cloud has no such thing; nothing was tried.
+    /// The cloud does not support the operation; nothing was tried.
     #[error("{what}: {reason}")]
     Unable { what: String, reason: String },
-    /// A wait ran into its deadline.
+    /// A wait exceeded its deadline.
     #[error("{what}: not done after {after:?}")]
     Deadline { what: String, after: Duration },
     #[error("{what}: {source}")]
@@ -129,15 +129,14 @@ impl CloudError {
         self
     }
 
-    /// For `map_err`: an I/O error with what was being done ("write /x/y").
+    /// Converts an I/O error in `map_err`; `what` names the operation ("write /x/y").
     pub fn io(what: impl Into<String>) -> impl FnOnce(std::io::Error) -> Self {
         let what = what.into();
         move |source| Self::Io { what, source }
     }
 }
 
-/// Everything a call needs besides its subject: the ledger that owns what it makes, where to tell
-/// of progress, when to stop.
+/// Context of a call: the ledger that records what it creates, the events sink, and cancellation.
 #[derive(Clone)]
 pub struct Cx {
     pub ledger: Ledger,
@@ -145,25 +144,25 @@ pub struct Cx {
     pub cancel: Cancel,
 }
 
-/// A place where machines boot and images are kept.
+/// A place that boots machines and stores images.
 ///
-/// What a call creates, it creates through [`Ledger::own`]. Every wait inside has a deadline and
-/// ends on `cx.cancel`.
+/// Calls create resources only through [`Ledger::own`]. Every wait has a deadline and ends on
+/// `cx.cancel`.
 #[async_trait]
 pub trait Cloud: Send + Sync {
-    /// `local`, or the OpenStack cloud's name in clouds.yaml; its URL where the environment alone
-    /// says which it is.
+    /// `local`, or the OpenStack cloud's name in clouds.yaml; its URL if only the environment
+    /// selects it.
     fn name(&self) -> &str;
 
-    /// Its machines and images take space of this machine's disk.
+    /// Whether its machines and images use this machine's disk.
     fn is_here(&self) -> bool {
         false
     }
 
-    /// Reads only. What is missing is a fact too, and not an error.
+    /// Reads facts; changes nothing. Missing resources are facts, not errors.
     async fn facts(&self, wanted: &FactsQuery, cx: &Cx) -> Result<CloudFacts, CloudError>;
 
-    /// Takes a disk image file in as a staged image called `name`.
+    /// Imports a disk image file as a staged image called `name`.
     async fn import(
         &self,
         cx: &Cx,
@@ -182,18 +181,17 @@ pub trait Cloud: Send + Sync {
 
     async fn power(&self, machine: &Machine) -> Result<Power, CloudError>;
 
-    /// The shortest pause between two looks at a machine (`power`, `console`) that a good guest of
-    /// this cloud takes.
+    /// Minimum interval between polls of a machine's power state or console.
     fn poll_interval(&self) -> Duration;
 
-    /// How often a machine that answers over SSH is looked at all the same; `None`: a look tells
-    /// nothing more.
+    /// Interval between polls of a machine that answers over SSH; `None` if polling reveals nothing
+    /// more.
     fn health_poll_interval(&self) -> Option<Duration>;
 
-    /// The serial console so far (its end, where a cloud keeps only that).
+    /// Text of the serial console, or its end if the cloud keeps only that.
     async fn console_log(&self, machine: &Machine) -> Result<String, CloudError>;
 
-    /// Asks the machine to shut itself down and waits until it is off.
+    /// Requests an orderly shutdown and waits until the machine is off.
     async fn shutdown(
         &self,
         cx: &Cx,
@@ -211,9 +209,9 @@ pub trait Cloud: Send + Sync {
         deadline: Duration,
     ) -> Result<Image, CloudError>;
 
-    /// Turns a staged image of the publication's run into the published one, in one write, and
-    /// returns it as read back: with what [`Publication::proven`] adds, at the time that
-    /// [`family::published_at`] gives.
+    /// Publishes a staged image of the publication's run, in one write. Returns the image as read
+    /// back, with the additions of [`Publication::proven`] at the time given by
+    /// [`family::published_at`].
     async fn publish(
         &self,
         cx: &Cx,
@@ -221,22 +219,19 @@ pub trait Cloud: Send + Sync {
         publication: &Publication,
     ) -> Result<Image, CloudError>;
 
-    /// Deletes a thing of a run. What is not there is deleted: success. Never touches a thing whose
-    /// owner is another.
+    /// Deletes a resource of a run. Success if absent. Never touches a resource of another owner.
     async fn delete_resource(&self, run: &str, thing: &Entry) -> Result<(), CloudError>;
 
-    /// What the cloud shows as made by `run` and not published, newest first: found by owner tags,
-    /// without the ledger.
+    /// Unpublished resources of `run`, newest first. Found by owner tags, without the ledger.
     async fn list_resources(&self, run: &str) -> Result<Vec<Entry>, CloudError>;
 
-    /// Runs that own something here.
+    /// Runs that own resources here.
     async fn list_runs(&self) -> Result<Vec<String>, CloudError>;
 
-    /// Images of the factory, newest first; staged ones too, and such as carry its properties
-    /// without being its.
+    /// Images with the factory's properties, newest first. Includes staged and foreign ones.
     async fn images(&self) -> Result<Vec<Image>, CloudError>;
 
-    /// Has a machine boot again; returns when the cloud has done its part.
+    /// Reboots a machine; returns when the cloud has done its part.
     async fn reboot(
         &self,
         cx: &Cx,
@@ -245,7 +240,7 @@ pub trait Cloud: Send + Sync {
         deadline: Duration,
     ) -> Result<(), CloudError>;
 
-    /// Gives a running machine an empty disk; of what type and where it is made, where there is a
+    /// Attaches an empty disk to a running machine. Type and zone apply where the cloud has a
     /// choice.
     async fn attach_volume(
         &self,
@@ -256,7 +251,7 @@ pub trait Cloud: Send + Sync {
         deadline: Duration,
     ) -> Result<AttachedVolume, CloudError>;
 
-    /// Takes a disk away from its machine and deletes it.
+    /// Detaches a disk from its machine and deletes it.
     async fn detach_volume(
         &self,
         cx: &Cx,
@@ -266,7 +261,7 @@ pub trait Cloud: Send + Sync {
         deadline: Duration,
     ) -> Result<(), CloudError>;
 
-    /// Boots a machine from a fresh disk of its image, with its own as the second.
+    /// Boots a machine from a new disk of its image, with its own disk as the second.
     async fn rescue(
         &self,
         cx: &Cx,
@@ -274,7 +269,7 @@ pub trait Cloud: Send + Sync {
         deadline: Duration,
     ) -> Result<(), CloudError>;
 
-    /// Ends what `rescue` began: the machine boots from its own disk.
+    /// Reverts `rescue`: boots the machine from its own disk.
     async fn unrescue(
         &self,
         cx: &Cx,
@@ -282,19 +277,19 @@ pub trait Cloud: Send + Sync {
         deadline: Duration,
     ) -> Result<(), CloudError>;
 
-    /// Where the screen of a machine is seen in a browser. The address lets in whoever has it, so
-    /// it is shown to nobody.
+    /// URL of the machine's graphical console. It grants access to whoever has it, so it must not
+    /// be shown.
     async fn console_url(&self, machine: &Machine) -> Result<String, CloudError>;
 
-    /// Has a Heat template checked by the cloud's Heat; `None` where there is none, else what is
-    /// wrong with it, if anything.
+    /// Validates a Heat template. `None` if the cloud has no Heat; otherwise the errors, if any.
     async fn check_template(
         &self,
         template: &str,
         cx: &Cx,
     ) -> Result<Option<Result<(), String>>, CloudError>;
 
-    /// Gives a published image of ours another standing, in one write, and returns it as read back.
+    /// Changes the lifecycle of a published image of ours, in one write. Returns the image as read
+    /// back.
     async fn set_lifecycle(
         &self,
         cx: &Cx,
@@ -302,22 +297,21 @@ pub trait Cloud: Send + Sync {
         to: &Lifecycle,
     ) -> Result<Image, CloudError>;
 
-    /// Gives a published image that has no proof the one that publication writes today, in one
-    /// write, and returns it as read back. One that has it is left as it is; what speaks against it
-    /// is refused.
+    /// Adds the current proof of origin to a published image without one, in one write. Returns the
+    /// image as read back. An image with a proof stays unchanged; one with contrary evidence is
+    /// refused.
     async fn adopt(&self, cx: &Cx, image: &Image) -> Result<Image, CloudError>;
 
-    /// Which of these images somebody uses, by ID, with a sentence that says who: machines and
-    /// volumes made from them, builds under way. What cannot be seen (machines of other projects)
-    /// counts as used.
+    /// Users of these images: maps image IDs to a sentence naming the machines, volumes and builds.
+    /// What is invisible (machines of other projects) counts as use.
     async fn usage(&self, images: &[Image]) -> Result<BTreeMap<String, String>, CloudError>;
 
-    /// Deletes a published image. Absent is success. One that no run of the factory made, that is
-    /// protected, staged or used is refused.
+    /// Deletes a published image. Success if absent. Refuses an image that is not the factory's,
+    /// protected, staged or in use.
     async fn delete_image(&self, cx: &Cx, image: &Image) -> Result<(), CloudError>;
 }
 
-/// From users to one sentence for each image that has any.
+/// Combines the users of each image into one sentence; omits unused images.
 fn describe_users(users: BTreeMap<String, Vec<String>>) -> BTreeMap<String, String> {
     let sentence = |names: Vec<String>| match &names[..] {
         [one] => format!("{one} uses it"),
@@ -327,7 +321,7 @@ fn describe_users(users: BTreeMap<String, Vec<String>>) -> BTreeMap<String, Stri
     users.into_iter().map(|(id, names)| (id, sentence(names))).collect()
 }
 
-/// Why a published image may not be changed or deleted, from what is seen of it alone.
+/// Why a published image must not be changed or deleted, judged by the image alone.
 pub fn why_immutable(image: &Image) -> Option<String> {
     match image.provenance() {
         Provenance::Foreign(why) => Some(why),
@@ -343,8 +337,8 @@ pub fn why_immutable(image: &Image) -> Option<String> {
     }
 }
 
-/// Why this is no image that the publication's run may publish. One that it published is published
-/// again.
+/// Why the publication's run must not publish this image. Publishing its own image again is
+/// allowed.
 fn unpublishable(image: &Image, publication: &Publication) -> Option<String> {
     let run = publication.properties.get(image::RUN).map(String::as_str).unwrap_or_default();
     let published = image.state != State::Staged && image.is_ours();
@@ -355,7 +349,7 @@ fn unpublishable(image: &Image, publication: &Publication) -> Option<String> {
     }
 }
 
-/// Why an image is given no proof; `None`: it lacks one alone.
+/// Why an image cannot be adopted; `None` if only the proof is missing.
 fn unadoptable(image: &Image) -> Option<String> {
     match image.provenance() {
         Provenance::Foreign(why) => Some(why),
@@ -366,7 +360,7 @@ fn unadoptable(image: &Image) -> Option<String> {
     }
 }
 
-/// What a base's name means among `images`.
+/// Resolves the name of a base among `images`.
 fn base_among(
     images: &[Image],
     wanted: &str,

@@ -1,7 +1,6 @@
-//! Removes a directory with all that scripts left in it: deep, wide, or closed to us. A few files
-//! are open at a time and no path is long, whatever the depth: a directory within a directory is
-//! moved up first. No link is followed, and nothing of another mount is touched: what lies there
-//! cannot be moved here.
+//! Removes a directory tree left by scripts: deep, wide, or without permissions. Keeps few files
+//! open and paths short at any depth by moving subdirectories up first. Follows no link, and
+//! touches no other mount, because entries cannot be moved across mounts.
 use std::ffi::OsStr;
 use std::fs::{self, File, OpenOptions, Permissions};
 use std::io;
@@ -9,7 +8,7 @@ use std::os::fd::AsRawFd;
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
-/// What is not there is removed.
+/// Success if absent.
 pub fn remove(dir: &Path) -> io::Result<()> {
     let root = match Dir::open(dir, None) {
         Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(()),
@@ -31,7 +30,7 @@ pub fn remove(dir: &Path) -> io::Result<()> {
     }
 }
 
-/// Gives names that nothing has yet.
+/// Generates unused names.
 struct Moved {
     mark: uuid::Uuid,
     count: u64,
@@ -52,15 +51,14 @@ impl Moved {
     }
 }
 
-/// A directory that is held: what lies in it is reached whatever it is called and wherever it is
-/// moved.
+/// An open directory. Its entries stay reachable when it is renamed or moved.
 struct Dir {
     held: File,
     device: u64,
 }
 
 impl Dir {
-    /// Made ours to read and to change, if it belongs to us. `device`: where it has to be.
+    /// Opens the directory, granting us access if it belongs to us. It must be on `device`.
     fn open(path: &Path, device: Option<u64>) -> io::Result<Self> {
         let flags = libc::O_PATH | libc::O_DIRECTORY | libc::O_NOFOLLOW;
         let held = OpenOptions::new().read(true).custom_flags(flags).open(path)?;
@@ -76,7 +74,7 @@ impl Dir {
         Ok(this)
     }
 
-    /// A path that the kernel takes for the held directory itself. Source: proc(5).
+    /// A path to the open directory through /proc. Source: proc(5).
     fn way(&self) -> PathBuf {
         format!("/proc/self/fd/{}", self.held.as_raw_fd()).into()
     }
@@ -98,7 +96,7 @@ impl Dir {
         }
     }
 
-    /// Moves the directories in `dir` here, and removes what else is in it.
+    /// Moves subdirectories of `dir` here, and removes everything else in it.
     fn empty(&self, dir: &Path, moved: &mut Moved) -> io::Result<()> {
         let dir = Dir::open(dir, Some(self.device))?;
         for entry in fs::read_dir(dir.way())? {
@@ -112,7 +110,7 @@ impl Dir {
         Ok(())
     }
 
-    /// Moves a directory here; says where it is now.
+    /// Moves a directory here, and returns its new path.
     fn take(&self, dir: &Path, moved: &mut Moved) -> io::Result<PathBuf> {
         // One that may not be written to cannot be moved, for `..` in it changes.
         Dir::open(dir, Some(self.device))?;

@@ -1,8 +1,8 @@
-//! KVM, if it is seen to run a machine; software emulation (TCG) otherwise.
+//! Chooses KVM if it demonstrably runs a machine, otherwise software emulation (TCG).
 //!
-//! That /dev/kvm is there and QEMU takes it says little: under some hypervisors (`kvm_pvm`, nested
-//! without VT-x) the guest then stands still, or dies with "KVM internal error" while QEMU stays.
-//! So a machine of one boot sector is tried first.
+//! An accessible /dev/kvm proves little: under some hypervisors (`kvm_pvm`, nested without VT-x)
+//! the guest hangs, or dies with "KVM internal error" while QEMU stays. So a machine with a
+//! one-sector disk is tried first.
 use std::fs;
 use std::path::Path;
 use std::time::Duration;
@@ -15,7 +15,7 @@ use crate::cloud::local_resources::builder;
 use crate::exec::probe::Lack;
 use crate::exec::{self, Cmd, ExecError};
 
-/// What the user asks for.
+/// The requested acceleration.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Accel {
     /// KVM if it works.
@@ -26,7 +26,7 @@ pub enum Accel {
     Kvm,
 }
 
-/// What is used, and why in a few words.
+/// The chosen acceleration, with a short reason.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Choice {
     pub kvm: bool,
@@ -38,13 +38,13 @@ impl Choice {
         Self { kvm, why: why.into() }
     }
 
-    /// "KVM", or "software emulation: why".
+    /// "KVM", or "software emulation: reason".
     pub fn text(&self) -> String {
         format!("{}: {}", if self.kvm { "KVM" } else { "software emulation" }, self.why)
     }
 
-    /// Arguments for QEMU. `qemu64` is the fastest model under TCG: an AMD one, for which Linux
-    /// needs no page-table isolation (SSH after 37 s, with Nehalem after 70 s).
+    /// Arguments for QEMU. `qemu64` is the fastest model under TCG: as an AMD model it needs no
+    /// page-table isolation in Linux (SSH after 37 s, with Nehalem after 70 s).
     pub fn args(&self) -> [&'static str; 4] {
         if self.kvm {
             ["-accel", "kvm", "-cpu", "host"]
@@ -54,11 +54,10 @@ impl Choice {
     }
 }
 
-/// Where the kernel offers it.
+/// The kernel's KVM device.
 pub const DEVICE: &str = "/dev/kvm";
 
-/// What keeps machines from running as `wish` says: KVM that was asked for is not replaced by
-/// anything.
+/// Why machines cannot run as `wish` requests. An explicit request for KVM has no fallback.
 pub fn lack(wish: Accel, device: &Path) -> Option<Lack> {
     let error = match wish {
         Accel::Kvm => open(device).err()?,
@@ -85,7 +84,7 @@ fn why_closed(device: &Path, error: &std::io::Error) -> String {
     }
 }
 
-/// A working KVM needs well under a second.
+/// Time limit; a working KVM needs well under a second.
 const TRIAL: Duration = Duration::from_secs(5);
 
 #[derive(Serialize, Deserialize)]
@@ -94,8 +93,7 @@ struct Remembered {
     choice: Choice,
 }
 
-/// Decides. A trial's result is remembered in `cache` until the next boot of this host or another
-/// QEMU (`version`).
+/// Chooses. `cache` holds a trial's result until the host reboots or the QEMU `version` changes.
 pub async fn choose(
     wish: Accel,
     version: &str,
@@ -144,7 +142,7 @@ enum Failure {
     Why(String),
 }
 
-/// `isa-debug-exit` makes QEMU end with (value << 1) | 1.
+/// `isa-debug-exit` makes QEMU exit with (value << 1) | 1.
 const VALUE: u8 = 0x55;
 
 async fn trial(cache: &Path, cancel: &Cancel) -> Result<(), Failure> {
@@ -194,7 +192,7 @@ async fn trial(cache: &Path, cancel: &Cancel) -> Result<(), Failure> {
     Err(Failure::Why(format!("a trial machine failed: {said}")))
 }
 
-/// A disk of one boot sector: `mov al, VALUE; out 0xf4, al; hlt`.
+/// A one-sector disk: `mov al, VALUE; out 0xf4, al; hlt`.
 fn sector() -> Vec<u8> {
     let mut sector = vec![0; 512];
     sector[..6].copy_from_slice(&[0xb0, VALUE, 0xe6, 0xf4, 0xf4, 0xf4]);

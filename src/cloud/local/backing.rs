@@ -1,12 +1,11 @@
-//! Which image the disk of a machine stands on, read from the disk itself. Source:
-//! docs/interop/qcow2.txt of QEMU.
+//! Reads the backing file of a machine's disk from its header. Source: docs/interop/qcow2.txt of
+//! QEMU.
 use std::fs::File;
 use std::io::{Read, Seek, SeekFrom};
 use std::os::unix::ffi::OsStringExt;
 use std::path::{Path, PathBuf};
 
-/// The file that a disk stands on, as its header names it. `None`: on none, or there is no disk
-/// (yet).
+/// Backing file of a disk. `None` if it has none, or the disk does not exist (yet).
 pub fn backing(path: &Path) -> std::io::Result<Option<PathBuf>> {
     let mut file = match File::open(path) {
         Err(e)

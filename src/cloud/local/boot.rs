@@ -1,4 +1,4 @@
-//! Machines come up: an overlay on the image's disk, a config drive, QEMU.
+//! Boots machines: an overlay on the image's disk, a config drive, QEMU.
 use std::fs::File;
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -20,7 +20,7 @@ use crate::cloud::{BootSpec, CloudError, Cx, Machine};
 use crate::exec::process::Proc;
 use crate::exec::{self, Cmd, PROCESS_MARK};
 
-/// What this host gives all its machines.
+/// Host settings shared by all machines.
 pub struct Means<'a> {
     pub accel: &'a Choice,
     pub reach: &'a Reach,
@@ -58,9 +58,9 @@ pub async fn boot(
     })
 }
 
-/// Power on after power off: another QEMU on the same disks, at the same port. One QEMU that booted
-/// a second time was seen to need more than 15 minutes for its kernel under software emulation;
-/// probably the translations of the first boot are in the way.
+/// Powers a machine on again: a new QEMU on the same disks and port. A QEMU that rebooted in place
+/// needed more than 15 minutes for its kernel under software emulation, probably because of stale
+/// translations.
 pub async fn again(
     cx: &Cx,
     place: &MachineDir,
@@ -78,7 +78,7 @@ pub async fn again(
         .map(drop)
 }
 
-/// Starts QEMU and notes it down; returns the port at which SSH is reached. `port` 0: a free one.
+/// Starts and records QEMU. Returns the SSH port; `port` 0 selects a free one.
 #[allow(clippy::too_many_arguments)]
 async fn power_on(
     cx: &Cx,
@@ -127,7 +127,7 @@ async fn power_on(
     Ok(port)
 }
 
-/// What the machine writes goes here; the image below it stays as it is, and is shared.
+/// Creates the machine's writable disk on top of the shared image.
 async fn overlay(
     cx: &Cx,
     spec: &BootSpec,
@@ -146,8 +146,8 @@ async fn overlay(
         .map_err(convert_error(format!("make the disk of {}", spec.name)))
 }
 
-/// The machine: Nova's (`pc`, virtio, serial console), so that an image which boots here boots
-/// there.
+/// Command line of QEMU. Matches Nova's machines (`pc`, virtio, serial console), so that an image
+/// which boots here boots there.
 pub fn command(
     run: &str,
     name: &str,
@@ -212,13 +212,13 @@ pub fn command(
     }
 }
 
-/// A random address in QEMU's range.
+/// A random MAC address in QEMU's range.
 fn mac() -> String {
     let [a, b, c, ..] = uuid::Uuid::new_v4().into_bytes();
     format!("52:54:00:{a:02x}:{b:02x}:{c:02x}")
 }
 
-/// Waits until QEMU answers on its socket. If it ended instead, what it said is the reason.
+/// Waits until QEMU answers on its socket. If it exited, the error holds its output.
 async fn answering(
     cx: &Cx,
     child: &mut Child,
@@ -244,7 +244,7 @@ async fn answering(
     }
 }
 
-/// Reads QEMU's exit status when it comes, and writes it where a reader of its log finds it.
+/// Waits for QEMU's exit status and appends it to the log.
 fn reap(mut child: Child, place: &MachineDir) {
     let log = place.file(LOG);
     tokio::spawn(async move {
@@ -257,8 +257,8 @@ fn reap(mut child: Child, place: &MachineDir) {
     });
 }
 
-/// The port on 127.0.0.1 that leads to the machine's port 22, as QEMU shows it:
-/// `TCP[HOST_FORWARD]  11       127.0.0.1 37889       10.0.2.15    22     0     0`.
+/// The port on 127.0.0.1 forwarded to the machine's port 22, as listed by QEMU: `TCP[HOST_FORWARD]
+/// 11       127.0.0.1 37889       10.0.2.15    22     0     0`.
 async fn forwarded_port(qmp: &mut Qmp) -> Result<u16, String> {
     let ask = json!({ "command-line": "info usernet" });
     let answer = qmp

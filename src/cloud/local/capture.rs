@@ -1,4 +1,4 @@
-//! A machine's disk, or a file, becomes a staged image.
+//! Makes a staged image from a machine's disk or a file.
 use std::path::Path;
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ use crate::cloud::{CloudError, Cx, Machine, Power};
 use crate::disk::{self, Format};
 use crate::image::Image;
 
-/// What a capture is of, and what it is to be called.
+/// Source and name of a capture.
 pub struct Order<'a> {
     pub run: &'a str,
     pub name: &'a str,

@@ -1,9 +1,9 @@
-//! What this machine can do, and what it lacks.
+//! Facts and missing prerequisites of this machine.
 use super::accel::Choice;
 use crate::cancel::Cancel;
 use crate::exec::probe::{self, Lack};
 
-/// Version of QEMU ("7.2.22"), or why there is none.
+/// QEMU's version ("7.2.22"), or why it does not run.
 pub async fn qemu_version(
     cancel: &Cancel,
 ) -> Result<Result<String, Lack>, crate::cancel::Cancelled> {
@@ -22,16 +22,16 @@ pub async fn qemu_version(
     Ok(said.and_then(version))
 }
 
-/// The first that reads and writes qcow2 images compressed with zstd, as the store has them.
+/// Oldest supported QEMU: the first with zstd-compressed qcow2, as used by the store.
 const OLDEST: (u32, u32) = (5, 1);
 
-/// Major and minor number of a version.
+/// Major and minor version.
 fn number(version: &str) -> (u32, u32) {
     let mut numbers = version.split('.').map(|n| n.parse().unwrap_or(0));
     (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0))
 }
 
-/// Programs that are missing or do not run, each with what to do.
+/// Missing or broken programs, each with a fix.
 pub async fn missing_prerequisites(
     qemu: Result<&str, &Lack>,
     cancel: &Cancel,
@@ -52,7 +52,7 @@ pub async fn missing_prerequisites(
     Ok(missing_prerequisites)
 }
 
-/// `accel`: `None` where it was not looked into.
+/// `accel` is `None` if not determined.
 pub fn how(qemu: Option<&str>, accel: Option<&Choice>) -> String {
     let accel = accel.map(|a| format!(", {}", a.text())).unwrap_or_default();
     format!("QEMU {}{accel}", qemu.unwrap_or("(none that runs)"))
@@ -62,7 +62,7 @@ pub fn cpus() -> Option<u32> {
     std::thread::available_parallelism().ok().map(|n| n.get() as u32)
 }
 
-/// MiB of RAM that can be taken without swapping: `MemAvailable` of /proc/meminfo.
+/// MiB of RAM available without swapping: `MemAvailable` of /proc/meminfo.
 pub fn ram_mib() -> Option<u64> {
     let text = std::fs::read_to_string("/proc/meminfo").ok()?;
     let line = text.lines().find_map(|l| l.strip_prefix("MemAvailable:"))?;

@@ -1,5 +1,5 @@
-//! Files that a guest makes grow: its console, QEMU's log. What lies before their last MiB is given
-//! back to the disk while they are written, so that a guest that babbles fills nothing.
+//! Bounds files that a guest makes grow: its console and QEMU's log. Punches holes into all but
+//! their last MiB while they are written, so that a noisy guest does not fill the disk.
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read, Seek, SeekFrom};
 use std::os::fd::AsRawFd;
@@ -12,22 +12,22 @@ use crate::exec::process::{Proc, State};
 #[cfg(test)]
 mod tests;
 
-/// Bytes of such a file that stay readable.
+/// Readable bytes of such a file.
 pub const KEPT: u64 = 4 << 20;
-/// Bytes on the disk from which it is cut.
+/// Disk usage, in bytes, that triggers a cut.
 const MOST: u64 = 8 << 20;
-/// Of such a file no more than its end is of use, in bytes.
+/// Bytes kept at the end.
 const END: u64 = 1 << 20;
-/// Between two looks. An emulated serial port was seen to bring a few MiB a second.
+/// Interval between checks. An emulated serial port delivers a few MiB per second.
 pub const LOOK: Duration = Duration::from_secs(1);
 
-/// Makes a hole of all but the end of a file that takes more than 8 MiB of the disk. Its length
-/// stays, for its writer appends; where the file system knows no holes, it is emptied. A file that
-/// is not there is small.
+/// Punches a hole into all but the end of a file that uses more than 8 MiB of disk. Keeps its
+/// length, because its writer appends; truncates it if the file system has no holes. Success if
+/// absent.
 ///
 /// # Errors
 ///
-/// What kept the file from being opened or cut; a link is never followed.
+/// The file cannot be opened or cut, or is a link.
 pub fn bound(path: &Path) -> io::Result<()> {
     let file = match OpenOptions::new()
         .write(true)
@@ -51,7 +51,7 @@ pub fn bound(path: &Path) -> io::Result<()> {
     file.set_len(0)
 }
 
-/// Bounds files as long as a process runs. Errors are left alone: free space is watched besides.
+/// Bounds files while a process runs. Ignores errors: free space is monitored separately.
 pub async fn bound_while(proc: Proc, files: Vec<PathBuf>) {
     while proc.state() != State::Gone {
         for file in &files {
@@ -61,7 +61,7 @@ pub async fn bound_while(proc: Proc, files: Vec<PathBuf>) {
     }
 }
 
-/// The end of a text file; nothing if it is not there.
+/// The end of a text file; empty if absent.
 pub fn end_of(path: &Path) -> io::Result<String> {
     let mut file = match File::open(path) {
         Ok(file) => file,

@@ -1,4 +1,4 @@
-//! Published images after their builds: who uses them, their standing, and their end.
+//! Published images: users, lifecycle changes, deletion.
 use std::collections::BTreeMap;
 
 use super::backing::backing;
@@ -7,8 +7,8 @@ use super::store::Store;
 use crate::cloud::{self, CloudError};
 use crate::image::{Image, Lifecycle};
 
-/// Machines whose disks stand on one of these images. Those of dead runs count until they are
-/// swept: one may have been left up on purpose.
+/// Machines whose disks are based on one of these images. Includes machines of dead runs until they
+/// are swept, because they may have been kept on purpose.
 pub fn uses(layout: &RunDirs, images: &[Image]) -> Result<BTreeMap<String, String>, CloudError> {
     let mut users: BTreeMap<String, Vec<String>> = BTreeMap::new();
     for run in layout.0.runs() {

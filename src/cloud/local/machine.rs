@@ -1,6 +1,5 @@
-//! Where a machine of this host keeps its things, and what is written down of it. A machine is its
-//! directories, its process and `machine.json`; nothing of it is held in memory, so that another
-//! process can look after it as well.
+//! Files and record of a local machine. Its whole state is in its directories, its process and
+//! `machine.json`, so that other processes can manage it too.
 use std::fs;
 use std::io;
 use std::path::PathBuf;
@@ -14,16 +13,16 @@ use crate::durable;
 use crate::exec::ExecError;
 use crate::exec::process::Proc;
 
-/// Longest path of a unix socket: `sun_path` less its final zero.
+/// Maximum length of a Unix socket path: `sun_path` without its final zero.
 const SOCKET_PATH: usize = 107;
 
-/// The directories of this host's runs, and of the machines in them.
+/// Directories of this host's runs and machines.
 #[derive(Debug, Clone)]
 pub struct RunDirs(pub LocalResources);
 
 impl RunDirs {
-    /// Others must not reach the sockets: a QMP socket is full power over the machine and, through
-    /// it, over this account.
+    /// Checks that other users cannot reach the sockets: a QMP socket grants full control of the
+    /// machine and, through it, of this account.
     pub fn secure_runtime(&self) -> Result<(), CloudError> {
         let runtime = &self.0.runtime;
         durable::private_dir(runtime, durable::Others::Nothing).map_err(|e| {
@@ -70,8 +69,8 @@ pub struct MachineDir {
     pub sockets: PathBuf,
 }
 
-/// Names within [`MachineDir::dir`], where QEMU is started: its arguments need no paths, and no
-/// escapes for what is in a path.
+/// File names in [`MachineDir::dir`], QEMU's working directory, so that its arguments need neither
+/// paths nor escapes.
 pub const OVERLAY: &str = "overlay.qcow2";
 pub const SEED: &str = "seed.img";
 pub const CONSOLE: &str = "console.log";
@@ -86,12 +85,12 @@ impl MachineDir {
         self.dir.join(name)
     }
 
-    /// Files that grow by what the guest does.
+    /// Files whose size the guest controls.
     pub fn growing(&self) -> Vec<PathBuf> {
         [CONSOLE, LOG, super::network::LOG].map(|name| self.file(name)).into()
     }
 
-    /// `None`: no machine was started here, or it is deleted.
+    /// `None` if no machine was started here, or it was deleted.
     pub fn record(&self) -> Result<Option<Record>, CloudError> {
         let path = self.file("machine.json");
         match fs::read(&path) {
@@ -109,12 +108,12 @@ impl MachineDir {
         store::replace(&path, &text).map_err(CloudError::io(format!("write {}", path.display())))
     }
 
-    /// The last lines of what QEMU said, in one.
+    /// The last lines of QEMU's log, joined.
     pub fn last_words(&self) -> String {
         self.last_words_in(LOG)
     }
 
-    /// The same of another log of this machine.
+    /// The last lines of another log of this machine, joined.
     pub fn last_words_in(&self, log: &str) -> String {
         let text = super::growth::end_of(&self.file(log)).unwrap_or_default();
         let lines: Vec<&str> = text.lines().map(str::trim).filter(|l| !l.is_empty()).collect();
@@ -126,21 +125,22 @@ impl MachineDir {
     }
 }
 
-/// `machine.json`: what there is to know of a machine that was started.
+/// `machine.json`: the record of a started machine.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Record {
     pub hardware: Hardware,
-    /// `pid:start time` of QEMU.
+    /// QEMU, as `pid:start time`.
     pub process: String,
     pub port: u16,
-    /// The same of what carries its network; they end when QEMU does.
+    /// Network processes, as `pid:start time`; they end with QEMU.
     #[serde(default)]
     pub network: Vec<String>,
-    /// An orderly power-off was seen. Only then is a machine without a process off, and not gone.
+    /// An orderly power-off was observed. Only then does a missing process mean "off" instead of
+    /// "gone".
     pub off: bool,
 }
 
-/// What stays when the power goes off and on.
+/// Properties that survive a power cycle.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Hardware {
     pub cpus: u32,
@@ -151,13 +151,13 @@ pub struct Hardware {
 }
 
 impl Record {
-    /// Its process; one that cannot be read is one that does not exist.
+    /// Its process. An unreadable entry counts as a process that does not exist.
     pub fn proc(&self) -> Proc {
         self.process.parse().unwrap_or(Proc { pid: i32::MAX, start: 0 })
     }
 }
 
-/// For `map_err` on a tool that was run.
+/// Converts the error of a tool in `map_err`.
 pub fn convert_error(what: impl Into<String>) -> impl FnOnce(ExecError) -> CloudError {
     let what = what.into();
     move |error| match error {

@@ -1,8 +1,8 @@
-//! The cloud that is this machine: QEMU, and a directory of images. Same words as any other cloud.
+//! The local cloud: QEMU and a directory of images.
 //!
-//! [`boot`] brings a machine up, [`power`] looks at it and has it stop, [`capture`] makes an image
-//! of it in [`staging`], [`store`] keeps images, [`standing`] changes and deletes published ones,
-//! [`owned`] finds and deletes what runs left. [`machine`] says where it all lies.
+//! [`boot`] starts machines, [`power`] polls and stops them, [`capture`] turns them into images in
+//! [`staging`], [`store`] keeps images, [`lifecycle`] changes and deletes published ones,
+//! [`resources`] finds and deletes leftovers of runs. [`machine`] defines the directories.
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -43,14 +43,14 @@ pub use wire::carry;
 
 #[derive(Debug, Clone)]
 pub struct LocalConfig {
-    /// Images, and the disks of machines while they run (`~/.local/share/image-factory`). Absolute.
+    /// Images, and disks of running machines (`~/.local/share/image-factory`). Absolute.
     pub home: PathBuf,
-    /// Sockets: a short path, this user's alone (`/run/user/1000/image-factory`). Absolute; made if
-    /// it is not there.
+    /// Sockets: a short, private path (`/run/user/1000/image-factory`). Absolute; created on
+    /// demand.
     pub runtime: PathBuf,
     pub accel: Accel,
-    /// Path of image-factory itself, which keeps guests from this host's services (`guest-wire`).
-    /// `None`: they are not.
+    /// Path of image-factory itself, whose `guest-wire` keeps guests from this host's services.
+    /// `None`: guests are not kept from them.
     pub program: Option<PathBuf>,
 }
 
@@ -59,14 +59,14 @@ pub struct Local {
     layout: machine::RunDirs,
     store: Store,
     turns: power::Turns,
-    /// Found out once.
+    /// Determined once.
     version: tokio::sync::OnceCell<Result<String, Lack>>,
     accel: tokio::sync::OnceCell<accel::Choice>,
     reach: tokio::sync::OnceCell<network::Reach>,
 }
 
 impl Local {
-    /// Touches nothing; directories are made when they are needed.
+    /// Touches nothing; creates directories on demand.
     pub fn new(config: LocalConfig) -> Self {
         Self {
             layout: machine::RunDirs(LocalResources::new(&config.home, &config.runtime)),
@@ -84,7 +84,7 @@ impl Local {
         Ok(self.version.get_or_try_init(|| facts::qemu_version(cancel)).await?.as_deref())
     }
 
-    /// How machines run here. The first answer on a host may take seconds: KVM is tried out.
+    /// Acceleration of machines. The first call on a host may take seconds, because it tries KVM.
     async fn accel(&self, cancel: &Cancel) -> Result<&accel::Choice, Cancelled> {
         let version = self.version(cancel).await?.unwrap_or_default();
         let cache = self.config.home.join("cache");
@@ -93,7 +93,7 @@ impl Local {
             .await
     }
 
-    /// What guests reach of this host.
+    /// What guests can reach of this host.
     async fn reach(&self, cancel: &Cancel) -> Result<&network::Reach, Cancelled> {
         self.reach.get_or_try_init(|| network::reach(self.config.program.as_deref(), cancel)).await
     }
@@ -178,7 +178,7 @@ impl Cloud for Local {
         Duration::from_millis(500)
     }
 
-    /// QEMU knows of a machine that was stopped or died before SSH does.
+    /// QEMU reports a stopped or dead machine before SSH fails.
     fn health_poll_interval(&self) -> Option<Duration> {
         Some(Duration::from_secs(5))
     }
@@ -216,7 +216,7 @@ impl Cloud for Local {
         .await
     }
 
-    /// `members` mean nothing here: the store has no projects.
+    /// Ignores `members`: the store has no projects.
     async fn publish(
         &self,
         _: &Cx,

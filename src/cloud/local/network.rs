@@ -1,10 +1,8 @@
-//! How a machine reaches the world, and is reached: by `passt` behind a [`super::wire`] that keeps
-//! it from this host.
+//! Network of a machine: `passt` behind a [`super::wire`] that isolates it from this host.
 //!
-//! QEMU, the wire and `passt` hang on each other by two pairs of sockets that nobody else holds:
-//! when QEMU ends, for whatever reason, so do the others. Where that cannot be had ([`closed`] says
-//! why) QEMU's own user network is used, by which a guest reaches all services of this host, and
-//! the run says so.
+//! Two private socket pairs connect QEMU, the wire and `passt`: if QEMU ends, the others end too.
+//! Where isolation is not available ([`Reach`] gives the reason), QEMU's own user network is used,
+//! through which a guest reaches all services of this host; the run reports that.
 use std::fs::{self, File};
 use std::future::Future;
 use std::net::{IpAddr, Ipv4Addr};
@@ -27,30 +25,30 @@ use crate::exec::{self, Cmd, PROCESS_MARK};
 #[cfg(test)]
 mod tests;
 
-/// Words of `passt` and the wire, beside QEMU's log.
+/// Output of `passt` and the wire, beside QEMU's log.
 pub const LOG: &str = "network.log";
-/// `passt` listens within milliseconds.
+/// Time limit; `passt` listens within milliseconds.
 const START: Duration = Duration::from_secs(20);
-/// Before the second attempt: what the first one started ends meanwhile, and lets go of its port.
+/// Delay before the second attempt, in which processes of the first end and release the port.
 const AGAIN: Duration = Duration::from_secs(1);
-/// As QEMU's user network has it, so that a guest finds the same whatever carries it.
+/// Same as QEMU's user network, so that a guest sees the same addresses with both.
 const ADDRESSES: [&str; 6] = ["-a", "10.0.2.15", "-n", "255.255.255.0", "-g", "10.0.2.2"];
 
 /// The network of one start of a machine.
 pub struct Network {
-    /// For `-netdev`.
+    /// Value of `-netdev`.
     pub option: String,
-    /// QEMU's end of the wire; it inherits that.
+    /// QEMU's end of the wire, which it inherits.
     pub end: Option<Arc<OwnedFd>>,
-    /// Leads to the guest's port 22. `None`: QEMU says it.
+    /// Host port that leads to the guest's port 22. `None`: QEMU chooses it.
     pub port: Option<u16>,
-    /// `pid:start time` of the processes that carry it.
+    /// Its processes, as `pid:start time`.
     pub processes: Vec<String>,
 }
 
 impl Network {
-    /// QEMU's own. It takes a free port itself (0), so that no other process can come between. No
-    /// IPv6: where this host has none, every connection of the guest would try it in vain first.
+    /// QEMU's own network. QEMU chooses a free port itself (0), so that no other process can take
+    /// it. No IPv6: on a host without it, every connection of the guest would first fail over IPv6.
     fn of_qemu(port: u16, restrict: bool) -> Self {
         let restrict = if restrict { ",restrict=on" } else { "" };
         let option = format!("user,id=net,ipv6=off{restrict},hostfwd=tcp:127.0.0.1:{port}-:22");
@@ -58,27 +56,27 @@ impl Network {
     }
 }
 
-/// What a closed network is made with.
+/// Prerequisites of an isolated network.
 #[derive(Debug, Clone)]
 pub struct Means {
-    /// This program, which is the wire too.
+    /// This program, which also is the wire.
     program: PathBuf,
     resolvers: Vec<Ipv4Addr>,
 }
 
-/// How guests are kept from this host.
+/// How guests are isolated from this host.
 #[derive(Debug, Clone)]
 pub enum Reach {
     /// By [`super::wire`].
     Closed(Means),
-    /// This host has no IPv4 route to anywhere: guests get no network at all.
+    /// This host has no IPv4 route: guests get no network.
     Nowhere,
-    /// They are not, and why.
+    /// Not isolated, with the reason.
     Open(String),
 }
 
 impl Reach {
-    /// For `doctor` and the first lines of a run.
+    /// Text for `doctor` and the first lines of a run.
     pub fn text(&self) -> String {
         match self {
             Self::Closed(_) => "guests cannot reach this host".into(),
@@ -90,7 +88,7 @@ impl Reach {
     }
 }
 
-/// Finds out what can be had on this host. `program`: path of the running image-factory.
+/// Determines the isolation available on this host. `program` is the running image-factory.
 pub async fn reach(program: Option<&Path>, cancel: &Cancel) -> Result<Reach, Cancelled> {
     if !fs::read_to_string("/proc/net/route").is_ok_and(|table| leads_out(&table)) {
         return Ok(Reach::Nowhere);
@@ -110,8 +108,8 @@ pub async fn reach(program: Option<&Path>, cancel: &Cancel) -> Result<Reach, Can
     Ok(Reach::Closed(Means { program: program.into(), resolvers }))
 }
 
-/// Whether a route leads out of this host, be it to a neighbour alone. An interface (`*`: what is
-/// sent there is refused) is the first word: `eth0 00000000 0100000A 0003 0 0 0 00000000 …`.
+/// Whether a route leads out of this host, if only to a neighbour. `*` is an unreachable route.
+/// Lines look like `eth0 00000000 0100000A 0003 0 0 0 00000000 …`.
 fn leads_out(table: &str) -> bool {
     table
         .lines()
@@ -120,17 +118,17 @@ fn leads_out(table: &str) -> bool {
         .any(|interface| !["lo", "*"].contains(&interface))
 }
 
-/// Where this host looks for its resolvers.
+/// The host's resolver configuration.
 const ETC: &str = "/etc/resolv.conf";
-/// For whom systemd-resolved stands in on the loopback.
+/// The upstream resolvers of systemd-resolved.
 const SYSTEMD: &str = "/run/systemd/resolve/resolv.conf";
 
-/// Of the text of a resolv.conf.
+/// Name servers in a resolv.conf.
 fn nameservers(text: &str) -> impl Iterator<Item = IpAddr> + '_ {
     text.lines().filter_map(|line| line.trim().strip_prefix("nameserver")?.trim().parse().ok())
 }
 
-/// Why there is no resolver that a guest can ask, from the text of [`ETC`].
+/// Why guests have no usable resolver, judged by the text of [`ETC`].
 fn no_resolver(etc: &str) -> &'static str {
     if nameservers(etc).next().is_none() {
         return "/etc/resolv.conf names no resolver";
@@ -143,8 +141,8 @@ fn no_resolver(etc: &str) -> &'static str {
     }
 }
 
-/// Resolvers that a guest can ask. Where systemd-resolved stands in for them on the loopback, it
-/// says elsewhere for whom.
+/// Resolvers that a guest can query. Replaces systemd-resolved on the loopback by its upstream
+/// resolvers.
 fn resolvers(read: impl Fn(&str) -> Option<String>) -> Vec<Ipv4Addr> {
     let named = |path: &&str| -> Vec<Ipv4Addr> {
         let text = read(path).unwrap_or_default();
@@ -158,8 +156,7 @@ fn resolvers(read: impl Fn(&str) -> Option<String>) -> Vec<Ipv4Addr> {
     [ETC, SYSTEMD].iter().map(named).find(|all| !all.is_empty()).unwrap_or_default()
 }
 
-/// Gets a network ready for a machine whose SSH is to be reached at `port` of 127.0.0.1 (0: a free
-/// one).
+/// Starts the network of a machine whose SSH is reachable at `port` of 127.0.0.1 (0: a free one).
 pub async fn start(
     cx: &Cx,
     reach: &Reach,
@@ -184,8 +181,8 @@ pub async fn start(
     Ok(Network::of_qemu(port, false))
 }
 
-/// A port that is not free again yet, or a host that is slow for a moment, is no reason to let a
-/// guest reach this host.
+/// Retries once. A port that is still in use, or a briefly slow host, must not lead to the open
+/// network.
 async fn twice<T, F>(cancel: &Cancel, attempt: impl Fn() -> F) -> Result<T, CloudError>
 where
     F: Future<Output = Result<T, CloudError>>,
@@ -259,13 +256,13 @@ async fn carried(
     })
 }
 
-/// Two ends of a connection, each for one program.
+/// A socket pair, one end for each of two programs.
 fn pair() -> std::io::Result<(Arc<OwnedFd>, Arc<OwnedFd>)> {
     let (one, other) = UnixStream::pair()?;
     Ok((Arc::new(one.into()), Arc::new(other.into())))
 }
 
-/// Takes a port without listening at it: nobody is given it by chance before `passt` listens there.
+/// Binds a port without listening, so that no other process gets it before `passt` listens.
 fn hold(port: u16) -> std::io::Result<TcpSocket> {
     let socket = TcpSocket::new_v4()?;
     socket.set_reuseaddr(true)?;
@@ -284,7 +281,7 @@ async fn begin(cx: &Cx, cmd: &Cmd, log: &File, what: &str) -> Result<(Child, Pro
     cx.ledger.own(Kind::Process, &name, start).await
 }
 
-/// Waits until `passt` listens. If it ended instead, what it said is the reason.
+/// Waits until `passt` listens. If it exited, the error holds its output.
 async fn listening(
     cx: &Cx,
     child: &mut Child,
@@ -312,7 +309,7 @@ async fn listening(
     }
 }
 
-/// `0: 0100007F:1E8E 00000000:0000 0A …`: state 0A is LISTEN. Source: proc(5).
+/// Matches `0: 0100007F:1E8E 00000000:0000 0A …`; state 0A is LISTEN. Source: proc(5).
 fn listens(table: &str, port: u16) -> bool {
     let at = format!("0100007F:{port:04X}");
     table.lines().any(|line| {
@@ -321,7 +318,7 @@ fn listens(table: &str, port: u16) -> bool {
     })
 }
 
-/// Reads the exit status when it comes, so that no zombie stays.
+/// Collects the exit status, so that no zombie remains.
 fn reap(mut child: Child) {
     tokio::spawn(async move { child.wait().await });
 }

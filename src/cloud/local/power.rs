@@ -1,4 +1,4 @@
-//! Looking at a machine from outside, and having it power itself off.
+//! Polls a machine's power state, and powers it off.
 use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
@@ -13,15 +13,14 @@ use crate::cloud::ledger::Kind;
 use crate::cloud::{CloudError, Cx, Machine, Power, Reboot};
 use crate::exec::process::{Proc, State};
 
-/// QEMU answers in milliseconds; when software emulation has taken all CPUs, in a second.
+/// Time limit for QEMU's answer: milliseconds, or a second when software emulation uses all CPUs.
 const ANSWER: Duration = Duration::from_secs(5);
-/// The ACPI power button is pressed again after this: a guest that is still booting does not hear
-/// it.
+/// Interval between presses of the ACPI power button; a booting guest ignores them.
 const PRESS_AGAIN: Duration = Duration::from_secs(10);
-/// So long may a machine look stuck in a shutdown before it is taken for stuck.
+/// How long a machine may look stuck during a shutdown.
 const STUCK: Duration = Duration::from_secs(15);
 
-/// Takes care that each machine's socket has one client at a time (see [`super::qmp`]).
+/// Serialises the clients of each machine's socket (see [`super::qmp`]).
 #[derive(Debug, Clone, Default)]
 pub struct Turns(Arc<Mutex<HashMap<PathBuf, Arc<tokio::sync::Mutex<()>>>>>);
 
@@ -31,7 +30,7 @@ impl Turns {
         self.tell(place, command, json!({})).await
     }
 
-    /// The same with arguments.
+    /// [`ask`](Self::ask) with arguments.
     pub async fn tell(
         &self,
         place: &MachineDir,
@@ -70,7 +69,7 @@ pub async fn power(turns: &Turns, place: &MachineDir) -> Result<Power, CloudErro
     })
 }
 
-/// `RunState` of QEMU's qapi/run-state.json.
+/// Interprets `RunState` of QEMU's qapi/run-state.json.
 fn judge(status: &str) -> Power {
     match status {
         "running" | "prelaunch" => Power::On,
@@ -87,13 +86,13 @@ fn judge(status: &str) -> Power {
     }
 }
 
-/// The exit status gets into the log a moment after the end.
+/// Reason of the exit. The exit status reaches the log a moment after the end.
 async fn ended(place: &MachineDir) -> String {
     tokio::time::sleep(Duration::from_millis(100)).await;
     format!("QEMU is not there any more: {}", place.last_words())
 }
 
-/// Has the machine power itself off, then ends QEMU.
+/// Requests a power-off, then ends QEMU.
 pub async fn shutdown(
     cx: &Cx,
     turns: &Turns,
@@ -105,7 +104,7 @@ pub async fn shutdown(
     end(turns, place).await
 }
 
-/// As Nova reboots: the power goes off, asked for or not, and on again.
+/// Reboots as Nova does: power off, requested or forced, and on again.
 pub async fn reboot(
     cx: &Cx,
     turns: &Turns,
@@ -126,7 +125,7 @@ pub async fn reboot(
     super::boot::again(cx, place, host, machine, deadline).await
 }
 
-/// Presses the power button until the machine is off. QEMU stays.
+/// Presses the power button until the machine is off. QEMU keeps running.
 async fn powered_off(
     cx: &Cx,
     turns: &Turns,
@@ -161,7 +160,7 @@ async fn powered_off(
     }
 }
 
-/// Ends the QEMU of a machine that is off: it still holds the disk.
+/// Ends the QEMU of a machine that is off; it still holds the disk.
 pub async fn end(turns: &Turns, place: &MachineDir) -> Result<(), CloudError> {
     let Some(record) = place.record()? else { return Ok(()) };
     let (proc, network) = (record.proc(), record.network.clone());

@@ -1,8 +1,8 @@
-//! QMP, the way QEMU is spoken to: JSON lines over a unix socket. Source: docs/interop/qmp-spec of
-//! QEMU.
+//! Client for QMP, QEMU's control protocol: JSON lines over a Unix socket. Source:
+//! docs/interop/qmp-spec of QEMU.
 //!
-//! QEMU serves one client of a socket at a time and lets a second one wait without a word:
-//! connections are short, one command each, and the caller takes care that there is one at a time.
+//! QEMU serves one client per socket and lets others wait silently. So connections are short, with
+//! one command each, and the caller must serialise them.
 use std::path::Path;
 use std::time::Duration;
 
@@ -30,7 +30,7 @@ pub struct Qmp {
 }
 
 impl Qmp {
-    /// Connects, hears the greeting and ends the negotiation. `deadline` is for all of it.
+    /// Connects, reads the greeting and negotiates, all within `deadline`.
     pub async fn connect(socket: &Path, deadline: Duration) -> Result<Self, QmpError> {
         let work = async {
             let mut qmp =
@@ -47,7 +47,7 @@ impl Qmp {
         })
     }
 
-    /// Runs one command. After an error that is not `Refused` the connection is of no more use.
+    /// Runs one command. After an error other than `Refused` the connection is unusable.
     pub async fn execute(
         &mut self,
         command: &str,

@@ -1,14 +1,12 @@
-//! Images that a run staged and did not publish, found without its ledger by their `factory_run`
-//! and their own ID, and deleted. What else a run leaves, this host keeps ([`crate::cloud::host`]):
-//! here a machine is a process and directories.
+//! Finds and deletes staged images of a run without its ledger, by `factory_run` and their own ID.
+//! Machines are processes and directories here; [`crate::cloud::local_resources`] handles those.
 use super::store::{self, Store};
 use crate::cloud::CloudError;
 use crate::cloud::ledger::{Entry, Kind};
 use crate::cloud::local_resources::{Found, foreign};
 use crate::image::Image;
 
-/// Deletes a staged image of `run`. Absent is success, and so is an image that was published
-/// meanwhile: it is no run's any more.
+/// Deletes a staged image of `run`. Success if absent, or published meanwhile.
 pub fn discard(store: &Store, run: &str, thing: &Entry) -> Result<(), CloudError> {
     let ids = match &thing.id {
         // What a crash in the middle of a removal left; the ledger knows its ID, so it was this
@@ -39,7 +37,7 @@ pub fn staged(store: &Store, run: &str) -> Result<Vec<Found>, CloudError> {
         .collect())
 }
 
-/// Runs that staged an image.
+/// Runs with staged images.
 pub fn runs(store: &Store) -> Result<Vec<String>, CloudError> {
     let all = store.list()?;
     let staged = all.iter().filter_map(|i| store::run_of(i).filter(|run| i.is_staged_by(run)));

@@ -1,34 +1,32 @@
-//! The config drive: a FAT image, made in process, from which cloud-init reads who the machine is.
-//! Same layout as Nova's.
+//! The config drive: a FAT image from which cloud-init reads the machine's metadata, in Nova's
+//! layout.
 //!
-//! It is a disk and not a CD-ROM: an initramfs for virtio only shows `sr0` too late for
-//! cloud-init's generator. Source: docs.openstack.org/nova, "Config drives"; cloud-init's
-//! `ConfigDrive` data source.
+//! A disk, not a CD-ROM: a virtio-only initramfs shows `sr0` too late for cloud-init's generator.
+//! Sources: docs.openstack.org/nova, "Config drives"; cloud-init's `ConfigDrive` data source.
 use std::io::{self, Cursor, Write};
 use std::path::Path;
 
 use fatfs::{FileSystem, FormatVolumeOptions, FsOptions};
 use serde_json::json;
 
-/// What the machine is told.
+/// Metadata of a machine.
 pub struct Seed<'a> {
-    /// New for every machine: cloud-init takes a known one for a reboot and keeps host keys and the
-    /// like.
+    /// Unique per machine: cloud-init treats a known one as a reboot and keeps host keys and other
+    /// state.
     pub uuid: &'a str,
     pub name: &'a str,
     pub user_data: &'a str,
 }
 
-/// Label by which cloud-init finds the drive. FAT keeps it in upper case or as given; both are
-/// looked for.
+/// Label by which cloud-init finds the drive, in upper or lower case.
 const LABEL: [u8; 11] = *b"config-2   ";
 
-/// Room beside the user-data: the two FATs, the directories, meta_data.json.
+/// Bytes for the FATs, directories and meta_data.json, besides the user-data.
 const ROOM: usize = 1 << 20;
 
 impl Seed<'_> {
-    /// Writes the image to `path`, readable by the owner alone: user-data carries the host's
-    /// private key.
+    /// Writes the image to `path`, readable only by the owner: user-data contains the machine's
+    /// private host key.
     pub fn write(&self, path: &Path) -> io::Result<()> {
         use std::os::unix::fs::OpenOptionsExt;
         let image = self.image()?;

@@ -1,6 +1,5 @@
-//! How an image comes to be: in a directory of the run, from the disk of a machine or from a file,
-//! and with one rename into the store. Until then there is nothing to see; after a crash there is a
-//! directory that the run owns.
+//! Creates an image in a directory of the run, from a machine's disk or a file, and moves it into
+//! the store with one rename. A crash before that leaves only a directory that the run owns.
 use std::fs::File;
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
@@ -17,16 +16,15 @@ use crate::exec;
 use crate::image::{self, Image, State, Visibility};
 use crate::plan::GIB;
 
-/// How `qemu-img` writes an image: compressed with zstd, two clusters at a time and in any order.
+/// Options of `qemu-img`: zstd compression, two parallel writes, in any order.
 ///
-/// Measured on a Debian 12 of 447 MiB, in seconds of CPU to write, MiB, and seconds of CPU to read
-/// it all: not compressed 2.3, 447, 0.1; zlib 23.9, 152, 2.3; zstd 6.2, 148, 1.3. So zstd is as
-/// small as zlib for a quarter of the work. Hosts with a QEMU before 5.1 cannot read it: for those,
-/// `qemu-img convert -c -O qcow2` makes a zlib one.
+/// Debian 12 of 447 MiB: seconds of CPU to write, MiB, seconds of CPU to read. Uncompressed 2.3,
+/// 447, 0.1; zlib 23.9, 152, 2.3; zstd 6.2, 148, 1.3. So zstd is as small as zlib at a quarter of
+/// the cost. QEMU before 5.1 cannot read it; there `qemu-img convert -c -O qcow2` makes a zlib
+/// image.
 const CONVERT: &[&str] = &["-O", "qcow2", "-o", "compression_type=zstd", "-c", "-m", "2", "-W"];
 
-/// An image in the making. What it takes its name and ID from is known before anything of it
-/// exists.
+/// An image being created. Its name and ID are known from the start.
 pub struct Staging<'a> {
     cx: &'a Cx,
     run: &'a str,
@@ -55,7 +53,7 @@ impl<'a> Staging<'a> {
         self.dir.join("disk.qcow2")
     }
 
-    /// Writes all of `source`, backing files included, as one standalone disk.
+    /// Writes `source`, including backing files, as one standalone disk.
     pub async fn convert(&self, source: &Path, format: Format) -> Result<(), CloudError> {
         let cmd = disk::convert(source, format, CONVERT, &self.disk(), self.left()).mark(self.run);
         exec::output(&cmd, &self.cx.cancel)
@@ -64,7 +62,7 @@ impl<'a> Staging<'a> {
             .map_err(convert_error(format!("convert {}", source.display())))
     }
 
-    /// Takes a file as it is, after a look at whether its tables are sound.
+    /// Copies a file unchanged, after checking its tables.
     pub async fn copy(&self, source: &Path) -> Result<(), CloudError> {
         let check = disk::check(source, self.left()).mark(self.run);
         exec::output(&check, &self.cx.cancel)
@@ -79,7 +77,7 @@ impl<'a> Staging<'a> {
             .await
     }
 
-    /// Describes the disk, syncs it all and puts it into the store as a staged image.
+    /// Writes the description, syncs everything, and moves it into the store as a staged image.
     pub async fn finish(self, store: &Store) -> Result<Image, CloudError> {
         let disk = self.disk();
         let Disk { virtual_size, .. } = disk::inspect_as(&disk, Some(Format::Qcow2))
@@ -149,7 +147,7 @@ impl<'a> Staging<'a> {
     }
 }
 
-/// What ends work on files before it is done.
+/// Conditions that interrupt file work.
 #[derive(Clone)]
 struct Stop {
     cancel: Cancel,
@@ -173,7 +171,7 @@ impl Stop {
         })
     }
 
-    /// Reads a file through. A stop asked for in between is `Interrupted`, the deadline `TimedOut`.
+    /// Reads a whole file. Fails with `Interrupted` on cancellation and `TimedOut` at the deadline.
     fn pump(&self, from: &Path, mut to: impl FnMut(&[u8]) -> io::Result<()>) -> io::Result<()> {
         let mut file = File::open(from)?;
         let mut chunk = vec![0; 1 << 20];

@@ -1,5 +1,5 @@
-//! The local image store: `images/<id>/{disk.qcow2, image.json}`. A directory comes there whole, by
-//! one rename; image.json changes by one rename: nobody sees half an image or half a change.
+//! The local image store: `images/<id>/{disk.qcow2, image.json}`. Directories appear, and
+//! image.json changes, by one rename, so readers never see a partial image or change.
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -15,17 +15,17 @@ pub struct Store {
 }
 
 impl Store {
-    /// The store in `home`; made when the first image comes.
+    /// The store in `home`; created with the first image.
     pub fn new(home: &Path) -> Self {
         Self { dir: home.join("images") }
     }
 
-    /// The disk of an image: qcow2 without a backing file.
+    /// Disk of an image: qcow2 without a backing file.
     pub fn disk(&self, id: &str) -> PathBuf {
         self.dir.join(id).join("disk.qcow2")
     }
 
-    /// All images, newest first, staged ones too. A directory without image.json is none.
+    /// All images, newest first, including staged ones. Skips directories without image.json.
     pub fn list(&self) -> Result<Vec<Image>, CloudError> {
         let entries = match fs::read_dir(&self.dir) {
             Ok(entries) => entries,
@@ -40,7 +40,7 @@ impl Store {
         Ok(images)
     }
 
-    /// The image with this ID. `Ok(None)`: there is none.
+    /// The image with this ID; `Ok(None)` if absent.
     pub fn get(&self, id: &str) -> Result<Option<Image>, CloudError> {
         // An ID is a path component here: what is not one of ours never becomes a path.
         if uuid::Uuid::try_parse(id).is_err() {
@@ -65,7 +65,7 @@ impl Store {
         Ok(Some(Image { id: id.into(), stranger, ..image }))
     }
 
-    /// Like [`get`](Self::get), with an error for an image that is not there.
+    /// [`get`](Self::get), with an error if absent.
     pub fn need(&self, id: &str) -> Result<Image, CloudError> {
         self.get(id)?.ok_or_else(|| {
             CloudError::refused(format!("image {id}"), "does not exist")
@@ -82,8 +82,8 @@ impl Store {
             .collect())
     }
 
-    /// What a bundle means by its base; `os/<family>` is the family alone. Hidden images are found
-    /// by ID and name.
+    /// Resolves a bundle's base; `os/<family>` allows only the family. Hidden images are found by
+    /// ID and name.
     pub fn find(&self, wanted: &str) -> Result<BaseLookup, CloudError> {
         let images: Vec<Image> =
             self.list()?.into_iter().filter(|i| i.state != State::Staged).collect();
@@ -93,8 +93,8 @@ impl Store {
         }))
     }
 
-    /// Takes a finished directory `staged` with disk.qcow2 and image.json in as the image `id`: one
-    /// rename.
+    /// Moves a finished directory `staged`, with disk.qcow2 and image.json, into the store as image
+    /// `id`: one rename.
     pub fn take(&self, staged: &Path, id: &str) -> io::Result<()> {
         fs::create_dir_all(&self.dir)?;
         // It was the run's alone; an image may be read by whoever may enter the store.
@@ -104,7 +104,7 @@ impl Store {
         sync_dir(&self.dir)
     }
 
-    /// Writes the image's description in one step and reads it back.
+    /// Replaces the image's description atomically and reads it back.
     pub fn update(&self, image: &Image) -> Result<Image, CloudError> {
         let image = &Image { stranger: None, ..image.clone() };
         write_description(&self.dir.join(&image.id), image)
@@ -112,7 +112,7 @@ impl Store {
         self.need(&image.id)
     }
 
-    /// Removes an image. The description goes first: what is left after a crash is no image.
+    /// Removes an image, its description first, so that a crash leaves no image.
     pub fn remove(&self, id: &str) -> Result<(), CloudError> {
         let dir = self.dir.join(id);
         let gone = |done: io::Result<()>| match done {
@@ -124,7 +124,7 @@ impl Store {
             .map_err(CloudError::io(format!("remove image {id}")))
     }
 
-    /// The directory `images/<id>` is there, but holds no description.
+    /// Whether `images/<id>` exists without a description.
     pub fn is_debris(&self, id: &str) -> bool {
         uuid::Uuid::try_parse(id).is_ok()
             && self.dir.join(id).is_dir()
@@ -137,8 +137,8 @@ pub fn run_of(image: &Image) -> Option<&str> {
     image.properties.get(image::RUN).map(String::as_str)
 }
 
-/// Writes `image.json` into `dir`, in one step and to the disk. The state is a property too, as it
-/// is in Glance.
+/// Writes `image.json` into `dir` atomically and syncs it. The state is also a property, as in
+/// Glance.
 pub fn write_description(dir: &Path, image: &Image) -> io::Result<()> {
     let mut image = image.clone();
     image.properties.insert(image::STATE.into(), image.state.name().into());
@@ -147,7 +147,7 @@ pub fn write_description(dir: &Path, image: &Image) -> io::Result<()> {
     replace(&dir.join("image.json"), &text)
 }
 
-/// Replaces a file in one step. Others may read what the store says.
+/// Replaces a file atomically. Other users may read the store's descriptions.
 pub fn replace(path: &Path, content: &[u8]) -> io::Result<()> {
     durable::replace_as(path, content, 0o644)
 }
@@ -156,7 +156,7 @@ fn permissions(mode: u32) -> fs::Permissions {
     std::os::unix::fs::PermissionsExt::from_mode(mode)
 }
 
-/// Names and families that look like what was asked for, nearest first, at most three.
+/// Names and families similar to `wanted`, nearest first, at most three.
 fn near(wanted: &str, images: &[Image]) -> Vec<String> {
     let mut scored: Vec<(f64, &str)> = images
         .iter()

@@ -1,4 +1,4 @@
-//! A second disk for a machine that runs. It lies in the machine's directory and goes with it.
+//! A second disk for a running machine. Lies in the machine's directory, and is removed with it.
 use std::time::{Duration, Instant};
 
 use serde_json::json;
@@ -43,14 +43,13 @@ pub async fn attach(
     Ok(AttachedVolume { serial: id.clone(), id })
 }
 
-/// Between two looks at what QEMU still holds.
+/// Interval between checks whether QEMU still uses the disk.
 const LOOK: Duration = Duration::from_millis(250);
-/// So long a guest may take before it is asked for its disk again.
+/// Delay before the guest is asked again to release its disk.
 const ASK_AGAIN: Duration = Duration::from_secs(10);
 
-/// The guest has to let go of it first, and is asked again while it does not. QEMU then takes the
-/// device off its list a moment before it lets go of the disk behind it: what is still in use is
-/// asked for again, too.
+/// Detaches a disk. The guest must release it first, and is asked repeatedly. QEMU removes the
+/// device from its list shortly before it releases the disk, so a disk in use is also retried.
 pub async fn detach(
     cx: &Cx,
     turns: &Turns,

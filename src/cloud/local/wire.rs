@@ -1,13 +1,12 @@
-//! The wire between a machine and `passt`: frames of the guest that would end at this host are
-//! dropped.
+//! The wire between a machine and `passt`: drops frames of the guest that are addressed to this
+//! host.
 //!
-//! QEMU's own user network and `passt` both open sockets on this host for whatever address a guest
-//! names. Their options close only the address by which the host is offered (10.0.2.2): a guest
-//! that sends frames to 127.0.0.1 itself was seen to reach the host's loopback through `passt
-//! --no-map-gw` (version 2023-03). Here every frame is looked at before `passt` gets it. Frames for
-//! the guest pass unseen.
+//! QEMU's user network and `passt` open host sockets for any address that a guest names. Their
+//! options block only the host's alias (10.0.2.2); a guest that sends frames to 127.0.0.1 reaches
+//! the host's loopback even through `passt --no-map-gw` (version 2023-03). So every frame is
+//! checked before it reaches `passt`. Frames to the guest pass unchecked.
 //!
-//! On both sides a frame follows its length, 32 bits, big endian (QEMU: `net/socket.c`).
+//! On both sides, a 32-bit big-endian length precedes each frame (QEMU: `net/socket.c`).
 use std::io::{self, Read, Write};
 use std::net::Ipv4Addr;
 use std::os::unix::net::UnixStream;
@@ -19,10 +18,11 @@ use super::growth;
 #[cfg(test)]
 mod tests;
 
-/// QEMU's `NET_BUFSIZE` is 4 KiB + 64 KiB. A longer frame means that the other side is not QEMU.
+/// Maximum frame length. QEMU's `NET_BUFSIZE` is 4 KiB + 64 KiB; longer frames do not come from
+/// QEMU.
 const LONGEST: usize = 80 << 10;
 const BUFFER: usize = 256 << 10;
-/// This host's addresses are read again after this: interfaces come and go.
+/// Interval for rereading this host's addresses, because interfaces change.
 const FRESH: Duration = Duration::from_secs(5);
 
 const ETHERNET: usize = 14;
@@ -33,19 +33,19 @@ const UDP: u8 = 17;
 const DNS: u16 = 53;
 const DHCP: u16 = 67;
 
-/// Decides for each frame of a guest whether it may leave.
+/// Decides which frames of a guest may leave.
 #[derive(Debug, Clone, Default)]
 pub struct Filter {
     /// Addresses of this host's interfaces.
     pub own: Vec<Ipv4Addr>,
-    /// Resolvers: port 53 of theirs is open wherever they are.
+    /// Resolvers, whose port 53 is always allowed.
     pub resolvers: Vec<Ipv4Addr>,
 }
 
 impl Filter {
-    /// Passes ARP, and IPv4 to addresses that are neither this host's nor of the link alone. All
-    /// else is dropped: IPv6, VLANs, broadcasts but those of DHCP, the metadata service of a cloud
-    /// that this host is a machine of.
+    /// Allows ARP, and IPv4 to addresses outside of this host and its links. Drops everything else:
+    /// IPv6, VLANs, broadcasts except DHCP, and the metadata service if this host is a cloud
+    /// machine.
     pub fn passes(&self, frame: &[u8]) -> bool {
         match frame.get(12..ETHERNET) {
             Some(kind) if kind == ARP => true,
@@ -69,12 +69,12 @@ impl Filter {
     }
 }
 
-/// Loopback, "this host", link-local (where clouds have their metadata), multicast and reserved.
+/// Loopback, "this host", link-local (metadata services), multicast and reserved addresses.
 fn is_local(to: Ipv4Addr) -> bool {
     to.is_loopback() || to.octets()[0] == 0 || to.is_link_local() || to.octets()[0] >= 224
 }
 
-/// Protocol and destination port of a packet that is no fragment.
+/// Protocol and destination port of an unfragmented packet.
 fn port(packet: &[u8]) -> Option<(u8, u16)> {
     let fragment = u16::from_be_bytes([packet[6], packet[7]]) & 0x3fff != 0;
     let at = usize::from(packet[0] & 15) * 4 + 2;
@@ -83,12 +83,12 @@ fn port(packet: &[u8]) -> Option<(u8, u16)> {
     Some((protocol, u16::from_be_bytes([port[0], port[1]])))
 }
 
-/// Carries frames until one side closes, and keeps `files` small. `guest` leads to QEMU, `world` to
-/// `passt`.
+/// Forwards frames until one side closes, and bounds the size of `files`. `guest` leads to QEMU,
+/// `world` to `passt`.
 ///
 /// # Errors
 ///
-/// A side that could not be read or written, or that sent what is no frame.
+/// A side cannot be read or written, or sent an invalid frame.
 pub fn carry(
     guest: UnixStream,
     world: UnixStream,
@@ -138,8 +138,8 @@ fn outward(mut guest: &UnixStream, mut world: &UnixStream, mut filter: Filter) -
     }
 }
 
-/// Moves the frames that pass to the front. Returns how many bytes these are, and how many were
-/// looked at: what is left after them is the beginning of a frame.
+/// Moves allowed frames to the front. Returns their length, and the number of bytes processed; the
+/// rest is an incomplete frame.
 fn sift(buffer: &mut [u8], filter: &Filter) -> io::Result<(usize, usize)> {
     let (mut passed, mut taken) = (0, 0);
     while let Some(length) = buffer.get(taken..taken + 4) {
@@ -161,7 +161,7 @@ fn sift(buffer: &mut [u8], filter: &Filter) -> io::Result<(usize, usize)> {
     Ok((passed, taken))
 }
 
-/// IPv4 addresses of all interfaces of this host. Source: getifaddrs(3).
+/// IPv4 addresses of all interfaces. Source: getifaddrs(3).
 fn own_addresses() -> io::Result<Vec<Ipv4Addr>> {
     let mut first = std::ptr::null_mut();
     // SAFETY: fills `first` with a list that is freed below.

@@ -1,5 +1,5 @@
-//! How services are reached: interface, TLS, and what is said of one service alone.
-//! Source: `CloudRegion` of openstacksdk.
+//! Access to services: interface, TLS, and per-service settings. Source: `CloudRegion` of
+//! openstacksdk.
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
@@ -17,8 +17,7 @@ pub struct Access {
     pub warnings: Vec<String>,
 }
 
-/// Services that we use, and the words before `_endpoint_override` and its like, in the order in
-/// which they count.
+/// Services in use, with the prefixes of `_endpoint_override` and other keys, by precedence.
 const SERVICES: &[(&str, &[&str])] = &[
     ("compute", &["compute"]),
     ("image", &["image"]),
@@ -27,7 +26,7 @@ const SERVICES: &[(&str, &[&str])] = &[
     ("orchestration", &["orchestration"]),
 ];
 
-/// The version that we speak, and what may be asked for instead without a difference.
+/// The API version in use, and other values that mean the same.
 const VERSIONS: &[(&str, &str)] = &[
     ("compute", "2"),
     ("image", "2"),
@@ -36,7 +35,7 @@ const VERSIONS: &[(&str, &str)] = &[
     ("orchestration", "1"),
 ];
 
-/// `home`: what `~` is. `wrong`: everything that is.
+/// `home` is the value of `~`. Appends all errors to `wrong`.
 pub fn read(config: &Map, home: Option<&Path>, wrong: &mut Vec<String>) -> Access {
     let mut reader = Reader { config, home, wrong, warnings: Vec::new() };
     let interface = reader.config.get("interface").map(|s| reader.interface("interface", s));
@@ -64,7 +63,7 @@ impl<'a> Reader<'a> {
         self.wrong.push(format!("`{key}`{what} ({})", setting.origin));
     }
 
-    /// In the order in which they are preferred.
+    /// Interfaces in order of preference.
     fn interface(&mut self, key: &str, setting: &Setting) -> Vec<String> {
         let named: Vec<Option<&str>> = match &setting.value {
             Value::List(items) => items.iter().map(Setting::as_text).collect(),
@@ -133,7 +132,7 @@ impl<'a> Reader<'a> {
         Tls { cacert, insecure, client }
     }
 
-    /// Only `true` is: whoever writes something else does not get less than he has.
+    /// Only `true` disables verification; any other value keeps it.
     fn insecure(&mut self) -> bool {
         let Some(setting) = self.config.get("insecure") else { return false };
         let text = setting.as_text().unwrap_or_default();
@@ -190,7 +189,7 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// The first of `block_storage_x`, `volumev3_x` and so on that has a value.
+    /// The first of `block_storage_x`, `volumev3_x` and so on with a value.
     fn first(&self, words: &[&str], what: &str) -> Option<(String, &'a Setting)> {
         let key = words.iter().map(|word| format!("{word}_{what}"));
         key.filter_map(|key| Some((key.clone(), self.config.get(&key).filter(|s| !s.is_null())?)))

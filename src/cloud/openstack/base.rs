@@ -1,5 +1,4 @@
-//! What a name means in this project: the one resolver of bases, and of every command that takes an
-//! image.
+//! Resolves image names in a project, for bases and for all commands.
 use std::collections::BTreeSet;
 
 use super::OpenStack;
@@ -17,8 +16,8 @@ pub async fn named(
     Ok(glance::images(&cloud.api, &[("name", name.to_owned())], cancel).await?)
 }
 
-/// What [`crate::family::meaning`] says of all that a name may mean: images of others are among
-/// these, for who asks by ID or exact name.
+/// Resolves `wanted` by [`crate::family::meaning`] over all candidates, including foreign images
+/// for lookups by ID or exact name.
 pub async fn base(
     cloud: &OpenStack,
     facts: &FactsQuery,
@@ -73,10 +72,8 @@ fn is_staged(record: &Record) -> bool {
     record.property(image::STATE) == Some("building")
 }
 
-/// Glance leaves out of its lists what is hidden, what others offer to whoever knows of it
-/// (community), and what others share with this project until it accepts: such an image is found by
-/// its exact name where the lists have none of that name. What is there and cannot be used is told
-/// as that.
+/// Finds images that Glance omits from lists, by exact name, if no listed image has it: hidden,
+/// community, and shared ones that this project has not accepted. Reports unusable ones as such.
 async fn out_of_lists(
     cloud: &OpenStack,
     wanted: &str,
@@ -123,7 +120,7 @@ async fn out_of_lists(
     }
 }
 
-/// All that carry a family's name, whoever made them.
+/// All images with a family's property, whoever made them.
 pub async fn of_family(
     cloud: &OpenStack,
     family: &str,
@@ -133,7 +130,7 @@ pub async fn of_family(
     Ok(glance::images(&cloud.api, &query, cancel).await?)
 }
 
-/// Names and families that look like `wanted`.
+/// Names and families similar to `wanted`.
 async fn near(
     cloud: &OpenStack,
     wanted: &str,

@@ -1,22 +1,22 @@
-//! Bodies of answers: read by pieces, up to a bound, and never unpacked. What a service sends is
-//! its own to choose; what it costs us is not.
+//! Reads response bodies in pieces, with a size limit and without decompression, so that a service
+//! cannot exhaust memory.
 use bytes::Bytes;
 use reqwest::{ClientBuilder, Response};
 
 use super::api::Asked;
 use super::error::ApiError;
 
-/// Of an answer, in bytes. A page of 500 servers is a tenth of that.
+/// Size limit of a response in bytes. A page of 500 servers is a tenth of that.
 pub const LONGEST: usize = 16 << 20;
-/// Of an error's body, in bytes; more of it is not read.
+/// Bytes read of an error's body.
 const LONGEST_ERROR: usize = 64 << 10;
 
-/// A client that asks for no encoding, and unpacks none: a thousand bytes may be a million.
+/// Disables compressed responses, because a small one may expand without bound.
 pub fn plain(builder: ClientBuilder) -> ClientBuilder {
     builder.no_gzip().no_brotli().no_deflate().no_zstd()
 }
 
-/// The body of an answer, whole. Of an error its begin is enough.
+/// Reads a whole body; of an error, only the beginning.
 pub async fn read(mut answer: Response, asked: &Asked<'_>) -> Result<Bytes, ApiError> {
     let failed = answer.status().as_u16() >= 400;
     let longest = if failed { LONGEST_ERROR } else { LONGEST };

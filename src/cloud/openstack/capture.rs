@@ -1,5 +1,4 @@
-//! How a staged image comes to be: from the disk of a server that is off, from its boot volume, or
-//! from a file.
+//! Makes a staged image from the disk of a stopped server, its boot volume, or a file.
 use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
@@ -16,7 +15,7 @@ use crate::event::Event;
 use crate::exec::{self, ExecError};
 use crate::image::{self, Image};
 
-/// Looks at an image that is queued, before its server is asked whether it still works on it.
+/// Polls of a queued image before its server's task state is checked.
 const STUCK: u32 = 8;
 
 pub async fn machine(
@@ -63,7 +62,7 @@ pub async fn machine(
     Ok(image)
 }
 
-/// A volume is uploaded only when nothing uses it, so its server goes first.
+/// Uploads a boot volume. Deletes its server first, because the volume must be unused.
 async fn volume_image(
     cloud: &OpenStack,
     cx: &Cx,
@@ -99,8 +98,7 @@ async fn volume_image(
     Ok(id)
 }
 
-/// From here on it proves by its own ID that it is the one that was staged; its name alone could be
-/// a copy's.
+/// Writes the image's own ID as proof that it is the staged image; a name could be a copy's.
 async fn name_itself(cloud: &OpenStack, cx: &Cx, id: &str) -> Result<Record, CloudError> {
     let mut patch = Patch::default();
     patch.set(image::IMAGE_ID, id);
@@ -116,8 +114,7 @@ async fn mark(cloud: &OpenStack, cx: &Cx, run: &str, id: &str) -> Result<(), Clo
     Ok(())
 }
 
-/// Waits until the image has its content. `server`: the one it is made of, whose work ends first or
-/// fails.
+/// Waits until the image has its content. `server` is its source, whose task ends first or fails.
 async fn finished(
     cloud: &OpenStack,
     cx: &Cx,
@@ -228,7 +225,7 @@ pub async fn file(
     Ok(record.image(&cloud.api.project(&cx.cancel).await?))
 }
 
-/// The digest of `file`, if image `id` has a content of its length, or comes to have one.
+/// Digest of `file`, if image `id` has content of its length, or gets it in time.
 async fn stored(
     cloud: &OpenStack,
     cx: &Cx,
@@ -265,8 +262,8 @@ async fn stored(
     summed.map(Some).map_err(CloudError::io(format!("read {}", file.display())))
 }
 
-/// Images are kept as qcow2. What is none is converted first, compressed so that every Nova since
-/// 2013 can read it; so is one with internal snapshots.
+/// Converts other formats to qcow2, compressed so that every Nova since 2013 can read it; also a
+/// qcow2 with internal snapshots.
 async fn as_qcow2(
     cloud: &OpenStack,
     cx: &Cx,

@@ -1,5 +1,4 @@
-//! Cinder, as far as the factory needs it: volumes that machines boot from. Source: the Block
-//! Storage API v3 reference.
+//! Calls of Cinder: volumes that machines boot from. Source: the Block Storage API v3 reference.
 use std::collections::BTreeMap;
 
 use serde::Deserialize;
@@ -22,19 +21,18 @@ pub struct Volume {
     pub metadata: BTreeMap<String, String>,
     #[serde(default)]
     pub encrypted: bool,
-    /// Of a volume that was made from an image: that image's properties as they were, and its
-    /// `image_id`.
+    /// Properties and `image_id` of the image that the volume was created from, as of then.
     #[serde(default)]
     volume_image_metadata: Value,
 }
 
 impl Volume {
-    /// Image that it was made from.
+    /// Image that it was created from.
     pub fn image(&self) -> Option<&str> {
         self.volume_image_metadata["image_id"].as_str()
     }
 
-    /// What people know it by.
+    /// Name for people.
     pub fn label(&self) -> &str {
         self.name.as_deref().filter(|n| !n.is_empty()).unwrap_or(&self.id)
     }
@@ -45,7 +43,7 @@ struct One {
     volume: Volume,
 }
 
-/// `None`: it is not there.
+/// `None` if absent.
 pub async fn volume(api: &Api, id: &str, cancel: &Cancel) -> Result<Option<Volume>, ApiError> {
     match api
         .get(Service::Volume, &["volumes", id])
@@ -65,7 +63,7 @@ pub async fn volumes(api: &Api, cancel: &Cancel) -> Result<Vec<Volume>, ApiError
     pages::all(list, || api.get(Service::Volume, &["volumes", "detail"]), cancel).await
 }
 
-/// Sends one create of a volume, empty or with the content of an image.
+/// Sends one create request for a volume, empty or from an image.
 pub async fn create(
     api: &Api,
     name: &str,
@@ -88,8 +86,8 @@ pub async fn create(
     Ok(call.what(format!("create volume {name}")).fetch::<One>(cancel).await?.volume)
 }
 
-/// Sets properties in what Cinder knows of the image that a volume was made from, and gives to
-/// images that are made of the volume. `false`: the cloud does not let us.
+/// Sets properties in Cinder's copy of the image metadata, which images made of the volume inherit.
+/// `false` if the cloud does not permit it.
 pub async fn describe_image(
     api: &Api,
     id: &str,
@@ -106,7 +104,7 @@ pub async fn describe_image(
     }
 }
 
-/// Sends one upload of a volume to Glance; returns the image's ID.
+/// Sends one request to upload a volume to Glance; returns the image's ID.
 pub async fn upload(api: &Api, id: &str, image: &str, cancel: &Cancel) -> Result<String, ApiError> {
     let what = format!("upload volume {id} as image {image}");
     let body = json!({ "os-volume_upload_image": { "image_name": image, "disk_format": "qcow2",
@@ -131,14 +129,13 @@ pub async fn delete(api: &Api, id: &str, cancel: &Cancel) -> Result<(), ApiError
     )
 }
 
-/// The volume types.
+/// Volume types.
 pub async fn types(api: &Api, cancel: &Cancel) -> Result<Vec<Named>, ApiError> {
     let list = List { what: "list volume types".into(), key: "volume_types", page: Some(PAGE) };
     pages::all(list, || api.get(Service::Volume, &["types"]), cancel).await
 }
 
-/// Whether volumes of this type are encrypted; without a name of the default type. `None`: the
-/// cloud does not tell members.
+/// Whether volumes of this type, or of the default type, are encrypted. `None` if not disclosed.
 pub async fn encrypts(
     api: &Api,
     types: &[Named],
@@ -159,7 +156,7 @@ async fn told(api: &Api, path: &[&str], cancel: &Cancel) -> Option<Value> {
     api.get(Service::Volume, path).what("look at the volume type").fetch(cancel).await.ok()
 }
 
-/// Names of the zones in which volumes can be; empty where the cloud does not tell.
+/// Names of available zones; empty if not disclosed.
 pub async fn zones(api: &Api, cancel: &Cancel) -> Result<Vec<String>, ApiError> {
     let answer: Value = api
         .get(Service::Volume, &["os-availability-zone"])
@@ -169,7 +166,7 @@ pub async fn zones(api: &Api, cancel: &Cancel) -> Result<Vec<String>, ApiError> 
     Ok(usable_zones(&answer))
 }
 
-/// Volumes and GiB that the project may still have.
+/// Remaining quota of volumes and GiB.
 pub async fn room(api: &Api, cancel: &Cancel) -> Result<QuotaHeadroom, ApiError> {
     let answer: Value = api
         .get(Service::Volume, &["limits"])
