@@ -1,10 +1,9 @@
-//! clouds.yaml, with the secrets of secure.yaml and the profiles of clouds-public.yaml beside it.
-//! Source: the configuration guide of openstacksdk. What the values mean is `resolve`'s to say.
+//! Reads clouds.yaml, with secure.yaml and clouds-public.yaml. Source: the configuration guide of
+//! openstacksdk. `resolve` interprets the values.
 //!
-//! A file says to whom a password is sent, so that it is read only where its owner is whom we work
-//! for: not in a factory tree (others write there), nor from a directory that another user may
-//! write to; and a secret goes with the file it lies beside. What is named explicitly is read in
-//! any case.
+//! These files decide where passwords are sent. So they are not read from a factory tree or from a
+//! directory that another user can write, and a secret applies only to the clouds.yaml beside it.
+//! An explicitly named file is always read.
 use std::collections::BTreeMap;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
@@ -19,23 +18,24 @@ use crate::diagnostic::there_are;
 use crate::durable;
 use crate::reading;
 
-/// A longer one is no clouds.yaml.
+/// Size limit of a clouds.yaml.
 const LONGEST: u64 = 1 << 20;
-/// So long a pipe in the place of a file may take.
+/// Time limit for reading a pipe.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// Where clouds.yaml is looked for, unless OS_CLIENT_CONFIG_FILE names it.
+/// Search path of clouds.yaml, unless OS_CLIENT_CONFIG_FILE names it.
 #[derive(Debug, Clone, Default)]
 pub struct Places {
-    /// The current directory, which anybody may have made.
+    /// The current directory, which may be anybody's.
     pub here: Option<PathBuf>,
-    /// It holds a factory tree, or is in one repository with it: what lies right in it is not read.
+    /// The current directory contains a factory tree, or shares a repository with it; files
+    /// directly in it are not read.
     pub around: bool,
     /// `~/.config/openstack`, `/etc/openstack`
     pub config: Vec<PathBuf>,
-    /// What `~` is in names of files.
+    /// Value of `~` in file names.
     pub home: Option<PathBuf>,
-    /// Directories that others write to, factory trees above all: nothing is read below them.
+    /// Directories that others write to, such as factory trees; nothing below them is read.
     pub distrusted: Vec<PathBuf>,
 }
 
@@ -44,7 +44,7 @@ impl Places {
         self.here.iter().chain(&self.config)
     }
 
-    /// Why the file is not to be read.
+    /// Why the file must not be read.
     fn distrusts(&self, file: &Path) -> Option<String> {
         let real = |path: &Path| path.canonicalize().unwrap_or_else(|_| path.to_owned());
         let dir = file.parent().map(real).unwrap_or_default();
@@ -70,18 +70,18 @@ impl Places {
     }
 }
 
-/// What there is of a cloud.
+/// Entry of a cloud.
 pub struct Found {
     pub entry: Map,
-    /// What its profile says, below it.
+    /// Its profile, which the entry overrides.
     pub vendor: Map,
-    /// Those that were read, for people.
+    /// Names of the files read, for people.
     pub files: String,
-    /// Of files that were passed over, and have an entry of that name.
+    /// Warnings about skipped files that have an entry of that name.
     pub warnings: Vec<String>,
 }
 
-/// Reads files for one cloud.
+/// Searches the files for one cloud.
 struct Search<'a> {
     name: &'a str,
     env: &'a BTreeMap<&'a str, &'a str>,
@@ -89,7 +89,7 @@ struct Search<'a> {
     warnings: Vec<String>,
 }
 
-/// The entry of a cloud.
+/// Finds the entry of a cloud.
 pub fn find(name: &str, env: &BTreeMap<&str, &str>, places: &Places) -> Result<Found, LoginError> {
     let mut search = Search { name, env, places, warnings: Vec::new() };
     let clouds = search.needed()?;
@@ -111,8 +111,8 @@ pub fn find(name: &str, env: &BTreeMap<&str, &str>, places: &Places) -> Result<F
     Ok(Found { entry, vendor, files, warnings: search.warnings })
 }
 
-/// What the environment alone says of a cloud. `all`: with the variables that are empty, which may
-/// take the place of others.
+/// Reads the cloud from the environment alone. `all` includes empty variables, which may override
+/// others.
 pub fn of_environment(
     all: &BTreeMap<&str, &str>,
     env: &BTreeMap<&str, &str>,
@@ -153,7 +153,7 @@ const SELECTORS: &[&str] = &[
     "OS_CLIENT_VENDOR_FILE",
 ];
 
-/// The clouds.yaml that has an entry of a name.
+/// The clouds.yaml with an entry of this name.
 pub fn with_entry(name: &str, env: &BTreeMap<&str, &str>, places: &Places) -> Option<PathBuf> {
     let mut search = Search { name, env, places, warnings: Vec::new() };
     let file = search.clouds_yaml().filter(|file| file.is_file())?;
@@ -175,8 +175,7 @@ impl Search<'_> {
         LoginError { cloud: self.name.to_owned(), wrong: vec![what], hint }
     }
 
-    /// The clouds.yaml that counts. What is passed over on the way is warned of if it has the cloud
-    /// that is asked for.
+    /// The effective clouds.yaml. Warns of skipped files that contain the requested cloud.
     fn clouds_yaml(&mut self) -> Option<PathBuf> {
         if let Some(path) = self.env.get("OS_CLIENT_CONFIG_FILE") {
             return Some(PathBuf::from(path));
@@ -222,7 +221,8 @@ impl Search<'_> {
         self.wrong(format!("{files} has no such cloud"), Some(hint))
     }
 
-    /// A secret goes nowhere that another file says: it lies beside, or is named.
+    /// The secure.yaml beside `clouds`, or the one that is named. Other files must not receive its
+    /// secrets.
     fn secure(&mut self, clouds: &Path) -> Option<PathBuf> {
         if let Some(path) = self.env.get("OS_CLIENT_SECURE_FILE") {
             return Some(PathBuf::from(path));
@@ -242,7 +242,7 @@ impl Search<'_> {
         beside
     }
 
-    /// What stands in a file below one key.
+    /// Content of a file below one key.
     fn read(&self, path: &Path, key: &str) -> Result<Map, LoginError> {
         let cannot =
             |e: std::io::Error| self.wrong(format!("cannot read {}: {e}", path.display()), None);
@@ -284,7 +284,7 @@ impl Search<'_> {
         }
     }
 
-    /// The profile of an entry. `clouds`: the file that the entry is in.
+    /// The profile of an entry; `clouds` is the entry's file.
     fn vendor(&mut self, entry: &Map, clouds: Option<&Path>) -> Result<Map, LoginError> {
         let Some(profile) =
             entry.get("profile").or_else(|| entry.get("cloud")).filter(|p| !p.is_nothing())
@@ -328,8 +328,8 @@ impl Search<'_> {
         }
     }
 
-    /// It says where passwords go: not what lies in the current directory by chance, beside no
-    /// clouds.yaml that is read.
+    /// The profile file, which decides where passwords go. Not taken from the current directory
+    /// unless beside the clouds.yaml in use.
     fn vendor_file(&self, clouds: Option<&Path>) -> Option<PathBuf> {
         if let Some(path) = self.env.get("OS_CLIENT_VENDOR_FILE") {
             return Some(PathBuf::from(path));
@@ -343,8 +343,7 @@ impl Search<'_> {
     }
 }
 
-/// What people most often get wrong, by the line where reading stopped and those around it. Nothing
-/// of it is quoted.
+/// The probable mistake near the line where parsing stopped. Quotes nothing of the file.
 fn likely(text: &str, line: usize) -> &'static str {
     let lines =
         text.lines().take(line + 1).filter(|line| !line.trim().is_empty()).collect::<Vec<_>>();
@@ -374,7 +373,7 @@ fn named(dir: &Path, stem: &str) -> Option<PathBuf> {
         .find(|p| p.is_file())
 }
 
-/// Whether a file that is not trusted has an entry of that name.
+/// Whether an untrusted file has an entry of that name.
 fn has(file: &Path, name: &str) -> bool {
     let Ok(text) = durable::read(&file.canonicalize().unwrap_or_default(), 1 << 20) else {
         return false;

@@ -1,6 +1,6 @@
-//! One create in the project, owned before it is sent. What the cloud refuses was not made, and is
-//! owned no more. An answer that was lost says nothing: the thing is looked for, and taken as made
-//! when it comes to be there; until then the ledger says that it may.
+//! Creates one resource in the project, recorded in the ledger before the request. A refused
+//! resource is removed from the ledger. After a lost answer the resource is searched for; until it
+//! appears, the ledger says that it may exist.
 use std::future::Future;
 use std::time::Duration;
 
@@ -11,7 +11,7 @@ use super::{OpenStack, poll, resources};
 use crate::cloud::ledger::{Entry, Kind};
 use crate::cloud::{CloudError, Cx};
 
-/// A thing to be made.
+/// A resource to create.
 #[derive(Clone, Copy)]
 pub struct New<'a> {
     pub run: &'a str,
@@ -19,8 +19,8 @@ pub struct New<'a> {
     pub name: &'a str,
 }
 
-/// Gives the ID that `create`, which sends one request, returns; or that of the thing that came to
-/// be there although no answer did.
+/// Returns the ID from `create`, which sends one request; after a lost answer, that of the resource
+/// that appeared.
 pub async fn own<F>(
     cloud: &OpenStack,
     cx: &Cx,

@@ -1,5 +1,5 @@
-//! Who logs in, where, and to which project: from the `auth` of an entry, or `OS_*`.
-//! Source: the loaders of keystoneauth, `password`, `token` and `v3applicationcredential`.
+//! Credentials: user, Keystone URL and project, from the `auth` of an entry or from `OS_*`. Source:
+//! keystoneauth's loaders `password`, `token` and `v3applicationcredential`.
 use reqwest::Url;
 
 use super::login::{Domain, Method, Secret, Who, fills, text};
@@ -9,11 +9,11 @@ use super::settings::{Map, Origin, Setting};
 pub struct Credentials {
     pub auth_url: Url,
     pub method: Method,
-    /// An application credential is of one project, and names none.
+    /// `None` for an application credential, which implies its project.
     pub project: Option<Who>,
 }
 
-/// `entry`: of clouds.yaml, and not of the environment alone. `wrong`: everything that is.
+/// `entry`: clouds.yaml has an entry. Appends all errors to `wrong`.
 pub fn read(config: &Config, entry: bool, wrong: &mut Vec<String>) -> Option<Credentials> {
     let mut reader = Reader { auth: &config.auth, told: &config.told, entry, wrong };
     reader.scopes();
@@ -41,7 +41,7 @@ impl Reader<'_> {
         self.auth.get(key).map_or_else(String::new, |s| format!(" ({})", s.origin))
     }
 
-    /// How a value is called where it stands, with the variable only where one may say it.
+    /// Name of a value in its source; mentions the environment variable only if one is allowed.
     fn word(&self, key: &str, origin: Option<&Origin>) -> String {
         let variable = match origin {
             Some(Origin::Variable(name)) => Some(name.to_string()),
@@ -52,7 +52,7 @@ impl Reader<'_> {
         variable.map_or_else(|| format!("`{key}`"), |variable| format!("`{key}` ({variable})"))
     }
 
-    /// Whether something else that is wrong with it is told.
+    /// Whether another error about it has been reported.
     fn is_told(&self, key: &str) -> bool {
         self.told.iter().any(|told| told == key || told == "auth")
     }
@@ -63,7 +63,7 @@ impl Reader<'_> {
         }
     }
 
-    /// Images are of projects: another scope is no use to us.
+    /// Rejects other scopes: images belong to projects.
     fn scopes(&mut self) {
         for key in ["system_scope", "trust_id", "domain_id", "domain_name", "passcode"] {
             if self.get(key).is_none() {
@@ -123,7 +123,7 @@ impl Reader<'_> {
         None
     }
 
-    /// The kind of login, and whether it is one of v3 alone, which knows no default domain.
+    /// Authentication type, and whether it is v3-only, without a default domain.
     fn kind(&self, asked: Option<&Setting>) -> (String, bool) {
         let has = |key: &str| self.get(key).is_some();
         match asked.filter(|s| s.origin != Origin::Default) {
@@ -142,7 +142,7 @@ impl Reader<'_> {
         }
     }
 
-    /// `kind_from`: who says the kind.
+    /// `kind_from` is the source of the type.
     fn method(
         &mut self,
         kind: &str,
@@ -190,8 +190,8 @@ impl Reader<'_> {
         found
     }
 
-    /// An ID counts more than a name. Without either it is `default`, as the `openstack` command
-    /// has it.
+    /// Domain: an ID takes precedence over a name. Defaults to `default`, like the `openstack`
+    /// command.
     fn domain(&self, whose: &str, versioned: bool) -> Domain {
         let of = |key: &str| self.get(&format!("{whose}_domain_{key}"));
         let default = |key: &str| self.get(&format!("default_domain_{key}")).filter(|_| !versioned);

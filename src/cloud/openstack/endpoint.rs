@@ -1,15 +1,15 @@
-//! Where a service is: at the URL of the catalog, or of an override. What a service says of its own
-//! address counts nowhere; its version document tells microversions only.
+//! Service URLs, from the catalog or an override. A service's own statement about its address is
+//! ignored; its version document provides only microversions.
 use reqwest::Url;
 use serde_json::Value;
 
 use super::api::Service;
 
-/// What an override may leave to the login to fill in. Source: `Session.request` of keystoneauth,
-/// which older ones had `tenant_id` in.
+/// Placeholders of an override that the login fills in. Source: keystoneauth's `Session.request`;
+/// older versions had `tenant_id`.
 const FILLED: [&str; 3] = ["%(project_id)s", "%(tenant_id)s", "%(user_id)s"];
 
-/// What stands in an override as something to be filled in, and nobody knows.
+/// An unknown placeholder in an override.
 pub fn strange(text: &str) -> Option<&str> {
     let mut rest = text;
     while let Some(at) = rest.find("%(") {
@@ -22,7 +22,7 @@ pub fn strange(text: &str) -> Option<&str> {
     None
 }
 
-/// An override, with the IDs of the login where it leaves room for them.
+/// An override with its placeholders filled in.
 pub fn filled(url: &Url, project: &str, user: &str) -> Url {
     let mut url = url.clone();
     let path = FILLED
@@ -33,12 +33,12 @@ pub fn filled(url: &Url, project: &str, user: &str) -> Url {
     url
 }
 
-/// What Nova says of its microversions.
+/// Nova's microversions.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Microversions {
     /// Oldest and newest.
     Known((u16, u16), (u16, u16)),
-    /// What came instead, for people. Nova's first version is all that can be counted on.
+    /// Unusable answer, described for people. Only Nova's first version is assumed.
     Unknown(String),
 }
 
@@ -51,7 +51,7 @@ impl Microversions {
         if let Self::Known(_, newest) = self { Some(*newest) } else { None }
     }
 
-    /// A version document: of one version, or the one of 2.1 among several.
+    /// Parses a version document: of one version, or of 2.1 among several.
     pub fn read(body: &[u8]) -> Self {
         let Ok(document) = serde_json::from_slice::<Value>(body) else {
             let html = body.trim_ascii_start().starts_with(b"<");
@@ -86,19 +86,19 @@ fn parts(url: &Url) -> Vec<String> {
     url.path_segments().into_iter().flatten().filter(|p| !p.is_empty()).map(str::to_owned).collect()
 }
 
-/// Where the version stands: last, or before the project.
+/// Position of the version: last, or before the project.
 fn version_at(parts: &[String]) -> Option<usize> {
     (parts.len().saturating_sub(2)..parts.len()).rev().find(|at| is_version(&parts[*at]))
 }
 
-/// They are encoded already.
+/// The parts are already encoded.
 fn at(mut url: Url, parts: &[String]) -> Url {
     url.set_path(&format!("/{}", parts.join("/")));
     url
 }
 
-/// Each service has had one version for ten years; a URL without it gets it. Nova's `v2` of a
-/// catalog is its older face, without microversions; an override stays as it is.
+/// Adds the API version if missing; each service has had one for ten years. Replaces Nova's catalog
+/// `v2`, the legacy API without microversions; overrides stay unchanged.
 pub fn with_version(url: Url, service: Service, project: &str, overridden: bool) -> Url {
     let mut all = parts(&url);
     let (version, of_project) = match service {
@@ -121,7 +121,7 @@ pub fn with_version(url: Url, service: Service, project: &str, overridden: bool)
     at(url, &all)
 }
 
-/// Of the version document: without the project.
+/// URL of the version document: without the project.
 pub fn document(url: Url) -> Url {
     let all = parts(&url);
     let end = version_at(&all).map_or(all.len(), |place| place + 1);

@@ -1,5 +1,4 @@
-//! What a request came to when it came to nothing: status, request ID and the service's own words
-//! are kept.
+//! A failed request, with status, request ID and the service's message.
 use std::fmt;
 use std::time::Duration;
 
@@ -12,14 +11,14 @@ const QUOTA: &str = "the project's quota is used up";
 
 #[derive(Debug)]
 pub enum ApiError {
-    /// The service answered, and said no.
+    /// The service refused.
     Refused {
         what: String,
         status: u16,
         request_id: Option<String>,
         message: String,
     },
-    /// No answer. `sent`: the request may have been read and acted upon.
+    /// No answer. `sent`: the request may have been processed.
     Unreachable {
         what: String,
         host: String,
@@ -31,7 +30,7 @@ pub enum ApiError {
         host: String,
         after: Duration,
     },
-    /// Keystone let us not in.
+    /// Authentication failed.
     Login {
         reason: String,
         hint: &'static str,
@@ -43,13 +42,13 @@ pub enum ApiError {
         interface: String,
         has: Vec<String>,
     },
-    /// The answer was to ask elsewhere, where neither token nor password may go. It is an address,
-    /// or what there is of one.
+    /// A redirect to a host that must not receive token or password, with the address as far as
+    /// known.
     Redirected {
         what: String,
         to: String,
     },
-    /// An answer that makes no sense.
+    /// An invalid answer.
     BadAnswer {
         what: String,
         reason: String,
@@ -62,7 +61,7 @@ impl ApiError {
         Self::BadAnswer { what: what.into(), reason: reason.into() }
     }
 
-    /// What a service said, without a secret that it was sent.
+    /// Masks a secret of the request in the message.
     pub fn without(mut self, secret: &str) -> Self {
         if let Self::Refused { message, .. } = &mut self
             && !secret.is_empty()
@@ -76,7 +75,7 @@ impl ApiError {
         if let Self::Refused { status, .. } = self { Some(*status) } else { None }
     }
 
-    /// What was being done.
+    /// The attempted operation.
     pub fn what(&self) -> &str {
         match self {
             Self::Refused { what, .. }
@@ -171,7 +170,7 @@ impl ApiError {
         })
     }
 
-    /// The request may have taken effect all the same.
+    /// Whether the request may have taken effect.
     pub fn in_doubt(&self) -> bool {
         match self {
             // 408 is of a proxy that was tired of waiting.
@@ -204,9 +203,9 @@ impl From<Cancelled> for ApiError {
     }
 }
 
-/// What a service says of its refusal, whichever of their shapes it has: `{"badRequest":
-/// {"message": …}}` of Nova and Cinder, `{"NeutronError": {"message": …}}`, `{"error": {"message":
-/// …}}` of Keystone and Heat, a page of HTML of Glance.
+/// The error message in any of the services' formats: `{"badRequest": {"message": …}}` of Nova and
+/// Cinder, `{"NeutronError": {"message": …}}`, `{"error": {"message": …}}` of Keystone and Heat,
+/// HTML of Glance.
 pub fn message(body: &[u8]) -> String {
     let text = String::from_utf8_lossy(body);
     let found = serde_json::from_str::<Value>(&text).ok().and_then(|v| in_json(&v));

@@ -1,4 +1,4 @@
-//! What the project has, and what it may still have: read side by side, nothing is created.
+//! Reads resources and remaining quotas of the project, concurrently and without changes.
 use std::future::Future;
 use std::sync::Mutex;
 
@@ -14,13 +14,13 @@ use crate::plan::{
     BaseLookup, CloudFacts, FactsQuery, Leave, Network, ProjectFacts, QuotaHeadroom,
 };
 
-/// What the cloud does not tell, while facts are read side by side.
+/// Facts that the cloud does not disclose, collected during concurrent reads.
 #[derive(Default)]
 struct Untold(Mutex<Vec<String>>);
 
 impl Untold {
-    /// A fact without which a build goes on. Clouds keep some of them from members, or lack the
-    /// call; what is broken shows where it is needed.
+    /// Reads an optional fact. Some clouds withhold it from members, or lack the call; a real fault
+    /// shows where the fact is needed.
     async fn or<T>(
         &self,
         what: &str,
@@ -98,8 +98,8 @@ pub async fn facts(
     })
 }
 
-/// Asked under the ID of the base, or of any other image: Glance answers of the policy before it
-/// sees that the ID is taken.
+/// Checks permission to publish, using the ID of the base or another image: Glance checks the
+/// policy before it notices that the ID exists.
 async fn publishing(
     cloud: &OpenStack,
     wanted: &FactsQuery,
@@ -132,7 +132,7 @@ fn nothing(base: BaseLookup) -> CloudFacts {
     }
 }
 
-/// Services without which nothing is built.
+/// Required services that are missing.
 async fn missing_prerequisites(
     cloud: &OpenStack,
     cancel: &Cancel,
@@ -238,7 +238,7 @@ fn network(n: neutron::Network, subnets: &[neutron::Subnet], project: &str) -> N
     }
 }
 
-/// What matters where machines boot from volumes, or are given one.
+/// Facts for machines with volumes.
 #[derive(Default)]
 struct Volumes {
     /// As [`ProjectFacts::volume_types`].
@@ -283,8 +283,8 @@ async fn volumes(
     Ok(Volumes { types, encrypts, zones, room })
 }
 
-/// Images of this project that are the factory's or have its properties, newest first; staged and
-/// hidden ones too.
+/// Images of this project with the factory's properties, newest first; includes staged and hidden
+/// ones.
 pub async fn images(cloud: &OpenStack, cancel: &Cancel) -> Result<Vec<Image>, CloudError> {
     let project = cloud.api.project(cancel).await?;
     let owner = ("owner", project.clone());

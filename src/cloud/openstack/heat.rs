@@ -1,11 +1,10 @@
-//! Heat, as far as the factory needs it: is a template valid? Source: the Orchestration API v1
-//! reference.
+//! Calls of Heat: template validation. Source: the Orchestration API v1 reference.
 use serde_json::json;
 
 use super::api::{Api, ApiError, Service};
 use crate::cancel::Cancel;
 
-/// `Err` in the answer is what Heat finds wrong with the template.
+/// The inner `Err` is Heat's objection to the template.
 pub async fn validate(
     api: &Api,
     template: &str,

@@ -1,5 +1,5 @@
-//! Tokens and the service catalog. One login at a time, renewed before it ends; no secret leaves
-//! the body of that request. Source: the Identity API v3 reference.
+//! Tokens and the service catalog. Logs in once at a time, renews tokens before they expire, and
+//! sends secrets only in that request's body. Source: the Identity API v3 reference.
 use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -15,11 +15,11 @@ use super::login::{Domain, Login, Method, Secret, Who};
 use super::redirect::{Hops, Step};
 use crate::http::may_be_the_proxys;
 
-/// A token with less life left is not used for a request that may take as long.
+/// Minimum remaining lifetime of a token, since a request may take as long.
 const LEAST: Duration = Duration::from_secs(120);
 const TIMEOUT: Duration = Duration::from_secs(30);
 
-/// What a login gave.
+/// Result of a login.
 pub struct Token {
     value: Secret,
     /// Catalog type, interface, region, URL.
@@ -28,7 +28,7 @@ pub struct Token {
     user: String,
     /// "user demo, project demo"
     pub who: String,
-    /// Reckoned from when it came: this machine's clock may be wrong, but not its speed.
+    /// Computed from the time of receipt: this machine's clock may be wrong, but not its speed.
     until: Instant,
 }
 
@@ -39,7 +39,7 @@ struct Endpoint {
     url: Url,
 }
 
-/// Shares one login between all who send requests.
+/// Shares one login between all requests.
 #[derive(Clone)]
 pub struct Keystone(Arc<Inner>);
 
@@ -47,7 +47,7 @@ struct Inner {
     login: Login,
     client: Client,
     token: tokio::sync::Mutex<Option<Arc<Token>>>,
-    /// Between two attempts at a login.
+    /// Pause between two login attempts.
     pause: Duration,
 }
 
@@ -66,7 +66,7 @@ impl Keystone {
         &self.0.login
     }
 
-    /// The token there is, or a new one.
+    /// The current token, or a new one.
     pub async fn token(&self) -> Result<Arc<Token>, ApiError> {
         let mut known = self.0.token.lock().await;
         if let Some(token) =
@@ -79,7 +79,7 @@ impl Keystone {
         Ok(token)
     }
 
-    /// A service did not take this token: the next request logs in anew, if nobody has by then.
+    /// Discards a token that a service rejected, so that the next request logs in again.
     pub async fn forget(&self, refused: &Arc<Token>) {
         let mut known = self.0.token.lock().await;
         if known.as_ref().is_some_and(|t| Arc::ptr_eq(t, refused)) {
@@ -87,8 +87,8 @@ impl Keystone {
         }
     }
 
-    /// One login; a service that is away for a moment is asked again. A refused connection is told
-    /// at once.
+    /// Logs in. Retries if the service is briefly unavailable; reports a refused connection at
+    /// once.
     async fn log_in(&self) -> Result<Token, ApiError> {
         let mut left = 2;
         loop {
@@ -172,16 +172,16 @@ impl Keystone {
         }
     }
 
-    /// Catalog types there are, for texts.
+    /// Service types in the catalog, for messages.
     pub fn services(token: &Token) -> Vec<String> {
         let all: std::collections::BTreeSet<String> =
             token.endpoints.iter().map(|e| e.service.clone()).collect();
         all.into_iter().collect()
     }
 
-    /// The URL of a service of one of these catalog types, the official one first: as overridden,
-    /// or from the catalog. Without a region that is named there must be one only: the first of
-    /// several would be anybody's guess, for each service another one.
+    /// URL of a service with one of these catalog types, preferably the official one: from an
+    /// override or the catalog. Without a named region, the catalog must have only one, since each
+    /// service might otherwise pick another.
     pub fn endpoint(&self, token: &Token, types: &[&str]) -> Result<Option<Url>, ApiError> {
         let login = &self.0.login;
         let special = login.services.get(types[0]).cloned().unwrap_or_default();
@@ -208,8 +208,7 @@ impl Keystone {
         Ok(wanted.into_iter().find_map(found).map(|e| e.url.clone()))
     }
 
-    /// Of services that are at a place of their own, Keystone among them, the catalog's regions do
-    /// not matter.
+    /// Checks for a single region. Overridden services, Keystone included, are exempt.
     fn one_region(&self, token: &Token) -> Result<(), ApiError> {
         let login = &self.0.login;
         let mut regions = std::collections::BTreeSet::new();
@@ -235,7 +234,7 @@ impl Keystone {
     }
 }
 
-/// Whether the catalog has it. An endpoint without a region is of each.
+/// Whether the catalog has the region. An endpoint without a region belongs to all.
 fn known_region(token: &Token, region: &str) -> Result<(), ApiError> {
     let regions: Option<std::collections::BTreeSet<&str>> =
         token.endpoints.iter().map(|e| e.region.as_deref()).collect();
@@ -258,7 +257,7 @@ impl Token {
     }
 }
 
-/// Whom the error is about.
+/// Subject of the error.
 fn asked(login: &Login) -> String {
     let name = |who: &Who| match who {
         Who::Id(id) => id.clone(),

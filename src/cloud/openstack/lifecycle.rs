@@ -1,4 +1,4 @@
-//! Published images after their builds: who uses them, their standing, and their end.
+//! Published images: users, lifecycle changes, deletion.
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::json;
@@ -10,8 +10,8 @@ use crate::cloud::openstack::api::Service;
 use crate::cloud::{self, CloudError, Cx};
 use crate::image::{self, Image, Lifecycle, Visibility};
 
-/// The image as Glance shows it now, if it is one that may be changed: this project's, published,
-/// and proven to be.
+/// Reads the image again, and checks that it may be changed: owned by this project, published, with
+/// a proof.
 async fn ours(
     cloud: &OpenStack,
     image: &Image,
@@ -25,7 +25,7 @@ async fn ours(
     }
 }
 
-/// One change, read back.
+/// Applies one change and reads the image back.
 pub async fn set(
     cloud: &OpenStack,
     cx: &Cx,
@@ -55,7 +55,7 @@ pub async fn set(
     }
 }
 
-/// Gives one that has no proof the proof.
+/// Adds the proof of origin to an image without one.
 pub async fn adopt(cloud: &OpenStack, cx: &Cx, image: &Image) -> Result<Image, CloudError> {
     let what = format!("adopt image {}", image.name);
     let gone = || CloudError::refused(&what, format!("image {} is gone", image.id));
@@ -88,7 +88,7 @@ pub async fn adopt(cloud: &OpenStack, cx: &Cx, image: &Image) -> Result<Image, C
     }
 }
 
-/// The mark for other clients.
+/// Sets or removes the tag for other clients.
 fn tag(now: &Record, listed: bool, patch: &mut Patch) {
     let had = now.tags();
     let tags: BTreeSet<String> =
@@ -115,8 +115,8 @@ fn change(now: &Record, to: &Lifecycle) -> Patch {
     patch
 }
 
-/// Servers that boot from an image and volumes that were made from it, of this project. The
-/// machines of others are not to be seen, so an image that others may use counts as used.
+/// Servers that boot from an image, and volumes created from it, in this project. Other projects'
+/// machines are invisible, so an image that they may use counts as used.
 pub async fn uses(
     cloud: &OpenStack,
     images: &[Image],

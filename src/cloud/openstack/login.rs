@@ -1,11 +1,10 @@
-//! Who we are, and at which cloud: from clouds.yaml, or from the `OS_*` variables of the
-//! environment.
+//! The login: cloud, credentials and access, from clouds.yaml or `OS_*`.
 //!
-//! A cloud that is named is looked up in clouds.yaml; a secret that its entry leaves out is taken
-//! from the environment (an `OS_PASSWORD` that a job sets, say), and `OS_REGION_NAME` chooses among
-//! its regions. Nothing else is: variables of another cloud would mix with it. Without a name, or
-//! by the name `envvars`, `OS_*` says it all. Empty variables say nothing. Everything else is as
-//! openstacksdk has it (`resolve`), but that values are text as written.
+//! A named cloud is read from clouds.yaml. Of the environment it takes only secrets that the entry
+//! omits (such as a job's `OS_PASSWORD`) and `OS_REGION_NAME`; other variables may belong to
+//! another cloud. Without a name, or with the name `envvars`, `OS_*` supplies everything. Empty
+//! variables count as unset. Otherwise follows openstacksdk (`resolve`), except that values are
+//! text as written.
 use std::collections::BTreeMap;
 use std::fmt;
 use std::path::PathBuf;
@@ -23,7 +22,7 @@ use super::scrub::scrubbed;
 use super::settings::{Map, Origin, Setting};
 use crate::http::Proxies;
 
-/// Text that is shown to nobody: printing it prints nothing of it, and it is wiped when dropped.
+/// Secret text. Its `Debug` output is masked, and it is wiped on drop.
 #[derive(Clone)]
 pub struct Secret(Zeroizing<String>);
 
@@ -62,7 +61,7 @@ pub enum Method {
         user: Who,
         password: Secret,
     },
-    /// An ID says it all; a name belongs to a user.
+    /// An ID is sufficient; a name belongs to a user.
     AppCredential {
         id: Option<String>,
         name: Option<(String, Who)>,
@@ -73,38 +72,37 @@ pub enum Method {
 
 #[derive(Debug, Clone, Default)]
 pub struct Tls {
-    /// Certificates to trust besides the system's.
+    /// Additional trusted certificates.
     pub cacert: Option<PathBuf>,
-    /// Certificates are not looked at.
+    /// Disables certificate verification.
     pub insecure: bool,
-    /// A client certificate and its key.
+    /// Client certificate and key.
     pub client: Option<(PathBuf, PathBuf)>,
 }
 
 #[derive(Debug, Clone)]
 pub struct Login {
-    /// Of clouds.yaml; without an entry there, the URL.
+    /// Name in clouds.yaml; the URL if there is no entry.
     pub name: String,
-    /// With `/v3`, without a slash at its end.
+    /// With `/v3`, without a trailing slash.
     pub auth_url: Url,
     pub method: Method,
-    /// The project; an application credential has its own.
+    /// `None` for an application credential.
     pub project: Option<Who>,
     pub region: Option<String>,
-    /// `public`, `internal` or `admin`; the first that a service has counts.
+    /// `public`, `internal` or `admin`, by preference.
     pub interface: Vec<String>,
     pub tls: Tls,
-    /// None, until somebody says which.
+    /// None by default; set by the caller.
     pub proxies: Proxies,
-    /// Official service type to what is said of that service alone.
+    /// Settings per official service type.
     pub services: BTreeMap<&'static str, Special>,
-    /// For the person who started us.
+    /// Warnings for the user.
     pub warnings: Vec<String>,
 }
 
 impl Login {
-    /// What a service says in the body of its refusal, without the secrets that it was sent, or
-    /// that a proxy on the way was.
+    /// Error message in a response body, with the request's and proxies' secrets masked.
     pub fn said(&self, body: &[u8]) -> String {
         let secret = match &self.method {
             Method::Password { password: secret, .. }
@@ -118,16 +116,16 @@ impl Login {
     }
 }
 
-/// What counts for one service.
+/// Settings of one service.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Special {
-    /// Instead of the catalog.
+    /// Overrides the catalog.
     pub url: Option<Url>,
     pub region: Option<String>,
     pub interface: Option<Vec<String>>,
 }
 
-/// Everything that is wrong with a login, at once.
+/// All errors of a login.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 #[error("cloud {cloud}: {}", wrong.join("; "))]
 pub struct LoginError {
@@ -136,7 +134,7 @@ pub struct LoginError {
     pub hint: Option<String>,
 }
 
-/// `cloud`: its name in clouds.yaml; `None`: the environment alone. `env`: the environment.
+/// `cloud` is a name in clouds.yaml; `None`: environment only. `env` is the environment.
 pub fn login(
     cloud: Option<&str>,
     env: &BTreeMap<String, String>,
@@ -175,7 +173,7 @@ pub fn login(
     }
 }
 
-/// The clouds.yaml with an entry `local`, which is the name of this machine's QEMU.
+/// The clouds.yaml with an entry `local`, a name that this program reserves for QEMU.
 pub fn entry_named_local(env: &BTreeMap<String, String>, places: &Places) -> Option<PathBuf> {
     let env: BTreeMap<&str, &str> =
         env.iter().map(|(k, v)| (k.as_str(), v.as_str())).filter(|(_, v)| !v.is_empty()).collect();
@@ -190,7 +188,7 @@ const FILLS: &[(&str, &str)] = &[
     ("token", "OS_AUTH_TOKEN"),
 ];
 
-/// The variables that may say `key` of an entry of clouds.yaml.
+/// Variables that may supply `key` of an entry.
 pub(super) fn fills(key: &str) -> impl Iterator<Item = &'static str> {
     FILLS.iter().filter(move |(filled, _)| *filled == key).map(|(_, variable)| *variable)
 }

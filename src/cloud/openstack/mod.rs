@@ -1,11 +1,10 @@
-//! The cloud that is an OpenStack project. Same words as any other cloud, and the same file names
-//! where they fit.
+//! The cloud of an OpenStack project, with the same file names as the local cloud where they fit.
 //!
-//! [`login`] says who we are and where (files: `clouds_yaml`, their meaning: `resolve`),
-//! [`keystone`] gets tokens, [`session`] puts them on, [`api`] sends requests; [`nova`],
-//! [`glance`], [`neutron`], [`cinder`] and [`heat`] are the calls that are made, [`pages`] reads
-//! their lists, [`create`] owns what they make. On them stand [`facts`], [`base`], [`boot`],
-//! [`power`], [`capture`], [`publish`], [`standing`] and [`owned`], the factory's verbs.
+//! [`login`] reads the configuration (files: `clouds_yaml`, meaning: `resolve`), [`keystone`] gets
+//! tokens, [`session`] attaches them, [`api`] sends requests. [`nova`], [`glance`], [`neutron`],
+//! [`cinder`] and [`heat`] are the service calls, [`pages`] reads lists, [`create`] owns what is
+//! created. [`facts`], [`base`], [`boot`], [`power`], [`capture`], [`publish`], [`lifecycle`] and
+//! [`resources`] implement the interface on top.
 use std::collections::{BTreeMap, BTreeSet};
 use std::future::Future;
 use std::path::{Path, PathBuf};
@@ -60,19 +59,19 @@ mod tests;
 use api::{Api, ApiError, Service};
 use recent_reads::RecentReads;
 
-/// In the metadata of servers and volumes, beside the run: the machine that runs the factory.
+/// Metadata key on servers and volumes: the machine that runs the factory.
 const OWNER: &str = "factory_owner";
 
 pub struct Config {
     pub login: login::Login,
-    /// Where runs have their things on this machine.
+    /// The factory's home on this machine.
     pub home: PathBuf,
     pub runtime: PathBuf,
-    /// What the environment says where bundles are silent.
+    /// Defaults from the environment.
     pub defaults: PlacementDefaults,
-    /// Who made it, for people who look at the cloud's lists: name of this machine.
+    /// Name of this machine, for people who read the cloud's lists.
     pub owner: String,
-    /// From where this machine's SSH comes, as CIDRs; empty: found out.
+    /// Source CIDRs of this machine's SSH; empty: detect.
     pub ssh_from: Vec<String>,
 }
 
@@ -83,11 +82,11 @@ pub struct OpenStack {
     owner: String,
     ssh_from: Vec<String>,
     seen: RecentReads,
-    /// The security groups of runs, by their IDs, made with their first machines.
+    /// Security group per run, by run ID; created with the first machine.
     group: tokio::sync::Mutex<BTreeMap<String, Group>>,
-    /// For so long a thing is looked for whose create was not answered.
+    /// How long to search for a resource whose create was not answered.
     patience: Duration,
-    /// [`source::ssh_from`], but for tests.
+    /// [`source::ssh_from`], except in tests.
     source: fn(&str, u16) -> String,
 }
 
@@ -95,7 +94,7 @@ pub struct OpenStack {
 #[derive(Clone)]
 struct Group {
     id: String,
-    /// CIDRs from which it admits SSH.
+    /// CIDRs admitted for SSH.
     admitted: BTreeSet<String>,
 }
 
@@ -118,13 +117,13 @@ impl OpenStack {
         })
     }
 
-    /// What marks a server or a volume as made by `run`.
+    /// Owner tags of a server or volume.
     fn marks(&self, run: &str) -> BTreeMap<String, String> {
         [(image::RUN.into(), run.into()), (OWNER.into(), self.owner.clone())].into()
     }
 
-    /// What marks an image as staged by `run`. It is written over what an image inherits from its
-    /// base: the family and the proof of that are not true of it.
+    /// Owner tags of a staged image. They override properties inherited from the base, whose family
+    /// and proof do not apply to it.
     fn staged_marks(&self, run: &str) -> BTreeMap<String, String> {
         let mut marks = self.marks(run);
         marks.insert(image::STATE.into(), image::State::Staged.name().into());
@@ -135,18 +134,17 @@ impl OpenStack {
     }
 }
 
-/// The mark of things that have a description and no metadata.
+/// Owner tag of resources with a description but no metadata.
 fn description(run: &str) -> String {
     format!("image-factory run {run}")
 }
 
-/// The same of a thing that has no name of its own either: of the things of this kind that a run
-/// has, one is of each machine.
+/// Owner tag of resources without a name: adds the machine that each belongs to.
 fn description_for(run: &str, machine: &str) -> String {
     format!("{}, machine {machine}", description(run))
 }
 
-/// Older versions name no machine.
+/// The run in a description. Older versions name no machine.
 fn run_of_description(text: Option<&str>) -> Option<&str> {
     let told = text?.strip_prefix("image-factory run ")?;
     Some(told.split_once(", machine ").map_or(told, |(run, _)| run))
@@ -164,9 +162,8 @@ impl From<ApiError> for CloudError {
     }
 }
 
-/// A wait that polls: `look` gives `Some` when there is something to give. It is asked for the
-/// first time after `first`, before which there is nothing to be seen; then every [`LOOK`], and
-/// more seldom the longer it takes: each look costs the cloud a request.
+/// Polls until `look` returns `Some`: first after `first`, then every [`LOOK`], and less often the
+/// longer it takes, because each poll is a request.
 async fn poll<T, F>(
     cancel: &Cancel,
     what: &str,
@@ -192,10 +189,10 @@ where
     }
 }
 
-/// Services of unit tests need no time.
+/// Speeds up polling in unit tests.
 const HASTE: u32 = if cfg!(test) { 50 } else { 1 };
 
-/// Between two looks at something in the making.
+/// Interval between two polls.
 const LOOK: Duration = Duration::from_millis(2500);
 
 #[async_trait]
@@ -232,12 +229,12 @@ impl Cloud for OpenStack {
         power::power(self, &machine.id).await
     }
 
-    /// One look costs the cloud a request.
+    /// Each poll is a request.
     fn poll_interval(&self) -> Duration {
         Duration::from_secs(5)
     }
 
-    /// A machine that answers is on; Nova would not know better.
+    /// A machine that answers is on; Nova knows nothing more.
     fn health_poll_interval(&self) -> Option<Duration> {
         None
     }

@@ -1,5 +1,5 @@
-//! Neutron, as far as the factory needs it: networks, security groups, floating IPs, quotas.
-//! Source: the Networking API v2.0 reference.
+//! Calls of Neutron: networks, security groups, floating IPs, quotas. Source: the Networking API
+//! v2.0 reference.
 use serde::Deserialize;
 use serde_json::{Value, json};
 
@@ -18,10 +18,10 @@ pub struct Network {
     pub shared: bool,
     #[serde(rename = "router:external", default)]
     pub external: bool,
-    /// Absent where Neutron has no such extension; ports are guarded then.
+    /// Absent without the extension; security groups then apply.
     #[serde(default)]
     port_security_enabled: Option<bool>,
-    /// IDs, of those that we may not see too.
+    /// IDs, including invisible ones.
     #[serde(default)]
     pub subnets: Vec<String>,
     #[serde(default)]
@@ -31,7 +31,7 @@ pub struct Network {
 }
 
 impl Network {
-    /// Old clouds know the project by its old word alone.
+    /// Owner; old clouds use only `tenant_id`.
     pub fn owner(&self) -> Option<&str> {
         self.project_id.as_deref().or(self.tenant_id.as_deref())
     }
@@ -52,7 +52,7 @@ pub struct Group {
     pub id: String,
     #[serde(default)]
     pub name: String,
-    /// `null` where a client wrote none.
+    /// `null` if no client set it.
     #[serde(default)]
     pub description: Option<String>,
 }
@@ -79,13 +79,13 @@ struct FixedIp {
 }
 
 impl Port {
-    /// A floating IP is IPv4's, and leads to an address of IPv4.
+    /// Whether it has an IPv4 address, which floating IPs require.
     pub fn takes_floating_ips(&self) -> bool {
         self.fixed_ips.is_empty() || self.fixed_ips.iter().any(|ip| !ip.ip_address.contains(':'))
     }
 }
 
-/// A list under its name, `key` in answers; Neutron pages only where its operator tells it to.
+/// A list under `key`. Neutron pages only if its operator configured that.
 async fn list<T: serde::de::DeserializeOwned>(
     api: &Api,
     key: &'static str,
@@ -110,7 +110,7 @@ pub async fn subnets(api: &Api, cancel: &Cancel) -> Result<Vec<Subnet>, ApiError
     list(api, "subnets", &[], cancel).await
 }
 
-/// Those of the project, whoever else's an administrator may see.
+/// Security groups of the project; an administrator would see others too.
 pub async fn groups(api: &Api, project: &str, cancel: &Cancel) -> Result<Vec<Group>, ApiError> {
     let query =
         [("project_id", project), ("fields", "id"), ("fields", "name"), ("fields", "description")];
@@ -125,7 +125,7 @@ pub async fn floating_ips(
     none_without_extension(list(api, "floatingips", &[("project_id", project)], cancel).await)
 }
 
-/// Where Neutron has no routers, or no security groups, there is no such list.
+/// An empty list if Neutron lacks the extension for routers or security groups.
 fn none_without_extension<T>(listed: Result<Vec<T>, ApiError>) -> Result<Vec<T>, ApiError> {
     match listed {
         Err(e) if e.status() == Some(404) => Ok(Vec::new()),
@@ -204,7 +204,7 @@ pub async fn create_group(
     .await
 }
 
-/// Admits SSH from a CIDR of either family; a rule that is there is none the worse.
+/// Admits SSH from an IPv4 or IPv6 CIDR. Success if the rule exists.
 pub async fn admit_ssh(
     api: &Api,
     group: &str,
@@ -254,7 +254,7 @@ pub async fn create_floating_ip(
     .await
 }
 
-/// Tags say whose a thing is to those who look at lists; the description is what deletion goes by.
+/// Tags a resource for people; deletion relies on the description.
 pub async fn tag(
     api: &Api,
     kind: &str,
@@ -280,7 +280,7 @@ pub async fn delete_floating_ip(api: &Api, id: &str, cancel: &Cancel) -> Result<
     absent_is_fine(call.send(cancel).await.map(drop))
 }
 
-/// Floating IPs and security groups that the project may still have.
+/// Remaining quota of floating IPs and security groups.
 pub async fn room(api: &Api, project: &str, cancel: &Cancel) -> Result<QuotaHeadroom, ApiError> {
     let call = api
         .get(Service::Network, &["quotas", project, "details.json"])

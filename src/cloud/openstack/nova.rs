@@ -1,5 +1,5 @@
-//! Nova, as far as the factory needs it. Answers are read tolerantly: clouds leave fields out, and
-//! add states. Source: the Compute API reference, microversion 2.1 unless a call says otherwise.
+//! Calls of Nova. Parses tolerantly, because clouds omit fields and add states. Source: the Compute
+//! API reference; microversion 2.1 unless stated otherwise.
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -11,8 +11,8 @@ use super::pages::{self, List};
 use crate::cancel::Cancel;
 use crate::plan::{Flavor, Leave, Named, QuotaHeadroom};
 
-/// Microversion from which `createImage` answers with the image's ID; before, only its `Location`
-/// header has it.
+/// Microversion in which `createImage` returns the image's ID; earlier ones have only the
+/// `Location` header.
 const IMAGE_ID: (u16, u16) = (2, 45);
 
 #[derive(Debug, Clone, Deserialize)]
@@ -27,14 +27,14 @@ pub struct Server {
     pub fault: Option<Fault>,
     #[serde(default)]
     pub addresses: BTreeMap<String, Vec<Address>>,
-    /// Where Nova put it; empty until it did.
+    /// Its availability zone; empty until scheduled.
     #[serde(rename = "OS-EXT-AZ:availability_zone", default)]
     pub zone: Option<String>,
     #[serde(rename = "OS-EXT-STS:task_state")]
     pub task_state: Option<String>,
     #[serde(rename = "OS-EXT-STS:power_state")]
     pub power_state: Option<u32>,
-    /// A map for a server that boots from an image, an empty text for one that boots from a volume.
+    /// A map if it boots from an image, an empty text if it boots from a volume.
     #[serde(default)]
     image: Value,
     #[serde(rename = "os-extended-volumes:volumes_attached", default)]
@@ -62,7 +62,7 @@ struct Attached {
 }
 
 impl Server {
-    /// Volume that it boots from; `None`: it boots from an image.
+    /// Its boot volume; `None` if it boots from an image.
     pub fn boot_volume(&self) -> Option<&str> {
         if self.image.is_object() { None } else { self.volumes.first().map(|v| v.id.as_str()) }
     }
@@ -72,7 +72,7 @@ impl Server {
         self.image["id"].as_str()
     }
 
-    /// Why it is in ERROR.
+    /// Cause of its ERROR state.
     pub fn fault(&self) -> String {
         self.fault.as_ref().map_or_else(|| "Nova gives no reason".to_owned(), |f| f.message.clone())
     }
@@ -83,11 +83,11 @@ struct One {
     server: Server,
 }
 
-/// What is asked for at once; its operator may have made that less. Source: the Compute and Block
+/// Page size to request; an operator may have set a lower limit. Source: the Compute and Block
 /// Storage API guides, paginated collections.
 pub const PAGE: usize = 500;
 
-/// `None`: it is not there.
+/// `None` if absent.
 pub async fn server(api: &Api, id: &str, cancel: &Cancel) -> Result<Option<Server>, ApiError> {
     match api
         .get(Service::Compute, &["servers", id])
@@ -101,8 +101,7 @@ pub async fn server(api: &Api, id: &str, cancel: &Cancel) -> Result<Option<Serve
     }
 }
 
-/// Servers whose name begins with `prefix`. Names of the factory hold no letter that a pattern
-/// gives a meaning to.
+/// Servers whose name begins with `prefix`. The factory's names contain no pattern characters.
 pub async fn servers(api: &Api, prefix: &str, cancel: &Cancel) -> Result<Vec<Server>, ApiError> {
     let call =
         || api.get(Service::Compute, &["servers", "detail"]).query("name", format!("^{prefix}"));
@@ -119,7 +118,7 @@ fn list(key: &'static str) -> List {
     List { what: format!("list {key}"), key, page: Some(PAGE) }
 }
 
-/// Sends one create; `body` is the content of `server`. Returns the ID.
+/// Sends one create request; `body` is the content of `server`. Returns the ID.
 pub async fn create(
     api: &Api,
     name: &str,
@@ -144,7 +143,7 @@ pub async fn create(
         .id)
 }
 
-/// What is not there is deleted.
+/// Success if absent.
 pub async fn delete(api: &Api, id: &str, cancel: &Cancel) -> Result<(), ApiError> {
     absent_is_fine(
         api.delete(Service::Compute, &["servers", id])
@@ -162,7 +161,7 @@ pub fn absent_is_fine(done: Result<(), ApiError>) -> Result<(), ApiError> {
     }
 }
 
-/// Asks the guest to power off. One that is off or about to be is not asked again.
+/// Requests an orderly power-off, unless the server is off or shutting down.
 pub async fn stop(api: &Api, id: &str, cancel: &Cancel) -> Result<(), ApiError> {
     let call = api
         .post(Service::Compute, &["servers", id, "action"])
@@ -174,7 +173,7 @@ pub async fn stop(api: &Api, id: &str, cancel: &Cancel) -> Result<(), ApiError> 
     }
 }
 
-/// Sends one action of a server; `body` is its name and arguments.
+/// Sends one server action; `body` is its name and arguments.
 pub async fn act(
     api: &Api,
     id: &str,
@@ -190,7 +189,7 @@ pub async fn act(
         .map(drop)
 }
 
-/// Sends one request that gives a server a volume.
+/// Sends one request to attach a volume.
 pub async fn attach(api: &Api, id: &str, volume: &str, cancel: &Cancel) -> Result<(), ApiError> {
     let call = api.post(Service::Compute, &["servers", id, "os-volume_attachments"]);
     let call = call
@@ -199,7 +198,7 @@ pub async fn attach(api: &Api, id: &str, volume: &str, cancel: &Cancel) -> Resul
     call.what(format!("attach volume {volume} to server {id}")).send(cancel).await.map(drop)
 }
 
-/// Takes a volume away from a server; one that it has not is away.
+/// Detaches a volume; success if it is not attached.
 pub async fn detach(api: &Api, id: &str, volume: &str, cancel: &Cancel) -> Result<(), ApiError> {
     let call = api.delete(Service::Compute, &["servers", id, "os-volume_attachments", volume]);
     absent_is_fine(
@@ -207,11 +206,10 @@ pub async fn detach(api: &Api, id: &str, volume: &str, cancel: &Cancel) -> Resul
     )
 }
 
-/// Microversion of consoles with a protocol and a type.
+/// Microversion of consoles with protocol and type.
 const CONSOLES: (u16, u16) = (2, 6);
 
-/// The address of a console in a browser. Each holds a token, so one that is made is of use to
-/// whoever knows it.
+/// URL of a browser console. Contains a token that grants access.
 pub async fn screen(
     api: &Api,
     id: &str,
@@ -231,7 +229,7 @@ pub async fn screen(
         .ok_or_else(|| ApiError::bad_answer(what, "no address"))
 }
 
-/// The serial console; empty while there is none.
+/// Text of the serial console; empty if there is none.
 pub async fn console(api: &Api, id: &str, cancel: &Cancel) -> Result<String, ApiError> {
     #[derive(Deserialize)]
     struct Log {
@@ -249,8 +247,8 @@ pub async fn console(api: &Api, id: &str, cancel: &Cancel) -> Result<String, Api
     }
 }
 
-/// Sends one `createImage`; returns the image's ID. `metadata` become properties of the image, over
-/// those it inherits.
+/// Sends one `createImage` request; returns the image's ID. `metadata` overrides inherited
+/// properties.
 pub async fn create_image(
     api: &Api,
     server: &str,
@@ -301,7 +299,7 @@ pub async fn flavors(api: &Api, cancel: &Cancel) -> Result<Vec<Flavor>, ApiError
     Ok(all.into_iter().map(flavor).collect())
 }
 
-/// Names of the zones in which servers can be; empty where the cloud does not tell.
+/// Names of available zones; empty if not disclosed.
 pub async fn zones(api: &Api, cancel: &Cancel) -> Result<Vec<String>, ApiError> {
     let answer: Value = api
         .get(Service::Compute, &["os-availability-zone"])
@@ -311,14 +309,14 @@ pub async fn zones(api: &Api, cancel: &Cancel) -> Result<Vec<String>, ApiError> 
     Ok(usable_zones(&answer))
 }
 
-/// Of an answer of Nova's or Cinder's.
+/// Available zones in a response of Nova or Cinder.
 pub fn usable_zones(answer: &Value) -> Vec<String> {
     let all = answer["availabilityZoneInfo"].as_array().into_iter().flatten();
     let usable = all.filter(|z| z["zoneState"]["available"] != json!(false));
     usable.filter_map(|z| z["zoneName"].as_str().map(str::to_owned)).collect()
 }
 
-/// Whether the cloud shows consoles of machines, from one that runs in the project.
+/// Whether the cloud permits reading consoles, tried on a running server of the project.
 pub async fn shows_consoles(api: &Api, cancel: &Cancel) -> Leave {
     let call =
         api.get(Service::Compute, &["servers"]).query("limit", "1").query("status", "ACTIVE");
@@ -338,12 +336,12 @@ pub async fn shows_consoles(api: &Api, cancel: &Cancel) -> Leave {
     }
 }
 
-/// By policy, or because the hypervisor has none.
+/// Whether policy or hypervisor denies the console.
 pub fn has_no_console(e: &ApiError) -> bool {
     matches!(e.status(), Some(403 | 405 | 501))
 }
 
-/// Servers, cores and RAM that the project may still have.
+/// Remaining quota of servers, cores and RAM.
 pub async fn room(api: &Api, cancel: &Cancel) -> Result<QuotaHeadroom, ApiError> {
     let answer: Value = api
         .get(Service::Compute, &["limits"])
@@ -360,13 +358,13 @@ pub async fn room(api: &Api, cancel: &Cancel) -> Result<QuotaHeadroom, ApiError>
     })
 }
 
-/// `None`: no limit (OpenStack writes -1), or not told.
+/// `None`: unlimited (-1 in OpenStack) or unknown.
 pub fn room_left(most: Option<i64>, used: Option<i64>) -> Option<u64> {
     let most = most.filter(|m| *m >= 0)?;
     Some(u64::try_from(most - used.unwrap_or(0)).unwrap_or(0))
 }
 
-/// The cloud's word for a group on a server.
+/// A security group as Nova names it in requests.
 pub fn group(named: &Named) -> Value {
     json!({ "name": named.id })
 }

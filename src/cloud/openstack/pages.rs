@@ -1,9 +1,8 @@
-//! Lists that come in pages, up to a bound: how long a page is says the service, and it may never
-//! say that a page is the last one.
+//! Reads paged lists, with a limit on the total: a service chooses its page size and may never end.
 //!
-//! All lists are read by [`all`]. What follows a page is told in four ways: `next` of Glance,
-//! `servers_links` of Nova (and the like of Cinder and Neutron), or not at all where a page is as
-//! long as was asked for. Of a link only the marker is taken: where the token goes is ours to say.
+//! [`all`] reads every list. The next page is named by `next` (Glance), `servers_links` and similar
+//! (Nova, Cinder, Neutron), or implied by a full page. Only the marker of a link is used: the token
+//! must not go to an address that a response chose.
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
@@ -15,23 +14,23 @@ use super::api::Call;
 use super::error::ApiError;
 use crate::cancel::Cancel;
 
-/// Of all pages of one list.
+/// Maximum number of items in a list.
 const MOST_ITEMS: usize = 10_000;
 const MOST_BYTES: usize = 64 << 20;
 const LONGEST: Duration = Duration::from_secs(120);
 
-/// One list.
+/// A list to read.
 pub struct List {
-    /// "list images", for error texts.
+    /// "list images", for error messages.
     pub what: String,
-    /// Of the answer: where the items are.
+    /// Key of the items in the response.
     pub key: &'static str,
-    /// Asked for at once; the operator may have made that less. `None`: the service pages only if
-    /// it is told to.
+    /// Page size to request; the operator may have set a lower limit. `None`: the service pages
+    /// only on request.
     pub page: Option<usize>,
 }
 
-/// All items of all pages; `call` makes the request for one.
+/// Reads all pages; `call` requests one.
 pub async fn all<'a, T: DeserializeOwned>(
     list: List,
     call: impl Fn() -> Call<'a>,
@@ -82,7 +81,7 @@ pub async fn all<'a, T: DeserializeOwned>(
     }
 }
 
-/// The marker of the page after this one, if there is one.
+/// Marker of the next page, if any.
 fn next(answer: &Map<String, Value>, items: &[Value], page: Option<usize>) -> Option<String> {
     let last = || items.last().and_then(|item| item["id"].as_str()).map(str::to_owned);
     match link(answer) {
@@ -91,7 +90,7 @@ fn next(answer: &Map<String, Value>, items: &[Value], page: Option<usize>) -> Op
     }
 }
 
-/// The address of the page after this one.
+/// Address of the next page.
 fn link(answer: &Map<String, Value>) -> Option<&str> {
     let links = answer
         .iter()

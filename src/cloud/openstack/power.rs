@@ -1,4 +1,4 @@
-//! Whether a server is on, and having it stop.
+//! Polls a server's power state, and stops it.
 use std::time::Duration;
 
 use serde_json::json;
@@ -13,7 +13,7 @@ pub async fn power(cloud: &OpenStack, id: &str) -> Result<Power, CloudError> {
     Ok(server.map_or_else(|| Power::Gone("Nova knows no such server".into()), |s| judge(&s)))
 }
 
-/// libvirt's number for a domain that is shut off, in `OS-EXT-STS:power_state`. Source:
+/// `OS-EXT-STS:power_state` of a domain that is shut off. Source:
 /// nova.objects.fields.InstancePowerState.
 const SHUTDOWN: u32 = 4;
 
@@ -101,7 +101,7 @@ pub async fn unrescue(
     comes_to(cloud, cx, machine, "unrescue", "ACTIVE", deadline).await
 }
 
-/// Waits until Nova is done with an action.
+/// Waits until Nova has finished an action.
 async fn comes_to(
     cloud: &OpenStack,
     cx: &Cx,
@@ -126,7 +126,7 @@ async fn comes_to(
     poll(&cx.cancel, &what, deadline, Duration::from_secs(2), look).await
 }
 
-/// The screen: noVNC, or what else the cloud offers.
+/// URL of the graphical console: noVNC, or another one on offer.
 pub async fn screen(cloud: &OpenStack, machine: &Machine) -> Result<String, CloudError> {
     let mut refused = String::new();
     for (protocol, kind) in [("vnc", "novnc"), ("spice", "spice-html5")] {

@@ -1,5 +1,4 @@
-//! Promotion: one change of the staged image makes it the published one. Then it is read back and
-//! compared.
+//! Publishes a staged image with one change, then reads it back and compares.
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::json;
@@ -72,7 +71,7 @@ pub async fn publish(
     Ok(after.image(&project))
 }
 
-/// Glance writes and guards these by itself.
+/// Properties that Glance manages itself.
 fn is_glances(key: &str) -> bool {
     key.starts_with("os_glance_") || key.starts_with("os_hash_")
 }
@@ -90,8 +89,8 @@ fn word(visibility: Visibility) -> &'static str {
     }
 }
 
-/// From what there is to what is wanted. Properties that nobody asked for go: a snapshot inherits
-/// those of its base.
+/// Patch from the current to the wanted state. Removes other properties, because a snapshot
+/// inherits those of its base.
 fn change(now: &Record, wanted: &Publication) -> Patch {
     let mut patch = Patch::default();
     let properties = now.properties();

@@ -1,4 +1,4 @@
-//! What one verb has just seen, for the next one, which would look at the same thing again at once.
+//! Caches recent reads, because consecutive operations often read the same resource.
 use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard};
 use std::time::{Duration, Instant};
@@ -6,19 +6,19 @@ use std::time::{Duration, Instant};
 use super::{glance, nova};
 use crate::image::Image;
 
-/// So old may be what was seen of a thing that others can change.
+/// Maximum age of a cached read of a resource that others can modify.
 const JUST_NOW: Duration = Duration::from_secs(10);
 
 #[derive(Default)]
 pub struct RecentReads {
-    /// By the name that was asked for.
+    /// By the requested name.
     pub base: Recent<(String, Image)>,
     /// A server that was shut down.
     pub off: Recent<nova::Server>,
-    /// A server that was captured; whose it is stands in it.
+    /// A captured server, including its owner tags.
     pub captured: Recent<nova::Server>,
     pub staged: Recent<glance::Record>,
-    /// Floating IPs that were made by this process, by ID, and their runs.
+    /// Floating IPs created by this process: ID to run.
     addresses: Mutex<BTreeMap<String, String>>,
 }
 
@@ -27,13 +27,13 @@ impl RecentReads {
         lock(&self.addresses).insert(id.into(), run.into());
     }
 
-    /// The run that this floating IP was made for, told once.
+    /// The run of this floating IP; removes the entry.
     pub fn take_address(&self, id: &str) -> Option<String> {
         lock(&self.addresses).remove(id)
     }
 }
 
-/// One thing that was seen, told once.
+/// A cached read, used once.
 pub struct Recent<T>(Mutex<Option<(T, Instant)>>);
 
 impl<T> Default for Recent<T> {
@@ -47,12 +47,12 @@ impl<T> Recent<T> {
         *lock(&self.0) = Some((value, Instant::now()));
     }
 
-    /// What was noted, if it is the `wanted`; another thing stays noted.
+    /// Takes the cached value if it is the `wanted` one; otherwise keeps it.
     pub fn take(&self, wanted: impl Fn(&T) -> bool) -> Option<T> {
         lock(&self.0).take_if(|(value, _)| wanted(value)).map(|(value, _)| value)
     }
 
-    /// The same of a thing that others can change: only if it was seen just now.
+    /// [`take`](Self::take) for a resource that others can modify: only if read recently.
     pub fn take_fresh(&self, wanted: impl Fn(&T) -> bool) -> Option<T> {
         let (value, at) = lock(&self.0).take_if(|(value, _)| wanted(value))?;
         (at.elapsed() < JUST_NOW).then_some(value)

@@ -1,13 +1,13 @@
-//! Where tokens and passwords may go: to the origin (scheme, host and port) that clouds.yaml,
-//! `OS_*` or the service catalog names, and to no other that an answer names. A method stays what
-//! it is: a DELETE that became a GET deleted nothing.
+//! Restricts redirects of requests with tokens or passwords to the same origin (scheme, host, port)
+//! as configured in clouds.yaml, `OS_*` or the service catalog. Keeps the method: a DELETE turned
+//! into a GET would delete nothing.
 use reqwest::header::LOCATION;
 use reqwest::{Method, Response, StatusCode, Url};
 
-/// Services answer so to a missing slash; more than a few are a circle.
+/// Maximum redirects. Services redirect for a missing slash; more is a cycle.
 const MOST: usize = 5;
 
-/// One request on its way.
+/// A request and its redirects.
 pub struct Hops {
     url: Url,
     left: usize,
@@ -15,9 +15,9 @@ pub struct Hops {
 
 pub enum Step {
     Answered,
-    /// The same again, at the new [`Hops::url`].
+    /// Repeat the request at the new [`Hops::url`].
     Again,
-    /// To there it does not go; the address, or what there is of one.
+    /// The redirect is refused; the address as far as known.
     Refused(String),
 }
 
@@ -57,12 +57,12 @@ impl Hops {
     }
 }
 
-/// 300 is none: services list their versions with it.
+/// Excludes 300, with which services list their versions.
 fn is_redirect(status: StatusCode) -> bool {
     matches!(status.as_u16(), 301..=303 | 305 | 307 | 308)
 }
 
-/// A query may hold what is nobody's business.
+/// The URL without its query, which may be confidential.
 fn shown(url: &Url) -> String {
     let mut url = url.clone();
     url.set_query(None);

@@ -1,11 +1,11 @@
-//! From an entry of clouds.yaml, or the variables of the environment, to one map of settings for
-//! one region: profile, `regions`, old words, domains, `{region_name}` in values.
-//! Source: `OpenStackConfig.get_one` of openstacksdk 4.22, step by step in its order, since the
-//! order decides which of two words for one thing counts. `test-tools/sdk-corpus` compares.
+//! Resolves an entry of clouds.yaml, or the environment, to the settings of one region: profile,
+//! `regions`, old keys, domains, `{region_name}` in values. Follows `OpenStackConfig.get_one` of
+//! openstacksdk 4.22 step by step, because the order decides between synonymous keys.
+//! `test-tools/sdk-corpus` compares the results.
 use super::settings::{Map, Origin, Setting, Value};
 use crate::diagnostic::there_are;
 
-/// Keys of `auth` that a login of ours may have. Others are an error there.
+/// Allowed keys of `auth`; others are errors there.
 const AUTH: &[&str] = &[
     "auth_url",
     "username",
@@ -33,8 +33,8 @@ const AUTH: &[&str] = &[
     "tenant_name",
 ];
 
-/// Old words, and `-` for `_`, of what is part of a login. The last one that is there counts;
-/// beside `auth` it counts more than inside.
+/// Old names of login keys, also with `-` for `_`. The last one present wins; beside `auth` it
+/// takes precedence over inside.
 const WORDS: &[(&str, &[&str])] = &[
     ("domain_id", &["domain_id", "domain-id"]),
     ("domain_name", &["domain_name", "domain-name"]),
@@ -48,7 +48,7 @@ const WORDS: &[(&str, &[&str])] = &[
     ("project_name", &["tenant_name", "tenant-name", "project_name", "project-name"]),
 ];
 
-/// What people write for a part of a login, and its name.
+/// Common wrong names of login keys, and the right ones.
 const MEANT: &[(&str, &str)] = &[
     ("user", "username"),
     ("login", "username"),
@@ -68,15 +68,15 @@ const MEANT: &[(&str, &str)] = &[
 
 /// Settings of one cloud in one region.
 pub struct Config {
-    /// What logs in.
+    /// Login keys.
     pub auth: Map,
     pub rest: Map,
-    /// Parts of the login with which something is wrong that is told: they are not missing, too.
-    /// `auth` is all of them.
+    /// Login keys with a reported error, which must not also be reported as missing. `auth` stands
+    /// for all.
     pub told: Vec<String>,
 }
 
-/// `region`: the one that is asked for; the first there is, otherwise. `wrong`: everything that is.
+/// `region` is the requested one; default: the first. Appends all errors to `wrong`.
 pub fn resolve(entry: &Map, vendor: &Map, region: Option<&str>, wrong: &mut Vec<String>) -> Config {
     let mut told = Vec::new();
     let mut config = defaults();
@@ -146,7 +146,7 @@ pub fn resolve(entry: &Map, vendor: &Map, region: Option<&str>, wrong: &mut Vec<
     Config { auth, rest: whole, told }
 }
 
-/// What is read of `rest`, alone or after the name of a service.
+/// Keys of `rest` in use, alone or prefixed by a service.
 const USED: &[&str] = &[
     "region_name",
     "interface",
@@ -169,7 +169,7 @@ fn defaults() -> Map {
     map
 }
 
-/// What is wrong with the old word for `auth_type`, which openstacksdk passes over.
+/// Error about the old name of `auth_type`, which openstacksdk ignores.
 fn auth_plugin(config: &Map, entry: &Map) -> Option<String> {
     let kind = config.get("auth_type").and_then(Setting::as_text);
     let old =
@@ -190,7 +190,7 @@ fn auth_of(config: &mut Map) -> Result<Map, String> {
 
 type Region = (Setting, Map);
 
-/// The region that counts, and what is set for it alone.
+/// The selected region, and its specific settings.
 fn one_region(entry: &Map, vendor: &Map, asked: Option<&str>) -> Result<Region, String> {
     let known = known_regions(entry, vendor)?;
     let asked = asked.filter(|name| !name.is_empty());
@@ -270,7 +270,7 @@ fn regions_of(regions: &Setting) -> Result<Vec<Region>, String> {
     list.iter().map(one).collect()
 }
 
-/// `wrong` is told the part of the login, and what is wrong with it.
+/// `wrong` receives the login key and the error.
 fn old_words(config: &mut Map, auth: &mut Map, mut wrong: impl FnMut(&str, String)) {
     for (target, words) in WORDS {
         let mut found = None;
@@ -290,8 +290,7 @@ fn old_words(config: &mut Map, auth: &mut Map, mut wrong: impl FnMut(&str, Strin
     }
 }
 
-/// `domain_id` and `domain_name` are of both user and project; without a project, they are the
-/// scope.
+/// `domain_id` and `domain_name` apply to user and project; without a project they are the scope.
 fn domains(mut config: Map, auth: &mut Map) -> Map {
     let of_project =
         ["project_id", "project_name"].iter().any(|key| config.has(key) || auth.has(key));
@@ -313,8 +312,8 @@ fn domains(mut config: Map, auth: &mut Map) -> Map {
     config
 }
 
-/// What logs in, from `auth` or, where that has nothing, from beside it. `wrong` is told the part
-/// of the login that is, or is meant, and what is wrong with it.
+/// Login keys from `auth`, or from beside it. `wrong` receives the actual or intended key and the
+/// error.
 fn login_part(config: &mut Map, auth: Map, mut wrong: impl FnMut(&str, String)) -> Map {
     let mut auth = auth.normalized();
     let rest = std::mem::take(config).normalized();
@@ -347,7 +346,7 @@ fn login_part(config: &mut Map, auth: Map, mut wrong: impl FnMut(&str, String)) 
     auth
 }
 
-/// The part of a login that somebody means who writes `strange`.
+/// The login key that `strange` probably means.
 fn meant(strange: &str) -> Option<&'static str> {
     let lower = strange.to_lowercase();
     if let Some((_, known)) = MEANT.iter().find(|(word, _)| *word == lower) {
@@ -357,8 +356,7 @@ fn meant(strange: &str) -> Option<&'static str> {
     AUTH.iter().max_by_key(near).filter(|known| near(known) > 900).copied()
 }
 
-/// `{region_name}` and its like in a value, as Python's `format` fills them in. Nothing of `auth`
-/// is one.
+/// Expands `{region_name}` and similar in a value, like Python's `format`. Never applies to `auth`.
 fn filled(key: &str, setting: &Setting, config: &Map) -> Result<Setting, String> {
     let text = setting.as_text().unwrap_or_default();
     let wrong = |what: &str| Err(format!("`{key}`: {what} ({})", setting.origin));

@@ -1,7 +1,7 @@
-//! What a run left in the project, found without its ledger, and deleting it. The owner tag is: for
-//! servers and volumes `factory_run` and a name that has the run in it, for staged images
-//! `factory_run` and the name that the run gives (properties of images are copied, names are not),
-//! for security groups and floating IPs their description.
+//! Finds and deletes resources of a run in the project, without its ledger. Owner tags:
+//! `factory_run` and the run in the name (servers, volumes); `factory_run` and the run's naming
+//! scheme (staged images; properties are copied, names are not); the description (security groups,
+//! floating IPs).
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -16,13 +16,13 @@ use crate::cloud::ledger::{Entry, Kind};
 use crate::cloud::local_resources::{self, Found, foreign};
 use crate::image::{self, Image};
 
-/// All names of the factory in a project begin with this; the run follows.
+/// Prefix of all resource names; the run ID follows.
 pub const PREFIX: &str = "factory-";
-/// Until a thing is gone that was told to go. The caller has a deadline of its own.
+/// Time limit for a deletion. The caller has a deadline of its own.
 const GONE: Duration = Duration::from_secs(110);
-/// Between two looks for a thing whose create was not answered: the cloud may still be at it.
+/// Interval between searches for a resource whose create was not answered.
 const AGAIN: Duration = Duration::from_secs(4);
-/// What did not come to be there for so long after its create was sent does not come any more.
+/// Age after which an unanswered create is considered failed.
 const GIVEN_UP: Duration = Duration::from_secs(15 * 60);
 
 pub async fn delete(cloud: &OpenStack, run: &str, thing: &Entry) -> Result<(), CloudError> {
@@ -46,8 +46,8 @@ pub async fn delete(cloud: &OpenStack, run: &str, thing: &Entry) -> Result<(), C
     Ok(())
 }
 
-/// IDs of things whose create was sent and never answered. One that nobody sees may still come:
-/// until it is old enough to be given up, it is not deleted.
+/// IDs of resources whose create was not answered. If none is visible, the entry is kept until it
+/// is old enough to be given up.
 async fn lost(cloud: &OpenStack, run: &str, thing: &Entry) -> Result<Vec<String>, CloudError> {
     let age = || thing.unanswered.map(|at| Timestamp::now().duration_since(at).unsigned_abs());
     let mut looks = 0;
@@ -73,7 +73,7 @@ async fn lost(cloud: &OpenStack, run: &str, thing: &Entry) -> Result<Vec<String>
     }
 }
 
-/// IDs of what the run has under the name of a thing of which no ID is known.
+/// IDs of the run's resources with the name of an entry without an ID.
 pub async fn unnamed(
     cloud: &OpenStack,
     run: &str,
@@ -93,8 +93,8 @@ pub async fn unnamed(
         .collect())
 }
 
-/// A floating IP has no name: its description says for which machine of the run it was taken. One
-/// that a machine beside it was given is that machine's, whatever the ledger knows of it so far.
+/// Floating IPs have no name: the description names the run's machine. An address used by another
+/// machine belongs to that one, whatever the ledger says.
 async fn addresses_of(
     cloud: &OpenStack,
     run: &str,
@@ -149,7 +149,7 @@ pub async fn delete_volume(cloud: &OpenStack, run: &str, id: &str) -> Result<(),
     poll(&cancel, &format!("delete volume {id}"), GONE, Duration::ZERO, gone).await
 }
 
-/// A volume that was restored from a backup has the metadata of that, and a name of its own.
+/// A volume restored from a backup has copied metadata, but a name of its own.
 fn is_volume_of(volume: &cinder::Volume, run: &str) -> bool {
     let named =
         volume.name.as_deref().is_some_and(|name| name.starts_with(&format!("{PREFIX}{run}-")));
@@ -208,8 +208,8 @@ async fn discard(cloud: &OpenStack, run: &str, id: &str, name: &str) -> Result<(
     poll(&cancel, &format!("delete image {name}"), GONE, Duration::ZERO, gone).await
 }
 
-/// Images that the run had made, as its ledger says, and could not mark: Cinder made them, with the
-/// properties of the volume's image.
+/// Images that the run's ledger lists but that carry no owner tags: Cinder created them with the
+/// volume's image properties.
 async fn unmarked(cloud: &OpenStack, run: &str, name: &str) -> Result<Vec<Found>, CloudError> {
     let (api, cancel) = (&cloud.api, Cancel::default());
     let project = project(api, &cancel).await?;
@@ -218,8 +218,8 @@ async fn unmarked(cloud: &OpenStack, run: &str, name: &str) -> Result<Vec<Found>
     Ok(of_run.map(|i| (Kind::Image, i.name, Some(i.id))).collect())
 }
 
-/// It has a name that the run gives, and nothing else speaks for another maker. The ledger has to
-/// speak for this one: this alone deletes nothing.
+/// Whether an image has a name of the run, and nothing indicates another maker. Not sufficient for
+/// deletion without the ledger.
 fn is_unmarked(image: &Image, run: &str) -> bool {
     let has = |key: &str| image.properties.contains_key(key);
     let staged = image.properties.get(image::STATE).is_some_and(|state| state == "building");
@@ -232,7 +232,7 @@ fn is_unmarked(image: &Image, run: &str) -> bool {
         && !image.is_ours()
 }
 
-/// What `run` has of a kind.
+/// Resources of `run` of one kind.
 async fn of_kind(cloud: &OpenStack, run: &str, kind: Kind) -> Result<Vec<Found>, CloudError> {
     let (api, cancel) = (&cloud.api, Cancel::default());
     let is_of = |metadata: &std::collections::BTreeMap<String, String>| {
@@ -281,7 +281,7 @@ async fn project(api: &Api, cancel: &Cancel) -> Result<String, CloudError> {
     Ok(api.project(cancel).await?)
 }
 
-/// In the order in which they can be deleted: what runs first, what it uses afterwards.
+/// In deletion order: users before what they use.
 pub async fn owned(cloud: &OpenStack, run: &str) -> Result<Vec<Entry>, CloudError> {
     let (mut found, dirs): (Vec<_>, Vec<_>) =
         cloud.host.owned(run)?.into_iter().partition(|(kind, ..)| *kind == Kind::Process);

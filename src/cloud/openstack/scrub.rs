@@ -1,10 +1,11 @@
-//! What others say, without what logs us in: as it is, and in each form in which an answer may
+//! Masks credentials in foreign text: verbatim, and in every encoding in which a response may
 //! repeat a request.
 use base64ct::{Base64, Base64Unpadded, Base64Url, Base64UrlUnpadded, Encoding};
 
-/// In the place of a secret.
+/// Replacement of a secret.
 const COVER: &str = "***";
-/// A secret of fewer bytes is in many a text by chance, and its place would give it away.
+/// Minimum length of masked secrets in bytes. Shorter ones occur by chance, and masking would
+/// reveal them.
 const SHORT: usize = 4;
 const WITHHELD: &str = "(the answer is not shown: it may repeat what logs us in)";
 
@@ -24,7 +25,7 @@ pub fn scrubbed(text: &str, secrets: &[String]) -> String {
         .fold(text.to_owned(), |text, (form, _)| text.replace(form.as_str(), COVER))
 }
 
-/// Whether `word` stands in `text` with neither letter nor digit beside it.
+/// Whether `word` occurs in `text` as a whole word.
 fn has_word(text: &str, word: &str) -> bool {
     let bound = |c: Option<char>| c.is_none_or(|c| !c.is_alphanumeric());
     text.match_indices(word).any(|(at, _)| {
@@ -75,7 +76,7 @@ fn forms_of(secret: &str) -> Vec<String> {
     forms
 }
 
-/// `\u00e9` for what is not ASCII, as Python writes JSON.
+/// Escapes non-ASCII as `\u00e9`, as Python's JSON does.
 fn ascii(json: &str, capital: bool) -> String {
     let unit =
         |unit: &u16| if capital { format!("\\u{unit:04X}") } else { format!("\\u{unit:04x}") };
@@ -86,7 +87,7 @@ fn ascii(json: &str, capital: bool) -> String {
     json.chars().map(one).collect()
 }
 
-/// As in a URL.
+/// Percent-encodes as in a URL.
 fn escaped(bytes: &[u8], blank: &str, small: bool) -> String {
     let one = |byte: &u8| match byte {
         b if b.is_ascii_alphanumeric() || b"-._~".contains(b) => char::from(*b).to_string(),

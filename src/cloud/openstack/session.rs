@@ -1,8 +1,7 @@
-//! The session of the `openstack` crate: it authenticates each request and says where its service
-//! is.
+//! Session of the `openstack` crate: authenticates requests and resolves service URLs.
 //!
-//! Tokens and the rules for endpoints are ours ([`Keystone`]). Its version discovery is not used:
-//! that believes what a service says of its own address.
+//! Tokens and endpoint rules are our own ([`Keystone`]). The crate's version discovery is unused,
+//! because it trusts a service's statement about its own address.
 use std::fmt;
 use std::sync::Arc;
 
@@ -15,7 +14,7 @@ use reqwest::{Client, RequestBuilder, Url};
 use super::api::{ApiError, Service};
 use super::keystone::{Keystone, Token};
 
-/// One login: whoever holds it knows which token was refused.
+/// One login. Identifies which token was rejected.
 struct LoggedIn {
     keystone: Keystone,
     token: Arc<Token>,
@@ -37,7 +36,7 @@ impl AuthType for LoggedIn {
         Ok(request.header("x-auth-token", self.token.expose()))
     }
 
-    /// The login has interface, region and overrides; filters have no say.
+    /// Ignores the filters: the login has interface, region and overrides.
     async fn get_endpoint(
         &self,
         _: &Client,
@@ -56,7 +55,7 @@ impl AuthType for LoggedIn {
             .ok_or_else(missing)
     }
 
-    /// A token that was refused, or ends, makes a new session.
+    /// Replaces a rejected or expiring token.
     async fn refresh(&self, _: &Client) -> Result<(), Error> {
         Ok(())
     }
@@ -74,7 +73,7 @@ pub async fn begin(
         .map_err(|e| ApiError::bad_answer("begin a session", e.to_string()))
 }
 
-/// `None`: there is none.
+/// `None` if the service does not exist.
 pub async fn endpoint(session: &Session, service: Service) -> Option<Url> {
     session.client().get_endpoint(service.types()[0], &EndpointFilters::default()).await.ok()
 }

@@ -1,18 +1,18 @@
-//! Values of clouds.yaml and of `OS_*`: text as written, with the place it stands at, in the order
-//! it was written in. There is no `Debug`: any of them may be a secret.
+//! Values of clouds.yaml and `OS_*`: text as written, with origin, in order. No `Debug`, because
+//! any value may be secret.
 use std::fmt;
 use std::rc::Rc;
 
 use crate::bundle::yaml::{Node, Position, Value as Yaml};
 
-/// Where a value comes from.
+/// Origin of a value.
 #[derive(Clone, PartialEq, Eq)]
 pub enum Origin {
     File(Rc<str>, Position),
     Variable(Rc<str>),
-    /// A vendor's profile that is built in.
+    /// A built-in vendor profile.
     Vendor(&'static str),
-    /// Nobody wrote it.
+    /// A default.
     Default,
 }
 
@@ -30,7 +30,7 @@ impl fmt::Display for Origin {
 #[derive(Clone)]
 pub enum Value {
     Null,
-    /// `plain`: without quotes, so that `no` is a truth value.
+    /// `plain`: unquoted, so that `no` is a boolean.
     Text {
         text: String,
         plain: bool,
@@ -66,7 +66,7 @@ impl Setting {
         Self { value, origin: Origin::File(file.clone(), node.spot) }
     }
 
-    /// Text that is not empty.
+    /// Non-empty text.
     pub fn as_text(&self) -> Option<&str> {
         match &self.value {
             Value::Text { text, .. } if !text.is_empty() => Some(text),
@@ -88,7 +88,7 @@ impl Setting {
             || matches!(&self.value, Value::Text { text, .. } if text.is_empty())
     }
 
-    /// What PyYAML takes for a truth value.
+    /// Boolean, as PyYAML reads it.
     pub fn as_bool(&self) -> Option<bool> {
         let Value::Text { text, plain: true } = &self.value else { return None };
         match text.as_str() {
@@ -99,7 +99,7 @@ impl Setting {
     }
 }
 
-/// In the order of the file. A key that is set again stays where it is.
+/// In file order. A key that is set again keeps its position.
 #[derive(Clone, Default)]
 pub struct Map(Vec<(String, Setting)>);
 
@@ -136,14 +136,14 @@ impl Map {
         self.0.iter().map(|(k, _)| k.as_str())
     }
 
-    /// Keys changed; where two become one, the later value counts.
+    /// Renames keys; if two become equal, the later value wins.
     pub fn renamed(self, name: impl Fn(&str) -> String) -> Self {
         let mut map = Self::default();
         self.0.into_iter().for_each(|(key, value)| map.set(&name(&key), value));
         map
     }
 
-    /// `-` in keys becomes `_`, at every level.
+    /// Replaces `-` by `_` in keys, at every level.
     pub fn normalized(self) -> Self {
         let mut map = self.renamed(|key| key.replace('-', "_"));
         for (_, setting) in &mut map.0 {
@@ -154,7 +154,7 @@ impl Map {
         map
     }
 
-    /// Lays `over` over this, deep down: as secure.yaml over clouds.yaml.
+    /// Merges `over` recursively, as secure.yaml into clouds.yaml.
     pub fn merge(&mut self, over: &Self) {
         for (key, value) in over.iter() {
             match (self.get_mut(key).map(|s| &mut s.value), &value.value) {
@@ -164,7 +164,8 @@ impl Map {
         }
     }
 
-    /// Lays `over` over this; only `auth` is laid over key by key: as an entry over its profile.
+    /// Replaces keys by those of `over`; merges only `auth` key by key, as an entry over its
+    /// profile.
     pub fn update(&mut self, over: &Self) {
         for (key, value) in over.iter() {
             match (self.get_mut(key).map(|s| &mut s.value), &value.value) {

@@ -1,7 +1,7 @@
-//! From where this machine is seen: which networks it is in, and the address of it that others see.
+//! This machine's networks, and its address as seen by others.
 use std::net::{IpAddr, ToSocketAddrs, UdpSocket};
 
-/// The address that this machine sends from to that one; nothing is sent to find it out.
+/// Source address towards `to`; sends nothing.
 fn source_towards(to: (IpAddr, u16)) -> Option<IpAddr> {
     let any: IpAddr = if to.0.is_ipv4() { [0, 0, 0, 0].into() } else { [0u16; 8].into() };
     let socket = UdpSocket::bind((any, 0)).ok()?;
@@ -9,7 +9,7 @@ fn source_towards(to: (IpAddr, u16)) -> Option<IpAddr> {
     socket.local_addr().ok().map(|a| a.ip())
 }
 
-/// Whether this machine has an address in `cidr`: then what it sends there has a source in it.
+/// Whether this machine has an address in `cidr`, and so sends from inside it.
 pub fn is_near(cidr: &str) -> bool {
     let Some((net, bits)) = parse_cidr(cidr) else { return false };
     source_towards((next(net), 9)).is_some_and(|source| in_net(source, net, bits))
@@ -27,7 +27,7 @@ fn number(ip: IpAddr) -> u128 {
     }
 }
 
-/// The first address after a network's own.
+/// The first address after the network address.
 fn next(net: IpAddr) -> IpAddr {
     match net {
         IpAddr::V4(v4) => IpAddr::V4(u32::from(v4).wrapping_add(1).into()),
@@ -42,9 +42,8 @@ fn in_net(ip: IpAddr, net: IpAddr, bits: u32) -> bool {
     ip.is_ipv4() == net.is_ipv4() && cut(number(ip)) == cut(number(net))
 }
 
-/// From where our SSH to `host` will be seen to come, as a CIDR. The address that we send from is
-/// it, unless a router on the way writes another over it; then nobody can tell from here, and SSH
-/// is admitted from everywhere: it opens to one key alone.
+/// Source CIDR of our SSH connections to `host`: our own address, or everything if a router may
+/// translate it. SSH then admits all addresses, but only one key.
 pub fn ssh_from(host: &str, port: u16) -> String {
     let Some(to) = (host, port).to_socket_addrs().ok().and_then(|mut all| all.next()) else {
         return EVERYWHERE.into();
@@ -58,7 +57,7 @@ pub fn ssh_from(host: &str, port: u16) -> String {
     }
 }
 
-/// Whether `to` sees us by our own address.
+/// Whether `to` sees our own address.
 fn is_seen(source: IpAddr, to: IpAddr) -> bool {
     !source.is_loopback() && is_private(source) == is_private(to)
 }

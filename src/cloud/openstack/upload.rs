@@ -1,5 +1,4 @@
-//! A file as the body of a request: its length is known, it is hashed on the way, and progress is
-//! told.
+//! A file as a request body: known length, hashed and reported while being sent.
 use std::io::Read;
 use std::path::Path;
 use std::sync::{Arc, OnceLock};
@@ -9,16 +8,16 @@ use bytes::Bytes;
 use super::api::OnProgress;
 use crate::digest::{Algorithm, Digest, Hasher};
 
-/// A file on its way out.
+/// A file being sent.
 pub struct Upload {
     pub length: u64,
     pub body: reqwest::Body,
-    /// Set when all of it was handed over; `None` if the service answered before that.
+    /// Set when the file was sent completely; `None` if the service answered earlier.
     pub digest: Arc<OnceLock<Digest>>,
 }
 
 impl Upload {
-    /// Read and hashed on a thread of its own, so that the connection waits for neither.
+    /// Reads and hashes on a thread of its own, so that neither delays the connection.
     pub fn begin(path: &Path, progress: &OnProgress) -> std::io::Result<Self> {
         const CHUNK: usize = 512 << 10;
         let mut file = std::fs::File::open(path)?;

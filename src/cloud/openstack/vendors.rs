@@ -1,13 +1,13 @@
-//! Clouds that openstacksdk knows by name (`profile: NAME`): addresses and regions, as of its
-//! release 4.22. What only steers other clients is left out.
+//! Vendor profiles of openstacksdk 4.22 (`profile: NAME`): URLs and regions. Omits settings for
+//! other clients.
 use super::settings::{Map, Origin, Setting, Value};
 
 pub struct Vendor {
     name: &'static str,
     auth_url: &'static str,
-    /// The first counts where none is named.
+    /// The first is the default.
     regions: &'static [&'static str],
-    /// It has no other: an entry may name one in any of its ways.
+    /// The vendor has no other region; an entry may still name one.
     single: bool,
     /// Users and projects are in the domain `Default`.
     default_domain: bool,
@@ -16,15 +16,15 @@ pub struct Vendor {
 
 enum Note {
     Nothing,
-    /// The cloud is no more.
+    /// The cloud no longer exists.
     Gone(&'static str),
-    /// For the person who started us.
+    /// Warning for the user.
     Warning(&'static str),
-    /// openstacksdk asks this address for the rest.
+    /// openstacksdk fetches the rest from this address.
     Fetched(&'static str),
 }
 
-/// What there is of a vendor: a profile with something to say, or the reason why there is none.
+/// A usable vendor profile, or the reason why there is none.
 pub enum Known {
     Profile { map: Map, warning: Option<String> },
     Refused(String),
@@ -104,7 +104,7 @@ const VENDORS: &[Vendor] = &[
     at("zetta", "https://identity.api.zetta.io/v3", &["no-osl1"]),
 ];
 
-/// `name`: of a vendor, or a URL. `None`: nobody knows it.
+/// `name` is a vendor or a URL. `None` if unknown.
 pub fn known(name: &str) -> Option<Known> {
     let fetch = |from: &str| {
         Known::Refused(format!(

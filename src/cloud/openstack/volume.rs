@@ -1,4 +1,4 @@
-//! A second disk for a server that runs: a volume of Cinder's.
+//! A second disk for a running server: a Cinder volume.
 use std::time::Duration;
 
 use super::create::{self, New};
@@ -37,7 +37,8 @@ pub async fn attach(
     Ok(AttachedVolume { serial: id.chars().take(20).collect(), id })
 }
 
-/// Where no zone was planned, Nova chose the server's: many clouds attach no volume across zones.
+/// Zone of the volume. Without a planned zone it is the server's, because many clouds do not attach
+/// volumes across zones.
 async fn zone(
     cloud: &OpenStack,
     cx: &Cx,
