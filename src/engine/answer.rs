@@ -1,9 +1,7 @@
-//! Questions to a machine. The machine is hostile: an answer is what stands between two marks that
-//! this question alone knows, of bounded length, and means something only after a parser with a
-//! strict grammar took it.
+//! Questions to a machine, which is hostile. An answer is the text between two marks known only to
+//! this question, of bounded length, and is used only after a strict parser accepted it.
 //!
-//! What a login script prints (a greeting in `.bashrc`, a lecture of sudo) stands before the marks
-//! and is no answer.
+//! Text before the marks is ignored: a greeting in `.bashrc`, a lecture of sudo.
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -12,13 +10,13 @@ use crate::guest::{Command, Exit, Remote, RemoteError, Stream};
 use crate::lines::{self, cut};
 use crate::log::sentences;
 
-/// Bytes that an answer may have where it is read by people.
+/// Maximum bytes of an answer for people.
 const SENTENCE: usize = 64 << 10;
-/// Bytes that an answer may have which is one word.
+/// Maximum bytes of a one-word answer.
 const WORD: usize = 4 << 10;
-/// Bytes kept of standard error, and of what came in place of an answer.
+/// Bytes kept of standard error, and of output without an answer.
 const COMPLAINT: usize = 4 << 10;
-/// Bytes shown of what a machine said, where it is said that this was no answer.
+/// Bytes quoted of output that is not an answer.
 const SHOWN: usize = 200;
 
 /// Why a question has no answer.
@@ -30,7 +28,7 @@ pub(super) enum NoAnswer {
     TooLong(usize),
     #[error("{}{}{said}", exit_text(exit), if said.is_empty() { "" } else { ": " })]
     Exit { exit: Exit, said: String },
-    /// Something ended well there, and it was not our script.
+    /// A command ended successfully, but it was not our script.
     #[error("it did not run what it was asked to; it said `{said}`")]
     Unheard { said: String },
     #[error("`{said}` is no {wanted}")]
@@ -45,25 +43,25 @@ pub(super) fn exit_text(exit: &Exit) -> String {
     }
 }
 
-/// A question: a short script for `sh`.
+/// A short script for `sh` that prints an answer.
 pub(super) struct Question<'a> {
     pub script: &'a str,
     pub sudo: bool,
     pub deadline: Duration,
-    /// Bytes that the answer may have.
+    /// Maximum bytes of the answer.
     pub most: usize,
 }
 
-/// What came of it.
+/// Result of a question.
 pub(super) struct Told {
     pub exit: Exit,
-    /// What our script printed; `None` if it never ran, or was cut off.
+    /// Output of our script; `None` if it did not run or was cut off.
     pub answer: Option<String>,
-    /// What else was printed: on standard error, and outside of the marks.
+    /// Other output: standard error, and everything outside of the marks.
     pub complaint: String,
 }
 
-/// A line of text for a person. Anything but exit code 0 is an error with what was said.
+/// One line of text for people. Fails, with the output, unless the exit code is 0.
 pub(super) async fn say(
     remote: &dyn Remote,
     script: &str,
@@ -80,7 +78,7 @@ pub(super) async fn say_as_root(
     answer(remote, &Question { script, sudo: true, deadline, most: SENTENCE }).await
 }
 
-/// Tells one boot from the next.
+/// Identifies a boot.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct BootId(String);
 
@@ -92,7 +90,7 @@ pub(super) async fn boot_id(remote: &dyn Remote, deadline: Duration) -> Result<B
     if sound { Ok(BootId(text)) } else { Err(strange("boot ID", &text)) }
 }
 
-/// What is in /etc/machine-id: 32 hexadecimal digits.
+/// Content of /etc/machine-id: 32 hexadecimal digits.
 pub(super) async fn machine_id(
     remote: &dyn Remote,
     deadline: Duration,
@@ -105,7 +103,7 @@ fn is_hex(text: &str) -> bool {
     text.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b))
 }
 
-/// One short answer, without blanks around it.
+/// A short answer, trimmed.
 pub(super) async fn word(
     remote: &dyn Remote,
     script: &str,
@@ -115,7 +113,7 @@ pub(super) async fn word(
     Ok(text.trim().to_owned())
 }
 
-/// `said` is not what the grammar of `wanted` allows.
+/// Error: `said` does not match the grammar of `wanted`.
 pub(super) fn strange(wanted: &'static str, said: &str) -> NoAnswer {
     NoAnswer::Strange { wanted, said: shown(said) }
 }
@@ -136,8 +134,8 @@ async fn answer(remote: &dyn Remote, question: &Question<'_>) -> Result<String, 
     }
 }
 
-/// Asks, and leaves what came of it to the caller. More than `most` bytes end it at once: the rest
-/// is not waited for, and what runs there is killed.
+/// Asks a question. The caller evaluates the exit. More than `most` bytes abort immediately and
+/// kill the script.
 pub(super) async fn ask(remote: &dyn Remote, question: &Question<'_>) -> Result<Told, NoAnswer> {
     let id = uuid::Uuid::new_v4().simple().to_string();
     let ear = Arc::new(Mutex::new(Ear::new(&id, question.most)));
@@ -175,7 +173,7 @@ pub(super) async fn ask(remote: &dyn Remote, question: &Question<'_>) -> Result<
     Ok(Told { exit, answer, complaint: String::from_utf8_lossy(&ear.complaint).into_owned() })
 }
 
-/// The script between its marks. It keeps its interpreter; the second mark is printed however it
+/// The script between its marks. Keeps its interpreter; prints the second mark however the script
 /// ends.
 fn marked(script: &str, id: &str) -> String {
     let (first, rest) = match script.split_once('\n') {
@@ -196,14 +194,14 @@ enum Place {
     After,
 }
 
-/// Takes an answer out of what a machine prints, in constant memory.
+/// Extracts an answer from a machine's output, in constant memory.
 #[derive(Default)]
 struct Ear {
     begin: Vec<u8>,
     end: Vec<u8>,
     most: usize,
     place: Place,
-    /// Before the first mark: what may be its beginning. After it: the answer.
+    /// Before the first mark: its possible beginning. After it: the answer.
     held: Vec<u8>,
     complaint: Vec<u8>,
     over: bool,

@@ -1,19 +1,20 @@
-//! Which line of a tool's output tells why it failed, by how tools say so. What follows from an
-//! error calls itself an error as well, so that the first one counts.
+//! Finds the line of a tool's output that gives the cause of a failure. The first error counts,
+//! because later ones are usually consequences.
 
-/// How sure it is.
+/// Certainty of a match.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Kind {
-    /// It says so: `E:`, `error:`, `ValueError:`.
+    /// Declares an error: `E:`, `error:`, `ValueError:`.
     Error,
-    /// It reads like one: `No such file or directory`.
+    /// Reads like an error: `No such file or directory`.
     Complaint,
 }
 
-/// What a line of an error begins with, in small letters.
+/// Beginnings of error lines, in lower case.
 const BEGINS: &[&str] =
     &["e: ", "err: ", "error", "fatal", "panic: ", "fail:", "failed:", "make: ***"];
-/// What is in one, in small letters: `x.c:3:1: error: …`, `ModuleNotFoundError: …`, `npm ERR! …`.
+/// Parts of error lines, in lower case: `x.c:3:1: error: …`, `ModuleNotFoundError: …`, `npm ERR!
+/// …`.
 const HOLDS: &[&str] =
     &[": error:", ": fatal error:", " error: ", "error: ", "exception: ", " err! ", ": *** "];
 const COMPLAINTS: &[&str] = &[
@@ -34,8 +35,8 @@ const COMPLAINTS: &[&str] = &[
     "unbound variable",
     "syntax error",
 ];
-/// What stops nobody in whatever line it stands: said in a chroot, on a machine whose name does not
-/// resolve, without a locale.
+/// Never a cause, in any line: messages in a chroot, about an unresolvable host name, or without a
+/// locale.
 const IDLE: &[&str] = &[
     "could not determine current runlevel",
     "unable to resolve host",
@@ -45,7 +46,7 @@ const IDLE: &[&str] = &[
     "running in chroot",
     "unable to initialize frontend",
 ];
-/// What reads like an error and stops nobody.
+/// Reads like an error, but is harmless.
 const HARMLESS: &[&str] = &[
     "w: ",
     "warning",
@@ -58,7 +59,7 @@ const HARMLESS: &[&str] = &[
     "perl: warning",
 ];
 
-/// More of a line than this is not looked at.
+/// Maximum number of bytes of a line examined.
 const LOOK: usize = 400;
 
 pub(super) fn kind(line: &str) -> Option<Kind> {

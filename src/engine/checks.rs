@@ -17,24 +17,23 @@
 /// Exit code of a check that does not apply.
 pub const SKIP: i32 = 77;
 
-/// Seconds that a check may take unless it, or the bundle, says otherwise.
+/// Default time limit of a check, in seconds.
 pub const LIMIT: u64 = 180;
-/// Where packages are fetched.
+/// Time limit, in seconds, of checks that download packages.
 const SLOW: u64 = 900;
 
-/// The script of a check that [`crate::bundle::CHECKS`] describes.
+/// Script of a check described in [`crate::bundle::CHECKS`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct CheckDef {
     pub id: &'static str,
     pub script: &'static str,
-    /// Runs as root; the others run as the default user.
+    /// Runs as root, otherwise as the default user.
     pub sudo: bool,
-    /// Seconds that it may take.
+    /// Time limit in seconds.
     pub limit: u64,
 }
 
-/// The session may run scripts under `sh -e`, and a locale of the image may translate what is
-/// compared.
+/// Sessions may use `sh -e`, and a locale of the image could translate compared text.
 macro_rules! script {
     ($name:literal) => {
         concat!(
@@ -57,8 +56,7 @@ macro_rules! check {
     };
 }
 
-/// In the order in which they run: the first ones wait for the machine to be up, so that the others
-/// find it settled; the last ones change it.
+/// In execution order. The first checks wait until the machine is up; the last ones modify it.
 pub fn builtin() -> &'static [CheckDef] {
     const {
         &[

@@ -1,4 +1,4 @@
-//! A subprocess of a run: in the ledger before it starts, out of it when it ended.
+//! A subprocess of a run, recorded in the ledger while it lives.
 use std::process::ExitStatus;
 
 use crate::cloud::Cx;
@@ -14,7 +14,8 @@ pub(super) enum ChildError {
     Ledger(#[from] LedgerError),
 }
 
-/// Runs to the end. `name` is the process's in the ledger, `cmd` must carry the run's mark.
+/// Runs to completion. `name` identifies the process in the ledger; `cmd` must carry the run's
+/// mark.
 pub(super) async fn run(
     cx: &Cx,
     name: &str,

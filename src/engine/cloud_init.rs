@@ -1,12 +1,12 @@
-//! The user data that machines are born with: who may log in, and which host key they show.
+//! User data of machines: login keys and host keys.
 //!
-//! JSON is YAML, so `#cloud-config` with a JSON body needs no quoting rules of our own. Only keys
-//! that cloud-init has known for ten years are used: an image decides which version reads them.
+//! JSON is YAML, so `#cloud-config` with a JSON body needs no quoting. Uses only keys that
+//! cloud-init has supported for ten years, because the image determines its version.
 use serde_json::{Value, json};
 use ssh_key::{LineEnding, PrivateKey, PublicKey};
 
-/// What makes package managers faster on a builder: directory of settings, and the setting.
-/// `tidy.sh` removes the files, the check `leftovers` looks for them.
+/// Settings that speed up package managers on a builder: directory and content. `tidy.sh` removes
+/// the files; the check `leftovers` looks for them.
 const FASTER: [(&str, &str); 2] = [
     // dpkg does not wait for the disk after each file: a builder that crashes is thrown away, and
     // the disk of one that does not is captured after an orderly shutdown.
@@ -17,16 +17,13 @@ const FASTER: [(&str, &str); 2] = [
 ];
 const FASTER_FILE: &str = "image-factory-builder";
 
-/// User data of a builder: `login` opens the default user, and `host` is the only host key the
-/// machine has.
+/// User data of a builder: `login` logs in to the default user, and `host` is the only host key.
 ///
-/// Nothing is said about passwords. `ssh_pwauth`, whatever its value, makes cloud-init write a file
-/// into `sshd_config.d` that would be captured and win over what the bundle says in `sshd_config`.
-/// No account gets a password here: cloud-init locks the default user's, and the base's is none of
-/// our making.
+/// Sets nothing about passwords. Any value of `ssh_pwauth` makes cloud-init write a file in
+/// `sshd_config.d`, which would be captured and override the bundle's `sshd_config`. No account
+/// gets a password here: cloud-init locks the default user's.
 ///
-/// # Panics
-/// If `host` is encrypted; host keys never are.
+/// # Panics If `host` is encrypted; host keys never are.
 pub fn builder_user_data(login: &PublicKey, host: &PrivateKey) -> String {
     let private = host.to_openssh(LineEnding::LF).expect("a host key is a plain ed25519 key");
     cloud_config(json!({
@@ -51,9 +48,8 @@ pub fn builder_user_data(login: &PublicKey, host: &PrivateKey) -> String {
     }))
 }
 
-/// User data of a machine that is booted from a captured image: only the login key. It makes its
-/// own host keys, and prints them on its console, from where [`super::console::host_keys`] takes
-/// them.
+/// User data of a machine booted from a captured image: the login key only. It generates its own
+/// host keys and prints them on its console, where [`super::console::host_keys`] reads them.
 pub fn smoke_user_data(login: &PublicKey) -> String {
     cloud_config(json!({
         "ssh_authorized_keys": [openssh(login)],

@@ -1,7 +1,7 @@
-//! What the serial console tells: the host keys of a machine, and why one did not come up.
+//! Reads the serial console: a machine's host keys, and why a machine did not come up.
 //!
-//! The machine writes it, and may be hostile: only its end counts ([`RECENT`]), every byte of that
-//! is looked at a fixed number of times, and what is taken out of it has bounds of its own.
+//! The machine may be hostile. Only the end counts ([`RECENT`]), each byte is examined a fixed
+//! number of times, and results are bounded.
 use ssh_key::PublicKey;
 
 use crate::lines;
@@ -11,22 +11,20 @@ mod signs;
 
 pub use signs::signs;
 
-/// Bytes of a console that are looked at.
+/// Bytes of a console that are examined.
 const RECENT: usize = 4 << 20;
-/// Bytes of a block of host keys that are looked at; an honest one has some 2 KiB, and a few
-/// messages of the kernel.
+/// Maximum bytes of a host key block. An honest one has some 2 KiB, plus a few kernel messages.
 const BLOCK: usize = 64 << 10;
-/// Host keys taken from a block; OpenSSH makes four at most.
+/// Maximum number of host keys in a block; OpenSSH makes at most four.
 const KEYS: usize = 16;
-/// Bytes of a line that is shown.
+/// Maximum bytes shown of a line.
 const SHOWN: usize = 1000;
 
 const BEGIN: &str = "-----BEGIN SSH HOST KEY KEYS-----";
 const END: &str = "-----END SSH HOST KEY KEYS-----";
 
-/// The host keys that cloud-init printed: those of the last complete block, for a log may hold
-/// several boots. Keys of kinds that we cannot read (ECDSA) are left out; empty when there is no
-/// block yet.
+/// Host keys printed by cloud-init, from the last complete block, because a log may hold several
+/// boots. Skips unsupported types (ECDSA). Empty if there is no block yet.
 pub fn host_keys(console: &str) -> Vec<PublicKey> {
     let console = lines::end_of(console, RECENT);
     // A block that a power-off cut short has no end; the end found is that of a later one, with a
@@ -68,7 +66,7 @@ fn keys_of(block: &str) -> Vec<PublicKey> {
     keys
 }
 
-/// A kernel message that came in the middle of a line is cut out, and the two halves are joined.
+/// Removes kernel messages within a line, and joins the halves.
 fn without_kernel(block: &str) -> String {
     let mut text = String::with_capacity(block.len());
     for line in block.lines() {
@@ -83,15 +81,14 @@ fn without_kernel(block: &str) -> String {
     text
 }
 
-/// Where `[   12.345678]` stands in a line.
+/// Position of `[   12.345678]` in a line.
 fn kernel_stamp(line: &str) -> Option<usize> {
     line.match_indices('[')
         .map(|(at, _)| at)
         .find(|at| begins_with_stamp(&line.as_bytes()[at + 1..]))
 }
 
-/// `   12.345678]`: blanks, seconds, six digits. Looks at no more than what a stamp can be long,
-/// whatever follows.
+/// `   12.345678]`: blanks, seconds, six digits. Examines only as many bytes as a stamp can have.
 fn begins_with_stamp(text: &[u8]) -> bool {
     const BLANKS: usize = 16;
     const SECONDS: usize = 16;
@@ -104,7 +101,7 @@ fn begins_with_stamp(text: &[u8]) -> bool {
             && micros[6] == b']')
 }
 
-/// The last `count` lines that have something to read in them, without terminal control.
+/// The last `count` non-blank lines, sanitised.
 pub fn tail(console: &str, count: usize) -> Vec<String> {
     let console = lines::end_of(console, RECENT);
     let mut tail: Vec<String> = console
@@ -117,7 +114,7 @@ pub fn tail(console: &str, count: usize) -> Vec<String> {
     tail
 }
 
-/// Without escape sequences, control characters and what reorders text; cut if it is long.
+/// Without escape sequences, control characters and direction marks; truncated if long.
 fn printable(line: &str) -> String {
     let mut text = String::new();
     let mut chars = line.chars();
@@ -143,7 +140,7 @@ fn printable(line: &str) -> String {
     lines::cut(&sentences::clean(text.trim()), SHOWN)
 }
 
-/// What a machine says that will not come up by itself, and what that means.
+/// Messages of a machine that will not come up by itself, with their meaning.
 const TROUBLE: &[(&str, &str)] = &[
     ("Kernel panic - not syncing", "the kernel panicked"),
     (
@@ -171,7 +168,7 @@ const TROUBLE: &[(&str, &str)] = &[
     ("No bootable device", "the disk is not bootable"),
 ];
 
-/// The present boot: the last of the log. Firmware, then kernel: whichever began last begins it.
+/// The current boot: from the last start of firmware or kernel to the end of the log.
 fn present(console: &str) -> &str {
     let console = lines::end_of(console, RECENT);
     let begin = ["SeaBIOS (version", "] Linux version "]
@@ -182,8 +179,7 @@ fn present(console: &str) -> &str {
     &console[begin..]
 }
 
-/// One line for the error message if the present boot, the last of the log, came to an end that
-/// waiting does not mend.
+/// One line if the current boot has failed for good.
 pub fn trouble(console: &str) -> Option<String> {
     let boot = present(console);
     let (at, mark, meaning) = TROUBLE

@@ -1,5 +1,5 @@
-//! What a command in a machine prints: cut into lines, sent to the events, and its end kept for
-//! error texts.
+//! Splits a command's output into lines, sends them as events, and keeps the end for error
+//! messages.
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex};
 
@@ -8,13 +8,13 @@ use crate::event::Events;
 use crate::guest::{OnOutput, Stream};
 use crate::lines::{self, Lines};
 
-/// Lines kept of one command, and bytes of them.
+/// Limits of lines and bytes kept per command.
 const LINES: usize = 400;
 const BYTES: usize = 1 << 20;
-/// Bytes of an error text that a machine had a say in.
+/// Maximum bytes of a machine's text in an error message.
 pub(super) const REASON: usize = 500;
 
-/// The last lines that were printed, for error texts. Clones share them.
+/// The last lines of output, for error messages. Clones share them.
 #[derive(Clone, Default)]
 pub(super) struct LastLines(Arc<Mutex<Kept>>);
 
@@ -22,8 +22,7 @@ pub(super) struct LastLines(Arc<Mutex<Kept>>);
 struct Kept {
     lines: VecDeque<String>,
     bytes: usize,
-    /// The first line that calls itself an error, and the first that reads like one; also when it
-    /// is long past.
+    /// First line that declares an error, and first that reads like one; kept even when long past.
     error: Option<String>,
     complaint: Option<String>,
 }
@@ -51,8 +50,8 @@ impl LastLines {
         self.0.lock().expect("pushes do not panic").lines.iter().cloned().collect()
     }
 
-    /// `what`, with the first line that tells the cause, and the last that says something. What
-    /// stands between them mostly follows from the first.
+    /// `what`, with the first line that gives a cause, and the last non-blank one. Lines in between
+    /// are mostly consequences.
     pub(super) fn reason(&self, what: String) -> String {
         let kept = self.0.lock().expect("pushes do not panic");
         let last = kept
@@ -72,7 +71,7 @@ impl LastLines {
     }
 }
 
-/// Cuts the two streams into lines and sends them to the events.
+/// Splits both streams into lines and sends them as events.
 pub(super) fn lines_to(events: Events, source: &'static str, last: LastLines) -> OnOutput {
     let mut streams =
         Streams { events, source, last, stdout: Lines::default(), stderr: Lines::default() };
@@ -95,7 +94,7 @@ impl Streams {
     }
 }
 
-/// What came without a line end at the very end.
+/// Flushes a last line without a line end.
 impl Drop for Streams {
     fn drop(&mut self) {
         let Self { events, source, last, stdout, stderr } = self;

@@ -1,6 +1,6 @@
-//! Ansible's inventory of one host, as JSON, which its `yaml` plugin reads: nothing in a value can
-//! begin another variable or another host. Ansible renders inventory values as templates, on the
-//! factory; so each has a grammar without braces.
+//! Ansible's inventory of one host, as JSON for its `yaml` plugin: no value can start another
+//! variable or host. Ansible renders inventory values as templates on the factory, so every value
+//! has a grammar without braces.
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -11,25 +11,24 @@ use super::machine::{self, Running};
 use super::{BuildContext, BuildError};
 use crate::guest::Target;
 
-/// What Ansible is told where we know of no Python: it looks for itself.
+/// Ansible's own interpreter discovery, for a builder without a known Python.
 const ITSELF: &str = "auto_silent";
 
-/// Asks for the path and the version of the Python that Ansible would take. Ansible's own discovery
-/// costs two logins and a start of Python in every playbook; this goes over the session that is
-/// open anyway.
+/// Prints path and version of the Python that Ansible would choose. Ansible's discovery costs two
+/// logins and a Python start per playbook; this uses the open session.
 const SCRIPT: &str = r#"p=$(command -v python3) || exit 0
 printf '%s\n' "$p"
 "$p" -c 'import sys; print("%d.%d" % sys.version_info[:2])'"#;
 
-/// A Python of the builder's.
+/// Python on the builder.
 #[derive(Debug, PartialEq)]
 struct Python {
     path: String,
     version: (u32, u32),
 }
 
-/// Writes the inventory. The inner error is why the step cannot run: its Python is too old for this
-/// machine's Ansible.
+/// Writes the inventory. The inner error is why the step cannot run: the builder's Python is too
+/// old for this Ansible.
 pub(super) async fn write(
     site: &BuildContext<'_>,
     builder: &Running,
@@ -63,8 +62,7 @@ pub(super) async fn write(
     Ok(Ok(path))
 }
 
-/// The host is in `local`, the group the ancestor's playbooks name, in `default`, which Packer
-/// calls it, and in `all`.
+/// The host is in the groups `local` (older playbooks), `default` (Packer) and `all`.
 fn text(name: &str, target: &Target, python: &str) -> Result<String, String> {
     let sound = |what: &str, value: &str, extra: &[u8]| {
         let allowed = |b: u8| b.is_ascii_alphanumeric() || extra.contains(&b);
@@ -97,7 +95,7 @@ async fn python(builder: &Running) -> Result<Option<Python>, NoAnswer> {
     parse(&answer::word(&*builder.remote, SCRIPT, Duration::from_secs(60)).await?)
 }
 
-/// Path and version, a line each; nothing where there is no `python3`.
+/// Parses path and version, a line each; empty without `python3`.
 fn parse(text: &str) -> Result<Option<Python>, NoAnswer> {
     if text.is_empty() {
         return Ok(None);
@@ -135,8 +133,8 @@ enum Verdict {
     TooOld(String),
 }
 
-/// Pythons that an ansible-core runs on at the far side, from its support matrix: (core, oldest
-/// 3.x, newest 3.x that it was released for).
+/// Target Pythons supported by each ansible-core, from its support matrix: (core, oldest 3.x,
+/// newest 3.x at its release).
 const TARGETS: [(u32, u32, u32); 9] = [
     (13, 5, 10),
     (14, 5, 11),

@@ -1,4 +1,5 @@
-//! A machine from power-on to "ready": SSH answers with the pinned key, cloud-init is done.
+//! Brings a machine from power-on to ready: SSH answers with the pinned key, and cloud-init has
+//! finished.
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -12,7 +13,7 @@ use crate::guest::{Remote, Target, keys};
 use crate::image::{self, Image};
 use crate::plan::{GIB, MachinePlan, Placement, Security};
 
-/// A machine that is up and logged in to.
+/// A machine with an open session.
 pub struct Running {
     pub machine: Machine,
     pub target: Target,
@@ -20,13 +21,13 @@ pub struct Running {
     pub(super) watch: watch::Session,
 }
 
-/// What must differ between two machines of one image.
+/// Identity that must differ between machines of one image.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Identity {
     pub machine: String,
-    /// 32 hexadecimal digits, or what it has instead.
+    /// 32 hexadecimal digits, or the actual content.
     pub machine_id: Result<String, String>,
-    /// In OpenSSH's one-line form, without comments.
+    /// OpenSSH's one-line form, without comments.
     pub host_keys: Vec<String>,
 }
 
@@ -35,8 +36,7 @@ impl Running {
         self.target.key.clone()
     }
 
-    /// Writes the login key and the pinned host key where `ssh` finds them, and gives the command
-    /// line of a login.
+    /// Writes login key and pinned host key to files for `ssh`, and returns the login command.
     pub(super) fn opened(&self, site: &BuildContext<'_>) -> Result<SshAccess, BuildError> {
         let files = SshFiles::write(site, self)?;
         let mut ssh = vec!["ssh".to_owned()];
@@ -76,7 +76,7 @@ pub(super) fn plain_key(key: &PublicKey) -> String {
     key.to_openssh().expect(ENCODES)
 }
 
-/// The files with which the `ssh` program reaches a machine as strictly as we do.
+/// Files that let the `ssh` program verify the host as strictly as our own sessions.
 pub(super) struct SshFiles {
     pub key: std::path::PathBuf,
     pub known_hosts: std::path::PathBuf,
@@ -103,7 +103,7 @@ impl SshFiles {
         Ok(files)
     }
 
-    /// Options of `ssh` that pin the host key, offer one key and read nobody's configuration.
+    /// Options of `ssh` that pin the host key, offer one key and ignore configuration files.
     pub(super) fn options(&self) -> Vec<String> {
         let mut words = vec!["-F".into(), "none".into()];
         for option in [
@@ -168,8 +168,8 @@ pub(super) async fn boot_builder(
     Ok(running)
 }
 
-/// Smoke machines tell their host keys on their consoles. A cloud that shows none is found out
-/// before an hour is spent on provisioning.
+/// Checks early that the cloud shows consoles, where smoke machines print their host keys: before
+/// an hour of provisioning.
 async fn shows_consoles(site: &BuildContext<'_>, machine: &Machine) -> Result<(), BuildError> {
     match site.cloud.console_log(machine).await {
         Err(CloudError::Unable { what, reason }) => {
@@ -183,8 +183,8 @@ async fn shows_consoles(site: &BuildContext<'_>, machine: &Machine) -> Result<()
     }
 }
 
-/// What keeps SSH out where the machine is well: who is admitted, and whether its address is seen
-/// from here.
+/// Possible network causes if SSH is unreachable on a healthy machine: security groups, unroutable
+/// addresses.
 fn admitted(site: Option<&Placement>, host: &str) -> String {
     let without = site.is_some_and(|site| site.floating_network.is_none()) && !host.contains(':');
     let way = if without {
@@ -214,7 +214,7 @@ fn admitted(site: Option<&Placement>, host: &str) -> String {
     groups + way
 }
 
-/// Power on. `grow_gib` is added to the disk the image needs.
+/// Boots a machine. `grow_gib` is added to the disk that the image needs.
 pub(super) async fn boot(
     site: &BuildContext<'_>,
     wanted: &MachinePlan,
@@ -238,18 +238,18 @@ pub(super) async fn boot(
     Ok(site.cloud.boot(site.cx, &spec, Duration::from_secs(site.plan.timeouts.boot)).await?)
 }
 
-/// Size of a machine's disk.
+/// Disk size of a machine, in GiB.
 pub(super) fn disk_gib(wanted: &MachinePlan, image: &Image, grow_gib: u64) -> u64 {
     let needs = image.virtual_size.div_ceil(GIB);
     if grow_gib > 0 { needs + grow_gib } else { wanted.disk_gib.unwrap_or(needs) }
 }
 
-/// While SSH is tried, the cloud is looked at that many times as seldom as where it alone can tell.
+/// While waiting for SSH, poll the cloud this many times less often than when it is the only source
+/// of information.
 const SELDOM: u32 = 18;
 
-/// Tries SSH until it answers. Every failure may be the machine's youth, so the last one is told
-/// only at the deadline; a machine that is off, stuck or in trouble on its console ends the wait at
-/// once.
+/// Retries SSH until it answers. A young machine fails in any way, so the last error is reported
+/// only at the deadline. Fails at once if the machine is off, stuck, or in trouble on its console.
 pub(super) async fn reach(
     site: &BuildContext<'_>,
     machine: &Machine,
@@ -302,8 +302,7 @@ pub(super) async fn console_tail(site: &BuildContext<'_>, machine: &Machine) -> 
     site.cloud.console_log(machine).await.map(|text| console::tail(&text, 30)).unwrap_or_default()
 }
 
-/// Waits for cloud-init to end, and asks how it went. An image without cloud-init has nothing to
-/// wait for.
+/// Waits for cloud-init to finish, and checks its status. Succeeds at once without cloud-init.
 pub(super) async fn cloud_init_done(
     site: &BuildContext<'_>,
     running: &Running,
@@ -323,7 +322,7 @@ pub(super) async fn cloud_init_done(
     }
 }
 
-/// Orderly stop, then the disk becomes a staged image.
+/// Shuts the machine down and makes a staged image of its disk.
 pub(super) async fn capture(
     site: &BuildContext<'_>,
     builder: Running,

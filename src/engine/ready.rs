@@ -1,5 +1,5 @@
-//! A builder before its first step: what would make tidy fail last of all is named, and the package
-//! manager is free.
+//! Prepares a builder for its first step: waits for the package manager, and reports early what
+//! would make tidy fail at the end.
 use std::time::{Duration, Instant};
 
 use super::answer::{NoAnswer, say_as_root};
@@ -7,12 +7,12 @@ use super::machine::{self, Running};
 use super::{BuildContext, BuildError};
 use crate::lines;
 
-/// So long the package manager of a base that was just booted is waited for.
+/// Time limit for a freshly booted base's package manager.
 const LIMIT: Duration = Duration::from_secs(600);
-/// Over the limit, for the script itself.
+/// Additional time for the script itself.
 const REST: Duration = Duration::from_secs(60);
 
-/// Waits until nobody installs packages; an error if the login user does not become root.
+/// Waits until no package installation runs. Fails if the login user cannot become root.
 pub(super) async fn builder(
     site: &BuildContext<'_>,
     running: &Running,
@@ -49,7 +49,7 @@ pub(super) async fn builder(
     Ok(())
 }
 
-/// `waited 12 /usr/bin/apt-get update`: whether it is held still, for how long, and by whom.
+/// `waited 12 /usr/bin/apt-get update`: whether it is still locked, for how long, and by whom.
 fn told(said: &str) -> Option<(bool, u64, String)> {
     let mut words = said.lines().next_back()?.splitn(3, ' ');
     let held = match words.next()? {
@@ -60,7 +60,7 @@ fn told(said: &str) -> Option<(bool, u64, String)> {
     Some((held, words.next()?.parse().ok()?, lines::cut(words.next()?.trim(), 200)))
 }
 
-/// What is behind an answer that says little: of sudo, of PAM. A sentence with the way out.
+/// Explains terse errors of sudo and PAM, with a remedy.
 pub(super) fn riddle(error: &NoAnswer, user: &str) -> Option<String> {
     let said = error.to_string();
     let has = |words: &[&str]| words.iter().any(|word| said.contains(word));

@@ -1,6 +1,6 @@
-//! Roles and collections that a `requirements.yml` names: got by `ansible-galaxy` before the
-//! playbook runs, into the run's own directory. A list is a stranger's word, so this happens behind
-//! the wall; what it brings is Ansible's to read and no more.
+//! Installs roles and collections of a `requirements.yml` with `ansible-galaxy`, into the run's own
+//! directory, before the playbook runs. The list is untrusted, so this happens behind the wall;
+//! only Ansible reads the result.
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -13,10 +13,10 @@ use crate::plan::StepPlan;
 use crate::wall::Room;
 use crate::{ansible, lines};
 
-/// How long a list may take.
+/// Time limit per list.
 const DEADLINE: Duration = Duration::from_secs(15 * 60);
 
-/// What was installed for a playbook.
+/// Installed roles and collections of a playbook.
 #[derive(Debug, Default)]
 pub(super) struct Installed {
     roles: Vec<PathBuf>,
@@ -71,7 +71,7 @@ pub(super) async fn install(
     Ok(Ok(installed))
 }
 
-/// One list, and where what it names goes.
+/// A list and the directory for its contents.
 struct List<'l> {
     file: &'l Path,
     kind: &'l str,
@@ -116,8 +116,8 @@ async fn galaxy(
     }
 }
 
-/// Why nothing was installed. Of a role the cause stands in a warning, and the error after it tells
-/// of an option.
+/// Why the installation failed. For roles the cause is in a warning, and the following error only
+/// mentions an option.
 fn reason(said: &[String], status: &str) -> String {
     let cause = match (warning(said), ansible::refused(said)) {
         (Some(text), _) => text,
@@ -146,7 +146,7 @@ fn reason(said: &[String], status: &str) -> String {
     lines::cut(&format!("ansible-galaxy, {status}: {cause}{hint}"), 8 * REASON)
 }
 
-/// `- NAME was NOT installed successfully: …`, with the lines that it goes on over.
+/// `- NAME was NOT installed successfully: …`, with its continuation lines.
 fn warning(said: &[String]) -> Option<String> {
     let start = said.iter().position(|line| line.contains("NOT installed successfully"))?;
     let more = said[start + 1..]
@@ -158,7 +158,7 @@ fn warning(said: &[String]) -> Option<String> {
 }
 
 impl Installed {
-    /// Has Ansible look here first, and then where it would look anyway.
+    /// Makes Ansible search these directories first, then its usual ones.
     pub fn add_to(&self, env: &mut BTreeMap<String, String>, bundle_dir: &Path) {
         let (roles, collections) = bundle::search_paths(bundle_dir, env);
         for (name, installed, rest) in [
@@ -174,7 +174,7 @@ impl Installed {
         }
     }
 
-    /// What is there: each is a directory, and no link.
+    /// Existing directories, excluding links.
     pub fn directories(&self) -> impl Iterator<Item = PathBuf> {
         self.roles.iter().chain(&self.collections).cloned()
     }

@@ -1,30 +1,31 @@
-//! A machine that is waited for, as the cloud and its console show it: what they say of it is told
-//! as it comes, and ends a wait that has no end of its own.
+//! Observes a booting machine through the cloud and its console: reports problems as they appear,
+//! and ends a hopeless wait.
 use std::time::{Duration, Instant};
 
 use super::{BuildContext, BuildError, console, machine};
 use crate::cloud::{Machine, Power};
 
-/// What may pass has until the console has been quiet for so long: systemd tries a service five
-/// times, cloud-init starts sshd again, and an emulated machine takes minutes to get to sshd after
-/// a network card failed that nobody needs.
+/// How long the console must be quiet before a possibly temporary problem counts. systemd retries a
+/// service five times, cloud-init restarts sshd, and an emulated machine takes minutes from a
+/// failed network card to sshd.
 const GRACE: Duration = Duration::from_secs(120);
 
-/// What was seen so far.
+/// Observations so far.
 #[derive(Default)]
 pub(super) struct Signs {
     told: Vec<String>,
-    /// The end of the console, and since when it is that.
+    /// The end of the console, and the time since it is unchanged.
     end: Option<(Vec<String>, Instant)>,
-    /// Looks in a row at which it did not run.
+    /// Consecutive polls that found it not running.
     stuck: u32,
 }
 
-/// So often a machine is seen stuck before that is believed: once may be a hiccup of a loaded host.
+/// Consecutive polls before a machine counts as stuck; a single one may be a hiccup of a loaded
+/// host.
 const STUCK: u32 = 2;
 
 impl Signs {
-    /// Looks once. An error if the machine will not get any further.
+    /// Polls once. Fails if the machine will not get any further.
     pub(super) async fn look(
         &mut self,
         site: &BuildContext<'_>,
@@ -48,7 +49,7 @@ impl Signs {
         }
     }
 
-    /// Why the wait is over, if it is. What may pass yet is told once.
+    /// Why the wait is over, if it is. Reports possibly temporary problems once.
     fn read(
         &mut self,
         site: &BuildContext<'_>,

@@ -1,5 +1,5 @@
-//! Where a build starts: the base image, an image that a source script of the bundle writes, or one
-//! that is got from elsewhere.
+//! Source of a build: the base image, an image written by the bundle's source script, or a
+//! download.
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -25,7 +25,7 @@ pub(super) async fn image(site: &BuildContext<'_>) -> Result<Image, BuildError> 
     }
 }
 
-/// Large files of this stage.
+/// Directory for large files of this stage.
 async fn own_directory(site: &BuildContext<'_>) -> Result<PathBuf, BuildError> {
     let dir = site.work.join("source");
     let made = || async {
@@ -80,8 +80,7 @@ async fn take_in(site: &BuildContext<'_>, file: &Path) -> Result<Image, BuildErr
         .await?)
 }
 
-/// What the script wrote is a file of its own: a link would have the factory publish a file of this
-/// machine's.
+/// The script's output must be a regular file: a link would publish a file of this machine.
 fn plain_file(out: &Path) -> Result<(), String> {
     use std::os::unix::fs::MetadataExt;
     match std::fs::symlink_metadata(out) {

@@ -1,8 +1,7 @@
-//! The disk that the run's record shares with what strangers write: overlays of machines,
-//! downloads, what is unpacked, what source scripts leave. Free space is watched beside every
-//! stage, and a run that brings it below the floor ([`disk::floor`]) is ended while its ledger can
-//! still be written. Of a cloud elsewhere most stages write next to nothing here: they end only for
-//! what the run itself wrote in them.
+//! Monitors the disk that holds the run's records together with untrusted data: overlays,
+//! downloads, unpacked files, output of source scripts. Ends the run below the floor
+//! ([`disk::floor`]), while its ledger can still be written. With a remote cloud most stages write
+//! little here; then a run ends only for what it wrote itself.
 use std::future::Future;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -13,15 +12,15 @@ use crate::disk;
 use crate::event::Stage;
 use crate::exec::process::Proc;
 
-/// Between two looks, each one statvfs(3).
+/// Interval between checks; each is one statvfs(3).
 const LOOK: Duration = Duration::from_millis(500);
-/// Deepest directory that is searched for what grew.
+/// Maximum depth of the search for large files.
 const DEEPEST: usize = 8;
-/// The part of the floor that a run of a cloud elsewhere must have written itself in a stage, to be
-/// ended for a short disk.
+/// Fraction of the floor that a run on a remote cloud must have written in a stage before it is
+/// ended.
 const OWN: u64 = 8;
 
-/// Too little is free where a run writes.
+/// Too little free space where a run writes.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error(
     "the disk of {} is nearly full: {} MiB are free, {} are kept for the factory's own records{}",
@@ -31,20 +30,20 @@ const OWN: u64 = 8;
 )]
 pub struct Short {
     pub dir: PathBuf,
-    /// Bytes.
+    /// In bytes.
     pub free: u64,
-    /// Bytes.
+    /// In bytes.
     pub floor: u64,
-    /// Of this run's own files.
+    /// Largest file of this run.
     pub largest: Option<(PathBuf, u64)>,
-    /// Images take space of that disk, too.
+    /// Images use that disk too.
     pub images: bool,
 }
 
-/// Does `work`, which is a part of `stage`, and ends the run when the disk gets short meanwhile.
+/// Runs `work`, a part of `stage`, and ends the run if the disk becomes short.
 ///
-/// `work` is not dropped, for it may be in the middle of a create: the processes that write are
-/// ended, the run's own cancellation is asked for, and `work` ends at its next look at that.
+/// `work` is not dropped, since it may be inside a create: writing processes are ended, the run is
+/// cancelled, and `work` ends at its next cancellation check.
 pub(super) async fn watched<T>(
     site: &BuildContext<'_>,
     stage: Stage,
@@ -74,7 +73,7 @@ pub(super) async fn watched<T>(
     Err(BuildError::Space(Short { largest, images: site.cloud.is_here(), ..short }))
 }
 
-/// Waits until less than the floor is free where the run writes, and this run is to end for it.
+/// Waits until free space falls below the floor and this run has to end.
 async fn getting_short(site: &BuildContext<'_>, stage: Stage) -> Short {
     let anyhow = site.cloud.is_here() || stage == Stage::Source;
     let before = if anyhow { 0 } else { bytes_below(&site.work).await };
@@ -89,7 +88,7 @@ async fn getting_short(site: &BuildContext<'_>, stage: Stage) -> Short {
     }
 }
 
-/// Bytes on the disk of what lies below `dir`.
+/// Disk usage below `dir`, in bytes.
 async fn bytes_below(dir: &Path) -> u64 {
     use std::os::unix::fs::MetadataExt;
     let files = walkdir::WalkDir::new(dir).max_depth(DEEPEST + 1);
@@ -103,7 +102,7 @@ async fn bytes_below(dir: &Path) -> u64 {
     tokio::task::spawn_blocking(sum).await.unwrap_or(0)
 }
 
-/// A disk that cannot be asked is not short.
+/// A file system that cannot be queried does not count as short.
 fn short(dir: &Path) -> Option<Short> {
     let space = disk::space(dir)?;
     let floor = disk::floor(space.total);
@@ -116,7 +115,7 @@ fn short(dir: &Path) -> Option<Short> {
     })
 }
 
-/// The file that takes most of the disk, and its bytes there. Links are not followed.
+/// The file with the largest disk usage, and its bytes. Follows no links.
 fn largest_below(dir: &Path, deepest: usize) -> Option<(PathBuf, u64)> {
     use std::os::unix::fs::MetadataExt;
     let entries = std::fs::read_dir(dir).ok()?.flatten();

@@ -1,10 +1,10 @@
-//! Is the builder still there? Asked beside every step, for a step may be quiet for an hour, and
-//! `ansible-playbook` was seen to wait for ever.
+//! Monitors the builder beside every step, because a step may be silent for an hour, and
+//! `ansible-playbook` may hang forever.
 //!
-//! A machine that is off, gone, stuck or whose console tells of its end is lost at once. One that
-//! is on and silent may be meant to be: a playbook restarts it, a script its network. It is given
-//! the time that the step itself has; what the step then came to is looked into by [`verdict`], so
-//! that a loss is named within a minute of the step's end.
+//! A machine that is off, gone, stuck or failing on its console is lost immediately. A machine that
+//! is on and silent may be so on purpose: a playbook restarts it, a script its network. It gets the
+//! time of the step; [`verdict`] then examines a failed step, so that a loss is reported within a
+//! minute of its end.
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -18,19 +18,18 @@ use crate::plan::StepAction;
 #[cfg(test)]
 mod tests;
 
-/// A session of the watch's own: an upload that fills the other one must not look like silence. It
-/// is kept from step to step, because a login costs an emulated machine a second or more of its
-/// time.
+/// A session of the monitor's own, because an upload may saturate the other. Kept between steps,
+/// because a login costs an emulated machine a second or more.
 pub(super) type Session = tokio::sync::Mutex<Option<Arc<dyn Remote>>>;
 
-/// How often the machine is asked, and what is made of silence.
+/// Intervals and limits of monitoring.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Pace {
-    /// Pause between two questions over SSH, while it answers.
+    /// Interval between pings over SSH while it answers.
     pub ask: Duration,
-    /// One question over SSH may take this long.
+    /// Time limit of a ping.
     pub answer: Duration,
-    /// Without an answer for this long the machine is called silent.
+    /// Time without an answer after which the machine counts as silent.
     pub silence: Duration,
 }
 
@@ -40,12 +39,10 @@ pub(super) const PACE: Pace = Pace {
     silence: Duration::from_secs(30),
 };
 
-/// A step that runs over a session of ours cannot outlive a longer silence: TCP gives that session
-/// up after a minute.
+/// Maximum silence in a step over our own session, which TCP gives up after a minute.
 const SESSION: Duration = Duration::from_secs(90);
 
-/// How long a machine may be silent in a step: as long as the step may take, where it logs in again
-/// by itself.
+/// Maximum silence in a step: the step's time limit, if it logs in again by itself.
 pub(super) fn patience(action: &StepAction, timeout: Duration) -> Duration {
     match action {
         StepAction::Ansible { .. } => timeout,
@@ -53,7 +50,7 @@ pub(super) fn patience(action: &StepAction, timeout: Duration) -> Duration {
     }
 }
 
-/// Waits until the machine is lost and says why. Safe to drop.
+/// Waits until the machine is lost; returns why. Safe to drop.
 pub(super) async fn lost(
     site: &BuildContext<'_>,
     running: &Running,
@@ -105,7 +102,7 @@ pub(super) async fn lost(
     }
 }
 
-/// After a step that failed: why the builder is lost, or `None` if it answers.
+/// After a failed step: why the builder is lost, or `None` if it answers.
 pub(super) async fn verdict(
     site: &BuildContext<'_>,
     running: &Running,
@@ -138,7 +135,8 @@ fn mute(since: Instant, error: &RemoteError) -> String {
     )
 }
 
-/// What the cloud says of a machine that does not run. Stuck once may be a hiccup of a loaded host.
+/// The cloud's reason why the machine does not run. A single stuck state may be a hiccup of a
+/// loaded host.
 async fn dead(site: &BuildContext<'_>, running: &Running, stuck: &mut u32) -> Option<String> {
     match site.cloud.power(&running.machine).await {
         Ok(Power::On) => *stuck = 0,
@@ -156,7 +154,7 @@ async fn dead(site: &BuildContext<'_>, running: &Running, stuck: &mut u32) -> Op
     None
 }
 
-/// What the console of a silent machine says of its end.
+/// A fatal message on the console of a silent machine.
 async fn told(site: &BuildContext<'_>, running: &Running) -> Option<String> {
     let text = site.cloud.console_log(&running.machine).await.ok()?;
     console::trouble(&text).map(|seen| format!("its console says: {seen}"))

@@ -1,8 +1,7 @@
-//! What does not start on a machine that is waited for, as systemd and cloud-init say it.
+//! Services that fail to start on a booting machine, as reported by systemd and cloud-init.
 use super::{present, printable};
 
-/// Without one of these nobody gets in: units as systemd names them, by their file or by what they
-/// say they are.
+/// Units required for a login, by the names that systemd prints: file name or description.
 const NEEDED: &[(&str, &[&str])] = &[
     (
         "sshd",
@@ -47,23 +46,24 @@ const NEEDED: &[(&str, &[&str])] = &[
         ],
     ),
 ];
-/// Begins as one of those does, and lets in whoever comes.
+/// Similar names of units that are not required.
 const OTHERS: &[&str] = &["Network Manager Wait Online"];
 
-/// What systemd prints of a unit that did not start, and of one that did.
+/// systemd's messages about a unit that failed, and one that started.
 pub(super) const FAILED: &str = "Failed to start ";
 const NOT_UP: &[&str] = &[FAILED, "Failed to listen on ", "Dependency failed for "];
 const UP: &[&str] = &["Started ", "Finished ", "Listening on "];
-/// What cloud-init prints where it was not told who may log in.
+/// cloud-init's message if it has no data source, and so no login key.
 const NOBODY: &str = "DataSourceNone";
 
-/// A disk that is asked for its passphrase. Something else may know it (Clevis, a TPM): what comes
-/// up after it says so.
+/// Prompts for a disk passphrase. Something else may supply it (Clevis, a TPM); later messages then
+/// show that the boot continues.
 const LOCKED: &[&str] = &["Please enter passphrase for disk", "Please unlock disk"];
 const UNLOCKED: &str = " login:";
 
-/// Signs that the present boot will let nobody in, one line each: what is needed for a login and
-/// did not start, and has not since. Unlike [`trouble`] they may pass: a service is tried again.
+/// Problems that prevent a login in the current boot, one line each: required units that failed and
+/// have not started since. Unlike [`trouble`], they may be temporary, because services are
+/// restarted.
 pub fn signs(console: &str) -> Vec<String> {
     let mut signs: Vec<(&str, String)> = Vec::new();
     for line in present(console).split(['\n', '\r']) {

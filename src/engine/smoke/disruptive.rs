@@ -1,6 +1,6 @@
-//! What the second machine is put through: reboots, a volume, its screen, rescue mode, and an image
-//! of itself on a machine of another size. Each is a check of its own; one that the cloud cannot do
-//! is skipped, with its reason.
+//! Disruptive checks on the second machine: reboots, a volume, its graphical console, rescue mode,
+//! and an image of itself on a machine of another size. Each is a check; those that the cloud does
+//! not support are skipped with a reason.
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -14,17 +14,17 @@ use crate::guest::{Target, keys};
 use crate::log::sentences;
 use crate::plan::{MachinePlan, VolumePlan};
 
-/// For a short script.
+/// Time limit of a short script.
 const SCRIPT: Duration = Duration::from_secs(180);
-/// For a volume to come and to go.
+/// Time limit for attaching or detaching a volume.
 const VOLUME: Duration = Duration::from_secs(240);
 
-/// Why a trial did not end well.
+/// Why a disruptive check did not pass.
 enum Failed {
-    /// The cloud cannot do it.
+    /// The cloud does not support it.
     Unable(String),
     Bad(String),
-    /// The run ends here.
+    /// The run ends.
     Stop(BuildError),
 }
 
@@ -66,7 +66,7 @@ impl From<String> for Failed {
     }
 }
 
-/// All trials that are on. The machine is used up by them.
+/// Runs all enabled disruptive checks. The machine is not usable afterwards.
 pub(super) async fn all(
     site: &BuildContext<'_>,
     second: Running,
@@ -167,14 +167,13 @@ impl Subject<'_> {
         Ok(format!("back after {seconds} s, with the same host keys; {state}"))
     }
 
-    /// What a power cycle does is asked of a machine at rest: one that has come up, with all it
-    /// wrote on its disk. In the first seconds of its life even a sound one loses the host keys
-    /// that it just made.
+    /// Waits until the machine is settled and its data is on disk. In the first seconds even a
+    /// sound machine loses new host keys in a power cycle.
     async fn rest(&mut self) -> Result<(), Failed> {
         self.said(include_str!("../../../templates/guest/trials/rest.sh")).await.map(drop)
     }
 
-    /// Waits for another boot than `before` to let us in, with the same host keys.
+    /// Waits for SSH in another boot than `before`, with the same host keys.
     async fn back(&mut self, before: &BootId) -> Result<(), Failed> {
         let deadline = self.deadline();
         loop {
@@ -232,8 +231,8 @@ impl Subject<'_> {
         Ok(format!("{}, and back", sentences::first_line(&found?)))
     }
 
-    /// The rescue system. It comes from a fresh disk, so it has host keys of its own, which its
-    /// console shows.
+    /// The rescue system. Booted from a new disk, it has its own host keys, which its console
+    /// shows.
     async fn rescued(&self, before: &BootId) -> Result<Running, Failed> {
         let (site, own, deadline) = (self.site, &self.second, self.deadline());
         loop {

@@ -1,4 +1,4 @@
-//! What is seen of the machines from here: their consoles, their identities, who is let in.
+//! Checks from outside the machines: consoles, identities, logins.
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -11,7 +11,7 @@ use crate::engine::{BuildContext, BuildError};
 use crate::event::Verdict;
 use crate::guest::{Exit, RemoteError, Target};
 
-/// Who has to find out later why a machine does not come up has the console and nothing else.
+/// The console is the only source of information about a machine that does not come up.
 pub(super) async fn has_console(
     running: &Running,
     results: &Results<'_>,
@@ -30,7 +30,7 @@ pub(super) async fn has_console(
     Ok(())
 }
 
-/// Two machines of one image, and the builder it came from, share neither host key nor machine-id.
+/// Two machines of an image, and its builder, must share neither host key nor machine-id.
 pub(super) async fn identities(
     site: &BuildContext<'_>,
     first: &Running,
@@ -82,7 +82,7 @@ pub(super) async fn identities(
     Ok(())
 }
 
-/// The key of the builder must open no machine of the image.
+/// The builder's key must not log in to any machine of the image.
 pub(super) async fn build_key_refused(
     machines: [&Running; 2],
     key: &Arc<PrivateKey>,
@@ -123,8 +123,8 @@ pub(super) async fn build_key_refused(
 const ID: Question<'static> =
     Question { script: "id -u", sudo: false, deadline: Duration::from_secs(60), most: 4 << 10 };
 
-/// Nobody gets a shell as root, not with the key of the default user either. cloud-init lets such a
-/// key in to be told whom to log in as instead: that is no shell.
+/// Nobody may get a root shell, even with the default user's key. cloud-init accepts that key for
+/// root only to name the right user, which is not a shell.
 pub(super) async fn root_ssh(first: &Running, results: &Results<'_>) -> Result<(), BuildError> {
     if !results.wants("root-ssh") {
         return Ok(());

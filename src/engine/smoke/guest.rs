@@ -1,5 +1,5 @@
-//! Checks that are scripts: the factory's run in the machine, a bundle's there too, or here if they
-//! say so.
+//! Script checks. The factory's run in the machine; a bundle's also there, or on the factory if
+//! they request it.
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -18,18 +18,18 @@ use crate::guest::{Command, Exit};
 use crate::lines;
 use crate::wall::Room;
 
-/// What one check may print into the reports.
+/// Maximum output of a check in reports.
 const OUTPUT_LIMIT: usize = 64 << 10;
 
-/// A line of this kind near the top of a bundle's check has it run on the factory, against the
-/// machine's address.
+/// This line near the top of a bundle's check makes it run on the factory, against the machine's
+/// address.
 const OUTSIDE: &str = "# image-factory: outside";
 
-/// The machine that the checks run in, and what they are told of it.
+/// The machine under test, and the inputs of its checks.
 pub(super) struct Tested<'a> {
     pub running: &'a Running,
     pub build_key: Option<&'a PublicKey>,
-    /// The builder's machine-id, where it had one.
+    /// The builder's machine-id, if it had one.
     pub builder_id: Option<&'a str>,
     pub disk_bytes: u64,
 }
@@ -58,7 +58,7 @@ pub(super) async fn all(
     Ok(())
 }
 
-/// What a check is told. See [`checks`].
+/// Environment of a check. See [`checks`].
 fn told(
     site: &BuildContext<'_>,
     tested: &Tested<'_>,
@@ -82,7 +82,7 @@ fn told(
     env.into_iter().map(|(k, v)| (k.to_owned(), v)).collect()
 }
 
-/// Runs one check in the machine. The last line of its standard output is the reason.
+/// Runs a check in the machine. The last line of its standard output is the reason.
 async fn remote(
     site: &BuildContext<'_>,
     tested: &Tested<'_>,
@@ -120,7 +120,7 @@ async fn remote(
     Ok(())
 }
 
-/// Runs one check of the bundle on this machine, which is told how the tested one is reached.
+/// Runs a bundle's check on this machine, with access data for the machine under test.
 async fn here(
     site: &BuildContext<'_>,
     tested: &Tested<'_>,
@@ -181,7 +181,7 @@ async fn here(
     Ok(())
 }
 
-/// Tells how a check ended: its exit code, or why there is none.
+/// Result of a check by its exit code, or why there is none.
 fn judge(
     results: &Results<'_>,
     id: &str,

@@ -1,8 +1,8 @@
-//! The captured image boots as two new machines. The first is tested from inside; the second proves
-//! that identities differ, and is put through what could break a machine.
+//! Boots the captured image as two machines and tests them. The first is tested from inside; the
+//! second proves that identities differ, and takes the disruptive checks.
 //!
-//! [`outside`] looks at them from here, [`inside`] runs scripts in the first, [`trials`] is the
-//! second's lot.
+//! [`external`] checks from outside, [`guest`] runs scripts in the first, [`disruptive`] uses up
+//! the second.
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
@@ -23,8 +23,8 @@ mod guest;
 mod external;
 mod disruptive;
 
-/// Boots `image` twice and runs the checks; what they came to if none failed. `earlier` are
-/// identities that must not be seen again, `build_key` one that must not open.
+/// Boots `image` twice and runs the checks. Returns their results if none failed. `earlier` are
+/// identities that must not recur; `build_key` must not log in.
 pub(super) async fn test(
     site: &BuildContext<'_>,
     smoke: &SmokePlan,
@@ -84,12 +84,12 @@ pub(super) async fn test(
     results.verdict()
 }
 
-/// The machines of a run are called `factory-<run>-<role>`; the role says which.
+/// Lanes of the machines, which are named `factory-<run>-<role>`; the lane shows the role.
 fn abreast(site: &BuildContext<'_>) -> Abreast {
     Abreast::new(&site.cx.events, &format!("factory-{}-", site.plan.run))
 }
 
-/// What is done on one of the machines, told as such: its lane ends with it.
+/// Runs work on one machine in a lane of its own.
 async fn in_lane<T>(
     site: &BuildContext<'_>,
     cx: Cx,
@@ -98,8 +98,7 @@ async fn in_lane<T>(
     work(&site.with(&cx)).await
 }
 
-/// Both machines, booted side by side. The first failure is the reason, and ends the wait for the
-/// other: it is not named only when that one is up.
+/// Boots both machines in parallel. The first failure is reported, and ends the wait for the other.
 async fn both(
     site: &BuildContext<'_>,
     smoke: &SmokePlan,
@@ -121,7 +120,7 @@ async fn both(
     }
 }
 
-/// Collects results and tells of each as it comes.
+/// Collects results and reports each immediately.
 struct Results<'a> {
     site: &'a BuildContext<'a>,
     smoke: &'a SmokePlan,
@@ -129,7 +128,7 @@ struct Results<'a> {
 }
 
 impl Results<'_> {
-    /// Tells of what the bundle switched off.
+    /// Reports the checks that the bundle disabled.
     fn left_out(&self) {
         for id in &self.smoke.skip {
             self.put(Check {
@@ -146,7 +145,7 @@ impl Results<'_> {
         self.smoke.has(id)
     }
 
-    /// The result of a check, if it is on.
+    /// Adds the result of a check, if enabled.
     fn add(&self, id: &str, begin: Instant, verdict: Verdict, reason: String, output: String) {
         if self.wants(id) {
             self.always(id, begin, verdict, reason, output);
@@ -177,8 +176,8 @@ impl Results<'_> {
     }
 }
 
-/// A machine whose host keys the image made by itself: they are read from its console, which only
-/// the cloud can write, and pinned.
+/// Boots a machine whose image generates its host keys. Reads them from its console, which only the
+/// cloud can write, and pins them.
 async fn boot(
     site: &BuildContext<'_>,
     smoke: &SmokePlan,
