@@ -1,5 +1,4 @@
-//! The ID of an image that is written down in a template: what is deployed by it is never the image
-//! that was built.
+//! Warns of image IDs that are hard-coded in a template: they never refer to the image just built.
 use std::sync::LazyLock;
 
 use regex::Regex;
@@ -9,15 +8,15 @@ static ID: LazyLock<Regex> = LazyLock::new(|| {
         .expect("it is a constant")
 });
 
-/// An ID, and the line of the rendered text that it stands in.
+/// An ID, and its line in the rendered text.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Fixed {
     id: String,
     pub line: usize,
 }
 
-/// The first ID in a rendered text that is an image's by what stands around it, if `built`, the ID
-/// of the built image, is not there.
+/// The first ID that its context marks as an image's, unless `built`, the new image's ID, occurs
+/// too.
 pub fn of_images(text: &str, built: &str) -> Option<Fixed> {
     if text.contains(built) {
         return None;
@@ -41,7 +40,7 @@ fn speaks_of_image(text: &str) -> bool {
     !comment && (text.contains("image") || text.contains("img"))
 }
 
-/// A line above, indented less, is the key of an image: a parameter with that default, say.
+/// Whether a less indented line above is a key for an image, such as a parameter with that default.
 fn under_image(lines: &[&str], at: usize) -> bool {
     let indent = |line: &str| line.len() - line.trim_start().len();
     let mut level = indent(lines[at]);

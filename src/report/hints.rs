@@ -1,9 +1,9 @@
-//! Messages and hints for what goes wrong in templates.
+//! Messages and hints for errors in templates.
 use serde_json::{Map, Value as Json};
 
 use crate::jinja::{FILTERS, Kind, TESTS};
 
-/// What to do about the undefined variable `path`.
+/// Hint for the undefined variable `path`.
 pub fn for_name(path: &str, variables: &Map<String, Json>) -> String {
     if path.starts_with("ansible_date_time") {
         return "facts are not gathered here: `build_date` holds the time of the build".into();
@@ -60,7 +60,7 @@ fn list(names: &[String]) -> String {
     format!("{}{}", shown.join(", "), if names.len() > 8 { ", …" } else { "" })
 }
 
-/// The name most like `word`, if one is like it at all.
+/// The name most similar to `word`, if any is similar.
 pub fn nearest<'a>(word: &str, names: impl Iterator<Item = &'a str>) -> Option<&'a str> {
     // Nearness costs as much as both words are long, in time and in memory.
     let short = |name: &&str| name.len() <= 100;
@@ -72,7 +72,7 @@ pub fn nearest<'a>(word: &str, names: impl Iterator<Item = &'a str>) -> Option<&
         .map(|(_, n)| n)
 }
 
-/// What to do about it, where that is known.
+/// Hint for an error, if known.
 pub fn for_error(kind: Kind, message: &str) -> Option<String> {
     let word = message.split_whitespace().nth(1).unwrap_or_default();
     match kind {

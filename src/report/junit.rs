@@ -1,4 +1,4 @@
-//! `junit.xml`: one suite per bundle; every stage, step and smoke check is a test case.
+//! `junit.xml`: one suite per bundle, one test case per stage, step and smoke check.
 use std::time::Duration;
 
 use quick_junit::{NonSuccessKind, Report, SerializeError, TestCase, TestCaseStatus, TestSuite};

@@ -1,4 +1,4 @@
-//! `manifest.json`: what was built, from what, by what, and how it went; for machines.
+//! `manifest.json`: machine-readable record of what was built, from what, and with which results.
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -12,7 +12,7 @@ use crate::bundle::{self, Bundle};
 use crate::event::Verdict;
 use crate::image::Image;
 
-/// Raised when a key changes its meaning or goes.
+/// Incremented when a key changes its meaning or is removed.
 pub const SCHEMA: u32 = 1;
 
 #[derive(Debug, Serialize)]
@@ -72,15 +72,15 @@ pub struct File {
 /// The files of a definition.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct Inputs {
-    /// SHA-256 of the lines `<sha256>  <path>` of all files, ordered by path: `find . -type f |
+    /// SHA-256 of the lines `<sha256>  <path>` of all files, sorted by path: `find . -type f |
     /// LC_ALL=C sort | xargs sha256sum | sha256sum`.
     pub sha256: String,
     pub files: Vec<File>,
 }
 
 impl Inputs {
-    /// The definition: its directory, and its build-vars.yml where `bundle.path` leads to another
-    /// directory.
+    /// Files of the definition's directory, and its build-vars.yml if `bundle.path` names another
+    /// one.
     pub fn of(bundle: &Bundle) -> Result<Self, (PathBuf, io::Error)> {
         let of_all =
             bundle::files(bundle)?.into_iter().map(|f| File { path: f.path, sha256: f.sha256 });

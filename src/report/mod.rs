@@ -1,6 +1,5 @@
-//! What a build leaves for people and machines: rendered templates, JUnit, properties, manifest,
-//! report page. All of it follows from (bundle, plan, events, image); only [`write`](fn@write)
-//! touches the disk.
+//! Outputs of a build: rendered templates, JUnit, properties, manifest, report page. All are
+//! functions of (bundle, plan, events, image); only [`write`](fn@write) touches the disk.
 mod fixed_ids;
 mod hints;
 pub mod junit;

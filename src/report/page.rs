@@ -1,5 +1,5 @@
-//! `report.html`: one page that needs nothing else. Everything from the build is escaped; log lines
-//! may be hostile.
+//! `report.html`: a self-contained page. Escapes everything from the build, because log lines may
+//! be hostile.
 use std::sync::LazyLock;
 
 use minijinja::syntax::SyntaxConfig;
@@ -30,19 +30,19 @@ static ENV: LazyLock<Environment<'static>> = LazyLock::new(|| {
     env
 });
 
-/// What the page wants beside the record.
+/// Page data besides the record.
 #[derive(Serialize)]
 struct Page<'a> {
     r: &'a Record,
     ok: bool,
-    /// Left and width of each stage's bar, percent of the whole.
+    /// Left edge and width of each stage's bar, in percent.
     bars: Vec<(f64, f64, f64)>,
     failed_stage: Option<&'a str>,
     tally: Tally,
     version: &'a str,
 }
 
-/// The page's HTML.
+/// The page as HTML.
 pub fn html(record: &Record) -> String {
     let total = record.seconds.max(0.001);
     let share = |seconds: f64| (100.0 * seconds / total).clamp(0.0, 100.0);
@@ -94,7 +94,7 @@ fn bytes(n: u64) -> String {
     }
 }
 
-/// Lines made safe: a log line could clear what is above it, or pose as another.
+/// Sanitises lines: a log line could erase earlier ones or imitate others.
 fn plain(text: &str) -> String {
     crate::text::block(text)
 }

@@ -5,8 +5,8 @@ use std::fmt::Write;
 use super::record::Record;
 use crate::text;
 
-/// A failed build has no `IMAGE_ID`, so that a job downstream cannot take an older image for its
-/// result.
+/// Properties of a build. A failed one has no `IMAGE_ID`, so that downstream jobs cannot mistake an
+/// older image for its result.
 pub fn text(record: &Record) -> String {
     let mut out = String::new();
     let mut line = |key: &str, value: &str| {
@@ -36,9 +36,8 @@ pub fn text(record: &Record) -> String {
     out
 }
 
-/// A value as Java properties want it: one line, ASCII. `$` is written as a code too, because
-/// EnvInject expands `$NAME` before it reads the properties; so is a space at either end, which
-/// would be cut off.
+/// Escapes a value for Java properties: one line of ASCII. Also escapes `$`, since EnvInject
+/// expands `$NAME` first, and blanks at the ends, which would be trimmed.
 fn escaped(value: &str) -> String {
     let last = value.chars().count().saturating_sub(1);
     let mut out = String::with_capacity(value.len());

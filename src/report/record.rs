@@ -1,5 +1,5 @@
-//! One build as a record: the events folded into stages, steps and checks. Report, JUnit and
-//! manifest are written from it.
+//! Record of a build: its events grouped into stages, steps and checks. Source of report, JUnit and
+//! manifest.
 use std::collections::VecDeque;
 
 use jiff::Timestamp;
@@ -11,9 +11,9 @@ use crate::image::Image;
 use crate::log::sentences::TESTED;
 use crate::plan::{Origin, Plan};
 
-/// Lines of output kept for the page.
+/// Output lines on the page.
 pub const TAIL_LINES: usize = 200;
-/// Bytes of output kept of one step.
+/// Output bytes kept per step.
 pub const OUTPUT_BYTES: usize = 64 << 10;
 
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -27,27 +27,26 @@ pub struct Record {
     pub how: String,
     pub commit: Option<String>,
     pub started: Timestamp,
-    /// From the first event to the last.
+    /// Duration from the first to the last event.
     pub seconds: f64,
-    /// Seconds in which the factory itself worked: neither a machine, nor the bundle's steps, nor a
-    /// source script did.
+    /// Seconds of the factory's own work, excluding machines, steps and source scripts.
     pub own_seconds: f64,
     pub own_percent: f64,
-    /// As the run calls it; `built` or `failed` while it has not said.
+    /// The run's word for it; `built` or `failed` before the run has ended.
     pub outcome: String,
     pub error: Option<String>,
     pub leaks: Vec<String>,
-    /// The published image; `None`: nothing was published.
+    /// The published image, if any.
     pub image: Option<Image>,
-    /// `None`: made by a source script, or got from elsewhere.
+    /// `None`: made by a source script, or downloaded.
     pub base: Option<BaseRecord>,
     pub stages: Vec<StageRecord>,
     pub steps: Vec<StepRecord>,
     pub checks: Vec<Check>,
     pub remarks: Vec<Remark>,
-    /// The last lines of output, oldest first.
+    /// The last output lines, oldest first.
     pub log_tail: Vec<LogLine>,
-    /// Lines of output that came before them.
+    /// Number of earlier output lines.
     pub log_before: usize,
 }
 
@@ -55,7 +54,7 @@ pub struct Record {
 pub struct BaseRecord {
     pub id: String,
     pub name: String,
-    /// `sha512:…`; absent where the cloud keeps none.
+    /// `sha512:…`; `None` if the cloud stores no digest.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub digest: Option<String>,
 }
@@ -65,16 +64,16 @@ pub struct BaseRecord {
 pub enum State {
     Passed,
     Failed,
-    /// Planned, never begun.
+    /// Planned but not begun.
     Skipped,
-    /// Begun, and not ended when the record was made.
+    /// Not finished when the record was made.
     Running,
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct StageRecord {
     pub name: &'static str,
-    /// Seconds after the start of the run.
+    /// Seconds since the start of the run.
     pub offset: f64,
     pub seconds: f64,
     pub state: State,
@@ -86,12 +85,12 @@ pub struct StageRecord {
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct StepRecord {
     pub name: String,
-    /// All attempts together.
+    /// Total of all attempts.
     pub seconds: f64,
     pub state: State,
     pub attempts: usize,
     pub error: Option<String>,
-    /// The end of what it printed.
+    /// The end of its output.
     pub output: String,
 }
 
@@ -109,7 +108,7 @@ pub struct LogLine {
     pub line: String,
 }
 
-/// Whose record it is.
+/// Identity of the build.
 #[derive(Clone, Copy)]
 struct Named<'a> {
     run: &'a str,
@@ -119,7 +118,7 @@ struct Named<'a> {
 }
 
 impl Record {
-    /// Of what ended before there was a plan.
+    /// Record of a run that ended before it had a plan.
     pub fn unplanned(failed: &Failed<'_>) -> Self {
         let started = failed.events.first().map_or_else(Timestamp::now, |e| e.at);
         Self::begun(
@@ -134,7 +133,7 @@ impl Record {
         .completed(failed.events)
     }
 
-    /// `events` may lack the end: outputs are written while the run goes on.
+    /// `events` may be incomplete, because outputs are written during the run.
     pub fn new(plan: &Plan, events: &[Stamped], image: Option<&Image>) -> Self {
         let started = events.first().map_or(plan.at, |e| e.at);
         let base = match &plan.origin {
@@ -198,7 +197,7 @@ impl Record {
         self
     }
 
-    /// Nothing went wrong, and there is an image, or one that was there passed its checks.
+    /// Nothing failed, and the run published an image, or an existing image passed its checks.
     pub fn is_success(&self) -> bool {
         (self.image.is_some() || self.outcome == TESTED) && self.error.is_none()
     }
@@ -288,7 +287,7 @@ impl Record {
         (s.state, s.error) = (state, error);
     }
 
-    /// What follows from the rest: open ends, outcome, own share.
+    /// Derives the remaining fields: open ends, outcome, own share.
     fn conclude(&mut self) {
         for stage in self.stages.iter_mut().filter(|s| s.state == State::Running) {
             stage.seconds = (self.seconds - stage.offset).max(0.0);
@@ -338,7 +337,7 @@ fn since(start: Timestamp, at: Timestamp) -> f64 {
     (at.duration_since(start).as_secs_f64() * 1000.0).round().max(0.0) / 1000.0
 }
 
-/// The last `bytes` of `text`, from the start of a line where there is one.
+/// The last `bytes` of `text`, from the beginning of a line if possible.
 pub fn tail_of(text: &str, bytes: usize) -> &str {
     if text.len() <= bytes {
         return text;

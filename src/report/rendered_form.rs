@@ -1,4 +1,4 @@
-//! A rendered `*.yml` must be YAML and a `*.json` JSON: found out here, not by Heat.
+//! Checks that a rendered `*.yml` is YAML and a `*.json` JSON, before Heat sees it.
 use std::cell::Cell;
 use std::collections::hash_map::Entry;
 use std::collections::{HashMap, HashSet};
@@ -11,7 +11,7 @@ use serde::de::{
 };
 use serde::{Deserialize, Deserializer};
 
-/// What is wrong with a rendered text; `line` counts from 1 in that text, 0: not known.
+/// A syntax error; `line` counts from 1 in the rendered text, 0 if unknown.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Problem {
     form: &'static str,
@@ -19,7 +19,7 @@ pub struct Problem {
     reason: String,
 }
 
-/// `None`: it is what its name says.
+/// `None` if valid for its file name.
 pub fn problem(path: &Path, text: &str) -> Option<Problem> {
     match path.extension()?.to_str()? {
         "yml" | "yaml" => serde_yaml::Deserializer::from_str(text)
@@ -66,8 +66,8 @@ impl Problem {
     }
 }
 
-/// The template's line that made line `line` of the text, when that can be told: the only one that
-/// agrees with it up to a tag, or of several that are without tags the one whose turn it is.
+/// The template line that produced `line`, if determinable: the only line equal up to a tag, or
+/// among several lines without tags, the one at the same position.
 pub fn template_line(line: usize, text: &str, template: &str) -> Option<usize> {
     let made = text.lines().nth(line.wrapping_sub(1))?;
     let agrees = |line: &str| {
@@ -94,19 +94,19 @@ pub fn template_line(line: usize, text: &str, template: &str) -> Option<usize> {
     }
 }
 
-/// A key that a mapping has twice.
+/// A duplicate key of a mapping.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Twice {
     key: String,
     first: usize,
-    /// Of the second one; counts from 1.
+    /// Line of the second occurrence, from 1.
     pub line: usize,
 }
 
-/// So many of them are enough.
+/// Maximum number reported.
 const MOST: usize = 20;
 
-/// Keys that stand twice in a mapping of a rendered YAML or JSON.
+/// Duplicate keys in mappings of rendered YAML or JSON.
 pub fn keys_twice(path: &Path, text: &str) -> Vec<Twice> {
     if !path
         .extension()
@@ -143,12 +143,11 @@ pub fn keys_twice(path: &Path, text: &str) -> Vec<Twice> {
     found
 }
 
-/// Looks through a document for a key that stands twice. libyaml is several times as fast as the
-/// reader that knows lines.
+/// Detects duplicate keys. libyaml is several times faster than the reader that tracks lines.
 struct Keys<'a>(&'a Cell<bool>);
 
 impl Keys<'_> {
-    /// What cannot be read may have some.
+    /// Unreadable text may have some.
     fn any_twice(text: &str) -> bool {
         let found = Cell::new(false);
         let all = serde_yaml::Deserializer::from_str(text)
@@ -218,16 +217,16 @@ impl<'de> Visitor<'de> for Keys<'_> {
     }
 }
 
-/// A mapping that is being read: its keys, with their lines.
+/// A mapping being read: its keys with their lines.
 #[derive(Default)]
 struct Mapping {
     keys: HashMap<String, usize>,
-    /// What comes next is a value.
+    /// The next scalar is a value.
     value: bool,
 }
 
 impl Mapping {
-    /// Takes a key or a value; of a key that was there the line where it stood.
+    /// Consumes a key or a value. Returns the earlier line of a duplicate key.
     fn next(&mut self, scalar: Option<String>, line: usize) -> Option<usize> {
         let key = !self.value;
         self.value = key;
@@ -243,7 +242,7 @@ impl Mapping {
 }
 
 impl Twice {
-    /// `path`: of the rendered file. Heat reads YAML; whatever reads a JSON does as it likes.
+    /// `path` is the rendered file's. Heat reads YAML; other consumers of JSON may differ.
     pub fn message(&self, path: &Path) -> String {
         let who = if path.extension().is_some_and(|e| e == "json") {
             "most readers take"

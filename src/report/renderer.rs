@@ -1,8 +1,7 @@
-//! Templates are rendered by a process of their own, under bounds of the kernel's ([`confined`]).
+//! Renders templates in a process of its own, under kernel limits ([`confined`]).
 //!
-//! Jinja's steps are counted, not bytes: a text that is doubled thirty times takes thirty steps.
-//! One process renders the templates of many bundles; it is started anew after a bundle that ended
-//! it.
+//! Jinja's steps are limited, but not bytes: doubling a text thirty times takes thirty steps. One
+//! process renders templates of many bundles, and is restarted after a bundle that ended it.
 use std::io;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -18,24 +17,24 @@ use crate::exec::confined::{self, Answers, Bounds, Confined, End};
 use crate::image::Image;
 use crate::plan::Plan;
 
-/// Processor time is for the templates of one bundle.
+/// Limits; CPU time applies per bundle.
 const BOUNDS: Bounds = Bounds { memory: 112 << 20, time: Duration::from_secs(1) };
-/// For a process that waits instead of working; on a loaded machine an honest one waits, too.
+/// For a process that waits instead of working; honest ones also wait on a loaded host.
 const DEADLINE: Duration = Duration::from_secs(60);
 
-/// What the two processes tell each other.
+/// Protocol of the two processes.
 #[derive(Serialize, Deserialize)]
 struct Question {
     jobs: Vec<Job>,
     want: Want,
 }
 
-/// What is asked of it.
+/// Requested results.
 #[derive(Serialize, Deserialize, Clone, Copy, PartialEq)]
 enum Want {
-    /// What is wrong or odd; no texts.
+    /// Findings without texts.
     Findings,
-    /// The texts; what is odd about them was told before.
+    /// Texts; their warnings were reported before.
     Texts,
     /// Both.
     All,
@@ -43,25 +42,24 @@ enum Want {
 
 #[derive(Serialize, Deserialize)]
 enum Answer {
-    /// Template of a job.
+    /// A template of a job begins.
     Begun(usize, usize),
-    /// With what is odd.
+    /// With warnings.
     Done(usize, Outcome, Vec<Diagnostic>),
 }
 
-/// Renders templates, within bounds.
+/// Renders templates within limits.
 #[derive(Debug, Clone)]
 pub struct Renderer(Confined);
 
 impl Renderer {
-    /// `program` called with `command` and a number calls [`serve`] with that number.
+    /// `program`, called with `command` and a number, must call [`serve`] with that number.
     pub fn new(program: impl Into<PathBuf>, command: impl Into<String>) -> Self {
         Self(Confined::new(program, command))
     }
 
-    /// Renders every template with stand-ins for what only a build knows, and says what is wrong
-    /// with them: for each bundle a list. Of a bundle with errors comes what does not follow from
-    /// them.
+    /// Renders all templates with placeholders for build results, and returns the findings per
+    /// bundle. For an invalid bundle, only findings that are not consequences of its errors.
     pub async fn check(
         &self,
         bundles: &[(&Bundle, &Doubts)],
@@ -80,7 +78,7 @@ impl Renderer {
             .collect())
     }
 
-    /// Renders all templates for `image`; what is wrong with any of them comes back all at once.
+    /// Renders all templates for `image`; returns all errors together.
     pub async fn render(
         &self,
         bundle: &Bundle,
@@ -92,8 +90,8 @@ impl Renderer {
         Ok(done.into_iter().next().map_or(Ok(Vec::new()), |(outcome, _)| outcome))
     }
 
-    /// Renders all templates with stand-ins, for people who write them; `image` is an ID to use
-    /// instead of the stand-in. With the outcome comes what is odd.
+    /// Renders all templates with placeholders, for authors; `image` replaces the placeholder ID.
+    /// Also returns warnings.
     pub async fn preview(
         &self,
         bundle: &Bundle,
@@ -148,7 +146,7 @@ impl Renderer {
 const HINT: &str =
     "look at loops in loops, at texts that double, and at what includes or calls itself";
 
-/// In words for the person whose template it was.
+/// The reason in terms of the template's author.
 fn why(end: &End) -> String {
     match end {
         End::Time => {
@@ -160,8 +158,8 @@ fn why(end: &End) -> String {
     }
 }
 
-/// The process that renders: reads the question from the open file `number` and appends the
-/// answers. `Err`: why it cannot.
+/// The child process: reads the question from the open file `number`, and appends the answers.
+/// `Err` is the reason why it cannot.
 pub fn serve(number: i32) -> Result<(), String> {
     confined::serve(number, BOUNDS, answer)
 }

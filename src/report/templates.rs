@@ -1,4 +1,4 @@
-//! The templates of a bundle, `output/*.j2`: checked offline, rendered for a published image.
+//! Templates of a bundle (`output/*.j2`): checked offline, and rendered for a published image.
 use std::collections::BTreeMap;
 use std::path::{Component, Path, PathBuf};
 
@@ -22,41 +22,40 @@ pub struct Rendered {
     pub text: String,
 }
 
-/// What rendering came to: the texts, or what is wrong with the templates.
+/// Rendered texts, or all errors of the templates.
 pub type Outcome = Result<Vec<Rendered>, Vec<Diagnostic>>;
 
-/// The ID that stands in for that of an image that is not there yet.
+/// Placeholder for the ID of an image that does not exist yet.
 pub const STAND_IN: &str = "00000000-0000-4000-8000-000000000000";
 
-/// When that image is made.
+/// Placeholder for its creation time.
 const DATE_STAND_IN: &str = "2000-01-01T00:00:00Z";
-/// Bytes of a template, and of a file that one includes.
+/// Size limit of a template or included file, in bytes.
 const MAX_TEMPLATE: u64 = 1 << 20;
-/// As long as the sha512 that stands there in a build.
+/// Placeholder of the same length as a sha512.
 const CHECKSUM_STAND_IN: &str = concat!(
     "0000000000000000000000000000000000000000000000000000000000000000",
     "0000000000000000000000000000000000000000000000000000000000000000",
 );
-/// Bytes that one template renders to.
+/// Size limit of one rendered text, in bytes.
 const MAX_OUTPUT: usize = 4 << 20;
 
-/// The templates of a bundle with all they need, as plain data: it crosses to the process that
-/// renders.
+/// Templates of a bundle with all inputs, as plain data for the rendering process.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Job {
     tree: PathBuf,
     dir: PathBuf,
     /// `output/*.j2`, relative to `dir`.
     templates: Vec<PathBuf>,
-    /// Where the keys of build-vars.yml stand.
+    /// Locations of the keys in build-vars.yml.
     places: BTreeMap<String, Location>,
     variables: Map<String, Json>,
-    /// What may be wrong only because of a mistake in build-vars.yml, and is not told.
+    /// Problems that may be consequences of errors in build-vars.yml, and are not reported.
     doubts: Doubts,
 }
 
 impl Job {
-    /// With stand-ins for what only a build knows.
+    /// With placeholders for build results.
     pub fn to_check(bundle: &Bundle) -> Self {
         let at: Timestamp = DATE_STAND_IN.parse().expect("it is a constant");
         let stand_in = |key: &str| match key {
@@ -70,8 +69,7 @@ impl Job {
         Self::new(bundle, RESULTS.map(|key| (key, stand_in(key))))
     }
 
-    /// As [`to_check`](Self::to_check), of a definition that has errors: what uses a doubtful value
-    /// is passed over.
+    /// [`to_check`](Self::to_check) for an invalid definition: skips what uses uncertain values.
     pub fn to_check_rest(bundle: &Bundle, doubts: &Doubts) -> Self {
         let mut job = Self::to_check(bundle);
         // What is not there is told by its name, and that is known to be doubtful.
@@ -80,7 +78,7 @@ impl Job {
         job
     }
 
-    /// As [`to_check`](Self::to_check), with the ID of an image that there is.
+    /// [`to_check`](Self::to_check) with the ID of an existing image.
     pub fn to_preview(bundle: &Bundle, image: Option<&str>) -> Self {
         let mut job = Self::to_check(bundle);
         if let Some(id) = image {
@@ -89,7 +87,7 @@ impl Job {
         job
     }
 
-    /// For `image`.
+    /// For a published image.
     pub fn for_image(bundle: &Bundle, plan: &Plan, image: &Image) -> Self {
         let result = |key: &str| match key {
             "result_img_id" => image.id.clone(),
@@ -118,21 +116,21 @@ impl Job {
         self.templates.is_empty()
     }
 
-    /// A finding about the template of this number as a whole.
+    /// A finding about a template as a whole.
     pub fn finding(&self, template: usize, message: impl Into<String>) -> Diagnostic {
         let path = self.templates.get(template).map_or(Path::new("output"), PathBuf::as_path);
         Diagnostic::error(Location { file: self.shown(path), line: 0, column: 0 }, message)
     }
 
-    /// A path of the bundle as the user would type it.
+    /// A path of the bundle as a user would type it.
     fn shown(&self, path: &Path) -> PathBuf {
         let full = self.dir.join(path);
         full.strip_prefix(&self.tree).map(Path::to_path_buf).unwrap_or(full)
     }
 
-    /// Renders all templates in this process; what is wrong with any of them comes back all at
-    /// once. Before each, `begin` is told its number. Nothing but [`super::Renderer`] may call it
-    /// with what a stranger wrote: memory is not bounded here.
+    /// Renders all templates in this process; returns all errors together. Calls `begin` with each
+    /// template's number. Does not limit memory, so only [`super::Renderer`] may use it for
+    /// untrusted templates.
     pub fn render(&self, mut begin: impl FnMut(usize)) -> Outcome {
         let (mut done, mut wrong) = (Vec::new(), Vec::new());
         for (number, path) in self.templates.iter().enumerate() {
@@ -153,8 +151,7 @@ impl Job {
         if wrong.is_empty() { Ok(done) } else { Err(wrong) }
     }
 
-    /// What is odd about templates that render: keys that stand twice, an image's ID that is
-    /// written down.
+    /// Warnings about valid templates: duplicate keys, hard-coded image IDs.
     pub fn warnings(&self, rendered: &[Rendered]) -> Vec<Diagnostic> {
         let id = self.variables.get("result_img_id").and_then(Json::as_str).unwrap_or_default();
         let mut found = Vec::new();
@@ -186,7 +183,7 @@ impl Job {
     }
 }
 
-/// `vars` at top level, over them everything as written, over that what the build found out.
+/// `vars` at top level, overridden by all keys as written, overridden by build results.
 fn variables(bundle: &Bundle, results: [(&str, String); 7]) -> Map<String, Json> {
     let mut all = bundle.vars.clone();
     all.extend(bundle.as_written.as_object().cloned().unwrap_or_default());
@@ -194,7 +191,7 @@ fn variables(bundle: &Bundle, results: [(&str, String); 7]) -> Map<String, Json>
     all
 }
 
-/// `{% include %}` and `{% import %}` reach files under `output/`, nothing else.
+/// `{% include %}` and `{% import %}` can read only files under `output/`.
 fn include(bundle: &Path, name: &str) -> Result<Option<String>, String> {
     if !Path::new(name).components().all(|c| matches!(c, Component::Normal(_))) {
         return Ok(None);
@@ -244,7 +241,7 @@ impl Template<'_> {
         }
     }
 
-    /// It may be there only because of a mistake in build-vars.yml.
+    /// Whether the error may be a consequence of an error in build-vars.yml.
     fn may_follow(&self, error: &Error) -> bool {
         let doubts = &self.job.doubts;
         match error.kind {
@@ -274,7 +271,7 @@ impl Template<'_> {
         }
     }
 
-    /// Where the error is: in this template, in build-vars.yml, or in a file that it includes.
+    /// Location of the error: in this template, build-vars.yml, or an included file.
     fn spot(&self, error: &Error, source: &Source) -> Location {
         let Some((name, offset)) = &error.spot else { return self.place(0, 0) };
         if let Some(key) = name.strip_prefix(jinja::EXPANDED) {
@@ -300,7 +297,7 @@ impl Template<'_> {
     }
 }
 
-/// Line and column of a byte.
+/// Line and column of a byte offset.
 fn position(text: &str, offset: usize) -> (usize, usize) {
     let before = text.get(..offset).unwrap_or(text);
     let line = before.matches('\n').count() + 1;

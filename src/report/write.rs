@@ -1,5 +1,4 @@
-//! The outputs of a build, put where formats.md §4 has them. Every file appears whole or not at
-//! all.
+//! Writes the outputs of a build. Every file appears completely or not at all.
 use std::collections::BTreeSet;
 use std::fs;
 use std::io::{self, Write};
@@ -15,17 +14,17 @@ use crate::image::Image;
 use crate::paths::real_so_far;
 use crate::plan::Plan;
 
-/// What the outputs are made from.
+/// Inputs of the outputs.
 #[derive(Debug, Clone, Copy)]
 pub struct Built<'a> {
     pub bundle: &'a Bundle,
     pub plan: &'a Plan,
     pub events: &'a [Stamped],
-    /// The published image; `None`: nothing was published.
+    /// The published image, if any.
     pub image: Option<&'a Image>,
-    /// The templates of `image`, rendered, or what is wrong with them.
+    /// The rendered templates of `image`, or their errors.
     pub templates: &'a Result<Vec<Rendered>, Vec<Diagnostic>>,
-    /// The log of this build, `build.<image name>.log`.
+    /// Log of this build, `build.<image name>.log`.
     pub log: Option<&'a Path>,
 }
 
@@ -33,7 +32,7 @@ pub struct Built<'a> {
 pub enum OutputError {
     #[error("{doing} {path}: {source}")]
     Io { doing: &'static str, path: PathBuf, source: io::Error },
-    /// The image is published; these templates could not be rendered for it.
+    /// The image is published, but these templates failed to render.
     #[error("{} in the templates: \
         {}", count(.0.len()), .0.first().map(ToString::to_string).unwrap_or_default())]
     Templates(Vec<Diagnostic>),
@@ -45,15 +44,14 @@ fn count(n: usize) -> String {
     if n == 1 { "an error".into() } else { format!("{n} errors") }
 }
 
-/// Names under which the root keeps a copy of the last log; jobs from before this factory archive
-/// the second.
+/// Names of the last log's copies in the tree's root; existing jobs archive the second.
 pub const LATEST: [&str; 2] = ["build.latest.log", "packer.latest.log"];
 
-/// Writes everything into `dir` (`images/target/<bundle>`), and the copies of the log into `root`
-/// (the tree).
+/// Writes all outputs into `dir` (`images/target/<bundle>`), and copies of the log into `root` (the
+/// tree).
 ///
-/// One output that cannot be written does not keep the others back: all errors come back together.
-/// Ok: the files written. It may be called again with more events; the files are then replaced.
+/// Writes as much as possible, and returns all errors together. Ok: the files written. Can be
+/// repeated with more events; files are then replaced.
 pub fn write(dir: &Path, root: &Path, built: &Built) -> Result<Vec<PathBuf>, Vec<OutputError>> {
     let record = Record::new(built.plan, built.events, built.image);
     let mut put = Put::default();
@@ -94,13 +92,12 @@ pub fn write(dir: &Path, root: &Path, built: &Built) -> Result<Vec<PathBuf>, Vec
     put.done()
 }
 
-/// What says how a build ended, and would be taken for the end of the next one. Rendered templates
-/// are not among them: they are of the last image that was published, which is there whatever
-/// became of builds after it.
+/// Results of a build, which must not be mistaken for those of the next. Excludes rendered
+/// templates: they belong to the last published image, which exists whatever later builds did.
 const RESULTS: [&str; 4] = ["image.properties", "junit.xml", "manifest.json", "report.html"];
 
-/// Removes the results of the last build from `dir` (`images/target/<bundle>`): a job that reads
-/// them after a build that could not write its own, or was killed, must find none.
+/// Removes the last build's results from `dir` (`images/target/<bundle>`), so that a job finds none
+/// after a build that was killed or could not write its own.
 pub fn withdraw(dir: &Path) -> Result<(), OutputError> {
     for path in RESULTS.map(|name| dir.join(name)) {
         match fs::remove_file(&path) {
@@ -119,25 +116,25 @@ pub fn withdraw(dir: &Path) -> Result<(), OutputError> {
     Ok(())
 }
 
-/// A build that ended before there was a plan, if it began at all.
+/// A build that ended before there was a plan.
 #[derive(Debug, Clone, Copy)]
 pub struct Failed<'a> {
-    /// Empty: no run was begun.
+    /// Empty if no run was begun.
     pub run: &'a str,
     /// `images/bundle-nginx`
     pub bundle: &'a str,
-    /// Empty: not known.
+    /// Empty if unknown.
     pub family: &'a str,
-    /// Empty: not known.
+    /// Empty if unknown.
     pub cloud: &'a str,
-    /// They say why.
+    /// Contain the reason.
     pub events: &'a [Stamped],
-    /// `None`: it could not be read.
+    /// `None` if unreadable.
     pub definition: Option<&'a Bundle>,
     pub log: Option<&'a Path>,
 }
 
-/// Writes the results of a build that failed early where [`write`](fn@write) has them. Ok: the
+/// Writes the results of a build that failed early to the places of [`write`](fn@write). Ok: the
 /// files written.
 pub fn failed(dir: &Path, root: &Path, failed: &Failed) -> Result<Vec<PathBuf>, Vec<OutputError>> {
     let record = Record::unplanned(failed);
@@ -153,7 +150,7 @@ pub fn failed(dir: &Path, root: &Path, failed: &Failed) -> Result<Vec<PathBuf>, 
     put.done()
 }
 
-/// Files on their way to the disk: one that cannot be written does not keep the others back.
+/// Writes files, continuing after errors.
 #[derive(Default)]
 struct Put {
     files: Vec<PathBuf>,
@@ -168,7 +165,7 @@ impl Put {
         }
     }
 
-    /// What Jenkins reads.
+    /// Files that Jenkins reads.
     fn results(&mut self, dir: &Path, record: &Record) {
         self.text(dir.join("image.properties"), properties::text(record).as_bytes());
         match junit::xml(record) {
@@ -194,10 +191,9 @@ impl Put {
     }
 }
 
-/// Writes rendered templates below `dir`, and nothing else; what is there already stays. `sources`
-/// are directories of what is rendered: outputs among them could take the place of templates. Ok:
-/// the files written. The errors are found before the first file is written, but for those of the
-/// disk.
+/// Writes only rendered templates below `dir`; other files there stay. Refuses to write into
+/// `sources`, the directories of the templates. Ok: the files written. Checks everything before the
+/// first write, except for disk errors.
 pub fn put(
     dir: &Path,
     rendered: &[Rendered],
@@ -262,8 +258,8 @@ pub fn put(
     if errors.is_empty() { Ok(files) } else { Err(errors) }
 }
 
-/// A link in the place of a directory would have us write, and remove, where it leads. It is taken
-/// away; what it leads to stays as it is. `dirs` are at or below `output`.
+/// Removes links in place of directories, without touching their targets: writes and removals would
+/// follow them. `dirs` are at or below `output`.
 fn own_directories<'a>(
     output: &Path,
     dirs: impl Iterator<Item = &'a Path>,
@@ -282,8 +278,8 @@ fn own_directories<'a>(
     Ok(())
 }
 
-/// Removes what an earlier build rendered and this one did not: a template that is gone must not go
-/// on being deployed.
+/// Removes outputs of earlier builds that this one did not render, so that nobody deploys the
+/// output of a deleted template.
 fn clear_stale(output: &Path, kept: &BTreeSet<&Path>, errors: &mut Vec<OutputError>) {
     for entry in walkdir::WalkDir::new(output)
         .contents_first(true)
@@ -324,7 +320,7 @@ fn copy(from: &Path, to: &Path) -> Result<(), OutputError> {
     fill(to, |file| io::copy(&mut source, file).map(drop))
 }
 
-/// A new file beside the old one, then renamed over it.
+/// Writes a temporary file and renames it over the old one.
 fn fill(
     path: &Path,
     write: impl FnOnce(&mut fs::File) -> io::Result<()>,
@@ -341,7 +337,7 @@ fn fill(
     attempt().map_err(|source| OutputError::Io { doing: "cannot write", path: path.into(), source })
 }
 
-/// As any file one writes (less the umask): the job that archives it may be another user.
+/// Default permissions (less the umask): another user may archive the file.
 fn readable() -> fs::Permissions {
     use std::os::unix::fs::PermissionsExt;
     fs::Permissions::from_mode(0o666)
