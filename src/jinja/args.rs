@@ -10,7 +10,7 @@ pub struct Args {
     pub named: Vec<(Rc<str>, Value)>,
 }
 
-/// Arguments by the names of a function's parameters.
+/// Arguments bound to parameter names.
 pub struct Bound {
     what: &'static str,
     names: &'static [&'static str],
@@ -22,7 +22,7 @@ impl Args {
         Self { positional, named: Vec::new() }
     }
 
-    /// As Ansible hands them on.
+    /// Arguments as Ansible passes them on.
     #[must_use]
     pub fn handed(&self) -> Self {
         let named = self.named.iter().map(|(name, value)| (name.clone(), value.clone().handed()));
@@ -32,7 +32,7 @@ impl Args {
         }
     }
 
-    /// The first that is missing, the filtered value among them.
+    /// The first missing value, including the filtered one.
     pub fn first_missing(&self, value: &Value) -> Option<Value> {
         let all =
             [value].into_iter().chain(&self.positional).chain(self.named.iter().map(|(_, v)| v));
@@ -45,13 +45,13 @@ impl Args {
         all.into_iter().any(|v| matches!(v, Value::Guess))
     }
 
-    /// Takes one that is given by its name only.
+    /// Takes a keyword argument.
     pub fn take(&mut self, name: &str) -> Option<Value> {
         let at = self.named.iter().position(|(n, _)| **n == *name)?;
         Some(self.named.remove(at).1)
     }
 
-    /// By the parameters of `what`, which are these.
+    /// Binds arguments to the parameters of `what`.
     pub fn bind(&self, what: &'static str, names: &'static [&'static str]) -> Result<Bound> {
         if self.positional.len() > names.len() {
             let (most, got) = (names.len(), self.positional.len());
@@ -86,7 +86,7 @@ impl Bound {
         self.values[self.at(name)].as_ref()
     }
 
-    /// `None` counts as not given.
+    /// `None` counts as absent.
     pub fn some(&self, name: &str) -> Option<&Value> {
         self.get(name).filter(|v| !v.is_none())
     }
@@ -142,7 +142,7 @@ impl Bound {
         }
     }
 
-    /// A width or a count: nothing below 0.
+    /// A width or count; negative values become 0.
     pub fn size(&self, name: &str, default: i128) -> Result<usize> {
         size(self.int_or(name, default)?)
     }
@@ -152,7 +152,7 @@ impl Bound {
     }
 }
 
-/// A width or a count of sane size; below 0 it is 0.
+/// A width or count within sane limits; negative values become 0.
 pub fn size(n: i128) -> Result<usize> {
     const MOST: i128 = 1 << 24;
     if n > MOST {

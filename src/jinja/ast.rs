@@ -1,11 +1,11 @@
-//! A template, parsed.
+//! The syntax tree of a template.
 use std::rc::Rc;
 
 use super::value::Value;
 
 pub type Body = Vec<Node>;
 
-/// A part of a template. Numbers named `at` are bytes into its text.
+/// A part of a template. Fields named `at` are byte offsets into its text.
 pub enum Node {
     Text(Rc<str>),
     Output(Expr),
@@ -17,10 +17,10 @@ pub enum Node {
     Filter(Vec<Call>, Body),
     Autoescape(Expr, Body),
     Macro(Rc<MacroNode>),
-    /// `{% call(args) f() %}`: what is called, and what `caller()` gives.
+    /// `{% call(args) f() %}`: the call, and the macro behind `caller()`.
     CallBlock(Expr, Rc<MacroNode>, usize),
     Block(Rc<BlockNode>),
-    /// Names that are set further on in this scope, and that were not read in it before.
+    /// Names assigned later in this scope and not read before.
     Unset(Vec<Rc<str>>),
     Extends(Expr, usize),
     Include {
@@ -55,11 +55,11 @@ pub struct For {
 
 pub struct MacroNode {
     pub name: Rc<str>,
-    /// Names, and what stands for those that are not given.
+    /// Parameter names with their defaults.
     pub parameters: Vec<(Rc<str>, Option<Expr>)>,
     pub body: Body,
     pub at: usize,
-    /// It speaks of `varargs`, `kwargs`, `caller`.
+    /// Uses `varargs`, `kwargs`, `caller`.
     pub uses: [bool; 3],
 }
 
@@ -71,17 +71,17 @@ pub struct BlockNode {
     pub at: usize,
 }
 
-/// What is assigned to.
+/// Target of an assignment.
 #[derive(Clone)]
 pub enum Target {
     Name(Rc<str>),
-    /// A member of a namespace.
+    /// Attribute of a namespace.
     Member(Rc<str>, Rc<str>),
     Several(Vec<Target>),
 }
 
 impl Target {
-    /// Adds the names that are set.
+    /// Adds the assigned names.
     pub fn names(&self, all: &mut Vec<Rc<str>>) {
         match self {
             Target::Name(name) => all.push(name.clone()),
@@ -91,7 +91,7 @@ impl Target {
     }
 }
 
-/// A filter, a test, or the brackets of a call.
+/// A filter, a test, or call arguments.
 pub struct Call {
     pub name: Rc<str>,
     pub positional: Vec<Expr>,
@@ -116,7 +116,7 @@ pub enum What {
     Item(Box<Expr>, Box<Expr>),
     Slice(Box<Expr>, Box<[Option<Expr>; 3]>),
     Call(Box<Expr>, Box<Call>),
-    /// `None`: the filter of a block, which is applied to its text.
+    /// `None`: the filter of a block, applied to its text.
     Filter(Box<Expr>, Box<Call>),
     Test(Box<Expr>, Box<Call>),
     Not(Box<Expr>),

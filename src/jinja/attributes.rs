@@ -1,4 +1,4 @@
-//! Members of values: what Python finds behind a dot and in brackets.
+//! Attribute and item access of Python values.
 use std::rc::Rc;
 
 use super::error::{Error, Result};
@@ -90,7 +90,7 @@ pub fn of_dict(name: &str) -> bool {
     DICT.contains(&name)
 }
 
-/// What Python's `getattr` finds.
+/// Python's `getattr`.
 pub fn find(value: &Value, name: &Rc<str>) -> Result<Option<Value>> {
     let method = || Some(Value::function(Function::Method(value.clone(), name.clone())));
     let among = |names: &[&str]| if names.contains(&&**name) { method() } else { None };
@@ -188,7 +188,7 @@ fn of_function(
     })
 }
 
-/// What stands in `value[index]`.
+/// `value[index]`.
 pub fn index(value: &Value, index: &Value) -> Result<Option<Value>> {
     Ok(match value {
         Value::Dict(d) => d.borrow().get(index).cloned(),
@@ -214,7 +214,7 @@ pub fn index(value: &Value, index: &Value) -> Result<Option<Value>> {
     })
 }
 
-/// The place that an index means; negative ones count from the end.
+/// Resolves an index; negative ones count from the end.
 pub fn position(length: usize, index: &Value) -> Option<usize> {
     let n = index.as_int()?;
     let at = if n < 0 { n + length as i128 } else { n };

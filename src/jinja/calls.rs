@@ -65,7 +65,7 @@ fn global(name: &'static str, args: &Args) -> Result<Value> {
     }
 }
 
-/// What a template renders to must follow from the bundle and the image alone.
+/// Refuses lookups: output must depend only on the bundle and the image.
 fn lookup(args: &Args) -> Rc<Error> {
     let kind = args
         .positional

@@ -1,11 +1,11 @@
-//! Characters as Python's `str` methods see them, where Rust's differ.
+//! Character classes of Python's `str` methods, where Rust's differ.
 
 /// White space for `split` and `strip`.
 pub fn space(c: char) -> bool {
     c.is_whitespace() || ('\u{1c}'..='\u{1f}').contains(&c)
 }
 
-/// Where `splitlines` ends a line.
+/// Line ends of `splitlines`.
 pub fn line_end(c: char) -> bool {
     matches!(
         c,
@@ -13,13 +13,13 @@ pub fn line_end(c: char) -> bool {
     )
 }
 
-/// Marks that `escape_debug` escapes and Python prints.
+/// Marks that `escape_debug` escapes but Python prints.
 pub fn combining(c: char) -> bool {
     // It escapes these only at the start of a text.
     format!("{:?}", format!("a{c}")).len() == 3 + c.len_utf8()
 }
 
-/// `str.splitlines`, the ends kept or not.
+/// `str.splitlines`, optionally keeping line ends.
 pub fn lines(text: &str, keep: bool) -> Vec<&str> {
     let (mut out, mut start) = (Vec::new(), 0);
     let mut all = text.char_indices().peekable();
@@ -47,7 +47,7 @@ pub fn capitalized(text: &str) -> String {
     rest.next().map_or_else(String::new, |first| title(first) + &rest.as_str().to_lowercase())
 }
 
-/// `str.title`: a word starts after whatever is not a letter.
+/// `str.title`: a word starts after any character that is not a letter.
 pub fn titled(text: &str) -> String {
     let (mut out, mut inside) = (String::new(), false);
     for c in text.chars() {
@@ -62,20 +62,20 @@ pub fn titled(text: &str) -> String {
     out
 }
 
-/// A letter at the head of a word. `ß` becomes `Ss`.
+/// Title case of a letter. `ß` becomes `Ss`.
 fn title(c: char) -> String {
     let upper: String = c.to_uppercase().collect();
     let mut all = upper.chars();
     all.next().map_or_else(String::new, |first| first.to_string() + &all.as_str().to_lowercase())
 }
 
-/// The part of a text between two places, counted in characters.
+/// A slice of text by character positions.
 pub fn part(text: &str, from: usize, to: usize) -> &str {
     let place = |n: usize| text.char_indices().nth(n).map_or(text.len(), |(at, _)| at);
     if from >= to { "" } else { &text[place(from)..place(to)] }
 }
 
-/// Padded as `str.center` does it.
+/// Pads like `str.center`.
 pub fn centred(text: &str, width: usize, fill: char) -> String {
     let pad = width.saturating_sub(text.chars().count());
     let left = pad / 2 + (pad & width & 1);

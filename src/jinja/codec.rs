@@ -1,4 +1,4 @@
-//! Texts as bytes and back, by the name of an encoding.
+//! Encodes and decodes text by the name of an encoding.
 use super::error::{Error, Result};
 
 fn name(encoding: &str) -> String {

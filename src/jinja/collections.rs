@@ -1,4 +1,4 @@
-//! Methods of lists, tuples and mappings. They change what they are called on, as in Python.
+//! Methods of lists, tuples and mappings. They modify their receiver, as in Python.
 use std::rc::Rc;
 
 use super::args::Args;
@@ -15,7 +15,7 @@ fn set(dict: &mut Dict, key: Value, value: Value) -> Result<()> {
     if dict.set(key, value) { Ok(()) } else { Err(unhashable(&kind)) }
 }
 
-/// `dict(…)`: from a mapping or from pairs, then from names.
+/// `dict(…)`: from a mapping or pairs, then keyword arguments.
 pub fn new_dict(args: &Args) -> Result<Dict> {
     let mut dict = Dict::new();
     match &args.positional[..] {

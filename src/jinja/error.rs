@@ -1,21 +1,21 @@
-//! What goes wrong in a template.
+//! Errors in templates.
 use std::rc::Rc;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
-    /// A variable or a member is not there.
+    /// A variable or attribute is undefined.
     Undefined,
-    /// Python would raise an exception; `default` and the like can catch some of these.
+    /// An exception in Python; `default` and similar can catch some.
     Raised,
-    /// We do not do it, whatever Ansible does.
+    /// Refused here, whatever Ansible does.
     Refused,
     Syntax,
     UnknownFilter,
     UnknownTest,
     NotFound,
-    /// More steps than a render has.
+    /// The step limit of a render is exceeded.
     Endless,
-    /// More output than a render has.
+    /// The output limit of a render is exceeded.
     TooLong,
 }
 
@@ -23,9 +23,9 @@ pub enum Kind {
 pub struct Error {
     pub kind: Kind,
     pub message: String,
-    /// Of `Undefined`: the path of names that leads to nothing, `bundle.nam`; empty if it has none.
+    /// For `Undefined`: the dotted name, `bundle.nam`; empty if there is none.
     pub name: String,
-    /// The template, and the byte in it.
+    /// The template, and the byte offset in it.
     pub spot: Option<(Rc<str>, usize)>,
 }
 
@@ -36,12 +36,12 @@ impl Error {
         Rc::new(Self { kind, message: message.into(), name: String::new(), spot: None })
     }
 
-    /// Python would raise it.
+    /// An exception that Python would raise.
     pub fn raised(message: impl Into<String>) -> Rc<Self> {
         Self::new(Kind::Raised, message)
     }
 
-    /// What we do not do, and why.
+    /// A refused operation, with the reason.
     pub fn refused(message: impl Into<String>) -> Rc<Self> {
         Self::new(Kind::Refused, message)
     }
@@ -51,7 +51,7 @@ impl Error {
         Rc::new(Self { kind: Kind::Undefined, message, name, spot: None })
     }
 
-    /// What is wrong with arguments names who takes them, which `of` stands for.
+    /// Replaces `of` by the name of the called function in an argument error.
     pub fn called(self: Rc<Self>, of: &str, name: &str) -> Rc<Self> {
         let of = format!("`{of}`");
         match self.message.contains(&of) {
@@ -63,17 +63,17 @@ impl Error {
         }
     }
 
-    /// Ends the whole render: nothing that follows could be told from it.
+    /// Whether it ends the whole render, because later findings would be meaningless.
     pub fn is_final(&self) -> bool {
         matches!(self.kind, Kind::Endless | Kind::TooLong)
     }
 
-    /// A filter or a call that failed so leaves a value behind, which is an error when it is used.
+    /// Whether a failed filter or call yields a value whose use is the error.
     pub fn can_wait(&self) -> bool {
         matches!(self.kind, Kind::Undefined | Kind::Raised)
     }
 
-    /// With that place, if it has none.
+    /// Adds a location if it has none.
     pub fn at(self: Rc<Self>, template: &Rc<str>, offset: usize) -> Rc<Self> {
         if self.spot.is_some() {
             return self;

@@ -1,4 +1,4 @@
-//! Expressions, worked out.
+//! Evaluates expressions.
 use std::rc::Rc;
 
 use super::args::Args;
@@ -9,13 +9,13 @@ use super::value::{Dict, Function, Lazy, Value};
 use super::{attributes, calls, filters, markup, operators, show, tests_of};
 
 impl Run<'_> {
-    /// The value of an expression, nothing lazy about it.
+    /// Evaluates an expression completely, including lazy values.
     pub fn eval(&self, expr: &Expr, scope: &Rc<Scope>) -> Result<Value> {
         let value = self.raw(expr, scope).and_then(|value| self.force(value));
         self.place(expr.at, value).map(|value| self.standing(expr.at, value))
     }
 
-    /// What is missing is told of where it was asked for, not where it is used.
+    /// Locates an undefined value where it was requested, not where it is used.
     fn standing(&self, at: usize, value: Value) -> Value {
         match value {
             Value::Missing(why) if why.spot.is_none() => {
@@ -25,7 +25,7 @@ impl Run<'_> {
         }
     }
 
-    /// Works out what in `value` is lazy.
+    /// Evaluates the lazy parts of `value`.
     pub fn force(&self, value: Value) -> Result<Value> {
         let Value::Lazy(lazy) = value else { return Ok(value) };
         let each = |items: &[Value]| {
@@ -47,8 +47,7 @@ impl Run<'_> {
         })
     }
 
-    /// The value of an expression; members of a lazy container are taken out without working out
-    /// the others.
+    /// Evaluates an expression; takes items out of a lazy container without evaluating the others.
     fn raw(&self, expr: &Expr, scope: &Rc<Scope>) -> Result<Value> {
         self.step(1)?;
         match &expr.what {
@@ -166,7 +165,7 @@ impl Run<'_> {
         }
     }
 
-    /// The value of an expression that is about to be used: what is missing is an error.
+    /// Evaluates an expression for use: an undefined value is an error.
     fn used(&self, expr: &Expr, scope: &Rc<Scope>) -> Result<Value> {
         match self.eval(expr, scope)? {
             Value::Missing(why) => Err(why),
@@ -194,7 +193,7 @@ impl Run<'_> {
         Value::Missing(Error::undefined(path, message).at(&self.template.borrow(), expr.at))
     }
 
-    /// `value.name`; `None`: there is none.
+    /// `value.name`; `None` if absent.
     pub fn member(&self, value: Value, name: &Rc<str>) -> Result<Option<Value>> {
         match &value {
             Value::Lazy(lazy) => match &**lazy {
@@ -270,7 +269,7 @@ impl Run<'_> {
         self.filter(&call.name, value, &args, scope)
     }
 
-    /// Applies a filter. One that fails gives a value that is an error when it is used.
+    /// Applies a filter. A failure becomes a value whose use is the error.
     pub fn filter(
         &self,
         name: &str,
@@ -318,7 +317,7 @@ impl Run<'_> {
         tests_of::apply(self, short, value.handed(), args, scope).map(Value::Bool)
     }
 
-    /// A call, of a `{% call %}` with what `caller()` is.
+    /// Calls a function; from `{% call %}` with its `caller()`.
     pub fn call_with(
         &self,
         expr: &Expr,
@@ -370,7 +369,7 @@ impl Run<'_> {
     }
 }
 
-/// What went wrong in a filter or a call matters only when its result is used.
+/// Defers the failure of a filter or call until its result is used.
 fn waiting(result: Result<Value>) -> Result<Value> {
     match result {
         Err(why) if why.can_wait() => Ok(Value::Missing(why)),
@@ -378,7 +377,7 @@ fn waiting(result: Result<Value>) -> Result<Value> {
     }
 }
 
-/// `a.b.c` as it is written, if the expression is such.
+/// `a.b.c` as written, if the expression is a dotted name.
 fn path(expr: &Expr) -> Option<String> {
     match &expr.what {
         What::Name(name) => Some(name.to_string()),

@@ -5,7 +5,7 @@ use super::number_format as numbers;
 use super::value::Value;
 use super::{attributes, show};
 
-/// Fields in the specification of a field.
+/// Nesting limit of fields in format specifications.
 const NESTED: usize = 2;
 
 pub fn format(text: &str, args: &Args) -> Result<String> {
@@ -226,7 +226,7 @@ fn one(value: &Value, text: &str) -> Result<String> {
     }
 }
 
-/// As `g`, with a digit after the point at least.
+/// As `g`, with at least one digit after the point.
 fn repr_like(f: f64, digits: usize) -> String {
     let text = numbers::general(f.abs(), digits, false, false);
     if text.contains(['.', 'e', 'n']) { text } else { text + ".0" }

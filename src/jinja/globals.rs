@@ -1,4 +1,4 @@
-//! Names that are there without being set.
+//! Predefined names.
 use super::error::Error;
 use super::value::{Function, Value};
 
@@ -17,7 +17,7 @@ const FUNCTIONS: &[&str] = &[
     "self",
 ];
 
-/// What Ansible sets for each run of a playbook, with values of that run and its machine.
+/// Variables of a playbook run, whose values depend on the run and its machine.
 const OF_A_RUN: &[&str] = &[
     "ansible_check_mode",
     "ansible_config_file",

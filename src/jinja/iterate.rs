@@ -1,11 +1,11 @@
-//! `iter()`: what is in a value.
+//! `iter()`: the items of a value.
 use super::error::{Error, Result};
 use super::value::{Value, range_len};
 
-/// So many numbers may a range be listed to.
+/// Maximum length of a range that is expanded.
 const LONGEST: usize = 5_000_000;
 
-/// What is in it, what is missing among it.
+/// Items, including undefined ones.
 pub fn items_even_missing(value: &Value) -> Result<Vec<Value>> {
     Ok(match value {
         Value::Missing(why) => return Err(why.clone()),
@@ -28,7 +28,7 @@ pub fn items_even_missing(value: &Value) -> Result<Vec<Value>> {
     })
 }
 
-/// What is in it; one that is missing among it is an error.
+/// Items; an undefined one is an error.
 pub fn items(value: &Value) -> Result<Vec<Value>> {
     let all = items_even_missing(value)?;
     match all.iter().find_map(|item| if let Value::Missing(why) = item { Some(why) } else { None })

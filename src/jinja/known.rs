@@ -1,12 +1,11 @@
-//! Filters and tests that there are not: Jinja says so before it renders, but for what stands in a
-//! condition.
+//! Checks for unknown filters and tests before rendering, as Jinja does, except inside conditions.
 use std::rc::Rc;
 
 use super::ast::{Body, Call, Expr, Node, What};
 use super::error::Result;
 use super::{filters, tests_of};
 
-/// A name that a template uses.
+/// A filter or test that a template uses.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Use {
     Filter,
@@ -14,8 +13,8 @@ pub enum Use {
     Variable,
 }
 
-/// Looks at a whole template. In the branches of `{% if %}` and `a if b else c` an unknown name
-/// matters only when it is reached.
+/// Checks a whole template. In branches of `{% if %}` and `a if b else c`, an unknown name is an
+/// error only when reached.
 pub fn check(name: &Rc<str>, body: &Body) -> Result<()> {
     each(body, &mut |what, used, at, soft| match what {
         Use::Filter if !soft && !filters::known(filters::short(used)) => {
@@ -28,7 +27,7 @@ pub fn check(name: &Rc<str>, body: &Body) -> Result<()> {
     })
 }
 
-/// Calls `see` with every name, where it stands and whether it may never be reached.
+/// Calls `see` with every name, its position, and whether it may never be reached.
 pub fn each(body: &Body, see: See<'_>) -> Result<()> {
     Check { see }.body(body, false)
 }

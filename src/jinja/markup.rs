@@ -1,5 +1,5 @@
-//! Texts that count as HTML (`safe`, `e`): what filters and methods make of them counts as HTML,
-//! too, if they keep the type.
+//! HTML-safe texts (`safe`, `e`). Results of filters and methods are safe too, if they keep the
+//! type.
 use std::rc::Rc;
 
 use super::args::Args;
@@ -8,7 +8,7 @@ use super::iterate;
 use super::text_methods;
 use super::value::Value;
 
-/// Filters whose result counts as HTML if their text does.
+/// Filters that keep a text HTML-safe.
 const KEPT: &[&str] = &[
     "basename",
     "capitalize",
@@ -28,7 +28,7 @@ const KEPT: &[&str] = &[
     "win_basename",
 ];
 
-/// Filters that would escape what they add, or give parts.
+/// Filters that would escape additions, or return parts.
 const REFUSED: &[&str] = &["quote", "splitext", "win_dirname", "win_splitdrive"];
 
 fn refused<T>(what: &str) -> Result<T> {
@@ -46,7 +46,7 @@ fn any_special(args: &Args) -> bool {
     args.positional.iter().chain(args.named.iter().map(|(_, v)| v)).any(special)
 }
 
-/// `Err`: the filter would do more with `value` than with other texts.
+/// Fails if the filter treats an HTML-safe `value` differently.
 pub fn check(filter: &str, value: &Value, args: &Args) -> Result<()> {
     let Value::Markup(_) = value else { return Ok(()) };
     let formats = filter == "format" && !(args.positional.is_empty() && args.named.is_empty());
@@ -56,7 +56,7 @@ pub fn check(filter: &str, value: &Value, args: &Args) -> Result<()> {
     Ok(())
 }
 
-/// What a filter made of a text that counts as HTML.
+/// The result of a filter on an HTML-safe text.
 pub fn filtered(filter: &str, done: Value) -> Value {
     match done {
         Value::Str(text) if KEPT.contains(&filter) => Value::Markup(text),

@@ -52,20 +52,20 @@ pub use source::{Source, Syntax, prepare};
 pub use tests_of::NAMES as TESTS;
 pub use variables::Variables;
 
-/// What a template renders to, or all that is wrong with it.
+/// The rendered text, or all errors.
 pub type Outcome = Result<String, Vec<Error>>;
 
-/// A name that a template uses, and the byte where it stands.
+/// A name used in a template, and its byte offset.
 #[derive(Debug)]
 pub struct Name {
     pub what: Use,
     pub name: Rc<str>,
     pub at: usize,
-    /// It stands in a branch that may never be reached.
+    /// In a branch that may never be reached.
     pub soft: bool,
 }
 
-/// What a template names, if Jinja can read it. Nothing is rendered.
+/// Names used in a template, if it parses. Renders nothing.
 pub fn names(text: &str, syntax: &Syntax) -> Result<Vec<Name>, Rc<Error>> {
     let body = parse::bare(&"".into(), text, syntax)?;
     let mut names = Vec::new();
@@ -76,8 +76,7 @@ pub fn names(text: &str, syntax: &Syntax) -> Result<Vec<Name>, Rc<Error>> {
     Ok(names)
 }
 
-/// Renders the template `name`, to at most `most` bytes; `load` finds the text of templates that it
-/// includes.
+/// Renders the template `name`, to at most `most` bytes; `load` supplies included templates.
 pub fn render(
     name: &str,
     source: &Source,

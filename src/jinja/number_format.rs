@@ -1,4 +1,4 @@
-//! Numbers as `%` and `format` write them.
+//! Number formats of `%` and `format`.
 use super::show;
 
 /// `%e`
@@ -11,7 +11,7 @@ pub fn exponent(f: f64, digits: usize, upper: bool) -> String {
     if upper { text.to_uppercase() } else { text }
 }
 
-/// `%g`; `alternate` keeps zeros at the end.
+/// `%g`; `alternate` keeps trailing zeros.
 pub fn general(f: f64, digits: usize, upper: bool, alternate: bool) -> String {
     let digits = digits.max(1);
     if f == 0.0 {
@@ -37,13 +37,13 @@ pub fn general(f: f64, digits: usize, upper: bool, alternate: bool) -> String {
     if upper { text.to_uppercase() } else { text }
 }
 
-/// With a point, as `#` asks for it.
+/// With a decimal point, as `#` requires.
 fn pointed(text: &str) -> String {
     let end = text.find(['e', 'E']).unwrap_or(text.len());
     if text.contains('.') { text.to_owned() } else { format!("{}.{}", &text[..end], &text[end..]) }
 }
 
-/// A float without sign by a letter of `%` or `format`.
+/// A float without sign, by a format letter.
 pub fn float(f: f64, letter: char, digits: usize, alternate: bool) -> String {
     let (f, upper) = (f.abs(), letter.is_uppercase());
     if !f.is_finite() {
@@ -59,7 +59,7 @@ pub fn float(f: f64, letter: char, digits: usize, alternate: bool) -> String {
     }
 }
 
-/// A whole number without sign, in the base of a letter, with the mark of the base if asked for.
+/// An integer without sign in the base of a format letter, with the base's prefix if requested.
 pub fn whole(n: u128, letter: char, alternate: bool) -> (String, &'static str) {
     let (text, mark) = match letter {
         'x' => (format!("{n:x}"), "0x"),
@@ -71,7 +71,7 @@ pub fn whole(n: u128, letter: char, alternate: bool) -> (String, &'static str) {
     (text, if alternate { mark } else { "" })
 }
 
-/// Marks between groups of digits before the point.
+/// Inserts separators between groups of digits before the point.
 pub fn grouped(text: &str, mark: char, size: usize) -> String {
     let end = text
         .find(|c: char| !c.is_ascii_alphanumeric() || (c == 'e' && size == 3))

@@ -26,7 +26,7 @@ pub fn call(value: &Value, name: &str, args: &Args) -> Result<Value> {
     }
 }
 
-/// Python's `int(text, base)`; `None`: it is no number.
+/// Python's `int(text, base)`; `None` if invalid.
 pub fn parsed(text: &str, base: u32) -> Option<i128> {
     let text = text.trim_matches(super::chars::space);
     let (negative, digits) = match text.strip_prefix('-') {
@@ -86,7 +86,7 @@ pub fn parsed_float(text: &str) -> Option<f64> {
     text.replace('_', "").parse().ok()
 }
 
-/// A decimal digit of some script.
+/// A decimal digit of any script.
 pub fn decimal(c: char) -> bool {
     const ZEROS: [u32; 12] =
         [0x30, 0x660, 0x6f0, 0x7c0, 0x966, 0x9e6, 0xa66, 0xae6, 0xb66, 0xbe6, 0xc66, 0xff10];

@@ -1,4 +1,4 @@
-//! Operators as Python has them.
+//! Python's operators.
 use std::cmp::Ordering;
 use std::rc::Rc;
 
@@ -62,7 +62,7 @@ fn joined(a: &Value, b: &Value, x: &str, y: &str) -> Value {
     }
 }
 
-/// HTML's entities for what has them.
+/// Escapes HTML's special characters.
 pub fn escape(text: &str) -> String {
     let text = text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;");
     text.replace('"', "&#34;").replace('\'', "&#39;")
@@ -236,7 +236,7 @@ fn all_equal(x: &[Value], y: &[Value]) -> Result<bool> {
     Ok(true)
 }
 
-/// Which comes first; `None`: a number that is none is among them.
+/// Order of two values; `None` if one is NaN.
 pub fn order(sign: &str, a: &Value, b: &Value) -> Result<Option<Ordering>> {
     Ok(match (a, b) {
         (Value::Missing(why), _) | (_, Value::Missing(why)) => return Err(why.clone()),

@@ -1,4 +1,4 @@
-//! What a template writes, put together as Ansible does it.
+//! Collects a template's output as Ansible does.
 use std::rc::Rc;
 
 use super::error::{Error, Kind, Result};
@@ -6,35 +6,34 @@ use super::run::Run;
 use super::value::{Dict, Value};
 use super::{show, source};
 
-/// Pieces that become a text. One piece alone stays the value that it is: that is Ansible's native
-/// Jinja.
+/// Pieces of output. A single piece keeps its type: Ansible's native Jinja.
 pub struct Out {
     pieces: Vec<Piece>,
     count: usize,
     length: usize,
     missing: Option<Rc<Error>>,
     most: usize,
-    /// It becomes a file: what cannot be written is on record, and the render goes on.
+    /// The output becomes a file: records unwritable values and continues.
     file: bool,
-    /// Where what is pushed next stands.
+    /// Position of the next piece.
     at: Spot,
 }
 
-/// A template, and the byte in it.
+/// A template, and the byte offset in it.
 type Spot = Option<(Rc<str>, usize)>;
 
 enum Piece {
     Text(String),
-    /// A container is written at the end: until then it can change. So is the first piece: it may
-    /// stay alone.
+    /// A container, which may still change, or the first piece, which may stay alone. Written at
+    /// the end.
     Later(Value, Spot),
 }
 
-/// Bytes of a text inside a template: of a macro, of a block.
+/// Size limit, in bytes, of texts inside a template: of macros and blocks.
 const INNER: usize = 16 << 20;
 
 impl Out {
-    /// Of at most this many bytes.
+    /// With a limit of `most` bytes.
     pub fn file(most: usize) -> Self {
         Self { pieces: Vec::new(), count: 0, length: 0, missing: None, most, file: true, at: None }
     }
@@ -47,8 +46,7 @@ impl Out {
         self.file
     }
 
-    /// As [`push`](Self::push), of what stands at `offset`: what can only be written at the end is
-    /// told of there.
+    /// [`push`](Self::push) of a value at `offset`, used for errors found at the end.
     pub fn push_from(&mut self, run: &Run, offset: usize, value: Value) -> Result<()> {
         self.at = Some((run.template.borrow().clone(), offset));
         let pushed = self.push(run, value);
@@ -112,7 +110,7 @@ impl Out {
         Ok(out)
     }
 
-    /// One piece as it is, several as a text, none as None.
+    /// A single piece as it is, several as text, none as None.
     pub fn value_of(mut self, _: &Run) -> Result<Value> {
         if let Some(why) = self.missing {
             return Ok(Value::Missing(why));
@@ -130,7 +128,7 @@ impl Out {
         }
     }
 
-    /// Its text, as that of a module.
+    /// Its text, for a module.
     pub fn text(self, _: &Run) -> Result<Rc<str>> {
         match &self.missing {
             Some(why) => Err(why.clone()),
@@ -138,7 +136,7 @@ impl Out {
         }
     }
 
-    /// The text of a file that the template `source` makes.
+    /// Text of the file that the template `source` makes.
     pub fn written(self, run: &Run, source: &str) -> Result<String> {
         let most = self.most;
         let too_long = self.too_long();
@@ -179,7 +177,7 @@ fn placed<T>(at: &Spot, result: Result<T>) -> Result<T> {
     })
 }
 
-/// `alone`: it is all that a template makes.
+/// `alone`: the template's only output.
 fn written(value: &Value, alone: bool) -> Result<Rc<str>> {
     match value {
         Value::Str(text) => Ok(text.clone()),
@@ -188,9 +186,8 @@ fn written(value: &Value, alone: bool) -> Result<Rc<str>> {
     }
 }
 
-/// As Ansible turns values into what it writes: tuples become lists, `omit` drops out. Of what it
-/// does not know it makes something that it knows, or an error, if that is all that a template
-/// makes; else it leaves it as it is.
+/// Ansible's conversion of output values: tuples become lists, `omit` is dropped. Unknown types are
+/// converted, or an error if they are the only output; otherwise they stay.
 fn finalized(value: &Value, alone: bool) -> Result<Value> {
     let all = |items: &[Value]| -> Result<Value> {
         let kept = items.iter().filter(|item| !matches!(item, Value::Omit));

@@ -37,7 +37,7 @@ impl Spec {
     }
 }
 
-/// The values that are to be put in, one after the other.
+/// The values to insert, in order.
 struct Values<'a> {
     all: Vec<Value>,
     at: usize,

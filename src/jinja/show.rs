@@ -62,7 +62,7 @@ fn repr_to(value: &Value, out: &mut String) -> Result<()> {
     Ok(())
 }
 
-/// What Python shows with an address in memory, or what depends on its inside.
+/// Refuses what Python shows with a memory address or internal details.
 fn unprintable(value: &Value) -> Rc<Error> {
     let what = match value {
         Value::Function(f) => match &**f {
@@ -102,7 +102,7 @@ fn mapping(dict: &super::value::Dict, out: &mut String) -> Result<()> {
     Ok(())
 }
 
-/// A text as Python quotes it.
+/// Quotes a text like Python.
 pub fn quoted(text: &str, out: &mut String) {
     let quote = if text.contains('\'') && !text.contains('"') { '"' } else { '\'' };
     out.push(quote);
@@ -165,7 +165,7 @@ fn bytes(bytes: &[u8], out: &mut String) {
     out.push(quote);
 }
 
-/// A float as Python writes it: the shortest digits that give it back.
+/// A float like Python: the shortest digits that parse to the same value.
 pub fn float(f: f64) -> String {
     if f.is_nan() {
         return "nan".into();

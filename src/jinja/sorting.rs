@@ -1,4 +1,4 @@
-//! Sorting and taking out members, as `sort`, `map(attribute=…)` and their kin do.
+//! Sorting and attribute lookup for `sort`, `map(attribute=…)` and similar.
 use std::rc::Rc;
 
 use super::error::{Error, Result};
@@ -6,7 +6,7 @@ use super::operators;
 use super::run::Run;
 use super::value::Value;
 
-/// Sorted by keys, stable, the other way round if asked for.
+/// Stable sort by keys, optionally reversed.
 pub fn sorted(
     items: Vec<Value>,
     reverse: bool,
@@ -16,7 +16,7 @@ pub fn sorted(
     Ok(merged(all, reverse)?.into_iter().map(|(_, item)| item).collect())
 }
 
-/// By halves. Rust's own sort may give up on what has no order, and this ends at the first such
+/// Merge sort. Rust's own may panic without a total order; this fails at the first incomparable
 /// pair.
 fn merged(mut all: Vec<(Value, Value)>, reverse: bool) -> Result<Vec<(Value, Value)>> {
     if all.len() < 2 {
@@ -38,7 +38,7 @@ fn merged(mut all: Vec<(Value, Value)>, reverse: bool) -> Result<Vec<(Value, Val
     Ok(out)
 }
 
-/// Texts in lower case, all else as it is.
+/// Lower-cases texts, and keeps other values.
 pub fn ignoring_case(value: Value) -> Value {
     match value.as_text() {
         Some(text) => Value::from(text.to_lowercase()),
@@ -46,7 +46,7 @@ pub fn ignoring_case(value: Value) -> Value {
     }
 }
 
-/// A member by `a.b.0`, or by an index; nothing to look up gives the value itself.
+/// Looks up `a.b.0` or an index; without a path returns the value itself.
 pub fn member(
     run: &Run,
     value: &Value,

@@ -1,7 +1,7 @@
-//! What Ansible does to a template's text before Jinja sees it: the `#jinja2:` line, line ends.
+//! Ansible's preprocessing of template text: the `#jinja2:` line and line ends.
 use std::borrow::Cow;
 
-/// What a first line `#jinja2: …` can change.
+/// Settings of a first line `#jinja2: …`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Syntax {
     pub variable: (String, String),
@@ -10,7 +10,7 @@ pub struct Syntax {
     pub trim_blocks: bool,
     pub lstrip_blocks: bool,
     pub keep_trailing_newline: bool,
-    /// Backslashes in quotes stand for themselves: so Ansible reads the values of variables.
+    /// Backslashes in quotes are literal, as Ansible reads values of variables.
     pub literal_backslashes: bool,
 }
 
@@ -29,20 +29,20 @@ impl Default for Syntax {
     }
 }
 
-/// A template's text, made ready to be parsed.
+/// A preprocessed template.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Source {
-    /// What Jinja gets.
+    /// Input of the parser.
     pub text: String,
-    /// All of it, for the line ends that it has at its end.
+    /// The original text, for its trailing line ends.
     pub written: String,
-    /// Lines taken off the top, to be added to every line number.
+    /// Number of lines removed at the top, to be added to line numbers.
     pub skipped_lines: usize,
     pub syntax: Syntax,
 }
 
 impl Source {
-    /// Ansible copies what has no tags byte for byte: its line ends stay as they are.
+    /// Whether it has tags. Ansible copies other files byte for byte, with their line ends.
     pub fn is_template(&self) -> bool {
         self.written.starts_with(HEADER)
             || ["{{", "{%", "{#"].iter().any(|mark| self.written.contains(mark))
@@ -51,7 +51,7 @@ impl Source {
 
 const HEADER: &str = "#jinja2:";
 
-/// `Err`: what is wrong with the `#jinja2:` line.
+/// `Err` is the error in the `#jinja2:` line.
 pub fn prepare(written: &str) -> Result<Source, String> {
     let mut text: Cow<str> = Cow::Borrowed(written);
     let (mut syntax, mut skipped_lines) = (Syntax::default(), 0);
@@ -65,7 +65,7 @@ pub fn prepare(written: &str) -> Result<Source, String> {
     Ok(Source { text, written: written.to_owned(), skipped_lines, syntax })
 }
 
-/// Line ends as Jinja makes them, the last one by `keep_trailing_newline`.
+/// Normalises line ends like Jinja; `keep_trailing_newline` decides on the last.
 pub fn with_line_ends(text: &str, syntax: &Syntax) -> String {
     let mut text = text.replace("\r\n", "\n").replace('\r', "\n");
     if !syntax.keep_trailing_newline && text.ends_with('\n') {
@@ -74,8 +74,7 @@ pub fn with_line_ends(text: &str, syntax: &Syntax) -> String {
     text
 }
 
-/// With at least as many line ends at its end as the template has: Jinja takes one away, and
-/// Ansible puts them back.
+/// Restores at least the template's trailing line ends: Jinja removes one, Ansible restores them.
 pub fn with_ends_of(text: &str, template: &str) -> String {
     let ends = |text: &str| text.len() - text.trim_end_matches('\n').len();
     text.to_owned() + &"\n".repeat(ends(template).saturating_sub(ends(text)))

@@ -1,4 +1,4 @@
-//! What can stand after `is`: the tests of Jinja and of ansible-core.
+//! The tests (`is …`) of Jinja and ansible-core.
 use std::rc::Rc;
 
 use super::args::Args;
@@ -108,7 +108,7 @@ pub fn unknown(name: &str) -> Rc<Error> {
     Error::new(Kind::UnknownTest, format!("test {name} is unknown"))
 }
 
-/// It is asked even about what is missing.
+/// Whether it accepts an undefined value.
 pub fn takes_missing(name: &str) -> bool {
     matches!(name, "defined" | "undefined" | "vault_encrypted")
 }
@@ -226,7 +226,7 @@ fn comparison(name: &str) -> Option<Comparison> {
     })
 }
 
-/// What kind of thing it is.
+/// Type tests.
 fn kind(name: &str, value: &Value) -> Result<bool> {
     let text = |value: &Value| show::text(value);
     let number = matches!(value, Value::Bool(_) | Value::Int(_) | Value::Float(_));
@@ -261,7 +261,7 @@ fn kind(name: &str, value: &Value) -> Result<bool> {
     })
 }
 
-/// `is`: of small things there is one each, lists and mappings are told apart.
+/// `is`: equality for small values, identity for lists and mappings.
 fn same(a: &Value, b: &Value) -> Result<bool> {
     Ok(match (a, b) {
         (Value::None, Value::None) => true,
@@ -350,7 +350,7 @@ fn uri(name: &str, value: &Value, args: &Args) -> Result<bool> {
     Ok(fits && (name != "url" || !netloc.is_empty() || &*scheme == "file"))
 }
 
-/// Tests of a task's result.
+/// Tests of task results.
 fn result(name: &str, value: &Value, args: &Args) -> Result<bool> {
     args.none("this test")?;
     let Value::Dict(dict) = value else {

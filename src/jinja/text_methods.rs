@@ -74,7 +74,7 @@ pub fn call(text: &Rc<str>, name: &str, args: &Args) -> Result<Value> {
     })
 }
 
-/// `isdigit` and its kin.
+/// `isdigit` and similar.
 fn is(text: &str, name: &str) -> bool {
     let all = |fits: fn(char) -> bool| !text.is_empty() && text.chars().all(fits);
     let cased = |c: char| c.is_uppercase() || c.is_lowercase();
@@ -139,7 +139,7 @@ pub fn split(text: &str, from_right: bool, args: &Args) -> Result<Value> {
     Ok(texts(text.splitn(pieces, &*separator)))
 }
 
-/// Split at white space, not more often than asked for.
+/// Splits at white space, at most `most` times.
 fn words(text: &str, most: Option<usize>, from_right: bool) -> Vec<&str> {
     let Some(most) = most else { return text.split(space).filter(|w| !w.is_empty()).collect() };
     // What is left at the end keeps the blanks at its far side.
@@ -230,8 +230,8 @@ fn stripped(text: &str, name: &str, args: &Args) -> Result<Value> {
     }))
 }
 
-/// The part between `start` and `end`, and how many characters come before it; `None`: `start` lies
-/// behind the end.
+/// The part between `start` and `end`, with the number of characters before it; `None` if `start`
+/// is beyond the end.
 fn bounded<'a>(text: &'a str, b: &Bound) -> Result<Option<(&'a str, usize)>> {
     let length = text.chars().count() as i128;
     let place = |name: &str, default: i128| -> Result<i128> {

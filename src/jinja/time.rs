@@ -1,4 +1,4 @@
-//! Dates and spans of time: `to_datetime`, `strftime`, and what can be asked of them.
+//! Dates and durations: `to_datetime`, `strftime`, and their attributes.
 use jiff::civil::{Date, DateTime};
 use jiff::{SignedDuration, Timestamp};
 
@@ -9,7 +9,7 @@ use super::value::Value;
 
 const DAY: i128 = 86_400_000_000;
 
-/// `str()` of it.
+/// `str()` of a date or duration.
 pub fn text(value: &Value) -> String {
     match value {
         Value::Time(t) => t.strftime("%Y-%m-%d %H:%M:%S").to_string() + &fraction(micros(*t)),
@@ -33,7 +33,7 @@ fn fraction(micros: i32) -> String {
     if micros == 0 { String::new() } else { format!(".{micros:06}") }
 }
 
-/// `repr()` of it.
+/// `repr()` of a date or duration.
 pub fn repr(value: &Value) -> String {
     match value {
         Value::Time(t) => {
@@ -140,7 +140,7 @@ pub fn call(value: &Value, name: &str, args: &Args) -> Result<Value> {
     }
 }
 
-/// The filter `strftime`: a time since 1970, as UTC.
+/// The filter `strftime`: seconds since 1970, as UTC.
 pub fn since_epoch(seconds: f64) -> Result<Value> {
     let far = || Error::raised("timestamp out of range for platform time_t");
     let at = Timestamp::from_second(seconds.floor() as i64).map_err(|_| far())?;
@@ -181,7 +181,7 @@ pub fn strftime(value: &Value, format: &str) -> Result<String> {
     Ok(out)
 }
 
-/// Python's `datetime.strptime`, for the fields that are numbers and the names of months and days.
+/// Python's `datetime.strptime`, for numeric fields and names of months and days.
 pub fn strptime(text: &str, format: &str) -> Result<Value> {
     let wrong = || Error::raised(format!("time data '{text}' does not match format '{format}'"));
     let (mut fields, mut rest) = (Fields::default(), text);
@@ -247,7 +247,7 @@ const MONTHS: [&str; 12] = [
 ];
 
 impl Fields {
-    /// Takes the field `code` off the text; `None`: it is not there.
+    /// Reads the field `code`; `None` if it does not match.
     fn take<'a>(&mut self, code: char, text: &'a str) -> Result<Option<&'a str>> {
         let digits = |most: usize| text.bytes().take(most).take_while(u8::is_ascii_digit).count();
         let number = |most: usize| {

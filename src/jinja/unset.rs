@@ -1,28 +1,28 @@
-//! Names that a scope sets later on. Until then they are undefined to what stands inside of that
-//! scope, and not the variables of that name: so does the code that Jinja makes of a template.
+//! Names that a scope assigns later. Until then they are undefined in nested scopes, and do not
+//! refer to outer variables: this matches the code that Jinja generates.
 use std::collections::HashSet;
 use std::rc::Rc;
 
 use super::ast::{Body, Call, Expr, For, MacroNode, Node, Target, What};
 
-/// Puts a [`Node::Unset`] at the head of each body that needs one.
+/// Inserts a [`Node::Unset`] into each body that needs one.
 pub fn mark(body: &mut Body) {
     Frames::default().body(&[], &[], body);
 }
 
-/// What is known of names in a scope.
+/// Known names of a scope.
 #[derive(Default)]
 struct Layer {
     seen: HashSet<Rc<str>>,
-    /// They start undefined.
+    /// Initially undefined names.
     unset: Vec<Rc<str>>,
 }
 
-/// The scope that is being looked at, and those around it.
+/// The current scope and its parents.
 #[derive(Default)]
 struct Frames {
     all: Vec<Layer>,
-    /// Branches around: what is set in one may stay what it was.
+    /// Enclosing branches, in which assignments may not happen.
     branches: usize,
 }
 
@@ -48,8 +48,8 @@ impl Frames {
         self.top().seen.insert(name.clone());
     }
 
-    /// Looks at the scope of a `body`, then at those inside of it. `names` are given to it, and
-    /// `first` is read in it.
+    /// Visits the scope of `body`, then nested ones. `names` are its parameters, `first` is read in
+    /// it.
     fn body(&mut self, names: &[Rc<str>], first: &[&Expr], body: &mut Body) {
         self.all.push(Layer { seen: names.iter().cloned().collect(), unset: Vec::new() });
         let outer = std::mem::take(&mut self.branches);
@@ -101,7 +101,7 @@ impl Frames {
         }
     }
 
-    /// The scopes inside of a body.
+    /// Visits the scopes inside a body.
     fn scopes(&mut self, body: &mut Body) {
         for node in body {
             match node {

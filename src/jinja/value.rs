@@ -1,4 +1,4 @@
-//! Values as Python has them: what names in a template stand for.
+//! Python values.
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::ops::Deref;
@@ -7,25 +7,25 @@ use std::rc::Rc;
 use super::error::{Error, Kind};
 use super::run::{Block, Loop, Macro, Scope};
 
-/// A Python object. Lists and mappings are shared and can change, as in Python.
+/// A Python object. Lists and mappings are shared and mutable, as in Python.
 #[derive(Clone)]
 pub enum Value {
-    /// What is not there, or a failure that has not mattered yet; to use it is that error.
+    /// Undefined, or a deferred failure; using it is an error.
     Missing(Rc<Error>),
-    /// Stands for what an error that is already on record would have been. Agrees to everything.
+    /// Placeholder after a reported error. Every operation on it succeeds.
     Guess,
-    /// A text of build-vars.yml that holds Jinja, or a container of such.
+    /// A text of build-vars.yml that contains Jinja, or a container of such.
     Lazy(Rc<Lazy>),
     None,
-    /// What `a if b` without `else` gives when `b` is false: it prints as nothing.
+    /// `a if b` without `else`, for a false `b`: prints nothing.
     Nothing,
-    /// Ansible's `omit`: drops out of the container that it stands in.
+    /// Ansible's `omit`: removed from its container.
     Omit,
     Bool(bool),
     Int(i128),
     Float(f64),
     Str(Rc<str>),
-    /// A text that counts as HTML.
+    /// An HTML-safe text.
     Markup(Rc<str>),
     Bytes(Rc<[u8]>),
     List(Rc<Shared<Vec<Value>>>),
@@ -37,17 +37,16 @@ pub enum Value {
     Module(Rc<Module>),
     Function(Rc<Function>),
     Time(jiff::civil::DateTime),
-    /// Microseconds.
+    /// A duration, in microseconds.
     Span(i128),
 }
 
-/// What can be changed, and is shared by all that name it.
+/// A shared, mutable object.
 pub struct Shared<T> {
     cell: RefCell<T>,
-    /// It was written down in the template itself. Ansible makes a copy of such when it is handed
-    /// on.
+    /// A literal of the template. Ansible passes copies of those.
     plain: bool,
-    /// The entries of a pair that `groupby` made.
+    /// A pair made by `groupby`.
     group: bool,
 }
 
@@ -65,41 +64,41 @@ impl<T> Deref for Shared<T> {
     }
 }
 
-/// What is worked out when it is asked for.
+/// A value evaluated on demand.
 pub enum Lazy {
-    /// Where it stands, and what it says.
+    /// Its location and text.
     Text(String, Rc<str>),
     List(Vec<Value>),
     Dict(Dict),
 }
 
-/// What an `{% import %}` gives.
+/// The result of `{% import %}`.
 pub struct Module {
     pub name: Rc<str>,
     pub scope: Rc<Scope>,
     pub text: Rc<str>,
 }
 
-/// What can be called.
+/// A callable.
 pub enum Function {
     Macro(Macro),
     Global(&'static str),
-    /// A method, and what it is a method of.
+    /// A method with its receiver.
     Method(Value, Rc<str>),
-    /// `super` in a block: the definitions of the block, and which of them it is.
+    /// `super` in a block: the block's definitions, and the current one's index.
     Block(usize, Rc<Vec<Rc<Block>>>),
     Cycler(Vec<Value>, Cell<usize>),
     Joiner(Value, Cell<bool>),
 }
 
-/// A mapping that keeps the order in which keys came.
+/// A mapping in insertion order.
 #[derive(Clone, Default)]
 pub struct Dict {
     entries: Vec<(Value, Value)>,
     places: HashMap<Key, usize>,
 }
 
-/// A value as a key: what is equal in Python is equal here, 1 and 1.0 and true among it.
+/// A hashable value. Equal in Python means equal here, including 1, 1.0 and true.
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub enum Key {
     None,
@@ -112,7 +111,7 @@ pub enum Key {
 }
 
 impl Key {
-    /// `None`: it cannot be a key (a list, a mapping).
+    /// `None` if unhashable (a list, a mapping).
     pub fn of(value: &Value) -> Option<Self> {
         Some(match value {
             Value::None => Key::None,
@@ -155,7 +154,7 @@ impl Dict {
         Key::of(key).is_some_and(|key| self.places.contains_key(&key))
     }
 
-    /// `false`: the key cannot be one.
+    /// `false` if the key is unhashable.
     #[must_use]
     pub fn set(&mut self, key: Value, value: Value) -> bool {
         let Some(k) = Key::of(&key) else { return false };
@@ -226,19 +225,19 @@ impl Value {
         Self::new_list(items, false)
     }
 
-    /// One that is `plain`, or is not.
+    /// A list; `plain` marks a literal.
     pub fn new_list(items: Vec<Value>, plain: bool) -> Self {
         Value::List(Rc::new(Shared { cell: RefCell::new(items), plain, group: false }))
     }
 
-    /// A pair that `groupby` makes.
+    /// A pair made by `groupby`.
     pub fn group(key: Value, items: Vec<Value>) -> Self {
         let items =
             Value::List(Rc::new(Shared { cell: RefCell::new(items), plain: false, group: true }));
         Value::tuple(vec![key, items])
     }
 
-    /// Of a pair that `groupby` made, a pair like any other.
+    /// Converts a pair made by `groupby` to an ordinary one.
     #[must_use]
     pub fn plain_pair(self) -> Self {
         match &self {
@@ -260,7 +259,7 @@ impl Value {
         Value::Dict(Rc::new(Shared { cell: RefCell::new(dict), plain, group: false }))
     }
 
-    /// It is a container that was written down in the template.
+    /// Whether it is a container literal.
     pub fn is_plain(&self) -> bool {
         match self {
             Value::List(l) => l.is_plain(),
@@ -269,7 +268,7 @@ impl Value {
         }
     }
 
-    /// As it is handed on: of what is plain a copy.
+    /// As passed on: copies literals.
     #[must_use]
     pub fn handed(self) -> Self {
         match &self {
@@ -291,12 +290,12 @@ impl Value {
         Value::Function(Rc::new(function))
     }
 
-    /// A text that was made of this one: it counts as HTML if this one does.
+    /// A text derived from this one; HTML-safe if this one is.
     pub fn same_text(&self, text: String) -> Self {
         if let Value::Markup(_) = self { Value::Markup(text.into()) } else { Value::from(text) }
     }
 
-    /// The text that it is, if it is one.
+    /// Its text, if it is one.
     pub fn as_text(&self) -> Option<&Rc<str>> {
         match self {
             Value::Str(s) | Value::Markup(s) => Some(s),
@@ -304,7 +303,7 @@ impl Value {
         }
     }
 
-    /// The whole number that it is; true is 1.
+    /// Its integer value; true is 1.
     pub fn as_int(&self) -> Option<i128> {
         match self {
             Value::Int(n) => Some(*n),
@@ -324,7 +323,7 @@ impl Value {
         matches!(self, Value::None)
     }
 
-    /// Python's name of its type.
+    /// Name of its Python type.
     pub fn kind(&self) -> &'static str {
         match self {
             Value::Missing(why) if why.kind != Kind::Undefined => "CapturedExceptionMarker",
@@ -381,7 +380,7 @@ impl Value {
     }
 }
 
-/// How many numbers a range has.
+/// Length of a range.
 pub fn range_len(start: i128, stop: i128, step: i128) -> usize {
     let (low, high, step) =
         if step > 0 { (start, stop, step) } else { (stop, start, step.saturating_neg()) };

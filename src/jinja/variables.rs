@@ -1,4 +1,4 @@
-//! What a template sees: values of build-vars.yml, whose texts may hold Jinja themselves.
+//! Variables of a template: values of build-vars.yml, whose texts may contain Jinja.
 use std::rc::Rc;
 
 use serde_json::{Map, Value as Json};
@@ -6,7 +6,7 @@ use serde_json::{Map, Value as Json};
 use super::error::Result;
 use super::value::{Dict, Lazy, Value};
 
-/// Variables, made ready once for all templates of a bundle.
+/// Variables, prepared once for all templates of a bundle.
 pub struct Variables(Dict);
 
 impl Variables {

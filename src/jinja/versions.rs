@@ -59,7 +59,7 @@ enum Part {
     Text(String),
 }
 
-/// Numbers and runs of small letters; points between them fall away, and all else stays as it is.
+/// Numbers and runs of lower-case letters; drops points between them, keeps everything else.
 fn parts(text: &str) -> Vec<Part> {
     let class = |c: char| match c {
         '0'..='9' => 0,
@@ -83,7 +83,7 @@ fn parts(text: &str) -> Vec<Part> {
     out
 }
 
-/// `None`: a number and a text meet, which Python does not compare.
+/// `None` for a number and a text, which Python does not compare.
 fn loose(x: &str, y: &str) -> Option<Ordering> {
     let (x, y) = (parts(x), parts(y));
     if x == y {
@@ -100,10 +100,10 @@ fn loose(x: &str, y: &str) -> Option<Ordering> {
     Some(x.len().cmp(&y.len()))
 }
 
-/// Numbers, then the letter and the number of what comes before the release.
+/// Numbers, then letter and number of the pre-release.
 type Strict = ([u64; 3], (char, u64));
 
-/// `1.2`, `1.2.3`, with `a1` or `b2` behind, which comes before none.
+/// `1.2`, `1.2.3`, with an optional `a1` or `b2`, which sorts before the release.
 fn strict(text: &str) -> Option<Strict> {
     let (numbers, early) = match text.find(['a', 'b']) {
         Some(at) => (&text[..at], Some((text[at..].chars().next()?, text[at + 1..].parse().ok()?))),
@@ -118,7 +118,7 @@ fn strict(text: &str) -> Option<Strict> {
     Some(([all[0], all[1], all.get(2).copied().unwrap_or(0)], early))
 }
 
-/// Numbers, then what comes before the release: of that numbers before texts, and none after all.
+/// Numbers, then pre-release parts: numbers before texts, a release last.
 type Semantic = ([u64; 3], bool, Vec<(bool, u64, String)>);
 
 fn semantic(text: &str) -> Option<Semantic> {

@@ -1,4 +1,4 @@
-//! `map`, `select`, `reject` and the two that look at a member.
+//! `map`, `select`, `reject`, `selectattr` and `rejectattr`.
 use std::rc::Rc;
 
 use crate::jinja::args::Args;

@@ -1,4 +1,4 @@
-//! `combine`: mappings, one over the other.
+//! `combine`: merges mappings.
 use super::items::flatten;
 use crate::jinja::args::Args;
 use crate::jinja::error::{Error, Result};
@@ -31,7 +31,7 @@ pub fn apply(value: &Value, args: &Args) -> Result<Value> {
     Ok(result)
 }
 
-/// `high` over `low`.
+/// Merges `high` over `low`.
 fn merged(low: &Value, high: &Value, recursive: bool, lists: &str) -> Result<Value> {
     let (Value::Dict(low_dict), Value::Dict(high_dict)) = (low, high) else {
         return Err(Error::raised(format!(

@@ -1,4 +1,4 @@
-//! `comment`: a text as a comment.
+//! `comment`: formats a text as a comment.
 use std::rc::Rc;
 
 use crate::jinja::args::Args;

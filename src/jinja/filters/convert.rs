@@ -1,4 +1,4 @@
-//! Filters that make one value of another.
+//! Conversion filters.
 use crate::jinja::args::Args;
 use crate::jinja::error::{Error, Kind, Result};
 use crate::jinja::value::Value;
@@ -134,7 +134,7 @@ fn float(value: &Value, args: &Args) -> Result<Value> {
     Ok(found.map_or_else(|| b.get("default").cloned().unwrap_or(Value::Float(0.0)), Value::Float))
 }
 
-/// Python rounds halves to even, and decimal places by the number as it is stored.
+/// Python rounds halves to even, and decimals by their stored value.
 fn round(value: &Value, args: &Args) -> Result<Value> {
     let b = args.bind("round", &["precision", "method"])?;
     let places = b.int_or("precision", 0)?.clamp(-300, 300);

@@ -1,4 +1,4 @@
-//! Checksums, base64, and names that are made of them.
+//! Checksums, base64, and UUIDs.
 use base64ct::{Base64, Base64Url, Encoding};
 use sha2::Digest;
 
@@ -51,7 +51,7 @@ pub fn apply(name: &str, value: &Value, args: &Args) -> Result<Value> {
     }
 }
 
-/// As Ansible's `to_bytes`: texts, and what else there is by its `str()`.
+/// Ansible's `to_bytes`: encodes texts, and the `str()` of other values.
 fn bytes(value: &Value, encoding: &str) -> Result<Vec<u8>> {
     match value {
         Value::Bytes(b) => Ok(b.to_vec()),
@@ -94,8 +94,8 @@ fn hashed(kind: &str, data: &[u8]) -> Result<String> {
     Ok(sum.iter().map(|b| format!("{b:02x}")).collect())
 }
 
-/// Python's lenient decoding: what is not of the alphabet is passed over, and padding must be
-/// right.
+/// Python's lenient decoding: ignores characters outside of the alphabet, but requires correct
+/// padding.
 fn decoded(text: &str, urlsafe: bool) -> Result<Vec<u8>> {
     let wrong = || Error::raised("Incorrect padding");
     let swapped = |c: char| match c {
@@ -141,7 +141,7 @@ fn decoded(text: &str, urlsafe: bool) -> Result<Vec<u8>> {
     Ok(out)
 }
 
-/// MD5, for names and caches of old; it protects nothing.
+/// MD5, for legacy names and cache keys; not for security.
 fn md5(data: &[u8]) -> [u8; 16] {
     const TURNS: [u32; 16] = [7, 12, 17, 22, 5, 9, 14, 20, 4, 11, 16, 23, 6, 10, 15, 21];
     let sines: Vec<u32> =

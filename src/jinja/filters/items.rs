@@ -1,4 +1,4 @@
-//! Ansible's filters that put lists and mappings together.
+//! Ansible's filters that combine lists and mappings.
 use crate::jinja::args::{Args, size};
 use crate::jinja::error::{Error, Result};
 use crate::jinja::iterate;
@@ -6,7 +6,7 @@ use crate::jinja::run::Run;
 use crate::jinja::value::{Dict, Value};
 use crate::jinja::{collections, show};
 
-/// So many combinations of things are made at most.
+/// Maximum number of combinations.
 const MOST: usize = 1_000_000;
 
 pub fn apply(run: &Run, name: &str, value: &Value, args: &Args) -> Result<Value> {
@@ -55,7 +55,7 @@ pub fn apply(run: &Run, name: &str, value: &Value, args: &Args) -> Result<Value>
     }
 }
 
-/// Combinations in the order of their places, or permutations.
+/// Combinations in positional order, or permutations.
 fn picked(run: &Run, items: &[Value], size: usize, all_orders: bool) -> Result<Value> {
     fn next(
         items: &[Value],

@@ -1,4 +1,4 @@
-//! JSON as Python's `json.dumps` writes it.
+//! JSON in the format of Python's `json.dumps`.
 use std::fmt::Write;
 
 use crate::jinja::args::{Args, Bound, size};
@@ -7,14 +7,13 @@ use crate::jinja::value::{Dict, Value};
 use crate::jinja::{operators, show, sorting};
 
 struct Style {
-    /// What stands before an entry, once for each level; `None`: all in one line.
+    /// Indentation per level; `None`: all in one line.
     indent: Option<String>,
     comma: String,
     colon: String,
     ascii: bool,
     sorted: bool,
-    /// Keys become texts before they are sorted and put in: so Ansible does it, and Jinja's
-    /// `tojson` does not.
+    /// Converts keys to text before sorting, as Ansible does and Jinja's `tojson` does not.
     texts: bool,
 }
 
@@ -263,7 +262,7 @@ fn load(value: &Value) -> Result<Value> {
     from(&found)
 }
 
-/// `Err`: a whole number in JSON that would become a float on the way.
+/// Fails on integers that would become floats.
 fn whole_numbers(text: &str) -> Result<()> {
     let (mut quoted, mut escaped, mut number) = (false, false, String::new());
     for c in text.chars().chain([' ']) {
@@ -292,7 +291,7 @@ fn whole_numbers(text: &str) -> Result<()> {
     Ok(())
 }
 
-/// A value of JSON.
+/// Converts a JSON value.
 pub fn from(json: &serde_json::Value) -> Result<Value> {
     use serde_json::Value as Json;
     Ok(match json {

@@ -29,7 +29,7 @@ pub mod yaml_types;
 pub use json::from as from_json;
 pub use urls::split as split_url;
 
-/// All names that can stand after `|`.
+/// All filter names.
 pub const NAMES: &[&str] = &[
     "abs",
     "attr",
@@ -155,7 +155,7 @@ pub const NAMES: &[&str] = &[
     "zip_longest",
 ];
 
-/// Filters that we do not do, and why.
+/// Unsupported filters, with the reason.
 const REFUSED: &[(&str, &str)] = &[
     (
         "expanduser",
@@ -189,7 +189,7 @@ const REFUSED: &[(&str, &str)] = &[
     ("vault", "`vault` is not supported; a rendered template is no place for secrets"),
 ];
 
-/// A name without `ansible.builtin.`.
+/// Strips `ansible.builtin.`.
 pub fn short(name: &str) -> &str {
     name.strip_prefix("ansible.builtin.")
         .or_else(|| name.strip_prefix("ansible.legacy."))
@@ -200,7 +200,7 @@ pub fn known(name: &str) -> bool {
     NAMES.contains(&name) || refused(name).is_some()
 }
 
-/// Why we do not do this filter, if so.
+/// Why this filter is unsupported.
 pub fn refused(name: &str) -> Option<&'static str> {
     REFUSED.iter().find(|(n, _)| *n == name).map(|(_, why)| *why)
 }
@@ -209,12 +209,12 @@ pub fn unknown(name: &str) -> Rc<Error> {
     Error::new(Kind::UnknownFilter, format!("filter {name} is unknown"))
 }
 
-/// It is asked even about what is missing.
+/// Whether it accepts an undefined value.
 pub fn takes_missing(name: &str) -> bool {
     matches!(name, "default" | "d" | "mandatory" | "ternary" | "type_debug")
 }
 
-/// Applies the filter `name`, which is known and not refused.
+/// Applies the filter `name`, which must be known and supported.
 pub fn apply(run: &Run, name: &str, value: Value, args: &Args, scope: &Rc<Scope>) -> Result<Value> {
     applied(run, name, value, args, scope).map_err(|e| e.called("this filter", name))
 }

@@ -1,4 +1,4 @@
-//! Names of files, as texts: nothing is looked at.
+//! File paths as text; the file system is not accessed.
 use crate::jinja::args::Args;
 use crate::jinja::error::{Error, Result};
 use crate::jinja::value::Value;

@@ -1,4 +1,4 @@
-//! `pprint`: of what Ansible hands to Python's `pprint` it makes what `repr()` makes.
+//! `pprint`: for the values that Ansible passes, equal to `repr()`.
 use crate::jinja::args::Args;
 use crate::jinja::error::{Error, Result};
 use crate::jinja::show;

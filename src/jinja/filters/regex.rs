@@ -1,4 +1,4 @@
-//! The `regex_*` filters: Python's patterns on the `regex` crate.
+//! The `regex_*` filters: Python patterns on the `regex` crate.
 use std::rc::Rc;
 
 use regex::{Captures, Regex, RegexBuilder};
@@ -8,7 +8,7 @@ use crate::jinja::error::{Error, Result};
 use crate::jinja::show;
 use crate::jinja::value::Value;
 
-/// Bytes that a compiled pattern may take.
+/// Size limit of a compiled pattern, in bytes.
 const SIZE: usize = 4 << 20;
 
 pub fn apply(name: &str, value: &Value, args: &Args) -> Result<Value> {
@@ -48,7 +48,7 @@ fn escaped(text: &str, special: &str) -> String {
     out
 }
 
-/// As `re.findall` gives one: the match, its only group, or a tuple of its groups.
+/// A result of `re.findall`: the match, its only group, or a tuple of groups.
 fn found(captures: &Captures<'_>) -> Value {
     let group = |at: usize| Value::from(captures.get(at).map_or("", |m| m.as_str()));
     match captures.len() {
@@ -134,7 +134,7 @@ fn search(text: &str, args: &Args) -> Result<Value> {
     Ok(Value::list(groups.iter().map(group).collect::<Result<_>>()?))
 }
 
-/// A group's number, by number or name.
+/// Index of a group, by number or name.
 fn number(name: &str, regex: &Regex) -> Option<usize> {
     match name.parse::<usize>() {
         Ok(at) => Some(at).filter(|at| *at < regex.captures_len()),
@@ -147,7 +147,7 @@ enum Part {
     Group(usize),
 }
 
-/// What a replacement says, in Python's way of saying it.
+/// Parses a replacement in Python's syntax.
 fn replacement(text: &str, regex: &Regex) -> Result<Vec<Part>> {
     let wrong = |what: &str| Error::raised(format!("{what} in the replacement `{text}`"));
     let (mut parts, mut literal, mut rest) = (Vec::new(), String::new(), text);
@@ -212,13 +212,13 @@ fn replacement(text: &str, regex: &Regex) -> Result<Vec<Part>> {
     Ok(parts)
 }
 
-/// A pattern of Python's, compiled.
+/// A compiled Python pattern.
 pub struct Pattern {
     pub regex: Regex,
 }
 
 impl Pattern {
-    /// For this text: `$` means something else in Python when a text ends in a line end.
+    /// Compiles for this text: `$` differs in Python if the text ends with a line end.
     pub fn new(pattern: &str, ignorecase: bool, multiline: bool, text: &str) -> Result<Self> {
         let translated = translated(pattern, multiline, text)?;
         let built = RegexBuilder::new(&translated)
@@ -234,7 +234,7 @@ impl Pattern {
         })
     }
 
-    /// The matches as Python's `re` finds them, not more than `most`.
+    /// Matches as in Python's `re`, at most `most`.
     pub fn all<'t>(&self, text: &'t str, most: usize) -> Vec<Captures<'t>> {
         let (mut out, mut at, mut advance): (Vec<Captures<'t>>, usize, bool) =
             (Vec::new(), 0, false);
@@ -253,7 +253,7 @@ impl Pattern {
     }
 }
 
-/// A pattern in the words of the `regex` crate.
+/// Translates a pattern to the `regex` crate's syntax.
 fn translated(pattern: &str, multiline: bool, text: &str) -> Result<String> {
     let (mut out, mut rest, mut class) = (String::new(), pattern.chars().peekable(), 0);
     let refused =

@@ -1,4 +1,4 @@
-//! Filters for what can be gone through, Jinja's own.
+//! Jinja's own filters for sequences.
 use crate::jinja::args::{Args, Bound};
 use crate::jinja::ast::Operator;
 use crate::jinja::error::{Error, Result};
@@ -118,7 +118,7 @@ fn join(run: &Run, value: &Value, args: &Args) -> Result<Value> {
     Ok(Value::from(out))
 }
 
-/// A member as a key for sorting.
+/// Sort key of an item.
 fn key(run: &Run, item: &Value, attribute: Option<&Value>, case_sensitive: bool) -> Result<Value> {
     match member(run, item, attribute, None)? {
         Value::Missing(why) => Err(why),
@@ -179,7 +179,7 @@ fn sum(run: &Run, value: &Value, args: &Args) -> Result<Value> {
     Ok(total)
 }
 
-/// Ansible's `unique`: by keys, or by comparing where something cannot be a key.
+/// Ansible's `unique`: by keys, or by comparison for unhashable items.
 fn unique(run: &Run, value: &Value, args: &Args) -> Result<Value> {
     let b = args.bind("unique", &["case_sensitive", "attribute"])?;
     let (case, attribute) = (b.truth("case_sensitive")?, b.some("attribute"));
@@ -198,7 +198,7 @@ fn unique(run: &Run, value: &Value, args: &Args) -> Result<Value> {
     Ok(Value::list(out))
 }
 
-/// Each once, by `==`.
+/// Removes duplicates, by `==`.
 pub fn distinct(items: Vec<Value>) -> Result<Value> {
     let mut out: Vec<Value> = Vec::new();
     for item in items {

@@ -1,5 +1,4 @@
-//! `union` and its kin. Python's sets have an order of their own; of whole numbers it can be told,
-//! and is told here.
+//! `union` and similar. Reproduces the order of Python's sets for integers.
 use std::collections::{HashMap, HashSet};
 
 use super::sequence::distinct;
@@ -56,8 +55,7 @@ fn by_comparing(name: &str, a: Vec<Value>, b: Vec<Value>) -> Result<Value> {
     }
 }
 
-/// Of texts the order differs from run to run in Ansible; here they stay in the order in which they
-/// came.
+/// Keeps the input order for texts, whose order in Ansible differs from run to run.
 fn in_order(name: &str, kept: Vec<Value>, a: &[Value], b: &[Value]) -> Vec<Value> {
     let numbers = |items: &[Value]| items.iter().map(Number::of).collect::<Option<Vec<_>>>();
     let (Some(a), Some(b), true) = (numbers(a), numbers(b), kept.len() > 1) else { return kept };
@@ -102,14 +100,14 @@ fn in_order(name: &str, kept: Vec<Value>, a: &[Value], b: &[Value]) -> Vec<Value
     table.iter().filter_map(|n| place.get(&n.key).map(|v| (*v).clone())).collect()
 }
 
-/// A number with the hash that CPython gives it.
+/// A number with its CPython hash.
 #[derive(Clone, PartialEq)]
 struct Number {
     key: Key,
     hash: u64,
 }
 
-/// Hashes of numbers are what is left of a division by this.
+/// Modulus of CPython's numeric hashes.
 const PRIME: u128 = (1 << 61) - 1;
 
 impl Number {
@@ -125,7 +123,7 @@ impl Number {
     }
 }
 
-/// A fraction is so many halves of halves: each is a power of two, and these go round after 61.
+/// Hash of a fraction, using that powers of two repeat after 61.
 fn left_of(f: f64) -> Option<u128> {
     if !f.is_finite() {
         return None;
@@ -136,7 +134,7 @@ fn left_of(f: f64) -> Option<u128> {
     Some((digits % PRIME) * (1_u128 << power.rem_euclid(61)) % PRIME)
 }
 
-/// CPython's set of whole numbers: a table with open addresses.
+/// CPython's integer set: a hash table with open addressing.
 struct Table {
     slots: Vec<Option<Option<Number>>>,
     used: usize,
@@ -164,7 +162,7 @@ impl Table {
         self.slots.iter().flatten().flatten()
     }
 
-    /// Where `n` is, or where it would go: a place that was left comes before one that is new.
+    /// Slot of `n`, or for inserting it: prefers a deleted slot.
     fn place(&self, n: &Number) -> usize {
         let (hash, mask, mut left) = (n.hash, self.mask(), None);
         let (mut perturb, mut at) = (hash, hash as usize & mask);
@@ -224,7 +222,7 @@ impl Table {
         }
     }
 
-    /// What `set.copy` makes: a table that is sized for what is in it.
+    /// `set.copy`: a table sized for its contents.
     fn copied(&self) -> Self {
         let mut out = Self::new();
         if self.used * 5 >= out.mask() * 3 {

@@ -1,4 +1,4 @@
-//! Sizes as people write them.
+//! Human-readable sizes.
 use crate::jinja::args::Args;
 use crate::jinja::error::{Error, Result};
 use crate::jinja::value::Value;

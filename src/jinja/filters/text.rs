@@ -1,4 +1,4 @@
-//! Filters for texts.
+//! Text filters.
 use std::rc::Rc;
 
 use crate::jinja::args::{Args, size};
@@ -7,7 +7,7 @@ use crate::jinja::text_methods as methods;
 use crate::jinja::value::{Dict, Value};
 use crate::jinja::{chars, operators, percent, show, time};
 
-/// What the filter gets as a text, whatever it was.
+/// The filter's input as text.
 fn soft(value: &Value) -> Result<Rc<str>> {
     show::text(value)
 }
@@ -102,7 +102,7 @@ fn plain(name: &str, value: &Value) -> Result<Value> {
     })
 }
 
-/// Jinja's own idea of it: a word starts after blanks, hyphens and opening brackets.
+/// Jinja's `title`: a word starts after blanks, hyphens and opening brackets.
 fn titled(text: &str) -> String {
     let starts = |c: char| chars::space(c) || "-({[<".contains(c);
     let (mut out, mut first) = (String::new(), true);

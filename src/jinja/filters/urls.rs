@@ -1,4 +1,4 @@
-//! URLs: their parts, and characters that stand for others in them.
+//! URLs: components and percent-encoding.
 use std::rc::Rc;
 
 use crate::jinja::args::Args;
@@ -87,7 +87,7 @@ fn decode(text: &str) -> String {
     String::from_utf8_lossy(&out).into_owned()
 }
 
-/// Scheme, netloc, path, query, fragment, as `urllib.parse.urlsplit` cuts them.
+/// Scheme, netloc, path, query, fragment, like `urllib.parse.urlsplit`.
 pub fn split(text: &str) -> Result<[Rc<str>; 5]> {
     let text: String = text
         .trim_start_matches(|c: char| c <= ' ')
@@ -114,7 +114,7 @@ pub fn split(text: &str) -> Result<[Rc<str>; 5]> {
     Ok([scheme.into(), netloc.into(), path.into(), query.into(), fragment.into()])
 }
 
-/// All that Ansible gives, in the order in which it does.
+/// All components, in Ansible's order.
 fn parts(text: &str) -> Result<Dict> {
     let [scheme, netloc, path, query, fragment] = split(text)?;
     let (user, host) =

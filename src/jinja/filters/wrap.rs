@@ -30,7 +30,7 @@ pub fn apply(value: &Value, args: &Args) -> Result<Value> {
 
 const BLANKS: [char; 6] = ['\t', '\n', '\u{b}', '\u{c}', '\r', ' '];
 
-/// Words, blanks, and parts of words that end in a hyphen.
+/// Words, blanks, and parts of words ending in a hyphen.
 fn chunks(line: &str, hyphens: bool) -> Vec<String> {
     let mut out: Vec<String> = Vec::new();
     let mut blank = None;
@@ -48,7 +48,7 @@ fn chunks(line: &str, hyphens: bool) -> Vec<String> {
     out.into_iter().flat_map(|word| parts(&word)).collect()
 }
 
-/// A word cut after hyphens that stand between letters.
+/// Splits a word after hyphens between letters.
 fn parts(word: &str) -> Vec<String> {
     let all: Vec<char> = word.chars().collect();
     let letter = |at: usize| all.get(at).is_some_and(|c| c.is_alphabetic() || *c == '_');

@@ -25,7 +25,7 @@ pub fn apply(name: &str, value: &Value, args: &Args) -> Result<Value> {
     }
 }
 
-/// A collection that is being read.
+/// A collection being read.
 enum Open {
     List(Vec<Value>),
     Dict(Dict, Option<Value>),

@@ -1,4 +1,4 @@
-//! What plain scalars mean in YAML 1.1, as PyYAML reads them.
+//! Types of plain scalars in YAML 1.1, as in PyYAML.
 use std::sync::LazyLock;
 
 use regex::Regex;
@@ -9,7 +9,7 @@ pub enum Plain {
     Null,
     Bool(bool),
     Int(i128),
-    /// A whole number that does not fit.
+    /// An integer that does not fit.
     Huge,
     Float(f64),
     Timestamp,
@@ -95,7 +95,7 @@ fn int(text: &str) -> Option<i128> {
     n.ok().map(|n| if negative { -n } else { n })
 }
 
-/// `1:30`: to the base of 60.
+/// `1:30`: base 60.
 fn sixties(parts: impl Iterator<Item = Option<i128>>) -> Option<i128> {
     parts.into_iter().try_fold(0_i128, |sum, part| sum.checked_mul(60)?.checked_add(part?))
 }
