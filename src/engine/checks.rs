@@ -1,17 +1,16 @@
-//! The built-in smoke checks that run inside a machine booted from the captured image. What has to
-//! be seen from outside (that host keys differ between two machines, that the build key is refused)
-//! is not here.
+//! Built-in smoke checks that run inside a machine booted from the captured image. Checks from
+//! outside (different host keys of two machines, refused build key) are elsewhere.
 //!
-//! A check is a script for `sh`. It prints what helps to understand a failure, and as the last line
-//! of stdout the reason in one line: of a pass too, which is then what was seen. Exit code 0 is a
-//! pass, [`SKIP`] a skip, anything else a failure.
+//! A check is a script for `sh`. It prints details of a failure; the last line of stdout is the
+//! reason in one line, or the observation of a pass. Exit code 0 is a pass, [`SKIP`] a skip,
+//! anything else a failure.
 //!
-//! Environment, all of it optional: `FACTORY_HOSTNAME` (the machine's name), `FACTORY_USER` (the
-//! default user), `FACTORY_DISK_BYTES` (size of the machine's disk), `FACTORY_NOW` (seconds since
-//! 1970 on the factory when the check was started), `FACTORY_DNS_NAME` (a name that has to
-//! resolve), `FACTORY_BUILD_KEY` (public key in OpenSSH format), `FACTORY_RUN_BUILDER` (name of the
-//! builder), `FACTORY_BUILDER_ID` (its machine-id), `FACTORY_TIDY` (parts of tidy that were on,
-//! separated by blanks), `FACTORY_PACKAGE` (what cloud-init is to install), `FACTORY_BUNDLE`,
+//! Environment, all optional: `FACTORY_HOSTNAME` (the machine's name), `FACTORY_USER` (the default
+//! user), `FACTORY_DISK_BYTES` (size of the machine's disk), `FACTORY_NOW` (seconds since 1970 on
+//! the factory at the start), `FACTORY_DNS_NAME` (a name that must resolve), `FACTORY_BUILD_KEY`
+//! (public key in OpenSSH format), `FACTORY_RUN_BUILDER` (name of the builder),
+//! `FACTORY_BUILDER_ID` (its machine-id), `FACTORY_TIDY` (enabled parts of tidy, separated by
+//! blanks), `FACTORY_PACKAGE` (package for cloud-init to install), `FACTORY_BUNDLE`,
 //! `FACTORY_IMAGE_NAME`.
 
 /// Exit code of a check that does not apply.
