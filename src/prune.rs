@@ -1,5 +1,5 @@
-//! What `family::prune` decides, done: images beyond those that are kept are hidden, and deleted by
-//! a later prune.
+//! Executes the decisions of `family::prune`: hides images beyond the retention limit, and deletes
+//! those that an earlier prune hid.
 use std::collections::BTreeMap;
 
 use jiff::Timestamp;
@@ -9,7 +9,7 @@ use crate::cloud::{Cloud, CloudError, Cx};
 use crate::family::{self, Policy, PruneAction};
 use crate::image::{Image, Lifecycle, State};
 
-/// What was done to one image, or would be.
+/// The action on one image, done or planned.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Pruned {
     pub id: String,
@@ -17,7 +17,7 @@ pub struct Pruned {
     pub family: String,
     pub fate: PruneAction,
     pub why: String,
-    /// It was not done, and the image is as it was.
+    /// The action failed, and the image is unchanged.
     pub error: Option<String>,
 }
 
@@ -37,9 +37,9 @@ impl Pruned {
     }
 }
 
-/// Prunes families, each by its own policy. What one image refuses does not keep the others back;
-/// an error is one that kept all from being looked at, or a signal. `building` are bases of builds
-/// under way, which may have no machine yet: by ID a sentence.
+/// Prunes families, each by its own policy. A failure on one image does not stop the others; `Err`
+/// means that nothing could be evaluated, or cancellation. `building` maps the ID of each base
+/// image of a running build to a description of its user.
 pub async fn prune(
     cloud: &dyn Cloud,
     cx: &Cx,
