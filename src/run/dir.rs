@@ -1,9 +1,9 @@
-//! The two directories of a run. What it owns is written down under the factory's home,
-//! `<home>/runs/<run>/`, where nobody tidies up: `lock` (held while it lives), `plan.json`,
-//! `ledger.jsonl`, and `result.json` if something is left. What people read lies in the workspace,
-//! `images/target/<bundle>/runs/<run>/`: events and log, and copies of the rest.
+//! The two directories of a run. `<home>/runs/<run>/` records what the run owns, where nobody
+//! cleans up: `lock` (held while it lives), `plan.json`, `ledger.jsonl`, and `result.json` if
+//! something is left. `images/target/<bundle>/runs/<run>/`, in the workspace, is for people:
+//! events, log, and copies of the rest.
 //!
-//! Both are there before anybody reads the run's ID; `plan.json` comes when there is a plan.
+//! Both exist before the run's ID is shown; `plan.json` is added with the plan.
 use std::fs::{self, File, TryLockError};
 use std::io;
 use std::os::unix::fs::MetadataExt;
@@ -26,20 +26,20 @@ use crate::plan::Plan;
 use crate::reading;
 use crate::text;
 
-/// Of plans and results: what is longer no run wrote, in bytes.
+/// Size limit of plans and results, in bytes.
 const LONGEST: u64 = 64 << 20;
 pub(super) const LOCK: &str = "lock";
 pub(super) const PLAN: &str = "plan.json";
-/// Of the image that is going to be published.
+/// File with the name of the image to be published.
 pub(super) const NAME: &str = "image-name";
 pub(super) const EVENTS: &str = "events.jsonl";
-/// It takes milliseconds to choose a name.
+/// Time limit for choosing a name, which takes milliseconds.
 const NAMING: Duration = Duration::from_secs(60);
 pub(super) const RESULT: &str = "result.json";
 pub(super) const LEDGER: &str = ledger::FILE;
-/// Of events, in bytes: it is the first of them.
+/// Size limit of the first event, in bytes.
 const FIRST: u64 = 64 << 10;
-/// Directories on their way in and out: nothing is owned by what is in them.
+/// Prefix of directories being created or removed; they own nothing.
 pub(super) const COMING: &str = ".coming-";
 pub(super) const GOING: &str = ".going-";
 
@@ -51,8 +51,8 @@ pub struct Record {
     pub cloud: String,
     pub started: Timestamp,
     pub seconds: f64,
-    /// `built`, `failed`, `stopped`, `visited` (a shell that was left), `tested`, `rejected` and
-    /// `untested` (an image that was there)
+    /// `built`, `failed`, `stopped`, `visited` (a shell), `tested`, `rejected` and `untested`
+    /// (tests of an existing image).
     pub outcome: String,
     pub image: Option<Image>,
     pub error: Option<String>,
@@ -60,35 +60,34 @@ pub struct Record {
     pub kept: Option<SshAccess>,
 }
 
-/// What is known of a run when it begins.
+/// Facts at the beginning of a run.
 pub(super) struct Beginning<'a> {
     pub run: &'a str,
     pub cloud: &'a str,
-    /// The image's name as it is wanted.
+    /// The wanted image name.
     pub name: String,
-    /// An image of that name is going to be published.
+    /// The run will publish an image of that name.
     pub publishes: bool,
 }
 
 /// Both directories of a run, with its lock held.
 pub(super) struct RunDir {
-    /// What the image would be called now: as it was wanted, unless a live run has that name.
+    /// The image's name: as wanted, unless a live run has that name.
     pub name: String,
     /// The live run that has the wanted name.
     pub taken_by: Option<String>,
     /// In the workspace.
     pub path: PathBuf,
-    /// Under the factory's home.
+    /// In the factory's home.
     owned: PathBuf,
-    /// Where the other outputs lie.
+    /// Directory of the other outputs.
     target: PathBuf,
-    /// `build.<image name>.log` there, once the name is known: the same file as the run's
-    /// `build.log`.
+    /// `build.<image name>.log` in that directory, once the name is known: the same file as the
+    /// run's `build.log`.
     shown: Option<PathBuf>,
     plan: Option<Vec<u8>>,
     ledger: Ledger,
-    /// Log and events, open: they are there for the end of the run even if somebody empties the
-    /// workspace meanwhile.
+    /// Log and events, kept open so that they survive if the workspace is emptied.
     written: Vec<(PathBuf, File)>,
     _lock: Held,
 }
@@ -99,8 +98,8 @@ fn io(path: &Path) -> impl FnOnce(io::Error) -> RunError {
 }
 
 impl RunDir {
-    /// The record under the home is made whole beside its place, synced, and moved there: a crash
-    /// at any moment leaves it whole or absent. The workspace comes after it.
+    /// Creates both directories. The record in the home is built under a temporary name, synced and
+    /// renamed, so that a crash leaves all of it or nothing. The workspace follows.
     pub async fn create(
         home: &Home,
         target: &Path,
@@ -164,8 +163,7 @@ impl RunDir {
         Ok(lock)
     }
 
-    /// There is a plan: it is written down, synced, before anything is made by it. Its log is shown
-    /// under the image's name.
+    /// Writes and syncs the plan before anything is created. Shows the log under the image's name.
     pub fn planned(&mut self, plan: &Plan) -> Result<Ledger, RunError> {
         let text = serde_json::to_vec_pretty(plan).expect("a plan is plain data");
         let owned = self.owned.join(PLAN);
@@ -176,7 +174,7 @@ impl RunDir {
         Ok(self.ledger.clone())
     }
 
-    /// There is none, and will be none: the log is shown all the same, and takes no other's place.
+    /// Ends the planning without a plan. Shows the log under a name that replaces no other.
     pub fn not_planned(&mut self) -> Result<(), RunError> {
         let name = self.name.clone();
         let run = self.path.file_name().unwrap_or_default().to_string_lossy().into_owned();
@@ -196,7 +194,7 @@ impl RunDir {
         self.path.join("build.log")
     }
 
-    /// From here on every event goes to the log and to `events.jsonl`.
+    /// Sends events to the log and to `events.jsonl` from now on.
     pub fn begin(&mut self, events: &Events) -> Result<(), RunError> {
         let (log, lines) = (self.log(), self.path.join(EVENTS));
         let sinks: [Box<dyn Sink>; 2] = [
@@ -220,7 +218,7 @@ impl RunDir {
         Ok(())
     }
 
-    /// Writes the result down: first where `sweep` looks, then where people do.
+    /// Writes the result, first for `sweep`, then for people.
     pub fn record(&self, record: &Record) -> Result<(), RunError> {
         let text = serde_json::to_vec_pretty(record).expect("a record is plain data");
         let owned = self.owned.join(RESULT);
@@ -232,7 +230,7 @@ impl RunDir {
         fs::copy(self.owned.join(LEDGER), &ledger).map(drop).map_err(io(&ledger))
     }
 
-    /// Somebody may have emptied the workspace while we built (`make clean`).
+    /// Restores the workspace, which may have been emptied during the build (`make clean`).
     fn restore(&self) -> Result<(), RunError> {
         use std::io::Seek;
         if self.plan.is_none() || !self.path.join(PLAN).exists() {
@@ -251,14 +249,14 @@ impl RunDir {
         shown_as(&self.log(), shown).map_err(io(shown))
     }
 
-    /// Nothing is owned any more: `sweep` need not know of this run.
+    /// Removes the run from the index: it owns nothing.
     pub fn forget(&self) {
         // A record that stays costs `sweep` one look.
         let _ = remove(&self.owned);
     }
 }
 
-/// The name that a run's image has where another run has the plain one.
+/// Image name of a run if another run has the plain name.
 pub(super) fn suffixed(name: &str, run: &str) -> String {
     format!("{name}-{}", run.rsplit('-').next().unwrap_or(run))
 }
@@ -267,7 +265,7 @@ fn shown_name(image: &str) -> String {
     format!("build.{image}.log")
 }
 
-/// Held while a run chooses its name: two that begin at once see each other's.
+/// Lock held while a run chooses its name, so that simultaneous runs see each other.
 async fn naming(home: &Home) -> Result<Held, RunError> {
     let path = home.data.join("naming.lock");
     let begin = Instant::now();
@@ -283,9 +281,8 @@ async fn naming(home: &Home) -> Result<Held, RunError> {
     }
 }
 
-/// Shows file `at` as `shown` too. Not every file system has hard links (shared folders of virtual
-/// machines, memory sticks, a workspace of several disks): there it is a link by name, or a copy,
-/// which is made anew at the end.
+/// Shows file `at` also as `shown`: a hard link, otherwise (shared folders, USB sticks, several
+/// disks) a symbolic link or a copy, which is renewed at the end.
 fn shown_as(at: &Path, shown: &Path) -> io::Result<()> {
     let by_name = || match at.strip_prefix(shown.parent().unwrap_or(Path::new("."))) {
         Ok(within) => std::os::unix::fs::symlink(within, shown),
@@ -299,7 +296,7 @@ fn is_same(one: &Path, other: &Path) -> bool {
     file(one).is_some_and(|one| file(other) == Some(one))
 }
 
-/// Takes a run's record away, so that a crash leaves it whole or none.
+/// Removes a run's record atomically.
 pub(super) fn remove(record: &Path) -> io::Result<()> {
     let (Some(index), Some(run)) = (record.parent(), record.file_name()) else { return Ok(()) };
     let going = index.join(format!("{GOING}{}", run.to_string_lossy()));
@@ -308,12 +305,12 @@ pub(super) fn remove(record: &Path) -> io::Result<()> {
     fs::remove_dir_all(&going)
 }
 
-/// `result.json` of a run directory; `None` while it runs or if it died.
+/// `result.json` of a run; `None` while it runs or if it died.
 pub fn read_record(dir: &Path) -> Option<Record> {
     serde_json::from_slice(&durable::read(&dir.join(RESULT), LONGEST).ok()?).ok()
 }
 
-/// `plan.json` of a run directory.
+/// `plan.json` of a run.
 pub fn read_plan(dir: &Path) -> Option<Plan> {
     let mut plan: Plan =
         serde_json::from_slice(&durable::read(&dir.join(PLAN), LONGEST).ok()?).ok()?;
@@ -324,8 +321,7 @@ pub fn read_plan(dir: &Path) -> Option<Plan> {
     Some(plan)
 }
 
-/// What a run said when it began, from `events.jsonl`: the one thing that each has whose ID anybody
-/// saw.
+/// First event of a run, from `events.jsonl`. Every run whose ID was shown has one.
 pub fn read_start(dir: &Path) -> Option<Stamped> {
     let (bytes, _) = durable::read_begin(&dir.join(EVENTS), FIRST).ok()?;
     let started = |line: &[u8]| {
@@ -336,16 +332,15 @@ pub fn read_start(dir: &Path) -> Option<Stamped> {
     bytes.split(|b| *b == b'\n').find_map(started)
 }
 
-/// A text of a run directory, `build.log` or `events.jsonl`. A tree may bring anything of that
-/// name: no link is followed, and nothing is waited for.
+/// A text of a run, `build.log` or `events.jsonl`. The tree is untrusted: follows no link, never
+/// blocks.
 pub fn read_text(dir: &Path, name: &str) -> io::Result<String> {
     // What is said besides output of machines is little.
     let bytes = durable::read(&dir.join(name), 2 * log::budget::OUTPUT)?;
     String::from_utf8(bytes).map_err(|_| io::Error::new(io::ErrorKind::InvalidData, "is no UTF-8"))
 }
 
-/// Run directories below a factory tree, oldest first. Where a link leads out of it, there are
-/// none.
+/// Run directories of a factory tree, oldest first. Ignores links out of the tree.
 pub fn directories(tree: &Path) -> Vec<PathBuf> {
     let list = |dir: PathBuf| fs::read_dir(dir).into_iter().flatten().flatten().map(|e| e.path());
     let is_file = |path: PathBuf| fs::symlink_metadata(path).is_ok_and(|m| m.is_file());

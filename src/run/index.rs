@@ -1,7 +1,7 @@
-//! The index by which `sweep` finds runs that may own something: `<home>/runs/`, a directory for
-//! each. One entry that cannot be made sense of says so, and is in nobody's way.
+//! The index of runs that may own resources: `<home>/runs/`, one directory per run. A damaged entry
+//! affects no other.
 //!
-//! Versions before had links there, to run directories in workspaces; those are read, too.
+//! Also reads links to workspace directories, written by earlier versions.
 use std::collections::BTreeMap;
 use std::fs::{self, File, TryLockError};
 use std::io;
@@ -17,23 +17,23 @@ use crate::durable;
 use crate::lock::Held;
 use crate::plan::Origin;
 
-/// Where records are put that are no use any more, and that a person may want to look at.
+/// Directory for unusable records, kept for inspection.
 const ASIDE: &str = ".aside";
 
-/// Of an image's name, in bytes.
+/// Size limit of an image's name, in bytes.
 const LONGEST_NAME: u64 = 4096;
 
-/// A record is made in less.
+/// Upper bound on the time to create a record.
 const MOMENT: Duration = Duration::from_secs(60);
 
-/// Whether somebody works on a run.
+/// Whether a run is being worked on.
 #[derive(Debug)]
 pub enum Life {
-    /// Its lock is held by the run, or by another sweep.
+    /// The run, or another sweep, holds its lock.
     Alive,
-    /// The lock is ours: it is dead, and nobody else sweeps it.
+    /// We hold its lock: the run is dead, and no other sweep works on it.
     Dead(#[expect(dead_code, reason = "held until it is dropped")] Held),
-    /// Nobody can tell, for this reason.
+    /// Unknown, for this reason.
     Unknown(String),
 }
 
@@ -41,13 +41,13 @@ pub enum Life {
 #[derive(Debug)]
 pub struct IndexedRun {
     pub run: String,
-    /// Where plan and ledger are.
+    /// Directory of plan and ledger.
     pub dir: PathBuf,
     index: PathBuf,
     pub life: Life,
-    /// Where it built, if plan or ledger tell.
+    /// Its cloud, if plan or ledger name it.
     pub cloud: Option<String>,
-    /// Its machine was left up on purpose.
+    /// Its machine was kept on purpose.
     pub kept: bool,
 }
 
@@ -60,7 +60,7 @@ impl IndexedRun {
         matches!(self.life, Life::Dead(_))
     }
 
-    /// Nothing is owned any more. What stays of it costs the next sweep a look.
+    /// Removes the entry: the run owns nothing. A leftover only costs the next sweep time.
     pub fn forget(&self) {
         let _ = match fs::symlink_metadata(&self.index) {
             Ok(meta) if meta.is_dir() => remove(&self.index),
@@ -68,7 +68,7 @@ impl IndexedRun {
         };
     }
 
-    /// Takes it out of the index and keeps it for a person to look at; says where.
+    /// Moves the record out of the index for inspection. Returns its new path.
     pub fn set_aside(&self) -> io::Result<PathBuf> {
         let aside = self.index.with_file_name(ASIDE);
         durable::private_dir(&aside, durable::Others::Nothing)?;
@@ -110,8 +110,8 @@ impl IndexedRun {
     }
 }
 
-/// Where the record of an index entry is, and whether it is one of an older version. `None`: it
-/// went meanwhile.
+/// Directory of an entry's record, and whether an older version wrote it. `None` if it was removed
+/// meanwhile.
 fn place(index: &Path) -> Result<Option<(PathBuf, bool)>, String> {
     let meta = match fs::symlink_metadata(index) {
         Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(None),
@@ -131,7 +131,7 @@ fn place(index: &Path) -> Result<Option<(PathBuf, bool)>, String> {
     Ok(Some((index.to_owned(), false)))
 }
 
-/// `None`: another sweep removed the run a moment ago.
+/// `None` if another sweep has just removed the run.
 fn lock(dir: &Path) -> Result<Option<Life>, String> {
     let mut options = File::options();
     options.write(true).custom_flags(libc::O_NONBLOCK | libc::O_NOFOLLOW);
@@ -148,14 +148,14 @@ fn lock(dir: &Path) -> Result<Option<Life>, String> {
     }
 }
 
-/// Of a run that this home knows nothing of: whether another home's factory, of this user, works on
-/// it. Each run holds a lock in its runtime directory, too. `None`: nothing tells.
+/// State of a run that is not in this home's index, from the lock in its runtime directory, which
+/// other homes of this user share. `None` if unknown.
 pub fn life_elsewhere(home: &Home, run: &str) -> Option<Life> {
     let dir = home.runtime.join(component(run).ok()?);
     lock(&dir).ok().flatten()
 }
 
-/// Runs that may own something, oldest first.
+/// Runs that may own resources, oldest first.
 pub fn indexed(home: &Home) -> io::Result<Vec<IndexedRun>> {
     let mut runs = Vec::new();
     let entries = match fs::read_dir(home.index()) {
@@ -173,8 +173,7 @@ pub fn indexed(home: &Home) -> io::Result<Vec<IndexedRun>> {
     Ok(runs)
 }
 
-/// Removes what runs and sweeps that were killed left of records that say nothing: half made, or
-/// half removed.
+/// Removes incomplete records left by killed runs and sweeps.
 pub fn tidy(home: &Home) {
     for entry in fs::read_dir(home.index()).into_iter().flatten().flatten() {
         let name = entry.file_name().to_string_lossy().into_owned();
@@ -187,7 +186,7 @@ pub fn tidy(home: &Home) {
     }
 }
 
-/// Whoever makes a record takes its lock a moment later, and must find it free.
+/// Spares recent records, whose creator is about to take the lock.
 fn is_old(dir: &Path) -> bool {
     let age = fs::symlink_metadata(dir)
         .and_then(|meta| meta.modified())
@@ -195,8 +194,8 @@ fn is_old(dir: &Path) -> bool {
     age.is_ok_and(|age| age > MOMENT)
 }
 
-/// What the runs of this machine that are alive, or may be, build on, whatever the cloud: IDs, each
-/// with a sentence that says so.
+/// Base images of this machine's live (or possibly live) runs, on any cloud: maps IDs to sentences
+/// that say so.
 pub fn bases_of_live_runs(home: &Home) -> io::Result<BTreeMap<String, String>> {
     let alive = indexed(home)?.into_iter().filter(|r| !r.is_dead());
     let base = |r: IndexedRun| match read_plan(&r.dir)?.origin {
@@ -206,8 +205,7 @@ pub fn bases_of_live_runs(home: &Home) -> io::Result<BTreeMap<String, String>> {
     Ok(alive.filter_map(base).collect())
 }
 
-/// What images are called that the live runs of `cloud` on this machine are going to publish, each
-/// with the run.
+/// Image names that this machine's live runs will publish on `cloud`, each with its run.
 pub fn names_of_live_runs(home: &Home, cloud: &str) -> io::Result<BTreeMap<String, String>> {
     let mut names = BTreeMap::new();
     let mine = |r: &IndexedRun| !r.is_dead() && r.cloud.as_deref() == Some(cloud);

@@ -1,5 +1,5 @@
-//! What the builds of one definition leave below the tree, and what takes its place before the next
-//! one can fail: a job that reads `image.properties` after a build has that build's, or none.
+//! Results of a definition's builds in the tree. They are withdrawn before a build can fail, so
+//! that a job reading `image.properties` afterwards gets that build's, or none.
 use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
@@ -13,13 +13,13 @@ use crate::paths::real_so_far;
 use crate::report::{self, LATEST};
 use crate::text;
 
-/// Where a definition's results are, whether it can be read or not.
+/// Location of a definition's results, even if the definition is unreadable.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Results {
     tree: PathBuf,
     /// `images/bundle-nginx`
     label: String,
-    /// Of the family; empty: not known.
+    /// Family; empty if unknown.
     family: String,
 }
 
@@ -28,7 +28,7 @@ impl Results {
         Self { tree: bundle.tree.clone(), label: bundle.label.clone(), family: bundle.name.clone() }
     }
 
-    /// Of a definition by the path of its directory, which may be gone.
+    /// By the definition's directory, which may no longer exist.
     pub fn of_directory(tree: &Path, dir: &Path) -> Self {
         let (tree, home) = (real_so_far(tree), real_so_far(dir));
         let label = home
@@ -47,8 +47,7 @@ impl Results {
         home.join("target").join(name)
     }
 
-    /// A tree may bring a link in the place of `target`: then outputs would be written, and old
-    /// ones removed, where it leads.
+    /// Refuses a link in place of `target`: writes and removals would follow it.
     pub(super) fn in_tree(&self) -> Result<(), RunError> {
         let target = self.dir();
         let home = target.parent().and_then(Path::parent).unwrap_or(&self.tree).canonicalize();
@@ -73,7 +72,7 @@ impl Results {
         }
     }
 
-    /// Takes away what the last build left.
+    /// Removes the last build's results.
     pub fn withdraw(&self) -> Result<(), RunError> {
         self.in_tree()?;
         report::withdraw(&self.dir()).map_err(|e| match e {
@@ -82,10 +81,10 @@ impl Results {
         })
     }
 
-    /// Says of a build that no run was begun for why. Where no build left anything, nothing is
-    /// made. `cloud`: empty, not known.
+    /// Records why a build did not begin a run. Writes nothing if no build has left anything.
+    /// `cloud` is empty if unknown.
     ///
-    /// What cannot be written is absent: the caller is telling the reason already.
+    /// Ignores write errors: the caller already reports the reason.
     pub fn failed(&self, cloud: &str, why: &str) {
         let dir = self.dir();
         if !dir.is_dir() || self.withdraw().is_err() {
