@@ -1,4 +1,4 @@
-//! What an image was made from, what was made from it, and whether a build would give the same now.
+//! Lineage of an image: its base, its children, and whether it is stale.
 use std::path::Path;
 
 use serde::Serialize;
@@ -14,20 +14,20 @@ use crate::run;
 
 #[derive(Debug, Serialize)]
 pub struct Lineage {
-    /// Its family means this one.
+    /// Its family's name refers to it.
     pub current: bool,
-    /// `None`: made from a source, or by others.
+    /// `None`: made from a source, or not by the factory.
     pub base: Option<Ancestor>,
     pub children: Vec<Named>,
     pub commit: Option<String>,
-    /// Digest of the definition's files as they were.
+    /// Digest of the definition's files at the time.
     pub inputs: Option<String>,
     pub definition: Option<String>,
-    /// What the smoke checks came to; `None`: not recorded, and the run is not of this tree.
+    /// Results of the smoke checks; `None` if neither recorded nor found in this tree.
     pub tests: Option<String>,
-    /// Why a build would give another image now; empty: it would not, as far as is known.
+    /// Reasons why a build would give another image now; empty if none is known.
     pub stale: Vec<String>,
-    /// What it was compared with is the definition in the tree; otherwise its base's family alone.
+    /// Compared with the definition in the tree; otherwise only with the base's family.
     pub compared: bool,
 }
 
@@ -42,13 +42,13 @@ pub struct Named {
 pub struct Ancestor {
     pub id: String,
     pub sha512: String,
-    /// `None`: it is not there any more, or not for us to see.
+    /// `None` if deleted or invisible.
     pub image: Option<Named>,
-    /// The image of that ID has the content it had; `None`: nobody knows.
+    /// Whether the image with that ID still has the same content; `None` if unknown.
     pub same: Option<bool>,
 }
 
-/// Of `image`, one of `images`. `bundles` are the definitions of the tree, if there is one.
+/// Lineage of `image`, one of `images`. `bundles` are the tree's definitions, if there is a tree.
 pub async fn lineage(
     cloud: &dyn Cloud,
     images: &[Image],
@@ -106,15 +106,14 @@ async fn ancestor(
     })
 }
 
-/// The definition that an image was built from: the one it names, or the one of its family.
+/// The definition that an image was built from: the one it names, otherwise that of its family.
 pub fn definition_of<'a>(bundles: &'a [Bundle], image: &Image) -> Option<&'a Bundle> {
     let mut of_family = bundles.iter().filter(|b| b.name == image.family);
     let label = image.properties.get(image::DEFINITION);
     of_family.clone().find(|b| Some(&b.label) == label).or_else(|| of_family.next())
 }
 
-/// What `bundle` would be built from now. Its base is looked for in `images`, and asked for where
-/// it is none of these.
+/// Current inputs of `bundle`. Looks its base up in `images`, then in the cloud.
 pub async fn now(
     cloud: &dyn Cloud,
     images: &[Image],
@@ -130,8 +129,8 @@ pub async fn now(
     Ok(now)
 }
 
-/// The same from `images` alone. A bundle that is built on its own last image would be stale as
-/// soon as it is built: its base is not compared.
+/// Current inputs, from `images` alone. Ignores the base of a bundle that is built on its own last
+/// image; it would always be stale.
 pub fn now_among(images: &[Image], bundle: &Bundle) -> CurrentInputs {
     let family = matches!(bundle.base, Some(Base::Os(_)));
     let base = run::base_name(bundle).ok().flatten().filter(|name| family || *name != bundle.name);
@@ -159,7 +158,7 @@ async fn looked_up(
     }
 }
 
-/// What the checks of a run came to, from its record in the tree.
+/// Results of a run's checks, from its record in the tree.
 fn tests_of_run(tree: &Path, run: &str) -> Option<String> {
     let dir =
         run::directories(tree).into_iter().find(|d| d.file_name().is_some_and(|n| n == run))?;
