@@ -1,5 +1,5 @@
-//! Several bundles in one go: bases first, independent ones side by side, each base once. And which
-//! of them need it.
+//! Builds several bundles: bases first, independent ones in parallel, each base once. Also decides
+//! which bundles are stale.
 use std::collections::BTreeSet;
 use std::time::Instant;
 
@@ -19,24 +19,23 @@ use schedule::Schedule;
 #[derive(Debug)]
 pub struct Job {
     pub bundle: Bundle,
-    /// The job that builds its base.
+    /// Index of the job that builds its base.
     pub base: Option<usize>,
 }
 
-/// What became of a job.
+/// Result of a job.
 pub enum End {
     RunOutcome(Box<RunOutcome>, f64),
-    /// The base it would have been built on was not built; label of that base.
+    /// Its base, with this label, was not built.
     BaseFailed(String),
-    /// A signal came before its turn.
+    /// Cancelled before it began.
     NotBegun,
 }
 
 const NOT_BEGUN: &str = "stopped by a signal before its turn came";
 
-/// The jobs of these bundles, each once. A base `os/<name>` of the tree that is missing in the
-/// cloud becomes a job of its own, so that two bundles which both need it do not both build it.
-/// With them come notes on what was added.
+/// The jobs for these bundles, each once, with notes on additions. A missing base `os/<name>`
+/// becomes a job of its own, so that it is built only once.
 pub async fn jobs(
     setup: &RunOptions<'_>,
     named: Vec<Bundle>,
@@ -67,8 +66,8 @@ pub async fn jobs(
     Ok((bundles.into_iter().zip(bases).map(|(bundle, base)| Job { bundle, base }).collect(), notes))
 }
 
-/// Runs the jobs, at most `at_once` side by side, and hands over what became of each as soon as it
-/// is known. After a signal no job is begun; those that run come home by themselves.
+/// Runs the jobs, at most `at_once` in parallel, and reports each result immediately. Begins no job
+/// after a signal; running jobs end by themselves.
 pub async fn run(
     setup: &RunOptions<'_>,
     jobs: &[Job],
@@ -105,22 +104,22 @@ pub async fn run(
     }
 }
 
-/// Whether a definition has to be built again.
+/// Whether a definition needs a build.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Need {
-    /// Why.
+    /// The reasons.
     Stale(Vec<String>),
     Fresh,
-    /// There is no image of it.
+    /// No image of it exists.
     NeverBuilt,
-    /// There are images of it, and for this reason none that its family's name means.
+    /// It has images, but for this reason none that its family's name refers to.
     NoneActive(String),
-    /// The very same was built, and deprecated since: the name of that image.
+    /// An image of the same inputs exists and was deprecated; its name.
     RolledBack(String),
 }
 
-/// What each of `bundles` needs. `named`: they were asked for by name, and one that was never built
-/// is to be built then; of a whole tree only what is in use is kept up to date.
+/// Whether each of `bundles` needs a build. With `named`, the user selected them, and never-built
+/// ones are built too; otherwise only those with an active image.
 pub async fn needs(
     cloud: &dyn Cloud,
     bundles: &[Bundle],
@@ -164,7 +163,7 @@ pub async fn needs(
     Ok(needs)
 }
 
-/// What stands on something that is rebuilt is rebuilt as well.
+/// Marks bundles whose base is rebuilt.
 fn spread(needs: &mut [Need], bases: &[Option<(usize, &str)>]) {
     // A chain of bases is no longer than the list.
     for _ in 0..needs.len() {
