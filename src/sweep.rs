@@ -1,49 +1,47 @@
-//! Removes what dead runs left behind: their ledgers are reconciled with what is seen to carry
-//! their mark. A run that is alive holds its lock and is not touched. One whose record is damaged
-//! is in no other's way, and what bears its mark is found all the same.
+//! Removes what dead runs left behind, by their ledgers and owner tags. A live run holds its lock
+//! and is not touched. A damaged record affects no other run, and its resources are still found by
+//! their tags.
 use crate::cloud::ledger::{Entry, Kind, Leak, Ledger, Told};
 use crate::cloud::{Cloud, CloudError};
 use crate::run::{self, Home, IndexedRun, Life};
 use crate::text::shell;
 
-/// What was done about one run.
+/// Result for one run.
 #[derive(Debug, serde::Serialize)]
 pub struct Swept {
     pub run: String,
     pub state: State,
-    /// Where it built.
+    /// The cloud it was built on.
     pub cloud: String,
-    /// Removed, or what would be.
+    /// Removed resources, or those to remove.
     pub things: Vec<Entry>,
     pub leaks: Vec<Leak>,
-    /// What a person has to know of its record: that it is damaged, and where it was put.
+    /// Notes on its record: that it is damaged, and where it was moved.
     pub notes: Vec<String>,
-    /// The sweep of this run came to nothing.
+    /// The sweep of this run failed.
     pub error: Option<String>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum State {
-    /// Another process works on it: left alone.
+    /// In use by another process: not touched.
     Alive,
-    /// Its machine was left up on purpose: removed only when asked for by name.
+    /// Its machine was kept on purpose: removed only if named.
     RetainedMachine,
-    /// It built on another cloud, which has to be named for its things to be found.
+    /// Built on another cloud, which must be selected to find its resources.
     OtherCloud,
-    /// It owns things on this cloud, and this home knows nothing of it: another machine's or
-    /// another home's, dead for all that can be seen from here. Removed only when asked for by
-    /// name.
+    /// Owns resources on this cloud, but is not in this home's index: it belongs to another machine
+    /// or home, and may be dead. Removed only if named.
     Foreign,
-    /// Its record does not tell whether it is alive, or where it built (`notes` say why): removed
-    /// only when asked for by name.
+    /// Its record does not tell whether it is alive, or on which cloud (`notes` give the reason).
+    /// Removed only if named.
     Unclear,
     Dead,
 }
 
-/// What a person types to be rid of one run, machines that were left up on purpose included. The
-/// cloud is named: what is set in the environment may be another one by then. One of `OS_*`
-/// variables alone has a URL for a name, and no entry to name.
+/// Command that removes one run, including machines kept on purpose. Names the cloud, because the
+/// environment may have changed; a cloud of `OS_*` variables has only a URL, and cannot be named.
 pub fn command(cloud: &str, run: &str) -> String {
     let run = shell::word(run);
     match of_environment(cloud) {
@@ -52,13 +50,12 @@ pub fn command(cloud: &str, run: &str) -> String {
     }
 }
 
-/// Whether `OS_*` variables alone say which cloud this is.
+/// Whether the cloud is defined by `OS_*` variables alone.
 pub fn of_environment(cloud: &str) -> bool {
     cloud.contains("://")
 }
 
-/// Looks at every run of the index, or at `only` that one. An error is one that all runs would
-/// meet.
+/// Sweeps every run of the index, or `only` one. `Err` is a failure that concerns all runs.
 pub async fn sweep(
     cloud: &dyn Cloud,
     home: &Home,
@@ -114,7 +111,7 @@ fn report(run: &str, state: State, cloud: String) -> Swept {
     }
 }
 
-/// What the index tells of a run. `named`: a person asked for it.
+/// A run as the index describes it. `named`: the user named it.
 fn of_index(indexed: &IndexedRun, cloud: &str, named: bool) -> Swept {
     let mut notes = Vec::new();
     if let Life::Unknown(why) = &indexed.life {
@@ -135,8 +132,8 @@ fn of_index(indexed: &IndexedRun, cloud: &str, named: bool) -> Swept {
     Swept { notes, ..report(&indexed.run, state, indexed.cloud.clone().unwrap_or_default()) }
 }
 
-/// `index`: the run's entry, if this machine has one. A signal ends it; what else goes wrong is
-/// this run's alone.
+/// Sweeps one run; `index` is its entry, if this machine has one. Cancellation fails; other
+/// failures concern only this run.
 async fn one(
     cloud: &dyn Cloud,
     index: Option<&IndexedRun>,
@@ -157,7 +154,7 @@ async fn one(
     Ok(())
 }
 
-/// What the run's ledger says that it owns, as far as it can be read.
+/// Resources in the run's ledger, as far as it is readable.
 fn listed(index: &IndexedRun, notes: &mut Vec<String>) -> Vec<Entry> {
     match Told::read(&index.ledger()) {
         Ok(told) => {
@@ -211,8 +208,7 @@ async fn remove(
     Ok(())
 }
 
-/// Everything that was found is removed. A record that could not be read whole is kept for a
-/// person.
+/// Closes the record after everything was removed. Keeps a damaged record for inspection.
 fn close(index: &IndexedRun, listed: &[Entry], report: &mut Swept) {
     // Whoever reads that ledger later is told that nothing is left. It may be too damaged to be
     // written to.
@@ -230,7 +226,7 @@ fn close(index: &IndexedRun, listed: &[Entry], report: &mut Swept) {
     });
 }
 
-/// A word for people: `process 123 (builder)`.
+/// Name for people: `process 123 (builder)`.
 pub fn name(thing: &Entry) -> String {
     match (thing.kind, &thing.id) {
         (Kind::Process, Some(id)) => {
