@@ -6,18 +6,16 @@ const SCRIPT: &str = concat!(
     include_str!("../../templates/guest/tidy.sh")
 );
 
-/// A script for `sh`, to be run as root: it does the named parts (of [`crate::bundle::TIDY_PARTS`]
-/// and [`crate::bundle::TIDY_ASKED`]) in an order of its own and prints one line for each. Exit
-/// code 0, or 1 after a line on stderr that names the part that failed.
+/// The tidy script for `sh`, to be run as root. Performs the named parts (of
+/// [`crate::bundle::TIDY_PARTS`] and [`crate::bundle::TIDY_ASKED`]) in a fixed order, and prints
+/// one line for each. Exits with 0, or with 1 after a line on stderr that names the failed part.
 ///
-/// `build_key` is the key the factory logs in with; its line, and only that, is taken out of every
-/// `authorized_keys`.
+/// `build_key` is the factory's login key. Only its line is removed from every `authorized_keys`.
 ///
-/// What is gone when it ends: logging in again, and `sudo` for the default user. The session that
-/// runs it goes on.
+/// Afterwards nobody can log in, and the default user has no `sudo`. The current session continues.
 ///
-/// The environment variable `FACTORY_KEEP` may name one entry of `/tmp` that has to stay until the
-/// session ends.
+/// The environment variable `FACTORY_KEEP` may name one entry of `/tmp` to keep until the session
+/// ends.
 pub fn script(parts: &[String], build_key: &PublicKey) -> String {
     let line = build_key.to_openssh().expect("an ed25519 key can be written");
     let blob = line.split(' ').nth(1).expect("algorithm, then base64");
