@@ -5,8 +5,8 @@
 //! text ─ source ─▶ Source ─ lex ─▶ tokens ─ parse ─▶ ast ─ run, eval ─▶ text, or findings
 //! ```
 //!
-//! The reference is the newest ansible-core that the corpus in `test-tools/render-corpus` was made
-//! with. What is not done as it does it is refused, with a reason.
+//! The reference is the newest ansible-core of the corpus in `test-tools/render-corpus`. Whatever
+//! would differ from it is refused, with a reason.
 mod args;
 mod ast;
 mod attributes;
