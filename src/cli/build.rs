@@ -123,7 +123,7 @@ fn all(context: &Context) -> Result<Vec<String>, Failure> {
     }
 }
 
-/// Of `bundles` those that are stale; says of each what it is.
+/// The stale ones of `bundles`. Reports the state of each.
 async fn stale(
     context: &Context,
     cloud: &dyn Cloud,
@@ -166,7 +166,7 @@ async fn stale(
     Ok(chosen)
 }
 
-/// A line of the table.
+/// A row of the summary table.
 struct Row {
     outcome: String,
     seconds: Option<f64>,
@@ -261,7 +261,7 @@ fn table(rows: &[(&Job, Row)]) -> String {
     lines.join("\n")
 }
 
-/// What a person needs to know after the last line of the run itself.
+/// Reports what the run's last line does not say.
 pub fn tell(bundle: &Bundle, ended: RunOutcome) {
     if let (Err(e), Some(_)) = (&ended.result, &ended.dir)
         && let Some(hint) = exit::run_hint(e)
@@ -271,7 +271,7 @@ pub fn tell(bundle: &Bundle, ended: RunOutcome) {
     tell_of(bundle, ended);
 }
 
-/// The same without what could be done about a failure.
+/// [`tell`] without hints for a failure.
 pub fn tell_of(bundle: &Bundle, ended: RunOutcome) {
     let RunOutcome { result, leaks, kept, dir, outputs } = ended;
     if let (Err(e), None) = (result, &dir) {

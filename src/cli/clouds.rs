@@ -1,5 +1,4 @@
-//! How we log in: which clouds.yaml the environment and the options mean, and which they cannot
-//! mean.
+//! Finds the clouds.yaml to use, by environment and options, and rejects contradictory ones.
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
@@ -8,7 +7,7 @@ use super::{Common, Failure};
 use crate::bundle;
 use crate::cloud::openstack::login::{self, Login, Places};
 
-/// `named`: a cloud of clouds.yaml; `None`: `OS_*` says it all.
+/// `named` is a cloud of clouds.yaml; `None`: `OS_*` supplies everything.
 pub fn login(common: &Common, named: Option<&str>) -> Result<Login, Failure> {
     let no_text = |(key, value): &(OsString, OsString)| {
         key.to_string_lossy().starts_with("OS_") && value.to_str().is_none()
@@ -23,7 +22,7 @@ pub fn login(common: &Common, named: Option<&str>) -> Result<Login, Failure> {
     })
 }
 
-/// What to tell somebody who asks for `local` and has a cloud of that name.
+/// Warning if the user selects `local` and clouds.yaml has a cloud of that name.
 pub fn local_is_no_entry(common: &Common) -> Result<Option<String>, Failure> {
     let file = login::entry_named_local(&variables(common)?, &places(common));
     Ok(file.map(|file| {
@@ -72,7 +71,7 @@ fn places(common: &Common) -> Places {
     Places { here, around, config, home, distrusted: trees }
 }
 
-/// Whether `here` holds the tree, or is in one repository with it.
+/// Whether `here` contains the tree, or shares a repository with it.
 fn around(here: &Path, tree: &Path) -> bool {
     let Ok(here) = here.canonicalize() else { return true };
     let repository = tree.ancestors().find(|dir| dir.join(".git").exists());

@@ -1,12 +1,12 @@
-//! The command line, and what is wrong with it: without what may be a secret in it. What clap
-//! refuses it quotes, and a `--set` that is written a little otherwise is what it refuses.
+//! Parses the command line. Masks possible secrets in clap's errors, which quote the arguments: a
+//! slightly mistyped `--set` would show its value.
 use clap::error::{ContextKind, ContextValue};
 use clap::{CommandFactory, Parser};
 
 use super::Cli;
 use crate::bundle::Override;
 
-/// Ends the program with what clap says, where there is no command to run.
+/// Parses the arguments; on errors and `--help`, prints and exits.
 pub(super) fn parse() -> Cli {
     Cli::try_parse().unwrap_or_else(|error| {
         let given: Vec<String> =
@@ -15,7 +15,7 @@ pub(super) fn parse() -> Cli {
     })
 }
 
-/// `error` on the words that were `given`, with `…` for values.
+/// Masks values in `error` for the words `given`, with `…`.
 fn hidden(mut error: clap::Error, given: &[String]) -> clap::Error {
     let parts = parts_of_values(given);
     let mut changed = false;
@@ -54,7 +54,7 @@ fn hidden(mut error: clap::Error, given: &[String]) -> clap::Error {
     error
 }
 
-/// `KEY=…` for `KEY=VALUE`; `None`: it may be shown as it is.
+/// `KEY=…` for `KEY=VALUE`; `None` if it may be shown.
 fn masked(word: &str, parts: &[&str]) -> Option<String> {
     if parts.contains(&word) {
         return Some("…".into());
@@ -66,8 +66,8 @@ fn masked(word: &str, parts: &[&str]) -> Option<String> {
     word.split_once('=').map(|(key, _)| format!("{key}=…"))
 }
 
-/// Words that may be parts of a value that was not put in quotes: what follows a `--set` whose
-/// value is free or is not there, as in `--set vars.text=two words` and `--set vars.text = x`.
+/// Words that may belong to an unquoted value: those after a `--set` with a free-form or missing
+/// value, as in `--set vars.text=two words` and `--set vars.text = x`.
 fn parts_of_values(given: &[String]) -> Vec<&str> {
     let cli = Cli::command();
     let is_command = |word: &str| cli.get_subcommands().any(|command| command.get_name() == word);

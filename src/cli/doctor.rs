@@ -1,4 +1,4 @@
-//! `image-factory doctor`: what this machine lacks, and the command that mends it.
+//! `image-factory doctor`: missing prerequisites, with the commands that fix them.
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -11,7 +11,7 @@ use crate::exec::probe;
 use crate::plan::FactsQuery;
 use crate::{ready, run};
 
-/// Program, argument that prints its version, Debian's package, what it is for.
+/// Program, argument that prints its version, Debian package, purpose.
 const PROGRAMS: &[(&str, &str, &str, &str)] = &[
     ("qemu-system-x86_64", "--version", "qemu-system-x86", "machines of the local cloud"),
     ("qemu-img", "--version", "qemu-utils", "disks of the local cloud"),
@@ -28,14 +28,13 @@ const PROGRAMS: &[(&str, &str, &str, &str)] = &[
     ("git", "--version", "git", "the commit in image properties (builds go on without)"),
 ];
 
-/// What a program says of its version; some that a distribution built know none, and say so ("passt
-/// unknown version").
+/// The version, or nothing for distribution builds that report none ("passt unknown version").
 fn known(version: &str) -> &str {
     let none = version.is_empty() || version.to_ascii_lowercase().contains("unknown version");
     if none { "installed; it tells no version" } else { version }
 }
 
-/// What is looked at, one line each: shown as it comes, or at the end as JSON.
+/// Results, one line each: shown immediately, or as JSON at the end.
 struct Sheet {
     json: bool,
     lines: Vec<Line>,
@@ -111,7 +110,7 @@ async fn programs(context: &Context, sheet: &mut Sheet) -> Result<(), Failure> {
     Ok(())
 }
 
-/// The wall, and the owner's settings that make it.
+/// The wall, and the owner's settings for it.
 async fn wall(context: &Context, sheet: &mut Sheet) -> Result<(), Failure> {
     let wall = match context.wall() {
         Ok(wall) => wall,
@@ -161,7 +160,7 @@ async fn wall(context: &Context, sheet: &mut Sheet) -> Result<(), Failure> {
     Ok(())
 }
 
-/// `false`: it is known, and does not answer.
+/// `false` if the cloud is known but does not answer.
 async fn cloud(context: &Context, sheet: &mut Sheet) -> bool {
     let (cloud, why) = match context.cloud() {
         Ok(found) => found,

@@ -1,4 +1,4 @@
-//! From an error to what a person reads and the exit code a job sees.
+//! Converts errors to messages and exit codes.
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::process::ExitCode;
@@ -46,12 +46,12 @@ const BUILT_WITH_LEAKS: u8 = 50;
 const FAILED_WITH_LEAKS: u8 = 60;
 pub const STOPPED: u8 = 130;
 
-/// An error on its way out.
+/// An error to report, with its exit code.
 #[derive(Debug)]
 pub struct Failure {
     code: u8,
     lines: Vec<String>,
-    /// How many errors that is.
+    /// Number of errors, in words.
     total: Option<String>,
     hint: Option<String>,
 }
@@ -69,12 +69,12 @@ impl Failure {
         Self::new(CLOUD, text)
     }
 
-    /// This machine does not do what it should.
+    /// An error of this machine.
     pub fn host(text: impl Into<String>) -> Self {
         Self::new(CLOUD, text)
     }
 
-    /// The same, in several lines.
+    /// Several errors of this machine.
     pub fn hosts(texts: Vec<String>) -> Self {
         Self {
             code: CLOUD,
@@ -91,7 +91,7 @@ impl Failure {
         Self { code: BUNDLE, lines, total, hint: None }
     }
 
-    /// What is wrong stands on the command line and in no file.
+    /// Changes the exit code: the error is on the command line, not in a file.
     #[must_use]
     pub fn of_command_line(mut self) -> Self {
         self.code = USAGE;
@@ -104,7 +104,7 @@ impl Failure {
         self
     }
 
-    /// Each of its errors in one line, with its hint.
+    /// Each error in one line, with its hint.
     pub fn each(&self) -> Vec<String> {
         let mut each: Vec<String> =
             self.lines.iter().map(|line| line.replace("\n    hint: ", "; ")).collect();
@@ -125,7 +125,7 @@ impl Failure {
     }
 }
 
-/// In one line.
+/// All errors in one line.
 impl std::fmt::Display for Failure {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(&self.each().join("; "))
@@ -163,7 +163,7 @@ impl From<RunError> for Failure {
     }
 }
 
-/// The exit code of a run.
+/// Exit code of a run.
 pub fn code(ended: &RunOutcome) -> u8 {
     match (&ended.result, ended.leaks.is_empty()) {
         (Ok(_), true) => 0,
@@ -173,12 +173,11 @@ pub fn code(ended: &RunOutcome) -> u8 {
     }
 }
 
-/// From well to worst: built though something is left, not built, not built and something is left,
-/// stopped.
+/// From best to worst: built with leftovers, not built, not built with leftovers, stopped.
 const BY_BADNESS: [u8; 9] =
     [0, BUILT_WITH_LEAKS, USAGE, BUNDLE, CLOUD, PROVISION, SMOKE, FAILED_WITH_LEAKS, STOPPED];
 
-/// The exit code of several runs.
+/// Exit code of several runs.
 pub fn worst(codes: impl IntoIterator<Item = u8>) -> u8 {
     codes
         .into_iter()
@@ -214,7 +213,7 @@ fn run_code(e: &RunError) -> u8 {
     }
 }
 
-/// What a person can do about it.
+/// What a user can do about it.
 pub fn run_hint(e: &RunError) -> Option<String> {
     match e {
         RunError::Proxy(e) => Some(e.hint().into()),
@@ -265,8 +264,8 @@ fn io_hint(path: &Path, error: &std::io::Error) -> Option<String> {
     }
 }
 
-/// What root made once where this user works, or a place where only root makes anything. Nothing is
-/// said of directories that are not the factory's: whoever owns `/var/lib` keeps it.
+/// Hint for a path that belongs to root: created by an earlier run as root, or only writable by
+/// root. Silent about directories that are not the factory's: the owner of `/var/lib` stays.
 fn not_ours(path: &Path) -> Option<String> {
     let there = path.ancestors().find(|p| p.symlink_metadata().is_ok())?;
     let me = user::id();
@@ -307,7 +306,7 @@ fn not_ours(path: &Path) -> Option<String> {
     })
 }
 
-/// Nothing but what the factory wrote lies there: `target` of a tree, the home.
+/// Whether only the factory writes there: `target` of a tree, the home.
 fn is_the_factorys(dir: &Path) -> bool {
     let (name, above) = (dir.file_name(), dir.parent().and_then(Path::file_name));
     let is = |name: Option<&std::ffi::OsStr>, word: &str| name.is_some_and(|name| name == word);

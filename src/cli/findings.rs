@@ -1,20 +1,20 @@
-//! What is wrong with definitions, for every command that says so: of each by itself, and of them
-//! together. Of a definition that has errors all is told that does not follow from them.
+//! Collects the findings on definitions, individually and together. For an invalid definition,
+//! omits findings that may be consequences of its errors.
 use std::path::Path;
 
 use super::{Context, Definition, Failure, syntax};
 use crate::bundle::{self, Base, Bundle, Doubts};
 use crate::diagnostic::Diagnostic;
 
-/// Definitions that were looked at.
+/// Checked definitions.
 pub(super) struct Looked {
-    /// The sound ones, in their order.
+    /// The valid ones, in order.
     pub bundles: Vec<Bundle>,
-    /// Of the others those whose playbooks Ansible can be asked about.
+    /// Invalid ones whose playbooks Ansible can still check.
     pub to_ask: Vec<Bundle>,
-    /// And those about which it cannot, by their labels.
+    /// Labels of those it cannot check.
     pub not_to_ask: Vec<String>,
-    /// By definition; on several together at the end.
+    /// By definition; those on several definitions at the end.
     pub found: Vec<Diagnostic>,
 }
 
@@ -26,8 +26,8 @@ struct One {
 }
 
 impl Context {
-    /// All that is wrong with the definitions that are `meant`, errors and warnings. `others` are
-    /// those of the tree; they may be among those that are meant.
+    /// All errors and warnings for the definitions in `meant`. `others` are those of the tree,
+    /// possibly including them.
     pub(super) async fn look(
         &self,
         meant: Vec<Definition>,
@@ -110,7 +110,7 @@ impl Context {
     }
 }
 
-/// The bundle of a definition, sound or as far as it was read.
+/// The bundle of a definition, as far as it was read.
 pub fn read(definition: &Definition) -> Option<&Bundle> {
     match definition {
         Ok(loaded) => Some(&loaded.bundle),
@@ -118,9 +118,8 @@ pub fn read(definition: &Definition) -> Option<&Bundle> {
     }
 }
 
-/// Findings that need several definitions to see, on those that are `meant` and on the bases that
-/// are built before them. `others` are those of the tree; of a definition that is meant, what was
-/// read with `--set` counts.
+/// Findings on several definitions together, for those in `meant` and their bases. `others` are
+/// those of the tree; for definitions in `meant`, the values with `--set` apply.
 fn together(meant: &[&Bundle], others: &[&Bundle]) -> Vec<Diagnostic> {
     let is_meant =
         |other: &&&Bundle| meant.iter().any(|one| one.asks.definition == other.asks.definition);
@@ -136,7 +135,7 @@ fn together(meant: &[&Bundle], others: &[&Bundle]) -> Vec<Diagnostic> {
         .collect()
 }
 
-/// The first `count` of `all`, and the definitions of the tree that they are built on.
+/// Indices of the first `count` of `all`, and of the definitions that they are built on.
 fn with_bases(all: &[&Bundle], count: usize) -> Vec<usize> {
     let mut chosen: Vec<usize> = (0..count).collect();
     let mut next = 0;

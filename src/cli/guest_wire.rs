@@ -1,5 +1,5 @@
-//! `image-factory guest-wire`: carries the frames of one machine of the local cloud. The factory
-//! starts it by itself, beside QEMU, and it lives as long as that.
+//! `image-factory guest-wire`: forwards the frames of one machine of the local cloud. The factory
+//! starts it beside QEMU; it ends with QEMU.
 use std::net::Ipv4Addr;
 use std::os::fd::{FromRawFd, OwnedFd};
 use std::os::unix::net::UnixStream;

@@ -111,7 +111,7 @@ pub async fn run(context: &Context, command: &Command) -> Result<ExitCode, Failu
     Ok(ExitCode::SUCCESS)
 }
 
-/// `known`: the families of the images there are.
+/// `known` are the families that have images.
 fn no_family(wanted: &str, known: &[&str]) -> Failure {
     let near = known.iter().find(|family| strsim::jaro_winkler(family, wanted) > 0.85);
     Failure::cloud(format!("no family `{wanted}`")).hint(match near {
@@ -123,8 +123,8 @@ fn no_family(wanted: &str, known: &[&str]) -> Failure {
     })
 }
 
-/// The one image that is meant: one of `images`, or what the same name would mean as a base. What
-/// is not ours is shown, and refused where it would be changed.
+/// Resolves a name to one image: of `images`, or as a base. Foreign images can be shown, but not
+/// changed.
 async fn need(
     context: &Context,
     cloud: &dyn Cloud,
@@ -163,8 +163,8 @@ pub(super) fn several(wanted: &str, images: &[&Image]) -> Failure {
         .hint(format!("name one by its ID: {ids}"))
 }
 
-/// An image with what it proves: `provenance` is `ours`, `legacy` or `foreign`, and `foreign` says
-/// why.
+/// An image as JSON, with its `provenance`: `ours`, `legacy` or `foreign`; `foreign` holds the
+/// reason.
 fn value(image: &Image) -> serde_json::Value {
     let mut value = serde_json::to_value(image).expect("images are plain data");
     let provenance = image.provenance();
@@ -175,7 +175,7 @@ fn value(image: &Image) -> serde_json::Value {
     value
 }
 
-/// By ID, exact name, or family: its current one. An error where several have the name.
+/// Finds an image by ID, exact name or family (its current image). Fails if several match.
 pub fn find<'a>(images: &'a [Image], wanted: &str) -> Result<Option<&'a Image>, Failure> {
     match &family::find(images, wanted)[..] {
         [one] => Ok(Some(one)),

@@ -1,4 +1,4 @@
-//! Roles and collections that a definition does not bring along.
+//! Reports roles and collections that a definition uses but does not contain.
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
@@ -9,8 +9,8 @@ use crate::paths::real;
 use crate::text::shell;
 
 impl Context {
-    /// What playbooks take from elsewhere and this machine does not have. Where it has no Ansible
-    /// either, another one builds.
+    /// Roles and collections that this machine does not have. Empty without Ansible: then another
+    /// machine builds.
     pub fn missing(&self, bundle: &Bundle) -> Result<Vec<Diagnostic>, Failure> {
         let mut found = Vec::new();
         for need in &bundle.needs {
@@ -52,8 +52,8 @@ impl Context {
     }
 }
 
-/// The directory of the tree, outside of the bundle, that Ansible's configuration names and that
-/// has it.
+/// Directory of the tree, outside of the bundle, that contains it and is in Ansible's
+/// configuration.
 fn beside(bundle: &Bundle, need: &Need) -> Option<PathBuf> {
     let inner = match need.kind {
         NeedKind::Role => PathBuf::from(&need.name),
@@ -81,7 +81,7 @@ fn beside(bundle: &Bundle, need: &Need) -> Option<PathBuf> {
     there.find(|dir| dir.starts_with(&tree) && !dir.starts_with(&own))
 }
 
-/// How the bundle gets what it lacks.
+/// How to add it to the bundle.
 fn bring(bundle: &Bundle, need: &Need, list: &str) -> String {
     let name = &need.name;
     if need.kind == NeedKind::Role && bundle.dir.join("roles").join(name).is_dir() {
@@ -101,7 +101,7 @@ fn bring(bundle: &Bundle, need: &Need, list: &str) -> String {
     format!("`{list}: [{name}]` in a requirements.yml beside the playbook: the run installs it")
 }
 
-/// How a link in the bundle brings the directory in.
+/// How to add the directory through a link in the bundle.
 fn link(bundle: &Bundle, dir: &Path, list: &str) -> String {
     let (tree, own) = (real(&bundle.tree), real(&bundle.dir));
     let up = own.strip_prefix(&tree).map_or(0, |below| below.components().count());

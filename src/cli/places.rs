@@ -1,14 +1,14 @@
-//! Where the factory keeps its things on this machine, by what the environment says.
+//! Directories of the factory on this machine, from the environment.
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use super::{Failure, err};
 use crate::run::Home;
 
-/// Socket paths are limited to 108 bytes; a longer directory is no use.
+/// Maximum length of the runtime directory, because socket paths are limited to 108 bytes.
 const LONGEST: usize = 31;
 
-/// Makes nothing. `warn`: say why XDG_RUNTIME_DIR is passed over.
+/// Creates nothing. `warn`: report why XDG_RUNTIME_DIR is ignored.
 pub fn home(warn: bool) -> Result<Home, Failure> {
     let set = |name: &str| std::env::var_os(name).filter(|v| !v.is_empty()).map(PathBuf::from);
     let data = set("IMAGE_FACTORY_HOME")
@@ -58,8 +58,8 @@ fn plain(path: &str) -> bool {
     path.chars().all(|c| c.is_alphanumeric() || "/_.,+:@-".contains(c))
 }
 
-/// Why a directory is not used; without words if it is only no use. What `sudo` leaves in the
-/// environment is another user's.
+/// Why a directory is not used; empty if merely unsuitable. `sudo` leaves another user's
+/// directories in the environment.
 fn unfit(dir: &Path, me: u32) -> Option<String> {
     match std::fs::symlink_metadata(dir) {
         _ if dir.as_os_str().len() > LONGEST => Some(String::new()),

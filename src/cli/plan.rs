@@ -51,7 +51,7 @@ pub async fn run(context: &Context, args: &Args) -> Result<ExitCode, Failure> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// A plan, with those of the bases that would be built before it under `bases_first`.
+/// A plan as JSON, with the plans of missing bases under `bases_first`.
 fn value(plan: &Plan, bases: &[Plan]) -> serde_json::Value {
     let one = |plan: &Plan| {
         let mut value = serde_json::to_value(plan).expect("a plan is plain data");
@@ -65,7 +65,7 @@ fn value(plan: &Plan, bases: &[Plan]) -> serde_json::Value {
     value
 }
 
-/// What a person reads: a key, and its values below each other.
+/// Text output: a key, with its values below each other.
 #[derive(Default)]
 struct Lines(String);
 
@@ -81,7 +81,7 @@ impl Lines {
     }
 }
 
-/// A plan as a person reads it.
+/// A plan as text.
 fn text(plan: &Plan) -> String {
     let mut lines = Lines::default();
     lines.add("bundle", plan.bundle.clone());
@@ -174,7 +174,7 @@ fn step(number: usize, step: &StepPlan) -> String {
     format!("{number}. {kind}: {} (at most {} s{sudo})", step.name, step.timeout)
 }
 
-/// Each check with what it proves: an ID alone (`build-key-refused`) reads like a finding.
+/// Each check with its description, because an ID alone (`build-key-refused`) reads like a finding.
 fn smoke(lines: &mut Lines, smoke: Option<&SmokePlan>) {
     let Some(smoke) = smoke else {
         lines.add("checks", "none: the image is published untested".into());

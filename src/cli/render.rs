@@ -91,7 +91,7 @@ async fn write(
     Ok(())
 }
 
-/// One text as it is, several with headings. What could steer a terminal is spelled out.
+/// Prints one text as it is, several with headings. Escapes terminal control.
 fn print(rendered: &[Rendered]) {
     if let [one] = rendered {
         return super::out_as_is(&one.text);

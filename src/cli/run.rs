@@ -51,8 +51,8 @@ pub fn run(context: &Context, command: &Command) -> Result<ExitCode, Failure> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// Runs of this tree, oldest first: those in the workspace, and those under the home whose
-/// workspace somebody emptied.
+/// Runs of this tree, oldest first: in the workspace, and in the home for runs whose workspace was
+/// emptied.
 fn directories(context: &Context) -> Result<Vec<PathBuf>, Failure> {
     let tree = context.tree()?;
     let mut dirs = run::directories(&tree);
@@ -70,7 +70,7 @@ fn directories(context: &Context) -> Result<Vec<PathBuf>, Failure> {
     Ok(dirs)
 }
 
-/// What is told of a run, whether it got as far as a plan or not.
+/// Summary of a run, with or without a plan.
 struct Told {
     run: String,
     bundle: String,
@@ -148,7 +148,7 @@ fn list(context: &Context, dirs: &[PathBuf]) {
     }
 }
 
-/// In one word, as `sweep` says it: what is with a run that did not write down how it ended.
+/// State, in `sweep`'s words, of a run without a result.
 fn unfinished(context: &Context, run: &str) -> &'static str {
     let indexed =
         run::indexed(&context.home).unwrap_or_default().into_iter().find(|one| one.run == run);

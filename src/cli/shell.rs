@@ -1,4 +1,4 @@
-//! `image-factory shell`: the builder, provisioned so far, at an interactive prompt.
+//! `image-factory shell`: an interactive prompt on the provisioned builder.
 use std::io::IsTerminal;
 use std::process::{ExitCode, Stdio};
 use std::time::Duration;
@@ -14,7 +14,7 @@ pub const CODES: &str = "\
 The exit code is 0 when you leave the builder, 30 if a step failed before the prompt opened, and
 2 if standard input is not a terminal. No image is made.";
 
-/// For `ssh` to end by itself.
+/// Time for `ssh` to end by itself.
 const LEAVE: Duration = Duration::from_secs(5);
 
 #[derive(clap::Args)]
@@ -53,7 +53,7 @@ pub async fn run(context: &Context, args: &Args) -> Result<ExitCode, Failure> {
     Ok(ExitCode::from(code))
 }
 
-/// Hands the terminal to `ssh`, until the user or a signal ends it.
+/// Hands the terminal to `ssh` until the user or a signal ends it.
 struct Prompt<'a>(&'a Cancel);
 
 #[async_trait]

@@ -1,12 +1,14 @@
-//! A run on the terminal: [`sink`] chooses how its events are shown.
+//! Shows a run on the terminal; [`sink`] selects the display.
 //!
-//! - `bar`: finished stages as lines, below them one live line. For a person at a terminal.
-//! - `plain`: lines only, with a heartbeat. For CI logs; also what quiet runs use.
-//! - `json`: the events themselves, on standard output. For programs.
+//! - `bar`: finished stages as lines, above one live line; for people.
 //!
-//! Runs side by side have a live line each ([`side_by_side`]).
+//! - `plain`: lines with a heartbeat; for CI logs and quiet runs.
 //!
-//! A sink shows until it is dropped; dropping it ends its thread and clears its live line.
+//! - `json`: the events, on standard output; for programs.
+//!
+//! Parallel runs have a live line each ([`side_by_side`]).
+//!
+//! A sink shows events until it is dropped; dropping it ends its thread and clears its live line.
 use std::io::{self, IsTerminal};
 use std::time::Duration;
 
@@ -24,7 +26,7 @@ mod plain;
 pub use json::Json;
 pub use plain::Plain;
 
-/// How a run is shown (`--progress`).
+/// Display of a run (`--progress`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, clap::ValueEnum)]
 pub enum Progress {
     /// `bar` at a terminal, `plain` in CI and in pipes.
@@ -38,8 +40,8 @@ pub enum Progress {
     Json,
 }
 
-/// What is known of the terminal: whether there is one, and what the environment says of it.
-/// Read in `cli/mod`, the only place that looks at the environment.
+/// Properties of the terminal, from the environment. Read in `cli/mod`, the only reader of the
+/// environment.
 #[derive(Debug, Clone, Default)]
 pub struct Terminal {
     /// Standard error is a terminal.
@@ -52,7 +54,7 @@ pub struct Terminal {
 }
 
 impl Terminal {
-    /// Standard error; `env` looks up a variable.
+    /// For standard error; `env` looks up a variable.
     pub fn of_stderr(env: impl Fn(&str) -> Option<String>) -> Self {
         Self {
             is_terminal: io::stderr().is_terminal(),
@@ -64,20 +66,20 @@ impl Terminal {
         }
     }
 
-    /// A line can be redrawn in place.
+    /// Whether a line can be redrawn in place.
     fn is_live(&self) -> bool {
         self.is_terminal
             && self.term.as_deref().is_some_and(|term| !term.is_empty() && term != "dumb")
     }
 
-    /// Any value of `CI` but a plain no. Jenkins sets it to `true`, and allocates a terminal on
-    /// some agents.
+    /// Any value of `CI` except a negative one. Jenkins sets it to `true`, and allocates a terminal
+    /// on some agents.
     fn is_ci(&self) -> bool {
         self.ci.as_deref().is_some_and(|ci| !["", "0", "false"].contains(&ci))
     }
 
-    /// <https://no-color.org> and <https://bixense.com/clicolors>: `NO_COLOR` wins, then
-    /// `CLICOLOR_FORCE`, then `CLICOLOR=0`, then whether the terminal can.
+    /// <https://no-color.org> and <https://bixense.com/clicolors>: `NO_COLOR` first, then
+    /// `CLICOLOR_FORCE`, then `CLICOLOR=0`, then the terminal's ability.
     pub fn has_colours(&self) -> bool {
         let set = |value: &Option<String>| value.as_deref().is_some_and(|v| !v.is_empty());
         if set(&self.no_color) {
@@ -91,10 +93,10 @@ impl Terminal {
 }
 
 /// The sink for `mode`. `verbosity`: -1 quiet (warnings, errors, the final line), 0, 1 verbose
-/// (output lines too).
+/// (also output lines).
 ///
-/// `bar` without a terminal that can redraw a line becomes `plain`: it would show nothing at all.
-/// `json` has the whole stream whatever the verbosity.
+/// `bar` becomes `plain` without a terminal that can redraw a line, since it would show nothing.
+/// `json` contains all events at any verbosity.
 pub fn sink(mode: Progress, verbosity: i8, terminal: &Terminal) -> Box<dyn Sink> {
     let paint = Paint(terminal.has_colours());
     let live = verbosity >= 0 && terminal.is_live();
@@ -107,13 +109,13 @@ pub fn sink(mode: Progress, verbosity: i8, terminal: &Terminal) -> Box<dyn Sink>
     apart(mode, verbosity, sink)
 }
 
-/// The sink on a thread of its own, for its reader may stop reading.
+/// Runs the sink on a thread of its own, because its reader may block.
 fn apart(mode: Progress, verbosity: i8, sink: Box<dyn Sink>) -> Box<dyn Sink> {
     Box::new(apart::Apart::new(sink, mode == Progress::Json || verbosity > 0))
 }
 
-/// Sinks for runs side by side, from the label of a bundle: a live line each; elsewhere lines that
-/// begin with the label.
+/// Sinks for parallel runs, by a bundle's label: a live line each; in other modes, lines prefixed
+/// with the label.
 pub fn side_by_side(mode: Progress, verbosity: i8, terminal: &Terminal) -> Box<Show<'static>> {
     let paint = Paint(terminal.has_colours());
     let live = verbosity >= 0 && terminal.is_live();
@@ -137,7 +139,7 @@ pub fn side_by_side(mode: Progress, verbosity: i8, terminal: &Terminal) -> Box<S
     }
 }
 
-/// Colours, or none.
+/// Whether to use colours.
 #[derive(Debug, Clone, Copy)]
 pub struct Paint(pub bool);
 
@@ -167,7 +169,7 @@ impl Paint {
         self.with("2", text)
     }
 
-    /// The final line: green only if all is well.
+    /// The final line: green only if everything succeeded.
     fn verdict(self, line: String, built: bool, clean: bool) -> String {
         match (built, clean) {
             (true, true) => self.with("1;32", line),
@@ -181,9 +183,9 @@ impl Paint {
     }
 }
 
-/// Output lines shown of what failed.
+/// Output lines shown after a failure.
 const TAIL: usize = 15;
-/// After this long without a line, a CI log hears that the build lives.
+/// Interval without a line after which a CI log gets a heartbeat.
 const HEARTBEAT: Duration = Duration::from_secs(30);
 
 #[cfg(test)]

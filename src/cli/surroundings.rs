@@ -1,17 +1,15 @@
-//! The environment of this process, set right before anything is started in it: what we start
-//! inherits it.
+//! Normalises the environment of this process before it starts others, which inherit it.
 use std::ffi::OsString;
 use std::path::PathBuf;
 
 use crate::exec::env;
 use crate::ready::user;
 
-/// Built into every glibc of the last years. Ansible refuses to start without UTF-8, and the words
-/// of tools are read in English.
+/// Built into every recent glibc. Ansible requires UTF-8, and output of tools is parsed in English.
 const LANGUAGE: &str = "C.UTF-8";
 
-/// Whether a variable is as good as not set: programs, and libraries of ours, would take the empty
-/// text for the name of a file, or for a value that is wrong.
+/// Whether an empty variable should be removed: programs and libraries would take the empty text
+/// for a file name or an invalid value.
 fn says_nothing(name: &str, value: &OsString) -> bool {
     value.is_empty()
         && (name.starts_with("IMAGE_FACTORY_")
@@ -19,7 +17,7 @@ fn says_nothing(name: &str, value: &OsString) -> bool {
             || env::CERTIFICATES.contains(&name))
 }
 
-/// The changes that `environment` needs: a variable is set, or with `None` removed.
+/// Changes for `environment`: sets a variable, or removes it (`None`).
 fn changes(
     environment: impl Iterator<Item = (OsString, OsString)>,
     home: Option<PathBuf>,
@@ -43,7 +41,7 @@ fn changes(
     changes
 }
 
-/// To be called while there is one thread.
+/// Call while the process has one thread.
 pub fn settle() {
     let home = user::entry(user::id()).map(|entry| entry.home);
     for (name, value) in changes(std::env::vars_os(), home) {

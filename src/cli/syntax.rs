@@ -1,5 +1,5 @@
-//! Ansible's own check of the playbooks of a tree: several side by side, those that are known to be
-//! sound left out.
+//! Runs Ansible's syntax check on the playbooks of a tree in parallel, except those cached as
+//! valid.
 use std::sync::Arc;
 
 use tokio::sync::Semaphore;
@@ -12,7 +12,7 @@ use crate::durable;
 use crate::run::CHECKED;
 use crate::scratch::Scratch;
 
-/// Adds what Ansible finds. Why it was not asked is said, and is no finding.
+/// Adds Ansible's findings. Why a check did not run is printed, and is not a finding.
 pub(super) async fn check(
     context: &Context,
     bundles: &[Bundle],
@@ -102,16 +102,16 @@ pub(super) async fn check(
     Ok(())
 }
 
-/// Whether there is something to ask about.
+/// Whether there is a playbook to check.
 pub(super) fn has_playbooks(bundle: &Bundle) -> bool {
     bundle.has_bootstrap
         || bundle.steps.iter().any(|step| matches!(step.action, Action::Ansible { .. }))
 }
 
-/// Definitions shown of those that are left out.
+/// Maximum number of skipped definitions shown.
 const SHOWN: usize = 10;
 
-/// Says whose playbooks are not asked about, as errors come first.
+/// Lists definitions whose playbooks are not checked because of their errors.
 pub(super) fn say_left_out(context: &Context, labels: &[String]) {
     if labels.is_empty() || context.common.quiet {
         return;
@@ -123,7 +123,7 @@ pub(super) fn say_left_out(context: &Context, labels: &[String]) {
     ));
 }
 
-/// In the order of the jobs.
+/// Results in the order of the jobs.
 async fn all(
     context: &Context,
     checks: &Checks<'_>,

@@ -1,4 +1,4 @@
-//! `image-factory test`: the smoke checks, on an image that is there.
+//! `image-factory test`: runs the smoke checks on an existing image.
 use std::process::ExitCode;
 
 use super::{Context, Failure, build, err, exit};
@@ -62,7 +62,7 @@ pub async fn run(context: &Context, args: &Args) -> Result<ExitCode, Failure> {
     Ok(ExitCode::from(code))
 }
 
-/// An error if the cloud has no such image, or several.
+/// Fails if the cloud has no such image, or several.
 async fn there(context: &Context, cloud: &dyn Cloud, image: &str) -> Result<(), Failure> {
     let cx =
         Cx { ledger: Ledger::none(), events: Events::default(), cancel: context.cancel.clone() };
@@ -84,7 +84,7 @@ async fn there(context: &Context, cloud: &dyn Cloud, image: &str) -> Result<(), 
     Err(Failure::cloud(format!("no image `{image}`")).hint(hint))
 }
 
-/// The definition that is named, or the one that makes such images.
+/// The named definition, or the one that makes images of this family.
 async fn definition(
     context: &Context,
     args: &Args,
@@ -112,8 +112,8 @@ async fn definition(
     Ok(None)
 }
 
-/// A definition of an image that none is known of: with what `--set` says, in a directory of its
-/// own, which has to stay for as long.
+/// A synthetic definition for an image without one, with the values of `--set`. Its directory must
+/// be kept while it is in use.
 fn made_up(context: &Context, name: &str, id: &str) -> Result<(Bundle, Scratch), Failure> {
     let dir = Scratch::new().map_err(|e| Failure::host(format!("cannot make a directory: {e}")))?;
     let here =

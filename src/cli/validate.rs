@@ -54,13 +54,12 @@ pub async fn run(context: &Context, args: &Args) -> Result<ExitCode, Failure> {
     Ok(ExitCode::from(if errors == 0 { 0 } else { 10 }))
 }
 
-/// Where definitions lie: those that are meant, the tree's others, and findings on names that mean
-/// none.
+/// Directories of the selected and the other definitions, and findings on unknown names.
 struct Found {
     meant: Vec<PathBuf>,
     others: Vec<PathBuf>,
     unknown: Vec<Diagnostic>,
-    /// Named beside others, and no bundle.
+    /// Named beside bundles, but not bundles themselves.
     passed: Vec<String>,
     strays: Vec<bundle::Stray>,
 }

@@ -1,5 +1,5 @@
-//! The password of a vault that an `ansible.cfg` or a step names: Ansible ends before anything else
-//! where there is no such file.
+//! Checks for the vault password file that an `ansible.cfg` or step names; without it Ansible fails
+//! immediately.
 use std::collections::BTreeMap;
 
 use super::{Context, Failure};
@@ -7,8 +7,7 @@ use crate::bundle::{self, Action, Bundle, Password};
 use crate::diagnostic::Diagnostic;
 
 impl Context {
-    /// Files with passwords that a run of this definition does not find. The owner's settings take
-    /// the place of `ansible.cfg`.
+    /// Missing password files of a definition. The owner's settings override `ansible.cfg`.
     pub fn passwords(&self, bundle: &Bundle) -> Result<Vec<Diagnostic>, Failure> {
         let steps = bundle
             .steps
@@ -38,8 +37,8 @@ impl Context {
     }
 }
 
-/// `has_ansible`: a run on this machine ends with it; else another machine builds, where the file
-/// may be.
+/// `has_ansible`: a run on this machine would fail; otherwise another machine builds, which may
+/// have the file.
 fn finding(password: &Password, has_ansible: bool, how: &str) -> Diagnostic {
     let name = password.path.display();
     let (why, sure) = match () {

@@ -33,8 +33,7 @@ pub(super) fn writing(context: &Context) -> Cx {
     Cx { ledger: Ledger::none(), events: Events::default(), cancel: context.cancel.clone() }
 }
 
-/// The cloud refuses what is not ours; so does a dry run, and a change to what the image is
-/// already.
+/// Fails as the cloud would, also in a dry run or if nothing would change.
 fn may_change(image: &Image) -> Result<(), Failure> {
     match why_immutable(image) {
         Some(why) => Err(Failure::cloud(format!("{} is not changed: {why}", label(image)))),

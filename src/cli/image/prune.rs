@@ -60,8 +60,8 @@ pub async fn run(context: &Context, cloud: &dyn Cloud, args: &Args) -> Result<Ex
     Ok(ExitCode::from(if failed.is_empty() { 0 } else { 20 }))
 }
 
-/// Which families, and how many of each stay. Who does not say how many made an error of usage,
-/// whether there are images or not.
+/// The families and their policies. A missing policy is a usage error, whether there are images or
+/// not.
 async fn policies(
     context: &Context,
     cloud: &dyn Cloud,

@@ -1,9 +1,9 @@
-//! What of a plan says how the image will be published.
+//! The publication part of a plan.
 use super::Lines;
 use crate::image;
 use crate::plan::{MinDisk, Origin, Plan, SET_AT_THE_END, SetBy};
 
-/// All that Glance will be told of the image, whether the definition or a default says it.
+/// All settings of the image in Glance, from the definition or a default.
 pub(super) fn published(lines: &mut Lines, plan: &Plan) {
     let publish = &plan.publish;
     lines.add("name", publish.name.clone());
@@ -40,7 +40,7 @@ fn set_by(plan: &Plan, key: &str) -> String {
     }
 }
 
-/// The same for programs: what the plan holds, and what follows from it.
+/// Adds derived values to the JSON.
 pub(super) fn complete(plan: &Plan, value: &mut serde_json::Value) {
     let (gb, at_least) = match plan.min_disk() {
         MinDisk::Exactly(gb) => (Some(gb), false),

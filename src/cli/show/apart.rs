@@ -1,6 +1,5 @@
-//! A sink on a thread of its own. A terminal that is stopped, a paused pager or a CI agent that
-//! hangs takes no more lines: whoever emits events never waits for it, for the build and the
-//! signals would wait too.
+//! Runs a sink on a thread of its own. A stopped terminal, a paused pager or a hanging CI agent
+//! accepts no lines; the build and its signal handling must not wait for it.
 use std::collections::VecDeque;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -8,19 +7,19 @@ use std::time::{Duration, Instant};
 use crate::event::{Event, Sink, Stamped};
 use crate::log::budget::Budget;
 
-/// Events that may wait to be shown, and bytes of them. What is passing (output, progress) is
-/// dropped beyond that.
+/// Limits of queued events and their bytes. Beyond them, transient events (output, progress) are
+/// dropped.
 const EVENTS: usize = 2000;
 const BYTES: usize = 4 << 20;
-/// How long an event of ours is waited for, so that what is printed after it stands after it.
-/// Once in vain, it is not waited again before all is shown.
+/// How long to wait for our own events, so that later output follows them. After one timeout, does
+/// not wait again until all is shown.
 const ORDER: Duration = Duration::from_millis(200);
-/// How long the end of a run waits for its last lines to be shown.
+/// How long the end of a run waits for its last lines.
 const END: Duration = Duration::from_secs(2);
 
 pub(super) struct Apart {
     shared: Arc<Shared>,
-    /// Of a sink that shows all output.
+    /// For a sink that shows all output.
     budget: Option<Budget>,
     begun: bool,
 }
@@ -28,9 +27,9 @@ pub(super) struct Apart {
 #[derive(Default)]
 struct Shared {
     queue: Mutex<Queue>,
-    /// Something is to be shown, or the end has come.
+    /// Signals new events, or the end.
     more: Condvar,
-    /// All is shown.
+    /// Signals an empty queue.
     idle: Condvar,
 }
 
@@ -40,7 +39,7 @@ struct Queue {
     bytes: usize,
     dropped: u64,
     busy: bool,
-    /// An event of ours was waited for in vain.
+    /// A wait timed out.
     stuck: bool,
     ended: bool,
     over: bool,
@@ -51,7 +50,7 @@ impl Shared {
         self.queue.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Waits until `done`, at most for `limit`; whether it is.
+    /// Waits until `done`, at most for `limit`; returns whether it is.
     fn wait(&self, limit: Duration, done: impl Fn(&Queue) -> bool) -> bool {
         let end = Instant::now() + limit;
         let mut queue = self.lock();
@@ -91,7 +90,7 @@ impl Shared {
     }
 }
 
-/// Roughly, in memory.
+/// Approximate size in memory.
 fn size(event: &Stamped) -> usize {
     let text = match &event.event {
         Event::Output { line, .. } => line.len(),

@@ -1,8 +1,7 @@
-//! For a person at a terminal: what is finished stands as lines, what runs is one live line below
-//! them.
+//! Display for people: finished work as lines, above one live line.
 //!
-//! [`Story`] words it and knows no terminal; [`Bar`] draws it. indicatif only redraws the live
-//! line: it would print nothing at all without a terminal, which [`super::sink`] sees to.
+//! [`Story`] makes the text without a terminal; [`Bar`] draws it. indicatif only redraws the live
+//! line; without a terminal it would print nothing, which [`super::sink`] prevents.
 use std::fmt::Write as _;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -17,17 +16,17 @@ use crate::event::{Check, Event, Sink, Stage, Stamped, Verdict};
 use crate::log::sentences;
 
 const FRAMES: [&str; 10] = ["⠋", "⠙", "⠹", "⠸", "⠼", "⠴", "⠦", "⠧", "⠇", "⠏"];
-/// How often the live line is drawn, and its spinner turns.
+/// Redraw interval of the live line.
 const TICK: Duration = Duration::from_millis(100);
-/// Rows that one long line of a failed step's output may take; the log file has the whole.
+/// Maximum rows of one output line of a failed step; the log file has the rest.
 const ROWS: usize = 3;
 
-/// Draws the run on standard error.
+/// Draws a run on standard error.
 pub struct Bar {
     term: Term,
     line: ProgressBar,
-    /// Shared with the thread that draws. Not to be held while `line` is called: it locks the other
-    /// way round.
+    /// Shared with the drawing thread. Must not be held while calling `line`, which locks in the
+    /// opposite order.
     story: Arc<Mutex<Story>>,
 }
 
@@ -81,12 +80,12 @@ impl Drop for Bar {
     }
 }
 
-/// What is said of a run, in lines.
+/// The text of a run, in lines.
 pub(super) struct Story {
     paint: Paint,
     verbose: bool,
     current: Current,
-    /// The stage's name stands above its steps or checks.
+    /// The stage's name is already shown above its steps or checks.
     headed: bool,
 }
 
@@ -95,7 +94,7 @@ impl Story {
         Self { paint, verbose: verbosity >= 1, current: Current::default(), headed: false }
     }
 
-    /// The lines that `stamped` adds above the live one.
+    /// Lines to add above the live one.
     pub fn take(&mut self, stamped: &Stamped, width: usize) -> Vec<String> {
         let paint = self.paint;
         let mut out = Vec::new();
@@ -157,8 +156,8 @@ impl Story {
         out
     }
 
-    /// The live line at `now`, at most `width - 1` columns: a terminal that wraps in the last one
-    /// would scroll.
+    /// The live line at `now`, at most `width - 1` columns, because a terminal that wraps after the
+    /// last one would scroll.
     pub fn live(&self, now: Timestamp, width: usize) -> String {
         let Some((stage, began)) = self.current.stage else { return String::new() };
         let since = self.current.since().unwrap_or(began);
@@ -257,7 +256,8 @@ impl Story {
         self.current.tail().flat_map(|line| self.quote(line, width)).collect()
     }
 
-    /// A line of foreign output, set apart. Cut at some rows: one Ansible result can fill a screen.
+    /// An indented line of foreign output, limited to some rows, because one Ansible result can
+    /// fill a screen.
     fn quote(&self, line: &str, width: usize) -> Vec<String> {
         let paint = self.paint;
         let mut rows: Vec<String> = fold(line, "", width.saturating_sub(10)).collect();
@@ -270,7 +270,7 @@ impl Story {
         rows.into_iter().map(|row| format!("        {} {}", paint.dim("│"), said(row))).collect()
     }
 
-    /// A note or warning, where the lines of its stage stand.
+    /// A note or warning, indented like its stage.
     fn remark(&self, prefix: &str, text: &str, width: usize, out: &mut Vec<String>) {
         let indent = if self.headed { "      " } else { "  " };
         for (number, line) in text.lines().map(sentences::shown).enumerate() {
@@ -297,8 +297,8 @@ fn cut(text: &str, width: usize) -> String {
     if width < 2 { String::new() } else { truncate_str(text, width - 1, "…").into_owned() }
 }
 
-/// `text` broken between words into rows of less than `width` columns, indented. A longer word
-/// stays whole: a path that the terminal wraps can still be copied.
+/// `text` wrapped between words into rows shorter than `width`, indented. Longer words stay whole,
+/// so that wrapped paths can be copied.
 fn fold(text: &str, indent: &str, width: usize) -> impl Iterator<Item = String> {
     let mut rows = vec![indent.to_owned()];
     let mut empty = true;
@@ -316,7 +316,7 @@ fn fold(text: &str, indent: &str, width: usize) -> impl Iterator<Item = String> 
     rows.into_iter()
 }
 
-/// A gauge of 16 columns: what is full of it, and the rest.
+/// A gauge of 16 columns: the filled part and the rest.
 fn gauge(done: u64, of: u64) -> (String, String) {
     let full = (sentences::percent(done, of) * 16 / 100) as usize;
     ("━".repeat(full), "─".repeat(16 - full))

@@ -1,5 +1,4 @@
-//! Several runs side by side at a terminal: one live line each, and above them what a person must
-//! know of each.
+//! Display of parallel runs: one live line each, with important messages above.
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -11,10 +10,10 @@ use super::Paint;
 use super::bar::Story;
 use crate::event::{Event, Sink, Stamped, Verdict};
 
-/// How often live lines are drawn.
+/// Redraw interval.
 const TICK: Duration = Duration::from_millis(150);
 
-/// The live lines, one below the other.
+/// The live lines.
 pub struct Board {
     term: Term,
     lines: MultiProgress,
@@ -29,7 +28,7 @@ impl Board {
         Self { term: Term::stderr(), lines, paint, verbosity }
     }
 
-    /// A line for the run of a bundle.
+    /// Adds a line for a bundle's run.
     pub fn lane(&self, label: &str) -> Lane {
         let story = Arc::new(Mutex::new(Story::new(self.paint, self.verbosity)));
         let (told, size, head) = (Arc::clone(&story), self.term.clone(), format!("{label:<24}"));
@@ -61,7 +60,7 @@ pub struct Lane {
     term: Term,
     lines: MultiProgress,
     line: ProgressBar,
-    /// Not to be held while `line` or `lines` are called, which draw with it.
+    /// Must not be held while calling `line` or `lines`, which draw with it.
     story: Arc<Mutex<Story>>,
     all: bool,
     paint: Paint,
@@ -95,8 +94,8 @@ impl Drop for Lane {
     }
 }
 
-/// What stands above the live lines: stages and steps that go well do not, there are several runs
-/// of them.
+/// Whether an event is shown above the live lines. Successful stages and steps are not, because
+/// there are several runs.
 fn concerns_everybody(event: &Event) -> bool {
     match event {
         Event::Warning { .. }

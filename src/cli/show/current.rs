@@ -1,5 +1,5 @@
-//! What a run does just now, gathered from its events: the live line, the heartbeat and the end of
-//! a failed step's output are told from it.
+//! Current activity of a run, derived from its events. Used for the live line, the heartbeat, and
+//! the output tail of a failed step.
 use std::collections::VecDeque;
 
 use jiff::Timestamp;
@@ -13,15 +13,15 @@ use crate::log::sentences;
 pub struct Current {
     pub stage: Option<(Stage, Timestamp)>,
     pub step: Option<Step>,
-    /// What the stage or step says it does.
+    /// Reported activity of the stage or step.
     pub doing: String,
     /// `done`, `of`, `unit`.
     pub progress: Option<(u64, u64, String)>,
-    /// The last line of output that says something.
+    /// The last non-blank output line.
     pub last: String,
-    /// The last output of this stage or step.
+    /// Recent output of this stage or step.
     tail: VecDeque<String>,
-    /// Errors that the reader has seen.
+    /// Errors already shown.
     told: Vec<String>,
 }
 
@@ -76,7 +76,7 @@ impl Current {
         }
     }
 
-    /// Another stage or step: what was said of the one before is over.
+    /// Resets for the next stage or step.
     fn turn(&mut self) {
         self.doing.clear();
         self.progress = None;
@@ -84,13 +84,13 @@ impl Current {
         self.tail.clear();
     }
 
-    /// The lines to show of what failed; to be asked before the failure is taken.
+    /// Output lines to show for a failure. Call before processing the failure event.
     pub fn tail(&self) -> impl Iterator<Item = &String> {
         self.tail.iter()
     }
 
-    /// `error` line by line, or nothing if the reader has seen it: a step's error comes again with
-    /// its stage, and again at the end.
+    /// Lines of `error`, or nothing if already shown: a step's error is repeated by its stage, and
+    /// at the end.
     pub fn untold(&mut self, error: &str) -> Vec<String> {
         let said = |told: &String| {
             told.contains(error) || (error.lines().count() == 1 && error.contains(told.as_str()))
@@ -102,18 +102,18 @@ impl Current {
         error.lines().map(sentences::shown).collect()
     }
 
-    /// Name of the step, else what the stage does; empty if neither is known.
+    /// Name of the step, otherwise the stage's activity; empty if unknown.
     pub fn what(&self) -> &str {
         self.step.as_ref().map_or(&self.doing, |step| &step.name)
     }
 
-    /// When the step began, else the stage.
+    /// Start of the step, otherwise of the stage.
     pub fn since(&self) -> Option<Timestamp> {
         self.step.as_ref().map(|step| step.since).or(self.stage.map(|(_, since)| since))
     }
 }
 
-/// Seconds from `from` to `to`; clocks that step back count as no time.
+/// Seconds from `from` to `to`; 0 if the clock went back.
 pub fn seconds_between(from: Timestamp, to: Timestamp) -> f64 {
     to.duration_since(from).as_secs_f64().max(0.0)
 }

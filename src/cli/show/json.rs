@@ -1,13 +1,13 @@
-//! The events as they are, one JSON object per line: what `events.jsonl` holds, as it happens.
+//! Prints events as JSON, one object per line, like `events.jsonl`.
 use std::io::Write;
 
 use crate::event::{Sink, Stamped};
 use crate::log;
 
-/// Writes to `W`, flushed per line. A reader that went away does not stop the build.
+/// Writes to `W`, flushing each line. Ignores a reader that has gone, so that the build continues.
 pub struct Json<W> {
     out: W,
-    /// Of runs side by side each event tells whose it is.
+    /// Label in each event of parallel runs.
     bundle: Option<String>,
 }
 
@@ -16,7 +16,7 @@ impl<W: Write + Send> Json<W> {
         Self { out, bundle: None }
     }
 
-    /// Every event has `bundle` in it.
+    /// Adds `bundle` to every event.
     pub fn of(label: &str, out: W) -> Self {
         Self { out, bundle: Some(label.to_owned()) }
     }

@@ -1,5 +1,5 @@
-//! Writes that give up on a reader who does not read, so that a command ends though its terminal is
-//! stopped or its pipe full.
+//! Writes that give up on a blocked reader, so that a command ends even with a stopped terminal or
+//! full pipe.
 use std::os::fd::RawFd;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, AtomicI32, Ordering};
@@ -7,25 +7,25 @@ use std::time::{Duration, Instant};
 
 use crate::cancel::Cancel;
 
-/// How long a reader may take nothing.
+/// How long a reader may accept nothing.
 const PATIENCE: Duration = Duration::from_secs(2);
-/// What a pipe that is ready takes in one write without making it wait (PIPE_BUF).
+/// Bytes that a ready pipe accepts without blocking (PIPE_BUF).
 const PIECE: usize = 4096;
 
-/// Between two looks whether the program was stopped, while its result is waited to be read.
+/// Interval between cancellation checks while waiting for a reader.
 const LOOK: Duration = Duration::from_millis(100);
 
-/// Somebody had to be given up on: from then on what cannot be written at once is not.
+/// A reader was given up; later writes do not wait.
 static STUCK: AtomicBool = AtomicBool::new(false);
-/// What stops the program.
+/// Cancels the program.
 static CANCEL: OnceLock<Cancel> = OnceLock::new();
-/// Standard output did not get all of what it was to get.
+/// Standard output was truncated.
 static CUT: AtomicBool = AtomicBool::new(false);
-/// The number of the error that a write to standard output came to; 0: none.
+/// Error number of a failed write to standard output; 0 for none.
 static LOST: AtomicI32 = AtomicI32::new(0);
 
-/// Writes to standard error, past Rust's lock, which a write that hangs may hold. Whether all of it
-/// was taken.
+/// Writes to standard error without Rust's lock, which a blocked write may hold. Returns whether
+/// everything was written.
 pub(in crate::cli) fn stderr(mut text: &[u8]) -> bool {
     let patience = if STUCK.load(Ordering::Relaxed) { Duration::ZERO } else { PATIENCE };
     let taken = write(libc::STDERR_FILENO, &mut text, patience);
@@ -33,8 +33,8 @@ pub(in crate::cli) fn stderr(mut text: &[u8]) -> bool {
     taken
 }
 
-/// Writes to standard output, past Rust's lock as well. Its reader is waited for, for this is what
-/// was asked for; until what [`stopped_by`] names stops the program.
+/// Writes to standard output without Rust's lock. Waits for the reader until the cancellation of
+/// [`stopped_by`], because this output was requested.
 pub(in crate::cli) fn stdout(text: &[u8]) {
     let stopped = || CANCEL.get().is_some_and(|cancel| cancel.check().is_err());
     if !write_until(libc::STDOUT_FILENO, text, stopped) {
@@ -46,14 +46,13 @@ pub(in crate::cli) fn stopped_by(cancel: &Cancel) {
     let _ = CANCEL.set(cancel.clone());
 }
 
-/// Why standard output did not take all that was written to it, though somebody wants it: a full
-/// disk, say.
+/// Error of a write to standard output that was not caused by the reader, such as a full disk.
 pub(in crate::cli) fn lost() -> Option<std::io::Error> {
     let number = LOST.load(Ordering::Relaxed);
     (number != 0).then(|| std::io::Error::from_raw_os_error(number))
 }
 
-/// The program was stopped while standard output was waited for.
+/// Whether the program was stopped while waiting for standard output.
 pub(in crate::cli) fn was_cut() -> bool {
     CUT.load(Ordering::Relaxed)
 }
@@ -67,7 +66,7 @@ fn write_until(fd: RawFd, mut text: &[u8], stopped: impl Fn() -> bool) -> bool {
     true
 }
 
-/// `text` is then what was not taken.
+/// `text` holds the unwritten rest afterwards.
 fn write(fd: RawFd, text: &mut &[u8], patience: Duration) -> bool {
     let mut end = Instant::now() + patience;
     while !text.is_empty() {

@@ -1,4 +1,4 @@
-//! Lines for a CI log: each with the time since the run began, at least one in 30 seconds.
+//! Lines for a CI log: each with the time since the start, at least one in 30 seconds.
 use std::io::Write;
 use std::sync::{Arc, Condvar, Mutex};
 use std::thread::{self, JoinHandle};
@@ -11,10 +11,10 @@ use super::{HEARTBEAT, Paint};
 use crate::event::{Event, Sink, Stamped, Verdict};
 use crate::log::sentences;
 
-/// A tail line longer than this is cut; the log file has the whole.
+/// Maximum length of a tail line; the log file has the rest.
 const CUT: usize = 400;
 
-/// How often the heart beats, and by which clock.
+/// Interval and clock of the heartbeat.
 #[derive(Clone, Copy)]
 pub struct Pace {
     pub interval: Duration,
@@ -27,15 +27,14 @@ impl Default for Pace {
     }
 }
 
-/// Shows a run as lines. Quiet (`verbosity` -1): only warnings, errors and the final line, and no
+/// Shows a run as lines. Quiet (`verbosity` -1): only warnings, errors and the final line, without
 /// heartbeat.
 pub struct Plain {
     shared: Arc<Shared>,
     heart: Option<JoinHandle<()>>,
 }
 
-/// Puts the label of a bundle before each line, for runs side by side. Lines come whole, and go
-/// whole.
+/// Prefixes each line with a bundle's label, for parallel runs. Writes whole lines.
 pub struct Labelled<W> {
     head: String,
     out: W,
@@ -60,7 +59,7 @@ impl<W: Write> Write for Labelled<W> {
 
 struct Shared {
     teller: Mutex<Teller>,
-    /// Wakes the heart to let it end.
+    /// Ends the heartbeat thread.
     end: Condvar,
 }
 
@@ -70,7 +69,7 @@ struct Teller {
     verbosity: i8,
     current: Current,
     began: Option<Timestamp>,
-    /// When the last line was written, for the heartbeat.
+    /// Time of the last line.
     told: Instant,
     ended: bool,
 }
@@ -114,8 +113,8 @@ impl Drop for Plain {
 }
 
 impl Shared {
-    /// The heart: says what runs whenever nothing was written for `pace.interval`, until the sink
-    /// ends.
+    /// The heartbeat thread: reports the current activity after each `pace.interval` without
+    /// output, until the sink ends.
     fn beat(&self, pace: Pace) {
         let mut teller = self.teller.lock().expect("the sink panicked");
         while !teller.ended {
@@ -249,7 +248,7 @@ impl Teller {
         self.current.take(stamped);
     }
 
-    /// `1/3`, or `1` if the step's start was not seen.
+    /// `1/3`, or `1` if the start of the step was missed.
     fn step(&self, index: usize) -> String {
         match &self.current.step {
             Some(step) => format!("{}/{}", index + 1, step.of),
@@ -257,7 +256,7 @@ impl Teller {
         }
     }
 
-    /// The end of the output first, the error last: what is read first in a log is its end.
+    /// Output tail first, error last, because readers of a log begin at its end.
     fn failure(&mut self, at: Timestamp, what: &str, error: &str) {
         let tail: Vec<String> = self.current.tail().cloned().collect();
         self.tail(tail.iter());
@@ -302,8 +301,7 @@ impl Teller {
         self.line(now, &self.paint.dim(text));
     }
 
-    /// A text of one or more lines, the first with time and prefix, the others below it. Colours
-    /// are the prefix's.
+    /// A text of one or more lines; time and prefix on the first. The prefix determines the colour.
     fn text(&mut self, at: Timestamp, prefix: &str, text: &str) {
         let mut lines = text.lines().map(sentences::shown);
         self.line(at, &format!("{prefix}{}", lines.next().unwrap_or_default()));
@@ -317,7 +315,7 @@ impl Teller {
         self.raw(&format!("[{:02}:{:02}] {text}", s / 60, s % 60));
     }
 
-    /// Writes and flushes one line. A reader that went away does not stop the build.
+    /// Writes and flushes one line. Ignores a reader that has gone.
     fn raw(&mut self, line: &str) {
         let line = format!("{}\n", line.trim_end());
         let _ = self.out.write_all(line.as_bytes()).and_then(|()| self.out.flush());
