@@ -8,8 +8,8 @@
 //!                                                   cloud::ledger ◀─▶ sweep
 //! ```
 //!
-//! Modules in the order in which data flows; each imports only from those above it (a test holds
-//! this).
+//! Modules are listed in the order of the data flow. Each imports only from those above it; a test
+//! enforces this.
 #![cfg_attr(test, allow(clippy::disallowed_methods))] // tests start helpers of their own
 
 #[cfg(test)]

@@ -1,6 +1,5 @@
-//! Doors for the tests, benchmarks, examples and fuzz targets outside of the crate. The modules are
-//! private, so that the compiler shows what nobody uses; only `main` and what is named here leaves
-//! the crate.
+//! Exports for tests, benchmarks, examples and fuzz targets outside of the crate. Modules are
+//! private, so that the compiler reports unused items; only `main` and these exports are public.
 
 pub mod ansible {
     pub use crate::ansible::{brief, failure, matched_no_hosts};
