@@ -264,8 +264,8 @@ fn io_hint(path: &Path, error: &std::io::Error) -> Option<String> {
     }
 }
 
-/// Hint for a path that belongs to root: created by an earlier run as root, or only writable by
-/// root. Silent about directories that are not the factory's: the owner of `/var/lib` stays.
+/// Hint for a path that belongs to another user, usually root, who created it earlier or alone may
+/// write there. Silent about directories that are not the factory's: the owner of `/var/lib` stays.
 fn not_ours(path: &Path) -> Option<String> {
     let there = path.ancestors().find(|p| p.symlink_metadata().is_ok())?;
     let me = user::id();

@@ -9,8 +9,8 @@ use crate::paths::real;
 use crate::text::shell;
 
 impl Context {
-    /// Roles and collections that this machine does not have. Empty without Ansible: then another
-    /// machine builds.
+    /// Roles and collections that neither the definition nor this machine has. Without Ansible on
+    /// this machine they are only warnings, because then another machine builds.
     pub fn missing(&self, bundle: &Bundle) -> Result<Vec<Diagnostic>, Failure> {
         let mut found = Vec::new();
         for need in &bundle.needs {

@@ -1,9 +1,7 @@
 //! Shows a run on the terminal; [`sink`] selects the display.
 //!
 //! - `bar`: finished stages as lines, above one live line; for people.
-//!
 //! - `plain`: lines with a heartbeat; for CI logs and quiet runs.
-//!
 //! - `json`: the events, on standard output; for programs.
 //!
 //! Parallel runs have a live line each ([`side_by_side`]).

@@ -17,7 +17,7 @@ use super::{Cmd, ExecError, run, status_text};
 use crate::cancel::{Cancel, Cancelled};
 
 const STACK: usize = 16 << 20;
-/// Maximum bytes of question and answers.
+/// Maximum bytes of a process's answers.
 const MAX_RESULTS: u64 = 256 << 20;
 
 /// Limits of one process.

@@ -142,7 +142,7 @@ impl Bound {
         }
     }
 
-    /// A width or count; negative values become 0.
+    /// A width or count of at most 2^24; negative values become 0.
     pub fn size(&self, name: &str, default: i128) -> Result<usize> {
         size(self.int_or(name, default)?)
     }
@@ -152,7 +152,7 @@ impl Bound {
     }
 }
 
-/// A width or count within sane limits; negative values become 0.
+/// A width or count of at most 2^24; negative values become 0.
 pub fn size(n: i128) -> Result<usize> {
     const MOST: i128 = 1 << 24;
     if n > MOST {

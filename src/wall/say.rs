@@ -212,8 +212,8 @@ impl Wall {
         Ok(lines)
     }
 
-    /// Notes that this machine's proxies do not apply inside machines: builders and image consumers
-    /// are on other networks. `None` without a proxy, or without a machine that needs one.
+    /// Notes that machines do not get this machine's proxies: builders and the machines of their
+    /// images are on other networks. `None` without a proxy or builder.
     pub fn direct(&self, plan: &Plan) -> Option<String> {
         let proxy = |(name, value): &(&String, &String)| {
             env::is_proxy(name) && !name.eq_ignore_ascii_case("no_proxy") && !value.is_empty()

@@ -1,5 +1,5 @@
 //! Bounds files that a guest makes grow: its console and QEMU's log. Punches holes into all but
-//! their last MiB while they are written, so that a noisy guest does not fill the disk.
+//! their last MiBs while they are written, so that a noisy guest does not fill the disk.
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read, Seek, SeekFrom};
 use std::os::fd::AsRawFd;

@@ -161,7 +161,7 @@ pub fn absent_is_fine(done: Result<(), ApiError>) -> Result<(), ApiError> {
     }
 }
 
-/// Requests an orderly power-off, unless the server is off or shutting down.
+/// Requests an orderly power-off. Success if the server is off or shutting down.
 pub async fn stop(api: &Api, id: &str, cancel: &Cancel) -> Result<(), ApiError> {
     let call = api
         .post(Service::Compute, &["servers", id, "action"])
