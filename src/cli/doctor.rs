@@ -28,7 +28,7 @@ const PROGRAMS: &[(&str, &str, &str, &str)] = &[
     ("git", "--version", "git", "the commit in image properties (builds go on without)"),
 ];
 
-/// The version, or nothing for distribution builds that report none ("passt unknown version").
+/// The version, or a note for distribution builds that report none ("passt unknown version").
 fn known(version: &str) -> &str {
     let none = version.is_empty() || version.to_ascii_lowercase().contains("unknown version");
     if none { "installed; it tells no version" } else { version }
