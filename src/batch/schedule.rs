@@ -1,16 +1,16 @@
-//! In which order jobs run: pure, told what ended, asked what may begin.
+//! The order of jobs. Pure: receives ended jobs, returns those that may begin.
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum State {
     Waiting,
     Running,
     Built,
-    /// Not built, or not to be built.
+    /// Failed, or skipped because its base failed.
     Lost,
 }
 
 pub struct Schedule {
-    /// Of each job the one that it stands on.
+    /// For each job, the index of its base's job.
     bases: Vec<Option<usize>>,
     states: Vec<State>,
     at_once: usize,
@@ -21,7 +21,7 @@ impl Schedule {
         Self { states: vec![State::Waiting; bases.len()], bases, at_once: at_once.max(1) }
     }
 
-    /// A job that may begin now, and is taken to have begun. One that others wait for goes first.
+    /// Begins the next ready job, if any, and returns it. Jobs that others wait for come first.
     pub fn next(&mut self) -> Option<usize> {
         if self.states.iter().filter(|s| **s == State::Running).count() >= self.at_once {
             return None;
@@ -37,7 +37,7 @@ impl Schedule {
         Some(index)
     }
 
-    /// A job that ran has ended. Returns those that never will begin because of it.
+    /// Ends a job. Returns the jobs that can no longer begin because of it.
     pub fn ended(&mut self, index: usize, built: bool) -> Vec<usize> {
         self.states[index] = if built { State::Built } else { State::Lost };
         let mut lost = Vec::new();
@@ -56,7 +56,7 @@ impl Schedule {
         }
     }
 
-    /// Those that have not begun.
+    /// Jobs that have not begun.
     pub fn waiting(&self) -> Vec<usize> {
         (0..self.states.len()).filter(|i| self.states[*i] == State::Waiting).collect()
     }
