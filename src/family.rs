@@ -244,8 +244,8 @@ fn beyond(
     if hidden_at.is_none() && !policy.at_once {
         return (PruneAction::Hide, why);
     }
-    // Who has a machine from it, and would rebuild it, needs the image; so does who wants to know
-    // what a current image was made of.
+    // A machine of that image can be rebuilt only with it, and it documents the origin of a current
+    // image.
     let child = images
         .iter()
         .find(|i| i.base().is_some_and(|(id, _)| id == image.id) && is_current(images, i));

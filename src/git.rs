@@ -178,7 +178,7 @@ fn on_disk(config: &str) -> Vec<(&'static str, &'static str)> {
 }
 
 fn status(repository: &Repository, ours: &Path, dirs: &[&Path]) -> Cmd {
-    // Submodules have configurations of their own, and are not looked into.
+    // Skips submodules, which have configurations of their own.
     let words = [
         "--no-pager",
         "status",

@@ -87,7 +87,7 @@ pub async fn prune(
 }
 
 fn hidden_now() -> Lifecycle {
-    // To the second: what is written is compared with what is read back.
+    // Whole seconds, because the value is compared after reading it back.
     let now = Timestamp::from_second(Timestamp::now().as_second()).expect("a time that is now");
     Lifecycle { state: State::Deprecated, hidden: true, hidden_at: Some(now) }
 }

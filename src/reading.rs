@@ -79,7 +79,7 @@ pub fn stream(path: &Path, most: u64, patience: Duration) -> io::Result<Vec<u8>>
     let (end, mut bytes, mut buffer) = (Instant::now() + patience, Vec::new(), vec![0; 64 << 10]);
     let pipe = std::os::unix::fs::FileTypeExt::is_fifo(&file.metadata()?.file_type());
     loop {
-        // Of a pipe that nobody has opened to write a read says that it ends.
+        // Reading a pipe without a writer reports its end.
         let ready = !pipe || comes(&file, end.saturating_duration_since(Instant::now()))?;
         match if ready { file.read(&mut buffer) } else { Err(io::ErrorKind::WouldBlock.into()) } {
             Ok(0) => return Ok(bytes),

@@ -177,8 +177,8 @@ async fn remove(
     report: &mut Swept,
 ) -> Result<(), CloudError> {
     let run = report.run.clone();
-    // What is seen goes first, processes before all: a build tool that lives on would make new
-    // things while the old are removed.
+    // Visible resources first, processes before all: a running build tool would create new ones
+    // meanwhile.
     let mut things = cloud.list_resources(&run).await?;
     let seen = things.len();
     let same = |a: &Entry, b: &Entry| {
@@ -197,8 +197,8 @@ async fn remove(
     things.extend(unseen);
     for (index, thing) in things.into_iter().enumerate() {
         match cloud.delete_resource(&run, &thing).await {
-            // The ledger also names things that were deleted already, or never made; what is told
-            // is what was there.
+            // Reports only resources that existed; the ledger also lists deleted ones, and some
+            // that were never created.
             Ok(()) if index < seen => report.things.push(thing),
             Ok(()) => {}
             Err(CloudError::Cancelled(c)) => return Err(CloudError::Cancelled(c)),
@@ -210,8 +210,7 @@ async fn remove(
 
 /// Closes the record after everything was removed. Keeps a damaged record for inspection.
 fn close(index: &IndexedRun, listed: &[Entry], report: &mut Swept) {
-    // Whoever reads that ledger later is told that nothing is left. It may be too damaged to be
-    // written to.
+    // Records that nothing is left, unless the ledger is too damaged to be written.
     if let Some(ledger) =
         Some(listed).filter(|l| !l.is_empty()).and_then(|_| Ledger::open(&index.ledger()).ok())
     {

@@ -333,7 +333,7 @@ fn settings(bundle: &Bundle, env: &Env, lines: &[String]) -> Option<Diagnostic> 
                 told.and_then(|found| found[1].parse().ok()).or(of_value.map(|(_, line)| line));
             (file, line.unwrap_or(0))
         }
-        // Of a word that is none of a setting's Ansible does not say where it stands.
+        // Ansible gives no location for a word that is not a setting's value.
         None => of_value?,
     };
     let place = Location {

@@ -151,7 +151,7 @@ impl Doubts {
         }
         self.playbooks = true;
         let is_list = requirements::PLACES.iter().any(|list| inner.ends_with(list));
-        // What is wrong with a line of a file hides nothing beside that file.
+        // A syntax error in one file hides nothing outside of that file.
         let whole = place.line == 0;
         self.work |= whole && inner.iter().any(|part| part == "ansible");
         // A directory may be what could not be read, and what lies in it is missed then.

@@ -48,7 +48,7 @@ fn of_family<'b>(makers: &[&'b Bundle]) -> Vec<OnBundle<'b>> {
         let places = few(&others.iter().map(|other| written(other)).collect::<Vec<_>>(), SHOWN);
         let verb = if others.len() == 1 { "other is" } else { "others are" };
         let hint = match place(bundle) {
-            // On the command line, where it is said to all that are named.
+            // A value of `--set` applies to every named definition.
             Some(place) if place.line == 0 => {
                 format!(
                     "give `--set bundle.name` to one definition at a time, and a name that is \

@@ -138,8 +138,8 @@ pub(super) fn inside(dir: &Path, text: &str) -> Result<PathBuf, Trouble> {
         }
     }
     let full = dir.join(&path);
-    // `..` behind a link goes elsewhere than it reads; resolve what was written, not only what it
-    // was simplified to.
+    // `..` after a link leaves the link's target, so the written path is resolved too, not only the
+    // simplified one.
     match (dir.canonicalize(), full.canonicalize(), dir.join(text).canonicalize()) {
         (Ok(home), Ok(real), Ok(written)) if real.starts_with(&home) && written == real => Ok(path),
         (Ok(_), Ok(_), Ok(_)) => trouble(
@@ -321,7 +321,7 @@ pub(super) fn playbook(path: &Path, trees: &Trees) -> Result<(), (Trouble, usize
         }
         Err(error) => return whole(format!("cannot be read: {error}")),
     };
-    // Only whoever has the password can say what is in it.
+    // Only the owner of the password can check the content.
     if is_vaulted(&text) {
         return Ok(());
     }
@@ -339,7 +339,7 @@ pub(super) fn playbook(path: &Path, trees: &Trees) -> Result<(), (Trouble, usize
             0,
         ));
     }
-    // libyaml takes time by the square of the depth, so that depth is looked at before.
+    // libyaml's time is quadratic in the depth, so the depth is checked first.
     if let Err(bad) = trees.parse(path, text)
         && bad.limit
     {

@@ -141,8 +141,8 @@ pub fn stamp_of(places: impl IntoIterator<Item = PathBuf>) -> String {
                 meta.size() as i64,
                 meta.ino() as i64,
             ];
-            // Of a directory it is told by its entries what changed in it: looking at some changes
-            // its own.
+            // A directory's own times are ignored: reading some changes them, and its entries show
+            // every change.
             let kept = if meta.is_dir() { &[] } else { &times[..] };
             kept.iter().for_each(|number| all.update(number.to_le_bytes()));
         }

@@ -40,8 +40,8 @@ pub(crate) fn read(file: &Path, text: &str) -> Read {
                 return Read { root: Some(tree.root), findings, lost: tree.lost };
             }
             Ok(tree) => tree.suspects,
-            // Mended, the line still does not fit (its indentation, say): what is wrong with it has
-            // been said.
+            // The repaired line still does not parse (because of its indentation, say); its error
+            // is already reported.
             Err(bad) if mended.contains(&bad.spot.line) => {
                 return Read { root: None, findings, lost: Vec::new() };
             }

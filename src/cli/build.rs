@@ -58,7 +58,7 @@ pub struct Args {
 
 pub async fn run(context: &Context, args: &Args) -> Result<ExitCode, Failure> {
     let results = context.results_of(&args.bundles);
-    // What is not stale stays as it is, and so do its results.
+    // With `--stale`, fresh bundles keep their results.
     if !args.stale {
         results.iter().try_for_each(Results::withdraw)?;
     }
@@ -149,7 +149,7 @@ async fn stale(
             chosen.push(bundle);
         }
     }
-    // One document on standard output: what was built, or this where nothing is.
+    // Standard output holds one document: the builds, or this if there are none.
     if context.common.json && (dry_run || chosen.is_empty()) {
         let rows: Vec<_> = rows.iter().map(|(label, word,
             why)| serde_json::json!({"bundle": label, "state": word, "why": why})).collect();

@@ -66,7 +66,7 @@ fn places(common: &Common) -> Places {
     let trees = [here.as_deref(), common.tree.as_deref()]
         .map(|start| bundle::find_tree(&start?.canonicalize().ok()?));
     let trees: Vec<PathBuf> = trees.into_iter().flatten().collect();
-    // Who writes the tree writes what is around it in its repository.
+    // Authors of the tree may also control the files around it in its repository.
     let around = here.as_deref().is_some_and(|here| trees.iter().any(|tree| around(here, tree)));
     Places { here, around, config, home, distrusted: trees }
 }

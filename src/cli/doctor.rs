@@ -74,7 +74,7 @@ pub async fn run(context: &Context) -> Result<ExitCode, Failure> {
             Err(wrong) => sheet.line(false, "proxy", &format!("{wrong}; {}", wrong.hint())),
         }
     }
-    // What the cloud lets nobody know, the rest does not matter for.
+    // Leftovers matter only if the cloud can be reached.
     if cloud(context, &mut sheet).await {
         let dead = run::indexed(&context.home)
             .map_or(0, |runs| runs.iter().filter(|r| r.is_dead() && !r.kept).count());

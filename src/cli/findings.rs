@@ -128,7 +128,7 @@ fn together(meant: &[&Bundle], others: &[&Bundle]) -> Vec<Diagnostic> {
     let chosen: Vec<&Path> =
         with_bases(&all, meant.len()).iter().map(|at| all[*at].asks.definition.as_path()).collect();
     let found = bundle::check_bases(&all).into_iter().chain(bundle::check_families(&all));
-    // A circle may lie in definitions that nobody has named.
+    // A cycle may be in definitions that were not named.
     found
         .filter(|(bundle, _)| chosen.contains(&bundle.asks.definition.as_path()))
         .map(|(_, finding)| finding)

@@ -26,7 +26,7 @@ pub struct Args {
 pub async fn run(context: &Context, args: &Args) -> Result<ExitCode, Failure> {
     let bundles = context.load(std::slice::from_ref(&args.bundle)).await?;
     let (cloud, line) = context.cloud()?;
-    // Before anything is built that nobody could look at.
+    // Fails before building something that nobody can use.
     if !std::io::stdin().is_terminal() {
         let failure = Failure::usage("`shell` opens a prompt, and standard input is no terminal");
         return Err(failure.hint(

@@ -36,7 +36,7 @@ pub(super) async fn check(
         }
     }
     let wall = context.wall()?;
-    // Both are asked of other programs; where there is no wall, that is told by the first check.
+    // Both start programs, so they run concurrently. Without a wall, the first check reports that.
     let (version, standing) =
         tokio::join!(wall.ansible_version(&context.cancel), wall.availability(&context.cancel));
     standing?;

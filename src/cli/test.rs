@@ -129,6 +129,6 @@ fn made_up(context: &Context, name: &str, id: &str) -> Result<(Bundle, Scratch),
         .map_err(|e| Failure::host(format!("cannot write {}: {e}", path.display())))?;
     let loaded =
         bundle::load_with(&here, dir.path(), &context.overrides()?).map_err(Failure::bundle)?;
-    // Of a system that nobody here knows, all that can be tested is.
+    // An operating system without a definition gets all checks.
     Ok((Bundle { label: format!("images/{name}"), kind: Kind::Os, ..loaded.bundle }, dir))
 }

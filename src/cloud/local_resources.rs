@@ -132,7 +132,7 @@ impl LocalResources {
             .ok()
             .and_then(|told| told.runtime)
             .filter(|then| *then != self.runtime);
-        // Nobody else may have put another one in its place since.
+        // Ensures that no other user replaced the directory.
         let ours = told.filter(|then| durable::check_private(then, Others::Nothing).is_ok());
         Ok(ours.map(|then| then.join(run)))
     }

@@ -79,7 +79,7 @@ impl Open {
 pub fn only_ours(file: &Path, me: u32) -> Result<(), Open> {
     let last = way(file, me)?;
     let meta = looked_at(&last)?;
-    // Of a namespace's unknown users, root is one; what is to be believed says whose it is.
+    // A namespace shows root and unknown users alike, so the owner is reported.
     if ![0, me].contains(&meta.uid()) {
         return Err(Open { path: last, who: Who::Owner(meta.uid()) });
     }

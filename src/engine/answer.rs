@@ -218,7 +218,7 @@ impl Ear {
         if stream == Stream::Stderr || self.place == Place::After {
             return self.complain(bytes);
         }
-        // In pieces, so that what is held stays small however much comes at once.
+        // In pieces, so that memory stays bounded for any amount of input.
         bytes.chunks(4 << 10).for_each(|piece| self.hear(piece));
     }
 

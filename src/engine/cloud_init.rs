@@ -11,8 +11,8 @@ const FASTER: [(&str, &str); 2] = [
     // dpkg does not wait for the disk after each file: a builder that crashes is thrown away, and
     // the disk of one that does not is captured after an orderly shutdown.
     ("/etc/dpkg/dpkg.cfg.d", "force-unsafe-io"),
-    // Package lists as .gz, which a processor unpacks several times as fast as .xz. Those of
-    // another form are taken where a mirror has no other, and what the image says of it goes first.
+    // Prefers .gz package lists, which unpack several times faster than .xz. Others are used if a
+    // mirror has no .gz; the image's own settings take precedence.
     ("/etc/apt/apt.conf.d", "Acquire::CompressionTypes::Order:: \"gz\";"),
 ];
 const FASTER_FILE: &str = "image-factory-builder";
@@ -56,8 +56,7 @@ pub fn smoke_user_data(login: &PublicKey) -> String {
         // Host keys that were left in the image shall show, not be replaced by cloud-init before
         // anyone looks.
         "ssh_deletekeys": false,
-        // The console is how the factory learns the keys, so images that keep them off it say so to
-        // no avail.
+        // The factory reads the keys from the console, so this overrides images that suppress them.
         "ssh": { "emit_keys_to_console": true },
         "ssh_key_console_blacklist": [],
         // The check `runcmd` looks for it.

@@ -189,7 +189,7 @@ pub fn trouble(console: &str) -> Option<String> {
     let cause = match mark {
         "Press any key to proceed" => return Some(meaning.into()),
         "Kernel panic - not syncing" => None,
-        // Why it gave up stands on a line before; the first such is the cause of the rest.
+        // The reason is on an earlier line, and the first one is the cause of the others.
         _ => boot[..at + mark.len()]
             .split(['\n', '\r'])
             .map(printable)

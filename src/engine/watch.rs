@@ -62,7 +62,7 @@ pub(super) async fn lost(
     let look = site.cloud.health_poll_interval();
     loop {
         tokio::time::sleep(look.unwrap_or(pace.ask).min(pace.ask)).await;
-        // Where looking tells nothing more, it is left at asking, as long as there are answers.
+        // If polling reveals nothing more, it is skipped while the machine answers.
         if (look.is_some() || answered.elapsed() > 2 * pace.ask)
             && let Some(why) = dead(site, running, &mut stuck).await
         {

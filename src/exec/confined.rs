@@ -194,7 +194,7 @@ fn bound(memory: u64) -> io::Result<()> {
         let mut own = libc::rlimit { rlim_cur: most, rlim_max: most };
         // SAFETY: plain system call, which fills `own` or leaves it.
         unsafe { libc::getrlimit(what, &mut own) };
-        // Who called may have set a lower one, which nobody may raise.
+        // A lower limit of the caller cannot be raised.
         let most = most.min(own.rlim_max);
         let limit = libc::rlimit { rlim_cur: most, rlim_max: most };
         // SAFETY: plain system call; `limit` lives until it returns.

@@ -141,8 +141,8 @@ impl Watch {
         if at_most <= most {
             return None;
         }
-        // What takes too long to be looked at is counted in full: nobody keeps the look from coming
-        // again.
+        // Memory that takes too long to measure counts as the maximum; otherwise a program could
+        // evade the limit.
         let found = memory(all.iter().map(|(pid, stat)| (*pid, stat))).unwrap_or(at_most);
         (found > most).then_some(Passed::Memory { found, most })
     }
@@ -201,7 +201,7 @@ fn memory<'s>(all: impl Iterator<Item = (i32, &'s Stat)>) -> Option<u64> {
             .unwrap_or(process);
         let exact =
             fields(&format!("/proc/{pid}/smaps_rollup"), &["Pss_Anon:", "Pss_Shmem:", "SwapPss:"]);
-        // One that says it is not to be looked at is counted in full.
+        // A process that cannot be measured counts in full.
         let told = exact.or_else(|| {
             fields(&format!("/proc/{pid}/status"), &["RssAnon:", "RssShmem:", "VmSwap:"])
         });

@@ -102,8 +102,7 @@ fn entry(line: &str) -> Option<Entry<'_>> {
         let (name, hex) = rest.rsplit_once(") = ")?;
         return Some(Entry { name: Some(name), value: value(kind, hex)? });
     }
-    // A backslash in front tells that the name has escapes in it; names that need them are not
-    // asked for.
+    // A leading backslash marks a name with escapes; such names are not supported.
     let line = line.trim_start().trim_start_matches('\\');
     let (hex, name) = line.split_once(' ').map_or((line, None), |(hex, rest)| (hex, Some(rest)));
     let name = name

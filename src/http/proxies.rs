@@ -101,7 +101,7 @@ impl fmt::Debug for Proxies {
 impl Proxies {
     /// Reads the environment through `variable`. The default is no proxy.
     pub fn read(variable: impl Fn(&str) -> Option<OsString>) -> Self {
-        // There `HTTP_PROXY` is what a request's header `Proxy` says.
+        // In CGI programs `HTTP_PROXY` holds the request's header `Proxy`.
         let cgi = variable("REQUEST_METHOD").is_some();
         let named = |small: &str| {
             let capital = small.to_uppercase();

@@ -68,7 +68,7 @@ pub fn member(
             Some(next) => run.force(next)?,
             None => {
                 let name: Rc<str> = super::show::text(part)?;
-                // Without a place of its own: whoever uses it has one.
+                // Without a location: its use adds one.
                 Value::Missing(Error::undefined("", format!("there is no `{name}` in an item")))
             }
         };

@@ -142,7 +142,7 @@ pub fn split(text: &str, from_right: bool, args: &Args) -> Result<Value> {
 /// Splits at white space, at most `most` times.
 fn words(text: &str, most: Option<usize>, from_right: bool) -> Vec<&str> {
     let Some(most) = most else { return text.split(space).filter(|w| !w.is_empty()).collect() };
-    // What is left at the end keeps the blanks at its far side.
+    // The remainder keeps the blanks at its far end.
     let (mut out, mut rest) = (
         Vec::new(),
         if from_right { text.trim_end_matches(space) } else { text.trim_start_matches(space) },

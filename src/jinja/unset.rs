@@ -121,7 +121,7 @@ impl Frames {
                 Node::Macro(m) | Node::CallBlock(_, m, _) => {
                     self.macro_body(Rc::get_mut(m).expect("nobody else has it yet"))
                 }
-                // What is around a block is not seen in it as in other scopes.
+                // A block does not see the scope around it.
                 Node::Block(b) => mark(&mut Rc::get_mut(b).expect("nobody else has it yet").body),
                 _ => {}
             }

@@ -124,7 +124,7 @@ pub(super) fn publication(
         properties.insert(key.to_owned(), value.to_owned());
         set_by.insert(key.to_owned(), by);
     };
-    // What a machine needs to boot is inherited; what says where a base came from is not.
+    // Inherits what a machine needs to boot, but not the base's origin.
     for (key, value) in base.iter().flat_map(|b| &b.properties) {
         let of_os =
             key.starts_with("os_") && !key.starts_with("os_glance_") && !key.starts_with("os_hash");

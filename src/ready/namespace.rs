@@ -15,9 +15,8 @@ const WHOLE: u64 = 65_535;
 const FIRST: u64 = 100_000;
 const COUNT: u64 = 65_536;
 
-// A file is given to another user and taken back: over NFS the server refuses that to all but root,
-// and so do shared folders. Where no file can be made at all, the build says so by itself. What is
-// mounted is seen by nobody else.
+// Changes a file's owner and back, which NFS and shared folders refuse to anybody but root. If no
+// file can be created, the build reports that itself. The mounts are private.
 const TRIAL: &str = r#"cat /proc/self/uid_map && echo && cat /proc/self/gid_map || exit
 if [ "$(wc -l </proc/self/uid_map)" -gt 1 ] &&
     file=$(mktemp "$1/.image-factory-trial-XXXXXX" 2>/dev/null); then
@@ -62,7 +61,7 @@ pub(super) async fn lacks(home: &Path, cancel: &Cancel) -> Result<Vec<Lack>, Can
     let mut lacks = Vec::new();
     for program in ["newuidmap", "newgidmap"] {
         let cmd = Cmd::new(program, Duration::from_secs(60));
-        // Without arguments it says how it is used, with an exit code that says nothing.
+        // Without arguments it prints its usage, with an arbitrary exit code.
         if let Err(e @ (ExecError::Missing { .. } | ExecError::Start { .. })) =
             exec::output(&cmd, cancel).await
         {

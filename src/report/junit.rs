@@ -19,7 +19,7 @@ pub fn xml(record: &Record) -> Result<String, SerializeError> {
     ] {
         suite.add_property((key, text::clean(value).as_str()));
     }
-    // Jenkins takes what stands before the last dot for the package.
+    // Jenkins uses the part before the last dot as the package.
     let class =
         |kind: &str| format!("{}.{kind}", text::clean(&record.bundle).replace(['/', '.'], "_"));
     for s in &record.stages {

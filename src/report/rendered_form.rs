@@ -41,7 +41,7 @@ pub fn problem(path: &Path, text: &str) -> Option<Problem> {
 impl Problem {
     pub fn message(&self, text: &str) -> String {
         let shown = self.culprit(text).trim();
-        // The parsers add the place in the rendered text, which nobody has before the build.
+        // Removes the parser's position in the rendered text, which the author does not have.
         let reason = self.reason.split(" at line ").next().unwrap_or_default();
         if shown.is_empty() {
             return format!("renders to something that is not {}: {reason}", self.form);

@@ -72,7 +72,8 @@ impl Job {
     /// [`to_check`](Self::to_check) for an invalid definition: skips what uses uncertain values.
     pub fn to_check_rest(bundle: &Bundle, doubts: &Doubts) -> Self {
         let mut job = Self::to_check(bundle);
-        // What is not there is told by its name, and that is known to be doubtful.
+        // Removes uncertain variables, so that their uses are undefined names that `doubts`
+        // excuses.
         job.variables.retain(|name, _| RESULTS.contains(&name.as_str()) || !doubts.concern(name));
         job.doubts = doubts.clone();
         job

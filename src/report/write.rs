@@ -265,7 +265,7 @@ fn own_directories<'a>(
     dirs: impl Iterator<Item = &'a Path>,
 ) -> Result<(), OutputError> {
     let below = dirs.flat_map(Path::ancestors).map(|dir| output.join(dir)).collect::<BTreeSet<_>>();
-    // The shortest come first: what lies behind a link is not looked at.
+    // Shortest first, so that nothing behind a link is examined.
     for dir in std::iter::once(output.to_owned()).chain(below) {
         if dir.is_symlink() {
             fs::remove_file(&dir).map_err(|source| OutputError::Io {
@@ -289,7 +289,7 @@ fn clear_stale(output: &Path, kept: &BTreeSet<&Path>, errors: &mut Vec<OutputErr
     {
         let inside = entry.path().strip_prefix(output).unwrap_or(entry.path());
         let gone = if entry.file_type().is_dir() {
-            // Only empty ones can be removed, which is what is wanted.
+            // Removes only empty directories.
             let _ = fs::remove_dir(entry.path());
             Ok(())
         } else if kept.contains(inside) {

@@ -48,7 +48,7 @@ impl Wall {
         env.extend(cmd.env.clone());
         let mut mounts = Mounts::system(*nested);
         mounts.without_network();
-        // In memory: what is written there has a bound, and is gone with the check.
+        // In memory: limited in size, and discarded after the check.
         mounts.room(Path::new("/tmp"), MOST_ROOM);
         let bundle = checked.bundle;
         self.definition(

@@ -42,8 +42,7 @@ pub(super) async fn of_ansible(
         find("ansible-playbook", env.path).ok_or("ansible-playbook is not installed")?;
     let mut python = interpreter(&program, env.path);
     if python.is_none() {
-        // A stand-in of pyenv or asdf, a script in another language: Ansible says where it really
-        // is.
+        // A shim of pyenv or asdf, or a non-Python script: Ansible reports its real path.
         let cmd = env.cmd(&program).arg("--version").env("ANSIBLE_CONFIG", "/dev/null");
         let said = exec::output(&cmd, cancel).await.map_err(|e| e.to_string())?;
         let real = said.lines().find_map(|l| l.trim().strip_prefix("executable location = "));

@@ -91,7 +91,7 @@ fn unused(root: &Path, labels: &[PathBuf], within: &Within) -> Vec<Stray> {
 fn stray(root: &Path, label: &Path, within: &Within) -> Option<Diagnostic> {
     let (dir, shown) = (root.join(label), label.display());
     let own = dir.join(tree::SETTINGS);
-    // Of what a link out of the tree leads to nothing is said but that by who names it.
+    // The target of a link out of the tree is reported only to a user who names it.
     if !within.is_dir(&dir) || own.is_file() {
         return None;
     }

@@ -18,7 +18,7 @@ pub struct Args {
 pub async fn run(context: &Context, cloud: &dyn Cloud, args: &Args) -> Result<(), Failure> {
     let images = cloud.images().await?;
     let mut chosen = Vec::new();
-    // All that are named are looked at before one is written.
+    // Validates all images before the first write.
     for wanted in &args.images {
         let image = need(context, cloud, &images, wanted).await?;
         if image.id != *wanted && image.name != *wanted {

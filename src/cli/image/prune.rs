@@ -75,7 +75,7 @@ async fn policies(
         args.keep.or_else(|| bundles.iter().find(|b| b.name == family).and_then(|b| b.keep))
     };
     let policy = |keep: u32| Policy { keep, at_once: args.now };
-    // Where `keep` is not given here, nobody knows whose images are meant to stay.
+    // Only a definition, or --keep, says which images to keep.
     let asked: Vec<_> =
         definitions.iter().filter_map(findings::read).filter(|b| is_meant(args, &b.name)).collect();
     let shared: Vec<_> =

@@ -19,7 +19,7 @@ pub(super) fn published(lines: &mut Lines, plan: &Plan) {
     lines.add("min_ram", format!("{} MiB", publish.min_ram_mib));
     lines.add("protected", yes_or_no(publish.protected).into());
     lines.add("hidden", yes_or_no(publish.hidden).into());
-    // The mark is how other clients find what is current.
+    // Includes the tag by which other clients find current images.
     lines.add("tags", listed(&image::with_mark(publish.tags.clone(), !publish.hidden)));
     let known =
         publish.properties.iter().map(|(key, value)| format!("{key}={value}{}", set_by(plan, key)));

@@ -232,7 +232,8 @@ impl Story {
         let reason = check.reason.lines().map(sentences::shown).collect::<Vec<_>>().join(" ");
         match check.verdict {
             _ if reason.is_empty() => out.push(line),
-            // Why it failed is read; what was seen of the others may be cut.
+            // The reason of a failure is shown whole; observations of other checks may be
+            // truncated.
             Verdict::Failed => {
                 out.push(line);
                 out.extend(fold(&reason, "        ", width).map(|line| paint.bad(line)));

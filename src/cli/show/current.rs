@@ -52,7 +52,7 @@ impl Current {
             }
             Event::Progress { done, of, unit } => self.progress = Some((*done, *of, unit.clone())),
             Event::Output { line, .. } => {
-                // What looks empty says nothing, neither live nor after a failure.
+                // Blank lines carry no information.
                 let line = ansible::brief(line);
                 if line.trim().is_empty() {
                     return;

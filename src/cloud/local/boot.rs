@@ -156,8 +156,8 @@ pub fn command(
     accel: &Choice,
     network: &Network,
 ) -> Cmd {
-    // Host and guest flushes cost more than all else under a package manager; if this host crashes,
-    // the run is lost anyway.
+    // Flushes of guest and host dominate a package manager's time, and a run does not survive a
+    // crash of this host anyway.
     let cache = json!({ "no-flush": true });
     let disk = json!({
         "node-name": "disk", "driver": "qcow2", "discard": "unmap", "detect-zeroes": "unmap",
@@ -188,8 +188,8 @@ pub fn command(
             "-sandbox",
             "on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny",
         ])
-        // After an orderly power-off QEMU stays, and says so (`shutdown`); a QEMU that is not there
-        // has crashed or was killed.
+        // After an orderly power-off QEMU stays in state `shutdown`, so a missing QEMU has crashed
+        // or was killed.
         .arg("-no-shutdown")
         .args(["-blockdev", &disk.to_string(), "-device", "virtio-blk-pci,drive=disk,bootindex=0"])
         .args(["-blockdev", &seed.to_string(), "-device", "virtio-blk-pci,drive=seed"])

@@ -117,7 +117,7 @@ impl Cloud for Local {
         let base =
             wanted.base.as_deref().map_or(Ok(BaseLookup::None), |base| self.store.find(base))?;
         let version = self.version(&cx.cancel).await?;
-        // What cannot be built anyway is told at once, and without the traces of a trial.
+        // A base that cannot be used is reported without first trying KVM.
         let how = match base {
             _ if wanted.base_only => facts::how(version.ok(), None),
             BaseLookup::Missing { .. } | BaseLookup::Ambiguous(_) | BaseLookup::Doubtful(_) => {

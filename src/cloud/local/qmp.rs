@@ -65,7 +65,7 @@ impl Qmp {
         let text = format!("{}\n", json!({ "execute": command, "arguments": arguments, "id": id }));
         self.stream.get_mut().write_all(text.as_bytes()).await?;
         loop {
-            // Events come in between; what they tell, `query-status` tells as well.
+            // Skips events; `query-status` provides the same information.
             let mut answer = self.line().await?;
             if answer.get("id").and_then(Value::as_u64) != Some(id) {
                 continue;

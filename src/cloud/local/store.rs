@@ -42,7 +42,7 @@ impl Store {
 
     /// The image with this ID; `Ok(None)` if absent.
     pub fn get(&self, id: &str) -> Result<Option<Image>, CloudError> {
-        // An ID is a path component here: what is not one of ours never becomes a path.
+        // The ID becomes a path component, so anything but a UUID is rejected.
         if uuid::Uuid::try_parse(id).is_err() {
             return Ok(None);
         }
@@ -97,7 +97,7 @@ impl Store {
     /// `id`: one rename.
     pub fn take(&self, staged: &Path, id: &str) -> io::Result<()> {
         fs::create_dir_all(&self.dir)?;
-        // It was the run's alone; an image may be read by whoever may enter the store.
+        // It was private to the run. Images are readable by everybody who can enter the store.
         fs::set_permissions(staged, permissions(0o755))?;
         sync_dir(staged)?;
         fs::rename(staged, self.dir.join(id))?;

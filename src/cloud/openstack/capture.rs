@@ -53,7 +53,7 @@ pub async fn machine(
         }
         Some(volume) => volume_image(cloud, cx, run, machine, volume, name, deadline).await?,
     };
-    // The server of a volume went before its upload began, and tells nothing of how that goes.
+    // The server of a volume was deleted before the upload, and shows no progress.
     let at_work = server.boot_volume().is_none().then_some(server.id.as_str());
     finished(cloud, cx, &id, &what, deadline, at_work).await?;
     let record = name_itself(cloud, cx, &id).await?;

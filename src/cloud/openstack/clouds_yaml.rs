@@ -254,8 +254,7 @@ impl Search<'_> {
         })?;
         let text = String::from_utf8(bytes)
             .map_err(|_| self.wrong(format!("{} is not UTF-8", path.display()), None))?;
-        // The parser's words may hold a line of the file, and a secret with it: only the place is
-        // told.
+        // The parser's message may quote a secret from the file, so only the location is shown.
         let root = yaml::parse_settings(text.strip_prefix('\u{feff}').unwrap_or(&text)).map_err(
             |bad| {
                 let at = format!("{}:{}:{}", path.display(), bad.spot.line, bad.spot.column);

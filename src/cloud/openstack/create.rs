@@ -49,8 +49,7 @@ where
     cx.ledger.unanswered(seq, begun)?;
     let what = format!("{} {}", new.kind.name(), new.name);
     cx.events.warn(format!("{error}: it may have been done all the same; looking for {what}"));
-    // Of an error of its own a service says more surely that nothing came of it than what stands
-    // before it.
+    // A 500 from the service itself makes a success less likely than an error of a proxy before it.
     let patience = if error.status() == Some(500) { cloud.patience / 6 } else { cloud.patience };
     match Box::pin(appears(cloud, cx, new, patience)).await {
         Ok(id) => {

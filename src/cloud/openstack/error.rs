@@ -177,7 +177,7 @@ impl ApiError {
             Self::Refused { status, .. } => *status >= 500 || *status == 408,
             Self::Unreachable { sent, .. } => *sent,
             Self::TimedOut { .. } | Self::BadAnswer { .. } => true,
-            // A redirect of a write says that it was not done here.
+            // A redirected write was not executed.
             Self::Login { .. }
             | Self::NotInCatalog { .. }
             | Self::Redirected { .. }

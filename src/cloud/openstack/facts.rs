@@ -55,7 +55,7 @@ pub async fn facts(
     cx: &Cx,
 ) -> Result<CloudFacts, CloudError> {
     let cancel = &cx.cancel;
-    // First of all, so that a login that fails is told once and not by every call.
+    // Logs in first, so that a failed login is reported once and not by every call.
     let project = cloud.api.project(cancel).await?;
     let missing_prerequisites = missing_prerequisites(cloud, cancel).await?;
     if !missing_prerequisites.is_empty() {

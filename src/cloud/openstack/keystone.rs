@@ -327,7 +327,7 @@ fn read(value: Secret, token: &Value) -> Token {
     let mut endpoints = Vec::new();
     for service in token["catalog"].as_array().into_iter().flatten() {
         for endpoint in service["endpoints"].as_array().into_iter().flatten() {
-            // A catalog may hold what is broken; as long as nobody needs it, it does no harm.
+            // Skips invalid entries; they matter only if needed.
             let (Some(kind), Some(interface)) =
                 (text(&service["type"]), text(&endpoint["interface"]))
             else {

@@ -139,7 +139,7 @@ pub async fn delete_volume(cloud: &OpenStack, run: &str, id: &str) -> Result<(),
         let Some(volume) = cinder::volume(&cloud.api, id, &cancel).await? else {
             return Ok(Some(()));
         };
-        // Its server lets go of it a moment after it is gone itself; until then Cinder says no.
+        // A deleted server releases its volume with a delay; until then Cinder refuses.
         match cinder::delete(&cloud.api, id, &cancel).await {
             Err(e) if !matches!(e.status(), Some(400 | 409)) => Err(e.into()),
             Err(e) if volume.status == "error_deleting" => Err(e.into()),

@@ -37,7 +37,8 @@ impl Upload {
                     let _ = made.set(hasher.clone().finish());
                 }
                 let ended = read.is_err() || chunk.is_empty();
-                // Told before it goes, as an answer to the last bytes may end the request.
+                // Reported before sending, because the response to the last bytes may end the
+                // request.
                 progress(done, length);
                 // Nobody takes it: the request has ended.
                 if to.blocking_send(read.map(|_| chunk.into())).is_err() || ended {

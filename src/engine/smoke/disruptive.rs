@@ -80,7 +80,7 @@ pub(super) async fn all(
     {
         site.cx.cancel.check()?;
         if let Some(before) = broken {
-            // It would be tried on a machine of which nobody knows in what state it is.
+            // After a failure the machine's state is unknown, so later checks are skipped.
             results.add(
                 id,
                 Instant::now(),

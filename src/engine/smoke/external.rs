@@ -137,7 +137,7 @@ pub(super) async fn root_ssh(first: &Running, results: &Results<'_>) -> Result<(
             Err(RemoteError::Refused { .. }) => (Verdict::Passed, "the key is refused".to_owned()),
             Err(e) => (Verdict::Failed, format!("it could not be tried: {e}")),
             Ok(session) => match cancel.or(answer::ask(&*session, &ID)).await? {
-                // It ran our script; whatever it says of itself, that is a shell.
+                // It ran our script, which proves a shell, whatever the answer.
                 Ok(Told { answer: Some(_), .. }) => (
                     Verdict::Failed,
                     format!("the key of {} opens a shell as root", first.target.user),

@@ -38,7 +38,7 @@ pub(super) async fn test(
     let begin = Instant::now();
     let (first, second) = match both(site, smoke, image).await {
         Ok(both) => both,
-        // A cloud that refuses to boot says nothing of the image.
+        // A refusal by the cloud is not a fault of the image.
         Err(e) if e.is_cancelled() || matches!(e, BuildError::Cloud(_)) => return Err(e),
         Err(e) => {
             results.always("boots", begin, Verdict::Failed, e.to_string(), String::new());

@@ -247,7 +247,8 @@ impl Channel {
             raw::libssh2_channel_read_ex(self.raw, stream, buffer.as_mut_ptr().cast(), buffer.len())
         };
         let step = self.wire.step(code);
-        // A window update half sent: nothing else gets out before a second read has finished it.
+        // A window update may be half sent; nothing else can be sent until another read completes
+        // it.
         self.read_pending = step.is_pending() && self.wire.blocked_outbound();
         step
     }

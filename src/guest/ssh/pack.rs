@@ -119,7 +119,7 @@ impl Feed {
             Ok(()) => Piece::End,
             Err(error) => Piece::Failed(error),
         };
-        // A receiver that is gone has its own reason, and nobody waits for ours.
+        // If the receiver is gone, it has reported its own error.
         let _ = self.sender.send(last);
         self.wake.up();
     }

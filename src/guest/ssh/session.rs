@@ -51,7 +51,7 @@ pub(super) fn serve(
     let lost = session.run(&socket, tasks, sleeper);
     if let Err(error) = &lost {
         let _ = gone.set(error.text.clone());
-        // What is freed below must not wait for a peer that will not answer.
+        // Freeing must not wait for a peer that does not answer.
         let _ = socket.shutdown(Shutdown::Both);
     }
     let why = lost.err().map_or_else(|| "the session was closed".into(), |error| error.text);
@@ -141,8 +141,7 @@ impl Session {
             killers.extend(job.take_killer());
             job.advance(&mut turn)?;
         }
-        // A call for one channel takes in what is meant for all: who had his turn before it must
-        // look again.
+        // A call on one channel may receive data for others, so earlier jobs need another turn.
         let again = turn.moved || !killers.is_empty() || self.wire.received() != before;
         self.jobs.retain(|job| !job.is_over());
         if self.jobs.iter().filter(|job| job.has_channel()).count() < open {

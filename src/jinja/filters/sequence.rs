@@ -229,7 +229,7 @@ fn groupby(run: &Run, value: &Value, args: &Args) -> Result<Value> {
         }
     }
     let pair = |(k, group): (Value, Vec<Value>)| -> Result<Value> {
-        // What is shown is the key as it is written in the group's first item.
+        // The group is shown with the original case of its first item.
         let shown = if case { k } else { plain(&group[0])? };
         Ok(Value::group(shown, group))
     };

@@ -62,7 +62,7 @@ fn parts(word: &str) -> Vec<String> {
             out.push(all[start..=at].iter().collect());
             start = at + 1;
         }
-        // A dash of two or more stands for itself between words.
+        // Two or more dashes between words form a chunk of their own.
         let dash = all[at..].iter().take_while(|c| **c == '-').count();
         if dash >= 2 && at > start && at + dash < all.len() {
             out.push(all[start..at].iter().collect());
@@ -80,7 +80,7 @@ fn parts(word: &str) -> Vec<String> {
 fn wrapped(line: &str, options: &Options) -> Vec<String> {
     let mut rest = chunks(line, options.hyphens);
     rest.reverse();
-    // What is cut at is ASCII's; what is dropped is all of Unicode's.
+    // Splits at ASCII white space, but drops Unicode white space.
     let blank = |text: &String| text.chars().all(chars::space);
     let size = |text: &String| text.chars().count();
     let mut lines: Vec<String> = Vec::new();
