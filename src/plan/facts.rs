@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use crate::bundle::Inputs;
 use crate::exec::probe::Lack;
 use crate::image::{Image, Visibility};
 
@@ -194,8 +195,8 @@ pub struct ControllerFacts {
     pub ansible: Result<String, Lack>,
     /// Commit of the tree, with `-dirty` if it has changes; `None`: not a git tree.
     pub commit: Option<String>,
-    /// Digest of the definition's files; `None`: they cannot be read.
-    pub inputs: Option<String>,
+    /// The definition's files; `None`: they cannot be read.
+    pub inputs: Option<Inputs>,
 }
 
 #[derive(Debug, Clone)]
