@@ -135,7 +135,7 @@ pub fn now_among(images: &[Image], bundle: &Bundle) -> CurrentInputs {
     let family = matches!(bundle.base, Some(Base::Os(_)));
     let base = run::base_name(bundle).ok().flatten().filter(|name| family || *name != bundle.name);
     CurrentInputs {
-        inputs: bundle::inputs(bundle).ok(),
+        inputs: bundle::inputs(bundle).ok().map(|inputs| inputs.sha256),
         base: base.and_then(|name| family::resolve(images, &name, family)).cloned(),
     }
 }

@@ -12,7 +12,7 @@ use super::{Bundle, links};
 use crate::reading;
 
 /// One file of a definition.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
 pub struct InputFile {
     /// Relative to the bundle's directory. `../../shared/f` was reached through a link, which has
     /// an entry of its own.
@@ -22,6 +22,17 @@ pub struct InputFile {
     pub sha256: String,
     /// `-`, `x` for an executable, `l` for a link.
     pub mode: char,
+}
+
+/// All files of a definition, under one digest.
+#[derive(Debug, Clone, Default, PartialEq, Eq, serde::Serialize)]
+pub struct Inputs {
+    /// SHA-256, in hex, of lines `<sha256> <mode> ./<path>`: paths, contents, and whether a file
+    /// may be executed (the rest of a mode differs from checkout to checkout). Where a path has a
+    /// line's end in it, the line begins with `\`, and `\n` and `\\` stand for what they do
+    /// elsewhere, as in the lists of sha256sum.
+    pub sha256: String,
+    pub files: Vec<InputFile>,
 }
 
 /// All files of a definition, sorted by path: those of its directory except `target` (build output)
@@ -90,13 +101,11 @@ fn below(dir: &Path) -> Result<Vec<InputFile>, (PathBuf, io::Error)> {
     Ok(files)
 }
 
-/// Digest of the whole definition: paths, contents, and the executable bit (other mode bits differ
-/// between checkouts). SHA-256, in hex, of lines `<sha256> <mode> ./<path>`. As in lists of
-/// sha256sum, a line with an escaped path begins with `\`; `\n` and `\\` are the escapes. Excludes
-/// values of `--set`.
-pub fn inputs(bundle: &Bundle) -> Result<String, (PathBuf, io::Error)> {
+/// What a definition says. Values of `--set` are not in it.
+pub fn inputs(bundle: &Bundle) -> Result<Inputs, (PathBuf, io::Error)> {
+    let files = files(bundle)?;
     let mut all = Sha256::new();
-    for file in files(bundle)? {
+    for file in &files {
         let path = file.path.as_os_str().as_bytes();
         let broken = path.contains(&b'\n');
         all.update(format!("{}{} {} ./", if broken { "\\" } else { "" }, file.sha256, file.mode));
@@ -109,7 +118,7 @@ pub fn inputs(bundle: &Bundle) -> Result<String, (PathBuf, io::Error)> {
         }
         all.update(b"\n");
     }
-    Ok(hex(&all.finalize()))
+    Ok(Inputs { sha256: hex(&all.finalize()), files })
 }
 
 /// Changes with every write to a file of the definition, also if the write is reverted. Detects
@@ -186,10 +195,10 @@ mod tests {
     fn whatever_a_definition_says_is_in_its_digest() {
         let (_tree, bundle) = tree();
         let file = |name: &str| bundle.dir.join(name);
-        let mut seen = vec![inputs(&bundle).unwrap()];
+        let mut seen = vec![inputs(&bundle).unwrap().sha256];
         assert_eq!(seen[0].len(), 64);
         let mut differs = |what: &str| {
-            let now = inputs(&bundle).unwrap();
+            let now = inputs(&bundle).unwrap().sha256;
             assert!(!seen.contains(&now), "{what}");
             seen.push(now);
         };
@@ -235,9 +244,9 @@ mod tests {
             .map(|f| (f.path.to_str().unwrap(), f.mode))
             .collect();
         assert_eq!(added, [("../../shared/roles/web/tasks/main.yml", '-'), ("ansible/roles", 'l')]);
-        let mut seen = vec![inputs(&bundle).unwrap()];
+        let mut seen = vec![inputs(&bundle).unwrap().sha256];
         let mut differs = |what: &str| {
-            let now = inputs(&bundle).unwrap();
+            let now = inputs(&bundle).unwrap().sha256;
             assert!(!seen.contains(&now), "{what}");
             seen.push(now);
         };
@@ -263,7 +272,7 @@ mod tests {
     #[test]
     fn what_is_no_part_of_a_definition_is_not() {
         let (_tree, bundle) = tree();
-        let before = inputs(&bundle).unwrap();
+        let before = inputs(&bundle).unwrap().sha256;
         for dir in ["target/runs", ".git", "emptydir"] {
             fs::create_dir_all(bundle.dir.join(dir)).unwrap();
         }
@@ -271,11 +280,11 @@ mod tests {
         fs::write(bundle.dir.join(".git/HEAD"), "x").unwrap();
         fs::set_permissions(bundle.dir.join("build-vars.yml"), fs::Permissions::from_mode(0o600))
             .unwrap();
-        assert_eq!(inputs(&bundle).unwrap(), before);
+        assert_eq!(inputs(&bundle).unwrap().sha256, before);
         fs::create_dir_all(bundle.dir.join("files/target")).unwrap();
         fs::write(bundle.dir.join("files/target/x"), "x").unwrap();
         assert_ne!(
-            inputs(&bundle).unwrap(),
+            inputs(&bundle).unwrap().sha256,
             before,
             "a directory of that name further down is the bundle's"
         );
@@ -287,17 +296,17 @@ mod tests {
         let (_tree, bundle) = tree();
         fs::write(bundle.dir.join("a"), "1").unwrap();
         fs::write(bundle.dir.join("b"), "2").unwrap();
-        let two = inputs(&bundle).unwrap();
+        let two = inputs(&bundle).unwrap().sha256;
         let of_b =
             files(&bundle).unwrap().into_iter().find(|f| f.path == Path::new("b")).unwrap().sha256;
         fs::remove_file(bundle.dir.join("b")).unwrap();
         fs::create_dir_all(bundle.dir.join(format!("a\n{of_b} - ."))).unwrap();
         fs::rename(bundle.dir.join("a"), bundle.dir.join(format!("a\n{of_b} - ./b"))).unwrap();
-        assert_ne!(inputs(&bundle).unwrap(), two);
+        assert_ne!(inputs(&bundle).unwrap().sha256, two);
         let (_tree, bundle) = tree_with(&[b"\xff".as_slice(), b"x\\2d".as_slice()]);
-        let first = inputs(&bundle).unwrap();
+        let first = inputs(&bundle).unwrap().sha256;
         let (_tree, bundle) = tree_with(&[b"\xfe".as_slice(), b"x\\2d".as_slice()]);
-        assert_ne!(inputs(&bundle).unwrap(), first, "what is no text is told apart, too");
+        assert_ne!(inputs(&bundle).unwrap().sha256, first, "what is no text is told apart, too");
     }
 
     fn tree_with(names: &[&[u8]]) -> (tempfile::TempDir, Bundle) {
@@ -329,13 +338,13 @@ mod tests {
         let vars = "bundle: {name: y, img_base: b, path: images/x}\n";
         fs::write(dir.join("build-vars.yml"), vars).unwrap();
         let bundle = crate::bundle::load(tree.path(), &dir).unwrap().bundle;
-        let before = inputs(&bundle).unwrap();
+        let before = inputs(&bundle).unwrap().sha256;
         fs::write(dir.join("build-vars.yml"), format!("{vars}# more\n")).unwrap();
-        let after = inputs(&bundle).unwrap();
+        let after = inputs(&bundle).unwrap().sha256;
         assert_ne!(after, before);
         fs::write(dir.join("beside.yml"), "").unwrap();
         assert_ne!(
-            inputs(&bundle).unwrap(),
+            inputs(&bundle).unwrap().sha256,
             after,
             "what lies beside the settings is shown to playbooks, too"
         );

@@ -51,7 +51,7 @@ pub use checks::CHECKS;
 pub use doubts::Doubts;
 pub use families::check_families;
 pub use files::included;
-pub use inputs::{files, inputs, linked, stamp, stamp_of};
+pub use inputs::{InputFile, Inputs, inputs, linked, stamp, stamp_of};
 pub use lint::on_factory;
 pub use load::{Loaded, Unsound, check_work, load, load_whole, load_with};
 pub use loader::{LoadRequest, Loader, serve};

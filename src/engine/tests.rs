@@ -210,6 +210,7 @@ impl World {
                 retries: 0,
                 env: BTreeMap::new(),
                 sudo: false,
+                key: None,
             }],
             tidy: vec!["logs".into()],
             smoke: Some({

@@ -3,6 +3,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use crate::bundle::Inputs;
 use crate::exec::probe::Lack;
 use crate::image::{Image, Visibility};
 
@@ -190,8 +191,8 @@ pub struct ControllerFacts {
     pub ansible: Result<String, Lack>,
     /// Commit of the tree, with `-dirty` if changed; `None`: not a git tree.
     pub commit: Option<String>,
-    /// Digest of the definition's files; `None`: unreadable.
-    pub inputs: Option<String>,
+    /// The definition's files; `None`: they cannot be read.
+    pub inputs: Option<Inputs>,
 }
 
 #[derive(Debug, Clone)]

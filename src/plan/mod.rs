@@ -18,6 +18,7 @@ use crate::lines;
 use crate::text::shell;
 
 mod facts;
+mod keys;
 mod machines;
 mod peak;
 mod publication;
@@ -145,6 +146,9 @@ pub struct StepPlan {
     pub retries: u32,
     pub env: BTreeMap<String, String>,
     pub sudo: bool,
+    /// See [`keys`].
+    #[serde(default)]
+    pub key: Option<String>,
 }
 
 /// Paths are relative to the bundle.
@@ -394,7 +398,7 @@ pub fn plan(
         }
     }
     let origin = origin(bundle, &facts.cloud, wrong);
-    let steps = steps(bundle);
+    let mut steps = steps(bundle);
     let plays = steps.iter().any(|s| matches!(s.action, StepAction::Ansible { .. }));
     if let (true, Err((what, hint))) = (plays, &facts.host.ansible) {
         refused.wrong.push(Diagnostic::error(None, what.clone()).hint(hint.clone()));
@@ -463,6 +467,13 @@ pub fn plan(
     let origins =
         publication::Origins { base, disk_gib, name: &image_name, run, host: &facts.host };
     let publish = publication::publication(bundle, &origins, &mut bundles);
+    if let Some(origin) = &origin {
+        let inputs = facts.host.inputs.as_ref();
+        keys::set(
+            &mut steps,
+            &keys::Begin { origin, ssh_user: &ssh_user, dir: &bundle.dir, inputs },
+        );
+    }
     let refuses = !refused.wrong.is_empty();
     let Findings { mut wrong, mut notes } = bundles;
     wrong.append(&mut refused.wrong);
@@ -663,6 +674,7 @@ fn steps(bundle: &Bundle) -> Vec<StepPlan> {
             retries: 0,
             env: BTreeMap::new(),
             sudo: false,
+            key: None,
         }];
     }
     // The bundle's own values; what a step says of itself wins.
@@ -704,6 +716,7 @@ fn steps(bundle: &Bundle) -> Vec<StepPlan> {
             retries: step.retries,
             env: step.env.clone(),
             sudo: step.sudo,
+            key: None,
         }
     };
     bundle.steps.iter().map(plan).collect()

@@ -157,7 +157,7 @@ pub(super) fn publication(
     let known = [
         (image::BASE, base),
         (image::COMMIT, host.commit.clone()),
-        (image::INPUTS, host.inputs.clone()),
+        (image::INPUTS, host.inputs.as_ref().map(|inputs| inputs.sha256.clone())),
     ];
     for (key, value) in &known {
         if let Some(value) = value {

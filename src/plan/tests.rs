@@ -22,7 +22,7 @@ fn image() -> Image {
     }
 }
 
-fn facts() -> Facts {
+pub(super) fn facts() -> Facts {
     Facts {
         cloud_name: "local".into(),
         cloud: CloudFacts {
@@ -39,7 +39,7 @@ fn facts() -> Facts {
         host: ControllerFacts {
             ansible: Ok("ansible-playbook 2.14".into()),
             commit: Some("c0ffee".into()),
-            inputs: Some("d1d1".into()),
+            inputs: Some(crate::bundle::Inputs { sha256: "d1d1".into(), files: Vec::new() }),
         },
     }
 }
@@ -58,7 +58,7 @@ fn load(vars: &str) -> (tempfile::TempDir, Result<Bundle, Vec<crate::diagnostic:
     (tree, loaded)
 }
 
-fn at() -> Timestamp {
+pub(super) fn at() -> Timestamp {
     "2026-11-20T23:31:45Z".parse().unwrap()
 }
 

@@ -1,5 +1,4 @@
 //! `manifest.json`: machine-readable record of what was built, from what, and with which results.
-use std::io;
 use std::path::{Path, PathBuf};
 
 use serde::Serialize;
@@ -8,12 +7,12 @@ use sha2::{Digest, Sha256};
 use super::hex;
 use super::record::{BaseRecord, Record, State};
 use super::templates::Rendered;
-use crate::bundle::{self, Bundle};
+use crate::bundle::Inputs;
 use crate::event::Verdict;
 use crate::image::Image;
 
 /// Incremented when a key changes its meaning or is removed.
-pub const SCHEMA: u32 = 1;
+pub const SCHEMA: u32 = 2;
 
 #[derive(Debug, Serialize)]
 pub struct Manifest<'a> {
@@ -35,7 +34,7 @@ pub struct Manifest<'a> {
     base: Option<&'a BaseRecord>,
     inputs: &'a Inputs,
     stages: Vec<Timing<'a>>,
-    steps: Vec<Timing<'a>>,
+    steps: Vec<Step<'a>>,
     tests: Vec<Test<'a>>,
     outputs: Vec<File>,
 }
@@ -54,6 +53,14 @@ struct Timing<'a> {
 }
 
 #[derive(Debug, Serialize)]
+struct Step<'a> {
+    #[serde(flatten)]
+    timing: Timing<'a>,
+    /// Its content key.
+    key: Option<&'a str>,
+}
+
+#[derive(Debug, Serialize)]
 struct Test<'a> {
     id: &'a str,
     verdict: Verdict,
@@ -67,30 +74,6 @@ pub struct File {
     pub path: PathBuf,
     /// Hex.
     pub sha256: String,
-}
-
-/// The files of a definition.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
-pub struct Inputs {
-    /// SHA-256 of the lines `<sha256>  <path>` of all files, sorted by path: `find . -type f |
-    /// LC_ALL=C sort | xargs sha256sum | sha256sum`.
-    pub sha256: String,
-    pub files: Vec<File>,
-}
-
-impl Inputs {
-    /// Files of the definition's directory, and its build-vars.yml if `bundle.path` names another
-    /// one.
-    pub fn of(bundle: &Bundle) -> Result<Self, (PathBuf, io::Error)> {
-        let of_all =
-            bundle::files(bundle)?.into_iter().map(|f| File { path: f.path, sha256: f.sha256 });
-        let files: Vec<File> = of_all.collect();
-        let mut all = Sha256::new();
-        for file in &files {
-            all.update(format!("{}  ./{}\n", file.sha256, file.path.display()));
-        }
-        Ok(Self { sha256: hex(&all.finalize()), files })
-    }
 }
 
 impl<'a> Manifest<'a> {
@@ -121,7 +104,10 @@ impl<'a> Manifest<'a> {
             steps: record
                 .steps
                 .iter()
-                .map(|s| Timing { name: &s.name, seconds: s.seconds, state: s.state })
+                .map(|s| Step {
+                    timing: Timing { name: &s.name, seconds: s.seconds, state: s.state },
+                    key: s.key.as_deref(),
+                })
                 .collect(),
             tests: record
                 .checks

@@ -85,6 +85,8 @@ pub struct StageRecord {
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct StepRecord {
     pub name: String,
+    /// As in the plan.
+    pub key: Option<String>,
     /// Total of all attempts.
     pub seconds: f64,
     pub state: State,
@@ -149,7 +151,7 @@ impl Record {
             commit: plan.commit.clone(),
             image: image.cloned(),
             base,
-            steps: plan.steps.iter().map(|s| StepRecord::planned(&s.name)).collect(),
+            steps: plan.steps.iter().map(|s| StepRecord::planned(&s.name, s.key.clone())).collect(),
             ..Self::begun(
                 Named {
                     run: &plan.run,
@@ -216,7 +218,7 @@ impl Record {
                 Event::StepStarted { index, name, .. } => {
                     // A plan made by an older version may know fewer steps than the events do.
                     while self.steps.len() <= *index {
-                        self.steps.push(StepRecord::planned(name));
+                        self.steps.push(StepRecord::planned(name, None));
                     }
                     let s = &mut self.steps[*index];
                     (s.state, s.attempts) = (State::Running, s.attempts + 1);
@@ -321,9 +323,10 @@ impl StageRecord {
 }
 
 impl StepRecord {
-    fn planned(name: &str) -> Self {
+    fn planned(name: &str, key: Option<String>) -> Self {
         Self {
             name: name.into(),
+            key,
             seconds: 0.0,
             state: State::Skipped,
             attempts: 0,

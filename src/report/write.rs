@@ -4,10 +4,10 @@ use std::fs;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
-use super::manifest::{Inputs, Manifest};
+use super::manifest::Manifest;
 use super::record::Record;
 use super::{Rendered, junit, page, properties};
-use crate::bundle::Bundle;
+use crate::bundle::{self, Bundle, Inputs};
 use crate::diagnostic::Diagnostic;
 use crate::event::Stamped;
 use crate::image::Image;
@@ -79,7 +79,7 @@ pub fn write(dir: &Path, root: &Path, built: &Built) -> Result<Vec<PathBuf>, Vec
         );
     }
     put.results(dir, &record);
-    let inputs = Inputs::of(built.bundle).unwrap_or_else(|(path, source)| {
+    let inputs = bundle::inputs(built.bundle).unwrap_or_else(|(path, source)| {
         put.errors.push(OutputError::Io { doing: "cannot read", path, source });
         Inputs::default()
     });
@@ -143,7 +143,7 @@ pub fn failed(dir: &Path, root: &Path, failed: &Failed) -> Result<Vec<PathBuf>, 
     put.text(dir.join("report.html"), page::html(&record).as_bytes());
     if let Some(bundle) = failed.definition {
         // What cannot be read of it may be why there was no plan.
-        let inputs = Inputs::of(bundle).unwrap_or_default();
+        let inputs = bundle::inputs(bundle).unwrap_or_default();
         put.text(dir.join("manifest.json"), Manifest::new(&record, &inputs, &[]).json().as_bytes());
     }
     put.log(root, failed.log);

@@ -73,26 +73,33 @@ struct Cost {
     took: Duration,
 }
 
+/// A small process between: a program begins with the peak of memory of the process that starts it,
+/// and this one holds what other tests need.
+const STARTER: &str = "import os, subprocess, sys
+child = subprocess.Popen(sys.argv[1:], stdout=subprocess.DEVNULL)
+_, status, usage = os.wait4(child.pid, 0)
+print(os.waitstatus_to_exitcode(status), usage.ru_maxrss, usage.ru_utime + usage.ru_stime)";
+
 /// Runs the program.
-#[allow(clippy::zombie_processes)] // `wait4` waits for it
 fn measured(factory: &Factory, args: &[&str]) -> Cost {
-    let said = tempfile::NamedTempFile::new().unwrap();
-    let mut command = factory.command(args);
-    let child = command.stdout(Stdio::null()).stderr(said.reopen().unwrap()).spawn().unwrap();
-    let mut status = 0;
-    // SAFETY: plain system calls; the child is ours, and nobody else waits for it.
-    let usage = unsafe {
-        let mut usage: libc::rusage = std::mem::zeroed();
-        assert_eq!(libc::wait4(child.id() as i32, &mut status, 0, &mut usage), child.id() as i32);
-        usage
-    };
-    let seconds =
-        |time: libc::timeval| Duration::new(time.tv_sec as u64, time.tv_usec as u32 * 1000);
+    let program = factory.command(args);
+    let mut starter = Command::new("python3");
+    starter.args(["-c", STARTER]).arg(program.get_program()).args(program.get_args());
+    for (name, value) in program.get_envs() {
+        match value {
+            Some(value) => starter.env(name, value),
+            None => starter.env_remove(name),
+        };
+    }
+    let ran = starter.current_dir(factory.tree()).output().unwrap();
+    let numbers = String::from_utf8(ran.stdout).unwrap();
+    let numbers: Vec<f64> = numbers.split_whitespace().map(|n| n.parse().unwrap()).collect();
+    let [code, kib, took] = numbers[..] else { panic!("{numbers:?}") };
     Cost {
-        said: std::fs::read_to_string(said.path()).unwrap(),
-        code: std::process::ExitStatus::from_raw(status).code().unwrap_or(-1),
-        mib: usage.ru_maxrss >> 10,
-        took: seconds(usage.ru_utime) + seconds(usage.ru_stime),
+        said: String::from_utf8_lossy(&ran.stderr).into_owned(),
+        code: code as i32,
+        mib: kib as i64 >> 10,
+        took: Duration::from_secs_f64(took),
     }
 }
 

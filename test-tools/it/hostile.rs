@@ -214,6 +214,7 @@ fn step(action: StepAction) -> StepPlan {
         retries: 0,
         env: Default::default(),
         sudo: false,
+        key: None,
     }
 }
 

@@ -86,8 +86,15 @@ impl World {
             tags: Vec::new(),
             local: false,
         };
-        let step =
-            StepPlan { name: "play".into(), action, timeout: 120, retries: 0, env, sudo: false };
+        let step = StepPlan {
+            name: "play".into(),
+            action,
+            timeout: 120,
+            retries: 0,
+            env,
+            sudo: false,
+            key: None,
+        };
         let mut plan = crate::wall::example_plan(&dir);
         plan.asks.tree = self.dir.path().join("tree");
         plan.steps = vec![step];

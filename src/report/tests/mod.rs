@@ -116,6 +116,7 @@ pub fn plan() -> Plan {
         retries: 0,
         env: BTreeMap::new(),
         sudo: false,
+        key: None,
     };
     let mut base = image();
     base.name = "debian-12-2026-11-01-0400".into();

@@ -1,0 +1,125 @@
+//! Content keys of steps. A key is one digest over everything in the definition that decides what
+//! the machine holds after the step: the base, the steps before it, the step itself and the files
+//! it reads.
+//!
+//! What a step fetches (packages, roles of Galaxy), the values of variables that `pass_env` names,
+//! and the versions of programs on the factory are in no key. Neither are names, deadlines and
+//! retries of steps: they change nothing on the machine.
+use std::path::Path;
+
+use serde_json::{Value, json};
+use sha2::{Digest, Sha256};
+
+use super::{Origin, StepAction, StepPlan};
+use crate::bundle::{InputFile, Inputs};
+use crate::fetch::{ChecksumSource, SourceUri};
+
+/// What the first step finds.
+pub(super) struct Begin<'a> {
+    pub origin: &'a Origin,
+    pub ssh_user: &'a str,
+    /// Of the definition.
+    pub dir: &'a Path,
+    /// `None`: a file of it cannot be read.
+    pub inputs: Option<&'a Inputs>,
+}
+
+/// Raised when the same definition gets other keys.
+const EDITION: u32 = 1;
+
+/// Sets `key` of every step: SHA-256, in hex. `None` stays from the first step on of which the
+/// factory cannot know what it depends on: the base is not built yet, or a file cannot be read.
+pub(super) fn set(steps: &mut [StepPlan], on: &Begin<'_>) {
+    let mut before = on.base().map(|base| digest(&json!([EDITION, "base", base, on.ssh_user])));
+    for step in steps {
+        let files = read_by(&step.action, on.inputs);
+        before = before.zip(files).map(|(before, files)| {
+            digest(&json!([EDITION, "step", before, step.action, step.env, step.sudo, files]))
+        });
+        step.key.clone_from(&before);
+    }
+}
+
+impl Begin<'_> {
+    /// What the builder's disk begins as.
+    fn base(&self) -> Option<Value> {
+        match self.origin {
+            Origin::Base(image) if !image.is_built() => None,
+            Origin::Base(image) if image.checksum.is_empty() => Some(json!(["id", image.id])),
+            Origin::Base(image) => Some(json!(["image", image.checksum])),
+            // A script reads what it likes of its definition.
+            Origin::Script(path) => Some(json!(["script", path, every(self.inputs)?])),
+            Origin::Url { wish, format } => {
+                let sum = match &wish.sum {
+                    None => Value::Null,
+                    Some(ChecksumSource::Given(digest)) => json!(digest),
+                    Some(ChecksumSource::List(list)) => self.named(list)?,
+                };
+                Some(json!(["source", self.named(&wish.from)?, sum, format]))
+            }
+        }
+    }
+
+    /// A file of the definition by its content, anything else by its name.
+    fn named(&self, uri: &SourceUri) -> Option<Value> {
+        match uri {
+            SourceUri::File(path) => match path.strip_prefix(self.dir) {
+                Ok(own) => under(own, self.inputs),
+                Err(_) => Some(json!(path)),
+            },
+            SourceUri::Url(url) => Some(json!(url)),
+        }
+    }
+}
+
+/// `None`: it reads something that is no file of the definition.
+fn read_by(action: &StepAction, inputs: Option<&Inputs>) -> Option<Value> {
+    match action {
+        StepAction::Shell { .. } | StepAction::Reboot => Some(Value::Null),
+        // Roles, variables, templates, plugins, lookups: a playbook can read any of them.
+        StepAction::Ansible { .. } => every(inputs),
+        StepAction::Script { path } | StepAction::Upload { src: path, .. } => under(path, inputs),
+    }
+}
+
+fn every(inputs: Option<&Inputs>) -> Option<Value> {
+    Some(listed(inputs?.files.iter()))
+}
+
+/// The file at `path`, or the files below it. Where a link leads there or on from there, it may
+/// read any file of the definition.
+fn under(path: &Path, inputs: Option<&Inputs>) -> Option<Value> {
+    let files = &inputs?.files;
+    let on_the_way = |file: &InputFile| file.path.starts_with(path) || path.starts_with(&file.path);
+    if files.iter().any(|file| file.mode == 'l' && on_the_way(file)) {
+        return every(inputs);
+    }
+    let read: Vec<_> = files.iter().filter(|file| file.path.starts_with(path)).collect();
+    (!read.is_empty()).then(|| listed(read.into_iter()))
+}
+
+fn listed<'a>(files: impl Iterator<Item = &'a InputFile>) -> Value {
+    files.map(|file| json!([file.path, file.sha256, file.mode])).collect()
+}
+
+fn digest(value: &Value) -> String {
+    let text = sorted(value).to_string();
+    Sha256::digest(text).iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// With the keys of every map in one order: in which one they are written decides nothing.
+fn sorted(value: &Value) -> Value {
+    match value {
+        Value::Array(items) => items.iter().map(sorted).collect(),
+        Value::Object(map) => {
+            let mut entries: Vec<_> =
+                map.iter().map(|(key, value)| (key.clone(), sorted(value))).collect();
+            entries.sort_by(|a, b| a.0.cmp(&b.0));
+            Value::Object(entries.into_iter().collect())
+        }
+        other => other.clone(),
+    }
+}
+
+#[cfg(test)]
+mod tests;
