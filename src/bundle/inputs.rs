@@ -27,10 +27,9 @@ pub struct InputFile {
 /// All files of a definition, under one digest.
 #[derive(Debug, Clone, Default, PartialEq, Eq, serde::Serialize)]
 pub struct Inputs {
-    /// SHA-256, in hex, of lines `<sha256> <mode> ./<path>`: paths, contents, and whether a file
-    /// may be executed (the rest of a mode differs from checkout to checkout). Where a path has a
-    /// line's end in it, the line begins with `\`, and `\n` and `\\` stand for what they do
-    /// elsewhere, as in the lists of sha256sum.
+    /// SHA-256, in hex, of lines `<sha256> <mode> ./<path>`: paths, contents, and the executable
+    /// bit (other mode bits differ between checkouts). As in lists of sha256sum, a line with an
+    /// escaped path begins with `\`; `\n` and `\\` are the escapes.
     pub sha256: String,
     pub files: Vec<InputFile>,
 }
@@ -101,7 +100,7 @@ fn below(dir: &Path) -> Result<Vec<InputFile>, (PathBuf, io::Error)> {
     Ok(files)
 }
 
-/// What a definition says. Values of `--set` are not in it.
+/// The files of a definition and their digest. Excludes values of `--set`.
 pub fn inputs(bundle: &Bundle) -> Result<Inputs, (PathBuf, io::Error)> {
     let files = files(bundle)?;
     let mut all = Sha256::new();

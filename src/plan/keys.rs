@@ -1,10 +1,10 @@
-//! Content keys of steps. A key is one digest over everything in the definition that decides what
-//! the machine holds after the step: the base, the steps before it, the step itself and the files
-//! it reads.
+//! Content keys of steps. A key is a digest of everything in the definition that determines the
+//! machine's state after the step: the base, the earlier steps, the step itself, and the files it
+//! reads.
 //!
-//! What a step fetches (packages, roles of Galaxy), the values of variables that `pass_env` names,
-//! and the versions of programs on the factory are in no key. Neither are names, deadlines and
-//! retries of steps: they change nothing on the machine.
+//! Not included: downloads of a step (packages, roles of Galaxy), values of `pass_env` variables,
+//! and versions of programs on the factory. Names, deadlines and retries of steps are not included
+//! either, because they do not affect the machine.
 use std::path::Path;
 
 use serde_json::{Value, json};
@@ -14,21 +14,21 @@ use super::{Origin, StepAction, StepPlan};
 use crate::bundle::{InputFile, Inputs};
 use crate::fetch::{ChecksumSource, SourceUri};
 
-/// What the first step finds.
+/// State before the first step.
 pub(super) struct Begin<'a> {
     pub origin: &'a Origin,
     pub ssh_user: &'a str,
-    /// Of the definition.
+    /// Directory of the definition.
     pub dir: &'a Path,
-    /// `None`: a file of it cannot be read.
+    /// `None` if a file is unreadable.
     pub inputs: Option<&'a Inputs>,
 }
 
-/// Raised when the same definition gets other keys.
+/// Incremented when the same definition gets other keys.
 const EDITION: u32 = 1;
 
-/// Sets `key` of every step: SHA-256, in hex. `None` stays from the first step on of which the
-/// factory cannot know what it depends on: the base is not built yet, or a file cannot be read.
+/// Sets `key` of every step: SHA-256, in hex. `None` from the first step on whose dependencies are
+/// unknown: the base is not built yet, or a file is unreadable.
 pub(super) fn set(steps: &mut [StepPlan], on: &Begin<'_>) {
     let mut before = on.base().map(|base| digest(&json!([EDITION, "base", base, on.ssh_user])));
     for step in steps {
@@ -41,7 +41,7 @@ pub(super) fn set(steps: &mut [StepPlan], on: &Begin<'_>) {
 }
 
 impl Begin<'_> {
-    /// What the builder's disk begins as.
+    /// Initial content of the builder's disk.
     fn base(&self) -> Option<Value> {
         match self.origin {
             Origin::Base(image) if !image.is_built() => None,
@@ -72,7 +72,7 @@ impl Begin<'_> {
     }
 }
 
-/// `None`: it reads something that is no file of the definition.
+/// `None` if it reads something outside of the definition.
 fn read_by(action: &StepAction, inputs: Option<&Inputs>) -> Option<Value> {
     match action {
         StepAction::Shell { .. } | StepAction::Reboot => Some(Value::Null),
@@ -86,8 +86,8 @@ fn every(inputs: Option<&Inputs>) -> Option<Value> {
     Some(listed(inputs?.files.iter()))
 }
 
-/// The file at `path`, or the files below it. Where a link leads there or on from there, it may
-/// read any file of the definition.
+/// The file at `path`, or the files below it. Through a link it may read any file of the
+/// definition.
 fn under(path: &Path, inputs: Option<&Inputs>) -> Option<Value> {
     let files = &inputs?.files;
     let on_the_way = |file: &InputFile| file.path.starts_with(path) || path.starts_with(&file.path);
@@ -107,7 +107,7 @@ fn digest(value: &Value) -> String {
     Sha256::digest(text).iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-/// With the keys of every map in one order: in which one they are written decides nothing.
+/// Sorts the keys of every map, because their written order has no meaning.
 fn sorted(value: &Value) -> Value {
     match value {
         Value::Array(items) => items.iter().map(sorted).collect(),
