@@ -33,6 +33,7 @@ mod credentials;
 mod endpoint;
 mod error;
 mod facts;
+mod floating;
 mod glance;
 mod heat;
 mod keystone;
