@@ -67,6 +67,11 @@ pub(super) fn places(
             }
         }
     }
+    Ok(with_names(places, names))
+}
+
+/// The places, and those names of links that lie in none of them.
+fn with_names(places: BTreeSet<PathBuf>, names: BTreeSet<PathBuf>) -> Vec<PathBuf> {
     let mut shown: Vec<PathBuf> = places.into_iter().collect();
     // Sorted: what lies in another comes after it, and is seen with it.
     for name in names {
@@ -74,7 +79,7 @@ pub(super) fn places(
             shown.push(name);
         }
     }
-    Ok(shown)
+    shown
 }
 
 /// What lies in the places of a definition and is no part of it: git's own directories, and what
