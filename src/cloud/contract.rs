@@ -124,10 +124,24 @@ async fn life(cloud: &dyn Cloud, run: &Run, disk: &Path) -> Image {
         cloud.capture(&run.cx, &run.id, &machine, &name, DEADLINE).await.expect("capture");
     assert_eq!((captured.name.as_str(), captured.state), (name.as_str(), State::Staged));
 
+    let published = is_published(cloud, run, &captured).await;
+    is_found(cloud, run, &published).await;
+
+    // The ledger has not heard that the image is kept: it was published all the same, and stays.
+    run.delete_all(cloud, &run.cx.ledger.entries()).await;
+    assert!(matches!(cloud.power(&machine).await.expect("power"), Power::Gone(_)));
+    run.assert_owns_nothing(cloud).await;
+    let images = cloud.images().await.expect("images");
+    assert!(images.contains(&published) && images.iter().all(|i| i.id != staged.id));
+    published
+}
+
+/// Twice, for an answer may be lost; and with the proof that it is this factory's.
+async fn is_published(cloud: &dyn Cloud, run: &Run, captured: &Image) -> Image {
     let publication = publication(run);
-    let published = cloud.publish(&run.cx, &captured, &publication).await.expect("publish");
+    let published = cloud.publish(&run.cx, captured, &publication).await.expect("publish");
     assert_eq!(
-        cloud.publish(&run.cx, &captured, &publication).await.expect("publish again"),
+        cloud.publish(&run.cx, captured, &publication).await.expect("publish again"),
         published
     );
     assert_eq!(
@@ -150,6 +164,11 @@ async fn life(cloud: &dyn Cloud, run: &Run, disk: &Path) -> Image {
         published
     );
     assert!(cloud.images().await.expect("images").contains(&published));
+    published
+}
+
+/// By its ID, its name and its family.
+async fn is_found(cloud: &dyn Cloud, run: &Run, published: &Image) {
     for base in [&published.id, &published.name, &published.family] {
         let wanted = FactsQuery {
             base: Some(base.clone()),
@@ -160,14 +179,6 @@ async fn life(cloud: &dyn Cloud, run: &Run, disk: &Path) -> Image {
         assert_eq!(facts.base, BaseLookup::Found(Box::new(published.clone())));
         assert_eq!(facts.name_taken_by, std::slice::from_ref(&published.id));
     }
-
-    // The ledger has not heard that the image is kept: it was published all the same, and stays.
-    run.delete_all(cloud, &run.cx.ledger.entries()).await;
-    assert!(matches!(cloud.power(&machine).await.expect("power"), Power::Gone(_)));
-    run.assert_owns_nothing(cloud).await;
-    let images = cloud.images().await.expect("images");
-    assert!(images.contains(&published) && images.iter().all(|i| i.id != staged.id));
-    published
 }
 
 fn publication(run: &Run) -> Publication {
@@ -247,26 +258,7 @@ async fn afterlife(cloud: &dyn Cloud, run: &Run, disk: &Path) {
     for to in
         [deprecated, Lifecycle { state: State::Deprecated, hidden: true, hidden_at: Some(now) }]
     {
-        for _ in 0..2 {
-            let seen = cloud
-                .set_lifecycle(&run.cx, &published, &to)
-                .await
-                .expect("set the standing, perhaps again");
-            assert_eq!(seen.standing(), to);
-            assert_eq!(
-                (&seen.id, &seen.name, &seen.checksum),
-                (&published.id, &published.name, &published.checksum)
-            );
-            assert_eq!(
-                seen.tags,
-                ["contract"],
-                "other clients would take it for what its family means"
-            );
-            assert!(
-                cloud.images().await.expect("images").contains(&seen),
-                "it is not listed as it is"
-            );
-        }
+        stands(cloud, run, &published, &to).await;
         assert!(
             matches!(base(&published.family).await, BaseLookup::Missing { .. }),
             "a family means an image that is {to:?}"
@@ -288,6 +280,27 @@ async fn afterlife(cloud: &dyn Cloud, run: &Run, disk: &Path) {
     }
     run.delete_all(cloud, &run.cx.ledger.entries()).await;
     run.assert_owns_nothing(cloud).await;
+}
+
+/// Set twice, and seen in lists as it is.
+async fn stands(cloud: &dyn Cloud, run: &Run, published: &Image, to: &Lifecycle) {
+    for _ in 0..2 {
+        let seen = cloud
+            .set_lifecycle(&run.cx, published, to)
+            .await
+            .expect("set the standing, perhaps again");
+        assert_eq!(&seen.standing(), to);
+        assert_eq!(
+            (&seen.id, &seen.name, &seen.checksum),
+            (&published.id, &published.name, &published.checksum)
+        );
+        assert_eq!(
+            seen.tags,
+            ["contract"],
+            "other clients would take it for what its family means"
+        );
+        assert!(cloud.images().await.expect("images").contains(&seen), "it is not listed as it is");
+    }
 }
 
 /// What a person made of an image by copying it, properties and all, stays what it is. `copy` makes
@@ -325,12 +338,19 @@ pub async fn copies(
     for id in [&of_staged, &of_published] {
         is_let_alone(cloud, &run, id).await;
     }
+    counts_alone(cloud, &run, &published).await;
+    run.delete_all(cloud, &run.cx.ledger.entries()).await;
+    for id in [&of_staged, &of_published] {
+        is_let_alone(cloud, &run, id).await;
+    }
+    run.assert_owns_nothing(cloud).await;
+    [of_staged, of_published]
+}
+
+/// Of its family no copy is current, pruned, or meant when the image is gone. Deletes it.
+async fn counts_alone(cloud: &dyn Cloud, run: &Run, published: &Image) {
     let images = cloud.images().await.expect("images");
-    assert_eq!(
-        family::current(&images, &published.family),
-        Some(&published),
-        "the copy is current"
-    );
+    assert_eq!(family::current(&images, &published.family), Some(published), "the copy is current");
     assert_eq!(
         family::before(&images, &published.family),
         None,
@@ -351,18 +371,12 @@ pub async fn copies(
             .base
     };
     assert_eq!(base().await, BaseLookup::Found(Box::new(published.clone())));
-    cloud.delete_image(&run.cx, &published).await.expect("discard");
+    cloud.delete_image(&run.cx, published).await.expect("discard");
     let meant = base().await;
     assert!(
         !matches!(meant, BaseLookup::Found(_)),
         "with the image gone, its family means the copy: {meant:?}"
     );
-    run.delete_all(cloud, &run.cx.ledger.entries()).await;
-    for id in [&of_staged, &of_published] {
-        is_let_alone(cloud, &run, id).await;
-    }
-    run.assert_owns_nothing(cloud).await;
-    [of_staged, of_published]
 }
 
 /// The image is foreign, and whatever is tried leaves it as it is.

@@ -252,22 +252,7 @@ async fn line(site: &BuildContext<'_>, up: &mut Option<SshAccess>) -> Result<Bui
             let provisioned =
                 site.stage(Stage::Provision, provision::steps(site, &mut builder)).await;
             if let Goal::Provisioned(person) = site.until {
-                // The run is at its end, or was told to end: nothing is opened any more.
-                match provisioned {
-                    Err(e) if e.is_cancelled() || matches!(e, BuildError::Space(_)) => {
-                        return Err(e);
-                    }
-                    _ => {}
-                }
-                let opened = builder.opened(site)?;
-                let open = async {
-                    person.open(&opened, provisioned.as_ref().err()).await;
-                    Ok(())
-                };
-                space::watched(site, Stage::Provision, open).await?;
-                // It did not end because the person left.
-                site.cx.cancel.check()?;
-                return provisioned.map(|()| Built::ShellEnded);
+                return visited(site, &builder, person, provisioned).await;
             }
             provisioned?;
             if plan.smoke.is_some() {
@@ -303,6 +288,29 @@ async fn line(site: &BuildContext<'_>, up: &mut Option<SshAccess>) -> Result<Bui
     }
     let published = site.stage(Stage::Publish, publish(site, &image, tally)).await?;
     Ok(Built::Image(Box::new(published)))
+}
+
+/// The builder is opened for a person, whatever became of the steps.
+async fn visited(
+    site: &BuildContext<'_>,
+    builder: &machine::Running,
+    person: &dyn Interactive,
+    provisioned: Result<(), BuildError>,
+) -> Result<Built, BuildError> {
+    // The run is at its end, or was told to end: nothing is opened any more.
+    match provisioned {
+        Err(e) if e.is_cancelled() || matches!(e, BuildError::Space(_)) => return Err(e),
+        _ => {}
+    }
+    let opened = builder.opened(site)?;
+    let open = async {
+        person.open(&opened, provisioned.as_ref().err()).await;
+        Ok(())
+    };
+    space::watched(site, Stage::Provision, open).await?;
+    // It did not end because the person left.
+    site.cx.cancel.check()?;
+    provisioned.map(|()| Built::ShellEnded)
 }
 
 /// A builder that has done its work gives back what it holds of the project's quota before the next

@@ -3,10 +3,19 @@ use std::fs::{self, File};
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 
+use super::base::lacking;
+use super::building::hold;
 use super::dir::{COMING, GOING, LEDGER, LOCK};
+use super::planning::host_facts;
 use super::*;
-use crate::cloud::ledger::{LedgerError, Made};
+use crate::bundle;
+use crate::cancel::Cancel;
+use crate::cloud::Cloud;
+use crate::cloud::ledger::{Kind, LedgerError, Made};
 use crate::cloud::memory::Memory;
+use crate::engine::SshAccess;
+use crate::lock::Held;
+use crate::plan::BaseLookup;
 use crate::sweep::{self, State};
 
 struct World {

@@ -92,7 +92,7 @@ const ARCH_AT: u32 = 4;
 pub(super) fn filter() -> io::Result<Option<Arc<OwnedFd>>> {
     match KINDS {
         [] => Ok(None),
-        kinds => super::in_memory(c"calls", &program(kinds)).map(Some),
+        kinds => super::handed::in_memory(c"calls", &program(kinds)).map(Some),
     }
 }
 

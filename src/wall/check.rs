@@ -5,9 +5,10 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use super::ansible::ANSIBLE;
 use super::installation::python_homes;
 use super::mounts::Mounts;
-use super::{ANSIBLE, Availability, Definition, Wall, WallError, find, furnished};
+use super::{Availability, Definition, Wall, WallError, find, furnished};
 use crate::bundle::{self, Bundle, Need, NeedKind};
 use crate::cancel::{Cancel, Cancelled};
 use crate::exec::{Cmd, Limits, env};

@@ -66,6 +66,11 @@ pub(super) fn places(
             }
         }
     }
+    Ok(with_names(places, names))
+}
+
+/// The places, and those names of links that lie in none of them.
+fn with_names(places: BTreeSet<PathBuf>, names: BTreeSet<PathBuf>) -> Vec<PathBuf> {
     let mut shown: Vec<PathBuf> = places.into_iter().collect();
     // Sorted: what lies in another comes after it, and is seen with it.
     for name in names {
@@ -73,7 +78,7 @@ pub(super) fn places(
             shown.push(name);
         }
     }
-    Ok(shown)
+    shown
 }
 
 /// Entries of a definition's directories that are not part of it: git directories, and build output

@@ -24,16 +24,17 @@ use crate::exec::{self, Cmd, PROCESS_MARK};
 pub struct Means<'a> {
     pub accel: &'a Choice,
     pub reach: &'a Reach,
+    pub layout: &'a RunDirs,
+    pub store: &'a Store,
 }
 
 pub async fn boot(
     cx: &Cx,
-    layout: &RunDirs,
-    store: &Store,
     host: &Means<'_>,
     spec: &BootSpec,
     deadline: Duration,
 ) -> Result<Machine, CloudError> {
+    let Means { layout, store, .. } = *host;
     let until = Instant::now() + deadline;
     let image = store.need(&spec.image)?;
     let place = layout.place(&spec.run, &spec.name)?;
@@ -48,8 +49,8 @@ pub async fn boot(
     seed.write(&place.file(SEED))
         .map_err(CloudError::io(format!("write {}", place.file(SEED).display())))?;
     let hardware = Hardware { cpus: spec.cpus, ram_mib: spec.ram_mib, uuid, mac: mac() };
-    let port =
-        power_on(cx, &place, host, &spec.run, &spec.name, &hardware, 0, until, deadline).await?;
+    let start = Start { hardware: &hardware, port: 0, until, deadline };
+    let port = power_on(cx, host, &place, &start).await?;
     Ok(Machine {
         name: spec.name.clone(),
         id: format!("{}/{}", spec.run, spec.name),
@@ -63,39 +64,41 @@ pub async fn boot(
 /// translations.
 pub async fn again(
     cx: &Cx,
-    place: &MachineDir,
     host: &Means<'_>,
-    machine: &Machine,
+    place: &MachineDir,
     deadline: Duration,
 ) -> Result<(), CloudError> {
     let until = Instant::now() + deadline;
     let gone =
-        || CloudError::refused(format!("boot {}", machine.name), "nothing is known of it here");
-    let record = place.record()?.ok_or_else(gone)?;
-    let run = machine.id.split('/').next().unwrap_or_default();
-    power_on(cx, place, host, run, &machine.name, &record.hardware, record.port, until, deadline)
-        .await
-        .map(drop)
+        || CloudError::refused(format!("boot {}", place.name), "nothing is known of it here");
+    let Record { hardware, port, .. } = place.record()?.ok_or_else(gone)?;
+    let start = Start { hardware: &hardware, port, until, deadline };
+    power_on(cx, host, place, &start).await.map(drop)
 }
 
-/// Starts and records QEMU. Returns the SSH port; `port` 0 selects a free one.
-#[allow(clippy::too_many_arguments)]
-async fn power_on(
-    cx: &Cx,
-    place: &MachineDir,
-    host: &Means<'_>,
-    run: &str,
-    name: &str,
-    hardware: &Hardware,
+/// What is powered on, and how long that may take.
+struct Start<'s> {
+    hardware: &'s Hardware,
+    /// At which SSH is reached; 0: a free one.
     port: u16,
     until: Instant,
+    /// As it was given, for error texts.
     deadline: Duration,
+}
+
+/// Starts QEMU and notes it down; returns the port at which SSH is reached.
+async fn power_on(
+    cx: &Cx,
+    host: &Means<'_>,
+    place: &MachineDir,
+    start: &Start<'_>,
 ) -> Result<u16, CloudError> {
+    let Start { hardware, port, .. } = *start;
     cx.cancel.check()?;
-    let what = format!("boot {name}");
-    let network = network::start(cx, host.reach, place, run, name, port).await?;
-    let cmd = command(run, name, hardware, place, host.accel, &network);
-    let start = || async {
+    let what = format!("boot {}", place.name);
+    let network = network::start(cx, host.reach, place, port).await?;
+    let cmd = command(hardware, place, host.accel, &network);
+    let begin = || async {
         let log = File::options()
             .create(true)
             .append(true)
@@ -106,12 +109,12 @@ async fn power_on(
         let proc = proc.ok_or_else(|| CloudError::refused(&what, "QEMU was gone at once"))?;
         Ok::<_, CloudError>(Made { id: proc.to_string(), value: (child, proc) })
     };
-    let (mut child, proc) = cx.ledger.own(Kind::Process, name, start).await?;
+    let (mut child, proc) = cx.ledger.own(Kind::Process, &place.name, begin).await?;
     // From here on QEMU alone holds its end: when it ends, so does what carries its network.
     let Network { end, port, processes, .. } = network;
     drop((end, cmd));
     tokio::spawn(growth::bound_while(proc, place.growing()));
-    let mut qmp = answering(cx, &mut child, place, &what, until, deadline).await?;
+    let mut qmp = answering(cx, &mut child, place, start).await?;
     reap(child, place);
     let port = match port {
         Some(port) => port,
@@ -148,26 +151,8 @@ async fn overlay(
 
 /// Command line of QEMU. Matches Nova's machines (`pc`, virtio, serial console), so that an image
 /// which boots here boots there.
-pub fn command(
-    run: &str,
-    name: &str,
-    hardware: &Hardware,
-    place: &MachineDir,
-    accel: &Choice,
-    network: &Network,
-) -> Cmd {
-    // Flushes of guest and host dominate a package manager's time, and a run does not survive a
-    // crash of this host anyway.
-    let cache = json!({ "no-flush": true });
-    let disk = json!({
-        "node-name": "disk", "driver": "qcow2", "discard": "unmap", "detect-zeroes": "unmap",
-        "cache": cache,
-        "file": { "driver": "file", "filename": OVERLAY, "discard": "unmap", "cache": cache },
-    });
-    let seed = json!({
-        "node-name": "seed", "driver": "raw", "read-only": true, "file": { "driver": "file",
-        "filename": SEED, "read-only": true },
-    });
+pub fn command(hardware: &Hardware, place: &MachineDir, accel: &Choice, network: &Network) -> Cmd {
+    let [disk, seed] = disks();
     // In QEMU's option lists a comma is written twice.
     let socket = place.qmp().display().to_string().replace(',', ",,");
     let cmd = Cmd::new("qemu-system-x86_64", Duration::MAX)
@@ -175,7 +160,7 @@ pub fn command(
         .args(accel.args())
         .args([
             "-name",
-            name,
+            &place.name,
             "-uuid",
             &hardware.uuid,
             "-smp",
@@ -191,8 +176,8 @@ pub fn command(
         // After an orderly power-off QEMU stays in state `shutdown`, so a missing QEMU has crashed
         // or was killed.
         .arg("-no-shutdown")
-        .args(["-blockdev", &disk.to_string(), "-device", "virtio-blk-pci,drive=disk,bootindex=0"])
-        .args(["-blockdev", &seed.to_string(), "-device", "virtio-blk-pci,drive=seed"])
+        .args(["-blockdev", &disk, "-device", "virtio-blk-pci,drive=disk,bootindex=0"])
+        .args(["-blockdev", &seed, "-device", "virtio-blk-pci,drive=seed"])
         .args(["-netdev", &network.option])
         .args(["-device", &format!("virtio-net-pci,netdev=net,mac={}", hardware.mac)])
         .args(["-device", "virtio-rng-pci", "-device", "pvpanic"])
@@ -204,12 +189,29 @@ pub fn command(
         ])
         .args(["-qmp", &format!("unix:{socket},server=on,wait=off")])
         .dir(&place.dir)
-        .mark(run)
-        .env(PROCESS_MARK, name);
+        .mark(&place.run)
+        .env(PROCESS_MARK, &place.name);
     match &network.end {
         Some(end) => cmd.hand(end.clone()),
         None => cmd,
     }
+}
+
+/// The overlay and the config drive, as `-blockdev` has them.
+fn disks() -> [String; 2] {
+    // Flushes of guest and host dominate a package manager's time, and a run does not survive a
+    // crash of this host anyway.
+    let cache = json!({ "no-flush": true });
+    let disk = json!({
+        "node-name": "disk", "driver": "qcow2", "discard": "unmap", "detect-zeroes": "unmap",
+        "cache": cache,
+        "file": { "driver": "file", "filename": OVERLAY, "discard": "unmap", "cache": cache },
+    });
+    let seed = json!({
+        "node-name": "seed", "driver": "raw", "read-only": true, "file": { "driver": "file",
+        "filename": SEED, "read-only": true },
+    });
+    [disk.to_string(), seed.to_string()]
 }
 
 /// A random MAC address in QEMU's range.
@@ -223,10 +225,9 @@ async fn answering(
     cx: &Cx,
     child: &mut Child,
     place: &MachineDir,
-    what: &str,
-    until: Instant,
-    deadline: Duration,
+    start: &Start<'_>,
 ) -> Result<Qmp, CloudError> {
+    let what = format!("boot {}", place.name);
     loop {
         if let Ok(qmp) = Qmp::connect(&place.qmp(), Duration::from_secs(10)).await {
             return Ok(qmp);
@@ -237,8 +238,8 @@ async fn answering(
                 format!("QEMU ended ({}): {}", exec::status_text(status), place.last_words()),
             ));
         }
-        if Instant::now() >= until {
-            return Err(CloudError::Deadline { what: what.into(), after: deadline });
+        if Instant::now() >= start.until {
+            return Err(CloudError::Deadline { what, after: start.deadline });
         }
         cx.cancel.pause(Duration::from_millis(50)).await?;
     }
@@ -258,7 +259,7 @@ fn reap(mut child: Child, place: &MachineDir) {
 }
 
 /// The port on 127.0.0.1 forwarded to the machine's port 22, as listed by QEMU: `TCP[HOST_FORWARD]
-/// 11       127.0.0.1 37889       10.0.2.15    22     0     0`.
+/// 11 127.0.0.1 37889 10.0.2.15 22 0 0`.
 async fn forwarded_port(qmp: &mut Qmp) -> Result<u16, String> {
     let ask = json!({ "command-line": "info usernet" });
     let answer = qmp

@@ -39,7 +39,12 @@ impl RunDirs {
         let name = component(name)?;
         // The path is short of room, and the run is in it already.
         let short = name.strip_prefix(&format!("factory-{run}-")).unwrap_or(name);
-        let place = MachineDir { dir: work.join(name), sockets: runtime.join(short) };
+        let place = MachineDir {
+            run: run.to_owned(),
+            name: name.to_owned(),
+            dir: work.join(name),
+            sockets: runtime.join(short),
+        };
         let length = place.qmp().as_os_str().len();
         if length > SOCKET_PATH {
             return Err(CloudError::refused(
@@ -65,6 +70,9 @@ impl RunDirs {
 /// Directories of one machine.
 #[derive(Debug, Clone)]
 pub struct MachineDir {
+    /// Of the machine, and of the run that it belongs to.
+    pub name: String,
+    pub run: String,
     pub dir: PathBuf,
     pub sockets: PathBuf,
 }

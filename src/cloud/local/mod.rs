@@ -99,7 +99,12 @@ impl Local {
     }
 
     async fn means(&self, cancel: &Cancel) -> Result<boot::Means<'_>, Cancelled> {
-        Ok(boot::Means { accel: self.accel(cancel).await?, reach: self.reach(cancel).await? })
+        Ok(boot::Means {
+            accel: self.accel(cancel).await?,
+            reach: self.reach(cancel).await?,
+            layout: &self.layout,
+            store: &self.store,
+        })
     }
 }
 
@@ -167,7 +172,7 @@ impl Cloud for Local {
         deadline: Duration,
     ) -> Result<Machine, CloudError> {
         let host = self.means(&cx.cancel).await?;
-        boot::boot(cx, &self.layout, &self.store, &host, spec, deadline).await
+        boot::boot(cx, &host, spec, deadline).await
     }
 
     async fn power(&self, machine: &Machine) -> Result<Power, CloudError> {
@@ -194,7 +199,7 @@ impl Cloud for Local {
         machine: &Machine,
         deadline: Duration,
     ) -> Result<(), CloudError> {
-        power::shutdown(cx, &self.turns, &self.layout.place_of(machine)?, machine, deadline).await
+        power::shutdown(cx, &self.turns, &self.layout.place_of(machine)?, deadline).await
     }
 
     async fn capture(
@@ -280,6 +285,7 @@ impl Cloud for Local {
         self.store.list()
     }
 
+    /// Reboots as Nova does: power off, requested or forced, and on again.
     async fn reboot(
         &self,
         cx: &Cx,
@@ -288,26 +294,22 @@ impl Cloud for Local {
         deadline: Duration,
     ) -> Result<(), CloudError> {
         let (place, host) = (self.layout.place_of(machine)?, self.means(&cx.cancel).await?);
-        power::reboot(cx, &self.turns, &place, &host, machine, how, deadline).await
+        if how == Reboot::Orderly {
+            power::powered_off(cx, &self.turns, &place, deadline).await?;
+        }
+        power::cut(cx, &self.turns, &place).await?;
+        boot::again(cx, &host, &place, deadline).await
     }
 
     async fn attach_volume(
         &self,
         cx: &Cx,
-        run: &str,
+        _: &str,
         machine: &Machine,
         wanted: &VolumePlan,
         _: Duration,
     ) -> Result<AttachedVolume, CloudError> {
-        volume::attach(
-            cx,
-            &self.turns,
-            &self.layout.place_of(machine)?,
-            run,
-            machine,
-            wanted.size_gib,
-        )
-        .await
+        volume::attach(cx, &self.turns, &self.layout.place_of(machine)?, wanted.size_gib).await
     }
 
     async fn detach_volume(

@@ -161,21 +161,18 @@ pub async fn start(
     cx: &Cx,
     reach: &Reach,
     place: &MachineDir,
-    run: &str,
-    name: &str,
     port: u16,
 ) -> Result<Network, CloudError> {
     let why = match reach {
         Reach::Nowhere => return Ok(Network::of_qemu(port, true)),
         Reach::Open(why) => why.clone(),
-        Reach::Closed(means) => {
-            match twice(&cx.cancel, || carried(cx, means, place, run, name, port)).await {
-                Ok(network) => return Ok(network),
-                Err(CloudError::Cancelled(c)) => return Err(c.into()),
-                Err(e) => e.to_string(),
-            }
-        }
+        Reach::Closed(means) => match twice(&cx.cancel, || carried(cx, means, place, port)).await {
+            Ok(network) => return Ok(network),
+            Err(CloudError::Cancelled(c)) => return Err(c.into()),
+            Err(e) => e.to_string(),
+        },
     };
+    let name = &place.name;
     cx.events
         .warn(format!("{name} can reach services of this host, those on its loopback too: {why}"));
     Ok(Network::of_qemu(port, false))
@@ -197,15 +194,17 @@ where
     }
 }
 
+fn what(place: &MachineDir) -> String {
+    format!("network of {}", place.name)
+}
+
 async fn carried(
     cx: &Cx,
     means: &Means,
     place: &MachineDir,
-    run: &str,
-    name: &str,
     port: u16,
 ) -> Result<Network, CloudError> {
-    let what = format!("network of {name}");
+    let (run, name, what) = (&place.run, &place.name, what(place));
     let io = || CloudError::io(what.clone());
     let log = File::options().create(true).append(true).open(place.file(LOG)).map_err(io())?;
     let held = hold(port).map_err(io())?;
@@ -243,7 +242,7 @@ async fn carried(
         .hand(guest)
         .hand(world);
     let (mut child, first) = begin(cx, &mark(passt, "passt"), &log, &what).await?;
-    listening(cx, &mut child, port, place, &what).await?;
+    listening(cx, &mut child, port, place).await?;
     reap(child);
     let (child, second) = begin(cx, &mark(wire, "wire"), &log, &what).await?;
     reap(child);
@@ -287,8 +286,8 @@ async fn listening(
     child: &mut Child,
     port: u16,
     place: &MachineDir,
-    what: &str,
 ) -> Result<(), CloudError> {
+    let what = what(place);
     let until = Instant::now() + START;
     loop {
         if let Ok(Some(status)) = child.try_wait() {
@@ -303,7 +302,7 @@ async fn listening(
             return Ok(());
         }
         if Instant::now() >= until {
-            return Err(CloudError::Deadline { what: what.into(), after: START });
+            return Err(CloudError::Deadline { what, after: START });
         }
         cx.cancel.pause(Duration::from_millis(20)).await?;
     }

@@ -6,11 +6,10 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
-use super::boot::Means;
 use super::machine::{MachineDir, Record};
 use super::qmp::{Qmp, QmpError};
 use crate::cloud::ledger::Kind;
-use crate::cloud::{CloudError, Cx, Machine, Power, Reboot};
+use crate::cloud::{CloudError, Cx, Power};
 use crate::exec::process::{Proc, State};
 
 /// Time limit for QEMU's answer: milliseconds, or a second when software emulation uses all CPUs.
@@ -97,43 +96,30 @@ pub async fn shutdown(
     cx: &Cx,
     turns: &Turns,
     place: &MachineDir,
-    machine: &Machine,
     deadline: Duration,
 ) -> Result<(), CloudError> {
-    powered_off(cx, turns, place, machine, deadline).await?;
+    powered_off(cx, turns, place, deadline).await?;
     end(turns, place).await
 }
 
-/// Reboots as Nova does: power off, requested or forced, and on again.
-pub async fn reboot(
-    cx: &Cx,
-    turns: &Turns,
-    place: &MachineDir,
-    host: &Means<'_>,
-    machine: &Machine,
-    how: Reboot,
-    deadline: Duration,
-) -> Result<(), CloudError> {
-    if how == Reboot::Orderly {
-        powered_off(cx, turns, place, machine, deadline).await?;
-    }
+/// Ends QEMU and what carries its network, off or not; they are owned no more.
+pub async fn cut(cx: &Cx, turns: &Turns, place: &MachineDir) -> Result<(), CloudError> {
     let ended = place.record()?.map(|record| [vec![record.process], record.network].concat());
     end(turns, place).await?;
     for process in ended.unwrap_or_default() {
         cx.ledger.gone_by_id(Kind::Process, &process)?;
     }
-    super::boot::again(cx, place, host, machine, deadline).await
+    Ok(())
 }
 
 /// Presses the power button until the machine is off. QEMU keeps running.
-async fn powered_off(
+pub async fn powered_off(
     cx: &Cx,
     turns: &Turns,
     place: &MachineDir,
-    machine: &Machine,
     deadline: Duration,
 ) -> Result<(), CloudError> {
-    let what = format!("shut {} down", machine.name);
+    let what = format!("shut {} down", place.name);
     let until = Instant::now() + deadline;
     let (mut pressed, mut stuck_since) = (None::<Instant>, None::<Instant>);
     loop {

@@ -13,11 +13,9 @@ pub async fn attach(
     cx: &Cx,
     turns: &Turns,
     place: &MachineDir,
-    run: &str,
-    machine: &Machine,
     size_gib: u64,
 ) -> Result<AttachedVolume, CloudError> {
-    let what = format!("attach a disk to {}", machine.name);
+    let what = format!("attach a disk to {}", place.name);
     // A serial number of virtio has at most 20 characters.
     let id: String = uuid::Uuid::new_v4().simple().to_string().chars().take(12).collect();
     let id = format!("disk{id}");
@@ -30,7 +28,7 @@ pub async fn attach(
         &file,
         &format!("{size_gib}G"),
     ]);
-    exec::output(&make.dir(&place.dir).mark(run), &cx.cancel)
+    exec::output(&make.dir(&place.dir).mark(&place.run), &cx.cancel)
         .await
         .map_err(convert_error(what.clone()))?;
     let refused = |e: QmpError| CloudError::refused(&what, e.to_string());
@@ -133,7 +131,12 @@ mod tests {
     #[tokio::test]
     async fn a_disk_that_is_let_go_of_a_moment_later_is_asked_for_again() {
         let dir = tempfile::tempdir().unwrap();
-        let place = MachineDir { dir: dir.path().into(), sockets: dir.path().into() };
+        let place = MachineDir {
+            name: "m".into(),
+            run: "r".into(),
+            dir: dir.path().into(),
+            sockets: dir.path().into(),
+        };
         std::fs::write(place.file("disk1.qcow2"), "").unwrap();
         let cx =
             Cx { ledger: Ledger::none(), events: Default::default(), cancel: Default::default() };
@@ -156,7 +159,12 @@ mod tests {
     #[tokio::test]
     async fn a_disk_that_is_never_let_go_of_is_told_with_what_qemu_said() {
         let dir = tempfile::tempdir().unwrap();
-        let place = MachineDir { dir: dir.path().into(), sockets: dir.path().into() };
+        let place = MachineDir {
+            name: "m".into(),
+            run: "r".into(),
+            dir: dir.path().into(),
+            sockets: dir.path().into(),
+        };
         let cx =
             Cx { ledger: Ledger::none(), events: Default::default(), cancel: Default::default() };
         let machine =

@@ -1,14 +1,14 @@
 //! A server, from the request to ACTIVE, and the address at which its SSH is reached.
-use std::sync::Mutex;
 use std::time::Duration;
 
 use base64ct::{Base64, Encoding};
 use serde_json::json;
 
 use super::create::{self, New};
+use super::floating::Taking;
 use super::nova::{self, Server};
 use super::resources::PREFIX;
-use super::{Group, OpenStack, cinder, description, description_for, neutron, poll};
+use super::{Group, OpenStack, cinder, description, neutron, poll};
 use crate::cloud::ledger::Kind;
 use crate::cloud::{BootSpec, CloudError, Cx, Machine, MachinePlacement};
 use crate::plan::{Named, QuotaHeadroom, Security};
@@ -45,7 +45,10 @@ pub async fn boot(
         Err(failed) => return Err(explain(cloud, cx, spec, failed).await),
     };
     let host = match &place.site.floating_network {
-        Some(network) => Box::pin(floating(cloud, cx, spec, place, &server, network)).await?,
+        Some(network) => {
+            let taking = Taking { cloud, cx, spec, network };
+            Box::pin(taking.first(&place.site.networks, &server)).await?
+        }
         None => fixed(place, &server).ok_or_else(|| {
             CloudError::refused(
                 format!("boot {}", spec.name),
@@ -155,7 +158,7 @@ async fn admit(cloud: &OpenStack, cx: &Cx, run: &str, host: &str) -> Result<(), 
 }
 
 /// A courtesy to people who look at lists; a cloud without tags is no worse a cloud.
-async fn tag(cloud: &OpenStack, cx: &Cx, kind: &str, id: &str) {
+pub(super) async fn tag(cloud: &OpenStack, cx: &Cx, kind: &str, id: &str) {
     let _ = neutron::tag(&cloud.api, kind, id, &["image-factory"], &cx.cancel).await;
 }
 
@@ -291,76 +294,6 @@ fn fixed(place: &MachinePlacement, server: &Server) -> Option<String> {
         .or_else(|| on_ours().find(is_fixed))
         .or_else(|| any().find(is_fixed));
     found.map(|a| a.addr.clone())
-}
-
-/// Takes a floating IP for the first of its ports that has a way there, in the order in which the
-/// networks are written.
-async fn floating(
-    cloud: &OpenStack,
-    cx: &Cx,
-    spec: &BootSpec,
-    place: &MachinePlacement,
-    server: &Server,
-    network: &Named,
-) -> Result<String, CloudError> {
-    let mut ports = neutron::ports(&cloud.api, &server.id, &cx.cancel).await?;
-    let rank = |port: &neutron::Port| {
-        place.site.networks.iter().position(|n| n.id == port.network_id).unwrap_or(usize::MAX)
-    };
-    ports.retain(neutron::Port::takes_floating_ips);
-    ports.sort_by_key(rank);
-    let mut refused = None;
-    // Of this machine: one beside it may have lost an answer too.
-    let in_doubt = || {
-        cx.ledger
-            .entries()
-            .iter()
-            .any(|e| e.unanswered.is_some() && e.kind == Kind::Address && e.name == spec.name)
-    };
-    for port in &ports {
-        cx.cancel.check()?;
-        let answered = Mutex::new(None);
-        let create = || async {
-            let whose = description_for(&spec.run, &spec.name);
-            let ip = neutron::create_floating_ip(&cloud.api, network, &port.id, &whose, &cx.cancel)
-                .await;
-            ip.map(|ip| {
-                answered.lock().expect("a plain write does not panic").insert(ip).id.clone()
-            })
-        };
-        // A port without a router is told with 404, and nothing is made.
-        match create::own(
-            cloud,
-            cx,
-            New { run: &spec.run, kind: Kind::Address, name: &spec.name },
-            create,
-        )
-        .await
-        {
-            Ok(id) => {
-                let ip = match answered.into_inner().expect("a plain write does not panic") {
-                    Some(ip) => Some(ip),
-                    None => neutron::floating_ip(&cloud.api, &id, &cx.cancel).await?,
-                };
-                let ip = ip.ok_or_else(|| {
-                    CloudError::refused(format!("boot {}", spec.name), "its floating IP is gone")
-                })?;
-                cloud.seen.made_address(&ip.id, &spec.run);
-                tag(cloud, cx, "floatingips", &ip.id).await;
-                return Ok(ip.floating_ip_address);
-            }
-            // One that may have been taken all the same is not taken twice.
-            Err(e) if ports.len() > 1 && !in_doubt() => refused = Some(e),
-            Err(e) => return Err(e),
-        }
-    }
-    let none = || {
-        CloudError::refused(
-            format!("boot {}", spec.name),
-            "Nova gave it no port with an address of IPv4 for a floating IP",
-        )
-    };
-    Err(refused.unwrap_or_else(none))
 }
 
 #[cfg(test)]

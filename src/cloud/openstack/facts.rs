@@ -2,7 +2,7 @@
 use std::future::Future;
 use std::sync::Mutex;
 
-use super::api::{ApiError, Service};
+use super::api::{Api, ApiError, Service};
 use super::endpoint::Microversions;
 use super::glance;
 use super::source::is_near;
@@ -166,35 +166,20 @@ async fn site(
     };
     let zones =
         async { if wanted.zones { nova::zones(api, cancel).await } else { Ok(Vec::new()) } };
-    let (flavors, networks, subnets, groups, zones, servers, net_room, images, volumes, consoles) =
-        tokio::try_join!(
-            Box::pin(nova::flavors(api, cancel)),
-            Box::pin(neutron::networks(api, cancel)),
-            untold.or("the subnets", Vec::new(), Box::pin(neutron::subnets(api, cancel))),
-            untold.or(
-                "the security groups",
-                Vec::new(),
-                Box::pin(neutron::groups(api, project, cancel))
-            ),
-            untold.or("its availability zones", Vec::new(), Box::pin(zones)),
-            untold.or(
-                "what the project may still have of servers",
-                QuotaHeadroom::default(),
-                Box::pin(nova::room(api, cancel))
-            ),
-            untold.or(
-                "what the project may still have of floating IPs",
-                QuotaHeadroom::default(),
-                Box::pin(neutron::room(api, project, cancel))
-            ),
-            untold.or(
-                "what the project may still have of images",
-                QuotaHeadroom::default(),
-                Box::pin(glance::room(api, cancel))
-            ),
-            Box::pin(volumes(cloud, wanted, untold, cancel)),
-            Box::pin(async { Ok::<_, ApiError>(consoles.await) }),
-        )?;
+    let (flavors, networks, subnets, groups, zones, headroom, volumes, consoles) = tokio::try_join!(
+        Box::pin(nova::flavors(api, cancel)),
+        Box::pin(neutron::networks(api, cancel)),
+        untold.or("the subnets", Vec::new(), Box::pin(neutron::subnets(api, cancel))),
+        untold.or(
+            "the security groups",
+            Vec::new(),
+            Box::pin(neutron::groups(api, project, cancel))
+        ),
+        untold.or("its availability zones", Vec::new(), Box::pin(zones)),
+        Box::pin(headroom(api, project, untold, cancel)),
+        Box::pin(volumes(cloud, wanted, untold, cancel)),
+        Box::pin(async { Ok::<_, ApiError>(consoles.await) }),
+    )?;
     Ok(ProjectFacts {
         flavors,
         networks: networks.into_iter().map(|n| network(n, &subnets, project)).collect(),
@@ -204,13 +189,9 @@ async fn site(
             .collect(),
         zones,
         room: QuotaHeadroom {
-            floating_ips: net_room.floating_ips,
-            security_groups: net_room.security_groups,
             volumes: volumes.room.volumes,
             volume_gib: volumes.room.volume_gib,
-            images: images.images,
-            image_mib: images.image_mib,
-            ..servers
+            ..headroom
         },
         volume_zones: volumes.zones,
         volume_types: volumes.types,
@@ -219,6 +200,39 @@ async fn site(
         consoles,
         defaults: cloud.defaults.clone(),
         ssh_from: cloud.ssh_from.clone(),
+    })
+}
+
+/// What the project may still have, but for volumes.
+async fn headroom(
+    api: &Api,
+    project: &str,
+    untold: &Untold,
+    cancel: &Cancel,
+) -> Result<QuotaHeadroom, ApiError> {
+    let (servers, addresses, images) = tokio::try_join!(
+        untold.or(
+            "what the project may still have of servers",
+            QuotaHeadroom::default(),
+            Box::pin(nova::room(api, cancel))
+        ),
+        untold.or(
+            "what the project may still have of floating IPs",
+            QuotaHeadroom::default(),
+            Box::pin(neutron::room(api, project, cancel))
+        ),
+        untold.or(
+            "what the project may still have of images",
+            QuotaHeadroom::default(),
+            Box::pin(glance::room(api, cancel))
+        ),
+    )?;
+    Ok(QuotaHeadroom {
+        floating_ips: addresses.floating_ips,
+        security_groups: addresses.security_groups,
+        images: images.images,
+        image_mib: images.image_mib,
+        ..servers
     })
 }
 

@@ -12,8 +12,10 @@ use super::nova::{absent_is_fine, room_left};
 use super::pages::{self, List};
 use crate::cancel::Cancel;
 use crate::digest::{Algorithm, Digest};
-use crate::image::{self, Image, State, Unusable, Visibility};
+use crate::image::{self, Image, State, Visibility};
 use crate::plan::{GIB, Leave, Publishing, QuotaHeadroom};
+
+mod unusable;
 
 /// Keys of an image that are not custom properties. Source: `/v2/schemas/image`.
 const OWN_KEYS: &[&str] = &[
@@ -158,76 +160,7 @@ impl Record {
                 "" => "it belongs to no project".to_owned(),
                 owner => format!("it belongs to another project, {owner}"),
             }),
-            unusable: self.unusable(),
-        }
-    }
-
-    /// Why no machine boots from it, from what Glance shows.
-    fn unusable(&self) -> Option<Unusable> {
-        let no =
-            |why: &str, way_out: &str| Some(Unusable { why: why.into(), way_out: way_out.into() });
-        let of_volumes = self
-            .property("block_device_mapping")
-            .is_some_and(|bdm| !matches!(bdm.trim(), "" | "[]"));
-        let another = "name another image";
-        match self.status() {
-            "active" => {}
-            "queued" => {
-                return no(
-                    "it has no content yet (queued)",
-                    "upload its content, or name another image",
-                );
-            }
-            "saving" | "importing" | "uploading" => {
-                return no("its content is still being stored", "wait until it is active");
-            }
-            "deactivated" => {
-                return no(
-                    "an administrator took it out of use (deactivated)",
-                    "have it reactivated, or name another image",
-                );
-            }
-            status => return no(&format!("Glance says {status}"), another),
-        }
-        if self.size() == 0 && of_volumes {
-            let why = "it is the snapshot of a server that boots from a volume: its content is a \
-                snapshot in Cinder";
-            let way_out = "make an image with a content of it: `openstack volume create --snapshot \
-                ID --size GIB V`, then \
-                           `openstack image create --volume V NAME`";
-            return no(why, way_out);
-        }
-        if self.size() == 0 && self.0.contains_key("size") {
-            return no("it is empty", another);
-        }
-        if self.property("cinder_encryption_key_id").is_some_and(|key| !key.is_empty()) {
-            return no("it is the image of an encrypted volume, which boots no machine", another);
-        }
-        match self.text("container_format") {
-            // What was called ovf in the days of Glance's first guides is a plain disk; Nova looks
-            // at its format alone.
-            "" | "bare" | "ami" => {}
-            "ovf" if matches!(self.text("disk_format"), "qcow2" | "raw") => {}
-            "docker" => {
-                return no(
-                    "it is a container's (container format docker)",
-                    "name the image of a disk, in the container format bare",
-                );
-            }
-            format => {
-                return no(
-                    &format!("its disk is packed (container format {format})"),
-                    "unpack it, and upload the disk as bare",
-                );
-            }
-        }
-        match self.text("disk_format") {
-            "iso" => no(
-                "it is an installer's CD-ROM (iso)",
-                "install from it once, and upload the disk: qcow2 or raw",
-            ),
-            "aki" | "ari" => no("it is a kernel or a RAM disk, and no disk", another),
-            _ => None,
+            unusable: unusable::why(self),
         }
     }
 

@@ -18,6 +18,8 @@ use crate::http::may_be_the_proxys;
 /// Minimum remaining lifetime of a token, since a request may take as long.
 const LEAST: Duration = Duration::from_secs(120);
 const TIMEOUT: Duration = Duration::from_secs(30);
+/// For error texts.
+const WHAT: &str = "log in";
 
 /// Result of a login.
 pub struct Token {
@@ -109,65 +111,41 @@ impl Keystone {
     async fn ask(&self) -> Result<Token, ApiError> {
         let login = &self.0.login;
         let host = login.auth_url.host_str().unwrap_or_default().to_owned();
-        let what = "log in";
-        let asked_for = Asked { what, host: &host, after: TIMEOUT, proxies: &login.proxies };
-        let mut url = login.auth_url.clone();
-        url.path_segments_mut().expect("an http URL has a path").extend(["auth", "tokens"]);
-        let mut hops = Hops::new(url);
-        let answer = loop {
-            let answer = self
-                .0
-                .client
-                .post(hops.url().clone())
-                .json(&body(login))
-                .timeout(TIMEOUT)
-                .send()
-                .await;
-            let answer = answer.map_err(|e| asked_for.failed(&e))?;
-            match hops.step(&answer, &reqwest::Method::POST) {
-                Step::Answered => break answer,
-                Step::Again => {}
-                Step::Refused(to) => return Err(ApiError::Redirected { what: what.into(), to }),
-            }
-        };
+        let asked = Asked { what: WHAT, host: &host, after: TIMEOUT, proxies: &login.proxies };
+        let (answer, url) = self.sent(&asked).await?;
         let status = answer.status().as_u16();
-        let subject =
-            answer.headers().get("x-subject-token").and_then(|t| t.to_str().ok()).map(Secret::new);
-        let request_id = answer
-            .headers()
-            .get("x-openstack-request-id")
-            .and_then(|t| t.to_str().ok())
-            .map(str::to_owned);
-        let bytes = answers::read(answer, &asked_for).await?;
-        let said = || {
-            let own = request_id.is_none() && may_be_the_proxys(status);
-            login.said(&bytes) + &if own { login.proxies.via(hops.url()) } else { String::new() }
-        };
+        let header = |name: &str| answer.headers().get(name).and_then(|t| t.to_str().ok());
+        let subject = header("x-subject-token").map(Secret::new);
+        let request_id = header("x-openstack-request-id").map(str::to_owned);
+        let bytes = answers::read(answer, &asked).await?;
         match (status, subject) {
             (200 | 201, Some(value)) => {
                 let body: Value = serde_json::from_slice(&bytes)
-                    .map_err(|e| ApiError::bad_answer(what, e.to_string()))?;
+                    .map_err(|e| ApiError::bad_answer(WHAT, e.to_string()))?;
                 Ok(read(value, &body["token"]))
             }
-            (401 | 403, _) => Err(ApiError::Login {
-                reason: format!(
-                    "{} refuses {}: {} (HTTP {status})",
-                    login.auth_url,
-                    asked(login),
-                    said()
-                ),
-                hint: "are user, password, project and their domains right? clouds.yaml or the \
-                    OS_* variables have them",
-            }),
-            (404 | 300, _) => Err(ApiError::Login {
-                reason: format!("{} is no Identity v3 service (HTTP {status})", login.auth_url),
-                hint: "the URL ends with /v3, after what the cloud puts before it (/identity, \
-                    :5000)",
-            }),
-            (200..=299, None) => Err(ApiError::bad_answer(what, "no token in it")),
+            (200..=299, None) => Err(ApiError::bad_answer(WHAT, "no token in it")),
             _ => {
-                let message = said();
-                Err(ApiError::Refused { what: what.into(), status, request_id, message })
+                let own = request_id.is_none() && may_be_the_proxys(status);
+                let via = if own { login.proxies.via(&url) } else { String::new() };
+                Err(refused(login, status, request_id, login.said(&bytes) + &via))
+            }
+        }
+    }
+
+    /// The answer, and where it came from in the end.
+    async fn sent(&self, asked: &Asked<'_>) -> Result<(reqwest::Response, Url), ApiError> {
+        let login = &self.0.login;
+        let mut url = login.auth_url.clone();
+        url.path_segments_mut().expect("an http URL has a path").extend(["auth", "tokens"]);
+        let mut hops = Hops::new(url);
+        loop {
+            let request = self.0.client.post(hops.url().clone()).json(&body(login));
+            let answer = request.timeout(TIMEOUT).send().await.map_err(|e| asked.failed(&e))?;
+            match hops.step(&answer, &reqwest::Method::POST) {
+                Step::Answered => return Ok((answer, hops.url().clone())),
+                Step::Again => {}
+                Step::Refused(to) => return Err(ApiError::Redirected { what: WHAT.into(), to }),
             }
         }
     }
@@ -254,6 +232,26 @@ fn known_region(token: &Token, region: &str) -> Result<(), ApiError> {
 impl Token {
     pub fn expose(&self) -> &str {
         self.value.expose()
+    }
+}
+
+/// The error of an answer that is no token. `message`: what the service said.
+fn refused(login: &Login, status: u16, request_id: Option<String>, message: String) -> ApiError {
+    match status {
+        401 | 403 => ApiError::Login {
+            reason: format!(
+                "{} refuses {}: {message} (HTTP {status})",
+                login.auth_url,
+                asked(login)
+            ),
+            hint: "are user, password, project and their domains right? clouds.yaml or the \
+                OS_* variables have them",
+        },
+        404 | 300 => ApiError::Login {
+            reason: format!("{} is no Identity v3 service (HTTP {status})", login.auth_url),
+            hint: "the URL ends with /v3, after what the cloud puts before it (/identity, :5000)",
+        },
+        _ => ApiError::Refused { what: WHAT.into(), status, request_id, message },
     }
 }
 

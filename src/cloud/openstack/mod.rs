@@ -32,6 +32,7 @@ mod credentials;
 mod endpoint;
 mod error;
 mod facts;
+mod floating;
 mod glance;
 mod heat;
 mod keystone;

@@ -128,7 +128,12 @@ pub fn resolve(entry: &Map, vendor: &Map, region: Option<&str>, wrong: &mut Vec<
         told.push(key.to_owned());
         wrong.push(why);
     });
-    let rest = config.normalized();
+    let rest = filled_in(config.normalized(), wrong);
+    Config { auth, rest, told }
+}
+
+/// With the settings filled in that are used, and without those where that went wrong.
+fn filled_in(rest: Map, wrong: &mut Vec<String>) -> Map {
     let mut whole = rest.clone();
     for (key, value) in
         rest.iter().filter(|(_, v)| v.as_text().is_some() && v.origin != Origin::Default)
@@ -143,7 +148,7 @@ pub fn resolve(entry: &Map, vendor: &Map, region: Option<&str>, wrong: &mut Vec<
             }
         }
     }
-    Config { auth, rest: whole, told }
+    whole
 }
 
 /// Keys of `rest` in use, alone or prefixed by a service.

@@ -2,6 +2,8 @@
 //! a network.
 use std::process::Command;
 
+use std::path::Path;
+
 use super::*;
 
 const ROLE_LIST: &str = "roles:\n- {name: web, src: @SRC@}\n";

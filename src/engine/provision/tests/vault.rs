@@ -2,6 +2,8 @@
 //! that begins with a mark.
 use super::required::made;
 use super::*;
+use crate::exec::{self, Cmd};
+use crate::wall::Room;
 
 const PASSWORD: &str = "correct-horse";
 const PLAY: &str = "- hosts: all\n  gather_facts: false\n  vars_files: [vars.yml]\n  tasks:\n  - \

@@ -45,7 +45,12 @@ async fn tiny_guest() -> PathBuf {
 
 async fn bench() -> Bench {
     let dir = tempfile::Builder::new().prefix("if").tempdir().unwrap();
-    let place = MachineDir { dir: dir.path().into(), sockets: dir.path().into() };
+    let place = MachineDir {
+        name: "guest".into(),
+        run: "it-net".into(),
+        dir: dir.path().into(),
+        sockets: dir.path().into(),
+    };
     let disk = Cmd::new("qemu-img", MANY_SECONDS)
         .args(["create", "-q", "-f", "qcow2", OVERLAY, "16M"])
         .dir(dir.path());
@@ -64,11 +69,10 @@ async fn bench() -> Bench {
 
 impl Bench {
     async fn start(&self, reach: &Reach, words: &str) -> Guest {
-        let network = start(&self.cx, reach, &self.place, "it-net", "guest", 0).await.unwrap();
+        let network = start(&self.cx, reach, &self.place, 0).await.unwrap();
         let files = tiny_guest().await;
         let choice = accel::choose(Accel::Tcg, "", self.dir.path(), &self.cx.cancel).await.unwrap();
-        let mut cmd =
-            boot::command("it-net", "guest", &self.hardware, &self.place, &choice, &network);
+        let mut cmd = boot::command(&self.hardware, &self.place, &choice, &network);
         // `-kernel` is what is booted first, and two cannot be.
         for arg in &mut cmd.args {
             *arg = arg.to_string_lossy().replace(",bootindex=0", "").into();

@@ -1,0 +1,169 @@
+//! Machines that answer every script, and one on which a step never ends.
+use super::*;
+use crate::guest::{Command, Exit, OnOutput, OnProgress, Stream};
+
+/// Machines that answer every script; some answers can be set.
+#[derive(Clone, Default)]
+pub(super) struct Fake(pub Arc<Mutex<Answers>>);
+
+#[derive(Default)]
+pub(super) struct Answers {
+    /// A script that contains the text ends with this code.
+    pub exits: Vec<(String, i32)>,
+    /// The same machine-id for all.
+    pub same_machine_id: bool,
+    pub build_key_opens: bool,
+    /// The key that the first machine was logged in to with.
+    pub first_key: Option<String>,
+    /// The same boot ID at every question, as of a machine that does not boot again.
+    pub never_reboots: bool,
+    /// Boot IDs told so far.
+    pub boots: u32,
+    /// Root is let in, and is root.
+    pub root_opens: bool,
+    /// Cancels the run when a script contains the text.
+    pub stop_at: Option<(String, Cancel)>,
+    /// A script that contains the text ends well, and takes all sessions that there are with it.
+    pub restarts_at: Option<String>,
+    /// Restarts so far; a session of before is lost.
+    pub restarts: u32,
+    /// What was run, with the port of the machine.
+    pub scripts: Vec<(u16, String)>,
+}
+
+/// Port, and the restarts there had been at its begin.
+struct FakeRemote(Fake, u16, u32);
+
+impl FakeRemote {
+    fn alive(&self) -> Result<(), RemoteError> {
+        let restarts = self.0.0.lock().unwrap().restarts;
+        if restarts == self.2 { Ok(()) } else { Err(RemoteError::Lost("it was restarted".into())) }
+    }
+}
+
+/// What a machine prints that runs `script`: of a question the answer between its marks.
+fn answer(script: &str, text: &str) -> String {
+    let marks =
+        script.split_once("trap 'printf \"\\036").and_then(|(_, rest)| rest.split_once(' '));
+    marks.map_or(text.to_owned(), |(id, _)| format!("\x1e{id} answer\n{text}\x1e{id} end\n"))
+}
+
+#[async_trait]
+impl Connect for Fake {
+    async fn connect(&self, target: &Target, _: Duration) -> Result<Arc<dyn Remote>, RemoteError> {
+        let mut answers = self.0.lock().unwrap();
+        let key = target.key.public_key().to_openssh().unwrap();
+        let first = answers.first_key.get_or_insert_with(|| key.clone()).clone();
+        let root = target.user == "root" && !answers.root_opens;
+        let foreign = key == first && target.port > 3 && !answers.build_key_opens;
+        if root || foreign {
+            return Err(RemoteError::Refused {
+                user: target.user.clone(),
+                host: target.host.clone(),
+                port: target.port,
+            });
+        }
+        Ok(Arc::new(FakeRemote(self.clone(), target.port, answers.restarts)))
+    }
+}
+
+#[async_trait]
+impl Remote for FakeRemote {
+    async fn exec(&self, command: Command, mut output: OnOutput) -> Result<Exit, RemoteError> {
+        self.alive()?;
+        let mut answers = self.0.0.lock().unwrap();
+        let script = String::from_utf8_lossy(&command.script).into_owned();
+        answers.scripts.push((self.1, script.clone()));
+        if answers.restarts_at.as_ref().is_some_and(|text| script.contains(text)) {
+            answers.restarts += 1;
+        }
+        if let Some((text, cancel)) = &answers.stop_at
+            && script.contains(text.as_str())
+        {
+            cancel.signal();
+        }
+        if script.contains("/etc/machine-id") && !command.sudo {
+            let id = if answers.same_machine_id { 7 } else { self.1 };
+            output(Stream::Stdout, answer(&script, &format!("{id:032x}\n")).as_bytes());
+        } else if script.contains("boot_id") {
+            answers.boots += u32::from(!answers.never_reboots);
+            let id = format!("00000000-0000-4000-8000-{:012x}\n", answers.boots);
+            output(Stream::Stdout, answer(&script, &id).as_bytes());
+        } else if script.ends_with("\nid -u") {
+            output(Stream::Stdout, answer(&script, "0\n").as_bytes());
+        } else {
+            output(Stream::Stdout, answer(&script, "all is well\n").as_bytes());
+        }
+        let code = answers
+            .exits
+            .iter()
+            .find(|(text, _)| script.contains(text.as_str()))
+            .map_or(0, |(_, code)| *code);
+        Ok(Exit::Code(code))
+    }
+
+    async fn put(
+        &self,
+        _: &Path,
+        _: &str,
+        _: bool,
+        _: Duration,
+        _: OnProgress,
+    ) -> Result<(), RemoteError> {
+        Ok(())
+    }
+
+    async fn ping(&self, _: Duration) -> Result<(), RemoteError> {
+        self.alive()
+    }
+}
+
+/// A machine on which a step never ends.
+pub(super) struct Hang(pub Fake);
+
+struct HangRemote(Arc<dyn Remote>);
+
+#[async_trait]
+impl Connect for Hang {
+    async fn connect(
+        &self,
+        target: &Target,
+        limit: Duration,
+    ) -> Result<Arc<dyn Remote>, RemoteError> {
+        Ok(Arc::new(HangRemote(self.0.connect(target, limit).await?)))
+    }
+}
+
+#[async_trait]
+impl Remote for HangRemote {
+    async fn exec(&self, command: Command, output: OnOutput) -> Result<Exit, RemoteError> {
+        if String::from_utf8_lossy(&command.script).contains("install-it") {
+            std::future::pending().await
+        } else {
+            self.0.exec(command, output).await
+        }
+    }
+    async fn put(
+        &self,
+        a: &Path,
+        b: &str,
+        c: bool,
+        d: Duration,
+        e: OnProgress,
+    ) -> Result<(), RemoteError> {
+        self.0.put(a, b, c, d, e).await
+    }
+    async fn ping(&self, limit: Duration) -> Result<(), RemoteError> {
+        self.0.ping(limit).await
+    }
+}
+
+/// Nobody wants a prompt.
+pub(super) struct Nobody;
+
+#[async_trait]
+impl Interactive for Nobody {
+    async fn open(&self, _: &SshAccess, _: Option<&BuildError>) {
+        panic!("a prompt that nobody wants");
+    }
+}

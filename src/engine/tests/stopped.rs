@@ -1,0 +1,88 @@
+//! Runs that end in mid-step: a signal, a builder that is lost, a machine that is kept.
+use super::*;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_builder_that_powers_off_in_mid_step_is_named() {
+    let world = World::new();
+    let plan = world.plan();
+    let cx = Cx {
+        ledger: Ledger::open(&world.dir.path().join("l")).unwrap(),
+        events: Events::default(),
+        cancel: Cancel::default(),
+    };
+    let site = BuildContext {
+        cloud: &world.cloud,
+        connect: &Hang(world.fake.clone()),
+        cx: &cx,
+        plan: &plan,
+        wall: &no_wall(),
+        scratch: world.dir.path().into(),
+        work: world.dir.path().into(),
+        downloads: world.dir.path().join("downloads"),
+        proxies: Default::default(),
+        until: Goal::Published,
+        keep_on_failure: false,
+    };
+    let off = async {
+        tokio::time::sleep(Duration::from_millis(300)).await;
+        world.cloud.set_power("factory-r1-builder", crate::cloud::Power::Gone("killed".into()));
+    };
+    let (outcome, ()) = tokio::join!(build(&site), off);
+    assert_eq!(outcome.result.unwrap_err().to_string(), "the builder was lost: it is gone: killed");
+}
+
+/// What a script leaves running goes with a build that fails, though its machine stays.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_machine_that_is_kept_keeps_nothing_else() {
+    let (world, wall) = (World::new(), no_wall());
+    world.fake.0.lock().unwrap().exits.push(("install-it".into(), 3));
+    let plan = Plan { run: "r-kept".into(), ..world.plan() };
+    let cx = Cx {
+        ledger: Ledger::open(&world.dir.path().join("l")).unwrap(),
+        events: Events::default(),
+        cancel: Cancel::default(),
+    };
+    let mut left = std::process::Command::new("sleep")
+        .arg("60")
+        .env(exec::RUN_MARK, &plan.run)
+        .spawn()
+        .unwrap();
+    let connect = world.fake.clone();
+    let outcome = build(&site(&world, &connect, &plan, &cx, &wall)).await;
+    let ended = left.try_wait().unwrap();
+    let _ = left.kill();
+    left.wait().unwrap();
+    assert!(outcome.kept.is_some() && outcome.leaks.is_empty(), "{:?}", outcome.leaks);
+    assert!(ended.is_some(), "it still runs");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_signal_in_mid_step_unwinds_everything() {
+    let world = World::new();
+    let before = world.cloud.snapshot();
+    world.fake.0.lock().unwrap().stop_at = Some(("install-it".into(), world.cancel.clone()));
+    let outcome = world.build().await;
+    assert!(outcome.result.unwrap_err().is_cancelled() && outcome.leaks.is_empty());
+    assert_eq!(before, world.cloud.snapshot());
+}
+
+/// `shell` that is stopped in its steps: whoever stopped it wants no prompt.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_signal_before_the_prompt_opens_none() {
+    let world = World::new();
+    let before = world.cloud.snapshot();
+    world.fake.0.lock().unwrap().stop_at = Some(("install-it".into(), world.cancel.clone()));
+    let cx = Cx {
+        ledger: Ledger::open(&world.dir.path().join("l")).unwrap(),
+        events: Events::default(),
+        cancel: world.cancel.clone(),
+    };
+    let (connect, plan, wall) = (world.fake.clone(), world.plan(), no_wall());
+    let outcome = build(&BuildContext {
+        until: Goal::Provisioned(&Nobody),
+        ..site(&world, &connect, &plan, &cx, &wall)
+    })
+    .await;
+    assert!(outcome.result.unwrap_err().is_cancelled() && outcome.leaks.is_empty());
+    assert_eq!(before, world.cloud.snapshot());
+}

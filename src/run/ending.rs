@@ -1,0 +1,193 @@
+//! The end of a run: outputs, record, and what it comes to for the caller.
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+
+use super::dir::Record;
+use super::heat::heat_accepts;
+use super::options::RunOptions;
+use super::outcome::{RetainedMachine, RunError, RunOutcome};
+use super::retention::prune_family;
+use super::{Begun, target_dir};
+use crate::bundle::Bundle;
+use crate::cloud::CloudError;
+use crate::diagnostic::Diagnostic;
+use crate::engine::{BuildError, Built, Outcome};
+use crate::event::{Event, FinishedImage, Stage, seconds};
+use crate::image::Image;
+use crate::log::sentences::{TESTED, UNTESTED, VISITED};
+use crate::plan::Plan;
+use crate::report;
+
+/// A run that was built or was not, and what its end is made from.
+pub(super) struct Ending<'r> {
+    pub setup: &'r RunOptions<'r>,
+    pub bundle: &'r Bundle,
+    pub plan: &'r Plan,
+    pub begun: &'r Begun,
+}
+
+impl Ending<'_> {
+    /// Writes the outputs, prunes the family, and records how the run ended.
+    pub async fn finish(&self, outcome: Outcome) -> RunOutcome {
+        let Outcome { result, leaks, kept } = outcome;
+        let (mut result, image) = match result {
+            Ok(Built::Image(image)) => (Ok(()), Some(*image)),
+            Ok(Built::ShellEnded | Built::Tested) => (Ok(()), None),
+            Err(e) => (Err(RunError::Build(e)), None),
+        };
+        let outputs = self.outputs(image.as_ref()).await;
+        let (dir, cx) = (&self.begun.dir, &self.begun.cx);
+        if image.is_some()
+            && let Err(e) = self.output_stage(&outputs).await
+        {
+            result = Err(RunError::Output(e));
+        }
+        if let (Ok(()), Some(_), Some(keep)) = (&result, &image, self.plan.keep) {
+            prune_family(self.setup, self.plan, keep, cx).await;
+        }
+        let record = Record {
+            run: self.plan.run.clone(),
+            bundle: self.plan.bundle.clone(),
+            cloud: self.plan.cloud.clone(),
+            started: self.plan.at,
+            seconds: seconds(self.begun.begin.elapsed()),
+            outcome: word(self.setup, result.as_ref().err()).into(),
+            image: image.clone(),
+            error: result.as_ref().err().map(ToString::to_string),
+            leaks: leaks.clone(),
+            kept: kept.clone(),
+        };
+        cx.events.emit(finished(&record));
+        // Again, now that the end is known: reports tell of it, and the log is whole.
+        let written = dir
+            .record(&record)
+            .and_then(|()| outputs.write(Some(&dir.log())).map_err(RunError::Output));
+        let outputs = written.unwrap_or_else(|e| {
+            if result.is_ok() {
+                result = Err(e);
+            }
+            Vec::new()
+        });
+        if leaks.is_empty() && kept.is_none() {
+            dir.forget();
+        }
+        let kept =
+            kept.map(|opened| RetainedMachine { opened, run: record.run, cloud: record.cloud });
+        RunOutcome {
+            result: result.map(|()| image),
+            leaks,
+            kept,
+            dir: Some(dir.path.clone()),
+            outputs,
+        }
+    }
+
+    async fn outputs<'o>(&'o self, image: Option<&'o Image>) -> Outputs<'o> {
+        let Self { setup, bundle, plan, begun } = self;
+        let rendered = match image {
+            // The image is published: only a second signal leaves its templates out.
+            Some(image) => setup
+                .templates
+                .render(bundle, plan, image, &begun.cx.cancel.for_unwind())
+                .await
+                .unwrap_or_else(|stopped| {
+                    let why = format!("templates are not rendered: {stopped}");
+                    Err(vec![Diagnostic::error(None, why)])
+                }),
+            None => Ok(Vec::new()),
+        };
+        Outputs { ending: self, image, rendered }
+    }
+
+    /// The stage `output`, which a published image has.
+    async fn output_stage(&self, outputs: &Outputs<'_>) -> Result<(), String> {
+        let (began, cx) = (Instant::now(), &self.begun.cx);
+        cx.events.emit(Event::StageStarted { stage: Stage::Output });
+        let written = match outputs.write(None) {
+            Ok(_) => {
+                let rendered = outputs.rendered.as_deref().unwrap_or_default();
+                heat_accepts(self.setup, cx, rendered).await
+            }
+            Err(failed) => Err(failed),
+        };
+        let seconds = seconds(began.elapsed());
+        cx.events.emit(match &written {
+            Ok(()) => Event::StageDone { stage: Stage::Output, seconds },
+            Err(e) => Event::StageFailed { stage: Stage::Output, seconds, error: e.clone() },
+        });
+        written
+    }
+}
+
+/// What the outputs of a run are written from: once when the image is published, and again when
+/// the end is known.
+struct Outputs<'o> {
+    ending: &'o Ending<'o>,
+    image: Option<&'o Image>,
+    rendered: Result<Vec<report::Rendered>, Vec<Diagnostic>>,
+}
+
+impl Outputs<'_> {
+    /// The files that people look for.
+    fn write(&self, log: Option<&Path>) -> Result<Vec<PathBuf>, String> {
+        let Ending { setup, bundle, plan, begun } = self.ending;
+        // A visit makes nothing: what the last build left stays as it is.
+        if setup.person.is_some() {
+            return Ok(Vec::new());
+        }
+        let built = report::Built {
+            bundle,
+            plan,
+            events: &begun.recorder.events(),
+            image: self.image,
+            templates: &self.rendered,
+            log,
+        };
+        let lines = |errors: Vec<report::OutputError>| {
+            errors.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ")
+        };
+        let target = target_dir(bundle);
+        let written = report::write(&target, &bundle.tree, &built).map_err(lines)?;
+        Ok(written.into_iter().filter(|file| is_for_people(&target, file)).collect())
+    }
+}
+
+fn finished(record: &Record) -> Event {
+    let image = record.image.as_ref();
+    Event::Finished {
+        outcome: record.outcome.clone(),
+        seconds: record.seconds,
+        image: image.map(|i| FinishedImage { id: i.id.clone(), name: i.name.clone() }),
+        error: record.error.clone(),
+        leaks: record
+            .leaks
+            .iter()
+            .map(|l| format!("{} {}: {}", l.entry.kind.name(), l.entry.name, l.reason))
+            .collect(),
+    }
+}
+
+/// The end of a run in a word, as `result.json` and the log have it.
+pub(super) fn word(setup: &RunOptions<'_>, error: Option<&RunError>) -> &'static str {
+    let visit = setup.person.is_some();
+    match error {
+        None if visit => VISITED,
+        None if setup.test_only => TESTED,
+        None => "built",
+        Some(RunError::Build(e)) if e.is_cancelled() => "stopped",
+        Some(RunError::Cloud(CloudError::Cancelled(_))) => "stopped",
+        // The builder was opened as the step left it, and was looked at: that is what the command
+        // is for.
+        Some(RunError::Build(BuildError::Step { .. } | BuildError::StepRemote { .. })) if visit => {
+            VISITED
+        }
+        Some(RunError::Build(BuildError::Smoke { .. })) if setup.test_only => "rejected",
+        Some(_) if setup.test_only => UNTESTED,
+        Some(_) => "failed",
+    }
+}
+
+/// What a person looks for when a run has ended, among the outputs below `target`.
+pub(super) fn is_for_people(target: &Path, file: &Path) -> bool {
+    file.starts_with(target.join("output")) || file == target.join("report.html")
+}

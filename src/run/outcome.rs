@@ -1,0 +1,76 @@
+//! How a run ends, for its caller: an image or an error, what was left, and where the outputs are.
+use std::path::PathBuf;
+
+use crate::cloud::CloudError;
+use crate::cloud::ledger::Leak;
+use crate::diagnostic::Diagnostic;
+use crate::engine::{BuildError, SshAccess};
+use crate::http::ProxyError;
+use crate::image::Image;
+
+#[derive(Debug, thiserror::Error)]
+pub enum RunError {
+    /// What is wrong with the bundle; nothing was created.
+    #[error("{}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))]
+    Bad(Vec<Diagnostic>),
+    /// What the bundle asks for and the cloud or this machine does not have; nothing was created.
+    #[error("{}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))]
+    Refused(Vec<Diagnostic>),
+    /// What is to be downloaded cannot be; nothing was created.
+    #[error(transparent)]
+    Proxy(#[from] ProxyError),
+    #[error(transparent)]
+    Cloud(#[from] CloudError),
+    #[error(transparent)]
+    Build(#[from] BuildError),
+    #[error("cannot write {path}: {source}")]
+    Io { path: PathBuf, source: std::io::Error },
+    #[error("the image is published, but its outputs could not be written: {0}")]
+    Output(String),
+    /// The base that had to be built first was not.
+    #[error("base {base}: {source}")]
+    Base { base: String, source: Box<RunError> },
+}
+
+impl RunError {
+    /// The text of a run that has no plan. It begins with the number of errors if there are
+    /// several: the last line of a run shows the first line alone.
+    pub(super) fn unplanned(&self) -> String {
+        match self {
+            Self::Bad(all) | Self::Refused(all) if all.len() > 1 => {
+                format!("{} errors; nothing was created: {self}", all.len())
+            }
+            other => other.to_string(),
+        }
+    }
+}
+
+/// How a run ended.
+pub struct RunOutcome {
+    pub result: Result<Option<Image>, RunError>,
+    pub leaks: Vec<Leak>,
+    pub kept: Option<RetainedMachine>,
+    /// `None`: it was not begun.
+    pub dir: Option<PathBuf>,
+    /// Rendered templates that were written, then the report.
+    pub outputs: Vec<PathBuf>,
+}
+
+/// A machine that was left up on purpose, and what `sweep` needs to know to remove it.
+pub struct RetainedMachine {
+    pub opened: SshAccess,
+    pub run: String,
+    pub cloud: String,
+}
+
+impl RunOutcome {
+    pub(super) fn not_begun(error: impl Into<RunError>) -> Self {
+        Self {
+            result: Err(error.into()),
+            leaks: Vec::new(),
+            kept: None,
+            dir: None,
+            outputs: Vec::new(),
+        }
+    }
+}

@@ -1,0 +1,31 @@
+//! The family of a published image is kept at the size that its bundle says.
+use super::index::bases_of_live_runs;
+use super::options::RunOptions;
+use crate::cloud::Cx;
+use crate::family::{Policy, PruneAction};
+use crate::plan::Plan;
+use crate::prune;
+
+/// Keeps the family at the size its bundle says. The image is published whatever becomes of older
+/// ones, so that nothing in here fails a build.
+pub(super) async fn prune_family(setup: &RunOptions<'_>, plan: &Plan, keep: u32, cx: &Cx) {
+    let families = [(plan.family.clone(), Policy { keep, at_once: false })];
+    let building = match bases_of_live_runs(setup.home) {
+        Ok(building) => building,
+        Err(e) => {
+            return cx.events.warn(format!(
+                "family {} is not pruned: the index of runs cannot be read: {e}",
+                plan.family
+            ));
+        }
+    };
+    match prune::prune(setup.cloud, cx, &families, &building, false).await {
+        Err(e) => cx.events.warn(format!("family {} is not pruned: {e}", plan.family)),
+        Ok(done) => {
+            for pruned in done.iter().filter(|p| p.fate != PruneAction::Keep) {
+                let text = format!("keep {keep}: {}", pruned.text(false));
+                if pruned.error.is_some() { cx.events.warn(text) } else { cx.events.note(text) }
+            }
+        }
+    }
+}

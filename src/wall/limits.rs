@@ -1,0 +1,43 @@
+//! What a step may take of the machine: memory, processor, processes.
+use super::Wall;
+use crate::exec::Limits;
+use crate::exec::joint::{self, Joint};
+
+/// Processes and threads of a step at once.
+const PROCESSES: u64 = 4096;
+
+impl Wall {
+    pub(super) fn limits(&self) -> Limits {
+        let wanted = self.config.settings.limits;
+        Limits {
+            address_space: wanted.memory_mib.map(|mb| mb.saturating_mul(1 << 20)),
+            cpu: wanted.cpu,
+            ..Limits::default()
+        }
+    }
+
+    /// Of a step's processes together, where the owner says nothing: far above honest work, and
+    /// what the machine bears.
+    pub(super) fn joint(&self) -> Joint {
+        let wanted = self.config.settings.limits;
+        let most = || joint::machine_memory().map_or(u64::MAX, |all| all / 4 * 3);
+        Joint {
+            processes: wanted.processes.unwrap_or(PROCESSES),
+            memory: wanted.together_mib.map_or_else(most, |mb| mb.saturating_mul(1 << 20)),
+        }
+    }
+
+    /// The kernel's own limit, which counts all that this user has, holds what is faster than the
+    /// count. It leaves room, for what else the user does too: a step that passes the count ends
+    /// with a reason, one that meets this limit fails somehow. Root is held to none.
+    pub(super) fn hard(&self) -> Limits {
+        // SAFETY: plain system call without arguments.
+        let me = unsafe { libc::geteuid() };
+        Limits {
+            processes: Some(
+                self.joint().processes.saturating_mul(2).saturating_add(joint::of_user(me) + 1024),
+            ),
+            ..self.limits()
+        }
+    }
+}

@@ -1,0 +1,104 @@
+//! What a step sees behind the wall: its definition and certificates.
+use std::path::{Path, PathBuf};
+
+use super::mounts::Mounts;
+use super::{Definition, Wall, WallError, definition, legible};
+use crate::exec::env;
+use crate::paths::real;
+
+impl Wall {
+    /// The definition and what the owner shows to all, without what is hidden, wherever that lies.
+    pub(super) fn definition(
+        &self,
+        mounts: &mut Mounts,
+        of: &Definition<'_>,
+        room: &Path,
+    ) -> Result<(), WallError> {
+        let found = definition::places(of.asks, of.dir, self.config.home.as_deref());
+        let mut shown = found.map_err(|finding| WallError::Refused(finding.message))?;
+        let targets = ["images/target", "os/target"].map(|dir| of.asks.tree.join(dir));
+        let hidden: Vec<PathBuf> = self
+            .config
+            .hidden
+            .iter()
+            .chain(&targets)
+            .filter_map(|path| path.canonicalize().ok())
+            .collect();
+        if let Some(place) =
+            shown.iter().find(|place| hidden.iter().any(|hidden| real(place).starts_with(hidden)))
+        {
+            let what =
+                format!("{} leads to {}, which no definition is shown", of.label, place.display());
+            return Err(WallError::Refused(what));
+        }
+        // What no digest of the definition counts, no program of it reads.
+        let uncounted = definition::uncounted(&shown, &[of.dir, &of.asks.definition]);
+        self.copied(&mut shown, mounts, room)?;
+        shown.extend(self.config.settings.read_only.iter().filter(|path| path.exists()).cloned());
+        shown.iter().for_each(|path| mounts.read_only(path));
+        // By every name: a link that is shown is a place of its own there.
+        for (hidden, path) in
+            hidden.iter().flat_map(|hidden| shown.iter().map(move |path| (hidden, path)))
+        {
+            if let Ok(inner) = hidden.strip_prefix(real(path)) {
+                mounts.hide(&path.join(inner));
+            }
+        }
+        uncounted.iter().for_each(|path| mounts.cover(path));
+        Ok(())
+    }
+
+    /// Shows copies of what this user, once behind the wall, may not read, and leaves the rest in
+    /// `shown`.
+    pub(super) fn copied(
+        &self,
+        shown: &mut Vec<PathBuf>,
+        mounts: &mut Mounts,
+        room: &Path,
+    ) -> Result<(), WallError> {
+        // SAFETY: plain system call without arguments.
+        let me = unsafe { libc::geteuid() };
+        let Some(beside) = room.parent().filter(|_| me == 0) else { return Ok(()) };
+        let closed: Vec<PathBuf> = shown
+            .iter()
+            .filter(|place| place.is_dir() && !legible::is_open(place, me))
+            .cloned()
+            .collect();
+        shown.retain(|place| !closed.contains(place));
+        for (number, place) in closed.iter().enumerate() {
+            let to = beside.join(format!("shown-{number}"));
+            let io = |source| WallError::Io { path: place.clone(), source };
+            match std::fs::remove_dir_all(&to) {
+                Err(source) if source.kind() != std::io::ErrorKind::NotFound => {
+                    return Err(io(source));
+                }
+                _ => legible::copy(place, &to).map_err(io)?,
+            }
+            mounts.read_only_at(&to, place);
+        }
+        Ok(())
+    }
+
+    /// What the owner's environment names, but for what the system has anyway and what would show
+    /// what is hidden.
+    pub(super) fn certificates(&self) -> Vec<PathBuf> {
+        let named = env::CERTIFICATES.iter().filter_map(|name| self.config.env.get(*name));
+        let closed: Vec<PathBuf> = self
+            .config
+            .hidden
+            .iter()
+            .chain(&self.config.home)
+            .filter_map(|path| path.canonicalize().ok())
+            .collect();
+        let fits = |path: &PathBuf| {
+            let system = ["/usr", "/etc/ssl", "/etc/pki", "/proc", "/dev"]
+                .iter()
+                .any(|dir| path.starts_with(dir));
+            let wide = |real: PathBuf| {
+                real.parent().is_none() || closed.iter().any(|hidden| hidden.starts_with(&real))
+            };
+            path.is_absolute() && !system && path.canonicalize().is_ok_and(|real| !wide(real))
+        };
+        named.flat_map(|paths| paths.split(':')).map(PathBuf::from).filter(fits).collect()
+    }
+}
