@@ -1,4 +1,7 @@
 //! Defaults, what is missing, what is inherited.
+use crate::bundle::Bundle;
+use crate::bundle;
+use crate::testing::bundle::TIDY_PARTS;
 use super::*;
 
 const BUILD: Purpose = Purpose::Build { smoke: true };

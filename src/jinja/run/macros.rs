@@ -2,7 +2,7 @@
 use std::rc::Rc;
 
 use super::{Chain, Run};
-use crate::jinja::ast::MacroNode;
+use crate::jinja::ast::{Expr, MacroNode};
 use crate::jinja::error::{Error, Result};
 use crate::jinja::scope::Scope;
 use crate::jinja::value::{Dict, Function, Value};
@@ -47,22 +47,7 @@ impl Run<'_> {
         } else {
             take("caller")
         };
-        let mut open = Vec::new();
-        for (name, default) in &what.parameters {
-            match (given.next(), take(name)) {
-                (Some(_), Some(_)) => {
-                    return Err(Error::raised(format!(
-                        "macro `{}` got two values for `{name}`",
-                        what.name
-                    )));
-                }
-                (Some(value), None) | (None, Some(value)) => scope.set(name, value),
-                (None, None) => {
-                    scope.unset(std::slice::from_ref(name));
-                    open.push((name, default));
-                }
-            }
-        }
+        let open = parameters(what, &scope, |name| (given.next(), take(name)))?;
         for (name, default) in open {
             let value = match default {
                 Some(default) => self.within(&m.template, || self.eval(default, &scope))?,
@@ -109,4 +94,27 @@ impl Run<'_> {
         }
         self.within(&m.template, || self.captured(&what.body, &scope, &m.chain))
     }
+}
+
+/// Gives a macro's parameters what a call gives them; those that are left, with their defaults.
+fn parameters<'m>(
+    what: &'m MacroNode,
+    scope: &Scope,
+    mut given: impl FnMut(&str) -> (Option<Value>, Option<Value>),
+) -> Result<Vec<(&'m Rc<str>, &'m Option<Expr>)>> {
+    let mut open = Vec::new();
+    for (name, default) in &what.parameters {
+        match given(name) {
+            (Some(_), Some(_)) => {
+                let why = format!("macro `{}` got two values for `{name}`", what.name);
+                return Err(Error::raised(why));
+            }
+            (Some(value), None) | (None, Some(value)) => scope.set(name, value),
+            (None, None) => {
+                scope.unset(std::slice::from_ref(name));
+                open.push((name, default));
+            }
+        }
+    }
+    Ok(open)
 }

@@ -55,11 +55,7 @@ impl Run<'_> {
                 out.push(self, self.filtered(value, filters, scope)?)
             }
             Node::Autoescape(on, body) => {
-                if self.eval(on, scope)?.truth()? {
-                    let why = "`{% autoescape true %}` escapes nothing in Ansible; leave it out, \
-                        or use the filter `e`";
-                    return self.place(on.at, Err(Error::refused(why)));
-                }
+                self.refuse_autoescape(on, scope)?;
                 self.body(body, &Scope::inner(scope), chain, out)
             }
             Node::Macro(what) => {
@@ -83,6 +79,24 @@ impl Run<'_> {
                 }
                 Ok(())
             }
+            Node::Include { .. } | Node::Import { .. } | Node::From { .. } => {
+                self.other_template(node, scope, out)
+            }
+        }
+    }
+
+    fn refuse_autoescape(&self, on: &Expr, scope: &Rc<Scope>) -> Result<()> {
+        if !self.eval(on, scope)?.truth()? {
+            return Ok(());
+        }
+        let why = "`{% autoescape true %}` escapes nothing in Ansible; leave it out, or use the \
+            filter `e`";
+        self.place(on.at, Err(Error::refused(why)))
+    }
+
+    /// `{% include %}`, `{% import %}` and `{% from %}`.
+    fn other_template(&self, node: &Node, scope: &Rc<Scope>, out: &mut Out) -> Result<()> {
+        match node {
             Node::Include { what, missing_is_fine, context, at } => {
                 let name = self.eval(what, scope)?;
                 let found = match self.place(*at, self.find(&name)) {
@@ -111,6 +125,7 @@ impl Run<'_> {
                 }
                 Ok(())
             }
+            _ => unreachable!("no other node names a template"),
         }
     }
 

@@ -57,7 +57,6 @@ pub(super) fn reach(
     let external: Vec<Named> =
         facts.networks.iter().filter(|n| n.external).map(Network::named).collect();
     let direct = networks.iter().find(|n| n.is_direct()).map(|n| n.named());
-    let names = |all: &[Named]| all.iter().map(|n| n.name.as_str()).collect::<Vec<_>>().join(", ");
     // A floating IP is IPv4's.
     let v6_only = !networks.is_empty() && networks.iter().all(|n| n.v6_only);
     let on = networks.iter().map(|n| n.name.as_str()).collect::<Vec<_>>().join(", ");
@@ -91,33 +90,43 @@ pub(super) fn reach(
             ));
             (None, None)
         }
-        None => match external.as_slice() {
-            [one] => (Some(one.clone()), None),
-            [] => {
-                let text = "no external network gives floating IPs: SSH goes to the fixed address, \
-                    which this machine has to reach";
-                found.notes.push(format!("network {on}: {text}"));
-                (None, None)
-            }
-            several => {
-                let message = format!(
-                    "network {on} is not reached from here, and {} external networks give floating \
-                        IPs",
-                    several.len()
-                );
-                let hint = format!(
-                    "say `floating_network: NAME`, or `none` if the fixed address is reached: {}",
-                    names(several)
-                );
-                found.wrong.push(
-                    Diagnostic::error(
-                        at.or_else(|| bundle.places.get("network").cloned()),
-                        message,
-                    )
+        None => (the_external_one(bundle, &external, &on, found), None),
+    }
+}
+
+/// The external network that gives floating IPs, if there is one and one only. `on`: the machines'
+/// networks.
+fn the_external_one(
+    bundle: &Bundle,
+    external: &[Named],
+    on: &str,
+    found: &mut Findings,
+) -> Option<Named> {
+    let at = bundle.places.get("floating_network").cloned();
+    let names = external.iter().map(|n| n.name.as_str()).collect::<Vec<_>>().join(", ");
+    match external {
+        [one] => Some(one.clone()),
+        [] => {
+            let text = "no external network gives floating IPs: SSH goes to the fixed address, \
+                which this machine has to reach";
+            found.notes.push(format!("network {on}: {text}"));
+            None
+        }
+        several => {
+            let message = format!(
+                "network {on} is not reached from here, and {} external networks give floating \
+                    IPs",
+                several.len()
+            );
+            let hint = format!(
+                "say `floating_network: NAME`, or `none` if the fixed address is reached: {}",
+                names
+            );
+            found.wrong.push(
+                Diagnostic::error(at.or_else(|| bundle.places.get("network").cloned()), message)
                     .hint(hint),
-                );
-                (None, None)
-            }
-        },
+            );
+            None
+        }
     }
 }

@@ -10,15 +10,12 @@ pub(super) struct Analysis {
 }
 
 impl Analysis {
+    const EMPTY: Self =
+        Self { multiline: false, flow_plain: false, block_plain: true, single: true, block: false };
+
     pub(super) fn of(text: &str) -> Self {
         if text.is_empty() {
-            return Self {
-                multiline: false,
-                flow_plain: false,
-                block_plain: true,
-                single: true,
-                block: false,
-            };
+            return Self::EMPTY;
         }
         let chars: Vec<char> = text.chars().collect();
         let blankz = |at: usize| {
@@ -32,7 +29,7 @@ impl Analysis {
             (false, false, false, false);
         let (mut after_space, mut after_break) = (false, false);
         for (at, c) in chars.iter().enumerate() {
-            let (first, last) = (at == 0, at + 1 == chars.len());
+            let first = at == 0;
             let before_blank = blankz(at + 1);
             let after_blank = first || blankz(at - 1);
             match c {
@@ -61,7 +58,6 @@ impl Analysis {
             } else {
                 (after_space, after_break) = (false, false);
             }
-            let _ = last;
         }
         let edge = |c: Option<&char>| c.is_some_and(|c| *c == ' ' || is_break(*c));
         let edges = edge(chars.first()) || edge(chars.last());
