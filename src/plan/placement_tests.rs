@@ -1,5 +1,5 @@
 //! Choices on a cloud that offers some.
-use crate::plan::make::PlanError;
+use super::make::PlanError;
 use super::*;
 use crate::bundle::Bundle;
 

@@ -37,7 +37,7 @@ impl Run<'_> {
     ) -> Result<Value> {
         let scope = Scope::inner(&m.scope);
         let what = &m.what;
-        let [uses_varargs, uses_kwargs, uses_caller] = what.uses;
+        let [_, uses_kwargs, uses_caller] = what.uses;
         let more = positional.split_off(what.parameters.len().min(positional.len()));
         let mut given = positional.into_iter();
         let mut take =
@@ -73,25 +73,7 @@ impl Run<'_> {
             }
             None => {}
         }
-        if uses_varargs {
-            scope.set(&"varargs".into(), Value::tuple(more));
-        } else if !more.is_empty() {
-            return Err(Error::raised(format!(
-                "macro `{}` takes not more than {} argument(s)",
-                what.name,
-                what.parameters.len()
-            )));
-        }
-        if uses_kwargs {
-            let mut dict = Dict::new();
-            named.into_iter().for_each(|(name, value)| dict.put(&name, value));
-            scope.set(&"kwargs".into(), Value::dict(dict));
-        } else if let Some((name, _)) = named.first() {
-            return Err(Error::raised(format!(
-                "macro `{}` takes no keyword argument `{name}`",
-                what.name
-            )));
-        }
+        rest(what, &scope, more, named)?;
         self.within(&m.template, || self.captured(&what.body, &scope, &m.chain))
     }
 }
@@ -117,4 +99,34 @@ fn parameters<'m>(
         }
     }
     Ok(open)
+}
+
+/// What a call gives beyond a macro's parameters: `varargs` and `kwargs`, where the macro uses them.
+fn rest(
+    what: &MacroNode,
+    scope: &Scope,
+    more: Vec<Value>,
+    named: Vec<(Rc<str>, Value)>,
+) -> Result<()> {
+    let [varargs, kwargs, _] = what.uses;
+    if varargs {
+        scope.set(&"varargs".into(), Value::tuple(more));
+    } else if !more.is_empty() {
+        return Err(Error::raised(format!(
+            "macro `{}` takes not more than {} argument(s)",
+            what.name,
+            what.parameters.len()
+        )));
+    }
+    if kwargs {
+        let mut dict = Dict::new();
+        named.into_iter().for_each(|(name, value)| dict.put(&name, value));
+        scope.set(&"kwargs".into(), Value::dict(dict));
+    } else if let Some((name, _)) = named.first() {
+        return Err(Error::raised(format!(
+            "macro `{}` takes no keyword argument `{name}`",
+            what.name
+        )));
+    }
+    Ok(())
 }

@@ -33,14 +33,8 @@ impl Run<'_> {
                 self.body(otherwise, scope, chain, out)
             }
             Node::For(f) => self.repeat(f, scope, chain, out),
-            Node::Set(target, expr, at) => {
-                let value = self.eval(expr, scope)?;
-                self.place(*at, self.assign(target, value, scope))
-            }
-            Node::SetBlock(target, filters, body, at) => {
-                let value = self.captured(body, &Scope::inner(scope), chain)?;
-                let value = self.filtered(value, filters, scope)?;
-                self.place(*at, self.assign(target, value, scope))
+            Node::Set(..) | Node::SetBlock(..) | Node::Macro(_) | Node::Unset(_) => {
+                self.sets_names(node, scope, chain)
             }
             Node::With(values, body, at) => {
                 let inner = Scope::inner(scope);
@@ -58,20 +52,12 @@ impl Run<'_> {
                 self.refuse_autoescape(on, scope)?;
                 self.body(body, &Scope::inner(scope), chain, out)
             }
-            Node::Macro(what) => {
-                scope.set(&what.name, self.closure(what, scope, chain));
-                Ok(())
-            }
             Node::CallBlock(call, what, at) => {
                 let caller = self.closure(what, scope, chain);
                 let value = self.call_with(call, scope, Some(caller));
                 out.push(self, self.place(*at, value)?)
             }
             Node::Block(block) => self.block_here(block, scope, chain, out),
-            Node::Unset(names) => {
-                scope.unset(names);
-                Ok(())
-            }
             Node::Extends(what, at) => {
                 let what = self.eval(what, scope)?;
                 if chain.parent.replace(Some(what)).is_some() {
@@ -82,6 +68,30 @@ impl Run<'_> {
             Node::Include { .. } | Node::Import { .. } | Node::From { .. } => {
                 self.other_template(node, scope, out)
             }
+        }
+    }
+
+    /// `{% set %}`, `{% macro %}`, and names that are set later on.
+    fn sets_names(&self, node: &Node, scope: &Rc<Scope>, chain: &Rc<Chain>) -> Result<()> {
+        match node {
+            Node::Set(target, expr, at) => {
+                let value = self.eval(expr, scope)?;
+                self.place(*at, self.assign(target, value, scope))
+            }
+            Node::SetBlock(target, filters, body, at) => {
+                let value = self.captured(body, &Scope::inner(scope), chain)?;
+                let value = self.filtered(value, filters, scope)?;
+                self.place(*at, self.assign(target, value, scope))
+            }
+            Node::Macro(what) => {
+                scope.set(&what.name, self.closure(what, scope, chain));
+                Ok(())
+            }
+            Node::Unset(names) => {
+                scope.unset(names);
+                Ok(())
+            }
+            _ => unreachable!("no other node sets names only"),
         }
     }
 

@@ -1,5 +1,6 @@
 //! Files that are looked into, wherever they lie.
 use super::*;
+use crate::bundle::files;
 
 /// Padding made of the refusal a warning.
 #[test]

@@ -1,6 +1,6 @@
 //! Files that playbooks name, or that Ansible reads unasked.
-use crate::bundle::steps::playbook;
 use super::*;
+use crate::bundle::files;
 
 #[test]
 fn what_is_not_there_is_named() {
