@@ -48,9 +48,6 @@ impl Context {
         })
     }
 
-    /// INT, TERM, HUP and QUIT ask for an orderly end; a second one for a fast one. Jenkins and
-    /// terminals that are closed send several at once and mean one: what comes within a second of
-
     pub fn tree(&self) -> Result<PathBuf, Failure> {
         let start = match &self.common.tree {
             Some(dir) => dir
