@@ -101,7 +101,8 @@ fn parameters<'m>(
     Ok(open)
 }
 
-/// What a call gives beyond a macro's parameters: `varargs` and `kwargs`, where the macro uses them.
+/// What a call gives beyond a macro's parameters: `varargs` and `kwargs`, where the macro uses
+/// them.
 fn rest(
     what: &MacroNode,
     scope: &Scope,
