@@ -4,14 +4,18 @@ use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use serde_json::{Map, Value as Json};
-
 use super::doubts::{Lost, Unknown};
-use super::keys::{self, Typing};
+use super::keys::{self};
 use super::scripts::Told;
-use super::yaml::{Entry, Node, Position, Value};
+use super::yaml::{Node, Position, Value};
 use super::{Need, bounds, files, lint, quantity, scalar, syntax};
 use crate::diagnostic::{Diagnostic, Location};
+
+mod fields;
+mod json;
+
+pub(crate) use fields::{Field, Fields};
+pub(super) use json::as_written;
 
 /// Glance keeps names, tags and property keys in columns of this width (characters).
 pub(super) const GLANCE_WIDTH: usize = 255;
@@ -41,58 +45,8 @@ pub(crate) struct Reader {
     pub(super) lint: lint::Cache,
 }
 
-/// A map whose keys are known to be known.
-pub(crate) struct Fields<'n> {
-    pub path: String,
-    pub spot: Position,
-    pub entries: &'n [Entry],
-}
-
-/// A value, and how messages call it.
-pub(crate) struct Field<'n> {
-    pub path: String,
-    pub key: Position,
-    pub node: &'n Node,
-}
-
 /// Unknown keys of one map for which the nearest known one is looked up.
 pub(super) const ADVISED: usize = 500;
-
-impl<'n> Fields<'n> {
-    pub fn get(&self, key: &str) -> Option<Field<'n>> {
-        self.entries.iter().find(|e| e.key == key).map(|e| Field {
-            path: join(&self.path, key),
-            key: e.spot,
-            node: &e.value,
-        })
-    }
-
-    /// Not there, and not mistyped either: then the unknown key has been reported, with what was
-    /// meant.
-    pub fn lacks(&self, key: &str, valid: &[&str]) -> bool {
-        let meant = |e: &Entry| {
-            !valid.contains(&e.key.as_str())
-                && keys::nearest(&e.key, valid.iter().copied()) == Some(key)
-        };
-        !self.entries.iter().any(|e| e.key == key) && !self.entries.iter().take(ADVISED).any(meant)
-    }
-
-    /// Absent keys and wrong values both give `None`; the latter have been reported.
-    pub fn read<T>(&self, key: &str, reader: impl FnOnce(&Field<'n>) -> Option<T>) -> Option<T> {
-        self.get(key).and_then(|field| reader(&field))
-    }
-
-    pub fn all(&self) -> impl Iterator<Item = (&'n str, Field<'n>)> + use<'n> {
-        let path = self.path.clone();
-        self.entries.iter().map(move |e| {
-            (e.key.as_str(), Field { path: join(&path, &e.key), key: e.spot, node: &e.value })
-        })
-    }
-}
-
-fn join(path: &str, key: &str) -> String {
-    if path.is_empty() { key.to_owned() } else { format!("{path}.{key}") }
-}
 
 impl Reader {
     pub fn new(file: PathBuf, findings: Vec<Diagnostic>) -> Self {
@@ -432,35 +386,6 @@ impl Reader {
             }
         }
     }
-
-    /// A map of free values, typed as Ansible types them.
-    pub fn free(&mut self, field: &Field) -> Option<Map<String, Json>> {
-        let fields = self.map(field)?;
-        Some(
-            fields
-                .all()
-                .map(|(key, field)| (key.to_owned(), self.free_value(field.node)))
-                .collect(),
-        )
-    }
-
-    fn free_value(&mut self, node: &Node) -> Json {
-        match &node.value {
-            Value::Scalar { text, plain: true } => scalar::json(text).unwrap_or_else(|| {
-                self.error(
-                    node.spot,
-                    format!("`{text}` is not a finite number"),
-                    "put it in quotes if it is text",
-                );
-                Json::Null
-            }),
-            Value::List(items) => items.iter().map(|item| self.free_value(item)).collect(),
-            Value::Map(entries) => Json::Object(
-                entries.iter().map(|e| (e.key.clone(), self.free_value(&e.value))).collect(),
-            ),
-            _ => as_written(node, &mut vec!["vars"]),
-        }
-    }
 }
 
 fn decimal(text: &str) -> Option<u64> {
@@ -475,30 +400,5 @@ fn number_hint(node: &Node) -> &'static str {
             "without the leading 0"
         }
         _ => "",
-    }
-}
-
-/// The whole file as JSON, for templates: text stays text, typed keys have their types. `path`
-/// holds the keys down to `node`.
-pub(super) fn as_written<'n>(node: &'n Node, path: &mut Vec<&'n str>) -> Json {
-    match &node.value {
-        Value::Null => Json::Null,
-        Value::List(items) => items.iter().map(|item| as_written(item, path)).collect(),
-        Value::Map(entries) => {
-            let mut map = Map::new();
-            for entry in entries {
-                path.push(&entry.key);
-                map.insert(entry.key.clone(), as_written(&entry.value, path));
-                path.pop();
-            }
-            Json::Object(map)
-        }
-        Value::Scalar { text, plain: false } => text.as_str().into(),
-        Value::Scalar { text, plain: true } => match (keys::typing(path), scalar::resolve(text)) {
-            (Typing::Free, _) => scalar::json(text).unwrap_or_default(),
-            (Typing::Typed, scalar::Plain::Bool(truth)) => truth.into(),
-            (Typing::Typed, _) => decimal(text).map_or_else(|| text.as_str().into(), Json::from),
-            (Typing::Text, _) => text.as_str().into(),
-        },
     }
 }

@@ -126,18 +126,7 @@ pub fn load_whole(tree: &Path, dir: &Path, overrides: &[Override]) -> Result<Loa
         .iter_mut()
         .flat_map(|b| b.places.values_mut())
         .for_each(|place| overrides::place(overrides, &file, place));
-    findings.sort_by(|a, b| {
-        (&a.place, a.severity, &a.message).cmp(&(&b.place, b.severity, &b.message))
-    });
-    // An aliased value is read wherever it is used, and would be found wrong as often.
-    findings.dedup();
-    if let Some(more) = findings.len().checked_sub(MOST_FINDINGS).filter(|more| *more > 0) {
-        findings.truncate(MOST_FINDINGS);
-        findings.push(Diagnostic::error(
-            Location { file: label.join(FILE), line: 0, column: 0 },
-            format!("and {more} findings more"),
-        ));
-    }
+    let findings = in_order(findings, file);
     match bundle {
         Some(bundle) if !findings.iter().any(Diagnostic::is_error) => {
             Ok(Loaded { bundle, warnings: findings })
@@ -148,6 +137,21 @@ pub fn load_whole(tree: &Path, dir: &Path, overrides: &[Override]) -> Result<Loa
             Err(Unsound { findings, rest })
         }
     }
+}
+
+/// Findings sorted by place, each once, and no more than anybody reads.
+fn in_order(mut findings: Vec<Diagnostic>, file: PathBuf) -> Vec<Diagnostic> {
+    findings.sort_by(|a, b| {
+        (&a.place, a.severity, &a.message).cmp(&(&b.place, b.severity, &b.message))
+    });
+    // An aliased value is read wherever it is used, and would be found wrong as often.
+    findings.dedup();
+    if let Some(more) = findings.len().checked_sub(MOST_FINDINGS).filter(|more| *more > 0) {
+        findings.truncate(MOST_FINDINGS);
+        let place = Location { file, line: 0, column: 0 };
+        findings.push(Diagnostic::error(place, format!("and {more} findings more")));
+    }
+    findings
 }
 
 /// Of a definition whose settings cannot be read: its files, and what is wrong with them whatever

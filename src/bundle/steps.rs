@@ -119,7 +119,7 @@ fn script(reader: &mut Reader, field: &Field, dir: &Path, shown: &Path) -> Optio
 }
 
 /// `ansible: path`, or `ansible: {playbook: path, local: true}`.
-fn playbook(
+pub(super) fn playbook(
     reader: &mut Reader,
     field: &Field,
     lies: &Lies<'_>,

@@ -5,7 +5,8 @@ use std::rc::Rc;
 use super::args::Args;
 use super::error::{Error, Result};
 use super::iterate;
-use super::run::{Run, Scope};
+use super::run::Run;
+use super::scope::Scope;
 use super::value::{Dict, Function, Value};
 use super::{collections, markup, numbers, operators, text_methods, time};
 

@@ -4,7 +4,8 @@ use std::rc::Rc;
 use super::args::Args;
 use super::ast::{Call, Comparison, Expr, Operator, What};
 use super::error::{Error, Result};
-use super::run::{Run, Scope};
+use super::run::Run;
+use super::scope::Scope;
 use super::value::{Dict, Function, Lazy, Value};
 use super::{attributes, calls, filters, markup, operators, show, tests_of};
 

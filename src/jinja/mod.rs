@@ -31,6 +31,7 @@ mod parse;
 mod parse_expr;
 mod percent;
 mod run;
+mod scope;
 mod show;
 mod sorting;
 mod source;

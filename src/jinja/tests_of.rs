@@ -5,7 +5,8 @@ use super::args::Args;
 use super::ast::Comparison;
 use super::error::{Error, Kind, Result};
 use super::filters::{self, regex::Pattern};
-use super::run::{Run, Scope};
+use super::run::Run;
+use super::scope::Scope;
 use super::value::{Key, Value};
 use super::{iterate, operators, show, versions};
 

@@ -5,7 +5,8 @@ use std::ops::Deref;
 use std::rc::Rc;
 
 use super::error::{Error, Kind};
-use super::run::{Block, Loop, Macro, Scope};
+use super::run::{Block, Loop, Macro};
+use super::scope::Scope;
 
 /// A Python object. Lists and mappings are shared and mutable, as in Python.
 #[derive(Clone)]

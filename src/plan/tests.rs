@@ -1,5 +1,8 @@
 //! Defaults, what is missing, what is inherited.
 use super::*;
+use crate::bundle;
+use crate::bundle::Bundle;
+use crate::bundle::TIDY_PARTS;
 
 const BUILD: Purpose = Purpose::Build { smoke: true };
 

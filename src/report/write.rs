@@ -199,11 +199,6 @@ pub fn put(
     rendered: &[Rendered],
     sources: &[&Path],
 ) -> Result<Vec<PathBuf>, Vec<OutputError>> {
-    let wrong = |path: &Path, why: &str| OutputError::Io {
-        doing: "cannot write into",
-        path: path.into(),
-        source: io::Error::other(why.to_owned()),
-    };
     let real = real_so_far(dir);
     if sources
         .iter()
@@ -220,6 +215,28 @@ pub fn put(
     fs::create_dir_all(dir).map_err(|source| {
         vec![OutputError::Io { doing: "cannot make", path: dir.into(), source }]
     })?;
+    let mut errors = in_the_way(dir, rendered);
+    if !errors.is_empty() {
+        return Err(errors);
+    }
+    let mut files = Vec::new();
+    for r in rendered {
+        let path = dir.join(&r.path);
+        match place(&path, r.text.as_bytes()) {
+            Ok(()) => files.push(path),
+            Err(error) => errors.push(error),
+        }
+    }
+    if errors.is_empty() { Ok(files) } else { Err(errors) }
+}
+
+fn wrong(path: &Path, why: &str) -> OutputError {
+    let source = io::Error::other(why.to_owned());
+    OutputError::Io { doing: "cannot write into", path: path.into(), source }
+}
+
+/// Links and files in the place of directories, and directories in the place of files.
+fn in_the_way(dir: &Path, rendered: &[Rendered]) -> Vec<OutputError> {
     let mut errors = Vec::new();
     let below: BTreeSet<&Path> = rendered
         .iter()
@@ -244,18 +261,7 @@ pub fn put(
         path,
         source: io::Error::other("it is a directory"),
     }));
-    if !errors.is_empty() {
-        return Err(errors);
-    }
-    let mut files = Vec::new();
-    for r in rendered {
-        let path = dir.join(&r.path);
-        match place(&path, r.text.as_bytes()) {
-            Ok(()) => files.push(path),
-            Err(error) => errors.push(error),
-        }
-    }
-    if errors.is_empty() { Ok(files) } else { Err(errors) }
+    errors
 }
 
 /// Removes links in place of directories, without touching their targets: writes and removals would

@@ -34,6 +34,9 @@ use image_factory::testing::wall::{Config, Wall};
 
 use crate::sshd::Sshd;
 
+mod answers;
+mod visit;
+
 /// Runs outside, for each command that comes: makes the namespaces. As root it is nobody first, so
 /// that a hole in the jail leads to nothing.
 const GATE: &str = r#"#!/bin/sh
@@ -295,74 +298,6 @@ async fn the_fixture_is_a_jail() {
     assert_eq!(result, Ok(()));
 }
 
-/// An honest image whose login script greets: the old reader took the greeting for the answer.
-#[tokio::test(flavor = "multi_thread")]
-async fn a_machine_that_greets_is_understood() {
-    let (hostile, dir) = (Hostile::start("greets"), tempfile::tempdir().unwrap());
-    let (result, _) = build_on(&hostile, dir.path(), shell("echo done")).await;
-    assert_eq!(result, Ok(()));
-    let log = std::fs::read_to_string(dir.path().join("build.log")).unwrap();
-    assert!(log.contains("shell | done") && !log.contains(['\x1b', '\u{202e}']), "{log}");
-    // Which the cloud in memory lets Ansible do no more with than to read it.
-    let (result, warned) = build_on(&hostile, dir.path(), playbook(dir.path())).await;
-    assert!(result.is_err() && warned.is_empty(), "{warned:?}");
-    let python = interpreter(dir.path());
-    assert!(
-        python.starts_with('/') && python.ends_with("/python3") && !python.contains("evil"),
-        "{python}"
-    );
-}
-
-fn playbook(dir: &Path) -> Vec<StepPlan> {
-    std::fs::write(
-        dir.join("play.yml"),
-        "- hosts: all\n  gather_facts: false\n  tasks: [{raw: echo}]\n",
-    )
-    .unwrap();
-    let action = StepAction::Ansible {
-        playbook: "play.yml".into(),
-        extra_vars: Default::default(),
-        tags: Vec::new(),
-        local: false,
-    };
-    vec![step(action)]
-}
-
-/// Of the one host of the inventory.
-fn interpreter(dir: &Path) -> String {
-    let inventory: serde_json::Value =
-        serde_json::from_slice(&std::fs::read(dir.join("inventory.json")).unwrap()).unwrap();
-    let hosts = inventory["all"]["children"]["local"]["hosts"].as_object().unwrap();
-    assert_eq!(hosts.keys().collect::<Vec<_>>(), ["factory-r1-builder"]);
-    hosts["factory-r1-builder"]["ansible_python_interpreter"].as_str().unwrap().to_owned()
-}
-
-/// The old inventory had the answer in it as it came, and the ProxyCommand in it ran here, as us.
-#[tokio::test(flavor = "multi_thread")]
-async fn an_answer_is_no_line_of_the_inventory() {
-    let (hostile, dir) = (Hostile::start("injects"), tempfile::tempdir().unwrap());
-    let (result, warned) = build_on(&hostile, dir.path(), playbook(dir.path())).await;
-    // The cloud in memory has no address that Ansible could reach; what it would have run on the
-    // way there is the question.
-    assert!(result.is_err(), "{result:?}");
-    assert!(!hostile.dir().join("pwned").exists(), "a command of the guest ran on the factory");
-    assert!(warned.iter().any(|w| w.contains("is no path of a python3")), "{warned:?}");
-    assert_eq!(interpreter(dir.path()), "auto_silent");
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_machine_that_closes_or_says_nothing_is_named() {
-    for (mode, told) in [
-        ("closes", "cloud-init did not end well: the connection was lost"),
-        ("slow", "cloud-init did not end well: not done after"),
-    ] {
-        let (hostile, dir) = (Hostile::start(mode), tempfile::tempdir().unwrap());
-        let (result, _) = build_on(&hostile, dir.path(), shell("echo done")).await;
-        let error = result.unwrap_err();
-        assert!(error.contains(told), "{mode}: {error}");
-    }
-}
-
 /// Hardened bases. Of the first two nothing was said but what sudo and PAM say, of sudo only when
 /// tidy needed it, last of all.
 #[tokio::test(flavor = "multi_thread")]
@@ -387,109 +322,6 @@ async fn a_base_that_lets_nobody_work_is_named_before_the_steps() {
     assert_eq!(result, Ok(()));
     let log = std::fs::read_to_string(dir.path().join("build.log")).unwrap();
     assert!(log.contains("shell | done") && log.contains("script | held"), "{log}");
-}
-
-/// One who looks around and leaves.
-#[derive(Default)]
-struct Visitor(std::sync::Mutex<Option<String>>);
-
-#[async_trait]
-impl Interactive for Visitor {
-    async fn open(&self, builder: &SshAccess, failed: Option<&BuildError>) {
-        assert!(
-            builder.ssh[0].ends_with("ssh") && builder.machine.ends_with("-builder"),
-            "{builder:?}"
-        );
-        *self.0.lock().unwrap() = Some(failed.map_or_else(String::new, ToString::to_string));
-    }
-}
-
-#[derive(Clone, Default)]
-struct All(Arc<std::sync::Mutex<Vec<Event>>>);
-
-impl Sink for All {
-    fn take(&mut self, event: &Stamped) {
-        self.0.lock().unwrap().push(event.event.clone());
-    }
-}
-
-/// `image-factory shell` on a bundle with that step, left at once: how it ended, its last line, and
-/// what the visitor was told.
-async fn visited(step: &str) -> (RunOutcome, String, String) {
-    let (hostile, dir, cloud) =
-        (Hostile::start("honest"), tempfile::tempdir().unwrap(), Memory::new());
-    cloud.add_image("base", "base");
-    let before = cloud.snapshot();
-    let home = Home { data: dir.path().join("home"), runtime: dir.path().join("run") };
-    let tree = dir.path().join("tree");
-    std::fs::create_dir_all(tree.join("images/x")).unwrap();
-    let vars = format!(
-        "bundle: {{name: x, img_base: base}}\nssh_user: debian\nsteps: [{{name: it, shell: \
-            '{step}'}}]\n"
-    );
-    std::fs::write(tree.join("images/x/build-vars.yml"), vars).unwrap();
-    let bundle =
-        image_factory::testing::bundle::load(&tree, &tree.join("images/x")).unwrap().bundle;
-    let env = [("PATH".to_owned(), std::env::var("PATH").unwrap())].into();
-    let wall =
-        Wall::new(Config { settings: Settings::default(), env, home: None, hidden: Vec::new() });
-    let (all, cancel, visitor) = (All::default(), Cancel::default(), Visitor::default());
-    let show = |_: &str| Box::new(all.clone()) as Box<dyn Sink>;
-    let setup = RunOptions {
-        proxies: &Default::default(),
-        cloud: &cloud,
-        connect: &ToHostile(hostile.sshd.target.clone()),
-        wall: &wall,
-        home: &home,
-        cancel: &cancel,
-        show: &show,
-        keep_on_failure: false,
-        smoke: true,
-        check_templates: false,
-        templates: &Renderer::new(env!("CARGO_BIN_EXE_image-factory"), "render-templates"),
-        test_only: false,
-        person: Some(&visitor),
-    };
-    let ended = run::run(&setup, &bundle).await;
-    assert_eq!(cloud.snapshot(), before, "the builder is removed, and no image is made");
-    let record = std::fs::read_to_string(ended.dir.as_ref().unwrap().join("result.json")).unwrap();
-    assert!(record.contains("\"outcome\": \"visited\""), "{record}");
-    let last = all.0.lock().unwrap().iter().filter_map(final_line).next_back().unwrap_or_default();
-    assert!(ended.leaks.is_empty() && ended.kept.is_none(), "{:?}", ended.leaks);
-    let told =
-        visitor.0.lock().unwrap().take().unwrap_or_else(|| panic!("nobody was let in: {last}"));
-    (ended, last, told)
-}
-
-/// A step had failed, and was looked at: the exit code is the step's, and the rest is told as the
-/// visit that it was.
-#[tokio::test(flavor = "multi_thread")]
-async fn a_visit_after_a_failed_step_is_told_as_a_visit() {
-    let (ended, last, told) = visited("echo no such luck >&2; exit 3").await;
-    assert!(told.contains("step 1, it") && told.contains("exit code 3"), "{told}");
-    assert_eq!(image_factory::testing::cli::exit::code(&ended), 30);
-    for part in [
-        "the visit ended after",
-        "the builder is removed",
-        "no image was made",
-        "a step had failed: step 1, it",
-        "exit code 3",
-    ] {
-        assert!(last.contains(part), "`{part}` is not in {last}");
-    }
-    assert!(!last.contains("build failed") && !last.contains("published"), "{last}");
-    assert!(!last.contains("image-factory shell"), "{last}");
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_visit_of_a_sound_builder_ends_well() {
-    let (ended, last, told) = visited("true").await;
-    assert_eq!((told.as_str(), image_factory::testing::cli::exit::code(&ended)), ("", 0), "{last}");
-    assert!(
-        last.starts_with("the visit ended after")
-            && last.ends_with("the builder is removed, no image was made"),
-        "{last}"
-    );
 }
 
 /// What one hostile case cost: run in a process of its own, for the peak of memory is the

@@ -2,7 +2,8 @@
 use std::collections::{BTreeSet, HashSet};
 use std::path::{Path, PathBuf};
 
-use super::tasks::{Call, may_not_run, module_of};
+use super::calls::Call;
+use super::tasks::{may_not_run, module_of};
 use super::{Scope, Walk, is_template, scalar, tail, texts};
 use crate::bundle::keys;
 use crate::bundle::yaml::{Entry, Node, Value};

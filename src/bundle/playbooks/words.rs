@@ -1,5 +1,6 @@
 //! Words of plays and tasks that Ansible has dropped, and what is written in their place today.
-use super::tasks::{self, Call};
+use super::calls::Call;
+use super::tasks;
 use super::{Scope, Walk, is_template, scalar, tail};
 use crate::bundle::yaml::{Entry, Node, Position, Value};
 

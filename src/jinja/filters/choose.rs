@@ -3,7 +3,8 @@ use std::rc::Rc;
 
 use crate::jinja::args::Args;
 use crate::jinja::error::{Error, Result};
-use crate::jinja::run::{Run, Scope};
+use crate::jinja::run::Run;
+use crate::jinja::scope::Scope;
 use crate::jinja::value::Value;
 use crate::jinja::{iterate, sorting};
 

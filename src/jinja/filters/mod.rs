@@ -3,7 +3,8 @@ use std::rc::Rc;
 
 use super::args::Args;
 use super::error::{Error, Kind, Result};
-use super::run::{Run, Scope};
+use super::run::Run;
+use super::scope::Scope;
 use super::value::Value;
 
 mod choose;

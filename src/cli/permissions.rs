@@ -1,0 +1,79 @@
+//! What this machine's owner lets a definition do: the settings, and the wall made from them.
+use std::path::PathBuf;
+
+use super::{Context, Failure};
+use crate::bundle::Bundle;
+use crate::diagnostic::Diagnostic;
+use crate::run::RunError;
+use crate::settings;
+use crate::wall::{self, Wall};
+
+/// `$XDG_CONFIG_HOME`, or what it stands for.
+fn config_home() -> Option<PathBuf> {
+    let set = |name: &str| std::env::var_os(name).filter(|v| !v.is_empty()).map(PathBuf::from);
+    set("XDG_CONFIG_HOME")
+        .or_else(|| set("HOME").map(|home| home.join(".config")))
+        .filter(|dir| dir.is_absolute())
+}
+
+impl Context {
+    /// Where the owner's settings are looked for; later files win.
+    pub fn settings_files() -> Vec<PathBuf> {
+        let config = config_home().map(|dir| dir.join("image-factory"));
+        [Some(PathBuf::from("/etc/image-factory")), config]
+            .into_iter()
+            .flatten()
+            .map(|dir| dir.join("config.yml"))
+            .collect()
+    }
+
+    /// The wall, made from the owner's settings.
+    pub fn wall(&self) -> Result<&Wall, Failure> {
+        if let Some(wall) = self.wall.get() {
+            return Ok(wall);
+        }
+        let tree = self.tree().ok();
+        // SAFETY: plain system call without arguments.
+        let user = unsafe { libc::getuid() };
+        let settings = settings::load(&Self::settings_files(), tree.as_deref(), user)
+            .map_err(|found| Failure::from(RunError::Refused(found)))?;
+        // What is no text is no variable that anybody needs, and would not go into a plan.
+        let env = std::env::vars_os()
+            .filter_map(|(n, v)| Some((n.into_string().ok()?, v.into_string().ok()?)))
+            .collect();
+        let home = std::env::var_os("HOME").filter(|v| !v.is_empty()).map(PathBuf::from);
+        let mut hidden = vec![
+            self.home.data.clone(),
+            self.home.runtime.clone(),
+            "/etc/image-factory".into(),
+            "/etc/openstack".into(),
+        ];
+        hidden.extend(
+            config_home()
+                .into_iter()
+                .flat_map(|dir| [dir.join("openstack"), dir.join("image-factory")]),
+        );
+        let wall = Wall::new(wall::Config { settings, env, home, hidden });
+        Ok(self.wall.get_or_init(|| wall))
+    }
+
+    /// What the owner of this machine has to write to let this definition run plays on it; `None`:
+    /// it may.
+    pub fn how_to_allow_local(&self, bundle: &Bundle) -> Result<Option<String>, Failure> {
+        Ok(self.wall()?.settings().how_to_allow_local(&bundle.label, &bundle.asks))
+    }
+
+    /// Variables of the environment that a definition asks for, and does not get.
+    pub fn not_granted(&self, bundle: &Bundle) -> Result<Option<Diagnostic>, Failure> {
+        let Some((missing, how)) = self.wall()?.how_to_grant(bundle) else { return Ok(None) };
+        let names = missing.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ");
+        let message = format!(
+            "`pass_env` asks for {names}, which the factory's owner does not let this definition \
+                have"
+        );
+        Ok(Some(
+            Diagnostic::warning(bundle.places.get("pass_env").cloned(), message)
+                .hint(format!("the owner allows it: {how}")),
+        ))
+    }
+}

@@ -1,0 +1,20 @@
+//! Lines on standard output and standard error, safe for a terminal.
+use super::show;
+
+/// A line on standard output, safe for a terminal. A reader that went away (`| head`) is not an
+/// error; one that does not read is waited for until a signal comes.
+pub fn out(text: &str) {
+    let text = crate::text::block(text.trim_end_matches('\n'));
+    show::patient::stdout(format!("{text}\n").as_bytes());
+}
+
+/// A text on standard output, safe for a terminal, with the line ends that it has and no more.
+pub fn out_as_is(text: &str) {
+    show::patient::stdout(crate::text::block(text).as_bytes());
+}
+
+/// A line on standard error, safe for a terminal. A reader that does not read is not waited for.
+pub fn err(text: &str) {
+    let text = crate::text::block(text.trim_end_matches('\n'));
+    show::patient::stderr(format!("{text}\n").as_bytes());
+}

@@ -1,0 +1,88 @@
+//! Flavors: the one that is named, or the smallest that suffices.
+use super::named::one;
+use crate::bundle::Bundle;
+use crate::diagnostic::{Diagnostic, there_are};
+use crate::plan::Findings;
+use crate::plan::facts::{Flavor, Named, ProjectFacts};
+
+/// What a machine must have at least.
+#[derive(Debug, Clone, Copy)]
+pub struct Needs {
+    pub cpus: u32,
+    pub ram_mib: u64,
+    pub disk_gib: u64,
+}
+
+/// The smallest flavor that suffices and has a disk, or needs none.
+pub(in crate::plan) fn smallest<'a>(
+    facts: &'a ProjectFacts,
+    bundle: &Bundle,
+    needs: Needs,
+) -> Option<&'a Flavor> {
+    let on_volume = bundle.volume.is_some();
+    let fits = facts
+        .flavors
+        .iter()
+        .filter(|f| suffices(f, needs, on_volume) && (on_volume || f.disk_gib > 0));
+    fits.min_by_key(|f| (f.ram_mib, f.cpus, f.disk_gib, &f.id))
+}
+
+fn suffices(f: &Flavor, needs: Needs, on_volume: bool) -> bool {
+    f.cpus >= needs.cpus
+        && f.ram_mib >= needs.ram_mib
+        && (on_volume || f.disk_gib == 0 || f.disk_gib >= needs.disk_gib)
+}
+
+/// The flavor that is named, if it is large enough; or the smallest that is. `asked` is where the
+/// bundle names one, and that.
+pub(in crate::plan) fn flavor(
+    bundle: &Bundle,
+    facts: &ProjectFacts,
+    asked: (&str, Option<&str>),
+    needs: Needs,
+    found: &mut Findings,
+) -> Option<Flavor> {
+    let (key, asked) = asked;
+    let at = bundle.places.get(key).cloned();
+    let on_volume = bundle.volume.is_some();
+    let text = |f: &Flavor| {
+        format!("`{}` ({} CPUs, {} MiB RAM, {} GiB disk)", f.name, f.cpus, f.ram_mib, f.disk_gib)
+    };
+    let smallest = smallest(facts, bundle, needs);
+    let need = format!("{} MiB RAM and {} GiB disk", needs.ram_mib, needs.disk_gib);
+    let Some(asked) = asked else {
+        if smallest.is_none() {
+            let all: Vec<String> = facts.flavors.iter().map(text).collect();
+            let diskless =
+                facts.flavors.iter().any(|f| f.disk_gib == 0 && suffices(f, needs, on_volume));
+            let volume = if diskless {
+                "`volume: {}` boots from volumes, which takes a flavor without a disk; "
+            } else {
+                ""
+            };
+            let hint = format!("{volume}{}", there_are(&all));
+            found.wrong.push(Diagnostic::error(at, format!("no flavor has {need}")).hint(hint));
+        }
+        return smallest.cloned();
+    };
+    let all: Vec<Named> =
+        facts.flavors.iter().map(|f| Named { id: f.id.clone(), name: f.name.clone() }).collect();
+    let named = one("flavor", asked, &all, at.clone(), &mut found.wrong)?;
+    let flavor = facts.flavors.iter().find(|f| f.id == named.id)?;
+    if !suffices(flavor, needs, on_volume) {
+        let better = smallest.map_or_else(
+            || "no flavor is large enough".to_owned(),
+            |f| format!("the smallest that fits is {}", text(f)),
+        );
+        let message = format!("flavor {} is too small: {need} are needed", text(flavor));
+        found.wrong.push(Diagnostic::error(at, message).hint(better));
+    } else if flavor.disk_gib == 0 && !on_volume {
+        let rule = "from images, Nova lets members boot on such only where its operator says so \
+            (403 otherwise)";
+        found.notes.push(format!(
+            "flavor `{}` has no disk: {rule}; `volume: {{}}` boots from volumes",
+            flavor.name
+        ));
+    }
+    Some(flavor.clone())
+}

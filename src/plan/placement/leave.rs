@@ -1,0 +1,54 @@
+//! What the cloud leaves this project's user to do.
+use crate::bundle::Bundle;
+use crate::diagnostic::Diagnostic;
+use crate::plan::Findings;
+use crate::plan::facts::{Leave, ProjectFacts};
+
+/// What the cloud was asked for leave to do, where that matters.
+pub(in crate::plan) fn leave(
+    bundle: &Bundle,
+    facts: &ProjectFacts,
+    smoke: bool,
+    found: &mut Findings,
+) {
+    let visibility = bundle.published_as();
+    match &facts.publishing {
+        Leave::Refused(words) => {
+            let place = bundle
+                .places
+                .get("visibility")
+                .or_else(|| bundle.places.get("final_glance_options"))
+                .cloned();
+            let message =
+                format!("Glance would not publish such an image ({}): {words}", visibility.word());
+            found.wrong.push(
+                Diagnostic::error(place, message)
+                    .hint("an administrator can tell which role or quota is missing"),
+            );
+        }
+        Leave::Unknown(why) => {
+            found.notes.push(format!(
+                "whether this user may publish {} images shows when it is done: {why}",
+                visibility.word()
+            ));
+        }
+        Leave::Unasked | Leave::Given => {}
+    }
+    match &facts.consoles {
+        Leave::Refused(words) if smoke => {
+            let message = format!(
+                "this cloud shows no consoles of machines, and smoke machines tell their host keys \
+                    there: {words}"
+            );
+            found.wrong.push(
+                Diagnostic::error(None, message).hint("`build --no-smoke` publishes untested"),
+            );
+        }
+        Leave::Unknown(why) if smoke => {
+            found.notes.push(format!(
+                "whether the cloud shows consoles is asked of the first machine: {why}"
+            ));
+        }
+        _ => {}
+    }
+}

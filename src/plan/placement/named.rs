@@ -1,0 +1,53 @@
+//! Things of the cloud that a definition names, by ID or by name.
+use crate::diagnostic::{Diagnostic, Location, there_are};
+use crate::plan::facts::Named;
+
+/// The one thing with this ID, or with this name.
+pub(super) fn one(
+    what: &str,
+    asked: &str,
+    all: &[Named],
+    at: Option<Location>,
+    wrong: &mut Vec<Diagnostic>,
+) -> Option<Named> {
+    if let Some(found) = all.iter().find(|n| n.id == asked) {
+        return Some(found.clone());
+    }
+    let named: Vec<&Named> = all.iter().filter(|n| n.name == asked).collect();
+    match named.as_slice() {
+        [found] => return Some((*found).clone()),
+        [] => wrong.push(missing(
+            what,
+            asked,
+            &all.iter().map(|n| n.name.clone()).collect::<Vec<_>>(),
+            at,
+        )),
+        several => {
+            let ids: Vec<&str> = several.iter().map(|n| n.id.as_str()).collect();
+            wrong.push(
+                Diagnostic::error(at, format!("{} {what}s are called `{asked}`", several.len()))
+                    .hint(format!("name one by its ID: {}", ids.join(", "))),
+            );
+        }
+    }
+    None
+}
+
+/// Names as near as a slip of the pen.
+pub(super) fn missing(
+    what: &str,
+    asked: &str,
+    names: &[String],
+    at: Option<Location>,
+) -> Diagnostic {
+    let near: Vec<&str> = names
+        .iter()
+        .filter(|n| strsim::jaro_winkler(n, asked) > 0.85)
+        .map(String::as_str)
+        .collect();
+    let hint = match (near.as_slice(), names) {
+        ([], all) => there_are(all),
+        (near, _) => format!("did you mean `{}`?", near.join("` or `")),
+    };
+    Diagnostic::error(at, format!("{what} `{asked}` does not exist")).hint(hint)
+}

@@ -1,0 +1,132 @@
+//! Networks that machines are on, and how this machine reaches them.
+use super::NONE;
+use super::named::one;
+use crate::bundle::Bundle;
+use crate::diagnostic::Diagnostic;
+use crate::plan::Findings;
+use crate::plan::facts::{Named, Network, ProjectFacts};
+
+/// In the order in which they are written: the first is the machine's first interface.
+pub(super) fn networks<'a>(
+    bundle: &Bundle,
+    facts: &'a ProjectFacts,
+    wrong: &mut Vec<Diagnostic>,
+) -> Vec<&'a Network> {
+    let at = bundle.places.get("network").cloned();
+    let asked = if bundle.network.is_empty() { &facts.defaults.networks } else { &bundle.network };
+    if !asked.is_empty() {
+        let all: Vec<Named> = facts.networks.iter().map(Network::named).collect();
+        let find = |name: &String| one("network", name, &all, at.clone(), wrong);
+        let found: Vec<Named> = asked.iter().filter_map(find).collect();
+        return found.iter().filter_map(|f| facts.networks.iter().find(|n| n.id == f.id)).collect();
+    }
+    let own: Vec<&Network> = facts.networks.iter().filter(|n| n.own && !n.external).collect();
+    let usable: Vec<&Network> = if own.is_empty() {
+        facts.networks.iter().filter(|n| n.shared || n.own).collect()
+    } else {
+        own
+    };
+    if usable.len() == 1 {
+        return usable;
+    }
+    let what = match usable.len() {
+        0 => "there is no network to boot machines on".to_owned(),
+        n => format!("there are {n} networks to boot machines on, and none is named"),
+    };
+    let names: Vec<&str> = usable.iter().map(|n| n.name.as_str()).collect();
+    wrong.push(Diagnostic::error(at, what).hint(match names.is_empty() {
+        true => "have one made, or name one by `network` or FACTORY_NETWORK_ID".to_owned(),
+        false => format!(
+            "name one by `network`, `--set network=` or FACTORY_NETWORK_ID: {}",
+            names.join(", ")
+        ),
+    }));
+    Vec::new()
+}
+
+/// How this machine reaches the others: by a floating IP of the first, at a fixed address on the
+/// second. A floating IP is taken if it was asked for by name; and if not, where machines come up
+/// on private networks that this machine is not in, and there is one external network.
+pub(super) fn reach(
+    bundle: &Bundle,
+    facts: &ProjectFacts,
+    networks: &[&Network],
+    found: &mut Findings,
+) -> (Option<Named>, Option<Named>) {
+    let at = bundle.places.get("floating_network").cloned();
+    let external: Vec<Named> =
+        facts.networks.iter().filter(|n| n.external).map(Network::named).collect();
+    let direct = networks.iter().find(|n| n.is_direct()).map(|n| n.named());
+    // A floating IP is IPv4's.
+    let v6_only = !networks.is_empty() && networks.iter().all(|n| n.v6_only);
+    let on = networks.iter().map(|n| n.name.as_str()).collect::<Vec<_>>().join(", ");
+    match bundle.floating_network.as_deref() {
+        Some(NONE) => (None, direct),
+        Some(name) => {
+            let Some(asked) =
+                one("floating network", name, &external, at.clone(), &mut found.wrong)
+            else {
+                return (None, direct);
+            };
+            // An address on that very network is as good.
+            if networks.iter().any(|n| n.id == asked.id) {
+                return (None, Some(asked));
+            }
+            if v6_only {
+                let message =
+                    format!("network {on} has subnets of IPv6 alone, and a floating IP is IPv4's");
+                found.wrong.push(
+                    Diagnostic::error(at, message)
+                        .hint("`floating_network: none`: SSH goes to the IPv6 address"),
+                );
+            }
+            (Some(asked), None)
+        }
+        None if direct.is_some() || networks.is_empty() => (None, direct),
+        None if v6_only => {
+            found.notes.push(format!(
+                "network {on} has subnets of IPv6 alone: no floating IP is \
+                taken, and SSH goes to the IPv6 address"
+            ));
+            (None, None)
+        }
+        None => (the_external_one(bundle, &external, &on, found), None),
+    }
+}
+
+/// The external network that gives floating IPs, if there is one and one only. `on`: the machines'
+/// networks.
+fn the_external_one(
+    bundle: &Bundle,
+    external: &[Named],
+    on: &str,
+    found: &mut Findings,
+) -> Option<Named> {
+    let at = bundle.places.get("floating_network").cloned();
+    let names = external.iter().map(|n| n.name.as_str()).collect::<Vec<_>>().join(", ");
+    match external {
+        [one] => Some(one.clone()),
+        [] => {
+            let text = "no external network gives floating IPs: SSH goes to the fixed address, \
+                which this machine has to reach";
+            found.notes.push(format!("network {on}: {text}"));
+            None
+        }
+        several => {
+            let message = format!(
+                "network {on} is not reached from here, and {} external networks give floating \
+                    IPs",
+                several.len()
+            );
+            let hint = format!(
+                "say `floating_network: NAME`, or `none` if the fixed address is reached: {}",
+                names
+            );
+            found.wrong.push(
+                Diagnostic::error(at.or_else(|| bundle.places.get("network").cloned()), message)
+                    .hint(hint),
+            );
+            None
+        }
+    }
+}

@@ -1,0 +1,77 @@
+//! Security groups of the machines.
+use super::NONE;
+use super::named::one;
+use crate::bundle::Bundle;
+use crate::diagnostic::Diagnostic;
+use crate::plan::Findings;
+use crate::plan::facts::{Named, Network, ProjectFacts};
+use serde::{Deserialize, Serialize};
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Security {
+    Groups(Vec<Named>),
+    /// One of the run's own that admits SSH from these CIDRs and nothing else. Without any: from
+    /// the address that this machine has towards the one that was booted.
+    Temporary {
+        ssh_from: Vec<String>,
+    },
+    /// Nova is asked for none: the networks have no port security, or the bundle says so.
+    None,
+}
+
+/// The groups that are named, or one of the run's own. Nova takes none for a machine that has a
+/// network without port security.
+pub(super) fn security(
+    bundle: &Bundle,
+    facts: &ProjectFacts,
+    networks: &[&Network],
+    found: &mut Findings,
+) -> Security {
+    let at = bundle.places.get("security_groups").cloned();
+    let asked = if bundle.security_groups.is_empty() {
+        &facts.defaults.security_groups
+    } else {
+        &bundle.security_groups
+    };
+    if asked.iter().any(|group| group == NONE) {
+        if asked.len() > 1 {
+            let message = "`security_groups` names some, and says `none`";
+            found.wrong.push(Diagnostic::error(at, message).hint("either the one or the other"));
+        }
+        return Security::None;
+    }
+    let bare: Vec<&str> =
+        networks.iter().filter(|n| !n.port_security).map(|n| n.name.as_str()).collect();
+    if !bare.is_empty() {
+        let message = format!(
+            "network {} has no port security: Nova takes no security groups there",
+            bare.join(", ")
+        );
+        if bundle.security_groups.is_empty() && bare.len() == networks.len() {
+            found.notes.push(format!("{message}, and none is asked for"));
+        } else {
+            let hint = "`security_groups: none`; on the other networks the project's default group \
+                counts then";
+            found.wrong.push(
+                Diagnostic::error(at.or_else(|| bundle.places.get("network").cloned()), message)
+                    .hint(hint),
+            );
+        }
+        return Security::None;
+    }
+    if asked.is_empty() {
+        return Security::Temporary { ssh_from: facts.ssh_from.clone() };
+    }
+    // Every project has a default group: without any, the list was kept from us. Nova takes names
+    // as well as IDs.
+    if facts.security_groups.is_empty() {
+        return Security::Groups(
+            asked.iter().map(|name| Named { id: name.clone(), name: name.clone() }).collect(),
+        );
+    }
+    let find = |name: &String| {
+        one("security group", name, &facts.security_groups, at.clone(), &mut found.wrong)
+    };
+    Security::Groups(asked.iter().filter_map(find).collect())
+}

@@ -1,0 +1,122 @@
+//! Volumes: those that machines boot from, and the one that a check attaches.
+use super::Placement;
+use super::named::missing;
+use crate::bundle::{Bundle, Volume};
+use crate::diagnostic::Diagnostic;
+use crate::plan::Findings;
+use crate::plan::facts::ProjectFacts;
+use serde::{Deserialize, Serialize};
+
+/// A volume, and where it is made: machines boot from it, or it is attached to one.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct VolumePlan {
+    #[serde(rename = "size_gb")]
+    pub size_gib: u64,
+    /// Volume type; `None`: the cloud's default.
+    pub kind: Option<String>,
+    /// Cinder's zone; `None`: its default.
+    #[serde(default)]
+    pub zone: Option<String>,
+}
+
+pub(super) fn volume(
+    bundle: &Bundle,
+    asked: &Volume,
+    facts: &ProjectFacts,
+    disk_gib: u64,
+    found: &mut Findings,
+) -> VolumePlan {
+    let at = |key: &str| bundle.places.get(key).or_else(|| bundle.places.get("volume")).cloned();
+    let of_type = asked.kind.as_ref().map_or_else(
+        || "the default volume type".to_owned(),
+        |kind| format!("volume type `{kind}`"),
+    );
+    match &facts.volume_types {
+        None => found.wrong.push(
+            Diagnostic::error(at("volume"), "this cloud has no block storage")
+                .hint("leave `volume` out"),
+        ),
+        Some(types) => {
+            if let Some(kind) =
+                asked.kind.as_ref().filter(|k| !types.is_empty() && !types.contains(k))
+            {
+                found.wrong.push(missing("volume type", kind, types, at("volume.type")));
+            } else if facts.encrypts == Some(true) {
+                let message = format!(
+                    "{of_type} encrypts: an image of such a volume is of use only with its key, \
+                        and boots no machine"
+                );
+                found.wrong.push(
+                    Diagnostic::error(at("volume.type"), message)
+                        .hint("name a `type` that does not encrypt"),
+                );
+            } else if facts.encrypts.is_none() {
+                let text =
+                    "does not tell; if it does, the build ends when its first volume is made";
+                found.notes.push(format!("whether {of_type} encrypts, this cloud {text}"));
+            }
+        }
+    }
+    let size_gib = asked.size_gib.unwrap_or(disk_gib);
+    if size_gib < disk_gib {
+        found.wrong.push(
+            Diagnostic::error(
+                at("volume.size"),
+                format!("a volume of {size_gib} GiB is too small for the base"),
+            )
+            .hint(format!("`size: {disk_gib}` or more")),
+        );
+    }
+    VolumePlan {
+        size_gib,
+        kind: asked.kind.clone(),
+        zone: volume_zone(bundle, asked, facts, found),
+    }
+}
+
+/// Cinder's zones are not Nova's, though many clouds give them the same names.
+fn volume_zone(
+    bundle: &Bundle,
+    asked: &Volume,
+    facts: &ProjectFacts,
+    found: &mut Findings,
+) -> Option<String> {
+    let known = &facts.volume_zones;
+    match (&asked.zone, &bundle.availability_zone) {
+        (Some(zone), _) => {
+            if !known.is_empty() && !known.contains(zone) {
+                let at = bundle.places.get("volume.availability_zone").cloned();
+                found.wrong.push(missing("availability zone of volumes", zone, known, at));
+            }
+            Some(zone.clone())
+        }
+        (None, Some(zone)) if known.contains(zone) => Some(zone.clone()),
+        (None, Some(zone)) if !known.is_empty() => {
+            let all = known.join(", ");
+            found.notes.push(format!(
+                "volumes go to Cinder's default zone: it has no `{zone}`, but \
+                {all} (`volume.availability_zone`)"
+            ));
+            None
+        }
+        (None, _) => None,
+    }
+}
+
+/// The disk that the check `volume` gives to a machine. Where machines boot from volumes, it is of
+/// their kind and place. Elsewhere it has to be in the zone of its server, where Cinder has that:
+/// many clouds attach none across zones.
+pub(in crate::plan) fn second_disk(
+    size_gib: u64,
+    facts: &ProjectFacts,
+    plan: &Placement,
+) -> VolumePlan {
+    match &plan.volume {
+        Some(volume) => VolumePlan { size_gib, ..volume.clone() },
+        None => VolumePlan {
+            size_gib,
+            kind: None,
+            zone: plan.zone.clone().filter(|zone| facts.volume_zones.contains(zone)),
+        },
+    }
+}
