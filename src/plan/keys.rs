@@ -8,10 +8,10 @@
 use std::path::Path;
 
 use serde_json::{Value, json};
-use sha2::{Digest, Sha256};
 
 use super::{Origin, StepAction, StepPlan};
 use crate::bundle::{InputFile, Inputs};
+use crate::digest::{Algorithm, Hasher};
 use crate::fetch::{ChecksumSource, SourceUri};
 
 /// State before the first step.
@@ -65,7 +65,7 @@ impl Begin<'_> {
         match uri {
             SourceUri::File(path) => match path.strip_prefix(self.dir) {
                 Ok(own) => under(own, self.inputs),
-                Err(_) => Some(json!(path)),
+                Err(_) => Some(name(path)),
             },
             SourceUri::Url(url) => Some(json!(url)),
         }
@@ -99,12 +99,21 @@ fn under(path: &Path, inputs: Option<&Inputs>) -> Option<Value> {
 }
 
 fn listed<'a>(files: impl Iterator<Item = &'a InputFile>) -> Value {
-    files.map(|file| json!([file.path, file.sha256, file.mode])).collect()
+    files.map(|file| json!([name(&file.path), file.sha256, file.mode])).collect()
 }
 
 fn digest(value: &Value) -> String {
-    let text = sorted(value).to_string();
-    Sha256::digest(text).iter().map(|byte| format!("{byte:02x}")).collect()
+    let mut hasher = Hasher::new(Algorithm::Sha256);
+    hasher.update(sorted(value).to_string().as_bytes());
+    hasher.finish().hex
+}
+
+/// As text, or as bytes if it is not UTF-8, which JSON cannot express.
+fn name(path: &Path) -> Value {
+    match path.to_str() {
+        Some(text) => json!(text),
+        None => json!(path.as_os_str().as_encoded_bytes()),
+    }
 }
 
 /// Sorts the keys of every map, because their written order has no meaning.

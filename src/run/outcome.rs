@@ -74,3 +74,16 @@ impl RunOutcome {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn several_errors_are_counted_and_none_is_lost() {
+        let errors = ["one", "two"].map(|text| Diagnostic::error(None, text.to_owned()));
+        let several = RunError::Refused(errors.to_vec()).unplanned();
+        assert_eq!(several, "2 errors; nothing was created: error: one\nerror: two");
+        assert_eq!(RunError::Bad(errors[..1].to_vec()).unplanned(), "error: one");
+    }
+}

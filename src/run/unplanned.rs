@@ -20,13 +20,17 @@ pub(super) fn not_planned(
 ) -> RunOutcome {
     let Begun { run, begin, now, mut dir, recorder, cx } = begun;
     let word = word(setup, Some(&error));
-    let (text, total) = (error.to_string(), seconds(begin.elapsed()));
-    cx.events.emit(Event::StageFailed { stage: Stage::Plan, seconds: total, error: text });
+    let (text, total) = (error.unplanned(), seconds(begin.elapsed()));
+    cx.events.emit(Event::StageFailed {
+        stage: Stage::Plan,
+        seconds: total,
+        error: error.to_string(),
+    });
     cx.events.emit(Event::Finished {
         outcome: word.into(),
         seconds: total,
         image: None,
-        error: Some(error.unplanned()),
+        error: Some(text.clone()),
         leaks: Vec::new(),
     });
     let record = Record {
@@ -37,7 +41,7 @@ pub(super) fn not_planned(
         seconds: total,
         outcome: word.into(),
         image: None,
-        error: Some(error.unplanned()),
+        error: Some(text),
         leaks: Vec::new(),
         kept: None,
     };

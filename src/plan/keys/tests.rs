@@ -187,6 +187,20 @@ fn what_a_link_leads_to_is_read_too() {
     }
 }
 
+/// A bundle of a stranger may have any name that the file system takes.
+#[test]
+fn names_that_are_not_utf_8_are_told_apart() {
+    use std::os::unix::ffi::OsStrExt;
+    let keys = [b"files/\xfe", b"files/\xff"].map(|name| {
+        let tree = Tree::new();
+        fs::write(tree.dir().join(std::ffi::OsStr::from_bytes(name)), "").unwrap();
+        let bundle = bundle::load(tree.0.path(), &tree.dir()).unwrap().bundle;
+        serde_json::to_string(&bundle::inputs(&bundle).unwrap()).unwrap();
+        tree.keys()
+    });
+    assert_eq!(from(&keys[0], &keys[1]), UPLOAD);
+}
+
 #[test]
 fn a_source_counts_as_it_is_written() {
     let source = |source: &str| {
