@@ -9,6 +9,7 @@ use crate::text;
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, serde::Serialize, serde::Deserialize)]
 pub struct Location {
     /// As a user would type it: relative to the factory tree if the file is inside.
+    #[serde(serialize_with = "crate::paths::lossy")]
     pub file: PathBuf,
     pub line: usize,
     pub column: usize,

@@ -14,6 +14,11 @@ pub fn real_so_far(path: &Path) -> PathBuf {
     found.map_or_else(|| path.clone(), |(real, rest)| real.join(rest))
 }
 
+/// For JSON, which cannot express bytes that are not UTF-8: replaces them with U+FFFD.
+pub fn lossy<S: serde::Serializer>(path: &Path, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_str(&path.to_string_lossy())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

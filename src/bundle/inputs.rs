@@ -16,18 +16,13 @@ use crate::reading;
 pub struct InputFile {
     /// Relative to the bundle's directory. `../../shared/f` was reached through a link, which has
     /// an entry of its own.
-    #[serde(serialize_with = "lossy")]
+    #[serde(serialize_with = "crate::paths::lossy")]
     pub path: PathBuf,
     /// Hex. For a symbolic link, the hash of its target's name. Targets inside the tree have
     /// entries of their own; files outside of the tree are never read.
     pub sha256: String,
     /// `-`, `x` for an executable, `l` for a link.
     pub mode: char,
-}
-
-/// Replaces bytes that are not UTF-8, which JSON cannot express, with U+FFFD.
-fn lossy<S: serde::Serializer>(path: &Path, serializer: S) -> Result<S::Ok, S::Error> {
-    serializer.serialize_str(&path.to_string_lossy())
 }
 
 /// All files of a definition, under one digest.

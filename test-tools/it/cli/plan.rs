@@ -127,3 +127,18 @@ fn members_of_an_image_that_is_not_shared_are_refused() {
         }
     }
 }
+
+/// JSON cannot express such names: `plan` panicked at one, and `validate` ended without a result.
+#[test]
+fn names_that_are_not_utf_8_hinder_nothing() {
+    use std::os::unix::ffi::OsStrExt;
+    let factory = Factory::new().bundle("os/x", "bundle: {name: x}\nsource: {script: make}\n");
+    let factory = factory.script("os/x/make", "#!/bin/sh\n");
+    let dir = factory.tree().join("os/x");
+    std::fs::create_dir(dir.join("output")).unwrap();
+    for name in [&b"a\xff"[..], b"output/a\xff.txt"] {
+        std::fs::write(dir.join(std::ffi::OsStr::from_bytes(name)), "").unwrap();
+    }
+    factory.run(&["validate", "--offline"]).exits(0).says("output/a\u{fffd}.txt").says("neither");
+    factory.run(&["plan", "os/x", "--json"]).exits(0);
+}
