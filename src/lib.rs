@@ -1,11 +1,11 @@
 //! The image factory: a bundle becomes a tested, published image.
 //!
 //! ```text
-//! images/X/build-vars.yml ─ bundle ─▶ Bundle ─┐
+//! images/X/build-vars.yml ─ bundle ─▶ Definition ─┐
 //!                                             ├─ plan ─▶ Plan ─ engine ▶ Image ─ report ▶ reports
 //! cloud (reads only) ─────── facts ─▶ Facts ──┘            │    └▶ Event ─▶ cli::show, log
 //!                                                          ▼
-//!                                                   cloud::ledger ◀─▶ sweep
+//!                                                   provider::ledger ◀─▶ sweep
 //! ```
 //!
 //! Modules are listed in the order of the data flow. Each imports only from those above it; a test
@@ -16,39 +16,23 @@
 extern crate self as image_factory; // fixtures of `test-tools` are used by unit tests too
 
 mod text;
-mod paths;
-mod reading;
-mod diagnostic;
-mod cancel;
-mod lines;
-mod event;
+mod model;
+mod system;
 mod log;
-mod exec;
-mod lock;
-mod scratch;
-mod git;
-mod digest;
-mod http;
-mod durable;
-mod disk;
 mod fetch;
 mod jinja;
-mod bundle;
+mod frontend;
 mod settings;
-mod image;
-mod family;
 mod plan;
 mod ready;
 mod wall;
-mod cloud;
+mod provider;
 mod guest;
-mod ansible;
 mod engine;
 mod report;
-mod prune;
 mod run;
-mod lineage;
-mod batch;
+mod lifecycle;
+mod jobs;
 mod sweep;
 mod cli;
 #[doc(hidden)]

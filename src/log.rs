@@ -12,7 +12,7 @@ use std::sync::{Arc, Mutex};
 
 use jiff::Timestamp;
 
-use crate::event::{Check, Event, Sink, Stamped, Verdict};
+use crate::model::event::{Check, Event, Sink, Stamped, Verdict};
 
 pub mod budget;
 pub mod sentences;

@@ -4,11 +4,11 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 use std::time::Duration;
 
-use crate::cancel::{Cancel, Cancelled};
-use crate::exec::probe::{self, Lack};
-use crate::exec::{self, Cmd, ExecError};
 use crate::plan::{Origin, Plan, StepAction};
-use crate::{disk, durable, lines};
+use crate::system::cancel::{Cancel, Cancelled};
+use crate::system::exec::probe::{self, Lack};
+use crate::system::exec::{self, Cmd, ExecError};
+use crate::system::{disk, durable, lines};
 
 mod namespace;
 pub mod user;

@@ -8,12 +8,12 @@ use std::time::Instant;
 
 use jiff::Timestamp;
 
-use crate::bundle::{Base, Bundle};
-use crate::cloud::ledger::Ledger;
-use crate::cloud::{CloudError, Cx};
-use crate::event::{Event, Events, Stage, seconds};
+use crate::frontend::build_vars::{Base, Definition};
 use crate::log;
+use crate::model::event::{Event, Events, Stage, seconds};
 use crate::plan::{self, Plan, Purpose};
+use crate::provider::ledger::Ledger;
+use crate::provider::{CloudError, Cx};
 
 mod base;
 mod building;
@@ -47,16 +47,16 @@ pub use results::Results;
 use unplanned::not_planned;
 
 /// Where the outputs of a bundle go: `images/target/<bundle>`, `os/target/<os>`.
-pub fn target_dir(bundle: &Bundle) -> PathBuf {
+pub fn target_dir(bundle: &Definition) -> PathBuf {
     Results::of(bundle).dir()
 }
 
-fn target_in_tree(bundle: &Bundle) -> Result<(), RunError> {
+fn target_in_tree(bundle: &Definition) -> Result<(), RunError> {
     Results::of(bundle).in_tree()
 }
 
 /// Builds a bundle. A base `os/<name>` that is missing is built first.
-pub async fn run(setup: &RunOptions<'_>, bundle: &Bundle) -> RunOutcome {
+pub async fn run(setup: &RunOptions<'_>, bundle: &Definition) -> RunOutcome {
     // Whatever comes, a kill too: the last build's results are not taken for those of this one.
     if setup.person.is_none()
         && let Err(e) = Results::of(bundle).withdraw()
@@ -96,7 +96,7 @@ struct Begun {
     cx: Cx,
 }
 
-async fn one(setup: &RunOptions<'_>, bundle: &Bundle) -> RunOutcome {
+async fn one(setup: &RunOptions<'_>, bundle: &Definition) -> RunOutcome {
     let mut begun = match begin(setup, bundle).await {
         Ok(begun) => begun,
         Err(e) => {
@@ -121,7 +121,7 @@ async fn one(setup: &RunOptions<'_>, bundle: &Bundle) -> RunOutcome {
 
 /// Its directories are there before its ID is shown, so that each run that was seen can be looked
 /// up.
-async fn begin(setup: &RunOptions<'_>, bundle: &Bundle) -> Result<Begun, RunError> {
+async fn begin(setup: &RunOptions<'_>, bundle: &Definition) -> Result<Begun, RunError> {
     let (begin, now) = (Instant::now(), Timestamp::now());
     let run = plan::run_id(now, uuid::Uuid::new_v4().as_u128() as u32);
     target_in_tree(bundle)?;
@@ -161,7 +161,11 @@ async fn begin(setup: &RunOptions<'_>, bundle: &Bundle) -> Result<Begun, RunErro
 }
 
 /// The stage `plan`: reads only. What comes to light is told.
-async fn planned(setup: &RunOptions<'_>, bundle: &Bundle, begun: &Begun) -> Result<Plan, RunError> {
+async fn planned(
+    setup: &RunOptions<'_>,
+    bundle: &Definition,
+    begun: &Begun,
+) -> Result<Plan, RunError> {
     let cx = &begun.cx;
     cx.events.emit(Event::StageStarted { stage: Stage::Plan });
     let moment = Moment {
@@ -183,7 +187,7 @@ async fn planned(setup: &RunOptions<'_>, bundle: &Bundle, begun: &Begun) -> Resu
 
 /// A build of `bundle` that no run was begun for, for this reason: where the last one left results,
 /// these take their place.
-pub fn not_built(setup: &RunOptions<'_>, bundle: &Bundle, why: &str) {
+pub fn not_built(setup: &RunOptions<'_>, bundle: &Definition, why: &str) {
     // A visit leaves what the last build left as it is.
     if setup.person.is_none() {
         Results::of(bundle).failed(setup.cloud.name(), why);

@@ -5,12 +5,12 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use crate::bundle::Asks;
-use crate::bundle::decode::Reader;
-use crate::bundle::syntax;
-use crate::diagnostic::{Diagnostic, Location};
-use crate::durable;
-use crate::paths::real;
+use crate::frontend::build_vars::Asks;
+use crate::frontend::build_vars::decode::Reader;
+use crate::frontend::build_vars::syntax;
+use crate::model::diagnostic::{Diagnostic, Location};
+use crate::system::durable;
+use crate::system::paths::real;
 
 mod read;
 #[cfg(test)]

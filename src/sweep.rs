@@ -1,8 +1,8 @@
 //! Removes what dead runs left behind, by their ledgers and owner tags. A live run holds its lock
 //! and is not touched. A damaged record affects no other run, and its resources are still found by
 //! their tags.
-use crate::cloud::ledger::{Entry, Kind, Leak, Ledger, Told};
-use crate::cloud::{Cloud, CloudError};
+use crate::provider::ledger::{Entry, Kind, Leak, Ledger, Told};
+use crate::provider::{Cloud, CloudError};
 use crate::run::{self, Home, IndexedRun, Life};
 use crate::text::shell;
 

@@ -2,7 +2,7 @@
 //! private, so that the compiler reports unused items; only `main` and these exports are public.
 
 pub mod ansible {
-    pub use crate::ansible::{brief, failure, matched_no_hosts};
+    pub use crate::engine::ansible::{brief, failure, matched_no_hosts};
 }
 pub mod engine {
     pub use crate::engine::{BuildContext, BuildError, Goal, Interactive, SshAccess, build};
@@ -16,11 +16,13 @@ pub mod engine {
         pub use crate::engine::tidy::script;
     }
 }
-pub mod bundle {
-    pub use crate::bundle::{Asks, CHECKS, Doubts, Loaded, TIDY_ASKED, TIDY_PARTS, load};
+pub mod build_vars {
+    pub use crate::frontend::build_vars::{
+        Asks, CHECKS, Doubts, Loaded, TIDY_ASKED, TIDY_PARTS, load,
+    };
 }
 pub mod cancel {
-    pub use crate::cancel::Cancel;
+    pub use crate::system::cancel::Cancel;
 }
 pub mod cli {
     pub mod exit {
@@ -30,38 +32,38 @@ pub mod cli {
         pub use crate::cli::show::{Progress, Terminal, sink};
     }
 }
-pub mod cloud {
-    pub use crate::cloud::{BootSpec, Cloud, CloudError, Cx, Machine, MachinePlacement, Power};
+pub mod provider {
+    pub use crate::provider::{BootSpec, Cloud, CloudError, Cx, Machine, MachinePlacement, Power};
     pub mod contract {
-        pub use crate::cloud::contract::{check, copies};
+        pub use crate::provider::contract::{check, copies};
     }
     pub mod ledger {
-        pub use crate::cloud::ledger::{Entry, Kind, Ledger};
+        pub use crate::provider::ledger::{Entry, Kind, Ledger};
     }
-    pub mod local {
-        pub use crate::cloud::local::{Accel, Local, LocalConfig};
+    pub mod qemu {
+        pub use crate::provider::qemu::{Accel, Local, LocalConfig};
     }
-    pub mod memory {
-        pub use crate::cloud::memory::Memory;
+    pub mod fake {
+        pub use crate::provider::fake::Memory;
     }
     pub mod openstack {
-        pub use crate::cloud::openstack::{Config, OpenStack};
+        pub use crate::provider::openstack::{Config, OpenStack};
         pub mod login {
-            pub use crate::cloud::openstack::login::{Places, login};
+            pub use crate::provider::openstack::login::{Places, login};
         }
     }
 }
 pub mod diagnostic {
-    pub use crate::diagnostic::Diagnostic;
+    pub use crate::model::diagnostic::Diagnostic;
 }
 pub mod digest {
-    pub use crate::digest::{Algorithm, Digest, Hasher};
+    pub use crate::system::digest::{Algorithm, Digest, Hasher};
 }
 pub mod disk {
-    pub use crate::disk::{Format, LARGEST, inspect, space};
+    pub use crate::system::disk::{Format, LARGEST, inspect, space};
 }
 pub mod event {
-    pub use crate::event::{
+    pub use crate::model::event::{
         Check, Event, Events, FinishedImage, Sink, Stage, Stamped, Verdict, seconds,
     };
 }
@@ -72,10 +74,10 @@ pub mod fetch {
     };
 }
 pub mod http {
-    pub use crate::http::Proxies;
+    pub use crate::system::http::Proxies;
 }
 pub mod image {
-    pub use crate::image::{Image, RUN, Visibility};
+    pub use crate::model::image::{Image, RUN, Visibility};
 }
 pub mod log {
     pub use crate::log::{EventFile, LogFile, Recorder};

@@ -100,6 +100,14 @@ fn spell(c: char, out: &mut String) {
     }
 }
 
+/// Writes a path to JSON, which cannot express bytes that are not UTF-8: U+FFFD replaces them.
+pub fn lossy_path<S: serde::Serializer>(
+    path: &std::path::Path,
+    serializer: S,
+) -> Result<S::Ok, S::Error> {
+    serializer.serialize_str(&path.to_string_lossy())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -8,11 +8,11 @@ use std::path::{Path, PathBuf};
 
 use tokio::sync::OnceCell;
 
-use crate::bundle::Asks;
-use crate::cancel::{Cancel, Cancelled};
-use crate::exec::{self, Cmd};
+use crate::frontend::build_vars::Asks;
 use crate::plan::Plan;
 use crate::settings::Settings;
+use crate::system::cancel::{Cancel, Cancelled};
+use crate::system::exec::{self, Cmd};
 
 mod ansible;
 mod availability;
@@ -62,14 +62,14 @@ pub struct Wall {
 }
 
 /// Whose files are shown.
-struct Definition<'d> {
+struct Walled<'d> {
     label: &'d str,
     asks: &'d Asks,
     /// The bundle's directory.
     dir: &'d Path,
 }
 
-impl<'d> From<&'d Plan> for Definition<'d> {
+impl<'d> From<&'d Plan> for Walled<'d> {
     fn from(plan: &'d Plan) -> Self {
         Self { label: &plan.bundle, asks: &plan.asks, dir: &plan.bundle_dir }
     }

@@ -1,7 +1,7 @@
 //! What a bundle brings: build-vars.yml and templates.
 use std::path::{Path, PathBuf};
 
-use image_factory::testing::{bundle, report};
+use image_factory::testing::{build_vars, report};
 
 /// Puts a tree with one bundle there; gives the tree.
 fn tree(vars: &[u8], template: Option<&[u8]>) -> PathBuf {
@@ -17,8 +17,8 @@ fn tree(vars: &[u8], template: Option<&[u8]>) -> PathBuf {
 
 fn load(
     tree: &Path,
-) -> Result<bundle::Loaded, Vec<image_factory::testing::diagnostic::Diagnostic>> {
-    bundle::load(tree, &tree.join("images/x"))
+) -> Result<build_vars::Loaded, Vec<image_factory::testing::diagnostic::Diagnostic>> {
+    build_vars::load(tree, &tree.join("images/x"))
 }
 
 /// A bundle, or findings that stand inside the file, and not more of them than anybody reads; twice
@@ -54,7 +54,7 @@ pub fn template(data: &[u8]) {
     let renderer = report::Renderer::new(super::program(), "render-templates");
     let cancel = image_factory::testing::cancel::Cancel::default();
     let findings = super::in_time(|| {
-        super::block_on(renderer.check(&[(&bundle, &bundle::Doubts::default())], &cancel))
+        super::block_on(renderer.check(&[(&bundle, &build_vars::Doubts::default())], &cancel))
     });
     let findings = findings.expect("nobody cancelled").remove(0);
     assert!(findings.len() <= 200, "{} findings", findings.len());

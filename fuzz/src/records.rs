@@ -1,7 +1,7 @@
 //! Lists, ledgers and logins: files of lines that a stranger, a crash or a person made.
-use image_factory::testing::cloud::ledger::Ledger;
-use image_factory::testing::cloud::openstack::login::{self, Places};
 use image_factory::testing::fetch::find_sum;
+use image_factory::testing::provider::ledger::Ledger;
+use image_factory::testing::provider::openstack::login::{self, Places};
 
 /// A checksum that is found stands in the list, word for word; Windows' line ends change nothing.
 pub fn checksums(data: &[u8]) {

@@ -3,10 +3,10 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use super::{Context, Failure, err, exit, out, show};
-use crate::batch::{self, End, Job, Need};
-use crate::bundle::{self, Bundle};
-use crate::cloud::Cloud;
+use crate::frontend::build_vars::{self, Definition};
+use crate::jobs::{self, End, Job, Need};
 use crate::log::sentences;
+use crate::provider::Cloud;
 use crate::run::{self, Results, RetainedMachine, RunOptions, RunOutcome, Show};
 use crate::sweep;
 use crate::text::shell;
@@ -101,7 +101,7 @@ async fn build(context: &Context, args: &Args) -> Result<ExitCode, Failure> {
         tell(bundle, ended);
         return Ok(ExitCode::from(code));
     }
-    let (jobs, notes) = batch::jobs(&setup, bundles).await?;
+    let (jobs, notes) = jobs::jobs(&setup, bundles).await?;
     if !context.common.quiet {
         notes.iter().for_each(|note| err(note));
     }
@@ -111,7 +111,7 @@ async fn build(context: &Context, args: &Args) -> Result<ExitCode, Failure> {
 /// Labels of all definitions.
 fn all(context: &Context) -> Result<Vec<String>, Failure> {
     let tree = context.tree()?;
-    let labels: Vec<String> = bundle::all(&tree)
+    let labels: Vec<String> = build_vars::all(&tree)
         .iter()
         .filter_map(|d| d.strip_prefix(&tree).ok())
         .map(|d| d.display().to_string())
@@ -127,11 +127,11 @@ fn all(context: &Context) -> Result<Vec<String>, Failure> {
 async fn stale(
     context: &Context,
     cloud: &dyn Cloud,
-    bundles: Vec<Bundle>,
+    bundles: Vec<Definition>,
     named: bool,
     dry_run: bool,
-) -> Result<Vec<Bundle>, Failure> {
-    let needs = batch::needs(cloud, &bundles, named).await?;
+) -> Result<Vec<Definition>, Failure> {
+    let needs = jobs::needs(cloud, &bundles, named).await?;
     let mut chosen = Vec::new();
     let mut rows = Vec::new();
     for (bundle, need) in bundles.into_iter().zip(needs) {
@@ -178,7 +178,7 @@ struct Row {
 async fn several(context: &Context, setup: &RunOptions<'_>, jobs: &[Job], at_once: usize) -> u8 {
     let mut rows: Vec<Option<Row>> = jobs.iter().map(|_| None).collect();
     let mut untold = Vec::new();
-    batch::run(setup, jobs, at_once, |index, end| {
+    jobs::run(setup, jobs, at_once, |index, end| {
         rows[index] = Some(row(&end));
         if let End::RunOutcome(ended, _) = end {
             match at_once {
@@ -262,7 +262,7 @@ fn table(rows: &[(&Job, Row)]) -> String {
 }
 
 /// Reports what the run's last line does not say.
-pub fn tell(bundle: &Bundle, ended: RunOutcome) {
+pub fn tell(bundle: &Definition, ended: RunOutcome) {
     if let (Err(e), Some(_)) = (&ended.result, &ended.dir)
         && let Some(hint) = exit::run_hint(e)
     {
@@ -272,7 +272,7 @@ pub fn tell(bundle: &Bundle, ended: RunOutcome) {
 }
 
 /// [`tell`] without hints for a failure.
-pub fn tell_of(bundle: &Bundle, ended: RunOutcome) {
+pub fn tell_of(bundle: &Definition, ended: RunOutcome) {
     let RunOutcome { result, leaks, kept, dir, outputs } = ended;
     if let (Err(e), None) = (result, &dir) {
         let _ = Failure::from(e).report();

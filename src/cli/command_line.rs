@@ -4,7 +4,7 @@ use clap::error::{ContextKind, ContextValue};
 use clap::{CommandFactory, Parser};
 
 use super::Cli;
-use crate::bundle::Override;
+use crate::frontend::build_vars::Override;
 
 /// Parses the arguments; on errors and `--help`, prints and exits.
 pub(super) fn parse() -> Cli {

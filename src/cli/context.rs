@@ -3,15 +3,15 @@ use std::path::PathBuf;
 use std::sync::OnceLock;
 
 use super::{Common, Failure, err, places, show};
-use crate::bundle;
-use crate::cancel::Cancel;
-use crate::cloud::Cloud;
-use crate::diagnostic::Diagnostic;
-use crate::event::Sink;
+use crate::frontend::build_vars;
 use crate::guest::ssh::Ssh;
-use crate::http::Proxies;
+use crate::model::diagnostic::Diagnostic;
+use crate::model::event::Sink;
+use crate::provider::Cloud;
 use crate::report;
 use crate::run::{Home, RunOptions, Show};
+use crate::system::cancel::Cancel;
+use crate::system::http::Proxies;
 use crate::wall::Wall;
 
 /// What a command works with: options, environment and a way to be stopped.
@@ -23,7 +23,7 @@ pub struct Context {
     /// Renders templates: this program again, with `render-templates`.
     pub templates: report::Renderer,
     /// Loads definitions: this program again, with `load-definitions`.
-    pub(super) definitions: bundle::Loader,
+    pub(super) definitions: build_vars::Loader,
     /// By which the network is reached.
     pub proxies: Proxies,
     pub(super) wall: OnceLock<Wall>,
@@ -34,7 +34,7 @@ impl Context {
         let home = places::home(!common.quiet)?;
         let terminal = show::Terminal::of_stderr(|name| std::env::var(name).ok());
         let templates = report::Renderer::new("/proc/self/exe", "render-templates");
-        let definitions = bundle::Loader::new("/proc/self/exe", "load-definitions");
+        let definitions = build_vars::Loader::new("/proc/self/exe", "load-definitions");
         let proxies = Proxies::read(|name| std::env::var_os(name));
         Ok(Self {
             common,
@@ -56,7 +56,7 @@ impl Context {
             None => std::env::current_dir()
                 .map_err(|e| Failure::host(format!("current directory: {e}")))?,
         };
-        bundle::find_tree(&start).ok_or_else(|| {
+        build_vars::find_tree(&start).ok_or_else(|| {
             Failure::usage(format!("{} is in no factory tree", start.display())).hint(
                 "a factory tree holds `images/` or `os/`; go into one, or name it with --tree",
             )

@@ -2,12 +2,12 @@
 use std::path::{Path, PathBuf};
 
 use super::{Context, Failure, findings};
-use crate::bundle::{self, Bundle, LoadRequest, Loaded, Unsound};
-use crate::diagnostic::Diagnostic;
+use crate::frontend::build_vars::{self, Definition, LoadRequest, Loaded, Unsound};
+use crate::model::diagnostic::Diagnostic;
 use crate::run::Results;
 
 /// A definition, or what is wrong with it.
-pub(super) type Definition = Result<Loaded, Unsound>;
+pub(super) type LoadResult = Result<Loaded, Unsound>;
 
 impl Context {
     /// Definitions of `tree`: those that are meant get what `--set` says, the others are as
@@ -17,7 +17,7 @@ impl Context {
         tree: &Path,
         meant: &[PathBuf],
         others: &[PathBuf],
-    ) -> Result<Vec<Definition>, Failure> {
+    ) -> Result<Vec<LoadResult>, Failure> {
         let wanted = |dirs: &[PathBuf], overridden| {
             dirs.iter().map(|dir| LoadRequest { dir: dir.clone(), overridden }).collect::<Vec<_>>()
         };
@@ -26,25 +26,25 @@ impl Context {
     }
 
     /// All of the tree that are sound, as written; none outside of a tree.
-    pub async fn sound(&self) -> Result<Vec<Bundle>, Failure> {
+    pub async fn sound(&self) -> Result<Vec<Definition>, Failure> {
         Ok(self.of_tree().await?.into_iter().flatten().map(|loaded| loaded.bundle).collect())
     }
 
     /// All of the tree, as written; none outside of a tree.
-    pub async fn of_tree(&self) -> Result<Vec<Definition>, Failure> {
+    pub async fn of_tree(&self) -> Result<Vec<LoadResult>, Failure> {
         let Ok(tree) = self.tree() else { return Ok(Vec::new()) };
-        self.definitions(&tree, &[], &bundle::all(&tree)).await
+        self.definitions(&tree, &[], &build_vars::all(&tree)).await
     }
 
     /// Finds and loads bundles; what is wrong with any of them is said together.
-    pub async fn load(&self, names: &[String]) -> Result<Vec<Bundle>, Failure> {
+    pub async fn load(&self, names: &[String]) -> Result<Vec<Definition>, Failure> {
         let (tree, names) = (self.tree()?, names.to_vec());
         let look = tree.clone();
         let (found, all) = self
             .reading(move || {
                 (
-                    names.iter().map(|name| bundle::find(&look, name)).collect::<Vec<_>>(),
-                    bundle::all(&look),
+                    names.iter().map(|name| build_vars::find(&look, name)).collect::<Vec<_>>(),
+                    build_vars::all(&look),
                 )
             })
             .await?;
@@ -76,9 +76,9 @@ impl Context {
     /// is gone, too.
     pub fn results_of(&self, names: &[String]) -> Vec<Results> {
         let Ok(tree) = self.tree() else { return Vec::new() };
-        let of = |name: &String| match bundle::find(&tree, name) {
+        let of = |name: &String| match build_vars::find(&tree, name) {
             Ok(dir) => vec![Results::of_directory(&tree, &dir)],
-            Err(_) => bundle::where_it_was(&tree, name)
+            Err(_) => build_vars::where_it_was(&tree, name)
                 .iter()
                 .map(|dir| Results::of_directory(&tree, dir))
                 .collect(),
@@ -88,9 +88,9 @@ impl Context {
 
     /// What `--set` says, for the bundles that are named; a base that is built first is built as
     /// written.
-    pub fn overrides(&self) -> Result<Vec<bundle::Override>, Failure> {
+    pub fn overrides(&self) -> Result<Vec<build_vars::Override>, Failure> {
         let read: Vec<_> =
-            self.common.sets.iter().map(|text| bundle::Override::parse(text)).collect();
+            self.common.sets.iter().map(|text| build_vars::Override::parse(text)).collect();
         let wrong: Vec<Diagnostic> =
             read.iter().filter_map(|one| one.as_ref().err().cloned()).collect();
         if !wrong.is_empty() {
@@ -104,12 +104,12 @@ impl Context {
 /// missing. `all` are the directories of the tree's definitions, `loaded` what came of them.
 fn unsound_bases(
     tree: &Path,
-    meant: &[Definition],
+    meant: &[LoadResult],
     all: &[PathBuf],
-    loaded: &[Definition],
+    loaded: &[LoadResult],
 ) -> Vec<Diagnostic> {
     let base =
-        |one: &Definition| findings::read(one).and_then(|bundle| bundle::base_of(tree, bundle));
+        |one: &LoadResult| findings::read(one).and_then(|bundle| build_vars::base_of(tree, bundle));
     let (mut found, mut seen) = (Vec::new(), Vec::new());
     let mut left: Vec<PathBuf> = meant.iter().filter_map(base).collect();
     while let Some(dir) = left.pop() {

@@ -3,12 +3,12 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use super::{Context, Failure, out};
-use crate::bundle;
-use crate::cloud::Cx;
-use crate::cloud::ledger::Ledger;
-use crate::event::Events;
-use crate::exec::probe;
+use crate::frontend::build_vars;
+use crate::model::event::Events;
 use crate::plan::FactsQuery;
+use crate::provider::Cx;
+use crate::provider::ledger::Ledger;
+use crate::system::exec::probe;
 use crate::{ready, run};
 
 /// Program, argument that prints its version, Debian package, purpose.
@@ -88,7 +88,7 @@ pub async fn run(context: &Context) -> Result<ExitCode, Failure> {
 }
 
 async fn programs(context: &Context, sheet: &mut Sheet) -> Result<(), Failure> {
-    let stopped = crate::cloud::CloudError::from;
+    let stopped = crate::provider::CloudError::from;
     for (program, flag, package, purpose) in PROGRAMS {
         match probe::version(program, flag, package, &context.cancel).await.map_err(stopped)? {
             Ok(version) => sheet.line(true, program, known(&version)),
@@ -121,7 +121,7 @@ async fn wall(context: &Context, sheet: &mut Sheet) -> Result<(), Failure> {
     };
     let tree = context.tree().ok();
     let (well, text) =
-        wall.summary(&context.cancel).await.map_err(crate::cloud::CloudError::from)?;
+        wall.summary(&context.cancel).await.map_err(crate::provider::CloudError::from)?;
     sheet.line(well, "wall", &text);
     for file in Context::settings_files() {
         let keys: Vec<&str> = wall
@@ -141,7 +141,7 @@ async fn wall(context: &Context, sheet: &mut Sheet) -> Result<(), Failure> {
     for rule in &wall.settings().allow {
         // Another tree may have one.
         let elsewhere = tree.as_ref().is_some_and(|tree| {
-            let labels = bundle::all(tree)
+            let labels = build_vars::all(tree)
                 .into_iter()
                 .filter_map(|dir| dir.strip_prefix(tree).ok().map(PathBuf::from));
             !labels.into_iter().any(|label| rule.is_for(&label.to_string_lossy(), tree))

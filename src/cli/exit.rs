@@ -3,13 +3,13 @@ use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::process::ExitCode;
 
-use crate::cancel::Cancelled;
-use crate::cloud::CloudError;
-use crate::diagnostic::Diagnostic;
 use crate::engine::BuildError;
-use crate::http::ProxyError;
+use crate::model::diagnostic::Diagnostic;
+use crate::provider::CloudError;
 use crate::ready::user;
 use crate::run::{RunError, RunOutcome};
+use crate::system::cancel::Cancelled;
+use crate::system::http::ProxyError;
 use crate::text::shell;
 
 pub const HELP: &str = "\

@@ -2,16 +2,16 @@
 //! omits findings that may be consequences of its errors.
 use std::path::Path;
 
-use super::{Context, Definition, Failure, syntax};
-use crate::bundle::{self, Base, Bundle, Doubts};
-use crate::diagnostic::Diagnostic;
+use super::{Context, Failure, LoadResult, syntax};
+use crate::frontend::build_vars::{self, Base, Definition, Doubts};
+use crate::model::diagnostic::Diagnostic;
 
 /// Checked definitions.
 pub(super) struct Looked {
     /// The valid ones, in order.
-    pub bundles: Vec<Bundle>,
+    pub bundles: Vec<Definition>,
     /// Invalid ones whose playbooks Ansible can still check.
-    pub to_ask: Vec<Bundle>,
+    pub to_ask: Vec<Definition>,
     /// Labels of those it cannot check.
     pub not_to_ask: Vec<String>,
     /// By definition; those on several definitions at the end.
@@ -20,7 +20,7 @@ pub(super) struct Looked {
 
 /// A bundle as far as it was read.
 struct One {
-    bundle: Bundle,
+    bundle: Definition,
     doubts: Doubts,
     is_sound: bool,
 }
@@ -30,8 +30,8 @@ impl Context {
     /// possibly including them.
     pub(super) async fn look(
         &self,
-        meant: Vec<Definition>,
-        others: &[Definition],
+        meant: Vec<LoadResult>,
+        others: &[LoadResult],
     ) -> Result<Looked, Failure> {
         let (mut all, mut found, mut not_to_ask) = (Vec::new(), Vec::new(), Vec::new());
         for definition in meant {
@@ -67,12 +67,12 @@ impl Context {
             found.extend(new);
             found.extend(self.of_one(one)?);
         }
-        let bundles: Vec<&Bundle> = read.iter().map(|(_, one)| &one.bundle).collect();
-        let known: Vec<&Bundle> =
+        let bundles: Vec<&Definition> = read.iter().map(|(_, one)| &one.bundle).collect();
+        let known: Vec<&Definition> =
             bundles.iter().copied().chain(others.iter().filter_map(self::read)).collect();
         let makers: Vec<_> = all
             .iter()
-            .map(|one| one.as_ref().and_then(|one| bundle::maker(&known, &one.bundle)))
+            .map(|one| one.as_ref().and_then(|one| build_vars::maker(&known, &one.bundle)))
             .collect();
         let of_several =
             together(&bundles, &others.iter().filter_map(self::read).collect::<Vec<_>>());
@@ -95,13 +95,13 @@ impl Context {
 
     fn of_one(&self, one: &One) -> Result<Vec<Diagnostic>, Failure> {
         let One { bundle, doubts, .. } = one;
-        let mut found = bundle::on_factory(bundle, self.how_to_allow_local(bundle)?.as_deref());
+        let mut found = build_vars::on_factory(bundle, self.how_to_allow_local(bundle)?.as_deref());
         found.extend(self.not_granted(bundle)?);
         if !doubts.playbooks {
             found.extend(self.passwords(bundle)?);
         }
         if !doubts.work {
-            found.extend(bundle::check_work(bundle));
+            found.extend(build_vars::check_work(bundle));
         }
         if !doubts.needs {
             found.extend(self.missing(bundle)?);
@@ -111,7 +111,7 @@ impl Context {
 }
 
 /// The bundle of a definition, as far as it was read.
-pub fn read(definition: &Definition) -> Option<&Bundle> {
+pub fn read(definition: &LoadResult) -> Option<&Definition> {
     match definition {
         Ok(loaded) => Some(&loaded.bundle),
         Err(unsound) => unsound.rest.as_ref().map(|rest| &rest.bundle),
@@ -120,14 +120,14 @@ pub fn read(definition: &Definition) -> Option<&Bundle> {
 
 /// Findings on several definitions together, for those in `meant` and their bases. `others` are
 /// those of the tree; for definitions in `meant`, the values with `--set` apply.
-fn together(meant: &[&Bundle], others: &[&Bundle]) -> Vec<Diagnostic> {
+fn together(meant: &[&Definition], others: &[&Definition]) -> Vec<Diagnostic> {
     let is_meant =
-        |other: &&&Bundle| meant.iter().any(|one| one.asks.definition == other.asks.definition);
-    let all: Vec<&Bundle> =
+        |other: &&&Definition| meant.iter().any(|one| one.asks.definition == other.asks.definition);
+    let all: Vec<&Definition> =
         meant.iter().chain(others.iter().filter(|other| !is_meant(other))).copied().collect();
     let chosen: Vec<&Path> =
         with_bases(&all, meant.len()).iter().map(|at| all[*at].asks.definition.as_path()).collect();
-    let found = bundle::check_bases(&all).into_iter().chain(bundle::check_families(&all));
+    let found = build_vars::check_bases(&all).into_iter().chain(build_vars::check_families(&all));
     // A cycle may be in definitions that were not named.
     found
         .filter(|(bundle, _)| chosen.contains(&bundle.asks.definition.as_path()))
@@ -136,13 +136,13 @@ fn together(meant: &[&Bundle], others: &[&Bundle]) -> Vec<Diagnostic> {
 }
 
 /// Indices of the first `count` of `all`, and of the definitions that they are built on.
-fn with_bases(all: &[&Bundle], count: usize) -> Vec<usize> {
+fn with_bases(all: &[&Definition], count: usize) -> Vec<usize> {
     let mut chosen: Vec<usize> = (0..count).collect();
     let mut next = 0;
     while let Some(bundle) = chosen.get(next).map(|at| all[*at]) {
         next += 1;
         if let Some(base) =
-            bundle::base_among(all, bundle).filter(|_| matches!(bundle.base, Some(Base::Os(_))))
+            build_vars::base_among(all, bundle).filter(|_| matches!(bundle.base, Some(Base::Os(_))))
             && !chosen.contains(&base)
         {
             chosen.push(base);

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use super::exit::Failure;
-use crate::cloud::local;
+use crate::provider::qemu;
 
 #[derive(clap::Args)]
 pub struct Args {
@@ -27,7 +27,7 @@ pub struct Args {
 
 pub fn run(args: Args) -> Result<ExitCode, Failure> {
     let (guest, world) = (inherited(args.guest)?, inherited(args.world)?);
-    local::carry(guest, world, args.resolver, args.bound)
+    qemu::carry(guest, world, args.resolver, args.bound)
         .map_err(|e| Failure::host(format!("guest-wire: {e}")))?;
     Ok(ExitCode::SUCCESS)
 }

@@ -2,13 +2,13 @@
 use std::process::ExitCode;
 
 use super::{Context, Failure, out};
-use crate::bundle::Bundle;
-use crate::cloud::Cloud;
-use crate::diagnostic::there_are;
-use crate::family;
-use crate::image::{Image, Provenance, State};
-use crate::lineage;
+use crate::frontend::build_vars::Definition;
+use crate::lifecycle::lineage;
+use crate::model::diagnostic::there_are;
+use crate::model::family;
+use crate::model::image::{Image, Provenance, State};
 use crate::plan::{BaseLookup, FactsQuery};
+use crate::provider::Cloud;
 
 mod adopt;
 mod prune;
@@ -193,7 +193,7 @@ fn label(image: &Image) -> String {
     format!("{} ({})", image.name, image.id)
 }
 
-fn table(images: &[Image], listed: &[&Image], bundles: &[Bundle]) -> String {
+fn table(images: &[Image], listed: &[&Image], bundles: &[Definition]) -> String {
     let name = listed.iter().map(|i| i.name.len()).max().unwrap_or(0).max("NAME".len());
     let mut lines = vec![format!(
         "{:<36}  {:<name$}  {:<10}  {:>9}  {:<16}  NOTE",
@@ -217,7 +217,7 @@ fn table(images: &[Image], listed: &[&Image], bundles: &[Bundle]) -> String {
     lines.join("\n")
 }
 
-fn note(images: &[Image], image: &Image, bundles: &[Bundle]) -> String {
+fn note(images: &[Image], image: &Image, bundles: &[Definition]) -> String {
     match image.provenance() {
         Provenance::Foreign(why) => return why,
         Provenance::Legacy => {
@@ -231,7 +231,7 @@ fn note(images: &[Image], image: &Image, bundles: &[Bundle]) -> String {
     standing_note(images, image, bundles)
 }
 
-fn standing_note(images: &[Image], image: &Image, bundles: &[Bundle]) -> String {
+fn standing_note(images: &[Image], image: &Image, bundles: &[Definition]) -> String {
     if let Some(at) = image.hidden_at().filter(|_| image.hidden) {
         return format!("hidden {}", at.strftime("%Y-%m-%d"));
     }

@@ -3,15 +3,15 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use super::{Context, Failure};
-use crate::bundle::{self, Action, Bundle, Need, NeedKind};
-use crate::diagnostic::Diagnostic;
-use crate::paths::real;
+use crate::frontend::build_vars::{self, Action, Definition, Need, NeedKind};
+use crate::model::diagnostic::Diagnostic;
+use crate::system::paths::real;
 use crate::text::shell;
 
 impl Context {
     /// Roles and collections that neither the definition nor this machine has. Without Ansible on
     /// this machine they are only warnings, because then another machine builds.
-    pub fn missing(&self, bundle: &Bundle) -> Result<Vec<Diagnostic>, Failure> {
+    pub fn missing(&self, bundle: &Definition) -> Result<Vec<Diagnostic>, Failure> {
         let mut found = Vec::new();
         for need in &bundle.needs {
             let wall = self.wall()?;
@@ -54,7 +54,7 @@ impl Context {
 
 /// Directory of the tree, outside of the bundle, that contains it and is in Ansible's
 /// configuration.
-fn beside(bundle: &Bundle, need: &Need) -> Option<PathBuf> {
+fn beside(bundle: &Definition, need: &Need) -> Option<PathBuf> {
     let inner = match need.kind {
         NeedKind::Role => PathBuf::from(&need.name),
         NeedKind::Collection => {
@@ -70,19 +70,19 @@ fn beside(bundle: &Bundle, need: &Need) -> Option<PathBuf> {
         .filter(|step| matches!(step.action, Action::Ansible { .. }))
         .map(|step| step.env.clone());
     let named = steps.chain([BTreeMap::new()]).flat_map(|env| {
-        let (roles, collections) = bundle::search_paths(&bundle.dir, &env);
+        let (roles, collections) = build_vars::search_paths(&bundle.dir, &env);
         if need.kind == NeedKind::Role { roles } else { collections }
     });
     // Nothing outside of the tree is looked at.
     let of_tree = named
-        .map(|path| bundle::plain(Path::new(&path)))
+        .map(|path| build_vars::plain(Path::new(&path)))
         .filter(|path| path.starts_with(&bundle.tree) || path.starts_with(&tree));
     let mut there = of_tree.filter(|dir| dir.join(&inner).is_dir()).map(|dir| real(&dir));
     there.find(|dir| dir.starts_with(&tree) && !dir.starts_with(&own))
 }
 
 /// How to add it to the bundle.
-fn bring(bundle: &Bundle, need: &Need, list: &str) -> String {
+fn bring(bundle: &Definition, need: &Need, list: &str) -> String {
     let name = &need.name;
     if need.kind == NeedKind::Role && bundle.dir.join("roles").join(name).is_dir() {
         return format!(
@@ -102,7 +102,7 @@ fn bring(bundle: &Bundle, need: &Need, list: &str) -> String {
 }
 
 /// How to add the directory through a link in the bundle.
-fn link(bundle: &Bundle, dir: &Path, list: &str) -> String {
+fn link(bundle: &Definition, dir: &Path, list: &str) -> String {
     let (tree, own) = (real(&bundle.tree), real(&bundle.dir));
     let up = own.strip_prefix(&tree).map_or(0, |below| below.components().count());
     let target = Path::new(&"../".repeat(up)).join(dir.strip_prefix(&tree).unwrap_or(dir));

@@ -1,7 +1,8 @@
 //! The command line: the only part that reads the environment, listens to signals and prints.
 use std::process::ExitCode;
 
-use crate::{bundle, report};
+use crate::frontend::build_vars;
+use crate::report;
 
 mod arguments;
 mod build;
@@ -35,7 +36,7 @@ mod vault;
 
 use arguments::{Cli, Command, Common};
 use context::Context;
-use definitions::Definition;
+use definitions::LoadResult;
 use exit::Failure;
 use print::{err, out, out_as_is};
 
@@ -59,7 +60,7 @@ pub fn main() -> ExitCode {
     // Before anything else is set up: signals end them, and they need neither a home nor a runtime.
     let served = match cli.command {
         Command::RenderTemplates { file } => Some(report::serve(file)),
-        Command::LoadDefinitions { file } => Some(bundle::serve(file)),
+        Command::LoadDefinitions { file } => Some(build_vars::serve(file)),
         _ => None,
     };
     if let Some(served) = served {

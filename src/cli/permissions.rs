@@ -2,8 +2,8 @@
 use std::path::PathBuf;
 
 use super::{Context, Failure};
-use crate::bundle::Bundle;
-use crate::diagnostic::Diagnostic;
+use crate::frontend::build_vars::Definition;
+use crate::model::diagnostic::Diagnostic;
 use crate::run::RunError;
 use crate::settings;
 use crate::wall::{self, Wall};
@@ -59,12 +59,12 @@ impl Context {
 
     /// What the owner of this machine has to write to let this definition run plays on it; `None`:
     /// it may.
-    pub fn how_to_allow_local(&self, bundle: &Bundle) -> Result<Option<String>, Failure> {
+    pub fn how_to_allow_local(&self, bundle: &Definition) -> Result<Option<String>, Failure> {
         Ok(self.wall()?.settings().how_to_allow_local(&bundle.label, &bundle.asks))
     }
 
     /// Variables of the environment that a definition asks for, and does not get.
-    pub fn not_granted(&self, bundle: &Bundle) -> Result<Option<Diagnostic>, Failure> {
+    pub fn not_granted(&self, bundle: &Definition) -> Result<Option<Diagnostic>, Failure> {
         let Some((missing, how)) = self.wall()?.how_to_grant(bundle) else { return Ok(None) };
         let names = missing.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ");
         let message = format!(

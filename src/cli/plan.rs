@@ -5,19 +5,19 @@ use std::process::ExitCode;
 use jiff::Timestamp;
 
 use super::{Context, Failure, err, out};
-use crate::bundle::CHECKS;
-use crate::cloud::Cx;
-use crate::cloud::ledger::Ledger;
-use crate::event::Events;
 use crate::fetch::ChecksumSource;
+use crate::frontend::build_vars::CHECKS;
+use crate::model::event::Events;
 use crate::plan::{Named, Origin, Placement, Plan, Security, SmokePlan, StepAction, StepPlan};
+use crate::provider::Cx;
+use crate::provider::ledger::Ledger;
 use crate::run;
 
 mod published;
 
 #[derive(clap::Args)]
 pub struct Args {
-    /// Bundle: `images/X`, `os/Y`, a bare name, or a path
+    /// Definition: `images/X`, `os/Y`, a bare name, or a path
     bundle: String,
 }
 

@@ -1,11 +1,11 @@
 //! The cloud that the options and the environment name, opened.
 use super::arguments::AccelArg;
 use super::{Context, Failure, clouds, err};
-use crate::cloud::Cloud;
-use crate::cloud::local::{Accel, Local, LocalConfig};
-use crate::cloud::openstack::login::Login;
-use crate::cloud::openstack::{self, OpenStack};
 use crate::plan::PlacementDefaults;
+use crate::provider::Cloud;
+use crate::provider::openstack::login::Login;
+use crate::provider::openstack::{self, OpenStack};
+use crate::provider::qemu::{Accel, Local, LocalConfig};
 
 impl Context {
     /// The cloud, and a line that says which and why. Whatever is done there may be written down

@@ -3,8 +3,8 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use super::{Context, Failure, err, out};
-use crate::bundle::{self, Bundle};
-use crate::diagnostic::Diagnostic;
+use crate::frontend::build_vars::{self, Definition};
+use crate::model::diagnostic::Diagnostic;
 use crate::report::{self, Rendered};
 
 pub const EXAMPLES: &str = "Examples:
@@ -16,7 +16,7 @@ pub const EXAMPLES: &str = "Examples:
 
 #[derive(clap::Args)]
 pub struct Args {
-    /// Bundle: `images/X`, `os/Y`, a bare name, or a path
+    /// Definition: `images/X`, `os/Y`, a bare name, or a path
     bundle: String,
     /// Image ID to render as `result_img_id`; it is not looked up
     #[arg(long, value_name = "ID", value_parser = id)]
@@ -39,8 +39,8 @@ pub async fn run(context: &Context, args: &Args) -> Result<ExitCode, Failure> {
     let (tree, sets, name) = (context.tree()?, context.overrides()?, args.bundle.clone());
     let loaded = context
         .reading(move || {
-            let dir = bundle::find(&tree, &name).map_err(|found| vec![found])?;
-            bundle::load_with(&tree, &dir, &sets)
+            let dir = build_vars::find(&tree, &name).map_err(|found| vec![found])?;
+            build_vars::load_with(&tree, &dir, &sets)
         })
         .await?;
     let loaded = loaded.map_err(Failure::bundle)?;
@@ -75,7 +75,7 @@ async fn write(
     context: &Context,
     dir: PathBuf,
     rendered: Vec<Rendered>,
-    bundle: &Bundle,
+    bundle: &Definition,
 ) -> Result<(), Failure> {
     let sources = [bundle.dir.clone(), bundle.tree.join(&bundle.label)];
     let done = context

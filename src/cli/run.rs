@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use jiff::Timestamp;
 
 use super::{Context, Failure, out};
-use crate::event::{Event, Stamped};
+use crate::model::event::{Event, Stamped};
 use crate::plan::Plan;
 use crate::run::{self, Life, Record};
 use crate::text::shell;

@@ -6,9 +6,9 @@ use std::time::Duration;
 use async_trait::async_trait;
 
 use super::{Context, Failure, build, err, exit};
-use crate::cancel::Cancel;
 use crate::engine::{BuildError, Interactive, SshAccess};
 use crate::run::{self, RunError, RunOptions};
+use crate::system::cancel::Cancel;
 
 pub const CODES: &str = "\
 The exit code is 0 when you leave the builder, 30 if a step failed before the prompt opened, and
@@ -19,7 +19,7 @@ const LEAVE: Duration = Duration::from_secs(5);
 
 #[derive(clap::Args)]
 pub struct Args {
-    /// Bundle: `images/X`, `os/Y`, a bare name, or a path
+    /// Definition: `images/X`, `os/Y`, a bare name, or a path
     bundle: String,
 }
 

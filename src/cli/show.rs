@@ -10,7 +10,7 @@
 use std::io::{self, IsTerminal};
 use std::time::Duration;
 
-use crate::event::Sink;
+use crate::model::event::Sink;
 use crate::run::Show;
 
 mod apart;

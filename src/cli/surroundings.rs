@@ -2,8 +2,8 @@
 use std::ffi::OsString;
 use std::path::PathBuf;
 
-use crate::exec::env;
 use crate::ready::user;
+use crate::system::exec::env;
 
 /// Built into every recent glibc. Ansible requires UTF-8, and output of tools is parsed in English.
 const LANGUAGE: &str = "C.UTF-8";

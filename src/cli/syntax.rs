@@ -5,17 +5,17 @@ use std::sync::Arc;
 use tokio::sync::Semaphore;
 
 use super::{Context, Failure, err};
-use crate::ansible::syntax::{Checks, Job, Verdict, left_out, merge};
-use crate::bundle::{Action, Bundle};
-use crate::diagnostic::{Diagnostic, few};
-use crate::durable;
+use crate::engine::ansible::syntax::{Checks, Job, Verdict, left_out, merge};
+use crate::frontend::build_vars::{Action, Definition};
+use crate::model::diagnostic::{Diagnostic, few};
 use crate::run::CHECKED;
-use crate::scratch::Scratch;
+use crate::system::durable;
+use crate::system::scratch::Scratch;
 
 /// Adds Ansible's findings. Why a check did not run is printed, and is not a finding.
 pub(super) async fn check(
     context: &Context,
-    bundles: &[Bundle],
+    bundles: &[Definition],
     found: &mut Vec<Diagnostic>,
 ) -> Result<(), Failure> {
     let note = |text: &str| {
@@ -103,7 +103,7 @@ pub(super) async fn check(
 }
 
 /// Whether there is a playbook to check.
-pub(super) fn has_playbooks(bundle: &Bundle) -> bool {
+pub(super) fn has_playbooks(bundle: &Definition) -> bool {
     bundle.has_bootstrap
         || bundle.steps.iter().any(|step| matches!(step.action, Action::Ansible { .. }))
 }

@@ -2,14 +2,14 @@
 use std::process::ExitCode;
 
 use super::{Context, Failure, build, err, exit};
-use crate::bundle::{self, Bundle, Kind};
-use crate::cloud::ledger::Ledger;
-use crate::cloud::{Cloud, Cx};
-use crate::event::Events;
-use crate::image::Image;
+use crate::frontend::build_vars::{self, Definition, Kind};
+use crate::model::event::Events;
+use crate::model::image::Image;
 use crate::plan::{BaseLookup, FactsQuery};
+use crate::provider::ledger::Ledger;
+use crate::provider::{Cloud, Cx};
 use crate::run::{self, RunOptions};
-use crate::scratch::Scratch;
+use crate::system::scratch::Scratch;
 
 pub const EXAMPLES: &str = "\
 Examples:
@@ -89,14 +89,14 @@ async fn definition(
     context: &Context,
     args: &Args,
     image: Option<&Image>,
-) -> Result<Option<Bundle>, Failure> {
+) -> Result<Option<Definition>, Failure> {
     if let Some(named) = &args.bundle {
         let bundles = context.load(std::slice::from_ref(named)).await?;
         return Ok(bundles.into_iter().next());
     }
     let family = image.map(|i| i.family.as_str()).filter(|f| !f.is_empty());
     if let (Some(family), Ok(tree)) = (family, context.tree()) {
-        let dirs = bundle::all(&tree);
+        let dirs = build_vars::all(&tree);
         let found = context.definitions(&tree, &[], &dirs).await?;
         let maker = found
             .iter()
@@ -114,7 +114,7 @@ async fn definition(
 
 /// A synthetic definition for an image without one, with the values of `--set`. Its directory must
 /// be kept while it is in use.
-fn made_up(context: &Context, name: &str, id: &str) -> Result<(Bundle, Scratch), Failure> {
+fn made_up(context: &Context, name: &str, id: &str) -> Result<(Definition, Scratch), Failure> {
     let dir = Scratch::new().map_err(|e| Failure::host(format!("cannot make a directory: {e}")))?;
     let here =
         std::env::current_dir().map_err(|e| Failure::host(format!("current directory: {e}")))?;
@@ -128,7 +128,7 @@ fn made_up(context: &Context, name: &str, id: &str) -> Result<(Bundle, Scratch),
     std::fs::write(&path, text)
         .map_err(|e| Failure::host(format!("cannot write {}: {e}", path.display())))?;
     let loaded =
-        bundle::load_with(&here, dir.path(), &context.overrides()?).map_err(Failure::bundle)?;
+        build_vars::load_with(&here, dir.path(), &context.overrides()?).map_err(Failure::bundle)?;
     // An operating system without a definition gets all checks.
-    Ok((Bundle { label: format!("images/{name}"), kind: Kind::Os, ..loaded.bundle }, dir))
+    Ok((Definition { label: format!("images/{name}"), kind: Kind::Os, ..loaded.bundle }, dir))
 }

@@ -3,8 +3,8 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use super::{Context, Failure, err, out, syntax};
-use crate::bundle::{self, Bundle};
-use crate::diagnostic::Diagnostic;
+use crate::frontend::build_vars::{self, Definition};
+use crate::model::diagnostic::Diagnostic;
 
 #[derive(clap::Args)]
 pub struct Args {
@@ -27,10 +27,10 @@ pub async fn run(context: &Context, args: &Args) -> Result<ExitCode, Failure> {
     let mut found: Vec<Diagnostic> = found.unknown.into_iter().chain(looked.found).collect();
     // A directory of parts is another definition's.
     let is_shared =
-        |stray: &bundle::Stray| looked.bundles.iter().any(|b| b.dir.starts_with(&stray.dir));
+        |stray: &build_vars::Stray| looked.bundles.iter().any(|b| b.dir.starts_with(&stray.dir));
     found.extend(strays.into_iter().filter(|stray| !is_shared(stray)).map(|stray| stray.finding));
     if !args.offline {
-        let bundles: Vec<Bundle> = looked.bundles.into_iter().chain(looked.to_ask).collect();
+        let bundles: Vec<Definition> = looked.bundles.into_iter().chain(looked.to_ask).collect();
         syntax::check(context, &bundles, &mut found).await?;
         syntax::say_left_out(context, &looked.not_to_ask);
     }
@@ -61,27 +61,27 @@ struct Found {
     unknown: Vec<Diagnostic>,
     /// Named beside bundles, but not bundles themselves.
     passed: Vec<String>,
-    strays: Vec<bundle::Stray>,
+    strays: Vec<build_vars::Stray>,
 }
 
 fn find(tree: &Path, names: &[String]) -> Found {
-    let all = bundle::all(tree);
+    let all = build_vars::all(tree);
     if names.is_empty() {
         return Found {
             meant: all,
             others: Vec::new(),
             unknown: Vec::new(),
             passed: Vec::new(),
-            strays: bundle::strays(tree),
+            strays: build_vars::strays(tree),
         };
     }
     let (mut meant, mut unknown, mut passed) = (Vec::new(), Vec::new(), Vec::new());
     for name in names {
-        if names.len() > 1 && bundle::is_beside(tree, name) {
+        if names.len() > 1 && build_vars::is_beside(tree, name) {
             passed.push(name.clone());
             continue;
         }
-        match bundle::find(tree, name) {
+        match build_vars::find(tree, name) {
             Ok(dir) => meant.push(dir),
             Err(diagnostic) => unknown.push(diagnostic),
         }

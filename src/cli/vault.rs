@@ -3,12 +3,12 @@
 use std::collections::BTreeMap;
 
 use super::{Context, Failure};
-use crate::bundle::{self, Action, Bundle, Password};
-use crate::diagnostic::Diagnostic;
+use crate::frontend::build_vars::{self, Action, Definition, Password};
+use crate::model::diagnostic::Diagnostic;
 
 impl Context {
     /// Missing password files of a definition. The owner's settings override `ansible.cfg`.
-    pub fn passwords(&self, bundle: &Bundle) -> Result<Vec<Diagnostic>, Failure> {
+    pub fn passwords(&self, bundle: &Definition) -> Result<Vec<Diagnostic>, Failure> {
         let steps = bundle
             .steps
             .iter()
@@ -18,7 +18,7 @@ impl Context {
         let bootstrap = (bundle.steps.is_empty() && bundle.has_bootstrap).then_some(&none);
         let mut found = Vec::new();
         for env in steps.chain(bootstrap) {
-            let Some(password) = bundle::password(bundle, env) else { continue };
+            let Some(password) = build_vars::password(bundle, env) else { continue };
             let wall = self.wall()?;
             let settings = wall.settings();
             let shown = settings.read_only.iter().any(|dir| password.path.starts_with(dir));

@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use super::heard::REASON;
 use crate::guest::{Command, Exit, Remote, RemoteError, Stream};
-use crate::lines::{self, cut};
 use crate::log::sentences;
+use crate::system::lines::{self, cut};
 
 /// Maximum bytes of an answer for people.
 const SENTENCE: usize = 64 << 10;

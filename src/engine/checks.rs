@@ -21,7 +21,7 @@ pub const LIMIT: u64 = 180;
 /// Time limit, in seconds, of checks that download packages.
 const SLOW: u64 = 900;
 
-/// Script of a check described in [`crate::bundle::CHECKS`].
+/// Script of a check described in [`crate::frontend::build_vars::CHECKS`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct CheckDef {
     pub id: &'static str,
@@ -98,7 +98,10 @@ mod tests {
     #[test]
     fn bundles_can_name_every_check() {
         let mut ids: Vec<_> = builtin().iter().map(|c| c.id).collect();
-        assert!(ids.iter().all(|id| crate::bundle::CHECKS.iter().any(|known| known.id == *id)));
+        assert!(
+            ids.iter()
+                .all(|id| crate::frontend::build_vars::CHECKS.iter().any(|known| known.id == *id))
+        );
         ids.sort();
         ids.dedup();
         assert_eq!(ids.len(), builtin().len());

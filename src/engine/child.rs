@@ -1,10 +1,10 @@
 //! A subprocess of a run, recorded in the ledger while it lives.
 use std::process::ExitStatus;
 
-use crate::cloud::Cx;
-use crate::cloud::ledger::{Kind, LedgerError, Made};
-use crate::exec::process::Proc;
-use crate::exec::{self, Cmd, ExecError, Stream};
+use crate::provider::Cx;
+use crate::provider::ledger::{Kind, LedgerError, Made};
+use crate::system::exec::process::Proc;
+use crate::system::exec::{self, Cmd, ExecError, Stream};
 
 #[derive(Debug, thiserror::Error)]
 pub(super) enum ChildError {

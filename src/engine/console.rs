@@ -4,8 +4,8 @@
 //! number of times, and results are bounded.
 use ssh_key::PublicKey;
 
-use crate::lines;
 use crate::log::sentences;
+use crate::system::lines;
 
 mod signs;
 

@@ -4,9 +4,9 @@ use std::collections::VecDeque;
 use std::sync::{Arc, Mutex};
 
 use super::cause::{self, Kind};
-use crate::event::Events;
 use crate::guest::{OnOutput, Stream};
-use crate::lines::{self, Lines};
+use crate::model::event::Events;
+use crate::system::lines::{self, Lines};
 
 /// Limits of lines and bytes kept per command.
 const LINES: usize = 400;
@@ -147,7 +147,7 @@ mod tests {
             (last.all().len(), last.reason("it failed".into()).as_str()),
             (LINES, "it failed: 999")
         );
-        let long = "x".repeat(crate::lines::LINE);
+        let long = "x".repeat(crate::system::lines::LINE);
         (0..LINES).for_each(|_| last.push(&long));
         assert!(last.all().iter().map(String::len).sum::<usize>() <= BYTES);
         assert!(last.reason("it failed".into()).len() < REASON + 100);

@@ -87,7 +87,7 @@ fn text(name: &str, target: &Target, python: &str) -> Result<String, String> {
 fn strange_value(what: &str, value: &str) -> String {
     format!(
         "the {what} `{}` cannot be told to Ansible",
-        crate::lines::cut(&crate::log::sentences::clean(value), 100)
+        crate::system::lines::cut(&crate::log::sentences::clean(value), 100)
     )
 }
 

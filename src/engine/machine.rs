@@ -8,10 +8,10 @@ use ssh_key::{PrivateKey, PublicKey};
 use super::answer::{self, NoAnswer, say};
 use super::signs::Signs;
 use super::{BuildContext, BuildError, Goal, SshAccess, cloud_init, console, ready, watch};
-use crate::cloud::{BootSpec, CloudError, Machine, MachinePlacement};
 use crate::guest::{Remote, Target, keys};
-use crate::image::{self, Image};
+use crate::model::image::{self, Image};
 use crate::plan::{GIB, MachinePlan, Placement, Security};
+use crate::provider::{BootSpec, CloudError, Machine, MachinePlacement};
 
 /// A machine with an open session.
 pub struct Running {

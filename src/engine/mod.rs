@@ -4,18 +4,19 @@ use std::future::Future;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use crate::cancel::Cancelled;
-use crate::cloud::ledger::{Entry, Kind, Leak, LedgerError};
-use crate::cloud::{Cloud, CloudError, Cx};
-use crate::event::{Check, Event, Stage, Tally, seconds};
-use crate::exec::{self, ExecError, process};
 use crate::fetch::FetchError;
 use crate::guest::{Connect, RemoteError};
-use crate::http::Proxies;
-use crate::image::{self, Image, State};
+use crate::model::event::{Check, Event, Stage, Tally, seconds};
+use crate::model::image::{self, Image, State};
 use crate::plan::Plan;
+use crate::provider::ledger::{Entry, Kind, Leak, LedgerError};
+use crate::provider::{Cloud, CloudError, Cx};
+use crate::system::cancel::Cancelled;
+use crate::system::exec::{self, ExecError, process};
+use crate::system::http::Proxies;
 use crate::wall::{Wall, WallError};
 
+pub mod ansible;
 mod answer;
 mod cause;
 pub mod checks;

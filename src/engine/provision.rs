@@ -6,8 +6,8 @@ use super::answer::{self, NoAnswer, exit_text};
 use super::heard::{LastLines, lines_to};
 use super::machine::{self, Running};
 use super::{BuildContext, BuildError, tidy as tidy_script, watch};
-use crate::event::{Event, seconds};
 use crate::guest::{Command, Exit, RemoteError};
+use crate::model::event::{Event, seconds};
 use crate::plan::{StepAction, StepPlan};
 
 mod playbook;

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use super::answer::{NoAnswer, say_as_root};
 use super::machine::{self, Running};
 use super::{BuildContext, BuildError};
-use crate::lines;
+use crate::system::lines;
 
 /// Time limit for a freshly booted base's package manager.
 const LIMIT: Duration = Duration::from_secs(600);

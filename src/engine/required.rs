@@ -7,11 +7,12 @@ use std::time::Duration;
 
 use super::heard::{LastLines, REASON};
 use super::{BuildContext, BuildError, child, exec_reason};
-use crate::bundle;
-use crate::exec::{self, Cmd};
+use crate::engine::ansible;
+use crate::frontend::build_vars;
 use crate::plan::StepPlan;
+use crate::system::exec::{self, Cmd};
+use crate::system::lines;
 use crate::wall::Room;
-use crate::{ansible, lines};
 
 /// Time limit per list.
 const DEADLINE: Duration = Duration::from_secs(15 * 60);
@@ -31,7 +32,7 @@ pub(super) async fn install(
     playbook: &Path,
 ) -> Result<Result<Installed, String>, BuildError> {
     let dir = &site.plan.bundle_dir;
-    let required = bundle::requirements(dir, playbook);
+    let required = build_vars::requirements(dir, playbook);
     let mut installed = Installed::default();
     let roles = required.role_files.iter().map(|file| (file, "role"));
     let all = roles.chain(required.collection_files.iter().map(|file| (file, "collection")));
@@ -160,7 +161,7 @@ fn warning(said: &[String]) -> Option<String> {
 impl Installed {
     /// Makes Ansible search these directories first, then its usual ones.
     pub fn add_to(&self, env: &mut BTreeMap<String, String>, bundle_dir: &Path) {
-        let (roles, collections) = bundle::search_paths(bundle_dir, env);
+        let (roles, collections) = build_vars::search_paths(bundle_dir, env);
         for (name, installed, rest) in [
             ("ANSIBLE_ROLES_PATH", &self.roles, roles),
             ("ANSIBLE_COLLECTIONS_PATH", &self.collections, collections),

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use super::{BuildContext, BuildError, console, machine};
-use crate::cloud::{Machine, Power};
+use crate::provider::{Machine, Power};
 
 /// How long the console must be quiet before a possibly temporary problem counts. systemd retries a
 /// service five times, cloud-init restarts sshd, and an emulated machine takes minutes from a
@@ -78,11 +78,11 @@ impl Signs {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cancel::Cancel;
-    use crate::cloud::ledger::Ledger;
-    use crate::cloud::memory::Memory;
-    use crate::cloud::{Cloud, Cx};
-    use crate::event::{Event, Events, Sink, Stamped};
+    use crate::model::event::{Event, Events, Sink, Stamped};
+    use crate::provider::fake::Memory;
+    use crate::provider::ledger::Ledger;
+    use crate::provider::{Cloud, Cx};
+    use crate::system::cancel::Cancel;
     use std::sync::{Arc, Mutex};
 
     #[derive(Clone, Default)]

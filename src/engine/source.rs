@@ -5,14 +5,14 @@ use std::time::Duration;
 
 use super::heard::LastLines;
 use super::{BuildContext, BuildError, child, exec_reason};
-use crate::cloud::CloudError;
-use crate::cloud::ledger::{Kind, Made};
-use crate::disk::{self, Format};
-use crate::event::Stage;
-use crate::exec::{self, Cmd};
 use crate::fetch::{Download, Fetch, RetryPolicy, TransferContext, unpack};
-use crate::image::{self, Image};
+use crate::model::event::Stage;
+use crate::model::image::{self, Image};
 use crate::plan::Origin;
+use crate::provider::CloudError;
+use crate::provider::ledger::{Kind, Made};
+use crate::system::disk::{self, Format};
+use crate::system::exec::{self, Cmd};
 use crate::wall::Room;
 
 pub(super) async fn image(site: &BuildContext<'_>) -> Result<Image, BuildError> {

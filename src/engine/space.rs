@@ -7,10 +7,10 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::{BuildContext, BuildError};
-use crate::cloud::ledger::Kind;
-use crate::disk;
-use crate::event::Stage;
-use crate::exec::process::Proc;
+use crate::model::event::Stage;
+use crate::provider::ledger::Kind;
+use crate::system::disk;
+use crate::system::exec::process::Proc;
 
 /// Interval between checks; each is one statvfs(3).
 const LOOK: Duration = Duration::from_millis(500);

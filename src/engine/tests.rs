@@ -8,15 +8,15 @@ use std::time::Duration;
 use async_trait::async_trait;
 
 use super::*;
-use crate::cancel::Cancel;
-use crate::cloud::ledger::Ledger;
-use crate::cloud::memory::{Fault, Memory};
-use crate::digest::{Algorithm, Digest, Hasher};
-use crate::disk::Format;
-use crate::event::{Events, Sink, Stamped, Verdict};
 use crate::fetch::{ChecksumSource, Download, SourceUri};
 use crate::guest::{Remote, Target};
+use crate::model::event::{Events, Sink, Stamped, Verdict};
 use crate::plan::*;
+use crate::provider::fake::{Fault, Memory};
+use crate::provider::ledger::Ledger;
+use crate::system::cancel::Cancel;
+use crate::system::digest::{Algorithm, Digest, Hasher};
+use crate::system::disk::Format;
 
 mod fake;
 mod smoke;
@@ -36,13 +36,13 @@ async fn what_exists_after_a_build_is_the_image() {
     assert!(outcome.leaks.is_empty());
     assert_eq!(
         (image.name.as_str(), image.state, image.properties["k"].as_str()),
-        ("x-1", crate::image::State::Active, "v")
+        ("x-1", crate::model::image::State::Active, "v")
     );
     let passed = world.checks(Verdict::Passed).len();
     assert!(passed > 5);
     let skipped = world.checks(Verdict::Skipped).len();
     let skipped = if skipped == 0 { String::new() } else { format!(", {skipped} skipped") };
-    assert_eq!(image.properties[crate::image::TESTS], format!("{passed} passed{skipped}"));
+    assert_eq!(image.properties[crate::model::image::TESTS], format!("{passed} passed{skipped}"));
     let after: Vec<_> =
         world.cloud.snapshot().into_iter().filter(|l| !before.contains(l)).collect();
     assert_eq!(after.len(), 1, "{after:?}");

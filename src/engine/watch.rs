@@ -10,10 +10,10 @@ use std::time::{Duration, Instant};
 
 use super::machine::Running;
 use super::{BuildContext, console};
-use crate::cloud::Power;
 use crate::guest::{Remote, RemoteError, Target};
 use crate::log::sentences;
 use crate::plan::StepAction;
+use crate::provider::Power;
 
 #[cfg(test)]
 mod tests;

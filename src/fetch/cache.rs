@@ -9,8 +9,8 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::{FetchError, TransferContext, partial_file};
-use crate::digest::Digest;
-use crate::lock::Held;
+use crate::system::digest::Digest;
+use crate::system::lock::Held;
 
 /// Interval between attempts to lock a slot that another build holds.
 const LOOK: Duration = Duration::from_millis(200);

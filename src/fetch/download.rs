@@ -8,8 +8,8 @@ use super::cache::{Note, Slot};
 use super::http::{Failed, Http, Retry, content_range, validator};
 use super::partial_file::{self, PartialFile, Progress};
 use super::{FetchError, SourceUri, TransferContext};
-use crate::digest::Digest;
-use crate::disk;
+use crate::system::digest::Digest;
+use crate::system::disk;
 
 /// Bytes per second below which a connection counts as stalled.
 const CRAWL: f64 = 1024.0;

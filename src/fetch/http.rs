@@ -7,7 +7,7 @@ use reqwest::header::{self, HeaderMap};
 use reqwest::{Client, Response, StatusCode, redirect};
 
 use super::{FetchError, RetryPolicy, SourceUri, TransferContext};
-use crate::http::{Proxies, innermost, retry_after};
+use crate::system::http::{Proxies, innermost, retry_after};
 
 /// Size limit of a checksum list, in bytes.
 pub const LONGEST_LIST: usize = 4 << 20;

@@ -14,10 +14,10 @@ use std::time::{Duration, Instant};
 use reqwest::Url;
 use serde::{Deserialize, Serialize};
 
-use crate::cancel::{Cancel, Cancelled};
-use crate::digest::Digest;
-use crate::event::Events;
-use crate::http::{PROXY_HINT, Proxies, ProxyError, THROUGH};
+use crate::model::event::Events;
+use crate::system::cancel::{Cancel, Cancelled};
+use crate::system::digest::Digest;
+use crate::system::http::{PROXY_HINT, Proxies, ProxyError, THROUGH};
 
 mod cache;
 mod download;

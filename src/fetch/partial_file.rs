@@ -13,8 +13,8 @@ use tokio::sync::mpsc::{Receiver, Sender, channel};
 use tokio::task::{JoinHandle, spawn_blocking};
 
 use super::{FetchError, TransferContext};
-use crate::digest::{Algorithm, Digest, Hasher};
-use crate::event::Event;
+use crate::model::event::Event;
+use crate::system::digest::{Algorithm, Digest, Hasher};
 
 /// Bytes handed to the threads at once. Smaller batches would cost more in wake-ups than in work.
 const BATCH: usize = 512 << 10;

@@ -10,7 +10,7 @@ use tokio::task::spawn_blocking;
 
 use super::partial_file::Progress;
 use super::{FetchError, TransferContext};
-use crate::disk;
+use crate::system::disk;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Packing {
@@ -181,8 +181,8 @@ mod tests {
     use std::os::unix::fs::MetadataExt;
 
     use super::*;
-    use crate::cancel::Cancel;
-    use crate::event::Events;
+    use crate::model::event::Events;
+    use crate::system::cancel::Cancel;
 
     const PLENTY: OutputLimit = OutputLimit { virtually: LARGEST, really: LARGEST };
 

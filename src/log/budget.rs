@@ -1,6 +1,6 @@
 //! Limits the program and machine output in a record of a run. The factory's own events are always
 //! written, so that the end of a log is complete.
-use crate::event::{Event, Stamped};
+use crate::model::event::{Event, Stamped};
 
 /// Maximum output bytes per record: `build.log`, `events.jsonl`, and the terminal of a verbose run.
 pub const OUTPUT: u64 = 64 << 20;

@@ -1,7 +1,7 @@
 //! Wording for people: durations, amounts, and the last line of a build.
 pub use crate::text::{clean, first_line, shown};
 
-use crate::event::Event;
+use crate::model::event::Event;
 
 /// A finished duration: `47.3 s`, `1m30s`, `1h02m`.
 pub fn duration(seconds: f64) -> String {
@@ -119,7 +119,7 @@ pub fn final_line(event: &Event) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::event::FinishedImage;
+    use crate::model::event::FinishedImage;
 
     fn finished(outcome: &str, image: bool, error: Option<&str>, leaks: &[&str]) -> String {
         let image = image

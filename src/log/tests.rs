@@ -4,7 +4,7 @@ use std::fs;
 use insta::assert_snapshot;
 
 use super::*;
-use crate::event::{FinishedImage, Stage};
+use crate::model::event::{FinishedImage, Stage};
 
 fn at(ms: i64, event: Event) -> Stamped {
     Stamped { at: Timestamp::from_millisecond(1_795_217_462_000 + ms).unwrap(), event }

@@ -3,9 +3,9 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::bundle::Inputs;
-use crate::exec::probe::Lack;
-use crate::image::{Image, Visibility};
+use crate::frontend::build_vars::Inputs;
+use crate::model::image::{Image, Visibility};
+use crate::system::exec::probe::Lack;
 
 /// What a plan needs to know of a cloud.
 #[derive(Debug, Clone, Default)]

@@ -10,9 +10,9 @@ use std::path::Path;
 use serde_json::{Value, json};
 
 use super::{Origin, StepAction, StepPlan};
-use crate::bundle::{InputFile, Inputs};
-use crate::digest::{Algorithm, Hasher};
 use crate::fetch::{ChecksumSource, SourceUri};
+use crate::frontend::build_vars::{InputFile, Inputs};
+use crate::system::digest::{Algorithm, Hasher};
 
 /// State before the first step.
 pub(super) struct Begin<'a> {

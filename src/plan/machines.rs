@@ -5,9 +5,9 @@ use super::facts::{CloudFacts, Flavor, Named, ProjectFacts};
 use super::placement::{self, Needs, Placement};
 use super::publication::claims;
 use super::{Findings, GIB};
-use crate::bundle::Bundle;
-use crate::diagnostic::Diagnostic;
-use crate::image::Image;
+use crate::frontend::build_vars::Definition;
+use crate::model::diagnostic::Diagnostic;
+use crate::model::image::Image;
 
 /// Default disk of a builder in GiB, unless the base needs more.
 const DISK_GB: u64 = 4;
@@ -49,7 +49,7 @@ fn name(run: &str, role: &str) -> String {
 
 /// Machines of the sizes in the bundle.
 pub(super) fn on_this_machine(
-    bundle: &Bundle,
+    bundle: &Definition,
     facts: &CloudFacts,
     run: &str,
     base: Option<&Image>,
@@ -79,7 +79,7 @@ pub(super) fn on_this_machine(
 
 /// Machines of available flavors. The disk is the flavor's or the volume's.
 pub(super) fn in_a_project(
-    bundle: &Bundle,
+    bundle: &Definition,
     facts: &ProjectFacts,
     run: &str,
     base: Option<&Image>,
@@ -157,7 +157,7 @@ pub(super) fn in_a_project(
 }
 
 fn too_large(
-    bundle: &Bundle,
+    bundle: &Definition,
     facts: &CloudFacts,
     machine: &MachinePlan,
     base: Option<&Image>,

@@ -1,4 +1,4 @@
-//! `plan(Bundle, Facts, run id, now) -> Plan`.
+//! `plan(Definition, Facts, run id, now) -> Plan`.
 use jiff::Timestamp;
 
 use super::keys;
@@ -10,10 +10,10 @@ use super::steps::steps;
 use super::{
     Facts, Origin, Plan, SmokePlan, StepAction, TimeoutPlan, peak, placement, publication,
 };
-use crate::bundle::{Bundle, TIDY_ASKED, TIDY_PARTS};
-use crate::diagnostic::Diagnostic;
-use crate::image::{self, Image};
-use crate::lines;
+use crate::frontend::build_vars::{Definition, TIDY_ASKED, TIDY_PARTS};
+use crate::model::diagnostic::Diagnostic;
+use crate::model::image::{self, Image};
+use crate::system::lines;
 
 /// What comes to light while a plan is made.
 #[derive(Default)]
@@ -53,7 +53,7 @@ impl Purpose {
 const BUILD_KEY: &str = "build-key-refused";
 
 pub fn plan(
-    bundle: &Bundle,
+    bundle: &Definition,
     facts: &Facts,
     run: &str,
     now: Timestamp,
@@ -176,7 +176,7 @@ pub fn plan(
 }
 
 /// The definition gives a name that another image has.
-fn taken(bundle: &Bundle, name: &str, id: &str) -> Diagnostic {
+fn taken(bundle: &Definition, name: &str, id: &str) -> Diagnostic {
     let place = bundle.places.get("bundle_target_name").cloned();
     let hint =
         "choose another `bundle_target_name`, or leave it out for a name with the time in it";
@@ -184,7 +184,11 @@ fn taken(bundle: &Bundle, name: &str, id: &str) -> Diagnostic {
 }
 
 /// Who logs in to build, and the image's default user.
-fn users(bundle: &Bundle, base: Option<&Image>, wrong: &mut Vec<Diagnostic>) -> (String, String) {
+fn users(
+    bundle: &Definition,
+    base: Option<&Image>,
+    wrong: &mut Vec<Diagnostic>,
+) -> (String, String) {
     let ssh_user = bundle
         .ssh_user
         .clone()
@@ -215,7 +219,7 @@ fn users(bundle: &Bundle, base: Option<&Image>, wrong: &mut Vec<Diagnostic>) -> 
 }
 
 /// The parts of tidy that are on for a bundle.
-fn tidy_parts(bundle: &Bundle) -> Vec<String> {
+fn tidy_parts(bundle: &Definition) -> Vec<String> {
     let on = TIDY_PARTS.iter().filter(|part| !bundle.tidy_off.iter().any(|off| off == *part));
     let asked = TIDY_ASKED.iter().filter(|part| bundle.tidy_on.iter().any(|on| on == *part));
     on.chain(asked).map(|part| (*part).to_owned()).collect()

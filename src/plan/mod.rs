@@ -1,12 +1,12 @@
-//! `plan(Bundle, Facts, run id, now) -> Plan`: pure, and the only place where defaults are applied.
+//! `plan(Definition, Facts, run id, now) -> Plan`: pure, and the only place where defaults are applied.
 //! `build` makes no choice that is not in the plan.
 use std::path::PathBuf;
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use crate::bundle::Asks;
-use crate::image::{self, Image, Provenance};
+use crate::frontend::build_vars::Asks;
+use crate::model::image::{self, Image, Provenance};
 use crate::text::shell;
 
 mod facts;

@@ -1,11 +1,11 @@
 //! Names that a run gives: its own ID, and that of its image.
 use jiff::Timestamp;
 
-use crate::bundle::Bundle;
+use crate::frontend::build_vars::Definition;
 
 /// Name of the image: `bundle_target_name`, or `<bundle.name>-YYYY-MM-DDHHMM` in UTC as the
 /// ancestor had it.
-pub fn image_name(bundle: &Bundle, now: Timestamp) -> String {
+pub fn image_name(bundle: &Definition, now: Timestamp) -> String {
     bundle
         .target_name
         .clone()

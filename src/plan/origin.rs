@@ -4,11 +4,11 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 
 use super::{BaseLookup, CloudFacts};
-use crate::bundle::{Base, Bundle, Source};
-use crate::diagnostic::{Diagnostic, Location};
-use crate::disk::Format;
 use crate::fetch::Download;
-use crate::image::{Image, Provenance};
+use crate::frontend::build_vars::{Base, Definition, Source};
+use crate::model::diagnostic::{Diagnostic, Location};
+use crate::model::image::{Image, Provenance};
+use crate::system::disk::Format;
 use crate::text::shell;
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -25,7 +25,7 @@ pub enum Origin {
 }
 
 pub(super) fn origin(
-    bundle: &Bundle,
+    bundle: &Definition,
     facts: &CloudFacts,
     wrong: &mut Vec<Diagnostic>,
 ) -> Option<Origin> {
@@ -91,8 +91,12 @@ fn doubtful(at: Option<Location>, asked: &str, images: &[Image]) -> Diagnostic {
 }
 
 /// What may be meant by a base that does not exist.
-fn instead_of(bundle: &Bundle, asked: &str, near: &[String]) -> String {
-    let own = if asked.starts_with("os/") { None } else { crate::bundle::os_near(bundle, asked) };
+fn instead_of(bundle: &Definition, asked: &str, near: &[String]) -> String {
+    let own = if asked.starts_with("os/") {
+        None
+    } else {
+        crate::frontend::build_vars::os_near(bundle, asked)
+    };
     let maker = bundle.base_maker.as_ref();
     if let Some(maker) = maker.filter(|maker| maker.family == *asked) {
         let build = shell::word(&maker.label);

@@ -7,7 +7,7 @@ use super::facts::QuotaHeadroom;
 use super::machines::{MachinePlan, Machines};
 use super::placement::{Placement, Security};
 use super::{Findings, Purpose};
-use crate::image::Image;
+use crate::model::image::Image;
 
 /// The parts of a run that determine its peak.
 pub(super) struct Course<'a> {
@@ -138,7 +138,8 @@ pub(super) fn room(
             let message =
                 format!("the project's quota leaves {left} {what}, and {need} are needed");
             found.wrong.push(
-                crate::diagnostic::Diagnostic::error(None, message).hint(hint(what, site, course)),
+                crate::model::diagnostic::Diagnostic::error(None, message)
+                    .hint(hint(what, site, course)),
             );
         }
     }

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::Findings;
 use super::facts::{Named, Network, ProjectFacts};
-use crate::bundle::Bundle;
+use crate::frontend::build_vars::Definition;
 
 mod flavor;
 mod leave;
@@ -47,7 +47,7 @@ pub struct Placement {
 const NONE: &str = "none";
 
 pub(super) fn site(
-    bundle: &Bundle,
+    bundle: &Definition,
     facts: &ProjectFacts,
     disk_gib: u64,
     found: &mut Findings,

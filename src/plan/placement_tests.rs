@@ -1,14 +1,14 @@
 //! Choices on a cloud that offers some.
 use super::make::PlanError;
 use super::*;
-use crate::bundle::Bundle;
+use crate::frontend::build_vars::Definition;
 
 mod volumes;
 
 pub(super) const BUILD: Purpose = Purpose::Build { smoke: true };
 pub(super) const UNTESTED: Purpose = Purpose::Build { smoke: false };
 
-fn bundle(vars: &str) -> Bundle {
+fn bundle(vars: &str) -> Definition {
     let tree = tempfile::tempdir().unwrap();
     let dir = tree.path().join("images/x");
     std::fs::create_dir_all(dir.join("ansible")).unwrap();
@@ -18,7 +18,7 @@ fn bundle(vars: &str) -> Bundle {
     )
     .unwrap();
     std::fs::write(dir.join("ansible/bootstrap.yml"), "- hosts: local\n").unwrap();
-    crate::bundle::load(tree.path(), &dir).unwrap().bundle
+    crate::frontend::build_vars::load(tree.path(), &dir).unwrap().bundle
 }
 
 pub(super) fn named(id: &str, name: &str) -> Named {

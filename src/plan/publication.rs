@@ -6,9 +6,9 @@ use serde::{Deserialize, Serialize};
 use super::Findings;
 use super::GIB;
 use super::facts::ControllerFacts;
-use crate::bundle::Bundle;
-use crate::diagnostic::Diagnostic;
-use crate::image::{self, Image, Visibility};
+use crate::frontend::build_vars::Definition;
+use crate::model::diagnostic::Diagnostic;
+use crate::model::image::{self, Image, Visibility};
 
 /// Everything that publication sets on an image, in one write.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -85,7 +85,7 @@ pub(super) struct Origins<'a> {
 /// Minimum disk (GiB) and RAM (MiB) of the image: as the bundle claims, but at least those of the
 /// image's disk and of its base.
 pub(super) fn claims(
-    bundle: &Bundle,
+    bundle: &Definition,
     base: Option<&Image>,
     disk_gib: Option<u64>,
 ) -> (Option<u64>, u64) {
@@ -94,7 +94,7 @@ pub(super) fn claims(
 }
 
 pub(super) fn publication(
-    bundle: &Bundle,
+    bundle: &Definition,
     from: &Origins<'_>,
     found: &mut Findings,
 ) -> Publication {
@@ -188,7 +188,7 @@ pub(super) fn publication(
 }
 
 /// Members make an image shared, but Glance validates none of them.
-fn members(bundle: &Bundle, found: &mut Findings) {
+fn members(bundle: &Definition, found: &mut Findings) {
     if bundle.members.is_empty() {
         return;
     }

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{MachinePlan, VolumePlan};
 #[cfg(test)]
-use crate::bundle;
+use crate::frontend::build_vars;
 
 /// Two machines boot from the captured image: the first is tested, the second proves that
 /// identities differ.
@@ -50,8 +50,8 @@ impl SmokePlan {
     /// With the checks of a bundle.
     #[cfg(test)]
     pub fn of_test(first: MachinePlan, second: MachinePlan) -> Self {
-        let checks = bundle::Tests::default()
-            .chosen(bundle::Kind::Image)
+        let checks = build_vars::Tests::default()
+            .chosen(build_vars::Kind::Image)
             .into_iter()
             .map(str::to_owned)
             .collect();

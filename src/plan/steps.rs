@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 
 use super::timeouts::{STEP, UPLOAD, secs};
-use crate::bundle::{Action, Bundle};
+use crate::frontend::build_vars::{Action, Definition};
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct StepPlan {
@@ -46,7 +46,7 @@ pub enum StepAction {
     Reboot,
 }
 
-pub(super) fn steps(bundle: &Bundle) -> Vec<StepPlan> {
+pub(super) fn steps(bundle: &Definition) -> Vec<StepPlan> {
     let default = secs(bundle.timeouts.step, STEP);
     if bundle.steps.is_empty() && bundle.has_bootstrap {
         return vec![bootstrap(bundle, default)];
@@ -55,7 +55,7 @@ pub(super) fn steps(bundle: &Bundle) -> Vec<StepPlan> {
     let with_vars = |extra: &serde_json::Map<String, serde_json::Value>| {
         bundle.vars.clone().into_iter().chain(extra.clone()).collect()
     };
-    let plan = |step: &crate::bundle::Step| {
+    let plan = |step: &crate::frontend::build_vars::Step| {
         let (name, action) = match &step.action {
             Action::Ansible { playbook, extra_vars, tags, local } => (
                 playbook.display().to_string(),
@@ -97,7 +97,7 @@ pub(super) fn steps(bundle: &Bundle) -> Vec<StepPlan> {
 }
 
 /// The playbook where the default one lies.
-fn bootstrap(bundle: &Bundle, timeout: u64) -> StepPlan {
+fn bootstrap(bundle: &Definition, timeout: u64) -> StepPlan {
     StepPlan {
         name: "ansible/bootstrap.yml".into(),
         action: StepAction::Ansible {

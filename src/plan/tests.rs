@@ -1,8 +1,8 @@
 //! Defaults, what is missing, what is inherited.
 use super::*;
-use crate::bundle;
-use crate::bundle::Bundle;
-use crate::bundle::TIDY_PARTS;
+use crate::frontend::build_vars;
+use crate::frontend::build_vars::Definition;
+use crate::frontend::build_vars::TIDY_PARTS;
 
 const BUILD: Purpose = Purpose::Build { smoke: true };
 
@@ -42,22 +42,27 @@ pub(super) fn facts() -> Facts {
         host: ControllerFacts {
             ansible: Ok("ansible-playbook 2.14".into()),
             commit: Some("c0ffee".into()),
-            inputs: Some(crate::bundle::Inputs { sha256: "d1d1".into(), files: Vec::new() }),
+            inputs: Some(crate::frontend::build_vars::Inputs {
+                sha256: "d1d1".into(),
+                files: Vec::new(),
+            }),
         },
     }
 }
 
-fn bundle(vars: &str) -> Bundle {
+fn bundle(vars: &str) -> Definition {
     load(vars).1.unwrap()
 }
 
-fn load(vars: &str) -> (tempfile::TempDir, Result<Bundle, Vec<crate::diagnostic::Diagnostic>>) {
+fn load(
+    vars: &str,
+) -> (tempfile::TempDir, Result<Definition, Vec<crate::model::diagnostic::Diagnostic>>) {
     let tree = tempfile::tempdir().unwrap();
     let dir = tree.path().join("images/x");
     std::fs::create_dir_all(dir.join("ansible")).unwrap();
     std::fs::write(dir.join("build-vars.yml"), vars).unwrap();
     std::fs::write(dir.join("ansible/bootstrap.yml"), "- hosts: local\n").unwrap();
-    let loaded = crate::bundle::load(tree.path(), &dir).map(|loaded| loaded.bundle);
+    let loaded = crate::frontend::build_vars::load(tree.path(), &dir).map(|loaded| loaded.bundle);
     (tree, loaded)
 }
 
@@ -136,7 +141,7 @@ fn a_visit_has_a_builder_even_where_nothing_is_provisioned() {
         std::os::unix::fs::PermissionsExt::from_mode(0o755),
     )
     .unwrap();
-    let bundle = crate::bundle::load(tree.path(), &dir).unwrap().bundle;
+    let bundle = crate::frontend::build_vars::load(tree.path(), &dir).unwrap().bundle;
     let mut facts = facts();
     facts.cloud.base = BaseLookup::None;
     let builder = |purpose| plan(&bundle, &facts, "r", at(), purpose).unwrap().builder.is_some();
@@ -259,7 +264,7 @@ fn a_base_that_was_never_built_is_told_with_who_makes_it() {
     let hint = |base: &str, family: &str| {
         let mut bundle = bundle(&format!("bundle: {{name: x, img_base: {base}}}\n"));
         bundle.base_maker =
-            Some(bundle::Maker { label: "images/web".into(), family: family.into() });
+            Some(build_vars::Maker { label: "images/web".into(), family: family.into() });
         let mut facts = facts();
         facts.cloud.base = BaseLookup::Missing { near: Vec::new() };
         let wrong = plan(&bundle, &facts, "r", at(), BUILD).unwrap_err().wrong;

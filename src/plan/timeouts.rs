@@ -3,7 +3,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::bundle::Bundle;
+use crate::frontend::build_vars::Definition;
 
 /// Seconds.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -40,7 +40,7 @@ pub(super) fn secs(given: Option<Duration>, default: u64) -> u64 {
 
 impl TimeoutPlan {
     /// Of a definition, with defaults.
-    pub(super) fn of(bundle: &Bundle) -> Self {
+    pub(super) fn of(bundle: &Definition) -> Self {
         Self {
             boot: secs(bundle.timeouts.boot, BOOT),
             ssh: secs(bundle.timeouts.ssh, SSH),

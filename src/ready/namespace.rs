@@ -5,9 +5,9 @@ use std::path::Path;
 use std::time::Duration;
 
 use super::user;
-use crate::cancel::{Cancel, Cancelled};
-use crate::exec::probe::Lack;
-use crate::exec::{self, Cmd, ExecError};
+use crate::system::cancel::{Cancel, Cancelled};
+use crate::system::exec::probe::Lack;
+use crate::system::exec::{self, Cmd, ExecError};
 
 /// Users and groups of a system range up to `nobody`, 65534.
 const WHOLE: u64 = 65_535;

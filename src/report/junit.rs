@@ -4,7 +4,7 @@ use std::time::Duration;
 use quick_junit::{NonSuccessKind, Report, SerializeError, TestCase, TestCaseStatus, TestSuite};
 
 use super::record::{OUTPUT_BYTES, Record, State, tail_of};
-use crate::event::Verdict;
+use crate::model::event::Verdict;
 use crate::text;
 
 /// The XML text.

@@ -8,7 +8,7 @@ use minijinja::{AutoEscape, Environment, UndefinedBehavior};
 use serde::Serialize;
 
 use super::record::Record;
-use crate::event::Tally;
+use crate::model::event::Tally;
 
 const PAGE: &str = include_str!("../../templates/report.html.j2");
 

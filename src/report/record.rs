@@ -6,9 +6,9 @@ use jiff::Timestamp;
 use serde::Serialize;
 
 use super::write::Failed;
-use crate::event::{Check, Event, Stage, Stamped};
-use crate::image::Image;
 use crate::log::sentences::TESTED;
+use crate::model::event::{Check, Event, Stage, Stamped};
+use crate::model::image::Image;
 use crate::plan::{Origin, Plan};
 
 /// Output lines on the page.

@@ -10,12 +10,12 @@ use futures_util::future::try_join_all;
 use serde::{Deserialize, Serialize};
 
 use super::templates::{Job, Outcome};
-use crate::bundle::{Bundle, Doubts};
-use crate::cancel::{Cancel, Cancelled};
-use crate::diagnostic::Diagnostic;
-use crate::exec::confined::{self, Answers, Bounds, Confined, End};
-use crate::image::Image;
+use crate::frontend::build_vars::{Definition, Doubts};
+use crate::model::diagnostic::Diagnostic;
+use crate::model::image::Image;
 use crate::plan::Plan;
+use crate::system::cancel::{Cancel, Cancelled};
+use crate::system::exec::confined::{self, Answers, Bounds, Confined, End};
 
 /// Limits; CPU time applies per bundle.
 const BOUNDS: Bounds = Bounds { memory: 112 << 20, time: Duration::from_secs(1) };
@@ -62,7 +62,7 @@ impl Renderer {
     /// bundle. For an invalid bundle, only findings that are not consequences of its errors.
     pub async fn check(
         &self,
-        bundles: &[(&Bundle, &Doubts)],
+        bundles: &[(&Definition, &Doubts)],
         cancel: &Cancel,
     ) -> Result<Vec<Vec<Diagnostic>>, Cancelled> {
         let parts = confined::parts(bundles).map(|part| {
@@ -81,7 +81,7 @@ impl Renderer {
     /// Renders all templates for `image`; returns all errors together.
     pub async fn render(
         &self,
-        bundle: &Bundle,
+        bundle: &Definition,
         plan: &Plan,
         image: &Image,
         cancel: &Cancel,
@@ -94,7 +94,7 @@ impl Renderer {
     /// Also returns warnings.
     pub async fn preview(
         &self,
-        bundle: &Bundle,
+        bundle: &Definition,
         image: Option<&str>,
         cancel: &Cancel,
     ) -> Result<(Outcome, Vec<Diagnostic>), Cancelled> {

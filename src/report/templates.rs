@@ -7,12 +7,12 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value as Json};
 
 use super::{fixed_ids, hints, rendered_form};
-use crate::bundle::{self, Bundle, Doubts, RESULTS};
-use crate::diagnostic::{Diagnostic, Location};
-use crate::image::Image;
+use crate::frontend::build_vars::{self, Definition, Doubts, RESULTS};
 use crate::jinja::{self, Error, Kind, Source, Variables};
+use crate::model::diagnostic::{Diagnostic, Location};
+use crate::model::image::Image;
 use crate::plan::{self, Plan};
-use crate::reading;
+use crate::system::reading;
 
 /// A rendered template.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -56,7 +56,7 @@ pub struct Job {
 
 impl Job {
     /// With placeholders for build results.
-    pub fn to_check(bundle: &Bundle) -> Self {
+    pub fn to_check(bundle: &Definition) -> Self {
         let at: Timestamp = DATE_STAND_IN.parse().expect("it is a constant");
         let stand_in = |key: &str| match key {
             "result_img_id" => STAND_IN.to_owned(),
@@ -70,7 +70,7 @@ impl Job {
     }
 
     /// [`to_check`](Self::to_check) for an invalid definition: skips what uses uncertain values.
-    pub fn to_check_rest(bundle: &Bundle, doubts: &Doubts) -> Self {
+    pub fn to_check_rest(bundle: &Definition, doubts: &Doubts) -> Self {
         let mut job = Self::to_check(bundle);
         // Removes uncertain variables, so that their uses are undefined names that `doubts`
         // excuses.
@@ -80,7 +80,7 @@ impl Job {
     }
 
     /// [`to_check`](Self::to_check) with the ID of an existing image.
-    pub fn to_preview(bundle: &Bundle, image: Option<&str>) -> Self {
+    pub fn to_preview(bundle: &Definition, image: Option<&str>) -> Self {
         let mut job = Self::to_check(bundle);
         if let Some(id) = image {
             job.variables.insert("result_img_id".into(), Json::String(id.into()));
@@ -89,7 +89,7 @@ impl Job {
     }
 
     /// For a published image.
-    pub fn for_image(bundle: &Bundle, plan: &Plan, image: &Image) -> Self {
+    pub fn for_image(bundle: &Definition, plan: &Plan, image: &Image) -> Self {
         let result = |key: &str| match key {
             "result_img_id" => image.id.clone(),
             "result_img_checksum" => image.checksum.clone(),
@@ -102,7 +102,7 @@ impl Job {
         Self::new(bundle, RESULTS.map(|key| (key, result(key))))
     }
 
-    fn new(bundle: &Bundle, results: [(&str, String); 7]) -> Self {
+    fn new(bundle: &Definition, results: [(&str, String); 7]) -> Self {
         Self {
             tree: bundle.tree.clone(),
             dir: bundle.dir.clone(),
@@ -185,7 +185,7 @@ impl Job {
 }
 
 /// `vars` at top level, overridden by all keys as written, overridden by build results.
-fn variables(bundle: &Bundle, results: [(&str, String); 7]) -> Map<String, Json> {
+fn variables(bundle: &Definition, results: [(&str, String); 7]) -> Map<String, Json> {
     let mut all = bundle.vars.clone();
     all.extend(bundle.as_written.as_object().cloned().unwrap_or_default());
     all.extend(results.map(|(key, value)| (key.to_string(), Json::String(value))));
@@ -197,7 +197,7 @@ fn include(bundle: &Path, name: &str) -> Result<Option<String>, String> {
     if !Path::new(name).components().all(|c| matches!(c, Component::Normal(_))) {
         return Ok(None);
     }
-    bundle::included(bundle, &format!("output/{name}"), MAX_TEMPLATE)
+    build_vars::included(bundle, &format!("output/{name}"), MAX_TEMPLATE)
 }
 
 struct Template<'a> {

@@ -7,17 +7,17 @@ use std::path::{Path, PathBuf};
 use super::manifest::Manifest;
 use super::record::Record;
 use super::{Rendered, junit, page, properties};
-use crate::bundle::{self, Bundle, Inputs};
-use crate::diagnostic::Diagnostic;
-use crate::event::Stamped;
-use crate::image::Image;
-use crate::paths::real_so_far;
+use crate::frontend::build_vars::{self, Definition, Inputs};
+use crate::model::diagnostic::Diagnostic;
+use crate::model::event::Stamped;
+use crate::model::image::Image;
 use crate::plan::Plan;
+use crate::system::paths::real_so_far;
 
 /// Inputs of the outputs.
 #[derive(Debug, Clone, Copy)]
 pub struct Built<'a> {
-    pub bundle: &'a Bundle,
+    pub bundle: &'a Definition,
     pub plan: &'a Plan,
     pub events: &'a [Stamped],
     /// The published image, if any.
@@ -79,7 +79,7 @@ pub fn write(dir: &Path, root: &Path, built: &Built) -> Result<Vec<PathBuf>, Vec
         );
     }
     put.results(dir, &record);
-    let inputs = bundle::inputs(built.bundle).unwrap_or_else(|(path, source)| {
+    let inputs = build_vars::inputs(built.bundle).unwrap_or_else(|(path, source)| {
         put.errors.push(OutputError::Io { doing: "cannot read", path, source });
         Inputs::default()
     });
@@ -130,7 +130,7 @@ pub struct Failed<'a> {
     /// Contain the reason.
     pub events: &'a [Stamped],
     /// `None` if unreadable.
-    pub definition: Option<&'a Bundle>,
+    pub definition: Option<&'a Definition>,
     pub log: Option<&'a Path>,
 }
 
@@ -143,7 +143,7 @@ pub fn failed(dir: &Path, root: &Path, failed: &Failed) -> Result<Vec<PathBuf>, 
     put.text(dir.join("report.html"), page::html(&record).as_bytes());
     if let Some(bundle) = failed.definition {
         // What cannot be read of it may be why there was no plan.
-        let inputs = bundle::inputs(bundle).unwrap_or_default();
+        let inputs = build_vars::inputs(bundle).unwrap_or_default();
         put.text(dir.join("manifest.json"), Manifest::new(&record, &inputs, &[]).json().as_bytes());
     }
     put.log(root, failed.log);

@@ -4,19 +4,19 @@ use jiff::Timestamp;
 use super::options::RunOptions;
 use super::outcome::{RunError, RunOutcome};
 use super::{reading, run};
-use crate::bundle::{self, Base, Bundle};
-use crate::event::Event;
+use crate::frontend::build_vars::{self, Base, Definition};
+use crate::model::event::Event;
 use crate::plan::{BaseLookup, FactsQuery};
 
 /// The base as the cloud knows it: an `os/<name>` of the tree is known by its family. What takes
 /// more than its bounds was refused when the bundle was loaded.
-pub fn base_name(bundle: &Bundle) -> Result<Option<String>, RunError> {
+pub fn base_name(bundle: &Definition) -> Result<Option<String>, RunError> {
     match &bundle.base {
         None => Ok(None),
         Some(Base::Image(name)) => Ok(Some(name.clone())),
         Some(Base::Os(_)) if bundle.base_family.is_some() => Ok(bundle.base_family.clone()),
         Some(Base::Os(name)) => {
-            let loaded = bundle::load(&bundle.tree, &bundle.tree.join("os").join(name))
+            let loaded = build_vars::load(&bundle.tree, &bundle.tree.join("os").join(name))
                 .map_err(RunError::Bad)?;
             Ok(Some(loaded.bundle.name))
         }
@@ -27,14 +27,14 @@ pub fn base_name(bundle: &Bundle) -> Result<Option<String>, RunError> {
 /// and how that is said.
 pub async fn missing_base(
     setup: &RunOptions<'_>,
-    bundle: &Bundle,
-) -> Result<Option<(Bundle, &'static str)>, RunError> {
+    bundle: &Definition,
+) -> Result<Option<(Definition, &'static str)>, RunError> {
     let Some(Base::Os(name)) = &bundle.base else { return Ok(None) };
-    let loaded =
-        bundle::load(&bundle.tree, &bundle.tree.join("os").join(name)).map_err(RunError::Bad)?;
+    let loaded = build_vars::load(&bundle.tree, &bundle.tree.join("os").join(name))
+        .map_err(RunError::Bad)?;
     // The bundle is what was asked for, and is waited for: its base gets the checks of a bundle.
     // Who names the base has all.
-    let base = Bundle { kind: bundle::Kind::Image, ..loaded.bundle };
+    let base = Definition { kind: build_vars::Kind::Image, ..loaded.bundle };
     let wanted = FactsQuery {
         base: Some(base.name.clone()),
         base_is_family: true,
@@ -58,13 +58,13 @@ pub(super) fn lacking(base: &BaseLookup) -> Option<&'static str> {
 /// Builds the base that is wanted first; `Some` is how that ended, if not well.
 pub(super) async fn base_first(
     setup: &RunOptions<'_>,
-    bundle: &Bundle,
+    bundle: &Definition,
 ) -> Result<Option<RunOutcome>, RunError> {
     let Some((base, why)) = missing_base(setup, bundle).await? else { return Ok(None) };
     let label = base.label.clone();
     let mut show = (setup.show)(&label);
     let text = first(&label, bundle, why);
-    show.take(&crate::event::Stamped { at: Timestamp::now(), event: Event::Note { text } });
+    show.take(&crate::model::event::Stamped { at: Timestamp::now(), event: Event::Note { text } });
     drop(show);
     let base_setup = RunOptions { person: None, ..*setup };
     let ended = Box::pin(run(&base_setup, &base)).await;
@@ -79,7 +79,7 @@ pub(super) async fn base_first(
 }
 
 /// In words: that `base` is built before `bundle`.
-pub fn first(base: &str, bundle: &Bundle, why: &str) -> String {
+pub fn first(base: &str, bundle: &Definition, why: &str) -> String {
     format!(
         "base {base} of {} {why}: building it first, with the checks of a bundle; `build {base}` \
             makes all",

@@ -4,12 +4,12 @@ use std::path::Path;
 
 use super::dir;
 use super::options::RunOptions;
-use crate::cloud::Cx;
-use crate::cloud::ledger::{Entry, Kind, Ledger, Made};
-use crate::durable;
 use crate::engine::{self, BuildContext, BuildError, Goal, Outcome};
-use crate::lock::Held;
 use crate::plan::Plan;
+use crate::provider::Cx;
+use crate::provider::ledger::{Entry, Kind, Ledger, Made};
+use crate::system::durable;
+use crate::system::lock::Held;
 
 /// A signal is told of when it comes: what is at work ends first where it may be left, and the way
 /// home takes its time.

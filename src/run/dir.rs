@@ -15,15 +15,15 @@ use serde::{Deserialize, Serialize};
 
 use super::index::names_of_live_runs;
 use super::{Home, RunError};
-use crate::cloud::ledger::{self, Leak, Ledger};
-use crate::durable::{self, Others};
 use crate::engine::SshAccess;
-use crate::event::{Event, Events, Sink, Stamped};
-use crate::image::Image;
-use crate::lock::Held;
 use crate::log;
+use crate::model::event::{Event, Events, Sink, Stamped};
+use crate::model::image::Image;
 use crate::plan::Plan;
-use crate::reading;
+use crate::provider::ledger::{self, Leak, Ledger};
+use crate::system::durable::{self, Others};
+use crate::system::lock::Held;
+use crate::system::reading;
 use crate::text;
 
 /// Size limit of plans and results, in bytes.

@@ -8,20 +8,20 @@ use super::options::RunOptions;
 use super::outcome::{RetainedMachine, RunError, RunOutcome};
 use super::retention::prune_family;
 use super::{Begun, target_dir};
-use crate::bundle::Bundle;
-use crate::cloud::CloudError;
-use crate::diagnostic::Diagnostic;
 use crate::engine::{BuildError, Built, Outcome};
-use crate::event::{Event, FinishedImage, Stage, seconds};
-use crate::image::Image;
+use crate::frontend::build_vars::Definition;
 use crate::log::sentences::{TESTED, UNTESTED, VISITED};
+use crate::model::diagnostic::Diagnostic;
+use crate::model::event::{Event, FinishedImage, Stage, seconds};
+use crate::model::image::Image;
 use crate::plan::Plan;
+use crate::provider::CloudError;
 use crate::report;
 
 /// A run that was built or was not, and what its end is made from.
 pub(super) struct Ending<'r> {
     pub setup: &'r RunOptions<'r>,
-    pub bundle: &'r Bundle,
+    pub bundle: &'r Definition,
     pub plan: &'r Plan,
     pub begun: &'r Begun,
 }

@@ -1,6 +1,6 @@
 //! Rendered Heat templates, checked by the cloud's Heat.
 use super::options::RunOptions;
-use crate::cloud::Cx;
+use crate::provider::Cx;
 use crate::report;
 
 /// Has every rendered Heat template checked, where the cloud has a Heat.

@@ -2,9 +2,9 @@
 //! may change it.
 use std::path::{Path, PathBuf};
 
-use crate::cloud::CloudError;
-use crate::cloud::ledger;
-use crate::durable::{self, Others};
+use crate::provider::CloudError;
+use crate::provider::ledger;
+use crate::system::durable::{self, Others};
 
 /// Below the home: what checks found sound, and need not look at again.
 pub const CHECKED: &str = "checked";

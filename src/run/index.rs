@@ -11,11 +11,11 @@ use std::time::Duration;
 
 use super::Home;
 use super::dir::{COMING, GOING, LEDGER, LOCK, NAME, read_plan, read_record, remove};
-use crate::cloud::ledger::Told;
-use crate::cloud::local_resources::component;
-use crate::durable;
-use crate::lock::Held;
 use crate::plan::Origin;
+use crate::provider::ledger::Told;
+use crate::provider::local_resources::component;
+use crate::system::durable;
+use crate::system::lock::Held;
 
 /// Directory for unusable records, kept for inspection.
 const ASIDE: &str = ".aside";

@@ -1,13 +1,13 @@
 //! What a run needs from its caller.
 use super::home::Home;
-use crate::cancel::Cancel;
-use crate::cloud::Cloud;
 use crate::engine::Interactive;
-use crate::event::Sink;
 use crate::guest::Connect;
-use crate::http::Proxies;
+use crate::model::event::Sink;
 use crate::plan::Purpose;
+use crate::provider::Cloud;
 use crate::report;
+use crate::system::cancel::Cancel;
+use crate::system::http::Proxies;
 use crate::wall::Wall;
 
 pub type Show<'a> = dyn Fn(&str) -> Box<dyn Sink> + Send + Sync + 'a;

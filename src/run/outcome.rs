@@ -1,12 +1,12 @@
 //! How a run ends, for its caller: an image or an error, what was left, and where the outputs are.
 use std::path::PathBuf;
 
-use crate::cloud::CloudError;
-use crate::cloud::ledger::Leak;
-use crate::diagnostic::Diagnostic;
 use crate::engine::{BuildError, SshAccess};
-use crate::http::ProxyError;
-use crate::image::Image;
+use crate::model::diagnostic::Diagnostic;
+use crate::model::image::Image;
+use crate::provider::CloudError;
+use crate::provider::ledger::Leak;
+use crate::system::http::ProxyError;
 
 #[derive(Debug, thiserror::Error)]
 pub enum RunError {

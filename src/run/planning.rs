@@ -7,22 +7,23 @@ use super::base::{base_name, missing_base};
 use super::index::names_of_live_runs;
 use super::options::RunOptions;
 use super::outcome::RunError;
-use crate::bundle::{self, Base, Bundle, Source};
-use crate::cancel::{Cancel, Cancelled};
-use crate::cloud::{CloudError, Cx};
-use crate::diagnostic::Diagnostic;
-use crate::exec::probe;
-use crate::image::{Image, Visibility};
+use crate::frontend::build_vars::{self, Base, Definition, Source};
+use crate::model::diagnostic::Diagnostic;
+use crate::model::image::{Image, Visibility};
 use crate::plan::{
     self, BaseLookup, ControllerFacts, Facts, FactsQuery, Plan, Publishing, Purpose,
 };
-use crate::{git, ready};
+use crate::provider::{CloudError, Cx};
+use crate::ready;
+use crate::system::cancel::{Cancel, Cancelled};
+use crate::system::exec::probe;
+use crate::system::git;
 
 /// The plans of what a build of `bundle` would build: a base that is missing, with its own, and
 /// then the bundle.
 pub async fn make_plans(
     setup: &RunOptions<'_>,
-    bundle: &Bundle,
+    bundle: &Definition,
     now: Timestamp,
     cx: &Cx,
 ) -> Result<Vec<Plan>, RunError> {
@@ -51,7 +52,7 @@ pub(super) struct Moment<'m> {
 /// Facts and plan: reads only. `Err` holds everything that is wrong, at once.
 pub(super) async fn make_plan(
     setup: &RunOptions<'_>,
-    bundle: &Bundle,
+    bundle: &Definition,
     at: &Moment<'_>,
     cx: &Cx,
 ) -> Result<Plan, RunError> {
@@ -105,19 +106,19 @@ pub(super) async fn make_plan(
 }
 
 /// What not everybody may publish: everybody's images.
-pub(super) fn publishing(bundle: &Bundle) -> Option<Publishing> {
+pub(super) fn publishing(bundle: &Definition) -> Option<Publishing> {
     let visibility = bundle.published_as();
     let asks = matches!(visibility, Visibility::Public | Visibility::Community);
     asks.then(|| Publishing { visibility, properties: bundle.own_properties() })
 }
 
 pub(super) async fn host_facts(
-    bundle: &Bundle,
+    bundle: &Definition,
     cancel: &Cancel,
 ) -> Result<ControllerFacts, Cancelled> {
     let ansible = probe::version("ansible-playbook", "--version", "ansible-core", cancel);
     let settings = bundle.tree.join(&bundle.label);
-    let linked = bundle::linked(bundle);
+    let linked = build_vars::linked(bundle);
     let dirs: Vec<&Path> = [bundle.dir.as_path(), &settings]
         .into_iter()
         .chain(linked.iter().map(PathBuf::as_path))
@@ -126,7 +127,8 @@ pub(super) async fn host_facts(
     // Files may be large; a signal does not wait for them. One that cannot be read is told of where
     // it is used.
     let definition = bundle.clone();
-    let inputs = cancel.or(tokio::task::spawn_blocking(move || bundle::inputs(&definition).ok()));
+    let inputs =
+        cancel.or(tokio::task::spawn_blocking(move || build_vars::inputs(&definition).ok()));
     let (ansible, commit, inputs) = tokio::join!(ansible, commit, inputs);
     let inputs = inputs.ok().and_then(Result::ok).flatten();
     Ok(ControllerFacts { ansible: ansible?, commit, inputs })

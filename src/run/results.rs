@@ -5,12 +5,12 @@ use std::path::{Path, PathBuf};
 use jiff::Timestamp;
 
 use super::RunError;
-use crate::bundle::Bundle;
-use crate::diagnostic::{Diagnostic, Location};
-use crate::durable;
-use crate::event::{Event, Stage, Stamped};
-use crate::paths::real_so_far;
+use crate::frontend::build_vars::Definition;
+use crate::model::diagnostic::{Diagnostic, Location};
+use crate::model::event::{Event, Stage, Stamped};
 use crate::report::{self, LATEST};
+use crate::system::durable;
+use crate::system::paths::real_so_far;
 use crate::text;
 
 /// Location of a definition's results, even if the definition is unreadable.
@@ -24,7 +24,7 @@ pub struct Results {
 }
 
 impl Results {
-    pub fn of(bundle: &Bundle) -> Self {
+    pub fn of(bundle: &Definition) -> Self {
         Self { tree: bundle.tree.clone(), label: bundle.label.clone(), family: bundle.name.clone() }
     }
 

@@ -1,10 +1,10 @@
 //! The family of a published image is kept at the size that its bundle says.
 use super::index::bases_of_live_runs;
 use super::options::RunOptions;
-use crate::cloud::Cx;
-use crate::family::{Policy, PruneAction};
+use crate::lifecycle::prune;
+use crate::model::family::{Policy, PruneAction};
 use crate::plan::Plan;
-use crate::prune;
+use crate::provider::Cx;
 
 /// Keeps the family at the size its bundle says. The image is published whatever becomes of older
 /// ones, so that nothing in here fails a build.

@@ -8,15 +8,15 @@ use super::building::hold;
 use super::dir::{COMING, GOING, LEDGER, LOCK};
 use super::planning::host_facts;
 use super::*;
-use crate::bundle;
-use crate::cancel::Cancel;
-use crate::cloud::Cloud;
-use crate::cloud::ledger::{Kind, LedgerError, Made};
-use crate::cloud::memory::Memory;
 use crate::engine::SshAccess;
-use crate::lock::Held;
+use crate::frontend::build_vars;
 use crate::plan::BaseLookup;
+use crate::provider::Cloud;
+use crate::provider::fake::Memory;
+use crate::provider::ledger::{Kind, LedgerError, Made};
 use crate::sweep::{self, State};
+use crate::system::cancel::Cancel;
+use crate::system::lock::Held;
 
 struct World {
     dir: tempfile::TempDir,
@@ -171,10 +171,10 @@ async fn a_live_run_of_another_home_is_no_stranger() {
     let world = World::new();
     let cloud = Memory::new();
     let mut staged = cloud.add_image("theirs-staged", "");
-    staged.state = crate::image::State::Staged;
+    staged.state = crate::model::image::State::Staged;
     staged.properties = [
-        (crate::image::STATE.into(), "building".into()),
-        (crate::image::RUN.into(), "theirs".into()),
+        (crate::model::image::STATE.into(), "building".into()),
+        (crate::model::image::RUN.into(), "theirs".into()),
     ]
     .into();
     cloud.put(staged);
@@ -274,11 +274,11 @@ async fn a_machine_that_was_left_up_is_kept_until_it_is_asked_for() {
 }
 
 /// Of a tree with `images/x`, and where it lies.
-fn bundle_in(tree: &Path) -> Bundle {
+fn bundle_in(tree: &Path) -> Definition {
     let dir = tree.join("images/x");
     fs::create_dir_all(&dir).unwrap();
     fs::write(dir.join("build-vars.yml"), "bundle: {name: x, img_base: b}\n").unwrap();
-    bundle::load(tree, &dir).unwrap().bundle
+    build_vars::load(tree, &dir).unwrap().bundle
 }
 
 #[test]

@@ -6,15 +6,15 @@ use super::ending::{is_for_people, word};
 use super::options::RunOptions;
 use super::outcome::{RunError, RunOutcome};
 use super::{Begun, target_dir};
-use crate::bundle::Bundle;
-use crate::event::{Event, Stage, Stamped, seconds};
+use crate::frontend::build_vars::Definition;
+use crate::model::event::{Event, Stage, Stamped, seconds};
 use crate::report;
 
 /// The end of a run that has no plan: nothing was created in the cloud. Its results say why, in
 /// place of those of the last build.
 pub(super) fn not_planned(
     setup: &RunOptions<'_>,
-    bundle: &Bundle,
+    bundle: &Definition,
     begun: Begun,
     error: RunError,
 ) -> RunOutcome {
@@ -69,7 +69,7 @@ pub(super) fn not_planned(
 }
 
 fn report_failure(
-    bundle: &Bundle,
+    bundle: &Definition,
     record: &Record,
     events: &[Stamped],
     log: Option<&Path>,

@@ -3,8 +3,8 @@
 use std::path::{Path, PathBuf};
 
 use super::{AnsibleSettings, LimitSettings, Mode, Rule, Settings};
-use crate::bundle::decode::{Field, Fields, Reader};
-use crate::bundle::yaml::{Node, Position, Value};
+use crate::frontend::build_vars::decode::{Field, Fields, Reader};
+use crate::frontend::build_vars::yaml::{Node, Position, Value};
 
 const TOP: &[&str] = &["wall", "allow", "ansible", "read_only", "limits"];
 const RULE: &[&str] = &["definition", "tree", "local", "env", "unwalled"];
@@ -56,7 +56,7 @@ fn known<'n>(reader: &mut Reader, field: &Field<'n>, valid: &[&str]) -> Option<F
     for entry in fields.entries.iter().filter(|e| !valid.contains(&e.key.as_str())) {
         let whose =
             if field.path.is_empty() { String::new() } else { format!(" in `{}`", field.path) };
-        let hint = match crate::bundle::nearest_key(&entry.key, valid) {
+        let hint = match crate::frontend::build_vars::nearest_key(&entry.key, valid) {
             Some(near) => format!("did you mean `{near}`?"),
             None => format!("known here: {}", valid.join(", ")),
         };

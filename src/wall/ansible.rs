@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 use super::installation::{self, Installation, Surroundings};
 use super::mounts::Mounts;
 use super::{Wall, WallError};
-use crate::cancel::{Cancel, Cancelled};
-use crate::exec::Cmd;
+use crate::system::cancel::{Cancel, Cancelled};
+use crate::system::exec::Cmd;
 
 pub(super) const ANSIBLE: &str = "ansible-playbook";
 /// Lies beside it.

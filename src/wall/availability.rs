@@ -4,9 +4,9 @@ use std::time::Duration;
 use super::handed::with_options;
 use super::mounts::Mounts;
 use super::{BWRAP, Wall, find, say};
-use crate::cancel::{Cancel, Cancelled};
-use crate::exec::{self, Cmd};
 use crate::settings::Mode;
+use crate::system::cancel::{Cancel, Cancelled};
+use crate::system::exec::{self, Cmd};
 
 /// Whether there is a wall.
 #[derive(Debug, Clone, PartialEq, Eq)]

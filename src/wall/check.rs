@@ -8,10 +8,10 @@ use std::time::Duration;
 use super::ansible::ANSIBLE;
 use super::installation::python_homes;
 use super::mounts::Mounts;
-use super::{Availability, Definition, Wall, WallError, find, furnished};
-use crate::bundle::{self, Bundle, Need, NeedKind};
-use crate::cancel::{Cancel, Cancelled};
-use crate::exec::{Cmd, Limits, env};
+use super::{Availability, Wall, WallError, Walled, find, furnished};
+use crate::frontend::build_vars::{self, Definition, Need, NeedKind};
+use crate::system::cancel::{Cancel, Cancelled};
+use crate::system::exec::{Cmd, Limits, env};
 
 /// Default limits per process of a check: bytes of address space, CPU time, bytes per file.
 const MOST_MEMORY: u64 = 2 << 30;
@@ -22,7 +22,7 @@ const MOST_ROOM: &str = "67108864";
 
 /// A check's subject and writable directory.
 pub struct Checked<'c> {
-    pub bundle: &'c Bundle,
+    pub bundle: &'c Definition,
     /// Created anew. Holds the home and the temporary directory.
     pub dir: &'c Path,
     pub read: &'c [PathBuf],
@@ -54,7 +54,7 @@ impl Wall {
         let bundle = checked.bundle;
         self.definition(
             &mut mounts,
-            &Definition { label: &bundle.label, asks: &bundle.asks, dir: &bundle.dir },
+            &Walled { label: &bundle.label, asks: &bundle.asks, dir: &bundle.dir },
             checked.dir,
         )?;
         mounts.room(checked.dir, MOST_ROOM);
@@ -140,7 +140,7 @@ impl Wall {
         let roles = roles
             .into_iter()
             .chain(["/usr/share/ansible/roles".into(), "/etc/ansible/roles".into()]);
-        bundle::stamp_of(
+        build_vars::stamp_of(
             collections.chain(roles).chain(self.settings().ansible.roles.iter().cloned()),
         )
     }

@@ -4,9 +4,9 @@
 use std::collections::BTreeSet;
 use std::path::{Component, Path, PathBuf};
 
-use crate::bundle::Asks;
-use crate::diagnostic::Diagnostic;
-use crate::paths::real;
+use crate::frontend::build_vars::Asks;
+use crate::model::diagnostic::Diagnostic;
+use crate::system::paths::real;
 
 /// Maximum number of entries searched for links.
 const MANY: usize = 20_000;

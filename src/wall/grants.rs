@@ -2,9 +2,9 @@
 use std::collections::BTreeMap;
 
 use super::{Wall, shipped};
-use crate::bundle::{Bundle, Source};
-use crate::exec::env;
+use crate::frontend::build_vars::{Definition, Source};
 use crate::plan::{Origin, Plan};
+use crate::system::exec::env;
 
 impl Wall {
     /// Of the factory's environment: what passes by itself, and what is asked for and allowed.
@@ -31,7 +31,7 @@ impl Wall {
 
     /// Variables that a definition asks for and does not get, and what the owner has to write so
     /// that it does; `None`: it gets all.
-    pub fn how_to_grant<'b>(&self, bundle: &'b Bundle) -> Option<(Vec<&'b str>, String)> {
+    pub fn how_to_grant<'b>(&self, bundle: &'b Definition) -> Option<(Vec<&'b str>, String)> {
         let (label, settings) = (&bundle.label, &self.config.settings);
         let shipped = || match &bundle.source {
             Some(Source::Script(script)) => {

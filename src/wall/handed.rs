@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::calls;
 use super::mounts::Mounts;
-use crate::exec::Cmd;
+use crate::system::exec::Cmd;
 
 /// Hands the options over in memory, for an environment may hold what no list of processes should
 /// show. The number of the file is an argument, and so is that of the calls that are refused.

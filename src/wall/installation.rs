@@ -8,8 +8,8 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::find;
-use crate::cancel::Cancel;
-use crate::exec::{self, Cmd};
+use crate::system::cancel::Cancel;
+use crate::system::exec::{self, Cmd};
 
 /// Paths that must be visible for `ansible-playbook` to run.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]

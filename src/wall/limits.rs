@@ -1,7 +1,7 @@
 //! What a step may take of the machine: memory, processor, processes.
 use super::Wall;
-use crate::exec::Limits;
-use crate::exec::joint::{self, Joint};
+use crate::system::exec::Limits;
+use crate::system::exec::joint::{self, Joint};
 
 /// Processes and threads of a step at once.
 const PROCESSES: u64 = 4096;

@@ -3,11 +3,11 @@
 use std::path::{Path, PathBuf};
 
 use super::{Availability, Wall, definition, shipped};
-use crate::cancel::{Cancel, Cancelled};
-use crate::diagnostic::Diagnostic;
-use crate::exec::env;
+use crate::model::diagnostic::Diagnostic;
 use crate::plan::{Origin, Plan, StepAction, StepPlan};
 use crate::settings::{Mode, quoted};
+use crate::system::cancel::{Cancel, Cancelled};
+use crate::system::exec::env;
 
 pub(super) const NO_NAMESPACES: &str = "user namespaces are needed: on Ubuntu 23.10 and later \
     AppArmor keeps them from ordinary users \

@@ -2,16 +2,16 @@
 use std::path::{Path, PathBuf};
 
 use super::mounts::Mounts;
-use super::{Definition, Wall, WallError, definition, legible};
-use crate::exec::env;
-use crate::paths::real;
+use super::{Wall, WallError, Walled, definition, legible};
+use crate::system::exec::env;
+use crate::system::paths::real;
 
 impl Wall {
     /// The definition and what the owner shows to all, without what is hidden, wherever that lies.
     pub(super) fn definition(
         &self,
         mounts: &mut Mounts,
-        of: &Definition<'_>,
+        of: &Walled<'_>,
         room: &Path,
     ) -> Result<(), WallError> {
         let found = definition::places(of.asks, of.dir, self.config.home.as_deref());

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::ansible::ANSIBLE;
 use super::*;
-use crate::bundle::Asks;
+use crate::frontend::build_vars::Asks;
 use crate::plan::{Origin, Publication, StepAction, StepPlan, TimeoutPlan};
 use crate::settings::{LimitSettings, Mode, Rule};
 
@@ -39,7 +39,7 @@ pub(crate) fn plan(dir: &Path) -> Plan {
             tags: Vec::new(),
             min_disk_gib: None,
             min_ram_mib: 0,
-            visibility: crate::image::Visibility::Private,
+            visibility: crate::model::image::Visibility::Private,
             members: Vec::new(),
             protected: false,
             hidden: false,

@@ -1,5 +1,5 @@
 #!/bin/sh
-# Makes the samples anew: what ansible-playbook says of each of these playbooks. src/ansible.rs is tested on them.
+# Makes the samples anew: what ansible-playbook says of each of these playbooks. src/engine/ansible.rs is tested on them.
 # Made with ansible-core 2.14.18; those in 2.19 with the ansible-playbook that ANSIBLE_2_19 names.
 cd "$(dirname "$0")" || exit 1
 export ANSIBLE_NOCOLOR=1 LC_ALL=C.UTF-8

@@ -6,9 +6,9 @@ use std::path::Path;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use image_factory::testing::cloud::ledger::{Entry, Ledger};
-use image_factory::testing::cloud::openstack::{Config, OpenStack, login};
-use image_factory::testing::cloud::{Cloud, Cx};
+use image_factory::testing::provider::ledger::{Entry, Ledger};
+use image_factory::testing::provider::openstack::{Config, OpenStack, login};
+use image_factory::testing::provider::{Cloud, Cx};
 
 const RUN: &str = "bench-import";
 

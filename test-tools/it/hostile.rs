@@ -10,11 +10,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use image_factory::testing::bundle::Asks;
+use image_factory::testing::build_vars::Asks;
 use image_factory::testing::cancel::Cancel;
-use image_factory::testing::cloud::ledger::Ledger;
-use image_factory::testing::cloud::memory::Memory;
-use image_factory::testing::cloud::{Cloud, Cx};
 use image_factory::testing::engine::{
     BuildContext, BuildError, Goal, Interactive, SshAccess, build,
 };
@@ -27,6 +24,9 @@ use image_factory::testing::log::{EventFile, LogFile, Recorder};
 use image_factory::testing::plan::{
     MachinePlan, Origin, Plan, Publication, StepAction, StepPlan, TimeoutPlan,
 };
+use image_factory::testing::provider::fake::Memory;
+use image_factory::testing::provider::ledger::Ledger;
+use image_factory::testing::provider::{Cloud, Cx};
 use image_factory::testing::report::Renderer;
 use image_factory::testing::run::{self, Home, RunError, RunOptions, RunOutcome};
 use image_factory::testing::settings::Settings;

@@ -3,10 +3,10 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use image_factory::testing::cloud::ledger::{Kind, Ledger};
-use image_factory::testing::cloud::local::{Accel, Local, LocalConfig};
-use image_factory::testing::cloud::{BootSpec, Cloud, CloudError, Cx, Machine, Power, contract};
 use image_factory::testing::plan::{BaseLookup, FactsQuery};
+use image_factory::testing::provider::ledger::{Kind, Ledger};
+use image_factory::testing::provider::qemu::{Accel, Local, LocalConfig};
+use image_factory::testing::provider::{BootSpec, Cloud, CloudError, Cx, Machine, Power, contract};
 
 use super::tiny_disk::tiny_disk;
 

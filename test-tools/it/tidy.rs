@@ -8,7 +8,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
-use image_factory::testing::bundle::{TIDY_ASKED, TIDY_PARTS};
+use image_factory::testing::build_vars::{TIDY_ASKED, TIDY_PARTS};
 use image_factory::testing::engine::{checks, tidy};
 use image_factory::testing::guest::keys;
 use ssh_key::PublicKey;

@@ -1,10 +1,10 @@
 //! The contract of a cloud, kept by OpenStack, with a machine of one boot sector.
 use std::time::Duration;
 
-use image_factory::testing::cloud::ledger::Ledger;
-use image_factory::testing::cloud::openstack::{Config, OpenStack, login};
-use image_factory::testing::cloud::{Cloud, Cx, MachinePlacement, contract};
 use image_factory::testing::plan::{FactsQuery, Named, Placement, Security, VolumePlan};
+use image_factory::testing::provider::ledger::Ledger;
+use image_factory::testing::provider::openstack::{Config, OpenStack, login};
+use image_factory::testing::provider::{Cloud, Cx, MachinePlacement, contract};
 
 use super::devcloud;
 use super::tiny_disk::tiny_disk;

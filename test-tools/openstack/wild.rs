@@ -4,10 +4,10 @@ use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
-use image_factory::testing::cloud::ledger::Ledger;
-use image_factory::testing::cloud::openstack::{Config, OpenStack, login};
-use image_factory::testing::cloud::{BootSpec, Cloud, Cx, MachinePlacement};
 use image_factory::testing::plan::{FactsQuery, Named, Placement, Security};
+use image_factory::testing::provider::ledger::Ledger;
+use image_factory::testing::provider::openstack::{Config, OpenStack, login};
+use image_factory::testing::provider::{BootSpec, Cloud, Cx, MachinePlacement};
 use serde_json::Value;
 
 use super::devcloud::{self, Undo};

@@ -1,8 +1,8 @@
 //! `image-factory image adopt`
 use super::{json, label, need, value};
 use crate::cli::{Context, Failure, out};
-use crate::cloud::Cloud;
-use crate::image::{self, Image, Provenance};
+use crate::model::image::{self, Image, Provenance};
+use crate::provider::Cloud;
 use crate::text::shell;
 
 #[derive(clap::Args)]

@@ -1,11 +1,11 @@
 //! `image-factory image rollback` and `deprecate`: one write each.
 use super::{json, label, need, no_family};
 use crate::cli::{Context, Failure, err, out};
-use crate::cloud::ledger::Ledger;
-use crate::cloud::{Cloud, Cx, why_immutable};
-use crate::event::Events;
-use crate::family;
-use crate::image::{Image, Lifecycle, State};
+use crate::model::event::Events;
+use crate::model::family;
+use crate::model::image::{Image, Lifecycle, State};
+use crate::provider::ledger::Ledger;
+use crate::provider::{Cloud, Cx, why_immutable};
 
 #[derive(clap::Args)]
 pub struct Rollback {

@@ -2,13 +2,13 @@
 use std::process::ExitCode;
 
 use super::{json, no_family};
-use crate::bundle::{self, Bundle};
 use crate::cli::{Context, Failure, err, findings, out};
-use crate::cloud::ledger::Ledger;
-use crate::cloud::{Cloud, Cx};
-use crate::event::Events;
-use crate::family::{self, Policy, PruneAction};
-use crate::prune;
+use crate::frontend::build_vars::{self, Definition};
+use crate::lifecycle::prune;
+use crate::model::event::Events;
+use crate::model::family::{self, Policy, PruneAction};
+use crate::provider::ledger::Ledger;
+use crate::provider::{Cloud, Cx};
 use crate::run;
 
 #[derive(clap::Args)]
@@ -68,7 +68,8 @@ async fn policies(
     args: &Args,
 ) -> Result<Vec<(String, Policy)>, Failure> {
     let definitions = context.of_tree().await?;
-    let bundles: Vec<&Bundle> = definitions.iter().flatten().map(|loaded| &loaded.bundle).collect();
+    let bundles: Vec<&Definition> =
+        definitions.iter().flatten().map(|loaded| &loaded.bundle).collect();
     let images = cloud.images().await?;
     let known = family::all(&images);
     let keep = |family: &str| {
@@ -79,7 +80,7 @@ async fn policies(
     let asked: Vec<_> =
         definitions.iter().filter_map(findings::read).filter(|b| is_meant(args, &b.name)).collect();
     let shared: Vec<_> =
-        bundle::check_families(&asked).into_iter().map(|(_, finding)| finding).collect();
+        build_vars::check_families(&asked).into_iter().map(|(_, finding)| finding).collect();
     if args.keep.is_none() && !shared.is_empty() {
         return Err(Failure::bundle(shared));
     }

@@ -1,9 +1,9 @@
 //! `image-factory image show`
 use super::{json, need, value};
 use crate::cli::{Context, Failure, out};
-use crate::cloud::Cloud;
-use crate::image::{Image, Provenance};
-use crate::lineage::{self, Lineage};
+use crate::lifecycle::lineage::{self, Lineage};
+use crate::model::image::{Image, Provenance};
+use crate::provider::Cloud;
 use crate::text::shell;
 
 pub async fn run(context: &Context, cloud: &dyn Cloud, wanted: &str) -> Result<(), Failure> {

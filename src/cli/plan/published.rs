@@ -1,6 +1,6 @@
 //! The publication part of a plan.
 use super::Lines;
-use crate::image;
+use crate::model::image;
 use crate::plan::{MinDisk, Origin, Plan, SET_AT_THE_END, SetBy};
 
 /// All settings of the image in Glance, from the definition or a default.

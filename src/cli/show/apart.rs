@@ -4,8 +4,8 @@ use std::collections::VecDeque;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use crate::event::{Event, Sink, Stamped};
 use crate::log::budget::Budget;
+use crate::model::event::{Event, Sink, Stamped};
 
 /// Limits of queued events and their bytes. Beyond them, transient events (output, progress) are
 /// dropped.

@@ -12,8 +12,8 @@ use jiff::Timestamp;
 
 use super::current::{Current, seconds_between};
 use super::{Paint, TAIL};
-use crate::event::{Check, Event, Sink, Stage, Stamped, Verdict};
 use crate::log::sentences;
+use crate::model::event::{Check, Event, Sink, Stage, Stamped, Verdict};
 
 const FRAMES: [&str; 10] = ["⠋", "⠙", "⠹", "⠸", "⠼", "⠴", "⠦", "⠧", "⠇", "⠏"];
 /// Redraw interval of the live line.

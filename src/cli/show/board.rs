@@ -8,7 +8,7 @@ use jiff::Timestamp;
 
 use super::Paint;
 use super::bar::Story;
-use crate::event::{Event, Sink, Stamped, Verdict};
+use crate::model::event::{Event, Sink, Stamped, Verdict};
 
 /// Redraw interval.
 const TICK: Duration = Duration::from_millis(150);

@@ -5,9 +5,9 @@ use std::collections::VecDeque;
 use jiff::Timestamp;
 
 use super::TAIL;
-use crate::ansible;
-use crate::event::{Event, Stage, Stamped};
+use crate::engine::ansible;
 use crate::log::sentences;
+use crate::model::event::{Event, Stage, Stamped};
 
 #[derive(Default)]
 pub struct Current {

@@ -1,8 +1,8 @@
 //! Prints events as JSON, one object per line, like `events.jsonl`.
 use std::io::Write;
 
-use crate::event::{Sink, Stamped};
 use crate::log;
+use crate::model::event::{Sink, Stamped};
 
 /// Writes to `W`, flushing each line. Ignores a reader that has gone, so that the build continues.
 pub struct Json<W> {

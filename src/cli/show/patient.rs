@@ -5,7 +5,7 @@ use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, AtomicI32, Ordering};
 use std::time::{Duration, Instant};
 
-use crate::cancel::Cancel;
+use crate::system::cancel::Cancel;
 
 /// How long a reader may accept nothing.
 const PATIENCE: Duration = Duration::from_secs(2);

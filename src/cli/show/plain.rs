@@ -8,8 +8,8 @@ use jiff::Timestamp;
 
 use super::current::{Current, seconds_between};
 use super::{HEARTBEAT, Paint};
-use crate::event::{Event, Sink, Stamped, Verdict};
 use crate::log::sentences;
+use crate::model::event::{Event, Sink, Stamped, Verdict};
 
 /// Maximum length of a tail line; the log file has the rest.
 const CUT: usize = 400;

@@ -10,7 +10,7 @@ use jiff::Timestamp;
 use super::bar::Story;
 use super::plain::Pace;
 use super::*;
-use crate::event::{Check, Event, FinishedImage, Stage, Stamped, Verdict};
+use crate::model::event::{Check, Event, FinishedImage, Stage, Stamped, Verdict};
 
 const BEGAN: i64 = 1_795_217_462_000;
 

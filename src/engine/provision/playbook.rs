@@ -4,13 +4,14 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::factory_env;
+use crate::engine::ansible;
 use crate::engine::heard::{LastLines, REASON};
 use crate::engine::machine::{Running, SshFiles};
 use crate::engine::{BuildContext, BuildError, child, exec_reason, inventory, required};
-use crate::exec::{self, Cmd};
 use crate::plan::{StepAction, StepPlan};
+use crate::system::exec::{self, Cmd};
+use crate::system::lines;
 use crate::wall::Room;
-use crate::{ansible, lines};
 
 /// In the run's scratch directory: where what the definition brings may write.
 pub(in crate::engine) const ROOM: &str = "room";

@@ -5,16 +5,16 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 
 use super::*;
-use crate::cancel::Cancel;
-use crate::cloud::ledger::Ledger;
-use crate::cloud::memory::Memory;
-use crate::cloud::{Cx, Machine};
 use crate::engine::{BuildError, Goal};
-use crate::event::{Events, Sink, Stamped};
 use crate::guest::ssh::Ssh;
 use crate::guest::{Connect, keys, sshd};
+use crate::model::event::{Events, Sink, Stamped};
 use crate::plan::Plan;
+use crate::provider::fake::Memory;
+use crate::provider::ledger::Ledger;
+use crate::provider::{Cx, Machine};
 use crate::settings::{AnsibleSettings, Mode, Settings};
+use crate::system::cancel::Cancel;
 use crate::wall::{Config, Wall};
 
 mod required;
@@ -328,7 +328,8 @@ async fn connections_are_shared_within_a_playbook() {
     done.unwrap_or_else(|e| panic!("{e}\n{heard}"));
     let here = world.dir.path().display().to_string();
     let masters = || {
-        let titles = crate::exec::process::ours().into_iter().map(|process| process.title());
+        let titles =
+            crate::system::exec::process::ours().into_iter().map(|process| process.title());
         titles.filter(|title| title.contains(&here) && title.contains("[mux]")).collect::<Vec<_>>()
     };
     // The kernel ends it; on a loaded machine that takes a moment.

@@ -5,14 +5,14 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::Results;
-use crate::cloud::{CloudError, Reboot};
 use crate::engine::answer::{self, BootId, NoAnswer, say, say_as_root};
 use crate::engine::machine::{self, Running};
 use crate::engine::{BuildContext, BuildError, cloud_init, console};
-use crate::event::Verdict;
 use crate::guest::{Target, keys};
 use crate::log::sentences;
+use crate::model::event::Verdict;
 use crate::plan::{MachinePlan, VolumePlan};
+use crate::provider::{CloudError, Reboot};
 
 /// Time limit of a short script.
 const SCRIPT: Duration = Duration::from_secs(180);
@@ -48,8 +48,8 @@ impl From<BuildError> for Failed {
     }
 }
 
-impl From<crate::cancel::Cancelled> for Failed {
-    fn from(e: crate::cancel::Cancelled) -> Self {
+impl From<crate::system::cancel::Cancelled> for Failed {
+    fn from(e: crate::system::cancel::Cancelled) -> Self {
         Self::Stop(e.into())
     }
 }
@@ -274,7 +274,7 @@ impl Subject<'_> {
         let (site, plan) = (self.site, self.site.plan);
         let (cx, run, machine) = (site.cx, &plan.run, &self.second.machine);
         site.cloud.shutdown(cx, machine, Duration::from_secs(plan.timeouts.shutdown)).await?;
-        let name = format!("{run}{}", crate::image::SNAPSHOT);
+        let name = format!("{run}{}", crate::model::image::SNAPSHOT);
         let image = site
             .cloud
             .capture(cx, run, machine, &name, Duration::from_secs(plan.timeouts.capture))

@@ -8,8 +8,8 @@ use super::Results;
 use crate::engine::answer::{self, Question, Told};
 use crate::engine::machine::{Identity, Running};
 use crate::engine::{BuildContext, BuildError};
-use crate::event::Verdict;
 use crate::guest::{Exit, RemoteError, Target};
+use crate::model::event::Verdict;
 
 /// The console is the only source of information about a machine that does not come up.
 pub(super) async fn has_console(

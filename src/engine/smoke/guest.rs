@@ -12,10 +12,10 @@ use crate::engine::heard::{LastLines, REASON, lines_to};
 use crate::engine::machine::{Running, SshFiles, plain_key};
 use crate::engine::provision::ROOM;
 use crate::engine::{BuildContext, BuildError, checks, child};
-use crate::event::Verdict;
-use crate::exec::Cmd;
 use crate::guest::{Command, Exit};
-use crate::lines;
+use crate::model::event::Verdict;
+use crate::system::exec::Cmd;
+use crate::system::lines;
 use crate::wall::Room;
 
 /// Maximum output of a check in reports.
@@ -173,7 +173,7 @@ async fn here(
     })
     .await;
     let ended = match status {
-        Ok(status) => status.code().ok_or_else(|| crate::exec::status_text(status)),
+        Ok(status) => status.code().ok_or_else(|| crate::system::exec::status_text(status)),
         Err(child::ChildError::Exec(e)) => Err(crate::engine::exec_reason(e)?),
         Err(child::ChildError::Ledger(e)) => return Err(e.into()),
     };

@@ -12,12 +12,12 @@ use super::heard::REASON;
 use super::machine::{self, Identity, Running};
 use super::signs::Signs;
 use super::{BuildContext, BuildError, SshAccess, cloud_init, console};
-use crate::cloud::{Cx, Machine};
-use crate::event::{Abreast, Check, Event, Tally, Verdict, seconds};
 use crate::guest::{Target, keys};
-use crate::image::Image;
-use crate::lines;
+use crate::model::event::{Abreast, Check, Event, Tally, Verdict, seconds};
+use crate::model::image::Image;
 use crate::plan::{GIB, MachinePlan, SmokePlan};
+use crate::provider::{Cx, Machine};
+use crate::system::lines;
 
 mod guest;
 mod external;

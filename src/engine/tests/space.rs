@@ -15,7 +15,7 @@ fn a_disk_that_gets_full_before_the_prompt_leaves_nothing() {
 }
 
 fn on_small_disk(test: impl AsyncFnOnce(&Path) + Send) {
-    crate::disk::tests::small_disk::on_small_disk(64, |dir| {
+    crate::system::disk::tests::small_disk::on_small_disk(64, |dir| {
         tokio::runtime::Runtime::new().unwrap().block_on(test(dir))
     });
 }

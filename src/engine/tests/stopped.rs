@@ -25,7 +25,7 @@ async fn a_builder_that_powers_off_in_mid_step_is_named() {
     };
     let off = async {
         tokio::time::sleep(Duration::from_millis(300)).await;
-        world.cloud.set_power("factory-r1-builder", crate::cloud::Power::Gone("killed".into()));
+        world.cloud.set_power("factory-r1-builder", crate::provider::Power::Gone("killed".into()));
     };
     let (outcome, ()) = tokio::join!(build(&site), off);
     assert_eq!(outcome.result.unwrap_err().to_string(), "the builder was lost: it is gone: killed");

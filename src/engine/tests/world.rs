@@ -90,13 +90,16 @@ impl World {
             publish: Publication {
                 name: "x-1".into(),
                 family: "x".into(),
-                properties: [("k".into(), "v".into()), (crate::image::RUN.into(), "r1".into())]
-                    .into(),
+                properties: [
+                    ("k".into(), "v".into()),
+                    (crate::model::image::RUN.into(), "r1".into()),
+                ]
+                .into(),
                 set_by: BTreeMap::new(),
                 tags: Vec::new(),
                 min_disk_gib: None,
                 min_ram_mib: 0,
-                visibility: crate::image::Visibility::Private,
+                visibility: crate::model::image::Visibility::Private,
                 members: Vec::new(),
                 protected: false,
                 hidden: false,

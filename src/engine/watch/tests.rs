@@ -5,12 +5,12 @@ use std::sync::Mutex;
 use async_trait::async_trait;
 
 use super::*;
-use crate::cancel::Cancel;
-use crate::cloud::ledger::Ledger;
-use crate::cloud::memory::Memory;
-use crate::cloud::{BootSpec, Cloud, Cx};
-use crate::event::{Event, Events, Sink, Stamped};
 use crate::guest::{Command, Connect, Exit, OnOutput, OnProgress, keys};
+use crate::model::event::{Event, Events, Sink, Stamped};
+use crate::provider::fake::Memory;
+use crate::provider::ledger::Ledger;
+use crate::provider::{BootSpec, Cloud, Cx};
+use crate::system::cancel::Cancel;
 
 const FAST: Pace = Pace {
     ask: Duration::from_millis(50),

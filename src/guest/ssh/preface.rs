@@ -1,6 +1,6 @@
 //! Removes the [preface](super::shell) from a command's standard output; the rest passes unchanged.
 use super::shell::MARK;
-use crate::lines;
+use crate::system::lines;
 
 /// Maximum bytes held while waiting for the preface.
 const HELD: usize = 64 << 10;

@@ -4,7 +4,7 @@ use std::os::unix::fs::{PermissionsExt, symlink};
 
 use super::super::tests::{at, facts};
 use super::super::{Plan, Purpose, plan};
-use crate::bundle;
+use crate::frontend::build_vars;
 
 const VARS: &str = "bundle: {name: x, img_base: b}\nvars: {port: 80, mode: a}\nsteps:\n\
     - {shell: first}\n\
@@ -59,12 +59,12 @@ impl Tree {
         self.plan_on(|_| {})
     }
 
-    fn plan_on(&self, change: impl FnOnce(&mut crate::image::Image)) -> Plan {
-        let bundle = bundle::load(self.0.path(), &self.dir()).unwrap().bundle;
+    fn plan_on(&self, change: impl FnOnce(&mut crate::model::image::Image)) -> Plan {
+        let bundle = build_vars::load(self.0.path(), &self.dir()).unwrap().bundle;
         let mut facts = facts();
         let crate::plan::BaseLookup::Found(base) = &mut facts.cloud.base else { unreachable!() };
         change(base);
-        facts.host.inputs = bundle::inputs(&bundle).ok();
+        facts.host.inputs = build_vars::inputs(&bundle).ok();
         let purpose = Purpose::Build { smoke: true };
         plan(&bundle, &facts, "20261120-233145-abcdef", at(), purpose).unwrap()
     }
@@ -156,7 +156,7 @@ fn a_base_changes_every_key_and_one_that_is_not_built_leaves_none() {
     let before = tree.keys();
     assert_eq!(from(&before, &keys(&tree.plan_on(|base| base.checksum = "def".into()))), FIRST);
     assert_eq!(keys(&tree.plan_on(|base| base.name = "renamed".into())), before);
-    let unbuilt = tree.plan_on(|base| base.id = crate::image::NOT_BUILT.into());
+    let unbuilt = tree.plan_on(|base| base.id = crate::model::image::NOT_BUILT.into());
     assert_eq!(keys(&unbuilt), vec![None; 5]);
 }
 
@@ -194,8 +194,8 @@ fn names_that_are_not_utf_8_are_told_apart() {
     let keys = [b"files/\xfe", b"files/\xff"].map(|name| {
         let tree = Tree::new();
         fs::write(tree.dir().join(std::ffi::OsStr::from_bytes(name)), "").unwrap();
-        let bundle = bundle::load(tree.0.path(), &tree.dir()).unwrap().bundle;
-        serde_json::to_string(&bundle::inputs(&bundle).unwrap()).unwrap();
+        let bundle = build_vars::load(tree.0.path(), &tree.dir()).unwrap().bundle;
+        serde_json::to_string(&build_vars::inputs(&bundle).unwrap()).unwrap();
         tree.keys()
     });
     assert_eq!(from(&keys[0], &keys[1]), UPLOAD);
@@ -212,10 +212,10 @@ fn a_source_counts_as_it_is_written() {
         fs::write(dir.join("make"), "#!/bin/sh\n").unwrap();
         fs::set_permissions(dir.join("make"), PermissionsExt::from_mode(0o755)).unwrap();
         fs::write(dir.join("disk.img"), "disk").unwrap();
-        let bundle = bundle::load(tree.path(), &dir).unwrap().bundle;
+        let bundle = build_vars::load(tree.path(), &dir).unwrap().bundle;
         let keys = || {
             let mut facts = facts();
-            facts.host.inputs = bundle::inputs(&bundle).ok();
+            facts.host.inputs = build_vars::inputs(&bundle).ok();
             keys(&plan(&bundle, &facts, "r-1", at(), Purpose::Build { smoke: true }).unwrap())
         };
         let before = keys();

@@ -1,7 +1,7 @@
 //! Flavors: the one that is named, or the smallest that suffices.
 use super::named::one;
-use crate::bundle::Bundle;
-use crate::diagnostic::{Diagnostic, there_are};
+use crate::frontend::build_vars::Definition;
+use crate::model::diagnostic::{Diagnostic, there_are};
 use crate::plan::Findings;
 use crate::plan::facts::{Flavor, Named, ProjectFacts};
 
@@ -16,7 +16,7 @@ pub struct Needs {
 /// The smallest flavor that suffices and has a disk, or needs none.
 pub(in crate::plan) fn smallest<'a>(
     facts: &'a ProjectFacts,
-    bundle: &Bundle,
+    bundle: &Definition,
     needs: Needs,
 ) -> Option<&'a Flavor> {
     let on_volume = bundle.volume.is_some();
@@ -36,7 +36,7 @@ fn suffices(f: &Flavor, needs: Needs, on_volume: bool) -> bool {
 /// The flavor that is named, if it is large enough; or the smallest that is. `asked` is where the
 /// bundle names one, and that.
 pub(in crate::plan) fn flavor(
-    bundle: &Bundle,
+    bundle: &Definition,
     facts: &ProjectFacts,
     asked: (&str, Option<&str>),
     needs: Needs,

@@ -1,12 +1,12 @@
 //! What the cloud leaves this project's user to do.
-use crate::bundle::Bundle;
-use crate::diagnostic::Diagnostic;
+use crate::frontend::build_vars::Definition;
+use crate::model::diagnostic::Diagnostic;
 use crate::plan::Findings;
 use crate::plan::facts::{Leave, ProjectFacts};
 
 /// What the cloud was asked for leave to do, where that matters.
 pub(in crate::plan) fn leave(
-    bundle: &Bundle,
+    bundle: &Definition,
     facts: &ProjectFacts,
     smoke: bool,
     found: &mut Findings,

@@ -1,5 +1,5 @@
 //! Things of the cloud that a definition names, by ID or by name.
-use crate::diagnostic::{Diagnostic, Location, there_are};
+use crate::model::diagnostic::{Diagnostic, Location, there_are};
 use crate::plan::facts::Named;
 
 /// The one thing with this ID, or with this name.

@@ -1,14 +1,14 @@
 //! Networks that machines are on, and how this machine reaches them.
 use super::NONE;
 use super::named::one;
-use crate::bundle::Bundle;
-use crate::diagnostic::Diagnostic;
+use crate::frontend::build_vars::Definition;
+use crate::model::diagnostic::Diagnostic;
 use crate::plan::Findings;
 use crate::plan::facts::{Named, Network, ProjectFacts};
 
 /// In the order in which they are written: the first is the machine's first interface.
 pub(super) fn networks<'a>(
-    bundle: &Bundle,
+    bundle: &Definition,
     facts: &'a ProjectFacts,
     wrong: &mut Vec<Diagnostic>,
 ) -> Vec<&'a Network> {
@@ -48,7 +48,7 @@ pub(super) fn networks<'a>(
 /// second. A floating IP is taken if it was asked for by name; and if not, where machines come up
 /// on private networks that this machine is not in, and there is one external network.
 pub(super) fn reach(
-    bundle: &Bundle,
+    bundle: &Definition,
     facts: &ProjectFacts,
     networks: &[&Network],
     found: &mut Findings,
@@ -97,7 +97,7 @@ pub(super) fn reach(
 /// The external network that gives floating IPs, if there is one and one only. `on`: the machines'
 /// networks.
 fn the_external_one(
-    bundle: &Bundle,
+    bundle: &Definition,
     external: &[Named],
     on: &str,
     found: &mut Findings,

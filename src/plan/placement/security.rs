@@ -1,8 +1,8 @@
 //! Security groups of the machines.
 use super::NONE;
 use super::named::one;
-use crate::bundle::Bundle;
-use crate::diagnostic::Diagnostic;
+use crate::frontend::build_vars::Definition;
+use crate::model::diagnostic::Diagnostic;
 use crate::plan::Findings;
 use crate::plan::facts::{Named, Network, ProjectFacts};
 use serde::{Deserialize, Serialize};
@@ -23,7 +23,7 @@ pub enum Security {
 /// The groups that are named, or one of the run's own. Nova takes none for a machine that has a
 /// network without port security.
 pub(super) fn security(
-    bundle: &Bundle,
+    bundle: &Definition,
     facts: &ProjectFacts,
     networks: &[&Network],
     found: &mut Findings,

@@ -1,8 +1,8 @@
 //! Volumes: those that machines boot from, and the one that a check attaches.
 use super::Placement;
 use super::named::missing;
-use crate::bundle::{Bundle, Volume};
-use crate::diagnostic::Diagnostic;
+use crate::frontend::build_vars::{Definition, Volume};
+use crate::model::diagnostic::Diagnostic;
 use crate::plan::Findings;
 use crate::plan::facts::ProjectFacts;
 use serde::{Deserialize, Serialize};
@@ -20,7 +20,7 @@ pub struct VolumePlan {
 }
 
 pub(super) fn volume(
-    bundle: &Bundle,
+    bundle: &Definition,
     asked: &Volume,
     facts: &ProjectFacts,
     disk_gib: u64,
@@ -76,7 +76,7 @@ pub(super) fn volume(
 
 /// Cinder's zones are not Nova's, though many clouds give them the same names.
 fn volume_zone(
-    bundle: &Bundle,
+    bundle: &Definition,
     asked: &Volume,
     facts: &ProjectFacts,
     found: &mut Findings,

@@ -2,9 +2,11 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use crate::bundle::{Asks, Bundle, GlanceOptions, Kind, MachineRequest, Tests, Timeouts};
-use crate::event::{Check, Event, Stage, Stamped, Verdict};
-use crate::image::{Image, Visibility};
+use crate::frontend::build_vars::{
+    Asks, Definition, GlanceOptions, Kind, MachineRequest, Tests, Timeouts,
+};
+use crate::model::event::{Check, Event, Stage, Stamped, Verdict};
+use crate::model::image::{Image, Visibility};
 use crate::plan::{
     MachinePlan, Origin, Plan, Publication, SmokePlan, StepAction, StepPlan, TimeoutPlan,
 };
@@ -15,7 +17,7 @@ mod page;
 mod templates;
 
 /// A bundle in `tree` with these templates under `output/`.
-pub fn bundle(tree: &Path, templates: &[(&str, &str)]) -> Bundle {
+pub fn bundle(tree: &Path, templates: &[(&str, &str)]) -> Definition {
     let dir = tree.join("images/demo");
     for (name, text) in templates {
         let file = dir.join("output").join(name);
@@ -29,7 +31,7 @@ pub fn bundle(tree: &Path, templates: &[(&str, &str)]) -> Bundle {
             }}.example", "crlf": "x"},
         "vm_flavor": "m1.small",
     });
-    Bundle {
+    Definition {
         tree: tree.into(),
         dir,
         label: "images/demo".into(),

@@ -4,11 +4,11 @@ use std::time::Instant;
 use insta::assert_snapshot;
 
 use super::bundle;
-use crate::bundle::Bundle;
-use crate::diagnostic::Diagnostic;
+use crate::frontend::build_vars::Definition;
+use crate::model::diagnostic::Diagnostic;
 use crate::report::templates::Job;
 
-fn check(bundle: &Bundle) -> Vec<Diagnostic> {
+fn check(bundle: &Definition) -> Vec<Diagnostic> {
     Job::to_check(bundle).render(|_| ()).err().unwrap_or_default()
 }
 

@@ -8,16 +8,16 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use image_factory::testing::cloud::local::{Accel, Local, LocalConfig};
 use image_factory::testing::event::{Event, Sink, Stamped};
 use image_factory::testing::guest::{
     Command, Connect, Exit, OnOutput, OnProgress, Remote, RemoteError, Stream, Target,
 };
+use image_factory::testing::provider::qemu::{Accel, Local, LocalConfig};
 use image_factory::testing::report::Renderer;
 use image_factory::testing::run::{self, Home, RunOptions};
 use image_factory::testing::settings::Settings;
 use image_factory::testing::wall::{Config, Wall};
-use image_factory::testing::{bundle, cancel::Cancel};
+use image_factory::testing::{build_vars, cancel::Cancel};
 
 use super::Moment;
 
@@ -64,7 +64,7 @@ pub async fn live(dir: &Path, moment: Moment) -> Result<(), String> {
     };
     let tree = dir.join("tree");
     let loaded =
-        bundle::load(&tree, &tree.join("os/tiny")).map_err(|found| format!("{found:?}"))?;
+        build_vars::load(&tree, &tree.join("os/tiny")).map_err(|found| format!("{found:?}"))?;
     let ended = run::run(&setup, &loaded.bundle).await;
     match (ended.result, &ended.leaks[..]) {
         (Ok(_), []) => Ok(()),

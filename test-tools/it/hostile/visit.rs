@@ -41,7 +41,7 @@ async fn visited(step: &str) -> (RunOutcome, String, String) {
     );
     std::fs::write(tree.join("images/x/build-vars.yml"), vars).unwrap();
     let bundle =
-        image_factory::testing::bundle::load(&tree, &tree.join("images/x")).unwrap().bundle;
+        image_factory::testing::build_vars::load(&tree, &tree.join("images/x")).unwrap().bundle;
     let env = [("PATH".to_owned(), std::env::var("PATH").unwrap())].into();
     let wall =
         Wall::new(Config { settings: Settings::default(), env, home: None, hidden: Vec::new() });

@@ -2,7 +2,7 @@
 //! that begins with a mark.
 use super::required::made;
 use super::*;
-use crate::exec::{self, Cmd};
+use crate::system::exec::{self, Cmd};
 use crate::wall::Room;
 
 const PASSWORD: &str = "correct-horse";

@@ -1,0 +1,293 @@
+//! `steps`: programs to run, and their files.
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use super::ansible_cfg::Config;
+use super::decode::{Field, Fields, Reader};
+use super::yaml::{Position, Value};
+use super::{Action, Step, files, keys, lint, playbooks, scripts};
+use crate::model::diagnostic::Diagnostic;
+use crate::system::exec::env;
+
+/// Context shared by all steps of a bundle.
+pub(super) struct Lies<'a> {
+    /// Directory of the files, and its name in locations.
+    pub dir: &'a Path,
+    pub shown: &'a Path,
+    /// Factory environment variables that the bundle requests.
+    pub pass_env: &'a [String],
+    pub vars: &'a Variables,
+}
+
+pub(super) type Variables = serde_json::Map<String, serde_json::Value>;
+
+/// Inputs of a step's playbook.
+#[derive(Default)]
+pub(super) struct Gives<'a> {
+    pub local: bool,
+    pub env: Option<&'a BTreeMap<String, String>>,
+    pub extra_vars: Option<&'a Variables>,
+    /// With their location.
+    pub tags: Option<(Position, &'a [String])>,
+}
+
+pub(super) fn steps(reader: &mut Reader, field: &Field, lies: &Lies<'_>) -> Option<Vec<Step>> {
+    let items = reader.list(field)?;
+    Some(items.iter().filter_map(|item| step(reader, item, lies)).collect())
+}
+
+fn step(reader: &mut Reader, field: &Field, lies: &Lies<'_>) -> Option<Step> {
+    let dir = lies.dir;
+    let step = reader.fields(field, keys::STEP)?;
+    let actions: Vec<&str> =
+        step.all().map(|(key, _)| key).filter(|key| keys::ACTIONS.contains(key)).collect();
+    if actions.is_empty() {
+        reader.error(
+            step.spot,
+            "this step does nothing",
+            &format!("a step has one of {}", keys::ACTIONS.join(", ")),
+        );
+    }
+    for second in actions.iter().skip(1).filter_map(|key| step.get(key)) {
+        let which = second.path.rsplit('.').next().unwrap_or_default().to_owned();
+        reader.error(
+            second.key,
+            format!("a step does one thing: `{which}` beside `{}`", actions[0]),
+            "make it a step of its own",
+        );
+    }
+    if !actions.contains(&"ansible") {
+        for key in ["extra_vars", "tags"] {
+            if let Some(field) = step.get(key) {
+                reader.error(
+                    field.key,
+                    format!("`{key}` goes with `ansible` only"),
+                    if key == "tags" { "" } else { "see `env`" },
+                );
+            }
+        }
+    }
+    let extra_vars = step.read("extra_vars", |f| variables(reader, f)).unwrap_or_default();
+    let tags = step.read("tags", |f| reader.word_or_words(f)).unwrap_or_default();
+    let env = step
+        .read("env", |f| environment(reader, f, actions.contains(&"ansible")))
+        .unwrap_or_default();
+    let tagged = step.get("tags").map(|field| (field.key, tags.as_slice()));
+    let gives =
+        Gives { local: false, env: Some(&env), extra_vars: Some(&extra_vars), tags: tagged };
+    // Every action is read, for its findings; with more than one the bundle is refused anyway.
+    let ansible = step.read("ansible", |f| playbook(reader, f, lies, gives));
+    let shell = step.read("shell", |f| shell(reader, f));
+    let script = step.read("script", |f| script(reader, f, dir, lies.shown));
+    let upload = step.read("upload", |f| upload(reader, f, dir));
+    let reboot = step.read("reboot", |f| reboot(reader, f));
+    let name = step.read("name", |f| reader.word(f));
+    let timeout = step.read("timeout", |f| reader.duration(f));
+    let retries = step.read("retries", |f| reader.whole(f, 0)).unwrap_or(0);
+    let sudo = step.read("sudo", |f| reader.truth(f)).unwrap_or(false);
+    let action = ansible
+        .map(|(playbook, local)| Action::Ansible { playbook, extra_vars, tags, local })
+        .or(shell)
+        .or(script.map(|path| Action::Script { path }))
+        .or(upload)
+        .or(reboot)?;
+    Some(Step { name, action, timeout, retries, env, sudo })
+}
+
+pub(super) fn path(
+    reader: &mut Reader,
+    field: &Field,
+    dir: &Path,
+    check: fn(&Path, &str) -> Result<PathBuf, files::Trouble>,
+) -> Option<PathBuf> {
+    let text = reader.word(field)?;
+    match check(dir, &text) {
+        Ok(path) => Some(path),
+        Err(trouble) => {
+            reader.lost_file(field.node.spot, trouble);
+            None
+        }
+    }
+}
+
+/// `script`: sent to the machine as text, and run there by its first line.
+fn script(reader: &mut Reader, field: &Field, dir: &Path, shown: &Path) -> Option<PathBuf> {
+    let path = path(reader, field, dir, files::script)?;
+    let hint = "a program gets to the machine by `upload`, and a step `shell` runs it";
+    reader.told(&shown.join(&path), scripts::sent(&dir.join(&path), hint));
+    Some(path)
+}
+
+/// `ansible: path`, or `ansible: {playbook: path, local: true}`.
+pub(super) fn playbook(
+    reader: &mut Reader,
+    field: &Field,
+    lies: &Lies<'_>,
+    gives: Gives<'_>,
+) -> Option<(PathBuf, bool)> {
+    if !matches!(field.node.value, Value::Map(_)) {
+        let path = path(reader, field, lies.dir, files::file)?;
+        check_playbook(reader, lies, &path, &gives);
+        return Some((path, false));
+    }
+    let fields = reader.fields(field, keys::ANSIBLE)?;
+    if fields.lacks("playbook", keys::ANSIBLE) {
+        required(reader, &fields, "playbook");
+    }
+    let local = fields.read("local", |f| reader.truth(f)).unwrap_or(false);
+    let path = fields.read("playbook", |f| path(reader, f, lies.dir, files::file))?;
+    check_playbook(reader, lies, &path, &Gives { local, ..gives });
+    Some((path, local))
+}
+
+/// Findings are located in the playbook itself, and in the files it uses.
+pub(super) fn check_playbook(reader: &mut Reader, lies: &Lies<'_>, path: &Path, gives: &Gives<'_>) {
+    let Lies { dir, shown, .. } = *lies;
+    let sound = files::playbook(&dir.join(path), &reader.lint.trees);
+    let nothing = BTreeMap::new();
+    let config = Config::of(dir, gives.env.unwrap_or(&nothing));
+    let review = sound.is_ok()
+        && reader
+            .reviewed
+            .insert((path.to_owned(), format!("{}{:?}", config.identity(), gives.tags)));
+    if let Err((trouble, line, column)) = sound {
+        reader.file_error(shown.join(path), (line, column), trouble);
+    }
+    let mut variables = lies.vars.clone();
+    variables.extend(
+        gives.extra_vars.into_iter().flatten().map(|(name, value)| (name.clone(), value.clone())),
+    );
+    let env =
+        gives.env.into_iter().flat_map(BTreeMap::keys).chain(lies.pass_env).cloned().collect();
+    let given = lint::Given { variables, env, config: config.clone() };
+    let mut found = lint::playbook(
+        &mut reader.lint,
+        &lint::Playbook { dir, shown, path, given, local: gives.local },
+    );
+    if review {
+        let review = playbooks::review(
+            &playbooks::Reviewed { dir, path, shown, trees: &reader.lint.trees },
+            &config,
+        );
+        if let Some((spot, tags)) = gives.tags {
+            for tag in review.without_tasks(tags) {
+                let message = format!("no task of {} has the tag `{tag}`", path.display());
+                reader.warn(
+                    spot,
+                    message,
+                    "Ansible runs what has one of the tags, and is content with nothing",
+                );
+            }
+        }
+        // That it cannot be read is said with its place.
+        let wrong = |finding: &Diagnostic| {
+            review.found.iter().any(|d| {
+                d.is_error()
+                    && d.place.as_ref().map(|p| &p.file) == finding.place.as_ref().map(|p| &p.file)
+            })
+        };
+        found.retain(|finding| {
+            !(finding.message.starts_with(lint::NOT_READ) && !finding.is_error() && wrong(finding))
+        });
+        reader.findings.extend(review.found);
+        let new = review
+            .needs
+            .into_iter()
+            .filter(|need| !reader.needs.contains(need))
+            .collect::<Vec<_>>();
+        reader.needs.extend(new);
+    }
+    reader.findings.extend(found);
+}
+
+fn shell(reader: &mut Reader, field: &Field) -> Option<Action> {
+    let Value::List(items) = &field.node.value else {
+        return shell_text(reader, field).map(|text| Action::Shell { text });
+    };
+    if items.is_empty() {
+        reader.error(field.node.spot, format!("`{}` is empty", field.path), "");
+    }
+    let lines: Vec<String> =
+        reader.list(field)?.iter().filter_map(|line| shell_text(reader, line)).collect();
+    Some(Action::Shell { text: lines.join("\n") })
+}
+
+fn shell_text(reader: &mut Reader, field: &Field) -> Option<String> {
+    let text = reader.source_text(field)?;
+    if text.contains('\r') {
+        let message = format!(
+            "`{}` holds a carriage return, which the shell takes for a part of a word",
+            field.path
+        );
+        reader.warn(
+            field.node.spot,
+            message,
+            "leave it out; `printf '\\r'` writes one where it is meant",
+        );
+    }
+    Some(text)
+}
+
+fn upload(reader: &mut Reader, field: &Field, dir: &Path) -> Option<Action> {
+    let upload = reader.fields(field, keys::UPLOAD)?;
+    for key in keys::UPLOAD.iter().filter(|key| upload.lacks(key, keys::UPLOAD)) {
+        required(reader, &upload, key);
+    }
+    let src = upload.read("src", |f| path(reader, f, dir, files::upload));
+    let dest = upload.read("dest", |f| reader.word(f));
+    Some(Action::Upload { src: src?, dest: dest? })
+}
+
+fn required(reader: &mut Reader, fields: &Fields, key: &str) {
+    reader.error(fields.spot, format!("`{}.{key}` is missing", fields.path), "");
+}
+
+fn reboot(reader: &mut Reader, field: &Field) -> Option<Action> {
+    if reader.truth(field)? {
+        return Some(Action::Reboot);
+    }
+    reader.error(field.node.spot, "`reboot: false` does nothing", "leave the step out");
+    None
+}
+
+/// Variables for playbooks, typed like Ansible. Refuses those that disable protections of the
+/// factory.
+pub(super) fn variables(
+    reader: &mut Reader,
+    field: &Field,
+) -> Option<serde_json::Map<String, serde_json::Value>> {
+    for (name, value) in reader.map(field)?.all() {
+        let why = lint::variable(name)
+            .or_else(|| (name == "ansible_connection").then_some("the builder is reached by SSH"));
+        if let Some(why) = why {
+            reader.error(value.key, format!("`{name}` cannot be set: {why}"), "leave it out");
+        }
+    }
+    reader.free(field)
+}
+
+/// `on_factory`: the step's program runs on the factory.
+fn environment(
+    reader: &mut Reader,
+    field: &Field,
+    on_factory: bool,
+) -> Option<BTreeMap<String, String>> {
+    let mut env = BTreeMap::new();
+    for (name, value) in reader.map(field)?.all() {
+        let sound = !name.starts_with(|c: char| c.is_ascii_digit())
+            && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_');
+        if !sound || name.is_empty() {
+            reader.error(
+                value.key,
+                format!("`{name}` is no name of an environment variable"),
+                "letters, digits and `_`; no digit first",
+            );
+        } else if let Some(why) = env::reserved(name).filter(|_| on_factory) {
+            reader.error(value.key, format!("`{name}` cannot be set: {why}"), "leave it out");
+        }
+        if let Some(text) = reader.text(&value) {
+            env.insert(name.to_owned(), text);
+        }
+    }
+    Some(env)
+}

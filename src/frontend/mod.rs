@@ -1,0 +1,3 @@
+//! Input languages: each reads a definition's files and writes a `Definition`.
+
+pub mod build_vars;

@@ -1,0 +1,318 @@
+//! Lifecycle decisions for the images of a family: the current and the previous image, what a prune
+//! does to each, and which are stale. Pure: image lists in, decisions out.
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+
+use crate::model::image::{self, Image, Provenance, State};
+
+#[cfg(test)]
+mod tests;
+
+/// Published images of a family, newest first. Foreign images are ignored, whatever properties they
+/// carry.
+fn of<'a>(images: &'a [Image], family: &str) -> Vec<&'a Image> {
+    let mut found: Vec<&Image> =
+        images.iter().filter(|i| i.family == family && i.counts()).collect();
+    found.sort_by(|a, b| b.age_key().cmp(&a.age_key()));
+    found
+}
+
+/// The image that a family's name refers to: the newest that is active and not hidden.
+pub fn current<'a>(images: &'a [Image], family: &str) -> Option<&'a Image> {
+    actives(images, family).first().copied()
+}
+
+/// The image that becomes current if the current one is deprecated.
+pub fn before<'a>(images: &'a [Image], family: &str) -> Option<&'a Image> {
+    actives(images, family).get(1).copied()
+}
+
+fn actives<'a>(images: &'a [Image], family: &str) -> Vec<&'a Image> {
+    of(images, family).into_iter().filter(|i| i.state == State::Active && !i.hidden).collect()
+}
+
+fn is_current(images: &[Image], image: &Image) -> bool {
+    current(images, &image.family).is_some_and(|c| c.id == image.id)
+}
+
+/// Deprecated images, newest first. The order in which they were deprecated is not recorded.
+pub fn deprecated<'a>(images: &'a [Image], family: &str) -> Vec<&'a Image> {
+    of(images, family).into_iter().filter(|i| i.state == State::Deprecated).collect()
+}
+
+/// Hidden active images, newest first.
+pub fn hidden<'a>(images: &'a [Image], family: &str) -> Vec<&'a Image> {
+    of(images, family).into_iter().filter(|i| i.state == State::Active && i.hidden).collect()
+}
+
+/// Families with a published image, sorted.
+pub fn all(images: &[Image]) -> Vec<&str> {
+    let named =
+        images.iter().filter(|i| i.counts() && !i.family.is_empty()).map(|i| i.family.as_str());
+    named.collect::<std::collections::BTreeSet<_>>().into_iter().collect()
+}
+
+/// Publication time of image `id`: now, but after every image of the family, so that a clock set
+/// back does not make it older. A published image keeps its time. Whole seconds.
+pub fn published_at(
+    images: &[Image],
+    family: &str,
+    id: &str,
+    now: jiff::Timestamp,
+) -> jiff::Timestamp {
+    let proven = || of(images, family).into_iter().filter(|i| i.is_ours());
+    if let Some(at) = proven().find(|i| i.id == id).and_then(Image::published_at) {
+        return at;
+    }
+    let newest = proven().map(|i| i.age_key().1.as_second()).max();
+    let second = newest.map_or(now.as_second(), |newest| now.as_second().max(newest + 1));
+    jiff::Timestamp::from_second(second).unwrap_or(now)
+}
+
+/// What the name of a base refers to.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Meaning<'a> {
+    One(&'a Image),
+    /// Several images have that exact name.
+    Several(Vec<&'a Image>),
+    /// No trusted image; these foreign ones have the name, or the properties of such a family.
+    Doubtful(Vec<&'a Image>),
+    Nothing,
+}
+
+/// Resolves `wanted` as a base: an ID, of any image; the exact name of one of ours; a family's
+/// current image; the exact name of any other image. The family precedes foreign exact names, and
+/// never includes copies, because anybody can choose a name. With `family_only`, IDs and exact
+/// names are ignored.
+pub fn meaning<'a>(images: &'a [Image], wanted: &str, family_only: bool) -> Meaning<'a> {
+    let published = || images.iter().filter(|i| i.state != State::Staged);
+    if let Some(one) = published().find(|i| i.id == wanted).filter(|_| !family_only) {
+        return Meaning::One(one);
+    }
+    let named: Vec<&Image> = published().filter(|i| !family_only && i.name == wanted).collect();
+    let (ours, others): (Vec<&Image>, Vec<&Image>) = named.into_iter().partition(|i| i.counts());
+    let (ours, others) = (shown_first(ours), shown_first(others));
+    match ours[..] {
+        [one] => return Meaning::One(one),
+        [_, _, ..] => return Meaning::Several(ours),
+        [] => {}
+    }
+    if let Some(current) = current(images, wanted) {
+        return Meaning::One(current);
+    }
+    let claims: Vec<&Image> = published().filter(|i| i.family == wanted).collect();
+    if !claims.is_empty() && !wanted.is_empty() {
+        let strange = claims.into_iter().filter(|i| !i.counts());
+        let named = others.into_iter().filter(|i| i.family != wanted);
+        let doubtful: Vec<&Image> = strange.chain(named).collect();
+        return if doubtful.is_empty() { Meaning::Nothing } else { Meaning::Doubtful(doubtful) };
+    }
+    match others[..] {
+        [] => Meaning::Nothing,
+        [one] => Meaning::One(one),
+        [_, _, ..] => Meaning::Several(others),
+    }
+}
+
+/// The listed images of a name; the hidden ones if there are no others.
+fn shown_first(named: Vec<&Image>) -> Vec<&Image> {
+    let shown: Vec<&Image> = named.iter().copied().filter(|i| !i.hidden).collect();
+    if shown.is_empty() { named } else { shown }
+}
+
+/// Resolves a name for a command: an ID, of any image; otherwise an exact name or a family, of
+/// ours. Several images may have one name.
+pub fn find<'a>(images: &'a [Image], wanted: &str) -> Vec<&'a Image> {
+    if let Some(one) = images.iter().find(|i| i.id == wanted) {
+        return vec![one];
+    }
+    let named = shown_first(images.iter().filter(|i| i.counts() && i.name == wanted).collect());
+    if !named.is_empty() {
+        return named;
+    }
+    current(images, wanted).or_else(|| of(images, wanted).first().copied()).into_iter().collect()
+}
+
+/// What a prune does to an image.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum PruneAction {
+    /// One of the newest.
+    Keep,
+    /// Beyond the limit, but needed or protected, for the given reason.
+    Retain,
+    /// Deprecates and hides it; its ID still works.
+    Hide,
+    Delete,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub struct PruneDecision<'a> {
+    pub image: &'a Image,
+    pub fate: PruneAction,
+    pub why: String,
+}
+
+/// Retention policy of a family.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Policy {
+    /// Number of newest active images to keep; at least one.
+    pub keep: u32,
+    /// Deletes images beyond the limit without hiding them first.
+    pub at_once: bool,
+}
+
+/// Decides for each published image of `family`, newest first. `images` holds the images of all
+/// families; `uses` maps IDs of images in use to descriptions of the users ("server web uses it").
+///
+/// Only images older than the last kept one are affected: the first prune hides them, a later one
+/// deletes them. A newer deprecated image (a rollback) stays, because it may become active again.
+/// Images without a proof are retained and do not count as kept.
+pub fn prune<'a>(
+    images: &'a [Image],
+    family: &str,
+    policy: Policy,
+    uses: &BTreeMap<String, String>,
+) -> Vec<PruneDecision<'a>> {
+    let keep = policy.keep.max(1);
+    let mut kept = 0;
+    let legacy = |image: &Image| image.provenance() == Provenance::Legacy;
+    let all = actives(images, family).into_iter().filter(|i| !legacy(i)).count() as u32;
+    let stays = |is: &str, kept: u32| match all {
+        0 => format!(
+            "{is}; the family has no active image that would be kept, and nothing goes before it \
+                has"
+        ),
+        _ if kept == all => {
+            format!(
+                "{is}; older than the {all} active of the {keep} that are kept, and nothing goes \
+                    before there are as many"
+            )
+        }
+        _ => format!("{is}, and newer than the last one that is kept"),
+    };
+    let judge = |image: &'a Image| {
+        let (fate, why) = if legacy(image) {
+            (
+                PruneAction::Retain,
+                "published before images proved whose they are: `image adopt` lets it be pruned"
+                    .to_owned(),
+            )
+        } else if kept == keep {
+            beyond(images, image, policy, uses)
+        } else if image.hidden {
+            (PruneAction::Keep, stays("hidden", kept))
+        } else if image.state == State::Deprecated {
+            (PruneAction::Keep, stays("deprecated", kept))
+        } else {
+            kept += 1;
+            (
+                PruneAction::Keep,
+                if kept == 1 {
+                    "current".to_owned()
+                } else {
+                    format!("{kept} of the newest {keep}")
+                },
+            )
+        };
+        PruneDecision { image, fate, why }
+    };
+    of(images, family).into_iter().map(judge).collect()
+}
+
+fn beyond(
+    images: &[Image],
+    image: &Image,
+    policy: Policy,
+    uses: &BTreeMap<String, String>,
+) -> (PruneAction, String) {
+    let hidden_at = image.hidden_at().filter(|_| image.hidden && image.state == State::Deprecated);
+    if image.protected {
+        return (PruneAction::Retain, "it is protected".into());
+    }
+    if image.hidden && hidden_at.is_none() {
+        return (
+            PruneAction::Retain,
+            "it was hidden by hand or by its bundle, and not by a prune".into(),
+        );
+    }
+    let why = match hidden_at {
+        Some(at) => format!("hidden since {}", at.strftime("%Y-%m-%d %H:%M")),
+        None => format!("beyond the newest {}", policy.keep.max(1)),
+    };
+    if hidden_at.is_none() && !policy.at_once {
+        return (PruneAction::Hide, why);
+    }
+    // A machine of that image can be rebuilt only with it, and it documents the origin of a current
+    // image.
+    let child = images
+        .iter()
+        .find(|i| i.base().is_some_and(|(id, _)| id == image.id) && is_current(images, i));
+    let user = match (uses.get(&image.id), child) {
+        (Some(user), _) => user.clone(),
+        (None, Some(child)) => format!("{} was built from it, and is current", child.name),
+        (None, None) => return (PruneAction::Delete, why),
+    };
+    if hidden_at.is_some() {
+        (PruneAction::Retain, user)
+    } else {
+        (PruneAction::Hide, format!("{why}; not deleted: {user}"))
+    }
+}
+
+/// Inputs of a definition if it were built now; `None`: unknown.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct CurrentInputs {
+    /// Digest of its files.
+    pub inputs: Option<String>,
+    pub base: Option<Image>,
+}
+
+/// Resolves `base` now: an ID, the only image of that name, or the family's current image.
+pub fn resolve<'a>(images: &'a [Image], base: &str, is_family: bool) -> Option<&'a Image> {
+    match meaning(images, base, is_family) {
+        Meaning::One(image) => Some(image),
+        Meaning::Several(_) | Meaning::Doubtful(_) | Meaning::Nothing => None,
+    }
+}
+
+/// The current image of the base's family, for comparison if no definition is at hand.
+pub fn newer_base<'a>(images: &'a [Image], image: &Image) -> Option<&'a Image> {
+    let (id, _) = image.base()?;
+    let base = images.iter().find(|i| i.id == id && i.counts() && !i.family.is_empty())?;
+    current(images, &base.family)
+}
+
+/// Reasons why a build would give another image; empty if it would not. Unknown inputs are not
+/// compared.
+pub fn stale(image: &Image, now: &CurrentInputs) -> Vec<String> {
+    let mut why = Vec::new();
+    if let (Some((id, _)), Some(base)) = (image.base(), &now.base)
+        && id != base.id
+    {
+        why.push(format!("its base is now {}", base.name));
+    }
+    if let (Some(had), Some(has)) = (image.properties.get(image::INPUTS), &now.inputs)
+        && had != has
+    {
+        why.push("its definition changed".into());
+    }
+    why
+}
+
+/// A newer, deprecated image of the same definition and base: building again would only repeat it.
+pub fn rolled_back<'a>(
+    images: &'a [Image],
+    image: &Image,
+    now: &CurrentInputs,
+) -> Option<&'a Image> {
+    let inputs = now.inputs.as_ref()?;
+    let same = |i: &&Image| {
+        let base = i.base().map(|(id, _)| id);
+        i.properties.get(image::INPUTS) == Some(inputs)
+            && base == now.base.as_ref().map(|b| b.id.as_str())
+    };
+    let newer = |i: &&Image| i.state == State::Deprecated && i.age_key() > image.age_key();
+    of(images, &image.family).into_iter().filter(newer).find(same)
+}

@@ -1,0 +1,211 @@
+//! An image, independent of the cloud that stores it.
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+pub use crate::frontend::build_vars::Visibility;
+
+mod provenance;
+
+pub use provenance::{Provenance, SNAPSHOT, STAGED, STAGED_SOURCE, is_staged_name, tell_copies};
+
+/// State of an image: `building` (staged, not for use), `active`, `deprecated`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum State {
+    #[serde(rename = "building")]
+    Staged,
+    Active,
+    Deprecated,
+}
+
+impl State {
+    pub fn name(self) -> &'static str {
+        match self {
+            State::Staged => "building",
+            State::Active => "active",
+            State::Deprecated => "deprecated",
+        }
+    }
+}
+
+/// Lifecycle of a published image. `deprecate`, `rollback` and `prune` change it, in one write.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Lifecycle {
+    /// Never `building`.
+    pub state: State,
+    /// Omitted from lists and families; still found by its ID.
+    pub hidden: bool,
+    /// Time at which a prune hid it.
+    pub hidden_at: Option<jiff::Timestamp>,
+}
+
+impl Lifecycle {
+    /// Whether the image carries [`TAG`], by which other clients find it.
+    pub fn is_listed(&self) -> bool {
+        self.state == State::Active && !self.hidden
+    }
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Image {
+    pub id: String,
+    pub name: String,
+    /// `bundle.name` of its definition, from `factory_family`.
+    pub family: String,
+    pub state: State,
+    pub created: jiff::Timestamp,
+    /// Size of the stored file, in bytes.
+    pub size: u64,
+    /// Size of the disk that a machine sees, in bytes.
+    pub virtual_size: u64,
+    /// SHA-512 of the stored file, in hex: Glance's `os_hash_value`.
+    pub checksum: String,
+    pub properties: BTreeMap<String, String>,
+    pub tags: Vec<String>,
+    #[serde(rename = "min_disk_gb")]
+    pub min_disk_gib: u64,
+    #[serde(rename = "min_ram_mb")]
+    pub min_ram_mib: u64,
+    pub visibility: Visibility,
+    pub protected: bool,
+    pub hidden: bool,
+    /// Why the image is not ours, whatever its properties say, as known to the store: another
+    /// project owns it, or its directory was copied.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stranger: Option<String>,
+    /// Why machines cannot boot from it, as known to the store.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unusable: Option<Unusable>,
+}
+
+/// Why machines cannot boot from an image, and the remedy.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Unusable {
+    pub why: String,
+    pub way_out: String,
+}
+
+/// Placeholder ID, in a plan, of a base image that would be built first.
+pub const NOT_BUILT: &str = "(not built yet)";
+
+impl Image {
+    /// Whether the image exists, as opposed to [`NOT_BUILT`].
+    pub fn is_built(&self) -> bool {
+        self.id != NOT_BUILT
+    }
+
+    /// A plain active image of the factory, for tests.
+    #[cfg(test)]
+    pub fn of_test(id: &str, name: &str, family: &str) -> Self {
+        Self {
+            id: id.into(),
+            name: name.into(),
+            family: family.into(),
+            state: State::Active,
+            created: jiff::Timestamp::UNIX_EPOCH,
+            size: 1,
+            virtual_size: 1 << 30,
+            checksum: String::new(),
+            properties: [
+                (IMAGE_ID.to_owned(), id.to_owned()),
+                (RUN.to_owned(), format!("run-of-{id}")),
+                (STATE.to_owned(), "active".to_owned()),
+                (FAMILY.to_owned(), family.to_owned()),
+            ]
+            .into(),
+            tags: Vec::new(),
+            min_disk_gib: 1,
+            min_ram_mib: 0,
+            visibility: Visibility::Private,
+            protected: false,
+            hidden: false,
+            stranger: None,
+            unusable: None,
+        }
+    }
+
+    pub fn standing(&self) -> Lifecycle {
+        Lifecycle { state: self.state, hidden: self.hidden, hidden_at: self.hidden_at() }
+    }
+
+    /// Sets lifecycle and tags. For a store of our own, this is the write.
+    pub fn stand(&mut self, to: &Lifecycle) {
+        (self.state, self.hidden) = (to.state, to.hidden);
+        self.properties.insert(STATE.into(), to.state.name().into());
+        match to.hidden_at {
+            Some(at) => self.properties.insert(HIDDEN_AT.into(), at.to_string()),
+            None => self.properties.remove(HIDDEN_AT),
+        };
+        self.tags = with_mark(std::mem::take(&mut self.tags), to.is_listed());
+    }
+
+    /// Adds the proof of origin, with `at` as the time of publication.
+    pub fn prove(&mut self, at: jiff::Timestamp) {
+        self.properties.insert(IMAGE_ID.into(), self.id.clone());
+        self.properties.insert(PUBLISHED_AT.into(), at.to_string());
+        self.tags = with_mark(std::mem::take(&mut self.tags), self.standing().is_listed());
+    }
+
+    /// Time at which a prune hid it.
+    pub fn hidden_at(&self) -> Option<jiff::Timestamp> {
+        self.properties.get(HIDDEN_AT)?.parse().ok()
+    }
+
+    /// ID and SHA-512 of its base image; the hash is empty if the cloud recorded none. `None` if
+    /// built from a source.
+    pub fn base(&self) -> Option<(&str, &str)> {
+        let base = self.properties.get(BASE).filter(|base| !base.is_empty())?;
+        Some(base.split_once("@sha512:").unwrap_or((base, "")))
+    }
+
+    /// Time of publication. `None` if missing, or too late for any image to follow.
+    pub fn published_at(&self) -> Option<jiff::Timestamp> {
+        let at = self.properties.get(PUBLISHED_AT)?.parse::<jiff::Timestamp>().ok()?;
+        (at.as_second() < LAST_SECOND).then_some(at)
+    }
+
+    /// Sort key within a family. Each image is published after all existing ones, whatever clocks
+    /// say; images without a proof come first.
+    pub fn age_key(&self) -> (bool, jiff::Timestamp, &str) {
+        let proven = self.is_ours();
+        let at = self.published_at().filter(|_| proven).unwrap_or(self.created);
+        (proven, at, &self.id)
+    }
+}
+
+/// 2900-01-01. No publication writes a later date.
+const LAST_SECOND: i64 = 29_348_006_400;
+
+/// `tags`, with [`TAG`] only if the image is listed.
+pub fn with_mark(mut tags: Vec<String>, listed: bool) -> Vec<String> {
+    tags.retain(|tag| tag != TAG);
+    if listed {
+        tags.push(TAG.into());
+    }
+    tags
+}
+
+/// Tag of published images that are active and not hidden. Nova and Cinder copy properties but not
+/// tags, so other clients can rely on it: `openstack image list --tag factory-published --property
+/// factory_family=web`.
+pub const TAG: &str = "factory-published";
+/// The image's own ID, written at publication. Other properties count only if it matches.
+pub const IMAGE_ID: &str = "factory_image_id";
+/// Time of publication (RFC 3339), later than that of every existing image of the family.
+pub const PUBLISHED_AT: &str = "factory_published_at";
+/// Default user of the image, named as in OpenStack's metadata definitions.
+pub const ADMIN_USER: &str = "os_admin_user";
+pub const FAMILY: &str = "factory_family";
+pub const RUN: &str = "factory_run";
+pub const STATE: &str = "factory_state";
+pub const BASE: &str = "factory_base";
+pub const COMMIT: &str = "factory_commit";
+/// Digest of the definition's files, in hex.
+pub const INPUTS: &str = "factory_inputs";
+/// Label of the definition, such as `images/bundle-nginx`.
+pub const DEFINITION: &str = "factory_definition";
+/// Result of the smoke checks, in words.
+pub const TESTS: &str = "factory_tests";
+/// Time at which a prune hid the image, RFC 3339.
+pub const HIDDEN_AT: &str = "factory_hidden_at";

@@ -1,0 +1,302 @@
+//! Makes a staged image from the disk of a stopped server, its boot volume, or a file.
+use std::io::Read;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
+use std::time::Duration;
+
+use super::create::{self, New};
+use super::glance::{self, Patch, Record};
+use super::{OpenStack, cinder, nova, poll, resources};
+use crate::model::event::Event;
+use crate::model::image::{self, Image};
+use crate::provider::ledger::Kind;
+use crate::provider::{CloudError, Cx, Machine};
+use crate::system::digest::{Algorithm, Digest, Hasher};
+use crate::system::disk::{self, Format};
+use crate::system::exec::{self, ExecError};
+
+/// Polls of a queued image before its server's task state is checked.
+const STUCK: u32 = 8;
+
+pub async fn machine(
+    cloud: &OpenStack,
+    cx: &Cx,
+    run: &str,
+    machine: &Machine,
+    name: &str,
+    deadline: Duration,
+) -> Result<Image, CloudError> {
+    let what = format!("capture {}", machine.name);
+    let seen = cloud.seen.off.take(|s| s.id == machine.id);
+    let server = match seen {
+        Some(server) => server,
+        None => {
+            let server = nova::server(&cloud.api, &machine.id, &cx.cancel).await?;
+            server.ok_or_else(|| CloudError::refused(&what, "it is gone"))?
+        }
+    };
+    if server.status != "SHUTOFF" {
+        return Err(CloudError::refused(
+            &what,
+            format!("it is not off: Nova says {}", server.status),
+        ));
+    }
+    cx.cancel.check()?;
+    let id = match server.boot_volume() {
+        None => {
+            let metadata = cloud.staged_marks(run);
+            let new = New { run, kind: Kind::Image, name };
+            create::own(cloud, cx, new, || {
+                nova::create_image(&cloud.api, &server.id, name, &metadata, &cx.cancel)
+            })
+            .await?
+        }
+        Some(volume) => volume_image(cloud, cx, run, machine, volume, name, deadline).await?,
+    };
+    // The server of a volume was deleted before the upload, and shows no progress.
+    let at_work = server.boot_volume().is_none().then_some(server.id.as_str());
+    finished(cloud, cx, &id, &what, deadline, at_work).await?;
+    let record = name_itself(cloud, cx, &id).await?;
+    let image = record.image(&cloud.api.project(&cx.cancel).await?);
+    cloud.seen.staged.put(record);
+    Ok(image)
+}
+
+/// Uploads a boot volume. Deletes its server first, because the volume must be unused.
+async fn volume_image(
+    cloud: &OpenStack,
+    cx: &Cx,
+    run: &str,
+    machine: &Machine,
+    volume: &str,
+    name: &str,
+    deadline: Duration,
+) -> Result<String, CloudError> {
+    resources::delete_server(cloud, run, &machine.id).await?;
+    cx.ledger.gone_by_id(Kind::Machine, &machine.id)?;
+    let free = || async {
+        let seen = cinder::volume(&cloud.api, volume, &cx.cancel).await?;
+        Ok(seen.filter(|v| v.status == "available").map(drop))
+    };
+    poll(&cx.cancel, &format!("free volume {volume}"), deadline, Duration::ZERO, free).await?;
+    // Cinder copies what it knows of the volume's image to the new one: this run's marks are there
+    // from its birth then.
+    let known =
+        cinder::describe_image(&cloud.api, volume, &cloud.staged_marks(run), &cx.cancel).await?;
+    if !known {
+        cx.events.note(format!(
+            "Cinder lets nobody change the image properties of volume {volume}: \
+                image {name} is marked after its birth"
+        ));
+    }
+    let new = New { run, kind: Kind::Image, name };
+    let id = create::own(cloud, cx, new, || cinder::upload(&cloud.api, volume, name, &cx.cancel))
+        .await?;
+    // Where Cinder did not take the marks, the image has had its base's properties until now, and
+    // its own name.
+    mark(cloud, cx, run, &id).await?;
+    Ok(id)
+}
+
+/// Writes the image's own ID as proof that it is the staged image; a name could be a copy's.
+async fn name_itself(cloud: &OpenStack, cx: &Cx, id: &str) -> Result<Record, CloudError> {
+    let mut patch = Patch::default();
+    patch.set(image::IMAGE_ID, id);
+    Ok(glance::patch(&cloud.api, id, &patch, &cx.cancel).await?)
+}
+
+async fn mark(cloud: &OpenStack, cx: &Cx, run: &str, id: &str) -> Result<(), CloudError> {
+    let mut patch = Patch::default();
+    for (key, value) in cloud.staged_marks(run) {
+        patch.set(&key, value);
+    }
+    glance::patch(&cloud.api, id, &patch, &cx.cancel).await?;
+    Ok(())
+}
+
+/// Waits until the image has its content. `server` is its source, whose task ends first or fails.
+async fn finished(
+    cloud: &OpenStack,
+    cx: &Cx,
+    id: &str,
+    what: &str,
+    deadline: Duration,
+    server: Option<&str>,
+) -> Result<Record, CloudError> {
+    let queued_looks = AtomicU32::new(0);
+    let look = || async {
+        let Some(record) = glance::image(&cloud.api, id, &cx.cancel).await? else {
+            return Err(CloudError::refused(
+                what,
+                format!("image {id} is gone: Nova deletes one that it cannot make"),
+            ));
+        };
+        match record.status() {
+            "active" if record.size() > 0 => return Ok(Some(record)),
+            "active" => {
+                return Err(CloudError::refused(what, format!("image {id} is active and empty")));
+            }
+            status @ ("killed" | "deleted" | "pending_delete" | "deactivated") => {
+                return Err(CloudError::refused(what, format!("image {id} is {status}")));
+            }
+            "queued" => {}
+            // `saving` and `importing` are work in progress.
+            _ => queued_looks.store(0, Relaxed),
+        }
+        if record.status() == "queued"
+            && queued_looks.fetch_add(1, Relaxed) + 1 >= STUCK
+            && let Some(server) = server
+            && nova::server(&cloud.api, server, &cx.cancel)
+                .await?
+                .is_none_or(|s| s.task_state.is_none())
+        {
+            let reason = format!("image {id} is still queued, and nobody works on it");
+            return Err(CloudError::refused(what, reason).hint("nova-compute's log has the reason"));
+        }
+        Ok(None)
+    };
+    // Of a machine there is nothing to be seen at first; an upload is over when it was answered.
+    let first = if server.is_some() { Duration::from_secs(3) } else { Duration::ZERO };
+    let record = poll(&cx.cancel, what, deadline, first, look).await?;
+    // The image may be there before Nova is done with the server.
+    let idle = || async {
+        let Some(server) = server else { return Ok(Some(())) };
+        match nova::server(&cloud.api, server, &cx.cancel).await? {
+            Some(seen) if seen.task_state.is_some() => Ok(None),
+            seen => {
+                seen.into_iter().for_each(|server| cloud.seen.captured.put(server));
+                Ok(Some(()))
+            }
+        }
+    };
+    poll(&cx.cancel, what, deadline, Duration::ZERO, idle).await?;
+    Ok(record)
+}
+
+pub async fn file(
+    cloud: &OpenStack,
+    cx: &Cx,
+    run: &str,
+    name: &str,
+    file: &Path,
+    deadline: Duration,
+) -> Result<Image, CloudError> {
+    let file = as_qcow2(cloud, cx, run, file, deadline).await?;
+    cx.cancel.check()?;
+    let properties = cloud.staged_marks(run);
+    let new = New { run, kind: Kind::Image, name };
+    let id =
+        create::own(cloud, cx, new, || glance::create(&cloud.api, name, &properties, &cx.cancel))
+            .await?;
+    let events = cx.events.clone();
+    let told = std::sync::Mutex::new(std::time::Instant::now());
+    let progress = move |done, of| {
+        let mut told = told.lock().expect("nothing in here panics");
+        if told.elapsed() > Duration::from_secs(1) || done == of {
+            *told = std::time::Instant::now();
+            events.emit(Event::Progress { done, of, unit: "bytes".into() });
+        }
+    };
+    let sent = match glance::upload(&cloud.api, &id, &file, deadline, progress, &cx.cancel).await {
+        Ok(sent) => sent,
+        // Not answered, or the same again refused: the content may be there.
+        Err(e) if e.in_doubt() || e.status() == Some(409) => {
+            let Some(kept) = stored(cloud, cx, &id, &file).await? else { return Err(e.into()) };
+            cx.events.warn(format!("{e}: it is stored all the same"));
+            Some(kept)
+        }
+        Err(e) => return Err(e.into()),
+    };
+    let what = format!("upload {name}");
+    let record = finished(cloud, cx, &id, &what, deadline, None).await?;
+    match (sent, record.sha512()) {
+        (Some(sent), Some(kept)) if sent != kept => {
+            let reason =
+                format!("image {id} is not what was sent: Glance has {kept}, sent was {sent}");
+            return Err(CloudError::refused(what, reason)
+                .hint("the connection or the image store damaged it: try again"));
+        }
+        (Some(_), Some(_)) => {}
+        _ => cx.events.note(format!(
+            "Glance tells no sha512 of image {id}: what it took was not compared with what was sent"
+        )),
+    }
+    let record = name_itself(cloud, cx, &id).await?;
+    Ok(record.image(&cloud.api.project(&cx.cancel).await?))
+}
+
+/// Digest of `file`, if image `id` has content of its length, or gets it in time.
+async fn stored(
+    cloud: &OpenStack,
+    cx: &Cx,
+    id: &str,
+    file: &Path,
+) -> Result<Option<Digest>, CloudError> {
+    let length =
+        file.metadata().map_err(CloudError::io(format!("look at {}", file.display())))?.len();
+    let look = || async {
+        let record = glance::image(&cloud.api, id, &cx.cancel).await?;
+        Ok(match record.as_ref().map(Record::status) {
+            Some("saving" | "importing") => None,
+            status => Some(status == Some("active") && record.is_some_and(|r| r.size() == length)),
+        })
+    };
+    match poll(&cx.cancel, "look for the content", cloud.patience, Duration::ZERO, look).await {
+        Ok(true) => {}
+        Ok(false) | Err(CloudError::Deadline { .. }) => return Ok(None),
+        Err(e) => return Err(e),
+    }
+    let path = file.to_owned();
+    let sum = move || {
+        let (mut file, mut chunk) = (std::fs::File::open(path)?, vec![0; 512 << 10]);
+        let mut hasher = Hasher::new(Algorithm::Sha512);
+        loop {
+            match file.read(&mut chunk)? {
+                0 => return Ok(hasher.finish()),
+                read => hasher.update(&chunk[..read]),
+            }
+        }
+    };
+    let summed =
+        cx.cancel.or(tokio::task::spawn_blocking(sum)).await?.expect("reading does not panic");
+    summed.map(Some).map_err(CloudError::io(format!("read {}", file.display())))
+}
+
+/// Converts other formats to qcow2, compressed so that every Nova since 2013 can read it; also a
+/// qcow2 with internal snapshots.
+async fn as_qcow2(
+    cloud: &OpenStack,
+    cx: &Cx,
+    run: &str,
+    file: &Path,
+    deadline: Duration,
+) -> Result<PathBuf, CloudError> {
+    let disk =
+        disk::inspect(file).map_err(|why| CloudError::refused(file.display().to_string(), why))?;
+    if disk.format == Format::Qcow2 && disk.plain {
+        let check = disk::check(file, deadline).mark(run);
+        exec::output(&check, &cx.cancel)
+            .await
+            .map_err(|e| tool_error(&format!("check {}", file.display()), e))?;
+        return Ok(file.to_owned());
+    }
+    let dir = cloud.host.work(run)?.join("upload");
+    cloud.host.make(cx, &dir).await?;
+    let to = dir.join("image.qcow2");
+    cx.events.doing(format!("converting {}", file.display()));
+    let cmd =
+        disk::convert(file, disk.format, &["-c", "-W", "-m", "2", "-O", "qcow2"], &to, deadline)
+            .mark(run);
+    exec::output(&cmd, &cx.cancel)
+        .await
+        .map_err(|e| tool_error(&format!("convert {}", file.display()), e))?;
+    Ok(to)
+}
+
+fn tool_error(what: &str, error: ExecError) -> CloudError {
+    match error {
+        ExecError::Cancelled(c) => c.into(),
+        ExecError::Deadline { after, .. } => CloudError::Deadline { what: what.into(), after },
+        other => CloudError::refused(what, other.to_string()),
+    }
+}

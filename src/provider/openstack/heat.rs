@@ -1,0 +1,22 @@
+//! Calls of Heat: template validation. Source: the Orchestration API v1 reference.
+use serde_json::json;
+
+use super::api::{Api, ApiError, Service};
+use crate::system::cancel::Cancel;
+
+/// The inner `Err` is Heat's objection to the template.
+pub async fn validate(
+    api: &Api,
+    template: &str,
+    cancel: &Cancel,
+) -> Result<Result<(), String>, ApiError> {
+    let call = api
+        .post(Service::Orchestration, &["validate"])
+        .json(&json!({ "template": template }))
+        .idempotent();
+    match call.what("have a template validated").send(cancel).await {
+        Ok(_) => Ok(Ok(())),
+        Err(ApiError::Refused { status: 400, message, .. }) => Ok(Err(message)),
+        Err(e) => Err(e),
+    }
+}

@@ -1,0 +1,177 @@
+//! Published images: users, lifecycle changes, deletion.
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde_json::json;
+
+use super::glance::{self, Patch, Record};
+use super::{OpenStack, cinder, nova};
+use crate::model::image::{self, Image, Lifecycle, Visibility};
+use crate::provider::openstack::api::Service;
+use crate::provider::{self, CloudError, Cx};
+use crate::system::cancel::Cancel;
+
+/// Reads the image again, and checks that it may be changed: owned by this project, published, with
+/// a proof.
+async fn ours(
+    cloud: &OpenStack,
+    image: &Image,
+    what: &str,
+    cancel: &Cancel,
+) -> Result<Option<Record>, CloudError> {
+    let Some(record) = glance::image(&cloud.api, &image.id, cancel).await? else { return Ok(None) };
+    match provider::why_immutable(&record.image(&cloud.api.project(cancel).await?)) {
+        Some(why) => Err(CloudError::refused(what, why)),
+        None => Ok(Some(record)),
+    }
+}
+
+/// Applies one change and reads the image back.
+pub async fn set(
+    cloud: &OpenStack,
+    cx: &Cx,
+    image: &Image,
+    to: &Lifecycle,
+) -> Result<Image, CloudError> {
+    let what = format!("change image {}", image.name);
+    let gone = || CloudError::refused(&what, format!("image {} is gone", image.id));
+    let now = ours(cloud, image, &what, &cx.cancel).await?.ok_or_else(gone)?;
+    let patch = change(&now, to);
+    let project = cloud.api.project(&cx.cancel).await?;
+    if patch.is_empty() {
+        return Ok(now.image(&project));
+    }
+    let done = glance::patch(&cloud.api, &image.id, &patch, &cx.cancel).await;
+    // Whether or not an answer came: what Glance shows counts. It may be asked even when a signal
+    // came meanwhile.
+    let after = glance::image(&cloud.api, &image.id, &Cancel::default()).await?.ok_or_else(gone)?;
+    let left = change(&after, to);
+    match done {
+        _ if left.is_empty() => Ok(after.image(&project)),
+        Err(e) => Err(e.into()),
+        Ok(_) => Err(CloudError::refused(
+            &what,
+            format!("Glance took the change, and shows something else: {left:?} is not done"),
+        )),
+    }
+}
+
+/// Adds the proof of origin to an image without one.
+pub async fn adopt(cloud: &OpenStack, cx: &Cx, image: &Image) -> Result<Image, CloudError> {
+    let what = format!("adopt image {}", image.name);
+    let gone = || CloudError::refused(&what, format!("image {} is gone", image.id));
+    let project = cloud.api.project(&cx.cancel).await?;
+    let now = glance::image(&cloud.api, &image.id, &cx.cancel).await?.ok_or_else(gone)?;
+    let mut adopted = now.image(&project);
+    if let Some(why) = provider::unadoptable(&adopted) {
+        return Err(CloudError::refused(&what, why));
+    }
+    if adopted.is_ours() {
+        return Ok(adopted);
+    }
+    adopted.prove(adopted.created);
+    let mut patch = Patch::default();
+    for key in [image::IMAGE_ID, image::PUBLISHED_AT] {
+        patch.set(key, adopted.properties[key].as_str());
+    }
+    tag(&now, adopted.standing().is_listed(), &mut patch);
+    let done = glance::patch(&cloud.api, &image.id, &patch, &cx.cancel).await;
+    let after = glance::image(&cloud.api, &image.id, &Cancel::default())
+        .await?
+        .ok_or_else(gone)?
+        .image(&project);
+    match done {
+        _ if after.is_ours() => Ok(after),
+        Err(e) => Err(e.into()),
+        Ok(_) => {
+            Err(CloudError::refused(&what, "Glance took the change, and shows the image as it was"))
+        }
+    }
+}
+
+/// Sets or removes the tag for other clients.
+fn tag(now: &Record, listed: bool, patch: &mut Patch) {
+    let had = now.tags();
+    let tags: BTreeSet<String> =
+        image::with_mark(had.iter().cloned().collect(), listed).into_iter().collect();
+    if tags != had {
+        patch.replace("tags", json!(tags));
+    }
+}
+
+fn change(now: &Record, to: &Lifecycle) -> Patch {
+    let mut patch = Patch::default();
+    if now.property(image::STATE) != Some(to.state.name()) {
+        patch.set(image::STATE, to.state.name());
+    }
+    if now.flag("os_hidden") != to.hidden {
+        patch.replace("os_hidden", json!(to.hidden));
+    }
+    match (now.property(image::HIDDEN_AT), to.hidden_at.map(|at| at.to_string())) {
+        (Some(_), None) => patch.remove(image::HIDDEN_AT),
+        (had, Some(at)) if had != Some(&at) => patch.set(image::HIDDEN_AT, at),
+        _ => {}
+    }
+    tag(now, to.is_listed(), &mut patch);
+    patch
+}
+
+/// Servers that boot from an image, and volumes created from it, in this project. Other projects'
+/// machines are invisible, so an image that they may use counts as used.
+pub async fn uses(
+    cloud: &OpenStack,
+    images: &[Image],
+) -> Result<BTreeMap<String, String>, CloudError> {
+    let (api, cancel) = (&cloud.api, Cancel::default());
+    if images.is_empty() {
+        return Ok(BTreeMap::new());
+    }
+    let volumes = async {
+        match api.has(Service::Volume, &cancel).await? {
+            true => cinder::volumes(api, &cancel).await,
+            false => Ok(Vec::new()),
+        }
+    };
+    let (servers, volumes) = tokio::try_join!(nova::all_servers(api, &cancel), volumes)?;
+    let mut users: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    let servers = servers.iter().filter_map(|s| Some((s.image()?, format!("server {}", s.name))));
+    let volumes =
+        volumes.iter().filter_map(|v| Some((v.image()?, format!("volume {}", v.label()))));
+    for (id, user) in servers.chain(volumes).filter(|(id, _)| images.iter().any(|i| i.id == *id)) {
+        users.entry(id.to_owned()).or_default().push(user);
+    }
+    let mut uses = provider::describe_users(users);
+    for image in images {
+        if uses.contains_key(&image.id) {
+            continue;
+        }
+        let open = match image.visibility {
+            Visibility::Private => None,
+            // Glance calls an image shared before anybody is named.
+            Visibility::Shared => {
+                (!glance::members(api, &image.id, &cancel).await?.is_empty()).then_some("shared")
+            }
+            Visibility::Community => Some("a community image"),
+            Visibility::Public => Some("public"),
+        };
+        if let Some(word) = open {
+            uses.insert(
+                image.id.clone(),
+                format!("it is {word}: who uses it in other projects cannot be seen"),
+            );
+        }
+    }
+    Ok(uses)
+}
+
+pub async fn discard(cloud: &OpenStack, cx: &Cx, image: &Image) -> Result<(), CloudError> {
+    let what = format!("delete image {}", image.name);
+    let Some(now) = ours(cloud, image, &what, &cx.cancel).await? else { return Ok(()) };
+    let now = now.image(&cloud.api.project(&cx.cancel).await?);
+    if now.protected {
+        return Err(CloudError::refused(what, "it is protected"));
+    }
+    if let Some(user) = uses(cloud, std::slice::from_ref(&now)).await?.remove(&now.id) {
+        return Err(CloudError::refused(what, user));
+    }
+    Ok(glance::delete(&cloud.api, &now.id, &cx.cancel).await?)
+}

@@ -1,0 +1,45 @@
+//! Finds and deletes staged images of a run without its ledger, by `factory_run` and their own ID.
+//! Machines are processes and directories here; [`crate::provider::local_resources`] handles those.
+use super::store::{self, Store};
+use crate::model::image::Image;
+use crate::provider::CloudError;
+use crate::provider::ledger::{Entry, Kind};
+use crate::provider::local_resources::{Found, foreign};
+
+/// Deletes a staged image of `run`. Success if absent, or published meanwhile.
+pub fn discard(store: &Store, run: &str, thing: &Entry) -> Result<(), CloudError> {
+    let ids = match &thing.id {
+        // What a crash in the middle of a removal left; the ledger knows its ID, so it was this
+        // run's.
+        Some(id) if store.is_debris(id) => vec![id.clone()],
+        Some(id) => match store.get(id)? {
+            Some(image) if image.is_staged_by(run) => vec![image.id],
+            Some(image) if store::run_of(&image) != Some(run) || !image.is_ours() => {
+                return Err(foreign(format!("image {id}"), run));
+            }
+            _ => Vec::new(),
+        },
+        None => {
+            let lost = |i: &Image| i.is_staged_by(run) && i.name == thing.name;
+            store.list()?.into_iter().filter(lost).map(|i| i.id).collect()
+        }
+    };
+    ids.iter().try_for_each(|id| store.remove(id))
+}
+
+/// Staged images of `run`.
+pub fn staged(store: &Store, run: &str) -> Result<Vec<Found>, CloudError> {
+    Ok(store
+        .list()?
+        .into_iter()
+        .filter(|i| i.is_staged_by(run))
+        .map(|i| (Kind::Image, i.name, Some(i.id)))
+        .collect())
+}
+
+/// Runs with staged images.
+pub fn runs(store: &Store) -> Result<Vec<String>, CloudError> {
+    let all = store.list()?;
+    let staged = all.iter().filter_map(|i| store::run_of(i).filter(|run| i.is_staged_by(run)));
+    Ok(staged.map(str::to_owned).collect())
+}

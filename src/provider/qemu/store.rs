@@ -1,0 +1,257 @@
+//! The local image store: `images/<id>/{disk.qcow2, image.json}`. Directories appear, and
+//! image.json changes, by one rename, so readers never see a partial image or change.
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use crate::model::image::{self, Image, State};
+use crate::plan::BaseLookup;
+use crate::provider::{self, CloudError};
+use crate::system::durable::{self, sync_dir};
+
+#[derive(Debug, Clone)]
+pub struct Store {
+    dir: PathBuf,
+}
+
+impl Store {
+    /// The store in `home`; created with the first image.
+    pub fn new(home: &Path) -> Self {
+        Self { dir: home.join("images") }
+    }
+
+    /// Disk of an image: qcow2 without a backing file.
+    pub fn disk(&self, id: &str) -> PathBuf {
+        self.dir.join(id).join("disk.qcow2")
+    }
+
+    /// All images, newest first, including staged ones. Skips directories without image.json.
+    pub fn list(&self) -> Result<Vec<Image>, CloudError> {
+        let entries = match fs::read_dir(&self.dir) {
+            Ok(entries) => entries,
+            Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+            Err(e) => return Err(CloudError::io(format!("read {}", self.dir.display()))(e)),
+        };
+        let ids = entries.flatten().filter_map(|e| e.file_name().into_string().ok());
+        let mut images =
+            ids.filter_map(|id| self.get(&id).transpose()).collect::<Result<Vec<_>, _>>()?;
+        images.sort_by(|a, b| (b.created, &b.id).cmp(&(a.created, &a.id)));
+        image::tell_copies(&mut images);
+        Ok(images)
+    }
+
+    /// The image with this ID; `Ok(None)` if absent.
+    pub fn get(&self, id: &str) -> Result<Option<Image>, CloudError> {
+        // The ID becomes a path component, so anything but a UUID is rejected.
+        if uuid::Uuid::try_parse(id).is_err() {
+            return Ok(None);
+        }
+        let path = self.dir.join(id).join("image.json");
+        let text = match fs::read(&path) {
+            Ok(text) => text,
+            Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(e) => return Err(CloudError::io(format!("read {}", path.display()))(e)),
+        };
+        let image: Image = serde_json::from_slice(&text).map_err(|e| {
+            CloudError::refused(format!("image {id}"), format!("{}: {e}", path.display())).hint(
+                format!("remove {} if the image is of no more use", self.dir.join(id).display()),
+            )
+        })?;
+        // What the directory is called is the ID: a copy of a directory has a description that
+        // speaks of another.
+        let stranger = (image.id != id).then(|| {
+            format!("its description is that of image {}: its directory is a copy", image.id)
+        });
+        Ok(Some(Image { id: id.into(), stranger, ..image }))
+    }
+
+    /// [`get`](Self::get), with an error if absent.
+    pub fn need(&self, id: &str) -> Result<Image, CloudError> {
+        self.get(id)?.ok_or_else(|| {
+            CloudError::refused(format!("image {id}"), "does not exist")
+                .hint("`image-factory image list` shows what there is")
+        })
+    }
+
+    /// Published images with exactly this name, newest first.
+    pub fn named(&self, name: &str) -> Result<Vec<Image>, CloudError> {
+        Ok(self
+            .list()?
+            .into_iter()
+            .filter(|i| i.state != State::Staged && i.name == name)
+            .collect())
+    }
+
+    /// Resolves a bundle's base; `os/<family>` allows only the family. Hidden images are found by
+    /// ID and name.
+    pub fn find(&self, wanted: &str) -> Result<BaseLookup, CloudError> {
+        let images: Vec<Image> =
+            self.list()?.into_iter().filter(|i| i.state != State::Staged).collect();
+        let family = wanted.strip_prefix("os/");
+        Ok(provider::base_among(&images, family.unwrap_or(wanted), family.is_some(), || {
+            near(wanted, &images)
+        }))
+    }
+
+    /// Moves a finished directory `staged`, with disk.qcow2 and image.json, into the store as image
+    /// `id`: one rename.
+    pub fn take(&self, staged: &Path, id: &str) -> io::Result<()> {
+        fs::create_dir_all(&self.dir)?;
+        // It was private to the run. Images are readable by everybody who can enter the store.
+        fs::set_permissions(staged, permissions(0o755))?;
+        sync_dir(staged)?;
+        fs::rename(staged, self.dir.join(id))?;
+        sync_dir(&self.dir)
+    }
+
+    /// Replaces the image's description atomically and reads it back.
+    pub fn update(&self, image: &Image) -> Result<Image, CloudError> {
+        let image = &Image { stranger: None, ..image.clone() };
+        write_description(&self.dir.join(&image.id), image)
+            .map_err(CloudError::io(format!("write image {}", image.id)))?;
+        self.need(&image.id)
+    }
+
+    /// Removes an image, its description first, so that a crash leaves no image.
+    pub fn remove(&self, id: &str) -> Result<(), CloudError> {
+        let dir = self.dir.join(id);
+        let gone = |done: io::Result<()>| match done {
+            Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(()),
+            other => other,
+        };
+        gone(fs::remove_file(dir.join("image.json")))
+            .and_then(|()| gone(fs::remove_dir_all(&dir)))
+            .map_err(CloudError::io(format!("remove image {id}")))
+    }
+
+    /// Whether `images/<id>` exists without a description.
+    pub fn is_debris(&self, id: &str) -> bool {
+        uuid::Uuid::try_parse(id).is_ok()
+            && self.dir.join(id).is_dir()
+            && !self.dir.join(id).join("image.json").exists()
+    }
+}
+
+/// The run that made an image.
+pub fn run_of(image: &Image) -> Option<&str> {
+    image.properties.get(image::RUN).map(String::as_str)
+}
+
+/// Writes `image.json` into `dir` atomically and syncs it. The state is also a property, as in
+/// Glance.
+pub fn write_description(dir: &Path, image: &Image) -> io::Result<()> {
+    let mut image = image.clone();
+    image.properties.insert(image::STATE.into(), image.state.name().into());
+    let mut text = serde_json::to_vec_pretty(&image)?;
+    text.push(b'\n');
+    replace(&dir.join("image.json"), &text)
+}
+
+/// Replaces a file atomically. Other users may read the store's descriptions.
+pub fn replace(path: &Path, content: &[u8]) -> io::Result<()> {
+    durable::replace_as(path, content, 0o644)
+}
+
+fn permissions(mode: u32) -> fs::Permissions {
+    std::os::unix::fs::PermissionsExt::from_mode(mode)
+}
+
+/// Names and families similar to `wanted`, nearest first, at most three.
+fn near(wanted: &str, images: &[Image]) -> Vec<String> {
+    let mut scored: Vec<(f64, &str)> = images
+        .iter()
+        .filter(|i| i.state == State::Active && !i.hidden && i.counts())
+        .flat_map(|i| [i.family.as_str(), i.name.as_str()])
+        .filter(|name| !name.is_empty())
+        .map(|name| {
+            (strsim::jaro_winkler(wanted.strip_prefix("os/").unwrap_or(wanted), name), name)
+        })
+        .filter(|(score, _)| *score > 0.8)
+        .collect();
+    scored.sort_by(|a, b| b.0.total_cmp(&a.0));
+    let mut names: Vec<String> = Vec::new();
+    for (_, name) in scored {
+        if !names.iter().any(|n| n == name) && names.len() < 3 {
+            names.push(name.into());
+        }
+    }
+    names
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn put(store: &Store, name: &str, family: &str, state: State, age: i64) -> Image {
+        let image = Image {
+            state,
+            created: jiff::Timestamp::from_second(1_700_000_000 - age).unwrap(),
+            ..Image::of_test(&uuid::Uuid::new_v4().to_string(), name, family)
+        };
+        let staged = store.dir.parent().unwrap().join("staged");
+        fs::create_dir(&staged).unwrap();
+        fs::write(staged.join("disk.qcow2"), "disk").unwrap();
+        write_description(&staged, &image).unwrap();
+        store.take(&staged, &image.id).unwrap();
+        store.need(&image.id).unwrap()
+    }
+
+    #[test]
+    fn finds_by_id_name_and_family() {
+        let home = tempfile::tempdir().unwrap();
+        let store = Store::new(home.path());
+        assert_eq!(store.list().unwrap(), []);
+        let old = put(&store, "web-1", "web", State::Active, 30);
+        let new = put(&store, "web-2", "web", State::Active, 20);
+        put(&store, "web-3", "web", State::Deprecated, 10);
+        let staged = put(&store, "web-4", "web", State::Staged, 0);
+        put(&store, "twin", "a", State::Active, 5);
+        put(&store, "twin", "a", State::Active, 6);
+        let found = |wanted: &str| match store.find(wanted).unwrap() {
+            BaseLookup::Found(image) => image.id,
+            other => format!("{other:?}"),
+        };
+        assert_eq!(found(&old.id), old.id);
+        assert_eq!(found("web-1"), old.id);
+        assert_eq!(found("web"), new.id);
+        assert_eq!(found("os/web"), new.id);
+        assert!(
+            matches!(store.find("twin").unwrap(), BaseLookup::Ambiguous(two) if two.len() == 2)
+        );
+        assert_eq!(store.find("wep").unwrap(), BaseLookup::Missing { near: vec!["web".into()] });
+        // Nobody may use a staged image by chance; `os/` never means a name.
+        assert!(matches!(store.find(&staged.id).unwrap(), BaseLookup::Missing { .. }));
+        assert!(matches!(store.find("os/web-1").unwrap(), BaseLookup::Missing { .. }));
+        assert_eq!(store.list().unwrap()[0].id, staged.id);
+    }
+
+    #[test]
+    fn changes_are_whole_and_removal_repeats() {
+        let home = tempfile::tempdir().unwrap();
+        let store = Store::new(home.path());
+        let mut image = put(&store, "x", "f", State::Staged, 0);
+        image.state = State::Active;
+        let back = store.update(&image).unwrap();
+        assert_eq!(back.properties[image::STATE], "active");
+        let files: Vec<_> = fs::read_dir(store.dir.join(&image.id))
+            .unwrap()
+            .flatten()
+            .map(|e| e.file_name())
+            .collect();
+        assert_eq!(files.len(), 2, "{files:?}");
+        assert_eq!(store.get("../staged").unwrap(), None);
+        for _ in 0..2 {
+            store.remove(&image.id).unwrap();
+            assert!(!store.disk(&image.id).exists());
+        }
+    }
+
+    #[test]
+    fn a_broken_description_is_named() {
+        let home = tempfile::tempdir().unwrap();
+        let store = Store::new(home.path());
+        let image = put(&store, "x", "f", State::Active, 0);
+        fs::write(store.dir.join(&image.id).join("image.json"), "{").unwrap();
+        assert!(store.list().unwrap_err().to_string().contains("image.json"));
+    }
+}
