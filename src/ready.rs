@@ -1,10 +1,11 @@
 //! Prerequisites of a plan on this machine, checked before anything is created. `doctor` uses the
 //! same checks.
+use crate::model::step::StepKind;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 use std::time::Duration;
 
-use crate::plan::{Origin, Plan, StepAction};
+use crate::plan::{Origin, Plan};
 use crate::system::cancel::{Cancel, Cancelled};
 use crate::system::exec::probe::{self, Lack};
 use crate::system::exec::{self, Cmd, ExecError};
@@ -31,7 +32,7 @@ const SCRIPT_ROOM: u64 = 2 << 30;
 /// Missing prerequisites of `plan`. `home` is the factory's home, where it works.
 pub async fn lacks(plan: &Plan, home: &Path, cancel: &Cancel) -> Result<Vec<Lack>, Cancelled> {
     let mut lacks = Vec::new();
-    if plan.steps.iter().any(|step| matches!(step.action, StepAction::Ansible { .. })) {
+    if plan.steps.iter().any(|step| matches!(step.action, StepKind::Ansible { .. })) {
         lacks.extend(for_ansible(cancel).await?);
     }
     if let Origin::Script(script) = &plan.origin {

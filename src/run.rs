@@ -8,8 +8,8 @@ use std::time::Instant;
 
 use jiff::Timestamp;
 
-use crate::frontend::build_vars::{Base, Definition};
 use crate::log;
+use crate::model::definition::{Base, Definition};
 use crate::model::event::{Event, Events, Stage, seconds};
 use crate::plan::{self, Plan, Purpose};
 use crate::provider::ledger::Ledger;

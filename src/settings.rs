@@ -5,9 +5,9 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use crate::frontend::build_vars::Asks;
 use crate::frontend::build_vars::decode::Reader;
 use crate::frontend::build_vars::syntax;
+use crate::model::definition::Asks;
 use crate::model::diagnostic::{Diagnostic, Location};
 use crate::system::durable;
 use crate::system::paths::real;

@@ -17,9 +17,9 @@ pub mod engine {
     }
 }
 pub mod build_vars {
-    pub use crate::frontend::build_vars::{
-        Asks, CHECKS, Doubts, Loaded, TIDY_ASKED, TIDY_PARTS, load,
-    };
+    pub use crate::frontend::build_vars::{Doubts, Loaded, load};
+    pub use crate::model::check::CHECKS;
+    pub use crate::model::definition::{Asks, TIDY_ASKED, TIDY_PARTS};
 }
 pub mod cancel {
     pub use crate::system::cancel::Cancel;
@@ -57,10 +57,12 @@ pub mod diagnostic {
     pub use crate::model::diagnostic::Diagnostic;
 }
 pub mod digest {
-    pub use crate::system::digest::{Algorithm, Digest, Hasher};
+    pub use crate::model::digest::{Algorithm, Digest};
+    pub use crate::system::digest::Hasher;
 }
 pub mod disk {
-    pub use crate::system::disk::{Format, LARGEST, inspect, space};
+    pub use crate::model::format::Format;
+    pub use crate::system::disk::{LARGEST, inspect, space};
 }
 pub mod event {
     pub use crate::model::event::{
@@ -69,9 +71,10 @@ pub mod event {
 }
 pub mod fetch {
     pub use crate::fetch::{
-        ChecksumSource, Download, Fetch, FetchError, Fetched, RetryPolicy, SourceUri, SumsError,
-        TransferContext, find_sum,
+        Fetch, FetchError, Fetched, RetryPolicy, SumsError, TransferContext, find_sum,
     };
+    pub use crate::model::source::{ChecksumSource, Download};
+    pub use crate::model::source_uri::SourceUri;
 }
 pub mod http {
     pub use crate::system::http::Proxies;
@@ -89,10 +92,11 @@ pub mod report {
     pub use crate::report::Renderer;
 }
 pub mod plan {
-    pub use crate::plan::{
-        BaseLookup, FactsQuery, MachinePlan, Named, Origin, Placement, Plan, Publication, Security,
-        StepAction, StepPlan, TimeoutPlan, VolumePlan,
-    };
+    pub use crate::model::facts::{BaseLookup, FactsQuery, Named};
+    pub use crate::model::placement::{Placement, Security, VolumePlan};
+    pub use crate::model::publication::Publication;
+    pub use crate::model::step::StepKind;
+    pub use crate::plan::{MachinePlan, Origin, Plan, StepPlan, TimeoutPlan};
 }
 pub mod guest {
     pub use crate::guest::{

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use tokio::sync::OnceCell;
 
-use crate::frontend::build_vars::Asks;
+use crate::model::definition::Asks;
 use crate::plan::Plan;
 use crate::settings::Settings;
 use crate::system::cancel::{Cancel, Cancelled};

@@ -3,9 +3,10 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use super::{Context, Failure, err, exit, out, show};
-use crate::frontend::build_vars::{self, Definition};
+use crate::frontend::build_vars;
 use crate::jobs::{self, End, Job, Need};
 use crate::log::sentences;
+use crate::model::definition::Definition;
 use crate::provider::Cloud;
 use crate::run::{self, Results, RetainedMachine, RunOptions, RunOutcome, Show};
 use crate::sweep;

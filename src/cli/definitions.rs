@@ -2,7 +2,8 @@
 use std::path::{Path, PathBuf};
 
 use super::{Context, Failure, findings};
-use crate::frontend::build_vars::{self, Definition, LoadRequest, Loaded, Unsound};
+use crate::frontend::build_vars::{self, LoadRequest, Loaded, Unsound};
+use crate::model::definition::Definition;
 use crate::model::diagnostic::Diagnostic;
 use crate::run::Results;
 

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use super::{Context, Failure, out};
 use crate::frontend::build_vars;
 use crate::model::event::Events;
-use crate::plan::FactsQuery;
+use crate::model::facts::FactsQuery;
 use crate::provider::Cx;
 use crate::provider::ledger::Ledger;
 use crate::system::exec::probe;

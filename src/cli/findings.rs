@@ -3,7 +3,8 @@
 use std::path::Path;
 
 use super::{Context, Failure, LoadResult, syntax};
-use crate::frontend::build_vars::{self, Base, Definition, Doubts};
+use crate::frontend::build_vars::{self, Doubts};
+use crate::model::definition::{Base, Definition};
 use crate::model::diagnostic::Diagnostic;
 
 /// Checked definitions.

@@ -2,12 +2,12 @@
 use std::process::ExitCode;
 
 use super::{Context, Failure, out};
-use crate::frontend::build_vars::Definition;
 use crate::lifecycle::lineage;
+use crate::model::definition::Definition;
 use crate::model::diagnostic::there_are;
+use crate::model::facts::{BaseLookup, FactsQuery};
 use crate::model::family;
 use crate::model::image::{Image, Provenance, State};
-use crate::plan::{BaseLookup, FactsQuery};
 use crate::provider::Cloud;
 
 mod adopt;

@@ -3,8 +3,10 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use super::{Context, Failure};
-use crate::frontend::build_vars::{self, Action, Definition, Need, NeedKind};
+use crate::frontend::build_vars;
+use crate::model::definition::{Definition, Need, NeedKind};
 use crate::model::diagnostic::Diagnostic;
+use crate::model::step::StepKind;
 use crate::system::paths::real;
 use crate::text::shell;
 
@@ -67,7 +69,7 @@ fn beside(bundle: &Definition, need: &Need) -> Option<PathBuf> {
     let steps = bundle
         .steps
         .iter()
-        .filter(|step| matches!(step.action, Action::Ansible { .. }))
+        .filter(|step| matches!(step.action, StepKind::Ansible { .. }))
         .map(|step| step.env.clone());
     let named = steps.chain([BTreeMap::new()]).flat_map(|env| {
         let (roles, collections) = build_vars::search_paths(&bundle.dir, &env);

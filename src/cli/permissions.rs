@@ -2,7 +2,7 @@
 use std::path::PathBuf;
 
 use super::{Context, Failure};
-use crate::frontend::build_vars::Definition;
+use crate::model::definition::Definition;
 use crate::model::diagnostic::Diagnostic;
 use crate::run::RunError;
 use crate::settings;

@@ -1,14 +1,17 @@
 //! `image-factory plan`
+use crate::model::step::StepKind;
 use std::fmt::Write;
 use std::process::ExitCode;
 
 use jiff::Timestamp;
 
 use super::{Context, Failure, err, out};
-use crate::fetch::ChecksumSource;
-use crate::frontend::build_vars::CHECKS;
+use crate::model::check::CHECKS;
 use crate::model::event::Events;
-use crate::plan::{Named, Origin, Placement, Plan, Security, SmokePlan, StepAction, StepPlan};
+use crate::model::facts::Named;
+use crate::model::placement::{Placement, Security};
+use crate::model::source::ChecksumSource;
+use crate::plan::{Origin, Plan, SmokePlan, StepPlan};
 use crate::provider::Cx;
 use crate::provider::ledger::Ledger;
 use crate::run;
@@ -17,7 +20,7 @@ mod published;
 
 #[derive(clap::Args)]
 pub struct Args {
-    /// Definition: `images/X`, `os/Y`, a bare name, or a path
+    /// Bundle: `images/X`, `os/Y`, a bare name, or a path
     bundle: String,
 }
 
@@ -164,11 +167,11 @@ fn placement(lines: &mut Lines, site: &Placement) {
 
 fn step(number: usize, step: &StepPlan) -> String {
     let kind = match step.action {
-        StepAction::Ansible { .. } => "ansible",
-        StepAction::Shell { .. } => "shell",
-        StepAction::Script { .. } => "script",
-        StepAction::Upload { .. } => "upload",
-        StepAction::Reboot => "reboot",
+        StepKind::Ansible { .. } => "ansible",
+        StepKind::Shell { .. } => "shell",
+        StepKind::Script { .. } => "script",
+        StepKind::Upload { .. } => "upload",
+        StepKind::Reboot => "reboot",
     };
     let sudo = if step.sudo { ", as root" } else { "" };
     format!("{number}. {kind}: {} (at most {} s{sudo})", step.name, step.timeout)

@@ -1,7 +1,7 @@
 //! The cloud that the options and the environment name, opened.
 use super::arguments::AccelArg;
 use super::{Context, Failure, clouds, err};
-use crate::plan::PlacementDefaults;
+use crate::model::facts::PlacementDefaults;
 use crate::provider::Cloud;
 use crate::provider::openstack::login::Login;
 use crate::provider::openstack::{self, OpenStack};

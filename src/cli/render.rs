@@ -3,7 +3,8 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use super::{Context, Failure, err, out};
-use crate::frontend::build_vars::{self, Definition};
+use crate::frontend::build_vars;
+use crate::model::definition::Definition;
 use crate::model::diagnostic::Diagnostic;
 use crate::report::{self, Rendered};
 
@@ -16,7 +17,7 @@ pub const EXAMPLES: &str = "Examples:
 
 #[derive(clap::Args)]
 pub struct Args {
-    /// Definition: `images/X`, `os/Y`, a bare name, or a path
+    /// Bundle: `images/X`, `os/Y`, a bare name, or a path
     bundle: String,
     /// Image ID to render as `result_img_id`; it is not looked up
     #[arg(long, value_name = "ID", value_parser = id)]

@@ -19,7 +19,7 @@ const LEAVE: Duration = Duration::from_secs(5);
 
 #[derive(clap::Args)]
 pub struct Args {
-    /// Definition: `images/X`, `os/Y`, a bare name, or a path
+    /// Bundle: `images/X`, `os/Y`, a bare name, or a path
     bundle: String,
 }
 

@@ -6,8 +6,9 @@ use tokio::sync::Semaphore;
 
 use super::{Context, Failure, err};
 use crate::engine::ansible::syntax::{Checks, Job, Verdict, left_out, merge};
-use crate::frontend::build_vars::{Action, Definition};
+use crate::model::definition::Definition;
 use crate::model::diagnostic::{Diagnostic, few};
+use crate::model::step::StepKind;
 use crate::run::CHECKED;
 use crate::system::durable;
 use crate::system::scratch::Scratch;
@@ -105,7 +106,7 @@ pub(super) async fn check(
 /// Whether there is a playbook to check.
 pub(super) fn has_playbooks(bundle: &Definition) -> bool {
     bundle.has_bootstrap
-        || bundle.steps.iter().any(|step| matches!(step.action, Action::Ansible { .. }))
+        || bundle.steps.iter().any(|step| matches!(step.action, StepKind::Ansible { .. }))
 }
 
 /// Maximum number of skipped definitions shown.

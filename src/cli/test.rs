@@ -2,10 +2,11 @@
 use std::process::ExitCode;
 
 use super::{Context, Failure, build, err, exit};
-use crate::frontend::build_vars::{self, Definition, Kind};
+use crate::frontend::build_vars;
+use crate::model::definition::{Definition, Kind};
 use crate::model::event::Events;
+use crate::model::facts::{BaseLookup, FactsQuery};
 use crate::model::image::Image;
-use crate::plan::{BaseLookup, FactsQuery};
 use crate::provider::ledger::Ledger;
 use crate::provider::{Cloud, Cx};
 use crate::run::{self, RunOptions};

@@ -3,7 +3,8 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use super::{Context, Failure, err, out, syntax};
-use crate::frontend::build_vars::{self, Definition};
+use crate::frontend::build_vars;
+use crate::model::definition::Definition;
 use crate::model::diagnostic::Diagnostic;
 
 #[derive(clap::Args)]

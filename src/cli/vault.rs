@@ -3,8 +3,10 @@
 use std::collections::BTreeMap;
 
 use super::{Context, Failure};
-use crate::frontend::build_vars::{self, Action, Definition, Password};
+use crate::frontend::build_vars::{self, Password};
+use crate::model::definition::Definition;
 use crate::model::diagnostic::Diagnostic;
+use crate::model::step::StepKind;
 
 impl Context {
     /// Missing password files of a definition. The owner's settings override `ansible.cfg`.
@@ -12,7 +14,7 @@ impl Context {
         let steps = bundle
             .steps
             .iter()
-            .filter(|step| matches!(step.action, Action::Ansible { .. }))
+            .filter(|step| matches!(step.action, StepKind::Ansible { .. }))
             .map(|step| &step.env);
         let none = BTreeMap::new();
         let bootstrap = (bundle.steps.is_empty() && bundle.has_bootstrap).then_some(&none);

@@ -21,7 +21,7 @@ pub const LIMIT: u64 = 180;
 /// Time limit, in seconds, of checks that download packages.
 const SLOW: u64 = 900;
 
-/// Script of a check described in [`crate::frontend::build_vars::CHECKS`].
+/// Script of a check described in [`crate::model::check::CHECKS`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct CheckDef {
     pub id: &'static str,
@@ -99,8 +99,7 @@ mod tests {
     fn bundles_can_name_every_check() {
         let mut ids: Vec<_> = builtin().iter().map(|c| c.id).collect();
         assert!(
-            ids.iter()
-                .all(|id| crate::frontend::build_vars::CHECKS.iter().any(|known| known.id == *id))
+            ids.iter().all(|id| crate::model::check::CHECKS.iter().any(|known| known.id == *id))
         );
         ids.sort();
         ids.dedup();

@@ -10,7 +10,9 @@ use super::signs::Signs;
 use super::{BuildContext, BuildError, Goal, SshAccess, cloud_init, console, ready, watch};
 use crate::guest::{Remote, Target, keys};
 use crate::model::image::{self, Image};
-use crate::plan::{GIB, MachinePlan, Placement, Security};
+use crate::model::placement::{Placement, Security};
+use crate::model::units::GIB;
+use crate::plan::MachinePlan;
 use crate::provider::{BootSpec, CloudError, Machine, MachinePlacement};
 
 /// A machine with an open session.
@@ -350,7 +352,7 @@ pub(super) async fn capture(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::plan::Named;
+    use crate::model::facts::Named;
 
     #[test]
     fn what_may_keep_ssh_out_is_named_by_its_setting() {

@@ -1,5 +1,6 @@
 //! The steps of a bundle on the builder, one after the other, each with a deadline and under watch;
 //! then tidy.
+use crate::model::step::StepKind;
 use std::time::{Duration, Instant};
 
 use super::answer::{self, NoAnswer, exit_text};
@@ -8,7 +9,7 @@ use super::machine::{self, Running};
 use super::{BuildContext, BuildError, tidy as tidy_script, watch};
 use crate::guest::{Command, Exit, RemoteError};
 use crate::model::event::{Event, seconds};
-use crate::plan::{StepAction, StepPlan};
+use crate::plan::StepPlan;
 
 mod playbook;
 #[cfg(test)]
@@ -75,7 +76,7 @@ async fn watched(
     index: usize,
     step: &StepPlan,
 ) -> Result<(), BuildError> {
-    if matches!(step.action, StepAction::Reboot) {
+    if matches!(step.action, StepKind::Reboot) {
         return reboot(site, builder, index, step).await;
     }
     let begin = Instant::now();
@@ -163,20 +164,20 @@ async fn run(
     let lost =
         |source: RemoteError| BuildError::StepRemote { index, name: step.name.clone(), source };
     match &step.action {
-        StepAction::Ansible { playbook, extra_vars, tags, .. } => {
+        StepKind::Ansible { playbook, extra_vars, tags, .. } => {
             let play = Play { site, builder, index, step, playbook, extra_vars, tags };
             play.run().await
         }
-        StepAction::Shell { text } => shell(site, builder, "shell", step, text.clone().into())
+        StepKind::Shell { text } => shell(site, builder, "shell", step, text.clone().into())
             .await
             .map_err(lost)?
             .map_err(failed),
-        StepAction::Script { path } => {
+        StepKind::Script { path } => {
             let path = dir.join(path);
             let text = std::fs::read(&path).map_err(|source| BuildError::Io { path, source })?;
             shell(site, builder, "script", step, text).await.map_err(lost)?.map_err(failed)
         }
-        StepAction::Upload { src, dest } => {
+        StepKind::Upload { src, dest } => {
             let events = site.cx.events.clone();
             let mut told = Instant::now();
             let progress = Box::new(move |done, of| {
@@ -187,7 +188,7 @@ async fn run(
             });
             builder.remote.put(&dir.join(src), dest, step.sudo, limit, progress).await.map_err(lost)
         }
-        StepAction::Reboot => unreachable!("handled above"),
+        StepKind::Reboot => unreachable!("handled above"),
     }
 }
 

@@ -5,13 +5,15 @@ use std::time::Duration;
 
 use super::heard::LastLines;
 use super::{BuildContext, BuildError, child, exec_reason};
-use crate::fetch::{Download, Fetch, RetryPolicy, TransferContext, unpack};
+use crate::fetch::{Fetch, RetryPolicy, TransferContext, unpack};
 use crate::model::event::Stage;
+use crate::model::format::Format;
 use crate::model::image::{self, Image};
+use crate::model::source::Download;
 use crate::plan::Origin;
 use crate::provider::CloudError;
 use crate::provider::ledger::{Kind, Made};
-use crate::system::disk::{self, Format};
+use crate::system::disk;
 use crate::system::exec::{self, Cmd};
 use crate::wall::Room;
 

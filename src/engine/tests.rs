@@ -1,5 +1,9 @@
 //! The straight line on the in-memory cloud, with a fault at every call, and with machines that
 //! misbehave.
+use crate::model::facts::Named;
+use crate::model::placement::Placement;
+use crate::model::placement::Security;
+use crate::model::step::StepKind;
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::{Arc, Mutex};
@@ -8,15 +12,17 @@ use std::time::Duration;
 use async_trait::async_trait;
 
 use super::*;
-use crate::fetch::{ChecksumSource, Download, SourceUri};
 use crate::guest::{Remote, Target};
+use crate::model::digest::{Algorithm, Digest};
 use crate::model::event::{Events, Sink, Stamped, Verdict};
+use crate::model::format::Format;
+use crate::model::source::{ChecksumSource, Download};
+use crate::model::source_uri::SourceUri;
 use crate::plan::*;
 use crate::provider::fake::{Fault, Memory};
 use crate::provider::ledger::Ledger;
 use crate::system::cancel::Cancel;
-use crate::system::digest::{Algorithm, Digest, Hasher};
-use crate::system::disk::Format;
+use crate::system::digest::Hasher;
 
 mod fake;
 mod smoke;
@@ -191,10 +197,8 @@ async fn a_step_that_restarts_the_machine_is_followed_by_the_next() {
     let world = World::new();
     world.fake.0.lock().unwrap().restarts_at = Some("install-it".into());
     let mut plan = world.plan();
-    let next = StepPlan {
-        action: StepAction::Shell { text: "second-it".into() },
-        ..plan.steps[0].clone()
-    };
+    let next =
+        StepPlan { action: StepKind::Shell { text: "second-it".into() }, ..plan.steps[0].clone() };
     plan.steps.push(next);
     let result = world.build_plan(plan).await.result;
     assert!(matches!(result, Ok(Built::Image(_))), "{result:?}");

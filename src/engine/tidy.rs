@@ -7,7 +7,7 @@ const SCRIPT: &str = concat!(
 );
 
 /// The tidy script for `sh`, to be run as root. Performs the named parts (of
-/// [`crate::frontend::build_vars::TIDY_PARTS`] and [`crate::frontend::build_vars::TIDY_ASKED`]) in a fixed order, and prints
+/// [`crate::model::definition::TIDY_PARTS`] and [`crate::model::definition::TIDY_ASKED`]) in a fixed order, and prints
 /// one line for each. Exits with 0, or with 1 after a line on stderr that names the failed part.
 ///
 /// `build_key` is the factory's login key. Only its line is removed from every `authorized_keys`.
@@ -26,7 +26,7 @@ pub fn script(parts: &[String], build_key: &PublicKey) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::frontend::build_vars::{TIDY_ASKED, TIDY_PARTS};
+    use crate::model::definition::{TIDY_ASKED, TIDY_PARTS};
 
     const KEY: &str = "ssh-ed25519 \
         AAAAC3NzaC1lZDI1NTE5AAAAIEVtJ2/PtdEMhsU1MMDHUAu0Z/fw1uvPO2YroQhaRgtC it's-mine";

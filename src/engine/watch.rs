@@ -5,6 +5,7 @@
 //! is on and silent may be so on purpose: a playbook restarts it, a script its network. It gets the
 //! time of the step; [`verdict`] then examines a failed step, so that a loss is reported within a
 //! minute of its end.
+use crate::model::step::StepKind;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -12,7 +13,7 @@ use super::machine::Running;
 use super::{BuildContext, console};
 use crate::guest::{Remote, RemoteError, Target};
 use crate::log::sentences;
-use crate::plan::StepAction;
+
 use crate::provider::Power;
 
 #[cfg(test)]
@@ -43,9 +44,9 @@ pub(super) const PACE: Pace = Pace {
 const SESSION: Duration = Duration::from_secs(90);
 
 /// Maximum silence in a step: the step's time limit, if it logs in again by itself.
-pub(super) fn patience(action: &StepAction, timeout: Duration) -> Duration {
+pub(super) fn patience(action: &StepKind, timeout: Duration) -> Duration {
     match action {
-        StepAction::Ansible { .. } => timeout,
+        StepKind::Ansible { .. } => timeout,
         _ => timeout.min(SESSION),
     }
 }

@@ -9,7 +9,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::{FetchError, TransferContext, partial_file};
-use crate::system::digest::Digest;
+use crate::model::digest::Digest;
 use crate::system::lock::Held;
 
 /// Interval between attempts to lock a slot that another build holds.

@@ -2,7 +2,7 @@
 //! Ubuntu) and `SHA256 (name) = hex` (BSD: Fedora, CentOS, Rocky), with `#` comments and optionally
 //! inside a PGP signature; or a file with one bare checksum. Signatures are not verified: use https
 //! for the list.
-use crate::system::digest::{Algorithm, Digest};
+use crate::model::digest::{Algorithm, Digest};
 
 /// Maximum length of a file name, in bytes.
 const LONGEST_NAME: usize = 255;

@@ -8,7 +8,7 @@ use super::cache::{Note, Slot};
 use super::http::{Failed, Http, Retry, content_range, validator};
 use super::partial_file::{self, PartialFile, Progress};
 use super::{FetchError, SourceUri, TransferContext};
-use crate::system::digest::Digest;
+use crate::model::digest::Digest;
 use crate::system::disk;
 
 /// Bytes per second below which a connection counts as stalled.

@@ -13,8 +13,9 @@ use tokio::sync::mpsc::{Receiver, Sender, channel};
 use tokio::task::{JoinHandle, spawn_blocking};
 
 use super::{FetchError, TransferContext};
+use crate::model::digest::{Algorithm, Digest};
 use crate::model::event::Event;
-use crate::system::digest::{Algorithm, Digest, Hasher};
+use crate::system::digest::Hasher;
 
 /// Bytes handed to the threads at once. Smaller batches would cost more in wake-ups than in work.
 const BATCH: usize = 512 << 10;

@@ -6,8 +6,9 @@ use std::time::Instant;
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
 
-use crate::frontend::build_vars::{self, Base, Definition};
+use crate::frontend::build_vars;
 use crate::lifecycle::lineage;
+use crate::model::definition::{Base, Definition};
 use crate::model::family;
 use crate::provider::{Cloud, CloudError};
 use crate::run::{self, RunError, RunOptions, RunOutcome};

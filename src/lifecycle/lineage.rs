@@ -3,11 +3,12 @@ use std::path::Path;
 
 use serde::Serialize;
 
-use crate::frontend::build_vars::{self, Base, Definition};
+use crate::frontend::build_vars;
+use crate::model::definition::{Base, Definition};
 use crate::model::event::{Check, Event, Events, Stamped, Tally};
+use crate::model::facts::{BaseLookup, FactsQuery};
 use crate::model::family::{self, CurrentInputs};
 use crate::model::image::{self, Image, State};
-use crate::plan::{BaseLookup, FactsQuery};
 use crate::provider::ledger::Ledger;
 use crate::provider::{Cloud, CloudError, Cx};
 use crate::run;

@@ -3,11 +3,18 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-pub use crate::frontend::build_vars::Visibility;
-
 mod provenance;
 
 pub use provenance::{Provenance, SNAPSHOT, STAGED, STAGED_SOURCE, is_staged_name, tell_copies};
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Visibility {
+    Private,
+    Shared,
+    Community,
+    Public,
+}
 
 /// State of an image: `building` (staged, not for use), `active`, `deprecated`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]

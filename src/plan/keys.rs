@@ -9,10 +9,12 @@ use std::path::Path;
 
 use serde_json::{Value, json};
 
-use super::{Origin, StepAction, StepPlan};
-use crate::fetch::{ChecksumSource, SourceUri};
-use crate::frontend::build_vars::{InputFile, Inputs};
-use crate::system::digest::{Algorithm, Hasher};
+use super::{Origin, StepKind, StepPlan};
+use crate::model::digest::Algorithm;
+use crate::model::inputs::{InputFile, Inputs};
+use crate::model::source::ChecksumSource;
+use crate::model::source_uri::SourceUri;
+use crate::system::digest::Hasher;
 
 /// State before the first step.
 pub(super) struct Begin<'a> {
@@ -73,12 +75,12 @@ impl Begin<'_> {
 }
 
 /// `None` if it reads something outside of the definition.
-fn read_by(action: &StepAction, inputs: Option<&Inputs>) -> Option<Value> {
+fn read_by(action: &StepKind, inputs: Option<&Inputs>) -> Option<Value> {
     match action {
-        StepAction::Shell { .. } | StepAction::Reboot => Some(Value::Null),
+        StepKind::Shell { .. } | StepKind::Reboot => Some(Value::Null),
         // Roles, variables, templates, plugins, lookups: a playbook can read any of them.
-        StepAction::Ansible { .. } => every(inputs),
-        StepAction::Script { path } | StepAction::Upload { src: path, .. } => under(path, inputs),
+        StepKind::Ansible { .. } => every(inputs),
+        StepKind::Script { path } | StepKind::Upload { src: path, .. } => under(path, inputs),
     }
 }
 

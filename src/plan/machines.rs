@@ -1,12 +1,13 @@
 //! Sizes of a run's machines: as the bundle says on this machine, by flavor in a project.
+use crate::model::placement::Placement;
 use serde::{Deserialize, Serialize};
 
-use super::facts::{CloudFacts, Flavor, Named, ProjectFacts};
-use super::placement::{self, Needs, Placement};
+use super::placement::{self, Needs};
 use super::publication::claims;
 use super::{Findings, GIB};
-use crate::frontend::build_vars::Definition;
+use crate::model::definition::Definition;
 use crate::model::diagnostic::Diagnostic;
+use crate::model::facts::{CloudFacts, Flavor, Named, ProjectFacts};
 use crate::model::image::Image;
 
 /// Default disk of a builder in GiB, unless the base needs more.

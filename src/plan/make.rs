@@ -7,10 +7,8 @@ use super::names;
 use super::origin::origin;
 use super::smoke::PACKAGE;
 use super::steps::steps;
-use super::{
-    Facts, Origin, Plan, SmokePlan, StepAction, TimeoutPlan, peak, placement, publication,
-};
-use crate::frontend::build_vars::{Definition, TIDY_ASKED, TIDY_PARTS};
+use super::{Facts, Origin, Plan, SmokePlan, StepKind, TimeoutPlan, peak, placement, publication};
+use crate::model::definition::{Definition, TIDY_ASKED, TIDY_PARTS};
 use crate::model::diagnostic::Diagnostic;
 use crate::model::image::{self, Image};
 use crate::system::lines;
@@ -76,7 +74,7 @@ pub fn plan(
     };
     let origin = origin(bundle, &facts.cloud, wrong);
     let mut steps = steps(bundle);
-    let plays = steps.iter().any(|s| matches!(s.action, StepAction::Ansible { .. }));
+    let plays = steps.iter().any(|s| matches!(s.action, StepKind::Ansible { .. }));
     if let (true, Err((what, hint))) = (plays, &facts.host.ansible) {
         refused.wrong.push(Diagnostic::error(None, what.clone()).hint(hint.clone()));
     }

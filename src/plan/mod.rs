@@ -5,11 +5,15 @@ use std::path::PathBuf;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use crate::frontend::build_vars::Asks;
+use crate::model::definition::Asks;
+use crate::model::facts::Facts;
 use crate::model::image::{self, Image, Provenance};
+use crate::model::placement::Placement;
+use crate::model::publication::Publication;
+use crate::model::step::StepKind;
+use crate::model::units::GIB;
 use crate::text::shell;
 
-mod facts;
 mod keys;
 mod machines;
 mod make;
@@ -28,22 +32,14 @@ mod placement_tests;
 #[cfg(test)]
 mod tests;
 
-pub use facts::{
-    BaseLookup, CloudFacts, ControllerFacts, Facts, FactsQuery, Flavor, Leave, Named, Network,
-    PlacementDefaults, ProjectFacts, Publishing, QuotaHeadroom,
-};
 pub use machines::MachinePlan;
 use make::Findings;
 pub use make::{Purpose, plan};
 pub use names::{image_name, run_id};
 pub use origin::Origin;
-pub use placement::{Placement, Security, VolumePlan};
-pub use publication::{Publication, SET_AT_THE_END, SetBy};
 pub use smoke::SmokePlan;
-pub use steps::{StepAction, StepPlan};
+pub use steps::StepPlan;
 pub use timeouts::TimeoutPlan;
-
-pub const GIB: u64 = 1 << 30;
 
 /// What will be done, with every default applied. Times are seconds, sizes say their unit.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

@@ -1,7 +1,7 @@
 //! Names that a run gives: its own ID, and that of its image.
 use jiff::Timestamp;
 
-use crate::frontend::build_vars::Definition;
+use crate::model::definition::Definition;
 
 /// Name of the image: `bundle_target_name`, or `<bundle.name>-YYYY-MM-DDHHMM` in UTC as the
 /// ancestor had it.

@@ -1,14 +1,15 @@
 //! Where an image comes from: a base, a script of the bundle, or a disk image from elsewhere.
+use crate::model::facts::BaseLookup;
+use crate::model::facts::CloudFacts;
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
-use super::{BaseLookup, CloudFacts};
-use crate::fetch::Download;
-use crate::frontend::build_vars::{Base, Definition, Source};
+use crate::model::definition::{Base, Definition, Source};
 use crate::model::diagnostic::{Diagnostic, Location};
+use crate::model::format::Format;
 use crate::model::image::{Image, Provenance};
-use crate::system::disk::Format;
+use crate::model::source::Download;
 use crate::text::shell;
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

@@ -3,9 +3,11 @@
 //! A run is a sequence of moments (see `engine`). Each resource is counted in the moment that uses
 //! most of it. A finished machine is deleted with its volume and address before the next one is
 //! created.
-use super::facts::QuotaHeadroom;
 use super::machines::{MachinePlan, Machines};
-use super::placement::{Placement, Security};
+use crate::model::facts::QuotaHeadroom;
+use crate::model::placement::Placement;
+use crate::model::placement::Security;
+
 use super::{Findings, Purpose};
 use crate::model::image::Image;
 

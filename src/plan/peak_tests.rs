@@ -1,6 +1,10 @@
 //! What a run has at the same time, against what a project may still have.
 use super::placement_tests::{BUILD, UNTESTED, flavor, project, try_plan, try_plan_for};
 use super::*;
+use crate::model::facts::Leave;
+use crate::model::facts::ProjectFacts;
+use crate::model::facts::QuotaHeadroom;
+use crate::model::placement::VolumePlan;
 
 const VISIT: Purpose = Purpose::Visit;
 const TEST: Purpose = Purpose::Test { smoke: true };

@@ -3,11 +3,11 @@
 //!
 //! The bundle's word counts first, then the environment's, then the one choice there is. Where
 //! there are several, nothing is guessed: the error lists them.
-use serde::{Deserialize, Serialize};
 
 use super::Findings;
-use super::facts::{Named, Network, ProjectFacts};
-use crate::frontend::build_vars::Definition;
+use crate::model::definition::Definition;
+use crate::model::facts::{Network, ProjectFacts};
+use crate::model::placement::Placement;
 
 mod flavor;
 mod leave;
@@ -20,27 +20,9 @@ pub(super) use flavor::{Needs, flavor, smallest};
 pub(super) use leave::leave;
 use named::missing;
 use networks::{networks, reach};
-pub use security::Security;
 use security::security;
-pub use volume::VolumePlan;
 pub(super) use volume::second_disk;
 use volume::volume;
-
-/// Where the machines of a run go.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Placement {
-    pub networks: Vec<Named>,
-    /// Machines get a floating IP of this network.
-    pub floating_network: Option<Named>,
-    pub security: Security,
-    /// Where servers go. Volumes have zones of their own.
-    pub zone: Option<String>,
-    pub volume: Option<VolumePlan>,
-    /// The network whose addresses are reached from here, where there is no floating IP; `None`:
-    /// the first.
-    #[serde(default)]
-    pub reached_on: Option<Named>,
-}
 
 /// `floating_network: none` says that the fixed address is reached; `security_groups: none` that
 /// Nova is asked for no group.

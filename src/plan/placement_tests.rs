@@ -1,7 +1,18 @@
 //! Choices on a cloud that offers some.
 use super::make::PlanError;
 use super::*;
-use crate::frontend::build_vars::Definition;
+use crate::model::definition::Definition;
+use crate::model::facts::BaseLookup;
+use crate::model::facts::CloudFacts;
+use crate::model::facts::ControllerFacts;
+use crate::model::facts::Flavor;
+use crate::model::facts::Leave;
+use crate::model::facts::Named;
+use crate::model::facts::Network;
+use crate::model::facts::PlacementDefaults;
+use crate::model::facts::ProjectFacts;
+use crate::model::facts::QuotaHeadroom;
+use crate::model::placement::Security;
 
 mod volumes;
 

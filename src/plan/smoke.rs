@@ -3,9 +3,8 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
-use super::{MachinePlan, VolumePlan};
-#[cfg(test)]
-use crate::frontend::build_vars;
+use super::MachinePlan;
+use crate::model::placement::VolumePlan;
 
 /// Two machines boot from the captured image: the first is tested, the second proves that
 /// identities differ.
@@ -50,8 +49,8 @@ impl SmokePlan {
     /// With the checks of a bundle.
     #[cfg(test)]
     pub fn of_test(first: MachinePlan, second: MachinePlan) -> Self {
-        let checks = build_vars::Tests::default()
-            .chosen(build_vars::Kind::Image)
+        let checks = crate::model::check::Tests::default()
+            .chosen(crate::model::definition::Kind::Image)
             .into_iter()
             .map(str::to_owned)
             .collect();

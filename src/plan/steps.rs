@@ -5,12 +5,13 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 
 use super::timeouts::{STEP, UPLOAD, secs};
-use crate::frontend::build_vars::{Action, Definition};
+use crate::model::definition::Definition;
+use crate::model::step::StepKind;
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct StepPlan {
     pub name: String,
-    pub action: StepAction,
+    pub action: StepKind,
     pub timeout: u64,
     pub retries: u32,
     pub env: BTreeMap<String, String>,
@@ -18,32 +19,6 @@ pub struct StepPlan {
     /// The content key; see `keys`.
     #[serde(default)]
     pub key: Option<String>,
-}
-
-/// Paths are relative to the bundle.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum StepAction {
-    Ansible {
-        playbook: PathBuf,
-        extra_vars: serde_json::Map<String, serde_json::Value>,
-        tags: Vec<String>,
-        /// The bundle asks to run plays on the factory; without the owner's leave that is refused
-        /// before the plan.
-        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
-        local: bool,
-    },
-    Shell {
-        text: String,
-    },
-    Script {
-        path: PathBuf,
-    },
-    Upload {
-        src: PathBuf,
-        dest: String,
-    },
-    Reboot,
 }
 
 pub(super) fn steps(bundle: &Definition) -> Vec<StepPlan> {
@@ -55,33 +30,33 @@ pub(super) fn steps(bundle: &Definition) -> Vec<StepPlan> {
     let with_vars = |extra: &serde_json::Map<String, serde_json::Value>| {
         bundle.vars.clone().into_iter().chain(extra.clone()).collect()
     };
-    let plan = |step: &crate::frontend::build_vars::Step| {
+    let plan = |step: &crate::model::step::Step| {
         let (name, action) = match &step.action {
-            Action::Ansible { playbook, extra_vars, tags, local } => (
+            StepKind::Ansible { playbook, extra_vars, tags, local } => (
                 playbook.display().to_string(),
-                StepAction::Ansible {
+                StepKind::Ansible {
                     playbook: playbook.clone(),
                     extra_vars: with_vars(extra_vars),
                     tags: tags.clone(),
                     local: *local,
                 },
             ),
-            Action::Shell { text } => (first_words(text), StepAction::Shell { text: text.clone() }),
-            Action::Script { path } => {
-                (path.display().to_string(), StepAction::Script { path: path.clone() })
+            StepKind::Shell { text } => (first_words(text), StepKind::Shell { text: text.clone() }),
+            StepKind::Script { path } => {
+                (path.display().to_string(), StepKind::Script { path: path.clone() })
             }
-            Action::Upload { src, dest } => (
+            StepKind::Upload { src, dest } => (
                 format!("upload {} to {dest}", src.display()),
-                StepAction::Upload { src: src.clone(), dest: dest.clone() },
+                StepKind::Upload { src: src.clone(), dest: dest.clone() },
             ),
-            Action::Reboot => ("reboot".into(), StepAction::Reboot),
+            StepKind::Reboot => ("reboot".into(), StepKind::Reboot),
         };
         StepPlan {
             name: step.name.clone().unwrap_or(name),
             action,
             timeout: secs(
                 step.timeout,
-                if matches!(step.action, Action::Upload { .. }) {
+                if matches!(step.action, StepKind::Upload { .. }) {
                     secs(bundle.timeouts.upload, UPLOAD)
                 } else {
                     default
@@ -100,7 +75,7 @@ pub(super) fn steps(bundle: &Definition) -> Vec<StepPlan> {
 fn bootstrap(bundle: &Definition, timeout: u64) -> StepPlan {
     StepPlan {
         name: "ansible/bootstrap.yml".into(),
-        action: StepAction::Ansible {
+        action: StepKind::Ansible {
             playbook: PathBuf::from("ansible/bootstrap.yml"),
             extra_vars: bundle.vars.clone(),
             tags: Vec::new(),

@@ -1,8 +1,12 @@
 //! Defaults, what is missing, what is inherited.
 use super::*;
-use crate::frontend::build_vars;
-use crate::frontend::build_vars::Definition;
-use crate::frontend::build_vars::TIDY_PARTS;
+use crate::model::facts::BaseLookup;
+use crate::model::facts::CloudFacts;
+use crate::model::facts::ControllerFacts;
+use crate::model::publication::SetBy;
+
+use crate::model::definition::Definition;
+use crate::model::definition::TIDY_PARTS;
 
 const BUILD: Purpose = Purpose::Build { smoke: true };
 
@@ -42,10 +46,7 @@ pub(super) fn facts() -> Facts {
         host: ControllerFacts {
             ansible: Ok("ansible-playbook 2.14".into()),
             commit: Some("c0ffee".into()),
-            inputs: Some(crate::frontend::build_vars::Inputs {
-                sha256: "d1d1".into(),
-                files: Vec::new(),
-            }),
+            inputs: Some(crate::model::inputs::Inputs { sha256: "d1d1".into(), files: Vec::new() }),
         },
     }
 }
@@ -254,7 +255,7 @@ fn playbooks_are_given_the_vars_of_the_bundle() {
             {{b: 3}}\n"
     );
     let plan = plan(&bundle(&vars), &facts(), "r", at(), BUILD).unwrap();
-    let StepAction::Ansible { extra_vars, .. } = &plan.steps[0].action else { panic!() };
+    let StepKind::Ansible { extra_vars, .. } = &plan.steps[0].action else { panic!() };
     assert_eq!(serde_json::to_value(extra_vars).unwrap(), serde_json::json!({"a": 1, "b": 3}));
 }
 
@@ -263,8 +264,10 @@ fn playbooks_are_given_the_vars_of_the_bundle() {
 fn a_base_that_was_never_built_is_told_with_who_makes_it() {
     let hint = |base: &str, family: &str| {
         let mut bundle = bundle(&format!("bundle: {{name: x, img_base: {base}}}\n"));
-        bundle.base_maker =
-            Some(build_vars::Maker { label: "images/web".into(), family: family.into() });
+        bundle.base_maker = Some(crate::model::definition::Maker {
+            label: "images/web".into(),
+            family: family.into(),
+        });
         let mut facts = facts();
         facts.cloud.base = BaseLookup::Missing { near: Vec::new() };
         let wrong = plan(&bundle, &facts, "r", at(), BUILD).unwrap_err().wrong;

@@ -3,7 +3,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::frontend::build_vars::Definition;
+use crate::model::definition::Definition;
 
 /// Seconds.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

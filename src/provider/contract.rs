@@ -20,9 +20,9 @@ use super::ledger::{Entry, Kind, Ledger};
 use super::{
     BootSpec, Cloud, CloudError, Cx, Machine, MachinePlacement, Power, Publication, Reboot,
 };
+use crate::model::facts::{BaseLookup, FactsQuery};
 use crate::model::family;
 use crate::model::image::{self, Image, Lifecycle, State, Visibility};
-use crate::plan::{BaseLookup, FactsQuery};
 
 const DEADLINE: Duration = Duration::from_secs(300);
 
@@ -207,7 +207,7 @@ fn publication(run: &Run) -> Publication {
 /// Everything is found by its owner, and goes, while the ledger is not asked.
 async fn lost_ledger(cloud: &dyn Cloud, run: &Run, base: &Image) {
     let machine = run.boot(cloud, "m", base).await;
-    let disk = crate::plan::VolumePlan { size_gib: 1, kind: None, zone: None };
+    let disk = crate::model::placement::VolumePlan { size_gib: 1, kind: None, zone: None };
     match cloud.attach_volume(&run.cx, &run.id, &machine, &disk, DEADLINE).await {
         Ok(_) | Err(CloudError::Unable { .. }) => {}
         Err(e) => panic!("attach: {e}"),

@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::ledger::{Kind, Made};
 use super::{BootSpec, CloudError, Cx, Power};
 use crate::model::image::{self, Image, State};
-use crate::plan::GIB;
+use crate::model::units::GIB;
 
 mod provider;
 #[cfg(test)]

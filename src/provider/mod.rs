@@ -7,10 +7,11 @@ use std::time::Duration;
 use async_trait::async_trait;
 
 use crate::model::event::Events;
+use crate::model::facts::{BaseLookup, CloudFacts, FactsQuery, Named};
 use crate::model::family::{self, Meaning};
 use crate::model::image::{self, Image, Lifecycle, Provenance, State};
-pub use crate::plan::Publication;
-use crate::plan::{BaseLookup, CloudFacts, FactsQuery, Named, Placement, VolumePlan};
+use crate::model::placement::{Placement, VolumePlan};
+pub use crate::model::publication::Publication;
 use crate::system::cancel::{Cancel, Cancelled};
 use crate::text::shell;
 

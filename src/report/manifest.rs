@@ -7,9 +7,9 @@ use sha2::{Digest, Sha256};
 use super::hex;
 use super::record::{BaseRecord, Record, State};
 use super::templates::Rendered;
-use crate::frontend::build_vars::Inputs;
 use crate::model::event::Verdict;
 use crate::model::image::Image;
+use crate::model::inputs::Inputs;
 
 /// Incremented when a key changes its meaning or is removed.
 pub const SCHEMA: u32 = 2;

@@ -10,7 +10,8 @@ use futures_util::future::try_join_all;
 use serde::{Deserialize, Serialize};
 
 use super::templates::{Job, Outcome};
-use crate::frontend::build_vars::{Definition, Doubts};
+use crate::frontend::build_vars::Doubts;
+use crate::model::definition::Definition;
 use crate::model::diagnostic::Diagnostic;
 use crate::model::image::Image;
 use crate::plan::Plan;

@@ -7,8 +7,9 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value as Json};
 
 use super::{fixed_ids, hints, rendered_form};
-use crate::frontend::build_vars::{self, Definition, Doubts, RESULTS};
+use crate::frontend::build_vars::{self, Doubts, RESULTS};
 use crate::jinja::{self, Error, Kind, Source, Variables};
+use crate::model::definition::Definition;
 use crate::model::diagnostic::{Diagnostic, Location};
 use crate::model::image::Image;
 use crate::plan::{self, Plan};

@@ -7,10 +7,12 @@ use std::path::{Path, PathBuf};
 use super::manifest::Manifest;
 use super::record::Record;
 use super::{Rendered, junit, page, properties};
-use crate::frontend::build_vars::{self, Definition, Inputs};
+use crate::frontend::build_vars;
+use crate::model::definition::Definition;
 use crate::model::diagnostic::Diagnostic;
 use crate::model::event::Stamped;
 use crate::model::image::Image;
+use crate::model::inputs::Inputs;
 use crate::plan::Plan;
 use crate::system::paths::real_so_far;
 

@@ -4,9 +4,10 @@ use jiff::Timestamp;
 use super::options::RunOptions;
 use super::outcome::{RunError, RunOutcome};
 use super::{reading, run};
-use crate::frontend::build_vars::{self, Base, Definition};
+use crate::frontend::build_vars;
+use crate::model::definition::{Base, Definition};
 use crate::model::event::Event;
-use crate::plan::{BaseLookup, FactsQuery};
+use crate::model::facts::{BaseLookup, FactsQuery};
 
 /// The base as the cloud knows it: an `os/<name>` of the tree is known by its family. What takes
 /// more than its bounds was refused when the bundle was loaded.
@@ -34,7 +35,7 @@ pub async fn missing_base(
         .map_err(RunError::Bad)?;
     // The bundle is what was asked for, and is waited for: its base gets the checks of a bundle.
     // Who names the base has all.
-    let base = Definition { kind: build_vars::Kind::Image, ..loaded.bundle };
+    let base = Definition { kind: crate::model::definition::Kind::Image, ..loaded.bundle };
     let wanted = FactsQuery {
         base: Some(base.name.clone()),
         base_is_family: true,

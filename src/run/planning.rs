@@ -7,12 +7,12 @@ use super::base::{base_name, missing_base};
 use super::index::names_of_live_runs;
 use super::options::RunOptions;
 use super::outcome::RunError;
-use crate::frontend::build_vars::{self, Base, Definition, Source};
+use crate::frontend::build_vars;
+use crate::model::definition::{Base, Definition, Source};
 use crate::model::diagnostic::Diagnostic;
+use crate::model::facts::{BaseLookup, ControllerFacts, Facts, FactsQuery, Publishing};
 use crate::model::image::{Image, Visibility};
-use crate::plan::{
-    self, BaseLookup, ControllerFacts, Facts, FactsQuery, Plan, Publishing, Purpose,
-};
+use crate::plan::{self, Plan, Purpose};
 use crate::provider::{CloudError, Cx};
 use crate::ready;
 use crate::system::cancel::{Cancel, Cancelled};

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use jiff::Timestamp;
 
 use super::RunError;
-use crate::frontend::build_vars::Definition;
+use crate::model::definition::Definition;
 use crate::model::diagnostic::{Diagnostic, Location};
 use crate::model::event::{Event, Stage, Stamped};
 use crate::report::{self, LATEST};

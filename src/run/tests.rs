@@ -10,7 +10,7 @@ use super::planning::host_facts;
 use super::*;
 use crate::engine::SshAccess;
 use crate::frontend::build_vars;
-use crate::plan::BaseLookup;
+use crate::model::facts::BaseLookup;
 use crate::provider::Cloud;
 use crate::provider::fake::Memory;
 use crate::provider::ledger::{Kind, LedgerError, Made};

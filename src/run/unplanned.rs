@@ -6,7 +6,7 @@ use super::ending::{is_for_people, word};
 use super::options::RunOptions;
 use super::outcome::{RunError, RunOutcome};
 use super::{Begun, target_dir};
-use crate::frontend::build_vars::Definition;
+use crate::model::definition::Definition;
 use crate::model::event::{Event, Stage, Stamped, seconds};
 use crate::report;
 

@@ -4,39 +4,17 @@
 //! A qcow2 can name other files of this host as its backing or data file, and a tool that guesses
 //! formats would follow. A header can also request tables of any size. Sources:
 //! docs/interop/qcow2.rst of QEMU; the limits are those of its `block/qcow2.h`.
+use crate::model::format::Format;
 use std::fs::File;
 use std::io::{Read, Seek, SeekFrom};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 use std::time::Duration;
 
-use serde::{Deserialize, Serialize};
-
 use crate::system::exec::{Cmd, Limits};
 
 #[cfg(test)]
 pub mod tests;
-
-/// Supported formats.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Format {
-    Qcow2,
-    /// A raw disk, as a machine sees it.
-    Raw,
-}
-
-impl Format {
-    pub const NAMES: [&str; 2] = ["qcow2", "raw"];
-
-    /// Name in `qemu-img` and Glance.
-    pub fn name(self) -> &'static str {
-        match self {
-            Format::Qcow2 => "qcow2",
-            Format::Raw => "raw",
-        }
-    }
-}
 
 /// Result of inspecting a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

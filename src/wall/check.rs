@@ -9,7 +9,8 @@ use super::ansible::ANSIBLE;
 use super::installation::python_homes;
 use super::mounts::Mounts;
 use super::{Availability, Wall, WallError, Walled, find, furnished};
-use crate::frontend::build_vars::{self, Definition, Need, NeedKind};
+use crate::frontend::build_vars;
+use crate::model::definition::{Definition, Need, NeedKind};
 use crate::system::cancel::{Cancel, Cancelled};
 use crate::system::exec::{Cmd, Limits, env};
 

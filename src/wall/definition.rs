@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 use std::path::{Component, Path, PathBuf};
 
-use crate::frontend::build_vars::Asks;
+use crate::model::definition::Asks;
 use crate::model::diagnostic::Diagnostic;
 use crate::system::paths::real;
 

@@ -2,7 +2,7 @@
 use std::collections::BTreeMap;
 
 use super::{Wall, shipped};
-use crate::frontend::build_vars::{Definition, Source};
+use crate::model::definition::{Definition, Source};
 use crate::plan::{Origin, Plan};
 use crate::system::exec::env;
 

@@ -1,10 +1,11 @@
 //! Messages about the wall before a run: requests of the definition that are not granted, and parts
 //! that run without a wall.
+use crate::model::step::StepKind;
 use std::path::{Path, PathBuf};
 
 use super::{Availability, Wall, definition, shipped};
 use crate::model::diagnostic::Diagnostic;
-use crate::plan::{Origin, Plan, StepAction, StepPlan};
+use crate::plan::{Origin, Plan, StepPlan};
 use crate::settings::{Mode, quoted};
 use crate::system::cancel::{Cancel, Cancelled};
 use crate::system::exec::env;
@@ -232,7 +233,7 @@ impl Wall {
 
     /// Ansible settings in the caller's environment that playbooks do not get.
     fn dropped(&self, plan: &Plan) -> Option<String> {
-        let plays = |step: &StepPlan| matches!(step.action, StepAction::Ansible { .. });
+        let plays = |step: &StepPlan| matches!(step.action, StepKind::Ansible { .. });
         let kept = self
             .config
             .env
@@ -267,7 +268,7 @@ impl Wall {
 }
 
 fn wants_local(plan: &Plan) -> bool {
-    let asks = |step: &StepPlan| matches!(step.action, StepAction::Ansible { local: true, .. });
+    let asks = |step: &StepPlan| matches!(step.action, StepKind::Ansible { local: true, .. });
     plan.steps.iter().any(asks)
 }
 
@@ -275,7 +276,7 @@ fn wants_local(plan: &Plan) -> bool {
 fn reserved(plan: &Plan) -> Vec<Diagnostic> {
     let mut wrong = Vec::new();
     for (index, step) in plan.steps.iter().enumerate() {
-        let StepAction::Ansible { extra_vars, .. } = &step.action else { continue };
+        let StepKind::Ansible { extra_vars, .. } = &step.action else { continue };
         let variables =
             step.env.keys().filter_map(|name| Some((format!("env.{name}"), env::reserved(name)?)));
         let extra = extra_vars

@@ -1,12 +1,14 @@
 //! What a definition is refused before a run, and what a program behind the wall gets;
 //! `test-tools/it/wall.rs` has the whole.
+use crate::model::step::StepKind;
 use std::os::unix::fs::PermissionsExt;
 use std::time::Duration;
 
 use super::ansible::ANSIBLE;
 use super::*;
-use crate::frontend::build_vars::Asks;
-use crate::plan::{Origin, Publication, StepAction, StepPlan, TimeoutPlan};
+use crate::model::definition::Asks;
+use crate::model::publication::Publication;
+use crate::plan::{Origin, StepPlan, TimeoutPlan};
 use crate::settings::{LimitSettings, Mode, Rule};
 
 mod bounds;

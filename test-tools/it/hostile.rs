@@ -22,7 +22,7 @@ use image_factory::testing::image::Visibility;
 use image_factory::testing::log::sentences::final_line;
 use image_factory::testing::log::{EventFile, LogFile, Recorder};
 use image_factory::testing::plan::{
-    MachinePlan, Origin, Plan, Publication, StepAction, StepPlan, TimeoutPlan,
+    MachinePlan, Origin, Plan, Publication, StepKind, StepPlan, TimeoutPlan,
 };
 use image_factory::testing::provider::fake::Memory;
 use image_factory::testing::provider::ledger::Ledger;
@@ -209,7 +209,7 @@ fn plan(cloud: &Memory, dir: &Path, steps: Vec<StepPlan>) -> Plan {
     }
 }
 
-fn step(action: StepAction) -> StepPlan {
+fn step(action: StepKind) -> StepPlan {
     StepPlan {
         name: "it".into(),
         action,
@@ -280,7 +280,7 @@ async fn run_on(hostile: &Hostile, dir: &Path, steps: Vec<StepPlan>) -> (RunOutc
 }
 
 fn shell(text: &str) -> Vec<StepPlan> {
-    vec![step(StepAction::Shell { text: text.into() })]
+    vec![step(StepKind::Shell { text: text.into() })]
 }
 
 /// The jail holds: what runs there is root of nothing, and sees nothing.
@@ -315,8 +315,8 @@ async fn a_base_that_lets_nobody_work_is_named_before_the_steps() {
     let own = "#!/bin/bash\ncp /usr/bin/true /tmp/t && ! /tmp/t 2>/dev/null && echo held\n";
     std::fs::write(dir.path().join("own.sh"), own).unwrap();
     let steps = vec![
-        step(StepAction::Shell { text: "echo done".into() }),
-        step(StepAction::Script { path: "own.sh".into() }),
+        step(StepKind::Shell { text: "echo done".into() }),
+        step(StepKind::Script { path: "own.sh".into() }),
     ];
     let (result, _) = build_on(&hostile, dir.path(), steps).await;
     assert_eq!(result, Ok(()));

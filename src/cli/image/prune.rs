@@ -3,8 +3,9 @@ use std::process::ExitCode;
 
 use super::{json, no_family};
 use crate::cli::{Context, Failure, err, findings, out};
-use crate::frontend::build_vars::{self, Definition};
+use crate::frontend::build_vars;
 use crate::lifecycle::prune;
+use crate::model::definition::Definition;
 use crate::model::event::Events;
 use crate::model::family::{self, Policy, PruneAction};
 use crate::provider::ledger::Ledger;

@@ -1,7 +1,8 @@
 //! The publication part of a plan.
 use super::Lines;
 use crate::model::image;
-use crate::plan::{MinDisk, Origin, Plan, SET_AT_THE_END, SetBy};
+use crate::model::publication::{SET_AT_THE_END, SetBy};
+use crate::plan::{MinDisk, Origin, Plan};
 
 /// All settings of the image in Glance, from the definition or a default.
 pub(super) fn published(lines: &mut Lines, plan: &Plan) {

@@ -13,9 +13,11 @@ use serde_json::{Map, Value};
 use sha2::{Digest, Sha256};
 
 use super::refused;
-use crate::frontend::build_vars::{self, Action, Definition};
+use crate::frontend::build_vars;
 use crate::log::sentences;
+use crate::model::definition::Definition;
 use crate::model::diagnostic::{Diagnostic, Location};
+use crate::model::step::StepKind;
 use crate::system::cancel::{Cancel, Cancelled};
 use crate::system::exec::{self, Cmd};
 use crate::system::paths::real;
@@ -248,7 +250,7 @@ type Given<'b> = (&'b BTreeMap<String, String>, &'b Map<String, Value>);
 /// inputs.
 fn playbooks(bundle: &Definition) -> impl Iterator<Item = (&Path, Option<Given<'_>>)> {
     let steps = bundle.steps.iter().filter_map(|step| match &step.action {
-        Action::Ansible { playbook, extra_vars, .. } => {
+        StepKind::Ansible { playbook, extra_vars, .. } => {
             Some((playbook.as_path(), Some((&step.env, extra_vars))))
         }
         _ => None,

@@ -1,4 +1,5 @@
 //! A step `ansible`: the real `ansible-playbook`, over the system's `ssh`, behind the wall.
+use crate::model::step::StepKind;
 use std::os::unix::fs::FileTypeExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -8,7 +9,7 @@ use crate::engine::ansible;
 use crate::engine::heard::{LastLines, REASON};
 use crate::engine::machine::{Running, SshFiles};
 use crate::engine::{BuildContext, BuildError, child, exec_reason, inventory, required};
-use crate::plan::{StepAction, StepPlan};
+use crate::plan::StepPlan;
 use crate::system::exec::{self, Cmd};
 use crate::system::lines;
 use crate::wall::Room;
@@ -77,7 +78,7 @@ impl Play<'_> {
                     Some(f) => lines::cut(&f.to_string(), 8 * REASON),
                     None => last.reason(exec::status_text(status)),
                 };
-                let local = matches!(step.action, StepAction::Ansible { local: true, .. });
+                let local = matches!(step.action, StepKind::Ansible { local: true, .. });
                 Err(failed(
                     match cmd.joint.is_some() && ansible::could_not_become(&last.all(), local) {
                         true => format!("{why}; {NO_OTHER_USER}"),

@@ -80,7 +80,7 @@ impl World {
         let dir = self.dir.path().join("tree/images/x");
         let terminal = ("ansible_ssh_use_tty".to_owned(), gives_terminals().into());
         let extra_vars = serde_json::Map::from_iter([terminal]);
-        let action = StepAction::Ansible {
+        let action = StepKind::Ansible {
             playbook: "play.yml".into(),
             extra_vars,
             tags: Vec::new(),

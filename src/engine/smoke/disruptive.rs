@@ -11,7 +11,8 @@ use crate::engine::{BuildContext, BuildError, cloud_init, console};
 use crate::guest::{Target, keys};
 use crate::log::sentences;
 use crate::model::event::Verdict;
-use crate::plan::{MachinePlan, VolumePlan};
+use crate::model::placement::VolumePlan;
+use crate::plan::MachinePlan;
 use crate::provider::{CloudError, Reboot};
 
 /// Time limit of a short script.

@@ -15,7 +15,8 @@ use super::{BuildContext, BuildError, SshAccess, cloud_init, console};
 use crate::guest::{Target, keys};
 use crate::model::event::{Abreast, Check, Event, Tally, Verdict, seconds};
 use crate::model::image::Image;
-use crate::plan::{GIB, MachinePlan, SmokePlan};
+use crate::model::units::GIB;
+use crate::plan::{MachinePlan, SmokePlan};
 use crate::provider::{Cx, Machine};
 use crate::system::lines;
 

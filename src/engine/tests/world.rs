@@ -1,4 +1,6 @@
 //! A build on the in-memory cloud, with what was heard of it.
+use crate::model::publication::Publication;
+use crate::model::step::StepKind;
 use jiff::Timestamp;
 
 use super::*;
@@ -73,7 +75,7 @@ impl World {
             ssh_user: "debian".into(),
             steps: vec![StepPlan {
                 name: "install".into(),
-                action: StepAction::Shell { text: "install-it".into() },
+                action: StepKind::Shell { text: "install-it".into() },
                 timeout: 60,
                 retries: 0,
                 env: BTreeMap::new(),

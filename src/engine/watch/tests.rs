@@ -209,14 +209,14 @@ async fn what_will_not_come_back_is_not_waited_for() {
 #[test]
 fn only_what_logs_in_again_by_itself_has_the_whole_time() {
     let hour = Duration::from_secs(3600);
-    let play = StepAction::Ansible {
+    let play = StepKind::Ansible {
         playbook: "p".into(),
         extra_vars: Default::default(),
         tags: Vec::new(),
         local: false,
     };
     assert_eq!(patience(&play, hour), hour);
-    assert_eq!(patience(&StepAction::Shell { text: "x".into() }, hour), SESSION);
+    assert_eq!(patience(&StepKind::Shell { text: "x".into() }, hour), SESSION);
 }
 
 /// As in a step: stuck once, a machine that is waited for is not given up.

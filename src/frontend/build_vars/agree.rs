@@ -1,7 +1,7 @@
 //! Reports settings that contradict each other, and settings without effect.
 use std::collections::BTreeMap;
 
-use super::{Action, Definition, Step, Tests};
+use super::{Definition, Step, StepKind, Tests};
 use crate::model::diagnostic::{Diagnostic, Location};
 
 /// Settings of checks, and the check that uses each.
@@ -220,7 +220,7 @@ impl Found<'_> {
         }
         let steps =
             bundle.steps.iter().enumerate().filter_map(|(index, step)| match &step.action {
-                Action::Ansible { extra_vars, .. } => {
+                StepKind::Ansible { extra_vars, .. } => {
                     Some((format!("steps[{}].extra_vars", index + 1), extra_vars))
                 }
                 _ => None,
@@ -291,14 +291,14 @@ impl Found<'_> {
 
     fn step(&mut self, step: &Step, at: &str) {
         let (what, sudo, env) = match step.action {
-            Action::Ansible { .. } => ("a playbook", Some("playbooks say `become: true`"), None),
-            Action::Upload { .. } => ("an upload", None, Some("an upload runs no program")),
-            Action::Reboot => (
+            StepKind::Ansible { .. } => ("a playbook", Some("playbooks say `become: true`"), None),
+            StepKind::Upload { .. } => ("an upload", None, Some("an upload runs no program")),
+            StepKind::Reboot => (
                 "a restart",
                 Some("the factory restarts the machine as root anyway"),
                 Some("a restart runs no program of yours"),
             ),
-            Action::Shell { .. } | Action::Script { .. } => return,
+            StepKind::Shell { .. } | StepKind::Script { .. } => return,
         };
         if let Some(hint) = sudo.filter(|_| step.sudo) {
             self.warn(&format!("{at}.sudo"), format!("`sudo` does nothing for {what}"), hint);

@@ -1,5 +1,6 @@
 //! Checks the bases of bundles: missing ones, and cycles.
 use super::{Base, Definition, keys, tree};
+use crate::model::definition::Maker;
 use crate::model::diagnostic::{Diagnostic, Location};
 
 /// A finding that involves several bundles, and the bundle that it is on. Its location may be the
@@ -74,15 +75,6 @@ pub fn base_among(bundles: &[&Definition], bundle: &Definition) -> Option<usize>
         Base::Image(name) if *name == bundle.name => None,
         Base::Image(name) => bundles.iter().position(|other| other.name == *name),
     }
-}
-
-/// The definition that makes another definition's base.
-#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
-pub struct Maker {
-    /// Such as `images/readme`.
-    pub label: String,
-    /// Its `bundle.name`, by which bases are named.
-    pub family: String,
 }
 
 /// The bundle that makes the base of `bundle`, if the base is not `os/<name>`: found by its family,

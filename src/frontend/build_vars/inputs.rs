@@ -1,4 +1,6 @@
 //! The files of a definition and their digests. Builds of equal digests had equal definitions.
+use crate::model::inputs::InputFile;
+use crate::model::inputs::Inputs;
 use std::fs::File;
 use std::io::{self, Read};
 use std::os::unix::ffi::OsStrExt;
@@ -10,30 +12,6 @@ use sha2::{Digest, Sha256};
 use super::tree::SETTINGS;
 use super::{Definition, links};
 use crate::system::reading;
-
-/// One file of a definition.
-#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
-pub struct InputFile {
-    /// Relative to the bundle's directory. `../../shared/f` was reached through a link, which has
-    /// an entry of its own.
-    #[serde(serialize_with = "crate::text::lossy_path")]
-    pub path: PathBuf,
-    /// Hex. For a symbolic link, the hash of its target's name. Targets inside the tree have
-    /// entries of their own; files outside of the tree are never read.
-    pub sha256: String,
-    /// `-`, `x` for an executable, `l` for a link.
-    pub mode: char,
-}
-
-/// All files of a definition, under one digest.
-#[derive(Debug, Clone, Default, PartialEq, Eq, serde::Serialize)]
-pub struct Inputs {
-    /// SHA-256, in hex, of lines `<sha256> <mode> ./<path>`: paths, contents, and the executable
-    /// bit (other mode bits differ between checkouts). As in lists of sha256sum, a line with an
-    /// escaped path begins with `\`; `\n` and `\\` are the escapes.
-    pub sha256: String,
-    pub files: Vec<InputFile>,
-}
 
 /// All files of a definition, sorted by path: those of its directory except `target` (build output)
 /// and `.git`, and those beside build-vars.yml if `bundle.path` names another directory. The error

@@ -11,7 +11,7 @@ use std::rc::Rc;
 use super::ansible_cfg::{COLLECTIONS, ROLES};
 use super::trees::Trees;
 use super::yaml::Position;
-use super::{Action, Definition};
+use super::{Definition, StepKind};
 use crate::model::diagnostic::{Diagnostic, Location, Severity};
 
 mod environment;
@@ -129,7 +129,7 @@ pub(super) fn playbook(cache: &mut Cache, playbook: &Playbook<'_>) -> Vec<Diagno
 /// Findings on steps that ask for plays on the factory, where its owner does not allow that.
 /// `how`: what the owner has to write to allow it; `None`: it is allowed.
 pub fn on_factory(bundle: &Definition, how: Option<&str>) -> Vec<Diagnostic> {
-    let asks = |step: &super::Step| matches!(step.action, Action::Ansible { local: true, .. });
+    let asks = |step: &super::Step| matches!(step.action, StepKind::Ansible { local: true, .. });
     let Some(how) = how.filter(|_| bundle.steps.iter().any(asks)) else { return Vec::new() };
     let places = bundle
         .places

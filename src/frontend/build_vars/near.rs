@@ -7,7 +7,7 @@ use self::named::Named;
 pub use self::strays::{Stray, strays};
 use self::within::Within;
 use super::playbooks::requirements;
-use super::{Action, Definition, Source, tree};
+use super::{Definition, Source, StepKind, tree};
 use crate::model::diagnostic::{Diagnostic, Location};
 
 mod named;
@@ -217,7 +217,7 @@ impl Look<'_> {
 
     /// The default playbook runs only if no steps are listed.
     fn bootstrap(&self) -> Option<Doubtful> {
-        let of_ansible = |step: &super::Step| matches!(step.action, Action::Ansible { .. });
+        let of_ansible = |step: &super::Step| matches!(step.action, StepKind::Ansible { .. });
         let left_out = self.bundle.has_bootstrap
             && !self.bundle.steps.is_empty()
             && !self.bundle.steps.iter().any(of_ansible);
@@ -286,10 +286,10 @@ fn is_aside(name: &str) -> bool {
 /// Paths of the bundle that its definition names.
 fn used(bundle: &Definition) -> BTreeSet<PathBuf> {
     let steps = bundle.steps.iter().filter_map(|step| match &step.action {
-        Action::Ansible { playbook: path, .. }
-        | Action::Script { path }
-        | Action::Upload { src: path, .. } => Some(path.clone()),
-        Action::Shell { .. } | Action::Reboot => None,
+        StepKind::Ansible { playbook: path, .. }
+        | StepKind::Script { path }
+        | StepKind::Upload { src: path, .. } => Some(path.clone()),
+        StepKind::Shell { .. } | StepKind::Reboot => None,
     });
     let source = match &bundle.source {
         Some(Source::Script(path)) => Some(path.clone()),

@@ -4,12 +4,13 @@
 //!
 //! Nothing is run, and nothing is read but files of the definition. What is worked out at the run
 //! is passed over.
+use crate::model::definition::Need;
 use std::collections::{BTreeSet, HashSet};
 use std::path::{Path, PathBuf};
 
 use super::ansible_cfg::Config;
 use super::trees::Trees;
-use crate::model::diagnostic::{Diagnostic, Location};
+use crate::model::diagnostic::Diagnostic;
 
 mod configuration;
 mod expressions;
@@ -56,28 +57,6 @@ const MOST_FILES: usize = 2000;
 const MOST_BYTES: usize = 16 << 20;
 /// Findings on one playbook; more say nothing new.
 const MOST_FINDINGS: usize = 300;
-
-/// What a playbook takes from outside of its definition.
-#[derive(
-    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize,
-)]
-pub enum NeedKind {
-    /// `community.docker`
-    Collection,
-    Role,
-}
-
-/// Neither the definition has it nor a `requirements.yml` of it names it: the machine that builds
-/// has to.
-#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
-pub struct Need {
-    pub kind: NeedKind,
-    pub name: String,
-    pub place: Location,
-    /// No run comes past it. What may not run, or may be installed as a dependency of another, is
-    /// not certain to be missed.
-    pub sure: bool,
-}
 
 #[derive(Debug, Default)]
 pub(super) struct Review {

@@ -5,9 +5,10 @@ use std::path::Path;
 use super::decode::{Field, Fields, Reader};
 use super::yaml::Value;
 use super::{Kind, Source, files, keys, steps};
-use crate::fetch::{ChecksumSource, Download, SourceUri};
-use crate::system::digest::{Algorithm, Digest};
-use crate::system::disk::Format;
+use crate::model::digest::{Algorithm, Digest};
+use crate::model::format::Format;
+use crate::model::source::{ChecksumSource, Download};
+use crate::model::source_uri::SourceUri;
 
 pub(super) fn source(reader: &mut Reader, field: &Field, kind: Kind, dir: &Path) -> Option<Source> {
     if kind == Kind::Image {

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use super::ansible_cfg::Config;
 use super::decode::{Field, Fields, Reader};
 use super::yaml::{Position, Value};
-use super::{Action, Step, files, keys, lint, playbooks, scripts};
+use super::{Step, StepKind, files, keys, lint, playbooks, scripts};
 use crate::model::diagnostic::Diagnostic;
 use crate::system::exec::env;
 
@@ -86,9 +86,9 @@ fn step(reader: &mut Reader, field: &Field, lies: &Lies<'_>) -> Option<Step> {
     let retries = step.read("retries", |f| reader.whole(f, 0)).unwrap_or(0);
     let sudo = step.read("sudo", |f| reader.truth(f)).unwrap_or(false);
     let action = ansible
-        .map(|(playbook, local)| Action::Ansible { playbook, extra_vars, tags, local })
+        .map(|(playbook, local)| StepKind::Ansible { playbook, extra_vars, tags, local })
         .or(shell)
-        .or(script.map(|path| Action::Script { path }))
+        .or(script.map(|path| StepKind::Script { path }))
         .or(upload)
         .or(reboot)?;
     Some(Step { name, action, timeout, retries, env, sudo })
@@ -200,16 +200,16 @@ pub(super) fn check_playbook(reader: &mut Reader, lies: &Lies<'_>, path: &Path, 
     reader.findings.extend(found);
 }
 
-fn shell(reader: &mut Reader, field: &Field) -> Option<Action> {
+fn shell(reader: &mut Reader, field: &Field) -> Option<StepKind> {
     let Value::List(items) = &field.node.value else {
-        return shell_text(reader, field).map(|text| Action::Shell { text });
+        return shell_text(reader, field).map(|text| StepKind::Shell { text });
     };
     if items.is_empty() {
         reader.error(field.node.spot, format!("`{}` is empty", field.path), "");
     }
     let lines: Vec<String> =
         reader.list(field)?.iter().filter_map(|line| shell_text(reader, line)).collect();
-    Some(Action::Shell { text: lines.join("\n") })
+    Some(StepKind::Shell { text: lines.join("\n") })
 }
 
 fn shell_text(reader: &mut Reader, field: &Field) -> Option<String> {
@@ -228,23 +228,23 @@ fn shell_text(reader: &mut Reader, field: &Field) -> Option<String> {
     Some(text)
 }
 
-fn upload(reader: &mut Reader, field: &Field, dir: &Path) -> Option<Action> {
+fn upload(reader: &mut Reader, field: &Field, dir: &Path) -> Option<StepKind> {
     let upload = reader.fields(field, keys::UPLOAD)?;
     for key in keys::UPLOAD.iter().filter(|key| upload.lacks(key, keys::UPLOAD)) {
         required(reader, &upload, key);
     }
     let src = upload.read("src", |f| path(reader, f, dir, files::upload));
     let dest = upload.read("dest", |f| reader.word(f));
-    Some(Action::Upload { src: src?, dest: dest? })
+    Some(StepKind::Upload { src: src?, dest: dest? })
 }
 
 fn required(reader: &mut Reader, fields: &Fields, key: &str) {
     reader.error(fields.spot, format!("`{}.{key}` is missing", fields.path), "");
 }
 
-fn reboot(reader: &mut Reader, field: &Field) -> Option<Action> {
+fn reboot(reader: &mut Reader, field: &Field) -> Option<StepKind> {
     if reader.truth(field)? {
-        return Some(Action::Reboot);
+        return Some(StepKind::Reboot);
     }
     reader.error(field.node.spot, "`reboot: false` does nothing", "leave the step out");
     None

@@ -62,7 +62,9 @@ impl Tree {
     fn plan_on(&self, change: impl FnOnce(&mut crate::model::image::Image)) -> Plan {
         let bundle = build_vars::load(self.0.path(), &self.dir()).unwrap().bundle;
         let mut facts = facts();
-        let crate::plan::BaseLookup::Found(base) = &mut facts.cloud.base else { unreachable!() };
+        let crate::model::facts::BaseLookup::Found(base) = &mut facts.cloud.base else {
+            unreachable!()
+        };
         change(base);
         facts.host.inputs = build_vars::inputs(&bundle).ok();
         let purpose = Purpose::Build { smoke: true };

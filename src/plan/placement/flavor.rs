@@ -1,9 +1,9 @@
 //! Flavors: the one that is named, or the smallest that suffices.
 use super::named::one;
-use crate::frontend::build_vars::Definition;
+use crate::model::definition::Definition;
 use crate::model::diagnostic::{Diagnostic, there_are};
+use crate::model::facts::{Flavor, Named, ProjectFacts};
 use crate::plan::Findings;
-use crate::plan::facts::{Flavor, Named, ProjectFacts};
 
 /// What a machine must have at least.
 #[derive(Debug, Clone, Copy)]

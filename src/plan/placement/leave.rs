@@ -1,8 +1,8 @@
 //! What the cloud leaves this project's user to do.
-use crate::frontend::build_vars::Definition;
+use crate::model::definition::Definition;
 use crate::model::diagnostic::Diagnostic;
+use crate::model::facts::{Leave, ProjectFacts};
 use crate::plan::Findings;
-use crate::plan::facts::{Leave, ProjectFacts};
 
 /// What the cloud was asked for leave to do, where that matters.
 pub(in crate::plan) fn leave(

@@ -1,6 +1,6 @@
 //! Things of the cloud that a definition names, by ID or by name.
 use crate::model::diagnostic::{Diagnostic, Location, there_are};
-use crate::plan::facts::Named;
+use crate::model::facts::Named;
 
 /// The one thing with this ID, or with this name.
 pub(super) fn one(

@@ -1,10 +1,10 @@
 //! Networks that machines are on, and how this machine reaches them.
 use super::NONE;
 use super::named::one;
-use crate::frontend::build_vars::Definition;
+use crate::model::definition::Definition;
 use crate::model::diagnostic::Diagnostic;
+use crate::model::facts::{Named, Network, ProjectFacts};
 use crate::plan::Findings;
-use crate::plan::facts::{Named, Network, ProjectFacts};
 
 /// In the order in which they are written: the first is the machine's first interface.
 pub(super) fn networks<'a>(

@@ -1,24 +1,11 @@
 //! Security groups of the machines.
 use super::NONE;
 use super::named::one;
-use crate::frontend::build_vars::Definition;
+use crate::model::definition::Definition;
 use crate::model::diagnostic::Diagnostic;
+use crate::model::facts::{Named, Network, ProjectFacts};
+use crate::model::placement::Security;
 use crate::plan::Findings;
-use crate::plan::facts::{Named, Network, ProjectFacts};
-use serde::{Deserialize, Serialize};
-
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Security {
-    Groups(Vec<Named>),
-    /// One of the run's own that admits SSH from these CIDRs and nothing else. Without any: from
-    /// the address that this machine has towards the one that was booted.
-    Temporary {
-        ssh_from: Vec<String>,
-    },
-    /// Nova is asked for none: the networks have no port security, or the bundle says so.
-    None,
-}
 
 /// The groups that are named, or one of the run's own. Nova takes none for a machine that has a
 /// network without port security.

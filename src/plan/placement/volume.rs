@@ -1,23 +1,12 @@
 //! Volumes: those that machines boot from, and the one that a check attaches.
-use super::Placement;
-use super::named::missing;
-use crate::frontend::build_vars::{Definition, Volume};
-use crate::model::diagnostic::Diagnostic;
-use crate::plan::Findings;
-use crate::plan::facts::ProjectFacts;
-use serde::{Deserialize, Serialize};
 
-/// A volume, and where it is made: machines boot from it, or it is attached to one.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct VolumePlan {
-    #[serde(rename = "size_gb")]
-    pub size_gib: u64,
-    /// Volume type; `None`: the cloud's default.
-    pub kind: Option<String>,
-    /// Cinder's zone; `None`: its default.
-    #[serde(default)]
-    pub zone: Option<String>,
-}
+use super::named::missing;
+use crate::model::definition::{Definition, Volume};
+use crate::model::diagnostic::Diagnostic;
+use crate::model::facts::ProjectFacts;
+use crate::model::placement::Placement;
+use crate::model::placement::VolumePlan;
+use crate::plan::Findings;
 
 pub(super) fn volume(
     bundle: &Definition,

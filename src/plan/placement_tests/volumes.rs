@@ -1,5 +1,7 @@
 //! Volumes, their types and zones, and flavors without disks.
 use super::*;
+use crate::model::facts::ProjectFacts;
+use crate::model::placement::VolumePlan;
 
 #[test]
 fn a_volume_is_as_large_as_the_base() {

@@ -7,9 +7,11 @@ use async_trait::async_trait;
 
 use super::Memory;
 use super::world::{Booted, owner, uuid_number};
+use crate::model::facts::{BaseLookup, CloudFacts, FactsQuery};
 use crate::model::family;
 use crate::model::image::{self, Image, Lifecycle, State};
-use crate::plan::{BaseLookup, CloudFacts, FactsQuery, GIB, VolumePlan};
+use crate::model::placement::VolumePlan;
+use crate::model::units::GIB;
 use crate::provider::ledger::{Entry, Kind, Made};
 use crate::provider::{
     AttachedVolume, BootSpec, Cloud, CloudError, Cx, Machine, Power, Publication, Reboot,

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::Fault;
 use crate::model::image::{self, Image, State, Visibility};
-use crate::plan::GIB;
+use crate::model::units::GIB;
 use crate::provider::{BootSpec, CloudError, Machine, Power};
 
 #[derive(Default)]

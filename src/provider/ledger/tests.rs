@@ -228,7 +228,7 @@ fn what_is_no_file_or_too_long_is_an_end_and_no_wait() {
 #[tokio::test]
 async fn a_full_disk_lets_nothing_be_made_and_leaves_the_ledger_whole() {
     let dir = tempfile::tempdir().unwrap();
-    let inner = "cloud::ledger::tests::in_little_room";
+    let inner = "provider::ledger::tests::in_little_room";
     let test = std::env::current_exe().unwrap();
     let script = r#"trap '' XFSZ; ulimit -S -f 1 && exec "$0" --exact "$1" --ignored"#;
     let ran = std::process::Command::new("sh")

@@ -3,8 +3,8 @@ use std::collections::BTreeSet;
 
 use super::OpenStack;
 use super::glance::{self, Record};
+use crate::model::facts::{BaseLookup, FactsQuery};
 use crate::model::image::{self, Image};
-use crate::plan::{BaseLookup, FactsQuery};
 use crate::provider::{self, CloudError};
 use crate::system::cancel::Cancel;
 

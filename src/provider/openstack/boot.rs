@@ -9,7 +9,8 @@ use super::floating::Taking;
 use super::nova::{self, Server};
 use super::resources::PREFIX;
 use super::{Group, OpenStack, cinder, description, neutron, poll};
-use crate::plan::{Named, QuotaHeadroom, Security};
+use crate::model::facts::{Named, QuotaHeadroom};
+use crate::model::placement::Security;
 use crate::provider::ledger::Kind;
 use crate::provider::{BootSpec, CloudError, Cx, Machine, MachinePlacement};
 
@@ -171,8 +172,10 @@ async fn volume(
     deadline: Duration,
 ) -> Result<Option<String>, CloudError> {
     let Some(wanted) = &place.site.volume else { return Ok(None) };
-    let wanted =
-        crate::plan::VolumePlan { size_gib: wanted.size_gib.max(spec.disk_gib), ..wanted.clone() };
+    let wanted = crate::model::placement::VolumePlan {
+        size_gib: wanted.size_gib.max(spec.disk_gib),
+        ..wanted.clone()
+    };
     cx.cancel.check()?;
     let marks = cloud.marks(&spec.run);
     let create = || async {
@@ -299,7 +302,7 @@ fn fixed(place: &MachinePlacement, server: &Server) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::plan::Placement;
+    use crate::model::placement::Placement;
 
     fn place(networks: &[&str]) -> MachinePlacement {
         let named = |n: &&str| Named { id: format!("id-{n}"), name: (*n).into() };

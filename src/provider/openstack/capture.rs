@@ -7,12 +7,14 @@ use std::time::Duration;
 use super::create::{self, New};
 use super::glance::{self, Patch, Record};
 use super::{OpenStack, cinder, nova, poll, resources};
+use crate::model::digest::{Algorithm, Digest};
 use crate::model::event::Event;
+use crate::model::format::Format;
 use crate::model::image::{self, Image};
 use crate::provider::ledger::Kind;
 use crate::provider::{CloudError, Cx, Machine};
-use crate::system::digest::{Algorithm, Digest, Hasher};
-use crate::system::disk::{self, Format};
+use crate::system::digest::Hasher;
+use crate::system::disk;
 use crate::system::exec::{self, ExecError};
 
 /// Polls of a queued image before its server's task state is checked.

@@ -7,7 +7,8 @@ use serde_json::{Value, json};
 use super::api::{Api, ApiError, Service};
 use super::nova::{PAGE, absent_is_fine, room_left, usable_zones};
 use super::pages::{self, List};
-use crate::plan::{Named, QuotaHeadroom, VolumePlan};
+use crate::model::facts::{Named, QuotaHeadroom};
+use crate::model::placement::VolumePlan;
 use crate::system::cancel::Cancel;
 
 #[derive(Debug, Clone, Deserialize)]

@@ -7,10 +7,10 @@ use super::endpoint::Microversions;
 use super::glance;
 use super::source::is_near;
 use super::{OpenStack, base, cinder, neutron, nova};
-use crate::model::image::{self, Image};
-use crate::plan::{
+use crate::model::facts::{
     BaseLookup, CloudFacts, FactsQuery, Leave, Network, ProjectFacts, QuotaHeadroom,
 };
+use crate::model::image::{self, Image};
 use crate::provider::{CloudError, Cx};
 use crate::system::cancel::Cancel;
 
@@ -185,7 +185,7 @@ async fn site(
         networks: networks.into_iter().map(|n| network(n, &subnets, project)).collect(),
         security_groups: groups
             .into_iter()
-            .map(|g| crate::plan::Named { id: g.id, name: g.name })
+            .map(|g| crate::model::facts::Named { id: g.id, name: g.name })
             .collect(),
         zones,
         room: QuotaHeadroom {

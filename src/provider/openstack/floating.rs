@@ -5,7 +5,7 @@ use super::boot::tag;
 use super::create::{self, New};
 use super::nova::Server;
 use super::{OpenStack, description_for, neutron};
-use crate::plan::Named;
+use crate::model::facts::Named;
 use crate::provider::ledger::Kind;
 use crate::provider::{BootSpec, CloudError, Cx};
 

@@ -10,10 +10,11 @@ use serde_json::{Map, Value, json};
 use super::api::{Api, ApiError, Service};
 use super::nova::{absent_is_fine, room_left};
 use super::pages::{self, List};
+use crate::model::digest::{Algorithm, Digest};
+use crate::model::facts::{Leave, Publishing, QuotaHeadroom};
 use crate::model::image::{self, Image, State, Visibility};
-use crate::plan::{GIB, Leave, Publishing, QuotaHeadroom};
+use crate::model::units::GIB;
 use crate::system::cancel::Cancel;
-use crate::system::digest::{Algorithm, Digest};
 
 mod unusable;
 

@@ -15,8 +15,9 @@ use async_trait::async_trait;
 use super::ledger::Entry;
 use super::local_resources::LocalResources;
 use super::{AttachedVolume, BootSpec, Cloud, CloudError, Cx, Machine, Power, Publication, Reboot};
+use crate::model::facts::{CloudFacts, FactsQuery, PlacementDefaults};
 use crate::model::image::{self, Image, Lifecycle};
-use crate::plan::{CloudFacts, FactsQuery, PlacementDefaults, VolumePlan};
+use crate::model::placement::VolumePlan;
 use crate::system::cancel::Cancel;
 
 mod access;

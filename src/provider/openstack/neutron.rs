@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use super::api::{Api, ApiError, Service};
 use super::nova::{absent_is_fine, room_left};
 use super::pages::{self, List};
-use crate::plan::{Named, QuotaHeadroom};
+use crate::model::facts::{Named, QuotaHeadroom};
 use crate::system::cancel::Cancel;
 
 #[derive(Debug, Clone, Deserialize)]

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use super::api::{Api, ApiError, Service};
 use super::pages::{self, List};
-use crate::plan::{Flavor, Leave, Named, QuotaHeadroom};
+use crate::model::facts::{Flavor, Leave, Named, QuotaHeadroom};
 use crate::system::cancel::Cancel;
 
 /// Microversion in which `createImage` returns the image's ID; earlier ones have only the

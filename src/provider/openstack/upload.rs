@@ -6,7 +6,8 @@ use std::sync::{Arc, OnceLock};
 use bytes::Bytes;
 
 use super::api::OnProgress;
-use crate::system::digest::{Algorithm, Digest, Hasher};
+use crate::model::digest::{Algorithm, Digest};
+use crate::system::digest::Hasher;
 
 /// A file being sent.
 pub struct Upload {

@@ -3,7 +3,7 @@ use std::time::Duration;
 
 use super::create::{self, New};
 use super::{OpenStack, Service, cinder, nova, poll, resources};
-use crate::plan::VolumePlan;
+use crate::model::placement::VolumePlan;
 use crate::provider::ledger::Kind;
 use crate::provider::{AttachedVolume, CloudError, Cx, Machine};
 

@@ -6,9 +6,10 @@ use super::machine::{MachineDir, OVERLAY, RunDirs};
 use super::power::{self, Turns};
 use super::staging::Staging;
 use super::store::Store;
+use crate::model::format::Format;
 use crate::model::image::Image;
 use crate::provider::{CloudError, Cx, Machine, Power};
-use crate::system::disk::{self, Format};
+use crate::system::disk;
 
 /// Source and name of a capture.
 pub struct Order<'a> {

@@ -7,13 +7,15 @@ use std::time::{Duration, Instant};
 
 use super::machine::{RunDirs, convert_error};
 use super::store::{self, Store};
+use crate::model::digest::Algorithm;
+use crate::model::format::Format;
 use crate::model::image::{self, Image, State, Visibility};
-use crate::plan::GIB;
+use crate::model::units::GIB;
 use crate::provider::ledger::{Kind, Made};
 use crate::provider::{CloudError, Cx};
 use crate::system::cancel::{Cancel, Cancelled};
-use crate::system::digest::{Algorithm, Hasher};
-use crate::system::disk::{self, Disk, Format};
+use crate::system::digest::Hasher;
+use crate::system::disk::{self, Disk};
 use crate::system::exec;
 
 /// Options of `qemu-img`: zstd compression, two parallel writes, in any order.

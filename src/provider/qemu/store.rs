@@ -4,8 +4,8 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use crate::model::facts::BaseLookup;
 use crate::model::image::{self, Image, State};
-use crate::plan::BaseLookup;
 use crate::provider::{self, CloudError};
 use crate::system::durable::{self, sync_dir};
 

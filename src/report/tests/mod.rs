@@ -1,15 +1,14 @@
 //! Tests of the outputs; `bundle()` and `plan()` are what they all start from.
+use crate::model::step::StepKind;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use crate::frontend::build_vars::{
-    Asks, Definition, GlanceOptions, Kind, MachineRequest, Tests, Timeouts,
-};
+use crate::model::check::Tests;
+use crate::model::definition::{Asks, Definition, GlanceOptions, Kind, MachineRequest, Timeouts};
 use crate::model::event::{Check, Event, Stage, Stamped, Verdict};
 use crate::model::image::{Image, Visibility};
-use crate::plan::{
-    MachinePlan, Origin, Plan, Publication, SmokePlan, StepAction, StepPlan, TimeoutPlan,
-};
+use crate::model::publication::Publication;
+use crate::plan::{MachinePlan, Origin, Plan, SmokePlan, StepPlan, TimeoutPlan};
 
 mod corpus;
 mod files;
@@ -113,7 +112,7 @@ pub fn plan() -> Plan {
     };
     let step = |name: &str| StepPlan {
         name: name.into(),
-        action: StepAction::Reboot,
+        action: StepKind::Reboot,
         timeout: 60,
         retries: 0,
         env: BTreeMap::new(),

@@ -4,7 +4,7 @@ use std::time::Instant;
 use insta::assert_snapshot;
 
 use super::bundle;
-use crate::frontend::build_vars::Definition;
+use crate::model::definition::Definition;
 use crate::model::diagnostic::Diagnostic;
 use crate::report::templates::Job;
 

@@ -6,7 +6,7 @@ async fn a_step_cannot_set_what_protects_the_factory() {
     let dir = tempfile::tempdir().unwrap();
     let step = |name: &str, variable: Option<&str>| StepPlan {
         name: "s".into(),
-        action: StepAction::Ansible {
+        action: StepKind::Ansible {
             playbook: "p.yml".into(),
             extra_vars: variable.into_iter().map(|v| (v.to_owned(), "x".into())).collect(),
             tags: Vec::new(),
@@ -45,7 +45,8 @@ async fn a_step_cannot_set_what_protects_the_factory() {
 /// A definition of a stranger's would make an image of any file that the factory may read.
 #[tokio::test]
 async fn a_source_lies_in_the_tree_or_where_the_owner_says() {
-    use crate::fetch::{ChecksumSource, Download, SourceUri};
+    use crate::model::source::{ChecksumSource, Download};
+    use crate::model::source_uri::SourceUri;
     let (tree, away) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     let (within, without, link) =
         (tree.path().join("disk"), away.path().join("disk"), tree.path().join("link"));
@@ -130,7 +131,7 @@ fn example_machine() -> crate::plan::MachinePlan {
 #[tokio::test]
 async fn plays_on_the_factory_are_the_owners_to_allow() {
     let dir = tempfile::tempdir().unwrap();
-    let action = StepAction::Ansible {
+    let action = StepKind::Ansible {
         playbook: "p.yml".into(),
         extra_vars: Default::default(),
         tags: Vec::new(),
@@ -157,7 +158,7 @@ async fn plays_on_the_factory_are_the_owners_to_allow() {
 #[tokio::test]
 async fn settings_of_ansible_that_do_not_arrive_are_told_of() {
     let dir = tempfile::tempdir().unwrap();
-    let action = StepAction::Ansible {
+    let action = StepKind::Ansible {
         playbook: "p.yml".into(),
         extra_vars: Default::default(),
         tags: Vec::new(),
@@ -220,7 +221,7 @@ async fn a_name_does_not_make_a_definition_the_shipped_one() {
 #[tokio::test]
 async fn all_that_is_refused_is_granted_by_one_rule() {
     let dir = tempfile::tempdir().unwrap();
-    let action = StepAction::Ansible {
+    let action = StepKind::Ansible {
         playbook: "p.yml".into(),
         extra_vars: Default::default(),
         tags: Vec::new(),

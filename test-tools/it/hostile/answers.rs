@@ -25,7 +25,7 @@ fn playbook(dir: &Path) -> Vec<StepPlan> {
         "- hosts: all\n  gather_facts: false\n  tasks: [{raw: echo}]\n",
     )
     .unwrap();
-    let action = StepAction::Ansible {
+    let action = StepKind::Ansible {
         playbook: "play.yml".into(),
         extra_vars: Default::default(),
         tags: Vec::new(),

@@ -5,7 +5,8 @@ use std::path::{Path, PathBuf};
 
 use super::is_aside;
 use super::within::Within;
-use crate::frontend::build_vars::{Definition, tree};
+use crate::frontend::build_vars::tree;
+use crate::model::definition::Definition;
 use crate::system::reading;
 
 /// Limits: bytes in total and per text, files and directories per bundle and per tree. Beyond them,

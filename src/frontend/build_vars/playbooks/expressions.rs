@@ -1,5 +1,6 @@
 //! Expressions: tests that are written as filters, braces where none belong, names of variables
 //! where a value is meant.
+use crate::model::definition::NeedKind;
 use std::borrow::Cow;
 use std::collections::HashSet;
 use std::path::Path;
@@ -7,7 +8,7 @@ use std::sync::LazyLock;
 
 use regex::Regex;
 
-use super::{NeedKind, Scope, Walk, is_template, moved, plugins, tail};
+use super::{Scope, Walk, is_template, moved, plugins, tail};
 use crate::frontend::build_vars::yaml::{Node, Position, Value};
 use crate::model::diagnostic::{Diagnostic, Location};
 use crate::system::reading;

@@ -1,7 +1,9 @@
 //! Findings of a walk, with their places and their severity.
+use crate::model::definition::Need;
+use crate::model::definition::NeedKind;
 use std::path::Path;
 
-use super::{Need, NeedKind, Scope, Walk, plain};
+use super::{Scope, Walk, plain};
 use crate::frontend::build_vars::yaml::Position;
 use crate::model::diagnostic::{Diagnostic, Location};
 

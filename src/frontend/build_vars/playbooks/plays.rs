@@ -1,7 +1,7 @@
 //! Playbooks and their plays.
+use crate::model::definition::NeedKind;
 use std::path::Path;
 
-use super::NeedKind;
 use super::{Scope, Walk, handlers, is_template, modules, scalar, tail, tasks, texts, words};
 use crate::frontend::build_vars::yaml::{Entry, Node, Value};
 

@@ -1,9 +1,10 @@
 //! Roles: where they lie, and which of their files run.
+use crate::model::definition::NeedKind;
 use std::path::Path;
 
 use super::handlers::Handling;
 use super::tasks::{may_not_run, with_endings};
-use super::{NeedKind, Scope, Walk, is_template, modules, scalar};
+use super::{Scope, Walk, is_template, modules, scalar};
 use crate::frontend::build_vars::yaml::{Node, Position, Value};
 
 /// The directories of a role whose `main` Ansible reads by itself.

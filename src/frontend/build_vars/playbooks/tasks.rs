@@ -1,10 +1,11 @@
 //! Tasks and blocks: which module they call, and which files that needs.
+use crate::model::definition::NeedKind;
 use std::path::{Path, PathBuf};
 
 use super::calls::Call;
 use super::loops::{is_loop, literal, with_item};
 use super::words::{self, Level};
-use super::{NeedKind, Scope, Walk, modules, moved, scalar, tail, texts};
+use super::{Scope, Walk, modules, moved, scalar, tail, texts};
 use crate::frontend::build_vars::yaml::{Entry, Node, Value};
 
 /// Words of tasks and blocks; what else is a key of a task is its module.

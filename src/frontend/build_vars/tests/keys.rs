@@ -101,8 +101,8 @@ fn every_key_given_twice() {
     twice("volume:", keys::VOLUME);
     twice("machine:", keys::MACHINE);
     twice("timeouts:", keys::TIMEOUTS);
-    twice("tidy:", crate::frontend::build_vars::TIDY_PARTS);
-    twice("tidy:", crate::frontend::build_vars::TIDY_ASKED);
+    twice("tidy:", crate::model::definition::TIDY_PARTS);
+    twice("tidy:", crate::model::definition::TIDY_ASKED);
     twice("vars:", &["free"]);
     for key in keys::STEP {
         let said = said_more(&format!("steps:\n  - {key}: a\n    {key}: b\n"));

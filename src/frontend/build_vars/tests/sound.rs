@@ -144,7 +144,7 @@ steps:
     let extra_vars = json!({"debug": true, "name": "1"}).as_object().unwrap().clone();
     assert_eq!(
         site.action,
-        Action::Ansible {
+        StepKind::Ansible {
             playbook: "ansible/site.yml".into(),
             extra_vars,
             tags: vec!["a".into(), "b".into()],
@@ -159,11 +159,11 @@ steps:
         env: Default::default(),
         sudo: false,
     };
-    assert_eq!(b.steps[1], plain(Action::Shell { text: "apt-get update\ntrue".into() }));
-    assert_eq!(b.steps[2], plain(Action::Shell { text: "set -x\nls\n".into() }));
-    assert_eq!(b.steps[3], plain(Action::Script { path: "scripts/a.sh".into() }));
-    assert_eq!(b.steps[4], plain(Action::Upload { src: "files".into(), dest: "/srv".into() }));
-    assert_eq!(b.steps[5], plain(Action::Reboot));
+    assert_eq!(b.steps[1], plain(StepKind::Shell { text: "apt-get update\ntrue".into() }));
+    assert_eq!(b.steps[2], plain(StepKind::Shell { text: "set -x\nls\n".into() }));
+    assert_eq!(b.steps[3], plain(StepKind::Script { path: "scripts/a.sh".into() }));
+    assert_eq!(b.steps[4], plain(StepKind::Upload { src: "files".into(), dest: "/srv".into() }));
+    assert_eq!(b.steps[5], plain(StepKind::Reboot));
     let place = |key: &str| (b.places[key].line, b.places[key].column);
     assert_eq!(
         (place("bundle.img_base"), place("keep"), place("steps[1].retries")),

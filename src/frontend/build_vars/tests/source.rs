@@ -1,9 +1,10 @@
 //! `source`: a script, or where an image is got from.
 use super::{Tree, said_in};
-use crate::fetch::{ChecksumSource, Download, SourceUri};
-use crate::frontend::build_vars::Source;
-use crate::system::digest::{Algorithm, Digest};
-use crate::system::disk::Format;
+use crate::model::definition::Source;
+use crate::model::digest::{Algorithm, Digest};
+use crate::model::format::Format;
+use crate::model::source::{ChecksumSource, Download};
+use crate::model::source_uri::SourceUri;
 
 const SHA256: &str = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
 

@@ -16,8 +16,8 @@ use super::super::upload::Upload;
 use super::super::{body, endpoint, session};
 use super::asked::Asked;
 use super::{Api, LONGEST, Service, TIMEOUT};
+use crate::model::digest::Digest;
 use crate::system::cancel::Cancel;
-use crate::system::digest::Digest;
 use crate::system::http::{may_be_the_proxys, retry_after};
 
 /// Most attempts at one call.

@@ -11,7 +11,8 @@ use super::super::api::ApiError;
 use super::super::create::{self, New};
 use super::lifecycle::{SERVERS, openstack};
 use super::{asked, cloud};
-use crate::plan::{Named, Placement, Security, VolumePlan};
+use crate::model::facts::Named;
+use crate::model::placement::{Placement, Security, VolumePlan};
 use crate::provider::ledger::{Entry, Kind, Ledger};
 use crate::provider::{BootSpec, Cloud, CloudError, Cx, Machine, MachinePlacement};
 

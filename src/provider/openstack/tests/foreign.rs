@@ -8,9 +8,9 @@ use wiremock::{Mock, MockServer, Request, ResponseTemplate};
 
 use super::lifecycle::{SERVERS, VOLUMES, image, openstack, patches, record};
 use super::{asked, cloud};
+use crate::model::facts::{BaseLookup, FactsQuery};
 use crate::model::family::{self, Policy};
 use crate::model::image::{Image, Lifecycle, Provenance, State};
-use crate::plan::{BaseLookup, FactsQuery};
 use crate::provider::ledger::{Entry, Kind, Ledger};
 use crate::provider::{Cloud, Cx, Machine, Publication};
 

@@ -6,8 +6,8 @@ use wiremock::{Mock, MockServer, Request, ResponseTemplate};
 
 use super::lifecycle::{openstack, record};
 use super::{asked, cloud};
+use crate::model::facts::{BaseLookup, CloudFacts, FactsQuery, Leave, ProjectFacts, Publishing};
 use crate::model::image::Visibility;
-use crate::plan::{BaseLookup, CloudFacts, FactsQuery, Leave, ProjectFacts, Publishing};
 use crate::provider::Cloud;
 
 const IMAGES: &str = "/image/v2/images";

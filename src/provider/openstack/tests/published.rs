@@ -8,7 +8,7 @@ use wiremock::{Mock, MockServer, Request, ResponseTemplate};
 use super::foreign::publication;
 use super::lifecycle::{image, openstack, patches, record};
 use super::{asked, cloud};
-use crate::plan::GIB;
+use crate::model::units::GIB;
 use crate::provider::{Cloud, Publication};
 
 const IMAGE: &str = "/image/v2/images/s1";

@@ -8,12 +8,13 @@ use wiremock::matchers::{method, path};
 use wiremock::{Mock, MockServer, ResponseTemplate};
 
 use super::{cloud, login_of};
+use crate::model::digest::Algorithm;
 use crate::model::event::{Event, Events, Sink, Stamped};
 use crate::model::image::Image;
 use crate::provider::ledger::{Kind, Ledger};
 use crate::provider::openstack::{Config, OpenStack};
 use crate::provider::{Cloud, CloudError, Cx};
-use crate::system::digest::{Algorithm, Hasher};
+use crate::system::digest::Hasher;
 
 const SOON: Duration = Duration::from_secs(60);
 

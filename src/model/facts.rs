@@ -3,8 +3,8 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::frontend::build_vars::Inputs;
 use crate::model::image::{Image, Visibility};
+use crate::model::inputs::Inputs;
 use crate::system::exec::probe::Lack;
 
 /// What a plan needs to know of a cloud.

@@ -1,0 +1,3 @@
+//! Units of size.
+
+pub const GIB: u64 = 1 << 30;
