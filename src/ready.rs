@@ -5,9 +5,10 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 use std::time::Duration;
 
+use crate::model::facts::Lack;
 use crate::plan::{Origin, Plan};
 use crate::system::cancel::{Cancel, Cancelled};
-use crate::system::exec::probe::{self, Lack};
+use crate::system::exec::probe;
 use crate::system::exec::{self, Cmd, ExecError};
 use crate::system::{disk, durable, lines};
 

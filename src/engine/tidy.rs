@@ -7,7 +7,7 @@ const SCRIPT: &str = concat!(
 );
 
 /// The tidy script for `sh`, to be run as root. Performs the named parts (of
-/// [`crate::model::definition::TIDY_PARTS`] and [`crate::model::definition::TIDY_ASKED`]) in a fixed order, and prints
+/// `TIDY_PARTS` and `TIDY_ASKED` of the model) in a fixed order, and prints
 /// one line for each. Exits with 0, or with 1 after a line on stderr that names the failed part.
 ///
 /// `build_key` is the factory's login key. Only its line is removed from every `authorized_keys`.

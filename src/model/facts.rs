@@ -5,7 +5,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::model::image::{Image, Visibility};
 use crate::model::inputs::Inputs;
-use crate::system::exec::probe::Lack;
+
+/// A missing or broken prerequisite, and the fix.
+pub type Lack = (String, String);
 
 /// What a plan needs to know of a cloud.
 #[derive(Debug, Clone, Default)]

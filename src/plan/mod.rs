@@ -1,4 +1,4 @@
-//! `plan(Definition, Facts, run id, now) -> Plan`: pure, and the only place where defaults are applied.
+//! `plan(Definition, Facts, run id, now) -> Plan`: pure. Defaults are applied here and nowhere else.
 //! `build` makes no choice that is not in the plan.
 use std::path::PathBuf;
 

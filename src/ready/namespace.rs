@@ -5,8 +5,8 @@ use std::path::Path;
 use std::time::Duration;
 
 use super::user;
+use crate::model::facts::Lack;
 use crate::system::cancel::{Cancel, Cancelled};
-use crate::system::exec::probe::Lack;
 use crate::system::exec::{self, Cmd, ExecError};
 
 /// Users and groups of a system range up to `nobody`, 65534.

@@ -76,7 +76,7 @@ const KINDS: &[Calls] = &[
         end: None,
     },
 ];
-/// Other processors have no filter; a stopped program is still detected ([`crate::system::exec::joint`]).
+/// Other processors have no filter; a stopped program is still detected (`exec::joint`).
 #[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
 const KINDS: &[Calls] = &[];
 

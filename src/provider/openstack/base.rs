@@ -16,7 +16,7 @@ pub async fn named(
     Ok(glance::images(&cloud.api, &[("name", name.to_owned())], cancel).await?)
 }
 
-/// Resolves `wanted` by [`crate::model::family::meaning`] over all candidates, including foreign images
+/// Resolves `wanted` by [`family::meaning`] over all candidates, including foreign images
 /// for lookups by ID or exact name.
 pub async fn base(
     cloud: &OpenStack,

@@ -10,9 +10,9 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::store::replace;
+use crate::model::facts::Lack;
 use crate::provider::local_resources::builder;
 use crate::system::cancel::Cancel;
-use crate::system::exec::probe::Lack;
 use crate::system::exec::{self, Cmd, ExecError};
 
 /// The requested acceleration.

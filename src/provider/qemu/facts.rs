@@ -1,7 +1,8 @@
 //! Facts and missing prerequisites of this machine.
 use super::accel::Choice;
+use crate::model::facts::Lack;
 use crate::system::cancel::Cancel;
-use crate::system::exec::probe::{self, Lack};
+use crate::system::exec::probe;
 
 /// QEMU's version ("7.2.22"), or why it does not run.
 pub async fn qemu_version(

@@ -12,13 +12,13 @@ use async_trait::async_trait;
 use super::ledger::{Entry, Kind};
 use super::local_resources::{self, LocalResources};
 use super::{AttachedVolume, BootSpec, Cloud, CloudError, Cx, Machine, Power, Publication, Reboot};
+use crate::model::facts::Lack;
 use crate::model::facts::{BaseLookup, CloudFacts, FactsQuery};
 use crate::model::family;
 use crate::model::image::{self, Image, Lifecycle, State};
 use crate::model::placement::VolumePlan;
 use crate::system::cancel::{Cancel, Cancelled};
 use crate::system::disk;
-use crate::system::exec::probe::Lack;
 
 mod accel;
 mod backing;

@@ -1,12 +1,10 @@
 //! Checks whether a program is installed and works, and reads its version. A failing program is
 //! reported with its own message, not as missing.
+use crate::model::facts::Lack;
 use std::time::Duration;
 
 use super::{Cmd, ExecError, Stream, run, status_text};
 use crate::system::cancel::{Cancel, Cancelled};
-
-/// A missing or broken prerequisite, and the fix.
-pub type Lack = (String, String);
 
 /// Python and QEMU take seconds to start on a busy machine.
 const DEADLINE: Duration = Duration::from_secs(60);
