@@ -15,7 +15,13 @@ pub fn call(run: &Run, function: &Function, args: &Args, scope: &Rc<Scope>) -> R
         Function::Macro(_) => unreachable!("macros are called elsewhere"),
         Function::Global(name) => global(name, args),
         Function::Method(value, name) => {
-            method(run, value, name, args, scope).map_err(|e| e.called("this method", name))
+            let result = match value {
+                Value::Function(f) if matches!(**f, Function::Global("self")) => {
+                    args.none("self").and_then(|()| run.named_block(name, scope))
+                }
+                _ => method(value, name, args),
+            };
+            result.map_err(|e| e.called("this method", name))
         }
         Function::Block(at, all) => {
             args.none("super")?;
@@ -101,7 +107,7 @@ fn range(args: &Args) -> Result<Value> {
     }
 }
 
-fn method(run: &Run, value: &Value, name: &str, args: &Args, scope: &Rc<Scope>) -> Result<Value> {
+fn method(value: &Value, name: &str, args: &Args) -> Result<Value> {
     match value {
         Value::Str(text) => text_methods::call(text, name, args),
         Value::Markup(text) => markup::call(text, name, args),
@@ -137,29 +143,20 @@ fn method(run: &Run, value: &Value, name: &str, args: &Args, scope: &Rc<Scope>) 
             *last = Some(args.positional.clone());
             Ok(Value::Bool(!same))
         }
-        Value::Function(f) => of_function(run, f, name, args, scope),
+        Value::Function(f) => of_function(f, name, args),
         other => {
             Err(Error::refused(format!("the method `{name}` of {} is not supported", other.kind())))
         }
     }
 }
 
-fn of_function(
-    run: &Run,
-    f: &Function,
-    name: &str,
-    args: &Args,
-    scope: &Rc<Scope>,
-) -> Result<Value> {
+/// Methods of a `cycler`, and `dict.fromkeys`.
+fn of_function(f: &Function, name: &str, args: &Args) -> Result<Value> {
     match f {
         Function::Cycler(items, at) => {
             let current = items[at.get()].clone();
             at.set(if name == "reset" { 0 } else { (at.get() + 1) % items.len() });
             Ok(if name == "reset" { Value::None } else { current })
-        }
-        Function::Global("self") => {
-            args.none("self")?;
-            run.named_block(name, scope)
         }
         _ => {
             let b = args.bind("fromkeys", &["iterable", "value"])?;

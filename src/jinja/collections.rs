@@ -48,53 +48,9 @@ pub fn of_dict(dict: &Shared<Dict>, name: &str, args: &Args) -> Result<Value> {
     match name {
         "items" | "keys" | "values" | "copy" | "clear" | "popitem" => {
             args.none("this method")?;
-            let pairs = || dict.borrow().iter().cloned().collect::<Vec<_>>();
-            Ok(match name {
-                // Ansible makes lists of what Python calls views.
-                "items" => Value::list(
-                    pairs().into_iter().map(|(k, v)| Value::tuple(vec![k, v])).collect(),
-                ),
-                "keys" => Value::list(dict.borrow().keys().cloned().collect()),
-                "values" => Value::list(dict.borrow().values().cloned().collect()),
-                "copy" => Value::dict(dict.borrow().clone()),
-                "popitem" => {
-                    let last = pairs()
-                        .pop()
-                        .ok_or_else(|| Error::raised("popitem(): dictionary is empty"))?;
-                    dict.borrow_mut().remove(&last.0);
-                    Value::tuple(vec![last.0, last.1])
-                }
-                _ => {
-                    dict.borrow_mut().clear();
-                    Value::None
-                }
-            })
+            whole_dict(dict, name)
         }
-        "get" | "setdefault" | "pop" => {
-            let b = args.bind("this method", &["key", "default"])?;
-            let key = b.wanted("key")?;
-            if super::value::Key::of(key).is_none() {
-                return Err(unhashable(key));
-            }
-            let found = if name == "pop" {
-                dict.borrow_mut().remove(key)
-            } else {
-                dict.borrow().get(key).cloned()
-            };
-            match (found, b.get("default")) {
-                (Some(found), _) => Ok(found),
-                (None, None) if name == "pop" => {
-                    Err(Error::raised(format!("KeyError: {}", super::show::repr(key)?)))
-                }
-                (None, default) => {
-                    let default = default.cloned().unwrap_or(Value::None);
-                    if name == "setdefault" {
-                        set(&mut dict.borrow_mut(), key.clone(), default.clone())?;
-                    }
-                    Ok(default)
-                }
-            }
-        }
+        "get" | "setdefault" | "pop" => of_key(dict, name, args),
         "update" => {
             let new = new_dict(args)?;
             let mut dict = dict.borrow_mut();
@@ -104,6 +60,54 @@ pub fn of_dict(dict: &Shared<Dict>, name: &str, args: &Args) -> Result<Value> {
         _ => Err(Error::raised(
             "`fromkeys` of a mapping does not work in Ansible; write `dict.fromkeys(…)`",
         )),
+    }
+}
+
+/// Methods of a mapping that take no arguments.
+fn whole_dict(dict: &Shared<Dict>, name: &str) -> Result<Value> {
+    let pairs = || dict.borrow().iter().cloned().collect::<Vec<_>>();
+    Ok(match name {
+        // Ansible makes lists of what Python calls views.
+        "items" => {
+            Value::list(pairs().into_iter().map(|(k, v)| Value::tuple(vec![k, v])).collect())
+        }
+        "keys" => Value::list(dict.borrow().keys().cloned().collect()),
+        "values" => Value::list(dict.borrow().values().cloned().collect()),
+        "copy" => Value::dict(dict.borrow().clone()),
+        "popitem" => {
+            let last =
+                pairs().pop().ok_or_else(|| Error::raised("popitem(): dictionary is empty"))?;
+            dict.borrow_mut().remove(&last.0);
+            Value::tuple(vec![last.0, last.1])
+        }
+        _ => {
+            dict.borrow_mut().clear();
+            Value::None
+        }
+    })
+}
+
+/// Methods of a mapping that take a key and a default.
+fn of_key(dict: &Shared<Dict>, name: &str, args: &Args) -> Result<Value> {
+    let b = args.bind("this method", &["key", "default"])?;
+    let key = b.wanted("key")?;
+    if super::value::Key::of(key).is_none() {
+        return Err(unhashable(key));
+    }
+    let found =
+        if name == "pop" { dict.borrow_mut().remove(key) } else { dict.borrow().get(key).cloned() };
+    match (found, b.get("default")) {
+        (Some(found), _) => Ok(found),
+        (None, None) if name == "pop" => {
+            Err(Error::raised(format!("KeyError: {}", super::show::repr(key)?)))
+        }
+        (None, default) => {
+            let default = default.cloned().unwrap_or(Value::None);
+            if name == "setdefault" {
+                set(&mut dict.borrow_mut(), key.clone(), default.clone())?;
+            }
+            Ok(default)
+        }
     }
 }
 

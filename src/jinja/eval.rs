@@ -108,7 +108,7 @@ impl Run<'_> {
             What::Test(value, call) => {
                 let value = self.eval(value, scope)?;
                 let args = self.args(call, scope)?;
-                waiting(self.place(call.at, self.test(&call.name, value, &args, scope)))
+                waiting(self.place(call.at, self.test(&call.name, value, &args)))
             }
             What::Not(e) => Ok(Value::Bool(!self.true_of(e, scope)?)),
             What::And(a, b) => self.either(a, b, false, scope),
@@ -267,17 +267,11 @@ impl Run<'_> {
 
     pub fn filter_call(&self, value: Value, call: &Call, scope: &Rc<Scope>) -> Result<Value> {
         let args = self.args(call, scope)?;
-        self.filter(&call.name, value, &args, scope)
+        self.filter(&call.name, value, &args)
     }
 
     /// Applies a filter. A failure becomes a value whose use is the error.
-    pub fn filter(
-        &self,
-        name: &str,
-        value: Value,
-        args: &Args,
-        scope: &Rc<Scope>,
-    ) -> Result<Value> {
+    pub fn filter(&self, name: &str, value: Value, args: &Args) -> Result<Value> {
         let short = filters::short(name);
         if !filters::known(short) {
             return Err(filters::unknown(name));
@@ -296,12 +290,12 @@ impl Run<'_> {
         self.step(1)?;
         markup::check(short, &value, args)?;
         let marked = matches!(value, Value::Markup(_));
-        let done = filters::apply(self, short, value.handed(), &args.handed(), scope)?.handed();
+        let done = filters::apply(self, short, value.handed(), &args.handed())?.handed();
         Ok(if marked { markup::filtered(short, done) } else { done })
     }
 
     /// Applies a test.
-    pub fn test(&self, name: &str, value: Value, args: &Args, scope: &Rc<Scope>) -> Result<Value> {
+    pub fn test(&self, name: &str, value: Value, args: &Args) -> Result<Value> {
         let short = filters::short(name);
         if !tests_of::known(short) {
             return Err(tests_of::unknown(name));
@@ -315,7 +309,7 @@ impl Run<'_> {
             return Ok(Value::Guess);
         }
         self.step(1)?;
-        tests_of::apply(self, short, value.handed(), args, scope).map(Value::Bool)
+        tests_of::apply(short, value.handed(), args).map(Value::Bool)
     }
 
     /// Calls a function; from `{% call %}` with its `caller()`.

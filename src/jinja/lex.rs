@@ -337,33 +337,13 @@ impl Lexer<'_> {
                 't' => '\t',
                 'v' => '\u{b}',
                 '\\' | '\'' | '"' => c,
-                'x' | 'u' | 'U' => {
-                    let digits = match c {
-                        'x' => 2,
-                        'u' => 4,
-                        _ => 8,
-                    };
-                    let hex: String = rest.by_ref().take(digits).collect();
-                    let whole = hex.len() == digits && hex.bytes().all(|b| b.is_ascii_hexdigit());
-                    let code = u32::from_str_radix(&hex, 16).ok().filter(|_| whole);
-                    match code.and_then(char::from_u32) {
-                        Some(c) => c,
-                        None => {
-                            return self.beyond(self.at, format!("`\\{c}{hex}` is no character"));
-                        }
+                'x' | 'u' | 'U' => match hexadecimal(c, &mut rest) {
+                    Ok(c) => c,
+                    Err(hex) => {
+                        return self.beyond(self.at, format!("`\\{c}{hex}` is no character"));
                     }
-                }
-                '0'..='7' => {
-                    let mut code = c as u32 - 48;
-                    for _ in 0..2 {
-                        let Some(d) = rest.clone().next().and_then(|c| c.to_digit(8)) else {
-                            break;
-                        };
-                        rest.next();
-                        code = code * 8 + d;
-                    }
-                    char::from_u32(code).unwrap_or('?')
-                }
+                },
+                '0'..='7' => octal(c, &mut rest),
                 'N' => {
                     return self.beyond(
                         self.at,
@@ -446,4 +426,29 @@ impl Lexer<'_> {
             Err(_) => self.beyond(self.at, format!("`{digits}` is too large a number here")),
         }
     }
+}
+
+/// The character of `\x41`, `\u0041` or `\U00000041`; `kind` is the letter. On failure, the digits
+/// that were read.
+fn hexadecimal(kind: char, rest: &mut std::str::Chars<'_>) -> std::result::Result<char, String> {
+    let digits = match kind {
+        'x' => 2,
+        'u' => 4,
+        _ => 8,
+    };
+    let hex: String = rest.by_ref().take(digits).collect();
+    let whole = hex.len() == digits && hex.bytes().all(|b| b.is_ascii_hexdigit());
+    let code = u32::from_str_radix(&hex, 16).ok().filter(|_| whole);
+    code.and_then(char::from_u32).ok_or(hex)
+}
+
+/// The character of up to three octal digits, of which `first` is the first.
+fn octal(first: char, rest: &mut std::str::Chars<'_>) -> char {
+    let mut code = first as u32 - 48;
+    for _ in 0..2 {
+        let Some(digit) = rest.clone().next().and_then(|c| c.to_digit(8)) else { break };
+        rest.next();
+        code = code * 8 + digit;
+    }
+    char::from_u32(code).unwrap_or('?')
 }

@@ -77,17 +77,21 @@ pub fn names(text: &str, syntax: &Syntax) -> Result<Vec<Name>, Rc<Error>> {
     Ok(names)
 }
 
-/// Renders the template `name`, to at most `most` bytes; `load` supplies included templates.
-pub fn render(
-    name: &str,
-    source: &Source,
-    variables: &Variables,
-    load: &run::Load<'_>,
-    most: usize,
-) -> Outcome {
+/// A template to render.
+pub struct Template<'a> {
+    /// Name in findings.
+    pub name: &'a str,
+    pub source: &'a Source,
+    /// Maximum size of the rendered text, in bytes.
+    pub limit: usize,
+}
+
+/// Renders a template; `load` supplies included templates.
+pub fn render(template: &Template<'_>, variables: &Variables, load: &run::Load<'_>) -> Outcome {
     let run = run::Run::new(variables.dict(), load);
+    let source = template.source;
     let text = if source.is_template() {
-        run.template(name, source, most)
+        run.template(template.name, source, template.limit)
     } else {
         source.written.clone()
     };

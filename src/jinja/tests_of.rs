@@ -2,11 +2,9 @@
 use std::rc::Rc;
 
 use super::args::Args;
-use super::ast::Comparison;
+use super::ast::{Comparison, Operator};
 use super::error::{Error, Kind, Result};
 use super::filters::{self, regex::Pattern};
-use super::run::Run;
-use super::scope::Scope;
 use super::value::{Key, Value};
 use super::{iterate, operators, show, versions};
 
@@ -114,40 +112,21 @@ pub fn takes_missing(name: &str) -> bool {
     matches!(name, "defined" | "undefined" | "vault_encrypted")
 }
 
-pub fn apply(_: &Run, name: &str, value: Value, args: &Args, _: &Rc<Scope>) -> Result<bool> {
+pub fn apply(name: &str, value: Value, args: &Args) -> Result<bool> {
     applied(name, value, args).map_err(|e| e.called("this test", name))
 }
 
 fn applied(name: &str, value: Value, args: &Args) -> Result<bool> {
-    if let Some(how) = comparison(name) {
-        return operators::compare(
-            how,
-            &value,
-            args.bind("this test", &["other"])?.wanted("other")?,
-        );
+    if let Some(comparison) = comparison(name) {
+        let bound = args.bind("this test", &["other"])?;
+        return operators::compare(comparison, &value, bound.wanted("other")?);
     }
     match name {
         "defined" | "undefined" => {
             args.none("this test")?;
-            let missing = match &value {
-                Value::Nothing => true,
-                Value::Missing(why) if why.kind == Kind::Undefined => true,
-                Value::Missing(why) => return Err(why.clone()),
-                _ => false,
-            };
-            Ok(missing == (name == "undefined"))
+            Ok(missing(&value)? == (name == "undefined"))
         }
-        "divisibleby" => {
-            let by = args.bind("divisibleby", &["num"])?.wanted("num")?.clone();
-            Ok(operators::calculate(super::ast::Operator::Mod, &value, &by)?.as_number()
-                == Some(0.0))
-        }
-        "even" | "odd" => {
-            args.none("this test")?;
-            let rest = operators::calculate(super::ast::Operator::Mod, &value, &Value::Int(2))?
-                .as_number();
-            Ok(rest == Some(if name == "odd" { 1.0 } else { 0.0 }))
-        }
+        "divisibleby" | "even" | "odd" => divisible(name, &value, args),
         "sameas" => same(&value, args.bind("sameas", &["other"])?.wanted("other")?),
         "filter" | "test" => {
             args.none("this test")?;
@@ -164,24 +143,10 @@ fn applied(name: &str, value: Value, args: &Args) -> Result<bool> {
         "contains" => {
             operators::contains(&value, args.bind("contains", &["value"])?.wanted("value")?)
         }
-        "subset" | "issubset" | "superset" | "issuperset" => {
-            let other = iterate::items(args.bind("this test", &["b"])?.wanted("b")?)?;
-            let (a, b) = (keys(&iterate::items(&value)?)?, keys(&other)?);
-            Ok(if name.ends_with("subset") {
-                a.iter().all(|k| b.contains(k))
-            } else {
-                b.iter().all(|k| a.contains(k))
-            })
-        }
+        "subset" | "issubset" | "superset" | "issuperset" => within(name, &value, args),
         "all" | "any" => {
             args.none("this test")?;
-            // It looks no further than it has to.
-            for item in iterate::items_even_missing(&value)? {
-                if item.truth()? == (name == "any") {
-                    return Ok(name == "any");
-                }
-            }
-            Ok(name == "all")
+            all_or_any(name, &value)
         }
         "uri" | "url" | "urn" => uri(name, &value, args),
         "vault_encrypted" => {
@@ -190,13 +155,7 @@ fn applied(name: &str, value: Value, args: &Args) -> Result<bool> {
         }
         "abs" | "is_abs" => {
             args.none("this test")?;
-            match value.as_text() {
-                Some(path) => Ok(path.starts_with('/')),
-                None => Err(Error::raised(format!(
-                    "expected str, bytes or os.PathLike object, not {}",
-                    value.kind()
-                ))),
-            }
+            absolute(&value)
         }
         "directory" | "is_dir" | "file" | "is_file" | "exists" | "link" | "is_link"
         | "link_exists" | "mount" | "is_mount" | "same_file" | "is_same_file" | "vaulted_file" => {
@@ -212,6 +171,56 @@ fn applied(name: &str, value: Value, args: &Args) -> Result<bool> {
             kind(name, &value)
         }
     }
+}
+
+/// Whether the value is undefined. Fails if its evaluation failed for another reason.
+fn missing(value: &Value) -> Result<bool> {
+    match value {
+        Value::Nothing => Ok(true),
+        Value::Missing(why) if why.kind == Kind::Undefined => Ok(true),
+        Value::Missing(why) => Err(why.clone()),
+        _ => Ok(false),
+    }
+}
+
+/// `divisibleby`, `even` and `odd`.
+fn divisible(name: &str, value: &Value, args: &Args) -> Result<bool> {
+    let by = if name == "divisibleby" {
+        args.bind("divisibleby", &["num"])?.wanted("num")?.clone()
+    } else {
+        args.none("this test")?;
+        Value::Int(2)
+    };
+    let rest = operators::calculate(Operator::Mod, value, &by)?.as_number();
+    Ok(rest == Some(if name == "odd" { 1.0 } else { 0.0 }))
+}
+
+/// `subset` and `superset`.
+fn within(name: &str, value: &Value, args: &Args) -> Result<bool> {
+    let other = iterate::items(args.bind("this test", &["b"])?.wanted("b")?)?;
+    let (a, b) = (keys(&iterate::items(value)?)?, keys(&other)?);
+    Ok(if name.ends_with("subset") {
+        a.iter().all(|k| b.contains(k))
+    } else {
+        b.iter().all(|k| a.contains(k))
+    })
+}
+
+/// `all` and `any`. Evaluates no item after the first that decides.
+fn all_or_any(name: &str, value: &Value) -> Result<bool> {
+    for item in iterate::items_even_missing(value)? {
+        if item.truth()? == (name == "any") {
+            return Ok(name == "any");
+        }
+    }
+    Ok(name == "all")
+}
+
+fn absolute(value: &Value) -> Result<bool> {
+    let path = value.as_text().ok_or_else(|| {
+        Error::raised(format!("expected str, bytes or os.PathLike object, not {}", value.kind()))
+    })?;
+    Ok(path.starts_with('/'))
 }
 
 fn comparison(name: &str) -> Option<Comparison> {
@@ -313,8 +322,8 @@ fn matched(name: &str, value: &Value, args: &Args) -> Result<bool> {
         b.truth("multiline")?,
         &text,
     )?;
-    let how = if name == "regex" { b.text_or("match_type", "search")? } else { name.into() };
-    match &*how {
+    let mode = if name == "regex" { b.text_or("match_type", "search")? } else { name.into() };
+    match &*mode {
         "search" => Ok(pattern.regex.is_match(&text)),
         "match" => Ok(Pattern::new(
             &format!("\\A(?:{})", b.text_or("pattern", "")?),

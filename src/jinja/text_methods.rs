@@ -60,18 +60,13 @@ pub fn call(text: &Rc<str>, name: &str, args: &Args) -> Result<Value> {
         "casefold" => Value::from(text.to_lowercase().replace('ß', "ss")),
         "capitalize" => Value::from(chars::capitalized(text)),
         "title" => Value::from(chars::titled(text)),
-        "swapcase" => {
-            let swap = |c: char| {
-                if c.is_uppercase() {
-                    c.to_lowercase().collect::<String>()
-                } else {
-                    c.to_uppercase().collect()
-                }
-            };
-            Value::from(text.chars().map(swap).collect::<String>())
-        }
+        "swapcase" => Value::from(text.chars().map(swapped).collect::<String>()),
         _ => Value::Bool(is(text, name)),
     })
+}
+
+fn swapped(c: char) -> String {
+    if c.is_uppercase() { c.to_lowercase().collect() } else { c.to_uppercase().collect() }
 }
 
 /// `isdigit` and similar.

@@ -223,11 +223,12 @@ impl Template<'_> {
         // Made anew for each template: one can change the lists that it sees.
         let variables = Variables::new(&self.job.variables);
         let load = |name: &str| include(&self.job.dir, name);
-        let done = jinja::render(&name, &source, &variables, &load, MAX_OUTPUT);
-        let told = |found: Vec<Error>| -> Vec<Diagnostic> {
+        let template = jinja::Template { name: &name, source: &source, limit: MAX_OUTPUT };
+        let done = jinja::render(&template, &variables, &load);
+        let findings = |found: Vec<Error>| -> Vec<Diagnostic> {
             found.iter().filter(|e| !self.may_follow(e)).map(|e| self.finding(e, &source)).collect()
         };
-        let text = done.map_err(told)?;
+        let text = done.map_err(findings)?;
         if self.job.doubts.all_names {
             return Err(Vec::new());
         }

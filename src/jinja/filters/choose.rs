@@ -1,26 +1,17 @@
 //! `map`, `select`, `reject`, `selectattr` and `rejectattr`.
-use std::rc::Rc;
-
 use crate::jinja::args::Args;
 use crate::jinja::error::{Error, Result};
 use crate::jinja::run::Run;
-use crate::jinja::scope::Scope;
 use crate::jinja::value::Value;
 use crate::jinja::{iterate, sorting};
 
-pub fn apply(
-    run: &Run,
-    name: &str,
-    value: &Value,
-    args: &Args,
-    scope: &Rc<Scope>,
-) -> Result<Value> {
+pub fn apply(run: &Run, name: &str, value: &Value, args: &Args) -> Result<Value> {
     if !value.truth()? {
         return Ok(Value::list(Vec::new()));
     }
     let items = iterate::items_even_missing(value)?;
     if name == "map" {
-        return mapped(run, items, args, scope);
+        return mapped(run, items, args);
     }
     let mut args = args.clone();
     let attribute = if name.ends_with("attr") {
@@ -36,17 +27,17 @@ pub fn apply(
     let mut kept = Vec::new();
     for item in items {
         run.step(1)?;
-        let looked_at = match &attribute {
+        let tested = match &attribute {
             Some(attribute) => sorting::member(run, &item, Some(attribute), None)?,
             None => item.clone(),
         };
         let found = match &test {
-            None => looked_at.truth()?,
+            None => tested.truth()?,
             Some(test) => {
                 let Some(test) = test.as_text() else {
                     return Err(Error::raised("the name of a test must be a text"));
                 };
-                run.test(test, looked_at, &args, scope)?.truth()?
+                run.test(test, tested, &args)?.truth()?
             }
         };
         if found == wanted {
@@ -56,7 +47,7 @@ pub fn apply(
     Ok(Value::list(kept))
 }
 
-fn mapped(run: &Run, items: Vec<Value>, args: &Args, scope: &Rc<Scope>) -> Result<Value> {
+fn mapped(run: &Run, items: Vec<Value>, args: &Args) -> Result<Value> {
     let mut args = args.clone();
     if args.positional.is_empty()
         && let Some(attribute) = args.take("attribute")
@@ -77,7 +68,7 @@ fn mapped(run: &Run, items: Vec<Value>, args: &Args, scope: &Rc<Scope>) -> Resul
     };
     let mut out = Vec::with_capacity(items.len());
     for item in items {
-        out.push(run.filter(name, item, &args, scope)?);
+        out.push(run.filter(name, item, &args)?);
     }
     Ok(Value::list(out))
 }

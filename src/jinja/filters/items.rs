@@ -55,31 +55,40 @@ pub fn apply(run: &Run, name: &str, value: &Value, args: &Args) -> Result<Value>
     }
 }
 
-/// Combinations in positional order, or permutations.
-fn picked(run: &Run, items: &[Value], size: usize, all_orders: bool) -> Result<Value> {
-    fn next(
-        items: &[Value],
-        size: usize,
-        orders: bool,
+/// Combinations in positional order, or permutations, of positions below `length`.
+struct Choices {
+    length: usize,
+    size: usize,
+    all_orders: bool,
+}
+
+impl Choices {
+    /// Calls `each` for every choice that begins with `chosen`.
+    fn visit(
+        &self,
         chosen: &mut Vec<usize>,
-        out: &mut dyn FnMut(&[usize]) -> Result<()>,
+        each: &mut dyn FnMut(&[usize]) -> Result<()>,
     ) -> Result<()> {
-        if chosen.len() == size {
-            return out(chosen);
+        if chosen.len() == self.size {
+            return each(chosen);
         }
-        let start = if orders { 0 } else { chosen.last().map_or(0, |at| at + 1) };
-        for at in start..items.len() {
+        let start = if self.all_orders { 0 } else { chosen.last().map_or(0, |at| at + 1) };
+        for at in start..self.length {
             if !chosen.contains(&at) {
                 chosen.push(at);
-                next(items, size, orders, chosen, out)?;
+                self.visit(chosen, each)?;
                 chosen.pop();
             }
         }
         Ok(())
     }
+}
+
+fn picked(run: &Run, items: &[Value], size: usize, all_orders: bool) -> Result<Value> {
     let mut out = Vec::new();
     if size <= items.len() {
-        next(items, size, all_orders, &mut Vec::new(), &mut |chosen| {
+        let choices = Choices { length: items.len(), size, all_orders };
+        choices.visit(&mut Vec::new(), &mut |chosen| {
             run.step(1)?;
             out.push(Value::tuple(chosen.iter().map(|at| items[*at].clone()).collect()));
             Ok(())

@@ -4,7 +4,6 @@ use std::rc::Rc;
 use super::args::Args;
 use super::error::{Error, Kind, Result};
 use super::run::Run;
-use super::scope::Scope;
 use super::value::Value;
 
 mod choose;
@@ -216,16 +215,16 @@ pub fn takes_missing(name: &str) -> bool {
 }
 
 /// Applies the filter `name`, which must be known and supported.
-pub fn apply(run: &Run, name: &str, value: Value, args: &Args, scope: &Rc<Scope>) -> Result<Value> {
-    applied(run, name, value, args, scope).map_err(|e| e.called("this filter", name))
+pub fn apply(run: &Run, name: &str, value: Value, args: &Args) -> Result<Value> {
+    applied(run, name, value, args).map_err(|e| e.called("this filter", name))
 }
 
-fn applied(run: &Run, name: &str, value: Value, args: &Args, scope: &Rc<Scope>) -> Result<Value> {
+fn applied(run: &Run, name: &str, value: Value, args: &Args) -> Result<Value> {
     match name {
         "default" | "d" | "mandatory" | "ternary" | "type_debug" | "bool" | "int" | "float"
         | "string" | "abs" | "round" | "log" | "pow" | "root" => convert::apply(name, value, args),
         "map" | "select" | "reject" | "selectattr" | "rejectattr" => {
-            choose::apply(run, name, &value, args, scope)
+            choose::apply(run, name, &value, args)
         }
         "attr" | "batch" | "slice" | "first" | "last" | "join" | "list" | "length" | "count"
         | "max" | "min" | "reverse" | "sort" | "sum" | "unique" | "groupby" | "dictsort" => {

@@ -1,71 +1,83 @@
 //! File paths as text; the file system is not accessed.
+use std::rc::Rc;
+
 use crate::jinja::args::Args;
 use crate::jinja::error::{Error, Result};
 use crate::jinja::value::Value;
 use crate::jinja::{iterate, show};
 
 pub fn apply(name: &str, value: &Value, args: &Args) -> Result<Value> {
-    if name == "path_join" || name == "commonpath" {
-        args.none("this filter")?;
-        let parts: Vec<String> = match value {
-            Value::Str(one) if name == "path_join" => vec![one.to_string()],
-            Value::List(_) | Value::Tuple(_) => {
-                if iterate::items(value)?.iter().any(|v| matches!(v, Value::Markup(_))) {
-                    return Err(Error::refused(format!(
-                        "`{name}` of what `safe` or `e` gave is not supported"
-                    )));
-                }
-                let text = |v: &Value| {
-                    v.as_text()
-                        .map(ToString::to_string)
-                        .ok_or_else(|| Error::raised("expected str, bytes or os.PathLike object"))
-                };
-                iterate::items(value)?.iter().map(text).collect::<Result<_>>()?
-            }
-            other => {
-                return Err(Error::raised(format!(
-                    "|{name} expects a sequence, got {} instead.",
-                    other.kind()
+    match name {
+        "path_join" => joined(&parts(name, value, args)?).map(Value::from),
+        "commonpath" => common(&parts(name, value, args)?).map(Value::from),
+        "relpath" => {
+            let path = path(value)?;
+            let start = args.bind("relpath", &["start"])?.text("start")?.ok_or_else(|| {
+                Error::refused(
+                    "`relpath` without a start is not supported: it would go by the directory of \
+                        the run",
+                )
+            })?;
+            relative(&path, &start).map(Value::from)
+        }
+        _ => {
+            let path = path(value)?;
+            args.none("this filter")?;
+            cut(name, &path)
+        }
+    }
+}
+
+/// The paths that `path_join` and `commonpath` combine.
+fn parts(name: &str, value: &Value, args: &Args) -> Result<Vec<String>> {
+    args.none("this filter")?;
+    match value {
+        Value::Str(one) if name == "path_join" => Ok(vec![one.to_string()]),
+        Value::List(_) | Value::Tuple(_) => {
+            let items = iterate::items(value)?;
+            if items.iter().any(|v| matches!(v, Value::Markup(_))) {
+                return Err(Error::refused(format!(
+                    "`{name}` of what `safe` or `e` gave is not supported"
                 )));
             }
-        };
-        return if name == "path_join" {
-            joined(&parts).map(Value::from)
-        } else {
-            common(&parts).map(Value::from)
-        };
+            let text = |v: &Value| {
+                v.as_text()
+                    .map(ToString::to_string)
+                    .ok_or_else(|| Error::raised("expected str, bytes or os.PathLike object"))
+            };
+            items.iter().map(text).collect()
+        }
+        other => {
+            Err(Error::raised(format!("|{name} expects a sequence, got {} instead.", other.kind())))
+        }
     }
-    let path = value
+}
+
+fn path(value: &Value) -> Result<Rc<str>> {
+    value
         .as_text()
         .cloned()
-        .ok_or_else(|| Error::raised(format!("expected str, not {}", value.kind())))?;
-    if name == "relpath" {
-        let start = args.bind("relpath", &["start"])?.text("start")?;
-        let start = start.ok_or_else(|| {
-            Error::refused(
-                "`relpath` without a start is not supported: it \
-                would go by the directory of the run",
-            )
-        })?;
-        return relative(&path, &start).map(Value::from);
-    }
-    args.none("this filter")?;
+        .ok_or_else(|| Error::raised(format!("expected str, not {}", value.kind())))
+}
+
+/// Filters of one path.
+fn cut(name: &str, path: &str) -> Result<Value> {
     Ok(match name {
         "basename" => Value::from(path.rsplit('/').next().unwrap_or_default()),
-        "dirname" => Value::from(dirname(&path)),
-        "normpath" => Value::from(normal(&path)),
+        "dirname" => Value::from(dirname(path)),
+        "normpath" => Value::from(normal(path)),
         "splitext" => {
-            let (root, ext) = extension(&path);
+            let (root, ext) = extension(path);
             Value::tuple(vec![Value::from(root), Value::from(ext)])
         }
-        "win_basename" => Value::from(windows(&path).2),
+        "win_basename" => Value::from(windows(path).2),
         "win_dirname" => {
-            let (drive, head, _) = windows(&path);
+            let (drive, head, _) = windows(path);
             let trimmed = head.trim_end_matches(['/', '\\']);
             Value::from(format!("{drive}{}", if trimmed.is_empty() { head } else { trimmed }))
         }
         _ => {
-            let (drive, head, tail) = windows(&path);
+            let (drive, head, tail) = windows(path);
             Value::tuple(vec![
                 Value::from(drive),
                 Value::from(show::text(&Value::from(format!("{head}{tail}")))?.to_string()),

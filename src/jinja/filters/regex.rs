@@ -149,67 +149,64 @@ enum Part {
 
 /// Parses a replacement in Python's syntax.
 fn replacement(text: &str, regex: &Regex) -> Result<Vec<Part>> {
-    let wrong = |what: &str| Error::raised(format!("{what} in the replacement `{text}`"));
+    let error = |what: &str| Error::raised(format!("{what} in the replacement `{text}`"));
+    let octal =
+        || Error::refused(format!("octal escapes in the replacement `{text}` are not supported"));
     let (mut parts, mut literal, mut rest) = (Vec::new(), String::new(), text);
     while let Some(at) = rest.find('\\') {
         literal.push_str(&rest[..at]);
         rest = &rest[at + 1..];
-        let c = rest.chars().next().ok_or_else(|| wrong("bad escape (end of pattern)"))?;
+        let c = rest.chars().next().ok_or_else(|| error("bad escape (end of pattern)"))?;
         let group = if c == 'g' {
             let (name, after) = rest[1..]
                 .strip_prefix('<')
                 .and_then(|r| r.split_once('>'))
-                .ok_or_else(|| wrong("missing <"))?;
+                .ok_or_else(|| error("missing <"))?;
             rest = after;
-            Some(number(name, regex).ok_or_else(|| wrong("unknown group"))?)
+            number(name, regex).ok_or_else(|| error("unknown group"))?
         } else if ('1'..='9').contains(&c) {
-            let octal = rest.len() >= 3 && rest.bytes().take(3).all(|b| (b'0'..=b'7').contains(&b));
-            if octal {
-                return Err(Error::refused(format!(
-                    "octal escapes in the replacement `{text}` are not supported"
-                )));
+            if rest.len() >= 3 && rest.bytes().take(3).all(|b| (b'0'..=b'7').contains(&b)) {
+                return Err(octal());
             }
             let length = 1 + usize::from(rest.as_bytes().get(1).is_some_and(u8::is_ascii_digit));
-            let at = rest[..length].parse().expect("digits");
+            let name = &rest[..length];
             rest = &rest[length..];
-            Some(
-                Some(at)
-                    .filter(|at| *at < regex.captures_len())
-                    .ok_or_else(|| wrong("invalid group reference"))?,
-            )
+            number(name, regex).ok_or_else(|| error("invalid group reference"))?
         } else {
             rest = &rest[c.len_utf8()..];
-            let c = match c {
-                'n' => '\n',
-                't' => '\t',
-                'r' => '\r',
-                'a' => '\u{7}',
-                'b' => '\u{8}',
-                'f' => '\u{c}',
-                'v' => '\u{b}',
-                '\\' => '\\',
-                '0' => {
-                    return Err(Error::refused(format!(
-                        "octal escapes in the replacement `{text}` are not supported"
-                    )));
-                }
-                c if c.is_ascii_alphabetic() => return Err(wrong(&format!("bad escape \\{c}"))),
-                other => {
-                    literal.push('\\');
-                    other
-                }
-            };
-            literal.push(c);
-            None
+            match c {
+                '0' => return Err(octal()),
+                c => match control(c) {
+                    Some(control) => literal.push(control),
+                    None if c.is_ascii_alphabetic() => {
+                        return Err(error(&format!("bad escape \\{c}")));
+                    }
+                    None => literal.extend(['\\', c]),
+                },
+            }
+            continue;
         };
-        if let Some(group) = group {
-            parts.push(Part::Text(std::mem::take(&mut literal)));
-            parts.push(Part::Group(group));
-        }
+        parts.push(Part::Text(std::mem::take(&mut literal)));
+        parts.push(Part::Group(group));
     }
     literal.push_str(rest);
     parts.push(Part::Text(literal));
     Ok(parts)
+}
+
+/// The character that a backslash and `c` stand for in a replacement.
+fn control(c: char) -> Option<char> {
+    Some(match c {
+        'n' => '\n',
+        't' => '\t',
+        'r' => '\r',
+        'a' => '\u{7}',
+        'b' => '\u{8}',
+        'f' => '\u{c}',
+        'v' => '\u{b}',
+        '\\' => '\\',
+        _ => return None,
+    })
 }
 
 /// A compiled Python pattern.

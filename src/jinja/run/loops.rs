@@ -16,8 +16,16 @@ pub struct Loop {
     at: Cell<usize>,
     pub depth: usize,
     pub changed: RefCell<Option<Vec<Value>>>,
-    /// Of a recursive one: what it runs for other items, and where.
-    recursion: Option<(Rc<For>, Rc<Scope>, Rc<Chain>)>,
+    /// Of a recursive loop: the statement that `loop(items)` repeats.
+    recursion: Option<Repetition>,
+}
+
+/// A `{% for %}` statement, and where it stands.
+#[derive(Clone)]
+struct Repetition {
+    statement: Rc<For>,
+    scope: Rc<Scope>,
+    chain: Rc<Chain>,
 }
 
 impl Loop {
@@ -44,18 +52,20 @@ impl Run<'_> {
             }
             other => other?,
         };
-        self.turns(f, items, (scope, chain), 0, out)
+        let repetition =
+            Repetition { statement: f.clone(), scope: scope.clone(), chain: chain.clone() };
+        self.turns(&repetition, items, 0, out)
     }
 
     /// The turns of a loop over `items`.
     fn turns(
         &self,
-        f: &Rc<For>,
+        repetition: &Repetition,
         items: Vec<Value>,
-        (scope, chain): (&Rc<Scope>, &Rc<Chain>),
         depth: usize,
         out: &mut Out,
     ) -> Result<()> {
+        let Repetition { statement: f, scope, chain } = repetition;
         let items = match &f.only_if {
             None => items,
             Some(condition) => self.chosen(f, items, condition, scope)?,
@@ -63,7 +73,7 @@ impl Run<'_> {
         if items.is_empty() {
             return self.body(&f.otherwise, &Scope::inner(scope), chain, out);
         }
-        let recursion = f.recursive.then(|| (f.clone(), scope.clone(), chain.clone()));
+        let recursion = f.recursive.then(|| repetition.clone());
         let state = Rc::new(Loop {
             items,
             at: Cell::new(0),
@@ -105,7 +115,7 @@ impl Run<'_> {
 
     /// `loop(items)` in a recursive loop.
     pub fn recurse(&self, state: &Rc<Loop>, items: &Value) -> Result<Value> {
-        let Some((f, scope, chain)) = &state.recursion else {
+        let Some(repetition) = &state.recursion else {
             return Err(Error::raised(
                 "the loop must have the 'recursive' marker to be called recursively",
             ));
@@ -113,7 +123,7 @@ impl Run<'_> {
         let mut out = Out::value();
         let name = self.template.borrow().clone();
         let items = iterate::items(items)?;
-        self.within(&name, || self.turns(f, items, (scope, chain), state.depth + 1, &mut out))?;
+        self.within(&name, || self.turns(repetition, items, state.depth + 1, &mut out))?;
         out.value_of(self)
     }
 }
