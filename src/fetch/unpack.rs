@@ -48,9 +48,15 @@ pub async fn unpack(
     to: &Path,
     job: &TransferContext,
 ) -> Result<(), FetchError> {
-    // A disk that cannot be asked is full soon enough.
-    let room = OutputLimit { virtually: LARGEST, really: disk::room(to).unwrap_or(u64::MAX) };
-    unpack_into(from, packing, to, room, job).await
+    // If the free space is unknown, the write fails when the disk is full.
+    let limit = OutputLimit { virtually: LARGEST, really: disk::room(to).unwrap_or(u64::MAX) };
+    unpack_into(&Packed { path: from, packing }, to, limit, job).await
+}
+
+/// A compressed file.
+struct Packed<'a> {
+    path: &'a Path,
+    packing: Packing,
 }
 
 /// Output limits.
@@ -62,18 +68,20 @@ struct OutputLimit {
 }
 
 async fn unpack_into(
-    from: &Path,
-    packing: Packing,
+    from: &Packed<'_>,
     to: &Path,
-    room: OutputLimit,
+    limit: OutputLimit,
     job: &TransferContext,
 ) -> Result<(), FetchError> {
-    let (source, target, on) = (from.to_owned(), to.to_owned(), job.clone());
+    let (source, packing, job) = (from.path.to_owned(), from.packing, job.clone());
+    let target = to.to_owned();
     let work = move || {
         let new = File::create_new(&target).map_err(FetchError::io("write", &target))?;
-        let done = pump(&source, packing, new, &target, room, &on);
+        let mut output =
+            Output { file: new, path: &target, limit, length: 0, written: 0, looked: 0 };
+        let done = output.fill_from(&Packed { path: &source, packing }, &job);
         if done.is_err() {
-            // it lies in a directory that the run owns, in any case
+            // The directory belongs to the run, which deletes it in any case.
             let _ = std::fs::remove_file(&target);
         }
         done
@@ -83,56 +91,78 @@ async fn unpack_into(
         .unwrap_or_else(|e| Err(FetchError::io("write", to)(io::Error::other(e))))
 }
 
-fn pump(
-    from: &Path,
-    packing: Packing,
-    mut to: File,
-    target: &Path,
-    room: OutputLimit,
-    job: &TransferContext,
-) -> Result<(), FetchError> {
-    let open = File::open(from).and_then(|file| Ok((file.metadata()?.len(), file)));
-    let (of, file) = open.map_err(FetchError::io("read", from))?;
-    let taken = Arc::new(AtomicU64::new(0));
-    let packed = |reason: String| FetchError::Packed { what: from.display().to_string(), reason };
-    let mut decoder =
-        decoder(BufReader::with_capacity(1 << 20, Counted(file, taken.clone())), packing)
-            .map_err(|e| packed(e.to_string()))?;
-    let too_large = |bytes, reason: String| {
-        Err(FetchError::TooLarge { what: format!("{}, unpacked,", from.display()), bytes, reason })
-    };
-    let mut progress = Progress::new(job);
-    let (mut length, mut written, mut looked) = (0u64, 0u64, 0u64);
-    let mut block = vec![0; BLOCK];
-    loop {
-        job.check(from.display())?;
-        let filled = fill(&mut *decoder, &mut block).map_err(|e| packed(e.to_string()))?;
-        let data = &block[..filled];
-        length += filled as u64;
-        if length > room.virtually {
-            return too_large(length, format!("at most {} are taken", room.virtually));
-        }
-        let done = if data.iter().all(|b| *b == 0) {
-            to.seek(SeekFrom::Current(filled as i64)).map(drop)
-        } else {
-            written += filled as u64;
-            let look = written - looked >= LOOK;
-            if look {
-                looked = written;
+/// The unpacked file.
+struct Output<'a> {
+    file: File,
+    path: &'a Path,
+    limit: OutputLimit,
+    /// Bytes so far, holes included.
+    length: u64,
+    /// Bytes so far, without holes.
+    written: u64,
+    /// `written` at the last check of free space.
+    looked: u64,
+}
+
+impl Output<'_> {
+    fn fill_from(&mut self, from: &Packed<'_>, job: &TransferContext) -> Result<(), FetchError> {
+        let shown = from.path.display().to_string();
+        let open = File::open(from.path).and_then(|file| Ok((file.metadata()?.len(), file)));
+        let (of, file) = open.map_err(FetchError::io("read", from.path))?;
+        let taken = Arc::new(AtomicU64::new(0));
+        let packed =
+            |e: io::Error| FetchError::Packed { what: shown.clone(), reason: e.to_string() };
+        let input = BufReader::with_capacity(1 << 20, Counted(file, taken.clone()));
+        let mut decoder = decoder(input, from.packing).map_err(packed)?;
+        let mut progress = Progress::new(job);
+        let mut block = vec![0; BLOCK];
+        loop {
+            job.check(&shown)?;
+            let filled = fill(&mut *decoder, &mut block).map_err(packed)?;
+            self.append(&block[..filled]).map_err(|error| match error {
+                WriteError::Io(e) => FetchError::io("write", self.path)(e),
+                WriteError::TooLarge(bytes, reason) => {
+                    FetchError::TooLarge { what: format!("{shown}, unpacked,"), bytes, reason }
+                }
+            })?;
+            progress.tell(taken.load(Relaxed), of);
+            if filled < BLOCK {
+                break;
             }
-            if written > room.really || look && disk::room(target) == Some(0) {
-                return too_large(written, format!("only {} may be written", room.really));
-            }
-            to.write_all(data)
-        };
-        done.map_err(FetchError::io("write", target))?;
-        progress.tell(taken.load(Relaxed), of);
-        if filled < BLOCK {
-            break;
         }
+        // A hole at the end exists only once the length is set.
+        self.file.set_len(self.length).map_err(FetchError::io("write", self.path))
     }
-    // A hole at the end is none until the length is set.
-    to.set_len(length).map_err(FetchError::io("write", target))
+
+    /// Writes a block, or skips one of zeros.
+    fn append(&mut self, data: &[u8]) -> Result<(), WriteError> {
+        self.length += data.len() as u64;
+        if self.length > self.limit.virtually {
+            let reason = format!("at most {} are taken", self.limit.virtually);
+            return Err(WriteError::TooLarge(self.length, reason));
+        }
+        if data.iter().all(|b| *b == 0) {
+            self.file.seek(SeekFrom::Current(data.len() as i64)).map_err(WriteError::Io)?;
+            return Ok(());
+        }
+        self.written += data.len() as u64;
+        let look = self.written - self.looked >= LOOK;
+        if look {
+            self.looked = self.written;
+        }
+        if self.written > self.limit.really || look && disk::room(self.path) == Some(0) {
+            let reason = format!("only {} may be written", self.limit.really);
+            return Err(WriteError::TooLarge(self.written, reason));
+        }
+        self.file.write_all(data).map_err(WriteError::Io)
+    }
+}
+
+/// Why a block was not written.
+enum WriteError {
+    Io(io::Error),
+    /// Bytes, and the limit.
+    TooLarge(u64, String),
 }
 
 fn decoder<'a>(from: BufReader<Counted>, packing: Packing) -> io::Result<Box<dyn Read + 'a>> {
@@ -223,7 +253,7 @@ mod tests {
             std::fs::write(&from, [packed(kind, &content()), packed(kind, b"more")].concat())
                 .unwrap();
             assert_eq!(packing(&from).unwrap(), Some(kind));
-            unpack_into(&from, kind, &to, PLENTY, &job()).await.unwrap();
+            unpack_into(&Packed { path: &from, packing: kind }, &to, PLENTY, &job()).await.unwrap();
             assert!(
                 std::fs::read(&to).unwrap() == [content(), b"more".to_vec()].concat(),
                 "{kind:?}"
@@ -247,7 +277,8 @@ mod tests {
             changed[whole.len() / 2] ^= 0x55;
             for (what, bytes) in [("cut", &whole[..whole.len() / 2]), ("changed", &changed[..])] {
                 std::fs::write(&from, bytes).unwrap();
-                let said = unpack_into(&from, kind, &to, PLENTY, &job()).await;
+                let said =
+                    unpack_into(&Packed { path: &from, packing: kind }, &to, PLENTY, &job()).await;
                 // zstd's default has no checksum of its content: what is changed there the checksum
                 // of the whole file tells.
                 assert!(
@@ -268,14 +299,18 @@ mod tests {
         for kind in ALL {
             std::fs::write(&from, packed(kind, &content())).unwrap();
             let small = OutputLimit { virtually: 1 << 20, ..PLENTY };
-            let said = unpack_into(&from, kind, &to, small, &job()).await.unwrap_err();
+            let said = unpack_into(&Packed { path: &from, packing: kind }, &to, small, &job())
+                .await
+                .unwrap_err();
             assert!(
                 said.to_string().contains("at most 1048576 are taken") && !to.exists(),
                 "{said}"
             );
             std::fs::write(&from, packed(kind, &vec![1; 2 << 20])).unwrap();
             let full = OutputLimit { really: 1 << 20, ..PLENTY };
-            let said = unpack_into(&from, kind, &to, full, &job()).await.unwrap_err();
+            let said = unpack_into(&Packed { path: &from, packing: kind }, &to, full, &job())
+                .await
+                .unwrap_err();
             assert!(
                 said.to_string().contains("only 1048576 may be written") && !to.exists(),
                 "{said}"
@@ -291,7 +326,7 @@ mod tests {
         let job = job();
         job.cancel.signal();
         assert!(matches!(
-            unpack_into(&from, Packing::Gzip, &to, PLENTY, &job).await,
+            unpack_into(&Packed { path: &from, packing: Packing::Gzip }, &to, PLENTY, &job).await,
             Err(FetchError::Cancelled(_))
         ));
         assert!(!to.exists());

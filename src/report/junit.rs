@@ -24,20 +24,15 @@ pub fn xml(record: &Record) -> Result<String, SerializeError> {
         |kind: &str| format!("{}.{kind}", text::clean(&record.bundle).replace(['/', '.'], "_"));
     for s in &record.stages {
         let output = if s.state == State::Failed { log(record) } else { String::new() };
-        suite.add_test_case(case(
-            &class("stage"),
-            s.name,
-            s.seconds,
-            s.state,
-            s.error.as_deref(),
-            &output,
-        ));
+        let result = CaseResult { state: s.state, message: s.error.as_deref(), output: &output };
+        suite.add_test_case(case(&class("stage"), s.name, s.seconds, &result));
     }
     for (at, s) in record.steps.iter().enumerate() {
         let name = format!("{:02} {}", at + 1, s.name);
-        let reason =
+        let message =
             if s.state == State::Skipped { Some("not reached") } else { s.error.as_deref() };
-        suite.add_test_case(case(&class("step"), &name, s.seconds, s.state, reason, &s.output));
+        let result = CaseResult { state: s.state, message, output: &s.output };
+        suite.add_test_case(case(&class("step"), &name, s.seconds, &result));
     }
     for c in &record.checks {
         let state = match c.verdict {
@@ -45,8 +40,9 @@ pub fn xml(record: &Record) -> Result<String, SerializeError> {
             Verdict::Failed => State::Failed,
             Verdict::Skipped => State::Skipped,
         };
-        let reason = (state != State::Passed).then_some(c.reason.as_str());
-        suite.add_test_case(case(&class("smoke"), &c.id, c.seconds, state, reason, &c.output));
+        let message = (state != State::Passed).then_some(c.reason.as_str());
+        let result = CaseResult { state, message, output: &c.output };
+        suite.add_test_case(case(&class("smoke"), &c.id, c.seconds, &result));
     }
     suite.set_time(duration(record.seconds));
     let mut report = Report::new("image-factory");
@@ -54,24 +50,23 @@ pub fn xml(record: &Record) -> Result<String, SerializeError> {
     report.to_string()
 }
 
-fn case(
-    class: &str,
-    name: &str,
-    seconds: f64,
+struct CaseResult<'a> {
     state: State,
-    message: Option<&str>,
-    output: &str,
-) -> TestCase {
-    let output = text::block(tail_of(output, OUTPUT_BYTES));
-    let mut status = match state {
+    message: Option<&'a str>,
+    output: &'a str,
+}
+
+fn case(class: &str, name: &str, seconds: f64, result: &CaseResult<'_>) -> TestCase {
+    let output = text::block(tail_of(result.output, OUTPUT_BYTES));
+    let mut status = match result.state {
         State::Passed | State::Running => TestCaseStatus::success(),
         State::Failed => TestCaseStatus::non_success(NonSuccessKind::Failure),
         State::Skipped => TestCaseStatus::skipped(),
     };
-    if let Some(message) = message {
+    if let Some(message) = result.message {
         // An attribute shows badly with line ends in it; the whole text goes into the element.
         status.set_message(text::first_line(message));
-        if state == State::Failed {
+        if result.state == State::Failed {
             status.set_description(text::block(tail_of(message, OUTPUT_BYTES)));
         }
     }

@@ -234,12 +234,7 @@ impl Record {
                 }
                 Event::Output { source, line } => {
                     if let Some(s) = step.and_then(|i| self.steps.get_mut(i)) {
-                        s.output.push_str(line);
-                        s.output.push('\n');
-                        // Trimmed at twice the size, so that the cost stays linear.
-                        if s.output.len() > 2 * OUTPUT_BYTES {
-                            s.output = tail_of(&s.output, OUTPUT_BYTES).to_string();
-                        }
+                        s.append(line);
                     }
                     tail.push_back(LogLine { at, source: source.clone(), line: line.clone() });
                     if tail.len() > TAIL_LINES {
@@ -332,6 +327,15 @@ impl StepRecord {
             attempts: 0,
             error: None,
             output: String::new(),
+        }
+    }
+
+    /// Adds a line of output. Trims at twice the size, so that the cost stays linear.
+    fn append(&mut self, line: &str) {
+        self.output.push_str(line);
+        self.output.push('\n');
+        if self.output.len() > 2 * OUTPUT_BYTES {
+            self.output = tail_of(&self.output, OUTPUT_BYTES).to_string();
         }
     }
 }
