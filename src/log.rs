@@ -49,82 +49,55 @@ impl Sink for LogFile {
 
 /// The lines for one event.
 fn entry(Stamped { at, event }: &Stamped) -> String {
-    let mut out = String::new();
+    let mut entry = Entry { at: *at, text: String::new() };
+    let duration = |seconds: &f64| sentences::duration(*seconds);
     match event {
-        Event::Started { run, bundle, purpose, image_name, cloud } => {
-            lines(
-                &mut out,
-                *at,
-                "",
-                &format!("{bundle}: {purpose} image {image_name} on {cloud}, run {run}"),
-            );
+        Event::Started { run, bundle, purpose, image_name, cloud } => entry
+            .lines("", &format!("{bundle}: {purpose} image {image_name} on {cloud}, run {run}")),
+        Event::StageStarted { stage } => entry.rule(stage.name()),
+        Event::StageDone { stage, seconds } => {
+            entry.rule(&format!("{} done, {}", stage.name(), duration(seconds)))
         }
-        Event::StageStarted { stage } => rule(&mut out, *at, stage.name()),
-        Event::StageDone { stage, seconds } => rule(
-            &mut out,
-            *at,
-            &format!("{} done, {}", stage.name(), sentences::duration(*seconds)),
-        ),
         Event::StageFailed { stage, seconds, error } => {
-            lines(&mut out, *at, "error: ", error);
-            rule(
-                &mut out,
-                *at,
-                &format!("{} FAILED, {}", stage.name(), sentences::duration(*seconds)),
-            );
+            entry.lines("error: ", error);
+            entry.rule(&format!("{} FAILED, {}", stage.name(), duration(seconds)));
         }
         Event::StepStarted { index, of, name } => {
-            lines(&mut out, *at, "---- ", &format!("step {} of {of}: {name}", index + 1))
+            entry.lines("---- ", &format!("step {} of {of}: {name}", index + 1))
         }
         Event::StepDone { index, seconds } => {
-            lines(
-                &mut out,
-                *at,
-                "---- ",
-                &format!("step {} done, {}", index + 1, sentences::duration(*seconds)),
-            );
+            entry.lines("---- ", &format!("step {} done, {}", index + 1, duration(seconds)))
         }
         Event::StepFailed { index, seconds, error } => {
-            lines(&mut out, *at, "error: ", error);
-            lines(
-                &mut out,
-                *at,
-                "---- ",
-                &format!("step {} FAILED, {}", index + 1, sentences::duration(*seconds)),
-            );
+            entry.lines("error: ", error);
+            entry.lines("---- ", &format!("step {} FAILED, {}", index + 1, duration(seconds)));
         }
-        Event::Doing { what } => lines(&mut out, *at, "", what),
-        Event::Progress { done, of, unit } => {
-            lines(&mut out, *at, "", &sentences::amount(*done, *of, unit))
-        }
+        Event::Doing { what } => entry.lines("", what),
+        Event::Progress { done, of, unit } => entry.lines("", &sentences::amount(*done, *of, unit)),
         Event::Output { source, line } => {
-            lines(&mut out, *at, &format!("{} | ", sentences::clean(source)), line)
+            entry.lines(&format!("{} | ", sentences::clean(source)), line)
         }
-        Event::Note { text } => lines(&mut out, *at, "note: ", text),
-        Event::Warning { text } => lines(&mut out, *at, "warning: ", text),
+        Event::Note { text } => entry.lines("note: ", text),
+        Event::Warning { text } => entry.lines("warning: ", text),
         Event::Check(check) => {
-            lines(&mut out, *at, "", &check_line(check));
+            entry.lines("", &check_line(check));
             if !check.output.is_empty() {
-                lines(&mut out, *at, &format!("{} | ", sentences::clean(&check.id)), &check.output);
+                entry.lines(&format!("{} | ", sentences::clean(&check.id)), &check.output);
             }
         }
         Event::Finished { outcome, seconds, error, leaks, .. } => {
-            rule(
-                &mut out,
-                *at,
-                &format!("{}, {}", sentences::clean(outcome), sentences::duration(*seconds)),
-            );
+            entry.rule(&format!("{}, {}", sentences::clean(outcome), duration(seconds)));
             if let Some(error) = error {
-                lines(&mut out, *at, "error: ", error);
+                entry.lines("error: ", error);
             }
             for leak in leaks {
-                lines(&mut out, *at, "left behind: ", leak);
+                entry.lines("left behind: ", leak);
             }
-            out.push_str(&sentences::final_line(event).expect("the event is Finished"));
-            out.push('\n');
+            entry.text.push_str(&sentences::final_line(event).expect("the event is Finished"));
+            entry.text.push('\n');
         }
     }
-    out
+    entry.text
 }
 
 fn check_line(Check { id, verdict, seconds, reason, .. }: &Check) -> String {
@@ -137,22 +110,26 @@ fn check_line(Check { id, verdict, seconds, reason, .. }: &Check) -> String {
     format!("check {id} {word}, {}{colon}{reason}", sentences::duration(*seconds))
 }
 
-fn rule(out: &mut String, at: Timestamp, text: &str) {
-    lines(
-        out,
-        at,
-        "",
-        &format!("==== {text} {}", "=".repeat(70usize.saturating_sub(text.chars().count()))),
-    );
+/// The lines of an event in the log file.
+struct Entry {
+    at: Timestamp,
+    text: String,
 }
 
-/// Adds each line of `text` with time and prefix, so that none can imitate an entry of ours.
-fn lines(out: &mut String, at: Timestamp, prefix: &str, text: &str) {
-    let at = at.strftime("%Y-%m-%dT%H:%M:%S%.3fZ");
-    let text = if text.is_empty() { "\n" } else { text };
-    for line in text.split_inclusive('\n') {
-        let line = format!("{prefix}{}", sentences::clean(line));
-        let _ = writeln!(out, "{at} {}", line.trim_end());
+impl Entry {
+    fn rule(&mut self, text: &str) {
+        let rule = "=".repeat(70usize.saturating_sub(text.chars().count()));
+        self.lines("", &format!("==== {text} {rule}"));
+    }
+
+    /// Adds each line of `text` with time and prefix, so that none can imitate an entry of ours.
+    fn lines(&mut self, prefix: &str, text: &str) {
+        let at = self.at.strftime("%Y-%m-%dT%H:%M:%S%.3fZ");
+        let text = if text.is_empty() { "\n" } else { text };
+        for line in text.split_inclusive('\n') {
+            let line = format!("{prefix}{}", sentences::clean(line));
+            let _ = writeln!(self.text, "{at} {}", line.trim_end());
+        }
     }
 }
 

@@ -1,5 +1,6 @@
 //! Runs Ansible's syntax check on the playbooks of a tree in parallel, except those cached as
 //! valid.
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use tokio::sync::Semaphore;
@@ -19,23 +20,10 @@ pub(super) async fn check(
     bundles: &[Definition],
     found: &mut Vec<Diagnostic>,
 ) -> Result<(), Failure> {
-    let note = |text: &str| {
-        if !context.common.quiet {
-            err(text);
-        }
-    };
     if !bundles.iter().any(has_playbooks) {
         return Ok(());
     }
-    for bundle in bundles {
-        for playbook in left_out(bundle) {
-            let shown = bundle.label.clone() + "/" + &playbook.display().to_string();
-            note(&format!(
-                "note: {shown} is not checked by Ansible itself: a run installs what its \
-                    requirements.yml names"
-            ));
-        }
-    }
+    note_left_out(context, bundles);
     let wall = context.wall()?;
     // Both start programs, so they run concurrently. Without a wall, the first check reports that.
     let (version, standing) =
@@ -44,26 +32,18 @@ pub(super) async fn check(
     let version = match version? {
         Ok(version) => version,
         Err(why) => {
-            note(&format!("note: the playbooks are not checked by Ansible itself: {why}"));
+            note_unchecked(context, &why);
             return Ok(());
         }
     };
-    // What another could write into is not believed, nor what it holds since then.
-    let dir = context.home.data.join(CHECKED);
-    if durable::check_private(&dir, durable::Others::Look).is_ok_and(|closed| !closed) {
-        let _ = std::fs::remove_dir_all(dir.canonicalize().unwrap_or(dir));
-    }
-    let memory = context.home.secure().is_ok().then(|| context.home.data.join(CHECKED));
     let scratch = match Scratch::new() {
         Ok(scratch) => scratch,
         Err(e) => {
-            note(&format!(
-                "note: the playbooks are not checked by Ansible itself: cannot make a temporary \
-                    directory: {e}"
-            ));
+            note_unchecked(context, &format!("cannot make a temporary directory: {e}"));
             return Ok(());
         }
     };
+    let memory = verdict_cache(context);
     let checks = Checks { wall, version, scratch: scratch.path(), memory, at_hand: wall.at_hand() };
     let jobs: Vec<Job> = bundles
         .iter()
@@ -72,18 +52,56 @@ pub(super) async fn check(
         .collect();
     if !jobs.is_empty() {
         let (count, plural) = (jobs.len(), if jobs.len() == 1 { "" } else { "s" });
-        note(&format!(
+        let text = format!(
             "ansible-playbook checks the syntax of {count} playbook{plural} (--offline leaves this \
                 out)"
-        ));
+        );
+        note(context, &text);
     }
     let verdicts = all(context, &checks, &jobs).await?;
-    checks.remember(
-        jobs.iter()
-            .zip(&verdicts)
-            .filter(|(_, verdict)| matches!(verdict, Verdict::Sound))
-            .map(|(job, _)| job),
-    );
+    let sound = |(job, verdict)| matches!(verdict, &Verdict::Sound).then_some(job);
+    checks.remember(jobs.iter().zip(&verdicts).filter_map(sound));
+    add(context, verdicts, found);
+    checks.forget();
+    Ok(())
+}
+
+fn note(context: &Context, text: &str) {
+    if !context.common.quiet {
+        err(text);
+    }
+}
+
+fn note_unchecked(context: &Context, why: &str) {
+    note(context, &format!("note: the playbooks are not checked by Ansible itself: {why}"));
+}
+
+/// Names the playbooks that only a run can check.
+fn note_left_out(context: &Context, bundles: &[Definition]) {
+    for bundle in bundles {
+        for playbook in left_out(bundle) {
+            let shown = bundle.label.clone() + "/" + &playbook.display().to_string();
+            let text = format!(
+                "note: {shown} is not checked by Ansible itself: a run installs what its \
+                    requirements.yml names"
+            );
+            note(context, &text);
+        }
+    }
+}
+
+/// Directory of remembered verdicts. Deletes one that another user can write into, because its
+/// content is not trustworthy. `None` if the home is not private.
+fn verdict_cache(context: &Context) -> Option<PathBuf> {
+    let dir = context.home.data.join(CHECKED);
+    if durable::check_private(&dir, durable::Others::Look).is_ok_and(|closed| !closed) {
+        let _ = std::fs::remove_dir_all(dir.canonicalize().unwrap_or(dir));
+    }
+    context.home.secure().is_ok().then(|| context.home.data.join(CHECKED))
+}
+
+/// Adds the findings among the verdicts, and notes why there is no verdict.
+fn add(context: &Context, verdicts: Vec<Verdict>, found: &mut Vec<Diagnostic>) {
     for verdict in verdicts {
         match verdict {
             Verdict::Sound => {}
@@ -91,16 +109,15 @@ pub(super) async fn check(
             Verdict::NoWall => {
                 let why = "this machine has no wall to run their plugins behind (`image-factory \
                     doctor` says why)";
-                note(&format!("note: the playbooks are not checked by Ansible itself: {why}"));
+                note_unchecked(context, why);
                 break;
             }
             Verdict::Unknown(why) => {
-                note(&format!("note: a playbook is not checked by Ansible itself: {why}"))
+                let text = format!("note: a playbook is not checked by Ansible itself: {why}");
+                note(context, &text);
             }
         }
     }
-    checks.forget();
-    Ok(())
 }
 
 /// Whether there is a playbook to check.

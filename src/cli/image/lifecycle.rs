@@ -72,8 +72,8 @@ pub async fn rollback(
     may_change(was)?;
     let mut now = before.clone();
     if !args.dry_run {
-        let standing = Lifecycle { state: State::Deprecated, ..was.standing() };
-        cloud.set_lifecycle(&writing(context), was, &standing).await?;
+        let lifecycle = Lifecycle { state: State::Deprecated, ..was.standing() };
+        cloud.set_lifecycle(&writing(context), was, &lifecycle).await?;
         // As the cloud shows it: another build may have published meanwhile.
         let images = cloud.images().await?;
         now = family::current(&images, family).cloned().ok_or_else(|| {
@@ -102,17 +102,18 @@ pub async fn rollback(
     Ok(())
 }
 
-pub async fn deprecate(
+/// The image that `deprecate` changes.
+async fn chosen(
     context: &Context,
     cloud: &dyn Cloud,
+    images: &[Image],
     args: &Deprecate,
-) -> Result<(), Failure> {
-    let mut images = cloud.images().await?;
+) -> Result<Image, Failure> {
     let by_family = args.undo && images.iter().all(|i| i.id != args.image && i.name != args.image);
-    let undone = if by_family { family::deprecated(&images, &args.image) } else { Vec::new() };
-    let image = match &undone[..] {
-        [] => need(context, cloud, &images, &args.image).await?,
-        [one] => (*one).clone(),
+    let undone = if by_family { family::deprecated(images, &args.image) } else { Vec::new() };
+    match &undone[..] {
+        [] => need(context, cloud, images, &args.image).await,
+        [one] => Ok((*one).clone()),
         several => {
             let text = format!(
                 "{} images of family {} are deprecated, and which one is meant cannot be told",
@@ -120,13 +121,22 @@ pub async fn deprecate(
                 args.image
             );
             let names = several.iter().map(|i| label(i)).collect::<Vec<_>>().join(", ");
-            return Err(Failure::cloud(text)
-                .hint(format!("name one by its name or ID, newest first: {names}")));
+            Err(Failure::cloud(text)
+                .hint(format!("name one by its name or ID, newest first: {names}")))
         }
-    };
+    }
+}
+
+pub async fn deprecate(
+    context: &Context,
+    cloud: &dyn Cloud,
+    args: &Deprecate,
+) -> Result<(), Failure> {
+    let mut images = cloud.images().await?;
+    let image = chosen(context, cloud, &images, args).await?;
     may_change(&image)?;
     let before = family::current(&images, &image.family).cloned();
-    let standing = match args.undo {
+    let lifecycle = match args.undo {
         false => Lifecycle { state: State::Deprecated, ..image.standing() },
         // What its own bundle hid stays hidden.
         true => {
@@ -134,13 +144,13 @@ pub async fn deprecate(
             Lifecycle { state: State::Active, hidden, hidden_at: None }
         }
     };
-    let changes = standing != image.standing();
+    let changes = lifecycle != image.standing();
     if changes && args.dry_run {
         if let Some(there) = images.iter_mut().find(|i| i.id == image.id) {
-            there.stand(&standing);
+            there.stand(&lifecycle);
         }
     } else if changes {
-        cloud.set_lifecycle(&writing(context), &image, &standing).await?;
+        cloud.set_lifecycle(&writing(context), &image, &lifecycle).await?;
         images = cloud.images().await?;
     }
     let after = family::current(&images, &image.family);
@@ -153,21 +163,25 @@ pub async fn deprecate(
         out(&json(&done));
         return Ok(());
     }
-    let word = standing.state.name();
+    let word = lifecycle.state.name();
     out(&match (changes, args.dry_run) {
         (false, _) => format!("{} is {word} already", label(&image)),
         (true, true) => format!("{} would become {word}", label(&image)),
         (true, false) => format!("{} is {word} now", label(&image)),
     });
     if before.as_ref().map(|i| &i.id) != after.map(|i| &i.id) {
-        let is = if args.dry_run { "would be" } else { "is" };
-        match after {
-            Some(now) => out(&format!("{}: current {is} {}", image.family, label(now))),
-            None => err(&format!(
-                "warning: {}: no active image {is} left: builds on this family will find none",
-                image.family
-            )),
-        }
+        say_current(&image.family, after, args.dry_run);
     }
     Ok(())
+}
+
+/// Says which image is current after the change.
+fn say_current(family: &str, current: Option<&Image>, dry_run: bool) {
+    let is = if dry_run { "would be" } else { "is" };
+    match current {
+        Some(now) => out(&format!("{family}: current {is} {}", label(now))),
+        None => err(&format!(
+            "warning: {family}: no active image {is} left: builds on this family will find none"
+        )),
+    }
 }

@@ -22,86 +22,99 @@ pub async fn run(context: &Context, cloud: &dyn Cloud, wanted: &str) -> Result<(
     Ok(())
 }
 
-fn details(i: &Image, l: &Lineage) -> String {
-    let mut lines = Vec::new();
-    let mut line = |key: &str, value: String| lines.push(format!("{key:<11} {value}"));
-    line("id", i.id.clone());
-    line("name", i.name.clone());
-    line("family", i.family.clone());
-    let hidden = match (i.hidden, i.hidden_at()) {
+/// Lines with a key and a value.
+#[derive(Default)]
+struct Details(Vec<String>);
+
+impl Details {
+    fn line(&mut self, key: &str, value: impl std::fmt::Display) {
+        self.0.push(format!("{key:<11} {value}"));
+    }
+}
+
+fn details(image: &Image, lineage: &Lineage) -> String {
+    let mut details = Details::default();
+    identity(&mut details, image, lineage.current);
+    requirements(&mut details, image);
+    relations(&mut details, lineage);
+    for (key, value) in &image.properties {
+        details.line("property", format!("{key}={value}"));
+    }
+    details.0.join("\n")
+}
+
+fn identity(details: &mut Details, image: &Image, current: bool) {
+    details.line("id", &image.id);
+    details.line("name", &image.name);
+    details.line("family", &image.family);
+    let hidden = match (image.hidden, image.hidden_at()) {
         (true, Some(at)) => format!(", hidden since {}", at.strftime("%Y-%m-%d %H:%M")),
         (true, None) => ", hidden".into(),
         (false, _) => String::new(),
     };
-    line(
-        "state",
-        format!("{}{}{hidden}", i.state.name(), if l.current { ", current" } else { "" }),
-    );
-    line("created", format!("{:.0}", i.created));
-    if let Some(unusable) = &i.unusable {
-        line("unusable", format!("{}; {}", unusable.why, unusable.way_out));
+    let current = if current { ", current" } else { "" };
+    details.line("state", format!("{}{current}{hidden}", image.state.name()));
+    details.line("created", format!("{:.0}", image.created));
+    if let Some(unusable) = &image.unusable {
+        details.line("unusable", format!("{}; {}", unusable.why, unusable.way_out));
     }
-    match i.provenance() {
-        Provenance::Ours => {
-            line("provenance", "ours: it says that it was published under its own ID".into())
+    let provenance = match image.provenance() {
+        Provenance::Ours => "ours: it says that it was published under its own ID".into(),
+        Provenance::Legacy => format!(
+            "legacy: published before images proved whose they are; `image-factory image adopt {}` \
+                mends it",
+            shell::word(&image.id)
+        ),
+        Provenance::Foreign(why) => {
+            format!("foreign: {why}; it is never changed, and no family means it")
         }
-        Provenance::Legacy => line(
-            "provenance",
-            format!(
-                "legacy: published before images proved whose they are; `image-factory image adopt \
-                    {}` mends it",
-                shell::word(&i.id)
-            ),
-        ),
-        Provenance::Foreign(why) => line(
-            "provenance",
-            format!("foreign: {why}; it is never changed, and no family means it"),
-        ),
+    };
+    details.line("provenance", provenance);
+    if let Some(at) = image.published_at() {
+        details.line("published", format!("{at:.0}"));
     }
-    if let Some(at) = i.published_at() {
-        line("published", format!("{at:.0}"));
+}
+
+fn requirements(details: &mut Details, image: &Image) {
+    details.line("size", format!("{} bytes, disk {} bytes", image.size, image.virtual_size));
+    details.line("sha512", &image.checksum);
+    details
+        .line("needs", format!("{} GiB disk, {} MiB RAM", image.min_disk_gib, image.min_ram_mib));
+    details.line("visibility", format!("{:?}", image.visibility).to_lowercase());
+    if !image.tags.is_empty() {
+        details.line("tags", image.tags.join(", "));
     }
-    line("size", format!("{} bytes, disk {} bytes", i.size, i.virtual_size));
-    line("sha512", i.checksum.clone());
-    line("needs", format!("{} GiB disk, {} MiB RAM", i.min_disk_gib, i.min_ram_mib));
-    line("visibility", format!("{:?}", i.visibility).to_lowercase());
-    if !i.tags.is_empty() {
-        line("tags", i.tags.join(", "));
-    }
-    if let Some(base) = &l.base {
+}
+
+fn relations(details: &mut Details, lineage: &Lineage) {
+    if let Some(base) = &lineage.base {
         let name = base.image.as_ref().map_or("(no longer there)", |b| &b.name);
         let same = match base.same {
             Some(true) => ", content as it was",
             Some(false) => ", CONTENT DIFFERS from what this image was built on",
             None => "",
         };
-        line("base", format!("{name} {}{same}", base.id));
+        details.line("base", format!("{name} {}{same}", base.id));
     }
-    for (index, child) in l.children.iter().enumerate() {
-        line(
-            if index == 0 { "children" } else { "" },
-            format!("{} {} {}", child.name, child.id, child.state.name()),
-        );
+    for (index, child) in lineage.children.iter().enumerate() {
+        let key = if index == 0 { "children" } else { "" };
+        details.line(key, format!("{} {} {}", child.name, child.id, child.state.name()));
     }
     for (key, value) in [
-        ("commit", &l.commit),
-        ("definition", &l.definition),
-        ("inputs", &l.inputs),
-        ("tests", &l.tests),
+        ("commit", &lineage.commit),
+        ("definition", &lineage.definition),
+        ("inputs", &lineage.inputs),
+        ("tests", &lineage.tests),
     ] {
-        line(key, value.clone().unwrap_or_else(|| "not known".into()));
+        details.line(key, value.as_deref().unwrap_or("not known"));
     }
-    let looked_at = if l.compared {
+    let compared = if lineage.compared {
         "the definition in this tree and its base"
     } else {
         "its base's family alone: no definition here"
     };
-    match &l.stale[..] {
-        [] => line("stale", format!("no (compared: {looked_at})")),
-        why => line("stale", format!("yes: {}", why.join("; "))),
+    match &lineage.stale[..] {
+        [] => details.line("stale", format!("no (compared: {compared})")),
+        why => details.line("stale", format!("yes: {}", why.join("; "))),
     }
-    for (k, v) in &i.properties {
-        line("property", format!("{k}={v}"));
-    }
-    lines.join("\n")
 }

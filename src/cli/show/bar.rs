@@ -34,10 +34,10 @@ impl Bar {
     pub fn new(paint: Paint, verbosity: i8) -> Self {
         let term = Term::stderr();
         let story = Arc::new(Mutex::new(Story::new(paint, verbosity)));
-        let (told, size) = (Arc::clone(&story), term.clone());
+        let (shared, size) = (Arc::clone(&story), term.clone());
         let live = move |_: &ProgressState, out: &mut dyn std::fmt::Write| {
             let width = usize::from(size.size().1);
-            if let Ok(story) = told.lock() {
+            if let Ok(story) = shared.lock() {
                 let _ = out.write_str(&story.live(Timestamp::now(), width));
             }
         };
@@ -285,7 +285,7 @@ impl Story {
     fn error(&mut self, error: &str, indent: &str, width: usize) -> Vec<String> {
         let paint = self.paint;
         self.current
-            .untold(error)
+            .unshown(error)
             .iter()
             .flat_map(|line| fold(line, indent, width))
             .map(|line| paint.bad(line))

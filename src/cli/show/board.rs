@@ -31,10 +31,10 @@ impl Board {
     /// Adds a line for a bundle's run.
     pub fn lane(&self, label: &str) -> Lane {
         let story = Arc::new(Mutex::new(Story::new(self.paint, self.verbosity)));
-        let (told, size, head) = (Arc::clone(&story), self.term.clone(), format!("{label:<24}"));
+        let (shared, size, head) = (Arc::clone(&story), self.term.clone(), format!("{label:<24}"));
         let live = move |_: &ProgressState, out: &mut dyn std::fmt::Write| {
             let width = usize::from(size.size().1).saturating_sub(measure_text_width(&head));
-            if let Ok(story) = told.lock() {
+            if let Ok(story) = shared.lock() {
                 let _ = write!(out, "{head}{}", story.live(Timestamp::now(), width));
             }
         };

@@ -22,7 +22,7 @@ pub struct Current {
     /// Recent output of this stage or step.
     tail: VecDeque<String>,
     /// Errors already shown.
-    told: Vec<String>,
+    shown: Vec<String>,
 }
 
 pub struct Step {
@@ -91,14 +91,14 @@ impl Current {
 
     /// Lines of `error`, or nothing if already shown: a step's error is repeated by its stage, and
     /// at the end.
-    pub fn untold(&mut self, error: &str) -> Vec<String> {
-        let said = |told: &String| {
-            told.contains(error) || (error.lines().count() == 1 && error.contains(told.as_str()))
+    pub fn unshown(&mut self, error: &str) -> Vec<String> {
+        let repeats = |shown: &String| {
+            shown.contains(error) || (error.lines().count() == 1 && error.contains(shown.as_str()))
         };
-        if self.told.iter().any(said) {
+        if self.shown.iter().any(repeats) {
             return Vec::new();
         }
-        self.told.push(error.to_owned());
+        self.shown.push(error.to_owned());
         error.lines().map(sentences::shown).collect()
     }
 

@@ -9,7 +9,7 @@ use jiff::Timestamp;
 use super::current::{Current, seconds_between};
 use super::{HEARTBEAT, Paint};
 use crate::log::sentences;
-use crate::model::event::{Event, Sink, Stamped, Verdict};
+use crate::model::event::{Check, Event, Sink, Stamped, Verdict};
 
 /// Maximum length of a tail line; the log file has the rest.
 const CUT: usize = 400;
@@ -58,34 +58,34 @@ impl<W: Write> Write for Labelled<W> {
 }
 
 struct Shared {
-    teller: Mutex<Teller>,
+    writer: Mutex<Writer>,
     /// Ends the heartbeat thread.
     end: Condvar,
 }
 
-struct Teller {
+struct Writer {
     out: Box<dyn Write + Send>,
     paint: Paint,
     verbosity: i8,
     current: Current,
     began: Option<Timestamp>,
     /// Time of the last line.
-    told: Instant,
+    written: Instant,
     ended: bool,
 }
 
 impl Plain {
     pub fn new(out: Box<dyn Write + Send>, paint: Paint, verbosity: i8, pace: Pace) -> Self {
-        let teller = Teller {
+        let writer = Writer {
             out,
             paint,
             verbosity,
             current: Current::default(),
             began: None,
-            told: Instant::now(),
+            written: Instant::now(),
             ended: false,
         };
-        let shared = Arc::new(Shared { teller: Mutex::new(teller), end: Condvar::new() });
+        let shared = Arc::new(Shared { writer: Mutex::new(writer), end: Condvar::new() });
         let heart = (verbosity >= 0).then(|| {
             let shared = Arc::clone(&shared);
             thread::spawn(move || shared.beat(pace))
@@ -96,14 +96,14 @@ impl Plain {
 
 impl Sink for Plain {
     fn take(&mut self, event: &Stamped) {
-        self.shared.teller.lock().expect("the heartbeat panicked").take(event);
+        self.shared.writer.lock().expect("the heartbeat panicked").take(event);
     }
 }
 
 impl Drop for Plain {
     fn drop(&mut self) {
-        if let Ok(mut teller) = self.shared.teller.lock() {
-            teller.ended = true;
+        if let Ok(mut writer) = self.shared.writer.lock() {
+            writer.ended = true;
         }
         self.shared.end.notify_all();
         if let Some(heart) = self.heart.take() {
@@ -116,20 +116,20 @@ impl Shared {
     /// The heartbeat thread: reports the current activity after each `pace.interval` without
     /// output, until the sink ends.
     fn beat(&self, pace: Pace) {
-        let mut teller = self.teller.lock().expect("the sink panicked");
-        while !teller.ended {
-            let quiet = teller.told.elapsed();
+        let mut writer = self.writer.lock().expect("the sink panicked");
+        while !writer.ended {
+            let quiet = writer.written.elapsed();
             if let Some(rest) = pace.interval.checked_sub(quiet).filter(|rest| !rest.is_zero()) {
-                teller = self.end.wait_timeout(teller, rest).expect("the sink panicked").0;
+                writer = self.end.wait_timeout(writer, rest).expect("the sink panicked").0;
             } else {
-                teller.heartbeat((pace.now)());
-                teller.told = Instant::now(); // also when there was nothing to say
+                writer.heartbeat((pace.now)());
+                writer.written = Instant::now(); // also when there was nothing to say
             }
         }
     }
 }
 
-impl Teller {
+impl Writer {
     fn take(&mut self, stamped: &Stamped) {
         let Stamped { at, event } = stamped;
         let at = *at;
@@ -139,113 +139,119 @@ impl Teller {
             self.current = Current::default();
         }
         self.began.get_or_insert(at);
-        let normal = self.verbosity >= 0;
-        let verbose = self.verbosity >= 1;
-        let stage = self.current.stage.map_or("", |(stage, _)| stage.name());
+        if !self.failed(at, event) {
+            if self.verbosity >= 1 {
+                self.activity(at, event);
+            }
+            if self.verbosity >= 0 {
+                self.course(at, event);
+            }
+        }
+        self.current.take(stamped);
+    }
+
+    /// Lines of every verbosity: warnings, failures and the end. Whether the event is one of them.
+    fn failed(&mut self, at: Timestamp, event: &Event) -> bool {
         match event {
-            Event::Started { run, bundle, purpose, image_name, cloud } if normal => {
-                self.line(
-                    at,
-                    &format!("{bundle}: {purpose} image {image_name} on {cloud}, run {run}"),
-                );
-            }
-            Event::StageStarted { stage } if normal => {
-                self.line(at, &self.paint.bold(stage.name()))
-            }
-            Event::StageDone { stage, seconds } if normal => {
-                self.line(at, &format!("{} done, {}", stage.name(), sentences::duration(*seconds)));
-            }
             Event::StageFailed { stage, seconds, error } => {
-                self.failure(
-                    at,
-                    &format!("{} failed after {}", stage.name(), sentences::duration(*seconds)),
-                    error,
-                );
-            }
-            Event::StepStarted { index, of, name } if normal => {
-                self.line(at, &format!("{stage} {}/{of}: {}", index + 1, sentences::shown(name)));
-            }
-            Event::StepDone { index, seconds } if normal => {
-                self.line(
-                    at,
-                    &format!(
-                        "{stage} {} done, {}",
-                        self.step(*index),
-                        sentences::duration(*seconds)
-                    ),
-                );
+                let text =
+                    format!("{} failed after {}", stage.name(), sentences::duration(*seconds));
+                self.failure(at, &text, error);
             }
             Event::StepFailed { index, seconds, error } => {
-                let name = self
-                    .current
-                    .step
-                    .as_ref()
-                    .map(|step| format!(": {}", step.name))
-                    .unwrap_or_default();
-                let what = format!(
-                    "{stage} {}{name} failed after {}",
+                let step = self.current.step.as_ref();
+                let name = step.map(|step| format!(": {}", step.name)).unwrap_or_default();
+                let text = format!(
+                    "{} {}{name} failed after {}",
+                    self.stage(),
                     self.step(*index),
                     sentences::duration(*seconds)
                 );
-                self.failure(at, &what, error);
+                self.failure(at, &text, error);
             }
-            Event::Doing { what } if verbose => {
-                self.line(at, &format!("{stage}: {}", sentences::shown(what)))
-            }
-            Event::Output { source, line } if verbose => {
-                self.line(
-                    at,
-                    &format!("{} | {}", sentences::shown(source), sentences::shown(line)),
-                );
-            }
-            Event::Note { text } if normal => self.text(at, "", text),
             Event::Warning { text } => self.text(at, &self.paint.warn("warning: "), text),
-            Event::Check(check) if normal || check.verdict == Verdict::Failed => {
-                let word = match check.verdict {
-                    Verdict::Passed => self.paint.good("passed"),
-                    Verdict::Failed => self.paint.bad("failed"),
-                    Verdict::Skipped => self.paint.dim("skipped"),
-                };
-                let colon = if check.reason.is_empty() { "" } else { ": " };
-                let head = format!(
-                    "check {} {word}, {}{colon}",
-                    sentences::shown(&check.id),
-                    sentences::duration(check.seconds)
-                );
-                self.text(at, &head, &check.reason);
-                if check.verdict == Verdict::Failed {
-                    let lines: Vec<_> = check
-                        .output
-                        .lines()
-                        .map(sentences::shown)
-                        .filter(|line| !line.trim().is_empty())
-                        .collect();
-                    self.tail(lines.iter().rev().take(super::TAIL).rev());
-                }
+            Event::Check(check) if check.verdict == Verdict::Failed => {
+                self.check(at, check);
+                let lines: Vec<_> = check
+                    .output
+                    .lines()
+                    .map(sentences::shown)
+                    .filter(|line| !line.trim().is_empty())
+                    .collect();
+                self.tail(lines.iter().rev().take(super::TAIL).rev());
             }
-            Event::Finished { image, error, leaks, .. } => {
-                for line in
-                    error.iter().flat_map(|error| self.current.untold(error)).collect::<Vec<_>>()
-                {
-                    self.raw(&self.paint.bad(line));
-                }
-                for leak in leaks {
-                    self.raw(&format!(
-                        "{} {}",
-                        self.paint.warn("left behind:"),
-                        sentences::shown(leak)
-                    ));
-                }
-                let last = sentences::final_line(event).expect("the event is Finished");
-                self.raw(&self.paint.verdict(
-                    last,
-                    image.is_some() && error.is_none(),
-                    leaks.is_empty(),
-                ));
+            Event::Finished { .. } => self.finished(event),
+            _ => return false,
+        }
+        true
+    }
+
+    /// The course of the run, left out by `--quiet`.
+    fn course(&mut self, at: Timestamp, event: &Event) {
+        let duration = |seconds: &f64| sentences::duration(*seconds);
+        match event {
+            Event::Started { run, bundle, purpose, image_name, cloud } => self
+                .line(at, &format!("{bundle}: {purpose} image {image_name} on {cloud}, run {run}")),
+            Event::StageStarted { stage } => self.line(at, &self.paint.bold(stage.name())),
+            Event::StageDone { stage, seconds } => {
+                self.line(at, &format!("{} done, {}", stage.name(), duration(seconds)))
+            }
+            Event::StepStarted { index, of, name } => {
+                let (stage, name) = (self.stage(), sentences::shown(name));
+                self.line(at, &format!("{stage} {}/{of}: {name}", index + 1));
+            }
+            Event::StepDone { index, seconds } => {
+                let (stage, step) = (self.stage(), self.step(*index));
+                self.line(at, &format!("{stage} {step} done, {}", duration(seconds)));
+            }
+            Event::Note { text } => self.text(at, "", text),
+            Event::Check(check) => self.check(at, check),
+            _ => {}
+        }
+    }
+
+    /// Program output and the factory's own actions, shown by `--verbose`.
+    fn activity(&mut self, at: Timestamp, event: &Event) {
+        match event {
+            Event::Doing { what } => {
+                self.line(at, &format!("{}: {}", self.stage(), sentences::shown(what)))
+            }
+            Event::Output { source, line } => {
+                let (source, line) = (sentences::shown(source), sentences::shown(line));
+                self.line(at, &format!("{source} | {line}"));
             }
             _ => {}
         }
-        self.current.take(stamped);
+    }
+
+    fn check(&mut self, at: Timestamp, check: &Check) {
+        let word = match check.verdict {
+            Verdict::Passed => self.paint.good("passed"),
+            Verdict::Failed => self.paint.bad("failed"),
+            Verdict::Skipped => self.paint.dim("skipped"),
+        };
+        let colon = if check.reason.is_empty() { "" } else { ": " };
+        let (id, duration) = (sentences::shown(&check.id), sentences::duration(check.seconds));
+        self.text(at, &format!("check {id} {word}, {duration}{colon}"), &check.reason);
+    }
+
+    /// The error, if no line showed it before, leaks, and the final line.
+    fn finished(&mut self, event: &Event) {
+        let Event::Finished { image, error, leaks, .. } = event else { return };
+        let unshown = error.iter().flat_map(|error| self.current.unshown(error));
+        for line in unshown.collect::<Vec<_>>() {
+            self.raw(&self.paint.bad(line));
+        }
+        for leak in leaks {
+            self.raw(&format!("{} {}", self.paint.warn("left behind:"), sentences::shown(leak)));
+        }
+        let last = sentences::final_line(event).expect("the event is Finished");
+        let success = image.is_some() && error.is_none();
+        self.raw(&self.paint.verdict(last, success, leaks.is_empty()));
+    }
+
+    fn stage(&self) -> &'static str {
+        self.current.stage.map_or("", |(stage, _)| stage.name())
     }
 
     /// `1/3`, or `1` if the start of the step was missed.
@@ -260,7 +266,7 @@ impl Teller {
     fn failure(&mut self, at: Timestamp, what: &str, error: &str) {
         let tail: Vec<String> = self.current.tail().cloned().collect();
         self.tail(tail.iter());
-        let error = self.current.untold(error);
+        let error = self.current.unshown(error);
         if let [only] = &error[..] {
             self.line(at, &self.paint.bad(format!("{what}: {only}")));
             return;
@@ -319,6 +325,6 @@ impl Teller {
     fn raw(&mut self, line: &str) {
         let line = format!("{}\n", line.trim_end());
         let _ = self.out.write_all(line.as_bytes()).and_then(|()| self.out.flush());
-        self.told = Instant::now();
+        self.written = Instant::now();
     }
 }
