@@ -3,10 +3,11 @@ use std::process::ExitCode;
 
 use super::{Context, Failure, build, err, exit};
 use crate::frontend::build_vars;
-use crate::model::definition::{Definition, Kind};
+use crate::model::definition::Definition;
 use crate::model::event::Events;
 use crate::model::facts::{BaseLookup, FactsQuery};
 use crate::model::image::Image;
+use crate::model::kind::Kind;
 use crate::provider::ledger::Ledger;
 use crate::provider::{Cloud, Cx};
 use crate::run::{self, RunOptions};

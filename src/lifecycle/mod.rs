@@ -1,4 +1,6 @@
 //! What becomes of published images: which stay, and what they were made from.
+//!
+//! In the order of use: a module imports only from those above it.
 
 pub mod lineage;
 pub mod prune;

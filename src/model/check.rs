@@ -2,7 +2,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::definition::Kind;
+use super::kind::Kind;
 
 /// `tests`: the checks to run. Files in `tests/` are checks of the bundle.
 #[derive(Debug, Clone, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]

@@ -7,16 +7,9 @@ use super::check::Tests;
 use super::diagnostic::Location;
 use super::format::Format;
 use super::image::Visibility;
+use super::kind::Kind;
 use super::source::Download;
 use super::step::Step;
-
-/// `images/*` or `os/*`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Kind {
-    Image,
-    Os,
-}
 
 /// A valid definition, as written. Paths of steps, scripts and tests are relative to `dir`, exist,
 /// and stay inside it.

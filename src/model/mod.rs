@@ -1,18 +1,21 @@
 //! What front-ends write and everybody reads: plain data, without I/O.
+//!
+//! In the order of use: a module imports only from those above it.
 
-pub mod check;
-pub mod definition;
-pub mod diagnostic;
+pub mod units;
 pub mod digest;
-pub mod event;
-pub mod facts;
-pub mod family;
 pub mod format;
+pub mod source_uri;
+pub mod source;
+pub mod diagnostic;
+pub mod kind;
+pub mod step;
+pub mod check;
 pub mod image;
+pub mod family;
 pub mod inputs;
+pub mod definition;
+pub mod facts;
 pub mod placement;
 pub mod publication;
-pub mod source;
-pub mod source_uri;
-pub mod step;
-pub mod units;
+pub mod event;

@@ -50,7 +50,7 @@ impl SmokePlan {
     #[cfg(test)]
     pub fn of_test(first: MachinePlan, second: MachinePlan) -> Self {
         let checks = crate::model::check::Tests::default()
-            .chosen(crate::model::definition::Kind::Image)
+            .chosen(crate::model::kind::Kind::Image)
             .into_iter()
             .map(str::to_owned)
             .collect();

@@ -35,7 +35,7 @@ pub async fn missing_base(
         .map_err(RunError::Bad)?;
     // The bundle is what was asked for, and is waited for: its base gets the checks of a bundle.
     // Who names the base has all.
-    let base = Definition { kind: crate::model::definition::Kind::Image, ..loaded.bundle };
+    let base = Definition { kind: crate::model::kind::Kind::Image, ..loaded.bundle };
     let wanted = FactsQuery {
         base: Some(base.name.clone()),
         base_is_family: true,

@@ -1,14 +1,16 @@
 //! This machine: processes, files, the network, and ways to be stopped.
+//!
+//! In the order of use: a module imports only from those above it.
 
 pub mod cancel;
+pub mod lines;
+pub mod lock;
 pub mod digest;
-pub mod disk;
+pub mod reading;
+pub mod paths;
 pub mod durable;
+pub mod scratch;
 pub mod exec;
 pub mod git;
 pub mod http;
-pub mod lines;
-pub mod lock;
-pub mod paths;
-pub mod reading;
-pub mod scratch;
+pub mod disk;

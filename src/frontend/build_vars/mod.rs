@@ -4,11 +4,11 @@
 //! [`load()`] a [`Definition`].
 use crate::model::check::Tests;
 use crate::model::definition::{
-    Asks, Base, Definition, GlanceOptions, Kind, MachineRequest, Need, Source, TIDY_ASKED,
-    TIDY_PARTS, Timeouts, Volume,
+    Asks, Base, Definition, GlanceOptions, MachineRequest, Need, Source, TIDY_ASKED, TIDY_PARTS,
+    Timeouts, Volume,
 };
 use crate::model::image::Visibility;
-
+use crate::model::kind::Kind;
 use crate::model::step::{Step, StepKind};
 
 mod agree;

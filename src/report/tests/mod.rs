@@ -4,9 +4,10 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use crate::model::check::Tests;
-use crate::model::definition::{Asks, Definition, GlanceOptions, Kind, MachineRequest, Timeouts};
+use crate::model::definition::{Asks, Definition, GlanceOptions, MachineRequest, Timeouts};
 use crate::model::event::{Check, Event, Stage, Stamped, Verdict};
 use crate::model::image::{Image, Visibility};
+use crate::model::kind::Kind;
 use crate::model::publication::Publication;
 use crate::plan::{MachinePlan, Origin, Plan, SmokePlan, StepPlan, TimeoutPlan};
 

@@ -30,6 +30,26 @@ const PROCESSES: [&[&str]; 10] = [
     &["libc", "system"],
 ];
 
+/// Ways to files, to the network and to other threads, by path and by method.
+const INPUT_AND_OUTPUT: [&[&str]; 14] = [
+    &["std", "fs"],
+    &["std", "net"],
+    &["std", "thread"],
+    &["std", "*"],
+    &["tokio"],
+    &["File", "open"],
+    &["OpenOptions"],
+    &["reqwest", "Client"],
+    &["exists"],
+    &["metadata"],
+    &["symlink_metadata"],
+    &["canonicalize"],
+    &["read_dir"],
+    &["read_link"],
+];
+/// Modules that compute, and touch nothing.
+const PURE: [&str; 2] = ["model", "plan"];
+
 /// `ssh` for a person at a terminal, which stays in the terminal's own group until he ends it.
 const INTERACTIVE: &str = "src/cli/shell.rs";
 
@@ -84,6 +104,20 @@ fn only_exec_starts_processes() {
 }
 
 #[test]
+fn model_and_plan_touch_nothing() {
+    for pure in PURE {
+        let sources = || code().filter(|s| s.module.first().is_some_and(|m| m == pure));
+        let mut wrong: Vec<_> = sources().flat_map(|s| uses(s, &INPUT_AND_OUTPUT)).collect();
+        wrong.extend(sources().flat_map(|s| uses(s, &PROCESSES)));
+        wrong.extend(sources().flat_map(prints));
+        assert!(wrong.is_empty(), "{wrong:#?}");
+        assert!(sources().count() > 5, "{pure}: this test is blind");
+    }
+    let system = code().filter(|s| s.module.first().is_some_and(|m| m == "system"));
+    assert!(system.flat_map(|s| uses(s, &INPUT_AND_OUTPUT)).count() > 20, "this test is blind");
+}
+
+#[test]
 fn each_form_of_use_is_found() {
     let text = r##"
         use std::env::{self, var};
@@ -96,6 +130,8 @@ fn each_form_of_use_is_found() {
             tracing!(std::io::stderr());
             Settings::from_env();
             libc::fork();
+            Path::new("x").exists();
+            std::fs::read("x");
         }
         #[test]
         fn g() { println!("in a test") }
@@ -106,5 +142,6 @@ fn each_form_of_use_is_found() {
     };
     assert_eq!(lines(uses(&source, &ENVIRONMENT)), ["2", "3", "6", "8", "10"]);
     assert_eq!(lines(uses(&source, &PROCESSES)), ["3", "3", "4", "11"]);
+    assert_eq!(lines(uses(&source, &INPUT_AND_OUTPUT)), ["3", "4", "12", "13"]);
     assert_eq!(lines(prints(&source)), ["3", "9", "7"]);
 }

@@ -1,10 +1,14 @@
-//! A module imports only from those before it in `lib.rs`.
+//! A module imports only from those before it in `lib.rs`; so do the modules of a floor in its
+//! `mod.rs`.
 use super::source::{PROGRAM, Source, code, root};
 use std::collections::BTreeSet;
 
-/// `mod` lines of `lib.rs`, in their order.
-fn order() -> Vec<String> {
-    let text = std::fs::read_to_string(root().join("src/lib.rs")).unwrap();
+/// Floors of many modules. Each lists them in the order of use.
+const FLOORS: [&str; 3] = ["model", "system", "lifecycle"];
+
+/// `mod` lines of a file, in their order.
+fn order(file: &str) -> Vec<String> {
+    let text = std::fs::read_to_string(root().join(file)).unwrap();
     let declared =
         syn::parse_file(&text).unwrap().items.into_iter().filter_map(|item| match item {
             syn::Item::Mod(module) if module.content.is_none() => Some(module.ident.to_string()),
@@ -13,15 +17,19 @@ fn order() -> Vec<String> {
     declared.collect()
 }
 
-/// Imports of `source` from modules that are not before its own, with their places.
-fn upwards(source: &Source, order: &[String]) -> Vec<String> {
+/// Imports of `source` from modules that are not before its own, with their places. `order` is
+/// that of the modules below `floor`, which is empty for those of `lib.rs`.
+fn upwards(source: &Source, floor: &[&str], order: &[String]) -> Vec<String> {
     let mut wrong = BTreeSet::new();
     for named in &source.names {
         let module = source.module_at(named.at);
-        // lib.rs itself is above all modules.
-        let Some(own) = module.first() else { continue };
+        if !module.starts_with(floor) {
+            continue;
+        }
+        // lib.rs, and the mod.rs of a floor, are above all modules that they list.
+        let Some(own) = module.get(floor.len()) else { continue };
         let Some(own) = order.iter().position(|m| m == own) else { continue };
-        let Some(target) = top_level(named, &module) else { continue };
+        let Some(target) = target(named, &module, floor) else { continue };
         let place = format!("{}:{}", source.path, named.at.line);
         match order.iter().position(|m| *m == target) {
             Some(later) if later > own => {
@@ -36,17 +44,24 @@ fn upwards(source: &Source, order: &[String]) -> Vec<String> {
     wrong.into_iter().collect()
 }
 
-/// The module below the root that a path leads to, if it says so.
-fn top_level(named: &super::tokens::Named, module: &[&str]) -> Option<String> {
+/// The module below `floor` that a path leads to, if it leads there.
+fn target(named: &super::tokens::Named, module: &[&str], floor: &[&str]) -> Option<String> {
     let segments = &named.segments;
     let next = |n: usize| Some(segments.get(n).cloned().unwrap_or_else(|| "the root".to_owned()));
+    if !floor.is_empty() && segments[0] == "crate" {
+        let inside = segments[1..].iter().zip(floor).filter(|(a, b)| a == *b).count();
+        return if inside == floor.len() { next(1 + floor.len()) } else { None };
+    }
     let selfs = segments.iter().take_while(|s| *s == "self").count();
     let supers = segments[selfs..].iter().take_while(|s| *s == "super").count();
     match segments[0].as_str() {
         "crate" if segments.len() == 1 && ["(", "extern"].contains(&named.before.as_str()) => None,
         "crate" => next(1),
         "image_factory" => Some("image_factory".to_owned()),
-        _ if supers > 0 && segments.len() > selfs + supers && supers == module.len() => {
+        _ if supers > 0
+            && segments.len() > selfs + supers
+            && supers + floor.len() == module.len() =>
+        {
             next(selfs + supers)
         }
         _ => None,
@@ -55,11 +70,49 @@ fn top_level(named: &super::tokens::Named, module: &[&str]) -> Option<String> {
 
 #[test]
 fn modules_import_only_from_those_before_them() {
-    let order = order();
-    let wrong: Vec<_> = code().flat_map(|source| upwards(source, &order)).collect();
+    let order = order("src/lib.rs");
+    let wrong: Vec<_> = code().flat_map(|source| upwards(source, &[], &order)).collect();
     assert!(wrong.is_empty(), "{wrong:#?}");
     let known = code().filter(|s| s.module.first().is_some_and(|m| order.contains(m))).count();
     assert_eq!(known + 2, code().count(), "all but lib.rs and main.rs belong to a module");
+}
+
+#[test]
+fn modules_of_a_floor_import_only_from_those_before_them() {
+    for floor in FLOORS {
+        let order = order(&format!("src/{floor}/mod.rs"));
+        let on = |s: &&Source| s.module.first().is_some_and(|m| m == floor);
+        let wrong: Vec<_> =
+            code().filter(on).flat_map(|source| upwards(source, &[floor], &order)).collect();
+        assert!(wrong.is_empty(), "{wrong:#?}");
+        let known = code().filter(on).filter(|s| s.module.len() > 1).count();
+        assert!(known >= order.len() && order.len() > 1, "{floor}: this test is blind");
+    }
+}
+
+/// Neither a floor's own modules nor its parents hide an import.
+#[test]
+fn each_form_of_import_inside_of_a_floor_is_found() {
+    let text = r##"
+        use super::super::m1::X;
+        use crate::floor::{m2, low::f};
+        use crate::other::m3;
+        use super::m4;
+        use crate::floor;
+        fn f() { super::super::m5::f(); crate::floor::m6::f(); super::super::low::f() }
+        mod inner { use super::super::super::m7; use super::super::m8; }
+        #[cfg(test)]
+        use super::super::m9;
+    "##;
+    let mut order = vec!["low".to_owned()];
+    order.extend((1..=9).map(|n| format!("m{n}")));
+    let module = ["floor", "low", "deep"].map(str::to_owned).to_vec();
+    let source = Source::parse("floor/low/deep.rs", module, false, text.to_owned());
+    let wrong = upwards(&source, &["floor"], &order);
+    let found = |n: usize| wrong.iter().any(|w| w.contains(&format!("from m{n},")));
+    assert_eq!((1..=9).filter(|n| found(*n)).collect::<Vec<_>>(), [1, 2, 5, 6, 7], "{wrong:#?}");
+    assert_eq!(wrong.len(), 6, "the floor as a whole names no module: {wrong:#?}");
+    assert!(upwards(&source, &["other"], &order).is_empty());
 }
 
 #[test]
@@ -134,7 +187,7 @@ fn each_form_of_import_is_found() {
     order.extend((1..=18).map(|n| format!("m{n}")));
     let module = vec!["low".to_owned(), "deep".to_owned()];
     let source = Source::parse("low/deep.rs", module, false, text.to_owned());
-    let wrong = upwards(&source, &order);
+    let wrong = upwards(&source, &[], &order);
     let found = |n: usize| wrong.iter().any(|w| w.contains(&format!("from m{n},")));
     let all: Vec<usize> = (1..=18).filter(|n| found(*n)).collect();
     assert_eq!(all, [1, 2, 3, 4, 5, 6, 7, 8, 9, 14, 15, 16, 18], "{wrong:#?}");
