@@ -7,6 +7,7 @@ pub mod digest;
 pub mod event;
 pub mod facts;
 pub mod family;
+pub mod field;
 pub mod format;
 pub mod image;
 pub mod inputs;
