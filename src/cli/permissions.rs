@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use super::{Context, Failure};
 use crate::model::definition::Definition;
 use crate::model::diagnostic::Diagnostic;
+use crate::model::field::Field;
 use crate::run::RunError;
 use crate::settings;
 use crate::wall::{self, Wall};
@@ -68,11 +69,12 @@ impl Context {
         let Some((missing, how)) = self.wall()?.how_to_grant(bundle) else { return Ok(None) };
         let names = missing.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ");
         let message = format!(
-            "`pass_env` asks for {names}, which the factory's owner does not let this definition \
-                have"
+            "`{}` asks for {names}, which the factory's owner does not let this definition \
+                have",
+            bundle.locations.key(Field::Environment)
         );
         Ok(Some(
-            Diagnostic::warning(bundle.places.get("pass_env").cloned(), message)
+            Diagnostic::warning(bundle.locations.of(Field::Environment), message)
                 .hint(format!("the owner allows it: {how}")),
         ))
     }

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::check::Tests;
 use super::diagnostic::Location;
+use super::field::Locations;
 use super::format::Format;
 use super::image::Visibility;
 use super::kind::Kind;
@@ -68,9 +69,8 @@ pub struct Definition {
     pub templates: Vec<PathBuf>,
     /// All values of build-vars.yml, for templates; text stays text.
     pub as_written: serde_json::Value,
-    /// Locations of keys (`"bundle.img_base"`, `"steps[1].timeout"`; steps count from 1), for
-    /// findings that need a cloud.
-    pub places: BTreeMap<String, Location>,
+    /// Locations of the fields, for findings.
+    pub locations: Locations,
     /// External roles and collections that playbooks use and no `requirements.yml` lists.
     pub needs: Vec<Need>,
 }

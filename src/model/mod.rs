@@ -8,6 +8,7 @@ pub mod format;
 pub mod source_uri;
 pub mod source;
 pub mod diagnostic;
+pub mod field;
 pub mod kind;
 pub mod step;
 pub mod check;

@@ -8,6 +8,7 @@ use super::{Findings, GIB};
 use crate::model::definition::Definition;
 use crate::model::diagnostic::Diagnostic;
 use crate::model::facts::{CloudFacts, Flavor, Named, ProjectFacts};
+use crate::model::field::Field;
 use crate::model::image::Image;
 
 /// Default disk of a builder in GiB, unless the base needs more.
@@ -98,7 +99,7 @@ pub(super) fn in_a_project(
     let needs = |asked: Option<&str>| if asked.is_some() { least } else { comfortable };
 
     let asked = bundle.flavor.as_deref();
-    let flavor = placement::flavor(bundle, facts, ("vm_flavor", asked), needs(asked), found);
+    let flavor = placement::flavor(bundle, facts, (Field::Flavor, asked), needs(asked), found);
     // A captured disk is as large as the builder's, and asks its machines for as much.
     let captured = Needs {
         cpus: 1,
@@ -107,7 +108,7 @@ pub(super) fn in_a_project(
     };
     let test_flavor = match bundle.test_flavor.as_deref() {
         Some(asked) => {
-            placement::flavor(bundle, facts, ("test_flavor", Some(asked)), captured, found)
+            placement::flavor(bundle, facts, (Field::TestFlavor, Some(asked)), captured, found)
         }
         None => flavor.clone(),
     };
@@ -164,18 +165,17 @@ fn too_large(
     base: Option<&Image>,
     wrong: &mut Vec<Diagnostic>,
 ) {
-    let place =
-        |key: &str| bundle.places.get(key).or_else(|| bundle.places.get("machine")).cloned();
+    let place = |field: Field| bundle.locations.of_first(&[field, Field::Machine]);
     if let Some(max) = facts.max_ram_mib.filter(|max| machine.ram_mib > *max) {
         wrong.push(
             Diagnostic::error(
-                place("machine.ram"),
+                place(Field::Ram),
                 format!(
                     "a machine with {} MiB RAM does not fit: {max} MiB are free",
                     machine.ram_mib
                 ),
             )
-            .hint("lower `machine.ram`"),
+            .hint(format!("lower `{}`", bundle.locations.key(Field::Ram))),
         );
     }
     if let (Some(disk), Some(base)) = (machine.disk_gib, base)
@@ -184,10 +184,10 @@ fn too_large(
         let need = base_disk(Some(base));
         wrong.push(
             Diagnostic::error(
-                place("machine.disk"),
+                place(Field::Disk),
                 format!("a disk of {disk} GiB is too small for base `{}`", base.name),
             )
-            .hint(format!("`machine.disk: {need}` or more")),
+            .hint(format!("`{}: {need}` or more", bundle.locations.key(Field::Disk))),
         );
     }
     // Overlay, captured image and two smoke overlays hold at most the used part several times; a

@@ -10,6 +10,7 @@ use super::steps::steps;
 use super::{Facts, Origin, Plan, SmokePlan, StepKind, TimeoutPlan, peak, placement, publication};
 use crate::model::definition::{Definition, TIDY_ASKED, TIDY_PARTS};
 use crate::model::diagnostic::Diagnostic;
+use crate::model::field::Field;
 use crate::model::image::{self, Image};
 use crate::system::lines;
 
@@ -175,9 +176,9 @@ pub fn plan(
 
 /// The definition gives a name that another image has.
 fn taken(bundle: &Definition, name: &str, id: &str) -> Diagnostic {
-    let place = bundle.places.get("bundle_target_name").cloned();
-    let hint =
-        "choose another `bundle_target_name`, or leave it out for a name with the time in it";
+    let place = bundle.locations.of(Field::TargetName);
+    let key = bundle.locations.key(Field::TargetName);
+    let hint = format!("choose another `{key}`, or leave it out for a name with the time in it");
     Diagnostic::error(place, format!("image name `{name}` is taken by {id}")).hint(hint)
 }
 
@@ -207,10 +208,11 @@ fn users(
                     image::ADMIN_USER
                 ),
             )
-            .hint(
-                "name the user of the base image with `ssh_user`: letters, digits, `.`, `_` and \
+            .hint(format!(
+                "name the user of the base image with `{}`: letters, digits, `.`, `_` and \
                 `-`",
-            ),
+                bundle.locations.key(Field::SshUser)
+            )),
         );
     }
     (ssh_user, user)

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::model::definition::{Base, Definition, Source};
 use crate::model::diagnostic::{Diagnostic, Location};
+use crate::model::field::Field;
 use crate::model::format::Format;
 use crate::model::image::{Image, Provenance};
 use crate::model::source::Download;
@@ -30,7 +31,7 @@ pub(super) fn origin(
     facts: &CloudFacts,
     wrong: &mut Vec<Diagnostic>,
 ) -> Option<Origin> {
-    let at: Option<Location> = bundle.places.get("bundle.img_base").cloned();
+    let at: Option<Location> = bundle.locations.of(Field::Base);
     match &bundle.source {
         Some(Source::Script(path)) => return Some(Origin::Script(path.clone())),
         Some(Source::Url { wish, format }) => {

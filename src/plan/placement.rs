@@ -7,6 +7,7 @@
 use super::Findings;
 use crate::model::definition::Definition;
 use crate::model::facts::{Network, ProjectFacts};
+use crate::model::field::Field;
 use crate::model::placement::Placement;
 
 mod flavor;
@@ -34,7 +35,6 @@ pub(super) fn site(
     disk_gib: u64,
     found: &mut Findings,
 ) -> Placement {
-    let at = |key: &str| bundle.places.get(key).cloned();
     let networks = networks(bundle, facts, &mut found.wrong);
     let (floating_network, reached_on) = reach(bundle, facts, &networks, found);
     if let Some(zone) = bundle
@@ -42,7 +42,12 @@ pub(super) fn site(
         .as_ref()
         .filter(|z| !facts.zones.is_empty() && !facts.zones.contains(z))
     {
-        found.wrong.push(missing("availability zone", zone, &facts.zones, at("availability_zone")));
+        found.wrong.push(missing(
+            "availability zone",
+            zone,
+            &facts.zones,
+            bundle.locations.of(Field::Zone),
+        ));
     }
     Placement {
         security: security(bundle, facts, &networks, found),

@@ -9,6 +9,7 @@ use super::Findings;
 use crate::model::definition::Definition;
 use crate::model::diagnostic::Diagnostic;
 use crate::model::facts::ControllerFacts;
+use crate::model::field::Field;
 use crate::model::image::{self, Image, Visibility};
 
 /// Properties that Nova uses for scheduling and booting, besides `hw_*` and `os_*`.
@@ -140,12 +141,15 @@ fn members(bundle: &Definition, found: &mut Findings) {
         found.notes.push("the image is shared, because it has members".into());
     }
     if bundle.published_as() != Visibility::Shared {
-        let place = bundle.places.get("members").cloned();
+        let place = bundle.locations.of(Field::Members);
         let message = format!(
             "only shared images have members; this one is {}",
             bundle.published_as().word()
         );
-        found.wrong.push(Diagnostic::error(place, message).hint("visibility: shared"));
+        found.wrong.push(
+            Diagnostic::error(place, message)
+                .hint(format!("{}: shared", bundle.locations.key(Field::Visibility))),
+        );
     }
     let all = bundle.members.join(", ");
     found.notes.push(format!(

@@ -1,5 +1,4 @@
 //! Templates of a bundle (`output/*.j2`): checked offline, and rendered for a published image.
-use std::collections::BTreeMap;
 use std::path::{Component, Path, PathBuf};
 
 use jiff::Timestamp;
@@ -11,6 +10,7 @@ use crate::frontend::build_vars::{self, Doubts, RESULTS};
 use crate::jinja::{self, Error, Kind, Source, Variables};
 use crate::model::definition::Definition;
 use crate::model::diagnostic::{Diagnostic, Location};
+use crate::model::field::Locations;
 use crate::model::image::Image;
 use crate::plan::{self, Plan};
 use crate::system::reading;
@@ -49,7 +49,7 @@ pub struct Job {
     /// `output/*.j2`, relative to `dir`.
     templates: Vec<PathBuf>,
     /// Locations of the keys in build-vars.yml.
-    places: BTreeMap<String, Location>,
+    locations: Locations,
     variables: Map<String, Json>,
     /// Problems that may be consequences of errors in build-vars.yml, and are not reported.
     doubts: Doubts,
@@ -108,7 +108,7 @@ impl Job {
             tree: bundle.tree.clone(),
             dir: bundle.dir.clone(),
             templates: bundle.templates.clone(),
-            places: bundle.places.clone(),
+            locations: bundle.locations.clone(),
             variables: variables(bundle, results),
             doubts: Doubts::default(),
         }
@@ -279,7 +279,7 @@ impl Template<'_> {
         let Some((name, offset)) = &error.spot else { return self.place(0, 0) };
         if let Some(key) = name.strip_prefix(jinja::EXPANDED) {
             let file = self.job.shown(Path::new("build-vars.yml"));
-            return self.job.places.get(key).cloned().unwrap_or(Location {
+            return self.job.locations.of_key(key).cloned().unwrap_or(Location {
                 file,
                 line: 0,
                 column: 0,

@@ -1,8 +1,7 @@
 //! Reports settings that contradict each other, and settings without effect.
-use std::collections::BTreeMap;
-
 use super::{Definition, Step, StepKind, Tests};
-use crate::model::diagnostic::{Diagnostic, Location};
+use crate::model::diagnostic::Diagnostic;
+use crate::model::field::Locations;
 
 /// Settings of checks, and the check that uses each.
 const OF_CHECKS: [(&str, &str); 3] =
@@ -54,7 +53,7 @@ const MAGIC: [&str; 12] = [
 
 /// Findings on values that are valid individually.
 pub(super) fn check(bundle: &Definition) -> Vec<Diagnostic> {
-    let mut found = Found { places: &bundle.places, all: Vec::new() };
+    let mut found = Found { places: &bundle.locations, all: Vec::new() };
     found.properties(bundle);
     found.tests(bundle);
     found.publication(bundle);
@@ -97,17 +96,17 @@ fn switches_off(tests: &Tests, check: &str) -> String {
 }
 
 struct Found<'b> {
-    places: &'b BTreeMap<String, Location>,
+    places: &'b Locations,
     all: Vec<Diagnostic>,
 }
 
 impl Found<'_> {
     fn refuse(&mut self, at: &str, message: impl Into<String>, hint: &str) {
-        self.all.push(Diagnostic::error(self.places.get(at).cloned(), message).hint(hint));
+        self.all.push(Diagnostic::error(self.places.of_key(at).cloned(), message).hint(hint));
     }
 
     fn warn(&mut self, at: &str, message: impl Into<String>, hint: &str) {
-        self.all.push(Diagnostic::warning(self.places.get(at).cloned(), message).hint(hint));
+        self.all.push(Diagnostic::warning(self.places.of_key(at).cloned(), message).hint(hint));
     }
 
     fn properties(&mut self, bundle: &Definition) {
@@ -144,7 +143,7 @@ impl Found<'_> {
             );
         }
         for (key, check) in OF_CHECKS {
-            if self.places.contains_key(&format!("tests.{key}")) && !chosen.contains(&check) {
+            if self.places.of_key(&format!("tests.{key}")).is_some() && !chosen.contains(&check) {
                 let message =
                     format!("`tests.{key}` does nothing: the check `{check}` is not made");
                 self.warn(&format!("tests.{key}"), message, &switches_on(tests, check));
@@ -156,7 +155,7 @@ impl Found<'_> {
             let at = [part.to_owned(), part.replace('-', "_")].map(|part| format!("tidy.{part}"));
             let at = at
                 .iter()
-                .find(|at| self.places.contains_key(*at))
+                .find(|at| self.places.of_key(at).is_some())
                 .map_or("tidy", String::as_str)
                 .to_owned();
             self.warn(
@@ -277,7 +276,8 @@ impl Found<'_> {
 
     /// An empty list counts as no list: the default playbook still runs.
     fn no_steps(&mut self, bundle: &Definition) {
-        if bundle.has_bootstrap && bundle.steps.is_empty() && self.places.contains_key("steps") {
+        if bundle.has_bootstrap && bundle.steps.is_empty() && self.places.of_key("steps").is_some()
+        {
             let message =
                 "`steps` is empty, so that `ansible/bootstrap.yml` runs as it does without `steps`";
             self.warn(

@@ -2,6 +2,7 @@
 use super::{Base, Definition, keys, tree};
 use crate::model::definition::Maker;
 use crate::model::diagnostic::{Diagnostic, Location};
+use crate::model::field::Field;
 
 /// A finding that involves several bundles, and the bundle that it is on. Its location may be the
 /// command line.
@@ -122,5 +123,5 @@ fn circle<'b>(bundles: &[&'b Definition], walk: &[usize]) -> OnBundle<'b> {
 }
 
 fn place(bundle: &Definition) -> Option<Location> {
-    bundle.places.get("bundle.img_base").cloned()
+    bundle.locations.of(Field::Base)
 }

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use super::{Definition, OnBundle};
 use crate::model::diagnostic::{Diagnostic, Location, few};
+use crate::model::field::Field;
 
 /// Maximum number of locations shown.
 const SHOWN: usize = 5;
@@ -63,5 +64,5 @@ fn of_family<'b>(makers: &[&'b Definition]) -> Vec<OnBundle<'b>> {
 }
 
 fn place(bundle: &Definition) -> Option<Location> {
-    bundle.places.get("bundle.name").cloned()
+    bundle.locations.of(Field::Family)
 }

@@ -1,6 +1,33 @@
 //! The keys of build-vars.yml: which map allows which keys, and which values are typed. Messages
 //! list them in this order.
 
+use crate::model::field::Field;
+
+/// Keys of the fields that other layers name.
+pub(super) const FIELDS: &[(Field, &str)] = &[
+    (Field::Base, "bundle.img_base"),
+    (Field::Disk, "machine.disk"),
+    (Field::Environment, "pass_env"),
+    (Field::Family, "bundle.name"),
+    (Field::Flavor, "vm_flavor"),
+    (Field::FloatingNetwork, "floating_network"),
+    (Field::Machine, "machine"),
+    (Field::Members, "members"),
+    (Field::Network, "network"),
+    (Field::PublishingOptions, "final_glance_options"),
+    (Field::Ram, "machine.ram"),
+    (Field::SecurityGroups, "security_groups"),
+    (Field::SshUser, "ssh_user"),
+    (Field::TargetName, "bundle_target_name"),
+    (Field::TestFlavor, "test_flavor"),
+    (Field::Visibility, "visibility"),
+    (Field::Volume, "volume"),
+    (Field::VolumeSize, "volume.size"),
+    (Field::VolumeType, "volume.type"),
+    (Field::VolumeZone, "volume.availability_zone"),
+    (Field::Zone, "availability_zone"),
+];
+
 pub(super) const TOP: &[&str] = &[
     "bundle",
     "source",

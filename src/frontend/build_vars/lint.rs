@@ -132,8 +132,8 @@ pub fn on_factory(bundle: &Definition, how: Option<&str>) -> Vec<Diagnostic> {
     let asks = |step: &super::Step| matches!(step.action, StepKind::Ansible { local: true, .. });
     let Some(how) = how.filter(|_| bundle.steps.iter().any(asks)) else { return Vec::new() };
     let places = bundle
-        .places
-        .iter()
+        .locations
+        .keys()
         .filter(|(key, _)| key.starts_with("steps[") && key.ends_with("].ansible.local"));
     let message =
         "`local: true` runs plays on the factory, which its owner does not allow this definition";

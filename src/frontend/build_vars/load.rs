@@ -11,6 +11,7 @@ use super::{
     Asks, Definition, Kind, agree, checks, files, image, keys, near, source, steps, syntax, tree,
 };
 use crate::model::diagnostic::{Diagnostic, Location};
+use crate::model::field::Locations;
 use crate::system::paths::real_so_far;
 use crate::system::reading;
 
@@ -124,7 +125,7 @@ pub fn load_whole(tree: &Path, dir: &Path, overrides: &[Override]) -> Result<Loa
     findings.iter_mut().for_each(|finding| overrides::tell(overrides, &file, finding));
     bundle
         .iter_mut()
-        .flat_map(|b| b.places.values_mut())
+        .flat_map(|b| b.locations.places_mut())
         .for_each(|place| overrides::place(overrides, &file, place));
     let findings = in_order(findings, file);
     match bundle {
@@ -355,7 +356,7 @@ fn bundle(
         base_family: None,
         base_maker: None,
         as_written: decode::as_written(root, &mut Vec::new()),
-        places: reader.places.clone(),
+        locations: Locations::new(keys::FIELDS, reader.places.clone()),
         needs: std::mem::take(&mut reader.needs),
         label: label.display().to_string(),
         name: named.name.unwrap_or_default(),
@@ -377,7 +378,8 @@ pub fn check_work(bundle: &Definition) -> Option<Diagnostic> {
     if !bundle.steps.is_empty() || bundle.has_bootstrap || bundle.source.is_some() {
         return None;
     }
-    let file = bundle.places.get("bundle").map(|p| Location { line: 0, column: 0, ..p.clone() });
+    let file =
+        bundle.locations.of_key("bundle").map(|p| Location { line: 0, column: 0, ..p.clone() });
     let finding =
         Diagnostic::error(file, "nothing to do: no `steps`, and no ansible/bootstrap.yml");
     Some(finding.hint("write ansible/bootstrap.yml, or list `steps`"))

@@ -268,12 +268,13 @@ mod tests {
             assert!(told.iter().any(|line| line.starts_with(wanted)), "{set}: {told:?}");
         }
         let bundle = load(&["machine.ram=2G", "network=[a]"]).unwrap();
-        assert_eq!(bundle.places["machine.ram"].to_string(), "--set machine.ram");
-        assert_eq!(bundle.places["network"].to_string(), "--set network");
+        let place = |key: &str| bundle.locations.of_key(key).unwrap();
+        assert_eq!(place("machine.ram").to_string(), "--set machine.ram");
+        assert_eq!(place("network").to_string(), "--set network");
         assert!(
-            bundle.places["machine"].to_string().ends_with("build-vars.yml:2:1"),
+            place("machine").to_string().ends_with("build-vars.yml:2:1"),
             "{}",
-            bundle.places["machine"]
+            place("machine")
         );
     }
 
@@ -326,7 +327,7 @@ mod tests {
             "source.url='https://me:hunter2 hunter2@[/x'",
         ] {
             let told = match load(&[set]) {
-                Ok(bundle) => bundle.places.values().map(ToString::to_string).collect(),
+                Ok(bundle) => bundle.locations.keys().map(|(_, place)| place.to_string()).collect(),
                 Err(told) => told,
             };
             let key = set.split('=').next().unwrap();

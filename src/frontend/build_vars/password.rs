@@ -59,14 +59,14 @@ pub fn password(bundle: &Definition, env: &BTreeMap<String, String>) -> Option<P
 fn place_of_env(bundle: &Definition) -> Location {
     let named = |end: &str| {
         bundle
-            .places
-            .iter()
+            .locations
+            .keys()
             .find(|(key, _)| key.starts_with("steps[") && key.ends_with(end))
             .map(|(_, place)| place)
     };
     let place = named(&format!(".env.{VARIABLE}"))
         .or_else(|| named(".env"))
-        .or_else(|| bundle.places.values().next());
+        .or_else(|| bundle.locations.keys().next().map(|(_, place)| place));
     place.cloned().unwrap_or_else(|| Location {
         file: PathBuf::from(&bundle.label),
         line: 0,

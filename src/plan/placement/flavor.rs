@@ -3,6 +3,7 @@ use super::named::one;
 use crate::model::definition::Definition;
 use crate::model::diagnostic::{Diagnostic, there_are};
 use crate::model::facts::{Flavor, Named, ProjectFacts};
+use crate::model::field::Field;
 use crate::plan::Findings;
 
 /// What a machine must have at least.
@@ -38,13 +39,14 @@ fn suffices(f: &Flavor, needs: Needs, on_volume: bool) -> bool {
 pub(in crate::plan) fn flavor(
     bundle: &Definition,
     facts: &ProjectFacts,
-    asked: (&str, Option<&str>),
+    asked: (Field, Option<&str>),
     needs: Needs,
     found: &mut Findings,
 ) -> Option<Flavor> {
-    let (key, asked) = asked;
-    let at = bundle.places.get(key).cloned();
+    let (field, asked) = asked;
+    let at = bundle.locations.of(field);
     let on_volume = bundle.volume.is_some();
+    let on_volumes = format!("{}: {{}}", bundle.locations.key(Field::Volume));
     let text = |f: &Flavor| {
         format!("`{}` ({} CPUs, {} MiB RAM, {} GiB disk)", f.name, f.cpus, f.ram_mib, f.disk_gib)
     };
@@ -56,9 +58,9 @@ pub(in crate::plan) fn flavor(
             let diskless =
                 facts.flavors.iter().any(|f| f.disk_gib == 0 && suffices(f, needs, on_volume));
             let volume = if diskless {
-                "`volume: {}` boots from volumes, which takes a flavor without a disk; "
+                format!("`{on_volumes}` boots from volumes, which takes a flavor without a disk; ")
             } else {
-                ""
+                String::new()
             };
             let hint = format!("{volume}{}", there_are(&all));
             found.wrong.push(Diagnostic::error(at, format!("no flavor has {need}")).hint(hint));
@@ -80,7 +82,7 @@ pub(in crate::plan) fn flavor(
         let rule = "from images, Nova lets members boot on such only where its operator says so \
             (403 otherwise)";
         found.notes.push(format!(
-            "flavor `{}` has no disk: {rule}; `volume: {{}}` boots from volumes",
+            "flavor `{}` has no disk: {rule}; `{on_volumes}` boots from volumes",
             flavor.name
         ));
     }

@@ -2,6 +2,7 @@
 use crate::model::definition::Definition;
 use crate::model::diagnostic::Diagnostic;
 use crate::model::facts::{Leave, ProjectFacts};
+use crate::model::field::Field;
 use crate::plan::Findings;
 
 /// What the cloud was asked for leave to do, where that matters.
@@ -14,11 +15,7 @@ pub(in crate::plan) fn leave(
     let visibility = bundle.published_as();
     match &facts.publishing {
         Leave::Refused(words) => {
-            let place = bundle
-                .places
-                .get("visibility")
-                .or_else(|| bundle.places.get("final_glance_options"))
-                .cloned();
+            let place = bundle.locations.of_first(&[Field::Visibility, Field::PublishingOptions]);
             let message =
                 format!("Glance would not publish such an image ({}): {words}", visibility.word());
             found.wrong.push(

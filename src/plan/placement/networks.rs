@@ -4,6 +4,7 @@ use super::named::one;
 use crate::model::definition::Definition;
 use crate::model::diagnostic::Diagnostic;
 use crate::model::facts::{Named, Network, ProjectFacts};
+use crate::model::field::Field;
 use crate::plan::Findings;
 
 /// In the order in which they are written: the first is the machine's first interface.
@@ -12,7 +13,7 @@ pub(super) fn networks<'a>(
     facts: &'a ProjectFacts,
     wrong: &mut Vec<Diagnostic>,
 ) -> Vec<&'a Network> {
-    let at = bundle.places.get("network").cloned();
+    let at = bundle.locations.of(Field::Network);
     let asked = if bundle.network.is_empty() { &facts.defaults.networks } else { &bundle.network };
     if !asked.is_empty() {
         let all: Vec<Named> = facts.networks.iter().map(Network::named).collect();
@@ -29,15 +30,16 @@ pub(super) fn networks<'a>(
     if usable.len() == 1 {
         return usable;
     }
+    let key = bundle.locations.key(Field::Network);
     let what = match usable.len() {
         0 => "there is no network to boot machines on".to_owned(),
         n => format!("there are {n} networks to boot machines on, and none is named"),
     };
     let names: Vec<&str> = usable.iter().map(|n| n.name.as_str()).collect();
     wrong.push(Diagnostic::error(at, what).hint(match names.is_empty() {
-        true => "have one made, or name one by `network` or FACTORY_NETWORK_ID".to_owned(),
+        true => format!("have one made, or name one by `{key}` or FACTORY_NETWORK_ID"),
         false => format!(
-            "name one by `network`, `--set network=` or FACTORY_NETWORK_ID: {}",
+            "name one by `{key}`, `--set {key}=` or FACTORY_NETWORK_ID: {}",
             names.join(", ")
         ),
     }));
@@ -53,7 +55,8 @@ pub(super) fn reach(
     networks: &[&Network],
     found: &mut Findings,
 ) -> (Option<Named>, Option<Named>) {
-    let at = bundle.places.get("floating_network").cloned();
+    let at = bundle.locations.of(Field::FloatingNetwork);
+    let key = bundle.locations.key(Field::FloatingNetwork);
     let external: Vec<Named> =
         facts.networks.iter().filter(|n| n.external).map(Network::named).collect();
     let direct = networks.iter().find(|n| n.is_direct()).map(|n| n.named());
@@ -77,7 +80,7 @@ pub(super) fn reach(
                     format!("network {on} has subnets of IPv6 alone, and a floating IP is IPv4's");
                 found.wrong.push(
                     Diagnostic::error(at, message)
-                        .hint("`floating_network: none`: SSH goes to the IPv6 address"),
+                        .hint(format!("`{key}: {NONE}`: SSH goes to the IPv6 address")),
                 );
             }
             (Some(asked), None)
@@ -102,7 +105,7 @@ fn the_external_one(
     on: &str,
     found: &mut Findings,
 ) -> Option<Named> {
-    let at = bundle.places.get("floating_network").cloned();
+    let at = bundle.locations.of(Field::FloatingNetwork);
     let names = external.iter().map(|n| n.name.as_str()).collect::<Vec<_>>().join(", ");
     match external {
         [one] => Some(one.clone()),
@@ -119,11 +122,11 @@ fn the_external_one(
                 several.len()
             );
             let hint = format!(
-                "say `floating_network: NAME`, or `none` if the fixed address is reached: {}",
-                names
+                "say `{}: NAME`, or `{NONE}` if the fixed address is reached: {names}",
+                bundle.locations.key(Field::FloatingNetwork)
             );
             found.wrong.push(
-                Diagnostic::error(at.or_else(|| bundle.places.get("network").cloned()), message)
+                Diagnostic::error(at.or_else(|| bundle.locations.of(Field::Network)), message)
                     .hint(hint),
             );
             None

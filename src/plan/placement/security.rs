@@ -4,6 +4,7 @@ use super::named::one;
 use crate::model::definition::Definition;
 use crate::model::diagnostic::Diagnostic;
 use crate::model::facts::{Named, Network, ProjectFacts};
+use crate::model::field::Field;
 use crate::model::placement::Security;
 use crate::plan::Findings;
 
@@ -15,7 +16,8 @@ pub(super) fn security(
     networks: &[&Network],
     found: &mut Findings,
 ) -> Security {
-    let at = bundle.places.get("security_groups").cloned();
+    let at = bundle.locations.of(Field::SecurityGroups);
+    let key = bundle.locations.key(Field::SecurityGroups);
     let asked = if bundle.security_groups.is_empty() {
         &facts.defaults.security_groups
     } else {
@@ -23,7 +25,7 @@ pub(super) fn security(
     };
     if asked.iter().any(|group| group == NONE) {
         if asked.len() > 1 {
-            let message = "`security_groups` names some, and says `none`";
+            let message = format!("`{key}` names some, and says `none`");
             found.wrong.push(Diagnostic::error(at, message).hint("either the one or the other"));
         }
         return Security::None;
@@ -38,10 +40,12 @@ pub(super) fn security(
         if bundle.security_groups.is_empty() && bare.len() == networks.len() {
             found.notes.push(format!("{message}, and none is asked for"));
         } else {
-            let hint = "`security_groups: none`; on the other networks the project's default group \
-                counts then";
+            let hint = format!(
+                "`{key}: {NONE}`; on the other networks the project's default group \
+                counts then"
+            );
             found.wrong.push(
-                Diagnostic::error(at.or_else(|| bundle.places.get("network").cloned()), message)
+                Diagnostic::error(at.or_else(|| bundle.locations.of(Field::Network)), message)
                     .hint(hint),
             );
         }

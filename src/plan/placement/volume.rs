@@ -4,6 +4,7 @@ use super::named::missing;
 use crate::model::definition::{Definition, Volume};
 use crate::model::diagnostic::Diagnostic;
 use crate::model::facts::ProjectFacts;
+use crate::model::field::Field;
 use crate::model::placement::Placement;
 use crate::model::placement::VolumePlan;
 use crate::plan::Findings;
@@ -15,30 +16,30 @@ pub(super) fn volume(
     disk_gib: u64,
     found: &mut Findings,
 ) -> VolumePlan {
-    let at = |key: &str| bundle.places.get(key).or_else(|| bundle.places.get("volume")).cloned();
+    let at = |field: Field| bundle.locations.of_first(&[field, Field::Volume]);
     let of_type = asked.kind.as_ref().map_or_else(
         || "the default volume type".to_owned(),
         |kind| format!("volume type `{kind}`"),
     );
     match &facts.volume_types {
         None => found.wrong.push(
-            Diagnostic::error(at("volume"), "this cloud has no block storage")
-                .hint("leave `volume` out"),
+            Diagnostic::error(at(Field::Volume), "this cloud has no block storage")
+                .hint(format!("leave `{}` out", bundle.locations.key(Field::Volume))),
         ),
         Some(types) => {
             if let Some(kind) =
                 asked.kind.as_ref().filter(|k| !types.is_empty() && !types.contains(k))
             {
-                found.wrong.push(missing("volume type", kind, types, at("volume.type")));
+                found.wrong.push(missing("volume type", kind, types, at(Field::VolumeType)));
             } else if facts.encrypts == Some(true) {
                 let message = format!(
                     "{of_type} encrypts: an image of such a volume is of use only with its key, \
                         and boots no machine"
                 );
-                found.wrong.push(
-                    Diagnostic::error(at("volume.type"), message)
-                        .hint("name a `type` that does not encrypt"),
-                );
+                found.wrong.push(Diagnostic::error(at(Field::VolumeType), message).hint(format!(
+                    "name a `{}` that does not encrypt",
+                    bundle.locations.short_key(Field::VolumeType)
+                )));
             } else if facts.encrypts.is_none() {
                 let text =
                     "does not tell; if it does, the build ends when its first volume is made";
@@ -50,10 +51,13 @@ pub(super) fn volume(
     if size_gib < disk_gib {
         found.wrong.push(
             Diagnostic::error(
-                at("volume.size"),
+                at(Field::VolumeSize),
                 format!("a volume of {size_gib} GiB is too small for the base"),
             )
-            .hint(format!("`size: {disk_gib}` or more")),
+            .hint(format!(
+                "`{}: {disk_gib}` or more",
+                bundle.locations.short_key(Field::VolumeSize)
+            )),
         );
     }
     VolumePlan {
@@ -74,7 +78,7 @@ fn volume_zone(
     match (&asked.zone, &bundle.availability_zone) {
         (Some(zone), _) => {
             if !known.is_empty() && !known.contains(zone) {
-                let at = bundle.places.get("volume.availability_zone").cloned();
+                let at = bundle.locations.of(Field::VolumeZone);
                 found.wrong.push(missing("availability zone of volumes", zone, known, at));
             }
             Some(zone.clone())
@@ -84,7 +88,8 @@ fn volume_zone(
             let all = known.join(", ");
             found.notes.push(format!(
                 "volumes go to Cinder's default zone: it has no `{zone}`, but \
-                {all} (`volume.availability_zone`)"
+                {all} (`{}`)",
+                bundle.locations.key(Field::VolumeZone)
             ));
             None
         }

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use crate::model::check::Tests;
 use crate::model::definition::{Asks, Definition, GlanceOptions, MachineRequest, Timeouts};
 use crate::model::event::{Check, Event, Stage, Stamped, Verdict};
+use crate::model::field::Locations;
 use crate::model::image::{Image, Visibility};
 use crate::model::kind::Kind;
 use crate::model::publication::Publication;
@@ -67,7 +68,7 @@ pub fn bundle(tree: &Path, templates: &[(&str, &str)]) -> Definition {
         vars: as_written["vars"].as_object().unwrap().clone(),
         templates: templates.iter().map(|(name, _)| PathBuf::from("output").join(name)).collect(),
         as_written,
-        places: BTreeMap::new(),
+        locations: Locations::default(),
         needs: Vec::new(),
     }
 }

@@ -164,7 +164,10 @@ steps:
     assert_eq!(b.steps[3], plain(StepKind::Script { path: "scripts/a.sh".into() }));
     assert_eq!(b.steps[4], plain(StepKind::Upload { src: "files".into(), dest: "/srv".into() }));
     assert_eq!(b.steps[5], plain(StepKind::Reboot));
-    let place = |key: &str| (b.places[key].line, b.places[key].column);
+    let place = |key: &str| {
+        let place = b.locations.of_key(key).unwrap();
+        (place.line, place.column)
+    };
     assert_eq!(
         (place("bundle.img_base"), place("keep"), place("steps[1].retries")),
         ((4, 3), (21, 1), (30, 5))
