@@ -2,7 +2,7 @@
 //! and is not touched. A damaged record affects no other run, and its resources are still found by
 //! their tags.
 use crate::provider::ledger::{Entry, Kind, Leak, Ledger, Told};
-use crate::provider::{Cloud, CloudError};
+use crate::provider::{CloudError, Provider};
 use crate::run::{self, Home, IndexedRun, Life};
 use crate::text::shell;
 
@@ -57,7 +57,7 @@ pub fn of_environment(cloud: &str) -> bool {
 
 /// Sweeps every run of the index, or `only` one. `Err` is a failure that concerns all runs.
 pub async fn sweep(
-    cloud: &dyn Cloud,
+    cloud: &dyn Provider,
     home: &Home,
     only: Option<&str>,
     dry_run: bool,
@@ -77,6 +77,7 @@ pub async fn sweep(
         swept.push(report);
     }
     for run in cloud
+        .resources()
         .list_runs()
         .await?
         .iter()
@@ -135,7 +136,7 @@ fn of_index(indexed: &IndexedRun, cloud: &str, named: bool) -> Swept {
 /// Sweeps one run; `index` is its entry, if this machine has one. Cancellation fails; other
 /// failures concern only this run.
 async fn one(
-    cloud: &dyn Cloud,
+    cloud: &dyn Provider,
     index: Option<&IndexedRun>,
     dry_run: bool,
     report: &mut Swept,
@@ -171,7 +172,7 @@ fn listed(index: &IndexedRun, notes: &mut Vec<String>) -> Vec<Entry> {
 }
 
 async fn remove(
-    cloud: &dyn Cloud,
+    cloud: &dyn Provider,
     listed: &[Entry],
     dry_run: bool,
     report: &mut Swept,
@@ -179,7 +180,7 @@ async fn remove(
     let run = report.run.clone();
     // Visible resources first, processes before all: a running build tool would create new ones
     // meanwhile.
-    let mut things = cloud.list_resources(&run).await?;
+    let mut things = cloud.resources().list(&run).await?;
     let seen = things.len();
     let same = |a: &Entry, b: &Entry| {
         a.kind == b.kind && (a.id.is_some() && a.id == b.id || a.name == b.name)
@@ -196,7 +197,7 @@ async fn remove(
     }
     things.extend(unseen);
     for (index, thing) in things.into_iter().enumerate() {
-        match cloud.delete_resource(&run, &thing).await {
+        match cloud.resources().delete(&run, &thing).await {
             // Reports only resources that existed; the ledger also lists deleted ones, and some
             // that were never created.
             Ok(()) if index < seen => report.things.push(thing),

@@ -33,7 +33,9 @@ pub mod cli {
     }
 }
 pub mod provider {
-    pub use crate::provider::{BootSpec, Cloud, CloudError, Cx, Machine, MachinePlacement, Power};
+    pub use crate::provider::{
+        BootSpec, CloudError, Cx, Machine, MachinePlacement, Power, Provider,
+    };
     pub mod contract {
         pub use crate::provider::contract::{check, copies};
     }

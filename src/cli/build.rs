@@ -7,7 +7,7 @@ use crate::frontend::build_vars;
 use crate::jobs::{self, End, Job, Need};
 use crate::log::sentences;
 use crate::model::definition::Definition;
-use crate::provider::Cloud;
+use crate::provider::Provider;
 use crate::run::{self, Results, RetainedMachine, RunOptions, RunOutcome, Show};
 use crate::sweep;
 use crate::text::shell;
@@ -127,7 +127,7 @@ fn all(context: &Context) -> Result<Vec<String>, Failure> {
 /// The stale ones of `bundles`. Reports the state of each.
 async fn stale(
     context: &Context,
-    cloud: &dyn Cloud,
+    cloud: &dyn Provider,
     bundles: Vec<Definition>,
     named: bool,
     dry_run: bool,

@@ -7,7 +7,7 @@ use crate::frontend::build_vars;
 use crate::guest::ssh::Ssh;
 use crate::model::diagnostic::Diagnostic;
 use crate::model::event::Sink;
-use crate::provider::Cloud;
+use crate::provider::Provider;
 use crate::report;
 use crate::run::{Home, RunOptions, Show};
 use crate::system::cancel::Cancel;
@@ -70,7 +70,7 @@ impl Context {
 
     pub fn setup<'a>(
         &'a self,
-        cloud: &'a dyn Cloud,
+        cloud: &'a dyn Provider,
         show: &'a Show<'a>,
     ) -> Result<RunOptions<'a>, Failure> {
         Ok(RunOptions {

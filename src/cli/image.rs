@@ -8,7 +8,7 @@ use crate::model::diagnostic::there_are;
 use crate::model::facts::{BaseLookup, FactsQuery};
 use crate::model::family;
 use crate::model::image::{Image, Provenance, State};
-use crate::provider::Cloud;
+use crate::provider::Provider;
 
 mod adopt;
 mod prune;
@@ -93,7 +93,7 @@ pub async fn run(context: &Context, command: &Command) -> Result<ExitCode, Failu
     let (cloud, _) = context.cloud()?;
     match command {
         Command::List { family } => {
-            let images = cloud.images().await?;
+            let images = cloud.artifacts().list().await?;
             let listed: Vec<&Image> =
                 images.iter().filter(|i| family.as_ref().is_none_or(|f| *f == i.family)).collect();
             if context.common.json {
@@ -127,7 +127,7 @@ fn no_family(wanted: &str, known: &[&str]) -> Failure {
 /// changed.
 async fn need(
     context: &Context,
-    cloud: &dyn Cloud,
+    cloud: &dyn Provider,
     images: &[Image],
     wanted: &str,
 ) -> Result<Image, Failure> {

@@ -2,7 +2,7 @@
 use super::arguments::AccelArg;
 use super::{Context, Failure, clouds, err};
 use crate::model::facts::PlacementDefaults;
-use crate::provider::Cloud;
+use crate::provider::Provider;
 use crate::provider::openstack::login::Login;
 use crate::provider::openstack::{self, OpenStack};
 use crate::provider::qemu::{Accel, Local, LocalConfig};
@@ -10,7 +10,7 @@ use crate::provider::qemu::{Accel, Local, LocalConfig};
 impl Context {
     /// The cloud, and a line that says which and why. Whatever is done there may be written down
     /// below our directories.
-    pub fn cloud(&self) -> Result<(Box<dyn Cloud>, String), Failure> {
+    pub fn cloud(&self) -> Result<(Box<dyn Provider>, String), Failure> {
         let open = self.home.check()?;
         if !self.common.quiet {
             open.iter().for_each(|one| err(&format!("warning: {one}")));

@@ -9,7 +9,7 @@ use crate::model::facts::{BaseLookup, FactsQuery};
 use crate::model::image::Image;
 use crate::model::kind::Kind;
 use crate::provider::ledger::Ledger;
-use crate::provider::{Cloud, Cx};
+use crate::provider::{Cx, Provider};
 use crate::run::{self, RunOptions};
 use crate::system::scratch::Scratch;
 
@@ -39,7 +39,7 @@ pub async fn run(context: &Context, args: &Args) -> Result<ExitCode, Failure> {
     if !context.common.quiet {
         err(&line);
     }
-    let images = cloud.images().await?;
+    let images = cloud.artifacts().list().await?;
     let image = super::image::find(&images, &args.image)?;
     // One that is not the factory's is found by the cloud itself.
     if image.is_none() {
@@ -65,7 +65,7 @@ pub async fn run(context: &Context, args: &Args) -> Result<ExitCode, Failure> {
 }
 
 /// Fails if the cloud has no such image, or several.
-async fn there(context: &Context, cloud: &dyn Cloud, image: &str) -> Result<(), Failure> {
+async fn there(context: &Context, cloud: &dyn Provider, image: &str) -> Result<(), Failure> {
     let cx =
         Cx { ledger: Ledger::none(), events: Events::default(), cancel: context.cancel.clone() };
     let wanted =

@@ -173,7 +173,7 @@ pub(super) async fn boot_builder(
 /// Checks early that the cloud shows consoles, where smoke machines print their host keys: before
 /// an hour of provisioning.
 async fn shows_consoles(site: &BuildContext<'_>, machine: &Machine) -> Result<(), BuildError> {
-    match site.cloud.console_log(machine).await {
+    match site.cloud.compute().console_log(machine).await {
         Err(CloudError::Unable { what, reason }) => {
             let reason = format!("{reason}; smoke machines tell their host keys there");
             Err(CloudError::refused(what, reason)
@@ -237,7 +237,11 @@ pub(super) async fn boot(
             .map(|(flavor, site)| MachinePlacement { flavor: flavor.clone(), site: site.clone() }),
     };
     site.cx.events.doing(format!("booting {}", spec.name));
-    Ok(site.cloud.boot(site.cx, &spec, Duration::from_secs(site.plan.timeouts.boot)).await?)
+    Ok(site
+        .cloud
+        .compute()
+        .boot(site.cx, &spec, Duration::from_secs(site.plan.timeouts.boot))
+        .await?)
 }
 
 /// Disk size of a machine, in GiB.
@@ -271,7 +275,7 @@ pub(super) async fn reach(
             Ok(remote) => return Ok(remote),
             Err(e) => e,
         };
-        if looked.elapsed() >= site.cloud.poll_interval() * SELDOM {
+        if looked.elapsed() >= site.cloud.compute().poll_interval() * SELDOM {
             signs.look(site, machine).await?;
             looked = Instant::now();
         }
@@ -301,7 +305,12 @@ pub(super) async fn not_ready(
 }
 
 pub(super) async fn console_tail(site: &BuildContext<'_>, machine: &Machine) -> Vec<String> {
-    site.cloud.console_log(machine).await.map(|text| console::tail(&text, 30)).unwrap_or_default()
+    site.cloud
+        .compute()
+        .console_log(machine)
+        .await
+        .map(|text| console::tail(&text, 30))
+        .unwrap_or_default()
 }
 
 /// Waits for cloud-init to finish, and checks its status. Succeeds at once without cloud-init.
@@ -333,12 +342,14 @@ pub(super) async fn capture(
     drop(remote);
     site.cx.events.doing(format!("shutting {} down", machine.name));
     site.cloud
+        .compute()
         .shutdown(site.cx, &machine, Duration::from_secs(site.plan.timeouts.shutdown))
         .await?;
     site.cx.events.doing("capturing the disk");
     let name = format!("{}{}", site.plan.run, image::STAGED);
     Ok(site
         .cloud
+        .compute()
         .capture(
             site.cx,
             &site.plan.run,

@@ -10,7 +10,7 @@ use crate::model::event::{Check, Event, Stage, Tally, seconds};
 use crate::model::image::{self, Image, State};
 use crate::plan::Plan;
 use crate::provider::ledger::{Entry, Kind, Leak, LedgerError};
-use crate::provider::{Cloud, CloudError, Cx};
+use crate::provider::{CloudError, Cx, Provider};
 use crate::system::cancel::Cancelled;
 use crate::system::exec::{self, ExecError, process};
 use crate::system::http::Proxies;
@@ -40,7 +40,7 @@ mod watch;
 
 /// Everything a build works with.
 pub struct BuildContext<'a> {
-    pub cloud: &'a dyn Cloud,
+    pub cloud: &'a dyn Provider,
     pub connect: &'a dyn Connect,
     pub cx: &'a Cx,
     pub plan: &'a Plan,
@@ -322,7 +322,7 @@ async fn retire(site: &BuildContext<'_>, machine: &str) {
     };
     for entry in site.cx.ledger.entries().iter().filter(of_it) {
         if let Ok(Ok(())) =
-            tokio::time::timeout(DELETE, site.cloud.delete_resource(&site.plan.run, entry)).await
+            tokio::time::timeout(DELETE, site.cloud.resources().delete(&site.plan.run, entry)).await
         {
             let _ = site.cx.ledger.gone(entry.seq);
         }
@@ -336,7 +336,7 @@ async fn publish(
 ) -> Result<Image, BuildError> {
     let mut publication = site.plan.publish.clone();
     publication.properties.insert(image::TESTS.into(), tests.to_string());
-    let image = match site.cloud.publish(site.cx, staged, &publication).await {
+    let image = match site.cloud.artifacts().publish(site.cx, staged, &publication).await {
         Ok(image) => image,
         // The write may have been done and its answer lost: what the cloud shows counts, if it
         // proves itself.
@@ -345,7 +345,15 @@ async fn publish(
                 let of_run = i.properties.get(image::RUN) == Some(&site.plan.run);
                 i.id == staged.id && i.state == State::Active && i.is_ours() && of_run
             };
-            match site.cloud.images().await.unwrap_or_default().into_iter().find(published) {
+            match site
+                .cloud
+                .artifacts()
+                .list()
+                .await
+                .unwrap_or_default()
+                .into_iter()
+                .find(published)
+            {
                 Some(image) => {
                     site.cx.events.warn(format!("image {} is published, and yet: {e}", image.id));
                     image
@@ -380,7 +388,7 @@ pub async fn unwind(site: &BuildContext<'_>) -> Vec<Leak> {
             .cx
             .cancel
             .for_unwind()
-            .or(tokio::time::timeout(DELETE, site.cloud.delete_resource(&site.plan.run, &entry)))
+            .or(tokio::time::timeout(DELETE, site.cloud.resources().delete(&site.plan.run, &entry)))
             .await;
         let done = match deleted {
             Ok(Ok(done)) => done

@@ -31,11 +31,11 @@ impl Signs {
         site: &BuildContext<'_>,
         machine: &Machine,
     ) -> Result<(), BuildError> {
-        let power = site.cloud.power(machine).await;
+        let power = site.cloud.compute().power(machine).await;
         self.stuck = if matches!(power, Ok(Power::Stuck(_))) { self.stuck + 1 } else { 0 };
         let reason = match power {
             Ok(Power::Stuck(_)) if self.stuck < STUCK => None,
-            Ok(Power::On) | Err(_) => match site.cloud.console_log(machine).await {
+            Ok(Power::On) | Err(_) => match site.cloud.compute().console_log(machine).await {
                 Ok(text) => self.read(site, machine, &text, GRACE),
                 Err(_) => None,
             },
@@ -81,7 +81,7 @@ mod tests {
     use crate::model::event::{Event, Events, Sink, Stamped};
     use crate::provider::fake::Memory;
     use crate::provider::ledger::Ledger;
-    use crate::provider::{Cloud, Cx};
+    use crate::provider::{Cx, Provider};
     use crate::system::cancel::Cancel;
     use std::sync::{Arc, Mutex};
 
@@ -112,7 +112,7 @@ mod tests {
             hidden: Vec::new(),
         });
         let site = BuildContext {
-            cloud: &cloud as &dyn Cloud,
+            cloud: &cloud as &dyn Provider,
             connect: &crate::guest::ssh::Ssh,
             cx: &cx,
             plan: &plan,

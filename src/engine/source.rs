@@ -72,6 +72,7 @@ async fn take_in(site: &BuildContext<'_>, file: &Path) -> Result<Image, BuildErr
     let staged = format!("{}{}", site.plan.run, image::STAGED_SOURCE);
     Ok(site
         .cloud
+        .artifacts()
         .import(
             site.cx,
             &site.plan.run,

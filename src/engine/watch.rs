@@ -60,7 +60,7 @@ pub(super) async fn lost(
 ) -> String {
     let mut answered = Instant::now();
     let (mut stuck, mut silent) = (0, false);
-    let look = site.cloud.health_poll_interval();
+    let look = site.cloud.compute().health_poll_interval();
     loop {
         tokio::time::sleep(look.unwrap_or(pace.ask).min(pace.ask)).await;
         // If polling reveals nothing more, it is skipped while the machine answers.
@@ -125,7 +125,7 @@ pub(super) async fn verdict(
         if begin.elapsed() > pace.silence {
             return Some(mute(begin, &error));
         }
-        tokio::time::sleep(site.cloud.poll_interval().min(pace.ask)).await;
+        tokio::time::sleep(site.cloud.compute().poll_interval().min(pace.ask)).await;
     }
 }
 
@@ -139,7 +139,7 @@ fn mute(since: Instant, error: &RemoteError) -> String {
 /// The cloud's reason why the machine does not run. A single stuck state may be a hiccup of a
 /// loaded host.
 async fn dead(site: &BuildContext<'_>, running: &Running, stuck: &mut u32) -> Option<String> {
-    match site.cloud.power(&running.machine).await {
+    match site.cloud.compute().power(&running.machine).await {
         Ok(Power::On) => *stuck = 0,
         Ok(Power::Off) => return Some("it was powered off".into()),
         Ok(Power::Gone(why)) => return Some(format!("it is gone: {why}")),
@@ -157,7 +157,7 @@ async fn dead(site: &BuildContext<'_>, running: &Running, stuck: &mut u32) -> Op
 
 /// A fatal message on the console of a silent machine.
 async fn told(site: &BuildContext<'_>, running: &Running) -> Option<String> {
-    let text = site.cloud.console_log(&running.machine).await.ok()?;
+    let text = site.cloud.compute().console_log(&running.machine).await.ok()?;
     console::trouble(&text).map(|seen| format!("its console says: {seen}"))
 }
 

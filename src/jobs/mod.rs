@@ -10,7 +10,7 @@ use crate::frontend::build_vars;
 use crate::lifecycle::lineage;
 use crate::model::definition::{Base, Definition};
 use crate::model::family;
-use crate::provider::{Cloud, CloudError};
+use crate::provider::{CloudError, Provider};
 use crate::run::{self, RunError, RunOptions, RunOutcome};
 
 mod schedule;
@@ -122,11 +122,11 @@ pub enum Need {
 /// Whether each of `bundles` needs a build. With `named`, the user selected them, and never-built
 /// ones are built too; otherwise only those with an active image.
 pub async fn needs(
-    cloud: &dyn Cloud,
+    cloud: &dyn Provider,
     bundles: &[Definition],
     named: bool,
 ) -> Result<Vec<Need>, CloudError> {
-    let images = cloud.images().await?;
+    let images = cloud.artifacts().list().await?;
     let mut needs = Vec::new();
     for bundle in bundles {
         let Some(image) = family::current(&images, &bundle.name) else {

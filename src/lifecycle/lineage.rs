@@ -10,7 +10,7 @@ use crate::model::facts::{BaseLookup, FactsQuery};
 use crate::model::family::{self, CurrentInputs};
 use crate::model::image::{self, Image, State};
 use crate::provider::ledger::Ledger;
-use crate::provider::{Cloud, CloudError, Cx};
+use crate::provider::{CloudError, Cx, Provider};
 use crate::run;
 
 #[derive(Debug, Serialize)]
@@ -51,7 +51,7 @@ pub struct Ancestor {
 
 /// Lineage of `image`, one of `images`. `bundles` are the tree's definitions, if there is a tree.
 pub async fn lineage(
-    cloud: &dyn Cloud,
+    cloud: &dyn Provider,
     images: &[Image],
     image: &Image,
     tree: Option<&Path>,
@@ -88,7 +88,7 @@ fn named(image: &Image) -> Named {
 }
 
 async fn ancestor(
-    cloud: &dyn Cloud,
+    cloud: &dyn Provider,
     images: &[Image],
     id: &str,
     sha512: &str,
@@ -116,7 +116,7 @@ pub fn definition_of<'a>(bundles: &'a [Definition], image: &Image) -> Option<&'a
 
 /// Current inputs of `bundle`. Looks its base up in `images`, then in the cloud.
 pub async fn now(
-    cloud: &dyn Cloud,
+    cloud: &dyn Provider,
     images: &[Image],
     bundle: &Definition,
 ) -> Result<CurrentInputs, CloudError> {
@@ -142,7 +142,7 @@ pub fn now_among(images: &[Image], bundle: &Definition) -> CurrentInputs {
 }
 
 async fn looked_up(
-    cloud: &dyn Cloud,
+    cloud: &dyn Provider,
     name: &str,
     family: bool,
 ) -> Result<Option<Image>, CloudError> {
@@ -188,7 +188,7 @@ mod tests {
         let tree = tempfile::tempdir().unwrap();
         let cloud = Memory::new();
         let (old, new) = (cloud.add_image("base-1", "base"), cloud.add_image("base-2", "base"));
-        let images = cloud.images().await.unwrap();
+        let images = cloud.artifacts().list().await.unwrap();
         let base = |vars: &str| {
             bundle(tree.path(), "images/x", &format!("bundle: {{name: x, img_base: {vars}}}\n"))
         };
@@ -209,7 +209,7 @@ mod tests {
         let tree = tempfile::tempdir().unwrap();
         let cloud = Memory::new();
         cloud.add_image("x-1", "x");
-        let images = cloud.images().await.unwrap();
+        let images = cloud.artifacts().list().await.unwrap();
         let own = bundle(tree.path(), "images/x", "bundle: {name: x, img_base: x}\n");
         assert_eq!(now(&cloud, &images, &own).await.unwrap().base, None);
     }

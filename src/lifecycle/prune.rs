@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use crate::model::family::{self, Policy, PruneAction};
 use crate::model::image::{Image, Lifecycle, State};
-use crate::provider::{Cloud, CloudError, Cx};
+use crate::provider::{CloudError, Cx, Provider};
 
 /// The action on one image, done or planned.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -41,13 +41,13 @@ impl Pruned {
 /// means that nothing could be evaluated, or cancellation. `building` maps the ID of each base
 /// image of a running build to a description of its user.
 pub async fn prune(
-    cloud: &dyn Cloud,
+    cloud: &dyn Provider,
     cx: &Cx,
     families: &[(String, Policy)],
     building: &BTreeMap<String, String>,
     dry_run: bool,
 ) -> Result<Vec<Pruned>, CloudError> {
-    let mut all = cloud.images().await?;
+    let mut all = cloud.artifacts().list().await?;
     let mut done = Vec::new();
     for (family, policy) in families {
         // Only of those that may be deleted does it matter who uses them.
@@ -59,7 +59,7 @@ pub async fn prune(
             .collect();
         let mut uses = building.clone();
         if !asked.is_empty() {
-            uses.extend(cloud.usage(&asked).await?);
+            uses.extend(cloud.artifacts().usage(&asked).await?);
         }
         let mut gone = Vec::new();
         for verdict in family::prune(&all, family, *policy, &uses) {
@@ -67,8 +67,10 @@ pub async fn prune(
             let tried = match verdict.fate {
                 _ if dry_run => Ok(()),
                 PruneAction::Keep | PruneAction::Retain => Ok(()),
-                PruneAction::Hide => cloud.set_lifecycle(cx, image, &hidden_now()).await.map(drop),
-                PruneAction::Delete => cloud.delete_image(cx, image).await,
+                PruneAction::Hide => {
+                    cloud.artifacts().set_lifecycle(cx, image, &hidden_now()).await.map(drop)
+                }
+                PruneAction::Delete => cloud.artifacts().delete(cx, image).await,
             };
             let error = match tried {
                 Ok(()) => None,
@@ -114,7 +116,8 @@ mod tests {
 
     async fn state(cloud: &Memory) -> String {
         let mut all: Vec<String> = cloud
-            .images()
+            .artifacts()
+            .list()
             .await
             .unwrap()
             .iter()
@@ -161,7 +164,14 @@ mod tests {
     #[tokio::test]
     async fn what_carries_the_properties_of_an_image_is_let_alone() {
         let (cloud, cx, _dir) = world(2);
-        let newest = cloud.images().await.unwrap().into_iter().find(|i| i.name == "web-2").unwrap();
+        let newest = cloud
+            .artifacts()
+            .list()
+            .await
+            .unwrap()
+            .into_iter()
+            .find(|i| i.name == "web-2")
+            .unwrap();
         let strange = |id: &str, key: Option<&str>| {
             let mut copy = Image {
                 id: id.into(),
@@ -188,14 +198,21 @@ mod tests {
             keep(&cloud, &cx, 1, true, false).await;
             assert_eq!(state(&cloud).await, "2 x y");
         }
-        let there = cloud.images().await.unwrap();
+        let there = cloud.artifacts().list().await.unwrap();
         assert!(foreign.iter().all(|image| there.contains(image)), "{there:?}");
     }
 
     #[tokio::test]
     async fn an_image_with_a_machine_stays() {
         let (cloud, cx, _dir) = world(3);
-        let used = cloud.images().await.unwrap().into_iter().find(|i| i.name == "web-1").unwrap();
+        let used = cloud
+            .artifacts()
+            .list()
+            .await
+            .unwrap()
+            .into_iter()
+            .find(|i| i.name == "web-1")
+            .unwrap();
         let spec = BootSpec {
             run: "r9".into(),
             name: "factory-r9-m".into(),
@@ -206,14 +223,14 @@ mod tests {
             user_data: String::new(),
             place: None,
         };
-        let machine = cloud.boot(&cx, &spec, std::time::Duration::ZERO).await.unwrap();
+        let machine = cloud.compute().boot(&cx, &spec, std::time::Duration::ZERO).await.unwrap();
         for _ in 0..3 {
             keep(&cloud, &cx, 1, true, false).await;
             assert_eq!(state(&cloud).await, "1h 3");
         }
         let told = keep(&cloud, &cx, 1, false, false).await;
         assert_eq!(told[1], "spares web-1 (machine factory-r9-m uses it)");
-        cloud.delete_resource("r9", &cx.ledger.entries()[0]).await.unwrap();
+        cloud.resources().delete("r9", &cx.ledger.entries()[0]).await.unwrap();
         assert_eq!(machine.name, spec.name);
         keep(&cloud, &cx, 1, false, false).await;
         assert_eq!(state(&cloud).await, "3");
@@ -222,7 +239,14 @@ mod tests {
     #[tokio::test]
     async fn the_base_of_a_build_under_way_stays() {
         let (cloud, cx, _dir) = world(2);
-        let base = cloud.images().await.unwrap().into_iter().find(|i| i.name == "web-1").unwrap();
+        let base = cloud
+            .artifacts()
+            .list()
+            .await
+            .unwrap()
+            .into_iter()
+            .find(|i| i.name == "web-1")
+            .unwrap();
         let families = [("web".to_owned(), Policy { keep: 1, at_once: true })];
         let building = [(base.id, "run r builds on it".to_owned())].into();
         let done = prune(&cloud, &cx, &families, &building, false).await.unwrap();

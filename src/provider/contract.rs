@@ -1,4 +1,4 @@
-//! What every [`Cloud`] must hold to, as checks that run on any of them. They panic with what is
+//! What every [`Provider`] must hold to, as checks that run on any of them. They panic with what is
 //! wrong.
 //!
 //! - shutdown, publish and delete may be repeated; absent is deleted;
@@ -18,7 +18,7 @@ use std::time::Duration;
 
 use super::ledger::{Entry, Kind, Ledger};
 use super::{
-    BootSpec, Cloud, CloudError, Cx, Machine, MachinePlacement, Power, Publication, Reboot,
+    BootSpec, CloudError, Cx, Machine, MachinePlacement, Power, Provider, Publication, Reboot,
 };
 use crate::model::facts::{BaseLookup, FactsQuery};
 use crate::model::family;
@@ -30,7 +30,7 @@ const DEADLINE: Duration = Duration::from_secs(300);
 /// takes the ledgers. `place` is where machines go, on a cloud that wants to know. One published
 /// image is left behind, and returned.
 pub async fn check(
-    cloud: &dyn Cloud,
+    cloud: &dyn Provider,
     dir: &Path,
     disk: &Path,
     place: Option<&MachinePlacement>,
@@ -60,7 +60,7 @@ impl Run {
         }
     }
 
-    async fn boot(&self, cloud: &dyn Cloud, role: &str, image: &Image) -> Machine {
+    async fn boot(&self, cloud: &dyn Provider, role: &str, image: &Image) -> Machine {
         let spec = BootSpec {
             run: self.id.clone(),
             name: format!("factory-{}-{role}", self.id),
@@ -71,25 +71,26 @@ impl Run {
             user_data: "#cloud-config\n{}\n".into(),
             place: self.place.clone(),
         };
-        let machine = cloud.boot(&self.cx, &spec, DEADLINE).await.expect("boot");
+        let machine = cloud.compute().boot(&self.cx, &spec, DEADLINE).await.expect("boot");
         assert_eq!(machine.name, spec.name);
-        assert_eq!(cloud.power(&machine).await.expect("power"), Power::On);
+        assert_eq!(cloud.compute().power(&machine).await.expect("power"), Power::On);
         machine
     }
 
-    async fn delete_all(&self, cloud: &dyn Cloud, entries: &[Entry]) {
+    async fn delete_all(&self, cloud: &dyn Provider, entries: &[Entry]) {
         for entry in entries.iter().chain(entries) {
             cloud
-                .delete_resource(&self.id, entry)
+                .resources()
+                .delete(&self.id, entry)
                 .await
                 .unwrap_or_else(|e| panic!("delete {entry:?}, perhaps again: {e}"));
         }
     }
 
-    async fn assert_owns_nothing(&self, cloud: &dyn Cloud) {
-        assert_eq!(cloud.list_resources(&self.id).await.expect("owned"), []);
+    async fn assert_owns_nothing(&self, cloud: &dyn Provider) {
+        assert_eq!(cloud.resources().list(&self.id).await.expect("owned"), []);
         assert!(
-            !cloud.list_runs().await.expect("runs").contains(&self.id),
+            !cloud.resources().list_runs().await.expect("runs").contains(&self.id),
             "{} is still listed as a run",
             self.id
         );
@@ -97,8 +98,9 @@ impl Run {
 }
 
 /// From a file to a published image, every verb once and where it must be possible twice.
-async fn life(cloud: &dyn Cloud, run: &Run, disk: &Path) -> Image {
+async fn life(cloud: &dyn Provider, run: &Run, disk: &Path) -> Image {
     let staged = cloud
+        .artifacts()
         .import(&run.cx, &run.id, &format!("{}-staged-source", run.id), disk, DEADLINE)
         .await
         .expect("import");
@@ -112,16 +114,19 @@ async fn life(cloud: &dyn Cloud, run: &Run, disk: &Path) -> Image {
     let machine = run.boot(cloud, "m", &staged).await;
     let name = format!("{}-staged", run.id);
     assert!(
-        cloud.capture(&run.cx, &run.id, &machine, &name, DEADLINE).await.is_err(),
+        cloud.compute().capture(&run.cx, &run.id, &machine, &name, DEADLINE).await.is_err(),
         "a machine that is on was captured"
     );
     for _ in 0..2 {
-        cloud.shutdown(&run.cx, &machine, DEADLINE).await.expect("shutdown");
-        assert_eq!(cloud.power(&machine).await.expect("power"), Power::Off);
+        cloud.compute().shutdown(&run.cx, &machine, DEADLINE).await.expect("shutdown");
+        assert_eq!(cloud.compute().power(&machine).await.expect("power"), Power::Off);
     }
-    cloud.console_log(&machine).await.expect("console");
-    let captured =
-        cloud.capture(&run.cx, &run.id, &machine, &name, DEADLINE).await.expect("capture");
+    cloud.compute().console_log(&machine).await.expect("console");
+    let captured = cloud
+        .compute()
+        .capture(&run.cx, &run.id, &machine, &name, DEADLINE)
+        .await
+        .expect("capture");
     assert_eq!((captured.name.as_str(), captured.state), (name.as_str(), State::Staged));
 
     let published = is_published(cloud, run, &captured).await;
@@ -129,19 +134,20 @@ async fn life(cloud: &dyn Cloud, run: &Run, disk: &Path) -> Image {
 
     // The ledger has not heard that the image is kept: it was published all the same, and stays.
     run.delete_all(cloud, &run.cx.ledger.entries()).await;
-    assert!(matches!(cloud.power(&machine).await.expect("power"), Power::Gone(_)));
+    assert!(matches!(cloud.compute().power(&machine).await.expect("power"), Power::Gone(_)));
     run.assert_owns_nothing(cloud).await;
-    let images = cloud.images().await.expect("images");
+    let images = cloud.artifacts().list().await.expect("images");
     assert!(images.contains(&published) && images.iter().all(|i| i.id != staged.id));
     published
 }
 
 /// Twice, for an answer may be lost; and with the proof that it is this factory's.
-async fn is_published(cloud: &dyn Cloud, run: &Run, captured: &Image) -> Image {
+async fn is_published(cloud: &dyn Provider, run: &Run, captured: &Image) -> Image {
     let publication = publication(run);
-    let published = cloud.publish(&run.cx, captured, &publication).await.expect("publish");
+    let published =
+        cloud.artifacts().publish(&run.cx, captured, &publication).await.expect("publish");
     assert_eq!(
-        cloud.publish(&run.cx, captured, &publication).await.expect("publish again"),
+        cloud.artifacts().publish(&run.cx, captured, &publication).await.expect("publish again"),
         published
     );
     assert_eq!(
@@ -160,15 +166,15 @@ async fn is_published(cloud: &dyn Cloud, run: &Run, captured: &Image) -> Image {
         "{published:?}"
     );
     assert_eq!(
-        cloud.adopt(&run.cx, &published).await.expect("adopt one that has its proof"),
+        cloud.artifacts().adopt(&run.cx, &published).await.expect("adopt one that has its proof"),
         published
     );
-    assert!(cloud.images().await.expect("images").contains(&published));
+    assert!(cloud.artifacts().list().await.expect("images").contains(&published));
     published
 }
 
 /// By its ID, its name and its family.
-async fn is_found(cloud: &dyn Cloud, run: &Run, published: &Image) {
+async fn is_found(cloud: &dyn Provider, run: &Run, published: &Image) {
     for base in [&published.id, &published.name, &published.family] {
         let wanted = FactsQuery {
             base: Some(base.clone()),
@@ -205,50 +211,57 @@ fn publication(run: &Run) -> Publication {
 }
 
 /// Everything is found by its owner, and goes, while the ledger is not asked.
-async fn lost_ledger(cloud: &dyn Cloud, run: &Run, base: &Image) {
+async fn lost_ledger(cloud: &dyn Provider, run: &Run, base: &Image) {
     let machine = run.boot(cloud, "m", base).await;
     let disk = crate::model::placement::VolumePlan { size_gib: 1, kind: None, zone: None };
-    match cloud.attach_volume(&run.cx, &run.id, &machine, &disk, DEADLINE).await {
-        Ok(_) | Err(CloudError::Unable { .. }) => {}
-        Err(e) => panic!("attach: {e}"),
+    if let Some(volumes) = cloud.volumes() {
+        match volumes.attach(&run.cx, &run.id, &machine, &disk, DEADLINE).await {
+            Ok(_) | Err(CloudError::Unable { .. }) => {}
+            Err(e) => panic!("attach: {e}"),
+        }
     }
-    cloud.reboot(&run.cx, &machine, Reboot::Hard, DEADLINE).await.expect("reboot");
-    assert_eq!(cloud.power(&machine).await.expect("power"), Power::On);
-    assert!(cloud.list_runs().await.expect("runs").contains(&run.id));
-    let owned = cloud.list_resources(&run.id).await.expect("owned");
+    cloud.compute().reboot(&run.cx, &machine, Reboot::Hard, DEADLINE).await.expect("reboot");
+    assert_eq!(cloud.compute().power(&machine).await.expect("power"), Power::On);
+    assert!(cloud.resources().list_runs().await.expect("runs").contains(&run.id));
+    let owned = cloud.resources().list(&run.id).await.expect("owned");
     assert!(!owned.is_empty());
-    let uses = cloud.usage(std::slice::from_ref(base)).await.expect("uses");
+    let uses = cloud.artifacts().usage(std::slice::from_ref(base)).await.expect("uses");
     assert!(
         uses.get(&base.id).is_some_and(|who| who.contains(&run.id)),
         "a machine of it was not seen: {uses:?}"
     );
     assert!(
-        cloud.delete_image(&run.cx, base).await.is_err(),
+        cloud.artifacts().delete(&run.cx, base).await.is_err(),
         "an image was deleted that a machine uses"
     );
-    assert!(cloud.images().await.expect("images").contains(base));
+    assert!(cloud.artifacts().list().await.expect("images").contains(base));
     run.delete_all(cloud, &owned).await;
-    assert!(matches!(cloud.power(&machine).await.expect("power"), Power::Gone(_)));
+    assert!(matches!(cloud.compute().power(&machine).await.expect("power"), Power::Gone(_)));
     run.assert_owns_nothing(cloud).await;
     assert!(
-        cloud.usage(std::slice::from_ref(base)).await.expect("uses").is_empty(),
+        cloud.artifacts().usage(std::slice::from_ref(base)).await.expect("uses").is_empty(),
         "it counts as used by a machine that is gone"
     );
 }
 
 /// Published, deprecated, hidden, active again, deleted.
-async fn afterlife(cloud: &dyn Cloud, run: &Run, disk: &Path) {
+async fn afterlife(cloud: &dyn Provider, run: &Run, disk: &Path) {
     let staged = cloud
+        .artifacts()
         .import(&run.cx, &run.id, &format!("{}-staged-source", run.id), disk, DEADLINE)
         .await
         .expect("import");
     let deprecated = Lifecycle { state: State::Deprecated, hidden: false, hidden_at: None };
     assert!(
-        cloud.set_lifecycle(&run.cx, &staged, &deprecated).await.is_err(),
+        cloud.artifacts().set_lifecycle(&run.cx, &staged, &deprecated).await.is_err(),
         "a staged image was given a standing"
     );
-    assert!(cloud.delete_image(&run.cx, &staged).await.is_err(), "a staged image was discarded");
-    let published = cloud.publish(&run.cx, &staged, &publication(run)).await.expect("publish");
+    assert!(
+        cloud.artifacts().delete(&run.cx, &staged).await.is_err(),
+        "a staged image was discarded"
+    );
+    let published =
+        cloud.artifacts().publish(&run.cx, &staged, &publication(run)).await.expect("publish");
     let base = async |name: &str| {
         let wanted =
             FactsQuery { base: Some(name.to_owned()), base_only: true, ..FactsQuery::default() };
@@ -269,23 +282,27 @@ async fn afterlife(cloud: &dyn Cloud, run: &Run, disk: &Path) {
         );
     }
     let back = cloud
+        .artifacts()
         .set_lifecycle(&run.cx, &published, &published.standing())
         .await
         .expect("make it active again");
     assert_eq!(back, published, "it is not what it was");
     assert!(matches!(base(&published.family).await, BaseLookup::Found(i) if *i == published));
     for _ in 0..2 {
-        cloud.delete_image(&run.cx, &published).await.expect("discard, perhaps again");
-        assert!(cloud.images().await.expect("images").iter().all(|i| i.id != published.id));
+        cloud.artifacts().delete(&run.cx, &published).await.expect("discard, perhaps again");
+        assert!(
+            cloud.artifacts().list().await.expect("images").iter().all(|i| i.id != published.id)
+        );
     }
     run.delete_all(cloud, &run.cx.ledger.entries()).await;
     run.assert_owns_nothing(cloud).await;
 }
 
 /// Set twice, and seen in lists as it is.
-async fn stands(cloud: &dyn Cloud, run: &Run, published: &Image, to: &Lifecycle) {
+async fn stands(cloud: &dyn Provider, run: &Run, published: &Image, to: &Lifecycle) {
     for _ in 0..2 {
         let seen = cloud
+            .artifacts()
             .set_lifecycle(&run.cx, published, to)
             .await
             .expect("set the standing, perhaps again");
@@ -299,20 +316,24 @@ async fn stands(cloud: &dyn Cloud, run: &Run, published: &Image, to: &Lifecycle)
             ["contract"],
             "other clients would take it for what its family means"
         );
-        assert!(cloud.images().await.expect("images").contains(&seen), "it is not listed as it is");
+        assert!(
+            cloud.artifacts().list().await.expect("images").contains(&seen),
+            "it is not listed as it is"
+        );
     }
 }
 
 /// What a person made of an image by copying it, properties and all, stays what it is. `copy` makes
 /// one and gives its ID; these IDs are returned, for the caller to delete.
 pub async fn copies(
-    cloud: &dyn Cloud,
+    cloud: &dyn Provider,
     dir: &Path,
     disk: &Path,
     copy: impl AsyncFn(&Image) -> String,
 ) -> [String; 2] {
     let run = Run::new(dir, "copies", None);
     let staged = cloud
+        .artifacts()
         .import(&run.cx, &run.id, &format!("{}-staged", run.id), disk, DEADLINE)
         .await
         .expect("import");
@@ -320,7 +341,8 @@ pub async fn copies(
     is_let_alone(cloud, &run, &of_staged).await;
     assert!(
         cloud
-            .list_resources(&run.id)
+            .resources()
+            .list(&run.id)
             .await
             .expect("owned")
             .iter()
@@ -329,11 +351,12 @@ pub async fn copies(
     );
     let stolen = Image { id: of_staged.clone(), ..staged.clone() };
     assert!(
-        cloud.publish(&run.cx, &stolen, &publication(&run)).await.is_err(),
+        cloud.artifacts().publish(&run.cx, &stolen, &publication(&run)).await.is_err(),
         "a copy of a staged image was published"
     );
 
-    let published = cloud.publish(&run.cx, &staged, &publication(&run)).await.expect("publish");
+    let published =
+        cloud.artifacts().publish(&run.cx, &staged, &publication(&run)).await.expect("publish");
     let of_published = copy(&published).await;
     for id in [&of_staged, &of_published] {
         is_let_alone(cloud, &run, id).await;
@@ -348,8 +371,8 @@ pub async fn copies(
 }
 
 /// Of its family no copy is current, pruned, or meant when the image is gone. Deletes it.
-async fn counts_alone(cloud: &dyn Cloud, run: &Run, published: &Image) {
-    let images = cloud.images().await.expect("images");
+async fn counts_alone(cloud: &dyn Provider, run: &Run, published: &Image) {
+    let images = cloud.artifacts().list().await.expect("images");
     assert_eq!(family::current(&images, &published.family), Some(published), "the copy is current");
     assert_eq!(
         family::before(&images, &published.family),
@@ -371,7 +394,7 @@ async fn counts_alone(cloud: &dyn Cloud, run: &Run, published: &Image) {
             .base
     };
     assert_eq!(base().await, BaseLookup::Found(Box::new(published.clone())));
-    cloud.delete_image(&run.cx, published).await.expect("discard");
+    cloud.artifacts().delete(&run.cx, published).await.expect("discard");
     let meant = base().await;
     assert!(
         !matches!(meant, BaseLookup::Found(_)),
@@ -380,20 +403,24 @@ async fn counts_alone(cloud: &dyn Cloud, run: &Run, published: &Image) {
 }
 
 /// The image is foreign, and whatever is tried leaves it as it is.
-async fn is_let_alone(cloud: &dyn Cloud, run: &Run, id: &str) {
+async fn is_let_alone(cloud: &dyn Provider, run: &Run, id: &str) {
     let seen = async || {
-        let images = cloud.images().await.expect("images");
+        let images = cloud.artifacts().list().await.expect("images");
         images.into_iter().find(|i| i.id == id).unwrap_or_else(|| panic!("copy {id} is not there"))
     };
     let before = seen().await;
     assert!(matches!(before.provenance(), image::Provenance::Foreign(_)), "{before:?}");
     let hidden = Lifecycle { state: State::Deprecated, hidden: true, hidden_at: None };
-    assert!(cloud.set_lifecycle(&run.cx, &before, &hidden).await.is_err(), "a copy was hidden");
-    assert!(cloud.delete_image(&run.cx, &before).await.is_err(), "a copy was discarded");
-    assert!(cloud.adopt(&run.cx, &before).await.is_err(), "a copy was adopted");
+    assert!(
+        cloud.artifacts().set_lifecycle(&run.cx, &before, &hidden).await.is_err(),
+        "a copy was hidden"
+    );
+    assert!(cloud.artifacts().delete(&run.cx, &before).await.is_err(), "a copy was discarded");
+    assert!(cloud.artifacts().adopt(&run.cx, &before).await.is_err(), "a copy was adopted");
     assert!(
         !cloud
-            .list_resources(&run.id)
+            .resources()
+            .list(&run.id)
             .await
             .expect("owned")
             .iter()
@@ -411,9 +438,9 @@ async fn is_let_alone(cloud: &dyn Cloud, run: &Run, id: &str) {
         // By name the run's own is found, where that is the same; so what is asked for is
         // another's.
         let other = format!("{}-other", run.id);
-        let _ = cloud.delete_resource(&other, &entry).await;
+        let _ = cloud.resources().delete(&other, &entry).await;
         if entry.id.is_some() {
-            let _ = cloud.delete_resource(&run.id, &entry).await;
+            let _ = cloud.resources().delete(&run.id, &entry).await;
         }
     }
     assert_eq!(seen().await, before, "a copy was changed");
@@ -421,8 +448,9 @@ async fn is_let_alone(cloud: &dyn Cloud, run: &Run, id: &str) {
 
 /// One run asks for the deletion of another's things; then their owner does, knowing their names
 /// alone.
-async fn strangers(cloud: &dyn Cloud, one: &Run, two: &Run, disk: &Path) {
+async fn strangers(cloud: &dyn Provider, one: &Run, two: &Run, disk: &Path) {
     let staged = cloud
+        .artifacts()
         .import(&one.cx, &one.id, &format!("{}-staged-source", one.id), disk, DEADLINE)
         .await
         .expect("import");
@@ -432,15 +460,15 @@ async fn strangers(cloud: &dyn Cloud, one: &Run, two: &Run, disk: &Path) {
     for entry in entries.iter().chain(&nameless) {
         // By name it may find nothing of its own and say so with success; what counts is that all
         // is there.
-        let _ = cloud.delete_resource(&two.id, entry).await;
+        let _ = cloud.resources().delete(&two.id, entry).await;
     }
     assert_eq!(
-        cloud.power(&machine).await.expect("power"),
+        cloud.compute().power(&machine).await.expect("power"),
         Power::On,
         "another run's machine was deleted"
     );
     assert!(
-        cloud.images().await.expect("images").contains(&staged),
+        cloud.artifacts().list().await.expect("images").contains(&staged),
         "another run's image was deleted"
     );
     one.delete_all(cloud, &nameless).await;

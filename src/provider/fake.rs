@@ -8,7 +8,10 @@ use super::{BootSpec, CloudError, Cx, Power};
 use crate::model::image::{self, Image, State};
 use crate::model::units::GIB;
 
+mod artifacts;
+mod compute;
 mod provider;
+mod resources;
 #[cfg(test)]
 mod tests;
 mod world;

@@ -9,11 +9,13 @@ pub(super) async fn heat_accepts(
     cx: &Cx,
     rendered: &[report::Rendered],
 ) -> Result<(), String> {
-    let rendered = if setup.check_templates { rendered } else { &[] };
+    let Some(validator) = setup.cloud.templates().filter(|_| setup.check_templates) else {
+        return Ok(());
+    };
     let mut wrong = Vec::new();
     for template in rendered.iter().filter(|t| t.text.contains("heat_template_version")) {
         let shown = template.path.display();
-        match setup.cloud.check_template(&template.text, cx).await {
+        match validator.validate(&template.text, cx).await {
             Ok(None) => return Ok(()),
             Ok(Some(Ok(()))) => cx.events.note(format!("{shown}: Heat finds it valid")),
             Ok(Some(Err(reason))) => wrong.push(format!("{shown}: Heat refuses it: {reason}")),

@@ -4,7 +4,7 @@ use crate::engine::Interactive;
 use crate::guest::Connect;
 use crate::model::event::Sink;
 use crate::plan::Purpose;
-use crate::provider::Cloud;
+use crate::provider::Provider;
 use crate::report;
 use crate::system::cancel::Cancel;
 use crate::system::http::Proxies;
@@ -14,7 +14,7 @@ pub type Show<'a> = dyn Fn(&str) -> Box<dyn Sink> + Send + Sync + 'a;
 
 /// What a run needs from its caller.
 pub struct RunOptions<'a> {
-    pub cloud: &'a dyn Cloud,
+    pub cloud: &'a dyn Provider,
     pub connect: &'a dyn Connect,
     pub wall: &'a Wall,
     /// By which downloads come.

@@ -11,7 +11,7 @@ use super::*;
 use crate::engine::SshAccess;
 use crate::frontend::build_vars;
 use crate::model::facts::BaseLookup;
-use crate::provider::Cloud;
+use crate::provider::Provider;
 use crate::provider::fake::Memory;
 use crate::provider::ledger::{Kind, LedgerError, Made};
 use crate::sweep::{self, State};

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use image_factory::testing::provider::ledger::{Entry, Ledger};
 use image_factory::testing::provider::openstack::{Config, OpenStack, login};
-use image_factory::testing::provider::{Cloud, Cx};
+use image_factory::testing::provider::{Cx, Provider};
 
 const RUN: &str = "bench-import";
 
@@ -93,6 +93,7 @@ async fn main() {
         settle();
         let start = Instant::now();
         let image = cloud
+            .artifacts()
             .import(&cx, RUN, "bench-import-ours", &disk, Duration::from_secs(3600))
             .await
             .unwrap();
@@ -100,7 +101,7 @@ async fn main() {
         let made: Vec<Entry> = cx.ledger.entries();
         assert!(made.iter().any(|e| e.id.as_deref() == Some(&image.id)));
         for entry in &made {
-            cloud.delete_resource(RUN, entry).await.unwrap();
+            cloud.resources().delete(RUN, entry).await.unwrap();
             cx.ledger.gone(entry.seq).unwrap();
         }
     }

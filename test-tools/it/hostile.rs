@@ -26,7 +26,7 @@ use image_factory::testing::plan::{
 };
 use image_factory::testing::provider::fake::Memory;
 use image_factory::testing::provider::ledger::Ledger;
-use image_factory::testing::provider::{Cloud, Cx};
+use image_factory::testing::provider::{Cx, Provider};
 use image_factory::testing::report::Renderer;
 use image_factory::testing::run::{self, Home, RunError, RunOptions, RunOutcome};
 use image_factory::testing::settings::Settings;
@@ -250,7 +250,7 @@ async fn run_on(hostile: &Hostile, dir: &Path, steps: Vec<StepPlan>) -> (RunOutc
     let wall =
         Wall::new(Config { settings: Settings::default(), env, home: None, hidden: Vec::new() });
     let site = BuildContext {
-        cloud: &cloud as &dyn Cloud,
+        cloud: &cloud as &dyn Provider,
         connect: &ToHostile(hostile.sshd.target.clone()),
         cx: &cx,
         plan: &plan,

@@ -6,7 +6,9 @@ use std::time::Duration;
 use image_factory::testing::plan::{BaseLookup, FactsQuery};
 use image_factory::testing::provider::ledger::{Kind, Ledger};
 use image_factory::testing::provider::qemu::{Accel, Local, LocalConfig};
-use image_factory::testing::provider::{BootSpec, Cloud, CloudError, Cx, Machine, Power, contract};
+use image_factory::testing::provider::{
+    BootSpec, CloudError, Cx, Machine, Power, Provider, contract,
+};
 
 use super::tiny_disk::tiny_disk;
 
@@ -46,19 +48,23 @@ impl Bench {
     }
 
     async fn boot(&self, run: &str) -> Machine {
-        let image =
-            self.cloud.import(&self.cx, run, "staged", &self.tiny_disk(), SOON).await.unwrap();
-        self.cloud.boot(&self.cx, &spec(run, &image.id, 64), SOON).await.unwrap()
+        let image = self
+            .cloud
+            .artifacts()
+            .import(&self.cx, run, "staged", &self.tiny_disk(), SOON)
+            .await
+            .unwrap();
+        self.cloud.compute().boot(&self.cx, &spec(run, &image.id, 64), SOON).await.unwrap()
     }
 
     /// As the end of every run does it; nothing may be left.
     async fn unwind(&self, run: &str) {
         for entry in self.cx.ledger.entries() {
-            self.cloud.delete_resource(run, &entry).await.unwrap();
+            self.cloud.resources().delete(run, &entry).await.unwrap();
             self.cx.ledger.gone(entry.seq).unwrap();
         }
-        assert_eq!(self.cloud.list_resources(run).await.unwrap(), []);
-        assert_eq!(self.cloud.images().await.unwrap(), []);
+        assert_eq!(self.cloud.resources().list(run).await.unwrap(), []);
+        assert_eq!(self.cloud.artifacts().list().await.unwrap(), []);
         for dir in ["home/building", "run"] {
             assert_eq!(
                 std::fs::read_dir(self.dir.path().join(dir)).unwrap().count(),
@@ -157,7 +163,8 @@ async fn a_killed_qemu_is_gone_and_a_stopped_one_is_stuck() {
         |p| matches!(p, Power::Gone(why) if why.contains("killed by signal 9")),
     )
     .await;
-    let refused = bench.cloud.capture(&bench.cx, &run, &machine, "x", SOON).await.unwrap_err();
+    let refused =
+        bench.cloud.compute().capture(&bench.cx, &run, &machine, "x", SOON).await.unwrap_err();
     assert!(refused.to_string().contains("killed by signal 9"), "{refused}");
     bench.unwind(&run).await;
 }
@@ -165,7 +172,7 @@ async fn a_killed_qemu_is_gone_and_a_stopped_one_is_stuck() {
 async fn wait_for(bench: &Bench, machine: &Machine, wanted: impl Fn(&Power) -> bool) {
     let mut seen = None;
     for _ in 0..100 {
-        let power = bench.cloud.power(machine).await.unwrap();
+        let power = bench.cloud.compute().power(machine).await.unwrap();
         if wanted(&power) {
             return;
         }
@@ -181,14 +188,14 @@ async fn a_guest_that_powers_itself_off_is_off() {
     let run = run_id();
     let machine = bench.boot(&run).await;
     for _ in 0..100 {
-        if bench.cloud.console_log(&machine).await.unwrap().contains("READY") {
+        if bench.cloud.compute().console_log(&machine).await.unwrap().contains("READY") {
             break;
         }
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
-    bench.cloud.shutdown(&bench.cx, &machine, SOON).await.unwrap();
+    bench.cloud.compute().shutdown(&bench.cx, &machine, SOON).await.unwrap();
     // QEMU has ended; only what was written down says that this was an orderly end.
-    assert_eq!(bench.cloud.power(&machine).await.unwrap(), Power::Off);
+    assert_eq!(bench.cloud.compute().power(&machine).await.unwrap(), Power::Off);
     bench.unwind(&run).await;
 }
 
@@ -196,10 +203,18 @@ async fn a_guest_that_powers_itself_off_is_off() {
 async fn a_qemu_that_does_not_start_says_why() {
     let bench = bench();
     let run = run_id();
-    let image =
-        bench.cloud.import(&bench.cx, &run, "staged", &bench.tiny_disk(), SOON).await.unwrap();
-    let error =
-        bench.cloud.boot(&bench.cx, &spec(&run, &image.id, 1 << 40), SOON).await.unwrap_err();
+    let image = bench
+        .cloud
+        .artifacts()
+        .import(&bench.cx, &run, "staged", &bench.tiny_disk(), SOON)
+        .await
+        .unwrap();
+    let error = bench
+        .cloud
+        .compute()
+        .boot(&bench.cx, &spec(&run, &image.id, 1 << 40), SOON)
+        .await
+        .unwrap_err();
     assert!(
         matches!(error, CloudError::Refused { .. })
             && error.to_string().contains("qemu-system-x86_64: "),
@@ -217,7 +232,8 @@ async fn files_that_are_no_images_are_refused() {
         path
     };
     let page = file(b"<html>404</html>");
-    let refused = bench.cloud.import(&bench.cx, "r", "x", &page, SOON).await.unwrap_err();
+    let refused =
+        bench.cloud.artifacts().import(&bench.cx, "r", "x", &page, SOON).await.unwrap_err();
     assert!(refused.to_string().contains("neither a qcow2"), "{refused}");
     let backed = bench.dir.path().join("backed.qcow2");
     let made = std::process::Command::new("qemu-img")
@@ -226,7 +242,8 @@ async fn files_that_are_no_images_are_refused() {
         .arg("1G")
         .status();
     assert!(made.unwrap().success());
-    let refused = bench.cloud.import(&bench.cx, "r", "x", &backed, SOON).await.unwrap_err();
+    let refused =
+        bench.cloud.artifacts().import(&bench.cx, "r", "x", &backed, SOON).await.unwrap_err();
     assert!(refused.to_string().contains("backing file"), "{refused}");
     assert_eq!(bench.cx.ledger.entries(), [], "nothing was made");
 }
@@ -299,16 +316,16 @@ async fn a_killed_factory_leaves_nothing() {
             host: "127.0.0.1".into(),
             port: lines.next().unwrap().parse().unwrap(),
         };
-        assert_eq!(cloud.power(&machine).await.unwrap(), Power::On);
+        assert_eq!(cloud.compute().power(&machine).await.unwrap(), Power::On);
         assert!(std::net::TcpStream::connect(("127.0.0.1", machine.port)).is_ok());
-        assert!(cloud.list_runs().await.unwrap().contains(&run));
+        assert!(cloud.resources().list_runs().await.unwrap().contains(&run));
         let ledger = Ledger::open(&dir.join("ledger.jsonl")).unwrap().entries();
-        let found = cloud.list_resources(&run).await.unwrap();
+        let found = cloud.resources().list(&run).await.unwrap();
         for entry in if by_ledger { ledger } else { found } {
-            cloud.delete_resource(&run, &entry).await.unwrap();
+            cloud.resources().delete(&run, &entry).await.unwrap();
         }
-        assert_eq!(cloud.list_resources(&run).await.unwrap(), []);
-        assert!(matches!(cloud.power(&machine).await.unwrap(), Power::Gone(_)));
+        assert_eq!(cloud.resources().list(&run).await.unwrap(), []);
+        assert!(matches!(cloud.compute().power(&machine).await.unwrap(), Power::Gone(_)));
         assert_eq!(std::fs::read_dir(dir.join("home/building")).unwrap().count(), 0);
     }
 }
@@ -360,8 +377,12 @@ async fn a_real_image_lives() {
     assert!(made.unwrap().success());
     let public = std::fs::read_to_string(key.with_extension("pub")).unwrap();
     let user_data = format!("#cloud-config\nssh_authorized_keys:\n  - {public}");
-    let mut image =
-        bench.cloud.import(&bench.cx, &run, "base", Path::new(&disk), SOON).await.unwrap();
+    let mut image = bench
+        .cloud
+        .artifacts()
+        .import(&bench.cx, &run, "base", Path::new(&disk), SOON)
+        .await
+        .unwrap();
     let mut ids = Vec::new();
     for round in ["builder", "smoke"] {
         let at = std::time::Instant::now();
@@ -375,13 +396,13 @@ async fn a_real_image_lives() {
             user_data: user_data.clone(),
             ..spec(&run, &image.id, 0)
         };
-        let machine = bench.cloud.boot(&bench.cx, &spec, SOON).await.unwrap();
+        let machine = bench.cloud.compute().boot(&bench.cx, &spec, SOON).await.unwrap();
         lap("powered on");
         let id = loop {
             assert!(
                 at.elapsed() < Duration::from_secs(1200),
                 "{}",
-                bench.cloud.console_log(&machine).await.unwrap()
+                bench.cloud.compute().console_log(&machine).await.unwrap()
             );
             let asked = tokio::process::Command::new("ssh")
                 .args([
@@ -409,7 +430,12 @@ async fn a_real_image_lives() {
         };
         lap(&format!("SSH: {}", id.replace('\n', " ")));
         ids.push(id);
-        bench.cloud.shutdown(&bench.cx, &machine, Duration::from_secs(180)).await.unwrap();
+        bench
+            .cloud
+            .compute()
+            .shutdown(&bench.cx, &machine, Duration::from_secs(180))
+            .await
+            .unwrap();
         lap("off");
         if let Ok(keep) = std::env::var("FACTORY_IT_KEEP") {
             let overlay = bench
@@ -425,6 +451,7 @@ async fn a_real_image_lives() {
         }
         image = bench
             .cloud
+            .compute()
             .capture(&bench.cx, &run, &machine, round, Duration::from_secs(600))
             .await
             .unwrap();

@@ -4,7 +4,7 @@ use std::time::Duration;
 use image_factory::testing::plan::{FactsQuery, Named, Placement, Security, VolumePlan};
 use image_factory::testing::provider::ledger::Ledger;
 use image_factory::testing::provider::openstack::{Config, OpenStack, login};
-use image_factory::testing::provider::{Cloud, Cx, MachinePlacement, contract};
+use image_factory::testing::provider::{Cx, MachinePlacement, Provider, contract};
 
 use super::devcloud;
 use super::tiny_disk::tiny_disk;

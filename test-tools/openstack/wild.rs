@@ -7,7 +7,7 @@ use std::time::Duration;
 use image_factory::testing::plan::{FactsQuery, Named, Placement, Security};
 use image_factory::testing::provider::ledger::Ledger;
 use image_factory::testing::provider::openstack::{Config, OpenStack, login};
-use image_factory::testing::provider::{BootSpec, Cloud, Cx, MachinePlacement};
+use image_factory::testing::provider::{BootSpec, Cx, MachinePlacement, Provider};
 use serde_json::Value;
 
 use super::devcloud::{self, Undo};
@@ -177,6 +177,7 @@ async fn wild_machines_have_their_floating_ip_on_the_first_network() {
     let run = format!("wild-{}", &uuid::Uuid::new_v4().simple().to_string()[..6]);
     let long = Duration::from_secs(300);
     let staged = cloud
+        .artifacts()
         .import(&cx, &run, &format!("{run}-staged-source"), &tiny_disk(dir.path()), long)
         .await
         .unwrap();
@@ -193,7 +194,7 @@ async fn wild_machines_have_their_floating_ip_on_the_first_network() {
             site,
         }),
     };
-    let booted = cloud.boot(&cx, &spec, long).await;
+    let booted = cloud.compute().boot(&cx, &spec, long).await;
     let seen = booted.as_ref().ok().map(|machine| {
         let ip = devcloud::json("devcloud", &["floating", "ip", "show", &machine.host]);
         devcloud::openstack(
@@ -202,7 +203,7 @@ async fn wild_machines_have_their_floating_ip_on_the_first_network() {
         )
     });
     for entry in cx.ledger.entries() {
-        cloud.delete_resource(&run, &entry).await.unwrap();
+        cloud.resources().delete(&run, &entry).await.unwrap();
     }
     drop(dmz);
     booted.unwrap();

@@ -2,7 +2,7 @@
 use super::{json, label, need, value};
 use crate::cli::{Context, Failure, out};
 use crate::model::image::{self, Image, Provenance};
-use crate::provider::Cloud;
+use crate::provider::Provider;
 use crate::text::shell;
 
 #[derive(clap::Args)]
@@ -15,8 +15,8 @@ pub struct Args {
     dry_run: bool,
 }
 
-pub async fn run(context: &Context, cloud: &dyn Cloud, args: &Args) -> Result<(), Failure> {
-    let images = cloud.images().await?;
+pub async fn run(context: &Context, cloud: &dyn Provider, args: &Args) -> Result<(), Failure> {
+    let images = cloud.artifacts().list().await?;
     let mut chosen = Vec::new();
     // Validates all images before the first write.
     for wanted in &args.images {
@@ -40,7 +40,7 @@ pub async fn run(context: &Context, cloud: &dyn Cloud, args: &Args) -> Result<()
         let had = image.is_ours();
         let now = match args.dry_run || had {
             true => image.clone(),
-            false => cloud.adopt(&super::lifecycle::writing(context), image).await?,
+            false => cloud.artifacts().adopt(&super::lifecycle::writing(context), image).await?,
         };
         if !context.common.json {
             out(&text(image, had, args.dry_run));

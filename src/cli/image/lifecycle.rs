@@ -5,7 +5,7 @@ use crate::model::event::Events;
 use crate::model::family;
 use crate::model::image::{Image, Lifecycle, State};
 use crate::provider::ledger::Ledger;
-use crate::provider::{Cloud, Cx, why_immutable};
+use crate::provider::{Cx, Provider, why_immutable};
 
 #[derive(clap::Args)]
 pub struct Rollback {
@@ -50,10 +50,10 @@ fn brief(image: Option<&Image>) -> serde_json::Value {
 
 pub async fn rollback(
     context: &Context,
-    cloud: &dyn Cloud,
+    cloud: &dyn Provider,
     args: &Rollback,
 ) -> Result<(), Failure> {
-    let images = cloud.images().await?;
+    let images = cloud.artifacts().list().await?;
     let family = &args.family;
     let known = family::all(&images);
     let was =
@@ -73,9 +73,9 @@ pub async fn rollback(
     let mut now = before.clone();
     if !args.dry_run {
         let lifecycle = Lifecycle { state: State::Deprecated, ..was.standing() };
-        cloud.set_lifecycle(&writing(context), was, &lifecycle).await?;
+        cloud.artifacts().set_lifecycle(&writing(context), was, &lifecycle).await?;
         // As the cloud shows it: another build may have published meanwhile.
-        let images = cloud.images().await?;
+        let images = cloud.artifacts().list().await?;
         now = family::current(&images, family).cloned().ok_or_else(|| {
             Failure::cloud(format!(
                 "{} was deprecated, and family {family} has no active image now",
@@ -105,7 +105,7 @@ pub async fn rollback(
 /// The image that `deprecate` changes.
 async fn chosen(
     context: &Context,
-    cloud: &dyn Cloud,
+    cloud: &dyn Provider,
     images: &[Image],
     args: &Deprecate,
 ) -> Result<Image, Failure> {
@@ -129,10 +129,10 @@ async fn chosen(
 
 pub async fn deprecate(
     context: &Context,
-    cloud: &dyn Cloud,
+    cloud: &dyn Provider,
     args: &Deprecate,
 ) -> Result<(), Failure> {
-    let mut images = cloud.images().await?;
+    let mut images = cloud.artifacts().list().await?;
     let image = chosen(context, cloud, &images, args).await?;
     may_change(&image)?;
     let before = family::current(&images, &image.family).cloned();
@@ -150,8 +150,8 @@ pub async fn deprecate(
             there.stand(&lifecycle);
         }
     } else if changes {
-        cloud.set_lifecycle(&writing(context), &image, &lifecycle).await?;
-        images = cloud.images().await?;
+        cloud.artifacts().set_lifecycle(&writing(context), &image, &lifecycle).await?;
+        images = cloud.artifacts().list().await?;
     }
     let after = family::current(&images, &image.family);
     if context.common.json {

@@ -9,7 +9,7 @@ use crate::model::definition::Definition;
 use crate::model::event::Events;
 use crate::model::family::{self, Policy, PruneAction};
 use crate::provider::ledger::Ledger;
-use crate::provider::{Cloud, Cx};
+use crate::provider::{Cx, Provider};
 use crate::run;
 
 #[derive(clap::Args)]
@@ -29,7 +29,11 @@ pub struct Args {
     dry_run: bool,
 }
 
-pub async fn run(context: &Context, cloud: &dyn Cloud, args: &Args) -> Result<ExitCode, Failure> {
+pub async fn run(
+    context: &Context,
+    cloud: &dyn Provider,
+    args: &Args,
+) -> Result<ExitCode, Failure> {
     let families = policies(context, cloud, args).await?;
     let cx =
         Cx { ledger: Ledger::none(), events: Events::default(), cancel: context.cancel.clone() };
@@ -65,13 +69,13 @@ pub async fn run(context: &Context, cloud: &dyn Cloud, args: &Args) -> Result<Ex
 /// not.
 async fn policies(
     context: &Context,
-    cloud: &dyn Cloud,
+    cloud: &dyn Provider,
     args: &Args,
 ) -> Result<Vec<(String, Policy)>, Failure> {
     let definitions = context.of_tree().await?;
     let bundles: Vec<&Definition> =
         definitions.iter().flatten().map(|loaded| &loaded.bundle).collect();
-    let images = cloud.images().await?;
+    let images = cloud.artifacts().list().await?;
     let known = family::all(&images);
     let keep = |family: &str| {
         args.keep.or_else(|| bundles.iter().find(|b| b.name == family).and_then(|b| b.keep))

@@ -3,11 +3,11 @@ use super::{json, need, value};
 use crate::cli::{Context, Failure, out};
 use crate::lifecycle::lineage::{self, Lineage};
 use crate::model::image::{Image, Provenance};
-use crate::provider::Cloud;
+use crate::provider::Provider;
 use crate::text::shell;
 
-pub async fn run(context: &Context, cloud: &dyn Cloud, wanted: &str) -> Result<(), Failure> {
-    let images = cloud.images().await?;
+pub async fn run(context: &Context, cloud: &dyn Provider, wanted: &str) -> Result<(), Failure> {
+    let images = cloud.artifacts().list().await?;
     let image = &need(context, cloud, &images, wanted).await?;
     let tree = context.tree().ok();
     let lineage =

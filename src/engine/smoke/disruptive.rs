@@ -144,7 +144,7 @@ impl Subject<'_> {
     }
 
     async fn screen(&mut self) -> Result<String, Failed> {
-        let url = self.site.cloud.console_url(&self.second.machine).await?;
+        let url = self.site.cloud.compute().console_url(&self.second.machine).await?;
         // With the address comes the right to use it; where it leads is enough.
         let place: String =
             url.split(['?', '#']).next().unwrap_or_default().chars().take(200).collect();
@@ -161,7 +161,11 @@ impl Subject<'_> {
             self.rest().await?;
         }
         let begin = Instant::now();
-        self.site.cloud.reboot(self.site.cx, &self.second.machine, how, self.action_time()).await?;
+        self.site
+            .cloud
+            .compute()
+            .reboot(self.site.cx, &self.second.machine, how, self.action_time())
+            .await?;
         self.back(&before).await?;
         let seconds = begin.elapsed().as_secs();
         let state = self.said(include_str!("../../../templates/guest/trials/settled.sh")).await?;
@@ -194,18 +198,23 @@ impl Subject<'_> {
                 )
                 .into());
             }
-            self.site.cx.cancel.pause(self.site.cloud.poll_interval()).await?;
+            self.site.cx.cancel.pause(self.site.cloud.compute().poll_interval()).await?;
         }
     }
 
     async fn volume(&mut self, wanted: &VolumePlan) -> Result<String, Failed> {
-        let (cloud, cx, run) = (self.site.cloud, self.site.cx, &self.site.plan.run);
-        let disk = cloud.attach_volume(cx, run, &self.second.machine, wanted, VOLUME).await?;
+        let (cx, run) = (self.site.cx, &self.site.plan.run);
+        let volumes = self
+            .site
+            .cloud
+            .volumes()
+            .ok_or_else(|| Failed::Unable("this cloud attaches no volumes".into()))?;
+        let disk = volumes.attach(cx, run, &self.second.machine, wanted, VOLUME).await?;
         let script = |text: &str| format!("SERIAL={}\nGB={}\n{text}", disk.serial, wanted.size_gib);
         let used = self
             .said_as_root(&script(include_str!("../../../templates/guest/trials/volume-use.sh")))
             .await;
-        let detached = cloud.detach_volume(cx, run, &self.second.machine, &disk, VOLUME).await;
+        let detached = volumes.detach(cx, run, &self.second.machine, &disk, VOLUME).await;
         let used = used?;
         detached?;
         self.said_as_root(&script(include_str!("../../../templates/guest/trials/volume-gone.sh")))
@@ -214,11 +223,16 @@ impl Subject<'_> {
     }
 
     async fn rescue(&mut self) -> Result<String, Failed> {
-        let (site, before) = (self.site, self.boot_id().await?);
+        let site = self.site;
+        let rescue = site.cloud.rescue().ok_or_else(|| {
+            let whose = if site.cloud.is_here() { "QEMU on this machine" } else { "this cloud" };
+            Failed::Unable(format!("{whose} has no rescue mode"))
+        })?;
+        let before = self.boot_id().await?;
         let token = format!("TOKEN={}\n", site.plan.run);
         let mark = include_str!("../../../templates/guest/trials/rescue-mark.sh");
         self.said_as_root(&format!("{token}{mark}")).await?;
-        site.cloud.rescue(site.cx, &self.second.machine, self.action_time()).await?;
+        rescue.rescue(site.cx, &self.second.machine, self.action_time()).await?;
         let rescued = self.rescued(&before).await?;
         let find = include_str!("../../../templates/guest/trials/rescue-find.sh");
         let found = site
@@ -227,7 +241,7 @@ impl Subject<'_> {
             .or(say_as_root(&*rescued.remote, &format!("{token}{find}"), SCRIPT))
             .await?;
         drop(rescued);
-        site.cloud.unrescue(site.cx, &self.second.machine, self.action_time()).await?;
+        rescue.unrescue(site.cx, &self.second.machine, self.action_time()).await?;
         self.back(&before).await?;
         Ok(format!("{}, and back", sentences::first_line(&found?)))
     }
@@ -237,7 +251,7 @@ impl Subject<'_> {
     async fn rescued(&self, before: &BootId) -> Result<Running, Failed> {
         let (site, own, deadline) = (self.site, &self.second, self.deadline());
         loop {
-            let shown = console::host_keys(&site.cloud.console_log(&own.machine).await?);
+            let shown = console::host_keys(&site.cloud.compute().console_log(&own.machine).await?);
             let target = Target { host_keys: shown, ..own.target.clone() };
             if !target.host_keys.is_empty() && target.host_keys != own.target.host_keys {
                 let remote = machine::reach(site, &own.machine, &target, deadline).await?;
@@ -264,7 +278,7 @@ impl Subject<'_> {
             if Instant::now() > deadline {
                 return Err(format!("no rescue system within {} s", site.plan.timeouts.ssh).into());
             }
-            site.cx.cancel.pause(site.cloud.poll_interval()).await?;
+            site.cx.cancel.pause(site.cloud.compute().poll_interval()).await?;
         }
     }
 
@@ -274,10 +288,14 @@ impl Subject<'_> {
         };
         let (site, plan) = (self.site, self.site.plan);
         let (cx, run, machine) = (site.cx, &plan.run, &self.second.machine);
-        site.cloud.shutdown(cx, machine, Duration::from_secs(plan.timeouts.shutdown)).await?;
+        site.cloud
+            .compute()
+            .shutdown(cx, machine, Duration::from_secs(plan.timeouts.shutdown))
+            .await?;
         let name = format!("{run}{}", crate::model::image::SNAPSHOT);
         let image = site
             .cloud
+            .compute()
             .capture(cx, run, machine, &name, Duration::from_secs(plan.timeouts.capture))
             .await?;
         // It is used up, and holds part of the quota.

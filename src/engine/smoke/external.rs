@@ -20,7 +20,7 @@ pub(super) async fn has_console(
         return Ok(());
     }
     let begin = Instant::now();
-    let text = results.site.cloud.console_log(&running.machine).await?;
+    let text = results.site.cloud.compute().console_log(&running.machine).await?;
     let lines = text.lines().filter(|l| !l.trim().is_empty()).count();
     let (verdict, reason) = match lines {
         0 => (Verdict::Failed, "nothing was written to the serial console".to_owned()),

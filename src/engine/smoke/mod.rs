@@ -213,7 +213,7 @@ async fn host_keys(
         .doing(format!("waiting for the console to show the host keys of {}", machine.name));
     let mut signs = Signs::default();
     loop {
-        let keys = console::host_keys(&site.cloud.console_log(machine).await?);
+        let keys = console::host_keys(&site.cloud.compute().console_log(machine).await?);
         if !keys.is_empty() {
             return Ok(keys);
         }
@@ -225,6 +225,6 @@ async fn host_keys(
             );
             return Err(machine::not_ready(site, machine, reason).await);
         }
-        site.cx.cancel.pause(site.cloud.poll_interval()).await?;
+        site.cx.cancel.pause(site.cloud.compute().poll_interval()).await?;
     }
 }

@@ -165,9 +165,10 @@ impl World {
 }
 
 fn futures_base(cloud: &Memory) -> Image {
-    let images =
-        tokio::task::block_in_place(|| tokio::runtime::Handle::current().block_on(cloud.images()))
-            .unwrap();
+    let images = tokio::task::block_in_place(|| {
+        tokio::runtime::Handle::current().block_on(cloud.artifacts().list())
+    })
+    .unwrap();
     images.into_iter().find(|i| i.family == "base").unwrap()
 }
 

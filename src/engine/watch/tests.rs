@@ -9,7 +9,7 @@ use crate::guest::{Command, Connect, Exit, OnOutput, OnProgress, keys};
 use crate::model::event::{Event, Events, Sink, Stamped};
 use crate::provider::fake::Memory;
 use crate::provider::ledger::Ledger;
-use crate::provider::{BootSpec, Cloud, Cx};
+use crate::provider::{BootSpec, Cx, Provider};
 use crate::system::cancel::Cancel;
 
 const FAST: Pace = Pace {
@@ -126,7 +126,7 @@ async fn with_machine(test: impl AsyncFnOnce(&BuildContext<'_>, &Running, &Memor
         user_data: String::new(),
         place: None,
     };
-    let machine = cloud.boot(&cx, &spec, LONG).await.unwrap();
+    let machine = cloud.compute().boot(&cx, &spec, LONG).await.unwrap();
     let key = Arc::new(keys::generate_key("x"));
     let target = Target {
         host: "memory".into(),

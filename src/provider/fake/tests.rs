@@ -3,7 +3,7 @@ use std::time::Duration;
 
 use super::*;
 use crate::provider::ledger::Ledger;
-use crate::provider::{Cloud, contract};
+use crate::provider::{Provider, contract};
 
 #[tokio::test]
 async fn keeps_the_contract() {
@@ -43,11 +43,11 @@ async fn faults_are_where_they_were_asked_for() {
             user_data: String::new(),
             place: None,
         };
-        assert!(cloud.boot(&cx, &spec, Duration::ZERO).await.is_err());
+        assert!(cloud.compute().boot(&cx, &spec, Duration::ZERO).await.is_err());
         assert_eq!(cloud.snapshot().len(), before.len() + usize::from(fault == Fault::LoseReply));
         for entry in cx.ledger.entries() {
             assert_eq!(entry.id, None);
-            cloud.delete_resource("r1", &entry).await.unwrap();
+            cloud.resources().delete("r1", &entry).await.unwrap();
         }
         assert_eq!(cloud.snapshot(), before);
         assert_eq!(cloud.calls(), 2);

@@ -74,7 +74,7 @@ impl World {
                 .or_default()
                 .push(format!("machine {}", machine.name));
         }
-        crate::provider::describe_users(users)
+        crate::provider::artifacts::describe_users(users)
     }
 
     pub fn machine(&mut self, machine: &Machine) -> Result<&mut Booted, CloudError> {

@@ -1,5 +1,22 @@
 //! Calls of Heat: template validation. Source: the Orchestration API v1 reference.
+use super::OpenStack;
+use crate::provider::{CloudError, Cx, TemplateValidator};
+use async_trait::async_trait;
 use serde_json::json;
+
+#[async_trait]
+impl TemplateValidator for OpenStack {
+    async fn validate(
+        &self,
+        template: &str,
+        cx: &Cx,
+    ) -> Result<Option<Result<(), String>>, CloudError> {
+        if !self.api.has(Service::Orchestration, &cx.cancel).await? {
+            return Ok(None);
+        }
+        Ok(Some(validate(&self.api, template, &cx.cancel).await?))
+    }
+}
 
 use super::api::{Api, ApiError, Service};
 use crate::system::cancel::Cancel;

@@ -62,7 +62,7 @@ pub async fn adopt(cloud: &OpenStack, cx: &Cx, image: &Image) -> Result<Image, C
     let project = cloud.api.project(&cx.cancel).await?;
     let now = glance::image(&cloud.api, &image.id, &cx.cancel).await?.ok_or_else(gone)?;
     let mut adopted = now.image(&project);
-    if let Some(why) = provider::unadoptable(&adopted) {
+    if let Some(why) = provider::artifacts::unadoptable(&adopted) {
         return Err(CloudError::refused(&what, why));
     }
     if adopted.is_ours() {
@@ -139,7 +139,7 @@ pub async fn uses(
     for (id, user) in servers.chain(volumes).filter(|(id, _)| images.iter().any(|i| i.id == *id)) {
         users.entry(id.to_owned()).or_default().push(user);
     }
-    let mut uses = provider::describe_users(users);
+    let mut uses = provider::artifacts::describe_users(users);
     for image in images {
         if uses.contains_key(&image.id) {
             continue;

@@ -3,24 +3,25 @@
 //! [`login`] reads the configuration (files: `clouds_yaml`, meaning: `resolve`), [`keystone`] gets
 //! tokens, [`session`] attaches them, [`api`] sends requests. [`nova`], [`glance`], [`neutron`],
 //! [`cinder`] and [`heat`] are the service calls, [`pages`] reads lists, [`create`] owns what is
-//! created. [`facts`], [`base`], [`boot`], [`power`], [`capture`], [`publish`], [`lifecycle`] and
-//! [`resources`] implement the interface on top.
+//! created. [`compute`], [`artifacts`], [`resources`], [`volume`] and [`heat`] implement the
+//! capabilities on top, with [`boot`], [`power`], [`capture`], [`publish`] and [`lifecycle`].
 use std::collections::{BTreeMap, BTreeSet};
 use std::future::Future;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use async_trait::async_trait;
 
-use super::ledger::Entry;
 use super::local_resources::LocalResources;
-use super::{AttachedVolume, BootSpec, Cloud, CloudError, Cx, Machine, Power, Publication, Reboot};
+use super::{
+    Artifacts, CloudError, Compute, Cx, Provider, Rescue, Resources, TemplateValidator, Volumes,
+};
 use crate::model::facts::{CloudFacts, FactsQuery, PlacementDefaults};
-use crate::model::image::{self, Image, Lifecycle};
-use crate::model::placement::VolumePlan;
+use crate::model::image;
 use crate::system::cancel::Cancel;
 
 mod access;
+mod artifacts;
 pub mod api;
 mod body;
 mod base;
@@ -28,6 +29,7 @@ mod boot;
 mod capture;
 mod cinder;
 mod clouds_yaml;
+mod compute;
 mod create;
 mod credentials;
 mod endpoint;
@@ -198,7 +200,7 @@ const HASTE: u32 = if cfg!(test) { 50 } else { 1 };
 const LOOK: Duration = Duration::from_millis(2500);
 
 #[async_trait]
-impl Cloud for OpenStack {
+impl Provider for OpenStack {
     fn name(&self) -> &str {
         self.api.name()
     }
@@ -207,176 +209,27 @@ impl Cloud for OpenStack {
         facts::facts(self, wanted, cx).await
     }
 
-    async fn import(
-        &self,
-        cx: &Cx,
-        run: &str,
-        name: &str,
-        file: &Path,
-        deadline: Duration,
-    ) -> Result<Image, CloudError> {
-        capture::file(self, cx, run, name, file, deadline).await
+    fn compute(&self) -> &dyn Compute {
+        self
     }
 
-    async fn boot(
-        &self,
-        cx: &Cx,
-        spec: &BootSpec,
-        deadline: Duration,
-    ) -> Result<Machine, CloudError> {
-        boot::boot(self, cx, spec, deadline).await
+    fn artifacts(&self) -> &dyn Artifacts {
+        self
     }
 
-    async fn power(&self, machine: &Machine) -> Result<Power, CloudError> {
-        power::power(self, &machine.id).await
+    fn resources(&self) -> &dyn Resources {
+        self
     }
 
-    /// Each poll is a request.
-    fn poll_interval(&self) -> Duration {
-        Duration::from_secs(5)
+    fn volumes(&self) -> Option<&dyn Volumes> {
+        Some(self)
     }
 
-    /// A machine that answers is on; Nova knows nothing more.
-    fn health_poll_interval(&self) -> Option<Duration> {
-        None
+    fn rescue(&self) -> Option<&dyn Rescue> {
+        Some(self)
     }
 
-    async fn console_log(&self, machine: &Machine) -> Result<String, CloudError> {
-        let what = format!("read the console of {}", machine.name);
-        match nova::console(&self.api, &machine.id, &Cancel::default()).await {
-            Err(e) if nova::has_no_console(&e) => Err(CloudError::unable(what, e.reason())),
-            shown => Ok(shown?),
-        }
-    }
-
-    async fn shutdown(
-        &self,
-        cx: &Cx,
-        machine: &Machine,
-        deadline: Duration,
-    ) -> Result<(), CloudError> {
-        power::shutdown(self, cx, machine, deadline).await
-    }
-
-    async fn capture(
-        &self,
-        cx: &Cx,
-        run: &str,
-        machine: &Machine,
-        name: &str,
-        deadline: Duration,
-    ) -> Result<Image, CloudError> {
-        capture::machine(self, cx, run, machine, name, deadline).await
-    }
-
-    async fn publish(
-        &self,
-        cx: &Cx,
-        staged: &Image,
-        publication: &Publication,
-    ) -> Result<Image, CloudError> {
-        publish::publish(self, cx, staged, publication).await
-    }
-
-    async fn delete_resource(&self, run: &str, thing: &Entry) -> Result<(), CloudError> {
-        resources::delete(self, run, thing).await
-    }
-
-    async fn list_resources(&self, run: &str) -> Result<Vec<Entry>, CloudError> {
-        resources::owned(self, run).await
-    }
-
-    async fn list_runs(&self) -> Result<Vec<String>, CloudError> {
-        resources::runs(self).await
-    }
-
-    async fn images(&self) -> Result<Vec<Image>, CloudError> {
-        facts::images(self, &Cancel::default()).await
-    }
-
-    async fn reboot(
-        &self,
-        cx: &Cx,
-        machine: &Machine,
-        how: Reboot,
-        deadline: Duration,
-    ) -> Result<(), CloudError> {
-        power::reboot(self, cx, machine, how, deadline).await
-    }
-
-    async fn attach_volume(
-        &self,
-        cx: &Cx,
-        run: &str,
-        machine: &Machine,
-        wanted: &VolumePlan,
-        deadline: Duration,
-    ) -> Result<AttachedVolume, CloudError> {
-        volume::attach(self, cx, run, machine, wanted, deadline).await
-    }
-
-    async fn detach_volume(
-        &self,
-        cx: &Cx,
-        run: &str,
-        machine: &Machine,
-        disk: &AttachedVolume,
-        deadline: Duration,
-    ) -> Result<(), CloudError> {
-        volume::detach(self, cx, run, machine, disk, deadline).await
-    }
-
-    async fn rescue(
-        &self,
-        cx: &Cx,
-        machine: &Machine,
-        deadline: Duration,
-    ) -> Result<(), CloudError> {
-        power::rescue(self, cx, machine, deadline).await
-    }
-
-    async fn unrescue(
-        &self,
-        cx: &Cx,
-        machine: &Machine,
-        deadline: Duration,
-    ) -> Result<(), CloudError> {
-        power::unrescue(self, cx, machine, deadline).await
-    }
-
-    async fn console_url(&self, machine: &Machine) -> Result<String, CloudError> {
-        power::screen(self, machine).await
-    }
-
-    async fn check_template(
-        &self,
-        template: &str,
-        cx: &Cx,
-    ) -> Result<Option<Result<(), String>>, CloudError> {
-        if !self.api.has(Service::Orchestration, &cx.cancel).await? {
-            return Ok(None);
-        }
-        Ok(Some(heat::validate(&self.api, template, &cx.cancel).await?))
-    }
-
-    async fn set_lifecycle(
-        &self,
-        cx: &Cx,
-        image: &Image,
-        to: &Lifecycle,
-    ) -> Result<Image, CloudError> {
-        lifecycle::set(self, cx, image, to).await
-    }
-
-    async fn adopt(&self, cx: &Cx, image: &Image) -> Result<Image, CloudError> {
-        lifecycle::adopt(self, cx, image).await
-    }
-
-    async fn usage(&self, images: &[Image]) -> Result<BTreeMap<String, String>, CloudError> {
-        lifecycle::uses(self, images).await
-    }
-
-    async fn delete_image(&self, cx: &Cx, image: &Image) -> Result<(), CloudError> {
-        lifecycle::discard(self, cx, image).await
+    fn templates(&self) -> Option<&dyn TemplateValidator> {
+        Some(self)
     }
 }

@@ -25,7 +25,7 @@ pub async fn publish(
         before.ok_or_else(|| CloudError::refused(&what, format!("image {} is gone", staged.id)))?;
     let project = cloud.api.project(&cx.cancel).await?;
     let now = before.image(&project);
-    if let Some(why) = provider::unpublishable(&now, publication) {
+    if let Some(why) = provider::artifacts::unpublishable(&now, publication) {
         return Err(CloudError::refused(&what, why));
     }
     let family = base::of_family(cloud, &publication.family, &cx.cancel).await?;

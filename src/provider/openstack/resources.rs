@@ -2,7 +2,24 @@
 //! `factory_run` and the run in the name (servers, volumes); `factory_run` and the run's naming
 //! scheme (staged images; properties are copied, names are not); the description (security groups,
 //! floating IPs).
+use crate::provider::Resources;
+use async_trait::async_trait;
 use std::time::Duration;
+
+#[async_trait]
+impl Resources for OpenStack {
+    async fn list(&self, run: &str) -> Result<Vec<Entry>, CloudError> {
+        owned(self, run).await
+    }
+
+    async fn list_runs(&self) -> Result<Vec<String>, CloudError> {
+        runs(self).await
+    }
+
+    async fn delete(&self, run: &str, thing: &Entry) -> Result<(), CloudError> {
+        delete(self, run, thing).await
+    }
+}
 
 use jiff::Timestamp;
 

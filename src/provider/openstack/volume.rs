@@ -1,5 +1,32 @@
 //! A second disk for a running server: a Cinder volume.
+use crate::provider::Volumes;
+use async_trait::async_trait;
 use std::time::Duration;
+
+#[async_trait]
+impl Volumes for OpenStack {
+    async fn attach(
+        &self,
+        cx: &Cx,
+        run: &str,
+        machine: &Machine,
+        wanted: &VolumePlan,
+        deadline: Duration,
+    ) -> Result<AttachedVolume, CloudError> {
+        attach(self, cx, run, machine, wanted, deadline).await
+    }
+
+    async fn detach(
+        &self,
+        cx: &Cx,
+        run: &str,
+        machine: &Machine,
+        disk: &AttachedVolume,
+        deadline: Duration,
+    ) -> Result<(), CloudError> {
+        detach(self, cx, run, machine, disk, deadline).await
+    }
+}
 
 use super::create::{self, New};
 use super::{OpenStack, Service, cinder, nova, poll, resources};

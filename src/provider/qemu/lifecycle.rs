@@ -26,7 +26,7 @@ pub fn uses(layout: &RunDirs, images: &[Image]) -> Result<BTreeMap<String, Strin
             }
         }
     }
-    Ok(provider::describe_users(users))
+    Ok(provider::artifacts::describe_users(users))
 }
 
 pub fn set(store: &Store, id: &str, to: &Lifecycle) -> Result<Image, CloudError> {
@@ -40,7 +40,7 @@ pub fn set(store: &Store, id: &str, to: &Lifecycle) -> Result<Image, CloudError>
 
 pub fn adopt(store: &Store, id: &str) -> Result<Image, CloudError> {
     let mut image = store.need(id)?;
-    if let Some(why) = provider::unadoptable(&image) {
+    if let Some(why) = provider::artifacts::unadoptable(&image) {
         return Err(CloudError::refused(format!("adopt image {}", image.name), why));
     }
     if image.is_ours() {

@@ -1,29 +1,26 @@
 //! The local cloud: QEMU and a directory of images.
 //!
+//! [`compute`], [`artifacts`], [`resources`] and [`volume`] implement the capabilities.
 //! [`boot`] starts machines, [`power`] polls and stops them, [`capture`] turns them into images in
 //! [`staging`], [`store`] keeps images, [`lifecycle`] changes and deletes published ones,
 //! [`resources`] finds and deletes leftovers of runs. [`machine`] defines the directories.
-use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 use async_trait::async_trait;
 
-use super::ledger::{Entry, Kind};
-use super::local_resources::{self, LocalResources};
-use super::{AttachedVolume, BootSpec, Cloud, CloudError, Cx, Machine, Power, Publication, Reboot};
+use super::local_resources::LocalResources;
+use super::{Artifacts, CloudError, Compute, Cx, Provider, Resources, Volumes};
 use crate::model::facts::Lack;
 use crate::model::facts::{BaseLookup, CloudFacts, FactsQuery};
-use crate::model::family;
-use crate::model::image::{self, Image, Lifecycle, State};
-use crate::model::placement::VolumePlan;
 use crate::system::cancel::{Cancel, Cancelled};
 use crate::system::disk;
 
 mod accel;
+mod artifacts;
 mod backing;
 mod boot;
 mod capture;
+mod compute;
 mod facts;
 mod growth;
 mod machine;
@@ -110,7 +107,7 @@ impl Local {
 }
 
 #[async_trait]
-impl Cloud for Local {
+impl Provider for Local {
     fn name(&self) -> &str {
         "local"
     }
@@ -154,226 +151,19 @@ impl Cloud for Local {
         })
     }
 
-    async fn import(
-        &self,
-        cx: &Cx,
-        run: &str,
-        name: &str,
-        file: &Path,
-        deadline: Duration,
-    ) -> Result<Image, CloudError> {
-        capture::file(cx, &self.layout, &self.store, file, &capture::Order { run, name, deadline })
-            .await
+    fn compute(&self) -> &dyn Compute {
+        self
     }
 
-    async fn boot(
-        &self,
-        cx: &Cx,
-        spec: &BootSpec,
-        deadline: Duration,
-    ) -> Result<Machine, CloudError> {
-        let host = self.means(&cx.cancel).await?;
-        boot::boot(cx, &host, spec, deadline).await
+    fn artifacts(&self) -> &dyn Artifacts {
+        self
     }
 
-    async fn power(&self, machine: &Machine) -> Result<Power, CloudError> {
-        power::power(&self.turns, &self.layout.place_of(machine)?).await
+    fn resources(&self) -> &dyn Resources {
+        self
     }
 
-    fn poll_interval(&self) -> Duration {
-        Duration::from_millis(500)
-    }
-
-    /// QEMU reports a stopped or dead machine before SSH fails.
-    fn health_poll_interval(&self) -> Option<Duration> {
-        Some(Duration::from_secs(5))
-    }
-
-    async fn console_log(&self, machine: &Machine) -> Result<String, CloudError> {
-        let path = self.layout.place_of(machine)?.file(machine::CONSOLE);
-        growth::end_of(&path).map_err(CloudError::io(format!("read {}", path.display())))
-    }
-
-    async fn shutdown(
-        &self,
-        cx: &Cx,
-        machine: &Machine,
-        deadline: Duration,
-    ) -> Result<(), CloudError> {
-        power::shutdown(cx, &self.turns, &self.layout.place_of(machine)?, deadline).await
-    }
-
-    async fn capture(
-        &self,
-        cx: &Cx,
-        run: &str,
-        machine: &Machine,
-        name: &str,
-        deadline: Duration,
-    ) -> Result<Image, CloudError> {
-        capture::machine(
-            cx,
-            &self.layout,
-            &self.store,
-            &self.turns,
-            machine,
-            &capture::Order { run, name, deadline },
-        )
-        .await
-    }
-
-    /// Ignores `members`: the store has no projects.
-    async fn publish(
-        &self,
-        _: &Cx,
-        staged: &Image,
-        publication: &Publication,
-    ) -> Result<Image, CloudError> {
-        let now = self.store.need(&staged.id)?;
-        if let Some(why) = super::unpublishable(&now, publication) {
-            return Err(CloudError::refused(format!("publish {}", publication.name), why));
-        }
-        let at = family::published_at(
-            &self.store.list()?,
-            &publication.family,
-            &now.id,
-            jiff::Timestamp::now(),
-        );
-        let publication = publication.proven(&now.id, at);
-        let state = match publication.properties.get(image::STATE).map(String::as_str) {
-            Some("deprecated") => State::Deprecated,
-            _ => State::Active,
-        };
-        let min_disk_gib = publication.min_disk(now.virtual_size);
-        self.store.update(&Image {
-            name: publication.name,
-            family: publication.family,
-            state,
-            properties: publication.properties,
-            tags: publication.tags,
-            min_disk_gib,
-            min_ram_mib: publication.min_ram_mib,
-            visibility: publication.visibility,
-            protected: publication.protected,
-            hidden: publication.hidden,
-            ..now
-        })
-    }
-
-    async fn delete_resource(&self, run: &str, thing: &Entry) -> Result<(), CloudError> {
-        match thing.kind {
-            Kind::Image => resources::discard(&self.store, run, thing),
-            _ => self.layout.0.delete(run, thing).await,
-        }
-    }
-
-    async fn list_resources(&self, run: &str) -> Result<Vec<Entry>, CloudError> {
-        // Processes first, and directories last: they hold what the others use.
-        let (mut found, dirs): (Vec<_>, Vec<_>) =
-            self.layout.0.owned(run)?.into_iter().partition(|(kind, ..)| *kind == Kind::Process);
-        found.extend(resources::staged(&self.store, run)?);
-        found.extend(dirs);
-        Ok(local_resources::entries(found))
-    }
-
-    async fn list_runs(&self) -> Result<Vec<String>, CloudError> {
-        let mut runs = self.layout.0.runs();
-        runs.extend(resources::runs(&self.store)?);
-        Ok(runs.into_iter().collect())
-    }
-
-    async fn images(&self) -> Result<Vec<Image>, CloudError> {
-        self.store.list()
-    }
-
-    /// Reboots as Nova does: power off, requested or forced, and on again.
-    async fn reboot(
-        &self,
-        cx: &Cx,
-        machine: &Machine,
-        how: Reboot,
-        deadline: Duration,
-    ) -> Result<(), CloudError> {
-        let (place, host) = (self.layout.place_of(machine)?, self.means(&cx.cancel).await?);
-        if how == Reboot::Orderly {
-            power::powered_off(cx, &self.turns, &place, deadline).await?;
-        }
-        power::cut(cx, &self.turns, &place).await?;
-        boot::again(cx, &host, &place, deadline).await
-    }
-
-    async fn attach_volume(
-        &self,
-        cx: &Cx,
-        _: &str,
-        machine: &Machine,
-        wanted: &VolumePlan,
-        _: Duration,
-    ) -> Result<AttachedVolume, CloudError> {
-        volume::attach(cx, &self.turns, &self.layout.place_of(machine)?, wanted.size_gib).await
-    }
-
-    async fn detach_volume(
-        &self,
-        cx: &Cx,
-        _: &str,
-        machine: &Machine,
-        disk: &AttachedVolume,
-        deadline: Duration,
-    ) -> Result<(), CloudError> {
-        volume::detach(cx, &self.turns, &self.layout.place_of(machine)?, machine, disk, deadline)
-            .await
-    }
-
-    async fn rescue(&self, _: &Cx, machine: &Machine, _: Duration) -> Result<(), CloudError> {
-        Err(CloudError::unable(
-            format!("rescue {}", machine.name),
-            "QEMU on this machine has no rescue mode",
-        ))
-    }
-
-    async fn unrescue(
-        &self,
-        cx: &Cx,
-        machine: &Machine,
-        deadline: Duration,
-    ) -> Result<(), CloudError> {
-        self.rescue(cx, machine, deadline).await
-    }
-
-    async fn console_url(&self, machine: &Machine) -> Result<String, CloudError> {
-        Err(CloudError::unable(
-            format!("screen of {}", machine.name),
-            "machines of this host have a serial console and no screen",
-        ))
-    }
-
-    async fn check_template(
-        &self,
-        _: &str,
-        _: &Cx,
-    ) -> Result<Option<Result<(), String>>, CloudError> {
-        Ok(None)
-    }
-
-    async fn set_lifecycle(
-        &self,
-        _: &Cx,
-        image: &Image,
-        to: &Lifecycle,
-    ) -> Result<Image, CloudError> {
-        lifecycle::set(&self.store, &image.id, to)
-    }
-
-    async fn adopt(&self, _: &Cx, image: &Image) -> Result<Image, CloudError> {
-        lifecycle::adopt(&self.store, &image.id)
-    }
-
-    async fn usage(&self, images: &[Image]) -> Result<BTreeMap<String, String>, CloudError> {
-        lifecycle::uses(&self.layout, images)
-    }
-
-    async fn delete_image(&self, _: &Cx, image: &Image) -> Result<(), CloudError> {
-        lifecycle::discard(&self.store, &self.layout, &image.id)
+    fn volumes(&self) -> Option<&dyn Volumes> {
+        Some(self)
     }
 }

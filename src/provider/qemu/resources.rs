@@ -1,10 +1,38 @@
 //! Finds and deletes staged images of a run without its ledger, by `factory_run` and their own ID.
 //! Machines are processes and directories here; [`crate::provider::local_resources`] handles those.
+use super::Local;
 use super::store::{self, Store};
 use crate::model::image::Image;
 use crate::provider::CloudError;
 use crate::provider::ledger::{Entry, Kind};
 use crate::provider::local_resources::{Found, foreign};
+use crate::provider::{Resources, local_resources};
+use async_trait::async_trait;
+
+#[async_trait]
+impl Resources for Local {
+    async fn list(&self, run: &str) -> Result<Vec<Entry>, CloudError> {
+        // Processes first, and directories last: they hold what the others use.
+        let (mut found, dirs): (Vec<_>, Vec<_>) =
+            self.layout.0.owned(run)?.into_iter().partition(|(kind, ..)| *kind == Kind::Process);
+        found.extend(staged(&self.store, run)?);
+        found.extend(dirs);
+        Ok(local_resources::entries(found))
+    }
+
+    async fn list_runs(&self) -> Result<Vec<String>, CloudError> {
+        let mut runs = self.layout.0.runs();
+        runs.extend(self::runs(&self.store)?);
+        Ok(runs.into_iter().collect())
+    }
+
+    async fn delete(&self, run: &str, thing: &Entry) -> Result<(), CloudError> {
+        match thing.kind {
+            Kind::Image => discard(&self.store, run, thing),
+            _ => self.layout.0.delete(run, thing).await,
+        }
+    }
+}
 
 /// Deletes a staged image of `run`. Success if absent, or published meanwhile.
 pub fn discard(store: &Store, run: &str, thing: &Entry) -> Result<(), CloudError> {

@@ -1,5 +1,34 @@
 //! A second disk for a running machine. Lies in the machine's directory, and is removed with it.
+use super::Local;
+use crate::model::placement::VolumePlan;
+use crate::provider::Volumes;
+use async_trait::async_trait;
 use std::time::{Duration, Instant};
+
+#[async_trait]
+impl Volumes for Local {
+    async fn attach(
+        &self,
+        cx: &Cx,
+        _: &str,
+        machine: &Machine,
+        wanted: &VolumePlan,
+        _: Duration,
+    ) -> Result<AttachedVolume, CloudError> {
+        attach(cx, &self.turns, &self.layout.place_of(machine)?, wanted.size_gib).await
+    }
+
+    async fn detach(
+        &self,
+        cx: &Cx,
+        _: &str,
+        machine: &Machine,
+        disk: &AttachedVolume,
+        deadline: Duration,
+    ) -> Result<(), CloudError> {
+        detach(cx, &self.turns, &self.layout.place_of(machine)?, machine, disk, deadline).await
+    }
+}
 
 use serde_json::json;
 

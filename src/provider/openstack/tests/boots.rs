@@ -14,7 +14,7 @@ use super::{asked, cloud};
 use crate::model::facts::Named;
 use crate::model::placement::{Placement, Security, VolumePlan};
 use crate::provider::ledger::{Entry, Kind, Ledger};
-use crate::provider::{BootSpec, Cloud, CloudError, Cx, Machine, MachinePlacement};
+use crate::provider::{BootSpec, CloudError, Cx, Machine, MachinePlacement, Provider};
 
 mod addresses;
 mod unanswered;
@@ -120,7 +120,7 @@ fn booting(server: &MockServer, patience: Duration) -> Booting {
 
 async fn boots(server: &MockServer, spec: &BootSpec) -> Result<Machine, CloudError> {
     let at = booting(server, LONG);
-    at.cloud.boot(&at.cx, spec, LONG).await
+    at.cloud.compute().boot(&at.cx, spec, LONG).await
 }
 
 fn gateway_timeout() -> ResponseTemplate {
@@ -212,13 +212,13 @@ async fn a_second_disk_is_of_the_type_and_the_zone_that_were_planned() {
         answers(&server, "POST", "/compute/v2.1/servers/s1/os-volume_attachments", ok(json!({})))
             .await;
         let at = booting(&server, LONG);
-        let machine = at.cloud.boot(&at.cx, &spec(&["dmz"], |_| ()), LONG).await.unwrap();
+        let machine = at.cloud.compute().boot(&at.cx, &spec(&["dmz"], |_| ()), LONG).await.unwrap();
         let wanted = VolumePlan {
             size_gib: 2,
             kind: kind.map(str::to_owned),
             zone: zone.map(str::to_owned),
         };
-        at.cloud.attach_volume(&at.cx, "r1", &machine, &wanted, LONG).await.unwrap();
+        at.cloud.volumes().unwrap().attach(&at.cx, "r1", &machine, &wanted, LONG).await.unwrap();
         let body = &posted(&server, "/volume/v3/p1/volumes").await[0]["volume"];
         let said = |key: &str| body.get(key).and_then(Value::as_str);
         assert_eq!(
@@ -236,7 +236,7 @@ async fn a_cloud_without_consoles_says_so_as_what_it_cannot_do() {
             .await;
         let (cloud, _) = openstack(&server);
         let machine = Machine { name: NAME.into(), id: "s1".into(), host: String::new(), port: 22 };
-        let error = cloud.console_log(&machine).await.unwrap_err();
+        let error = cloud.compute().console_log(&machine).await.unwrap_err();
         assert!(matches!(error, CloudError::Unable { .. }), "{error:?}");
     }
 }

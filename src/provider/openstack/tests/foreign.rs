@@ -12,7 +12,7 @@ use crate::model::facts::{BaseLookup, FactsQuery};
 use crate::model::family::{self, Policy};
 use crate::model::image::{Image, Lifecycle, Provenance, State};
 use crate::provider::ledger::{Entry, Kind, Ledger};
-use crate::provider::{Cloud, Cx, Machine, Publication};
+use crate::provider::{Cx, Machine, Provider, Publication};
 
 const RUN: &str = "20261120-233145-abcdef";
 
@@ -138,7 +138,7 @@ fn all() -> Vec<Value> {
 async fn what_carries_our_properties_is_listed_and_means_nothing() {
     let server = glance(all()).await;
     let (cloud, cx) = openstack(&server);
-    let images = cloud.images().await.unwrap();
+    let images = cloud.artifacts().list().await.unwrap();
     let ours: Vec<&str> = images.iter().filter(|i| i.is_ours()).map(|i| i.id.as_str()).collect();
     assert_eq!(ours, ["i1", "i0"]);
     let foreign = images.iter().filter(|i| matches!(i.provenance(), Provenance::Foreign(_)));
@@ -205,11 +205,11 @@ async fn nothing_is_written_to_what_is_not_ours() {
         let id = record["id"].as_str().unwrap();
         // As if it had been seen as one of ours before: what Glance shows now counts.
         let seen = Image { id: id.into(), ..image(&real()[0]) };
-        assert!(cloud.set_lifecycle(&cx, &seen, &hidden).await.is_err(), "{id}");
-        assert!(cloud.delete_image(&cx, &seen).await.is_err(), "{id}");
+        assert!(cloud.artifacts().set_lifecycle(&cx, &seen, &hidden).await.is_err(), "{id}");
+        assert!(cloud.artifacts().delete(&cx, &seen).await.is_err(), "{id}");
         // Alone, what has nothing against it may be adopted, by its ID and by a person.
         if id != "fb" {
-            assert!(cloud.adopt(&cx, &seen).await.is_err(), "{id}");
+            assert!(cloud.artifacts().adopt(&cx, &seen).await.is_err(), "{id}");
         }
         for run in ["r1", RUN] {
             let entry = Entry {
@@ -219,7 +219,7 @@ async fn nothing_is_written_to_what_is_not_ours() {
                 id: Some(id.into()),
                 unanswered: None,
             };
-            let _ = cloud.delete_resource(run, &entry).await;
+            let _ = cloud.resources().delete(run, &entry).await;
         }
     }
     assert_eq!(touched(&server).await, [""; 0]);
@@ -280,11 +280,11 @@ async fn a_sweep_takes_what_the_run_staged_alone() {
         unanswered: None,
     };
     for id in ["f1", "f2", "f3"] {
-        assert!(cloud.delete_resource(RUN, &entry(Some(id), &staged)).await.is_err(), "{id}");
+        assert!(cloud.resources().delete(RUN, &entry(Some(id), &staged)).await.is_err(), "{id}");
     }
     assert_eq!(touched(&server).await, [""; 0]);
     for id in ["s2", "s1"] {
-        cloud.delete_resource(RUN, &entry(Some(id), "x")).await.unwrap();
+        cloud.resources().delete(RUN, &entry(Some(id), "x")).await.unwrap();
     }
     assert_eq!(touched(&server).await, ["DELETE s2", "DELETE s1"]);
 }
@@ -300,7 +300,7 @@ async fn an_upload_of_a_volume_is_never_taken_for_its_base() {
             with("f1", &name, json!({ "factory_image_id": proof, "image_type": "snapshot" }));
         let server = glance(vec![real()[0].clone(), uploaded, by_hand]).await;
         let (cloud, _) = openstack(&server);
-        let images = cloud.images().await.unwrap();
+        let images = cloud.artifacts().list().await.unwrap();
         assert_eq!(family::current(&images, "web").unwrap().id, "i1");
         assert_eq!(images.iter().filter(|i| i.counts()).count(), 1, "{images:?}");
         let entry = |id: Option<&str>| Entry {
@@ -311,12 +311,12 @@ async fn an_upload_of_a_volume_is_never_taken_for_its_base() {
             unanswered: None,
         };
         for other in ["r1", "20261120-233145-abcdee"] {
-            let _ = cloud.delete_resource(other, &entry(Some("v1"))).await;
+            let _ = cloud.resources().delete(other, &entry(Some("v1"))).await;
         }
-        assert!(cloud.delete_resource(RUN, &entry(Some("f1"))).await.is_err());
+        assert!(cloud.resources().delete(RUN, &entry(Some("f1"))).await.is_err());
         assert_eq!(touched(&server).await, [""; 0]);
         for id in [None, Some("v1")] {
-            cloud.delete_resource(RUN, &entry(id)).await.unwrap();
+            cloud.resources().delete(RUN, &entry(id)).await.unwrap();
         }
         assert_eq!(touched(&server).await, ["DELETE v1", "DELETE v1"]);
     }
@@ -362,12 +362,18 @@ async fn publication_writes_the_proof_in_its_one_write() {
     let (cloud, cx) = openstack(&server);
     let staged = |id: &str| Image { id: id.into(), ..image(&with(id, &name, marks(id))) };
     for (id, run) in [("f1", RUN), ("i1", RUN), ("s1", "another")] {
-        let error = cloud.publish(&cx, &staged(id), &publication(run)).await.unwrap_err();
+        let error =
+            cloud.artifacts().publish(&cx, &staged(id), &publication(run)).await.unwrap_err();
         assert!(error.to_string().contains("none that run"), "{error}");
     }
     assert_eq!(touched(&server).await, [""; 0]);
     // This Glance does not change: what is read back is wrong.
-    let error = cloud.publish(&cx, &staged("s1"), &publication(RUN)).await.unwrap_err().to_string();
+    let error = cloud
+        .artifacts()
+        .publish(&cx, &staged("s1"), &publication(RUN))
+        .await
+        .unwrap_err()
+        .to_string();
     assert!(error.contains("shows something else"), "{error}");
     let [patch] = &patches(&server).await[..] else { panic!("not one write") };
     let ops = patch.as_array().unwrap();
@@ -390,9 +396,9 @@ async fn adoption_is_one_write_of_the_proof() {
     let legacy = record(|r| (r["factory_image_id"], r["tags"]) = (Value::Null, json!([])));
     let server = glance(vec![legacy.clone()]).await;
     let (cloud, cx) = openstack(&server);
-    let seen = cloud.images().await.unwrap().remove(0);
+    let seen = cloud.artifacts().list().await.unwrap().remove(0);
     assert_eq!(seen.provenance(), Provenance::Legacy);
-    let error = cloud.adopt(&cx, &seen).await.unwrap_err().to_string();
+    let error = cloud.artifacts().adopt(&cx, &seen).await.unwrap_err().to_string();
     assert!(error.contains("shows the image as it was"), "{error}");
     let wanted = json!([
         { "op": "add", "path": "/factory_image_id", "value": "i1" },
@@ -403,7 +409,7 @@ async fn adoption_is_one_write_of_the_proof() {
     // One that has its proof is left as it is.
     let server = glance(vec![record(|_| ())]).await;
     let (cloud, cx) = openstack(&server);
-    cloud.adopt(&cx, &image(&record(|_| ()))).await.unwrap();
+    cloud.artifacts().adopt(&cx, &image(&record(|_| ()))).await.unwrap();
     assert_eq!(touched(&server).await, [""; 0]);
 }
 
@@ -451,7 +457,11 @@ async fn a_volume_is_marked_before_it_is_uploaded() {
         let (cloud, reading) = openstack(&server);
         let cx = Cx { ledger: Ledger::open(&dir.path().join("ledger")).unwrap(), ..reading };
         let machine = Machine { name: "b".into(), id: "b1".into(), host: String::new(), port: 22 };
-        cloud.capture(&cx, RUN, &machine, &name, std::time::Duration::from_secs(60)).await.unwrap();
+        cloud
+            .compute()
+            .capture(&cx, RUN, &machine, &name, std::time::Duration::from_secs(60))
+            .await
+            .unwrap();
         let all = server.received_requests().await.unwrap();
         let bodies: Vec<Value> = all
             .iter()

@@ -8,7 +8,7 @@ use super::super::{Config, OpenStack};
 use super::{asked, cloud, login_of};
 use crate::model::image::{Image, Lifecycle, State};
 use crate::provider::ledger::Ledger;
-use crate::provider::{Cloud, Cx};
+use crate::provider::{Cx, Provider};
 
 pub const IMAGE: &str = "/image/v2/images/i1";
 pub const SERVERS: &str = "/compute/v2.1/servers/detail";
@@ -93,7 +93,8 @@ async fn another_standing_is_one_patch() {
     let server = cloud().await;
     glance(&server, record(|_| ()), record(deprecated), 200).await;
     let (cloud, cx) = openstack(&server);
-    let seen = cloud.set_lifecycle(&cx, &image(&record(|_| ())), &DEPRECATED).await.unwrap();
+    let seen =
+        cloud.artifacts().set_lifecycle(&cx, &image(&record(|_| ())), &DEPRECATED).await.unwrap();
     assert_eq!(seen.state, State::Deprecated);
     let wanted = json!([
         { "op": "add", "path": "/factory_state", "value": "deprecated" },
@@ -110,7 +111,7 @@ async fn another_standing_is_one_patch() {
     let server = super::cloud().await;
     glance(&server, record(|_| ()), record(hide), 200).await;
     let (cloud, cx) = openstack(&server);
-    cloud.set_lifecycle(&cx, &image(&record(|_| ())), &hidden(AT)).await.unwrap();
+    cloud.artifacts().set_lifecycle(&cx, &image(&record(|_| ())), &hidden(AT)).await.unwrap();
     let wanted = json!([
         { "op": "add", "path": "/factory_state", "value": "deprecated" },
         { "op": "replace", "path": "/os_hidden", "value": true },
@@ -123,7 +124,7 @@ async fn another_standing_is_one_patch() {
     glance(&server, record(hide), record(|_| ()), 200).await;
     let (cloud, cx) = openstack(&server);
     let active = Lifecycle { state: State::Active, hidden: false, hidden_at: None };
-    cloud.set_lifecycle(&cx, &image(&record(hide)), &active).await.unwrap();
+    cloud.artifacts().set_lifecycle(&cx, &image(&record(hide)), &active).await.unwrap();
     let wanted = json!([
         { "op": "add", "path": "/factory_state", "value": "active" },
         { "op": "replace", "path": "/os_hidden", "value": false },
@@ -139,7 +140,7 @@ async fn what_stands_so_already_is_not_written() {
     let there = record(deprecated);
     glance(&server, there.clone(), there.clone(), 200).await;
     let (cloud, cx) = openstack(&server);
-    cloud.set_lifecycle(&cx, &image(&there), &DEPRECATED).await.unwrap();
+    cloud.artifacts().set_lifecycle(&cx, &image(&there), &DEPRECATED).await.unwrap();
     assert!(patches(&server).await.is_empty());
 }
 
@@ -152,14 +153,18 @@ async fn a_lost_answer_is_looked_after() {
         let after = if made { record(deprecated) } else { record(|_| ()) };
         glance(&server, record(|_| ()), after, 409).await;
         let (cloud, cx) = openstack(&server);
-        let done = cloud.set_lifecycle(&cx, &image(&record(|_| ())), &DEPRECATED).await;
+        let done = cloud.artifacts().set_lifecycle(&cx, &image(&record(|_| ())), &DEPRECATED).await;
         assert_eq!(done.is_ok(), made, "{done:?}");
         assert_eq!(patches(&server).await.len(), 1);
     }
     let server = cloud().await;
     glance(&server, record(|_| ()), record(|_| ()), 200).await;
     let (cloud, cx) = openstack(&server);
-    let error = cloud.set_lifecycle(&cx, &image(&record(|_| ())), &DEPRECATED).await.unwrap_err();
+    let error = cloud
+        .artifacts()
+        .set_lifecycle(&cx, &image(&record(|_| ())), &DEPRECATED)
+        .await
+        .unwrap_err();
     assert!(error.to_string().contains("shows something else"), "{error}");
 }
 
@@ -183,9 +188,9 @@ async fn what_is_not_ours_is_neither_changed_nor_deleted() {
         let (cloud, cx) = openstack(&server);
         // As it was seen before, with nothing wrong.
         let image = image(&record(|_| ()));
-        let error = cloud.set_lifecycle(&cx, &image, &DEPRECATED).await.unwrap_err();
+        let error = cloud.artifacts().set_lifecycle(&cx, &image, &DEPRECATED).await.unwrap_err();
         assert!(error.to_string().contains(why), "{error}");
-        let error = cloud.delete_image(&cx, &image).await.unwrap_err();
+        let error = cloud.artifacts().delete(&cx, &image).await.unwrap_err();
         assert!(error.to_string().contains(why), "{error}");
         assert_eq!(patches(&server).await.len() + asked(&server, "DELETE", IMAGE).await, 0);
     }
@@ -240,7 +245,11 @@ async fn users_are_found_on_every_page() {
     users(&server, &pages, &volumes).await;
     let (cloud, _) = openstack(&server);
     let named = |id: &str| Image { id: id.into(), ..image(&record(|_| ())) };
-    let uses = cloud.usage(&[named("i1"), named("i2"), named("i3"), named("i4")]).await.unwrap();
+    let uses = cloud
+        .artifacts()
+        .usage(&[named("i1"), named("i2"), named("i3"), named("i4")])
+        .await
+        .unwrap();
     let expected = [
         ("i1", "server name-s3 and 1 more use it"),
         ("i2", "volume data uses it"),
@@ -270,8 +279,11 @@ async fn who_uses_an_open_image_cannot_be_seen() {
             .mount(&server)
             .await;
         let (cloud, _) = openstack(&server);
-        let uses =
-            cloud.usage(&[image(&record(|r| r["visibility"] = json!(visibility)))]).await.unwrap();
+        let uses = cloud
+            .artifacts()
+            .usage(&[image(&record(|r| r["visibility"] = json!(visibility)))])
+            .await
+            .unwrap();
         assert_eq!(
             uses.get("i1").is_some_and(|why| why.contains("other projects")),
             used,
@@ -303,7 +315,7 @@ async fn an_image_is_deleted_only_if_nobody_uses_it() {
             .mount(&server)
             .await;
         let (cloud, cx) = openstack(&server);
-        match cloud.delete_image(&cx, &image(&there)).await {
+        match cloud.artifacts().delete(&cx, &image(&there)).await {
             Ok(()) => {
                 assert!(why.is_empty() && asked(&server, "DELETE", IMAGE).await == 1, "{why}")
             }
@@ -323,6 +335,6 @@ async fn an_image_is_deleted_only_if_nobody_uses_it() {
         .mount(&server)
         .await;
     let (cloud, cx) = openstack(&server);
-    cloud.delete_image(&cx, &image(&record(|_| ()))).await.unwrap();
+    cloud.artifacts().delete(&cx, &image(&record(|_| ()))).await.unwrap();
     assert_eq!(asked(&server, "GET", SERVERS).await + asked(&server, "DELETE", IMAGE).await, 0);
 }

@@ -6,7 +6,7 @@ use wiremock::{Mock, MockServer, Request, ResponseTemplate};
 use super::super::{cinder, glance, neutron, nova};
 use super::lifecycle::{SERVERS, VOLUMES, openstack, record};
 use super::{api, cloud};
-use crate::provider::Cloud;
+use crate::provider::Provider;
 use crate::system::cancel::Cancel;
 
 /// How a service tells of the next page.
@@ -118,5 +118,5 @@ async fn all_images_are_shown() {
     };
     paged(&server, "/image/v2/images", "images", Told::Next, (0..60).map(item).collect()).await;
     let (cloud, _) = openstack(&server);
-    assert_eq!(cloud.images().await.unwrap().len(), 60);
+    assert_eq!(cloud.artifacts().list().await.unwrap().len(), 60);
 }

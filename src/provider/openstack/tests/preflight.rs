@@ -8,7 +8,7 @@ use super::lifecycle::{openstack, record};
 use super::{asked, cloud};
 use crate::model::facts::{BaseLookup, CloudFacts, FactsQuery, Leave, ProjectFacts, Publishing};
 use crate::model::image::Visibility;
-use crate::provider::Cloud;
+use crate::provider::Provider;
 
 const IMAGES: &str = "/image/v2/images";
 

@@ -9,7 +9,7 @@ use super::foreign::publication;
 use super::lifecycle::{image, openstack, patches, record};
 use super::{asked, cloud};
 use crate::model::units::GIB;
-use crate::provider::{Cloud, Publication};
+use crate::provider::{Provider, Publication};
 
 const IMAGE: &str = "/image/v2/images/s1";
 
@@ -62,7 +62,7 @@ async fn a_publication_whose_answer_is_lost_is_looked_at() {
         let server = cloud().await;
         glance(&server, does).await;
         let (cloud, cx) = openstack(&server);
-        let done = cloud.publish(&cx, &image(&staged()), &publication("r9")).await;
+        let done = cloud.artifacts().publish(&cx, &image(&staged()), &publication("r9")).await;
         if does {
             let published = done.unwrap();
             assert_eq!(
@@ -109,7 +109,7 @@ async fn min_disk_is_never_less_than_the_disk() {
             .await;
         let (cloud, cx) = openstack(&server);
         let wanted = Publication { min_disk_gib: claimed, ..publication("r9") };
-        let published = cloud.publish(&cx, &image(&before), &wanted).await.unwrap();
+        let published = cloud.artifacts().publish(&cx, &image(&before), &wanted).await.unwrap();
         assert_eq!(published.min_disk_gib, written);
         let [ops] = &patches(&server).await[..] else { panic!("one write") };
         let of_disk: Vec<&Value> =

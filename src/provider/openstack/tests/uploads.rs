@@ -13,7 +13,7 @@ use crate::model::event::{Event, Events, Sink, Stamped};
 use crate::model::image::Image;
 use crate::provider::ledger::{Kind, Ledger};
 use crate::provider::openstack::{Config, OpenStack};
-use crate::provider::{Cloud, CloudError, Cx};
+use crate::provider::{CloudError, Cx, Provider};
 use crate::system::digest::Hasher;
 
 const SOON: Duration = Duration::from_secs(60);
@@ -87,7 +87,7 @@ impl Bench {
             owner: "test".into(),
             ssh_from: Vec::new(),
         };
-        OpenStack::new(config).unwrap().import(&self.cx, "r1", "x", disk, SOON).await
+        OpenStack::new(config).unwrap().artifacts().import(&self.cx, "r1", "x", disk, SOON).await
     }
 
     /// What was uploaded; `None`: nothing was.

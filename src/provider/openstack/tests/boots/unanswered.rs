@@ -34,7 +34,7 @@ async fn a_machine_that_comes_without_an_answer_is_taken() {
     comes_after(&server, 2).await;
     project(&server).await;
     let at = booting(&server, LONG);
-    let machine = at.cloud.boot(&at.cx, &spec(&["dmz"], |_| ()), LONG).await.unwrap();
+    let machine = at.cloud.compute().boot(&at.cx, &spec(&["dmz"], |_| ()), LONG).await.unwrap();
     assert_eq!((machine.id.as_str(), asked(&server, "POST", POST_SERVERS).await), ("s1", 1));
     let owned = at.cx.ledger.entries();
     assert!(
@@ -83,7 +83,7 @@ async fn what_comes_to_another_machine_of_the_run_is_not_taken() {
     }
     let unanswered = Some(jiff::Timestamp::now());
     let thing = Entry { seq: 9, kind: Kind::Address, name: NAME.into(), id: None, unanswered };
-    at.cloud.delete_resource(RUN, &thing).await.unwrap();
+    at.cloud.resources().delete(RUN, &thing).await.unwrap();
     for (id, times) in [("ip-ours", 1), ("ip-other", 0)] {
         assert_eq!(asked(&server, "DELETE", &format!("{ADDRESSES}/{id}")).await, times, "{id}");
     }
@@ -117,7 +117,7 @@ async fn what_may_still_come_is_no_success_and_is_found_later() {
         .with_priority(3);
     none.mount(&server).await;
     let at = booting(&server, Duration::from_millis(100));
-    let error = at.cloud.boot(&at.cx, &spec(&["dmz"], |_| ()), LONG).await.unwrap_err();
+    let error = at.cloud.compute().boot(&at.cx, &spec(&["dmz"], |_| ()), LONG).await.unwrap_err();
     assert!(error.to_string().contains("504"), "{error}");
     let owned = at.cx.ledger.entries();
     assert!(
@@ -126,7 +126,7 @@ async fn what_may_still_come_is_no_success_and_is_found_later() {
     );
     // A later process knows no more than what is written down.
     let told: Vec<Entry> = serde_json::from_value(serde_json::to_value(&owned).unwrap()).unwrap();
-    let error = at.cloud.delete_resource(RUN, &told[0]).await.unwrap_err();
+    let error = at.cloud.resources().delete(RUN, &told[0]).await.unwrap_err();
     assert!(error.to_string().contains("may still come"), "{error}");
     assert_eq!(asked(&server, "DELETE", "/compute/v2.1/servers/s1").await, 0);
 
@@ -140,7 +140,7 @@ async fn what_may_still_come_is_no_success_and_is_found_later() {
         .and(path_regex("^/compute/v2.1/servers/s1$"))
         .respond_with(ResponseTemplate::new(404));
     gone.with_priority(2).mount(&server).await;
-    at.cloud.delete_resource(RUN, &told[0]).await.unwrap();
+    at.cloud.resources().delete(RUN, &told[0]).await.unwrap();
     assert_eq!(asked(&server, "DELETE", "/compute/v2.1/servers/s1").await, 1);
     // What did not come for a quarter of an hour does not come.
     let old = Entry {
@@ -148,9 +148,9 @@ async fn what_may_still_come_is_no_success_and_is_found_later() {
         name: "factory-x".into(),
         ..told[0].clone()
     };
-    at.cloud.delete_resource(RUN, &old).await.unwrap();
+    at.cloud.resources().delete(RUN, &old).await.unwrap();
     let crashed = Entry { kind: Kind::Machine, unanswered: None, ..old };
-    at.cloud.delete_resource(RUN, &crashed).await.unwrap();
+    at.cloud.resources().delete(RUN, &crashed).await.unwrap();
 }
 
 /// What the cloud refused was not made: there is nothing to be looked for, now or later.
@@ -168,7 +168,7 @@ async fn what_was_refused_is_not_owned() {
         .await;
     project(&server).await;
     let at = booting(&server, LONG);
-    let error = at.cloud.boot(&at.cx, &spec(&["dmz"], |_| ()), LONG).await.unwrap_err();
+    let error = at.cloud.compute().boot(&at.cx, &spec(&["dmz"], |_| ()), LONG).await.unwrap_err();
     assert!(
         matches!(
             &error,

@@ -1,0 +1,108 @@
+//! Images: import, publication, lifecycle, deletion, and the rules that protect them.
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::time::Duration;
+
+use async_trait::async_trait;
+
+use super::{CloudError, Cx, Publication};
+use crate::model::image::{self, Image, Lifecycle, Provenance, State};
+use crate::text::shell;
+
+/// Stores images. Every cloud has it.
+#[async_trait]
+pub trait Artifacts: Send + Sync {
+    /// Imports a disk image file as a staged image called `name`.
+    async fn import(
+        &self,
+        cx: &Cx,
+        run: &str,
+        name: &str,
+        file: &Path,
+        deadline: Duration,
+    ) -> Result<Image, CloudError>;
+
+    /// Publishes a staged image of the publication's run, in one write. Returns the image as read
+    /// back, with the additions of [`Publication::proven`] at the time given by
+    /// [`family::published_at`](crate::model::family::published_at).
+    async fn publish(
+        &self,
+        cx: &Cx,
+        staged: &Image,
+        publication: &Publication,
+    ) -> Result<Image, CloudError>;
+
+    /// Images with the factory's properties, newest first. Includes staged and foreign ones.
+    async fn list(&self) -> Result<Vec<Image>, CloudError>;
+
+    /// Changes the lifecycle of a published image of ours, in one write. Returns the image as read
+    /// back.
+    async fn set_lifecycle(
+        &self,
+        cx: &Cx,
+        image: &Image,
+        to: &Lifecycle,
+    ) -> Result<Image, CloudError>;
+
+    /// Adds the current proof of origin to a published image without one, in one write. Returns the
+    /// image as read back. An image with a proof stays unchanged; one with contrary evidence is
+    /// refused.
+    async fn adopt(&self, cx: &Cx, image: &Image) -> Result<Image, CloudError>;
+
+    /// Users of these images: maps image IDs to a sentence naming the machines, volumes and builds.
+    /// What is invisible (machines of other projects) counts as use.
+    async fn usage(&self, images: &[Image]) -> Result<BTreeMap<String, String>, CloudError>;
+
+    /// Deletes a published image. Success if absent. Refuses an image that is not the factory's,
+    /// protected, staged or in use.
+    async fn delete(&self, cx: &Cx, image: &Image) -> Result<(), CloudError>;
+}
+
+/// Combines the users of each image into one sentence; omits unused images.
+pub(super) fn describe_users(users: BTreeMap<String, Vec<String>>) -> BTreeMap<String, String> {
+    let sentence = |names: Vec<String>| match &names[..] {
+        [one] => format!("{one} uses it"),
+        [one, others @ ..] => format!("{one} and {} more use it", others.len()),
+        [] => "somebody uses it".to_owned(),
+    };
+    users.into_iter().map(|(id, names)| (id, sentence(names))).collect()
+}
+
+/// Why a published image must not be changed or deleted, judged by the image alone.
+pub fn why_immutable(image: &Image) -> Option<String> {
+    match image.provenance() {
+        Provenance::Foreign(why) => Some(why),
+        Provenance::Ours | Provenance::Legacy if image.state == State::Staged => {
+            Some("it is staged: its run publishes or removes it".to_owned())
+        }
+        Provenance::Legacy => Some(format!(
+            "it was published before images proved whose they are (`image-factory image adopt {}` \
+                mends it)",
+            shell::word(&image.id)
+        )),
+        Provenance::Ours => None,
+    }
+}
+
+/// Why the publication's run must not publish this image. Publishing its own image again is
+/// allowed.
+pub(super) fn unpublishable(image: &Image, publication: &Publication) -> Option<String> {
+    let run = publication.properties.get(image::RUN).map(String::as_str).unwrap_or_default();
+    let published = image.state != State::Staged && image.is_ours();
+    let of_run = image.properties.get(image::RUN).is_some_and(|r| r == run);
+    match image.is_staged_by(run) || published && of_run {
+        true => None,
+        false => Some(format!("image {} is none that run {run} staged", image.id)),
+    }
+}
+
+/// Why an image cannot be adopted; `None` if only the proof is missing.
+pub(super) fn unadoptable(image: &Image) -> Option<String> {
+    match image.provenance() {
+        Provenance::Foreign(why) => Some(why),
+        Provenance::Ours | Provenance::Legacy if image.state == State::Staged => {
+            Some("it is staged".to_owned())
+        }
+        Provenance::Ours | Provenance::Legacy => None,
+    }
+}

@@ -1,0 +1,48 @@
+//! Errors of a provider.
+use std::time::Duration;
+
+use super::ledger::LedgerError;
+use crate::system::cancel::Cancelled;
+
+#[derive(Debug, thiserror::Error)]
+pub enum CloudError {
+    /// The cloud refused; nothing was changed.
+    #[error("{what}: {reason}")]
+    Refused { what: String, reason: String, hint: Option<String> },
+    /// The cloud does not support the operation; nothing was tried.
+    #[error("{what}: {reason}")]
+    Unable { what: String, reason: String },
+    /// A wait exceeded its deadline.
+    #[error("{what}: not done after {after:?}")]
+    Deadline { what: String, after: Duration },
+    #[error("{what}: {source}")]
+    Io { what: String, source: std::io::Error },
+    #[error(transparent)]
+    Ledger(#[from] LedgerError),
+    #[error(transparent)]
+    Cancelled(#[from] Cancelled),
+}
+
+impl CloudError {
+    pub fn refused(what: impl Into<String>, reason: impl Into<String>) -> Self {
+        Self::Refused { what: what.into(), reason: reason.into(), hint: None }
+    }
+
+    pub fn unable(what: impl Into<String>, reason: impl Into<String>) -> Self {
+        Self::Unable { what: what.into(), reason: reason.into() }
+    }
+
+    #[must_use]
+    pub fn hint(mut self, text: impl Into<String>) -> Self {
+        if let Self::Refused { hint, .. } = &mut self {
+            *hint = Some(text.into());
+        }
+        self
+    }
+
+    /// Converts an I/O error in `map_err`; `what` names the operation ("write /x/y").
+    pub fn io(what: impl Into<String>) -> impl FnOnce(std::io::Error) -> Self {
+        let what = what.into();
+        move |source| Self::Io { what, source }
+    }
+}

@@ -1,0 +1,121 @@
+//! Images in memory.
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::time::Duration;
+
+use async_trait::async_trait;
+
+use super::Memory;
+use crate::model::family;
+use crate::model::image::{self, Image, Lifecycle, State};
+use crate::provider::artifacts::{unadoptable, unpublishable, why_immutable};
+use crate::provider::{Artifacts, CloudError, Cx, Publication};
+
+#[async_trait]
+impl Artifacts for Memory {
+    async fn import(
+        &self,
+        cx: &Cx,
+        run: &str,
+        name: &str,
+        file: &Path,
+        _: Duration,
+    ) -> Result<Image, CloudError> {
+        let size =
+            file.metadata().map_err(CloudError::io(format!("read {}", file.display())))?.len();
+        self.make(cx, run, name, "import", |_| Ok(size)).await
+    }
+
+    async fn publish(
+        &self,
+        _: &Cx,
+        staged: &Image,
+        publication: &Publication,
+    ) -> Result<Image, CloudError> {
+        self.mutate("publish", |world| {
+            let missing = || CloudError::refused(format!("image {}", staged.id), "does not exist");
+            let there: Vec<Image> = world.images.values().cloned().collect();
+            let image = world.images.get_mut(&staged.id).ok_or_else(missing)?;
+            if let Some(why) = unpublishable(image, publication) {
+                return Err(CloudError::refused(format!("publish {}", publication.name), why));
+            }
+            let at = family::published_at(
+                &there,
+                &publication.family,
+                &image.id,
+                jiff::Timestamp::now(),
+            );
+            let publication = publication.proven(&image.id, at);
+            image.state = State::Active;
+            image.min_disk_gib = publication.min_disk(image.virtual_size);
+            (image.name, image.family) = (publication.name, publication.family);
+            (image.properties, image.tags) = (publication.properties, publication.tags);
+            image.min_ram_mib = publication.min_ram_mib;
+            image.visibility = publication.visibility;
+            (image.protected, image.hidden) = (publication.protected, publication.hidden);
+            Ok(image.clone())
+        })
+    }
+
+    async fn list(&self) -> Result<Vec<Image>, CloudError> {
+        let mut images: Vec<Image> = self.world().images.values().cloned().collect();
+        images.sort_by(|a, b| b.id.cmp(&a.id));
+        image::tell_copies(&mut images);
+        Ok(images)
+    }
+
+    async fn set_lifecycle(
+        &self,
+        _: &Cx,
+        image: &Image,
+        to: &Lifecycle,
+    ) -> Result<Image, CloudError> {
+        self.mutate("set_standing", |world| {
+            let what = format!("change image {}", image.name);
+            let image = world
+                .images
+                .get_mut(&image.id)
+                .ok_or_else(|| CloudError::refused(&what, "does not exist"))?;
+            if let Some(why) = why_immutable(image) {
+                return Err(CloudError::refused(what, why));
+            }
+            image.stand(to);
+            Ok(image.clone())
+        })
+    }
+
+    async fn adopt(&self, _: &Cx, image: &Image) -> Result<Image, CloudError> {
+        self.mutate("adopt", |world| {
+            let what = format!("adopt image {}", image.name);
+            let image = world
+                .images
+                .get_mut(&image.id)
+                .ok_or_else(|| CloudError::refused(&what, "does not exist"))?;
+            match unadoptable(image) {
+                Some(why) => return Err(CloudError::refused(what, why)),
+                None if !image.is_ours() => image.prove(image.created),
+                None => {}
+            }
+            Ok(image.clone())
+        })
+    }
+
+    async fn usage(&self, images: &[Image]) -> Result<BTreeMap<String, String>, CloudError> {
+        Ok(self.world().usage(images))
+    }
+
+    async fn delete(&self, _: &Cx, image: &Image) -> Result<(), CloudError> {
+        self.mutate("discard", |world| {
+            let Some(there) = world.images.get(&image.id) else { return Ok(()) };
+            let used = world.usage(std::slice::from_ref(there)).remove(&image.id);
+            let protected = there.protected.then(|| "it is protected".to_owned());
+            match why_immutable(there).or(protected).or(used) {
+                Some(why) => Err(CloudError::refused(format!("delete image {}", there.name), why)),
+                None => {
+                    world.images.remove(&image.id);
+                    Ok(())
+                }
+            }
+        })
+    }
+}

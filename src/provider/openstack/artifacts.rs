@@ -1,0 +1,59 @@
+//! Images: [`Artifacts`] of a project.
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::time::Duration;
+
+use async_trait::async_trait;
+
+use super::{OpenStack, capture, facts, lifecycle, publish};
+use crate::model::image::{Image, Lifecycle};
+use crate::provider::{Artifacts, CloudError, Cx, Publication};
+use crate::system::cancel::Cancel;
+
+#[async_trait]
+impl Artifacts for OpenStack {
+    async fn import(
+        &self,
+        cx: &Cx,
+        run: &str,
+        name: &str,
+        file: &Path,
+        deadline: Duration,
+    ) -> Result<Image, CloudError> {
+        capture::file(self, cx, run, name, file, deadline).await
+    }
+
+    async fn publish(
+        &self,
+        cx: &Cx,
+        staged: &Image,
+        publication: &Publication,
+    ) -> Result<Image, CloudError> {
+        publish::publish(self, cx, staged, publication).await
+    }
+
+    async fn list(&self) -> Result<Vec<Image>, CloudError> {
+        facts::images(self, &Cancel::default()).await
+    }
+
+    async fn set_lifecycle(
+        &self,
+        cx: &Cx,
+        image: &Image,
+        to: &Lifecycle,
+    ) -> Result<Image, CloudError> {
+        lifecycle::set(self, cx, image, to).await
+    }
+
+    async fn adopt(&self, cx: &Cx, image: &Image) -> Result<Image, CloudError> {
+        lifecycle::adopt(self, cx, image).await
+    }
+
+    async fn usage(&self, images: &[Image]) -> Result<BTreeMap<String, String>, CloudError> {
+        lifecycle::uses(self, images).await
+    }
+
+    async fn delete(&self, cx: &Cx, image: &Image) -> Result<(), CloudError> {
+        lifecycle::discard(self, cx, image).await
+    }
+}

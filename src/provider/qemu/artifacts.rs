@@ -1,0 +1,90 @@
+//! Images: [`Artifacts`] of this machine.
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::time::Duration;
+
+use async_trait::async_trait;
+
+use super::{Local, capture, lifecycle};
+use crate::model::family;
+use crate::model::image::{self, Image, Lifecycle, State};
+use crate::provider::artifacts::unpublishable;
+use crate::provider::{Artifacts, CloudError, Cx, Publication};
+
+#[async_trait]
+impl Artifacts for Local {
+    async fn import(
+        &self,
+        cx: &Cx,
+        run: &str,
+        name: &str,
+        file: &Path,
+        deadline: Duration,
+    ) -> Result<Image, CloudError> {
+        capture::file(cx, &self.layout, &self.store, file, &capture::Order { run, name, deadline })
+            .await
+    }
+
+    /// Ignores `members`: the store has no projects.
+    async fn publish(
+        &self,
+        _: &Cx,
+        staged: &Image,
+        publication: &Publication,
+    ) -> Result<Image, CloudError> {
+        let now = self.store.need(&staged.id)?;
+        if let Some(why) = unpublishable(&now, publication) {
+            return Err(CloudError::refused(format!("publish {}", publication.name), why));
+        }
+        let at = family::published_at(
+            &self.store.list()?,
+            &publication.family,
+            &now.id,
+            jiff::Timestamp::now(),
+        );
+        let publication = publication.proven(&now.id, at);
+        let state = match publication.properties.get(image::STATE).map(String::as_str) {
+            Some("deprecated") => State::Deprecated,
+            _ => State::Active,
+        };
+        let min_disk_gib = publication.min_disk(now.virtual_size);
+        self.store.update(&Image {
+            name: publication.name,
+            family: publication.family,
+            state,
+            properties: publication.properties,
+            tags: publication.tags,
+            min_disk_gib,
+            min_ram_mib: publication.min_ram_mib,
+            visibility: publication.visibility,
+            protected: publication.protected,
+            hidden: publication.hidden,
+            ..now
+        })
+    }
+
+    async fn list(&self) -> Result<Vec<Image>, CloudError> {
+        self.store.list()
+    }
+
+    async fn set_lifecycle(
+        &self,
+        _: &Cx,
+        image: &Image,
+        to: &Lifecycle,
+    ) -> Result<Image, CloudError> {
+        lifecycle::set(&self.store, &image.id, to)
+    }
+
+    async fn adopt(&self, _: &Cx, image: &Image) -> Result<Image, CloudError> {
+        lifecycle::adopt(&self.store, &image.id)
+    }
+
+    async fn usage(&self, images: &[Image]) -> Result<BTreeMap<String, String>, CloudError> {
+        lifecycle::uses(&self.layout, images)
+    }
+
+    async fn delete(&self, _: &Cx, image: &Image) -> Result<(), CloudError> {
+        lifecycle::discard(&self.store, &self.layout, &image.id)
+    }
+}
