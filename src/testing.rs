@@ -110,7 +110,8 @@ pub mod guest {
     }
 }
 pub mod run {
-    pub use crate::run::{Home, RunError, RunOptions, RunOutcome, run};
+    pub use crate::engine::run_dir::Home;
+    pub use crate::jobs::{Factory, RunError, RunHandle, RunOptions, RunOutcome, RunRequest};
 }
 pub mod settings {
     pub use crate::settings::Settings;

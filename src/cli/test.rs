@@ -2,14 +2,15 @@
 use std::process::ExitCode;
 
 use super::{Context, Failure, build, err, exit};
+use crate::engine::Goal;
 use crate::frontend::build_vars;
+use crate::jobs::{RunOptions, RunRequest};
 use crate::model::definition::{Definition, Kind};
 use crate::model::event::Events;
 use crate::model::facts::{BaseLookup, FactsQuery};
 use crate::model::image::Image;
 use crate::provider::ledger::Ledger;
 use crate::provider::{Cloud, Cx};
-use crate::run::{self, RunOptions};
 use crate::system::scratch::Scratch;
 
 pub const EXAMPLES: &str = "\
@@ -51,13 +52,13 @@ pub async fn run(context: &Context, args: &Args) -> Result<ExitCode, Failure> {
             .map(|(bundle, dir)| (bundle, Some(dir)))?,
     };
     let bundle = bundle.testing(id);
-    let show = context.show();
-    let setup = RunOptions {
-        test_only: true,
+    let options = RunOptions {
+        goal: Goal::Tested,
         keep_on_failure: args.keep_on_failure,
-        ..context.setup(&*cloud, &show)?
+        ..context.options()
     };
-    let ended = run::run(&setup, &bundle).await;
+    let request = RunRequest { definition: bundle.clone(), options };
+    let ended = context.factory(cloud)?.build(request).await;
     let code = exit::code(&ended);
     build::tell(&bundle, ended);
     Ok(ExitCode::from(code))

@@ -12,17 +12,20 @@ use std::time::Duration;
 use async_trait::async_trait;
 
 use super::*;
-use crate::guest::{Remote, Target};
+use crate::guest::{Connect, Remote, RemoteError, Target};
 use crate::model::digest::{Algorithm, Digest};
-use crate::model::event::{Events, Sink, Stamped, Verdict};
+use crate::model::event::{Event, Events, Sink, Stamped, Verdict};
 use crate::model::format::Format;
 use crate::model::source::{ChecksumSource, Download};
 use crate::model::source_uri::SourceUri;
 use crate::plan::*;
 use crate::provider::fake::{Fault, Memory};
 use crate::provider::ledger::Ledger;
+use crate::provider::{Cloud, Cx};
 use crate::system::cancel::Cancel;
 use crate::system::digest::Hasher;
+use crate::system::exec;
+use crate::wall::Wall;
 
 mod fake;
 mod smoke;

@@ -28,7 +28,7 @@ use image_factory::testing::provider::fake::Memory;
 use image_factory::testing::provider::ledger::Ledger;
 use image_factory::testing::provider::{Cloud, Cx};
 use image_factory::testing::report::Renderer;
-use image_factory::testing::run::{self, Home, RunError, RunOptions, RunOutcome};
+use image_factory::testing::run::{Factory, Home, RunError, RunOptions, RunOutcome, RunRequest};
 use image_factory::testing::settings::Settings;
 use image_factory::testing::wall::{Config, Wall};
 

@@ -11,7 +11,7 @@ fn a_disk_that_gets_full_ends_the_run() {
 /// `shell` ends as a build does: its prompt is not opened, and one signal is no second one for it.
 #[test]
 fn a_disk_that_gets_full_before_the_prompt_leaves_nothing() {
-    on_small_disk(async |dir| fill(dir, Goal::Provisioned(&Nobody)).await);
+    on_small_disk(async |dir| fill(dir, Goal::Provisioned(Arc::new(Nobody))).await);
 }
 
 fn on_small_disk(test: impl AsyncFnOnce(&Path) + Send) {
@@ -77,7 +77,7 @@ fn a_disk_that_others_fill_ends_no_run_elsewhere() {
     });
 }
 
-async fn fill(dir: &Path, until: Goal<'_>) {
+async fn fill(dir: &Path, until: Goal) {
     let world = World::new();
     let before = world.cloud.snapshot();
     let plan = world.plan();

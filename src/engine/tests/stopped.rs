@@ -79,7 +79,7 @@ async fn a_signal_before_the_prompt_opens_none() {
     };
     let (connect, plan, wall) = (world.fake.clone(), world.plan(), no_wall());
     let outcome = build(&BuildContext {
-        until: Goal::Provisioned(&Nobody),
+        until: Goal::Provisioned(Arc::new(Nobody)),
         ..site(&world, &connect, &plan, &cx, &wall)
     })
     .await;

@@ -1,19 +1,19 @@
 //! Rendered Heat templates, checked by the cloud's Heat.
-use super::options::RunOptions;
+use super::factory::Setup;
 use crate::provider::Cx;
 use crate::report;
 
 /// Has every rendered Heat template checked, where the cloud has a Heat.
 pub(super) async fn heat_accepts(
-    setup: &RunOptions<'_>,
+    setup: Setup<'_>,
     cx: &Cx,
     rendered: &[report::Rendered],
 ) -> Result<(), String> {
-    let rendered = if setup.check_templates { rendered } else { &[] };
+    let rendered = if setup.options.check_templates { rendered } else { &[] };
     let mut wrong = Vec::new();
     for template in rendered.iter().filter(|t| t.text.contains("heat_template_version")) {
         let shown = template.path.display();
-        match setup.cloud.check_template(&template.text, cx).await {
+        match setup.factory.provider.check_template(&template.text, cx).await {
             Ok(None) => return Ok(()),
             Ok(Some(Ok(()))) => cx.events.note(format!("{shown}: Heat finds it valid")),
             Ok(Some(Err(reason))) => wrong.push(format!("{shown}: Heat refuses it: {reason}")),
