@@ -1,12 +1,17 @@
 //! The image factory: a bundle becomes a tested, published image.
 //!
 //! ```text
-//! images/X/build-vars.yml ─ bundle ─▶ Definition ─┐
-//!                                             ├─ plan ─▶ Plan ─ engine ▶ Image ─ report ▶ reports
-//! cloud (reads only) ─────── facts ─▶ Facts ──┘            │    └▶ Event ─▶ cli::show, log
-//!                                                          ▼
+//! images/X/build-vars.yml ─ frontend ─▶ Definition ─┐
+//!                                               ├─ plan ─▶ Plan ─ engine ▶ Image ─ report ▶ reports
+//! provider (reads only) ────── facts ─▶ Facts ──┘            │    └▶ Event ─▶ cli::show, log
+//!                                                            ▼
 //!                                                   provider::ledger ◀─▶ sweep
 //! ```
+//!
+//! A run is these steps for one definition, and `jobs` takes them: facts and plan, the run's
+//! directories (`engine::run_dir`), the build (`engine`), the outputs (`report`), retention
+//! (`lifecycle`). `jobs::Factory` holds what all runs share and starts each as a task; its scheduler
+//! orders runs by their bases.
 //!
 //! Modules are listed in the order of the data flow. Each imports only from those above it; a test
 //! enforces this.
@@ -30,7 +35,6 @@ mod provider;
 mod guest;
 mod engine;
 mod report;
-mod run;
 mod lifecycle;
 mod jobs;
 mod sweep;

@@ -1,9 +1,9 @@
 //! Removes what dead runs left behind, by their ledgers and owner tags. A live run holds its lock
 //! and is not touched. A damaged record affects no other run, and its resources are still found by
 //! their tags.
+use crate::engine::run_dir::{self, Home, IndexedRun, Life};
 use crate::provider::ledger::{Entry, Kind, Leak, Ledger, Told};
 use crate::provider::{CloudError, Provider};
-use crate::run::{self, Home, IndexedRun, Life};
 use crate::text::shell;
 
 /// Result for one run.
@@ -63,9 +63,9 @@ pub async fn sweep(
     dry_run: bool,
 ) -> Result<Vec<Swept>, CloudError> {
     let what = format!("read the index of runs in {}", home.data.display());
-    let runs = run::indexed(home).map_err(CloudError::io(what))?;
+    let runs = run_dir::indexed(home).map_err(CloudError::io(what))?;
     if !dry_run {
-        run::tidy(home);
+        run_dir::tidy(home);
     }
     let mut swept = Vec::new();
     let asked_for = |run: &str| only.is_none_or(|o| o == run);
@@ -84,7 +84,7 @@ pub async fn sweep(
         .filter(|r| asked_for(r) && !runs.iter().any(|i| i.run == **r))
     {
         // Its lock is held meanwhile.
-        let life = run::life_elsewhere(home, run);
+        let life = run_dir::life_elsewhere(home, run);
         let state = match &life {
             Some(Life::Alive) => State::Alive,
             _ if only.is_some() => State::Dead,

@@ -34,7 +34,7 @@ pub mod cli {
 }
 pub mod provider {
     pub use crate::provider::{
-        BootSpec, CloudError, Cx, Machine, MachinePlacement, Power, Provider,
+        BootSpec, CloudError, Machine, MachinePlacement, Power, Provider, RunCx,
     };
     pub mod contract {
         pub use crate::provider::contract::{check, copies};
@@ -112,7 +112,8 @@ pub mod guest {
     }
 }
 pub mod run {
-    pub use crate::run::{Home, RunError, RunOptions, RunOutcome, run};
+    pub use crate::engine::run_dir::Home;
+    pub use crate::jobs::{Factory, RunError, RunHandle, RunOptions, RunOutcome, RunRequest};
 }
 pub mod settings {
     pub use crate::settings::Settings;

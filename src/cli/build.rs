@@ -1,14 +1,16 @@
 //! `image-factory build`
 use std::path::Path;
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use super::{Context, Failure, err, exit, out, show};
 use crate::frontend::build_vars;
-use crate::jobs::{self, End, Job, Need};
+use crate::jobs::{
+    self, End, Factory, Job, Need, Results, RetainedMachine, RunOptions, RunOutcome, RunRequest,
+};
 use crate::log::sentences;
 use crate::model::definition::Definition;
 use crate::provider::Provider;
-use crate::run::{self, Results, RetainedMachine, RunOptions, RunOutcome, Show};
 use crate::sweep;
 use crate::text::shell;
 
@@ -85,28 +87,32 @@ async fn build(context: &Context, args: &Args) -> Result<ExitCode, Failure> {
         }
     }
     let at_once = args.jobs as usize;
-    let one_by_one = context.show();
-    let together =
-        show::side_by_side(context.common.progress, context.verbosity(), &context.terminal);
-    let show: &Show<'_> = if at_once == 1 { &one_by_one } else { &*together };
-    let setup = RunOptions {
+    let factory = context.factory(cloud)?;
+    let mut options = RunOptions {
         keep_on_failure: args.keep_on_failure,
         smoke: !args.no_smoke,
         check_templates: !args.no_heat_validate,
-        ..context.setup(&*cloud, show)?
+        ..context.options()
     };
     if let ([bundle], false) = (&bundles[..], args.stale) {
-        let setup = RunOptions { show: &one_by_one, ..setup };
-        let ended = run::run(&setup, bundle).await;
+        let ended = factory.build(RunRequest { definition: bundle.clone(), options }).await;
         let code = exit::code(&ended);
         tell(bundle, ended);
         return Ok(ExitCode::from(code));
     }
-    let (jobs, notes) = jobs::jobs(&setup, bundles).await?;
-    if !context.common.quiet {
-        notes.iter().for_each(|note| err(note));
+    if at_once > 1 {
+        options.show =
+            show::side_by_side(context.common.progress, context.verbosity(), &context.terminal);
     }
-    Ok(ExitCode::from(several(context, &setup, &jobs, at_once).await))
+    let jobs = factory.jobs(&options, bundles).await?;
+    if !context.common.quiet {
+        jobs.iter().filter_map(|job| job.added.as_ref()).for_each(|note| err(note));
+    }
+    let (rows, untold) = rows_of(&factory, &options, (&jobs, at_once)).await;
+    for (index, ended) in untold {
+        tell(&jobs[index].bundle, ended);
+    }
+    Ok(ExitCode::from(summary(context, &jobs, rows)))
 }
 
 /// Labels of all definitions.
@@ -176,23 +182,30 @@ struct Row {
     code: u8,
 }
 
-async fn several(context: &Context, setup: &RunOptions<'_>, jobs: &[Job], at_once: usize) -> u8 {
+/// Runs the jobs. A row for each, and the outcomes that are not reported yet.
+async fn rows_of(
+    factory: &Arc<Factory>,
+    options: &RunOptions,
+    (jobs, at_once): (&[Job], usize),
+) -> (Vec<Option<Row>>, Vec<(usize, RunOutcome)>) {
     let mut rows: Vec<Option<Row>> = jobs.iter().map(|_| None).collect();
     let mut untold = Vec::new();
-    jobs::run(setup, jobs, at_once, |index, end| {
+    let on_end = |index: usize, end: End| {
         rows[index] = Some(row(&end));
         if let End::RunOutcome(ended, _) = end {
             match at_once {
                 1 => tell(&jobs[index].bundle, *ended),
                 // Live lines of others are being drawn.
-                _ => untold.push((index, ended)),
+                _ => untold.push((index, *ended)),
             }
         }
-    })
-    .await;
-    for (index, ended) in untold {
-        tell(&jobs[index].bundle, *ended);
-    }
+    };
+    factory.build_all(options, (jobs, at_once), on_end).await;
+    (rows, untold)
+}
+
+/// Prints the rows. The exit code of all.
+fn summary(context: &Context, jobs: &[Job], rows: Vec<Option<Row>>) -> u8 {
     let rows: Vec<(&Job, Row)> =
         jobs.iter().zip(rows).filter_map(|(job, row)| Some((job, row?))).collect();
     if context.common.json {

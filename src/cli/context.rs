@@ -1,15 +1,16 @@
 //! What a command works with: options, environment and a way to be stopped.
 use std::path::PathBuf;
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 
 use super::{Common, Failure, err, places, show};
+use crate::engine::Goal;
+use crate::engine::run_dir::Home;
 use crate::frontend::build_vars;
 use crate::guest::ssh::Ssh;
+use crate::jobs::{Factory, RunOptions, Show};
 use crate::model::diagnostic::Diagnostic;
-use crate::model::event::Sink;
 use crate::provider::Provider;
 use crate::report;
-use crate::run::{Home, RunOptions, Show};
 use crate::system::cancel::Cancel;
 use crate::system::http::Proxies;
 use crate::wall::Wall;
@@ -26,7 +27,7 @@ pub struct Context {
     pub(super) definitions: build_vars::Loader,
     /// By which the network is reached.
     pub proxies: Proxies,
-    pub(super) wall: OnceLock<Wall>,
+    pub(super) wall: OnceLock<Arc<Wall>>,
 }
 
 impl Context {
@@ -64,30 +65,33 @@ impl Context {
     }
 
     /// Makes the sink for each run.
-    pub fn show(&self) -> impl Fn(&str) -> Box<dyn Sink> + Send + Sync + '_ {
-        |_| show::sink(self.common.progress, self.verbosity(), &self.terminal)
+    pub fn show(&self) -> Show {
+        let (mode, verbosity) = (self.common.progress, self.verbosity());
+        let terminal = self.terminal.clone();
+        Arc::new(move |_: &str| show::sink(mode, verbosity, &terminal))
     }
 
-    pub fn setup<'a>(
-        &'a self,
-        cloud: &'a dyn Provider,
-        show: &'a Show<'a>,
-    ) -> Result<RunOptions<'a>, Failure> {
-        Ok(RunOptions {
-            cloud,
-            connect: &Ssh,
-            wall: self.wall()?,
-            proxies: &self.proxies,
-            home: &self.home,
-            cancel: &self.cancel,
-            show,
+    pub fn factory(&self, provider: Arc<dyn Provider>) -> Result<Arc<Factory>, Failure> {
+        Ok(Arc::new(Factory {
+            provider,
+            connect: Arc::new(Ssh),
+            wall: self.wall()?.clone(),
+            proxies: self.proxies.clone(),
+            home: self.home.clone(),
+            templates: self.templates.clone(),
+        }))
+    }
+
+    /// Options of a build that publishes, with all checks.
+    pub fn options(&self) -> RunOptions {
+        RunOptions {
+            goal: Goal::Published,
             keep_on_failure: false,
             smoke: true,
             check_templates: true,
-            templates: &self.templates,
-            test_only: false,
-            person: None,
-        })
+            show: self.show(),
+            cancel: self.cancel.clone(),
+        }
     }
 
     /// Does what reads files, on a thread that a signal may leave: a slow disk or a huge definition

@@ -3,9 +3,9 @@ use std::path::{Path, PathBuf};
 
 use super::{Context, Failure, findings};
 use crate::frontend::build_vars::{self, LoadRequest, Loaded, Unsound};
+use crate::jobs::Results;
 use crate::model::definition::Definition;
 use crate::model::diagnostic::Diagnostic;
-use crate::run::Results;
 
 /// A definition, or what is wrong with it.
 pub(super) type LoadResult = Result<Loaded, Unsound>;

@@ -3,13 +3,14 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use super::{Context, Failure, out};
+use crate::engine::run_dir;
 use crate::frontend::build_vars;
 use crate::model::event::Events;
 use crate::model::facts::FactsQuery;
-use crate::provider::Cx;
+use crate::provider::RunCx;
 use crate::provider::ledger::Ledger;
+use crate::ready;
 use crate::system::exec::probe;
-use crate::{ready, run};
 
 /// Program, argument that prints its version, Debian package, purpose.
 const PROGRAMS: &[(&str, &str, &str, &str)] = &[
@@ -76,7 +77,7 @@ pub async fn run(context: &Context) -> Result<ExitCode, Failure> {
     }
     // Leftovers matter only if the cloud can be reached.
     if cloud(context, &mut sheet).await {
-        let dead = run::indexed(&context.home)
+        let dead = run_dir::indexed(&context.home)
             .map_or(0, |runs| runs.iter().filter(|r| r.is_dead() && !r.kept).count());
         let text = match dead {
             0 => "no dead run owns anything".into(),
@@ -170,7 +171,7 @@ async fn cloud(context: &Context, sheet: &mut Sheet) -> bool {
         }
     };
     let cx =
-        Cx { ledger: Ledger::none(), events: Events::default(), cancel: context.cancel.clone() };
+        RunCx { ledger: Ledger::none(), events: Events::default(), cancel: context.cancel.clone() };
     let facts = match cloud.facts(&FactsQuery::default(), &cx).await.map_err(Failure::from) {
         Ok(facts) => facts,
         Err(failure) => {

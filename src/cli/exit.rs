@@ -4,10 +4,10 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use crate::engine::BuildError;
+use crate::jobs::{RunError, RunOutcome};
 use crate::model::diagnostic::Diagnostic;
 use crate::provider::CloudError;
 use crate::ready::user;
-use crate::run::{RunError, RunOutcome};
 use crate::system::cancel::Cancelled;
 use crate::system::http::ProxyError;
 use crate::text::shell;

@@ -1,11 +1,12 @@
 //! What this machine's owner lets a definition do: the settings, and the wall made from them.
+use crate::model::field::Field;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use super::{Context, Failure};
+use crate::jobs::RunError;
 use crate::model::definition::Definition;
 use crate::model::diagnostic::Diagnostic;
-use crate::model::field::Field;
-use crate::run::RunError;
 use crate::settings;
 use crate::wall::{self, Wall};
 
@@ -29,7 +30,7 @@ impl Context {
     }
 
     /// The wall, made from the owner's settings.
-    pub fn wall(&self) -> Result<&Wall, Failure> {
+    pub fn wall(&self) -> Result<&Arc<Wall>, Failure> {
         if let Some(wall) = self.wall.get() {
             return Ok(wall);
         }
@@ -55,7 +56,7 @@ impl Context {
                 .flat_map(|dir| [dir.join("openstack"), dir.join("image-factory")]),
         );
         let wall = Wall::new(wall::Config { settings, env, home, hidden });
-        Ok(self.wall.get_or_init(|| wall))
+        Ok(self.wall.get_or_init(|| Arc::new(wall)))
     }
 
     /// What the owner of this machine has to write to let this definition run plays on it; `None`:

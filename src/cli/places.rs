@@ -3,7 +3,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use super::{Failure, err};
-use crate::run::Home;
+use crate::engine::run_dir::Home;
 
 /// Maximum length of the runtime directory, because socket paths are limited to 108 bytes.
 const LONGEST: usize = 31;

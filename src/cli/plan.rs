@@ -7,14 +7,10 @@ use jiff::Timestamp;
 
 use super::{Context, Failure, err, out};
 use crate::model::check::CHECKS;
-use crate::model::event::Events;
 use crate::model::facts::Named;
 use crate::model::placement::{Placement, Security};
 use crate::model::source::ChecksumSource;
 use crate::plan::{Origin, Plan, SmokePlan, StepPlan};
-use crate::provider::Cx;
-use crate::provider::ledger::Ledger;
-use crate::run;
 
 mod published;
 
@@ -30,15 +26,12 @@ pub async fn run(context: &Context, args: &Args) -> Result<ExitCode, Failure> {
     if !context.common.quiet && !context.common.json {
         err(&line);
     }
-    let show = context.show();
-    let setup = context.setup(&*cloud, &show)?;
-    let cx =
-        Cx { ledger: Ledger::none(), events: Events::default(), cancel: context.cancel.clone() };
+    let (factory, options) = (context.factory(cloud)?, context.options());
     let now = Timestamp::now();
     for bundle in &bundles {
-        let mut plans = run::make_plans(&setup, bundle, now, &cx).await?;
+        let mut plans = factory.plans(&options, bundle, now).await?;
         for plan in &mut plans {
-            let note = setup.wall.direct(plan);
+            let note = factory.wall.direct(plan);
             plan.notes.extend(note);
         }
         let Some((plan, bases)) = plans.split_last() else { continue };

@@ -1,4 +1,6 @@
 //! The cloud that the options and the environment name, opened.
+use std::sync::Arc;
+
 use super::arguments::AccelArg;
 use super::{Context, Failure, clouds, err};
 use crate::model::facts::PlacementDefaults;
@@ -10,7 +12,7 @@ use crate::provider::qemu::{Accel, Local, LocalConfig};
 impl Context {
     /// The cloud, and a line that says which and why. Whatever is done there may be written down
     /// below our directories.
-    pub fn cloud(&self) -> Result<(Box<dyn Provider>, String), Failure> {
+    pub fn cloud(&self) -> Result<(Arc<dyn Provider>, String), Failure> {
         let open = self.home.check()?;
         if !self.common.quiet {
             open.iter().for_each(|one| err(&format!("warning: {one}")));
@@ -42,7 +44,7 @@ impl Context {
             let named =
                 self.common.cloud.clone().or_else(|| set("OS_CLOUD").map(|(_, value)| value));
             return Ok((
-                Box::new(self.openstack(named.as_deref())?),
+                Arc::new(self.openstack(named.as_deref())?),
                 format!("cloud: {name} ({why})"),
             ));
         }
@@ -64,7 +66,7 @@ impl Context {
             accel,
             program: std::env::current_exe().ok(),
         };
-        Ok((Box::new(Local::new(config)), format!("cloud: local ({why})")))
+        Ok((Arc::new(Local::new(config)), format!("cloud: local ({why})")))
     }
 
     fn openstack(&self, named: Option<&str>) -> Result<OpenStack, Failure> {

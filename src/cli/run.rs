@@ -5,9 +5,9 @@ use std::process::ExitCode;
 use jiff::Timestamp;
 
 use super::{Context, Failure, out};
+use crate::engine::run_dir::{self, Life, Record};
 use crate::model::event::{Event, Stamped};
 use crate::plan::Plan;
-use crate::run::{self, Life, Record};
 use crate::text::shell;
 
 const LOG: &str = "build.log";
@@ -35,7 +35,7 @@ pub fn run(context: &Context, command: &Command) -> Result<ExitCode, Failure> {
         Command::Show { run } => show(context, find(&dirs, run.as_deref())?)?,
         Command::Log { run } => {
             let dir = find(&dirs, run.as_deref())?;
-            let text = run::read_text(dir, LOG).map_err(|e| {
+            let text = run_dir::read_text(dir, LOG).map_err(|e| {
                 match dir.starts_with(&context.home.data) {
                     true => Failure::host(format!(
                         "the log of run {} was removed with the workspace",
@@ -55,10 +55,10 @@ pub fn run(context: &Context, command: &Command) -> Result<ExitCode, Failure> {
 /// emptied.
 fn directories(context: &Context) -> Result<Vec<PathBuf>, Failure> {
     let tree = context.tree()?;
-    let mut dirs = run::directories(&tree);
+    let mut dirs = run_dir::directories(&tree);
     let of_tree =
-        |dir: &Path| run::read_plan(dir).is_some_and(|plan| plan.bundle_dir.starts_with(&tree));
-    let indexed = run::indexed(&context.home).unwrap_or_default();
+        |dir: &Path| run_dir::read_plan(dir).is_some_and(|plan| plan.bundle_dir.starts_with(&tree));
+    let indexed = run_dir::indexed(&context.home).unwrap_or_default();
     let known: Vec<String> = dirs.iter().map(|dir| name(dir)).collect();
     dirs.extend(
         indexed
@@ -83,8 +83,8 @@ struct Told {
 
 impl Told {
     fn of(dir: &Path) -> Option<Self> {
-        let record = run::read_record(dir);
-        if let Some(plan) = run::read_plan(dir) {
+        let record = run_dir::read_record(dir);
+        if let Some(plan) = run_dir::read_plan(dir) {
             let (run, bundle, cloud) = (plan.run.clone(), plan.bundle.clone(), plan.cloud.clone());
             return Some(Self {
                 run,
@@ -97,7 +97,7 @@ impl Told {
             });
         }
         let Stamped { at, event: Event::Started { run, bundle, image_name, cloud, .. } } =
-            run::read_start(dir)?
+            run_dir::read_start(dir)?
         else {
             return None;
         };
@@ -151,8 +151,8 @@ fn list(context: &Context, dirs: &[PathBuf]) {
 /// State, in `sweep`'s words, of a run without a result.
 fn unfinished(context: &Context, run: &str) -> &'static str {
     let indexed =
-        run::indexed(&context.home).unwrap_or_default().into_iter().find(|one| one.run == run);
-    match indexed.map(|one| one.life).or_else(|| run::life_elsewhere(&context.home, run)) {
+        run_dir::indexed(&context.home).unwrap_or_default().into_iter().find(|one| one.run == run);
+    match indexed.map(|one| one.life).or_else(|| run_dir::life_elsewhere(&context.home, run)) {
         Some(Life::Alive) => "alive",
         // A sweep took it out of the index.
         Some(Life::Dead(_)) | None => "dead",

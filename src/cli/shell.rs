@@ -1,13 +1,14 @@
 //! `image-factory shell`: an interactive prompt on the provisioned builder.
 use std::io::IsTerminal;
 use std::process::{ExitCode, Stdio};
+use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
 
 use super::{Context, Failure, build, err, exit};
-use crate::engine::{BuildError, Interactive, SshAccess};
-use crate::run::{self, RunError, RunOptions};
+use crate::engine::{BuildError, Goal, Interactive, SshAccess};
+use crate::jobs::{RunError, RunOptions, RunRequest};
 use crate::system::cancel::Cancel;
 
 pub const CODES: &str = "\
@@ -35,12 +36,13 @@ pub async fn run(context: &Context, args: &Args) -> Result<ExitCode, Failure> {
         ));
     }
     err(&line);
-    let show = context.show();
-    let setup =
-        RunOptions { person: Some(&Prompt(&context.cancel)), ..context.setup(&*cloud, &show)? };
+    let factory = context.factory(cloud)?;
+    let goal = Goal::Provisioned(Arc::new(Prompt(context.cancel.clone())));
+    let options = RunOptions { goal, ..context.options() };
     let mut code = 0;
     for bundle in &bundles {
-        let ended = run::run(&setup, bundle).await;
+        let request = RunRequest { definition: bundle.clone(), options: options.clone() };
+        let ended = factory.build(request).await;
         code = exit::code(&ended);
         match &ended.result {
             // It was opened all the same: this is how.
@@ -54,10 +56,10 @@ pub async fn run(context: &Context, args: &Args) -> Result<ExitCode, Failure> {
 }
 
 /// Hands the terminal to `ssh` until the user or a signal ends it.
-struct Prompt<'a>(&'a Cancel);
+struct Prompt(Cancel);
 
 #[async_trait]
-impl Interactive for Prompt<'_> {
+impl Interactive for Prompt {
     async fn open(&self, builder: &SshAccess, failed: Option<&BuildError>) {
         match failed {
             Some(e) => {
@@ -111,7 +113,7 @@ mod tests {
                 tokio::time::sleep(Duration::from_millis(500)).await;
                 stop.signal();
             });
-            Prompt(&cancel).open(&opened(&["sh", "-c", script]), None).await;
+            Prompt(cancel).open(&opened(&["sh", "-c", script]), None).await;
             assert!(begin.elapsed() < Duration::from_secs(60), "{script}: {:?}", begin.elapsed());
         }
     }

@@ -8,10 +8,11 @@
 //!
 //! A sink shows events until it is dropped; dropping it ends its thread and clears its live line.
 use std::io::{self, IsTerminal};
+use std::sync::Arc;
 use std::time::Duration;
 
+use crate::jobs::Show;
 use crate::model::event::Sink;
-use crate::run::Show;
 
 mod apart;
 mod bar;
@@ -114,19 +115,19 @@ fn apart(mode: Progress, verbosity: i8, sink: Box<dyn Sink>) -> Box<dyn Sink> {
 
 /// Sinks for parallel runs, by a bundle's label: a live line each; in other modes, lines prefixed
 /// with the label.
-pub fn side_by_side(mode: Progress, verbosity: i8, terminal: &Terminal) -> Box<Show<'static>> {
+pub fn side_by_side(mode: Progress, verbosity: i8, terminal: &Terminal) -> Show {
     let paint = Paint(terminal.has_colours());
     let live = verbosity >= 0 && terminal.is_live();
     let barred = mode == Progress::Bar || mode == Progress::Auto && !terminal.is_ci();
     match mode {
-        Progress::Json => {
-            Box::new(move |label| apart(mode, verbosity, Box::new(Json::of(label, io::stdout()))))
-        }
+        Progress::Json => Arc::new(move |label: &str| {
+            apart(mode, verbosity, Box::new(Json::of(label, io::stdout())))
+        }),
         _ if live && barred => {
             let board = board::Board::new(paint, verbosity);
-            Box::new(move |label| apart(mode, verbosity, Box::new(board.lane(label))))
+            Arc::new(move |label: &str| apart(mode, verbosity, Box::new(board.lane(label))))
         }
-        _ => Box::new(move |label| {
+        _ => Arc::new(move |label: &str| {
             let out = Box::new(plain::Labelled::new(label, io::stderr()));
             apart(
                 mode,

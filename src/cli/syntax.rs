@@ -7,10 +7,10 @@ use tokio::sync::Semaphore;
 
 use super::{Context, Failure, err};
 use crate::engine::ansible::syntax::{Checks, Job, Verdict, left_out, merge};
+use crate::engine::run_dir::CHECKED;
 use crate::model::definition::Definition;
 use crate::model::diagnostic::{Diagnostic, few};
 use crate::model::step::StepKind;
-use crate::run::CHECKED;
 use crate::system::durable;
 use crate::system::scratch::Scratch;
 

@@ -2,15 +2,16 @@
 use std::process::ExitCode;
 
 use super::{Context, Failure, build, err, exit};
+use crate::engine::Goal;
 use crate::frontend::build_vars;
+use crate::jobs::{RunOptions, RunRequest};
 use crate::model::definition::Definition;
 use crate::model::event::Events;
 use crate::model::facts::{BaseLookup, FactsQuery};
 use crate::model::image::Image;
 use crate::model::kind::Kind;
 use crate::provider::ledger::Ledger;
-use crate::provider::{Cx, Provider};
-use crate::run::{self, RunOptions};
+use crate::provider::{Provider, RunCx};
 use crate::system::scratch::Scratch;
 
 pub const EXAMPLES: &str = "\
@@ -52,13 +53,13 @@ pub async fn run(context: &Context, args: &Args) -> Result<ExitCode, Failure> {
             .map(|(bundle, dir)| (bundle, Some(dir)))?,
     };
     let bundle = bundle.testing(id);
-    let show = context.show();
-    let setup = RunOptions {
-        test_only: true,
+    let options = RunOptions {
+        goal: Goal::Tested,
         keep_on_failure: args.keep_on_failure,
-        ..context.setup(&*cloud, &show)?
+        ..context.options()
     };
-    let ended = run::run(&setup, &bundle).await;
+    let request = RunRequest { definition: bundle.clone(), options };
+    let ended = context.factory(cloud)?.build(request).await;
     let code = exit::code(&ended);
     build::tell(&bundle, ended);
     Ok(ExitCode::from(code))
@@ -67,7 +68,7 @@ pub async fn run(context: &Context, args: &Args) -> Result<ExitCode, Failure> {
 /// Fails if the cloud has no such image, or several.
 async fn there(context: &Context, cloud: &dyn Provider, image: &str) -> Result<(), Failure> {
     let cx =
-        Cx { ledger: Ledger::none(), events: Events::default(), cancel: context.cancel.clone() };
+        RunCx { ledger: Ledger::none(), events: Events::default(), cancel: context.cancel.clone() };
     let wanted =
         FactsQuery { base: Some(image.to_owned()), base_only: true, ..FactsQuery::default() };
     let near = match cloud.facts(&wanted, &cx).await?.base {

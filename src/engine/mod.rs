@@ -1,20 +1,10 @@
 //! The straight line from a plan to an image: source, boot, provision, tidy, capture, smoke,
 //! publish; and the one road home.
-use std::future::Future;
-use std::path::PathBuf;
-use std::time::{Duration, Instant};
+use std::sync::Arc;
 
-use crate::fetch::FetchError;
-use crate::guest::{Connect, RemoteError};
-use crate::model::event::{Check, Event, Stage, Tally, seconds};
+use crate::model::event::{Stage, Tally};
 use crate::model::image::{self, Image, State};
-use crate::plan::Plan;
-use crate::provider::ledger::{Entry, Kind, Leak, LedgerError};
-use crate::provider::{CloudError, Cx, Provider};
-use crate::system::cancel::Cancelled;
-use crate::system::exec::{self, ExecError, process};
-use crate::system::http::Proxies;
-use crate::wall::{Wall, WallError};
+use crate::provider::ledger::{Kind, Leak};
 
 pub mod ansible;
 mod answer;
@@ -23,6 +13,8 @@ pub mod checks;
 mod child;
 pub mod cloud_init;
 pub mod console;
+mod context;
+mod error;
 mod heard;
 mod inventory;
 mod machine;
@@ -30,45 +22,31 @@ mod provision;
 mod ready;
 mod signs;
 mod required;
+pub mod run_dir;
 mod smoke;
 mod source;
 pub mod space;
 #[cfg(test)]
 mod tests;
 pub mod tidy;
+mod unwind;
 mod watch;
 
-/// Everything a build works with.
-pub struct BuildContext<'a> {
-    pub cloud: &'a dyn Provider,
-    pub connect: &'a dyn Connect,
-    pub cx: &'a Cx,
-    pub plan: &'a Plan,
-    /// Around everything that the definition brings.
-    pub wall: &'a Wall,
-    /// Where SSH keys, inventory and sockets of this run go: short path, only this user may look
-    /// in.
-    pub scratch: PathBuf,
-    /// Where large files of this run go.
-    pub work: PathBuf,
-    /// Where downloads are kept, for all runs.
-    pub downloads: PathBuf,
-    /// By which they come.
-    pub proxies: Proxies,
-    pub until: Goal<'a>,
-    /// Leave the machine of a failed build up.
-    pub keep_on_failure: bool,
-}
+pub use context::BuildContext;
+pub use error::BuildError;
+use error::exec_reason;
+pub use unwind::unwind;
+use unwind::{end_processes, retire};
 
 /// How far the line is walked.
-#[derive(Clone, Copy)]
-pub enum Goal<'a> {
+#[derive(Clone)]
+pub enum Goal {
     /// To the published image.
     Published,
     /// To the verdict on an image that is there already.
     Tested,
     /// To the provisioned builder, which is handed over; what is returned ends the build.
-    Provisioned(&'a dyn Interactive),
+    Provisioned(Arc<dyn Interactive>),
 }
 
 /// Takes a provisioned builder, for `image-factory shell`. `failed` tells what stopped the steps.
@@ -104,124 +82,6 @@ pub enum Built {
     Tested,
 }
 
-#[derive(Debug, thiserror::Error)]
-pub enum BuildError {
-    #[error(transparent)]
-    Cloud(#[from] CloudError),
-    /// The machine came up but not far enough to be used; `console` is its last lines.
-    #[error("{machine}: {reason}")]
-    NotReady { machine: String, reason: String, console: Vec<String> },
-    #[error("source {script}: {reason}")]
-    Source { script: String, reason: String },
-    #[error("source: {0}")]
-    Fetch(FetchError),
-    #[error("step {}, {name}: {reason}", index + 1)]
-    Step { index: usize, name: String, reason: String },
-    #[error("step {}, {name}: {source}", index + 1)]
-    StepRemote { index: usize, name: String, source: RemoteError },
-    /// The builder died, froze or left the network during a stage.
-    #[error("the builder was lost: {reason}")]
-    BuilderLost { reason: String, console: Vec<String> },
-    /// What the definition brings could not be started behind the wall.
-    #[error("wall: {0}")]
-    Wall(String),
-    #[error("tidy: {0}")]
-    Tidy(String),
-    #[error("{} of {} smoke checks failed: \
-        {}", failed.len(), of, reasons(failed))]
-    Smoke { failed: Vec<Check>, of: usize },
-    #[error("cannot write {path}: {source}")]
-    Io { path: PathBuf, source: std::io::Error },
-    #[error(transparent)]
-    Space(space::Short),
-    #[error(transparent)]
-    Cancelled(#[from] Cancelled),
-}
-
-fn reasons(failed: &[Check]) -> String {
-    failed.iter().map(|c| format!("{} ({})", c.id, c.reason)).collect::<Vec<_>>().join(", ")
-}
-
-impl From<LedgerError> for BuildError {
-    fn from(e: LedgerError) -> Self {
-        Self::Cloud(e.into())
-    }
-}
-
-impl From<FetchError> for BuildError {
-    fn from(e: FetchError) -> Self {
-        match e {
-            FetchError::Cancelled(c) => Self::Cancelled(c),
-            e => Self::Fetch(e),
-        }
-    }
-}
-
-impl From<WallError> for BuildError {
-    fn from(e: WallError) -> Self {
-        match e {
-            WallError::Cancelled(c) => Self::Cancelled(c),
-            e => Self::Wall(e.to_string()),
-        }
-    }
-}
-
-impl BuildError {
-    /// An orderly stop on a signal, and not a failure, however deep it was noticed.
-    pub fn is_cancelled(&self) -> bool {
-        matches!(self, Self::Cancelled(_) | Self::Cloud(CloudError::Cancelled(_)))
-    }
-}
-
-impl<'a> BuildContext<'a> {
-    /// The same, with events, or a way to stop, of its own.
-    fn with<'b>(&'b self, cx: &'b Cx) -> BuildContext<'b>
-    where
-        'a: 'b,
-    {
-        let BuildContext { cloud, connect, plan, wall, until, keep_on_failure, .. } = *self;
-        let (scratch, work, downloads) =
-            (self.scratch.clone(), self.work.clone(), self.downloads.clone());
-        let proxies = self.proxies.clone();
-        BuildContext {
-            cloud,
-            connect,
-            cx,
-            plan,
-            wall,
-            scratch,
-            work,
-            downloads,
-            proxies,
-            until,
-            keep_on_failure,
-        }
-    }
-
-    /// Runs one stage and tells of its begin, end and time.
-    async fn stage<T>(
-        &self,
-        stage: Stage,
-        work: impl Future<Output = Result<T, BuildError>>,
-    ) -> Result<T, BuildError> {
-        self.cx.cancel.check()?;
-        let begin = Instant::now();
-        self.cx.events.emit(Event::StageStarted { stage });
-        let result = match stage {
-            // One short write. What it did counts, whatever became of the disk meanwhile: the image
-            // is what everybody gets.
-            Stage::Publish => work.await,
-            _ => space::watched(self, stage, work).await,
-        };
-        let seconds = seconds(begin.elapsed());
-        self.cx.events.emit(match &result {
-            Ok(_) => Event::StageDone { stage, seconds },
-            Err(e) => Event::StageFailed { stage, seconds, error: e.to_string() },
-        });
-        result
-    }
-}
-
 /// Walks the line, then the road home: the same one for success and failure.
 pub async fn build(site: &BuildContext<'_>) -> Outcome {
     let mut up = None;
@@ -252,8 +112,8 @@ async fn line(site: &BuildContext<'_>, up: &mut Option<SshAccess>) -> Result<Bui
             *up = Some(builder.opened(site)?);
             let provisioned =
                 site.stage(Stage::Provision, provision::steps(site, &mut builder)).await;
-            if let Goal::Provisioned(person) = site.until {
-                return visited(site, &builder, person, provisioned).await;
+            if let Goal::Provisioned(person) = &site.until {
+                return visited(site, &builder, &**person, provisioned).await;
             }
             provisioned?;
             if plan.smoke.is_some() {
@@ -314,21 +174,6 @@ async fn visited(
     provisioned.map(|()| Built::ShellEnded)
 }
 
-/// A builder that has done its work gives back what it holds of the project's quota before the next
-/// machines come up. What cannot be deleted now is deleted on the way home.
-async fn retire(site: &BuildContext<'_>, machine: &str) {
-    let of_it = |e: &&Entry| {
-        e.name == machine && matches!(e.kind, Kind::Machine | Kind::Address | Kind::Volume)
-    };
-    for entry in site.cx.ledger.entries().iter().filter(of_it) {
-        if let Ok(Ok(())) =
-            tokio::time::timeout(DELETE, site.cloud.resources().delete(&site.plan.run, entry)).await
-        {
-            let _ = site.cx.ledger.gone(entry.seq);
-        }
-    }
-}
-
 async fn publish(
     site: &BuildContext<'_>,
     staged: &Image,
@@ -364,86 +209,4 @@ async fn publish(
     };
     site.cx.ledger.keep(Kind::Image, &image.id)?;
     Ok(image)
-}
-
-/// How long a single deletion may take before it is called a leak.
-const DELETE: Duration = Duration::from_secs(120);
-
-/// Deletes what the ledger holds, machines first and then newest first, past failures. What could
-/// not be deleted is returned and stays in the ledger; so is the rest after a second signal, for
-/// `sweep`.
-pub async fn unwind(site: &BuildContext<'_>) -> Vec<Leak> {
-    let outlived = end_processes(site).await;
-    let mut entries = site.cx.ledger.entries();
-    // A disk that was given to a machine can go when that is gone.
-    entries.sort_by_key(|e| e.kind != Kind::Machine);
-    if entries.is_empty() {
-        return outlived;
-    }
-    let begin = Instant::now();
-    site.cx.events.emit(Event::StageStarted { stage: Stage::Unwind });
-    let mut leaks = outlived;
-    for entry in entries {
-        let deleted = site
-            .cx
-            .cancel
-            .for_unwind()
-            .or(tokio::time::timeout(DELETE, site.cloud.resources().delete(&site.plan.run, &entry)))
-            .await;
-        let done = match deleted {
-            Ok(Ok(done)) => done
-                .and_then(|()| site.cx.ledger.gone(entry.seq).map_err(CloudError::from))
-                .map_err(|e| e.to_string()),
-            Ok(Err(_)) => Err(format!("not deleted after {DELETE:?}")),
-            Err(_) => Err("a second signal ended the clean-up".into()),
-        };
-        if let Err(reason) = done {
-            leaks.push(Leak { entry, reason });
-        }
-    }
-    let seconds = seconds(begin.elapsed());
-    site.cx.events.emit(match leaks.len() {
-        0 => Event::StageDone { stage: Stage::Unwind, seconds },
-        n => Event::StageFailed {
-            stage: Stage::Unwind,
-            seconds,
-            error: format!("{n} things could not be deleted"),
-        },
-    });
-    leaks
-}
-
-/// Ends what carries the run's mark and stands in no ledger: what a step or a script left running
-/// and no wall ended. Machines are the cloud's to end. What does not end is returned.
-async fn end_processes(site: &BuildContext<'_>) -> Vec<Leak> {
-    let entries = site.cx.ledger.entries();
-    let called = |p: &process::Proc, name: &str| p.env(exec::PROCESS_MARK).as_deref() == Some(name);
-    let known = |p: &process::Proc| {
-        entries.iter().any(|e| e.id == Some(p.to_string()) || called(p, &e.name))
-    };
-    let mut leaks = Vec::new();
-    let left = process::ours().into_iter().filter(|p| p.is_of(&site.plan.run) && !known(p));
-    for proc in left {
-        if proc.state() != process::State::Gone
-            && let Err(e) = proc.end(Duration::from_secs(5)).await
-        {
-            let entry = Entry {
-                seq: u64::MAX,
-                kind: Kind::Process,
-                name: proc.title(),
-                id: Some(proc.to_string()),
-                unanswered: None,
-            };
-            leaks.push(Leak { entry, reason: e.to_string() });
-        }
-    }
-    leaks
-}
-
-/// What went wrong with a program, as a sentence for a step or source.
-fn exec_reason(e: ExecError) -> Result<String, BuildError> {
-    match e {
-        ExecError::Cancelled(c) => Err(c.into()),
-        other => Ok(other.to_string()),
-    }
 }

@@ -12,17 +12,20 @@ use std::time::Duration;
 use async_trait::async_trait;
 
 use super::*;
-use crate::guest::{Remote, Target};
+use crate::guest::{Connect, Remote, RemoteError, Target};
 use crate::model::digest::{Algorithm, Digest};
-use crate::model::event::{Events, Sink, Stamped, Verdict};
+use crate::model::event::{Event, Events, Sink, Stamped, Verdict};
 use crate::model::format::Format;
 use crate::model::source::{ChecksumSource, Download};
 use crate::model::source_uri::SourceUri;
 use crate::plan::*;
 use crate::provider::fake::{Fault, Memory};
 use crate::provider::ledger::Ledger;
+use crate::provider::{Provider, RunCx};
 use crate::system::cancel::Cancel;
 use crate::system::digest::Hasher;
+use crate::system::exec;
+use crate::wall::Wall;
 
 mod fake;
 mod smoke;
@@ -158,7 +161,7 @@ async fn a_machine_that_is_not_reached_is_told_with_the_setting() {
         let mut plan = world.plan();
         (plan.site, plan.timeouts.ssh) = (Some(site_admitting(ssh_from)), 1);
         let ledger = Ledger::open(&world.dir.path().join("l")).unwrap();
-        let cx = Cx { ledger, events: Events::default(), cancel: Cancel::default() };
+        let cx = RunCx { ledger, events: Events::default(), cancel: Cancel::default() };
         let outcome = build(&BuildContext {
             keep_on_failure: false,
             ..site(&world, &Deaf, &plan, &cx, &wall)

@@ -3,6 +3,8 @@ use std::path::Path;
 
 use serde::Serialize;
 
+use super::base::base_name;
+use crate::engine::run_dir;
 use crate::frontend::build_vars;
 use crate::model::definition::{Base, Definition};
 use crate::model::event::{Check, Event, Events, Stamped, Tally};
@@ -10,8 +12,7 @@ use crate::model::facts::{BaseLookup, FactsQuery};
 use crate::model::family::{self, CurrentInputs};
 use crate::model::image::{self, Image, State};
 use crate::provider::ledger::Ledger;
-use crate::provider::{CloudError, Cx, Provider};
-use crate::run;
+use crate::provider::{CloudError, Provider, RunCx};
 
 #[derive(Debug, Serialize)]
 pub struct Lineage {
@@ -134,7 +135,7 @@ pub async fn now(
 /// image; it would always be stale.
 pub fn now_among(images: &[Image], bundle: &Definition) -> CurrentInputs {
     let family = matches!(bundle.base, Some(Base::Os(_)));
-    let base = run::base_name(bundle).ok().flatten().filter(|name| family || *name != bundle.name);
+    let base = base_name(bundle).ok().flatten().filter(|name| family || *name != bundle.name);
     CurrentInputs {
         inputs: build_vars::inputs(bundle).ok().map(|inputs| inputs.sha256),
         base: base.and_then(|name| family::resolve(images, &name, family)).cloned(),
@@ -146,7 +147,8 @@ async fn looked_up(
     name: &str,
     family: bool,
 ) -> Result<Option<Image>, CloudError> {
-    let cx = Cx { ledger: Ledger::none(), events: Events::default(), cancel: Default::default() };
+    let cx =
+        RunCx { ledger: Ledger::none(), events: Events::default(), cancel: Default::default() };
     let wanted = FactsQuery {
         base: Some(name.to_owned()),
         base_is_family: family,
@@ -162,8 +164,8 @@ async fn looked_up(
 /// Results of a run's checks, from its record in the tree.
 fn tests_of_run(tree: &Path, run: &str) -> Option<String> {
     let dir =
-        run::directories(tree).into_iter().find(|d| d.file_name().is_some_and(|n| n == run))?;
-    let text = run::read_text(&dir, "events.jsonl").ok()?;
+        run_dir::directories(tree).into_iter().find(|d| d.file_name().is_some_and(|n| n == run))?;
+    let text = run_dir::read_text(&dir, "events.jsonl").ok()?;
     let check = |line: &str| match serde_json::from_str::<Stamped>(line).ok()?.event {
         Event::Check(check) => Some(check),
         _ => None,

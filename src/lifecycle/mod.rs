@@ -2,5 +2,8 @@
 //!
 //! In the order of use: a module imports only from those above it.
 
+mod base;
 pub mod lineage;
 pub mod prune;
+
+pub use base::base_name;

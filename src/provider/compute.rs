@@ -3,7 +3,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 
-use super::{CloudError, Cx};
+use super::{CloudError, RunCx};
 use crate::model::facts::Named;
 use crate::model::image::Image;
 use crate::model::placement::Placement;
@@ -71,7 +71,7 @@ pub enum Reboot {
 pub trait Compute: Send + Sync {
     async fn boot(
         &self,
-        cx: &Cx,
+        cx: &RunCx,
         spec: &BootSpec,
         deadline: Duration,
     ) -> Result<Machine, CloudError>;
@@ -95,7 +95,7 @@ pub trait Compute: Send + Sync {
     /// Reboots a machine; returns when the cloud has done its part.
     async fn reboot(
         &self,
-        cx: &Cx,
+        cx: &RunCx,
         machine: &Machine,
         how: Reboot,
         deadline: Duration,
@@ -104,7 +104,7 @@ pub trait Compute: Send + Sync {
     /// Requests an orderly shutdown and waits until the machine is off.
     async fn shutdown(
         &self,
-        cx: &Cx,
+        cx: &RunCx,
         machine: &Machine,
         deadline: Duration,
     ) -> Result<(), CloudError>;
@@ -112,7 +112,7 @@ pub trait Compute: Send + Sync {
     /// Makes a staged image called `name` from the disk of a machine that is off.
     async fn capture(
         &self,
-        cx: &Cx,
+        cx: &RunCx,
         run: &str,
         machine: &Machine,
         name: &str,

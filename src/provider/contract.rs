@@ -18,7 +18,7 @@ use std::time::Duration;
 
 use super::ledger::{Entry, Kind, Ledger};
 use super::{
-    BootSpec, CloudError, Cx, Machine, MachinePlacement, Power, Provider, Publication, Reboot,
+    BootSpec, CloudError, Machine, MachinePlacement, Power, Provider, Publication, Reboot, RunCx,
 };
 use crate::model::facts::{BaseLookup, FactsQuery};
 use crate::model::family;
@@ -44,7 +44,7 @@ pub async fn check(
 
 struct Run {
     id: String,
-    cx: Cx,
+    cx: RunCx,
     place: Option<MachinePlacement>,
 }
 
@@ -55,7 +55,7 @@ impl Run {
         let ledger = Ledger::open(&dir.join(format!("{id}.jsonl"))).expect("open a ledger");
         Self {
             id,
-            cx: Cx { ledger, events: Default::default(), cancel: Default::default() },
+            cx: RunCx { ledger, events: Default::default(), cancel: Default::default() },
             place: place.cloned(),
         }
     }

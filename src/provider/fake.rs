@@ -4,7 +4,7 @@ use std::sync::{Mutex, MutexGuard};
 use std::time::Duration;
 
 use super::ledger::{Kind, Made};
-use super::{BootSpec, CloudError, Cx, Power};
+use super::{BootSpec, CloudError, Power, RunCx};
 use crate::model::image::{self, Image, State};
 use crate::model::units::GIB;
 
@@ -151,7 +151,7 @@ impl Memory {
     /// A mutating call that makes an image.
     async fn make(
         &self,
-        cx: &Cx,
+        cx: &RunCx,
         run: &str,
         name: &str,
         what: &str,

@@ -37,7 +37,7 @@ pub use volumes::{AttachedVolume, Volumes};
 
 /// Context of a call: the ledger that records what it creates, the events sink, and cancellation.
 #[derive(Clone)]
-pub struct Cx {
+pub struct RunCx {
     pub ledger: Ledger,
     pub events: Events,
     pub cancel: Cancel,
@@ -59,7 +59,7 @@ pub trait Provider: Send + Sync {
     }
 
     /// Reads facts; changes nothing. Missing resources are facts, not errors.
-    async fn facts(&self, wanted: &FactsQuery, cx: &Cx) -> Result<CloudFacts, CloudError>;
+    async fn facts(&self, wanted: &FactsQuery, cx: &RunCx) -> Result<CloudFacts, CloudError>;
 
     fn compute(&self) -> &dyn Compute;
 

@@ -3,7 +3,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 
-use super::{CloudError, Cx, Machine};
+use super::{CloudError, Machine, RunCx};
 
 /// Boots machines in rescue mode.
 #[async_trait]
@@ -11,7 +11,7 @@ pub trait Rescue: Send + Sync {
     /// Boots a machine from a new disk of its image, with its own disk as the second.
     async fn rescue(
         &self,
-        cx: &Cx,
+        cx: &RunCx,
         machine: &Machine,
         deadline: Duration,
     ) -> Result<(), CloudError>;
@@ -19,7 +19,7 @@ pub trait Rescue: Send + Sync {
     /// Reverts `rescue`: boots the machine from its own disk.
     async fn unrescue(
         &self,
-        cx: &Cx,
+        cx: &RunCx,
         machine: &Machine,
         deadline: Duration,
     ) -> Result<(), CloudError>;

@@ -3,7 +3,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 
-use super::{CloudError, Cx, Machine};
+use super::{CloudError, Machine, RunCx};
 use crate::model::placement::VolumePlan;
 
 /// A disk that was attached to a running machine.
@@ -22,7 +22,7 @@ pub trait Volumes: Send + Sync {
     /// choice.
     async fn attach(
         &self,
-        cx: &Cx,
+        cx: &RunCx,
         run: &str,
         machine: &Machine,
         wanted: &VolumePlan,
@@ -32,7 +32,7 @@ pub trait Volumes: Send + Sync {
     /// Detaches a disk from its machine and deletes it.
     async fn detach(
         &self,
-        cx: &Cx,
+        cx: &RunCx,
         run: &str,
         machine: &Machine,
         disk: &AttachedVolume,

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use image_factory::testing::provider::ledger::{Entry, Ledger};
 use image_factory::testing::provider::openstack::{Config, OpenStack, login};
-use image_factory::testing::provider::{Cx, Provider};
+use image_factory::testing::provider::{Provider, RunCx};
 
 const RUN: &str = "bench-import";
 
@@ -64,7 +64,7 @@ async fn main() {
         ssh_from: Vec::new(),
     };
     let cloud = OpenStack::new(config).unwrap();
-    let cx = Cx {
+    let cx = RunCx {
         ledger: Ledger::open(&dir.path().join("ledger")).unwrap(),
         events: Default::default(),
         cancel: Default::default(),

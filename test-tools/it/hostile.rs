@@ -26,9 +26,9 @@ use image_factory::testing::plan::{
 };
 use image_factory::testing::provider::fake::Memory;
 use image_factory::testing::provider::ledger::Ledger;
-use image_factory::testing::provider::{Cx, Provider};
+use image_factory::testing::provider::{Provider, RunCx};
 use image_factory::testing::report::Renderer;
-use image_factory::testing::run::{self, Home, RunError, RunOptions, RunOutcome};
+use image_factory::testing::run::{Factory, Home, RunError, RunOptions, RunOutcome, RunRequest};
 use image_factory::testing::settings::Settings;
 use image_factory::testing::wall::{Config, Wall};
 
@@ -241,7 +241,7 @@ async fn run_on(hostile: &Hostile, dir: &Path, steps: Vec<StepPlan>) -> (RunOutc
     events.add(Box::new(EventFile::open(&dir.join("events.jsonl")).unwrap()));
     events.add(Box::new(Recorder::default()));
     events.add(Box::new(warnings.clone()));
-    let cx = Cx {
+    let cx = RunCx {
         ledger: Ledger::open(&dir.join("ledger.jsonl")).unwrap(),
         events: events.clone(),
         cancel: Cancel::default(),

@@ -7,7 +7,7 @@ use image_factory::testing::plan::{BaseLookup, FactsQuery};
 use image_factory::testing::provider::ledger::{Kind, Ledger};
 use image_factory::testing::provider::qemu::{Accel, Local, LocalConfig};
 use image_factory::testing::provider::{
-    BootSpec, CloudError, Cx, Machine, Power, Provider, contract,
+    BootSpec, CloudError, Machine, Power, Provider, RunCx, contract,
 };
 
 use super::tiny_disk::tiny_disk;
@@ -15,7 +15,7 @@ use super::tiny_disk::tiny_disk;
 struct Bench {
     dir: tempfile::TempDir,
     cloud: Local,
-    cx: Cx,
+    cx: RunCx,
 }
 
 fn program() -> Option<PathBuf> {
@@ -38,7 +38,7 @@ fn bench_in(dir: tempfile::TempDir) -> Bench {
         program: program(),
     };
     let ledger = Ledger::open(&dir.path().join("ledger.jsonl")).unwrap();
-    let cx = Cx { ledger, events: Default::default(), cancel: Default::default() };
+    let cx = RunCx { ledger, events: Default::default(), cancel: Default::default() };
     Bench { cloud: Local::new(config), cx, dir }
 }
 

@@ -7,7 +7,7 @@ use std::time::Duration;
 use image_factory::testing::plan::{FactsQuery, Named, Placement, Security};
 use image_factory::testing::provider::ledger::Ledger;
 use image_factory::testing::provider::openstack::{Config, OpenStack, login};
-use image_factory::testing::provider::{BootSpec, Cx, MachinePlacement, Provider};
+use image_factory::testing::provider::{BootSpec, MachinePlacement, Provider, RunCx};
 use serde_json::Value;
 
 use super::devcloud::{self, Undo};
@@ -151,7 +151,7 @@ async fn wild_machines_have_their_floating_ip_on_the_first_network() {
         ssh_from: Vec::new(),
     })
     .unwrap();
-    let cx = Cx {
+    let cx = RunCx {
         ledger: Ledger::open(&dir.path().join("ledger.jsonl")).unwrap(),
         events: Default::default(),
         cancel: Default::default(),

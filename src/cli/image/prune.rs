@@ -3,14 +3,14 @@ use std::process::ExitCode;
 
 use super::{json, no_family};
 use crate::cli::{Context, Failure, err, findings, out};
+use crate::engine::run_dir;
 use crate::frontend::build_vars;
 use crate::lifecycle::prune;
 use crate::model::definition::Definition;
 use crate::model::event::Events;
 use crate::model::family::{self, Policy, PruneAction};
 use crate::provider::ledger::Ledger;
-use crate::provider::{Cx, Provider};
-use crate::run;
+use crate::provider::{Provider, RunCx};
 
 #[derive(clap::Args)]
 pub struct Args {
@@ -36,8 +36,8 @@ pub async fn run(
 ) -> Result<ExitCode, Failure> {
     let families = policies(context, cloud, args).await?;
     let cx =
-        Cx { ledger: Ledger::none(), events: Events::default(), cancel: context.cancel.clone() };
-    let building = run::bases_of_live_runs(&context.home)
+        RunCx { ledger: Ledger::none(), events: Events::default(), cancel: context.cancel.clone() };
+    let building = run_dir::bases_of_live_runs(&context.home)
         .map_err(|e| Failure::host(format!("cannot read the index of runs: {e}")))?;
     let done = prune::prune(cloud, &cx, &families, &building, args.dry_run).await?;
     if context.common.json {

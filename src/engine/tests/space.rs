@@ -11,7 +11,7 @@ fn a_disk_that_gets_full_ends_the_run() {
 /// `shell` ends as a build does: its prompt is not opened, and one signal is no second one for it.
 #[test]
 fn a_disk_that_gets_full_before_the_prompt_leaves_nothing() {
-    on_small_disk(async |dir| fill(dir, Goal::Provisioned(&Nobody)).await);
+    on_small_disk(async |dir| fill(dir, Goal::Provisioned(Arc::new(Nobody))).await);
 }
 
 fn on_small_disk(test: impl AsyncFnOnce(&Path) + Send) {
@@ -30,7 +30,7 @@ fn fill_up(dir: &Path) {
 fn what_was_published_is_told_though_the_disk_got_full() {
     on_small_disk(async |dir| {
         let (world, wall) = (World::new(), no_wall());
-        let cx = Cx {
+        let cx = RunCx {
             ledger: Ledger::open(&dir.join("l")).unwrap(),
             events: Events::default(),
             cancel: Cancel::default(),
@@ -60,8 +60,11 @@ fn a_disk_that_others_fill_ends_no_run_elsewhere() {
             (Stage::Source, dir, true),
             (Stage::Provision, &own, true),
         ] {
-            let cx =
-                Cx { ledger: Ledger::none(), events: Events::default(), cancel: Cancel::default() };
+            let cx = RunCx {
+                ledger: Ledger::none(),
+                events: Events::default(),
+                cancel: Cancel::default(),
+            };
             let site =
                 BuildContext { work: own.clone(), ..site(&world, &connect, &plan, &cx, &wall) };
             let filling = async {
@@ -77,12 +80,12 @@ fn a_disk_that_others_fill_ends_no_run_elsewhere() {
     });
 }
 
-async fn fill(dir: &Path, until: Goal<'_>) {
+async fn fill(dir: &Path, until: Goal) {
     let world = World::new();
     let before = world.cloud.snapshot();
     let plan = world.plan();
     let all = Cancel::default();
-    let cx = Cx {
+    let cx = RunCx {
         ledger: Ledger::open(&dir.join("l")).unwrap(),
         events: Events::default(),
         cancel: all.child(),

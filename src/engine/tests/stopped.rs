@@ -5,7 +5,7 @@ use super::*;
 async fn a_builder_that_powers_off_in_mid_step_is_named() {
     let world = World::new();
     let plan = world.plan();
-    let cx = Cx {
+    let cx = RunCx {
         ledger: Ledger::open(&world.dir.path().join("l")).unwrap(),
         events: Events::default(),
         cancel: Cancel::default(),
@@ -37,7 +37,7 @@ async fn a_machine_that_is_kept_keeps_nothing_else() {
     let (world, wall) = (World::new(), no_wall());
     world.fake.0.lock().unwrap().exits.push(("install-it".into(), 3));
     let plan = Plan { run: "r-kept".into(), ..world.plan() };
-    let cx = Cx {
+    let cx = RunCx {
         ledger: Ledger::open(&world.dir.path().join("l")).unwrap(),
         events: Events::default(),
         cancel: Cancel::default(),
@@ -72,14 +72,14 @@ async fn a_signal_before_the_prompt_opens_none() {
     let world = World::new();
     let before = world.cloud.snapshot();
     world.fake.0.lock().unwrap().stop_at = Some(("install-it".into(), world.cancel.clone()));
-    let cx = Cx {
+    let cx = RunCx {
         ledger: Ledger::open(&world.dir.path().join("l")).unwrap(),
         events: Events::default(),
         cancel: world.cancel.clone(),
     };
     let (connect, plan, wall) = (world.fake.clone(), world.plan(), no_wall());
     let outcome = build(&BuildContext {
-        until: Goal::Provisioned(&Nobody),
+        until: Goal::Provisioned(Arc::new(Nobody)),
         ..site(&world, &connect, &plan, &cx, &wall)
     })
     .await;

@@ -9,7 +9,7 @@ use crate::guest::{Command, Connect, Exit, OnOutput, OnProgress, keys};
 use crate::model::event::{Event, Events, Sink, Stamped};
 use crate::provider::fake::Memory;
 use crate::provider::ledger::Ledger;
-use crate::provider::{BootSpec, Cx, Provider};
+use crate::provider::{BootSpec, Provider, RunCx};
 use crate::system::cancel::Cancel;
 
 const FAST: Pace = Pace {
@@ -89,7 +89,7 @@ async fn with_machine(test: impl AsyncFnOnce(&BuildContext<'_>, &Running, &Memor
     cloud.look_every(Duration::from_millis(50));
     let events = Events::default();
     events.add(Box::new(told.clone()));
-    let cx = Cx {
+    let cx = RunCx {
         ledger: Ledger::open(&dir.path().join("ledger.jsonl")).unwrap(),
         events,
         cancel: Cancel::default(),

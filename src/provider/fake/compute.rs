@@ -8,11 +8,11 @@ use super::world::Booted;
 use crate::model::image::Image;
 use crate::model::units::GIB;
 use crate::provider::ledger::{Kind, Made};
-use crate::provider::{BootSpec, CloudError, Compute, Cx, Machine, Power, Reboot};
+use crate::provider::{BootSpec, CloudError, Compute, Machine, Power, Reboot, RunCx};
 
 #[async_trait]
 impl Compute for Memory {
-    async fn boot(&self, cx: &Cx, spec: &BootSpec, _: Duration) -> Result<Machine, CloudError> {
+    async fn boot(&self, cx: &RunCx, spec: &BootSpec, _: Duration) -> Result<Machine, CloudError> {
         cx.cancel.check()?;
         let create = || async {
             self.mutate("boot", |world| {
@@ -91,7 +91,7 @@ impl Compute for Memory {
 
     async fn reboot(
         &self,
-        cx: &Cx,
+        cx: &RunCx,
         machine: &Machine,
         _: Reboot,
         _: Duration,
@@ -100,7 +100,7 @@ impl Compute for Memory {
         self.mutate("reboot", |world| world.machine(machine).map(|m| m.power = Power::On))
     }
 
-    async fn shutdown(&self, cx: &Cx, machine: &Machine, _: Duration) -> Result<(), CloudError> {
+    async fn shutdown(&self, cx: &RunCx, machine: &Machine, _: Duration) -> Result<(), CloudError> {
         cx.cancel.check()?;
         self.mutate("shutdown", |world| {
             world.machine(machine)?.power = Power::Off;
@@ -110,7 +110,7 @@ impl Compute for Memory {
 
     async fn capture(
         &self,
-        cx: &Cx,
+        cx: &RunCx,
         run: &str,
         machine: &Machine,
         name: &str,

@@ -28,7 +28,7 @@ async fn faults_are_where_they_were_asked_for() {
     for fault in [Fault::Refuse, Fault::LoseReply] {
         let dir = tempfile::tempdir().unwrap();
         let ledger = Ledger::open(&dir.path().join("ledger.jsonl")).unwrap();
-        let cx = Cx { ledger, events: Default::default(), cancel: Default::default() };
+        let cx = RunCx { ledger, events: Default::default(), cancel: Default::default() };
         let cloud = Memory::new();
         let base = cloud.add_image("base-1", "base");
         let before = cloud.snapshot();

@@ -7,14 +7,14 @@ use async_trait::async_trait;
 
 use super::{OpenStack, capture, facts, lifecycle, publish};
 use crate::model::image::{Image, Lifecycle};
-use crate::provider::{Artifacts, CloudError, Cx, Publication};
+use crate::provider::{Artifacts, CloudError, Publication, RunCx};
 use crate::system::cancel::Cancel;
 
 #[async_trait]
 impl Artifacts for OpenStack {
     async fn import(
         &self,
-        cx: &Cx,
+        cx: &RunCx,
         run: &str,
         name: &str,
         file: &Path,
@@ -25,7 +25,7 @@ impl Artifacts for OpenStack {
 
     async fn publish(
         &self,
-        cx: &Cx,
+        cx: &RunCx,
         staged: &Image,
         publication: &Publication,
     ) -> Result<Image, CloudError> {
@@ -38,14 +38,14 @@ impl Artifacts for OpenStack {
 
     async fn set_lifecycle(
         &self,
-        cx: &Cx,
+        cx: &RunCx,
         image: &Image,
         to: &Lifecycle,
     ) -> Result<Image, CloudError> {
         lifecycle::set(self, cx, image, to).await
     }
 
-    async fn adopt(&self, cx: &Cx, image: &Image) -> Result<Image, CloudError> {
+    async fn adopt(&self, cx: &RunCx, image: &Image) -> Result<Image, CloudError> {
         lifecycle::adopt(self, cx, image).await
     }
 
@@ -53,7 +53,7 @@ impl Artifacts for OpenStack {
         lifecycle::uses(self, images).await
     }
 
-    async fn delete(&self, cx: &Cx, image: &Image) -> Result<(), CloudError> {
+    async fn delete(&self, cx: &RunCx, image: &Image) -> Result<(), CloudError> {
         lifecycle::discard(self, cx, image).await
     }
 }

@@ -12,13 +12,13 @@ use super::{Group, OpenStack, cinder, description, neutron, poll};
 use crate::model::facts::{Named, QuotaHeadroom};
 use crate::model::placement::Security;
 use crate::provider::ledger::Kind;
-use crate::provider::{BootSpec, CloudError, Cx, Machine, MachinePlacement};
+use crate::provider::{BootSpec, CloudError, Machine, MachinePlacement, RunCx};
 
 const SSH: u16 = 22;
 
 pub async fn boot(
     cloud: &OpenStack,
-    cx: &Cx,
+    cx: &RunCx,
     spec: &BootSpec,
     deadline: Duration,
 ) -> Result<Machine, CloudError> {
@@ -104,7 +104,7 @@ fn body(
 /// The groups that are named, or the run's own, made with its first machine.
 async fn groups(
     cloud: &OpenStack,
-    cx: &Cx,
+    cx: &RunCx,
     spec: &BootSpec,
     place: &MachinePlacement,
 ) -> Result<Vec<Named>, CloudError> {
@@ -145,7 +145,7 @@ async fn groups(
 
 /// Admits SSH from the address that this machine has towards `host`: towards the cloud's API it may
 /// have another one.
-async fn admit(cloud: &OpenStack, cx: &Cx, run: &str, host: &str) -> Result<(), CloudError> {
+async fn admit(cloud: &OpenStack, cx: &RunCx, run: &str, host: &str) -> Result<(), CloudError> {
     let mut known = cloud.group.lock().await;
     let Some(group) = known.get_mut(run) else { return Ok(()) };
     let cidr = (cloud.source)(host, SSH);
@@ -159,14 +159,14 @@ async fn admit(cloud: &OpenStack, cx: &Cx, run: &str, host: &str) -> Result<(), 
 }
 
 /// A courtesy to people who look at lists; a cloud without tags is no worse a cloud.
-pub(super) async fn tag(cloud: &OpenStack, cx: &Cx, kind: &str, id: &str) {
+pub(super) async fn tag(cloud: &OpenStack, cx: &RunCx, kind: &str, id: &str) {
     let _ = neutron::tag(&cloud.api, kind, id, &["image-factory"], &cx.cancel).await;
 }
 
 /// The volume that it boots from, if it does.
 async fn volume(
     cloud: &OpenStack,
-    cx: &Cx,
+    cx: &RunCx,
     spec: &BootSpec,
     place: &MachinePlacement,
     deadline: Duration,
@@ -230,7 +230,7 @@ impl Failed {
 /// One create, and the wait for ACTIVE. Outer error: the cloud. Inner error: the server.
 async fn active(
     cloud: &OpenStack,
-    cx: &Cx,
+    cx: &RunCx,
     spec: &BootSpec,
     body: &serde_json::Value,
     deadline: Duration,
@@ -255,7 +255,7 @@ async fn active(
 }
 
 /// Nova's fault, the end of the console, and what the quota leaves.
-async fn explain(cloud: &OpenStack, cx: &Cx, spec: &BootSpec, failed: Failed) -> CloudError {
+async fn explain(cloud: &OpenStack, cx: &RunCx, spec: &BootSpec, failed: Failed) -> CloudError {
     let console = nova::console(&cloud.api, &failed.id, &cx.cancel).await.unwrap_or_default();
     for line in console.lines().rev().take(30).collect::<Vec<_>>().into_iter().rev() {
         cx.events.output("console", line);

@@ -12,7 +12,7 @@ use crate::model::event::Event;
 use crate::model::format::Format;
 use crate::model::image::{self, Image};
 use crate::provider::ledger::Kind;
-use crate::provider::{CloudError, Cx, Machine};
+use crate::provider::{CloudError, Machine, RunCx};
 use crate::system::digest::Hasher;
 use crate::system::disk;
 use crate::system::exec::{self, ExecError};
@@ -22,7 +22,7 @@ const STUCK: u32 = 8;
 
 pub async fn machine(
     cloud: &OpenStack,
-    cx: &Cx,
+    cx: &RunCx,
     run: &str,
     machine: &Machine,
     name: &str,
@@ -67,7 +67,7 @@ pub async fn machine(
 /// Uploads a boot volume. Deletes its server first, because the volume must be unused.
 async fn volume_image(
     cloud: &OpenStack,
-    cx: &Cx,
+    cx: &RunCx,
     run: &str,
     machine: &Machine,
     volume: &str,
@@ -101,13 +101,13 @@ async fn volume_image(
 }
 
 /// Writes the image's own ID as proof that it is the staged image; a name could be a copy's.
-async fn name_itself(cloud: &OpenStack, cx: &Cx, id: &str) -> Result<Record, CloudError> {
+async fn name_itself(cloud: &OpenStack, cx: &RunCx, id: &str) -> Result<Record, CloudError> {
     let mut patch = Patch::default();
     patch.set(image::IMAGE_ID, id);
     Ok(glance::patch(&cloud.api, id, &patch, &cx.cancel).await?)
 }
 
-async fn mark(cloud: &OpenStack, cx: &Cx, run: &str, id: &str) -> Result<(), CloudError> {
+async fn mark(cloud: &OpenStack, cx: &RunCx, run: &str, id: &str) -> Result<(), CloudError> {
     let mut patch = Patch::default();
     for (key, value) in cloud.staged_marks(run) {
         patch.set(&key, value);
@@ -119,7 +119,7 @@ async fn mark(cloud: &OpenStack, cx: &Cx, run: &str, id: &str) -> Result<(), Clo
 /// Waits until the image has its content. `server` is its source, whose task ends first or fails.
 async fn finished(
     cloud: &OpenStack,
-    cx: &Cx,
+    cx: &RunCx,
     id: &str,
     what: &str,
     deadline: Duration,
@@ -177,7 +177,7 @@ async fn finished(
 
 pub async fn file(
     cloud: &OpenStack,
-    cx: &Cx,
+    cx: &RunCx,
     run: &str,
     name: &str,
     file: &Path,
@@ -230,7 +230,7 @@ pub async fn file(
 /// Digest of `file`, if image `id` has content of its length, or gets it in time.
 async fn stored(
     cloud: &OpenStack,
-    cx: &Cx,
+    cx: &RunCx,
     id: &str,
     file: &Path,
 ) -> Result<Option<Digest>, CloudError> {
@@ -268,7 +268,7 @@ async fn stored(
 /// qcow2 with internal snapshots.
 async fn as_qcow2(
     cloud: &OpenStack,
-    cx: &Cx,
+    cx: &RunCx,
     run: &str,
     file: &Path,
     deadline: Duration,

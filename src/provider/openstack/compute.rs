@@ -5,14 +5,14 @@ use async_trait::async_trait;
 
 use super::{OpenStack, boot, capture, nova, power};
 use crate::model::image::Image;
-use crate::provider::{BootSpec, CloudError, Compute, Cx, Machine, Power, Reboot, Rescue};
+use crate::provider::{BootSpec, CloudError, Compute, Machine, Power, Reboot, Rescue, RunCx};
 use crate::system::cancel::Cancel;
 
 #[async_trait]
 impl Compute for OpenStack {
     async fn boot(
         &self,
-        cx: &Cx,
+        cx: &RunCx,
         spec: &BootSpec,
         deadline: Duration,
     ) -> Result<Machine, CloudError> {
@@ -47,7 +47,7 @@ impl Compute for OpenStack {
 
     async fn reboot(
         &self,
-        cx: &Cx,
+        cx: &RunCx,
         machine: &Machine,
         how: Reboot,
         deadline: Duration,
@@ -57,7 +57,7 @@ impl Compute for OpenStack {
 
     async fn shutdown(
         &self,
-        cx: &Cx,
+        cx: &RunCx,
         machine: &Machine,
         deadline: Duration,
     ) -> Result<(), CloudError> {
@@ -66,7 +66,7 @@ impl Compute for OpenStack {
 
     async fn capture(
         &self,
-        cx: &Cx,
+        cx: &RunCx,
         run: &str,
         machine: &Machine,
         name: &str,
@@ -80,7 +80,7 @@ impl Compute for OpenStack {
 impl Rescue for OpenStack {
     async fn rescue(
         &self,
-        cx: &Cx,
+        cx: &RunCx,
         machine: &Machine,
         deadline: Duration,
     ) -> Result<(), CloudError> {
@@ -89,7 +89,7 @@ impl Rescue for OpenStack {
 
     async fn unrescue(
         &self,
-        cx: &Cx,
+        cx: &RunCx,
         machine: &Machine,
         deadline: Duration,
     ) -> Result<(), CloudError> {

@@ -9,7 +9,7 @@ use jiff::Timestamp;
 use super::api::ApiError;
 use super::{OpenStack, poll, resources};
 use crate::provider::ledger::{Entry, Kind};
-use crate::provider::{CloudError, Cx};
+use crate::provider::{CloudError, RunCx};
 
 /// A resource to create.
 #[derive(Clone, Copy)]
@@ -23,7 +23,7 @@ pub struct New<'a> {
 /// that appeared.
 pub async fn own<F>(
     cloud: &OpenStack,
-    cx: &Cx,
+    cx: &RunCx,
     new: New<'_>,
     create: impl FnOnce() -> F,
 ) -> Result<String, CloudError>
@@ -65,7 +65,7 @@ where
 
 async fn appears(
     cloud: &OpenStack,
-    cx: &Cx,
+    cx: &RunCx,
     new: New<'_>,
     patience: Duration,
 ) -> Result<String, CloudError> {

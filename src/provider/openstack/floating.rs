@@ -7,12 +7,12 @@ use super::nova::Server;
 use super::{OpenStack, description_for, neutron};
 use crate::model::facts::Named;
 use crate::provider::ledger::Kind;
-use crate::provider::{BootSpec, CloudError, Cx};
+use crate::provider::{BootSpec, CloudError, RunCx};
 
 /// Takes a floating IP of `network` for the machine of `spec`.
 pub(super) struct Taking<'t> {
     pub cloud: &'t OpenStack,
-    pub cx: &'t Cx,
+    pub cx: &'t RunCx,
     pub spec: &'t BootSpec,
     pub network: &'t Named,
 }

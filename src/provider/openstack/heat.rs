@@ -1,6 +1,6 @@
 //! Calls of Heat: template validation. Source: the Orchestration API v1 reference.
 use super::OpenStack;
-use crate::provider::{CloudError, Cx, TemplateValidator};
+use crate::provider::{CloudError, RunCx, TemplateValidator};
 use async_trait::async_trait;
 use serde_json::json;
 
@@ -9,7 +9,7 @@ impl TemplateValidator for OpenStack {
     async fn validate(
         &self,
         template: &str,
-        cx: &Cx,
+        cx: &RunCx,
     ) -> Result<Option<Result<(), String>>, CloudError> {
         if !self.api.has(Service::Orchestration, &cx.cancel).await? {
             return Ok(None);

@@ -14,7 +14,7 @@ use async_trait::async_trait;
 
 use super::local_resources::LocalResources;
 use super::{
-    Artifacts, CloudError, Compute, Cx, Provider, Rescue, Resources, TemplateValidator, Volumes,
+    Artifacts, CloudError, Compute, Provider, Rescue, Resources, RunCx, TemplateValidator, Volumes,
 };
 use crate::model::facts::{CloudFacts, FactsQuery, PlacementDefaults};
 use crate::model::image;
@@ -205,7 +205,7 @@ impl Provider for OpenStack {
         self.api.name()
     }
 
-    async fn facts(&self, wanted: &FactsQuery, cx: &Cx) -> Result<CloudFacts, CloudError> {
+    async fn facts(&self, wanted: &FactsQuery, cx: &RunCx) -> Result<CloudFacts, CloudError> {
         facts::facts(self, wanted, cx).await
     }
 

@@ -5,7 +5,7 @@ use serde_json::json;
 
 use super::nova::{self, Server};
 use super::{OpenStack, poll};
-use crate::provider::{CloudError, Cx, Machine, Power, Reboot};
+use crate::provider::{CloudError, Machine, Power, Reboot, RunCx};
 use crate::system::cancel::Cancel;
 
 pub async fn power(cloud: &OpenStack, id: &str) -> Result<Power, CloudError> {
@@ -33,7 +33,7 @@ fn judge(server: &Server) -> Power {
 
 pub async fn shutdown(
     cloud: &OpenStack,
-    cx: &Cx,
+    cx: &RunCx,
     machine: &Machine,
     deadline: Duration,
 ) -> Result<(), CloudError> {
@@ -57,7 +57,7 @@ pub async fn shutdown(
 
 pub async fn reboot(
     cloud: &OpenStack,
-    cx: &Cx,
+    cx: &RunCx,
     machine: &Machine,
     how: Reboot,
     deadline: Duration,
@@ -76,7 +76,7 @@ pub async fn reboot(
 
 pub async fn rescue(
     cloud: &OpenStack,
-    cx: &Cx,
+    cx: &RunCx,
     machine: &Machine,
     deadline: Duration,
 ) -> Result<(), CloudError> {
@@ -92,7 +92,7 @@ pub async fn rescue(
 
 pub async fn unrescue(
     cloud: &OpenStack,
-    cx: &Cx,
+    cx: &RunCx,
     machine: &Machine,
     deadline: Duration,
 ) -> Result<(), CloudError> {
@@ -104,7 +104,7 @@ pub async fn unrescue(
 /// Waits until Nova has finished an action.
 async fn comes_to(
     cloud: &OpenStack,
-    cx: &Cx,
+    cx: &RunCx,
     machine: &Machine,
     doing: &str,
     status: &str,

@@ -7,7 +7,7 @@ use std::time::Duration;
 impl Volumes for OpenStack {
     async fn attach(
         &self,
-        cx: &Cx,
+        cx: &RunCx,
         run: &str,
         machine: &Machine,
         wanted: &VolumePlan,
@@ -18,7 +18,7 @@ impl Volumes for OpenStack {
 
     async fn detach(
         &self,
-        cx: &Cx,
+        cx: &RunCx,
         run: &str,
         machine: &Machine,
         disk: &AttachedVolume,
@@ -32,11 +32,11 @@ use super::create::{self, New};
 use super::{OpenStack, Service, cinder, nova, poll, resources};
 use crate::model::placement::VolumePlan;
 use crate::provider::ledger::Kind;
-use crate::provider::{AttachedVolume, CloudError, Cx, Machine};
+use crate::provider::{AttachedVolume, CloudError, Machine, RunCx};
 
 pub async fn attach(
     cloud: &OpenStack,
-    cx: &Cx,
+    cx: &RunCx,
     run: &str,
     machine: &Machine,
     wanted: &VolumePlan,
@@ -68,7 +68,7 @@ pub async fn attach(
 /// volumes across zones.
 async fn zone(
     cloud: &OpenStack,
-    cx: &Cx,
+    cx: &RunCx,
     machine: &Machine,
     wanted: &VolumePlan,
 ) -> Result<Option<String>, CloudError> {
@@ -85,7 +85,7 @@ async fn zone(
 
 pub async fn detach(
     cloud: &OpenStack,
-    cx: &Cx,
+    cx: &RunCx,
     run: &str,
     machine: &Machine,
     disk: &AttachedVolume,
@@ -107,7 +107,7 @@ pub async fn detach(
 
 async fn comes_to(
     cloud: &OpenStack,
-    cx: &Cx,
+    cx: &RunCx,
     id: &str,
     what: &str,
     status: &str,

@@ -9,13 +9,13 @@ use super::{Local, capture, lifecycle};
 use crate::model::family;
 use crate::model::image::{self, Image, Lifecycle, State};
 use crate::provider::artifacts::unpublishable;
-use crate::provider::{Artifacts, CloudError, Cx, Publication};
+use crate::provider::{Artifacts, CloudError, Publication, RunCx};
 
 #[async_trait]
 impl Artifacts for Local {
     async fn import(
         &self,
-        cx: &Cx,
+        cx: &RunCx,
         run: &str,
         name: &str,
         file: &Path,
@@ -28,7 +28,7 @@ impl Artifacts for Local {
     /// Ignores `members`: the store has no projects.
     async fn publish(
         &self,
-        _: &Cx,
+        _: &RunCx,
         staged: &Image,
         publication: &Publication,
     ) -> Result<Image, CloudError> {
@@ -69,14 +69,14 @@ impl Artifacts for Local {
 
     async fn set_lifecycle(
         &self,
-        _: &Cx,
+        _: &RunCx,
         image: &Image,
         to: &Lifecycle,
     ) -> Result<Image, CloudError> {
         lifecycle::set(&self.store, &image.id, to)
     }
 
-    async fn adopt(&self, _: &Cx, image: &Image) -> Result<Image, CloudError> {
+    async fn adopt(&self, _: &RunCx, image: &Image) -> Result<Image, CloudError> {
         lifecycle::adopt(&self.store, &image.id)
     }
 
@@ -84,7 +84,7 @@ impl Artifacts for Local {
         lifecycle::uses(&self.layout, images)
     }
 
-    async fn delete(&self, _: &Cx, image: &Image) -> Result<(), CloudError> {
+    async fn delete(&self, _: &RunCx, image: &Image) -> Result<(), CloudError> {
         lifecycle::discard(&self.store, &self.layout, &image.id)
     }
 }

@@ -16,7 +16,7 @@ use super::qmp::Qmp;
 use super::seed::Seed;
 use super::store::Store;
 use crate::provider::ledger::{Kind, Made};
-use crate::provider::{BootSpec, CloudError, Cx, Machine};
+use crate::provider::{BootSpec, CloudError, Machine, RunCx};
 use crate::system::exec::process::Proc;
 use crate::system::exec::{self, Cmd, PROCESS_MARK};
 
@@ -29,7 +29,7 @@ pub struct Means<'a> {
 }
 
 pub async fn boot(
-    cx: &Cx,
+    cx: &RunCx,
     host: &Means<'_>,
     spec: &BootSpec,
     deadline: Duration,
@@ -63,7 +63,7 @@ pub async fn boot(
 /// needed more than 15 minutes for its kernel under software emulation, probably because of stale
 /// translations.
 pub async fn again(
-    cx: &Cx,
+    cx: &RunCx,
     host: &Means<'_>,
     place: &MachineDir,
     deadline: Duration,
@@ -88,7 +88,7 @@ struct Start<'s> {
 
 /// Starts QEMU and notes it down; returns the port at which SSH is reached.
 async fn power_on(
-    cx: &Cx,
+    cx: &RunCx,
     host: &Means<'_>,
     place: &MachineDir,
     start: &Start<'_>,
@@ -132,7 +132,7 @@ async fn power_on(
 
 /// Creates the machine's writable disk on top of the shared image.
 async fn overlay(
-    cx: &Cx,
+    cx: &RunCx,
     spec: &BootSpec,
     base: &Path,
     place: &MachineDir,
@@ -222,7 +222,7 @@ fn mac() -> String {
 
 /// Waits until QEMU answers on its socket. If it exited, the error holds its output.
 async fn answering(
-    cx: &Cx,
+    cx: &RunCx,
     child: &mut Child,
     place: &MachineDir,
     start: &Start<'_>,

@@ -8,7 +8,7 @@ use super::staging::Staging;
 use super::store::Store;
 use crate::model::format::Format;
 use crate::model::image::Image;
-use crate::provider::{CloudError, Cx, Machine, Power};
+use crate::provider::{CloudError, Machine, Power, RunCx};
 use crate::system::disk;
 
 /// Source and name of a capture.
@@ -19,7 +19,7 @@ pub struct Order<'a> {
 }
 
 pub async fn machine(
-    cx: &Cx,
+    cx: &RunCx,
     layout: &RunDirs,
     store: &Store,
     turns: &Turns,
@@ -43,7 +43,7 @@ pub async fn machine(
 }
 
 pub async fn file(
-    cx: &Cx,
+    cx: &RunCx,
     layout: &RunDirs,
     store: &Store,
     file: &Path,

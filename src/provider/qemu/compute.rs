@@ -5,13 +5,13 @@ use async_trait::async_trait;
 
 use super::{Local, boot, capture, growth, machine, power};
 use crate::model::image::Image;
-use crate::provider::{BootSpec, CloudError, Compute, Cx, Machine, Power, Reboot};
+use crate::provider::{BootSpec, CloudError, Compute, Machine, Power, Reboot, RunCx};
 
 #[async_trait]
 impl Compute for Local {
     async fn boot(
         &self,
-        cx: &Cx,
+        cx: &RunCx,
         spec: &BootSpec,
         deadline: Duration,
     ) -> Result<Machine, CloudError> {
@@ -47,7 +47,7 @@ impl Compute for Local {
     /// Reboots as Nova does: power off, requested or forced, and on again.
     async fn reboot(
         &self,
-        cx: &Cx,
+        cx: &RunCx,
         machine: &Machine,
         how: Reboot,
         deadline: Duration,
@@ -62,7 +62,7 @@ impl Compute for Local {
 
     async fn shutdown(
         &self,
-        cx: &Cx,
+        cx: &RunCx,
         machine: &Machine,
         deadline: Duration,
     ) -> Result<(), CloudError> {
@@ -71,7 +71,7 @@ impl Compute for Local {
 
     async fn capture(
         &self,
-        cx: &Cx,
+        cx: &RunCx,
         run: &str,
         machine: &Machine,
         name: &str,

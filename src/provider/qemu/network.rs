@@ -17,7 +17,7 @@ use tokio::process::Child;
 
 use super::machine::MachineDir;
 use crate::provider::ledger::{Kind, Made};
-use crate::provider::{CloudError, Cx};
+use crate::provider::{CloudError, RunCx};
 use crate::system::cancel::{Cancel, Cancelled};
 use crate::system::exec::process::Proc;
 use crate::system::exec::{self, Cmd, PROCESS_MARK};
@@ -158,7 +158,7 @@ fn resolvers(read: impl Fn(&str) -> Option<String>) -> Vec<Ipv4Addr> {
 
 /// Starts the network of a machine whose SSH is reachable at `port` of 127.0.0.1 (0: a free one).
 pub async fn start(
-    cx: &Cx,
+    cx: &RunCx,
     reach: &Reach,
     place: &MachineDir,
     port: u16,
@@ -199,7 +199,7 @@ fn what(place: &MachineDir) -> String {
 }
 
 async fn carried(
-    cx: &Cx,
+    cx: &RunCx,
     means: &Means,
     place: &MachineDir,
     port: u16,
@@ -269,7 +269,7 @@ fn hold(port: u16) -> std::io::Result<TcpSocket> {
     Ok(socket)
 }
 
-async fn begin(cx: &Cx, cmd: &Cmd, log: &File, what: &str) -> Result<(Child, Proc), CloudError> {
+async fn begin(cx: &RunCx, cmd: &Cmd, log: &File, what: &str) -> Result<(Child, Proc), CloudError> {
     let name = cmd.env.get(PROCESS_MARK).cloned().unwrap_or_default();
     let start = || async {
         let child = exec::spawn(cmd, log).map_err(super::machine::convert_error(what))?;
@@ -282,7 +282,7 @@ async fn begin(cx: &Cx, cmd: &Cmd, log: &File, what: &str) -> Result<(Child, Pro
 
 /// Waits until `passt` listens. If it exited, the error holds its output.
 async fn listening(
-    cx: &Cx,
+    cx: &RunCx,
     child: &mut Child,
     port: u16,
     place: &MachineDir,

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use super::machine::{MachineDir, Record};
 use super::qmp::{Qmp, QmpError};
 use crate::provider::ledger::Kind;
-use crate::provider::{CloudError, Cx, Power};
+use crate::provider::{CloudError, Power, RunCx};
 use crate::system::exec::process::{Proc, State};
 
 /// Time limit for QEMU's answer: milliseconds, or a second when software emulation uses all CPUs.
@@ -93,7 +93,7 @@ async fn ended(place: &MachineDir) -> String {
 
 /// Requests a power-off, then ends QEMU.
 pub async fn shutdown(
-    cx: &Cx,
+    cx: &RunCx,
     turns: &Turns,
     place: &MachineDir,
     deadline: Duration,
@@ -103,7 +103,7 @@ pub async fn shutdown(
 }
 
 /// Ends QEMU and what carries its network, off or not; they are owned no more.
-pub async fn cut(cx: &Cx, turns: &Turns, place: &MachineDir) -> Result<(), CloudError> {
+pub async fn cut(cx: &RunCx, turns: &Turns, place: &MachineDir) -> Result<(), CloudError> {
     let ended = place.record()?.map(|record| [vec![record.process], record.network].concat());
     end(turns, place).await?;
     for process in ended.unwrap_or_default() {
@@ -114,7 +114,7 @@ pub async fn cut(cx: &Cx, turns: &Turns, place: &MachineDir) -> Result<(), Cloud
 
 /// Presses the power button until the machine is off. QEMU keeps running.
 pub async fn powered_off(
-    cx: &Cx,
+    cx: &RunCx,
     turns: &Turns,
     place: &MachineDir,
     deadline: Duration,

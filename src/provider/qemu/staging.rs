@@ -12,7 +12,7 @@ use crate::model::format::Format;
 use crate::model::image::{self, Image, State, Visibility};
 use crate::model::units::GIB;
 use crate::provider::ledger::{Kind, Made};
-use crate::provider::{CloudError, Cx};
+use crate::provider::{CloudError, RunCx};
 use crate::system::cancel::{Cancel, Cancelled};
 use crate::system::digest::Hasher;
 use crate::system::disk::{self, Disk};
@@ -28,7 +28,7 @@ const CONVERT: &[&str] = &["-O", "qcow2", "-o", "compression_type=zstd", "-c", "
 
 /// An image being created. Its name and ID are known from the start.
 pub struct Staging<'a> {
-    cx: &'a Cx,
+    cx: &'a RunCx,
     run: &'a str,
     name: &'a str,
     id: String,
@@ -39,7 +39,7 @@ pub struct Staging<'a> {
 
 impl<'a> Staging<'a> {
     pub async fn begin(
-        cx: &'a Cx,
+        cx: &'a RunCx,
         layout: &RunDirs,
         run: &'a str,
         name: &'a str,

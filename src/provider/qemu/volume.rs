@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 impl Volumes for Local {
     async fn attach(
         &self,
-        cx: &Cx,
+        cx: &RunCx,
         _: &str,
         machine: &Machine,
         wanted: &VolumePlan,
@@ -20,7 +20,7 @@ impl Volumes for Local {
 
     async fn detach(
         &self,
-        cx: &Cx,
+        cx: &RunCx,
         _: &str,
         machine: &Machine,
         disk: &AttachedVolume,
@@ -35,11 +35,11 @@ use serde_json::json;
 use super::machine::{MachineDir, convert_error};
 use super::power::Turns;
 use super::qmp::QmpError;
-use crate::provider::{AttachedVolume, CloudError, Cx, Machine};
+use crate::provider::{AttachedVolume, CloudError, Machine, RunCx};
 use crate::system::exec::{self, Cmd};
 
 pub async fn attach(
-    cx: &Cx,
+    cx: &RunCx,
     turns: &Turns,
     place: &MachineDir,
     size_gib: u64,
@@ -78,7 +78,7 @@ const ASK_AGAIN: Duration = Duration::from_secs(10);
 /// Detaches a disk. The guest must release it first, and is asked repeatedly. QEMU removes the
 /// device from its list shortly before it releases the disk, so a disk in use is also retried.
 pub async fn detach(
-    cx: &Cx,
+    cx: &RunCx,
     turns: &Turns,
     place: &MachineDir,
     machine: &Machine,
@@ -167,8 +167,11 @@ mod tests {
             sockets: dir.path().into(),
         };
         std::fs::write(place.file("disk1.qcow2"), "").unwrap();
-        let cx =
-            Cx { ledger: Ledger::none(), events: Default::default(), cancel: Default::default() };
+        let cx = RunCx {
+            ledger: Ledger::none(),
+            events: Default::default(),
+            cancel: Default::default(),
+        };
         let machine =
             Machine { name: "m".into(), id: "m".into(), host: "127.0.0.1".into(), port: 22 };
         let disk = AttachedVolume { id: "disk1".into(), serial: "disk1".into() };
@@ -194,8 +197,11 @@ mod tests {
             dir: dir.path().into(),
             sockets: dir.path().into(),
         };
-        let cx =
-            Cx { ledger: Ledger::none(), events: Default::default(), cancel: Default::default() };
+        let cx = RunCx {
+            ledger: Ledger::none(),
+            events: Default::default(),
+            cancel: Default::default(),
+        };
         let machine =
             Machine { name: "m".into(), id: "m".into(), host: "127.0.0.1".into(), port: 22 };
         let disk = AttachedVolume { id: "disk1".into(), serial: "disk1".into() };

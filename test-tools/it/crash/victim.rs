@@ -8,13 +8,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use image_factory::testing::engine::Goal;
 use image_factory::testing::event::{Event, Sink, Stamped};
 use image_factory::testing::guest::{
     Command, Connect, Exit, OnOutput, OnProgress, Remote, RemoteError, Stream, Target,
 };
 use image_factory::testing::provider::qemu::{Accel, Local, LocalConfig};
 use image_factory::testing::report::Renderer;
-use image_factory::testing::run::{self, Home, RunOptions};
+use image_factory::testing::run::{Factory, Home, RunOptions, RunRequest};
 use image_factory::testing::settings::Settings;
 use image_factory::testing::wall::{Config, Wall};
 use image_factory::testing::{build_vars, cancel::Cancel};
@@ -47,25 +48,26 @@ pub async fn live(dir: &Path, moment: Moment) -> Result<(), String> {
     let env = [("PATH".to_owned(), std::env::var("PATH").map_err(|e| e.to_string())?)].into();
     let wall =
         Wall::new(Config { settings: Settings::default(), env, home: None, hidden: Vec::new() });
-    let setup = RunOptions {
-        proxies: &Default::default(),
-        cloud: &cloud,
-        connect: &Guest,
-        home: &home,
-        cancel: &cancel,
-        show: &show,
+    let factory = Arc::new(Factory {
+        provider: Arc::new(cloud),
+        connect: Arc::new(Guest),
+        wall: Arc::new(wall),
+        proxies: Default::default(),
+        home,
+        templates: Renderer::new(PROGRAM, "render-templates"),
+    });
+    let options = RunOptions {
+        goal: Goal::Published,
         keep_on_failure: false,
         smoke: true,
         check_templates: false,
-        templates: &Renderer::new(PROGRAM, "render-templates"),
-        test_only: false,
-        wall: &wall,
-        person: None,
+        show: Arc::new(show),
+        cancel,
     };
     let tree = dir.join("tree");
     let loaded =
         build_vars::load(&tree, &tree.join("os/tiny")).map_err(|found| format!("{found:?}"))?;
-    let ended = run::run(&setup, &loaded.bundle).await;
+    let ended = factory.build(RunRequest { definition: loaded.bundle, options }).await;
     match (ended.result, &ended.leaks[..]) {
         (Ok(_), []) => Ok(()),
         (Ok(_), leaks) => Err(format!("{leaks:?}")),

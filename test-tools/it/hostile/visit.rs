@@ -29,7 +29,7 @@ impl Sink for All {
 /// what the visitor was told.
 async fn visited(step: &str) -> (RunOutcome, String, String) {
     let (hostile, dir, cloud) =
-        (Hostile::start("honest"), tempfile::tempdir().unwrap(), Memory::new());
+        (Hostile::start("honest"), tempfile::tempdir().unwrap(), Arc::new(Memory::new()));
     cloud.add_image("base", "base");
     let before = cloud.snapshot();
     let home = Home { data: dir.path().join("home"), runtime: dir.path().join("run") };
@@ -45,24 +45,26 @@ async fn visited(step: &str) -> (RunOutcome, String, String) {
     let env = [("PATH".to_owned(), std::env::var("PATH").unwrap())].into();
     let wall =
         Wall::new(Config { settings: Settings::default(), env, home: None, hidden: Vec::new() });
-    let (all, cancel, visitor) = (All::default(), Cancel::default(), Visitor::default());
-    let show = |_: &str| Box::new(all.clone()) as Box<dyn Sink>;
-    let setup = RunOptions {
-        proxies: &Default::default(),
-        cloud: &cloud,
-        connect: &ToHostile(hostile.sshd.target.clone()),
-        wall: &wall,
-        home: &home,
-        cancel: &cancel,
-        show: &show,
+    let (all, visitor) = (All::default(), Arc::new(Visitor::default()));
+    let shown = all.clone();
+    let show = move |_: &str| Box::new(shown.clone()) as Box<dyn Sink>;
+    let factory = Arc::new(Factory {
+        provider: cloud.clone(),
+        connect: Arc::new(ToHostile(hostile.sshd.target.clone())),
+        wall: Arc::new(wall),
+        proxies: Default::default(),
+        home,
+        templates: Renderer::new(env!("CARGO_BIN_EXE_image-factory"), "render-templates"),
+    });
+    let options = RunOptions {
+        goal: Goal::Provisioned(visitor.clone()),
         keep_on_failure: false,
         smoke: true,
         check_templates: false,
-        templates: &Renderer::new(env!("CARGO_BIN_EXE_image-factory"), "render-templates"),
-        test_only: false,
-        person: Some(&visitor),
+        show: Arc::new(show),
+        cancel: Cancel::default(),
     };
-    let ended = run::run(&setup, &bundle).await;
+    let ended = factory.build(RunRequest { definition: bundle, options }).await;
     assert_eq!(cloud.snapshot(), before, "the builder is removed, and no image is made");
     let record = std::fs::read_to_string(ended.dir.as_ref().unwrap().join("result.json")).unwrap();
     assert!(record.contains("\"outcome\": \"visited\""), "{record}");

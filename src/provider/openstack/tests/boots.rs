@@ -14,7 +14,7 @@ use super::{asked, cloud};
 use crate::model::facts::Named;
 use crate::model::placement::{Placement, Security, VolumePlan};
 use crate::provider::ledger::{Entry, Kind, Ledger};
-use crate::provider::{BootSpec, CloudError, Cx, Machine, MachinePlacement, Provider};
+use crate::provider::{BootSpec, CloudError, Machine, MachinePlacement, Provider, RunCx};
 
 mod addresses;
 mod unanswered;
@@ -105,7 +105,7 @@ async fn project(server: &MockServer) {
 
 struct Booting {
     cloud: OpenStack,
-    cx: Cx,
+    cx: RunCx,
     _dir: tempfile::TempDir,
 }
 
@@ -114,7 +114,7 @@ fn booting(server: &MockServer, patience: Duration) -> Booting {
     let dir = tempfile::tempdir().unwrap();
     let (mut cloud, reading) = openstack(server);
     cloud.patience = patience;
-    let cx = Cx { ledger: Ledger::open(&dir.path().join("ledger")).unwrap(), ..reading };
+    let cx = RunCx { ledger: Ledger::open(&dir.path().join("ledger")).unwrap(), ..reading };
     Booting { cloud, cx, _dir: dir }
 }
 

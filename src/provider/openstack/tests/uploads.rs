@@ -13,7 +13,7 @@ use crate::model::event::{Event, Events, Sink, Stamped};
 use crate::model::image::Image;
 use crate::provider::ledger::{Kind, Ledger};
 use crate::provider::openstack::{Config, OpenStack};
-use crate::provider::{CloudError, Cx, Provider};
+use crate::provider::{CloudError, Provider, RunCx};
 use crate::system::digest::Hasher;
 
 const SOON: Duration = Duration::from_secs(60);
@@ -32,7 +32,7 @@ impl Sink for Notes {
 struct Bench {
     dir: tempfile::TempDir,
     server: MockServer,
-    cx: Cx,
+    cx: RunCx,
     notes: Notes,
     /// What uploads are answered, one after the other.
     puts: &'static [u16],
@@ -43,7 +43,7 @@ impl Bench {
         let dir = tempfile::tempdir().unwrap();
         let (notes, events) = (Notes::default(), Events::default());
         events.add(Box::new(notes.clone()));
-        let cx = Cx {
+        let cx = RunCx {
             ledger: Ledger::open(&dir.path().join("ledger")).unwrap(),
             events,
             cancel: Default::default(),

@@ -13,11 +13,13 @@ use super::lifecycle::VOLUMES;
 use super::preflight::{glance, plain, project};
 use super::{asked, cloud, login_of};
 use crate::cli::exit;
+use crate::engine::Goal;
+use crate::engine::run_dir::Home;
 use crate::frontend::build_vars;
 use crate::guest::{Connect, Remote, RemoteError, Target};
+use crate::jobs::{Factory, RunOptions, RunOutcome, RunRequest};
 use crate::model::event::{Sink, Stamped};
 use crate::report::Renderer;
-use crate::run::{self, Home, RunOptions, RunOutcome};
 use crate::settings::Settings;
 use crate::sweep::{self, State, Swept};
 use crate::system::cancel::Cancel;
@@ -130,24 +132,23 @@ async fn built(server: &MockServer, home: &Home, tree: &Path) -> RunOutcome {
         home: None,
         hidden: Vec::new(),
     });
-    let (cloud, cancel, show) =
-        (process(server, home), Cancel::default(), |_: &str| Box::new(Silent) as Box<dyn Sink>);
-    let setup = RunOptions {
-        proxies: &Default::default(),
-        cloud: &cloud,
-        connect: &Nobody,
-        wall: &wall,
-        home,
-        cancel: &cancel,
-        show: &show,
+    let factory = Factory {
+        provider: Arc::new(process(server, home)),
+        connect: Arc::new(Nobody),
+        wall: Arc::new(wall),
+        proxies: Default::default(),
+        home: home.clone(),
+        templates: Renderer::new("/nonexistent", "render"),
+    };
+    let options = RunOptions {
+        goal: Goal::Published,
         keep_on_failure: false,
         smoke: false,
         check_templates: false,
-        templates: &Renderer::new("/nonexistent", "render"),
-        test_only: false,
-        person: None,
+        show: Arc::new(|_: &str| Box::new(Silent) as Box<dyn Sink>),
+        cancel: Cancel::default(),
     };
-    run::run(&setup, &bundle).await
+    Arc::new(factory).build(RunRequest { definition: bundle, options }).await
 }
 
 /// What is told of this run; processes of other tests are strangers.

@@ -16,7 +16,7 @@ const MANY_SECONDS: Duration = Duration::from_secs(120);
 struct Bench {
     dir: tempfile::TempDir,
     place: MachineDir,
-    cx: Cx,
+    cx: RunCx,
     hardware: Hardware,
 }
 
@@ -57,7 +57,7 @@ async fn bench() -> Bench {
     exec::output(&disk, &Cancel::default()).await.unwrap();
     std::fs::write(place.file(SEED), vec![0; 1 << 20]).unwrap();
     let ledger = Ledger::open(&dir.path().join("ledger")).unwrap();
-    let cx = Cx { ledger, events: Default::default(), cancel: Default::default() };
+    let cx = RunCx { ledger, events: Default::default(), cancel: Default::default() };
     let hardware = Hardware {
         cpus: 1,
         ram_mib: 256,

@@ -10,7 +10,8 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::Home;
-use super::dir::{COMING, GOING, LEDGER, LOCK, NAME, read_plan, read_record, remove};
+use super::dir::{COMING, GOING, LEDGER, LOCK, NAME, remove};
+use super::record::{read_plan, read_record};
 use crate::plan::Origin;
 use crate::provider::ledger::Told;
 use crate::provider::local_resources::component;

@@ -2,12 +2,13 @@
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
-use super::dir::Record;
+use super::factory::Setup;
 use super::heat::heat_accepts;
-use super::options::RunOptions;
 use super::outcome::{RetainedMachine, RunError, RunOutcome};
+use super::results::Results;
 use super::retention::prune_family;
-use super::{Begun, target_dir};
+use super::run::Begun;
+use crate::engine::run_dir::Record;
 use crate::engine::{BuildError, Built, Outcome};
 use crate::log::sentences::{TESTED, UNTESTED, VISITED};
 use crate::model::definition::Definition;
@@ -20,7 +21,7 @@ use crate::report;
 
 /// A run that was built or was not, and what its end is made from.
 pub(super) struct Ending<'r> {
-    pub setup: &'r RunOptions<'r>,
+    pub setup: Setup<'r>,
     pub bundle: &'r Definition,
     pub plan: &'r Plan,
     pub begun: &'r Begun,
@@ -61,6 +62,7 @@ impl Ending<'_> {
         // Again, now that the end is known: reports tell of it, and the log is whole.
         let written = dir
             .record(&record)
+            .map_err(RunError::from)
             .and_then(|()| outputs.write(Some(&dir.log())).map_err(RunError::Output));
         let outputs = written.unwrap_or_else(|e| {
             if result.is_ok() {
@@ -87,6 +89,7 @@ impl Ending<'_> {
         let rendered = match image {
             // The image is published: only a second signal leaves its templates out.
             Some(image) => setup
+                .factory
                 .templates
                 .render(bundle, plan, image, &begun.cx.cancel.for_unwind())
                 .await
@@ -132,7 +135,7 @@ impl Outputs<'_> {
     fn write(&self, log: Option<&Path>) -> Result<Vec<PathBuf>, String> {
         let Ending { setup, bundle, plan, begun } = self.ending;
         // A visit makes nothing: what the last build left stays as it is.
-        if setup.person.is_some() {
+        if setup.options.visits() {
             return Ok(Vec::new());
         }
         let built = report::Built {
@@ -146,7 +149,7 @@ impl Outputs<'_> {
         let lines = |errors: Vec<report::OutputError>| {
             errors.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ")
         };
-        let target = target_dir(bundle);
+        let target = Results::of(bundle).dir();
         let written = report::write(&target, &bundle.tree, &built).map_err(lines)?;
         Ok(written.into_iter().filter(|file| is_for_people(&target, file)).collect())
     }
@@ -168,11 +171,11 @@ fn finished(record: &Record) -> Event {
 }
 
 /// The end of a run in a word, as `result.json` and the log have it.
-pub(super) fn word(setup: &RunOptions<'_>, error: Option<&RunError>) -> &'static str {
-    let visit = setup.person.is_some();
+pub(super) fn word(setup: Setup<'_>, error: Option<&RunError>) -> &'static str {
+    let visit = setup.options.visits();
     match error {
         None if visit => VISITED,
-        None if setup.test_only => TESTED,
+        None if setup.options.tests() => TESTED,
         None => "built",
         Some(RunError::Build(e)) if e.is_cancelled() => "stopped",
         Some(RunError::Cloud(CloudError::Cancelled(_))) => "stopped",
@@ -181,8 +184,8 @@ pub(super) fn word(setup: &RunOptions<'_>, error: Option<&RunError>) -> &'static
         Some(RunError::Build(BuildError::Step { .. } | BuildError::StepRemote { .. })) if visit => {
             VISITED
         }
-        Some(RunError::Build(BuildError::Smoke { .. })) if setup.test_only => "rejected",
-        Some(_) if setup.test_only => UNTESTED,
+        Some(RunError::Build(BuildError::Smoke { .. })) if setup.options.tests() => "rejected",
+        Some(_) if setup.options.tests() => UNTESTED,
         Some(_) => "failed",
     }
 }

@@ -1,16 +1,16 @@
 //! The family of a published image is kept at the size that its bundle says.
-use super::index::bases_of_live_runs;
-use super::options::RunOptions;
+use super::factory::Setup;
+use crate::engine::run_dir::bases_of_live_runs;
 use crate::lifecycle::prune;
 use crate::model::family::{Policy, PruneAction};
 use crate::plan::Plan;
-use crate::provider::Cx;
+use crate::provider::RunCx;
 
 /// Keeps the family at the size its bundle says. The image is published whatever becomes of older
 /// ones, so that nothing in here fails a build.
-pub(super) async fn prune_family(setup: &RunOptions<'_>, plan: &Plan, keep: u32, cx: &Cx) {
+pub(super) async fn prune_family(setup: Setup<'_>, plan: &Plan, keep: u32, cx: &RunCx) {
     let families = [(plan.family.clone(), Policy { keep, at_once: false })];
-    let building = match bases_of_live_runs(setup.home) {
+    let building = match bases_of_live_runs(&setup.factory.home) {
         Ok(building) => building,
         Err(e) => {
             return cx.events.warn(format!(
@@ -19,7 +19,7 @@ pub(super) async fn prune_family(setup: &RunOptions<'_>, plan: &Plan, keep: u32,
             ));
         }
     };
-    match prune::prune(setup.cloud, cx, &families, &building, false).await {
+    match prune::prune(&*setup.factory.provider, cx, &families, &building, false).await {
         Err(e) => cx.events.warn(format!("family {} is not pruned: {e}", plan.family)),
         Ok(done) => {
             for pruned in done.iter().filter(|p| p.fate != PruneAction::Keep) {

@@ -3,29 +3,44 @@ use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
 
-use super::base::{base_name, missing_base};
-use super::index::names_of_live_runs;
-use super::options::RunOptions;
+use super::base::missing_base;
+use super::factory::{Factory, Setup};
 use super::outcome::RunError;
+use super::request::RunOptions;
+use super::run::reading;
+use crate::engine::run_dir::names_of_live_runs;
 use crate::frontend::build_vars;
+use crate::lifecycle::base_name;
 use crate::model::definition::{Base, Definition, Source};
 use crate::model::diagnostic::Diagnostic;
 use crate::model::facts::{BaseLookup, ControllerFacts, Facts, FactsQuery, Publishing};
 use crate::model::image::{Image, Visibility};
 use crate::plan::{self, Plan, Purpose};
-use crate::provider::{CloudError, Cx};
+use crate::provider::{CloudError, RunCx};
 use crate::ready;
 use crate::system::cancel::{Cancel, Cancelled};
 use crate::system::exec::probe;
 use crate::system::git;
 
-/// The plans of what a build of `bundle` would build: a base that is missing, with its own, and
-/// then the bundle.
-pub async fn make_plans(
-    setup: &RunOptions<'_>,
+impl Factory {
+    /// The plans of what a build of `bundle` would build: a base that is missing, with its own, and
+    /// then the bundle. Reads only.
+    pub async fn plans(
+        &self,
+        options: &RunOptions,
+        bundle: &Definition,
+        now: Timestamp,
+    ) -> Result<Vec<Plan>, RunError> {
+        let setup = Setup { factory: self, options };
+        make_plans(setup, bundle, now, &reading(setup)).await
+    }
+}
+
+async fn make_plans(
+    setup: Setup<'_>,
     bundle: &Definition,
     now: Timestamp,
-    cx: &Cx,
+    cx: &RunCx,
 ) -> Result<Vec<Plan>, RunError> {
     let run = plan::run_id(now, 0);
     let mut plans = match missing_base(setup, bundle).await? {
@@ -33,7 +48,8 @@ pub async fn make_plans(
         None => Vec::new(),
     };
     let base = plans.last().map(Plan::expected);
-    let live = names_of_live_runs(setup.home, setup.cloud.name()).unwrap_or_default();
+    let live =
+        names_of_live_runs(&setup.factory.home, setup.factory.provider.name()).unwrap_or_default();
     let taken_by = live.get(&plan::image_name(bundle, now)).map(String::as_str);
     plans.push(make_plan(setup, bundle, &Moment { run: &run, now, base, taken_by }, cx).await?);
     Ok(plans)
@@ -51,17 +67,17 @@ pub(super) struct Moment<'m> {
 
 /// Facts and plan: reads only. `Err` holds everything that is wrong, at once.
 pub(super) async fn make_plan(
-    setup: &RunOptions<'_>,
+    setup: Setup<'_>,
     bundle: &Definition,
     at: &Moment<'_>,
-    cx: &Cx,
+    cx: &RunCx,
 ) -> Result<Plan, RunError> {
-    let (now, purpose) = (at.now, setup.purpose());
-    if let (Some(Source::Url { wish, .. }), false) = (&bundle.source, setup.test_only) {
-        wish.urls().iter().try_for_each(|url| setup.proxies.check(url))?;
+    let (now, purpose) = (at.now, setup.options.purpose());
+    if let (Some(Source::Url { wish, .. }), false) = (&bundle.source, setup.options.tests()) {
+        wish.urls().iter().try_for_each(|url| setup.factory.proxies.check(url))?;
     }
     let wanted = FactsQuery {
-        base: base_name(bundle)?,
+        base: base_name(bundle).map_err(RunError::Bad)?,
         image_name: plan::image_name(bundle, now),
         base_is_family: matches!(bundle.base, Some(Base::Os(_))),
         base_only: false,
@@ -74,14 +90,14 @@ pub(super) async fn make_plan(
         consoles: purpose.smokes(),
     };
     let (cloud, host) =
-        tokio::join!(setup.cloud.facts(&wanted, cx), host_facts(bundle, &cx.cancel));
+        tokio::join!(setup.factory.provider.facts(&wanted, cx), host_facts(bundle, &cx.cancel));
     let mut cloud = cloud?;
     if let Some(base) = &at.base {
         cloud.base = BaseLookup::Found(Box::new(base.clone()));
     }
     cloud.name_taken_by.extend(at.taken_by.map(|run| format!("run {run}, which is at work")));
     let facts = Facts {
-        cloud_name: setup.cloud.name().into(),
+        cloud_name: setup.factory.provider.name().into(),
         cloud,
         host: host.map_err(CloudError::from)?,
     };
@@ -90,10 +106,11 @@ pub(super) async fn make_plan(
             true => RunError::Refused(unfit.wrong),
             false => RunError::Bad(unfit.wrong),
         })?;
-    let plan = if setup.test_only { plan.testing() } else { plan };
-    let mut unfit = setup.wall.unfit(&plan, &cx.cancel).await.map_err(CloudError::from)?;
-    let lacks =
-        ready::lacks(&plan, &setup.home.data, &cx.cancel).await.map_err(CloudError::from)?;
+    let plan = if setup.options.tests() { plan.testing() } else { plan };
+    let mut unfit = setup.factory.wall.unfit(&plan, &cx.cancel).await.map_err(CloudError::from)?;
+    let lacks = ready::lacks(&plan, &setup.factory.home.data, &cx.cancel)
+        .await
+        .map_err(CloudError::from)?;
     unfit.refuses |= !lacks.is_empty();
     unfit
         .wrong

@@ -10,24 +10,16 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use jiff::Timestamp;
-use serde::{Deserialize, Serialize};
-
 use super::index::names_of_live_runs;
-use super::{Home, RunError};
-use crate::engine::SshAccess;
+use super::{Home, Record, RunDirError};
 use crate::log;
-use crate::model::event::{Event, Events, Sink, Stamped};
-use crate::model::image::Image;
+use crate::model::event::{Events, Sink};
 use crate::plan::Plan;
-use crate::provider::ledger::{self, Leak, Ledger};
+use crate::provider::ledger::{self, Ledger};
 use crate::system::durable::{self, Others};
 use crate::system::lock::Held;
 use crate::system::reading;
-use crate::text;
 
-/// Size limit of plans and results, in bytes.
-const LONGEST: u64 = 64 << 20;
 pub(super) const LOCK: &str = "lock";
 pub(super) const PLAN: &str = "plan.json";
 /// File with the name of the image to be published.
@@ -37,31 +29,12 @@ pub(super) const EVENTS: &str = "events.jsonl";
 const NAMING: Duration = Duration::from_secs(60);
 pub(super) const RESULT: &str = "result.json";
 pub(super) const LEDGER: &str = ledger::FILE;
-/// Size limit of the first event, in bytes.
-const FIRST: u64 = 64 << 10;
 /// Prefix of directories being created or removed; they own nothing.
 pub(super) const COMING: &str = ".coming-";
 pub(super) const GOING: &str = ".going-";
 
-/// `result.json`
-#[derive(Debug, Clone, Serialize, Deserialize)]
-pub struct Record {
-    pub run: String,
-    pub bundle: String,
-    pub cloud: String,
-    pub started: Timestamp,
-    pub seconds: f64,
-    /// `built`, `failed`, `stopped`, `visited` (a shell), `tested`, `rejected` and `untested`
-    /// (tests of an existing image).
-    pub outcome: String,
-    pub image: Option<Image>,
-    pub error: Option<String>,
-    pub leaks: Vec<Leak>,
-    pub kept: Option<SshAccess>,
-}
-
 /// Facts at the beginning of a run.
-pub(super) struct Beginning<'a> {
+pub struct Beginning<'a> {
     pub run: &'a str,
     pub cloud: &'a str,
     /// The wanted image name.
@@ -71,7 +44,7 @@ pub(super) struct Beginning<'a> {
 }
 
 /// Both directories of a run, with its lock held.
-pub(super) struct RunDir {
+pub struct RunDir {
     /// The image's name: as wanted, unless a live run has that name.
     pub name: String,
     /// The live run that has the wanted name.
@@ -92,9 +65,9 @@ pub(super) struct RunDir {
     _lock: Held,
 }
 
-fn io(path: &Path) -> impl FnOnce(io::Error) -> RunError {
+fn io(path: &Path) -> impl FnOnce(io::Error) -> RunDirError {
     let path = path.to_owned();
-    move |source| RunError::Io { path, source }
+    move |source| RunDirError::Io { path, source }
 }
 
 impl RunDir {
@@ -104,7 +77,7 @@ impl RunDir {
         home: &Home,
         target: &Path,
         beginning: Beginning<'_>,
-    ) -> Result<Self, RunError> {
+    ) -> Result<Self, RunDirError> {
         let (index, run) = (home.index(), beginning.run);
         durable::private_dir(&index, Others::Nothing).map_err(io(&index))?;
         let naming = naming(home).await?;
@@ -121,7 +94,7 @@ impl RunDir {
         fs::rename(&coming, &owned).and_then(|()| durable::sync_dir(&index)).map_err(io(&owned))?;
         drop(naming);
         let (path, target) = (target.join("runs").join(run), target.to_owned());
-        let ledger = Ledger::open(&owned.join(LEDGER)).map_err(|e| RunError::Cloud(e.into()))?;
+        let ledger = Ledger::open(&owned.join(LEDGER)).map_err(RunDirError::Ledger)?;
         let this = Self {
             name,
             taken_by,
@@ -164,7 +137,7 @@ impl RunDir {
     }
 
     /// Writes and syncs the plan before anything is created. Shows the log under the image's name.
-    pub fn planned(&mut self, plan: &Plan) -> Result<Ledger, RunError> {
+    pub fn planned(&mut self, plan: &Plan) -> Result<Ledger, RunDirError> {
         let text = serde_json::to_vec_pretty(plan).expect("a plan is plain data");
         let owned = self.owned.join(PLAN);
         durable::replace(&owned, &text).map_err(io(&owned))?;
@@ -175,14 +148,14 @@ impl RunDir {
     }
 
     /// Ends the planning without a plan. Shows the log under a name that replaces no other.
-    pub fn not_planned(&mut self) -> Result<(), RunError> {
+    pub fn not_planned(&mut self) -> Result<(), RunDirError> {
         let name = self.name.clone();
         let run = self.path.file_name().unwrap_or_default().to_string_lossy().into_owned();
         let there = self.target.join(shown_name(&name)).symlink_metadata().is_ok();
         self.show_log(&if there { suffixed(&name, &run) } else { name })
     }
 
-    fn copy_plan(&self) -> Result<(), RunError> {
+    fn copy_plan(&self) -> Result<(), RunDirError> {
         fs::create_dir_all(&self.path).map_err(io(&self.path))?;
         match &self.plan {
             Some(plan) => fs::write(self.path.join(PLAN), plan).map_err(io(&self.path)),
@@ -195,7 +168,7 @@ impl RunDir {
     }
 
     /// Sends events to the log and to `events.jsonl` from now on.
-    pub fn begin(&mut self, events: &Events) -> Result<(), RunError> {
+    pub fn begin(&mut self, events: &Events) -> Result<(), RunDirError> {
         let (log, lines) = (self.log(), self.path.join(EVENTS));
         let sinks: [Box<dyn Sink>; 2] = [
             Box::new(log::LogFile::create(&log).map_err(io(&log))?),
@@ -209,7 +182,7 @@ impl RunDir {
         Ok(())
     }
 
-    fn show_log(&mut self, name: &str) -> Result<(), RunError> {
+    fn show_log(&mut self, name: &str) -> Result<(), RunDirError> {
         let shown = self.target.join(shown_name(name));
         // A build of that name before, whose log stays in its own run directory.
         let _ = fs::remove_file(&shown);
@@ -219,7 +192,7 @@ impl RunDir {
     }
 
     /// Writes the result, first for `sweep`, then for people.
-    pub fn record(&self, record: &Record) -> Result<(), RunError> {
+    pub fn record(&self, record: &Record) -> Result<(), RunDirError> {
         let text = serde_json::to_vec_pretty(record).expect("a record is plain data");
         let owned = self.owned.join(RESULT);
         durable::replace(&owned, &text).map_err(io(&owned))?;
@@ -231,7 +204,7 @@ impl RunDir {
     }
 
     /// Restores the workspace, which may have been emptied during the build (`make clean`).
-    fn restore(&self) -> Result<(), RunError> {
+    fn restore(&self) -> Result<(), RunDirError> {
         use std::io::Seek;
         if self.plan.is_none() || !self.path.join(PLAN).exists() {
             self.copy_plan()?;
@@ -266,7 +239,7 @@ fn shown_name(image: &str) -> String {
 }
 
 /// Lock held while a run chooses its name, so that simultaneous runs see each other.
-async fn naming(home: &Home) -> Result<Held, RunError> {
+async fn naming(home: &Home) -> Result<Held, RunDirError> {
     let path = home.data.join("naming.lock");
     let begin = Instant::now();
     loop {
@@ -303,65 +276,6 @@ pub(super) fn remove(record: &Path) -> io::Result<()> {
     fs::rename(record, &going)?;
     durable::sync_dir(index)?;
     fs::remove_dir_all(&going)
-}
-
-/// `result.json` of a run; `None` while it runs or if it died.
-pub fn read_record(dir: &Path) -> Option<Record> {
-    serde_json::from_slice(&durable::read(&dir.join(RESULT), LONGEST).ok()?).ok()
-}
-
-/// `plan.json` of a run.
-pub fn read_plan(dir: &Path) -> Option<Plan> {
-    let mut plan: Plan =
-        serde_json::from_slice(&durable::read(&dir.join(PLAN), LONGEST).ok()?).ok()?;
-    // A tree may bring any, and it is shown in lines.
-    for text in [&mut plan.bundle, &mut plan.image_name] {
-        *text = text::clean(text);
-    }
-    Some(plan)
-}
-
-/// First event of a run, from `events.jsonl`. Every run whose ID was shown has one.
-pub fn read_start(dir: &Path) -> Option<Stamped> {
-    let (bytes, _) = durable::read_begin(&dir.join(EVENTS), FIRST).ok()?;
-    let started = |line: &[u8]| {
-        serde_json::from_slice::<Stamped>(line)
-            .ok()
-            .filter(|s| matches!(s.event, Event::Started { .. }))
-    };
-    bytes.split(|b| *b == b'\n').find_map(started)
-}
-
-/// A text of a run, `build.log` or `events.jsonl`. The tree is untrusted: follows no link, never
-/// blocks.
-pub fn read_text(dir: &Path, name: &str) -> io::Result<String> {
-    // What is said besides output of machines is little.
-    let bytes = durable::read(&dir.join(name), 2 * log::budget::OUTPUT)?;
-    String::from_utf8(bytes).map_err(|_| io::Error::new(io::ErrorKind::InvalidData, "is no UTF-8"))
-}
-
-/// Run directories of a factory tree, oldest first. Ignores links out of the tree.
-pub fn directories(tree: &Path) -> Vec<PathBuf> {
-    let list = |dir: PathBuf| fs::read_dir(dir).into_iter().flatten().flatten().map(|e| e.path());
-    let is_file = |path: PathBuf| fs::symlink_metadata(path).is_ok_and(|m| m.is_file());
-    let of_kind = |kind: &str| {
-        let home = tree.join(kind);
-        let within = home.canonicalize().ok();
-        let in_tree = move |d: &PathBuf| {
-            d.canonicalize()
-                .ok()
-                .zip(within.as_ref())
-                .is_some_and(|(d, within)| d.starts_with(within))
-        };
-        list(home.join("target")).flat_map(move |bundle| list(bundle.join("runs"))).filter(in_tree)
-    };
-    let mut dirs: Vec<PathBuf> = ["images", "os"]
-        .into_iter()
-        .flat_map(of_kind)
-        .filter(|d| [PLAN, EVENTS].iter().any(|name| is_file(d.join(name))))
-        .collect();
-    dirs.sort_by(|a, b| a.file_name().cmp(&b.file_name()));
-    dirs
 }
 
 #[cfg(test)]

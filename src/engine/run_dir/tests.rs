@@ -3,19 +3,15 @@ use std::fs::{self, File};
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 
-use super::base::lacking;
-use super::building::hold;
+use jiff::Timestamp;
+
 use super::dir::{COMING, GOING, LEDGER, LOCK};
-use super::planning::host_facts;
 use super::*;
 use crate::engine::SshAccess;
-use crate::frontend::build_vars;
-use crate::model::facts::BaseLookup;
-use crate::provider::Provider;
 use crate::provider::fake::Memory;
-use crate::provider::ledger::{Kind, LedgerError, Made};
+use crate::provider::ledger::{Kind, Ledger, LedgerError, Made};
+use crate::provider::{CloudError, Provider};
 use crate::sweep::{self, State};
-use crate::system::cancel::Cancel;
 use crate::system::lock::Held;
 
 struct World {
@@ -271,59 +267,6 @@ async fn a_machine_that_was_left_up_is_kept_until_it_is_asked_for() {
     assert_eq!(world.sweep(&Memory::new(), None).await, [("r".to_owned(), State::RetainedMachine)]);
     assert_eq!(world.sweep(&Memory::new(), Some("r")).await, [("r".to_owned(), State::Dead)]);
     assert_eq!(world.life("r"), "absent");
-}
-
-/// Of a tree with `images/x`, and where it lies.
-fn bundle_in(tree: &Path) -> Definition {
-    let dir = tree.join("images/x");
-    fs::create_dir_all(&dir).unwrap();
-    fs::write(dir.join("build-vars.yml"), "bundle: {name: x, img_base: b}\n").unwrap();
-    build_vars::load(tree, &dir).unwrap().bundle
-}
-
-#[test]
-fn no_link_in_the_place_of_outputs_leads_out_of_the_tree() {
-    for link in ["images/target", "images/target/x", "images/target/x/runs"] {
-        let (tree, away) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
-        let bundle = bundle_in(tree.path());
-        let place = tree.path().join(link);
-        fs::create_dir_all(place.parent().unwrap()).unwrap();
-        assert!(target_in_tree(&bundle).is_ok(), "{link}");
-        symlink(away.path(), &place).unwrap();
-        assert!(matches!(target_in_tree(&bundle), Err(RunError::Refused(_))), "{link}");
-    }
-}
-
-#[tokio::test]
-async fn a_change_of_what_a_link_brings_in_is_one_of_the_definition() {
-    let tree = tempfile::tempdir().unwrap();
-    let root = tree.path().canonicalize().unwrap();
-    let bundle = bundle_in(&root);
-    fs::create_dir_all(root.join("shared/web")).unwrap();
-    fs::write(root.join("shared/web/f"), "1").unwrap();
-    symlink("../../shared/web", root.join("images/x/web")).unwrap();
-    for words in ["init -q", "add .", "-c user.name=n -c user.email=e commit -qm a"] {
-        let git =
-            std::process::Command::new("git").current_dir(&root).args(words.split(' ')).status();
-        assert!(git.unwrap().success(), "{words}");
-    }
-    let commit =
-        || async { host_facts(&bundle, &Cancel::default()).await.unwrap().commit.unwrap() };
-    assert!(!commit().await.ends_with("-dirty"));
-    fs::remove_file(root.join("shared/web/f")).unwrap();
-    assert!(commit().await.ends_with("-dirty"));
-}
-
-#[test]
-fn a_base_that_is_there_and_not_ours_is_not_called_missing() {
-    let said = [
-        BaseLookup::Missing { near: Vec::new() },
-        BaseLookup::Doubtful(Vec::new()),
-        BaseLookup::Ambiguous(Vec::new()),
-    ];
-    let said = said.each_ref().map(lacking);
-    assert_eq!(said[0], Some("is missing"));
-    assert!(said[1].is_some_and(|why| !why.contains("missing")) && said[2].is_none());
 }
 
 /// A tree may bring links and FIFOs in the place of what runs write.

@@ -1,11 +1,12 @@
 //! The end of a run that has no plan: nothing was created, and the results say why.
 use std::path::{Path, PathBuf};
 
-use super::dir::Record;
 use super::ending::{is_for_people, word};
-use super::options::RunOptions;
+use super::factory::Setup;
 use super::outcome::{RunError, RunOutcome};
-use super::{Begun, target_dir};
+use super::results::Results;
+use super::run::Begun;
+use crate::engine::run_dir::Record;
 use crate::model::definition::Definition;
 use crate::model::event::{Event, Stage, Stamped, seconds};
 use crate::report;
@@ -13,7 +14,7 @@ use crate::report;
 /// The end of a run that has no plan: nothing was created in the cloud. Its results say why, in
 /// place of those of the last build.
 pub(super) fn not_planned(
-    setup: &RunOptions<'_>,
+    setup: Setup<'_>,
     bundle: &Definition,
     begun: Begun,
     error: RunError,
@@ -36,7 +37,7 @@ pub(super) fn not_planned(
     let record = Record {
         run,
         bundle: bundle.label.clone(),
-        cloud: setup.cloud.name().into(),
+        cloud: setup.factory.provider.name().into(),
         started: now,
         seconds: total,
         outcome: word.into(),
@@ -47,7 +48,7 @@ pub(super) fn not_planned(
     };
     let written = dir.not_planned().and_then(|()| dir.record(&record));
     let mut outputs = Vec::new();
-    if setup.person.is_none() {
+    if !setup.options.visits() {
         let log = written.is_ok().then(|| dir.log());
         outputs = report_failure(bundle, &record, &recorder.events(), log.as_deref())
             .unwrap_or_else(|errors| {
@@ -83,7 +84,7 @@ fn report_failure(
         definition: Some(bundle),
         log,
     };
-    let target = target_dir(bundle);
+    let target = Results::of(bundle).dir();
     let written = report::failed(&target, &bundle.tree, &failed)?;
     Ok(written.into_iter().filter(|file| is_for_people(&target, file)).collect())
 }

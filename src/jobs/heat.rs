@@ -1,15 +1,16 @@
 //! Rendered Heat templates, checked by the cloud's Heat.
-use super::options::RunOptions;
-use crate::provider::Cx;
+use super::factory::Setup;
+use crate::provider::RunCx;
 use crate::report;
 
 /// Has every rendered Heat template checked, where the cloud has a Heat.
 pub(super) async fn heat_accepts(
-    setup: &RunOptions<'_>,
-    cx: &Cx,
+    setup: Setup<'_>,
+    cx: &RunCx,
     rendered: &[report::Rendered],
 ) -> Result<(), String> {
-    let Some(validator) = setup.cloud.templates().filter(|_| setup.check_templates) else {
+    let templates = setup.factory.provider.templates();
+    let Some(validator) = templates.filter(|_| setup.options.check_templates) else {
         return Ok(());
     };
     let mut wrong = Vec::new();

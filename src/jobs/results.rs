@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
 
-use super::RunError;
+use super::outcome::RunError;
 use crate::model::definition::Definition;
 use crate::model::diagnostic::{Diagnostic, Location};
 use crate::model::event::{Event, Stage, Stamped};

@@ -1,6 +1,7 @@
 //! How a run ends, for its caller: an image or an error, what was left, and where the outputs are.
 use std::path::PathBuf;
 
+use crate::engine::run_dir::RunDirError;
 use crate::engine::{BuildError, SshAccess};
 use crate::model::diagnostic::Diagnostic;
 use crate::model::image::Image;
@@ -30,6 +31,15 @@ pub enum RunError {
     /// The base that had to be built first was not.
     #[error("base {base}: {source}")]
     Base { base: String, source: Box<RunError> },
+}
+
+impl From<RunDirError> for RunError {
+    fn from(e: RunDirError) -> Self {
+        match e {
+            RunDirError::Io { path, source } => Self::Io { path, source },
+            RunDirError::Ledger(e) => Self::Cloud(e.into()),
+        }
+    }
 }
 
 impl RunError {

@@ -1,0 +1,82 @@
+//! What a build works with.
+use std::path::PathBuf;
+use std::time::Instant;
+
+use super::{BuildError, Goal, space};
+use crate::guest::Connect;
+use crate::model::event::{Event, Stage, seconds};
+use crate::plan::Plan;
+use crate::provider::{Provider, RunCx};
+use crate::system::http::Proxies;
+use crate::wall::Wall;
+
+/// Everything a build works with.
+pub struct BuildContext<'a> {
+    pub cloud: &'a dyn Provider,
+    pub connect: &'a dyn Connect,
+    pub cx: &'a RunCx,
+    pub plan: &'a Plan,
+    /// Around everything that the definition brings.
+    pub wall: &'a Wall,
+    /// Where SSH keys, inventory and sockets of this run go: short path, only this user may look
+    /// in.
+    pub scratch: PathBuf,
+    /// Where large files of this run go.
+    pub work: PathBuf,
+    /// Where downloads are kept, for all runs.
+    pub downloads: PathBuf,
+    /// By which they come.
+    pub proxies: Proxies,
+    pub until: Goal,
+    /// Leave the machine of a failed build up.
+    pub keep_on_failure: bool,
+}
+
+impl<'a> BuildContext<'a> {
+    /// The same, with events, or a way to stop, of its own.
+    pub(super) fn with<'b>(&'b self, cx: &'b RunCx) -> BuildContext<'b>
+    where
+        'a: 'b,
+    {
+        let BuildContext { cloud, connect, plan, wall, keep_on_failure, .. } = *self;
+        let (scratch, work, downloads) =
+            (self.scratch.clone(), self.work.clone(), self.downloads.clone());
+        let (proxies, until) = (self.proxies.clone(), self.until.clone());
+        BuildContext {
+            cloud,
+            connect,
+            cx,
+            plan,
+            wall,
+            scratch,
+            work,
+            downloads,
+            proxies,
+            until,
+            keep_on_failure,
+        }
+    }
+
+    /// Runs one stage and tells of its begin, end and time.
+    pub(super) async fn stage<T>(
+        &self,
+        stage: Stage,
+        work: impl Future<Output = Result<T, BuildError>>,
+    ) -> Result<T, BuildError> {
+        self.cx.cancel.check()?;
+        let begin = Instant::now();
+        self.cx.events.emit(Event::StageStarted { stage });
+        let result = match stage {
+            // One short write. What it did counts, whatever became of the disk meanwhile: the image
+            // is what everybody gets.
+            Stage::Publish => work.await,
+            _ => space::watched(self, stage, work).await,
+        };
+        let seconds = seconds(begin.elapsed());
+        self.cx.events.emit(match &result {
+            Ok(_) => Event::StageDone { stage, seconds },
+            Err(e) => Event::StageFailed { stage, seconds, error: e.to_string() },
+        });
+        result
+    }
+}

@@ -1,0 +1,98 @@
+//! What the directories of a run record, read: result, plan, first event, texts.
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use super::dir::{EVENTS, PLAN, RESULT};
+use crate::engine::SshAccess;
+use crate::log;
+use crate::model::event::{Event, Stamped};
+use crate::model::image::Image;
+use crate::plan::Plan;
+use crate::provider::ledger::Leak;
+use crate::system::durable;
+use crate::text;
+
+/// Size limit of plans and results, in bytes.
+const LONGEST: u64 = 64 << 20;
+/// Size limit of the first event, in bytes.
+const FIRST: u64 = 64 << 10;
+
+/// `result.json`
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Record {
+    pub run: String,
+    pub bundle: String,
+    pub cloud: String,
+    pub started: Timestamp,
+    pub seconds: f64,
+    /// `built`, `failed`, `stopped`, `visited` (a shell), `tested`, `rejected` and `untested`
+    /// (tests of an existing image).
+    pub outcome: String,
+    pub image: Option<Image>,
+    pub error: Option<String>,
+    pub leaks: Vec<Leak>,
+    pub kept: Option<SshAccess>,
+}
+
+/// `result.json` of a run; `None` while it runs or if it died.
+pub fn read_record(dir: &Path) -> Option<Record> {
+    serde_json::from_slice(&durable::read(&dir.join(RESULT), LONGEST).ok()?).ok()
+}
+
+/// `plan.json` of a run.
+pub fn read_plan(dir: &Path) -> Option<Plan> {
+    let mut plan: Plan =
+        serde_json::from_slice(&durable::read(&dir.join(PLAN), LONGEST).ok()?).ok()?;
+    // A tree may bring any, and it is shown in lines.
+    for text in [&mut plan.bundle, &mut plan.image_name] {
+        *text = text::clean(text);
+    }
+    Some(plan)
+}
+
+/// First event of a run, from `events.jsonl`. Every run whose ID was shown has one.
+pub fn read_start(dir: &Path) -> Option<Stamped> {
+    let (bytes, _) = durable::read_begin(&dir.join(EVENTS), FIRST).ok()?;
+    let started = |line: &[u8]| {
+        serde_json::from_slice::<Stamped>(line)
+            .ok()
+            .filter(|s| matches!(s.event, Event::Started { .. }))
+    };
+    bytes.split(|b| *b == b'\n').find_map(started)
+}
+
+/// A text of a run, `build.log` or `events.jsonl`. The tree is untrusted: follows no link, never
+/// blocks.
+pub fn read_text(dir: &Path, name: &str) -> io::Result<String> {
+    // What is said besides output of machines is little.
+    let bytes = durable::read(&dir.join(name), 2 * log::budget::OUTPUT)?;
+    String::from_utf8(bytes).map_err(|_| io::Error::new(io::ErrorKind::InvalidData, "is no UTF-8"))
+}
+
+/// Run directories of a factory tree, oldest first. Ignores links out of the tree.
+pub fn directories(tree: &Path) -> Vec<PathBuf> {
+    let list = |dir: PathBuf| fs::read_dir(dir).into_iter().flatten().flatten().map(|e| e.path());
+    let is_file = |path: PathBuf| fs::symlink_metadata(path).is_ok_and(|m| m.is_file());
+    let of_kind = |kind: &str| {
+        let home = tree.join(kind);
+        let within = home.canonicalize().ok();
+        let in_tree = move |d: &PathBuf| {
+            d.canonicalize()
+                .ok()
+                .zip(within.as_ref())
+                .is_some_and(|(d, within)| d.starts_with(within))
+        };
+        list(home.join("target")).flat_map(move |bundle| list(bundle.join("runs"))).filter(in_tree)
+    };
+    let mut dirs: Vec<PathBuf> = ["images", "os"]
+        .into_iter()
+        .flat_map(of_kind)
+        .filter(|d| [PLAN, EVENTS].iter().any(|name| is_file(d.join(name))))
+        .collect();
+    dirs.sort_by(|a, b| a.file_name().cmp(&b.file_name()));
+    dirs
+}

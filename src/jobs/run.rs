@@ -1,0 +1,142 @@
+//! One run of one bundle: facts, plan, run directory, build, outputs, retention.
+use std::time::Instant;
+
+use jiff::Timestamp;
+
+use super::building::{build_in, stoppable};
+use super::ending::Ending;
+use super::factory::Setup;
+use super::outcome::{RunError, RunOutcome};
+use super::planning::{Moment, make_plan};
+use super::results::Results;
+use super::unplanned::not_planned;
+use crate::engine::Goal;
+use crate::engine::run_dir::{Beginning, RunDir};
+use crate::log;
+use crate::model::definition::{Base, Definition};
+use crate::model::event::{Event, Events, Stage, seconds};
+use crate::plan::{self, Plan, Purpose};
+use crate::provider::ledger::Ledger;
+use crate::provider::{CloudError, RunCx};
+
+/// A context for calls that only read.
+pub(super) fn reading(setup: Setup<'_>) -> RunCx {
+    RunCx {
+        ledger: Ledger::none(),
+        events: Events::default(),
+        cancel: setup.options.cancel.clone(),
+    }
+}
+
+/// A run that has begun: somebody may have seen its ID.
+pub(super) struct Begun {
+    pub run: String,
+    /// How it is timed, and when it began.
+    pub begin: Instant,
+    pub now: Timestamp,
+    pub dir: RunDir,
+    pub recorder: log::Recorder,
+    pub cx: RunCx,
+}
+
+/// Runs `bundle`, whose base must exist. Results of the last build are gone.
+pub(super) async fn one(setup: Setup<'_>, bundle: &Definition, events: Events) -> RunOutcome {
+    let mut begun = match begin(setup, bundle, events).await {
+        Ok(begun) => begun,
+        Err(e) => {
+            setup.not_built(bundle, &e.to_string());
+            return RunOutcome::not_begun(e);
+        }
+    };
+    let planned = match planned(setup, bundle, &begun).await {
+        Ok(plan) => begun.dir.planned(&plan).map(|ledger| (plan, ledger)).map_err(RunError::from),
+        Err(e) => Err(e),
+    };
+    let (plan, ledger) = match planned {
+        Ok(planned) => planned,
+        Err(e) => return not_planned(setup, bundle, begun, e),
+    };
+    let (events, total) = (&begun.cx.events, seconds(begun.begin.elapsed()));
+    events.emit(Event::StageDone { stage: Stage::Plan, seconds: total });
+    begun.cx = RunCx { ledger, cancel: setup.options.cancel.child(), events: events.clone() };
+    let outcome = stoppable(setup, &begun.cx, build_in(setup, &plan, &begun.cx)).await;
+    Ending { setup, bundle, plan: &plan, begun: &begun }.finish(outcome).await
+}
+
+/// Its directories are there before its ID is shown, so that each run that was seen can be looked
+/// up.
+async fn begin(setup: Setup<'_>, bundle: &Definition, events: Events) -> Result<Begun, RunError> {
+    let (begin, now) = (Instant::now(), Timestamp::now());
+    let run = plan::run_id(now, uuid::Uuid::new_v4().as_u128() as u32);
+    let results = Results::of(bundle);
+    results.in_tree()?;
+    setup.factory.home.secure()?;
+    let publishes = matches!(setup.options.purpose(), Purpose::Build { .. });
+    let beginning = Beginning {
+        run: &run,
+        cloud: setup.factory.provider.name(),
+        name: plan::image_name(bundle, now),
+        publishes,
+    };
+    let mut dir = RunDir::create(&setup.factory.home, &results.dir(), beginning).await?;
+    let recorder = log::Recorder::default();
+    events.add(Box::new(recorder.clone()));
+    if let Err(e) = dir.begin(&events) {
+        dir.forget();
+        return Err(e.into());
+    }
+    events.add((setup.options.show)(&bundle.label));
+    events.emit(Event::Started {
+        run: run.clone(),
+        bundle: bundle.label.clone(),
+        purpose: match setup.options.goal {
+            Goal::Tested => "testing",
+            Goal::Provisioned(_) => "opening the builder of",
+            Goal::Published => "building",
+        }
+        .into(),
+        image_name: match &bundle.base {
+            Some(Base::Image(tested)) if setup.options.tests() => tested.clone(),
+            _ => dir.name.clone(),
+        },
+        cloud: setup.factory.provider.name().into(),
+    });
+    let cx = RunCx { events, ..reading(setup) };
+    Ok(Begun { run, begin, now, dir, recorder, cx })
+}
+
+/// The stage `plan`: reads only. What comes to light is told.
+async fn planned(setup: Setup<'_>, bundle: &Definition, begun: &Begun) -> Result<Plan, RunError> {
+    let cx = &begun.cx;
+    cx.events.emit(Event::StageStarted { stage: Stage::Plan });
+    let moment = Moment {
+        run: &begun.run,
+        now: begun.now,
+        base: None,
+        taken_by: begun.dir.taken_by.as_deref(),
+    };
+    let plan = make_plan(setup, bundle, &moment, cx).await?;
+    cx.events.note(&plan.how);
+    plan.warnings().into_iter().for_each(|w| cx.events.warn(w));
+    plan.notes.iter().for_each(|note| cx.events.note(note));
+    let lines = setup.factory.wall.lines(&plan, &cx.cancel).await.map_err(CloudError::from)?;
+    lines.into_iter().for_each(
+        |(warning, text)| if warning { cx.events.warn(text) } else { cx.events.note(text) },
+    );
+    Ok(plan)
+}
+
+impl Setup<'_> {
+    /// Removes the last build's results, so that whatever comes, a kill too, they are not taken for
+    /// those of this build. A visit leaves them.
+    pub fn withdraw(&self, results: &Results) -> Result<(), RunError> {
+        if self.options.visits() { Ok(()) } else { results.withdraw() }
+    }
+
+    /// Records that no run was begun for `bundle`, and why, in place of the last build's results.
+    pub fn not_built(&self, bundle: &Definition, why: &str) {
+        if !self.options.visits() {
+            Results::of(bundle).failed(self.factory.provider.name(), why);
+        }
+    }
+}

@@ -1,0 +1,143 @@
+//! Runs of the fake provider, and what they find out before they begin.
+use std::fs;
+use std::os::unix::fs::symlink;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::base::lacking;
+use super::planning::host_facts;
+use super::*;
+use crate::engine::Goal;
+use crate::engine::run_dir::Home;
+use crate::frontend::build_vars;
+use crate::guest::{Connect, Remote, RemoteError, Target};
+use crate::model::definition::Definition;
+use crate::model::event::{Event, Sink, Stamped};
+use crate::model::facts::BaseLookup;
+use crate::provider::Provider;
+use crate::provider::fake::Memory;
+use crate::system::cancel::Cancel;
+use crate::{log, report, wall};
+
+/// Of a tree with `images/x`, and where it lies.
+fn bundle_in(tree: &Path) -> Definition {
+    let dir = tree.join("images/x");
+    fs::create_dir_all(&dir).unwrap();
+    fs::write(dir.join("build-vars.yml"), "bundle: {name: x, img_base: b}\n").unwrap();
+    build_vars::load(tree, &dir).unwrap().bundle
+}
+
+#[test]
+fn no_link_in_the_place_of_outputs_leads_out_of_the_tree() {
+    for link in ["images/target", "images/target/x", "images/target/x/runs"] {
+        let (tree, away) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let bundle = bundle_in(tree.path());
+        let place = tree.path().join(link);
+        fs::create_dir_all(place.parent().unwrap()).unwrap();
+        assert!(Results::of(&bundle).in_tree().is_ok(), "{link}");
+        symlink(away.path(), &place).unwrap();
+        assert!(matches!(Results::of(&bundle).in_tree(), Err(RunError::Refused(_))), "{link}");
+    }
+}
+
+#[tokio::test]
+async fn a_change_of_what_a_link_brings_in_is_one_of_the_definition() {
+    let tree = tempfile::tempdir().unwrap();
+    let root = tree.path().canonicalize().unwrap();
+    let bundle = bundle_in(&root);
+    fs::create_dir_all(root.join("shared/web")).unwrap();
+    fs::write(root.join("shared/web/f"), "1").unwrap();
+    symlink("../../shared/web", root.join("images/x/web")).unwrap();
+    for words in ["init -q", "add .", "-c user.name=n -c user.email=e commit -qm a"] {
+        let git =
+            std::process::Command::new("git").current_dir(&root).args(words.split(' ')).status();
+        assert!(git.unwrap().success(), "{words}");
+    }
+    let commit =
+        || async { host_facts(&bundle, &Cancel::default()).await.unwrap().commit.unwrap() };
+    assert!(!commit().await.ends_with("-dirty"));
+    fs::remove_file(root.join("shared/web/f")).unwrap();
+    assert!(commit().await.ends_with("-dirty"));
+}
+
+#[test]
+fn a_base_that_is_there_and_not_ours_is_not_called_missing() {
+    let said = [
+        BaseLookup::Missing { near: Vec::new() },
+        BaseLookup::Doubtful(Vec::new()),
+        BaseLookup::Ambiguous(Vec::new()),
+    ];
+    let said = said.each_ref().map(lacking);
+    assert_eq!(said[0], Some("is missing"));
+    assert!(said[1].is_some_and(|why| !why.contains("missing")) && said[2].is_none());
+}
+
+struct Silent;
+
+impl Sink for Silent {
+    fn take(&mut self, _: &Stamped) {}
+}
+
+struct Nobody;
+
+#[async_trait::async_trait]
+impl Connect for Nobody {
+    async fn connect(&self, _: &Target, _: Duration) -> Result<Arc<dyn Remote>, RemoteError> {
+        Err(RemoteError::Lost("there is nobody".into()))
+    }
+}
+
+fn factory(dir: &Path, provider: Arc<dyn Provider>) -> Arc<Factory> {
+    let wall = wall::Wall::new(wall::Config {
+        settings: Default::default(),
+        env: Default::default(),
+        home: None,
+        hidden: Vec::new(),
+    });
+    Arc::new(Factory {
+        provider,
+        connect: Arc::new(Nobody),
+        wall: Arc::new(wall),
+        proxies: Default::default(),
+        home: Home { data: dir.join("home"), runtime: dir.join("run") },
+        templates: report::Renderer::new("/nonexistent", "render"),
+    })
+}
+
+/// A service has many at once: each is owned, has its own events, and ends by its own handle.
+#[tokio::test(flavor = "multi_thread")]
+async fn two_runs_of_one_factory_are_tasks() {
+    let dir = tempfile::tempdir().unwrap();
+    let cloud = Arc::new(Memory::new());
+    cloud.add_image("b", "b");
+    let before = cloud.snapshot();
+    let factory = factory(dir.path(), cloud.clone());
+    let run = |name: &str| {
+        let options = RunOptions {
+            goal: Goal::Published,
+            keep_on_failure: false,
+            smoke: false,
+            check_templates: false,
+            show: Arc::new(|_: &str| Box::new(Silent) as Box<dyn Sink>),
+            cancel: Cancel::default(),
+        };
+        let definition = bundle_in(&dir.path().join(name));
+        let (factory, recorder) = (factory.clone(), log::Recorder::default());
+        let handle = factory.run(RunRequest { definition, options });
+        handle.events.add(Box::new(recorder.clone()));
+        let cancel = handle.cancel.clone();
+        (tokio::spawn(async move { (handle.outcome().await, recorder) }), cancel)
+    };
+    let ((one, stop), (other, stop_other)) = (run("one"), run("other"));
+    stop.signal();
+    let (ended, _) = one.await.unwrap();
+    assert!(ended.result.is_err() && ended.leaks.is_empty(), "{:?}", ended.leaks);
+    assert!(stop_other.check().is_ok(), "the other goes on");
+    stop_other.signal();
+    let (ended, recorder) = other.await.unwrap();
+    assert!(ended.result.is_err() && ended.leaks.is_empty(), "{:?}", ended.leaks);
+    let finished = |e: &Stamped| matches!(e.event, Event::Finished { .. });
+    assert_eq!(recorder.events().iter().filter(|e| finished(e)).count(), 1);
+    assert_eq!(cloud.snapshot(), before, "nothing is left of either");
+}
