@@ -244,17 +244,17 @@ pub fn load(
 
 /// `None` if the file does not exist.
 fn text(file: &Path, tree: Option<&Path>, user: u32) -> Result<Option<String>, Diagnostic> {
-    let wrong = |message: String| {
+    let error = |message: String| {
         Diagnostic::error(Location { file: file.into(), line: 0, column: 0 }, message)
     };
-    let io = |e: std::io::Error| wrong(format!("cannot be read: {e}"));
+    let io = |e: std::io::Error| error(format!("cannot be read: {e}"));
     let real = match file.canonicalize() {
         Ok(real) => real,
         Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(None),
         Err(e) => return Err(io(e)),
     };
     if tree.and_then(|tree| tree.canonicalize().ok()).is_some_and(|tree| real.starts_with(tree)) {
-        let finding = wrong(
+        let finding = error(
             "the owner's settings lie in the factory tree, where anybody who \
             writes definitions could write them"
                 .into(),
@@ -264,9 +264,9 @@ fn text(file: &Path, tree: Option<&Path>, user: u32) -> Result<Option<String>, D
     }
     let meta = fs::metadata(&real).map_err(io)?;
     if !meta.is_file() || meta.len() > MAX_BYTES {
-        return Err(wrong("is no file of settings".into()));
+        return Err(error("is no file of settings".into()));
     }
     durable::only_ours(file, user)
-        .map_err(|open| wrong(format!("it is not used: {open}")).hint(open.hint()))?;
+        .map_err(|open| error(format!("it is not used: {open}")).hint(open.hint()))?;
     fs::read_to_string(&real).map(Some).map_err(io)
 }

@@ -1,7 +1,7 @@
-//! The wall around what definitions bring: playbooks, source scripts and checks run in namespaces
-//! of their own (bubblewrap), where they see the system, their definition and the room they work
-//! in, and no home, store, ledger or other run. The network is the machine's: Ansible has to reach
-//! the guest.
+//! The wall around the programs of definitions. Playbooks, source scripts and checks run in
+//! namespaces of their own (bubblewrap). They see the system, their definition and their working
+//! directory, and no home, store, ledger or other run. They use the machine's network, because
+//! Ansible has to reach the guest.
 use std::collections::BTreeMap;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
@@ -25,22 +25,22 @@ mod installation;
 mod legible;
 mod limits;
 mod mounts;
-mod room;
 mod say;
 mod shipped;
 mod shown;
 #[cfg(test)]
 mod tests;
+mod workdir;
 
 pub use availability::Availability;
 pub use check::Checked;
 use handed::with_options;
 use installation::Installation;
 use mounts::Mounts;
-pub use room::Room;
-use room::furnished;
 #[cfg(test)]
 pub(crate) use tests::plan as example_plan;
+pub use workdir::WorkDir;
+use workdir::furnished;
 
 const BWRAP: &str = "bwrap";
 
@@ -103,12 +103,12 @@ impl Wall {
     pub async fn around(
         &self,
         cmd: Cmd,
-        room: &Room<'_>,
+        work: &WorkDir<'_>,
         cancel: &Cancel,
     ) -> Result<Cmd, WallError> {
         let standing = self.availability(cancel).await?;
-        let mut env = self.env(room.plan);
-        let (home, temp) = furnished(room.dir, &mut env)?;
+        let mut env = self.env(work.plan);
+        let (home, temp) = furnished(work.dir, &mut env)?;
         let ansible = self.ansible_for(&cmd, cancel).await?;
         if let Some(ansible) = &ansible {
             ansible.set_env(&mut env);
@@ -120,14 +120,14 @@ impl Wall {
         let Availability::Up { nested, .. } = standing else {
             return Ok(Cmd { program: program.into(), env, bare: true, limits, ..cmd });
         };
-        if room.source && self.lets_out(room.plan) {
+        if work.source && self.lets_out(work.plan) {
             return Ok(Cmd { program: program.into(), env, bare: true, limits, ..cmd });
         }
         let mut mounts = Mounts::system(*nested);
         mounts.writable_at(&temp, Path::new("/tmp"));
-        self.definition(&mut mounts, &room.plan.into(), room.dir)?;
+        self.definition(&mut mounts, &work.plan.into(), work.dir)?;
         self.certificates().iter().for_each(|path| mounts.read_only(path));
-        room.show(&mut mounts)?;
+        work.show(&mut mounts)?;
         if let Some(ansible) = &ansible {
             self.show_ansible(&mut mounts, ansible.installation, &home);
             ansible.show(&mut mounts);

@@ -51,25 +51,25 @@ impl Context {
             .await?;
         let (dirs, unknown): (Vec<_>, Vec<_>) = found.into_iter().partition(Result::is_ok);
         let dirs: Vec<PathBuf> = dirs.into_iter().flatten().collect();
-        let mut wrong: Vec<Diagnostic> = unknown.into_iter().filter_map(Result::err).collect();
+        let mut errors: Vec<Diagnostic> = unknown.into_iter().filter_map(Result::err).collect();
         let mut loaded = self.definitions(&tree, &dirs, &all).await?;
         let others = loaded.split_off(dirs.len());
         let of_bases = unsound_bases(&tree, &loaded, &all, &others);
         let looked = self.look(loaded, &others).await?;
-        wrong.extend(looked.found);
-        wrong.extend(of_bases);
+        errors.extend(looked.found);
+        errors.extend(of_bases);
         // A base that is named itself was looked at twice.
         let mut said = Vec::new();
-        wrong.retain(|d| {
+        errors.retain(|d| {
             !said.contains(d) && {
                 said.push(d.clone());
                 true
             }
         });
-        if wrong.iter().any(Diagnostic::is_error) {
-            return Err(Failure::bundle(wrong));
+        if errors.iter().any(Diagnostic::is_error) {
+            return Err(Failure::bundle(errors));
         }
-        self.show_diagnostics(&wrong);
+        self.show_diagnostics(&errors);
         Ok(looked.bundles)
     }
 
@@ -92,10 +92,10 @@ impl Context {
     pub fn overrides(&self) -> Result<Vec<build_vars::Override>, Failure> {
         let read: Vec<_> =
             self.common.sets.iter().map(|text| build_vars::Override::parse(text)).collect();
-        let wrong: Vec<Diagnostic> =
+        let errors: Vec<Diagnostic> =
             read.iter().filter_map(|one| one.as_ref().err().cloned()).collect();
-        if !wrong.is_empty() {
-            return Err(Failure::bundle(wrong).of_command_line());
+        if !errors.is_empty() {
+            return Err(Failure::bundle(errors).of_command_line());
         }
         Ok(read.into_iter().flatten().collect())
     }

@@ -65,7 +65,7 @@ impl Context {
 
     /// Variables of the environment that a definition asks for, and does not get.
     pub fn not_granted(&self, bundle: &Definition) -> Result<Option<Diagnostic>, Failure> {
-        let Some((missing, how)) = self.wall()?.how_to_grant(bundle) else { return Ok(None) };
+        let Some((missing, rule)) = self.wall()?.how_to_grant(bundle) else { return Ok(None) };
         let names = missing.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ");
         let message = format!(
             "`pass_env` asks for {names}, which the factory's owner does not let this definition \
@@ -73,7 +73,7 @@ impl Context {
         );
         Ok(Some(
             Diagnostic::warning(bundle.places.get("pass_env").cloned(), message)
-                .hint(format!("the owner allows it: {how}")),
+                .hint(format!("the owner allows it: {rule}")),
         ))
     }
 }

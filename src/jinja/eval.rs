@@ -134,18 +134,18 @@ impl Run<'_> {
         match &expr.what {
             What::Minus(e) => operators::negative(&self.used(e, scope)?),
             What::Plus(e) => operators::positive(&self.used(e, scope)?),
-            What::Calculate(how, a, b) => self.calculate(*how, (a, b), scope),
+            What::Calculate(operator, a, b) => self.calculate(*operator, (a, b), scope),
             What::Compare(left, rest) => {
                 let mut left = self.used(left, scope)?;
-                for (how, right) in rest {
+                for (comparison, right) in rest {
                     let right = self.used(right, scope)?;
                     if matches!(left, Value::Guess) || matches!(right, Value::Guess) {
                         return Ok(Value::Guess);
                     }
-                    let holds = match how {
+                    let holds = match comparison {
                         Comparison::In => operators::contains(&right, &left)?,
                         Comparison::NotIn => !operators::contains(&right, &left)?,
-                        how => operators::compare(*how, &left, &right)?,
+                        comparison => operators::compare(*comparison, &left, &right)?,
                     };
                     if !holds {
                         return Ok(Value::Bool(false));
@@ -158,11 +158,16 @@ impl Run<'_> {
         }
     }
 
-    fn calculate(&self, how: Operator, (a, b): (&Expr, &Expr), scope: &Rc<Scope>) -> Result<Value> {
+    fn calculate(
+        &self,
+        operator: Operator,
+        (a, b): (&Expr, &Expr),
+        scope: &Rc<Scope>,
+    ) -> Result<Value> {
         let (a, b) = (self.used(a, scope)?, self.used(b, scope)?);
         match (&a, &b) {
             (Value::Guess, _) | (_, Value::Guess) => Ok(Value::Guess),
-            _ => operators::calculate(how, &a, &b),
+            _ => operators::calculate(operator, &a, &b),
         }
     }
 

@@ -134,7 +134,7 @@ impl Job {
     /// template's number. Does not limit memory, so only [`super::Renderer`] may use it for
     /// untrusted templates.
     pub fn render(&self, mut begin: impl FnMut(usize)) -> Outcome {
-        let (mut done, mut wrong) = (Vec::new(), Vec::new());
+        let (mut done, mut errors) = (Vec::new(), Vec::new());
         for (number, path) in self.templates.iter().enumerate() {
             begin(number);
             match (Template { job: self, path }).render() {
@@ -142,15 +142,15 @@ impl Job {
                     let inside = path.strip_prefix("output").unwrap_or(path);
                     done.push(Rendered { path: inside.with_extension(""), text });
                 }
-                // A value of build-vars.yml that two templates use is wrong once.
+                // A value of build-vars.yml that two templates use is reported once.
                 Err(found) => found.into_iter().for_each(|d| {
-                    if !wrong.contains(&d) {
-                        wrong.push(d);
+                    if !errors.contains(&d) {
+                        errors.push(d);
                     }
                 }),
             }
         }
-        if wrong.is_empty() { Ok(done) } else { Err(wrong) }
+        if errors.is_empty() { Ok(done) } else { Err(errors) }
     }
 
     /// Warnings about valid templates: duplicate keys, hard-coded image IDs.

@@ -27,9 +27,9 @@ impl Wall {
         }
     }
 
-    /// The kernel's own limit, which counts all that this user has, holds what is faster than the
-    /// count. It leaves room, for what else the user does too: a step that passes the count ends
-    /// with a reason, one that meets this limit fails somehow. Root is held to none.
+    /// The kernel's own limit, for programs that fork faster than the factory counts. It counts all
+    /// processes of the user, so it is higher than the factory's limit: a step over that one ends
+    /// with a reason, a step over this one fails anywhere. Root has none.
     pub(super) fn hard(&self) -> Limits {
         // SAFETY: plain system call without arguments.
         let me = unsafe { libc::geteuid() };

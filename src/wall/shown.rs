@@ -12,7 +12,7 @@ impl Wall {
         &self,
         mounts: &mut Mounts,
         of: &Walled<'_>,
-        room: &Path,
+        work_dir: &Path,
     ) -> Result<(), WallError> {
         let found = definition::places(of.asks, of.dir, self.config.home.as_deref());
         let mut shown = found.map_err(|finding| WallError::Refused(finding.message))?;
@@ -33,7 +33,7 @@ impl Wall {
         }
         // What no digest of the definition counts, no program of it reads.
         let uncounted = definition::uncounted(&shown, &[of.dir, &of.asks.definition]);
-        self.copied(&mut shown, mounts, room)?;
+        self.copied(&mut shown, mounts, work_dir)?;
         shown.extend(self.config.settings.read_only.iter().filter(|path| path.exists()).cloned());
         shown.iter().for_each(|path| mounts.read_only(path));
         // By every name: a link that is shown is a place of its own there.
@@ -54,11 +54,11 @@ impl Wall {
         &self,
         shown: &mut Vec<PathBuf>,
         mounts: &mut Mounts,
-        room: &Path,
+        work_dir: &Path,
     ) -> Result<(), WallError> {
         // SAFETY: plain system call without arguments.
         let me = unsafe { libc::geteuid() };
-        let Some(beside) = room.parent().filter(|_| me == 0) else { return Ok(()) };
+        let Some(beside) = work_dir.parent().filter(|_| me == 0) else { return Ok(()) };
         let closed: Vec<PathBuf> = shown
             .iter()
             .filter(|place| place.is_dir() && !legible::is_open(place, me))
