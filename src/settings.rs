@@ -138,17 +138,17 @@ impl Settings {
             return format!("add `{item}` to the list `{key}` in {}", file.display());
         }
         let files: Vec<String> = self.files.iter().map(|file| file.display().to_string()).collect();
-        let place =
+        let file =
             if files.is_empty() { "the owner's settings".to_owned() } else { files.join(" or ") };
-        format!("write `{key}: [{item}]` into {place}")
+        format!("write `{key}: [{item}]` into {file}")
     }
 
     /// Where the owner configures the vault password file.
     pub fn how_to_name_password(&self) -> String {
         let files: Vec<String> = self.files.iter().map(|file| file.display().to_string()).collect();
-        let place =
+        let file =
             if files.is_empty() { "the owner's settings".to_owned() } else { files.join(" or ") };
-        format!("`ansible: {{vault_password_file: …}}` in {place}")
+        format!("`ansible: {{vault_password_file: …}}` in {file}")
     }
 
     /// Configured files and directories that do not exist, with their keys.
@@ -175,7 +175,7 @@ impl Settings {
         self.rules(label, asks).any(|rule| rule.local)
     }
 
-    /// What the owner has to write to allow plays of this definition on the factory; `None` if
+    /// Instructions for the owner to allow plays of this definition on the factory; `None` if
     /// allowed.
     pub fn how_to_allow_local(&self, label: &str, asks: &Asks) -> Option<String> {
         let rule = format!("{{definition: {}, local: true}}", quoted(label));

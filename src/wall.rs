@@ -44,24 +44,25 @@ use workdir::furnished;
 
 const BWRAP: &str = "bwrap";
 
-/// What the wall is made from. It has no `Debug`: `env` is the factory's own, secrets included.
+/// Configuration of the wall. Has no `Debug`, because `env` is the factory's own environment, with
+/// its secrets.
 pub struct Config {
     pub settings: Settings,
     pub env: BTreeMap<String, String>,
-    /// Of the user whom the factory runs as.
+    /// Home of the user whom the factory runs as.
     pub home: Option<PathBuf>,
-    /// Never seen from behind the wall, wherever they lie: the store, the runs' directories.
+    /// Directories that are never visible behind the wall: the store, the runs' directories.
     pub hidden: Vec<PathBuf>,
 }
 
-/// The wall of this machine. What it finds out about the machine it finds out once.
+/// The wall of this machine. Queries the machine once.
 pub struct Wall {
     config: Config,
     availability: OnceCell<Availability>,
     ansible: OnceCell<Installation>,
 }
 
-/// Whose files are shown.
+/// The definition whose files are visible.
 struct Walled<'d> {
     label: &'d str,
     asks: &'d Asks,
@@ -98,8 +99,8 @@ impl Wall {
         self.config.env.get("PATH").map_or("/usr/local/bin:/usr/bin:/bin", String::as_str)
     }
 
-    /// `cmd` as it is to be started: behind the wall where there is one, and with no more of the
-    /// factory's environment than the definition gets. What `cmd` sets itself is set.
+    /// Puts `cmd` behind the wall, if there is one. Of the factory's environment, `cmd` gets the
+    /// variables that the definition gets. Its own variables stay.
     pub async fn around(
         &self,
         cmd: Cmd,
@@ -139,7 +140,7 @@ impl Wall {
         )
     }
 
-    /// `cmd` behind the mounts. What it is to have of the environment is in it.
+    /// Puts `cmd` behind the mounts. Its environment is complete.
     fn behind(&self, cmd: Cmd, mut mounts: Mounts) -> Result<Cmd, WallError> {
         if let Some(dir) = &cmd.dir {
             mounts.start_in(dir);
@@ -165,7 +166,7 @@ impl Wall {
     }
 }
 
-/// A program by its name, along `path`.
+/// Finds a program in the directories of `path`.
 fn find(name: &str, path: &str) -> Option<PathBuf> {
     let runs = |file: &PathBuf| {
         file.metadata().is_ok_and(|m| m.is_file() && m.permissions().mode() & 0o111 != 0)

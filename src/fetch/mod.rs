@@ -114,7 +114,7 @@ pub enum FetchError {
     Sums { list: String, source: SumsError },
     #[error("{what} is too large: {bytes} bytes, and {reason}")]
     TooLarge { what: String, bytes: u64, reason: String },
-    /// What was written has been removed.
+    /// The partial file has been removed.
     #[error("the disk is full: cannot write {path}")]
     Full { path: PathBuf },
     #[error("cannot {doing} {path}: {source}")]
@@ -143,7 +143,7 @@ impl FetchError {
         }
     }
 
-    /// What a user can do about it.
+    /// Hint for the user.
     pub fn hint(&self) -> Option<&'static str> {
         Some(match self {
             Self::Refused { status: 404 | 410, .. } => {

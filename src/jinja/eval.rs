@@ -13,7 +13,7 @@ impl Run<'_> {
     /// Evaluates an expression completely, including lazy values.
     pub fn eval(&self, expr: &Expr, scope: &Rc<Scope>) -> Result<Value> {
         let value = self.raw(expr, scope).and_then(|value| self.force(value));
-        self.place(expr.at, value).map(|value| self.standing(expr.at, value))
+        self.locate(expr.at, value).map(|value| self.standing(expr.at, value))
     }
 
     /// Locates an undefined value where it was requested, not where it is used.
@@ -103,12 +103,12 @@ impl Run<'_> {
             What::Call(..) => self.call_with(expr, scope, None),
             What::Filter(value, call) => {
                 let value = self.eval(value, scope)?;
-                waiting(self.place(call.at, self.filter_call(value, call, scope)))
+                waiting(self.locate(call.at, self.filter_call(value, call, scope)))
             }
             What::Test(value, call) => {
                 let value = self.eval(value, scope)?;
                 let args = self.args(call, scope)?;
-                waiting(self.place(call.at, self.test(&call.name, value, &args)))
+                waiting(self.locate(call.at, self.test(&call.name, value, &args)))
             }
             What::Not(e) => Ok(Value::Bool(!self.true_of(e, scope)?)),
             What::And(a, b) => self.either(a, b, false, scope),
@@ -181,12 +181,12 @@ impl Run<'_> {
 
     fn true_of(&self, expr: &Expr, scope: &Rc<Scope>) -> Result<bool> {
         let value = self.eval(expr, scope)?;
-        self.place(expr.at, value.truth())
+        self.locate(expr.at, value.truth())
     }
 
     fn either(&self, a: &Expr, b: &Expr, when: bool, scope: &Rc<Scope>) -> Result<Value> {
         let first = self.eval(a, scope)?;
-        if self.place(a.at, first.truth())? == when { Ok(first) } else { self.eval(b, scope) }
+        if self.locate(a.at, first.truth())? == when { Ok(first) } else { self.eval(b, scope) }
     }
 
     fn missing(&self, expr: &Expr, base: &Expr, name: &str) -> Value {
@@ -341,7 +341,7 @@ impl Run<'_> {
             }
             other => Err(Error::raised(format!("'{}' object is not callable", other.kind()))),
         };
-        waiting(self.place(expr.at, called))
+        waiting(self.locate(expr.at, called))
     }
 
     fn not_a_function(&self, callee: &Expr, why: &Rc<Error>) -> Rc<Error> {

@@ -1,9 +1,9 @@
-//! What a step may take of the machine: memory, processor, processes.
+//! Limits of a step: memory, CPU time, processes.
 use super::Wall;
 use crate::system::exec::Limits;
 use crate::system::exec::joint::{self, Joint};
 
-/// Processes and threads of a step at once.
+/// Maximum number of processes and threads of a step.
 const PROCESSES: u64 = 4096;
 
 impl Wall {
@@ -16,8 +16,8 @@ impl Wall {
         }
     }
 
-    /// Of a step's processes together, where the owner says nothing: far above honest work, and
-    /// what the machine bears.
+    /// Limits of a step's processes together. The defaults are far above ordinary work, and within
+    /// the machine's means.
     pub(super) fn joint(&self) -> Joint {
         let wanted = self.config.settings.limits;
         let most = || joint::machine_memory().map_or(u64::MAX, |all| all / 4 * 3);

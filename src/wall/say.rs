@@ -20,7 +20,7 @@ pub(super) const NO_NAMESPACES: &str = "user namespaces are needed: on Ubuntu 23
 #[derive(Debug, Default)]
 pub struct PlanRefusal {
     pub errors: Vec<Diagnostic>,
-    /// The owner or this machine refuses; otherwise the definition is wrong.
+    /// The owner or this machine refuses; otherwise the definition has errors.
     pub refuses: bool,
 }
 
@@ -80,7 +80,7 @@ impl Wall {
         Some(Diagnostic::error(None, message).hint(format!("allow it: {}", self.rule(plan))))
     }
 
-    /// How the owner grants everything that `plan` requests and lacks: one rule for all findings.
+    /// The one rule by which the owner grants everything that `plan` requests and lacks.
     fn rule(&self, plan: &Plan) -> String {
         let settings = &self.config.settings;
         let mut rule = format!("definition: {}", quoted(&plan.bundle));

@@ -1,4 +1,4 @@
-//! What a step sees behind the wall: its definition and certificates.
+//! Files that are visible to a step behind the wall: its definition and certificates.
 use std::path::{Path, PathBuf};
 
 use super::mounts::Mounts;
@@ -7,7 +7,7 @@ use crate::system::exec::env;
 use crate::system::paths::real;
 
 impl Wall {
-    /// The definition and what the owner shows to all, without what is hidden, wherever that lies.
+    /// Mounts the definition and the owner's shared paths, without the hidden directories.
     pub(super) fn definition(
         &self,
         mounts: &mut Mounts,
@@ -48,7 +48,7 @@ impl Wall {
         Ok(())
     }
 
-    /// Shows copies of what this user, once behind the wall, may not read, and leaves the rest in
+    /// Mounts copies of directories that are unreadable behind the wall, and leaves the others in
     /// `shown`.
     pub(super) fn copied(
         &self,
@@ -79,8 +79,8 @@ impl Wall {
         Ok(())
     }
 
-    /// What the owner's environment names, but for what the system has anyway and what would show
-    /// what is hidden.
+    /// Files that the factory's environment names, except those of the system and those that would
+    /// expose a hidden directory.
     pub(super) fn certificates(&self) -> Vec<PathBuf> {
         let named = env::CERTIFICATES.iter().filter_map(|name| self.config.env.get(*name));
         let closed: Vec<PathBuf> = self

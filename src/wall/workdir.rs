@@ -61,7 +61,7 @@ pub(super) fn furnished(
     Ok((home, temp))
 }
 
-/// Made anew: one that is there, or a link, is an error.
+/// Creates a directory of mode 0700. An existing one, or a link, is an error.
 pub(super) fn private_directory(dir: &Path) -> Result<(), WallError> {
     let io = |source| WallError::Io { path: dir.into(), source };
     std::fs::DirBuilder::new().mode(0o700).create(dir).map_err(io)
