@@ -138,17 +138,17 @@ impl Settings {
             return format!("add `{item}` to the list `{key}` in {}", file.display());
         }
         let files: Vec<String> = self.files.iter().map(|file| file.display().to_string()).collect();
-        let place =
+        let file =
             if files.is_empty() { "the owner's settings".to_owned() } else { files.join(" or ") };
-        format!("write `{key}: [{item}]` into {place}")
+        format!("write `{key}: [{item}]` into {file}")
     }
 
     /// Where the owner configures the vault password file.
     pub fn how_to_name_password(&self) -> String {
         let files: Vec<String> = self.files.iter().map(|file| file.display().to_string()).collect();
-        let place =
+        let file =
             if files.is_empty() { "the owner's settings".to_owned() } else { files.join(" or ") };
-        format!("`ansible: {{vault_password_file: …}}` in {place}")
+        format!("`ansible: {{vault_password_file: …}}` in {file}")
     }
 
     /// Configured files and directories that do not exist, with their keys.
@@ -175,7 +175,7 @@ impl Settings {
         self.rules(label, asks).any(|rule| rule.local)
     }
 
-    /// What the owner has to write to allow plays of this definition on the factory; `None` if
+    /// Instructions for the owner to allow plays of this definition on the factory; `None` if
     /// allowed.
     pub fn how_to_allow_local(&self, label: &str, asks: &Asks) -> Option<String> {
         let rule = format!("{{definition: {}, local: true}}", quoted(label));
@@ -244,17 +244,17 @@ pub fn load(
 
 /// `None` if the file does not exist.
 fn text(file: &Path, tree: Option<&Path>, user: u32) -> Result<Option<String>, Diagnostic> {
-    let wrong = |message: String| {
+    let error = |message: String| {
         Diagnostic::error(Location { file: file.into(), line: 0, column: 0 }, message)
     };
-    let io = |e: std::io::Error| wrong(format!("cannot be read: {e}"));
+    let io = |e: std::io::Error| error(format!("cannot be read: {e}"));
     let real = match file.canonicalize() {
         Ok(real) => real,
         Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(None),
         Err(e) => return Err(io(e)),
     };
     if tree.and_then(|tree| tree.canonicalize().ok()).is_some_and(|tree| real.starts_with(tree)) {
-        let finding = wrong(
+        let finding = error(
             "the owner's settings lie in the factory tree, where anybody who \
             writes definitions could write them"
                 .into(),
@@ -264,9 +264,9 @@ fn text(file: &Path, tree: Option<&Path>, user: u32) -> Result<Option<String>, D
     }
     let meta = fs::metadata(&real).map_err(io)?;
     if !meta.is_file() || meta.len() > MAX_BYTES {
-        return Err(wrong("is no file of settings".into()));
+        return Err(error("is no file of settings".into()));
     }
     durable::only_ours(file, user)
-        .map_err(|open| wrong(format!("it is not used: {open}")).hint(open.hint()))?;
+        .map_err(|open| error(format!("it is not used: {open}")).hint(open.hint()))?;
     fs::read_to_string(&real).map(Some).map_err(io)
 }

@@ -1,7 +1,7 @@
-//! The wall around what definitions bring: playbooks, source scripts and checks run in namespaces
-//! of their own (bubblewrap), where they see the system, their definition and the room they work
-//! in, and no home, store, ledger or other run. The network is the machine's: Ansible has to reach
-//! the guest.
+//! The wall around the programs of definitions. Playbooks, source scripts and checks run in
+//! namespaces of their own (bubblewrap). They see the system, their definition and their working
+//! directory, and no home, store, ledger or other run. They use the machine's network, because
+//! Ansible has to reach the guest.
 use std::collections::BTreeMap;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
@@ -25,43 +25,44 @@ mod installation;
 mod legible;
 mod limits;
 mod mounts;
-mod room;
 mod say;
 mod shipped;
 mod shown;
 #[cfg(test)]
 mod tests;
+mod workdir;
 
 pub use availability::Availability;
 pub use check::Checked;
 use handed::with_options;
 use installation::Installation;
 use mounts::Mounts;
-pub use room::Room;
-use room::furnished;
 #[cfg(test)]
 pub(crate) use tests::plan as example_plan;
+pub use workdir::WorkDir;
+use workdir::furnished;
 
 const BWRAP: &str = "bwrap";
 
-/// What the wall is made from. It has no `Debug`: `env` is the factory's own, secrets included.
+/// Configuration of the wall. Has no `Debug`, because `env` is the factory's own environment, with
+/// its secrets.
 pub struct Config {
     pub settings: Settings,
     pub env: BTreeMap<String, String>,
-    /// Of the user whom the factory runs as.
+    /// Home of the user whom the factory runs as.
     pub home: Option<PathBuf>,
-    /// Never seen from behind the wall, wherever they lie: the store, the runs' directories.
+    /// Directories that are never visible behind the wall: the store, the runs' directories.
     pub hidden: Vec<PathBuf>,
 }
 
-/// The wall of this machine. What it finds out about the machine it finds out once.
+/// The wall of this machine. Queries the machine once.
 pub struct Wall {
     config: Config,
     availability: OnceCell<Availability>,
     ansible: OnceCell<Installation>,
 }
 
-/// Whose files are shown.
+/// The definition whose files are visible.
 struct Walled<'d> {
     label: &'d str,
     asks: &'d Asks,
@@ -98,17 +99,17 @@ impl Wall {
         self.config.env.get("PATH").map_or("/usr/local/bin:/usr/bin:/bin", String::as_str)
     }
 
-    /// `cmd` as it is to be started: behind the wall where there is one, and with no more of the
-    /// factory's environment than the definition gets. What `cmd` sets itself is set.
+    /// Puts `cmd` behind the wall, if there is one. Of the factory's environment, `cmd` gets the
+    /// variables that the definition gets. Its own variables stay.
     pub async fn around(
         &self,
         cmd: Cmd,
-        room: &Room<'_>,
+        work: &WorkDir<'_>,
         cancel: &Cancel,
     ) -> Result<Cmd, WallError> {
         let standing = self.availability(cancel).await?;
-        let mut env = self.env(room.plan);
-        let (home, temp) = furnished(room.dir, &mut env)?;
+        let mut env = self.env(work.plan);
+        let (home, temp) = furnished(work.dir, &mut env)?;
         let ansible = self.ansible_for(&cmd, cancel).await?;
         if let Some(ansible) = &ansible {
             ansible.set_env(&mut env);
@@ -120,14 +121,14 @@ impl Wall {
         let Availability::Up { nested, .. } = standing else {
             return Ok(Cmd { program: program.into(), env, bare: true, limits, ..cmd });
         };
-        if room.source && self.lets_out(room.plan) {
+        if work.source && self.lets_out(work.plan) {
             return Ok(Cmd { program: program.into(), env, bare: true, limits, ..cmd });
         }
         let mut mounts = Mounts::system(*nested);
         mounts.writable_at(&temp, Path::new("/tmp"));
-        self.definition(&mut mounts, &room.plan.into(), room.dir)?;
+        self.definition(&mut mounts, &work.plan.into(), work.dir)?;
         self.certificates().iter().for_each(|path| mounts.read_only(path));
-        room.show(&mut mounts)?;
+        work.show(&mut mounts)?;
         if let Some(ansible) = &ansible {
             self.show_ansible(&mut mounts, ansible.installation, &home);
             ansible.show(&mut mounts);
@@ -139,7 +140,7 @@ impl Wall {
         )
     }
 
-    /// `cmd` behind the mounts. What it is to have of the environment is in it.
+    /// Puts `cmd` behind the mounts. Its environment is complete.
     fn behind(&self, cmd: Cmd, mut mounts: Mounts) -> Result<Cmd, WallError> {
         if let Some(dir) = &cmd.dir {
             mounts.start_in(dir);
@@ -165,7 +166,7 @@ impl Wall {
     }
 }
 
-/// A program by its name, along `path`.
+/// Finds a program in the directories of `path`.
 fn find(name: &str, path: &str) -> Option<PathBuf> {
     let runs = |file: &PathBuf| {
         file.metadata().is_ok_and(|m| m.is_file() && m.permissions().mode() & 0o111 != 0)

@@ -1,5 +1,6 @@
-//! Replays a made-up run through a sink, to look at it: `cargo run --example show-demo -- [--fail
-//! boot|step|check|leak] [--progress bar|plain|json] [--speed N] [--runs N] [-v|-q] [--log FILE]`.
+//! Replays an invented build of images/bundle-nginx through a sink, to look at it: `cargo run
+//! --example show-demo -- [--fail boot|step|check|leak] [--progress bar|plain|json] [--speed N]
+//! [--runs N] [-v|-q] [--log FILE]`.
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
@@ -38,6 +39,8 @@ struct Replay {
 
 type Failed = String;
 
+const RUN: &str = "20261120-233104-3f0b84";
+
 fn main() -> ExitCode {
     let args = Args::parse();
     let events = Events::default();
@@ -59,11 +62,11 @@ impl Replay {
     /// A run from its first event to its last.
     fn whole(&self) -> Result<(), Failed> {
         let began = Instant::now();
-        let name = "bundle-nginx-2026-11-20-2331".to_owned();
+        let name = "bundle-nginx-2026-11-202331".to_owned();
         self.events.emit(Event::Started {
             purpose: "building".into(),
-            run: "0193c0de-8a5f-7c41-9d57-3f0b8e6f2a11".into(),
-            bundle: "nginx".into(),
+            run: RUN.into(),
+            bundle: "images/bundle-nginx".into(),
             image_name: name.clone(),
             cloud: "local".into(),
         });
@@ -73,7 +76,7 @@ impl Replay {
             Ok(())
         });
         let leaks = if self.fail == "leak" {
-            vec!["port factory-0193c0de-port: 409 in use".to_owned()]
+            vec![format!("port factory-{RUN}-builder: 409 in use")]
         } else {
             Vec::new()
         };
@@ -130,25 +133,15 @@ impl Replay {
     fn run(&self) -> Result<(), Failed> {
         let e = &self.events;
         self.stage(Stage::Plan, |r| {
-            r.events.note("base image os/debian-12 is 3 days old");
+            r.events.note("KVM: a trial machine ran");
             r.wait(0.3);
             Ok(())
         })?;
         self.stage(Stage::Boot, |r| {
-            for (what, s) in [
-                (
-                    "starting the \
-                machine",
-                    1.0,
-                ),
-                (
-                    "waiting for \
-                SSH",
-                    4.0,
-                ),
-                ("waiting for cloud-init", 3.0),
-            ] {
-                e.doing(what);
+            for (what, s) in
+                [("booting", 1.0), ("waiting for SSH of", 4.0), ("waiting for cloud-init of", 3.0)]
+            {
+                e.doing(format!("{what} factory-{RUN}-builder"));
                 r.wait(s / 2.0);
                 e.output(
                     "console",
@@ -173,7 +166,7 @@ impl Replay {
             Ok(())
         })?;
         self.stage(Stage::Capture, |r| {
-            e.doing("copying the disk to the image store of this machine");
+            e.doing("converting the disk");
             for n in 0..=60 {
                 e.emit(Event::Progress {
                     done: n * 57_000_000,
@@ -193,7 +186,7 @@ impl Replay {
     }
 
     fn provision(&self) -> Result<(), Failed> {
-        self.step(0, "ansible/bootstrap.yml", |r| {
+        self.step(0, "web server", |r| {
             let sample = include_str!("ansible-output/stderr.out");
             for n in 1..12 {
                 r.events.output(
@@ -224,14 +217,13 @@ impl Replay {
             r.events.warn("[DEPRECATION WARNING]: apt_key is deprecated");
             Ok(())
         })?;
-        self.step(1, "scripts/download-the-content-of-the-site.sh", |r| {
-            for n in 0..50 {
-                r.events.output(
-                    "shell",
-                    format!("{:3} % downloaded\r{:3} % downloaded\r", n * 2, n * 2 + 1),
-                );
-                r.wait(0.1);
-            }
+        self.step(1, "configuration is sound", |r| {
+            r.events.output("shell", "nginx: the configuration file syntax is ok\r");
+            r.wait(1.0);
+            r.events.output("shell", "nginx: configuration file test is successful\r");
+            r.wait(0.5);
+            r.events.output("shell", "enabled");
+            r.wait(0.6);
             Ok(())
         })
     }
@@ -242,13 +234,9 @@ impl Replay {
         self.events.doing("running checks");
         let failing = self.fail == "check";
         for (id, verdict, reason) in [
-            ("boots", Verdict::Passed, "3.1 s to SSH"),
+            ("boots", Verdict::Passed, "to cloud-init's end in 9 s"),
             ("host-keys-unique", Verdict::Passed, ""),
-            (
-                "ipv6",
-                Verdict::Skipped,
-                "the network has no IPv6 subnet, so there is nothing that could be tested here",
-            ),
+            ("disk-size", Verdict::Skipped, "the root file system is on overlay, which is no disk"),
             (
                 "tests/page",
                 if failing { Verdict::Failed } else { Verdict::Passed },

@@ -102,7 +102,7 @@ mod tests {
         hidden(error, &given).to_string()
     }
 
-    /// Every one of them was told whole, beside its tip.
+    /// clap quotes each of these arguments, and suggests another.
     #[test]
     fn what_clap_refuses_is_told_without_values() {
         for line in [

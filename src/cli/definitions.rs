@@ -1,4 +1,4 @@
-//! The definitions of the tree that a command is about, found and loaded.
+//! Finds and loads the definitions that a command names.
 use std::path::{Path, PathBuf};
 
 use super::{Context, Failure, findings};
@@ -7,12 +7,11 @@ use crate::jobs::Results;
 use crate::model::definition::Definition;
 use crate::model::diagnostic::Diagnostic;
 
-/// A definition, or what is wrong with it.
+/// A definition, or its errors.
 pub(super) type LoadResult = Result<Loaded, Unsound>;
 
 impl Context {
-    /// Definitions of `tree`: those that are meant get what `--set` says, the others are as
-    /// written.
+    /// Loads definitions of `tree`. `--set` changes the named ones only.
     pub async fn definitions(
         &self,
         tree: &Path,
@@ -26,18 +25,18 @@ impl Context {
         Ok(self.definitions.load(tree, &all, &self.overrides()?, &self.cancel).await?)
     }
 
-    /// All of the tree that are sound, as written; none outside of a tree.
+    /// All valid definitions of the tree, without `--set`; none outside of a tree.
     pub async fn sound(&self) -> Result<Vec<Definition>, Failure> {
         Ok(self.of_tree().await?.into_iter().flatten().map(|loaded| loaded.bundle).collect())
     }
 
-    /// All of the tree, as written; none outside of a tree.
+    /// All definitions of the tree, without `--set`; none outside of a tree.
     pub async fn of_tree(&self) -> Result<Vec<LoadResult>, Failure> {
         let Ok(tree) = self.tree() else { return Ok(Vec::new()) };
         self.definitions(&tree, &[], &build_vars::all(&tree)).await
     }
 
-    /// Finds and loads bundles; what is wrong with any of them is said together.
+    /// Finds and loads bundles. Reports the errors of all of them at once.
     pub async fn load(&self, names: &[String]) -> Result<Vec<Definition>, Failure> {
         let (tree, names) = (self.tree()?, names.to_vec());
         let look = tree.clone();
@@ -51,30 +50,29 @@ impl Context {
             .await?;
         let (dirs, unknown): (Vec<_>, Vec<_>) = found.into_iter().partition(Result::is_ok);
         let dirs: Vec<PathBuf> = dirs.into_iter().flatten().collect();
-        let mut wrong: Vec<Diagnostic> = unknown.into_iter().filter_map(Result::err).collect();
+        let mut errors: Vec<Diagnostic> = unknown.into_iter().filter_map(Result::err).collect();
         let mut loaded = self.definitions(&tree, &dirs, &all).await?;
         let others = loaded.split_off(dirs.len());
         let of_bases = unsound_bases(&tree, &loaded, &all, &others);
         let looked = self.look(loaded, &others).await?;
-        wrong.extend(looked.found);
-        wrong.extend(of_bases);
+        errors.extend(looked.found);
+        errors.extend(of_bases);
         // A base that is named itself was looked at twice.
         let mut said = Vec::new();
-        wrong.retain(|d| {
+        errors.retain(|d| {
             !said.contains(d) && {
                 said.push(d.clone());
                 true
             }
         });
-        if wrong.iter().any(Diagnostic::is_error) {
-            return Err(Failure::bundle(wrong));
+        if errors.iter().any(Diagnostic::is_error) {
+            return Err(Failure::bundle(errors));
         }
-        self.show_diagnostics(&wrong);
+        self.show_diagnostics(&errors);
         Ok(looked.bundles)
     }
 
-    /// Where results lie of what is named so, whether it can be built or not: of a definition that
-    /// is gone, too.
+    /// Directories of the results of these definitions, also of invalid and deleted ones.
     pub fn results_of(&self, names: &[String]) -> Vec<Results> {
         let Ok(tree) = self.tree() else { return Vec::new() };
         let of = |name: &String| match build_vars::find(&tree, name) {
@@ -87,22 +85,21 @@ impl Context {
         names.iter().flat_map(of).collect()
     }
 
-    /// What `--set` says, for the bundles that are named; a base that is built first is built as
-    /// written.
+    /// Values of `--set`. They apply to the named bundles, not to bases that are built first.
     pub fn overrides(&self) -> Result<Vec<build_vars::Override>, Failure> {
         let read: Vec<_> =
             self.common.sets.iter().map(|text| build_vars::Override::parse(text)).collect();
-        let wrong: Vec<Diagnostic> =
+        let errors: Vec<Diagnostic> =
             read.iter().filter_map(|one| one.as_ref().err().cloned()).collect();
-        if !wrong.is_empty() {
-            return Err(Failure::bundle(wrong).of_command_line());
+        if !errors.is_empty() {
+            return Err(Failure::bundle(errors).of_command_line());
         }
         Ok(read.into_iter().flatten().collect())
     }
 }
 
-/// What is wrong with the bases of the tree that a run of `meant` would load, and build if they are
-/// missing. `all` are the directories of the tree's definitions, `loaded` what came of them.
+/// Errors of the bases that a run of `meant` would load, and build if missing. `all` are the
+/// directories of the tree's definitions, `loaded` their results.
 fn unsound_bases(
     tree: &Path,
     meant: &[LoadResult],

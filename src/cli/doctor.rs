@@ -72,7 +72,7 @@ pub async fn run(context: &Context) -> Result<ExitCode, Failure> {
     for way in context.proxies.summary() {
         match way {
             Ok(text) => sheet.line(true, "proxy", &text),
-            Err(wrong) => sheet.line(false, "proxy", &format!("{wrong}; {}", wrong.hint())),
+            Err(error) => sheet.line(false, "proxy", &format!("{error}; {}", error.hint())),
         }
     }
     // Leftovers matter only if the cloud can be reached.
@@ -98,11 +98,11 @@ async fn programs(context: &Context, sheet: &mut Sheet) -> Result<(), Failure> {
             }
         }
     }
-    // What the list above tells of is not told again.
-    let told = |what: &str| PROGRAMS.iter().any(|(program, ..)| what.starts_with(program));
+    // Programs of the list above are not listed again.
+    let listed = |what: &str| PROGRAMS.iter().any(|(program, ..)| what.starts_with(program));
     let lacks =
         ready::for_root_file_systems(&context.home.data, &context.cancel).await.map_err(stopped)?;
-    for (what, hint) in lacks.iter().filter(|(what, _)| !told(what)) {
+    for (what, hint) in lacks.iter().filter(|(what, _)| !listed(what)) {
         sheet.line(false, "os/debian-12", &format!("{what}; {hint}"));
     }
     if lacks.is_empty() {

@@ -213,7 +213,7 @@ fn run_code(e: &RunError) -> u8 {
     }
 }
 
-/// What a user can do about it.
+/// Hint for the user.
 pub fn run_hint(e: &RunError) -> Option<String> {
     match e {
         RunError::Proxy(e) => Some(e.hint().into()),

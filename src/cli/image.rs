@@ -113,9 +113,9 @@ pub async fn run(context: &Context, command: &Command) -> Result<ExitCode, Failu
 
 /// `known` are the families that have images.
 fn no_family(wanted: &str, known: &[&str]) -> Failure {
-    let near = known.iter().find(|family| strsim::jaro_winkler(family, wanted) > 0.85);
-    Failure::cloud(format!("no family `{wanted}`")).hint(match near {
-        Some(near) => format!("did you mean `{near}`?"),
+    let suggestion = known.iter().find(|family| strsim::jaro_winkler(family, wanted) > 0.85);
+    Failure::cloud(format!("no family `{wanted}`")).hint(match suggestion {
+        Some(suggestion) => format!("did you mean `{suggestion}`?"),
         None if known.is_empty() => {
             "this cloud has no image of the factory yet: `image-factory build` makes one".to_owned()
         }
@@ -136,7 +136,7 @@ async fn need(
     }
     let asked =
         FactsQuery { base: Some(wanted.to_owned()), base_only: true, ..FactsQuery::default() };
-    let missing = |near: Vec<String>| {
+    let missing = |suggestions: Vec<String>| {
         let strange = images.iter().find(|i| {
             (i.name == wanted || i.family == wanted) && !i.counts() && i.state != State::Staged
         });
@@ -144,7 +144,9 @@ async fn need(
             Some((i, Provenance::Foreign(why))) => {
                 format!("{} is foreign: {why}; if you mean it, name it by its ID", label(i))
             }
-            _ if !near.is_empty() => format!("did you mean `{}`?", near.join("` or `")),
+            _ if !suggestions.is_empty() => {
+                format!("did you mean `{}`?", suggestions.join("` or `"))
+            }
             _ => "`image-factory image list` shows what there is".to_owned(),
         };
         Failure::cloud(format!("no image `{wanted}`")).hint(hint)

@@ -83,7 +83,7 @@ fn beside(bundle: &Definition, need: &Need) -> Option<PathBuf> {
     there.find(|dir| dir.starts_with(&tree) && !dir.starts_with(&own))
 }
 
-/// How to add it to the bundle.
+/// Instructions for adding it to the bundle.
 fn bring(bundle: &Definition, need: &Need, list: &str) -> String {
     let name = &need.name;
     if need.kind == NeedKind::Role && bundle.dir.join("roles").join(name).is_dir() {
@@ -103,7 +103,7 @@ fn bring(bundle: &Definition, need: &Need, list: &str) -> String {
     format!("`{list}: [{name}]` in a requirements.yml beside the playbook: the run installs it")
 }
 
-/// How to add the directory through a link in the bundle.
+/// Instructions for adding the directory through a link in the bundle.
 fn link(bundle: &Definition, dir: &Path, list: &str) -> String {
     let (tree, own) = (real(&bundle.tree), real(&bundle.dir));
     let up = own.strip_prefix(&tree).map_or(0, |below| below.components().count());

@@ -40,8 +40,8 @@ use definitions::LoadResult;
 use exit::Failure;
 use print::{err, out, out_as_is};
 
-/// No core dump of this process, and no debugger of another of this user's: its memory holds
-/// passwords and tokens. What it starts is not affected.
+/// Forbids core dumps and debuggers of this process, because its memory holds passwords and tokens.
+/// Child processes are not affected.
 fn keep_memory_private() {
     // SAFETY: plain system call.
     unsafe { libc::prctl(libc::PR_SET_DUMPABLE, 0, 0, 0, 0) };

@@ -1,5 +1,4 @@
-//! What this machine's owner lets a definition do: the settings, and the wall made from them.
-use crate::model::field::Field;
+//! Permissions by this machine's owner: the settings, and the wall made from them.
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -7,10 +6,11 @@ use super::{Context, Failure};
 use crate::jobs::RunError;
 use crate::model::definition::Definition;
 use crate::model::diagnostic::Diagnostic;
+use crate::model::field::Field;
 use crate::settings;
 use crate::wall::{self, Wall};
 
-/// `$XDG_CONFIG_HOME`, or what it stands for.
+/// `$XDG_CONFIG_HOME`, or its default.
 fn config_home() -> Option<PathBuf> {
     let set = |name: &str| std::env::var_os(name).filter(|v| !v.is_empty()).map(PathBuf::from);
     set("XDG_CONFIG_HOME")
@@ -19,7 +19,7 @@ fn config_home() -> Option<PathBuf> {
 }
 
 impl Context {
-    /// Where the owner's settings are looked for; later files win.
+    /// Files searched for the owner's settings; later files win.
     pub fn settings_files() -> Vec<PathBuf> {
         let config = config_home().map(|dir| dir.join("image-factory"));
         [Some(PathBuf::from("/etc/image-factory")), config]
@@ -59,15 +59,15 @@ impl Context {
         Ok(self.wall.get_or_init(|| Arc::new(wall)))
     }
 
-    /// What the owner of this machine has to write to let this definition run plays on it; `None`:
-    /// it may.
+    /// Instructions for the owner to allow plays of this definition on this machine; `None` if
+    /// allowed.
     pub fn how_to_allow_local(&self, bundle: &Definition) -> Result<Option<String>, Failure> {
         Ok(self.wall()?.settings().how_to_allow_local(&bundle.label, &bundle.asks))
     }
 
-    /// Variables of the environment that a definition asks for, and does not get.
+    /// Reports variables that a definition requests and does not get.
     pub fn not_granted(&self, bundle: &Definition) -> Result<Option<Diagnostic>, Failure> {
-        let Some((missing, how)) = self.wall()?.how_to_grant(bundle) else { return Ok(None) };
+        let Some((missing, rule)) = self.wall()?.how_to_grant(bundle) else { return Ok(None) };
         let names = missing.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ");
         let message = format!(
             "`{}` asks for {names}, which the factory's owner does not let this definition \
@@ -76,7 +76,7 @@ impl Context {
         );
         Ok(Some(
             Diagnostic::warning(bundle.locations.of(Field::Environment), message)
-                .hint(format!("the owner allows it: {how}")),
+                .hint(format!("the owner allows it: {rule}")),
         ))
     }
 }

@@ -37,7 +37,7 @@ fn add(text: &mut String, command: &mut clap::Command, parent: &str) {
     }
 }
 
-/// What `--help` prints, in two parts.
+/// The text of `--help`, in two parts.
 #[derive(Default)]
 struct Help {
     /// Without the global options.

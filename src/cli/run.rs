@@ -161,11 +161,11 @@ fn unfinished(context: &Context, run: &str) -> &'static str {
 }
 
 fn show(context: &Context, dir: &Path) -> Result<(), Failure> {
-    let told = Told::of(dir);
-    let told = told.ok_or_else(|| {
+    let recorded = Told::of(dir);
+    let recorded = recorded.ok_or_else(|| {
         Failure::host(format!("{}: neither plan.json nor events.jsonl is readable", dir.display()))
     })?;
-    let Told { run, bundle, cloud, at, plan, record, .. } = told;
+    let Told { run, bundle, cloud, at, plan, record, .. } = recorded;
     if context.common.json {
         out(&serde_json::to_string_pretty(&serde_json::json!({"plan": plan, "result": record}))
             .expect("records are plain data"));

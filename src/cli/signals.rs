@@ -1,4 +1,4 @@
-//! Signals that ask a command to end.
+//! Signals that end a command.
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
@@ -7,9 +7,8 @@ use tokio::signal::unix::{SignalKind, signal};
 use super::{Context, show};
 
 impl Context {
-    /// INT, TERM, HUP and QUIT ask for an orderly end; a second one for a fast one. Jenkins and
-    /// terminals that are closed send several at once and mean one: what comes within a second of
-    /// the last is the same.
+    /// The first INT, TERM, HUP or QUIT requests an orderly end, the second a fast one. Signals
+    /// within a second count as one, because Jenkins and closing terminals send several at once.
     pub(super) fn listen_to_signals(&self) {
         show::patient::stopped_by(&self.cancel);
         let last: Arc<Mutex<Option<Instant>>> = Arc::default();

@@ -41,7 +41,7 @@ impl Context {
 
 /// `has_ansible`: a run on this machine would fail; otherwise another machine builds, which may
 /// have the file.
-fn finding(password: &Password, has_ansible: bool, how: &str) -> Diagnostic {
+fn finding(password: &Password, has_ansible: bool, file: &str) -> Diagnostic {
     let name = password.path.display();
     let (why, sure) = match () {
         () if password.path.starts_with("~") => {
@@ -57,5 +57,5 @@ fn finding(password: &Password, has_ansible: bool, how: &str) -> Diagnostic {
         true => Diagnostic::error(password.place.clone(), message),
         false => Diagnostic::warning(password.place.clone(), message),
     };
-    finding.hint(format!("leave it out; the factory's owner names the file: {how}"))
+    finding.hint(format!("leave it out; the factory's owner names the file: {file}"))
 }

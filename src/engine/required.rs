@@ -12,7 +12,7 @@ use crate::frontend::build_vars;
 use crate::plan::StepPlan;
 use crate::system::exec::{self, Cmd};
 use crate::system::lines;
-use crate::wall::Room;
+use crate::wall::WorkDir;
 
 /// Time limit per list.
 const DEADLINE: Duration = Duration::from_secs(15 * 60);
@@ -99,7 +99,7 @@ async fn galaxy(
     step.env
         .iter()
         .for_each(|(name, value)| _ = cmd.env.entry(name.clone()).or_insert_with(|| value.clone()));
-    let room = Room { plan: site.plan, dir: list.room, read: Vec::new(), source: false };
+    let room = WorkDir { plan: site.plan, dir: list.room, read: Vec::new(), source: false };
     let cmd = site.wall.around(cmd, &room, &site.cx.cancel).await?;
     let last = LastLines::default();
     let (events, keep) = (site.cx.events.clone(), last.clone());

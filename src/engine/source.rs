@@ -15,7 +15,7 @@ use crate::provider::CloudError;
 use crate::provider::ledger::{Kind, Made};
 use crate::system::disk;
 use crate::system::exec::{self, Cmd};
-use crate::wall::Room;
+use crate::wall::WorkDir;
 
 pub(super) async fn image(site: &BuildContext<'_>) -> Result<Image, BuildError> {
     match &site.plan.origin {
@@ -108,7 +108,7 @@ async fn from_script(site: &BuildContext<'_>, script: &Path) -> Result<Image, Bu
         .env("TMPDIR", dir.to_string_lossy())
         .env("FACTORY_RUN", &plan.run)
         .env("FACTORY_IMAGE_NAME", &plan.image_name);
-    let room = Room { plan, dir: &dir, read: Vec::new(), source: true };
+    let room = WorkDir { plan, dir: &dir, read: Vec::new(), source: true };
     let cmd = site.wall.around(cmd, &room, &cx.cancel).await?;
     cx.events.doing(format!("running {}", script.display()));
     let failed =

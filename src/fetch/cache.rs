@@ -49,7 +49,7 @@ impl Slot {
             .append(true)
             .open(&path)
             .map_err(FetchError::io("open", &path))?;
-        let mut told = false;
+        let mut reported = false;
         loop {
             match Held::take(lock) {
                 Ok(held) => {
@@ -60,8 +60,8 @@ impl Slot {
                     return Err(FetchError::io("lock", &path)(e));
                 }
             }
-            if !told {
-                told = true;
+            if !reported {
+                reported = true;
                 job.events.doing("waiting for another build that downloads the same file");
             }
             job.wait("a download by another build", tokio::time::sleep(LOOK)).await?;

@@ -9,8 +9,8 @@ const LONGEST_NAME: usize = 255;
 
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum SumsError {
-    #[error("`{name}` is not in it{}", instead(.near))]
-    NotListed { name: String, near: Option<String> },
+    #[error("`{name}` is not in it{}", instead(.suggestion))]
+    NotListed { name: String, suggestion: Option<String> },
     #[error("`{name}` is in it twice, with different values: {one} and {two}")]
     Twice { name: String, one: String, two: String },
     #[error("`{name}` is in it by {kind} only, which is no proof any more")]
@@ -77,10 +77,13 @@ pub fn find(text: &str, name: &str, list: &str) -> Result<Digest, SumsError> {
                 |n: &&str| n.len() <= LONGEST_NAME && n.bytes().all(|b| b.is_ascii_graphic());
             let names = entries.iter().filter_map(|e| e.name).filter(plain);
             let nearness = |n: &str| strsim::normalized_damerau_levenshtein(n, name);
-            let near = names
+            let suggestion = names
                 .filter(|n| nearness(n) >= 0.6)
                 .max_by(|a, b| nearness(a).total_cmp(&nearness(b)));
-            Err(SumsError::NotListed { name: name.into(), near: near.map(str::to_owned) })
+            Err(SumsError::NotListed {
+                name: name.into(),
+                suggestion: suggestion.map(str::to_owned),
+            })
         }
     }
 }

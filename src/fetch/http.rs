@@ -169,8 +169,8 @@ impl Http<'_> {
     }
 
     pub fn transport(&self, e: &reqwest::Error, shown: &SourceUri) -> Failed {
-        if let Some(Err(wrong)) = e.url().map(|url| self.proxies.check(url)) {
-            return FetchError::Proxy(wrong).into();
+        if let Some(Err(error)) = e.url().map(|url| self.proxies.check(url)) {
+            return FetchError::Proxy(error).into();
         }
         let (reason, via) =
             (innermost(e), e.url().map(|url| self.proxies.via(url)).unwrap_or_default());

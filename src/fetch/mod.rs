@@ -114,7 +114,7 @@ pub enum FetchError {
     Sums { list: String, source: SumsError },
     #[error("{what} is too large: {bytes} bytes, and {reason}")]
     TooLarge { what: String, bytes: u64, reason: String },
-    /// What was written has been removed.
+    /// The partial file has been removed.
     #[error("the disk is full: cannot write {path}")]
     Full { path: PathBuf },
     #[error("cannot {doing} {path}: {source}")]
@@ -143,7 +143,7 @@ impl FetchError {
         }
     }
 
-    /// What a user can do about it.
+    /// Hint for the user.
     pub fn hint(&self) -> Option<&'static str> {
         Some(match self {
             Self::Refused { status: 404 | 410, .. } => {
@@ -168,7 +168,7 @@ impl FetchError {
                 "an image that changes under its address (`latest`) needs `checksum_url`; \
                     otherwise somebody changed it, or the connection did"
             }
-            Self::Proxy(wrong) => wrong.hint(),
+            Self::Proxy(error) => error.hint(),
             Self::Full { .. } | Self::TooLarge { .. } => {
                 "free some space, or set IMAGE_FACTORY_HOME to a larger disk"
             }
@@ -200,13 +200,17 @@ impl Fetch {
         Self { cache: cache.into(), patience, proxies: proxies.clone() }
     }
 
-    pub async fn get(&self, wish: &Download, job: &TransferContext) -> Result<Fetched, FetchError> {
-        let wanted = match &wish.sum {
+    pub async fn get(
+        &self,
+        download: &Download,
+        job: &TransferContext,
+    ) -> Result<Fetched, FetchError> {
+        let wanted = match &download.sum {
             None => None,
             Some(ChecksumSource::Given(digest)) => Some(digest.clone()),
-            Some(ChecksumSource::List(list)) => Some(self.listed(&wish.from, list, job).await?),
+            Some(ChecksumSource::List(list)) => Some(self.listed(&download.from, list, job).await?),
         };
-        match (&wish.from, wanted) {
+        match (&download.from, wanted) {
             (SourceUri::File(path), None) => {
                 Ok(Fetched { file: path.clone(), digest: None, was_here: true })
             }
@@ -216,10 +220,10 @@ impl Fetch {
                 Ok(Fetched { file: path.clone(), digest: Some(wanted), was_here: true })
             }
             (SourceUri::Url(url), Some(wanted)) => {
-                self.through_cache(url, &wish.from, wanted, job).await
+                self.through_cache(url, &download.from, wanted, job).await
             }
             (SourceUri::Url(_), None) => Err(FetchError::Unusable {
-                url: wish.from.to_string(),
+                url: download.from.to_string(),
                 reason: "it has no checksum".into(),
             }),
         }

@@ -243,18 +243,18 @@ pub async fn verify(path: &Path, wanted: &Digest, job: &TransferContext) -> Resu
 /// Reports progress once a second and at the end.
 pub struct Progress<'a> {
     job: &'a TransferContext,
-    told: Instant,
+    reported: Instant,
 }
 
 impl<'a> Progress<'a> {
     pub fn new(job: &'a TransferContext) -> Self {
-        Self { job, told: Instant::now() }
+        Self { job, reported: Instant::now() }
     }
 
     /// `of` is 0 if unknown.
     pub fn tell(&mut self, done: u64, of: u64) {
-        if self.told.elapsed() >= Duration::from_secs(1) || done == of {
-            self.told = Instant::now();
+        if self.reported.elapsed() >= Duration::from_secs(1) || done == of {
+            self.reported = Instant::now();
             self.job.events.emit(Event::Progress { done, of, unit: "bytes".into() });
         }
     }

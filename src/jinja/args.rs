@@ -51,7 +51,7 @@ impl Args {
         Some(self.named.remove(at).1)
     }
 
-    /// Binds arguments to the parameters of `what`.
+    /// Binds arguments to the parameters of the function `what`.
     pub fn bind(&self, what: &'static str, names: &'static [&'static str]) -> Result<Bound> {
         if self.positional.len() > names.len() {
             let (most, got) = (names.len(), self.positional.len());

@@ -71,8 +71,8 @@ fn title(c: char) -> String {
 
 /// A slice of text by character positions.
 pub fn part(text: &str, from: usize, to: usize) -> &str {
-    let place = |n: usize| text.char_indices().nth(n).map_or(text.len(), |(at, _)| at);
-    if from >= to { "" } else { &text[place(from)..place(to)] }
+    let offset = |n: usize| text.char_indices().nth(n).map_or(text.len(), |(at, _)| at);
+    if from >= to { "" } else { &text[offset(from)..offset(to)] }
 }
 
 /// Pads like `str.center`.

@@ -27,10 +27,10 @@ pub fn encode(text: &str, encoding: &str) -> Result<Vec<u8>> {
 }
 
 pub fn decode(bytes: &[u8], encoding: &str) -> Result<String> {
-    let wrong = || Error::raised(format!("'{encoding}' codec can't decode bytes"));
+    let invalid = || Error::raised(format!("'{encoding}' codec can't decode bytes"));
     match &*name(encoding) {
-        "utf-8" | "utf8" => String::from_utf8(bytes.to_vec()).map_err(|_| wrong()),
-        "ascii" | "us-ascii" if !bytes.is_ascii() => Err(wrong()),
+        "utf-8" | "utf8" => String::from_utf8(bytes.to_vec()).map_err(|_| invalid()),
+        "ascii" | "us-ascii" if !bytes.is_ascii() => Err(invalid()),
         "ascii" | "us-ascii" | "latin-1" | "latin1" | "iso-8859-1" | "iso8859-1" => {
             Ok(bytes.iter().map(|b| char::from(*b)).collect())
         }
@@ -39,7 +39,7 @@ pub fn decode(bytes: &[u8], encoding: &str) -> Result<String> {
                 .chunks(2)
                 .map(|c| u16::from(c[0]) | u16::from(*c.get(1).unwrap_or(&0)) << 8)
                 .collect();
-            String::from_utf16(&units).map_err(|_| wrong())
+            String::from_utf16(&units).map_err(|_| invalid())
         }
         _ => Err(unknown(encoding)),
     }

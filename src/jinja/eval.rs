@@ -13,7 +13,7 @@ impl Run<'_> {
     /// Evaluates an expression completely, including lazy values.
     pub fn eval(&self, expr: &Expr, scope: &Rc<Scope>) -> Result<Value> {
         let value = self.raw(expr, scope).and_then(|value| self.force(value));
-        self.place(expr.at, value).map(|value| self.standing(expr.at, value))
+        self.locate(expr.at, value).map(|value| self.standing(expr.at, value))
     }
 
     /// Locates an undefined value where it was requested, not where it is used.
@@ -103,12 +103,12 @@ impl Run<'_> {
             What::Call(..) => self.call_with(expr, scope, None),
             What::Filter(value, call) => {
                 let value = self.eval(value, scope)?;
-                waiting(self.place(call.at, self.filter_call(value, call, scope)))
+                waiting(self.locate(call.at, self.filter_call(value, call, scope)))
             }
             What::Test(value, call) => {
                 let value = self.eval(value, scope)?;
                 let args = self.args(call, scope)?;
-                waiting(self.place(call.at, self.test(&call.name, value, &args)))
+                waiting(self.locate(call.at, self.test(&call.name, value, &args)))
             }
             What::Not(e) => Ok(Value::Bool(!self.true_of(e, scope)?)),
             What::And(a, b) => self.either(a, b, false, scope),
@@ -134,18 +134,18 @@ impl Run<'_> {
         match &expr.what {
             What::Minus(e) => operators::negative(&self.used(e, scope)?),
             What::Plus(e) => operators::positive(&self.used(e, scope)?),
-            What::Calculate(how, a, b) => self.calculate(*how, (a, b), scope),
+            What::Calculate(operator, a, b) => self.calculate(*operator, (a, b), scope),
             What::Compare(left, rest) => {
                 let mut left = self.used(left, scope)?;
-                for (how, right) in rest {
+                for (comparison, right) in rest {
                     let right = self.used(right, scope)?;
                     if matches!(left, Value::Guess) || matches!(right, Value::Guess) {
                         return Ok(Value::Guess);
                     }
-                    let holds = match how {
+                    let holds = match comparison {
                         Comparison::In => operators::contains(&right, &left)?,
                         Comparison::NotIn => !operators::contains(&right, &left)?,
-                        how => operators::compare(*how, &left, &right)?,
+                        comparison => operators::compare(*comparison, &left, &right)?,
                     };
                     if !holds {
                         return Ok(Value::Bool(false));
@@ -158,11 +158,16 @@ impl Run<'_> {
         }
     }
 
-    fn calculate(&self, how: Operator, (a, b): (&Expr, &Expr), scope: &Rc<Scope>) -> Result<Value> {
+    fn calculate(
+        &self,
+        operator: Operator,
+        (a, b): (&Expr, &Expr),
+        scope: &Rc<Scope>,
+    ) -> Result<Value> {
         let (a, b) = (self.used(a, scope)?, self.used(b, scope)?);
         match (&a, &b) {
             (Value::Guess, _) | (_, Value::Guess) => Ok(Value::Guess),
-            _ => operators::calculate(how, &a, &b),
+            _ => operators::calculate(operator, &a, &b),
         }
     }
 
@@ -176,12 +181,12 @@ impl Run<'_> {
 
     fn true_of(&self, expr: &Expr, scope: &Rc<Scope>) -> Result<bool> {
         let value = self.eval(expr, scope)?;
-        self.place(expr.at, value.truth())
+        self.locate(expr.at, value.truth())
     }
 
     fn either(&self, a: &Expr, b: &Expr, when: bool, scope: &Rc<Scope>) -> Result<Value> {
         let first = self.eval(a, scope)?;
-        if self.place(a.at, first.truth())? == when { Ok(first) } else { self.eval(b, scope) }
+        if self.locate(a.at, first.truth())? == when { Ok(first) } else { self.eval(b, scope) }
     }
 
     fn missing(&self, expr: &Expr, base: &Expr, name: &str) -> Value {
@@ -336,7 +341,7 @@ impl Run<'_> {
             }
             other => Err(Error::raised(format!("'{}' object is not callable", other.kind()))),
         };
-        waiting(self.place(expr.at, called))
+        waiting(self.locate(expr.at, called))
     }
 
     fn not_a_function(&self, callee: &Expr, why: &Rc<Error>) -> Rc<Error> {

@@ -121,7 +121,7 @@ struct Spec {
 }
 
 fn parsed(text: &str) -> Result<Spec> {
-    let wrong = || Error::raised("Invalid format specifier");
+    let invalid = || Error::raised("Invalid format specifier");
     let mut spec = Spec::default();
     let mut all: Vec<char> = text.chars().collect();
     all.reverse();
@@ -149,7 +149,7 @@ fn parsed(text: &str) -> Result<Spec> {
         if digits.is_empty() {
             Ok(None)
         } else {
-            digits.parse().ok().filter(|n| *n < 1 << 24).map(Some).ok_or_else(wrong)
+            digits.parse().ok().filter(|n| *n < 1 << 24).map(Some).ok_or_else(invalid)
         }
     };
     spec.width = number(&mut all)?.unwrap_or(0);
@@ -158,10 +158,10 @@ fn parsed(text: &str) -> Result<Spec> {
     }
     if next_is(&all, ".") {
         all.pop();
-        spec.digits = Some(number(&mut all)?.filter(|n| *n < 1 << 16).ok_or_else(wrong)?);
+        spec.digits = Some(number(&mut all)?.filter(|n| *n < 1 << 16).ok_or_else(invalid)?);
     }
     spec.letter = all.pop();
-    if all.is_empty() { Ok(spec) } else { Err(wrong()) }
+    if all.is_empty() { Ok(spec) } else { Err(invalid()) }
 }
 
 /// `format(value, spec)`

@@ -1,4 +1,4 @@
-//! A template's text, cut into what stands between tags and the tokens inside of them.
+//! Lexer: cuts a template into the text between tags and the tokens inside of tags.
 use std::rc::Rc;
 
 use super::chars::space;
@@ -7,7 +7,7 @@ use super::source::Syntax;
 
 #[derive(Debug, Clone, PartialEq)]
 pub enum Token {
-    /// What is not Jinja.
+    /// Text outside of tags.
     Text(String),
     /// `{{`
     Variable,
@@ -23,7 +23,7 @@ pub enum Token {
     End,
 }
 
-/// The longer ones first.
+/// Longer signs first, because the first match wins.
 const SIGNS: [&str; 26] = [
     "//", "**", "==", "!=", ">=", "<=", "+", "-", "/", "*", "%", "~", "[", "]", "(", ")", "{", "}",
     ">", "<", "=", ".", ":", "|", ",", ";",
@@ -34,14 +34,14 @@ struct Lexer<'a> {
     text: &'a str,
     syntax: &'a Syntax,
     at: usize,
-    /// Where the next mark of each kind of tag stands; `usize::MAX`: nowhere.
+    /// Offset of the next start mark of each kind of tag; `usize::MAX` if there is none.
     marks: [usize; 3],
     out: Vec<(Token, usize)>,
 }
 
 const NOT_LOOKED: usize = usize::MAX - 1;
 
-/// The tokens of `text`, each with the byte it starts at; `End` is the last.
+/// Tokens of `text`, each with its byte offset. The last is `End`.
 pub fn tokens(name: &Rc<str>, text: &str, syntax: &Syntax) -> Result<Vec<(Token, usize)>> {
     let mut lexer = Lexer { name, text, syntax, at: 0, marks: [NOT_LOOKED; 3], out: Vec::new() };
     while lexer.at < text.len() {
@@ -67,12 +67,12 @@ impl Lexer<'_> {
         Err(Error::new(Kind::Syntax, why).at(self.name, at))
     }
 
-    /// What Jinja may read.
+    /// Fails for a template that is valid in Jinja and unsupported here.
     fn beyond<T>(&self, at: usize, why: impl Into<String>) -> Result<T> {
         Err(Error::refused(why).at(self.name, at))
     }
 
-    /// The first tag from here on; of two at one place the one with the longer mark.
+    /// Next tag. Of two at one offset, the tag with the longer mark.
     fn next_tag(&mut self) -> Option<(usize, Tag, usize)> {
         let s = self.syntax;
         let marks = [
@@ -93,7 +93,7 @@ impl Lexer<'_> {
         found.min_by_key(|(at, _, length)| (*at, usize::MAX - length))
     }
 
-    /// Text up to the next tag, and that tag.
+    /// Reads the text up to the next tag, and that tag.
     fn step(&mut self) -> Result<()> {
         let start = self.at;
         let Some((offset, tag, mark)) = self.next_tag() else {
@@ -149,8 +149,8 @@ impl Lexer<'_> {
         Ok(())
     }
 
-    /// Goes on behind a tag whose end mark stands at `close`, by the sign before it: the sign of
-    /// its start is none.
+    /// Continues after a tag whose end mark is at `close`, by the sign before that mark. The sign of
+    /// the tag's start does not count.
     fn after_tag(&mut self, close: usize, after: usize) {
         let sign = if close > self.at { self.text.as_bytes()[close - 1] } else { b' ' };
         self.at = after;
@@ -162,7 +162,7 @@ impl Lexer<'_> {
         }
     }
 
-    /// Where the text behind `{% raw %}` starts, if that is what stands here.
+    /// Offset of the text after `{% raw %}`, if the tag here is one.
     fn raw_start(&self) -> Option<usize> {
         let rest = self.rest().trim_start().strip_prefix("raw")?.trim_start();
         let stripped =
@@ -206,7 +206,7 @@ impl Lexer<'_> {
         }
     }
 
-    /// The tokens of a tag, up to its end mark.
+    /// Reads the tokens of a tag, up to its end mark.
     fn inside(&mut self, open: usize, variable: bool) -> Result<()> {
         let close =
             if variable { self.syntax.variable.1.clone() } else { self.syntax.block.1.clone() };
@@ -317,7 +317,7 @@ impl Lexer<'_> {
         self.fail(self.at, "a text in quotes is not closed")
     }
 
-    /// Python's escapes in string literals.
+    /// Replaces Python's escapes in a string literal.
     fn unescaped(&self, raw: &str) -> Result<String> {
         let mut out = String::with_capacity(raw.len());
         let mut rest = raw.chars();
@@ -428,8 +428,8 @@ impl Lexer<'_> {
     }
 }
 
-/// The character of `\x41`, `\u0041` or `\U00000041`; `kind` is the letter. On failure, the digits
-/// that were read.
+/// Reads the digits of `\x41`, `\u0041` or `\U00000041`; `kind` is the letter. Fails with the digits
+/// if they name no character.
 fn hexadecimal(kind: char, rest: &mut std::str::Chars<'_>) -> std::result::Result<char, String> {
     let digits = match kind {
         'x' => 2,
@@ -442,7 +442,7 @@ fn hexadecimal(kind: char, rest: &mut std::str::Chars<'_>) -> std::result::Resul
     code.and_then(char::from_u32).ok_or(hex)
 }
 
-/// The character of up to three octal digits, of which `first` is the first.
+/// Reads up to two octal digits after `first`.
 fn octal(first: char, rest: &mut std::str::Chars<'_>) -> char {
     let mut code = first as u32 - 48;
     for _ in 0..2 {

@@ -6,23 +6,23 @@ use super::ast::{Comparison, Operator};
 use super::error::{Error, Result};
 use super::value::{Key, Value};
 
-fn unsupported(how: Operator, a: &Value, b: &Value) -> Rc<Error> {
+fn unsupported(operator: Operator, a: &Value, b: &Value) -> Rc<Error> {
     let (a, b) = (a.kind(), b.kind());
-    Error::raised(format!("unsupported operand type(s) for {}: '{a}' and '{b}'", how.sign()))
+    Error::raised(format!("unsupported operand type(s) for {}: '{a}' and '{b}'", operator.sign()))
 }
 
 pub fn too_large() -> Rc<Error> {
     Error::refused("a number with more than 38 digits is not supported")
 }
 
-pub fn calculate(how: Operator, a: &Value, b: &Value) -> Result<Value> {
+pub fn calculate(operator: Operator, a: &Value, b: &Value) -> Result<Value> {
     if let (Some(x), Some(y)) = (a.as_int(), b.as_int()) {
-        return whole(how, x, y);
+        return whole(operator, x, y);
     }
     if let (Some(x), Some(y)) = (a.as_number(), b.as_number()) {
-        return fraction(how, x, y).map(Value::Float);
+        return fraction(operator, x, y).map(Value::Float);
     }
-    match (how, a, b) {
+    match (operator, a, b) {
         (Operator::Add, Value::Str(x) | Value::Markup(x), Value::Str(y) | Value::Markup(y)) => {
             Ok(joined(a, b, x, y))
         }
@@ -47,9 +47,10 @@ pub fn calculate(how: Operator, a: &Value, b: &Value) -> Result<Value> {
         }
         (Operator::Mul, Value::Int(_) | Value::Bool(_), _) => repeated(b, a),
         (_, Value::Time(_) | Value::Span(_), _) | (_, _, Value::Time(_) | Value::Span(_)) => {
-            super::time::calculate(how, a, b).unwrap_or_else(|| Err(unsupported(how, a, b)))
+            super::time::calculate(operator, a, b)
+                .unwrap_or_else(|| Err(unsupported(operator, a, b)))
         }
-        _ => Err(unsupported(how, a, b)),
+        _ => Err(unsupported(operator, a, b)),
     }
 }
 
@@ -92,9 +93,9 @@ fn repeated(what: &Value, times: &Value) -> Result<Value> {
     }
 }
 
-fn whole(how: Operator, x: i128, y: i128) -> Result<Value> {
+fn whole(operator: Operator, x: i128, y: i128) -> Result<Value> {
     let zero = || Error::raised("division by zero");
-    let done = match how {
+    let done = match operator {
         Operator::Add => x.checked_add(y),
         Operator::Sub => x.checked_sub(y),
         Operator::Mul => x.checked_mul(y),
@@ -121,8 +122,8 @@ fn whole(how: Operator, x: i128, y: i128) -> Result<Value> {
     done.map(Value::Int).ok_or_else(too_large)
 }
 
-fn fraction(how: Operator, x: f64, y: f64) -> Result<f64> {
-    Ok(match how {
+fn fraction(operator: Operator, x: f64, y: f64) -> Result<f64> {
+    Ok(match operator {
         Operator::Add => x + y,
         Operator::Sub => x - y,
         Operator::Mul => x * y,
@@ -268,9 +269,9 @@ fn sequences(sign: &str, x: &[Value], y: &[Value]) -> Result<Option<Ordering>> {
     Ok(Some(x.len().cmp(&y.len())))
 }
 
-pub fn compare(how: Comparison, a: &Value, b: &Value) -> Result<bool> {
+pub fn compare(comparison: Comparison, a: &Value, b: &Value) -> Result<bool> {
     let ordered = |sign: &str, fits: fn(Ordering) -> bool| Ok(order(sign, a, b)?.is_some_and(fits));
-    match how {
+    match comparison {
         Comparison::Eq => equal(a, b),
         Comparison::Ne => equal(a, b).map(|same| !same),
         Comparison::Lt => ordered("<", Ordering::is_lt),

@@ -1,4 +1,4 @@
-//! Statements, from tokens.
+//! Parser of statements.
 use std::rc::Rc;
 
 use super::ast::{BlockNode, Body, Call, Expr, For, MacroNode, Node, Target, What};
@@ -11,15 +11,15 @@ pub struct Parser<'a> {
     tokens: Vec<(Token, usize)>,
     at: usize,
     pub depth: usize,
-    /// Which of `varargs`, `kwargs` and `caller` the macro that is being read speaks of.
+    /// Those of `varargs`, `kwargs` and `caller` that the current macro uses.
     pub uses: [bool; 3],
-    /// Loops around what is being read.
+    /// Number of enclosing loops.
     loops: usize,
-    /// What is around it keeps its text: a macro, a `{% filter %}` and their kin.
+    /// Number of enclosing tags whose text becomes a value: macros, `{% filter %}` and similar.
     keeping: usize,
 }
 
-/// Nested tags or expressions; each level takes a stretch of the stack.
+/// Maximum nesting of tags and expressions, because each level uses stack.
 pub const DEPTH: usize = 120;
 
 /// Parses a template.
@@ -30,7 +30,7 @@ pub fn template(name: &Rc<str>, text: &str, syntax: &Syntax) -> Result<Body> {
     Ok(body)
 }
 
-/// Parses a template, whatever filters and tests it names.
+/// Parses a template without checking the names of its filters and tests.
 pub fn bare(name: &Rc<str>, text: &str, syntax: &Syntax) -> Result<Body> {
     let tokens = lex::tokens(name, text, syntax)?;
     let mut parser =
@@ -47,7 +47,7 @@ impl Parser<'_> {
         &self.tokens[(self.at + 1).min(self.tokens.len() - 1)].0
     }
 
-    /// The byte of the template that the next token starts at.
+    /// Byte offset of the next token in the template.
     pub fn here(&self) -> usize {
         self.tokens[self.at].1
     }
@@ -62,7 +62,7 @@ impl Parser<'_> {
         Err(Error::new(Kind::Syntax, why).at(self.name, at))
     }
 
-    /// What Jinja may read.
+    /// Fails for a template that is valid in Jinja and unsupported here.
     pub fn beyond<T>(&self, at: usize, why: impl Into<String>) -> Result<T> {
         Err(Error::refused(why).at(self.name, at))
     }
@@ -140,7 +140,7 @@ impl Parser<'_> {
         out
     }
 
-    /// Up to one of the tags `ends`, whose name comes back; its `%}` is not read.
+    /// Parses up to one of the tags `ends`. Returns its name, and leaves its `%}` unread.
     fn body(&mut self, ends: &[&str]) -> Result<(Body, Rc<str>)> {
         let mut body = Vec::new();
         loop {
@@ -189,7 +189,7 @@ impl Parser<'_> {
         Ok(self.body(&[end])?.0)
     }
 
-    /// A body whose text becomes a value.
+    /// Parses a body whose text becomes a value.
     fn kept(&mut self, end: &str) -> Result<Body> {
         self.keeping += 1;
         let body = self.inner(end);
@@ -275,7 +275,7 @@ impl Parser<'_> {
         Ok(Node::For(Rc::new(For { target, over, only_if, body, otherwise, recursive, at })))
     }
 
-    /// Names to assign to, up to `=`, `%}`, or the name `end`.
+    /// Parses assignment targets, up to `=`, `%}`, or the name `end`.
     fn target(&mut self, end: &str) -> Result<Target> {
         let mut all = vec![self.one_target()?];
         let mut several = false;
@@ -416,7 +416,7 @@ impl Parser<'_> {
         Ok(Node::Include { what, missing_is_fine, context, at })
     }
 
-    /// `with context` or `without context`.
+    /// Parses `with context` or `without context`.
     fn context(&mut self, default: bool) -> bool {
         let follows = matches!(self.peek_after(), Token::Name(n) if **n == *"context");
         let (with, without) = (self.is_name("with"), self.is_name("without"));
@@ -454,7 +454,7 @@ impl Parser<'_> {
         Ok(Node::From { what, names, context, at })
     }
 
-    /// The filters after a block's name; `first`: one stands there without `|`.
+    /// Parses the filters after a block's name. With `first`, the first has no `|`.
     fn filters(&mut self, first: bool) -> Result<Vec<Call>> {
         let mut all = Vec::new();
         if first {

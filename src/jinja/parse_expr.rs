@@ -1,4 +1,4 @@
-//! Expressions, from tokens: Jinja's grammar, with its precedence.
+//! Parser of expressions: Jinja's grammar, with its precedence.
 use super::ast::{Call, Comparison, Expr, Operator, What};
 use super::error::Result;
 use super::lex::Token;
@@ -31,7 +31,7 @@ impl Parser<'_> {
         Ok(left)
     }
 
-    /// One expression, or several with commas.
+    /// Parses one expression, or a tuple without parentheses.
     pub fn tuple(&mut self, choice: bool) -> Result<Expr> {
         self.sequence(choice, false, false)
     }
@@ -97,14 +97,14 @@ impl Parser<'_> {
     fn compare(&mut self) -> Result<Expr> {
         let left = self.sum()?;
         let mut rest = Vec::new();
-        while let Some(how) = self.comparison() {
-            rest.push((how, self.sum()?));
+        while let Some(comparison) = self.comparison() {
+            rest.push((comparison, self.sum()?));
         }
         Ok(if rest.is_empty() { left } else { expr(left.at, What::Compare(boxed(left), rest)) })
     }
 
     fn comparison(&mut self) -> Option<Comparison> {
-        let how = match self.peek() {
+        let comparison = match self.peek() {
             Token::Sign("==") => Comparison::Eq,
             Token::Sign("!=") => Comparison::Ne,
             Token::Sign("<") => Comparison::Lt,
@@ -121,7 +121,7 @@ impl Parser<'_> {
             _ => return None,
         };
         self.next();
-        Some(how)
+        Some(comparison)
     }
 
     fn operator(&mut self, known: &[(&str, Operator)]) -> Option<Operator> {
@@ -133,9 +133,9 @@ impl Parser<'_> {
 
     fn sum(&mut self) -> Result<Expr> {
         let mut left = self.concat()?;
-        while let Some(how) = self.operator(&[("+", Operator::Add), ("-", Operator::Sub)]) {
+        while let Some(operator) = self.operator(&[("+", Operator::Add), ("-", Operator::Sub)]) {
             let right = self.concat()?;
-            left = expr(left.at, What::Calculate(how, boxed(left), boxed(right)));
+            left = expr(left.at, What::Calculate(operator, boxed(left), boxed(right)));
         }
         Ok(left)
     }
@@ -161,14 +161,14 @@ impl Parser<'_> {
             ("%", Operator::Mod),
         ];
         let mut left = self.power()?;
-        while let Some(how) = self.operator(&KNOWN) {
+        while let Some(operator) = self.operator(&KNOWN) {
             let right = self.power()?;
-            left = expr(left.at, What::Calculate(how, boxed(left), boxed(right)));
+            left = expr(left.at, What::Calculate(operator, boxed(left), boxed(right)));
         }
         Ok(left)
     }
 
-    /// To the left, unlike in Python: so is Jinja's.
+    /// Powers associate to the left in Jinja, unlike in Python.
     fn power(&mut self) -> Result<Expr> {
         let mut left = self.unary(true)?;
         while self.skip_sign("**") {
@@ -380,7 +380,7 @@ impl Parser<'_> {
         Ok(if negated { expr(test.at, What::Not(boxed(test))) } else { test })
     }
 
-    /// `(a, b, c=d, *e, **f)`
+    /// Parses `(a, b, c=d, *e, **f)`.
     fn arguments(&mut self, name: String, at: usize) -> Result<Call> {
         let place = self.here();
         self.expect_sign("(")?;

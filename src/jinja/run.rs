@@ -1,4 +1,4 @@
-//! A render: statements, one after the other, with the scopes that Jinja's have.
+//! Rendering: executes statements in order, with Jinja's scopes.
 use crate::jinja::run::statements::guess;
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
@@ -23,9 +23,9 @@ pub use loops::Loop;
 pub use macros::Macro;
 pub use templates::{EXPANDED, Load, Parsed};
 
-/// Steps of one render: a list of ten thousand entries takes a tenth of it.
+/// Maximum number of steps of a render. A list of ten thousand entries takes a tenth of it.
 pub const FUEL: u64 = 2_000_000;
-/// Macros, includes and values of variables inside of each other.
+/// Maximum nesting of macros, includes and values of variables.
 const DEPTH: usize = 150;
 
 /// One render of one template.
@@ -38,13 +38,13 @@ pub struct Run<'a> {
     pub findings: RefCell<Vec<Rc<Error>>>,
     pub template: RefCell<Rc<str>>,
     parsed: RefCell<HashMap<Rc<str>, Rc<Parsed>>>,
-    /// Of the template that is being run: its blocks.
+    /// Blocks of the current template.
     chain: RefCell<Rc<Chain>>,
-    /// Of the outermost template; those it includes are read by it, too.
+    /// Syntax of the outermost template, which applies to included ones too.
     syntax: RefCell<Syntax>,
 }
 
-/// So many findings in one template are enough.
+/// Maximum number of findings in a template.
 const MOST: usize = 100;
 
 impl<'a> Run<'a> {
@@ -63,7 +63,7 @@ impl<'a> Run<'a> {
         }
     }
 
-    /// The text, if nothing was found wrong; that stands in `findings`.
+    /// The rendered text. Not valid if there are `findings`.
     pub fn template(&self, name: &str, source: &Source, most: usize) -> String {
         let name: Rc<str> = name.into();
         *self.template.borrow_mut() = name.clone();
@@ -88,11 +88,11 @@ impl<'a> Run<'a> {
         }
     }
 
-    pub fn place<T>(&self, at: usize, result: Result<T>) -> Result<T> {
+    pub fn locate<T>(&self, at: usize, result: Result<T>) -> Result<T> {
         result.map_err(|why| why.at(&self.template.borrow(), at))
     }
 
-    /// Takes `steps` of what a render has.
+    /// Counts `steps` against the limit of a render.
     pub fn step(&self, steps: u64) -> Result<()> {
         match self.fuel.get().checked_sub(steps) {
             Some(left) => {
@@ -106,7 +106,7 @@ impl<'a> Run<'a> {
         }
     }
 
-    /// Runs `inner` with `name` as the template that places are in.
+    /// Runs `inner` with `name` as the template of locations.
     fn within<T>(&self, name: &Rc<str>, inner: impl FnOnce() -> Result<T>) -> Result<T> {
         if self.depth.get() >= DEPTH {
             return Err(Error::refused(format!(
@@ -121,7 +121,7 @@ impl<'a> Run<'a> {
         done
     }
 
-    /// A template and those that it extends.
+    /// Renders a template and those that it extends.
     fn whole(&self, parsed: &Parsed, scope: &Rc<Scope>, out: &mut Out) -> Result<()> {
         let chain = Rc::new(Chain::default());
         *chain.root.borrow_mut() = Some(scope.clone());
@@ -177,7 +177,7 @@ impl<'a> Run<'a> {
         Ok(())
     }
 
-    /// Looks a name up.
+    /// Value of a name.
     pub fn name(&self, name: &Rc<str>, scope: &Rc<Scope>) -> Option<Value> {
         match scope.find(name) {
             Found::Value(value) => return Some(value),

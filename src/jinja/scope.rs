@@ -1,20 +1,19 @@
-//! Names that are set, and the scopes that hide each other's as Jinja's do.
+//! Assigned names, in Jinja's nested scopes.
 use std::cell::RefCell;
 use std::collections::{HashMap, HashSet};
 use std::rc::Rc;
 
 use super::value::Value;
 
-/// Names that are set. Inner ones hide outer ones.
+/// Assigned names. Inner ones hide outer ones.
 pub struct Scope {
     vars: RefCell<HashMap<Rc<str>, Value>>,
-    /// Names that are set later on: until then they hide outer ones, too, from what is in the same
-    /// template.
+    /// Names assigned later in the same template. Until then they hide outer names too.
     unset: RefCell<HashSet<Rc<str>>>,
     pub parent: Option<Rc<Scope>>,
     /// A template or a block begins here.
     begins: bool,
-    /// At its end the variables of the bundle come.
+    /// Names not found here are looked up in the bundle's variables.
     pub sees_variables: bool,
 }
 
@@ -48,7 +47,7 @@ impl Scope {
         self.vars.borrow_mut().insert(name.clone(), value);
     }
 
-    /// What was set here itself.
+    /// Value of a name assigned in this scope itself.
     pub fn own(&self, name: &str) -> Option<Value> {
         self.vars.borrow().get(name).cloned()
     }
@@ -70,7 +69,7 @@ impl Scope {
         }
     }
 
-    /// The outermost scope of the template that this one is in.
+    /// The outermost scope of this template.
     pub fn top(self: &Rc<Self>) -> Rc<Self> {
         let mut scope = self;
         while let Some(parent) = &scope.parent {
@@ -80,7 +79,7 @@ impl Scope {
     }
 }
 
-/// What a name stands for in a scope.
+/// Result of looking a name up.
 pub enum Found {
     Value(Value),
     Unset,

@@ -62,7 +62,7 @@ fn repr_to(value: &Value, out: &mut String) -> Result<()> {
     Ok(())
 }
 
-/// Refuses what Python shows with a memory address or internal details.
+/// Refuses values that Python shows with a memory address or internal details.
 fn unprintable(value: &Value) -> Rc<Error> {
     let what = match value {
         Value::Function(f) => match &**f {

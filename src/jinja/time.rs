@@ -90,13 +90,13 @@ pub fn member(value: &Value, name: &str) -> Option<Value> {
     }
 }
 
-pub fn calculate(how: Operator, a: &Value, b: &Value) -> Option<Result<Value>> {
+pub fn calculate(operator: Operator, a: &Value, b: &Value) -> Option<Result<Value>> {
     let far = || Error::raised("date value out of range");
     let moved = |t: &DateTime, us: i128| {
         let by = i64::try_from(us).map(SignedDuration::from_micros);
         by.ok().and_then(|by| t.checked_add(by).ok()).map(Value::Time).ok_or_else(far)
     };
-    Some(match (how, a, b) {
+    Some(match (operator, a, b) {
         (Operator::Sub, Value::Time(x), Value::Time(y)) => {
             Ok(Value::Span(x.duration_since(*y).as_micros()))
         }
@@ -183,26 +183,26 @@ pub fn strftime(value: &Value, format: &str) -> Result<String> {
 
 /// Python's `datetime.strptime`, for numeric fields and names of months and days.
 pub fn strptime(text: &str, format: &str) -> Result<Value> {
-    let wrong = || Error::raised(format!("time data '{text}' does not match format '{format}'"));
+    let mismatch = || Error::raised(format!("time data '{text}' does not match format '{format}'"));
     let (mut fields, mut rest) = (Fields::default(), text);
     let mut codes = format.chars();
     while let Some(c) = codes.next() {
         if c.is_whitespace() {
             let after = rest.trim_start();
             if after.len() == rest.len() {
-                return Err(wrong());
+                return Err(mismatch());
             }
             rest = after;
         } else if c != '%' {
-            rest = rest.strip_prefix(c).ok_or_else(wrong)?;
+            rest = rest.strip_prefix(c).ok_or_else(mismatch)?;
         } else {
-            rest = fields.take(codes.next().unwrap_or(' '), rest)?.ok_or_else(wrong)?;
+            rest = fields.take(codes.next().unwrap_or(' '), rest)?.ok_or_else(mismatch)?;
         }
     }
     if !rest.is_empty() {
         return Err(Error::raised(format!("unconverted data remains: {rest}")));
     }
-    fields.time().ok_or_else(wrong)
+    fields.time().ok_or_else(mismatch)
 }
 
 struct Fields {

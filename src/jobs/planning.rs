@@ -113,12 +113,12 @@ pub(super) async fn make_plan(
         .map_err(CloudError::from)?;
     unfit.refuses |= !lacks.is_empty();
     unfit
-        .wrong
+        .errors
         .extend(lacks.into_iter().map(|(what, hint)| Diagnostic::error(None, what).hint(hint)));
-    match (unfit.wrong.is_empty(), unfit.refuses) {
+    match (unfit.errors.is_empty(), unfit.refuses) {
         (true, _) => Ok(plan),
-        (false, true) => Err(RunError::Refused(unfit.wrong)),
-        (false, false) => Err(RunError::Bad(unfit.wrong)),
+        (false, true) => Err(RunError::Refused(unfit.errors)),
+        (false, false) => Err(RunError::Bad(unfit.errors)),
     }
 }
 

@@ -98,12 +98,12 @@ pub fn final_line(event: &Event) -> Option<String> {
             format!("the image passed all its checks, tested in {took}")
         }
         (None, Some(error)) => {
-            let how = if ["stopped", "cancelled", "interrupted"].contains(&outcome.as_str()) {
+            let verb = if ["stopped", "cancelled", "interrupted"].contains(&outcome.as_str()) {
                 outcome
             } else {
                 "failed"
             };
-            format!("build {how} after {took}, nothing is published: {}", first_line(error))
+            format!("build {verb} after {took}, nothing is published: {}", first_line(error))
         }
         (None, None) => format!("{outcome} in {took}, nothing is published"),
     };

@@ -31,8 +31,8 @@ pub fn for_name(path: &str, variables: &Map<String, Json>) -> String {
             name.replace('-', "_")
         );
     }
-    if let Some(near) = nearest(last, siblings.iter().map(String::as_str)) {
-        return format!("did you mean `{}`?", full(near));
+    if let Some(suggestion) = nearest(last, siblings.iter().map(String::as_str)) {
+        return format!("did you mean `{}`?", full(suggestion));
     }
     // The right word in the wrong place: `{{ name }}` for `{{ bundle.name }}`.
     for (key, value) in variables {

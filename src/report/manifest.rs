@@ -1,4 +1,4 @@
-//! `manifest.json`: machine-readable record of what was built, from what, and with which results.
+//! `manifest.json`: machine-readable record of a build, its inputs and its results.
 use std::path::{Path, PathBuf};
 
 use serde::Serialize;

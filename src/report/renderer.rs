@@ -168,12 +168,12 @@ pub fn serve(number: i32) -> Result<(), String> {
 fn answer(question: Question, answers: &Answers) -> io::Result<()> {
     for (number, job) in question.jobs.iter().enumerate() {
         answers.begin()?;
-        let mut told = Ok(());
+        let mut written_all = Ok(());
         let mut outcome = job.render(|template| {
             let written = answers.say(&Answer::Begun(number, template));
-            told = std::mem::replace(&mut told, Ok(())).and(written);
+            written_all = std::mem::replace(&mut written_all, Ok(())).and(written);
         });
-        told?;
+        written_all?;
         let odd = match &outcome {
             Ok(rendered) if question.want != Want::Texts => job.warnings(rendered),
             _ => Vec::new(),

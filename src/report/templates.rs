@@ -70,7 +70,8 @@ impl Job {
         Self::new(bundle, RESULTS.map(|key| (key, stand_in(key))))
     }
 
-    /// [`to_check`](Self::to_check) for an invalid definition: skips what uses uncertain values.
+    /// [`to_check`](Self::to_check) for an invalid definition: ignores errors that may follow from
+    /// uncertain values.
     pub fn to_check_rest(bundle: &Definition, doubts: &Doubts) -> Self {
         let mut job = Self::to_check(bundle);
         // Removes uncertain variables, so that their uses are undefined names that `doubts`
@@ -134,7 +135,7 @@ impl Job {
     /// template's number. Does not limit memory, so only [`super::Renderer`] may use it for
     /// untrusted templates.
     pub fn render(&self, mut begin: impl FnMut(usize)) -> Outcome {
-        let (mut done, mut wrong) = (Vec::new(), Vec::new());
+        let (mut done, mut errors) = (Vec::new(), Vec::new());
         for (number, path) in self.templates.iter().enumerate() {
             begin(number);
             match (Template { job: self, path }).render() {
@@ -142,15 +143,15 @@ impl Job {
                     let inside = path.strip_prefix("output").unwrap_or(path);
                     done.push(Rendered { path: inside.with_extension(""), text });
                 }
-                // A value of build-vars.yml that two templates use is wrong once.
+                // A value of build-vars.yml that two templates use is reported once.
                 Err(found) => found.into_iter().for_each(|d| {
-                    if !wrong.contains(&d) {
-                        wrong.push(d);
+                    if !errors.contains(&d) {
+                        errors.push(d);
                     }
                 }),
             }
         }
-        if wrong.is_empty() { Ok(done) } else { Err(wrong) }
+        if errors.is_empty() { Ok(done) } else { Err(errors) }
     }
 
     /// Warnings about valid templates: duplicate keys, hard-coded image IDs.
@@ -165,18 +166,21 @@ impl Job {
             let Some(path) = path else { continue };
             let template = Template { job: self, path };
             let Ok(source) = template.source() else { continue };
-            let place = |line: Option<usize>| {
+            let location = |line: Option<usize>| {
                 let line = line.map_or(0, |l| l + source.skipped_lines);
-                template.place(line, usize::from(line > 0))
+                template.location(line, usize::from(line > 0))
             };
             for twice in rendered_form::keys_twice(&r.path, &r.text) {
-                let place = place(rendered_form::template_line(twice.line, &r.text, &source.text));
-                found.push(Diagnostic::warning(place, twice.message(&r.path)).hint(twice.hint()));
+                let location =
+                    location(rendered_form::template_line(twice.line, &r.text, &source.text));
+                found
+                    .push(Diagnostic::warning(location, twice.message(&r.path)).hint(twice.hint()));
             }
             if let Some(fixed) = fixed_ids::of_images(&r.text, id) {
-                let place = place(rendered_form::template_line(fixed.line, &r.text, &source.text));
+                let location =
+                    location(rendered_form::template_line(fixed.line, &r.text, &source.text));
                 found.push(
-                    Diagnostic::warning(place, fixed.message())
+                    Diagnostic::warning(location, fixed.message())
                         .hint("write `{{ result_img_id }}` where the ID stands"),
                 );
             }
@@ -209,12 +213,12 @@ struct Template<'a> {
 
 impl Template<'_> {
     fn source(&self) -> Result<Source, Vec<Diagnostic>> {
-        let whole = |message: String| vec![Diagnostic::error(self.place(0, 0), message)];
+        let whole = |message: String| vec![Diagnostic::error(self.location(0, 0), message)];
         let bytes = reading::bytes(&self.job.dir.join(self.path), MAX_TEMPLATE)
             .map_err(|e| whole(format!("cannot read the template: {e}")))?;
         let written =
             String::from_utf8(bytes).map_err(|_| whole("the template is not UTF-8".into()))?;
-        jinja::prepare(&written).map_err(|why| vec![Diagnostic::error(self.place(1, 1), why)])
+        jinja::prepare(&written).map_err(|why| vec![Diagnostic::error(self.location(1, 1), why)])
     }
 
     fn render(&self) -> Result<String, Vec<Diagnostic>> {
@@ -238,8 +242,8 @@ impl Template<'_> {
             Some(p) => {
                 let line = rendered_form::template_line(p.line, &text, &source.text)
                     .map_or(0, |l| l + source.skipped_lines);
-                let place = self.place(line, usize::from(line > 0));
-                Err(vec![Diagnostic::error(place, p.message(&text)).hint(p.hint())])
+                let location = self.location(line, usize::from(line > 0));
+                Err(vec![Diagnostic::error(location, p.message(&text)).hint(p.hint())])
             }
         }
     }
@@ -276,7 +280,7 @@ impl Template<'_> {
 
     /// Location of the error: in this template, build-vars.yml, or an included file.
     fn spot(&self, error: &Error, source: &Source) -> Location {
-        let Some((name, offset)) = &error.spot else { return self.place(0, 0) };
+        let Some((name, offset)) = &error.spot else { return self.location(0, 0) };
         if let Some(key) = name.strip_prefix(jinja::EXPANDED) {
             let file = self.job.shown(Path::new("build-vars.yml"));
             return self.job.locations.of_key(key).cloned().unwrap_or(Location {
@@ -287,7 +291,7 @@ impl Template<'_> {
         }
         if Path::new(&**name) == self.path {
             let (line, column) = position(&source.text, *offset);
-            return self.place(line + source.skipped_lines, column);
+            return self.location(line + source.skipped_lines, column);
         }
         let text =
             include(&self.job.dir, name).ok().flatten().unwrap_or_default().replace("\r\n", "\n");
@@ -295,7 +299,7 @@ impl Template<'_> {
         Location { file: self.job.shown(&Path::new("output").join(&**name)), line, column }
     }
 
-    fn place(&self, line: usize, column: usize) -> Location {
+    fn location(&self, line: usize, column: usize) -> Location {
         Location { file: self.job.shown(self.path), line, column }
     }
 }

@@ -206,13 +206,13 @@ pub fn put(
         .iter()
         .any(|source| source.canonicalize().is_ok_and(|source| real.starts_with(source)))
     {
-        return Err(vec![wrong(
+        return Err(vec![refused(
             dir,
             "it is in the definition itself, whose files an output could replace",
         )]);
     }
     if dir.is_symlink() && !dir.exists() {
-        return Err(vec![wrong(dir, "it is a link to nowhere")]);
+        return Err(vec![refused(dir, "it is a link to nowhere")]);
     }
     fs::create_dir_all(dir).map_err(|source| {
         vec![OutputError::Io { doing: "cannot make", path: dir.into(), source }]
@@ -232,7 +232,7 @@ pub fn put(
     if errors.is_empty() { Ok(files) } else { Err(errors) }
 }
 
-fn wrong(path: &Path, why: &str) -> OutputError {
+fn refused(path: &Path, why: &str) -> OutputError {
     let source = io::Error::other(why.to_owned());
     OutputError::Io { doing: "cannot write into", path: path.into(), source }
 }
@@ -248,9 +248,9 @@ fn in_the_way(dir: &Path, rendered: &[Rendered]) -> Vec<OutputError> {
     for inner in below.into_iter().map(|inner| dir.join(inner)) {
         match fs::symlink_metadata(&inner) {
             Ok(meta) if meta.is_symlink() => {
-                errors.push(wrong(&inner, "it is a link, which may lead anywhere"))
+                errors.push(refused(&inner, "it is a link, which may lead anywhere"))
             }
-            Ok(meta) if !meta.is_dir() => errors.push(wrong(&inner, "it is no directory")),
+            Ok(meta) if !meta.is_dir() => errors.push(refused(&inner, "it is no directory")),
             _ => {}
         }
     }

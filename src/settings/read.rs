@@ -57,7 +57,7 @@ fn known<'n>(reader: &mut Reader, field: &Field<'n>, valid: &[&str]) -> Option<F
         let whose =
             if field.path.is_empty() { String::new() } else { format!(" in `{}`", field.path) };
         let hint = match crate::frontend::build_vars::nearest_key(&entry.key, valid) {
-            Some(near) => format!("did you mean `{near}`?"),
+            Some(suggestion) => format!("did you mean `{suggestion}`?"),
             None => format!("known here: {}", valid.join(", ")),
         };
         reader.error(entry.spot, format!("unknown key `{}`{whose}", entry.key), &hint);

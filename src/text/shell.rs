@@ -88,7 +88,7 @@ mod tests {
         b"!x\x1b[2J7",
     ];
 
-    /// Bash itself says what it reads.
+    /// Bash parses each word back.
     #[test]
     fn a_shell_reads_the_same_name() {
         for name in NAMES {

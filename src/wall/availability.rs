@@ -1,4 +1,4 @@
-//! Whether this machine can build the wall: it is tried, once.
+//! Tests once whether this machine can build the wall.
 use std::time::Duration;
 
 use super::handed::with_options;
@@ -11,18 +11,18 @@ use crate::system::exec::{self, Cmd};
 /// Whether there is a wall.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Availability {
-    /// `nested`: whoever is behind it can make namespaces too, because bubblewrap is older than
+    /// `nested`: programs behind the wall can make namespaces too, because bubblewrap is older than
     /// 0.8.
     Up { version: String, nested: bool },
-    /// The owner does not want it.
+    /// The owner's settings switch it off.
     Off,
-    /// This machine does not have what it takes.
+    /// This machine lacks a prerequisite.
     Lacking { reason: String, hint: String },
 }
 
 impl Wall {
-    /// The wall is tried, once in the life of this process: that a program is there says little
-    /// about namespaces.
+    /// Builds the wall once per process, because an installed bubblewrap does not prove that
+    /// namespaces work.
     pub async fn availability(&self, cancel: &Cancel) -> Result<&Availability, Cancelled> {
         self.availability
             .get_or_try_init(|| async {

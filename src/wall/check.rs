@@ -51,14 +51,14 @@ impl Wall {
         let mut mounts = Mounts::system(*nested);
         mounts.without_network();
         // In memory: limited in size, and discarded after the check.
-        mounts.room(Path::new("/tmp"), MOST_ROOM);
+        mounts.tmpfs(Path::new("/tmp"), MOST_ROOM);
         let bundle = checked.bundle;
         self.definition(
             &mut mounts,
             &Walled { label: &bundle.label, asks: &bundle.asks, dir: &bundle.dir },
             checked.dir,
         )?;
-        mounts.room(checked.dir, MOST_ROOM);
+        mounts.tmpfs(checked.dir, MOST_ROOM);
         [&home, &temp].into_iter().for_each(|dir| mounts.directory(dir));
         checked.read.iter().for_each(|path| mounts.read_only(path));
         self.show_ansible(&mut mounts, ansible, &home);

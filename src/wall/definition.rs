@@ -69,7 +69,7 @@ pub(super) fn places(
     Ok(with_names(places, names))
 }
 
-/// The places, and those names of links that lie in none of them.
+/// Directories, and names of links that lie in none of them.
 fn with_names(places: BTreeSet<PathBuf>, names: BTreeSet<PathBuf>) -> Vec<PathBuf> {
     let mut shown: Vec<PathBuf> = places.into_iter().collect();
     // Sorted: what lies in another comes after it, and is seen with it.

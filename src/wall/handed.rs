@@ -1,4 +1,4 @@
-//! The wall's options, handed to its program in memory.
+//! Passes bubblewrap its options in memory.
 use std::io::Write;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 use std::sync::Arc;
@@ -7,8 +7,9 @@ use super::calls;
 use super::mounts::Mounts;
 use crate::system::exec::Cmd;
 
-/// Hands the options over in memory, for an environment may hold what no list of processes should
-/// show. The number of the file is an argument, and so is that of the calls that are refused.
+/// Passes the options through an in-memory file, because the environment may hold secrets that a
+/// process list would show. The arguments are the descriptors of this file and of the system-call
+/// filter.
 pub(super) fn with_options(mut cmd: Cmd, mounts: Mounts) -> std::io::Result<Cmd> {
     let options =
         [("--args", Some(in_memory(c"wall", &mounts.text())?)), ("--seccomp", calls::filter()?)];

@@ -58,8 +58,8 @@ pub(super) async fn of_ansible(
     let mut paths = BTreeSet::new();
     hops(&python, &mut paths);
     paths.insert(program.clone());
-    let (told, last) = said.trim_end().rsplit_once('\n').unwrap_or_default();
-    for path in told.lines().map(PathBuf::from).filter(|p| p.is_absolute()) {
+    let (listing, last) = said.trim_end().rsplit_once('\n').unwrap_or_default();
+    for path in listing.lines().map(PathBuf::from).filter(|p| p.is_absolute()) {
         hops(&path, &mut paths);
     }
     let visible =
@@ -75,7 +75,7 @@ pub(super) async fn of_ansible(
             shown.push(path);
         }
     }
-    let version = told.lines().find_map(|line| line.strip_prefix("version ")).map(str::to_owned);
+    let version = listing.lines().find_map(|line| line.strip_prefix("version ")).map(str::to_owned);
     Ok(Installation {
         program,
         paths: shown,

@@ -1,9 +1,9 @@
-//! What a step may take of the machine: memory, processor, processes.
+//! Limits of a step: memory, CPU time, processes.
 use super::Wall;
 use crate::system::exec::Limits;
 use crate::system::exec::joint::{self, Joint};
 
-/// Processes and threads of a step at once.
+/// Maximum number of processes and threads of a step.
 const PROCESSES: u64 = 4096;
 
 impl Wall {
@@ -16,8 +16,8 @@ impl Wall {
         }
     }
 
-    /// Of a step's processes together, where the owner says nothing: far above honest work, and
-    /// what the machine bears.
+    /// Limits of a step's processes together. The defaults are far above ordinary work, and within
+    /// the machine's means.
     pub(super) fn joint(&self) -> Joint {
         let wanted = self.config.settings.limits;
         let most = || joint::machine_memory().map_or(u64::MAX, |all| all / 4 * 3);
@@ -27,9 +27,9 @@ impl Wall {
         }
     }
 
-    /// The kernel's own limit, which counts all that this user has, holds what is faster than the
-    /// count. It leaves room, for what else the user does too: a step that passes the count ends
-    /// with a reason, one that meets this limit fails somehow. Root is held to none.
+    /// The kernel's own limit, for programs that fork faster than the factory counts. It counts all
+    /// processes of the user, so it is higher than the factory's limit: a step over that one ends
+    /// with a reason, a step over this one fails anywhere. Root has none.
     pub(super) fn hard(&self) -> Limits {
         // SAFETY: plain system call without arguments.
         let me = unsafe { libc::geteuid() };

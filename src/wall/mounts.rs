@@ -195,7 +195,7 @@ impl Mounts {
     }
 
     /// A writable in-memory directory of at most `bytes`.
-    pub(super) fn room(&mut self, path: &Path, bytes: &str) {
+    pub(super) fn tmpfs(&mut self, path: &Path, bytes: &str) {
         self.size(bytes);
         self.add("--tmpfs", [path.as_os_str()]);
     }

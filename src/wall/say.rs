@@ -18,17 +18,17 @@ pub(super) const NO_NAMESPACES: &str = "user namespaces are needed: on Ubuntu 23
 
 /// Why a plan cannot run.
 #[derive(Debug, Default)]
-pub struct Unfit {
-    pub wrong: Vec<Diagnostic>,
-    /// The owner or this machine refuses; otherwise the definition is wrong.
+pub struct PlanRefusal {
+    pub errors: Vec<Diagnostic>,
+    /// The owner or this machine refuses; otherwise the definition has errors.
     pub refuses: bool,
 }
 
 impl Wall {
     /// All reasons why the plan cannot run here; empty if there are none.
-    pub async fn unfit(&self, plan: &Plan, cancel: &Cancel) -> Result<Unfit, Cancelled> {
-        let mut wrong = reserved(plan);
-        wrong.extend(
+    pub async fn unfit(&self, plan: &Plan, cancel: &Cancel) -> Result<PlanRefusal, Cancelled> {
+        let mut errors = reserved(plan);
+        errors.extend(
             definition::places(&plan.asks, &plan.bundle_dir, self.config.home.as_deref()).err(),
         );
         let mut refused = self.not_granted(plan);
@@ -63,8 +63,8 @@ impl Wall {
                 .push(Diagnostic::error(None, message).hint(format!("{why}: {}", self.rule(plan))));
         }
         let refuses = !refused.is_empty();
-        wrong.append(&mut refused);
-        Ok(Unfit { wrong, refuses })
+        errors.append(&mut refused);
+        Ok(PlanRefusal { errors, refuses })
     }
 
     /// Steps that request the factory itself. `validate` reports them with locations; this also
@@ -80,7 +80,7 @@ impl Wall {
         Some(Diagnostic::error(None, message).hint(format!("allow it: {}", self.rule(plan))))
     }
 
-    /// How the owner grants everything that `plan` requests and lacks: one rule for all findings.
+    /// The one rule by which the owner grants everything that `plan` requests and lacks.
     fn rule(&self, plan: &Plan) -> String {
         let settings = &self.config.settings;
         let mut rule = format!("definition: {}", quoted(&plan.bundle));
@@ -119,7 +119,7 @@ impl Wall {
     /// makes an image of them, so they must be in the tree or where the owner allows reading. A
     /// missing file is reported on reading.
     fn not_readable(&self, plan: &Plan) -> Vec<Diagnostic> {
-        let Origin::Url { wish, .. } = &plan.origin else { return Vec::new() };
+        let Origin::Url { wish: download, .. } = &plan.origin else { return Vec::new() };
         let real = |paths: Vec<PathBuf>| {
             paths.into_iter().filter_map(|p| p.canonicalize().ok()).collect::<Vec<_>>()
         };
@@ -129,7 +129,7 @@ impl Wall {
             (real(self.config.hidden.clone()), real(self.config.settings.read_only.clone()));
         let below = |path: &Path, dirs: &[PathBuf]| dirs.iter().any(|dir| path.starts_with(dir));
         let files =
-            wish.files().into_iter().filter_map(|path| Some((path, path.canonicalize().ok()?)));
+            download.files().into_iter().filter_map(|path| Some((path, path.canonicalize().ok()?)));
         let outside = files.filter(|(_, real)| {
             !below(real, &shown) && (!below(real, &tree) || below(real, &hidden))
         });
@@ -221,11 +221,12 @@ impl Wall {
         };
         let names: Vec<&str> =
             self.config.env.iter().filter(proxy).map(|(name, _)| name.as_str()).collect();
-        let how = "`Acquire::http::Proxy` in /etc/apt/apt.conf.d, `proxy=` in /etc/dnf/dnf.conf";
+        let settings =
+            "`Acquire::http::Proxy` in /etc/apt/apt.conf.d, `proxy=` in /etc/dnf/dnf.conf";
         (plan.builder.is_some() && !names.is_empty()).then(|| {
             format!(
                 "machines are not told of {}: a bundle whose packages come through a proxy \
-                says so itself ({how}; BUNDLES.md, *Behind a proxy*)",
+                says so itself ({settings}; BUNDLES.md, *Behind a proxy*)",
                 names.join(", ")
             )
         })
@@ -274,7 +275,7 @@ fn wants_local(plan: &Plan) -> bool {
 
 /// Variables of playbook steps that would disable protections of the factory.
 fn reserved(plan: &Plan) -> Vec<Diagnostic> {
-    let mut wrong = Vec::new();
+    let mut errors = Vec::new();
     for (index, step) in plan.steps.iter().enumerate() {
         let StepKind::Ansible { extra_vars, .. } = &step.action else { continue };
         let variables =
@@ -285,8 +286,8 @@ fn reserved(plan: &Plan) -> Vec<Diagnostic> {
         for (what, why) in variables.chain(extra) {
             let message =
                 format!("step {}, {}: `{what}` cannot be set: {why}", index + 1, step.name);
-            wrong.push(Diagnostic::error(None, message).hint("leave it out"));
+            errors.push(Diagnostic::error(None, message).hint("leave it out"));
         }
     }
-    wrong
+    errors
 }

@@ -1,4 +1,4 @@
-//! What a step sees behind the wall: its definition and certificates.
+//! Files that are visible to a step behind the wall: its definition and certificates.
 use std::path::{Path, PathBuf};
 
 use super::mounts::Mounts;
@@ -7,12 +7,12 @@ use crate::system::exec::env;
 use crate::system::paths::real;
 
 impl Wall {
-    /// The definition and what the owner shows to all, without what is hidden, wherever that lies.
+    /// Mounts the definition and the owner's shared paths, without the hidden directories.
     pub(super) fn definition(
         &self,
         mounts: &mut Mounts,
         of: &Walled<'_>,
-        room: &Path,
+        work_dir: &Path,
     ) -> Result<(), WallError> {
         let found = definition::places(of.asks, of.dir, self.config.home.as_deref());
         let mut shown = found.map_err(|finding| WallError::Refused(finding.message))?;
@@ -33,7 +33,7 @@ impl Wall {
         }
         // What no digest of the definition counts, no program of it reads.
         let uncounted = definition::uncounted(&shown, &[of.dir, &of.asks.definition]);
-        self.copied(&mut shown, mounts, room)?;
+        self.copied(&mut shown, mounts, work_dir)?;
         shown.extend(self.config.settings.read_only.iter().filter(|path| path.exists()).cloned());
         shown.iter().for_each(|path| mounts.read_only(path));
         // By every name: a link that is shown is a place of its own there.
@@ -48,17 +48,17 @@ impl Wall {
         Ok(())
     }
 
-    /// Shows copies of what this user, once behind the wall, may not read, and leaves the rest in
+    /// Mounts copies of directories that are unreadable behind the wall, and leaves the others in
     /// `shown`.
     pub(super) fn copied(
         &self,
         shown: &mut Vec<PathBuf>,
         mounts: &mut Mounts,
-        room: &Path,
+        work_dir: &Path,
     ) -> Result<(), WallError> {
         // SAFETY: plain system call without arguments.
         let me = unsafe { libc::geteuid() };
-        let Some(beside) = room.parent().filter(|_| me == 0) else { return Ok(()) };
+        let Some(beside) = work_dir.parent().filter(|_| me == 0) else { return Ok(()) };
         let closed: Vec<PathBuf> = shown
             .iter()
             .filter(|place| place.is_dir() && !legible::is_open(place, me))
@@ -79,8 +79,8 @@ impl Wall {
         Ok(())
     }
 
-    /// What the owner's environment names, but for what the system has anyway and what would show
-    /// what is hidden.
+    /// Files that the factory's environment names, except those of the system and those that would
+    /// expose a hidden directory.
     pub(super) fn certificates(&self) -> Vec<PathBuf> {
         let named = env::CERTIFICATES.iter().filter_map(|name| self.config.env.get(*name));
         let closed: Vec<PathBuf> = self

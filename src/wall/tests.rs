@@ -64,7 +64,7 @@ fn wall(settings: Settings, env: &[(&str, &str)]) -> Wall {
 
 async fn said(wall: &Wall, plan: &Plan) -> (Vec<String>, bool) {
     let unfit = wall.unfit(plan, &Cancel::default()).await.unwrap();
-    (unfit.wrong.iter().map(ToString::to_string).collect(), unfit.refuses)
+    (unfit.errors.iter().map(ToString::to_string).collect(), unfit.refuses)
 }
 
 #[tokio::test]
@@ -89,7 +89,7 @@ async fn the_environment_is_asked_for_and_allowed_by_name() {
     let allowed = wall(Settings { allow: vec![rule], ..Settings::default() }, &env);
     assert!(said(&allowed, &plan).await.0.is_empty());
     let room = tempfile::tempdir().unwrap();
-    let room = Room { plan: &plan, dir: room.path(), read: Vec::new(), source: false };
+    let room = WorkDir { plan: &plan, dir: room.path(), read: Vec::new(), source: false };
     let cmd = Cmd::new("/usr/bin/env", Duration::from_secs(20)).env("OWN", "1");
     let cmd = allowed.around(cmd, &room, &Cancel::default()).await.unwrap();
     assert!(!format!("{cmd:?}").contains("mine"), "values are in no argument: {cmd:?}");

@@ -12,7 +12,7 @@ use crate::engine::{BuildContext, BuildError, child, exec_reason, inventory, req
 use crate::plan::StepPlan;
 use crate::system::exec::{self, Cmd};
 use crate::system::lines;
-use crate::wall::Room;
+use crate::wall::WorkDir;
 
 /// In the run's scratch directory: where what the definition brings may write.
 pub(in crate::engine) const ROOM: &str = "room";
@@ -119,7 +119,7 @@ impl Play<'_> {
         if !tags.is_empty() {
             cmd = cmd.arg("--tags").arg(tags.join(","));
         }
-        let room = Room { plan: site.plan, dir: &room, read, source: false };
+        let room = WorkDir { plan: site.plan, dir: &room, read, source: false };
         Ok(site.wall.around(cmd, &room, &site.cx.cancel).await?)
     }
 

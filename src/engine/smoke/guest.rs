@@ -16,7 +16,7 @@ use crate::guest::{Command, Exit};
 use crate::model::event::Verdict;
 use crate::system::exec::Cmd;
 use crate::system::lines;
-use crate::wall::Room;
+use crate::wall::WorkDir;
 
 /// Maximum output of a check in reports.
 const OUTPUT_LIMIT: usize = 64 << 10;
@@ -158,7 +158,7 @@ async fn here(
     cmd = cmd.env("FACTORY_HOST", &target.host).env("FACTORY_PORT", target.port.to_string());
     cmd = cmd.env("FACTORY_SSH_CONFIG", config.to_string_lossy());
     let room = site.scratch.join(ROOM);
-    let room = Room {
+    let room = WorkDir {
         plan: site.plan,
         dir: &room,
         read: vec![config, files.key, files.known_hosts],

@@ -9,16 +9,17 @@ pub fn apply(value: &Value, args: &Args) -> Result<Value> {
     let mut args = args.clone();
     let recursive = args.take("recursive").map_or(Ok(false), |v| v.truth())?;
     let lists = args.take("list_merge").unwrap_or_else(|| Value::from("replace"));
-    let how = lists.as_text().cloned().unwrap_or_else(|| "?".into());
+    let list_merge = lists.as_text().cloned().unwrap_or_else(|| "?".into());
     if !args.named.is_empty() {
         return Err(Error::raised(
             "'recursive' and 'list_merge' are the only valid keyword arguments",
         ));
     }
-    if !["replace", "keep", "append", "prepend", "append_rp", "prepend_rp"].contains(&&*how) {
+    if !["replace", "keep", "append", "prepend", "append_rp", "prepend_rp"].contains(&&*list_merge)
+    {
         return Err(Error::raised(format!(
             "merge_hash: 'list_merge' argument can only be equal to replace, keep, append, …, not \
-                {how}"
+                {list_merge}"
         )));
     }
     let all: Vec<Value> = [value].into_iter().chain(&args.positional).cloned().collect();
@@ -26,7 +27,7 @@ pub fn apply(value: &Value, args: &Args) -> Result<Value> {
     flatten(&all, Some(1), true, &mut terms)?;
     let Some(mut result) = terms.pop() else { return Ok(Value::dict(Dict::new())) };
     while let Some(lower) = terms.pop() {
-        result = merged(&lower, &result, recursive, &how)?;
+        result = merged(&lower, &result, recursive, &list_merge)?;
     }
     Ok(result)
 }
@@ -60,7 +61,7 @@ fn merged(low: &Value, high: &Value, recursive: bool, lists: &str) -> Result<Val
     Ok(Value::dict(out))
 }
 
-fn list(old: &[Value], new: &[Value], how: &str) -> Result<Vec<Value>> {
+fn list(old: &[Value], new: &[Value], list_merge: &str) -> Result<Vec<Value>> {
     let without = |items: &[Value], others: &[Value]| -> Result<Vec<Value>> {
         let others = Value::list(others.to_vec());
         let mut out = Vec::new();
@@ -71,7 +72,7 @@ fn list(old: &[Value], new: &[Value], how: &str) -> Result<Vec<Value>> {
         }
         Ok(out)
     };
-    Ok(match how {
+    Ok(match list_merge {
         "replace" => new.to_vec(),
         "keep" => old.to_vec(),
         "append" => [old, new].concat(),

@@ -97,7 +97,7 @@ fn hashed(kind: &str, data: &[u8]) -> Result<String> {
 /// Python's lenient decoding: ignores characters outside of the alphabet, but requires correct
 /// padding.
 fn decoded(text: &str, urlsafe: bool) -> Result<Vec<u8>> {
-    let wrong = || Error::raised("Incorrect padding");
+    let invalid = || Error::raised("Incorrect padding");
     let swapped = |c: char| match c {
         '-' if urlsafe => '+',
         '_' if urlsafe => '/',
@@ -117,8 +117,8 @@ fn decoded(text: &str, urlsafe: bool) -> Result<Vec<u8>> {
     }
     match digits.len() % 4 {
         0 => {}
-        1 => return Err(wrong()),
-        n if n + padding < 4 => return Err(wrong()),
+        1 => return Err(invalid()),
+        n if n + padding < 4 => return Err(invalid()),
         _ => {}
     }
     let mut out = Vec::new();

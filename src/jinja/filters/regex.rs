@@ -194,7 +194,7 @@ fn replacement(text: &str, regex: &Regex) -> Result<Vec<Part>> {
     Ok(parts)
 }
 
-/// The character that a backslash and `c` stand for in a replacement.
+/// Meaning of a backslash and `c` in a replacement.
 fn control(c: char) -> Option<char> {
     Some(match c {
         'n' => '\n',

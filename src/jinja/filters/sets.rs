@@ -163,7 +163,7 @@ impl Table {
     }
 
     /// Slot of `n`, or for inserting it: prefers a deleted slot.
-    fn place(&self, n: &Number) -> usize {
+    fn slot(&self, n: &Number) -> usize {
         let (hash, mask, mut left) = (n.hash, self.mask(), None);
         let (mut perturb, mut at) = (hash, hash as usize & mask);
         loop {
@@ -182,11 +182,11 @@ impl Table {
     }
 
     fn has(&self, n: &Number) -> bool {
-        matches!(self.slots[self.place(n)], Some(Some(_)))
+        matches!(self.slots[self.slot(n)], Some(Some(_)))
     }
 
     fn add(&mut self, n: &Number) {
-        let at = self.place(n);
+        let at = self.slot(n);
         match self.slots[at] {
             Some(Some(_)) => return,
             Some(None) => {}
@@ -200,7 +200,7 @@ impl Table {
     }
 
     fn discard(&mut self, n: &Number) -> bool {
-        let at = self.place(n);
+        let at = self.slot(n);
         let there = matches!(self.slots[at], Some(Some(_)));
         if there {
             self.slots[at] = Some(None);
@@ -217,7 +217,7 @@ impl Table {
         let all: Vec<Number> = self.iter().cloned().collect();
         (self.slots, self.used, self.fill) = (vec![None; size], all.len(), all.len());
         for n in &all {
-            let at = self.place(n);
+            let at = self.slot(n);
             self.slots[at] = Some(Some(n.clone()));
         }
     }

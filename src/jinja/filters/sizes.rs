@@ -71,17 +71,17 @@ fn bytes(value: &Value, args: &Args) -> Result<Value> {
     let b = args.bind("human_to_bytes", &["default_unit", "isbits"])?;
     let bits = b.truth("isbits")?;
     let text = show::text(value)?;
-    let wrong =
+    let invalid =
         || Error::raised(format!("human_to_bytes() can't interpret following string: {text}"));
     let end = text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len());
     let digits = &text[..end];
     let fine = digits.matches('.').count() <= 1 && digits.ends_with(|c: char| c.is_ascii_digit());
-    let number: f64 = digits.parse().ok().filter(|_| fine).ok_or_else(wrong)?;
+    let number: f64 = digits.parse().ok().filter(|_| fine).ok_or_else(invalid)?;
     let unit = text[end..].trim();
     if !unit.bytes().all(|b| b.is_ascii_alphabetic())
         || (unit.is_empty() && text[end..].contains(|c: char| !c.is_whitespace()))
     {
-        return Err(wrong());
+        return Err(invalid());
     }
     let default = b.text("default_unit")?;
     let unit = if unit.is_empty() { default.as_deref().unwrap_or("") } else { unit };
@@ -89,7 +89,7 @@ fn bytes(value: &Value, args: &Args) -> Result<Value> {
         return Ok(Value::Int(number.round_ties_even() as i128));
     };
     let letter = first.to_ascii_uppercase();
-    let (_, power, prefix) = RANGES.iter().find(|(l, ..)| *l == letter).ok_or_else(wrong)?;
+    let (_, power, prefix) = RANGES.iter().find(|(l, ..)| *l == letter).ok_or_else(invalid)?;
     if unit.len() > 1 {
         let (word, mark) = if bits { ("bit", 'b') } else { ("byte", 'B') };
         let short = if *power == 0 { mark.to_string() } else { format!("{letter}{mark}") };

@@ -99,12 +99,12 @@ fn wrapped(line: &str, options: &Options) -> Vec<String> {
         if rest.last().is_some_and(|next| size(next) > options.width) {
             let next = rest.last_mut().expect("just seen");
             if options.break_words {
-                let room = options.width - length;
-                let mut end = room.max(usize::from(length == 0));
+                let free = options.width - length;
+                let mut end = free.max(usize::from(length == 0));
                 // A long word is rather cut after a hyphen.
                 let all: Vec<char> = next.chars().collect();
-                if options.hyphens && all.len() > room {
-                    let hyphen = all[..room].iter().rposition(|c| *c == '-');
+                if options.hyphens && all.len() > free {
+                    let hyphen = all[..free].iter().rposition(|c| *c == '-');
                     if let Some(at) =
                         hyphen.filter(|at| *at > 0 && all[..*at].iter().any(|c| *c != '-'))
                     {

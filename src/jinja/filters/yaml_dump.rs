@@ -1,4 +1,4 @@
-//! YAML as PyYAML writes it with libyaml, which is what Ansible uses.
+//! Writes YAML as PyYAML does with libyaml, like Ansible.
 use std::rc::Rc;
 
 use super::yaml_types::{self, Plain};
@@ -21,13 +21,13 @@ enum Style {
     Literal,
 }
 
-/// What is to be written: a representation of a value.
+/// A value, represented for the emitter.
 enum Node {
-    /// Text, and whether it means what it should when plain, and when quoted.
+    /// A scalar: its text, and whether the plain and the quoted form read back as the same value.
     Scalar {
         text: String,
         plain: bool,
-        /// It is none: in quotes it needs a mark, or it would be read as a text.
+        /// Not a text: if quoted, it needs a tag.
         other: bool,
         style: Style,
     },
@@ -132,7 +132,7 @@ fn represented(value: &Value, options: &mut Options) -> Result<Node> {
     })
 }
 
-/// PyYAML gives an anchor to what it meets again.
+/// PyYAML writes an anchor for a value that occurs again.
 fn once(place: *const (), empty: bool, options: &mut Options) -> Result<()> {
     if !empty && options.seen.contains(&place) {
         return Err(Error::refused(

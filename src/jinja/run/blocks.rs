@@ -10,14 +10,14 @@ use crate::jinja::out::Out;
 use crate::jinja::scope::Scope;
 use crate::jinja::value::{Function, Value};
 
-/// A block of a template, and the template.
+/// A block, and the name of its template.
 #[derive(Clone)]
 pub struct Block {
     node: Rc<BlockNode>,
     template: Rc<str>,
 }
 
-/// The templates that extend each other: for each block its definitions, the one that counts first.
+/// Templates that extend each other: the definitions of each block, the effective one first.
 #[derive(Default)]
 pub struct Chain {
     blocks: RefCell<HashMap<Rc<str>, Vec<Rc<Block>>>>,
@@ -58,7 +58,7 @@ impl Run<'_> {
             Rc::new(chain.blocks.borrow().get(&block.name).cloned().unwrap_or_default());
         let Some(first) = all.first() else { return Ok(()) };
         if first.node.required {
-            return self.place(
+            return self.locate(
                 block.at,
                 Err(Error::raised(format!("Required block `{}` not found", block.name))),
             );
@@ -97,7 +97,7 @@ impl Run<'_> {
         out.value_of(self)
     }
 
-    /// `self.name()`: the block of this name, of the template that is being run.
+    /// `self.name()`: renders this block of the current template.
     pub fn named_block(&self, name: &str, scope: &Rc<Scope>) -> Result<Value> {
         let chain = self.chain.borrow().clone();
         let all = chain.blocks.borrow().get(name).cloned();

@@ -1,4 +1,4 @@
-//! `{% for %}`: its turns, its condition and its recursion.
+//! `{% for %}`: iterations, condition and recursion.
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 
@@ -20,7 +20,7 @@ pub struct Loop {
     recursion: Option<Repetition>,
 }
 
-/// A `{% for %}` statement, and where it stands.
+/// A `{% for %}` statement, its scope and its chain of templates.
 #[derive(Clone)]
 struct Repetition {
     statement: Rc<For>,
@@ -44,7 +44,7 @@ impl Run<'_> {
     ) -> Result<()> {
         let over = self
             .eval(&f.over, scope)
-            .and_then(|value| self.place(f.over.at, iterate::items_even_missing(&value)));
+            .and_then(|value| self.locate(f.over.at, iterate::items_even_missing(&value)));
         let items = match over {
             Err(why) if out.is_file() && !why.is_final() => {
                 self.found(why);
@@ -57,7 +57,7 @@ impl Run<'_> {
         self.turns(&repetition, items, 0, out)
     }
 
-    /// The turns of a loop over `items`.
+    /// Runs the loop over `items`.
     fn turns(
         &self,
         repetition: &Repetition,
@@ -86,7 +86,7 @@ impl Run<'_> {
             self.step(1)?;
             state.at.set(at);
             let inner = Scope::inner(scope);
-            self.place(f.at, self.assign(&f.target, state.items[at].clone(), &inner))?;
+            self.locate(f.at, self.assign(&f.target, state.items[at].clone(), &inner))?;
             inner.set(&name, Value::Loop(state.clone()));
             self.body(&f.body, &inner, chain, out)?;
         }
@@ -104,9 +104,9 @@ impl Run<'_> {
         for item in items {
             self.step(1)?;
             let inner = Scope::inner(scope);
-            self.place(f.at, self.assign(&f.target, item.clone(), &inner))?;
+            self.locate(f.at, self.assign(&f.target, item.clone(), &inner))?;
             let value = self.eval(condition, &inner)?;
-            if self.place(condition.at, value.truth())? {
+            if self.locate(condition.at, value.truth())? {
                 chosen.push(taken(&f.target, item, &inner));
             }
         }
@@ -128,7 +128,7 @@ impl Run<'_> {
     }
 }
 
-/// What a loop with a condition goes through: of several names a tuple, whatever it was.
+/// The item that a loop with a condition keeps. With several targets it becomes a tuple.
 fn taken(target: &Target, item: Value, scope: &Scope) -> Value {
     match target {
         Target::Several(all) => {

@@ -1,4 +1,4 @@
-//! Macros: what `{% macro %}` defines, and calls of it.
+//! Macros: definitions by `{% macro %}`, and calls.
 use std::rc::Rc;
 
 use super::{Chain, Run};
@@ -78,7 +78,7 @@ impl Run<'_> {
     }
 }
 
-/// Gives a macro's parameters what a call gives them; those that are left, with their defaults.
+/// Binds a call's arguments to a macro's parameters. Returns the unbound ones with their defaults.
 fn parameters<'m>(
     what: &'m MacroNode,
     scope: &Scope,
@@ -101,8 +101,7 @@ fn parameters<'m>(
     Ok(open)
 }
 
-/// What a call gives beyond a macro's parameters: `varargs` and `kwargs`, where the macro uses
-/// them.
+/// Binds surplus arguments to `varargs` and `kwargs`, if the macro uses them.
 fn rest(
     what: &MacroNode,
     scope: &Scope,

@@ -1,4 +1,4 @@
-//! Statements: what each kind of node does.
+//! Executes statements, by kind of node.
 use crate::jinja::run::Body;
 use std::rc::Rc;
 
@@ -22,7 +22,7 @@ impl Run<'_> {
             Node::Text(text) => out.push(self, Value::Str(text.clone())),
             Node::Output(expr) => match self.eval(expr, scope) {
                 Err(why) if why.can_wait() => out.push(self, Value::Missing(why)),
-                value => self.place(expr.at, value.and_then(|v| out.push_from(self, expr.at, v))),
+                value => self.locate(expr.at, value.and_then(|v| out.push_from(self, expr.at, v))),
             },
             Node::If(branches, otherwise) => {
                 for (condition, body) in branches {
@@ -40,7 +40,7 @@ impl Run<'_> {
                 let inner = Scope::inner(scope);
                 for (target, expr) in values {
                     let value = self.eval(expr, scope)?;
-                    self.place(*at, self.assign(target, value, &inner))?;
+                    self.locate(*at, self.assign(target, value, &inner))?;
                 }
                 self.body(body, &inner, chain, out)
             }
@@ -55,13 +55,13 @@ impl Run<'_> {
             Node::CallBlock(call, what, at) => {
                 let caller = self.closure(what, scope, chain);
                 let value = self.call_with(call, scope, Some(caller));
-                out.push(self, self.place(*at, value)?)
+                out.push(self, self.locate(*at, value)?)
             }
             Node::Block(block) => self.block_here(block, scope, chain, out),
             Node::Extends(what, at) => {
                 let what = self.eval(what, scope)?;
                 if chain.parent.replace(Some(what)).is_some() {
-                    return self.place(*at, Err(Error::raised("extended multiple times")));
+                    return self.locate(*at, Err(Error::raised("extended multiple times")));
                 }
                 Ok(())
             }
@@ -76,12 +76,12 @@ impl Run<'_> {
         match node {
             Node::Set(target, expr, at) => {
                 let value = self.eval(expr, scope)?;
-                self.place(*at, self.assign(target, value, scope))
+                self.locate(*at, self.assign(target, value, scope))
             }
             Node::SetBlock(target, filters, body, at) => {
                 let value = self.captured(body, &Scope::inner(scope), chain)?;
                 let value = self.filtered(value, filters, scope)?;
-                self.place(*at, self.assign(target, value, scope))
+                self.locate(*at, self.assign(target, value, scope))
             }
             Node::Macro(what) => {
                 scope.set(&what.name, self.closure(what, scope, chain));
@@ -101,7 +101,7 @@ impl Run<'_> {
         }
         let why = "`{% autoescape true %}` escapes nothing in Ansible; leave it out, or use the \
             filter `e`";
-        self.place(on.at, Err(Error::refused(why)))
+        self.locate(on.at, Err(Error::refused(why)))
     }
 
     /// `{% include %}`, `{% import %}` and `{% from %}`.
@@ -109,21 +109,21 @@ impl Run<'_> {
         match node {
             Node::Include { what, missing_is_fine, context, at } => {
                 let name = self.eval(what, scope)?;
-                let found = match self.place(*at, self.find(&name)) {
+                let found = match self.locate(*at, self.find(&name)) {
                     Err(why) if why.kind == Kind::NotFound && *missing_is_fine => return Ok(()),
                     found => found?,
                 };
                 let scope =
                     Scope::root(context.then(|| scope.clone()), *context && scope.sees_variables);
-                self.place(*at, self.whole(&found, &scope, out))
+                self.locate(*at, self.whole(&found, &scope, out))
             }
             Node::Import { what, name, context, at } => {
-                let module = self.place(*at, self.import(what, scope, *context))?;
+                let module = self.locate(*at, self.import(what, scope, *context))?;
                 scope.set(name, Value::Module(module));
                 Ok(())
             }
             Node::From { what, names, context, at } => {
-                let module = self.place(*at, self.import(what, scope, *context))?;
+                let module = self.locate(*at, self.import(what, scope, *context))?;
                 for (name, alias) in names {
                     let value = module.scope.own(name).unwrap_or_else(|| {
                         let why = format!("the template {} does not export `{name}`", module.name);
@@ -139,10 +139,10 @@ impl Run<'_> {
         }
     }
 
-    /// A condition that cannot be told is on record, and taken for true.
+    /// Value of a condition. If its evaluation fails, records the error and returns true.
     fn condition(&self, condition: &Expr, scope: &Rc<Scope>, out: &Out) -> Result<bool> {
         let found =
-            self.eval(condition, scope).and_then(|value| self.place(condition.at, value.truth()));
+            self.eval(condition, scope).and_then(|value| self.locate(condition.at, value.truth()));
         match found {
             Err(why) if out.is_file() && !why.is_final() => {
                 self.found(why);
@@ -165,7 +165,7 @@ impl Run<'_> {
 
     fn filtered(&self, mut value: Value, filters: &[Call], scope: &Rc<Scope>) -> Result<Value> {
         for filter in filters {
-            value = self.place(filter.at, self.filter_call(value, filter, scope))?;
+            value = self.locate(filter.at, self.filter_call(value, filter, scope))?;
         }
         Ok(value)
     }
@@ -199,7 +199,7 @@ impl Run<'_> {
     }
 }
 
-/// What could not be worked out stands for anything.
+/// Assigns an unknown value, which stands for any.
 pub(super) fn guess(target: &Target, scope: &Rc<Scope>) {
     match target {
         Target::Name(name) => scope.set(name, Value::Guess),

@@ -1,4 +1,4 @@
-//! Templates of a render: found by name, included, imported; and texts of build-vars.yml.
+//! Finds templates by name, includes and imports them, and expands texts of build-vars.yml.
 use std::rc::Rc;
 
 use super::Run;
@@ -16,14 +16,14 @@ pub struct Parsed {
     pub body: Body,
 }
 
-/// Finds the text of a template to include; `None`: there is none of that name.
+/// Loads the text of an included template; `None` if there is none of that name.
 pub type Load<'a> = dyn Fn(&str) -> std::result::Result<Option<String>, String> + 'a;
 
-/// So many values of build-vars.yml may be worked out for one template: ten that name each other
-/// ten times each would be ten billion.
+/// Maximum number of values of build-vars.yml expanded for one template. Ten values that name each
+/// other ten times would be ten billion.
 const EXPANSIONS: usize = 10_000;
 
-/// Name of the template that the text of a variable is: this, then the variable's path.
+/// Prefix of the template name of a variable's text; the variable's path follows.
 pub const EXPANDED: &str = "build-vars.yml:";
 
 impl Run<'_> {
@@ -42,7 +42,7 @@ impl Run<'_> {
         Ok(Rc::new(Module { name: found.name.clone(), scope: inner, text }))
     }
 
-    /// The template of this name, or of the first name in a list that is there.
+    /// The template of this name, or of the first existing name in a list.
     pub(super) fn find(&self, name: &Value) -> Result<Rc<Parsed>> {
         let names = match name {
             Value::Missing(why) => return Err(why.clone()),
@@ -73,7 +73,7 @@ impl Run<'_> {
         Err(Error::new(Kind::NotFound, format!("there is no template {all}")))
     }
 
-    /// Works out a text of build-vars.yml.
+    /// Expands a text of build-vars.yml.
     pub fn expand(&self, path: &str, text: &Rc<str>) -> Result<Value> {
         if self.expansions.get() >= EXPANSIONS {
             let why = format!(

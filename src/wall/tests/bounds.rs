@@ -7,7 +7,7 @@ async fn ends(limits: LimitSettings, program: &str, script: &str) -> String {
     let (dir, room) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     let (wall, plan) = (wall(Settings { limits, ..Settings::default() }, &[]), plan(dir.path()));
     let room =
-        Room { plan: &plan, dir: &room.path().join("room"), read: Vec::new(), source: false };
+        WorkDir { plan: &plan, dir: &room.path().join("room"), read: Vec::new(), source: false };
     let cmd = Cmd::new(program, Duration::from_secs(60)).args(["-c", script]);
     let cmd = wall.around(cmd, &room, &Cancel::default()).await.unwrap();
     match exec::output(&cmd, &Cancel::default()).await {

@@ -40,7 +40,7 @@ async fn ansible_runs_from_a_home_that_is_not_seen() {
         let plan =
             Plan { bundle_dir: definition.path().into(), asks: Asks::default(), ..plan.clone() };
         let room = tempfile::tempdir().unwrap();
-        let room = Room { plan: &plan, dir: room.path(), read: Vec::new(), source: false };
+        let room = WorkDir { plan: &plan, dir: room.path(), read: Vec::new(), source: false };
         let cmd = Cmd::new(ANSIBLE, Duration::from_secs(60)).arg("--version");
         let told = exec::output(
             &wall.around(cmd, &room, &Cancel::default()).await.unwrap(),
@@ -72,7 +72,7 @@ async fn a_room_is_empty_for_each_program() {
     let at = scratch.path().join("room");
     std::fs::write(away.path().join("secret"), "s3cret").unwrap();
     let run = |script: String| {
-        let room = Room { plan: &plan, dir: &at, read: Vec::new(), source: false };
+        let room = WorkDir { plan: &plan, dir: &at, read: Vec::new(), source: false };
         let (wall, cancel) = (&wall, Cancel::default());
         async move {
             let cmd = Cmd::new("/bin/sh", Duration::from_secs(20)).args(["-c", &script]);
@@ -97,7 +97,7 @@ async fn a_room_is_empty_for_each_program() {
 /// What a shell says behind the wall, in the definition's directory.
 async fn shell(wall: &Wall, plan: &Plan, script: &str) -> String {
     let room = tempfile::tempdir().unwrap();
-    let room = Room { plan, dir: room.path(), read: Vec::new(), source: false };
+    let room = WorkDir { plan, dir: room.path(), read: Vec::new(), source: false };
     let cmd =
         Cmd::new("/bin/sh", Duration::from_secs(20)).args(["-c", script]).dir(&plan.bundle_dir);
     let cmd = wall.around(cmd, &room, &Cancel::default()).await.unwrap();

@@ -13,7 +13,7 @@ use syn::visit;
 pub struct Source {
     /// From the root of the repository.
     pub path: String,
-    /// `["cloud", "ledger"]`; `lib.rs` has none, `main.rs` neither.
+    /// `["provider", "ledger"]`; `lib.rs` has none, `main.rs` neither.
     pub module: Vec<String>,
     /// Compiled under `cfg(test)` only.
     pub test: bool,

@@ -3,7 +3,7 @@
 use super::required::made;
 use super::*;
 use crate::system::exec::{self, Cmd};
-use crate::wall::Room;
+use crate::wall::WorkDir;
 
 const PASSWORD: &str = "correct-horse";
 const PLAY: &str = "- hosts: all\n  gather_facts: false\n  vars_files: [vars.yml]\n  tasks:\n  - \
@@ -57,7 +57,7 @@ async fn a_source_script_does_not_see_the_password() {
     );
     let cancel = Cancel::default();
     let said = async |world: &World| {
-        let room = Room { plan: &plan, dir: &room, read: Vec::new(), source: true };
+        let room = WorkDir { plan: &plan, dir: &room, read: Vec::new(), source: true };
         let cmd = Cmd::new("/bin/sh", Duration::from_secs(60)).args(["-c", &look]);
         let cmd = world.wall().around(cmd, &room, &cancel).await.unwrap();
         exec::output(&cmd, &cancel).await.unwrap()

@@ -1,6 +1,6 @@
-//! Which styles of a YAML scalar can hold a text, as libyaml decides it.
+//! Determines the YAML scalar styles that can hold a text, like libyaml.
 
-/// Which styles can hold a text.
+/// Styles that can hold a text.
 pub(super) struct Analysis {
     pub multiline: bool,
     pub flow_plain: bool,
@@ -77,7 +77,7 @@ pub(super) fn is_break(c: char) -> bool {
     matches!(c, '\r' | '\n' | '\u{85}' | '\u{2028}' | '\u{2029}')
 }
 
-/// What libyaml calls printable; it knows no characters beyond U+FFFF.
+/// Printable according to libyaml, which knows no characters beyond U+FFFF.
 pub(super) fn printable(c: char) -> bool {
     matches!(c, '\n' | ' '..='~' | '\u{a0}'..='\u{d7ff}' | '\u{e000}'..='\u{fffd}')
         && c != '\u{feff}'

@@ -30,8 +30,7 @@ impl Writer {
         self.indent = outer;
     }
 
-    /// Writes characters, with folds at blanks where the line is long. `inner` says that a fold may
-    /// be at that place.
+    /// Writes characters, and folds long lines at blanks. `inner`: a fold is allowed here.
     fn folded(&mut self, text: &str, folds: bool, quote: bool, inner: impl Fn(usize) -> bool) {
         let chars: Vec<char> = text.chars().collect();
         let (mut spaces, mut breaks) = (false, false);

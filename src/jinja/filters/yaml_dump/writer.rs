@@ -2,7 +2,7 @@
 use super::analysis::is_break;
 use super::{Node, Style};
 
-/// What stands around a scalar.
+/// Context of a scalar.
 #[derive(Clone, Copy, Default)]
 pub(super) struct Around {
     pub key: bool,
@@ -14,9 +14,9 @@ pub(super) struct Around {
 pub(super) struct Writer {
     pub(super) out: String,
     pub(super) column: usize,
-    /// The last thing written was a blank or a mark that counts as one.
+    /// The last character was a blank, or a mark that counts as one.
     pub(super) blank: bool,
-    /// Only indentation and marks stand in this line.
+    /// The line has only indentation and marks so far.
     pub(super) indented: bool,
     pub(super) indent: i64,
     pub(super) step: usize,
@@ -164,7 +164,7 @@ impl Writer {
     }
 }
 
-/// A key that is written before its colon.
+/// A key that fits on one line before its colon.
 fn simple(key: &Node) -> bool {
     match key {
         Node::Scalar { text, .. } => !text.contains(is_break) && text.len() <= 128,

@@ -1,4 +1,4 @@
-//! The room that a program works in: empty for each, with a home and temporary files.
+//! The working directory of a program: empty for each, with a home and temporary files.
 use std::collections::BTreeMap;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
@@ -7,17 +7,17 @@ use super::WallError;
 use super::mounts::Mounts;
 use crate::plan::Plan;
 
-/// A place to work in: what may be written, and what may be read besides the definition.
-pub struct Room<'r> {
+/// The files of a program behind the wall: what it may write, and read besides the definition.
+pub struct WorkDir<'r> {
     pub plan: &'r Plan,
-    /// Is made if it is not there. In it are the home and the temporary directory.
+    /// Working directory, created if missing. Holds the home and the temporary directory.
     pub dir: &'r Path,
     pub read: Vec<PathBuf>,
-    /// The definition's source script, which may have asked to do without a wall.
+    /// The program is the definition's source script, which may ask to run without the wall.
     pub source: bool,
 }
 
-impl Room<'_> {
+impl WorkDir<'_> {
     pub(super) fn show(&self, mounts: &mut Mounts) -> Result<(), WallError> {
         mounts.writable(self.dir);
         for path in &self.read {
@@ -34,8 +34,8 @@ impl Room<'_> {
     }
 }
 
-/// Each program finds an empty room: what one left in it, a link above all, is nothing that the
-/// next is to follow, nor we. The directory around it cannot be written to from behind the wall.
+/// Empties the directory, so that neither the next program nor the factory follows a link that the
+/// last one left. The parent directory is not writable from behind the wall.
 pub(super) fn fresh_directory(dir: &Path) -> Result<(), WallError> {
     match std::fs::remove_dir_all(dir) {
         Err(source) if source.kind() != std::io::ErrorKind::NotFound => {
@@ -45,23 +45,23 @@ pub(super) fn fresh_directory(dir: &Path) -> Result<(), WallError> {
     }
 }
 
-/// An empty room with a home and a directory for temporary files in it, which the environment
-/// names.
+/// Creates the working directory with a home and a temporary directory, and names both in the
+/// environment.
 pub(super) fn furnished(
-    room: &Path,
+    dir: &Path,
     env: &mut BTreeMap<String, String>,
 ) -> Result<(PathBuf, PathBuf), WallError> {
-    let (home, temp) = (room.join("home"), room.join("tmp"));
-    fresh_directory(room)?;
-    for dir in [&home, &temp] {
-        private_directory(dir)?;
+    let (home, temp) = (dir.join("home"), dir.join("tmp"));
+    fresh_directory(dir)?;
+    for inner in [&home, &temp] {
+        private_directory(inner)?;
     }
     env.insert("HOME".into(), home.display().to_string());
     env.insert("TMPDIR".into(), temp.display().to_string());
     Ok((home, temp))
 }
 
-/// Made anew: one that is there, or a link, is an error.
+/// Creates a directory of mode 0700. An existing one, or a link, is an error.
 pub(super) fn private_directory(dir: &Path) -> Result<(), WallError> {
     let io = |source| WallError::Io { path: dir.into(), source };
     std::fs::DirBuilder::new().mode(0o700).create(dir).map_err(io)
