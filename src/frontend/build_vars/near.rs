@@ -7,7 +7,7 @@ use self::named::Named;
 pub use self::strays::{Stray, strays};
 use self::within::Within;
 use super::playbooks::requirements;
-use super::{Definition, Source, StepKind, tree};
+use super::{Definition, Source, tree};
 use crate::model::diagnostic::{Diagnostic, Location};
 
 mod named;
@@ -217,7 +217,7 @@ impl Look<'_> {
 
     /// The default playbook runs only if no steps are listed.
     fn bootstrap(&self) -> Option<Doubtful> {
-        let of_ansible = |step: &super::Step| matches!(step.action, StepKind::Ansible { .. });
+        let of_ansible = |step: &super::Step| step.action.is_playbook();
         let left_out = self.bundle.has_bootstrap
             && !self.bundle.steps.is_empty()
             && !self.bundle.steps.iter().any(of_ansible);
@@ -285,12 +285,7 @@ fn is_aside(name: &str) -> bool {
 
 /// Paths of the bundle that its definition names.
 fn used(bundle: &Definition) -> BTreeSet<PathBuf> {
-    let steps = bundle.steps.iter().filter_map(|step| match &step.action {
-        StepKind::Ansible { playbook: path, .. }
-        | StepKind::Script { path }
-        | StepKind::Upload { src: path, .. } => Some(path.clone()),
-        StepKind::Shell { .. } | StepKind::Reboot => None,
-    });
+    let steps = bundle.steps.iter().filter_map(|step| step.action.path().map(Path::to_owned));
     let source = match &bundle.source {
         Some(Source::Script(path)) => Some(path.clone()),
         _ => None,
