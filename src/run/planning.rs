@@ -12,7 +12,7 @@ use crate::model::definition::{Base, Definition, Source};
 use crate::model::diagnostic::Diagnostic;
 use crate::model::facts::{BaseLookup, ControllerFacts, Facts, FactsQuery, Publishing};
 use crate::model::image::{Image, Visibility};
-use crate::plan::{self, Plan, Purpose};
+use crate::plan::{self, Plan, Purpose, Request};
 use crate::provider::{CloudError, Cx};
 use crate::ready;
 use crate::system::cancel::{Cancel, Cancelled};
@@ -86,9 +86,11 @@ pub(super) async fn make_plan(
         host: host.map_err(CloudError::from)?,
     };
     let plan =
-        plan::plan(bundle, &facts, at.run, now, purpose).map_err(|unfit| match unfit.refuses {
-            true => RunError::Refused(unfit.wrong),
-            false => RunError::Bad(unfit.wrong),
+        plan::plan(bundle, &facts, &Request { run: at.run, now, purpose }).map_err(|unfit| {
+            match unfit.refuses {
+                true => RunError::Refused(unfit.wrong),
+                false => RunError::Bad(unfit.wrong),
+            }
         })?;
     let plan = if setup.test_only { plan.testing() } else { plan };
     let mut unfit = setup.wall.unfit(&plan, &cx.cancel).await.map_err(CloudError::from)?;
@@ -127,9 +129,10 @@ pub(super) async fn host_facts(
     // Files may be large; a signal does not wait for them. One that cannot be read is told of where
     // it is used.
     let definition = bundle.clone();
-    let inputs =
-        cancel.or(tokio::task::spawn_blocking(move || build_vars::inputs(&definition).ok()));
-    let (ansible, commit, inputs) = tokio::join!(ansible, commit, inputs);
-    let inputs = inputs.ok().and_then(Result::ok).flatten();
-    Ok(ControllerFacts { ansible: ansible?, commit, inputs })
+    let read = cancel.or(tokio::task::spawn_blocking(move || {
+        (build_vars::inputs(&definition).ok(), build_vars::os_near(&definition))
+    }));
+    let (ansible, commit, read) = tokio::join!(ansible, commit, read);
+    let (inputs, near_definition) = read.ok().and_then(Result::ok).unwrap_or_default();
+    Ok(ControllerFacts { ansible: ansible?, commit, inputs, near_definition })
 }

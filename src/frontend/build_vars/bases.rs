@@ -58,8 +58,9 @@ fn of_os(bundle: &Definition) -> Vec<String> {
         .collect()
 }
 
-/// The definition `os/<name>` that `image`, written without `os/`, probably means.
-pub fn os_near(bundle: &Definition, image: &str) -> Option<String> {
+/// The definition `os/<name>` that a base, written without `os/`, probably means.
+pub fn os_near(bundle: &Definition) -> Option<String> {
+    let Some(Base::Image(image)) = &bundle.base else { return None };
     let there = of_os(bundle);
     there
         .iter()

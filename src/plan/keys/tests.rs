@@ -2,7 +2,7 @@
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};
 
-use super::super::tests::{at, facts};
+use super::super::tests::{facts, request};
 use super::super::{Plan, Purpose, plan};
 use crate::frontend::build_vars;
 
@@ -68,7 +68,7 @@ impl Tree {
         change(base);
         facts.host.inputs = build_vars::inputs(&bundle).ok();
         let purpose = Purpose::Build { smoke: true };
-        plan(&bundle, &facts, "20261120-233145-abcdef", at(), purpose).unwrap()
+        plan(&bundle, &facts, &request("20261120-233145-abcdef", purpose)).unwrap()
     }
 
     fn keys(&self) -> Vec<Option<String>> {
@@ -218,7 +218,7 @@ fn a_source_counts_as_it_is_written() {
         let keys = || {
             let mut facts = facts();
             facts.host.inputs = build_vars::inputs(&bundle).ok();
-            keys(&plan(&bundle, &facts, "r-1", at(), Purpose::Build { smoke: true }).unwrap())
+            keys(&plan(&bundle, &facts, &request("r-1", Purpose::Build { smoke: true })).unwrap())
         };
         let before = keys();
         assert!(before[0].is_some(), "{source}");
