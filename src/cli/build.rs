@@ -3,7 +3,7 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use super::{Context, Failure, err, exit, out, show};
-use crate::frontend::build_vars;
+use crate::frontend;
 use crate::jobs::{self, End, Job, Need};
 use crate::log::sentences;
 use crate::model::definition::Definition;
@@ -112,7 +112,7 @@ async fn build(context: &Context, args: &Args) -> Result<ExitCode, Failure> {
 /// Labels of all definitions.
 fn all(context: &Context) -> Result<Vec<String>, Failure> {
     let tree = context.tree()?;
-    let labels: Vec<String> = build_vars::all(&tree)
+    let labels: Vec<String> = frontend::all(&tree)
         .iter()
         .filter_map(|d| d.strip_prefix(&tree).ok())
         .map(|d| d.display().to_string())

@@ -1,5 +1,6 @@
 //! Builds several bundles: bases first, independent ones in parallel, each base once. Also decides
 //! which bundles are stale.
+use crate::model::category::OS;
 use std::collections::BTreeSet;
 use std::time::Instant;
 
@@ -53,7 +54,7 @@ pub async fn jobs(
         let bundle = &bundles[looked];
         looked += 1;
         let Some(Base::Os(name)) = &bundle.base else { continue };
-        let label = format!("os/{name}");
+        let label = OS.label(name);
         if bundles.iter().any(|b| b.label == label) || !there.insert(label.clone()) {
             continue;
         }

@@ -1,5 +1,6 @@
 //! What front-ends write and everybody reads: plain data, without I/O.
 
+pub mod category;
 pub mod check;
 pub mod definition;
 pub mod diagnostic;

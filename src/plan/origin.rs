@@ -1,4 +1,5 @@
 //! Where an image comes from: a base, a script of the bundle, or a disk image from elsewhere.
+use crate::model::category::OS;
 use crate::model::facts::BaseLookup;
 use crate::model::facts::Facts;
 use std::path::PathBuf;
@@ -40,7 +41,7 @@ pub(super) fn origin(
         None => {}
     }
     let asked = match &bundle.base {
-        Some(Base::Os(name)) => format!("os/{name}"),
+        Some(Base::Os(name)) => OS.label(name),
         Some(Base::Image(name)) => name.clone(),
         None => return None,
     };

@@ -30,7 +30,7 @@ fn bundle(vars: &str) -> Definition {
     )
     .unwrap();
     std::fs::write(dir.join("ansible/bootstrap.yml"), "- hosts: local\n").unwrap();
-    crate::frontend::build_vars::load(tree.path(), &dir).unwrap().bundle
+    crate::frontend::load(tree.path(), &dir).unwrap().bundle
 }
 
 pub(super) fn named(id: &str, name: &str) -> Named {

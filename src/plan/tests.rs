@@ -65,7 +65,7 @@ fn load(
     std::fs::create_dir_all(dir.join("ansible")).unwrap();
     std::fs::write(dir.join("build-vars.yml"), vars).unwrap();
     std::fs::write(dir.join("ansible/bootstrap.yml"), "- hosts: local\n").unwrap();
-    let loaded = crate::frontend::build_vars::load(tree.path(), &dir).map(|loaded| loaded.bundle);
+    let loaded = crate::frontend::load(tree.path(), &dir).map(|loaded| loaded.bundle);
     (tree, loaded)
 }
 
@@ -148,7 +148,7 @@ fn a_visit_has_a_builder_even_where_nothing_is_provisioned() {
         std::os::unix::fs::PermissionsExt::from_mode(0o755),
     )
     .unwrap();
-    let bundle = crate::frontend::build_vars::load(tree.path(), &dir).unwrap().bundle;
+    let bundle = crate::frontend::load(tree.path(), &dir).unwrap().bundle;
     let mut facts = facts();
     facts.cloud.base = BaseLookup::None;
     let builder =

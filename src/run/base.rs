@@ -1,10 +1,11 @@
 //! The base of a bundle: what the cloud calls it, and whether it has to be built first.
+use crate::model::category::OS;
 use jiff::Timestamp;
 
 use super::options::RunOptions;
 use super::outcome::{RunError, RunOutcome};
 use super::{reading, run};
-use crate::frontend::build_vars;
+use crate::frontend;
 use crate::model::definition::{Base, Definition};
 use crate::model::event::Event;
 use crate::model::facts::{BaseLookup, FactsQuery};
@@ -17,7 +18,7 @@ pub fn base_name(bundle: &Definition) -> Result<Option<String>, RunError> {
         Some(Base::Image(name)) => Ok(Some(name.clone())),
         Some(Base::Os(_)) if bundle.base_family.is_some() => Ok(bundle.base_family.clone()),
         Some(Base::Os(name)) => {
-            let loaded = build_vars::load(&bundle.tree, &bundle.tree.join("os").join(name))
+            let loaded = frontend::load(&bundle.tree, &bundle.tree.join(OS.dir).join(name))
                 .map_err(RunError::Bad)?;
             Ok(Some(loaded.bundle.name))
         }
@@ -31,7 +32,7 @@ pub async fn missing_base(
     bundle: &Definition,
 ) -> Result<Option<(Definition, &'static str)>, RunError> {
     let Some(Base::Os(name)) = &bundle.base else { return Ok(None) };
-    let loaded = build_vars::load(&bundle.tree, &bundle.tree.join("os").join(name))
+    let loaded = frontend::load(&bundle.tree, &bundle.tree.join(OS.dir).join(name))
         .map_err(RunError::Bad)?;
     // The bundle is what was asked for, and is waited for: its base gets the checks of a bundle.
     // Who names the base has all.

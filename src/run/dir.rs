@@ -4,6 +4,7 @@
 //! events, log, and copies of the rest.
 //!
 //! Both exist before the run's ID is shown; `plan.json` is added with the plan.
+use crate::model::category::CATEGORIES;
 use std::fs::{self, File, TryLockError};
 use std::io;
 use std::os::unix::fs::MetadataExt;
@@ -355,7 +356,8 @@ pub fn directories(tree: &Path) -> Vec<PathBuf> {
         };
         list(home.join("target")).flat_map(move |bundle| list(bundle.join("runs"))).filter(in_tree)
     };
-    let mut dirs: Vec<PathBuf> = ["images", "os"]
+    let mut dirs: Vec<PathBuf> = CATEGORIES
+        .map(|category| category.dir)
         .into_iter()
         .flat_map(of_kind)
         .filter(|d| [PLAN, EVENTS].iter().any(|name| is_file(d.join(name))))

@@ -7,7 +7,7 @@ use super::base::{base_name, missing_base};
 use super::index::names_of_live_runs;
 use super::options::RunOptions;
 use super::outcome::RunError;
-use crate::frontend::build_vars;
+use crate::frontend::{self, build_vars};
 use crate::model::definition::{Base, Definition, Source};
 use crate::model::diagnostic::Diagnostic;
 use crate::model::facts::{BaseLookup, ControllerFacts, Facts, FactsQuery, Publishing};
@@ -120,7 +120,7 @@ pub(super) async fn host_facts(
 ) -> Result<ControllerFacts, Cancelled> {
     let ansible = probe::version("ansible-playbook", "--version", "ansible-core", cancel);
     let settings = bundle.tree.join(&bundle.label);
-    let linked = build_vars::linked(bundle);
+    let linked = frontend::linked(bundle);
     let dirs: Vec<&Path> = [bundle.dir.as_path(), &settings]
         .into_iter()
         .chain(linked.iter().map(PathBuf::as_path))
@@ -130,7 +130,7 @@ pub(super) async fn host_facts(
     // it is used.
     let definition = bundle.clone();
     let read = cancel.or(tokio::task::spawn_blocking(move || {
-        (build_vars::inputs(&definition).ok(), build_vars::os_near(&definition))
+        (frontend::inputs(&definition).ok(), build_vars::os_near(&definition))
     }));
     let (ansible, commit, read) = tokio::join!(ansible, commit, read);
     let (inputs, near_definition) = read.ok().and_then(Result::ok).unwrap_or_default();

@@ -9,7 +9,7 @@ use super::dir::{COMING, GOING, LEDGER, LOCK};
 use super::planning::host_facts;
 use super::*;
 use crate::engine::SshAccess;
-use crate::frontend::build_vars;
+use crate::frontend;
 use crate::model::facts::BaseLookup;
 use crate::provider::Cloud;
 use crate::provider::fake::Memory;
@@ -278,7 +278,7 @@ fn bundle_in(tree: &Path) -> Definition {
     let dir = tree.join("images/x");
     fs::create_dir_all(&dir).unwrap();
     fs::write(dir.join("build-vars.yml"), "bundle: {name: x, img_base: b}\n").unwrap();
-    build_vars::load(tree, &dir).unwrap().bundle
+    frontend::load(tree, &dir).unwrap().bundle
 }
 
 #[test]

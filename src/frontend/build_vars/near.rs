@@ -7,7 +7,7 @@ use self::named::Named;
 pub use self::strays::{Stray, strays};
 use self::within::Within;
 use super::playbooks::requirements;
-use super::{Definition, Source, tree};
+use super::{Definition, FILE, Source};
 use crate::model::diagnostic::{Diagnostic, Location};
 
 mod named;
@@ -38,7 +38,7 @@ const fn known(dir: &'static str, name: &'static str, holds: Holds) -> Known {
 }
 
 const PLACES: [Known; 10] = [
-    known("", tree::SETTINGS, Holds::File),
+    known("", FILE, Holds::File),
     known("", "ansible", Holds::Anything),
     known("", "output", Holds::Templates),
     known("", "tests", Holds::Programs),
@@ -82,8 +82,7 @@ pub(super) fn settings(dir: &Path) -> Option<String> {
 }
 
 fn settings_in(dir: &Path, within: &Within) -> Option<String> {
-    let meant =
-        |name: &String| nearness(name, tree::SETTINGS).is_some() || name == "build-vars.json";
+    let meant = |name: &String| nearness(name, FILE).is_some() || name == "build-vars.json";
     within.names(dir).into_iter().filter(|name| within.is_file(&dir.join(name))).find(meant)
 }
 

@@ -13,7 +13,7 @@ use super::lifecycle::VOLUMES;
 use super::preflight::{glance, plain, project};
 use super::{asked, cloud, login_of};
 use crate::cli::exit;
-use crate::frontend::build_vars;
+use crate::frontend;
 use crate::guest::{Connect, Remote, RemoteError, Target};
 use crate::model::event::{Sink, Stamped};
 use crate::report::Renderer;
@@ -123,7 +123,7 @@ async fn built(server: &MockServer, home: &Home, tree: &Path) -> RunOutcome {
     let vars =
         "bundle: {name: x, img_base: base img}\nssh_user: debian\nsteps: [{shell: 'true'}]\n";
     std::fs::write(dir.join("build-vars.yml"), vars).unwrap();
-    let bundle = build_vars::load(tree, &dir).unwrap().bundle;
+    let bundle = frontend::load(tree, &dir).unwrap().bundle;
     let wall = wall::Wall::new(wall::Config {
         settings: Settings::default(),
         env: Default::default(),
